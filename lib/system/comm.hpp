@@ -1,0 +1,82 @@
+// A group of ranks. Two transports behind one value type: MPI, and loopback (the threads of one process play the ranks,
+// for tests and for one plain process without a launcher). All calls are collective over the group and in the same order
+// on every rank, unless said otherwise. Every MPI return code is checked.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace moemill {
+
+class Comm {
+ public:
+  // The world of MPI (MPI_Init_thread must have been done by MpiSession), or one rank alone.
+  static Comm world();
+  static Comm alone();
+
+  int rank() const;
+  int size() const;
+
+  void barrier() const;
+  // all has size() * mine.size() bytes, in rank order.
+  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) const;
+  // Root's bytes to everyone; the size may differ between calls and is sent along.
+  std::vector<std::byte> broadcast(std::span<const std::byte> mine, int root) const;
+  Comm split(int color, int key) const;
+  // Ranks that share this one's node by what MPI reports (MPI_COMM_TYPE_SHARED); loopback: all of them.
+  Comm split_by_node() const;
+
+  // One number from each rank to each: send[r] goes to rank r.
+  void all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) const;
+  // Blocks of whole units (rows) of `unit_bytes`, in two halves. send_units[r] units for rank r lie one behind the other
+  // in rank order, so do the received ones. Buffers must stay untouched until the wait. At most one Transfer a channel
+  // (0 or 1) is in flight.
+  class Transfer {
+   public:
+    Transfer();
+    Transfer(Transfer&&) noexcept;
+    Transfer& operator=(Transfer&&) noexcept;
+    ~Transfer();
+    void wait();
+    bool test();  // also makes progress; MPI moves nothing while nobody calls it
+
+   private:
+    friend class Comm;
+    struct State;
+    std::unique_ptr<State> state_;
+  };
+  [[nodiscard]] Transfer start_all_to_all(const std::byte* send, std::span<const std::uint32_t> send_units,
+                                          std::byte* receive, std::span<const std::uint32_t> receive_units,
+                                          std::size_t unit_bytes, int channel) const;
+
+  // Ends the whole job at once (MPI_Abort), from any thread, for what cannot be agreed on.
+  [[noreturn]] void abort(int exit_code) const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+  friend void run_loopback(int ranks, const std::function<void(Comm)>& body);
+};
+
+// Plays `ranks` ranks as threads of this process; rethrows the first exception after all have ended (a rank that throws
+// makes the others' calls throw too).
+void run_loopback(int ranks, const std::function<void(Comm)>& body);
+
+// MPI from start to end of the program. Works without a launcher (one rank). Not finalized while unwinding, because
+// that would wait for ranks that are not coming.
+class MpiSession {
+ public:
+  MpiSession(int& argc, char**& argv);
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+  static std::string library_version();  // "Open MPI v4.1.4"
+  static std::string host_name();
+};
+
+}  // namespace moemill

@@ -1,0 +1,29 @@
+// A fixed team of threads inside one rank, for work split by rows, columns, heads or experts (never by k, so the
+// split cannot change a bit). One thread (the usual setting: one rank a core) runs everything inline.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+namespace moemill {
+
+class ThreadTeam {
+ public:
+  explicit ThreadTeam(int threads);  // threads >= 1; the caller is thread 0, the others are started here
+  ~ThreadTeam();
+  ThreadTeam(const ThreadTeam&) = delete;
+  ThreadTeam& operator=(const ThreadTeam&) = delete;
+
+  int size() const;
+  // Calls body(begin, end, thread) so that [0, count) is covered once by contiguous ranges whose bounds are multiples
+  // of `grain`; returns when all are done. An exception from any range is rethrown here.
+  void parallel_for(std::size_t count, std::size_t grain,
+                    const std::function<void(std::size_t begin, std::size_t end, int thread)>& body);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace moemill

@@ -1,0 +1,32 @@
+# Libraries and compile options, as interface targets: a part links what it needs and nothing is global.
+
+find_package(Threads REQUIRED)
+find_package(MPI REQUIRED COMPONENTS CXX)
+set(HDF5_PREFER_PARALLEL FALSE)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(yaml-cpp REQUIRED)
+find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
+find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
+
+add_library(moemill_flags INTERFACE)
+target_include_directories(moemill_flags INTERFACE ${CMAKE_SOURCE_DIR}/lib)
+target_include_directories(moemill_flags SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
+# -ffp-contract=off: a multiply and an add become an FMA only where the code says so (same bits everywhere).
+target_compile_options(moemill_flags INTERFACE -Wall -Wextra -ffp-contract=off)
+target_compile_definitions(moemill_flags INTERFACE OMPI_SKIP_MPICXX=1 SPDLOG_FMT_EXTERNAL=1)
+if(MOEMILL_WERROR)
+  target_compile_options(moemill_flags INTERFACE -Werror)
+endif()
+target_link_libraries(moemill_flags INTERFACE Threads::Threads fmt::fmt)
+
+add_library(moemill_hdf5 INTERFACE)
+target_include_directories(moemill_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+target_link_libraries(moemill_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
