@@ -24,7 +24,7 @@ class AlignedBuffer {
     if (count > capacity_) {
       data_.reset();  // free first: the old contents are not kept
       // 256 bytes of slack: kernels prefetch and load whole vectors past the last value.
-      data_.reset(static_cast<T*>(::operator new(count * sizeof(T) + 256, std::align_val_t{64})));
+      data_.reset(static_cast<T*>(::operator new (count * sizeof(T) + 256, std::align_val_t{64})));
       capacity_ = count;
       std::memset(static_cast<void*>(data_.get()), 0, count * sizeof(T) + 256);
     }
@@ -39,7 +39,7 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(T* p) const { ::operator delete(static_cast<void*>(p), std::align_val_t{64}); }
+    void operator()(T* p) const { ::operator delete (static_cast<void*>(p), std::align_val_t{64}); }
   };
   std::unique_ptr<T, Free> data_;
   std::size_t capacity_ = 0;

@@ -5,9 +5,9 @@
 
 namespace moemill::build_info {
 
-std::string_view version();       // "0.1.0"
-std::string_view git_commit();    // 40 hex digits, "-dirty" behind them when tracked files were changed
-std::string_view compiler();      // "GNU 12.2.0"
+std::string_view version();     // "0.1.0"
+std::string_view git_commit();  // 40 hex digits, "-dirty" behind them when tracked files were changed
+std::string_view compiler();    // "GNU 12.2.0"
 std::string_view build_type();
 std::string_view hdf5_version();  // of the headers
 std::string_view backends();      // "cpu" (later "cpu, cuda")

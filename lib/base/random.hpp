@@ -10,10 +10,11 @@
 namespace moemill {
 
 // Four independent 32-bit words for (key, counter).
-inline std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high = 0) {
-  r123::Philox4x32::ctr_type c = {{static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
-                                   static_cast<std::uint32_t>(counter_high),
-                                   static_cast<std::uint32_t>(counter_high >> 32)}};
+inline std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_low,
+                                           std::uint64_t counter_high = 0) {
+  r123::Philox4x32::ctr_type c = {
+      {static_cast<std::uint32_t>(counter_low), static_cast<std::uint32_t>(counter_low >> 32),
+       static_cast<std::uint32_t>(counter_high), static_cast<std::uint32_t>(counter_high >> 32)}};
   r123::Philox4x32::key_type k = {{static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)}};
   auto r = r123::Philox4x32()(c, k);
   return {r[0], r[1], r[2], r[3]};

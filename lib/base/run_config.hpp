@@ -75,9 +75,9 @@ struct ParallelSettings {
   std::uint32_t rebalance_interval_steps = 512;
   std::optional<std::uint32_t> micro_batches;
   std::uint32_t prefill_ranks = 0;
-  std::uint32_t max_num_seqs = 256;            // a rank
-  std::uint32_t max_num_batched_tokens = 2048;  // a rank and step
-  std::optional<std::uint64_t> kv_cache_tokens;  // a rank; auto: from free memory
+  std::uint32_t max_num_seqs = 256;               // a rank
+  std::uint32_t max_num_batched_tokens = 2048;    // a rank and step
+  std::optional<std::uint64_t> kv_cache_tokens;   // a rank; auto: from free memory
   std::optional<std::uint32_t> threads_per_rank;  // auto: 1
 };
 

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Sets up, builds, and generates from the shipped demo model on two ranks. Run it again at no cost: the build is there,
+# and a finished job is not computed twice (`demo.sh --overwrite` does it anew).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh
+[ -x build/bin/moemill ] || echo "== building moemill (some minutes, once)"
+scripts/build.sh
+. scripts/root_mpi.sh
+
+mkdir -p runs
+prompts=runs/demo-prompts.h5
+[ -s "$prompts" ] && [ "$prompts" -nt configs/demo/prompts.jsonl ] || \
+  /usr/bin/python3 configs/demo/make_prompts.py configs/demo/prompts.jsonl "$prompts"
+
+echo "== mpirun -n 2 build/bin/moemill run -c configs/demo/run.yaml"
+mpirun -n 2 ${mpi_options[@]+"${mpi_options[@]}"} build/bin/moemill run -c configs/demo/run.yaml "$@"
+
+echo
+echo "== some of the answers"
+/usr/bin/python3 configs/demo/show.py runs/demo/outputs.h5 "$prompts"
+echo
+echo "== where everything lies"
+echo "    runs/demo-prompts.h5       the prompts, made from configs/demo/prompts.jsonl"
+echo "    runs/demo/outputs.h5       the answers: one row a completion (h5ls -r, h5py)"
+echo "    runs/demo/summary.json     counts, seconds, rates, bytes and cost, measured"
+echo "    runs/demo/metrics.jsonl    the same over time"
+echo "    runs/demo/config.yaml      the run's settings, resolved"
+echo "    build/bin/moemill status runs/demo, build/bin/moemill verify runs/demo --deep: look again at any time"

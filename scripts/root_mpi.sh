@@ -1,0 +1,7 @@
+# Sourced by scripts that call mpirun. As root (a container, a fresh machine) Open MPI wants to be told twice that it may
+# run; and where there are fewer cores than ranks, that it may share them.
+if [ "$(id -u)" = 0 ]; then
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+mpi_options=()
+if [ "$(nproc)" -lt 2 ]; then mpi_options=(--oversubscribe --mca mpi_yield_when_idle 1); fi

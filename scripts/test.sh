@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sets up, builds and runs every test: unit tests by part, exchanges under mpirun, the built program on good and bad
+# input, the same under sanitizers (unit tests), and the fuzz targets for a short fixed time. About 25 minutes from a
+# bare machine with 2 cores. `test.sh quick` leaves sanitizers and fuzzing out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh test
+. scripts/root_mpi.sh
+
+echo "== includes follow the order of the parts"
+python3 scripts/check_layers.py
+echo "== format"
+find lib apps tests -name '*.hpp' -o -name '*.cpp' -o -name '*.inl' | xargs clang-format --dry-run -Werror
+echo "== build (release)"
+scripts/build.sh release
+if [ "${1:-}" != quick ]; then
+  echo "== fuzz targets"
+  scripts/build.sh fuzz
+  scripts/fuzz.sh "${MOEMILL_FUZZ_SECONDS:-15}"
+  echo "== build (ASan + UBSan)"
+  scripts/build.sh sanitize
+  ctest --preset sanitize
+fi
+echo "== tests"
+ctest --preset release
