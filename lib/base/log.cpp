@@ -10,18 +10,12 @@ namespace {
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
-    case Level::Trace:
-      return spdlog::level::trace;
-    case Level::Debug:
-      return spdlog::level::debug;
-    case Level::Info:
-      return spdlog::level::info;
-    case Level::Warning:
-      return spdlog::level::warn;
-    case Level::Error:
-      return spdlog::level::err;
-    case Level::Off:
-      return spdlog::level::off;
+    case Level::Trace: return spdlog::level::trace;
+    case Level::Debug: return spdlog::level::debug;
+    case Level::Info: return spdlog::level::info;
+    case Level::Warning: return spdlog::level::warn;
+    case Level::Error: return spdlog::level::err;
+    case Level::Off: return spdlog::level::off;
   }
   return spdlog::level::info;
 }
@@ -46,11 +40,7 @@ void start(Level level, int rank, int world_size) {
   spdlog::set_default_logger(std::move(logger));
 }
 
-bool enabled(Level level) {
-  return spdlog::default_logger_raw()->should_log(to_spdlog(level));
-}
-void write(Level level, std::string_view line) {
-  spdlog::log(to_spdlog(level), "{}", line);
-}
+bool enabled(Level level) { return spdlog::default_logger_raw()->should_log(to_spdlog(level)); }
+void write(Level level, std::string_view line) { spdlog::log(to_spdlog(level), "{}", line); }
 
 }  // namespace moemill::log
