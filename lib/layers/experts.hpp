@@ -1,0 +1,18 @@
+// The routed experts of one rank over the rows it received: every pair's output, rounded to bf16, at its place.
+// Called by the block between receive_dispatch and send_combine.
+#pragma once
+
+#include <span>
+
+#include "kernels/stream.hpp"
+#include "layers/exchange.hpp"
+#include "layers/mlp.hpp"
+#include "model/weights.hpp"
+
+namespace moemill::layers {
+
+// experts: this rank's slice, by LocalExpert. Lets `exchange` progress between groups of experts.
+void run_experts(cpu::Stream& stream, std::span<const model::MlpWeights> experts, const ReceivedRows& received,
+                 MlpScratch& scratch, Exchange& exchange);
+
+}  // namespace moemill::layers
