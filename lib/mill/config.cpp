@@ -1,0 +1,210 @@
+#include "mill/config.hpp"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <fstream>
+#include <numeric>
+#include <set>
+#include <sstream>
+
+#include "base/error.hpp"
+#include "mill/config_fields.hpp"
+
+namespace moemill::mill {
+namespace {
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      std::size_t next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
+      diagonal = std::exchange(row[j], next);
+    }
+  }
+  return row.back();
+}
+
+std::string_view last_part(std::string_view key) { return key.substr(key.rfind('.') + 1); }  // npos + 1 is 0
+
+// Also finds `temperature` written at the top level, or in the wrong section.
+std::string nearest_key(std::string_view key) {
+  std::string best;
+  std::size_t best_distance = ~std::size_t{0};
+  for (const Field& field : config_fields()) {
+    std::size_t distance = std::min(edit_distance(key, field.key), edit_distance(last_part(key), last_part(field.key)) + 1);
+    if (distance < best_distance) best_distance = distance, best = field.key;
+  }
+  return best;
+}
+
+const Field* find_field(std::string_view key) {
+  const auto& fields = config_fields();
+  auto it = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.key == key; });
+  return it == fields.end() ? nullptr : &*it;
+}
+
+bool is_section(const std::string& key) {
+  const auto& fields = config_fields();
+  return std::any_of(fields.begin(), fields.end(), [&](const Field& f) { return f.key.starts_with(key + "."); });
+}
+
+std::string place(std::string_view file, const YAML::Node& node) {
+  return node.Mark().line >= 0 ? fmt::format("{}:{}", file, node.Mark().line + 1) : std::string(file);
+}
+
+std::string shown(const YAML::Node& node) {
+  if (node.IsNull()) return "null";
+  if (node.IsScalar()) return "'" + node.Scalar() + "'";
+  return node.IsMap() ? "a mapping" : "a list";
+}
+
+void read_value(const std::string& where, const Field& field, const YAML::Node& node, RunConfig& config) {
+  if (!field.read(node, config))
+    user_error("{}: {}: {} is not accepted; accepted: {}", where, field.key, shown(node), field.accepts);
+}
+
+void check_schema_version(std::string_view file, const YAML::Node& node) {
+  if (!node.IsScalar() || node.Scalar() != "1")
+    user_error("{}: schema_version: {} is not accepted; accepted: 1, the only one this version reads", place(file, node),
+               shown(node));
+}
+
+void read_map(std::string_view file, const std::string& prefix, const YAML::Node& map, RunConfig& config) {
+  std::set<std::string> seen;
+  for (const auto& entry : map) {
+    if (!entry.first.IsScalar()) user_error("{}: a key must be a word", place(file, entry.first));
+    std::string key = prefix + entry.first.Scalar();
+    std::string where = place(file, entry.first);
+    if (!seen.insert(key).second) user_error("{}: {}: given twice; keep one of them", where, key);
+    if (key == "schema_version") {
+      check_schema_version(file, entry.second);
+    } else if (const Field* field = find_field(key)) {
+      read_value(where, *field, entry.second, config);
+    } else if (!is_section(key)) {
+      user_error("{}: unknown key '{}'; the nearest known key is '{}'", where, key, nearest_key(key));
+    } else if (entry.second.IsMap()) {
+      read_map(file, key + ".", entry.second, config);
+    } else if (!entry.second.IsNull()) {  // an empty section says nothing
+      user_error("{}: {}: {} is not accepted; accepted: a mapping, e.g. {}", where, key, shown(entry.second),
+                 nearest_key(key + "."));
+    }
+  }
+}
+
+YAML::Node parse_yaml(std::string_view text, std::string_view name) {
+  try {
+    return YAML::Load(std::string(text));
+  } catch (const YAML::ParserException& e) {
+    user_error("{}:{}: this is not YAML: {} (column {})", name, e.mark.line + 1, e.msg, e.mark.column + 1);
+  }
+}
+
+void apply_override(const Override& o, RunConfig& config) {
+  YAML::Node value = parse_yaml(o.value, o.origin);
+  if (o.key == "schema_version") return check_schema_version(o.origin, value);
+  const Field* field = find_field(o.key);
+  if (!field) user_error("{}: unknown key '{}'; the nearest known key is '{}'", o.origin, o.key, nearest_key(o.key));
+  read_value(o.origin, *field, value, config);
+}
+
+// Rules between keys; each key alone was checked when it was read.
+void check_together(std::string_view name, const RunConfig& c, const std::string& yaml_store) {
+  const auto& s = c.sampling;
+  if (s.min_tokens > s.max_tokens)
+    user_error("{}: sampling.min_tokens ({}) is larger than sampling.max_tokens ({}); lower one or raise the other", name,
+               s.min_tokens, s.max_tokens);
+  const auto& r = s.repetition_detection;
+  if (r.max_pattern_size > 0 && r.min_count < 2)
+    user_error("{}: sampling.repetition_detection.min_count is {}; detection needs 2 or more", name, r.min_count);
+  if (r.max_pattern_size == 0 && r.min_count > 0)
+    user_error("{}: sampling.repetition_detection.min_count is set but max_pattern_size is 0 (off); set both or neither",
+               name);
+  if (yaml_store.find("logprobs") != std::string::npos && !s.logprobs)
+    user_error("{}: output.store lists logprobs but sampling.logprobs is null; set sampling.logprobs to 0 or more", name);
+}
+
+}  // namespace
+
+Override parse_override(std::string_view assignment) {
+  auto equals = assignment.find('=');
+  std::string origin = fmt::format("--set {}", assignment);
+  if (equals == std::string_view::npos || equals == 0)
+    user_error("{}: write --set key.path=value, e.g. --set sampling.temperature=0", origin);
+  return {std::string(assignment.substr(0, equals)), std::string(assignment.substr(equals + 1)), origin};
+}
+
+std::string read_text_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (in) text << in.rdbuf();
+  if (!in) user_error("{}: cannot be read: {}", path, std::generic_category().message(errno));
+  return text.str();
+}
+
+RunConfig parse_config(std::string_view yaml, std::string_view name, const std::vector<Override>& overrides) {
+  RunConfig config;
+  YAML::Node root = parse_yaml(yaml, name);
+  std::string store;
+  if (root.IsMap()) {
+    read_map(name, "", root, config);
+    if (auto output = root["output"]; output && output.IsMap() && output["store"]) store = YAML::Dump(output["store"]);
+  } else if (!root.IsNull()) {
+    user_error("{}: holds {}; a run.yaml is a mapping, e.g. 'model: {{path: DIR}}'", name, shown(root));
+  }
+  for (const Override& o : overrides) {
+    apply_override(o, config);
+    if (o.key == "output.store") store = o.value;
+  }
+  check_together(name, config, store);
+  return config;
+}
+
+std::string to_yaml(const RunConfig& config) {
+  YAML::Node root;
+  root["schema_version"] = "1";
+  for (const Field& field : config_fields()) {
+    YAML::Node value = field.write(config);
+    if (value.IsScalar() && value.Scalar().empty()) continue;  // a required path that nobody gave
+    std::vector<YAML::Node> path = {root};
+    std::size_t begin = 0;
+    for (std::size_t dot; (dot = field.key.find('.', begin)) != std::string::npos; begin = dot + 1)
+      path.push_back(path.back()[field.key.substr(begin, dot - begin)]);
+    path.back()[field.key.substr(begin)] = value;
+  }
+  YAML::Emitter out;
+  out << root;
+  return std::string(out.c_str()) + "\n";
+}
+
+std::vector<std::string> differing_keys(const RunConfig& old_config, const RunConfig& new_config) {
+  std::vector<std::string> keys;
+  for (const Field& field : config_fields()) {
+    if (field.effect != Effect::Answers) continue;
+    if (YAML::Dump(field.write(old_config)) != YAML::Dump(field.write(new_config))) keys.push_back(field.key);
+  }
+  return keys;
+}
+
+std::string describe_keys() {
+  RunConfig defaults;
+  std::string text;
+  for (const Field& field : config_fields()) {
+    std::string value = YAML::Dump(field.write(defaults));
+    text += fmt::format("  {:<48} {:<20} {}\n", field.key, value == "\"\"" ? "(required)" : value, field.accepts);
+  }
+  return text;
+}
+
+std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 2) + 1;
+  for (const auto& candidate : known)
+    if (std::size_t d = edit_distance(name, candidate); d < best_distance) best_distance = d, best = candidate;
+  return best;
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,42 @@
+// run.yaml -> RunConfig. Called by every command; precedence: defaults < YAML < overrides (`--set` and flags).
+// Every fault is a UserError that names the file and line (or the flag), the full key, and what is accepted; an unknown
+// key also names the nearest known one. Relative paths are relative to the current directory.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/run_config.hpp"
+
+namespace moemill::mill {
+
+// One `key.path = value` from the command line; `value` is read as YAML.
+struct Override {
+  std::string key;
+  std::string value;
+  std::string origin;  // how messages call it, e.g. "--set sampling.top_p=2"
+};
+
+// "--set key.path=value" split at the first '='.
+Override parse_override(std::string_view assignment);
+
+std::string read_text_file(const std::string& path);  // UserError when it cannot be read
+
+// `name` is the file's name in messages.
+RunConfig parse_config(std::string_view yaml, std::string_view name, const std::vector<Override>& overrides);
+
+// The resolved config, every key written out; parse_config reads it back to the same values.
+std::string to_yaml(const RunConfig& config);
+
+// Keys whose values differ and that can change what stands in the outputs (not ranks, batch, logging). The paths of the
+// model and the prompts are not among them: their contents are compared by fingerprint.
+std::vector<std::string> differing_keys(const RunConfig& old_config, const RunConfig& new_config);
+
+// Every key with its default, as `--help` shows them: "sampling.top_p  1  a number above 0 and at most 1".
+std::string describe_keys();
+
+// The known name nearest to `name` by edit distance, or empty when nothing is near.
+std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
+
+}  // namespace moemill::mill

@@ -1,0 +1,407 @@
+#include "mill/config_fields.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <type_traits>
+
+namespace moemill::mill {
+namespace {
+
+using Read = std::function<bool(const YAML::Node&, RunConfig&)>;
+using Write = std::function<YAML::Node(const RunConfig&)>;
+
+// Number parsing takes the whole scalar or nothing: "12x" and "1.5" are no integers.
+template <class T>
+std::optional<T> number(const YAML::Node& node) {
+  if (!node.IsScalar()) return std::nullopt;
+  const std::string& text = node.Scalar();
+  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+  T value{};
+  auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || begin == end) return std::nullopt;
+  if constexpr (std::is_floating_point_v<T>) {
+    if (!std::isfinite(value)) return std::nullopt;
+  }
+  return value;
+}
+
+bool is_word(const YAML::Node& node, const char* word) { return node.IsScalar() && node.Scalar() == word; }
+
+YAML::Node scalar(std::string text) { return YAML::Node(std::move(text)); }
+template <class T>
+YAML::Node number_node(T value) {
+  return scalar(fmt::format("{}", value));
+}
+// A null that is written as the word, so that it reads well.
+YAML::Node null_node() { return YAML::Load("null"); }
+
+template <class T>
+struct Range {
+  T low = std::numeric_limits<T>::lowest();
+  T high = std::numeric_limits<T>::max();
+  bool holds(T x) const { return x >= low && x <= high; }
+};
+
+// `at` finds the value inside a RunConfig.
+template <class T, class At>
+Field plain(const char* key, const char* accepts, Effect effect, Range<T> range, At at) {
+  Read read = [=](const YAML::Node& node, RunConfig& c) {
+    auto x = number<T>(node);
+    if (!x || !range.holds(*x)) return false;
+    at(c) = *x;
+    return true;
+  };
+  return {key, accepts, effect, read, [=](const RunConfig& c) { return number_node(at(const_cast<RunConfig&>(c))); }};
+}
+
+// `empty` is the word for an absent value: "auto" or "null".
+template <class T, class At>
+Field optional(const char* key, const char* accepts, Effect effect, const char* empty, Range<T> range, At at) {
+  bool null = std::string_view(empty) == "null";
+  Read read = [=](const YAML::Node& node, RunConfig& c) {
+    if (null ? node.IsNull() : is_word(node, empty)) return at(c).reset(), true;
+    auto x = number<T>(node);
+    if (!x || !range.holds(*x)) return false;
+    at(c) = *x;
+    return true;
+  };
+  Write write = [=](const RunConfig& c) {
+    const auto& value = at(const_cast<RunConfig&>(c));
+    return value ? number_node(*value) : null ? null_node() : scalar(empty);
+  };
+  return {key, accepts, effect, read, write};
+}
+
+template <class At>
+Field text(const char* key, const char* accepts, Effect effect, At at) {
+  Read read = [=](const YAML::Node& node, RunConfig& c) {
+    if (!node.IsScalar() || node.Scalar().empty()) return false;
+    at(c) = node.Scalar();
+    return true;
+  };
+  return {key, accepts, effect, read, [=](const RunConfig& c) { return scalar(at(const_cast<RunConfig&>(c))); }};
+}
+
+template <class At>
+Field one_of(const char* key, const char* accepts, Effect effect, std::vector<std::string> words, At at) {
+  Read read = [=](const YAML::Node& node, RunConfig& c) {
+    if (!node.IsScalar() || std::find(words.begin(), words.end(), node.Scalar()) == words.end()) return false;
+    at(c) = node.Scalar();
+    return true;
+  };
+  return {key, accepts, effect, read, [=](const RunConfig& c) { return scalar(at(const_cast<RunConfig&>(c))); }};
+}
+
+template <class At>
+Field flag(const char* key, Effect effect, At at) {
+  Read read = [=](const YAML::Node& node, RunConfig& c) {
+    bool value = false;
+    if (!node.IsScalar() || !YAML::convert<bool>::decode(node, value)) return false;
+    at(c) = value;
+    return true;
+  };
+  Write write = [=](const RunConfig& c) { return scalar(at(const_cast<RunConfig&>(c)) ? "true" : "false"); };
+  return {key, "true or false", effect, read, write};
+}
+
+// A number of seconds, 90s, 30m, 12h, 2d, HH:MM:SS or D-HH:MM:SS (Slurm's).
+std::optional<double> duration(const YAML::Node& node) {
+  if (auto seconds = number<double>(node)) return *seconds >= 0 ? seconds : std::nullopt;
+  if (!node.IsScalar() || node.Scalar().size() < 2) return std::nullopt;
+  std::string text = node.Scalar();
+  const std::string units = "smhd";
+  const double factors[] = {1, 60, 3600, 86400};
+  if (auto unit = units.find(text.back()); unit != std::string::npos) {
+    auto value = number<double>(scalar(text.substr(0, text.size() - 1)));
+    return value && *value >= 0 ? std::optional(*value * factors[unit]) : std::nullopt;
+  }
+  unsigned days = 0, hours = 0, minutes = 0, seconds = 0;
+  int used = 0;
+  if (std::sscanf(text.c_str(), "%u-%u:%2u:%2u%n", &days, &hours, &minutes, &seconds, &used) != 4 ||
+      used != static_cast<int>(text.size())) {
+    days = 0;
+    if (std::sscanf(text.c_str(), "%u:%2u:%2u%n", &hours, &minutes, &seconds, &used) != 3 ||
+        used != static_cast<int>(text.size()))
+      return std::nullopt;
+  }
+  return days * 86400.0 + hours * 3600.0 + minutes * 60.0 + seconds;
+}
+constexpr const char* duration_form = "seconds, or a time such as 90s, 30m, 12h or 23:30:00";
+
+template <class At>
+Field seconds(const char* key, At at) {
+  Read read = [=](const YAML::Node& node, RunConfig& c) {
+    auto x = duration(node);
+    if (x) at(c) = *x;
+    return x.has_value();
+  };
+  return {key, duration_form, Effect::Layout, read,
+          [=](const RunConfig& c) { return number_node(at(const_cast<RunConfig&>(c))); }};
+}
+
+Field max_wall_time() {
+  Read read = [](const YAML::Node& node, RunConfig& c) {
+    if (is_word(node, "auto")) return c.runtime.max_wall_time_seconds.reset(), true;
+    auto x = duration(node);
+    if (!x || *x <= 0) return false;
+    c.runtime.max_wall_time_seconds = *x;
+    return true;
+  };
+  Write write = [](const RunConfig& c) {
+    return c.runtime.max_wall_time_seconds ? number_node(*c.runtime.max_wall_time_seconds) : scalar("auto");
+  };
+  return {"runtime.max_wall_time", "auto (SLURM_JOB_END_TIME when present), seconds, or a time such as 12h or 23:30:00",
+          Effect::Layout, read, write};
+}
+
+// One value or a list of them.
+template <class T, class Convert>
+bool read_list(const YAML::Node& node, std::vector<T>& out, Convert convert) {
+  std::vector<T> values;
+  auto take = [&](const YAML::Node& item) {
+    auto x = convert(item);
+    if (x) values.push_back(*x);
+    return x.has_value();
+  };
+  if (node.IsNull()) return out.clear(), true;
+  if (node.IsSequence()) {
+    if (!std::all_of(node.begin(), node.end(), take)) return false;
+  } else if (!take(node)) {
+    return false;
+  }
+  out = std::move(values);
+  return true;
+}
+
+template <class T>
+YAML::Node flow_list(const std::vector<T>& values) {
+  YAML::Node node(YAML::NodeType::Sequence);
+  node.SetStyle(YAML::EmitterStyle::Flow);
+  for (const T& value : values) node.push_back(value);
+  return node;
+}
+
+std::optional<std::string> nonempty_string(const YAML::Node& node) {
+  if (!node.IsScalar() || node.Scalar().empty()) return std::nullopt;
+  return node.Scalar();
+}
+
+Field stop_strings() {
+  return {"sampling.stop", "a string or a list of strings, none of them empty", Effect::Answers,
+          [](const YAML::Node& node, RunConfig& c) { return read_list(node, c.sampling.stop, nonempty_string); },
+          [](const RunConfig& c) { return flow_list(c.sampling.stop); }};
+}
+
+Field stop_token_ids() {
+  auto id = [](const YAML::Node& node) {
+    auto x = number<std::int32_t>(node);
+    return x && *x >= 0 ? x : std::nullopt;
+  };
+  return {"sampling.stop_token_ids", "a token id or a list of token ids", Effect::Answers,
+          [=](const YAML::Node& node, RunConfig& c) { return read_list(node, c.sampling.stop_token_ids, id); },
+          [](const RunConfig& c) { return flow_list(c.sampling.stop_token_ids); }};
+}
+
+const std::vector<std::pair<std::string, TooLong>> too_long_words = {{"fail_row", TooLong::FailRow},
+                                                                     {"truncate_left", TooLong::TruncateLeft},
+                                                                     {"truncate_right", TooLong::TruncateRight},
+                                                                     {"reduce_max_tokens", TooLong::ReduceMaxTokens}};
+
+Field too_long() {
+  Read read = [](const YAML::Node& node, RunConfig& c) {
+    for (auto& [word, value] : too_long_words)
+      if (is_word(node, word.c_str())) return c.errors.too_long = value, true;
+    return false;
+  };
+  Write write = [](const RunConfig& c) {
+    auto it = std::find_if(too_long_words.begin(), too_long_words.end(),
+                           [&](const auto& pair) { return pair.second == c.errors.too_long; });
+    return scalar(it->first);
+  };
+  return {"errors.too_long", "fail_row, truncate_left, truncate_right or reduce_max_tokens", Effect::Answers, read,
+          write};
+}
+
+Field compression() {
+  Read read = [](const YAML::Node& node, RunConfig& c) {
+    if (is_word(node, "none") || node.IsNull()) return c.output.gzip_level.reset(), true;
+    if (!node.IsScalar() || !node.Scalar().starts_with("gzip")) return false;
+    if (node.Scalar() == "gzip") return c.output.gzip_level = 4, true;
+    auto level = number<std::uint32_t>(scalar(node.Scalar().substr(5)));
+    if (node.Scalar()[4] != '-' || !level || *level < 1 || *level > 9) return false;
+    c.output.gzip_level = *level;
+    return true;
+  };
+  Write write = [](const RunConfig& c) {
+    return scalar(c.output.gzip_level ? fmt::format("gzip-{}", *c.output.gzip_level) : "none");
+  };
+  return {"output.compression", "gzip-1 to gzip-9, or none", Effect::Layout, read, write};
+}
+
+// `logprobs` is stored whenever sampling.logprobs asks for it; the word here may say so too (config.cpp checks it).
+Field store() {
+  Read read = [](const YAML::Node& node, RunConfig& c) {
+    std::vector<std::string> words;
+    if (!read_list(node, words, nonempty_string)) return false;
+    c.output.store_text = c.output.store_token_ids = false;
+    for (const auto& word : words) {
+      if (word == "text") {
+        c.output.store_text = true;
+      } else if (word == "token_ids") {
+        c.output.store_token_ids = true;
+      } else if (word != "logprobs") {
+        return false;
+      }
+    }
+    return true;
+  };
+  Write write = [](const RunConfig& c) {
+    std::vector<std::string> words;
+    if (c.output.store_text) words.push_back("text");
+    if (c.output.store_token_ids) words.push_back("token_ids");
+    if (c.sampling.logprobs) words.push_back("logprobs");
+    return flow_list(words);
+  };
+  return {"output.store", "a list of text, token_ids and logprobs (the latter with sampling.logprobs set)",
+          Effect::Answers, read, write};
+}
+
+Field carry_columns() {
+  Read read = [](const YAML::Node& node, RunConfig& c) {
+    if (is_word(node, "all")) return c.output.carry_columns.reset(), true;
+    std::vector<std::string> columns;
+    if (is_word(node, "none")) return c.output.carry_columns = columns, true;
+    if (!read_list(node, columns, nonempty_string)) return false;
+    c.output.carry_columns = columns;
+    return true;
+  };
+  Write write = [](const RunConfig& c) {
+    return c.output.carry_columns ? flow_list(*c.output.carry_columns) : scalar("all");
+  };
+  return {"output.carry_columns", "all, none, or a list of column names", Effect::Answers, read, write};
+}
+
+Field expert_domain() {
+  Read read = [](const YAML::Node& node, RunConfig& c) {
+    auto ranks = number<std::uint32_t>(node);
+    if (!is_word(node, "world") && !is_word(node, "node") && !(ranks && *ranks > 0)) return false;
+    c.parallel.expert_domain = node.Scalar();
+    return true;
+  };
+  return {"parallel.expert_domain", "world, node, or a number of ranks that divides the world", Effect::Layout, read,
+          [](const RunConfig& c) { return scalar(c.parallel.expert_domain); }};
+}
+
+#define AT(member) [](RunConfig& c) -> auto& { return c.member; }
+
+std::vector<Field> make_fields() {
+  using u32 = std::uint32_t;
+  using u64 = std::uint64_t;
+  constexpr Effect Answers = Effect::Answers, Layout = Effect::Layout;
+  const float above_zero = std::numeric_limits<float>::min();
+  return {
+      text("model.path", "a model folder (config.json, tokenizer.json, *.safetensors)", Layout, AT(model.path)),
+      one_of("model.load_format", "auto or dummy", Answers, {"auto", "dummy"}, AT(model.load_format)),
+      one_of("model.dtype", "bfloat16 (other files are rounded to it)", Answers, {"bfloat16"}, AT(model.dtype)),
+      optional<u32>("model.max_model_len", "auto (the model's own) or a number of tokens above 0", Answers, "auto",
+                    {1, 1u << 30}, AT(model.max_model_len)),
+
+      text("input.path", "an HDF5 file with the prompts", Layout, AT(input.path)),
+      text("input.group", "the group that holds the columns, e.g. /", Answers, AT(input.group)),
+      optional<u64>("input.limit", "null (all) or a number of prompts above 0", Answers, "null", {1, u64(1) << 62},
+                    AT(input.limit)),
+      flag("input.add_special_tokens", Answers, AT(input.add_special_tokens)),
+
+      plain<u32>("sampling.n", "a number of samples from 1 to 65536", Answers, {1, 65536}, AT(sampling.n)),
+      plain<float>("sampling.temperature", "a number from 0 (greedy) to 100", Answers, {0, 100},
+                   AT(sampling.temperature)),
+      plain<float>("sampling.top_p", "a number above 0 and at most 1", Answers, {above_zero, 1}, AT(sampling.top_p)),
+      plain<std::int32_t>("sampling.top_k", "0 (off) or a number of tokens", Answers, {0, 1 << 30}, AT(sampling.top_k)),
+      plain<float>("sampling.min_p", "a number from 0 to 1", Answers, {0, 1}, AT(sampling.min_p)),
+      plain<float>("sampling.repetition_penalty", "a number above 0 and at most 100", Answers, {above_zero, 100},
+                   AT(sampling.repetition_penalty)),
+      plain<float>("sampling.presence_penalty", "a number from -100 to 100", Answers, {-100, 100},
+                   AT(sampling.presence_penalty)),
+      plain<float>("sampling.frequency_penalty", "a number from -100 to 100", Answers, {-100, 100},
+                   AT(sampling.frequency_penalty)),
+      plain<u32>("sampling.max_tokens", "0 (score only) or a number of tokens", Answers, {0, 1u << 30},
+                 AT(sampling.max_tokens)),
+      plain<u32>("sampling.min_tokens", "0 or a number of tokens", Answers, {0, 1u << 30}, AT(sampling.min_tokens)),
+      stop_strings(),
+      stop_token_ids(),
+      flag("sampling.ignore_eos", Answers, AT(sampling.ignore_eos)),
+      plain<u64>("sampling.seed", "a whole number from 0 to 2^64-1", Answers, {}, AT(sampling.seed)),
+      optional<u32>("sampling.logprobs", "null (off), 0 (of the chosen token) or k <= 1000 (also of the k best)",
+                    Answers, "null", {0, 1000}, AT(sampling.logprobs)),
+      flag("sampling.prompt_logprobs", Answers, AT(sampling.prompt_logprobs)),
+      plain<u32>("sampling.repetition_detection.max_pattern_size", "0 (off) or a number of tokens up to 4096", Answers,
+                 {0, 4096}, AT(sampling.repetition_detection.max_pattern_size)),
+      plain<u32>("sampling.repetition_detection.min_count", "0 or a number of repeats, 2 or more where detection is on",
+                 Answers, {0, 1u << 20}, AT(sampling.repetition_detection.min_count)),
+
+      too_long(),
+      plain<double>("errors.max_failed_fraction", "a number from 0 to 1", Layout, {0, 1},
+                    AT(errors.max_failed_fraction)),
+
+      text("output.dir", "a folder to write to", Layout, AT(output.dir)),
+      optional<u64>("output.shard_prompts", "auto or a number of prompts above 0", Answers, "auto", {1, u64(1) << 40},
+                    AT(output.shard_prompts)),
+      seconds("output.journal_flush_seconds", AT(output.journal_flush_seconds)),
+      compression(),
+      store(),
+      carry_columns(),
+      flag("output.merge", Layout, AT(output.merge)),
+
+      expert_domain(),
+      optional<u32>("parallel.ranks_per_node", "auto (as MPI reports) or a number of ranks above 0", Layout, "auto",
+                    {1, 1u << 20}, AT(parallel.ranks_per_node)),
+      plain<u32>("parallel.redundant_experts", "0 (redundant experts are not in this version)", Layout, {0, 0},
+                 AT(parallel.redundant_experts)),
+      one_of("parallel.rebalance.policy", "none (rebalancing is not in this version)", Layout, {"none"},
+             AT(parallel.rebalance_policy)),
+      plain<u32>("parallel.rebalance.interval_steps", "a number of steps above 0", Layout, {1, 1u << 30},
+                 AT(parallel.rebalance_interval_steps)),
+      optional<u32>("parallel.micro_batches", "auto, 1 or 2", Layout, "auto", {1, 2}, AT(parallel.micro_batches)),
+      plain<u32>("parallel.roles.prefill_ranks", "0 (ranks for prefill only are not in this version)", Layout, {0, 0},
+                 AT(parallel.prefill_ranks)),
+      plain<u32>("parallel.max_num_seqs", "a number of sequences a rank, from 1 to 65536", Layout, {1, 65536},
+                 AT(parallel.max_num_seqs)),
+      plain<u32>("parallel.max_num_batched_tokens", "a number of rows a step and rank, from 1 to 1048576", Layout,
+                 {1, 1u << 20}, AT(parallel.max_num_batched_tokens)),
+      optional<u64>("parallel.kv_cache_tokens", "auto (from free memory) or a number of tokens a rank above 0", Layout,
+                    "auto", {1, u64(1) << 40}, AT(parallel.kv_cache_tokens)),
+      optional<u32>("parallel.threads_per_rank", "auto (1) or a number of threads from 1 to 1024", Layout, "auto",
+                    {1, 1024}, AT(parallel.threads_per_rank)),
+
+      one_of("runtime.backend", "auto or cpu (cuda is not in this build)", Layout, {"auto", "cpu"},
+             AT(runtime.backend)),
+      max_wall_time(),
+      seconds("runtime.drain_margin", AT(runtime.drain_margin_seconds)),
+      text("runtime.stop_file", "a file name; relative ones lie in the run directory", Layout, AT(runtime.stop_file)),
+      seconds("runtime.progress_interval", AT(runtime.progress_interval_seconds)),
+      one_of("runtime.log_level", "trace, debug, info, warning, error or off", Layout,
+             {"trace", "debug", "info", "warning", "error", "off"}, AT(runtime.log_level)),
+
+      optional<double>("cost.hour_price", "null or the price of one unit for an hour", Layout, "null", {0, 1e12},
+                       AT(cost.hour_price)),
+      one_of("cost.unit", "what hour_price buys: gpu, rank, node, core or job", Layout,
+             {"gpu", "rank", "node", "core", "job"}, AT(cost.unit)),
+      text("cost.currency", "a currency such as USD", Layout, AT(cost.currency)),
+  };
+}
+
+#undef AT
+
+}  // namespace
+
+const std::vector<Field>& config_fields() {
+  static const std::vector<Field> fields = make_fields();
+  return fields;
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,197 @@
+#include "mill/config.hpp"
+
+#include <doctest/doctest.h>
+
+#include "base/error.hpp"
+
+using namespace moemill;
+using namespace moemill::mill;
+
+namespace {
+
+RunConfig parse(std::string_view yaml, const std::vector<std::string>& sets = {}) {
+  std::vector<Override> overrides;
+  for (const auto& s : sets) overrides.push_back(parse_override(s));
+  return parse_config(yaml, "run.yaml", overrides);
+}
+
+// The message of the UserError that parsing throws.
+std::string fault(std::string_view yaml, const std::vector<std::string>& sets = {}) {
+  try {
+    parse(yaml, sets);
+  } catch (const UserError& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("an empty file gives the contract's defaults") {
+  RunConfig c = parse("");
+  CHECK(c.sampling.max_tokens == 256);
+  CHECK(c.sampling.temperature == 1.0f);
+  CHECK(c.output.gzip_level == 4);
+  CHECK(c.output.dir == "runs/demo");
+  CHECK(!c.model.max_model_len);
+  CHECK(!c.sampling.logprobs);
+  CHECK(!c.output.carry_columns);
+  CHECK(c.errors.max_failed_fraction == 0.05);
+  CHECK(c.parallel.max_num_seqs == 256);
+  CHECK(c.runtime.drain_margin_seconds == 60);
+}
+
+TEST_CASE("every key of the contract is read, and --set goes over it") {
+  const char* yaml = R"(
+schema_version: 1
+model:   {path: DIR, load_format: dummy, dtype: bfloat16, max_model_len: 4096}
+input:   {path: prompts.h5, group: /a/b, limit: 12, add_special_tokens: false}
+sampling: {n: 2, temperature: 0.7, top_p: 0.9, top_k: 40, min_p: 0.05, repetition_penalty: 1.1,
+           presence_penalty: 0.5, frequency_penalty: -0.5, max_tokens: 64, min_tokens: 3,
+           stop: ["\n\n", "Q:"], stop_token_ids: [7, 8], ignore_eos: true, seed: 18446744073709551615, logprobs: 5,
+           prompt_logprobs: true, repetition_detection: {max_pattern_size: 8, min_count: 4}}
+errors:  {too_long: truncate_left, max_failed_fraction: 0.5}
+output:  {dir: out, shard_prompts: 10, journal_flush_seconds: 0.5, compression: none,
+          store: [token_ids, logprobs], carry_columns: [a, b], merge: false}
+parallel: {expert_domain: 4, ranks_per_node: 2, redundant_experts: 0,
+           rebalance: {policy: none, interval_steps: 7}, micro_batches: 2,
+           roles: {prefill_ranks: 0}, max_num_seqs: 8, max_num_batched_tokens: 99,
+           kv_cache_tokens: 5000, threads_per_rank: 2}
+runtime: {backend: cpu, max_wall_time: "1-02:00:00", drain_margin: 30s, stop_file: halt,
+          progress_interval: 1.5, log_level: debug}
+cost:    {hour_price: 2.5, unit: node, currency: EUR}
+)";
+  RunConfig c = parse(yaml);
+  CHECK(c.model.load_format == "dummy");
+  CHECK(c.model.max_model_len == 4096);
+  CHECK(c.input.group == "/a/b");
+  CHECK(c.input.limit == 12);
+  CHECK(!c.input.add_special_tokens);
+  CHECK(c.sampling.seed == 18446744073709551615u);
+  CHECK(c.sampling.frequency_penalty == -0.5f);
+  CHECK(c.sampling.stop == std::vector<std::string>{"\n\n", "Q:"});
+  CHECK(c.sampling.stop_token_ids == std::vector<std::int32_t>{7, 8});
+  CHECK(c.sampling.logprobs == 5);
+  CHECK(c.sampling.repetition_detection.min_count == 4);
+  CHECK(c.errors.too_long == TooLong::TruncateLeft);
+  CHECK(c.output.shard_prompts == 10);
+  CHECK(!c.output.gzip_level);
+  CHECK(!c.output.store_text);
+  CHECK(c.output.store_token_ids);
+  CHECK(c.output.carry_columns == std::vector<std::string>{"a", "b"});
+  CHECK(c.parallel.expert_domain == "4");
+  CHECK(c.parallel.micro_batches == 2);
+  CHECK(c.parallel.kv_cache_tokens == 5000);
+  CHECK(c.runtime.max_wall_time_seconds == 26 * 3600.0);
+  CHECK(c.runtime.drain_margin_seconds == 30);
+  CHECK(c.runtime.progress_interval_seconds == 1.5);
+  CHECK(c.cost.hour_price == 2.5);
+
+  RunConfig d = parse(yaml, {"sampling.stop=[a, b, c]", "input.limit=null", "sampling.temperature=0"});
+  CHECK(d.sampling.stop.size() == 3);
+  CHECK(!d.input.limit);
+  CHECK(d.sampling.temperature == 0);
+  CHECK(d.sampling.top_k == 40);
+
+  SUBCASE("the resolved config reads back to the same values") {
+    CHECK(to_yaml(parse(to_yaml(c))) == to_yaml(c));
+    RunConfig back = parse(to_yaml(c));
+    CHECK(back.sampling.stop == c.sampling.stop);
+    CHECK(back.sampling.seed == c.sampling.seed);
+    CHECK(differing_keys(c, back).empty());
+  }
+}
+
+TEST_CASE("awkward strings survive writing and reading") {
+  RunConfig c;
+  c.model.path = "a: b #c";
+  c.input.path = "null";
+  c.output.dir = "~";
+  c.sampling.stop = {"null", "true", "1", "\n", "\t\"'\\", "näh", "- x", "[", "\x01"};
+  c.output.carry_columns = std::vector<std::string>{"all", "null"};
+  RunConfig back = parse(to_yaml(c));
+  CHECK(back.sampling.stop == c.sampling.stop);
+  CHECK(back.output.carry_columns == c.output.carry_columns);
+  CHECK(back.model.path == c.model.path);
+  CHECK(back.input.path == c.input.path);
+  CHECK(back.output.dir == c.output.dir);
+  c.output.carry_columns = std::vector<std::string>{};
+  CHECK(parse(to_yaml(c)).output.carry_columns->empty());
+}
+
+TEST_CASE("one value stands for a list of one") {
+  CHECK(parse("sampling: {stop: 'END', stop_token_ids: 5}").sampling.stop == std::vector<std::string>{"END"});
+  CHECK(parse("output: {store: text}").output.store_token_ids == false);
+  CHECK(parse("output: {carry_columns: none}").output.carry_columns->empty());
+}
+
+TEST_CASE("faults name the file, the line, the key and what is accepted") {
+  CHECK(has(fault("sampling:\n  temprature: 1\n"), "run.yaml:2: unknown key 'sampling.temprature'"));
+  CHECK(has(fault("sampling:\n  temprature: 1\n"), "'sampling.temperature'"));
+  CHECK(has(fault("temperature: 1"), "'sampling.temperature'"));
+  CHECK(has(fault("samplng: {top_p: 1}"), "nearest known key is 'sampling"));
+  CHECK(has(fault("model:\n  path: x\n  max_tokens: 4\n"), "run.yaml:3: unknown key 'model.max_tokens'"));
+  CHECK(has(fault("sampling: {repetition_detection: {min_cout: 1}}"), "'sampling.repetition_detection.min_count'"));
+  CHECK(has(fault("\n\nsampling: {top_p: 1.5}"), "run.yaml:3: sampling.top_p: '1.5'"));
+  CHECK(has(fault("sampling: {n: many}"), "accepted: a number of samples from 1"));
+  CHECK(has(fault("sampling: {n: 0}"), "sampling.n: '0'"));
+  CHECK(has(fault("sampling: {n: 1.5}"), "sampling.n"));
+  CHECK(has(fault("sampling: {n: -1}"), "sampling.n"));
+  CHECK(has(fault("sampling: {n: null}"), "null is not accepted"));
+  CHECK(has(fault("sampling: {temperature: .nan}"), "sampling.temperature"));
+  CHECK(has(fault("sampling: {max_tokens: 99999999999999999999}"), "sampling.max_tokens"));
+  CHECK(has(fault("sampling: {stop: [a, '']}"), "sampling.stop"));
+  CHECK(has(fault("sampling: 3"), "sampling: '3' is not accepted; accepted: a mapping"));
+  CHECK(has(fault("- a\n- b\n"), "a run.yaml is a mapping"));
+  CHECK(has(fault("model: {path: a}\nmodel: {path: b}\n"), "run.yaml:2: model: given twice"));
+  CHECK(has(fault("model: {path: a\nb: ["), "run.yaml:"));
+  CHECK(has(fault("model: {path: a\nb: ["), "not YAML"));
+  CHECK(has(fault("a:\n\t- b\n"), "not YAML"));
+  CHECK(has(fault("schema_version: 2"), "schema_version"));
+  CHECK(fault("schema_version: 1") == "no error");
+  CHECK(has(fault("errors: {too_long: cut}"), "truncate_left"));
+  CHECK(has(fault("output: {compression: gzip-12}"), "gzip-1 to gzip-9"));
+  CHECK(has(fault("output: {store: [text, images]}"), "output.store"));
+  CHECK(has(fault("runtime: {max_wall_time: soon}"), "runtime.max_wall_time"));
+  CHECK(has(fault("model: {dtype: float32}"), "model.dtype"));
+}
+
+TEST_CASE("what this version cannot do is refused, not ignored") {
+  CHECK(has(fault("parallel: {redundant_experts: 2}"), "not in this version"));
+  CHECK(has(fault("parallel: {rebalance: {policy: eplb}}"), "not in this version"));
+  CHECK(has(fault("parallel: {roles: {prefill_ranks: 1}}"), "not in this version"));
+  CHECK(has(fault("runtime: {backend: cuda}"), "not in this build"));
+}
+
+TEST_CASE("rules between keys") {
+  CHECK(has(fault("sampling: {min_tokens: 9, max_tokens: 3}"), "min_tokens (9)"));
+  CHECK(has(fault("sampling: {repetition_detection: {max_pattern_size: 3}}"), "min_count is 0"));
+  CHECK(has(fault("output: {store: [text, logprobs]}"), "sampling.logprobs is null"));
+  CHECK(fault("output: {store: [text, logprobs]}", {"sampling.logprobs=0"}) == "no error");
+}
+
+TEST_CASE("overrides: faults name the flag") {
+  CHECK(has(fault("", {"sampling.top_p=3"}), "--set sampling.top_p=3: sampling.top_p: '3'"));
+  CHECK(has(fault("", {"samplin.top_p=1"}), "nearest known key is 'sampling.top_p'"));
+  CHECK(has(fault("", {"sampling"}), "key.path=value"));
+  CHECK(has(fault("", {"sampling={n: 1}"}), "unknown key 'sampling'"));
+}
+
+TEST_CASE("resume compares what can change the answers") {
+  RunConfig a, b;
+  b.parallel.max_num_seqs = 3;
+  b.runtime.log_level = "debug";
+  b.output.merge = false;
+  b.model.path = "elsewhere/the/same/model";
+  CHECK(differing_keys(a, b).empty());
+  b.sampling.temperature = 0.5f;
+  b.errors.too_long = TooLong::TruncateRight;
+  CHECK(differing_keys(a, b) == std::vector<std::string>{"sampling.temperature", "errors.too_long"});
+}
+
+TEST_CASE("the nearest name") {
+  CHECK(nearest_name("validat", {"run", "validate", "verify"}) == "validate");
+  CHECK(nearest_name("zzzzzzzzzz", {"run", "validate"}).empty());
+}
