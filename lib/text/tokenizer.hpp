@@ -1,0 +1,87 @@
+// Text <-> token ids as tokenizer.json says, read by run, validate and preview before and after the model.
+// Promises: the ids and text of the Hugging Face tokenizers library for every file it accepts (what is not supported
+// is refused by name), const use from many threads at once, and text that never splits a UTF-8 character.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.hpp"
+
+namespace moemill::text {
+
+enum class AddSpecial { No, Yes };   // Yes: what the post-processor adds (a BOS, say)
+enum class SkipSpecial { No, Yes };  // Yes: tokens whose "special" is true leave no text
+
+// One text that cannot be tokenised: a failed row, never the end of a job.
+class TextError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class BadUtf8 : public TextError {  // the row's error code is bad_utf8
+ public:
+  explicit BadUtf8(std::size_t offset);
+  std::size_t offset() const { return offset_; }  // of the first byte that is not UTF-8
+
+ private:
+  std::size_t offset_;
+};
+
+struct TokenizerParts;
+
+class Tokenizer {
+ public:
+  // Reads DIR/tokenizer.json, and DIR/tokenizer_config.json for warnings. UserError names file, JSON path and reason.
+  static Tokenizer load(const std::string& dir);
+  static Tokenizer parse(std::string_view json, const std::string& file_name);
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  // Throws BadUtf8, or TextError where a split pattern runs into its limits. Text of any length, NULs included.
+  std::vector<TokenId> encode(std::string_view utf8, AddSpecial add) const;
+  // Ids that do not exist are left out; bytes that are not UTF-8 become U+FFFD, one for each longest valid beginning.
+  std::string decode(std::span<const TokenId> ids, SkipSpecial skip) const;
+
+  std::size_t vocabulary_size() const;  // highest id + 1, added tokens included; ids below may have holes
+  bool is_special(TokenId id) const;
+  std::optional<TokenId> id_of(std::string_view token) const;  // by its spelling in tokenizer.json
+  std::string token_bytes(TokenId id) const;                   // what it adds in mid-text; empty if there is none
+  const std::string& fingerprint() const;                      // SHA-256 of tokenizer.json, hex
+  const std::vector<std::string>& warnings() const;            // for the log, one sentence each
+
+ private:
+  friend class StreamDecoder;
+  explicit Tokenizer(std::unique_ptr<TokenizerParts> parts);
+  void warn_about_config(const std::string& path);
+  std::unique_ptr<TokenizerParts> parts_;
+};
+
+// Decodes a completion as it grows, for stop strings and live text: push() gives the text that has become certain,
+// finish() the rest. All of it together is decode(all ids, SkipSpecial::Yes). One per sequence; needs its Tokenizer
+// to stay where it is or be moved, not destroyed.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer);
+  StreamDecoder(StreamDecoder&&) noexcept;
+  StreamDecoder& operator=(StreamDecoder&&) noexcept;
+  ~StreamDecoder();
+
+  void push(TokenId id, std::string& text);  // appends to text
+  void finish(std::string& text);            // appends; then the decoder is as new
+
+ private:
+  struct State;
+  const TokenizerParts* parts_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace moemill::text
