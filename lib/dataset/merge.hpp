@@ -1,0 +1,17 @@
+// The last act of a run: all finished shards, in order, into outputs.h5. Called by one rank. Memory is flat in the size
+// of the run, and the datasets come out byte for byte the same whatever the shards' size was.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "dataset/outputs.hpp"
+
+namespace moemill::dataset {
+
+// `shards` are the paths of all shards in the order of their prompts. By the same rename rule as a shard. Everything,
+// carried columns too, comes from the shards, so the input may be gone. Returns the number of rows.
+std::uint64_t merge_shards(const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
+                           const RootAttributes& attributes);
+
+}  // namespace moemill::dataset

@@ -1,0 +1,161 @@
+// The layout that every shard and outputs.h5 share (CONTRACT.md section 4): what is stored, the root attributes, a
+// block of rows as arrays, and the writer and reader of such files. Used by shard, merge, status and verify.
+//
+// Absent is absent: text/ without `text` in output.store; token_ids/values without `token_ids` (offsets stay when
+// logprobs are on, which share them); logprobs/ when off, its top_* for k = 0; /prompt_logprobs when off. /errors and
+// /carry are always there, maybe empty. Chunk shapes and filters depend on the layout's settings alone.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/run_config.hpp"
+#include "dataset/prompts.hpp"
+#include "dataset/rows.hpp"
+#include "system/h5.hpp"
+
+namespace moemill::dataset {
+
+constexpr std::int64_t outputs_format_version = 1;
+
+enum class IdKind { Integer, Text };
+
+// What is stored; the same for all files of a run.
+struct OutputLayout {
+  bool text = true;
+  bool token_ids = true;
+  std::optional<std::uint32_t> logprobs;  // k
+  bool prompt_logprobs = false;
+  std::optional<std::uint32_t> gzip_level = 4;
+  IdKind ids = IdKind::Integer;
+};
+OutputLayout layout_of(const RunConfig& config, const PromptFile& prompts);
+
+// What may differ between two runs with the same answer. format, format_version, moemill_version, git_commit and
+// `complete` are the writer's own.
+struct RootAttributes {
+  std::string run_id;
+  std::string created_utc;
+  std::string config_yaml;
+  std::string input_sha256;
+  std::string model_sha256;
+  std::string tokenizer_sha256;
+  std::string backend;
+  std::string dtype;
+  std::int64_t world_size = 1;
+  std::string slurm_job_id;  // "" outside Slurm
+};
+
+// Some rows as the arrays that are stored; lengths instead of offsets, so that blocks can be put behind one another.
+struct OutputBlock {
+  std::vector<std::uint64_t> prompt_index;  // [rows]
+  std::vector<std::uint32_t> sample_index;  // [rows]
+  std::vector<std::int64_t> integer_ids;    // [rows], or
+  std::vector<std::string> text_ids;        // [rows]
+  std::vector<std::uint8_t> status;         // [rows]
+  std::vector<std::uint8_t> finish_reason;  // [rows]
+  std::vector<std::uint32_t> num_prompt_tokens;
+  std::vector<std::uint32_t> num_completion_tokens;
+  std::vector<std::uint64_t> seed;
+  std::vector<float> cumulative_logprob;
+  std::vector<std::uint64_t> text_bytes;  // [rows]
+  std::vector<std::uint8_t> text;
+  std::vector<std::uint64_t> token_counts;  // [rows]
+  std::vector<TokenId> token_ids;           // [tokens]
+  std::vector<float> logprobs;              // [tokens]
+  std::vector<TokenId> top_ids;             // [tokens, k]
+  std::vector<float> top_values;            // [tokens, k]
+
+  std::uint64_t rows() const { return prompt_index.size(); }
+};
+
+// Rows of /errors.
+struct ErrorBlock {
+  std::vector<std::uint64_t> prompt_index;
+  std::vector<std::uint32_t> sample_index;
+  std::vector<std::string> code;
+  std::vector<std::string> message;
+};
+
+struct ScoreBlock {
+  std::vector<std::uint64_t> counts;  // [prompts]
+  std::vector<float> values;
+};
+
+// Writes PATH.tmp; `publish` makes it PATH by the rename rule, after it was closed, opened again and checked.
+class OutputWriter {
+ public:
+  OutputWriter(std::string path, const OutputLayout& layout, const RootAttributes& attributes);
+  void append(const OutputBlock& rows);
+  void append(const ErrorBlock& errors);
+  void append(const ScoreBlock& scores);
+  // Rows first .. first+count-1 of a dataset of another file, behind /carry/<name>.
+  void append_carried(const std::string& name, hid_t source, std::uint64_t first, std::uint64_t count);
+  void publish();
+  std::uint64_t rows() const { return rows_; }
+
+ private:
+  struct Column {
+    h5::Handle dataset;
+    std::uint64_t size = 0;
+  };
+  Column make(hid_t group, const std::string& name, hid_t type, std::uint64_t chunk,
+              std::optional<std::uint64_t> width);
+  void put(Column& column, hid_t memory_type, std::uint64_t count, const void* data);
+  void put_offsets(Column& column, std::uint64_t& end, const std::vector<std::uint64_t>& lengths);
+  void put_text(Column& column, const std::vector<std::string>& texts);
+
+  std::string path_;
+  OutputLayout layout_;
+  h5::Handle file_;
+  h5::Handle text_type_;
+  h5::Handle carry_group_;
+  Column prompt_index_, sample_index_, id_, status_, finish_reason_, num_prompt_tokens_, num_completion_tokens_, seed_,
+      cumulative_logprob_;
+  Column text_values_, text_offsets_, token_values_, token_offsets_, logprobs_, top_ids_, top_values_;
+  Column score_values_, score_offsets_;
+  Column error_prompt_, error_sample_, error_code_, error_message_;
+  struct Carried {
+    std::string name;
+    Column column;
+  };
+  std::vector<Carried> carried_;
+  RootAttributes attributes_;
+  std::uint64_t rows_ = 0, text_end_ = 0, token_end_ = 0, score_end_ = 0;
+};
+
+// A finished shard or outputs.h5, read in ranges.
+class OutputReader {
+ public:
+  explicit OutputReader(const std::string& path);
+  const std::string& path() const { return path_; }
+  const OutputLayout& layout() const { return layout_; }  // gzip level excepted
+  std::uint64_t rows() const { return rows_; }
+  std::uint64_t scored_prompts() const { return scored_prompts_; }
+  std::uint64_t errors() const { return errors_; }
+  OutputBlock read(std::uint64_t first, std::uint64_t count) const;
+  ScoreBlock read_scores(std::uint64_t first, std::uint64_t count) const;
+  ErrorBlock read_errors(std::uint64_t first, std::uint64_t count) const;
+  std::vector<std::uint8_t> read_status(std::uint64_t first, std::uint64_t count) const;
+  // End of the block of rows from `first` on that holds at most `most_values` token ids and bytes of text (or one row).
+  std::uint64_t block_end(std::uint64_t first, std::uint64_t most_rows, std::uint64_t most_values) const;
+  std::uint64_t score_block_end(std::uint64_t first, std::uint64_t most_prompts, std::uint64_t most_values) const;
+  std::vector<std::string> carried_names() const;
+  hid_t file() const { return file_; }
+  std::string text_attribute(const std::string& name) const;
+  std::int64_t number_attribute(const std::string& name) const;
+
+ private:
+  std::string path_;
+  h5::Handle file_;
+  OutputLayout layout_;
+  std::uint64_t rows_ = 0, scored_prompts_ = 0, errors_ = 0;
+};
+
+// What is wrong with the form of a finished file: attributes, presence, types and lengths of its datasets, ends of its
+// offsets. Empty when nothing is. Reads no values.
+std::vector<std::string> check_form(const std::string& path);
+
+}  // namespace moemill::dataset

@@ -1,0 +1,76 @@
+// prompts.h5, read-only: the prompt column in any accepted form, the optional columns, and what is carried to the
+// output (CONTRACT.md section 3). Used by mill/ and the commands. Memory is flat in the number of prompts: everything
+// is read in ranges. A file that cannot work is a UserError that names file, dataset, row and the way out; a prompt
+// that cannot work is a `fault` in its row.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/run_config.hpp"
+#include "dataset/rows.hpp"
+
+namespace moemill::dataset {
+
+struct Prompt {
+  std::uint64_t index = 0;  // input row
+  PromptId id = std::int64_t{0};
+  std::string text;                // the text form
+  std::vector<TokenId> token_ids;  // the token form
+  SamplingParams sampling;         // the run's defaults with this row's columns merged in
+  // empty, bad_utf8 (text form), bad_token (not a token id of any vocabulary: negative or above 2^31-1)
+  std::optional<RowFault> fault;
+};
+
+enum class PromptForm { Text, TokenIds };
+
+// A dataset with one row a prompt that moves to /carry as it is. Names are those of the input group.
+struct CarriedColumn {
+  std::string name;
+  std::uint64_t row_bytes;  // of a row in memory, without what variable-length values point to
+};
+
+class PromptFile {
+ public:
+  // Opens the file and finds its columns. `carry` is output.carry_columns: empty carries all. UserError for a missing
+  // or foreign file, an absent group, no prompt column, zero rows, ragged columns, unsupported types.
+  PromptFile(const InputSettings& input, const std::optional<std::vector<std::string>>& carry);
+  PromptFile(PromptFile&&) noexcept;
+  PromptFile& operator=(PromptFile&&) noexcept;
+  ~PromptFile();
+
+  const std::string& path() const;
+  std::uint64_t size() const;       // prompts to process: rows, cut by input.limit
+  std::uint64_t file_rows() const;  // rows in the file
+  PromptForm form() const;
+  bool has_text_ids() const;  // ids are strings; else integers (the row index without an id column)
+  bool has_id_column() const;
+  const std::vector<CarriedColumn>& carried() const;
+
+  // Rows first .. first+count-1 (must lie within size()), each with `defaults` merged in.
+  std::vector<Prompt> read(std::uint64_t first, std::uint64_t count, const SamplingParams& defaults) const;
+  // Samples of each prompt of the range: the `n` column over the default.
+  std::vector<std::uint32_t> read_sample_counts(std::uint64_t first, std::uint64_t count,
+                                                const SamplingParams& defaults) const;
+
+  // Reads every optional column once, in ranges: a value out of its range (n = 0, temperature = -3, a `stop` that is
+  // not a JSON list of strings) is a UserError naming dataset and row, as are offsets that do not ascend. Returns the
+  // total of samples = completions of the run.
+  std::uint64_t check_columns(const SamplingParams& defaults) const;
+  // Reads every id once: a UserError names both rows of the first duplicate. Takes up to 16-32 bytes an id while it
+  // runs.
+  void check_ids() const;
+
+  // input_sha256: SHA-256 of the file's bytes. Reads the whole file.
+  std::string fingerprint() const;
+
+ private:
+  friend class CarryReader;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace moemill::dataset

@@ -1,0 +1,98 @@
+// RUN_DIR: its names, its manifest run.json, its lock, what lies finished in it. One rank lists and writes the files of
+// the run as a whole and tells the others in plain data; the owner of a shard writes that shard's files.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.hpp"
+#include "dataset/shard.hpp"
+#include "system/files.hpp"
+
+namespace moemill::dataset {
+
+constexpr std::uint32_t run_format_version = 1;
+
+// The names in a run directory. A plain value that every rank may have.
+struct RunPaths {
+  std::string dir;
+
+  std::string manifest() const { return dir + "/run.json"; }
+  std::string config() const { return dir + "/config.yaml"; }
+  std::string metrics() const { return dir + "/metrics.jsonl"; }
+  std::string summary() const { return dir + "/summary.json"; }
+  std::string outputs() const { return dir + "/outputs.h5"; }
+  std::string lock() const { return dir + "/run.lock"; }
+  std::string shards() const { return dir + "/shards"; }
+  std::string journals() const { return dir + "/journal"; }
+  std::string shard(ShardId shard) const;    // shards/shard-000012.h5
+  std::string journal(ShardId shard) const;  // journal/shard-000012.journal
+};
+
+// What is fixed when the directory is made, and how the attempts ended.
+struct RunManifest {
+  std::string run_id;       // 32 hex digits
+  std::string created_utc;  // of the first attempt
+  std::uint64_t prompts = 0;
+  std::uint64_t completions = 0;  // rows of outputs.h5: the sum of n
+  std::uint64_t shard_prompts = 0;
+  std::map<std::string, std::string> fingerprints;  // input_sha256, model_sha256, tokenizer_sha256, config, ...
+  std::uint32_t attempts = 0;
+  std::optional<int> exit_code;  // of the last attempt; empty while it runs, or when it was killed
+
+  std::uint32_t shard_count() const;
+  ShardRange range_of(ShardId shard) const;
+};
+
+std::string new_run_id();  // 128 random bits of the kernel as hex
+// Prompts a shard for `auto`: from the number of prompts alone, so that it does not depend on the ranks: about 64
+// shards, at most 1024 prompts each.
+std::uint64_t auto_shard_prompts(std::uint64_t prompts);
+
+// Held by one rank for the length of a job. A job that died leaves no lock behind, for the kernel lets go of it.
+class RunLock {
+ public:
+  // Makes the directory when it is absent. UserError, with who holds it since when, if another job does.
+  explicit RunLock(const RunPaths& paths);
+
+ private:
+  files::Descriptor file_;
+};
+// Who holds the lock, if anybody does; for status.
+std::optional<std::string> lock_holder(const RunPaths& paths);
+
+// The manifest, or nothing when the directory holds no run. UserError when it cannot be read or is of a later version.
+std::optional<RunManifest> read_manifest(const RunPaths& paths);
+void write_manifest(const RunPaths& paths, const RunManifest& manifest);  // atomic
+// Folders and config.yaml, then run.json: a directory with run.json is a whole one. UserError when there is a run.
+void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_view config_yaml);
+// For --overwrite: removes the files that a run makes, run.json first, and nothing else.
+void clear_run(const RunPaths& paths);
+// An attempt begins: counts it and forgets the last exit code. It ends: stores the code.
+void begin_attempt(const RunPaths& paths, RunManifest& manifest);
+void end_attempt(const RunPaths& paths, RunManifest& manifest, int exit_code);
+
+struct RunListing {
+  std::vector<ShardId> finished;  // ascending
+  std::vector<ShardId> journals;  // ascending, of shards that are not finished
+};
+RunListing list_run(const RunPaths& paths);
+// Under the lock: removes what a killed job left: *.tmp, and journals of finished shards.
+void remove_leftovers(const RunPaths& paths);
+
+// metrics.jsonl: one JSON object a line, appended whole; a line that a kill tore is ended first.
+class MetricsFile {
+ public:
+  explicit MetricsFile(const RunPaths& paths);
+  void append(std::string_view json_line);
+
+ private:
+  std::string path_;
+  files::Descriptor file_;
+};
+
+}  // namespace moemill::dataset

@@ -1,0 +1,30 @@
+// What a run directory says about itself, read-only and without a lock, while a job works on it or after: for
+// `moemill status`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "dataset/run_dir.hpp"
+
+namespace moemill::dataset {
+
+struct RunStatus {
+  RunManifest manifest;
+  // Completions by what lies on disk: finished shards and journals (a running job's last seconds are not there yet).
+  std::uint64_t rows_ok = 0;
+  std::uint64_t rows_failed = 0;
+  std::uint64_t rows_pending = 0;
+  std::uint64_t prompts_done = 0;  // of finished shards, and those in journals with at least one row
+  std::uint32_t shards_finished = 0;
+  std::optional<std::string> running;  // who holds the lock
+  bool merged = false;                 // outputs.h5 is there
+  std::string last_metrics;            // last whole line of metrics.jsonl, "" when none
+  std::string summary;                 // text of summary.json, "" when none
+};
+
+// UserError when `dir` holds no run.
+RunStatus read_status(const std::string& dir);
+
+}  // namespace moemill::dataset

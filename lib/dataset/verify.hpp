@@ -1,0 +1,35 @@
+// Proof from disk that a run's outputs are whole: for `moemill verify [--deep]`. Read-only. (--replay is mill's.)
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/run_config.hpp"
+#include "dataset/prompts.hpp"
+#include "dataset/run_dir.hpp"
+
+namespace moemill::dataset {
+
+// Form: every (prompt, sample) exactly once against the input, attributes, types, offsets, legal values, errors.
+// Deep: also every stored value: token ids within the vocabulary, text as UTF-8, carried columns as in the input,
+// shards equal to outputs.h5.
+enum class VerifyDepth { Form, Deep };
+
+struct VerifyRequest {
+  std::string dir;
+  VerifyDepth depth = VerifyDepth::Form;
+  SamplingParams defaults;                  // for n
+  std::optional<std::uint32_t> vocabulary;  // token ids must be below it
+};
+
+struct VerifyReport {
+  std::uint64_t rows_checked = 0;
+  std::vector<std::string> faults;  // file, dataset, row, what; at most `most_faults`, then one line that says so
+};
+constexpr std::size_t most_faults = 100;
+
+// UserError when `dir` holds no run. An unfinished run has faults: its missing rows.
+VerifyReport verify_run(const VerifyRequest& request, const PromptFile& prompts);
+
+}  // namespace moemill::dataset

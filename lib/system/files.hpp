@@ -1,0 +1,53 @@
+// Files that survive a kill: whole writes, fsync, rename by rule. Used by dataset/ and mill/. Every failed call is a
+// SystemError that names the call and the path.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace moemill::files {
+
+// Owns a file descriptor.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept;
+  ~Descriptor();
+  int fd() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+  void close(const std::string& path);  // checked
+
+ private:
+  int fd_ = -1;
+};
+
+Descriptor open_to_read(const std::string& path);
+Descriptor open_to_append(const std::string& path);  // made when absent; reads and writes
+void write_all(int fd, std::span<const std::byte> bytes, const std::string& path);
+void sync(int fd, const std::string& path);
+void sync_file(const std::string& path);
+void sync_folder(const std::string& path);  // makes renames and new names in it durable
+void truncate(int fd, std::uint64_t size_bytes, const std::string& path);
+
+bool exists(const std::string& path);
+std::uint64_t size_bytes(const std::string& path);
+void make_folders(const std::string& path);
+std::string parent_folder(const std::string& path);        // "." for a bare name
+std::vector<std::string> list(const std::string& folder);  // names, sorted; empty when the folder is absent
+void rename(const std::string& from, const std::string& to);
+void remove(const std::string& path);                           // no error when absent
+std::optional<std::string> read_text(const std::string& path);  // empty when absent
+
+// The rule for everything that must be whole or absent: NAME.tmp, fsync, rename, fsync of the folder.
+void publish(const std::string& temporary, const std::string& path);
+void write_atomically(const std::string& path, std::string_view text);
+
+}  // namespace moemill::files

@@ -1,0 +1,79 @@
+// HDF5 behind move-only owners and checked calls. Used by dataset/. A failed call becomes a SystemError whose text
+// holds HDF5's own error stack; nothing is printed on stderr. Closing a file is explicit and checked (`close()`); a
+// destructor only lets go. Debian's library is built thread-safe, so ranks that are threads of one process may all use
+// it.
+#pragma once
+
+#include <hdf5.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace moemill::h5 {
+
+// Owns one HDF5 identifier of any kind.
+class Handle {
+ public:
+  Handle() = default;
+  explicit Handle(hid_t id) : id_(id) {}
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, H5I_INVALID_HID)) {}
+  Handle& operator=(Handle&& other) noexcept {
+    if (this != &other) {
+      release();
+      id_ = std::exchange(other.id_, H5I_INVALID_HID);
+    }
+    return *this;
+  }
+  ~Handle() { release(); }
+  hid_t id() const { return id_; }
+  operator hid_t() const { return id_; }
+  bool valid() const { return id_ >= 0; }
+  // Closes a file; SystemError when its last bytes could not be written.
+  void close(const std::string& what);
+
+ private:
+  void release() noexcept;
+  hid_t id_ = H5I_INVALID_HID;
+};
+
+// Text of HDF5's current error stack, innermost reason first; clears it.
+std::string error_text();
+// Turns HDF5's printing on stderr off for this thread (it is a setting of each thread).
+void be_quiet();
+
+// Every HDF5 call goes through one of these: `what` names the call's target ("prompts.h5: dataset 'prompt'").
+template <class Result>
+Result check(Result result, const std::string& what) {
+  if (result < 0) throw SystemError(what + ": HDF5: " + error_text());
+  return result;
+}
+inline Handle own(hid_t id, const std::string& what) { return Handle(check(id, what)); }
+
+Handle open_file(const std::string& path);    // read-only, without HDF5's file lock
+Handle create_file(const std::string& path);  // truncates; no time stamps, no file lock
+Handle create_group(hid_t parent, const std::string& name);
+bool exists(hid_t parent, const std::string& name);  // the link and the object it leads to
+Handle open_dataset(hid_t parent, const std::string& name);
+Handle open_group(hid_t parent, const std::string& name);
+std::vector<std::string> child_names(hid_t group);              // in name order
+std::vector<hsize_t> shape(hid_t dataset);                      // empty for a scalar
+Handle type_of(hid_t dataset);                                  // as a type in memory
+H5I_type_t object_kind(hid_t parent, const std::string& name);  // H5I_DATASET, H5I_GROUP, ...
+
+// Rows first .. first+count-1 of the first axis, all of the others.
+void read_rows(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint64_t count, void* out,
+               const std::string& what);
+void write_rows(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint64_t count, const void* data,
+                const std::string& what);
+
+// Attributes of an object. Text is a variable-length UTF-8 scalar, so it has no size limit.
+void write_attribute(hid_t object, const std::string& name, const std::string& text);
+void write_attribute(hid_t object, const std::string& name, std::int64_t number);
+std::string read_text_attribute(hid_t object, const std::string& name);
+std::int64_t read_number_attribute(hid_t object, const std::string& name);
+
+}  // namespace moemill::h5
