@@ -1,6 +1,6 @@
 // A group of ranks. Two transports behind one value type: MPI, and loopback (the threads of one process play the ranks,
-// for tests and for one plain process without a launcher). All calls are collective over the group and in the same order
-// on every rank, unless said otherwise. Every MPI return code is checked.
+// for tests and for one plain process without a launcher). All calls are collective over the group and in the same
+// order on every rank, unless said otherwise. Every MPI return code is checked.
 #pragma once
 
 #include <cstddef>
@@ -9,11 +9,14 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace moemill {
 
 class Comm {
+  struct Impl;
+
  public:
   // The world of MPI (MPI_Init_thread must have been done by MpiSession), or one rank alone.
   static Comm world();
@@ -33,22 +36,23 @@ class Comm {
 
   // One number from each rank to each: send[r] goes to rank r.
   void all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) const;
-  // Blocks of whole units (rows) of `unit_bytes`, in two halves. send_units[r] units for rank r lie one behind the other
-  // in rank order, so do the received ones. Buffers must stay untouched until the wait. At most one Transfer a channel
-  // (0 or 1) is in flight.
+  // Blocks of whole units (rows) of `unit_bytes`, in two halves. send_units[r] units for rank r lie one behind the
+  // other in rank order, so do the received ones. Buffers must stay untouched until the wait, or a test that says true.
+  // At most one Transfer a channel (0 or 1) is in flight. Ranks start the transfers of a channel in the same order, but
+  // channels are independent of each other and of the calls above. Ranks with nothing to say to each other exchange no
+  // message.
   class Transfer {
    public:
-    Transfer();
-    Transfer(Transfer&&) noexcept;
-    Transfer& operator=(Transfer&&) noexcept;
-    ~Transfer();
+    Transfer() = default;  // of nothing: wait returns at once, test says true
+    Transfer(Transfer&&) noexcept = default;
+    Transfer& operator=(Transfer&&) noexcept = default;
     void wait();
     bool test();  // also makes progress; MPI moves nothing while nobody calls it
 
    private:
     friend class Comm;
-    struct State;
-    std::unique_ptr<State> state_;
+    std::shared_ptr<Impl> group_;  // null: nothing in flight
+    int channel_ = 0;
   };
   [[nodiscard]] Transfer start_all_to_all(const std::byte* send, std::span<const std::uint32_t> send_units,
                                           std::byte* receive, std::span<const std::uint32_t> receive_units,
@@ -58,7 +62,7 @@ class Comm {
   [[noreturn]] void abort(int exit_code) const;
 
  private:
-  struct Impl;
+  explicit Comm(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<Impl> impl_;
   friend void run_loopback(int ranks, const std::function<void(Comm)>& body);
 };

@@ -1,0 +1,87 @@
+// The loopback transport: threads of one process play the ranks and hand copies of their messages to each other through
+// mailboxes. For tests, and (as one rank) for a plain process. Private to system/; comm.cpp picks it.
+// Promises: a rank that throws or leaves early makes every call of the others that needs it throw; nothing hangs.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace moemill::loopback {
+
+using Message = std::vector<std::byte>;
+
+// What all threads of a run share. One lock and one signal serve all groups: there are few threads and this is no fast
+// path.
+struct Job {
+  explicit Job(int ranks) : ended(static_cast<std::size_t>(ranks), 0) {}
+  std::mutex lock;
+  std::condition_variable changed;
+  std::vector<char> ended;  // [ranks] left its body
+  std::exception_ptr first_failure;
+};
+
+constexpr std::size_t collective_lane = 2;  // lanes 0 and 1 are the transfer channels
+
+struct Group {
+  Group(std::shared_ptr<Job> job, std::vector<int> job_ranks);
+  std::shared_ptr<Job> job;
+  std::vector<int> job_ranks;  // [size]
+  // [lane][source * size + destination]: messages not yet taken, oldest first
+  std::array<std::vector<std::deque<Message>>, 3> mail;
+  std::map<std::pair<std::uint64_t, int>, std::shared_ptr<Group>> children;  // by (which split, color)
+};
+
+// One rank of a group.
+class Member {
+ public:
+  Member(std::shared_ptr<Group> group, int rank) : group_(std::move(group)), rank_(rank) {}
+
+  int rank() const { return rank_; }
+  int size() const { return static_cast<int>(group_->job_ranks.size()); }
+  void barrier();
+  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all);
+  std::vector<std::byte> broadcast(std::span<const std::byte> mine, int root);
+  Member split(int color, int key);
+  Member split_by_node() { return split(0, rank_); }
+  void all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive);
+
+  void start(const std::byte* send, std::span<const std::uint32_t> send_units, std::byte* receive,
+             std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel);
+  bool test(int channel);
+  void wait(int channel);
+  [[noreturn]] void abort(int exit_code);
+
+ private:
+  struct Expected {
+    int source;
+    std::byte* to;
+    std::size_t bytes;
+  };
+  std::deque<Message>& box(std::size_t lane, int source, int destination);
+  void send(std::size_t lane, int destination, std::span<const std::byte> bytes);
+  Message receive(std::size_t lane, int source);
+  bool arrived(std::size_t lane, int source);
+  void check_alive(int source) const;
+
+  std::shared_ptr<Group> group_;
+  int rank_;
+  std::uint64_t splits_ = 0;
+  std::array<std::vector<Expected>, 2> expected_;  // by channel: what the transfer in flight still waits for
+};
+
+// Starts `ranks` threads, each as one member of a new group; rethrows the first failure after all have ended.
+void run(int ranks, const std::function<void(Member)>& body);
+Member alone();
+
+}  // namespace moemill::loopback

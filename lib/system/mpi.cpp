@@ -1,0 +1,191 @@
+#include "system/mpi.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "base/error.hpp"
+#include "system/comm.hpp"
+
+namespace moemill {
+namespace mpi {
+namespace {
+
+// A message has an int count of bytes; longer blocks go in pieces of whole units near this size.
+constexpr std::size_t piece_bytes = std::size_t{1} << 30;
+
+int byte_count(std::size_t bytes, const char* what) {
+  expect(bytes <= static_cast<std::size_t>(INT_MAX), what);
+  return static_cast<int>(bytes);
+}
+
+// Calls piece(data, bytes) for a block of `units`, in the same pieces on both sides.
+template <class Byte, class Piece>
+void in_pieces(Byte* data, std::size_t units, std::size_t unit_bytes, Piece&& piece) {
+  std::size_t piece_units = std::max<std::size_t>(1, piece_bytes / unit_bytes);
+  while (units > 0) {
+    std::size_t now = std::min(units, piece_units);
+    piece(data, byte_count(now * unit_bytes, "a unit is shorter than 2 GiB"));
+    data += now * unit_bytes;
+    units -= now;
+  }
+}
+
+}  // namespace
+
+void check(int code, const char* call, int rank) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0;
+  if (MPI_Error_string(code, text, &length) != MPI_SUCCESS) length = 0;
+  system_error("{} on rank {}: {} (code {})", call, rank, std::string(text, static_cast<std::size_t>(length)), code);
+}
+
+Group Group::world() {
+  MPI_Comm copy = MPI_COMM_NULL;
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &copy), "MPI_Comm_dup", -1);
+  return Group(copy);
+}
+
+Group::Group(MPI_Comm owned) : comm_(owned) {
+  check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", -1);
+  check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank", -1);
+  check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size", rank_);
+  for (auto& requests : in_flight_) requests.reserve(2 * static_cast<std::size_t>(size_));
+}
+
+Group::Group(Group&& other) noexcept
+    : comm_(std::exchange(other.comm_, MPI_COMM_NULL)),
+      rank_(other.rank_),
+      size_(other.size_),
+      in_flight_(std::move(other.in_flight_)) {}
+
+Group::~Group() {
+  if (comm_ == MPI_COMM_NULL || std::uncaught_exceptions() > 0) return;  // freeing is collective: not while unwinding
+  int finalized = 0;
+  if (MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized) MPI_Comm_free(&comm_);
+}
+
+void Group::barrier() { check(MPI_Barrier(comm_), "MPI_Barrier", rank_); }
+
+void Group::all_gather(std::span<const std::byte> mine, std::span<std::byte> all) {
+  expect(all.size() == mine.size() * static_cast<std::size_t>(size_), "all_gather: room for every rank's bytes");
+  int bytes = byte_count(mine.size(), "all_gather: below 2 GiB a rank");
+  check(MPI_Allgather(mine.data(), bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, comm_), "MPI_Allgather", rank_);
+}
+
+std::vector<std::byte> Group::broadcast(std::span<const std::byte> mine, int root) {
+  std::uint64_t bytes = mine.size();
+  check(MPI_Bcast(&bytes, 1, MPI_UINT64_T, root, comm_), "MPI_Bcast", rank_);
+  std::vector<std::byte> data(bytes);
+  if (rank_ == root) std::copy(mine.begin(), mine.end(), data.begin());
+  in_pieces(data.data(), data.size(), 1, [&](std::byte* piece, int count) {
+    check(MPI_Bcast(piece, count, MPI_BYTE, root, comm_), "MPI_Bcast", rank_);
+  });
+  return data;
+}
+
+Group Group::split(int color, int key) {
+  MPI_Comm part = MPI_COMM_NULL;
+  check(MPI_Comm_split(comm_, color, key, &part), "MPI_Comm_split", rank_);
+  return Group(part);
+}
+
+Group Group::split_by_node() {
+  MPI_Comm node = MPI_COMM_NULL;
+  check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node), "MPI_Comm_split_type", rank_);
+  return Group(node);
+}
+
+void Group::all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) {
+  check(MPI_Alltoall(send.data(), 1, MPI_UINT32_T, receive.data(), 1, MPI_UINT32_T, comm_), "MPI_Alltoall", rank_);
+}
+
+void Group::start(const std::byte* send, std::span<const std::uint32_t> send_units, std::byte* receive,
+                  std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel) {
+  auto& requests = in_flight_[static_cast<std::size_t>(channel)];
+  expect(requests.empty(), "start_all_to_all: one transfer a channel is in flight");
+  // Receives are posted before any send, so that a message finds its place at once.
+  std::byte* my_place = nullptr;
+  for (int r = 0; r < size_; ++r) {
+    std::size_t units = receive_units[static_cast<std::size_t>(r)];
+    if (r == rank_)
+      my_place = receive;
+    else
+      in_pieces(receive, units, unit_bytes, [&](std::byte* piece, int count) {
+        check(MPI_Irecv(piece, count, MPI_BYTE, r, channel, comm_, &requests.emplace_back()), "MPI_Irecv", rank_);
+      });
+    receive += units * unit_bytes;
+  }
+  for (int r = 0; r < size_; ++r) {
+    std::size_t units = send_units[static_cast<std::size_t>(r)];
+    if (r == rank_) {
+      if (units > 0) std::memcpy(my_place, send, units * unit_bytes);
+    } else {
+      in_pieces(send, units, unit_bytes, [&](const std::byte* piece, int count) {
+        check(MPI_Isend(piece, count, MPI_BYTE, r, channel, comm_, &requests.emplace_back()), "MPI_Isend", rank_);
+      });
+    }
+    send += units * unit_bytes;
+  }
+}
+
+bool Group::test(int channel) {
+  auto& requests = in_flight_[static_cast<std::size_t>(channel)];
+  if (requests.empty()) return true;
+  int done = 0;
+  check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall",
+        rank_);
+  if (done) requests.clear();
+  return done != 0;
+}
+
+void Group::wait(int channel) {
+  auto& requests = in_flight_[static_cast<std::size_t>(channel)];
+  if (requests.empty()) return;
+  check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall", rank_);
+  requests.clear();
+}
+
+void Group::abort(int exit_code) {
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);  // where MPI_Abort returns, which it may
+}
+
+}  // namespace mpi
+
+MpiSession::MpiSession(int& argc, char**& argv) {
+  int provided = MPI_THREAD_SINGLE;
+  mpi::check(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread", -1);
+  mpi::check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", -1);
+  if (provided < MPI_THREAD_MULTIPLE)
+    system_error(
+        "MPI_Init_thread: this MPI library gives thread level {} of the {} that moemill needs "
+        "(MPI_THREAD_MULTIPLE)",
+        provided, MPI_THREAD_MULTIPLE);
+}
+
+MpiSession::~MpiSession() {
+  if (std::uncaught_exceptions() == 0) MPI_Finalize();
+}
+
+std::string MpiSession::library_version() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  mpi::check(MPI_Get_library_version(text, &length), "MPI_Get_library_version", -1);
+  std::string line(text, static_cast<std::size_t>(length));
+  return line.substr(0, line.find_first_of(",\n"));
+}
+
+std::string MpiSession::host_name() {
+  char text[MPI_MAX_PROCESSOR_NAME] = "";
+  int length = 0;
+  mpi::check(MPI_Get_processor_name(text, &length), "MPI_Get_processor_name", -1);
+  return std::string(text, static_cast<std::size_t>(length));
+}
+
+}  // namespace moemill
