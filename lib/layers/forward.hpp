@@ -15,12 +15,15 @@
 
 namespace moemill::layers {
 
+struct Trace;
+
 struct ForwardSettings {
   std::uint32_t max_rows = 2048;     // of one step
   std::uint32_t max_positions = 0;   // longest sequence
   std::uint32_t pages = 0;           // KV pages of this rank, schedule::page_tokens each
   std::uint32_t micro_batches = 1;   // 1, or 2: one computes while the other's rows travel
   std::uint32_t ranks_per_node = 0;  // 0: as MPI reports; else nodes are world ranks / ranks_per_node
+  Trace* trace = nullptr;            // tests only: inner states of the last run(), see layers/trace.hpp
 };
 
 // Since the start, of this rank. Seconds are wall time.
@@ -53,7 +56,7 @@ class Forward {
   const ForwardTotals& totals() const;
   // Tokens routed to each expert so far by this rank's own rows: [moe layers][experts].
   std::span<const std::uint64_t> expert_counts() const;
-  std::uint64_t kv_bytes() const;         // of all pages
+  std::uint64_t kv_bytes() const;  // of all pages
   std::uint64_t workspace_bytes() const;
 
  private:

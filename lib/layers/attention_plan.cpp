@@ -1,0 +1,115 @@
+#include "layers/attention_plan.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+
+namespace moemill::layers {
+
+namespace {
+
+using schedule::page_tokens;
+using schedule::Segment;
+
+void check(const schedule::Step& step, std::span<const Segment> segments) {
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const Segment& s = segments[i];
+    const std::uint32_t end = s.first_position + s.rows;
+    expect(s.rows > 0 && s.first_row + s.rows <= step.rows(), "step: a segment has rows of the step");
+    expect(i == 0 || s.first_row == segments[i - 1].first_row + segments[i - 1].rows,
+           "step: segments are in row order");
+    expect(i == 0 || s.kind == segments[i - 1].kind || s.kind == schedule::RowKind::Prompt,
+           "step: generated segments come first");
+    expect(s.page_count * page_tokens >= end && s.first_page + s.page_count <= step.pages.size(),
+           "step: pages cover a segment's positions");
+  }
+}
+
+// Which half of the states a segment uses. Only the last segment of a wave lives on into the next one, so two
+// neighbours never need more than two sets.
+std::uint32_t state_set(std::uint32_t ordinal) { return ordinal % 2; }
+
+class WaveFiller {
+ public:
+  WaveFiller(const schedule::Step& step, AttentionPlan& plan) : step_(step), plan_(plan) {}
+
+  void add(const Segment& segment, std::uint32_t ordinal, std::uint32_t set_size) {
+    const std::uint32_t end = segment.first_position + segment.rows;
+    for (std::uint32_t from = 0; from < end;) {
+      if (plan_.waves.empty() || wave_keys - plan_.waves.back().keys < page_tokens) open();
+      const std::uint32_t room = (wave_keys - plan_.waves.back().keys) / page_tokens * page_tokens;
+      const std::uint32_t to = std::min(end, from + room);
+      visit(segment, from, to, state_set(ordinal) * set_size);
+      for (std::uint32_t p = from; p < to; ++p) {
+        plan_.key_slots.push_back(token_slot(step_.pages[segment.first_page + p / page_tokens], p));
+      }
+      plan_.waves.back().keys += to - from;
+      from = to;
+    }
+  }
+
+ private:
+  void open() {
+    plan_.waves.push_back(
+        {static_cast<std::uint32_t>(plan_.key_slots.size()), 0, static_cast<std::uint32_t>(plan_.visits.size()), 0});
+  }
+
+  void visit(const Segment& segment, std::uint32_t from, std::uint32_t to, std::uint32_t first_state) {
+    Wave& wave = plan_.waves.back();
+    for (std::uint32_t done = 0, tile = 0; done < segment.rows; done += cpu::attention_lanes, ++tile) {
+      const std::uint32_t queries = std::min<std::uint32_t>(cpu::attention_lanes, segment.rows - done);
+      const std::uint32_t last = segment.first_position + done + queries - 1;
+      if (last < from) continue;
+      plan_.visits.push_back(
+          {.tile = {segment.first_row - plan_.first_row + done, queries, segment.first_position + done},
+           .first_key = wave.keys,
+           .keys = std::min(to, last + 1) - from,
+           .first_position = from,
+           .opens = from == 0,
+           .closes = last < to,
+           .state = first_state + tile});
+      ++wave.visits;
+    }
+  }
+
+  const schedule::Step& step_;
+  AttentionPlan& plan_;
+};
+
+}  // namespace
+
+void plan_attention(const schedule::Step& step, std::span<const Segment> segments, RopeTable& rope,
+                    AttentionPlan& plan) {
+  check(step, segments);
+  plan.first_row = segments.empty() ? 0 : segments.front().first_row;
+  plan.rows = 0;
+  plan.slots.clear(), plan.generated.clear(), plan.key_slots.clear(), plan.visits.clear(), plan.waves.clear();
+  plan.pages.assign(step.pages.begin(), step.pages.end());
+
+  std::uint32_t set_size = 0;
+  for (const Segment& s : segments) {
+    plan.rows += s.rows;
+    for (std::uint32_t i = 0; i < s.rows; ++i) {
+      const std::uint32_t position = s.first_position + i;
+      plan.slots.push_back(token_slot(step.pages[s.first_page + position / page_tokens], position));
+      if (s.kind == schedule::RowKind::Generated) {
+        plan.generated.push_back({s.first_row - plan.first_row + i, position, s.first_page});
+      }
+    }
+    if (s.kind == schedule::RowKind::Prompt) {
+      set_size = std::max<std::uint32_t>(set_size, (s.rows + cpu::attention_lanes - 1) / cpu::attention_lanes);
+    }
+  }
+  plan.states = 2 * set_size;
+
+  WaveFiller filler(step, plan);
+  std::uint32_t ordinal = 0;
+  for (const Segment& s : segments) {
+    if (s.kind == schedule::RowKind::Prompt) filler.add(s, ordinal++, set_size);
+  }
+
+  const std::span<const std::uint32_t> positions(step.positions.data() + plan.first_row, plan.rows);
+  rope.gather(positions, plan.cosine.reserve(plan.rows * rope.half()), plan.sine.reserve(plan.rows * rope.half()));
+}
+
+}  // namespace moemill::layers

@@ -1,0 +1,56 @@
+// One transformer block over a step's micro-batches: norm, attention, norm, dense MLP or routed experts; the residual
+// stream is fp32 and stays where it is. Called by layers/forward once a layer.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/aligned.hpp"
+#include "kernels/stream.hpp"
+#include "layers/attention_plan.hpp"
+#include "layers/exchange.hpp"
+#include "layers/forward.hpp"
+#include "layers/mla.hpp"
+#include "layers/mlp.hpp"
+#include "layers/trace.hpp"
+#include "model/config.hpp"
+#include "model/weights.hpp"
+
+namespace moemill::layers {
+
+// A part of the step's rows that goes through the layers together, with the memory that must live while they travel.
+struct MicroBatch {
+  int channel = 0;  // of the exchange
+  AttentionPlan plan;
+  float* hidden = nullptr;          // [rows, hidden] its rows of the residual stream
+  AlignedBuffer<bf16> normed;       // [rows, hidden]
+  AlignedBuffer<float> exact;       // [rows, hidden] the same, unrounded: attention output, then the router's input
+  AlignedBuffer<float> scores;      // [rows, experts]
+  std::vector<GlobalExpert> picks;  // [rows, picks]
+  std::vector<float> weights;       // [rows, picks]
+  bool travelling = false;          // combine was sent and not yet received
+
+  void reserve(const model::ModelConfig& config, std::size_t rows);
+  std::uint64_t bytes() const;
+};
+
+// What a block works with.
+struct BlockTools {
+  cpu::Stream& stream;
+  const model::ModelConfig& config;
+  Mla& mla;
+  Exchange& exchange;
+  MlpScratch& mlp;
+  ForwardTotals& totals;
+  Trace* trace;          // null but in tests
+  const KvCache& cache;  // for the trace
+};
+
+// pick_counts: [experts], the layer's; empty where it is dense. Rows may still be travelling home afterwards: the next
+// block, or finish_block after the last one, takes them in.
+void run_block(BlockTools& tools, const model::LayerWeights& weights, LayerId layer, std::span<MicroBatch> batches,
+               std::span<std::uint64_t> pick_counts);
+void finish_block(BlockTools& tools, LayerId last_layer, std::span<MicroBatch> batches);
+
+}  // namespace moemill::layers

@@ -1,0 +1,117 @@
+// The absorbed form. The heads of a token are the lanes; a cached page, widened once, is keys and values of all of
+// them.
+#include <algorithm>
+
+#include "layers/mla.hpp"
+
+namespace moemill::layers {
+
+namespace {
+
+using schedule::page_tokens;
+
+// Generated rows taken through the absorbed form together: enough for the products' full rate, few enough that queries
+// in latent space (heads * kv_lora values a row) stay small.
+constexpr std::size_t rows_at_a_time = 256;
+
+std::size_t tiles_of(std::size_t heads) { return (heads + cpu::attention_lanes - 1) / cpu::attention_lanes; }
+
+void prefetch(const void* data, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(data) + i, 0, 2);
+}
+
+}  // namespace
+
+void Mla::attend_generated(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan) {
+  const std::size_t tiles = tiles_of(mla_.heads);
+  const std::size_t memory = page_tokens * cache_.width() + tiles * tile_floats(cache_.width(), mla_.kv_lora_rank);
+  for (std::size_t first = 0; first < plan.generated.size(); first += rows_at_a_time) {
+    const std::size_t rows = std::min(rows_at_a_time, plan.generated.size() - first);
+    const std::size_t row_width = mla_.heads * mla_.kv_lora_rank;
+    absorb(weights, first, rows);
+    stream_.team().parallel_for(rows * tiles, 1, [&](std::size_t begin, std::size_t end, int thread) {
+      float* own = thread_memory(thread, memory);
+      for (std::size_t i = begin; i < end;) {
+        const std::size_t stop = std::min(end, (i / tiles + 1) * tiles);  // the rest of this row's tiles
+        read_pages(layer, plan, first, i / tiles, i % tiles, i % tiles + (stop - i), own);
+        i = stop;
+        if (thread == 0) exchange_.progress();
+      }
+    });
+    products_.clear();
+    for (std::size_t h = 0; h < mla_.heads; ++h) {
+      products_.push_back({{absorbed_.data() + h * mla_.kv_lora_rank, row_width},
+                           rows,
+                           weights.value_up[h],
+                           attended_.data() + first * attended_stride_ + h * mla_.v_dim,
+                           attended_stride_});
+    }
+    cpu::gemm_grouped(stream_, products_);
+  }
+}
+
+// Generated rows are the first ones of a plan, so row i of them is row i of query_.
+void Mla::absorb(const model::MlaWeights& weights, std::size_t first_row, std::size_t rows) {
+  const std::size_t row_width = mla_.heads * mla_.kv_lora_rank;
+  absorbed_.reserve(rows * row_width);
+  products_.clear();
+  for (std::size_t h = 0; h < mla_.heads; ++h) {
+    products_.push_back({{query_.data() + first_row * query_stride_ + h * key_width(), query_stride_},
+                         rows,
+                         weights.key_absorb[h],
+                         absorbed_.data() + h * mla_.kv_lora_rank,
+                         row_width});
+  }
+  cpu::gemm_grouped(stream_, products_);
+}
+
+// Tiles [first_tile, end_tile) of generated row first_row + index: queries from absorbed_ and query_, outputs back to
+// absorbed_.
+void Mla::read_pages(LayerId layer, const AttentionPlan& plan, std::size_t first_row, std::size_t index,
+                     std::size_t first_tile, std::size_t end_tile, float* memory) {
+  const GeneratedRow& token = plan.generated[first_row + index];
+  const std::size_t width = cache_.width(), latent = mla_.kv_lora_rank;
+  const float* query = query_.data() + token.row * query_stride_ + mla_.qk_nope_dim;
+  float* absorbed = absorbed_.data() + index * mla_.heads * latent;
+  float* page = memory;
+  float* tiles = memory + page_tokens * width;
+
+  const auto tile_of = [&](std::size_t t) {
+    const std::size_t used = std::min<std::size_t>(cpu::attention_lanes, mla_.heads - t * cpu::attention_lanes);
+    Tile tile = place_tile(tiles + (t - first_tile) * tile_floats(width, latent), used, width, latent);
+    std::fill_n(tile.first, used, 0u);
+    std::fill_n(tile.last, used, token.position);
+    return std::pair(tile, used);
+  };
+  for (std::size_t t = first_tile; t < end_tile; ++t) {
+    auto [tile, used] = tile_of(t);
+    const std::size_t head = t * cpu::attention_lanes, lanes = tile.lanes.lanes;
+    cpu::lanes_in(stream_, absorbed + head * latent, latent, used, latent, mla_.softmax_scale, tile.query, lanes);
+    cpu::lanes_in(stream_, query + head * key_width(), key_width(), used, mla_.qk_rope_dim, mla_.softmax_scale,
+                  tile.query + latent * lanes, lanes);
+    cpu::attention_begin(stream_, tile.lanes);
+  }
+  const PageId* pages = plan.pages.data() + token.first_page;
+  const bf16* cache = cache_.layer(layer);
+  for (std::uint32_t p = 0; p <= token.position; p += page_tokens) {
+    const std::size_t tokens = std::min<std::size_t>(page_tokens, token.position + 1 - p);
+    cpu::widen_rows(stream_, cache + token_slot(pages[p / page_tokens], 0) * width, width, tokens, width, page, width);
+    if (p + page_tokens <= token.position) {
+      prefetch(cache + token_slot(pages[p / page_tokens + 1], 0) * width, page_tokens * width * sizeof(bf16));
+    }
+    for (std::size_t t = first_tile; t < end_tile; ++t) {
+      auto [tile, used] = tile_of(t);
+      tile.lanes.first = tile.first;
+      tile.lanes.last = tile.last;
+      cpu::attention_block(stream_, tile.lanes, page, width, page, width, tokens, p);
+    }
+  }
+  for (std::size_t t = first_tile; t < end_tile; ++t) {
+    auto [tile, used] = tile_of(t);
+    cpu::attention_end(stream_, tile.lanes);
+    cpu::lanes_out(stream_, tile.lanes.output, tile.lanes.lanes, used, latent,
+                   absorbed + t * cpu::attention_lanes * latent, latent);
+  }
+}
+
+}  // namespace moemill::layers
