@@ -69,6 +69,7 @@ class Exchange {
   std::uint64_t workspace_bytes() const;
 
  private:
+  enum class Phase;
   struct Channel;
   struct State;
   std::unique_ptr<State> state_;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "base/aligned.hpp"
 #include "base/bf16.hpp"
@@ -18,7 +19,11 @@ struct MlpScratch {
   AlignedBuffer<float> gate_up;  // [rows of a piece, gate_up.n]
   AlignedBuffer<bf16> inner;     // [rows of a piece, width]
   AlignedBuffer<float> down;     // [rows of a piece, hidden]
-  std::uint64_t bytes() const { return gate_up.capacity_bytes() + inner.capacity_bytes() + down.capacity_bytes(); }
+  AlignedBuffer<bf16> rounded;   // [rows of a piece, hidden], of routed experts
+  std::vector<cpu::GemmProblem<cpu::RowsBf16>> problems;
+  std::uint64_t bytes() const {
+    return gate_up.capacity_bytes() + inner.capacity_bytes() + down.capacity_bytes() + rounded.capacity_bytes();
+  }
 };
 
 // out[r] += mlp(x[r]) for r in [0, rows); out is fp32 [rows, hidden]. A width of 0 adds nothing.

@@ -1,0 +1,90 @@
+#include "layers/experts.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/rows.hpp"
+
+namespace moemill::layers {
+namespace {
+
+// Experts are worked through in groups whose intermediates stay in the cores' own caches: gate_up, swiglu and down of a
+// group follow each other, and within a group the team balances over all experts.
+std::size_t group_rows(const model::MlpWeights& expert, int threads) {
+  constexpr std::size_t intermediate_bytes = std::size_t{1} << 20;  // a thread
+  std::size_t row_bytes = (expert.gate_up.n + expert.down.n) * sizeof(float);
+  return std::max<std::size_t>(64, intermediate_bytes / row_bytes) * static_cast<std::size_t>(threads);
+}
+
+using ExpertBegin = std::span<const std::uint32_t>;
+
+std::size_t expert_of(ExpertBegin begin, std::size_t pair) {
+  return static_cast<std::size_t>(std::upper_bound(begin.begin(), begin.end(), pair) - begin.begin()) - 1;
+}
+
+// Where the group that starts at pair `first` ends: whole experts while they fit (a product of few rows reads its
+// weights for little), a part of one only where it alone is too long.
+std::size_t group_end(ExpertBegin begin, std::size_t first, std::size_t most_rows) {
+  std::size_t end = first;
+  for (std::size_t e = expert_of(begin, first); e + 1 < begin.size() && begin[e + 1] <= first + most_rows; ++e)
+    end = begin[e + 1];
+  return end > first ? end : first + most_rows;
+}
+
+// Calls piece(expert, first_pair, rows) for every expert with pairs in [first, end).
+template <class Piece>
+void for_each_piece(ExpertBegin begin, std::size_t first, std::size_t end, Piece&& piece) {
+  for (std::size_t e = expert_of(begin, first); first < end; ++e) {
+    std::size_t stop = std::min<std::size_t>(begin[e + 1], end);
+    if (stop > first) piece(e, first, stop - first);
+    first = stop;
+  }
+}
+
+}  // namespace
+
+void run_experts(cpu::Stream& stream, std::span<const model::MlpWeights> experts, const ReceivedRows& received,
+                 MlpScratch& scratch, Exchange& exchange) {
+  expect(received.expert_begin.size() == experts.size() + 1, "run_experts: one list of pairs an expert");
+  if (received.row.empty()) return;
+  const model::MlpWeights& shape = experts.front();  // all routed experts of a layer have one shape
+  std::size_t inner_width = shape.gate_up.n, width = shape.width, hidden = shape.down.n;
+  std::size_t most_rows = std::min(group_rows(shape, stream.team().size()), received.row.size());
+  float* gate_up = scratch.gate_up.reserve(most_rows * inner_width);
+  bf16* inner = scratch.inner.reserve(most_rows * width);
+  float* down = scratch.down.reserve(most_rows * hidden);
+  bf16* rounded = scratch.rounded.reserve(most_rows * hidden);
+
+  ExpertBegin begin = received.expert_begin;
+  for (std::size_t first = 0, end; first < received.row.size(); first = end) {
+    end = group_end(begin, first, most_rows);
+    scratch.problems.clear();
+    for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t rows) {
+      scratch.problems.push_back({{received.rows, received.stride, &received.row[pair]},
+                                  rows,
+                                  experts[expert].gate_up,
+                                  gate_up + (pair - first) * inner_width,
+                                  inner_width});
+    });
+    cpu::gemm_grouped(stream, scratch.problems);
+    cpu::swiglu(stream, gate_up, inner_width, shape.up_offset, end - first, width, inner, width);
+    scratch.problems.clear();
+    for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t rows) {
+      scratch.problems.push_back({{inner + (pair - first) * width, width},
+                                  rows,
+                                  experts[expert].down,
+                                  down + (pair - first) * hidden,
+                                  hidden});
+    });
+    cpu::gemm_grouped(stream, scratch.problems);
+    cpu::round_rows(stream, down, hidden, end - first, hidden, rounded, hidden);
+    for (std::size_t pair = first; pair < end; ++pair)
+      std::memcpy(received.outputs + received.place[pair] * hidden, rounded + (pair - first) * hidden,
+                  hidden * sizeof(bf16));
+    exchange.progress();
+  }
+}
+
+}  // namespace moemill::layers

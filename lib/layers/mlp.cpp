@@ -1,0 +1,44 @@
+#include "layers/mlp.hpp"
+
+#include <algorithm>
+
+#include "kernels/rows.hpp"
+
+namespace moemill::layers {
+namespace {
+
+// Rows at once: enough that reading the weights again for the next piece costs little, few enough that the
+// intermediates (4 bytes x gate_up.n a row) stay within about 4 MiB.
+std::size_t piece_rows(const model::MlpWeights& weights) {
+  constexpr std::size_t intermediate_bytes = std::size_t{4} << 20;
+  std::size_t row_bytes = std::max(weights.gate_up.n, weights.down.n) * sizeof(float);
+  return std::clamp<std::size_t>(intermediate_bytes / row_bytes, 128, 1024);
+}
+
+}  // namespace
+
+void add_mlp(cpu::Stream& stream, const model::MlpWeights& weights, cpu::RowsBf16 x, std::size_t rows, float* out,
+             std::size_t out_stride, MlpScratch& scratch) {
+  if (weights.width == 0) return;
+  std::size_t piece = std::min(rows, piece_rows(weights));
+  std::size_t inner_width = weights.gate_up.n, hidden = weights.down.n, width = weights.width;
+  float* gate_up = scratch.gate_up.reserve(piece * inner_width);
+  bf16* inner = scratch.inner.reserve(piece * width);
+  float* down = scratch.down.reserve(piece * hidden);
+
+  for (std::size_t first = 0; first < rows; first += piece) {
+    std::size_t now = std::min(piece, rows - first);
+    cpu::RowsBf16 part = x;
+    if (x.index)
+      part.index = x.index + first;
+    else
+      part.data = x.data + first * x.stride;
+
+    cpu::gemm(stream, part, now, weights.gate_up, gate_up, inner_width);
+    cpu::swiglu(stream, gate_up, inner_width, weights.up_offset, now, width, inner, width);
+    cpu::gemm(stream, cpu::RowsBf16{inner, width}, now, weights.down, down, hidden);
+    cpu::add_rows(stream, out + first * out_stride, out_stride, down, hidden, now, hidden);
+  }
+}
+
+}  // namespace moemill::layers
