@@ -1,0 +1,155 @@
+// The test bodies of Comm, run on loopback (comm.cpp) and on MPI (comm_mpi.cpp). Every rank knows from a round's seed
+// what all ranks send, so each checks what it receives against what the others must have sent.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "base/random.hpp"
+#include "system/comm.hpp"
+
+namespace moemill::test {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+using Counts = std::vector<std::uint32_t>;
+
+// What `from` sends `to` in a round: how much, and every byte of it.
+std::uint32_t units_between(int round, int from, int to, std::uint32_t most) {
+  std::uint32_t draw =
+      philox(static_cast<std::uint64_t>(round), static_cast<std::uint64_t>(from), static_cast<std::uint64_t>(to))[0];
+  return draw % 4 == 0 ? 0 : draw / 4 % (most + 1);
+}
+std::byte byte_between(int round, int from, int to, std::size_t i) {
+  std::size_t x = i * 31 + static_cast<std::size_t>(round * 101 + from * 17 + to * 7);
+  return static_cast<std::byte>(x ^ (x >> 8));
+}
+void append_block(Bytes& bytes, int round, int from, int to, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) bytes.push_back(byte_between(round, from, to, i));
+}
+
+// One all-to-all of a round, from this rank's view.
+struct Round {
+  Bytes send, receive, expected;
+  Counts send_units, receive_units;
+  std::size_t unit_bytes;
+
+  Round(const Comm& comm, int round, std::uint32_t most_units, std::size_t unit) : unit_bytes(unit) {
+    int me = comm.rank();
+    for (int r = 0; r < comm.size(); ++r) {
+      send_units.push_back(units_between(round, me, r, most_units));
+      receive_units.push_back(units_between(round, r, me, most_units));
+      append_block(send, round, me, r, send_units.back() * unit);
+      append_block(expected, round, r, me, receive_units.back() * unit);
+    }
+    receive.resize(expected.size());
+  }
+  Comm::Transfer start(const Comm& comm, int channel) {
+    return comm.start_all_to_all(send.data(), send_units, receive.data(), receive_units, unit_bytes, channel);
+  }
+};
+
+}  // namespace
+
+inline void check_transfers(Comm comm);
+
+inline void check_collectives(Comm comm) {
+  int me = comm.rank(), size = comm.size();
+  comm.barrier();
+  for (int round = 0; round < 20; ++round) {
+    std::uint64_t mine = static_cast<std::uint64_t>(me * 1000 + round);
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(size));
+    comm.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+    for (int r = 0; r < size; ++r)
+      CHECK(all[static_cast<std::size_t>(r)] == static_cast<std::uint64_t>(r * 1000 + round));
+
+    int root = round % size;
+    Bytes data;
+    append_block(data, round, root, 0, static_cast<std::size_t>(round) * 97);  // round 0: nothing
+    Bytes got = comm.broadcast(me == root ? std::span<const std::byte>(data) : std::span<const std::byte>(), root);
+    CHECK(got == data);
+
+    Counts send(static_cast<std::size_t>(size)), receive(send.size()), expected(send.size());
+    for (int r = 0; r < size; ++r) {
+      send[static_cast<std::size_t>(r)] = units_between(round, me, r, 1u << 29);
+      expected[static_cast<std::size_t>(r)] = units_between(round, r, me, 1u << 29);
+    }
+    comm.all_to_all_counts(send, receive);
+    CHECK(receive == expected);
+  }
+}
+
+inline void check_splits(Comm comm) {
+  int me = comm.rank(), size = comm.size();
+  // Odd and even ranks, in reverse order; twice, and once within the parts, so that groups do not mix.
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    Comm part = comm.split(me % 2, -me);
+    CHECK(part.size() == (size + (me % 2 == 0 ? 1 : 0)) / 2);
+    std::vector<int> all(static_cast<std::size_t>(part.size()));
+    part.all_gather(std::as_bytes(std::span(&me, 1)), std::as_writable_bytes(std::span(all)));
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      CHECK(all[i] % 2 == me % 2);
+      if (i > 0) CHECK(all[i - 1] > all[i]);
+    }
+    CHECK(all[static_cast<std::size_t>(part.rank())] == me);
+    Comm alone = part.split(part.rank(), 0);
+    CHECK(alone.size() == 1);
+    check_transfers(part);
+  }
+  Comm node = comm.split_by_node();
+  CHECK(node.size() == size);  // tests run on one node
+  CHECK(node.rank() == me);
+}
+
+inline void check_transfers(Comm comm) {
+  int round = 0;
+  for (std::size_t unit : {1u, 4u, 48u, 2064u})
+    for (int repeat = 0; repeat < 10; ++repeat, ++round) {
+      Round r(comm, round, 40, unit);
+      Comm::Transfer transfer = r.start(comm, round % 2);
+      if (repeat % 2 == 0) {
+        while (!transfer.test()) {
+        }
+        CHECK(transfer.test());
+      }
+      transfer.wait();
+      CHECK(r.receive == r.expected);
+    }
+}
+
+// Two transfers in flight, finished in either order.
+inline void check_both_channels(Comm comm) {
+  for (int round = 100; round < 130; ++round) {
+    Round a(comm, 2 * round, 30, 2048), b(comm, 2 * round + 1, 30, 256);
+    Comm::Transfer ta = a.start(comm, 0);
+    Comm::Transfer tb = b.start(comm, 1);
+    // Ranks finish in different orders, with a collective between.
+    bool a_first = (round + comm.rank()) % 2 == 0;
+    (a_first ? ta : tb).wait();
+    comm.barrier();
+    (a_first ? tb : ta).wait();
+    CHECK(a.receive == a.expected);
+    CHECK(b.receive == b.expected);
+  }
+}
+
+inline void check_transfer_of_nothing(Comm comm) {
+  Counts none(static_cast<std::size_t>(comm.size()), 0);
+  Comm::Transfer transfer = comm.start_all_to_all(nullptr, none, nullptr, none, 16, 0);
+  CHECK(transfer.test());
+  Comm::Transfer never;
+  never.wait();
+  CHECK(never.test());
+}
+
+// Far above every eager limit.
+inline void check_long_transfer(Comm comm) {
+  Round r(comm, 7, 3000, 1000);
+  r.start(comm, 1).wait();
+  CHECK(r.receive == r.expected);
+}
+
+}  // namespace moemill::test
