@@ -1,0 +1,203 @@
+// Drives layers::Forward the way a scheduler would, but in any layout a test asks for: texts are dealt over ranks,
+// prompts cut into chunks, tokens generated greedily or replayed, several at a time. Answers hold every row's logits.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "layers/forward.hpp"
+#include "layers/trace.hpp"
+#include "model/config.hpp"
+#include "model/weights.hpp"
+#include "schedule/step.hpp"
+#include "system/comm.hpp"
+
+namespace moemill::test {
+
+struct Text {
+  std::vector<TokenId> prompt;
+  std::uint32_t generate = 1;       // tokens wanted, replayed ones included
+  std::vector<TokenId> replayed{};  // generated before and only computed again
+};
+
+struct Layout {
+  int ranks = 1;
+  int threads = 1;
+  std::uint32_t micro_batches = 1;
+  cpu::Isa isa = cpu::best_isa();
+  std::uint32_t chunk = 4096;      // prompt rows a step
+  std::uint32_t replay_chunk = 1;  // replayed rows a step
+  std::uint32_t sequences = 64;    // at a time and rank
+  std::uint32_t page_stride = 1;   // odd: order in which pages are handed out
+};
+
+struct Answer {
+  std::vector<TokenId> generated;
+  std::vector<float> logits;  // [prompt + generated - 1, vocabulary]
+};
+
+inline bool operator==(const Answer& a, const Answer& b) {
+  return a.generated == b.generated && a.logits.size() == b.logits.size() &&
+         std::memcmp(a.logits.data(), b.logits.data(), a.logits.size() * sizeof(float)) == 0;
+}
+
+inline TokenId best_token(const float* logits, std::size_t vocabulary) {
+  return static_cast<TokenId>(std::max_element(logits, logits + vocabulary) - logits);
+}
+
+// One rank of the job.
+class Player {
+ public:
+  Player(Comm comm, const std::string& dir, const std::vector<Text>& texts, const Layout& layout,
+         layers::Trace* trace = nullptr)
+      : comm_(comm),
+        texts_(texts),
+        layout_(layout),
+        config_(model::read_config(dir)),
+        weights_(model::load_weights(dir, config_, {config_.moe.experts, static_cast<std::uint32_t>(comm.size())},
+                                     {comm.rank()}, "auto")),
+        stream_(layout.isa, layout.threads),
+        nodes_(static_cast<std::size_t>(comm.size()), 0),
+        forward_(stream_, config_, weights_, comm, nodes_,
+                 {.max_rows = 64, .pages = pages, .micro_batches = layout.micro_batches, .trace = trace}) {
+    for (std::uint32_t i = 0; i < pages; ++i) {
+      free_.push_back({static_cast<std::int32_t>(i * layout.page_stride % pages)});
+    }
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (static_cast<int>(i) % comm.size() == comm.rank()) waiting_.push_back(i);
+    }
+  }
+
+  // answers: of all texts; this rank fills in its own.
+  void play(std::vector<Answer>& answers) {
+    while (true) {
+      admit(answers);
+      build();
+      if (!anyone(step_.rows() > 0)) return;
+      forward_.run(step_);
+      take(answers);
+    }
+  }
+  layers::Forward& forward() { return forward_; }
+  const model::ModelConfig& config() const { return config_; }
+
+ private:
+  static constexpr std::uint32_t pages = 256;
+
+  struct Running {
+    std::size_t text;
+    std::vector<TokenId> tokens;  // known so far
+    std::uint32_t done = 0;       // rows computed
+    std::uint32_t in_step = 0;
+    std::vector<PageId> pages;
+  };
+
+  bool anyone(bool here) {
+    std::vector<std::byte> all(static_cast<std::size_t>(comm_.size()));
+    const std::byte mine{here};
+    comm_.all_gather({&mine, 1}, all);
+    return std::any_of(all.begin(), all.end(), [](std::byte b) { return b != std::byte{0}; });
+  }
+
+  void admit(std::vector<Answer>& answers) {
+    while (!waiting_.empty() && running_.size() < layout_.sequences) {
+      const Text& text = texts_[waiting_.front()];
+      Running r{.text = waiting_.front(), .tokens = text.prompt, .pages = {}};
+      r.tokens.insert(r.tokens.end(), text.replayed.begin(), text.replayed.end());
+      answers[r.text].generated = text.replayed;
+      const std::size_t positions = text.prompt.size() + text.generate;
+      for (std::size_t p = 0; p < positions; p += schedule::page_tokens) {
+        r.pages.push_back(free_.back());
+        free_.pop_back();
+      }
+      waiting_.erase(waiting_.begin());
+      running_.push_back(std::move(r));
+    }
+  }
+
+  void add(Running& r, schedule::RowKind kind, std::uint32_t rows) {
+    r.in_step = rows;
+    step_.segments.push_back({kind, step_.rows(), rows, r.done, static_cast<std::uint32_t>(step_.pages.size()),
+                              static_cast<std::uint32_t>(r.pages.size())});
+    step_.pages.insert(step_.pages.end(), r.pages.begin(), r.pages.end());
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      step_.logit_rows.push_back(step_.rows());
+      step_.tokens.push_back(r.tokens[r.done + i]);
+      step_.positions.push_back(r.done + i);
+    }
+  }
+
+  void build() {
+    step_.clear();
+    for (Running& r : running_) {
+      if (r.done >= prompt(r)) {
+        add(r, schedule::RowKind::Generated, std::min({layout_.replay_chunk, left(r), rows_wanted(r) - r.done}));
+      }
+    }
+    for (Running& r : running_) {
+      if (r.done < prompt(r)) {
+        add(r, schedule::RowKind::Prompt, std::min<std::uint32_t>(layout_.chunk, prompt(r) - r.done));
+      }
+    }
+  }
+
+  std::uint32_t prompt(const Running& r) const { return static_cast<std::uint32_t>(texts_[r.text].prompt.size()); }
+  // The last token wanted is never computed.
+  std::uint32_t rows_wanted(const Running& r) const { return prompt(r) + std::max(texts_[r.text].generate, 1u) - 1; }
+  static std::uint32_t left(const Running& r) { return static_cast<std::uint32_t>(r.tokens.size()) - r.done; }
+
+  void take(std::vector<Answer>& answers) {
+    // Sequences in the order of their rows in the step.
+    std::vector<Running*> order;
+    for (Running& r : running_) {
+      if (r.done >= prompt(r)) order.push_back(&r);
+    }
+    for (Running& r : running_) {
+      if (r.done < prompt(r)) order.push_back(&r);
+    }
+    std::size_t row = 0;
+    for (Running* r : order) {
+      Answer& a = answers[r->text];
+      for (std::uint32_t i = 0; i < r->in_step; ++i, ++row) {
+        const float* logits = forward_.logits(row, 1);
+        a.logits.insert(a.logits.end(), logits, logits + config_.vocabulary);
+      }
+      r->done += r->in_step;
+      if (left(*r) == 0 && a.generated.size() < texts_[r->text].generate) {
+        a.generated.push_back(best_token(a.logits.data() + a.logits.size() - config_.vocabulary, config_.vocabulary));
+        r->tokens.push_back(a.generated.back());
+      }
+    }
+    std::erase_if(running_, [&](const Running& r) {
+      const bool over = answers[r.text].generated.size() >= texts_[r.text].generate && r.done >= rows_wanted(r);
+      if (over) free_.insert(free_.end(), r.pages.begin(), r.pages.end());
+      return over;
+    });
+  }
+
+  Comm comm_;
+  const std::vector<Text>& texts_;
+  const Layout layout_;
+  const model::ModelConfig config_;
+  const model::Weights weights_;
+  cpu::Stream stream_;
+  const std::vector<int> nodes_;
+  layers::Forward forward_;
+  schedule::Step step_;
+  std::vector<PageId> free_;
+  std::vector<std::size_t> waiting_;
+  std::vector<Running> running_;
+};
+
+// The whole job on loopback ranks.
+inline std::vector<Answer> answer(const std::string& dir, const std::vector<Text>& texts, const Layout& layout) {
+  std::vector<Answer> answers(texts.size());
+  run_loopback(layout.ranks, [&](Comm comm) { Player(comm, dir, texts, layout).play(answers); });
+  return answers;
+}
+
+}  // namespace moemill::test
