@@ -1,0 +1,43 @@
+// What a Tokenizer is made of, in the order a text passes through. Shared by Tokenizer and StreamDecoder only.
+#pragma once
+
+#include "text/added_tokens.hpp"
+#include "text/bpe.hpp"
+#include "text/decoder.hpp"
+#include "text/normalizer.hpp"
+#include "text/post_processor.hpp"
+#include "text/pre_tokenizer.hpp"
+
+namespace moemill::text {
+
+struct TokenizerParts {
+  TokenizerParts(const TokenizerFile& file, const Place& root)
+      : normalizer(root.find("normalizer")),
+        pre_tokenizer(root.find("pre_tokenizer")),
+        bpe(root.at("model"), file),
+        added(root.find("added_tokens"), bpe.vocabulary(), normalizer),
+        post_processor(root.find("post_processor")),
+        decoder(root.find("decoder")) {}
+
+  // The spelling of an id, if it has one.
+  std::optional<std::string_view> spelling(TokenId id) const {
+    if (const AddedToken* token = added.find(id)) return token->content;
+    if (bpe.vocabulary().contains(id)) return bpe.vocabulary().spelling(id);
+    return std::nullopt;
+  }
+  bool is_special(TokenId id) const {
+    const AddedToken* token = added.find(id);
+    return token && token->special;
+  }
+
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  Bpe bpe;
+  AddedTokens added;
+  PostProcessor post_processor;
+  Decoder decoder;
+  std::string fingerprint;
+  std::vector<std::string> warnings;
+};
+
+}  // namespace moemill::text

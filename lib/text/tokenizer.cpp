@@ -1,0 +1,154 @@
+#include "text/tokenizer.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "text/parts.hpp"
+#include "text/utf8.hpp"
+
+namespace moemill::text {
+namespace {
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) user_error("{}: cannot be read; the model folder needs its tokenizer.json", path);
+  std::ostringstream bytes;
+  bytes << in.rdbuf();
+  if (in.bad()) system_error("{}: reading failed", path);
+  return std::move(bytes).str();
+}
+
+TextStart start_of(std::size_t begin) { return begin == 0 ? TextStart::Yes : TextStart::No; }
+
+}  // namespace
+
+BadUtf8::BadUtf8(std::size_t offset) : TextError(fmt::format("not UTF-8 at byte {}", offset)), offset_(offset) {}
+
+Tokenizer::Tokenizer(std::unique_ptr<TokenizerParts> parts) : parts_(std::move(parts)) {}
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+Tokenizer::~Tokenizer() = default;
+
+Tokenizer Tokenizer::parse(std::string_view json, const std::string& file_name) {
+  TokenizerFile file = read_tokenizer_file(json, file_name);
+  Place root(file.tree, file_name, "");
+  auto model = root.at("model");
+  if (!file.has_vocabulary) model.refuse("\"vocab\" is missing or no object; only BPE models are supported");
+  if (!file.has_merges) model.refuse("\"merges\" is missing or no array; only BPE models are supported");
+  Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, root));
+  tokenizer.parts_->fingerprint = sha256_hex(json);
+  for (const char* key : {"truncation", "padding"})
+    if (root.find(key))
+      tokenizer.parts_->warnings.push_back(fmt::format("{}: \"{}\" is set; it is ignored", file_name, key));
+  return tokenizer;
+}
+
+Tokenizer Tokenizer::load(const std::string& dir) {
+  std::string path = dir + "/tokenizer.json";
+  Tokenizer tokenizer = parse(read_file(path), path);
+  tokenizer.warn_about_config(dir + "/tokenizer_config.json");
+  return tokenizer;
+}
+
+// Special tokens are what the post-processor adds. tokenizer_config.json can ask for others, which older versions of
+// transformers obeyed: then the user should know.
+void Tokenizer::warn_about_config(const std::string& path) {
+  if (!std::filesystem::exists(path)) return;
+  nlohmann::json config = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object()) {
+    parts_->warnings.push_back(fmt::format("{}: not a JSON object; it is ignored", path));
+    return;
+  }
+  std::vector<TokenId> added = parts_->post_processor.apply({});
+  auto check = [&](const char* switch_key, const char* token_key) {
+    if (!config.contains(switch_key) || config[switch_key] != true || !config.contains(token_key)) return;
+    const nlohmann::json& token = config[token_key];
+    const nlohmann::json content = token.is_object() ? token.value("content", nlohmann::json()) : token;
+    if (!content.is_string()) return;
+    auto id = id_of(content.get<std::string>());
+    if (!id || std::find(added.begin(), added.end(), *id) == added.end())
+      parts_->warnings.push_back(fmt::format(
+          "{}: {} is true, but the post-processor of tokenizer.json does not add \"{}\", so it is not added", path,
+          switch_key, content.get<std::string>()));
+  };
+  check("add_bos_token", "bos_token");
+  check("add_eos_token", "eos_token");
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text, AddSpecial add) const {
+  if (std::size_t bad = first_bad_utf8(text); bad != text.npos) throw BadUtf8(bad);
+  const TokenizerParts& p = *parts_;
+  RegexScratch regex;
+  BpeScratch bpe;
+  std::vector<TokenId> ids;
+  for (const Segment& raw : p.added.cut_raw(text, regex)) {
+    if (raw.id) {
+      ids.push_back(*raw.id);
+      continue;
+    }
+    std::string normal = p.normalizer.apply(std::string(text.substr(raw.begin, raw.end - raw.begin)), regex);
+    for (const Segment& part : p.added.cut_normalized(normal, regex)) {
+      if (part.id) {
+        ids.push_back(*part.id);
+        continue;
+      }
+      Pieces pieces = p.pre_tokenizer.apply(normal.substr(part.begin, part.end - part.begin),
+                                            start_of(raw.begin + part.begin), regex);
+      for (std::size_t i = 0; i < pieces.spans.size(); i++) p.bpe.encode(pieces[i], bpe, ids);
+    }
+  }
+  return add == AddSpecial::Yes ? p.post_processor.apply(std::move(ids)) : ids;
+}
+
+std::string Tokenizer::decode(std::span<const TokenId> ids, SkipSpecial skip) const {
+  const TokenizerParts& p = *parts_;
+  Decoder::State state = p.decoder.begin();
+  std::string text;
+  for (TokenId id : ids) {
+    if (skip == SkipSpecial::Yes && p.is_special(id)) continue;
+    if (auto spelling = p.spelling(id)) p.decoder.push(state, *spelling, text);
+  }
+  p.decoder.finish(state, text);
+  return text;
+}
+
+std::size_t Tokenizer::vocabulary_size() const {
+  return std::max(parts_->bpe.vocabulary().highest_id_plus_one(), parts_->added.highest_id_plus_one());
+}
+
+bool Tokenizer::is_special(TokenId id) const { return parts_->is_special(id); }
+
+std::optional<TokenId> Tokenizer::id_of(std::string_view token) const {
+  if (const AddedToken* added = parts_->added.find(token)) return added->id;
+  return parts_->bpe.vocabulary().find(token);
+}
+
+std::string Tokenizer::token_bytes(TokenId id) const {
+  auto spelling = parts_->spelling(id);
+  return spelling ? parts_->decoder.bytes_in_mid_text(*spelling) : std::string();
+}
+
+const std::string& Tokenizer::fingerprint() const { return parts_->fingerprint; }
+const std::vector<std::string>& Tokenizer::warnings() const { return parts_->warnings; }
+
+struct StreamDecoder::State {
+  Decoder::State decoding;
+};
+
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer)
+    : parts_(tokenizer.parts_.get()), state_(new State{parts_->decoder.begin()}) {}
+StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
+StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;
+StreamDecoder::~StreamDecoder() = default;
+
+void StreamDecoder::push(TokenId id, std::string& text) {
+  if (parts_->is_special(id)) return;
+  if (auto spelling = parts_->spelling(id)) parts_->decoder.push(state_->decoding, *spelling, text);
+}
+
+void StreamDecoder::finish(std::string& text) { parts_->decoder.finish(state_->decoding, text); }
+
+}  // namespace moemill::text
