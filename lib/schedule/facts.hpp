@@ -6,6 +6,8 @@
 // more sequences and are below their fair share of all work left, claimed or not; so near the end nobody takes what
 // would make him last. The step is a Prefill step when any rank can compute prompt rows (generated rows ride along, so
 // a finished sequence's place is taken at once), else a Decode step when any work is left, else the job is finished.
+// All wait for the rank with most rows, so prompts are levelled: nobody fills a step further than halfway between the
+// least and the mean of what the ranks have to compute; the rest comes in later steps, when others have prompts too.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +41,8 @@ struct Facts {
   std::uint32_t waiting_prompts = 0;
   std::uint32_t running = 0;         // sequences that hold pages, prompts being prefilled included
   std::uint32_t generated_rows = 0;  // rows of generated tokens that can be computed now
-  std::uint32_t prompt_rows = 0;     // prompt rows that can be computed now; a lower bound, 0 only when none can
+  std::uint32_t prompt_rows = 0;     // prompt rows that can be computed now; an estimate, 0 only when none can
+  std::uint32_t free_rows = 0;       // of a step, beside the generated ones
   std::uint32_t free_slots = 0;
   std::uint32_t free_pages = 0;
   std::uint32_t wanted_sequences = 0;      // how many more it could run soon, and
@@ -92,9 +95,10 @@ constexpr bool takes_a_step(Phase phase) { return phase == Phase::Prefill || pha
 
 struct Decision {
   Phase phase = Phase::Finished;
-  std::vector<Claim> claims;  // shards dealt in this step, in the order of the list
-  std::int32_t error = 0;     // Failed: the code of the lowest rank that reported one,
-  WorldRank failed_rank{-1};  // and that rank
+  std::uint32_t row_limit = 0;  // Prefill: no rank adds prompt rows beyond this many rows of its step
+  std::vector<Claim> claims;    // shards dealt in this step, in the order of the list
+  std::int32_t error = 0;       // Failed: the code of the lowest rank that reported one,
+  WorldRank failed_rank{-1};    // and that rank
 };
 
 // facts[r] is rank r's. Claims are of the first shards of claims.unclaimed(): afterwards call

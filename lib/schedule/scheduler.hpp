@@ -38,9 +38,9 @@ class Scheduler {
   void add(PromptWork prompt);
 
   Facts facts() const;
-  // The rows of the next step. Prompt rows only when phase is Prefill. Frees the slots of finished sequences. The step
+  // The rows of the next step. Prompt rows only in phase Prefill. Frees the slots of finished sequences. The step
   // and uses() are valid until the next call.
-  const Step& plan_step(Phase phase);
+  const Step& plan_step(const Decision& decision);
   // What the step's wanted logits are for, by ascending logit_index.
   std::span<const LogitUse> uses() const;
   // One Drawn for each Sample use, in the order of uses(). Pages of finished sequences are free at once; the sequences

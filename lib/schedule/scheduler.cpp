@@ -1,0 +1,150 @@
+#include "schedule/scheduler.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+#include "base/error.hpp"
+#include "schedule/scheduler_state.hpp"
+
+namespace moemill::schedule {
+
+Scheduler::Scheduler(const SchedulerSettings& settings) : state_(std::make_unique<State>(settings)) {}
+Scheduler::~Scheduler() = default;
+
+bool Scheduler::fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens) const {
+  return pages_of_sample(prompt_tokens, max_tokens) <= state_->pool.capacity();
+}
+
+void Scheduler::add(PromptWork prompt) {
+  State& s = *state_;
+  expect(!prompt.tokens.empty() && !prompt.samples.empty(), "scheduler: a prompt has tokens and samples");
+  expect(prompt.tokens.size() + prompt.params.max_tokens <= s.settings.max_model_len,
+         "scheduler: a prompt fits the model");
+  expect(fits(prompt.tokens.size(), prompt.params.max_tokens), "scheduler: a prompt fits the cache");
+  for (const SampleWork& sample : prompt.samples) {
+    expect(sample.resumed.empty() || sample.resumed.size() < prompt.params.max_tokens,
+           "scheduler: a resumed sample has tokens to go");
+  }
+  s.waiting_work += prompt.work();
+  s.waiting_prompt_tokens += prompt.prompt_rows();
+  s.waiting_sequences += prompt.samples.size();
+  s.waiting.push_back(std::make_unique<Active>());
+  s.waiting.back()->work = std::move(prompt);
+  std::push_heap(s.waiting.begin(), s.waiting.end(), goes_later);
+}
+
+Facts Scheduler::facts() const {
+  const State& s = *state_;
+  Facts f;
+  f.work_left = s.waiting_work;
+  std::uint64_t prefill_rows = 0;
+  for (const Active* prompt : s.prefilling) prefill_rows += prompt->rows() - prompt->computed;
+  for (const auto& prompt : s.active) {
+    f.work_left += prompt->rows() - prompt->computed;
+    for (SlotId slot : prompt->slots) {
+      const Sequence& sequence = s.entry(slot).sequence;
+      bool here = sequence.prompt == &prompt->work && sequence.finish == FinishReason::None;
+      if (here) f.work_left += prompt->work.params.max_tokens - sequence.generated.size();
+    }
+  }
+  for (SlotId slot : s.running) f.generated_rows += s.entry(slot).pending();
+  f.waiting_prompt_tokens = s.waiting_prompt_tokens;
+  f.waiting_prompts = static_cast<std::uint32_t>(s.waiting.size());
+  f.running = static_cast<std::uint32_t>(s.running.size() + s.prefilling.size());
+  f.free_slots = s.free_places();
+  f.free_pages = s.pool.free();
+
+  bool admits = s.can_admit();
+  f.free_rows = s.settings.max_num_batched_tokens - std::min(f.generated_rows, s.settings.max_num_batched_tokens);
+  std::uint64_t prompt_rows = prefill_rows;
+  if (admits) {
+    std::uint64_t prompts = std::min<std::uint64_t>(s.waiting.size(), f.free_slots);
+    prompt_rows += std::max<std::uint64_t>(s.waiting_prompt_tokens * prompts / s.waiting.size(), 1);
+  }
+  f.prompt_rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(prompt_rows, s.settings.max_num_batched_tokens));
+  // More shards only when what waits cannot fill the free slots, and two steps' rows are not at hand already.
+  bool blocked = !s.parked.empty() || (!s.waiting.empty() && !admits);
+  std::uint64_t rows_at_hand = prefill_rows + s.waiting_prompt_tokens;
+  std::uint64_t rows_soon = 2 * std::uint64_t{s.settings.max_num_batched_tokens};
+  if (!blocked && f.free_slots > s.waiting_sequences && rows_soon > rows_at_hand) {
+    f.wanted_sequences = f.free_slots - static_cast<std::uint32_t>(s.waiting_sequences);
+    f.wanted_prompt_tokens = static_cast<std::uint32_t>(std::min<std::uint64_t>(rows_soon - rows_at_hand, 0xffffffffu));
+  }
+  return f;
+}
+
+const Step& Scheduler::plan_step(const Decision& decision) {
+  expect(takes_a_step(decision.phase), "scheduler: a step is planned in a prefill or decode phase");
+  State& s = *state_;
+  s.recycle_finished();
+  s.step.clear();
+  s.uses.clear();
+  s.step.copies.swap(s.copies);
+
+  std::uint32_t budget = s.settings.max_num_batched_tokens;
+  s.plan_generated(budget);
+  if (decision.phase == Phase::Prefill) {
+    budget = std::min(budget, decision.row_limit - std::min(decision.row_limit, s.step.rows()));
+    for (Active* prompt : s.prefilling) s.plan_prompt(*prompt, budget);
+    while (budget > 0 && s.can_admit()) s.plan_prompt(s.admit(), budget);
+  }
+  return s.step;
+}
+
+void Scheduler::commit(std::span<const Drawn> drawn) {
+  State& s = *state_;
+  s.advance_planned_rows();
+  std::size_t d = 0;
+  for (const LogitUse& use : s.uses) {
+    if (use.purpose != LogitPurpose::Sample) continue;
+    expect(d < drawn.size(), "scheduler: one drawn token for each sample use");
+    Sequence& sequence = s.entry(use.slot).sequence;
+    if (drawn[d].finish != FinishReason::Error) sequence.generated.push_back(drawn[d].token);
+    expect(drawn[d].finish != FinishReason::None || sequence.generated.size() < sequence.prompt->params.max_tokens,
+           "scheduler: a sample ends at max_tokens");
+    if (drawn[d].finish != FinishReason::None) s.finish(use.slot, drawn[d].finish);
+    ++d;
+  }
+  expect(d == drawn.size(), "scheduler: one drawn token for each sample use");
+
+  std::erase_if(s.running, [&](SlotId slot) { return s.entry(slot).sequence.finish != FinishReason::None; });
+  for (Active* prompt : s.prefilling) {
+    if (prompt->computed == prompt->rows()) s.end_prefill(*prompt);
+  }
+  std::erase_if(s.prefilling, [](const Active* prompt) { return prompt->computed == prompt->rows(); });
+  s.start_parked();
+}
+
+std::span<const LogitUse> Scheduler::uses() const { return state_->uses; }
+std::span<const SlotId> Scheduler::finished() const { return state_->finished; }
+const Sequence& Scheduler::sequence(SlotId slot) const { return state_->entry(slot).sequence; }
+std::uint32_t Scheduler::slot_count() const { return static_cast<std::uint32_t>(state_->entries.size()); }
+std::uint32_t Scheduler::unfinished_samples(SlotId slot) const { return state_->entry(slot).prompt->unfinished; }
+bool Scheduler::idle() const {
+  auto ended = [](const auto& prompt) { return prompt->unfinished == 0; };
+  return state_->waiting.empty() && std::all_of(state_->active.begin(), state_->active.end(), ended);
+}
+
+std::vector<Partial> Scheduler::partials() const {
+  const State& s = *state_;
+  std::vector<Partial> all;
+  for (const auto& prompt : s.active) {
+    for (SlotId slot : prompt->slots) {
+      const Sequence& q = s.entry(slot).sequence;
+      if (q.prompt != &prompt->work || q.finish != FinishReason::None || q.generated.empty()) continue;
+      all.push_back({prompt->work.prompt_index, q.sample_index, slot, q.generated});
+    }
+  }
+  for (const auto& prompt : s.waiting) {
+    for (const SampleWork& sample : prompt->work.samples) {
+      if (sample.resumed.empty()) continue;
+      all.push_back({prompt->work.prompt_index, sample.sample_index, SlotId{-1}, sample.resumed});
+    }
+  }
+  std::sort(all.begin(), all.end(), [](const Partial& a, const Partial& b) {
+    return std::tuple(a.prompt_index, a.sample_index) < std::tuple(b.prompt_index, b.sample_index);
+  });
+  return all;
+}
+
+}  // namespace moemill::schedule

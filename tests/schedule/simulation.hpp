@@ -1,0 +1,58 @@
+// A job on simulated ranks: real schedulers and decisions, a fake model. The model's cache is played page by page with
+// the tokens themselves, and the next token is a hash of what a row can read there: a wrong page, copy, position or
+// order gives other tokens.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "schedule/facts.hpp"
+#include "schedule/scheduler.hpp"
+
+namespace moemill::schedule::test {
+
+struct SimulationSettings {
+  std::uint32_t ranks = 1;
+  std::uint32_t prompts_a_shard = 4;
+  SchedulerSettings scheduler{8, 64, 64, 4096};
+  std::int64_t drain_at_step = -1;  // one rank wishes to drain there
+};
+
+using SampleKey = std::pair<std::uint64_t, std::uint32_t>;  // prompt, sample
+
+struct Completion {
+  std::vector<TokenId> tokens;
+  FinishReason finish = FinishReason::None;
+  friend bool operator==(const Completion&, const Completion&) = default;
+};
+
+struct Outcome {
+  std::map<SampleKey, Completion> completions;
+  std::map<std::uint64_t, std::vector<std::uint64_t>> prompt_scores;  // by prompt: a value for each token but the first
+  std::map<SampleKey, std::vector<TokenId>> partials;                 // of a drain
+  Phase end = Phase::Failed;
+  std::uint64_t steps = 0;
+  std::uint64_t rows = 0;          // of all ranks and steps
+  std::uint64_t slowest_rows = 0;  // sum over steps of the busiest rank's rows: what lockstep waits for
+  std::uint64_t prompt_rows = 0;
+  std::vector<std::uint64_t> last_busy;  // by rank: the last step in which it had rows
+};
+
+// Runs the job until all ranks leave. CHECKs limits and invariants on the way.
+Outcome simulate(const std::vector<PromptWork>& job, const SimulationSettings& settings);
+
+// The same by definition, one sample at a time, without any scheduler.
+Outcome by_definition(const std::vector<PromptWork>& job);
+
+struct JobShape {
+  std::uint32_t prompts = 20;
+  std::uint32_t longest_prompt = 150;
+  std::uint32_t longest_completion = 150;
+  std::uint32_t most_samples = 4;
+};
+// Random prompts, samples, limits; some only scored, some with nothing to do, some with prompt scores.
+std::vector<PromptWork> random_job(std::uint64_t seed, const JobShape& shape);
+
+}  // namespace moemill::schedule::test

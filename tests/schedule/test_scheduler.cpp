@@ -1,0 +1,165 @@
+#include <doctest/doctest.h>
+
+#include "base/error.hpp"
+#include "schedule/scheduler.hpp"
+
+using namespace moemill;
+using namespace moemill::schedule;
+
+namespace {
+
+PromptWork prompt(std::uint64_t index, std::size_t tokens, std::uint32_t samples, std::uint32_t max_tokens) {
+  PromptWork p;
+  p.prompt_index = index;
+  for (std::size_t t = 0; t < tokens; ++t) p.tokens.push_back(static_cast<TokenId>(t));
+  for (std::uint32_t s = 0; s < samples; ++s) p.samples.push_back({s, 100 + s, {}});
+  p.params.max_tokens = max_tokens;
+  return p;
+}
+
+Decision prefill(std::uint32_t row_limit = 4096) {
+  Decision d;
+  d.phase = Phase::Prefill, d.row_limit = row_limit;
+  return d;
+}
+
+// Every Sample use draws its sequence's length as token; the last token of max_tokens ends it.
+void draw_and_commit(Scheduler& scheduler) {
+  std::vector<Drawn> drawn;
+  for (const LogitUse& use : scheduler.uses()) {
+    if (use.purpose != LogitPurpose::Sample) continue;
+    bool last = use.index + 1 == scheduler.sequence(use.slot).prompt->params.max_tokens;
+    drawn.push_back({static_cast<TokenId>(use.index), last ? FinishReason::Length : FinishReason::None});
+  }
+  scheduler.commit(drawn);
+}
+
+}  // namespace
+
+TEST_CASE("samples share full prompt pages and copy the partial one") {
+  Scheduler scheduler({8, 256, 16, 1024});
+  scheduler.add(prompt(0, 100, 3, 10));
+  const Step& first = scheduler.plan_step(prefill());
+  REQUIRE(first.segments.size() == 1);
+  CHECK(first.segments[0].kind == RowKind::Prompt);
+  CHECK(first.rows() == 100);
+  REQUIRE(first.logit_rows == std::vector<std::uint32_t>{99});
+  REQUIRE(scheduler.uses().size() == 3);  // all samples draw from the last prompt row
+  std::vector<PageId> prompt_pages = first.pages;
+  draw_and_commit(scheduler);
+
+  const Step& second = scheduler.plan_step(prefill());
+  REQUIRE(second.segments.size() == 3);
+  REQUIRE(second.copies.size() == 2);
+  for (std::size_t s = 0; s < 3; ++s) {
+    const Segment& segment = second.segments[s];
+    CHECK(segment.kind == RowKind::Generated);
+    CHECK(segment.first_position == 100);
+    CHECK(second.pages[segment.first_page] == prompt_pages[0]);
+    PageId last = second.pages[segment.first_page + 1];
+    if (s == 0) {
+      CHECK(last == prompt_pages[1]);
+    } else {
+      CHECK(second.copies[s - 1].from == prompt_pages[1]);
+      CHECK(second.copies[s - 1].to == last);
+      CHECK(second.copies[s - 1].tokens == 36);
+    }
+  }
+  CHECK(scheduler.facts().free_pages == 16 - 4);
+}
+
+TEST_CASE("samples that do not fit together follow one another and keep the prompt's pages") {
+  Scheduler scheduler({8, 256, 3, 1024});  // 100 + 60 - 1 positions: three pages a sample
+  REQUIRE(scheduler.fits(100, 60));
+  REQUIRE_FALSE(scheduler.fits(100, 94));
+  scheduler.add(prompt(0, 100, 4, 60));
+  scheduler.add(prompt(1, 10, 1, 5));
+  std::vector<std::uint64_t> order;
+  std::uint64_t prompt_rows = 0;
+  for (int step = 0; step < 1000 && !scheduler.idle(); ++step) {
+    for (const Segment& s : scheduler.plan_step(prefill()).segments)
+      prompt_rows += s.kind == RowKind::Prompt ? s.rows : 0;
+    draw_and_commit(scheduler);
+    for (SlotId slot : scheduler.finished()) {
+      const Sequence& q = scheduler.sequence(slot);
+      order.push_back(q.prompt->prompt_index * 10 + q.sample_index);
+      CHECK(q.generated.size() == q.prompt->params.max_tokens);
+    }
+  }
+  CHECK(order == std::vector<std::uint64_t>{0, 1, 2, 3, 10});
+  CHECK(prompt_rows == 110);
+}
+
+TEST_CASE("long prompts come in chunks, beside generated rows, most work first") {
+  Scheduler scheduler({4, 32, 64, 1024});
+  scheduler.add(prompt(0, 8, 1, 20));
+  scheduler.add(prompt(1, 50, 1, 20));
+  const Step& first = scheduler.plan_step(prefill());
+  REQUIRE(first.segments.size() == 1);
+  CHECK(first.rows() == 32);
+  CHECK(first.logit_rows.empty());
+  draw_and_commit(scheduler);
+  const Step& second = scheduler.plan_step(prefill());  // 18 of prompt 1, all 8 of prompt 0
+  REQUIRE(second.segments.size() == 2);
+  CHECK(second.segments[0].first_position == 32);
+  CHECK(second.segments[0].rows == 18);
+  CHECK(second.segments[1].rows == 8);
+  draw_and_commit(scheduler);
+  CHECK(scheduler.facts().generated_rows == 2);
+  CHECK(scheduler.plan_step(prefill()).rows() == 2);
+}
+
+TEST_CASE("the row limit holds prompts back, never generated rows") {
+  Scheduler scheduler({4, 32, 64, 1024});
+  scheduler.add(prompt(0, 4, 4, 20));
+  scheduler.plan_step(prefill());
+  draw_and_commit(scheduler);
+  scheduler.add(prompt(1, 20, 1, 20));
+  CHECK(scheduler.plan_step(prefill(3)).rows() == 4);
+}
+
+TEST_CASE("resumed tokens are replayed in one segment, then the sample goes on") {
+  Scheduler scheduler({4, 32, 64, 1024});
+  PromptWork p = prompt(0, 5, 1, 20);
+  p.samples[0].resumed = {7, 8, 9};
+  scheduler.add(p);
+  CHECK(scheduler.partials().size() == 1);
+  CHECK(scheduler.plan_step(prefill()).logit_rows.empty());  // nothing is drawn from the prompt
+  draw_and_commit(scheduler);
+  const Step& step = scheduler.plan_step(prefill());
+  REQUIRE(step.segments.size() == 1);
+  CHECK(step.segments[0].kind == RowKind::Generated);
+  CHECK(step.tokens == std::vector<TokenId>{7, 8, 9});
+  CHECK(step.positions == std::vector<std::uint32_t>{5, 6, 7});
+  CHECK(step.logit_rows == std::vector<std::uint32_t>{2});
+  REQUIRE(scheduler.uses().size() == 1);
+  CHECK(scheduler.uses()[0].index == 3);
+  draw_and_commit(scheduler);
+  CHECK(scheduler.partials()[0].tokens.size() == 4);
+}
+
+TEST_CASE("a failed draw ends the sample without its token") {
+  Scheduler scheduler({4, 32, 64, 1024});
+  scheduler.add(prompt(0, 5, 2, 20));
+  scheduler.plan_step(prefill());
+  std::vector<Drawn> drawn = {{0, FinishReason::Error}, {3, FinishReason::None}};
+  scheduler.commit(drawn);
+  REQUIRE(scheduler.finished().size() == 1);
+  CHECK(scheduler.sequence(scheduler.finished()[0]).generated.empty());
+  CHECK(scheduler.unfinished_samples(scheduler.finished()[0]) == 1);
+  CHECK(scheduler.plan_step(prefill()).rows() == 1);
+}
+
+TEST_CASE("what breaks the contract is refused") {
+  Scheduler scheduler({4, 32, 2, 100});
+  CHECK_THROWS_AS(scheduler.add(prompt(0, 0, 1, 5)), ContractViolation);
+  CHECK_THROWS_AS(scheduler.add(prompt(0, 5, 0, 5)), ContractViolation);
+  CHECK_THROWS_AS(scheduler.add(prompt(0, 96, 1, 5)), ContractViolation);
+  PromptWork done = prompt(0, 5, 1, 2);
+  done.samples[0].resumed = {1, 2};
+  CHECK_THROWS_AS(scheduler.add(done), ContractViolation);
+  CHECK_THROWS_AS(scheduler.plan_step(Decision()), ContractViolation);
+  scheduler.add(prompt(0, 5, 1, 5));
+  scheduler.plan_step(prefill());
+  CHECK_THROWS_AS(scheduler.commit({}), ContractViolation);
+}

@@ -1,0 +1,142 @@
+// Whole jobs on simulated ranks (simulation.hpp): same answers for any layout, within all limits, to the end.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "base/random.hpp"
+#include "schedule/simulation.hpp"
+
+using namespace moemill;
+using namespace moemill::schedule;
+using namespace moemill::schedule::test;
+
+namespace {
+
+struct Chance {
+  std::uint64_t seed;
+  std::uint64_t counter = 0;
+  std::uint32_t from(std::uint32_t low, std::uint32_t high) {
+    return low + philox(seed, counter++, 1)[0] % (high - low + 1);
+  }
+};
+
+// Random limits that any sample of the job fits.
+SimulationSettings random_settings(Chance& chance, const JobShape& shape) {
+  SimulationSettings s;
+  s.ranks = chance.from(1, 6);
+  s.prompts_a_shard = chance.from(1, 9);
+  std::uint32_t least = pages_for(shape.longest_prompt + shape.longest_completion);
+  s.scheduler = {chance.from(1, 20), chance.from(1, 200), least + chance.from(0, chance.from(0, 1) == 0 ? 3 : 60),
+                 4096};
+  return s;
+}
+
+double balance(const Outcome& outcome, std::uint32_t ranks) {
+  return static_cast<double>(outcome.rows) / static_cast<double>(outcome.slowest_rows * ranks);
+}
+
+}  // namespace
+
+TEST_CASE("every sample once, with the same tokens for any ranks, limits, pages and shards") {
+  for (std::uint64_t seed = 0; seed < 1500; ++seed) {
+    CAPTURE(seed);
+    Chance chance{seed};
+    JobShape shape{chance.from(0, 30), chance.from(1, 160), chance.from(1, 100), chance.from(1, 6)};
+    std::vector<PromptWork> job = random_job(seed, shape);
+    Outcome expected = by_definition(job);
+    Outcome got = simulate(job, random_settings(chance, shape));
+    REQUIRE(got.end == Phase::Finished);
+    REQUIRE(got.completions == expected.completions);
+    REQUIRE(got.prompt_scores == expected.prompt_scores);
+    std::uint64_t prompt_rows = 0;
+    for (const PromptWork& prompt : job) prompt_rows += prompt.prompt_rows();
+    REQUIRE(got.prompt_rows == prompt_rows);  // nothing is computed twice
+  }
+}
+
+TEST_CASE("a drained job is taken up again, on other ranks, with the same tokens") {
+  std::uint64_t with_partials = 0;
+  for (std::uint64_t seed = 0; seed < 600; ++seed) {
+    CAPTURE(seed);
+    Chance chance{seed + 100000};
+    JobShape shape{chance.from(1, 20), chance.from(1, 160), chance.from(1, 100), chance.from(1, 6)};
+    std::vector<PromptWork> job = random_job(seed, shape);
+    Outcome expected = by_definition(job);
+    std::map<SampleKey, Completion> done;
+    for (int attempt = 0; attempt < 4; ++attempt) {
+      SimulationSettings settings = random_settings(chance, shape);
+      if (attempt < 3) settings.drain_at_step = chance.from(0, 80);
+      Outcome got = simulate(job, settings);
+      for (auto& [key, completion] : got.completions) REQUIRE(done.try_emplace(key, completion).second);
+      with_partials += got.partials.empty() ? 0 : 1;
+      // What is missing: samples not done, from their partial tokens on. Scores are known once they are complete.
+      std::vector<PromptWork> rest;
+      for (PromptWork prompt : job) {
+        auto scores = got.prompt_scores.find(prompt.prompt_index);
+        bool scored = scores != got.prompt_scores.end() && scores->second.size() + 1 == prompt.tokens.size();
+        if (scored) {
+          REQUIRE(scores->second == expected.prompt_scores.at(prompt.prompt_index));
+          prompt.params.prompt_logprobs = false;
+        }
+        std::vector<SampleWork> missing;
+        for (SampleWork& sample : prompt.samples) {
+          SampleKey key{prompt.prompt_index, sample.sample_index};
+          if (done.count(key) > 0) continue;
+          auto partial = got.partials.find(key);
+          if (partial != got.partials.end()) {
+            REQUIRE(partial->second.size() >= sample.resumed.size());
+            sample.resumed = partial->second;
+          }
+          missing.push_back(sample);
+        }
+        prompt.samples = std::move(missing);
+        if (!prompt.samples.empty()) rest.push_back(std::move(prompt));
+      }
+      job = std::move(rest);
+    }
+    REQUIRE(done == expected.completions);
+  }
+  CHECK(with_partials > 300);
+}
+
+TEST_CASE("ranks are kept evenly busy, nearly full, and end together") {
+  JobShape shape{2000, 120, 60, 1};
+  std::vector<PromptWork> job = random_job(5, shape);
+  for (std::uint32_t ranks : {1u, 2u, 4u, 8u}) {
+    CAPTURE(ranks);
+    SimulationSettings s;
+    s.ranks = ranks, s.prompts_a_shard = 8, s.scheduler = {32, 256, 4096, 4096};
+    Outcome got = simulate(job, s);
+    double busiest = static_cast<double>(got.slowest_rows) / static_cast<double>(got.steps);
+    MESSAGE(ranks << " ranks: " << got.steps << " steps, rows of the mean to the busiest rank " << balance(got, ranks)
+                  << ", of the busiest a step " << busiest);
+    CHECK(balance(got, ranks) > 0.85);  // without levelling it is 0.52 on 8 ranks
+    CHECK(busiest > 32);                // as many as there are slots: each step is full of sequences
+    auto [first, last] = std::minmax_element(got.last_busy.begin(), got.last_busy.end());
+    CHECK(*last - *first <= 60);  // one longest completion: nobody begins a shard when another is idle
+  }
+}
+
+TEST_CASE("skewed work: one long shard does not keep what others could do") {
+  JobShape shape{400, 60, 20, 1};
+  std::vector<PromptWork> job = random_job(9, shape);
+  for (std::uint32_t p = 0; p < 8; ++p) job[p].params.max_tokens = 400;  // the first shard is most of the work
+  SimulationSettings s;
+  s.ranks = 4, s.prompts_a_shard = 8, s.scheduler = {8, 64, 256, 4096};
+  Outcome got = simulate(job, s);
+  std::uint64_t longest = 0;
+  for (const auto& [key, done] : got.completions) longest = std::max<std::uint64_t>(longest, done.tokens.size());
+  MESSAGE(got.steps << " steps, longest completion " << longest << ", rows a rank " << got.rows / 4);
+  CHECK(got.steps < longest + got.rows / 4 / 8);  // the longest one, and the rest with all slots full
+}
+
+TEST_CASE("more ranks than shards, and no shards at all") {
+  JobShape shape{3, 50, 20, 2};
+  SimulationSettings s;
+  s.ranks = 6, s.prompts_a_shard = 1;
+  std::vector<PromptWork> job = random_job(3, shape);
+  CHECK(simulate(job, s).completions == by_definition(job).completions);
+  Outcome nothing = simulate({}, s);
+  CHECK(nothing.end == Phase::Finished);
+  CHECK(nothing.steps == 0);
+}
