@@ -1,0 +1,94 @@
+#include "layers/experts.hpp"
+
+#include <cmath>
+
+#include "kernels/rows.hpp"
+#include "moe_cases.inl"
+
+using namespace moemill;
+
+TEST_CASE("a routed layer gives the same bytes on any number of loopback ranks and threads") {
+  for (int ranks = 1; ranks <= 5; ++ranks) {
+    CAPTURE(ranks);
+    run_loopback(ranks, test::check_moe_layer);
+  }
+}
+
+namespace {
+
+// The layer's definition, element by element, in double where the definition leaves no rounding.
+std::vector<double> naive_mlp(const model::MlpWeights& w, const bf16* x) {
+  std::vector<double> inner(w.width), out(w.down.n, 0.0);
+  for (std::uint32_t j = 0; j < w.width; ++j) {
+    double gate = 0, up = 0;
+    for (std::uint32_t i = 0; i < w.gate_up.k; ++i) {
+      gate += double(to_float(x[i])) * to_float(packed_at(w.gate_up, i, j));
+      up += double(to_float(x[i])) * to_float(packed_at(w.gate_up, i, w.up_offset + j));
+    }
+    inner[j] = to_float(to_bf16(static_cast<float>(gate / (1 + std::exp(-gate)) * up)));
+  }
+  for (std::uint32_t j = 0; j < w.down.n; ++j)
+    for (std::uint32_t i = 0; i < w.width; ++i) out[j] += inner[i] * to_float(packed_at(w.down, i, j));
+  return out;
+}
+
+// A rounding of an inner value may fall the other way: half a bf16 step of the largest term, for a few terms.
+double tolerance(const std::vector<double>& out) {
+  double norm = 0;
+  for (double v : out) norm += v * v;
+  return std::sqrt(norm / static_cast<double>(out.size())) * 0x1p-8;
+}
+
+}  // namespace
+
+TEST_CASE("a dense MLP adds down(silu(gate) * up) whatever the number of rows") {
+  cpu::Stream stream;
+  test::TestExpert expert(5);
+  layers::MlpScratch scratch;
+  constexpr std::size_t rows = 1100;  // more than one piece
+  std::vector<bf16> x(rows * test::moe_hidden);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = to_bf16(test::unit_value(77, i));
+  std::vector<float> out(rows * test::moe_hidden, 1.0f);
+  layers::add_mlp(stream, expert.weights, {x.data(), test::moe_hidden}, rows, out.data(), test::moe_hidden, scratch);
+  for (std::size_t r : {std::size_t{0}, std::size_t{1}, std::size_t{500}, rows - 1}) {
+    CAPTURE(r);
+    auto expected = naive_mlp(expert.weights, x.data() + r * test::moe_hidden);
+    double allowed = tolerance(expected);
+    for (std::size_t j = 0; j < expected.size(); ++j)
+      CHECK(std::abs(out[r * test::moe_hidden + j] - (1.0 + expected[j])) < allowed);
+    // One row alone gives the same bits.
+    std::vector<float> alone(test::moe_hidden, 1.0f);
+    layers::add_mlp(stream, expert.weights, {x.data() + r * test::moe_hidden, test::moe_hidden}, 1, alone.data(),
+                    test::moe_hidden, scratch);
+    CHECK(std::memcmp(alone.data(), out.data() + r * test::moe_hidden, alone.size() * sizeof(float)) == 0);
+  }
+  model::MlpWeights none;
+  layers::add_mlp(stream, none, {x.data(), test::moe_hidden}, rows, nullptr, 0, scratch);  // adds nothing
+}
+
+TEST_CASE("routed experts compute what they are defined as") {
+  cpu::Stream stream;
+  std::vector<test::TestExpert> experts;
+  std::vector<model::MlpWeights> weights;
+  for (std::uint32_t e = 0; e < 4; ++e) experts.emplace_back(e);
+  for (const auto& e : experts) weights.push_back(e.weights);
+  constexpr std::uint32_t rows = 9;
+  std::vector<bf16> x(rows * test::moe_hidden);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = to_bf16(test::unit_value(78, i));
+  std::vector<GlobalExpert> picks;
+  for (int r = 0; r < static_cast<int>(rows); ++r) picks.push_back({r % 4}), picks.push_back({(r + 2) % 4});
+
+  layers::Exchange exchange(stream, Comm::alone(), {4, 1}, test::moe_hidden, 2, std::vector<int>{0});
+  layers::MlpScratch scratch;
+  exchange.send_dispatch(1, x.data(), test::moe_hidden, rows, picks);
+  auto received = exchange.receive_dispatch(1);
+  layers::run_experts(stream, weights, received, scratch, exchange);
+  for (std::size_t i = 0; i < picks.size(); ++i) {
+    auto expected = naive_mlp(weights[static_cast<std::size_t>(picks[i].value)], x.data() + i / 2 * test::moe_hidden);
+    double allowed = tolerance(expected);
+    for (std::size_t j = 0; j < expected.size(); ++j) {
+      double rounding = std::abs(expected[j]) * 0x1p-8;  // the output's own
+      CHECK(std::abs(to_float(received.outputs[i * test::moe_hidden + j]) - expected[j]) < allowed + rounding);
+    }
+  }
+}
