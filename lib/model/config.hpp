@@ -16,21 +16,21 @@ enum class RopeScaling { None, Linear, Llama3, Yarn };
 
 // Rotation with everything resolved: angle(position, i) = position * frequencies[i].
 struct Rope {
-  std::uint32_t dim = 0;             // rotated values a head
+  std::uint32_t dim = 0;  // rotated values a head
   cpu::RotaryPairs pairs = cpu::RotaryPairs::Adjacent;
-  std::vector<float> frequencies;    // [dim / 2], scaling applied
-  float magnitude = 1.0f;            // on cos and sin
+  std::vector<float> frequencies;  // [dim / 2], scaling applied
+  float magnitude = 1.0f;          // on cos and sin
 };
 
 struct Mla {
   std::uint32_t heads = 0;
-  std::uint32_t q_lora_rank = 0;     // 0: queries come straight from the hidden state
+  std::uint32_t q_lora_rank = 0;  // 0: queries come straight from the hidden state
   std::uint32_t kv_lora_rank = 0;
   std::uint32_t qk_nope_dim = 0;
   std::uint32_t qk_rope_dim = 0;
   std::uint32_t v_dim = 0;
-  float softmax_scale = 0;           // (nope + rope)^-0.5, times YaRN's m^2 where the model has it
-  float latent_norm_eps = 1e-6f;     // of q_a_layernorm and kv_a_layernorm, whatever rms_norm_eps says
+  float softmax_scale = 0;        // (nope + rope)^-0.5, times YaRN's m^2 where the model has it
+  float latent_norm_eps = 1e-6f;  // of q_a_layernorm and kv_a_layernorm, whatever rms_norm_eps says
 };
 
 enum class RouterScore { Softmax, Sigmoid };
@@ -38,44 +38,44 @@ enum class GroupScore { Largest, SumOfTwoLargest };
 
 struct Moe {
   std::uint32_t experts = 0;
-  std::uint32_t picks = 0;           // top-k
-  std::uint32_t expert_width = 0;    // intermediate size of one routed expert
-  std::uint32_t shared_width = 0;    // of the shared expert (all shared ones as one MLP); 0: none
+  std::uint32_t picks = 0;         // top-k
+  std::uint32_t expert_width = 0;  // intermediate size of one routed expert
+  std::uint32_t shared_width = 0;  // of the shared expert (all shared ones as one MLP); 0: none
   RouterScore score = RouterScore::Softmax;
-  bool selection_bias = false;       // e_score_correction_bias: chooses, never weighs
+  bool selection_bias = false;  // e_score_correction_bias: chooses, never weighs
   std::uint32_t groups = 1;
   std::uint32_t groups_kept = 1;
   GroupScore group_score = GroupScore::Largest;
-  bool normalize = false;            // weights divided by (their sum + normalize_eps)
+  bool normalize = false;  // weights divided by (their sum + normalize_eps)
   float normalize_eps = 0;
-  float scale = 1.0f;                // routed_scaling_factor
+  float scale = 1.0f;  // routed_scaling_factor
 };
 
 struct ModelConfig {
-  std::string model_type;            // as in config.json
+  std::string model_type;  // as in config.json
   std::uint32_t hidden = 0;
   std::uint32_t layers = 0;
   std::uint32_t vocabulary = 0;
   std::uint32_t max_positions = 0;
-  std::uint32_t dense_width = 0;     // intermediate size of dense layers
-  std::vector<bool> layer_is_moe;    // [layers]
+  std::uint32_t dense_width = 0;   // intermediate size of dense layers
+  std::vector<bool> layer_is_moe;  // [layers]
   float norm_eps = 1e-6f;
   bool tied_embeddings = false;
   Mla mla;
   Rope rope;
   Moe moe;
-  std::vector<TokenId> eos;          // eos_token_id of generation_config.json, else config.json
+  std::vector<TokenId> eos;  // eos_token_id of generation_config.json, else config.json
   std::optional<TokenId> bos;
-  std::vector<std::string> warnings; // things a user should know (e.g. weights in fp32 are rounded)
+  std::vector<std::string> warnings;  // things a user should know (e.g. weights in fp32 are rounded)
 };
 
 // Reads DIR/config.json and generation_config.json. Throws UserError with file, key and what is accepted.
 ModelConfig read_config(const std::string& dir);
 
 struct ParameterCounts {
-  std::uint64_t total = 0;           // as published: embeddings and head counted once each (once if tied)
-  std::uint64_t active = 0;          // a token uses
-  std::uint64_t routed = 0;          // of total: routed experts
+  std::uint64_t total = 0;   // as published: embeddings and head counted once each (once if tied)
+  std::uint64_t active = 0;  // a token is multiplied by: without the embedding table, unless it is the head too
+  std::uint64_t routed = 0;  // of total: routed experts
 };
 ParameterCounts count_parameters(const ModelConfig& config);
 std::uint64_t kv_bytes_per_token(const ModelConfig& config);  // layers * (kv_lora + rope) * 2

@@ -19,8 +19,7 @@ struct Placement {
     return static_cast<std::uint32_t>(first({rank.value + 1}).value - first(rank).value);
   }
   DomainRank owner(GlobalExpert expert) const {
-    auto r = static_cast<std::int32_t>(
-        ((static_cast<std::uint64_t>(expert.value) + 1) * domain_size - 1) / experts);
+    auto r = static_cast<std::int32_t>(((static_cast<std::uint64_t>(expert.value) + 1) * domain_size - 1) / experts);
     return {r};
   }
   LocalExpert local(GlobalExpert expert) const { return {expert.value - first(owner(expert)).value}; }

@@ -27,24 +27,24 @@ struct MlpWeights {
 };
 
 struct MlaWeights {
-  PackedMatrix q;                  // [hidden, heads * (nope + rope)], without q-LoRA
-  PackedMatrix q_a;                // [hidden, q_lora]
-  const float* q_a_norm = nullptr; // [q_lora]
-  PackedMatrix q_b;                // [q_lora, heads * (nope + rope)]
-  PackedMatrix kv_a;               // [hidden, kv_lora + rope]
+  PackedMatrix q;                    // [hidden, heads * (nope + rope)], without q-LoRA
+  PackedMatrix q_a;                  // [hidden, q_lora]
+  const float* q_a_norm = nullptr;   // [q_lora]
+  PackedMatrix q_b;                  // [q_lora, heads * (nope + rope)]
+  PackedMatrix kv_a;                 // [hidden, kv_lora + rope]
   const float* kv_a_norm = nullptr;  // [kv_lora]
   // Per head, both forms of kv_b: keys and values from the latent (expanded), and queries into the latent (absorbed).
-  std::vector<PackedMatrix> key_up;    // [heads] of [kv_lora, nope]
-  std::vector<PackedMatrix> value_up;  // [heads] of [kv_lora, v]
+  std::vector<PackedMatrix> key_up;      // [heads] of [kv_lora, nope]
+  std::vector<PackedMatrix> value_up;    // [heads] of [kv_lora, v]
   std::vector<PackedMatrix> key_absorb;  // [heads] of [nope, kv_lora]: the transpose of key_up
-  PackedMatrix out;                // [heads * v, hidden]
+  PackedMatrix out;                      // [heads * v, hidden]
 };
 
 struct MoeWeights {
-  PackedMatrix router;                   // [hidden, experts]; used with unrounded fp32 rows
+  PackedMatrix router;                    // [hidden, experts]; used with unrounded fp32 rows
   const float* selection_bias = nullptr;  // [experts], fp32; null where the model has none
-  std::vector<MlpWeights> experts;       // this rank's slice, by LocalExpert
-  MlpWeights shared;                     // width 0 where there is none
+  std::vector<MlpWeights> experts;        // this rank's slice, by LocalExpert
+  MlpWeights shared;                      // width 0 where there is none
 };
 
 struct LayerWeights {
@@ -59,15 +59,15 @@ struct Weights {
   const bf16* embedding = nullptr;  // [vocabulary, hidden], row-major
   std::vector<LayerWeights> layers;
   const float* final_norm = nullptr;
-  PackedMatrix head;  // [hidden, vocabulary]
+  PackedMatrix head;        // [hidden, vocabulary]
   std::uint64_t bytes = 0;  // memory held by this rank
   std::vector<std::string> warnings;
   struct Storage;  // owner of everything above
   std::shared_ptr<const Storage> storage;
 };
 
-// Loads the slice of `rank`. load_format dummy: repeatable random weights from config.json alone (the same value for the
-// same tensor element whatever the slice). Throws UserError naming file, tensor, and what was expected.
+// Loads the slice of `rank`. load_format dummy: repeatable random weights from config.json alone (the same value for
+// the same tensor element whatever the slice). Throws UserError naming file, tensor, and what was expected.
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
                      const std::string& load_format);
 // Bytes that load_weights will hold, by the same packing rules.

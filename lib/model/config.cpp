@@ -1,0 +1,91 @@
+#include "model/config.hpp"
+
+#include <filesystem>
+
+#include "base/error.hpp"
+#include "model/family.hpp"
+
+namespace moemill::model {
+
+namespace {
+
+constexpr std::uint64_t max_config_bytes = 16u << 20;  // published ones are below 10 KB
+
+constexpr Family families[] = {
+    {"deepseek_v2", read_deepseek_v2},
+    {"deepseek_v3", read_deepseek_v3},
+    {"kimi_k2", read_deepseek_v3},
+};
+
+const Family& family_of(const JsonObject& json) {
+  std::string type = json.text("model_type");
+  std::string known;
+  for (const Family& family : families) {
+    if (family.model_type == type) return family;
+    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
+  }
+  json.refuse("model_type", "a supported one: " + known);
+}
+
+void require_folder(const std::string& dir) {
+  namespace fs = std::filesystem;
+  constexpr const char* holds =
+      "a model folder holds config.json, tokenizer.json and model.safetensors (or its parts and "
+      "model.safetensors.index.json), as downloaded from Hugging Face";
+  std::error_code ignored;
+  if (!fs::is_directory(dir, ignored)) user_error("model folder {}: is not a directory; {}", dir, holds);
+  if (!fs::exists(fs::path(dir) / "config.json", ignored)) {
+    user_error("model folder {}: has no config.json; {}", dir, holds);
+  }
+}
+
+void read_special_tokens(const std::string& dir, const JsonObject& json, ModelConfig& config) {
+  std::filesystem::path generation = std::filesystem::path(dir) / "generation_config.json";
+  std::error_code ignored;
+  if (std::filesystem::exists(generation, ignored)) {
+    config.eos = JsonObject::read(generation.string(), max_config_bytes).token_ids("eos_token_id");
+  }
+  if (config.eos.empty()) config.eos = json.token_ids("eos_token_id");
+  if (config.eos.empty()) {
+    config.warnings.push_back(fmt::format(
+        "{}: no eos_token_id here or in generation_config.json; only max_tokens and stop settings end a row",
+        json.file()));
+  }
+  std::vector<TokenId> bos = json.token_ids("bos_token_id");
+  if (!bos.empty()) config.bos = bos.front();
+}
+
+}  // namespace
+
+void read_common(const JsonObject& json, ModelConfig& config) {
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    if (json.has(key))
+      json.refuse(key, "absent: quantised weights are not supported; use a bfloat16 copy of the model");
+  }
+  std::string activation = json.text_or("hidden_act", "silu");
+  if (activation != "silu" && activation != "swish") json.refuse("hidden_act", "silu");
+  for (const char* key : {"attention_bias", "mlp_bias"}) {
+    if (json.flag_or(key, false)) json.refuse(key, "false: biases are not supported in this family");
+  }
+  if (json.number_or("partial_rotary_factor", 1, 0, 1) != 1) json.refuse("partial_rotary_factor", "1 in this family");
+  config.hidden = json.integer("hidden_size", 1, limits::hidden);
+  config.layers = json.integer("num_hidden_layers", 1, limits::layers);
+  config.vocabulary = json.integer("vocab_size", 1, limits::vocabulary);
+  config.max_positions = json.integer("max_position_embeddings", 1, limits::positions);
+  config.norm_eps = static_cast<float>(json.number_or("rms_norm_eps", 1e-6, 0, 1));
+  config.tied_embeddings = json.flag_or("tie_word_embeddings", false);
+}
+
+ModelConfig read_config(const std::string& dir) {
+  require_folder(dir);
+  JsonObject json = JsonObject::read((std::filesystem::path(dir) / "config.json").string(), max_config_bytes);
+  const Family& family = family_of(json);
+  ModelConfig config;
+  config.model_type = family.model_type;
+  read_common(json, config);
+  family.read(json, config);
+  read_special_tokens(dir, json, config);
+  return config;
+}
+
+}  // namespace moemill::model

@@ -1,0 +1,126 @@
+// DeepSeek-V2 and V3 (and Kimi K2, which is V3 by another name): multi-head latent attention, dense first layers,
+// routed and shared experts. transformers 5 is the definition, also for defaults of keys that are absent.
+#include <cmath>
+
+#include "base/error.hpp"
+#include "model/family.hpp"
+#include "model/rope.hpp"
+
+namespace moemill::model {
+
+namespace {
+
+void read_attention(const JsonObject& json, ModelConfig& config, cpu::RotaryPairs pairs) {
+  Mla& mla = config.mla;
+  mla.heads = json.integer("num_attention_heads", 1, limits::heads);
+  if (json.has("num_key_value_heads") && json.integer("num_key_value_heads", 1, limits::heads) != mla.heads) {
+    json.refuse("num_key_value_heads", "equal to num_attention_heads (latent attention has no grouped heads)");
+  }
+  if (!json.json().contains("q_lora_rank")) {
+    json.refuse("q_lora_rank", "an integer, or null where queries come straight from the hidden state");
+  }
+  mla.q_lora_rank = json.integer_or("q_lora_rank", 0, 1, limits::rank);
+  mla.kv_lora_rank = json.integer("kv_lora_rank", 1, limits::rank);
+  mla.qk_nope_dim = json.integer("qk_nope_head_dim", 1, limits::head_dim);
+  mla.qk_rope_dim = json.integer("qk_rope_head_dim", 2, limits::head_dim);
+  if (mla.qk_rope_dim % 2 != 0) json.refuse("qk_rope_head_dim", "even (values rotate in pairs)");
+  mla.v_dim = json.integer("v_head_dim", 1, limits::head_dim);
+
+  RopeSettings rope = read_rope(json, config.max_positions);
+  config.rope = resolve_rope(rope, mla.qk_rope_dim, pairs);
+  double scale = 1 / std::sqrt(static_cast<double>(mla.qk_nope_dim + mla.qk_rope_dim));
+  if (rope.scaling != RopeScaling::None && rope.mscale_all_dim) {
+    double m = yarn_magnitude(rope.factor, *rope.mscale_all_dim);
+    scale *= m * m;
+  }
+  mla.softmax_scale = static_cast<float>(scale);
+}
+
+void read_layers(const JsonObject& json, ModelConfig& config, std::uint32_t dense_layers_default) {
+  std::uint32_t dense = json.integer_or("first_k_dense_replace", dense_layers_default, 0, limits::layers);
+  for (std::uint32_t layer = 0; layer < config.layers; ++layer) config.layer_is_moe.push_back(layer >= dense);
+  config.dense_width = json.integer("intermediate_size", 1, limits::width);
+  if (json.has("moe_layer_freq") && json.json()["moe_layer_freq"] != 1) {
+    config.warnings.push_back(fmt::format(
+        "{}: \"moe_layer_freq\" has no effect, as in transformers; layers from first_k_dense_replace on are MoE",
+        json.file()));
+  }
+}
+
+void read_experts(const JsonObject& json, ModelConfig& config, std::uint32_t shared_default) {
+  Moe& moe = config.moe;
+  moe.experts = json.integer("n_routed_experts", 1, limits::experts);
+  moe.picks = json.integer("num_experts_per_tok", 1, moe.experts);
+  moe.expert_width = json.integer("moe_intermediate_size", 1, limits::width);
+  // null and 0 mean none; only an absent key means the family's default.
+  bool absent = !json.json().contains("n_shared_experts");
+  std::uint32_t shared = absent ? shared_default : json.integer_or("n_shared_experts", 0, 0, limits::shared);
+  if (shared * static_cast<std::uint64_t>(moe.expert_width) > limits::width) {
+    json.refuse("n_shared_experts", fmt::format("at most {} / moe_intermediate_size", limits::width));
+  }
+  moe.shared_width = shared * moe.expert_width;
+}
+
+// Experts in `groups` equal groups, of which `kept` may be picked from.
+void read_groups(const JsonObject& json, ModelConfig& config, std::uint32_t groups, std::uint32_t kept,
+                 std::uint32_t least_members) {
+  Moe& moe = config.moe;
+  moe.groups = json.integer_or("n_group", groups, 1, moe.experts);
+  if (moe.experts % moe.groups != 0) json.refuse("n_group", fmt::format("a divisor of {} experts", moe.experts));
+  std::uint32_t members = moe.experts / moe.groups;
+  if (moe.groups > 1 && members < least_members) {
+    json.refuse("n_group", fmt::format("such that a group has at least {} experts", least_members));
+  }
+  moe.groups_kept = json.integer_or("topk_group", std::min(kept, moe.groups), 1, moe.groups);
+  if (moe.groups_kept * static_cast<std::uint64_t>(members) < moe.picks) {
+    json.refuse("topk_group", fmt::format("enough groups of {} experts for {} picks", members, moe.picks));
+  }
+}
+
+void warn_no_effect(const JsonObject& json, ModelConfig& config, std::string_view key, std::string_view used) {
+  if (!json.has(key) || json.json()[std::string(key)] == used) return;
+  config.warnings.push_back(
+      fmt::format("{}: \"{}\" has no effect in {}, as in transformers; the model routes by \"{}\"", json.file(), key,
+                  config.model_type, used));
+}
+
+}  // namespace
+
+void read_deepseek_v2(const JsonObject& json, ModelConfig& config) {
+  read_attention(json, config, cpu::RotaryPairs::Adjacent);
+  read_layers(json, config, 0);
+  read_experts(json, config, 2);
+  Moe& moe = config.moe;
+  moe.score = RouterScore::Softmax;
+  moe.group_score = GroupScore::Largest;
+  moe.scale = static_cast<float>(json.number_or("routed_scaling_factor", 1.0, 1e-6, 1e6));
+  warn_no_effect(json, config, "scoring_func", "softmax");
+  // norm_topk_prob is read by nobody: V2's weights are plain probabilities.
+  std::string method = json.text_or("topk_method", "greedy");
+  if (method == "group_limited_greedy") {
+    json.integer("n_group", 1, moe.experts);
+    json.integer("topk_group", 1, moe.experts);
+    read_groups(json, config, 1, 1, 1);
+  } else if (method != "greedy") {
+    json.refuse("topk_method", "greedy or group_limited_greedy");
+  }
+}
+
+void read_deepseek_v3(const JsonObject& json, ModelConfig& config) {
+  bool adjacent = json.flag_or("rope_interleave", true);
+  read_attention(json, config, adjacent ? cpu::RotaryPairs::Adjacent : cpu::RotaryPairs::Halves);
+  read_layers(json, config, 3);
+  read_experts(json, config, 1);
+  Moe& moe = config.moe;
+  moe.score = RouterScore::Sigmoid;
+  moe.selection_bias = true;
+  moe.group_score = GroupScore::SumOfTwoLargest;
+  moe.normalize = json.flag_or("norm_topk_prob", true);
+  moe.normalize_eps = 1e-20f;
+  moe.scale = static_cast<float>(json.number_or("routed_scaling_factor", 2.5, 1e-6, 1e6));
+  warn_no_effect(json, config, "scoring_func", "sigmoid");
+  warn_no_effect(json, config, "topk_method", "noaux_tc");
+  read_groups(json, config, 8, 4, 2);
+}
+
+}  // namespace moemill::model

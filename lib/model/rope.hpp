@@ -1,0 +1,31 @@
+// Rotary embedding as config.json spells it (rope_scaling with `type` or `rope_type`, or rope_parameters of
+// transformers 5; rope_theta inside or outside), resolved to frequencies. Used by the family parsers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "model/config.hpp"
+#include "model/json_object.hpp"
+
+namespace moemill::model {
+
+struct RopeSettings {
+  RopeScaling scaling = RopeScaling::None;
+  double theta = 10000;
+  double factor = 1;
+  double original_positions = 0;                     // Yarn, Llama3
+  double beta_fast = 32, beta_slow = 1;              // Yarn
+  std::optional<double> mscale, mscale_all_dim;      // absent when 0, as transformers reads them
+  std::optional<double> attention_factor;            // Yarn: replaces the magnitude made from mscale
+  bool truncate = true;                              // Yarn: round the ramp's bounds outwards
+  double low_freq_factor = 1, high_freq_factor = 4;  // Llama3
+};
+
+// UserError for a scaling that is not known, naming those that are.
+RopeSettings read_rope(const JsonObject& config, std::uint32_t max_positions);
+Rope resolve_rope(const RopeSettings& settings, std::uint32_t dim, cpu::RotaryPairs pairs);
+// m(k) = 0.1 k ln(factor) + 1, and 1 where nothing is stretched.
+double yarn_magnitude(double factor, double k);
+
+}  // namespace moemill::model

@@ -1,0 +1,53 @@
+// The tensors of a model folder: model.safetensors, or the parts that model.safetensors.index.json names, memory-mapped
+// with every header checked completely before a byte of a tensor is used. Used by the loader, the checks, the
+// fingerprint.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "system/mapped_file.hpp"
+
+namespace moemill::model {
+
+struct TensorInfo {
+  std::string name;
+  std::string dtype;  // as in the file: BF16, F32, ...
+  std::vector<std::uint64_t> shape;
+  std::uint64_t offset = 0;  // of the data, from the start of the file
+  std::uint64_t length = 0;  // bytes
+  std::uint32_t file = 0;    // index into ModelFiles::files()
+};
+
+std::string shape_text(const std::vector<std::uint64_t>& shape);  // "[96, 192]"
+
+// The tensors of one file, by offset. `bytes` is the whole file, `file` its name for messages. Checked: the length
+// field, JSON, no name twice, known dtypes, shape times dtype equal to the offsets, tensors back to back from the
+// header to the end of the file (so none overlap or lie outside). Throws UserError naming file and tensor.
+std::vector<TensorInfo> parse_safetensors(const std::string& file, std::span<const std::byte> bytes);
+
+class ModelFiles {
+ public:
+  explicit ModelFiles(const std::string& dir);  // UserError naming what is missing or wrong
+
+  const std::vector<MappedFile>& files() const { return files_; }
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }  // by file, then by offset
+  const TensorInfo* find(std::string_view name) const;                 // null where there is none
+  std::string place(const TensorInfo& tensor) const;                   // "FILE: tensor NAME"
+  std::span<const std::byte> bytes(const TensorInfo& tensor) const;
+  void advise(const TensorInfo& tensor, MappedFile::Advice advice) const;
+
+ private:
+  void open(const std::string& path);
+  void name_tensors();
+  std::vector<MappedFile> files_;
+  std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string_view, std::size_t> by_name_;  // views into tensors_
+};
+
+}  // namespace moemill::model

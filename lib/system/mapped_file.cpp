@@ -1,0 +1,96 @@
+#include "system/mapped_file.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace moemill {
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a fifo must not hang the job
+  if (fd_ < 0) user_error("{}: cannot be opened: {}", path, std::strerror(errno));
+  struct stat info {};
+  int failed = ::fstat(fd_, &info);
+  if (failed != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd_);
+    user_error("{}: is not a regular file", path);
+  }
+  size_ = static_cast<std::uint64_t>(info.st_size);
+  if (size_ == 0) return;  // mmap refuses empty ranges
+  void* data = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd_, 0);
+  if (data == MAP_FAILED) {
+    int error = errno;
+    ::close(fd_);
+    system_error("mmap of {} ({} bytes): {}", path, size_, std::strerror(error));
+  }
+  data_ = static_cast<std::byte*>(data);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+  if (fd_ >= 0) ::close(fd_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(fd_, other.fd_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+std::span<const std::byte> MappedFile::bytes(std::uint64_t offset, std::uint64_t length) const {
+  expect(offset <= size_ && length <= size_ - offset, "mapped file: range lies inside the file");
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) system_error("fstat of {}: {}", path_, std::strerror(errno));
+  if (static_cast<std::uint64_t>(info.st_size) < size_) {
+    system_error("{}: was cut from {} to {} bytes while it was being read", path_, size_, info.st_size);
+  }
+  return {data_ + offset, static_cast<std::size_t>(length)};
+}
+
+void MappedFile::advise(std::uint64_t offset, std::uint64_t length, Advice advice) const {
+  if (length == 0 || data_ == nullptr) return;
+  std::uint64_t page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::uint64_t first = offset / page * page;
+  int code = advice == Advice::WillNeed ? MADV_WILLNEED : advice == Advice::DontNeed ? MADV_DONTNEED : MADV_RANDOM;
+  ::madvise(data_ + first, offset + length - first, code);
+}
+
+MappedMemory::MappedMemory(std::uint64_t bytes, const char* purpose) : size_(bytes) {
+  if (bytes == 0) return;
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) {
+    system_error("mmap of {} bytes of memory for {}: {}", bytes, purpose, std::strerror(errno));
+  }
+  data_ = static_cast<std::byte*>(data);
+  ::madvise(data_, bytes, MADV_HUGEPAGE);  // a hint: matrices are streamed, so fewer TLB misses
+}
+
+MappedMemory::~MappedMemory() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+MappedMemory::MappedMemory(MappedMemory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedMemory& MappedMemory::operator=(MappedMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+}  // namespace moemill
