@@ -1,0 +1,258 @@
+#include "layers/route.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "base/random.hpp"
+
+using namespace moemill;
+
+namespace {
+
+struct Routed {
+  std::vector<std::int32_t> picks;  // [rows, picks]
+  std::vector<float> weights;       // [rows, picks]
+};
+
+Routed route_rows(const model::Moe& moe, const std::vector<float>& bias, std::vector<float> logits, int threads = 1,
+                  cpu::Isa isa = cpu::best_isa()) {
+  cpu::Stream stream(isa, threads);
+  std::size_t rows = logits.size() / moe.experts;
+  std::vector<GlobalExpert> picks(rows * moe.picks);
+  Routed out;
+  out.weights.resize(picks.size());
+  layers::route(stream, moe, bias.empty() ? nullptr : bias.data(), logits.data(), moe.experts, rows, picks,
+                out.weights);
+  for (GlobalExpert e : picks) out.picks.push_back(e.value);
+  return out;
+}
+
+// The rules again in double, by sorting: one row. `margin` is how far the nearest decision was.
+struct NaiveRow {
+  std::vector<std::int32_t> picks;
+  std::vector<double> weights;
+  double margin = std::numeric_limits<double>::infinity();
+};
+
+// Indices of the `wanted` largest, best first.
+std::vector<std::int32_t> best_of(const std::vector<double>& values, std::size_t wanted, double& margin) {
+  std::vector<std::int32_t> order(values.size());
+  std::iota(order.begin(), order.end(), 0);
+  auto at = [&](std::size_t i) { return values[static_cast<std::size_t>(order[i])]; };
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+    return values[static_cast<std::size_t>(a)] > values[static_cast<std::size_t>(b)];
+  });
+  for (std::size_t i = 0; i < wanted && i + 1 < order.size(); ++i) margin = std::min(margin, at(i) - at(i + 1));
+  order.resize(wanted);
+  return order;
+}
+
+NaiveRow naive_route(const model::Moe& moe, const std::vector<float>& bias, const float* logits) {
+  std::vector<double> score(logits, logits + moe.experts);
+  if (moe.score == model::RouterScore::Sigmoid) {
+    for (double& s : score) s = 1 / (1 + std::exp(-s));
+  } else {
+    double top = *std::max_element(score.begin(), score.end()), sum = 0;
+    for (double& s : score) sum += s = std::exp(s - top);
+    for (double& s : score) s /= sum;
+  }
+  std::vector<double> choice = score;
+  for (std::size_t e = 0; e < bias.size(); ++e) choice[e] += static_cast<double>(bias[e]);
+  NaiveRow row;
+  if (moe.groups_kept < moe.groups) {
+    std::size_t width = moe.experts / moe.groups;
+    std::vector<double> values;
+    for (std::size_t g = 0; g < moe.groups; ++g) {
+      std::vector<double> group(choice.begin() + static_cast<std::ptrdiff_t>(g * width),
+                                choice.begin() + static_cast<std::ptrdiff_t>((g + 1) * width));
+      std::sort(group.rbegin(), group.rend());
+      values.push_back(moe.group_score == model::GroupScore::Largest ? group[0] : group[0] + group[1]);
+    }
+    auto kept = best_of(values, moe.groups_kept, row.margin);
+    for (std::size_t e = 0; e < moe.experts; ++e)
+      if (std::find(kept.begin(), kept.end(), static_cast<std::int32_t>(e / width)) == kept.end()) choice[e] = -1e300;
+  }
+  row.picks = best_of(choice, moe.picks, row.margin);
+  double sum = static_cast<double>(moe.normalize_eps);
+  for (auto p : row.picks) sum += score[static_cast<std::size_t>(p)];
+  for (auto p : row.picks)
+    row.weights.push_back(score[static_cast<std::size_t>(p)] / (moe.normalize ? sum : 1.0) *
+                          static_cast<double>(moe.scale));
+  return row;
+}
+
+model::Moe make_moe(std::uint32_t experts, std::uint32_t picks, model::RouterScore score) {
+  model::Moe moe;
+  moe.experts = experts, moe.picks = picks, moe.score = score;
+  return moe;
+}
+
+std::vector<float> random_values(std::uint64_t key, std::size_t count, float scale) {
+  std::vector<float> v(count);
+  for (std::size_t i = 0; i < count; ++i) v[i] = scale * (static_cast<float>(philox(key, i)[0]) * 0x1p-31f - 1.0f);
+  return v;
+}
+
+// Scores carry a few fp32 roundings (exp, a sum of up to `experts` terms in a 16-lane tree, a division), weights one
+// sum of `picks` terms and two more.
+double relative_tolerance(const model::Moe& moe) { return (moe.experts / 16.0 + moe.picks + 16) * FLT_EPSILON; }
+
+void check_against_naive(const model::Moe& moe, const std::vector<float>& bias, std::uint64_t key) {
+  constexpr std::size_t rows = 60;
+  auto logits = random_values(key, rows * moe.experts, 4.0f);
+  Routed routed = route_rows(moe, bias, logits);
+  double bias_size = 0;
+  for (float b : bias) bias_size = std::max(bias_size, std::abs(static_cast<double>(b)));
+  std::size_t close = 0;
+  for (std::size_t r = 0; r < rows; ++r) {
+    NaiveRow naive = naive_route(moe, bias, &logits[r * moe.experts]);
+    if (naive.margin < 2 * (1 + bias_size) * relative_tolerance(moe)) {  // fp32 may rightly decide otherwise
+      ++close;
+      continue;
+    }
+    for (std::size_t p = 0; p < moe.picks; ++p) {
+      CHECK(routed.picks[r * moe.picks + p] == naive.picks[p]);
+      CHECK(routed.weights[r * moe.picks + p] ==
+            doctest::Approx(naive.weights[p]).epsilon(2 * relative_tolerance(moe)).scale(0));
+    }
+  }
+  CHECK(close < rows / 3);
+}
+
+}  // namespace
+
+TEST_CASE("every routing agrees with a plain double computation") {
+  std::uint64_t key = 1;
+  for (auto score : {model::RouterScore::Softmax, model::RouterScore::Sigmoid})
+    for (auto [experts, picks, groups, kept] :
+         {std::array{8u, 2u, 1u, 1u}, std::array{64u, 6u, 1u, 1u}, std::array{12u, 3u, 4u, 2u},
+          std::array{32u, 6u, 8u, 3u}, std::array{7u, 7u, 1u, 1u}, std::array{1u, 1u, 1u, 1u}})
+      for (auto group_score : {model::GroupScore::Largest, model::GroupScore::SumOfTwoLargest})
+        for (bool normalize : {false, true})
+          for (float bias_scale : {0.0f, 0.5f}) {
+            model::Moe moe = make_moe(experts, picks, score);
+            moe.groups = groups, moe.groups_kept = kept, moe.group_score = group_score;
+            moe.normalize = normalize, moe.normalize_eps = 1e-20f, moe.scale = 2.5f;
+            CAPTURE(experts);
+            CAPTURE(groups);
+            CAPTURE(bias_scale);
+            CAPTURE(key);
+            // A negative mean makes every choice of many groups negative.
+            auto bias = bias_scale == 0 ? std::vector<float>{} : random_values(1000 + key, experts, bias_scale);
+            for (float& b : bias) b -= 0.8f;
+            check_against_naive(moe, bias, key++);
+          }
+}
+
+TEST_CASE("picks and weights are those of transformers on the reference models' traces") {
+  std::ifstream file(std::string(MOEMILL_TEST_DATA) + "/layers/route.json");
+  auto golden = nlohmann::json::parse(file);
+  CHECK(golden["cases"].size() >= 10);
+  for (const auto& c : golden["cases"]) {
+    model::Moe moe = make_moe(c["experts"], c["picks"],
+                              c["score"] == "sigmoid" ? model::RouterScore::Sigmoid : model::RouterScore::Softmax);
+    moe.groups = c["groups"], moe.groups_kept = c["groups_kept"];
+    moe.group_score = c["group_score"] == "largest" ? model::GroupScore::Largest : model::GroupScore::SumOfTwoLargest;
+    moe.normalize = c["normalize"], moe.normalize_eps = c["normalize_eps"], moe.scale = c["scale"];
+    auto bias = c["bias"].is_null() ? std::vector<float>{} : c["bias"].get<std::vector<float>>();
+    CAPTURE(c["model"].get<std::string>());
+    CAPTURE(c["layer"].get<int>());
+    Routed routed = route_rows(moe, bias, c["logits"].get<std::vector<float>>());
+    CHECK(routed.picks == c["picks_of_rows"].get<std::vector<std::int32_t>>());
+    auto weights = c["weights"].get<std::vector<float>>();
+    REQUIRE(weights.size() == routed.weights.size());
+    for (std::size_t i = 0; i < weights.size(); ++i)
+      CHECK(routed.weights[i] == doctest::Approx(weights[i]).epsilon(2 * relative_tolerance(moe)).scale(0));
+  }
+}
+
+TEST_CASE("ties go to the lowest id") {
+  model::Moe moe = make_moe(6, 3, model::RouterScore::Sigmoid);
+  CHECK(route_rows(moe, {}, {1, 2, 2, 1, 2, 2}).picks == std::vector<std::int32_t>{1, 2, 4});
+  CHECK(route_rows(moe, {}, {0, 0, 0, 0, 0, 0}).picks == std::vector<std::int32_t>{0, 1, 2});
+  moe.groups = 3, moe.groups_kept = 2;
+  for (auto kind : {model::GroupScore::Largest, model::GroupScore::SumOfTwoLargest}) {
+    moe.group_score = kind;
+    CHECK(route_rows(moe, {}, {0, 0, 0, 0, 0, 0}).picks == std::vector<std::int32_t>{0, 1, 2});
+    CHECK(route_rows(moe, {}, {0, 0, 1, 1, 0, 0}).picks == std::vector<std::int32_t>{2, 3, 0});
+  }
+}
+
+TEST_CASE("experts of dropped groups are out even where all kept values are negative") {
+  model::Moe moe = make_moe(6, 3, model::RouterScore::Sigmoid);
+  moe.groups = 3, moe.groups_kept = 2, moe.group_score = model::GroupScore::SumOfTwoLargest;
+  // sigmoid(0) = 0.5 everywhere. Group sums: -1.5 + -1.6, -1.1 + -4, -1.7 + -1.8: groups 0 and 2 stay, although
+  // expert 2 of the dropped group has the largest value of all.
+  std::vector<float> bias{-2.0f, -2.1f, -1.6f, -4.5f, -2.2f, -2.3f};
+  CHECK(route_rows(moe, bias, std::vector<float>(6, 0.0f)).picks == std::vector<std::int32_t>{0, 1, 4});
+}
+
+TEST_CASE("the bias chooses and never weighs") {
+  model::Moe moe = make_moe(4, 2, model::RouterScore::Sigmoid);
+  Routed routed = route_rows(moe, {0, 0, 5, 4}, {3, 2, 0, 0});
+  CHECK(routed.picks == std::vector<std::int32_t>{2, 3});
+  CHECK(routed.weights == std::vector<float>{0.5f, 0.5f});
+}
+
+TEST_CASE("what is not a number loses and stays in range") {
+  float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  model::Moe moe = make_moe(6, 4, model::RouterScore::Sigmoid);
+  CHECK(route_rows(moe, {}, {nan, 1, nan, 2, 3, nan}).picks == std::vector<std::int32_t>{4, 3, 1, 0});
+  CHECK(route_rows(moe, {}, std::vector<float>(6, nan)).picks == std::vector<std::int32_t>{0, 1, 2, 3});
+  CHECK(route_rows(moe, {}, {-inf, inf, 0, -inf, 0, 0}).picks == std::vector<std::int32_t>{1, 2, 4, 5});
+  CHECK(route_rows(moe, {0, nan, 0, 0, 0, 0}, std::vector<float>(6, 0.0f)).picks ==
+        std::vector<std::int32_t>{0, 2, 3, 4});
+  for (auto score : {model::RouterScore::Softmax, model::RouterScore::Sigmoid})
+    for (auto kind : {model::GroupScore::Largest, model::GroupScore::SumOfTwoLargest})
+      for (float bad : {nan, inf, -inf}) {
+        model::Moe grouped = make_moe(6, 4, score);
+        grouped.groups = 3, grouped.groups_kept = 2, grouped.group_score = kind;
+        for (std::vector<float> logits : {std::vector<float>(6, bad), std::vector<float>{bad, 0, bad, bad, 0, 1}}) {
+          auto picks = route_rows(grouped, std::vector<float>(6, bad), logits).picks;
+          std::sort(picks.begin(), picks.end());
+          CHECK(std::adjacent_find(picks.begin(), picks.end()) == picks.end());
+          CHECK(picks.front() >= 0);
+          CHECK(picks.back() < 6);
+        }
+      }
+}
+
+TEST_CASE("routing gives the same bits for any threads, instruction set and batch") {
+  model::Moe moe = make_moe(256, 8, model::RouterScore::Sigmoid);
+  moe.groups = 8, moe.groups_kept = 4, moe.group_score = model::GroupScore::SumOfTwoLargest;
+  moe.normalize = true, moe.normalize_eps = 1e-20f, moe.scale = 2.5f;
+  auto bias = random_values(5, 256, 0.1f), logits = random_values(6, 50 * 256, 4.0f);
+  Routed reference = route_rows(moe, bias, logits, 1, cpu::Isa::Plain);
+  for (auto isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
+    if (!cpu::available(isa)) continue;
+    for (int threads : {1, 2, 3}) {
+      Routed routed = route_rows(moe, bias, logits, threads, isa);
+      CHECK(routed.picks == reference.picks);
+      CHECK(routed.weights == reference.weights);
+    }
+    for (std::size_t r = 0; r < 50; ++r) {
+      std::vector<float> row(logits.begin() + static_cast<std::ptrdiff_t>(r * 256),
+                             logits.begin() + static_cast<std::ptrdiff_t>((r + 1) * 256));
+      Routed alone = route_rows(moe, bias, row, 1, isa);
+      CHECK(std::equal(alone.picks.begin(), alone.picks.end(),
+                       reference.picks.begin() + static_cast<std::ptrdiff_t>(r * 8)));
+      CHECK(std::equal(alone.weights.begin(), alone.weights.end(),
+                       reference.weights.begin() + static_cast<std::ptrdiff_t>(r * 8)));
+    }
+  }
+}
+
+TEST_CASE("picks are counted by expert") {
+  std::vector<std::uint64_t> counts{1, 0, 0, 10};
+  layers::count_picks(std::vector<GlobalExpert>{{3}, {0}, {3}, {2}}, counts);
+  CHECK(counts == std::vector<std::uint64_t>{2, 0, 1, 12});
+}
