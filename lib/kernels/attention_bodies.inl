@@ -1,0 +1,208 @@
+// The attention block over the sixteen lanes F of the including file's instruction set.
+
+constexpr std::size_t block_tokens = 64;
+
+// s[t][lanes] = chain over d of k[t][d] * q[d][lanes], for Tokens rows of keys and Vectors sixteens of lanes.
+template <int Tokens, int Vectors>
+void score_tile(const float* keys, std::size_t key_stride, const float* query, std::size_t width, std::size_t lanes,
+                float* scores) {
+  F s[Tokens][Vectors];
+#pragma GCC unroll 16
+  for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) s[t][v] = splat(0.0f);
+  }
+  for (std::size_t d = 0; d < width; ++d) {
+    F q[Vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) q[v] = load(query + d * lanes + 16 * v);
+    const float* k = keys + d;
+#pragma GCC unroll 16
+    for (int t = 0; t < Tokens; ++t) {
+      F key = splat(*k);
+      k += key_stride;
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) s[t][v] = fma(key, q[v], s[t][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int t = 0; t < Tokens; ++t) {
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) store(scores + t * lanes + 16 * v, s[t][v]);
+  }
+}
+
+// o[d][lanes] = o[d][lanes] * factor, then the chain over t of v[t][d] * p[t][lanes], for Dims values of d.
+template <int Dims, int Vectors>
+void value_tile(const float* values, std::size_t value_stride, const float* p, std::size_t tokens, std::size_t lanes,
+                const float* factor, float* output) {
+  F o[Dims][Vectors];
+#pragma GCC unroll 16
+  for (int d = 0; d < Dims; ++d) {
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) o[d][v] = load(output + d * lanes + 16 * v) * load(factor + 16 * v);
+  }
+  for (std::size_t t = 0; t < tokens; ++t) {
+    F weight[Vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) weight[v] = load(p + t * lanes + 16 * v);
+#pragma GCC unroll 16
+    for (int d = 0; d < Dims; ++d) {
+      F value = splat(values[t * value_stride + d]);
+#pragma GCC unroll 2
+      for (int v = 0; v < Vectors; ++v) o[d][v] = fma(value, weight[v], o[d][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int d = 0; d < Dims; ++d) {
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) store(output + d * lanes + 16 * v, o[d][v]);
+  }
+}
+
+// Calls step(begin, rows) for `count` rows in tiles of nearly equal height, at most tile_rows.
+template <class Step>
+INLINE void balanced_tiles(std::size_t count, Step step) {
+  const std::size_t tiles = (count + tile_rows - 1) / tile_rows;
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < tiles; ++i) {
+    std::size_t rows = count / tiles + (i < count % tiles ? 1 : 0);
+    step(begin, rows);
+    begin += rows;
+  }
+}
+
+using ScoreTile = void (*)(const float*, std::size_t, const float*, std::size_t, std::size_t, float*);
+using ValueTile = void (*)(const float*, std::size_t, const float*, std::size_t, std::size_t, const float*, float*);
+
+// Entry [rows - 1] is the tile of that height.
+template <int Vectors, int... Less>
+struct TileTables {
+  static constexpr ScoreTile score[] = {score_tile<Less + 1, Vectors>...};
+  static constexpr ValueTile value[] = {value_tile<Less + 1, Vectors>...};
+};
+template <int Count, int Vectors, int... Less>
+struct MakeTables : MakeTables<Count - 1, Vectors, Count - 1, Less...> {};
+template <int Vectors, int... Less>
+struct MakeTables<0, Vectors, Less...> : TileTables<Vectors, Less...> {};
+
+// The running maximum and sum of one sixteen of lanes over the block's scores, which become exp(s - maximum).
+INLINE void softmax_step(AttentionTile& tile, std::size_t lane, std::size_t tokens, std::uint32_t position, bool masked,
+                         float* scores, float* factor) {
+  const F hidden = splat(-infinity);
+  const U first = load(tile.first + lane), last = load(tile.last + lane);
+  const F before = load(tile.maximum + lane);
+  F best = hidden;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    F s = load(scores + t * tile.lanes + lane);
+    if (masked) {
+      s = where_within(splat(position + static_cast<std::uint32_t>(t)), first, last, s, hidden);
+      store(scores + t * tile.lanes + lane, s);
+    }
+    best = max(best, s);
+  }
+  best = max(best, before);
+  // A lane that has seen nothing yet subtracts the lowest finite value instead of -inf: exp gives 0, not NaN.
+  const F offset = max(best, splat(-3.0e38f));
+  const F scale = exp(before - offset);
+  F sum = load(tile.sum + lane) * scale;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    F p = exp(load(scores + t * tile.lanes + lane) - offset);
+    store(scores + t * tile.lanes + lane, p);
+    sum = sum + p;
+  }
+  store(tile.maximum + lane, best);
+  store(tile.sum + lane, sum);
+  store(factor + lane, scale);
+}
+
+INLINE bool any_lane_hides(const AttentionTile& tile, std::uint32_t begin, std::uint32_t end) {
+  bool hides = false;
+  for (std::size_t l = 0; l < tile.lanes; ++l) hides |= tile.first[l] > begin || tile.last[l] + 1 < end;
+  return hides;
+}
+
+// In attention_block's terms: S for every sixteen (or pair of sixteens) of lanes, softmax, then P V.
+template <int Vectors>
+void block_of_lanes(AttentionTile& tile, const float* keys, std::size_t key_stride, const float* values,
+                    std::size_t value_stride, std::size_t tokens, std::uint32_t first_position) {
+  using Tables = MakeTables<tile_rows, Vectors>;
+  alignas(64) float scores[block_tokens * attention_lanes];
+  alignas(64) float factor[attention_lanes];
+  balanced_tiles(tokens, [&](std::size_t t, std::size_t rows) {
+    for (std::size_t l = 0; l < tile.lanes; l += 16 * Vectors) {
+      Tables::score[rows - 1](keys + t * key_stride, key_stride, tile.query + l, tile.key_width, tile.lanes,
+                              scores + t * tile.lanes + l);
+    }
+  });
+  const bool masked = any_lane_hides(tile, first_position, first_position + static_cast<std::uint32_t>(tokens));
+  for (std::size_t l = 0; l < tile.lanes; l += 16) {
+    softmax_step(tile, l, tokens, first_position, masked, scores, factor);
+  }
+  balanced_tiles(tile.value_width, [&](std::size_t d, std::size_t rows) {
+    for (std::size_t l = 0; l < tile.lanes; l += 16 * Vectors) {
+      Tables::value[rows - 1](values + d, value_stride, scores + l, tokens, tile.lanes, factor + l,
+                              tile.output + d * tile.lanes + l);
+    }
+  });
+}
+
+void attention_block(AttentionTile& tile, const float* keys, std::size_t key_stride, const float* values,
+                     std::size_t value_stride, std::size_t tokens, std::uint32_t first_position) {
+  if (tile.lanes == 16) {
+    block_of_lanes<1>(tile, keys, key_stride, values, value_stride, tokens, first_position);
+  } else {
+    block_of_lanes<tile_vectors>(tile, keys, key_stride, values, value_stride, tokens, first_position);
+  }
+}
+
+// Adding zero turns -0 into +0: whether masked keys were multiplied in by 0 then cannot show in the sign of a zero.
+void attention_end(AttentionTile& tile) {
+  const F zero = splat(0.0f);
+  for (std::size_t l = 0; l < tile.lanes; l += 16) {
+    F sum = load(tile.sum + l);
+    F divisor = max(sum, splat(0x1p-126f));  // a visible lane's sum is at least 1
+    for (std::size_t d = 0; d < tile.value_width; ++d) {
+      float* o = tile.output + d * tile.lanes + l;
+      store(o, load(o) / divisor + zero);
+    }
+  }
+}
+
+void lanes_in(const float* in, std::size_t in_stride, std::size_t used, std::size_t width, float scale, float* out,
+              std::size_t lanes) {
+  for (std::size_t l = 0; l < lanes; l += 16) {
+    for (std::size_t w = 0; w < width; w += 16) {
+      const std::size_t columns = width - w < 16 ? width - w : 16;
+      F rows[16];
+      for (std::size_t i = 0; i < 16; ++i) {
+        const float* p = in + (l + i) * in_stride + w;
+        rows[i] = splat(0.0f);
+        if (l + i < used) rows[i] = (columns == 16 ? load(p) : load_part(p, columns, 0)) * splat(scale);
+      }
+      transpose(rows);
+      for (std::size_t i = 0; i < columns; ++i) store(out + (w + i) * lanes + l, rows[i]);
+    }
+  }
+}
+
+void lanes_out(const float* in, std::size_t lanes, std::size_t used, std::size_t width, float* out,
+               std::size_t out_stride) {
+  for (std::size_t l = 0; l < used; l += 16) {
+    for (std::size_t w = 0; w < width; w += 16) {
+      const std::size_t columns = width - w < 16 ? width - w : 16;
+      F rows[16];
+      for (std::size_t i = 0; i < 16; ++i) {
+        rows[i] = i < columns ? load(in + (w + i) * lanes + l) : splat(0.0f);
+      }
+      transpose(rows);
+      for (std::size_t i = 0; i < 16 && l + i < used; ++i) {
+        float* p = out + (l + i) * out_stride + w;
+        if (columns == 16)
+          store(p, rows[i]);
+        else
+          store_part(p, rows[i], columns);
+      }
+    }
+  }
+}

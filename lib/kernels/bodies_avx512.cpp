@@ -1,0 +1,28 @@
+// The AVX-512 bodies. Everything but the table is local to this file: see bodies.hpp.
+#include <immintrin.h>
+
+// GCC 12's own header passes an undefined vector to every unmasked AVX-512 shuffle and then warns about it.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
+#include "kernels/bodies.hpp"
+
+#define INLINE [[gnu::always_inline]] inline
+
+namespace moemill::cpu {
+namespace {
+
+#include "kernels/vector_avx512.inl"
+
+#include "kernels/rows_bodies.inl"
+
+#include "kernels/attention_bodies.inl"
+
+#include "kernels/gemm_bodies.inl"
+
+#include "kernels/bodies_table.inl"
+
+}  // namespace
+
+const Bodies avx512_bodies = table;
+
+}  // namespace moemill::cpu

@@ -1,0 +1,202 @@
+// Row kernels and the fp32 exp over the sixteen lanes F of the including file's instruction set.
+
+constexpr float infinity = __builtin_inff();
+
+// n < 16 values, the other lanes filled; and back without touching what lies behind them.
+INLINE F load_part(const float* p, std::size_t n, float fill) {
+  alignas(64) float lane[16];
+  for (std::size_t i = 0; i < 16; ++i) lane[i] = i < n ? p[i] : fill;
+  return load(lane);
+}
+INLINE void store_part(float* p, F a, std::size_t n) {
+  alignas(64) float lane[16];
+  store(lane, a);
+  for (std::size_t i = 0; i < n; ++i) p[i] = lane[i];
+}
+INLINE F load_bf16_part(const bf16* p, std::size_t n) {
+  bf16 lane[16];
+  for (std::size_t i = 0; i < 16; ++i) lane[i].bits = i < n ? p[i].bits : std::uint16_t{0};
+  return load_bf16(lane);
+}
+INLINE void store_bf16_part(bf16* p, F a, std::size_t n) {
+  bf16 lane[16];
+  store_bf16(lane, a);
+  for (std::size_t i = 0; i < n; ++i) p[i].bits = lane[i].bits;
+}
+
+// The fixed tree: lane l holds elements l, l + 16, ...; then lanes fold 8, 4, 2, 1.
+INLINE float fold_sum(F a) {
+  alignas(64) float lane[16];
+  store(lane, a);
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lane[i] = lane[i] + lane[i + half];
+  }
+  return lane[0];
+}
+INLINE float fold_max(F a) {
+  alignas(64) float lane[16];
+  store(lane, a);
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
+  }
+  return lane[0];
+}
+
+// e^x within 2 ulp: x = n ln2 + r with |r| <= ln2 / 2, then 1 + r + r^2 P(r), P fitted for the least relative error
+// (3e-9 on the range), then times 2^n in two exact steps, so that results below the normal range round once.
+// Overflows to infinity, ends in zero, keeps NaN; e^0 is 1.
+INLINE F exp(F x) {
+  x = min(splat(89.0f), max(splat(-105.0f), x));  // operands in this order keep NaN
+  const F magic = splat(0x1.8p23f);               // adding it rounds to an integer, kept in the low bits
+  F shifted = fma(x, splat(0x1.715476p+0f), magic);
+  F n = shifted - magic;
+  F r = fma(n, splat(-0x1.62e4p-1f), x);  // upper 15 bits of ln2: the product is exact
+  r = fma(n, splat(-0x1.7f7d1cp-20f), r);
+  F p = fma(splat(0x1.6a21acp-10f), r, splat(0x1.123b6ap-7f));
+  p = fma(p, r, splat(0x1.5558fap-5f));
+  p = fma(p, r, splat(0x1.555490p-3f));
+  p = fma(p, r, splat(0x1.fffffcp-2f));
+  p = fma(p, r * r, r) + splat(1.0f);
+  U whole = bits(shifted) - bits(magic);
+  U half = shift_right_signed<1>(whole);
+  U bias = splat(std::uint32_t{127});
+  return p * floats(shift_left<23>(half + bias)) * floats(shift_left<23>(whole - half + bias));
+}
+
+INLINE F sigmoid(F x) { return splat(1.0f) / (splat(1.0f) + exp(splat(0.0f) - x)); }
+
+void widen(const bf16* in, std::size_t n, float* out) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store(out + i, load_bf16(in + i));
+  if (i < n) store_part(out + i, load_bf16_part(in + i, n - i), n - i);
+}
+
+void round(const float* in, std::size_t n, bf16* out) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store_bf16(out + i, load(in + i));
+  if (i < n) store_bf16_part(out + i, load_part(in + i, n - i, 0), n - i);
+}
+
+void add(float* x, const float* y, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, load(x + i) + load(y + i));
+  if (i < n) store_part(x + i, load_part(x + i, n - i, 0) + load_part(y + i, n - i, 0), n - i);
+}
+
+void rms_norm(const float* x, std::size_t n, const float* weight, float eps, bf16* rounded, float* exact) {
+  F squares = splat(0.0f);
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    F v = load(x + i);
+    squares = fma(v, v, squares);
+  }
+  if (i < n) {
+    F v = load_part(x + i, n - i, 0);
+    squares = fma(v, v, squares);
+  }
+  F factor = splat(1.0f / __builtin_sqrtf(fold_sum(squares) / static_cast<float>(n) + eps));
+  for (i = 0; i + 16 <= n; i += 16) {
+    F y = load(x + i) * factor * load(weight + i);
+    if (rounded) store_bf16(rounded + i, y);
+    if (exact) store(exact + i, y);
+  }
+  if (i < n) {
+    F y = load_part(x + i, n - i, 0) * factor * load_part(weight + i, n - i, 0);
+    if (rounded) store_bf16_part(rounded + i, y, n - i);
+    if (exact) store_part(exact + i, y, n - i);
+  }
+}
+
+void rotate_adjacent(float* x, std::size_t dim, const float* cosine, const float* sine) {
+  alignas(64) const float signs[16] = {-1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1};
+  const F sign = load(signs);
+  std::size_t i = 0;
+  for (; i + 16 <= dim; i += 16) {
+    F v = load(x + i);
+    F turned = swap_pairs(v) * (load_doubled(sine + i / 2) * sign);
+    store(x + i, fma(v, load_doubled(cosine + i / 2), turned));
+  }
+  for (; i < dim; i += 2) {
+    float a = x[i], b = x[i + 1], c = cosine[i / 2], s = sine[i / 2];
+    x[i] = __builtin_fmaf(a, c, -(b * s));
+    x[i + 1] = __builtin_fmaf(b, c, a * s);
+  }
+}
+
+void rotate_halves(float* x, std::size_t dim, const float* cosine, const float* sine) {
+  const std::size_t half = dim / 2;
+  std::size_t i = 0;
+  for (; i + 16 <= half; i += 16) {
+    F a = load(x + i), b = load(x + half + i), c = load(cosine + i), s = load(sine + i);
+    store(x + i, fma(a, c, b * (s * splat(-1.0f))));
+    store(x + half + i, fma(b, c, a * s));
+  }
+  for (; i < half; ++i) {
+    float a = x[i], b = x[half + i], c = cosine[i], s = sine[i];
+    x[i] = __builtin_fmaf(a, c, -(b * s));
+    x[half + i] = __builtin_fmaf(b, c, a * s);
+  }
+}
+
+INLINE F swiglu(F gate, F up) { return gate / (splat(1.0f) + exp(splat(0.0f) - gate)) * up; }
+void swiglu(const float* gate, const float* up, std::size_t n, bf16* out) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store_bf16(out + i, swiglu(load(gate + i), load(up + i)));
+  if (i < n) {
+    store_bf16_part(out + i, swiglu(load_part(gate + i, n - i, 0), load_part(up + i, n - i, 0)), n - i);
+  }
+}
+
+void weighted_sum(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
+                  std::size_t picks, std::size_t n, float* out) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    F sum = load(out + i);
+    for (std::size_t p = 0; p < picks; ++p) {
+      sum = fma(splat(weights[p]), load_bf16(y + row_of[p] * y_stride + i), sum);
+    }
+    store(out + i, sum);
+  }
+  if (i == n) return;
+  F sum = load_part(out + i, n - i, 0);
+  for (std::size_t p = 0; p < picks; ++p) {
+    sum = fma(splat(weights[p]), load_bf16_part(y + row_of[p] * y_stride + i, n - i), sum);
+  }
+  store_part(out + i, sum, n - i);
+}
+
+void sigmoid(float* x, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, sigmoid(load(x + i)));
+  if (i < n) store_part(x + i, sigmoid(load_part(x + i, n - i, 0)), n - i);
+}
+
+void divide(float* x, std::size_t n, float by) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, load(x + i) / splat(by));
+  if (i < n) store_part(x + i, load_part(x + i, n - i, 0) / splat(by), n - i);
+}
+
+float maximum(const float* x, std::size_t n) {
+  F best = splat(-infinity);
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) best = max(best, load(x + i));
+  if (i < n) best = max(best, load_part(x + i, n - i, -infinity));
+  return fold_max(best);
+}
+
+float exp_sum(const float* x, std::size_t n, float maximum, float scale, float* p) {
+  F sum = splat(0.0f);
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    F e = exp((load(x + i) - splat(maximum)) * splat(scale));
+    if (p) store(p + i, e);
+    sum = sum + e;
+  }
+  if (i == n) return fold_sum(sum);
+  F e = exp((load_part(x + i, n - i, maximum) - splat(maximum)) * splat(scale));
+  if (p) store_part(p + i, e, n - i);
+  alignas(64) float lane[16];
+  store(lane, e);
+  return fold_sum(sum + load_part(lane, n - i, 0));
+}

@@ -1,0 +1,128 @@
+// Sixteen fp32 lanes as two AVX2 registers. Included by bodies_avx2.cpp only.
+
+struct F {
+  __m256 low, high;
+};
+struct U {
+  __m256i low, high;
+};
+
+INLINE F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+INLINE void store(float* p, F a) {
+  _mm256_storeu_ps(p, a.low);
+  _mm256_storeu_ps(p + 8, a.high);
+}
+INLINE F splat(float x) {
+  __m256 v = _mm256_set1_ps(x);
+  return {v, v};
+}
+INLINE F operator+(F a, F b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
+INLINE F operator-(F a, F b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
+INLINE F operator*(F a, F b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+INLINE F operator/(F a, F b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
+INLINE F fma(F a, F b, F c) { return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)}; }
+INLINE F max(F a, F b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
+INLINE F min(F a, F b) { return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)}; }
+
+INLINE __m256i load_words(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+INLINE U bits(F a) { return {_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)}; }
+INLINE F floats(U a) { return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)}; }
+INLINE U load(const std::uint32_t* p) { return {load_words(p), load_words(p + 8)}; }
+INLINE U splat(std::uint32_t x) {
+  __m256i v = _mm256_set1_epi32(static_cast<int>(x));
+  return {v, v};
+}
+INLINE U operator+(U a, U b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
+INLINE U operator-(U a, U b) { return {_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)}; }
+INLINE U operator&(U a, U b) { return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)}; }
+template <int Count>
+INLINE U shift_left(U a) {
+  return {_mm256_slli_epi32(a.low, Count), _mm256_slli_epi32(a.high, Count)};
+}
+template <int Count>
+INLINE U shift_right_signed(U a) {
+  return {_mm256_srai_epi32(a.low, Count), _mm256_srai_epi32(a.high, Count)};
+}
+INLINE __m256 where_within(__m256i position, __m256i first, __m256i last, __m256 a, __m256 other) {
+  __m256i from = _mm256_cmpeq_epi32(_mm256_max_epu32(position, first), position);
+  __m256i to = _mm256_cmpeq_epi32(_mm256_min_epu32(position, last), position);
+  return _mm256_blendv_ps(other, a, _mm256_castsi256_ps(_mm256_and_si256(from, to)));
+}
+INLINE F where_within(U position, U first, U last, F a, F other) {
+  return {where_within(position.low, first.low, last.low, a.low, other.low),
+          where_within(position.high, first.high, last.high, a.high, other.high)};
+}
+
+INLINE __m256 load_8_bf16(const bf16* p) {
+  __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+INLINE F load_bf16(const bf16* p) { return {load_8_bf16(p), load_8_bf16(p + 8)}; }
+INLINE __m256i rounded_bits(__m256 a) {
+  __m256i u = _mm256_castps_si256(a);
+  __m256i high = _mm256_srli_epi32(u, 16);
+  __m256i tie = _mm256_and_si256(high, _mm256_set1_epi32(1));
+  __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), tie), 16);
+  __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+  return _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)));
+}
+INLINE void store_bf16(bf16* p, F a) {
+  __m256i packed = _mm256_packus_epi32(rounded_bits(a.low), rounded_bits(a.high));  // within halves: l0 h0 l1 h1
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
+
+INLINE F swap_pairs(F a) { return {_mm256_permute_ps(a.low, 0xb1), _mm256_permute_ps(a.high, 0xb1)}; }
+INLINE F load_doubled(const float* p) {
+  __m256 v = _mm256_loadu_ps(p);
+  return {_mm256_permutevar8x32_ps(v, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
+          _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7))};
+}
+
+INLINE void transpose_8(__m256 (&r)[8]) {
+  __m256 t[8], s[8];
+  for (int i = 0; i < 4; ++i) {
+    t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+    t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; ++i) {
+    s[4 * i] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+    s[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
+    s[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+    s[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x20);
+    r[i + 4] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x31);
+  }
+}
+INLINE void transpose(F (&rows)[16]) {
+  __m256 a[8], b[8], c[8], d[8];  // quarters: [a b; c d]
+  for (int i = 0; i < 8; ++i) {
+    a[i] = rows[i].low;
+    b[i] = rows[i].high;
+    c[i] = rows[i + 8].low;
+    d[i] = rows[i + 8].high;
+  }
+  transpose_8(a);
+  transpose_8(b);
+  transpose_8(c);
+  transpose_8(d);
+  for (int i = 0; i < 8; ++i) {
+    rows[i] = {a[i], c[i]};
+    rows[i + 8] = {b[i], d[i]};
+  }
+}
+
+// Keeps loads from p behind the work on `a` in the compiled order: hoisted, they would need more than the 16 registers
+// and push accumulators to the stack.
+template <class T>
+INLINE void load_after(const T*& p, F& a) {
+  asm volatile("" : "+r"(p), "+x"(a.low), "+x"(a.high));
+}
+
+constexpr int tile_rows = 6;  // 12 accumulators of the 16 registers
+constexpr int tile_vectors = 1;
+// Panels side by side for 1 and 2 rows: 8 accumulators. 3 rows would need more than the 16 registers.
+constexpr int one_row_panels = 2;
+constexpr int two_row_panels = 1;
+constexpr int three_row_panels = 0;

@@ -1,0 +1,93 @@
+// Sixteen fp32 lanes as one AVX-512 register. Included by bodies_avx512.cpp only.
+
+struct F {
+  __m512 v;
+};
+struct U {
+  __m512i v;
+};
+
+INLINE F load(const float* p) { return {_mm512_loadu_ps(p)}; }
+INLINE void store(float* p, F a) { _mm512_storeu_ps(p, a.v); }
+INLINE F splat(float x) { return {_mm512_set1_ps(x)}; }
+INLINE F operator+(F a, F b) { return {_mm512_add_ps(a.v, b.v)}; }
+INLINE F operator-(F a, F b) { return {_mm512_sub_ps(a.v, b.v)}; }
+INLINE F operator*(F a, F b) { return {_mm512_mul_ps(a.v, b.v)}; }
+INLINE F operator/(F a, F b) { return {_mm512_div_ps(a.v, b.v)}; }
+INLINE F fma(F a, F b, F c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+INLINE F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }
+INLINE F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
+
+INLINE U bits(F a) { return {_mm512_castps_si512(a.v)}; }
+INLINE F floats(U a) { return {_mm512_castsi512_ps(a.v)}; }
+INLINE U load(const std::uint32_t* p) { return {_mm512_loadu_si512(p)}; }
+INLINE U splat(std::uint32_t x) { return {_mm512_set1_epi32(static_cast<int>(x))}; }
+INLINE U operator+(U a, U b) { return {_mm512_add_epi32(a.v, b.v)}; }
+INLINE U operator-(U a, U b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+INLINE U operator&(U a, U b) { return {_mm512_and_si512(a.v, b.v)}; }
+template <int Count>
+INLINE U shift_left(U a) {
+  return {_mm512_slli_epi32(a.v, Count)};
+}
+template <int Count>
+INLINE U shift_right_signed(U a) {
+  return {_mm512_srai_epi32(a.v, Count)};
+}
+INLINE F where_within(U position, U first, U last, F a, F other) {
+  __mmask16 from = _mm512_cmple_epu32_mask(first.v, position.v);
+  return {_mm512_mask_blend_ps(_mm512_mask_cmple_epu32_mask(from, position.v, last.v), other.v, a.v)};
+}
+
+INLINE F load_bf16(const bf16* p) {
+  __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
+}
+INLINE void store_bf16(bf16* p, F a) {
+  __m512i u = _mm512_castps_si512(a.v);
+  __m512i high = _mm512_srli_epi32(u, 16);
+  __m512i tie = _mm512_and_si512(high, _mm512_set1_epi32(1));
+  __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), tie), 16);
+  __m512i quiet = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
+  __m512i out = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), rounded, quiet);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(out));
+}
+
+INLINE F swap_pairs(F a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
+INLINE F load_doubled(const float* p) {
+  __m512i index = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  return {_mm512_permutexvar_ps(index, _mm512_castps256_ps512(_mm256_loadu_ps(p)))};
+}
+INLINE void transpose(F (&rows)[16]) {
+  __m512 t[16], s[16];
+  for (int i = 0; i < 8; ++i) {
+    t[2 * i] = _mm512_unpacklo_ps(rows[2 * i].v, rows[2 * i + 1].v);
+    t[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i].v, rows[2 * i + 1].v);
+  }
+  // s[4g + j]: quarter q holds column 4q + j of rows 4g .. 4g + 3.
+  for (int g = 0; g < 4; ++g) {
+    s[4 * g] = _mm512_shuffle_ps(t[4 * g], t[4 * g + 2], 0x44);
+    s[4 * g + 1] = _mm512_shuffle_ps(t[4 * g], t[4 * g + 2], 0xee);
+    s[4 * g + 2] = _mm512_shuffle_ps(t[4 * g + 1], t[4 * g + 3], 0x44);
+    s[4 * g + 3] = _mm512_shuffle_ps(t[4 * g + 1], t[4 * g + 3], 0xee);
+  }
+  for (int j = 0; j < 4; ++j) {
+    __m512 low01 = _mm512_shuffle_f32x4(s[j], s[4 + j], 0x44), high01 = _mm512_shuffle_f32x4(s[j], s[4 + j], 0xee);
+    __m512 low23 = _mm512_shuffle_f32x4(s[8 + j], s[12 + j], 0x44);
+    __m512 high23 = _mm512_shuffle_f32x4(s[8 + j], s[12 + j], 0xee);
+    rows[j].v = _mm512_shuffle_f32x4(low01, low23, 0x88);
+    rows[4 + j].v = _mm512_shuffle_f32x4(low01, low23, 0xdd);
+    rows[8 + j].v = _mm512_shuffle_f32x4(high01, high23, 0x88);
+    rows[12 + j].v = _mm512_shuffle_f32x4(high01, high23, 0xdd);
+  }
+}
+
+// Nothing to keep in order: there are registers enough to load ahead.
+template <class T>
+INLINE void load_after(const T*&, F&) {}
+
+constexpr int tile_rows = 14;  // 28 accumulators of the 32 registers
+constexpr int tile_vectors = 2;
+// Panels side by side for 1, 2 and 3 rows: 8, 16 and 12 accumulators.
+constexpr int one_row_panels = 4;
+constexpr int two_row_panels = 4;
+constexpr int three_row_panels = 2;

@@ -1,0 +1,112 @@
+#include "system/threads.hpp"
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <thread>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace moemill {
+
+namespace {
+
+// About 20 us of watching before a thread sleeps: regions of a step follow each other closely, but ranks may share
+// cores, where watching longer would take time from the work.
+constexpr int spins_before_sleep = 1000;
+
+template <class T>
+void wait_while(const std::atomic<T>& value, T old) {
+  for (int spin = 0; spin < spins_before_sleep; ++spin) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    _mm_pause();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+// A region is opened by raising `region`, which publishes the fields before it; a member that is done lowers `busy`.
+struct ThreadTeam::State {
+  using Body = std::function<void(std::size_t, std::size_t, int)>;
+
+  explicit State(int threads) : size(threads), failures(static_cast<std::size_t>(threads)) {}
+
+  void run_range(int thread) noexcept {
+    std::size_t begin = std::min(count, static_cast<std::size_t>(thread) * length);
+    std::size_t end = std::min(count, begin + length);
+    if (begin == end) return;
+    try {
+      (*body)(begin, end, thread);
+    } catch (...) {
+      failures[static_cast<std::size_t>(thread)] = std::current_exception();
+    }
+  }
+
+  void member(int thread) {
+    for (std::uint32_t seen = 0;; ++seen) {
+      wait_while(region, seen);
+      if (stopping.load(std::memory_order_relaxed)) return;
+      run_range(thread);
+      if (busy.fetch_sub(1, std::memory_order_acq_rel) == 1) busy.notify_one();
+    }
+  }
+
+  int size;
+  const Body* body = nullptr;
+  std::size_t count = 0;
+  std::size_t length = 0;  // of a thread's range
+  std::vector<std::exception_ptr> failures;
+  std::atomic<std::uint32_t> region{0};
+  std::atomic<int> busy{0};
+  std::atomic<bool> stopping{false};
+  std::vector<std::thread> members;
+};
+
+ThreadTeam::ThreadTeam(int threads) {
+  expect(threads >= 1, "a thread team has at least one thread");
+  state_ = std::make_unique<State>(threads);
+  State* state = state_.get();
+  for (int t = 1; t < threads; ++t) state->members.emplace_back([state, t] { state->member(t); });
+}
+
+ThreadTeam::~ThreadTeam() {
+  state_->stopping.store(true, std::memory_order_relaxed);
+  state_->region.fetch_add(1, std::memory_order_release);
+  state_->region.notify_all();
+  for (std::thread& member : state_->members) member.join();
+}
+
+int ThreadTeam::size() const { return state_->size; }
+
+void ThreadTeam::parallel_for(std::size_t count, std::size_t grain,
+                              const std::function<void(std::size_t begin, std::size_t end, int thread)>& body) {
+  if (count == 0) return;
+  State& s = *state_;
+  grain = std::max<std::size_t>(grain, 1);
+  const auto size = static_cast<std::size_t>(s.size);
+  const std::size_t grains = (count + grain - 1) / grain;
+  if (size == 1 || grains == 1) return body(0, count, 0);
+
+  s.body = &body;
+  s.count = count;
+  s.length = (grains + size - 1) / size * grain;
+  s.busy.store(s.size - 1, std::memory_order_relaxed);
+  s.region.fetch_add(1, std::memory_order_release);
+  s.region.notify_all();
+  s.run_range(0);
+  for (int busy = s.busy.load(std::memory_order_acquire); busy != 0; busy = s.busy.load(std::memory_order_acquire)) {
+    wait_while(s.busy, busy);
+  }
+  std::exception_ptr failure;
+  for (std::exception_ptr& f : s.failures) {
+    if (f && !failure) failure = f;
+    f = nullptr;
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace moemill

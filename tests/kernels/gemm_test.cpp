@@ -1,0 +1,211 @@
+#include "kernels/gemm.hpp"
+
+#include <cmath>
+
+#include "support.hpp"
+
+using namespace moemill;
+using namespace moemill::test;
+using cpu::Isa;
+
+namespace {
+
+struct Weights {
+  std::uint32_t k, n;
+  std::vector<bf16> source;  // [n][k], a torch Linear weight
+  std::vector<bf16> packed;
+
+  Weights(std::uint32_t inputs, std::uint32_t outputs, std::uint64_t seed)
+      : k(inputs), n(outputs), source(random_bf16(std::size_t{inputs} * outputs, seed)) {
+    packed.resize(cpu::packed_count(k, n));
+    cpu::pack(packed.data(), k, n, source.data(), k, 1, 0, n);
+  }
+  cpu::PackedMatrix view() const { return {packed.data(), k, n}; }
+};
+
+// Columns [0, n) of m rows; the buffer behind every row is checked.
+template <class Rows>
+std::vector<float> product(Isa isa, int threads, Rows a, std::size_t m, const Weights& w) {
+  cpu::Stream stream(isa, threads);
+  Padded<float> c(m, w.n, 5);
+  cpu::gemm(stream, a, m, w.view(), c.data(), c.stride);
+  CHECK(c.padding_untouched());
+  std::vector<float> out;
+  for (std::size_t r = 0; r < m; ++r) out.insert(out.end(), &c.at(r, 0), &c.at(r, 0) + w.n);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("gemm: packing keeps every value and pads with zeros") {
+  for (auto [k, n] : {std::pair{1u, 1u}, {2u, 32u}, {513u, 33u}, {512u, 31u}, {1027u, 70u}}) {
+    Weights w(k, n, 3);
+    CHECK(w.packed.size() == std::size_t{(n + 31) / 32 * 32} * ((k + 1) / 2 * 2));
+    std::size_t wrong = 0;
+    for (std::uint32_t j = 0; j < n; ++j) {
+      for (std::uint32_t i = 0; i < k; ++i)
+        wrong += !(cpu::packed_at(w.view(), i, j) == w.source[std::size_t{j} * k + i]);
+    }
+    CHECK(wrong == 0);
+    std::size_t zeros = 0;
+    for (bf16 x : w.packed) zeros += x.bits == 0;
+    CHECK(zeros >= w.packed.size() - std::size_t{k} * n);
+  }
+}
+
+TEST_CASE("gemm: packing column ranges and transposed sources gives the same matrix") {
+  const std::uint32_t k = 77, n = 100;
+  Weights whole(k, n, 5);
+  std::vector<bf16> parts(whole.packed.size(), bf16{0x7777});
+  cpu::pack(parts.data(), k, n, whole.source.data() + 64 * k, k, 1, 64, 36);
+  cpu::pack(parts.data(), k, n, whole.source.data(), k, 1, 0, 64);
+  CHECK(same_bits(parts, whole.packed));
+
+  std::vector<bf16> input_first(std::size_t{k} * n);
+  for (std::uint32_t i = 0; i < k; ++i) {
+    for (std::uint32_t j = 0; j < n; ++j) input_first[std::size_t{i} * n + j] = whole.source[std::size_t{j} * k + i];
+  }
+  std::vector<bf16> turned(whole.packed.size());
+  cpu::pack(turned.data(), k, n, input_first.data(), 1, n, 0, n);
+  CHECK(same_bits(turned, whole.packed));
+}
+
+TEST_CASE("gemm: the plain body is one ascending chain of fused multiply-adds") {
+  const std::uint32_t k = 613, n = 45;
+  const std::size_t m = 4;
+  Weights w(k, n, 7);
+  auto a = random_floats(m * k, 8);
+  auto c = product(Isa::Plain, 1, cpu::RowsF32{a.data(), k}, m, w);
+  for (std::size_t r = 0; r < m; ++r) {
+    for (std::uint32_t j = 0; j < n; ++j) {
+      float sum = 0;
+      double exact = 0, magnitude = 0;
+      for (std::uint32_t i = 0; i < k; ++i) {
+        float weight = to_float(w.source[std::size_t{j} * k + i]);
+        sum = std::fma(a[r * k + i], weight, sum);
+        exact += double{a[r * k + i]} * weight;
+        magnitude += std::fabs(double{a[r * k + i]} * weight);
+      }
+      sum = std::fma(0.0f, 0.0f, sum);  // the padding to a pair
+      REQUIRE(c[r * n + j] == sum);
+      CHECK(std::fabs(c[r * n + j] - exact) <= k * 0x1p-24 * magnitude);
+    }
+  }
+}
+
+TEST_CASE("gemm: vector bodies, threads and row counts give the plain body's bits") {
+  const std::size_t most = 170;
+  for (auto [k, n] : {std::pair{1u, 1u}, {2u, 33u}, {31u, 31u}, {513u, 65u}, {1025u, 161u}, {64u, 129u}}) {
+    CAPTURE(k);
+    CAPTURE(n);
+    Weights w(k, n, k + n);
+    auto a = random_bf16(most * k, 11);
+    const cpu::RowsBf16 rows{a.data(), k};
+    auto all = product(Isa::Plain, 1, rows, most, w);
+    for (Isa isa : vector_isas()) {
+      for (std::size_t m = 1; m <= most; m += m < 40 ? 1 : 13) {
+        for (int threads : {1, 2, 3}) {
+          if (threads > 1 && m % 9 != 1) continue;
+          std::vector<float> expected(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(m * n));
+          CAPTURE(m);
+          CAPTURE(threads);
+          REQUIRE(same_bits(product(isa, threads, rows, m, w), expected));
+        }
+      }
+    }
+    CHECK(same_bits(product(Isa::Plain, 3, rows, most, w), all));
+  }
+}
+
+TEST_CASE("gemm: more rows than a chunk, both kinds of rows, gathered and strided") {
+  const std::uint32_t k = 530, n = 40;
+  const std::size_t m = 401;
+  Weights w(k, n, 1);
+  auto a = random_bf16(m * (k + 3), 2);
+  auto f = random_floats(m * (k + 3), 3);
+  std::vector<std::uint32_t> index(m);
+  for (std::size_t i = 0; i < m; ++i) index[i] = static_cast<std::uint32_t>(philox(4, i)[0] % m);
+  auto plain_a = product(Isa::Plain, 1, cpu::RowsBf16{a.data(), k + 3}, m, w);
+  auto plain_f = product(Isa::Plain, 1, cpu::RowsF32{f.data(), k + 3, index.data()}, m, w);
+  for (Isa isa : vector_isas()) {
+    CHECK(same_bits(product(isa, 2, cpu::RowsBf16{a.data(), k + 3}, m, w), plain_a));
+    CHECK(same_bits(product(isa, 1, cpu::RowsF32{f.data(), k + 3, index.data()}, m, w), plain_f));
+    auto gathered = product(isa, 1, cpu::RowsBf16{a.data(), k + 3, index.data()}, m, w);
+    for (std::size_t r = 0; r < m; ++r) {
+      REQUIRE(std::memcmp(&gathered[r * n], &plain_a[index[r] * n], n * sizeof(float)) == 0);
+    }
+  }
+}
+
+TEST_CASE("gemm: a split by columns changes nothing") {
+  const std::uint32_t k = 600, n = 160;
+  Weights whole(k, n, 21);
+  auto a = random_bf16(20 * k, 22);
+  for (Isa isa : vector_isas()) {
+    auto all = product(isa, 1, cpu::RowsBf16{a.data(), k}, 20, whole);
+    for (std::uint32_t first = 0; first < n; first += 32) {
+      Weights part(k, 32, 21);
+      cpu::pack(part.packed.data(), k, 32, whole.source.data() + std::size_t{first} * k, k, 1, 0, 32);
+      auto c = product(isa, 1, cpu::RowsBf16{a.data(), k}, 20, part);
+      for (std::size_t r = 0; r < 20; ++r) {
+        REQUIRE(std::memcmp(&c[r * 32], &all[r * n + first], 32 * sizeof(float)) == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm: grouped problems equal single ones for any number of threads") {
+  struct Case {
+    std::uint32_t k, n;
+    std::size_t m;
+  };
+  const std::vector<Case> cases = {{64, 96, 5},  {64, 96, 0},    {700, 33, 1}, {3, 500, 2},
+                                   {64, 96, 40}, {512, 64, 200}, {64, 96, 3}};
+  for (Isa isa : vector_isas()) {
+    for (int threads : {1, 2, 3, 5}) {
+      cpu::Stream stream(isa, threads);
+      std::vector<Weights> weights;
+      std::vector<std::vector<float>> rows;
+      std::vector<Padded<float>> outputs;
+      for (const Case& c : cases) {
+        weights.emplace_back(c.k, c.n, c.k * 7 + c.n);
+        rows.push_back(random_floats(c.m * c.k, c.m));
+        outputs.emplace_back(c.m, c.n, 3);
+      }
+      std::vector<cpu::GemmProblem<cpu::RowsF32>> problems;
+      for (std::size_t i = 0; i < cases.size(); ++i) {
+        problems.push_back(
+            {{rows[i].data(), cases[i].k}, cases[i].m, weights[i].view(), outputs[i].data(), outputs[i].stride});
+      }
+      cpu::gemm_grouped(stream, problems);
+      for (std::size_t i = 0; i < cases.size(); ++i) {
+        CHECK(outputs[i].padding_untouched());
+        auto alone = product(Isa::Plain, 1, cpu::RowsF32{rows[i].data(), cases[i].k}, cases[i].m, weights[i]);
+        for (std::size_t r = 0; r < cases[i].m; ++r) {
+          REQUIRE(std::memcmp(&outputs[i].at(r, 0), &alone[r * cases[i].n], cases[i].n * sizeof(float)) == 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm: denormals, signed zeros and infinities as IEEE has them") {
+  const std::uint32_t k = 4, n = 34;
+  Weights w(k, n, 9);
+  auto set = [&](float x) {
+    for (bf16& b : w.source) b = to_bf16(x);
+    cpu::pack(w.packed.data(), k, n, w.source.data(), k, 1, 0, n);
+  };
+  for (Isa isa : {Isa::Plain, Isa::Avx2, Isa::Avx512}) {
+    if (!cpu::available(isa)) continue;
+    std::vector<float> a = {0x1p-133f, 0, 0, 0};
+    set(1);
+    for (float c : product(isa, 1, cpu::RowsF32{a.data(), k}, 1, w)) REQUIRE(c == 0x1p-133f);
+    a = {-0.0f, -0.0f, 0.0f, -0.0f};
+    for (float c : product(isa, 1, cpu::RowsF32{a.data(), k}, 1, w)) REQUIRE((c == 0 && !std::signbit(c)));
+    a = {std::numeric_limits<float>::infinity(), 1, 1, 1};
+    for (float c : product(isa, 1, cpu::RowsF32{a.data(), k}, 1, w)) REQUIRE(c == a[0]);
+    set(0);
+    for (float c : product(isa, 1, cpu::RowsF32{a.data(), k}, 1, w)) REQUIRE(std::isnan(c));
+  }
+}
