@@ -1,0 +1,303 @@
+#include "kernels/rows.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "support.hpp"
+
+using namespace moemill;
+using namespace moemill::test;
+using cpu::Isa;
+
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+const std::vector<std::size_t> widths = {1, 2, 15, 16, 17, 31, 32, 33, 100, 513};
+
+// Runs `kernel` on a fresh canary-padded output per instruction set and thread count: same bits everywhere, nothing
+// written behind the rows. Returns the plain result.
+template <class T>
+Padded<T> everywhere(std::size_t rows, std::size_t width,
+                     const std::function<void(cpu::Stream&, Padded<T>& out)>& kernel) {
+  Padded<T> plain(rows, width, 3);
+  cpu::Stream stream(Isa::Plain, 1);
+  kernel(stream, plain);
+  CHECK(plain.padding_untouched());
+  for (Isa isa : vector_isas()) {
+    for (int threads : {1, 2, 3}) {
+      Padded<T> out(rows, width, 3);
+      cpu::Stream other(isa, threads);
+      kernel(other, out);
+      CHECK(same_bits(out.values, plain.values));
+    }
+  }
+  return plain;
+}
+
+void fill(Padded<float>& x, const std::vector<float>& values) {
+  for (std::size_t r = 0; r < x.rows; ++r) {
+    for (std::size_t c = 0; c < x.width; ++c) x.at(r, c) = values[r * x.width + c];
+  }
+}
+
+double ulp(double x) { return std::ldexp(1.0, std::max(std::ilogb(x), -126) - 23); }
+
+}  // namespace
+
+TEST_CASE("rows: exp is within 2 ulp, exact at 0, and ends in 0 and infinity") {
+  const std::size_t n = 20000;
+  std::vector<float> x(n);
+  for (std::size_t i = 0; i < n; ++i) x[i] = -104.0f + static_cast<float>(i) * (193.0f / static_cast<float>(n));
+  std::vector<float> special = {0.0f, -0.0f, 88.72f, 89.5f, 1e30f, infinity, -103.9f, -104.5f, -1e30f, -infinity};
+  x.insert(x.end(), special.begin(), special.end());
+  auto p = everywhere<float>(1, x.size(), [&](cpu::Stream& s, Padded<float>& out) {
+    cpu::exp_row(s, x.data(), x.size(), 0.0f, 1.0f, out.data());
+  });
+  double worst = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    double exact = std::exp(double{x[i]});
+    if (exact > std::numeric_limits<float>::max()) continue;
+    worst = std::max(worst, std::fabs(p.at(0, i) - exact) / ulp(exact));
+  }
+  MESSAGE("exp: worst error " << worst << " ulp");
+  CHECK(worst <= 2);
+  const float* s = &p.at(0, n);
+  CHECK(s[0] == 1);
+  CHECK(s[1] == 1);
+  CHECK(std::isfinite(s[2]));
+  for (int i : {3, 4, 5}) CHECK(s[i] == infinity);
+  CHECK(s[6] > 0);
+  for (int i : {7, 8, 9}) CHECK(s[i] == 0);
+}
+
+TEST_CASE("rows: exp keeps NaN") {
+  const float x[2] = {std::nanf(""), 1.0f};
+  for (Isa isa : {Isa::Plain, Isa::Avx2, Isa::Avx512}) {
+    if (!cpu::available(isa)) continue;
+    cpu::Stream stream(isa);
+    float p[2];
+    CHECK(std::isnan(cpu::exp_row(stream, x, 2, 0, 1, p)));
+    CHECK(std::isnan(p[0]));
+    CHECK(p[1] == doctest::Approx(std::exp(1.0)));
+  }
+}
+
+TEST_CASE("rows: sums follow the sixteen-lane tree") {
+  for (std::size_t width : widths) {
+    auto x = random_floats(width, width, 4.0f);
+    std::vector<float> p(width);
+    cpu::Stream stream(cpu::best_isa());
+    const float sum = cpu::exp_row(stream, x.data(), width, 1.5f, 0.75f, p.data());
+    float lane[16] = {};
+    for (std::size_t i = 0; i < width; ++i) lane[i % 16] += p[i];
+    for (int half = 8; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+    }
+    CHECK(sum == lane[0]);
+    for (Isa isa : {Isa::Plain, Isa::Avx2, Isa::Avx512}) {
+      if (!cpu::available(isa)) continue;
+      cpu::Stream other(isa);
+      CHECK(cpu::exp_row(other, x.data(), width, 1.5f, 0.75f, nullptr) == sum);
+    }
+    for (std::size_t i = 0; i < width; ++i) {
+      double exact = std::exp((double{x[i]} - 1.5) * 0.75);
+      CHECK(std::fabs(p[i] - exact) <= 8 * 0x1p-24 * exact);  // argument up to 4.2: 4 ulp of it, and exp's own 2
+    }
+  }
+}
+
+TEST_CASE("rows: rms_norm") {
+  for (std::size_t width : widths) {
+    const std::size_t rows = 5;
+    auto x = random_floats(rows * (width + 2), 1, 3.0f);
+    auto weight = random_floats(width, 2);
+    const float eps = 1e-6f;
+    auto exact = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& out) {
+      cpu::rms_norm(s, x.data(), width + 2, rows, width, weight.data(), eps, nullptr, 0, out.data(), out.stride);
+    });
+    auto rounded = everywhere<bf16>(rows, width, [&](cpu::Stream& s, Padded<bf16>& out) {
+      std::vector<float> beside(rows * width);
+      cpu::rms_norm(s, x.data(), width + 2, rows, width, weight.data(), eps, out.data(), out.stride, beside.data(),
+                    width);
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      double squares = 0;
+      for (std::size_t c = 0; c < width; ++c) squares += double{x[r * (width + 2) + c]} * x[r * (width + 2) + c];
+      const double factor = 1 / std::sqrt(squares / static_cast<double>(width) + eps);
+      for (std::size_t c = 0; c < width; ++c) {
+        const double y = x[r * (width + 2) + c] * factor * weight[c];
+        // The squares' sum of up to 33 additions a lane, halved by the root, and four roundings after it.
+        CHECK(std::fabs(exact.at(r, c) - y) <= 32 * 0x1p-24 * std::fabs(y));
+        CHECK(rounded.at(r, c) == to_bf16(exact.at(r, c)));
+      }
+    }
+  }
+}
+
+TEST_CASE("rows: a row of many equals the row alone") {
+  const std::size_t width = 77, rows = 30;
+  auto x = random_floats(rows * width, 5);
+  auto weight = random_floats(width, 6);
+  cpu::Stream stream(cpu::best_isa(), 3);
+  std::vector<float> many(rows * width), one(width);
+  cpu::rms_norm(stream, x.data(), width, rows, width, weight.data(), 1e-5f, nullptr, 0, many.data(), width);
+  for (std::size_t r = 0; r < rows; ++r) {
+    cpu::rms_norm(stream, x.data() + r * width, width, 1, width, weight.data(), 1e-5f, nullptr, 0, one.data(), width);
+    REQUIRE(std::memcmp(one.data(), &many[r * width], width * sizeof(float)) == 0);
+  }
+}
+
+TEST_CASE("rows: rounding and gathering") {
+  for (std::size_t width : widths) {
+    const std::size_t rows = 4;
+    auto x = random_floats(rows * width, 9, 1e3f);
+    const float special[] = {infinity,  -infinity,       std::nanf(""), -0.0f,
+                             0x1p-140f, 0x1.fffffep127f, 1 + 0x1p-8f,   1 + 0x3p-8f};
+    for (std::size_t i = 0; i < std::min<std::size_t>(8, x.size()); ++i) x[i] = special[i];
+    auto out = everywhere<bf16>(rows, width, [&](cpu::Stream& s, Padded<bf16>& o) {
+      cpu::round_rows(s, x.data(), width, rows, width, o.data(), o.stride);
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < width; ++c) REQUIRE(out.at(r, c) == to_bf16(x[r * width + c]));
+    }
+    auto table = random_bf16(6 * width, 3);
+    const std::int32_t ids[] = {5, 0, 5, 2};
+    auto picked = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+      cpu::gather_rows(s, table.data(), width, ids, rows, o.data(), o.stride);
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < width; ++c) {
+        REQUIRE(picked.at(r, c) == to_float(table[static_cast<std::size_t>(ids[r]) * width + c]));
+      }
+    }
+  }
+}
+
+TEST_CASE("rows: adding rows and a bias") {
+  for (std::size_t width : widths) {
+    const std::size_t rows = 7;
+    auto x = random_floats(rows * width, 1), y = random_floats(rows * (width + 1), 2);
+    auto sum = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+      fill(o, x);
+      cpu::add_rows(s, o.data(), o.stride, y.data(), width + 1, rows, width);
+      cpu::add_bias(s, o.data(), o.stride, y.data(), rows, width);
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < width; ++c) {
+        REQUIRE(sum.at(r, c) == (x[r * width + c] + y[r * (width + 1) + c]) + y[c]);
+      }
+    }
+  }
+}
+
+TEST_CASE("rows: rotation of adjacent pairs and of halves") {
+  for (std::size_t dim : {2, 6, 16, 30, 32, 64, 96}) {
+    const std::size_t rows = 3, heads = 2, head_stride = dim + 5, width = head_stride + dim;
+    auto x = random_floats(rows * width, 1), c = random_floats(rows * dim / 2, 2), s = random_floats(rows * dim / 2, 3);
+    for (auto pairs : {cpu::RotaryPairs::Adjacent, cpu::RotaryPairs::Halves}) {
+      auto out = everywhere<float>(rows, width, [&](cpu::Stream& stream, Padded<float>& o) {
+        fill(o, x);
+        cpu::rotate(stream, o.data(), o.stride, head_stride, rows, heads, dim, c.data(), s.data(), pairs);
+      });
+      for (std::size_t r = 0; r < rows; ++r) {
+        std::vector<float> expected(x.begin() + static_cast<std::ptrdiff_t>(r * width),
+                                    x.begin() + static_cast<std::ptrdiff_t>((r + 1) * width));
+        for (std::size_t h = 0; h < heads; ++h) {
+          for (std::size_t i = 0; i < dim / 2; ++i) {
+            const bool adjacent = pairs == cpu::RotaryPairs::Adjacent;
+            float& a = expected[h * head_stride + (adjacent ? 2 * i : i)];
+            float& b = expected[h * head_stride + (adjacent ? 2 * i + 1 : i + dim / 2)];
+            const float cosine = c[r * dim / 2 + i], sine = s[r * dim / 2 + i], before = a;
+            a = std::fma(a, cosine, -(b * sine));
+            b = std::fma(b, cosine, before * sine);
+          }
+        }
+        for (std::size_t i = 0; i < width; ++i) REQUIRE(out.at(r, i) == expected[i]);
+      }
+    }
+  }
+}
+
+TEST_CASE("rows: swiglu and sigmoid") {
+  for (std::size_t width : widths) {
+    const std::size_t rows = 4, offset = width + 3, stride = 2 * width + 3;
+    auto x = random_floats(rows * stride, 1, 20.0f);
+    x[0] = -200.0f;  // exp overflows: silu goes to -0
+    auto out = everywhere<bf16>(rows, width, [&](cpu::Stream& s, Padded<bf16>& o) {
+      cpu::swiglu(s, x.data(), stride, offset, rows, width, o.data(), o.stride);
+    });
+    auto probability = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+      for (std::size_t r = 0; r < rows; ++r) std::copy_n(&x[r * stride], width, &o.at(r, 0));
+      cpu::sigmoid_rows(s, o.data(), o.stride, rows, width);
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < width; ++c) {
+        const double gate = x[r * stride + c], up = x[r * stride + offset + c];
+        const double sigmoid = 1 / (1 + std::exp(-gate)), y = gate * sigmoid * up;
+        CHECK(std::fabs(to_float(out.at(r, c)) - y) <= 0x1.02p-8 * std::fabs(y) + 0x1p-126);
+        CHECK(std::fabs(probability.at(r, c) - sigmoid) <= 4 * 0x1p-24 * sigmoid + 0x1p-126);
+      }
+    }
+  }
+}
+
+TEST_CASE("rows: picks are summed in their order") {
+  for (std::size_t width : widths) {
+    const std::size_t rows = 5, picks = 3;
+    auto y = random_bf16(20 * (width + 1), 1);
+    auto weights = random_floats(rows * picks, 2), x = random_floats(rows * width, 3);
+    std::vector<std::uint32_t> row_of;
+    for (std::size_t i = 0; i < rows * picks; ++i) row_of.push_back(philox(5, i)[0] % 20);
+    auto out = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+      fill(o, x);
+      cpu::weighted_sum(s, y.data(), width + 1, row_of.data(), weights.data(), rows, picks, width, o.data(), o.stride);
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < width; ++c) {
+        float sum = x[r * width + c];
+        for (std::size_t p = 0; p < picks; ++p) {
+          sum = std::fma(weights[r * picks + p], to_float(y[row_of[r * picks + p] * (width + 1) + c]), sum);
+        }
+        REQUIRE(out.at(r, c) == sum);
+      }
+    }
+  }
+}
+
+TEST_CASE("rows: softmax and log of sums of exponentials") {
+  for (std::size_t width : {std::size_t{1}, std::size_t{17}, std::size_t{64}, std::size_t{1000}}) {
+    const std::size_t rows = 3;
+    auto x = random_floats(rows * width, 1, 30.0f);
+    if (width > 5) x[5] = -infinity;  // a masked logit
+    auto out = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+      fill(o, x);
+      cpu::softmax_rows(s, o.data(), o.stride, rows, width);
+    });
+    auto statistics = everywhere<float>(rows, 2, [&](cpu::Stream& s, Padded<float>& o) {
+      std::vector<cpu::LogSumExp> all(rows);
+      cpu::log_sum_exp_rows(s, x.data(), width, rows, width, all.data());
+      for (std::size_t r = 0; r < rows; ++r) {
+        auto alone = cpu::log_sum_exp(s, x.data() + r * width, width);
+        CHECK(alone.log_sum_exp == all[r].log_sum_exp);
+        o.at(r, 0) = all[r].maximum;
+        o.at(r, 1) = all[r].log_sum_exp;
+      }
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      const float* row = &x[r * width];
+      const double top = *std::max_element(row, row + width);
+      double sum = 0;
+      for (std::size_t c = 0; c < width; ++c) sum += std::exp(row[c] - top);
+      CHECK(statistics.at(r, 0) == top);
+      // Sum of positive terms: a lane adds width / 16 of them; each exp's argument is rounded to 2^-24 of up to 60.
+      const double relative = (static_cast<double>(width) / 16 + 70) * 0x1p-24;
+      CHECK(std::fabs(statistics.at(r, 1) - (top + std::log(sum))) <= relative + 0x1p-24 * std::fabs(top + 8));
+      for (std::size_t c = 0; c < width; ++c) {
+        const double p = std::exp(row[c] - top) / sum;
+        CHECK(std::fabs(out.at(r, c) - p) <= (relative + 0x1p-22) * p + 0x1p-126);
+      }
+    }
+  }
+}

@@ -1,0 +1,74 @@
+#include "system/threads.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+using moemill::ThreadTeam;
+
+TEST_CASE("threads: every index once, in ranges cut at the grain") {
+  for (int threads : {1, 2, 3, 7}) {
+    ThreadTeam team(threads);
+    CHECK(team.size() == threads);
+    for (std::size_t count : {0, 1, 2, 31, 32, 33, 100, 1001}) {
+      for (std::size_t grain : {1, 7, 32, 5000}) {
+        std::vector<std::atomic<int>> visits(count);
+        std::atomic<int> badly_cut{0};
+        team.parallel_for(count, grain, [&](std::size_t begin, std::size_t end, int thread) {
+          if (begin % grain != 0 || (end % grain != 0 && end != count) || begin >= end) ++badly_cut;
+          if (thread < 0 || thread >= threads) ++badly_cut;
+          for (std::size_t i = begin; i < end; ++i) ++visits[i];
+        });
+        CHECK(badly_cut == 0);
+        std::size_t once = 0;
+        for (auto& v : visits) once += v == 1;
+        CHECK(once == count);
+      }
+    }
+  }
+}
+
+TEST_CASE("threads: one thread, or one grain, runs on the caller") {
+  const auto caller = std::this_thread::get_id();
+  ThreadTeam alone(1), team(3);
+  auto on_caller = [&](std::size_t, std::size_t, int thread) {
+    CHECK(thread == 0);
+    CHECK(std::this_thread::get_id() == caller);
+  };
+  alone.parallel_for(100, 1, on_caller);
+  team.parallel_for(10, 10, on_caller);
+}
+
+TEST_CASE("threads: an exception of any range comes out, and the team goes on") {
+  ThreadTeam team(3);
+  for (std::size_t bad : {std::size_t{0}, std::size_t{50}, std::size_t{99}}) {
+    std::string message;
+    try {
+      team.parallel_for(100, 1, [&](std::size_t begin, std::size_t end, int) {
+        if (begin <= bad && bad < end) throw std::runtime_error("range failed");
+      });
+    } catch (const std::runtime_error& e) {
+      message = e.what();
+    }
+    CHECK(message == "range failed");
+    std::atomic<std::size_t> done{0};
+    team.parallel_for(100, 1, [&](std::size_t begin, std::size_t end, int) { done += end - begin; });
+    CHECK(done == 100);
+  }
+}
+
+TEST_CASE("threads: many short regions after one another, some after a sleep") {
+  ThreadTeam team(2);
+  std::size_t total = 0;
+  for (int i = 0; i < 2000; ++i) {
+    std::size_t parts[2] = {0, 0};
+    team.parallel_for(2, 1, [&](std::size_t begin, std::size_t end, int thread) { parts[thread] += end - begin; });
+    total += parts[0] + parts[1];
+    if (i % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  CHECK(total == 4000);
+}
