@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -260,8 +261,12 @@ void Exchange::State::begin_records(Channel& c) {
 // Waits for the transfer of `c`. Another channel whose counts come in meanwhile is not kept waiting.
 void Exchange::State::finish(Channel& c) {
   for (Channel& other : channel)
-    while (&other != &c && other.phase == Phase::Counting && !c.transfer.test())
-      if (other.transfer.test()) begin_records(other);
+    while (&other != &c && other.phase == Phase::Counting && !c.transfer.test()) {
+      if (other.transfer.test())
+        begin_records(other);
+      else
+        std::this_thread::yield();  // ranks may outnumber cores
+    }
   c.transfer.wait();
 }
 
