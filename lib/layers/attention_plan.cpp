@@ -25,21 +25,20 @@ void check(const schedule::Step& step, std::span<const Segment> segments) {
   }
 }
 
-// Which half of the states a segment uses. Only the last segment of a wave lives on into the next one, so two
-// neighbours never need more than two sets.
-std::uint32_t state_set(std::uint32_t ordinal) { return ordinal % 2; }
-
 class WaveFiller {
  public:
   WaveFiller(const schedule::Step& step, AttentionPlan& plan) : step_(step), plan_(plan) {}
 
-  void add(const Segment& segment, std::uint32_t ordinal, std::uint32_t set_size) {
+  // A segment that does not end in the wave where it begins lives on in `states`. A wave may end one such segment and
+  // begin another, so neighbouring ones take turns between two sets of states.
+  void add(const Segment& segment, std::uint32_t set_size) {
     const std::uint32_t end = segment.first_position + segment.rows;
     for (std::uint32_t from = 0; from < end;) {
       if (plan_.waves.empty() || wave_keys - plan_.waves.back().keys < page_tokens) open();
       const std::uint32_t room = (wave_keys - plan_.waves.back().keys) / page_tokens * page_tokens;
       const std::uint32_t to = std::min(end, from + room);
-      visit(segment, from, to, state_set(ordinal) * set_size);
+      if (from == 0 && to < end) set_ = 1 - set_;
+      visit(segment, from, to, set_ * set_size);
       for (std::uint32_t p = from; p < to; ++p) {
         plan_.key_slots.push_back(token_slot(step_.pages[segment.first_page + p / page_tokens], p));
       }
@@ -74,6 +73,7 @@ class WaveFiller {
 
   const schedule::Step& step_;
   AttentionPlan& plan_;
+  std::uint32_t set_ = 0;
 };
 
 }  // namespace
@@ -103,9 +103,8 @@ void plan_attention(const schedule::Step& step, std::span<const Segment> segment
   plan.states = 2 * set_size;
 
   WaveFiller filler(step, plan);
-  std::uint32_t ordinal = 0;
   for (const Segment& s : segments) {
-    if (s.kind == schedule::RowKind::Prompt) filler.add(s, ordinal++, set_size);
+    if (s.kind == schedule::RowKind::Prompt) filler.add(s, set_size);
   }
 
   const std::span<const std::uint32_t> positions(step.positions.data() + plan.first_row, plan.rows);

@@ -32,13 +32,12 @@ void Mla::reserve(std::uint32_t max_rows) {
   low_rounded_.reserve(rows * low);
   query_.reserve(rows * query_stride_);
   attended_.reserve(rows * attended_stride_);
-  attended_rounded_.reserve(rows * attended_stride_);
 }
 
 std::uint64_t Mla::workspace_bytes() const {
   std::uint64_t bytes = low_.capacity_bytes() + low_rounded_.capacity_bytes() + query_.capacity_bytes() +
-                        attended_.capacity_bytes() + attended_rounded_.capacity_bytes() + keys_.capacity_bytes() +
-                        values_.capacity_bytes() + states_.capacity_bytes() + absorbed_.capacity_bytes();
+                        attended_.capacity_bytes() + keys_.capacity_bytes() + values_.capacity_bytes() +
+                        states_.capacity_bytes() + absorbed_.capacity_bytes();
   for (const auto& memory : thread_memory_) bytes += memory.capacity_bytes();
   return bytes;
 }
@@ -51,9 +50,7 @@ void Mla::run(const model::MlaWeights& weights, LayerId layer, const AttentionPl
   project_queries(weights, plan, normed);
   attend_generated(weights, layer, plan);
   attend_prompts(weights, layer, plan);
-  cpu::round_rows(stream_, attended_.data(), attended_stride_, plan.rows, mla_.heads * mla_.v_dim,
-                  attended_rounded_.data(), attended_stride_);
-  cpu::gemm(stream_, cpu::RowsBf16{attended_rounded_.data(), attended_stride_}, plan.rows, weights.out, out, hidden_);
+  cpu::gemm(stream_, cpu::RowsF32{attended_.data(), attended_stride_}, plan.rows, weights.out, out, hidden_);
 }
 
 void Mla::append(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan, const bf16* normed) {

@@ -3,10 +3,10 @@
 // Generated rows use the absorbed form: the query is brought into the latent space, and the latents are keys and values
 // of all heads.
 //
-// Definition: projections take bf16 rows (norms and the attention's output are rounded) and give fp32. The query stays
-// fp32 and unrounded; the softmax scale joins it as it enters the lanes. The latent is rounded to bf16 after its norm,
-// the rotary key after its rotation, and every form reads these cached values, also those of the rows at hand. Expanded
-// keys and values, absorbed queries and latent outputs are fp32, unrounded.
+// Definition: projections take bf16 rows (norms are rounded) and give fp32. The query stays fp32 and unrounded; the
+// softmax scale joins it as it enters the lanes. The latent is rounded to bf16 after its norm, the rotary key after its
+// rotation, and every form reads these cached values, also those of the rows at hand. Expanded keys and values,
+// absorbed queries, latent outputs and the heads' outputs are fp32, unrounded, and so enter the output projection.
 #pragma once
 
 #include <cstddef>
@@ -75,11 +75,10 @@ class Mla {
   AlignedBuffer<bf16> low_rounded_;  // the same after it
   AlignedBuffer<float> query_;       // [rows, heads, nope + rope]
   AlignedBuffer<float> attended_;    // [rows, heads, v]
-  AlignedBuffer<bf16> attended_rounded_;
-  AlignedBuffer<float> keys_;                        // [heads at a time, wave_keys, nope + rope]
-  AlignedBuffer<float> values_;                      // [heads at a time, wave_keys, v]
-  AlignedBuffer<float> states_;                      // [heads at a time, states, tile]
-  AlignedBuffer<float> absorbed_;                    // [rows at a time, heads, kv_lora]: queries, then outputs
+  AlignedBuffer<float> keys_;        // [heads at a time, wave_keys, nope + rope]
+  AlignedBuffer<float> values_;      // [heads at a time, wave_keys, v]
+  AlignedBuffer<float> states_;      // [heads at a time, states, tile]
+  AlignedBuffer<float> absorbed_;    // [rows at a time, heads, kv_lora]: queries, then outputs
   std::vector<AlignedBuffer<float>> thread_memory_;  // [threads]
   std::vector<cpu::GemmProblem<cpu::RowsBf16>> expansions_;
   std::vector<cpu::GemmProblem<cpu::RowsF32>> products_;

@@ -1,0 +1,133 @@
+// The latent cache, the rotary table and the plan of attention by themselves.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+
+#include "base/error.hpp"
+#include "layers/attention_plan.hpp"
+#include "layers/kv_cache.hpp"
+#include "layers/rope_table.hpp"
+
+using namespace moemill;
+using namespace moemill::layers;
+using schedule::page_tokens;
+using schedule::RowKind;
+using schedule::Step;
+
+namespace {
+
+model::ModelConfig small_config() {
+  model::ModelConfig config;
+  config.layers = 3;
+  config.mla.kv_lora_rank = 10;
+  config.mla.qk_rope_dim = 4;
+  config.rope.frequencies = {1.0f, 0.01f};
+  config.rope.dim = 4;
+  return config;
+}
+
+void add(Step& step, RowKind kind, std::uint32_t first, std::uint32_t rows) {
+  const std::uint32_t pages = (first + rows + page_tokens - 1) / page_tokens;
+  step.segments.push_back({kind, step.rows(), rows, first, static_cast<std::uint32_t>(step.pages.size()), pages});
+  for (std::uint32_t i = 0; i < pages; ++i) step.pages.push_back({static_cast<std::int32_t>(step.pages.size())});
+  for (std::uint32_t i = 0; i < rows; ++i) {
+    step.tokens.push_back(0);
+    step.positions.push_back(first + i);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else") {
+  KvCache cache(small_config(), 4);
+  CHECK(cache.width() == 14);
+  CHECK(cache.bytes() == 3u * 4 * page_tokens * 14 * 2);
+  for (std::int32_t l = 0; l < 3; ++l) {
+    for (std::size_t i = 0; i < 4 * page_tokens * 14; ++i) {
+      cache.layer({l})[i] = {static_cast<std::uint16_t>(i + 7 * static_cast<std::size_t>(l))};
+    }
+  }
+  const schedule::PageCopy copy{{3}, {1}, 5};
+  cache.copy({&copy, 1});
+  for (std::int32_t l = 0; l < 3; ++l) {
+    for (std::size_t i = 0; i < 4 * page_tokens * 14; ++i) {
+      const std::size_t to = page_tokens * 14, from = 3 * page_tokens * 14;
+      const std::size_t source = i >= to && i < to + 5 * 14 ? i - to + from : i;
+      REQUIRE(cache.layer({l})[i].bits == static_cast<std::uint16_t>(source + 7 * static_cast<std::size_t>(l)));
+    }
+  }
+  const schedule::PageCopy outside{{4}, {1}, 5};
+  CHECK_THROWS_AS(cache.copy({&outside, 1}), ContractViolation);
+}
+
+TEST_CASE("rotary tables hold cosines and sines of angles rounded to fp32") {
+  model::Rope rope;
+  rope.frequencies = {1.0f, 0.3f, 1e-4f};
+  rope.magnitude = 1.5f;
+  RopeTable table(rope);
+  const std::uint32_t positions[] = {5, 0, 163839, 1023, 1024};
+  float cosine[5 * 3], sine[5 * 3];
+  table.gather(positions, cosine, sine);
+  for (std::size_t r = 0; r < 5; ++r) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      const double angle = static_cast<float>(positions[r]) * rope.frequencies[i];
+      // Two roundings: of the value and of its product with the magnitude.
+      CHECK(std::abs(cosine[r * 3 + i] - 1.5 * std::cos(angle)) <= 1.5 * std::ldexp(1.0, -23));
+      CHECK(std::abs(sine[r * 3 + i] - 1.5 * std::sin(angle)) <= 1.5 * std::ldexp(1.0, -23));
+    }
+  }
+}
+
+TEST_CASE("a plan takes every query of a prompt past every key up to it, once, in order") {
+  Step step;
+  add(step, RowKind::Generated, 130, 1);
+  add(step, RowKind::Generated, 64, 3);
+  for (std::uint32_t rows : {7u, 1u, 300u, 64u, 65u, 256u, 31u}) add(step, RowKind::Prompt, 0, rows);
+  add(step, RowKind::Prompt, 100, 700);  // a later chunk
+  RopeTable rope(small_config().rope);
+  AttentionPlan plan;
+  plan_attention(step, step.segments, rope, plan);
+
+  CHECK(plan.rows == step.rows());
+  REQUIRE(plan.generated.size() == 4);
+  CHECK(plan.generated[3].position == 66);
+  std::vector<std::uint32_t> seen(step.rows(), 0);  // keys that a row has met so far
+  std::set<std::uint32_t> alive;                    // states in use between waves
+  for (const Wave& wave : plan.waves) {
+    CHECK(wave.keys <= wave_keys);
+    std::set<std::uint32_t> used;
+    for (std::uint32_t i = 0; i < wave.visits; ++i) {
+      const Visit& v = plan.visits[wave.first_visit + i];
+      CHECK(v.first_position % page_tokens == 0);
+      CHECK(v.first_key + v.keys <= wave.keys);
+      CHECK(v.opens == (v.first_position == 0));
+      // A visit that does not end where it began has a state of its own: no other visit of the wave uses it.
+      if (!(v.opens && v.closes)) {
+        CHECK(v.state < plan.states);
+        CHECK(used.insert(v.state).second);
+        CHECK(alive.contains(v.state) == !v.opens);
+        if (v.closes) alive.erase(v.state);
+        if (v.opens) alive.insert(v.state);
+      }
+      for (std::uint32_t q = 0; q < v.tile.queries; ++q) {
+        const std::uint32_t row = v.tile.row + q;
+        CHECK(step.positions[row] == v.tile.first_position + q);
+        CHECK(seen[row] == std::min(v.first_position, step.positions[row] + 1));
+        seen[row] = std::min(v.first_position + v.keys, step.positions[row] + 1);
+      }
+      if (v.closes) CHECK(v.first_position + v.keys == v.tile.first_position + v.tile.queries);
+    }
+  }
+  CHECK(alive.empty());
+  for (std::uint32_t r = 4; r < step.rows(); ++r) CHECK(seen[r] == step.positions[r] + 1);
+}
+
+TEST_CASE("a plan refuses a step that contradicts itself") {
+  RopeTable rope(small_config().rope);
+  AttentionPlan plan;
+  Step step;
+  add(step, RowKind::Prompt, 0, 70);
+  step.segments[0].page_count = 1;
+  CHECK_THROWS_AS(plan_attention(step, step.segments, rope, plan), ContractViolation);
+}

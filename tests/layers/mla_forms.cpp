@@ -1,0 +1,99 @@
+// MLA's two forms are two ways to compute the same numbers, and a copied page is as good as the page.
+#include <doctest/doctest.h>
+
+#include "layers/driver.hpp"
+#include "layers/goldens.hpp"
+#include "model/config.hpp"
+
+using namespace moemill;
+using namespace moemill::test;
+using schedule::RowKind;
+using schedule::Step;
+
+namespace {
+
+constexpr std::uint32_t pages = 8;
+
+// One rank, one forward pass at a time, by hand.
+struct Single {
+  explicit Single(const std::string& name)
+      : config(model::read_config(model_dir(name))),
+        weights(model::load_weights(model_dir(name), config, {config.moe.experts, 1}, {0}, "auto")),
+        forward(stream, config, weights, Comm::alone(), nodes, {.max_rows = 64, .pages = pages, .trace = &trace}) {}
+
+  void add(Step& step, RowKind kind, std::span<const TokenId> tokens, std::uint32_t first_position,
+           const std::vector<PageId>& on) {
+    step.segments.push_back({kind, step.rows(), static_cast<std::uint32_t>(tokens.size()), first_position,
+                             static_cast<std::uint32_t>(step.pages.size()), static_cast<std::uint32_t>(on.size())});
+    step.pages.insert(step.pages.end(), on.begin(), on.end());
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      step.logit_rows.push_back(step.rows());
+      step.positions.push_back(first_position + static_cast<std::uint32_t>(i));
+      step.tokens.push_back(tokens[i]);
+    }
+  }
+  std::vector<float> run(const Step& step) {
+    forward.run(step);
+    const float* logits = forward.logits(0, step.logit_rows.size());
+    return {logits, logits + step.logit_rows.size() * forward.logits_stride()};
+  }
+
+  model::ModelConfig config;
+  model::Weights weights;
+  cpu::Stream stream;
+  std::vector<int> nodes{0};
+  layers::Trace trace;
+  layers::Forward forward;
+};
+
+}  // namespace
+
+TEST_CASE("absorbed and expanded form agree") {
+  for (const std::string name : {"deepseek_v3", "deepseek_v2_lite"}) {
+    Single single(name);
+    const auto prompt = Goldens(name).prompts().back();  // 150 tokens, three pages
+    const std::vector<PageId> on{{0}, {1}, {2}};
+    Step expanded, absorbed;
+    single.add(expanded, RowKind::Prompt, prompt, 0, on);
+    single.add(absorbed, RowKind::Generated, prompt, 0, on);
+    single.run(expanded);
+    const auto first = single.trace;
+    single.run(absorbed);
+    // In the first layer both start from the same rows and round nothing: they differ by fp32 sums alone, here of some
+    // hundred terms. Afterwards what is rounded to bf16 may fall on either side.
+    const auto& a = first.layers[0].attention_out;
+    const auto& b = single.trace.layers[0].attention_out;
+    const double relative = rms_difference(a, b) / rms(a);
+    CHECK(first.layers[0].cache == single.trace.layers[0].cache);
+    CHECK(relative > 0);
+    CHECK(relative < 100 * std::ldexp(1.0, -24));
+    const auto& last = first.layers.back().attention_out;
+    CHECK(rms_difference(last, single.trace.layers.back().attention_out) / rms(last) < 1.0 / 64);
+  }
+}
+
+TEST_CASE("a copied page is as good as the page") {
+  const std::string name = "deepseek_v3";
+  const auto prompt = Goldens(name).prompts()[7];
+  const std::span<const TokenId> head(prompt.data(), 70), tail(prompt.data() + 70, 20);
+  Single single(name);
+  Step start, same, copied;
+  single.add(start, RowKind::Prompt, head, 0, {{0}, {1}});
+  single.run(start);
+  // The full page is shared, the partial one copied; both go on alike.
+  copied.copies.push_back({{1}, {5}, 6});
+  single.add(copied, RowKind::Generated, tail, 70, {{0}, {5}});
+  const auto b = single.run(copied);
+  single.add(same, RowKind::Generated, tail, 70, {{0}, {1}});
+  const auto a = single.run(same);
+  CHECK(a == b);
+  // Without the copy page 6 holds nothing, and that shows.
+  Step blank;
+  single.add(blank, RowKind::Generated, tail, 70, {{0}, {6}});
+  CHECK(single.run(blank) != a);
+}
+
+TEST_CASE("a step with zero rows is a step") {
+  Single single("deepseek_v3");
+  CHECK(single.run(Step{}).empty());
+}
