@@ -57,8 +57,8 @@ class JournalWriter {
   std::string path_;
   files::Descriptor file_;
   std::vector<std::byte> buffer_;
-  std::uint64_t unsynced_bytes_ = 0;
   enum class State { Open, Failed, Closed } state_ = State::Open;
+  bool synced_ = true;
   bool folder_synced_ = false;
 };
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/run_config.hpp"
@@ -94,44 +95,46 @@ class OutputWriter {
   // Rows first .. first+count-1 of a dataset of another file, behind /carry/<name>.
   void append_carried(const std::string& name, hid_t source, std::uint64_t first, std::uint64_t count);
   void publish();
-  std::uint64_t rows() const { return rows_; }
+  std::uint64_t rows() const { return data_.prompt_index.size; }
 
  private:
   struct Column {
     h5::Handle dataset;
     std::uint64_t size = 0;
+    hid_t memory_type = H5I_INVALID_HID;
+    std::string what;
   };
-  Column make(hid_t group, const std::string& name, hid_t type, std::uint64_t chunk,
-              std::optional<std::uint64_t> width);
-  void put(Column& column, hid_t memory_type, std::uint64_t count, const void* data);
+  // All handles in one place: they must be gone before the file is closed.
+  struct Datasets {
+    Column prompt_index, sample_index, id, status, finish_reason, num_prompt_tokens, num_completion_tokens, seed,
+        cumulative_logprob;
+    Column text_values, text_offsets, token_values, token_offsets, logprobs, top_ids, top_values;
+    Column score_values, score_offsets;
+    Column error_prompt, error_sample, error_code, error_message;
+    h5::Handle carry;
+    std::vector<std::pair<std::string, Column>> carried;
+  };
+  Column make(const std::string& name, hid_t stored, hid_t memory, std::uint64_t chunk_rows, std::uint64_t width);
+  void make_completions();
+  void put(Column& column, std::uint64_t count, const void* data);
   void put_offsets(Column& column, std::uint64_t& end, const std::vector<std::uint64_t>& lengths);
   void put_text(Column& column, const std::vector<std::string>& texts);
 
   std::string path_;
   OutputLayout layout_;
+  RootAttributes attributes_;
   h5::Handle file_;
   h5::Handle text_type_;
-  h5::Handle carry_group_;
-  Column prompt_index_, sample_index_, id_, status_, finish_reason_, num_prompt_tokens_, num_completion_tokens_, seed_,
-      cumulative_logprob_;
-  Column text_values_, text_offsets_, token_values_, token_offsets_, logprobs_, top_ids_, top_values_;
-  Column score_values_, score_offsets_;
-  Column error_prompt_, error_sample_, error_code_, error_message_;
-  struct Carried {
-    std::string name;
-    Column column;
-  };
-  std::vector<Carried> carried_;
-  RootAttributes attributes_;
-  std::uint64_t rows_ = 0, text_end_ = 0, token_end_ = 0, score_end_ = 0;
+  Datasets data_;
+  std::uint64_t text_end_ = 0, token_end_ = 0, score_end_ = 0;
 };
 
-// A finished shard or outputs.h5, read in ranges.
+// A finished shard or outputs.h5, read in ranges. SystemError, naming the file, for one whose form is not as above.
 class OutputReader {
  public:
   explicit OutputReader(const std::string& path);
   const std::string& path() const { return path_; }
-  const OutputLayout& layout() const { return layout_; }  // gzip level excepted
+  const OutputLayout& layout() const { return layout_; }  // without the compression
   std::uint64_t rows() const { return rows_; }
   std::uint64_t scored_prompts() const { return scored_prompts_; }
   std::uint64_t errors() const { return errors_; }
@@ -139,15 +142,22 @@ class OutputReader {
   ScoreBlock read_scores(std::uint64_t first, std::uint64_t count) const;
   ErrorBlock read_errors(std::uint64_t first, std::uint64_t count) const;
   std::vector<std::uint8_t> read_status(std::uint64_t first, std::uint64_t count) const;
-  // End of the block of rows from `first` on that holds at most `most_values` token ids and bytes of text (or one row).
-  std::uint64_t block_end(std::uint64_t first, std::uint64_t most_rows, std::uint64_t most_values) const;
-  std::uint64_t score_block_end(std::uint64_t first, std::uint64_t most_prompts, std::uint64_t most_values) const;
+  // The end of a block of rows (of scored prompts) that begins at `first` and fits memory well: some thousand rows with
+  // some million tokens and bytes of text, or one row.
+  std::uint64_t block_end(std::uint64_t first) const;
+  std::uint64_t score_block_end(std::uint64_t first) const;
   std::vector<std::string> carried_names() const;
-  hid_t file() const { return file_; }
+  h5::Handle open_carried(const std::string& name) const;
   std::string text_attribute(const std::string& name) const;
   std::int64_t number_attribute(const std::string& name) const;
 
  private:
+  template <class T>
+  std::vector<T> column(const std::string& name, hid_t type, std::uint64_t first, std::uint64_t count,
+                        std::uint64_t width = 1) const;
+  std::vector<std::string> text_column(const std::string& name, std::uint64_t first, std::uint64_t count) const;
+  std::vector<std::uint64_t> offsets(const std::string& name, std::uint64_t first, std::uint64_t count) const;
+
   std::string path_;
   h5::Handle file_;
   OutputLayout layout_;

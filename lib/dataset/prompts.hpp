@@ -12,6 +12,7 @@
 
 #include "base/run_config.hpp"
 #include "dataset/rows.hpp"
+#include "system/h5.hpp"
 
 namespace moemill::dataset {
 
@@ -49,6 +50,7 @@ class PromptFile {
   bool has_text_ids() const;  // ids are strings; else integers (the row index without an id column)
   bool has_id_column() const;
   const std::vector<CarriedColumn>& carried() const;
+  h5::Handle open_carried(const std::string& name) const;
 
   // Rows first .. first+count-1 (must lie within size()), each with `defaults` merged in.
   std::vector<Prompt> read(std::uint64_t first, std::uint64_t count, const SamplingParams& defaults) const;
@@ -68,7 +70,6 @@ class PromptFile {
   std::string fingerprint() const;
 
  private:
-  friend class CarryReader;
   struct State;
   std::unique_ptr<State> state_;
 };

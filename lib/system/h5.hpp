@@ -70,6 +70,9 @@ void read_rows(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint6
 void write_rows(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint64_t count, const void* data,
                 const std::string& what);
 
+// Variable-length UTF-8, as h5py writes str.
+Handle text_type();
+
 // Attributes of an object. Text is a variable-length UTF-8 scalar, so it has no size limit.
 void write_attribute(hid_t object, const std::string& name, const std::string& text);
 void write_attribute(hid_t object, const std::string& name, std::int64_t number);

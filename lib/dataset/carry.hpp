@@ -1,0 +1,25 @@
+// Rows of a dataset of any type from one file to another, as they are. Used for /carry by the output writer.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "system/h5.hpp"
+
+namespace moemill::dataset {
+
+// Bytes of a row in memory, without what variable-length values point to.
+std::uint64_t carried_row_bytes(hid_t dataset);
+
+// Makes an empty dataset like `source` (type and inner axes) that grows along its first axis.
+h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std::optional<std::uint32_t> gzip_level);
+
+// Rows first .. first+count-1 of `source` behind the `size` rows of `target`. Memory is bounded for any count.
+void copy_carried(hid_t source, std::uint64_t first, std::uint64_t count, hid_t target, std::uint64_t size);
+
+// Where two datasets of the same rows differ, or nothing: types, inner axes, values (rows first .. of `a` against rows
+// 0 .. of `b`). Compared as values, so strings compare by text.
+std::optional<std::string> differ(hid_t a, std::uint64_t first, std::uint64_t count, hid_t b, std::uint64_t b_first);
+
+}  // namespace moemill::dataset

@@ -1,0 +1,55 @@
+#include "dataset/merge.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+void check_layout(const OutputReader& shard, const OutputLayout& layout) {
+  const OutputLayout& found = shard.layout();
+  bool same = found.text == layout.text && found.token_ids == layout.token_ids && found.logprobs == layout.logprobs &&
+              found.prompt_logprobs == layout.prompt_logprobs && found.ids == layout.ids;
+  if (!same) {
+    system_error("{}: stores other parts (text, token ids, logprobs, kind of id) than this run does", shard.path());
+  }
+}
+
+void copy_rows(const OutputReader& shard, OutputWriter& out) {
+  for (std::uint64_t first = 0; first < shard.rows();) {
+    std::uint64_t end = shard.block_end(first);
+    out.append(shard.read(first, end - first));
+    first = end;
+  }
+  constexpr std::uint64_t error_rows = 4096;
+  for (std::uint64_t first = 0; first < shard.errors(); first += error_rows) {
+    out.append(shard.read_errors(first, std::min(error_rows, shard.errors() - first)));
+  }
+  for (std::uint64_t first = 0; first < shard.scored_prompts();) {
+    std::uint64_t end = shard.score_block_end(first);
+    out.append(shard.read_scores(first, end - first));
+    first = end;
+  }
+}
+
+}  // namespace
+
+std::uint64_t merge_shards(const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
+                           const RootAttributes& attributes) {
+  OutputWriter out(path, layout, attributes);
+  for (const std::string& shard_path : shards) {
+    OutputReader shard(shard_path);
+    check_layout(shard, layout);
+    copy_rows(shard, out);
+    for (const std::string& name : shard.carried_names()) {
+      h5::Handle source = shard.open_carried(name);
+      out.append_carried(name, source, 0, h5::shape(source)[0]);
+    }
+  }
+  std::uint64_t rows = out.rows();
+  out.publish();
+  return rows;
+}
+
+}  // namespace moemill::dataset

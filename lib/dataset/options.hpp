@@ -1,0 +1,22 @@
+// The optional sampling columns of prompts.h5 and their rules. Used by PromptFile only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/run_config.hpp"
+#include "dataset/columns.hpp"
+
+namespace moemill::dataset {
+
+struct OptionColumns {
+  std::optional<NumberColumn> n, temperature, top_p, top_k, min_p, max_tokens, seed;
+  std::optional<TextColumn> stop;
+
+  // Over the run's defaults that `rows` hold: the values of rows first .. of the file. UserError naming dataset and row
+  // for a value out of its range.
+  void merge_into(std::vector<SamplingParams>& rows, std::uint64_t first) const;
+};
+
+}  // namespace moemill::dataset

@@ -1,0 +1,168 @@
+#include <array>
+
+#include "base/error.hpp"
+#include "dataset/outputs.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+// Looks at one file and collects what is wrong.
+class FormCheck {
+ public:
+  explicit FormCheck(const std::string& path) : file_(h5::open_file(path)) {}
+
+  std::vector<std::string> run() {
+    attributes();
+    completions();
+    ragged_part("completions/text", H5T_STD_U8LE, h5::exists(file_, "completions/text"));
+    tokens();
+    if (h5::exists(file_, "prompt_logprobs")) scores();
+    errors();
+    carried();
+    return std::move(faults_);
+  }
+
+ private:
+  template <class... Args>
+  void fault(fmt::format_string<Args...> text, Args&&... args) {
+    faults_.push_back(fmt::format(text, std::forward<Args>(args)...));
+  }
+
+  void attributes() {
+    for (const char* name : {"format", "run_id", "created_utc", "moemill_version", "git_commit", "config_yaml",
+                             "input_sha256", "model_sha256", "tokenizer_sha256", "backend", "dtype", "slurm_job_id"}) {
+      if (H5Aexists(file_, name) <= 0) fault("root attribute '{}' is missing", name);
+    }
+    number("format_version", outputs_format_version);
+    number("complete", 1);
+    if (H5Aexists(file_, "world_size") <= 0) fault("root attribute 'world_size' is missing");
+    if (H5Aexists(file_, "format") > 0 && h5::read_text_attribute(file_, "format") != "moemill-outputs") {
+      fault("root attribute 'format' is not 'moemill-outputs'");
+    }
+  }
+
+  void number(const char* name, std::int64_t value) {
+    if (H5Aexists(file_, name) <= 0) {
+      fault("root attribute '{}' is missing", name);
+    } else if (std::int64_t found = h5::read_number_attribute(file_, name); found != value) {
+      fault("root attribute '{}' is {}, expected {}", name, found, value);
+    }
+  }
+
+  // Extents of a dataset of the given type; faults and nothing for any other.
+  std::optional<std::vector<hsize_t>> dataset(const std::string& name, hid_t type, std::size_t rank = 1) {
+    if (!h5::exists(file_, name) || h5::object_kind(file_, name) != H5I_DATASET) {
+      fault("dataset '/{}' is missing", name);
+      return std::nullopt;
+    }
+    h5::Handle found = h5::open_dataset(file_, name);
+    h5::Handle stored = h5::type_of(found);
+    bool fits = type == text_type_.id() ? H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) > 0
+                                        : H5Tequal(stored, type) > 0;
+    std::vector<hsize_t> extents = h5::shape(found);
+    if (!fits || extents.size() != rank) {
+      fault("dataset '/{}' has another type or rank than it must have", name);
+      return std::nullopt;
+    }
+    return extents;
+  }
+
+  void column(const std::string& name, hid_t type, std::uint64_t rows) {
+    if (auto extents = dataset(name, type); extents && (*extents)[0] != rows) {
+      fault("dataset '/{}' has {} rows, expected {}", name, (*extents)[0], rows);
+    }
+  }
+
+  void completions() {
+    auto rows = dataset("completions/prompt_index", H5T_STD_U64LE);
+    if (!rows) return;
+    rows_ = (*rows)[0];
+    column("completions/sample_index", H5T_STD_U32LE, rows_);
+    column("completions/status", H5T_STD_U8LE, rows_);
+    column("completions/finish_reason", H5T_STD_U8LE, rows_);
+    column("completions/num_prompt_tokens", H5T_STD_U32LE, rows_);
+    column("completions/num_completion_tokens", H5T_STD_U32LE, rows_);
+    column("completions/seed", H5T_STD_U64LE, rows_);
+    column("completions/cumulative_logprob", H5T_IEEE_F32LE, rows_);
+    if (!h5::exists(file_, "completions/id")) {
+      fault("dataset '/completions/id' is missing");
+      return;
+    }
+    h5::Handle id = h5::open_dataset(file_, "completions/id");
+    bool text = H5Tget_class(h5::type_of(id)) == H5T_STRING;
+    column("completions/id", text ? text_type_.id() : H5T_STD_I64LE, rows_);
+  }
+
+  // Last of the offsets, whose number must be one more than the rows.
+  std::optional<std::uint64_t> end_of(const std::string& group, std::uint64_t rows) {
+    auto extents = dataset(group + "/offsets", H5T_STD_U64LE);
+    if (!extents) return std::nullopt;
+    if ((*extents)[0] != rows + 1) {
+      fault("dataset '/{}/offsets' has {} entries, expected {}", group, (*extents)[0], rows + 1);
+      return std::nullopt;
+    }
+    std::uint64_t end = 0;
+    h5::Handle offsets = h5::open_dataset(file_, group + "/offsets");
+    h5::read_rows(offsets, H5T_NATIVE_UINT64, rows, 1, &end, "offsets");
+    return end;
+  }
+
+  void ragged_part(const std::string& group, hid_t type, bool present) {
+    if (!present) return;
+    if (auto end = end_of(group, rows_)) column(group + "/values", type, *end);
+  }
+
+  void tokens() {
+    bool logprobs = h5::exists(file_, "completions/logprobs");
+    if (!logprobs && !h5::exists(file_, "completions/token_ids")) return;
+    auto end = end_of("completions/token_ids", rows_);
+    if (!end) return;
+    if (!logprobs || h5::exists(file_, "completions/token_ids/values")) {
+      column("completions/token_ids/values", H5T_STD_I32LE, *end);
+    }
+    if (!logprobs) return;
+    column("completions/logprobs/values", H5T_IEEE_F32LE, *end);
+    if (!h5::exists(file_, "completions/logprobs/top_ids")) return;  // k = 0
+    auto ids = dataset("completions/logprobs/top_ids", H5T_STD_I32LE, 2);
+    auto values = dataset("completions/logprobs/top_values", H5T_IEEE_F32LE, 2);
+    if (ids && values && (*ids != *values || (*ids)[0] != *end)) {
+      fault("datasets '/completions/logprobs/top_ids' and 'top_values' have other extents than the {} tokens", *end);
+    }
+  }
+
+  void scores() {
+    auto extents = dataset("prompt_logprobs/offsets", H5T_STD_U64LE);
+    if (!extents || (*extents)[0] == 0) return;
+    if (auto end = end_of("prompt_logprobs", (*extents)[0] - 1)) column("prompt_logprobs/values", H5T_IEEE_F32LE, *end);
+  }
+
+  void errors() {
+    auto extents = dataset("errors/prompt_index", H5T_STD_U64LE);
+    if (!extents) return;
+    column("errors/sample_index", H5T_STD_U32LE, (*extents)[0]);
+    column("errors/code", text_type_, (*extents)[0]);
+    column("errors/message", text_type_, (*extents)[0]);
+  }
+
+  void carried() {
+    if (!h5::exists(file_, "carry")) fault("group '/carry' is missing");
+  }
+
+  h5::Handle file_;
+  h5::Handle text_type_ = h5::text_type();
+  std::uint64_t rows_ = 0;
+  std::vector<std::string> faults_;
+};
+
+}  // namespace
+
+std::vector<std::string> check_form(const std::string& path) {
+  // What HDF5 cannot read is a fault too.
+  try {
+    return FormCheck(path).run();
+  } catch (const SystemError& error) {
+    return {error.what()};
+  }
+}
+
+}  // namespace moemill::dataset

@@ -1,0 +1,339 @@
+#include "dataset/prompts.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "dataset/carry.hpp"
+#include "dataset/columns.hpp"
+#include "dataset/options.hpp"
+#include "dataset/utf8.hpp"
+#include "system/files.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+constexpr std::uint64_t check_rows = 4096;  // a range of the passes over whole columns
+constexpr std::array<std::string_view, 9> option_names = {"id",    "n",          "temperature", "top_p", "top_k",
+                                                          "min_p", "max_tokens", "seed",        "stop"};
+
+// A file that HDF5 cannot read is the user's to fix, whatever call it failed in.
+template <class Body>
+auto reading(const std::string& path, Body&& body) {
+  try {
+    return body();
+  } catch (const SystemError& error) {
+    user_error("{}: cannot be read as HDF5 ({}): the file is damaged or still being written; write it again", path,
+               error.what());
+  }
+}
+
+h5::Handle open_input(const std::string& path) {
+  h5::be_quiet();
+  if (path.empty()) user_error("input.path is empty: name a prompts.h5 (input.path, or --input)");
+  if (!files::exists(path)) user_error("{}: no such file (input.path)", path);
+  if (H5Fis_hdf5(path.c_str()) <= 0) {
+    H5Eclear2(H5E_DEFAULT);
+    user_error(
+        "{}: is not an HDF5 file, or not a whole one (input.path): write it with h5py, f[\"prompt\"] = list_of_str",
+        path);
+  }
+  return h5::open_file(path);
+}
+
+h5::Handle open_input_group(hid_t file, const std::string& path, const std::string& group) {
+  bool there = group == "/" || (!group.empty() && h5::exists(file, group));
+  if (!there || h5::object_kind(file, group) != H5I_GROUP) {
+    user_error("{}: has no group '{}' (input.group); at its root are: {}", path, group,
+               fmt::join(h5::child_names(h5::open_group(file, "/")), ", "));
+  }
+  return h5::open_group(file, group);
+}
+
+}  // namespace
+
+struct PromptFile::State {
+  std::string path;
+  std::string group_name;
+  h5::Handle file;
+  h5::Handle group;
+  std::optional<TextColumn> texts;
+  std::optional<TokenColumn> tokens;
+  std::optional<TextColumn> text_ids;
+  std::optional<NumberColumn> integer_ids;
+  OptionColumns options;
+  std::vector<CarriedColumn> carried;
+  std::uint64_t file_rows = 0;
+  std::uint64_t size = 0;
+
+  ColumnPlace place(std::string_view name) const { return {path, group_name, std::string(name)}; }
+  void open_prompts();
+  void open_options();
+  void open_ids();
+  template <class Column>
+  void open_option(std::optional<Column>& column, std::string_view name);
+  void refuse_ragged(std::string_view name, std::uint64_t rows) const;
+  void find_carried(const std::optional<std::vector<std::string>>& wanted);
+
+  void read_ids(std::vector<Prompt>& prompts, std::uint64_t first) const;
+  void read_bodies(std::vector<Prompt>& prompts, std::uint64_t first) const;
+  std::string describe_id(std::uint64_t row) const;
+  std::vector<std::uint64_t> id_keys(std::uint64_t first, std::uint64_t count) const;
+};
+
+void PromptFile::State::open_prompts() {
+  if (h5::exists(group, "prompt_token_ids")) {
+    tokens.emplace(group, place("prompt_token_ids"));
+    file_rows = tokens->rows();
+  } else if (h5::exists(group, "prompt")) {
+    texts.emplace(group, place("prompt"));
+    file_rows = texts->rows();
+  } else {
+    user_error(
+        "{}: group '{}' has neither 'prompt' nor 'prompt_token_ids'; it has: {}. Write the prompts with "
+        "f[\"prompt\"] = list_of_str, or name their group in input.group",
+        path, group_name, fmt::join(h5::child_names(group), ", "));
+  }
+  if (file_rows == 0)
+    user_error("{} has no rows: there is nothing to do", (tokens ? tokens->place() : texts->place()).text());
+}
+
+void PromptFile::State::refuse_ragged(std::string_view name, std::uint64_t rows) const {
+  if (rows == file_rows) return;
+  const ColumnPlace& prompts = tokens ? tokens->place() : texts->place();
+  user_error(
+      "{}: has {} rows, but '{}' has {}: a column needs one value a prompt; what is no column belongs in another "
+      "group, or leave it out of output.carry_columns",
+      place(name).text(), rows, prompts.name, file_rows);
+}
+
+template <class Column>
+void PromptFile::State::open_option(std::optional<Column>& column, std::string_view name) {
+  if (!h5::exists(group, std::string(name))) return;
+  column.emplace(group, place(name));
+  refuse_ragged(name, column->rows());
+}
+
+void PromptFile::State::open_ids() {
+  if (!h5::exists(group, "id")) return;
+  bool text = h5::object_kind(group, "id") == H5I_GROUP ||
+              H5Tget_class(h5::type_of(h5::open_dataset(group, "id"))) == H5T_STRING;
+  if (text) {
+    open_option(text_ids, "id");
+    return;
+  }
+  open_option(integer_ids, "id");
+  integer_ids->read_integers(0, 0);  // floats are refused here, before anything is read
+}
+
+void PromptFile::State::open_options() {
+  open_ids();
+  open_option(options.n, "n");
+  open_option(options.temperature, "temperature");
+  open_option(options.top_p, "top_p");
+  open_option(options.top_k, "top_k");
+  open_option(options.min_p, "min_p");
+  open_option(options.max_tokens, "max_tokens");
+  open_option(options.seed, "seed");
+  open_option(options.stop, "stop");
+}
+
+// Every other dataset with a first axis, or exactly the wanted ones.
+void PromptFile::State::find_carried(const std::optional<std::vector<std::string>>& wanted) {
+  auto is_used = [&](const std::string& name) {
+    return name == (tokens ? "prompt_token_ids" : "prompt") ||
+           std::find(option_names.begin(), option_names.end(), name) != option_names.end();
+  };
+  for (const std::string& name : wanted ? *wanted : h5::child_names(group)) {
+    bool is_dataset =
+        name.find('/') == std::string::npos && h5::exists(group, name) && h5::object_kind(group, name) == H5I_DATASET;
+    if (!is_dataset && wanted) {
+      user_error("{}: is not there, but output.carry_columns names it; the group has: {}", place(name).text(),
+                 fmt::join(h5::child_names(group), ", "));
+    }
+    if (!is_dataset || (!wanted && is_used(name))) continue;
+    h5::Handle dataset = h5::open_dataset(group, name);
+    std::vector<hsize_t> shape = h5::shape(dataset);
+    if (shape.empty() && !wanted) continue;  // a scalar is no column
+    refuse_ragged(name, shape.empty() ? 1 : shape[0]);
+    h5::Handle type = h5::type_of(dataset);
+    if (shape.empty() || H5Tdetect_class(type, H5T_REFERENCE) > 0) {
+      user_error(
+          "{}: is a scalar or holds references, which mean nothing in another file: move it to another group, or leave "
+          "it out of output.carry_columns",
+          place(name).text());
+    }
+    carried.push_back({name, carried_row_bytes(dataset)});
+  }
+}
+
+PromptFile::PromptFile(const InputSettings& input, const std::optional<std::vector<std::string>>& carry)
+    : state_(std::make_unique<State>()) {
+  State& state = *state_;
+  state.path = input.path;
+  state.group_name = input.group;
+  reading(input.path, [&] {
+    state.file = open_input(input.path);
+    state.group = open_input_group(state.file, input.path, input.group);
+    state.open_prompts();
+    state.open_options();
+    state.find_carried(carry);
+  });
+  state.size = std::min(state.file_rows, input.limit.value_or(state.file_rows));
+  if (state.size == 0) user_error("input.limit is 0: there is nothing to do");
+}
+
+PromptFile::PromptFile(PromptFile&&) noexcept = default;
+PromptFile& PromptFile::operator=(PromptFile&&) noexcept = default;
+PromptFile::~PromptFile() = default;
+
+const std::string& PromptFile::path() const { return state_->path; }
+std::uint64_t PromptFile::size() const { return state_->size; }
+std::uint64_t PromptFile::file_rows() const { return state_->file_rows; }
+PromptForm PromptFile::form() const { return state_->tokens ? PromptForm::TokenIds : PromptForm::Text; }
+bool PromptFile::has_text_ids() const { return state_->text_ids.has_value(); }
+bool PromptFile::has_id_column() const { return state_->text_ids || state_->integer_ids; }
+const std::vector<CarriedColumn>& PromptFile::carried() const { return state_->carried; }
+h5::Handle PromptFile::open_carried(const std::string& name) const { return h5::open_dataset(state_->group, name); }
+std::string PromptFile::fingerprint() const { return sha256_file(state_->path); }
+
+void PromptFile::State::read_ids(std::vector<Prompt>& prompts, std::uint64_t first) const {
+  if (text_ids) {
+    std::vector<std::string> ids = text_ids->read(first, prompts.size());
+    for (std::size_t i = 0; i < prompts.size(); i++) {
+      if (first_bad_utf8(ids[i]) || ids[i].find('\0') != std::string::npos) {
+        user_error("{}: row {} is not UTF-8 text without NUL bytes, which an id must be", text_ids->place().text(),
+                   first + i);
+      }
+      prompts[i].id = std::move(ids[i]);
+    }
+  } else if (integer_ids) {
+    std::vector<std::int64_t> ids = integer_ids->read_integers(first, prompts.size());
+    for (std::size_t i = 0; i < prompts.size(); i++) prompts[i].id = ids[i];
+  } else {
+    for (std::size_t i = 0; i < prompts.size(); i++) prompts[i].id = static_cast<std::int64_t>(first + i);
+  }
+}
+
+void PromptFile::State::read_bodies(std::vector<Prompt>& prompts, std::uint64_t first) const {
+  if (texts) {
+    std::vector<std::string> rows = texts->read(first, prompts.size());
+    for (std::size_t i = 0; i < prompts.size(); i++) {
+      Prompt& prompt = prompts[i];
+      prompt.text = std::move(rows[i]);
+      if (prompt.text.empty()) {
+        prompt.fault = RowFault{ErrorCode::Empty, "the prompt is empty"};
+      } else if (auto at = first_bad_utf8(prompt.text)) {
+        prompt.fault = RowFault{ErrorCode::BadUtf8, fmt::format("the prompt is not UTF-8 at byte {}", *at)};
+      }
+    }
+    return;
+  }
+  std::vector<std::vector<std::int64_t>> rows = tokens->read(first, prompts.size());
+  for (std::size_t i = 0; i < prompts.size(); i++) {
+    Prompt& prompt = prompts[i];
+    auto is_bad = [](std::int64_t id) { return id < 0 || id > std::numeric_limits<TokenId>::max(); };
+    auto bad = std::find_if(rows[i].begin(), rows[i].end(), is_bad);
+    if (rows[i].empty()) {
+      prompt.fault = RowFault{ErrorCode::Empty, "the prompt has no tokens"};
+    } else if (bad != rows[i].end()) {
+      prompt.fault = RowFault{ErrorCode::BadToken, fmt::format("token {} of the prompt is {}, which is no token id",
+                                                               bad - rows[i].begin(), *bad)};
+    } else {
+      prompt.token_ids.assign(rows[i].begin(), rows[i].end());
+    }
+  }
+}
+
+std::vector<Prompt> PromptFile::read(std::uint64_t first, std::uint64_t count, const SamplingParams& defaults) const {
+  expect(first <= size() && count <= size() - first, "prompts: rows lie within the file");
+  return reading(path(), [&] {
+    std::vector<Prompt> prompts(count);
+    std::vector<SamplingParams> sampling(count, defaults);
+    state_->read_ids(prompts, first);
+    state_->read_bodies(prompts, first);
+    state_->options.merge_into(sampling, first);
+    for (std::uint64_t i = 0; i < count; i++) {
+      prompts[i].index = first + i;
+      prompts[i].sampling = std::move(sampling[i]);
+    }
+    return prompts;
+  });
+}
+
+std::vector<std::uint32_t> PromptFile::read_sample_counts(std::uint64_t first, std::uint64_t count,
+                                                          const SamplingParams& defaults) const {
+  expect(first <= size() && count <= size() - first, "prompts: rows lie within the file");
+  std::vector<std::uint32_t> counts(count, defaults.n);
+  if (!state_->options.n) return counts;
+  return reading(path(), [&] {
+    auto values = state_->options.n->read_wholes(first, count);
+    for (std::uint64_t i = 0; i < count; i++) {
+      if (values[i]) counts[i] = static_cast<std::uint32_t>(*values[i]);
+    }
+    return counts;
+  });
+}
+
+std::uint64_t PromptFile::check_columns(const SamplingParams& defaults) const {
+  return reading(path(), [&] {
+    std::uint64_t samples = 0;
+    for (std::uint64_t first = 0; first < size(); first += check_rows) {
+      std::vector<SamplingParams> rows(std::min(check_rows, size() - first), defaults);
+      if (state_->texts) state_->texts->check_offsets(first, rows.size());
+      if (state_->tokens) state_->tokens->check_offsets(first, rows.size());
+      state_->options.merge_into(rows, first);
+      for (const SamplingParams& row : rows) samples += row.n;
+    }
+    return samples;
+  });
+}
+
+// A number for each id: an integer itself, or the hash of a text.
+std::vector<std::uint64_t> PromptFile::State::id_keys(std::uint64_t first, std::uint64_t count) const {
+  std::vector<Prompt> rows(count);
+  read_ids(rows, first);
+  std::vector<std::uint64_t> keys(count);
+  for (std::uint64_t i = 0; i < count; i++) {
+    const auto* text = std::get_if<std::string>(&rows[i].id);
+    keys[i] = text ? stable_hash64(*text) : static_cast<std::uint64_t>(std::get<std::int64_t>(rows[i].id));
+  }
+  return keys;
+}
+
+std::string PromptFile::State::describe_id(std::uint64_t row) const {
+  std::vector<Prompt> one(1);
+  read_ids(one, row);
+  return to_text(one[0].id);
+}
+
+void PromptFile::check_ids() const {
+  if (!has_id_column()) return;
+  reading(path(), [&] {
+    struct Key {
+      std::uint64_t key, row;
+      auto operator<=>(const Key&) const = default;
+    };
+    std::vector<Key> keys;
+    keys.reserve(size());
+    for (std::uint64_t first = 0; first < size(); first += check_rows) {
+      for (std::uint64_t key : state_->id_keys(first, std::min(check_rows, size() - first)))
+        keys.push_back({key, keys.size()});
+    }
+    std::sort(keys.begin(), keys.end());
+    std::optional<std::pair<std::uint64_t, std::uint64_t>> doubled;  // the one whose second row comes first
+    for (std::size_t i = 1; i < keys.size(); i++) {
+      if (keys[i].key != keys[i - 1].key || (doubled && keys[i].row >= doubled->second)) continue;
+      if (state_->describe_id(keys[i].row) == state_->describe_id(keys[i - 1].row))
+        doubled = {keys[i - 1].row, keys[i].row};
+    }
+    if (doubled) {
+      user_error("{}: rows {} and {} have the same id '{}': ids must be unique", state_->place("id").text(),
+                 doubled->first, doubled->second, state_->describe_id(doubled->second));
+    }
+  });
+}
+
+}  // namespace moemill::dataset

@@ -1,0 +1,38 @@
+#include "dataset/rows.hpp"
+
+#include <array>
+#include <utility>
+
+namespace moemill::dataset {
+namespace {
+
+constexpr std::array<std::string_view, 5> code_names = {"too_long", "empty", "bad_utf8", "bad_token", "internal"};
+
+}  // namespace
+
+std::string_view name_of(ErrorCode code) { return code_names.at(static_cast<std::size_t>(code)); }
+
+std::optional<ErrorCode> parse_error_code(std::string_view name) {
+  for (std::size_t i = 0; i < code_names.size(); i++) {
+    if (code_names[i] == name) return static_cast<ErrorCode>(i);
+  }
+  return std::nullopt;
+}
+
+std::string to_text(const PromptId& id) {
+  if (const auto* number = std::get_if<std::int64_t>(&id)) return std::to_string(*number);
+  return std::get<std::string>(id);
+}
+
+Completion failed_row(std::uint64_t prompt_index, std::uint32_t sample_index, const PromptId& id, RowFault fault) {
+  Completion row;
+  row.prompt_index = prompt_index;
+  row.sample_index = sample_index;
+  row.id = id;
+  row.status = RowStatus::Failed;
+  row.finish_reason = FinishReason::Error;
+  row.error = std::move(fault);
+  return row;
+}
+
+}  // namespace moemill::dataset

@@ -1,0 +1,248 @@
+#include "dataset/run_dir.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+constexpr std::uint64_t most_shards = 1'000'000;  // shard names have six digits
+constexpr std::string_view shard_prefix = "shard-";
+
+std::string shard_name(ShardId shard) { return fmt::format("{}{:06}", shard_prefix, shard.value); }
+
+// The shard of "shard-000012" + suffix; nothing for any other name.
+std::optional<ShardId> shard_of(std::string_view name, std::string_view suffix) {
+  if (name.size() != shard_prefix.size() + 6 + suffix.size()) return std::nullopt;
+  if (!name.starts_with(shard_prefix) || !name.ends_with(suffix)) return std::nullopt;
+  std::int32_t value = 0;
+  for (char digit : name.substr(shard_prefix.size(), 6)) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    value = value * 10 + (digit - '0');
+  }
+  return ShardId{value};
+}
+
+std::vector<ShardId> shards_in(const std::string& folder, std::string_view suffix) {
+  std::vector<ShardId> shards;
+  for (const std::string& name : files::list(folder)) {
+    if (auto shard = shard_of(name, suffix)) shards.push_back(*shard);
+  }
+  return shards;  // names are sorted, so are these
+}
+
+std::string holder_text() {
+  char host[256] = "unknown host";
+  gethostname(host, sizeof host - 1);
+  const char* job = std::getenv("SLURM_JOB_ID");
+  return fmt::format("process {} on {}{}{}, since {}", ::getpid(), host, job ? ", Slurm job " : "", job ? job : "",
+                     utc_now());
+}
+
+std::string first_line(const std::string& path) {
+  std::string text = files::read_text(path).value_or("");
+  return text.substr(0, text.find('\n'));
+}
+
+// A lock of the open file, not of the process: it goes when the file does, however that comes about.
+struct flock whole_file() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+bool shows_no_lock(int error) { return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP; }
+
+void check_numbers(const RunPaths& paths, const RunManifest& manifest) {
+  bool fits = manifest.prompts > 0 && manifest.shard_prompts > 0 &&
+              (manifest.prompts - 1) / manifest.shard_prompts < most_shards && manifest.run_id.size() <= 40;
+  if (!fits) {
+    user_error(
+        "{}: {} prompts in shards of {} cannot be: needs at least one prompt, and at most {} shards "
+        "(output.shard_prompts)",
+        paths.manifest(), manifest.prompts, manifest.shard_prompts, most_shards);
+  }
+}
+
+}  // namespace
+
+std::string RunPaths::shard(ShardId shard) const { return shards() + "/" + shard_name(shard) + ".h5"; }
+std::string RunPaths::journal(ShardId shard) const { return journals() + "/" + shard_name(shard) + ".journal"; }
+
+std::uint32_t RunManifest::shard_count() const {
+  return static_cast<std::uint32_t>((prompts + shard_prompts - 1) / shard_prompts);
+}
+
+ShardRange RunManifest::range_of(ShardId shard) const {
+  std::uint64_t first = static_cast<std::uint64_t>(shard.value) * shard_prompts;
+  expect(shard.value >= 0 && first < prompts, "run: the shard exists");
+  return {first, std::min(shard_prompts, prompts - first)};
+}
+
+std::string new_run_id() {
+  std::array<unsigned char, 16> random{};
+  if (::getentropy(random.data(), random.size()) != 0) system_error("getentropy: {}", std::strerror(errno));
+  std::string text;
+  for (unsigned char byte : random) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+std::uint64_t auto_shard_prompts(std::uint64_t prompts) {
+  // Many more shards than ranks would need, so that ranks end together; at most 1024 prompts in one, unless the names
+  // run out.
+  std::uint64_t size = std::clamp<std::uint64_t>((prompts + 63) / 64, 1, 1024);
+  return std::max(size, (prompts + most_shards - 1) / most_shards);
+}
+
+RunLock::RunLock(const RunPaths& paths) {
+  files::make_folders(paths.dir);
+  file_ = files::open_to_append(paths.lock());
+  struct flock lock = whole_file();
+  if (::fcntl(file_.fd(), F_OFD_SETLK, &lock) != 0) {
+    int error = errno;
+    if (error == EAGAIN || error == EACCES) {
+      user_error(
+          "{}: another job works in this run directory ({}): wait for it or stop it; output.dir names another one",
+          paths.dir, first_line(paths.lock()));
+    }
+    if (!shows_no_lock(error)) system_error("lock {}: {}", paths.lock(), std::strerror(error));
+    log::warning("{}: this file system has no locks: see to it that only one job works in {}", paths.lock(), paths.dir);
+  }
+  std::string text = holder_text() + "\n";
+  files::truncate(file_.fd(), 0, paths.lock());
+  files::write_all(file_.fd(), std::as_bytes(std::span(text.data(), text.size())), paths.lock());
+}
+
+std::optional<std::string> lock_holder(const RunPaths& paths) {
+  if (!files::exists(paths.lock())) return std::nullopt;
+  files::Descriptor file = files::open_to_read(paths.lock());
+  struct flock lock = whole_file();  // asked about only, so that looking is never in a job's way
+  if (::fcntl(file.fd(), F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
+  return first_line(paths.lock());
+}
+
+std::optional<RunManifest> read_manifest(const RunPaths& paths) {
+  auto text = files::read_text(paths.manifest());
+  if (!text) return std::nullopt;
+  try {
+    nlohmann::json json = nlohmann::json::parse(*text);
+    if (auto version = json.at("format_version").get<std::uint32_t>(); version != run_format_version) {
+      user_error(
+          "{}: run of format version {}, this moemill knows version {}: go on with the moemill that began it, or "
+          "start anew with --overwrite",
+          paths.manifest(), version, run_format_version);
+    }
+    RunManifest manifest;
+    manifest.run_id = json.at("run_id").get<std::string>();
+    manifest.created_utc = json.at("created_utc").get<std::string>();
+    manifest.prompts = json.at("prompts").get<std::uint64_t>();
+    manifest.completions = json.at("completions").get<std::uint64_t>();
+    manifest.shard_prompts = json.at("shard_prompts").get<std::uint64_t>();
+    manifest.fingerprints = json.at("fingerprints").get<std::map<std::string, std::string>>();
+    manifest.attempts = json.at("attempts").get<std::uint32_t>();
+    if (const auto& code = json.at("exit_code"); !code.is_null()) manifest.exit_code = code.get<int>();
+    check_numbers(paths, manifest);
+    return manifest;
+  } catch (const nlohmann::json::exception& error) {
+    user_error("{}: is damaged ({}): restore it, or start anew with --overwrite", paths.manifest(), error.what());
+  }
+}
+
+void write_manifest(const RunPaths& paths, const RunManifest& manifest) {
+  check_numbers(paths, manifest);
+  nlohmann::ordered_json json = {{"format", "moemill-run"},
+                                 {"format_version", run_format_version},
+                                 {"run_id", manifest.run_id},
+                                 {"created_utc", manifest.created_utc},
+                                 {"prompts", manifest.prompts},
+                                 {"completions", manifest.completions},
+                                 {"shard_prompts", manifest.shard_prompts},
+                                 {"fingerprints", manifest.fingerprints},
+                                 {"attempts", manifest.attempts},
+                                 {"exit_code", nullptr}};
+  if (manifest.exit_code) json["exit_code"] = *manifest.exit_code;
+  files::write_atomically(paths.manifest(), json.dump(2) + "\n");
+}
+
+void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_view config_yaml) {
+  check_numbers(paths, manifest);
+  if (files::exists(paths.manifest())) user_error("{}: there is a run already", paths.dir);
+  files::make_folders(paths.shards());
+  files::make_folders(paths.journals());
+  files::write_atomically(paths.config(), config_yaml);
+  write_manifest(paths, manifest);
+}
+
+void clear_run(const RunPaths& paths) {
+  files::remove(paths.manifest());  // without it the directory holds no run, whatever else is still there
+  files::sync_folder(paths.dir);
+  for (const std::string& path : {paths.config(), paths.metrics(), paths.summary(), paths.outputs()}) {
+    files::remove(path);
+    files::remove(path + ".tmp");
+  }
+  files::remove(paths.manifest() + ".tmp");
+  for (const auto& [folder, suffix] : {std::pair(paths.shards(), ".h5"), std::pair(paths.journals(), ".journal")}) {
+    for (ShardId shard : shards_in(folder, suffix)) files::remove(folder + "/" + shard_name(shard) + suffix);
+    for (ShardId shard : shards_in(folder, std::string(suffix) + ".tmp"))
+      files::remove(folder + "/" + shard_name(shard) + suffix + ".tmp");
+    if (files::exists(folder)) files::sync_folder(folder);
+  }
+}
+
+void begin_attempt(const RunPaths& paths, RunManifest& manifest) {
+  manifest.attempts++;
+  manifest.exit_code.reset();
+  write_manifest(paths, manifest);
+}
+
+void end_attempt(const RunPaths& paths, RunManifest& manifest, int exit_code) {
+  manifest.exit_code = exit_code;
+  write_manifest(paths, manifest);
+}
+
+RunListing list_run(const RunPaths& paths) {
+  // Journals first: a shard that finishes in between is then seen as finished, never as absent.
+  std::vector<ShardId> journals = shards_in(paths.journals(), ".journal");
+  RunListing listing;
+  listing.finished = shards_in(paths.shards(), ".h5");
+  std::set_difference(journals.begin(), journals.end(), listing.finished.begin(), listing.finished.end(),
+                      std::back_inserter(listing.journals));
+  return listing;
+}
+
+void remove_leftovers(const RunPaths& paths) {
+  for (ShardId shard : shards_in(paths.shards(), ".h5.tmp")) files::remove(paths.shard(shard) + ".tmp");
+  files::remove(paths.outputs() + ".tmp");
+  for (ShardId shard : shards_in(paths.shards(), ".h5")) files::remove(paths.journal(shard));
+}
+
+MetricsFile::MetricsFile(const RunPaths& paths) : path_(paths.metrics()), file_(files::open_to_append(path_)) {
+  std::uint64_t size = files::size_bytes(path_);
+  char last = '\n';
+  if (size > 0 && ::pread(file_.fd(), &last, 1, static_cast<off_t>(size - 1)) != 1) {
+    system_error("pread {}: {}", path_, std::strerror(errno));
+  }
+  if (last != '\n') files::write_all(file_.fd(), std::as_bytes(std::span("\n", 1)), path_);
+}
+
+void MetricsFile::append(std::string_view json_line) {
+  expect(json_line.find('\n') == std::string_view::npos, "metrics: one line at a time");
+  std::string line(json_line);
+  line += '\n';
+  files::write_all(file_.fd(), std::as_bytes(std::span(line.data(), line.size())), path_);
+}
+
+}  // namespace moemill::dataset

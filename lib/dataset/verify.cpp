@@ -1,0 +1,349 @@
+#include "dataset/verify.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "dataset/carry.hpp"
+#include "dataset/journal.hpp"
+#include "dataset/outputs.hpp"
+#include "dataset/utf8.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+// Hands out the (prompt, sample) pairs that must come, in order.
+class ExpectedRows {
+ public:
+  ExpectedRows(const PromptFile& prompts, ShardRange range, const SamplingParams& defaults)
+      : prompts_(prompts), range_(range), defaults_(defaults) {}
+
+  struct Row {
+    std::uint64_t prompt;
+    std::uint32_t sample;
+    PromptId id;
+    friend bool operator==(const Row&, const Row&) = default;
+  };
+  std::optional<Row> next() {
+    if (sample_ == samples_) {
+      if (prompt_ == range_.count) return std::nullopt;
+      load(range_.first + prompt_++);
+      sample_ = 0;
+    }
+    return Row{rows_[at_].index, sample_++, rows_[at_].id};
+  }
+
+ private:
+  void load(std::uint64_t prompt) {
+    constexpr std::uint64_t block = 1024;
+    if (rows_.empty() || prompt >= first_ + rows_.size()) {
+      first_ = prompt;
+      rows_ = prompts_.read(prompt, std::min(block, range_.first + range_.count - prompt), defaults_);
+    }
+    at_ = prompt - first_;
+    samples_ = rows_[at_].sampling.n;
+  }
+
+  const PromptFile& prompts_;
+  ShardRange range_;
+  const SamplingParams& defaults_;
+  std::vector<Prompt> rows_;
+  std::uint64_t first_ = 0, at_ = 0, prompt_ = 0;
+  std::uint32_t sample_ = 0, samples_ = 0;
+};
+
+class Verification {
+ public:
+  Verification(const VerifyRequest& request, const PromptFile& prompts, RunManifest manifest)
+      : request_(request), prompts_(prompts), paths_{request.dir}, manifest_(std::move(manifest)) {}
+
+  VerifyReport run() {
+    if (manifest_.prompts != prompts_.size()) {
+      fault("{}: the run has {} prompts, the input {}: another input or limit", paths_.manifest(), manifest_.prompts,
+            prompts_.size());
+      return std::move(report_);
+    }
+    bool merged = files::exists(paths_.outputs());
+    RunListing listing = list_run(paths_);
+    if (merged) guarded(paths_.outputs(), [&] { check_file(paths_.outputs(), {0, manifest_.prompts}); });
+    if (merged && request_.depth == VerifyDepth::Form) return std::move(report_);
+    check_shards(listing, merged);
+    if (!merged) {
+      if (listing.finished.size() == manifest_.shard_count()) fault("{}: is missing", paths_.outputs());
+      for (ShardId shard : listing.journals) check_journal(shard);
+    }
+    return std::move(report_);
+  }
+
+ private:
+  template <class... Args>
+  void fault(fmt::format_string<Args...> text, Args&&... args) {
+    if (report_.faults.size() < most_faults) report_.faults.push_back(fmt::format(text, std::forward<Args>(args)...));
+    if (report_.faults.size() == most_faults) report_.faults.push_back("... and maybe more: only the first are listed");
+  }
+  bool full() const { return report_.faults.size() > most_faults; }
+
+  // A file that cannot be read is a fault, not the end.
+  template <class Body>
+  void guarded(const std::string& path, Body&& body) {
+    try {
+      body();
+    } catch (const SystemError& error) {
+      fault("{}: cannot be read: {}", path, error.what());
+    }
+  }
+
+  void check_shards(const RunListing& listing, bool merged) {
+    auto next = listing.finished.begin();
+    for (std::uint32_t i = 0; i < manifest_.shard_count() && !full(); i++) {
+      ShardId shard{static_cast<std::int32_t>(i)};
+      while (next != listing.finished.end() && *next < shard) next++;
+      std::string path = paths_.shard(shard);
+      if (next == listing.finished.end() || *next != shard) {
+        if (!merged) fault("{}: is missing: its rows are not finished", path);
+        pass_over(manifest_.range_of(shard));
+        continue;
+      }
+      guarded(path, [&] {
+        check_file(path, manifest_.range_of(shard));
+        if (merged && !full()) compare_with_outputs(path, manifest_.range_of(shard));
+      });
+    }
+    for (ShardId shard : listing.finished) {
+      if (static_cast<std::uint32_t>(shard.value) >= manifest_.shard_count())
+        fault("{}: the run has only {} shards", paths_.shard(shard), manifest_.shard_count());
+    }
+  }
+
+  // The place in outputs.h5 behind a shard that is not there.
+  void pass_over(ShardRange range) {
+    constexpr std::uint64_t block = 4096;
+    for (std::uint64_t done = 0; done < range.count; done += block) {
+      std::uint64_t prompts = std::min(block, range.count - done);
+      for (std::uint32_t n : prompts_.read_sample_counts(range.first + done, prompts, request_.defaults))
+        compared_rows_ += n;
+    }
+    compared_scores_ += range.count;
+  }
+
+  void check_journal(ShardId shard) {
+    JournalContents journal = read_journal(paths_.journal(shard), manifest_.run_id, shard);
+    if (journal.damage) fault("{}", *journal.damage);
+  }
+
+  void check_attributes(const OutputReader& file) {
+    auto same = [&](const char* name, const std::string& expected) {
+      if (std::string found = file.text_attribute(name); found != expected)
+        fault("{}: root attribute '{}' is '{}', the run says '{}'", file.path(), name, found, expected);
+    };
+    same("run_id", manifest_.run_id);
+    for (const char* name : {"input_sha256", "model_sha256", "tokenizer_sha256"}) {
+      if (auto known = manifest_.fingerprints.find(name); known != manifest_.fingerprints.end())
+        same(name, known->second);
+    }
+  }
+
+  // One file with the rows of a range of prompts: a shard, or outputs.h5.
+  void check_file(const std::string& path, ShardRange range) {
+    std::vector<std::string> faults = check_form(path);
+    for (const std::string& found : faults) fault("{}: {}", path, found);
+    if (!faults.empty()) return;
+    OutputReader file(path);
+    check_attributes(file);
+    ExpectedRows expected(prompts_, range, request_.defaults);
+    std::vector<Failure> failures;
+    for (std::uint64_t first = 0; first < file.rows() && !full();) {
+      std::uint64_t end = file.block_end(first);
+      if (check_block(file, first, file.read(first, end - first), expected, failures) == InStep::No) return;
+      first = end;
+    }
+    if (full()) return;
+    if (auto missing = expected.next())
+      fault("{}: ends before prompt {} sample {}", path, missing->prompt, missing->sample);
+    check_errors(file, failures);
+    check_scores(file, range);
+    check_carried(file, range);
+  }
+
+  using Failure = std::pair<std::uint64_t, std::uint32_t>;
+
+  enum class InStep { No, Yes };
+
+  InStep check_block(const OutputReader& file, std::uint64_t first, const OutputBlock& block, ExpectedRows& expected,
+                     std::vector<Failure>& failures) {
+    std::uint64_t text_at = 0, token_at = 0;
+    for (std::uint64_t i = 0; i < block.rows() && !full(); i++) {
+      report_.rows_checked++;
+      PromptId id = block.text_ids.empty() ? PromptId(block.integer_ids[i]) : PromptId(block.text_ids[i]);
+      ExpectedRows::Row found{block.prompt_index[i], block.sample_index[i], id};
+      auto wanted = expected.next();
+      if (!wanted || !(*wanted == found)) {
+        fault("{}: row {} is prompt {} sample {} with id '{}', expected {}", file.path(), first + i, found.prompt,
+              found.sample, to_text(id),
+              wanted
+                  ? fmt::format("prompt {} sample {} with id '{}'", wanted->prompt, wanted->sample, to_text(wanted->id))
+                  : "no more rows");
+        return InStep::No;  // the rest would be noise
+      }
+      check_row(file, first + i, i, block);
+      if (block.status[i] == static_cast<std::uint8_t>(RowStatus::Failed))
+        failures.emplace_back(found.prompt, found.sample);
+      if (request_.depth == VerifyDepth::Deep) check_values(file, first + i, i, block, text_at, token_at);
+      if (!block.text_bytes.empty()) text_at += block.text_bytes[i];
+      if (!block.token_counts.empty()) token_at += block.token_counts[i];
+    }
+    return InStep::Yes;
+  }
+
+  void check_row(const OutputReader& file, std::uint64_t row, std::uint64_t i, const OutputBlock& block) {
+    auto status = static_cast<RowStatus>(block.status[i]);
+    auto reason = static_cast<FinishReason>(block.finish_reason[i]);
+    bool ok = status == RowStatus::Ok && reason != FinishReason::None && reason < FinishReason::Error;
+    bool failed = status == RowStatus::Failed && reason == FinishReason::Error;
+    bool skipped = status == RowStatus::Skipped && reason == FinishReason::None;
+    if (!ok && !failed && !skipped) {
+      fault("{}: row {} has status {} with finish_reason {}", file.path(), row, block.status[i],
+            block.finish_reason[i]);
+    }
+    if (!block.token_counts.empty() && block.token_counts[i] != block.num_completion_tokens[i]) {
+      fault("{}: row {} has {} tokens, but num_completion_tokens says {}", file.path(), row, block.token_counts[i],
+            block.num_completion_tokens[i]);
+    }
+  }
+
+  void check_values(const OutputReader& file, std::uint64_t row, std::uint64_t i, const OutputBlock& block,
+                    std::uint64_t text_at, std::uint64_t token_at) {
+    if (file.layout().text) {
+      const char* bytes = reinterpret_cast<const char*>(block.text.data()) + text_at;
+      if (auto bad = first_bad_utf8(std::string_view(bytes, block.text_bytes[i])))
+        fault("{}: the text of row {} is not UTF-8 at byte {}", file.path(), row, *bad);
+    }
+    if (!file.layout().token_ids) return;
+    for (std::uint64_t t = token_at; t < token_at + block.token_counts[i]; t++)
+      check_token(file, row, block.token_ids[t]);
+    std::uint64_t k = file.layout().logprobs.value_or(0);
+    for (std::uint64_t t = token_at * k; t < (token_at + block.token_counts[i]) * k; t++)
+      check_token(file, row, block.top_ids[t]);
+  }
+
+  void check_token(const OutputReader& file, std::uint64_t row, TokenId token) {
+    bool above = request_.vocabulary && static_cast<std::uint32_t>(token) >= *request_.vocabulary;
+    if (token < 0 || above) fault("{}: row {} has token {}, outside of the vocabulary", file.path(), row, token);
+  }
+
+  void check_errors(const OutputReader& file, const std::vector<Failure>& failures) {
+    constexpr std::uint64_t block_rows = 4096;
+    std::vector<Failure> listed;
+    for (std::uint64_t first = 0; first < file.errors(); first += block_rows) {
+      ErrorBlock block = file.read_errors(first, std::min(block_rows, file.errors() - first));
+      for (std::size_t i = 0; i < block.code.size(); i++) {
+        listed.emplace_back(block.prompt_index[i], block.sample_index[i]);
+        if (!parse_error_code(block.code[i]))
+          fault("{}: /errors row {} has code '{}'", file.path(), first + i, block.code[i]);
+      }
+    }
+    if (listed != failures) fault("{}: /errors does not list exactly the failed rows", file.path());
+  }
+
+  void check_scores(const OutputReader& file, ShardRange range) {
+    if (!file.layout().prompt_logprobs) return;
+    if (file.scored_prompts() != range.count) {
+      fault("{}: /prompt_logprobs has {} prompts, expected {}", file.path(), file.scored_prompts(), range.count);
+      return;
+    }
+    for (std::uint64_t first = 0; first < file.scored_prompts();) {
+      std::uint64_t end = file.score_block_end(first), at = 0;
+      ScoreBlock block = file.read_scores(first, end - first);
+      for (std::uint64_t i = 0; i < block.counts.size(); at += block.counts[i++]) {
+        if (block.counts[i] > 0 && !std::isnan(block.values[at]))
+          fault("{}: /prompt_logprobs row {} does not begin with NaN", file.path(), first + i);
+      }
+      first = end;
+    }
+  }
+
+  void check_carried(const OutputReader& file, ShardRange range) {
+    std::vector<std::string> names = file.carried_names();
+    for (const CarriedColumn& column : prompts_.carried()) {
+      if (std::find(names.begin(), names.end(), column.name) == names.end()) {
+        fault("{}: dataset '/carry/{}' is missing", file.path(), column.name);
+        continue;
+      }
+      h5::Handle copy = file.open_carried(column.name);
+      std::vector<hsize_t> shape = h5::shape(copy);
+      if (shape.empty() || shape[0] != range.count) {
+        fault("{}: dataset '/carry/{}' has not one row for each of the {} prompts", file.path(), column.name,
+              range.count);
+      } else if (request_.depth == VerifyDepth::Deep) {
+        auto difference = differ(prompts_.open_carried(column.name), range.first, range.count, copy, 0);
+        if (difference) fault("{}: dataset '/carry/{}': {} from the input", file.path(), column.name, *difference);
+      }
+    }
+  }
+
+  void compare_with_outputs(const std::string& path, ShardRange range);
+
+  const VerifyRequest& request_;
+  const PromptFile& prompts_;
+  RunPaths paths_;
+  RunManifest manifest_;
+  VerifyReport report_;
+  std::uint64_t compared_rows_ = 0, compared_scores_ = 0;
+};
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  if constexpr (std::is_same_v<T, float>) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
+      return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
+    });
+  } else {
+    return a == b;
+  }
+}
+
+bool same_block(const OutputBlock& a, const OutputBlock& b) {
+  return a.prompt_index == b.prompt_index && a.sample_index == b.sample_index && a.integer_ids == b.integer_ids &&
+         a.text_ids == b.text_ids && a.status == b.status && a.finish_reason == b.finish_reason &&
+         a.num_prompt_tokens == b.num_prompt_tokens && a.num_completion_tokens == b.num_completion_tokens &&
+         a.seed == b.seed && same_bits(a.cumulative_logprob, b.cumulative_logprob) && a.text_bytes == b.text_bytes &&
+         a.text == b.text && a.token_counts == b.token_counts && a.token_ids == b.token_ids &&
+         same_bits(a.logprobs, b.logprobs) && a.top_ids == b.top_ids && same_bits(a.top_values, b.top_values);
+}
+
+// Shards come in order; each is held against the next rows of outputs.h5.
+void Verification::compare_with_outputs(const std::string& path, ShardRange range) {
+  OutputReader shard(path), outputs(paths_.outputs());
+  if (compared_rows_ + shard.rows() > outputs.rows() ||
+      (shard.scored_prompts() > 0 && compared_scores_ + shard.scored_prompts() > outputs.scored_prompts())) {
+    fault("{}: has rows that {} has not", path, paths_.outputs());
+    return;
+  }
+  for (std::uint64_t first = 0; first < shard.rows();) {
+    std::uint64_t end = shard.block_end(first);
+    if (!same_block(shard.read(first, end - first), outputs.read(compared_rows_ + first, end - first)))
+      fault("{}: rows {} to {} differ from those of {}", path, first, end - 1, paths_.outputs());
+    first = end;
+  }
+  for (std::uint64_t first = 0; first < shard.scored_prompts();) {
+    std::uint64_t end = shard.score_block_end(first);
+    ScoreBlock mine = shard.read_scores(first, end - first);
+    ScoreBlock merged = outputs.read_scores(compared_scores_ + first, end - first);
+    if (mine.counts != merged.counts || !same_bits(mine.values, merged.values))
+      fault("{}: prompt logprobs {} to {} differ from those of {}", path, first, end - 1, paths_.outputs());
+    first = end;
+  }
+  compared_rows_ += shard.rows();
+  compared_scores_ += range.count;
+}
+
+}  // namespace
+
+VerifyReport verify_run(const VerifyRequest& request, const PromptFile& prompts) {
+  auto manifest = read_manifest(RunPaths{request.dir});
+  if (!manifest) user_error("{}: holds no run (there is no {})", request.dir, RunPaths{request.dir}.manifest());
+  return Verification(request, prompts, *manifest).run();
+}
+
+}  // namespace moemill::dataset

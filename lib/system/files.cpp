@@ -1,0 +1,177 @@
+#include "system/files.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+
+#include "base/error.hpp"
+
+namespace moemill::files {
+namespace {
+
+[[noreturn]] void fail(const char* call, const std::string& path) {
+  int error = errno;
+  system_error("{} {}: {}", call, path, std::strerror(error));
+}
+
+Descriptor open_or_fail(const std::string& path, int flags) {
+  int fd;
+  do fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+  while (fd < 0 && errno == EINTR);
+  if (fd < 0) fail("open", path);
+  return Descriptor(fd);
+}
+
+}  // namespace
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  if (this != &other) {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = std::exchange(other.fd_, -1);
+  }
+  return *this;
+}
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void Descriptor::close(const std::string& path) {
+  if (fd_ < 0) return;
+  // After EINTR the descriptor is gone as well: never close twice.
+  if (::close(std::exchange(fd_, -1)) != 0 && errno != EINTR) fail("close", path);
+}
+
+Descriptor open_to_read(const std::string& path) { return open_or_fail(path, O_RDONLY); }
+Descriptor open_to_append(const std::string& path) { return open_or_fail(path, O_RDWR | O_CREAT | O_APPEND); }
+
+void write_all(int fd, std::span<const std::byte> bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail("write", path);
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+void sync(int fd, const std::string& path) {
+  while (::fsync(fd) != 0) {
+    if (errno != EINTR) fail("fsync", path);
+  }
+}
+
+void sync_file(const std::string& path) {
+  Descriptor file = open_to_read(path);
+  sync(file.fd(), path);
+  file.close(path);
+}
+
+void sync_folder(const std::string& path) {
+  Descriptor folder = open_or_fail(path, O_RDONLY | O_DIRECTORY);
+  // Some network file systems refuse to sync a folder and say EINVAL; their renames are durable by themselves.
+  while (::fsync(folder.fd()) != 0) {
+    if (errno == EINVAL) break;
+    if (errno != EINTR) fail("fsync folder", path);
+  }
+}
+
+void truncate(int fd, std::uint64_t size_bytes, const std::string& path) {
+  while (::ftruncate(fd, static_cast<off_t>(size_bytes)) != 0) {
+    if (errno != EINTR) fail("ftruncate", path);
+  }
+}
+
+bool exists(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0) return true;
+  if (errno != ENOENT && errno != ENOTDIR) fail("stat", path);
+  return false;
+}
+
+std::uint64_t size_bytes(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) fail("stat", path);
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
+void make_folders(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) system_error("make folder {}: {}", path, error.message());
+}
+
+std::string parent_folder(const std::string& path) {
+  std::string parent = std::filesystem::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+std::vector<std::string> list(const std::string& folder) {
+  std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), ::closedir);
+  if (!stream) {
+    if (errno == ENOENT) return {};
+    fail("opendir", folder);
+  }
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(std::move(name));
+    errno = 0;
+  }
+  if (errno != 0) fail("readdir", folder);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void rename(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) fail("rename", from + " to " + to);
+}
+
+void remove(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail("unlink", path);
+}
+
+std::optional<std::string> read_text(const std::string& path) {
+  if (!exists(path)) return std::nullopt;
+  Descriptor file = open_to_read(path);
+  std::string text;
+  std::array<char, 65536> buffer;
+  for (;;) {
+    ssize_t got = ::read(file.fd(), buffer.data(), buffer.size());
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      fail("read", path);
+    }
+    if (got == 0) return text;
+    text.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
+void publish(const std::string& temporary, const std::string& path) {
+  sync_file(temporary);
+  rename(temporary, path);
+  sync_folder(parent_folder(path));
+}
+
+void write_atomically(const std::string& path, std::string_view text) {
+  std::string temporary = path + ".tmp";
+  {
+    Descriptor file = open_or_fail(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    write_all(file.fd(), std::as_bytes(std::span(text.data(), text.size())), temporary);
+    file.close(temporary);
+  }
+  publish(temporary, path);
+}
+
+}  // namespace moemill::files

@@ -1,0 +1,200 @@
+#include "system/h5.hpp"
+
+#include <algorithm>
+
+namespace moemill::h5 {
+namespace {
+
+// One file access list for all: no HDF5 file locks, which fail on parallel file systems without flock and which the
+// rename rule makes needless.
+Handle file_access(const std::string& path) {
+  Handle list = own(H5Pcreate(H5P_FILE_ACCESS), path);
+  check(H5Pset_file_locking(list, false, true), path);
+  return list;
+}
+
+std::string named(const std::string& kind, const std::string& name) { return kind + " '" + name + "'"; }
+
+herr_t append_reason(unsigned, const H5E_error2_t* error, void* out) {
+  std::string& text = *static_cast<std::string*>(out);
+  std::string reason = error->desc ? error->desc : "";
+  if (reason.empty()) return 0;
+  if (!text.empty()) text += "; ";
+  text += reason;
+  return 0;
+}
+
+herr_t append_name(hid_t, const char* name, const H5L_info_t*, void* out) {
+  static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+  return 0;
+}
+
+}  // namespace
+
+void Handle::release() noexcept {
+  if (id_ < 0) return;
+  // A library that was shut down, or an id that HDF5 closed with its file, is nothing to complain about here.
+  if (H5Iis_valid(id_) > 0) H5Idec_ref(id_);
+  id_ = H5I_INVALID_HID;
+}
+
+void Handle::close(const std::string& what) {
+  if (id_ < 0) return;
+  check(H5Fclose(std::exchange(id_, H5I_INVALID_HID)), what + ": close");
+}
+
+std::string error_text() {
+  std::string text;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, append_reason, &text);
+  H5Eclear2(H5E_DEFAULT);
+  return text.empty() ? "no reason given" : text;
+}
+
+void be_quiet() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+
+Handle open_file(const std::string& path) {
+  be_quiet();
+  Handle access = file_access(path);
+  return own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), path + ": open");
+}
+
+Handle create_file(const std::string& path) {
+  be_quiet();
+  Handle access = file_access(path);
+  // Closing then fails while anything in the file is open, instead of leaving it open unseen.
+  check(H5Pset_fclose_degree(access, H5F_CLOSE_SEMI), path);
+  Handle creation = own(H5Pcreate(H5P_FILE_CREATE), path);
+  check(H5Pset_obj_track_times(creation, false), path);
+  return own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), path + ": create");
+}
+
+Handle create_group(hid_t parent, const std::string& name) {
+  Handle creation = own(H5Pcreate(H5P_GROUP_CREATE), named("group", name));
+  check(H5Pset_obj_track_times(creation, false), named("group", name));
+  return own(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, creation, H5P_DEFAULT), named("group", name));
+}
+
+bool exists(hid_t parent, const std::string& name) {
+  be_quiet();
+  // Each link on the way must be asked for by itself: HDF5 fails on "a/b" when there is no "a".
+  for (std::size_t slash = name.find('/', 1); slash != std::string::npos; slash = name.find('/', slash + 1)) {
+    if (H5Lexists(parent, name.substr(0, slash).c_str(), H5P_DEFAULT) <= 0) return H5Eclear2(H5E_DEFAULT), false;
+  }
+  bool found =
+      H5Lexists(parent, name.c_str(), H5P_DEFAULT) > 0 && H5Oexists_by_name(parent, name.c_str(), H5P_DEFAULT) > 0;
+  H5Eclear2(H5E_DEFAULT);
+  return found;
+}
+
+Handle open_dataset(hid_t parent, const std::string& name) {
+  return own(H5Dopen2(parent, name.c_str(), H5P_DEFAULT), named("dataset", name));
+}
+
+Handle open_group(hid_t parent, const std::string& name) {
+  return own(H5Gopen2(parent, name.c_str(), H5P_DEFAULT), named("group", name));
+}
+
+std::vector<std::string> child_names(hid_t group) {
+  std::vector<std::string> names;
+  hsize_t index = 0;
+  check(H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &index, append_name, &names), "list of a group");
+  return names;
+}
+
+std::vector<hsize_t> shape(hid_t dataset) {
+  Handle space = own(H5Dget_space(dataset), "shape of a dataset");
+  int rank = check(H5Sget_simple_extent_ndims(space), "rank of a dataset");
+  std::vector<hsize_t> extents(static_cast<std::size_t>(rank));
+  check(H5Sget_simple_extent_dims(space, extents.data(), nullptr), "shape of a dataset");
+  return extents;
+}
+
+Handle type_of(hid_t dataset) { return own(H5Dget_type(dataset), "type of a dataset"); }
+
+H5I_type_t object_kind(hid_t parent, const std::string& name) {
+  Handle object = own(H5Oopen(parent, name.c_str(), H5P_DEFAULT), named("object", name));
+  return H5Iget_type(object);
+}
+
+namespace {
+
+// Selects the rows in the file and makes a space in memory of the same shape.
+struct RowSelection {
+  RowSelection(hid_t dataset, std::uint64_t first, std::uint64_t count, const std::string& what)
+      : file(own(H5Dget_space(dataset), what)) {
+    std::vector<hsize_t> extents = shape(dataset);
+    expect(!extents.empty() && first + count <= extents[0], "h5: rows lie within the dataset");
+    std::vector<hsize_t> start(extents.size(), 0);
+    start[0] = first;
+    extents[0] = count;
+    check(H5Sselect_hyperslab(file, H5S_SELECT_SET, start.data(), nullptr, extents.data(), nullptr), what);
+    memory = own(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr), what);
+  }
+  Handle file;
+  Handle memory;
+};
+
+}  // namespace
+
+void read_rows(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint64_t count, void* out,
+               const std::string& what) {
+  if (count == 0) return;
+  RowSelection rows(dataset, first, count, what);
+  check(H5Dread(dataset, memory_type, rows.memory, rows.file, H5P_DEFAULT, out), what);
+}
+
+void write_rows(hid_t dataset, hid_t memory_type, std::uint64_t first, std::uint64_t count, const void* data,
+                const std::string& what) {
+  if (count == 0) return;
+  RowSelection rows(dataset, first, count, what);
+  check(H5Dwrite(dataset, memory_type, rows.memory, rows.file, H5P_DEFAULT, data), what);
+}
+
+Handle text_type() {
+  Handle type = own(H5Tcopy(H5T_C_S1), "type of text");
+  check(H5Tset_size(type, H5T_VARIABLE), "type of text");
+  check(H5Tset_cset(type, H5T_CSET_UTF8), "type of text");
+  return type;
+}
+
+void write_attribute(hid_t object, const std::string& name, const std::string& text) {
+  std::string what = named("attribute", name);
+  Handle type = text_type();
+  Handle space = own(H5Screate(H5S_SCALAR), what);
+  Handle attribute = own(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), what);
+  const char* value = text.c_str();
+  check(H5Awrite(attribute, type, &value), what);
+}
+
+void write_attribute(hid_t object, const std::string& name, std::int64_t number) {
+  std::string what = named("attribute", name);
+  Handle space = own(H5Screate(H5S_SCALAR), what);
+  Handle attribute = own(H5Acreate2(object, name.c_str(), H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT), what);
+  check(H5Awrite(attribute, H5T_NATIVE_INT64, &number), what);
+}
+
+std::string read_text_attribute(hid_t object, const std::string& name) {
+  std::string what = named("attribute", name);
+  Handle attribute = own(H5Aopen(object, name.c_str(), H5P_DEFAULT), what);
+  Handle stored = own(H5Aget_type(attribute), what);
+  if (H5Tget_class(stored) != H5T_STRING || H5Tis_variable_str(stored) <= 0) system_error("{} is not text", what);
+  Handle type = text_type();
+  check(H5Tset_cset(type, H5Tget_cset(stored)), what);
+  char* value = nullptr;
+  check(H5Aread(attribute, type, &value), what);
+  std::string text = value ? value : "";
+  H5free_memory(value);
+  return text;
+}
+
+std::int64_t read_number_attribute(hid_t object, const std::string& name) {
+  std::string what = named("attribute", name);
+  Handle attribute = own(H5Aopen(object, name.c_str(), H5P_DEFAULT), what);
+  Handle stored = own(H5Aget_type(attribute), what);
+  if (H5Tget_class(stored) != H5T_INTEGER) system_error("{} is not an integer", what);
+  std::int64_t number = 0;
+  check(H5Aread(attribute, H5T_NATIVE_INT64, &number), what);
+  return number;
+}
+
+}  // namespace moemill::h5

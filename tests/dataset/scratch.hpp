@@ -1,0 +1,57 @@
+// A folder of this test's own, gone at its end; and prompts files to read from.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "base/error.hpp"
+#include "dataset/prompts.hpp"
+
+namespace moemill::dataset {
+
+class Scratch {
+ public:
+  Scratch() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "moemill_dataset_XXXXXX").string();
+    if (!::mkdtemp(pattern.data())) throw std::runtime_error("mkdtemp failed");
+    path_ = pattern;
+  }
+  ~Scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::string path(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& dir() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+inline std::string fixture(const std::string& name) {
+  return std::string(MOEMILL_TEST_DATA) + "/dataset/" + name + ".h5";
+}
+
+inline PromptFile open_fixture(const std::string& name, const std::string& group = "/") {
+  InputSettings input;
+  input.path = fixture(name);
+  input.group = group;
+  return PromptFile(input, std::nullopt);
+}
+
+// The text of the exception that `body` must end with.
+template <class Exception, class Body>
+std::string message_of(Body&& body) {
+  try {
+    body();
+  } catch (const Exception& error) {
+    return error.what();
+  }
+  return "(nothing was thrown)";
+}
+
+#define CHECK_CONTAINS(text, part) CHECK_MESSAGE((text).find(part) != std::string::npos, (text))
+
+}  // namespace moemill::dataset
