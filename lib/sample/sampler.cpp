@@ -27,20 +27,22 @@ struct Sampler::Workspace {
   Adjuster adjuster;
   Maxima maxima;  // of the row at hand
   Candidates candidates;
-  CutFinder cut_finder;
+  CutAtSum cut_at_sum;
   AlignedBuffer<float> adjusted;   // [vocabulary]
   AlignedBuffer<float> p;          // [vocabulary]
   std::vector<double> block_sums;  // of p
   std::vector<float> scratch;
+  std::vector<std::uint32_t> indices;
 
   SampleResult sample(cpu::Stream& stream, std::uint32_t vocabulary, const SampleRequest& request);
   void find_best(std::span<const float> row, float log_sum_exp, std::span<TokenLogprob> top);
   TokenId draw(cpu::Stream& stream, std::span<const float> row, const SamplingParams& params, double u);
   double exp_all(cpu::Stream& stream, std::span<const float> row, float scale);
-  TokenId draw_from_all(std::size_t vocabulary, double target) const;
+  void drop_from_all(std::size_t vocabulary, Cut cut);
+  TokenId draw_from_all(std::size_t vocabulary, double u) const;
   TokenId draw_from_candidates(double u) const;
   double candidates_total() const;
-  void keep(Cut cut);
+  void keep_candidates(std::span<const float> values, Cut cut);
 };
 
 // The best tokens of the model's own distribution.
@@ -48,7 +50,8 @@ void Sampler::Workspace::find_best(std::span<const float> row, float log_sum_exp
   if (top.empty()) return;
   expect(top.size() <= row.size(), "sampler: no more best tokens than the vocabulary has");
   collect(row, maxima, threshold_for(top.size(), maxima, scratch), candidates);
-  keep(cut_finder.find(candidates, Weight::One, static_cast<double>(top.size())));
+  std::span logits = candidates.logits_used();
+  keep_candidates(logits, cut_at_count(logits, top.size(), indices));
   for (std::size_t i = 0; i < top.size(); ++i) top[i] = {candidates.ids[i], candidates.logits[i]};
   std::sort(top.begin(), top.end(), [](const TokenLogprob& a, const TokenLogprob& b) {
     return a.logprob > b.logprob || (a.logprob == b.logprob && a.token < b.token);
@@ -70,9 +73,42 @@ double Sampler::Workspace::exp_all(cpu::Stream& stream, std::span<const float> r
   return total;
 }
 
-// The first token whose cumulative p exceeds the target. Rounding may leave the target just beyond what a block's
+// p beyond the cut becomes zero; the sums of the blocks follow, over sixteen lanes as all sums of p.
+void Sampler::Workspace::drop_from_all(std::size_t vocabulary, Cut cut) {
+  constexpr std::size_t lanes = 16;
+  for (std::size_t b = 0; b < block_sums.size(); ++b) {
+    float sum[lanes] = {};
+    std::size_t first = b * block_tokens, end = std::min(first + block_tokens, vocabulary);
+    // Ties of the cut are kept up to its index: below it, values just under the cut's are the first that go.
+    bool ties_stay = end <= cut.index + 1, ties_go = first > cut.index;
+    for (std::size_t i = first; i < end; i += lanes) {
+      if ((ties_stay || ties_go) && i + lanes <= end) {
+        float* x = &p[i];
+        for (std::size_t l = 0; l < lanes; ++l) {
+          float kept = ties_stay ? (x[l] >= cut.value ? x[l] : 0.0f) : (x[l] > cut.value ? x[l] : 0.0f);
+          x[l] = kept;
+          sum[l] += kept;
+        }
+      } else {
+        for (std::size_t l = 0; l < lanes && i + l < end; ++l) {
+          if (!cut.keeps(p[i + l], i + l)) p[i + l] = 0;
+          sum[l] += p[i + l];
+        }
+      }
+    }
+    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+      for (std::size_t l = 0; l < half; ++l) sum[l] += sum[l + half];
+    }
+    block_sums[b] = static_cast<double>(sum[0]);
+  }
+}
+
+// The first token whose cumulative p exceeds u times the total. Rounding may leave that just beyond what a block's
 // tokens sum to: then it is the last token there that has any p.
-TokenId Sampler::Workspace::draw_from_all(std::size_t vocabulary, double target) const {
+TokenId Sampler::Workspace::draw_from_all(std::size_t vocabulary, double u) const {
+  double total = 0;
+  for (double sum : block_sums) total += sum;
+  const double target = u * total;
   std::size_t block = 0;
   double before = 0, cumulative = 0;
   for (std::size_t b = 0; b < block_sums.size() && cumulative <= target; ++b) {
@@ -107,56 +143,47 @@ TokenId Sampler::Workspace::draw_from_candidates(double u) const {
   return token;
 }
 
-void Sampler::Workspace::keep(Cut cut) {
-  std::size_t n = 0;
-  for (std::size_t i = 0; i < candidates.count; ++i) {
+// `values` are the candidates' p or logits: what the cut was made in.
+void Sampler::Workspace::keep_candidates(std::span<const float> values, Cut cut) {
+  std::size_t n = 0, count = candidates.count;
+  for (std::size_t i = 0; i < count; ++i) {
+    bool keeps = cut.keeps(values[i], i);
     candidates.ids[n] = candidates.ids[i];
     candidates.p[n] = candidates.p[i];
     candidates.logits[n] = candidates.logits[i];
-    n += cut.keeps(candidates.logits[i], candidates.ids[i]) ? 1 : 0;
+    n += keeps ? 1 : 0;
   }
   candidates.count = n;
 }
 
-// Filters work on candidates: the tokens above a logit that is surely below everything they keep.
+// min_p and top_k leave few tokens: only those above a logit that is surely below what they keep are looked at.
+// Otherwise p of the whole row is needed.
 TokenId Sampler::Workspace::draw(cpu::Stream& stream, std::span<const float> row, const SamplingParams& params,
                                  double u) {
-  const double temperature = static_cast<double>(params.temperature);
   const float scale = 1.0f / params.temperature;
-  const double min_p = static_cast<double>(params.min_p), top_p = static_cast<double>(params.top_p);
+  const double top_p = static_cast<double>(params.top_p);
   const bool top_k = params.top_k > 0 && static_cast<std::size_t>(params.top_k) < row.size();
-  // The logit at which p falls below `bound`, a little lowered against rounding.
-  auto logit_at = [&](double bound) {
-    double x = static_cast<double>(maxima.largest) + temperature * (math::log(bound) - 1e-3);
-    return static_cast<float>(std::max(x, static_cast<double>(lowest)));
-  };
+  if (params.min_p <= 0 && !top_k) {
+    const double total = exp_all(stream, row, scale);
+    if (top_p < 1) drop_from_all(row.size(), cut_at_sum.find(std::span(p.data(), row.size()), top_p * total));
+    return draw_from_all(row.size(), u);
+  }
 
   float threshold = lowest;
-  if (min_p > 0) threshold = logit_at(min_p);
-  if (top_k) threshold = std::max(threshold, threshold_for(static_cast<std::size_t>(params.top_k), maxima, scratch));
-  double total = 0;
-  const bool whole_row = min_p <= 0 && !top_k;
-  if (whole_row) {
-    total = exp_all(stream, row, scale);
-    if (top_p >= 1) return draw_from_all(row.size(), u * total);
-    // All tokens below this one together have less than 1 - top_p.
-    threshold = logit_at((1 - top_p) * total / static_cast<double>(row.size()));
+  if (params.min_p > 0) {  // the logit at which p falls below min_p, a little lowered against rounding
+    double x = static_cast<double>(maxima.largest) +
+               static_cast<double>(params.temperature) * (math::log(static_cast<double>(params.min_p)) - 1e-3);
+    threshold = static_cast<float>(std::max(x, static_cast<double>(lowest)));
   }
-
+  if (top_k) threshold = std::max(threshold, threshold_for(static_cast<std::size_t>(params.top_k), maxima, scratch));
   collect(row, maxima, threshold, candidates);
   cpu::exp_row(stream, candidates.logits.data(), candidates.count, maxima.largest, scale, candidates.p.data());
-  if (min_p > 0) {
-    std::size_t n = 0;
-    for (std::size_t i = 0; i < candidates.count; ++i) {
-      if (candidates.p[i] < params.min_p) continue;
-      candidates.ids[n] = candidates.ids[i];
-      candidates.logits[n] = candidates.logits[i];
-      candidates.p[n++] = candidates.p[i];
-    }
-    candidates.count = n;
+  if (params.min_p > 0) keep_candidates(candidates.p_used(), {params.min_p, candidates.count});
+  if (top_k && candidates.count > static_cast<std::size_t>(params.top_k)) {
+    std::span logits = candidates.logits_used();
+    keep_candidates(logits, cut_at_count(logits, static_cast<std::size_t>(params.top_k), indices));
   }
-  if (top_k) keep(cut_finder.find(candidates, Weight::One, params.top_k));
-  if (top_p < 1) keep(cut_finder.find(candidates, Weight::P, top_p * (whole_row ? total : candidates_total())));
+  if (top_p < 1) keep_candidates(candidates.p_used(), cut_at_sum.find(candidates.p_used(), top_p * candidates_total()));
   return draw_from_candidates(u);
 }
 

@@ -1,8 +1,9 @@
 #include "sample/scan.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <limits>
+#include <numeric>
 
 namespace moemill::sample {
 namespace {
@@ -28,8 +29,6 @@ float chunk_maximum(const float* x, float* poison) {
   *poison += bad[0];
   return best[0];
 }
-
-bool is_first(float a, TokenId a_id, float b, TokenId b_id) { return a > b || (a == b && a_id < b_id); }
 
 }  // namespace
 
@@ -83,38 +82,58 @@ float threshold_for(std::size_t count, const Maxima& maxima, std::vector<float>&
   return std::max(*nth, std::numeric_limits<float>::lowest());
 }
 
-Cut CutFinder::find(const Candidates& candidates, Weight weight, double target) {
-  std::span logits = std::span(candidates.logits).first(candidates.count);
-  auto [low, high] = std::minmax_element(logits.begin(), logits.end());
-  double largest = *high;
-  double scale = *high > *low ? static_cast<double>(buckets_ - 1) / (largest - *low) : 0;
-  // Both operations are monotone, so no token of a bucket comes before one of an earlier bucket.
-  auto bucket = [&](std::size_t i) { return static_cast<std::size_t>((largest - logits[i]) * scale); };
-  auto weight_of = [&](std::size_t i) { return weight == Weight::One ? 1.0 : static_cast<double>(candidates.p[i]); };
-
-  weights_.assign(buckets_, 0);
-  for (std::size_t i = 0; i < candidates.count; ++i) weights_[bucket(i)] += weight_of(i);
-  double reached = 0;
-  std::size_t b = 0, last = 0;  // the bucket in which the target is reached, or the last that has anything
-  for (; b < buckets_; ++b) {
-    if (weights_[b] > 0) last = b;
-    if (reached + weights_[b] >= target && weights_[b] > 0) break;
-    reached += weights_[b];
-  }
-  if (b == buckets_) b = last, reached -= weights_[last];
-
-  boundary_.clear();
-  for (std::size_t i = 0; i < candidates.count; ++i) {
-    if (bucket(i) == b) boundary_.push_back(static_cast<std::uint32_t>(i));
-  }
-  std::sort(boundary_.begin(), boundary_.end(), [&](std::uint32_t i, std::uint32_t j) {
-    return is_first(logits[i], candidates.ids[i], logits[j], candidates.ids[j]);
+Cut cut_at_count(std::span<const float> values, std::size_t count, std::vector<std::uint32_t>& scratch) {
+  scratch.resize(values.size());
+  std::iota(scratch.begin(), scratch.end(), 0u);
+  auto last = scratch.begin() + static_cast<std::ptrdiff_t>(count - 1);
+  std::nth_element(scratch.begin(), last, scratch.end(), [&](std::uint32_t i, std::uint32_t j) {
+    return values[i] > values[j] || (values[i] == values[j] && i < j);
   });
+  return {values[*last], *last};
+}
+
+Cut CutAtSum::find(std::span<const float> p, double target) {
+  // The bits of values in [0, 1] are in their order; the first level is the exponent and three bits behind it.
+  auto leading = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 20; };
+  auto next = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 10 & (buckets_ - 1); };
+  double reached = 0;  // by the buckets before the one that reaches the target, or before the last that has any p
+  auto find_bucket = [&](std::span<const double> sums) {
+    std::size_t found = 0;
+    double before = reached;
+    for (std::size_t b = buckets_; b-- > 0;) {
+      if (sums[b] == 0) continue;
+      found = b, reached = before;
+      before += sums[b];
+      if (before >= target) break;
+    }
+    return found;
+  };
+
+  for (auto& sums : sums_) sums.fill(0);
+  for (std::size_t i = 0; i < p.size(); ++i) sums_[i % 4][leading(i)] += static_cast<double>(p[i]);
+  for (std::size_t b = 0; b < buckets_; ++b) sums_[0][b] += sums_[1][b] + sums_[2][b] + sums_[3][b];
+  const std::size_t first_bucket = find_bucket(sums_[0]);
+  band_.resize(p.size());
+  std::size_t in_band = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) {  // no branch: a tenth of a flat row may pass
+    band_[in_band] = static_cast<std::uint32_t>(i);
+    in_band += leading(i) == first_bucket ? 1 : 0;
+  }
+  band_.resize(in_band);
+
+  sums_[0].fill(0);
+  for (std::uint32_t i : band_) sums_[0][next(i)] += static_cast<double>(p[i]);
+  const std::size_t second_bucket = find_bucket(sums_[0]);
+  narrow_.clear();
+  for (std::uint32_t i : band_) {
+    if (next(i) == second_bucket && p[i] > 0) narrow_.push_back(i);
+  }
+  std::sort(narrow_.begin(), narrow_.end(),
+            [&](std::uint32_t i, std::uint32_t j) { return p[i] > p[j] || (p[i] == p[j] && i < j); });
   std::size_t kept = 0;
-  do reached += weight_of(boundary_[kept++]);
-  while (kept < boundary_.size() && reached < target);
-  std::uint32_t end = boundary_[kept - 1];
-  return {logits[end], candidates.ids[end]};
+  do reached += static_cast<double>(p[narrow_[kept++]]);
+  while (kept < narrow_.size() && reached < target);
+  return {p[narrow_[kept - 1]], narrow_[kept - 1]};
 }
 
 }  // namespace moemill::sample

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <ctime>
+#include <string>
 
 #include "kernels/stream.hpp"
 #include "sample/reference.hpp"
@@ -24,7 +25,7 @@ double thread_seconds() {
 TEST_CASE("time of a row" * doctest::skip()) {
   cpu::Stream stream;
   struct Named {
-    const char* name;
+    std::string name;
     SamplingParams params;
   };
   std::vector<Named> kinds = {{"greedy", {}},     {"temperature", {}}, {"top_p 0.9", {}},        {"top_k 50", {}},
