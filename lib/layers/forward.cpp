@@ -18,7 +18,8 @@ using schedule::Step;
 
 namespace {
 
-constexpr std::size_t logit_rows_at_a_time = 128;  // what callers usually ask of logits()
+constexpr std::size_t logit_rows_at_a_time = 128;   // what callers usually ask of logits()
+constexpr std::uint32_t positions_at_start = 8192;  // rotary tables of longer sequences are made when one is there
 
 std::size_t padded(std::size_t width) { return (width + 15) / 16 * 16; }
 
@@ -27,6 +28,9 @@ std::uint32_t rows_of(std::span<const Segment> segments) {
   for (const Segment& s : segments) rows += s.rows;
   return rows;
 }
+
+// Rows of the larger of two halves at most, see below.
+std::size_t larger_half(std::size_t rows) { return (rows + 1) / 2 + rows / 8; }
 
 // Two parts of about as many rows: cut between two segments where that comes within an eighth of the middle, else
 // through the one that lies there, whose second part then is like a later chunk of a prompt.
@@ -95,11 +99,13 @@ Forward::State::State(cpu::Stream& stream_, const model::ModelConfig& config_, c
       mla(stream, config, cache, exchange) {
   expect(settings.micro_batches == 1 || settings.micro_batches == 2, "forward: one or two micro-batches");
   batches.resize(settings.micro_batches);
+  rope.grow(std::min(settings.max_positions, positions_at_start));
+  const std::size_t rows = batches.size() == 1 ? settings.max_rows : larger_half(settings.max_rows);
   for (std::size_t i = 0; i < batches.size(); ++i) {
     batches[i].channel = static_cast<int>(i);
-    batches[i].reserve(config, settings.max_rows / batches.size());
+    batches[i].reserve(config, rows);
   }
-  mla.reserve(settings.max_rows / settings.micro_batches);
+  mla.reserve(rows);
   hidden.reserve(static_cast<std::size_t>(settings.max_rows) * config.hidden);
   final_normed.reserve(static_cast<std::size_t>(settings.max_rows) * config.hidden);
   logits.reserve(logit_rows_at_a_time * padded(config.vocabulary));

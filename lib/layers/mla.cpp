@@ -25,13 +25,14 @@ Mla::Mla(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, 
       attended_stride_(padded_stride(config.mla.heads * config.mla.v_dim)),
       thread_memory_(static_cast<std::size_t>(stream.team().size())) {}
 
-void Mla::reserve(std::uint32_t max_rows) {
-  const std::size_t rows = max_rows;
+void Mla::reserve(std::size_t rows) {
   const std::size_t low = std::max<std::size_t>(mla_.q_lora_rank, cache_.width());
   low_.reserve(rows * low);
   low_rounded_.reserve(rows * low);
   query_.reserve(rows * query_stride_);
   attended_.reserve(rows * attended_stride_);
+  reserve_prompts((rows + cpu::attention_lanes - 1) / cpu::attention_lanes);
+  reserve_generated(rows);
 }
 
 std::uint64_t Mla::workspace_bytes() const {

@@ -30,7 +30,8 @@ class Mla {
   // Lets `exchange` progress between pieces of work.
   Mla(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, Exchange& exchange);
 
-  void reserve(std::uint32_t max_rows);
+  // Workspace for micro-batches of up to that many rows.
+  void reserve(std::size_t rows);
   // Writes the rows' latents into the cache, then out = attention. normed: [rows, hidden]; out: [rows, hidden].
   void run(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan, const bf16* normed, float* out);
   std::uint64_t workspace_bytes() const;
@@ -49,18 +50,20 @@ class Mla {
   void project_queries(const model::MlaWeights& weights, const AttentionPlan& plan, const bf16* normed);
   void append(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan, const bf16* normed);
 
+  void reserve_prompts(std::size_t tiles);
   void attend_prompts(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan);
   void expand(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan, const Wave& wave,
               std::size_t first_head, std::size_t heads);
   void visit(const Visit& visit, std::size_t head, std::size_t place, float* state);
 
+  void reserve_generated(std::size_t rows);
   void attend_generated(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan);
   void absorb(const model::MlaWeights& weights, std::size_t first_row, std::size_t rows);
   void read_pages(LayerId layer, const AttentionPlan& plan, std::size_t first_row, std::size_t index,
                   std::size_t first_tile, std::size_t end_tile, float* memory);
 
+  std::size_t heads_at_a_time() const;
   std::size_t key_width() const { return mla_.qk_nope_dim + mla_.qk_rope_dim; }
-  float* thread_memory(int thread, std::size_t floats) { return thread_memory_[thread].reserve(floats); }
 
   cpu::Stream& stream_;
   const model::Mla mla_;
@@ -79,7 +82,7 @@ class Mla {
   AlignedBuffer<float> values_;      // [heads at a time, wave_keys, v]
   AlignedBuffer<float> states_;      // [heads at a time, states, tile]
   AlignedBuffer<float> absorbed_;    // [rows at a time, heads, kv_lora]: queries, then outputs
-  std::vector<AlignedBuffer<float>> thread_memory_;  // [threads]
+  std::vector<AlignedBuffer<float>> thread_memory_;  // [threads] a page and the tiles of a token, or one tile
   std::vector<cpu::GemmProblem<cpu::RowsBf16>> expansions_;
   std::vector<cpu::GemmProblem<cpu::RowsF32>> products_;
 };

@@ -22,6 +22,12 @@ void prefetch(const void* data, std::size_t bytes) {
 
 }  // namespace
 
+void Mla::reserve_generated(std::size_t rows) {
+  absorbed_.reserve(std::min(rows, rows_at_a_time) * mla_.heads * mla_.kv_lora_rank);
+  const std::size_t tiles = tiles_of(mla_.heads) * tile_floats(cache_.width(), mla_.kv_lora_rank);
+  for (auto& memory : thread_memory_) memory.reserve(page_tokens * cache_.width() + tiles);
+}
+
 void Mla::attend_generated(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan) {
   const std::size_t tiles = tiles_of(mla_.heads);
   const std::size_t memory = page_tokens * cache_.width() + tiles * tile_floats(cache_.width(), mla_.kv_lora_rank);
@@ -30,7 +36,7 @@ void Mla::attend_generated(const model::MlaWeights& weights, LayerId layer, cons
     const std::size_t row_width = mla_.heads * mla_.kv_lora_rank;
     absorb(weights, first, rows);
     stream_.team().parallel_for(rows * tiles, 1, [&](std::size_t begin, std::size_t end, int thread) {
-      float* own = thread_memory(thread, memory);
+      float* own = thread_memory_[thread].data();
       for (std::size_t i = begin; i < end;) {
         const std::size_t stop = std::min(end, (i / tiles + 1) * tiles);  // the rest of this row's tiles
         read_pages(layer, plan, first, i / tiles, i % tiles, i % tiles + (stop - i), own);
@@ -53,7 +59,6 @@ void Mla::attend_generated(const model::MlaWeights& weights, LayerId layer, cons
 // Generated rows are the first ones of a plan, so row i of them is row i of query_.
 void Mla::absorb(const model::MlaWeights& weights, std::size_t first_row, std::size_t rows) {
   const std::size_t row_width = mla_.heads * mla_.kv_lora_rank;
-  absorbed_.reserve(rows * row_width);
   products_.clear();
   for (std::size_t h = 0; h < mla_.heads; ++h) {
     products_.push_back({{query_.data() + first_row * query_stride_ + h * key_width(), query_stride_},

@@ -8,13 +8,24 @@ namespace moemill::layers {
 
 using schedule::page_tokens;
 
+// One a thread: a head's keys and values of a wave stay in the cache of the thread that attends to them.
+std::size_t Mla::heads_at_a_time() const {
+  return std::min<std::size_t>(static_cast<std::size_t>(stream_.team().size()), mla_.heads);
+}
+
+// tiles: of the longest prompt segment; two sets of states live at a time.
+void Mla::reserve_prompts(std::size_t tiles) {
+  const std::size_t heads = heads_at_a_time(), tile_size = tile_floats(key_width(), mla_.v_dim);
+  keys_.reserve(heads * wave_keys * key_width());
+  values_.reserve(heads * wave_keys * mla_.v_dim);
+  states_.reserve(heads * 2 * tiles * tile_size);
+  for (auto& memory : thread_memory_) memory.reserve(tile_size);
+}
+
 void Mla::attend_prompts(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan) {
   if (plan.waves.empty()) return;
-  const std::size_t group = std::min<std::size_t>(stream_.team().size(), mla_.heads);
+  const std::size_t group = heads_at_a_time();
   const std::size_t tile_size = tile_floats(key_width(), mla_.v_dim);
-  keys_.reserve(group * wave_keys * key_width());
-  values_.reserve(group * wave_keys * mla_.v_dim);
-  states_.reserve(group * plan.states * tile_size);
   for (std::size_t first_head = 0; first_head < mla_.heads; first_head += group) {
     const std::size_t heads = std::min<std::size_t>(group, mla_.heads - first_head);
     for (const Wave& wave : plan.waves) {
@@ -24,7 +35,7 @@ void Mla::attend_prompts(const model::MlaWeights& weights, LayerId layer, const 
           const std::size_t place = i / wave.visits;
           const Visit& v = plan.visits[wave.first_visit + i % wave.visits];
           // A tile that ends where it begins needs no memory beyond this visit.
-          float* state = v.opens && v.closes ? thread_memory(thread, tile_size)
+          float* state = v.opens && v.closes ? thread_memory_[thread].data()
                                              : states_.data() + (place * plan.states + v.state) * tile_size;
           visit(v, first_head + place, place, state);
         }

@@ -15,6 +15,7 @@ RopeTable::RopeTable(const model::Rope& rope) : frequencies_(rope.frequencies), 
 // The angle is rounded to fp32, as the models' own code has it: at large positions that rounding is part of what the
 // model was trained with. Its cosine is then the exact one, rounded once.
 void RopeTable::grow(std::uint32_t positions) {
+  if (positions <= filled_) return;
   const std::uint32_t target = std::max({positions, filled_ + growth, filled_ + filled_ / 2});
   cosine_.reserve(target * half());
   sine_.reserve(target * half());
@@ -31,7 +32,7 @@ void RopeTable::grow(std::uint32_t positions) {
 void RopeTable::gather(std::span<const std::uint32_t> positions, float* cosine, float* sine) {
   const std::size_t n = half();
   for (std::size_t r = 0; r < positions.size(); ++r) {
-    if (positions[r] >= filled_) grow(positions[r] + 1);
+    grow(positions[r] + 1);
     std::copy_n(cosine_.data() + positions[r] * n, n, cosine + r * n);
     std::copy_n(sine_.data() + positions[r] * n, n, sine + r * n);
   }

@@ -15,14 +15,14 @@ class RopeTable {
  public:
   explicit RopeTable(const model::Rope& rope);
 
+  // At least that many positions.
+  void grow(std::uint32_t positions);
   std::size_t half() const { return frequencies_.size(); }
   // cosine and sine become [positions][dim / 2].
   void gather(std::span<const std::uint32_t> positions, float* cosine, float* sine);
   std::uint64_t bytes() const { return (cosine_.capacity() + sine_.capacity()) * sizeof(float); }
 
  private:
-  void grow(std::uint32_t positions);
-
   std::vector<float> frequencies_;  // [dim / 2]
   float magnitude_;
   std::uint32_t filled_ = 0;   // positions in the table
