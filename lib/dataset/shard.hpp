@@ -19,12 +19,13 @@ struct ShardRange {
 
 struct ShardRows {
   ShardRange range;
-  std::vector<Completion> completions;  // in any order; every prompt of the range with samples 0 .. n-1
+  std::vector<Completion> completions;  // in any order; every prompt of the range with samples 0 .. its n-1
   std::vector<PromptScore> scores;      // in any order; at most one a prompt of the range
 };
 
 // Sorts the rows, writes PATH.tmp with the carried columns of the range, closes, opens again and checks, renames.
-// A missing or doubled row is a ContractViolation, before anything is written.
+// A prompt without rows, a gap in its samples or a doubled row is a ContractViolation, before anything is written; that
+// the last samples of a prompt are there is the caller's to know.
 void write_shard(const std::string& path, ShardRows rows, const PromptFile& prompts, const OutputLayout& layout,
                  const RootAttributes& attributes);
 

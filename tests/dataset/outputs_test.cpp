@@ -1,0 +1,336 @@
+// Shards, the merge, verify and status, on runs made of numbers.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <fstream>
+
+#include "dataset/carry.hpp"
+#include "dataset/journal.hpp"
+#include "dataset/merge.hpp"
+#include "dataset/run_dir.hpp"
+#include "dataset/shard.hpp"
+#include "dataset/status.hpp"
+#include "dataset/verify.hpp"
+#include "rows_for_tests.hpp"
+#include "scratch.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+RootAttributes attributes_for(const RunManifest& manifest) {
+  RootAttributes attributes;
+  attributes.run_id = manifest.run_id;
+  attributes.created_utc = manifest.created_utc;
+  attributes.config_yaml =
+      "schema_version: 1\n" + std::string(100'000, '#') + "\n";  // above HDF5's 64 KiB for attributes
+  attributes.input_sha256 = "11";
+  attributes.model_sha256 = "22";
+  attributes.tokenizer_sha256 = "33";
+  attributes.backend = "cpu-test";
+  attributes.dtype = "bfloat16";
+  attributes.world_size = 2;
+  return attributes;
+}
+
+// The rows of the prompts of a range: some fail, token counts vary, ids as in the input.
+ShardRows rows_of_range(const PromptFile& prompts, ShardRange range, const OutputLayout& layout) {
+  ShardRows rows;
+  rows.range = range;
+  for (const Prompt& prompt : prompts.read(range.first, range.count, SamplingParams())) {
+    for (std::uint32_t sample = prompt.sampling.n; sample-- > 0;) {  // not in order
+      bool fails = prompt.fault || prompt.index % 5 == 4;
+      Completion row = ok_row(prompt.index, sample, static_cast<std::uint32_t>(prompt.index * 3 + sample) % 7,
+                              layout.logprobs.value_or(0));
+      if (fails) row = failed_row(prompt.index, sample, prompt.id, {ErrorCode::TooLong, "has 9 tokens, at most 8 fit"});
+      row.id = prompt.id;
+      rows.completions.push_back(row);
+    }
+    if (layout.prompt_logprobs && prompt.index % 5 != 4) {
+      std::vector<float> scores(prompt.index % 4 + 1, -0.125f);
+      scores[0] = std::nanf("");
+      rows.scores.push_back({prompt.index, scores});
+    }
+  }
+  return rows;
+}
+
+struct Run {
+  RunPaths paths;
+  RunManifest manifest;
+  OutputLayout layout;
+
+  Run(const std::string& dir, const PromptFile& prompts, std::uint64_t shard_prompts, OutputLayout stored)
+      : paths{dir}, layout(stored) {
+    layout.ids = prompts.has_text_ids() ? IdKind::Text : IdKind::Integer;
+    manifest.run_id = new_run_id();
+    manifest.created_utc = "2026-01-02T03:04:05Z";
+    manifest.prompts = prompts.size();
+    manifest.completions = prompts.check_columns(SamplingParams());
+    manifest.shard_prompts = shard_prompts;
+    manifest.fingerprints = {{"input_sha256", "11"}, {"model_sha256", "22"}};
+    files::make_folders(dir);
+    create_run(paths, manifest, "schema_version: 1\n");
+  }
+  void write(const PromptFile& prompts, ShardId shard) {
+    write_shard(paths.shard(shard), rows_of_range(prompts, manifest.range_of(shard), layout), prompts, layout,
+                attributes_for(manifest));
+  }
+  void write_all(const PromptFile& prompts) {
+    for (std::uint32_t i = 0; i < manifest.shard_count(); i++) write(prompts, ShardId{static_cast<std::int32_t>(i)});
+  }
+  std::uint64_t merge() {
+    std::vector<std::string> shards;
+    for (ShardId shard : list_run(paths).finished) shards.push_back(paths.shard(shard));
+    return merge_shards(shards, paths.outputs(), layout, attributes_for(manifest));
+  }
+  VerifyReport verify(const PromptFile& prompts, VerifyDepth depth) {
+    return verify_run({paths.dir, depth, SamplingParams(), 2000}, prompts);
+  }
+};
+
+std::string joined(const VerifyReport& report) { return fmt::format("{}", fmt::join(report.faults, "\n")); }
+
+// Every dataset of a file as raw stored numbers would be too little: compares types, shapes, chunks and values.
+void compare_datasets(hid_t a, hid_t b, const std::string& where) {
+  REQUIRE(h5::child_names(a) == h5::child_names(b));
+  for (const std::string& name : h5::child_names(a)) {
+    CAPTURE(where + "/" + name);
+    if (h5::object_kind(a, name) == H5I_GROUP) {
+      compare_datasets(h5::open_group(a, name), h5::open_group(b, name), where + "/" + name);
+      continue;
+    }
+    h5::Handle x = h5::open_dataset(a, name), y = h5::open_dataset(b, name);
+    REQUIRE(h5::shape(x) == h5::shape(y));
+    h5::Handle px = h5::own(H5Dget_create_plist(x), name), py = h5::own(H5Dget_create_plist(y), name);
+    CHECK(H5Pequal(px, py) > 0);
+    auto difference = differ(x, 0, h5::shape(x)[0], y, 0);
+    CHECK_MESSAGE(!difference, *difference);
+  }
+}
+
+TEST_CASE("outputs do not depend on the size of shards") {
+  PromptFile prompts = open_fixture("columns");
+  for (OutputLayout layout :
+       {OutputLayout{}, OutputLayout{true, true, 2, true, 4, {}}, OutputLayout{false, false, 0, false, {}, {}},
+        OutputLayout{true, false, 3, true, 9, {}}, OutputLayout{false, true, {}, false, 1, {}}}) {
+    Scratch scratch;
+    Run whole(scratch.path("whole"), prompts, 6, layout);
+    whole.write_all(prompts);
+    CHECK(whole.merge() == whole.manifest.completions);
+    CHECK(joined(whole.verify(prompts, VerifyDepth::Deep)) == "");
+    for (std::uint64_t size : {1, 2, 4, 5}) {
+      CAPTURE(size);
+      Run run(scratch.path("run" + std::to_string(size)), prompts, size, layout);
+      run.write_all(prompts);
+      CHECK(run.merge() == whole.manifest.completions);
+      VerifyReport report = run.verify(prompts, VerifyDepth::Deep);
+      CHECK(joined(report) == "");
+      CHECK(report.rows_checked == 2 * whole.manifest.completions);
+      CHECK(run.verify(prompts, VerifyDepth::Form).rows_checked == whole.manifest.completions);
+      compare_datasets(h5::open_file(whole.paths.outputs()), h5::open_file(run.paths.outputs()), "");
+    }
+  }
+}
+
+TEST_CASE("what was written is read back") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 6, OutputLayout{true, true, 2, true, 4, {}});
+  run.write_all(prompts);
+  OutputReader shard(run.paths.shard(ShardId{0}));
+  REQUIRE(shard.rows() == 9);
+  CHECK(shard.layout().logprobs == 2);
+  OutputBlock block = shard.read(0, 9);
+  CHECK(block.prompt_index == std::vector<std::uint64_t>{0, 1, 1, 2, 3, 3, 3, 4, 5});
+  CHECK(block.sample_index == std::vector<std::uint32_t>{0, 0, 1, 0, 0, 1, 2, 0, 0});
+  CHECK(block.text_ids[8] == "id-5-ü");
+  CHECK(block.status[7] == 2);
+  CHECK(block.finish_reason[7] == 5);
+  CHECK(std::isnan(block.cumulative_logprob[7]));
+  CHECK(block.token_counts == std::vector<std::uint64_t>{0, 3, 4, 6, 2, 3, 4, 0, 1});
+  Completion wanted = ok_row(1, 1, 4);
+  OutputBlock one = shard.read(2, 1);
+  CHECK(one.token_ids == wanted.token_ids);
+  CHECK(std::string(one.text.begin(), one.text.end()) == wanted.text);
+  CHECK(one.top_ids == wanted.top_ids);
+  CHECK(same_floats(one.top_values, wanted.top_values));
+  CHECK(one.seed[0] == wanted.seed);
+  ErrorBlock errors = shard.read_errors(0, shard.errors());
+  CHECK(errors.code == std::vector<std::string>{"too_long"});
+  CHECK(errors.message == std::vector<std::string>{"has 9 tokens, at most 8 fit"});
+  ScoreBlock scores = shard.read_scores(0, shard.scored_prompts());
+  CHECK(scores.counts == std::vector<std::uint64_t>{1, 2, 3, 4, 0, 2});
+  CHECK(shard.number_attribute("complete") == 1);
+  CHECK(shard.number_attribute("world_size") == 2);
+  CHECK(shard.text_attribute("run_id") == run.manifest.run_id);
+  CHECK(shard.text_attribute("config_yaml").size() > 100'000);
+  CHECK_FALSE(files::exists(run.paths.shard(ShardId{0}) + ".tmp"));
+}
+
+TEST_CASE("a shard with a missing, doubled or foreign row is refused before anything is written") {
+  PromptFile prompts = open_fixture("columns");
+  OutputLayout layout;
+  layout.ids = IdKind::Text;
+  Scratch scratch;
+  std::string path = scratch.path("shard.h5");
+  auto refused = [&](auto&& change) {
+    ShardRows rows = rows_of_range(prompts, {1, 4}, layout);
+    change(rows);
+    CHECK_THROWS_AS(write_shard(path, rows, prompts, layout, {}), ContractViolation);
+    CHECK_FALSE(files::exists(path));
+    CHECK_FALSE(files::exists(path + ".tmp"));
+  };
+  refused([](ShardRows& rows) { rows.completions.pop_back(); });
+  refused([](ShardRows& rows) { rows.completions.erase(rows.completions.begin() + 1); });
+  refused([](ShardRows& rows) { rows.completions.push_back(rows.completions[2]); });
+  refused([](ShardRows& rows) { rows.completions[0].prompt_index = 5; });
+  refused([](ShardRows& rows) { rows.completions.clear(); });
+  refused([](ShardRows& rows) { rows.completions[0].status = RowStatus::Failed; });
+  refused([](ShardRows& rows) { rows.scores = {{1, {}}, {1, {}}}; });
+  refused([](ShardRows& rows) { rows.scores = {{0, {}}}; });
+}
+
+TEST_CASE("verify finds what is wrong") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 2, OutputLayout{true, true, 2, true, 4, {}});
+  run.write_all(prompts);
+  CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Form)), "outputs.h5: is missing");
+  run.merge();
+  CHECK(joined(run.verify(prompts, VerifyDepth::Deep)) == "");
+
+  auto change = [&](const std::string& path, const std::string& name, hid_t type, std::uint64_t row, auto value) {
+    h5::Handle file(H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT));
+    h5::Handle dataset = h5::open_dataset(file, name);
+    decltype(value) before;
+    h5::read_rows(dataset, type, row, 1, &before, name);
+    h5::write_rows(dataset, type, row, 1, &value, name);
+    return before;
+  };
+  struct Case {
+    const char* name;
+    std::uint64_t row;
+    std::uint64_t value;
+    const char* says;
+  };
+  std::string outputs = run.paths.outputs();
+  for (Case c : {Case{"completions/prompt_index", 3, 9, "row 3 is prompt 9 sample 0"},
+                 {"completions/sample_index", 2, 5, "row 2 is prompt 1 sample 5"},
+                 {"completions/status", 0, 0, "row 0 has status 0"},
+                 {"completions/status", 1, 7, "row 1 has status 7"},
+                 {"completions/status", 1, 2, "row 1 has status 2"},
+                 {"completions/finish_reason", 1, 9, "finish_reason 9"},
+                 {"completions/num_completion_tokens", 1, 2, "num_completion_tokens says 2"},
+                 {"completions/text/offsets", 2, 9999, "does not ascend"},
+                 {"completions/token_ids/offsets", 9, 3, "'/completions/token_ids/values' has 23 rows, expected 3"},
+                 {"prompt_logprobs/offsets", 1, 9, "does not ascend"},
+                 {"errors/prompt_index", 0, 3, "/errors does not list exactly the failed rows"}}) {
+    CAPTURE(c.name);
+    auto before = change(outputs, c.name, H5T_NATIVE_UINT64, c.row, c.value);
+    CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Form)), c.says);
+    change(outputs, c.name, H5T_NATIVE_UINT64, c.row, before);
+  }
+  for (Case c : {Case{"completions/token_ids/values", 4, 2000, "has token 2000, outside of the vocabulary"},
+                 {"completions/token_ids/values", 4, 7, "differ from those of"},
+                 {"completions/text/values", 0, 0xff, "is not UTF-8"},
+                 {"completions/seed", 4, 1, "differ from those of"},
+                 {"carry/label", 3, 77, "'/carry/label': row 3 differs from the input"}}) {
+    CAPTURE(c.name);
+    auto before = change(outputs, c.name, H5T_NATIVE_UINT64, c.row, c.value);
+    CHECK(joined(run.verify(prompts, VerifyDepth::Form)) == "");
+    CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Deep)), c.says);
+    change(outputs, c.name, H5T_NATIVE_UINT64, c.row, before);
+  }
+  CHECK(joined(run.verify(prompts, VerifyDepth::Deep)) == "");
+
+  files::remove(run.paths.shard(ShardId{1}));  // a merged run needs its shards no more
+  CHECK(joined(run.verify(prompts, VerifyDepth::Deep)) == "");
+  std::string bytes = *files::read_text(outputs);
+  std::ofstream(outputs, std::ios::binary) << bytes.substr(0, bytes.size() / 2);
+  CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Form)), "outputs.h5");
+  files::remove(outputs);
+  CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Form)), "shard-000001.h5: is missing");
+  CHECK_THROWS_AS(verify_run({scratch.path("nothing"), VerifyDepth::Form, {}, {}}, prompts), UserError);
+  CHECK_CONTAINS(joined(run.verify(open_fixture("three_lines"), VerifyDepth::Form)), "another input or limit");
+}
+
+TEST_CASE("status counts rows of shards and journals") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 2, OutputLayout{});
+  RunStatus status = read_status(run.paths.dir);
+  CHECK(status.rows_pending == 9);
+  CHECK(status.last_metrics.empty());
+  CHECK_FALSE(status.running);
+  run.write(prompts, ShardId{0});
+  {
+    RunLock lock(run.paths);
+    JournalWriter journal(run.paths.journal(ShardId{1}), run.manifest.run_id, ShardId{1}, 0);
+    journal.append(ok_row(2, 0, 3));
+    journal.append(failed_row(3, 0, std::string("x"), {ErrorCode::Empty, "empty"}));
+    journal.close();
+    MetricsFile metrics(run.paths);
+    metrics.append(R"({"step":1})");
+    metrics.append(R"({"step":2})");
+    status = read_status(run.paths.dir);
+    REQUIRE(status.running);
+    CHECK_CONTAINS(*status.running, std::to_string(::getpid()));
+  }
+  CHECK_FALSE(read_status(run.paths.dir).running);
+  CHECK(status.rows_ok == 3 + 1);
+  CHECK(status.rows_failed == 1);
+  CHECK(status.rows_pending == 4);
+  CHECK(status.prompts_done == 4);
+  CHECK(status.shards_finished == 1);
+  CHECK(status.last_metrics == R"({"step":2})");
+  run.write(prompts, ShardId{1}), run.write(prompts, ShardId{2});
+  CHECK(read_status(run.paths.dir).shards_finished == 3);  // the journal is still there, and not counted
+  CHECK(read_status(run.paths.dir).rows_pending == 0);
+  run.merge();
+  status = read_status(run.paths.dir);
+  CHECK(status.merged);
+  CHECK(status.rows_ok + status.rows_failed == run.manifest.completions);
+  CHECK_THROWS_AS(read_status(scratch.path("nothing")), UserError);
+}
+
+TEST_CASE("a merge without its shards, or with another's, is an error and leaves nothing under the name") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 3, OutputLayout{});
+  run.write_all(prompts);
+  std::vector<std::string> shards = {run.paths.shard(ShardId{0}), run.paths.shard(ShardId{9})};
+  CHECK_THROWS_AS(merge_shards(shards, run.paths.outputs(), run.layout, {}), SystemError);
+  OutputLayout other = run.layout;
+  other.text = false;
+  shards.pop_back();
+  CHECK_CONTAINS(message_of<SystemError>([&] { merge_shards(shards, run.paths.outputs(), other, {}); }),
+                 "shard-000000.h5");
+  CHECK_FALSE(files::exists(run.paths.outputs()));
+  CHECK(files::exists(run.paths.outputs() + ".tmp"));
+  remove_leftovers(run.paths);
+  CHECK_FALSE(files::exists(run.paths.outputs() + ".tmp"));
+}
+
+TEST_CASE("a full disk under a shard is a SystemError and no shard") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 6, OutputLayout{});
+  struct rlimit before {};
+  getrlimit(RLIMIT_FSIZE, &before);
+  auto old = std::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit small = before;
+  small.rlim_cur = 9000;
+  setrlimit(RLIMIT_FSIZE, &small);
+  std::string text = message_of<SystemError>([&] { run.write(prompts, ShardId{0}); });
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, old);
+  CHECK_CONTAINS(text, "shard-000000.h5.tmp");
+  CHECK(list_run(run.paths).finished.empty());
+}
+
+}  // namespace
+}  // namespace moemill::dataset

@@ -1,0 +1,48 @@
+// Rows made from numbers, and exact comparison of rows.
+#pragma once
+
+#include <bit>
+
+#include "dataset/rows.hpp"
+
+namespace moemill::dataset {
+
+inline Completion ok_row(std::uint64_t prompt, std::uint32_t sample, std::uint32_t tokens, std::uint32_t k = 2) {
+  Completion row;
+  row.prompt_index = prompt;
+  row.sample_index = sample;
+  row.id = static_cast<std::int64_t>(prompt);
+  row.status = RowStatus::Ok;
+  row.finish_reason = tokens % 2 == 0 ? FinishReason::Length : FinishReason::Stop;
+  row.num_prompt_tokens = static_cast<std::uint32_t>(prompt % 97 + 1);
+  row.seed = prompt * 0x9e3779b97f4a7c15ull + sample;
+  row.cumulative_logprob = -0.5f * static_cast<float>(tokens);
+  for (std::uint32_t t = 0; t < tokens; t++) {
+    row.token_ids.push_back(static_cast<TokenId>((prompt * 31 + sample * 7 + t) % 2000));
+    row.logprobs.push_back(-0.5f);
+    for (std::uint32_t i = 0; i < k; i++) {
+      row.top_ids.push_back(static_cast<TokenId>((row.token_ids.back() + static_cast<TokenId>(i)) % 2000));
+      row.top_values.push_back(-0.5f - static_cast<float>(i));
+    }
+    row.text += t % 5 == 0 ? "ü" : "ab";
+  }
+  return row;
+}
+
+inline bool same_floats(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); i++) {
+    if (std::bit_cast<std::uint32_t>(a[i]) != std::bit_cast<std::uint32_t>(b[i])) return false;
+  }
+  return true;
+}
+
+inline bool same_row(const Completion& a, const Completion& b) {
+  return a.prompt_index == b.prompt_index && a.sample_index == b.sample_index && a.id == b.id && a.status == b.status &&
+         a.finish_reason == b.finish_reason && a.num_prompt_tokens == b.num_prompt_tokens && a.seed == b.seed &&
+         same_floats({a.cumulative_logprob}, {b.cumulative_logprob}) && a.text == b.text &&
+         a.token_ids == b.token_ids && same_floats(a.logprobs, b.logprobs) && a.top_ids == b.top_ids &&
+         same_floats(a.top_values, b.top_values) && a.error == b.error;
+}
+
+}  // namespace moemill::dataset

@@ -1,0 +1,153 @@
+// The run directory: manifest, lock, listing, overwriting.
+#include "dataset/run_dir.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "scratch.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+RunManifest sample_manifest() {
+  RunManifest manifest;
+  manifest.run_id = new_run_id();
+  manifest.created_utc = "2026-01-02T03:04:05Z";
+  manifest.prompts = 10;
+  manifest.completions = 12;
+  manifest.shard_prompts = 4;
+  manifest.fingerprints = {{"input_sha256", "ab"}, {"model_sha256", "cd"}};
+  return manifest;
+}
+
+TEST_CASE("shards cover the prompts") {
+  RunManifest manifest = sample_manifest();
+  CHECK(manifest.shard_count() == 3);
+  CHECK(manifest.range_of(ShardId{0}).first == 0);
+  CHECK(manifest.range_of(ShardId{2}).first == 8);
+  CHECK(manifest.range_of(ShardId{2}).count == 2);
+  CHECK_THROWS_AS(manifest.range_of(ShardId{3}), ContractViolation);
+  CHECK(auto_shard_prompts(1) == 1);
+  CHECK(auto_shard_prompts(64) == 1);
+  CHECK(auto_shard_prompts(65) == 2);
+  CHECK(auto_shard_prompts(1'000'000) == 1024);
+  CHECK((10'000'000'000 - 1) / auto_shard_prompts(10'000'000'000) < 1'000'000);
+}
+
+TEST_CASE("the manifest comes back as it was") {
+  Scratch scratch;
+  RunPaths paths{scratch.path("run")};
+  CHECK_FALSE(read_manifest(paths));
+  RunManifest manifest = sample_manifest();
+  create_run(paths, manifest, "schema_version: 1\n");
+  CHECK(files::read_text(paths.config()) == "schema_version: 1\n");
+  CHECK_THROWS_AS(create_run(paths, manifest, ""), UserError);
+  RunManifest found = *read_manifest(paths);
+  CHECK(found.run_id == manifest.run_id);
+  CHECK(found.run_id.size() == 32);
+  CHECK(found.fingerprints == manifest.fingerprints);
+  CHECK(found.attempts == 0);
+  CHECK_FALSE(found.exit_code);
+  begin_attempt(paths, found);
+  end_attempt(paths, found, 75);
+  CHECK(read_manifest(paths)->exit_code == 75);
+  begin_attempt(paths, found);
+  CHECK(read_manifest(paths)->attempts == 2);
+  CHECK_FALSE(read_manifest(paths)->exit_code);
+}
+
+TEST_CASE("a damaged or later manifest is a UserError") {
+  Scratch scratch;
+  RunPaths paths{scratch.path("run")};
+  create_run(paths, sample_manifest(), "");
+  std::string whole = *files::read_text(paths.manifest());
+  auto message = [&](const std::string& text) {
+    std::ofstream(paths.manifest()) << text;
+    return message_of<UserError>([&] { read_manifest(paths); });
+  };
+  CHECK_CONTAINS(message(whole.substr(0, whole.size() / 2)), "is damaged");
+  CHECK_CONTAINS(message("{}"), "is damaged");
+  CHECK_CONTAINS(message("[1]"), "is damaged");
+  std::string later = whole;
+  later.replace(later.find("\"format_version\": 1"), 19, "\"format_version\": 9");
+  CHECK_CONTAINS(message(later), "format version 9");
+  std::string none = whole;
+  none.replace(none.find("\"shard_prompts\": 4"), 18, "\"shard_prompts\": 0");
+  CHECK_CONTAINS(message(none), "cannot be");
+}
+
+TEST_CASE("the listing knows shards, journals and leftovers apart") {
+  Scratch scratch;
+  RunPaths paths{scratch.path("run")};
+  create_run(paths, sample_manifest(), "");
+  for (std::string path : {paths.shard(ShardId{2}), paths.shard(ShardId{0}), paths.shard(ShardId{1}) + ".tmp",
+                           paths.journal(ShardId{0}), paths.journal(ShardId{1}), paths.shards() + "/shard-1.h5",
+                           paths.shards() + "/notes.txt", paths.outputs() + ".tmp"}) {
+    std::ofstream(path) << "x";
+  }
+  RunListing listing = list_run(paths);
+  CHECK(listing.finished == std::vector<ShardId>{ShardId{0}, ShardId{2}});
+  CHECK(listing.journals == std::vector<ShardId>{ShardId{1}});
+  remove_leftovers(paths);
+  CHECK_FALSE(files::exists(paths.shard(ShardId{1}) + ".tmp"));
+  CHECK_FALSE(files::exists(paths.journal(ShardId{0})));
+  CHECK_FALSE(files::exists(paths.outputs() + ".tmp"));
+  CHECK(files::exists(paths.journal(ShardId{1})));
+  std::ofstream(paths.dir + "/my_notes.txt") << "x";
+  clear_run(paths);
+  CHECK_FALSE(read_manifest(paths));
+  CHECK(files::list(paths.dir) == std::vector<std::string>{"journal", "my_notes.txt", "shards"});
+  CHECK(files::list(paths.shards()) == std::vector<std::string>{"notes.txt", "shard-1.h5"});
+  CHECK(files::list(paths.journals()).empty());
+  create_run(paths, sample_manifest(), "");
+}
+
+TEST_CASE("one job at a time; a killed one leaves no lock") {
+  Scratch scratch;
+  RunPaths paths{scratch.path("deep/run")};
+  int ready[2];
+  REQUIRE(::pipe(ready) == 0);
+  pid_t child = ::fork();
+  if (child == 0) {
+    RunLock lock(paths);
+    char byte = 1;
+    if (::write(ready[1], &byte, 1) != 1) ::_exit(1);
+    for (;;) ::pause();
+  }
+  char byte = 0;
+  REQUIRE(::read(ready[0], &byte, 1) == 1);
+  std::string text = message_of<UserError>([&] { RunLock second(paths); });
+  CHECK_CONTAINS(text, "another job");
+  CHECK_CONTAINS(text, fmt::format("process {}", child));
+  REQUIRE(lock_holder(paths));
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ::close(ready[0]), ::close(ready[1]);
+  CHECK_FALSE(lock_holder(paths));
+  {
+    RunLock lock(paths);
+    CHECK_CONTAINS(*lock_holder(paths), fmt::format("process {}", ::getpid()));
+    CHECK_THROWS_AS(RunLock{paths}, UserError);
+  }
+  RunLock again(paths);
+}
+
+TEST_CASE("metrics are whole lines, also behind a torn one") {
+  Scratch scratch;
+  RunPaths paths{scratch.dir()};
+  std::ofstream(paths.metrics()) << "{\"a\":1}\n{\"b\":";
+  {
+    MetricsFile metrics(paths);
+    metrics.append("{\"c\":3}");
+    CHECK_THROWS_AS(metrics.append("two\nlines"), ContractViolation);
+  }
+  MetricsFile(paths).append("{\"d\":4}");
+  CHECK(files::read_text(paths.metrics()) == "{\"a\":1}\n{\"b\":\n{\"c\":3}\n{\"d\":4}\n");
+}
+
+}  // namespace
+}  // namespace moemill::dataset
