@@ -23,6 +23,7 @@ Mla::Mla(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, 
       exchange_(exchange),
       query_stride_(padded_stride(config.mla.heads * (config.mla.qk_nope_dim + config.mla.qk_rope_dim))),
       attended_stride_(padded_stride(config.mla.heads * config.mla.v_dim)),
+      absorbed_stride_(padded_stride(config.mla.heads * config.mla.kv_lora_rank)),
       thread_memory_(static_cast<std::size_t>(stream.team().size())) {}
 
 void Mla::reserve(std::size_t rows) {

@@ -73,6 +73,7 @@ class Mla {
   Exchange& exchange_;
   const std::size_t query_stride_;     // values a row of query_
   const std::size_t attended_stride_;  // of attended_
+  const std::size_t absorbed_stride_;  // of absorbed_
 
   AlignedBuffer<float> low_;         // [rows, q_lora], then [rows, kv_lora + rope]: down-projections before their norm
   AlignedBuffer<bf16> low_rounded_;  // the same after it

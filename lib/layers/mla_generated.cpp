@@ -23,17 +23,15 @@ void prefetch(const void* data, std::size_t bytes) {
 }  // namespace
 
 void Mla::reserve_generated(std::size_t rows) {
-  absorbed_.reserve(std::min(rows, rows_at_a_time) * mla_.heads * mla_.kv_lora_rank);
+  absorbed_.reserve(std::min(rows, rows_at_a_time) * absorbed_stride_);
   const std::size_t tiles = tiles_of(mla_.heads) * tile_floats(cache_.width(), mla_.kv_lora_rank);
   for (auto& memory : thread_memory_) memory.reserve(page_tokens * cache_.width() + tiles);
 }
 
 void Mla::attend_generated(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan) {
   const std::size_t tiles = tiles_of(mla_.heads);
-  const std::size_t memory = page_tokens * cache_.width() + tiles * tile_floats(cache_.width(), mla_.kv_lora_rank);
   for (std::size_t first = 0; first < plan.generated.size(); first += rows_at_a_time) {
     const std::size_t rows = std::min(rows_at_a_time, plan.generated.size() - first);
-    const std::size_t row_width = mla_.heads * mla_.kv_lora_rank;
     absorb(weights, first, rows);
     stream_.team().parallel_for(rows * tiles, 1, [&](std::size_t begin, std::size_t end, int thread) {
       float* own = thread_memory_[thread].data();
@@ -46,7 +44,7 @@ void Mla::attend_generated(const model::MlaWeights& weights, LayerId layer, cons
     });
     products_.clear();
     for (std::size_t h = 0; h < mla_.heads; ++h) {
-      products_.push_back({{absorbed_.data() + h * mla_.kv_lora_rank, row_width},
+      products_.push_back({{absorbed_.data() + h * mla_.kv_lora_rank, absorbed_stride_},
                            rows,
                            weights.value_up[h],
                            attended_.data() + first * attended_stride_ + h * mla_.v_dim,
@@ -58,14 +56,13 @@ void Mla::attend_generated(const model::MlaWeights& weights, LayerId layer, cons
 
 // Generated rows are the first ones of a plan, so row i of them is row i of query_.
 void Mla::absorb(const model::MlaWeights& weights, std::size_t first_row, std::size_t rows) {
-  const std::size_t row_width = mla_.heads * mla_.kv_lora_rank;
   products_.clear();
   for (std::size_t h = 0; h < mla_.heads; ++h) {
     products_.push_back({{query_.data() + first_row * query_stride_ + h * key_width(), query_stride_},
                          rows,
                          weights.key_absorb[h],
                          absorbed_.data() + h * mla_.kv_lora_rank,
-                         row_width});
+                         absorbed_stride_});
   }
   cpu::gemm_grouped(stream_, products_);
 }
@@ -77,7 +74,7 @@ void Mla::read_pages(LayerId layer, const AttentionPlan& plan, std::size_t first
   const GeneratedRow& token = plan.generated[first_row + index];
   const std::size_t width = cache_.width(), latent = mla_.kv_lora_rank;
   const float* query = query_.data() + token.row * query_stride_ + mla_.qk_nope_dim;
-  float* absorbed = absorbed_.data() + index * mla_.heads * latent;
+  float* absorbed = absorbed_.data() + index * absorbed_stride_;
   float* page = memory;
   float* tiles = memory + page_tokens * width;
 
