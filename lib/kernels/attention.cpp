@@ -8,6 +8,12 @@
 
 namespace moemill::cpu {
 
+namespace {
+
+constexpr std::size_t rows_ahead = 4;  // of prefetching: about the memory's latency at its full rate
+
+}  // namespace
+
 void attention_begin(const cpu::Stream&, AttentionTile& tile) {
   std::fill_n(tile.maximum, tile.lanes, -std::numeric_limits<float>::infinity());
   std::fill_n(tile.sum, tile.lanes, 0.0f);
@@ -25,7 +31,14 @@ void attention_end(const cpu::Stream& stream, AttentionTile& tile) { stream.bodi
 
 void widen_rows(const cpu::Stream& stream, const bf16* in, std::size_t in_stride, std::size_t rows, std::size_t width,
                 float* out, std::size_t out_stride) {
-  for (std::size_t r = 0; r < rows; ++r) stream.bodies().widen(in + r * in_stride, width, out + r * out_stride);
+  // Rows come cold from memory and with a stride, which the hardware alone does not read ahead well.
+  for (std::size_t r = 0; r < rows; ++r) {
+    if (r + rows_ahead < rows) {
+      const bf16* later = in + (r + rows_ahead) * in_stride;
+      for (std::size_t i = 0; i < width; i += 32) __builtin_prefetch(later + i);
+    }
+    stream.bodies().widen(in + r * in_stride, width, out + r * out_stride);
+  }
 }
 
 void lanes_in(const cpu::Stream& stream, const float* in, std::size_t in_stride, std::size_t used, std::size_t width,

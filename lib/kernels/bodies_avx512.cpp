@@ -2,7 +2,9 @@
 #include <immintrin.h>
 
 // GCC 12's own header passes an undefined vector to every unmasked AVX-512 shuffle and then warns about it.
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 #include "kernels/bodies.hpp"
 

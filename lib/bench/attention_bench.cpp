@@ -1,0 +1,172 @@
+#include "bench/attention_bench.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/aligned.hpp"
+#include "base/error.hpp"
+#include "base/random.hpp"
+#include "bench/report.hpp"
+#include "kernels/attention.hpp"
+
+namespace moemill::bench {
+
+namespace {
+
+constexpr std::size_t page_tokens = 64;
+constexpr std::size_t cold_bytes = 320'000'000;  // of pages: far larger than any cache
+
+float value_at(std::uint64_t key, std::size_t i) {
+  const auto r = philox(key, i);
+  return static_cast<float>(uniform(r[0], r[1]) - 0.5);
+}
+
+// One thread's tile and blocks.
+struct Work {
+  AlignedBuffer<float> query, maximum, sum, output, keys, values;
+  std::vector<std::uint32_t> first, last;
+  cpu::AttentionTile tile{};
+
+  Work(Shape shape, std::size_t lanes) : first(lanes, 0), last(lanes, std::numeric_limits<std::int32_t>::max()) {
+    const std::size_t dk = shape.first, dv = shape.second;
+    tile = {lanes,
+            dk,
+            dv,
+            query.reserve(dk * lanes),
+            first.data(),
+            last.data(),
+            maximum.reserve(lanes),
+            sum.reserve(lanes),
+            output.reserve(dv * lanes)};
+    keys.reserve(page_tokens * dk);
+    values.reserve(page_tokens * dv);
+    for (std::size_t i = 0; i < dk * lanes; ++i) query[i] = 0.1f * value_at(1, i);
+    for (std::size_t i = 0; i < page_tokens * dk; ++i) keys[i] = value_at(2, i);
+    for (std::size_t i = 0; i < page_tokens * dv; ++i) values[i] = value_at(3, i);
+  }
+};
+
+// Pages [tokens][key_width + value_width] in bf16, enough to never meet one in a cache.
+struct Pages {
+  std::size_t width, count;
+  AlignedBuffer<bf16> values;
+
+  explicit Pages(Shape shape) : width(std::size_t{shape.first} + shape.second) {
+    const std::size_t page = page_tokens * width;
+    count = cold_bytes / (page * sizeof(bf16)) + 1;
+    bf16* to = values.reserve(count * page);
+    for (std::size_t i = 0; i < page; ++i) to[i] = to_bf16(value_at(4, i));
+    for (std::size_t p = 1; p < count; ++p) std::copy_n(to, page, to + p * page);
+  }
+  const bf16* page(std::size_t index) const { return values.data() + index % count * page_tokens * width; }
+};
+
+double operations(const AttentionResult& r, int threads) {
+  return 2.0 * static_cast<double>(r.lanes * r.tokens * threads) * (r.key_width + r.value_width);
+}
+
+// Every thread of the team goes over its own context of `tokens`.
+AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, Shape shape, const Pages& pages,
+                            std::size_t lanes, std::size_t tokens) {
+  const Clock clock = clock_for(options.threads);
+  const auto threads = static_cast<std::size_t>(options.threads);
+  std::vector<Work> works;
+  for (std::size_t t = 0; t < threads; ++t) works.emplace_back(shape, lanes);
+  auto context = [&](auto before_block) {
+    stream.team().parallel_for(threads, 1, [&](std::size_t begin, std::size_t end, int) {
+      for (std::size_t w = begin; w < end; ++w) {
+        Work& work = works[w];
+        cpu::attention_begin(stream, work.tile);
+        for (std::size_t at = 0; at < tokens; at += page_tokens) {
+          const std::size_t count = std::min(page_tokens, tokens - at);
+          before_block(work, w, at / page_tokens, count);
+          cpu::attention_block(stream, work.tile, work.keys.data(), shape.first, work.values.data(), shape.second,
+                               count, static_cast<std::uint32_t>(at));
+        }
+        cpu::attention_end(stream, work.tile);
+      }
+    });
+  };
+  AttentionResult r{shape.first, shape.second, lanes, tokens, {}, {}};
+  r.block = measure(clock, options.seconds,
+                    [&](std::size_t) { context([](Work&, std::size_t, std::size_t, std::size_t) {}); });
+  const std::size_t pages_a_context = (tokens + page_tokens - 1) / page_tokens;
+  r.pages = measure(clock, options.seconds, [&](std::size_t call) {
+    context([&](Work& work, std::size_t w, std::size_t block, std::size_t count) {
+      const bf16* page = pages.page((call * threads + w) * pages_a_context + block);
+      cpu::widen_rows(stream, page, pages.width, count, shape.first, work.keys.data(), shape.first);
+      cpu::widen_rows(stream, page + shape.first, pages.width, count, shape.second, work.values.data(), shape.second);
+    });
+  });
+  return r;
+}
+
+void print_table(const KernelOptions& options, const AttentionReport& report) {
+  print_machine(options, report.peak, report.bandwidth);
+  fmt::print(
+      "A tile of lanes (queries x heads) against a context in blocks of 64 tokens. Rates in GFLOP/s: median\n"
+      "(best); %: median's share of the FMA peak. pages: bf16 keys and values cold in memory, widened for one\n"
+      "tile alone (a model shares one widening among the tiles of a token).\n\n");
+  fmt::print("{:>6} {:>6} {:>6} {:>7} | {:>15} {:>4} | {:>15} {:>4}\n", "dk", "dv", "lanes", "tokens", "fp32 blocks",
+             "%", "bf16 pages", "%");
+  for (const AttentionResult& r : report.results) {
+    const double flops = operations(r, options.threads), block = flops / r.block.median, pages = flops / r.pages.median;
+    fmt::print("{:>6} {:>6} {:>6} {:>7} | {:>7.1f} ({:>5.1f}) {:>4.0f} | {:>7.1f} ({:>5.1f}) {:>4.0f}\n", r.key_width,
+               r.value_width, r.lanes, r.tokens, block / 1e9, flops / r.block.best / 1e9, 100 * block / report.peak,
+               pages / 1e9, flops / r.pages.best / 1e9, 100 * pages / report.peak);
+  }
+}
+
+void print_json(const KernelOptions& options, const AttentionReport& report) {
+  nlohmann::json out = machine_json(options, report.peak, report.bandwidth);
+  out["benchmark"] = "attention";
+  for (const AttentionResult& r : report.results) {
+    const double flops = operations(r, options.threads);
+    out["results"].push_back({{"key_width", r.key_width},
+                              {"value_width", r.value_width},
+                              {"lanes", r.lanes},
+                              {"tokens", r.tokens},
+                              {"block_seconds_median", r.block.median},
+                              {"block_seconds_best", r.block.best},
+                              {"block_share_of_peak", flops / r.block.median / report.peak},
+                              {"pages_seconds_median", r.pages.median},
+                              {"pages_seconds_best", r.pages.best},
+                              {"pages_share_of_peak", flops / r.pages.median / report.peak}});
+  }
+  fmt::print("{}\n", out.dump(2));
+}
+
+}  // namespace
+
+AttentionReport measure_attention(const KernelOptions& options) {
+  cpu::Stream stream(options.isa, options.threads);
+  const Clock clock = clock_for(options.threads);
+  AttentionReport report{
+      1e9 * measure_fma_peak(options.isa, options.threads).gflops, read_bandwidth(stream, clock), {}};
+  for (Shape shape : options.shapes) {
+    const Pages pages(shape);
+    for (std::size_t lanes : {std::size_t{32}, std::size_t{16}}) {
+      for (std::size_t tokens : options.rows) {
+        report.results.push_back(measure_one(stream, options, shape, pages, lanes, tokens));
+      }
+    }
+    // The clock may have risen since.
+    report.peak = std::max(report.peak, 1e9 * measure_fma_peak(options.isa, options.threads).gflops);
+  }
+  return report;
+}
+
+int run_attention_bench(const std::vector<std::string>& args) {
+  const auto options =
+      parse_kernel_options(args, {"moemill bench attention [options]", "key width x value width, one or more",
+                                  "576x512,192x128", "tokens of context, one or more", "64,256,1024"});
+  if (!options) return 0;
+  const AttentionReport report = measure_attention(*options);
+  options->form == Form::Json ? print_json(*options, report) : print_table(*options, report);
+  return 0;
+}
+
+}  // namespace moemill::bench

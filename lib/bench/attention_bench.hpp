@@ -1,0 +1,29 @@
+// `moemill bench attention`: the attention kernel over a context of some tokens, for full (32) and half (16) tiles of
+// lanes, from fp32 blocks at hand and from bf16 pages cold in memory that are widened on the way.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bench/options.hpp"
+#include "bench/peak.hpp"
+
+namespace moemill::bench {
+
+struct AttentionResult {
+  std::uint32_t key_width, value_width;
+  std::size_t lanes, tokens;
+  Timing block, pages;  // seconds for the whole context
+};
+
+struct AttentionReport {
+  double peak;       // operations a second
+  double bandwidth;  // bytes a second
+  std::vector<AttentionResult> results;
+};
+
+AttentionReport measure_attention(const KernelOptions& options);
+int run_attention_bench(const std::vector<std::string>& args);
+
+}  // namespace moemill::bench

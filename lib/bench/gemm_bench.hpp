@@ -1,0 +1,29 @@
+// `moemill bench gemm`: C[M, N] = A[M, K] * W[K, N] with packed bf16 weights, for weights cold in memory (as the
+// experts of a layer are) and warm in cache, with shares of the FMA peak and of what memory bandwidth allows.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bench/options.hpp"
+#include "bench/peak.hpp"
+
+namespace moemill::bench {
+
+struct GemmResult {
+  std::uint32_t k, n;
+  std::size_t rows;
+  Timing cold, warm;  // seconds a product
+};
+
+struct GemmReport {
+  double peak;       // operations a second
+  double bandwidth;  // bytes a second
+  std::vector<GemmResult> results;
+};
+
+GemmReport measure_gemm(const KernelOptions& options);
+int run_gemm_bench(const std::vector<std::string>& args);
+
+}  // namespace moemill::bench

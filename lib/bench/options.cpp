@@ -1,0 +1,91 @@
+#include "bench/options.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/program_options.hpp>
+#include <charconv>
+#include <sstream>
+#include <string_view>
+
+#include "base/error.hpp"
+
+namespace moemill::bench {
+
+namespace {
+
+namespace po = boost::program_options;
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> out;
+  for (;;) {
+    const std::size_t at = text.find(separator);
+    out.push_back(text.substr(0, at));
+    if (at == std::string_view::npos) return out;
+    text.remove_prefix(at + 1);
+  }
+}
+
+// 1 .. 2^20: what a matrix of a model may be wide.
+std::uint32_t parse_count(std::string_view text, std::string_view whole) {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value == 0 || value > (1u << 20)) {
+    user_error("bench: '{}' in '{}' is not a whole number from 1 to 1048576", text, whole);
+  }
+  return value;
+}
+
+}  // namespace
+
+std::vector<Shape> parse_shapes(const std::string& text) {
+  std::vector<Shape> out;
+  for (std::string_view item : split(text, ',')) {
+    const auto sides = split(item, 'x');
+    if (sides.size() != 2) user_error("bench: '{}' is not a shape; write one or more like 1024x512,512x1024", item);
+    out.push_back({parse_count(sides[0], item), parse_count(sides[1], item)});
+  }
+  return out;
+}
+
+std::vector<std::size_t> parse_counts(const std::string& text) {
+  std::vector<std::size_t> out;
+  for (std::string_view item : split(text, ',')) out.push_back(parse_count(item, text));
+  return out;
+}
+
+std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>& args,
+                                                  const KernelDefaults& defaults) {
+  KernelOptions out;
+  std::string isa, shapes, rows;
+  po::options_description known("options");
+  known.add_options()("help,h", "show this")("isa", po::value(&isa)->default_value(std::string(cpu::name(out.isa))),
+                                             "plain, avx2 or avx512")(
+      "threads", po::value(&out.threads)->default_value(1), "threads of the team")(
+      "shapes", po::value(&shapes)->default_value(defaults.shapes), defaults.shapes_help)(
+      "rows", po::value(&rows)->default_value(defaults.rows), defaults.rows_help)(
+      "seconds", po::value(&out.seconds)->default_value(out.seconds, fmt::format("{}", out.seconds)),
+      "time to spend on each number")("json", "print JSON instead of a table");
+  po::variables_map given;
+  try {
+    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(args).options(known).positional({}).style(style).run(), given);
+    po::notify(given);
+  } catch (const po::error& e) {
+    user_error("bench: {}; --help lists the options", e.what());
+  }
+  if (given.count("help")) {
+    std::ostringstream text;
+    text << known;
+    fmt::print("usage: {}\n\n{}", defaults.usage, text.str());
+    return std::nullopt;
+  }
+  out.isa = cpu::parse_isa(isa);
+  if (out.threads < 1 || out.threads > 1024) user_error("bench: --threads {}: write 1 to 1024", out.threads);
+  if (!(out.seconds > 0 && out.seconds <= 3600)) user_error("bench: --seconds {}: write up to 3600", out.seconds);
+  out.shapes = parse_shapes(shapes);
+  out.rows = parse_counts(rows);
+  if (given.count("json")) out.form = Form::Json;
+  return out;
+}
+
+}  // namespace moemill::bench

@@ -1,0 +1,44 @@
+// The options that the kernel benchmarks share, and how they are parsed. Used by *_bench.cpp only.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/stream.hpp"
+
+namespace moemill::bench {
+
+struct Shape {
+  std::uint32_t first, second;  // KxN of a product, key x value width of attention
+};
+
+enum class Form { Table, Json };
+
+struct KernelOptions {
+  cpu::Isa isa = cpu::best_isa();
+  int threads = 1;
+  std::vector<Shape> shapes;
+  std::vector<std::size_t> rows;
+  double seconds = 0.2;  // for each number
+  Form form = Form::Table;
+};
+
+// What the lists mean and hold when not given, for parsing and for --help.
+struct KernelDefaults {
+  const char* usage;
+  const char* shapes_help;
+  const char* shapes;
+  const char* rows_help;
+  const char* rows;
+};
+
+// Empty when help was asked for, and printed. Throws UserError.
+std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>& args, const KernelDefaults& defaults);
+
+// "1024x512,512x1024" and "1,8,32". Throw UserError.
+std::vector<Shape> parse_shapes(const std::string& text);
+std::vector<std::size_t> parse_counts(const std::string& text);
+
+}  // namespace moemill::bench
