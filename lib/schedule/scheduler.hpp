@@ -52,7 +52,7 @@ class Scheduler {
   const Sequence& sequence(SlotId slot) const;
   // Slots are 0 .. slot_count() - 1; it grows as needed: samples that wait for pages have a slot too.
   std::uint32_t slot_count() const;
-  // Samples whose prompt is complete once `slot` is written: 0 when it was the last one of its prompt.
+  // How many samples of the slot's prompt have not ended yet; also for a finished() slot, where 0 says it was the last.
   std::uint32_t unfinished_samples(SlotId slot) const;
   bool idle() const;  // nothing on hand
   // After a Drain decision: every unfinished sample with generated tokens, by prompt and sample.
