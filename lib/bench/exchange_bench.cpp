@@ -1,0 +1,225 @@
+#include "bench/exchange_bench.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <optional>
+#include <sstream>
+
+#include "base/build_info.hpp"
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/random.hpp"
+#include "layers/exchange.hpp"
+
+namespace moemill::bench {
+namespace {
+
+// A step's part, from the moment that all ranks are ready to the moment that the last one is done.
+class SlowestRank {
+ public:
+  explicit SlowestRank(const Comm& world) : world_(world), all_(static_cast<std::size_t>(world.size())) {}
+
+  void add(double seconds) {
+    world_.all_gather(std::as_bytes(std::span(&seconds, 1)), std::as_writable_bytes(std::span(all_)));
+    samples_.push_back(*std::max_element(all_.begin(), all_.end()));
+  }
+  Timing timing() {
+    std::sort(samples_.begin(), samples_.end());
+    return {samples_.front(), samples_[samples_.size() / 2]};
+  }
+
+ private:
+  const Comm& world_;
+  std::vector<double> all_;  // by rank
+  std::vector<double> samples_;
+};
+
+// Random picks, as a router without favourites makes them.
+std::vector<GlobalExpert> draw_picks(const ExchangeOptions& o, std::size_t rows, int rank) {
+  std::vector<GlobalExpert> picks;
+  std::vector<std::int32_t> ids(o.experts);
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::iota(ids.begin(), ids.end(), 0);
+    for (std::uint32_t p = 0; p < o.picks; ++p) {
+      std::uint32_t random = philox(static_cast<std::uint64_t>(rank), r, p)[0];
+      std::swap(ids[p], ids[p + random % (o.experts - p)]);
+      picks.push_back({ids[p]});
+    }
+  }
+  return picks;
+}
+
+std::uint64_t most_of(const Comm& world, std::uint64_t mine) {
+  std::vector<std::uint64_t> all(static_cast<std::size_t>(world.size()));
+  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  return *std::max_element(all.begin(), all.end());
+}
+
+std::uint64_t sum_of(const Comm& world, std::uint64_t mine) {
+  std::vector<std::uint64_t> all(static_cast<std::size_t>(world.size()));
+  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  return std::accumulate(all.begin(), all.end(), std::uint64_t{0});
+}
+
+void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& result) {
+  cpu::Stream stream(cpu::best_isa(), o.threads);
+  const model::Placement placement{o.experts, static_cast<std::uint32_t>(world.size())};
+  const std::vector<int> one_node(static_cast<std::size_t>(world.size()), 0);
+  layers::Exchange exchange(stream, world, placement, o.hidden, o.picks, one_node);
+  const std::vector<bf16> rows(result.rows * o.hidden, to_bf16(0.5f));
+  const std::vector<GlobalExpert> picks = draw_picks(o, result.rows, world.rank());
+  const std::vector<float> weights(picks.size(), 0.25f);
+  std::vector<float> out(result.rows * o.hidden);
+
+  SlowestRank dispatch(world), combine(world), whole(world);
+  for (std::uint32_t step = 0; step <= o.steps; ++step) {
+    world.barrier();
+    const double start = now_seconds();
+    exchange.send_dispatch(0, rows.data(), o.hidden, static_cast<std::uint32_t>(result.rows), picks);
+    exchange.receive_dispatch(0);
+    const double received = now_seconds();
+    world.barrier();  // where the experts would compute
+    const double computed = now_seconds();
+    exchange.send_combine(0);
+    exchange.receive_combine(0, weights, out.data(), o.hidden);
+    const double end = now_seconds();
+    if (step == 0) continue;  // buffers grow
+    dispatch.add(received - start), combine.add(end - computed), whole.add(received - start + end - computed);
+  }
+  result.dispatch = dispatch.timing(), result.combine = combine.timing(), result.whole = whole.timing();
+  const layers::ExchangeTotals& t = exchange.totals();
+  result.rows_sent = sum_of(world, t.rows_sent) / (o.steps + 1);
+  result.rows_deduplicated = sum_of(world, t.rows_deduplicated) / (o.steps + 1);
+  result.bytes = most_of(world, t.intra_node_bytes / (o.steps + 1));
+}
+
+// The same bytes in two bare transfers, spread evenly over the other ranks; and copied.
+void measure_bounds(const ExchangeOptions& o, const Comm& world, ExchangeResult& result) {
+  const auto ranks = static_cast<std::uint64_t>(world.size());
+  const std::uint64_t each = ranks > 1 ? result.bytes / 2 / (ranks - 1) : 0;
+  std::vector<std::uint32_t> units(ranks, static_cast<std::uint32_t>(each));
+  units[static_cast<std::size_t>(world.rank())] = 0;
+  std::vector<std::byte> from(std::max<std::size_t>(result.bytes, 1)), to(from.size());
+
+  SlowestRank transfers(world), copy(world);
+  for (std::uint32_t step = 0; step < o.steps; ++step) {
+    double seconds = 0;
+    for (int way = 0; way < 2; ++way) {
+      world.barrier();
+      const double start = now_seconds();
+      world.start_all_to_all(from.data(), units, to.data(), units, 1, 0).wait();
+      seconds += now_seconds() - start;
+    }
+    transfers.add(seconds);
+    const double start = now_seconds();
+    std::memcpy(to.data(), from.data(), result.bytes);
+    copy.add(now_seconds() - start);
+  }
+  result.transfers = transfers.timing(), result.copy = copy.timing();
+}
+
+std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const Comm& world) {
+  namespace po = boost::program_options;
+  ExchangeOptions o;
+  std::string rows;
+  po::options_description known("options");
+  auto option = known.add_options();
+  option("help,h", "show this");
+  option("rows", po::value(&rows)->default_value("1,16,64,128,512"), "rows of each rank, one or more");
+  option("hidden", po::value(&o.hidden)->default_value(o.hidden), "values a row");
+  option("experts", po::value(&o.experts)->default_value(o.experts), "routed experts of all ranks");
+  option("picks", po::value(&o.picks)->default_value(o.picks), "experts a row goes to");
+  option("steps", po::value(&o.steps)->default_value(o.steps), "steps for each number");
+  option("threads", po::value(&o.threads)->default_value(o.threads), "threads of a rank");
+  option("json", "print JSON instead of a table");
+  po::variables_map given;
+  try {
+    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(args).options(known).positional({}).style(style).run(), given);
+    po::notify(given);
+  } catch (const po::error& e) {
+    user_error("bench: {}; --help lists the options", e.what());
+  }
+  if (given.count("help")) {
+    std::ostringstream text;
+    text << known;
+    if (world.rank() == 0) fmt::print("usage: mpirun -n R moemill bench exchange [options]\n\n{}", text.str());
+    return std::nullopt;
+  }
+  o.rows = parse_counts(rows);
+  if (o.hidden < 1 || o.hidden > 65536) user_error("bench: --hidden {}: write 1 to 65536", o.hidden);
+  if (o.experts < 1 || o.experts > 65535) user_error("bench: --experts {}: write 1 to 65535", o.experts);
+  if (o.picks < 1 || o.picks > o.experts) user_error("bench: --picks {}: write 1 to {}", o.picks, o.experts);
+  if (o.steps < 1 || o.steps > 1000000) user_error("bench: --steps {}: write 1 to 1000000", o.steps);
+  if (o.threads < 1 || o.threads > 1024) user_error("bench: --threads {}: write 1 to 1024", o.threads);
+  if (given.count("json")) o.form = Form::Json;
+  return o;
+}
+
+double rate(std::uint64_t bytes, const Timing& t) { return static_cast<double>(bytes) / t.median * 1e-9; }
+
+void print_table(const ExchangeOptions& o, const Comm& world, const std::vector<ExchangeResult>& results) {
+  fmt::print("{}, moemill {}, {} ranks, rows of {} bf16 values, top {} of {} experts\n", cpu_model(),
+             build_info::git_commit(), world.size(), o.hidden, o.picks, o.experts);
+  fmt::print(
+      "Dispatch and combine of one layer; microseconds of the slowest rank, median of {} steps (best); GB/s that the\n"
+      "busiest rank sends. transfers: the same bytes by bare transfers; copy: by memcpy; %: their share of the "
+      "whole.\n\n",
+      o.steps);
+  fmt::print("{:>6} {:>9} | {:>8} {:>8} {:>17} {:>6} | {:>9} {:>4} | {:>8} {:>4}\n", "rows", "KB sent", "dispatch",
+             "combine", "whole", "GB/s", "transfers", "%", "copy", "%");
+  for (const ExchangeResult& r : results)
+    fmt::print(
+        "{:>6} {:>9.0f} | {:>8.1f} {:>8.1f} {:>8.1f} ({:>6.1f}) {:>6.2f} | {:>9.1f} {:>4.0f} | {:>8.1f} {:>4.0f}\n",
+        r.rows, static_cast<double>(r.bytes) * 1e-3, r.dispatch.median * 1e6, r.combine.median * 1e6,
+        r.whole.median * 1e6, r.whole.best * 1e6, rate(r.bytes, r.whole), r.transfers.median * 1e6,
+        100 * r.transfers.median / r.whole.median, r.copy.median * 1e6, 100 * r.copy.median / r.whole.median);
+}
+
+void print_json(const ExchangeOptions& o, const Comm& world, const std::vector<ExchangeResult>& results) {
+  nlohmann::json out{{"benchmark", "exchange"}, {"cpu", cpu_model()}, {"commit", build_info::git_commit()},
+                     {"ranks", world.size()},   {"hidden", o.hidden}, {"experts", o.experts},
+                     {"picks", o.picks},        {"steps", o.steps},   {"threads", o.threads}};
+  for (const ExchangeResult& r : results)
+    out["results"].push_back({{"rows", r.rows},
+                              {"rows_sent", r.rows_sent},
+                              {"rows_deduplicated", r.rows_deduplicated},
+                              {"bytes", r.bytes},
+                              {"dispatch_seconds_median", r.dispatch.median},
+                              {"combine_seconds_median", r.combine.median},
+                              {"seconds_median", r.whole.median},
+                              {"seconds_best", r.whole.best},
+                              {"transfers_seconds_median", r.transfers.median},
+                              {"copy_seconds_median", r.copy.median}});
+  fmt::print("{}\n", out.dump(2));
+}
+
+}  // namespace
+
+std::vector<ExchangeResult> measure_exchange(const ExchangeOptions& options, const Comm& world) {
+  std::vector<ExchangeResult> results;
+  for (std::size_t rows : options.rows) {
+    ExchangeResult result{};
+    result.rows = rows;
+    measure_layer(options, world, result);
+    measure_bounds(options, world, result);
+    results.push_back(result);
+  }
+  return results;
+}
+
+int run_exchange_bench(const std::vector<std::string>& args, const Comm& world) {
+  const auto options = parse(args, world);
+  if (!options) return static_cast<int>(ExitCode::Done);
+  const std::vector<ExchangeResult> results = measure_exchange(*options, world);
+  if (world.rank() == 0)
+    options->form == Form::Json ? print_json(*options, world, results) : print_table(*options, world, results);
+  return static_cast<int>(ExitCode::Done);
+}
+
+}  // namespace moemill::bench
