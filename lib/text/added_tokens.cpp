@@ -139,7 +139,7 @@ void AddedTokens::fill_finders(const Place& place, const Normalizer& normalizer)
   for (bool special : {true, false}) {  // where two normalise to the same text, the special one goes first
     for (const AddedToken& token : tokens_) {
       if (token.special != special) continue;
-      if (token.single_word && !word_) word_.emplace(R"([\w\x{200c}\x{200d}])");
+      if (token.single_word && !word_) word_.emplace(R"([[:word:]\x{200c}\x{200d}])");
       std::string text = token.normalized ? normalizer.apply(token.content, scratch) : token.content;
       if (text.empty()) place.refuse(fmt::format("the normalizer leaves nothing of \"{}\"", token.content));
       (token.normalized ? normalized_ : raw_).add(std::move(text), &token);

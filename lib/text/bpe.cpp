@@ -174,7 +174,11 @@ void Bpe::merge_few(BpeScratch& scratch) const {
 // The same result in n log n: a heap of (rank, position) over a linked list. An entry is stale when the pair at its
 // position has another rank by now.
 void Bpe::merge_many(BpeScratch& scratch) const {
-  auto& [symbols, merges, previous, next, heap, known, key] = scratch;
+  auto& symbols = scratch.symbols;
+  auto& merges = scratch.merges;
+  auto& previous = scratch.previous;
+  auto& next = scratch.next;
+  auto& heap = scratch.heap;
   if (symbols.size() >= no_symbol) throw TextError("a piece of more than 2^32 characters");
   auto count = static_cast<std::uint32_t>(symbols.size());
   merges.assign(count, {MergeTable::no_rank, -1});

@@ -19,7 +19,9 @@ constexpr std::string_view space_set =
 constexpr std::string_view no_space_set =
     R"(\x{0}-\x{8}\x{e}-\x{1f}\x{21}-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027})"
     R"(\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";
-constexpr std::string_view word_set = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+constexpr std::string_view posix_word_set = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// Oniguruma's \w takes its Latin-1 part from another table than its [[:word:]]: it has the superscripts and fractions.
+constexpr std::string_view word_set = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
 constexpr std::string_view hex_set = "0-9A-Fa-f";
 constexpr std::string_view no_hex_set = R"(\x{0}-\x{2f}\x{3a}-\x{40}\x{47}-\x{60}\x{67}-\x{10ffff})";
 
@@ -38,7 +40,7 @@ constexpr std::array<Name, 11> posix_sets{{{"alpha", R"(\p{Alphabetic})"},
                                            {"word", word_set},
                                            {"ascii", R"(\x{0}-\x{7f})"}}};
 
-constexpr std::array<Name, 38> categories{{
+constexpr std::array<Name, 39> categories{{
     {"letter", "L"},
     {"uppercaseletter", "Lu"},
     {"lowercaseletter", "Ll"},
@@ -68,6 +70,7 @@ constexpr std::array<Name, 38> categories{{
     {"initialpunctuation", "Pi"},
     {"finalpunctuation", "Pf"},
     {"otherpunctuation", "Po"},
+    {"punct", "P"},
     {"separator", "Z"},
     {"spaceseparator", "Zs"},
     {"lineseparator", "Zl"},
@@ -296,7 +299,8 @@ class Translator {
     std::size_t end = in_.find(":]", at_ + 2);
     if (end == in_.npos) refuse("[: is not closed");
     std::string_view name = in_.substr(at_ + 2, end - at_ - 2);
-    if (name == "punct") return copy(end + 2 - at_);
+    if (name == "punct") return write(end + 2 - at_, R"(\p{P}\p{S})");
+    if (name == "word") return write(end + 2 - at_, posix_word_set);
     if (look_up(posix_sets, name).empty()) refuse(fmt::format("[:{}:] is not supported", name));
     named_set(end + 2 - at_, name, false, Where::Inside);
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "text/pattern.hpp"
 #include "text/utf8.hpp"
 
@@ -44,7 +46,7 @@ std::vector<Match> join_parts(std::vector<Part> parts, SplitBehavior behavior) {
       joined.back().end = part.span.end;
     previous = part.is_match;
   }
-  if (backwards) joined.assign(joined.rbegin(), joined.rend());
+  if (backwards) std::reverse(joined.begin(), joined.end());
   return joined;
 }
 
@@ -86,8 +88,8 @@ void PreTokenizer::read(const Place& place, int depth) {
     steps_.emplace_back(Split{Regex("\\s"), SplitBehavior::Removed, Sides::Matches});
   } else if (type == "Punctuation") {
     auto behavior = place.find("behavior");
-    steps_.emplace_back(
-        Split{Regex("[[:punct:]]"), behavior ? read_behavior(*behavior) : SplitBehavior::Isolated, Sides::Matches});
+    steps_.emplace_back(Split{Regex(R"([\p{P}$+<=>^`|~])"),
+                              behavior ? read_behavior(*behavior) : SplitBehavior::Isolated, Sides::Matches});
   } else {
     place.refuse(fmt::format("the pre-tokenizer \"{}\" is not supported", type));
   }

@@ -1,0 +1,69 @@
+// Goldens of the tokenizer tests: lines of JSON, and one check that all of them use.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "text/tokenizer.hpp"
+
+namespace moemill::text {
+
+using nlohmann::json;
+
+inline std::string test_data(const std::string& name) { return std::string(MOEMILL_TEST_DATA) + "/text/" + name; }
+
+inline std::string read_all(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream bytes;
+  bytes << in.rdbuf();
+  REQUIRE_MESSAGE(in, path);
+  return bytes.str();
+}
+
+inline std::vector<json> read_lines(const std::string& path) {
+  std::istringstream in(read_all(path));
+  std::vector<json> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+// Folder of published models and goldens, or "" where the machine has none.
+inline std::string shared_folder(const std::string& inside) {
+  const char* set = std::getenv("MOEMILL_SHARED");
+  std::string path = (set ? std::string(set) : std::string(MOEMILL_SOURCE_DIR) + "/../shared") + "/" + inside;
+  if (std::filesystem::exists(path)) return path;
+  MESSAGE("SKIPPED: no " << path << " (set MOEMILL_SHARED)");
+  return "";
+}
+
+inline std::string stream(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
+  StreamDecoder decoder(tokenizer);
+  std::string text;
+  for (TokenId id : ids) decoder.push(id, text);
+  decoder.finish(text);
+  return text;
+}
+
+inline void check_encode(const Tokenizer& tokenizer, const std::string& text, const std::vector<TokenId>& ids,
+                         const std::vector<TokenId>& ids_no_special) {
+  CAPTURE(text);
+  CHECK(tokenizer.encode(text, AddSpecial::Yes) == ids);
+  CHECK(tokenizer.encode(text, AddSpecial::No) == ids_no_special);
+}
+
+inline void check_decode(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, const std::string& text,
+                         const std::string& text_no_special) {
+  CAPTURE(ids);
+  CHECK(tokenizer.decode(ids, SkipSpecial::No) == text);
+  CHECK(tokenizer.decode(ids, SkipSpecial::Yes) == text_no_special);
+  CHECK(stream(tokenizer, ids) == text_no_special);
+}
+
+}  // namespace moemill::text
