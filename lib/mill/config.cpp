@@ -35,7 +35,8 @@ std::string nearest_key(std::string_view key) {
   std::string best;
   std::size_t best_distance = ~std::size_t{0};
   for (const Field& field : config_fields()) {
-    std::size_t distance = std::min(edit_distance(key, field.key), edit_distance(last_part(key), last_part(field.key)) + 1);
+    std::size_t distance =
+        std::min(edit_distance(key, field.key), edit_distance(last_part(key), last_part(field.key)) + 1);
     if (distance < best_distance) best_distance = distance, best = field.key;
   }
   return best;
@@ -69,8 +70,8 @@ void read_value(const std::string& where, const Field& field, const YAML::Node& 
 
 void check_schema_version(std::string_view file, const YAML::Node& node) {
   if (!node.IsScalar() || node.Scalar() != "1")
-    user_error("{}: schema_version: {} is not accepted; accepted: 1, the only one this version reads", place(file, node),
-               shown(node));
+    user_error("{}: schema_version: {} is not accepted; accepted: 1, the only one this version reads",
+               place(file, node), shown(node));
 }
 
 void read_map(std::string_view file, const std::string& prefix, const YAML::Node& map, RunConfig& config) {
@@ -104,7 +105,7 @@ YAML::Node parse_yaml(std::string_view text, std::string_view name) {
 }
 
 void apply_override(const Override& o, RunConfig& config) {
-  YAML::Node value = parse_yaml(o.value, o.origin);
+  YAML::Node value = o.form == Override::Form::Yaml ? parse_yaml(o.value, o.origin) : YAML::Node(o.value);
   if (o.key == "schema_version") return check_schema_version(o.origin, value);
   const Field* field = find_field(o.key);
   if (!field) user_error("{}: unknown key '{}'; the nearest known key is '{}'", o.origin, o.key, nearest_key(o.key));
@@ -115,16 +116,18 @@ void apply_override(const Override& o, RunConfig& config) {
 void check_together(std::string_view name, const RunConfig& c, const std::string& yaml_store) {
   const auto& s = c.sampling;
   if (s.min_tokens > s.max_tokens)
-    user_error("{}: sampling.min_tokens ({}) is larger than sampling.max_tokens ({}); lower one or raise the other", name,
-               s.min_tokens, s.max_tokens);
+    user_error("{}: sampling.min_tokens ({}) is larger than sampling.max_tokens ({}); lower one or raise the other",
+               name, s.min_tokens, s.max_tokens);
   const auto& r = s.repetition_detection;
   if (r.max_pattern_size > 0 && r.min_count < 2)
     user_error("{}: sampling.repetition_detection.min_count is {}; detection needs 2 or more", name, r.min_count);
   if (r.max_pattern_size == 0 && r.min_count > 0)
-    user_error("{}: sampling.repetition_detection.min_count is set but max_pattern_size is 0 (off); set both or neither",
-               name);
+    user_error(
+        "{}: sampling.repetition_detection.min_count is set but max_pattern_size is 0 (off); set both or neither",
+        name);
   if (yaml_store.find("logprobs") != std::string::npos && !s.logprobs)
-    user_error("{}: output.store lists logprobs but sampling.logprobs is null; set sampling.logprobs to 0 or more", name);
+    user_error("{}: output.store lists logprobs but sampling.logprobs is null; set sampling.logprobs to 0 or more",
+               name);
 }
 
 }  // namespace
@@ -134,7 +137,12 @@ Override parse_override(std::string_view assignment) {
   std::string origin = fmt::format("--set {}", assignment);
   if (equals == std::string_view::npos || equals == 0)
     user_error("{}: write --set key.path=value, e.g. --set sampling.temperature=0", origin);
-  return {std::string(assignment.substr(0, equals)), std::string(assignment.substr(equals + 1)), origin};
+  return {std::string(assignment.substr(0, equals)), std::string(assignment.substr(equals + 1)), origin,
+          Override::Form::Yaml};
+}
+
+Override literal_override(std::string key, std::string value, std::string_view flag) {
+  return {std::move(key), value, fmt::format("--{} {}", flag, value), Override::Form::Literal};
 }
 
 std::string read_text_file(const std::string& path) {
@@ -187,6 +195,12 @@ std::vector<std::string> differing_keys(const RunConfig& old_config, const RunCo
     if (YAML::Dump(field.write(old_config)) != YAML::Dump(field.write(new_config))) keys.push_back(field.key);
   }
   return keys;
+}
+
+std::string value_of(const RunConfig& config, const std::string& key) {
+  const Field* field = find_field(key);
+  expect(field != nullptr, "the key is a known one");
+  return YAML::Dump(field->write(config));
 }
 
 std::string describe_keys() {

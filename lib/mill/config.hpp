@@ -11,15 +11,17 @@
 
 namespace moemill::mill {
 
-// One `key.path = value` from the command line; `value` is read as YAML.
+// One `key.path = value` from the command line.
 struct Override {
   std::string key;
   std::string value;
-  std::string origin;  // how messages call it, e.g. "--set sampling.top_p=2"
+  std::string origin;                                   // how messages call it, e.g. "--set sampling.top_p=2"
+  enum class Form { Yaml, Literal } form = Form::Yaml;  // literal: a flag's word, so that a path may hold any character
 };
 
 // "--set key.path=value" split at the first '='.
 Override parse_override(std::string_view assignment);
+Override literal_override(std::string key, std::string value, std::string_view flag);  // "--flag value"
 
 std::string read_text_file(const std::string& path);  // UserError when it cannot be read
 
@@ -32,6 +34,8 @@ std::string to_yaml(const RunConfig& config);
 // Keys whose values differ and that can change what stands in the outputs (not ranks, batch, logging). The paths of the
 // model and the prompts are not among them: their contents are compared by fingerprint.
 std::vector<std::string> differing_keys(const RunConfig& old_config, const RunConfig& new_config);
+
+std::string value_of(const RunConfig& config, const std::string& key);  // of a known key, as YAML
 
 // Every key with its default, as `--help` shows them: "sampling.top_p  1  a number above 0 and at most 1".
 std::string describe_keys();

@@ -297,7 +297,8 @@ Field expert_domain() {
           [](const RunConfig& c) { return scalar(c.parallel.expert_domain); }};
 }
 
-#define AT(member) [](RunConfig& c) -> auto& { return c.member; }
+#define AT(member) \
+  [](RunConfig & c) -> auto& { return c.member; }
 
 std::vector<Field> make_fields() {
   using u32 = std::uint32_t;

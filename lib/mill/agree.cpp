@@ -1,0 +1,51 @@
+#include "mill/agree.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <vector>
+
+namespace moemill::mill {
+
+Failure describe_current_exception() {
+  try {
+    throw;
+  } catch (const AgreedFailure& e) {
+    return {e.code(), e.what()};
+  } catch (const UserError& e) {
+    return {ExitCode::Usage, e.what()};
+  } catch (const SystemError& e) {
+    return {ExitCode::Internal, e.what()};
+  } catch (const std::bad_alloc&) {
+    return {ExitCode::Internal, "out of memory"};
+  } catch (const std::exception& e) {
+    return {ExitCode::Internal, e.what()};
+  }
+}
+
+void together(const Comm& world, const std::function<void()>& phase) {
+  Failure mine;
+  try {
+    phase();
+  } catch (...) {
+    mine = describe_current_exception();
+  }
+  auto code = static_cast<std::int32_t>(mine.code);
+  std::vector<std::int32_t> codes(static_cast<std::size_t>(world.size()));
+  world.all_gather(std::as_bytes(std::span(&code, 1)), std::as_writable_bytes(std::span(codes)));
+  auto failed = std::find_if(codes.begin(), codes.end(), [](std::int32_t c) { return c != 0; });
+  if (failed == codes.end()) return;
+  int rank = static_cast<int>(failed - codes.begin());
+  auto bytes = world.broadcast(std::as_bytes(std::span(mine.text)), rank);
+  std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (rank != 0) text = fmt::format("rank {}: {}", rank, text);
+  throw AgreedFailure(static_cast<ExitCode>(*failed), text);
+}
+
+void rank_zero(const Comm& world, const std::function<void()>& phase) {
+  together(world, [&] {
+    if (world.rank() == 0) phase();
+  });
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,46 @@
+// The end of a run: merge, count, summary.json, ledger, exit code. Rank 0 does it, the others wait and hear the code.
+#pragma once
+
+#include <string>
+
+#include "base/error.hpp"
+#include "base/run_config.hpp"
+#include "dataset/prompts.hpp"
+#include "layers/forward.hpp"
+#include "mill/mill.hpp"
+#include "mill/ranks.hpp"
+#include "mill/run_setup.hpp"
+#include "mill/summary.hpp"
+
+namespace moemill::mill {
+
+// What the summary will say, as it becomes known.
+struct Report {
+  Summary summary;
+  double load_seconds = 0;
+
+  // The loop's totals over all ranks; collective.
+  void take(const Comm& world, const Totals& mine, const layers::Forward& forward, const model::ModelConfig& model);
+};
+Report start_report(const Ranks& ranks, const RunConfig& config, const RunPlan& plan);
+
+// Rows of a run on disk: finished shards and journals.
+struct RunCounts {
+  std::uint64_t rows = 0;
+  std::uint64_t rows_failed = 0;
+  std::uint64_t prompts_done = 0;    // all samples ended, also by failing
+  std::uint64_t prompts_failed = 0;  // with a failed sample
+};
+RunCounts count_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,
+                    const dataset::PromptFile& prompts);
+ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);
+
+// Merges, writes summary.json, stores the exit code, says the ledger. Collective.
+ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
+                    const dataset::RootAttributes& attributes, MillEnd end, Report& report, double started);
+
+// A run with nothing left to do: says so; the exit code comes from its rows. Collective.
+ExitCode already_done(const Comm& world, const RunPlan& plan, const RunConfig& config,
+                      const dataset::PromptFile& prompts);
+
+}  // namespace moemill::mill

@@ -1,0 +1,64 @@
+#include "mill/loaded_model.hpp"
+
+#include "base/error.hpp"
+#include "system/files.hpp"
+
+namespace moemill::mill {
+
+ModelFolder open_model(const ModelSettings& settings) {
+  if (settings.path.empty())
+    user_error("model.path is missing: set it in the config, or give --model DIR (a Hugging Face model folder)");
+  ModelFolder model{model::read_config(settings.path), {}, 0};
+  const bool dummy = settings.load_format == "dummy";
+  if (!dummy || files::exists(settings.path + "/tokenizer.json"))
+    model.tokenizer = text::Tokenizer::load(settings.path);
+  model.max_model_len = settings.max_model_len.value_or(model.config.max_positions);
+  if (model.max_model_len > model.config.max_positions)
+    user_error("model.max_model_len: {} is more than the model's max_position_embeddings, {}; lower it",
+               model.max_model_len, model.config.max_positions);
+  return model;
+}
+
+dataset::PromptFile open_prompts(const RunConfig& config) {
+  if (config.input.path.empty())
+    user_error("input.path is missing: set it in the config, or give -i FILE (an HDF5 file with a dataset 'prompt')");
+  return dataset::PromptFile(config.input, config.output.carry_columns);
+}
+
+void check_tokenizer(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form) {
+  if (model.tokenizer) return;
+  if (form == dataset::PromptForm::Text)
+    user_error("{}: has no tokenizer.json, which prompts of text need; give prompt_token_ids instead",
+               config.model.path);
+  if (config.output.store_text)
+    user_error("{}: has no tokenizer.json, so no text can be stored; set output.store: [token_ids]", config.model.path);
+  if (!config.sampling.stop.empty())
+    user_error("{}: has no tokenizer.json, which sampling.stop needs; use sampling.stop_token_ids", config.model.path);
+}
+
+PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model) {
+  return {config.input.add_special_tokens ? text::AddSpecial::Yes : text::AddSpecial::No, config.errors.too_long,
+          model.max_model_len, model.config.vocabulary};
+}
+
+std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form) {
+  std::vector<std::string> warnings = model.config.warnings;
+  if (model.tokenizer && form == dataset::PromptForm::Text) {
+    const auto& more = model.tokenizer->warnings();
+    warnings.insert(warnings.end(), more.begin(), more.end());
+  }
+  if (model.tokenizer && model.tokenizer->vocabulary_size() > model.config.vocabulary)
+    warnings.push_back(
+        fmt::format("tokenizer.json has ids up to {}, but the model's vocabulary is {}: prompts with larger ids "
+                    "fail with bad_token",
+                    model.tokenizer->vocabulary_size() - 1, model.config.vocabulary));
+  if (config.sampling.max_tokens == 0 && !config.sampling.prompt_logprobs)
+    warnings.push_back(
+        "sampling.max_tokens is 0 and prompt_logprobs is off: prompts without a max_tokens of their own make "
+        "empty rows");
+  if (config.model.load_format == "dummy")
+    warnings.push_back("model.load_format is dummy: weights are random and so are the answers");
+  return warnings;
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,34 @@
+// What a command needs of a model folder before and without its weights: its config, its tokenizer, the rules for
+// prompts. Used by run, validate, preview and replay, so that all four accept the same things.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/run_config.hpp"
+#include "dataset/prompts.hpp"
+#include "mill/prepare.hpp"
+#include "model/config.hpp"
+#include "text/tokenizer.hpp"
+
+namespace moemill::mill {
+
+struct ModelFolder {
+  model::ModelConfig config;
+  std::optional<text::Tokenizer> tokenizer;  // absent only for dummy weights without a tokenizer.json
+  std::uint32_t max_model_len = 0;
+
+  const text::Tokenizer* tokenizer_or_null() const { return tokenizer ? &*tokenizer : nullptr; }
+  std::string tokenizer_sha256() const { return tokenizer ? tokenizer->fingerprint() : ""; }
+};
+
+// UserError for whatever in the folder cannot work, including max_model_len beyond what the model was made for.
+ModelFolder open_model(const ModelSettings& settings);
+dataset::PromptFile open_prompts(const RunConfig& config);
+// UserError where prompts, outputs or stop strings need a tokenizer that is not there.
+void check_tokenizer(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form);
+PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model);
+// What a user should know before the job: one sentence each.
+std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form);
+
+}  // namespace moemill::mill

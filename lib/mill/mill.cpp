@@ -1,0 +1,145 @@
+#include "mill/mill.hpp"
+
+#include <algorithm>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+
+namespace moemill::mill {
+
+Mill::Mill(MillParts parts, schedule::ClaimState claims)
+    : parts_(parts),
+      claims_(std::move(claims)),
+      facts_(static_cast<std::size_t>(parts.world.size())),
+      next_flush_(now_seconds() + parts.flush_seconds),
+      next_progress_(now_seconds() + parts.progress_seconds) {}
+
+// Order within a turn: facts before claims, claims before the step that uses them, the step before its rows are stored.
+// A fault of one rank waits for the next facts, so that all ranks leave at the same place.
+MillEnd Mill::turn() {
+  for (;;) {
+    const schedule::Decision decision = agree_on_step();
+    tell_progress();
+    if (!schedule::takes_a_step(decision.phase)) return leave(decision);
+    attempt([&] { open(decision.claims); });
+    claims_.take(decision.claims.size());
+    take_step(decision);
+    attempt([&] { store(); });
+  }
+}
+
+// Keeps the first fault; later ones are its consequences.
+template <class Work>
+void Mill::attempt(Work&& work) {
+  try {
+    work();
+  } catch (...) {
+    if (failure_.code == ExitCode::Done) failure_ = describe_current_exception();
+  }
+}
+
+schedule::Decision Mill::agree_on_step() {
+  schedule::Facts mine = parts_.generator.facts();
+  mine.error = static_cast<std::int32_t>(failure_.code);
+  mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::GoOn;
+  mine.progress = {totals_.completions, totals_.rows_failed, parts_.generator.prompt_tokens(),
+                   parts_.generator.generated_tokens(), shards_finished_};
+  const double before = now_seconds();
+  parts_.world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(facts_)));
+  totals_.idle_seconds += now_seconds() - before;
+  return schedule::decide(facts_, claims_);
+}
+
+void Mill::open(std::span<const schedule::Claim> claims) {
+  for (const auto& claim : claims)
+    if (claim.rank.value == parts_.world.rank())
+      open_.push_back(std::make_unique<OpenShard>(claim.shard, parts_.inputs, parts_.generator, totals_));
+}
+
+void Mill::take_step(const schedule::Decision& decision) {
+  const double before = now_seconds();
+  const std::uint64_t tokens_before = parts_.generator.generated_tokens();
+  parts_.generator.step(decision);
+  const double seconds = now_seconds() - before;
+  totals_.prompt_tokens = parts_.generator.prompt_tokens();
+  totals_.generated_tokens = parts_.generator.generated_tokens();
+  if (decision.phase == schedule::Phase::Prefill) {
+    totals_.prefill_seconds += seconds;
+  } else {
+    totals_.decode_seconds += seconds;
+    totals_.decode_step_tokens += totals_.generated_tokens - tokens_before;
+  }
+  if (parts_.generator.last_rows() == 0) totals_.idle_seconds += seconds;
+}
+
+void Mill::store() {
+  GeneratedRows ended = parts_.generator.take_finished();
+  for (auto& score : ended.scores) shard_of(score.prompt_index).take(std::move(score));
+  for (auto& row : ended.completions) shard_of(row.prompt_index).take(std::move(row), totals_);
+  for (auto& shard : open_) {
+    if (!shard->complete()) continue;
+    shard->finish(parts_.inputs, parts_.layout, parts_.attributes);
+    shard.reset();
+    ++shards_finished_;
+  }
+  std::erase(open_, nullptr);
+  if (now_seconds() < next_flush_) return;
+  for (auto& shard : open_) shard->flush();
+  next_flush_ = now_seconds() + parts_.flush_seconds;
+}
+
+OpenShard& Mill::shard_of(std::uint64_t prompt_index) {
+  for (auto& shard : open_) {
+    const auto range = shard->range();
+    if (prompt_index >= range.first && prompt_index < range.first + range.count) return *shard;
+  }
+  throw ContractViolation("broken invariant: a finished row belongs to an open shard");
+}
+
+MillEnd Mill::leave(const schedule::Decision& decision) {
+  if (decision.phase == schedule::Phase::Failed) {
+    attempt([&] {
+      for (auto& shard : open_) shard->flush();  // what is finished stays, whoever failed
+    });
+    auto text = parts_.world.broadcast(std::as_bytes(std::span(failure_.text)), decision.failed_rank.value);
+    std::string line(reinterpret_cast<const char*>(text.data()), text.size());
+    if (decision.failed_rank.value != 0) line = fmt::format("rank {}: {}", decision.failed_rank.value, line);
+    throw AgreedFailure(static_cast<ExitCode>(decision.error), line);
+  }
+  const bool finished = decision.phase == schedule::Phase::Finished;
+  together(parts_.world, [&] {
+    if (!finished) save_partials();
+    for (auto& shard : open_) shard->close();
+  });
+  if (finished) expect(open_.empty(), "every shard is written when nothing is left to do");
+  if (parts_.progress) parts_.progress->finish(progress_totals());
+  return finished ? MillEnd::Finished : MillEnd::Drained;
+}
+
+void Mill::save_partials() {
+  if (auto reason = parts_.stop.ask()) log::warning("stopping early because of {}; saving what is in flight", *reason);
+  for (const auto& partial : parts_.generator.partials()) shard_of(partial.prompt_index).take(partial);
+}
+
+// All ranks' counts came with the facts; seconds are this rank's.
+Totals Mill::progress_totals() const {
+  Totals sum = totals_;
+  sum.take(parts_.forward.totals());
+  sum.completions = sum.rows_failed = sum.prompt_tokens = sum.generated_tokens = sum.running = 0;
+  for (const auto& facts : facts_) {
+    sum.completions += facts.progress.rows_done;
+    sum.rows_failed += facts.progress.rows_failed;
+    sum.prompt_tokens += facts.progress.prompt_tokens;
+    sum.generated_tokens += facts.progress.generated_tokens;
+    sum.running += facts.running;
+  }
+  return sum;
+}
+
+void Mill::tell_progress() {
+  if (!parts_.progress || now_seconds() < next_progress_) return;
+  parts_.progress->report(progress_totals());
+  next_progress_ = now_seconds() + parts_.progress_seconds;
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,80 @@
+// The loop: facts, decision, claims, a step, rows to the journals, until nothing is left anywhere. All ranks of the
+// world take the same number of steps. Called by run_job once everything is loaded.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "layers/forward.hpp"
+#include "mill/agree.hpp"
+#include "mill/generator.hpp"
+#include "mill/open_shard.hpp"
+#include "mill/progress.hpp"
+#include "mill/stop.hpp"
+#include "mill/totals.hpp"
+#include "schedule/facts.hpp"
+#include "system/comm.hpp"
+
+namespace moemill::mill {
+
+struct MillParts {
+  const Comm& world;
+  Generator& generator;
+  const layers::Forward& forward;
+  const ShardInputs& inputs;
+  const dataset::OutputLayout& layout;
+  const dataset::RootAttributes& attributes;
+  StopWish& stop;
+  Progress* progress;  // rank 0's
+  double flush_seconds;
+  double progress_seconds;
+};
+
+enum class MillEnd { Finished, Drained };
+
+class Mill {
+ public:
+  Mill(MillParts parts, schedule::ClaimState claims);
+  // Until all rows are done, or a drain has saved everything. Throws AgreedFailure when a rank cannot go on.
+  MillEnd turn();
+  const Totals& totals() const { return totals_; }
+
+ private:
+  schedule::Decision agree_on_step();
+  void tell_progress();
+  void open(std::span<const schedule::Claim> claims);
+  void take_step(const schedule::Decision& decision);
+  void store();
+  MillEnd leave(const schedule::Decision& decision);
+  void save_partials();
+  Totals progress_totals() const;
+  template <class Work>
+  void attempt(Work&& work);
+  OpenShard& shard_of(std::uint64_t prompt_index);
+
+  MillParts parts_;
+  schedule::ClaimState claims_;
+  std::vector<std::unique_ptr<OpenShard>> open_;
+  std::vector<schedule::Facts> facts_;  // [ranks], of this step
+  Failure failure_;                     // what this rank will report with its next facts
+  Totals totals_;
+  std::uint64_t shards_finished_ = 0;
+  double next_flush_;
+  double next_progress_;
+};
+
+// The shards that nobody has finished, with rough sizes for dealing them out, and the longest sequence that may come.
+// Ranks look at different shards and tell each other; collective.
+struct JobEstimate {
+  std::vector<schedule::UnclaimedShard> shards;
+  std::uint64_t sequences = 0;  // all together
+  // Of the longest sequence, prompt + max_tokens, at most max_model_len: what it cannot exceed, and what is likely.
+  std::uint64_t longest_tokens = 0;
+  std::uint64_t likely_tokens = 0;
+};
+JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, const dataset::RunManifest& manifest,
+                         std::span<const ShardId> unfinished, const SamplingParams& defaults,
+                         std::uint32_t max_model_len);
+
+}  // namespace moemill::mill

@@ -1,0 +1,62 @@
+// A shard that this rank has claimed: its rows as they come, its journal, and at the end its file. Used by the loop.
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "dataset/journal.hpp"
+#include "dataset/prompts.hpp"
+#include "dataset/run_dir.hpp"
+#include "dataset/shard.hpp"
+#include "mill/generator.hpp"
+#include "mill/prepare.hpp"
+#include "mill/totals.hpp"
+
+namespace moemill::mill {
+
+struct ShardInputs {
+  const dataset::PromptFile& prompts;
+  const dataset::RunPaths& paths;
+  const dataset::RunManifest& manifest;
+  const SamplingParams& defaults;
+  const text::Tokenizer* tokenizer;
+  PrepareRules rules;
+};
+
+class OpenShard {
+ public:
+  // Reads the shard's prompts and journal, and hands what is missing to `generator`. A prompt with a fault becomes
+  // failed rows at once. UserError when a prompt does not fit the KV cache at all.
+  OpenShard(ShardId shard, const ShardInputs& inputs, Generator& generator, Totals& totals);
+
+  ShardId id() const { return id_; }
+  dataset::ShardRange range() const { return range_; }
+  void take(dataset::Completion row, Totals& totals);
+  void take(dataset::PromptScore score);
+  void take(const dataset::PartialSample& partial) { journal_.append(partial); }
+  void flush() { journal_.flush(); }
+  bool complete() const { return missing_ == 0; }
+  // The shard's file by rename, then the journal goes. Only when complete.
+  void finish(const ShardInputs& inputs, const dataset::OutputLayout& layout,
+              const dataset::RootAttributes& attributes);
+  void close() { journal_.close(); }
+
+ private:
+  OpenShard(ShardId shard, const ShardInputs& inputs, Generator& generator, Totals& totals,
+            dataset::JournalContents contents);
+  void count(const dataset::Completion& row, Totals& totals);
+
+  ShardId id_;
+  dataset::ShardRange range_;
+  dataset::JournalWriter journal_;
+  dataset::ShardRows rows_;
+  struct Left {
+    std::uint32_t samples = 0;
+    std::uint32_t failed = 0;
+  };
+  std::vector<Left> left_;  // [prompts of the range]
+  std::uint64_t missing_ = 0;
+};
+
+}  // namespace moemill::mill

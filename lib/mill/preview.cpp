@@ -1,0 +1,75 @@
+#include "mill/preview.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "mill/small_run.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// Line breaks and control bytes made visible, so that what the model sees is what one reads.
+std::string visible(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+void show(const PreparedPrompt& p, const ModelFolder& model, const std::vector<dataset::Completion>& rows) {
+  fmt::print("row {}, id {}, {} tokens\n", p.index, dataset::to_text(p.id), p.tokens.size());
+  if (p.fault) {
+    fmt::print("  fails      {}: {}\n\n", dataset::name_of(p.fault->code), p.fault->message);
+    return;
+  }
+  if (model.tokenizer)
+    fmt::print("  text       {}\n", visible(model.tokenizer->decode(p.tokens, text::SkipSpecial::No)));
+  fmt::print("  token ids  {}\n", fmt::join(p.tokens, " "));
+  for (const auto& row : rows) {
+    if (row.prompt_index != p.index) continue;
+    if (row.status != dataset::RowStatus::Ok) {
+      fmt::print("  answer     failed: {}\n", row.error ? row.error->message : "");
+      continue;
+    }
+    if (model.tokenizer)
+      fmt::print("  answer     {}{}\n", visible(model.tokenizer->decode(row.token_ids, text::SkipSpecial::Yes)),
+                 row.finish_reason == dataset::FinishReason::Length ? " ..." : "");
+    fmt::print("  token ids  {}\n", fmt::join(row.token_ids, " "));
+  }
+  fmt::print("\n");
+}
+
+}  // namespace
+
+ExitCode preview(const PreviewRequest& request) {
+  const ModelFolder model = open_model(request.config.model);
+  const dataset::PromptFile prompts = open_prompts(request.config);
+  check_tokenizer(model, request.config, prompts.form());
+  for (const auto& warning : warnings_of(model, request.config, prompts.form())) fmt::print("warning: {}\n", warning);
+  PrepareRules rules = prepare_rules(request.config, model);
+  std::vector<PreparedPrompt> shown;
+  std::vector<SmallJob> jobs;
+  for (auto& prompt : prompts.read(0, std::min(request.prompts, prompts.size()), request.config.sampling)) {
+    prompt.sampling.max_tokens = std::min(prompt.sampling.max_tokens, request.max_tokens);
+    prompt.sampling.prompt_logprobs = false;
+    shown.push_back(prepare(prompt, model.tokenizer_or_null(), rules));
+    if (!shown.back().fault && prompt.sampling.max_tokens > 0) jobs.push_back({shown.back(), {0}});
+  }
+  GeneratedRows rows;
+  if (!jobs.empty()) rows = generate_alone(request.config, model, jobs);
+  for (const auto& prompt : shown) show(prompt, model, rows.completions);
+  return ExitCode::Done;
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,18 @@
+// `moemill preview`: the first prompts as the model gets them, and a short generation of each. One process.
+#pragma once
+
+#include <cstdint>
+
+#include "base/error.hpp"
+#include "base/run_config.hpp"
+
+namespace moemill::mill {
+
+struct PreviewRequest {
+  RunConfig config;
+  std::uint64_t prompts = 3;
+  std::uint32_t max_tokens = 32;  // most new tokens of each
+};
+ExitCode preview(const PreviewRequest& request);
+
+}  // namespace moemill::mill

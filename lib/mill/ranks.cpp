@@ -1,0 +1,64 @@
+#include "mill/ranks.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <set>
+#include <span>
+
+#include "base/error.hpp"
+#include "mill/agree.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// The node of every rank of the world, numbered from 0 in the order of their first ranks.
+std::vector<int> nodes_of_world(const Comm& world, const Comm& shared, const ParallelSettings& settings) {
+  std::vector<int> first(static_cast<std::size_t>(world.size()));
+  int mine = world.rank();
+  std::vector<int> beside(static_cast<std::size_t>(shared.size()));
+  shared.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(beside)));
+  int lowest = *std::min_element(beside.begin(), beside.end());
+  world.all_gather(std::as_bytes(std::span(&lowest, 1)), std::as_writable_bytes(std::span(first)));
+  if (settings.ranks_per_node) {
+    for (int r = 0; r < world.size(); ++r)
+      first[static_cast<std::size_t>(r)] = r / static_cast<int>(*settings.ranks_per_node);
+  }
+  std::set<int> distinct(first.begin(), first.end());
+  for (int& node : first) node = static_cast<int>(std::distance(distinct.begin(), distinct.find(node)));
+  return first;
+}
+
+}  // namespace
+
+int domain_of(const std::string& expert_domain, int rank, int world_size, int node) {
+  if (expert_domain == "world") return 0;
+  if (expert_domain == "node") return node;
+  std::int64_t ranks = 0;
+  std::from_chars(expert_domain.data(), expert_domain.data() + expert_domain.size(), ranks);
+  if (ranks <= 0 || world_size % ranks != 0)
+    user_error(
+        "parallel.expert_domain: {} does not divide the {} ranks of this job; start a multiple of {} ranks, or set "
+        "it to world, node or a divisor of {}",
+        expert_domain, world_size, expert_domain, world_size);
+  return static_cast<int>(rank / ranks);
+}
+
+Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings) {
+  Comm shared = world.split_by_node();
+  std::vector<int> nodes = nodes_of_world(world, shared, settings);
+  int domain = 0;
+  together(world, [&] {
+    domain =
+        domain_of(settings.expert_domain, world.rank(), world.size(), nodes[static_cast<std::size_t>(world.rank())]);
+  });
+  Ranks ranks{
+      world, world.split(domain, world.rank()), {}, 1 + *std::max_element(nodes.begin(), nodes.end()), shared.size()};
+  int mine = nodes[static_cast<std::size_t>(world.rank())];
+  ranks.node_of_domain_rank.resize(static_cast<std::size_t>(ranks.domain.size()));
+  ranks.domain.all_gather(std::as_bytes(std::span(&mine, 1)),
+                          std::as_writable_bytes(std::span(ranks.node_of_domain_rank)));
+  return ranks;
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,151 @@
+#include "mill/run_job.hpp"
+
+#include <cstdlib>
+#include <optional>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "mill/agree.hpp"
+#include "mill/config.hpp"
+#include "mill/engine.hpp"
+#include "mill/finish.hpp"
+#include "mill/loaded_model.hpp"
+#include "mill/memory.hpp"
+#include "mill/mill.hpp"
+#include "mill/ranks.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// Everything that stands before the first weight is read.
+struct Opened {
+  ModelFolder model;
+  dataset::PromptFile prompts;
+};
+
+Opened open_inputs(const Comm& world, const RunConfig& config) {
+  std::optional<Opened> opened;
+  together(world, [&] {
+    ModelFolder model = open_model(config.model);
+    dataset::PromptFile prompts = open_prompts(config);
+    check_tokenizer(model, config, prompts.form());
+    opened.emplace(Opened{std::move(model), std::move(prompts)});
+  });
+  if (world.rank() == 0)
+    for (const auto& warning : warnings_of(opened->model, config, opened->prompts.form())) log::warning("{}", warning);
+  return std::move(*opened);
+}
+
+dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& config, int world_size) {
+  const char* job = std::getenv("SLURM_JOB_ID");
+  const auto& prints = plan.manifest.fingerprints;
+  auto print = [&](const char* name) { return prints.contains(name) ? prints.at(name) : std::string(); };
+  return {plan.manifest.run_id,
+          plan.manifest.created_utc,
+          to_yaml(config),
+          print("input_sha256"),
+          print("model_sha256"),
+          print("tokenizer_sha256"),
+          fmt::format("cpu ({})", cpu::name(chosen_isa())),
+          config.model.dtype,
+          world_size,
+          job ? job : ""};
+}
+
+void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& model, const Ranks& ranks,
+              const Engine& engine) {
+  const auto counts = model::count_parameters(model.config);
+  log::info("{}: {} of {:.3g}M parameters, {:.3g}M active a token; {} ranks on {} nodes, experts over {}; {} kernels",
+            config.model.path, model.config.model_type, static_cast<double>(counts.total) / 1e6,
+            static_cast<double>(counts.active) / 1e6, ranks.world.size(), ranks.nodes, ranks.domain.size(),
+            cpu::name(chosen_isa()));
+  log::info("a rank holds {} of weights and {} of KV cache for {} tokens, works on up to {} sequences",
+            gib(engine.weights().bytes), gib(engine.forward().kv_bytes()), engine.kv_tokens(),
+            config.parallel.max_num_seqs);
+  log::info("{}: {} prompts, {} rows{}", plan.paths.dir, plan.manifest.prompts, plan.manifest.completions,
+            plan.rows_before > 0
+                ? fmt::format(", {} of them done before (attempt {})", plan.rows_before, plan.manifest.attempts)
+                : "");
+}
+
+// Loads the model and turns the mill until nothing is left or a drain is agreed.
+MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, const RunPlan& plan,
+                 const dataset::RootAttributes& attributes, StopWish& stop, double started, Report& report) {
+  const Comm& world = ranks.world;
+  const JobEstimate job =
+      estimate_job(world, in.prompts, plan.manifest, plan.unfinished, config.sampling, in.model.max_model_len);
+  Engine engine(config, in.model, ranks, job);
+  const ShardInputs inputs{in.prompts,
+                           plan.paths,
+                           plan.manifest,
+                           config.sampling,
+                           in.model.tokenizer_or_null(),
+                           prepare_rules(config, in.model)};
+  const dataset::OutputLayout layout = dataset::layout_of(config, in.prompts);
+  std::optional<Progress> progress;
+  if (world.rank() == 0) {
+    announce(plan, config, in.model, ranks, engine);
+    const Progress::Goal goal{plan.manifest.prompts, plan.manifest.completions, plan.rows_before,
+                              plan.manifest.attempts};
+    progress.emplace(dataset::MetricsFile(plan.paths), goal, now_seconds());
+  }
+  Mill mill(
+      {world, engine.generator(), engine.forward(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
+       config.output.journal_flush_seconds, config.runtime.progress_interval_seconds},
+      schedule::ClaimState(job.shards));
+  report.load_seconds = now_seconds() - started;
+  const MillEnd end = mill.turn();
+  report.take(world, mill.totals(), engine.forward(), in.model.config);
+  return end;
+}
+
+// Rank 0 takes the lock, looks into the run directory and tells the others what is to be done.
+RunPlan agree_on_plan(const Comm& world, const RunRequest& request, const Opened& in,
+                      std::optional<dataset::RunLock>& lock) {
+  const RunConfig& config = request.config;
+  RunPlan plan;
+  rank_zero(world, [&] {
+    model::check_model_files(config.model.path, in.model.config, config.model.load_format);
+    const Fingerprints fingerprints{in.prompts.fingerprint(),
+                                    model::model_fingerprint(config.model.path, config.model.load_format),
+                                    in.model.tokenizer_sha256()};
+    lock.emplace(dataset::RunPaths{config.output.dir});
+    plan = open_run(request, in.prompts, fingerprints);
+  });
+  return share(world, plan);
+}
+
+// The last attempt's stop file, if that is what ended it.
+void remove_stop_file(const RunPlan& plan, const RuntimeSettings& runtime) {
+  if (!runtime.stop_file.starts_with('/')) files::remove(plan.paths.dir + "/" + runtime.stop_file);
+}
+
+}  // namespace
+
+ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& request, double started) {
+  const RunConfig& config = request.config;
+  const Ranks ranks = arrange_ranks(world, config.parallel);
+  const Opened in = open_inputs(world, config);
+  std::optional<dataset::RunLock> lock;  // rank 0's, to the end
+  RunPlan plan = agree_on_plan(world, request, in, lock);
+  const bool merged = !config.output.merge || files::exists(plan.paths.outputs());
+  if (plan.unfinished.empty() && merged) return already_done(world, plan, config, in.prompts);
+  rank_zero(world, [&] {
+    remove_stop_file(plan, config.runtime);
+    dataset::begin_attempt(plan.paths, plan.manifest);
+  });
+  plan = share(world, plan);
+  try {
+    const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
+    StopWish stop(signals, config.runtime, plan.paths.dir, started);
+    Report report = start_report(ranks, config, plan);
+    MillEnd end = MillEnd::Finished;
+    if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
+    return finish_run(world, plan, config, in.prompts, attributes, end, report, started);
+  } catch (const AgreedFailure& e) {
+    if (world.rank() == 0) dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(e.code()));
+    throw;
+  }
+}
+
+}  // namespace moemill::mill

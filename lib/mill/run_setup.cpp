@@ -1,0 +1,135 @@
+#include "mill/run_setup.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "dataset/journal.hpp"
+#include "mill/config.hpp"
+#include "mill/retry.hpp"
+
+namespace moemill::mill {
+namespace {
+
+using dataset::RunManifest;
+using dataset::RunPaths;
+
+std::map<std::string, std::string> as_map(const Fingerprints& f) {
+  return {{"input_sha256", f.input}, {"model_sha256", f.model}, {"tokenizer_sha256", f.tokenizer}};
+}
+
+// Resume is refused when the answers would be others: what was written and what would follow must be one run.
+void check_same_run(const RunPaths& paths, const RunManifest& manifest, const RunConfig& config,
+                    const Fingerprints& fingerprints) {
+  RunConfig old_config = parse_config(read_text_file(paths.config()), paths.config(), {});
+  std::string differences;
+  for (const auto& key : differing_keys(old_config, config))
+    differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
+  const std::map<std::string, std::string> contents = {{"input_sha256", "the contents of input.path"},
+                                                       {"model_sha256", "the contents of model.path"},
+                                                       {"tokenizer_sha256", "the tokenizer in model.path"}};
+  for (const auto& [name, now] : as_map(fingerprints)) {
+    auto old_value = manifest.fingerprints.find(name);
+    if (old_value != manifest.fingerprints.end() && old_value->second != now)
+      differences += fmt::format("\n  {} ({} {}... there, {}... now)", contents.at(name), name,
+                                 old_value->second.substr(0, 12), now.substr(0, 12));
+  }
+  if (!differences.empty())
+    user_error(
+        "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start anew "
+        "with --overwrite.",
+        paths.dir, differences);
+}
+
+RunManifest make_run(const RunPaths& paths, const RunConfig& config, const dataset::PromptFile& prompts,
+                     const Fingerprints& fingerprints) {
+  prompts.check_ids();
+  RunManifest manifest;
+  manifest.run_id = dataset::new_run_id();
+  manifest.created_utc = utc_now();
+  manifest.prompts = prompts.size();
+  manifest.completions = prompts.check_columns(config.sampling);
+  manifest.shard_prompts = config.output.shard_prompts.value_or(dataset::auto_shard_prompts(prompts.size()));
+  manifest.fingerprints = as_map(fingerprints);
+  dataset::create_run(paths, manifest, to_yaml(config));
+  return manifest;
+}
+
+std::uint64_t count_rows(const RunPaths& paths, const RunManifest& manifest, const dataset::RunListing& listing) {
+  std::uint64_t rows = 0;
+  for (ShardId shard : listing.finished) rows += dataset::OutputReader(paths.shard(shard)).rows();
+  for (ShardId shard : listing.journals)
+    rows += dataset::read_journal(paths.journal(shard), manifest.run_id, shard).completions.size();
+  return rows;
+}
+
+}  // namespace
+
+RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
+  RunPaths paths{request.config.output.dir};
+  std::optional<RunManifest> found;
+  if (request.existing == Existing::Overwrite) {
+    dataset::clear_run(paths);
+  } else {
+    found = dataset::read_manifest(paths);
+  }
+  if (found && request.resume == Resume::Never)
+    user_error(
+        "{} holds a run already and --resume never forbids to go on with it; choose another output.dir, or start "
+        "anew with --overwrite",
+        paths.dir);
+  if (!found && request.resume == Resume::Always)
+    user_error("{} holds no run to resume, as --resume always asks; check output.dir, or leave the option out",
+               paths.dir);
+  RunPlan plan{paths, {}, {}, 0};
+  if (found) {
+    check_same_run(paths, *found, request.config, fingerprints);
+    plan.manifest = *found;
+    files::write_atomically(paths.config(), to_yaml(request.config));
+  } else {
+    plan.manifest = make_run(paths, request.config, prompts, fingerprints);
+  }
+  dataset::remove_leftovers(paths);
+  if (request.failed_rows == FailedRows::Retry) reopen_failed(paths, plan.manifest);
+  const dataset::RunListing listing = dataset::list_run(paths);
+  for (std::uint32_t s = 0; s < plan.manifest.shard_count(); ++s) {
+    ShardId shard{static_cast<std::int32_t>(s)};
+    if (!std::binary_search(listing.finished.begin(), listing.finished.end(), shard)) plan.unfinished.push_back(shard);
+  }
+  plan.rows_before = count_rows(paths, plan.manifest, listing);
+  return plan;
+}
+
+RunPlan share(const Comm& world, const RunPlan& plan) {
+  nlohmann::json j;
+  if (world.rank() == 0) {
+    std::vector<std::int32_t> unfinished;
+    for (ShardId shard : plan.unfinished) unfinished.push_back(shard.value);
+    const RunManifest& m = plan.manifest;
+    j = {{"dir", plan.paths.dir},          {"run_id", m.run_id},           {"created_utc", m.created_utc},
+         {"prompts", m.prompts},           {"completions", m.completions}, {"shard_prompts", m.shard_prompts},
+         {"fingerprints", m.fingerprints}, {"attempts", m.attempts},       {"unfinished", unfinished},
+         {"rows_before", plan.rows_before}};
+  }
+  std::string mine = world.rank() == 0 ? j.dump() : "";
+  auto bytes = world.broadcast(std::as_bytes(std::span(mine)), 0);
+  j = nlohmann::json::parse(reinterpret_cast<const char*>(bytes.data()),
+                            reinterpret_cast<const char*>(bytes.data()) + bytes.size());
+  RunPlan out;
+  out.paths.dir = j["dir"].get<std::string>();
+  RunManifest& m = out.manifest;
+  m.run_id = j["run_id"].get<std::string>();
+  m.created_utc = j["created_utc"].get<std::string>();
+  m.prompts = j["prompts"].get<std::uint64_t>();
+  m.completions = j["completions"].get<std::uint64_t>();
+  m.shard_prompts = j["shard_prompts"].get<std::uint64_t>();
+  m.fingerprints = j["fingerprints"].get<std::map<std::string, std::string>>();
+  m.attempts = j["attempts"].get<std::uint32_t>();
+  for (auto shard : j["unfinished"].get<std::vector<std::int32_t>>()) out.unfinished.push_back({shard});
+  out.rows_before = j["rows_before"].get<std::uint64_t>();
+  return out;
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,82 @@
+#include "mill/status.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "mill/summary.hpp"
+
+namespace moemill::mill {
+namespace {
+
+using nlohmann::ordered_json;
+
+const char* state_of(const dataset::RunStatus& status) {
+  if (status.running) return "running";
+  if (!status.manifest.exit_code) return "killed";
+  switch (static_cast<ExitCode>(*status.manifest.exit_code)) {
+    case ExitCode::Done: return "done";
+    case ExitCode::TooManyFailed: return "done, too many rows failed";
+    case ExitCode::Stopped: return "stopped early";
+    default: return "failed";
+  }
+}
+
+// A number of the last metrics line, or null.
+ordered_json metric(const ordered_json& metrics, const char* name) {
+  return metrics.is_object() && metrics.contains(name) ? metrics[name] : ordered_json();
+}
+
+std::string shown(const ordered_json& number) {
+  return number.is_number() ? fmt::format("{:.0f}", number.get<double>()) : "?";
+}
+
+}  // namespace
+
+int exit_code_of(const dataset::RunStatus& status) {
+  if (status.running) return static_cast<int>(ExitCode::Stopped);
+  return status.manifest.exit_code.value_or(static_cast<int>(ExitCode::Stopped));
+}
+
+std::string status_text(const dataset::RunStatus& status, StatusForm form) {
+  const auto& m = status.manifest;
+  const ordered_json metrics = ordered_json::parse(status.last_metrics, nullptr, false);
+  const ordered_json in = metric(metrics, "prompt_tokens_per_second"),
+                     out = metric(metrics, "generated_tokens_per_second");
+  const ordered_json eta = status.running ? metric(metrics, "eta_seconds") : ordered_json();
+  if (form == StatusForm::Json) {
+    ordered_json j = {{"state", state_of(status)},
+                      {"run_id", m.run_id},
+                      {"total", m.completions},
+                      {"done", status.rows_ok},
+                      {"failed", status.rows_failed},
+                      {"pending", status.rows_pending},
+                      {"prompts_total", m.prompts},
+                      {"prompts_done", status.prompts_done},
+                      {"shards_total", m.shard_count()},
+                      {"shards_finished", status.shards_finished},
+                      {"merged", status.merged},
+                      {"attempts", m.attempts},
+                      {"prompt_tokens_per_second", in},
+                      {"generated_tokens_per_second", out},
+                      {"eta_seconds", eta},
+                      {"updated", metric(metrics, "time")},
+                      {"exit_code", m.exit_code ? ordered_json(*m.exit_code) : ordered_json()}};
+    return j.dump() + "\n";
+  }
+  std::string text = fmt::format("state    {}{}, attempt {}\n", state_of(status),
+                                 status.running ? " (" + *status.running + ")" : "", m.attempts);
+  text += fmt::format("rows     {} done, {} failed, {} pending, of {}\n", thousands(status.rows_ok),
+                      thousands(status.rows_failed), thousands(status.rows_pending), thousands(m.completions));
+  text +=
+      fmt::format("prompts  {} done of {}; shards {} of {}{}\n", thousands(status.prompts_done), thousands(m.prompts),
+                  status.shards_finished, m.shard_count(), status.merged ? "; outputs.h5 is there" : "");
+  if (metrics.is_object()) {
+    text += fmt::format("rate     tokens/s in {} out {}{}\n", shown(in), shown(out),
+                        eta.is_number() ? ", ETA " + clock_text(eta.get<double>()) : "");
+  }
+  return text;
+}
+
+}  // namespace moemill::mill

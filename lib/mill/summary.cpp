@@ -1,0 +1,105 @@
+#include "mill/summary.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace moemill::mill {
+namespace {
+
+double rate(std::uint64_t count, double seconds) { return seconds > 0 ? static_cast<double>(count) / seconds : 0; }
+
+}  // namespace
+
+Cost cost_of(const Summary& s, const CostSettings& settings) {
+  Cost cost;
+  if (settings.unit == "node") {
+    cost.units = s.nodes;
+  } else if (settings.unit == "core") {
+    cost.units = static_cast<double>(s.ranks) * s.threads;
+  } else {
+    cost.units = settings.unit == "job" ? 1 : s.ranks;
+  }
+  if (!settings.hour_price) return cost;
+  cost.total = *settings.hour_price * cost.units * s.wall_seconds / 3600;
+  const auto tokens = s.totals.prompt_tokens + s.totals.cached_prompt_tokens + s.totals.generated_tokens;
+  if (tokens > 0) cost.per_million_tokens = cost.total * 1e6 / static_cast<double>(tokens);
+  if (s.totals.generated_tokens > 0)
+    cost.per_million_output_tokens = cost.total * 1e6 / static_cast<double>(s.totals.generated_tokens);
+  return cost;
+}
+
+std::string to_json(const Summary& s, const CostSettings& settings) {
+  const Totals& t = s.totals;
+  const auto prompt_tokens = t.prompt_tokens + t.cached_prompt_tokens;
+  nlohmann::ordered_json j;
+  j["prompts_total"] = s.prompts_total;
+  j["prompts_done"] = s.prompts_done;
+  j["prompts_failed"] = s.prompts_failed;
+  j["completions"] = s.completions;
+  j["prompt_tokens"] = prompt_tokens;
+  j["cached_prompt_tokens"] = t.cached_prompt_tokens;
+  j["generated_tokens"] = t.generated_tokens;
+  j["wall_seconds"] = s.wall_seconds;
+  j["load_seconds"] = s.load_seconds;
+  j["prefill_seconds"] = t.prefill_seconds;
+  j["decode_seconds"] = t.decode_seconds;
+  j["exchange_seconds"] = t.exchange_seconds;
+  j["idle_seconds"] = t.idle_seconds;
+  j["tokens_per_second"] = rate(prompt_tokens + t.generated_tokens, s.wall_seconds);
+  j["prefill_tokens_per_second"] = rate(t.prompt_tokens, t.prefill_seconds);
+  j["decode_tokens_per_second"] = rate(t.decode_step_tokens, t.decode_seconds);
+  j["ranks"] = s.ranks;
+  j["nodes"] = s.nodes;
+  j["attempts"] = s.attempts;
+  j["resumed_rows"] = t.resumed_rows;
+  j["peak_rss_bytes"] = t.peak_rss_bytes;
+  j["kv_bytes_per_token"] = s.kv_bytes_per_token;
+  j["exchange"] = {{"intra_node_bytes", t.intra_node_bytes},
+                   {"inter_node_bytes", t.inter_node_bytes},
+                   {"rows_sent", t.rows_sent},
+                   {"rows_deduplicated", t.rows_deduplicated}};
+  j["expert_load"] = {{"max_over_mean", s.max_over_mean}, {"max_over_mean_balanced", s.max_over_mean_balanced}};
+  nlohmann::ordered_json cost = {{"currency", settings.currency}};
+  if (settings.hour_price) {
+    Cost c = cost_of(s, settings);
+    cost["total"] = c.total;
+    cost["per_million_tokens"] = c.per_million_tokens;
+    cost["per_million_output_tokens"] = c.per_million_output_tokens;
+  } else {  // no price, no cost: null rather than a made-up 0
+    cost["total"] = cost["per_million_tokens"] = cost["per_million_output_tokens"] = nullptr;
+  }
+  j["cost"] = cost;
+  j["exit_code"] = s.exit_code;
+  return j.dump(2) + "\n";
+}
+
+std::string ledger_line(const Summary& s, const CostSettings& settings) {
+  const Totals& t = s.totals;
+  const auto prompt_tokens = t.prompt_tokens + t.cached_prompt_tokens;
+  std::string line = fmt::format("ledger: {} prompt + {} generated tokens in {}, {:.0f} tokens/s",
+                                 thousands(prompt_tokens), thousands(t.generated_tokens), clock_text(s.wall_seconds),
+                                 rate(prompt_tokens + t.generated_tokens, s.wall_seconds));
+  if (!settings.hour_price) return line + "; set cost.hour_price to see what they cost";
+  Cost c = cost_of(s, settings);
+  return line + fmt::format("; {:.3g} {} ({} {} at {} an hour): {:.4g} {} per 1M tokens, {:.4g} per 1M generated",
+                            c.total, settings.currency, c.units, settings.unit, *settings.hour_price,
+                            c.per_million_tokens, settings.currency, c.per_million_output_tokens);
+}
+
+std::string thousands(std::uint64_t number) {
+  std::string digits = std::to_string(number);
+  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<std::size_t>(at), ",");
+  return digits;
+}
+
+std::string clock_text(double seconds) {
+  auto s = static_cast<std::uint64_t>(seconds + 0.5);
+  if (seconds < 10) return fmt::format("{:.1f}s", seconds);
+  if (s < 60) return fmt::format("{}s", s);
+  if (s < 3600) return fmt::format("{}m{:02}s", s / 60, s % 60);
+  return fmt::format("{}h{:02}m", s / 3600, s / 60 % 60);
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,47 @@
+// summary.json and the ledger: what the run did and what it cost. Written by rank 0 at every end, also an early one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/run_config.hpp"
+#include "mill/totals.hpp"
+
+namespace moemill::mill {
+
+struct Cost {
+  double units = 0;  // how many of cost.unit the job held
+  double total = 0;
+  double per_million_tokens = 0;         // prompt and generated
+  double per_million_output_tokens = 0;  // generated
+};
+
+struct Summary {
+  Totals totals;  // over ranks, of all attempts so far
+  std::uint64_t prompts_total = 0;
+  std::uint64_t prompts_done = 0;
+  std::uint64_t prompts_failed = 0;
+  std::uint64_t completions = 0;  // finished rows of the whole run, whoever made them
+  double wall_seconds = 0;        // of all attempts so far, start-up and merge included
+  double load_seconds = 0;        // start of the program to the first step
+  int ranks = 1;
+  int nodes = 1;
+  int threads = 1;  // a rank
+  std::uint32_t attempts = 1;
+  std::uint64_t kv_bytes_per_token = 0;
+  double max_over_mean = 1;
+  double max_over_mean_balanced = 1;
+  int exit_code = 0;
+};
+
+// Units of cost.unit that the job held: gpu and rank count ranks, node nodes, core ranks times threads, job 1.
+Cost cost_of(const Summary& summary, const CostSettings& settings);
+
+std::string to_json(const Summary& summary, const CostSettings& settings);
+// One line for people: tokens, rate, and price where one is given.
+std::string ledger_line(const Summary& summary, const CostSettings& settings);
+
+std::string thousands(std::uint64_t number);  // 1,234,567
+std::string clock_text(double seconds);       // 59s, 4m05s, 3h07m
+
+}  // namespace moemill::mill
