@@ -11,7 +11,8 @@
 
 namespace moemill::cpu {
 
-// y = x / sqrt(mean(x^2) + eps) * weight. Either output may be null: `rounded` feeds matrix products, `exact` the router.
+// y = (x * (1 / sqrt(mean(x^2) + eps))) * weight. Either output may be null: `rounded` feeds matrix products, `exact`
+// the router.
 void rms_norm(Stream& stream, const float* x, std::size_t x_stride, std::size_t rows, std::size_t width,
               const float* weight, float eps, bf16* rounded, std::size_t rounded_stride, float* exact,
               std::size_t exact_stride);
@@ -31,8 +32,8 @@ void add_bias(Stream& stream, float* x, std::size_t x_stride, const float* bias,
 // cosine and sine are [rows][dim / 2] (already gathered by position). Adjacent: pairs (2i, 2i+1), DeepSeek's; Halves:
 // pairs (i, i + dim/2), everyone else's. Each output is fma(a, c, -(b*s)) resp. fma(b, c, a*s).
 enum class RotaryPairs { Adjacent, Halves };
-void rotate(Stream& stream, float* x, std::size_t x_stride, std::size_t head_stride, std::size_t rows, std::size_t heads,
-            std::size_t dim, const float* cosine, const float* sine, RotaryPairs pairs);
+void rotate(Stream& stream, float* x, std::size_t x_stride, std::size_t head_stride, std::size_t rows,
+            std::size_t heads, std::size_t dim, const float* cosine, const float* sine, RotaryPairs pairs);
 
 // out = silu(gate) * up, rounded; gate = gate_up[., 0 .. width), up = gate_up[., up_offset .. up_offset + width).
 void swiglu(Stream& stream, const float* gate_up, std::size_t stride, std::size_t up_offset, std::size_t rows,
@@ -40,8 +41,9 @@ void swiglu(Stream& stream, const float* gate_up, std::size_t stride, std::size_
 
 // out[r] (fp32) = fma over p ascending of weights[r * picks + p] * y[row_of[r * picks + p]] starting from `out` as it
 // is: the routed experts' outputs of a token summed in the order of its picks. y rows are bf16.
-void weighted_sum(Stream& stream, const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
-                  std::size_t rows, std::size_t picks, std::size_t width, float* out, std::size_t out_stride);
+void weighted_sum(Stream& stream, const bf16* y, std::size_t y_stride, const std::uint32_t* row_of,
+                  const float* weights, std::size_t rows, std::size_t picks, std::size_t width, float* out,
+                  std::size_t out_stride);
 
 // Softmax (in place) or sigmoid (in place) of each row.
 void softmax_rows(Stream& stream, float* x, std::size_t stride, std::size_t rows, std::size_t width);

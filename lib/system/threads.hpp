@@ -17,7 +17,8 @@ class ThreadTeam {
 
   int size() const;
   // Calls body(begin, end, thread) so that [0, count) is covered once by contiguous ranges whose bounds are multiples
-  // of `grain`; returns when all are done. An exception from any range is rethrown here.
+  // of `grain`; returns when all are done. An exception from any range is rethrown here. One caller at a time, and no
+  // call from inside a body of the same team.
   void parallel_for(std::size_t count, std::size_t grain,
                     const std::function<void(std::size_t begin, std::size_t end, int thread)>& body);
 
