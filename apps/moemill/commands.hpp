@@ -1,0 +1,20 @@
+// The commands, one file each. A command takes the words behind its name and returns the process's exit code; faults
+// come out as exceptions, which main's guard maps to exit codes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace moemill::app {
+
+using Words = std::vector<std::string>;
+
+int run(const Words& words);
+int validate(const Words& words);
+int preview(const Words& words);
+int status(const Words& words);
+int verify(const Words& words);
+int bench(const Words& words);
+int version(const Words& words);
+
+}  // namespace moemill::app

@@ -1,0 +1,87 @@
+#include "options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+
+namespace moemill::app {
+
+Options::Options(std::string usage, std::string about)
+    : usage_(std::move(usage)), about_(std::move(about)), options_("options", 100, 50) {
+  add()("help,h", "print this and leave");
+}
+
+void Options::positional(const char* name, const char* help) {
+  positional_name_ = name;
+  hidden_.add_options()(name, po::value<std::string>(), help);
+  positional_.add(name, 1);
+}
+
+void Options::add_config_options() {
+  add()("config,c", po::value<std::string>()->value_name("FILE"), "run.yaml; without it, the defaults");
+  add()("input,i", po::value<std::string>()->value_name("FILE"), "prompts.h5 (input.path)");
+  add()("output-dir,o", po::value<std::string>()->value_name("DIR"), "run directory (output.dir)");
+  add()("model", po::value<std::string>()->value_name("DIR"), "model folder (model.path)");
+  add()("set", po::value<std::vector<std::string>>()->value_name("KEY.PATH=VALUE")->composing(),
+        "set any key of run.yaml; repeatable, goes over the file");
+  add()("limit", po::value<std::string>()->value_name("N"), "only the first N prompts (input.limit)");
+  add()("log-level", po::value<std::string>()->value_name("LEVEL"),
+        "trace, debug, info, warning, error or off (runtime.log_level)");
+}
+
+bool Options::parse(const Words& words) {
+  po::options_description all;
+  all.add(options_).add(hidden_);
+  try {
+    auto style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(words).options(all).positional(positional_).style(style).run(), values_);
+    po::notify(values_);
+  } catch (const po::unknown_option& e) {
+    std::vector<std::string> known;
+    for (const auto& option : options_.options()) known.push_back("--" + option->long_name());
+    std::string nearest = mill::nearest_name(e.get_option_name(), known);
+    user_error("unknown option '{}'{}; see {} --help", e.get_option_name(),
+               nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
+               usage_.substr(0, usage_.find(" [")));
+  } catch (const po::too_many_positional_options_error&) {
+    user_error("too many words on the command line; usage: {}", usage_);
+  } catch (const po::error& e) {
+    user_error("{}; usage: {}", e.what(), usage_);
+  }
+  if (has("help")) return print_help(), false;
+  if (!positional_name_.empty() && !has(positional_name_.c_str()))
+    user_error("{} is missing; usage: {}", positional_name_, usage_);
+  return true;
+}
+
+void Options::print_help() const {
+  std::string text = fmt::format("usage: {}\n\n{}\n\n", usage_, about_);
+  std::ostringstream table;
+  table << options_;
+  fmt::print("{}{}{}{}", text, table.str(), epilogue_.empty() ? "" : "\n", epilogue_);
+}
+
+Options::ConfigSource Options::read_config() const {
+  ConfigSource source;
+  if (auto file = find<std::string>("config")) {
+    source.name = *file;
+    source.yaml = mill::read_text_file(*file);
+  } else {
+    source.name = "command line";
+  }
+  if (auto sets = find<std::vector<std::string>>("set"))
+    for (const auto& assignment : *sets) source.overrides.push_back(mill::parse_override(assignment));
+  const std::pair<const char*, const char*> flags[] = {{"input", "input.path"},
+                                                       {"output-dir", "output.dir"},
+                                                       {"model", "model.path"},
+                                                       {"limit", "input.limit"},
+                                                       {"log-level", "runtime.log_level"}};
+  for (auto [flag, key] : flags)
+    if (auto value = find<std::string>(flag)) source.overrides.push_back(mill::literal_override(key, *value, flag));
+  source.config = mill::parse_config(source.yaml, source.name, source.overrides);
+  return source;
+}
+
+}  // namespace moemill::app

@@ -1,0 +1,60 @@
+// Options of one command: Boost.Program_options plus --help, suggestions for unknown options, and the options by which
+// commands name a config (-c, --set, --model, ...).
+#pragma once
+
+#include <boost/program_options.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/run_config.hpp"
+#include "commands.hpp"
+#include "mill/config.hpp"
+
+namespace moemill::app {
+
+namespace po = boost::program_options;
+
+class Options {
+ public:
+  // `usage` is the line under "usage:", `about` a sentence or a paragraph.
+  Options(std::string usage, std::string about);
+
+  po::options_description_easy_init add() { return options_.add_options(); }
+  void positional(const char* name, const char* help);  // one required word without a dash, last of its kind
+  void epilogue(std::string text) { epilogue_ = std::move(text); }
+  void add_config_options();
+
+  // False when --help was asked for and printed. UserError for unknown or malformed options.
+  bool parse(const Words& words);
+
+  bool has(const char* name) const { return values_.count(name) > 0; }
+  template <class T>
+  T get(const char* name) const {
+    return values_[name].as<T>();
+  }
+  template <class T>
+  std::optional<T> find(const char* name) const {
+    return has(name) ? std::optional<T>(values_[name].as<T>()) : std::nullopt;
+  }
+
+  // What the config options name: the YAML text, its name, and what goes over it.
+  struct ConfigSource {
+    std::string yaml;
+    std::string name;
+    std::vector<mill::Override> overrides;
+    RunConfig config;
+  };
+  ConfigSource read_config() const;
+
+ private:
+  void print_help() const;
+
+  std::string usage_, about_, epilogue_, positional_name_;
+  po::options_description options_;
+  po::options_description hidden_;
+  po::positional_options_description positional_;
+  po::variables_map values_;
+};
+
+}  // namespace moemill::app

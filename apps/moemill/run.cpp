@@ -1,0 +1,112 @@
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <optional>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "commands.hpp"
+#include "launch.hpp"
+#include "mill/agree.hpp"
+#include "mill/run_job.hpp"
+#include "mill/validate.hpp"
+#include "options.hpp"
+
+namespace moemill::app {
+namespace {
+
+Options run_options() {
+  Options options(
+      "moemill run [-c run.yaml] [options]",
+      "Generates: reads prompts.h5, writes the run directory. Start it with mpirun or srun on several ranks, or "
+      "plainly on one.\nThe same command again resumes what was stopped or killed.\n"
+      "SIGUSR1, SIGUSR2, SIGTERM and SIGINT save what is in flight and leave with exit code 75.");
+  options.add_config_options();
+  options.add()("resume", po::value<std::string>()->value_name("auto|always|never")->default_value("auto"),
+                "auto: go on where a run is there; always: refuse to start a new one; never: refuse to go on");
+  options.add()("overwrite", "remove what a run left in the output directory and start anew");
+  options.add()("retry-failed", "make the failed rows of the run again");
+  options.add()("dry-run", "check everything as validate does, for this number of ranks, and leave");
+  options.epilogue(
+      "keys of run.yaml (also for --set), defaults, and what is accepted:\n" + mill::describe_keys() +
+      "\nThe environment's MOEMILL_ISA (plain, avx2, avx512) picks the kernel bodies; the answers are the same.\n");
+  return options;
+}
+
+mill::Resume parse_resume(const std::string& word) {
+  if (word == "auto") return mill::Resume::Auto;
+  if (word == "always") return mill::Resume::Always;
+  if (word == "never") return mill::Resume::Never;
+  user_error("--resume {}: write auto, always or never", word);
+}
+
+mill::RunRequest read_request(const Options& options) {
+  mill::RunRequest request{options.read_config().config};
+  request.resume = parse_resume(options.get<std::string>("resume"));
+  if (options.has("overwrite")) request.existing = mill::Existing::Overwrite;
+  if (options.has("retry-failed")) request.failed_rows = mill::FailedRows::Retry;
+  if (request.config.runtime.log_level.empty()) request.config.runtime.log_level = "info";
+  return request;
+}
+
+// Every rank reads the command line, rank 0 alone the config file, so that all work by the same text.
+std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words& words) {
+  Options options = run_options();
+  mill::RunRequest request;
+  std::string yaml;
+  bool wanted = true;
+  mill::rank_zero(world, [&] {
+    wanted = options.parse(words);
+    if (!wanted) return;
+    request = read_request(options);
+    yaml = mill::to_yaml(request.config);
+  });
+  auto bytes = world.broadcast(std::as_bytes(std::span(yaml)), 0);
+  if (bytes.empty()) return std::nullopt;  // --help
+  if (world.rank() != 0) {
+    options.parse(words);
+    yaml.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    request.config = mill::parse_config(yaml, "the config of rank 0", {});
+    request.resume = parse_resume(options.get<std::string>("resume"));
+    if (options.has("overwrite")) request.existing = mill::Existing::Overwrite;
+    if (options.has("retry-failed")) request.failed_rows = mill::FailedRows::Retry;
+  }
+  if (!options.has("dry-run")) return request;
+  mill::rank_zero(world, [&] {
+    mill::ValidateRequest dry{request.config, world.size(), request.config.parallel.ranks_per_node};
+    if (mill::validate(dry) != ExitCode::Done) user_error("the dry run found what is said above");
+  });
+  return std::nullopt;
+}
+
+ExitCode run_on(const Comm& world, mill::StopSignals& signals, const Words& words, double started) {
+  auto request = agree_on_request(world, words);
+  if (!request) return ExitCode::Done;
+  log::start(log::parse_level(request->config.runtime.log_level), world.rank(), world.size());
+  return mill::run_job(world, signals, *request, started);
+}
+
+}  // namespace
+
+int run(const Words& words) {
+  const double started = now_seconds();
+  mill::StopSignals signals;  // before MPI starts threads
+  Launch launch;
+  const Comm world = launch.world();
+  try {
+    return static_cast<int>(run_on(world, signals, words, started));
+  } catch (const mill::AgreedFailure& e) {
+    // All ranks are here with the same code: one tells, and all leave in order.
+    if (world.rank() == 0)
+      fmt::print(stderr, "moemill: {}: {}\n", e.code() == ExitCode::Usage ? "error" : "failed", e.what());
+    return static_cast<int>(e.code());
+  } catch (...) {
+    // One rank's own fault in the middle of a step: the others wait for its rows and must be ended.
+    mill::Failure failure = mill::describe_current_exception();
+    fmt::print(stderr, "moemill: rank {}: {}\n", world.rank(), failure.text);
+    world.abort(static_cast<int>(failure.code));
+  }
+}
+
+}  // namespace moemill::app

@@ -1,0 +1,32 @@
+#include "mill/status.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <thread>
+
+#include "commands.hpp"
+#include "options.hpp"
+
+namespace moemill::app {
+
+int status(const Words& words) {
+  Options options("moemill status RUN_DIR [options]",
+                  "How far a run is: done, failed, pending, tokens/s, ETA. Read-only, while it runs or after.");
+  options.positional("RUN_DIR", "the run directory");
+  options.add()("json", "as one JSON object");
+  options.add()("exit-code", "exit with the run's own code: 0, 1, 2, 3 or 75; 75 also when it was killed");
+  options.add()("watch", "print again every two seconds until the run ends");
+  if (!options.parse(words)) return 0;
+  const std::string dir = options.get<std::string>("RUN_DIR");
+  const auto form = options.has("json") ? mill::StatusForm::Json : mill::StatusForm::Text;
+  for (;;) {
+    const dataset::RunStatus status = dataset::read_status(dir);
+    fmt::print("{}", mill::status_text(status, form));
+    std::fflush(stdout);
+    if (!options.has("watch") || !status.running) return options.has("exit-code") ? mill::exit_code_of(status) : 0;
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+  }
+}
+
+}  // namespace moemill::app
