@@ -4,21 +4,36 @@
 
 #include "base/error.hpp"
 #include "bench/attention_bench.hpp"
+#include "bench/end_to_end_bench.hpp"
+#include "bench/exchange_bench.hpp"
 #include "bench/gemm_bench.hpp"
 
 namespace moemill::bench {
 
 namespace {
 
+using Words = std::vector<std::string>;
+
 struct SubCommand {
   const char* name;
   const char* summary;
-  int (*run)(const std::vector<std::string>& args);
+  int (*run)(const Words& args, const Comm& world);
 };
 
+// Of kernels on one core: under mpirun rank 0 measures them and the others wait at the end.
+template <int (*body)(const Words&)>
+int on_rank_0(const Words& args, const Comm& world) {
+  const int code = world.rank() == 0 ? body(args) : 0;
+  world.barrier();
+  return code;
+}
+
 constexpr SubCommand sub_commands[] = {
-    {"gemm", "matrix products with bf16 weights, cold in memory and warm in cache", run_gemm_bench},
-    {"attention", "the attention kernel on blocks of 64 keys", run_attention_bench},
+    {"gemm", "matrix products with bf16 weights, cold in memory and warm in cache", on_rank_0<run_gemm_bench>},
+    {"attention", "the attention kernel on blocks of 64 keys", on_rank_0<run_attention_bench>},
+    {"exchange", "rows to their experts and home again, against bare transfers; under mpirun", run_exchange_bench},
+    {"decode", "steps of generated tokens, a whole model with dummy weights; under mpirun or alone", run_decode_bench},
+    {"prefill", "steps of prompts, a whole model with dummy weights; under mpirun or alone", run_prefill_bench},
 };
 
 void print_help() {
@@ -29,13 +44,13 @@ void print_help() {
 
 }  // namespace
 
-int run_bench(const std::vector<std::string>& args) {
+int run_bench(const std::vector<std::string>& args, const Comm& world) {
   if (args.empty() || args[0] == "--help" || args[0] == "-h") {
-    print_help();
+    if (world.rank() == 0) print_help();
     return static_cast<int>(args.empty() ? ExitCode::Usage : ExitCode::Done);
   }
   for (const SubCommand& s : sub_commands) {
-    if (args[0] == s.name) return s.run({args.begin() + 1, args.end()});
+    if (args[0] == s.name) return s.run({args.begin() + 1, args.end()}, world);
   }
   user_error("bench: no benchmark is called '{}'; `moemill bench --help` lists them", args[0]);
 }

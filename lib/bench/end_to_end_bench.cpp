@@ -1,0 +1,252 @@
+#include "bench/end_to_end_bench.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <numeric>
+#include <optional>
+#include <sstream>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/random.hpp"
+#include "bench/peak.hpp"
+#include "layers/forward.hpp"
+#include "model/weights.hpp"
+#include "sample/sampler.hpp"
+
+namespace moemill::bench {
+namespace {
+
+using schedule::page_tokens;
+using schedule::RowKind;
+using schedule::Step;
+
+constexpr std::size_t logit_rows_at_a_time = 128;
+
+// This rank's share of the sequences, dealt out evenly.
+std::uint32_t share(std::uint32_t sequences, const Comm& world) {
+  const auto rank = static_cast<std::uint64_t>(world.rank()), ranks = static_cast<std::uint64_t>(world.size());
+  return static_cast<std::uint32_t>((rank + 1) * sequences / ranks - rank * sequences / ranks);
+}
+
+std::uint32_t pages_of(std::uint32_t tokens) { return (tokens + page_tokens - 1) / page_tokens; }
+
+// Rows of every sequence with pages of its own: `rows` of them from position `first` on.
+Step make_step(std::uint32_t sequences, RowKind kind, std::uint32_t first, std::uint32_t rows, std::uint64_t key,
+               std::uint32_t vocabulary) {
+  Step step;
+  for (std::uint32_t s = 0; s < sequences; s++) {
+    const std::uint32_t pages = pages_of(first + rows);
+    step.segments.push_back({kind, step.rows(), rows, first, static_cast<std::uint32_t>(step.pages.size()), pages});
+    for (std::uint32_t p = 0; p < pages; p++) step.pages.push_back({static_cast<std::int32_t>(s * pages + p)});
+    for (std::uint32_t r = 0; r < rows; r++) {
+      step.tokens.push_back(static_cast<TokenId>(philox(key, s, first + r)[0] % vocabulary));
+      step.positions.push_back(first + r);
+    }
+    step.logit_rows.push_back(step.rows() - 1);
+  }
+  return step;
+}
+
+// Logits and a draw at temperature 1 for every wanted row.
+class Drawer {
+ public:
+  Drawer(cpu::Stream& stream, std::uint32_t vocabulary) : sampler_(stream, vocabulary) {}
+
+  void draw(layers::Forward& forward, std::size_t rows) {
+    for (std::size_t first = 0; first < rows; first += logit_rows_at_a_time) {
+      const std::size_t count = std::min(logit_rows_at_a_time, rows - first);
+      const float* logits = forward.logits(first, count);
+      const double start = now_seconds();
+      requests_.assign(count, {});
+      results_.resize(count);
+      for (std::size_t i = 0; i < count; i++) {
+        requests_[i].logits = logits + i * forward.logits_stride();
+        requests_[i].params = &params_;
+        requests_[i].seed = first + i;
+      }
+      sampler_.sample(requests_, results_);
+      seconds_ += now_seconds() - start;
+    }
+  }
+  double seconds() const { return seconds_; }
+
+ private:
+  sample::Sampler sampler_;
+  SamplingParams params_;
+  std::vector<sample::SampleRequest> requests_;
+  std::vector<sample::SampleResult> results_;
+  double seconds_ = 0;
+};
+
+// The slowest rank's, and the sum over ranks.
+struct OverRanks {
+  double slowest = 0;
+  double sum = 0;
+};
+OverRanks over_ranks(const Comm& world, double mine) {
+  std::vector<double> all(static_cast<std::size_t>(world.size()));
+  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  return {*std::max_element(all.begin(), all.end()), std::accumulate(all.begin(), all.end(), 0.0)};
+}
+
+double needed_flops(const EndToEndOptions& o, const model::ModelConfig& config) {
+  if (o.workload == Workload::Decode) return o.sequences * model::flops_per_generated_token(config, o.tokens + 1.0);
+  // A prompt token at position t attends to t + 1 positions: (length + 1) / 2 on average; one row of logits a prompt.
+  return static_cast<double>(o.sequences) * o.tokens *
+         model::flops_per_prompt_token(config, (o.tokens + 1) / 2.0, 1.0 / o.tokens);
+}
+
+}  // namespace
+
+EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
+  const model::ModelConfig config = model::read_config(o.model);
+  const model::Placement placement{config.moe.experts, static_cast<std::uint32_t>(world.size())};
+  const model::Weights weights = model::load_weights(o.model, config, placement, {world.rank()}, "dummy");
+  cpu::Stream stream(o.isa, static_cast<int>(o.threads));
+
+  const bool decode = o.workload == Workload::Decode;
+  const std::uint32_t mine = share(o.sequences, world);
+  const std::vector<int> nodes(static_cast<std::size_t>(world.size()), 0);
+  layers::ForwardSettings settings;
+  settings.max_positions = o.tokens + 1;
+  settings.max_rows = std::max<std::uint32_t>(1, decode ? mine : mine * o.tokens);
+  settings.pages = std::max<std::uint32_t>(1, mine * pages_of(decode ? o.tokens + 1 : o.tokens));
+  settings.micro_batches = o.micro_batches;
+  layers::Forward forward(stream, config, weights, world, nodes, settings);
+  Drawer drawer(stream, config.vocabulary);
+
+  world.barrier();
+  EndToEndResult result;
+  result.ranks = static_cast<std::uint32_t>(world.size());
+  result.peak_gflops = over_ranks(world, measure_fma_peak(o.isa, static_cast<int>(o.threads)).gflops).sum;
+
+  if (decode) {  // the cache holds real keys: prompts of the same length, some hundred rows at a time
+    const std::uint32_t chunk = std::max<std::uint32_t>(1, 512 / std::max<std::uint32_t>(1, mine));
+    for (std::uint32_t first = 0; first < o.tokens; first += chunk)
+      forward.run(make_step(mine, RowKind::Prompt, first, std::min(chunk, o.tokens - first), 1, config.vocabulary));
+  }
+
+  std::vector<double> seconds;
+  layers::ForwardTotals before;
+  double total = 0;
+  for (std::uint32_t i = 0; i <= o.steps; i++) {
+    const Step step = decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config.vocabulary)
+                             : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config.vocabulary);
+    if (i == 1) before = forward.totals(), total = -drawer.seconds();
+    world.barrier();
+    const double start = now_seconds();
+    forward.run(step);
+    drawer.draw(forward, step.logit_rows.size());
+    const double slowest = over_ranks(world, now_seconds() - start).slowest;
+    if (i > 0) seconds.push_back(slowest);
+  }
+  const double drawing = total + drawer.seconds(), all = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+  std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
+  result.seconds_per_step = seconds[seconds.size() / 2];
+  result.tokens_per_second = o.sequences * (decode ? 1.0 : o.tokens) / result.seconds_per_step;
+  result.needed_gflops = needed_flops(o, config) / result.seconds_per_step * 1e-9;
+
+  const layers::ForwardTotals& after = forward.totals();
+  result.attention_share = (after.attention_seconds - before.attention_seconds) / all;
+  result.mlp_share = (after.mlp_seconds - before.mlp_seconds) / all;
+  result.exchange_share = (after.exchange_seconds - before.exchange_seconds) / all;
+  result.head_share = (after.head_seconds - before.head_seconds) / all;
+  result.sample_share = drawing / all;
+  return result;
+}
+
+namespace {
+
+void print(const EndToEndOptions& o, const EndToEndResult& r) {
+  const char* name = o.workload == Workload::Decode ? "decode" : "prefill";
+  if (o.form == Form::Json) {
+    fmt::print(
+        "{{\"bench\": \"{}\", \"model\": \"{}\", \"ranks\": {}, \"threads\": {}, \"isa\": \"{}\", \"sequences\": {}, "
+        "\"tokens\": {}, \"micro_batches\": {}, \"seconds_per_step\": {:.6f}, \"tokens_per_second\": {:.1f}, "
+        "\"needed_gflops\": {:.1f}, \"peak_gflops\": {:.1f}, \"share_of_peak\": {:.4f}, \"shares\": {{\"attention\": "
+        "{:.3f}, \"mlp\": {:.3f}, \"exchange\": {:.3f}, \"head\": {:.3f}, \"sample\": {:.3f}}}}}\n",
+        name, o.model, r.ranks, o.threads, cpu::name(o.isa), o.sequences, o.tokens, o.micro_batches, r.seconds_per_step,
+        r.tokens_per_second, r.needed_gflops, r.peak_gflops, r.needed_gflops / r.peak_gflops, r.attention_share,
+        r.mlp_share, r.exchange_share, r.head_share, r.sample_share);
+    return;
+  }
+  fmt::print("{}: {}, {} ranks x {} threads, {}\n", name, o.model, r.ranks, o.threads, cpu::name(o.isa));
+  if (o.workload == Workload::Decode)
+    fmt::print("  {} sequences, each with {} positions before the new token\n", o.sequences, o.tokens);
+  else
+    fmt::print("  {} prompts of {} tokens a step\n", o.sequences, o.tokens);
+  fmt::print("  {:9.2f} ms a step (median of {})\n", r.seconds_per_step * 1e3, o.steps);
+  fmt::print("  {:9.0f} tokens/s\n", r.tokens_per_second);
+  fmt::print("  {:9.1f} GFLOP/s that the model needs, {:.1f} % of the FMA peak ({:.1f} GFLOP/s, measured before)\n",
+             r.needed_gflops, 100 * r.needed_gflops / r.peak_gflops, r.peak_gflops);
+  fmt::print(
+      "  rank 0's time: attention {:.0f} %, MLPs and experts {:.0f} %, exchange {:.0f} %, head {:.0f} %, drawing "
+      "{:.0f} "
+      "%\n",
+      100 * r.attention_share, 100 * r.mlp_share, 100 * r.exchange_share, 100 * r.head_share, 100 * r.sample_share);
+}
+
+std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::string>& args, const Comm& world) {
+  namespace po = boost::program_options;
+  const bool decode = workload == Workload::Decode;
+  EndToEndOptions o;
+  o.workload = workload;
+  std::string isa;
+  po::options_description known("options");
+  auto add = known.add_options();
+  add("help,h", "this text");
+  add("model", po::value(&o.model)->default_value("configs/bench/deepseek-0.5b"),
+      "folder with a config.json; weights are random");
+  add("sequences", po::value(&o.sequences)->default_value(decode ? 256 : 8),
+      decode ? "sequences in a step, of all ranks together" : "prompts in a step, of all ranks together");
+  add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
+      decode ? "positions of a sequence before its new token" : "length of each prompt");
+  add("steps", po::value(&o.steps)->default_value(8), "measured steps");
+  add("threads", po::value(&o.threads)->default_value(1), "threads a rank");
+  add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
+  add("isa", po::value(&isa)->default_value(std::string(cpu::name(cpu::best_isa()))), "plain, avx2 or avx512");
+  add("json", "one line of JSON instead of text");
+  po::variables_map given;
+  try {
+    po::store(po::command_line_parser(args).options(known).run(), given);
+    po::notify(given);
+  } catch (const po::error& e) {
+    user_error("bench {}: {}; see --help", decode ? "decode" : "prefill", e.what());
+  }
+  if (given.count("help")) {
+    std::ostringstream text;
+    text << known;
+    if (world.rank() == 0)
+      fmt::print("usage: [mpirun -n R] moemill bench {} [options]\n{}", decode ? "decode" : "prefill", text.str());
+    return std::nullopt;
+  }
+  if (o.sequences < 1 || o.tokens < 1 || o.steps < 1 || o.threads < 1)
+    user_error("bench: --sequences, --tokens, --steps and --threads are at least 1");
+  if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");
+  o.isa = cpu::parse_isa(isa);
+  if (given.count("json")) o.form = Form::Json;
+  return o;
+}
+
+int run(Workload workload, const std::vector<std::string>& args, const Comm& world) {
+  const auto options = parse(workload, args, world);
+  if (!options) return static_cast<int>(ExitCode::Done);
+  const EndToEndResult result = measure_end_to_end(*options, world);
+  if (world.rank() == 0) print(*options, result);
+  return static_cast<int>(ExitCode::Done);
+}
+
+}  // namespace
+
+int run_decode_bench(const std::vector<std::string>& args, const Comm& world) {
+  return run(Workload::Decode, args, world);
+}
+int run_prefill_bench(const std::vector<std::string>& args, const Comm& world) {
+  return run(Workload::Prefill, args, world);
+}
+
+}  // namespace moemill::bench
