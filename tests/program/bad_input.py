@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""What users get wrong, as a table: exit code, a message that says where and how to fix it, said once, and no hang; as a
+plain process and on two ranks.
+
+    bad_input.py MOEMILL SOURCE_DIR WORK_DIR"""
+import json
+import shutil
+import struct
+
+import h5py
+import numpy as np
+
+from moemill_program import MODELS, check, expect_exit, fresh, main, moemill, rows, write_prompts
+
+GOOD = {"prompt": ["one two", "three"]}
+
+
+def refused(name, words, parts, ranks=(0, 2), code=2):
+    for r in ranks:
+        done = expect_exit(moemill("run", *words, ranks=r), code)
+        for part in parts: check(part in done.stderr, f"{name} on {r} ranks: the message lacks '{part}':\n{done.stderr}")
+        check(done.stderr.count("moemill: ") == 1, f"{name} on {r} ranks: said more than once:\n{done.stderr}")
+
+
+def model_copy(folder, name="deepseek_v2_lite"):
+    """A model that a test may spoil (one file of weights)."""
+    target = folder / "model"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(MODELS / name, target)
+    for path in target.iterdir(): path.chmod(0o644)
+    return target
+
+
+def safetensors(path):
+    """Header and data of a safetensors file."""
+    raw = path.read_bytes()
+    size = struct.unpack("<Q", raw[:8])[0]
+    return json.loads(raw[8:8 + size]), raw[8 + size:]
+
+
+def write_safetensors(path, header, data):
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def bad_models():
+    folder = fresh("models")
+    prompts = write_prompts(folder / "p.h5", GOOD)
+    words = ["--model", folder / "model", "-i", prompts, "-o", folder / "out"]
+
+    def spoil(name, change, *parts):
+        model = model_copy(folder)
+        change(model)
+        refused(name, words, parts)
+
+    def header(change):
+        def spoil_header(model):
+            head, data = safetensors(model / "model.safetensors")
+            names = sorted(n for n in head if n != "__metadata__")
+            change(head, names)
+            write_safetensors(model / "model.safetensors", head, data)
+        return spoil_header
+
+    def config(change):
+        def spoil_config(model):
+            values = json.loads((model / "config.json").read_text())
+            change(values)
+            (model / "config.json").write_text(json.dumps(values))
+        return spoil_config
+
+    weights = "model.safetensors"
+    spoil("no folder", shutil.rmtree, "model")
+    spoil("no config", lambda m: (m / "config.json").unlink(), "config.json")
+    spoil("config is no JSON", lambda m: (m / "config.json").write_text("{"), "config.json")
+    spoil("unknown family", config(lambda c: c.update(model_type="gpt9")), "gpt9")
+    spoil("missing key", config(lambda c: c.pop("kv_lora_rank")), "config.json", "kv_lora_rank")
+    spoil("key of a wrong type", config(lambda c: c.update(hidden_size="big")), "config.json", "hidden_size")
+    spoil("no tokenizer", lambda m: (m / "tokenizer.json").unlink(), "tokenizer.json")
+    spoil("tokenizer is no JSON", lambda m: (m / "tokenizer.json").write_text("[1"), "tokenizer.json")
+    spoil("no weights", lambda m: (m / weights).unlink(), "safetensors")
+    spoil("empty weights", lambda m: (m / weights).write_bytes(b""), weights)
+    spoil("truncated weights", lambda m: (m / weights).write_bytes((m / weights).read_bytes()[:-5000]), weights)
+    spoil("header of 2^62 bytes", lambda m: (m / weights).write_bytes(
+        struct.pack("<Q", 1 << 62) + (m / weights).read_bytes()[8:]), weights)
+    spoil("header is no JSON", lambda m: (m / weights).write_bytes(struct.pack("<Q", 4) + b"{{{{"), weights)
+    spoil("missing tensor", header(lambda h, n: h.pop(n[3])), weights[:5])
+    spoil("tensor out of range", header(lambda h, n: h[n[0]].update(data_offsets=[0, 1 << 60])), weights)
+    spoil("overlapping tensors", header(lambda h, n: h[n[1]].update(data_offsets=h[n[0]]["data_offsets"])), weights)
+    spoil("wrong shape", header(lambda h, n: h[n[0]].update(shape=h[n[0]]["shape"][::-1] + [1])), weights)
+
+
+def bad_yaml():
+    folder = fresh("yaml")
+    prompts = write_prompts(folder / "p.h5", GOOD)
+    config = folder / "run.yaml"
+    for name, text, parts in [
+        ("syntax", "model: {path: x\ninput: [", ["run.yaml:"]),
+        ("unknown key", "sampling:\n  temprature: 1\n", ["run.yaml:2", "sampling.temprature", "sampling.temperature"]),
+        ("type", "sampling:\n\n  n: lots\n", ["run.yaml:3", "sampling.n", "lots", "accepted"]),
+        ("range", "sampling: {top_p: 1.5}", ["run.yaml:1", "sampling.top_p"]),
+        ("not yet", "parallel: {redundant_experts: 2}", ["parallel.redundant_experts", "not in this version"]),
+        ("schema", "schema_version: 7", ["schema_version"]),
+        ("list", "- model", ["mapping"]),
+    ]:
+        config.write_text(text)
+        refused(name, ["-c", config, "-i", prompts, "-o", folder / "out"], parts)
+    refused("no config file", ["-c", folder / "none.yaml"], ["none.yaml"])
+    refused("no model", ["-i", prompts], ["model.path", "--model"])
+    refused("no prompts", ["--model", MODELS / "deepseek_v3"], ["input.path", "-i"])
+    check(not (folder / "out").exists(), "a refused job left files")
+
+
+def bad_prompts():
+    folder = fresh("prompts")
+    path = folder / "p.h5"
+    words = ["--model", MODELS / "deepseek_v3", "-i", path, "-o", folder / "out"]
+
+    def file_of(columns): return lambda: write_prompts(path, columns)
+
+    def truncated():
+        write_prompts(path, {"prompt": ["some text"] * 500})
+        path.write_bytes(path.read_bytes()[:2000])
+
+    for name, make, parts in [
+        ("no file", lambda: path.unlink(missing_ok=True), ["p.h5"]),
+        ("no HDF5", lambda: path.write_text("prompt\nhello\n"), ["p.h5"]),
+        ("truncated", truncated, ["p.h5"]),
+        ("no prompt column", file_of({"text": ["a"]}), ["p.h5", "prompt"]),
+        ("zero prompts", file_of({"prompt": np.array([], dtype="S5")}), ["p.h5", "prompt"]),
+        ("ragged columns", file_of({"prompt": ["a", "b"], "n": [1, 2, 3]}), ["p.h5", "n"]),
+        ("numbers as prompts", file_of({"prompt": [1.5, 2.5]}), ["p.h5", "prompt"]),
+        ("duplicate ids", file_of({"prompt": ["a", "b", "c"], "id": ["x", "y", "x"]}), ["id", "0", "2"]),
+        ("n of zero", file_of({"prompt": ["a", "b"], "n": [1, 0]}), ["n", "1"]),
+        ("temperature below zero", file_of({"prompt": ["a", "b"], "temperature": [0.5, -3]}), ["temperature", "1"]),
+        ("stop is no JSON", file_of({"prompt": ["a", "b"], "stop": ["", "[oops"]}), ["stop", "1"]),
+    ]:
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        make()
+        refused(name, words, parts)
+    write_prompts(path, GOOD)
+    refused("no such group", [*words, "--set", "input.group=/nowhere"], ["nowhere"])
+    refused("no such carried column", [*words, "--set", "output.carry_columns=[nothing]"], ["nothing"])
+
+
+def bad_layouts():
+    folder = fresh("layouts")
+    prompts = write_prompts(folder / "p.h5", GOOD)
+    words = ["--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder / "out"]
+    refused("domain", [*words, "--set", "parallel.expert_domain=2"], ["expert_domain", "2", "3"], ranks=(3,))
+    refused("domain", [*words, "--set", "parallel.expert_domain=4"], ["expert_domain", "4", "2"], ranks=(2,))
+    refused("context", [*words, "--set", "model.max_model_len=100000"], ["model.max_model_len", "512"])
+    refused("cache", [*words, "--set", "parallel.kv_cache_tokens=64", "--set", "sampling.max_tokens=200"],
+            ["kv_cache_tokens"])
+    (folder / "file").write_text("not a folder")
+    refused("output below a file", [*words[:-1], folder / "file/out"], ["file/out"], code=1)
+
+
+def a_bad_prompt_is_a_failed_row():
+    """All kinds of bad prompts beside good ones: the good ones' rows are those of a file without the bad."""
+    folder = fresh("rows")
+    good = ["one two", "three four five", "six"]
+    bad = {"": b"empty", b"\xff\xfe broken": b"bad_utf8", "long " * 400: b"too_long"}
+    with h5py.File(folder / "mixed.h5", "w") as f:
+        column = f.create_dataset("prompt", (6,), dtype=h5py.string_dtype())
+        for i, text in enumerate([*good, *bad]): column[i] = text
+        f["id"] = [10, 11, 12, 13, 14, 15]
+    write_prompts(folder / "good.h5", {"prompt": good, "id": [10, 11, 12]})
+    words = ["--model", MODELS / "deepseek_v3", "--set", "sampling.max_tokens=5", "--set", "errors.max_failed_fraction=0.6"]
+    expect_exit(moemill("run", *words, "-i", folder / "good.h5", "-o", folder / "alone"), 0)
+    alone = [(r["seed"], r["text"], r["token_ids"].tolist()) for r in rows(folder / "alone/outputs.h5")]
+    for ranks in (0, 2):
+        expect_exit(moemill("run", *words, "-i", folder / "mixed.h5", "-o", folder / f"mixed{ranks}", ranks=ranks), 0)
+        made = rows(folder / f"mixed{ranks}/outputs.h5")
+        check([int(r["status"]) for r in made] == [1, 1, 1, 2, 2, 2], made)
+        check([(r["seed"], r["text"], r["token_ids"].tolist()) for r in made[:3]] == alone, made, alone)
+        with h5py.File(folder / f"mixed{ranks}/outputs.h5") as f:
+            check(f["errors/code"][:].tolist() == list(bad.values()), f["errors/code"][:])
+            check(all(len(m) > 10 for m in f["errors/message"][:]), f["errors/message"][:])
+    expect_exit(moemill("run", *words, "--set", "errors.max_failed_fraction=0.4", "-i", folder / "mixed.h5", "-o",
+                        folder / "strict", ranks=2), 3)
+
+
+def token_ids_out_of_range():
+    folder = fresh("tokens")
+    with h5py.File(folder / "p.h5", "w") as f:
+        column = f.create_dataset("prompt_token_ids", (4,), dtype=h5py.vlen_dtype(np.int64))
+        for i, tokens in enumerate([[5, 6], [7, 320], [-1], [1 << 40]]): column[i] = np.array(tokens)
+    expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", folder / "p.h5", "-o", folder / "out", "--set",
+                        "sampling.max_tokens=3", ranks=2), 3)
+    with h5py.File(folder / "out/outputs.h5") as f:
+        check(f["completions/status"][:].tolist() == [1, 2, 2, 2], f["completions/status"][:])
+        check(f["errors/code"][:].tolist() == [b"bad_token"] * 3, f["errors/code"][:])
+
+
+def more_ranks_than_work():
+    folder = fresh("idle")
+    write_prompts(folder / "p.h5", {"prompt": ["only one"]})
+    expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", folder / "p.h5", "-o", folder / "out", "--set",
+                        "sampling.max_tokens=5", ranks=4), 0)
+    check(len(rows(folder / "out/outputs.h5")) == 1)
+
+
+if __name__ == "__main__":
+    main([bad_models, bad_yaml, bad_prompts, bad_layouts, a_bad_prompt_is_a_failed_row, token_ids_out_of_range,
+          more_ranks_than_work])

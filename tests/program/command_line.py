@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Commands, options, help, versions and precedence.
+
+    command_line.py MOEMILL SOURCE_DIR WORK_DIR"""
+import json
+import re
+
+import h5py
+
+from moemill_program import MODELS, check, expect_exit, fresh, main, moemill, rows, write_prompts
+
+COMMANDS = ["run", "validate", "preview", "status", "verify", "bench", "version"]
+
+
+def help_of_every_command():
+    listed = expect_exit(moemill("--help"), 0).stdout
+    for command in COMMANDS:
+        check(f"  {command} " in listed, f"--help does not list {command}")
+        text = expect_exit(moemill(command, "--help"), 0).stdout
+        check("usage" in text.lower(), f"{command} --help: {text[:200]}")
+    text = moemill("run", "--help").stdout
+    for word in ("--resume", "--overwrite", "--retry-failed", "--dry-run", "--limit", "--set", "--log-level",
+                 "sampling.temperature", "parallel.expert_domain", "MOEMILL_ISA"):
+        check(word in text, f"run --help does not tell {word}")
+
+
+def version_names_what_it_is():
+    for word in ("--version", "version"):
+        text = expect_exit(moemill(word), 0).stdout
+        check(re.match(r"moemill \d+\.\d+\.\d+\n", text), text)
+        for part in ("commit", "compiler", "Open MPI", "HDF5", "backends", "cpu"): check(part in text, part, "missing:", text)
+
+
+def wrong_words_are_named():
+    for words, parts in [
+        (["rum"], ["'rum'", "'run'"]),
+        (["run", "--overwite"], ["--overwite", "--overwrite"]),
+        (["validate", "--rank", "2"], ["--rank", "--ranks"]),
+        (["run", "--resume", "maybe"], ["auto, always or never"]),
+        (["status"], ["RUN_DIR"]),
+        (["status", "a", "b"], ["too many"]),
+        (["run", "--set", "sampling.topp=1"], ["sampling.topp", "sampling.top_p"]),
+        (["run", "--set", "nonsense"], ["key.path=value"]),
+    ]:
+        done = expect_exit(moemill(*words), 2)
+        for part in parts: check(part in done.stderr, words, "message lacks", part, ":", done.stderr)
+    expect_exit(moemill(), 2)
+
+
+def flags_over_set_over_file():
+    folder = fresh("precedence")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["a b", "c", "d e f"]})
+    config = folder / "run.yaml"
+    config.write_text(f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: nowhere.h5, limit: 1}}\n"
+                      "sampling: {max_tokens: 9, ignore_eos: true}\noutput: {dir: nowhere}\n")
+    expect_exit(moemill("run", "-c", config, "-i", prompts, "-o", folder / "out", "--limit", "2",
+                        "--set", "sampling.max_tokens=3"), 0)
+    made = rows(folder / "out/outputs.h5")
+    check(len(made) == 2, len(made), "rows")
+    check(all(r["num_completion_tokens"] == 3 for r in made), made)
+    resolved = (folder / "out/config.yaml").read_text()
+    check("max_tokens: 3" in resolved and "limit: 2" in resolved, resolved)
+
+
+def columns_over_everything():
+    folder = fresh("columns")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["a b", "c", "d e f"], "max_tokens": [1, -1, 4], "n": [1, 3, -1]})
+    expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder / "out",
+                        "--set", "sampling.max_tokens=2",
+                        "--set", "sampling.ignore_eos=true"), 0)
+    made = rows(folder / "out/outputs.h5")
+    check([(int(r["prompt_index"]), int(r["sample_index"]), int(r["num_completion_tokens"])) for r in made] ==
+          [(0, 0, 1), (1, 0, 2), (1, 1, 2), (1, 2, 2), (2, 0, 4)], made)
+
+
+def validate_and_dry_run_write_nothing():
+    folder = fresh("validate")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["a b", "c", "a b", ""], "topic": ["x", "y", "z", "w"]})
+    words = ["--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder / "out", "--set", "sampling.max_tokens=4"]
+    text = expect_exit(moemill("validate", *words, "--ranks", "4"), 0).stdout
+    for part in ("parameters", "4 of text", "1 prompts equal", "1 prompts: empty", "weights", "KV cache", "carried  topic", "####"):
+        check(part in text, part, "missing:", text)
+    for ranks in (0, 2): expect_exit(moemill("run", *words, "--dry-run", ranks=ranks), 0)
+    check(not (folder / "out").exists(), "a dry run wrote something")
+    expect_exit(moemill("validate", *words, "--ranks", "4", "--set", "parallel.expert_domain=3"), 2)
+    expect_exit(moemill("validate", *words, "--set", "sampling.max_tokens=600"), 2)  # nothing fits the model's context
+
+
+def preview_shows_prompts_and_answers():
+    folder = fresh("preview")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["hello there\n", "second", "third"]})
+    text = expect_exit(moemill("preview", "--model", MODELS / "deepseek_v3", "-i", prompts, "--num-prompts", "2",
+                               "--max-tokens", "5"), 0).stdout
+    check("hello there\\n" in text and "second" in text and "third" not in text, text)
+    check(text.count("token ids") == 4 and text.count("answer") == 2, text)
+
+
+def status_and_verify_of_a_finished_run():
+
+    folder = fresh("status")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["a b", "", "c d e"], "n": [2, 1, 1]})
+    expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder / "out",
+                        "--set", "sampling.max_tokens=4", "--set", "errors.max_failed_fraction=0.1"), 3)
+    text = expect_exit(moemill("status", folder / "out"), 0).stdout
+    check("3 done, 1 failed, 0 pending, of 4" in text, text)
+    told = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)
+    check((told["done"], told["failed"], told["pending"], told["total"], told["exit_code"]) == (3, 1, 0, 4, 3), told)
+    expect_exit(moemill("status", folder / "out", "--exit-code"), 3)
+    expect_exit(moemill("status", folder / "nothing"), 2)
+    expect_exit(moemill("verify", folder / "out"), 0)
+    text = expect_exit(moemill("verify", folder / "out", "--deep", "--replay", "3"), 0).stdout
+    check("replayed 3 rows: 0 differ" in text, text)
+    with h5py.File(folder / "out/outputs.h5", "r+") as f:  # a forged token
+        values = f["completions/token_ids/values"]
+        values[...] = (values[...] + 1) % 300
+    done = expect_exit(moemill("verify", folder / "out", "--replay", "3"), 1)
+    check("replay differs in token_ids" in done.stdout, done.stdout)
+
+
+if __name__ == "__main__":
+    main([help_of_every_command, version_names_what_it_is, wrong_words_are_named, flags_over_set_over_file,
+          columns_over_everything, validate_and_dry_run_write_nothing, preview_shows_prompts_and_answers,
+          status_and_verify_of_a_finished_run])

@@ -1,0 +1,104 @@
+"""Runs the built program for the tests of this folder: jobs on 1 to 4 ranks, prompt files, and whole output files as
+plain values that compare byte for byte. Needs h5py and numpy; tests only."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+
+PROGRAM, SOURCE, WORK = (pathlib.Path(a).resolve() for a in sys.argv[1:4])
+WORK.mkdir(parents=True, exist_ok=True)
+MODELS = SOURCE / "tests/data/models"
+SECONDS = 120  # longer than any of these jobs takes, sanitizers included: beyond it, it hangs
+
+
+def fresh(name):
+    """An empty folder of this test."""
+    folder = WORK / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def moemill(*words, ranks=0, env=None, cwd=None, seconds=SECONDS):
+    """The finished process; ranks 0 is a plain process without a launcher."""
+    launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
+    command = (launcher if ranks else []) + [str(PROGRAM)] + [str(w) for w in words]
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **(env or {}))
+    return subprocess.run(command, env=environment, cwd=cwd or WORK, timeout=seconds, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def check(holds, *what):
+    if not holds: raise AssertionError(" ".join(str(w) for w in what))
+
+
+def expect_exit(done, code):
+    check(done.returncode == code, f"exit {done.returncode}, not {code}\n{done.args}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    return done
+
+
+def write_prompts(path, columns):
+    """{name: list or array} as datasets of one file."""
+    with h5py.File(path, "w") as f:
+        for name, values in columns.items(): f[name] = values
+    return path
+
+
+def datasets(path):
+    """{dataset path: (dtype, shape, values)} of a whole file, root attributes left out; values as bytes."""
+    found = {}
+
+    def visit(name, item):
+        if not isinstance(item, h5py.Dataset): return
+        values = item[()]
+        text = h5py.check_string_dtype(item.dtype)
+        raw = repr(values.tolist()).encode() if text or values.dtype.hasobject else np.ascontiguousarray(values).tobytes()
+        found[name] = (str(item.dtype), item.shape, raw)
+    with h5py.File(path) as f: f.visititems(visit)
+    return found
+
+
+def differences(a, b):
+    """Names of the datasets that differ between two files."""
+    left, right = datasets(a), datasets(b)
+    return sorted(set(left) ^ set(right)) + sorted(n for n in set(left) & set(right) if left[n] != right[n])
+
+
+def rows(path):
+    """The completions of a file as a list of dictionaries."""
+    with h5py.File(path) as f:
+        c = f["completions"]
+        out = [{name: c[name][i] for name in ("prompt_index", "sample_index", "id", "status", "finish_reason", "seed",
+                                              "num_prompt_tokens", "num_completion_tokens", "cumulative_logprob")}
+               for i in range(len(c["prompt_index"]))]
+        for name in ("text", "token_ids"):
+            if name not in c: continue
+            values, offsets = c[name]["values"][:], c[name]["offsets"][:]
+            for i, row in enumerate(out): row[name] = values[offsets[i]:offsets[i + 1]]
+            if name == "text":
+                for row in out: row[name] = row[name].tobytes().decode()
+        return out
+
+
+def summary(folder):
+    return json.loads((pathlib.Path(folder) / "summary.json").read_text())
+
+
+def main(tests):
+    """Runs the functions given (or those named behind the folders), and says which failed."""
+    wanted = sys.argv[4:]
+    failed = 0
+    for test in tests:
+        if wanted and test.__name__ not in wanted: continue
+        try:
+            test()
+            print(f"ok      {test.__name__}", flush=True)
+        except Exception as fault:
+            failed += 1
+            print(f"FAILED  {test.__name__}: {fault}", flush=True)
+    sys.exit(1 if failed else 0)
