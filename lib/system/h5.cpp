@@ -50,7 +50,12 @@ std::string error_text() {
   return text.empty() ? "no reason given" : text;
 }
 
-void be_quiet() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+void be_quiet() {
+  // Closing is explicit here. HDF5's own clean-up at exit crashes on a file that a full disk kept from closing, and
+  // would put a signal in place of the exit code. Only the first call, ahead of all others, counts.
+  H5dont_atexit();
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
 
 Handle open_file(const std::string& path) {
   be_quiet();

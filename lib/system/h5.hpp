@@ -42,7 +42,8 @@ class Handle {
 
 // Text of HDF5's current error stack, innermost reason first; clears it.
 std::string error_text();
-// Turns HDF5's printing on stderr off for this thread (it is a setting of each thread).
+// Turns HDF5's printing on stderr off for this thread (it is a setting of each thread), and its clean-up at exit.
+// Opening and creating a file do this; call it ahead of any other first call.
 void be_quiet();
 
 // Every HDF5 call goes through one of these: `what` names the call's target ("prompts.h5: dataset 'prompt'").
