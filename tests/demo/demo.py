@@ -58,17 +58,18 @@ def lines(path):
 
 
 def check_margins(rows):
-    compared = 0
+    compared = total = 0
     for golden in lines(source / "configs/demo/golden.jsonl"):
         ours = rows[golden["id"]][0][0]
+        total += len(golden["token_ids"])
         for step, (token, margin) in enumerate(zip(golden["token_ids"], golden["margins"])):
             if step < len(ours) and ours[step] == token:
                 compared += 1
                 continue
             assert margin < SAFE_MARGIN, f"{golden['id']} step {step}: {ours[step:step + 1]} instead of {token}, margin {margin}"
             break  # an excused mismatch: from here on it is another text
-    print(f"{compared} greedy tokens of golden.jsonl are transformers' own")
-    assert compared > 100
+    print(f"{compared} of {total} greedy tokens of golden.jsonl are transformers' own")
+    assert compared > 0.9 * total
 
 
 def check_all_greedy(rows):
