@@ -58,8 +58,10 @@ def lines(path):
 
 
 def check_margins(rows):
+    greedy = {p["id"] for p in lines(source / "configs/demo/prompts.jsonl") if p["temperature"] == 0}
     compared = total = 0
     for golden in lines(source / "configs/demo/golden.jsonl"):
+        if golden["id"] not in greedy: continue  # the demo draws these at random; test_layers has them greedy
         ours = rows[golden["id"]][0][0]
         total += len(golden["token_ids"])
         for step, (token, margin) in enumerate(zip(golden["token_ids"], golden["margins"])):
