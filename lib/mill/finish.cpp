@@ -84,6 +84,7 @@ Report start_report(const Ranks& ranks, const RunConfig& config, const RunPlan& 
   s.nodes = ranks.nodes;
   s.threads = static_cast<int>(config.parallel.threads_per_rank.value_or(1));
   s.attempts = plan.manifest.attempts;
+  s.resumed_rows = plan.rows_before;
   return report;
 }
 
@@ -129,8 +130,10 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     s.prompts_done = counts.prompts_done;
     s.prompts_failed = counts.prompts_failed;
     s.completions = counts.rows;
-    s.load_seconds = report.load_seconds;
-    s.wall_seconds = now_seconds() - started;
+    const EarlierAttempts earlier = read_earlier_attempts(plan.paths, plan.manifest.attempts);
+    s.totals += earlier.totals;
+    s.load_seconds = report.load_seconds + earlier.load_seconds;
+    s.wall_seconds = now_seconds() - started + earlier.wall_seconds;
     s.exit_code = static_cast<int>(code);
     files::write_atomically(plan.paths.summary(), to_json(s, config.cost));
     dataset::end_attempt(plan.paths, plan.manifest, s.exit_code);

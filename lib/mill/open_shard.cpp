@@ -53,7 +53,6 @@ OpenShard::OpenShard(ShardId shard, const ShardInputs& inputs, Generator& genera
     left_[prompt.index - range_.first].samples = prompt.sampling.n;
     missing_ += prompt.sampling.n;
   }
-  totals.resumed_rows += contents.completions.size();
   for (auto& row : contents.completions) {
     count(row, totals);
     rows_.completions.push_back(std::move(row));

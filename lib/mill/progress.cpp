@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
@@ -28,12 +30,13 @@ Progress::Progress(dataset::MetricsFile metrics, Goal goal, double started)
     : metrics_(std::move(metrics)),
       goal_(goal),
       started_(started),
-      last_time_(started),
+      first_step_(now_seconds()),
+      last_time_(first_step_),
       look_(isatty(STDERR_FILENO) ? Look::Live : Look::Log) {}
 
 std::string Progress::line(const Totals& t, double now) const {
   const std::uint64_t done = goal_.rows_before + t.completions;
-  double eta = eta_seconds(t.completions, goal_.rows - done, now - started_);
+  double eta = eta_seconds(t.completions, goal_.rows - done, now - first_step_);
   double seconds = now - last_time_;
   return fmt::format("{}/{} rows{}, tokens/s in {:.0f} out {:.0f}, running {}, ETA {}", thousands(done),
                      thousands(goal_.rows), t.rows_failed ? fmt::format(" ({} failed)", thousands(t.rows_failed)) : "",
@@ -45,11 +48,12 @@ std::string Progress::line(const Totals& t, double now) const {
 std::string Progress::metrics_line(const Totals& t, double now) const {
   const std::uint64_t done = goal_.rows_before + t.completions;
   double seconds = now - last_time_;
-  double eta = eta_seconds(t.completions, goal_.rows - done, now - started_);
+  double eta = eta_seconds(t.completions, goal_.rows - done, now - first_step_);
   nlohmann::ordered_json j = {
       {"time", utc_now()},
       {"attempt", goal_.attempt},
-      {"elapsed_seconds", now - started_},
+      {"wall_seconds", now - started_},
+      {"load_seconds", first_step_ - started_},
       {"rows_total", goal_.rows},
       {"rows_done", done},
       {"rows_failed", t.rows_failed},
@@ -59,6 +63,7 @@ std::string Progress::metrics_line(const Totals& t, double now) const {
       {"prompt_tokens", t.prompt_tokens},
       {"cached_prompt_tokens", t.cached_prompt_tokens},
       {"generated_tokens", t.generated_tokens},
+      {"decode_step_tokens", t.decode_step_tokens},
       {"prompt_tokens_per_second", rate(t.prompt_tokens, last_.prompt_tokens, seconds)},
       {"generated_tokens_per_second", rate(t.generated_tokens, last_.generated_tokens, seconds)},
       {"prefill_seconds", t.prefill_seconds},
@@ -85,6 +90,31 @@ void Progress::report(const Totals& totals) {
 void Progress::finish(const Totals& totals) {
   report(totals);
   if (look_ == Look::Live && log::enabled(log::Level::Info)) fmt::print(stderr, "\n");
+}
+
+EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt) {
+  std::map<std::uint32_t, nlohmann::json> last;
+  std::istringstream lines(files::read_text(paths.metrics()).value_or(""));
+  for (std::string line; std::getline(lines, line);) {
+    auto j = nlohmann::json::parse(line, nullptr, false);
+    if (!j.is_object()) continue;
+    const auto number = j.value("attempt", attempt);
+    if (number < attempt) last[number] = std::move(j);
+  }
+  EarlierAttempts sum;
+  for (const auto& [number, j] : last) {
+    sum.totals.prompt_tokens += j.value("prompt_tokens", std::uint64_t{0});
+    sum.totals.cached_prompt_tokens += j.value("cached_prompt_tokens", std::uint64_t{0});
+    sum.totals.generated_tokens += j.value("generated_tokens", std::uint64_t{0});
+    sum.totals.decode_step_tokens += j.value("decode_step_tokens", std::uint64_t{0});
+    sum.totals.prefill_seconds += j.value("prefill_seconds", 0.0);
+    sum.totals.decode_seconds += j.value("decode_seconds", 0.0);
+    sum.totals.exchange_seconds += j.value("exchange_seconds", 0.0);
+    sum.totals.idle_seconds += j.value("idle_seconds", 0.0);
+    sum.wall_seconds += j.value("wall_seconds", 0.0);
+    sum.load_seconds += j.value("load_seconds", 0.0);
+  }
+  return sum;
 }
 
 }  // namespace moemill::mill

@@ -18,6 +18,7 @@ class Progress {
     std::uint64_t rows_before = 0;  // of earlier attempts
     std::uint32_t attempt = 1;
   };
+  // `started`: now_seconds() at the start of the program.
   Progress(dataset::MetricsFile metrics, Goal goal, double started);
   // Totals of all ranks in this attempt.
   void report(const Totals& totals);
@@ -31,9 +32,18 @@ class Progress {
   dataset::MetricsFile metrics_;
   Goal goal_;
   double started_;
+  double first_step_;
   double last_time_;
   Totals last_;
   enum class Look { Live, Log } look_;
 };
+
+// What the attempts before `attempt` did, by the last line of each in metrics.jsonl: a killed one up to its last line.
+struct EarlierAttempts {
+  Totals totals;
+  double wall_seconds = 0;
+  double load_seconds = 0;
+};
+EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt);
 
 }  // namespace moemill::mill

@@ -87,7 +87,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
     announce(plan, config, in.model, ranks, engine);
     const Progress::Goal goal{plan.manifest.prompts, plan.manifest.completions, plan.rows_before,
                               plan.manifest.attempts};
-    progress.emplace(dataset::MetricsFile(plan.paths), goal, now_seconds());
+    progress.emplace(dataset::MetricsFile(plan.paths), goal, started);
   }
   Mill mill(
       {world, engine.generator(), engine.forward(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
@@ -115,9 +115,8 @@ RunPlan agree_on_plan(const Comm& world, const RunRequest& request, const Opened
   return share(world, plan);
 }
 
-// The last attempt's stop file, if that is what ended it.
-void remove_stop_file(const RunPlan& plan, const RuntimeSettings& runtime) {
-  if (!runtime.stop_file.starts_with('/')) files::remove(plan.paths.dir + "/" + runtime.stop_file);
+std::string stop_file_path(const RunPlan& plan, const RuntimeSettings& runtime) {
+  return runtime.stop_file.starts_with('/') ? runtime.stop_file : plan.paths.dir + "/" + runtime.stop_file;
 }
 
 }  // namespace
@@ -131,13 +130,15 @@ ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& requ
   const bool merged = !config.output.merge || files::exists(plan.paths.outputs());
   if (plan.unfinished.empty() && merged) return already_done(world, plan, config, in.prompts);
   rank_zero(world, [&] {
-    remove_stop_file(plan, config.runtime);
+    files::remove(stop_file_path(plan, config.runtime));  // the last attempt's: it has done its work
     dataset::begin_attempt(plan.paths, plan.manifest);
   });
   plan = share(world, plan);
   try {
     const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
-    StopWish stop(signals, config.runtime, plan.paths.dir, started);
+    std::optional<std::string> stop_file;
+    if (world.rank() == 0) stop_file = stop_file_path(plan, config.runtime);
+    StopWish stop(signals, config.runtime, stop_file, started);
     Report report = start_report(ranks, config, plan);
     MillEnd end = MillEnd::Finished;
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);

@@ -46,9 +46,9 @@ std::optional<std::string> StopSignals::poll() {
   return std::string("SIG") + sigabbrev_np(signal);
 }
 
-StopWish::StopWish(StopSignals& signals, const RuntimeSettings& runtime, const std::string& run_dir, double started)
-    : signals_(signals),
-      stop_file_(runtime.stop_file.starts_with('/') ? runtime.stop_file : run_dir + "/" + runtime.stop_file) {
+StopWish::StopWish(StopSignals& signals, const RuntimeSettings& runtime, std::optional<std::string> stop_file,
+                   double started)
+    : signals_(signals), stop_file_(std::move(stop_file)) {
   if (runtime.max_wall_time_seconds) {
     deadline_ = started + *runtime.max_wall_time_seconds - runtime.drain_margin_seconds;
   } else if (auto left = slurm_seconds_left()) {
@@ -63,9 +63,9 @@ const std::optional<std::string>& StopWish::ask() {
     reason_ = *signal;
   } else if (deadline_ && now >= *deadline_) {
     reason_ = "the time limit";
-  } else if (now >= next_look_) {
-    next_look_ = now + 1;
-    if (files::exists(stop_file_)) reason_ = "the stop file " + stop_file_;
+  } else if (stop_file_ && now >= next_look_) {
+    next_look_ = now + 0.2;
+    if (files::exists(*stop_file_)) reason_ = "the stop file " + *stop_file_;
   }
   return reason_;
 }

@@ -28,15 +28,15 @@ class StopSignals {
 
 class StopWish {
  public:
-  // Seconds are of now_seconds(); `started` is the job's start.
-  StopWish(StopSignals& signals, const RuntimeSettings& runtime, const std::string& run_dir, double started);
-  // Why to stop, once there is a reason; it stays. Looks for the stop file at most once a second.
+  // `started`: now_seconds() at the job's start. `stop_file`: its path, on the one rank that looks for it.
+  StopWish(StopSignals& signals, const RuntimeSettings& runtime, std::optional<std::string> stop_file, double started);
+  // Why to stop, once there is a reason; it stays. Looks for the stop file a few times a second.
   const std::optional<std::string>& ask();
 
  private:
   StopSignals& signals_;
   std::optional<double> deadline_;  // now_seconds() at which to start draining
-  std::string stop_file_;
+  std::optional<std::string> stop_file_;
   double next_look_ = 0;
   std::optional<std::string> reason_;
 };

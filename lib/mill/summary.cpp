@@ -52,7 +52,7 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   j["ranks"] = s.ranks;
   j["nodes"] = s.nodes;
   j["attempts"] = s.attempts;
-  j["resumed_rows"] = t.resumed_rows;
+  j["resumed_rows"] = s.resumed_rows;
   j["peak_rss_bytes"] = t.peak_rss_bytes;
   j["kv_bytes_per_token"] = s.kv_bytes_per_token;
   j["exchange"] = {{"intra_node_bytes", t.intra_node_bytes},

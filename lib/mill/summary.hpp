@@ -17,17 +17,18 @@ struct Cost {
 };
 
 struct Summary {
-  Totals totals;  // over ranks, of all attempts so far
+  Totals totals;  // over ranks, of all attempts as far as metrics.jsonl knows them (exchange, memory: of the last)
   std::uint64_t prompts_total = 0;
   std::uint64_t prompts_done = 0;
   std::uint64_t prompts_failed = 0;
   std::uint64_t completions = 0;  // finished rows of the whole run, whoever made them
-  double wall_seconds = 0;        // of all attempts so far, start-up and merge included
-  double load_seconds = 0;        // start of the program to the first step
+  double wall_seconds = 0;        // of the same attempts, start-up and merge included
+  double load_seconds = 0;        // of them, from the start of the program to the first step
   int ranks = 1;
   int nodes = 1;
   int threads = 1;  // a rank
   std::uint32_t attempts = 1;
+  std::uint64_t resumed_rows = 0;  // finished by earlier attempts
   std::uint64_t kv_bytes_per_token = 0;
   double max_over_mean = 1;
   double max_over_mean_balanced = 1;

@@ -15,21 +15,29 @@ void Totals::take(const layers::ForwardTotals& forward) {
   inter_node_bytes = forward.inter_node_bytes;
 }
 
+Totals& Totals::operator+=(const Totals& other) {
+  constexpr std::uint64_t Totals::*counts[] = {&Totals::prompts_done,     &Totals::prompts_failed,
+                                               &Totals::completions,      &Totals::rows_failed,
+                                               &Totals::prompt_tokens,    &Totals::cached_prompt_tokens,
+                                               &Totals::generated_tokens, &Totals::decode_step_tokens,
+                                               &Totals::intra_node_bytes, &Totals::inter_node_bytes,
+                                               &Totals::rows_sent,        &Totals::rows_deduplicated,
+                                               &Totals::peak_rss_bytes,   &Totals::running};
+  constexpr double Totals::*seconds[] = {&Totals::prefill_seconds, &Totals::decode_seconds, &Totals::exchange_seconds,
+                                         &Totals::idle_seconds};
+  for (auto count : counts) this->*count += other.*count;
+  for (auto second : seconds) this->*second += other.*second;
+  return *this;
+}
+
 Totals sum_over_ranks(const Comm& world, const Totals& mine) {
   std::vector<Totals> all(static_cast<std::size_t>(world.size()));
   world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   Totals sum;
-  constexpr std::uint64_t Totals::*counts[] = {
-      &Totals::prompts_done,       &Totals::prompts_failed,       &Totals::completions,      &Totals::rows_failed,
-      &Totals::prompt_tokens,      &Totals::cached_prompt_tokens, &Totals::generated_tokens, &Totals::resumed_rows,
-      &Totals::decode_step_tokens, &Totals::intra_node_bytes,     &Totals::inter_node_bytes, &Totals::rows_sent,
-      &Totals::rows_deduplicated,  &Totals::peak_rss_bytes,       &Totals::running};
-  constexpr double Totals::*seconds[] = {&Totals::prefill_seconds, &Totals::decode_seconds, &Totals::exchange_seconds,
-                                         &Totals::idle_seconds};
-  for (const Totals& one : all) {
-    for (auto count : counts) sum.*count += one.*count;
-    for (auto second : seconds) sum.*second += one.*second / world.size();
-  }
+  for (const Totals& one : all) sum += one;
+  for (auto second :
+       {&Totals::prefill_seconds, &Totals::decode_seconds, &Totals::exchange_seconds, &Totals::idle_seconds})
+    sum.*second /= world.size();
   return sum;
 }
 

@@ -21,11 +21,10 @@ struct Totals {
   std::uint64_t cached_prompt_tokens = 0;  // taken from another sample's or prompt's pages
   std::uint64_t generated_tokens = 0;
   std::uint64_t decode_step_tokens = 0;  // generated in steps without prompt rows
-  std::uint64_t resumed_rows = 0;
-  double prefill_seconds = 0;   // steps with prompt rows anywhere
-  double decode_seconds = 0;    // other steps
-  double exchange_seconds = 0;  // packing, sending and waiting for rows
-  double idle_seconds = 0;      // steps in which this rank had no rows, and waiting for the others' facts
+  double prefill_seconds = 0;            // steps with prompt rows anywhere
+  double decode_seconds = 0;             // other steps
+  double exchange_seconds = 0;           // packing, sending and waiting for rows
+  double idle_seconds = 0;               // steps in which this rank had no rows, and waiting for the others' facts
   std::uint64_t intra_node_bytes = 0;
   std::uint64_t inter_node_bytes = 0;
   std::uint64_t rows_sent = 0;
@@ -34,6 +33,7 @@ struct Totals {
   std::uint64_t running = 0;  // sequences
 
   void take(const layers::ForwardTotals& forward);
+  Totals& operator+=(const Totals& other);
 };
 
 // Counts, bytes and memory add up; seconds are the mean over ranks (every rank lives through the same wall time).

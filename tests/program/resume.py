@@ -63,7 +63,7 @@ def wait_for_rows(folder, process, wanted):
 
 
 def killed_and_resumed_by_other_ranks():
-    folder = prepare("killed", count=150, max_tokens=150)
+    folder = prepare("killed", count=200, max_tokens=400)
     whole = reference(folder)
     process = start(folder, 0)
     check(wait_for_rows(folder, process, 1), "the job was over before it could be killed")
@@ -79,7 +79,7 @@ def killed_and_resumed_by_other_ranks():
 
 
 def drained_by_signal_and_by_stop_file():
-    folder = prepare("drained", count=150, max_tokens=150)
+    folder = prepare("drained", count=200, max_tokens=400)
     whole = reference(folder)
     process = start(folder, 0)
     check(wait_for_rows(folder, process, 0), "the job was over before it could be stopped")
@@ -94,7 +94,11 @@ def drained_by_signal_and_by_stop_file():
     check(process.returncode == 75, process.returncode, errors)
     expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=3), 0)
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
-    check(summary(folder / "out")["attempts"] == 3)
+    s = summary(folder / "out")
+    check(s["attempts"] == 3 and 0 < s["resumed_rows"] < s["completions"], s)
+    # Drained attempts count as well, and nothing is generated twice: partial samples are taken up again.
+    made = rows(folder / "out/outputs.h5")
+    check(s["generated_tokens"] == sum(int(r["num_completion_tokens"]) for r in made), s)
 
 
 def time_limit():
