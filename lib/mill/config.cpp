@@ -53,6 +53,13 @@ bool is_section(const std::string& key) {
   return std::any_of(fields.begin(), fields.end(), [&](const Field& f) { return f.key.starts_with(key + "."); });
 }
 
+std::string dump(const YAML::Node& node) {
+  YAML::Emitter out;
+  out.SetNullFormat(YAML::LowerNull);
+  out << node;
+  return out.c_str();
+}
+
 std::string place(std::string_view file, const YAML::Node& node) {
   return node.Mark().line >= 0 ? fmt::format("{}:{}", file, node.Mark().line + 1) : std::string(file);
 }
@@ -159,7 +166,7 @@ RunConfig parse_config(std::string_view yaml, std::string_view name, const std::
   std::string store;
   if (root.IsMap()) {
     read_map(name, "", root, config);
-    if (auto output = root["output"]; output && output.IsMap() && output["store"]) store = YAML::Dump(output["store"]);
+    if (auto output = root["output"]; output && output.IsMap() && output["store"]) store = dump(output["store"]);
   } else if (!root.IsNull()) {
     user_error("{}: holds {}; a run.yaml is a mapping, e.g. 'model: {{path: DIR}}'", name, shown(root));
   }
@@ -183,16 +190,14 @@ std::string to_yaml(const RunConfig& config) {
       path.push_back(path.back()[field.key.substr(begin, dot - begin)]);
     path.back()[field.key.substr(begin)] = value;
   }
-  YAML::Emitter out;
-  out << root;
-  return std::string(out.c_str()) + "\n";
+  return dump(root) + "\n";
 }
 
 std::vector<std::string> differing_keys(const RunConfig& old_config, const RunConfig& new_config) {
   std::vector<std::string> keys;
   for (const Field& field : config_fields()) {
     if (field.effect != Effect::Answers) continue;
-    if (YAML::Dump(field.write(old_config)) != YAML::Dump(field.write(new_config))) keys.push_back(field.key);
+    if (dump(field.write(old_config)) != dump(field.write(new_config))) keys.push_back(field.key);
   }
   return keys;
 }
@@ -200,14 +205,14 @@ std::vector<std::string> differing_keys(const RunConfig& old_config, const RunCo
 std::string value_of(const RunConfig& config, const std::string& key) {
   const Field* field = find_field(key);
   expect(field != nullptr, "the key is a known one");
-  return YAML::Dump(field->write(config));
+  return dump(field->write(config));
 }
 
 std::string describe_keys() {
   RunConfig defaults;
   std::string text;
   for (const Field& field : config_fields()) {
-    std::string value = YAML::Dump(field.write(defaults));
+    std::string value = dump(field.write(defaults));
     text += fmt::format("  {:<48} {:<20} {}\n", field.key, value == "\"\"" ? "(required)" : value, field.accepts);
   }
   return text;

@@ -97,6 +97,7 @@ cost:    {hour_price: 2.5, unit: node, currency: EUR}
 
   SUBCASE("the resolved config reads back to the same values") {
     CHECK(to_yaml(parse(to_yaml(c))) == to_yaml(c));
+    CHECK(to_yaml(RunConfig()).find("limit: null") != std::string::npos);
     RunConfig back = parse(to_yaml(c));
     CHECK(back.sampling.stop == c.sampling.stop);
     CHECK(back.sampling.seed == c.sampling.seed);
