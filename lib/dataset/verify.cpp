@@ -70,7 +70,8 @@ class Verification {
     if (merged && request_.depth == VerifyDepth::Form) return std::move(report_);
     check_shards(listing, merged);
     if (!merged) {
-      if (listing.finished.size() == manifest_.shard_count()) fault("{}: is missing", paths_.outputs());
+      bool whole = listing.finished.size() == manifest_.shard_count();
+      if (whole && request_.merge) fault("{}: is missing", paths_.outputs());
       for (ShardId shard : listing.journals) check_journal(shard);
     }
     return std::move(report_);

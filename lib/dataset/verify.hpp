@@ -21,6 +21,7 @@ struct VerifyRequest {
   VerifyDepth depth = VerifyDepth::Form;
   SamplingParams defaults;                  // for n
   std::optional<std::uint32_t> vocabulary;  // token ids must be below it
+  bool merge = true;                        // output.merge: whether a whole run has an outputs.h5
 };
 
 struct VerifyReport {

@@ -26,9 +26,23 @@ std::vector<std::string> finished_files(const dataset::RunPaths& paths) {
   return all;
 }
 
+// What a file says of one sample.
+struct StoredRow {
+  Completion row;
+  std::vector<float> score;  // its prompt's log-probabilities, when they are stored
+};
+
+StoredRow read_row(const dataset::OutputReader& reader, std::uint64_t row) {
+  StoredRow stored{read_completions(reader, row, 1).at(0), {}};
+  if (!reader.layout().prompt_logprobs) return stored;
+  const std::uint64_t first_prompt = reader.read(0, 1).prompt_index.at(0);  // every prompt has rows
+  stored.score = reader.read_scores(stored.row.prompt_index - first_prompt, 1).values;
+  return stored;
+}
+
 // Up to `count` finished rows, drawn by `seed` with every row equally likely.
-std::vector<Completion> pick_rows(const std::vector<dataset::OutputReader>& readers, std::uint64_t count,
-                                  std::uint64_t seed) {
+std::vector<StoredRow> pick_rows(const std::vector<dataset::OutputReader>& readers, std::uint64_t count,
+                                 std::uint64_t seed) {
   struct Place {
     std::uint64_t random;
     std::size_t file;
@@ -48,8 +62,8 @@ std::vector<Completion> pick_rows(const std::vector<dataset::OutputReader>& read
   auto end = places.begin() + static_cast<std::ptrdiff_t>(count);
   std::partial_sort(places.begin(), end, places.end(),
                     [](const Place& a, const Place& b) { return a.random < b.random; });
-  std::vector<Completion> rows;
-  for (auto it = places.begin(); it != end; ++it) rows.push_back(read_completions(readers[it->file], it->row, 1).at(0));
+  std::vector<StoredRow> rows;
+  for (auto it = places.begin(); it != end; ++it) rows.push_back(read_row(readers[it->file], it->row));
   return rows;
 }
 
@@ -59,7 +73,8 @@ bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 // What differs between the stored row and the one made now, or "".
-std::string difference(const Completion& stored, const Completion& now, const dataset::OutputLayout& layout) {
+std::string difference(const StoredRow& before, const StoredRow& again, const dataset::OutputLayout& layout) {
+  const Completion &stored = before.row, &now = again.row;
   std::string names;
   auto differs = [&](bool same, const char* name) {
     if (!same) names += (names.empty() ? "" : ", ") + std::string(name);
@@ -77,19 +92,19 @@ std::string difference(const Completion& stored, const Completion& now, const da
     differs(same_bytes(stored.logprobs, now.logprobs), "logprobs");
     differs(same_bytes(stored.top_ids, now.top_ids) && same_bytes(stored.top_values, now.top_values), "top logprobs");
   }
+  if (layout.prompt_logprobs) differs(same_bytes(before.score, again.score), "prompt_logprobs");
   return names;
 }
 
-std::vector<SmallJob> jobs_for(const std::vector<Completion>& rows, const RunConfig& config, const ModelFolder& model,
+std::vector<SmallJob> jobs_for(const std::vector<StoredRow>& rows, const RunConfig& config, const ModelFolder& model,
                                const dataset::PromptFile& prompts) {
   std::map<std::uint64_t, std::vector<std::uint32_t>> samples;
-  for (const auto& row : rows) samples[row.prompt_index].push_back(row.sample_index);
+  for (const auto& [row, score] : rows) samples[row.prompt_index].push_back(row.sample_index);
   std::vector<SmallJob> jobs;
   for (auto& [index, list] : samples) {
     if (index >= prompts.size()) continue;  // verify's own checks have said so
     PreparedPrompt prompt =
         prepare(prompts.read(index, 1, config.sampling).at(0), model.tokenizer_or_null(), prepare_rules(config, model));
-    prompt.sampling.prompt_logprobs = false;
     std::sort(list.begin(), list.end());
     if (!prompt.fault) jobs.push_back({std::move(prompt), list});
   }
@@ -103,17 +118,23 @@ std::vector<std::string> replay(const VerifyRunRequest& request, const RunConfig
   const dataset::RunPaths paths{request.dir};
   std::vector<dataset::OutputReader> readers;
   for (const auto& file : finished_files(paths)) readers.emplace_back(file);
-  const std::vector<Completion> rows = pick_rows(readers, request.replay, request.seed);
+  const std::vector<StoredRow> rows = pick_rows(readers, request.replay, request.seed);
   if (rows.empty()) return {fmt::format("{}: has no finished row to replay", request.dir)};
   const ModelFolder model = open_model(config.model);
-  const GeneratedRows again = generate_alone(config, model, jobs_for(rows, config, model, prompts));
-  std::map<std::pair<std::uint64_t, std::uint32_t>, const Completion*> made;
-  for (const auto& row : again.completions) made[{row.prompt_index, row.sample_index}] = &row;
+  GeneratedRows again = generate_alone(config, model, jobs_for(rows, config, model, prompts));
+  std::map<std::uint64_t, std::vector<float>> scores;
+  for (auto& score : again.scores) scores[score.prompt_index] = std::move(score.logprobs);
+  std::map<std::pair<std::uint64_t, std::uint32_t>, StoredRow> made;
+  for (auto& row : again.completions) {
+    const std::pair key(row.prompt_index, row.sample_index);
+    made[key] = {std::move(row), scores[key.first]};
+  }
   std::vector<std::string> faults;
-  for (const auto& row : rows) {
+  for (const auto& stored : rows) {
+    const Completion& row = stored.row;
     auto it = made.find({row.prompt_index, row.sample_index});
     const std::string names =
-        it == made.end() ? "the row (its prompt fails now)" : difference(row, *it->second, readers[0].layout());
+        it == made.end() ? "the row (its prompt fails now)" : difference(stored, it->second, readers[0].layout());
     if (!names.empty())
       faults.push_back(
           fmt::format("prompt {}, sample {}: replay differs in {}", row.prompt_index, row.sample_index, names));
@@ -129,7 +150,7 @@ ExitCode verify(const VerifyRunRequest& request) {
   const RunConfig config = parse_config(read_text_file(paths.config()), paths.config(), {});
   log::start(log::Level::Warning, 0, 1);
   const dataset::PromptFile prompts = open_prompts(config);
-  dataset::VerifyRequest form{request.dir, request.depth, config.sampling, {}};
+  dataset::VerifyRequest form{request.dir, request.depth, config.sampling, {}, config.output.merge};
   if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = model::read_config(config.model.path).vocabulary;
   const dataset::VerifyReport report = dataset::verify_run(form, prompts);
   fmt::print("checked {} rows: {} faults\n", report.rows_checked, report.faults.size());

@@ -16,21 +16,26 @@ bool any_failed(const dataset::OutputReader& reader) {
   return std::find(status.begin(), status.end(), static_cast<std::uint8_t>(RowStatus::Failed)) != status.end();
 }
 
+void keep_scores(const dataset::OutputReader& reader, std::uint64_t first_prompt, dataset::JournalWriter& journal) {
+  const auto scores = reader.read_scores(0, reader.scored_prompts());
+  auto value = scores.values.begin();
+  for (std::size_t i = 0; i < scores.counts.size(); ++i) {
+    auto end = value + static_cast<std::ptrdiff_t>(scores.counts[i]);
+    if (value != end) journal.append(dataset::PromptScore{first_prompt + i, {value, end}});
+    value = end;
+  }
+}
+
 // The good rows of a finished shard as a journal, by rename; then the shard goes. A journal beside a finished shard is
-// a leftover, so a kill between the two undoes it.
+// a leftover, so a kill between the two undoes it. outputs.h5 goes before: it must never speak for rows that are
+// pending again, and whole shards can be merged at any time.
 void shard_to_journal(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, ShardId shard) {
   dataset::OutputReader reader(paths.shard(shard));
   if (!any_failed(reader)) return;
   if (reader.layout().token_ids) {
     const std::string temporary = paths.journal(shard) + ".tmp";
     dataset::JournalWriter journal(temporary, manifest.run_id, shard, 0);
-    const auto scores = reader.read_scores(0, reader.scored_prompts());
-    auto value = scores.values.begin();
-    for (std::size_t i = 0; i < scores.counts.size(); ++i) {
-      auto end = value + static_cast<std::ptrdiff_t>(scores.counts[i]);
-      if (value != end) journal.append(dataset::PromptScore{manifest.range_of(shard).first + i, {value, end}});
-      value = end;
-    }
+    if (reader.layout().prompt_logprobs) keep_scores(reader, manifest.range_of(shard).first, journal);
     for (std::uint64_t first = 0; first < reader.rows();) {
       const std::uint64_t end = reader.block_end(first);
       for (const auto& row : read_completions(reader, first, end - first))
@@ -40,6 +45,8 @@ void shard_to_journal(const dataset::RunPaths& paths, const dataset::RunManifest
     journal.close();
     files::publish(temporary, paths.journal(shard));
   }
+  files::remove(paths.outputs());
+  files::sync_folder(paths.dir);
   files::remove(paths.shard(shard));  // without stored token ids all its rows are made again
   files::sync_folder(paths.shards());
 }

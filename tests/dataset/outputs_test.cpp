@@ -88,7 +88,7 @@ struct Run {
     return merge_shards(shards, paths.outputs(), layout, attributes_for(manifest));
   }
   VerifyReport verify(const PromptFile& prompts, VerifyDepth depth) {
-    return verify_run({paths.dir, depth, SamplingParams(), 2000}, prompts);
+    return verify_run({paths.dir, depth, SamplingParams(), 2000, true}, prompts);
   }
 };
 
@@ -200,6 +200,7 @@ TEST_CASE("verify finds what is wrong") {
   Run run(scratch.path("run"), prompts, 2, OutputLayout{true, true, 2, true, 4, {}});
   run.write_all(prompts);
   CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Form)), "outputs.h5: is missing");
+  CHECK(joined(verify_run({run.paths.dir, VerifyDepth::Deep, {}, {}, false}, prompts)) == "");  // output.merge: false
   run.merge();
   CHECK(joined(run.verify(prompts, VerifyDepth::Deep)) == "");
 

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""verify, replay and --retry-failed: what proves a run, and what must not pass.
+
+    verify.py MOEMILL SOURCE_DIR WORK_DIR"""
+import json
+
+import h5py
+import numpy as np
+
+from moemill_program import MODELS, check, differences, expect_exit, fresh, main, moemill, write_prompts
+
+PROMPTS = {"prompt": ["a b c", "one two", "d", "e f", "three four five"], "n": [2, 1, 1, 2, 1]}
+NO_TIME = ["--set", "runtime.max_wall_time=0.0001", "--set", "runtime.drain_margin=0"]
+
+
+def words_for(name, *settings, prompts=None):
+    """The run command of a small job of several shards, and its folder."""
+    folder = fresh(name)
+    write_prompts(folder / "p.h5", prompts or PROMPTS)
+    sets = [w for s in ("sampling.max_tokens=6", "output.shard_prompts=2", *settings) for w in ("--set", s)]
+    return ["run", "--model", MODELS / "deepseek_v3", "-i", folder / "p.h5", "-o", folder / "out", *sets], folder / "out"
+
+
+def without_a_merged_file():
+    words, out = words_for("unmerged", "output.merge=false", "sampling.prompt_logprobs=true")
+    expect_exit(moemill(*words), 0)
+    check(not (out / "outputs.h5").exists())
+    for more in ([], ["--deep"], ["--replay", "7"]):
+        done = expect_exit(moemill("verify", out, *more), 0)
+        check("checked 7 rows: 0 faults" in done.stdout, done.stdout)
+    (out / "shards/shard-000001.h5").unlink()
+    done = expect_exit(moemill("verify", out), 1)
+    check("shard-000001.h5: is missing" in done.stdout, done.stdout)
+
+
+def forge(path, name, row, value):
+    with h5py.File(path, "r+") as f: f[name][row] = value
+
+
+def replay_finds_what_the_model_did_not_say():
+    words, out = words_for("forged", "sampling.logprobs=1")
+    expect_exit(moemill(*words), 0)
+    done = expect_exit(moemill("verify", out, "--replay", "7"), 0)
+    check("replayed 7 rows: 0 differ" in done.stdout, done.stdout)
+    for name, value in [("seed", 5), ("logprobs/values", np.float32(-1)), ("token_ids/values", 9)]:
+        with h5py.File(out / "outputs.h5") as f: before = f["completions"][name][0]
+        forge(out / "outputs.h5", f"completions/{name}", 0, value)
+        expect_exit(moemill("verify", out), 0)  # its form is right
+        done = expect_exit(moemill("verify", out, "--replay", "7"), 1)
+        what = name.split("/")[0]
+        check(f"prompt 0, sample 0: replay differs in {what}\n" in done.stdout, done.stdout)
+        forge(out / "outputs.h5", f"completions/{name}", 0, before)
+
+
+def replay_of_scores():
+    """A job that only scores has nothing else to compare; in outputs.h5 and in a shard that begins with prompt 2."""
+    words, out = words_for("scores", "sampling.max_tokens=0", "sampling.prompt_logprobs=true")
+    expect_exit(moemill(*words), 0)
+    expect_exit(moemill("verify", out, "--replay", "7"), 0)
+    with h5py.File(out / "outputs.h5") as f: end = int(f["prompt_logprobs/offsets"][4])
+    forge(out / "outputs.h5", "prompt_logprobs/values", end - 1, np.float32(-0.5))
+    expect_exit(moemill("verify", out), 0)
+    done = expect_exit(moemill("verify", out, "--replay", "7"), 1)
+    for sample in (0, 1): check(f"prompt 3, sample {sample}: replay differs in prompt_logprobs" in done.stdout, done.stdout)
+    check("replayed 7 rows: 2 differ" in done.stdout, done.stdout)
+    (out / "outputs.h5").unlink()
+    expect_exit(moemill(*words, "--set", "output.merge=false"), 0)
+    expect_exit(moemill("verify", out, "--replay", "7"), 0)
+    forge(out / "shards/shard-000001.h5", "prompt_logprobs/values", -1, np.float32(-0.5))
+    done = expect_exit(moemill("verify", out, "--replay", "7"), 1)
+    check("prompt 3, sample 1: replay differs in prompt_logprobs" in done.stdout, done.stdout)
+
+
+WITH_EMPTY = {"prompt": ["a b c", "", "d", "e f", ""], "n": [2, 1, 1, 2, 1]}
+
+
+def failed_rows_again():
+    """With and without parts that a shard may lack."""
+    for name, more in [("plain", []), ("scored", ["sampling.prompt_logprobs=true", "sampling.logprobs=2"]),
+                       ("text", ["output.store=[text]"])]:
+        words, out = words_for(f"retry_{name}", *more, prompts=WITH_EMPTY)
+        expect_exit(moemill(*words), 3)
+        kept = (out / "outputs.h5").rename(out.parent / "first.h5")
+        expect_exit(moemill(*words, "--retry-failed"), 3)  # still empty, so they fail again
+        check(not differences(kept, out / "outputs.h5"), name, differences(kept, out / "outputs.h5"))
+
+
+def pending_again_after_a_stopped_retry():
+    words, out = words_for("stopped", prompts=WITH_EMPTY)
+    expect_exit(moemill(*words), 3)
+    whole = (out.parent / "whole.h5")
+    whole.write_bytes((out / "outputs.h5").read_bytes())
+    expect_exit(moemill(*words, "--retry-failed", *NO_TIME), 75)
+    check(not (out / "outputs.h5").exists(), "outputs.h5 speaks for rows that are pending")
+    status = json.loads(expect_exit(moemill("status", out, "--json"), 0).stdout)
+    check((status["done"], status["failed"], status["pending"]) == (5, 0, 2), status)
+    expect_exit(moemill("verify", out), 1)
+    expect_exit(moemill(*words, ranks=2), 3)
+    check(not differences(whole, out / "outputs.h5"), differences(whole, out / "outputs.h5"))
+    expect_exit(moemill("verify", out, "--deep"), 0)
+
+
+if __name__ == "__main__":
+    main([without_a_merged_file, replay_finds_what_the_model_did_not_say, replay_of_scores, failed_rows_again,
+          pending_again_after_a_stopped_retry])
