@@ -77,6 +77,21 @@ void check_numbers(const RunPaths& paths, const RunManifest& manifest) {
   }
 }
 
+// Without a run.json these files are not a run's. The config.yaml that a kill left behind before run.json is: it says
+// what would be written now.
+void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml) {
+  std::vector<std::string> taken = {paths.config(), paths.metrics(), paths.summary(), paths.outputs()};
+  for (ShardId shard : shards_in(paths.shards(), ".h5")) taken.push_back(paths.shard(shard));
+  for (ShardId shard : shards_in(paths.journals(), ".journal")) taken.push_back(paths.journal(shard));
+  for (const std::string& path : taken) {
+    if (!files::exists(path) || (path == paths.config() && files::read_text(path) == config_yaml)) continue;
+    user_error(
+        "{}: is in the way: {} holds no run (there is no run.json), but a run would write a file of this name; move it "
+        "away or choose another output.dir",
+        path, paths.dir);
+  }
+}
+
 }  // namespace
 
 std::string RunPaths::shard(ShardId shard) const { return shards() + "/" + shard_name(shard) + ".h5"; }
@@ -180,6 +195,7 @@ void write_manifest(const RunPaths& paths, const RunManifest& manifest) {
 void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_view config_yaml) {
   check_numbers(paths, manifest);
   if (files::exists(paths.manifest())) user_error("{}: there is a run already", paths.dir);
+  check_no_foreign_files(paths, config_yaml);
   files::make_folders(paths.shards());
   files::make_folders(paths.journals());
   files::write_atomically(paths.config(), config_yaml);
@@ -187,19 +203,23 @@ void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_
 }
 
 void clear_run(const RunPaths& paths) {
-  files::remove(paths.manifest());  // without it the directory holds no run, whatever else is still there
+  if (!files::exists(paths.manifest())) return;  // whatever is there is not a run's
+  files::remove(paths.outputs());                // while shards go it must not speak for them
   files::sync_folder(paths.dir);
-  for (const std::string& path : {paths.config(), paths.metrics(), paths.summary(), paths.outputs()}) {
-    files::remove(path);
-    files::remove(path + ".tmp");
-  }
-  files::remove(paths.manifest() + ".tmp");
   for (const auto& [folder, suffix] : {std::pair(paths.shards(), ".h5"), std::pair(paths.journals(), ".journal")}) {
     for (ShardId shard : shards_in(folder, suffix)) files::remove(folder + "/" + shard_name(shard) + suffix);
     for (ShardId shard : shards_in(folder, std::string(suffix) + ".tmp"))
       files::remove(folder + "/" + shard_name(shard) + suffix + ".tmp");
     if (files::exists(folder)) files::sync_folder(folder);
   }
+  for (const std::string& path :
+       {paths.config(), paths.metrics(), paths.summary(), paths.outputs(), paths.manifest()}) {
+    files::remove(path + ".tmp");
+    if (path != paths.manifest()) files::remove(path);
+  }
+  files::sync_folder(paths.dir);
+  files::remove(paths.manifest());
+  files::sync_folder(paths.dir);
 }
 
 void begin_attempt(const RunPaths& paths, RunManifest& manifest) {

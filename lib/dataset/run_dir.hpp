@@ -68,9 +68,11 @@ std::optional<std::string> lock_holder(const RunPaths& paths);
 // The manifest, or nothing when the directory holds no run. UserError when it cannot be read or is of a later version.
 std::optional<RunManifest> read_manifest(const RunPaths& paths);
 void write_manifest(const RunPaths& paths, const RunManifest& manifest);  // atomic
-// Folders and config.yaml, then run.json: a directory with run.json is a whole one. UserError when there is a run.
+// Folders and config.yaml, then run.json: a directory with run.json is a whole one. UserError when there is a run, or a
+// file of somebody else under a name that the run would write.
 void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_view config_yaml);
-// For --overwrite: removes the files that a run makes, run.json first, and nothing else.
+// For --overwrite: removes the files that a run makes, run.json last, and nothing else; nothing at all in a directory
+// without run.json. A kill leaves a run that can be resumed or overwritten.
 void clear_run(const RunPaths& paths);
 // An attempt begins: counts it and forgets the last exit code. It ends: stores the code.
 void begin_attempt(const RunPaths& paths, RunManifest& manifest);

@@ -106,6 +106,26 @@ TEST_CASE("the listing knows shards, journals and leftovers apart") {
   create_run(paths, sample_manifest(), "");
 }
 
+TEST_CASE("what is not a run's is neither written over nor removed") {
+  for (const char* name : {"config.yaml", "metrics.jsonl", "summary.json", "outputs.h5"}) {
+    CAPTURE(name);
+    Scratch scratch;
+    RunPaths paths{scratch.dir()};
+    std::ofstream(scratch.path(name)) << "mine";
+    clear_run(paths);
+    CHECK_CONTAINS(message_of<UserError>([&] { create_run(paths, sample_manifest(), ""); }), scratch.path(name));
+    CHECK(files::list(paths.dir) == std::vector<std::string>{name});
+    CHECK(files::read_text(scratch.path(name)) == "mine");
+  }
+  Scratch scratch;
+  RunPaths paths{scratch.dir()};
+  std::ofstream(paths.config()) << "n: 1\n";  // a kill before run.json leaves this
+  create_run(paths, sample_manifest(), "n: 1\n");
+  files::remove(paths.manifest());
+  std::ofstream(paths.shard(ShardId{9})) << "another run's";
+  CHECK_CONTAINS(message_of<UserError>([&] { create_run(paths, sample_manifest(), "n: 1\n"); }), "shard-000009.h5");
+}
+
 TEST_CASE("one job at a time; a killed one leaves no lock") {
   Scratch scratch;
   RunPaths paths{scratch.path("deep/run")};

@@ -155,6 +155,17 @@ def bad_layouts():
     refused("output below a file", [*words[:-1], folder / "file/out"], ["file/out"], code=1)
 
 
+def files_of_somebody_else():
+    """In a folder that holds no run nothing is written over, and --overwrite removes nothing."""
+    for name in ("config.yaml", "metrics.jsonl", "summary.json", "outputs.h5"):
+        folder = fresh("foreign")
+        prompts = write_prompts(folder / "p.h5", GOOD)
+        (folder / name).write_text("mine")
+        for more in ([], ["--overwrite"]):
+            refused(name, ["--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder, *more], [f"{folder / name}: "])
+            check((folder / name).read_text() == "mine", name, "was written over")
+
+
 def a_bad_prompt_is_a_failed_row():
     """All kinds of bad prompts beside good ones: the good ones' rows are those of a file without the bad."""
     folder = fresh("rows")
@@ -201,5 +212,5 @@ def more_ranks_than_work():
 
 
 if __name__ == "__main__":
-    main([bad_models, bad_yaml, bad_prompts, bad_layouts, a_bad_prompt_is_a_failed_row, token_ids_out_of_range,
+    main([bad_models, bad_yaml, bad_prompts, bad_layouts, files_of_somebody_else, a_bad_prompt_is_a_failed_row, token_ids_out_of_range,
           more_ranks_than_work])
