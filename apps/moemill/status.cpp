@@ -21,7 +21,7 @@ int status(const Words& words) {
   const std::string dir = options.get<std::string>("RUN_DIR");
   const auto form = options.has("json") ? mill::StatusForm::Json : mill::StatusForm::Text;
   for (;;) {
-    const dataset::RunStatus status = dataset::read_status(dir);
+    const dataset::RunStatus status = mill::read_run_status(dir);
     fmt::print("{}", mill::status_text(status, form));
     std::fflush(stdout);
     if (!options.has("watch") || !status.running) return options.has("exit-code") ? mill::exit_code_of(status) : 0;

@@ -150,6 +150,10 @@ void OutputWriter::put_text(Column& column, const std::vector<std::string>& text
 
 void OutputWriter::append(const OutputBlock& block) {
   std::uint64_t rows = block.rows();
+  for (std::uint64_t prompt : block.prompt_index) {
+    if (prompts_ == 0 || prompt != last_prompt_) prompts_++;
+    last_prompt_ = prompt;
+  }
   put(data_.prompt_index, rows, block.prompt_index.data());
   put(data_.sample_index, rows, block.sample_index.data());
   if (layout_.ids == IdKind::Text) {
@@ -213,6 +217,8 @@ void OutputWriter::append_carried(const std::string& name, hid_t source, std::ui
 
 void OutputWriter::publish() {
   std::string path = temporary(path_);
+  for (const auto& [name, column] : data_.carried)
+    expect(column.size == prompts_, "outputs: a carried column has one row a prompt");
   data_ = Datasets();
   write_root_attributes(file_, attributes_);
   h5::check(H5Fflush(file_, H5F_SCOPE_LOCAL), path + ": flush");

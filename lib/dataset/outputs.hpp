@@ -92,7 +92,7 @@ class OutputWriter {
   void append(const OutputBlock& rows);
   void append(const ErrorBlock& errors);
   void append(const ScoreBlock& scores);
-  // Rows first .. first+count-1 of a dataset of another file, behind /carry/<name>.
+  // Rows first .. first+count-1 of a dataset of another file, behind /carry/<name>; one row a prompt at the end.
   void append_carried(const std::string& name, hid_t source, std::uint64_t first, std::uint64_t count);
   void publish();
   std::uint64_t rows() const { return data_.prompt_index.size; }
@@ -127,6 +127,7 @@ class OutputWriter {
   h5::Handle text_type_;
   Datasets data_;
   std::uint64_t text_end_ = 0, token_end_ = 0, score_end_ = 0;
+  std::uint64_t prompts_ = 0, last_prompt_ = 0;  // of the rows so far, which come in the order of the prompts
 };
 
 // A finished shard or outputs.h5, read in ranges. SystemError, naming the file, for one whose form is not as above.

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "dataset/counts.hpp"
 #include "dataset/run_dir.hpp"
 
 namespace moemill::dataset {
@@ -16,7 +17,7 @@ struct RunStatus {
   std::uint64_t rows_ok = 0;
   std::uint64_t rows_failed = 0;
   std::uint64_t rows_pending = 0;
-  std::uint64_t prompts_done = 0;  // of finished shards, and those in journals with at least one row
+  std::uint64_t prompts_done = 0;  // all samples ended, also by failing
   std::uint32_t shards_finished = 0;
   std::optional<std::string> running;  // who holds the lock
   bool merged = false;                 // outputs.h5 is there
@@ -25,6 +26,6 @@ struct RunStatus {
 };
 
 // UserError when `dir` holds no run.
-RunStatus read_status(const std::string& dir);
+RunStatus read_status(const std::string& dir, const SampleCounts& samples);
 
 }  // namespace moemill::dataset

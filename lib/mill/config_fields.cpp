@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 namespace moemill::mill {
 namespace {
@@ -176,13 +177,14 @@ Field carry_columns() {
     std::vector<std::string> columns;
     if (is_word(node, "none")) return c.output.carry_columns = columns, true;
     if (!read_list(node, columns, nonempty_string)) return false;
+    if (std::set(columns.begin(), columns.end()).size() != columns.size()) return false;
     c.output.carry_columns = columns;
     return true;
   };
   Write write = [](const RunConfig& c) {
     return c.output.carry_columns ? flow_list(*c.output.carry_columns) : scalar("all");
   };
-  return {"output.carry_columns", "all, none, or a list of column names", Effect::Answers, read, write};
+  return {"output.carry_columns", "all, none, or a list of column names, each once", Effect::Answers, read, write};
 }
 
 Field expert_domain() {

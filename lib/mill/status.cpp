@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "mill/config.hpp"
+#include "mill/loaded_model.hpp"
 #include "mill/summary.hpp"
 
 namespace moemill::mill {
@@ -33,6 +35,26 @@ std::string shown(const ordered_json& number) {
 }
 
 }  // namespace
+
+dataset::RunStatus read_run_status(const std::string& dir) {
+  const dataset::RunPaths paths{dir};
+  // Prompts in journals are done when all their samples are; without the input, which may lie elsewhere by now, they
+  // count when their shard is finished.
+  std::optional<dataset::PromptFile> prompts;
+  SamplingParams defaults;
+  try {
+    const RunConfig config = parse_config(read_text_file(paths.config()), paths.config(), {});
+    defaults = config.sampling;
+    prompts = open_prompts(config);
+  } catch (const UserError&) {
+    prompts.reset();
+  }
+  auto samples = [&](dataset::ShardRange range) -> std::vector<std::uint32_t> {
+    if (!prompts || range.first + range.count > prompts->size()) return {};
+    return prompts->read_sample_counts(range.first, range.count, defaults);
+  };
+  return dataset::read_status(dir, samples);
+}
 
 int exit_code_of(const dataset::RunStatus& status) {
   if (status.running) return static_cast<int>(ExitCode::Stopped);

@@ -1,4 +1,4 @@
-// `moemill status`: what dataset/status read from a run directory, as text or JSON.
+// `moemill status`: what a run directory says, as text or JSON. Read-only.
 #pragma once
 
 #include <string>
@@ -6,6 +6,9 @@
 #include "dataset/status.hpp"
 
 namespace moemill::mill {
+
+// The run in `dir` as it is on disk. UserError when there is none.
+dataset::RunStatus read_run_status(const std::string& dir);
 
 enum class StatusForm { Text, Json };
 // Rows: done + failed + pending = total. The rate and the ETA are the last ones of metrics.jsonl.

@@ -194,6 +194,27 @@ TEST_CASE("a shard with a missing, doubled or foreign row is refused before anyt
   refused([](ShardRows& rows) { rows.scores = {{0, {}}}; });
 }
 
+TEST_CASE("a file with another number of carried rows than prompts is not published") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  OutputLayout layout;
+  layout.ids = IdKind::Text;
+  OutputWriter writer(scratch.path("o.h5"), layout, {});
+  OutputBlock block;
+  block.prompt_index = {4, 4, 5};
+  block.sample_index = {0, 1, 0};
+  block.text_ids = {"a", "a", "b"};
+  block.status = block.finish_reason = {1, 1, 1};
+  block.num_prompt_tokens = block.num_completion_tokens = {0, 0, 0};
+  block.seed = block.text_bytes = block.token_counts = {0, 0, 0};
+  block.cumulative_logprob = {0, 0, 0};
+  writer.append(block);
+  h5::Handle label = prompts.open_carried("label");
+  for (int twice = 0; twice < 2; twice++) writer.append_carried("label", label, 4, 2);
+  CHECK_THROWS_AS(writer.publish(), ContractViolation);
+  CHECK_FALSE(files::exists(scratch.path("o.h5")));
+}
+
 TEST_CASE("verify finds what is wrong") {
   PromptFile prompts = open_fixture("columns");
   Scratch scratch;
@@ -263,6 +284,8 @@ TEST_CASE("status counts rows of shards and journals") {
   PromptFile prompts = open_fixture("columns");
   Scratch scratch;
   Run run(scratch.path("run"), prompts, 2, OutputLayout{});
+  auto samples = [&](ShardRange r) { return prompts.read_sample_counts(r.first, r.count, SamplingParams()); };
+  auto read_status = [&](const std::string& dir) { return dataset::read_status(dir, samples); };
   RunStatus status = read_status(run.paths.dir);
   CHECK(status.rows_pending == 9);
   CHECK(status.last_metrics.empty());
@@ -285,7 +308,7 @@ TEST_CASE("status counts rows of shards and journals") {
   CHECK(status.rows_ok == 3 + 1);
   CHECK(status.rows_failed == 1);
   CHECK(status.rows_pending == 4);
-  CHECK(status.prompts_done == 4);
+  CHECK(status.prompts_done == 3);  // prompt 3 has two more samples to come
   CHECK(status.shards_finished == 1);
   CHECK(status.last_metrics == R"({"step":2})");
   run.write(prompts, ShardId{1}), run.write(prompts, ShardId{2});

@@ -139,6 +139,9 @@ def bad_prompts():
         refused(name, words, parts)
     write_prompts(path, GOOD)
     refused("no such group", [*words, "--set", "input.group=/nowhere"], ["nowhere"])
+    write_prompts(path, dict(GOOD, topic=["x", "y"]))
+    refused("carried twice", [*words, "--set", "output.carry_columns=[topic, topic]"],
+            ["output.carry_columns: a list is not accepted", "each once"])
     refused("no such carried column", [*words, "--set", "output.carry_columns=[nothing]"], ["nothing"])
 
 

@@ -1,0 +1,27 @@
+// How many rows and prompts of a run are on disk: for its end, its exit code and `moemill status`. Read-only, without a
+// lock, while a job works on it or after.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "dataset/run_dir.hpp"
+
+namespace moemill::dataset {
+
+struct RunCounts {
+  std::uint64_t rows = 0;
+  std::uint64_t rows_failed = 0;
+  std::uint64_t prompts_done = 0;    // all samples ended, also by failing
+  std::uint64_t prompts_failed = 0;  // with a failed sample
+};
+
+// The n of each prompt of a range, or empty when that cannot be known: then no prompt of the range is done until its
+// shard is.
+using SampleCounts = std::function<std::vector<std::uint32_t>(ShardRange)>;
+
+// Of outputs.h5 where it is there, else of finished shards and journals.
+RunCounts count_run(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples);
+
+}  // namespace moemill::dataset
