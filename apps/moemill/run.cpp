@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <cstdlib>
+#include <algorithm>
 #include <optional>
 
 #include "base/clock.hpp"
@@ -41,11 +41,21 @@ mill::Resume parse_resume(const std::string& word) {
   user_error("--resume {}: write auto, always or never", word);
 }
 
-mill::RunRequest read_request(const Options& options) {
-  mill::RunRequest request{options.read_config().config};
+// What is to become of a run that is there.
+void read_intent(const Options& options, mill::RunRequest& request) {
   request.resume = parse_resume(options.get<std::string>("resume"));
   if (options.has("overwrite")) request.existing = mill::Existing::Overwrite;
   if (options.has("retry-failed")) request.failed_rows = mill::FailedRows::Retry;
+  if (!options.has("overwrite")) return;
+  if (request.resume == mill::Resume::Always)
+    user_error("--overwrite starts anew and --resume always asks to go on: leave one of them out");
+  if (options.has("retry-failed"))
+    user_error("--overwrite starts anew and leaves no failed rows for --retry-failed: leave one of them out");
+}
+
+mill::RunRequest read_request(const Options& options) {
+  mill::RunRequest request{options.read_config().config};
+  read_intent(options, request);
   if (request.config.runtime.log_level.empty()) request.config.runtime.log_level = "info";
   return request;
 }
@@ -68,9 +78,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
     options.parse(words);
     yaml.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     request.config = mill::parse_config(yaml, "the config of rank 0", {});
-    request.resume = parse_resume(options.get<std::string>("resume"));
-    if (options.has("overwrite")) request.existing = mill::Existing::Overwrite;
-    if (options.has("retry-failed")) request.failed_rows = mill::FailedRows::Retry;
+    read_intent(options, request);
   }
   if (!options.has("dry-run")) return request;
   mill::rank_zero(world, [&] {
@@ -80,18 +88,20 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
   return std::nullopt;
 }
 
-ExitCode run_on(const Comm& world, mill::StopSignals& signals, const Words& words, double started) {
+ExitCode run_on(const Comm& world, std::optional<mill::StopSignals>& signals, const Words& words, double started) {
   auto request = agree_on_request(world, words);
   if (!request) return ExitCode::Done;
   log::start(log::parse_level(request->config.runtime.log_level), world.rank(), world.size());
-  return mill::run_job(world, signals, *request, started);
+  return mill::run_job(world, signals.value(), *request, started);
 }
 
 }  // namespace
 
 int run(const Words& words) {
   const double started = now_seconds();
-  mill::StopSignals signals;  // before MPI starts threads
+  // Before MPI starts threads. What only looks is ended by a signal as any program is.
+  std::optional<mill::StopSignals> signals;
+  if (std::find(words.begin(), words.end(), "--dry-run") == words.end()) signals.emplace();
   Launch launch;
   const Comm world = launch.world();
   try {

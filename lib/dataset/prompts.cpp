@@ -194,6 +194,7 @@ std::uint64_t PromptFile::size() const { return state_->size; }
 std::uint64_t PromptFile::file_rows() const { return state_->file_rows; }
 PromptForm PromptFile::form() const { return state_->tokens ? PromptForm::TokenIds : PromptForm::Text; }
 bool PromptFile::has_text_ids() const { return state_->text_ids.has_value(); }
+bool PromptFile::has_stop_column() const { return state_->options.stop.has_value(); }
 bool PromptFile::has_id_column() const { return state_->text_ids || state_->integer_ids; }
 const std::vector<CarriedColumn>& PromptFile::carried() const { return state_->carried; }
 h5::Handle PromptFile::open_carried(const std::string& name) const { return h5::open_dataset(state_->group, name); }

@@ -49,6 +49,7 @@ class PromptFile {
   PromptForm form() const;
   bool has_text_ids() const;  // ids are strings; else integers (the row index without an id column)
   bool has_id_column() const;
+  bool has_stop_column() const;
   const std::vector<CarriedColumn>& carried() const;
   h5::Handle open_carried(const std::string& name) const;
 

@@ -66,17 +66,6 @@ struct flock whole_file() {
 
 bool shows_no_lock(int error) { return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP; }
 
-void check_numbers(const RunPaths& paths, const RunManifest& manifest) {
-  bool fits = manifest.prompts > 0 && manifest.shard_prompts > 0 &&
-              (manifest.prompts - 1) / manifest.shard_prompts < most_shards && manifest.run_id.size() <= 40;
-  if (!fits) {
-    user_error(
-        "{}: {} prompts in shards of {} cannot be: needs at least one prompt, and at most {} shards "
-        "(output.shard_prompts)",
-        paths.manifest(), manifest.prompts, manifest.shard_prompts, most_shards);
-  }
-}
-
 // Without a run.json these files are not a run's. The config.yaml that a kill left behind before run.json is: it says
 // what would be written now.
 void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml) {
@@ -93,6 +82,17 @@ void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml)
 }
 
 }  // namespace
+
+void check_numbers(const RunPaths& paths, const RunManifest& manifest) {
+  bool fits = manifest.prompts > 0 && manifest.shard_prompts > 0 &&
+              (manifest.prompts - 1) / manifest.shard_prompts < most_shards && manifest.run_id.size() <= 40;
+  if (!fits) {
+    user_error(
+        "{}: {} prompts in shards of {} cannot be: needs at least one prompt, and at most {} shards "
+        "(output.shard_prompts)",
+        paths.manifest(), manifest.prompts, manifest.shard_prompts, most_shards);
+  }
+}
 
 std::string RunPaths::shard(ShardId shard) const { return shards() + "/" + shard_name(shard) + ".h5"; }
 std::string RunPaths::journal(ShardId shard) const { return journals() + "/" + shard_name(shard) + ".journal"; }

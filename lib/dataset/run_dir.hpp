@@ -67,6 +67,8 @@ std::optional<std::string> lock_holder(const RunPaths& paths);
 
 // The manifest, or nothing when the directory holds no run. UserError when it cannot be read or is of a later version.
 std::optional<RunManifest> read_manifest(const RunPaths& paths);
+// UserError when shards of that size cannot be numbered.
+void check_numbers(const RunPaths& paths, const RunManifest& manifest);
 void write_manifest(const RunPaths& paths, const RunManifest& manifest);  // atomic
 // Folders and config.yaml, then run.json: a directory with run.json is a whole one. UserError when there is a run, or a
 // file of somebody else under a name that the run would write.

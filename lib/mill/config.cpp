@@ -3,12 +3,14 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <set>
 #include <sstream>
 
 #include "base/error.hpp"
+#include "dataset/utf8.hpp"
 #include "mill/config_fields.hpp"
 
 namespace moemill::mill {
@@ -105,7 +107,11 @@ void read_map(std::string_view file, const std::string& prefix, const YAML::Node
 
 YAML::Node parse_yaml(std::string_view text, std::string_view name) {
   try {
-    return YAML::Load(std::string(text));
+    std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() > 1)
+      user_error("{}:{}: a second YAML document begins here; write all keys into one", name,
+                 documents[1].Mark().line + 1);
+    return documents.empty() ? YAML::Node() : documents[0];
   } catch (const YAML::ParserException& e) {
     user_error("{}:{}: this is not YAML: {} (column {})", name, e.mark.line + 1, e.msg, e.mark.column + 1);
   }
@@ -121,6 +127,11 @@ void apply_override(const Override& o, RunConfig& config) {
 
 // Rules between keys; each key alone was checked when it was read.
 void check_together(std::string_view name, const RunConfig& c, const std::string& yaml_store) {
+  for (const auto& [key, path] : {std::pair("model.path", c.model.path),
+                                  {"input.path", c.input.path},
+                                  {"output.dir", c.output.dir},
+                                  {"runtime.stop_file", c.runtime.stop_file}})
+    if (dataset::first_bad_utf8(path)) user_error("{}: {}: is not UTF-8, as names in config.yaml must be", name, key);
   const auto& s = c.sampling;
   if (s.min_tokens > s.max_tokens)
     user_error("{}: sampling.min_tokens ({}) is larger than sampling.max_tokens ({}); lower one or raise the other",
@@ -132,6 +143,12 @@ void check_together(std::string_view name, const RunConfig& c, const std::string
     user_error(
         "{}: sampling.repetition_detection.min_count is set but max_pattern_size is 0 (off); set both or neither",
         name);
+  const auto& limit = c.runtime.max_wall_time_seconds;
+  if (limit && *limit <= c.runtime.drain_margin_seconds)
+    user_error(
+        "{}: runtime.max_wall_time ({} s) is not longer than runtime.drain_margin ({} s), so nothing would ever be "
+        "done; raise one or lower the other",
+        name, *limit, c.runtime.drain_margin_seconds);
   if (yaml_store.find("logprobs") != std::string::npos && !s.logprobs)
     user_error("{}: output.store lists logprobs but sampling.logprobs is null; set sampling.logprobs to 0 or more",
                name);
@@ -153,6 +170,8 @@ Override literal_override(std::string key, std::string value, std::string_view f
 }
 
 std::string read_text_file(const std::string& path) {
+  // Opening a folder works, and reading it gives nothing.
+  if (std::filesystem::is_directory(path)) user_error("{}: is a folder, not a file", path);
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
   if (in) text << in.rdbuf();

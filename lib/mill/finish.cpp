@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
-#include <set>
+#include <nlohmann/json.hpp>
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
-#include "dataset/journal.hpp"
 #include "dataset/merge.hpp"
 #include "mill/agree.hpp"
 #include "mill/memory.hpp"
@@ -17,35 +15,12 @@
 namespace moemill::mill {
 namespace {
 
-void count_shard(const dataset::RunPaths& paths, ShardId shard, std::uint64_t prompts, RunCounts& counts) {
-  dataset::OutputReader reader(paths.shard(shard));
-  counts.rows += reader.rows();
-  counts.rows_failed += reader.errors();
-  counts.prompts_done += prompts;
-  const auto errors = reader.read_errors(0, reader.errors());
-  counts.prompts_failed += std::set<std::uint64_t>(errors.prompt_index.begin(), errors.prompt_index.end()).size();
-}
-
-void count_journal(const dataset::JournalContents& contents, dataset::ShardRange range,
-                   std::span<const std::uint32_t> samples, RunCounts& counts) {
-  std::map<std::uint64_t, std::uint32_t> ended;
-  std::set<std::uint64_t> failed;
-  for (const auto& row : contents.completions) {
-    ++counts.rows;
-    ++ended[row.prompt_index];
-    if (row.status != dataset::RowStatus::Failed) continue;
-    ++counts.rows_failed;
-    failed.insert(row.prompt_index);
-  }
-  counts.prompts_failed += failed.size();
-  for (const auto& [prompt, rows] : ended) counts.prompts_done += rows == samples[prompt - range.first];
-}
-
-// Rank 0's exit code to everyone.
-ExitCode told(const Comm& world, ExitCode code) {
-  auto bytes = world.broadcast(std::as_bytes(std::span(&code, 1)), 0);
-  std::memcpy(&code, bytes.data(), sizeof code);
-  return code;
+// Rank 0's value to everyone.
+template <class T>
+T told(const Comm& world, T value) {
+  auto bytes = world.broadcast(std::as_bytes(std::span(&value, 1)), 0);
+  std::memcpy(&value, bytes.data(), sizeof value);
+  return value;
 }
 
 void merge(const RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
@@ -56,6 +31,12 @@ void merge(const RunPlan& plan, const RunConfig& config, const dataset::PromptFi
   const auto rows =
       dataset::merge_shards(shards, plan.paths.outputs(), dataset::layout_of(config, prompts), attributes);
   expect(rows == plan.manifest.completions, "outputs.h5 has every row of the run");
+}
+
+// An empty object when there is none, or no whole one.
+nlohmann::ordered_json read_summary(const dataset::RunPaths& paths) {
+  auto json = nlohmann::ordered_json::parse(files::read_text(paths.summary()).value_or(""), nullptr, false);
+  return json.is_object() ? json : nlohmann::ordered_json::object();
 }
 
 void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts, ExitCode code) {
@@ -76,7 +57,7 @@ void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, con
 
 }  // namespace
 
-Report start_report(const Ranks& ranks, const RunConfig& config, const RunPlan& plan) {
+Report start_report(const Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const RunPlan& plan) {
   Report report;
   Summary& s = report.summary;
   s.prompts_total = plan.manifest.prompts;
@@ -85,6 +66,8 @@ Report start_report(const Ranks& ranks, const RunConfig& config, const RunPlan& 
   s.threads = static_cast<int>(config.parallel.threads_per_rank.value_or(1));
   s.attempts = plan.manifest.attempts;
   s.resumed_rows = plan.rows_before;
+  s.kv_bytes_per_token = model::kv_bytes_per_token(model);
+  s.totals.peak_rss_bytes = peak_rss_bytes();
   return report;
 }
 
@@ -95,22 +78,15 @@ void Report::take(const Comm& world, const Totals& mine, const layers::Forward& 
   all.peak_rss_bytes = peak_rss_bytes();
   summary.totals = sum_over_ranks(world, all);
   const auto counts = sum_counts(world, forward.expert_counts());
-  summary.max_over_mean = max_over_mean(counts, model.moe.experts);
-  summary.max_over_mean_balanced = summary.max_over_mean;  // there are no redundant experts to balance with
-  summary.kv_bytes_per_token = model::kv_bytes_per_token(model);
+  const Totals& t = summary.totals;
+  expert_load = {max_over_mean(counts, model.moe.experts), t.prompt_tokens + t.generated_tokens};
 }
 
 RunCounts count_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,
                     const dataset::PromptFile& prompts) {
-  RunCounts counts;
-  const dataset::RunListing listing = dataset::list_run(paths);
-  for (ShardId shard : listing.finished) count_shard(paths, shard, manifest.range_of(shard).count, counts);
-  for (ShardId shard : listing.journals) {
-    const auto range = manifest.range_of(shard);
-    count_journal(dataset::read_journal(paths.journal(shard), manifest.run_id, shard), range,
-                  prompts.read_sample_counts(range.first, range.count, config.sampling), counts);
-  }
-  return counts;
+  return dataset::count_run(paths, manifest, [&](dataset::ShardRange range) {
+    return prompts.read_sample_counts(range.first, range.count, config.sampling);
+  });
 }
 
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors) {
@@ -123,7 +99,8 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, double started) {
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
-    if (end == MillEnd::Finished && config.output.merge) merge(plan, config, prompts, attributes);
+    const bool merged = plan.unfinished.empty() && files::exists(plan.paths.outputs());
+    if (end == MillEnd::Finished && config.output.merge && !merged) merge(plan, config, prompts, attributes);
     const RunCounts counts = count_run(plan.paths, plan.manifest, config, prompts);
     code = exit_code_of(counts, plan.manifest, config.errors);
     Summary& s = report.summary;
@@ -131,7 +108,11 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     s.prompts_failed = counts.prompts_failed;
     s.completions = counts.rows;
     const EarlierAttempts earlier = read_earlier_attempts(plan.paths, plan.manifest.attempts);
+    const std::uint64_t most_memory = std::max(s.totals.peak_rss_bytes, earlier.totals.peak_rss_bytes);
     s.totals += earlier.totals;
+    s.totals.peak_rss_bytes = most_memory;
+    s.max_over_mean = (report.expert_load += earlier.expert_load).max_over_mean;
+    s.max_over_mean_balanced = s.max_over_mean;  // there are no redundant experts to balance with
     s.load_seconds = report.load_seconds + earlier.load_seconds;
     s.wall_seconds = now_seconds() - started + earlier.wall_seconds;
     s.exit_code = static_cast<int>(code);
@@ -140,6 +121,17 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     say_end(plan, config, s, counts, code);
   });
   return told(world, code);
+}
+
+bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config) {
+  bool finished = false;
+  rank_zero(world, [&] {
+    if (!plan.unfinished.empty() || (config.output.merge && !files::exists(plan.paths.outputs()))) return;
+    const auto summary = read_summary(plan.paths);
+    finished = summary.value("attempts", 0u) == plan.manifest.attempts &&
+               summary.value("completions", std::uint64_t{0}) == plan.manifest.completions;
+  });
+  return told(world, finished);
 }
 
 ExitCode already_done(const Comm& world, const RunPlan& plan, const RunConfig& config,
@@ -151,6 +143,10 @@ ExitCode already_done(const Comm& world, const RunPlan& plan, const RunConfig& c
     log::info("all {} rows of {} prompts are done already; nothing to do: {}", thousands(counts.rows),
               thousands(counts.prompts_done), config.output.merge ? plan.paths.outputs() : plan.paths.shards());
     dataset::RunManifest manifest = plan.manifest;
+    if (auto summary = read_summary(plan.paths); summary["exit_code"] != static_cast<int>(code)) {
+      summary["exit_code"] = static_cast<int>(code);  // errors.max_failed_fraction has changed
+      files::write_atomically(plan.paths.summary(), summary.dump(2) + "\n");
+    }
     dataset::end_attempt(plan.paths, manifest, static_cast<int>(code));
   });
   return told(world, code);

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/run_config.hpp"
+#include "dataset/counts.hpp"
 #include "dataset/prompts.hpp"
 #include "layers/forward.hpp"
 #include "mill/mill.hpp"
@@ -18,19 +19,15 @@ namespace moemill::mill {
 struct Report {
   Summary summary;
   double load_seconds = 0;
+  ExpertLoad expert_load;
 
   // The loop's totals over all ranks; collective.
   void take(const Comm& world, const Totals& mine, const layers::Forward& forward, const model::ModelConfig& model);
 };
-Report start_report(const Ranks& ranks, const RunConfig& config, const RunPlan& plan);
+Report start_report(const Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const RunPlan& plan);
 
-// Rows of a run on disk: finished shards and journals.
-struct RunCounts {
-  std::uint64_t rows = 0;
-  std::uint64_t rows_failed = 0;
-  std::uint64_t prompts_done = 0;    // all samples ended, also by failing
-  std::uint64_t prompts_failed = 0;  // with a failed sample
-};
+using dataset::RunCounts;
+// With the n of the run's prompts.
 RunCounts count_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,
                     const dataset::PromptFile& prompts);
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);
@@ -38,6 +35,10 @@ ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manif
 // Merges, writes summary.json, stores the exit code, says the ledger. Collective.
 ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, double started);
+
+// Whether an earlier attempt came to the very end of the run: every shard, outputs.h5 where it is wanted, summary.json.
+// Rank 0 looks; collective.
+bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config);
 
 // A run with nothing left to do: says so; the exit code comes from its rows. Collective.
 ExitCode already_done(const Comm& world, const RunPlan& plan, const RunConfig& config,

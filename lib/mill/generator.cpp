@@ -165,7 +165,9 @@ schedule::Drawn Generator::take_token(const schedule::LogitUse& use, const sampl
     }
   }
   const std::size_t before = t.text.size();
-  if (t.decoder) t.decoder->push(result.token, t.text);
+  // A stop token says nothing: it is in token_ids, not in text.
+  const bool ends = std::binary_search(t.stop_tokens.begin(), t.stop_tokens.end(), result.token);
+  if (t.decoder && !ends) t.decoder->push(result.token, t.text);
   return {result.token, t.stopping.push(result.token, std::string_view(t.text).substr(before))};
 }
 
@@ -176,8 +178,11 @@ void Generator::collect() {
     expect(it != prompts_.end(), "a finished sequence belongs to a prompt on hand");
     if (!it->second.score.empty()) ended_.scores.push_back({work.prompt_index, std::exchange(it->second.score, {})});
     ended_.completions.push_back(completion_of(slot, it->second));
+    // A prompt that is only scored counts whole, though its last token is never computed.
+    const bool looked_at = work.params.max_tokens > 0 || work.params.prompt_logprobs;
+    if (std::exchange(it->second.any_ended, true) && looked_at) cached_prompt_tokens_ += work.tokens.size();
     if (--it->second.samples_left > 0) continue;
-    prompt_tokens_ += work.tokens.size() - work.prompt_rows();  // a scored prompt's last token is never computed
+    if (looked_at) prompt_tokens_ += work.tokens.size() - work.prompt_rows();
     prompts_.erase(it);
   }
 }

@@ -59,6 +59,8 @@ class Generator {
   std::vector<dataset::PartialSample> partials() const;
 
   std::uint64_t prompt_tokens() const { return prompt_tokens_; }
+  // Of rows that took their prompt's pages from the sample before.
+  std::uint64_t cached_prompt_tokens() const { return cached_prompt_tokens_; }
   std::uint64_t generated_tokens() const { return generated_tokens_; }
   std::uint32_t last_rows() const { return last_rows_; }
 
@@ -76,6 +78,7 @@ class Generator {
     dataset::PromptId id;
     std::vector<float> score;  // [tokens] when wanted
     std::uint32_t samples_left = 0;
+    bool any_ended = false;
   };
 
   void draw(const schedule::Step& step);
@@ -97,6 +100,7 @@ class Generator {
   std::map<Key, dataset::PartialSample> resumed_;
   GeneratedRows ended_;
   std::uint64_t prompt_tokens_ = 0;
+  std::uint64_t cached_prompt_tokens_ = 0;
   std::uint64_t generated_tokens_ = 0;
   std::uint32_t last_rows_ = 0;
   // Workspaces of draw().

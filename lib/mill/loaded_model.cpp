@@ -25,15 +25,21 @@ dataset::PromptFile open_prompts(const RunConfig& config) {
   return dataset::PromptFile(config.input, config.output.carry_columns);
 }
 
-void check_tokenizer(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form) {
+void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts) {
+  if (config.sampling.logprobs.value_or(0) > model.config.vocabulary)
+    user_error("sampling.logprobs: {} is more than the model's vocabulary has, {} tokens; lower it",
+               *config.sampling.logprobs, model.config.vocabulary);
   if (model.tokenizer) return;
-  if (form == dataset::PromptForm::Text)
+  if (prompts.form() == dataset::PromptForm::Text)
     user_error("{}: has no tokenizer.json, which prompts of text need; give prompt_token_ids instead",
                config.model.path);
   if (config.output.store_text)
     user_error("{}: has no tokenizer.json, so no text can be stored; set output.store: [token_ids]", config.model.path);
   if (!config.sampling.stop.empty())
     user_error("{}: has no tokenizer.json, which sampling.stop needs; use sampling.stop_token_ids", config.model.path);
+  if (prompts.has_stop_column())
+    user_error("{}: has no tokenizer.json, which the column 'stop' of {} needs; use sampling.stop_token_ids",
+               config.model.path, prompts.path());
 }
 
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model) {

@@ -25,8 +25,9 @@ struct ModelFolder {
 // UserError for whatever in the folder cannot work, including max_model_len beyond what the model was made for.
 ModelFolder open_model(const ModelSettings& settings);
 dataset::PromptFile open_prompts(const RunConfig& config);
-// UserError where prompts, outputs or stop strings need a tokenizer that is not there.
-void check_tokenizer(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form);
+// UserError where the job asks for what this model has not: more logprobs than tokens, or, without a tokenizer, prompts
+// of text, text to store, stop strings.
+void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts);
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model);
 // What a user should know before the job: one sentence each.
 std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form);

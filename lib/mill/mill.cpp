@@ -19,11 +19,16 @@ Mill::Mill(MillParts parts, schedule::ClaimState claims)
 MillEnd Mill::turn() {
   for (;;) {
     const schedule::Decision decision = agree_on_step();
-    tell_progress();
+    attempt([&] { tell_progress(); });
     if (!schedule::takes_a_step(decision.phase)) return leave(decision);
     attempt([&] { open(decision.claims); });
     claims_.take(decision.claims.size());
-    take_step(decision);
+    try {
+      take_step(decision);
+    } catch (...) {
+      flush_all();  // in the middle of a step there is no agreeing: the caller ends the other ranks
+      throw;
+    }
     attempt([&] { store(); });
   }
 }
@@ -42,8 +47,9 @@ schedule::Decision Mill::agree_on_step() {
   schedule::Facts mine = parts_.generator.facts();
   mine.error = static_cast<std::int32_t>(failure_.code);
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::GoOn;
-  mine.progress = {totals_.completions, totals_.rows_failed, parts_.generator.prompt_tokens(),
-                   parts_.generator.generated_tokens(), shards_finished_};
+  mine.progress = {totals_.completions,       totals_.rows_failed,          totals_.prompts_done,
+                   totals_.prompt_tokens,     totals_.cached_prompt_tokens, totals_.generated_tokens,
+                   totals_.decode_step_tokens};
   const double before = now_seconds();
   parts_.world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(facts_)));
   totals_.idle_seconds += now_seconds() - before;
@@ -62,6 +68,7 @@ void Mill::take_step(const schedule::Decision& decision) {
   parts_.generator.step(decision);
   const double seconds = now_seconds() - before;
   totals_.prompt_tokens = parts_.generator.prompt_tokens();
+  totals_.cached_prompt_tokens = parts_.generator.cached_prompt_tokens();
   totals_.generated_tokens = parts_.generator.generated_tokens();
   if (decision.phase == schedule::Phase::Prefill) {
     totals_.prefill_seconds += seconds;
@@ -76,16 +83,22 @@ void Mill::store() {
   GeneratedRows ended = parts_.generator.take_finished();
   for (auto& score : ended.scores) shard_of(score.prompt_index).take(std::move(score));
   for (auto& row : ended.completions) shard_of(row.prompt_index).take(std::move(row), totals_);
-  for (auto& shard : open_) {
-    if (!shard->complete()) continue;
-    shard->finish(parts_.inputs, parts_.layout, parts_.attributes);
-    shard.reset();
-    ++shards_finished_;
+  for (auto shard = open_.begin(); shard != open_.end();) {
+    if (!(*shard)->complete()) {
+      ++shard;
+      continue;
+    }
+    (*shard)->finish(parts_.inputs, parts_.layout, parts_.attributes);
+    shard = open_.erase(shard);  // at once: when the next one cannot be written, what is left here is still open
   }
-  std::erase(open_, nullptr);
   if (now_seconds() < next_flush_) return;
   for (auto& shard : open_) shard->flush();
   next_flush_ = now_seconds() + parts_.flush_seconds;
+}
+
+// What is finished stays, whoever failed: as many journals as can be written.
+void Mill::flush_all() {
+  for (auto& shard : open_) attempt([&] { shard->flush(); });
 }
 
 OpenShard& Mill::shard_of(std::uint64_t prompt_index) {
@@ -98,9 +111,7 @@ OpenShard& Mill::shard_of(std::uint64_t prompt_index) {
 
 MillEnd Mill::leave(const schedule::Decision& decision) {
   if (decision.phase == schedule::Phase::Failed) {
-    attempt([&] {
-      for (auto& shard : open_) shard->flush();  // what is finished stays, whoever failed
-    });
+    flush_all();
     auto text = parts_.world.broadcast(std::as_bytes(std::span(failure_.text)), decision.failed_rank.value);
     std::string line(reinterpret_cast<const char*>(text.data()), text.size());
     if (decision.failed_rank.value != 0) line = fmt::format("rank {}: {}", decision.failed_rank.value, line);
@@ -112,7 +123,6 @@ MillEnd Mill::leave(const schedule::Decision& decision) {
     for (auto& shard : open_) shard->close();
   });
   if (finished) expect(open_.empty(), "every shard is written when nothing is left to do");
-  if (parts_.progress) parts_.progress->finish(progress_totals());
   return finished ? MillEnd::Finished : MillEnd::Drained;
 }
 
@@ -125,12 +135,16 @@ void Mill::save_partials() {
 Totals Mill::progress_totals() const {
   Totals sum = totals_;
   sum.take(parts_.forward.totals());
-  sum.completions = sum.rows_failed = sum.prompt_tokens = sum.generated_tokens = sum.running = 0;
+  sum.completions = sum.rows_failed = sum.prompts_done = sum.running = 0;
+  sum.prompt_tokens = sum.cached_prompt_tokens = sum.generated_tokens = sum.decode_step_tokens = 0;
   for (const auto& facts : facts_) {
     sum.completions += facts.progress.rows_done;
     sum.rows_failed += facts.progress.rows_failed;
+    sum.prompts_done += facts.progress.prompts_done;
     sum.prompt_tokens += facts.progress.prompt_tokens;
+    sum.cached_prompt_tokens += facts.progress.cached_prompt_tokens;
     sum.generated_tokens += facts.progress.generated_tokens;
+    sum.decode_step_tokens += facts.progress.decode_step_tokens;
     sum.running += facts.running;
   }
   return sum;

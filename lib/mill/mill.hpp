@@ -26,7 +26,7 @@ struct MillParts {
   const dataset::OutputLayout& layout;
   const dataset::RootAttributes& attributes;
   StopWish& stop;
-  Progress* progress;  // rank 0's
+  Progress* progress;  // rank 0's, for reports while the mill turns
   double flush_seconds;
   double progress_seconds;
 };
@@ -48,6 +48,7 @@ class Mill {
   void store();
   MillEnd leave(const schedule::Decision& decision);
   void save_partials();
+  void flush_all();
   Totals progress_totals() const;
   template <class Work>
   void attempt(Work&& work);
@@ -59,7 +60,6 @@ class Mill {
   std::vector<schedule::Facts> facts_;  // [ranks], of this step
   Failure failure_;                     // what this rank will report with its next facts
   Totals totals_;
-  std::uint64_t shards_finished_ = 0;
   double next_flush_;
   double next_progress_;
 };

@@ -43,7 +43,7 @@ void show(const PreparedPrompt& p, const ModelFolder& model, const std::vector<d
       continue;
     }
     if (model.tokenizer)
-      fmt::print("  answer     {}{}\n", visible(model.tokenizer->decode(row.token_ids, text::SkipSpecial::Yes)),
+      fmt::print("  answer     {}{}\n", visible(row.text),
                  row.finish_reason == dataset::FinishReason::Length ? " ..." : "");
     fmt::print("  token ids  {}\n", fmt::join(row.token_ids, " "));
   }
@@ -55,19 +55,24 @@ void show(const PreparedPrompt& p, const ModelFolder& model, const std::vector<d
 ExitCode preview(const PreviewRequest& request) {
   const ModelFolder model = open_model(request.config.model);
   const dataset::PromptFile prompts = open_prompts(request.config);
-  check_tokenizer(model, request.config, prompts.form());
+  check_model_can(model, request.config, prompts);
   for (const auto& warning : warnings_of(model, request.config, prompts.form())) fmt::print("warning: {}\n", warning);
   PrepareRules rules = prepare_rules(request.config, model);
   std::vector<PreparedPrompt> shown;
   std::vector<SmallJob> jobs;
-  for (auto& prompt : prompts.read(0, std::min(request.prompts, prompts.size()), request.config.sampling)) {
-    prompt.sampling.max_tokens = std::min(prompt.sampling.max_tokens, request.max_tokens);
-    prompt.sampling.prompt_logprobs = false;
-    shown.push_back(prepare(prompt, model.tokenizer_or_null(), rules));
-    if (!shown.back().fault && prompt.sampling.max_tokens > 0) jobs.push_back({shown.back(), {0}});
+  for (const auto& prompt : prompts.read(0, std::min(request.prompts, prompts.size()), request.config.sampling)) {
+    // Cut only what is generated: the prompt is the one that the run would see.
+    PreparedPrompt p = prepare(prompt, model.tokenizer_or_null(), rules);
+    p.sampling.max_tokens = std::min(p.sampling.max_tokens, request.max_tokens);
+    p.sampling.min_tokens = std::min(p.sampling.min_tokens, p.sampling.max_tokens);
+    p.sampling.prompt_logprobs = false;
+    if (!p.fault && p.sampling.max_tokens > 0) jobs.push_back({p, {0}});
+    shown.push_back(std::move(p));
   }
+  RunConfig config = request.config;
+  config.output.store_text = model.tokenizer.has_value();  // to show it
   GeneratedRows rows;
-  if (!jobs.empty()) rows = generate_alone(request.config, model, jobs);
+  if (!jobs.empty()) rows = generate_alone(config, model, jobs);
   for (const auto& prompt : shown) show(prompt, model, rows.completions);
   return ExitCode::Done;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -22,6 +23,27 @@ double rate(std::uint64_t now, std::uint64_t before, double seconds) {
 
 double eta_seconds(std::uint64_t done, std::uint64_t left, double seconds) {
   return done == 0 ? -1 : static_cast<double>(left) * seconds / static_cast<double>(done);
+}
+
+// The part of a metrics line that adds up over attempts.
+Totals totals_of(const nlohmann::json& line) {
+  auto count = [&](const char* name) { return line.value(name, std::uint64_t{0}); };
+  auto seconds = [&](const char* name) { return line.value(name, 0.0); };
+  Totals t;
+  t.prompt_tokens = count("prompt_tokens");
+  t.cached_prompt_tokens = count("cached_prompt_tokens");
+  t.generated_tokens = count("generated_tokens");
+  t.decode_step_tokens = count("decode_step_tokens");
+  t.prefill_seconds = seconds("prefill_seconds");
+  t.decode_seconds = seconds("decode_seconds");
+  t.exchange_seconds = seconds("exchange_seconds");
+  t.idle_seconds = seconds("idle_seconds");
+  t.intra_node_bytes = count("intra_node_bytes");
+  t.inter_node_bytes = count("inter_node_bytes");
+  t.rows_sent = count("rows_sent");
+  t.rows_deduplicated = count("rows_deduplicated");
+  t.peak_rss_bytes = count("peak_rss_bytes");
+  return t;
 }
 
 }  // namespace
@@ -45,7 +67,7 @@ std::string Progress::line(const Totals& t, double now) const {
                      eta < 0 ? "?" : clock_text(eta));
 }
 
-std::string Progress::metrics_line(const Totals& t, double now) const {
+std::string Progress::metrics_line(const Totals& t, std::optional<double> max_over_mean, double now) const {
   const std::uint64_t done = goal_.rows_before + t.completions;
   double seconds = now - last_time_;
   double eta = eta_seconds(t.completions, goal_.rows - done, now - first_step_);
@@ -58,7 +80,7 @@ std::string Progress::metrics_line(const Totals& t, double now) const {
       {"rows_done", done},
       {"rows_failed", t.rows_failed},
       {"prompts_total", goal_.prompts},
-      {"prompts_done", t.prompts_done},
+      {"prompts_done", goal_.prompts_before + t.prompts_done},
       {"running", t.running},
       {"prompt_tokens", t.prompt_tokens},
       {"cached_prompt_tokens", t.cached_prompt_tokens},
@@ -69,14 +91,24 @@ std::string Progress::metrics_line(const Totals& t, double now) const {
       {"prefill_seconds", t.prefill_seconds},
       {"decode_seconds", t.decode_seconds},
       {"exchange_seconds", t.exchange_seconds},
-      {"idle_seconds", t.idle_seconds}};
+      {"idle_seconds", t.idle_seconds},
+      {"intra_node_bytes", t.intra_node_bytes},
+      {"inter_node_bytes", t.inter_node_bytes},
+      {"rows_sent", t.rows_sent},
+      {"rows_deduplicated", t.rows_deduplicated}};
+  if (max_over_mean) {
+    j["peak_rss_bytes"] = t.peak_rss_bytes;
+    j["max_over_mean"] = *max_over_mean;
+  }
   j["eta_seconds"] = eta < 0 ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(eta);
   return j.dump();
 }
 
-void Progress::report(const Totals& totals) {
+void Progress::report(const Totals& totals) { tell(totals, std::nullopt); }
+
+void Progress::tell(const Totals& totals, std::optional<double> max_over_mean) {
   double now = now_seconds();
-  metrics_.append(metrics_line(totals, now));
+  metrics_.append(metrics_line(totals, max_over_mean, now));
   if (look_ == Look::Live && log::enabled(log::Level::Info)) {
     fmt::print(stderr, "\r\x1b[K{}", line(totals, now));
     std::fflush(stderr);
@@ -87,8 +119,8 @@ void Progress::report(const Totals& totals) {
   last_time_ = now;
 }
 
-void Progress::finish(const Totals& totals) {
-  report(totals);
+void Progress::finish(const Totals& totals, double max_over_mean) {
+  tell(totals, max_over_mean);
   if (look_ == Look::Live && log::enabled(log::Level::Info)) fmt::print(stderr, "\n");
 }
 
@@ -103,14 +135,12 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
   }
   EarlierAttempts sum;
   for (const auto& [number, j] : last) {
-    sum.totals.prompt_tokens += j.value("prompt_tokens", std::uint64_t{0});
-    sum.totals.cached_prompt_tokens += j.value("cached_prompt_tokens", std::uint64_t{0});
-    sum.totals.generated_tokens += j.value("generated_tokens", std::uint64_t{0});
-    sum.totals.decode_step_tokens += j.value("decode_step_tokens", std::uint64_t{0});
-    sum.totals.prefill_seconds += j.value("prefill_seconds", 0.0);
-    sum.totals.decode_seconds += j.value("decode_seconds", 0.0);
-    sum.totals.exchange_seconds += j.value("exchange_seconds", 0.0);
-    sum.totals.idle_seconds += j.value("idle_seconds", 0.0);
+    const Totals t = totals_of(j);
+    const std::uint64_t most_memory = std::max(sum.totals.peak_rss_bytes, t.peak_rss_bytes);
+    sum.totals += t;
+    sum.totals.peak_rss_bytes = most_memory;
+    if (j.contains("max_over_mean"))
+      sum.expert_load += {j.value("max_over_mean", 1.0), t.prompt_tokens + t.generated_tokens};
     sum.wall_seconds += j.value("wall_seconds", 0.0);
     sum.load_seconds += j.value("load_seconds", 0.0);
   }

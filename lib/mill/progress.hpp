@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "dataset/run_dir.hpp"
@@ -14,20 +15,22 @@ class Progress {
  public:
   struct Goal {
     std::uint64_t prompts = 0;
-    std::uint64_t rows = 0;         // completions of the whole run
-    std::uint64_t rows_before = 0;  // of earlier attempts
+    std::uint64_t prompts_before = 0;  // in shards that earlier attempts finished
+    std::uint64_t rows = 0;            // completions of the whole run
+    std::uint64_t rows_before = 0;     // of earlier attempts
     std::uint32_t attempt = 1;
   };
   // `started`: now_seconds() at the start of the program.
   Progress(dataset::MetricsFile metrics, Goal goal, double started);
   // Totals of all ranks in this attempt.
   void report(const Totals& totals);
-  // The last report; ends the live line.
-  void finish(const Totals& totals);
+  // The last report, with what is known only at the end; ends the live line.
+  void finish(const Totals& totals, double max_over_mean);
 
  private:
   std::string line(const Totals& totals, double now) const;
-  std::string metrics_line(const Totals& totals, double now) const;
+  std::string metrics_line(const Totals& totals, std::optional<double> max_over_mean, double now) const;
+  void tell(const Totals& totals, std::optional<double> max_over_mean);
 
   dataset::MetricsFile metrics_;
   Goal goal_;
@@ -40,9 +43,10 @@ class Progress {
 
 // What the attempts before `attempt` did, by the last line of each in metrics.jsonl: a killed one up to its last line.
 struct EarlierAttempts {
-  Totals totals;
+  Totals totals;  // memory: the most of any
   double wall_seconds = 0;
   double load_seconds = 0;
+  ExpertLoad expert_load;
 };
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt);
 

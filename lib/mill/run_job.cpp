@@ -1,5 +1,6 @@
 #include "mill/run_job.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -28,7 +29,7 @@ Opened open_inputs(const Comm& world, const RunConfig& config) {
   together(world, [&] {
     ModelFolder model = open_model(config.model);
     dataset::PromptFile prompts = open_prompts(config);
-    check_tokenizer(model, config, prompts.form());
+    check_model_can(model, config, prompts);
     opened.emplace(Opened{std::move(model), std::move(prompts)});
   });
   if (world.rank() == 0)
@@ -68,12 +69,29 @@ void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& m
                 : "");
 }
 
+// Reading and hashing the inputs may have taken long, and loading the model will.
+bool anyone_stops(const Comm& world, StopWish& stop) {
+  const char mine = stop.ask() ? 1 : 0;
+  std::vector<char> all(static_cast<std::size_t>(world.size()));
+  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  if (mine) log::warning("stopping early because of {}, before the model is loaded", *stop.ask());
+  return std::count(all.begin(), all.end(), 0) != world.size();
+}
+
+Progress::Goal goal_of(const RunPlan& plan) {
+  std::uint64_t unfinished = 0;
+  for (ShardId shard : plan.unfinished) unfinished += plan.manifest.range_of(shard).count;
+  return {plan.manifest.prompts, plan.manifest.prompts - unfinished, plan.manifest.completions, plan.rows_before,
+          plan.manifest.attempts};
+}
+
 // Loads the model and turns the mill until nothing is left or a drain is agreed.
 MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, const RunPlan& plan,
                  const dataset::RootAttributes& attributes, StopWish& stop, double started, Report& report) {
   const Comm& world = ranks.world;
   const JobEstimate job =
       estimate_job(world, in.prompts, plan.manifest, plan.unfinished, config.sampling, in.model.max_model_len);
+  if (anyone_stops(world, stop)) return MillEnd::Drained;
   Engine engine(config, in.model, ranks, job);
   const ShardInputs inputs{in.prompts,
                            plan.paths,
@@ -83,12 +101,10 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
                            prepare_rules(config, in.model)};
   const dataset::OutputLayout layout = dataset::layout_of(config, in.prompts);
   std::optional<Progress> progress;
-  if (world.rank() == 0) {
+  rank_zero(world, [&] {
     announce(plan, config, in.model, ranks, engine);
-    const Progress::Goal goal{plan.manifest.prompts, plan.manifest.completions, plan.rows_before,
-                              plan.manifest.attempts};
-    progress.emplace(dataset::MetricsFile(plan.paths), goal, started);
-  }
+    progress.emplace(dataset::MetricsFile(plan.paths), goal_of(plan), started);
+  });
   Mill mill(
       {world, engine.generator(), engine.forward(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
        config.output.journal_flush_seconds, config.runtime.progress_interval_seconds},
@@ -96,6 +112,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.turn();
   report.take(world, mill.totals(), engine.forward(), in.model.config);
+  rank_zero(world, [&] { progress->finish(report.summary.totals, report.expert_load.max_over_mean); });
   return end;
 }
 
@@ -115,6 +132,15 @@ RunPlan agree_on_plan(const Comm& world, const RunRequest& request, const Opened
   return share(world, plan);
 }
 
+// What ends the attempt counts, not that its code cannot be stored either.
+void store_code(RunPlan& plan, ExitCode code) {
+  try {
+    dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));
+  } catch (const std::exception& e) {
+    log::warning("the exit code is not in the run directory: {}", e.what());
+  }
+}
+
 std::string stop_file_path(const RunPlan& plan, const RuntimeSettings& runtime) {
   return runtime.stop_file.starts_with('/') ? runtime.stop_file : plan.paths.dir + "/" + runtime.stop_file;
 }
@@ -125,10 +151,10 @@ ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& requ
   const RunConfig& config = request.config;
   const Ranks ranks = arrange_ranks(world, config.parallel);
   const Opened in = open_inputs(world, config);
+  StopWish stop(signals, config.runtime, started);
   std::optional<dataset::RunLock> lock;  // rank 0's, to the end
   RunPlan plan = agree_on_plan(world, request, in, lock);
-  const bool merged = !config.output.merge || files::exists(plan.paths.outputs());
-  if (plan.unfinished.empty() && merged) return already_done(world, plan, config, in.prompts);
+  if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts);
   rank_zero(world, [&] {
     files::remove(stop_file_path(plan, config.runtime));  // the last attempt's: it has done its work
     dataset::begin_attempt(plan.paths, plan.manifest);
@@ -136,15 +162,14 @@ ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& requ
   plan = share(world, plan);
   try {
     const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
-    std::optional<std::string> stop_file;
-    if (world.rank() == 0) stop_file = stop_file_path(plan, config.runtime);
-    StopWish stop(signals, config.runtime, stop_file, started);
-    Report report = start_report(ranks, config, plan);
+    if (world.rank() == 0) stop.look_for(stop_file_path(plan, config.runtime));
+    Report report = start_report(ranks, config, in.model.config, plan);
     MillEnd end = MillEnd::Finished;
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
     return finish_run(world, plan, config, in.prompts, attributes, end, report, started);
-  } catch (const AgreedFailure& e) {
-    if (world.rank() == 0) dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(e.code()));
+  } catch (...) {
+    const Failure failure = describe_current_exception();
+    if (world.rank() == 0) store_code(plan, failure.code);
     throw;
   }
 }

@@ -43,8 +43,9 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
         paths.dir, differences);
 }
 
-RunManifest make_run(const RunPaths& paths, const RunConfig& config, const dataset::PromptFile& prompts,
-                     const Fingerprints& fingerprints) {
+// Everything that may refuse a new run comes before anything is removed or written.
+RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const dataset::PromptFile& prompts,
+                         const Fingerprints& fingerprints) {
   prompts.check_ids();
   RunManifest manifest;
   manifest.run_id = dataset::new_run_id();
@@ -53,7 +54,7 @@ RunManifest make_run(const RunPaths& paths, const RunConfig& config, const datas
   manifest.completions = prompts.check_columns(config.sampling);
   manifest.shard_prompts = config.output.shard_prompts.value_or(dataset::auto_shard_prompts(prompts.size()));
   manifest.fingerprints = as_map(fingerprints);
-  dataset::create_run(paths, manifest, to_yaml(config));
+  dataset::check_numbers(paths, manifest);
   return manifest;
 }
 
@@ -70,11 +71,7 @@ std::uint64_t count_rows(const RunPaths& paths, const RunManifest& manifest, con
 RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
   RunPaths paths{request.config.output.dir};
   std::optional<RunManifest> found;
-  if (request.existing == Existing::Overwrite) {
-    dataset::clear_run(paths);
-  } else {
-    found = dataset::read_manifest(paths);
-  }
+  if (request.existing == Existing::Keep) found = dataset::read_manifest(paths);
   if (found && request.resume == Resume::Never)
     user_error(
         "{} holds a run already and --resume never forbids to go on with it; choose another output.dir, or start "
@@ -89,7 +86,9 @@ RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, 
     plan.manifest = *found;
     files::write_atomically(paths.config(), to_yaml(request.config));
   } else {
-    plan.manifest = make_run(paths, request.config, prompts, fingerprints);
+    plan.manifest = plan_new_run(paths, request.config, prompts, fingerprints);
+    if (request.existing == Existing::Overwrite) dataset::clear_run(paths);
+    dataset::create_run(paths, plan.manifest, to_yaml(request.config));
   }
   dataset::remove_leftovers(paths);
   if (request.failed_rows == FailedRows::Retry) reopen_failed(paths, plan.manifest);

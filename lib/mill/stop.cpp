@@ -1,5 +1,6 @@
 #include "mill/stop.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -7,6 +8,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "system/files.hpp"
 
 namespace moemill::mill {
@@ -46,13 +48,15 @@ std::optional<std::string> StopSignals::poll() {
   return std::string("SIG") + sigabbrev_np(signal);
 }
 
-StopWish::StopWish(StopSignals& signals, const RuntimeSettings& runtime, std::optional<std::string> stop_file,
-                   double started)
-    : signals_(signals), stop_file_(std::move(stop_file)) {
+StopWish::StopWish(StopSignals& signals, const RuntimeSettings& runtime, double started) : signals_(signals) {
   if (runtime.max_wall_time_seconds) {
     deadline_ = started + *runtime.max_wall_time_seconds - runtime.drain_margin_seconds;
   } else if (auto left = slurm_seconds_left()) {
-    deadline_ = now_seconds() + *left - runtime.drain_margin_seconds;
+    const double margin = std::clamp(*left / 4, 0.0, runtime.drain_margin_seconds);  // a short job shall get on, too
+    if (margin < runtime.drain_margin_seconds)
+      log::warning("only {:.0f} s are left to the Slurm job: stopping {:.0f} s before its end, not {:.0f} s", *left,
+                   margin, runtime.drain_margin_seconds);
+    deadline_ = now_seconds() + *left - margin;
   }
 }
 

@@ -28,8 +28,10 @@ class StopSignals {
 
 class StopWish {
  public:
-  // `started`: now_seconds() at the job's start. `stop_file`: its path, on the one rank that looks for it.
-  StopWish(StopSignals& signals, const RuntimeSettings& runtime, std::optional<std::string> stop_file, double started);
+  // `started`: now_seconds() at the job's start.
+  StopWish(StopSignals& signals, const RuntimeSettings& runtime, double started);
+  // On the one rank that looks for the stop file: its path.
+  void look_for(std::string stop_file) { stop_file_ = std::move(stop_file); }
   // Why to stop, once there is a reason; it stays. Looks for the stop file a few times a second.
   const std::optional<std::string>& ask();
 

@@ -22,7 +22,7 @@ Cost cost_of(const Summary& s, const CostSettings& settings) {
   }
   if (!settings.hour_price) return cost;
   cost.total = *settings.hour_price * cost.units * s.wall_seconds / 3600;
-  const auto tokens = s.totals.prompt_tokens + s.totals.cached_prompt_tokens + s.totals.generated_tokens;
+  const auto tokens = s.totals.prompt_tokens + s.totals.generated_tokens;
   if (tokens > 0) cost.per_million_tokens = cost.total * 1e6 / static_cast<double>(tokens);
   if (s.totals.generated_tokens > 0)
     cost.per_million_output_tokens = cost.total * 1e6 / static_cast<double>(s.totals.generated_tokens);
@@ -46,7 +46,7 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   j["decode_seconds"] = t.decode_seconds;
   j["exchange_seconds"] = t.exchange_seconds;
   j["idle_seconds"] = t.idle_seconds;
-  j["tokens_per_second"] = rate(prompt_tokens + t.generated_tokens, s.wall_seconds);
+  j["tokens_per_second"] = rate(t.prompt_tokens + t.generated_tokens, s.wall_seconds);
   j["prefill_tokens_per_second"] = rate(t.prompt_tokens, t.prefill_seconds);
   j["decode_tokens_per_second"] = rate(t.decode_step_tokens, t.decode_seconds);
   j["ranks"] = s.ranks;
@@ -79,7 +79,7 @@ std::string ledger_line(const Summary& s, const CostSettings& settings) {
   const auto prompt_tokens = t.prompt_tokens + t.cached_prompt_tokens;
   std::string line = fmt::format("ledger: {} prompt + {} generated tokens in {}, {:.0f} tokens/s",
                                  thousands(prompt_tokens), thousands(t.generated_tokens), clock_text(s.wall_seconds),
-                                 rate(prompt_tokens + t.generated_tokens, s.wall_seconds));
+                                 rate(t.prompt_tokens + t.generated_tokens, s.wall_seconds));
   if (!settings.hour_price) return line + "; set cost.hour_price to see what they cost";
   Cost c = cost_of(s, settings);
   return line + fmt::format("; {:.3g} {} ({} {} at {} an hour): {:.4g} {} per 1M tokens, {:.4g} per 1M generated",

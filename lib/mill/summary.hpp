@@ -12,12 +12,12 @@ namespace moemill::mill {
 struct Cost {
   double units = 0;  // how many of cost.unit the job held
   double total = 0;
-  double per_million_tokens = 0;         // prompt and generated
+  double per_million_tokens = 0;         // computed prompt tokens and generated ones
   double per_million_output_tokens = 0;  // generated
 };
 
 struct Summary {
-  Totals totals;  // over ranks, of all attempts as far as metrics.jsonl knows them (exchange, memory: of the last)
+  Totals totals;  // over ranks, of all attempts as far as metrics.jsonl knows them; memory: of the largest attempt
   std::uint64_t prompts_total = 0;
   std::uint64_t prompts_done = 0;
   std::uint64_t prompts_failed = 0;

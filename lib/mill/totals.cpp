@@ -30,6 +30,14 @@ Totals& Totals::operator+=(const Totals& other) {
   return *this;
 }
 
+ExpertLoad& ExpertLoad::operator+=(const ExpertLoad& other) {
+  if (other.tokens == 0) return *this;
+  const auto mine = static_cast<double>(tokens), its = static_cast<double>(other.tokens);
+  max_over_mean = (max_over_mean * mine + other.max_over_mean * its) / (mine + its);
+  tokens += other.tokens;
+  return *this;
+}
+
 Totals sum_over_ranks(const Comm& world, const Totals& mine) {
   std::vector<Totals> all(static_cast<std::size_t>(world.size()));
   world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));

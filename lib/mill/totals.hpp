@@ -18,7 +18,7 @@ struct Totals {
   std::uint64_t completions = 0;           // rows that ended in this attempt
   std::uint64_t rows_failed = 0;           // of them
   std::uint64_t prompt_tokens = 0;         // computed
-  std::uint64_t cached_prompt_tokens = 0;  // taken from another sample's or prompt's pages
+  std::uint64_t cached_prompt_tokens = 0;  // not computed: an earlier sample of the prompt did
   std::uint64_t generated_tokens = 0;
   std::uint64_t decode_step_tokens = 0;  // generated in steps without prompt rows
   double prefill_seconds = 0;            // steps with prompt rows anywhere
@@ -41,6 +41,12 @@ Totals sum_over_ranks(const Comm& world, const Totals& mine);
 
 // Busiest expert over the mean, the mean of that over the MoE layers; from counts [moe layers][experts] of all ranks.
 double max_over_mean(std::span<const std::uint64_t> counts, std::size_t experts);
+// That ratio and the tokens it was seen over, so that attempts weigh as much as they did.
+struct ExpertLoad {
+  double max_over_mean = 1;
+  std::uint64_t tokens = 0;
+  ExpertLoad& operator+=(const ExpertLoad& other);
+};
 std::vector<std::uint64_t> sum_counts(const Comm& world, std::span<const std::uint64_t> mine);
 
 }  // namespace moemill::mill

@@ -72,7 +72,7 @@ ExitCode validate(const ValidateRequest& request) {
   fmt::print("model    {}: {}, {} parameters, {} active a token, context {}\n", config.model.path,
              model.config.model_type, thousands(counts.total), thousands(counts.active), model.max_model_len);
   const dataset::PromptFile prompts = open_prompts(config);
-  check_tokenizer(model, config, prompts.form());
+  check_model_can(model, config, prompts);
   for (const auto& warning : warnings_of(model, config, prompts.form())) fmt::print("warning: {}\n", warning);
   prompts.check_columns(config.sampling);
   prompts.check_ids();

@@ -29,9 +29,11 @@ enum class Wish : std::uint8_t {
 struct Progress {
   std::uint64_t rows_done = 0;
   std::uint64_t rows_failed = 0;
+  std::uint64_t prompts_done = 0;
   std::uint64_t prompt_tokens = 0;
+  std::uint64_t cached_prompt_tokens = 0;
   std::uint64_t generated_tokens = 0;
-  std::uint64_t shards_finished = 0;
+  std::uint64_t decode_step_tokens = 0;
 };
 
 struct Facts {

@@ -150,6 +150,8 @@ TEST_CASE("faults name the file, the line, the key and what is accepted") {
   CHECK(has(fault("model: {path: a\nb: ["), "run.yaml:"));
   CHECK(has(fault("model: {path: a\nb: ["), "not YAML"));
   CHECK(has(fault("a:\n\t- b\n"), "not YAML"));
+  CHECK(has(fault("model: {path: x}\n---\nmodle: {path: y}\n"), "run.yaml:3: a second YAML document"));
+  CHECK(fault("---\nmodel: {path: x}\n...\n") == "no error");
   CHECK(has(fault("schema_version: 2"), "schema_version"));
   CHECK(fault("schema_version: 1") == "no error");
   CHECK(has(fault("errors: {too_long: cut}"), "truncate_left"));
@@ -170,6 +172,9 @@ TEST_CASE("rules between keys") {
   CHECK(has(fault("sampling: {min_tokens: 9, max_tokens: 3}"), "min_tokens (9)"));
   CHECK(has(fault("sampling: {repetition_detection: {max_pattern_size: 3}}"), "min_count is 0"));
   CHECK(has(fault("output: {store: [text, logprobs]}"), "sampling.logprobs is null"));
+  CHECK(has(fault("runtime: {max_wall_time: 60, drain_margin: 60}"), "runtime.drain_margin (60 s)"));
+  CHECK(fault("runtime: {max_wall_time: 61, drain_margin: 60}") == "no error");
+  CHECK(has(fault("output: {dir: \"runs/\xff\"}"), "UTF-8"));
   CHECK(fault("output: {store: [text, logprobs]}", {"sampling.logprobs=0"}) == "no error");
 }
 

@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hpp"
@@ -87,7 +89,7 @@ TEST_CASE("one rank's fault becomes everybody's, with one message and one code")
 TEST_CASE("stopping: a signal, the clock and a file") {
   StopSignals signals;
   RuntimeSettings runtime;
-  StopWish calm(signals, runtime, {}, now_seconds());
+  StopWish calm(signals, runtime, now_seconds());
   CHECK(!calm.ask());
   pthread_kill(pthread_self(), SIGUSR1);
   CHECK(calm.ask() == "SIGUSR1");
@@ -95,15 +97,40 @@ TEST_CASE("stopping: a signal, the clock and a file") {
 
   runtime.max_wall_time_seconds = 100;
   runtime.drain_margin_seconds = 60;
-  StopWish early(signals, runtime, {}, now_seconds() - 39);
+  StopWish early(signals, runtime, now_seconds() - 39);
   CHECK(!early.ask());
-  StopWish late(signals, runtime, {}, now_seconds() - 41);
+  StopWish late(signals, runtime, now_seconds() - 41);
   CHECK(late.ask() == "the time limit");
 
   runtime.max_wall_time_seconds.reset();
   const std::string any_file = std::string(MOEMILL_TEST_DATA) + "/models/deepseek_v3/config.json";
-  StopWish file(signals, runtime, any_file, now_seconds());
+  StopWish file(signals, runtime, now_seconds());
+  CHECK(!file.ask());
+  file.look_for(any_file);
   CHECK(file.ask()->find("stop file") != std::string::npos);
+}
+
+TEST_CASE("a Slurm job shorter than the margin still gets on") {
+  StopSignals signals;
+  RuntimeSettings runtime;
+  runtime.drain_margin_seconds = 60;
+  setenv("SLURM_JOB_END_TIME", std::to_string(std::time(nullptr) + 40).c_str(), 1);
+  StopWish wish(signals, runtime, now_seconds());
+  CHECK(!wish.ask());
+  setenv("SLURM_JOB_END_TIME", std::to_string(std::time(nullptr) - 1).c_str(), 1);
+  StopWish over(signals, runtime, now_seconds());
+  CHECK(over.ask() == "the time limit");
+  unsetenv("SLURM_JOB_END_TIME");
+}
+
+TEST_CASE("expert load of several attempts weighs their tokens") {
+  ExpertLoad load;
+  load += {3, 0};
+  CHECK(load.max_over_mean == 1);
+  load += {2, 100};
+  CHECK(load.max_over_mean == doctest::Approx(2));
+  load += {4, 300};
+  CHECK(load.max_over_mean == doctest::Approx(3.5));
 }
 
 TEST_CASE("too long prompts by each policy") {

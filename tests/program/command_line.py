@@ -4,10 +4,11 @@
     command_line.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
 import re
+import subprocess
 
 import h5py
 
-from moemill_program import MODELS, check, expect_exit, fresh, main, moemill, rows, write_prompts
+from moemill_program import MODELS, PROGRAM, check, expect_exit, fresh, main, moemill, rows, write_prompts
 
 COMMANDS = ["run", "validate", "preview", "status", "verify", "bench", "version"]
 
@@ -95,6 +96,30 @@ def preview_shows_prompts_and_answers():
     check(text.count("token ids") == 4 and text.count("answer") == 2, text)
 
 
+def preview_prepares_as_the_run_does():
+    folder = fresh("preview_long")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["hello there"]})
+    words = ["preview", "--model", MODELS / "deepseek_v3", "-i", prompts, "--num-prompts", "1", "--max-tokens", "3"]
+    text = expect_exit(moemill(*words, "--set", "sampling.max_tokens=100000"), 0).stdout
+    check("fails      too_long" in text and "answer" not in text, text)
+    free = expect_exit(moemill(*words[:-1], "12", "--set", "sampling.temperature=0"), 0).stdout
+    answer = next(l for l in free.splitlines() if "answer" in l).split("answer", 1)[1].strip()
+    stop = re.findall("[a-z]{3,}", answer)[0]
+    text = expect_exit(moemill(*words[:-1], "12", "--set", "sampling.temperature=0", "--set", f"sampling.stop=[{stop}]"), 0).stdout
+    shown = next(l for l in text.splitlines() if "answer" in l).split("answer", 1)[1].strip()
+    check(shown == answer[:answer.index(stop)].strip(), "the answer shows its stop string:", text)
+
+
+def names_that_cannot_work():
+    folder = fresh("names")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["a"]})
+    done = expect_exit(moemill("run", "-c", folder), 2)
+    check("is a folder" in done.stderr, done.stderr)
+    words = [b"run", b"--model", bytes(MODELS / "deepseek_v3"), b"-i", bytes(prompts), b"-o", bytes(folder) + b"/\xff"]
+    done = subprocess.run([bytes(PROGRAM), *words], stderr=subprocess.PIPE)
+    check(done.returncode == 2 and b"output.dir: is not UTF-8" in done.stderr, done)
+
+
 def status_and_verify_of_a_finished_run():
 
     folder = fresh("status")
@@ -120,4 +145,4 @@ def status_and_verify_of_a_finished_run():
 if __name__ == "__main__":
     main([help_of_every_command, version_names_what_it_is, wrong_words_are_named, flags_over_set_over_file,
           columns_over_everything, validate_and_dry_run_write_nothing, preview_shows_prompts_and_answers,
-          status_and_verify_of_a_finished_run])
+          preview_prepares_as_the_run_does, names_that_cannot_work, status_and_verify_of_a_finished_run])

@@ -90,6 +90,10 @@ def scoring_only():
     with h5py.File(out / "outputs.h5") as f:
         check(f["completions/num_completion_tokens"][:].tolist() == [0] * 5)
         check((f["prompt_logprobs/values"][:][1:3] < 0).all())
+    s, made = summary(out), rows(out / "outputs.h5")
+    check(s["prompt_tokens"] == sum(int(r["num_prompt_tokens"]) for r in made), s)
+    out, _ = run("nothing", "sampling.max_tokens=0")  # warned of: neither scores nor tokens
+    check(summary(out)["prompt_tokens"] == summary(out)["generated_tokens"] == 0, summary(out))
 
 
 def stop_strings_and_tokens():
@@ -106,6 +110,9 @@ def stop_strings_and_tokens():
                  prompts={"prompt": ["one two three"]}, ranks=0)
     row = rows(out / "outputs.h5")[0]
     check(row["finish_reason"] == 1 and row["token_ids"].tolist() == free["token_ids"].tolist()[:first + 1], row, free)
+    out, _ = run("before", "sampling.ignore_eos=true", f"sampling.max_tokens={first}",
+                 prompts={"prompt": ["one two three"]}, ranks=0)
+    check(row["text"] == rows(out / "outputs.h5")[0]["text"] != "", "the stop token is in text:", row)
 
 
 def too_long_policies():
@@ -142,7 +149,9 @@ def every_key_of_the_summary():
     made = rows(out / "outputs.h5")
     check((s["prompts_total"], s["prompts_done"], s["prompts_failed"], s["completions"]) == (4, 4, 1, 5), s)
     check(s["generated_tokens"] == sum(int(r["num_completion_tokens"]) for r in made), s)
-    check(s["prompt_tokens"] == sum(int(r["num_prompt_tokens"]) for r in made if r["sample_index"] == 0), s)
+    # Of every row; a prompt's second sample takes the first one's pages and computes none of them again.
+    check(s["prompt_tokens"] == sum(int(r["num_prompt_tokens"]) for r in made), s)
+    check(s["cached_prompt_tokens"] == sum(int(r["num_prompt_tokens"]) for r in made if r["sample_index"] > 0) > 0, s)
     check((s["ranks"], s["nodes"], s["attempts"], s["resumed_rows"], s["exit_code"]) == (2, 1, 1, 0, 0), s)
     check(0 < s["load_seconds"] < s["wall_seconds"] and s["decode_seconds"] > 0 and s["prefill_seconds"] > 0, s)
     config = json.loads((MODELS / "deepseek_v3/config.json").read_text())
@@ -150,11 +159,12 @@ def every_key_of_the_summary():
     check(s["exchange"]["intra_node_bytes"] > 0 and s["exchange"]["inter_node_bytes"] == 0 and s["exchange"]["rows_sent"] > 0)
     check(s["expert_load"]["max_over_mean"] >= 1 and s["peak_rss_bytes"] > 1 << 20)
     check(abs(s["cost"]["total"] - 2 * 2 * s["wall_seconds"] / 3600) < 1e-9, s)
-    tokens = s["prompt_tokens"] + s["generated_tokens"]
+    tokens = s["prompt_tokens"] - s["cached_prompt_tokens"] + s["generated_tokens"]
     check(abs(s["cost"]["per_million_tokens"] - s["cost"]["total"] * 1e6 / tokens) < 1e-6, s)
     check("ledger:" in done.stdout and "per 1M tokens" in done.stdout, done.stdout)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     check(lines and lines[-1]["rows_done"] == 5 and lines[-1]["rows_total"] == 5, lines)
+    check(lines[-1]["prompts_done"] == 4 and lines[-1]["rows_sent"] == s["exchange"]["rows_sent"], lines)
 
 
 def nodes_by_setting():
@@ -175,9 +185,21 @@ def dummy_weights_from_config_alone():
     check("output.store" in done.stderr, done.stderr)
     expect_exit(moemill(*words, "--set", "output.store=[token_ids]", ranks=2), 0)
     check(len(rows(folder / "out/outputs.h5")) == 2)
+    with h5py.File(folder / "p.h5", "a") as f: f["stop"] = ['["a"]', ""]
+    done = expect_exit(moemill(*words, "--set", "output.store=[token_ids]", "--overwrite"), 2)
+    check("column 'stop'" in done.stderr and "tokenizer.json" in done.stderr, done.stderr)
+
+
+def more_logprobs_than_tokens_are_refused():
+    out, done = run("logprobs", "sampling.logprobs=1000", code=2)
+    check("sampling.logprobs" in done.stderr and "vocabulary" in done.stderr, done.stderr)
+    check(not (out / "run.json").exists(), "a run was made")
+    done = expect_exit(moemill("validate", "--model", MODELS / "deepseek_v3", "-i", out.parent / "p.h5", "-o", out, "--set",
+                               "sampling.logprobs=1000"), 2)
+    check("sampling.logprobs" in done.stderr, done.stderr)
 
 
 if __name__ == "__main__":
     main([every_dataset, what_is_not_stored_is_absent, greedy_is_the_first_of_the_best, scoring_only,
           stop_strings_and_tokens, too_long_policies, every_key_of_the_summary, nodes_by_setting,
-          dummy_weights_from_config_alone])
+          dummy_weights_from_config_alone, more_logprobs_than_tokens_are_refused])

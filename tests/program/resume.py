@@ -2,6 +2,7 @@
 """The same command again: finished, killed, drained, changed, failed rows.
 
     resume.py MOEMILL SOURCE_DIR WORK_DIR"""
+import json
 import os
 import random
 import signal
@@ -149,6 +150,127 @@ def failed_rows_again():
     expect_exit(moemill(*words), 3)
 
 
+def refused_overwrite_keeps_the_run():
+    folder = prepare("kept", count=4, max_tokens=4)
+    words = ["run", "-c", folder / "run.yaml", "--overwrite"]
+    expect_exit(moemill(*words), 0)
+    kept = (folder / "out/outputs.h5").read_bytes()
+    def still_there(done):
+        expect_exit(done, 2)
+        check((folder / "out/outputs.h5").read_bytes() == kept and (folder / "out/run.json").exists(), "the old run is gone")
+    still_there(moemill(*words, "--resume", "always"))
+    still_there(moemill(*words, "--retry-failed"))
+    write_prompts(folder / "p.h5", {"prompt": ["a", "b"], "id": ["same", "same"]})
+    still_there(moemill(*words, ranks=2))
+    write_prompts(folder / "p.h5", {"prompt": ["a", "b"], "n": [1, 0]})
+    still_there(moemill(*words))
+    write_prompts(folder / "p.h5", {"prompt": ["a", "b"]})
+    expect_exit(moemill(*words), 0)
+    check(len(rows(folder / "out/outputs.h5")) == 2)
+
+
+def full_disk_when_shards_end_together():
+    folder = prepare("full", count=200, max_tokens=50)
+    small = folder / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], stderr=subprocess.DEVNULL).returncode:
+        print("SKIPPED full_disk_when_shards_end_together: no tmpfs can be mounted here")
+        return
+    try:
+        for ranks in (0, 2):
+            out = small / f"out{ranks}"
+            done = expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", out, "--set", "output.shard_prompts=4",
+                                       "--set", "parallel.max_num_seqs=256", ranks=ranks), 1)
+            check("No space left" in done.stderr, done.stderr)
+            subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
+            expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", out, "--set", "output.shard_prompts=4",
+                                "--set", "output.merge=false"), 0)
+            subprocess.run(["rm", "-r", str(out)], check=True)
+            subprocess.run(["mount", "-o", "remount,size=300k", str(small)], check=True)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def last_metrics(folder):
+    return json.loads((folder / "out/metrics.jsonl").read_text().splitlines()[-1])
+
+
+def numbers_of_all_ranks_and_attempts():
+    folder = prepare("numbers", count=100, max_tokens=150)
+    process = start(folder, 2)
+    check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
+    (folder / "out/stop").touch()
+    process.communicate(timeout=60)
+    first = summary(folder / "out")
+    line = last_metrics(folder)
+    check(line["decode_step_tokens"] > 0 and line["generated_tokens"] == first["generated_tokens"], line, first)
+    expect_exit(moemill("run", "-c", folder / "run.yaml", "--set", "output.merge=false", ranks=2), 0)
+    line, s = last_metrics(folder), summary(folder / "out")
+    check(line["prompts_done"] == line["prompts_total"] == 100, line)
+    lines = [json.loads(text) for text in (folder / "out/metrics.jsonl").read_text().splitlines()]
+    ends = [[l for l in lines if l["attempt"] == a][-1] for a in (1, 2)]
+    for key in ("rows_sent", "intra_node_bytes"):
+        check(s["exchange"][key] == sum(l[key] for l in ends) > first["exchange"][key] > 0, key, s, first)
+    decoded = sum(l["decode_step_tokens"] for l in ends)
+    rate = decoded / sum(l["decode_seconds"] for l in ends)
+    check(abs(s["decode_tokens_per_second"] / rate - 1) < 1e-6, s, rate)
+    check(s["peak_rss_bytes"] == max(l["peak_rss_bytes"] for l in ends) and s["expert_load"]["max_over_mean"] > 1, s)
+    # An attempt that only merges makes no tokens, and forgets none.
+    expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
+    merged = summary(folder / "out")
+    for key in ("generated_tokens", "kv_bytes_per_token", "exchange", "peak_rss_bytes", "expert_load"):
+        check(merged[key] == s[key], key, merged, s)
+
+
+def killed_between_merge_and_summary():
+    folder = prepare("summary", count=6, max_tokens=4)
+    words = ["run", "-c", folder / "run.yaml"]
+    expect_exit(moemill(*words), 0)
+    whole = summary(folder / "out")
+    merged = (folder / "out/outputs.h5").stat().st_mtime_ns
+    for damage in (lambda f: f.unlink(), lambda f: f.write_text(f.read_text().replace('"completions": 9', '"completions": 3'))):
+        damage(folder / "out/summary.json")
+        expect_exit(moemill(*words, ranks=2), 0)
+        again = summary(folder / "out")
+        check((again["completions"], again["generated_tokens"], again["exit_code"]) == (9, whole["generated_tokens"], 0), again)
+    check((folder / "out/outputs.h5").stat().st_mtime_ns == merged, "outputs.h5 was written again")
+
+
+def faults_of_one_rank_store_their_code():
+    folder = prepare("faults", count=60, max_tokens=40)
+    for ranks in (0, 2):
+        words = ["run", "-c", folder / "run.yaml", "-o", folder / f"out{ranks}"]
+        expect_exit(moemill(*words, "--set", "runtime.max_wall_time=0.001", "--set", "runtime.drain_margin=0"), 75)
+        for file in (folder / f"out{ranks}").glob("metrics.jsonl"): file.unlink()
+        (folder / f"out{ranks}/metrics.jsonl").mkdir()
+        done = expect_exit(moemill(*words, ranks=ranks), 1)
+        check("metrics.jsonl" in done.stderr, done.stderr)
+        expect_exit(moemill("status", folder / f"out{ranks}", "--exit-code"), 1)
+
+
+def signals_before_the_first_step():
+    """The config comes through a pipe, so that the signal surely comes before it."""
+    folder = prepare("early", count=4, max_tokens=4)
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    def begin(*more):
+        process = subprocess.Popen([str(PROGRAM), "run", "-c", str(pipe), *more], stderr=subprocess.PIPE, text=True)
+        return process, open(pipe, "w")  # opens when the program has opened it
+    process, writer = begin("--dry-run")
+    process.send_signal(signal.SIGTERM)
+    check(process.wait(timeout=20) == -signal.SIGTERM, "a dry run outlives SIGTERM", process.returncode)
+    writer.close()
+    process, writer = begin()
+    process.send_signal(signal.SIGTERM)
+    with writer: writer.write((folder / "run.yaml").read_text())
+    errors = process.communicate(timeout=20)[1]
+    check(process.returncode == 75 and "before the model is loaded" in errors, process.returncode, errors)
+    expect_exit(moemill("status", folder / "out", "--exit-code"), 75)
+    expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
+
+
 if __name__ == "__main__":
     main([nothing_to_do, killed_and_resumed_by_other_ranks, drained_by_signal_and_by_stop_file, time_limit,
-          changed_settings_are_refused, other_layouts_are_accepted, failed_rows_again])
+          changed_settings_are_refused, other_layouts_are_accepted, failed_rows_again, refused_overwrite_keeps_the_run,
+          full_disk_when_shards_end_together, numbers_of_all_ranks_and_attempts, killed_between_merge_and_summary,
+          faults_of_one_rank_store_their_code, signals_before_the_first_step])
