@@ -22,7 +22,6 @@ struct ForwardSettings {
   std::uint32_t max_positions = 0;   // longest sequence
   std::uint32_t pages = 0;           // KV pages of this rank, schedule::page_tokens each
   std::uint32_t micro_batches = 1;   // 1, or 2: one computes while the other's rows travel
-  std::uint32_t ranks_per_node = 0;  // 0: as MPI reports; else nodes are world ranks / ranks_per_node
   Trace* trace = nullptr;            // tests only: inner states of the last run(), see layers/trace.hpp
 };
 

@@ -19,9 +19,15 @@ std::uint64_t spare_memory_bytes(int ranks_sharing_memory) {
   return available_memory_bytes() / 5 * 4 / static_cast<std::uint64_t>(ranks_sharing_memory);
 }
 
+// A token's place in the cache is 32 bits: 2^26 pages of 64 tokens.
+constexpr std::uint64_t most_pages = (std::uint64_t{1} << 26) - 1;
+
 std::uint32_t kv_pages(const model::ModelConfig& config, const ParallelSettings& settings, const KvNeed& need,
                        std::uint64_t spare_bytes) {
   if (settings.kv_cache_tokens) {
+    if (*settings.kv_cache_tokens > most_pages * schedule::page_tokens)
+      user_error("parallel.kv_cache_tokens is {}; a rank can hold at most {}", *settings.kv_cache_tokens,
+                 most_pages * schedule::page_tokens);
     const std::uint32_t pages = schedule::pages_for(*settings.kv_cache_tokens);
     if (pages < schedule::pages_for(need.likely_tokens))
       log::warning("parallel.kv_cache_tokens {} may be too little for the longest sequence, about {} tokens",
@@ -39,7 +45,7 @@ std::uint32_t kv_pages(const model::ModelConfig& config, const ParallelSettings&
         "ranks "
         "a machine, or lower max_tokens or model.max_model_len",
         need.likely_tokens, gib(schedule::pages_for(need.likely_tokens) * page_bytes), gib(spare_bytes));
-  return static_cast<std::uint32_t>(std::min({useful, affordable, std::uint64_t{1} << 31}));
+  return static_cast<std::uint32_t>(std::min({useful, affordable, most_pages}));
 }
 
 Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& ranks, const JobEstimate& job) {
@@ -63,7 +69,6 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
     settings.max_positions = longest_;
     settings.pages = pages_;
     settings.micro_batches = parallel.micro_batches.value_or(1);
-    settings.ranks_per_node = parallel.ranks_per_node.value_or(0);
     forward_ = std::make_unique<layers::Forward>(*stream_, model.config, weights_, ranks.domain,
                                                  ranks.node_of_domain_rank, settings);
     generator_ = std::make_unique<Generator>(

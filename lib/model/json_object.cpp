@@ -1,5 +1,6 @@
 #include "model/json_object.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -10,7 +11,15 @@ namespace moemill::model {
 
 namespace {
 
+bool nests_deeper_than(int levels, const nlohmann::json& value) {
+  if (!value.is_structured()) return false;
+  if (levels == 0) return true;
+  return std::any_of(value.begin(), value.end(), [&](const auto& v) { return nests_deeper_than(levels - 1, v); });
+}
+
+// A hostile file nests arrays millions deep, and dump() recurses: of such only what it is.
 std::string shown(const nlohmann::json& value) {
+  if (nests_deeper_than(3, value)) return value.is_array() ? "a deeply nested array" : "a deeply nested object";
   std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   if (text.size() > 60) text = text.substr(0, 57) + "...";
   return text;
@@ -89,8 +98,10 @@ double JsonObject::number_or(std::string_view key, double otherwise, double min,
 }
 
 bool JsonObject::flag_or(std::string_view key, bool otherwise) const {
-  if (!has(key)) return otherwise;
-  const auto& value = at(key, "");
+  const auto found = value_.find(std::string(key));
+  if (found == value_.end()) return otherwise;
+  const auto& value = *found;
+  if (value.is_null()) return false;  // as Python takes it: absent means the default, null means no
   if (!value.is_boolean()) refuse(key, "true or false");
   return value.get<bool>();
 }

@@ -13,6 +13,9 @@ namespace moemill::text {
 namespace {
 
 std::string read_file(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
+    user_error("{}: is not a regular file", path);  // opening a pipe would wait for its other end
   std::ifstream in(path, std::ios::binary);
   if (!in) user_error("{}: cannot be read; the model folder needs its tokenizer.json", path);
   std::ostringstream bytes;

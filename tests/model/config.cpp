@@ -276,6 +276,23 @@ TEST_CASE("config: end-of-sequence ids") {
   check_contains(none.warnings[0], {"eos_token_id"});
 }
 
+TEST_CASE("config: a flag that is null means no, as it does to transformers") {
+  TempDir dir;
+  Json config = read_json(v3 / "config.json");
+  config["norm_topk_prob"] = nullptr;
+  write_text(dir.path / "config.json", config.dump());
+  CHECK_FALSE(read_config(dir.str()).moe.normalize);
+}
+
+TEST_CASE("config: values nested millions deep are refused, not followed") {
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  TempDir dir;
+  write_text(dir.path / "config.json", R"({"model_type": "deepseek_v3", "hidden_size": )" + deep + "}");
+  check_contains(user_error_of([&] { read_config(dir.str()); }), {"config.json", "hidden_size", "nested"});
+  write_text(dir.path / "config.json", deep);
+  check_contains(user_error_of([&] { read_config(dir.str()); }), {"config.json", "nested"});
+}
+
 TEST_CASE("config: what is refused, by key") {
   struct Row {
     const fs::path& from;

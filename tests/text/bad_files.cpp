@@ -1,4 +1,8 @@
 // tokenizer.json that cannot be used: refused with the file, the place and the reason, never a crash or a guess.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
 #include <functional>
 
 #include "base/error.hpp"
@@ -90,6 +94,14 @@ TEST_CASE("what is wrong is named with its place") {
     CHECK(message.starts_with("dir/tokenizer.json"));
     CHECK_MESSAGE(message.find(bad.says) != std::string::npos, message);
   }
+}
+
+TEST_CASE("a pipe in place of tokenizer.json is refused, not waited for") {
+  const std::filesystem::path dir = std::filesystem::temp_directory_path() / fmt::format("moemill-pipe-{}", ::getpid());
+  std::filesystem::create_directory(dir);
+  REQUIRE(::mkfifo((dir / "tokenizer.json").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH_AS(Tokenizer::load(dir), doctest::Contains("not a regular file"), UserError);
+  std::filesystem::remove_all(dir);
 }
 
 TEST_CASE("truncated, empty, repeated and deep") {
