@@ -5,11 +5,10 @@
 #include <type_traits>
 
 #include "base/error.hpp"
+#include "base/sampling_limits.hpp"
 
 namespace moemill::dataset {
 namespace {
-
-constexpr std::uint64_t most_samples = 1'000'000;
 
 // One value of a row, held to its range.
 template <class Value, class Allowed>
@@ -53,18 +52,17 @@ void OptionColumns::merge_into(std::vector<SamplingParams>& rows, std::uint64_t 
     if (column) merge(*column, column->read_reals(first, rows.size()), first, rows, rule, allowed, field);
   };
   wholes(
-      n, "from 1 to 1000000", [](auto x) { return x >= 1 && x <= most_samples; }, &Params::n);
+      n, "from 1 to 65536", [](auto x) { return x >= 1 && x <= limits::samples; }, &Params::n);
   reals(
-      temperature, "a number from 0 on", [](double x) { return x >= 0 && x <= 1e6; }, &Params::temperature);
+      temperature, "from 0 to 100", [](double x) { return x >= 0 && x <= limits::temperature; }, &Params::temperature);
   reals(
       top_p, "above 0 and at most 1", [](double x) { return x > 0 && x <= 1; }, &Params::top_p);
   reals(
       min_p, "from 0 to 1", [](double x) { return x >= 0 && x <= 1; }, &Params::min_p);
   wholes(
-      top_k, "at most 2147483647", [](auto x) { return x <= 0x7fffffffu; }, &Params::top_k);
-  bool scores = !rows.empty() && rows[0].prompt_logprobs;
-  auto fits = [&](auto x) { return x <= 0xffffffffu && (x > 0 || scores); };
-  wholes(max_tokens, "from 1 to 4294967295 (0 with sampling.prompt_logprobs only)", fits, &Params::max_tokens);
+      top_k, "at most 2^30", [](auto x) { return x <= limits::top_k; }, &Params::top_k);
+  wholes(
+      max_tokens, "at most 2^30", [](auto x) { return x <= limits::max_tokens; }, &Params::max_tokens);
   wholes(
       seed, "", [](auto) { return true; }, &Params::seed);
   if (!stop) return;

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <set>
 
+#include "base/sampling_limits.hpp"
+
 namespace moemill::mill {
 namespace {
 
@@ -219,11 +221,12 @@ std::vector<Field> make_fields() {
                     AT(input.limit)),
       flag("input.add_special_tokens", Answers, AT(input.add_special_tokens)),
 
-      plain<u32>("sampling.n", "a number of samples from 1 to 65536", Answers, {1, 65536}, AT(sampling.n)),
-      plain<float>("sampling.temperature", "a number from 0 (greedy) to 100", Answers, {0, 100},
+      plain<u32>("sampling.n", "a number of samples from 1 to 65536", Answers, {1, limits::samples}, AT(sampling.n)),
+      plain<float>("sampling.temperature", "a number from 0 (greedy) to 100", Answers, {0, limits::temperature},
                    AT(sampling.temperature)),
       plain<float>("sampling.top_p", "a number above 0 and at most 1", Answers, {above_zero, 1}, AT(sampling.top_p)),
-      plain<std::int32_t>("sampling.top_k", "0 (off) or a number of tokens", Answers, {0, 1 << 30}, AT(sampling.top_k)),
+      plain<std::int32_t>("sampling.top_k", "0 (off) or a number of tokens up to 2^30", Answers, {0, limits::top_k},
+                          AT(sampling.top_k)),
       plain<float>("sampling.min_p", "a number from 0 to 1", Answers, {0, 1}, AT(sampling.min_p)),
       plain<float>("sampling.repetition_penalty", "a number above 0 and at most 100", Answers, {above_zero, 100},
                    AT(sampling.repetition_penalty)),
@@ -231,9 +234,10 @@ std::vector<Field> make_fields() {
                    AT(sampling.presence_penalty)),
       plain<float>("sampling.frequency_penalty", "a number from -100 to 100", Answers, {-100, 100},
                    AT(sampling.frequency_penalty)),
-      plain<u32>("sampling.max_tokens", "0 (score only) or a number of tokens", Answers, {0, 1u << 30},
-                 AT(sampling.max_tokens)),
-      plain<u32>("sampling.min_tokens", "0 or a number of tokens", Answers, {0, 1u << 30}, AT(sampling.min_tokens)),
+      plain<u32>("sampling.max_tokens", "0 (score only) or a number of tokens up to 2^30", Answers,
+                 {0, limits::max_tokens}, AT(sampling.max_tokens)),
+      plain<u32>("sampling.min_tokens", "0 or a number of tokens", Answers, {0, limits::max_tokens},
+                 AT(sampling.min_tokens)),
       stop_strings(),
       stop_token_ids(),
       flag("sampling.ignore_eos", Answers, AT(sampling.ignore_eos)),
@@ -275,8 +279,10 @@ std::vector<Field> make_fields() {
                  AT(parallel.max_num_seqs)),
       plain<u32>("parallel.max_num_batched_tokens", "a number of rows a step and rank, from 1 to 1048576", Layout,
                  {1, 1u << 20}, AT(parallel.max_num_batched_tokens)),
-      optional<u64>("parallel.kv_cache_tokens", "auto (from free memory) or a number of tokens a rank above 0", Layout,
-                    "auto", {1, u64(1) << 40}, AT(parallel.kv_cache_tokens)),
+      optional<u64>("parallel.kv_cache_tokens",
+                    "auto (from free memory) or a number of tokens a rank above 0; a prompt that does not fit with its "
+                    "max_tokens ends the job",
+                    Layout, "auto", {1, u64(1) << 40}, AT(parallel.kv_cache_tokens)),
       optional<u32>("parallel.threads_per_rank", "auto (1) or a number of threads from 1 to 1024", Layout, "auto",
                     {1, 1024}, AT(parallel.threads_per_rank)),
 

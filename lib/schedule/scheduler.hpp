@@ -33,7 +33,8 @@ class Scheduler {
   explicit Scheduler(const SchedulerSettings& settings);
   ~Scheduler();
 
-  // Whether one sample of such a prompt fits the whole cache. If not the row fails: the prompt must not be added.
+  // Whether one sample of such a prompt fits the whole cache. If not the prompt must not be added, and the job cannot go
+  // on: whether a row fails must not depend on a setting of the layout.
   bool fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens) const;
   void add(PromptWork prompt);
 

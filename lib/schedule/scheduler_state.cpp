@@ -54,7 +54,6 @@ Active& Scheduler::State::admit() {
     e.sequence.sample_index = sample.sample_index;
     e.sequence.seed = sample.seed;
     e.sequence.generated.assign(sample.resumed.begin(), sample.resumed.end());
-    e.sequence.generated.reserve(prompt.work.params.max_tokens);
     e.sequence.resumed = static_cast<std::uint32_t>(sample.resumed.size());
     e.sequence.finish = FinishReason::None;
   }
@@ -62,6 +61,7 @@ Active& Scheduler::State::admit() {
   prompt.unstarted = prompt.unfinished - 1;
 
   Entry& first = entry(prompt.slots.front());
+  first.sequence.generated.reserve(prompt.work.params.max_tokens);
   pool.take(pages_for(prompt.rows()), prompt.pages);
   for (PageId page : prompt.pages) pool.hold(page), first.pages.push_back(page);
   pool.take(pages_of_sample(prompt.work) - pages_for(prompt.rows()), first.pages);
@@ -182,6 +182,7 @@ bool Scheduler::State::start(SlotId slot) {
   std::size_t shared = copy ? full : prompt.pages.size();
   for (std::size_t p = 0; p < shared; ++p) pool.hold(prompt.pages[p]), e.pages.push_back(prompt.pages[p]);
   pool.take(own, e.pages);
+  e.sequence.generated.reserve(prompt.work.params.max_tokens);  // only now: a prompt may have very many samples
   if (copy) copies.push_back({prompt.pages.back(), e.pages[full], partial_tokens});
   running.push_back(slot);
   if (--prompt.unstarted == 0) drop_prompt_pages(prompt);

@@ -127,12 +127,14 @@ def bad_prompts():
         ("truncated", truncated, ["p.h5"]),
         ("no prompt column", file_of({"text": ["a"]}), ["p.h5", "prompt"]),
         ("zero prompts", file_of({"prompt": np.array([], dtype="S5")}), ["p.h5", "prompt"]),
-        ("ragged columns", file_of({"prompt": ["a", "b"], "n": [1, 2, 3]}), ["p.h5", "n"]),
+        ("ragged columns", file_of({"prompt": ["a", "b"], "n": [1, 2, 3]}), ["p.h5: dataset '/n': has 3 rows, but 'prompt' has 2"]),
         ("numbers as prompts", file_of({"prompt": [1.5, 2.5]}), ["p.h5", "prompt"]),
-        ("duplicate ids", file_of({"prompt": ["a", "b", "c"], "id": ["x", "y", "x"]}), ["id", "0", "2"]),
-        ("n of zero", file_of({"prompt": ["a", "b"], "n": [1, 0]}), ["n", "1"]),
-        ("temperature below zero", file_of({"prompt": ["a", "b"], "temperature": [0.5, -3]}), ["temperature", "1"]),
-        ("stop is no JSON", file_of({"prompt": ["a", "b"], "stop": ["", "[oops"]}), ["stop", "1"]),
+        ("duplicate ids", file_of({"prompt": ["a", "b", "c"], "id": ["x", "y", "x"]}),
+         ["p.h5: dataset '/id': rows 0 and 2 have the same id 'x'"]),
+        ("n of zero", file_of({"prompt": ["a", "b"], "n": [1, 0]}), ["dataset '/n': row 1 is 0, must be from 1"]),
+        ("temperature below zero", file_of({"prompt": ["a", "b"], "temperature": [0.5, -3]}),
+         ["dataset '/temperature': row 1 is -3, must be from 0"]),
+        ("stop is no JSON", file_of({"prompt": ["a", "b"], "stop": ["", "[oops"]}), ["dataset '/stop': row 1 must be a JSON list"]),
     ]:
         shutil.rmtree(folder / "out", ignore_errors=True)
         make()
@@ -156,6 +158,27 @@ def bad_layouts():
             ["kv_cache_tokens"])
     (folder / "file").write_text("not a folder")
     refused("output below a file", [*words[:-1], folder / "file/out"], ["file/out"], code=1)
+
+
+def limits_of_yaml_and_columns():
+    """The largest value is taken by validate, the next one refused, whichever way it comes in."""
+    folder = fresh("limits")
+    path = folder / "p.h5"
+    words = ["validate", "--model", MODELS / "deepseek_v3", "-i", path, "-o", folder / "out", "--set", "errors.too_long=reduce_max_tokens"]
+    for name, most, more in [("n", 65536, 65537), ("temperature", 100, 100.5), ("top_k", 1 << 30, (1 << 30) + 1),
+                             ("max_tokens", 1 << 30, (1 << 30) + 1)]:
+        write_prompts(path, GOOD)
+        expect_exit(moemill(*words, "--set", f"sampling.{name}={most}"), 0)
+        done = expect_exit(moemill(*words, "--set", f"sampling.{name}={more}"), 2)
+        check(f"sampling.{name}: '{more}' is not accepted" in done.stderr, done.stderr)
+        write_prompts(path, {**GOOD, name: [most, most]})
+        expect_exit(moemill(*words), 0)
+        write_prompts(path, {**GOOD, name: [most, more]})
+        done = expect_exit(moemill(*words), 2)
+        check(f"dataset '/{name}': row 1 is {more}, must be" in done.stderr, done.stderr)
+    write_prompts(path, {**GOOD, "max_tokens": [0, 2]})
+    expect_exit(moemill("run", *words[1:], "--set", "sampling.ignore_eos=true"), 0)
+    check([int(r["num_completion_tokens"]) for r in rows(folder / "out/outputs.h5")] == [0, 2])
 
 
 def files_of_somebody_else():
@@ -215,5 +238,5 @@ def more_ranks_than_work():
 
 
 if __name__ == "__main__":
-    main([bad_models, bad_yaml, bad_prompts, bad_layouts, files_of_somebody_else, a_bad_prompt_is_a_failed_row, token_ids_out_of_range,
+    main([bad_models, bad_yaml, bad_prompts, bad_layouts, limits_of_yaml_and_columns, files_of_somebody_else, a_bad_prompt_is_a_failed_row, token_ids_out_of_range,
           more_ranks_than_work])
