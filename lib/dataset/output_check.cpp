@@ -9,7 +9,7 @@ namespace {
 // Looks at one file and collects what is wrong.
 class FormCheck {
  public:
-  explicit FormCheck(const std::string& path) : file_(h5::open_file(path)) {}
+  explicit FormCheck(hid_t file) : file_(file) {}
 
   std::vector<std::string> run() {
     attributes();
@@ -148,7 +148,7 @@ class FormCheck {
     if (!h5::exists(file_, "carry")) fault("group '/carry' is missing");
   }
 
-  h5::Handle file_;
+  hid_t file_;
   h5::Handle text_type_ = h5::text_type();
   std::uint64_t rows_ = 0;
   std::vector<std::string> faults_;
@@ -156,10 +156,18 @@ class FormCheck {
 
 }  // namespace
 
-std::vector<std::string> check_form(const std::string& path) {
+std::vector<std::string> check_form(hid_t file) {
   // What HDF5 cannot read is a fault too.
   try {
-    return FormCheck(path).run();
+    return FormCheck(file).run();
+  } catch (const SystemError& error) {
+    return {error.what()};
+  }
+}
+
+std::vector<std::string> check_form(const std::string& path) {
+  try {
+    return check_form(h5::open_file(path));
   } catch (const SystemError& error) {
     return {error.what()};
   }

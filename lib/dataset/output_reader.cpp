@@ -23,11 +23,22 @@ std::vector<std::uint64_t> lengths_of(const std::vector<std::uint64_t>& ends) {
   return lengths;
 }
 
+h5::Handle open_finished(const std::string& path) {
+  std::string faults;
+  try {
+    h5::Handle file = h5::open_file(path);
+    faults = fmt::format("{}", fmt::join(check_form(file), "; "));
+    if (faults.empty()) return file;
+  } catch (const SystemError& error) {
+    faults = error.what();
+  }
+  system_error("{}: is damaged ({}): remove this file and run the same command again, which makes its rows again", path,
+               faults);
+}
+
 }  // namespace
 
-OutputReader::OutputReader(const std::string& path) : path_(path), file_(h5::open_file(path)) {
-  std::vector<std::string> faults = check_form(path);
-  if (!faults.empty()) system_error("{}: {}", path, fmt::join(faults, "; "));
+OutputReader::OutputReader(const std::string& path) : path_(path), file_(open_finished(path)) {
   auto rows = [&](const std::string& name) { return h5::shape(h5::open_dataset(file_, name))[0]; };
   rows_ = rows("completions/prompt_index");
   errors_ = rows("errors/prompt_index");

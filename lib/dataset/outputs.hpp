@@ -130,7 +130,8 @@ class OutputWriter {
   std::uint64_t prompts_ = 0, last_prompt_ = 0;  // of the rows so far, which come in the order of the prompts
 };
 
-// A finished shard or outputs.h5, read in ranges. SystemError, naming the file, for one whose form is not as above.
+// A finished shard or outputs.h5, read in ranges. SystemError, naming the file and the way
+// out, for one whose form is not as above.
 class OutputReader {
  public:
   explicit OutputReader(const std::string& path);
@@ -167,6 +168,7 @@ class OutputReader {
 
 // What is wrong with the form of a finished file: attributes, presence, types and lengths of its datasets, ends of its
 // offsets. Empty when nothing is. Reads no values.
+std::vector<std::string> check_form(hid_t file);
 std::vector<std::string> check_form(const std::string& path);
 
 }  // namespace moemill::dataset

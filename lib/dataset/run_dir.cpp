@@ -116,9 +116,9 @@ std::string new_run_id() {
 }
 
 std::uint64_t auto_shard_prompts(std::uint64_t prompts) {
-  // Many more shards than ranks would need, so that ranks end together; at most 1024 prompts in one, unless the names
-  // run out.
-  std::uint64_t size = std::clamp<std::uint64_t>((prompts + 63) / 64, 1, 1024);
+  // Many more shards than ranks would need, so that ranks end together; but a shard is a file, which costs more than
+  // some short answers, so a small job has few. At most 1024 prompts in one, unless the names run out.
+  std::uint64_t size = prompts < 64 ? (prompts + 3) / 4 : std::clamp<std::uint64_t>((prompts + 63) / 64, 16, 1024);
   return std::max(size, (prompts + most_shards - 1) / most_shards);
 }
 

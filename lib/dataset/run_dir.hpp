@@ -50,7 +50,7 @@ struct RunManifest {
 
 std::string new_run_id();  // 128 random bits of the kernel as hex
 // Prompts a shard for `auto`: from the number of prompts alone, so that it does not depend on the ranks: about 64
-// shards, at most 1024 prompts each.
+// shards of 16 to 1024 prompts each, or 4 shards of fewer.
 std::uint64_t auto_shard_prompts(std::uint64_t prompts);
 
 // Held by one rank for the length of a job. A job that died leaves no lock behind, for the kernel lets go of it.

@@ -32,8 +32,12 @@ TEST_CASE("shards cover the prompts") {
   CHECK(manifest.range_of(ShardId{2}).count == 2);
   CHECK_THROWS_AS(manifest.range_of(ShardId{3}), ContractViolation);
   CHECK(auto_shard_prompts(1) == 1);
-  CHECK(auto_shard_prompts(64) == 1);
-  CHECK(auto_shard_prompts(65) == 2);
+  CHECK(auto_shard_prompts(4) == 1);
+  CHECK(auto_shard_prompts(5) == 2);
+  CHECK(auto_shard_prompts(63) == 16);
+  CHECK(auto_shard_prompts(64) == 16);
+  CHECK(auto_shard_prompts(1024) == 16);
+  CHECK(auto_shard_prompts(1025) == 17);
   CHECK(auto_shard_prompts(1'000'000) == 1024);
   CHECK((10'000'000'000 - 1) / auto_shard_prompts(10'000'000'000) < 1'000'000);
 }

@@ -100,6 +100,21 @@ def pending_again_after_a_stopped_retry():
     expect_exit(moemill("verify", out, "--deep"), 0)
 
 
+def a_damaged_shard():
+    """The message names the file and the way out, and that way works."""
+    words, out = words_for("damaged")
+    expect_exit(moemill(*words), 0)
+    whole = (out / "outputs.h5").rename(out.parent / "whole.h5")
+    shard = out / "shards/shard-000001.h5"
+    shard.write_bytes(shard.read_bytes()[:1500])
+    for ranks in (0, 2):
+        done = expect_exit(moemill(*words, ranks=ranks), 1)
+        check(f"{shard}: is damaged" in done.stderr and "remove this file" in done.stderr, done.stderr)
+    shard.unlink()
+    expect_exit(moemill(*words), 0)
+    check(not differences(whole, out / "outputs.h5"), differences(whole, out / "outputs.h5"))
+
+
 if __name__ == "__main__":
     main([without_a_merged_file, replay_finds_what_the_model_did_not_say, replay_of_scores, failed_rows_again,
-          pending_again_after_a_stopped_retry])
+          pending_again_after_a_stopped_retry, a_damaged_shard])
