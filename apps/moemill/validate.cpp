@@ -15,9 +15,10 @@ int validate(const Words& words) {
   options.add()("ranks", po::value<unsigned>()->value_name("R")->default_value(1), "ranks the job will have");
   options.add()("ranks-per-node", po::value<unsigned>()->value_name("N"), "ranks on one machine (all of them)");
   if (!options.parse(words)) return 0;
-  mill::ValidateRequest request{options.read_config().config, static_cast<int>(options.get<unsigned>("ranks")),
+  mill::ValidateRequest request{{options.read_config().config},
+                                static_cast<int>(options.get<unsigned>("ranks")),
                                 options.find<unsigned>("ranks-per-node")};
-  log::start(log::parse_level(request.config.runtime.log_level), 0, 1);
+  log::start(log::parse_level(request.run.config.runtime.log_level), 0, 1);
   return static_cast<int>(mill::validate(request));
 }
 

@@ -123,9 +123,7 @@ RunPlan agree_on_plan(const Comm& world, const RunRequest& request, const Opened
   RunPlan plan;
   rank_zero(world, [&] {
     model::check_model_files(config.model.path, in.model.config, config.model.load_format);
-    const Fingerprints fingerprints{in.prompts.fingerprint(),
-                                    model::model_fingerprint(config.model.path, config.model.load_format),
-                                    in.model.tokenizer_sha256()};
+    const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
     lock.emplace(dataset::RunPaths{config.output.dir});
     plan = open_run(request, in.prompts, fingerprints);
   });

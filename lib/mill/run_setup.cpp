@@ -9,6 +9,7 @@
 #include "dataset/journal.hpp"
 #include "mill/config.hpp"
 #include "mill/retry.hpp"
+#include "model/weights.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -20,7 +21,28 @@ std::map<std::string, std::string> as_map(const Fingerprints& f) {
   return {{"input_sha256", f.input}, {"model_sha256", f.model}, {"tokenizer_sha256", f.tokenizer}};
 }
 
-// Resume is refused when the answers would be others: what was written and what would follow must be one run.
+}  // namespace
+
+Fingerprints fingerprints_of(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts) {
+  return {prompts.fingerprint(), model::model_fingerprint(config.model.path, config.model.load_format),
+          model.tokenizer_sha256()};
+}
+
+std::optional<RunManifest> find_run(const RunRequest& request) {
+  const RunPaths paths{request.config.output.dir};
+  if (request.existing == Existing::Overwrite) return std::nullopt;
+  std::optional<RunManifest> found = dataset::read_manifest(paths);
+  if (found && request.resume == Resume::Never)
+    user_error(
+        "{} holds a run already and --resume never forbids to go on with it; choose another output.dir, or start "
+        "anew with --overwrite",
+        paths.dir);
+  if (!found && request.resume == Resume::Always)
+    user_error("{} holds no run to resume, as --resume always asks; check output.dir, or leave the option out",
+               paths.dir);
+  return found;
+}
+
 void check_same_run(const RunPaths& paths, const RunManifest& manifest, const RunConfig& config,
                     const Fingerprints& fingerprints) {
   RunConfig old_config = parse_config(read_text_file(paths.config()), paths.config(), {});
@@ -43,7 +65,6 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
         paths.dir, differences);
 }
 
-// Everything that may refuse a new run comes before anything is removed or written.
 RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const dataset::PromptFile& prompts,
                          const Fingerprints& fingerprints) {
   prompts.check_ids();
@@ -58,6 +79,8 @@ RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const d
   return manifest;
 }
 
+namespace {
+
 std::uint64_t count_rows(const RunPaths& paths, const RunManifest& manifest, const dataset::RunListing& listing) {
   std::uint64_t rows = 0;
   for (ShardId shard : listing.finished) rows += dataset::OutputReader(paths.shard(shard)).rows();
@@ -70,16 +93,7 @@ std::uint64_t count_rows(const RunPaths& paths, const RunManifest& manifest, con
 
 RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
   RunPaths paths{request.config.output.dir};
-  std::optional<RunManifest> found;
-  if (request.existing == Existing::Keep) found = dataset::read_manifest(paths);
-  if (found && request.resume == Resume::Never)
-    user_error(
-        "{} holds a run already and --resume never forbids to go on with it; choose another output.dir, or start "
-        "anew with --overwrite",
-        paths.dir);
-  if (!found && request.resume == Resume::Always)
-    user_error("{} holds no run to resume, as --resume always asks; check output.dir, or leave the option out",
-               paths.dir);
+  const std::optional<RunManifest> found = find_run(request);
   RunPlan plan{paths, {}, {}, 0};
   if (found) {
     check_same_run(paths, *found, request.config, fingerprints);

@@ -10,6 +10,7 @@
 #include "base/run_config.hpp"
 #include "dataset/prompts.hpp"
 #include "dataset/run_dir.hpp"
+#include "mill/loaded_model.hpp"
 #include "system/comm.hpp"
 
 namespace moemill::mill {
@@ -29,6 +30,9 @@ struct Fingerprints {
   std::string input, model, tokenizer;  // SHA-256, hex
 };
 
+// Reads the prompts and the weights as a whole.
+Fingerprints fingerprints_of(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts);
+
 // What all ranks know about the attempt.
 struct RunPlan {
   dataset::RunPaths paths;
@@ -37,8 +41,17 @@ struct RunPlan {
   std::uint64_t rows_before = 0;    // finished rows of earlier attempts: shards and journals
 };
 
-// Rank 0, holding the run's lock. UserError when resume is refused (the differing keys are named), when there is a run
-// and resume is `never`, or none and it is `always`.
+// The run to go on with: none where none is, or where --overwrite will remove it. UserError when there is a run and
+// resume is `never`, or none and it is `always`.
+std::optional<dataset::RunManifest> find_run(const RunRequest& request);
+// UserError naming what differs, when the answers would be others: what was written and what would follow must be one
+// run.
+void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,
+                    const Fingerprints& fingerprints);
+// The manifest of a new run. UserError for everything in prompts and settings that may refuse one.
+dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfig& config,
+                                  const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
+// Rank 0, holding the run's lock. UserError as the three above; only then is anything removed or written.
 RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
 // Rank 0's plan to everyone; collective.
 RunPlan share(const Comm& world, const RunPlan& plan);

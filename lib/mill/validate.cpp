@@ -1,8 +1,12 @@
 #include "mill/validate.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <vector>
 
 #include "mill/engine.hpp"
@@ -36,7 +40,7 @@ void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
 
 // The rank that holds most, and whether that fits this machine (which may not be the job's).
 void tell_memory(const ValidateRequest& request, const ModelFolder& model, const PromptSurvey& s, int domain_ranks) {
-  const ParallelSettings& parallel = request.config.parallel;
+  const ParallelSettings& parallel = request.run.config.parallel;
   const model::Placement placement{model.config.moe.experts, static_cast<std::uint32_t>(domain_ranks)};
   std::uint64_t weights = 0;
   for (int r = 0; r < domain_ranks; ++r) weights = std::max(weights, model::weight_bytes(model.config, placement, {r}));
@@ -61,10 +65,29 @@ void tell_memory(const ValidateRequest& request, const ModelFolder& model, const
     fmt::print("warning: the weights alone are more than this machine's free memory\n");
 }
 
+// What the run would find in the way of its directory.
+void check_run_dir(const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts) {
+  const RunConfig& config = request.config;
+  const dataset::RunPaths paths{config.output.dir};
+  std::filesystem::path folder = std::filesystem::absolute(paths.dir);
+  while (!std::filesystem::exists(folder)) folder = folder.parent_path();  // the run makes what is missing
+  if (!std::filesystem::is_directory(folder))
+    user_error("output.dir: {}: {} is not a folder; choose another one", paths.dir, folder.string());
+  if (access(folder.c_str(), W_OK | X_OK) != 0)
+    user_error("output.dir: {}: {} cannot be written to: {}", paths.dir, folder.string(), std::strerror(errno));
+  if (const auto found = find_run(request)) {
+    check_same_run(paths, *found, config, fingerprints_of(config, model, prompts));
+    fmt::print("run      {}: is there already, after attempt {}; the job goes on with it\n", paths.dir,
+               found->attempts);
+  } else {
+    plan_new_run(paths, config, prompts, {});
+  }
+}
+
 }  // namespace
 
 ExitCode validate(const ValidateRequest& request) {
-  const RunConfig& config = request.config;
+  const RunConfig& config = request.run.config;
   if (request.ranks < 1) user_error("--ranks {}: must be 1 or more", request.ranks);
   const ModelFolder model = open_model(config.model);
   model::check_model_files(config.model.path, model.config, config.model.load_format);
@@ -74,8 +97,7 @@ ExitCode validate(const ValidateRequest& request) {
   const dataset::PromptFile prompts = open_prompts(config);
   check_model_can(model, config, prompts);
   for (const auto& warning : warnings_of(model, config, prompts.form())) fmt::print("warning: {}\n", warning);
-  prompts.check_columns(config.sampling);
-  prompts.check_ids();
+  check_run_dir(request.run, model, prompts);
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model));
   tell_prompts(prompts, s);
 

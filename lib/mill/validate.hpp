@@ -6,12 +6,12 @@
 #include <optional>
 
 #include "base/error.hpp"
-#include "base/run_config.hpp"
+#include "mill/run_setup.hpp"
 
 namespace moemill::mill {
 
 struct ValidateRequest {
-  RunConfig config;
+  RunRequest run;
   int ranks = 1;
   std::optional<std::uint32_t> ranks_per_node;  // on one machine; absent: all of them
 };

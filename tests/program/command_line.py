@@ -87,6 +87,30 @@ def validate_and_dry_run_write_nothing():
     expect_exit(moemill("validate", *words, "--set", "sampling.max_tokens=600"), 2)  # nothing fits the model's context
 
 
+def validate_looks_at_the_run_directory():
+    folder = fresh("validate_run")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["a b", "c"]})
+    words = ["--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder / "out", "--set", "sampling.max_tokens=2"]
+    expect_exit(moemill("run", *words), 0)
+    text = expect_exit(moemill("validate", *words), 0).stdout
+    check("goes on with it" in text and "the job can work" in text, text)
+    for more in (["--set", "sampling.seed=7"], ["--set", "sampling.seed=7", "--limit", "1"]):
+        done = expect_exit(moemill("validate", *words, *more), 2)
+        check("sampling.seed" in done.stderr and "can work" not in done.stdout, done.stderr)
+    done = expect_exit(moemill("run", "--dry-run", *words, "--set", "sampling.seed=7", ranks=2), 2)
+    check("sampling.seed" in done.stderr, done.stderr)
+    expect_exit(moemill("run", "--dry-run", "--overwrite", *words, "--set", "sampling.seed=7"), 0)
+    expect_exit(moemill("run", "--dry-run", "--resume", "never", *words), 2)
+    check(len(rows(folder / "out/outputs.h5")) == 2, "a look changed the run")
+    done = expect_exit(moemill("validate", *words[:4], "-o", prompts / "out"), 2)
+    check("is not a folder" in done.stderr, done.stderr)
+    many = write_prompts(folder / "many.h5", {"prompt_token_ids/values": [5] * 1000001,
+                                              "prompt_token_ids/offsets": list(range(1000002))})
+    done = expect_exit(moemill("validate", "--model", MODELS / "deepseek_v3", "-i", many, "-o", folder / "new", "--set",
+                               "output.shard_prompts=1"), 2)
+    check("output.shard_prompts" in done.stderr, done.stderr)
+
+
 def preview_shows_prompts_and_answers():
     folder = fresh("preview")
     prompts = write_prompts(folder / "p.h5", {"prompt": ["hello there\n", "second", "third"]})
@@ -144,5 +168,5 @@ def status_and_verify_of_a_finished_run():
 
 if __name__ == "__main__":
     main([help_of_every_command, version_names_what_it_is, wrong_words_are_named, flags_over_set_over_file,
-          columns_over_everything, validate_and_dry_run_write_nothing, preview_shows_prompts_and_answers,
+          columns_over_everything, validate_and_dry_run_write_nothing, validate_looks_at_the_run_directory, preview_shows_prompts_and_answers,
           preview_prepares_as_the_run_does, names_that_cannot_work, status_and_verify_of_a_finished_run])
