@@ -109,7 +109,7 @@ Decision decide(std::span<const Facts> facts, const ClaimState& claims) {
     wish = std::max(wish, facts[r].wish);
   }
   if (wish != Wish::GoOn) {
-    decision.phase = wish == Wish::Stop ? Phase::Stop : Phase::Drain;
+    decision.phase = Phase::Drain;
     return decision;
   }
 

@@ -1,7 +1,7 @@
 // What every rank says at the start of a step, and what all of them conclude from it. The mill exchanges Facts by one
 // all-gather; decide() is a pure function of them, so all ranks conclude the same and take the same number of steps.
 //
-// The policy. An error ends the job, then a stop, then a drain, whoever wishes it. Shards are dealt while someone wants
+// The policy. An error ends the job, then a drain, whoever wishes it. Shards are dealt while someone wants
 // one: the next shard in the list goes to the rank with the least work left (ties: lowest rank) among those that want
 // more sequences and are below their fair share of all work left, claimed or not; so near the end nobody takes what
 // would make him last. The step is a Prefill step when any rank can compute prompt rows (generated rows ride along, so
@@ -21,8 +21,7 @@ namespace moemill::schedule {
 
 enum class Wish : std::uint8_t {
   GoOn,
-  Drain,  // save what is in flight and leave, exit 75
-  Stop    // leave now: nothing but what is in the journals is kept
+  Drain  // save what is in flight and leave, exit 75
 };
 
 // Counts since the start of this attempt, of one rank: for the progress line; no decision depends on them.
@@ -38,8 +37,7 @@ struct Progress {
 
 struct Facts {
   // Filled in by Scheduler::facts().
-  std::uint64_t work_left = 0;              // rows that its prompts on hand may still need (max_tokens is the estimate)
-  std::uint64_t waiting_prompt_tokens = 0;  // of prompts not admitted yet
+  std::uint64_t work_left = 0;  // rows that its prompts on hand may still need (max_tokens is the estimate)
   std::uint32_t waiting_prompts = 0;
   std::uint32_t running = 0;         // sequences that hold pages, prompts being prefilled included
   std::uint32_t generated_rows = 0;  // rows of generated tokens that can be computed now
@@ -90,7 +88,6 @@ enum class Phase : std::uint8_t {
   Decode,    // generated rows only
   Finished,  // nothing is left anywhere
   Drain,     // agreed: save partial sequences, exit 75
-  Stop,      // agreed: leave now, exit 75
   Failed     // a rank cannot go on: all leave with `error`
 };
 constexpr bool takes_a_step(Phase phase) { return phase == Phase::Prefill || phase == Phase::Decode; }

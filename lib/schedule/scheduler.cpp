@@ -48,7 +48,6 @@ Facts Scheduler::facts() const {
     }
   }
   for (SlotId slot : s.running) f.generated_rows += s.entry(slot).pending();
-  f.waiting_prompt_tokens = s.waiting_prompt_tokens;
   f.waiting_prompts = static_cast<std::uint32_t>(s.waiting.size());
   f.running = static_cast<std::uint32_t>(s.running.size() + s.prefilling.size());
   f.free_slots = s.free_places();
@@ -119,7 +118,6 @@ std::span<const LogitUse> Scheduler::uses() const { return state_->uses; }
 std::span<const SlotId> Scheduler::finished() const { return state_->finished; }
 const Sequence& Scheduler::sequence(SlotId slot) const { return state_->entry(slot).sequence; }
 std::uint32_t Scheduler::slot_count() const { return static_cast<std::uint32_t>(state_->entries.size()); }
-std::uint32_t Scheduler::unfinished_samples(SlotId slot) const { return state_->entry(slot).prompt->unfinished; }
 bool Scheduler::idle() const {
   auto ended = [](const auto& prompt) { return prompt->unfinished == 0; };
   return state_->waiting.empty() && std::all_of(state_->active.begin(), state_->active.end(), ended);

@@ -33,8 +33,8 @@ class Scheduler {
   explicit Scheduler(const SchedulerSettings& settings);
   ~Scheduler();
 
-  // Whether one sample of such a prompt fits the whole cache. If not the prompt must not be added, and the job cannot go
-  // on: whether a row fails must not depend on a setting of the layout.
+  // Whether one sample of such a prompt fits the whole cache. If not the prompt must not be added, and the job cannot
+  // go on: whether a row fails must not depend on a setting of the layout.
   bool fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens) const;
   void add(PromptWork prompt);
 
@@ -53,8 +53,6 @@ class Scheduler {
   const Sequence& sequence(SlotId slot) const;
   // Slots are 0 .. slot_count() - 1; it grows as needed: samples that wait for pages have a slot too.
   std::uint32_t slot_count() const;
-  // How many samples of the slot's prompt have not ended yet; also for a finished() slot, where 0 says it was the last.
-  std::uint32_t unfinished_samples(SlotId slot) const;
   bool idle() const;  // nothing on hand
   // After a Drain decision: every unfinished sample with generated tokens, by prompt and sample.
   std::vector<Partial> partials() const;

@@ -202,6 +202,7 @@ void Scheduler::State::recycle_finished() {
     free_slots.push_back(slot);
     entry(slot).prompt = nullptr;
     entry(slot).sequence.prompt = nullptr;
+    std::vector<TokenId>().swap(entry(slot).sequence.generated);
   }
   if (!finished.empty()) std::erase_if(active, [](const auto& prompt) { return prompt->unfinished == 0; });
   finished.clear();

@@ -29,13 +29,11 @@ ClaimState shards(std::size_t count, std::uint32_t sequences, std::uint64_t work
 
 }  // namespace
 
-TEST_CASE("errors come before stops, stops before drains, and the lowest rank speaks") {
+TEST_CASE("errors come before drains, and the lowest rank speaks") {
   std::vector<Facts> facts(3, idle());
   ClaimState claims = shards(4, 1, 10);
   facts[2].wish = Wish::Drain;
   CHECK(decide(facts, claims).phase == Phase::Drain);
-  facts[1].wish = Wish::Stop;
-  CHECK(decide(facts, claims).phase == Phase::Stop);
   facts[2].error = 2, facts[1].error = 1;
   Decision d = decide(facts, claims);
   CHECK(d.phase == Phase::Failed);
