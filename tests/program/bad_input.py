@@ -69,24 +69,31 @@ def bad_models():
         return spoil_config
 
     weights = "model.safetensors"
-    spoil("no folder", shutil.rmtree, "model")
-    spoil("no config", lambda m: (m / "config.json").unlink(), "config.json")
-    spoil("config is no JSON", lambda m: (m / "config.json").write_text("{"), "config.json")
-    spoil("unknown family", config(lambda c: c.update(model_type="gpt9")), "gpt9")
-    spoil("missing key", config(lambda c: c.pop("kv_lora_rank")), "config.json", "kv_lora_rank")
-    spoil("key of a wrong type", config(lambda c: c.update(hidden_size="big")), "config.json", "hidden_size")
-    spoil("no tokenizer", lambda m: (m / "tokenizer.json").unlink(), "tokenizer.json")
-    spoil("tokenizer is no JSON", lambda m: (m / "tokenizer.json").write_text("[1"), "tokenizer.json")
-    spoil("no weights", lambda m: (m / weights).unlink(), "safetensors")
-    spoil("empty weights", lambda m: (m / weights).write_bytes(b""), weights)
-    spoil("truncated weights", lambda m: (m / weights).write_bytes((m / weights).read_bytes()[:-5000]), weights)
+    spoil("no folder", shutil.rmtree, "model: is not a directory")
+    spoil("no config", lambda m: (m / "config.json").unlink(), "model: has no config.json")
+    spoil("config is no JSON", lambda m: (m / "config.json").write_text("{"), "config.json: is not valid JSON")
+    spoil("unknown family", config(lambda c: c.update(model_type="gpt9")),
+          'config.json: "model_type" is "gpt9"', "deepseek_v3")
+    spoil("missing key", config(lambda c: c.pop("kv_lora_rank")), 'config.json: key "kv_lora_rank" is missing')
+    spoil("key of a wrong type", config(lambda c: c.update(hidden_size="big")),
+          'config.json: "hidden_size" is "big"')
+    spoil("no tokenizer", lambda m: (m / "tokenizer.json").unlink(), "tokenizer.json: cannot be read")
+    spoil("tokenizer is no JSON", lambda m: (m / "tokenizer.json").write_text("[1"), "tokenizer.json: not JSON")
+    spoil("no weights", lambda m: (m / weights).unlink(), "has neither model.safetensors nor")
+    spoil("empty weights", lambda m: (m / weights).write_bytes(b""), f"{weights}: 0 bytes")
+    spoil("truncated weights", lambda m: (m / weights).write_bytes((m / weights).read_bytes()[:-5000]),
+          f"{weights}: tensor ", "cut short")
     spoil("header of 2^62 bytes", lambda m: (m / weights).write_bytes(
-        struct.pack("<Q", 1 << 62) + (m / weights).read_bytes()[8:]), weights)
-    spoil("header is no JSON", lambda m: (m / weights).write_bytes(struct.pack("<Q", 4) + b"{{{{"), weights)
-    spoil("missing tensor", header(lambda h, n: h.pop(n[3])), weights[:5])
-    spoil("tensor out of range", header(lambda h, n: h[n[0]].update(data_offsets=[0, 1 << 60])), weights)
-    spoil("overlapping tensors", header(lambda h, n: h[n[1]].update(data_offsets=h[n[0]]["data_offsets"])), weights)
-    spoil("wrong shape", header(lambda h, n: h[n[0]].update(shape=h[n[0]]["shape"][::-1] + [1])), weights)
+        struct.pack("<Q", 1 << 62) + (m / weights).read_bytes()[8:]), f"{weights}: header length 4611686018427387904")
+    spoil("header is no JSON", lambda m: (m / weights).write_bytes(struct.pack("<Q", 4) + b"{{{{"),
+          f"{weights}: the header is not valid JSON")
+    spoil("missing tensor", header(lambda h, n: h.pop(n[3])), f"{weights}: tensor ", "leaves a gap")
+    spoil("tensor out of range", header(lambda h, n: h[n[0]].update(data_offsets=[0, 1 << 60])),
+          f"{weights}: tensor lm_head.weight: ends at byte {1 << 60}")
+    spoil("overlapping tensors", header(lambda h, n: h[n[1]].update(data_offsets=h[n[0]]["data_offsets"])),
+          f"{weights}: tensor lm_head.weight overlaps")
+    spoil("wrong shape", header(lambda h, n: h[n[0]].update(shape=h[n[0]]["shape"][::-1] + [1])),
+          f"{weights}: tensor lm_head.weight: has shape [80, 350, 1]", "[350, 80]")
 
 
 def bad_yaml():
@@ -122,13 +129,13 @@ def bad_prompts():
         path.write_bytes(path.read_bytes()[:2000])
 
     for name, make, parts in [
-        ("no file", lambda: path.unlink(missing_ok=True), ["p.h5"]),
-        ("no HDF5", lambda: path.write_text("prompt\nhello\n"), ["p.h5"]),
-        ("truncated", truncated, ["p.h5"]),
-        ("no prompt column", file_of({"text": ["a"]}), ["p.h5", "prompt"]),
-        ("zero prompts", file_of({"prompt": np.array([], dtype="S5")}), ["p.h5", "prompt"]),
+        ("no file", lambda: path.unlink(missing_ok=True), ["p.h5: no such file (input.path)"]),
+        ("no HDF5", lambda: path.write_text("prompt\nhello\n"), ["p.h5: is not an HDF5 file"]),
+        ("truncated", truncated, ["p.h5: cannot be read as HDF5"]),
+        ("no prompt column", file_of({"text": ["a"]}), ["p.h5: group '/' has neither 'prompt' nor", "it has: text."]),
+        ("zero prompts", file_of({"prompt": np.array([], dtype="S5")}), ["p.h5: dataset '/prompt' has no rows"]),
         ("ragged columns", file_of({"prompt": ["a", "b"], "n": [1, 2, 3]}), ["p.h5: dataset '/n': has 3 rows, but 'prompt' has 2"]),
-        ("numbers as prompts", file_of({"prompt": [1.5, 2.5]}), ["p.h5", "prompt"]),
+        ("numbers as prompts", file_of({"prompt": [1.5, 2.5]}), ["p.h5: dataset '/prompt': holds floats, needs strings"]),
         ("duplicate ids", file_of({"prompt": ["a", "b", "c"], "id": ["x", "y", "x"]}),
          ["p.h5: dataset '/id': rows 0 and 2 have the same id 'x'"]),
         ("n of zero", file_of({"prompt": ["a", "b"], "n": [1, 0]}), ["dataset '/n': row 1 is 0, must be from 1"]),
@@ -140,24 +147,24 @@ def bad_prompts():
         make()
         refused(name, words, parts)
     write_prompts(path, GOOD)
-    refused("no such group", [*words, "--set", "input.group=/nowhere"], ["nowhere"])
+    refused("no such group", [*words, "--set", "input.group=/nowhere"], ["p.h5: has no group '/nowhere'"])
     write_prompts(path, dict(GOOD, topic=["x", "y"]))
     refused("carried twice", [*words, "--set", "output.carry_columns=[topic, topic]"],
             ["output.carry_columns: a list is not accepted", "each once"])
-    refused("no such carried column", [*words, "--set", "output.carry_columns=[nothing]"], ["nothing"])
+    refused("no such carried column", [*words, "--set", "output.carry_columns=[nothing]"], ["p.h5: dataset '/nothing': is not there"])
 
 
 def bad_layouts():
     folder = fresh("layouts")
     prompts = write_prompts(folder / "p.h5", GOOD)
     words = ["--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder / "out"]
-    refused("domain", [*words, "--set", "parallel.expert_domain=2"], ["expert_domain", "2", "3"], ranks=(3,))
-    refused("domain", [*words, "--set", "parallel.expert_domain=4"], ["expert_domain", "4", "2"], ranks=(2,))
-    refused("context", [*words, "--set", "model.max_model_len=100000"], ["model.max_model_len", "512"])
+    refused("domain", [*words, "--set", "parallel.expert_domain=2"], ["parallel.expert_domain: 2 does not divide the 3 ranks"], ranks=(3,))
+    refused("domain", [*words, "--set", "parallel.expert_domain=4"], ["parallel.expert_domain: 4 does not divide the 2 ranks"], ranks=(2,))
+    refused("context", [*words, "--set", "model.max_model_len=100000"], ["model.max_model_len: 100000 is more than", "512"])
     refused("cache", [*words, "--set", "parallel.kv_cache_tokens=64", "--set", "sampling.max_tokens=200"],
-            ["kv_cache_tokens"])
+            ["p.h5: row 0 needs 6 prompt and 200 new tokens", "raise parallel.kv_cache_tokens"])
     (folder / "file").write_text("not a folder")
-    refused("output below a file", [*words[:-1], folder / "file/out"], ["file/out"], code=1)
+    refused("output below a file", [*words[:-1], folder / "file/out"], ["make folder", "file/out: Not a directory"], code=1)
 
 
 def limits_of_yaml_and_columns():
