@@ -2,10 +2,10 @@
 // (query, head) pair; all lanes of a tile share the same keys and values: the heads of a token over MLA's latent cache,
 // consecutive queries of one head over expanded keys, the query group of a GQA head.
 //
-// Definition, per lane: scores s_t = one chain over d ascending of fma(k[t][d], q[d]); with m' = max(m, max visible s_t)
-// the state is rescaled by exp(m - m') (when m' > m), p_t = exp(s_t - m') (0 where not visible), l and each o[d] are
-// chains over t ascending (o by fma, l by addition). Blocks come in order of position, aligned to multiples of
-// 64 positions of the sequence, so chunking, batching and lanes beside it cannot change a bit. Queries carry the softmax
+// Definition, per lane: scores s_t = one chain over d ascending of fma(k[t][d], q[d]); with m' = max(m, max visible
+// s_t) the state is rescaled by exp(m - m') (when m' > m), p_t = exp(s_t - m') (0 where not visible), l and each o[d]
+// are chains over t ascending (o by fma, l by addition). Blocks come in order of position, aligned to multiples of 64
+// positions of the sequence, so chunking, batching and lanes beside it cannot change a bit. Queries carry the softmax
 // scale already. A block in which a lane sees nothing leaves that lane as it is.
 #pragma once
 
@@ -22,15 +22,15 @@ constexpr std::size_t attention_lanes = 32;  // lanes of a full tile; tiles of 1
 
 // The running softmax of a tile. Layouts have lanes innermost.
 struct AttentionTile {
-  std::size_t lanes;             // 16 or 32
-  std::size_t key_width;         // dk
-  std::size_t value_width;       // dv
-  const float* query;            // [dk][lanes], scaled; unused lanes are zero
-  const std::uint32_t* first;    // [lanes] first visible position
-  const std::uint32_t* last;     // [lanes] last visible position; an unused lane has first = 1, last = 0
-  float* maximum;                // [lanes]
-  float* sum;                    // [lanes]
-  float* output;                 // [dv][lanes]
+  std::size_t lanes;           // 16 or 32
+  std::size_t key_width;       // dk
+  std::size_t value_width;     // dv
+  const float* query;          // [dk][lanes], scaled; unused lanes are zero
+  const std::uint32_t* first;  // [lanes] first visible position
+  const std::uint32_t* last;   // [lanes] last visible position; an unused lane has first = 1, last = 0
+  float* maximum;              // [lanes]
+  float* sum;                  // [lanes]
+  float* output;               // [dv][lanes]
 };
 
 // maximum = -inf, sum = 0, output = 0.
@@ -44,8 +44,8 @@ void attention_end(const cpu::Stream& stream, AttentionTile& tile);
 // bf16 rows to fp32 rows: how a page or an expanded block becomes `keys` and `values`.
 void widen_rows(const cpu::Stream& stream, const bf16* in, std::size_t in_stride, std::size_t rows, std::size_t width,
                 float* out, std::size_t out_stride);
-// [lanes][width] -> [width][lanes] times scale, and back: how queries get in and outputs get out. Row l of the source is
-// in + l * in_stride; lanes beyond `used` are zeroed.
+// [lanes][width] -> [width][lanes] times scale, and back: how queries get in and outputs get out. Row l of the source
+// is in + l * in_stride; lanes beyond `used` are zeroed.
 void lanes_in(const cpu::Stream& stream, const float* in, std::size_t in_stride, std::size_t used, std::size_t width,
               float scale, float* out, std::size_t lanes);
 void lanes_out(const cpu::Stream& stream, const float* in, std::size_t lanes, std::size_t used, std::size_t width,

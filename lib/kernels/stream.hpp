@@ -13,7 +13,7 @@ namespace moemill::cpu {
 // The bodies of every kernel: plain C++ is the definition, the vector bodies give the same bits.
 enum class Isa { Plain, Avx2, Avx512 };
 
-Isa best_isa();                        // of this CPU; Avx512 needs F, BW, VL, DQ; Avx2 needs AVX2 and FMA
+Isa best_isa();  // of this CPU; Avx512 needs F, BW, VL, DQ; Avx2 needs AVX2 and FMA
 bool available(Isa isa);
 std::string_view name(Isa isa);        // "plain", "avx2", "avx512"
 Isa parse_isa(std::string_view name);  // throws UserError for an unknown or unavailable one

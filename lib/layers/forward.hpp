@@ -18,11 +18,11 @@ namespace moemill::layers {
 struct Trace;
 
 struct ForwardSettings {
-  std::uint32_t max_rows = 2048;     // of one step
-  std::uint32_t max_positions = 0;   // longest sequence
-  std::uint32_t pages = 0;           // KV pages of this rank, schedule::page_tokens each
-  std::uint32_t micro_batches = 1;   // 1, or 2: one computes while the other's rows travel
-  Trace* trace = nullptr;            // tests only: inner states of the last run(), see layers/trace.hpp
+  std::uint32_t max_rows = 2048;    // of one step
+  std::uint32_t max_positions = 0;  // longest sequence
+  std::uint32_t pages = 0;          // KV pages of this rank, schedule::page_tokens each
+  std::uint32_t micro_batches = 1;  // 1, or 2: one computes while the other's rows travel
+  Trace* trace = nullptr;           // tests only: inner states of the last run(), see layers/trace.hpp
 };
 
 // Since the start, of this rank. Seconds are wall time.
