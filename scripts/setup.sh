@@ -18,14 +18,16 @@ if ! command -v apt-get >/dev/null; then
   echo "setup: these Debian packages are missing, and this system has no apt-get: ${missing[*]}" >&2
   exit 2
 fi
-if [ "$(id -u)" = 0 ]; then as_root=()
-elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as_root=(sudo)
-elif command -v sudo >/dev/null && [ -t 0 ]; then as_root=(sudo)
-else
+ask() {
   echo "setup: packages are missing. Ask an administrator for:" >&2
   echo "  apt-get install -y --no-install-recommends ${missing[*]}" >&2
   exit 2
+}
+if [ "$(id -u)" = 0 ]; then as_root=()
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as_root=(sudo)
+elif command -v sudo >/dev/null && [ -t 0 ]; then as_root=(sudo)
+else ask
 fi
 echo "setup: installing ${#missing[@]} packages: ${missing[*]}"
-"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" apt-get update -qq || { [ "$(id -u)" = 0 ] || ask; exit 1; }
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

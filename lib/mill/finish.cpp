@@ -48,7 +48,7 @@ void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, con
               config.output.merge ? plan.paths.outputs() : plan.paths.shards());
   }
   if (counts.rows_failed > 0)
-    log::warning("{} rows of {} prompts failed ({:.2g} % of the rows, {:.2g} % are accepted): see /errors",
+    log::warning("{} rows of {} prompts failed ({:.1f} % of the rows, {:.1f} % are accepted): see /errors",
                  counts.rows_failed, counts.prompts_failed,
                  100.0 * static_cast<double>(counts.rows_failed) / static_cast<double>(plan.manifest.completions),
                  100.0 * config.errors.max_failed_fraction);

@@ -1,6 +1,7 @@
 #include "mill/run_setup.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hpp"
@@ -89,6 +90,13 @@ std::uint64_t count_rows(const RunPaths& paths, const RunManifest& manifest, con
   return rows;
 }
 
+// What config.yaml keeps: full paths, so that verify and status find model and prompts from any folder.
+std::string resolved(RunConfig config) {
+  for (std::string* path : {&config.model.path, &config.input.path})
+    *path = std::filesystem::absolute(*path).lexically_normal().string();
+  return to_yaml(config);
+}
+
 }  // namespace
 
 RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
@@ -98,11 +106,11 @@ RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, 
   if (found) {
     check_same_run(paths, *found, request.config, fingerprints);
     plan.manifest = *found;
-    files::write_atomically(paths.config(), to_yaml(request.config));
+    files::write_atomically(paths.config(), resolved(request.config));
   } else {
     plan.manifest = plan_new_run(paths, request.config, prompts, fingerprints);
     if (request.existing == Existing::Overwrite) dataset::clear_run(paths);
-    dataset::create_run(paths, plan.manifest, to_yaml(request.config));
+    dataset::create_run(paths, plan.manifest, resolved(request.config));
   }
   dataset::remove_leftovers(paths);
   if (request.failed_rows == FailedRows::Retry) reopen_failed(paths, plan.manifest);

@@ -94,7 +94,7 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
   text +=
       fmt::format("prompts  {} done of {}; shards {} of {}{}\n", thousands(status.prompts_done), thousands(m.prompts),
                   status.shards_finished, m.shard_count(), status.merged ? "; outputs.h5 is there" : "");
-  if (metrics.is_object()) {
+  if (metrics.is_object() && status.running) {  // of the last interval; a run that ended has its ledger
     text += fmt::format("rate     tokens/s in {} out {}{}\n", shown(in), shown(out),
                         eta.is_number() ? ", ETA " + clock_text(eta.get<double>()) : "");
   }

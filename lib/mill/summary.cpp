@@ -76,10 +76,12 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
 
 std::string ledger_line(const Summary& s, const CostSettings& settings) {
   const Totals& t = s.totals;
-  const auto prompt_tokens = t.prompt_tokens + t.cached_prompt_tokens;
-  std::string line = fmt::format("ledger: {} prompt + {} generated tokens in {}, {:.0f} tokens/s",
-                                 thousands(prompt_tokens), thousands(t.generated_tokens), clock_text(s.wall_seconds),
-                                 rate(t.prompt_tokens + t.generated_tokens, s.wall_seconds));
+  const std::string cached =
+      t.cached_prompt_tokens > 0 ? fmt::format(" ({} more shared)", thousands(t.cached_prompt_tokens)) : "";
+  std::string line =
+      fmt::format("ledger: {} prompt{} + {} generated tokens in {}, {:.0f} tokens/s", thousands(t.prompt_tokens),
+                  cached, thousands(t.generated_tokens), clock_text(s.wall_seconds),
+                  rate(t.prompt_tokens + t.generated_tokens, s.wall_seconds));
   if (!settings.hour_price) return line + "; set cost.hour_price to see what they cost";
   Cost c = cost_of(s, settings);
   return line + fmt::format("; {:.3g} {} ({} {} at {} an hour): {:.4g} {} per 1M tokens, {:.4g} per 1M generated",

@@ -26,8 +26,10 @@ void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
              thousands(s.most_new_tokens));
   fmt::print("lengths\n{}", histogram_text(s));
   const double share = s.tokens > 0 ? 100.0 * static_cast<double>(s.shared_tokens) / static_cast<double>(s.tokens) : 0;
-  fmt::print("repeats  {} prompts equal an earlier one; {:.1f} % of prompt tokens repeat an earlier prompt's start\n",
-             thousands(s.duplicates), share);
+  fmt::print(
+      "repeats  {} prompts equal an earlier one; {:.1f} % of prompt tokens repeat an earlier prompt's start, in whole "
+      "blocks of {}\n",
+      thousands(s.duplicates), share, schedule::page_tokens);
   if (s.cut > 0) fmt::print("cut      {} prompts are truncated by errors.too_long\n", thousands(s.cut));
   if (!prompts.carried().empty()) {
     std::string names;

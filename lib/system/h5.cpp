@@ -91,8 +91,35 @@ bool exists(hid_t parent, const std::string& name) {
   return found;
 }
 
+namespace {
+
+// lzf, blosc, zstd: what h5py may bring along and this HDF5 lacks. Better said at the start than at the first read.
+void refuse_missing_filters(const Handle& dataset, const std::string& name) {
+  const Handle settings = own(H5Dget_create_plist(dataset), named("settings of dataset", name));
+  const int filters = H5Pget_nfilters(settings);
+  for (int i = 0; i < filters; ++i) {
+    char filter[64] = "?";
+    unsigned flags = 0, config = 0;
+    std::size_t values = 0;
+    const H5Z_filter_t id =
+        H5Pget_filter2(settings, static_cast<unsigned>(i), &flags, &values, nullptr, sizeof filter, filter, &config);
+    if (id < 0 || H5Zfilter_avail(id) > 0) continue;
+    std::string path(1024, '\0');
+    const ssize_t length = H5Fget_name(dataset, path.data(), path.size());
+    path.resize(std::min(path.size() - 1, static_cast<std::size_t>(std::max<ssize_t>(length, 0))));
+    user_error(
+        "{}: dataset '{}' is compressed with the HDF5 filter '{}' ({}), which is not available here: write it "
+        "again with compression=\"gzip\" or without",
+        path, name, filter, static_cast<int>(id));
+  }
+}
+
+}  // namespace
+
 Handle open_dataset(hid_t parent, const std::string& name) {
-  return own(H5Dopen2(parent, name.c_str(), H5P_DEFAULT), named("dataset", name));
+  Handle dataset = own(H5Dopen2(parent, name.c_str(), H5P_DEFAULT), named("dataset", name));
+  refuse_missing_filters(dataset, name);
+  return dataset;
 }
 
 Handle open_group(hid_t parent, const std::string& name) {

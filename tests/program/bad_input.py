@@ -124,6 +124,10 @@ def bad_prompts():
 
     def file_of(columns): return lambda: write_prompts(path, columns)
 
+    def with_lzf():
+        write_prompts(path, {"prompt": ["a", "b"]})
+        with h5py.File(path, "a") as f: f.create_dataset("note", data=[1, 2], chunks=(2,), compression="lzf")
+
     def truncated():
         write_prompts(path, {"prompt": ["some text"] * 500})
         path.write_bytes(path.read_bytes()[:2000])
@@ -135,6 +139,7 @@ def bad_prompts():
         ("no prompt column", file_of({"text": ["a"]}), ["p.h5: group '/' has neither 'prompt' nor", "it has: text."]),
         ("zero prompts", file_of({"prompt": np.array([], dtype="S5")}), ["p.h5: dataset '/prompt' has no rows"]),
         ("ragged columns", file_of({"prompt": ["a", "b"], "n": [1, 2, 3]}), ["p.h5: dataset '/n': has 3 rows, but 'prompt' has 2"]),
+        ("filter that is not there", with_lzf, ["p.h5: dataset 'note' is compressed with the HDF5 filter 'lzf'", "gzip"]),
         ("numbers as prompts", file_of({"prompt": [1.5, 2.5]}), ["p.h5: dataset '/prompt': holds floats, needs strings"]),
         ("duplicate ids", file_of({"prompt": ["a", "b", "c"], "id": ["x", "y", "x"]}),
          ["p.h5: dataset '/id': rows 0 and 2 have the same id 'x'"]),
