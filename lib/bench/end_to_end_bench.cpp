@@ -6,7 +6,6 @@
 #include <boost/program_options.hpp>
 #include <numeric>
 #include <optional>
-#include <sstream>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -210,18 +209,10 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
   add("isa", po::value(&isa)->default_value(std::string(cpu::name(cpu::best_isa()))), "plain, avx2 or avx512");
   add("json", "one line of JSON instead of text");
-  po::variables_map given;
-  try {
-    po::store(po::command_line_parser(args).options(known).run(), given);
-    po::notify(given);
-  } catch (const po::error& e) {
-    user_error("bench {}: {}; see --help", decode ? "decode" : "prefill", e.what());
-  }
+  const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
-    std::ostringstream text;
-    text << known;
     if (world.rank() == 0)
-      fmt::print("usage: [mpirun -n R] moemill bench {} [options]\n{}", decode ? "decode" : "prefill", text.str());
+      print_usage(fmt::format("[mpirun -n R] moemill bench {} [options]", decode ? "decode" : "prefill"), known);
     return std::nullopt;
   }
   if (o.sequences < 1 || o.tokens < 1 || o.steps < 1 || o.threads < 1)

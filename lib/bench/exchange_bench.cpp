@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
-#include <sstream>
 
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
@@ -137,18 +136,9 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
   option("steps", po::value(&o.steps)->default_value(o.steps), "steps for each number");
   option("threads", po::value(&o.threads)->default_value(o.threads), "threads of a rank");
   option("json", "print JSON instead of a table");
-  po::variables_map given;
-  try {
-    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(args).options(known).positional({}).style(style).run(), given);
-    po::notify(given);
-  } catch (const po::error& e) {
-    user_error("bench: {}; --help lists the options", e.what());
-  }
+  const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
-    std::ostringstream text;
-    text << known;
-    if (world.rank() == 0) fmt::print("usage: mpirun -n R moemill bench exchange [options]\n\n{}", text.str());
+    if (world.rank() == 0) print_usage("mpirun -n R moemill bench exchange [options]", known);
     return std::nullopt;
   }
   o.rows = parse_counts(rows);

@@ -11,9 +11,9 @@
 
 namespace moemill::bench {
 
-namespace {
-
 namespace po = boost::program_options;
+
+namespace {
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> out;
@@ -53,6 +53,24 @@ std::vector<std::size_t> parse_counts(const std::string& text) {
   return out;
 }
 
+po::variables_map parse_words(const std::vector<std::string>& args, const po::options_description& known) {
+  po::variables_map given;
+  try {
+    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(args).options(known).positional({}).style(style).run(), given);
+    po::notify(given);
+  } catch (const po::error& e) {
+    user_error("bench: {}; --help lists the options", e.what());
+  }
+  return given;
+}
+
+void print_usage(const std::string& usage, const po::options_description& known) {
+  std::ostringstream text;
+  text << known;
+  fmt::print("usage: {}\n\n{}", usage, text.str());
+}
+
 std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>& args,
                                                   const KernelDefaults& defaults) {
   KernelOptions out;
@@ -65,18 +83,9 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
       "rows", po::value(&rows)->default_value(defaults.rows), defaults.rows_help)(
       "seconds", po::value(&out.seconds)->default_value(out.seconds, fmt::format("{}", out.seconds)),
       "time to spend on each number")("json", "print JSON instead of a table");
-  po::variables_map given;
-  try {
-    const auto style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(args).options(known).positional({}).style(style).run(), given);
-    po::notify(given);
-  } catch (const po::error& e) {
-    user_error("bench: {}; --help lists the options", e.what());
-  }
+  const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
-    std::ostringstream text;
-    text << known;
-    fmt::print("usage: {}\n\n{}", defaults.usage, text.str());
+    print_usage(defaults.usage, known);
     return std::nullopt;
   }
   out.isa = cpu::parse_isa(isa);

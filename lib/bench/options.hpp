@@ -1,6 +1,7 @@
 // The options that the kernel benchmarks share, and how they are parsed. Used by *_bench.cpp only.
 #pragma once
 
+#include <boost/program_options.hpp>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -33,6 +34,11 @@ struct KernelDefaults {
   const char* rows_help;
   const char* rows;
 };
+
+// The words behind a benchmark's name by its `known` options, none of them abbreviated. Throws UserError.
+boost::program_options::variables_map parse_words(const std::vector<std::string>& args,
+                                                  const boost::program_options::options_description& known);
+void print_usage(const std::string& usage, const boost::program_options::options_description& known);
 
 // Empty when help was asked for, and printed. Throws UserError.
 std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>& args, const KernelDefaults& defaults);

@@ -370,7 +370,6 @@ void Exchange::progress() {
     if (c.transfer.test() && c.phase == Phase::Counting) s.begin_records(c);
 }
 
-int Exchange::domain_size() const { return state_->ranks; }
 const ExchangeTotals& Exchange::totals() const { return state_->totals; }
 
 std::uint64_t Exchange::workspace_bytes() const {

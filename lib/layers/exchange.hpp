@@ -64,7 +64,6 @@ class Exchange {
   // Lets rows in flight move; called between pieces of work. Never waits.
   void progress();
 
-  int domain_size() const;
   const ExchangeTotals& totals() const;
   std::uint64_t workspace_bytes() const;
 
