@@ -39,8 +39,8 @@ Step make_step(std::uint32_t sequences, RowKind kind, std::uint32_t first, std::
   Step step;
   for (std::uint32_t s = 0; s < sequences; s++) {
     const std::uint32_t pages = pages_of(first + rows);
-    step.segments.push_back({kind, step.rows(), rows, first, static_cast<std::uint32_t>(step.pages.size()), pages});
-    for (std::uint32_t p = 0; p < pages; p++) step.pages.push_back({static_cast<std::int32_t>(s * pages + p)});
+    step.segments.push_back({kind, step.rows(), rows, first, static_cast<std::uint32_t>(step.pages[0].size()), pages});
+    for (std::uint32_t p = 0; p < pages; p++) step.pages[0].push_back({static_cast<std::int32_t>(s * pages + p)});
     for (std::uint32_t r = 0; r < rows; r++) {
       step.tokens.push_back(static_cast<TokenId>(philox(key, s, first + r)[0] % vocabulary));
       step.positions.push_back(first + r);

@@ -20,7 +20,7 @@ void check(const schedule::Step& step, std::span<const Segment> segments) {
            "step: segments are in row order");
     expect(i == 0 || s.kind == segments[i - 1].kind || s.kind == schedule::RowKind::Prompt,
            "step: generated segments come first");
-    expect(s.page_count * page_tokens >= end && s.first_page + s.page_count <= step.pages.size(),
+    expect(s.page_count * page_tokens >= end && s.first_page + s.page_count <= step.pages[0].size(),
            "step: pages cover a segment's positions");
   }
 }
@@ -40,7 +40,7 @@ class WaveFiller {
       if (from == 0 && to < end) set_ = 1 - set_;
       visit(segment, from, to, set_ * set_size);
       for (std::uint32_t p = from; p < to; ++p) {
-        plan_.key_slots.push_back(token_slot(step_.pages[segment.first_page + p / page_tokens], p));
+        plan_.key_slots.push_back(token_slot(step_.pages[0][segment.first_page + p / page_tokens], p));
       }
       plan_.waves.back().keys += to - from;
       from = to;
@@ -84,14 +84,14 @@ void plan_attention(const schedule::Step& step, std::span<const Segment> segment
   plan.first_row = segments.empty() ? 0 : segments.front().first_row;
   plan.rows = 0;
   plan.slots.clear(), plan.generated.clear(), plan.key_slots.clear(), plan.visits.clear(), plan.waves.clear();
-  plan.pages.assign(step.pages.begin(), step.pages.end());
+  plan.pages.assign(step.pages[0].begin(), step.pages[0].end());
 
   std::uint32_t set_size = 0;
   for (const Segment& s : segments) {
     plan.rows += s.rows;
     for (std::uint32_t i = 0; i < s.rows; ++i) {
       const std::uint32_t position = s.first_position + i;
-      plan.slots.push_back(token_slot(step.pages[s.first_page + position / page_tokens], position));
+      plan.slots.push_back(token_slot(step.pages[0][s.first_page + position / page_tokens], position));
       if (s.kind == schedule::RowKind::Generated) {
         plan.generated.push_back({s.first_row - plan.first_row + i, position, s.first_page});
       }

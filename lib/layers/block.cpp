@@ -54,7 +54,7 @@ void attention(BlockTools& t, const model::LayerWeights& w, LayerId layer, Micro
   const std::size_t hidden = t.config.hidden, rows = b.plan.rows;
   cpu::rms_norm(t.stream, b.hidden, hidden, rows, hidden, w.attention_norm, t.config.norm_eps, b.normed.data(), hidden,
                 nullptr, 0);
-  t.mla.run(w.attention, layer, b.plan, b.normed.data(), b.exact.data());
+  t.mla.run(w.mla, layer, b.plan, b.normed.data(), b.exact.data());
   if (t.trace) trace_attention(*t.trace, t, layer, b);
   cpu::add_rows(t.stream, b.hidden, hidden, b.exact.data(), hidden, rows, hidden);
 }

@@ -208,9 +208,10 @@ std::uint64_t Forward::workspace_bytes() const {
   return bytes;
 }
 
-std::uint64_t page_bytes(const model::ModelConfig& config) {
-  return static_cast<std::uint64_t>(config.layers) * schedule::page_tokens *
-         (config.mla.kv_lora_rank + config.mla.qk_rope_dim) * sizeof(bf16);
+std::uint64_t page_bytes(const model::ModelConfig& config, schedule::PageGroup group) {
+  const std::uint64_t windowed = model::windowed_layers(config);
+  const std::uint64_t layers = group == schedule::PageGroup::Window ? windowed : config.layers - windowed;
+  return layers * schedule::page_tokens * model::kv_width(config) * sizeof(bf16);
 }
 
 }  // namespace moemill::layers

@@ -20,7 +20,8 @@ struct Trace;
 struct ForwardSettings {
   std::uint32_t max_rows = 2048;    // of one step
   std::uint32_t max_positions = 0;  // longest sequence
-  std::uint32_t pages = 0;          // KV pages of this rank, schedule::page_tokens each
+  std::uint32_t pages = 0;          // KV pages of this rank, schedule::page_tokens each: of PageGroup::Full
+  std::uint32_t window_pages = 0;   // of PageGroup::Window
   std::uint32_t micro_batches = 1;  // 1, or 2: one computes while the other's rows travel
   Trace* trace = nullptr;           // tests only: inner states of the last run(), see layers/trace.hpp
 };
@@ -63,7 +64,7 @@ class Forward {
   std::unique_ptr<State> state_;
 };
 
-// Bytes of one KV page over all layers (page_tokens tokens).
-std::uint64_t page_bytes(const model::ModelConfig& config);
+// Bytes of one KV page (page_tokens tokens) over all layers of the group.
+std::uint64_t page_bytes(const model::ModelConfig& config, schedule::PageGroup group);
 
 }  // namespace moemill::layers

@@ -37,7 +37,7 @@ std::uint32_t kv_pages(const model::ModelConfig& config, const ParallelSettings&
   const std::uint64_t useful =
       std::max<std::uint64_t>(std::uint64_t{schedule::pages_for(need.likely_tokens)} * need.sequences,
                               schedule::pages_for(need.longest_tokens));
-  const std::uint64_t page_bytes = std::max<std::uint64_t>(layers::page_bytes(config), 1);
+  const std::uint64_t page_bytes = std::max<std::uint64_t>(layers::page_bytes(config, schedule::PageGroup::Full), 1);
   const std::uint64_t affordable = spare_bytes / page_bytes;
   if (affordable < schedule::pages_for(need.likely_tokens))
     user_error(

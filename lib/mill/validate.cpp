@@ -50,7 +50,7 @@ void tell_memory(const ValidateRequest& request, const ModelFolder& model, const
   const std::uint64_t sequence_pages = schedule::pages_for(s.longest_sequence);
   const std::uint64_t pages =
       parallel.kv_cache_tokens ? schedule::pages_for(*parallel.kv_cache_tokens) : sequence_pages * most_sequences;
-  const std::uint64_t kv = pages * layers::page_bytes(model.config);
+  const std::uint64_t kv = pages * layers::page_bytes(model.config, schedule::PageGroup::Full);
   const std::uint64_t ranks_here = request.ranks_per_node.value_or(static_cast<std::uint32_t>(request.ranks));
   const std::uint64_t available = available_memory_bytes();
   fmt::print(

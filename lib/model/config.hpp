@@ -33,8 +33,32 @@ struct Mla {
   float latent_norm_eps = 1e-6f;  // of q_a_layernorm and kv_a_layernorm, whatever rms_norm_eps says
 };
 
-enum class RouterScore { Softmax, Sigmoid };
+// Grouped-query attention: query head h reads key and value head h / (heads / kv_heads).
+enum class QkNorm { None, PerHead, AllHeads };  // PerHead: weight [head_dim]; AllHeads: [heads * head_dim], one norm
+struct Gqa {
+  std::uint32_t heads = 0;
+  std::uint32_t kv_heads = 0;
+  std::uint32_t head_dim = 0;  // of queries, keys and values; rope.dim of it rotate, the first ones
+  float softmax_scale = 0;
+  bool qkv_bias = false;
+  bool out_bias = false;
+  bool sinks = false;             // one logit a head that joins every query's softmax, unscaled, and has no value
+  QkNorm qk_norm = QkNorm::None;  // before the rotation, with norm_eps
+  float clip = 0;                 // queries, keys and values are clamped to [-clip, clip] before rotation; 0: not
+  std::uint32_t window = 0;       // positions that a windowed layer sees, the row's own included; 0: no such layers
+  std::vector<bool> layer_has_window;  // [layers]; empty without a window
+};
+
+enum class AttentionKind { Latent, Grouped };
+
+// SoftmaxOfPicks: the best logits are picked and the softmax is taken over these alone.
+enum class RouterScore { Softmax, Sigmoid, SoftmaxOfPicks };
 enum class GroupScore { Largest, SumOfTwoLargest };
+
+// What stands between gate_up and down of an MLP.
+//   Silu: silu(gate) * up
+//   ClampedSilu: g = min(gate, limit), u = clamp(up, -limit, limit): (u + 1) * g * sigmoid(1.702 g)
+enum class Activation { Silu, ClampedSilu };
 
 struct Moe {
   std::uint32_t experts = 0;
@@ -42,13 +66,38 @@ struct Moe {
   std::uint32_t expert_width = 0;  // intermediate size of one routed expert
   std::uint32_t shared_width = 0;  // of the shared expert (all shared ones as one MLP); 0: none
   RouterScore score = RouterScore::Softmax;
-  bool selection_bias = false;  // e_score_correction_bias: chooses, never weighs
+  bool router_bias = false;                  // joins the logits
+  bool shared_gate = false;                  // the shared expert's output is multiplied by sigmoid(shared_gate . x)
+  bool expert_bias = false;                  // on gate, up and down of routed experts
+  Activation activation = Activation::Silu;  // of routed experts
+  float activation_limit = 0;                // ClampedSilu
+  bool selection_bias = false;               // e_score_correction_bias: chooses, never weighs
   std::uint32_t groups = 1;
   std::uint32_t groups_kept = 1;
   GroupScore group_score = GroupScore::Largest;
   bool normalize = false;  // weights divided by (their sum + normalize_eps)
   float normalize_eps = 0;
   float scale = 1.0f;  // routed_scaling_factor
+};
+
+// How the weight files name and store what ModelConfig describes.
+enum class ExpertStorage {
+  Separate,  // one matrix [out, in] each: experts.N.gate, .up, .down
+  Fused,  // experts.gate_up_proj [experts, in, 2 width] with gate in even columns, experts.down_proj [experts, width,
+          // hidden], or as MXFP4 (_blocks, _scales) output first
+};
+struct TensorNames {
+  std::string moe = "mlp";  // model.layers.N.<moe>
+  std::string router = "gate";
+  std::string gate = "gate_proj", up = "up_proj", down = "down_proj";  // of routed experts
+  std::string shared = "shared_experts";
+  ExpertStorage experts = ExpertStorage::Separate;
+};
+
+enum class WeightFormat { Plain, Fp8Blocks, Mxfp4 };  // Plain: bf16, fp16 or fp32, tensor by tensor
+struct Quantization {
+  WeightFormat format = WeightFormat::Plain;
+  std::uint32_t block_rows = 128, block_columns = 128;  // Fp8Blocks: of one scale
 };
 
 struct ModelConfig {
@@ -61,9 +110,13 @@ struct ModelConfig {
   std::vector<bool> layer_is_moe;  // [layers]
   float norm_eps = 1e-6f;
   bool tied_embeddings = false;
-  Mla mla;
+  AttentionKind attention = AttentionKind::Latent;
+  Mla mla;  // Latent
+  Gqa gqa;  // Grouped
   Rope rope;
   Moe moe;
+  TensorNames names;
+  Quantization quantization;
   std::vector<TokenId> eos;  // eos_token_id of generation_config.json, else config.json
   std::optional<TokenId> bos;
   std::vector<std::string> warnings;  // things a user should know (e.g. weights in fp32 are rounded)
@@ -78,7 +131,10 @@ struct ParameterCounts {
   std::uint64_t routed = 0;  // of total: routed experts
 };
 ParameterCounts count_parameters(const ModelConfig& config);
-std::uint64_t kv_bytes_per_token(const ModelConfig& config);  // layers * (kv_lora + rope) * 2
+// Values that a layer caches a token: kv_lora + rope, or 2 * kv_heads * head_dim.
+std::uint32_t kv_width(const ModelConfig& config);
+std::uint32_t windowed_layers(const ModelConfig& config);
+std::uint64_t kv_bytes_per_token(const ModelConfig& config);  // layers * kv_width * 2, windowed layers as well
 // Floating-point operations that a token needs, by the model's definition (2 a multiply-add): the routed top-k, shared
 // and dense MLPs, attention projections and head; `context` positions of attention in the absorbed form for a generated
 // token, in the expanded one for a prompt token.

@@ -1,5 +1,7 @@
 // What a model costs by its definition: parameters, cache bytes, operations. The planner, the ledger and the benchmarks
 // measure themselves against these.
+#include <algorithm>
+
 #include "model/config.hpp"
 
 namespace moemill::model {
@@ -50,9 +52,16 @@ ParameterCounts count_parameters(const ModelConfig& c) {
   return counts;
 }
 
-std::uint64_t kv_bytes_per_token(const ModelConfig& c) {
-  return Count{c.layers} * (c.mla.kv_lora_rank + c.mla.qk_rope_dim) * 2;
+std::uint32_t kv_width(const ModelConfig& c) {
+  return c.attention == AttentionKind::Latent ? c.mla.kv_lora_rank + c.mla.qk_rope_dim
+                                              : 2 * c.gqa.kv_heads * c.gqa.head_dim;
 }
+
+std::uint32_t windowed_layers(const ModelConfig& c) {
+  return static_cast<std::uint32_t>(std::count(c.gqa.layer_has_window.begin(), c.gqa.layer_has_window.end(), true));
+}
+
+std::uint64_t kv_bytes_per_token(const ModelConfig& c) { return Count{c.layers} * kv_width(c) * 2; }
 
 double flops_per_generated_token(const ModelConfig& c, double context) {
   const Mla& a = c.mla;

@@ -52,7 +52,7 @@ class Loader {
   LayerWeights block(const std::string& name, bool moe, const Placement& placement, DomainRank rank) {
     LayerWeights w;
     w.attention_norm = floats(name + ".input_layernorm.weight", c_.hidden);
-    w.attention = attention(name + ".self_attn");
+    w.mla = latent_attention(name + ".self_attn");
     w.mlp_norm = floats(name + ".post_attention_layernorm.weight", c_.hidden);
     if (moe) {
       w.moe = experts(name + ".mlp", placement, rank);
@@ -62,7 +62,7 @@ class Loader {
     return w;
   }
 
-  MlaWeights attention(const std::string& name) {
+  MlaWeights latent_attention(const std::string& name) {
     const Mla& a = c_.mla;
     const std::uint32_t queries = a.heads * (a.qk_nope_dim + a.qk_rope_dim);
     MlaWeights w;

@@ -24,6 +24,8 @@ struct MlpWeights {
   PackedMatrix down;  // [width, hidden]
   std::uint32_t width = 0;
   std::uint32_t up_offset = 0;
+  const float* gate_up_bias = nullptr;  // [gate_up.n], in the columns' places; null: none
+  const float* down_bias = nullptr;     // [hidden]
 };
 
 struct MlaWeights {
@@ -40,8 +42,23 @@ struct MlaWeights {
   PackedMatrix out;                      // [heads * v, hidden]
 };
 
+struct GqaWeights {
+  PackedMatrix q;                   // [hidden, heads * head_dim]
+  PackedMatrix k, v;                // [hidden, kv_heads * head_dim]
+  PackedMatrix out;                 // [heads * head_dim, hidden]
+  const float* q_bias = nullptr;    // [q.n]; this and what follows is null where the model has none
+  const float* k_bias = nullptr;    // [k.n]
+  const float* v_bias = nullptr;    // [v.n]
+  const float* out_bias = nullptr;  // [hidden]
+  const float* q_norm = nullptr;    // [head_dim] or [q.n], see QkNorm
+  const float* k_norm = nullptr;    // [head_dim] or [k.n]
+  const float* sinks = nullptr;     // [heads]
+};
+
 struct MoeWeights {
   PackedMatrix router;                    // [hidden, experts]; used with unrounded fp32 rows
+  const float* router_bias = nullptr;     // [experts]; null where the model has none
+  const float* shared_gate = nullptr;     // [hidden]; null where the model has none
   const float* selection_bias = nullptr;  // [experts], fp32; null where the model has none
   std::vector<MlpWeights> experts;        // this rank's slice, by LocalExpert
   MlpWeights shared;                      // width 0 where there is none
@@ -50,9 +67,10 @@ struct MoeWeights {
 struct LayerWeights {
   const float* attention_norm = nullptr;  // [hidden]
   const float* mlp_norm = nullptr;        // [hidden]
-  MlaWeights attention;
-  MlpWeights dense;  // where the layer is dense
-  MoeWeights moe;    // where it is not
+  MlaWeights mla;                         // as the model's AttentionKind says, the one or
+  GqaWeights gqa;                         // the other
+  MlpWeights dense;                       // where the layer is dense
+  MoeWeights moe;                         // where it is not
 };
 
 struct Weights {

@@ -74,10 +74,10 @@ void Scheduler::State::add_rows(RowKind kind, std::span<const TokenId> tokens, s
   auto rows = static_cast<std::uint32_t>(tokens.size());
   std::uint32_t page_count = pages_for(position + rows);
   step.segments.push_back(
-      {kind, step.rows(), rows, position, static_cast<std::uint32_t>(step.pages.size()), page_count});
+      {kind, step.rows(), rows, position, static_cast<std::uint32_t>(step.pages[0].size()), page_count});
   step.tokens.insert(step.tokens.end(), tokens.begin(), tokens.end());
   for (std::uint32_t r = 0; r < rows; ++r) step.positions.push_back(position + r);
-  step.pages.insert(step.pages.end(), pages.begin(), pages.begin() + page_count);
+  step.pages[0].insert(step.pages[0].end(), pages.begin(), pages.begin() + page_count);
 }
 
 std::uint32_t Scheduler::State::want_logits(std::uint32_t row) {
@@ -183,7 +183,7 @@ bool Scheduler::State::start(SlotId slot) {
   for (std::size_t p = 0; p < shared; ++p) pool.hold(prompt.pages[p]), e.pages.push_back(prompt.pages[p]);
   pool.take(own, e.pages);
   e.sequence.generated.reserve(prompt.work.params.max_tokens);  // only now: a prompt may have very many samples
-  if (copy) copies.push_back({prompt.pages.back(), e.pages[full], partial_tokens});
+  if (copy) copies.push_back({PageGroup::Full, prompt.pages.back(), e.pages[full], partial_tokens});
   running.push_back(slot);
   if (--prompt.unstarted == 0) drop_prompt_pages(prompt);
   return true;

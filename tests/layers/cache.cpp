@@ -29,8 +29,8 @@ model::ModelConfig small_config() {
 
 void add(Step& step, RowKind kind, std::uint32_t first, std::uint32_t rows) {
   const std::uint32_t pages = (first + rows + page_tokens - 1) / page_tokens;
-  step.segments.push_back({kind, step.rows(), rows, first, static_cast<std::uint32_t>(step.pages.size()), pages});
-  for (std::uint32_t i = 0; i < pages; ++i) step.pages.push_back({static_cast<std::int32_t>(step.pages.size())});
+  step.segments.push_back({kind, step.rows(), rows, first, static_cast<std::uint32_t>(step.pages[0].size()), pages});
+  for (std::uint32_t i = 0; i < pages; ++i) step.pages[0].push_back({static_cast<std::int32_t>(step.pages[0].size())});
   for (std::uint32_t i = 0; i < rows; ++i) {
     step.tokens.push_back(0);
     step.positions.push_back(first + i);
@@ -48,7 +48,7 @@ TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else"
       cache.layer({l})[i] = {static_cast<std::uint16_t>(i + 7 * static_cast<std::size_t>(l))};
     }
   }
-  const schedule::PageCopy copy{{3}, {1}, 5};
+  const schedule::PageCopy copy{schedule::PageGroup::Full, {3}, {1}, 5};
   cache.copy({&copy, 1});
   for (std::int32_t l = 0; l < 3; ++l) {
     for (std::size_t i = 0; i < 4 * page_tokens * 14; ++i) {
@@ -57,7 +57,7 @@ TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else"
       REQUIRE(cache.layer({l})[i].bits == static_cast<std::uint16_t>(source + 7 * static_cast<std::size_t>(l)));
     }
   }
-  const schedule::PageCopy outside{{4}, {1}, 5};
+  const schedule::PageCopy outside{schedule::PageGroup::Full, {4}, {1}, 5};
   CHECK_THROWS_AS(cache.copy({&outside, 1}), ContractViolation);
 }
 

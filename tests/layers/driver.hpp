@@ -121,9 +121,9 @@ class Player {
 
   void add(Running& r, schedule::RowKind kind, std::uint32_t rows) {
     r.in_step = rows;
-    step_.segments.push_back({kind, step_.rows(), rows, r.done, static_cast<std::uint32_t>(step_.pages.size()),
+    step_.segments.push_back({kind, step_.rows(), rows, r.done, static_cast<std::uint32_t>(step_.pages[0].size()),
                               static_cast<std::uint32_t>(r.pages.size())});
-    step_.pages.insert(step_.pages.end(), r.pages.begin(), r.pages.end());
+    step_.pages[0].insert(step_.pages[0].end(), r.pages.begin(), r.pages.end());
     for (std::uint32_t i = 0; i < rows; ++i) {
       step_.logit_rows.push_back(step_.rows());
       step_.tokens.push_back(r.tokens[r.done + i]);

@@ -24,8 +24,8 @@ struct Single {
   void add(Step& step, RowKind kind, std::span<const TokenId> tokens, std::uint32_t first_position,
            const std::vector<PageId>& on) {
     step.segments.push_back({kind, step.rows(), static_cast<std::uint32_t>(tokens.size()), first_position,
-                             static_cast<std::uint32_t>(step.pages.size()), static_cast<std::uint32_t>(on.size())});
-    step.pages.insert(step.pages.end(), on.begin(), on.end());
+                             static_cast<std::uint32_t>(step.pages[0].size()), static_cast<std::uint32_t>(on.size())});
+    step.pages[0].insert(step.pages[0].end(), on.begin(), on.end());
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       step.logit_rows.push_back(step.rows());
       step.positions.push_back(first_position + static_cast<std::uint32_t>(i));
@@ -81,7 +81,7 @@ TEST_CASE("a copied page is as good as the page") {
   single.add(start, RowKind::Prompt, head, 0, {{0}, {1}});
   single.run(start);
   // The full page is shared, the partial one copied; both go on alike.
-  copied.copies.push_back({{1}, {5}, 6});
+  copied.copies.push_back({schedule::PageGroup::Full, {1}, {5}, 6});
   single.add(copied, RowKind::Generated, tail, 70, {{0}, {5}});
   const auto b = single.run(copied);
   single.add(same, RowKind::Generated, tail, 70, {{0}, {1}});

@@ -42,7 +42,7 @@ class Compare {
     std::string name = "model.layers." + std::to_string(index);
     floats(w.attention_norm, name + ".input_layernorm");
     floats(w.mlp_norm, name + ".post_attention_layernorm");
-    attention(w.attention, name + ".self_attn");
+    attention(w.mla, name + ".self_attn");
     if (!c_.layer_is_moe[index]) return mlp(w.dense, name + ".mlp");
     linear(w.moe.router, name + ".mlp.gate");
     if (c_.moe.selection_bias) {
@@ -265,10 +265,10 @@ TEST_CASE("weights: F32 and F16 matrices are rounded to bf16, norms are not, and
   for (std::size_t i = 0; i < q.bytes.size() / 4; ++i) {
     float x;
     std::memcpy(&x, q.bytes.data() + 4 * i, 4);
-    wrong += packed_at(w.layers[0].attention.q, i % c.hidden, i / c.hidden) != to_bf16(x);
+    wrong += packed_at(w.layers[0].mla.q, i % c.hidden, i / c.hidden) != to_bf16(x);
   }
   CHECK(wrong == 0);
-  const PackedMatrix& o = w.layers[1].attention.out;
+  const PackedMatrix& o = w.layers[1].mla.out;
   for (std::size_t i = 0; i < std::size_t{o.k} * o.n; ++i) {
     wrong += packed_at(o, i % o.k, i / o.k) != to_bf16(half_value(half_bits(i)));
   }

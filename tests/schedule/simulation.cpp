@@ -49,7 +49,7 @@ void Rank::check_shape(const Step& step) const {
     REQUIRE(segment.rows > 0);
     row += segment.rows;
     REQUIRE(segment.page_count == pages_for(segment.first_position + segment.rows));
-    REQUIRE(segment.first_page + segment.page_count <= step.pages.size());
+    REQUIRE(segment.first_page + segment.page_count <= step.pages[0].size());
     prompts_began = prompts_began || segment.kind == RowKind::Prompt;
     REQUIRE((segment.kind == RowKind::Prompt) == prompts_began);
   }
@@ -66,7 +66,7 @@ std::vector<std::uint64_t> Rank::forward(const Step& step) {
     for (std::uint32_t r = 0; r < s.rows; ++r) {
       std::uint32_t position = s.first_position + r;
       REQUIRE(step.positions[s.first_row + r] == position);
-      page(step.pages[s.first_page + position / page_tokens])[position % page_tokens] = step.tokens[s.first_row + r];
+      page(step.pages[0][s.first_page + position / page_tokens])[position % page_tokens] = step.tokens[s.first_row + r];
     }
   }
   std::vector<std::uint64_t> hashes;
@@ -74,7 +74,7 @@ std::vector<std::uint64_t> Rank::forward(const Step& step) {
     std::uint64_t hash = 1;
     for (std::uint32_t position = 0; position < s.first_position + s.rows; ++position) {
       hash = mix(hash, static_cast<std::uint64_t>(
-                           page(step.pages[s.first_page + position / page_tokens])[position % page_tokens]));
+                           page(step.pages[0][s.first_page + position / page_tokens])[position % page_tokens]));
       if (position < s.first_position) continue;
       std::uint32_t row = s.first_row + position - s.first_position;
       if (std::binary_search(step.logit_rows.begin(), step.logit_rows.end(), row)) hashes.push_back(hash);

@@ -45,7 +45,7 @@ TEST_CASE("samples share full prompt pages and copy the partial one") {
   CHECK(first.rows() == 100);
   REQUIRE(first.logit_rows == std::vector<std::uint32_t>{99});
   REQUIRE(scheduler.uses().size() == 3);  // all samples draw from the last prompt row
-  std::vector<PageId> prompt_pages = first.pages;
+  std::vector<PageId> prompt_pages = first.pages[0];
   draw_and_commit(scheduler);
 
   const Step& second = scheduler.plan_step(prefill());
@@ -55,8 +55,8 @@ TEST_CASE("samples share full prompt pages and copy the partial one") {
     const Segment& segment = second.segments[s];
     CHECK(segment.kind == RowKind::Generated);
     CHECK(segment.first_position == 100);
-    CHECK(second.pages[segment.first_page] == prompt_pages[0]);
-    PageId last = second.pages[segment.first_page + 1];
+    CHECK(second.pages[0][segment.first_page] == prompt_pages[0]);
+    PageId last = second.pages[0][segment.first_page + 1];
     if (s == 0) {
       CHECK(last == prompt_pages[1]);
     } else {
