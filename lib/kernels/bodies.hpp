@@ -39,10 +39,13 @@ struct Bodies {
   void (*widen)(const bf16* in, std::size_t n, float* out);
   void (*round)(const float* in, std::size_t n, bf16* out);
   void (*add)(float* x, const float* y, std::size_t n);
+  void (*add_scaled)(float* x, const float* y, float scale, std::size_t n);
+  float (*dot)(const float* x, const float* y, std::size_t n);
   void (*rms_norm)(const float* x, std::size_t n, const float* weight, float eps, bf16* rounded, float* exact);
   void (*rotate_adjacent)(float* x, std::size_t dim, const float* cosine, const float* sine);
   void (*rotate_halves)(float* x, std::size_t dim, const float* cosine, const float* sine);
   void (*swiglu)(const float* gate, const float* up, std::size_t n, bf16* out);
+  void (*clamped_swiglu)(const float* gate, const float* up, std::size_t n, float limit, bf16* out);
   void (*weighted_sum)(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
                        std::size_t picks, std::size_t n, float* out);
   void (*sigmoid)(float* x, std::size_t n);

@@ -56,8 +56,19 @@ void add_rows(Stream& stream, float* x, std::size_t x_stride, const float* y, st
   for_rows(stream, rows, width, [&](std::size_t r) { stream.bodies().add(x + r * x_stride, y + r * y_stride, width); });
 }
 
+void add_scaled_rows(Stream& stream, float* x, std::size_t x_stride, const float* y, std::size_t y_stride,
+                     const float* scale, std::size_t rows, std::size_t width) {
+  for_rows(stream, rows, width,
+           [&](std::size_t r) { stream.bodies().add_scaled(x + r * x_stride, y + r * y_stride, scale[r], width); });
+}
+
 void add_bias(Stream& stream, float* x, std::size_t x_stride, const float* bias, std::size_t rows, std::size_t width) {
   for_rows(stream, rows, width, [&](std::size_t r) { stream.bodies().add(x + r * x_stride, bias, width); });
+}
+
+void add_biases(Stream& stream, float* x, std::size_t x_stride, const float* const* bias_of_row, std::size_t rows,
+                std::size_t width) {
+  for_rows(stream, rows, width, [&](std::size_t r) { stream.bodies().add(x + r * x_stride, bias_of_row[r], width); });
 }
 
 void rotate(Stream& stream, float* x, std::size_t x_stride, std::size_t head_stride, std::size_t rows,
@@ -75,6 +86,14 @@ void swiglu(Stream& stream, const float* gate_up, std::size_t stride, std::size_
   for_rows(stream, rows, width, [&](std::size_t r) {
     const float* gate = gate_up + r * stride;
     stream.bodies().swiglu(gate, gate + up_offset, width, out + r * out_stride);
+  });
+}
+
+void clamped_swiglu(Stream& stream, const float* gate_up, std::size_t stride, std::size_t up_offset, std::size_t rows,
+                    std::size_t width, float limit, bf16* out, std::size_t out_stride) {
+  for_rows(stream, rows, width, [&](std::size_t r) {
+    const float* gate = gate_up + r * stride;
+    stream.bodies().clamped_swiglu(gate, gate + up_offset, width, limit, out + r * out_stride);
   });
 }
 
@@ -97,6 +116,14 @@ void softmax_rows(Stream& stream, float* x, std::size_t stride, std::size_t rows
 
 void sigmoid_rows(Stream& stream, float* x, std::size_t stride, std::size_t rows, std::size_t width) {
   for_rows(stream, rows, width, [&](std::size_t r) { stream.bodies().sigmoid(x + r * stride, width); });
+}
+
+void sigmoid_dots(Stream& stream, const float* x, std::size_t stride, std::size_t rows, std::size_t width,
+                  const float* weight, float* out) {
+  for_rows(stream, rows, width, [&](std::size_t r) {
+    out[r] = stream.bodies().dot(x + r * stride, weight, width);
+    stream.bodies().sigmoid(out + r, 1);
+  });
 }
 
 LogSumExp log_sum_exp(Stream& stream, const float* x, std::size_t width) {

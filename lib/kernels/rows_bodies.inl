@@ -83,6 +83,20 @@ void add(float* x, const float* y, std::size_t n) {
   if (i < n) store_part(x + i, load_part(x + i, n - i, 0) + load_part(y + i, n - i, 0), n - i);
 }
 
+void add_scaled(float* x, const float* y, float scale, std::size_t n) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, fma(splat(scale), load(y + i), load(x + i)));
+  if (i < n) store_part(x + i, fma(splat(scale), load_part(y + i, n - i, 0), load_part(x + i, n - i, 0)), n - i);
+}
+
+float dot(const float* x, const float* y, std::size_t n) {
+  F sum = splat(0.0f);
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) sum = fma(load(x + i), load(y + i), sum);
+  if (i < n) sum = fma(load_part(x + i, n - i, 0), load_part(y + i, n - i, 0), sum);
+  return fold_sum(sum);
+}
+
 void rms_norm(const float* x, std::size_t n, const float* weight, float eps, bf16* rounded, float* exact) {
   F squares = splat(0.0f);
   std::size_t i = 0;
@@ -145,6 +159,20 @@ void swiglu(const float* gate, const float* up, std::size_t n, bf16* out) {
   if (i < n) {
     store_bf16_part(out + i, swiglu(load_part(gate + i, n - i, 0), load_part(up + i, n - i, 0)), n - i);
   }
+}
+
+// The operands of min and max stand so that NaN stays.
+INLINE F clamped_swiglu(F gate, F up, F limit) {
+  F g = min(limit, gate), u = max(splat(0.0f) - limit, min(limit, up));
+  return g / (splat(1.0f) + exp(splat(-1.702f) * g)) * (u + splat(1.0f));
+}
+void clamped_swiglu(const float* gate, const float* up, std::size_t n, float limit, bf16* out) {
+  const F most = splat(limit);
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store_bf16(out + i, clamped_swiglu(load(gate + i), load(up + i), most));
+  if (i == n) return;
+  F last = clamped_swiglu(load_part(gate + i, n - i, 0), load_part(up + i, n - i, 0), most);
+  store_bf16_part(out + i, last, n - i);
 }
 
 void weighted_sum(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,

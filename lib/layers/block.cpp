@@ -25,12 +25,13 @@ void MicroBatch::reserve(const model::ModelConfig& config, std::size_t rows) {
   normed.reserve(rows * config.hidden);
   exact.reserve(rows * config.hidden);
   scores.reserve(rows * config.moe.experts);
+  if (config.moe.shared_gate) shared_gate.reserve(rows);
   picks.reserve(rows * config.moe.picks);
   weights.reserve(rows * config.moe.picks);
 }
 
 std::uint64_t MicroBatch::bytes() const {
-  return normed.capacity_bytes() + exact.capacity_bytes() + scores.capacity_bytes() +
+  return normed.capacity_bytes() + exact.capacity_bytes() + scores.capacity_bytes() + shared_gate.capacity_bytes() +
          picks.capacity() * sizeof(GlobalExpert) + weights.capacity() * sizeof(float);
 }
 
@@ -76,6 +77,9 @@ void route_rows(BlockTools& t, const model::LayerWeights& w, LayerId layer, Micr
   cpu::rms_norm(t.stream, b.hidden, hidden, rows, hidden, w.mlp_norm, t.config.norm_eps, b.normed.data(), hidden,
                 b.exact.data(), hidden);
   cpu::gemm(t.stream, cpu::RowsF32{b.exact.data(), hidden}, rows, w.moe.router, b.scores.data(), moe.experts);
+  if (w.moe.router_bias) cpu::add_bias(t.stream, b.scores.data(), moe.experts, w.moe.router_bias, rows, moe.experts);
+  if (w.moe.shared_gate)
+    cpu::sigmoid_dots(t.stream, b.exact.data(), hidden, rows, hidden, w.moe.shared_gate, b.shared_gate.data());
   if (t.trace) trace_logits(*t.trace, t, layer, b);
   b.picks.resize(rows * moe.picks);
   b.weights.resize(rows * moe.picks);
@@ -90,14 +94,19 @@ void dispatch(BlockTools& t, MicroBatch& b) {
 
 void shared_expert(BlockTools& t, const model::LayerWeights& w, MicroBatch& b) {
   const Phase phase(t.totals.mlp_seconds);
-  add_mlp(t.stream, w.moe.shared, {b.normed.data(), t.config.hidden}, b.plan.rows, b.hidden, t.config.hidden, t.mlp);
+  const std::size_t hidden = t.config.hidden, rows = b.plan.rows;
+  const cpu::RowsBf16 x{b.normed.data(), hidden};
+  if (w.moe.shared_gate)
+    add_scaled_mlp(t.stream, w.moe.shared, x, rows, b.shared_gate.data(), b.hidden, hidden, t.mlp);
+  else
+    add_mlp(t.stream, w.moe.shared, x, rows, b.hidden, hidden, t.mlp);
 }
 
 void experts(BlockTools& t, const model::LayerWeights& w, MicroBatch& b) {
   const ReceivedRows received = t.exchange.receive_dispatch(b.channel);
   {
     const Phase phase(t.totals.mlp_seconds);
-    run_experts(t.stream, w.moe.experts, received, t.mlp, t.exchange);
+    run_experts(t.stream, t.config.moe, w.moe.experts, received, t.mlp, t.exchange);
   }
   t.exchange.send_combine(b.channel);
   b.travelling = true;

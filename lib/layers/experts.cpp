@@ -43,19 +43,46 @@ void for_each_piece(ExpertBegin begin, std::size_t first, std::size_t end, Piece
   }
 }
 
+// What a stretch of pairs is computed with; all of these are [pairs of the stretch, their width].
+struct Stretch {
+  float* gate_up;
+  bf16* inner;
+  float* down;
+  bf16* rounded;
+};
+
+void activate(cpu::Stream& stream, const model::Moe& moe, const model::MlpWeights& shape, const Stretch& s,
+              std::size_t rows) {
+  const std::size_t stride = shape.gate_up.n, width = shape.width;
+  if (moe.activation == model::Activation::Silu)
+    cpu::swiglu(stream, s.gate_up, stride, shape.up_offset, rows, width, s.inner, width);
+  else
+    cpu::clamped_swiglu(stream, s.gate_up, stride, shape.up_offset, rows, width, moe.activation_limit, s.inner, width);
+}
+
+// rows of pairs [first, end) += their expert's bias, where the model has one.
+void add_biases(cpu::Stream& stream, std::span<const model::MlpWeights> experts, const float* model::MlpWeights::*bias,
+                ExpertBegin begin, std::size_t first, std::size_t end, float* rows, std::size_t width,
+                MlpScratch& scratch) {
+  if (experts.front().*bias == nullptr) return;
+  scratch.biases.clear();
+  for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t, std::size_t count) {
+    scratch.biases.insert(scratch.biases.end(), count, experts[expert].*bias);
+  });
+  cpu::add_biases(stream, rows, width, scratch.biases.data(), end - first, width);
+}
+
 }  // namespace
 
-void run_experts(cpu::Stream& stream, std::span<const model::MlpWeights> experts, const ReceivedRows& received,
-                 MlpScratch& scratch, Exchange& exchange) {
+void run_experts(cpu::Stream& stream, const model::Moe& moe, std::span<const model::MlpWeights> experts,
+                 const ReceivedRows& received, MlpScratch& scratch, Exchange& exchange) {
   expect(received.expert_begin.size() == experts.size() + 1, "run_experts: one list of pairs an expert");
   if (received.row.empty()) return;
   const model::MlpWeights& shape = experts.front();  // all routed experts of a layer have one shape
   std::size_t inner_width = shape.gate_up.n, width = shape.width, hidden = shape.down.n;
   std::size_t most_rows = std::min(group_rows(shape, stream.team().size()), received.row.size());
-  float* gate_up = scratch.gate_up.reserve(most_rows * inner_width);
-  bf16* inner = scratch.inner.reserve(most_rows * width);
-  float* down = scratch.down.reserve(most_rows * hidden);
-  bf16* rounded = scratch.rounded.reserve(most_rows * hidden);
+  const Stretch s{scratch.gate_up.reserve(most_rows * inner_width), scratch.inner.reserve(most_rows * width),
+                  scratch.down.reserve(most_rows * hidden), scratch.rounded.reserve(most_rows * hidden)};
 
   ExpertBegin begin = received.expert_begin;
   for (std::size_t first = 0, end; first < received.row.size(); first = end) {
@@ -65,23 +92,25 @@ void run_experts(cpu::Stream& stream, std::span<const model::MlpWeights> experts
       scratch.problems.push_back({{received.rows, received.stride, &received.row[pair]},
                                   rows,
                                   experts[expert].gate_up,
-                                  gate_up + (pair - first) * inner_width,
+                                  s.gate_up + (pair - first) * inner_width,
                                   inner_width});
     });
     cpu::gemm_grouped(stream, scratch.problems);
-    cpu::swiglu(stream, gate_up, inner_width, shape.up_offset, end - first, width, inner, width);
+    add_biases(stream, experts, &model::MlpWeights::gate_up_bias, begin, first, end, s.gate_up, inner_width, scratch);
+    activate(stream, moe, shape, s, end - first);
     scratch.problems.clear();
     for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t rows) {
-      scratch.problems.push_back({{inner + (pair - first) * width, width},
+      scratch.problems.push_back({{s.inner + (pair - first) * width, width},
                                   rows,
                                   experts[expert].down,
-                                  down + (pair - first) * hidden,
+                                  s.down + (pair - first) * hidden,
                                   hidden});
     });
     cpu::gemm_grouped(stream, scratch.problems);
-    cpu::round_rows(stream, down, hidden, end - first, hidden, rounded, hidden);
+    add_biases(stream, experts, &model::MlpWeights::down_bias, begin, first, end, s.down, hidden, scratch);
+    cpu::round_rows(stream, s.down, hidden, end - first, hidden, s.rounded, hidden);
     for (std::size_t pair = first; pair < end; ++pair)
-      std::memcpy(received.outputs + received.place[pair] * hidden, rounded + (pair - first) * hidden,
+      std::memcpy(received.outputs + received.place[pair] * hidden, s.rounded + (pair - first) * hidden,
                   hidden * sizeof(bf16));
     exchange.progress();
   }

@@ -11,8 +11,11 @@
 
 namespace moemill::layers {
 
-// experts: this rank's slice, by LocalExpert. Lets `exchange` progress between groups of experts.
-void run_experts(cpu::Stream& stream, std::span<const model::MlpWeights> experts, const ReceivedRows& received,
-                 MlpScratch& scratch, Exchange& exchange);
+// Definition: x is bf16; products, biases and the activation are fp32; the inner values are rounded to bf16, and so is
+// what goes home, after down's bias.
+// moe: of the model, for the activation. experts: this rank's slice, by LocalExpert. Lets `exchange` progress between
+// groups of experts.
+void run_experts(cpu::Stream& stream, const model::Moe& moe, std::span<const model::MlpWeights> experts,
+                 const ReceivedRows& received, MlpScratch& scratch, Exchange& exchange);
 
 }  // namespace moemill::layers

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "kernels/rows.hpp"
 
 namespace moemill::layers {
@@ -15,11 +16,12 @@ std::size_t piece_rows(const model::MlpWeights& weights) {
   return std::clamp<std::size_t>(intermediate_bytes / row_bytes, 128, 1024);
 }
 
-}  // namespace
-
-void add_mlp(cpu::Stream& stream, const model::MlpWeights& weights, cpu::RowsBf16 x, std::size_t rows, float* out,
-             std::size_t out_stride, MlpScratch& scratch) {
+// Calls finish(first, count, down) for every piece of rows: down is [count, hidden], the MLP's output.
+template <class Finish>
+void for_each_piece(cpu::Stream& stream, const model::MlpWeights& weights, cpu::RowsBf16 x, std::size_t rows,
+                    MlpScratch& scratch, Finish&& finish) {
   if (weights.width == 0) return;
+  expect(weights.gate_up_bias == nullptr && weights.down_bias == nullptr, "mlp: only routed experts have biases");
   std::size_t piece = std::min(rows, piece_rows(weights));
   std::size_t inner_width = weights.gate_up.n, hidden = weights.down.n, width = weights.width;
   float* gate_up = scratch.gate_up.reserve(piece * inner_width);
@@ -37,8 +39,26 @@ void add_mlp(cpu::Stream& stream, const model::MlpWeights& weights, cpu::RowsBf1
     cpu::gemm(stream, part, now, weights.gate_up, gate_up, inner_width);
     cpu::swiglu(stream, gate_up, inner_width, weights.up_offset, now, width, inner, width);
     cpu::gemm(stream, cpu::RowsBf16{inner, width}, now, weights.down, down, hidden);
-    cpu::add_rows(stream, out + first * out_stride, out_stride, down, hidden, now, hidden);
+    finish(first, now, down);
   }
+}
+
+}  // namespace
+
+void add_mlp(cpu::Stream& stream, const model::MlpWeights& weights, cpu::RowsBf16 x, std::size_t rows, float* out,
+             std::size_t out_stride, MlpScratch& scratch) {
+  const std::size_t hidden = weights.down.n;
+  for_each_piece(stream, weights, x, rows, scratch, [&](std::size_t first, std::size_t count, const float* down) {
+    cpu::add_rows(stream, out + first * out_stride, out_stride, down, hidden, count, hidden);
+  });
+}
+
+void add_scaled_mlp(cpu::Stream& stream, const model::MlpWeights& weights, cpu::RowsBf16 x, std::size_t rows,
+                    const float* factors, float* out, std::size_t out_stride, MlpScratch& scratch) {
+  const std::size_t hidden = weights.down.n;
+  for_each_piece(stream, weights, x, rows, scratch, [&](std::size_t first, std::size_t count, const float* down) {
+    cpu::add_scaled_rows(stream, out + first * out_stride, out_stride, down, hidden, factors + first, count, hidden);
+  });
 }
 
 }  // namespace moemill::layers

@@ -96,6 +96,14 @@ void pick_row(const model::Moe& moe, const float* bias, const float* scores, Glo
   for (std::size_t p = 0; p < moe.picks; ++p) picks[p] = {s.ids[s.best[p]]};
 }
 
+// Softmax over the picks' logits, in pick order; the first is the largest.
+void softmax_picks(cpu::Stream& stream, const model::Moe& moe, const float* logits, const GlobalExpert* picks,
+                   float* weights) {
+  for (std::size_t p = 0; p < moe.picks; ++p) weights[p] = logits[picks[p].value];
+  const float sum = cpu::exp_row(stream, weights, moe.picks, weights[0], 1.0f, weights);
+  for (std::size_t p = 0; p < moe.picks; ++p) weights[p] = weights[p] / sum * moe.scale;
+}
+
 void weigh_row(const model::Moe& moe, const float* scores, const GlobalExpert* picks, float* weights) {
   float sum = 0;
   for (std::size_t p = 0; p < moe.picks; ++p) {
@@ -119,10 +127,9 @@ void route(cpu::Stream& stream, const model::Moe& moe, const float* selection_bi
          "route: the kept groups have enough experts");
   if (rows == 0) return;
 
-  if (moe.score == model::RouterScore::Softmax)
-    cpu::softmax_rows(stream, logits, stride, rows, moe.experts);
-  else
-    cpu::sigmoid_rows(stream, logits, stride, rows, moe.experts);
+  const bool scored = moe.score != model::RouterScore::SoftmaxOfPicks;
+  if (moe.score == model::RouterScore::Softmax) cpu::softmax_rows(stream, logits, stride, rows, moe.experts);
+  if (moe.score == model::RouterScore::Sigmoid) cpu::sigmoid_rows(stream, logits, stride, rows, moe.experts);
 
   stream.team().parallel_for(rows, 8, [&](std::size_t begin, std::size_t end, int thread) {
     std::byte* memory = stream.scratch(thread, scratch_arrays * moe.experts * sizeof(float));
@@ -130,7 +137,10 @@ void route(cpu::Stream& stream, const model::Moe& moe, const float* selection_bi
     for (std::size_t r = begin; r < end; ++r) {
       const float* scores = logits + r * stride;
       pick_row(moe, selection_bias, scores, &picks[r * moe.picks], scratch);
-      weigh_row(moe, scores, &picks[r * moe.picks], &weights[r * moe.picks]);
+      if (scored)
+        weigh_row(moe, scores, &picks[r * moe.picks], &weights[r * moe.picks]);
+      else
+        softmax_picks(stream, moe, scores, &picks[r * moe.picks], &weights[r * moe.picks]);
     }
   });
 }

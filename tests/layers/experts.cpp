@@ -82,7 +82,7 @@ TEST_CASE("routed experts compute what they are defined as") {
   layers::MlpScratch scratch;
   exchange.send_dispatch(1, x.data(), test::moe_hidden, rows, picks);
   auto received = exchange.receive_dispatch(1);
-  layers::run_experts(stream, weights, received, scratch, exchange);
+  layers::run_experts(stream, test::test_moe(4), weights, received, scratch, exchange);
   for (std::size_t i = 0; i < picks.size(); ++i) {
     auto expected = naive_mlp(weights[static_cast<std::size_t>(picks[i].value)], x.data() + i / 2 * test::moe_hidden);
     double allowed = tolerance(expected);
