@@ -6,10 +6,10 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/utf8.hpp"
 #include "dataset/carry.hpp"
 #include "dataset/columns.hpp"
 #include "dataset/options.hpp"
-#include "dataset/utf8.hpp"
 #include "system/files.hpp"
 
 namespace moemill::dataset {

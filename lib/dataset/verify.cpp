@@ -5,10 +5,10 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "base/utf8.hpp"
 #include "dataset/carry.hpp"
 #include "dataset/journal.hpp"
 #include "dataset/outputs.hpp"
-#include "dataset/utf8.hpp"
 
 namespace moemill::dataset {
 namespace {

@@ -10,7 +10,7 @@
 #include <sstream>
 
 #include "base/error.hpp"
-#include "dataset/utf8.hpp"
+#include "base/utf8.hpp"
 #include "mill/config_fields.hpp"
 
 namespace moemill::mill {
@@ -131,7 +131,7 @@ void check_together(std::string_view name, const RunConfig& c, const std::string
                                   {"input.path", c.input.path},
                                   {"output.dir", c.output.dir},
                                   {"runtime.stop_file", c.runtime.stop_file}})
-    if (dataset::first_bad_utf8(path)) user_error("{}: {}: is not UTF-8, as names in config.yaml must be", name, key);
+    if (first_bad_utf8(path)) user_error("{}: {}: is not UTF-8, as names in config.yaml must be", name, key);
   const auto& s = c.sampling;
   if (s.min_tokens > s.max_tokens)
     user_error("{}: sampling.min_tokens ({}) is larger than sampling.max_tokens ({}); lower one or raise the other",

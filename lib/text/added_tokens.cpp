@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "text/utf8.hpp"
+#include "base/utf8.hpp"
 
 namespace moemill::text {
 namespace {

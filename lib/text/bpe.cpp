@@ -5,8 +5,8 @@
 #include <functional>
 
 #include "base/error.hpp"
+#include "base/utf8.hpp"
 #include "text/tokenizer.hpp"
-#include "text/utf8.hpp"
 
 namespace moemill::text {
 namespace {

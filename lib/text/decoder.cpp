@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/utf8.hpp"
 #include "text/pattern.hpp"
-#include "text/utf8.hpp"
 
 namespace moemill::text {
 namespace {
@@ -106,7 +106,7 @@ void Decoder::run_token(State& state, std::size_t step, std::string_view token, 
 void Decoder::flush_bytes(State& state, std::size_t step, std::string& text) const {
   std::string bytes = std::exchange(state.token_steps[step].held, {});
   if (bytes.empty()) return;
-  if (first_bad_utf8(bytes) == std::string::npos) return run_token(state, step + 1, bytes, text);
+  if (!first_bad_utf8(bytes)) return run_token(state, step + 1, bytes, text);
   for (std::size_t i = 0; i < bytes.size(); i++) run_token(state, step + 1, replacement_character, text);
 }
 

@@ -1,7 +1,7 @@
 #include "text/json_file.hpp"
 
 #include "base/error.hpp"
-#include "text/utf8.hpp"
+#include "base/utf8.hpp"
 
 namespace moemill::text {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/utf8.hpp"
 #include "text/pattern.hpp"
-#include "text/utf8.hpp"
 
 namespace moemill::text {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "text/utf8.hpp"
+#include "base/utf8.hpp"
 
 namespace moemill::text {
 namespace {

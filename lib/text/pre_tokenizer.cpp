@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.hpp"
 #include "text/pattern.hpp"
-#include "text/utf8.hpp"
 
 namespace moemill::text {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/utf8.hpp"
 #include "text/parts.hpp"
-#include "text/utf8.hpp"
 
 namespace moemill::text {
 namespace {
@@ -82,7 +82,7 @@ void Tokenizer::warn_about_config(const std::string& path) {
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, AddSpecial add) const {
-  if (std::size_t bad = first_bad_utf8(text); bad != text.npos) throw BadUtf8(bad);
+  if (auto bad = first_bad_utf8(text)) throw BadUtf8(*bad);
   const TokenizerParts& p = *parts_;
   RegexScratch regex;
   BpeScratch bpe;

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/utf8.hpp"
 #include "text/normalizer.hpp"
-#include "text/utf8.hpp"
 
 namespace moemill::text {
 namespace {

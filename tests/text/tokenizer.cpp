@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "base/hash.hpp"
+#include "base/utf8.hpp"
 #include "text/support.hpp"
-#include "text/utf8.hpp"
 
 namespace moemill::text {
 namespace {
@@ -80,7 +80,7 @@ TEST_CASE("a stream gives whole characters, and in the end what decode gives") {
       std::string text;
       for (TokenId id : ids) {
         decoder.push(id, text);
-        REQUIRE(first_bad_utf8(text) == std::string::npos);
+        REQUIRE_FALSE(first_bad_utf8(text));
       }
       decoder.finish(text);
       REQUIRE(text == tokenizer.decode(ids, SkipSpecial::Yes));

@@ -1,8 +1,8 @@
-#include "text/utf8.hpp"
+#include "base/utf8.hpp"
 
 #include <cstring>
 
-namespace moemill::text {
+namespace moemill {
 namespace {
 
 // Allowed second bytes after a lead byte: they rule out overlong forms, surrogates and what lies beyond U+10FFFF.
@@ -76,7 +76,7 @@ void append_utf8(std::string& text, char32_t c) {
   }
 }
 
-std::size_t first_bad_utf8(std::string_view bytes) {
+std::optional<std::size_t> first_bad_utf8(std::string_view bytes) {
   std::size_t at = 0;
   while (at < bytes.size()) {
     std::uint64_t eight = 0x80;
@@ -89,7 +89,7 @@ std::size_t first_bad_utf8(std::string_view bytes) {
     if (step.kind != Utf8Step::Complete) return at;
     at += step.bytes;
   }
-  return std::string_view::npos;
+  return std::nullopt;
 }
 
 bool is_white_space(char32_t c) {
@@ -97,4 +97,4 @@ bool is_white_space(char32_t c) {
          (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-}  // namespace moemill::text
+}  // namespace moemill

@@ -1,13 +1,15 @@
-// UTF-8, as the Unicode standard defines it: strict checks, code points, and decoding that replaces bad bytes by
-// U+FFFD. Used by every stage of the tokenizer; no state.
+// UTF-8, as the Unicode standard defines it: strict checks (overlong forms and surrogates are not UTF-8), code points,
+// and what decoding that replaces bad bytes by U+FFFD needs. Used wherever text comes in, by every stage of the
+// tokenizer, and where outputs are verified; no state.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
-namespace moemill::text {
+namespace moemill {
 
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";  // U+FFFD
 
@@ -25,8 +27,8 @@ char32_t next_code_point(std::string_view valid, std::size_t& at);
 std::size_t utf8_length(char lead);  // bytes of the character that this byte begins, in valid UTF-8
 void append_utf8(std::string& text, char32_t code_point);
 
-std::size_t first_bad_utf8(std::string_view bytes);  // offset, or npos when all is valid
+std::optional<std::size_t> first_bad_utf8(std::string_view bytes);  // its offset; none when all is valid
 
 bool is_white_space(char32_t c);  // Unicode White_Space
 
-}  // namespace moemill::text
+}  // namespace moemill
