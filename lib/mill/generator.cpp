@@ -23,7 +23,7 @@ Generator::Generator(Parts parts, const schedule::SchedulerSettings& settings, D
     : parts_(parts), decode_(decode), scheduler_(settings), sampler_(parts.stream, parts.config.vocabulary) {}
 
 bool Generator::fits(const PreparedPrompt& prompt) const {
-  return scheduler_.fits(prompt.tokens.size(), prompt.sampling.max_tokens);
+  return scheduler_.fits(prompt.tokens.size(), prompt.sampling.max_tokens, prompt.sampling.n);
 }
 
 void Generator::add(const PreparedPrompt& prompt, std::span<const std::uint32_t> missing_samples,

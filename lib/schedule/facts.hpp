@@ -44,7 +44,7 @@ struct Facts {
   std::uint32_t prompt_rows = 0;     // prompt rows that can be computed now; an estimate, 0 only when none can
   std::uint32_t free_rows = 0;       // of a step, beside the generated ones
   std::uint32_t free_slots = 0;
-  std::uint32_t free_pages = 0;
+  std::uint32_t free_pages = 0;            // of both groups
   std::uint32_t wanted_sequences = 0;      // how many more it could run soon, and
   std::uint32_t wanted_prompt_tokens = 0;  // how many more prompt tokens it could take soon; 0: wants no shard
   // Filled in by the mill.

@@ -1,26 +1,79 @@
 #include "schedule/pages.hpp"
 
+#include <algorithm>
+#include <limits>
+#include <utility>
+
 #include "base/error.hpp"
 
 namespace moemill::schedule {
 
-PagePool::PagePool(std::uint32_t pages) : holders_(pages, 0) {
+std::uint64_t useful_window_pages(std::uint32_t window, std::uint64_t tokens, std::uint64_t sequences,
+                                  std::uint32_t rows) {
+  const std::uint64_t whole = pages_for(tokens), promise = std::min<std::uint64_t>(whole, pages_touched(window));
+  // One promise more than there are sequences: samples of one prompt share its pages beside their own.
+  return std::min(sequences * whole, (sequences + 1) * promise + pages_for(rows));
+}
+
+std::uint32_t least_window_pages(std::uint32_t window, std::uint64_t tokens) {
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(pages_for(tokens), 2 * std::uint64_t{pages_touched(window)}));
+}
+
+PagePool::PagePool(std::uint32_t pages, std::uint32_t window)
+    : window_(window),
+      span_(window == 0 ? std::numeric_limits<std::uint32_t>::max() : pages_touched(window)),
+      holders_(pages, 0) {
   free_.reserve(pages);
   for (std::uint32_t p = pages; p > 0; --p) free_.push_back(PageId{static_cast<std::int32_t>(p - 1)});
 }
 
-void PagePool::take(std::uint32_t count, std::vector<PageId>& pages) {
-  expect(count <= free_.size(), "pages: no more are taken than are free");
-  for (; count > 0; --count) {
-    pages.push_back(free_.back());
+std::uint32_t PagePool::promise(std::uint32_t own, std::uint32_t end) const { return std::min(end - own, span_); }
+
+void PagePool::open(PageList& list, std::uint32_t own, std::uint32_t end) {
+  expect(list.pages.empty() && own <= end, "pages: a list is opened once");
+  expect(promise(own, end) <= unpromised(), "pages: only what is free is promised");
+  list.first = 0, list.own = own, list.end = end, list.promised = 0;
+  renew_promise(list);
+}
+
+void PagePool::share(const PageList& from, std::uint32_t pages, PageList& list) {
+  expect(list.pages.empty() && pages <= list.own && pages <= from.pages.size(),
+         "pages: a list begins with its prompt's");
+  list.pages.assign(from.pages.begin(), from.pages.begin() + pages);
+  list.first = std::min(from.first, pages);
+  for (std::uint32_t p = list.first; p < pages; ++p) ++holders_[static_cast<std::size_t>(list.pages[p].value)];
+}
+
+std::uint32_t PagePool::rows_within(const PageList& list, std::uint32_t position, std::uint32_t rows) const {
+  const std::uint64_t pages = std::uint64_t{list.pages.size()} + list.promised + unpromised();
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(rows, pages * page_tokens - position));
+}
+
+void PagePool::reach(PageList& list, std::uint32_t positions) {
+  const std::uint32_t pages = pages_for(positions);
+  expect(pages <= list.end, "pages: a sequence is no longer than it said");
+  while (list.pages.size() < pages) {
+    expect(list.promised > 0 || unpromised() > 0, "pages: no more are taken than are free");
+    list.pages.push_back(free_.back());
     holders_[static_cast<std::size_t>(free_.back().value)] = 1;
     free_.pop_back();
+    renew_promise(list);
   }
 }
 
-void PagePool::hold(PageId page) {
-  expect(holders(page) > 0, "pages: only a taken page gets another holder");
-  ++holders_[static_cast<std::size_t>(page.value)];
+void PagePool::slide(PageList& list, std::uint32_t position) {
+  if (window_ == 0 || position < window_) return;
+  const std::uint32_t seen = (position - window_ + 1) / page_tokens;
+  const std::uint32_t to = std::min(seen, static_cast<std::uint32_t>(list.pages.size()));
+  for (; list.first < to; ++list.first) release(std::exchange(list.pages[list.first], PageId{-1}));
+  renew_promise(list);
+}
+
+void PagePool::close(PageList& list) {
+  for (std::size_t p = list.pages.size(); p > list.first; --p) release(list.pages[p - 1]);
+  promised_ -= list.promised;
+  list = {};
 }
 
 void PagePool::release(PageId page) {
@@ -28,8 +81,15 @@ void PagePool::release(PageId page) {
   if (--holders_[static_cast<std::size_t>(page.value)] == 0) free_.push_back(page);
 }
 
-void PagePool::release(std::span<const PageId> pages) {
-  for (std::size_t p = pages.size(); p > 0; --p) release(pages[p - 1]);
+// As many as it had at first, less the own pages that it holds; never more than are left to take.
+void PagePool::renew_promise(PageList& list) {
+  const auto size = static_cast<std::uint32_t>(list.pages.size());
+  const std::uint32_t from = std::max(list.own, list.first);
+  const std::uint32_t held = size > from ? size - from : 0;
+  const std::uint32_t at_most = promise(list.own, list.end);
+  const std::uint32_t now = std::min(at_most - std::min(at_most, held), list.end - std::max(list.own, size));
+  promised_ += now - list.promised;
+  list.promised = now;
 }
 
 }  // namespace moemill::schedule

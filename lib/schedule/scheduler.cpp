@@ -11,8 +11,12 @@ namespace moemill::schedule {
 Scheduler::Scheduler(const SchedulerSettings& settings) : state_(std::make_unique<State>(settings)) {}
 Scheduler::~Scheduler() = default;
 
-bool Scheduler::fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens) const {
-  return pages_of_sample(prompt_tokens, max_tokens) <= state_->pool.capacity();
+bool Scheduler::fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens, std::uint32_t samples) const {
+  const State& s = *state_;
+  return std::all_of(s.groups.begin(), s.groups.end(), [&](PageGroup g) {
+    return s.promise(g, pages_for(prompt_tokens), pages_of_sample(prompt_tokens, max_tokens), samples) <=
+           s.pool(g).capacity();
+  });
 }
 
 void Scheduler::add(PromptWork prompt) {
@@ -20,7 +24,8 @@ void Scheduler::add(PromptWork prompt) {
   expect(!prompt.tokens.empty() && !prompt.samples.empty(), "scheduler: a prompt has tokens and samples");
   expect(prompt.tokens.size() + prompt.params.max_tokens <= s.settings.max_model_len,
          "scheduler: a prompt fits the model");
-  expect(fits(prompt.tokens.size(), prompt.params.max_tokens), "scheduler: a prompt fits the cache");
+  expect(fits(prompt.tokens.size(), prompt.params.max_tokens, static_cast<std::uint32_t>(prompt.samples.size())),
+         "scheduler: a prompt fits the cache");
   for (const SampleWork& sample : prompt.samples) {
     expect(sample.resumed.empty() || sample.resumed.size() < prompt.params.max_tokens,
            "scheduler: a resumed sample has tokens to go");
@@ -51,7 +56,7 @@ Facts Scheduler::facts() const {
   f.waiting_prompts = static_cast<std::uint32_t>(s.waiting.size());
   f.running = static_cast<std::uint32_t>(s.running.size() + s.prefilling.size());
   f.free_slots = s.free_places();
-  f.free_pages = s.pool.free();
+  for (PageGroup g : s.groups) f.free_pages += s.pool(g).free();
 
   bool admits = s.can_admit();
   f.free_rows = s.settings.max_num_batched_tokens - std::min(f.generated_rows, s.settings.max_num_batched_tokens);

@@ -1,9 +1,10 @@
 // One rank's sequences: who is admitted, which rows a step has, what a drawn token changes. Host only; the mill drives
 // it: facts() -> decide() -> add() what was claimed -> plan_step() -> forward and sampling -> commit().
 //
-// The policy. A prompt is admitted when a slot and all pages that one of its samples may ever need are free, so nothing
-// is thrown away or computed twice for lack of memory; of those waiting the one with most work goes first, and nobody
-// overtakes it. Its rows fill what the generated rows leave of the step, in chunks. After its last row all its samples
+// The policy. A prompt is admitted when a slot and all pages that one of its samples may ever need at a time are free,
+// in both groups, so nothing is thrown away or computed twice for lack of memory; of those waiting the one with most
+// work goes first, and nobody overtakes it. Its rows fill what the generated rows leave of the step, in chunks, and
+// pages outside the window go back after each. After its last row all its samples
 // draw their first token; one goes on in the pages at hand, the others queue for a slot and pages (they share the full
 // prompt pages and copy the partial one) and go before any new prompt: so n samples that do not fit together follow one
 // another. Every running sequence has a row in every step; resumed tokens are replayed several a step.
@@ -24,8 +25,10 @@ namespace moemill::schedule {
 struct SchedulerSettings {
   std::uint32_t max_num_seqs = 256;             // sequences that hold pages at a time
   std::uint32_t max_num_batched_tokens = 2048;  // rows of a step
-  std::uint32_t pages = 0;                      // KV pages of this rank
+  std::uint32_t pages = 0;                      // KV pages of this rank: of PageGroup::Full; 0: no such layers
   std::uint32_t max_model_len = 0;              // tokens of the longest sequence
+  std::uint32_t window = 0;                     // positions that layers with a window see; 0: no such layers
+  std::uint32_t window_pages = 0;               // of PageGroup::Window
 };
 
 class Scheduler {
@@ -33,9 +36,10 @@ class Scheduler {
   explicit Scheduler(const SchedulerSettings& settings);
   ~Scheduler();
 
-  // Whether one sample of such a prompt fits the whole cache. If not the prompt must not be added, and the job cannot
-  // go on: whether a row fails must not depend on a setting of the layout.
-  bool fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens) const;
+  // Whether one sample of such a prompt at a time fits the whole cache; where there are several, the prompt's pages
+  // stay for the later ones. If not the prompt must not be added, and the job cannot go on: whether a row fails must
+  // not depend on a setting of the layout.
+  bool fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens, std::uint32_t samples) const;
   void add(PromptWork prompt);
 
   Facts facts() const;

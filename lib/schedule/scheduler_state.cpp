@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "base/error.hpp"
 
@@ -20,9 +21,22 @@ bool goes_later(const std::unique_ptr<Active>& a, const std::unique_ptr<Active>&
   return std::tuple(a->work.work(), b->work.prompt_index) < std::tuple(b->work.work(), a->work.prompt_index);
 }
 
+// What a prompt and one of its samples at a time need of a group. With one sample it is one list, else two: the prompt
+// keeps its pages for those to come.
+std::uint32_t Scheduler::State::promise(PageGroup group, std::uint32_t prompt_pages, std::uint32_t all_pages,
+                                        std::size_t samples) const {
+  const PagePool& p = pool(group);
+  if (samples == 1) return p.promise(0, all_pages);
+  return p.promise(0, prompt_pages) + p.promise(prompt_pages, all_pages);
+}
+
 bool Scheduler::State::can_admit() const {
   if (waiting.empty() || !parked.empty() || free_places() == 0) return false;
-  return pages_of_sample(waiting.front()->work) <= pool.free();
+  const Active& prompt = *waiting.front();
+  return std::all_of(groups.begin(), groups.end(), [&](PageGroup g) {
+    return promise(g, pages_for(prompt.rows()), pages_of_sample(prompt.work), prompt.work.samples.size()) <=
+           pool(g).unpromised();
+  });
 }
 
 SlotId Scheduler::State::new_slot() {
@@ -62,22 +76,38 @@ Active& Scheduler::State::admit() {
 
   Entry& first = entry(prompt.slots.front());
   first.sequence.generated.reserve(prompt.work.params.max_tokens);
-  pool.take(pages_for(prompt.rows()), prompt.pages);
-  for (PageId page : prompt.pages) pool.hold(page), first.pages.push_back(page);
-  pool.take(pages_of_sample(prompt.work) - pages_for(prompt.rows()), first.pages);
+  const std::uint32_t prompt_pages = pages_for(prompt.rows()), all_pages = pages_of_sample(prompt.work);
+  for (PageGroup g : groups) {
+    if (prompt.slots.size() == 1) {
+      pool(g).open(list(prompt.pages, g), 0, all_pages);
+    } else {
+      pool(g).open(list(prompt.pages, g), 0, prompt_pages);
+      pool(g).open(list(first.pages, g), prompt_pages, all_pages);
+    }
+  }
   prefilling.push_back(&prompt);
   return prompt;
 }
 
-void Scheduler::State::add_rows(RowKind kind, std::span<const TokenId> tokens, std::uint32_t position,
-                                std::span<const PageId> pages) {
+std::uint32_t Scheduler::State::rows_within(const Pages& pages, std::uint32_t position, std::uint32_t rows) const {
+  for (PageGroup g : groups) rows = pool(g).rows_within(list(pages, g), position, rows);
+  return rows;
+}
+
+void Scheduler::State::add_rows(RowKind kind, std::span<const TokenId> tokens, std::uint32_t position, Pages& pages) {
   auto rows = static_cast<std::uint32_t>(tokens.size());
   std::uint32_t page_count = pages_for(position + rows);
-  step.segments.push_back(
-      {kind, step.rows(), rows, position, static_cast<std::uint32_t>(step.pages[0].size()), page_count});
+  // Both groups' lists have the same entries.
+  auto first_page = static_cast<std::uint32_t>(step.pages[static_cast<std::size_t>(groups.front())].size());
+  step.segments.push_back({kind, step.rows(), rows, position, first_page, page_count});
   step.tokens.insert(step.tokens.end(), tokens.begin(), tokens.end());
   for (std::uint32_t r = 0; r < rows; ++r) step.positions.push_back(position + r);
-  step.pages[0].insert(step.pages[0].end(), pages.begin(), pages.begin() + page_count);
+  for (PageGroup g : groups) {
+    pool(g).reach(list(pages, g), position + rows);
+    const auto& ids = list(pages, g).pages;
+    auto& planned = step.pages[static_cast<std::size_t>(g)];
+    planned.insert(planned.end(), ids.begin(), ids.begin() + page_count);
+  }
 }
 
 std::uint32_t Scheduler::State::want_logits(std::uint32_t row) {
@@ -90,11 +120,10 @@ void Scheduler::State::plan_generated(std::uint32_t& budget) {
   std::uint32_t spare = budget - static_cast<std::uint32_t>(running.size() + prefilling.size());
   for (SlotId slot : running) {
     Entry& e = entry(slot);
-    std::uint32_t extra = std::min(e.pending() - 1, spare);
-    std::uint32_t rows = 1 + extra;
-    spare -= extra, budget -= rows;
-    add_rows(RowKind::Generated, std::span(e.sequence.generated).subspan(e.computed, rows),
-             static_cast<std::uint32_t>(e.sequence.prompt->tokens.size()) + e.computed, e.pages);
+    std::uint32_t position = e.next_position();
+    std::uint32_t rows = rows_within(e.pages, position, 1 + std::min(e.pending() - 1, spare));
+    spare -= rows - 1, budget -= rows;
+    add_rows(RowKind::Generated, std::span(e.sequence.generated).subspan(e.computed, rows), position, e.pages);
     if (rows == e.pending()) {
       uses.push_back({want_logits(step.rows() - 1), LogitPurpose::Sample, slot,
                       static_cast<std::uint32_t>(e.sequence.generated.size())});
@@ -103,7 +132,7 @@ void Scheduler::State::plan_generated(std::uint32_t& budget) {
 }
 
 void Scheduler::State::plan_prompt(Active& prompt, std::uint32_t& budget) {
-  std::uint32_t rows = std::min(prompt.rows() - prompt.computed, budget);
+  std::uint32_t rows = rows_within(prompt.pages, prompt.computed, std::min(prompt.rows() - prompt.computed, budget));
   budget -= rows;
   if (rows == 0) return;
   std::uint32_t first_row = step.rows();
@@ -129,10 +158,14 @@ void Scheduler::State::plan_prompt(Active& prompt, std::uint32_t& budget) {
 void Scheduler::State::advance_planned_rows() {
   std::size_t s = 0;
   for (SlotId slot : running) {
-    entry(slot).computed += step.segments[s++].rows;
+    Entry& e = entry(slot);
+    e.computed += step.segments[s++].rows;
+    slide(e.pages, e.next_position());
   }
   for (Active* prompt : prefilling) {
-    if (s < step.segments.size() && prompt->computed < prompt->rows()) prompt->computed += step.segments[s++].rows;
+    if (s == step.segments.size() || prompt->computed == prompt->rows()) continue;
+    prompt->computed += step.segments[s++].rows;
+    slide(prompt->pages, prompt->computed);
   }
   expect(s == step.segments.size(), "scheduler: every planned segment is accounted for");
 }
@@ -140,15 +173,17 @@ void Scheduler::State::advance_planned_rows() {
 void Scheduler::State::finish(SlotId slot, FinishReason reason) {
   Entry& e = entry(slot);
   e.sequence.finish = reason;
-  pool.release(e.pages);
-  e.pages.clear();
+  close(e.pages);
   --e.prompt->unfinished;
   finished.push_back(slot);
 }
 
-void Scheduler::State::drop_prompt_pages(Active& prompt) {
-  pool.release(prompt.pages);
-  prompt.pages.clear();
+void Scheduler::State::slide(Pages& pages, std::uint32_t position) {
+  for (PageGroup g : groups) pool(g).slide(list(pages, g), position);
+}
+
+void Scheduler::State::close(Pages& pages) {
+  for (PageGroup g : groups) pool(g).close(list(pages, g));
 }
 
 // All prompt rows are in the cache and the first tokens are drawn.
@@ -157,40 +192,57 @@ void Scheduler::State::end_prefill(Active& prompt) {
     SlotId slot = prompt.slots[s];
     if (prompt.work.params.max_tokens == 0) finish(slot, FinishReason::Length);
     bool ended = entry(slot).sequence.finish != FinishReason::None;
-    if (s == 0) {
-      if (!ended) running.push_back(slot);
+    if (s == 0 && !ended) {
+      Entry& first = entry(slot);
+      if (prompt.slots.size() == 1) {
+        first.pages = std::exchange(prompt.pages, {});
+      } else {
+        for (PageGroup g : groups) pool(g).share(list(prompt.pages, g), pages_for(prompt.rows()), list(first.pages, g));
+      }
+      running.push_back(slot);
+    } else if (s == 0) {
+      continue;
     } else if (ended) {
       --prompt.unstarted;
     } else {
       parked.push_back(slot);
     }
   }
-  if (prompt.unstarted == 0) drop_prompt_pages(prompt);
+  if (prompt.unstarted == 0) close(prompt.pages);
 }
 
 // Gives a parked sample its pages: the prompt's full pages, its partial one (its own copy, unless no other sample is in
-// it), and what it may need behind them. False when a slot or pages are lacking.
+// it), and the promise of what it may need behind them. False when a slot or pages are lacking.
 bool Scheduler::State::start(SlotId slot) {
   Entry& e = entry(slot);
   Active& prompt = *e.prompt;
-  std::uint32_t full = prompt.length() / page_tokens;
-  std::uint32_t partial_tokens = prompt.length() % page_tokens;
-  bool copy = partial_tokens > 0 && pool.holders(prompt.pages.back()) > 1;
-  std::uint32_t own = pages_of_sample(prompt.work) - full - (partial_tokens > 0 && !copy ? 1 : 0);
-  if (free_places() == 0 || own > pool.free()) return false;
+  const std::uint32_t full = prompt.length() / page_tokens, partial_tokens = prompt.length() % page_tokens;
+  const std::uint32_t all = pages_of_sample(prompt.work);
+  auto shared = [&](PageGroup g) {
+    const auto& pages = list(prompt.pages, g).pages;
+    const bool copy = partial_tokens > 0 && pool(g).holders(pages.back()) > 1;
+    return copy ? full : static_cast<std::uint32_t>(pages.size());
+  };
+  auto lacks = [&](PageGroup g) { return pool(g).promise(shared(g), all) > pool(g).unpromised(); };
+  if (free_places() == 0 || std::any_of(groups.begin(), groups.end(), lacks)) return false;
 
-  std::size_t shared = copy ? full : prompt.pages.size();
-  for (std::size_t p = 0; p < shared; ++p) pool.hold(prompt.pages[p]), e.pages.push_back(prompt.pages[p]);
-  pool.take(own, e.pages);
+  for (PageGroup g : groups) {
+    const std::uint32_t count = shared(g);
+    PageList &from = list(prompt.pages, g), &to = list(e.pages, g);
+    pool(g).open(to, count, all);
+    pool(g).share(from, count, to);
+    if (count == from.pages.size()) continue;
+    pool(g).reach(to, prompt.length());
+    copies.push_back({g, from.pages.back(), to.pages.back(), partial_tokens});
+  }
   e.sequence.generated.reserve(prompt.work.params.max_tokens);  // only now: a prompt may have very many samples
-  if (copy) copies.push_back({PageGroup::Full, prompt.pages.back(), e.pages[full], partial_tokens});
   running.push_back(slot);
-  if (--prompt.unstarted == 0) drop_prompt_pages(prompt);
+  if (--prompt.unstarted == 0) close(prompt.pages);
   return true;
 }
 
 // Strictly in order. It always comes to an end: while a sample is parked nobody is admitted, and when its prompt was
-// admitted one sample's pages fitted beside all prompts that are still here.
+// admitted what one sample needs fitted beside all prompts that are still here.
 void Scheduler::State::start_parked() {
   std::size_t started = 0;
   while (started < parked.size() && start(parked[started])) ++started;

@@ -2,6 +2,7 @@
 // Private to schedule/.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -11,11 +12,15 @@
 
 namespace moemill::schedule {
 
-// A prompt in flight. It holds its own pages until every sample has started or ended.
+// By PageGroup; the list of a group without layers stays empty.
+using Pages = std::array<PageList, page_groups>;
+
+// A prompt in flight. It holds the pages of its rows until every sample has started or ended. The pages of a prompt
+// with one sample are that sample's from the start, and change hands after the last row.
 struct Active {
   PromptWork work;
-  std::vector<SlotId> slots;   // of its samples; the first is the one that goes on in the pages at hand
-  std::vector<PageId> pages;   // of the prompt's rows
+  std::vector<SlotId> slots;  // of its samples; the first is the one that goes on in the pages at hand
+  Pages pages;
   std::uint32_t computed = 0;  // prompt rows
   std::uint32_t unfinished = 0;
   std::uint32_t unstarted = 0;  // samples that have no pages yet
@@ -27,13 +32,14 @@ struct Active {
 struct Entry {
   Sequence sequence;
   Active* prompt = nullptr;
-  std::vector<PageId> pages;
+  Pages pages;
   std::uint32_t computed = 0;  // generated tokens whose rows are in the cache
 
   std::uint32_t pending() const { return static_cast<std::uint32_t>(sequence.generated.size()) - computed; }
+  std::uint32_t next_position() const { return static_cast<std::uint32_t>(sequence.prompt->tokens.size()) + computed; }
 };
 
-// Pages that one sample may ever need. Its last generated token is never a row.
+// Pages of a prompt and of one of its samples together. The last generated token is never a row.
 std::uint32_t pages_of_sample(std::uint64_t prompt_tokens, std::uint32_t max_tokens);
 std::uint32_t pages_of_sample(const PromptWork& work);
 
@@ -42,8 +48,9 @@ bool goes_later(const std::unique_ptr<Active>& a, const std::unique_ptr<Active>&
 
 struct Scheduler::State {
   SchedulerSettings settings;
-  std::uint32_t max_running;  // every running sequence has a row in every step
-  PagePool pool;
+  std::uint32_t max_running;                // every running sequence has a row in every step
+  std::array<PagePool, page_groups> pools;  // by PageGroup
+  std::vector<PageGroup> groups;            // that this model has layers of
 
   std::vector<std::unique_ptr<Active>> waiting;  // a heap
   std::uint64_t waiting_work = 0;
@@ -63,9 +70,19 @@ struct Scheduler::State {
   std::vector<SlotId> finished;
 
   explicit State(const SchedulerSettings& s)
-      : settings(s), max_running(std::min(s.max_num_seqs, s.max_num_batched_tokens)), pool(s.pages) {
+      : settings(s),
+        max_running(std::min(s.max_num_seqs, s.max_num_batched_tokens)),
+        pools{PagePool(s.pages, 0), PagePool(s.window_pages, s.window)} {
     expect(max_running > 0, "scheduler: at least one sequence runs at a time");
+    if (s.pages > 0) groups.push_back(PageGroup::Full);
+    if (s.window > 0) groups.push_back(PageGroup::Window);
+    expect(!groups.empty(), "scheduler: a model has layers that need pages");
   }
+
+  PagePool& pool(PageGroup group) { return pools[static_cast<std::size_t>(group)]; }
+  const PagePool& pool(PageGroup group) const { return pools[static_cast<std::size_t>(group)]; }
+  static PageList& list(Pages& pages, PageGroup group) { return pages[static_cast<std::size_t>(group)]; }
+  static const PageList& list(const Pages& pages, PageGroup group) { return pages[static_cast<std::size_t>(group)]; }
 
   Entry& entry(SlotId slot) { return entries[static_cast<std::size_t>(slot.value)]; }
   const Entry& entry(SlotId slot) const { return entries[static_cast<std::size_t>(slot.value)]; }
@@ -74,6 +91,8 @@ struct Scheduler::State {
   }
 
   // Admission.
+  std::uint32_t promise(PageGroup group, std::uint32_t prompt_pages, std::uint32_t all_pages,
+                        std::size_t samples) const;
   bool can_admit() const;
   Active& admit();
   SlotId new_slot();
@@ -81,7 +100,8 @@ struct Scheduler::State {
   // Rows.
   void plan_generated(std::uint32_t& budget);
   void plan_prompt(Active& prompt, std::uint32_t& budget);
-  void add_rows(RowKind kind, std::span<const TokenId> tokens, std::uint32_t position, std::span<const PageId> pages);
+  std::uint32_t rows_within(const Pages& pages, std::uint32_t position, std::uint32_t rows) const;
+  void add_rows(RowKind kind, std::span<const TokenId> tokens, std::uint32_t position, Pages& pages);
   std::uint32_t want_logits(std::uint32_t row);
 
   // Consequences.
@@ -90,7 +110,8 @@ struct Scheduler::State {
   void end_prefill(Active& prompt);
   bool start(SlotId slot);
   void start_parked();
-  void drop_prompt_pages(Active& prompt);
+  void slide(Pages& pages, std::uint32_t position);
+  void close(Pages& pages);
   void recycle_finished();
 };
 

@@ -70,8 +70,8 @@ TEST_CASE("samples share full prompt pages and copy the partial one") {
 
 TEST_CASE("samples that do not fit together follow one another and keep the prompt's pages") {
   Scheduler scheduler({8, 256, 3, 1024});  // 100 + 60 - 1 positions: three pages a sample
-  REQUIRE(scheduler.fits(100, 60));
-  REQUIRE_FALSE(scheduler.fits(100, 94));
+  REQUIRE(scheduler.fits(100, 60, 4));
+  REQUIRE_FALSE(scheduler.fits(100, 94, 4));
   scheduler.add(prompt(0, 100, 4, 60));
   scheduler.add(prompt(1, 10, 1, 5));
   std::vector<std::uint64_t> order;
