@@ -192,16 +192,8 @@ void Scheduler::State::end_prefill(Active& prompt) {
     SlotId slot = prompt.slots[s];
     if (prompt.work.params.max_tokens == 0) finish(slot, FinishReason::Length);
     bool ended = entry(slot).sequence.finish != FinishReason::None;
-    if (s == 0 && !ended) {
-      Entry& first = entry(slot);
-      if (prompt.slots.size() == 1) {
-        first.pages = std::exchange(prompt.pages, {});
-      } else {
-        for (PageGroup g : groups) pool(g).share(list(prompt.pages, g), pages_for(prompt.rows()), list(first.pages, g));
-      }
-      running.push_back(slot);
-    } else if (s == 0) {
-      continue;
+    if (s == 0) {
+      if (!ended) go_on(slot);
     } else if (ended) {
       --prompt.unstarted;
     } else {
@@ -209,6 +201,18 @@ void Scheduler::State::end_prefill(Active& prompt) {
     }
   }
   if (prompt.unstarted == 0) close(prompt.pages);
+}
+
+// A prompt's first sample, in the pages at hand.
+void Scheduler::State::go_on(SlotId slot) {
+  Entry& e = entry(slot);
+  Active& prompt = *e.prompt;
+  if (prompt.slots.size() == 1) {
+    e.pages = std::exchange(prompt.pages, {});
+  } else {
+    for (PageGroup g : groups) pool(g).share(list(prompt.pages, g), pages_for(prompt.rows()), list(e.pages, g));
+  }
+  running.push_back(slot);
 }
 
 // Gives a parked sample its pages: the prompt's full pages, its partial one (its own copy, unless no other sample is in

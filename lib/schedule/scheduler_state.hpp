@@ -108,6 +108,7 @@ struct Scheduler::State {
   void advance_planned_rows();
   void finish(SlotId slot, FinishReason reason);
   void end_prefill(Active& prompt);
+  void go_on(SlotId slot);
   bool start(SlotId slot);
   void start_parked();
   void slide(Pages& pages, std::uint32_t position);

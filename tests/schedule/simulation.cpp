@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <span>
 
 #include "base/random.hpp"
 
@@ -21,19 +23,33 @@ FinishReason verdict(TokenId token, std::size_t tokens, std::uint32_t max_tokens
   return tokens >= max_tokens ? FinishReason::Length : FinishReason::None;
 }
 
+// What the row at the end of `tokens` sees: everything before it in full layers, the last few tokens in windowed ones.
+std::uint64_t sight(std::uint64_t prefix_hash, std::span<const TokenId> tokens, const SchedulerSettings& layers) {
+  std::uint64_t hash = layers.pages > 0 ? prefix_hash : 2;
+  if (layers.window == 0) return hash;
+  for (TokenId token : tokens.last(std::min<std::size_t>(tokens.size(), layers.window)))
+    hash = mix(hash, static_cast<std::uint64_t>(token));
+  return hash;
+}
+
 // One rank: its scheduler and the tokens in its cache.
 struct Rank {
-  explicit Rank(const SchedulerSettings& s)
-      : settings(s), scheduler(s), cache(s.pages, std::vector<TokenId>(page_tokens, -1)) {}
+  explicit Rank(const SchedulerSettings& s) : settings(s), scheduler(s) {
+    cache[0].assign(s.pages, std::vector<TokenId>(page_tokens, -1));
+    cache[1].assign(s.window_pages, std::vector<TokenId>(page_tokens, -1));
+  }
 
   std::uint64_t step(const Decision& decision, Outcome& outcome);
 
   SchedulerSettings settings;
   Scheduler scheduler;
-  std::vector<std::vector<TokenId>> cache;
+  std::array<std::vector<std::vector<TokenId>>, page_groups> cache;
 
  private:
+  bool has(std::size_t group) const { return group == 0 ? settings.pages > 0 : settings.window > 0; }
   void check_shape(const Step& step) const;
+  void check_pages(const Step& step, const Segment& segment) const;
+  TokenId& place(const Step& step, std::size_t group, const Segment& segment, std::uint32_t position);
   std::vector<std::uint64_t> forward(const Step& step);
 };
 
@@ -49,35 +65,62 @@ void Rank::check_shape(const Step& step) const {
     REQUIRE(segment.rows > 0);
     row += segment.rows;
     REQUIRE(segment.page_count == pages_for(segment.first_position + segment.rows));
-    REQUIRE(segment.first_page + segment.page_count <= step.pages[0].size());
+    check_pages(step, segment);
     prompts_began = prompts_began || segment.kind == RowKind::Prompt;
     REQUIRE((segment.kind == RowKind::Prompt) == prompts_began);
   }
   REQUIRE(row == step.rows());
 }
 
+// A windowed layer keeps exactly the pages that some row of the segment sees.
+void Rank::check_pages(const Step& step, const Segment& segment) const {
+  for (std::size_t group = 0; group < page_groups; ++group) {
+    if (!has(group)) {
+      REQUIRE(step.pages[group].empty());
+      continue;
+    }
+    REQUIRE(segment.first_page + segment.page_count <= step.pages[group].size());
+    for (std::uint32_t p = 0; p < segment.page_count; ++p) {
+      const std::uint32_t window = group == 0 ? segment.first_position + 1 : settings.window;
+      const bool seen = std::uint64_t{p + 1} * page_tokens + window > std::uint64_t{segment.first_position} + 1;
+      REQUIRE((step.pages[group][segment.first_page + p].value >= 0) == seen);
+    }
+  }
+}
+
+TokenId& Rank::place(const Step& step, std::size_t group, const Segment& segment, std::uint32_t position) {
+  const PageId page = step.pages[group][segment.first_page + position / page_tokens];
+  return cache[group].at(static_cast<std::size_t>(page.value))[position % page_tokens];
+}
+
 // The hash of what each wanted row sees.
 std::vector<std::uint64_t> Rank::forward(const Step& step) {
-  auto page = [&](PageId id) -> std::vector<TokenId>& { return cache.at(static_cast<std::size_t>(id.value)); };
   for (const PageCopy& copy : step.copies) {
-    std::copy_n(page(copy.from).begin(), copy.tokens, page(copy.to).begin());
+    auto& pages = cache[static_cast<std::size_t>(copy.group)];
+    std::copy_n(pages.at(static_cast<std::size_t>(copy.from.value)).begin(), copy.tokens,
+                pages.at(static_cast<std::size_t>(copy.to.value)).begin());
   }
   for (const Segment& s : step.segments) {
     for (std::uint32_t r = 0; r < s.rows; ++r) {
-      std::uint32_t position = s.first_position + r;
+      const std::uint32_t position = s.first_position + r;
       REQUIRE(step.positions[s.first_row + r] == position);
-      page(step.pages[0][s.first_page + position / page_tokens])[position % page_tokens] = step.tokens[s.first_row + r];
+      for (std::size_t group = 0; group < page_groups; ++group)
+        if (has(group)) place(step, group, s, position) = step.tokens[s.first_row + r];
     }
   }
   std::vector<std::uint64_t> hashes;
+  std::vector<TokenId> windowed;
   for (const Segment& s : step.segments) {
     std::uint64_t hash = 1;
+    windowed.clear();
     for (std::uint32_t position = 0; position < s.first_position + s.rows; ++position) {
-      hash = mix(hash, static_cast<std::uint64_t>(
-                           page(step.pages[0][s.first_page + position / page_tokens])[position % page_tokens]));
+      if (has(0)) hash = mix(hash, static_cast<std::uint64_t>(place(step, 0, s, position)));
+      const bool seen = position + settings.window > s.first_position;
+      if (has(1)) windowed.push_back(seen ? place(step, 1, s, position) : -2);
       if (position < s.first_position) continue;
-      std::uint32_t row = s.first_row + position - s.first_position;
-      if (std::binary_search(step.logit_rows.begin(), step.logit_rows.end(), row)) hashes.push_back(hash);
+      const std::uint32_t row = s.first_row + position - s.first_position;
+      if (std::binary_search(step.logit_rows.begin(), step.logit_rows.end(), row))
+        hashes.push_back(sight(hash, windowed, settings));
     }
   }
   REQUIRE(hashes.size() == step.logit_rows.size());
@@ -171,28 +214,32 @@ Outcome simulate(const std::vector<PromptWork>& job, const SimulationSettings& s
     }
     if (outcome.end != Phase::Finished) continue;
     CHECK(rank->scheduler.idle());
-    CHECK(rank->scheduler.facts().free_pages == settings.scheduler.pages);
+    CHECK(rank->scheduler.facts().free_pages == settings.scheduler.pages + settings.scheduler.window_pages);
     CHECK(rank->scheduler.facts().work_left == 0);
   }
   return outcome;
 }
 
-Outcome by_definition(const std::vector<PromptWork>& job) {
+Outcome by_definition(const std::vector<PromptWork>& job, const SchedulerSettings& layers) {
   Outcome outcome;
   for (const PromptWork& prompt : job) {
     std::uint64_t hash = 1;
     for (std::size_t p = 0; p < prompt.tokens.size(); ++p) {
       hash = mix(hash, static_cast<std::uint64_t>(prompt.tokens[p]));
-      bool scored = prompt.params.prompt_logprobs && p + 1 < prompt.tokens.size();
-      if (scored) outcome.prompt_scores[prompt.prompt_index].push_back(hash);
+      const bool scored = prompt.params.prompt_logprobs && p + 1 < prompt.tokens.size();
+      if (scored)
+        outcome.prompt_scores[prompt.prompt_index].push_back(
+            sight(hash, std::span(prompt.tokens).first(p + 1), layers));
     }
     for (const SampleWork& sample : prompt.samples) {
       Completion done;
       std::uint64_t prefix = hash;
+      std::vector<TokenId> tokens = prompt.tokens;
       if (prompt.params.max_tokens == 0) done.finish = FinishReason::Length;
       while (done.finish == FinishReason::None) {
-        TokenId token = next_token(prefix, sample.seed, done.tokens.size());
+        TokenId token = next_token(sight(prefix, tokens, layers), sample.seed, done.tokens.size());
         done.tokens.push_back(token);
+        tokens.push_back(token);
         done.finish = verdict(token, done.tokens.size(), prompt.params.max_tokens);
         prefix = mix(prefix, static_cast<std::uint64_t>(token));
       }

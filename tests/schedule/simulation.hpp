@@ -1,6 +1,6 @@
 // A job on simulated ranks: real schedulers and decisions, a fake model. The model's cache is played page by page with
-// the tokens themselves, and the next token is a hash of what a row can read there: a wrong page, copy, position or
-// order gives other tokens.
+// the tokens themselves, in both groups of layers, and the next token is a hash of what a row can read there: a wrong
+// page, copy, position or order, or a page given back too soon, gives other tokens.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +43,8 @@ struct Outcome {
 // Runs the job until all ranks leave. CHECKs limits and invariants on the way.
 Outcome simulate(const std::vector<PromptWork>& job, const SimulationSettings& settings);
 
-// The same by definition, one sample at a time, without any scheduler.
-Outcome by_definition(const std::vector<PromptWork>& job);
+// The same by definition, one sample at a time, without any scheduler; of `layers` only which groups a model has.
+Outcome by_definition(const std::vector<PromptWork>& job, const SchedulerSettings& layers = {.pages = 1});
 
 struct JobShape {
   std::uint32_t prompts = 20;

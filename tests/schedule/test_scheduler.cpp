@@ -104,6 +104,69 @@ TEST_CASE("only samples that run hold memory for all their tokens") {
   CHECK(scheduler.idle());
 }
 
+TEST_CASE("a model with windows everywhere holds a long text in its window's pages") {
+  SchedulerSettings settings{.max_num_seqs = 4, .max_num_batched_tokens = 256, .max_model_len = 2000, .window = 100};
+  settings.window_pages = 3;  // 100 positions touch three pages at most
+  Scheduler scheduler(settings);
+  CHECK(scheduler.fits(1000, 900, 1));
+  CHECK_FALSE(scheduler.fits(1000, 900, 2));  // the prompt's window stays for the second sample
+  CHECK(scheduler.fits(100, 28, 2));          // two pages in all
+  scheduler.add(prompt(0, 1000, 1, 900));
+  std::size_t steps = 0;
+  for (; !scheduler.idle(); ++steps) {
+    REQUIRE(steps < 2000);
+    const Step& step = scheduler.plan_step(prefill());
+    REQUIRE(step.pages[0].empty());
+    std::uint32_t held = 0;
+    for (PageId page : step.pages[1]) held += page.value >= 0;
+    REQUIRE(held <= 3);
+    draw_and_commit(scheduler);
+  }
+  CHECK(steps < 900 + 1000 / 16);  // chunks of what fits beside the window
+  CHECK(scheduler.facts().free_pages == 3);
+}
+
+TEST_CASE("a step borrows pages that nobody was promised, and prompts give theirs back as they get on") {
+  SchedulerSettings settings{.max_num_seqs = 2, .max_num_batched_tokens = 512, .pages = 64, .max_model_len = 2000};
+  settings.window = 128, settings.window_pages = static_cast<std::uint32_t>(useful_window_pages(128, 1000, 2, 512));
+  CHECK(settings.window_pages == 3 * 3 + 8);
+  Scheduler scheduler(settings);
+  scheduler.add(prompt(0, 1000, 1, 10));
+  for (std::uint32_t computed = 0; computed < 1000; computed += 512) {
+    const Step& step = scheduler.plan_step(prefill());
+    REQUIRE(step.rows() == std::min(512u, 1000 - computed));  // not a row less than without a window
+    REQUIRE(step.pages[0].size() == step.pages[1].size());
+    draw_and_commit(scheduler);
+  }
+  // Full: 16 pages. Window: that of position 1000 goes back to 873, page 13 of 0 to 15.
+  CHECK(scheduler.facts().free_pages == 64 - 16 + settings.window_pages - 3);
+}
+
+TEST_CASE("samples share what their prompt's window still holds, and copy the partial page in both groups") {
+  Scheduler scheduler({.max_num_seqs = 8,
+                       .max_num_batched_tokens = 512,
+                       .pages = 32,
+                       .max_model_len = 1024,
+                       .window = 70,
+                       .window_pages = 12});
+  scheduler.add(prompt(0, 300, 2, 10));
+  scheduler.plan_step(prefill());
+  draw_and_commit(scheduler);
+  const Step& step = scheduler.plan_step(prefill());
+  REQUIRE(step.segments.size() == 2);
+  for (const Segment& s : step.segments)
+    for (std::uint32_t p = 0; p < 5; ++p) CHECK((step.pages[1][s.first_page + p].value >= 0) == (p >= 231 / 64));
+  const std::uint32_t second = step.segments[1].first_page;
+  REQUIRE(step.copies.size() == 2);
+  for (const PageCopy& copy : step.copies) {
+    const auto& pages = step.pages[static_cast<std::size_t>(copy.group)];
+    CHECK(copy.from == pages[4]);
+    CHECK(copy.to == pages[second + 4]);
+    CHECK(copy.tokens == 300 - 4 * 64);
+  }
+  CHECK(step.pages[1][3] == step.pages[1][second + 3]);
+}
+
 TEST_CASE("long prompts come in chunks, beside generated rows, most work first") {
   Scheduler scheduler({4, 32, 64, 1024});
   scheduler.add(prompt(0, 8, 1, 20));

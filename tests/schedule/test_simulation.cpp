@@ -20,14 +20,16 @@ struct Chance {
   }
 };
 
-// Random limits that any sample of the job fits.
-SimulationSettings random_settings(Chance& chance, const JobShape& shape) {
+// Random limits that any sample of the job fits; a third of the models each has full layers, windowed ones, and both.
+SimulationSettings random_settings(Chance& chance, const JobShape& shape, std::uint32_t window, std::uint32_t kind) {
   SimulationSettings s;
   s.ranks = chance.from(1, 6);
   s.prompts_a_shard = chance.from(1, 9);
-  std::uint32_t least = pages_for(shape.longest_prompt + shape.longest_completion);
-  s.scheduler = {chance.from(1, 20), chance.from(1, 200), least + chance.from(0, chance.from(0, 1) == 0 ? 3 : 60),
-                 4096};
+  const std::uint32_t longest = shape.longest_prompt + shape.longest_completion;
+  auto spare = [&] { return chance.from(0, chance.from(0, 1) == 0 ? 3 : 60); };
+  s.scheduler = {chance.from(1, 20), chance.from(1, 200), pages_for(longest) + spare(), 4096};
+  if (kind != 0) s.scheduler.window = window, s.scheduler.window_pages = least_window_pages(window, longest) + spare();
+  if (kind == 2) s.scheduler.pages = 0;
   return s;
 }
 
@@ -43,14 +45,36 @@ TEST_CASE("every sample once, with the same tokens for any ranks, limits, pages 
     Chance chance{seed};
     JobShape shape{chance.from(0, 30), chance.from(1, 160), chance.from(1, 100), chance.from(1, 6)};
     std::vector<PromptWork> job = random_job(seed, shape);
-    Outcome expected = by_definition(job);
-    Outcome got = simulate(job, random_settings(chance, shape));
+    SimulationSettings settings = random_settings(chance, shape, chance.from(1, 200), chance.from(0, 2));
+    Outcome expected = by_definition(job, settings.scheduler);
+    Outcome got = simulate(job, settings);
     REQUIRE(got.end == Phase::Finished);
     REQUIRE(got.completions == expected.completions);
     REQUIRE(got.prompt_scores == expected.prompt_scores);
     std::uint64_t prompt_rows = 0;
     for (const PromptWork& prompt : job) prompt_rows += prompt.prompt_rows();
     REQUIRE(got.prompt_rows == prompt_rows);  // nothing is computed twice
+  }
+}
+
+TEST_CASE("long texts through small windows, in pools that hold just what one sample needs") {
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    CAPTURE(seed);
+    Chance chance{seed + 200000};
+    JobShape shape{6, 1500, 400, 1 + static_cast<std::uint32_t>(seed % 3)};
+    std::vector<PromptWork> job = random_job(seed, shape);
+    const std::uint32_t window = chance.from(1, 400);
+    SimulationSettings s;
+    s.scheduler = {.max_num_seqs = chance.from(1, 6),
+                   .max_num_batched_tokens = chance.from(1, 700),
+                   .pages = seed % 2 == 0 ? 0 : pages_for(1900),
+                   .max_model_len = 4096,
+                   .window = window};
+    s.scheduler.window_pages = shape.most_samples == 1 ? pages_touched(window) : least_window_pages(window, 1900);
+    Outcome expected = by_definition(job, s.scheduler);
+    Outcome got = simulate(job, s);
+    REQUIRE(got.completions == expected.completions);
+    REQUIRE(got.prompt_scores == expected.prompt_scores);
   }
 }
 
@@ -61,10 +85,11 @@ TEST_CASE("a drained job is taken up again, on other ranks, with the same tokens
     Chance chance{seed + 100000};
     JobShape shape{chance.from(1, 20), chance.from(1, 160), chance.from(1, 100), chance.from(1, 6)};
     std::vector<PromptWork> job = random_job(seed, shape);
-    Outcome expected = by_definition(job);
+    const std::uint32_t window = chance.from(1, 200), kind = chance.from(0, 2);
+    Outcome expected = by_definition(job, random_settings(chance, shape, window, kind).scheduler);
     std::map<SampleKey, Completion> done;
     for (int attempt = 0; attempt < 4; ++attempt) {
-      SimulationSettings settings = random_settings(chance, shape);
+      SimulationSettings settings = random_settings(chance, shape, window, kind);
       if (attempt < 3) settings.drain_at_step = chance.from(0, 80);
       Outcome got = simulate(job, settings);
       for (auto& [key, completion] : got.completions) REQUIRE(done.try_emplace(key, completion).second);
