@@ -15,6 +15,11 @@ constexpr Family families[] = {
     {"deepseek_v2", read_deepseek_v2},
     {"deepseek_v3", read_deepseek_v3},
     {"kimi_k2", read_deepseek_v3},
+    {"mixtral", read_mixtral},
+    {"qwen2_moe", read_qwen2_moe},
+    {"qwen3_moe", read_qwen3_moe},
+    {"olmoe", read_olmoe},
+    {"glm4_moe", read_glm4_moe},
 };
 
 const Family& family_of(const JsonObject& json) {
@@ -57,33 +62,14 @@ void read_special_tokens(const std::string& dir, const JsonObject& json, ModelCo
 
 }  // namespace
 
-void read_common(const JsonObject& json, ModelConfig& config) {
-  for (const char* key : {"quantization_config", "compression_config"}) {
-    if (json.has(key))
-      json.refuse(key, "absent: quantised weights are not supported; use a bfloat16 copy of the model");
-  }
-  std::string activation = json.text_or("hidden_act", "silu");
-  if (activation != "silu" && activation != "swish") json.refuse("hidden_act", "silu");
-  for (const char* key : {"attention_bias", "mlp_bias"}) {
-    if (json.flag_or(key, false)) json.refuse(key, "false: biases are not supported in this family");
-  }
-  if (json.number_or("partial_rotary_factor", 1, 0, 1) != 1) json.refuse("partial_rotary_factor", "1 in this family");
-  config.hidden = json.integer("hidden_size", 1, limits::hidden);
-  config.layers = json.integer("num_hidden_layers", 1, limits::layers);
-  config.vocabulary = json.integer("vocab_size", 1, limits::vocabulary);
-  config.max_positions = json.integer("max_position_embeddings", 1, limits::positions);
-  config.norm_eps = static_cast<float>(json.number_or("rms_norm_eps", 1e-6, 0, 1));
-  config.tied_embeddings = json.flag_or("tie_word_embeddings", false);
-}
-
 ModelConfig read_config(const std::string& dir) {
   require_folder(dir);
   JsonObject json = JsonObject::read((std::filesystem::path(dir) / "config.json").string(), max_config_bytes);
   const Family& family = family_of(json);
   ModelConfig config;
   config.model_type = family.model_type;
-  read_common(json, config);
   family.read(json, config);
+  read_quantization(json, config);
   read_special_tokens(dir, json, config);
   return config;
 }

@@ -10,6 +10,12 @@ namespace moemill::model {
 
 namespace {
 
+void read_sizes(const JsonObject& json, ModelConfig& config) {
+  read_common(json, config, 1e-6);
+  require_silu(json);
+  refuse_set(json, {"attention_bias", "mlp_bias"});
+}
+
 void read_attention(const JsonObject& json, ModelConfig& config, cpu::RotaryPairs pairs) {
   Mla& mla = config.mla;
   mla.heads = json.integer("num_attention_heads", 1, limits::heads);
@@ -26,7 +32,7 @@ void read_attention(const JsonObject& json, ModelConfig& config, cpu::RotaryPair
   if (mla.qk_rope_dim % 2 != 0) json.refuse("qk_rope_head_dim", "even (values rotate in pairs)");
   mla.v_dim = json.integer("v_head_dim", 1, limits::head_dim);
 
-  RopeSettings rope = read_rope(json, config.max_positions);
+  RopeSettings rope = read_rope(json, config.max_positions, {});
   config.rope = resolve_rope(rope, mla.qk_rope_dim, pairs);
   double scale = 1 / std::sqrt(static_cast<double>(mla.qk_nope_dim + mla.qk_rope_dim));
   if (rope.scaling != RopeScaling::None && rope.mscale_all_dim) {
@@ -36,10 +42,8 @@ void read_attention(const JsonObject& json, ModelConfig& config, cpu::RotaryPair
   mla.softmax_scale = static_cast<float>(scale);
 }
 
-void read_layers(const JsonObject& json, ModelConfig& config, std::uint32_t dense_layers_default) {
-  std::uint32_t dense = json.integer_or("first_k_dense_replace", dense_layers_default, 0, limits::layers);
-  for (std::uint32_t layer = 0; layer < config.layers; ++layer) config.layer_is_moe.push_back(layer >= dense);
-  config.dense_width = json.integer("intermediate_size", 1, limits::width);
+void read_layers(const JsonObject& json, ModelConfig& config, std::uint32_t dense_layers_otherwise) {
+  read_dense_first(json, config, dense_layers_otherwise, 0);
   if (json.has("moe_layer_freq") && json.json()["moe_layer_freq"] != 1) {
     config.warnings.push_back(fmt::format(
         "{}: \"moe_layer_freq\" has no effect, as in transformers; layers from first_k_dense_replace on are MoE",
@@ -47,34 +51,9 @@ void read_layers(const JsonObject& json, ModelConfig& config, std::uint32_t dens
   }
 }
 
-void read_experts(const JsonObject& json, ModelConfig& config, std::uint32_t shared_default) {
-  Moe& moe = config.moe;
-  moe.experts = json.integer("n_routed_experts", 1, limits::experts);
-  moe.picks = json.integer("num_experts_per_tok", 1, moe.experts);
-  moe.expert_width = json.integer("moe_intermediate_size", 1, limits::width);
-  // null and 0 mean none; only an absent key means the family's default.
-  bool absent = !json.json().contains("n_shared_experts");
-  std::uint32_t shared = absent ? shared_default : json.integer_or("n_shared_experts", 0, 0, limits::shared);
-  if (shared * static_cast<std::uint64_t>(moe.expert_width) > limits::width) {
-    json.refuse("n_shared_experts", fmt::format("at most {} / moe_intermediate_size", limits::width));
-  }
-  moe.shared_width = shared * moe.expert_width;
-}
-
-// Experts in `groups` equal groups, of which `kept` may be picked from.
-void read_groups(const JsonObject& json, ModelConfig& config, std::uint32_t groups, std::uint32_t kept,
-                 std::uint32_t least_members) {
-  Moe& moe = config.moe;
-  moe.groups = json.integer_or("n_group", groups, 1, moe.experts);
-  if (moe.experts % moe.groups != 0) json.refuse("n_group", fmt::format("a divisor of {} experts", moe.experts));
-  std::uint32_t members = moe.experts / moe.groups;
-  if (moe.groups > 1 && members < least_members) {
-    json.refuse("n_group", fmt::format("such that a group has at least {} experts", least_members));
-  }
-  moe.groups_kept = json.integer_or("topk_group", std::min(kept, moe.groups), 1, moe.groups);
-  if (moe.groups_kept * static_cast<std::uint64_t>(members) < moe.picks) {
-    json.refuse("topk_group", fmt::format("enough groups of {} experts for {} picks", members, moe.picks));
-  }
+void read_experts(const JsonObject& json, ModelConfig& config, std::string_view also, std::uint32_t shared_otherwise) {
+  read_routed_experts(json, config, spelled(json, "n_routed_experts", also), "moe_intermediate_size", {});
+  read_shared_experts(json, config, shared_otherwise);
 }
 
 void warn_no_effect(const JsonObject& json, ModelConfig& config, std::string_view key, std::string_view used) {
@@ -87,9 +66,10 @@ void warn_no_effect(const JsonObject& json, ModelConfig& config, std::string_vie
 }  // namespace
 
 void read_deepseek_v2(const JsonObject& json, ModelConfig& config) {
+  read_sizes(json, config);
   read_attention(json, config, cpu::RotaryPairs::Adjacent);
   read_layers(json, config, 0);
-  read_experts(json, config, 2);
+  read_experts(json, config, "num_experts", 2);
   Moe& moe = config.moe;
   moe.score = RouterScore::Softmax;
   moe.group_score = GroupScore::Largest;
@@ -107,20 +87,14 @@ void read_deepseek_v2(const JsonObject& json, ModelConfig& config) {
 }
 
 void read_deepseek_v3(const JsonObject& json, ModelConfig& config) {
+  read_sizes(json, config);
   bool adjacent = json.flag_or("rope_interleave", true);
   read_attention(json, config, adjacent ? cpu::RotaryPairs::Adjacent : cpu::RotaryPairs::Halves);
   read_layers(json, config, 3);
-  read_experts(json, config, 1);
-  Moe& moe = config.moe;
-  moe.score = RouterScore::Sigmoid;
-  moe.selection_bias = true;
-  moe.group_score = GroupScore::SumOfTwoLargest;
-  moe.normalize = json.flag_or("norm_topk_prob", true);
-  moe.normalize_eps = 1e-20f;
-  moe.scale = static_cast<float>(json.number_or("routed_scaling_factor", 2.5, 1e-6, 1e6));
+  read_experts(json, config, "num_local_experts", 1);
   warn_no_effect(json, config, "scoring_func", "sigmoid");
   warn_no_effect(json, config, "topk_method", "noaux_tc");
-  read_groups(json, config, 8, 4, 2);
+  read_sigmoid_routing(json, config, {.groups = 8, .groups_kept = 4, .scale = 2.5});
 }
 
 }  // namespace moemill::model

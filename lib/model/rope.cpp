@@ -21,7 +21,7 @@ RopeScaling scaling_of(const JsonObject& rope) {
 }
 
 // rope_scaling wins where both are there and it is not empty, as in transformers.
-std::optional<JsonObject> rope_object(const JsonObject& config) {
+std::optional<JsonObject> rope_object(const JsonObject& config, const RopeDefaults& defaults) {
   for (std::string_view key : {"rope_scaling", "rope_parameters"}) {
     if (!config.has(key)) continue;
     JsonObject rope = config.object(key);
@@ -31,7 +31,17 @@ std::optional<JsonObject> rope_object(const JsonObject& config) {
     }
     return rope;
   }
-  return std::nullopt;
+  if (defaults.scaling.is_null() || config.has("rope_parameters")) return std::nullopt;
+  return JsonObject(config.file(), "rope_parameters.", defaults.scaling);
+}
+
+// Inside wins over outside.
+double rotated_share(const JsonObject& config, const std::optional<JsonObject>& rope, const RopeDefaults& defaults) {
+  constexpr const char* key = "partial_rotary_factor";
+  const JsonObject& holder = rope && rope->has(key) ? *rope : config;
+  double share = holder.number_or(key, defaults.rotated_share.value_or(1), 0, 1);
+  if (!defaults.rotated_share && share != 1) holder.refuse(key, "1 in this family");
+  return share;
 }
 
 std::optional<double> nonzero(const JsonObject& rope, std::string_view key) {
@@ -70,10 +80,11 @@ void stretch_llama3(const RopeSettings& s, std::vector<double>& f) {
 
 double yarn_magnitude(double factor, double k) { return factor <= 1 ? 1.0 : 0.1 * k * math::log(factor) + 1.0; }
 
-RopeSettings read_rope(const JsonObject& config, std::uint32_t max_positions) {
+RopeSettings read_rope(const JsonObject& config, std::uint32_t max_positions, const RopeDefaults& defaults) {
   RopeSettings s;
-  s.theta = config.number_or("rope_theta", 10000, 1.001, 1e15);
-  std::optional<JsonObject> rope = rope_object(config);
+  s.theta = config.number_or("rope_theta", defaults.theta, 1.001, 1e15);
+  std::optional<JsonObject> rope = rope_object(config, defaults);
+  s.rotated_share = rotated_share(config, rope, defaults);
   if (!rope) return s;
   s.theta = rope->number_or("rope_theta", s.theta, 1.001, 1e15);
   s.scaling = scaling_of(*rope);
@@ -102,8 +113,9 @@ RopeSettings read_rope(const JsonObject& config, std::uint32_t max_positions) {
   return s;
 }
 
-Rope resolve_rope(const RopeSettings& s, std::uint32_t dim, cpu::RotaryPairs pairs) {
-  std::vector<double> f(dim / 2);
+Rope resolve_rope(const RopeSettings& s, std::uint32_t head_dim, cpu::RotaryPairs pairs) {
+  auto dim = static_cast<std::uint32_t>(head_dim * s.rotated_share);
+  std::vector<double> f((dim + 1) / 2);
   for (std::size_t i = 0; i < f.size(); ++i) f[i] = math::pow(s.theta, -2.0 * static_cast<double>(i) / dim);
   double magnitude = 1;
   switch (s.scaling) {
@@ -121,7 +133,8 @@ Rope resolve_rope(const RopeSettings& s, std::uint32_t dim, cpu::RotaryPairs pai
       magnitude = s.attention_factor.value_or(magnitude);
       break;
   }
-  return {dim, pairs, std::vector<float>(f.begin(), f.end()), static_cast<float>(magnitude)};
+  return {static_cast<std::uint32_t>(2 * f.size()), pairs, std::vector<float>(f.begin(), f.end()),
+          static_cast<float>(magnitude)};
 }
 
 }  // namespace moemill::model

@@ -305,7 +305,7 @@ TEST_CASE("config: what is refused, by key") {
       {v3, R"({"hidden_act": "gelu"})", {"hidden_act", "gelu", "silu"}},
       {v3, R"({"attention_bias": true})", {"attention_bias", "true", "false"}},
       {v2, R"({"mlp_bias": true})", {"mlp_bias"}},
-      {v3, R"({"quantization_config": {"quant_method": "fp8"}})", {"quantization_config", "fp8", "bfloat16"}},
+      {v3, R"({"quantization_config": {"quant_method": "gptq"}})", {"quantization_config.quant_method", "gptq", "fp8"}},
       {v3, R"({"rope_scaling": {"type": "dynamic"}})", {"rope_scaling.type", "dynamic", "yarn"}},
       {v3, R"({"rope_scaling": {"type": "linear", "factor": 0}})", {"rope_scaling.factor", "0"}},
       {v3, R"({"rope_scaling": {"factor": "four"}})", {"rope_scaling.factor", "four"}},
