@@ -72,7 +72,10 @@ std::vector<bool> read_layer_types(const JsonObject& json, const ModelConfig& co
   if (!types.is_array() || types.size() != config.layers) json.refuse("layer_types", accepted);
   std::vector<bool> layers;
   for (const nlohmann::json& type : types) {
-    if (type != "sliding_attention" && type != "full_attention") json.refuse("layer_types", accepted);
+    if (type != "sliding_attention" && type != "full_attention") {
+      std::string found = type.is_string() ? type.get<std::string>().substr(0, 40) : "no string";
+      json.refuse("layer_types", fmt::format("{}; layer {} has {}", accepted, layers.size(), found));
+    }
     layers.push_back(type == "sliding_attention");
   }
   return layers;

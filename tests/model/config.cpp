@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "folders.hpp"
+#include "expected.hpp"
 
 using namespace moemill;
 using namespace moemill::model;
@@ -14,18 +14,6 @@ namespace {
 
 const fs::path v3 = models / "deepseek_v3";
 const fs::path v2 = models / "deepseek_v2_lite";
-
-ModelConfig read_patched(const fs::path& from, const Json& patch) {
-  TempDir dir;
-  write_config(dir, from, patch);
-  return read_config(dir.str());
-}
-
-// fp32 against fp32 by two orders of operations: a few units in the last place.
-void check_close(const std::vector<float>& got, const std::vector<double>& wanted) {
-  REQUIRE(got.size() == wanted.size());
-  for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i] == doctest::Approx(wanted[i]).epsilon(4 * 0x1p-23));
-}
 
 }  // namespace
 
