@@ -20,6 +20,7 @@ constexpr Family families[] = {
     {"qwen3_moe", read_qwen3_moe},
     {"olmoe", read_olmoe},
     {"glm4_moe", read_glm4_moe},
+    {"gpt_oss", read_gpt_oss},
 };
 
 const Family& family_of(const JsonObject& json) {

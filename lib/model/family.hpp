@@ -23,6 +23,7 @@ void read_qwen2_moe(const JsonObject& json, ModelConfig& config);
 void read_qwen3_moe(const JsonObject& json, ModelConfig& config);
 void read_olmoe(const JsonObject& json, ModelConfig& config);
 void read_glm4_moe(const JsonObject& json, ModelConfig& config);
+void read_gpt_oss(const JsonObject& json, ModelConfig& config);
 
 // Largest accepted values: beyond every published model, small enough that no product of them overflows 64 bits.
 namespace limits {
