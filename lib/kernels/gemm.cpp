@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "kernels/bodies.hpp"
+#include "kernels/pack_tile.hpp"
 
 namespace moemill::cpu {
 
@@ -156,25 +157,33 @@ void run(Stream& stream, std::span<const GemmProblem<Rows>> problems) {
 
 std::size_t packed_count(std::uint32_t k, std::uint32_t n) { return panels_of(n) * panel_columns * round_up(k, 2); }
 
-void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const bf16* source, std::size_t column_stride,
-          std::size_t input_stride, std::uint32_t first_column, std::uint32_t columns) {
-  const std::size_t last = std::size_t{first_column} + columns;
-  expect(first_column % panel_columns == 0 && last <= n && (last % panel_columns == 0 || last == n),
-         "packed columns begin and end at panels");
-  for (std::size_t b = 0; b < blocks_of(k); ++b) {
+void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const PackedPart& part, const bf16* source,
+          std::size_t column_stride, std::size_t input_stride) {
+  const std::size_t end = std::size_t{part.first_input} + part.inputs;
+  const std::size_t last = std::size_t{part.first_column} + part.columns;
+  expect(part.first_input % 2 == 0 && end <= k && (end % 2 == 0 || end == k), "packed inputs come in pairs");
+  expect(part.first_column % panel_columns == 0 && last <= n, "packed columns begin at a panel");
+  for (std::size_t b = part.first_input / block_inputs; b * block_inputs < end; ++b) {
     const KBlock block = k_block(k, n, b);
-    for (std::size_t p = first_column / panel_columns; p * panel_columns < last; ++p) {
-      bf16* out = packed + block.offset + p * block.pairs * panel_columns * 2;
-      for (std::size_t i = 0; i < block.pairs * 2; i += 2) {
-        const std::size_t input = block.first_input + i;
-        for (std::size_t j = p * panel_columns; j < (p + 1) * panel_columns; ++j, out += 2) {
-          const bf16* from = source + (j - first_column) * column_stride + input * input_stride;
-          out[0] = j < last ? from[0] : bf16{0};
-          out[1] = j < last && input + 1 < k ? from[input_stride] : bf16{0};
-        }
-      }
+    const std::size_t first = std::max<std::size_t>(part.first_input, block.first_input);
+    const std::size_t inputs = std::min(end, block.first_input + 2 * block.pairs) - first;
+    for (std::size_t column = part.first_column; column < last; column += panel_columns) {
+      PackTile tile;
+      tile.out = packed + block.offset + column / panel_columns * block.pairs * panel_columns * 2 +
+                 (first - block.first_input) * panel_columns;
+      tile.source = source + (column - part.first_column) * column_stride + (first - part.first_input) * input_stride;
+      tile.column_stride = column_stride;
+      tile.input_stride = input_stride;
+      tile.columns = std::min(panel_columns, last - column);
+      tile.inputs = inputs;
+      pack_tile(tile);
     }
   }
+}
+
+void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const bf16* source, std::size_t column_stride,
+          std::size_t input_stride, std::uint32_t first_column, std::uint32_t columns) {
+  pack(packed, k, n, {0, k, first_column, columns}, source, column_stride, input_stride);
 }
 
 bf16 packed_at(const PackedMatrix& w, std::uint32_t i, std::uint32_t j) { return w.data[packed_index(w.k, w.n, i, j)]; }

@@ -22,10 +22,19 @@ struct PackedMatrix {
 
 std::size_t packed_count(std::uint32_t k, std::uint32_t n);  // bf16 values, padding included
 
-// Source element (output column j, input i) is source[j * column_stride + i * input_stride]: a torch Linear weight
-// [out, in] has column_stride = in, input_stride = 1; a matrix stored input first has 1 and out.
-// Packs columns [first_column, first_column + columns) of the destination, so that several sources (gate and up) can
-// fill one matrix; both bounds must be multiples of 32, except where the last one is n.
+// The part of a packed matrix that one source fills: inputs [first_input, first_input + inputs) of columns
+// [first_column, first_column + columns). Inputs begin at an even one and end at an even one or at k; columns begin at
+// a multiple of 32. What the last panel has behind them is zeroed, so several sources (gate and up) can fill one matrix
+// if each begins at a panel of its own.
+struct PackedPart {
+  std::uint32_t first_input, inputs;
+  std::uint32_t first_column, columns;
+};
+// Element (column first_column + j, input first_input + i) is source[j * column_stride + i * input_stride]: a torch
+// Linear weight [out, in] has column_stride = in, input_stride = 1; a matrix stored input first has 1 and out.
+void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const PackedPart& part, const bf16* source,
+          std::size_t column_stride, std::size_t input_stride);
+// The same with all inputs.
 void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const bf16* source, std::size_t column_stride,
           std::size_t input_stride, std::uint32_t first_column, std::uint32_t columns);
 // The packed value at (input i, column j): for tests and tools.

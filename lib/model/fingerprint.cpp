@@ -37,7 +37,7 @@ void add_file(Sha256& hash, const std::filesystem::path& path) {
 void add_weights(Sha256& hash, const ModelFiles& files) {
   for (std::size_t f = 0; f < files.files().size(); ++f) {
     const MappedFile& file = files.files()[f];
-    file.advise(0, file.size(), MappedFile::Advice::Random);
+    file.expect_random_use();
     add(hash, std::filesystem::path(file.path()).filename().string());
     std::uint64_t header = file.size();  // all of a file that holds no tensors
     for (const TensorInfo& t : files.tensors()) {

@@ -208,12 +208,14 @@ ModelFiles::ModelFiles(const std::string& dir) {
   std::error_code error;
   // symlink_status: a link that leads nowhere is reported as such by open(), not as an empty folder.
   if (fs::exists(fs::symlink_status(single, error))) {
-    open(single.string());
+    origin_ = single.string();
+    open(origin_);
     name_tensors();
     return;
   }
   if (!fs::exists(fs::symlink_status(index, error))) no_weights(dir);
-  WeightMap weight_map = read_index(index.string());
+  origin_ = index.string();
+  WeightMap weight_map = read_index(origin_);
   std::set<std::string> parts;
   for (const auto& [tensor, file] : weight_map) parts.insert(file);
   for (const std::string& part : parts) {
@@ -265,10 +267,6 @@ std::string ModelFiles::place(const TensorInfo& tensor) const {
 
 std::span<const std::byte> ModelFiles::bytes(const TensorInfo& tensor) const {
   return files_[tensor.file].bytes(tensor.offset, tensor.length);
-}
-
-void ModelFiles::advise(const TensorInfo& tensor, MappedFile::Advice advice) const {
-  files_[tensor.file].advise(tensor.offset, tensor.length, advice);
 }
 
 }  // namespace moemill::model

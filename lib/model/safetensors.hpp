@@ -39,12 +39,14 @@ class ModelFiles {
   const std::vector<TensorInfo>& tensors() const { return tensors_; }  // by file, then by offset
   const TensorInfo* find(std::string_view name) const;                 // null where there is none
   std::string place(const TensorInfo& tensor) const;                   // "FILE: tensor NAME"
+  const std::string& origin() const { return origin_; }                // the one file, or the index of its parts
   std::span<const std::byte> bytes(const TensorInfo& tensor) const;
-  void advise(const TensorInfo& tensor, MappedFile::Advice advice) const;
+  const MappedFile& file(const TensorInfo& tensor) const { return files_[tensor.file]; }
 
  private:
   void open(const std::string& path);
   void name_tensors();
+  std::string origin_;
   std::vector<MappedFile> files_;
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string_view, std::size_t> by_name_;  // views into tensors_

@@ -1,10 +1,10 @@
 #include "model/tensor_source.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <cmath>
-#include <cstring>
+#include <optional>
+#include <type_traits>
 
 #include "base/error.hpp"
 #include "model/dummy.hpp"
@@ -13,43 +13,23 @@ namespace moemill::model {
 
 namespace {
 
-template <class T>
-T load(const std::byte* from) {  // data in a file need not be aligned
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
+std::optional<Plain> plain_dtype(const std::string& dtype) {
+  if (dtype == "BF16") return Plain::Bf16;
+  if (dtype == "F16") return Plain::F16;
+  if (dtype == "F32") return Plain::F32;
+  return std::nullopt;
 }
 
-struct Half {
-  std::uint16_t bits;
-};
-
-float half_to_float(std::uint16_t half) {
-  std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-  std::uint32_t exponent = half >> 10 & 31u, fraction = half & 0x3ffu;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | fraction << 13);
-  if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
-  float tiny = static_cast<float>(fraction) * 0x1p-24f;  // subnormal or zero, exact
-  return sign != 0 ? -tiny : tiny;
+bool is_matrix(Content content) {
+  return content == Content::Matrix || content == Content::Router || content == Content::Mxfp4;
 }
 
-float as_float(float x) { return x; }
-float as_float(bf16 x) { return to_float(x); }
-float as_float(Half x) { return half_to_float(x.bits); }
-void store(float x, float* out) { *out = x; }
-void store(float x, bf16* out) { *out = to_bf16(x); }
+std::uint64_t divide_up(std::uint64_t x, std::uint64_t by) { return (x + by - 1) / by; }
 
-template <class From, class To>
-void convert(const std::byte* data, std::uint64_t count, To* out) {
-  for (std::uint64_t i = 0; i < count; ++i) store(as_float(load<From>(data + i * sizeof(From))), out + i);
-}
+constexpr std::uint64_t mxfp4_values = 32, mxfp4_bytes = 16;  // of a block
 
-// Elements [first, first + count) of a tensor's data, in one of the three dtypes that need() lets through.
-template <class To>
-void convert(const TensorInfo& tensor, const std::byte* data, std::uint64_t first, std::uint64_t count, To* out) {
-  if (tensor.dtype == "F32") return convert<float>(data + first * 4, count, out);
-  if (tensor.dtype == "F16") return convert<Half>(data + first * 2, count, out);
-  convert<bf16>(data + first * 2, count, out);
+std::uint32_t tensor_of(const Piece& piece) {
+  return std::visit([](const auto& p) { return p.tensor; }, piece);
 }
 
 // "model.layers.N.": N, else nothing.
@@ -64,6 +44,7 @@ bool beyond_layers(std::string_view name, std::uint32_t layers) {
 // "NAME", or "NAME, NAME, NAME and 7 more".
 std::string first_names(std::vector<std::string> names) {
   std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   std::size_t shown = std::min<std::size_t>(names.size(), 3);
   std::string text =
       fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
@@ -72,60 +53,177 @@ std::string first_names(std::vector<std::string> names) {
 
 }  // namespace
 
-void FileSource::need(const std::string& name, const std::vector<std::uint64_t>& shape) {
+FileSource::FileSource(const ModelFiles& files, const LoadPlan& plan, const Quantization& quantization)
+    : files_(files), quantization_(quantization) {
+  tensors_.reserve(plan.tensors.size());
+  for (const WantedTensor& wanted : plan.tensors) {
+    tensors_.push_back(wanted.content == Content::Mxfp4 ? resolve_mxfp4(wanted) : resolve(wanted));
+  }
+}
+
+const TensorInfo& FileSource::find(const std::string& name, const std::vector<std::uint64_t>& shape) const {
   const TensorInfo* found = files_.find(name);
   if (found == nullptr) {
     user_error("{}: no tensor {} {}, which config.json calls for (are config.json and weights of one model?)",
-               files_.files().front().path(), name, shape_text(shape));
+               files_.origin(), name, shape_text(shape));
   }
   if (found->shape != shape) {
     user_error("{}: has shape {}, but config.json calls for {}", files_.place(*found), shape_text(found->shape),
                shape_text(shape));
   }
-  if (found->dtype != "BF16" && found->dtype != "F16" && found->dtype != "F32") {
-    user_error("{}: has dtype {}; BF16, F16 and F32 are supported", files_.place(*found), found->dtype);
-  }
-  needed_.insert(found);
-}
-
-const TensorInfo& FileSource::tensor(const std::string& name) const {
-  const TensorInfo* found = files_.find(name);
-  expect(found != nullptr, "loader: a tensor was needed before it is read");
   return *found;
 }
 
-const bf16* FileSource::rows(const std::string& name, std::uint64_t columns, std::uint64_t first, std::uint64_t count) {
-  const TensorInfo& t = tensor(name);
-  if (first == 0) files_.advise(t, MappedFile::Advice::WillNeed);
-  const std::byte* data = files_.bytes(t).data();
-  if (t.dtype == "BF16") {
-    const std::byte* begin = data + first * columns * 2;
-    if (reinterpret_cast<std::uintptr_t>(begin) % 2 == 0) return reinterpret_cast<const bf16*>(begin);
+FileSource::Tensor FileSource::resolve(const WantedTensor& wanted) const {
+  const TensorInfo& data = find(wanted.name, wanted.shape);
+  if (auto plain = plain_dtype(data.dtype)) return {Storage::Plain, *plain, &data, nullptr, wanted.content};
+  const bool may_be_fp8 = is_matrix(wanted.content) && wanted.shape.size() == 2;
+  if (data.dtype != "F8_E4M3" || !may_be_fp8) {
+    user_error("{}: has dtype {}; BF16, F16 and F32 are supported{}", files_.place(data), data.dtype,
+               may_be_fp8 ? ", and F8_E4M3 with block scales" : "");
   }
-  bf16* out = converted_.reserve(count * columns);
-  convert(t, data, first * columns, count * columns, out);
+  if (quantization_.format != WeightFormat::Fp8Blocks) {
+    user_error(
+        "{}: has dtype F8_E4M3, but config.json has no quantization_config of quant_method fp8 with weight_block_size, "
+        "which says what its scales mean",
+        files_.place(data));
+  }
+  const TensorInfo& scales = find(
+      wanted.name + "_scale_inv",
+      {divide_up(wanted.shape[0], quantization_.block_rows), divide_up(wanted.shape[1], quantization_.block_columns)});
+  if (scales.dtype != "F32" && scales.dtype != "BF16") {
+    user_error("{}: has dtype {}; scales are read in F32 and BF16", files_.place(scales), scales.dtype);
+  }
+  return {Storage::Fp8, *plain_dtype(scales.dtype), &data, &scales, wanted.content};
+}
+
+FileSource::Tensor FileSource::resolve_mxfp4(const WantedTensor& wanted) const {
+  std::vector<std::uint64_t> blocks = wanted.shape;
+  if (blocks.back() % mxfp4_values != 0) {
+    user_error("{}: {} has {} inputs, but MXFP4 stores them in blocks of {}", files_.origin(), wanted.name,
+               blocks.back(), mxfp4_values);
+  }
+  blocks.back() /= mxfp4_values;
+  const std::vector<std::uint64_t> of_scales = blocks;
+  blocks.push_back(mxfp4_bytes);
+  const TensorInfo& data = find(wanted.name + "_blocks", blocks);
+  const TensorInfo& scales = find(wanted.name + "_scales", of_scales);
+  for (const TensorInfo* t : {&data, &scales}) {
+    if (t->dtype != "U8") user_error("{}: has dtype {}; MXFP4 is stored as U8", files_.place(*t), t->dtype);
+  }
+  return {Storage::Mxfp4, Plain::Bf16, &data, &scales, wanted.content};
+}
+
+FileSource::Range FileSource::range(const Piece& piece) const {
+  const Tensor& t = tensors_[tensor_of(piece)];
+  if (const auto* floats = std::get_if<FloatsPiece>(&piece)) {
+    const std::uint64_t size = bytes_of(t.dtype);
+    return {t.data->offset + floats->first * size, ((floats->count - 1) * floats->step + 1) * size};
+  }
+  const auto& rows = std::get<RowsPiece>(piece);
+  auto bytes = [&](std::uint64_t values) {
+    switch (t.storage) {
+      case Storage::Plain: return values * bytes_of(t.dtype);
+      case Storage::Fp8: return values;
+      case Storage::Mxfp4: break;
+    }
+    return values / mxfp4_values * mxfp4_bytes;
+  };
+  return {t.data->offset + bytes(rows.first_row * rows.columns), bytes(rows.rows * rows.columns)};
+}
+
+std::uint64_t FileSource::bytes(const Piece& piece) const { return range(piece).length; }
+
+void FileSource::read_ahead(const Piece& piece) const {
+  const Range r = range(piece);
+  files_.file(*tensors_[tensor_of(piece)].data).read_ahead(r.offset, r.length);
+}
+
+std::pair<std::uint32_t, std::uint64_t> FileSource::position(const Piece& piece) const {
+  return {tensors_[tensor_of(piece)].data->file, range(piece).offset};
+}
+
+const std::byte* FileSource::read(const TensorInfo& tensor, std::uint64_t offset, std::uint64_t length,
+                                  ReadBuffers& buffers) const {
+  expect(offset <= tensor.length && length <= tensor.length - offset, "loader: a piece lies inside its tensor");
+  std::byte* out = buffers.stored.reserve(length);
+  files_.file(tensor).read(tensor.offset + offset, {out, length});
   return out;
 }
 
-void FileSource::floats(const std::string& name, std::uint64_t count, float* out) {
-  const TensorInfo& t = tensor(name);
-  convert(t, files_.bytes(t).data(), 0, count, out);
+const bf16* FileSource::rows(const RowsPiece& piece, ReadBuffers& buffers) const {
+  const Tensor& t = tensors_[piece.tensor];
+  if (t.storage == Storage::Fp8) return fp8_rows(t, piece, buffers);
+  if (t.storage == Storage::Mxfp4) return mxfp4_rows(t, piece, buffers);
+  const std::uint64_t size = bytes_of(t.dtype), count = piece.rows * piece.columns;
+  const std::byte* stored = read(*t.data, piece.first_row * piece.columns * size, count * size, buffers);
+  if (t.dtype == Plain::Bf16) return reinterpret_cast<const bf16*>(stored);
+  bf16* out = buffers.decoded.reserve(count);
+  decode_plain(t.dtype, stored, count, out);
+  return out;
 }
 
-void FileSource::release(const std::string& name) { files_.advise(tensor(name), MappedFile::Advice::DontNeed); }
+const bf16* FileSource::fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const {
+  const std::uint64_t size = bytes_of(t.dtype), width = t.scales->shape[1];
+  const std::uint64_t first = piece.first_row / quantization_.block_rows;
+  const std::uint64_t count = (divide_up(piece.first_row + piece.rows, quantization_.block_rows) - first) * width;
+  float* scales = buffers.scales.reserve(count);
+  decode_plain(t.dtype, read(*t.scales, first * width * size, count * size, buffers), count, scales);
+  if (!std::all_of(scales, scales + count, [](float s) { return std::isfinite(s); })) {
+    user_error("{}: holds a scale that is not a finite number; the file is damaged", files_.place(*t.scales));
+  }
+  const std::uint64_t values = piece.rows * piece.columns;
+  const std::byte* codes = read(*t.data, piece.first_row * piece.columns, values, buffers);
+  bf16* out = buffers.decoded.reserve(values);
+  decode_fp8({codes, piece.first_row, piece.rows, piece.columns, scales, quantization_.block_rows,
+              quantization_.block_columns},
+             out);
+  if (!all_finite(out, values)) {
+    user_error("{}: holds NaN (code 0x7f or 0xff), or values beyond bfloat16's range; the file is damaged",
+               files_.place(*t.data));
+  }
+  return out;
+}
+
+const bf16* FileSource::mxfp4_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const {
+  const std::uint64_t blocks = piece.rows * piece.columns / mxfp4_values;
+  const std::uint64_t first = piece.first_row * piece.columns / mxfp4_values;
+  const std::uint64_t scale_floats = divide_up(blocks, sizeof(float));
+  auto* scales = reinterpret_cast<std::byte*>(buffers.scales.reserve(scale_floats));
+  std::copy_n(read(*t.scales, first, blocks, buffers), blocks, scales);
+  bf16* out = buffers.decoded.reserve(blocks * mxfp4_values);
+  decode_mxfp4(read(*t.data, first * mxfp4_bytes, blocks * mxfp4_bytes, buffers), scales, blocks, out);
+  if (!all_finite(out, blocks * mxfp4_values)) {
+    user_error("{}: holds NaN (scale 255), or values beyond bfloat16's range; the file is damaged",
+               files_.place(*t.scales));
+  }
+  return out;
+}
+
+void FileSource::floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out,
+                        ReadBuffers& buffers) const {
+  const Tensor& t = tensors_[tensor];
+  const std::uint64_t size = bytes_of(t.dtype);
+  decode_plain(t.dtype, read(*t.data, first * size, count * size, buffers), count, out);
+}
 
 std::vector<std::string> FileSource::warnings(std::uint32_t layers) const {
+  std::unordered_set<const TensorInfo*> needed;
   std::vector<std::string> rounded, coarse, unexpected;
   bool router = false;
-  for (const TensorInfo& t : files_.tensors()) {
-    if (!needed_.contains(&t)) {
-      if (!beyond_layers(t.name, layers) && !t.name.ends_with("rotary_emb.inv_freq")) unexpected.push_back(t.name);
-    } else if (t.shape.size() == 2 && t.dtype != "BF16") {
-      rounded.push_back(t.name);
-      router = router || t.name.ends_with(".mlp.gate.weight");
-    } else if (t.name.ends_with("e_score_correction_bias") && t.dtype != "F32") {
-      coarse.push_back(t.name);
+  for (const Tensor& t : tensors_) {
+    needed.insert(t.data);
+    if (t.scales != nullptr) needed.insert(t.scales);
+    if (t.storage == Storage::Plain && is_matrix(t.content) && t.dtype != Plain::Bf16) {
+      rounded.push_back(t.data->name);
+      router = router || t.content == Content::Router;
+    } else if (t.content == Content::SelectionBias && t.dtype != Plain::F32) {
+      coarse.push_back(t.data->name);
     }
+  }
+  for (const TensorInfo& t : files_.tensors()) {
+    const bool known = beyond_layers(t.name, layers) || t.name.ends_with("rotary_emb.inv_freq");
+    if (!known && !needed.contains(&t)) unexpected.push_back(t.name);
   }
   std::vector<std::string> lines;
   if (!rounded.empty()) {
@@ -146,21 +244,32 @@ std::vector<std::string> FileSource::warnings(std::uint32_t layers) const {
   return lines;
 }
 
-const bf16* DummySource::rows(const std::string& name, std::uint64_t columns, std::uint64_t first,
-                              std::uint64_t count) {
-  bf16* out = values_.reserve(count * columns);
+const bf16* DummySource::rows(const RowsPiece& piece, ReadBuffers& buffers) const {
+  const WantedTensor& t = plan_.tensors[piece.tensor];
+  const std::uint64_t count = piece.rows * piece.columns;
+  bf16* out = buffers.decoded.reserve(count);
   // A row of deviation 1 keeps its size through a matrix of deviation 1 / sqrt(inputs).
-  float deviation = 1.0f / std::sqrt(static_cast<float>(columns));
-  dummy_values(name, first * columns, count * columns, deviation, out);
+  const float deviation = 1.0f / std::sqrt(static_cast<float>(t.inputs));
+  dummy_values(t.name, piece.first_row * piece.columns, count, deviation, out);
   return out;
 }
 
-void DummySource::floats(const std::string& name, std::uint64_t count, float* out) {
-  if (name.ends_with("e_score_correction_bias")) {
-    dummy_values(name, 0, count, 0.01f, out);  // small beside scores in 0..1: experts are picked evenly
-  } else {
-    std::fill_n(out, count, 1.0f);  // norms
+void DummySource::floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out,
+                         ReadBuffers&) const {
+  const WantedTensor& t = plan_.tensors[tensor];
+  switch (t.content) {
+    case Content::Norm: std::fill_n(out, count, 1.0f); break;
+    // Small beside scores in 0..1 and logits of deviation 1: experts are picked evenly.
+    case Content::SelectionBias: dummy_values(t.name, first, count, 0.01f, out); break;
+    case Content::Bias: dummy_values(t.name, first, count, 0.02f, out); break;
+    case Content::Sinks: dummy_values(t.name, first, count, 1.0f, out); break;  // as large as other attention logits
+    default: dummy_values(t.name, first, count, 1.0f / std::sqrt(static_cast<float>(t.inputs)), out);
   }
+}
+
+std::uint64_t DummySource::bytes(const Piece& piece) const {
+  if (const auto* rows = std::get_if<RowsPiece>(&piece)) return rows->rows * rows->columns * sizeof(bf16);
+  return std::get<FloatsPiece>(piece).count * sizeof(float);
 }
 
 }  // namespace moemill::model

@@ -1,60 +1,90 @@
-// Where the loader's tensors come from: the model's files, or random numbers. Both answer the same two questions, so
-// the loader is written once. Private to model/.
+// Where the loader's tensors come from: the model's files, or random numbers. Both answer the same questions, so
+// carrying out a plan is written once. Private to model/.
 #pragma once
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/aligned.hpp"
-#include "base/bf16.hpp"
+#include "model/config.hpp"
+#include "model/decode.hpp"
+#include "model/load_plan.hpp"
 #include "model/safetensors.hpp"
 
 namespace moemill::model {
 
-// A source has
-//   need(name, shape): this tensor will be wanted; checks what can be checked;
-//   rows(name, columns, first, count): rows of a matrix in bf16, row-major, valid until the next call;
-//   floats(name, count, out): a vector, exact in fp32;
-//   release(name): its last row was read.
+// One thread's buffers.
+struct ReadBuffers {
+  AlignedBuffer<std::byte> stored;
+  AlignedBuffer<bf16> decoded;
+  AlignedBuffer<float> scales;
+  AlignedBuffer<float> floats;
+};
+
+// A source has, for pieces of its plan,
+//   rows(piece, buffers): the rows in bf16, row-major, valid until the buffers are used again;
+//   floats(tensor, first, count, out): values of a vector, exact in fp32;
+//   bytes(piece): what reading it costs;
+//   read_ahead(piece): a hint that it will be wanted soon.
+// Any number of threads at a time.
 
 class FileSource {
  public:
-  explicit FileSource(const ModelFiles& files) : files_(files) {}
+  // Finds and checks every tensor of the plan. UserError naming file and tensor for the first that is missing, or that
+  // has another shape or a dtype that is not read.
+  FileSource(const ModelFiles& files, const LoadPlan& plan, const Quantization& quantization);
 
-  void need(const std::string& name, const std::vector<std::uint64_t>& shape);
-  const bf16* rows(const std::string& name, std::uint64_t columns, std::uint64_t first, std::uint64_t count);
-  void floats(const std::string& name, std::uint64_t count, float* out);
-  void release(const std::string& name);
+  const bf16* rows(const RowsPiece& piece, ReadBuffers& buffers) const;
+  void floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out, ReadBuffers& buffers) const;
+  std::uint64_t bytes(const Piece& piece) const;
+  void read_ahead(const Piece& piece) const;
+  // Where its bytes begin, for reading in the order of the files: (file, offset).
+  std::pair<std::uint32_t, std::uint64_t> position(const Piece& piece) const;
 
-  // After every tensor of the model was needed: what was rounded, and tensors that nobody asked for, MTP layers (index
-  // `layers` on) and rotary tables excepted.
+  // What was rounded, and tensors that nobody asked for, MTP layers (index `layers` on) and rotary tables excepted. For
+  // a plan that wants every tensor of the model.
   std::vector<std::string> warnings(std::uint32_t layers) const;
 
  private:
-  const TensorInfo& tensor(const std::string& name) const;
+  enum class Storage { Plain, Fp8, Mxfp4 };
+  struct Tensor {
+    Storage storage = Storage::Plain;
+    Plain dtype = Plain::Bf16;         // of values, or of Fp8's scales
+    const TensorInfo* data = nullptr;  // values, codes or blocks
+    const TensorInfo* scales = nullptr;
+    Content content = Content::Matrix;
+  };
+  struct Range {  // of a file
+    std::uint64_t offset, length;
+  };
+  Tensor resolve(const WantedTensor& wanted) const;
+  Tensor resolve_mxfp4(const WantedTensor& wanted) const;
+  const TensorInfo& find(const std::string& name, const std::vector<std::uint64_t>& shape) const;
+  Range range(const Piece& piece) const;
+  const bf16* fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
+  const bf16* mxfp4_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
+  const std::byte* read(const TensorInfo& tensor, std::uint64_t offset, std::uint64_t length,
+                        ReadBuffers& buffers) const;
+
   const ModelFiles& files_;
-  std::unordered_set<const TensorInfo*> needed_;
-  AlignedBuffer<bf16> converted_;
+  Quantization quantization_;
+  std::vector<Tensor> tensors_;  // parallel to LoadPlan::tensors
 };
 
 class DummySource {
  public:
-  void need(const std::string&, const std::vector<std::uint64_t>&) {}
-  const bf16* rows(const std::string& name, std::uint64_t columns, std::uint64_t first, std::uint64_t count);
-  void floats(const std::string& name, std::uint64_t count, float* out);
-  void release(const std::string&) {}
+  explicit DummySource(const LoadPlan& plan) : plan_(plan) {}
+
+  const bf16* rows(const RowsPiece& piece, ReadBuffers& buffers) const;
+  void floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out, ReadBuffers& buffers) const;
+  std::uint64_t bytes(const Piece& piece) const;
+  void read_ahead(const Piece&) const {}
 
  private:
-  AlignedBuffer<bf16> values_;
-};
-
-// For measuring: wants nothing and is never read.
-class NoSource {
- public:
-  void need(const std::string&, const std::vector<std::uint64_t>&) {}
+  const LoadPlan& plan_;
 };
 
 }  // namespace moemill::model

@@ -1,6 +1,9 @@
 #include "model/weights.hpp"
 
+#include <algorithm>
+
 #include "base/error.hpp"
+#include "model/carry_out.hpp"
 #include "model/loader.hpp"
 #include "model/safetensors.hpp"
 #include "system/mapped_file.hpp"
@@ -22,46 +25,72 @@ Format parse_format(const std::string& load_format) {
 }
 
 // Every tensor of the model, whoever holds it: all faults and warnings are the same on every rank.
-void need_all(FileSource& source, const ModelConfig& config) {
-  Loader<FileSource>(source, nullptr, config).walk({config.moe.experts, 1}, {0});
+LoadPlan all_tensors(const ModelConfig& config) {
+  LoadPlan plan;
+  Loader(config, nullptr, &plan).walk({config.moe.experts, 1}, {0});
+  return plan;
 }
 
-template <class Source>
-Weights load(Source& source, const ModelConfig& config, const Placement& placement, DomainRank rank) {
+// The rank's weights, their memory still empty.
+Weights make_room(const ModelConfig& config, const Placement& placement, DomainRank rank, LoadPlan& plan) {
   auto storage = std::make_shared<Weights::Storage>();
   storage->memory = MappedMemory(weight_bytes(config, placement, rank), "the model's weights");
-  Weights weights = Loader<Source>(source, storage->memory.data(), config).walk(placement, rank);
+  Weights weights = Loader(config, storage->memory.data(), &plan).walk(placement, rank);
   expect(weights.bytes == storage->memory.size(), "loader: the measuring and the loading walk agree");
   weights.storage = std::move(storage);
   return weights;
 }
 
+// In the order of the files, so that a disk is read from front to back.
+void sort_pieces(LoadPlan& plan, const FileSource& source) {
+  std::vector<std::pair<std::pair<std::uint32_t, std::uint64_t>, std::uint32_t>> order;
+  order.reserve(plan.pieces.size());
+  for (const Piece& piece : plan.pieces) {
+    order.emplace_back(source.position(piece), static_cast<std::uint32_t>(order.size()));
+  }
+  std::sort(order.begin(), order.end());
+  std::vector<Piece> sorted;
+  sorted.reserve(order.size());
+  for (const auto& [position, index] : order) sorted.push_back(plan.pieces[index]);
+  plan.pieces = std::move(sorted);
+}
+
 }  // namespace
 
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
-                     const std::string& load_format) {
+                     const std::string& load_format, ThreadTeam& team) {
+  const Announce announce = rank.value == 0 ? Announce::Progress : Announce::Nothing;
+  LoadPlan plan;
   if (parse_format(load_format) == Format::Dummy) {
-    DummySource source;
-    return load(source, config, placement, rank);
+    Weights weights = make_room(config, placement, rank, plan);
+    carry_out(plan, DummySource(plan), team, announce);
+    return weights;
   }
-  ModelFiles files(dir);
-  FileSource source(files);
-  need_all(source, config);
-  Weights weights = load(source, config, placement, rank);
-  weights.warnings = source.warnings(config.layers);
+  const ModelFiles files(dir);
+  const std::vector<std::string> warnings =
+      FileSource(files, all_tensors(config), config.quantization).warnings(config.layers);
+  Weights weights = make_room(config, placement, rank, plan);
+  const FileSource source(files, plan, config.quantization);
+  sort_pieces(plan, source);
+  carry_out(plan, source, team, announce);
+  weights.warnings = warnings;
   return weights;
 }
 
+Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
+                     const std::string& load_format) {
+  ThreadTeam alone(1);
+  return load_weights(dir, config, placement, rank, load_format, alone);
+}
+
 std::uint64_t weight_bytes(const ModelConfig& config, const Placement& placement, DomainRank rank) {
-  NoSource nothing;
-  return Loader<NoSource>(nothing, nullptr, config).walk(placement, rank).bytes;
+  return Loader(config, nullptr, nullptr).walk(placement, rank).bytes;
 }
 
 void check_model_files(const std::string& dir, const ModelConfig& config, const std::string& load_format) {
   if (parse_format(load_format) == Format::Dummy) return;  // needs no files beyond config.json
-  ModelFiles files(dir);
-  FileSource source(files);
-  need_all(source, config);
+  const ModelFiles files(dir);
+  FileSource(files, all_tensors(config), config.quantization);
 }
 
 }  // namespace moemill::model

@@ -1,6 +1,6 @@
 // One rank's weights, packed for its kernels: the replicated part (attention, embedding, norms, routers, dense and
-// shared MLPs, head) and its slice of the routed experts. Read tensor by tensor from memory-mapped safetensors; only
-// what the rank holds is read.
+// shared MLPs, head) and its slice of the routed experts. Read from safetensors piece by piece; only what the rank
+// holds is read, and only a few pieces are in memory twice at a time.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include "kernels/gemm.hpp"
 #include "model/config.hpp"
 #include "model/placement.hpp"
+#include "system/threads.hpp"
 
 namespace moemill::model {
 
@@ -85,7 +86,11 @@ struct Weights {
 };
 
 // Loads the slice of `rank`. load_format dummy: repeatable random weights from config.json alone (the same value for
-// the same tensor element whatever the slice). Throws UserError naming file, tensor, and what was expected.
+// the same tensor element whatever the slice). Read, decoded and packed by all threads of the team; rank 0 logs how far
+// it is. Throws UserError naming file, tensor, and what was expected.
+Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
+                     const std::string& load_format, ThreadTeam& team);
+// The same on one thread.
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
                      const std::string& load_format);
 // Bytes that load_weights will hold, by the same packing rules.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -62,12 +63,29 @@ std::span<const std::byte> MappedFile::bytes(std::uint64_t offset, std::uint64_t
   return {data_ + offset, static_cast<std::size_t>(length)};
 }
 
-void MappedFile::advise(std::uint64_t offset, std::uint64_t length, Advice advice) const {
-  if (length == 0 || data_ == nullptr) return;
-  std::uint64_t page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  std::uint64_t first = offset / page * page;
-  int code = advice == Advice::WillNeed ? MADV_WILLNEED : advice == Advice::DontNeed ? MADV_DONTNEED : MADV_RANDOM;
-  ::madvise(data_ + first, offset + length - first, code);
+void MappedFile::read(std::uint64_t offset, std::span<std::byte> out) const {
+  expect(offset <= size_ && out.size() <= size_ - offset, "mapped file: range lies inside the file");
+  while (!out.empty()) {
+    ssize_t got = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) system_error("pread of {}: {}", path_, std::strerror(errno));
+    if (got == 0) system_error("{}: was cut from {} to {} bytes while it was being read", path_, size_, offset);
+    offset += static_cast<std::uint64_t>(got);
+    out = out.subspan(static_cast<std::size_t>(got));
+  }
+}
+
+void MappedFile::read_ahead(std::uint64_t offset, std::uint64_t length) const {
+  // Linux takes no more of one request than the device's read-ahead, which is rarely less than this.
+  constexpr std::uint64_t request_bytes = 128 << 10;
+  for (std::uint64_t end = offset + length; offset < end; offset += request_bytes) {
+    ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(std::min(request_bytes, end - offset)),
+                    POSIX_FADV_WILLNEED);
+  }
+}
+
+void MappedFile::expect_random_use() const {
+  if (data_ != nullptr) ::madvise(data_, size_, MADV_RANDOM);
 }
 
 MappedMemory::MappedMemory(std::uint64_t bytes, const char* purpose) : size_(bytes) {

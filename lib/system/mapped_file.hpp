@@ -1,5 +1,5 @@
-// Read-only memory-mapped files and big anonymous memory: owners of their mmap. The model's weights are read through
-// the first and held in the second; nothing here knows what the bytes mean.
+// Read-only files, memory-mapped and readable in pieces, and big anonymous memory: owners of their mmap. The model's
+// weights are read through the first and held in the second; nothing here knows what the bytes mean.
 #pragma once
 
 #include <cstddef>
@@ -24,10 +24,13 @@ class MappedFile {
   // [offset, offset + length) of the file; the range must lie inside it. SystemError when the file was cut short.
   std::span<const std::byte> bytes(std::uint64_t offset, std::uint64_t length) const;
 
-  // Hints for a range: read it ahead, forget this process's pages of it (the page cache keeps them), read it without
-  // reading ahead. Hints cannot fail.
-  enum class Advice { WillNeed, DontNeed, Random };
-  void advise(std::uint64_t offset, std::uint64_t length, Advice advice) const;
+  // Copies the range without touching the mapping: no page faults, and a file cut short is a SystemError whenever it
+  // happens. Any number of threads at a time.
+  void read(std::uint64_t offset, std::span<std::byte> out) const;
+
+  // Hints, which cannot fail: read the range ahead (returns at once); the mapping will be read here and there only.
+  void read_ahead(std::uint64_t offset, std::uint64_t length) const;
+  void expect_random_use() const;
 
  private:
   std::string path_;

@@ -1,0 +1,37 @@
+// Storage formats to bf16, as defined: every value here is what the model's weight *is*; no later step sees the codes.
+// Pure functions on bytes as they lie in a file (no alignment needed); called chunk by chunk while loading. Private to
+// model/.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/bf16.hpp"
+
+namespace moemill::model {
+
+// BF16, F16 or F32; to bf16 rounded to nearest even, to fp32 exact.
+enum class Plain { Bf16, F16, F32 };
+std::uint32_t bytes_of(Plain dtype);
+void decode_plain(Plain dtype, const std::byte* data, std::uint64_t count, bf16* out);
+void decode_plain(Plain dtype, const std::byte* data, std::uint64_t count, float* out);
+
+// FP8 E4M3 (FN: no infinities, 0x7f and 0xff are NaN) with one fp32 scale a block: bf16(fp32(code) * scale).
+float e4m3_to_float(std::uint8_t code);
+struct Fp8Rows {
+  const std::byte* codes;  // [rows, columns], of a matrix whose row `first_row` is the first
+  std::uint64_t first_row, rows, columns;
+  const float* scales;  // [scale rows, ceil(columns / block_columns)], from the one of first_row on
+  std::uint32_t block_rows, block_columns;
+};
+void decode_fp8(const Fp8Rows& in, bf16* out);
+
+// MXFP4: a block is 16 bytes of two E2M1 nibbles, low one first, with one scale byte: value * 2^(scale - 127), which is
+// exact in bf16 up to its largest finite value; above that the result is an infinity, and scale 255 means NaN.
+void decode_mxfp4(const std::byte* blocks, const std::byte* scales, std::uint64_t count, bf16* out);
+
+// No infinity and no NaN among them.
+bool all_finite(const bf16* values, std::uint64_t count);
+
+}  // namespace moemill::model
