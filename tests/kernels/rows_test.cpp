@@ -192,6 +192,49 @@ TEST_CASE("rows: adding rows and a bias") {
   }
 }
 
+TEST_CASE("rows: every row with its own bias or factor") {
+  for (std::size_t width : widths) {
+    const std::size_t rows = 7;
+    auto x = random_floats(rows * width, 1), y = random_floats(rows * (width + 1), 2), scale = random_floats(rows, 3);
+    std::vector<const float*> bias_of_row;
+    for (std::size_t r = 0; r < rows; ++r) bias_of_row.push_back(&y[r * 5 % rows * (width + 1)]);
+    auto biased = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+      fill(o, x);
+      cpu::add_biases(s, o.data(), o.stride, bias_of_row.data(), rows, width);
+    });
+    auto scaled = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+      fill(o, x);
+      cpu::add_scaled_rows(s, o.data(), o.stride, y.data(), width + 1, scale.data(), rows, width);
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < width; ++c) {
+        REQUIRE(biased.at(r, c) == x[r * width + c] + bias_of_row[r][c]);
+        REQUIRE(scaled.at(r, c) == std::fma(scale[r], y[r * (width + 1) + c], x[r * width + c]));
+      }
+    }
+  }
+}
+
+TEST_CASE("rows: the sigmoid of a dot product follows the sixteen-lane tree") {
+  for (std::size_t width : widths) {
+    const std::size_t rows = 6;
+    auto x = random_floats(rows * (width + 2), 1), weight = random_floats(width, 2);
+    auto out = everywhere<float>(1, rows, [&](cpu::Stream& s, Padded<float>& o) {
+      cpu::sigmoid_dots(s, x.data(), width + 2, rows, width, weight.data(), o.data());
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      float lane[16] = {};
+      for (std::size_t i = 0; i < width; ++i) lane[i % 16] = std::fma(x[r * (width + 2) + i], weight[i], lane[i % 16]);
+      for (int half = 8; half > 0; half /= 2) {
+        for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+      }
+      cpu::Stream stream(Isa::Plain);
+      cpu::sigmoid_rows(stream, lane, 1, 1, 1);
+      CHECK(out.at(0, r) == lane[0]);
+    }
+  }
+}
+
 TEST_CASE("rows: rotation of adjacent pairs and of halves") {
   for (std::size_t dim : {2, 6, 16, 30, 32, 64, 96}) {
     const std::size_t rows = 3, heads = 2, head_stride = dim + 5, width = head_stride + dim;
@@ -240,6 +283,38 @@ TEST_CASE("rows: swiglu and sigmoid") {
         CHECK(std::fabs(probability.at(r, c) - sigmoid) <= 4 * 0x1p-24 * sigmoid + 0x1p-126);
       }
     }
+  }
+}
+
+TEST_CASE("rows: clamped swiglu") {
+  const float limit = 7.0f;
+  for (std::size_t width : widths) {
+    const std::size_t rows = 4, offset = width + 3, stride = 2 * width + 3;
+    auto x = random_floats(rows * stride, 1, 20.0f);  // a third of the gates and two thirds of the ups are clamped
+    x[0] = -200.0f;                                   // no lower bound: goes to -0
+    x[stride] = limit, x[stride + offset] = -limit;
+    auto out = everywhere<bf16>(rows, width, [&](cpu::Stream& s, Padded<bf16>& o) {
+      cpu::clamped_swiglu(s, x.data(), stride, offset, rows, width, limit, o.data(), o.stride);
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < width; ++c) {
+        const double gate = std::min<double>(x[r * stride + c], limit);
+        const double up = std::clamp<double>(x[r * stride + offset + c], -limit, limit);
+        const double y = (up + 1) * gate / (1 + std::exp(-1.702 * gate));
+        // bf16's rounding, and in fp32 the product 1.702 * gate of up to 340, which the exponential makes relative.
+        CHECK(std::fabs(to_float(out.at(r, c)) - y) <= (0x1.02p-8 + 340 * 0x1p-24) * std::fabs(y) + 0x1p-126);
+      }
+    }
+  }
+  const float nan = std::nanf("");
+  const float special[4] = {nan, infinity, 1, nan};  // gates NaN and infinity, ups 1 and NaN
+  for (Isa isa : {Isa::Plain, Isa::Avx2, Isa::Avx512}) {
+    if (!cpu::available(isa)) continue;
+    cpu::Stream stream(isa);
+    bf16 out[2];
+    cpu::clamped_swiglu(stream, special, 4, 2, 1, 2, limit, out, 2);
+    CHECK(std::isnan(to_float(out[0])));
+    CHECK(std::isnan(to_float(out[1])));
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <numeric>
 #include <span>
@@ -63,9 +64,15 @@ class Player {
         stream_(layout.isa, layout.threads),
         nodes_(static_cast<std::size_t>(comm.size()), 0),
         forward_(stream_, config_, weights_, comm, nodes_,
-                 {.max_rows = 64, .pages = pages, .micro_batches = layout.micro_batches, .trace = trace}) {
+                 {.max_rows = 64,
+                  .pages = pages,
+                  .window_pages = pages,
+                  .micro_batches = layout.micro_batches,
+                  .trace = trace}) {
+    const std::uint32_t windowed = model::windowed_layers(config_);
+    in_use_ = {windowed<config_.layers, windowed> 0};
     for (std::uint32_t i = 0; i < pages; ++i) {
-      free_.push_back({static_cast<std::int32_t>(i * layout.page_stride % pages)});
+      for (auto& group : free_) group.push_back({static_cast<std::int32_t>(i * layout.page_stride % pages)});
     }
     for (std::size_t i = 0; i < texts.size(); ++i) {
       if (static_cast<int>(i) % comm.size() == comm.rank()) waiting_.push_back(i);
@@ -93,8 +100,9 @@ class Player {
     std::vector<TokenId> tokens;  // known so far
     std::uint32_t done = 0;       // rows computed
     std::uint32_t in_step = 0;
-    std::vector<PageId> pages;
+    std::array<std::vector<PageId>, schedule::page_groups> pages;
   };
+  static constexpr std::size_t window_group = static_cast<std::size_t>(schedule::PageGroup::Window);
 
   bool anyone(bool here) {
     std::vector<std::byte> all(static_cast<std::size_t>(comm_.size()));
@@ -110,9 +118,12 @@ class Player {
       r.tokens.insert(r.tokens.end(), text.replayed.begin(), text.replayed.end());
       answers[r.text].generated = text.replayed;
       const std::size_t positions = text.prompt.size() + text.generate;
-      for (std::size_t p = 0; p < positions; p += schedule::page_tokens) {
-        r.pages.push_back(free_.back());
-        free_.pop_back();
+      for (std::size_t g = 0; g < schedule::page_groups; ++g) {
+        if (!in_use_[g]) continue;
+        for (std::size_t p = 0; p < positions; p += schedule::page_tokens) {
+          r.pages[g].push_back(free_[g].back());
+          free_[g].pop_back();
+        }
       }
       waiting_.erase(waiting_.begin());
       running_.push_back(std::move(r));
@@ -121,13 +132,28 @@ class Player {
 
   void add(Running& r, schedule::RowKind kind, std::uint32_t rows) {
     r.in_step = rows;
-    step_.segments.push_back({kind, step_.rows(), rows, r.done, static_cast<std::uint32_t>(step_.pages[0].size()),
-                              static_cast<std::uint32_t>(r.pages.size())});
-    step_.pages[0].insert(step_.pages[0].end(), r.pages.begin(), r.pages.end());
+    if (in_use_[window_group]) give_back_pages(r);
+    const std::size_t group = in_use_[0] ? 0 : window_group;  // where both are in use their lists are parallel
+    step_.segments.push_back({kind, step_.rows(), rows, r.done, static_cast<std::uint32_t>(step_.pages[group].size()),
+                              static_cast<std::uint32_t>(r.pages[group].size())});
+    for (std::size_t g = 0; g < schedule::page_groups; ++g) {
+      step_.pages[g].insert(step_.pages[g].end(), r.pages[g].begin(), r.pages[g].end());
+    }
     for (std::uint32_t i = 0; i < rows; ++i) {
       step_.logit_rows.push_back(step_.rows());
       step_.tokens.push_back(r.tokens[r.done + i]);
       step_.positions.push_back(r.done + i);
+    }
+  }
+
+  // Pages that no row from r.done on can see: others take and overwrite them.
+  void give_back_pages(Running& r) {
+    const std::uint32_t window = config_.gqa.window;
+    const std::uint32_t first_seen = r.done + 1 > window ? r.done + 1 - window : 0;
+    for (std::size_t p = 0; (p + 1) * schedule::page_tokens <= first_seen; ++p) {
+      PageId& page = r.pages[window_group][p];
+      if (page.value >= 0) free_[window_group].push_back(page);
+      page = {-1};
     }
   }
 
@@ -174,7 +200,11 @@ class Player {
     }
     std::erase_if(running_, [&](const Running& r) {
       const bool over = answers[r.text].generated.size() >= texts_[r.text].generate && r.done >= rows_wanted(r);
-      if (over) free_.insert(free_.end(), r.pages.begin(), r.pages.end());
+      for (std::size_t g = 0; over && g < schedule::page_groups; ++g) {
+        for (PageId page : r.pages[g]) {
+          if (page.value >= 0) free_[g].push_back(page);
+        }
+      }
       return over;
     });
   }
@@ -188,7 +218,8 @@ class Player {
   const std::vector<int> nodes_;
   layers::Forward forward_;
   schedule::Step step_;
-  std::vector<PageId> free_;
+  std::array<bool, schedule::page_groups> in_use_{};
+  std::array<std::vector<PageId>, schedule::page_groups> free_;
   std::vector<std::size_t> waiting_;
   std::vector<Running> running_;
 };

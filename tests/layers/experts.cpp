@@ -16,17 +16,24 @@ TEST_CASE("a routed layer gives the same bytes on any number of loopback ranks a
 
 namespace {
 
+double activated(const model::Moe& moe, double gate, double up) {
+  if (moe.activation == model::Activation::Silu) return gate / (1 + std::exp(-gate)) * up;
+  const double limit = moe.activation_limit, g = std::min(gate, limit), u = std::clamp(up, -limit, limit);
+  return (u + 1) * g / (1 + std::exp(-1.702 * g));
+}
+
 // The layer's definition, element by element, in double where the definition leaves no rounding.
-std::vector<double> naive_mlp(const model::MlpWeights& w, const bf16* x) {
+std::vector<double> naive_mlp(const model::Moe& moe, const model::MlpWeights& w, const bf16* x) {
   std::vector<double> inner(w.width), out(w.down.n, 0.0);
   for (std::uint32_t j = 0; j < w.width; ++j) {
-    double gate = 0, up = 0;
+    double gate = w.gate_up_bias ? w.gate_up_bias[j] : 0, up = w.gate_up_bias ? w.gate_up_bias[w.up_offset + j] : 0;
     for (std::uint32_t i = 0; i < w.gate_up.k; ++i) {
       gate += double(to_float(x[i])) * to_float(packed_at(w.gate_up, i, j));
       up += double(to_float(x[i])) * to_float(packed_at(w.gate_up, i, w.up_offset + j));
     }
-    inner[j] = to_float(to_bf16(static_cast<float>(gate / (1 + std::exp(-gate)) * up)));
+    inner[j] = to_float(to_bf16(static_cast<float>(activated(moe, gate, up))));
   }
+  for (std::uint32_t j = 0; j < w.down.n; ++j) out[j] = w.down_bias ? w.down_bias[j] : 0;
   for (std::uint32_t j = 0; j < w.down.n; ++j)
     for (std::uint32_t i = 0; i < w.width; ++i) out[j] += inner[i] * to_float(packed_at(w.down, i, j));
   return out;
@@ -52,7 +59,7 @@ TEST_CASE("a dense MLP adds down(silu(gate) * up) whatever the number of rows") 
   layers::add_mlp(stream, expert.weights, {x.data(), test::moe_hidden}, rows, out.data(), test::moe_hidden, scratch);
   for (std::size_t r : {std::size_t{0}, std::size_t{1}, std::size_t{500}, rows - 1}) {
     CAPTURE(r);
-    auto expected = naive_mlp(expert.weights, x.data() + r * test::moe_hidden);
+    auto expected = naive_mlp(test::test_moe(1), expert.weights, x.data() + r * test::moe_hidden);
     double allowed = tolerance(expected);
     for (std::size_t j = 0; j < expected.size(); ++j)
       CHECK(std::abs(out[r * test::moe_hidden + j] - (1.0 + expected[j])) < allowed);
@@ -62,15 +69,29 @@ TEST_CASE("a dense MLP adds down(silu(gate) * up) whatever the number of rows") 
                     test::moe_hidden, scratch);
     CHECK(std::memcmp(alone.data(), out.data() + r * test::moe_hidden, alone.size() * sizeof(float)) == 0);
   }
+  // With a factor a row: one fma instead of the addition.
+  std::vector<float> factors(rows), scaled(out.size(), 1.0f);
+  for (std::size_t r = 0; r < rows; ++r) factors[r] = test::unit_value(79, r);
+  layers::add_scaled_mlp(stream, expert.weights, {x.data(), test::moe_hidden}, rows, factors.data(), scaled.data(),
+                         test::moe_hidden, scratch);
+  for (std::size_t r : {std::size_t{0}, std::size_t{700}, rows - 1}) {
+    std::vector<float> mlp(test::moe_hidden, 0.0f);
+    layers::add_mlp(stream, expert.weights, {x.data() + r * test::moe_hidden, test::moe_hidden}, 1, mlp.data(),
+                    test::moe_hidden, scratch);
+    for (std::size_t j = 0; j < mlp.size(); ++j)
+      CHECK(scaled[r * test::moe_hidden + j] == std::fma(factors[r], mlp[j], 1.0f));
+  }
   model::MlpWeights none;
   layers::add_mlp(stream, none, {x.data(), test::moe_hidden}, rows, nullptr, 0, scratch);  // adds nothing
 }
 
-TEST_CASE("routed experts compute what they are defined as") {
+namespace {
+
+void check_experts(const model::Moe& moe, test::TestExpert::Biases biases) {
   cpu::Stream stream;
   std::vector<test::TestExpert> experts;
   std::vector<model::MlpWeights> weights;
-  for (std::uint32_t e = 0; e < 4; ++e) experts.emplace_back(e);
+  for (std::uint32_t e = 0; e < 4; ++e) experts.emplace_back(e, biases);
   for (const auto& e : experts) weights.push_back(e.weights);
   constexpr std::uint32_t rows = 9;
   std::vector<bf16> x(rows * test::moe_hidden);
@@ -82,13 +103,23 @@ TEST_CASE("routed experts compute what they are defined as") {
   layers::MlpScratch scratch;
   exchange.send_dispatch(1, x.data(), test::moe_hidden, rows, picks);
   auto received = exchange.receive_dispatch(1);
-  layers::run_experts(stream, test::test_moe(4), weights, received, scratch, exchange);
+  layers::run_experts(stream, moe, weights, received, scratch, exchange);
   for (std::size_t i = 0; i < picks.size(); ++i) {
-    auto expected = naive_mlp(weights[static_cast<std::size_t>(picks[i].value)], x.data() + i / 2 * test::moe_hidden);
+    auto expected =
+        naive_mlp(moe, weights[static_cast<std::size_t>(picks[i].value)], x.data() + i / 2 * test::moe_hidden);
     double allowed = tolerance(expected);
     for (std::size_t j = 0; j < expected.size(); ++j) {
       double rounding = std::abs(expected[j]) * 0x1p-8;  // the output's own
       CHECK(std::abs(to_float(received.outputs[i * test::moe_hidden + j]) - expected[j]) < allowed + rounding);
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("routed experts compute what they are defined as") {
+  check_experts(test::test_moe(4), test::TestExpert::Biases::No);
+}
+TEST_CASE("routed experts with biases and the clamped activation compute what they are defined as") {
+  check_experts(test::clamped_moe(4), test::TestExpert::Biases::Yes);
 }

@@ -25,9 +25,11 @@ inline float unit_value(std::uint64_t key, std::uint64_t i) {
 // One expert's matrices and their owner.
 struct TestExpert {
   std::vector<bf16> gate_up, down;
+  std::vector<float> gate_up_bias, down_bias;
   model::MlpWeights weights;
 
-  explicit TestExpert(std::uint32_t id) {
+  enum class Biases { No, Yes };
+  explicit TestExpert(std::uint32_t id, Biases biases = Biases::No) {
     auto matrix = [](std::uint64_t key, std::uint32_t out, std::uint32_t in) {
       std::vector<bf16> m(std::size_t{out} * in);
       for (std::size_t i = 0; i < m.size(); ++i) m[i] = to_bf16(unit_value(key, i) * 0.3f);
@@ -44,6 +46,11 @@ struct TestExpert {
     cpu::pack(gate_up.data(), moe_hidden, n, up.data(), moe_hidden, 1, moe_up_offset, moe_width);
     cpu::pack(down.data(), moe_width, moe_hidden, low.data(), moe_width, 1, 0, moe_hidden);
     weights = {{gate_up.data(), moe_hidden, n}, {down.data(), moe_width, moe_hidden}, moe_width, moe_up_offset};
+    if (biases == Biases::No) return;
+    for (std::uint32_t i = 0; i < n; ++i) gate_up_bias.push_back(unit_value(1000 + id, i));
+    for (std::uint32_t i = 0; i < moe_hidden; ++i) down_bias.push_back(unit_value(2000 + id, i));
+    weights.gate_up_bias = gate_up_bias.data();
+    weights.down_bias = down_bias.data();
   }
 };
 
@@ -51,6 +58,15 @@ inline model::Moe test_moe(std::uint32_t experts) {
   model::Moe moe;
   moe.experts = experts, moe.picks = 3, moe.expert_width = moe_width;
   moe.normalize = true, moe.scale = 2.5f;
+  return moe;
+}
+
+// As in gpt-oss: softmax over the picks, biases, clamped activation.
+inline model::Moe clamped_moe(std::uint32_t experts) {
+  model::Moe moe;
+  moe.experts = experts, moe.picks = 3, moe.expert_width = moe_width;
+  moe.score = model::RouterScore::SoftmaxOfPicks;
+  moe.expert_bias = true, moe.activation = model::Activation::ClampedSilu, moe.activation_limit = 0.6f;
   return moe;
 }
 
@@ -62,7 +78,8 @@ inline std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::u
   std::vector<TestExpert> experts;
   std::vector<model::MlpWeights> weights;
   for (std::uint32_t e = 0; e < placement.count(me); ++e)
-    experts.emplace_back(static_cast<std::uint32_t>(placement.first(me).value) + e);
+    experts.emplace_back(static_cast<std::uint32_t>(placement.first(me).value) + e,
+                         moe.expert_bias ? TestExpert::Biases::Yes : TestExpert::Biases::No);
   for (const TestExpert& e : experts) weights.push_back(e.weights);
 
   std::vector<bf16> x;
@@ -89,11 +106,10 @@ inline std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::u
 }
 
 inline void check_moe_layer(Comm comm) {
-  for (std::uint32_t experts : {3u, 7u, 16u})
+  for (const model::Moe& moe : {test_moe(3), test_moe(7), test_moe(16), clamped_moe(7)})
     for (std::uint32_t rows : {0u, 1u, 5u, 400u}) {
-      CAPTURE(experts);
+      CAPTURE(moe.experts);
       CAPTURE(rows);
-      model::Moe moe = test_moe(experts);
       std::vector<float> reference = run_moe_layer(Comm::alone(), moe, rows, 1);
       std::vector<float> mine = run_moe_layer(comm, moe, rows, 1 + comm.rank() % 2);
       auto size = static_cast<std::size_t>(comm.size());

@@ -58,9 +58,10 @@ std::vector<std::int32_t> best_of(const std::vector<double>& values, std::size_t
 
 NaiveRow naive_route(const model::Moe& moe, const std::vector<float>& bias, const float* logits) {
   std::vector<double> score(logits, logits + moe.experts);
+  const bool over_picks = moe.score == model::RouterScore::SoftmaxOfPicks;
   if (moe.score == model::RouterScore::Sigmoid) {
     for (double& s : score) s = 1 / (1 + std::exp(-s));
-  } else {
+  } else if (!over_picks) {
     double top = *std::max_element(score.begin(), score.end()), sum = 0;
     for (double& s : score) sum += s = std::exp(s - top);
     for (double& s : score) s /= sum;
@@ -82,6 +83,12 @@ NaiveRow naive_route(const model::Moe& moe, const std::vector<float>& bias, cons
       if (std::find(kept.begin(), kept.end(), static_cast<std::int32_t>(e / width)) == kept.end()) choice[e] = -1e300;
   }
   row.picks = best_of(choice, moe.picks, row.margin);
+  if (over_picks) {
+    double sum = 0;
+    for (auto p : row.picks) sum += std::exp(score[static_cast<std::size_t>(p)]);
+    for (auto p : row.picks) row.weights.push_back(std::exp(score[static_cast<std::size_t>(p)]) / sum);
+    return row;
+  }
   double sum = static_cast<double>(moe.normalize_eps);
   for (auto p : row.picks) sum += score[static_cast<std::size_t>(p)];
   for (auto p : row.picks)
@@ -175,6 +182,14 @@ TEST_CASE("picks and weights are those of transformers on the reference models' 
   }
 }
 
+TEST_CASE("the softmax over the picks agrees with a plain double computation") {
+  std::uint64_t key = 500;
+  for (auto [experts, picks] : {std::array{8u, 2u}, std::array{32u, 4u}, std::array{7u, 7u}, std::array{1u, 1u}}) {
+    CAPTURE(experts);
+    check_against_naive(make_moe(experts, picks, model::RouterScore::SoftmaxOfPicks), {}, key++);
+  }
+}
+
 TEST_CASE("ties go to the lowest id") {
   model::Moe moe = make_moe(6, 3, model::RouterScore::Sigmoid);
   CHECK(route_rows(moe, {}, {1, 2, 2, 1, 2, 2}).picks == std::vector<std::int32_t>{1, 2, 4});
@@ -211,7 +226,7 @@ TEST_CASE("what is not a number loses and stays in range") {
   CHECK(route_rows(moe, {}, {-inf, inf, 0, -inf, 0, 0}).picks == std::vector<std::int32_t>{1, 2, 4, 5});
   CHECK(route_rows(moe, {0, nan, 0, 0, 0, 0}, std::vector<float>(6, 0.0f)).picks ==
         std::vector<std::int32_t>{0, 2, 3, 4});
-  for (auto score : {model::RouterScore::Softmax, model::RouterScore::Sigmoid})
+  for (auto score : {model::RouterScore::Softmax, model::RouterScore::Sigmoid, model::RouterScore::SoftmaxOfPicks})
     for (auto kind : {model::GroupScore::Largest, model::GroupScore::SumOfTwoLargest})
       for (float bad : {nan, inf, -inf}) {
         model::Moe grouped = make_moe(6, 4, score);
@@ -226,11 +241,10 @@ TEST_CASE("what is not a number loses and stays in range") {
       }
 }
 
-TEST_CASE("routing gives the same bits for any threads, instruction set and batch") {
-  model::Moe moe = make_moe(256, 8, model::RouterScore::Sigmoid);
-  moe.groups = 8, moe.groups_kept = 4, moe.group_score = model::GroupScore::SumOfTwoLargest;
-  moe.normalize = true, moe.normalize_eps = 1e-20f, moe.scale = 2.5f;
-  auto bias = random_values(5, 256, 0.1f), logits = random_values(6, 50 * 256, 4.0f);
+namespace {
+
+void check_same_bits(const model::Moe& moe, const std::vector<float>& bias) {
+  auto logits = random_values(6, 50 * 256, 4.0f);
   Routed reference = route_rows(moe, bias, logits, 1, cpu::Isa::Plain);
   for (auto isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
     if (!cpu::available(isa)) continue;
@@ -249,6 +263,16 @@ TEST_CASE("routing gives the same bits for any threads, instruction set and batc
                        reference.weights.begin() + static_cast<std::ptrdiff_t>(r * 8)));
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("routing gives the same bits for any threads, instruction set and batch") {
+  model::Moe moe = make_moe(256, 8, model::RouterScore::Sigmoid);
+  moe.groups = 8, moe.groups_kept = 4, moe.group_score = model::GroupScore::SumOfTwoLargest;
+  moe.normalize = true, moe.normalize_eps = 1e-20f, moe.scale = 2.5f;
+  check_same_bits(moe, random_values(5, 256, 0.1f));
+  check_same_bits(make_moe(256, 8, model::RouterScore::SoftmaxOfPicks), {});
 }
 
 TEST_CASE("picks are counted by expert") {
