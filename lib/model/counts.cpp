@@ -12,8 +12,7 @@ using Count = std::uint64_t;
 
 Count mlp(const ModelConfig& c, std::uint32_t width) { return Count{3} * c.hidden * width; }
 
-// Matrices of one layer's attention.
-Count attention_matrices(const ModelConfig& c) {
+Count latent_matrices(const ModelConfig& c) {
   const Mla& a = c.mla;
   Count queries = Count{a.heads} * (a.qk_nope_dim + a.qk_rope_dim);
   Count q = a.q_lora_rank == 0 ? c.hidden * queries : a.q_lora_rank * (c.hidden + queries);
@@ -22,32 +21,68 @@ Count attention_matrices(const ModelConfig& c) {
   return q + kv + Count{a.heads} * a.v_dim * c.hidden;
 }
 
-Count attention_norms(const ModelConfig& c) { return Count{c.mla.q_lora_rank} + c.mla.kv_lora_rank + 2 * c.hidden; }
+Count grouped_matrices(const ModelConfig& c) {
+  const Gqa& a = c.gqa;
+  return Count{2} * c.hidden * (a.heads + a.kv_heads) * a.head_dim;
+}
+
+// Matrices of one layer's attention.
+Count attention_matrices(const ModelConfig& c) {
+  return c.attention == AttentionKind::Latent ? latent_matrices(c) : grouped_matrices(c);
+}
+
+// Norms, biases and sinks of one layer's attention.
+Count attention_vectors(const ModelConfig& c) {
+  if (c.attention == AttentionKind::Latent) return Count{c.mla.q_lora_rank} + c.mla.kv_lora_rank;
+  const Gqa& a = c.gqa;
+  Count n = 0;
+  if (a.qkv_bias) n += (Count{a.heads} + 2 * a.kv_heads) * a.head_dim;
+  if (a.out_bias) n += c.hidden;
+  if (a.sinks) n += a.heads;
+  if (a.qk_norm == QkNorm::PerHead) n += 2 * Count{a.head_dim};
+  if (a.qk_norm == QkNorm::AllHeads) n += (Count{a.heads} + a.kv_heads) * a.head_dim;
+  return n;
+}
 
 Count moe_layers(const ModelConfig& c) {
-  Count n = 0;
-  for (bool moe : c.layer_is_moe) n += moe;
-  return n;
+  return static_cast<Count>(std::count(c.layer_is_moe.begin(), c.layer_is_moe.end(), true));
 }
 
 Count head(const ModelConfig& c) { return Count{c.vocabulary} * c.hidden; }
 
-// Weights that one token is multiplied by in all layers: no norms, no embedding, no head.
+// Weights that one token is multiplied by in all layers: no norms, no biases, no embedding, no head.
 Count matrices_per_token(const ModelConfig& c) {
-  Count moe = c.moe.picks * mlp(c, c.moe.expert_width) + mlp(c, c.moe.shared_width) + Count{c.hidden} * c.moe.experts;
+  Count router = Count{c.hidden} * (c.moe.experts + (c.moe.shared_gate ? 1 : 0));
+  Count moe = c.moe.picks * mlp(c, c.moe.expert_width) + mlp(c, c.moe.shared_width) + router;
   Count n = moe_layers(c);
   return c.layers * attention_matrices(c) + n * moe + (c.layers - n) * mlp(c, c.dense_width);
 }
+
+// One routed expert, with its biases.
+Count expert(const ModelConfig& c) {
+  return mlp(c, c.moe.expert_width) + (c.moe.expert_bias ? Count{2} * c.moe.expert_width + c.hidden : 0);
+}
+
+// Positions that a token's attention sees over all layers, at `context` positions.
+double positions_seen(const ModelConfig& c, double context) {
+  double windowed = windowed_layers(c);
+  return (c.layers - windowed) * context + windowed * std::min<double>(context, c.gqa.window);
+}
+
+// Queries against keys, then weights against values.
+double grouped_attention(const Gqa& a) { return 2.0 * a.heads * a.head_dim; }
 
 }  // namespace
 
 ParameterCounts count_parameters(const ModelConfig& c) {
   ParameterCounts counts;
   Count n = moe_layers(c);
-  counts.routed = n * c.moe.experts * mlp(c, c.moe.expert_width);
-  Count picked = n * c.moe.picks * mlp(c, c.moe.expert_width);
-  Count small = c.layers * attention_norms(c) + c.hidden + (c.moe.selection_bias ? n * c.moe.experts : 0);
-  counts.active = matrices_per_token(c) + small + head(c);
+  counts.routed = n * c.moe.experts * expert(c);
+  Count picked = n * c.moe.picks * expert(c);
+  Count router_vectors = (c.moe.selection_bias ? c.moe.experts : 0) + (c.moe.router_bias ? c.moe.experts : 0);
+  Count vectors = c.layers * (attention_vectors(c) + 2 * c.hidden) + c.hidden + n * router_vectors;
+  Count picked_biases = picked - n * c.moe.picks * mlp(c, c.moe.expert_width);
+  counts.active = matrices_per_token(c) + vectors + picked_biases + head(c);
   counts.total = counts.active - picked + counts.routed + (c.tied_embeddings ? 0 : head(c));
   return counts;
 }
@@ -66,15 +101,17 @@ std::uint64_t kv_bytes_per_token(const ModelConfig& c) { return Count{c.layers} 
 double flops_per_generated_token(const ModelConfig& c, double context) {
   const Mla& a = c.mla;
   // Absorbed: kv_b's two halves act on the query and on the output, so its weights count once a token as well.
-  double attention = context * a.heads * (2.0 * a.kv_lora_rank + a.qk_rope_dim);
-  return 2 * (static_cast<double>(matrices_per_token(c) + head(c)) + c.layers * attention);
+  bool latent = c.attention == AttentionKind::Latent;
+  double a_position = latent ? a.heads * (2.0 * a.kv_lora_rank + a.qk_rope_dim) : grouped_attention(c.gqa);
+  return 2 * (static_cast<double>(matrices_per_token(c) + head(c)) + positions_seen(c, context) * a_position);
 }
 
 double flops_per_prompt_token(const ModelConfig& c, double context, double logit_rows_per_token) {
   const Mla& a = c.mla;
-  double attention = context * a.heads * (1.0 * a.qk_nope_dim + a.qk_rope_dim + a.v_dim);
+  bool latent = c.attention == AttentionKind::Latent;
+  double a_position = latent ? a.heads * (1.0 * a.qk_nope_dim + a.qk_rope_dim + a.v_dim) : grouped_attention(c.gqa);
   return 2 * (static_cast<double>(matrices_per_token(c)) + logit_rows_per_token * static_cast<double>(head(c)) +
-              c.layers * attention);
+              positions_seen(c, context) * a_position);
 }
 
 }  // namespace moemill::model

@@ -58,7 +58,10 @@ void read_grouped_heads(const JsonObject& json, ModelConfig& config, const HeadD
 
   RopeSettings rope = read_rope(json, config.max_positions, rope_defaults);
   config.rope = resolve_rope(rope, gqa.head_dim, cpu::RotaryPairs::Halves);
-  if (config.rope.dim == 0 || config.rope.dim > gqa.head_dim) {
+  // An odd number of rotating values has a definition (one more rotates), but not under YaRN.
+  auto rotated = static_cast<std::uint32_t>(gqa.head_dim * rope.rotated_share);
+  bool odd_yarn = rope.scaling == RopeScaling::Yarn && rotated % 2 != 0;
+  if (config.rope.dim == 0 || config.rope.dim > gqa.head_dim || odd_yarn) {
     json.refuse(rope_defaults.rotated_share ? "partial_rotary_factor" : "head_dim",
                 fmt::format("such that an even number of the {} values a head rotate", gqa.head_dim));
   }
