@@ -9,6 +9,7 @@
 
 #include "base/bf16.hpp"
 #include "kernels/attention.hpp"
+#include "kernels/attention_pages.hpp"
 
 namespace moemill::cpu {
 
@@ -56,6 +57,8 @@ struct Bodies {
   void (*attention_block)(AttentionTile& tile, const float* keys, std::size_t key_stride, const float* values,
                           std::size_t value_stride, std::size_t tokens, std::uint32_t first_position);
   void (*attention_end)(AttentionTile& tile);
+  void (*attention_page)(AttentionRows& rows, const bf16* page, std::uint32_t first_position, const bf16* next);
+  void (*attention_rows_end)(AttentionRows& rows);
   void (*lanes_in)(const float* in, std::size_t in_stride, std::size_t used, std::size_t width, float scale, float* out,
                    std::size_t lanes);
   void (*lanes_out)(const float* in, std::size_t lanes, std::size_t used, std::size_t width, float* out,

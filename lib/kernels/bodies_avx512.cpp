@@ -19,6 +19,8 @@ namespace {
 
 #include "kernels/attention_bodies.inl"
 
+#include "kernels/attention_pages_bodies.inl"
+
 #include "kernels/gemm_bodies.inl"
 
 #include "kernels/bodies_table.inl"

@@ -12,6 +12,8 @@ namespace {
 
 #include "kernels/attention_bodies.inl"
 
+#include "kernels/attention_pages_bodies.inl"
+
 float weight(const bf16* panel, std::size_t k, std::size_t column) {
   bf16 value = panel[(k / 2 * panel_columns + column) * 2 + k % 2];
   return __builtin_bit_cast(float, static_cast<std::uint32_t>(value.bits) << 16);

@@ -113,6 +113,17 @@ INLINE void transpose(F (&rows)[16]) {
   }
 }
 
+template <int distance>
+INLINE F swap_lanes(F a) {
+  if constexpr (distance == 8) return {a.high, a.low};
+  if constexpr (distance == 4) {
+    return {_mm256_permute2f128_ps(a.low, a.low, 1), _mm256_permute2f128_ps(a.high, a.high, 1)};
+  }
+  constexpr int order = distance == 2 ? 0x4e : 0xb1;
+  return {_mm256_permute_ps(a.low, order), _mm256_permute_ps(a.high, order)};
+}
+INLINE float first_lane(F a) { return _mm256_cvtss_f32(a.low); }
+
 // Keeps loads from p behind the work on `a` in the compiled order: hoisted, they would need more than the 16 registers
 // and push accumulators to the stack.
 template <class T>
@@ -122,6 +133,7 @@ INLINE void load_after(const T*& p, F& a) {
 
 constexpr int tile_rows = 6;  // 12 accumulators of the 16 registers
 constexpr int tile_vectors = 1;
+constexpr int widest_product = 2;
 // Panels side by side for 1 and 2 rows: 8 accumulators. 3 rows would need more than the 16 registers.
 constexpr int one_row_panels = 2;
 constexpr int two_row_panels = 1;

@@ -81,12 +81,20 @@ INLINE void transpose(F (&rows)[16]) {
   }
 }
 
+template <int distance>
+INLINE F swap_lanes(F a) {
+  if constexpr (distance >= 4) return {_mm512_shuffle_f32x4(a.v, a.v, distance == 8 ? 0x4e : 0xb1)};
+  return {_mm512_permute_ps(a.v, distance == 2 ? 0x4e : 0xb1)};
+}
+INLINE float first_lane(F a) { return _mm512_cvtss_f32(a.v); }
+
 // Nothing to keep in order: there are registers enough to load ahead.
 template <class T>
 INLINE void load_after(const T*&, F&) {}
 
 constexpr int tile_rows = 14;  // 28 accumulators of the 32 registers
 constexpr int tile_vectors = 2;
+constexpr int widest_product = 4;
 // Panels side by side for 1, 2 and 3 rows: 8, 16 and 12 accumulators.
 constexpr int one_row_panels = 4;
 constexpr int two_row_panels = 4;

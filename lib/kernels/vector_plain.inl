@@ -64,6 +64,9 @@ INLINE U operator+(U a, U b) {
 INLINE U operator-(U a, U b) {
   return each<U>([&](int i) { return a.lane[i] - b.lane[i]; });
 }
+INLINE U operator&(U a, U b) {
+  return each<U>([&](int i) { return a.lane[i] & b.lane[i]; });
+}
 template <int Count>
 INLINE U shift_left(U a) {
   return each<U>([&](int i) { return a.lane[i] << Count; });
@@ -109,5 +112,17 @@ INLINE void transpose(F (&rows)[16]) {
   }
 }
 
-constexpr int tile_rows = 4;     // of a register tile
-constexpr int tile_vectors = 1;  // sixteens of columns or lanes of a register tile
+// Lane i gets lane i ^ distance.
+template <int distance>
+INLINE F swap_lanes(F a) {
+  return each<F>([&](int i) { return a.lane[i ^ distance]; });
+}
+INLINE float first_lane(F a) { return a.lane[0]; }
+
+// Nothing to keep in order: the compiler has no registers to run out of.
+template <class T>
+INLINE void load_after(const T*&, F&) {}
+
+constexpr int tile_rows = 4;       // of a register tile
+constexpr int tile_vectors = 1;    // sixteens of columns or lanes of a register tile
+constexpr int widest_product = 1;  // sixteens side by side when rows are few

@@ -20,9 +20,18 @@ void check(const schedule::Step& step, std::span<const Segment> segments) {
            "step: segments are in row order");
     expect(i == 0 || s.kind == segments[i - 1].kind || s.kind == schedule::RowKind::Prompt,
            "step: generated segments come first");
-    expect(s.page_count * page_tokens >= end && s.first_page + s.page_count <= step.pages[0].size(),
-           "step: pages cover a segment's positions");
+    expect(s.page_count * page_tokens >= end, "step: pages cover a segment's positions");
+    expect(!step.pages[0].empty() || !step.pages[1].empty(), "step: rows have pages");
+    for (const auto& pages : step.pages) {
+      expect(pages.empty() || s.first_page + s.page_count <= pages.size(), "step: pages cover a segment's positions");
+    }
   }
+}
+
+TokenSlot slot_of(const std::vector<PageId>& pages, std::uint32_t first_page, std::uint32_t position) {
+  const PageId page = pages[first_page + position / page_tokens];
+  expect(page.value >= 0, "step: the page of a row, or one that it sees, was given back");
+  return token_slot(page, position);
 }
 
 class WaveFiller {
@@ -40,7 +49,7 @@ class WaveFiller {
       if (from == 0 && to < end) set_ = 1 - set_;
       visit(segment, from, to, set_ * set_size);
       for (std::uint32_t p = from; p < to; ++p) {
-        plan_.key_slots.push_back(token_slot(step_.pages[0][segment.first_page + p / page_tokens], p));
+        plan_.key_slots.push_back(slot_of(step_.pages[0], segment.first_page, p));
       }
       plan_.waves.back().keys += to - from;
       from = to;
@@ -76,36 +85,49 @@ class WaveFiller {
   std::uint32_t set_ = 0;
 };
 
-}  // namespace
-
-void plan_attention(const schedule::Step& step, std::span<const Segment> segments, RopeTable& rope,
-                    AttentionPlan& plan) {
-  check(step, segments);
-  plan.first_row = segments.empty() ? 0 : segments.front().first_row;
-  plan.rows = 0;
-  plan.slots.clear(), plan.generated.clear(), plan.key_slots.clear(), plan.visits.clear(), plan.waves.clear();
-  plan.pages.assign(step.pages[0].begin(), step.pages[0].end());
-
+// What latent attention works by: generated rows one by one, prompts in waves.
+void plan_forms(const schedule::Step& step, std::span<const Segment> segments, AttentionPlan& plan) {
   std::uint32_t set_size = 0;
   for (const Segment& s : segments) {
-    plan.rows += s.rows;
-    for (std::uint32_t i = 0; i < s.rows; ++i) {
-      const std::uint32_t position = s.first_position + i;
-      plan.slots.push_back(token_slot(step.pages[0][s.first_page + position / page_tokens], position));
-      if (s.kind == schedule::RowKind::Generated) {
-        plan.generated.push_back({s.first_row - plan.first_row + i, position, s.first_page});
-      }
-    }
     if (s.kind == schedule::RowKind::Prompt) {
       set_size = std::max<std::uint32_t>(set_size, (s.rows + cpu::attention_lanes - 1) / cpu::attention_lanes);
+      continue;
+    }
+    for (std::uint32_t i = 0; i < s.rows; ++i) {
+      plan.generated.push_back({s.first_row - plan.first_row + i, s.first_position + i, s.first_page});
     }
   }
   plan.states = 2 * set_size;
-
   WaveFiller filler(step, plan);
   for (const Segment& s : segments) {
     if (s.kind == schedule::RowKind::Prompt) filler.add(s, set_size);
   }
+}
+
+}  // namespace
+
+void plan_attention(const schedule::Step& step, std::span<const Segment> segments, model::AttentionKind kind,
+                    RopeTable& rope, AttentionPlan& plan) {
+  check(step, segments);
+  plan.first_row = segments.empty() ? 0 : segments.front().first_row;
+  plan.rows = 0;
+  plan.runs.clear(), plan.generated.clear(), plan.key_slots.clear(), plan.visits.clear(), plan.waves.clear();
+  for (const Segment& s : segments) {
+    plan.runs.push_back({s.first_row - plan.first_row, s.rows, s.first_position, s.first_page});
+    plan.rows += s.rows;
+  }
+  for (std::size_t g = 0; g < schedule::page_groups; ++g) {
+    const auto& pages = step.pages[g];
+    plan.pages[g].assign(pages.begin(), pages.end());
+    plan.slots[g].clear();
+    if (pages.empty()) continue;
+    for (const Segment& s : segments) {
+      for (std::uint32_t i = 0; i < s.rows; ++i) {
+        plan.slots[g].push_back(slot_of(pages, s.first_page, s.first_position + i));
+      }
+    }
+  }
+  if (kind == model::AttentionKind::Latent) plan_forms(step, segments, plan);
 
   const std::span<const std::uint32_t> positions(step.positions.data() + plan.first_row, plan.rows);
   rope.gather(positions, plan.cosine.reserve(plan.rows * rope.half()), plan.sine.reserve(plan.rows * rope.half()));

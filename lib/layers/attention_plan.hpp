@@ -1,9 +1,10 @@
 // What a step, or one half of it, asks of attention, worked out once and used by every layer: where rows go in the
 // cache, what each generated row reads, and in which pieces prompts are expanded and attended. Made by layers/forward,
-// read by layers/mla. None of it can change a bit: blocks of keys are pages, aligned to position 0 of their sequence,
-// and a lane knows nothing of the lanes beside it.
+// read by layers/mla and layers/gqa. None of it can change a bit: blocks of keys are pages, aligned to position 0 of
+// their sequence, and a lane or row knows nothing of those beside it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -15,6 +16,14 @@
 #include "schedule/step.hpp"
 
 namespace moemill::layers {
+
+// Consecutive rows of one sequence.
+struct Run {
+  std::uint32_t row;  // of the plan
+  std::uint32_t rows;
+  std::uint32_t first_position;
+  std::uint32_t first_page;  // into AttentionPlan::pages
+};
 
 // A generated token: one row against all pages of its sequence.
 struct GeneratedRow {
@@ -54,11 +63,14 @@ constexpr std::uint32_t wave_keys = 4 * schedule::page_tokens;  // of one head i
 struct AttentionPlan {
   std::uint32_t first_row = 0;  // of the step
   std::uint32_t rows = 0;
-  std::vector<TokenSlot> slots;  // [rows]
-  AlignedBuffer<float> cosine;   // [rows][rope / 2]
+  std::vector<Run> runs;
+  // By PageGroup; empty where the model has no such layers.
+  std::array<std::vector<TokenSlot>, schedule::page_groups> slots;  // [rows]
+  std::array<std::vector<PageId>, schedule::page_groups> pages;     // as in the step
+  AlignedBuffer<float> cosine;                                      // [rows][rope / 2]
   AlignedBuffer<float> sine;
 
-  std::vector<PageId> pages;
+  // Latent attention alone, whose pages are all of PageGroup::Full.
   std::vector<GeneratedRow> generated;  // rows 0 .. generated.size() - 1 of the plan, in order
   std::vector<TokenSlot> key_slots;
   std::vector<Visit> visits;
@@ -67,7 +79,7 @@ struct AttentionPlan {
 };
 
 // Plans the rows of `segments`, which are consecutive ones of the step.
-void plan_attention(const schedule::Step& step, std::span<const schedule::Segment> segments, RopeTable& rope,
-                    AttentionPlan& plan);
+void plan_attention(const schedule::Step& step, std::span<const schedule::Segment> segments, model::AttentionKind kind,
+                    RopeTable& rope, AttentionPlan& plan);
 
 }  // namespace moemill::layers

@@ -55,7 +55,11 @@ void attention(BlockTools& t, const model::LayerWeights& w, LayerId layer, Micro
   const std::size_t hidden = t.config.hidden, rows = b.plan.rows;
   cpu::rms_norm(t.stream, b.hidden, hidden, rows, hidden, w.attention_norm, t.config.norm_eps, b.normed.data(), hidden,
                 nullptr, 0);
-  t.mla.run(w.mla, layer, b.plan, b.normed.data(), b.exact.data());
+  if (t.gqa) {
+    t.gqa->run(w.gqa, layer, b.plan, b.normed.data(), b.exact.data());
+  } else {
+    t.mla->run(w.mla, layer, b.plan, b.normed.data(), b.exact.data());
+  }
   if (t.trace) trace_attention(*t.trace, t, layer, b);
   cpu::add_rows(t.stream, b.hidden, hidden, b.exact.data(), hidden, rows, hidden);
 }

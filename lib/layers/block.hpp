@@ -11,6 +11,7 @@
 #include "layers/attention_plan.hpp"
 #include "layers/exchange.hpp"
 #include "layers/forward.hpp"
+#include "layers/gqa.hpp"
 #include "layers/mla.hpp"
 #include "layers/mlp.hpp"
 #include "layers/trace.hpp"
@@ -40,7 +41,8 @@ struct MicroBatch {
 struct BlockTools {
   cpu::Stream& stream;
   const model::ModelConfig& config;
-  Mla& mla;
+  Mla* mla;  // as the model's AttentionKind says, the one or
+  Gqa* gqa;  // the other; the one that is not is null
   Exchange& exchange;
   MlpScratch& mlp;
   ForwardTotals& totals;

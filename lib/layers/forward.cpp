@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "base/aligned.hpp"
@@ -75,7 +76,8 @@ struct Forward::State {
   KvCache cache;
   RopeTable rope;
   Exchange exchange;
-  Mla mla;
+  std::optional<Mla> mla;  // as the model's AttentionKind says, the one or
+  std::optional<Gqa> gqa;  // the other
   MlpScratch mlp;
   std::vector<MicroBatch> batches;
   AlignedBuffer<float> hidden;       // [rows, hidden] the residual stream
@@ -92,11 +94,10 @@ Forward::State::State(cpu::Stream& stream_, const model::ModelConfig& config_, c
       config(config_),
       weights(weights_),
       settings(settings_),
-      cache(config, settings.pages),
+      cache(config, {settings.pages, settings.window_pages}),
       rope(config.rope),
       exchange(stream, domain, {config.moe.experts, static_cast<std::uint32_t>(domain.size())}, config.hidden,
-               config.moe.picks, nodes),
-      mla(stream, config, cache, exchange) {
+               config.moe.picks, nodes) {
   expect(settings.micro_batches == 1 || settings.micro_batches == 2, "forward: one or two micro-batches");
   batches.resize(settings.micro_batches);
   rope.grow(std::min(settings.max_positions, positions_at_start));
@@ -105,7 +106,11 @@ Forward::State::State(cpu::Stream& stream_, const model::ModelConfig& config_, c
     batches[i].channel = static_cast<int>(i);
     batches[i].reserve(config, rows);
   }
-  mla.reserve(rows);
+  if (config.attention == model::AttentionKind::Latent) {
+    mla.emplace(stream, config, cache, exchange).reserve(rows);
+  } else {
+    gqa.emplace(stream, config, cache, exchange).reserve(rows);
+  }
   hidden.reserve(static_cast<std::size_t>(settings.max_rows) * config.hidden);
   final_normed.reserve(static_cast<std::size_t>(settings.max_rows) * config.hidden);
   logits.reserve(logit_rows_at_a_time * padded(config.vocabulary));
@@ -115,10 +120,12 @@ Forward::State::State(cpu::Stream& stream_, const model::ModelConfig& config_, c
 
 void Forward::State::split(const Step& step) {
   if (batches.size() == 1) {
-    plan_attention(step, step.segments, rope, batches[0].plan);
+    plan_attention(step, step.segments, config.attention, rope, batches[0].plan);
   } else {
     const auto halves = halve(step.segments);
-    for (std::size_t i = 0; i < halves.size(); ++i) plan_attention(step, halves[i], rope, batches[i].plan);
+    for (std::size_t i = 0; i < halves.size(); ++i) {
+      plan_attention(step, halves[i], config.attention, rope, batches[i].plan);
+    }
   }
   for (MicroBatch& b : batches) {
     b.reserve(config, b.plan.rows);
@@ -159,7 +166,15 @@ void Forward::run(const Step& step) {
   State& s = *state_;
   expect(step.positions.size() == step.tokens.size() && rows_of(step.segments) == step.rows(),
          "step: every row has a position and a segment");
-  BlockTools tools{s.stream, s.config, s.mla, s.exchange, s.mlp, s.totals, s.settings.trace, s.cache};
+  BlockTools tools{.stream = s.stream,
+                   .config = s.config,
+                   .mla = s.mla ? &*s.mla : nullptr,
+                   .gqa = s.gqa ? &*s.gqa : nullptr,
+                   .exchange = s.exchange,
+                   .mlp = s.mlp,
+                   .totals = s.totals,
+                   .trace = s.settings.trace,
+                   .cache = s.cache};
 
   s.hidden.reserve(static_cast<std::size_t>(step.rows()) * s.config.hidden);
   s.split(step);
@@ -201,9 +216,9 @@ std::uint64_t Forward::kv_bytes() const { return state_->cache.bytes(); }
 
 std::uint64_t Forward::workspace_bytes() const {
   const State& s = *state_;
-  std::uint64_t bytes = s.mla.workspace_bytes() + s.mlp.bytes() + s.exchange.workspace_bytes() +
-                        s.hidden.capacity_bytes() + s.final_normed.capacity_bytes() + s.logits.capacity_bytes() +
-                        s.rope.bytes();
+  std::uint64_t bytes = (s.mla ? s.mla->workspace_bytes() : s.gqa->workspace_bytes()) + s.mlp.bytes() +
+                        s.exchange.workspace_bytes() + s.hidden.capacity_bytes() + s.final_normed.capacity_bytes() +
+                        s.logits.capacity_bytes() + s.rope.bytes();
   for (const MicroBatch& b : s.batches) bytes += b.bytes();
   return bytes;
 }

@@ -1,12 +1,15 @@
-// The paged latent cache of one rank: for every layer and token kv_lora + rope bf16 values and nothing more. Read and
-// written by layers/mla; which sequence owns which page is the scheduler's business.
+// The paged cache of one rank: for every layer and token kv_width bf16 values and nothing more. Latent attention keeps
+// kv_lora + rope values a token, row by row; grouped attention keeps keys and values page by page in the order of its
+// kernel. Read and written by layers/mla and layers/gqa; which sequence owns which page is the scheduler's business.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/bf16.hpp"
 #include "base/ids.hpp"
@@ -15,32 +18,58 @@
 
 namespace moemill::layers {
 
-// Place of a token in its layer: the same in every layer.
+// Place of a token in its layer: the same in every layer of a page group.
 using TokenSlot = std::uint32_t;
 
 inline TokenSlot token_slot(PageId page, std::uint32_t position) {
   return static_cast<std::uint32_t>(page.value) * schedule::page_tokens + position % schedule::page_tokens;
 }
 
+// Offsets in a page of grouped attention: for each key-value head the keys, then the values; see
+// kernels/attention_pages.hpp.
+struct GroupedPage {
+  std::size_t head_dim;
+
+  std::size_t head(std::size_t kv_head) const { return kv_head * 2 * schedule::page_tokens * head_dim; }
+  std::size_t key(std::size_t kv_head, std::size_t token, std::size_t d) const {
+    return head(kv_head) + (d / 2 * schedule::page_tokens + token) * 2 + d % 2;
+  }
+  std::size_t value(std::size_t kv_head, std::size_t token, std::size_t d) const {
+    return head(kv_head) + schedule::page_tokens * head_dim + (token / 2 * head_dim + d) * 2 + token % 2;
+  }
+};
+
 class KvCache {
  public:
-  // One allocation for all. Memory is taken from the machine when a page is first written. Throws UserError when the
-  // address space does not hold it.
-  KvCache(const model::ModelConfig& config, std::uint32_t pages);
+  // Pages by PageGroup. One allocation for all; memory is taken from the machine when a page is first written. Throws
+  // UserError when the address space does not hold it.
+  KvCache(const model::ModelConfig& config, std::array<std::uint32_t, schedule::page_groups> pages);
 
-  std::size_t width() const { return width_; }  // values a token: kv_lora (after its norm), then rope (rotated)
-  // The row of token slot s of this layer is at layer(l) + s * width().
-  bf16* layer(LayerId layer) { return data_ + static_cast<std::size_t>(layer.value) * layer_stride_; }
-  const bf16* layer(LayerId layer) const { return data_ + static_cast<std::size_t>(layer.value) * layer_stride_; }
+  std::size_t width() const { return width_; }  // values a token of a layer
+  schedule::PageGroup group(LayerId layer) const { return layers_[static_cast<std::size_t>(layer.value)].group; }
+  // Page p of this layer is at layer(l) + p * page_tokens * width(). Latent: the row of token slot s is at
+  // layer(l) + s * width(), the latent (after its norm), then the rotated key.
+  bf16* layer(LayerId layer) { return data_ + layers_[static_cast<std::size_t>(layer.value)].offset; }
+  const bf16* layer(LayerId layer) const { return data_ + layers_[static_cast<std::size_t>(layer.value)].offset; }
+  // What is cached of a token: Latent as it lies there; Grouped [kv_heads, head_dim] keys, then as many values.
+  void read(LayerId layer, TokenSlot slot, float* out) const;
 
   void copy(std::span<const schedule::PageCopy> copies);
-  std::uint64_t bytes() const { return layers_ * layer_stride_ * sizeof(bf16); }
+  std::uint64_t bytes() const { return count_ * sizeof(bf16); }
 
  private:
+  struct Layer {
+    schedule::PageGroup group;
+    std::size_t offset;  // values
+  };
+  void copy_page(const bf16* from, std::size_t tokens, bf16* to) const;
+
+  model::AttentionKind kind_;
+  model::Gqa gqa_;
   std::size_t width_;
-  std::size_t layers_;
-  std::uint32_t pages_;
-  std::size_t layer_stride_;  // values
+  std::array<std::uint32_t, schedule::page_groups> pages_;
+  std::vector<Layer> layers_;
+  std::size_t count_;  // values in all
   std::unique_ptr<void, decltype(&std::free)> memory_;
   bf16* data_;  // memory_, aligned to a cache line
 };

@@ -66,8 +66,9 @@ void Mla::append(const model::MlaWeights& weights, LayerId layer, const Attentio
               plan.sine.data(), pairs_);
   cpu::round_rows(stream_, kv + latent, width, plan.rows, mla_.qk_rope_dim, rounded + latent, width);
   bf16* cache = cache_.layer(layer);
+  const auto& slots = plan.slots[static_cast<std::size_t>(schedule::PageGroup::Full)];
   for (std::size_t r = 0; r < plan.rows; ++r) {
-    std::memcpy(cache + plan.slots[r] * width, rounded + r * width, width * sizeof(bf16));
+    std::memcpy(cache + slots[r] * width, rounded + r * width, width * sizeof(bf16));
   }
 }
 

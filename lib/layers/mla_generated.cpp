@@ -2,6 +2,7 @@
 // them.
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "layers/mla.hpp"
 
 namespace moemill::layers {
@@ -93,10 +94,11 @@ void Mla::read_pages(LayerId layer, const AttentionPlan& plan, std::size_t first
                   tile.query + latent * lanes, lanes);
     cpu::attention_begin(stream_, tile.lanes);
   }
-  const PageId* pages = plan.pages.data() + token.first_page;
+  const PageId* pages = plan.pages[static_cast<std::size_t>(schedule::PageGroup::Full)].data() + token.first_page;
   const bf16* cache = cache_.layer(layer);
   for (std::uint32_t p = 0; p <= token.position; p += page_tokens) {
     const std::size_t tokens = std::min<std::size_t>(page_tokens, token.position + 1 - p);
+    expect(pages[p / page_tokens].value >= 0, "step: a page that a row sees was given back");
     cpu::widen_rows(stream_, cache + token_slot(pages[p / page_tokens], 0) * width, width, tokens, width, page, width);
     if (p + page_tokens <= token.position) {
       prefetch(cache + token_slot(pages[p / page_tokens + 1], 0) * width, page_tokens * width * sizeof(bf16));

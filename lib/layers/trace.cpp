@@ -34,11 +34,9 @@ void trace_attention(Trace& trace, const BlockTools& tools, LayerId layer, const
   LayerTrace& to = of(trace, tools, layer);
   record(to.attention_out, batch, batch.exact.data(), tools.config.hidden);
   const std::size_t width = tools.cache.width();
+  const auto& slots = batch.plan.slots[static_cast<std::size_t>(tools.cache.group(layer))];
   float* out = place(to.cache, batch, width);
-  for (std::size_t r = 0; r < batch.plan.rows; ++r) {
-    const bf16* row = tools.cache.layer(layer) + batch.plan.slots[r] * width;
-    for (std::size_t i = 0; i < width; ++i) out[r * width + i] = to_float(row[i]);
-  }
+  for (std::size_t r = 0; r < batch.plan.rows; ++r) tools.cache.read(layer, slots[r], out + r * width);
 }
 
 void trace_logits(Trace& trace, const BlockTools& tools, LayerId layer, const MicroBatch& batch) {

@@ -12,7 +12,7 @@ namespace moemill::layers {
 struct LayerTrace {
   std::vector<float> attention_out;  // [rows, hidden] before it joins the residual stream
   std::vector<float> hidden;         // [rows, hidden] the residual stream after the layer
-  std::vector<float> cache;          // [rows, kv_lora + rope] as cached
+  std::vector<float> cache;          // [rows, kv_width] as cached: latent and rotated key, or all keys, then all values
   std::vector<float> router_logits;  // [rows, experts], this and what follows in MoE layers only
   std::vector<float> scores;         // [rows, experts]
   std::vector<std::int32_t> picks;   // [rows, picks]

@@ -40,7 +40,7 @@ void add(Step& step, RowKind kind, std::uint32_t first, std::uint32_t rows) {
 }  // namespace
 
 TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else") {
-  KvCache cache(small_config(), 4);
+  KvCache cache(small_config(), {4, 0});
   CHECK(cache.width() == 14);
   CHECK(cache.bytes() == 3u * 4 * page_tokens * 14 * 2);
   for (std::int32_t l = 0; l < 3; ++l) {
@@ -87,7 +87,7 @@ TEST_CASE("a plan takes every query of a prompt past every key up to it, once, i
   add(step, RowKind::Prompt, 100, 700);  // a later chunk
   RopeTable rope(small_config().rope);
   AttentionPlan plan;
-  plan_attention(step, step.segments, rope, plan);
+  plan_attention(step, step.segments, model::AttentionKind::Latent, rope, plan);
 
   CHECK(plan.rows == step.rows());
   REQUIRE(plan.generated.size() == 4);
@@ -129,5 +129,5 @@ TEST_CASE("a plan refuses a step that contradicts itself") {
   Step step;
   add(step, RowKind::Prompt, 0, 70);
   step.segments[0].page_count = 1;
-  CHECK_THROWS_AS(plan_attention(step, step.segments, rope, plan), ContractViolation);
+  CHECK_THROWS_AS(plan_attention(step, step.segments, model::AttentionKind::Latent, rope, plan), ContractViolation);
 }

@@ -1,0 +1,221 @@
+// A page of grouped attention over the sixteen lanes F of the including file's instruction set.
+
+constexpr std::size_t page_positions = 64;
+
+// C[rows][16 * vectors] = C * factor, or 0, then the chain over k of A[row][k] * B[k][column], where B holds pairs of k
+// in 32-bit words. Scores and outputs are both of this kind.
+struct PageProduct {
+  const float* a;
+  std::size_t a_stride;
+  const bf16* b;
+  std::size_t b_stride;  // columns of a pair
+  std::size_t count;     // of k; the last one's neighbour in its pair is not looked at where it is odd
+  const float* factor;   // [rows]; null: from zero
+  float* c;
+  std::size_t c_stride;
+  const char* next;  // to be prefetched, a line for every vector of a pair; null: nothing
+};
+
+// The even or the odd k of a pair.
+template <int odd, int Rows, int Vectors>
+INLINE void add_products(const float*& a, std::size_t a_stride, const std::uint32_t*& b, F (&sum)[Rows][Vectors]) {
+  F x[Vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) {
+    U both = load(b + 16 * v);
+    x[v] = floats(odd ? both & splat(0xffff0000u) : shift_left<16>(both));
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+    F row = splat(a[static_cast<std::size_t>(i) * a_stride + odd]);
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(row, x[v], sum[i][v]);
+    load_after(a, sum[i][Vectors - 1]);
+  }
+  load_after(b, sum[Rows - 1][Vectors - 1]);
+}
+
+template <int Rows, int Vectors>
+void product_tile(const PageProduct& t) {
+  F sum[Rows][Vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      sum[i][v] =
+          t.factor ? load(t.c + static_cast<std::size_t>(i) * t.c_stride + 16 * v) * splat(t.factor[i]) : splat(0.0f);
+    }
+  }
+  const float* a = t.a;
+  const std::size_t a_stride = t.a_stride, b_stride = t.b_stride;
+  const auto* b = reinterpret_cast<const std::uint32_t*>(t.b);
+  const char* next = t.next ? t.next : reinterpret_cast<const char*>(b);
+  const std::size_t next_step = t.next ? 64 * Vectors : 0;
+  for (std::size_t pairs = t.count / 2; pairs > 0; --pairs) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(next + 64 * v, 0, 2);
+    next += next_step;
+    add_products<0>(a, a_stride, b, sum);
+    add_products<1>(a, a_stride, b, sum);
+    a += 2;
+    b += b_stride;
+  }
+  if (t.count % 2 == 1) add_products<0>(a, a_stride, b, sum);
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) store(t.c + static_cast<std::size_t>(i) * t.c_stride + 16 * v, sum[i][v]);
+  }
+}
+
+// Vectors side by side for that many rows, so that accumulators fill the registers.
+constexpr int vectors_for(int rows) {
+  for (int vectors = widest_product; vectors > tile_vectors; vectors /= 2) {
+    if (rows * vectors <= tile_rows * tile_vectors && rows < tile_rows / 2) return vectors;
+  }
+  return tile_vectors;
+}
+
+using ProductTile = void (*)(const PageProduct&);
+
+// Entry [rows - 1] is the tile of that height: at its full width, and one vector wide for what remains.
+template <int... Less>
+struct ProductTables {
+  static constexpr int vectors[] = {vectors_for(Less + 1)...};
+  static constexpr ProductTile wide[] = {product_tile<Less + 1, vectors_for(Less + 1)>...};
+  static constexpr ProductTile single[] = {product_tile<Less + 1, 1>...};
+};
+template <int Count, int... Less>
+struct MakeProductTables : MakeProductTables<Count - 1, Count - 1, Less...> {};
+template <int... Less>
+struct MakeProductTables<0, Less...> : ProductTables<Less...> {};
+using Products = MakeProductTables<tile_rows>;
+
+// Columns of `vectors` sixteens.
+INLINE void product(PageProduct t, std::size_t rows, std::size_t vectors) {
+  while (vectors > 0) {
+    const auto most = static_cast<std::size_t>(Products::vectors[rows - 1]);
+    const std::size_t step = vectors >= most ? most : 1;
+    (step == most ? Products::wide : Products::single)[rows - 1](t);
+    vectors -= step;
+    t.b += step * 32;
+    t.c += step * 16;
+    if (t.next) t.next += t.count / 2 * step * 64;
+  }
+}
+
+// The tree of fold_sum and fold_max, in registers.
+INLINE float sum_of_lanes(F a) {
+  a = a + swap_lanes<8>(a);
+  a = a + swap_lanes<4>(a);
+  a = a + swap_lanes<2>(a);
+  return first_lane(a + swap_lanes<1>(a));
+}
+INLINE float max_of_lanes(F a) {
+  a = max(a, swap_lanes<8>(a));
+  a = max(a, swap_lanes<4>(a));
+  a = max(a, swap_lanes<2>(a));
+  return first_lane(max(a, swap_lanes<1>(a)));
+}
+
+// The positions of a page that some of its rows see, and whether every row sees all of them.
+struct Sight {
+  std::uint32_t begin, end;
+  bool all;
+};
+INLINE Sight sight_of(const AttentionRows& t, std::size_t row, std::size_t rows, std::uint32_t position) {
+  std::uint32_t begin = page_positions, end = 0, inner_begin = 0, inner_end = page_positions;
+  for (std::size_t r = row; r < row + rows; ++r) {
+    const std::uint32_t first = t.first[r] > position ? t.first[r] - position : 0;
+    const std::uint32_t behind = t.last[r] < position ? 0 : t.last[r] - position + 1;
+    const std::uint32_t last = behind < page_positions ? behind : page_positions;
+    if (first < begin) begin = first;
+    if (last > end) end = last;
+    if (first > inner_begin) inner_begin = first;
+    if (last < inner_end) inner_end = last;
+  }
+  return {begin, end, inner_begin == begin && inner_end == end};
+}
+
+// Of sixteens [from, to) of the scores: the maximum and sum of each row, and the scores become exp(s - maximum).
+INLINE void softmax_page(AttentionRows& t, std::size_t row, std::size_t rows, std::uint32_t position, bool masked,
+                         std::size_t from, std::size_t to, float* scores, float* factor) {
+  alignas(64) static const std::uint32_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  alignas(64) float before[16] = {}, offset[16] = {};
+  for (std::size_t r = 0; r < rows; ++r) {
+    float* s = scores + r * page_positions;
+    F best = splat(-infinity);
+    for (std::size_t v = from; v < to; ++v) {
+      F x = load(s + 16 * v);
+      if (masked) {
+        U at = load(lanes) + splat(position + static_cast<std::uint32_t>(16 * v));
+        x = where_within(at, splat(t.first[row + r]), splat(t.last[row + r]), x, splat(-infinity));
+        store(s + 16 * v, x);
+      }
+      best = max(best, x);
+    }
+    const float top = max_of_lanes(best);
+    before[r] = t.maximum[row + r];
+    t.maximum[row + r] = top > before[r] ? top : before[r];
+    // A row that has seen nothing yet subtracts the lowest finite value instead of -inf: exp gives 0, not NaN.
+    offset[r] = t.maximum[row + r] > -3.0e38f ? t.maximum[row + r] : -3.0e38f;
+  }
+  store(factor, exp(load(before) - load(offset)));
+  for (std::size_t r = 0; r < rows; ++r) {
+    float* s = scores + r * page_positions;
+    F sum = splat(0.0f);
+    for (std::size_t v = from; v < to; ++v) {
+      F p = exp(load(s + 16 * v) - splat(offset[r]));
+      store(s + 16 * v, p);
+      sum = sum + p;
+    }
+    t.sum[row + r] = t.sum[row + r] * factor[r] + sum_of_lanes(sum);
+  }
+}
+
+void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, const bf16* next) {
+  alignas(64) float scores[tile_rows * page_positions];
+  alignas(64) float factor[16];
+  const bf16 *keys = page, *values = page + page_positions * t.head_dim;
+  const char* ahead = reinterpret_cast<const char*>(next);
+  balanced_tiles(t.rows, [&](std::size_t row, std::size_t rows) {
+    const Sight sight = sight_of(t, row, rows, position);
+    if (sight.begin >= sight.end) return;
+    const bool fetches = row == 0 && next;
+    const std::size_t from = sight.begin / 16, to = (sight.end + 15) / 16, pair = sight.begin / 2;
+    product({.a = t.query + row * t.head_dim,
+             .a_stride = t.head_dim,
+             .b = keys + from * 32,
+             .b_stride = page_positions,
+             .count = t.head_dim,
+             .factor = nullptr,
+             .c = scores + from * 16,
+             .c_stride = page_positions,
+             .next = fetches ? ahead : nullptr},
+            rows, to - from);
+    const bool masked = !sight.all || from * 16 < sight.begin || to * 16 > sight.end;
+    softmax_page(t, row, rows, position, masked, from, to, scores, factor);
+    product({.a = scores + pair * 2,
+             .a_stride = page_positions,
+             .b = values + pair * 2 * t.head_dim,
+             .b_stride = t.head_dim,
+             .count = sight.end - pair * 2,
+             .factor = factor,
+             .c = t.output + row * t.output_stride,
+             .c_stride = t.output_stride,
+             .next = fetches ? ahead + page_positions * t.head_dim * sizeof(bf16) : nullptr},
+            rows, (t.head_dim + 15) / 16);
+  });
+}
+
+// Adding zero turns -0 into +0: whether positions out of sight were multiplied in by 0 then cannot show in the sign of
+// a zero.
+void attention_rows_end(AttentionRows& t) {
+  for (std::size_t r = 0; r < t.rows; ++r) {
+    const F divisor = splat(t.sum[r] > 0x1p-126f ? t.sum[r] : 0x1p-126f);  // a row that sees something has at least 1
+    for (std::size_t d = 0; d < t.head_dim; d += 16) {
+      float* o = t.output + r * t.output_stride + d;
+      store(o, load(o) / divisor + splat(0.0f));
+    }
+  }
+}
