@@ -1,5 +1,6 @@
 #include "mill/validate.hpp"
 
+#include "base/error.hpp"
 #include "base/log.hpp"
 #include "commands.hpp"
 #include "options.hpp"
@@ -9,15 +10,22 @@ namespace moemill::app {
 int validate(const Words& words) {
   Options options(
       "moemill validate [-c run.yaml] [options]",
-      "Everything that can be known before a job starts: config, model files, every prompt tokenised, memory per "
-      "rank.\nOne process, no compute. Exit code 2 if the job cannot work.");
+      "Everything that can be known before a job starts: config, model files, every prompt tokenised, whether it fits "
+      "into memory, how much a rank.\nOne process, no compute. Exit code 2 if the job cannot work.\nWithout an input "
+      "file it tells the sizes alone; for those a folder with just a config.json will do.");
   options.add_config_options();
   options.add()("ranks", po::value<unsigned>()->value_name("R")->default_value(1), "ranks the job will have");
   options.add()("ranks-per-node", po::value<unsigned>()->value_name("N"), "ranks on one machine (all of them)");
+  options.add()("memory-per-node", po::value<double>()->value_name("GIB"),
+                "memory of such a machine, in GiB (what is free on this one)");
   if (!options.parse(words)) return 0;
-  mill::ValidateRequest request{{options.read_config().config},
-                                static_cast<int>(options.get<unsigned>("ranks")),
-                                options.find<unsigned>("ranks-per-node")};
+  mill::ValidateRequest request{
+      {options.read_config().config}, options.get<unsigned>("ranks"), options.find<unsigned>("ranks-per-node")};
+  request.input = mill::ValidateRequest::Input::Optional;
+  if (auto gib = options.find<double>("memory-per-node")) {
+    if (!(*gib > 0 && *gib < 1e9)) user_error("--memory-per-node {}: must be a number of GiB above 0", *gib);
+    request.node_bytes = static_cast<std::uint64_t>(*gib * 0x1p30);
+  }
   log::start(log::parse_level(request.run.config.runtime.log_level), 0, 1);
   return static_cast<int>(mill::validate(request));
 }

@@ -16,9 +16,10 @@ void check_layout(const OutputReader& shard, const OutputLayout& layout) {
   }
 }
 
-void copy_rows(const OutputReader& shard, OutputWriter& out) {
+void copy_rows(const OutputReader& shard, OutputWriter& out, const std::function<void()>& between) {
   for (std::uint64_t first = 0; first < shard.rows();) {
     std::uint64_t end = shard.block_end(first);
+    between();
     out.append(shard.read(first, end - first));
     first = end;
   }
@@ -28,6 +29,7 @@ void copy_rows(const OutputReader& shard, OutputWriter& out) {
   }
   for (std::uint64_t first = 0; first < shard.scored_prompts();) {
     std::uint64_t end = shard.score_block_end(first);
+    between();
     out.append(shard.read_scores(first, end - first));
     first = end;
   }
@@ -36,13 +38,14 @@ void copy_rows(const OutputReader& shard, OutputWriter& out) {
 }  // namespace
 
 std::uint64_t merge_shards(const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
-                           const RootAttributes& attributes) {
+                           const RootAttributes& attributes, const std::function<void()>& between) {
   OutputWriter out(path, layout, attributes);
   for (const std::string& shard_path : shards) {
     OutputReader shard(shard_path);
     check_layout(shard, layout);
-    copy_rows(shard, out);
+    copy_rows(shard, out, between);
     for (const std::string& name : shard.carried_names()) {
+      between();
       h5::Handle source = shard.open_carried(name);
       out.append_carried(name, source, 0, h5::shape(source)[0]);
     }

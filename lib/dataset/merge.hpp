@@ -2,6 +2,7 @@
 // of the run, and the datasets come out byte for byte the same whatever the shards' size was.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,8 +11,10 @@
 namespace moemill::dataset {
 
 // `shards` are the paths of all shards in the order of their prompts. By the same rename rule as a shard. Everything,
-// carried columns too, comes from the shards, so the input may be gone. Returns the number of rows.
-std::uint64_t merge_shards(const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
-                           const RootAttributes& attributes);
+// carried columns too, comes from the shards, so the input may be gone. `between` is called between blocks of rows;
+// what it throws ends the merging. Returns the number of rows.
+std::uint64_t merge_shards(
+    const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
+    const RootAttributes& attributes, const std::function<void()>& between = [] {});
 
 }  // namespace moemill::dataset

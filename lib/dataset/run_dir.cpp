@@ -66,9 +66,10 @@ struct flock whole_file() {
 
 bool shows_no_lock(int error) { return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP; }
 
-// Without a run.json these files are not a run's. The config.yaml that a kill left behind before run.json is: it says
-// what would be written now.
+}  // namespace
+
 void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml) {
+  if (files::exists(paths.manifest())) return;
   std::vector<std::string> taken = {paths.config(), paths.metrics(), paths.summary(), paths.outputs()};
   for (ShardId shard : shards_in(paths.shards(), ".h5")) taken.push_back(paths.shard(shard));
   for (ShardId shard : shards_in(paths.journals(), ".journal")) taken.push_back(paths.journal(shard));
@@ -80,8 +81,6 @@ void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml)
         path, paths.dir);
   }
 }
-
-}  // namespace
 
 void check_numbers(const RunPaths& paths, const RunManifest& manifest) {
   bool fits = manifest.prompts > 0 && manifest.shard_prompts > 0 &&

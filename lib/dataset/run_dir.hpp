@@ -70,6 +70,9 @@ std::optional<RunManifest> read_manifest(const RunPaths& paths);
 // UserError when shards of that size cannot be numbered.
 void check_numbers(const RunPaths& paths, const RunManifest& manifest);
 void write_manifest(const RunPaths& paths, const RunManifest& manifest);  // atomic
+// UserError when a directory without run.json has a file under a name that the run would write, other than the
+// config.yaml that a job which was killed early left there.
+void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml);
 // Folders and config.yaml, then run.json: a directory with run.json is a whole one. UserError when there is a run, or a
 // file of somebody else under a name that the run would write.
 void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_view config_yaml);

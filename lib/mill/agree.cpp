@@ -5,6 +5,8 @@
 #include <new>
 #include <vector>
 
+#include "mill/stop.hpp"
+
 namespace moemill::mill {
 
 Failure describe_current_exception() {
@@ -12,6 +14,8 @@ Failure describe_current_exception() {
     throw;
   } catch (const AgreedFailure& e) {
     return {e.code(), e.what()};
+  } catch (const StopRequested& e) {
+    return {ExitCode::Stopped, e.what()};
   } catch (const UserError& e) {
     return {ExitCode::Usage, e.what()};
   } catch (const SystemError& e) {

@@ -280,7 +280,8 @@ std::vector<Field> make_fields() {
       plain<u32>("parallel.max_num_batched_tokens", "a number of rows a step and rank, from 1 to 1048576", Layout,
                  {1, 1u << 20}, AT(parallel.max_num_batched_tokens)),
       optional<u64>("parallel.kv_cache_tokens",
-                    "auto (from free memory) or a number of tokens a rank above 0; a prompt that does not fit with its "
+                    "auto (from free memory) or a number of tokens above 0 that a rank's layers can hold, those with a window "
+                    "only as far as max_num_seqs windows and a step need it; a prompt that does not fit with its "
                     "max_tokens ends the job",
                     Layout, "auto", {1, u64(1) << 40}, AT(parallel.kv_cache_tokens)),
       optional<u32>("parallel.threads_per_rank", "auto (1) or a number of threads from 1 to 1024", Layout, "auto",

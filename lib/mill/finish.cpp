@@ -24,12 +24,12 @@ T told(const Comm& world, T value) {
 }
 
 void merge(const RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
-           const dataset::RootAttributes& attributes) {
+           const dataset::RootAttributes& attributes, StopWish& stop) {
   std::vector<std::string> shards;
   for (std::uint32_t s = 0; s < plan.manifest.shard_count(); ++s)
     shards.push_back(plan.paths.shard({static_cast<std::int32_t>(s)}));
-  const auto rows =
-      dataset::merge_shards(shards, plan.paths.outputs(), dataset::layout_of(config, prompts), attributes);
+  const auto rows = dataset::merge_shards(shards, plan.paths.outputs(), dataset::layout_of(config, prompts), attributes,
+                                          [&] { stop.check(); });
   expect(rows == plan.manifest.completions, "outputs.h5 has every row of the run");
 }
 
@@ -96,13 +96,20 @@ ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manif
 }
 
 ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
-                    const dataset::RootAttributes& attributes, MillEnd end, Report& report, double started) {
+                    const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
+                    double started) {
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
     const bool merged = plan.unfinished.empty() && files::exists(plan.paths.outputs());
-    if (end == MillEnd::Finished && config.output.merge && !merged) merge(plan, config, prompts, attributes);
+    bool stopped = false;
+    try {
+      if (end == MillEnd::Finished && config.output.merge && !merged) merge(plan, config, prompts, attributes, stop);
+    } catch (const StopRequested& e) {
+      log::warning("stopping early because of {}, before the shards are merged", e.what());
+      stopped = true;
+    }
     const RunCounts counts = count_run(plan.paths, plan.manifest, config, prompts);
-    code = exit_code_of(counts, plan.manifest, config.errors);
+    code = stopped ? ExitCode::Stopped : exit_code_of(counts, plan.manifest, config.errors);
     Summary& s = report.summary;
     s.prompts_done = counts.prompts_done;
     s.prompts_failed = counts.prompts_failed;

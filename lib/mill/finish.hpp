@@ -11,6 +11,7 @@
 #include "mill/mill.hpp"
 #include "mill/ranks.hpp"
 #include "mill/run_setup.hpp"
+#include "mill/stop.hpp"
 #include "mill/summary.hpp"
 
 namespace moemill::mill {
@@ -32,9 +33,10 @@ RunCounts count_run(const dataset::RunPaths& paths, const dataset::RunManifest& 
                     const dataset::PromptFile& prompts);
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);
 
-// Merges, writes summary.json, stores the exit code, says the ledger. Collective.
+// Merges, unless `stop` ends that early; writes summary.json, stores the exit code, says the ledger. Collective.
 ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
-                    const dataset::RootAttributes& attributes, MillEnd end, Report& report, double started);
+                    const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
+                    double started);
 
 // Whether an earlier attempt came to the very end of the run: every shard, outputs.h5 where it is wanted, summary.json.
 // Rank 0 looks; collective.

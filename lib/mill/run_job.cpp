@@ -56,12 +56,16 @@ dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& co
 void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& model, const Ranks& ranks,
               const Engine& engine) {
   const auto counts = model::count_parameters(model.config);
-  log::info("{}: {} of {:.3g}M parameters, {:.3g}M active a token; {} ranks on {} nodes, experts over {}; {} kernels",
-            config.model.path, model.config.model_type, static_cast<double>(counts.total) / 1e6,
-            static_cast<double>(counts.active) / 1e6, ranks.world.size(), ranks.nodes, ranks.domain.size(),
-            cpu::name(chosen_isa()));
-  log::info("a rank holds {} of weights and {} of KV cache for {} tokens, works on up to {} sequences",
-            gib(engine.weights().bytes), gib(engine.forward().kv_bytes()), engine.kv_tokens(),
+  log::info(
+      "{}: {} of {:.3g}M parameters, {:.3g}M active a token; {} on {}, experts over {}; {} kernels", config.model.path,
+      model.config.model_type, static_cast<double>(counts.total) / 1e6, static_cast<double>(counts.active) / 1e6,
+      counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
+      counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), ranks.domain.size(), cpu::name(chosen_isa()));
+  const KvPages& pages = engine.kv_pages();
+  const bool both = pages.full > 0 && pages.window > 0;
+  log::info("a rank holds {} of weights and {} of KV cache for {} tokens{}, works on up to {} sequences",
+            gib(engine.weights().bytes), gib(engine.forward().kv_bytes()), pages.tokens(),
+            both ? fmt::format(" ({} where layers see a window)", pages.window * schedule::page_tokens) : "",
             config.parallel.max_num_seqs);
   log::info("{}: {} prompts, {} rows{}", plan.paths.dir, plan.manifest.prompts, plan.manifest.completions,
             plan.rows_before > 0
@@ -92,7 +96,15 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   const JobEstimate job =
       estimate_job(world, in.prompts, plan.manifest, plan.unfinished, config.sampling, in.model.max_model_len);
   if (anyone_stops(world, stop)) return MillEnd::Drained;
-  Engine engine(config, in.model, ranks, job);
+  std::optional<Engine> loaded;
+  try {
+    loaded.emplace(config, in.model, ranks, job, [&] { stop.check(); });
+  } catch (const AgreedFailure& e) {
+    if (e.code() != ExitCode::Stopped) throw;
+    if (world.rank() == 0) log::warning("stopping early because of {}, while the model is loaded", e.what());
+    return MillEnd::Drained;
+  }
+  Engine& engine = *loaded;
   const ShardInputs inputs{in.prompts,
                            plan.paths,
                            plan.manifest,
@@ -164,7 +176,7 @@ ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& requ
     Report report = start_report(ranks, config, in.model.config, plan);
     MillEnd end = MillEnd::Finished;
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
-    return finish_run(world, plan, config, in.prompts, attributes, end, report, started);
+    return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, started);
   } catch (...) {
     const Failure failure = describe_current_exception();
     if (world.rank() == 0) store_code(plan, failure.code);

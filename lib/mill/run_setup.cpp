@@ -99,6 +99,10 @@ std::string resolved(RunConfig config) {
 
 }  // namespace
 
+void check_nothing_in_the_way(const RunPaths& paths, const RunConfig& config) {
+  dataset::check_no_foreign_files(paths, resolved(config));
+}
+
 RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
   RunPaths paths{request.config.output.dir};
   const std::optional<RunManifest> found = find_run(request);

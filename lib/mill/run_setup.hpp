@@ -51,6 +51,8 @@ void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& 
 // The manifest of a new run. UserError for everything in prompts and settings that may refuse one.
 dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfig& config,
                                   const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
+// UserError when a file of somebody else is in the way of a new run.
+void check_nothing_in_the_way(const dataset::RunPaths& paths, const RunConfig& config);
 // Rank 0, holding the run's lock. UserError as the three above; only then is anything removed or written.
 RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
 // Rank 0's plan to everyone; collective.

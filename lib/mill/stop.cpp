@@ -74,4 +74,8 @@ const std::optional<std::string>& StopWish::ask() {
   return reason_;
 }
 
+void StopWish::check() {
+  if (const auto& reason = ask()) throw StopRequested(*reason);
+}
+
 }  // namespace moemill::mill

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "base/run_config.hpp"
@@ -26,6 +27,12 @@ class StopSignals {
   sigset_t before_{};
 };
 
+// Ends long work that nothing is lost by: loading and merging. Comes out as exit code 75.
+class StopRequested : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 class StopWish {
  public:
   // `started`: now_seconds() at the job's start.
@@ -34,6 +41,8 @@ class StopWish {
   void look_for(std::string stop_file) { stop_file_ = std::move(stop_file); }
   // Why to stop, once there is a reason; it stays. Looks for the stop file a few times a second.
   const std::optional<std::string>& ask();
+  // Throws StopRequested with the reason, once there is one.
+  void check();
 
  private:
   StopSignals& signals_;

@@ -96,6 +96,10 @@ std::string thousands(std::uint64_t number) {
   return digits;
 }
 
+std::string counted(std::uint64_t count, const char* one, const char* many) {
+  return fmt::format("{} {}", thousands(count), count == 1 ? one : many);
+}
+
 std::string clock_text(double seconds) {
   auto s = static_cast<std::uint64_t>(seconds + 0.5);
   if (seconds < 10) return fmt::format("{:.1f}s", seconds);

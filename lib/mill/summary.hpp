@@ -43,6 +43,8 @@ std::string to_json(const Summary& summary, const CostSettings& settings);
 std::string ledger_line(const Summary& summary, const CostSettings& settings);
 
 std::string thousands(std::uint64_t number);  // 1,234,567
-std::string clock_text(double seconds);       // 59s, 4m05s, 3h07m
+// "1 rank", "1,234 ranks"
+std::string counted(std::uint64_t count, const char* one, const char* many);
+std::string clock_text(double seconds);  // 59s, 4m05s, 3h07m
 
 }  // namespace moemill::mill

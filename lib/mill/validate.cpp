@@ -9,11 +9,9 @@
 #include <filesystem>
 #include <vector>
 
-#include "mill/engine.hpp"
+#include "mill/fit.hpp"
 #include "mill/loaded_model.hpp"
-#include "mill/memory.hpp"
 #include "mill/prompt_survey.hpp"
-#include "mill/ranks.hpp"
 #include "mill/summary.hpp"
 
 namespace moemill::mill {
@@ -40,33 +38,6 @@ void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
   for (const auto& example : s.examples) fmt::print("         {}\n", example);
 }
 
-// The rank that holds most, and whether that fits this machine (which may not be the job's).
-void tell_memory(const ValidateRequest& request, const ModelFolder& model, const PromptSurvey& s, int domain_ranks) {
-  const ParallelSettings& parallel = request.run.config.parallel;
-  const model::Placement placement{model.config.moe.experts, static_cast<std::uint32_t>(domain_ranks)};
-  std::uint64_t weights = 0;
-  for (int r = 0; r < domain_ranks; ++r) weights = std::max(weights, model::weight_bytes(model.config, placement, {r}));
-  const std::uint64_t most_sequences = std::min<std::uint64_t>(parallel.max_num_seqs, s.completions);
-  const std::uint64_t sequence_pages = schedule::pages_for(s.longest_sequence);
-  const std::uint64_t pages =
-      parallel.kv_cache_tokens ? schedule::pages_for(*parallel.kv_cache_tokens) : sequence_pages * most_sequences;
-  const std::uint64_t kv = pages * layers::page_bytes(model.config, schedule::PageGroup::Full);
-  const std::uint64_t ranks_here = request.ranks_per_node.value_or(static_cast<std::uint32_t>(request.ranks));
-  const std::uint64_t available = available_memory_bytes();
-  fmt::print(
-      "memory   a rank of {}: {} of weights, up to {} of KV cache ({} bytes a token, {} sequences of up to {} "
-      "tokens)\n",
-      request.ranks, gib(weights), gib(kv), model::kv_bytes_per_token(model.config), most_sequences,
-      s.longest_sequence);
-  fmt::print("         {} ranks on a machine: {}; free here now: {}\n", ranks_here, gib((weights + kv) * ranks_here),
-             gib(available));
-  if (parallel.kv_cache_tokens && pages < sequence_pages)
-    user_error("parallel.kv_cache_tokens: {} is too little for the longest sequence, {} tokens; raise it",
-               *parallel.kv_cache_tokens, s.longest_sequence);
-  if (weights * ranks_here > available)
-    fmt::print("warning: the weights alone are more than this machine's free memory\n");
-}
-
 // What the run would find in the way of its directory.
 void check_run_dir(const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts) {
   const RunConfig& config = request.config;
@@ -83,7 +54,57 @@ void check_run_dir(const RunRequest& request, const ModelFolder& model, const da
                found->attempts);
   } else {
     plan_new_run(paths, config, prompts, {});
+    check_nothing_in_the_way(paths, config);
   }
+}
+
+// A model folder without weights still has sizes.
+enum class Files { Whole, SizesOnly };
+
+Files files_of(const ValidateRequest& request) {
+  const RunConfig& config = request.run.config;
+  if (!config.input.path.empty() || request.input == ValidateRequest::Input::Needed) return Files::Whole;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(config.model.path, error))
+    if (entry.path().extension() == ".safetensors" || entry.path().filename() == "model.safetensors.index.json")
+      return Files::Whole;
+  return config.model.load_format == "auto" ? Files::SizesOnly : Files::Whole;
+}
+
+ModelFolder open_and_tell_model(const RunConfig& config, Files files) {
+  ModelSettings settings = config.model;
+  if (files == Files::SizesOnly) settings.load_format = "dummy";
+  ModelFolder model = open_model(settings);
+  model::check_model_files(settings.path, model.config, settings.load_format);
+  const auto counts = model::count_parameters(model.config);
+  fmt::print("model    {}: {}, {} parameters, {} active a token, context {}\n", settings.path, model.config.model_type,
+             thousands(counts.total), thousands(counts.active), thousands(model.max_model_len));
+  if (files == Files::SizesOnly)
+    fmt::print("weights  none in this folder: sizes are those of config.json; `run` would need the files\n");
+  return model;
+}
+
+FitQuestion fit_question(const ValidateRequest& request, const ModelFolder& model) {
+  const RunConfig& config = request.run.config;
+  const std::uint32_t ranks_per_node =
+      request.ranks_per_node.value_or(config.parallel.ranks_per_node.value_or(request.ranks));
+  return {model.config,      config.parallel, shape_of(config.parallel, request.ranks, ranks_per_node), 0, 0,
+          request.node_bytes};
+}
+
+constexpr const char* does_not_fit = "the job cannot work: it does not fit into memory\n";
+
+// Sizes alone: as many sequences as a rank may hold, all as long as the model allows.
+ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model) {
+  for (const auto& warning : model.config.warnings) fmt::print("warning: {}\n", warning);
+  fmt::print(
+      "prompts  none given: sequences are taken to be as long as model.max_model_len; say -i FILE for the real ones\n");
+  FitQuestion question = fit_question(request, model);
+  question.sequences = std::uint64_t{request.ranks} * question.parallel.max_num_seqs;
+  question.sequence_tokens = model.max_model_len;
+  if (tell_fit(question) == Fits::Yes) return ExitCode::Done;
+  fmt::print(does_not_fit);
+  return ExitCode::Usage;
 }
 
 }  // namespace
@@ -91,27 +112,20 @@ void check_run_dir(const RunRequest& request, const ModelFolder& model, const da
 ExitCode validate(const ValidateRequest& request) {
   const RunConfig& config = request.run.config;
   if (request.ranks < 1) user_error("--ranks {}: must be 1 or more", request.ranks);
-  const ModelFolder model = open_model(config.model);
-  model::check_model_files(config.model.path, model.config, config.model.load_format);
-  const auto counts = model::count_parameters(model.config);
-  fmt::print("model    {}: {}, {} parameters, {} active a token, context {}\n", config.model.path,
-             model.config.model_type, thousands(counts.total), thousands(counts.active), model.max_model_len);
+  if (request.ranks_per_node == 0u) user_error("--ranks-per-node 0: must be 1 or more");
+  const ModelFolder model = open_and_tell_model(config, files_of(request));
+  if (config.input.path.empty() && request.input == ValidateRequest::Input::Optional)
+    return validate_sizes(request, model);
   const dataset::PromptFile prompts = open_prompts(config);
   check_model_can(model, config, prompts);
   for (const auto& warning : warnings_of(model, config, prompts.form())) fmt::print("warning: {}\n", warning);
   check_run_dir(request.run, model, prompts);
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model));
   tell_prompts(prompts, s);
-
-  // Domains are whole ranges of ranks; the smallest holds most experts a rank.
-  const int ranks_per_node =
-      static_cast<int>(request.ranks_per_node.value_or(static_cast<std::uint32_t>(request.ranks)));
-  std::vector<int> domain_sizes(static_cast<std::size_t>(request.ranks));
-  for (int r = 0; r < request.ranks; ++r)
-    ++domain_sizes[static_cast<std::size_t>(
-        domain_of(config.parallel.expert_domain, r, request.ranks, r / std::max(ranks_per_node, 1)))];
-  std::erase(domain_sizes, 0);
-  tell_memory(request, model, s, *std::min_element(domain_sizes.begin(), domain_sizes.end()));
+  FitQuestion question = fit_question(request, model);
+  question.sequences = s.completions;
+  question.sequence_tokens = s.longest_sequence;
+  const Fits fits = tell_fit(question);
 
   const double failed = static_cast<double>(s.failed_rows) / static_cast<double>(s.completions);
   if (s.failed_rows == s.completions) {
@@ -123,6 +137,10 @@ ExitCode validate(const ValidateRequest& request) {
         "warning: {:.1f} % of the rows fail, more than errors.max_failed_fraction; the run would end with exit code "
         "3\n",
         100 * failed);
+  if (fits == Fits::No) {
+    fmt::print(does_not_fit);
+    return ExitCode::Usage;
+  }
   fmt::print("the job can work\n");
   return ExitCode::Done;
 }

@@ -1,5 +1,6 @@
 // `moemill validate` and `run --dry-run`: everything that can be known before a job starts, told on stdout. One
-// process, no compute, nothing written.
+// process, no compute, nothing written. Without an input file, and even without weights, it still answers whether the
+// model fits.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,10 @@ namespace moemill::mill {
 
 struct ValidateRequest {
   RunRequest run;
-  int ranks = 1;
-  std::optional<std::uint32_t> ranks_per_node;  // on one machine; absent: all of them
+  std::uint32_t ranks = 1;
+  std::optional<std::uint32_t> ranks_per_node;   // on one machine; absent: as parallel says, else all of them
+  std::optional<std::uint64_t> node_bytes = {};  // memory of such a machine; absent: what is free here
+  enum class Input { Needed, Optional } input = Input::Needed;
 };
 
 // Done, or Usage when the job cannot work; what is wrong stands in the text. UserError for faults that end the look.

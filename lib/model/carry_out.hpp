@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 
 #include "base/log.hpp"
 #include "model/load_plan.hpp"
@@ -53,7 +54,8 @@ void carry_out(const Piece& piece, const Source& source, ReadBuffers& buffers) {
 }
 
 template <class Source>
-void carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& team, Announce announce) {
+void carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& team, Announce announce,
+               const std::function<void()>& between) {
   // Far enough ahead that a disk of several GB/s stays busy while the pieces before are decoded.
   constexpr std::size_t pieces_ahead = 16;
   const auto threads = static_cast<std::size_t>(team.size());
@@ -69,7 +71,7 @@ void carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& team, Ann
       if (i + ahead < count) source.read_ahead(plan.pieces[i + ahead]);
       carry_out(plan.pieces[i], source, buffers[static_cast<std::size_t>(thread)]);
       progress.add(source.bytes(plan.pieces[i]));
-      if (thread == 0) progress.tell();
+      if (thread == 0) progress.tell(), between();
     }
   };
   team.parallel_for(threads, 1, [&](std::size_t begin, std::size_t end, int thread) {

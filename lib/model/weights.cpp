@@ -58,12 +58,12 @@ void sort_pieces(LoadPlan& plan, const FileSource& source) {
 }  // namespace
 
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
-                     const std::string& load_format, ThreadTeam& team) {
+                     const std::string& load_format, ThreadTeam& team, const std::function<void()>& between) {
   const Announce announce = rank.value == 0 ? Announce::Progress : Announce::Nothing;
   LoadPlan plan;
   if (parse_format(load_format) == Format::Dummy) {
     Weights weights = make_room(config, placement, rank, plan);
-    carry_out(plan, DummySource(plan), team, announce);
+    carry_out(plan, DummySource(plan), team, announce, between);
     return weights;
   }
   const ModelFiles files(dir);
@@ -72,7 +72,7 @@ Weights load_weights(const std::string& dir, const ModelConfig& config, const Pl
   Weights weights = make_room(config, placement, rank, plan);
   const FileSource source(files, plan, config.quantization);
   sort_pieces(plan, source);
-  carry_out(plan, source, team, announce);
+  carry_out(plan, source, team, announce, between);
   weights.warnings = warnings;
   return weights;
 }

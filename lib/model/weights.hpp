@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -87,9 +88,11 @@ struct Weights {
 
 // Loads the slice of `rank`. load_format dummy: repeatable random weights from config.json alone (the same value for
 // the same tensor element whatever the slice). Read, decoded and packed by all threads of the team; rank 0 logs how far
-// it is. Throws UserError naming file, tensor, and what was expected.
-Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
-                     const std::string& load_format, ThreadTeam& team);
+// it is. `between` is called by the calling thread between pieces; what it throws ends the loading. Throws UserError
+// naming file, tensor, and what was expected.
+Weights load_weights(
+    const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
+    const std::string& load_format, ThreadTeam& team, const std::function<void()>& between = [] {});
 // The same on one thread.
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
                      const std::string& load_format);
