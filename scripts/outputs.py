@@ -1,0 +1,970 @@
+#!/usr/bin/env python3
+"""Turns what moemill wrote (outputs.h5, a run directory, shards) into JSONL (.gz too), Parquet, OpenAI batch results, chat
+messages for fine-tuning, or chosen/rejected pairs.
+
+Rows come in (prompt, sample) order, joined with the input's other columns, filtered, without duplicates if wanted. Files
+are read in small blocks, so their size does not matter.
+"""
+EXAMPLES = """examples:
+  # every good row with its text, finish reason and the input's columns; --status all has the failed ones too
+  outputs.py runs/first -o rows.jsonl
+  outputs.py runs/first -o rows.parquet --columns id,sample_index,text,topic
+
+  # to the terminal
+  outputs.py runs/first --limit 3
+
+  # chat messages for supervised fine-tuning: complete answers only, one of each text, nothing the model doubted
+  outputs.py runs/first --format messages --finish-reason stop --min-tokens 20 --min-mean-logprob -1.5 \\
+      --dedup all --columns messages -o sft.parquet
+
+  # the same as prompt text and completion (what the model saw and wrote, to the character)
+  outputs.py runs/first --format prompt-completion -o sft.jsonl.gz
+
+  # preference pairs from n samples: the best and the worst by a reward model's scores, or by mean logprob
+  outputs.py runs/first --format pairs --scores rewards.jsonl --score reward --min-margin 0.5 -o pairs.jsonl
+  outputs.py runs/first --format pairs --score mean_logprob -o pairs.jsonl
+
+  # answers to an OpenAI batch file, a line a request, failed ones with their error
+  outputs.py runs/first --format openai-batch -o results.jsonl
+
+  # tokens and logprobs (the run must have stored them)
+  outputs.py runs/first --columns id,sample_index,token_ids,logprobs,top_ids,top_logprobs,prompt_logprobs -o scored.parquet
+
+formats
+  rows               a row a completion (default)
+  messages           messages + the answer as an assistant's turn. The messages are the column `messages` that prompts.py
+                     carries along; without one, the prompt's text is the user's turn. --split-thinking moves what stands
+                     before </think> to the key reasoning_content
+  prompt-completion  prompt, completion
+  pairs              prompt, chosen, rejected (as messages where the run has them), score_chosen, score_rejected
+  openai-batch       custom_id, response, error: n samples are n choices of one line
+
+columns of a row: id prompt_index sample_index status finish_reason text num_prompt_tokens num_completion_tokens num_chars
+  seed cumulative_logprob mean_logprob token_ids logprobs top_ids top_logprobs prompt_logprobs error_code error_message
+  prompt prompt_token_ids messages score, and the input's own (a name of the list before gets the prefix input_). Missing
+  numbers are null.
+
+scores: --scores FILE (.jsonl, .csv, .parquet, .h5) with the columns id (or prompt_index), sample_index (if n > 1) and the
+  one that --score names (default: score). Or --score alone: mean_logprob, cumulative_logprob, num_completion_tokens,
+  num_chars, or a numeric column of the input. A score can also be a column (--add score) and a filter (--min-score).
+
+duplicates: two texts are the same when they differ in white space and case only (Unicode NFKC). The first one stays.
+
+needs Python 3.9 or newer with h5py, numpy and tqdm (Debian: python3-h5py python3-tqdm), and pyarrow for Parquet only
+(PyPI): python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
+"""
+import argparse
+import collections
+import csv
+import datetime
+import gzip
+import hashlib
+import io
+import itertools
+import json
+import os
+import pathlib
+import re
+import sys
+import tempfile
+import time
+import unicodedata
+
+BLOCK_ROWS = 4096
+BLOCK_VALUES = 4 << 20  # bytes of text, or tokens, of a block; one longer row is a block of its own
+STATUS = ("pending", "ok", "failed", "skipped")
+FINISH = (None, "stop", "length", "stop_string", "repetition", "error")
+FIXED = ("prompt_index", "sample_index", "id", "status", "finish_reason", "num_prompt_tokens", "num_completion_tokens",
+         "seed", "cumulative_logprob")
+OTHERS = ("text", "num_chars", "mean_logprob", "token_ids", "logprobs", "top_ids", "top_logprobs", "prompt_logprobs",
+          "error_code", "error_message", "prompt", "prompt_token_ids", "messages", "score", "completion", "chosen", "rejected")
+ROW_COLUMNS = ("id", "prompt_index", "sample_index", "status", "finish_reason", "text", "num_prompt_tokens",
+               "num_completion_tokens", "cumulative_logprob")
+
+
+class Fault(Exception):
+    """The job cannot go on: what, where, how to fix."""
+
+
+def need(module):
+    try:
+        return __import__(module)
+    except ImportError as missing:
+        raise Fault(f"needs the Python package {missing.name}: see the end of --help for how to install it") from None
+
+
+def note(text): print(f"note: {text}", file=sys.stderr)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Finding and opening the files of a run
+
+def open_h5(path):
+    try:
+        return h5py.File(path, "r")
+    except OSError as fault:
+        raise Fault(f"{path}: cannot be read as HDF5, is damaged or still being written: {fault}") from None
+
+
+class Outputs:
+    """The files of a run in the order of their prompts."""
+
+    def __init__(self, path, allow_incomplete):
+        self.folder, missing = None, None
+        if not path.exists(): raise Fault(f"{path}: no such file or folder")
+        if path.is_dir():
+            self.folder = path
+            paths, missing = self._of_folder(path)
+        else:
+            paths = [path]
+            if (path.parent / "run.json").exists(): self.folder = path.parent
+        self.files = []
+        for p in paths:
+            file = open_h5(p)
+            if file.attrs.get("format") not in ("moemill-outputs", b"moemill-outputs"):
+                raise Fault(f"{p}: is not a file of moemill's outputs (attribute format)")
+            if int(file.attrs.get("format_version", 0)) != 1:
+                raise Fault(f"{p}: has format version {file.attrs.get('format_version')}, this script knows 1")
+            if int(file.attrs.get("complete", 0)) != 1: missing = missing or f"{p}: was not finished"
+            if "completions" not in file: raise Fault(f"{p}: has no group /completions")
+            self.files.append(file)
+        if missing and not allow_incomplete: raise Fault(f"{missing}; --allow-incomplete takes what is there")
+        if missing: note(missing)
+        self.files.sort(key=lambda f: int(f["completions/prompt_index"][0]) if len(f["completions/prompt_index"]) else 0)
+        self.rows = sum(len(f["completions/status"]) for f in self.files)
+
+    @staticmethod
+    def _of_folder(path):
+        if (path / "outputs.h5").exists(): return [path / "outputs.h5"], None
+        shards = sorted(p for p in path.glob("shards/shard-*.h5"))
+        if not (path / "run.json").exists() and not shards:
+            raise Fault(f"{path}: is no run directory: it has neither outputs.h5 nor run.json")
+        run = json.loads((path / "run.json").read_text())
+        wanted = -(-run["prompts"] // run["shard_prompts"])
+        if not shards: raise Fault(f"{path}: no shard of this run is finished yet (moemill status {path})")
+        if len(shards) == wanted: return shards, None
+        return shards, (f"{path}: this run is not finished: {len(shards)} of {wanted} shards are (rows in its journal are "
+                        f"not read; moemill status {path} has the counts)")
+
+    def attribute(self, name):
+        value = self.files[0].attrs.get(name, "")
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+    def config(self):
+        path = self.folder / "config.yaml" if self.folder else None
+        return path.read_text(encoding="utf-8") if path and path.exists() else self.attribute("config_yaml")
+
+
+def setting(config, section, key):
+    """A plain value of the resolved run.yaml, which moemill itself wrote."""
+    part = re.search(rf"^{section}:\n((?: +.*\n?)*)", config, re.M)
+    found = re.search(rf"^ +{key}: *(.*)$", part.group(1), re.M) if part else None
+    if not found: return None
+    value = found.group(1).strip()
+    return json.loads(value) if value.startswith('"') else value.strip("'")
+
+
+class Prompts:
+    """prompts.h5, for what outputs.h5 does not repeat: the prompts themselves, and which columns hold JSON."""
+
+    def __init__(self, path, group):
+        self.path, self.file = path, open_h5(path)
+        self.group = self.file[group]
+
+    def kinds(self):
+        found = {name: self.group[name].attrs.get("moemill_kind") for name in self.group}
+        return {name: k.decode() if isinstance(k, bytes) else k for name, k in found.items() if k is not None}
+
+    def texts(self, first, count): return ragged_or_rows(self.group, "prompt", first, count, bytes)
+
+    def tokens(self, first, count): return ragged_or_rows(self.group, "prompt_token_ids", first, count, list)
+
+    def check_ids(self, first, ids):
+        """The file of this run has the same ids; another one may not."""
+        if "id" not in self.group: return
+        theirs = ragged_or_rows(self.group, "id", first, len(ids), bytes) \
+            if isinstance(self.group["id"], h5py.Group) or h5py.check_string_dtype(self.group["id"].dtype) \
+            else self.group["id"][first:first + len(ids)].tolist()
+        for offset, (mine, its) in enumerate(zip(ids, theirs)):
+            if mine != its:
+                raise Fault(f"{self.path}: is not the file that this run was made from: prompt {first + offset} has the "
+                            f"id {its!r}, in the outputs {mine!r}")
+        if len(theirs) < len(ids): raise Fault(f"{self.path}: has fewer prompts than the outputs")
+
+
+def ragged_or_rows(group, name, first, count, kind):
+    if name not in group: raise Fault(f"{group.file.filename}: has no {name}")
+    item = group[name]
+    if isinstance(item, h5py.Group):
+        ends = item["offsets"][first:first + count + 1].astype("i8")
+        values = item["values"][ends[0]:ends[-1]]
+        ends = (ends - ends[0]).tolist()
+        if kind is bytes:
+            values = values.tobytes()
+            return [values[a:b].decode("utf-8", "replace") for a, b in zip(ends, ends[1:])]
+        values = values.tolist()
+        return [values[a:b] for a, b in zip(ends, ends[1:])]
+    rows = item[first:first + count]
+    if kind is list: return [row.tolist() for row in rows]
+    return [row.decode("utf-8", "replace") if isinstance(row, bytes) else str(row) for row in rows]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Blocks of rows as columns
+
+def nulls_for_nan(values): return [None if v != v else v for v in values]
+
+
+def reals(values):
+    """float32 as the shortest text that gives it back, NaN as null."""
+    return [None if v != v else float("%.9g" % v) for v in values.tolist()]
+
+
+class Reader:
+    """One file's rows in blocks: a dictionary of lists, only of the wanted columns."""
+
+    def __init__(self, file, wanted, carried, kinds, prompts):
+        self.file, self.done = file, file["completions"]
+        self.wanted, self.carried, self.kinds, self.prompts = wanted, carried, kinds, prompts
+        self.failed = 0        # rows of /errors used so far
+        self.prompt_at = 0     # of the file's prompts, the first of the block
+        self.last_prompt = None
+        self._check()
+
+    def _check(self):
+        where = self.file.filename
+        for name in ("text", "token_ids", "logprobs"):
+            if name in self.wanted and (name not in self.done or "values" not in self.done[name]):
+                hint = "sampling.logprobs: 0 or more" if name == "logprobs" else f"output.store with {name}"
+                raise Fault(f"{where}: this run did not store {name}; it needs {hint} in run.yaml")
+        if {"top_ids", "top_logprobs"} & self.wanted and "top_ids" not in self.done.get("logprobs", {}):
+            raise Fault(f"{where}: this run did not store top logprobs; it needs sampling.logprobs: 1 or more in run.yaml")
+        if "prompt_logprobs" in self.wanted and "prompt_logprobs" not in self.file:
+            raise Fault(f"{where}: this run has no prompt logprobs; it needs sampling.prompt_logprobs: true in run.yaml")
+
+    def ranges(self):
+        """Row ranges that fit memory."""
+        rows, heavy = len(self.done["status"]), []
+        if "text" in self.wanted: heavy.append("text")
+        if {"token_ids", "logprobs", "top_ids", "top_logprobs"} & self.wanted: heavy.append("token_ids")
+        for first in range(0, rows, BLOCK_ROWS):
+            last = min(rows, first + BLOCK_ROWS)
+            ends = [self.done[name]["offsets"][first:last + 1].astype("i8") for name in heavy]
+            while first < last:
+                end = last
+                for offsets in ends:
+                    base = len(offsets) - 1 - (last - first)
+                    end = min(end, first + int(np.searchsorted(offsets, offsets[base] + BLOCK_VALUES, "right")) - 1 - base)
+                end = max(end, first + 1)
+                yield first, end
+                first = end
+
+    def _ragged(self, group, name, first, last):
+        ends = group["offsets"][first:last + 1].astype("i8")
+        return (ends - ends[0]).tolist(), group[name][ends[0]:ends[-1]] if name else (ends[0], ends[-1])
+
+    def block(self, first, last):
+        out = {}
+        raw = {name: self.done[name][first:last] for name in ("prompt_index", "sample_index", "id", "status")}
+        for name in FIXED:
+            if name in self.wanted and name not in raw: raw[name] = self.done[name][first:last]
+        out.update((name, values.tolist()) for name, values in raw.items())
+        if raw["id"].dtype.hasobject: out["id"] = [i.decode() for i in out["id"]]
+        out["status"] = [STATUS[s] if s < 4 else str(s) for s in out["status"]]
+        if "finish_reason" in raw: out["finish_reason"] = [FINISH[f] if f < 6 else str(f) for f in out["finish_reason"]]
+        if "mean_logprob" in self.wanted:
+            tokens = self.done["num_completion_tokens"][first:last]
+            sums = self.done["cumulative_logprob"][first:last].astype("f8")
+            out["mean_logprob"] = nulls_for_nan(np.where(tokens > 0, sums / np.maximum(tokens, 1), np.nan).tolist())
+        if "cumulative_logprob" in raw: out["cumulative_logprob"] = reals(raw["cumulative_logprob"])
+        if "text" in self.wanted:
+            ends, values = self._ragged(self.done["text"], "values", first, last)
+            values = values.tobytes()
+            out["text"] = [values[a:b].decode() for a, b in zip(ends, ends[1:])]
+        if "num_chars" in self.wanted: out["num_chars"] = [len(t) for t in out["text"]]
+        self._tokens(out, first, last)
+        self._errors(out, raw["status"])
+        self._by_prompt(out, raw["prompt_index"])
+        return out
+
+    def _tokens(self, out, first, last):
+        names = {"token_ids": ("token_ids", "values"), "logprobs": ("logprobs", "values"), "top_ids": ("logprobs", "top_ids"),
+                 "top_logprobs": ("logprobs", "top_values")}
+        if not names.keys() & self.wanted: return
+        ends, (low, high) = self._ragged(self.done["token_ids"], None, first, last)
+        for name, (group, member) in names.items():
+            if name not in self.wanted: continue
+            values = self.done[group][member][low:high]
+            if name == "logprobs": values = reals(values)
+            elif name == "top_logprobs":
+                flat, k = reals(values.ravel()), values.shape[1]
+                values = [flat[i:i + k] for i in range(0, len(flat), k)]
+            else: values = values.tolist()
+            out[name] = [values[a:b] for a, b in zip(ends, ends[1:])]
+
+    def _errors(self, out, status):
+        """/errors has the failed rows in their order."""
+        where = np.flatnonzero(status == 2).tolist()
+        if {"error_code", "error_message"} & self.wanted:
+            for name, member in (("error_code", "code"), ("error_message", "message")):
+                out[name] = [None] * len(status)
+                if not where: continue
+                texts = self.file["errors"][member][self.failed:self.failed + len(where)]
+                for i, text in zip(where, texts): out[name][i] = text.decode()
+        self.failed += len(where)
+
+    def _by_prompt(self, out, prompt_index):
+        """Columns with a row a prompt, repeated for its samples."""
+        if len(prompt_index) == 0: return
+        new = np.empty(len(prompt_index), bool)
+        new[0] = self.last_prompt is None or prompt_index[0] != self.last_prompt
+        new[1:] = prompt_index[1:] != prompt_index[:-1]
+        at = np.cumsum(new) + (self.prompt_at - 1)
+        low, high = int(at[0]), int(at[-1]) + 1
+        self.prompt_at, self.last_prompt = high, prompt_index[-1]
+        at = (at - low).tolist()
+        for name, dataset in self.carried.items():
+            values = self.carried_values(dataset, low, high)
+            out[name] = [values[i] for i in at]
+        if "prompt_logprobs" in self.wanted:
+            ends, values = self._ragged(self.file["prompt_logprobs"], "values", low, high)
+            values = reals(values)
+            rows = [values[a:b] for a, b in zip(ends, ends[1:])]
+            out["prompt_logprobs"] = [rows[i] for i in at]
+        if self.prompts and {"prompt", "prompt_token_ids"} & self.wanted:
+            first = int(prompt_index[0])
+            starts = np.flatnonzero(new) if new[0] else np.concatenate(([0], np.flatnonzero(new)))
+            if int(prompt_index[-1]) - first != high - low - 1: raise Fault(f"{self.file.filename}: prompts are missing in it")
+            self.prompts.check_ids(first, [out["id"][i] for i in starts.tolist()])
+            if "prompt" in self.wanted:
+                texts = self.prompts.texts(first, high - low)
+                out["prompt"] = [texts[i] for i in at]
+            if "prompt_token_ids" in self.wanted:
+                tokens = self.prompts.tokens(first, high - low)
+                out["prompt_token_ids"] = [tokens[i] for i in at]
+
+    def carried_values(self, dataset, low, high):
+        item = self.file["carry"][dataset]
+        values, kind = item[low:high], self.kinds.get(dataset)
+        if h5py.check_string_dtype(item.dtype):
+            texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values.tolist()]
+            return [decoded(t, dataset) for t in texts] if kind == "json" else texts
+        if item.dtype.hasobject: return [v.tolist() for v in values]
+        values = values.tolist()
+        if item.dtype.kind == "f" and item.ndim == 1:
+            values = nulls_for_nan(values)
+            if kind == "whole": values = [None if v is None else int(v) for v in values]
+        return values
+
+
+def decoded(text, name):
+    if text == "": return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Fault(f"carried column {name}: holds text that is not JSON: {text[:80]!r}") from None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Scores from another file
+
+class Scores:
+    """(id, sample) to a number: 16 bytes a row in memory."""
+
+    def __init__(self, path, column):
+        keys, values = [], []
+        self.by_id = None
+        for rows in self._blocks(path):
+            for row in rows:
+                if column not in row: raise Fault(f"{path}: has no column {column}; it has: {', '.join(row)} (--score NAME)")
+                if self.by_id is None:
+                    self.by_id = "id" in row
+                    if not self.by_id and "prompt_index" not in row: raise Fault(f"{path}: has neither id nor prompt_index")
+                try:
+                    value = float("nan") if row[column] in (None, "") else float(row[column])
+                except (TypeError, ValueError):
+                    raise Fault(f"{path}: {column} of {row} is not a number") from None
+                keys.append(self.key(row["id" if self.by_id else "prompt_index"], row.get("sample_index") or 0))
+                values.append(value)
+            keys, values = self._packed(keys), self._packed(values)
+        order = np.argsort(self._whole(keys, "u8"), kind="stable")
+        self.keys, self.values = self._whole(keys, "u8")[order], self._whole(values, "f8")[order]
+        twice = np.flatnonzero(self.keys[1:] == self.keys[:-1])
+        if len(twice): raise Fault(f"{path}: {len(twice)} completions have more than one score")
+
+    # A block's values join the list as one array, so that a million of them do not stay Python objects.
+    @staticmethod
+    def _packed(items):
+        loose = [v for v in items if not isinstance(v, np.ndarray)]
+        kept = [v for v in items if isinstance(v, np.ndarray)]
+        return kept + [np.array(loose, "f8" if loose and isinstance(loose[0], float) else "u8")]
+
+    @staticmethod
+    def _whole(items, dtype): return np.concatenate(items).astype(dtype) if items else np.empty(0, dtype)
+
+    @staticmethod
+    def key(ident, sample):
+        return int.from_bytes(hashlib.blake2b(f"{ident}\0{int(sample)}".encode(), digest_size=8).digest(), "little")
+
+    @staticmethod
+    def _blocks(path):
+        kind = pathlib.PurePath(path.name.removesuffix(".gz")).suffix
+        if kind in (".jsonl", ".json", ".csv"):
+            with (gzip.open if path.name.endswith(".gz") else open)(path, "rt", encoding="utf-8", newline="") as f:
+                rows = csv.DictReader(f) if kind == ".csv" else (json.loads(line) for line in f if line.strip())
+                try:
+                    while block := list(itertools.islice(rows, BLOCK_ROWS)): yield block
+                except ValueError as fault:
+                    raise Fault(f"{path}: is not JSON: {fault}") from None
+        elif kind == ".parquet":
+            need("pyarrow")
+            import pyarrow.parquet as pq
+            with pq.ParquetFile(path) as f:
+                for batch in f.iter_batches(batch_size=BLOCK_ROWS): yield batch.to_pylist()
+        elif kind in (".h5", ".hdf5"):
+            with open_h5(path) as f:
+                columns = [n for n in f if isinstance(f[n], h5py.Dataset) and f[n].ndim == 1]
+                total = len(f[columns[0]]) if columns else 0
+                for at in range(0, total, BLOCK_ROWS):
+                    parts = [f[n][at:at + BLOCK_ROWS].tolist() for n in columns]
+                    yield [dict(zip(columns, [v.decode() if isinstance(v, bytes) else v for v in row])) for row in zip(*parts)]
+        else: raise Fault(f"{path}: unknown ending; scores are .jsonl, .csv, .parquet or .h5")
+
+    def of(self, idents, samples):
+        wanted = np.array([self.key(i, s) for i, s in zip(idents, samples)], "u8")
+        if len(self.keys) == 0: return [None] * len(wanted)
+        at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        return [v if same and v == v else None for v, same in zip(self.values[at].tolist(), (self.keys[at] == wanted).tolist())]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Duplicates over the whole run
+
+def normalised(text): return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+class Duplicates:
+    """Rows whose text came before, found in memory that does not grow with their number: hashes go to an unnamed file,
+    which is then looked through in parts. The result is a bit a row."""
+    PART = 1 << 18
+
+    def __init__(self, rows):
+        self.file, self.count, self.rows = tempfile.TemporaryFile(), 0, rows
+
+    def add(self, texts, ordinals):
+        digests = b"".join(hashlib.blake2b(normalised(t).encode(), digest_size=16).digest() for t in texts)
+        records = np.empty((len(texts), 3), "u8")
+        records[:, :2] = np.frombuffer(digests, "u8").reshape(-1, 2)
+        records[:, 2] = ordinals
+        self.file.write(records.tobytes())
+        self.count += len(texts)
+
+    def find(self):
+        parts, bits = min(64, 1 + self.count // self.PART), np.zeros(self.rows // 8 + 1, "u1")
+        for part in range(parts):
+            self.file.seek(0)
+            kept = [np.empty((0, 3), "u8")]
+            while block := self.file.read(self.PART * 24 // 4):
+                records = np.frombuffer(block, "u8").reshape(-1, 3)
+                kept.append(records[records[:, 0] % np.uint64(parts) == part])
+            records = np.concatenate(kept)
+            records = records[np.lexsort((records[:, 2], records[:, 1], records[:, 0]))]
+            later = records[1:][(records[1:, :2] == records[:-1, :2]).all(axis=1), 2]
+            np.bitwise_or.at(bits, later // np.uint64(8), np.uint8(1) << (later % np.uint64(8)).astype("u1"))
+        self.file.close()
+        return bits
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
+
+class JsonLines:
+    def __init__(self, stream): self.stream = stream
+
+    def write(self, rows):
+        try:
+            self.stream.write("".join([json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows]))
+        except ValueError:  # a NaN deep in a carried column
+            self.stream.write("".join([json.dumps(without_nan(r), ensure_ascii=False) + "\n" for r in rows]))
+
+    def close(self): self.stream.close()
+
+
+def without_nan(value):
+    if isinstance(value, float): return value if value - value == 0 else None
+    if isinstance(value, dict): return {k: without_nan(v) for k, v in value.items()}
+    return [without_nan(v) for v in value] if isinstance(value, list) else value
+
+
+class Parquet:
+    GROUP_ROWS, GROUP_BYTES = 65536, 64 << 20
+
+    def __init__(self, path, types):
+        need("pyarrow")
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        self.pa, self.types = pa, types
+        self.schema = pa.schema([(name, self._type(kind)) for name, kind in types.items()])
+        self.writer = pq.ParquetWriter(path, self.schema, compression="zstd")
+        self.held, self.held_rows, self.held_bytes = [], 0, 0
+
+    def _type(self, kind):
+        pa = self.pa
+        if kind.startswith("list "): return pa.list_(self._type(kind[5:]))
+        if kind == "messages": return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+        return {"json": pa.string(), "float": pa.float32(), "double": pa.float64(), "bool": pa.bool_()}.get(kind) \
+            or getattr(pa, kind)()
+
+    def write(self, rows):
+        columns = []
+        for name, kind in self.types.items():
+            values = [row.get(name) for row in rows]
+            if kind == "json": values = [v if v is None else json.dumps(v, ensure_ascii=False) for v in values]
+            if kind == "messages": values = [self.plain(v) for v in values]
+            try:
+                columns.append(self.pa.array(values, self.schema.field(name).type))
+            except (self.pa.ArrowException, TypeError, OverflowError) as fault:
+                raise Fault(f"column {name} does not fit Parquet's {self.schema.field(name).type}: {fault}; write JSONL") from None
+        batch = self.pa.record_batch(columns, schema=self.schema)
+        self.held.append(batch)
+        self.held_rows += len(rows)
+        self.held_bytes += batch.nbytes
+        if self.held_rows >= self.GROUP_ROWS or self.held_bytes >= self.GROUP_BYTES: self.flush()
+
+    @staticmethod
+    def plain(messages):
+        """Parquet has one shape for all rows: role and content as text. What else a message has would be lost."""
+        for m in messages or []:
+            if m.keys() - {"role", "content"} or not isinstance(m.get("content"), (str, type(None))):
+                raise Fault(f"a message has more than role and text ({', '.join(m)}), which Parquet's fixed columns cannot "
+                            "hold here: write JSONL")
+        return messages
+
+    def flush(self):
+        if self.held: self.writer.write_table(self.pa.Table.from_batches(self.held, self.schema), row_group_size=1 << 30)
+        self.held, self.held_rows, self.held_bytes = [], 0, 0
+
+    def close(self):
+        self.flush()
+        self.writer.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The job
+
+class Exporter:
+    def __init__(self, options):
+        self.options = options
+        self.outputs = Outputs(options.input, options.allow_incomplete)
+        file = self.outputs.files[0]
+        self.prompts = self.open_prompts()
+        self.kinds = {**({} if not self.prompts else self.prompts.kinds()), **{n: "json" for n in options.json_columns}}
+        known = set(FIXED) | set(OTHERS)
+        self.carried = {("input_" + n if n in known and n != "messages" else n): n for n in file.get("carry", {})}
+        for name in options.json_columns:
+            if name not in self.carried.values(): raise Fault(f"--json-column {name}: there is no such carried column")
+        if "messages" in self.carried: self.kinds["messages"] = "json"
+        self.columns = self.choose_columns()
+        self.scores = Scores(options.scores, options.score or "score") if options.scores else None
+        self.wanted = self.needed()
+        self.counts = collections.Counter()
+
+    def open_prompts(self):
+        config = self.outputs.config()
+        path = self.options.prompts or setting(config, "input", "path")
+        if not path: return None
+        path = pathlib.Path(path)
+        if not path.exists():
+            if self.options.prompts: raise Fault(f"{path}: no such file (--prompts)")
+            return None
+        return Prompts(path, setting(config, "input", "group") or "/")
+
+    def has(self, name): return name in self.outputs.files[0]["completions"]
+
+    def choose_columns(self):
+        o, carried = self.options, list(self.carried)
+        extra = [c for c in carried if c != "messages"]
+        names = {"rows": [c for c in ROW_COLUMNS if c != "text" or self.has("text")] + carried,
+                 "messages": ["id", "sample_index", "messages"] + (["tools"] if "tools" in carried else []),
+                 "prompt-completion": ["id", "sample_index", "prompt", "completion"],
+                 "pairs": ["id", "prompt", "chosen", "rejected", "score_chosen", "score_rejected"],
+                 "openai-batch": []}[o.format]
+        if o.format == "rows" and {"failed", "all"} & set(o.status): names[5:5] = ["error_code", "error_message"]
+        if o.format == "openai-batch" and (o.columns or o.add): raise Fault("--format openai-batch has columns of its own")
+        known = set(names) | set(FIXED) | set(OTHERS) - {"completion", "chosen", "rejected"} | set(carried)
+        if o.format == "pairs": known = set(names) | set(extra) | {"prompt_index", "num_prompt_tokens"}
+        for name in [*(o.columns or []), *o.add]:
+            if name not in known: raise Fault(f"there is no column {name}; there are: {', '.join(sorted(known))}")
+        names = list(o.columns or names)
+        return names + [c for c in o.add if c not in names]
+
+    def needed(self):
+        """Columns that must be read."""
+        o, wanted = self.options, set(self.columns) & (set(FIXED) | set(OTHERS))
+        wanted |= {"status", "id", "prompt_index", "sample_index"}
+        if o.format != "rows" or o.dedup or o.min_chars is not None or o.max_chars is not None: wanted.add("text")
+        if o.finish_reason or o.format == "openai-batch": wanted.add("finish_reason")
+        if o.min_tokens is not None or o.max_tokens is not None: wanted.add("num_completion_tokens")
+        if o.min_mean_logprob is not None or o.max_mean_logprob is not None: wanted.add("mean_logprob")
+        if o.format == "openai-batch":
+            wanted |= {"num_prompt_tokens", "num_completion_tokens", "error_code", "error_message"}
+            if self.has("logprobs") and self.has("token_ids"): wanted |= {"token_ids", "logprobs"}
+        self.score_name = None
+        if o.format == "pairs" and not (o.score or o.scores):
+            raise Fault("--format pairs needs --scores FILE, or --score with a column such as mean_logprob")
+        if o.score and not o.scores:
+            self.score_name = o.score
+            if o.score not in {"mean_logprob", "cumulative_logprob", "num_completion_tokens", "num_chars"} | set(self.carried):
+                raise Fault(f"--score {o.score}: there is no such column; a score of your own comes with --scores FILE")
+            wanted.add(o.score)
+        uses_score = "score" in wanted or o.min_score is not None or o.max_score is not None
+        if uses_score and not (o.score or o.scores): raise Fault("a score needs --scores FILE or --score NAME")
+        if "num_chars" in wanted or "chosen" in wanted: wanted.add("text")
+        logprob = {"mean_logprob", "cumulative_logprob"} & (wanted if o.format != "rows" else {
+            self.score_name} | ({"mean_logprob"} if "mean_logprob" in wanted else set()))
+        if logprob and not self.has("logprobs") and setting(self.outputs.config(), "sampling", "logprobs") in (None, "null"):
+            raise Fault(f"{self.options.input}: this run has no logprobs; it needs sampling.logprobs: 0 in run.yaml")
+        # What the messages are made of: the run's own column, or the prompt's text.
+        if "messages" in wanted and "messages" not in self.carried: wanted.add("prompt")
+        if o.format == "pairs": wanted.add("messages" if "messages" in self.carried else "prompt")
+        if {"prompt", "prompt_token_ids"} & wanted:
+            if not self.prompts:
+                raise Fault("the prompts are not in the outputs: name the file that the run was made from with --prompts")
+            if "prompt" in wanted and "prompt" not in self.prompts.group:
+                raise Fault(f"{self.prompts.path}: has token ids and no text of the prompts")
+        self.carried_used = {shown: name for shown, name in self.carried.items()
+                             if shown in wanted or shown in self.columns or shown == o.score
+                             or (o.format == "openai-batch" and name in ("url", "model"))}
+        return wanted
+
+    # A block's rows that pass the filters: (columns of the block, indices kept).
+    def blocks(self, bar):
+        ordinal, o = 0, self.options
+        for file in self.outputs.files:
+            reader = Reader(file, self.wanted, self.carried_used, self.kinds, self.prompts)
+            for first, last in reader.ranges():
+                block = reader.block(first, last)
+                if "score" in self.wanted or o.score or o.scores: block["score"] = self.score_of(block)
+                kept = self.filtered(block, last - first)
+                yield block, kept, ordinal
+                ordinal += last - first
+                bar.update(last - first)
+
+    def score_of(self, block):
+        if self.scores:
+            return self.scores.of(block["id" if self.scores.by_id else "prompt_index"], block["sample_index"])
+        return block[self.score_name]
+
+    def filtered(self, block, rows):
+        """Indices of the rows that stay; the others are counted by the first reason."""
+        o, kept = self.options, range(rows)
+        def keep(reason, holds):
+            nonlocal kept
+            stay = [i for i in kept if holds(i)]
+            self.counts[reason] += len(kept) - len(stay)
+            kept = stay
+        def within(name, low, high, reason):
+            if low is None and high is None: return
+            values = block[name]
+            low = -float("inf") if low is None else low
+            high = float("inf") if high is None else high
+            keep(reason, lambda i: values[i] is not None and low <= values[i] <= high)
+        if "all" not in o.status: keep("status", lambda i: block["status"][i] in o.status)
+        if o.finish_reason: keep("finish reason", lambda i: block["finish_reason"][i] in o.finish_reason)
+        within("num_completion_tokens", o.min_tokens, o.max_tokens, "number of tokens")
+        if o.min_chars is not None or o.max_chars is not None:
+            block.setdefault("num_chars", [len(t) for t in block["text"]])
+            within("num_chars", o.min_chars, o.max_chars, "number of characters")
+        within("mean_logprob", o.min_mean_logprob, o.max_mean_logprob, "mean logprob")
+        if o.min_score is not None or o.max_score is not None: within("score", o.min_score, o.max_score, "score")
+        return list(kept)
+
+    def find_duplicates(self):
+        duplicates, bar = Duplicates(self.outputs.rows), progress("looking for duplicates", self.outputs.rows)
+        for block, kept, ordinal in self.blocks(bar):
+            if kept: duplicates.add([block["text"][i] for i in kept], np.array(kept, "u8") + np.uint64(ordinal))
+        bar.close()
+        self.counts.clear()
+        return duplicates.find()
+
+    def rows(self, bar):
+        """Dictionaries of all columns of the rows that stay, in order."""
+        bits = self.find_duplicates() if self.options.dedup == "all" else None
+        prompt, texts, left = None, set(), self.options.limit if self.options.limit is not None else sys.maxsize
+        for block, kept, ordinal in self.blocks(bar):
+            if bits is not None:
+                stay = [i for i in kept if not bits[(ordinal + i) >> 3] >> ((ordinal + i) & 7) & 1]
+                self.counts["duplicate"] += len(kept) - len(stay)
+                kept = stay
+            if self.options.dedup == "prompt":
+                stay = []
+                for i in kept:
+                    if block["prompt_index"][i] != prompt: prompt, texts = block["prompt_index"][i], set()
+                    key = normalised(block["text"][i])
+                    if key not in texts: stay.append(i)
+                    texts.add(key)
+                self.counts["duplicate"] += len(kept) - len(stay)
+                kept = stay
+            names = list(block)
+            if len(kept) == len(block["status"]): yield from (dict(zip(names, v)) for v in self.cut(zip(*block.values()), left))
+            else: yield from ({n: block[n][i] for n in names} for i in kept[:left])
+            left -= len(kept)
+            if left <= 0: return
+
+    @staticmethod
+    def cut(rows, left): return itertools.islice(rows, left) if left < sys.maxsize else rows
+
+    # One function a format: rows of the run to rows of the file.
+
+    def format_rows(self, rows):
+        columns = self.columns
+        for row in rows:
+            if "messages" in row or "messages" not in columns: yield {c: row[c] for c in columns}
+            else: yield {**{c: row[c] for c in columns if c != "messages"}, "messages": self.turns(row)}
+
+    def turns(self, row):
+        messages = row["messages"] if "messages" in self.carried else [{"role": "user", "content": row["prompt"]}]
+        if not isinstance(messages, list): raise Fault(f"prompt {row['prompt_index']}: its column messages is no list")
+        return [{k: v for k, v in m.items() if v is not None} for m in messages]
+
+    def answer(self, text):
+        if self.options.split_thinking and "</think>" in text:
+            thinking, _, content = text.partition("</think>")
+            thinking = thinking.lstrip().removeprefix("<think>").strip("\n")
+            return {"role": "assistant", "reasoning_content": thinking, "content": content.lstrip("\n")}
+        return {"role": "assistant", "content": text}
+
+    def format_messages(self, rows):
+        for row in rows:
+            messages = [*self.turns(row), self.answer(row["text"])]
+            yield {c: messages if c == "messages" else row[c] for c in self.columns}
+
+    def format_prompt_completion(self, rows):
+        for row in rows: yield {c: row["text"] if c == "completion" else row[c] for c in self.columns}
+
+    def format_pairs(self, rows):
+        chat = "messages" in self.carried
+        for _, samples in itertools.groupby(rows, lambda r: r["prompt_index"]):
+            scored = [s for s in samples if s["score"] is not None]
+            if len(scored) < 2:
+                self.counts["prompt with fewer than two scored samples"] += 1
+                continue
+            best, worst = max(scored, key=lambda s: s["score"]), min(scored, key=lambda s: s["score"])
+            if best["score"] - worst["score"] < self.options.min_margin or best["score"] == worst["score"]:
+                self.counts["pair with too small a margin"] += 1
+                continue
+            if normalised(best["text"]) == normalised(worst["text"]):
+                self.counts["pair of equal texts"] += 1
+                continue
+            made = {"chosen": best["text"], "rejected": worst["text"], "prompt": best.get("prompt"),
+                    "score_chosen": best["score"], "score_rejected": worst["score"]}
+            if chat:
+                made.update(prompt=self.turns(best), chosen=[self.answer(best["text"])],
+                            rejected=[self.answer(worst["text"])])
+            yield {c: made[c] if c in made else best[c] for c in self.columns}
+
+    def format_openai_batch(self, rows):
+        run = self.outputs.attribute("run_id")[:24]
+        created = self.outputs.attribute("created_utc").replace("Z", "+00:00")
+        created = int(datetime.datetime.fromisoformat(created).timestamp()) if created else 0
+        model_path = setting(self.outputs.config(), "model", "path") or ""
+        for index, samples in itertools.groupby(rows, lambda r: r["prompt_index"]):
+            samples = list(samples)
+            good, first = [s for s in samples if s["status"] == "ok"], samples[0]
+            line = {"id": f"batch_req_{run}_{index}", "custom_id": str(first["id"]), "response": None, "error": None}
+            if not good:
+                fault = next((s for s in samples if s["error_code"]), first)
+                line["error"] = {"code": fault["error_code"] or fault["status"], "message": fault["error_message"] or ""}
+                yield line
+                continue
+            plain = str(first.get("url") or "").endswith("/v1/completions")
+            body = {"id": f"{'cmpl' if plain else 'chatcmpl'}-{run}-{index}",
+                    "object": "text_completion" if plain else "chat.completion", "created": created,
+                    "model": first.get("model") or os.path.basename(model_path.rstrip("/")),
+                    "choices": [self.choice(s, plain) for s in good],
+                    "usage": {"prompt_tokens": first["num_prompt_tokens"],
+                              "completion_tokens": sum(s["num_completion_tokens"] for s in good)}}
+            body["usage"]["total_tokens"] = sum(body["usage"].values())
+            line["response"] = {"status_code": 200, "request_id": f"req_{run}_{index}", "body": body}
+            yield line
+
+    def choice(self, row, plain):
+        reason = {"stop_string": "stop"}.get(row["finish_reason"], row["finish_reason"])
+        choice = {"index": row["sample_index"]}
+        choice.update({"text": row["text"]} if plain else {"message": self.answer(row["text"])})
+        choice["logprobs"] = None
+        if "logprobs" in row:  # as vLLM returns tokens as ids
+            names = [f"token_id:{t}" for t in row["token_ids"]]
+            choice["logprobs"] = {"tokens": names, "token_logprobs": row["logprobs"]} if plain else \
+                {"content": [{"token": n, "logprob": p, "bytes": None, "top_logprobs": []} for n, p in zip(names, row["logprobs"])]}
+        choice["finish_reason"] = reason
+        return choice
+
+    # Types of Parquet columns.
+    def types(self):
+        k = {"prompt_index": "uint64", "sample_index": "uint32", "status": "string", "finish_reason": "string",
+             "num_prompt_tokens": "uint32", "num_completion_tokens": "uint32", "num_chars": "uint32", "seed": "uint64",
+             "cumulative_logprob": "float", "mean_logprob": "double", "text": "string", "token_ids": "list int32",
+             "logprobs": "list float", "top_ids": "list list int32", "top_logprobs": "list list float",
+             "prompt_logprobs": "list float", "error_code": "string", "error_message": "string", "prompt": "string",
+             "prompt_token_ids": "list int32", "messages": "messages", "score": "double", "completion": "string",
+             "chosen": "string", "rejected": "string", "score_chosen": "double", "score_rejected": "double"}
+        if self.options.format == "pairs" and "messages" in self.carried:
+            k.update(prompt="messages", chosen="messages", rejected="messages")
+        if self.options.format == "rows" and "messages" in self.carried: k["messages"] = "json"
+        file = self.outputs.files[0]
+        k["id"] = "string" if file["completions/id"].dtype.hasobject else "int64"
+        for shown, name in self.carried.items():
+            if shown not in k: k[shown] = self.carried_type(file["carry"][name], self.kinds.get(name))
+        return {c: k[c] for c in self.columns}
+
+    @staticmethod
+    def carried_type(item, kind):
+        if kind == "json": return "json"
+        if kind == "whole": return "int64"
+        if h5py.check_string_dtype(item.dtype): return "string"
+        base = h5py.check_vlen_dtype(item.dtype)
+        dtype = np.dtype(base) if base else item.dtype
+        lists = "list " * (item.ndim - 1 + (1 if base else 0))
+        if dtype.kind == "f": return lists + ("float" if dtype.itemsize <= 4 else "double")
+        if dtype.kind in "iu": return f"{lists}{'u' if dtype.kind == 'u' else ''}int{dtype.itemsize * 8}"
+        if dtype.kind == "b": return lists + "bool"
+        raise Fault(f"carried column {item.name} has a type ({dtype}) that Parquet has not: leave it out with --columns")
+
+    def run(self, writer):
+        bar = progress("writing", self.outputs.rows)
+        produce = getattr(self, "format_" + self.options.format.replace("-", "_"))
+        made = produce(self.rows(bar))
+        written = 0
+        while block := list(itertools.islice(made, BLOCK_ROWS // 4)):
+            writer.write(block)
+            written += len(block)
+        bar.close()
+        return written
+
+
+def progress(what, total):
+    return need("tqdm").tqdm(total=total, desc=what, unit="row", unit_scale=True, disable=None, leave=False)
+
+
+class Place:
+    """Where the output goes: a file under a temporary name until it is whole, or the terminal."""
+
+    def __init__(self, path, overwrite):
+        self.path = path
+        if path is None: return
+        if path.exists() and not overwrite: raise Fault(f"{path}: is there already; --overwrite replaces it")
+        if not path.parent.is_dir(): raise Fault(f"{path.parent}: no such folder")
+        self.temporary = path.with_name(path.name + ".tmp")
+
+    def kind(self):
+        if self.path is None: return "jsonl"
+        name = self.path.name.removesuffix(".gz")
+        for kind, endings in (("jsonl", (".jsonl", ".json", ".ndjson")), ("parquet", (".parquet",))):
+            if name.endswith(endings): return kind
+        raise Fault(f"{self.path}: unknown ending; writes .jsonl, .jsonl.gz and .parquet")
+
+    def stream(self):
+        if self.path is None: return sys.stdout
+        if not self.path.name.endswith(".gz"): return open(self.temporary, "w", encoding="utf-8", newline="\n")
+        packed = gzip.GzipFile(self.path.name[:-3], "wb", 4, open(self.temporary, "wb"), mtime=0)
+        return io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
+
+    def finish(self):
+        if self.path: os.replace(self.temporary, self.path)
+
+    def abandon(self):
+        if self.path: self.temporary.unlink(missing_ok=True)
+
+
+def listed(text): return [part for part in text.split(",") if part]
+
+
+def one_of(allowed):
+    def check(text):
+        for part in listed(text):
+            if part not in allowed: raise argparse.ArgumentTypeError(f"{part!r}: must be of {', '.join(allowed)}")
+        return listed(text)
+    return check
+
+
+def parse_arguments(words):
+    p = argparse.ArgumentParser(prog="outputs.py", description=__doc__, epilog=EXAMPLES,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("input", type=pathlib.Path, metavar="RUN_DIR|FILE.h5", help="a run directory, outputs.h5, or one shard")
+    p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE", help=".jsonl, .jsonl.gz or .parquet (default: JSONL to "
+                   "the terminal)")
+    p.add_argument("--format", default="rows", choices=("rows", "messages", "prompt-completion", "pairs", "openai-batch"))
+    p.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
+    p.add_argument("--allow-incomplete", action="store_true", help="take the finished shards of an unfinished run")
+    g = p.add_argument_group("columns")
+    g.add_argument("--columns", type=listed, metavar="A,B", help="exactly these, in this order")
+    g.add_argument("--add", type=listed, default=[], metavar="A,B", help="these behind the usual ones")
+    g.add_argument("--prompts", type=pathlib.Path, metavar="FILE.h5", help="the run's prompts (default: where config.yaml says)")
+    g.add_argument("--json-column", dest="json_columns", action="append", default=[], metavar="NAME",
+                   help="this carried text is JSON: decode it (known by itself where prompts.py made the prompts and they are there)")
+    g.add_argument("--split-thinking", action="store_true", help="text before </think> becomes reasoning_content")
+    g = p.add_argument_group("which rows")
+    g.add_argument("--status", type=one_of(("ok", "failed", "skipped", "all")), help="default: ok; openai-batch: all")
+    g.add_argument("--finish-reason", type=one_of([f for f in FINISH if f]), metavar="A,B",
+                   help="stop, length, stop_string, repetition")
+    for name, kind, what in (("tokens", int, "generated tokens"), ("chars", int, "characters of text"),
+                             ("mean-logprob", float, "logprob a token"), ("score", float, "score")):
+        g.add_argument(f"--min-{name}", type=kind, metavar="X", help=f"at least X {what}" if kind is int else f"{what} of at least X")
+        g.add_argument(f"--max-{name}", type=kind, metavar="X", help="at most X")
+    g.add_argument("--dedup", choices=("prompt", "all"), help="drop texts that came before: of the same prompt, or anywhere")
+    g.add_argument("--limit", type=int, metavar="N", help="stop after N rows that stay (before pairs and lines are made of them)")
+    g = p.add_argument_group("scores")
+    g.add_argument("--scores", type=pathlib.Path, metavar="FILE", help="a score for each completion")
+    g.add_argument("--score", metavar="NAME", help="its column; without --scores, a column of the run")
+    g.add_argument("--min-margin", type=float, default=0, metavar="X", help="pairs: the scores differ by at least X")
+    options = p.parse_args(words)
+    options.status = options.status or (["all"] if options.format == "openai-batch" else ["ok"])
+    return options
+
+
+def run(options):
+    global h5py, np
+    h5py, np = need("h5py"), need("numpy")
+    if options.scores and not options.scores.exists(): raise Fault(f"{options.scores}: no such file (--scores)")
+    started = time.monotonic()
+    place = Place(options.output, options.overwrite)
+    kind = place.kind()
+    exporter = Exporter(options)
+    if kind == "parquet" and options.format == "openai-batch": raise Fault("OpenAI batch results are JSONL")
+    try:
+        writer = Parquet(place.temporary, exporter.types()) if kind == "parquet" else JsonLines(place.stream())
+        written = exporter.run(writer)
+        if place.path or kind == "parquet": writer.close()
+        place.finish()
+    except BaseException:
+        place.abandon()
+        raise
+    for reason, count in exporter.counts.items():
+        if count: note(f"{count:,} left out: {reason}")
+    seconds = time.monotonic() - started
+    if options.output:
+        print(f"{options.output}: {written:,} rows of {exporter.outputs.rows:,} completions, "
+              f"{options.output.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "
+              f"({exporter.outputs.rows / max(seconds, 1e-9):,.0f} completions/s)")
+
+
+def main(words=None):
+    try:
+        run(parse_arguments(words))
+        sys.stdout.flush()
+    except Fault as fault:
+        print(f"outputs.py: {fault}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `| head` has seen enough
+        sys.exit(0)
+    except OSError as fault:
+        print(f"outputs.py: {fault.filename or 'error'}: {fault.strerror or fault}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

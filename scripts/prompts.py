@@ -1,0 +1,1061 @@
+#!/usr/bin/env python3
+"""Makes prompts.h5, which moemill reads, from JSONL (.gz too), Parquet, CSV, a Hugging Face datasets folder or an
+OpenAI batch file.
+
+Each row becomes one prompt. Chat messages are rendered with the model's own chat template; a Jinja template makes a
+prompt from columns. Ids, sampling columns and all other columns are kept. The input is read twice (once to learn the
+types of the columns, once to write) in small blocks, so its size does not matter. The same input gives the same bytes.
+
+Without this script three lines of h5py are enough:
+    import h5py
+    with h5py.File("prompts.h5", "w") as f:
+        f["prompt"] = ["Once upon a time", "Q: 7 + 8?\\nA:"]
+"""
+EXAMPLES = """examples:
+  # a text column `prompt`; id, temperature, max_tokens and the like are used where present, the rest is carried along
+  prompts.py questions.jsonl -o prompts.h5
+
+  # chat: `messages` (or ShareGPT `conversations`), rendered as transformers' apply_chat_template does
+  prompts.py chats.jsonl.gz --model /models/DeepSeek-V3 -o prompts.h5
+  prompts.py chats.parquet --model /models/Qwen3-30B-A3B --template-arg enable_thinking=false -o prompts.h5
+
+  # a question a row, asked as a user turn behind a system message
+  prompts.py gsm8k/train.parquet --prompt-column question --user-turn --system "Think step by step." \\
+      --model /models/Qwen3-30B-A3B -o prompts.h5
+
+  # columns put into a template; without --user-turn it is the prompt itself
+  prompts.py reviews.csv --template 'Translate to French: {{ text }}\\nFrench:' --id-column review_id -o prompts.h5
+
+  # a datasets folder (save_to_disk, or one of Parquet files), one split; four samples a row; a renamed column
+  prompts.py ./squad --split train --prompt-column question --set n=4 --map level=difficulty -o prompts.h5
+
+  # an OpenAI batch file: custom_id, body.messages or body.prompt, and the body's sampling keys by row
+  prompts.py batch.jsonl --model /models/Qwen3-30B-A3B -o prompts.h5
+
+bad rows: --on-error fail (default) stops at the first one and writes nothing; skip leaves them out and lists them in
+OUTPUT.skipped.jsonl (file, line or row, error).
+
+what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
+(and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.
+
+needs Python 3.9 or newer with h5py, numpy, jinja2 and tqdm (Debian: python3-h5py python3-jinja2 python3-tqdm), and
+pyarrow for Parquet and datasets folders only (PyPI). All of them in an environment of their own:
+  python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
+"""
+import argparse
+import csv
+import datetime
+import decimal
+import gzip
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+import sys
+import tempfile
+import time
+import zlib
+
+BLOCK_ROWS = 2048
+BLOCK_BYTES = 8 << 20  # of input text; one longer row is a block of its own
+MOST_EXACT = 2**53  # whole numbers up to here are exact as float64
+RESERVED = ("prompt", "prompt_token_ids", "id", "n", "temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "stop")
+# Settings of run.yaml that no column can give: said, not silently lost.
+RUN_ONLY = ("presence_penalty", "frequency_penalty", "repetition_penalty", "min_tokens", "logprobs", "prompt_logprobs",
+            "ignore_eos", "stop_token_ids")
+NOT_DONE = ("logit_bias", "response_format", "tool_choice", "best_of", "echo", "suffix", "structured_outputs", "bad_words")
+
+
+class Fault(Exception):
+    """The whole job cannot go on: what, where, how to fix."""
+
+
+class RowFault(Exception):
+    """One row is no good."""
+
+
+def need(module):
+    try:
+        return __import__(module)
+    except ImportError as missing:
+        raise Fault(f"needs the Python package {missing.name}: see the end of --help for how to install it") from None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading: every reader yields blocks of (rows, places, part), rows being dictionaries or RowFaults, places line or row
+# numbers, part the fraction of the file read so far.
+
+def open_bytes(path):
+    raw = open(path, "rb")
+    if raw.read(2) == b"\x1f\x8b":
+        raw.seek(0)
+        return raw, gzip.GzipFile(fileobj=raw)
+    raw.seek(0)
+    return raw, raw
+
+
+def parse_line(line):
+    try:
+        row = json.loads(line.decode())
+    except UnicodeDecodeError as fault:
+        return RowFault(f"is not UTF-8 ({fault.reason} at byte {fault.start})")
+    except (ValueError, RecursionError) as fault:
+        return RowFault(f"is not JSON: {fault}")
+    return row if isinstance(row, dict) else RowFault(f"is a JSON {type(row).__name__}, needs an object {{...}} a line")
+
+
+def read_jsonl(path, _):
+    raw, lines = open_bytes(path)
+    size = max(1, os.path.getsize(path))
+    rows, places, held = [], [], 0
+    with raw:
+        try:
+            for number, line in enumerate(lines, 1):
+                if number == 1: line = line.removeprefix(b"\xef\xbb\xbf")
+                if number == 1 and line.lstrip()[:1] == b"[":
+                    raise Fault(f"{path}: is one JSON array; needs one object a line: jq -c '.[]' {path} > rows.jsonl")
+                if not line.strip(): continue
+                rows.append(parse_line(line))
+                places.append(number)
+                held += len(line)
+                if len(rows) >= BLOCK_ROWS or held >= BLOCK_BYTES:
+                    yield rows, places, raw.tell() / size
+                    rows, places, held = [], [], 0
+        except (EOFError, OSError, zlib.error) as fault:
+            raise Fault(f"{path}: cannot be read behind line {places[-1] if places else 0}: {fault}") from None
+    yield rows, places, 1.0
+
+
+def read_csv(path, options):
+    raw, stream = open_bytes(path)
+    size = max(1, os.path.getsize(path))
+    csv.field_size_limit(1 << 30)
+    delimiter = options.delimiter or ("\t" if ".tsv" in path.name else ",")
+    # What is not UTF-8 becomes lone surrogates, which no column takes: the row is refused, not the file.
+    with raw, io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        try:
+            names = next(reader, None)
+            if not names: raise Fault(f"{path}: is empty; needs a line of column names and rows below it")
+            if len(set(names)) < len(names): raise Fault(f"{path}: two columns have the same name: {', '.join(names)}")
+            rows, places, held, begins = [], [], 0, reader.line_num + 1
+            for cells in reader:
+                if len(cells) == len(names): row = dict(zip(names, cells))
+                else: row = RowFault(f"has {len(cells)} cells, the first line names {len(names)} columns")
+                if cells: rows.append(row), places.append(begins)
+                held += sum(map(len, cells))
+                begins = reader.line_num + 1
+                if len(rows) >= BLOCK_ROWS or held >= BLOCK_BYTES:
+                    yield rows, places, raw.tell() / size
+                    rows, places, held = [], [], 0
+        except (csv.Error, EOFError, OSError, zlib.error) as fault:
+            raise Fault(f"{path}: line {reader.line_num}: cannot be read as CSV: {fault}") from None
+    yield rows, places, 1.0
+
+
+def rows_of_batches(batches, total):
+    done = 0
+    for batch in batches:
+        row_bytes = max(1, batch.nbytes // max(1, batch.num_rows))
+        step = max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))
+        for first in range(0, batch.num_rows, step):
+            rows = batch.slice(first, step).to_pylist()
+            yield rows, range(done, done + len(rows)), (done + len(rows)) / max(1, total or done + len(rows))
+            done += len(rows)
+
+
+def read_parquet(path, _):
+    need("pyarrow")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            yield from rows_of_batches(file.iter_batches(batch_size=BLOCK_ROWS), file.metadata.num_rows)
+    except (pa.ArrowException, OSError) as fault:
+        raise Fault(f"{path}: cannot be read as Parquet: {fault}") from None
+
+
+def read_arrow(path, _):
+    need("pyarrow")
+    import pyarrow as pa
+    try:
+        with pa.OSFile(str(path)) as file:
+            try:
+                reader = pa.ipc.open_stream(file)
+            except pa.ArrowInvalid:
+                file.seek(0)
+                whole = pa.ipc.open_file(file)
+                reader = (whole.get_batch(i) for i in range(whole.num_record_batches))
+            size = os.path.getsize(path)
+            for rows, places, _ in rows_of_batches(reader, None): yield rows, places, file.tell() / size
+    except (pa.ArrowException, OSError) as fault:
+        raise Fault(f"{path}: cannot be read as Arrow: {fault}") from None
+
+
+READERS = {".jsonl": read_jsonl, ".json": read_jsonl, ".ndjson": read_jsonl, ".csv": read_csv, ".tsv": read_csv,
+           ".parquet": read_parquet, ".arrow": read_arrow}
+
+
+def ending(path):
+    name = path.name.removesuffix(".gz").removesuffix(".tmp")
+    return pathlib.PurePath(name).suffix.lower()
+
+
+def pick_split(where, splits, wanted):
+    if wanted in splits: return wanted
+    if wanted is None and len(splits) == 1: return next(iter(splits))
+    raise Fault(f"{where}: has the splits {', '.join(sorted(splits))}; name one with --split")
+
+
+def files_of_folder(folder, split):
+    """Files of a datasets folder in their order: save_to_disk's, or files of one kind beside each other."""
+    if (folder / "dataset_dict.json").exists():
+        splits = json.loads((folder / "dataset_dict.json").read_text())["splits"]
+        return files_of_folder(folder / pick_split(folder, splits, split), None)
+    if (folder / "state.json").exists():
+        return [folder / f["filename"] for f in json.loads((folder / "state.json").read_text())["_data_files"]]
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and ending(p) in READERS and not p.name.startswith("."))
+    for kinds in ((".parquet",), (".arrow",), (".jsonl", ".ndjson", ".json"), (".csv", ".tsv")):
+        files = [p for p in found if ending(p) in kinds and p.name not in ("dataset_info.json", "dataset_infos.json")]
+        if not files: continue
+        # Hub folders name the split in the file (train-00000-of-00002.parquet, test.jsonl) or in a folder.
+        names = {p: re.split(r"[-_.]", p.name)[0] if re.match(r"[A-Za-z]+([-_]\d+-of-\d+)?\.", p.name) else
+                 p.parent.name if p.parent != folder else "" for p in files}
+        if all(names.values()) and (split or len(set(names.values())) > 1):
+            chosen = pick_split(folder, set(names.values()), split)
+            files = [p for p in files if names[p] == chosen]
+        elif split:
+            raise Fault(f"{folder}: its files name no splits; leave out --split")
+        return files
+    raise Fault(f"{folder}: holds no Parquet, Arrow, JSONL or CSV file, and no dataset of save_to_disk")
+
+
+def find_files(options):
+    files = []
+    for path in map(pathlib.Path, options.inputs):
+        if path.is_dir(): files += files_of_folder(path, options.split)
+        elif path.exists(): files.append(path)
+        else: raise Fault(f"{path}: no such file")
+    for path in files:
+        if ending(path) not in READERS:
+            raise Fault(f"{path}: unknown ending; knows .jsonl, .json, .ndjson, .csv, .tsv (each also .gz), .parquet, "
+                        ".arrow and folders")
+        if not path.exists(): raise Fault(f"{path}: no such file, though its folder lists it")
+    if len({ending(path) in (".csv", ".tsv") for path in files}) > 1:
+        raise Fault("CSV files, which do not tell numbers from text, cannot be mixed with other kinds")
+    return files
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rows: a row of any form becomes a flat dictionary of columns.
+
+def flatten_batch(row):
+    """A line of an OpenAI batch file."""
+    body = row.get("body")
+    if "custom_id" not in row or not isinstance(body, dict):
+        raise RowFault("has no custom_id or no body, but the first line is of an OpenAI batch file")
+    if not isinstance(row["custom_id"], (str, int)): raise RowFault("custom_id is neither text nor a whole number")
+    flat = {"id": row["custom_id"]}
+    flat.update((k, v) for k, v in row.items() if k not in ("custom_id", "body"))
+    flat.update(body)
+    if "messages" not in body and "input" in body: flat["prompt"] = flat.pop("input")
+    if flat.get("max_completion_tokens") is not None: flat["max_tokens"] = flat.pop("max_completion_tokens")
+    if flat.get("top_k") == -1: flat["top_k"] = 0  # vLLM's "off"
+    return flat
+
+
+SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
+                  "model": "assistant", "bot": "assistant", "system": "system", "tool": "tool", "observation": "tool",
+                  "function_response": "tool"}
+
+
+def from_sharegpt(turns):
+    messages = []
+    for turn in turns:
+        if not isinstance(turn, dict) or "value" not in turn: return turns  # already role and content
+        role = SHAREGPT_ROLES.get(turn.get("from"))
+        if role is None: raise RowFault(f"conversation turn from {turn.get('from')!r} is unknown")
+        messages.append({"role": role, "content": turn["value"]})
+    return messages
+
+
+def parsed(value, what):
+    """Lists and objects that CSV and Parquet hold as JSON text."""
+    if not isinstance(value, str): return value
+    try:
+        return json.loads(value)
+    except ValueError as fault:
+        raise RowFault(f"{what} is text that is not JSON: {fault}") from None
+
+
+def checked_messages(value, what):
+    messages = parsed(value, what)
+    if isinstance(messages, list) and messages: messages = from_sharegpt(messages)
+    if not isinstance(messages, list) or not messages:
+        raise RowFault(f"{what} must be a list of at least one message, is {short(value)}")
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise RowFault(f"{what}: a message needs a role and content, one is {short(message)}")
+    return messages
+
+
+def short(value, length=60):
+    text = repr(value)
+    return text if len(text) <= length else text[:length] + "…"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Chat templates, as transformers 5 renders them.
+
+class Chat:
+    def __init__(self, options):
+        self.keep_nulls = options.keep_nulls
+        self.generation_prompt = not options.no_generation_prompt
+        self.date = options.date
+        folder = pathlib.Path(options.model) if options.model else None
+        if folder and not folder.is_dir(): raise Fault(f"{folder}: no such folder (--model)")
+        config = self._json(folder / "tokenizer_config.json") if folder else {}
+        self.templates = self._find(folder, config, options.chat_template)
+        self.arguments = {**self._special_tokens(folder, config), **dict(options.template_arg)}
+        self.compiled = {}
+        self.adds_tokens = bool(folder) and self._adds_special_tokens(folder)
+        self.tools = None
+        if options.tools:
+            self.tools = self._json(pathlib.Path(options.tools))
+            if not isinstance(self.tools, list): raise Fault(f"{options.tools}: must be a JSON list of tools (--tools)")
+        for name in self.templates: self._template(name)  # a broken template is known before any row
+
+    @staticmethod
+    def _json(path):
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError as fault:
+            raise Fault(f"{path}: is not JSON: {fault}") from None
+
+    @staticmethod
+    def _find(folder, config, wanted):
+        found = config.get("chat_template") or {}
+        if isinstance(found, list): found = {t["name"]: t["template"] for t in found}
+        if isinstance(found, str): found = {"default": found}
+        if folder:
+            files = {p.stem: p for p in sorted(folder.glob("additional_chat_templates/*.jinja"))}
+            if (folder / "chat_template.jinja").exists(): files["default"] = folder / "chat_template.jinja"
+            if files: found = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+        if wanted in found: return {"default": found[wanted]}
+        if wanted and pathlib.Path(wanted).is_file():
+            return {"default": pathlib.Path(wanted).read_text(encoding="utf-8")}
+        names = ", ".join(sorted(found)) or "none"
+        if wanted: raise Fault(f"--chat-template {wanted}: is no file and no template of the model, which has: {names}")
+        if not folder: raise Fault("chat messages need the model's chat template: --model DIR, or --chat-template FILE")
+        if "default" not in found and "tool_use" not in found:
+            raise Fault(f"{folder}: has no default chat template (templates: {names}): name one with --chat-template")
+        return found
+
+    @staticmethod
+    def _special_tokens(folder, config):
+        if not config and folder: config = Chat._json(folder / "special_tokens_map.json")
+        names = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+        tokens = {name: config.get(name) for name in names}
+        tokens = {name: t["content"] if isinstance(t, dict) else t for name, t in tokens.items()}
+        return {name: t for name, t in tokens.items() if t is not None}
+
+    @staticmethod
+    def _adds_special_tokens(folder):
+        def adds(part):
+            if not isinstance(part, dict): return False
+            if part.get("type") == "Sequence": return any(map(adds, part.get("processors", [])))
+            if part.get("type") == "TemplateProcessing": return any("SpecialToken" in p for p in part.get("single", []))
+            return part.get("type") in ("BertProcessing", "RobertaProcessing")
+        return adds(Chat._json(folder / "tokenizer.json").get("post_processor"))
+
+    def _environment(self):
+        jinja2 = need("jinja2")
+        import jinja2.ext
+        import jinja2.sandbox
+
+        class Generation(jinja2.ext.Extension):
+            """{% generation %} marks the assistant's part for training; here it is its body."""
+            tags = {"generation"}
+
+            def parse(self, parser):
+                next(parser.stream)
+                return parser.parse_statements(["name:endgeneration"], drop_needle=True)
+
+        def raise_exception(message):
+            raise jinja2.exceptions.TemplateError(message)
+
+        def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+            return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
+        environment.filters["tojson"] = tojson
+        environment.globals["raise_exception"] = raise_exception
+        environment.globals["strftime_now"] = lambda form: (self.date or datetime.datetime.now()).strftime(form)
+        return environment
+
+    def _template(self, name):
+        if name not in self.compiled:
+            jinja2 = need("jinja2")
+            try:
+                self.compiled[name] = self._environment().from_string(self.templates[name])
+            except jinja2.TemplateSyntaxError as fault:
+                raise Fault(f"chat template {name}: line {fault.lineno}: {fault.message}") from None
+        return self.compiled[name]
+
+    def render(self, messages, tools, arguments):
+        """The prompt of one conversation. Keys whose value is null are left out of its messages; reasoning is found under
+        any of its three names."""
+        if not self.keep_nulls: messages = [{k: v for k, v in m.items() if v is not None} for m in messages]
+        seen = []
+        for message in messages:
+            names = ("reasoning_content", "thinking", "reasoning")
+            reasoning = next((message[k] for k in names if message.get(k) is not None), None)
+            if reasoning is not None: message = {"thinking": reasoning, **message, "reasoning_content": reasoning}
+            seen.append(message)
+        tools = self.tools if tools is None else tools
+        name = "tool_use" if tools is not None and "tool_use" in self.templates else "default"
+        if name not in self.templates: raise RowFault("the model has a chat template for tools only, and here are none")
+        try:
+            return self._template(name).render(messages=seen, tools=tools, documents=None,
+                                               add_generation_prompt=self.generation_prompt,
+                                               **{**self.arguments, **arguments})
+        except Exception as fault:  # a template may raise anything
+            raise RowFault(f"the chat template refuses it: {type(fault).__name__}: {fault}") from None
+
+
+class ColumnTemplate:
+    """A Jinja template over a row's columns; a column that is not there is a fault, not an empty string."""
+
+    def __init__(self, text):
+        jinja2 = need("jinja2")
+        import jinja2.sandbox
+        if text.startswith("@"):
+            path = pathlib.Path(text[1:])
+            if not path.is_file(): raise Fault(f"{path}: no such file (--template @FILE)")
+            text = path.read_text(encoding="utf-8")
+        else:
+            text = text.replace("\\n", "\n")  # as typed in a shell
+        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined,
+                                                                   keep_trailing_newline=True)
+        environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+        try:
+            self.template = environment.from_string(text)
+        except jinja2.TemplateSyntaxError as fault:
+            raise Fault(f"--template: line {fault.lineno}: {fault.message}") from None
+
+    def render(self, row):
+        try:
+            return self.template.render(row)
+        except Exception as fault:
+            raise RowFault(f"the template refuses it: {fault}") from None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Columns: what the first reading learns about one, and how the second one stores it.
+
+WHOLE_TEXT = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
+REAL_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?\Z")
+
+
+def json_text(value):
+    def other(part):
+        if isinstance(part, (datetime.date, datetime.time)): return part.isoformat()
+        if isinstance(part, (decimal.Decimal, datetime.timedelta)): return str(part)
+        raise RowFault(f"holds {type(part).__name__} within a list or object, which JSON cannot: --drop the column")
+    return json.dumps(value, ensure_ascii=False, default=other)
+
+
+class Column:
+    """One carried column: observed in the first reading, then `kind` is fixed."""
+
+    def __init__(self, from_text):
+        self.from_text = from_text  # CSV: numbers are text that looks like one
+        self.seen = set()
+        self.low = self.high = 0
+        self.has_nul = False
+        self._kind = None
+
+    def observe(self, values):
+        kinds = set(map(self._kind_of_text if self.from_text else type, values))
+        self.seen |= kinds
+        if int in kinds and not (self.from_text and str in self.seen):
+            is_whole = WHOLE_TEXT.match if self.from_text else lambda v: type(v) is int
+            whole = [int(v) for v in values if v is not None and is_whole(v)]
+            self.low, self.high = min(self.low, min(whole)), max(self.high, max(whole))
+        if not self.has_nul: self.has_nul = any(type(v) is str and "\0" in v for v in values)
+
+    @staticmethod
+    def _kind_of_text(value):
+        if value is None or value == "": return type(None)
+        if WHOLE_TEXT.match(value): return int
+        return float if REAL_TEXT.match(value) else str
+
+    def kind(self):
+        if self._kind is None: self._kind = self._decide()
+        return self._kind
+
+    def _decide(self):
+        types = {t for t in self.seen if t is not type(None)}
+        null = type(None) in self.seen
+        times = {datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal}
+        if self.from_text and str in types: types = {str}
+        exact = -MOST_EXACT <= self.low and self.high <= MOST_EXACT
+        if types == {bool} and not null: return "bool"
+        if types == {int} and not null and self.low >= -2**63:
+            if self.high < 2**63: return "int64"
+            if self.high < 2**64 and self.low >= 0: return "uint64"
+        if types == {int} and null and exact: return "whole"
+        if types and types <= {int, float}:
+            return "float64" if exact else "text" if self.from_text else "json"
+        if types <= {str} or types <= times or types == {bytes}: return "json" if self.has_nul else "text"
+        return "json"
+
+    def convert(self, values):
+        """An array to store. RowFault where a value cannot be."""
+        kind = self.kind()
+        if kind == "json": return [json_text(v) for v in values]
+        if kind == "text": return [self._text(v) for v in values]
+        if self.from_text: values = [None if v in (None, "") else int(v) if kind == "int64" else float(v) for v in values]
+        if kind in ("whole", "float64"):
+            return np.array([np.nan if v is None else v for v in values], "f8")
+        return np.array(values, {"bool": "?", "int64": "i8", "uint64": "u8"}[kind])
+
+    @staticmethod
+    def _text(value):
+        if value is None: return ""
+        if isinstance(value, str): return value
+        if isinstance(value, bytes):
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                raise RowFault("holds bytes that are no text: --drop the column") from None
+        return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else str(value)
+
+
+def number(value, name, low, high, whole, above=False):
+    if isinstance(value, str):
+        try:
+            value = int(value) if WHOLE_TEXT.match(value) else float(value)
+        except ValueError:
+            raise RowFault(f"{name} is {short(value)}, must be a number") from None
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if fits and (value == -1 or value != value): return None  # "the run's", in the file format too
+    if fits and whole: fits = value == int(value) if abs(value) < 1e300 else False
+    if not fits or not (low < value if above else low <= value) or value > high:
+        kind = "a whole number" if whole else "a number"
+        raise RowFault(f"{name} is {short(value)}, must be {kind} {'above' if above else 'from'} {low} to {high:g}")
+    return int(value) if whole else float(value)
+
+
+SAMPLING = {"n": (1, 65536, True), "temperature": (0, 100, False), "top_p": (0, 1, False, True), "top_k": (0, 2**30, True),
+            "min_p": (0, 1, False), "max_tokens": (0, 2**30, True), "seed": (0, 2**63 - 1, True)}
+
+
+def stop_list(value):
+    """The JSON list that the file format has; "" for the run's own."""
+    if value is None or value == "": return ""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.startswith("[") else [value]
+        except ValueError:
+            value = [value]
+    if not isinstance(value, list) or not all(isinstance(s, str) and s and "\0" not in s for s in value):
+        raise RowFault(f"stop is {short(value)}, must be text or a list of non-empty texts")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def token_list(value):
+    tokens = parsed(value, "prompt_token_ids")
+    fits = isinstance(tokens, list) and all(type(t) is int and 0 <= t < 2**31 for t in tokens)
+    if not fits: raise RowFault(f"prompt_token_ids is {short(value)}, must be a list of token ids")
+    return tokens
+
+
+class Duplicates:
+    """Finds ids that occur twice, in memory that does not grow with their number: hashes go to an unnamed file beside the
+    output, which is then looked through in parts."""
+    PART = 1 << 18
+
+    def __init__(self, folder):
+        self.file = tempfile.TemporaryFile(dir=folder)
+        self.count = 0
+
+    def add(self, ids, ordinals):
+        digests = b"".join(hashlib.blake2b(str(i).encode("utf-8", "surrogatepass"), digest_size=16).digest() for i in ids)
+        records = np.empty((len(ids), 3), "u8")
+        records[:, :2] = np.frombuffer(digests, "u8").reshape(-1, 2)
+        records[:, 2] = ordinals
+        self.file.write(records.tobytes())
+        self.count += len(ids)
+
+    def find(self):
+        """{ordinal of a row: ordinal of the first row with its id}."""
+        parts, later = min(64, 1 + self.count // self.PART), {}
+        for part in range(parts):
+            self.file.seek(0)
+            kept = []
+            while block := self.file.read(self.PART * 24 // 4):
+                records = np.frombuffer(block, "u8").reshape(-1, 3)
+                kept.append(records[records[:, 0] % np.uint64(parts) == part])
+            records = np.concatenate(kept) if kept else np.empty((0, 3), "u8")
+            records = records[np.lexsort((records[:, 2], records[:, 1], records[:, 0]))]
+            first = 0
+            for i in np.flatnonzero((records[1:, :2] == records[:-1, :2]).all(axis=1)) + 1:
+                if (records[first, :2] != records[i, :2]).any(): first = i - 1
+                later[int(records[i, 2])] = int(records[first, 2])
+        self.file.close()
+        return later
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
+
+class Target:
+    """OUTPUT.tmp, growing block by block, renamed to OUTPUT when it is whole."""
+
+    def __init__(self, path, compression):
+        self.path, self.temporary = path, path.with_name(path.name + ".tmp")
+        self.file = h5py.File(self.temporary, "w")
+        self.filters = {"compression": "gzip", "compression_opts": int(compression[5:])} if compression != "none" else {}
+        self.rows, self.sizes = 0, {}
+
+    def _append(self, name, values, dtype, chunk):
+        if name not in self.file:
+            filters = {} if h5py.check_string_dtype(np.dtype(dtype)) else self.filters  # variable-length data is not filtered
+            self.file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(chunk,), **filters)
+        dataset = self.file[name]
+        end = dataset.shape[0]
+        dataset.resize((end + len(values),))
+        if len(values): dataset[end:] = values
+
+    def column(self, name, values):
+        if isinstance(values, list): self._append(name, np.array(values, object), h5py.string_dtype(), 1024)
+        else: self._append(name, values, values.dtype, 4096)
+
+    def packed(self, name, lengths, values):
+        if name not in self.file: self._append(name + "/offsets", np.zeros(1, "u8"), "u8", 4096)
+        ends = np.cumsum(lengths, dtype="u8") + np.uint64(self.sizes.get(name, 0))
+        self.sizes[name] = int(ends[-1]) if len(ends) else self.sizes.get(name, 0)
+        self._append(name + "/offsets", ends, "u8", 4096)
+        self._append(name + "/values", values, values.dtype, 65536 if values.dtype == np.uint8 else 16384)
+
+    def finish(self):
+        self.file.close()
+        descriptor = os.open(self.temporary, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.replace(self.temporary, self.path)
+
+    def abandon(self):
+        self.file.close()
+        self.temporary.unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The job
+
+class Maker:
+    def __init__(self, options):
+        self.options = options
+        self.files = find_files(options)
+        self.renames = dict(options.map)
+        self.constants = dict(options.set)
+        self.form = self.source = self.chat = self.template = self.id_column = None
+        self.columns, self.total = {}, 0
+        self.id_types, self.later, self.first_labels = set(), {}, {}
+        self.run_only, self.answers_kept, self.first_prompt = {}, False, None
+        self.skipped, self.skip_file = 0, None
+
+    # Rows of all files with a running number; the block's rows are flat dictionaries or RowFaults.
+    def blocks(self):
+        ordinal, left = 0, self.options.limit if self.options.limit is not None else sys.maxsize
+        bytes_before, sizes = 0, [max(1, f.stat().st_size) for f in self.files]
+        for path, size in zip(self.files, sizes):
+            unit = "row" if ending(path) in (".parquet", ".arrow") else "line"
+            for rows, places, part in READERS[ending(path)](path, self.options):
+                rows = [self.flat(r) for r in rows[:left]]
+                if rows: yield path, unit, rows, places, ordinal, (bytes_before + part * size) / sum(sizes)
+                ordinal, left = ordinal + len(rows), left - len(rows)
+                if left <= 0: return
+            bytes_before += size
+
+    def flat(self, row):
+        try:
+            if isinstance(row, RowFault): return row
+            if self.form is None: self.form = "batch" if "custom_id" in row and isinstance(row.get("body"), dict) else "rows"
+            if self.form == "batch": row = flatten_batch(row)
+            if self.renames: row = {self.renames.get(k, k): v for k, v in row.items()}
+            if self.constants: row = {**row, **self.constants}
+            return row
+        except RowFault as fault:
+            return fault
+
+    def settle(self, row):
+        """By the first good row: where prompts and ids come from."""
+        options, names = self.options, ", ".join(row)
+        for flag in ("prompt_column", "messages_column", "id_column"):
+            name = getattr(options, flag)
+            if name and name not in row and not (flag == "id_column" and name == "none"):
+                raise Fault(f"--{flag.replace('_', '-')} {name}: there is no such column; the first row has: {names}")
+        def holds_messages(value):
+            return isinstance(value, list) and value and isinstance(value[0], dict)
+        if options.template:
+            self.source, self.template = ("template", None), ColumnTemplate(options.template)
+        elif options.messages_column: self.source = ("messages", options.messages_column)
+        elif options.prompt_column: self.source = ("text", options.prompt_column)
+        elif "prompt_token_ids" in row: self.source = ("tokens", "prompt_token_ids")
+        else:
+            chats = [c for c in ("messages", "conversations") if row.get(c) is not None]
+            if len(chats) == 1 and not isinstance(row.get("prompt"), str): self.source = ("messages", chats[0])
+            elif chats:
+                raise Fault(f"the rows have {' and '.join(chats + ['prompt'] * ('prompt' in row))}: say which with "
+                            "--messages-column or --prompt-column")
+            elif holds_messages(row.get("prompt")): self.source = ("messages", "prompt")
+            elif "prompt" in row: self.source = ("text", "prompt")
+            else: raise Fault(f"no column is named prompt or messages; the first row has: {names}. Name one with "
+                              "--prompt-column, --messages-column, or make it with --template")
+        if self.source[0] == "text" and holds_messages(row.get(self.source[1])): self.source = ("messages", self.source[1])
+        if self.source[0] == "tokens" and (options.user_turn or options.system):
+            raise Fault("token ids cannot be made a user turn (--user-turn, --system)")
+        if self.source[0] == "messages" or options.user_turn or options.system: self.chat = Chat(options)
+        if options.id_column != "none": self.id_column = options.id_column or ("id" if "id" in row else None)
+
+    def carried_names(self, names):
+        """{column of the input: dataset of the output} of what is carried along."""
+        used = {self.id_column, *SAMPLING, "stop"}
+        # Stored already, as the prompt or as `messages`; a question that became a user turn is still worth its column.
+        if self.source[0] != "text" or not self.chat: used.add(self.source[1])
+        if self.options.keep is not None: names = [n for n in names if n in self.options.keep]
+        targets = {}
+        for name in names:
+            if name in used or name in self.options.drop: continue
+            target = name.replace("/", "_").strip(". ") or "column"
+            if target in RESERVED or (self.chat and target in ("messages", "dropped_answer")): target = "input_" + target
+            while target in targets.values(): target += "_"
+            targets[name] = target
+        return targets
+
+    def look(self):
+        """The first reading: types of the columns, ids that occur twice, how many rows."""
+        duplicates = Duplicates(self.options.output.parent)
+        bar = progress("looking", 100, "%")
+        from_text = ending(self.files[0]) in (".csv", ".tsv")
+        for path, unit, rows, places, ordinal, part in self.blocks():
+            good = [(i, r) for i, r in enumerate(rows) if not isinstance(r, RowFault)]
+            if len(good) < len(rows) and self.options.on_error == "fail":
+                i = next(i for i, r in enumerate(rows) if isinstance(r, RowFault))
+                raise Fault(f"{path}: {unit} {places[i]}: {rows[i]}")
+            self.total += len(rows)
+            bar.update(part * 100 - bar.n)
+            if not good: continue
+            if self.source is None: self.settle(good[0][1])
+            found = dict.fromkeys(k for _, r in good for k in r)
+            for name in found:
+                values = [r.get(name) for _, r in good]
+                if name not in self.columns:
+                    self.columns[name] = Column(from_text and name not in self.constants)
+                    if self.total > len(rows): self.columns[name].seen.add(type(None))  # absent so far
+                self.columns[name].observe(values)
+                if name in RUN_ONLY or name in NOT_DONE: self.note_run_only(name, values)
+            for name in self.columns.keys() - found: self.columns[name].seen.add(type(None))
+            if self.id_column:
+                ids = [(r.get(self.id_column), i) for i, r in good]
+                self.id_types |= {type(v) for v, _ in ids if v is not None}
+                ids = [(v, i) for v, i in ids if v is not None]
+                duplicates.add([v for v, _ in ids], np.array([ordinal + i for _, i in ids], "u8"))
+        bar.close()
+        if self.source is None:
+            raise Fault("there is no row to make a prompt of" + (" (all were bad)" if self.total else ""))
+        if self.id_types - {int, str}:
+            raise Fault(f"column {self.id_column}: ids must be text or whole numbers, some are "
+                        f"{', '.join(t.__name__ for t in self.id_types - {int, str})}")
+        if from_text and self.id_column: self.id_types = {int} if self.columns[self.id_column].kind() == "int64" else {str}
+        self.later = duplicates.find()
+        for name in [*self.options.drop, *(self.options.keep or [])]:
+            if name not in self.columns: raise Fault(f"--drop/--keep {name}: there is no such column; there are: "
+                                                     f"{', '.join(self.columns)}")
+
+    def note_run_only(self, name, values):
+        held = self.run_only.setdefault(name, set())
+        if len(held) < 3: held.update(json.dumps(v, default=str) for v in values if v is not None)
+
+    def prompt_of(self, row):
+        """(prompt text or None, token ids or None, messages or None, answer left out)."""
+        kind, name = self.source
+        if kind == "tokens": return None, token_list(row.get(name)), None, ""
+        if kind == "messages": messages = checked_messages(row.get(name), name)
+        else:
+            text = self.template.render(row) if self.template else row.get(name)
+            if not isinstance(text, str):
+                if text is None: raise RowFault(f"{name} is missing or null")
+                raise RowFault(f"{name} is {short(text)}, must be text")
+            if not self.chat: return text, None, None, ""
+            messages = [{"role": "user", "content": text}]
+        answer = ""
+        if messages[-1]["role"] == "assistant":
+            if self.options.drop_last_answer and len(messages) > 1:
+                answer, messages = messages[-1].get("content") or "", messages[:-1]
+                if not isinstance(answer, str): answer = json_text(answer)
+            else: self.answers_kept = True
+        if self.options.system and messages[0]["role"] != "system":
+            messages = [{"role": "system", "content": self.options.system}, *messages]
+        tools, extra = row.get("tools"), row.get("chat_template_kwargs")
+        tools = parsed(tools, "tools") if tools not in (None, "") else None
+        extra = parsed(extra, "chat_template_kwargs") if extra not in (None, "") else {}
+        if tools is not None and not isinstance(tools, list): raise RowFault("tools must be a list")
+        if not isinstance(extra, dict): raise RowFault("chat_template_kwargs must be an object")
+        return self.chat.render(messages, tools, extra), None, messages, answer
+
+    def id_of(self, row):
+        value = row.get(self.id_column)
+        if value is None: raise RowFault(f"id ({self.id_column}) is missing or null")
+        if self.id_types == {int}:
+            value = int(value)
+            if not -2**63 <= value < 2**63: raise RowFault(f"id {value} does not fit 64 bits")
+            return value
+        if "\0" in str(value): raise RowFault("id holds a NUL character")
+        return str(value)
+
+    def convert(self, rows, carried):
+        """All datasets of some rows, as arrays and lists. RowFault when any row is no good."""
+        made = [self.prompt_of(row) for row in rows]
+        out = {}
+        if self.source[0] == "tokens":
+            lists = [tokens for _, tokens, _, _ in made]
+            values = np.array([t for tokens in lists for t in tokens], "i4")
+            out["prompt_token_ids"] = ([len(tokens) for tokens in lists], values)
+        else:
+            encoded = [text.encode() for text, _, _, _ in made]
+            out["prompt"] = ([len(e) for e in encoded], np.frombuffer(b"".join(encoded), "u1"))
+        if self.id_column:
+            ids = [self.id_of(row) for row in rows]
+            out["id"] = np.array(ids, "i8") if self.id_types == {int} else ids
+        for name, limits in SAMPLING.items():
+            if name not in self.columns: continue
+            values = [None if row.get(name) in (None, "") else number(row[name], name, *limits) for row in rows]
+            missing = -1 if limits[2] else np.nan
+            out[name] = np.array([missing if v is None else v for v in values], "i8" if limits[2] else "f8")
+        if "stop" in self.columns: out["stop"] = [stop_list(row.get("stop")) for row in rows]
+        if self.chat:
+            out["messages"] = [json_text(messages) for _, _, messages, _ in made]
+            if self.options.drop_last_answer: out["dropped_answer"] = [answer for _, _, _, answer in made]
+        for name, target in carried.items():
+            try:
+                out[target] = self.columns[name].convert([row.get(name) for row in rows])
+            except RowFault as fault:
+                raise RowFault(f"column {name} {fault}") from None
+        for name, values in out.items():
+            if isinstance(values, list):
+                for value in values: value.encode()
+                if any("\0" in v for v in values): raise RowFault(f"column {name} holds a NUL character")
+        return out
+
+    def convert_or_fault(self, rows, carried):
+        try:
+            return self.convert(rows, carried)
+        except UnicodeEncodeError as fault:
+            raise RowFault(f"holds text that is no Unicode: {short(fault.object[fault.start:fault.end])}") from None
+
+    def fault_of(self, ordinal, row, label):
+        """The RowFault of a row that is bad before anything is made of it."""
+        if isinstance(row, RowFault): return row
+        if ordinal in self.later:
+            first = self.first_labels.get(self.later[ordinal], f"row {self.later[ordinal]} of the input")
+            return RowFault(f"id {row.get(self.id_column)!r} is already that of {first}: ids must be unique (--id-column "
+                            "none numbers the rows instead)")
+        return None
+
+    def write(self, target):
+        """The second reading."""
+        carried = self.carried_names(list(self.columns))
+        firsts = set(self.later.values())
+        bar = progress("writing", self.total, "row")
+        for path, unit, rows, places, ordinal, _ in self.blocks():
+            good = []
+            for i, row in enumerate(rows):
+                if ordinal + i in firsts: self.first_labels[ordinal + i] = f"{path}: {unit} {places[i]}"
+                fault = self.fault_of(ordinal + i, row, places[i])
+                if fault: self.refuse(path, unit, places[i], fault)
+                else: good.append((row, places[i]))
+            try:
+                made = self.convert_or_fault([row for row, _ in good], carried)
+            except RowFault:
+                sound = []
+                for row, place in good:
+                    try:
+                        self.convert_or_fault([row], carried)
+                        sound.append(row)
+                    except RowFault as fault:
+                        self.refuse(path, unit, place, fault)
+                made = self.convert_or_fault(sound, carried)
+                good = [(row, None) for row in sound]
+            if good:
+                self.store(target, made)
+                if self.first_prompt is None: self.first_prompt = self.prompt_of(good[0][0])
+            bar.update(len(rows))
+        bar.close()
+        if target.rows == 0: raise Fault(f"no row is good; the first faults are in {self.skip_path()}")
+        for name, dataset in carried.items():
+            kind = self.columns[name].kind()
+            if dataset in target.file and kind in ("json", "whole"): target.file[dataset].attrs["moemill_kind"] = kind
+        if self.chat: target.file["messages"].attrs["moemill_kind"] = "json"
+
+    def store(self, target, made):
+        rows = 0
+        for name, values in made.items():
+            if isinstance(values, tuple):
+                target.packed(name, *values)
+                rows = len(values[0])
+            else: target.column(name, values)
+        target.rows += rows
+
+    def skip_path(self):
+        return self.options.output.with_name(self.options.output.name + ".skipped.jsonl")
+
+    def refuse(self, path, unit, place, fault):
+        if self.options.on_error == "fail":
+            raise Fault(f"{path}: {unit} {place}: {fault}\n(--on-error skip leaves bad rows out and lists them)")
+        if self.skip_file is None: self.skip_file = open(self.skip_path(), "w", encoding="utf-8")
+        line = json.dumps({"file": str(path), unit: place, "error": str(fault)}, ensure_ascii=False)
+        self.skip_file.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
+        self.skipped += 1
+
+    def close(self):
+        if self.skip_file: self.skip_file.close()
+
+    def say(self, target_rows, size, seconds):
+        if not self.options.quiet and self.first_prompt and self.first_prompt[0] is not None:
+            text = self.first_prompt[0]
+            print("--- the first prompt", text if len(text) < 1500 else text[:1500] + "…", "---", sep="\n", file=sys.stderr)
+        elif not self.options.quiet and self.first_prompt:
+            print("--- the first prompt's tokens:", short(self.first_prompt[1], 300), file=sys.stderr)
+        for name, values in self.run_only.items():
+            if not values or values <= {"false", "null", "0", "0.0", "[]", "{}"}: continue
+            if name in NOT_DONE: note(f"{name}: moemill does not do this; the column is carried along only")
+            elif len(values) == 1:
+                note(f"{name} is no setting of a single prompt; for all of them put into run.yaml:  "
+                     f"sampling: {{{name}: {next(iter(values))}}}")
+            else: note(f"{name} is no setting of a single prompt, and the rows differ in it: it is carried along only")
+        if self.answers_kept:
+            note("conversations end with an assistant's turn, which is then part of the prompt; "
+                 "--drop-last-answer leaves it out")
+        if self.chat and self.chat.adds_tokens:
+            note("this model's tokenizer.json adds special tokens (a BOS) to every prompt, and the chat template has "
+                 "written them already: put into run.yaml  input: {add_special_tokens: false}")
+        if self.skipped: note(f"{self.skipped:,} bad rows were left out: {self.skip_path()}")
+        print(f"{self.options.output}: {target_rows:,} prompts, {size / 1e6:,.1f} MB, in {seconds:.1f} s "
+              f"({target_rows / max(seconds, 1e-9):,.0f} rows/s)")
+
+
+def note(text): print(f"note: {text}", file=sys.stderr)
+
+
+def progress(what, total, unit):
+    tqdm = need("tqdm").tqdm
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}" if unit == "%" else None
+    return tqdm(total=total, desc=what, unit=unit, unit_scale=unit != "%", disable=None, leave=False, bar_format=form)
+
+
+def pair(text):
+    name, equals, value = text.partition("=")
+    if not equals or not name: raise argparse.ArgumentTypeError(f"{text!r}: must be NAME=VALUE")
+    return name, value
+
+
+def valued_pair(text):
+    name, value = pair(text)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def names(text): return [name for name in text.split(",") if name]
+
+
+def parse_arguments(words):
+    p = argparse.ArgumentParser(prog="prompts.py", description=__doc__, epilog=EXAMPLES,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="files or folders, read in this order")
+    p.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="PROMPTS.h5")
+    p.add_argument("--overwrite", action="store_true", help="replace PROMPTS.h5 if it is there")
+    g = p.add_argument_group("what a prompt is made of")
+    g.add_argument("--prompt-column", metavar="NAME", help="text column (default: prompt)")
+    g.add_argument("--messages-column", metavar="NAME", help="chat column (default: messages, or conversations)")
+    g.add_argument("--template", metavar="TEXT|@FILE", help="Jinja template over the columns: 'Q: {{ question }}\\nA:'")
+    g = p.add_argument_group("chat")
+    g.add_argument("--model", metavar="DIR", help="the model's folder: its chat template and special tokens")
+    g.add_argument("--chat-template", metavar="NAME|FILE", help="another one of the model's templates, or a file")
+    g.add_argument("--template-arg", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
+                   help="variable for the chat template, e.g. enable_thinking=false (repeatable; VALUE as JSON or text)")
+    g.add_argument("--tools", metavar="FILE", help="JSON list of tools for every row (a column `tools` wins)")
+    g.add_argument("--user-turn", action="store_true", help="the prompt text is one user message, rendered as chat")
+    g.add_argument("--system", metavar="TEXT", help="system message for conversations that have none (makes text chat)")
+    g.add_argument("--drop-last-answer", action="store_true",
+                   help="leave out an assistant's turn at the end (kept as column dropped_answer)")
+    g.add_argument("--no-generation-prompt", action="store_true", help="do not open the assistant's turn at the end")
+    g.add_argument("--keep-nulls", action="store_true", help="show the template keys whose value is null, as transformers 4 did")
+    g.add_argument("--date", type=datetime.datetime.fromisoformat, metavar="YYYY-MM-DD",
+                   help="today's date for templates that write it, so that a later day gives the same file")
+    g = p.add_argument_group("columns")
+    g.add_argument("--id-column", metavar="NAME", help="unique ids (default: id, or custom_id of a batch file); none: row numbers")
+    g.add_argument("--map", metavar="OLD=NEW", type=pair, action="append", default=[],
+                   help="rename a column, also to or from a sampling column: max_new_tokens=max_tokens (repeatable)")
+    g.add_argument("--set", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
+                   help="a column with this value in every row: n=4 (repeatable)")
+    g.add_argument("--keep", metavar="A,B", type=names, help="carry only these columns along (default: all)")
+    g.add_argument("--drop", metavar="A,B", type=names, default=[], help="do not carry these")
+    g = p.add_argument_group("reading and writing")
+    g.add_argument("--split", metavar="NAME", help="split of a datasets folder")
+    g.add_argument("--delimiter", metavar="C", help="of CSV files (default: a comma; a tab for .tsv)")
+    g.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
+    g.add_argument("--on-error", choices=("fail", "skip"), default="fail", help="what to do about a bad row (default: fail)")
+    g.add_argument("--compression", default="none", choices=["none"] + [f"gzip-{i}" for i in range(1, 10)],
+                   help="of the prompts' text and of numbers (default: none)")
+    g.add_argument("--quiet", action="store_true", help="do not show the first prompt")
+    return p.parse_args(words)
+
+
+def run(options):
+    global h5py, np
+    h5py, np = need("h5py"), need("numpy")
+    if options.output.exists() and not options.overwrite:
+        raise Fault(f"{options.output}: is there already; --overwrite replaces it (a run made from it will not resume then)")
+    if options.limit is not None and options.limit < 1: raise Fault("--limit must be at least 1")
+    if not options.output.parent.is_dir(): raise Fault(f"{options.output.parent}: no such folder")
+    for path in map(pathlib.Path, options.inputs):
+        if path.exists() and options.output.exists() and path.samefile(options.output): raise Fault(f"{path}: is input and output")
+    started = time.monotonic()
+    maker = Maker(options)
+    maker.look()
+    target = Target(options.output, options.compression)
+    try:
+        maker.write(target)
+        rows = target.rows
+        target.finish()
+    except BaseException:
+        target.abandon()
+        raise
+    finally:
+        maker.close()
+    maker.say(rows, options.output.stat().st_size, time.monotonic() - started)
+
+
+def main(words=None):
+    try:
+        run(parse_arguments(words))
+    except Fault as fault:
+        print(f"prompts.py: {fault}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as fault:
+        print(f"prompts.py: {fault.filename or 'error'}: {fault.strerror or fault}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
