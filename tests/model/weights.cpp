@@ -3,9 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <map>
 
-#include "folders.hpp"
+#include "compare.hpp"
 #include "model/dummy.hpp"
 
 using namespace moemill;
@@ -16,124 +15,6 @@ namespace {
 
 const fs::path v3 = models / "deepseek_v3";
 const fs::path v2 = models / "deepseek_v2_lite";
-
-// Compares packed weights with a folder's tensors, value by value.
-class Compare {
- public:
-  Compare(const ModelConfig& config, const fs::path& dir) : c_(config) {
-    for (RawTensor& t : read_tensors(dir)) tensors_.emplace(t.name, std::move(t));
-  }
-
-  // Every tensor that was compared whole; returns how many values there were.
-  std::uint64_t compared = 0;
-  std::uint64_t wrong = 0;
-
-  void all(const Weights& w, const Placement& placement, DomainRank rank) {
-    const RawTensor& table = at("model.embed_tokens.weight");
-    for (std::size_t i = 0; i < std::size_t{c_.vocabulary} * c_.hidden; ++i) same(w.embedding[i], bf16_at(table, i));
-    linear(w.head, c_.tied_embeddings ? "model.embed_tokens" : "lm_head");
-    floats(w.final_norm, "model.norm");
-    REQUIRE(w.layers.size() == c_.layers);
-    for (std::uint32_t i = 0; i < c_.layers; ++i) layer(w.layers[i], i, placement, rank);
-  }
-
- private:
-  void layer(const LayerWeights& w, std::uint32_t index, const Placement& placement, DomainRank rank) {
-    std::string name = "model.layers." + std::to_string(index);
-    floats(w.attention_norm, name + ".input_layernorm");
-    floats(w.mlp_norm, name + ".post_attention_layernorm");
-    attention(w.mla, name + ".self_attn");
-    if (!c_.layer_is_moe[index]) return mlp(w.dense, name + ".mlp");
-    linear(w.moe.router, name + ".mlp.gate");
-    if (c_.moe.selection_bias) {
-      const RawTensor& bias = at(name + ".mlp.gate.e_score_correction_bias");
-      REQUIRE(bias.dtype == "F32");
-      ++compared;
-      wrong += std::memcmp(bias.bytes.data(), w.moe.selection_bias, bias.bytes.size()) != 0;
-    }
-    mlp(w.moe.shared, name + ".mlp.shared_experts");
-    REQUIRE(w.moe.experts.size() == placement.count(rank));
-    for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
-      auto expert = static_cast<std::uint32_t>(placement.first(rank).value) + i;
-      mlp(w.moe.experts[i], name + ".mlp.experts." + std::to_string(expert));
-    }
-  }
-
-  void attention(const MlaWeights& w, const std::string& name) {
-    const Mla& a = c_.mla;
-    if (a.q_lora_rank == 0) {
-      linear(w.q, name + ".q_proj");
-    } else {
-      linear(w.q_a, name + ".q_a_proj");
-      floats(w.q_a_norm, name + ".q_a_layernorm");
-      linear(w.q_b, name + ".q_b_proj");
-    }
-    linear(w.kv_a, name + ".kv_a_proj_with_mqa");
-    floats(w.kv_a_norm, name + ".kv_a_layernorm");
-    linear(w.out, name + ".o_proj");
-    const RawTensor& kv_b = at(name + ".kv_b_proj.weight");
-    for (std::uint32_t h = 0; h < a.heads; ++h) {
-      for (std::uint32_t latent = 0; latent < a.kv_lora_rank; ++latent) {
-        auto source = [&](std::uint32_t row) {
-          return bf16_at(kv_b, std::size_t{h * (a.qk_nope_dim + a.v_dim) + row} * a.kv_lora_rank + latent);
-        };
-        for (std::uint32_t i = 0; i < a.qk_nope_dim; ++i) {
-          same(packed_at(w.key_up[h], latent, i), source(i));
-          same(packed_at(w.key_absorb[h], i, latent), source(i));
-        }
-        for (std::uint32_t i = 0; i < a.v_dim; ++i) {
-          same(packed_at(w.value_up[h], latent, i), source(a.qk_nope_dim + i));
-        }
-      }
-    }
-  }
-
-  void mlp(const MlpWeights& w, const std::string& name) {
-    REQUIRE(w.up_offset % 32 == 0);
-    REQUIRE(w.up_offset >= w.width);
-    columns(w.gate_up, at(name + ".gate_proj.weight"), 0);
-    columns(w.gate_up, at(name + ".up_proj.weight"), w.up_offset);
-    for (std::uint32_t i = 0; i < w.gate_up.k; ++i) {
-      for (std::uint32_t j = w.width; j < w.up_offset; ++j) same(packed_at(w.gate_up, i, j), bf16{0});
-    }
-    linear(w.down, name + ".down_proj");
-  }
-
-  void linear(const PackedMatrix& w, const std::string& name) {
-    const RawTensor& t = at(name + ".weight");
-    REQUIRE(t.shape == std::vector<std::uint64_t>{w.n, w.k});
-    columns(w, t, 0);
-  }
-
-  void columns(const PackedMatrix& w, const RawTensor& t, std::uint32_t first) {
-    REQUIRE(t.shape[1] == w.k);
-    for (std::uint32_t j = 0; j < t.shape[0]; ++j) {
-      for (std::uint32_t i = 0; i < w.k; ++i) same(packed_at(w, i, first + j), bf16_at(t, std::size_t{j} * w.k + i));
-    }
-  }
-
-  void floats(const float* w, const std::string& name) {
-    const RawTensor& t = at(name + ".weight");
-    for (std::size_t i = 0; i < t.shape[0]; ++i) {
-      ++compared;
-      wrong += w[i] != to_float(bf16_at(t, i));
-    }
-  }
-
-  void same(bf16 got, bf16 wanted) {
-    ++compared;
-    wrong += got != wanted;
-  }
-
-  const RawTensor& at(const std::string& name) {
-    auto found = tensors_.find(name);
-    REQUIRE_MESSAGE(found != tensors_.end(), name);
-    return found->second;
-  }
-
-  const ModelConfig& c_;
-  std::map<std::string, RawTensor> tensors_;
-};
 
 // Values of one expert in one order, whatever the rank that holds it.
 std::vector<std::uint16_t> bits_of(const MlpWeights& w) {
