@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Every call by which a run changes its directory fails in turn, and the process is killed at every one of them, before
+it and in the middle of it; the same command must then end with the outputs of an undisturbed run.
+
+    faults.py MOEMILL SOURCE_DIR WORK_DIR [--library FILE] [--all] [--seed S]
+
+Without --all a sample of the calls is taken: the first and last of each kind of call on each kind of file, and some
+others by the seed. The calls are counted by tests/torture/faults.cpp."""
+import argparse
+import collections
+import errno
+import os
+import pathlib
+import random
+import re
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "program"))
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--library")
+arguments.add_argument("--all", action="store_true")
+arguments.add_argument("--seed", type=int, default=1)
+options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
+from moemill_program import MODELS, WORK, check, differences, expect_exit, fresh, moemill, write_prompts  # noqa: E402
+
+ERRORS = {"write": (errno.EIO, errno.ENOSPC, errno.EDQUOT), "fsync": (errno.EIO,), "close": (errno.EIO,),
+          "rename": (errno.EACCES,), "open": (errno.EACCES, errno.EROFS), "unlink": (errno.EACCES,),
+          "mkdir": (errno.EROFS,), "ftruncate": (errno.EIO,)}
+
+
+def prepare(name):
+    folder = fresh(name)
+    draw = random.Random(7)
+    words = "alpha beta gamma delta epsilon zeta".split()
+    write_prompts(folder / "p.h5", {"prompt": [" ".join(draw.choices(words, k=draw.randint(1, 6))) for _ in range(12)],
+                                    "n": [1 + i % 2 for i in range(12)]})
+    (folder / "run.yaml").write_text(
+        f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
+        "sampling: {max_tokens: 60, ignore_eos: true, prompt_logprobs: true}\n"
+        f"output: {{dir: {folder / 'out'}, shard_prompts: 5, journal_flush_seconds: 0.01}}\n"
+        "parallel: {max_num_seqs: 4}\nruntime: {progress_interval: 0.05}\n")
+    expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole"), 0)
+    return folder
+
+
+def run(folder, faults=None, ranks=0, drain=0):
+    environment = {}
+    if faults is not None:
+        environment = {"FAULT_DIR": str(folder / "out"), "LD_PRELOAD": options.library, "FAULT_DRAIN": str(drain),
+                       **{f"FAULT_{name}": str(value) for name, value in faults.items()}}
+    return moemill("run", "-c", folder / "run.yaml", ranks=ranks, env=environment, seconds=60)
+
+
+class Point(collections.namedtuple("Point", "number call path")):
+    def kind(self):
+        """The call and the kind of file: shard numbers are all one."""
+        return self.call, re.sub(r"\d{6}", "N", pathlib.Path(self.path).name)
+
+
+def points(folder, ranks, drain):
+    """The calls of a whole run by rank 0 (or the one process)."""
+    log = folder / "calls.log"
+    log.unlink(missing_ok=True)
+    run(folder, {"LOG": log, "RANK": 0}, ranks, drain)
+    found = [Point(int(number), call, path) for number, call, path in (line.split(" ", 2) for line in log.read_text().splitlines())]
+    check(len(found) > drain + 10, "too few calls were counted:", len(found))
+    return found
+
+
+def sample(found, draw, few):
+    if options.all: return found
+    first, last = {}, {}
+    for p in found:
+        first.setdefault(p.kind(), p)
+        last[p.kind()] = p
+    kept = set(first.values()) | set(last.values()) | set(draw.sample(found, min(few, len(found))))
+    return sorted(kept)
+
+
+def remove_run(folder):
+    for path in sorted((folder / "out").rglob("*"), reverse=True) if (folder / "out").exists() else []:
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def resumes(folder, draw, what):
+    """Any number of ranks; every row once and the same bytes."""
+    expect_exit(run(folder, ranks=draw.choice((0, 0, 0, 2, 3))), 0)
+    different = differences(folder / "whole/outputs.h5", folder / "out/outputs.h5")
+    check(not different, "the outputs differ after", what, different)
+    check(not list((folder / "out").rglob("*.tmp")), "a temporary file stayed after", what)
+    check(not list((folder / "out/journal").iterdir()), "a journal stayed after", what)
+
+
+def kill_at(folder, point, how, ranks, draw, drain):
+    what = (how, *point)
+    done = run(folder, {"AT": point.number, "DO": how, "RANK": 0}, ranks, drain)
+    # The number of calls hangs on the clock a little (journal flushes, metrics): the last ones may not be reached.
+    check(done.returncode in (-signal.SIGKILL, 0, 75) or ranks > 0, what, done.returncode, done.stderr)
+    resumes(folder, draw, what)
+    return done.returncode not in (0, 75)
+
+
+def fail_at(folder, point, error, ranks, draw, drain):
+    """The job ends with 1 and names what failed; or it did without, which only what tidies up may."""
+    what = ("fail", errno.errorcode[error], *point)
+    done = run(folder, {"AT": point.number, "DO": "fail", "ERRNO": error, "RANK": 0}, ranks, drain)
+    check(done.returncode in (0, 1, 75), what, done.returncode, done.stderr)
+    if done.returncode == 1: check(os.strerror(error) in done.stderr or "HDF5" in done.stderr, what, done.stderr)
+    check("AddressSanitizer" not in done.stderr and "terminate called" not in done.stderr, what, done.stderr)
+    resumes(folder, draw, what)
+
+
+def torture(name, ranks, few, drain=0):
+    folder = prepare(name)
+    draw = random.Random(options.seed)
+    found = points(folder, ranks, drain)
+    tally = collections.Counter()
+    for point in sample(found, draw, few):
+        for how in ("kill", "torn"):
+            remove_run(folder)
+            killed = kill_at(folder, point, how, ranks, draw, drain)
+            tally[how] += killed
+        errors = ERRORS[point.call]
+        for error in errors if options.all else (draw.choice(errors),):
+            remove_run(folder)
+            fail_at(folder, point, error, ranks, draw, drain)
+            tally["fail"] += 1
+    expect_exit(moemill("verify", folder / "out", "--deep"), 0)
+    check(tally["kill"] > 20 and tally["torn"] > 20, "too few of the kills came to pass", tally)
+    print(f"{name}: {len(found)} calls counted; {tally['kill']} kills before a call, {tally['torn']} within one, "
+          f"{tally['fail']} calls failed: every row once and the same bytes after each", flush=True)
+
+
+def main():
+    torture("one process", 0, 12)
+    torture("drained", 0, 4, drain=40)  # stops early: samples in flight go to the journals
+    torture("two ranks", 2, 2)
+
+
+if __name__ == "__main__":
+    main()

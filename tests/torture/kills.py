@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Runs jobs on random numbers of ranks and kills random processes of them at random times, resumes with other ranks and
+batch limits, until a job ends; then every row must be there once with the bytes of an undisturbed run.
+
+    kills.py MOEMILL SOURCE_DIR WORK_DIR [--kills N] [--seed S]
+
+Killed are: one rank, all ranks at once, the launcher, the agent of a pretended node; or the job is drained (SIGUSR1),
+told to end (SIGTERM) or interrupted twice. Prints a line a job and a table at the end."""
+import argparse
+import collections
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "program"))
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--kills", type=int, default=12)
+arguments.add_argument("--seed", type=int, default=None)
+options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
+from moemill_program import MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, moemill, summary, write_prompts  # noqa: E402
+
+FLUSH_SECONDS = 0.2
+END_SECONDS = 10  # after a rank has died, all of its job is gone
+
+
+def prepare(draw):
+    folder = fresh("job")
+    words = "alpha beta gamma delta epsilon zeta eta theta".split()
+    count = 160
+    write_prompts(folder / "p.h5", {"prompt": [" ".join(draw.choices(words, k=draw.randint(1, 12))) for _ in range(count)],
+                                    "n": [draw.randint(1, 3) for _ in range(count)],
+                                    "max_tokens": [draw.choice((3, 40, 250)) for _ in range(count)]})
+    (folder / "run.yaml").write_text(
+        f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
+        "sampling: {ignore_eos: true, logprobs: 1, prompt_logprobs: true}\n"
+        f"output: {{dir: {folder / 'out'}, shard_prompts: 7, journal_flush_seconds: {FLUSH_SECONDS}}}\n")
+    begun = time.monotonic()
+    expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole", ranks=2), 0)
+    return folder, time.monotonic() - begun
+
+
+def layout(draw):
+    """Settings that may change at every start."""
+    return ["--set", f"parallel.max_num_seqs={draw.choice((2, 5, 16, 64))}",
+            "--set", f"parallel.max_num_batched_tokens={draw.choice((16, 64, 512))}",
+            "--set", f"parallel.micro_batches={draw.choice((1, 2))}"]
+
+
+def start(folder, draw, nodes):
+    """A job on 1 to 4 ranks; with nodes, on as many pretended ones with an agent each."""
+    ranks = draw.randint(1, 4)
+    command = [str(PROGRAM), "run", "-c", str(folder / "run.yaml"), *layout(draw)]
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    if nodes > 1:
+        launcher = [str(SOURCE / "tests/torture/pretend_nodes.sh"), str(nodes), str((ranks + 1) // 2)]
+    else:
+        launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
+    log = open(folder / "job.log", "ab")
+    return subprocess.Popen(launcher + command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def processes(session):
+    """{pid: command line} of everything that descends from the job's launcher, also when its parent is gone."""
+    found = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit(): continue
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if fields[0] != "Z" and (int(fields[3]) == session or str(WORK_KEY).encode() in b" ".join(words)):
+            found[int(entry.name)] = [w.decode(errors="replace") for w in words]
+    return found
+
+
+def ranks_of(session):
+    return [pid for pid, words in processes(session).items() if words and words[0] == str(PROGRAM)]
+
+
+def launchers_of(session):
+    return [pid for pid, words in processes(session).items() if words and words[0] == "mpirun"]
+
+
+def agents_of(session):
+    return [pid for pid, words in processes(session).items() if words and words[0].endswith("orted")]
+
+
+def send(pids, number):
+    for pid in pids:
+        try: os.kill(pid, number)
+        except ProcessLookupError: pass
+
+
+def disturb(job, draw):
+    """What was done, or None when there was nothing to do it to."""
+    ranks, agents = ranks_of(job.pid), agents_of(job.pid)
+    kind = draw.choice(("one rank", "one rank", "all ranks", "launcher", "agent", "drain", "terminate", "interrupt twice"))
+    if kind == "agent" and not agents: kind = "one rank"
+    if kind != "launcher" and not ranks: return None
+    if kind == "one rank": send([draw.choice(ranks)], signal.SIGKILL)
+    if kind == "all ranks": send(ranks, signal.SIGKILL)
+    if kind == "launcher": send(launchers_of(job.pid), signal.SIGKILL)
+    if kind == "agent": send([draw.choice(agents)], signal.SIGKILL)
+    if kind == "drain": send(ranks[:1], signal.SIGUSR1)
+    if kind == "terminate": send(ranks, signal.SIGTERM)
+    if kind == "interrupt twice":
+        send(ranks, signal.SIGINT)
+        time.sleep(draw.random() * 0.05)
+        send(ranks, signal.SIGINT)
+    return kind
+
+
+def gone_within(job, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if job.poll() is not None and not ranks_of(job.pid): return True
+        time.sleep(0.02)
+    return False
+
+
+def one_job(draw, tally, kills_left):
+    """Kills until the job ends by itself, or enough were made; then it may end in peace."""
+    folder, whole_seconds = prepare(draw)
+    done = 0
+    for attempt in range(1000):
+        nodes = draw.choice((1, 1, 2))
+        job = start(folder, draw, nodes)
+        kind = None
+        if done < kills_left:
+            begun = time.monotonic()
+            wait = whole_seconds * draw.choice((0.3, 1.0, 1.0)) * draw.random()
+            while time.monotonic() < begun + wait and job.poll() is None: time.sleep(0.01)
+            kind = disturb(job, draw) if job.poll() is None else None
+        if kind:
+            done += 1
+            tally[kind] += 1
+            check(gone_within(job, END_SECONDS), f"{kind}: processes of the job live on after {END_SECONDS} s", processes(job.pid))
+            continue
+        code = job.wait(timeout=120)
+        check(gone_within(job, END_SECONDS), "processes of an ended job live on", processes(job.pid))
+        if code == 0: break
+        check(code == 75, f"an undisturbed attempt ended with {code}", (folder / "job.log").read_text()[-3000:])
+    different = differences(folder / "whole/outputs.h5", folder / "out/outputs.h5")
+    check(not different, "the outputs differ:", different)
+    expect_exit(moemill("verify", folder / "out", "--deep"), 0)
+    made = summary(folder / "out")
+    tally["jobs"] += 1
+    tally["rows"] += made["completions"]
+    print(f"job {tally['jobs']}: {attempt + 1} attempts, {made['completions']} rows, {made['resumed_rows']} of them from before "
+          "the last attempt; verified, bytes equal", flush=True)
+    return done
+
+
+def main():
+    seed = options.seed if options.seed is not None else 1
+    draw = random.Random(seed)
+    tally = collections.Counter()
+    kills = 0
+    while kills < options.kills: kills += one_job(draw, tally, min(options.kills - kills, 25))
+    print(f"\nseed {seed}: {tally.pop('jobs')} jobs, {tally.pop('rows')} rows; rows lost 0, rows twice 0, bytes equal")
+    for kind, count in sorted(tally.items()): print(f"  {count:5}  {kind}")
+
+
+if __name__ == "__main__":
+    from moemill_program import WORK as WORK_KEY
+    main()
