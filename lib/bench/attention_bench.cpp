@@ -104,8 +104,7 @@ AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, S
   return r;
 }
 
-void print_table(const KernelOptions& options, const AttentionReport& report) {
-  print_machine(options, report.peak, report.bandwidth);
+void print_tiles(const KernelOptions& options, const AttentionReport& report) {
   fmt::print(
       "A tile of lanes (queries x heads) against a context in blocks of 64 tokens. Rates in GFLOP/s: median\n"
       "(best); %: median's share of the FMA peak. pages: bf16 keys and values cold in memory, widened for one\n"
@@ -118,6 +117,12 @@ void print_table(const KernelOptions& options, const AttentionReport& report) {
                r.value_width, r.lanes, r.tokens, block / 1e9, flops / r.block.best / 1e9, 100 * block / report.peak,
                pages / 1e9, flops / r.pages.best / 1e9, 100 * pages / report.peak);
   }
+}
+
+void print_table(const KernelOptions& options, const AttentionReport& report) {
+  print_machine(options, report.peak, report.bandwidth);
+  if (!report.results.empty()) print_tiles(options, report);
+  if (!report.grouped.empty()) print_grouped(report.grouped, report.peak, report.bandwidth);
 }
 
 void print_json(const KernelOptions& options, const AttentionReport& report) {
@@ -136,33 +141,49 @@ void print_json(const KernelOptions& options, const AttentionReport& report) {
                               {"pages_seconds_best", r.pages.best},
                               {"pages_share_of_peak", flops / r.pages.median / report.peak}});
   }
+  out["grouped"] = grouped_json(report.grouped, report.peak, report.bandwidth);
   fmt::print("{}\n", out.dump(2));
+}
+
+// The latent tiles of the model, absorbed and expanded.
+std::vector<Shape> latent_shapes(const model::ModelConfig& config) {
+  const model::Mla& mla = config.mla;
+  if (config.attention != model::AttentionKind::Latent) return {};
+  return {{mla.kv_lora_rank + mla.qk_rope_dim, mla.kv_lora_rank}, {mla.qk_nope_dim + mla.qk_rope_dim, mla.v_dim}};
 }
 
 }  // namespace
 
 AttentionReport measure_attention(const KernelOptions& options) {
+  std::vector<Shape> tiles = options.shapes;
+  std::vector<GroupedShape> groups;
+  for (Shape s : options.groups) groups.push_back({s.first, s.second, 0});
+  if (!options.model.empty()) {
+    const model::ModelConfig config = model::read_config(options.model);
+    tiles = latent_shapes(config), groups = grouped_shapes(config);
+  }
   cpu::Stream stream(options.isa, options.threads);
   const Clock clock = clock_for(options.threads);
   AttentionReport report{
-      1e9 * measure_fma_peak(options.isa, options.threads).gflops, read_bandwidth(stream, clock), {}};
-  for (Shape shape : options.shapes) {
+      1e9 * measure_fma_peak(options.isa, options.threads).gflops, read_bandwidth(stream, clock), {}, {}};
+  for (Shape shape : tiles) {
     const Pages pages(shape);
     for (std::size_t lanes : {std::size_t{32}, std::size_t{16}}) {
       for (std::size_t tokens : options.rows) {
         report.results.push_back(measure_one(stream, options, shape, pages, lanes, tokens));
       }
     }
-    // The clock may have risen since.
-    report.peak = std::max(report.peak, 1e9 * measure_fma_peak(options.isa, options.threads).gflops);
   }
+  report.grouped = measure_grouped(stream, options, groups);
+  // The clock may have risen since.
+  report.peak = std::max(report.peak, 1e9 * measure_fma_peak(options.isa, options.threads).gflops);
   return report;
 }
 
 int run_attention_bench(const std::vector<std::string>& args) {
-  const auto options =
-      parse_kernel_options(args, {"moemill bench attention [options]", "key width x value width, one or more",
-                                  "576x512,192x128", "tokens of context, one or more", "64,256,1024"});
+  const auto options = parse_kernel_options(
+      args, {"moemill bench attention [options]", "key width x value width, one or more", "576x512,192x128",
+             "tokens of context, one or more", "64,256,1024", "1x128,4x128,8x64,8x128,16x128"});
   if (!options) return 0;
   const AttentionReport report = measure_attention(*options);
   options->form == Form::Json ? print_json(*options, report) : print_table(*options, report);

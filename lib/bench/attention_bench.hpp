@@ -1,11 +1,13 @@
-// `moemill bench attention`: the attention kernel over a context of some tokens, for full (32) and half (16) tiles of
-// lanes, from fp32 blocks at hand and from bf16 pages cold in memory that are widened on the way.
+// `moemill bench attention`: the attention kernels over a context of some tokens. Latent attention's for full (32) and
+// half (16) tiles of lanes, from fp32 blocks at hand and from bf16 pages cold in memory that are widened on the way;
+// grouped attention's see bench/grouped_bench.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "bench/grouped_bench.hpp"
 #include "bench/options.hpp"
 #include "bench/peak.hpp"
 
@@ -21,6 +23,7 @@ struct AttentionReport {
   double peak;       // operations a second
   double bandwidth;  // bytes a second
   std::vector<AttentionResult> results;
+  std::vector<GroupedResult> grouped;
 };
 
 AttentionReport measure_attention(const KernelOptions& options);

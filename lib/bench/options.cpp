@@ -74,7 +74,7 @@ void print_usage(const std::string& usage, const po::options_description& known)
 std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>& args,
                                                   const KernelDefaults& defaults) {
   KernelOptions out;
-  std::string isa, shapes, rows;
+  std::string isa, shapes, rows, groups;
   po::options_description known("options");
   known.add_options()("help,h", "show this")("isa", po::value(&isa)->default_value(std::string(cpu::name(out.isa))),
                                              "plain, avx2 or avx512")(
@@ -83,6 +83,11 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
       "rows", po::value(&rows)->default_value(defaults.rows), defaults.rows_help)(
       "seconds", po::value(&out.seconds)->default_value(out.seconds, fmt::format("{}", out.seconds)),
       "time to spend on each number")("json", "print JSON instead of a table");
+  if (defaults.groups) {
+    known.add_options()("groups", po::value(&groups)->default_value(defaults.groups),
+                        "query heads of a key-value head x width of a head, one or more")(
+        "model", po::value(&out.model), "folder with a config.json: its shapes instead of the lists'");
+  }
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     print_usage(defaults.usage, known);
@@ -92,6 +97,7 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
   if (out.threads < 1 || out.threads > 1024) user_error("bench: --threads {}: write 1 to 1024", out.threads);
   if (!(out.seconds > 0 && out.seconds <= 3600)) user_error("bench: --seconds {}: write up to 3600", out.seconds);
   out.shapes = parse_shapes(shapes);
+  if (defaults.groups) out.groups = parse_shapes(groups);
   out.rows = parse_counts(rows);
   if (given.count("json")) out.form = Form::Json;
   return out;

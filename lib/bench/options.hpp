@@ -21,6 +21,8 @@ struct KernelOptions {
   cpu::Isa isa = cpu::best_isa();
   int threads = 1;
   std::vector<Shape> shapes;
+  std::vector<Shape> groups;  // of grouped attention: heads of a group x width of a head
+  std::string model;          // folder whose config.json names the shapes instead; empty: none
   std::vector<std::size_t> rows;
   double seconds = 0.2;  // for each number
   Form form = Form::Table;
@@ -33,6 +35,7 @@ struct KernelDefaults {
   const char* shapes;
   const char* rows_help;
   const char* rows;
+  const char* groups = nullptr;  // null: neither --groups nor --model
 };
 
 // The words behind a benchmark's name by its `known` options, none of them abbreviated. Throws UserError.

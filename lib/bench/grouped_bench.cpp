@@ -1,0 +1,185 @@
+#include "bench/grouped_bench.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/aligned.hpp"
+#include "base/error.hpp"
+#include "base/random.hpp"
+#include "kernels/attention_pages.hpp"
+
+namespace moemill::bench {
+
+namespace {
+
+constexpr std::size_t page_tokens = 64;
+constexpr std::size_t cold_bytes = 320'000'000;  // of pages: far larger than any cache
+constexpr std::size_t prompt_rows = 112;         // of a tile, as layers/gqa makes them
+
+float value_at(std::uint64_t key, std::size_t i) {
+  const auto r = philox(key, i);
+  return static_cast<float>(uniform(r[0], r[1]) - 0.5);
+}
+
+// Pages of a key-value head one after the other, enough to never meet one in a cache.
+struct Pages {
+  std::size_t values, count;  // of a page, pages
+  AlignedBuffer<bf16> memory;
+
+  explicit Pages(std::size_t head_dim) : values(2 * page_tokens * head_dim) {
+    count = cold_bytes / (values * sizeof(bf16)) + 1;
+    bf16* to = memory.reserve(count * values);
+    for (std::size_t i = 0; i < values; ++i) to[i] = to_bf16(value_at(4, i));
+    for (std::size_t p = 1; p < count; ++p) std::copy_n(to, values, to + p * values);
+  }
+  const bf16* page(std::size_t index) const { return memory.data() + index % count * values; }
+};
+
+// One thread's rows: `queries` consecutive ones that end with the context, times the heads of a group.
+struct Rows {
+  AlignedBuffer<float> query, maximum, sum, output;
+  std::vector<std::uint32_t> first, last;
+  cpu::AttentionRows tile{};
+  std::size_t begin, end;  // pages of the context that some row sees
+  double pairs = 0;        // of a row and a position that it sees
+
+  Rows(GroupedShape shape, std::size_t queries, std::size_t tokens) {
+    const std::size_t rows = queries * shape.group, stride = (shape.head_dim + 15) / 16 * 16;
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::size_t position = tokens - queries + r / shape.group;
+      last.push_back(static_cast<std::uint32_t>(position));
+      const std::size_t from = shape.window && position >= shape.window ? position - shape.window + 1 : 0;
+      first.push_back(static_cast<std::uint32_t>(from));
+      pairs += static_cast<double>(last[r] - first[r] + 1);
+    }
+    begin = first.front() / page_tokens, end = (tokens + page_tokens - 1) / page_tokens;
+    tile = {rows,
+            shape.head_dim,
+            stride,
+            query.reserve(rows * shape.head_dim),
+            first.data(),
+            last.data(),
+            maximum.reserve(rows),
+            sum.reserve(rows),
+            output.reserve(rows * stride)};
+    for (std::size_t i = 0; i < rows * shape.head_dim; ++i) query[i] = 0.1f * value_at(1, i);
+  }
+  // page_at(p): page p of the context.
+  template <class PageAt>
+  void walk(cpu::Stream& stream, PageAt page_at) {
+    cpu::attention_begin(stream, tile, nullptr, 1);
+    for (std::size_t p = begin; p < end; ++p) {
+      cpu::attention_page(stream, tile, page_at(p), static_cast<std::uint32_t>(p * page_tokens), page_at(p + 1));
+    }
+    cpu::attention_end(stream, tile);
+  }
+};
+
+GroupedResult measure_one(cpu::Stream& stream, const KernelOptions& options, GroupedShape shape, const Pages& pages,
+                          std::size_t tokens) {
+  const Clock clock = clock_for(options.threads);
+  const auto threads = static_cast<std::size_t>(options.threads);
+  const std::size_t queries = std::clamp<std::size_t>(prompt_rows / shape.group, 1, tokens);
+  std::vector<Rows> generated, prompt;
+  for (std::size_t t = 0; t < threads; ++t) {
+    generated.emplace_back(shape, 1, tokens);
+    prompt.emplace_back(shape, queries, tokens);
+  }
+  const auto of_threads = [&](auto body) {
+    stream.team().parallel_for(threads, 1, [&](std::size_t begin, std::size_t end, int) {
+      for (std::size_t t = begin; t < end; ++t) body(t);
+    });
+  };
+  GroupedResult r{shape, tokens, generated[0].last[0] - generated[0].first[0] + 1u, 0, 0, 0, {}, {}};
+  const double a_pair = 4.0 * shape.head_dim * static_cast<double>(threads);
+  r.bytes = a_pair * static_cast<double>(r.seen);  // keys and values of two bytes
+  r.operations = a_pair * generated[0].pairs;
+  r.prompt_operations = a_pair * prompt[0].pairs;
+  // A context follows the other in memory, so the last page of one announces the first of the next.
+  const std::size_t walked = generated[0].end - generated[0].begin;
+  r.generated = measure(clock, options.seconds, [&](std::size_t call) {
+    of_threads([&](std::size_t t) {
+      const std::size_t at = (t * pages.count / threads) + call * walked;
+      generated[t].walk(stream, [&](std::size_t p) { return pages.page(at + p - generated[t].begin); });
+    });
+  });
+  r.prompt = measure(clock, options.seconds, [&](std::size_t) {
+    of_threads(
+        [&](std::size_t t) { prompt[t].walk(stream, [&](std::size_t p) { return pages.page(t * 64 + p % 64); }); });
+  });
+  return r;
+}
+
+double rate(double amount, const Timing& t) { return amount / t.median; }
+
+double share_of_bound(const GroupedResult& r, double peak, double bandwidth) {
+  return std::max(r.bytes / bandwidth, r.operations / peak) / r.generated.median;
+}
+
+}  // namespace
+
+std::vector<GroupedShape> grouped_shapes(const model::ModelConfig& config) {
+  const model::Gqa& gqa = config.gqa;
+  std::vector<GroupedShape> out;
+  if (config.attention != model::AttentionKind::Grouped) return out;
+  const std::uint32_t group = gqa.heads / gqa.kv_heads, windowed = model::windowed_layers(config);
+  if (windowed < config.layers) out.push_back({group, gqa.head_dim, 0});
+  if (windowed > 0) out.push_back({group, gqa.head_dim, gqa.window});
+  return out;
+}
+
+std::vector<GroupedResult> measure_grouped(cpu::Stream& stream, const KernelOptions& options,
+                                           const std::vector<GroupedShape>& shapes) {
+  std::vector<GroupedResult> out;
+  for (GroupedShape shape : shapes) {
+    if (shape.head_dim % 2) user_error("bench: heads of {} values; the width of a head is even", shape.head_dim);
+    const Pages pages(shape.head_dim);
+    for (std::size_t tokens : options.rows) {
+      out.push_back(measure_one(stream, options, shape, pages, tokens));
+    }
+  }
+  return out;
+}
+
+void print_grouped(const std::vector<GroupedResult>& results, double peak, double bandwidth) {
+  fmt::print(
+      "\nGrouped queries: a generated token's heads of one key-value head over bf16 pages cold in memory, and a tile\n"
+      "of about {} prompt rows over pages at hand. Medians. GB/s: keys and values that the token sees; % bound: of\n"
+      "the rate that the machine's reads or FMA peak would allow, whichever is less; % peak: of the FMA peak.\n\n",
+      prompt_rows);
+  fmt::print("{:>6} {:>8} {:>6} {:>7} | {:>9} {:>5} {:>9} {:>7} | {:>9} {:>6}\n", "group", "head_dim", "window",
+             "tokens", "GB/s", "%", "GFLOP/s", "% bound", "GFLOP/s", "% peak");
+  for (const GroupedResult& r : results) {
+    fmt::print("{:>6} {:>8} {:>6} {:>7} | {:>9.1f} {:>5.0f} {:>9.1f} {:>7.0f} | {:>9.1f} {:>6.0f}\n", r.shape.group,
+               r.shape.head_dim, r.shape.window ? fmt::format("{}", r.shape.window) : "-", r.tokens,
+               rate(r.bytes, r.generated) / 1e9, 100 * rate(r.bytes, r.generated) / bandwidth,
+               rate(r.operations, r.generated) / 1e9, 100 * share_of_bound(r, peak, bandwidth),
+               rate(r.prompt_operations, r.prompt) / 1e9, 100 * rate(r.prompt_operations, r.prompt) / peak);
+  }
+}
+
+nlohmann::json grouped_json(const std::vector<GroupedResult>& results, double peak, double bandwidth) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const GroupedResult& r : results) {
+    out.push_back({{"group", r.shape.group},
+                   {"head_dim", r.shape.head_dim},
+                   {"window", r.shape.window},
+                   {"tokens", r.tokens},
+                   {"seen", r.seen},
+                   {"generated_seconds_median", r.generated.median},
+                   {"generated_seconds_best", r.generated.best},
+                   {"generated_bytes", r.bytes},
+                   {"generated_operations", r.operations},
+                   {"generated_share_of_bandwidth", rate(r.bytes, r.generated) / bandwidth},
+                   {"generated_share_of_bound", share_of_bound(r, peak, bandwidth)},
+                   {"prompt_seconds_median", r.prompt.median},
+                   {"prompt_seconds_best", r.prompt.best},
+                   {"prompt_operations", r.prompt_operations},
+                   {"prompt_share_of_peak", rate(r.prompt_operations, r.prompt) / peak}});
+  }
+  return out;
+}
+
+}  // namespace moemill::bench
