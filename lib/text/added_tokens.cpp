@@ -112,10 +112,15 @@ AddedTokens::AddedTokens(const std::optional<Place>& place, const Vocabulary& vo
 void AddedTokens::read(const Place& place, const Vocabulary& vocabulary) {
   auto next_id = static_cast<std::int64_t>(vocabulary.size());
   for (const Place& entry : place.elements()) {
-    AddedToken token{entry.at("content").string(),      static_cast<TokenId>(entry.at("id").integer(0, id_limit - 1)),
-                     entry.at("single_word").boolean(), entry.at("lstrip").boolean(),
-                     entry.at("rstrip").boolean(),      entry.at("normalized").boolean(),
-                     entry.at("special").boolean()};
+    AddedToken token{entry.at("content").string(),
+                     static_cast<TokenId>(entry.at("id").integer(0, id_limit - 1)),
+                     entry.at("single_word").boolean(),
+                     entry.at("lstrip").boolean(),
+                     entry.at("rstrip").boolean(),
+                     entry.at("normalized").boolean(),
+                     entry.at("special").boolean(),
+                     {},
+                     false};
     if (token.content.empty()) continue;
     std::int64_t given = vocabulary.find(token.content).value_or(static_cast<TokenId>(next_id));
     if (given != token.id)
@@ -136,13 +141,18 @@ void AddedTokens::read(const Place& place, const Vocabulary& vocabulary) {
 
 void AddedTokens::fill_finders(const Place& place, const Normalizer& normalizer) {
   RegexScratch scratch;
+  for (AddedToken& token : tokens_)
+    token.decoded = token.normalized ? normalizer.apply(token.content, scratch) : token.content;
+  for (AddedToken& token : tokens_) {
+    const AddedToken* same = find(token.decoded);
+    token.decodes_as_special = same && same->special;
+  }
   for (bool special : {true, false}) {  // where two normalise to the same text, the special one goes first
     for (const AddedToken& token : tokens_) {
       if (token.special != special) continue;
       if (token.single_word && !word_) word_.emplace(R"([[:word:]\x{200c}\x{200d}])");
-      std::string text = token.normalized ? normalizer.apply(token.content, scratch) : token.content;
-      if (text.empty()) place.refuse(fmt::format("the normalizer leaves nothing of \"{}\"", token.content));
-      (token.normalized ? normalized_ : raw_).add(std::move(text), &token);
+      if (token.decoded.empty()) place.refuse(fmt::format("the normalizer leaves nothing of \"{}\"", token.content));
+      (token.normalized ? normalized_ : raw_).add(token.decoded, &token);
     }
   }
   raw_.finish();

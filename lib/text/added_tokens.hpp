@@ -20,6 +20,8 @@ struct AddedToken {
   std::string content;
   TokenId id;
   bool single_word, left_strip, right_strip, normalized, special;  // as in the file
+  std::string decoded;      // what the library decodes: where normalized, the content as the normalizer leaves it
+  bool decodes_as_special;  // and that is the content of a special token
 };
 
 // A stretch of text, or an added token found in it.

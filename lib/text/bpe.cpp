@@ -63,8 +63,8 @@ void Bpe::read_settings(const Place& model) {
   whole_pieces_first_ = model.boolean_or("ignore_merges", false);
   unknown_run_ = model.boolean_or("fuse_unk", false) ? UnknownRun::Fused : UnknownRun::Separate;
   if (auto unknown = model.find("unk_token")) {
-    unknown_ = vocabulary_.find(unknown->string());
-    if (!unknown_) unknown->refuse(fmt::format("\"{}\" is not in model.vocab", unknown->string()));
+    unknown_name_ = unknown->string();
+    unknown_ = vocabulary_.find(unknown_name_);
   }
   if (model.boolean_or("byte_fallback", false)) {
     byte_ids_.emplace();
@@ -122,7 +122,10 @@ void Bpe::spell(std::string_view piece, std::vector<TokenId>& symbols) const {
     if (auto id = symbol(character, at == 0, at + length == piece.size())) {
       flush_unknown();
       symbols.push_back(*id);
-    } else if (!spell_bytes(character, symbols) && unknown_) {
+    } else if (!spell_bytes(character, symbols) && !unknown_name_.empty()) {
+      if (!unknown_)  // byte-level files name one that they never need
+        throw TextError(fmt::format("\"{}\" needs the unk_token \"{}\", which is not in model.vocab of tokenizer.json",
+                                    character, unknown_name_));
       if (unknown_run_ == UnknownRun::Separate) flush_unknown();
       unknown_pending = true;
     }

@@ -69,6 +69,7 @@ class Bpe {
   Vocabulary vocabulary_;
   MergeTable merges_;
   std::string prefix_, suffix_;  // continuing_subword_prefix, end_of_word_suffix
+  std::string unknown_name_;     // unk_token; none if empty
   std::optional<TokenId> unknown_;
   UnknownRun unknown_run_ = UnknownRun::Separate;
   bool whole_pieces_first_ = false;                   // ignore_merges

@@ -3,113 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <utility>
 #include <vector>
 
 #include "base/utf8.hpp"
+#include "text/onig_sets.hpp"
 
 namespace moemill::text {
 namespace {
 
-// Contents of a PCRE2 class. Unicode White_Space is spelt out: PCRE2's own \s has U+180E too.
-constexpr std::string_view space_set =
-    R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-constexpr std::string_view no_space_set =
-    R"(\x{0}-\x{8}\x{e}-\x{1f}\x{21}-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027})"
-    R"(\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";
-constexpr std::string_view posix_word_set = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
-// Oniguruma's \w takes its Latin-1 part from another table than its [[:word:]]: it has the superscripts and fractions.
-constexpr std::string_view word_set = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
-constexpr std::string_view hex_set = "0-9A-Fa-f";
-constexpr std::string_view no_hex_set = R"(\x{0}-\x{2f}\x{3a}-\x{40}\x{47}-\x{60}\x{67}-\x{10ffff})";
-
-using Name = std::pair<std::string_view, std::string_view>;
-
-// Names that hold for [[:name:]] and \p{name} alike -> contents of a class.
-constexpr std::array<Name, 11> posix_sets{{{"alpha", R"(\p{Alphabetic})"},
-                                           {"alnum", R"(\p{Alphabetic}\p{Nd})"},
-                                           {"digit", R"(\p{Nd})"},
-                                           {"lower", R"(\p{Lowercase})"},
-                                           {"upper", R"(\p{Uppercase})"},
-                                           {"space", space_set},
-                                           {"blank", R"(\p{Zs}\x{9})"},
-                                           {"cntrl", R"(\p{Cc})"},
-                                           {"xdigit", hex_set},
-                                           {"word", word_set},
-                                           {"ascii", R"(\x{0}-\x{7f})"}}};
-
-constexpr std::array<Name, 39> categories{{
-    {"letter", "L"},
-    {"uppercaseletter", "Lu"},
-    {"lowercaseletter", "Ll"},
-    {"titlecaseletter", "Lt"},
-    {"casedletter", "L&"},
-    {"modifierletter", "Lm"},
-    {"otherletter", "Lo"},
-    {"mark", "M"},
-    {"nonspacingmark", "Mn"},
-    {"spacingmark", "Mc"},
-    {"enclosingmark", "Me"},
-    {"combiningmark", "M"},
-    {"number", "N"},
-    {"decimalnumber", "Nd"},
-    {"letternumber", "Nl"},
-    {"othernumber", "No"},
-    {"symbol", "S"},
-    {"mathsymbol", "Sm"},
-    {"currencysymbol", "Sc"},
-    {"modifiersymbol", "Sk"},
-    {"othersymbol", "So"},
-    {"punctuation", "P"},
-    {"connectorpunctuation", "Pc"},
-    {"dashpunctuation", "Pd"},
-    {"openpunctuation", "Ps"},
-    {"closepunctuation", "Pe"},
-    {"initialpunctuation", "Pi"},
-    {"finalpunctuation", "Pf"},
-    {"otherpunctuation", "Po"},
-    {"punct", "P"},
-    {"separator", "Z"},
-    {"spaceseparator", "Zs"},
-    {"lineseparator", "Zl"},
-    {"paragraphseparator", "Zp"},
-    {"other", "C"},
-    {"control", "Cc"},
-    {"format", "Cf"},
-    {"privateuse", "Co"},
-    {"unassigned", "Cn"},
-}};
-
-// Properties that PCRE2 and Oniguruma define alike and that are no scripts.
-constexpr std::array<std::string_view, 14> binary_properties{"any",
-                                                             "alphabetic",
-                                                             "lowercase",
-                                                             "uppercase",
-                                                             "whitespace",
-                                                             "emoji",
-                                                             "ideographic",
-                                                             "hexdigit",
-                                                             "math",
-                                                             "dash",
-                                                             "emojimodifier",
-                                                             "extendedpictographic",
-                                                             "emojicomponent",
-                                                             "emojipresentation"};
-
-template <class Table>
-std::string_view look_up(const Table& table, std::string_view name) {
-  for (const Name& entry : table)
-    if (entry.first == name) return entry.second;
-  return {};
-}
-
-bool is_short_category(std::string_view name) {
-  constexpr std::string_view all =
-      " c cc cf cn co cs l lu ll lt lm lo m mn mc me n nd nl no p pc pd ps pe pi pf po "
-      "s sm sc sk so z zs zl zp ";
-  return all.find(fmt::format(" {} ", name)) != all.npos;
+bool is_one_property(std::string_view contents) {  // "\p{Lu}"
+  return contents.starts_with("\\p{") && contents.find('}') == contents.size() - 1;
 }
 
 class Translator {
@@ -167,8 +72,16 @@ class Translator {
   }
   void atom() { atom_begin_ = out_.size(); }
 
+  // A set of characters by its class contents, or all others. PCRE2 cannot negate a part of a class: inside one, the
+  // others become an alternative to it.
   void set(std::size_t consumed, std::string_view contents, Where where) {
-    write(consumed, where == Where::Inside ? std::string(contents) : fmt::format("[{}]", contents));
+    bool bare = where == Where::Inside || is_one_property(contents);
+    write(consumed, bare ? std::string(contents) : fmt::format("[{}]", contents));
+  }
+  void others(std::size_t consumed, std::string_view contents, Where where) {
+    if (is_one_property(contents)) return write(consumed, fmt::format("\\P{}", contents.substr(2)));
+    at_ += consumed;
+    (where == Where::Inside ? class_.alternatives.emplace_back() : out_) += fmt::format("[^{}]", contents);
   }
 
   void escape(Where where) {
@@ -177,15 +90,13 @@ class Translator {
     bool inside = where == Where::Inside;
     switch (c) {
       case 's': return set(2, space_set, where);
-      case 'S': return set(2, no_space_set, where);
+      case 'S': return others(2, space_set, where);
       case 'h': return set(2, hex_set, where);
-      case 'H': return set(2, no_hex_set, where);
+      case 'H': return others(2, hex_set, where);
       case 'd': return write(2, R"(\p{Nd})");
       case 'D': return write(2, R"(\P{Nd})");
       case 'w': return set(2, word_set, where);
-      case 'W':
-        if (inside) refuse("\\W inside a [class] is not supported");
-        return write(2, fmt::format("[^{}]", word_set));
+      case 'W': return others(2, word_set, where);
       case 'v': return write(2, R"(\x{b})");
       case 'p':
       case 'P': return property(where);
@@ -248,61 +159,77 @@ class Translator {
       negated = !negated;
       raw.remove_prefix(1);
     }
-    named_set(end + 1 - at_, raw, negated, where);
+    auto contents = property_set(raw);
+    if (!contents) refuse(fmt::format("the property name \"{}\" is not supported", raw));
+    negated ? others(end + 1 - at_, *contents, where) : set(end + 1 - at_, *contents, where);
   }
 
-  void named_set(std::size_t consumed, std::string_view raw, bool negated, Where where) {
-    std::string name;
-    for (char c : raw) {
-      if (c == ' ' || c == '_' || c == '-') continue;
-      if (!std::isalnum(static_cast<unsigned char>(c)))
-        refuse(fmt::format("the property name \"{}\" is not supported", raw));
-      name.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
-    }
-    char p = negated ? 'P' : 'p';
-    if (std::string_view category = look_up(categories, name); !category.empty())
-      return write(consumed, fmt::format("\\{}{{{}}}", p, category));
-    if (is_short_category(name) ||
-        std::find(binary_properties.begin(), binary_properties.end(), name) != binary_properties.end())
-      return write(consumed, fmt::format("\\{}{{{}}}", p, name));
-    if (std::string_view contents = look_up(posix_sets, name); !contents.empty()) {
-      if (!negated) return set(consumed, contents, where);
-      if (where == Where::Inside)
-        refuse(fmt::format("the negated property \"{}\" inside a [class] is not supported", raw));
-      return write(consumed, fmt::format("[^{}]", contents));
-    }
-    write(consumed, fmt::format("\\{}{{sc:{}}}", p, name));  // a script; PCRE2 refuses what it does not know
-  }
-
+  // A [class] of a Ruby-like expression can hold classes and "&&" (both sides must match). Where it does, it is written
+  // with groups and look-aheads around plain classes; whatever its form, it matches one character.
   void char_class() {
-    copy(1);
-    if (peek(0) == '^') copy(1);
+    if (class_depth_ > 8) refuse("a [class] is nested too deeply");
+    class_depth_++;
+    std::string before = std::exchange(out_, {});
+    ClassPart outer = std::exchange(class_, {});
+    at_++;
+    bool negated = peek(0) == '^';
+    if (negated) at_++;
+    std::string all;
     if (peek(0) == ']') write(1, "\\]");
     while (at_ < in_.size() && in_[at_] != ']') {
       if (next_is("[:")) {
         posix_class();
       } else if (in_[at_] == '[') {
-        refuse("a [class] inside a [class] is not supported");
+        nested_class();
       } else if (next_is("&&")) {
-        refuse("&& inside a [class] is not supported");
+        at_ += 2;
+        all += fmt::format("(?={})", take_class_part());
       } else if (in_[at_] == '\\') {
         escape(Where::Inside);
+      } else if (in_[at_] == '^') {
+        write(1, "\\^");
       } else {
         copy(utf8_length(in_[at_]));
       }
     }
     if (at_ >= in_.size()) refuse("a [class] is not closed");
-    copy(1);
+    at_++;
+    bool plain = all.empty() && class_.alternatives.empty();
+    if (plain) {
+      if (out_.empty()) refuse("an empty [class]");
+      all = fmt::format("[{}{}]", negated ? "^" : "", out_);
+    } else {
+      all += take_class_part();
+      all = negated ? fmt::format("(?:(?!{})(?s:.))", all) : fmt::format("(?:{})", all);
+    }
+    class_depth_--;
+    class_ = std::move(outer);
+    out_ = std::move(before);
+    (class_depth_ > 0 ? class_.alternatives.emplace_back() : out_) += all;
+  }
+
+  void nested_class() {
+    if (out_.ends_with('-')) refuse("a range that ends in a [class]");
+    char_class();
+  }
+
+  // What stands between two && as a pattern, and begins the next part.
+  std::string take_class_part() {
+    std::string all = out_.empty() ? "" : fmt::format("[{}]", std::exchange(out_, {}));
+    for (const std::string& alternative : std::exchange(class_.alternatives, {}))
+      all += (all.empty() ? "" : "|") + alternative;
+    if (all.empty()) refuse("&& with nothing beside it");
+    return fmt::format("(?:{})", all);
   }
 
   void posix_class() {
     std::size_t end = in_.find(":]", at_ + 2);
     if (end == in_.npos) refuse("[: is not closed");
     std::string_view name = in_.substr(at_ + 2, end - at_ - 2);
-    if (name == "punct") return write(end + 2 - at_, R"(\p{P}\p{S})");
-    if (name == "word") return write(end + 2 - at_, posix_word_set);
-    if (look_up(posix_sets, name).empty()) refuse(fmt::format("[:{}:] is not supported", name));
-    named_set(end + 2 - at_, name, false, Where::Inside);
+    bool negated = name.starts_with('^');
+    auto contents = posix_set(negated ? name.substr(1) : name);
+    if (!contents) refuse(fmt::format("[:{}:] is not supported", name));
+    negated ? others(end + 2 - at_, *contents, Where::Inside) : set(end + 2 - at_, *contents, Where::Inside);
   }
 
   void group() {
@@ -373,6 +300,10 @@ class Translator {
   std::string out_;
   std::size_t atom_begin_ = 0;  // of the last atom in out_
   std::vector<Group> groups_{1};
+  struct ClassPart {
+    std::vector<std::string> alternatives;  // to the plain class that out_ is while inside one
+  } class_;
+  int class_depth_ = 0;
 };
 
 }  // namespace

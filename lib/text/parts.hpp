@@ -19,15 +19,19 @@ struct TokenizerParts {
         post_processor(root.find("post_processor")),
         decoder(root.find("decoder")) {}
 
-  // The spelling of an id, if it has one.
+  // What an id decodes to before the decoder, if there is such an id.
   std::optional<std::string_view> spelling(TokenId id) const {
-    if (const AddedToken* token = added.find(id)) return token->content;
+    if (const AddedToken* token = added.find(id)) return token->decoded;
     if (bpe.vocabulary().contains(id)) return bpe.vocabulary().spelling(id);
     return std::nullopt;
   }
   bool is_special(TokenId id) const {
     const AddedToken* token = added.find(id);
     return token && token->special;
+  }
+  bool leaves_no_text(TokenId id) const {  // when special tokens are skipped
+    const AddedToken* token = added.find(id);
+    return token && token->decodes_as_special;
   }
 
   Normalizer normalizer;

@@ -84,6 +84,9 @@ void PreTokenizer::read(const Place& place, int depth) {
     bool single = place.at("individual_digits").boolean();
     steps_.emplace_back(
         Split{Regex("\\p{N}"), single ? SplitBehavior::Isolated : SplitBehavior::Contiguous, Sides::Matches});
+  } else if (type == "Whitespace") {  // words, and what is between them and spaces
+    steps_.emplace_back(Split{Regex(R"([[:word:]\x{200c}\x{200d}]+|[^[:word:]\x{200c}\x{200d}\s]+)"),
+                              SplitBehavior::Removed, Sides::Others});
   } else if (type == "WhitespaceSplit") {
     steps_.emplace_back(Split{Regex("\\s"), SplitBehavior::Removed, Sides::Matches});
   } else if (type == "Punctuation") {

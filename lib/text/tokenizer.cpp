@@ -111,7 +111,7 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, SkipSpecial skip) co
   Decoder::State state = p.decoder.begin();
   std::string text;
   for (TokenId id : ids) {
-    if (skip == SkipSpecial::Yes && p.is_special(id)) continue;
+    if (skip == SkipSpecial::Yes && p.leaves_no_text(id)) continue;
     if (auto spelling = p.spelling(id)) p.decoder.push(state, *spelling, text);
   }
   p.decoder.finish(state, text);
@@ -148,7 +148,7 @@ StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;
 StreamDecoder::~StreamDecoder() = default;
 
 void StreamDecoder::push(TokenId id, std::string& text) {
-  if (parts_->is_special(id)) return;
+  if (parts_->leaves_no_text(id)) return;
   if (auto spelling = parts_->spelling(id)) parts_->decoder.push(state_->decoding, *spelling, text);
 }
 

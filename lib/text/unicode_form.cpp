@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "base/error.hpp"
@@ -12,10 +13,33 @@
 namespace moemill::text {
 namespace {
 
+struct Range {
+  char32_t first, last;
+};
+
+// Where the characters lie that have come to Unicode after version 9 and that normal forms would change, move or join.
+// The library's tables end with version 9, so they stay as they are, whatever the version of utf8proc.
+constexpr Range young[] = {
+    {0x558, 0x558},     {0x58b, 0x58c},     {0x5c8, 0x5c9},     {0x7fd, 0x7fd},     {0x897, 0x8d3},
+    {0x9fe, 0x9fe},     {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},
+    {0x1abf, 0x1af0},   {0x1df6, 0x1dfa},   {0x209d, 0x209f},   {0x32ff, 0x32ff},   {0xa7f1, 0xa7f4},
+    {0xa82c, 0xa82c},   {0xab69, 0xab69},   {0x105c9, 0x107bf}, {0x10d24, 0x10f85}, {0x11070, 0x11070},
+    {0x1133b, 0x1133b}, {0x11382, 0x113d0}, {0x1145e, 0x1145e}, {0x11839, 0x11a99}, {0x11d42, 0x1612f},
+    {0x16d63, 0x1b126}, {0x1ccd6, 0x1d128}, {0x1d250, 0x1d281}, {0x1d6a6, 0x1d6a6}, {0x1df95, 0x1dfff},
+    {0x1e030, 0x1e6f5}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9}};
+
+bool is_young(char32_t c) {
+  if (c < young[0].first) return false;
+  const Range* range = std::upper_bound(std::begin(young), std::end(young), c,
+                                        [](char32_t point, const Range& r) { return point < r.first; });
+  return c <= range[-1].last;
+}
+
 bool composes(UnicodeForm form) { return form == UnicodeForm::Nfc || form == UnicodeForm::Nfkc; }
 bool is_compatible(UnicodeForm form) { return form == UnicodeForm::Nfkc || form == UnicodeForm::Nfkd; }
 
-// A character that stays as it is and that nothing before it can change: a stretch ends in front of it.
+// A character that stays as it is and that nothing before it can change: a stretch ends in front of it. Not asked of
+// young ones.
 bool stays(char32_t c, UnicodeForm form) {
   if (c < 0x80) return true;
   if (c >= 0xAC00 && c <= 0xD7A3) return composes(form);                           // Hangul syllables
@@ -79,13 +103,15 @@ std::string unicode_normal_form(std::string_view text, UnicodeForm form) {
   std::size_t copied = 0, last = 0, at = 0;  // `last`: begin of the last character that stays
   while (at < text.size()) {
     std::size_t begin = at;
-    if (stays(next_code_point(text, at), form)) {
-      last = begin;
+    char32_t c = next_code_point(text, at);
+    if (is_young(c) || stays(c, form)) {
+      last = is_young(c) ? at : begin;  // nothing joins a young one
       continue;
     }
     while (at < text.size()) {  // up to the next character that stays
       std::size_t next = at;
-      if (stays(next_code_point(text, next), form)) break;
+      char32_t following = next_code_point(text, next);
+      if (is_young(following) || stays(following, form)) break;
       at = next;
     }
     out += text.substr(copied, last - copied);
@@ -96,12 +122,33 @@ std::string unicode_normal_form(std::string_view text, UnicodeForm form) {
   return out;
 }
 
+namespace {
+
+// Letters younger than the linked utf8proc may be, up to Unicode 17, the library's version here.
+char32_t young_lower_case(char32_t c) {
+  struct Shift {
+    char32_t first, last;
+    int by;
+  };
+  constexpr Shift shifts[] = {{0x1c89, 0x1c89, 1},      {0xa7cb, 0xa7cb, 0x264 - 0xa7cb},
+                              {0xa7cc, 0xa7cc, 1},      {0xa7ce, 0xa7ce, 1},
+                              {0xa7d2, 0xa7d2, 1},      {0xa7d4, 0xa7d4, 1},
+                              {0xa7da, 0xa7da, 1},      {0xa7dc, 0xa7dc, 0x19b - 0xa7dc},
+                              {0x10d50, 0x10d65, 0x20}, {0x16ea0, 0x16eb8, 0x1b}};
+  for (const Shift& s : shifts)
+    if (c >= s.first && c <= s.last) return static_cast<char32_t>(static_cast<int>(c) + s.by);
+  return c;
+}
+
+}  // namespace
+
 std::string lower_case(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
     char32_t c = next_code_point(text, at);
-    append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+    auto lower = static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+    append_utf8(out, lower == c && c >= 0x1c89 ? young_lower_case(c) : lower);
     if (c == 0x130) append_utf8(out, 0x307);  // the one letter whose lower case is two characters
   }
   return out;

@@ -48,7 +48,6 @@ const BadFile bad_files[] = {
     {"/model/merges/3", "7", "model.merges[3]"},
     {"/model/merges/3", "[\"a\", \"nowhere\"]", "nowhere"},
     {"/model/merges/3", "[\"q\", \"j\"]", "\"qj\""},
-    {"/model/unk_token", "\"<nothing>\"", "<nothing>"},
     {"/model/dropout", "0.1", "dropout"},
     {"/model/byte_fallback", "1", "model.byte_fallback: must be true or false"},
     {"/added_tokens", "{}", "added_tokens: must be an array"},
@@ -65,7 +64,7 @@ const BadFile bad_files[] = {
     {"/pre_tokenizer", R"j({"type": "BertPreTokenizer"})j", "BertPreTokenizer"},
     {"/pre_tokenizer", R"j({"no": 1})j", "pre_tokenizer: \"type\" is missing"},
     {"/pre_tokenizer", R"j({"type": "Split", "pattern": {"Regex": "[a"}, "behavior": "Isolated"})j", "pre_tokenizer.pattern"},
-    {"/pre_tokenizer", R"j({"type": "Split", "pattern": {"Regex": "[a[b]]"}, "behavior": "Isolated"})j", "[class] inside"},
+    {"/pre_tokenizer", R"j({"type": "Split", "pattern": {"Regex": "[a-[b]]"}, "behavior": "Isolated"})j", "ends in a [class]"},
     {"/pre_tokenizer", R"j({"type": "Split", "pattern": {"Regex": "(?x)a"}, "behavior": "Isolated"})j", "(?x)"},
     {"/pre_tokenizer", R"j({"type": "Split", "pattern": {"Regex": "\\p{Klingon}"}, "behavior": "Isolated"})j", "pre_tokenizer.pattern"},
     {"/pre_tokenizer", R"j({"type": "Split", "pattern": {"Regex": "(*COMMIT)"}, "behavior": "Isolated"})j", "(*"},
@@ -94,6 +93,14 @@ TEST_CASE("what is wrong is named with its place") {
     CHECK(message.starts_with("dir/tokenizer.json"));
     CHECK_MESSAGE(message.find(bad.says) != std::string::npos, message);
   }
+}
+
+TEST_CASE("an unk_token that is not there fails the texts that need it") {
+  json file = json::parse(read_all(test_data("base.json")));
+  file["model"]["unk_token"] = "<nothing>";
+  Tokenizer tokenizer = Tokenizer::parse(file.dump(), "base");
+  CHECK(tokenizer.encode("the", AddSpecial::No).size() == 1);
+  CHECK_THROWS_WITH_AS(tokenizer.encode("the \xE4\xB8\xAD", AddSpecial::No), doctest::Contains("<nothing>"), TextError);
 }
 
 TEST_CASE("a pipe in place of tokenizer.json is refused, not waited for") {
