@@ -37,7 +37,7 @@ formats
                      before </think> to the key reasoning_content
   prompt-completion  prompt, completion
   pairs              prompt, chosen, rejected (as messages where the run has them), score_chosen, score_rejected
-  openai-batch       custom_id, response, error: n samples are n choices of one line
+  openai-batch       custom_id, response, error: n samples are n choices of one line; --add logprobs for theirs
 
 columns of a row: id prompt_index sample_index status finish_reason text num_prompt_tokens num_completion_tokens num_chars
   seed cumulative_logprob mean_logprob token_ids logprobs top_ids top_logprobs prompt_logprobs error_code error_message
@@ -497,7 +497,7 @@ def without_nan(value):
 
 
 class Parquet:
-    GROUP_ROWS, GROUP_BYTES = 65536, 64 << 20
+    GROUP_ROWS, GROUP_BYTES = 65536, 32 << 20
 
     def __init__(self, path, types):
         need("pyarrow")
@@ -588,9 +588,11 @@ class Exporter:
                  "messages": ["id", "sample_index", "messages"] + (["tools"] if "tools" in carried else []),
                  "prompt-completion": ["id", "sample_index", "prompt", "completion"],
                  "pairs": ["id", "prompt", "chosen", "rejected", "score_chosen", "score_rejected"],
-                 "openai-batch": []}[o.format]
+                 }.get(o.format, [])
         if o.format == "rows" and {"failed", "all"} & set(o.status): names[5:5] = ["error_code", "error_message"]
-        if o.format == "openai-batch" and (o.columns or o.add): raise Fault("--format openai-batch has columns of its own")
+        if o.format == "openai-batch":
+            if o.columns or set(o.add) - {"logprobs"}: raise Fault("openai-batch has its own shape; --add logprobs is all it takes")
+            return []
         known = set(names) | set(FIXED) | set(OTHERS) - {"completion", "chosen", "rejected"} | set(carried)
         if o.format == "pairs": known = set(names) | set(extra) | {"prompt_index", "num_prompt_tokens"}
         for name in [*(o.columns or []), *o.add]:
@@ -608,7 +610,7 @@ class Exporter:
         if o.min_mean_logprob is not None or o.max_mean_logprob is not None: wanted.add("mean_logprob")
         if o.format == "openai-batch":
             wanted |= {"num_prompt_tokens", "num_completion_tokens", "error_code", "error_message"}
-            if self.has("logprobs") and self.has("token_ids"): wanted |= {"token_ids", "logprobs"}
+            if "logprobs" in o.add: wanted |= {"token_ids", "logprobs"}
         self.score_name = None
         if o.format == "pairs" and not (o.score or o.scores):
             raise Fault("--format pairs needs --scores FILE, or --score with a column such as mean_logprob")
@@ -626,7 +628,7 @@ class Exporter:
             raise Fault(f"{self.options.input}: this run has no logprobs; it needs sampling.logprobs: 0 in run.yaml")
         # What the messages are made of: the run's own column, or the prompt's text.
         if "messages" in wanted and "messages" not in self.carried: wanted.add("prompt")
-        if o.format == "pairs": wanted.add("messages" if "messages" in self.carried else "prompt")
+        if o.format == "pairs" and "messages" in self.carried: wanted = wanted - {"prompt"} | {"messages"}
         if {"prompt", "prompt_token_ids"} & wanted:
             if not self.prompts:
                 raise Fault("the prompts are not in the outputs: name the file that the run was made from with --prompts")

@@ -485,7 +485,7 @@ class Column:
             is_whole = WHOLE_TEXT.match if self.from_text else lambda v: type(v) is int
             whole = [int(v) for v in values if v is not None and is_whole(v)]
             self.low, self.high = min(self.low, min(whole)), max(self.high, max(whole))
-        if not self.has_nul: self.has_nul = any(type(v) is str and "\0" in v for v in values)
+        if str in kinds and not self.has_nul: self.has_nul = "\0" in "".join([v for v in values if type(v) is str])
 
     @staticmethod
     def _kind_of_text(value):
@@ -552,6 +552,19 @@ def number(value, name, low, high, whole, above=False):
 
 SAMPLING = {"n": (1, 65536, True), "temperature": (0, 100, False), "top_p": (0, 1, False, True), "top_k": (0, 2**30, True),
             "min_p": (0, 1, False), "max_tokens": (0, 2**30, True), "seed": (0, 2**63 - 1, True)}
+
+
+def sampling_values(values, name, limits):
+    """Numbers with -1 or NaN where the run's own is meant. Most rows share a few values: each is looked at once."""
+    missing = -1 if limits[2] else float("nan")
+    try:
+        distinct = set(values)
+    except TypeError:
+        bad = next(v for v in values if isinstance(v, (list, dict)))
+        raise RowFault(f"{name} is {short(bad)}, must be a number") from None
+    known = {v: missing if v in (None, "") else number(v, name, *limits) for v in distinct}
+    known = {v: missing if k is None else k for v, k in known.items()}
+    return np.array([known[v] for v in values], "i8" if limits[2] else "f8")
 
 
 def stop_list(value):
@@ -835,9 +848,7 @@ class Maker:
             out["id"] = np.array(ids, "i8") if self.id_types == {int} else ids
         for name, limits in SAMPLING.items():
             if name not in self.columns: continue
-            values = [None if row.get(name) in (None, "") else number(row[name], name, *limits) for row in rows]
-            missing = -1 if limits[2] else np.nan
-            out[name] = np.array([missing if v is None else v for v in values], "i8" if limits[2] else "f8")
+            out[name] = sampling_values([row.get(name) for row in rows], name, limits)
         if "stop" in self.columns: out["stop"] = [stop_list(row.get("stop")) for row in rows]
         if self.chat:
             out["messages"] = [json_text(messages) for _, _, messages, _ in made]
@@ -849,8 +860,9 @@ class Maker:
                 raise RowFault(f"column {name} {fault}") from None
         for name, values in out.items():
             if isinstance(values, list):
-                for value in values: value.encode()
-                if any("\0" in v for v in values): raise RowFault(f"column {name} holds a NUL character")
+                joined = "".join(values)
+                joined.encode()
+                if "\0" in joined: raise RowFault(f"column {name} holds a NUL character")
         return out
 
     def convert_or_fault(self, rows, carried):
