@@ -47,6 +47,7 @@ struct Rows {
 
   Rows(GroupedShape shape, std::size_t queries, std::size_t tokens) {
     const std::size_t rows = queries * shape.group, stride = (shape.head_dim + 15) / 16 * 16;
+    const std::size_t query_floats = cpu::attention_query_floats(rows, shape.head_dim);
     for (std::size_t r = 0; r < rows; ++r) {
       const std::size_t position = tokens - queries + r / shape.group;
       last.push_back(static_cast<std::uint32_t>(position));
@@ -58,13 +59,13 @@ struct Rows {
     tile = {rows,
             shape.head_dim,
             stride,
-            query.reserve(rows * shape.head_dim),
+            query.reserve(query_floats),
             first.data(),
             last.data(),
             maximum.reserve(rows),
             sum.reserve(rows),
             output.reserve(rows * stride)};
-    for (std::size_t i = 0; i < rows * shape.head_dim; ++i) query[i] = 0.1f * value_at(1, i);
+    for (std::size_t i = 0; i < query_floats; ++i) query[i] = 0.1f * value_at(1, i);
   }
   // page_at(p): page p of the context.
   template <class PageAt>

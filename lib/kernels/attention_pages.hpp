@@ -21,12 +21,15 @@
 
 namespace moemill::cpu {
 
+// Queries lie in pieces of so many values: all rows of a piece at a distance that is known when compiled.
+constexpr std::size_t attention_query_chunk = 64;
+
 // The running softmax of some rows.
 struct AttentionRows {
   std::size_t rows;
   std::size_t head_dim;        // even
   std::size_t output_stride;   // head_dim rounded up to 16 or more
-  const float* query;          // [rows][head_dim], scaled
+  const float* query;          // [head_dim / 64, rounded up][rows][64], scaled
   const std::uint32_t* first;  // [rows] first visible position
   const std::uint32_t* last;   // [rows] last visible position
   float* maximum;              // [rows]
@@ -40,6 +43,9 @@ void attention_begin(const Stream& stream, AttentionRows& rows, const float* sin
 // for keys, where their memory must be readable. `next`: the page needed after this one, to be prefetched; may be null.
 void attention_page(const Stream& stream, AttentionRows& rows, const bf16* page, std::uint32_t first_position,
                     const bf16* next);
+inline std::size_t attention_query_floats(std::size_t rows, std::size_t head_dim) {
+  return (head_dim + attention_query_chunk - 1) / attention_query_chunk * attention_query_chunk * rows;
+}
 // output /= sum (rows with sum 0 stay 0).
 void attention_end(const Stream& stream, AttentionRows& rows);
 

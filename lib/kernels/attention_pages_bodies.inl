@@ -1,12 +1,13 @@
 // A page of grouped attention over the sixteen lanes F of the including file's instruction set.
 
 constexpr std::size_t page_positions = 64;
+constexpr std::size_t row_chunk = attention_query_chunk;
 
 // C[rows][16 * vectors] = C * factor, or 0, then the chain over k of A[row][k] * B[k][column], where B holds pairs of k
 // in 32-bit words. Scores and outputs are both of this kind.
 struct PageProduct {
-  const float* a;
-  std::size_t a_stride;
+  const float* a;       // [count / 64][rows][64]
+  std::size_t a_chunk;  // from one 64 of k to the next
   const bf16* b;
   std::size_t b_stride;  // columns of a pair
   std::size_t count;     // of k; the last one's neighbour in its pair is not looked at where it is odd
@@ -18,7 +19,7 @@ struct PageProduct {
 
 // The even or the odd k of a pair.
 template <int odd, int Rows, int Vectors>
-INLINE void add_products(const float*& a, std::size_t a_stride, const std::uint32_t*& b, F (&sum)[Rows][Vectors]) {
+INLINE void add_products(const float*& a, const std::uint32_t*& b, F (&sum)[Rows][Vectors]) {
   F x[Vectors];
 #pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
@@ -27,7 +28,7 @@ INLINE void add_products(const float*& a, std::size_t a_stride, const std::uint3
   }
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
-    F row = splat(a[static_cast<std::size_t>(i) * a_stride + odd]);
+    F row = splat(a[i * row_chunk + odd]);
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(row, x[v], sum[i][v]);
     load_after(a, sum[i][Vectors - 1]);
@@ -46,21 +47,26 @@ void product_tile(const PageProduct& t) {
           t.factor ? load(t.c + static_cast<std::size_t>(i) * t.c_stride + 16 * v) * splat(t.factor[i]) : splat(0.0f);
     }
   }
-  const float* a = t.a;
-  const std::size_t a_stride = t.a_stride, b_stride = t.b_stride;
+  const std::size_t b_stride = t.b_stride;
   const auto* b = reinterpret_cast<const std::uint32_t*>(t.b);
   const char* next = t.next ? t.next : reinterpret_cast<const char*>(b);
   const std::size_t next_step = t.next ? 64 * Vectors : 0;
-  for (std::size_t pairs = t.count / 2; pairs > 0; --pairs) {
+  const float* chunk = t.a;
+  for (std::size_t rest = t.count; rest > 0; chunk += t.a_chunk) {
+    const std::size_t count = rest < row_chunk ? rest : row_chunk;
+    const float* a = chunk;
+    for (std::size_t pairs = count / 2; pairs > 0; --pairs) {
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(next + 64 * v, 0, 2);
-    next += next_step;
-    add_products<0>(a, a_stride, b, sum);
-    add_products<1>(a, a_stride, b, sum);
-    a += 2;
-    b += b_stride;
+      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(next + 64 * v, 0, 2);
+      next += next_step;
+      add_products<0>(a, b, sum);
+      add_products<1>(a, b, sum);
+      a += 2;
+      b += b_stride;
+    }
+    if (count % 2 == 1) add_products<0>(a, b, sum);
+    rest -= count;
   }
-  if (t.count % 2 == 1) add_products<0>(a, a_stride, b, sum);
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
@@ -183,8 +189,8 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
     if (sight.begin >= sight.end) return;
     const bool fetches = row == 0 && next;
     const std::size_t from = sight.begin / 16, to = (sight.end + 15) / 16, pair = sight.begin / 2;
-    product({.a = t.query + row * t.head_dim,
-             .a_stride = t.head_dim,
+    product({.a = t.query + row * row_chunk,
+             .a_chunk = t.rows * row_chunk,
              .b = keys + from * 32,
              .b_stride = page_positions,
              .count = t.head_dim,
@@ -196,7 +202,7 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
     const bool masked = !sight.all || from * 16 < sight.begin || to * 16 > sight.end;
     softmax_page(t, row, rows, position, masked, from, to, scores, factor);
     product({.a = scores + pair * 2,
-             .a_stride = page_positions,
+             .a_chunk = 0,
              .b = values + pair * 2 * t.head_dim,
              .b_stride = t.head_dim,
              .count = sight.end - pair * 2,

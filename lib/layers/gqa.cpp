@@ -40,7 +40,8 @@ Gqa::Gqa(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, 
          "grouped attention: heads are groups of the key-value heads, of even width");
   const std::size_t rows = queries_a_tile() * group();
   for (Memory& m : thread_memory_) {
-    m.query.reserve(rows * gqa_.head_dim), m.output.reserve(rows * output_stride(gqa_.head_dim));
+    m.query.reserve(cpu::attention_query_floats(rows, gqa_.head_dim)),
+        m.output.reserve(rows * output_stride(gqa_.head_dim));
     m.maximum.reserve(rows), m.sum.reserve(rows), m.first.reserve(rows), m.last.reserve(rows);
   }
 }
@@ -215,7 +216,10 @@ void Gqa::follow(const Walk& walk, const bf16* after, const float* sinks, LayerI
   for (std::size_t r = 0; r < rows; ++r) {
     const std::size_t row = walk.tile->row + r / heads, head = walk.kv_head * heads + r % heads;
     const float* from = query_.data() + row * query_stride_ + head * dim;
-    for (std::size_t d = 0; d < dim; ++d) query[r * dim + d] = from[d] * gqa_.softmax_scale;
+    for (std::size_t d = 0; d < dim; ++d) {
+      constexpr std::size_t chunk = cpu::attention_query_chunk;
+      query[(d / chunk * rows + r) * chunk + d % chunk] = from[d] * gqa_.softmax_scale;
+    }
     last[r] = walk.tile->first_position + static_cast<std::uint32_t>(r / heads);
     first[r] = window && last[r] >= window ? last[r] - window + 1 : 0;
   }

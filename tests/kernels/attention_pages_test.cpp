@@ -50,15 +50,16 @@ Result attend(Isa isa, const Problem& p, std::size_t from, std::size_t to, Unsee
   cpu::Stream stream(isa);
   const std::size_t rows = to - from, stride = (p.dim + 15) / 16 * 16;
   Padded<float> output(rows, stride, 0), maximum(1, rows, 0), sum(1, rows, 0);
-  cpu::AttentionRows tile{rows,
-                          p.dim,
-                          stride,
-                          p.query.data() + from * p.dim,
-                          p.first.data() + from,
-                          p.last.data() + from,
-                          maximum.data(),
-                          sum.data(),
-                          output.data()};
+  constexpr std::size_t chunk = cpu::attention_query_chunk;
+  std::vector<float> query(cpu::attention_query_floats(rows, p.dim));
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t d = 0; d < p.dim; ++d) {
+      query[(d / chunk * rows + r) * chunk + d % chunk] = p.query[(from + r) * p.dim + d];
+    }
+  }
+  cpu::AttentionRows tile{
+      rows,           p.dim,      stride,       query.data(), p.first.data() + from, p.last.data() + from,
+      maximum.data(), sum.data(), output.data()};
   cpu::attention_begin(stream, tile, p.sinks.empty() ? nullptr : p.sinks.data() + from, rows);
   for (std::size_t t = 0; t < p.tokens; t += page_positions) {
     bool seen = false;
