@@ -1,11 +1,11 @@
 """For the tests of this folder: runs the scripts with the Python of the test, reads prompt files as plain values, makes
 outputs.h5 of any content and size without a job. Needs h5py and numpy."""
+import contextlib
 import importlib.util
+import io
 import json
-import os
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import h5py
@@ -36,11 +36,25 @@ def fresh(work, name):
     return folder
 
 
-def script(name, *words, code=0, cwd=None):
-    """The finished process of scripts/NAME.py."""
-    done = subprocess.run([sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, words)], text=True, cwd=cwd, timeout=300,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
-    check(done.returncode == code, f"exit {done.returncode}, not {code}: {name}.py {words}\n{done.stdout}\n{done.stderr}")
+class Done:
+    def __init__(self, returncode, stdout, stderr): self.returncode, self.stdout, self.stderr = returncode, stdout, stderr
+
+
+def script(name, *words, code=0):
+    """What scripts/NAME.py prints. Within this process: hundreds of starts of Python would take most of the time."""
+    module = sys.modules.get(f"script_{name}")
+    if module is None:
+        spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    out, err, ended = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            module.main([str(w) for w in words])
+        except SystemExit as end:
+            ended = end.code or 0
+    done = Done(ended, out.getvalue(), err.getvalue())
+    check(ended == code, f"exit {ended}, not {code}: {name}.py {words}\n{done.stdout}\n{done.stderr}")
     return done
 
 
