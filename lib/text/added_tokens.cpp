@@ -93,7 +93,7 @@ std::vector<Segment> TokenFinder::cut(std::string_view text, const std::optional
     if (entry->token->left_strip) m.begin = std::max(spaces_begin(text, m.begin), done);
     if (entry->token->right_strip) m.end = spaces_end(text, m.end);
     if (done < m.begin) segments.push_back({done, m.begin, std::nullopt});
-    segments.push_back({m.begin, m.end, entry->token->id});
+    if (m.begin < m.end) segments.push_back({m.begin, m.end, entry->token->id});  // not if the one before took it all
     done = m.end;
   }
   if (done != text.size()) segments.push_back({done, text.size(), std::nullopt});

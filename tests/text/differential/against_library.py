@@ -19,6 +19,8 @@ import sys
 import tempfile
 import unicodedata
 
+os.environ["RUST_BACKTRACE"] = "0"  # the library panics often, on empty matches
+
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 import structures
