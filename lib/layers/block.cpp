@@ -53,11 +53,13 @@ class Phase {
 void attention(BlockTools& t, const model::LayerWeights& w, LayerId layer, MicroBatch& b) {
   const Phase phase(t.totals.attention_seconds);
   const std::size_t hidden = t.config.hidden, rows = b.plan.rows;
-  cpu::rms_norm(t.stream, b.hidden, hidden, rows, hidden, w.attention_norm, t.config.norm_eps, b.normed.data(), hidden,
-                nullptr, 0);
   if (t.gqa) {
-    t.gqa->run(w.gqa, layer, b.plan, b.normed.data(), b.exact.data());
+    cpu::rms_norm(t.stream, b.hidden, hidden, rows, hidden, w.attention_norm, t.config.norm_eps, nullptr, 0,
+                  b.exact.data(), hidden);
+    t.gqa->run(w.gqa, layer, b.plan, b.exact.data(), b.exact.data());
   } else {
+    cpu::rms_norm(t.stream, b.hidden, hidden, rows, hidden, w.attention_norm, t.config.norm_eps, b.normed.data(),
+                  hidden, nullptr, 0);
     t.mla->run(w.mla, layer, b.plan, b.normed.data(), b.exact.data());
   }
   if (t.trace) trace_attention(*t.trace, t, layer, b);

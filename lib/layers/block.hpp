@@ -24,10 +24,10 @@ namespace moemill::layers {
 struct MicroBatch {
   int channel = 0;  // of the exchange
   AttentionPlan plan;
-  float* hidden = nullptr;           // [rows, hidden] its rows of the residual stream
-  AlignedBuffer<bf16> normed;        // [rows, hidden]
-  AlignedBuffer<float> exact;        // [rows, hidden] the same, unrounded: attention output, then the router's input
-  AlignedBuffer<float> scores;       // [rows, experts]
+  float* hidden = nullptr;      // [rows, hidden] its rows of the residual stream
+  AlignedBuffer<bf16> normed;   // [rows, hidden]
+  AlignedBuffer<float> exact;   // [rows, hidden] unrounded: grouped attention's input, any attention's output, router's
+  AlignedBuffer<float> scores;  // [rows, experts]
   AlignedBuffer<float> shared_gate;  // [rows] what the shared expert's output is multiplied by, where it has a gate
   std::vector<GlobalExpert> picks;   // [rows, picks]
   std::vector<float> weights;        // [rows, picks]

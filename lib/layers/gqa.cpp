@@ -72,7 +72,7 @@ std::uint64_t Gqa::workspace_bytes() const {
   return bytes;
 }
 
-void Gqa::run(const model::GqaWeights& weights, LayerId layer, const AttentionPlan& plan, const bf16* normed,
+void Gqa::run(const model::GqaWeights& weights, LayerId layer, const AttentionPlan& plan, const float* normed,
               float* out) {
   if (plan.rows == 0) return;
   reserve(plan.rows);
@@ -84,10 +84,10 @@ void Gqa::run(const model::GqaWeights& weights, LayerId layer, const AttentionPl
   if (weights.out_bias) cpu::add_bias(stream_, out, hidden_, weights.out_bias, plan.rows, hidden_);
 }
 
-void Gqa::project(const model::GqaWeights& weights, const AttentionPlan& plan, const bf16* normed) {
+void Gqa::project(const model::GqaWeights& weights, const AttentionPlan& plan, const float* normed) {
   float *query = query_.data(), *key = kv_.data(), *value = key + kv_width_;
   const std::size_t rows = plan.rows, query_width = std::size_t{gqa_.heads} * gqa_.head_dim;
-  const cpu::RowsBf16 in{normed, hidden_};
+  const cpu::RowsF32 in{normed, hidden_};
   cpu::gemm(stream_, in, rows, weights.q, query, query_stride_);
   cpu::gemm(stream_, in, rows, weights.k, key, kv_stride_);
   cpu::gemm(stream_, in, rows, weights.v, value, kv_stride_);

@@ -3,12 +3,13 @@
 // heads that share a key-value head are the rows of kernels/attention_pages, and a cached page is read once for all of
 // them.
 //
-// Definition: projections take bf16 rows and give fp32; biases join; norms of queries and keys, then clipping, then the
-// rotation of the first rope.dim values of a head, all in fp32. The query stays fp32 and unrounded; the softmax scale
-// joins it as it enters the kernel. Keys (after their rotation) and values are rounded to bf16 as they enter the cache,
-// and are read back from it, also those of the rows at hand. The row at position t of a layer with window W sees
-// t - W + 1 .. t. A sink is a score, unscaled, without a value: the running softmax begins with maximum = sink and
-// sum = 1. The heads' outputs are fp32, unrounded, and so enter the output projection, whose bias joins its result.
+// Definition: projections take the norm's fp32 rows, unrounded, and give fp32; biases join; norms of queries and keys,
+// then clipping, then the rotation of the first rope.dim values of a head, all in fp32. The query stays fp32 and
+// unrounded; the softmax scale joins it as it enters the kernel. Keys (after their rotation) and values are rounded to
+// bf16 as they enter the cache, and are read back from it, also those of the rows at hand. The row at position t of a
+// layer with window W sees t - W + 1 .. t. A sink is a score, unscaled, without a value: the running softmax begins
+// with maximum = sink and sum = 1. The heads' outputs are fp32, unrounded, and so enter the output projection, whose
+// bias joins its result.
 #pragma once
 
 #include <cstddef>
@@ -33,8 +34,9 @@ class Gqa {
 
   // Workspace for micro-batches of up to that many rows.
   void reserve(std::size_t rows);
-  // Writes the rows' keys and values into the cache, then out = attention. normed: [rows, hidden]; out: [rows, hidden].
-  void run(const model::GqaWeights& weights, LayerId layer, const AttentionPlan& plan, const bf16* normed, float* out);
+  // Writes the rows' keys and values into the cache, then out = attention. normed and out: [rows, hidden], may
+  // be the same memory.
+  void run(const model::GqaWeights& weights, LayerId layer, const AttentionPlan& plan, const float* normed, float* out);
   std::uint64_t workspace_bytes() const;
 
  private:
@@ -57,7 +59,7 @@ class Gqa {
     AlignedBuffer<std::uint32_t> first, last;
   };
 
-  void project(const model::GqaWeights& weights, const AttentionPlan& plan, const bf16* normed);
+  void project(const model::GqaWeights& weights, const AttentionPlan& plan, const float* normed);
   void norm(float* x, std::size_t stride, std::size_t heads, std::size_t rows, const float* weight);
   void clip(float* x, std::size_t stride, std::size_t width, std::size_t rows);
   void rotate(float* x, std::size_t stride, std::size_t heads, const AttentionPlan& plan);
