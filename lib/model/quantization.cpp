@@ -28,6 +28,13 @@ void read_fp8(const JsonObject& json, Quantization& quantization) {
   quantization.block_columns = extent(1);
 }
 
+// Blocks of 32 values go along the inputs of both products: hidden_size and the experts' width.
+void read_mxfp4(const JsonObject& json, ModelConfig& config) {
+  config.quantization.format = WeightFormat::Mxfp4;
+  if (config.hidden % 32 != 0) json.refuse("hidden_size", "a multiple of 32, a block of MXFP4");
+  if (config.moe.expert_width % 32 != 0) json.refuse("intermediate_size", "a multiple of 32, a block of MXFP4");
+}
+
 }  // namespace
 
 void read_quantization(const JsonObject& json, ModelConfig& config) {
@@ -38,7 +45,7 @@ void read_quantization(const JsonObject& json, ModelConfig& config) {
   bool fused = config.names.experts == ExpertStorage::Fused;
   if (method == (fused ? "mxfp4" : "fp8")) {
     if (fused) {
-      config.quantization.format = WeightFormat::Mxfp4;
+      read_mxfp4(json, config);
     } else {
       read_fp8(quantization, config.quantization);
     }

@@ -145,4 +145,6 @@ TEST_CASE("gpt-oss: what is refused, by key") {
                  {R"({"quantization_config": {"quant_method": "fp8"}})", {"quantization_config.quant_method", "mxfp4"}},
                  {R"({"quantization_config": {}})", {"quantization_config.quant_method", "missing"}}});
   check_contains(user_error_of([] { read_with(gpt_oss, {{"sliding_window", nullptr}}); }), {"sliding_window", "null"});
+  check_refused(models / "gpt_oss_mxfp4", {{R"({"hidden_size": 80})", {"hidden_size", "80", "multiple of 32"}},
+                                           {R"({"intermediate_size": 40})", {"intermediate_size", "multiple of 32"}}});
 }
