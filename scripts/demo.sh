@@ -10,8 +10,9 @@ scripts/build.sh
 
 mkdir -p runs
 prompts=runs/demo-prompts.h5
-[ -s "$prompts" ] && [ "$prompts" -nt configs/demo/prompts.jsonl ] || \
+if [ ! -s "$prompts" ] || [ ! "$prompts" -nt configs/demo/prompts.jsonl ]; then
   /usr/bin/python3 configs/demo/make_prompts.py configs/demo/prompts.jsonl "$prompts"
+fi
 
 echo "== mpirun -n 2 build/bin/moemill run -c configs/demo/run.yaml"
 mpirun -n 2 ${mpi_options[@]+"${mpi_options[@]}"} build/bin/moemill run -c configs/demo/run.yaml "$@"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034  # mpi_options is for whoever sources this
 # Sourced by scripts that call mpirun. As root (a container, a fresh machine) Open MPI wants to be told twice that it may
 # run; and where there are fewer cores than ranks, that it may share them.
 if [ "$(id -u)" = 0 ]; then

@@ -3,8 +3,8 @@
 # administrator for. `setup.sh test` adds what only the tests need. Does nothing when all are there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-wanted=build
-[ "${1:-}" = test ] && wanted=test
+wanted="build"
+[ "${1:-}" = test ] && wanted="test"
 
 missing=()
 while read -r package note; do

@@ -10,7 +10,7 @@ scripts/setup.sh test
 echo "== includes follow the order of the parts"
 python3 scripts/check_layers.py
 echo "== format"
-find lib apps tests -name '*.hpp' -o -name '*.cpp' -o -name '*.inl' | xargs clang-format --dry-run -Werror
+find lib apps tests \( -name '*.hpp' -o -name '*.cpp' -o -name '*.inl' \) -print0 | xargs -0 clang-format --dry-run -Werror
 echo "== build (release)"
 scripts/build.sh release
 if [ "${1:-}" != quick ]; then

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# A real Slurm of several nodes on this one machine, for tests of job scripts: munged, a controller, and a slurmd for each
+# node n1, n2, ..., on free ports of the loopback device. No systemd, no cgroups, no namespaces, nothing in /etc: all it
+# writes lies in DIR and in /dev/shm/NAME_OF_DIR. Several clusters can run beside each other.
+#
+#   cluster.sh up DIR NODES CPUS [OWNER]   start it in the new folder DIR; it ends with process OWNER, however that ends
+#   cluster.sh run DIR COMMAND...          sbatch, squeue, scontrol ... in the cluster's environment
+#   cluster.sh kill-node DIR NODE          a power cut: SIGKILL to the node's daemon and to all that runs there
+#   cluster.sh start-node DIR NODE         the node is back
+#   cluster.sh down DIR                    end all of it at once, jobs included, and remove DIR
+#
+# $SLURM_TEST_CONF, when set for `up`, is added to slurm.conf (partitions, preemption).
+# Debian packages: slurmctld slurmd slurm-client munge.
+set -euo pipefail
+self=$(readlink -f "${BASH_SOURCE[0]}")
+action=${1:-}
+dir=${2:-}
+if [ -z "$dir" ]; then sed -n '2,14s/^# \?//p' "$self"; exit 2; fi
+shift 2
+shm=/dev/shm/$(basename "$dir")
+mark=MOEMILL_TEST_CLUSTER=$dir  # in the environment of everything that belongs to this cluster
+
+# What a process that submits needs; sbatch hands it on to the job. The nodes share the machine's cores.
+environment=("$mark" SLURM_CONF="$dir/slurm.conf" TMPDIR="$dir/tmp" OMPI_ALLOW_RUN_AS_ROOT=1
+  OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
+  OMPI_MCA_mpi_yield_when_idle=1)
+
+# NAME COMMAND...: a daemon in a session of its own, not a child of whoever called us.
+spawn() {
+  local name=$1
+  shift
+  env "$mark" SLURM_CONF="$dir/slurm.conf" setsid "$@" </dev/null >>"$dir/log/$name.out" 2>&1 &
+  disown
+}
+
+# SECONDS COMMAND...: until it succeeds.
+wait_for() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || return 1
+    sleep 0.1
+  done
+}
+
+# Process ids of all that belongs to this cluster, or of one node's part of it. Jobs, their launchers and most daemons are
+# known by their environment; step daemons wipe theirs, but keep the log of their node open.
+processes() {
+  local node=${1:-*}
+  {
+    if [ "$node" = "*" ]; then grep -lzxF -- "$mark" /proc/[0-9]*/environ
+    else grep -lzxF -- "$mark" /proc/[0-9]*/environ | xargs -r grep -lzxF -- "SLURMD_NODENAME=$node"
+    fi
+    find /proc/[0-9]*/fd -lname "$dir/log/slurmd-$node.log*"
+  } 2>/dev/null | cut -d/ -f3 | sort -un | grep -vx $$ || true
+}
+
+# Until nothing is left: what is being killed may just have started something. Zombies have no environment.
+kill_all() {
+  local left
+  for _ in $(seq 100); do
+    left=$(processes "$@")
+    [ -n "$left" ] || return 0
+    # shellcheck disable=SC2086  # a list of numbers
+    kill -KILL $left 2>/dev/null || true
+    sleep 0.05
+  done
+  echo "cluster: these do not end: ${left//$'\n'/ }" >&2
+}
+
+# COUNT ports in a row that nobody listens on; below those that the system gives out by itself.
+free_ports() {
+  local first port
+  while :; do
+    first=$((10000 + RANDOM % 22000))
+    for ((port = first; port < first + $1; port++)); do
+      if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then continue 2; fi
+    done
+    echo "$first"
+    return
+  done
+}
+
+write_conf() {  # NODES CPUS FIRST_PORT
+  # Open MPI names its shared-memory files by host: nodes that share one need a folder each. In a batch step it would be
+  # handed on to all nodes, and there only one node is at work.
+  cat >"$dir/task_prolog" <<PROLOG
+#!/bin/sh
+[ -n "\$SLURM_STEP_ID" ] || exit 0
+mkdir -p "$shm/\$SLURMD_NODENAME"
+echo "export OMPI_MCA_btl_vader_backing_directory=$shm/\$SLURMD_NODENAME"
+PROLOG
+  chmod 755 "$dir/task_prolog"
+  touch "$dir"/gpu{0,1,2,3}  # to be asked for, not to be used
+  echo "Name=gpu File=$dir/gpu[0-3]" >"$dir/gres.conf"
+  cat >"$dir/slurm.conf" <<CONF
+ClusterName=test
+SlurmctldHost=localhost(127.0.0.1)
+SlurmctldPort=$3
+SlurmUser=$(id -un)
+SlurmdUser=$(id -un)
+AuthType=auth/munge
+AuthInfo=socket=$dir/munge/socket
+CredType=cred/munge
+StateSaveLocation=$dir/state
+SlurmdSpoolDir=$dir/spool/%n
+TmpFS=$dir/tmp/%n
+SlurmctldPidFile=$dir/slurmctld.pid
+SlurmdPidFile=$dir/slurmd-%n.pid
+SlurmctldLogFile=$dir/log/slurmctld.log
+SlurmdLogFile=$dir/log/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+TaskProlog=$dir/task_prolog
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SwitchType=switch/none
+MpiDefault=none
+# nodes claim more than the machine has
+SlurmdParameters=config_overrides
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0
+# a busy machine may stand still for a while: nothing is given up for that
+SlurmdTimeout=600
+MessageTimeout=60
+OverTimeLimit=5
+KillWait=5
+ReturnToService=2
+JobRequeue=1
+MinJobAge=3600
+GresTypes=gpu
+NodeName=n[1-$1] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$(($3 + 1))-$(($3 + $1))] CPUs=$2 RealMemory=4000 Gres=gpu:4
+${SLURM_TEST_CONF:-PartitionName=all Nodes=ALL Default=YES State=UP}
+CONF
+}
+
+start_node() {
+  mkdir -p "$dir/spool/$1" "$dir/tmp/$1"
+  spawn "slurmd-$1" slurmd -D -N "$1" -f "$dir/slurm.conf"
+}
+
+start() {  # NODES CPUS
+  local node
+  mkdir -p "$dir"/{munge,state,spool,tmp,log} "$shm"
+  write_conf "$1" "$2" "$(free_ports $(($1 + 1)))"
+  (umask 077; head -c 1024 /dev/urandom >"$dir/munge/key")
+  spawn munged munged --foreground --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
+    --pid-file="$dir/munge/pid" --log-file="$dir/log/munged.log" --seed-file="$dir/munge/seed"
+  wait_for 10 test -S "$dir/munge/socket" || return 1
+  spawn slurmctld slurmctld -D -f "$dir/slurm.conf"
+  for node in $(seq "$1"); do start_node "n$node"; done
+  wait_for 20 all_idle "$1"
+}
+
+all_idle() { [ "$("$self" run "$dir" sinfo -h -N -t idle -o %N | sort -u | wc -l)" = "$1" ]; }
+
+end() {
+  kill_all
+  rm -rf "${dir:?}" "$shm"
+}
+
+up() {  # NODES CPUS [OWNER]
+  if [ -e "$dir" ]; then echo "cluster: $dir is there already" >&2; exit 2; fi
+  local attempt
+  for attempt in 1 2 3; do  # another program may have taken a port meanwhile
+    if start "$1" "$2"; then
+      if [ -n "${3:-}" ]; then setsid "$self" end-with "$dir" "$3" </dev/null >/dev/null 2>&1 & fi
+      return
+    fi
+    echo "cluster: does not come up (attempt $attempt):" >&2
+    tail -n 5 "$dir"/log/{munged,slurmctld,slurmd-n1}.out >&2 || true
+    end
+  done
+  exit 1
+}
+
+case $action in
+  up) up "$@" ;;
+  run) exec env "${environment[@]}" "$@" ;;
+  kill-node)
+    kill_all "$1"
+    rm -rf "$dir"/{spool,tmp}/"$1" ;;  # sockets and folders of a step left there are in the way of the step's next try
+  start-node) start_node "$1" ;;
+  down) end ;;
+  end-with)
+    tail --pid="$1" -f /dev/null
+    end ;;
+  *) echo "cluster: what is '$action'?" >&2; exit 2 ;;
+esac
