@@ -196,7 +196,8 @@ void Loader::fused_experts(const std::string& name, const Placement& placement, 
       float* first = arena_.take<float>(mlp.gate_up.n);
       float* second = arena_.take<float>(hidden);
       values(gate_up_bias, expert * 2 * width, 2, width, first);
-      values(gate_up_bias, expert * 2 * width + 1, 2, width, first + mlp.up_offset);
+      float* ups_first = first == nullptr ? nullptr : first + mlp.up_offset;  // null while only sizes are counted
+      values(gate_up_bias, expert * 2 * width + 1, 2, width, ups_first);
       values(down_bias, expert * hidden, 1, hidden, second);
       mlp.gate_up_bias = first, mlp.down_bias = second;
     }
