@@ -51,6 +51,17 @@ TEST_CASE("every option gives the library's ids and text") {
   CHECK(refused == 3);
 }
 
+TEST_CASE("the structures of published tokenizers") {
+  int files = 0;
+  for (const json& line : read_lines(test_data("families.jsonl"))) {
+    std::string name = line["name"];
+    CAPTURE(name);
+    check_goldens(Tokenizer::parse(line["file"].dump(), name), line);
+    files++;
+  }
+  CHECK(files == 14);
+}
+
 TEST_CASE("small tokenizers with published patterns") {
   for (const char* name : {"deepseek_v3", "gpt_oss", "mixtral", "qwen3_moe"}) {
     CAPTURE(name);

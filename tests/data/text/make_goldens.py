@@ -6,6 +6,7 @@
 base.json          a small BPE tokenizer with byte letters, byte tokens and words
 variants.jsonl     a line: {"name", "patch": keys to replace in base.json (in its model, under "model"), "encode": [[text, ids, ids without special
                    tokens], ...], "decode": [[ids, text, text without special tokens], ...]}
+families.jsonl     a line: {"name", "file": a whole tokenizer.json of tests/text/differential/structures.py, "encode", "decode"}
 NAME.json          tokenizers of the small reference models
 NAME.golden.json   {"encode": ..., "decode": ..., "texts": [[text, ids], ...] from golden.h5}
 """
@@ -17,6 +18,8 @@ import sys
 from tokenizers import Tokenizer
 
 here = pathlib.Path(__file__).parent
+sys.path.insert(0, str(here.parents[1] / "text" / "differential"))
+import structures  # noqa: E402  (published structures, shared with the differential test)
 rng = random.Random(20261122)
 
 
@@ -181,7 +184,33 @@ def write(path, value):
     path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
+FAMILIES = ["olmoe", "glm4", "kimi_k2", "deepseek_v2", "o200k_inverted", "granite", "mixtral", "phimoe", "llama_legacy_tokens",
+            "mixtral_first_False", "mixtral_always_True", "mixtral_never_False", "metaspace_decoder", "no_bytes"]
+
+
+def families():
+    """One tokenizer.json of each structure, trained small, with strings of words and of its own added tokens."""
+    own = random.Random(20261123)
+    for name in FAMILIES:
+        file = structures.fill(*structures.families()[name], own, 500)
+        tokenizer = Tokenizer.from_str(json.dumps(file))
+        contents = [t["content"] for t in file["added_tokens"]]
+        samples = structures.SAMPLE.split(" ") + words
+
+        def string():
+            return "".join(own.choice(contents if own.random() < .15 else samples) + own.choice(["", " ", " ", "  ", "\n"])
+                           for _ in range(own.randrange(1, 16)))
+        texts = ["", " ", "  a", "a ", structures.SAMPLE] + [string() for _ in range(40)]
+        ids = [encoded(tokenizer, t) for t in texts[5:20]]
+        cut = [i[own.randrange(3):len(i) - own.randrange(3)] for i in ids if i]
+        odd = [[own.randrange(tokenizer.get_vocab_size() + 2) for _ in range(own.randrange(14))] for _ in range(30)]
+        yield {"name": name, "file": file} | goldens(tokenizer, texts, ids + cut + odd)
+
+
 def main():
+    with open(here / "families.jsonl", "w") as lines:
+        for line in families():
+            lines.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
     b = base()
     write(here / "base.json", b)
     size = len(b["model"]["vocab"])
