@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "base/error.hpp"
@@ -15,8 +16,10 @@
 namespace moemill::mill {
 namespace {
 
+constexpr std::uint64_t all_memory = std::numeric_limits<std::uint64_t>::max();
+
 // What the launcher's libraries add to this process on a rank.
-constexpr std::uint64_t launched_bytes = std::uint64_t{32} << 20;
+constexpr std::uint64_t launched_bytes = std::uint64_t{12} << 20;
 
 void tell_layout(const FitQuestion& q, const WeightShare& share) {
   const JobShape& s = q.shape;
@@ -59,7 +62,7 @@ std::uint64_t sequences_in(const FitQuestion& q, const KvPages& pages) {
         std::min(schedule::pages_for(q.sequence_tokens), schedule::pages_touched(q.model.gqa.window));
     n = std::min<std::uint64_t>(n, pages.window / each);
   }
-  return std::min(n, q.sequences);
+  return std::min(n, (q.sequences + q.shape.ranks - 1) / q.shape.ranks);
 }
 
 void check_cache_setting(const FitQuestion& q, const KvPages& pages, const KvPages& least) {
@@ -80,7 +83,8 @@ Fits tell_fit(const FitQuestion& q) {
   const std::uint64_t memory = q.node_bytes.value_or(available_memory_bytes());
 
   // As the engine does it: pages come out of what weights leave, less the margin.
-  const KvNeed need{std::min<std::uint64_t>(q.parallel.max_num_seqs, q.sequences), q.sequence_tokens,
+  const std::uint64_t share_of_rank = (q.sequences + q.shape.ranks - 1) / q.shape.ranks;
+  const KvNeed need{std::min<std::uint64_t>(q.parallel.max_num_seqs, share_of_rank), q.sequence_tokens,
                     q.sequence_tokens};
   const KvPages least = least_kv_pages(q.model, q.sequence_tokens);
   const std::uint64_t before_cache = share.node_bytes + ranks * process;
@@ -107,17 +111,20 @@ Fits tell_fit(const FitQuestion& q) {
                                         : fmt::format("{} free on this machine now", gib(memory));
   const bool fits = has_room && node_bytes <= memory;
   if (!fits) {
-    fmt::print("fits     no: {} a node are more than the {}; use more nodes, {}{}\n", gib(node_bytes), node,
-               ranks > 1 ? "fewer ranks a node, or " : "or ",
-               has_room ? "smaller settings of parallel" : "a lower model.max_model_len or max_tokens");
+    const bool cache_decides = node_bytes - ranks * cache <= memory;
+    const char* otherwise = !cache_decides               ? ""
+                            : q.parallel.kv_cache_tokens ? ", a lower parallel.kv_cache_tokens"
+                                                         : ", a lower model.max_model_len or max_tokens";
+    fmt::print("fits     no: {} a node are more than the {}; use more nodes{}{}\n", gib(node_bytes), node,
+               ranks > 1 ? " or fewer ranks a node" : "", otherwise);
     if (!q.node_bytes) fmt::print("         for other machines say --memory-per-node GIB\n");
     return Fits::No;
   }
   const std::uint64_t at_a_time = sequences_in(q, pages);
   fmt::print("fits     yes: {} a node, of {}\n", gib(node_bytes), node);
   if (at_a_time < need.sequences)
-    fmt::print("         not all of {} sequences a rank at full length at a time: more ranks or nodes make it faster\n",
-               need.sequences);
+    fmt::print("         a cache for all {} sequences that a rank may work on, at full length, would take {}\n",
+               thousands(need.sequences), gib(kv_pages(q.model, q.parallel, need, all_memory).bytes(q.model)));
   return Fits::Yes;
 }
 

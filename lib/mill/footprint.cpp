@@ -29,26 +29,26 @@ std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSett
   return layers::Forward(stream, config, none, Comm::alone(), here, forward).workspace_bytes();
 }
 
-// Rows in flight, when the picks of all ranks' full steps are spread evenly (layers/exchange).
+// Rows in flight (layers/exchange), when some rank gets a fifth more of the picks of all full steps than the mean.
+constexpr double busiest_over_mean = 1.2;
 double exchange_bytes(const model::ModelConfig& config, double rows, double ranks) {
   const double picks = config.moe.picks, row_bytes = 2.0 * config.hidden;
   const double here = 1 - std::pow(1 - 1 / ranks, picks);  // a rank has a pick of a row with this probability
   const double away = rows * (ranks - 1) * here;           // copies that leave, and as many that arrive
   const double records = ranks > 1 ? 2 * away + rows * here : 0;
   const double outputs = rows * picks * (1 + (ranks - 1) / ranks);
-  return (records + outputs) * row_bytes + rows * picks * 12;
+  return busiest_over_mean * ((records + outputs) * row_bytes + rows * picks * 12);
 }
 
 // Of MLPs, which work in pieces of bounded size (layers/mlp, layers/experts).
-double mlp_bytes(const model::ModelConfig& config, double threads) {
+double mlp_bytes(const model::ModelConfig& config, double rows, double threads) {
   auto piece = [&](double width, double intermediate_bytes, double least, double most) {
-    if (width == 0) return 0.0;
     const double row_bytes = 4 * std::max<double>(2 * width, config.hidden);
-    const double rows = std::clamp(intermediate_bytes / row_bytes, least, most);
-    return rows * (8 * width + 2 * width + 6.0 * config.hidden);
+    const double piece_rows = std::min(std::clamp(intermediate_bytes / row_bytes, least, 1024.0), most);
+    return width == 0 ? 0.0 : piece_rows * (8 * width + 2 * width + 6.0 * config.hidden);
   };
-  return std::max({piece(config.dense_width, 0x1p22, 128, 1024), piece(config.moe.shared_width, 0x1p22, 128, 1024),
-                   threads * piece(config.moe.expert_width, 0x1p20, 64, 1e9)});
+  return std::max({piece(config.dense_width, 0x1p22, 128, rows), piece(config.moe.shared_width, 0x1p22, 128, rows),
+                   threads * piece(config.moe.expert_width, 0x1p20, 64, rows * config.moe.picks / threads)});
 }
 
 }  // namespace
@@ -103,7 +103,7 @@ std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSe
     forward += (forward - half) * (rows - rows_to_try) / (rows_to_try / 2);
   }
   return static_cast<std::uint64_t>(forward + exchange_bytes(config, rows, domain_ranks) +
-                                    mlp_bytes(config, settings.threads_per_rank.value_or(1)));
+                                    mlp_bytes(config, rows, settings.threads_per_rank.value_or(1)));
 }
 
 }  // namespace moemill::mill

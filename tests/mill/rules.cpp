@@ -110,6 +110,29 @@ TEST_CASE("stopping: a signal, the clock and a file") {
   CHECK(file.ask()->find("stop file") != std::string::npos);
 }
 
+TEST_CASE("a stop while weights are read ends the loading on all ranks, as a stop") {
+  run_loopback(2, [](Comm world) {
+    RunConfig config;
+    config.model.path = std::string(MOEMILL_TEST_DATA) + "/models/deepseek_v3";
+    const ModelFolder model = open_model(config.model);
+    const Ranks ranks = arrange_ranks(world, config.parallel);
+    int pieces = 0;
+    auto stop_at_ten = [&] {
+      if (world.rank() == 1 && ++pieces == 10) throw StopRequested("SIGTERM");
+    };
+    ExitCode code = ExitCode::Done;
+    std::string text;
+    try {
+      Engine(config, model, ranks, {}, stop_at_ten);
+    } catch (const AgreedFailure& e) {
+      code = e.code(), text = e.what();
+    }
+    CHECK(code == ExitCode::Stopped);
+    CHECK(text == "rank 1: SIGTERM");
+    if (world.rank() == 1) CHECK(pieces == 10);
+  });
+}
+
 TEST_CASE("a Slurm job shorter than the margin still gets on") {
   StopSignals signals;
   RuntimeSettings runtime;
