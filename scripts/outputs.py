@@ -446,7 +446,7 @@ def normalised(text): return " ".join(unicodedata.normalize("NFKC", text).casefo
 class Duplicates:
     """Rows whose text came before, found in memory that does not grow with their number: hashes go to an unnamed file,
     which is then looked through in parts. The result is a bit a row."""
-    PART = 1 << 18
+    PART = 1 << 15
 
     def __init__(self, rows):
         self.file, self.count, self.rows = tempfile.TemporaryFile(), 0, rows

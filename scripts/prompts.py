@@ -590,7 +590,7 @@ def token_list(value):
 class Duplicates:
     """Finds ids that occur twice, in memory that does not grow with their number: hashes go to an unnamed file beside the
     output, which is then looked through in parts."""
-    PART = 1 << 18
+    PART = 1 << 15
 
     def __init__(self, folder):
         self.file = tempfile.TemporaryFile(dir=folder)

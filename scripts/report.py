@@ -323,12 +323,14 @@ class Pictures:
         axes.set_xlabel(f"{self.unit} of work")
         axes.set_ylabel(label)
         axes.set_xlim(0, max(self.run.metrics.work_seconds / self.scale, 1e-6))
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.06)
         axes.yaxis.set_major_formatter(self.plt.FuncFormatter(lambda v, _: compact(v)))
         begins = sorted(self.run.metrics.begins.items())
         for number, at in begins[1:]:
-            axes.axvline(at / self.scale, color="#888888", linewidth=0.8, linestyle=(0, (4, 3)))
-            if len(begins) <= 12:
+            few = len(begins) <= 12
+            axes.axvline(at / self.scale, color="#888888" if few else "#d5d5d5", linewidth=0.8, linestyle=(0, (4, 3)) if few else "-",
+                         zorder=0)
+            if few:
                 axes.annotate(f"attempt {number}", (at / self.scale, 1), xycoords=("data", "axes fraction"), fontsize=7,
                               color="#777777", xytext=(3, -8), textcoords="offset points")
 
@@ -359,14 +361,16 @@ class Pictures:
         for (name, key), colour in zip(Metrics.BYTES.items(), ("#7fb8a4", "#b0508e")):
             if self.run.metrics.sum(key) > 0: self.curve(axes, smoothed(self.run.metrics.rates(key)), color=colour, linewidth=1.2, label=name)
         self.over_time(axes, "bytes a second")
-        axes.legend(loc="best")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderaxespad=0, handlelength=1)
         return self.image(figure, "bytes exchanged a second over working time")
 
     def bins(self, counters):
         """Edges for lengths: even ones, or logarithmic ones when the longest is far from the usual."""
         lengths = [v for c in counters for v in c]
         low, high = min(lengths), max(lengths)
-        if high - low < 40: return self.np.arange(low - 0.5, high + 1.5), False
+        if high - low < 40:
+            spare = 3 if high - low < 6 else 0  # empty bins beside a single length
+            return self.np.arange(max(0, low - spare) - 0.5, high + spare + 1.5), False
         usual = quantile(sum(counters, collections.Counter()), 0.5)
         if high > 20 * max(usual, 1) and low > 0:
             return self.np.unique(self.np.round(self.np.geomspace(low, high + 1, 41)) - 0.5), True
@@ -383,7 +387,8 @@ class Pictures:
             axes.bar(edges[:-1], height, self.np.diff(edges), bottom, align="edge", color=COLOURS[name], label=name,
                      edgecolor="white", linewidth=0.3)
             bottom += height
-        if len(parts) > 1: axes.legend(loc="best")
+        if len(parts) > 1:
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=len(parts), borderaxespad=0, handlelength=1)
         if logarithmic:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(self.plt.FuncFormatter(lambda v, _: compact(v)))
@@ -531,7 +536,7 @@ class Page:
         if good and reasons["length"] > 0.1 * good:
             said.append(f"{share(reasons['length'], good)} of the completions were cut at max_tokens (finish reason length).")
         if good and reasons["repetition"] > 0.02 * good: said.append(f"{share(reasons['repetition'], good)} ended in a loop of repetition.")
-        if run.failed: said.append(f"{whole(run.failed)} rows failed ({share(run.failed, run.total)}): see the errors below.")
+        if run.failed: said.append(f"{counted(run.failed, 'row')} failed ({share(run.failed, run.total)}): see the errors below.")
         if run.rows.damaged: said.append("Not readable: " + html.escape("; ".join(run.rows.damaged)))
         if run.code is None and run.done < run.total:
             said.append("The last attempt has left no exit code: it is running or was killed. The same command goes on with it.")
@@ -547,7 +552,7 @@ class Page:
         if not m.points: return [card("Over time", "<p class=note>metrics.jsonl has no line yet.</p>", wide=True)]
         means = {name: compact(m.sum(key) / max(1e-9, m.work_seconds)) for name, key in Metrics.RATES.items()}
         rates = f"On the whole {means['prompt']} prompt tokens computed and {means['generated']} generated a second."
-        many = "" if len(m.begins) == 1 else f" Dashed: where one of the {len(m.begins)} attempts began; the waiting between them is left out."
+        many = "" if len(m.begins) == 1 else f" The upright lines: where one of the {len(m.begins)} attempts began; the waiting between them is left out."
         return [card("Tokens a second", p.rate() + f"<p class=note>{rates}{many}</p>", wide=True),
                 card("Running sequences", p.running()), card("Rows done", p.progress())]
 

@@ -21,5 +21,7 @@ if [ "${1:-}" != quick ]; then
   scripts/build.sh sanitize
   ctest --preset sanitize
 fi
+echo "== Python packages for the tests of scripts/ (pyarrow comes from PyPI)"
+scripts/tools_venv.sh || echo "SKIPPED: no PyPI from here: tests of Parquet and datasets folders will say that they are skipped"
 echo "== tests"
 ctest --preset release

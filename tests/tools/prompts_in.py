@@ -12,7 +12,7 @@ import sys
 import h5py
 import numpy as np
 
-from tools import HAS_PYARROW, SOURCE, Skip, check, column, columns, fresh, main, needs_pyarrow, read_lines, script, write_lines
+from tools import HAS_PYARROW, SOURCE, check, columns, main, needs_pyarrow, read_lines, script, write_lines
 
 DATA = SOURCE / "tests/data/tools"
 SHARED = pathlib.Path(os.environ.get("MOEMILL_SHARED", SOURCE.parent / "shared"))

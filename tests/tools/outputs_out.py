@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""scripts/outputs.py: every format against what was written, filters, duplicates, scores, unfinished and foreign files.
+
+    outputs_out.py WORK_DIR [TEST ...]"""
+import json
+import pathlib
+import sys
+
+import h5py
+import numpy as np
+
+from tools import HAS_PYARROW, OutputsMaker, check, main, needs_pyarrow, read_lines, script, write_lines
+
+# Five prompts of two samples; prompt 3 failed, one sample of prompt 4 too.
+IDS = ["a", "b", "ü", "d", "e"]
+TEXTS = ["one", "two ", "größe 水 👋🏽", "x\ny\0z", "", "Two", "", "", "same", ""]
+TOKENS = [[1, 2], [3], [4, 5, 6], [7], [], [8], [], [], [1, 1, 1, 1], []]
+STATUS = [1, 1, 1, 1, 1, 1, 2, 2, 1, 2]
+FINISH = [1, 2, 3, 1, 2, 4, 5, 5, 1, 5]
+LOGPROBS = [[-0.5 * (i + 1)] * len(t) for i, t in enumerate(TOKENS)]
+ERRORS = [(3, 0, "too_long", "prompt 3 is too long"), (3, 1, "too_long", "prompt 3 is too long"), (4, 1, "internal", "ü")]
+MESSAGES = [[{"role": "user", "content": f"ask {i}"}] for i in range(5)]
+
+
+def outputs(path, first=0, last=5, logprobs=True, messages=True, **more):
+    rows = slice(2 * first, 2 * last)
+    maker = OutputsMaker(path, **more)
+    tokens = [t for part in TOKENS[rows] for t in part]
+    top = (np.array(tokens, "i4").reshape(-1, 1) + [0, 1], np.array([[-0.5, -1.5]] * len(tokens), "f4")) if logprobs else None
+    maker.rows([p for p in range(first, last) for _ in range(2)], [0, 1] * (last - first), [IDS[p] for p in range(first, last) for _ in range(2)],
+               [t.encode() for t in TEXTS[rows]], TOKENS[rows], STATUS[rows], FINISH[rows], LOGPROBS[rows] if logprobs else None, top)
+    maker.carry("level", [p - 2 for p in range(first, last)], "i8").carry("score", [p / 4 if p else float("nan") for p in range(first, last)], "f8")
+    maker.carry("good", [p % 2 == 0 for p in range(first, last)], "?").carry("topic", [f"t{p}ü" for p in range(first, last)])
+    maker.carry("pair", [[p, -p] for p in range(first, last)], "i4").carry("text", [f"input {p}" for p in range(first, last)])
+    if messages: maker.carry("messages", [json.dumps(m) for m in MESSAGES[first:last]])
+    maker.scores([[float("nan"), -0.25 * p] for p in range(first, last)])
+    maker.errors([e for e in ERRORS if first <= e[0] < last]).done()
+    return path
+
+
+def taken(work, source, *words, ending="jsonl"):
+    script("outputs", source, "-o", work / f"o.{ending}", "--overwrite", *words)
+    if ending == "parquet":
+        import pyarrow.parquet as pq
+        return pq.read_table(work / "o.parquet").to_pylist()
+    return read_lines(work / f"o.{ending}")
+
+
+def rows_have_everything(work):
+    got = taken(work, outputs(work / "a.h5"), "--status", "all", "--add",
+                "mean_logprob,token_ids,logprobs,top_ids,top_logprobs,prompt_logprobs,num_chars,seed")
+    check(len(got) == 10)
+    for i, row in enumerate(got):
+        p, failed = i // 2, STATUS[i] == 2
+        want = {"id": IDS[p], "prompt_index": p, "sample_index": i % 2, "status": "failed" if failed else "ok", "text": TEXTS[i],
+                "finish_reason": [None, "stop", "length", "stop_string", "repetition", "error"][FINISH[i]], "num_prompt_tokens": 7,
+                "num_completion_tokens": len(TOKENS[i]), "level": p - 2, "input_score": None if p == 0 else p / 4, "good": p % 2 == 0,
+                "topic": f"t{p}ü", "pair": [p, -p], "input_text": f"input {p}", "messages": MESSAGES[p], "token_ids": TOKENS[i],
+                "logprobs": LOGPROBS[i], "cumulative_logprob": sum(LOGPROBS[i]), "top_ids": [[t, t + 1] for t in TOKENS[i]],
+                "mean_logprob": LOGPROBS[i][0] if LOGPROBS[i] else None, "top_logprobs": [[-0.5, -1.5]] * len(TOKENS[i]),
+                "prompt_logprobs": [None, -0.25 * p], "num_chars": len(TEXTS[i]), "seed": 2**63 + p,
+                "error_code": {3: "too_long", 4: "internal"}.get(p) if failed else None,
+                "error_message": {3: "prompt 3 is too long", 4: "ü"}.get(p) if failed else None}
+        check(row == want, i, {k: (row.get(k), want.get(k)) for k in row.keys() | want.keys() if row.get(k) != want.get(k)})
+    check(taken(work, work / "a.h5", ending="jsonl.gz") == taken(work, work / "a.h5"))
+    check(len(taken(work, work / "a.h5")) == 7, "only good rows by default")
+    check(list(taken(work, work / "a.h5", "--columns", "topic,id,text")[0]) == ["topic", "id", "text"])
+    first = (work / "o.jsonl").read_bytes()
+    taken(work, work / "a.h5", "--columns", "topic,id,text")
+    check((work / "o.jsonl").read_bytes() == first)
+
+
+def parquet_is_the_same(work):
+    needs_pyarrow()
+    source = outputs(work / "a.h5")
+    words = ["--status", "all", "--add", "mean_logprob,token_ids,logprobs,top_ids,top_logprobs,prompt_logprobs,seed"]
+    want = taken(work, source, *words)
+    for row in want: row["messages"] = json.dumps(row["messages"])
+    check(taken(work, source, *words, ending="parquet") == want)
+    for words in (["--format", "messages"], ["--format", "pairs", "--score", "num_completion_tokens"]):
+        check(taken(work, source, *words, ending="parquet") == taken(work, source, *words), words)
+    with h5py.File(work / "b.h5", "w") as new, h5py.File(source) as old:
+        for name in old: old.copy(name, new)
+        new.attrs.update(old.attrs)
+        new["carry/messages"][0] = json.dumps([{"role": "user", "content": "x", "name": "n"}])
+    done = script("outputs", work / "b.h5", "--format", "messages", "-o", work / "c.parquet", code=2)
+    check("write JSONL" in done.stderr and not list(work.glob("c.parquet*")), done.stderr)
+
+
+def filters(work):
+    source = outputs(work / "a.h5")
+    def kept(*words): return [2 * r["prompt_index"] + r["sample_index"] for r in taken(work, source, *words)]
+    check(kept() == [0, 1, 2, 3, 4, 5, 8])
+    check(kept("--status", "failed") == [6, 7, 9] and kept("--status", "ok,failed") == list(range(10)))
+    check(kept("--finish-reason", "stop,length") == [0, 1, 3, 4, 8])
+    check(kept("--min-tokens", "2") == [0, 2, 8] and kept("--max-tokens", "1") == [1, 3, 4, 5])
+    check(kept("--min-chars", "4", "--max-chars", "5") == [1, 3, 8])
+    check(kept("--min-mean-logprob", "-2") == [0, 1, 2, 3] and kept("--max-mean-logprob", "-2") == [3, 5, 8])
+    check(kept("--limit", "3") == [0, 1, 2] and kept("--min-score", "1", "--score", "level") == [8])
+    done = script("outputs", source, "-o", work / "n.jsonl", "--finish-reason", "stop", "--min-tokens", "2")
+    check("3 left out: status" in done.stderr and "4 left out: finish reason" in done.stderr and "1 left out: number of tokens" in done.stderr, done.stderr)
+    check("logprobs: 0" in script("outputs", outputs(work / "b.h5", logprobs=False), "--min-mean-logprob", "-1", code=2).stderr)
+    for words in (["--add", "logprobs"], ["--add", "top_ids"], ["--columns", "nothing"]):
+        check("Traceback" not in script("outputs", work / "b.h5", *words, code=2).stderr)
+
+
+def duplicates(work):
+    source = outputs(work / "a.h5")
+    def kept(*words): return [2 * r["prompt_index"] + r["sample_index"] for r in taken(work, source, *words)]
+    check(kept("--dedup", "all") == [0, 1, 2, 3, 4, 8], "'two ' and 'Two' of two prompts")
+    check(kept("--dedup", "prompt") == [0, 1, 2, 3, 4, 5, 8])
+    maker = OutputsMaker(work / "b.h5")
+    for at in range(0, 20000, 1000):
+        rows = range(at, at + 1000)
+        maker.rows([r // 4 for r in rows], [r % 4 for r in rows], [r // 4 for r in rows], [f"text {r * 7919 % 6000}".encode() for r in rows], [[1]] * 1000)
+    maker.done()
+    made = taken(work, work / "b.h5", "--dedup", "all")
+    check(len(made) == 6000 and [r["text"] for r in made] == [f"text {r * 7919 % 6000}" for r in range(6000)], len(made))
+    module = sys.modules["script_outputs"]
+    part, module.Duplicates.PART = module.Duplicates.PART, 1 << 6
+    try:
+        check(taken(work, work / "b.h5", "--dedup", "all") == made, "the same when looked through in 64 parts")
+    finally:
+        module.Duplicates.PART = part
+
+
+def messages_and_completions(work):
+    source = outputs(work / "a.h5")
+    got = taken(work, source, "--format", "messages")
+    check(got[2] == {"id": "b", "sample_index": 0, "messages": [*MESSAGES[1], {"role": "assistant", "content": TEXTS[2]}]}, got[2])
+    check(taken(work, source, "--format", "messages", "--columns", "messages,level")[0] == {"messages": [*MESSAGES[0], {"role": "assistant", "content": "one"}], "level": -2})
+    bare = outputs(work / "b.h5", messages=False)
+    check("--prompts" in script("outputs", bare, "--format", "messages", code=2).stderr)
+    with h5py.File(work / "p.h5", "w") as f: f["prompt"], f["id"] = [f"say {i}ü" for i in range(5)], IDS
+    got = taken(work, bare, "--format", "messages", "--prompts", work / "p.h5")
+    check(got[1]["messages"] == [{"role": "user", "content": "say 0ü"}, {"role": "assistant", "content": "two "}], got[1])
+    got = taken(work, bare, "--format", "prompt-completion", "--prompts", work / "p.h5")
+    check(got[-1] == {"id": "e", "sample_index": 0, "prompt": "say 4ü", "completion": "same"}, got[-1])
+    packed = b"".join(f"say {i}ü".encode() for i in range(5))
+    with h5py.File(work / "q.h5", "w") as f:
+        f["prompt/values"], f["prompt/offsets"], f["id"] = np.frombuffer(packed, "u1"), np.arange(6) * 7, IDS
+    check(taken(work, bare, "--format", "prompt-completion", "--prompts", work / "q.h5") == got)
+    with h5py.File(work / "r.h5", "w") as f: f["prompt"], f["id"] = ["x"] * 5, IDS[::-1]
+    check("is not the file" in script("outputs", bare, "--format", "messages", "--prompts", work / "r.h5", code=2).stderr)
+    with h5py.File(work / "s.h5", "w") as f: f["prompt_token_ids/values"], f["prompt_token_ids/offsets"] = np.arange(10), np.arange(6) * 2
+    check("no text" in script("outputs", bare, "--format", "messages", "--prompts", work / "s.h5", code=2).stderr)
+    check(taken(work, bare, "--columns", "prompt_token_ids", "--prompts", work / "s.h5")[2] == {"prompt_token_ids": [2, 3]})
+    maker = OutputsMaker(work / "t.h5").rows([0, 1, 2], [0] * 3, [0, 1, 2], [b"<think>\nwhy\n</think>\n\nso", b"why</think>so", b"so"], [[1]] * 3)
+    maker.carry("messages", [json.dumps(MESSAGES[0])] * 3).done()
+    got = [r["messages"][-1] for r in taken(work, work / "t.h5", "--format", "messages", "--split-thinking")]
+    check(got == [{"role": "assistant", "reasoning_content": "why", "content": "so"}] * 2 + [{"role": "assistant", "content": "so"}], got)
+
+
+def pairs_and_scores(work):
+    source = outputs(work / "a.h5")
+    got = taken(work, source, "--format", "pairs", "--score", "mean_logprob")
+    check([(r["id"], r["prompt"], r["chosen"][0]["content"], r["rejected"][0]["content"]) for r in got] ==
+          [("a", MESSAGES[0], "one", "two "), ("b", MESSAGES[1], TEXTS[2], TEXTS[3])], got)
+    scores = [{"id": IDS[i // 2], "sample_index": i % 2, "reward": i * 0.5} for i in range(10) if i != 5]
+    write_lines(work / "s.jsonl", scores)
+    lines = ["id,sample_index,reward"] + [f"{s['id']},{s['sample_index']},{s['reward']}" for s in scores]
+    (work / "s.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with h5py.File(work / "s.h5", "w") as f:
+        for name in scores[0]: f[name] = [s[name] for s in scores]
+    names = ["s.jsonl", "s.csv", "s.h5"]
+    if HAS_PYARROW:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        pq.write_table(pa.Table.from_pylist(scores), work / "s.parquet")
+        names.append("s.parquet")
+    for name in names:
+        words = ["--scores", work / name, "--score", "reward"]
+        got = taken(work, source, "--format", "pairs", *words)
+        check([(r["chosen"][0]["content"], r["rejected"][0]["content"], r["score_chosen"], r["score_rejected"]) for r in got] ==
+              [("two ", "one", 0.5, 0.0), (TEXTS[3], TEXTS[2], 1.5, 1.0)], name, got)
+        check([r["score"] for r in taken(work, source, "--add", "score", *words)] == [0, .5, 1, 1.5, 2, None, 4])
+        check(len(taken(work, source, "--min-score", "1.5", *words)) == 3 and taken(work, source, "--format", "pairs", "--min-margin", "0.6", *words) == [])
+    by_index = write_lines(work / "i.jsonl", [{"prompt_index": 0, "score": 1}])
+    check([r["score"] for r in taken(work, source, "--scores", by_index, "--add", "score")] == [1] + [None] * 6)
+    twice = write_lines(work / "t.jsonl", [{"id": "a", "score": 1}, {"id": "a", "sample_index": 0, "score": 2}])
+    check("more than one score" in script("outputs", source, "--scores", twice, "--add", "score", code=2).stderr)
+    check("no column" in script("outputs", source, "--scores", by_index, "--score", "x", "--add", "score", code=2).stderr)
+    check("--scores" in script("outputs", source, "--format", "pairs", code=2).stderr)
+
+
+def batch_results(work):
+    got = taken(work, outputs(work / "a.h5", config_yaml="model:\n  path: /models/Tiny-MoE\n"), "--format", "openai-batch")
+    check([r["custom_id"] for r in got] == IDS and len({r["id"] for r in got}) == 5)
+    body = got[0]["response"]["body"]
+    check(body["object"] == "chat.completion" and body["model"] == "Tiny-MoE" and body["created"] == 1767323045 and got[0]["error"] is None, body)
+    check([(c["index"], c["message"]["content"], c["finish_reason"]) for c in body["choices"]] == [(0, "one", "stop"), (1, "two ", "length")], body)
+    check(got[1]["response"]["body"]["choices"][0]["finish_reason"] == "stop", "a stop string is a stop to OpenAI")
+    check(body["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}, body)
+    check(got[3]["response"] is None and got[3]["error"] == {"code": "too_long", "message": "prompt 3 is too long"}, got[3])
+    check(len(got[4]["response"]["body"]["choices"]) == 1)
+    maker = OutputsMaker(work / "b.h5").rows([0], [0], [12], [b"x"], [[5]], logprobs=[[-0.25]])
+    maker.carry("url", ["/v1/completions"]).carry("model", ["m"]).done()
+    [row] = taken(work, work / "b.h5", "--format", "openai-batch", "--add", "logprobs")
+    choice = row["response"]["body"]["choices"][0]
+    check(row["response"]["body"]["object"] == "text_completion" and row["response"]["body"]["model"] == "m" and row["custom_id"] == "12", row)
+    check(choice["text"] == "x" and choice["logprobs"] == {"tokens": ["token_id:5"], "token_logprobs": [-0.25]}, choice)
+
+
+def runs_and_shards(work):
+    whole = taken(work, outputs(work / "a.h5"), "--status", "all")
+    run = work / "run"
+    (run / "shards").mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"prompts": 5, "shard_prompts": 2}))
+    check("no shard" in script("outputs", run, code=2).stderr)
+    for i, (first, last) in enumerate(((0, 2), (2, 4), (4, 5))):
+        if i == 2:
+            done = script("outputs", run, code=2)
+            check("2 of 3 shards" in done.stderr and "--allow-incomplete" in done.stderr, done.stderr)
+            check(taken(work, run, "--status", "all", "--allow-incomplete") == whole[:8])
+        outputs(run / f"shards/shard-00000{i}.h5", first, last)
+    check(taken(work, run, "--status", "all") == whole, "all shards without outputs.h5")
+    check(taken(work, run / "shards/shard-000002.h5", "--status", "all") == whole[8:])
+    (work / "a.h5").rename(run / "outputs.h5")
+    check(taken(work, run, "--status", "all") == whole)
+
+
+def files_that_are_not_right(work):
+    for name, more, word in (("a.h5", {"complete": None}, "not finished"), ("b.h5", {"complete": 0}, "not finished")):
+        done = script("outputs", outputs(work / name, **more), code=2)
+        check(word in done.stderr, done.stderr)
+        check(len(taken(work, work / name, "--allow-incomplete")) == 7)
+    (work / "c.h5").write_bytes(outputs(work / "d.h5").read_bytes()[:5000])
+    check("c.h5" in script("outputs", work / "c.h5", code=2).stderr)
+    with h5py.File(work / "e.h5", "w") as f: f["prompt"] = ["x"]
+    check("is not a file of moemill" in script("outputs", work / "e.h5", code=2).stderr)
+    check("no run directory" in script("outputs", work, code=2).stderr)
+    check("no such file" in script("outputs", work / "none", code=2).stderr)
+    (work / "mine.jsonl").write_text("mine")
+    check("--overwrite" in script("outputs", work / "d.h5", "-o", work / "mine.jsonl", code=2).stderr and (work / "mine.jsonl").read_text() == "mine")
+    check("ending" in script("outputs", work / "d.h5", "-o", work / "x.txt", code=2).stderr)
+
+
+def large_rows_and_blocks(work):
+    """Rows larger than a block, thousands of small ones, samples of a prompt across blocks."""
+    texts = [("x" * (6 << 20)).encode(), b"", ("ü" * (3 << 20)).encode()] + [f"row {i}".encode() for i in range(9000)]
+    prompts = [0, 0, 0] + [1 + i // 7 for i in range(9000)]
+    maker = OutputsMaker(work / "a.h5")
+    samples = [prompts[:i].count(p) if i < 3 else (i - 3) % 7 for i, p in enumerate(prompts)]
+    for at in range(0, len(texts), 3000):
+        part = slice(at, at + 3000)
+        maker.rows(prompts[part], samples[part], prompts[part], texts[part], [[1]] * len(texts[part]))
+    maker.carry("level", list(range(prompts[-1] + 1)), "i8").done()
+    got = taken(work, work / "a.h5")
+    check([r["text"].encode() for r in got] == texts and [r["level"] for r in got] == prompts)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]).resolve(), [
+        rows_have_everything, parquet_is_the_same, filters, duplicates, messages_and_completions, pairs_and_scores, batch_results, runs_and_shards,
+        files_that_are_not_right, large_rows_and_blocks], sys.argv[2:])

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""scripts/report.py on tiny, unfinished, often interrupted and very long runs: one page without outside references.
+
+    report_page.py WORK_DIR [TEST ...]"""
+import importlib.util
+import json
+import pathlib
+import re
+import sys
+import time
+
+from tools import OutputsMaker, check, main, script, write_lines
+
+CONFIG = "model:\n  path: /models/Tiny-MoE\ncost:\n  hour_price: 2.5\n  unit: node\n  currency: EUR\n"
+
+
+def make_run(folder, attempts=1, lines=5, done=True, code=0, counts=True):
+    """A run directory of `attempts` with `lines` of metrics each."""
+    folder.mkdir(exist_ok=True)
+    rows = attempts * lines * 10
+    (folder / "run.json").write_text(json.dumps({"run_id": "ab" * 16, "created_utc": "2026-01-02T03:04:05Z", "prompts": rows, "completions": rows,
+                                                 "shard_prompts": 16, "fingerprints": {"input_sha256": "cd"}, "attempts": attempts, "exit_code": code}))
+    (folder / "config.yaml").write_text(CONFIG)
+    with open(folder / "metrics.jsonl", "w") as f:
+        for a in range(1, attempts + 1):
+            for i in range(1, lines + 1):
+                line = {"time": f"2026-01-{1 + a % 28:02}T03:{i % 60:02}:05Z", "attempt": a, "wall_seconds": 2.0 + i * 10, "load_seconds": 2.0,
+                        "rows_total": rows, "rows_done": ((a - 1) * lines + i) * 10, "rows_failed": 0, "prompts_done": (a - 1) * lines * 10,
+                        "running": 64 - i % 7, "prompt_tokens": i * 5000, "cached_prompt_tokens": 0, "generated_tokens": i * (1000 + 10 * (i % 9)),
+                        "prefill_seconds": i * 3.0, "decode_seconds": i * 6.0, "exchange_seconds": i * 0.5, "idle_seconds": i * 0.1,
+                        "intra_node_bytes": i * 10**9, "inter_node_bytes": i * 10**8, "rows_sent": i * 1000, "rows_deduplicated": i}
+                if i == lines and counts: line["expert_counts"] = [[(e * 7 + l) % 23 + 1 for e in range(32)] for l in range(12)]
+                f.write(json.dumps(line) + "\n")
+    if done:
+        (folder / "summary.json").write_text(json.dumps({
+            "prompts_total": rows, "prompts_done": rows, "prompts_failed": 0, "completions": rows, "prompt_tokens": 25000, "cached_prompt_tokens": 0,
+            "generated_tokens": 5000, "wall_seconds": 52.0, "load_seconds": 2.0, "prefill_seconds": 15.0, "decode_seconds": 30.0, "exchange_seconds": 2.5,
+            "idle_seconds": .5, "ranks": 8, "nodes": 2, "attempts": attempts, "peak_rss_bytes": 3 * 10**9, "kv_bytes_per_token": 800,
+            "exchange": {"intra_node_bytes": 5 * 10**9, "inter_node_bytes": 5 * 10**8, "rows_sent": 5000, "rows_deduplicated": 5},
+            "expert_load": {"max_over_mean": 2.25, "max_over_mean_balanced": 2.25},
+            "cost": {"currency": "EUR", "total": 0.072, "per_million_tokens": 2.4, "per_million_output_tokens": 14.4}, "exit_code": code}))
+        tokens = [[1] * (1 + i % 200) for i in range(rows)]
+        OutputsMaker(folder / "outputs.h5").rows(range(rows), [0] * rows, list(range(rows)), [b"x"] * rows, tokens,
+                                                 finish=[2 if i % 3 == 0 else 1 for i in range(rows)]).done()
+    return folder
+
+
+def page(run):
+    script("report", run)
+    text = (run / "report.html").read_text(encoding="utf-8")
+    check(text.startswith("<!doctype html>") and text.endswith("</html>\n") and len(text) < 3 << 20, len(text))
+    check(not re.search(r'(src|href)="(?!data:)', text) and "url(" not in text and "<script" not in text, "something from outside the page")
+    check("nan" not in re.sub(r"base64,[^\"]*|<pre>.*?</pre>", "", text, flags=re.S).lower().split(), "NaN in the text")
+    check(text.count("<section") == text.count("</section>") and text.count("<table") == text.count("</table>"))
+    return text
+
+
+def a_finished_run(work):
+    text = page(make_run(work / "first"))
+    for word in ("first</h1>", "finished", "50 of 50 completions", "Tiny-MoE", "8 ranks of 2 nodes", "Tokens a second", "Expert load by layer",
+                 "0.072 EUR", "2.5 EUR an hour and node", "34.0 % of the completions were cut at max_tokens", "5 GB", "2.2 times the mean"):
+        check(word in text, word)
+
+
+def unfinished_and_killed_runs(work):
+    run = make_run(work / "killed", done=False, code=None)
+    with open(run / "metrics.jsonl", "a") as f: f.write('{"time": "2026-01-02T')  # torn by a kill
+    manifest = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**manifest, "completions": 80}))
+    text = page(run)
+    check("running, or killed" in text and "50 of 80 completions" in text and "no exit code" in text and "in the journal" in text)
+    (run / "metrics.jsonl").unlink()
+    check("no line yet" in page(run), "a run that has just begun")
+    (run / "summary.json").write_text("{ torn")
+    (run / "shards").mkdir()
+    (run / "shards/shard-000000.h5").write_bytes(b"torn")
+    check("Not readable: shard-000000.h5" in page(run))
+    check("stopped early" in page(make_run(work / "stopped", done=False, code=75)))
+    check("no run.json" in script("report", work, code=2).stderr)
+
+
+def many_attempts(work):
+    run = make_run(work / "often", attempts=60)
+    write_lines(run / "attempts.jsonl", [{"attempt": 2, "event": "begin", "time": "2026-01-05T01:02:03Z", "ranks": 8, "hosts": ["n1", "n2", "n3"],
+                                          "slurm_job_id": "4711"}, {"attempt": 2, "event": "end", "exit_code": 75, "reason": "SIGTERM <x>"}])
+    text = page(run)
+    check("60 attempts" in text and "2026-01-05 01:02:03" in text and "n1 and 2 more" in text and "4711" in text and "SIGTERM &lt;x&gt;" in text)
+
+
+def very_long_metrics(work):
+    run = make_run(work / "long", lines=60_000, done=False, code=None)
+    began = time.monotonic()
+    text = page(run)
+    check(len(text) < 1 << 20, len(text))
+    print(f"        60,000 lines of metrics: {len(text) / 1e3:.0f} KB in {time.monotonic() - began:.1f} s")
+
+
+if __name__ == "__main__":
+    tests = [a_finished_run, unfinished_and_killed_runs, many_attempts, very_long_metrics]
+    if importlib.util.find_spec("matplotlib") is None:
+        print("SKIPPED all: matplotlib is not here")
+        sys.exit(77)
+    main(pathlib.Path(sys.argv[1]).resolve(), tests, sys.argv[2:])
