@@ -8,7 +8,7 @@ import subprocess
 
 import h5py
 
-from moemill_program import MODELS, PROGRAM, check, expect_exit, fresh, main, moemill, rows, write_prompts
+from moemill_program import MODELS, PROGRAM, SOURCE, check, expect_exit, fresh, main, moemill, rows, write_prompts
 
 COMMANDS = ["run", "validate", "preview", "status", "verify", "bench", "version"]
 
@@ -85,6 +85,32 @@ def validate_and_dry_run_write_nothing():
     check(not (folder / "out").exists(), "a dry run wrote something")
     expect_exit(moemill("validate", *words, "--ranks", "4", "--set", "parallel.expert_domain=3"), 2)
     expect_exit(moemill("validate", *words, "--set", "sampling.max_tokens=600"), 2)  # nothing fits the model's context
+
+
+def validate_answers_whether_it_fits():
+    """Without prompts, and without weights; for machines of another size; for numbers that do not divide."""
+    def sizes(model, *words, code): return expect_exit(moemill("validate", "--model", SOURCE / "configs/models" / model, *words), code).stdout
+    words = ["--ranks", "64", "--ranks-per-node", "8", "--set", "model.max_model_len=8192", "--memory-per-node"]
+    text = sizes("deepseek-v3", *words, "512", code=0)
+    for part in ("671,026,419,200 parameters", "none in this folder", "64 ranks on 8 nodes of 8", "4 of 256 experts", "70,272 bytes a token",
+                 "GiB a node of 8 ranks", "fits     yes"): check(part in text, part, "missing:", text)
+    text = sizes("deepseek-v3", *words, "256", code=2)
+    check("fits     no" in text and "256.00 GiB of a node" in text and "cannot work" in text, text)
+    text = sizes("olmoe-1b-7b", "--ranks", "100", "--ranks-per-node", "7", "--memory-per-node", "64", "--set", "model.max_model_len=2048", code=0)
+    check("100 ranks on 15 nodes of 7; 0 or 1 of 64 experts" in text and "36 ranks hold no expert" in text, text)
+    text = sizes("gpt-oss-20b", "--ranks", "3", "--memory-per-node", "1e5", "--set", "model.max_model_len=4096", code=0)
+    check("10 or 11 of 32 experts" in text and "where layers see a window of 128" in text and "3 ranks on 1 node of 3" in text, text)
+    for wrong in (["--memory-per-node", "0"], ["--ranks", "0"], ["--ranks-per-node", "0"], ["-i", "absent.h5"]):
+        sizes("deepseek-v3", *wrong, code=2)
+
+
+def validate_sees_files_in_the_way():
+    folder = fresh("in_the_way")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["a b", "c"]})
+    (folder / "summary.json").write_text("mine")
+    words = ["validate", "--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder, "--set", "sampling.max_tokens=2"]
+    done = expect_exit(moemill(*words), 2)
+    check(f"{folder / 'summary.json'}: is in the way" in done.stderr and "can work" not in done.stdout, done.stderr)
 
 
 def validate_looks_at_the_run_directory():
@@ -168,5 +194,6 @@ def status_and_verify_of_a_finished_run():
 
 if __name__ == "__main__":
     main([help_of_every_command, version_names_what_it_is, wrong_words_are_named, flags_over_set_over_file,
-          columns_over_everything, validate_and_dry_run_write_nothing, validate_looks_at_the_run_directory, preview_shows_prompts_and_answers,
+          columns_over_everything, validate_and_dry_run_write_nothing,
+          validate_answers_whether_it_fits, validate_sees_files_in_the_way, validate_looks_at_the_run_directory, preview_shows_prompts_and_answers,
           preview_prepares_as_the_run_does, names_that_cannot_work, status_and_verify_of_a_finished_run])
