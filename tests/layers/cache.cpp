@@ -61,6 +61,48 @@ TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else"
   CHECK_THROWS_AS(cache.copy({&outside, 1}), ContractViolation);
 }
 
+TEST_CASE("a page copy of grouped attention takes the first tokens of every layer of its group and nothing else") {
+  model::ModelConfig config;
+  config.layers = 3;
+  config.attention = model::AttentionKind::Grouped;
+  config.gqa.kv_heads = 2, config.gqa.head_dim = 6, config.gqa.window = 8;
+  config.gqa.layer_has_window = {true, false, true};
+  KvCache cache(config, {2, 3});
+  CHECK(cache.width() == 24);
+  CHECK(cache.bytes() == (2u + 3 + 3) * page_tokens * 24 * 2);
+  CHECK(cache.group({1}) == schedule::PageGroup::Full);
+  CHECK(cache.group({2}) == schedule::PageGroup::Window);
+  const std::uint32_t tokens[] = {3 * page_tokens, 2 * page_tokens, 3 * page_tokens};
+  for (std::uint32_t copied : {0u, 1u, 7u, 10u, 64u}) {
+    // Values that bf16 holds, different everywhere in a layer's first pages.
+    for (std::int32_t l = 0; l < 3; ++l) {
+      for (std::size_t i = 0; i < tokens[l] * std::size_t{24}; ++i) {
+        cache.layer({l})[i] = to_bf16(static_cast<float>(i % 211) - static_cast<float>(i / 211));
+      }
+    }
+    std::vector<std::vector<float>> before;
+    float row[24];
+    const auto read = [&](std::int32_t l, std::uint32_t slot) {
+      cache.read({l}, slot, row);
+      return std::vector<float>(row, row + 24);
+    };
+    for (std::int32_t l = 0; l < 3; ++l) {
+      for (std::uint32_t s = 0; s < tokens[l]; ++s) before.push_back(read(l, s));
+    }
+    const schedule::PageCopy copy{schedule::PageGroup::Window, {0}, {2}, copied};
+    cache.copy({&copy, 1});
+    std::size_t at = 0;
+    for (std::int32_t l = 0; l < 3; ++l) {
+      for (std::uint32_t s = 0; s < tokens[l]; ++s, ++at) {
+        const bool taken = l != 1 && s >= 2 * page_tokens && s < 2 * page_tokens + copied;
+        REQUIRE(read(l, s) == before[taken ? at - 2 * page_tokens : at]);
+      }
+    }
+  }
+  const schedule::PageCopy outside{schedule::PageGroup::Full, {0}, {2}, 5};
+  CHECK_THROWS_AS(cache.copy({&outside, 1}), ContractViolation);
+}
+
 TEST_CASE("rotary tables hold cosines and sines of angles rounded to fp32") {
   model::Rope rope;
   rope.frequencies = {1.0f, 0.3f, 1e-4f};
@@ -130,4 +172,10 @@ TEST_CASE("a plan refuses a step that contradicts itself") {
   add(step, RowKind::Prompt, 0, 70);
   step.segments[0].page_count = 1;
   CHECK_THROWS_AS(plan_attention(step, step.segments, model::AttentionKind::Latent, rope, plan), ContractViolation);
+  step.segments[0].page_count = 2;
+  plan_attention(step, step.segments, model::AttentionKind::Latent, rope, plan);
+  step.pages[0][1] = {-1};  // given back, though rows lie there
+  CHECK_THROWS_AS(plan_attention(step, step.segments, model::AttentionKind::Latent, rope, plan), ContractViolation);
+  step.pages[0].clear();
+  CHECK_THROWS_AS(plan_attention(step, step.segments, model::AttentionKind::Grouped, rope, plan), ContractViolation);
 }
