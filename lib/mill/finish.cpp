@@ -77,9 +77,9 @@ void Report::take(const Comm& world, const Totals& mine, const layers::Forward& 
   all.take(forward.totals());
   all.peak_rss_bytes = peak_rss_bytes();
   summary.totals = sum_over_ranks(world, all);
-  const auto counts = sum_counts(world, forward.expert_counts());
+  expert_counts = sum_counts(world, forward.expert_counts());
   const Totals& t = summary.totals;
-  expert_load = {max_over_mean(counts, model.moe.experts), t.prompt_tokens + t.generated_tokens};
+  expert_load = {max_over_mean(expert_counts, model.moe.experts), t.prompt_tokens + t.generated_tokens};
 }
 
 RunCounts count_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,

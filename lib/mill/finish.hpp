@@ -1,7 +1,9 @@
 // The end of a run: merge, count, summary.json, ledger, exit code. Rank 0 does it, the others wait and hear the code.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/run_config.hpp"
@@ -21,6 +23,7 @@ struct Report {
   Summary summary;
   double load_seconds = 0;
   ExpertLoad expert_load;
+  std::vector<std::uint64_t> expert_counts;  // of this attempt, all ranks: [moe layers][experts]
 
   // The loop's totals over all ranks; collective.
   void take(const Comm& world, const Totals& mine, const layers::Forward& forward, const model::ModelConfig& model);

@@ -25,6 +25,14 @@ double eta_seconds(std::uint64_t done, std::uint64_t left, double seconds) {
   return done == 0 ? -1 : static_cast<double>(left) * seconds / static_cast<double>(done);
 }
 
+nlohmann::ordered_json by_layer(std::span<const std::uint64_t> counts, std::size_t experts) {
+  auto layers = nlohmann::ordered_json::array();
+  for (std::size_t at = 0; experts > 0 && at + experts <= counts.size(); at += experts)
+    layers.push_back(std::vector(counts.begin() + static_cast<std::ptrdiff_t>(at),
+                                 counts.begin() + static_cast<std::ptrdiff_t>(at + experts)));
+  return layers;
+}
+
 // The part of a metrics line that adds up over attempts.
 Totals totals_of(const nlohmann::json& line) {
   auto count = [&](const char* name) { return line.value(name, std::uint64_t{0}); };
@@ -67,7 +75,7 @@ std::string Progress::line(const Totals& t, double now) const {
                      eta < 0 ? "?" : clock_text(eta));
 }
 
-std::string Progress::metrics_line(const Totals& t, std::optional<double> max_over_mean, double now) const {
+std::string Progress::metrics_line(const Totals& t, const std::optional<End>& end, double now) const {
   const std::uint64_t done = goal_.rows_before + t.completions;
   double seconds = now - last_time_;
   double eta = eta_seconds(t.completions, goal_.rows - done, now - first_step_);
@@ -96,9 +104,10 @@ std::string Progress::metrics_line(const Totals& t, std::optional<double> max_ov
       {"inter_node_bytes", t.inter_node_bytes},
       {"rows_sent", t.rows_sent},
       {"rows_deduplicated", t.rows_deduplicated}};
-  if (max_over_mean) {
+  if (end) {
     j["peak_rss_bytes"] = t.peak_rss_bytes;
-    j["max_over_mean"] = *max_over_mean;
+    j["max_over_mean"] = end->max_over_mean;
+    j["expert_counts"] = by_layer(end->expert_counts, end->experts);
   }
   j["eta_seconds"] = eta < 0 ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(eta);
   return j.dump();
@@ -106,9 +115,9 @@ std::string Progress::metrics_line(const Totals& t, std::optional<double> max_ov
 
 void Progress::report(const Totals& totals) { tell(totals, std::nullopt); }
 
-void Progress::tell(const Totals& totals, std::optional<double> max_over_mean) {
+void Progress::tell(const Totals& totals, const std::optional<End>& end) {
   double now = now_seconds();
-  metrics_.append(metrics_line(totals, max_over_mean, now));
+  metrics_.append(metrics_line(totals, end, now));
   if (look_ == Look::Live && log::enabled(log::Level::Info)) {
     fmt::print(stderr, "\r\x1b[K{}", line(totals, now));
     std::fflush(stderr);
@@ -119,8 +128,8 @@ void Progress::tell(const Totals& totals, std::optional<double> max_over_mean) {
   last_time_ = now;
 }
 
-void Progress::finish(const Totals& totals, double max_over_mean) {
-  tell(totals, max_over_mean);
+void Progress::finish(const Totals& totals, const End& end) {
+  tell(totals, end);
   if (look_ == Look::Live && log::enabled(log::Level::Info)) fmt::print(stderr, "\n");
 }
 

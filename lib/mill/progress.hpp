@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "dataset/run_dir.hpp"
@@ -24,13 +25,19 @@ class Progress {
   Progress(dataset::MetricsFile metrics, Goal goal, double started);
   // Totals of all ranks in this attempt.
   void report(const Totals& totals);
-  // The last report, with what is known only at the end; ends the live line.
-  void finish(const Totals& totals, double max_over_mean);
+  // What is known only at the end of an attempt. Picks of each expert by MoE layer: [layers][experts], flat.
+  struct End {
+    double max_over_mean = 1;
+    std::span<const std::uint64_t> expert_counts;
+    std::size_t experts = 0;  // of a layer
+  };
+  // The last report; ends the live line.
+  void finish(const Totals& totals, const End& end);
 
  private:
   std::string line(const Totals& totals, double now) const;
-  std::string metrics_line(const Totals& totals, std::optional<double> max_over_mean, double now) const;
-  void tell(const Totals& totals, std::optional<double> max_over_mean);
+  std::string metrics_line(const Totals& totals, const std::optional<End>& end, double now) const;
+  void tell(const Totals& totals, const std::optional<End>& end);
 
   dataset::MetricsFile metrics_;
   Goal goal_;

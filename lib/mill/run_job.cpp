@@ -124,7 +124,10 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.turn();
   report.take(world, mill.totals(), engine.forward(), in.model.config);
-  rank_zero(world, [&] { progress->finish(report.summary.totals, report.expert_load.max_over_mean); });
+  rank_zero(world, [&] {
+    const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
+    progress->finish(report.summary.totals, {report.expert_load.max_over_mean, report.expert_counts, experts});
+  });
   return end;
 }
 
