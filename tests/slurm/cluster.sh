@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A real Slurm of several nodes on this one machine, for tests of job scripts: munged, a controller, and a slurmd for each
-# node n1, n2, ..., on free ports of the loopback device. No systemd, no cgroups, no namespaces, nothing in /etc: all it
-# writes lies in DIR and in /dev/shm/NAME_OF_DIR. Several clusters can run beside each other.
+# A real Slurm of several nodes on this one machine, for tests of job scripts: munged, a controller, and a slurmd for
+# each node n1, n2, ..., on free ports of the loopback device. No systemd, no cgroups, no namespaces, no root needed,
+# nothing in /etc: all it writes lies in DIR and in /dev/shm/NAME_OF_DIR. Several clusters can run beside each other.
 #
-#   cluster.sh up DIR NODES CPUS [OWNER]   start it in the new folder DIR; it ends with process OWNER, however that ends
+#   cluster.sh up DIR NODES CPUS [OWNER]   start it in the new or empty DIR; it ends with process OWNER
 #   cluster.sh run DIR COMMAND...          sbatch, squeue, scontrol ... in the cluster's environment
 #   cluster.sh kill-node DIR NODE          a power cut: SIGKILL to the node's daemon and to all that runs there
 #   cluster.sh start-node DIR NODE         the node is back
@@ -43,8 +43,8 @@ wait_for() {
   done
 }
 
-# Process ids of all that belongs to this cluster, or of one node's part of it. Jobs, their launchers and most daemons are
-# known by their environment; step daemons wipe theirs, but keep the log of their node open.
+# Process ids of all that belongs to this cluster, or of one node's part of it. Jobs, their launchers and most daemons
+# are known by their environment; step daemons wipe theirs, but keep the log of their node open.
 processes() {
   local node=${1:-*}
   {
@@ -131,7 +131,8 @@ ReturnToService=2
 JobRequeue=1
 MinJobAge=3600
 GresTypes=gpu
-NodeName=n[1-$1] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$(($3 + 1))-$(($3 + $1))] CPUs=$2 RealMemory=4000 Gres=gpu:4
+NodeName=n[1-$1] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$(($3 + 1))-$(($3 + $1))] \\
+  CPUs=$2 RealMemory=4000 Gres=gpu:4
 ${SLURM_TEST_CONF:-PartitionName=all Nodes=ALL Default=YES State=UP}
 CONF
 }
@@ -144,6 +145,7 @@ start_node() {
 start() {  # NODES CPUS
   local node
   mkdir -p "$dir"/{munge,state,spool,tmp,log} "$shm"
+  chmod 711 "$dir"  # munged wants to be reached through it
   write_conf "$1" "$2" "$(free_ports $(($1 + 1)))"
   (umask 077; head -c 1024 /dev/urandom >"$dir/munge/key")
   spawn munged munged --foreground --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
@@ -162,7 +164,7 @@ end() {
 }
 
 up() {  # NODES CPUS [OWNER]
-  if [ -e "$dir" ]; then echo "cluster: $dir is there already" >&2; exit 2; fi
+  if [ -n "$(ls -A "$dir" 2>/dev/null)" ]; then echo "cluster: $dir is not empty" >&2; exit 2; fi
   local attempt
   for attempt in 1 2 3; do  # another program may have taken a port meanwhile
     if start "$1" "$2"; then

@@ -39,25 +39,24 @@ def until(holds, what, seconds=PATIENCE):
         late = time.monotonic() >= end
         value = holds()
         if value: return value
-        check(not late, f"waited {seconds} s for: {what()}" if callable(what) else f"waited {seconds} s for: {what}")
+        if late: raise AssertionError(f"waited {seconds} s for: {what() if callable(what) else what}")
         time.sleep(0.2)
 
 
 class Cluster:
     def __init__(self, nodes, cpus):
-        self.parent = pathlib.Path(tempfile.mkdtemp(prefix="moemill-slurm."))  # short: Unix sockets lie in it
-        self.parent.chmod(0o711)  # munged asks for it
-        self.folder = self.parent / "cluster"
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="moemill-slurm."))  # short: Unix sockets lie in it
         self.environment = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin", SLURM_TEST_CONF=PARTITIONS)
-        for name in [n for n in self.environment if n.startswith(("SLURM_JOB", "OMPI_", "PMIX_"))]: del self.environment[name]
+        for name in [n for n in self.environment if n.startswith(("SLURM_JOB", "OMPI_", "PMIX_"))]:
+            del self.environment[name]  # of a job that this test itself runs in
         self.free = [f"n{i + 1}" for i in range(nodes)]
         self.changed = threading.Condition()
         atexit.register(self.down)
-        subprocess.run([SCRIPT, "up", self.folder, str(nodes), str(cpus), str(os.getpid())], env=self.environment, check=True)
+        subprocess.run([SCRIPT, "up", self.folder, str(nodes), str(cpus), str(os.getpid())], env=self.environment,
+                       check=True)
 
     def down(self):
         subprocess.run([SCRIPT, "down", self.folder])
-        shutil.rmtree(self.parent, ignore_errors=True)
 
     def take(self, count):
         """Nodes for one test alone, so that tests can run beside each other."""
@@ -104,11 +103,12 @@ class Job:
 
     def __init__(self, cluster, script, folder, nodes, *options, per_node=1, partition="usual", run_dir=None, **variables):
         self.cluster, self.nodes, self.run_dir = cluster, nodes, run_dir or folder / "out"
-        common = ["-p", partition, "-w", ",".join(nodes), "-N", len(nodes), f"--ntasks-per-node={per_node}", "--time=30"]
-        self.id = cluster.must("sbatch", "--parsable", "-D", folder, "-o", folder / "%x-%j.log", "-J", script.split(".")[0],
-                               *common, *options, SOURCE / "jobs" / script, MOEMILL=PROGRAM, CONFIG=folder / "run.yaml",
-                               RUN_DIR=self.run_dir, **variables).strip()
-        self.log = folder / f"{script.split('.')[0]}-{self.id}.log"
+        name = script.split(".")[0]
+        common = ["-p", partition, "-w", ",".join(nodes), "-N", len(nodes), f"--ntasks-per-node={per_node}", "--time=30",
+                  "-D", folder, "-o", folder / "%x-%j.log", "-J", name]
+        self.id = cluster.must("sbatch", "--parsable", *common, *options, SOURCE / "jobs" / script, MOEMILL=PROGRAM,
+                               CONFIG=folder / "run.yaml", RUN_DIR=self.run_dir, **variables).strip()
+        self.log = folder / f"{name}-{self.id}.log"
 
     def facts(self):
         """What Slurm says; empty for the moment where it says nothing."""
@@ -127,7 +127,7 @@ class Job:
 
     def tell(self):
         facts = self.facts()
-        known = {name: facts.get(name) for name in ("JobId", "JobState", "Reason", "ExitCode", "Restarts", "RunTime", "NodeList")}
+        known = {name: facts.get(name) for name in ("JobId", "JobState", "Reason", "ExitCode", "Restarts", "NodeList")}
         return f"{known}\n{self.text()[-3000:]}"
 
     def says(self, words):
@@ -137,8 +137,8 @@ class Job:
         until(lambda: self.state() == "PENDING", lambda: f"the queue: {self.tell()}")
 
     def runs_again(self, restarts=1):
-        """Out of the queue within seconds; Slurm would keep it there for two minutes. Not at once: nodes refuse a job that
-        they have ended in the same second."""
+        """Out of the queue within seconds; Slurm would keep it there for two minutes. Not at once: nodes refuse a job
+        that they have ended in the same second."""
         seen = []
         def again():
             facts = self.facts()
@@ -160,13 +160,12 @@ class Job:
 
     def ranks(self):
         """Process ids of its program."""
+        wanted = {f"SLURM_JOB_ID={self.id}".encode(), f"SLURM_CONF={self.cluster.folder}/slurm.conf".encode()}
         found = []
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                marks = (process / "environ").read_bytes().split(b"\0")
-                if (f"SLURM_JOB_ID={self.id}".encode() in marks and f"SLURM_CONF={self.cluster.folder}/slurm.conf".encode() in marks
-                        and (process / "comm").read_text().strip() == PROGRAM.name):
-                    found.append(int(process.name))
+                marks = set((process / "environ").read_bytes().split(b"\0"))
+                if wanted <= marks and (process / "comm").read_text().strip() == PROGRAM.name: found.append(int(process.name))
             except OSError:
                 pass  # gone meanwhile
         return found

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Every CPU script of jobs/ on a real Slurm of this machine: left alone, and with a lost node, a time limit, a preemption,
-a requeue, a cancel. Each ends with every row once and the bytes of a run that nobody disturbed.
+"""Every script of jobs/ on a real Slurm of this machine: left alone, and with a lost node, a time limit, a preemption, a
+requeue, a cancel. Each ends with every row once and the bytes of a run that nobody disturbed.
 
     slurm_jobs.py MOEMILL SOURCE_DIR WORK_DIR [TEST...]
 
@@ -14,13 +14,13 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "program"))
-from moemill_program import MODELS, SOURCE, check, differences, expect_exit, fresh, moemill, write_prompts
+from moemill_program import MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, moemill, write_prompts
 from slurm_cluster import ENDED, Cluster, Job, missing_tools, until
 
 SKIPPED = 77
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 MOST_RANKS = min(2, os.cpu_count())  # a node
-BESIDE_EACH_OTHER = 4
+BESIDE_EACH_OTHER = 6
 
 
 def write_inputs(path, seed, count):
@@ -47,7 +47,7 @@ class Bench:
         folder = fresh("undisturbed")
         self.prompts = write_inputs(folder / "prompts.h5", seed=3, count=80)
         self.whole = self.undisturbed(folder, "-c", self.folder("undisturbed-config") / "run.yaml")
-        self.cluster = Cluster(nodes=14, cpus=MOST_RANKS)
+        self.cluster = Cluster(nodes=18, cpus=MOST_RANKS)
 
     @staticmethod
     def undisturbed(folder, *words):
@@ -90,6 +90,15 @@ def mpirun_on_three_nodes(bench, nodes):
     on_three_nodes(bench, nodes, "nodes-mpirun.sbatch")
 
 
+def srun_without_pmix(bench, nodes):
+    """Every rank would believe to be alone, and all would write the same files."""
+    folder = bench.folder("no-pmix")
+    done = bench.cluster.run("srun", "--mpi=none", "-w", ",".join(nodes), "-N", len(nodes), PROGRAM, "run", "-c",
+                             folder / "run.yaml")
+    check(done.returncode == 2 and "use srun --mpi=pmix" in done.stderr, done.returncode, done.stderr)
+    check(not (folder / "out").exists(), "it made a run directory")
+
+
 def gpu_script(bench, nodes):
     """Slurm accepts what it asks for, and no more; the rest of it runs with the CPU backend."""
     folder = bench.folder("gpu")
@@ -113,14 +122,16 @@ def array(bench, nodes):
     for seed, name in enumerate(names): write_inputs(folder / f"{name}.h5", seed, count=10)
     (folder / "inputs.txt").write_text("".join(f"{folder / name}.h5\n" for name in names))
     for attempt in ("done", "nothing to do"):
-        job = bench.job("array.sbatch", folder, nodes, "--array=1-3", "-o", folder / f"{attempt[:4]}-%a.log", RUNS=folder / "runs")
+        logs = [folder / f"{attempt[:4]}-{task}.log" for task in (1, 2, 3)]
+        job = bench.job("array.sbatch", folder, nodes, "--array=1-3", "-o", folder / f"{attempt[:4]}-%a.log",
+                        RUNS=folder / "runs")
         def states():
             lines = bench.cluster.must("squeue", "-h", "-t", "all", "-r", "-j", job.id, "-o", "%K %T").splitlines()
             return sorted(lines) if all(line.split()[1] in ENDED for line in lines) else None
         got = until(states, "the end of the array")
-        logs = {i: (folder / f"{attempt[:4]}-{i}.log").read_text() for i in (1, 2, 3)}
-        check(got == ["1 COMPLETED", "2 COMPLETED", "3 FAILED"], got, logs)
-        check("has no line 3" in logs[3] and attempt in logs[1], logs)
+        first, second, third = (log.read_text() for log in logs)
+        check(got == ["1 COMPLETED", "2 COMPLETED", "3 FAILED"], got, first, second, third)
+        check("has no line 3" in third and attempt in first, first, third)
     for name in names:
         whole = bench.undisturbed(fresh(f"array-{name}"), "-c", folder / "run.yaml", "-i", folder / f"{name}.h5")
         bench.is_whole(folder / "runs" / name, whole)
@@ -210,13 +221,13 @@ def time_limit_by_the_clock(bench, nodes):
 def preempted(bench, nodes, script, partition, last_words):
     folder = bench.folder(f"preempted-{partition}")
     job = bench.job(script, folder, nodes, "--requeue", partition=partition).stands_still_at_work()
-    urgent = bench.cluster.must("sbatch", "--parsable", "-p", "urgent", "-w", ",".join(nodes), "-N", len(nodes), "--exclusive", "--time=5",
-                                "-o", "/dev/null", "--wrap", "sleep 1").strip()
+    urgent = bench.cluster.must("sbatch", "--parsable", "-p", "urgent", "-w", ",".join(nodes), "-N", len(nodes),
+                                "--exclusive", "--time=5", "-o", "/dev/null", "--wrap", "sleep 1").strip()
     if last_words:
         job.says(last_words[0])
         job.goes_on()
         for words in last_words: job.says(words)
-    until(lambda: "JobState=COMPLETED" in bench.cluster.must("scontrol", "show", "job", urgent), lambda: f"the urgent job: {job.tell()}")
+    until(lambda: "JobState=COMPLETED" in bench.cluster.must("scontrol", "show", "job", urgent), job.tell)
     job.runs_again()
     job.ends(0)
     bench.is_whole(folder / "out")
@@ -257,7 +268,8 @@ def twice_at_once(bench, nodes):
     folder = bench.folder("twice")
     job = bench.job("nodes-mpirun.sbatch", folder, nodes[:2]).stands_still_at_work()
     second = bench.job("nodes-srun.sbatch", folder, nodes[2:]).ends(2)
-    check("another job works in this run directory" in second.text() and f"Slurm job {job.id}" in second.text(), second.tell())
+    for words in ("another job works in this run directory", f"Slurm job {job.id}"):
+        check(words in second.text(), second.tell())
     job.goes_on()
     job.ends(0)
     bench.is_whole(folder / "out")
@@ -307,7 +319,7 @@ TESTS = [(time_limit_by_the_clock, 1), (time_limit_under_mpirun, 2), (time_limit
          (time_limit_straight_to_the_ranks, 2), (lost_node_under_mpirun, 3), (lost_node_under_srun, 3),
          (lost_node_of_the_script, 2), (preempted_with_grace, 2), (preempted_at_once, 2), (chain_knows_when_to_end, 1),
          (requeued, 3), (cancelled, 2), (twice_at_once, 4), (asked_to_stop, 1), (array, 2), (gpu_script, 2),
-         (mpirun_on_three_nodes, 3), (srun_on_three_nodes, 3), (one_node, 1)]
+         (srun_without_pmix, 2), (mpirun_on_three_nodes, 3), (srun_on_three_nodes, 3), (one_node, 1)]
 
 
 def run_one(bench, test, count):
@@ -319,7 +331,8 @@ def run_one(bench, test, count):
         fault = None
     except Exception as thrown:
         fault = thrown
-    print(f"{'FAILED ' if fault else 'ok     '} {test.__name__} ({time.monotonic() - began:.0f} s){f': {fault}' if fault else ''}", flush=True)
+    seconds = f"({time.monotonic() - began:.0f} s)"
+    print(f"FAILED  {test.__name__} {seconds}: {fault}" if fault else f"ok      {test.__name__} {seconds}", flush=True)
     if not fault: bench.cluster.give_back(nodes)  # after a fault they may be down or busy
     return fault is None
 
