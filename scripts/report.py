@@ -208,32 +208,44 @@ class Run:
 
     def attempts(self):
         """A row an attempt: from attempts.jsonl where there is one, and from the metrics."""
-        known = collections.defaultdict(dict)
+        begins, ends = {}, {}
         for line in json_lines(self.folder / "attempts.jsonl"):
-            if isinstance(line.get("attempt"), int):
-                known[line["attempt"]].update({k if k != "time" else f"{line.get('event', 'begin')}_time": v for k, v in line.items()})
+            if isinstance(line.get("attempt"), int):  # of several ends the first one was the cause
+                (ends if line.get("event") == "end" else begins).setdefault(line["attempt"], line)
         rows, before = [], 0
-        for number in sorted(set(known) | set(self.metrics.last) | set(range(1, self.manifest.get("attempts", 0) + 1))):
-            mine, last = known[number], self.metrics.last.get(number, {})
+        for number in sorted({*begins, *ends, *self.metrics.last, *range(1, self.manifest.get("attempts", 0) + 1)}):
+            begin, end, last = begins.get(number, {}), ends.get(number, {}), self.metrics.last.get(number, {})
             is_last = number == self.manifest.get("attempts")
-            code = mine.get("exit_code", self.code if is_last else None)
-            why = mine.get("reason") or (EXIT.get(code, f"exit code {code}") if code is not None else
-                                         "not known (running, or killed)" if is_last else "not known (killed, or ended early)")
-            done = last.get("rows_done", before)
-            rows.append({"number": number, "began": mine.get("begin_time") or mine.get("start_time") or began(last),
-                         "wall": mine.get("wall_seconds", last.get("wall_seconds")),
-                         "ranks": mine.get("ranks", self.summary.get("ranks") if is_last else None),
-                         "hosts": mine.get("hosts"), "slurm": mine.get("slurm_job_id"), "rows": done - before, "why": why})
+            code = end.get("exit_code", self.code if is_last else None)
+            why = end.get("reason") or (EXIT.get(code, f"exit code {code}") if code is not None else "running, or killed" if is_last
+                                        else "killed" if begin else "not known (killed, or ended early)")
+            before = begin.get("rows_before", before)
+            done = max(before, last.get("rows_done", before))
+            rows.append({"number": number, "began": begin.get("time") or began(last),
+                         "wall": last.get("wall_seconds", seconds_between(begin.get("time"), end.get("time"))),
+                         "ranks": begin.get("ranks", self.summary.get("ranks") if is_last else None),
+                         "hosts": begin.get("hosts"), "slurm": begin.get("slurm_job_id"), "rows": done - before, "why": why,
+                         "code": code})
             before = done
         return rows
+
+
+def moment(text): return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_between(first, last):
+    try:
+        return (moment(last) - moment(first)).total_seconds()
+    except (TypeError, ValueError):
+        return None
 
 
 def began(line):
     """When an attempt began, from one of its metrics lines."""
     try:
-        at = datetime.datetime.strptime(line["time"], "%Y-%m-%dT%H:%M:%SZ") - datetime.timedelta(seconds=line["wall_seconds"])
+        at = moment(line["time"]) - datetime.timedelta(seconds=line["wall_seconds"])
         return at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 
@@ -611,8 +623,8 @@ class Page:
             hosts = a["hosts"]
             if isinstance(hosts, list): hosts = f"{hosts[0]} and {len(hosts) - 1} more" if len(hosts) > 2 else ", ".join(map(str, hosts))
             rows.append((a["number"], html.escape((a["began"] or "–").replace("T", " ").replace("Z", "")), clock(a["wall"]), whole(a["ranks"]),
-                         html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), html.escape(a["why"])))
-        body = table(("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows done", "ended"), rows, (2, 3, 6))
+                         html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), html.escape(a["why"][:300]), "–" if a["code"] is None else a["code"]))
+        body = table(("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows done", "ended", "code"), rows, (2, 3, 6, 8))
         return [card("Attempts", f'<div class="scroll">{body}</div>', wide=True)]
 
     def errors(self):

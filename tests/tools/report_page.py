@@ -81,10 +81,15 @@ def unfinished_and_killed_runs(work):
 
 def many_attempts(work):
     run = make_run(work / "often", attempts=60)
-    write_lines(run / "attempts.jsonl", [{"attempt": 2, "event": "begin", "time": "2026-01-05T01:02:03Z", "ranks": 8, "hosts": ["n1", "n2", "n3"],
-                                          "slurm_job_id": "4711"}, {"attempt": 2, "event": "end", "exit_code": 75, "reason": "SIGTERM <x>"}])
+    lines = [{"time": "2026-01-05T01:02:03Z", "attempt": 2, "event": "begin", "ranks": 8, "nodes": 3, "hosts": ["n1", "n2", "n3"],
+              "slurm_job_id": "4711", "rows_before": 50},
+             {"time": "2026-01-05T02:02:03Z", "attempt": 2, "event": "end", "exit_code": 1, "reason": "rank 3: <broken>", "rank": 3},
+             {"time": "2026-01-05T02:02:03Z", "attempt": 2, "event": "end", "exit_code": 1, "reason": "a consequence", "rank": 0},
+             {"time": "2026-01-06T01:02:03Z", "attempt": 3, "event": "begin", "ranks": 4, "hosts": ["n1"], "slurm_job_id": None, "rows_before": 100}]
+    write_lines(run / "attempts.jsonl", lines)
     text = page(run)
-    check("60 attempts" in text and "2026-01-05 01:02:03" in text and "n1 and 2 more" in text and "4711" in text and "SIGTERM &lt;x&gt;" in text)
+    check("60 attempts" in text and "2026-01-05 01:02:03" in text and "n1 and 2 more" in text and "4711" in text)
+    check("rank 3: &lt;broken&gt;" in text and "a consequence" not in text and "<td>killed</td>" in text)
 
 
 def very_long_metrics(work):
