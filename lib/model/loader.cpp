@@ -145,20 +145,11 @@ MoeWeights Loader::experts(const std::string& name, const Placement& placement, 
     fused_experts(name + ".experts", placement, rank, w);
     return w;
   }
+  expect(!c_.moe.expert_bias, "loader: only fused experts have biases");
   for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
     const std::uint32_t expert = static_cast<std::uint32_t>(placement.first(rank).value) + i;
     const std::string prefix = name + ".experts." + std::to_string(expert);
-    const std::uint32_t width = c_.moe.expert_width;
-    MlpWeights e = mlp(prefix, width, {names.gate, names.up, names.down});
-    if (c_.moe.expert_bias) {
-      float* gate_up = arena_.take<float>(e.gate_up.n);
-      float* down = arena_.take<float>(c_.hidden);
-      values(want(prefix + "." + names.gate + ".bias", {width}, Content::Bias, 0), 0, 1, width, gate_up);
-      values(want(prefix + "." + names.up + ".bias", {width}, Content::Bias, 0), 0, 1, width, gate_up + e.up_offset);
-      values(want(prefix + "." + names.down + ".bias", {c_.hidden}, Content::Bias, 0), 0, 1, c_.hidden, down);
-      e.gate_up_bias = gate_up, e.down_bias = down;
-    }
-    w.experts.push_back(e);
+    w.experts.push_back(mlp(prefix, c_.moe.expert_width, {names.gate, names.up, names.down}));
   }
   return w;
 }

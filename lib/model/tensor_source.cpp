@@ -99,10 +99,7 @@ FileSource::Tensor FileSource::resolve(const WantedTensor& wanted) const {
 
 FileSource::Tensor FileSource::resolve_mxfp4(const WantedTensor& wanted) const {
   std::vector<std::uint64_t> blocks = wanted.shape;
-  if (blocks.back() % mxfp4_values != 0) {
-    user_error("{}: {} has {} inputs, but MXFP4 stores them in blocks of {}", files_.origin(), wanted.name,
-               blocks.back(), mxfp4_values);
-  }
+  expect(blocks.back() % mxfp4_values == 0, "loader: the config has only widths of whole MXFP4 blocks");
   blocks.back() /= mxfp4_values;
   const std::vector<std::uint64_t> of_scales = blocks;
   blocks.push_back(mxfp4_bytes);
