@@ -14,6 +14,14 @@ namespace {
 constexpr std::string_view gpt2_pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
+// What Punctuation splits by: the library's signs are those of an old Unicode, in which U+166D was one.
+constexpr std::string_view punctuation_pattern =
+    R"((?![\x{61d}\x{9fd}\x{a76}\x{c77}\x{c84}\x{1b7d}-\x{1b7e}\x{2e43}-\x{2e4f}\x{2e52}-\x{2e5d}\x{10ead})"
+    R"(\x{10f55}-\x{10f59}\x{10f86}-\x{10f89}\x{111c9}\x{1144b}-\x{1144f}\x{1145a}-\x{1145b}\x{1145d})"
+    R"(\x{11660}-\x{1166c}\x{116b9}\x{1183b}\x{11944}-\x{11946}\x{119e2}\x{11a3f}-\x{11a46}\x{11a9a}-\x{11a9c})"
+    R"(\x{11a9e}-\x{11aa2}\x{11c41}-\x{11c45}\x{11c70}-\x{11c71}\x{11ef7}-\x{11ef8}\x{11fff}\x{12ff1}-\x{12ff2})"
+    R"(\x{16e97}-\x{16e9a}\x{16fe2}\x{1e95e}-\x{1e95f}])[\p{P}\x{166d}$+<=>^`|~])";
+
 SplitBehavior read_behavior(const Place& place) {
   std::string name = place.string();
   if (name == "Isolated") return SplitBehavior::Isolated;
@@ -91,8 +99,8 @@ void PreTokenizer::read(const Place& place, int depth) {
     steps_.emplace_back(Split{Regex("\\s"), SplitBehavior::Removed, Sides::Matches});
   } else if (type == "Punctuation") {
     auto behavior = place.find("behavior");
-    steps_.emplace_back(Split{Regex(R"([\p{P}$+<=>^`|~])"),
-                              behavior ? read_behavior(*behavior) : SplitBehavior::Isolated, Sides::Matches});
+    steps_.emplace_back(Split{Regex(punctuation_pattern), behavior ? read_behavior(*behavior) : SplitBehavior::Isolated,
+                              Sides::Matches});
   } else {
     place.refuse(fmt::format("the pre-tokenizer \"{}\" is not supported", type));
   }
