@@ -236,17 +236,20 @@ def files_that_are_not_right(work):
 
 
 def large_rows_and_blocks(work):
-    """Rows larger than a block, thousands of small ones, samples of a prompt across blocks."""
+    """Rows larger than a block, thousands of small ones, samples of a prompt and failed rows across blocks."""
     texts = [("x" * (6 << 20)).encode(), b"", ("ü" * (3 << 20)).encode()] + [f"row {i}".encode() for i in range(9000)]
     prompts = [0, 0, 0] + [1 + i // 7 for i in range(9000)]
+    samples = [0, 1, 2] + [i % 7 for i in range(9000)]
+    status = [1 if i % 11 else 2 for i in range(9003)]
     maker = OutputsMaker(work / "a.h5")
-    samples = [prompts[:i].count(p) if i < 3 else (i - 3) % 7 for i, p in enumerate(prompts)]
     for at in range(0, len(texts), 3000):
         part = slice(at, at + 3000)
-        maker.rows(prompts[part], samples[part], prompts[part], texts[part], [[1]] * len(texts[part]))
+        maker.rows(prompts[part], samples[part], prompts[part], texts[part], [[1]] * len(texts[part]), status[part])
+    maker.errors([(p, s, "internal", f"row {i}") for i, (p, s) in enumerate(zip(prompts, samples)) if status[i] == 2])
     maker.carry("level", list(range(prompts[-1] + 1)), "i8").done()
-    got = taken(work, work / "a.h5")
+    got = taken(work, work / "a.h5", "--status", "all")
     check([r["text"].encode() for r in got] == texts and [r["level"] for r in got] == prompts)
+    check([r["error_message"] for r in got] == [f"row {i}" if status[i] == 2 else None for i in range(9003)])
 
 
 if __name__ == "__main__":
