@@ -70,7 +70,8 @@ bool shows_no_lock(int error) { return error == ENOLCK || error == ENOSYS || err
 
 void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml) {
   if (files::exists(paths.manifest())) return;
-  std::vector<std::string> taken = {paths.config(), paths.metrics(), paths.summary(), paths.outputs()};
+  std::vector<std::string> taken = {paths.config(), paths.metrics(), paths.attempts(), paths.summary(),
+                                    paths.outputs()};
   for (ShardId shard : shards_in(paths.shards(), ".h5")) taken.push_back(paths.shard(shard));
   for (ShardId shard : shards_in(paths.journals(), ".journal")) taken.push_back(paths.journal(shard));
   for (const std::string& path : taken) {
@@ -212,7 +213,7 @@ void clear_run(const RunPaths& paths) {
     if (files::exists(folder)) files::sync_folder(folder);
   }
   for (const std::string& path :
-       {paths.config(), paths.metrics(), paths.summary(), paths.outputs(), paths.manifest()}) {
+       {paths.config(), paths.metrics(), paths.attempts(), paths.summary(), paths.outputs(), paths.manifest()}) {
     files::remove(path + ".tmp");
     if (path != paths.manifest()) files::remove(path);
   }
@@ -246,22 +247,6 @@ void remove_leftovers(const RunPaths& paths) {
   for (ShardId shard : shards_in(paths.shards(), ".h5.tmp")) files::remove(paths.shard(shard) + ".tmp");
   files::remove(paths.outputs() + ".tmp");
   for (ShardId shard : shards_in(paths.shards(), ".h5")) files::remove(paths.journal(shard));
-}
-
-MetricsFile::MetricsFile(const RunPaths& paths) : path_(paths.metrics()), file_(files::open_to_append(path_)) {
-  std::uint64_t size = files::size_bytes(path_);
-  char last = '\n';
-  if (size > 0 && ::pread(file_.fd(), &last, 1, static_cast<off_t>(size - 1)) != 1) {
-    system_error("pread {}: {}", path_, std::strerror(errno));
-  }
-  if (last != '\n') files::write_all(file_.fd(), std::as_bytes(std::span("\n", 1)), path_);
-}
-
-void MetricsFile::append(std::string_view json_line) {
-  expect(json_line.find('\n') == std::string_view::npos, "metrics: one line at a time");
-  std::string line(json_line);
-  line += '\n';
-  files::write_all(file_.fd(), std::as_bytes(std::span(line.data(), line.size())), path_);
 }
 
 }  // namespace moemill::dataset

@@ -24,6 +24,7 @@ struct RunPaths {
   std::string manifest() const { return dir + "/run.json"; }
   std::string config() const { return dir + "/config.yaml"; }
   std::string metrics() const { return dir + "/metrics.jsonl"; }
+  std::string attempts() const { return dir + "/attempts.jsonl"; }
   std::string summary() const { return dir + "/summary.json"; }
   std::string outputs() const { return dir + "/outputs.h5"; }
   std::string lock() const { return dir + "/run.lock"; }
@@ -90,16 +91,5 @@ struct RunListing {
 RunListing list_run(const RunPaths& paths);
 // Under the lock: removes what a killed job left: *.tmp, and journals of finished shards.
 void remove_leftovers(const RunPaths& paths);
-
-// metrics.jsonl: one JSON object a line, appended whole; a line that a kill tore is ended first.
-class MetricsFile {
- public:
-  explicit MetricsFile(const RunPaths& paths);
-  void append(std::string_view json_line);
-
- private:
-  std::string path_;
-  files::Descriptor file_;
-};
 
 }  // namespace moemill::dataset

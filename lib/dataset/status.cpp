@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "dataset/attempts.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -23,6 +24,11 @@ RunStatus read_status(const std::string& dir, const SampleCounts& samples) {
   RunStatus status;
   status.manifest = *manifest;
   status.running = lock_holder(paths);
+  status.exit_code = manifest->exit_code;
+  if (auto end = read_end(paths, manifest->attempts); end && !status.running) {
+    status.end_reason = end->rank == 0 ? end->reason : fmt::format("rank {}: {}", end->rank, end->reason);
+    if (!status.exit_code) status.exit_code = end->exit_code;  // the rank that failed could not reach run.json
+  }
   status.merged = files::exists(paths.outputs());
   status.last_metrics = last_line(paths.metrics());
   status.summary = files::read_text(paths.summary()).value_or("");

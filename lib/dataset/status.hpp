@@ -21,6 +21,8 @@ struct RunStatus {
   std::uint32_t shards_finished = 0;
   std::optional<std::string> running;  // who holds the lock
   bool merged = false;                 // outputs.h5 is there
+  std::optional<int> exit_code;        // of the last attempt; empty while it runs, or when it was killed
+  std::string end_reason;              // why it ended, "" when it was killed
   std::string last_metrics;            // last whole line of metrics.jsonl, "" when none
   std::string summary;                 // text of summary.json, "" when none
 };

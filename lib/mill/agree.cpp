@@ -13,7 +13,7 @@ Failure describe_current_exception() {
   try {
     throw;
   } catch (const AgreedFailure& e) {
-    return {e.code(), e.what()};
+    return {e.code(), e.what(), true};
   } catch (const StopRequested& e) {
     return {ExitCode::Stopped, e.what()};
   } catch (const UserError& e) {

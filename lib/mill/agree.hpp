@@ -31,6 +31,7 @@ void rank_zero(const Comm& world, const std::function<void()>& phase);
 struct Failure {
   ExitCode code = ExitCode::Done;
   std::string text;
+  bool agreed = false;  // all ranks have it
 };
 Failure describe_current_exception();
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "dataset/attempts.hpp"
 #include "dataset/merge.hpp"
 #include "mill/agree.hpp"
 #include "mill/memory.hpp"
@@ -37,6 +38,11 @@ void merge(const RunPlan& plan, const RunConfig& config, const dataset::PromptFi
 nlohmann::ordered_json read_summary(const dataset::RunPaths& paths) {
   auto json = nlohmann::ordered_json::parse(files::read_text(paths.summary()).value_or(""), nullptr, false);
   return json.is_object() ? json : nlohmann::ordered_json::object();
+}
+
+std::string end_text(ExitCode code, const Report& report) {
+  if (code == ExitCode::Stopped) return "stopped early because of " + report.stop_reason;
+  return code == ExitCode::TooManyFailed ? "all rows are done, too many of them failed" : "all rows are done";
 }
 
 void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts, ExitCode code) {
@@ -106,6 +112,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
       if (end == MillEnd::Finished && config.output.merge && !merged) merge(plan, config, prompts, attributes, stop);
     } catch (const StopRequested& e) {
       log::warning("stopping early because of {}, before the shards are merged", e.what());
+      report.stop_reason = e.what();
       stopped = true;
     }
     const RunCounts counts = count_run(plan.paths, plan.manifest, config, prompts);
@@ -125,6 +132,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     s.exit_code = static_cast<int>(code);
     files::write_atomically(plan.paths.summary(), to_json(s, config.cost));
     dataset::end_attempt(plan.paths, plan.manifest, s.exit_code);
+    dataset::record(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, report)});
     say_end(plan, config, s, counts, code);
   });
   return told(world, code);

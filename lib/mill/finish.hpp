@@ -23,6 +23,7 @@ struct Report {
   Summary summary;
   double load_seconds = 0;
   ExpertLoad expert_load;
+  std::string stop_reason;                   // why the attempt stopped early, the same on all ranks; "" when it did not
   std::vector<std::uint64_t> expert_counts;  // of this attempt, all ranks: [moe layers][experts]
 
   // The loop's totals over all ranks; collective.

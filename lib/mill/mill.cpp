@@ -118,6 +118,7 @@ MillEnd Mill::leave(const schedule::Decision& decision) {
     throw AgreedFailure(static_cast<ExitCode>(decision.error), line);
   }
   const bool finished = decision.phase == schedule::Phase::Finished;
+  if (!finished) drain_reason_ = agree_on_reason();
   together(parts_.world, [&] {
     if (!finished) save_partials();
     for (auto& shard : open_) shard->close();
@@ -126,8 +127,17 @@ MillEnd Mill::leave(const schedule::Decision& decision) {
   return finished ? MillEnd::Finished : MillEnd::Drained;
 }
 
+// Of the first rank that wished to drain.
+std::string Mill::agree_on_reason() const {
+  std::size_t rank = 0;
+  while (rank + 1 < facts_.size() && facts_[rank].wish != schedule::Wish::Drain) ++rank;
+  const std::string mine = parts_.stop.ask().value_or("");
+  const auto text = parts_.world.broadcast(std::as_bytes(std::span(mine)), static_cast<int>(rank));
+  return {reinterpret_cast<const char*>(text.data()), text.size()};
+}
+
 void Mill::save_partials() {
-  if (auto reason = parts_.stop.ask()) log::warning("stopping early because of {}; saving what is in flight", *reason);
+  if (parts_.stop.ask()) log::warning("stopping early because of {}; saving what is in flight", drain_reason_);
   for (const auto& partial : parts_.generator.partials()) shard_of(partial.prompt_index).take(partial);
 }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "layers/forward.hpp"
@@ -39,6 +40,8 @@ class Mill {
   // Until all rows are done, or a drain has saved everything. Throws AgreedFailure when a rank cannot go on.
   MillEnd turn();
   const Totals& totals() const { return totals_; }
+  // Why the mill drained, the same on all ranks; "" when it did not.
+  const std::string& drain_reason() const { return drain_reason_; }
 
  private:
   schedule::Decision agree_on_step();
@@ -47,6 +50,7 @@ class Mill {
   void take_step(const schedule::Decision& decision);
   void store();
   MillEnd leave(const schedule::Decision& decision);
+  std::string agree_on_reason() const;
   void save_partials();
   void flush_all();
   Totals progress_totals() const;
@@ -60,6 +64,7 @@ class Mill {
   std::vector<schedule::Facts> facts_;  // [ranks], of this step
   Failure failure_;                     // what this rank will report with its next facts
   Totals totals_;
+  std::string drain_reason_;
   double next_flush_;
   double next_progress_;
 };

@@ -56,7 +56,7 @@ Totals totals_of(const nlohmann::json& line) {
 
 }  // namespace
 
-Progress::Progress(dataset::MetricsFile metrics, Goal goal, double started)
+Progress::Progress(dataset::JsonLines metrics, Goal goal, double started)
     : metrics_(std::move(metrics)),
       goal_(goal),
       started_(started),

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "dataset/json_lines.hpp"
 #include "dataset/run_dir.hpp"
 #include "mill/totals.hpp"
 
@@ -22,7 +23,7 @@ class Progress {
     std::uint32_t attempt = 1;
   };
   // `started`: now_seconds() at the start of the program.
-  Progress(dataset::MetricsFile metrics, Goal goal, double started);
+  Progress(dataset::JsonLines metrics, Goal goal, double started);
   // Totals of all ranks in this attempt.
   void report(const Totals& totals);
   // What is known only at the end of an attempt. Picks of each expert by MoE layer: [layers][experts], flat.
@@ -39,7 +40,7 @@ class Progress {
   std::string metrics_line(const Totals& totals, const std::optional<End>& end, double now) const;
   void tell(const Totals& totals, const std::optional<End>& end);
 
-  dataset::MetricsFile metrics_;
+  dataset::JsonLines metrics_;
   Goal goal_;
   double started_;
   double first_step_;

@@ -1,8 +1,13 @@
 #include "mill/ranks.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdint>
+#include <cstring>
 #include <set>
 #include <span>
 
@@ -29,6 +34,18 @@ std::vector<int> nodes_of_world(const Comm& world, const Comm& shared, const Par
   return first;
 }
 
+std::vector<std::string> hosts_of_world(const Comm& world) {
+  std::array<char, 256> mine{};
+  if (::gethostname(mine.data(), mine.size() - 1) != 0) system_error("gethostname: {}", std::strerror(errno));
+  std::vector<std::array<char, 256>> all(static_cast<std::size_t>(world.size()));
+  world.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+  std::vector<std::string> hosts;
+  for (const auto& name : all) {
+    if (std::find(hosts.begin(), hosts.end(), name.data()) == hosts.end()) hosts.emplace_back(name.data());
+  }
+  return hosts;
+}
+
 }  // namespace
 
 int domain_of(const std::string& expert_domain, int rank, int world_size, int node) {
@@ -52,8 +69,12 @@ Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings) {
     domain =
         domain_of(settings.expert_domain, world.rank(), world.size(), nodes[static_cast<std::size_t>(world.rank())]);
   });
-  Ranks ranks{
-      world, world.split(domain, world.rank()), {}, 1 + *std::max_element(nodes.begin(), nodes.end()), shared.size()};
+  Ranks ranks{world,
+              world.split(domain, world.rank()),
+              {},
+              hosts_of_world(world),
+              1 + *std::max_element(nodes.begin(), nodes.end()),
+              shared.size()};
   int mine = nodes[static_cast<std::size_t>(world.rank())];
   ranks.node_of_domain_rank.resize(static_cast<std::size_t>(ranks.domain.size()));
   ranks.domain.all_gather(std::as_bytes(std::span(&mine, 1)),

@@ -13,6 +13,7 @@ struct Ranks {
   Comm world;
   Comm domain;                           // the ranks that hold one copy of the routed experts between them
   std::vector<int> node_of_domain_rank;  // [domain size]
+  std::vector<std::string> hosts;        // of the world's ranks, each once, in the order of their first rank
   int nodes = 1;                         // by ranks_per_node where that is set
   int ranks_sharing_memory = 1;          // on this rank's machine, as MPI reports it
 };

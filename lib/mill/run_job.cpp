@@ -6,6 +6,7 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "dataset/attempts.hpp"
 #include "mill/agree.hpp"
 #include "mill/config.hpp"
 #include "mill/engine.hpp"
@@ -73,13 +74,18 @@ void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& m
                 : "");
 }
 
-// Reading and hashing the inputs may have taken long, and loading the model will.
-bool anyone_stops(const Comm& world, StopWish& stop) {
+// Reading and hashing the inputs may have taken long, and loading the model will. "" when there is none.
+std::string reason_to_stop(const Comm& world, StopWish& stop) {
   const char mine = stop.ask() ? 1 : 0;
   std::vector<char> all(static_cast<std::size_t>(world.size()));
   world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
-  if (mine) log::warning("stopping early because of {}, before the model is loaded", *stop.ask());
-  return std::count(all.begin(), all.end(), 0) != world.size();
+  const auto first = std::find(all.begin(), all.end(), 1);
+  if (first == all.end()) return "";
+  const std::string reason = stop.ask().value_or("");
+  const auto text = world.broadcast(std::as_bytes(std::span(reason)), static_cast<int>(first - all.begin()));
+  const std::string told(reinterpret_cast<const char*>(text.data()), text.size());
+  if (world.rank() == 0) log::warning("stopping early because of {}, before the model is loaded", told);
+  return told;
 }
 
 Progress::Goal goal_of(const RunPlan& plan) {
@@ -95,13 +101,15 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   const Comm& world = ranks.world;
   const JobEstimate job =
       estimate_job(world, in.prompts, plan.manifest, plan.unfinished, config.sampling, in.model.max_model_len);
-  if (anyone_stops(world, stop)) return MillEnd::Drained;
+  report.stop_reason = reason_to_stop(world, stop);
+  if (!report.stop_reason.empty()) return MillEnd::Drained;
   std::optional<Engine> loaded;
   try {
     loaded.emplace(config, in.model, ranks, job, [&] { stop.check(); });
   } catch (const AgreedFailure& e) {
     if (e.code() != ExitCode::Stopped) throw;
     if (world.rank() == 0) log::warning("stopping early because of {}, while the model is loaded", e.what());
+    report.stop_reason = e.what();
     return MillEnd::Drained;
   }
   Engine& engine = *loaded;
@@ -115,7 +123,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   std::optional<Progress> progress;
   rank_zero(world, [&] {
     announce(plan, config, in.model, ranks, engine);
-    progress.emplace(dataset::MetricsFile(plan.paths), goal_of(plan), started);
+    progress.emplace(dataset::JsonLines(plan.paths.metrics()), goal_of(plan), started);
   });
   Mill mill(
       {world, engine.generator(), engine.forward(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
@@ -123,6 +131,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
       schedule::ClaimState(job.shards));
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.turn();
+  report.stop_reason = mill.drain_reason();
   report.take(world, mill.totals(), engine.forward(), in.model.config);
   rank_zero(world, [&] {
     const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
@@ -145,10 +154,21 @@ RunPlan agree_on_plan(const Comm& world, const RunRequest& request, const Opened
   return share(world, plan);
 }
 
-// What ends the attempt counts, not that its code cannot be stored either.
-void store_code(RunPlan& plan, ExitCode code) {
+void begin_attempt(RunPlan& plan, const Ranks& ranks) {
+  dataset::begin_attempt(plan.paths, plan.manifest);
+  const char* job = std::getenv("SLURM_JOB_ID");
+  dataset::record(plan.paths, dataset::AttemptBegin{plan.manifest.attempts, ranks.world.size(), ranks.nodes,
+                                                    ranks.hosts, job ? job : "", plan.rows_before});
+}
+
+// What ends the attempt counts, not that its code cannot be stored either. A fault that all ranks know is told by rank
+// 0; one in the middle of a step by the rank that has it, before it ends the others.
+void store_failure(RunPlan& plan, const Comm& world, const Failure& failure) {
   try {
-    dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));
+    const int code = static_cast<int>(failure.code);
+    if (world.rank() == 0 || !failure.agreed)
+      dataset::record(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, code, failure.text, world.rank()});
+    if (world.rank() == 0) dataset::end_attempt(plan.paths, plan.manifest, code);
   } catch (const std::exception& e) {
     log::warning("the exit code is not in the run directory: {}", e.what());
   }
@@ -170,7 +190,7 @@ ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& requ
   if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts);
   rank_zero(world, [&] {
     files::remove(stop_file_path(plan, config.runtime));  // the last attempt's: it has done its work
-    dataset::begin_attempt(plan.paths, plan.manifest);
+    begin_attempt(plan, ranks);
   });
   plan = share(world, plan);
   try {
@@ -181,8 +201,7 @@ ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& requ
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
     return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, started);
   } catch (...) {
-    const Failure failure = describe_current_exception();
-    if (world.rank() == 0) store_code(plan, failure.code);
+    store_failure(plan, world, describe_current_exception());
     throw;
   }
 }

@@ -16,8 +16,8 @@ using nlohmann::ordered_json;
 
 const char* state_of(const dataset::RunStatus& status) {
   if (status.running) return "running";
-  if (!status.manifest.exit_code) return "killed";
-  switch (static_cast<ExitCode>(*status.manifest.exit_code)) {
+  if (!status.exit_code) return "killed";
+  switch (static_cast<ExitCode>(*status.exit_code)) {
     case ExitCode::Done: return "done";
     case ExitCode::TooManyFailed: return "done, too many rows failed";
     case ExitCode::Stopped: return "stopped early";
@@ -58,7 +58,7 @@ dataset::RunStatus read_run_status(const std::string& dir) {
 
 int exit_code_of(const dataset::RunStatus& status) {
   if (status.running) return static_cast<int>(ExitCode::Stopped);
-  return status.manifest.exit_code.value_or(static_cast<int>(ExitCode::Stopped));
+  return status.exit_code.value_or(static_cast<int>(ExitCode::Stopped));
 }
 
 std::string status_text(const dataset::RunStatus& status, StatusForm form) {
@@ -84,11 +84,13 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       {"generated_tokens_per_second", out},
                       {"eta_seconds", eta},
                       {"updated", metric(metrics, "time")},
-                      {"exit_code", m.exit_code ? ordered_json(*m.exit_code) : ordered_json()}};
+                      {"exit_code", status.exit_code ? ordered_json(*status.exit_code) : ordered_json()},
+                      {"reason", status.end_reason.empty() ? ordered_json() : ordered_json(status.end_reason)}};
     return j.dump() + "\n";
   }
   std::string text = fmt::format("state    {}{}, attempt {}\n", state_of(status),
                                  status.running ? " (" + *status.running + ")" : "", m.attempts);
+  if (!status.end_reason.empty()) text += fmt::format("ended    {}\n", status.end_reason);
   text += fmt::format("rows     {} done, {} failed, {} pending, of {}\n", thousands(status.rows_ok),
                       thousands(status.rows_failed), thousands(status.rows_pending), thousands(m.completions));
   text +=

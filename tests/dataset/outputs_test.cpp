@@ -10,6 +10,7 @@
 
 #include "dataset/carry.hpp"
 #include "dataset/journal.hpp"
+#include "dataset/json_lines.hpp"
 #include "dataset/merge.hpp"
 #include "dataset/run_dir.hpp"
 #include "dataset/shard.hpp"
@@ -297,7 +298,7 @@ TEST_CASE("status counts rows of shards and journals") {
     journal.append(ok_row(2, 0, 3));
     journal.append(failed_row(3, 0, std::string("x"), {ErrorCode::Empty, "empty"}));
     journal.close();
-    MetricsFile metrics(run.paths);
+    JsonLines metrics(run.paths.metrics());
     metrics.append(R"({"step":1})");
     metrics.append(R"({"step":2})");
     status = read_status(run.paths.dir);
@@ -337,6 +338,23 @@ TEST_CASE("a merge without its shards, or with another's, is an error and leaves
   CHECK(files::exists(run.paths.outputs() + ".tmp"));
   remove_leftovers(run.paths);
   CHECK_FALSE(files::exists(run.paths.outputs() + ".tmp"));
+}
+
+TEST_CASE("a merge that is stopped leaves nothing under the name, and can be made again") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 3, OutputLayout{});
+  run.write_all(prompts);
+  std::vector<std::string> shards = {run.paths.shard(ShardId{0}), run.paths.shard(ShardId{1})};
+  int blocks = 0;
+  auto stop = [&] {
+    if (++blocks == 2) throw std::runtime_error("stop");
+  };
+  CHECK_THROWS_WITH(merge_shards(shards, run.paths.outputs(), run.layout, {}, stop), "stop");
+  CHECK(blocks == 2);
+  CHECK_FALSE(files::exists(run.paths.outputs()));
+  merge_shards(shards, run.paths.outputs(), run.layout, {});
+  CHECK(files::exists(run.paths.outputs()));
 }
 
 TEST_CASE("a full disk under a shard is a SystemError and no shard") {

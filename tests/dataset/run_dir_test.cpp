@@ -1,5 +1,6 @@
 // The run directory: manifest, lock, listing, overwriting.
 #include "dataset/run_dir.hpp"
+#include "dataset/json_lines.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/wait.h>
@@ -165,11 +166,11 @@ TEST_CASE("metrics are whole lines, also behind a torn one") {
   RunPaths paths{scratch.dir()};
   std::ofstream(paths.metrics()) << "{\"a\":1}\n{\"b\":";
   {
-    MetricsFile metrics(paths);
+    JsonLines metrics(paths.metrics());
     metrics.append("{\"c\":3}");
     CHECK_THROWS_AS(metrics.append("two\nlines"), ContractViolation);
   }
-  MetricsFile(paths).append("{\"d\":4}");
+  JsonLines(paths.metrics()).append("{\"d\":4}");
   CHECK(files::read_text(paths.metrics()) == "{\"a\":1}\n{\"b\":\n{\"c\":3}\n{\"d\":4}\n");
 }
 

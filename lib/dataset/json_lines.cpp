@@ -1,0 +1,31 @@
+#include "dataset/json_lines.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace moemill::dataset {
+
+JsonLines::JsonLines(std::string path) : path_(std::move(path)), file_(files::open_to_append(path_)) {
+  std::uint64_t size = files::size_bytes(path_);
+  char last = '\n';
+  if (size > 0 && ::pread(file_.fd(), &last, 1, static_cast<off_t>(size - 1)) != 1) {
+    system_error("pread {}: {}", path_, std::strerror(errno));
+  }
+  if (last != '\n') files::write_all(file_.fd(), std::as_bytes(std::span("\n", 1)), path_);
+}
+
+void JsonLines::append(std::string_view json_line) {
+  expect(json_line.find('\n') == std::string_view::npos, "json lines: one line at a time");
+  std::string line(json_line);
+  line += '\n';
+  files::write_all(file_.fd(), std::as_bytes(std::span(line.data(), line.size())), path_);
+}
+
+void JsonLines::sync() { files::sync(file_.fd(), path_); }
+
+}  // namespace moemill::dataset

@@ -1,0 +1,23 @@
+// A file of one JSON object a line that only grows: metrics.jsonl, attempts.jsonl. A line is appended in one write, and
+// one that a kill tore is ended before the next, so that readers lose no other line.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "system/files.hpp"
+
+namespace moemill::dataset {
+
+class JsonLines {
+ public:
+  explicit JsonLines(std::string path);
+  void append(std::string_view json_line);
+  void sync();  // what was appended is durable
+
+ private:
+  std::string path_;
+  files::Descriptor file_;
+};
+
+}  // namespace moemill::dataset
