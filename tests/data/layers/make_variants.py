@@ -2,7 +2,7 @@
 """Small random models of every family with options and shapes that the public references do not have, and what Hugging
 Face transformers computes with them. Needs torch, transformers and h5py; nothing at build or test time does.
 
-    make_variants.py OUT [NAME ...]        all variants of variants.py, or those named; --list prints the names
+    make_variants.py OUT [--kept | NAME ...]   all variants of variants.py, those kept in tests/data/variants, or some
 
 OUT/NAME gets config.json, model.safetensors and golden.h5 (as make_goldens.py writes it, without a trace). The logits
 are those of the bf16 weights computed in fp32, eager attention and experts. tests/data/variants keeps a few of them;
@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from make_goldens import log_probabilities, put
-from variants import VARIANTS
+from variants import KEPT, VARIANTS
 
 STEPS = 12  # greedy tokens a prompt
 
@@ -189,8 +189,8 @@ def make(out, name, variant):
 
 
 def main():
-    if sys.argv[1] == "--list": return print("\n".join(VARIANTS))
     out, wanted = pathlib.Path(sys.argv[1]), sys.argv[2:] or list(VARIANTS)
+    if wanted == ["--kept"]: wanted = KEPT
     for name in wanted:
         try:
             make(out, name, VARIANTS[name])

@@ -208,3 +208,38 @@ add("gpt_oss", "mxfp4_wide", mxfp4=True, hidden_size=64, intermediate_size=96, n
 add("mixtral", "float16", store="float16")
 add("qwen3", "float32", store="float32")
 add("gpt_oss", "float16", store="float16")
+# Small ones that tests/data/variants keeps, each with many of these at once.
+KEPT = []
+
+
+def keep(base, name, **changes):
+    add(base, name, lengths=[1, 9, 40, 80], **dict(dict(vocab_size=104, num_hidden_layers=2), **changes))
+    KEPT.append(f"{base}_{name}")
+
+
+keep("qwen3", "kept", hidden_size=40, head_dim=10, num_attention_heads=8, num_key_value_heads=1, attention_bias=True,
+     norm_topk_prob=False, use_sliding_window=True, sliding_window=12, rope_scaling=LLAMA3, tie_word_embeddings=True,
+     num_experts=5, moe_intermediate_size=20, fp8=(24, 16), rms_norm_eps=0.01)
+keep("qwen2", "kept", hidden_size=36, num_attention_heads=3, num_key_value_heads=3, num_hidden_layers=4,
+     norm_topk_prob=True, decoder_sparse_step=2, intermediate_size=28, moe_intermediate_size=20, num_experts=4,
+     shared_expert_intermediate_size=28, rope_scaling=LINEAR, use_sliding_window=True, sliding_window=7,
+     max_window_layers=2, qkv_bias=False)
+keep("olmoe", "kept", hidden_size=72, num_attention_heads=36, num_key_value_heads=4, intermediate_size=12, num_experts=4,
+     num_experts_per_tok=2, norm_topk_prob=True, attention_bias=True, clip_qkv=0.8, rope_scaling=YARN)
+keep("mixtral", "kept", hidden_size=40, head_dim=18, num_attention_heads=3, num_key_value_heads=3, intermediate_size=20,
+     num_local_experts=5, sliding_window=12, rope_scaling=LLAMA3, tie_word_embeddings=True, store="float16")
+keep("glm4", "kept", hidden_size=40, head_dim=16, num_attention_heads=6, num_key_value_heads=2, use_qk_norm=False,
+     attention_bias=False, n_group=2, topk_group=1, n_routed_experts=6, moe_intermediate_size=12, n_shared_experts=2,
+     intermediate_size=28, partial_rotary_factor=0.25, rope_scaling=LINEAR, fp8=(16, 24))
+keep("gpt_oss", "kept", hidden_size=64, head_dim=12, num_attention_heads=4, num_key_value_heads=1, num_hidden_layers=3,
+     intermediate_size=32, num_local_experts=4, num_experts_per_tok=2, attention_bias=False, swiglu_limit=0.8,
+     layer_types=["full_attention", "sliding_attention", "sliding_attention"],
+     rope_scaling=dict(YARN_GPT_OSS, truncate=True), tie_word_embeddings=True, mxfp4=True)
+keep("v3", "kept_plain_rope", hidden_size=40, q_lora_rank=None, rope_scaling=None, tie_word_embeddings=True, n_group=1, topk_group=1,
+     n_routed_experts=7, kv_lora_rank=20, qk_nope_head_dim=8, qk_rope_head_dim=6, v_head_dim=10,
+     moe_intermediate_size=12, intermediate_size=28, rope_interleave=False, norm_topk_prob=False,
+     num_attention_heads=4, num_key_value_heads=4)
+keep("v2", "kept_grouped", hidden_size=40, topk_method="group_limited_greedy", n_group=3, topk_group=2, n_routed_experts=6,
+     routed_scaling_factor=4.0, q_lora_rank=12, kv_lora_rank=20, qk_nope_head_dim=8, qk_rope_head_dim=6, v_head_dim=10,
+     moe_intermediate_size=12, intermediate_size=28, first_k_dense_replace=0,
+     rope_scaling=dict(YARN_DEEPSEEK, mscale=0.5, mscale_all_dim=0.9), num_attention_heads=4, num_key_value_heads=4)
