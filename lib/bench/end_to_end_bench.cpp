@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/program_options.hpp>
 #include <numeric>
 #include <optional>
@@ -33,16 +34,27 @@ std::uint32_t share(std::uint32_t sequences, const Comm& world) {
 
 std::uint32_t pages_of(std::uint32_t tokens) { return (tokens + page_tokens - 1) / page_tokens; }
 
-// Rows of every sequence with pages of its own: `rows` of them from position `first` on.
+// By PageGroup: whether the model has such layers.
+std::array<bool, schedule::page_groups> groups_of(const model::ModelConfig& config) {
+  const std::uint32_t windowed = model::windowed_layers(config);
+  return {windowed<config.layers, windowed> 0};
+}
+
+// Rows of every sequence with pages of its own: `rows` of them from position `first` on. Pages outside a window are
+// kept, which costs memory alone.
 Step make_step(std::uint32_t sequences, RowKind kind, std::uint32_t first, std::uint32_t rows, std::uint64_t key,
-               std::uint32_t vocabulary) {
+               const model::ModelConfig& config) {
   Step step;
+  const auto groups = groups_of(config);
+  const std::uint32_t pages = pages_of(first + rows);
   for (std::uint32_t s = 0; s < sequences; s++) {
-    const std::uint32_t pages = pages_of(first + rows);
-    step.segments.push_back({kind, step.rows(), rows, first, static_cast<std::uint32_t>(step.pages[0].size()), pages});
-    for (std::uint32_t p = 0; p < pages; p++) step.pages[0].push_back({static_cast<std::int32_t>(s * pages + p)});
+    step.segments.push_back({kind, step.rows(), rows, first, s * pages, pages});
+    for (std::size_t g = 0; g < groups.size(); g++) {
+      for (std::uint32_t p = 0; groups[g] && p < pages; p++)
+        step.pages[g].push_back({static_cast<std::int32_t>(s * pages + p)});
+    }
     for (std::uint32_t r = 0; r < rows; r++) {
-      step.tokens.push_back(static_cast<TokenId>(philox(key, s, first + r)[0] % vocabulary));
+      step.tokens.push_back(static_cast<TokenId>(philox(key, s, first + r)[0] % config.vocabulary));
       step.positions.push_back(first + r);
     }
     step.logit_rows.push_back(step.rows() - 1);
@@ -99,6 +111,15 @@ double needed_flops(const EndToEndOptions& o, const model::ModelConfig& config) 
          model::flops_per_prompt_token(config, (o.tokens + 1) / 2.0, 1.0 / o.tokens);
 }
 
+// Cached keys and values that a step's rows see, each once.
+double cached_bytes(const EndToEndOptions& o, const model::ModelConfig& config) {
+  const std::uint32_t windowed = model::windowed_layers(config);
+  const double all = o.workload == Workload::Decode ? o.tokens + 1.0 : o.tokens;
+  const double in_window = o.workload == Workload::Decode ? std::min<double>(all, config.gqa.window) : all;
+  return o.sequences * ((config.layers - windowed) * all + windowed * in_window) * model::kv_width(config) *
+         sizeof(bf16);
+}
+
 }  // namespace
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
@@ -113,7 +134,9 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   layers::ForwardSettings settings;
   settings.max_positions = o.tokens + 1;
   settings.max_rows = std::max<std::uint32_t>(1, decode ? mine : mine * o.tokens);
-  settings.pages = std::max<std::uint32_t>(1, mine * pages_of(decode ? o.tokens + 1 : o.tokens));
+  const std::uint32_t pages = std::max<std::uint32_t>(1, mine * pages_of(decode ? o.tokens + 1 : o.tokens));
+  settings.pages = groups_of(config)[0] ? pages : 0;
+  settings.window_pages = groups_of(config)[1] ? pages : 0;
   settings.micro_batches = o.micro_batches;
   layers::Forward forward(stream, config, weights, world, nodes, settings);
   Drawer drawer(stream, config.vocabulary);
@@ -122,19 +145,21 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   EndToEndResult result;
   result.ranks = static_cast<std::uint32_t>(world.size());
   result.peak_gflops = over_ranks(world, measure_fma_peak(o.isa, static_cast<int>(o.threads)).gflops).sum;
+  result.peak_bandwidth = over_ranks(world, read_bandwidth(stream, Clock::Wall)).sum;
+  const double weight_bytes = over_ranks(world, static_cast<double>(weights.bytes)).sum;
 
   if (decode) {  // the cache holds real keys: prompts of the same length, some hundred rows at a time
     const std::uint32_t chunk = std::max<std::uint32_t>(1, 512 / std::max<std::uint32_t>(1, mine));
     for (std::uint32_t first = 0; first < o.tokens; first += chunk)
-      forward.run(make_step(mine, RowKind::Prompt, first, std::min(chunk, o.tokens - first), 1, config.vocabulary));
+      forward.run(make_step(mine, RowKind::Prompt, first, std::min(chunk, o.tokens - first), 1, config));
   }
 
   std::vector<double> seconds;
   layers::ForwardTotals before;
   double total = 0;
   for (std::uint32_t i = 0; i <= o.steps; i++) {
-    const Step step = decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config.vocabulary)
-                             : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config.vocabulary);
+    const Step step = decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config)
+                             : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config);
     if (i == 1) before = forward.totals(), total = -drawer.seconds();
     world.barrier();
     const double start = now_seconds();
@@ -148,6 +173,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   result.seconds_per_step = seconds[seconds.size() / 2];
   result.tokens_per_second = o.sequences * (decode ? 1.0 : o.tokens) / result.seconds_per_step;
   result.needed_gflops = needed_flops(o, config) / result.seconds_per_step * 1e-9;
+  result.bytes_per_second = (weight_bytes + cached_bytes(o, config)) / result.seconds_per_step;
 
   const layers::ForwardTotals& after = forward.totals();
   result.attention_share = (after.attention_seconds - before.attention_seconds) / all;
@@ -166,11 +192,12 @@ void print(const EndToEndOptions& o, const EndToEndResult& r) {
     fmt::print(
         "{{\"bench\": \"{}\", \"model\": \"{}\", \"ranks\": {}, \"threads\": {}, \"isa\": \"{}\", \"sequences\": {}, "
         "\"tokens\": {}, \"micro_batches\": {}, \"seconds_per_step\": {:.6f}, \"tokens_per_second\": {:.1f}, "
-        "\"needed_gflops\": {:.1f}, \"peak_gflops\": {:.1f}, \"share_of_peak\": {:.4f}, \"shares\": {{\"attention\": "
+        "\"needed_gflops\": {:.1f}, \"peak_gflops\": {:.1f}, \"share_of_peak\": {:.4f}, \"bytes_per_second\": {:.0f}, "
+        "\"peak_bandwidth\": {:.0f}, \"shares\": {{\"attention\": "
         "{:.3f}, \"mlp\": {:.3f}, \"exchange\": {:.3f}, \"head\": {:.3f}, \"sample\": {:.3f}}}}}\n",
         name, o.model, r.ranks, o.threads, cpu::name(o.isa), o.sequences, o.tokens, o.micro_batches, r.seconds_per_step,
-        r.tokens_per_second, r.needed_gflops, r.peak_gflops, r.needed_gflops / r.peak_gflops, r.attention_share,
-        r.mlp_share, r.exchange_share, r.head_share, r.sample_share);
+        r.tokens_per_second, r.needed_gflops, r.peak_gflops, r.needed_gflops / r.peak_gflops, r.bytes_per_second,
+        r.peak_bandwidth, r.attention_share, r.mlp_share, r.exchange_share, r.head_share, r.sample_share);
     return;
   }
   fmt::print("{}: {}, {} ranks x {} threads, {}\n", name, o.model, r.ranks, o.threads, cpu::name(o.isa));
@@ -182,6 +209,9 @@ void print(const EndToEndOptions& o, const EndToEndResult& r) {
   fmt::print("  {:9.0f} tokens/s\n", r.tokens_per_second);
   fmt::print("  {:9.1f} GFLOP/s that the model needs, {:.1f} % of the FMA peak ({:.1f} GFLOP/s, measured before)\n",
              r.needed_gflops, 100 * r.needed_gflops / r.peak_gflops, r.peak_gflops);
+  fmt::print(
+      "  {:9.1f} GB/s of weights and cached values, each once, {:.1f} % of the reads measured before ({:.1f} GB/s)\n",
+      r.bytes_per_second / 1e9, 100 * r.bytes_per_second / r.peak_bandwidth, r.peak_bandwidth / 1e9);
   fmt::print(
       "  rank 0's time: attention {:.0f} %, MLPs and experts {:.0f} %, exchange {:.0f} %, head {:.0f} %, drawing "
       "{:.0f} "

@@ -1,5 +1,5 @@
 // `moemill bench decode` and `bench prefill`: steps of a whole model with dummy weights, from embedding to drawn token,
-// on all ranks of the launch, against the FMA peak that the same cores reached just before.
+// on all ranks of the launch, against the FMA peak and the memory reads that the same cores reached just before.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +34,8 @@ struct EndToEndResult {
   double tokens_per_second = 0;  // generated, or prompt tokens
   double needed_gflops = 0;      // a second, of all ranks
   double peak_gflops = 0;        // of all ranks' cores, measured at the same time on all of them
+  double bytes_per_second = 0;   // of all ranks: every weight and every cached value that is seen, once a step
+  double peak_bandwidth = 0;     // of all ranks' cores, likewise
   double attention_share = 0, mlp_share = 0, exchange_share = 0, head_share = 0, sample_share = 0;  // of rank 0's time
 };
 

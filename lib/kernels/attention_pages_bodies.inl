@@ -57,7 +57,7 @@ void product_tile(const PageProduct& t) {
     const float* a = chunk;
     for (std::size_t pairs = count / 2; pairs > 0; --pairs) {
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(next + 64 * v, 0, 2);
+      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(next + 64 * v);
       next += next_step;
       add_products<0>(a, b, sum);
       add_products<1>(a, b, sum);

@@ -47,8 +47,25 @@ TEST_CASE("bench: every number asked for is measured") {
   CHECK(gemm.results[0].warm.median > 0);
   CHECK(gemm.peak > 0);
 
+  options.groups = {{3, 20}};
+  options.rows = {3, 100};
   const auto attention = bench::measure_attention(options);
-  REQUIRE(attention.results.size() == 2);
+  REQUIRE(attention.results.size() == 4);
+  REQUIRE(attention.grouped.size() == 2);
+  for (const auto& r : attention.grouped) {
+    CHECK(r.seen == r.tokens);
+    CHECK(r.bytes == 2 * 2 * 20 * static_cast<double>(r.tokens));
+    CHECK(r.operations == 3 * r.bytes);
+    CHECK(r.generated.best > 0);
+    CHECK(r.prompt.best > 0);
+  }
+  // A model's own shapes instead: layers with a window see it alone.
+  options.model = MOEMILL_TEST_DATA "/models/gpt_oss";
+  const auto windowed = bench::measure_attention(options);
+  CHECK(windowed.results.empty());
+  REQUIRE(windowed.grouped.size() == 4);
+  CHECK(windowed.grouped[1].seen == 100);
+  CHECK(windowed.grouped[3].seen == 16);
   for (const auto& r : attention.results) {
     CHECK(r.block.best > 0);
     CHECK(r.block.best <= r.block.median);
@@ -57,10 +74,13 @@ TEST_CASE("bench: every number asked for is measured") {
 }
 
 TEST_CASE("bench: whole steps on any number of ranks count the same operations") {
-  for (bench::Workload workload : {bench::Workload::Decode, bench::Workload::Prefill}) {
+  for (auto [workload, model] : {std::pair(bench::Workload::Decode, "deepseek_v3"),
+                                 {bench::Workload::Prefill, "deepseek_v3"},
+                                 {bench::Workload::Decode, "gpt_oss"},
+                                 {bench::Workload::Prefill, "mixtral_window"}}) {
     bench::EndToEndOptions options;
     options.workload = workload;
-    options.model = MOEMILL_TEST_DATA "/models/deepseek_v3";
+    options.model = MOEMILL_TEST_DATA "/models/" + std::string(model);
     options.sequences = 5;
     options.tokens = 70;
     options.steps = 2;
@@ -72,6 +92,8 @@ TEST_CASE("bench: whole steps on any number of ranks count the same operations")
         if (world.rank() != 0) return;
         CHECK(r.ranks == static_cast<std::uint32_t>(ranks));
         CHECK(r.peak_gflops > 0);
+        CHECK(r.peak_bandwidth > 0);
+        CHECK(r.bytes_per_second > 0);
         CHECK(r.tokens_per_second * r.seconds_per_step ==
               doctest::Approx(workload == bench::Workload::Decode ? 5 : 5 * 70));
         const double this_many = r.needed_gflops * r.seconds_per_step;
