@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/aligned.hpp"
-#include "base/error.hpp"
 #include "base/random.hpp"
 #include "kernels/attention_pages.hpp"
 
@@ -140,7 +139,6 @@ std::vector<GroupedResult> measure_grouped(cpu::Stream& stream, const KernelOpti
                                            const std::vector<GroupedShape>& shapes) {
   std::vector<GroupedResult> out;
   for (GroupedShape shape : shapes) {
-    if (shape.head_dim % 2) user_error("bench: heads of {} values; the width of a head is even", shape.head_dim);
     const Pages pages(shape.head_dim);
     for (std::size_t tokens : options.rows) {
       out.push_back(measure_one(stream, options, shape, pages, tokens));

@@ -13,9 +13,9 @@
 namespace moemill::bench {
 
 struct GroupedShape {
-  std::uint32_t group;     // query heads that share a key-value head
-  std::uint32_t head_dim;  // even
-  std::uint32_t window;    // positions seen; 0: all
+  std::uint32_t group;  // query heads that share a key-value head
+  std::uint32_t head_dim;
+  std::uint32_t window;  // positions seen; 0: all
 };
 
 // Of all threads together, each with a context of its own.

@@ -2,8 +2,9 @@
 // as it is cached in bf16. Called by layers/gqa for prompt and generated rows alike. The lanes are 16 positions of the
 // page for scores and 16 values of a head for outputs, so no lane is idle however few heads share the page.
 //
-// A page of a key-value head: keys [head_dim / 2][64][2], then values [32][head_dim][2]. Neighbours in a 32-bit word
-// are dimensions 2i and 2i + 1 of a key, and positions 2i and 2i + 1 of a value, so that widening is one operation.
+// A page of a key-value head: keys [head_dim / 2][64][2] (and [64] for the last dimension where head_dim is odd), then
+// values [32][head_dim][2]. Neighbours in a 32-bit word are dimensions 2i and 2i + 1 of a key, and positions 2i and
+// 2i + 1 of a value, so that widening is one operation.
 //
 // Definition, per row: scores s_t = one chain over d ascending of fma(q[d], k[t][d]), -inf where not visible; with
 // m' = max(m, max s_t) the state is rescaled by exp(m - m'), p_t = exp(s_t - m'). The page's sum is a tree: lane l adds
@@ -27,7 +28,7 @@ constexpr std::size_t attention_query_chunk = 64;
 // The running softmax of some rows.
 struct AttentionRows {
   std::size_t rows;
-  std::size_t head_dim;        // even
+  std::size_t head_dim;
   std::size_t output_stride;   // head_dim rounded up to 16 or more
   const float* query;          // [head_dim / 64, rounded up][rows][64], scaled
   const std::uint32_t* first;  // [rows] first visible position

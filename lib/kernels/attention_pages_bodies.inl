@@ -10,30 +10,45 @@ struct PageProduct {
   std::size_t a_chunk;  // from one 64 of k to the next
   const bf16* b;
   std::size_t b_stride;  // columns of a pair
-  std::size_t count;     // of k; the last one's neighbour in its pair is not looked at where it is odd
+  std::size_t count;     // of k
+  const bf16* last;      // where it is odd: the last k by itself; null: in its pair, whose other half is not looked at
   const float* factor;   // [rows]; null: from zero
   float* c;
   std::size_t c_stride;
   const char* next;  // to be prefetched, a line for every vector of a pair; null: nothing
 };
 
+// One k of all rows.
+template <int Rows, int Vectors>
+INLINE void add_products(const float*& a, const F (&x)[Vectors], F (&sum)[Rows][Vectors], int offset) {
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+    F row = splat(a[i * row_chunk + offset]);
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(row, x[v], sum[i][v]);
+    load_after(a, sum[i][Vectors - 1]);
+  }
+}
+
 // The even or the odd k of a pair.
 template <int odd, int Rows, int Vectors>
-INLINE void add_products(const float*& a, const std::uint32_t*& b, F (&sum)[Rows][Vectors]) {
+INLINE void add_half(const float*& a, const std::uint32_t*& b, F (&sum)[Rows][Vectors]) {
   F x[Vectors];
 #pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
     U both = load(b + 16 * v);
     x[v] = floats(odd ? both & splat(0xffff0000u) : shift_left<16>(both));
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
-    F row = splat(a[i * row_chunk + odd]);
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) sum[i][v] = fma(row, x[v], sum[i][v]);
-    load_after(a, sum[i][Vectors - 1]);
-  }
+  add_products(a, x, sum, odd);
   load_after(b, sum[Rows - 1][Vectors - 1]);
+}
+
+template <int Rows, int Vectors>
+INLINE void add_last(const float*& a, const bf16* b, F (&sum)[Rows][Vectors]) {
+  F x[Vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) x[v] = load_bf16(b + 16 * v);
+  add_products(a, x, sum, 0);
 }
 
 template <int Rows, int Vectors>
@@ -59,12 +74,12 @@ void product_tile(const PageProduct& t) {
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) __builtin_prefetch(next + 64 * v);
       next += next_step;
-      add_products<0>(a, b, sum);
-      add_products<1>(a, b, sum);
+      add_half<0>(a, b, sum);
+      add_half<1>(a, b, sum);
       a += 2;
       b += b_stride;
     }
-    if (count % 2 == 1) add_products<0>(a, b, sum);
+    if (count % 2 == 1) t.last ? add_last(a, t.last, sum) : add_half<0>(a, b, sum);
     rest -= count;
   }
 #pragma GCC unroll 16
@@ -106,6 +121,7 @@ INLINE void product(PageProduct t, std::size_t rows, std::size_t vectors) {
     vectors -= step;
     t.b += step * 32;
     t.c += step * 16;
+    if (t.last) t.last += step * 16;
     if (t.next) t.next += t.count / 2 * step * 64;
   }
 }
@@ -194,6 +210,7 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
              .b = keys + from * 32,
              .b_stride = page_positions,
              .count = t.head_dim,
+             .last = keys + t.head_dim / 2 * 2 * page_positions + from * 16,
              .factor = nullptr,
              .c = scores + from * 16,
              .c_stride = page_positions,
@@ -206,6 +223,7 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
              .b = values + pair * 2 * t.head_dim,
              .b_stride = t.head_dim,
              .count = sight.end - pair * 2,
+             .last = nullptr,
              .factor = factor,
              .c = t.output + row * t.output_stride,
              .c_stride = t.output_stride,

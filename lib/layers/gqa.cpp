@@ -36,8 +36,8 @@ Gqa::Gqa(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, 
       query_stride_(padded_stride(std::size_t{config.gqa.heads} * config.gqa.head_dim)),
       kv_stride_(padded_stride(2 * kv_width_)),
       thread_memory_(static_cast<std::size_t>(stream.team().size())) {
-  expect(gqa_.kv_heads > 0 && gqa_.heads % gqa_.kv_heads == 0 && gqa_.head_dim % 2 == 0 && rope_dim_ <= gqa_.head_dim,
-         "grouped attention: heads are groups of the key-value heads, of even width");
+  expect(gqa_.kv_heads > 0 && gqa_.heads % gqa_.kv_heads == 0 && rope_dim_ <= gqa_.head_dim,
+         "grouped attention: heads are groups of the key-value heads");
   const std::size_t rows = queries_a_tile() * group();
   for (Memory& m : thread_memory_) {
     m.query.reserve(cpu::attention_query_floats(rows, gqa_.head_dim)),

@@ -85,7 +85,7 @@ void KvCache::copy_page(const bf16* from, std::size_t tokens, bf16* to) const {
   for (std::size_t h = 0; h < gqa_.kv_heads; ++h) {
     for (std::size_t d = 0; d < gqa_.head_dim; d += 2) {
       const std::size_t at = page.key(h, 0, d);
-      std::memcpy(to + at, from + at, tokens * 2 * sizeof(bf16));
+      std::memcpy(to + at, from + at, tokens * (d + 1 < gqa_.head_dim ? 2 : 1) * sizeof(bf16));
     }
     const std::size_t at = page.value(h, 0, 0);
     std::memcpy(to + at, from + at, tokens / 2 * 2 * gqa_.head_dim * sizeof(bf16));

@@ -32,7 +32,9 @@ struct GroupedPage {
 
   std::size_t head(std::size_t kv_head) const { return kv_head * 2 * schedule::page_tokens * head_dim; }
   std::size_t key(std::size_t kv_head, std::size_t token, std::size_t d) const {
-    return head(kv_head) + (d / 2 * schedule::page_tokens + token) * 2 + d % 2;
+    const bool alone = d + 1 == head_dim && head_dim % 2 == 1;
+    return head(kv_head) +
+           (alone ? d * schedule::page_tokens + token : (d / 2 * schedule::page_tokens + token) * 2 + d % 2);
   }
   std::size_t value(std::size_t kv_head, std::size_t token, std::size_t d) const {
     return head(kv_head) + schedule::page_tokens * head_dim + (token / 2 * head_dim + d) * 2 + token % 2;

@@ -35,7 +35,8 @@ struct Problem {
   void set(std::size_t token, std::size_t d, float key, float value) {
     bf16* page = pages.data() + token / page_positions * page_values();
     const std::size_t at = token % page_positions;
-    page[(d / 2 * page_positions + at) * 2 + d % 2] = to_bf16(key);
+    const bool alone = d + 1 == dim && dim % 2 == 1;
+    page[alone ? d * page_positions + at : (d / 2 * page_positions + at) * 2 + d % 2] = to_bf16(key);
     page[page_positions * dim + (at / 2 * dim + d) * 2 + at % 2] = to_bf16(value);
   }
 };
@@ -125,7 +126,7 @@ void check_against_double(const Problem& p, const Result& r) {
 
 TEST_CASE("attention over pages: bodies agree bit for bit and with a double oracle") {
   std::uint64_t seed = 1;
-  for (std::size_t dim : {2, 8, 16, 20, 24, 64, 80, 128, 192}) {
+  for (std::size_t dim : {1, 2, 8, 13, 16, 20, 24, 64, 79, 80, 128, 192}) {
     for (std::size_t rows : {1, 2, 3, 4, 5, 7, 8, 16, 33}) {
       for (std::size_t tokens : {1, 17, 64, 131}) {
         CAPTURE(dim);

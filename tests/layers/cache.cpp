@@ -37,6 +37,49 @@ void add(Step& step, RowKind kind, std::uint32_t first, std::uint32_t rows) {
   }
 }
 
+void check_grouped_copies(std::uint32_t head_dim) {
+  model::ModelConfig config;
+  config.layers = 3;
+  config.attention = model::AttentionKind::Grouped;
+  config.gqa.kv_heads = 2, config.gqa.head_dim = head_dim, config.gqa.window = 8;
+  config.gqa.layer_has_window = {true, false, true};
+  KvCache cache(config, {2, 3});
+  const std::size_t width = cache.width();
+  CHECK(width == 4 * head_dim);
+  CHECK(cache.bytes() == (2u + 3 + 3) * page_tokens * width * 2);
+  CHECK(cache.group({1}) == schedule::PageGroup::Full);
+  CHECK(cache.group({2}) == schedule::PageGroup::Window);
+  const std::uint32_t tokens[] = {3 * page_tokens, 2 * page_tokens, 3 * page_tokens};
+  for (std::uint32_t copied : {0u, 1u, 7u, 10u, 64u}) {
+    // Values that bf16 holds, different everywhere in a layer's first pages.
+    for (std::int32_t l = 0; l < 3; ++l) {
+      for (std::size_t i = 0; i < tokens[l] * width; ++i) {
+        cache.layer({l})[i] = to_bf16(static_cast<float>(i % 211) - static_cast<float>(i / 211));
+      }
+    }
+    std::vector<std::vector<float>> before;
+    std::vector<float> row(width);
+    const auto read = [&](std::int32_t l, std::uint32_t slot) {
+      cache.read({l}, slot, row.data());
+      return row;
+    };
+    for (std::int32_t l = 0; l < 3; ++l) {
+      for (std::uint32_t s = 0; s < tokens[l]; ++s) before.push_back(read(l, s));
+    }
+    const schedule::PageCopy copy{schedule::PageGroup::Window, {0}, {2}, copied};
+    cache.copy({&copy, 1});
+    std::size_t at = 0;
+    for (std::int32_t l = 0; l < 3; ++l) {
+      for (std::uint32_t s = 0; s < tokens[l]; ++s, ++at) {
+        const bool taken = l != 1 && s >= 2 * page_tokens && s < 2 * page_tokens + copied;
+        REQUIRE(read(l, s) == before[taken ? at - 2 * page_tokens : at]);
+      }
+    }
+  }
+  const schedule::PageCopy outside{schedule::PageGroup::Full, {0}, {2}, 5};
+  CHECK_THROWS_AS(cache.copy({&outside, 1}), ContractViolation);
+}
+
 }  // namespace
 
 TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else") {
@@ -62,45 +105,7 @@ TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else"
 }
 
 TEST_CASE("a page copy of grouped attention takes the first tokens of every layer of its group and nothing else") {
-  model::ModelConfig config;
-  config.layers = 3;
-  config.attention = model::AttentionKind::Grouped;
-  config.gqa.kv_heads = 2, config.gqa.head_dim = 6, config.gqa.window = 8;
-  config.gqa.layer_has_window = {true, false, true};
-  KvCache cache(config, {2, 3});
-  CHECK(cache.width() == 24);
-  CHECK(cache.bytes() == (2u + 3 + 3) * page_tokens * 24 * 2);
-  CHECK(cache.group({1}) == schedule::PageGroup::Full);
-  CHECK(cache.group({2}) == schedule::PageGroup::Window);
-  const std::uint32_t tokens[] = {3 * page_tokens, 2 * page_tokens, 3 * page_tokens};
-  for (std::uint32_t copied : {0u, 1u, 7u, 10u, 64u}) {
-    // Values that bf16 holds, different everywhere in a layer's first pages.
-    for (std::int32_t l = 0; l < 3; ++l) {
-      for (std::size_t i = 0; i < tokens[l] * std::size_t{24}; ++i) {
-        cache.layer({l})[i] = to_bf16(static_cast<float>(i % 211) - static_cast<float>(i / 211));
-      }
-    }
-    std::vector<std::vector<float>> before;
-    float row[24];
-    const auto read = [&](std::int32_t l, std::uint32_t slot) {
-      cache.read({l}, slot, row);
-      return std::vector<float>(row, row + 24);
-    };
-    for (std::int32_t l = 0; l < 3; ++l) {
-      for (std::uint32_t s = 0; s < tokens[l]; ++s) before.push_back(read(l, s));
-    }
-    const schedule::PageCopy copy{schedule::PageGroup::Window, {0}, {2}, copied};
-    cache.copy({&copy, 1});
-    std::size_t at = 0;
-    for (std::int32_t l = 0; l < 3; ++l) {
-      for (std::uint32_t s = 0; s < tokens[l]; ++s, ++at) {
-        const bool taken = l != 1 && s >= 2 * page_tokens && s < 2 * page_tokens + copied;
-        REQUIRE(read(l, s) == before[taken ? at - 2 * page_tokens : at]);
-      }
-    }
-  }
-  const schedule::PageCopy outside{schedule::PageGroup::Full, {0}, {2}, 5};
-  CHECK_THROWS_AS(cache.copy({&outside, 1}), ContractViolation);
+  for (std::uint32_t head_dim : {6u, 7u}) check_grouped_copies(head_dim);
 }
 
 TEST_CASE("rotary tables hold cosines and sines of angles rounded to fp32") {

@@ -71,6 +71,7 @@ inline const std::vector<GqaOptions> gqa_options = {
     {"every head its own keys", 5, 5, 20, 20},
     {"one for all", 16, 1, 24, 24},
     {"half of a head rotates", 6, 2, 24, 12},
+    {"a head of odd width", 6, 3, 13, 6},
     {"adjacent pairs", 4, 2, 8, 4, cpu::RotaryPairs::Adjacent},
     {"biases", 6, 2, 24, 24, cpu::RotaryPairs::Halves, true},
     {"norm of a head", 6, 2, 24, 24, cpu::RotaryPairs::Halves, false, false, QkNorm::PerHead},
