@@ -1,20 +1,154 @@
-// Any bytes as a safetensors file: refused with a UserError, or tensors that lie inside it, back to back.
+// The first byte chooses, modulo 4. 0: the rest as a safetensors file: refused with a UserError, or tensors that lie
+// inside it, back to back. Else: a whole model of fused or FP8 experts whose tensors the rest bends (left out, of
+// another dtype or shape, any bytes as values): refused with a UserError, or loaded, and then every MXFP4 weight is
+// finite.
+#include <unistd.h>
+
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <span>
+#include <string>
 
 #include "base/error.hpp"
+#include "model/loader.hpp"
 #include "model/safetensors.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
-  try {
-    std::uint64_t held = 0;
-    for (const auto& tensor : moemill::model::parse_safetensors("fuzz", bytes)) {
-      moemill::expect(tensor.offset <= size && tensor.length <= size - tensor.offset, "tensor lies inside the file");
-      held += tensor.length;
+namespace {
+
+using namespace moemill;
+using namespace moemill::model;
+
+void parse_alone(std::span<const std::byte> bytes) {
+  std::uint64_t held = 0;
+  for (const TensorInfo& tensor : parse_safetensors("fuzz", bytes)) {
+    expect(tensor.offset <= bytes.size() && tensor.length <= bytes.size() - tensor.offset, "tensor is inside the file");
+    held += tensor.length;
+  }
+  expect(held <= bytes.size(), "tensors do not overlap");
+}
+
+// The input, byte after byte; zeros behind its end.
+class Choices {
+ public:
+  explicit Choices(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
+  std::uint8_t next() { return at_ < bytes_.size() ? bytes_[at_++] : std::uint8_t{0}; }
+  std::string values(std::uint64_t count) {
+    std::string text;
+    for (std::uint64_t i = 0; i < count; ++i) text += static_cast<char>(next());
+    return text;
+  }
+
+ private:
+  std::span<const std::uint8_t> bytes_;
+  std::size_t at_ = 0;
+};
+
+ModelConfig small_model(WeightFormat format) {
+  ModelConfig c;
+  c.hidden = 32, c.layers = 1, c.vocabulary = 3, c.layer_is_moe = {true};
+  c.attention = AttentionKind::Grouped;
+  c.gqa.heads = c.gqa.kv_heads = 1, c.gqa.head_dim = 2, c.gqa.sinks = c.gqa.out_bias = true;
+  c.moe.experts = 3, c.moe.picks = 1, c.moe.expert_width = 32;
+  c.quantization = {format, 5, 7};
+  if (format != WeightFormat::Fp8Blocks) {
+    c.names.experts = ExpertStorage::Fused;
+    c.moe.expert_bias = c.moe.router_bias = true;
+  }
+  return c;
+}
+
+struct File {
+  nlohmann::json header = nlohmann::json::object();
+  std::string data;
+
+  void add(const std::string& name, std::string dtype, std::vector<std::uint64_t> shape, std::uint64_t value_bytes,
+           Choices& choices) {
+    const std::uint8_t bend = choices.next();
+    if (bend == 1) return;
+    if (bend == 2) dtype = "U8", value_bytes = 1;
+    if (bend == 3) dtype = "F8_E4M3", value_bytes = 1;
+    if (bend == 4) dtype = "F32", value_bytes = 4;
+    if (bend == 5) dtype = "F16", value_bytes = 2;
+    if (bend == 6) shape.push_back(1);
+    if (bend == 7) shape[0] += 1;
+    std::uint64_t length = value_bytes;
+    for (std::uint64_t extent : shape) length *= extent;
+    header[name] = {{"dtype", dtype}, {"shape", shape}, {"data_offsets", {data.size(), data.size() + length}}};
+    data += choices.values(length);
+  }
+
+  std::string text() const {
+    const std::string json = header.dump();
+    std::string all;
+    for (int i = 0; i < 8; ++i) all += static_cast<char>(json.size() >> (8 * i));
+    return all + json + data;
+  }
+};
+
+std::string make_file(const ModelConfig& config, const LoadPlan& plan, Choices choices) {
+  File file;
+  for (const WantedTensor& t : plan.tensors) {
+    std::vector<std::uint64_t> shape = t.shape;
+    if (t.content == Content::Mxfp4) {
+      shape.back() /= 32;
+      file.add(t.name + "_scales", "U8", shape, 1, choices);
+      shape.push_back(16);
+      file.add(t.name + "_blocks", "U8", shape, 1, choices);
+    } else if (config.quantization.format == WeightFormat::Fp8Blocks && t.content == Content::Matrix) {
+      file.add(t.name + "_scale_inv", "F32", {(shape[0] + 4) / 5, (shape[1] + 6) / 7}, 4, choices);
+      file.add(t.name, "F8_E4M3", shape, 1, choices);
+    } else {
+      file.add(t.name, "BF16", shape, 2, choices);
     }
-    moemill::expect(held <= size, "tensors do not overlap");
+  }
+  return file.text();
+}
+
+// One folder for the process; in memory where the system has such a place.
+const std::string& folder() {
+  static const std::string path = [] {
+    std::filesystem::path base =
+        std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
+    std::string dir = (base / ("moemill-fuzz-weights-" + std::to_string(::getpid()))).string();
+    std::filesystem::create_directories(dir);
+    return dir;
+  }();
+  return path;
+}
+
+void load_bent(WeightFormat format, Choices choices) {
+  const ModelConfig config = small_model(format);
+  LoadPlan plan;
+  Loader(config, nullptr, &plan).walk({config.moe.experts, 1}, {0});
+  std::ofstream(folder() + "/model.safetensors", std::ios::binary) << make_file(config, plan, choices);
+  const Weights weights = load_weights(folder(), config, {config.moe.experts, 2}, {1}, "auto");
+  expect(weights.layers.front().moe.experts.size() == 2, "the rank has its experts");
+  if (format != WeightFormat::Mxfp4) return;  // plain values, also in an FP8 model, are taken as they are
+  for (const MlpWeights& expert : weights.layers.front().moe.experts) {
+    for (const PackedMatrix& w : {expert.gate_up, expert.down}) {
+      for (std::size_t i = 0; i < cpu::packed_count(w.k, w.n); ++i) {
+        expect(std::isfinite(to_float(w.data[i])), "decoded weights are finite");
+      }
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const std::span<const std::uint8_t> rest(data + 1, size - 1);
+  try {
+    switch (data[0] % 4) {
+      case 0: parse_alone(std::as_bytes(rest)); break;
+      case 1: load_bent(WeightFormat::Plain, Choices(rest)); break;
+      case 2: load_bent(WeightFormat::Fp8Blocks, Choices(rest)); break;
+      default: load_bent(WeightFormat::Mxfp4, Choices(rest));
+    }
   } catch (const moemill::UserError&) {
   }
   return 0;
