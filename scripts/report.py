@@ -119,14 +119,16 @@ class Metrics:
         """(seconds of work, value) of a quantity that is so at a time; None parts the attempts."""
         return [(at, None if line is None else line.get(name, 0)) for _, at, line in self.points]
 
-    def rates(self, name):
-        """(seconds of work, units a second) from a counter that starts at 0 in each attempt."""
+    def rates(self, name, whose="all ranks"):
+        """(seconds of work, units a second) from a counter that starts at 0 in each attempt. What a line tells of rank 0 alone
+        an attempt's last line tells of all ranks: it is no point of that curve."""
         curve, attempt, before_at, before = [], None, 0.0, 0
         for number, at, line in self.points:
             if line is None:
                 curve.append((before_at, None))
                 continue
             if number != attempt: attempt, before_at, before = number, self.begins[number] + line.get("load_seconds", 0), 0
+            if whose == "rank 0" and "max_over_mean" in line: continue
             now = line.get(name, 0)
             if at > before_at: curve += [(before_at, (now - before) / (at - before_at)), (at, (now - before) / (at - before_at))]
             before_at, before = at, now
@@ -371,8 +373,8 @@ class Pictures:
     def exchange(self):
         figure, axes = self.figure()
         for (name, key), colour in zip(Metrics.BYTES.items(), ("#7fb8a4", "#b0508e")):
-            if self.run.metrics.sum(key) > 0: self.curve(axes, smoothed(self.run.metrics.rates(key)), color=colour, linewidth=1.2, label=name)
-        self.over_time(axes, "bytes a second")
+            if self.run.metrics.sum(key) > 0: self.curve(axes, smoothed(self.run.metrics.rates(key, "rank 0")), color=colour, linewidth=1.2, label=name)
+        self.over_time(axes, "bytes a second, rank 0")
         axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderaxespad=0, handlelength=1)
         return self.image(figure, "bytes exchanged a second over working time")
 
@@ -492,7 +494,7 @@ h1{font-size:24px;margin:0 12px 0 0;display:inline} h2{font-size:16px;margin:0 0
 .lead{font-size:16px;margin:10px 0 18px;color:#333}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:12px;margin-bottom:16px}
 .tile,.card{background:#fff;border:1px solid #e3e3df;border-radius:8px}
-.tile{padding:10px 14px}.tile b{display:block;font-size:20px;font-weight:600;white-space:nowrap}.tile span{color:#666;font-size:13px}
+.tile{padding:10px 11px}.tile b{display:block;font-size:18px;font-weight:600;white-space:nowrap}.tile span{color:#666;font-size:13px}
 .grid{display:grid;grid-template-columns:1fr 1fr;gap:14px}.card{padding:14px 16px;min-width:0}.wide{grid-column:1/-1}
 img{width:100%;height:auto;display:block} p.note{color:#666;font-size:13px;margin:4px 0 0}
 .alerts{margin:0 0 16px;padding:10px 16px 10px 32px;background:#fdf3e1;border:1px solid #eed9ae;border-radius:8px}

@@ -92,6 +92,18 @@ def many_attempts(work):
     check("rank 3: &lt;broken&gt;" in text and "a consequence" not in text and "<td>killed</td>" in text)
 
 
+def rates_are_those_of_the_lines(work):
+    """The last line of an attempt has the bytes of all ranks, the others rank 0's: no leap in the curve."""
+    lines = [{"attempt": a, "wall_seconds": 10.0 * i, "load_seconds": 0.0, "generated_tokens": 500 * i, "intra_node_bytes": 1000 * i,
+              **({"max_over_mean": 1.5, "intra_node_bytes": 80000} if i == 4 else {})} for a in (1, 2) for i in (1, 2, 3, 4)]
+    script("report", work, code=2)  # loads the module
+    metrics = sys.modules["script_report"].Metrics(write_lines(work / "metrics.jsonl", lines))
+    check(metrics.work_seconds == 80 and metrics.begins == {1: 0, 2: 40}, metrics.begins)
+    check({v for _, v in metrics.rates("generated_tokens") if v is not None} == {50}, metrics.rates("generated_tokens"))
+    bytes_curve = metrics.rates("intra_node_bytes", "rank 0")
+    check({v for _, v in bytes_curve if v is not None} == {100} and metrics.sum("intra_node_bytes") == 160000, bytes_curve)
+
+
 def very_long_metrics(work):
     run = make_run(work / "long", lines=60_000, done=False, code=None)
     began = time.monotonic()
@@ -101,7 +113,7 @@ def very_long_metrics(work):
 
 
 if __name__ == "__main__":
-    tests = [a_finished_run, unfinished_and_killed_runs, many_attempts, very_long_metrics]
+    tests = [a_finished_run, unfinished_and_killed_runs, many_attempts, rates_are_those_of_the_lines, very_long_metrics]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)
