@@ -89,11 +89,12 @@ TEST_CASE("GLM-4.5: options and what absent keys mean") {
         "first_k_dense_replace", "n_shared_experts", "rms_norm_eps", "intermediate_size", "head_dim"}) {
     patch[key] = nullptr;
   }
+  patch["num_attention_heads"] = 3;
   ModelConfig c = read_patched(glm, patch);
   CHECK_FALSE(c.gqa.qkv_bias);
   CHECK(c.gqa.qk_norm == QkNorm::None);
-  CHECK(c.gqa.head_dim == 13);  // 80 / 6, rounded down
-  CHECK(c.rope.dim == 6);
+  CHECK(c.gqa.head_dim == 26);  // 80 / 3, rounded down
+  CHECK(c.rope.dim == 14);      // one more than half of it: values rotate in pairs
   CHECK(c.moe.scale == 1.0f);
   CHECK(c.moe.normalize);
   CHECK(c.moe.shared_width == 36);
@@ -119,7 +120,7 @@ TEST_CASE("GLM-4.5: what is refused, by key") {
             {R"({"partial_rotary_factor": "half"})", {"partial_rotary_factor", "half"}},
             {R"({"partial_rotary_factor": 0.75, "rope_scaling": {"type": "yarn", "factor": 8.0}})",
              {"partial_rotary_factor", "even"}},
-            {R"({"head_dim": 21, "partial_rotary_factor": 1.0})", {"partial_rotary_factor", "21"}},
+            {R"({"head_dim": 21})", {"head_dim", "21", "even"}},
             {R"({"n_group": 3})", {"n_group", "divisor of 10"}},
             {R"({"n_group": 10})", {"n_group", "at least 2"}},
             {R"({"n_group": 5, "topk_group": 1})", {"topk_group", "3 picks"}},
