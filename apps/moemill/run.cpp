@@ -21,7 +21,8 @@ Options run_options() {
       "moemill run [-c run.yaml] [options]",
       "Generates: reads prompts.h5, writes the run directory. Start it with mpirun or srun on several ranks, or "
       "plainly on one.\nThe same command again resumes what was stopped or killed.\n"
-      "SIGUSR1, SIGUSR2, SIGTERM and SIGINT save what is in flight and leave with exit code 75.");
+      "SIGUSR1, SIGUSR2, SIGTERM and SIGINT save what is in flight and leave with exit code 75; a second\n"
+      "SIGINT leaves at once.");
   options.add_config_options();
   options.add()("resume", po::value<std::string>()->value_name("auto|always|never")->default_value("auto"),
                 "auto: go on where a run is there; always: refuse to start a new one; never: refuse to go on");

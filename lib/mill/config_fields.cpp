@@ -57,7 +57,8 @@ Field max_wall_time() {
   Write write = [](const RunConfig& c) {
     return c.runtime.max_wall_time_seconds ? number_node(*c.runtime.max_wall_time_seconds) : scalar("auto");
   };
-  return {"runtime.max_wall_time", "auto (SLURM_JOB_END_TIME when present), seconds, or a time such as 12h or 23:30:00",
+  return {"runtime.max_wall_time",
+          "auto, seconds, or a time such as 12h or 23:30:00; SLURM_JOB_END_TIME counts when it is earlier",
           Effect::Layout, read, write};
 }
 
@@ -279,11 +280,12 @@ std::vector<Field> make_fields() {
                  AT(parallel.max_num_seqs)),
       plain<u32>("parallel.max_num_batched_tokens", "a number of rows a step and rank, from 1 to 1048576", Layout,
                  {1, 1u << 20}, AT(parallel.max_num_batched_tokens)),
-      optional<u64>("parallel.kv_cache_tokens",
-                    "auto (from free memory) or a number of tokens above 0 that a rank's layers can hold, those with a window "
-                    "only as far as max_num_seqs windows and a step need it; a prompt that does not fit with its "
-                    "max_tokens ends the job",
-                    Layout, "auto", {1, u64(1) << 40}, AT(parallel.kv_cache_tokens)),
+      optional<u64>(
+          "parallel.kv_cache_tokens",
+          "auto (from free memory) or a number of tokens above 0 that a rank's layers can hold, those with a window "
+          "only as far as max_num_seqs windows and a step need it; a prompt that does not fit with its "
+          "max_tokens ends the job",
+          Layout, "auto", {1, u64(1) << 40}, AT(parallel.kv_cache_tokens)),
       optional<u32>("parallel.threads_per_rank", "auto (1) or a number of threads from 1 to 1024", Layout, "auto",
                     {1, 1024}, AT(parallel.threads_per_rank)),
 

@@ -26,7 +26,7 @@ std::map<std::string, std::string> as_map(const Fingerprints& f) {
 
 Fingerprints fingerprints_of(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts) {
   return {prompts.fingerprint(), model::model_fingerprint(config.model.path, config.model.load_format),
-          model.tokenizer_sha256()};
+          model.tokenizer_sha256(), prompts.size()};
 }
 
 std::optional<RunManifest> find_run(const RunRequest& request) {
@@ -59,11 +59,17 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
       differences += fmt::format("\n  {} ({} {}... there, {}... now)", contents.at(name), name,
                                  old_value->second.substr(0, 12), now.substr(0, 12));
   }
+  std::string advice;
+  if (manifest.prompts != fingerprints.prompts) {
+    differences += fmt::format("\n  the number of prompts: {} there, {} now", manifest.prompts, fingerprints.prompts);
+    if (manifest.prompts < fingerprints.prompts)
+      advice = " Prompts that were added can have a run of their own: a file with only them and another output.dir.";
+  }
   if (!differences.empty())
     user_error(
         "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start anew "
-        "with --overwrite.",
-        paths.dir, differences);
+        "with --overwrite.{}",
+        paths.dir, differences, advice);
 }
 
 RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const dataset::PromptFile& prompts,

@@ -28,6 +28,7 @@ struct RunRequest {
 
 struct Fingerprints {
   std::string input, model, tokenizer;  // SHA-256, hex
+  std::uint64_t prompts = 0;            // how many the input has
 };
 
 // Reads the prompts and the weights as a whole.

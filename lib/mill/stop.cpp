@@ -1,10 +1,13 @@
 #include "mill/stop.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <string_view>
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
@@ -15,6 +18,17 @@ namespace moemill::mill {
 namespace {
 
 constexpr int stop_signals[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+
+// Of one Ctrl-C: some launchers pass it on to the process and to its group.
+constexpr double same_press_seconds = 0.05;
+
+[[noreturn]] void leave_at_once() {
+  constexpr std::string_view line =
+      "moemill: second SIGINT: leaving at once; finished rows are kept up to the last journal flush, the same command "
+      "goes on\n";
+  (void)!::write(STDERR_FILENO, line.data(), line.size());
+  ::_exit(static_cast<int>(ExitCode::Stopped));
+}
 
 // Seconds from now until SLURM_JOB_END_TIME (a UNIX time), when Slurm tells.
 std::optional<double> slurm_seconds_left() {
@@ -33,30 +47,52 @@ StopSignals::StopSignals() {
   for (int signal : stop_signals) sigaddset(&held_, signal);
   if (int error = pthread_sigmask(SIG_BLOCK, &held_, &before_))
     system_error("pthread_sigmask: {}", std::strerror(error));
+  listener_ = std::thread([this] { listen(); });
 }
 
 StopSignals::~StopSignals() {
-  while (poll()) {
+  over_ = true;
+  pthread_kill(listener_.native_handle(), SIGUSR1);  // wakes it
+  listener_.join();
+  timespec none{};
+  while (sigtimedwait(&held_, nullptr, &none) > 0) {
   }  // what has come was meant for the job that is over
   pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
+// The main thread may be in the middle of a long step or wait for another rank: only a thread of its own sees a second
+// signal then.
+void StopSignals::listen() {
+  std::optional<double> interrupted;  // now_seconds() of the first SIGINT
+  for (;;) {
+    const int signal = sigwaitinfo(&held_, nullptr);
+    if (over_) return;
+    if (signal <= 0) continue;
+    if (signal == SIGINT) {
+      if (interrupted && now_seconds() - *interrupted >= same_press_seconds) leave_at_once();
+      if (!interrupted) interrupted = now_seconds();
+    }
+    taken_ = signal;
+  }
+}
+
 std::optional<std::string> StopSignals::poll() {
-  timespec none{};
-  int signal = sigtimedwait(&held_, nullptr, &none);
-  if (signal <= 0) return std::nullopt;
+  const int signal = taken_.exchange(0);
+  if (signal == 0) return std::nullopt;
   return std::string("SIG") + sigabbrev_np(signal);
 }
 
 StopWish::StopWish(StopSignals& signals, const RuntimeSettings& runtime, double started) : signals_(signals) {
-  if (runtime.max_wall_time_seconds) {
+  if (runtime.max_wall_time_seconds)
     deadline_ = started + *runtime.max_wall_time_seconds - runtime.drain_margin_seconds;
-  } else if (auto left = slurm_seconds_left()) {
+  if (auto left = slurm_seconds_left()) {
     const double margin = std::clamp(*left / 4, 0.0, runtime.drain_margin_seconds);  // a short job shall get on, too
+    const double end = now_seconds() + *left - margin;
+    if (deadline_ && *deadline_ <= end) return;
     if (margin < runtime.drain_margin_seconds)
       log::warning("only {:.0f} s are left to the Slurm job: stopping {:.0f} s before its end, not {:.0f} s", *left,
                    margin, runtime.drain_margin_seconds);
-    deadline_ = now_seconds() + *left - margin;
+    deadline_ = end;
   }
 }
 

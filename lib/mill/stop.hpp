@@ -2,29 +2,37 @@
 // into the facts that all ranks share, so that one rank's signal drains them all.
 #pragma once
 
+#include <atomic>
 #include <csignal>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "base/run_config.hpp"
 
 namespace moemill::mill {
 
-// Holds SIGUSR1, SIGUSR2, SIGTERM and SIGINT back from the process so that they can be asked for. Made before MPI and
-// any thread is started, because threads inherit what is held back.
+// Takes SIGUSR1, SIGUSR2, SIGTERM and SIGINT of the process in a thread of its own and keeps them to be asked for. A
+// second SIGINT ends the process at once with exit code 75, whatever it is in the middle of: the run directory is as
+// after a kill. Made before MPI and any thread is started, because threads inherit what is held back.
 class StopSignals {
  public:
   StopSignals();
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
-  // The name of a signal that has come since the last call.
+  // The name of the last signal that has come since the last call.
   std::optional<std::string> poll();
 
  private:
+  void listen();
+
   sigset_t held_{};
   sigset_t before_{};
+  std::atomic<int> taken_{0};  // 0: none
+  std::atomic<bool> over_{false};
+  std::thread listener_;
 };
 
 // Ends long work that nothing is lost by: loading and merging. Comes out as exit code 75.

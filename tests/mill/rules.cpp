@@ -1,6 +1,6 @@
 // The parts of the mill that need no model: domains, failing together, stopping, preparing prompts, cost and load.
 #include <doctest/doctest.h>
-#include <pthread.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <csignal>
@@ -91,7 +91,8 @@ TEST_CASE("stopping: a signal, the clock and a file") {
   RuntimeSettings runtime;
   StopWish calm(signals, runtime, now_seconds());
   CHECK(!calm.ask());
-  pthread_kill(pthread_self(), SIGUSR1);
+  kill(getpid(), SIGUSR1);
+  for (int tries = 0; tries < 5000 && !calm.ask(); ++tries) usleep(1000);
   CHECK(calm.ask() == "SIGUSR1");
   CHECK(calm.ask() == "SIGUSR1");  // it stays
 
@@ -144,6 +145,22 @@ TEST_CASE("a Slurm job shorter than the margin still gets on") {
   StopWish over(signals, runtime, now_seconds());
   CHECK(over.ask() == "the time limit");
   unsetenv("SLURM_JOB_END_TIME");
+}
+
+TEST_CASE("of two time limits the earlier one counts") {
+  StopSignals signals;
+  RuntimeSettings runtime;
+  runtime.drain_margin_seconds = 0;
+  auto asked = [&](double own_limit, int slurm_seconds) {
+    runtime.max_wall_time_seconds = own_limit;
+    setenv("SLURM_JOB_END_TIME", std::to_string(std::time(nullptr) + slurm_seconds).c_str(), 1);
+    StopWish wish(signals, runtime, now_seconds() - 10);
+    unsetenv("SLURM_JOB_END_TIME");
+    return wish.ask().value_or("no reason");
+  };
+  CHECK(asked(1000, 1000) == "no reason");
+  CHECK(asked(5, 1000) == "the time limit");
+  CHECK(asked(1000, -1) == "the time limit");
 }
 
 TEST_CASE("expert load of several attempts weighs their tokens") {

@@ -4,10 +4,13 @@
     resume.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
 import os
+import pathlib
 import random
 import signal
 import subprocess
 import time
+
+import h5py
 
 from moemill_program import (MODELS, PROGRAM, check, differences, expect_exit, fresh, main, moemill, rows, summary,
                              write_prompts)
@@ -122,12 +125,32 @@ def changed_settings_are_refused():
     check("model_sha256" in done.stderr, done.stderr)
     write_prompts(folder / "p.h5", {"prompt": ["other", "prompts", "than", "before"]})
     done = expect_exit(moemill(*words), 2)
-    check("input_sha256" in done.stderr, done.stderr)
+    check("input_sha256" in done.stderr and "number of prompts" not in done.stderr, done.stderr)
     expect_exit(moemill(*words, "--resume", "never"), 2)
     expect_exit(moemill(*words, "--overwrite"), 0)
     check(len(rows(folder / "out/outputs.h5")) == 4)
     expect_exit(moemill(*words, "--resume", "always", "-o", folder / "new"), 2)
     check(not (folder / "new/run.json").exists())
+
+
+def added_prompts_are_refused():
+    folder = prepare("added", count=4, max_tokens=4)
+    words = ["run", "-c", folder / "run.yaml"]
+    expect_exit(moemill(*words), 0)
+    kept = (folder / "out/outputs.h5").read_bytes()
+    with h5py.File(folder / "p.h5") as f: before = {name: f[name][()].tolist() for name in f}
+    write_prompts(folder / "p.h5", {"prompt": before["prompt"] + [b"one more", b"and another"], "n": before["n"] + [1, 1]})
+    for words_now in (words, ["validate", "-c", folder / "run.yaml"]):
+        done = expect_exit(moemill(*words_now), 2)
+        for part in ("number of prompts: 4 there, 6 now", "input_sha256", "another output.dir", "--overwrite"):
+            check(part in done.stderr, part, done.stderr)
+    check((folder / "out/outputs.h5").read_bytes() == kept, "outputs.h5 was touched")
+    write_prompts(folder / "p.h5", {"prompt": before["prompt"][:2], "n": before["n"][:2]})
+    done = expect_exit(moemill(*words), 2)
+    check("4 there, 2 now" in done.stderr and "were added" not in done.stderr, done.stderr)
+    # The way the message shows: a file of the new ones alone.
+    write_prompts(folder / "p.h5", {"prompt": ["one more", "and another"], "id": ["a", "b"]})
+    expect_exit(moemill(*words, "-o", folder / "more"), 0)
 
 
 def other_layouts_are_accepted():
@@ -274,8 +297,91 @@ def signals_before_the_first_step():
     expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
 
 
+def ranks_of(launcher):
+    """{rank: process id} of an mpirun."""
+    found = {}
+    for child in pathlib.Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split():
+        for word in pathlib.Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
+            if word.startswith(b"OMPI_COMM_WORLD_RANK="): found[int(word.split(b"=")[1])] = int(child)
+    return found
+
+
+def lives(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def second_interrupt_leaves_at_once():
+    # Stuck before anything is there: the config never comes through its pipe.
+    folder = prepare("twice", count=200, max_tokens=400)
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen([str(PROGRAM), "run", "-c", str(pipe)], stderr=subprocess.PIPE, text=True)
+    with open(pipe, "w"):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        check(process.poll() is None, "one SIGINT ended a process that had something to save")
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=2)[1]
+    check(process.returncode == 75 and "second SIGINT" in errors, process.returncode, errors)
+
+    # In the middle of a step: one rank is halted, and the other waits for its rows.
+    whole = reference(folder)
+    process = start(folder, 2)
+    check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")
+    ranks = ranks_of(process)
+    os.kill(ranks[1], signal.SIGSTOP)
+    os.kill(ranks[0], signal.SIGINT)
+    time.sleep(0.5)
+    check(process.poll() is None, "rank 0 left without the other")
+    os.kill(ranks[0], signal.SIGUSR1)  # no second SIGINT: goes on saving
+    time.sleep(0.3)
+    check(process.poll() is None, "a SIGUSR1 behind a SIGINT ended the job")
+    begun = time.monotonic()
+    os.kill(ranks[0], signal.SIGINT)
+    errors = process.communicate(timeout=20)[1]
+    check(process.returncode == 75 and "second SIGINT" in errors, process.returncode, errors)
+    while any(lives(pid) for pid in ranks.values()): check(time.monotonic() < begun + 10, "a rank lives on")
+    expect_exit(moemill("status", folder / "out", "--exit-code"), 75)
+    expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=3), 0)
+    check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
+
+
+def what_a_kill_costs():
+    """Rows that were finished a flush interval and a step before a kill are there after it."""
+    folder = prepare("cost", count=300, max_tokens=300)
+    flush, slack = 0.5, 0.5  # seconds; slack: a step, and the clock of metrics.jsonl that counts whole milliseconds or less
+    draw, proven = random.Random(5), 0
+    for _ in range(4):
+        words = [str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--set", f"output.journal_flush_seconds={flush}",
+                 "--set", "runtime.progress_interval=0.05"]
+        begun = time.monotonic()
+        process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+        lines, seen = folder / "out/metrics.jsonl", []  # (when it was first seen here, rows done)
+        old = lines.read_text().count("\n") if lines.exists() else 0
+        end = begun + 20
+        wanted = draw.uniform(flush + slack, flush + slack + 1)  # seconds of generating before the kill
+        while time.monotonic() < end and process.poll() is None:
+            new = lines.read_text().splitlines()[old + len(seen):] if lines.exists() else []
+            for line in new:
+                if line.endswith("}"): seen.append((time.monotonic(), json.loads(line)["rows_done"]))
+            if seen and time.monotonic() - seen[0][0] > wanted: break
+            time.sleep(0.01)
+        if process.poll() is not None: break
+        killed = time.monotonic()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        due = max((count for when, count in seen if when < killed - flush - slack), default=0)
+        kept = json.loads(moemill("status", folder / "out", "--json").stdout)
+        check(kept["done"] + kept["failed"] >= due, "rows were lost:", kept, "of", due)
+        proven += due > 0
+    check(proven > 0, "no row was old enough at any kill: nothing was tested")
+
+
 if __name__ == "__main__":
     main([nothing_to_do, killed_and_resumed_by_other_ranks, drained_by_signal_and_by_stop_file, time_limit,
-          changed_settings_are_refused, other_layouts_are_accepted, failed_rows_again, refused_overwrite_keeps_the_run,
+          changed_settings_are_refused, added_prompts_are_refused, second_interrupt_leaves_at_once, what_a_kill_costs, other_layouts_are_accepted, failed_rows_again, refused_overwrite_keeps_the_run,
           full_disk_when_shards_end_together, numbers_of_all_ranks_and_attempts, killed_between_merge_and_summary,
           faults_of_one_rank_store_their_code, signals_before_the_first_step])

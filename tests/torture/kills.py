@@ -110,7 +110,7 @@ def disturb(job, draw):
     if kind == "terminate": send(ranks, signal.SIGTERM)
     if kind == "interrupt twice":
         send(ranks, signal.SIGINT)
-        time.sleep(draw.random() * 0.05)
+        time.sleep(0.1 + draw.random() * 0.1)
         send(ranks, signal.SIGINT)
     return kind
 
