@@ -1,5 +1,6 @@
 #include "kernels/gemm.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "support.hpp"
@@ -68,6 +69,55 @@ TEST_CASE("gemm: packing column ranges and transposed sources gives the same mat
   std::vector<bf16> turned(whole.packed.size());
   cpu::pack(turned.data(), k, n, input_first.data(), 1, n, 0, n);
   CHECK(same_bits(turned, whole.packed));
+}
+
+TEST_CASE("gemm: packing input ranges of sources of any strides gives the same matrix") {
+  for (auto [k, n] : {std::pair{1u, 1u}, {2u, 9u}, {613u, 45u}, {1030u, 96u}, {520u, 71u}}) {
+    const Weights whole(k, n, 6);
+    for (std::size_t step : {1u, 2u, 3u}) {  // values between two neighbours of the source
+      for (bool first : {false, true}) {     // inputs far apart, or columns
+        for (std::uint32_t chunk : {2u, 90u, 512u}) {
+          CAPTURE(k);
+          CAPTURE(n);
+          CAPTURE(step);
+          CAPTURE(first);
+          CAPTURE(chunk);
+          const std::size_t column_stride = first ? step : k * step, input_stride = first ? n * step : step;
+          // Exactly as long as its last value needs: reading behind it is for the sanitizer to see.
+          std::vector<bf16> source((n - 1) * column_stride + (k - 1) * input_stride + 1, bf16{0x7777});
+          for (std::size_t j = 0; j < n; ++j) {
+            for (std::size_t i = 0; i < k; ++i) source[j * column_stride + i * input_stride] = whole.source[j * k + i];
+          }
+          std::vector<bf16> packed(whole.packed.size(), bf16{0x7777});
+          for (std::uint32_t at = 0; at < k; at += chunk) {
+            cpu::pack(packed.data(), k, n, {at, std::min(chunk, k - at), 0, n}, source.data() + at * input_stride,
+                      column_stride, input_stride);
+          }
+          CHECK(same_bits(packed, whole.packed));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm: two sources that each begin at a panel fill one matrix") {
+  const std::uint32_t k = 70, width = 41, n = 64 + width;
+  const std::vector<bf16> alternating = random_bf16(std::size_t{k} * 2 * width, 9);  // [k][gate, up, gate, ...]
+  std::vector<bf16> packed(cpu::packed_count(k, n), bf16{0x7777});
+  cpu::pack(packed.data(), k, n, {0, k, 0, width}, alternating.data(), 2, 2 * width);
+  cpu::pack(packed.data(), k, n, {0, k, 64, width}, alternating.data() + 1, 2, 2 * width);
+  const cpu::PackedMatrix w{packed.data(), k, n};
+  std::size_t wrong = 0;
+  for (std::uint32_t i = 0; i < k; ++i) {
+    for (std::uint32_t j = 0; j < n; ++j) {
+      const std::size_t row = std::size_t{i} * 2 * width;
+      bf16 wanted{0};
+      if (j < width) wanted = alternating[row + 2 * j];
+      if (j >= 64) wanted = alternating[row + 2 * (j - 64) + 1];
+      wrong += !(cpu::packed_at(w, i, j) == wanted);
+    }
+  }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("gemm: the plain body is one ascending chain of fused multiply-adds") {

@@ -251,8 +251,14 @@ TEST_CASE("mapped file: a file cut while mapped is an error, not a crash") {
   MappedFile file(path.string());
   CHECK(file.size() == 10000);
   CHECK(static_cast<char>(file.bytes(9999, 1)[0]) == 'x');
+  std::vector<std::byte> copy(100);
+  file.read(9900, copy);
+  CHECK(static_cast<char>(copy.back()) == 'x');
   fs::resize_file(path, 5000);
   CHECK_THROWS_AS(file.bytes(0, 10), SystemError);
+  CHECK_NOTHROW(file.read(4900, copy));
+  CHECK_THROWS_AS(file.read(4901, copy), SystemError);
+  CHECK_THROWS_AS(file.read(9901, copy), ContractViolation);
   CHECK_THROWS_AS(file.bytes(9999, 2), ContractViolation);
   CHECK_THROWS_AS(file.bytes(~std::uint64_t{0}, 2), ContractViolation);
 }
