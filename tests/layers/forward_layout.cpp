@@ -10,7 +10,7 @@ using namespace moemill::test;
 
 namespace {
 
-const char* const models[] = {"deepseek_v3", "deepseek_v2_lite"};
+const char* const models[] = {"deepseek_v3", "deepseek_v2_lite", "gpt_oss", "mixtral_window", "qwen2_moe"};
 
 std::vector<Text> job(const std::string& model) {
   std::vector<Text> texts;

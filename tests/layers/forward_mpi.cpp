@@ -10,7 +10,7 @@ using namespace moemill::test;
 
 TEST_CASE("ranks under MPI change no bit") {
   on_world([](Comm world) {
-    for (const std::string model : {"deepseek_v3", "deepseek_v2_lite"}) {
+    for (const std::string model : {"deepseek_v3", "deepseek_v2_lite", "gpt_oss", "qwen2_moe"}) {
       std::vector<Text> texts;
       std::uint32_t generate = 0;
       for (auto& prompt : Goldens(model).prompts()) texts.push_back({prompt, ++generate});

@@ -3,6 +3,7 @@
 kernel bodies.
 
     layouts.py MOEMILL SOURCE_DIR WORK_DIR"""
+import json
 import random
 
 import h5py
@@ -29,6 +30,15 @@ LAYOUTS = [
     dict(ranks=2, isa="avx2", threads=2),
     dict(ranks=2, isa="plain", micro=2, shard=2),
     dict(ranks=4, isa="avx512", batch=1, seqs=1),
+]
+# For most families: each kind of difference once.
+FEW_LAYOUTS = [
+    dict(ranks=0),
+    dict(ranks=1, kv=256, threads=2),
+    dict(ranks=2, isa="avx2", batch=7, seqs=3),
+    dict(ranks=3, micro=2, batch=64),
+    dict(ranks=4, domain=2, isa="plain", shard=3),
+    dict(ranks=2, isa="avx512", micro=2, batch=33, threads=2),
 ]
 
 
@@ -68,15 +78,16 @@ def runs_here(isa):
     return isa in line
 
 
-def job(model, sampling, seed):
+def job(model, sampling, seed, layouts=FEW_LAYOUTS):
     folder = fresh(f"{model}-{seed}")
-    prompts = random_prompts(folder / "prompts.h5", 320, seed)
+    vocabulary = json.loads((MODELS / model / "config.json").read_text())["vocab_size"]
+    prompts = random_prompts(folder / "prompts.h5", vocabulary, seed)
     config = folder / "run.yaml"
     config.write_text(f"model: {{path: {MODELS / model}}}\ninput: {{path: {prompts}}}\n"
                       f"sampling: {{max_tokens: 12, seed: {seed}, {sampling}}}\noutput: {{store: [text, token_ids]}}\n"
                       "runtime: {log_level: warning}\n")
     first = None
-    for number, layout in enumerate(LAYOUTS):
+    for number, layout in enumerate(layouts):
         if "isa" in layout and not runs_here(layout["isa"]):
             print(f"        {layout}: this CPU has no {layout['isa']}, skipped")
             continue
@@ -90,15 +101,44 @@ def job(model, sampling, seed):
             check(len({tuple(row["token_ids"]) for row in made}) > len(made) // 2, "the rows hardly differ from each other")
             continue
         names = differences(first, out / "outputs.h5")
-        check(not names, f"layout {layout} differs from {LAYOUTS[0]} in {names}")
+        check(not names, f"layout {layout} differs from {layouts[0]} in {names}")
 
 
 def deepseek_v3():
-    job("deepseek_v3", "logprobs: 3, prompt_logprobs: true, ignore_eos: true", 1)
+    job("deepseek_v3", "logprobs: 3, prompt_logprobs: true, ignore_eos: true", 1, LAYOUTS)
 
 
 def deepseek_v2_lite():
     job("deepseek_v2_lite", "top_k: 20, min_p: 0.01, repetition_penalty: 1.2, presence_penalty: 0.1, logprobs: 0", 2)
 
 
-if __name__ == "__main__": main([deepseek_v3, deepseek_v2_lite])
+def gpt_oss():
+    job("gpt_oss", "logprobs: 1, prompt_logprobs: true, ignore_eos: true", 3, LAYOUTS)
+
+
+def gpt_oss_mxfp4():
+    job("gpt_oss_mxfp4", "logprobs: 1", 4)
+
+
+def mixtral_window():
+    job("mixtral_window", "logprobs: 1, prompt_logprobs: true, ignore_eos: true", 5)
+
+
+def qwen2_moe():
+    job("qwen2_moe", "top_k: 30, frequency_penalty: 0.3, prompt_logprobs: true", 6)
+
+
+def qwen3_moe():
+    job("qwen3_moe", "logprobs: 2, prompt_logprobs: true", 7)
+
+
+def olmoe():
+    job("olmoe", "logprobs: 1, prompt_logprobs: true", 8)
+
+
+def glm4_moe():
+    job("glm4_moe", "logprobs: 1, prompt_logprobs: true, ignore_eos: true", 9)
+
+
+if __name__ == "__main__":
+    main([deepseek_v3, deepseek_v2_lite, gpt_oss, gpt_oss_mxfp4, mixtral_window, qwen2_moe, qwen3_moe, olmoe, glm4_moe])
