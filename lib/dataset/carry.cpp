@@ -136,6 +136,8 @@ h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std:
   h5::check(H5Pset_obj_track_times(creation, false), what);
   h5::check(H5Pset_chunk(creation, rank, chunk.data()), what);
   if (gzip_level) h5::check(H5Pset_deflate(creation, *gzip_level), what);
+  const bool fixed_text = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0;
+  if (fixed_text || !has_variable_parts(type)) h5::check(H5Pset_fletcher32(creation), what);  // notices a flipped bit
   return h5::own(H5Dcreate2(group, name.c_str(), type, space, H5P_DEFAULT, creation, H5P_DEFAULT), what);
 }
 

@@ -115,6 +115,30 @@ def a_damaged_shard():
     check(not differences(whole, out / "outputs.h5"), differences(whole, out / "outputs.h5"))
 
 
+def flipped_bits_are_noticed():
+    """One bit in every stored block of numbers of outputs.h5, with no shard left to compare with."""
+    words, out = words_for("flipped", "sampling.logprobs=1", "sampling.prompt_logprobs=true")
+    expect_exit(moemill(*words), 0)
+    for shard in (out / "shards").glob("*.h5"): shard.unlink()
+    path, blocks = out / "outputs.h5", []
+    def visit(name, item):
+        if not isinstance(item, h5py.Dataset) or h5py.check_string_dtype(item.dtype): return
+        for i in range(item.id.get_num_chunks()): blocks.append((name, item.id.get_chunk_info(i)))
+    with h5py.File(path) as f: f.visititems(visit)
+    check(len(blocks) >= 15, "too few blocks", blocks)
+    expect_exit(moemill("verify", out), 0)
+    whole, draw = path.read_bytes(), np.random.default_rng(4)
+    for name, info in blocks:
+        bit = int(draw.integers(info.size * 8))
+        flipped = bytearray(whole)
+        flipped[info.byte_offset + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        done = moemill("verify", out, "--deep")
+        check(done.returncode == 1 and str(path) in done.stdout, name, bit, done.stdout, done.stderr)
+    path.write_bytes(whole)
+    expect_exit(moemill("verify", out, "--deep"), 0)
+
+
 if __name__ == "__main__":
     main([without_a_merged_file, replay_finds_what_the_model_did_not_say, replay_of_scores, failed_rows_again,
-          pending_again_after_a_stopped_retry, a_damaged_shard])
+          pending_again_after_a_stopped_retry, a_damaged_shard, flipped_bits_are_noticed])
