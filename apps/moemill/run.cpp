@@ -116,7 +116,7 @@ int run(const Words& words) {
   } catch (...) {
     // One rank's own fault in the middle of a step: the others wait for its rows and must be ended.
     mill::Failure failure = mill::describe_current_exception();
-    fmt::print(stderr, "moemill: rank {}: {}\n", world.rank(), failure.text);
+    fmt::print(stderr, "moemill: {}\n", mill::told_by(world, failure));
     world.abort(static_cast<int>(failure.code));
   }
 }

@@ -1,5 +1,7 @@
 #include "mill/agree.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -40,10 +42,17 @@ void together(const Comm& world, const std::function<void()>& phase) {
   auto failed = std::find_if(codes.begin(), codes.end(), [](std::int32_t c) { return c != 0; });
   if (failed == codes.end()) return;
   int rank = static_cast<int>(failed - codes.begin());
-  auto bytes = world.broadcast(std::as_bytes(std::span(mine.text)), rank);
+  const std::string mine_told = told_by(world, mine);
+  auto bytes = world.broadcast(std::as_bytes(std::span(mine_told)), rank);
   std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (rank != 0) text = fmt::format("rank {}: {}", rank, text);
   throw AgreedFailure(static_cast<ExitCode>(*failed), text);
+}
+
+std::string told_by(const Comm& world, const Failure& failure) {
+  if (world.size() == 1 || (world.rank() == 0 && failure.code != ExitCode::Internal)) return failure.text;
+  char host[256] = "unknown host";
+  ::gethostname(host, sizeof host - 1);
+  return fmt::format("rank {} on {}: {}", world.rank(), host, failure.text);
 }
 
 void rank_zero(const Comm& world, const std::function<void()>& phase) {

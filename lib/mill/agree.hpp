@@ -35,4 +35,7 @@ struct Failure {
 };
 Failure describe_current_exception();
 
+// How the job tells the failure of this rank: with rank and host, unless it is a user's fault that rank 0 found.
+std::string told_by(const Comm& world, const Failure& failure);
+
 }  // namespace moemill::mill

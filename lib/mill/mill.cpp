@@ -112,9 +112,9 @@ OpenShard& Mill::shard_of(std::uint64_t prompt_index) {
 MillEnd Mill::leave(const schedule::Decision& decision) {
   if (decision.phase == schedule::Phase::Failed) {
     flush_all();
-    auto text = parts_.world.broadcast(std::as_bytes(std::span(failure_.text)), decision.failed_rank.value);
-    std::string line(reinterpret_cast<const char*>(text.data()), text.size());
-    if (decision.failed_rank.value != 0) line = fmt::format("rank {}: {}", decision.failed_rank.value, line);
+    const std::string mine = told_by(parts_.world, failure_);
+    auto text = parts_.world.broadcast(std::as_bytes(std::span(mine)), decision.failed_rank.value);
+    const std::string line(reinterpret_cast<const char*>(text.data()), text.size());
     throw AgreedFailure(static_cast<ExitCode>(decision.error), line);
   }
   const bool finished = decision.phase == schedule::Phase::Finished;

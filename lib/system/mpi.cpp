@@ -40,8 +40,9 @@ void in_pieces(Byte* data, std::size_t units, std::size_t unit_bytes, Piece&& pi
 void check(int code, const char* call, int rank) {
   if (code == MPI_SUCCESS) return;
   char text[MPI_MAX_ERROR_STRING] = "";
-  int length = 0;
-  if (MPI_Error_string(code, text, &length) != MPI_SUCCESS) length = 0;
+  int length = 0, ready = 0;
+  MPI_Initialized(&ready);  // else asking for the text would end the process
+  if (!ready || MPI_Error_string(code, text, &length) != MPI_SUCCESS) length = 0;
   system_error("{} on rank {}: {} (code {})", call, rank, std::string(text, static_cast<std::size_t>(length)), code);
 }
 

@@ -80,7 +80,8 @@ TEST_CASE("one rank's fault becomes everybody's, with one message and one code")
     } catch (const AgreedFailure& e) {
       text = e.what(), code = e.code();
     }
-    CHECK(text == "rank 2: disk full");
+    CHECK(text.starts_with("rank 2 on "));
+    CHECK(text.ends_with(": disk full"));
     CHECK(code == ExitCode::Internal);
     CHECK_THROWS_WITH_AS(rank_zero(world, [] { user_error("no model"); }), "no model", AgreedFailure);
   });
@@ -129,7 +130,8 @@ TEST_CASE("a stop while weights are read ends the loading on all ranks, as a sto
       code = e.code(), text = e.what();
     }
     CHECK(code == ExitCode::Stopped);
-    CHECK(text == "rank 1: SIGTERM");
+    CHECK(text.starts_with("rank 1 on "));
+    CHECK(text.ends_with(": SIGTERM"));
     if (world.rank() == 1) CHECK(pieces == 10);
   });
 }

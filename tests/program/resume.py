@@ -12,7 +12,7 @@ import time
 
 import h5py
 
-from moemill_program import (MODELS, PROGRAM, check, differences, expect_exit, fresh, main, moemill, rows, summary,
+from moemill_program import (MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, main, moemill, rows, summary,
                              write_prompts)
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
@@ -247,6 +247,18 @@ def numbers_of_all_ranks_and_attempts():
         check(merged[key] == s[key], key, merged, s)
 
 
+def every_key_is_documented():
+    folder = prepare("keys", count=6, max_tokens=4)
+    expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
+    text = (SOURCE / "jobs/README.md").read_text()
+    for name in ("metrics.jsonl", "attempts.jsonl"):
+        found = {key for line in (folder / "out" / name).read_text().splitlines() for key in json.loads(line)}
+        check(len(found) > 10, name, found)
+        section = text.split(f"### {name}")[1].split("\n### ")[0]
+        missing = [key for key in found if f"`{key}`" not in section]
+        check(not missing, name, "has keys that jobs/README.md does not explain:", missing)
+
+
 def killed_between_merge_and_summary():
     folder = prepare("summary", count=6, max_tokens=4)
     words = ["run", "-c", folder / "run.yaml"]
@@ -382,6 +394,7 @@ def what_a_kill_costs():
 
 if __name__ == "__main__":
     main([nothing_to_do, killed_and_resumed_by_other_ranks, drained_by_signal_and_by_stop_file, time_limit,
-          changed_settings_are_refused, added_prompts_are_refused, second_interrupt_leaves_at_once, what_a_kill_costs, other_layouts_are_accepted, failed_rows_again, refused_overwrite_keeps_the_run,
-          full_disk_when_shards_end_together, numbers_of_all_ranks_and_attempts, killed_between_merge_and_summary,
-          faults_of_one_rank_store_their_code, signals_before_the_first_step])
+          changed_settings_are_refused, added_prompts_are_refused, second_interrupt_leaves_at_once,
+          what_a_kill_costs, other_layouts_are_accepted, failed_rows_again, refused_overwrite_keeps_the_run,
+          full_disk_when_shards_end_together, numbers_of_all_ranks_and_attempts, every_key_is_documented,
+          killed_between_merge_and_summary, faults_of_one_rank_store_their_code, signals_before_the_first_step])
