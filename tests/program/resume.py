@@ -364,7 +364,7 @@ def second_interrupt_leaves_at_once():
 def what_a_kill_costs():
     """Rows that were finished a flush interval and a step before a kill are there after it."""
     folder = prepare("cost", count=300, max_tokens=300)
-    flush, slack = 0.5, 0.5  # seconds; slack: a step, and the clock of metrics.jsonl that counts whole milliseconds or less
+    flush, slack = 0.5, 0.5  # seconds; slack: a step, and the reading of metrics.jsonl here
     draw, proven = random.Random(5), 0
     for _ in range(4):
         words = [str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--set", f"output.journal_flush_seconds={flush}",
