@@ -171,7 +171,7 @@ def into_shards(entries, shard_bytes):
     return shards
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="config.json, or a folder that has one")
     parser.add_argument("--out", required=True, help="folder to make; must not hold a model yet")
@@ -179,7 +179,7 @@ def main():
     parser.add_argument("--experts", type=int, help="routed experts a layer instead of the config's")
     parser.add_argument("--shard-gb", type=float, default=2.0, help="largest file, in GB (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the random values (default %(default)s)")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
 
     path = options.config
     with open(os.path.join(path, "config.json") if os.path.isdir(path) else path, encoding="utf-8") as source:
