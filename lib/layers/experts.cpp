@@ -109,9 +109,11 @@ void run_experts(cpu::Stream& stream, const model::Moe& moe, std::span<const mod
     cpu::gemm_grouped(stream, scratch.problems);
     add_biases(stream, experts, &model::MlpWeights::down_bias, begin, first, end, s.down, hidden, scratch);
     cpu::round_rows(stream, s.down, hidden, end - first, hidden, s.rounded, hidden);
-    for (std::size_t pair = first; pair < end; ++pair)
-      std::memcpy(received.outputs + received.place[pair] * hidden, s.rounded + (pair - first) * hidden,
-                  hidden * sizeof(bf16));
+    stream.team().parallel_for(end - first, 16, [&](std::size_t from, std::size_t to, int) {
+      for (std::size_t i = from; i < to; ++i)
+        std::memcpy(received.outputs + received.place[first + i] * hidden, s.rounded + i * hidden,
+                    hidden * sizeof(bf16));
+    });
     exchange.progress();
   }
 }

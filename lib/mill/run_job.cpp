@@ -146,7 +146,8 @@ RunPlan agree_on_plan(const Comm& world, const RunRequest& request, const Opened
   const RunConfig& config = request.config;
   RunPlan plan;
   rank_zero(world, [&] {
-    model::check_model_files(config.model.path, in.model.config, config.model.load_format);
+    for (const auto& warning : model::check_model_files(config.model.path, in.model.config, config.model.load_format))
+      log::warning("{}", warning);
     const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
     lock.emplace(dataset::RunPaths{config.output.dir});
     plan = open_run(request, in.prompts, fingerprints);

@@ -75,12 +75,13 @@ ModelFolder open_and_tell_model(const RunConfig& config, Files files) {
   ModelSettings settings = config.model;
   if (files == Files::SizesOnly) settings.load_format = "dummy";
   ModelFolder model = open_model(settings);
-  model::check_model_files(settings.path, model.config, settings.load_format);
+  const auto warnings = model::check_model_files(settings.path, model.config, settings.load_format);
   const auto counts = model::count_parameters(model.config);
   fmt::print("model    {}: {}, {} parameters, {} active a token, context {}\n", settings.path, model.config.model_type,
              thousands(counts.total), thousands(counts.active), thousands(model.max_model_len));
   if (files == Files::SizesOnly)
     fmt::print("weights  none in this folder: sizes are those of config.json; `run` would need the files\n");
+  for (const auto& warning : warnings) fmt::print("warning: {}\n", warning);
   return model;
 }
 

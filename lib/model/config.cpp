@@ -57,8 +57,6 @@ void read_special_tokens(const std::string& dir, const JsonObject& json, ModelCo
         "{}: no eos_token_id here or in generation_config.json; only max_tokens and stop settings end a row",
         json.file()));
   }
-  std::vector<TokenId> bos = json.token_ids("bos_token_id");
-  if (!bos.empty()) config.bos = bos.front();
 }
 
 }  // namespace

@@ -117,8 +117,7 @@ struct ModelConfig {
   Moe moe;
   TensorNames names;
   Quantization quantization;
-  std::vector<TokenId> eos;  // eos_token_id of generation_config.json, else config.json
-  std::optional<TokenId> bos;
+  std::vector<TokenId> eos;           // eos_token_id of generation_config.json, else config.json
   std::vector<std::string> warnings;  // things a user should know (e.g. weights in fp32 are rounded)
 };
 

@@ -34,6 +34,7 @@ constexpr std::uint32_t vocabulary = 1u << 24;
 constexpr std::uint32_t positions = 1u << 26;
 constexpr std::uint32_t heads = 1u << 10;
 constexpr std::uint32_t head_dim = 1u << 10;
+constexpr std::uint32_t kv_width = 1u << 17;  // of all key heads of a layer
 constexpr std::uint32_t rank = 1u << 16;
 constexpr std::uint32_t experts = 1u << 14;
 constexpr std::uint32_t shared = 1u << 6;

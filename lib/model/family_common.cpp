@@ -54,6 +54,9 @@ void read_grouped_heads(const JsonObject& json, ModelConfig& config, const HeadD
     json.refuse("num_attention_heads",
                 fmt::format("such that hidden_size / num_attention_heads is 1 to {}", limits::head_dim));
   }
+  if (std::uint64_t{gqa.kv_heads} * gqa.head_dim > limits::kv_width) {
+    json.refuse("num_key_value_heads", fmt::format("at most {} / head_dim", limits::kv_width));
+  }
   gqa.softmax_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(gqa.head_dim)));
 
   RopeSettings rope = read_rope(json, config.max_positions, rope_defaults);

@@ -154,10 +154,17 @@ const bf16* FileSource::rows(const RowsPiece& piece, ReadBuffers& buffers) const
   if (t.storage == Storage::Mxfp4) return mxfp4_rows(t, piece, buffers);
   const std::uint64_t size = bytes_of(t.dtype), count = piece.rows * piece.columns;
   const std::byte* stored = read(*t.data, piece.first_row * piece.columns * size, count * size, buffers);
-  if (t.dtype == Plain::Bf16) return reinterpret_cast<const bf16*>(stored);
-  bf16* out = buffers.decoded.reserve(count);
-  decode_plain(t.dtype, stored, count, out);
-  return out;
+  const bf16* values = reinterpret_cast<const bf16*>(stored);
+  if (t.dtype != Plain::Bf16) {
+    bf16* out = buffers.decoded.reserve(count);
+    decode_plain(t.dtype, stored, count, out);
+    values = out;
+  }
+  if (!all_finite(values, count)) {
+    user_error("{}: holds NaN, or values beyond bfloat16's range; the file is damaged, download it again",
+               files_.place(*t.data));
+  }
+  return values;
 }
 
 const bf16* FileSource::fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const {
@@ -167,7 +174,8 @@ const bf16* FileSource::fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBu
   float* scales = buffers.scales.reserve(count);
   decode_plain(t.dtype, read(*t.scales, first * width * size, count * size, buffers), count, scales);
   if (!std::all_of(scales, scales + count, [](float s) { return std::isfinite(s); })) {
-    user_error("{}: holds a scale that is not a finite number; the file is damaged", files_.place(*t.scales));
+    user_error("{}: holds a scale that is not a finite number; the file is damaged, download it again",
+               files_.place(*t.scales));
   }
   const std::uint64_t values = piece.rows * piece.columns;
   const std::byte* codes = read(*t.data, piece.first_row * piece.columns, values, buffers);
@@ -176,8 +184,9 @@ const bf16* FileSource::fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBu
               quantization_.block_columns},
              out);
   if (!all_finite(out, values)) {
-    user_error("{}: holds NaN (code 0x7f or 0xff), or values beyond bfloat16's range; the file is damaged",
-               files_.place(*t.data));
+    user_error(
+        "{}: holds NaN (code 0x7f or 0xff), or values beyond bfloat16's range; the file is damaged, download it again",
+        files_.place(*t.data));
   }
   return out;
 }
@@ -191,7 +200,7 @@ const bf16* FileSource::mxfp4_rows(const Tensor& t, const RowsPiece& piece, Read
   bf16* out = buffers.decoded.reserve(blocks * mxfp4_values);
   decode_mxfp4(read(*t.data, first * mxfp4_bytes, blocks * mxfp4_bytes, buffers), scales, blocks, out);
   if (!all_finite(out, blocks * mxfp4_values)) {
-    user_error("{}: holds NaN (scale 255), or values beyond bfloat16's range; the file is damaged",
+    user_error("{}: holds NaN (scale 255), or values beyond bfloat16's range; the file is damaged, download it again",
                files_.place(*t.scales));
   }
   return out;
@@ -202,6 +211,10 @@ void FileSource::floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t
   const Tensor& t = tensors_[tensor];
   const std::uint64_t size = bytes_of(t.dtype);
   decode_plain(t.dtype, read(*t.data, first * size, count * size, buffers), count, out);
+  if (!std::all_of(out, out + count, [](float v) { return std::isfinite(v); })) {
+    user_error("{}: holds a value that is not a finite number; the file is damaged, download it again",
+               files_.place(*t.data));
+  }
 }
 
 std::vector<std::string> FileSource::warnings(std::uint32_t layers) const {

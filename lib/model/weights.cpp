@@ -1,6 +1,7 @@
 #include "model/weights.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.hpp"
 #include "model/carry_out.hpp"
@@ -55,6 +56,31 @@ void sort_pieces(LoadPlan& plan, const FileSource& source) {
   plan.pieces = std::move(sorted);
 }
 
+// A head of its own under tied embeddings: transformers leaves the two untied when they differ.
+void check_tied_head(const ModelFiles& files) {
+  const auto& all = files.tensors();
+  const auto named = [&](std::string_view name) {
+    return std::find_if(all.begin(), all.end(), [&](const TensorInfo& t) { return t.name == name; });
+  };
+  const auto table = named("model.embed_tokens.weight"), head = named("lm_head.weight");
+  if (table == all.end() || head == all.end()) return;
+  bool same = table->dtype == head->dtype && table->length == head->length;
+  std::vector<std::byte> left(1u << 20), right(left.size());
+  for (std::uint64_t at = 0; same && at < head->length; at += left.size()) {
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(left.size(), head->length - at));
+    files.file(*table).read(table->offset + at, {left.data(), count});
+    files.file(*head).read(head->offset + at, {right.data(), count});
+    same = std::memcmp(left.data(), right.data(), count) == 0;
+  }
+  if (!same) {
+    user_error(
+        "{}: differs from model.embed_tokens.weight, but \"tie_word_embeddings\" in config.json says that they are "
+        "one; "
+        "set it to false to use both",
+        files.place(*head));
+  }
+}
+
 }  // namespace
 
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
@@ -67,13 +93,11 @@ Weights load_weights(const std::string& dir, const ModelConfig& config, const Pl
     return weights;
   }
   const ModelFiles files(dir);
-  const std::vector<std::string> warnings =
-      FileSource(files, all_tensors(config), config.quantization).warnings(config.layers);
+  FileSource(files, all_tensors(config), config.quantization);  // every rank finds the same faults
   Weights weights = make_room(config, placement, rank, plan);
   const FileSource source(files, plan, config.quantization);
   sort_pieces(plan, source);
   carry_out(plan, source, team, announce, between);
-  weights.warnings = warnings;
   return weights;
 }
 
@@ -87,10 +111,12 @@ std::uint64_t weight_bytes(const ModelConfig& config, const Placement& placement
   return Loader(config, nullptr, nullptr).walk(placement, rank).bytes;
 }
 
-void check_model_files(const std::string& dir, const ModelConfig& config, const std::string& load_format) {
-  if (parse_format(load_format) == Format::Dummy) return;  // needs no files beyond config.json
+std::vector<std::string> check_model_files(const std::string& dir, const ModelConfig& config,
+                                           const std::string& load_format) {
+  if (parse_format(load_format) == Format::Dummy) return {};  // needs no files beyond config.json
   const ModelFiles files(dir);
-  FileSource(files, all_tensors(config), config.quantization);
+  if (config.tied_embeddings) check_tied_head(files);
+  return FileSource(files, all_tensors(config), config.quantization).warnings(config.layers);
 }
 
 }  // namespace moemill::model

@@ -81,8 +81,7 @@ struct Weights {
   const float* final_norm = nullptr;
   PackedMatrix head;        // [hidden, vocabulary]
   std::uint64_t bytes = 0;  // memory held by this rank
-  std::vector<std::string> warnings;
-  struct Storage;  // owner of everything above
+  struct Storage;           // owner of everything above
   std::shared_ptr<const Storage> storage;
 };
 
@@ -101,7 +100,9 @@ std::uint64_t weight_bytes(const ModelConfig& config, const Placement& placement
 // Fingerprint of config.json and the weights' headers and sampled bytes; `model_sha256` of the outputs.
 std::string model_fingerprint(const std::string& dir, const std::string& load_format);
 // Everything that can be known without loading: files present, headers well formed, every needed tensor there with its
-// shape and dtype. Throws UserError on the first fault.
-void check_model_files(const std::string& dir, const ModelConfig& config, const std::string& load_format);
+// shape and dtype. Throws UserError on the first fault. Returns what a user should know: weights that are rounded,
+// tensors that nobody asked for.
+std::vector<std::string> check_model_files(const std::string& dir, const ModelConfig& config,
+                                           const std::string& load_format);
 
 }  // namespace moemill::model

@@ -6,12 +6,16 @@
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "mill/agree.hpp"
 #include "mill/engine.hpp"
+#include "mill/memory.hpp"
 #include "mill/prepare.hpp"
 #include "mill/ranks.hpp"
 #include "mill/stop.hpp"
@@ -256,6 +260,30 @@ TEST_CASE("totals: counts add up over ranks, seconds are their mean") {
     std::vector<std::uint64_t> counts = {1, static_cast<std::uint64_t>(world.rank())};
     CHECK(sum_counts(world, counts) == std::vector<std::uint64_t>{3, 3});
   });
+}
+
+TEST_CASE("memory: the tightest group on the way to the root counts, cached files do not") {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::temp_directory_path() / fmt::format("moemill-cgroup-{}", ::getpid());
+  const fs::path step = root / "slurm/job_7";
+  fs::create_directories(step);
+  const auto write = [](const fs::path& file, const std::string& text) { std::ofstream(file) << text; };
+  write(root / "groups", "1:cpu:/elsewhere\n0::/slurm/job_7\n");
+  const auto left = [&] { return cgroup_memory_left(root.string(), (root / "groups").string()); };
+  CHECK(left() == std::numeric_limits<std::uint64_t>::max());
+  write(step / "memory.max", "1000\n");
+  write(step / "memory.current", "900\n");
+  CHECK(left() == 100);
+  write(step / "memory.stat", "anon 200\ninactive_file 300\nactive_file 400\n");
+  CHECK(left() == 800);
+  write(root / "slurm/memory.max", "2000\n");
+  write(root / "slurm/memory.current", "1500\n");
+  CHECK(left() == 500);
+  write(root / "slurm/memory.max", "max\n");
+  CHECK(left() == 800);
+  write(step / "memory.current", "1900\n");
+  CHECK(left() == 0);
+  fs::remove_all(root);
 }
 
 TEST_CASE("numbers for people") {

@@ -43,7 +43,6 @@ TEST_CASE("config: the DeepSeek-V3 reference") {
   CHECK(c.moe.scale == 2.5f);
   CHECK(c.moe.shared_width == 28);
   CHECK(c.eos == std::vector<TokenId>{1});
-  CHECK(c.bos == 0);
   CHECK(c.warnings.empty());
   // As transformers 5.23 computes them from this config.json.
   check_close(c.rope.frequencies, {1.0, 0.2418271005153656, 0.03655022010207176, 0.0035355340223759413,

@@ -120,7 +120,7 @@ TEST_CASE("GLM-4.5: what is refused, by key") {
             {R"({"partial_rotary_factor": "half"})", {"partial_rotary_factor", "half"}},
             {R"({"partial_rotary_factor": 0.75, "rope_scaling": {"type": "yarn", "factor": 8.0}})",
              {"partial_rotary_factor", "even"}},
-            {R"({"head_dim": 21})", {"head_dim", "21", "even"}},
+            {R"({"head_dim": 0})", {"head_dim", "0"}},
             {R"({"n_group": 3})", {"n_group", "divisor of 10"}},
             {R"({"n_group": 10})", {"n_group", "at least 2"}},
             {R"({"n_group": 5, "topk_group": 1})", {"topk_group", "3 picks"}},

@@ -62,7 +62,6 @@ TEST_CASE("weights: packed values are the file's, on every rank") {
         CAPTURE(domain);
         CAPTURE(rank);
         Weights w = load_weights(dir.string(), c, placement, {rank}, "auto");
-        CHECK(w.warnings.empty());
         CHECK(w.bytes == weight_bytes(c, placement, {rank}));
         compare.all(w, placement, {rank});
         CHECK(compare.wrong == 0);
@@ -137,8 +136,9 @@ TEST_CASE("weights: F32 and F16 matrices are rounded to bf16, norms are not, and
   });
   ModelConfig c = read_config(dir.str());
   Weights w = load_whole(dir.str());
-  REQUIRE(w.warnings.size() == 1);
-  check_contains(w.warnings[0], {"2 matrices", "rounded", "layers.0.self_attn.q_proj", "layers.1.self_attn.o_proj"});
+  const auto warnings = check_model_files(dir.str(), c, "auto");
+  REQUIRE(warnings.size() == 1);
+  check_contains(warnings[0], {"2 matrices", "rounded", "layers.0.self_attn.q_proj", "layers.1.self_attn.o_proj"});
 
   std::vector<RawTensor> stored = read_tensors(dir.path);
   const RawTensor& q = tensor(stored, "model.layers.0.self_attn.q_proj.weight");
@@ -165,11 +165,43 @@ TEST_CASE("weights: what is left over or coarse is named, at most three times") 
     RawTensor& bias = tensor(all, "model.layers.2.mlp.gate.e_score_correction_bias");
     bias.dtype = "BF16", bias.bytes = std::string(24, '\1');
   });
-  Weights w = load_whole(dir.str());
-  REQUIRE(w.warnings.size() == 2);
-  check_contains(w.warnings[0], {"selection bias", "layers.2"});
-  check_contains(w.warnings[1], {"5 tensors", "extra.0, extra.1, extra.2 and 2 more"});
-  CHECK(w.warnings[1].find("inv_freq") == std::string::npos);
+  const auto warnings = check_model_files(dir.str(), read_config(dir.str()), "auto");
+  REQUIRE(warnings.size() == 2);
+  check_contains(warnings[0], {"selection bias", "layers.2"});
+  check_contains(warnings[1], {"5 tensors", "extra.0, extra.1, extra.2 and 2 more"});
+  CHECK(warnings[1].find("inv_freq") == std::string::npos);
+}
+
+TEST_CASE("weights: a head of its own under tied embeddings is refused unless it is the same") {
+  const fs::path olmoe = fs::path(MOEMILL_TEST_DATA) / "models/olmoe";
+  for (const bool same : {true, false}) {
+    TempDir dir;
+    rewrite(dir, olmoe, [&](std::vector<RawTensor>& all) {
+      RawTensor head = tensor(all, "model.embed_tokens.weight");
+      head.name = "lm_head.weight";
+      if (!same) head.bytes.back() = static_cast<char>(head.bytes.back() ^ 1);
+      all.push_back(head);
+    });
+    ModelConfig c = read_config(dir.str());
+    if (same) {
+      CHECK_NOTHROW(check_model_files(dir.str(), c, "auto"));
+    } else {
+      check_contains(user_error_of([&] { check_model_files(dir.str(), c, "auto"); }),
+                     {"lm_head.weight", "tie_word_embeddings"});
+    }
+  }
+}
+
+TEST_CASE("weights: numbers that are not finite are refused by name") {
+  for (const char* name : {"model.layers.1.mlp.experts.3.up_proj.weight", "model.norm.weight", "lm_head.weight"}) {
+    CAPTURE(name);
+    TempDir dir;
+    rewrite(dir, v3, [&](std::vector<RawTensor>& all) {
+      RawTensor& t = tensor(all, name);
+      t.bytes[4] = '\xc0', t.bytes[5] = '\x7f';  // a NaN of bf16
+    });
+    check_contains(user_error_of([&] { load_whole(dir.str()); }), {name, "damaged"});
+  }
 }
 
 TEST_CASE("weights: links to files elsewhere are followed") {
@@ -178,7 +210,7 @@ TEST_CASE("weights: links to files elsewhere are followed") {
     fs::create_symlink(entry.path(), snapshot.path / entry.path().filename());
   }
   ModelConfig c = read_config(snapshot.str());
-  CHECK_NOTHROW(check_model_files(snapshot.str(), c, "auto"));
+  CHECK(check_model_files(snapshot.str(), c, "auto").empty());
   CHECK(model_fingerprint(snapshot.str(), "auto") == model_fingerprint(v3.string(), "auto"));
 }
 
@@ -186,7 +218,7 @@ TEST_CASE("weights: dummy values depend on tensor name and place alone") {
   TempDir dir;
   write_config(dir, v3, Json::object());
   ModelConfig c = read_config(dir.str());
-  CHECK_NOTHROW(check_model_files(dir.str(), c, "dummy"));
+  CHECK(check_model_files(dir.str(), c, "dummy").empty());
   Weights whole = load_whole(dir.str(), "dummy");
   for (std::uint32_t domain : {2u, 5u}) {
     Placement placement{c.moe.experts, domain};
