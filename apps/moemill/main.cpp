@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "commands.hpp"
+#include "mill/agree.hpp"
 #include "mill/config.hpp"
 
 namespace {
@@ -74,6 +75,8 @@ int main(int argc, char** argv) {
     int code = dispatch(argc, argv);
     if (std::fflush(stdout) != 0) return fail(ExitCode::Internal, "system error", "standard output cannot be written");
     return code;
+  } catch (const moemill::mill::AgreedFailure& e) {
+    return fail(e.code(), e.code() == ExitCode::Usage ? "error" : "failed", e.what());
   } catch (const moemill::UserError& e) {
     return fail(ExitCode::Usage, "error", e.what());
   } catch (const moemill::SystemError& e) {

@@ -56,6 +56,13 @@ bool Options::parse(const Words& words) {
   return true;
 }
 
+// Signed, because an unsigned one would take -1 for a very large number.
+std::uint64_t Options::count(const char* name, std::int64_t least, std::int64_t most) const {
+  const auto value = get<std::int64_t>(name);
+  if (value < least || value > most) user_error("--{} {}: must be {} to {}", name, value, least, most);
+  return static_cast<std::uint64_t>(value);
+}
+
 void Options::print_help() const {
   std::string text = fmt::format("usage: {}\n\n{}\n\n", usage_, about_);
   std::ostringstream table;

@@ -38,6 +38,9 @@ class Options {
     return has(name) ? std::optional<T>(values_[name].as<T>()) : std::nullopt;
   }
 
+  // A number of things, declared as std::int64_t. UserError outside of [least, most].
+  std::uint64_t count(const char* name, std::int64_t least, std::int64_t most) const;
+
   // What the config options name: the YAML text, its name, and what goes over it.
   struct ConfigSource {
     std::string yaml;

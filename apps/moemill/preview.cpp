@@ -12,12 +12,12 @@ int preview(const Words& words) {
       "The first prompts as the model gets them, as text and as token ids, and a short generation of each. One "
       "process; nothing is written.");
   options.add_config_options();
-  options.add()("num-prompts", po::value<std::uint64_t>()->value_name("K")->default_value(3), "prompts to show");
-  options.add()("max-tokens", po::value<std::uint32_t>()->value_name("T")->default_value(32),
+  options.add()("num-prompts", po::value<std::int64_t>()->value_name("K")->default_value(3), "prompts to show");
+  options.add()("max-tokens", po::value<std::int64_t>()->value_name("T")->default_value(32),
                 "most tokens to generate for each");
   if (!options.parse(words)) return 0;
-  mill::PreviewRequest request{options.read_config().config, options.get<std::uint64_t>("num-prompts"),
-                               options.get<std::uint32_t>("max-tokens")};
+  mill::PreviewRequest request{options.read_config().config, options.count("num-prompts", 1, 1'000'000),
+                               static_cast<std::uint32_t>(options.count("max-tokens", 0, 1'000'000))};
   log::start(log::parse_level(request.config.runtime.log_level), 0, 1);
   return static_cast<int>(mill::preview(request));
 }

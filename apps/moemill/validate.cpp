@@ -7,6 +7,10 @@
 
 namespace moemill::app {
 
+namespace {
+constexpr std::int64_t most_ranks = 1'000'000;
+}
+
 int validate(const Words& words) {
   Options options(
       "moemill validate [-c run.yaml] [options]",
@@ -14,13 +18,16 @@ int validate(const Words& words) {
       "into memory, how much a rank.\nOne process, no compute. Exit code 2 if the job cannot work.\nWithout an input "
       "file it tells the sizes alone; for those a folder with just a config.json will do.");
   options.add_config_options();
-  options.add()("ranks", po::value<unsigned>()->value_name("R")->default_value(1), "ranks the job will have");
-  options.add()("ranks-per-node", po::value<unsigned>()->value_name("N"), "ranks on one machine (all of them)");
+  options.add()("ranks", po::value<std::int64_t>()->value_name("R")->default_value(1), "ranks the job will have");
+  options.add()("ranks-per-node", po::value<std::int64_t>()->value_name("N"), "ranks on one machine (all of them)");
   options.add()("memory-per-node", po::value<double>()->value_name("GIB"),
                 "memory of such a machine, in GiB (what is free on this one)");
   if (!options.parse(words)) return 0;
-  mill::ValidateRequest request{
-      {options.read_config().config}, options.get<unsigned>("ranks"), options.find<unsigned>("ranks-per-node")};
+  const auto ranks = static_cast<unsigned>(options.count("ranks", 1, most_ranks));
+  std::optional<unsigned> ranks_per_node;
+  if (options.has("ranks-per-node"))
+    ranks_per_node = static_cast<unsigned>(options.count("ranks-per-node", 1, most_ranks));
+  mill::ValidateRequest request{{options.read_config().config}, ranks, ranks_per_node};
   request.input = mill::ValidateRequest::Input::Optional;
   if (auto gib = options.find<double>("memory-per-node")) {
     if (!(*gib > 0 && *gib < 1e9)) user_error("--memory-per-node {}: must be a number of GiB above 0", *gib);

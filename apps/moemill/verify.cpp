@@ -14,13 +14,13 @@ int verify(const Words& words) {
       "says.\nExit code 1 and a list where not.");
   options.positional("RUN_DIR", "the run directory");
   options.add()("deep", "check every stored value, too");
-  options.add()("replay", po::value<std::uint64_t>()->value_name("K")->default_value(0),
+  options.add()("replay", po::value<std::int64_t>()->value_name("K")->default_value(0),
                 "generate K random finished rows again and compare every byte");
   options.add()("seed", po::value<std::uint64_t>()->value_name("S")->default_value(0), "picks the rows of --replay");
   if (!options.parse(words)) return 0;
   mill::VerifyRunRequest request{options.get<std::string>("RUN_DIR"),
                                  options.has("deep") ? dataset::VerifyDepth::Deep : dataset::VerifyDepth::Form,
-                                 options.get<std::uint64_t>("replay"), options.get<std::uint64_t>("seed")};
+                                 options.count("replay", 0, 1'000'000'000), options.get<std::uint64_t>("seed")};
   return static_cast<int>(mill::verify(request));
 }
 

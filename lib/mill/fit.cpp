@@ -88,8 +88,10 @@ Fits tell_fit(const FitQuestion& q) {
                     q.sequence_tokens};
   const KvPages least = least_kv_pages(q.model, q.sequence_tokens);
   const std::uint64_t before_cache = share.node_bytes + ranks * process;
-  const std::uint64_t spare = memory > before_cache ? (memory - before_cache) / 5 * 4 / ranks : 0;
-  const bool has_room = q.parallel.kv_cache_tokens || least.bytes(q.model) <= spare;
+  const std::uint64_t left = memory > before_cache ? memory - before_cache : 0;
+  const std::uint64_t spare = std::min(left / 5 * 4, left - std::min(left, ranks * workspace)) / ranks;
+  const bool automatic = !q.parallel.kv_cache_tokens;
+  const bool has_room = !automatic || least.bytes(q.model) <= spare;
   const KvPages pages = has_room ? kv_pages(q.model, q.parallel, need, spare) : least;
   check_cache_setting(q, pages, least);
 
@@ -109,13 +111,15 @@ Fits tell_fit(const FitQuestion& q) {
 
   const std::string node = q.node_bytes ? fmt::format("{} of a node (--memory-per-node)", gib(memory))
                                         : fmt::format("{} free on this machine now", gib(memory));
-  const bool fits = has_room && node_bytes <= memory;
-  if (!fits) {
-    const bool cache_decides = node_bytes - ranks * cache <= memory;
+  if (!has_room || node_bytes > memory) {
+    const std::uint64_t margin = automatic ? std::max(cache / 4, workspace) - workspace : 0;
+    const std::uint64_t needed = node_bytes + ranks * margin;
+    const bool cache_decides = needed - ranks * (cache + margin) <= memory;
     const char* otherwise = !cache_decides               ? ""
                             : q.parallel.kv_cache_tokens ? ", a lower parallel.kv_cache_tokens"
                                                          : ", a lower model.max_model_len or max_tokens";
-    fmt::print("fits     no: {} a node are more than the {}; use more nodes{}{}\n", gib(node_bytes), node,
+    fmt::print("fits     no: {} a node are needed{}, more than the {}; use more nodes{}{}\n", gib(needed),
+               margin > 0 ? " (a fifth of what weights leave is kept free)" : "", node,
                ranks > 1 ? " or fewer ranks a node" : "", otherwise);
     if (!q.node_bytes) fmt::print("         for other machines say --memory-per-node GIB\n");
     return Fits::No;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "mill/small_run.hpp"
+#include "model/weights.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -57,6 +58,9 @@ ExitCode preview(const PreviewRequest& request) {
   const dataset::PromptFile prompts = open_prompts(request.config);
   check_model_can(model, request.config, prompts);
   for (const auto& warning : warnings_of(model, request.config, prompts.form())) fmt::print("warning: {}\n", warning);
+  const ModelSettings& weights = request.config.model;
+  for (const auto& warning : model::check_model_files(weights.path, model.config, weights.load_format))
+    fmt::print("warning: {}\n", warning);
   PrepareRules rules = prepare_rules(request.config, model);
   std::vector<PreparedPrompt> shown;
   std::vector<SmallJob> jobs;

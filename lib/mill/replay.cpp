@@ -12,6 +12,7 @@
 #include "mill/config.hpp"
 #include "mill/retry.hpp"
 #include "mill/small_run.hpp"
+#include "model/weights.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -121,6 +122,12 @@ std::vector<std::string> replay(const VerifyRunRequest& request, const RunConfig
   const std::vector<StoredRow> rows = pick_rows(readers, request.replay, request.seed);
   if (rows.empty()) return {fmt::format("{}: has no finished row to replay", request.dir)};
   const ModelFolder model = open_model(config.model);
+  const auto manifest = dataset::read_manifest(paths);
+  const auto before = manifest->fingerprints.find("model_sha256");
+  if (before != manifest->fingerprints.end() &&
+      before->second != model::model_fingerprint(config.model.path, config.model.load_format))
+    return {fmt::format("{}: is not the model that made this run (model_sha256 differs); nothing was replayed",
+                        config.model.path)};
   GeneratedRows again = generate_alone(config, model, jobs_for(rows, config, model, prompts));
   std::map<std::uint64_t, std::vector<float>> scores;
   for (auto& score : again.scores) scores[score.prompt_index] = std::move(score.logprobs);
@@ -143,6 +150,20 @@ std::vector<std::string> replay(const VerifyRunRequest& request, const RunConfig
   return faults;
 }
 
+namespace {
+
+// An archived run is checked without its model, too.
+std::optional<std::uint32_t> vocabulary_of(const RunConfig& config) {
+  try {
+    return model::read_config(config.model.path).vocabulary;
+  } catch (const UserError& e) {
+    log::warning("token ids are not held against the model's vocabulary: {}", e.what());
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
 ExitCode verify(const VerifyRunRequest& request) {
   const dataset::RunPaths paths{request.dir};
   if (!dataset::read_manifest(paths))
@@ -151,7 +172,7 @@ ExitCode verify(const VerifyRunRequest& request) {
   log::start(log::Level::Warning, 0, 1);
   const dataset::PromptFile prompts = open_prompts(config);
   dataset::VerifyRequest form{request.dir, request.depth, config.sampling, {}, config.output.merge};
-  if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = model::read_config(config.model.path).vocabulary;
+  if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = vocabulary_of(config);
   const dataset::VerifyReport report = dataset::verify_run(form, prompts);
   fmt::print("checked {} rows: {} faults\n", report.rows_checked, report.faults.size());
   std::vector<std::string> faults = report.faults;

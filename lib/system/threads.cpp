@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -55,6 +56,13 @@ struct ThreadTeam::State {
     }
   }
 
+  void stop() {
+    stopping.store(true, std::memory_order_relaxed);
+    region.fetch_add(1, std::memory_order_release);
+    region.notify_all();
+    for (std::thread& member : members) member.join();
+  }
+
   int size;
   const Body* body = nullptr;
   std::size_t count = 0;
@@ -70,15 +78,16 @@ ThreadTeam::ThreadTeam(int threads) {
   expect(threads >= 1, "a thread team has at least one thread");
   state_ = std::make_unique<State>(threads);
   State* state = state_.get();
-  for (int t = 1; t < threads; ++t) state->members.emplace_back([state, t] { state->member(t); });
+  try {
+    for (int t = 1; t < threads; ++t) state->members.emplace_back([state, t] { state->member(t); });
+  } catch (const std::system_error& e) {
+    state->stop();
+    system_error("thread {} of {} cannot be started: {}; see ulimit -u and -v, or ask for fewer threads_per_rank",
+                 state->members.size() + 1, threads, e.what());
+  }
 }
 
-ThreadTeam::~ThreadTeam() {
-  state_->stopping.store(true, std::memory_order_relaxed);
-  state_->region.fetch_add(1, std::memory_order_release);
-  state_->region.notify_all();
-  for (std::thread& member : state_->members) member.join();
-}
+ThreadTeam::~ThreadTeam() { state_->stop(); }
 
 int ThreadTeam::size() const { return state_->size; }
 
