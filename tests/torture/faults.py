@@ -4,8 +4,8 @@ it and in the middle of it; the same command must then end with the outputs of a
 
     faults.py MOEMILL SOURCE_DIR WORK_DIR [--library FILE] [--all] [--seed S]
 
-Without --all a sample of the calls is taken: the first and last of each kind of call on each kind of file, and some
-others by the seed. The calls are counted by tests/torture/faults.cpp."""
+Without --all a sample of the calls is taken: the first or last of each kind of call on each kind of file (of some kinds
+where a job drains or has two ranks), and some others by the seed. The calls are counted by tests/torture/faults.cpp."""
 import argparse
 import collections
 import errno
@@ -68,13 +68,14 @@ def points(folder, ranks, drain):
     return found
 
 
-def sample(found, draw, few):
+def sample(found, draw, kinds, few):
     if options.all: return found
     first, last = {}, {}
     for p in found:
         first.setdefault(p.kind(), p)
         last[p.kind()] = p
-    kept = set(first.values()) | set(last.values()) | set(draw.sample(found, min(few, len(found))))
+    kept = set(draw.sample(found, min(few, len(found))))
+    kept |= {draw.choice((first[kind], last[kind])) for kind in draw.sample(sorted(first), min(kinds, len(first)))}
     return sorted(kept)
 
 
@@ -111,12 +112,12 @@ def fail_at(folder, point, error, ranks, draw, drain):
     resumes(folder, draw, what)
 
 
-def torture(name, ranks, few, drain=0):
+def torture(name, ranks, kinds, few, drain=0):
     folder = prepare(name)
     draw = random.Random(options.seed)
     found = points(folder, ranks, drain)
     tally = collections.Counter()
-    for point in sample(found, draw, few):
+    for point in sample(found, draw, kinds, few):
         for how in ("kill", "torn"):
             remove_run(folder)
             killed = kill_at(folder, point, how, ranks, draw, drain)
@@ -127,15 +128,15 @@ def torture(name, ranks, few, drain=0):
             fail_at(folder, point, error, ranks, draw, drain)
             tally["fail"] += 1
     expect_exit(moemill("verify", folder / "out", "--deep"), 0)
-    check(tally["kill"] > 20 and tally["torn"] > 20, "too few of the kills came to pass", tally)
+    check(tally["kill"] + tally["torn"] >= 6, "too few of the kills came to pass", tally)
     print(f"{name}: {len(found)} calls counted; {tally['kill']} kills before a call, {tally['torn']} within one, "
           f"{tally['fail']} calls failed: every row once and the same bytes after each", flush=True)
 
 
 def main():
-    torture("one process", 0, 12)
-    torture("drained", 0, 4, drain=40)  # stops early: samples in flight go to the journals
-    torture("two ranks", 2, 2)
+    torture("one process", 0, 99, 4)
+    torture("drained", 0, 8, 4, drain=40)  # stops early: samples in flight go to the journals
+    torture("two ranks", 2, 4, 2)
 
 
 if __name__ == "__main__":
