@@ -42,10 +42,12 @@ void together(const Comm& world, const std::function<void()>& phase) {
   auto failed = std::find_if(codes.begin(), codes.end(), [](std::int32_t c) { return c != 0; });
   if (failed == codes.end()) return;
   int rank = static_cast<int>(failed - codes.begin());
-  const std::string mine_told = told_by(world, mine);
-  auto bytes = world.broadcast(std::as_bytes(std::span(mine_told)), rank);
-  std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  throw AgreedFailure(static_cast<ExitCode>(*failed), text);
+  throw AgreedFailure(static_cast<ExitCode>(*failed), broadcast_text(world, told_by(world, mine), rank));
+}
+
+std::string broadcast_text(const Comm& world, const std::string& mine, int from) {
+  const auto bytes = world.broadcast(std::as_bytes(std::span(mine)), from);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 std::string told_by(const Comm& world, const Failure& failure) {

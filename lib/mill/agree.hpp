@@ -21,6 +21,9 @@ class AgreedFailure : public std::runtime_error {
   ExitCode code_;
 };
 
+// The text of rank `from` on every rank; collective.
+std::string broadcast_text(const Comm& world, const std::string& mine, int from);
+
 // Runs `phase`, which must not communicate, on this rank; collective. Throws AgreedFailure on all ranks if any threw.
 void together(const Comm& world, const std::function<void()>& phase);
 

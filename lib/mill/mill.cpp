@@ -112,10 +112,8 @@ OpenShard& Mill::shard_of(std::uint64_t prompt_index) {
 MillEnd Mill::leave(const schedule::Decision& decision) {
   if (decision.phase == schedule::Phase::Failed) {
     flush_all();
-    const std::string mine = told_by(parts_.world, failure_);
-    auto text = parts_.world.broadcast(std::as_bytes(std::span(mine)), decision.failed_rank.value);
-    const std::string line(reinterpret_cast<const char*>(text.data()), text.size());
-    throw AgreedFailure(static_cast<ExitCode>(decision.error), line);
+    throw AgreedFailure(static_cast<ExitCode>(decision.error),
+                        broadcast_text(parts_.world, told_by(parts_.world, failure_), decision.failed_rank.value));
   }
   const bool finished = decision.phase == schedule::Phase::Finished;
   if (!finished) drain_reason_ = agree_on_reason();
@@ -131,9 +129,7 @@ MillEnd Mill::leave(const schedule::Decision& decision) {
 std::string Mill::agree_on_reason() const {
   std::size_t rank = 0;
   while (rank + 1 < facts_.size() && facts_[rank].wish != schedule::Wish::Drain) ++rank;
-  const std::string mine = parts_.stop.ask().value_or("");
-  const auto text = parts_.world.broadcast(std::as_bytes(std::span(mine)), static_cast<int>(rank));
-  return {reinterpret_cast<const char*>(text.data()), text.size()};
+  return broadcast_text(parts_.world, parts_.stop.ask().value_or(""), static_cast<int>(rank));
 }
 
 void Mill::save_partials() {

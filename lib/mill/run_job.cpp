@@ -81,9 +81,7 @@ std::string reason_to_stop(const Comm& world, StopWish& stop) {
   world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   const auto first = std::find(all.begin(), all.end(), 1);
   if (first == all.end()) return "";
-  const std::string reason = stop.ask().value_or("");
-  const auto text = world.broadcast(std::as_bytes(std::span(reason)), static_cast<int>(first - all.begin()));
-  const std::string told(reinterpret_cast<const char*>(text.data()), text.size());
+  const std::string told = broadcast_text(world, stop.ask().value_or(""), static_cast<int>(first - all.begin()));
   if (world.rank() == 0) log::warning("stopping early because of {}, before the model is loaded", told);
   return told;
 }

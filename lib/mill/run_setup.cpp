@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "dataset/journal.hpp"
+#include "mill/agree.hpp"
 #include "mill/config.hpp"
 #include "mill/retry.hpp"
 #include "model/weights.hpp"
@@ -145,9 +146,7 @@ RunPlan share(const Comm& world, const RunPlan& plan) {
          {"rows_before", plan.rows_before}};
   }
   std::string mine = world.rank() == 0 ? j.dump() : "";
-  auto bytes = world.broadcast(std::as_bytes(std::span(mine)), 0);
-  j = nlohmann::json::parse(reinterpret_cast<const char*>(bytes.data()),
-                            reinterpret_cast<const char*>(bytes.data()) + bytes.size());
+  j = nlohmann::json::parse(broadcast_text(world, mine, 0));
   RunPlan out;
   out.paths.dir = j["dir"].get<std::string>();
   RunManifest& m = out.manifest;

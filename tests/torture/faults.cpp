@@ -135,6 +135,13 @@ ssize_t written(const char* name, int fd, std::size_t size, Call&& call) {
 
 bool makes_file(int flags) { return (flags & (O_CREAT | O_TRUNC)) != 0; }
 
+// `rest` holds the mode where one is given.
+int opened(int (*real)(const char*, int, ...), const char* path, int flags, va_list rest) {
+  const mode_t mode = makes_file(flags) ? va_arg(rest, mode_t) : 0;
+  if (!makes_file(flags)) return real(path, flags, mode);
+  return through("open", absolute(path), [&] { return real(path, flags, mode); });
+}
+
 }  // namespace
 
 extern "C" {
@@ -206,20 +213,18 @@ int open(const char* path, int flags, ...) {
   static const auto real = next<int (*)(const char*, int, ...)>("open");
   va_list rest;
   va_start(rest, flags);
-  const mode_t mode = makes_file(flags) ? va_arg(rest, mode_t) : 0;
+  const int fd = opened(real, path, flags, rest);
   va_end(rest);
-  if (!makes_file(flags)) return real(path, flags, mode);
-  return through("open", absolute(path), [&] { return real(path, flags, mode); });
+  return fd;
 }
 
 int open64(const char* path, int flags, ...) {
   static const auto real = next<int (*)(const char*, int, ...)>("open64");
   va_list rest;
   va_start(rest, flags);
-  const mode_t mode = makes_file(flags) ? va_arg(rest, mode_t) : 0;
+  const int fd = opened(real, path, flags, rest);
   va_end(rest);
-  if (!makes_file(flags)) return real(path, flags, mode);
-  return through("open", absolute(path), [&] { return real(path, flags, mode); });
+  return fd;
 }
 
 }  // extern "C"
