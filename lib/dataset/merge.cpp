@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "dataset/seal.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -41,6 +42,9 @@ std::uint64_t merge_shards(const std::vector<std::string>& shards, const std::st
                            const RootAttributes& attributes, const std::function<void()>& between) {
   OutputWriter out(path, layout, attributes);
   for (const std::string& shard_path : shards) {
+    if (auto broken = broken_seal(shard_path, between))
+      system_error("{}: is damaged ({}): remove this file and run the same command again, which makes its rows again",
+                   shard_path, *broken);
     OutputReader shard(shard_path);
     check_layout(shard, layout);
     copy_rows(shard, out, between);
@@ -51,7 +55,7 @@ std::uint64_t merge_shards(const std::vector<std::string>& shards, const std::st
     }
   }
   std::uint64_t rows = out.rows();
-  out.publish();
+  out.publish(between);
   return rows;
 }
 

@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "dataset/carry.hpp"
 #include "dataset/outputs.hpp"
+#include "dataset/seal.hpp"
 #include "system/files.hpp"
 
 namespace moemill::dataset {
@@ -53,7 +54,10 @@ OutputLayout layout_of(const RunConfig& config, const PromptFile& prompts) {
 }
 
 OutputWriter::OutputWriter(std::string path, const OutputLayout& layout, const RootAttributes& attributes)
-    : path_(std::move(path)), layout_(layout), attributes_(attributes), file_(h5::create_file(temporary(path_))) {
+    : path_(std::move(path)),
+      layout_(layout),
+      attributes_(attributes),
+      file_(h5::create_file(temporary(path_), seal_bytes)) {
   text_type_ = h5::text_type();
   h5::create_group(file_, "completions");
   make_completions();
@@ -217,7 +221,7 @@ void OutputWriter::append_carried(const std::string& name, hid_t source, std::ui
   column->second.size += count;
 }
 
-void OutputWriter::publish() {
+void OutputWriter::publish(const std::function<void()>& between) {
   std::string path = temporary(path_);
   for (const auto& [name, column] : data_.carried)
     expect(column.size == prompts_, "outputs: a carried column has one row a prompt");
@@ -228,6 +232,7 @@ void OutputWriter::publish() {
   file_.close(path);
   std::vector<std::string> faults = check_form(path);
   if (!faults.empty()) system_error("{}: came back damaged after it was written: {}", path, fmt::join(faults, "; "));
+  seal(path, between);
   files::publish(path, path_);
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -94,7 +95,8 @@ class OutputWriter {
   void append(const ScoreBlock& scores);
   // Rows first .. first+count-1 of a dataset of another file, behind /carry/<name>; one row a prompt at the end.
   void append_carried(const std::string& name, hid_t source, std::uint64_t first, std::uint64_t count);
-  void publish();
+  // Closed, sealed (dataset/seal.hpp) and renamed. `between` is called now and then, and may throw.
+  void publish(const std::function<void()>& between = [] {});
   std::uint64_t rows() const { return data_.prompt_index.size; }
 
  private:

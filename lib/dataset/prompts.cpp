@@ -81,6 +81,9 @@ struct PromptFile::State {
   void read_bodies(std::vector<Prompt>& prompts, std::uint64_t first) const;
   std::string describe_id(std::uint64_t row) const;
   std::vector<std::uint64_t> id_keys(std::uint64_t first, std::uint64_t count) const;
+  template <class Body>
+  void for_id_keys(Body&& body) const;
+  std::vector<std::uint64_t> repeated_id_keys() const;
 };
 
 void PromptFile::State::open_prompts() {
@@ -310,25 +313,43 @@ std::string PromptFile::State::describe_id(std::uint64_t row) const {
   return to_text(one[0].id);
 }
 
+// Calls body(row, key) for every row.
+template <class Body>
+void PromptFile::State::for_id_keys(Body&& body) const {
+  for (std::uint64_t first = 0; first < size; first += check_rows) {
+    std::uint64_t row = first;
+    for (std::uint64_t key : id_keys(first, std::min(check_rows, size - first))) body(row++, key);
+  }
+}
+
+// Keys that more than one row has, ascending: none in a good file.
+std::vector<std::uint64_t> PromptFile::State::repeated_id_keys() const {
+  std::vector<std::uint64_t> keys;
+  keys.reserve(size);
+  for_id_keys([&](std::uint64_t, std::uint64_t key) { keys.push_back(key); });
+  std::sort(keys.begin(), keys.end());
+  std::vector<std::uint64_t> repeated;
+  for (std::size_t i = 1; i < keys.size(); i++) {
+    if (keys[i] == keys[i - 1] && (repeated.empty() || repeated.back() != keys[i])) repeated.push_back(keys[i]);
+  }
+  return repeated;
+}
+
 void PromptFile::check_ids() const {
   if (!has_id_column()) return;
   reading(path(), [&] {
-    struct Key {
-      std::uint64_t key, row;
-      auto operator<=>(const Key&) const = default;
-    };
-    std::vector<Key> keys;
-    keys.reserve(size());
-    for (std::uint64_t first = 0; first < size(); first += check_rows) {
-      for (std::uint64_t key : state_->id_keys(first, std::min(check_rows, size() - first)))
-        keys.push_back({key, keys.size()});
-    }
+    const std::vector<std::uint64_t> repeated = state_->repeated_id_keys();
+    if (repeated.empty()) return;
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> keys;  // (key, row) of the rows in question
+    state_->for_id_keys([&](std::uint64_t row, std::uint64_t key) {
+      if (std::binary_search(repeated.begin(), repeated.end(), key)) keys.emplace_back(key, row);
+    });
     std::sort(keys.begin(), keys.end());
     std::optional<std::pair<std::uint64_t, std::uint64_t>> doubled;  // the one whose second row comes first
     for (std::size_t i = 1; i < keys.size(); i++) {
-      if (keys[i].key != keys[i - 1].key || (doubled && keys[i].row >= doubled->second)) continue;
-      if (state_->describe_id(keys[i].row) == state_->describe_id(keys[i - 1].row))
-        doubled = {keys[i - 1].row, keys[i].row};
+      if (keys[i].first != keys[i - 1].first || (doubled && keys[i].second >= doubled->second)) continue;
+      if (state_->describe_id(keys[i].second) == state_->describe_id(keys[i - 1].second))
+        doubled = {keys[i - 1].second, keys[i].second};
     }
     if (doubled) {
       user_error("{}: rows {} and {} have the same id '{}': ids must be unique", state_->place("id").text(),

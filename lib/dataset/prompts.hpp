@@ -63,8 +63,7 @@ class PromptFile {
   // not a JSON list of strings) is a UserError naming dataset and row, as are offsets that do not ascend. Returns the
   // total of samples = completions of the run.
   std::uint64_t check_columns(const SamplingParams& defaults) const;
-  // Reads every id once: a UserError names both rows of the first duplicate. Takes up to 16-32 bytes an id while it
-  // runs.
+  // Reads every id once: a UserError names both rows of the first duplicate. Takes 8 bytes an id while it runs.
   void check_ids() const;
 
   // input_sha256: SHA-256 of the file's bytes. Reads the whole file.

@@ -9,6 +9,7 @@
 #include "dataset/carry.hpp"
 #include "dataset/journal.hpp"
 #include "dataset/outputs.hpp"
+#include "dataset/seal.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -65,10 +66,15 @@ class Verification {
       return std::move(report_);
     }
     bool merged = files::exists(paths_.outputs());
+    outputs_whole_ = merged && is_whole(paths_.outputs());
     RunListing listing = list_run(paths_);
-    if (merged) guarded(paths_.outputs(), [&] { check_file(paths_.outputs(), {0, manifest_.prompts}); });
+    if (auto broken = broken_checksum_line(files::read_text(paths_.config()).value_or("")))
+      fault("{}: {}", paths_.config(), *broken);
+    if (outputs_whole_) guarded(paths_.outputs(), [&] { check_file(paths_.outputs(), {0, manifest_.prompts}); });
     if (merged && request_.depth == VerifyDepth::Form) return std::move(report_);
+    const std::uint64_t merged_rows = report_.rows_checked;
     check_shards(listing, merged);
+    if (outputs_whole_) report_.rows_checked = merged_rows;  // the same rows once more
     if (!merged) {
       bool whole = listing.finished.size() == manifest_.shard_count();
       if (whole && request_.merge) fault("{}: is missing", paths_.outputs());
@@ -97,24 +103,50 @@ class Verification {
 
   void check_shards(const RunListing& listing, bool merged) {
     auto next = listing.finished.begin();
-    for (std::uint32_t i = 0; i < manifest_.shard_count() && !full(); i++) {
-      ShardId shard{static_cast<std::int32_t>(i)};
-      while (next != listing.finished.end() && *next < shard) next++;
-      std::string path = paths_.shard(shard);
-      if (next == listing.finished.end() || *next != shard) {
-        if (!merged) fault("{}: is missing: its rows are not finished", path);
-        pass_over(manifest_.range_of(shard));
+    for (std::uint32_t i = 0; i < manifest_.shard_count() && !full();) {
+      const auto there =
+          next == listing.finished.end() ? manifest_.shard_count() : static_cast<std::uint32_t>(next->value);
+      if (i < there) {
+        pass_over_missing(i, std::min(there, manifest_.shard_count()), merged);
+        i = there;
         continue;
       }
-      guarded(path, [&] {
-        check_file(path, manifest_.range_of(shard));
-        if (merged && !full()) compare_with_outputs(path, manifest_.range_of(shard));
-      });
+      check_shard(*next++, merged);
+      i++;
     }
     for (ShardId shard : listing.finished) {
       if (static_cast<std::uint32_t>(shard.value) >= manifest_.shard_count())
         fault("{}: the run has only {} shards", paths_.shard(shard), manifest_.shard_count());
     }
+  }
+
+  void check_shard(ShardId shard, bool merged) {
+    const std::string path = paths_.shard(shard);
+    const ShardRange range = manifest_.range_of(shard);
+    guarded(path, [&] {
+      if (!is_whole(path)) return pass_over(range);
+      check_file(path, range);
+      if (!merged || full()) return;
+      outputs_whole_ ? compare_with_outputs(path, range) : pass_over(range);
+    });
+  }
+
+  void pass_over_missing(std::uint32_t first, std::uint32_t end, bool merged) {
+    const auto path = [&](std::uint32_t shard) { return paths_.shard({static_cast<std::int32_t>(shard)}); };
+    if (!merged && end - first == 1) fault("{}: is missing: its rows are not finished", path(first));
+    if (!merged && end - first > 1)
+      fault("{} to {}: these {} shards are missing: their rows are not finished", path(first), path(end - 1),
+            end - first);
+    for (std::uint32_t i = first; i < end; i++) pass_over(manifest_.range_of({static_cast<std::int32_t>(i)}));
+  }
+
+  // In the deep form: whether every byte is as it was written. HDF5 is not to be trusted with a file that is not.
+  bool is_whole(const std::string& path) {
+    if (request_.depth == VerifyDepth::Form) return true;
+    std::optional<std::string> broken;
+    guarded(path, [&] { broken = broken_seal(path, [] {}); });
+    if (broken) fault("{}: {}", path, *broken);
+    return !broken;
   }
 
   // The place in outputs.h5 behind a shard that is not there.
@@ -290,6 +322,7 @@ class Verification {
   RunPaths paths_;
   RunManifest manifest_;
   VerifyReport report_;
+  bool outputs_whole_ = false;
   std::uint64_t compared_rows_ = 0, compared_scores_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "dataset/journal.hpp"
+#include "dataset/seal.hpp"
 #include "mill/agree.hpp"
 #include "mill/config.hpp"
 #include "mill/retry.hpp"
@@ -101,7 +102,7 @@ std::uint64_t count_rows(const RunPaths& paths, const RunManifest& manifest, con
 std::string resolved(RunConfig config) {
   for (std::string* path : {&config.model.path, &config.input.path})
     *path = std::filesystem::absolute(*path).lexically_normal().string();
-  return to_yaml(config);
+  return dataset::with_checksum_line(to_yaml(config));
 }
 
 }  // namespace

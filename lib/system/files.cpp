@@ -52,6 +52,7 @@ void Descriptor::close(const std::string& path) {
 }
 
 Descriptor open_to_read(const std::string& path) { return open_or_fail(path, O_RDONLY); }
+Descriptor open_to_write(const std::string& path) { return open_or_fail(path, O_WRONLY); }
 Descriptor open_to_append(const std::string& path) { return open_or_fail(path, O_RDWR | O_CREAT | O_APPEND); }
 
 void write_all(int fd, std::span<const std::byte> bytes, const std::string& path) {

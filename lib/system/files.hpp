@@ -30,6 +30,7 @@ class Descriptor {
 };
 
 Descriptor open_to_read(const std::string& path);
+Descriptor open_to_write(const std::string& path);   // an existing file, from its first byte on
 Descriptor open_to_append(const std::string& path);  // made when absent; reads and writes
 void write_all(int fd, std::span<const std::byte> bytes, const std::string& path);
 void sync(int fd, const std::string& path);

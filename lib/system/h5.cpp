@@ -63,13 +63,14 @@ Handle open_file(const std::string& path) {
   return own(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access), path + ": open");
 }
 
-Handle create_file(const std::string& path) {
+Handle create_file(const std::string& path, std::uint64_t user_block) {
   be_quiet();
   Handle access = file_access(path);
   // Closing then fails while anything in the file is open, instead of leaving it open unseen.
   check(H5Pset_fclose_degree(access, H5F_CLOSE_SEMI), path);
   Handle creation = own(H5Pcreate(H5P_FILE_CREATE), path);
   check(H5Pset_obj_track_times(creation, false), path);
+  check(H5Pset_userblock(creation, user_block), path);
   return own(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), path + ": create");
 }
 

@@ -54,8 +54,9 @@ Result check(Result result, const std::string& what) {
 }
 inline Handle own(hid_t id, const std::string& what) { return Handle(check(id, what)); }
 
-Handle open_file(const std::string& path);    // read-only, without HDF5's file lock
-Handle create_file(const std::string& path);  // truncates; no time stamps, no file lock
+Handle open_file(const std::string& path);  // read-only, without HDF5's file lock
+// Truncates; no time stamps, no file lock. The first `user_block` bytes (0, or a power of two from 512) are not HDF5's.
+Handle create_file(const std::string& path, std::uint64_t user_block = 0);
 Handle create_group(hid_t parent, const std::string& name);
 bool exists(hid_t parent, const std::string& name);  // the link and the object it leads to
 Handle open_dataset(hid_t parent, const std::string& name);

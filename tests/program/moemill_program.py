@@ -29,7 +29,7 @@ def moemill(*words, ranks=0, env=None, cwd=None, seconds=SECONDS):
     launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
     command = (launcher if ranks else []) + [str(PROGRAM)] + [str(w) for w in words]
     environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **(env or {}))
-    return subprocess.run(command, env=environment, cwd=cwd or WORK, timeout=seconds, text=True,
+    return subprocess.run(command, env=environment, cwd=cwd or WORK, timeout=seconds, text=True, errors="replace",
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

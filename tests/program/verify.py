@@ -115,30 +115,64 @@ def a_damaged_shard():
     check(not differences(whole, out / "outputs.h5"), differences(whole, out / "outputs.h5"))
 
 
+def flip(path, whole, bit):
+    flipped = bytearray(whole)
+    flipped[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(flipped)
+
+
 def flipped_bits_are_noticed():
-    """One bit in every stored block of numbers of outputs.h5, with no shard left to compare with."""
+    """One bit, anywhere: every stored block of outputs.h5 with no shard left to compare with, and anywhere in each file."""
     words, out = words_for("flipped", "sampling.logprobs=1", "sampling.prompt_logprobs=true")
     expect_exit(moemill(*words), 0)
-    for shard in (out / "shards").glob("*.h5"): shard.unlink()
-    path, blocks = out / "outputs.h5", []
+    draw = np.random.default_rng(4)
+    shard, outputs = out / "shards/shard-000001.h5", out / "outputs.h5"
+    blocks = []
     def visit(name, item):
         if not isinstance(item, h5py.Dataset) or h5py.check_string_dtype(item.dtype): return
-        for i in range(item.id.get_num_chunks()): blocks.append((name, item.id.get_chunk_info(i)))
-    with h5py.File(path) as f: f.visititems(visit)
+        for i in range(item.id.get_num_chunks()):
+            stored = item.id.read_direct_chunk(item.id.get_chunk_info(i).chunk_offset)[1]
+            blocks.append((name, whole_file.index(stored), len(stored)))
+    whole_file = outputs.read_bytes()
+    with h5py.File(outputs) as f: f.visititems(visit)
     check(len(blocks) >= 15, "too few blocks", blocks)
-    expect_exit(moemill("verify", out), 0)
-    whole, draw = path.read_bytes(), np.random.default_rng(4)
-    for name, info in blocks:
-        bit = int(draw.integers(info.size * 8))
-        flipped = bytearray(whole)
-        flipped[info.byte_offset + bit // 8] ^= 1 << bit % 8
-        path.write_bytes(flipped)
-        done = moemill("verify", out, "--deep")
-        check(done.returncode == 1 and str(path) in done.stdout, name, bit, done.stdout, done.stderr)
-    path.write_bytes(whole)
     expect_exit(moemill("verify", out, "--deep"), 0)
+    anywhere = {path: draw.integers(path.stat().st_size * 8, size=20) for path in (shard, out / "config.yaml")}
+    anywhere[out / "run.json"] = draw.integers((out / "run.json").stat().st_size * 8 - 8, size=20)  # not its last line break
+    anywhere[outputs] = [*draw.integers(outputs.stat().st_size * 8, size=20),
+                         *(at * 8 + int(draw.integers(size * 8)) for _, at, size in blocks)]
+    for path, bits in anywhere.items():
+        whole = path.read_bytes()
+        for bit in map(int, bits):
+            flip(path, whole, bit)
+            done = moemill("verify", out, "--deep")
+            check(done.returncode in (1, 2) and str(path) in done.stdout + done.stderr, path, bit, done.stdout, done.stderr)
+        path.write_bytes(whole)
+    for other in (out / "shards").glob("*.h5"): other.unlink()
+    flip(outputs, outputs.read_bytes(), blocks[0][1] * 8 + 100)
+    with h5py.File(outputs) as f:
+        try: f[blocks[0][0]][:]
+        except OSError: pass
+        else: check(False, "another reader did not notice a flipped bit")
+
+
+def a_flipped_bit_does_not_get_into_the_merged_file():
+    words, out = words_for("not_merged")
+    expect_exit(moemill(*words), 0)
+    whole = (out / "outputs.h5").rename(out.parent / "whole.h5")
+    shard = out / "shards/shard-000001.h5"
+    kept = shard.read_bytes()
+    for bit in map(int, np.random.default_rng(5).integers(len(kept) * 8, size=10)):
+        flip(shard, kept, bit)
+        done = expect_exit(moemill(*words), 1)
+        check(str(shard) in done.stderr and "remove this file" in done.stderr, bit, done.stderr)
+        check(not (out / "outputs.h5").exists(), "merged all the same")
+    shard.unlink()
+    expect_exit(moemill(*words), 0)
+    check(not differences(whole, out / "outputs.h5"), differences(whole, out / "outputs.h5"))
 
 
 if __name__ == "__main__":
     main([without_a_merged_file, replay_finds_what_the_model_did_not_say, replay_of_scores, failed_rows_again,
-          pending_again_after_a_stopped_retry, a_damaged_shard, flipped_bits_are_noticed])
+          pending_again_after_a_stopped_retry, a_damaged_shard, flipped_bits_are_noticed,
+          a_flipped_bit_does_not_get_into_the_merged_file])

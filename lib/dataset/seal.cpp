@@ -1,0 +1,86 @@
+#include "dataset/seal.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "system/files.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+constexpr std::string_view seal_prefix = "moemill-outputs, SHA-256 of all bytes from 512 on: ";
+constexpr std::string_view line_prefix = "# crc32c of the lines above: ";
+constexpr std::size_t block_bytes = 4 << 20;
+
+// Up to `size` bytes: less at the end of the file.
+std::size_t read_some(int fd, char* out, std::size_t size, const std::string& path) {
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t got = ::read(fd, out + done, size - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) system_error("read {}: {}", path, std::strerror(errno));
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
+std::string seal_of(const std::string& sha256) {
+  std::string text = fmt::format("{}{}\n", seal_prefix, sha256);
+  text.resize(seal_bytes, '\0');
+  return text;
+}
+
+struct Sums {
+  std::string front;   // the user block
+  std::string sha256;  // of what follows it
+};
+
+Sums sums_of(const std::string& path, const std::function<void()>& between) {
+  files::Descriptor file = files::open_to_read(path);
+  Sums sums;
+  sums.front.resize(seal_bytes);
+  sums.front.resize(read_some(file.fd(), sums.front.data(), seal_bytes, path));
+  Sha256 sha;
+  std::vector<char> block(block_bytes);
+  while (std::size_t got = read_some(file.fd(), block.data(), block.size(), path)) {
+    sha.update(std::string_view(block.data(), got));
+    between();
+  }
+  sums.sha256 = sha.hex();
+  return sums;
+}
+
+}  // namespace
+
+void seal(const std::string& path, const std::function<void()>& between) {
+  files::Descriptor file = files::open_to_write(path);
+  const std::string text = seal_of(sums_of(path, between).sha256);
+  files::write_all(file.fd(), std::as_bytes(std::span(text)), path);
+  file.close(path);
+}
+
+std::optional<std::string> broken_seal(const std::string& path, const std::function<void()>& between) {
+  const Sums sums = sums_of(path, between);
+  if (sums.front == seal_of(sums.sha256)) return std::nullopt;
+  return "its bytes are not those that were written: the SHA-256 in its first 512 bytes is that of another content";
+}
+
+std::string crc32c_hex(std::string_view text) { return fmt::format("{:08x}", crc32c(std::as_bytes(std::span(text)))); }
+
+std::string with_checksum_line(std::string text) { return text + fmt::format("{}{}\n", line_prefix, crc32c_hex(text)); }
+
+std::optional<std::string> broken_checksum_line(std::string_view text) {
+  const std::size_t at = text.rfind(line_prefix);
+  if (at != std::string_view::npos && text == with_checksum_line(std::string(text.substr(0, at)))) return std::nullopt;
+  return "its text is not the one that was written: the checksum in its last line is that of another";
+}
+
+}  // namespace moemill::dataset

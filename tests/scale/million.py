@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Many prompts through the program, by hand and not in CI: does a rank's memory stay flat, does a prompt cost the same,
+how long do a resume, `status` and `verify` take?
+
+    million.py MOEMILL SOURCE_DIR WORK_DIR [--prompts 10000,100000,1000000] [--ranks 2] [--set KEY=VALUE ...]
+
+The model is a tiny one with random weights, so that nearly everything measured is the program's own cost. Each size is
+run whole, then verified; and once more with a drain (SIGUSR1) in mid-job, resumed, and held against the first byte for
+byte. Prints a table; needs h5py and numpy."""
+import argparse
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "program"))
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--prompts", default="10000,100000,1000000")
+arguments.add_argument("--ranks", type=int, default=2)
+arguments.add_argument("--set", action="append", default=[])
+options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
+from moemill_program import MODELS, PROGRAM, WORK, check, differences, expect_exit, fresh, moemill, write_prompts  # noqa: E402
+
+SECONDS = 3600
+WORDS = "the mill grinds corn and rye while water turns its wheel under old stones of a quiet valley".split()
+
+
+def write_model(folder):
+    """A Mixtral of one layer, 32 wide, with the tokenizer of the tests."""
+    config = json.loads((MODELS / "mixtral/config.json").read_text())
+    config |= {"hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+               "num_key_value_heads": 1, "head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 1}
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        (folder / name).write_bytes((MODELS / "mixtral" / name).read_bytes())
+
+
+def write_job(folder, count):
+    rng = random.Random(1)
+    pool = [" ".join(rng.choices(WORDS, k=8)) for _ in range(4096)]
+    write_prompts(folder / "p.h5", {"prompt": [f"{i} {pool[i * 7 % 4096]}" for i in range(count)],
+                                    "id": [f"row-{i:08}" for i in range(count)], "topic": [i % 18 for i in range(count)]})
+    (folder / "run.yaml").write_text(
+        f"model: {{path: {folder / 'model'}, load_format: dummy}}\ninput: {{path: {folder / 'p.h5'}}}\n"
+        f"sampling: {{max_tokens: 8, ignore_eos: true}}\noutput: {{dir: {folder / 'out'}}}\n"
+        "parallel: {threads_per_rank: 1, kv_cache_tokens: 65536}\n")
+
+
+class Memory(threading.Thread):
+    """Peak memory (VmHWM, MB) of each rank of a job, looked at while it runs."""
+
+    def __init__(self, launcher):
+        super().__init__(daemon=True)
+        self.launcher, self.peak = launcher, {}
+        self.start()
+
+    def run(self):
+        while self.launcher.poll() is None:
+            for entry in pathlib.Path("/proc").iterdir():
+                if not entry.name.isdigit(): continue
+                try:
+                    if (entry / "cmdline").read_bytes().split(b"\0")[0] != str(PROGRAM).encode(): continue
+                    rank = [v for v in (entry / "environ").read_bytes().split(b"\0") if v.startswith(b"OMPI_COMM_WORLD_RANK=")]
+                    peak = next(int(line.split()[1]) for line in (entry / "status").open() if line.startswith("VmHWM"))
+                except (OSError, StopIteration):
+                    continue
+                if rank: self.peak[int(rank[0].split(b"=")[1])] = peak / 1024
+            time.sleep(0.05)
+
+
+def job(folder, out, drain_after=None):
+    """A job to its end: its exit code, seconds and memory by rank."""
+    command = ["mpirun", "-n", str(options.ranks), "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
+               str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "-o", str(out)]
+    for setting in options.set: command += ["--set", setting]
+    begun = time.monotonic()
+    process = subprocess.Popen(command, env=dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"),
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    memory = Memory(process)
+    if drain_after:
+        time.sleep(drain_after)
+        process.send_signal(signal.SIGUSR1)
+    log = process.communicate(timeout=SECONDS)[0]
+    seconds = time.monotonic() - begun
+    memory.join()
+    return process.returncode, seconds, memory.peak, log
+
+
+def timed(*words):
+    begun = time.monotonic()
+    done = expect_exit(moemill(*words, seconds=SECONDS), 0)
+    return time.monotonic() - begun, done.stdout
+
+
+def measure(count):
+    folder = fresh(f"million-{count}")
+    write_model(folder / "model")
+    write_job(folder, count)
+    code, seconds, memory, log = job(folder, folder / "out")
+    check(code == 0, f"exit {code}", log[-3000:])
+    whole = json.loads((folder / "out/summary.json").read_text())
+    shards = sorted((folder / "out/shards").iterdir())
+    row = {"prompts": count, "seconds": seconds, "start s": whole["load_seconds"],
+           "us a prompt": 1e6 * (whole["wall_seconds"] - whole["load_seconds"]) / count,
+           "MB by rank": " ".join(f"{memory[r]:.0f}" for r in sorted(memory)), "shards": len(shards),
+           "shard KB": sum(p.stat().st_size for p in shards) / len(shards) / 1024,
+           "outputs MB": (folder / "out/outputs.h5").stat().st_size / 2**20}
+    row["status s"] = timed("status", folder / "out")[0]
+    row["verify s"] = timed("verify", folder / "out")[0]
+    row["deep s"] = timed("verify", "--deep", folder / "out")[0]
+
+    code, _, _, log = job(folder, folder / "again", drain_after=max(0.6, 0.5 * seconds))
+    check(code in (0, 75), f"exit {code} after a drain", log[-3000:])
+    row["drained at"] = json.loads(timed("status", "--json", folder / "again")[1])["done"] if code == 75 else "end"
+    code, _, _, log = job(folder, folder / "again")
+    check(code == 0, f"exit {code} of the resumed job", log[-3000:])
+    begun = [json.loads(line) for line in (folder / "again/metrics.jsonl").read_text().splitlines()]
+    row["resume s"] = begun[-1]["load_seconds"] if begun[-1]["attempt"] == 2 else 0.0
+    row["again s"] = job(folder, folder / "again")[1]
+    check(not differences(folder / "out/outputs.h5", folder / "again/outputs.h5"), "the resumed job's bytes differ")
+    return row
+
+
+rows = [measure(int(count)) for count in options.prompts.split(",")]
+text = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+print("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
+for row in text: print("| " + " | ".join(row) + " |")
