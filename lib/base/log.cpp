@@ -1,7 +1,12 @@
 #include "base/log.hpp"
 
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include <memory>
+#include <mutex>
 
 #include "base/error.hpp"
 
@@ -19,6 +24,29 @@ spdlog::level::level_enum to_spdlog(Level level) {
   }
   return spdlog::level::info;
 }
+
+constexpr const char* second_place = "moemill second place";  // the logger whose only sink that is
+
+class LineSink final : public spdlog::sinks::sink {
+ public:
+  explicit LineSink(std::function<void(std::string_view)> take) : take_(std::move(take)) {}
+  void log(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    {
+      const std::lock_guard<std::mutex> alone(mutex_);  // a formatter keeps the last date
+      formatter_.format(message, line);
+    }
+    take_({line.data(), line.size()});  // outside: who takes a line may have to log that it cannot
+  }
+  void flush() override {}
+  void set_pattern(const std::string&) override {}  // it has its own
+  void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
+
+ private:
+  std::function<void(std::string_view)> take_;
+  std::mutex mutex_;
+  spdlog::pattern_formatter formatter_{"%Y-%m-%dT%H:%M:%SZ %l: %v", spdlog::pattern_time_type::utc, ""};
+};
 
 }  // namespace
 
@@ -40,7 +68,25 @@ void start(Level level, int rank, int world_size) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+void also_to(std::function<void(std::string_view)> take) {
+  auto& sinks = spdlog::default_logger_raw()->sinks();
+  if (const auto second = spdlog::get(second_place)) {
+    std::erase(sinks, second->sinks().front());
+    spdlog::drop(second_place);
+  }
+  if (!take) return;
+  auto sink = std::make_shared<LineSink>(std::move(take));
+  sinks.push_back(sink);
+  auto logger = std::make_shared<spdlog::logger>(second_place, std::move(sink));
+  logger->set_level(spdlog::level::trace);
+  spdlog::register_logger(std::move(logger));
+}
+
 bool enabled(Level level) { return spdlog::default_logger_raw()->should_log(to_spdlog(level)); }
 void write(Level level, std::string_view line) { spdlog::log(to_spdlog(level), "{}", line); }
+
+void note(Level level, std::string_view line) {
+  if (const auto second = spdlog::get(second_place)) second->log(to_spdlog(level), "{}", line);
+}
 
 }  // namespace moemill::log

@@ -1,5 +1,5 @@
-// A file of one JSON object a line that only grows: metrics.jsonl, attempts.jsonl. A line is appended in one write, and
-// one that a kill tore is ended before the next, so that readers lose no other line.
+// A file of one JSON object a line that only grows: metrics.jsonl, attempts.jsonl; run.log has lines of text. A line is
+// appended in one write, and one that a kill tore is ended before the next, so that readers lose no other line.
 #pragma once
 
 #include <string>

@@ -70,8 +70,8 @@ bool shows_no_lock(int error) { return error == ENOLCK || error == ENOSYS || err
 
 void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml) {
   if (files::exists(paths.manifest())) return;
-  std::vector<std::string> taken = {paths.config(), paths.metrics(), paths.attempts(), paths.summary(),
-                                    paths.outputs()};
+  std::vector<std::string> taken = {paths.config(),  paths.metrics(), paths.attempts(),
+                                    paths.summary(), paths.outputs(), paths.log()};
   for (ShardId shard : shards_in(paths.shards(), ".h5")) taken.push_back(paths.shard(shard));
   for (ShardId shard : shards_in(paths.journals(), ".journal")) taken.push_back(paths.journal(shard));
   for (const std::string& path : taken) {
@@ -212,8 +212,8 @@ void clear_run(const RunPaths& paths) {
       files::remove(folder + "/" + shard_name(shard) + suffix + ".tmp");
     if (files::exists(folder)) files::sync_folder(folder);
   }
-  for (const std::string& path :
-       {paths.config(), paths.metrics(), paths.attempts(), paths.summary(), paths.outputs(), paths.manifest()}) {
+  for (const std::string& path : {paths.config(), paths.metrics(), paths.attempts(), paths.summary(), paths.log(),
+                                  paths.outputs(), paths.manifest()}) {
     files::remove(path + ".tmp");
     if (path != paths.manifest()) files::remove(path);
   }

@@ -27,6 +27,7 @@ struct RunPaths {
   std::string attempts() const { return dir + "/attempts.jsonl"; }
   std::string summary() const { return dir + "/summary.json"; }
   std::string outputs() const { return dir + "/outputs.h5"; }
+  std::string log() const { return dir + "/run.log"; }
   std::string lock() const { return dir + "/run.lock"; }
   std::string shards() const { return dir + "/shards"; }
   std::string journals() const { return dir + "/journal"; }

@@ -47,18 +47,20 @@ std::string end_text(ExitCode code, const Report& report) {
 
 void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts, ExitCode code) {
   if (code == ExitCode::Stopped) {
-    log::warning("stopped early with {} of {} rows done; everything is saved, run the same command again", counts.rows,
-                 plan.manifest.completions);
+    log::warning("stopped early with {} of {} rows done; everything is saved, run the same command again",
+                 thousands(counts.rows), thousands(plan.manifest.completions));
   } else {
     log::info("all {} rows of {} prompts are done: {}", thousands(counts.rows), thousands(counts.prompts_done),
               config.output.merge ? plan.paths.outputs() : plan.paths.shards());
   }
   if (counts.rows_failed > 0)
     log::warning("{} rows of {} prompts failed ({:.1f} % of the rows, {:.1f} % are accepted): see /errors",
-                 counts.rows_failed, counts.prompts_failed,
+                 thousands(counts.rows_failed), thousands(counts.prompts_failed),
                  100.0 * static_cast<double>(counts.rows_failed) / static_cast<double>(plan.manifest.completions),
                  100.0 * config.errors.max_failed_fraction);
-  fmt::print("{}\n", ledger_line(s, config.cost));
+  const std::string ledger = ledger_line(s, config.cost);
+  fmt::print("{}\n", ledger);
+  log::note(log::Level::Info, ledger);
 }
 
 }  // namespace
@@ -134,6 +136,8 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     dataset::end_attempt(plan.paths, plan.manifest, s.exit_code);
     dataset::record(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, report)});
     say_end(plan, config, s, counts, code);
+    log::note(log::Level::Info, fmt::format("==== attempt {} ends with exit code {}: {}", plan.manifest.attempts,
+                                            s.exit_code, end_text(code, report)));
   });
   return told(world, code);
 }

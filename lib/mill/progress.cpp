@@ -119,8 +119,10 @@ void Progress::tell(const Totals& totals, const std::optional<End>& end) {
   double now = now_seconds();
   metrics_.append(metrics_line(totals, end, now));
   if (look_ == Look::Live && log::enabled(log::Level::Info)) {
-    fmt::print(stderr, "\r\x1b[K{}", line(totals, now));
+    const std::string text = line(totals, now);
+    fmt::print(stderr, "\r\x1b[K{}", text);
     std::fflush(stderr);
+    log::note(log::Level::Info, text);
   } else {
     log::info("{}", line(totals, now));
   }

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
 #include "dataset/attempts.hpp"
@@ -15,6 +16,7 @@
 #include "mill/memory.hpp"
 #include "mill/mill.hpp"
 #include "mill/ranks.hpp"
+#include "mill/run_log.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -65,13 +67,14 @@ void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& m
   const KvPages& pages = engine.kv_pages();
   const bool both = pages.full > 0 && pages.window > 0;
   log::info("a rank holds {} of weights and {} of KV cache for {} tokens{}, works on up to {} sequences",
-            gib(engine.weights().bytes), gib(engine.forward().kv_bytes()), pages.tokens(),
-            both ? fmt::format(" ({} where layers see a window)", pages.window * schedule::page_tokens) : "",
-            config.parallel.max_num_seqs);
-  log::info("{}: {} prompts, {} rows{}", plan.paths.dir, plan.manifest.prompts, plan.manifest.completions,
-            plan.rows_before > 0
-                ? fmt::format(", {} of them done before (attempt {})", plan.rows_before, plan.manifest.attempts)
-                : "");
+            gib(engine.weights().bytes), gib(engine.forward().kv_bytes()), thousands(pages.tokens()),
+            both ? fmt::format(" ({} where layers see a window)", thousands(pages.window * schedule::page_tokens)) : "",
+            thousands(config.parallel.max_num_seqs));
+  log::info("{}: {} prompts, {} rows{}", plan.paths.dir, thousands(plan.manifest.prompts),
+            thousands(plan.manifest.completions),
+            plan.rows_before > 0 ? fmt::format(", {} of them done before (attempt {})", thousands(plan.rows_before),
+                                               plan.manifest.attempts)
+                                 : "");
 }
 
 // Reading and hashing the inputs may have taken long, and loading the model will. "" when there is none.
@@ -138,19 +141,38 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   return end;
 }
 
-// Rank 0 takes the lock, looks into the run directory and tells the others what is to be done.
-RunPlan agree_on_plan(const Comm& world, const RunRequest& request, const Opened& in,
-                      std::optional<dataset::RunLock>& lock) {
+// What only rank 0 has, to the end of the job.
+struct RankZero {
+  RunLog log;
+  std::optional<dataset::RunLock> lock;
+};
+
+// "2 ranks on 1 node (n07), Slurm job 4711, moemill 0.1.0 (3f2a9c1)"
+std::string who_works(const Ranks& ranks) {
+  const char* job = std::getenv("SLURM_JOB_ID");
+  return fmt::format(
+      "{} on {} ({}){}{}, moemill {} ({})", counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
+      counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), fmt::join(ranks.hosts, " "),
+      job ? ", Slurm job " : "", job ? job : "", build_info::version(), build_info::git_commit().substr(0, 12));
+}
+
+// Rank 0 takes the lock, looks into the run directory and tells the others what is to be done. The log begins as soon
+// as there is a run that it is about.
+RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opened& in, std::optional<RankZero>& zero) {
   const RunConfig& config = request.config;
   RunPlan plan;
-  rank_zero(world, [&] {
+  rank_zero(ranks.world, [&] {
     for (const auto& warning : model::check_model_files(config.model.path, in.model.config, config.model.load_format))
       log::warning("{}", warning);
     const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
-    lock.emplace(dataset::RunPaths{config.output.dir});
+    const dataset::RunPaths paths{config.output.dir};
+    zero->lock.emplace(paths);
+    const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
+    if (goes_on) zero->log.open(paths, who_works(ranks));
     plan = open_run(request, in.prompts, fingerprints);
+    if (!goes_on) zero->log.open(paths, who_works(ranks));
   });
-  return share(world, plan);
+  return share(ranks.world, plan);
 }
 
 void begin_attempt(RunPlan& plan, const Ranks& ranks) {
@@ -158,6 +180,8 @@ void begin_attempt(RunPlan& plan, const Ranks& ranks) {
   const char* job = std::getenv("SLURM_JOB_ID");
   dataset::record(plan.paths, dataset::AttemptBegin{plan.manifest.attempts, ranks.world.size(), ranks.nodes,
                                                     ranks.hosts, job ? job : "", plan.rows_before});
+  log::note(log::Level::Info, fmt::format("==== attempt {} begins, {} of {} rows are done", plan.manifest.attempts,
+                                          thousands(plan.rows_before), thousands(plan.manifest.completions)));
 }
 
 // What ends the attempt counts, not that its code cannot be stored either. A fault that all ranks know is told by rank
@@ -165,6 +189,7 @@ void begin_attempt(RunPlan& plan, const Ranks& ranks) {
 void store_failure(RunPlan& plan, const Comm& world, const Failure& failure) {
   try {
     const int code = static_cast<int>(failure.code);
+    if (world.rank() != 0 && !failure.agreed) append_to_run_log(plan.paths, told_by(world, failure));
     if (world.rank() == 0 || !failure.agreed)
       dataset::record(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, code, failure.text, world.rank()});
     if (world.rank() == 0) dataset::end_attempt(plan.paths, plan.manifest, code);
@@ -177,15 +202,13 @@ std::string stop_file_path(const RunPlan& plan, const RuntimeSettings& runtime) 
   return runtime.stop_file.starts_with('/') ? runtime.stop_file : plan.paths.dir + "/" + runtime.stop_file;
 }
 
-}  // namespace
-
-ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& request, double started) {
+ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& request, double started,
+                     std::optional<RankZero>& zero) {
   const RunConfig& config = request.config;
   const Ranks ranks = arrange_ranks(world, config.parallel);
   const Opened in = open_inputs(world, config);
   StopWish stop(signals, config.runtime, started);
-  std::optional<dataset::RunLock> lock;  // rank 0's, to the end
-  RunPlan plan = agree_on_plan(world, request, in, lock);
+  RunPlan plan = agree_on_plan(ranks, request, in, zero);
   if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts);
   rank_zero(world, [&] {
     files::remove(stop_file_path(plan, config.runtime));  // the last attempt's: it has done its work
@@ -201,6 +224,20 @@ ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& requ
     return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, started);
   } catch (...) {
     store_failure(plan, world, describe_current_exception());
+    throw;
+  }
+}
+
+}  // namespace
+
+ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& request, double started) {
+  std::optional<RankZero> zero;
+  if (world.rank() == 0) zero.emplace();
+  try {
+    return run_attempt(world, signals, request, started, zero);
+  } catch (...) {
+    const Failure failure = describe_current_exception();
+    if (zero) log::note(log::Level::Error, failure.agreed ? failure.text : told_by(world, failure));
     throw;
   }
 }

@@ -195,7 +195,7 @@ def limits_of_yaml_and_columns():
 
 def files_of_somebody_else():
     """In a folder that holds no run nothing is written over, and --overwrite removes nothing."""
-    for name in ("config.yaml", "metrics.jsonl", "summary.json", "outputs.h5"):
+    for name in ("config.yaml", "metrics.jsonl", "summary.json", "run.log", "outputs.h5"):
         folder = fresh("foreign")
         prompts = write_prompts(folder / "p.h5", GOOD)
         (folder / name).write_text("mine")

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import time
@@ -273,6 +274,52 @@ def killed_between_merge_and_summary():
     check((folder / "out/outputs.h5").stat().st_mtime_ns == merged, "outputs.h5 was written again")
 
 
+def the_log_can_be_followed():
+    """run.log: every attempt's lines with full dates, and why it ended; never in a job's way, and never somebody else's."""
+    folder = prepare("log", count=100, max_tokens=150)
+    words, log = ["run", "-c", folder / "run.yaml"], folder / "out/run.log"
+    process = start(folder, 2)
+    check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")
+    check(" attempt 1 begins" in log.read_text(), log.read_text())
+    (folder / "out/stop").touch()
+    process.communicate(timeout=60)
+    with open(log, "a") as f: f.write("torn by a k")
+    done = expect_exit(moemill(*words, "--set", "sampling.max_tokens=7"), 2)
+    expect_exit(moemill(*words, ranks=2), 0)
+    expect_exit(moemill(*words), 0)
+    text = log.read_text()
+    for part in ("2 ranks on 1 node", "attempt 1 begins, 0 of 150 rows", "warning: stopping early because of the stop file",
+                 "attempt 1 ends with exit code 75: stopped early because of the stop file", "\ntorn by a k\n",
+                 "error: " + done.stderr.split("moemill: error: ")[1], "attempt 2 begins", "all 150 rows of 100 prompts are done: ",
+                 "ledger: ", "attempt 2 ends with exit code 0: all rows are done", "nothing to do"):
+        check(part in text, part, text)
+    dated = [line for line in text.splitlines() if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (info|warning|error): ", line)]
+    check(len(dated) > 15 and sum("moemill 0." in line for line in dated) == 4, text)
+    check(len([line for line in text.splitlines() if line not in dated]) == 1 + done.stderr.rstrip().count("\n"), text)
+    # A job that fails, one that has no log to write to, and one that does not get the directory.
+    (folder / "out/outputs.h5").unlink()
+    (folder / "out/outputs.h5.tmp").mkdir()
+    done = expect_exit(moemill(*words, ranks=2), 1)
+    check(re.search(r"Z error: (rank 0 on \S+: )?.*outputs.h5.tmp", log.read_text()), log.read_text(), done.stderr)
+    (folder / "out/outputs.h5.tmp").rmdir()
+    log.unlink()
+    log.mkdir()
+    done = expect_exit(moemill(*words), 0)
+    check(done.stderr.count("run.log") == 1 and "the job goes on" in done.stderr, done.stderr)
+    log.rmdir()
+    log.write_text("an old line\n")
+    process = start(folder, 0)
+    process.wait(timeout=60)
+    process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--overwrite"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    check(wait_for_rows(folder, process, 1), "the job was over before another could come")
+    refused = expect_exit(moemill(*words), 2)
+    check("another job" in refused.stderr, refused.stderr)
+    process.terminate()
+    process.wait(timeout=60)
+    check("an old line" not in log.read_text() and "another job" not in log.read_text(), log.read_text())
+
+
 def faults_of_one_rank_store_their_code():
     folder = prepare("faults", count=60, max_tokens=40)
     for ranks in (0, 2):
@@ -397,4 +444,5 @@ if __name__ == "__main__":
           changed_settings_are_refused, added_prompts_are_refused, second_interrupt_leaves_at_once,
           what_a_kill_costs, other_layouts_are_accepted, failed_rows_again, refused_overwrite_keeps_the_run,
           full_disk_when_shards_end_together, numbers_of_all_ranks_and_attempts, every_key_is_documented,
-          killed_between_merge_and_summary, faults_of_one_rank_store_their_code, signals_before_the_first_step])
+          killed_between_merge_and_summary, the_log_can_be_followed, faults_of_one_rank_store_their_code,
+          signals_before_the_first_step])
