@@ -1,9 +1,13 @@
 #include "launch.hpp"
 
+#include <fmt/format.h>
+
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "base/error.hpp"
+#include "mill/agree.hpp"
 
 namespace moemill::app {
 
@@ -18,6 +22,20 @@ Launch::Launch() {
   const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");  // set inside an srun step, not in a batch script
   if (tasks && std::string(tasks) != "1")
     user_error("srun started {} tasks without MPI; use srun --mpi=pmix, or mpirun", tasks);
+}
+
+int on_all_ranks(const Comm& world, const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const mill::AgreedFailure& e) {
+    if (world.rank() == 0)
+      fmt::print(stderr, "moemill: {}: {}\n", e.code() == ExitCode::Usage ? "error" : "failed", e.what());
+    return static_cast<int>(e.code());
+  } catch (...) {
+    const mill::Failure failure = mill::describe_current_exception();
+    fmt::print(stderr, "moemill: {}\n", mill::told_by(world, failure));
+    world.abort(static_cast<int>(failure.code));
+  }
 }
 
 }  // namespace moemill::app

@@ -2,6 +2,7 @@
 // even initialised, so that a plain command works wherever the program runs).
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "system/comm.hpp"
@@ -16,5 +17,9 @@ class Launch {
  private:
   std::optional<MpiSession> session_;
 };
+
+// A command's body on all ranks, and what it throws as its exit code: a fault that all have agreed on is told by rank 0
+// and all leave in order; one rank's own fault, for whom the others wait, ends the job.
+int on_all_ranks(const Comm& world, const std::function<int()>& body);
 
 }  // namespace moemill::app

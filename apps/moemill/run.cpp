@@ -106,19 +106,7 @@ int run(const Words& words) {
   if (std::find(words.begin(), words.end(), "--dry-run") == words.end()) signals.emplace();
   Launch launch;
   const Comm world = launch.world();
-  try {
-    return static_cast<int>(run_on(world, signals, words, started));
-  } catch (const mill::AgreedFailure& e) {
-    // All ranks are here with the same code: one tells, and all leave in order.
-    if (world.rank() == 0)
-      fmt::print(stderr, "moemill: {}: {}\n", e.code() == ExitCode::Usage ? "error" : "failed", e.what());
-    return static_cast<int>(e.code());
-  } catch (...) {
-    // One rank's own fault in the middle of a step: the others wait for its rows and must be ended.
-    mill::Failure failure = mill::describe_current_exception();
-    fmt::print(stderr, "moemill: {}\n", mill::told_by(world, failure));
-    world.abort(static_cast<int>(failure.code));
-  }
+  return on_all_ranks(world, [&] { return static_cast<int>(run_on(world, signals, words, started)); });
 }
 
 }  // namespace moemill::app

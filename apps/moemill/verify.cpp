@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "commands.hpp"
+#include "launch.hpp"
 #include "options.hpp"
 
 namespace moemill::app {
@@ -15,13 +16,16 @@ int verify(const Words& words) {
   options.positional("RUN_DIR", "the run directory");
   options.add()("deep", "check every stored value, too");
   options.add()("replay", po::value<std::int64_t>()->value_name("K")->default_value(0),
-                "generate K random finished rows again and compare every byte");
+                "generate K random finished rows again and compare every byte; for a model that does not fit one "
+                "process: mpirun -n R moemill verify ...");
   options.add()("seed", po::value<std::uint64_t>()->value_name("S")->default_value(0), "picks the rows of --replay");
   if (!options.parse(words)) return 0;
   mill::VerifyRunRequest request{options.get<std::string>("RUN_DIR"),
                                  options.has("deep") ? dataset::VerifyDepth::Deep : dataset::VerifyDepth::Form,
                                  options.count("replay", 0, 1'000'000'000), options.get<std::uint64_t>("seed")};
-  return static_cast<int>(mill::verify(request));
+  Launch launch;
+  const Comm world = launch.world();
+  return on_all_ranks(world, [&] { return static_cast<int>(mill::verify(world, request)); });
 }
 
 }  // namespace moemill::app

@@ -76,7 +76,7 @@ ExitCode preview(const PreviewRequest& request) {
   RunConfig config = request.config;
   config.output.store_text = model.tokenizer.has_value();  // to show it
   GeneratedRows rows;
-  if (!jobs.empty()) rows = generate_alone(config, model, jobs);
+  if (!jobs.empty()) rows = generate_rows(Comm::alone(), config, model, jobs);
   for (const auto& prompt : shown) show(prompt, model, rows.completions);
   return ExitCode::Done;
 }

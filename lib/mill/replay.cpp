@@ -6,12 +6,16 @@
 #include <bit>
 #include <cstring>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "base/log.hpp"
 #include "base/random.hpp"
+#include "mill/agree.hpp"
 #include "mill/config.hpp"
 #include "mill/retry.hpp"
 #include "mill/small_run.hpp"
+#include "mill/summary.hpp"
 #include "model/weights.hpp"
 
 namespace moemill::mill {
@@ -33,6 +37,10 @@ struct StoredRow {
   std::vector<float> score;  // its prompt's log-probabilities, when they are stored
 };
 
+std::pair<std::uint64_t, std::uint32_t> key_of(const StoredRow& stored) {
+  return {stored.row.prompt_index, stored.row.sample_index};
+}
+
 StoredRow read_row(const dataset::OutputReader& reader, std::uint64_t row) {
   StoredRow stored{read_completions(reader, row, 1).at(0), {}};
   if (!reader.layout().prompt_logprobs) return stored;
@@ -41,7 +49,7 @@ StoredRow read_row(const dataset::OutputReader& reader, std::uint64_t row) {
   return stored;
 }
 
-// Up to `count` finished rows, drawn by `seed` with every row equally likely.
+// Up to `count` finished rows, drawn by `seed` with every row equally likely; in the order of prompts and samples.
 std::vector<StoredRow> pick_rows(const std::vector<dataset::OutputReader>& readers, std::uint64_t count,
                                  std::uint64_t seed) {
   struct Place {
@@ -65,6 +73,7 @@ std::vector<StoredRow> pick_rows(const std::vector<dataset::OutputReader>& reade
                     [](const Place& a, const Place& b) { return a.random < b.random; });
   std::vector<StoredRow> rows;
   for (auto it = places.begin(); it != end; ++it) rows.push_back(read_row(readers[it->file], it->row));
+  std::sort(rows.begin(), rows.end(), [](const StoredRow& a, const StoredRow& b) { return key_of(a) < key_of(b); });
   return rows;
 }
 
@@ -97,38 +106,59 @@ std::string difference(const StoredRow& before, const StoredRow& again, const da
   return names;
 }
 
+// What is to be replayed, the same on all ranks: each reads it by itself.
+struct Replay {
+  ModelFolder model;
+  dataset::OutputLayout layout;
+  std::vector<StoredRow> rows;
+  std::vector<SmallJob> jobs;  // a prompt each, in order; none for a prompt that fails now
+};
+
 std::vector<SmallJob> jobs_for(const std::vector<StoredRow>& rows, const RunConfig& config, const ModelFolder& model,
                                const dataset::PromptFile& prompts) {
-  std::map<std::uint64_t, std::vector<std::uint32_t>> samples;
-  for (const auto& [row, score] : rows) samples[row.prompt_index].push_back(row.sample_index);
   std::vector<SmallJob> jobs;
-  for (auto& [index, list] : samples) {
-    if (index >= prompts.size()) continue;  // verify's own checks have said so
-    PreparedPrompt prompt =
-        prepare(prompts.read(index, 1, config.sampling).at(0), model.tokenizer_or_null(), prepare_rules(config, model));
-    std::sort(list.begin(), list.end());
-    if (!prompt.fault) jobs.push_back({std::move(prompt), list});
+  for (const auto& [row, score] : rows) {
+    if (row.prompt_index >= prompts.size()) continue;  // verify's own checks have said so
+    if (jobs.empty() || jobs.back().prompt.index != row.prompt_index)
+      jobs.push_back({prepare(prompts.read(row.prompt_index, 1, config.sampling).at(0), model.tokenizer_or_null(),
+                              prepare_rules(config, model)),
+                      {}});
+    auto& samples = jobs.back().samples;
+    if (samples.empty() || samples.back() != row.sample_index) samples.push_back(row.sample_index);  // a doubled row
   }
+  std::erase_if(jobs, [](const SmallJob& job) { return job.prompt.fault.has_value(); });
   return jobs;
 }
 
-}  // namespace
+void check_model(const RunConfig& config, const dataset::RunManifest& manifest) {
+  const auto before = manifest.fingerprints.find("model_sha256");
+  if (before == manifest.fingerprints.end() ||
+      before->second == model::model_fingerprint(config.model.path, config.model.load_format))
+    return;
+  system_error("{}: is not the model that made this run (model_sha256 differs); nothing was replayed",
+               config.model.path);
+}
 
-std::vector<std::string> replay(const VerifyRunRequest& request, const RunConfig& config,
-                                const dataset::PromptFile& prompts) {
+Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, const dataset::PromptFile& prompts) {
   const dataset::RunPaths paths{request.dir};
   std::vector<dataset::OutputReader> readers;
   for (const auto& file : finished_files(paths)) readers.emplace_back(file);
-  const std::vector<StoredRow> rows = pick_rows(readers, request.replay, request.seed);
-  if (rows.empty()) return {fmt::format("{}: has no finished row to replay", request.dir)};
-  const ModelFolder model = open_model(config.model);
-  const auto manifest = dataset::read_manifest(paths);
-  const auto before = manifest->fingerprints.find("model_sha256");
-  if (before != manifest->fingerprints.end() &&
-      before->second != model::model_fingerprint(config.model.path, config.model.load_format))
-    return {fmt::format("{}: is not the model that made this run (model_sha256 differs); nothing was replayed",
-                        config.model.path)};
-  GeneratedRows again = generate_alone(config, model, jobs_for(rows, config, model, prompts));
+  Replay replay{open_model(config.model), {}, pick_rows(readers, request.replay, request.seed), {}};
+  if (replay.rows.empty()) system_error("{}: has no finished row to replay", request.dir);
+  check_model(config, dataset::read_manifest(paths).value());
+  replay.layout = readers[0].layout();
+  replay.jobs = jobs_for(replay.rows, config, replay.model, prompts);
+  return replay;
+}
+
+bool is_of(const StoredRow& stored, std::span<const SmallJob> jobs) {
+  const auto at = std::lower_bound(jobs.begin(), jobs.end(), stored.row.prompt_index,
+                                   [](const SmallJob& job, std::uint64_t prompt) { return job.prompt.index < prompt; });
+  return at != jobs.end() && at->prompt.index == stored.row.prompt_index;
+}
+
+// A line for each row of these jobs that differs, and on rank 0 for each that has no job.
+std::string compare(const Replay& replay, std::span<const SmallJob> mine, GeneratedRows again, int rank) {
   std::map<std::uint64_t, std::vector<float>> scores;
   for (auto& score : again.scores) scores[score.prompt_index] = std::move(score.logprobs);
   std::map<std::pair<std::uint64_t, std::uint32_t>, StoredRow> made;
@@ -136,21 +166,33 @@ std::vector<std::string> replay(const VerifyRunRequest& request, const RunConfig
     const std::pair key(row.prompt_index, row.sample_index);
     made[key] = {std::move(row), scores[key.first]};
   }
-  std::vector<std::string> faults;
-  for (const auto& stored : rows) {
-    const Completion& row = stored.row;
-    auto it = made.find({row.prompt_index, row.sample_index});
+  std::string lines;
+  for (const auto& stored : replay.rows) {
+    const bool has_job = is_of(stored, replay.jobs);
+    if (has_job ? !is_of(stored, mine) : rank != 0) continue;
     const std::string names =
-        it == made.end() ? "the row (its prompt fails now)" : difference(stored, it->second, readers[0].layout());
+        has_job ? difference(stored, made.at(key_of(stored)), replay.layout) : "the row (its prompt fails now)";
     if (!names.empty())
-      faults.push_back(
-          fmt::format("prompt {}, sample {}: replay differs in {}", row.prompt_index, row.sample_index, names));
+      lines += fmt::format("prompt {}, sample {}: replay differs in {}\n", stored.row.prompt_index,
+                           stored.row.sample_index, names);
   }
-  fmt::print("replayed {} rows: {} differ\n", rows.size(), faults.size());
-  return faults;
+  return lines;
 }
 
-namespace {
+// Tells the rows that differ, a line each, and how many there are (on rank 0).
+std::uint64_t replay_rows(const Comm& world, const VerifyRunRequest& request, const RunConfig& config,
+                          const dataset::PromptFile& prompts) {
+  std::optional<Replay> replay;
+  together(world, [&] { replay.emplace(read_replay(request, config, prompts)); });
+  GeneratedRows again = generate_rows(world, config, replay->model, replay->jobs);
+  const std::string mine =
+      compare(*replay, share_of(world, std::span(std::as_const(replay->jobs))), std::move(again), world.rank());
+  std::string lines;
+  for (int rank = 0; rank < world.size(); ++rank) lines += broadcast_text(world, mine, rank);
+  const auto count = static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n'));
+  if (world.rank() == 0) fmt::print("replayed {} rows: {} differ\n{}", replay->rows.size(), count, lines);
+  return count;
+}
 
 // An archived run is checked without its model, too.
 std::optional<std::uint32_t> vocabulary_of(const RunConfig& config) {
@@ -164,23 +206,32 @@ std::optional<std::uint32_t> vocabulary_of(const RunConfig& config) {
 
 }  // namespace
 
-ExitCode verify(const VerifyRunRequest& request) {
+ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
   const dataset::RunPaths paths{request.dir};
-  if (!dataset::read_manifest(paths))
-    user_error("{}: holds no run; give the folder that output.dir named", request.dir);
-  const RunConfig config = parse_config(read_text_file(paths.config()), paths.config(), {});
-  log::start(log::Level::Warning, 0, 1);
-  const dataset::PromptFile prompts = open_prompts(config);
-  dataset::VerifyRequest form{request.dir, request.depth, config.sampling, {}, config.output.merge};
-  if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = vocabulary_of(config);
-  const dataset::VerifyReport report = dataset::verify_run(form, prompts);
-  fmt::print("checked {} rows: {} faults\n", report.rows_checked, report.faults.size());
-  std::vector<std::string> faults = report.faults;
-  if (request.replay > 0)
-    for (auto& fault : replay(request, config, prompts)) faults.push_back(std::move(fault));
-  for (const auto& fault : faults) fmt::print("{}\n", fault);
-  if (faults.empty()) fmt::print("every row is there exactly once\n");
-  return faults.empty() ? ExitCode::Done : ExitCode::Internal;
+  std::optional<dataset::RunManifest> manifest;
+  RunConfig config;
+  std::optional<dataset::PromptFile> prompts;
+  together(world, [&] {
+    manifest = dataset::read_manifest(paths);
+    if (!manifest) user_error("{}: holds no run; give the folder that output.dir named", request.dir);
+    config = parse_config(read_text_file(paths.config()), paths.config(), {});
+    log::start(log::Level::Warning, 0, 1);
+    prompts.emplace(open_prompts(config));
+  });
+  bool whole = true;
+  rank_zero(world, [&] {
+    dataset::VerifyRequest form{request.dir, request.depth, config.sampling, {}, config.output.merge};
+    if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = vocabulary_of(config);
+    const dataset::VerifyReport report = dataset::verify_run(form, *prompts);
+    fmt::print("checked {} of {} rows: {}\n", thousands(report.rows_checked), thousands(manifest->completions),
+               counted(report.faults.size(), "fault", "faults"));
+    for (const auto& fault : report.faults) fmt::print("{}\n", fault);
+    if (report.faults.empty()) fmt::print("every row is there exactly once\n");
+    std::fflush(stdout);  // the replay may take long, or fail
+    whole = report.faults.empty();
+  });
+  if (request.replay > 0) whole = replay_rows(world, request, config, *prompts) == 0 && whole;
+  return broadcast_text(world, whole ? "" : "faults", 0).empty() ? ExitCode::Done : ExitCode::Internal;
 }
 
 }  // namespace moemill::mill

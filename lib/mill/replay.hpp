@@ -1,5 +1,5 @@
 // `moemill verify`: dataset's checks, and with --replay the proof that rows are what the model says: some are generated
-// again here, alone, and compared byte for byte.
+// again here, on any number of ranks, and compared byte for byte.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "dataset/verify.hpp"
+#include "system/comm.hpp"
 
 namespace moemill::mill {
 
@@ -17,11 +18,8 @@ struct VerifyRunRequest {
   std::uint64_t replay = 0;  // rows to generate again
   std::uint64_t seed = 0;    // picks them
 };
-// Tells what was checked and what is wrong on stdout. Done, or Internal (exit 1) with faults.
-ExitCode verify(const VerifyRunRequest& request);
-
-// The rows that differ, one line each.
-std::vector<std::string> replay(const VerifyRunRequest& request, const RunConfig& config,
-                                const dataset::PromptFile& prompts);
+// Rank 0 tells what was checked and what is wrong on stdout. Done, or Internal (exit 1) with faults. Collective: rank 0
+// checks the files, all ranks generate for --replay.
+ExitCode verify(const Comm& world, const VerifyRunRequest& request);
 
 }  // namespace moemill::mill

@@ -7,13 +7,10 @@
 
 namespace moemill::mill {
 
-GeneratedRows generate_alone(const RunConfig& config, const ModelFolder& model, const std::vector<SmallJob>& jobs) {
-  const Comm alone = Comm::alone();
-  RunConfig settings = config;
-  settings.parallel.expert_domain = "world";
-  settings.parallel.ranks_per_node.reset();
-  settings.parallel.kv_cache_tokens.reset();
-  const Ranks ranks = arrange_ranks(alone, settings.parallel);
+namespace {
+
+// Of all ranks' jobs, so that all ranks plan alike.
+JobEstimate estimate(std::span<const SmallJob> jobs) {
   JobEstimate job;
   for (const auto& one : jobs) {
     job.sequences += one.samples.size();
@@ -21,13 +18,31 @@ GeneratedRows generate_alone(const RunConfig& config, const ModelFolder& model, 
         std::max<std::uint64_t>(job.longest_tokens, one.prompt.tokens.size() + one.prompt.sampling.max_tokens);
   }
   job.likely_tokens = job.longest_tokens;
-  Engine engine(settings, model, ranks, job);
+  return job;
+}
+
+schedule::Decision agree_on_step(const Comm& world, const Generator& generator) {
+  const schedule::Facts mine = generator.facts();
+  std::vector<schedule::Facts> all(static_cast<std::size_t>(world.size()));
+  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  return schedule::decide(all, schedule::ClaimState());
+}
+
+}  // namespace
+
+GeneratedRows generate_rows(const Comm& world, const RunConfig& config, const ModelFolder& model,
+                            std::span<const SmallJob> jobs) {
+  RunConfig settings = config;
+  settings.parallel.expert_domain = "world";
+  settings.parallel.ranks_per_node.reset();
+  settings.parallel.kv_cache_tokens.reset();
+  const Ranks ranks = arrange_ranks(world, settings.parallel);
+  Engine engine(settings, model, ranks, estimate(jobs));
   Generator& generator = engine.generator();
-  for (const auto& one : jobs) generator.add(one.prompt, one.samples, {}, Generator::Score::Wanted);
+  for (const auto& one : share_of(world, jobs)) generator.add(one.prompt, one.samples, {}, Generator::Score::Wanted);
   GeneratedRows rows;
   for (;;) {
-    const schedule::Facts facts = generator.facts();
-    const schedule::Decision decision = schedule::decide(std::span(&facts, 1), schedule::ClaimState());
+    const schedule::Decision decision = agree_on_step(world, generator);
     if (!schedule::takes_a_step(decision.phase)) break;
     generator.step(decision);
     GeneratedRows ended = generator.take_finished();

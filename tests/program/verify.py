@@ -27,7 +27,7 @@ def without_a_merged_file():
     check(not (out / "outputs.h5").exists())
     for more in ([], ["--deep"], ["--replay", "7"]):
         done = expect_exit(moemill("verify", out, *more), 0)
-        check("checked 7 rows: 0 faults" in done.stdout, done.stdout)
+        check("checked 7 of 7 rows: 0 faults" in done.stdout, done.stdout)
     (out / "shards/shard-000001.h5").unlink()
     done = expect_exit(moemill("verify", out), 1)
     check("shard-000001.h5: is missing" in done.stdout, done.stdout)
@@ -42,14 +42,31 @@ def replay_finds_what_the_model_did_not_say():
     expect_exit(moemill(*words), 0)
     done = expect_exit(moemill("verify", out, "--replay", "7"), 0)
     check("replayed 7 rows: 0 differ" in done.stdout, done.stdout)
+    alone = done.stdout
+    for ranks in (1, 2, 3, 4): check(expect_exit(moemill("verify", out, "--replay", "7", ranks=ranks), 0).stdout == alone, ranks)
     for name, value in [("seed", 5), ("logprobs/values", np.float32(-1)), ("token_ids/values", 9)]:
         with h5py.File(out / "outputs.h5") as f: before = f["completions"][name][0]
         forge(out / "outputs.h5", f"completions/{name}", 0, value)
         expect_exit(moemill("verify", out), 0)  # its form is right
-        done = expect_exit(moemill("verify", out, "--replay", "7"), 1)
         what = name.split("/")[0]
-        check(f"prompt 0, sample 0: replay differs in {what}\n" in done.stdout, done.stdout)
+        for ranks in (0, 3):
+            done = expect_exit(moemill("verify", out, "--replay", "7", ranks=ranks), 1)
+            check("replayed 7 rows: 1 differ" in done.stdout, done.stdout)
+            check(f"prompt 0, sample 0: replay differs in {what}\n" in done.stdout, done.stdout)
         forge(out / "outputs.h5", f"completions/{name}", 0, before)
+
+
+def replay_of_a_prompt_that_fails_now():
+    """All but one prompt, so that one rank of three has something to do; told once each."""
+    words, out = words_for("fails_now")
+    expect_exit(moemill(*words), 0)
+    (out / "config.yaml").write_text((out / "config.yaml").read_text().replace("max_model_len: auto", "max_model_len: 9"))
+    for ranks in (0, 2, 3):
+        done = expect_exit(moemill("verify", out, "--replay", "7", ranks=ranks), 1)
+        check(done.stdout.count("the row (its prompt fails now)") == 6 and "6 differ" in done.stdout, done.stdout, done.stderr)
+    (out / "config.yaml").unlink()
+    done = expect_exit(moemill("verify", out, "--replay", "7", ranks=2), 2)
+    check(done.stderr.count(f"{out / 'config.yaml'}") == 1, done.stderr)
 
 
 def replay_of_scores():
@@ -61,6 +78,7 @@ def replay_of_scores():
     forge(out / "outputs.h5", "prompt_logprobs/values", end - 1, np.float32(-0.5))
     expect_exit(moemill("verify", out), 0)
     done = expect_exit(moemill("verify", out, "--replay", "7"), 1)
+    check(expect_exit(moemill("verify", out, "--replay", "7", ranks=2), 1).stdout == done.stdout, done.stdout)
     for sample in (0, 1): check(f"prompt 3, sample {sample}: replay differs in prompt_logprobs" in done.stdout, done.stdout)
     check("replayed 7 rows: 2 differ" in done.stdout, done.stdout)
     (out / "outputs.h5").unlink()
@@ -173,6 +191,7 @@ def a_flipped_bit_does_not_get_into_the_merged_file():
 
 
 if __name__ == "__main__":
-    main([without_a_merged_file, replay_finds_what_the_model_did_not_say, replay_of_scores, failed_rows_again,
+    main([without_a_merged_file, replay_finds_what_the_model_did_not_say,
+          replay_of_a_prompt_that_fails_now, replay_of_scores, failed_rows_again,
           pending_again_after_a_stopped_retry, a_damaged_shard, flipped_bits_are_noticed,
           a_flipped_bit_does_not_get_into_the_merged_file])
