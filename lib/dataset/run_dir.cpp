@@ -1,19 +1,16 @@
 #include "dataset/run_dir.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "base/clock.hpp"
 #include "base/error.hpp"
-#include "base/log.hpp"
+#include "dataset/seal.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -42,29 +39,6 @@ std::vector<ShardId> shards_in(const std::string& folder, std::string_view suffi
   }
   return shards;  // names are sorted, so are these
 }
-
-std::string holder_text() {
-  char host[256] = "unknown host";
-  gethostname(host, sizeof host - 1);
-  const char* job = std::getenv("SLURM_JOB_ID");
-  return fmt::format("process {} on {}{}{}, since {}", ::getpid(), host, job ? ", Slurm job " : "", job ? job : "",
-                     utc_now());
-}
-
-std::string first_line(const std::string& path) {
-  std::string text = files::read_text(path).value_or("");
-  return text.substr(0, text.find('\n'));
-}
-
-// A lock of the open file, not of the process: it goes when the file does, however that comes about.
-struct flock whole_file() {
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  return lock;
-}
-
-bool shows_no_lock(int error) { return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP; }
 
 }  // namespace
 
@@ -122,44 +96,22 @@ std::uint64_t auto_shard_prompts(std::uint64_t prompts) {
   return std::max(size, (prompts + most_shards - 1) / most_shards);
 }
 
-RunLock::RunLock(const RunPaths& paths) {
-  files::make_folders(paths.dir);
-  file_ = files::open_to_append(paths.lock());
-  struct flock lock = whole_file();
-  if (::fcntl(file_.fd(), F_OFD_SETLK, &lock) != 0) {
-    int error = errno;
-    if (error == EAGAIN || error == EACCES) {
-      user_error(
-          "{}: another job works in this run directory ({}): wait for it or stop it; output.dir names another one",
-          paths.dir, first_line(paths.lock()));
-    }
-    if (!shows_no_lock(error)) system_error("lock {}: {}", paths.lock(), std::strerror(error));
-    log::warning("{}: this file system has no locks: see to it that only one job works in {}", paths.lock(), paths.dir);
-  }
-  std::string text = holder_text() + "\n";
-  files::truncate(file_.fd(), 0, paths.lock());
-  files::write_all(file_.fd(), std::as_bytes(std::span(text.data(), text.size())), paths.lock());
-}
-
-std::optional<std::string> lock_holder(const RunPaths& paths) {
-  if (!files::exists(paths.lock())) return std::nullopt;
-  files::Descriptor file = files::open_to_read(paths.lock());
-  struct flock lock = whole_file();  // asked about only, so that looking is never in a job's way
-  if (::fcntl(file.fd(), F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return std::nullopt;
-  return first_line(paths.lock());
-}
-
 std::optional<RunManifest> read_manifest(const RunPaths& paths) {
   auto text = files::read_text(paths.manifest());
   if (!text) return std::nullopt;
   try {
-    nlohmann::json json = nlohmann::json::parse(*text);
+    auto json = nlohmann::ordered_json::parse(*text);
     if (auto version = json.at("format_version").get<std::uint32_t>(); version != run_format_version) {
       user_error(
           "{}: run of format version {}, this moemill knows version {}: go on with the moemill that began it, or "
           "start anew with --overwrite",
           paths.manifest(), version, run_format_version);
     }
+    const auto checksum = json.at("crc32c").get<std::string>();
+    json.erase("crc32c");
+    if (checksum != crc32c_hex(json.dump(2)))
+      user_error("{}: is damaged (its checksum is that of another text): restore it, or start anew with --overwrite",
+                 paths.manifest());
     RunManifest manifest;
     manifest.run_id = json.at("run_id").get<std::string>();
     manifest.created_utc = json.at("created_utc").get<std::string>();
@@ -189,6 +141,7 @@ void write_manifest(const RunPaths& paths, const RunManifest& manifest) {
                                  {"attempts", manifest.attempts},
                                  {"exit_code", nullptr}};
   if (manifest.exit_code) json["exit_code"] = *manifest.exit_code;
+  json["crc32c"] = crc32c_hex(json.dump(2));  // of the text without this key
   files::write_atomically(paths.manifest(), json.dump(2) + "\n");
 }
 

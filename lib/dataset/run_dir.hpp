@@ -1,4 +1,4 @@
-// RUN_DIR: its names, its manifest run.json, its lock, what lies finished in it. One rank lists and writes the files of
+// RUN_DIR: its names, its manifest run.json, what lies finished in it. One rank lists and writes the files of
 // the run as a whole and tells the others in plain data; the owner of a shard writes that shard's files.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace moemill::dataset {
 
-constexpr std::uint32_t run_format_version = 1;
+constexpr std::uint32_t run_format_version = 2;
 
 // The names in a run directory. A plain value that every rank may have.
 struct RunPaths {
@@ -54,18 +54,6 @@ std::string new_run_id();  // 128 random bits of the kernel as hex
 // Prompts a shard for `auto`: from the number of prompts alone, so that it does not depend on the ranks: about 64
 // shards of 16 to 1024 prompts each, or 4 shards of fewer.
 std::uint64_t auto_shard_prompts(std::uint64_t prompts);
-
-// Held by one rank for the length of a job. A job that died leaves no lock behind, for the kernel lets go of it.
-class RunLock {
- public:
-  // Makes the directory when it is absent. UserError, with who holds it since when, if another job does.
-  explicit RunLock(const RunPaths& paths);
-
- private:
-  files::Descriptor file_;
-};
-// Who holds the lock, if anybody does; for status.
-std::optional<std::string> lock_holder(const RunPaths& paths);
 
 // The manifest, or nothing when the directory holds no run. UserError when it cannot be read or is of a later version.
 std::optional<RunManifest> read_manifest(const RunPaths& paths);

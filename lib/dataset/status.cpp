@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "dataset/attempts.hpp"
+#include "dataset/run_lock.hpp"
 
 namespace moemill::dataset {
 namespace {

@@ -17,6 +17,7 @@
 #include "mill/mill.hpp"
 #include "mill/ranks.hpp"
 #include "mill/run_log.hpp"
+#include "mill/take_lock.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -158,7 +159,8 @@ std::string who_works(const Ranks& ranks) {
 
 // Rank 0 takes the lock, looks into the run directory and tells the others what is to be done. The log begins as soon
 // as there is a run that it is about.
-RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opened& in, std::optional<RankZero>& zero) {
+RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opened& in, StopWish& stop,
+                      std::optional<RankZero>& zero) {
   const RunConfig& config = request.config;
   RunPlan plan;
   rank_zero(ranks.world, [&] {
@@ -166,7 +168,7 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
       log::warning("{}", warning);
     const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
     const dataset::RunPaths paths{config.output.dir};
-    zero->lock.emplace(paths);
+    take_lock(zero->lock, paths, stop);
     const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
     if (goes_on) zero->log.open(paths, who_works(ranks));
     plan = open_run(request, in.prompts, fingerprints);
@@ -208,7 +210,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   const Ranks ranks = arrange_ranks(world, config.parallel);
   const Opened in = open_inputs(world, config);
   StopWish stop(signals, config.runtime, started);
-  RunPlan plan = agree_on_plan(ranks, request, in, zero);
+  RunPlan plan = agree_on_plan(ranks, request, in, stop, zero);
   if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts);
   rank_zero(world, [&] {
     files::remove(stop_file_path(plan, config.runtime));  // the last attempt's: it has done its work

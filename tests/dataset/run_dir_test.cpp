@@ -1,6 +1,7 @@
 // The run directory: manifest, lock, listing, overwriting.
 #include "dataset/run_dir.hpp"
 #include "dataset/json_lines.hpp"
+#include "dataset/seal.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/wait.h>
@@ -78,11 +79,36 @@ TEST_CASE("a damaged or later manifest is a UserError") {
   CHECK_CONTAINS(message("{}"), "is damaged");
   CHECK_CONTAINS(message("[1]"), "is damaged");
   std::string later = whole;
-  later.replace(later.find("\"format_version\": 1"), 19, "\"format_version\": 9");
+  later.replace(later.find("\"format_version\": 2"), 19, "\"format_version\": 9");
   CHECK_CONTAINS(message(later), "format version 9");
   std::string none = whole;
   none.replace(none.find("\"shard_prompts\": 4"), 18, "\"shard_prompts\": 0");
-  CHECK_CONTAINS(message(none), "cannot be");
+  CHECK_CONTAINS(message(none), "is damaged");
+  RunManifest no_shards = sample_manifest();
+  no_shards.shard_prompts = 0;
+  CHECK_CONTAINS(message_of<UserError>([&] { write_manifest(paths, no_shards); }), "cannot be");
+}
+
+TEST_CASE("a bit that flips in run.json or config.yaml is noticed") {
+  Scratch scratch;
+  RunPaths paths{scratch.path("run")};
+  const std::string yaml = with_checksum_line("schema_version: 1\nsampling:\n  n: 2\n");
+  CHECK_FALSE(broken_checksum_line(yaml));
+  for (std::size_t bit = 0; bit < yaml.size() * 8; bit++) {
+    std::string flipped = yaml;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
+    REQUIRE(broken_checksum_line(flipped));
+  }
+  CHECK(broken_checksum_line(""));
+  create_run(paths, sample_manifest(), yaml);
+  const std::string json = *files::read_text(paths.manifest());
+  for (std::size_t bit = 0; bit < (json.size() - 1) * 8; bit++) {  // the last line break says nothing
+    std::string flipped = json;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
+    std::ofstream(paths.manifest()) << flipped;
+    CAPTURE(flipped);
+    REQUIRE_THROWS_AS(read_manifest(paths), UserError);
+  }
 }
 
 TEST_CASE("the listing knows shards, journals and leftovers apart") {
@@ -129,36 +155,6 @@ TEST_CASE("what is not a run's is neither written over nor removed") {
   files::remove(paths.manifest());
   std::ofstream(paths.shard(ShardId{9})) << "another run's";
   CHECK_CONTAINS(message_of<UserError>([&] { create_run(paths, sample_manifest(), "n: 1\n"); }), "shard-000009.h5");
-}
-
-TEST_CASE("one job at a time; a killed one leaves no lock") {
-  Scratch scratch;
-  RunPaths paths{scratch.path("deep/run")};
-  int ready[2];
-  REQUIRE(::pipe(ready) == 0);
-  pid_t child = ::fork();
-  if (child == 0) {
-    RunLock lock(paths);
-    char byte = 1;
-    if (::write(ready[1], &byte, 1) != 1) ::_exit(1);
-    for (;;) ::pause();
-  }
-  char byte = 0;
-  REQUIRE(::read(ready[0], &byte, 1) == 1);
-  std::string text = message_of<UserError>([&] { RunLock second(paths); });
-  CHECK_CONTAINS(text, "another job");
-  CHECK_CONTAINS(text, fmt::format("process {}", child));
-  REQUIRE(lock_holder(paths));
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-  ::close(ready[0]), ::close(ready[1]);
-  CHECK_FALSE(lock_holder(paths));
-  {
-    RunLock lock(paths);
-    CHECK_CONTAINS(*lock_holder(paths), fmt::format("process {}", ::getpid()));
-    CHECK_THROWS_AS(RunLock{paths}, UserError);
-  }
-  RunLock again(paths);
 }
 
 TEST_CASE("metrics are whole lines, also behind a torn one") {

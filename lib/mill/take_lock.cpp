@@ -1,0 +1,34 @@
+#include "mill/take_lock.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/error.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// Not the way all other faults take: agreeing on one ends with journals, attempts.jsonl and run.json, and those are the
+// other job's by now. The launcher ends the other ranks, as it does when one is killed, and as after a kill is what
+// they leave: shards in the making have temporary names, and rows have the same bytes whoever writes them.
+[[noreturn]] void leave_to(const std::string& dir, const std::string& holder) {
+  fmt::print(stderr,
+             "moemill: error: {}: another job works in this run directory ({}): this one gave no sign of life for long "
+             "(suspended?) and was taken for dead; leaving at once, without writing any more\n",
+             dir, holder);
+  ::_exit(static_cast<int>(ExitCode::Usage));  // as a job that is refused
+}
+
+}  // namespace
+
+void take_lock(std::optional<dataset::RunLock>& lock, const dataset::RunPaths& paths, StopWish& stop) {
+  try {
+    lock.emplace(paths, dataset::LockCalls{[&stop] { stop.check(); },
+                                           [dir = paths.dir](const std::string& holder) { leave_to(dir, holder); }});
+  } catch (const StopRequested& e) {
+    throw StopRequested(fmt::format("stopped by {} while waiting for {}", e.what(), paths.lock()));
+  }
+}
+
+}  // namespace moemill::mill
