@@ -1,6 +1,7 @@
 #include "mill/status.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <thread>
@@ -16,12 +17,17 @@ int status(const Words& words) {
   options.positional("RUN_DIR", "the run directory");
   options.add()("json", "as one JSON object");
   options.add()("exit-code", "exit with the run's own code: 0, 1, 2, 3 or 75; 75 also when it was killed");
-  options.add()("watch", "print again every two seconds until the run ends");
+  options.add()("watch", "look again every two seconds until the run ends");
   if (!options.parse(words)) return 0;
   const std::string dir = options.get<std::string>("RUN_DIR");
   const auto form = options.has("json") ? mill::StatusForm::Json : mill::StatusForm::Text;
-  for (;;) {
+  const bool redraw = options.has("watch") && form == mill::StatusForm::Text && isatty(STDOUT_FILENO) == 1;
+  for (bool first = true;; first = false) {
     const dataset::RunStatus status = mill::read_run_status(dir);
+    if (redraw)
+      fmt::print("\x1b[H\x1b[J");
+    else if (!first && form == mill::StatusForm::Text)
+      fmt::print("\n");
     fmt::print("{}", mill::status_text(status, form));
     std::fflush(stdout);
     if (!options.has("watch") || !status.running) return options.has("exit-code") ? mill::exit_code_of(status) : 0;

@@ -9,11 +9,22 @@
 namespace moemill::dataset {
 namespace {
 
+// Of a file that may be long: its end is read, twice as much where that holds no whole line.
 std::string last_line(const std::string& path) {
-  std::string text = files::read_text(path).value_or("");
-  text.resize(text.find_last_of('\n') == std::string::npos ? 0 : text.find_last_of('\n'));
-  std::size_t before = text.find_last_of('\n');
-  return before == std::string::npos ? text : text.substr(before + 1);
+  for (std::uint64_t most = 16384;; most *= 2) {
+    const std::string tail = files::read_tail(path, most);
+    const std::size_t end = tail.rfind('\n');
+    const std::size_t before = end == std::string::npos || end == 0 ? std::string::npos : tail.rfind('\n', end - 1);
+    if (before != std::string::npos) return tail.substr(before + 1, end - before - 1);
+    if (tail.size() < most) return end == std::string::npos ? "" : tail.substr(0, end);
+  }
+}
+
+[[noreturn]] void fail_without_run(const RunPaths& paths) {
+  if (!files::exists(paths.dir)) user_error("{}: no such folder; give the one that output.dir names", paths.dir);
+  if (const auto holder = lock_holder(paths))
+    user_error("{}: holds no run yet: a job is about to begin one ({}); look again in a moment", paths.dir, *holder);
+  user_error("{}: holds no run (there is no {})", paths.dir, paths.manifest());
 }
 
 }  // namespace
@@ -21,7 +32,7 @@ std::string last_line(const std::string& path) {
 RunStatus read_status(const std::string& dir, const SampleCounts& samples) {
   RunPaths paths{dir};
   auto manifest = read_manifest(paths);
-  if (!manifest) user_error("{}: holds no run (there is no {})", dir, paths.manifest());
+  if (!manifest) fail_without_run(paths);
   RunStatus status;
   status.manifest = *manifest;
   status.running = lock_holder(paths);

@@ -225,6 +225,10 @@ ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
     const dataset::VerifyReport report = dataset::verify_run(form, *prompts);
     fmt::print("checked {} of {} rows: {}\n", thousands(report.rows_checked), thousands(manifest->completions),
                counted(report.faults.size(), "fault", "faults"));
+    if (report.rows_checked < manifest->completions)
+      fmt::print(
+          "the run is not finished: {} of its rows are not in finished shards (moemill status says how it stands)\n",
+          thousands(manifest->completions - report.rows_checked));
     for (const auto& fault : report.faults) fmt::print("{}\n", fault);
     if (report.faults.empty()) fmt::print("every row is there exactly once\n");
     std::fflush(stdout);  // the replay may take long, or fail

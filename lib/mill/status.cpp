@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
@@ -25,13 +26,44 @@ const char* state_of(const dataset::RunStatus& status) {
   }
 }
 
+// The last metrics line where it is this attempt's: that of an earlier one says nothing about now.
+ordered_json metrics_now(const dataset::RunStatus& status) {
+  auto line = ordered_json::parse(status.last_metrics, nullptr, false);
+  return line.is_object() && line.value("attempt", 0u) == status.manifest.attempts ? line : ordered_json();
+}
+
+// What a reader can do, or wait for; "" when nothing is left.
+std::string next_of(const dataset::RunStatus& status) {
+  if (status.running)
+    return status.rows_pending == 0 && !status.merged ? "all rows are there, the end is being written" : "";
+  if (!status.exit_code) return "the same command again goes on";
+  switch (static_cast<ExitCode>(*status.exit_code)) {
+    case ExitCode::Done: return "";
+    case ExitCode::TooManyFailed: return "see /errors of the outputs; --retry-failed makes the failed rows again";
+    case ExitCode::Usage:
+    case ExitCode::Internal: return "cure the cause; then the same command again goes on (run.log has more)";
+    case ExitCode::Stopped: return "the same command again goes on";
+  }
+  return "";
+}
+
 // A number of the last metrics line, or null.
 ordered_json metric(const ordered_json& metrics, const char* name) {
   return metrics.is_object() && metrics.contains(name) ? metrics[name] : ordered_json();
 }
 
 std::string shown(const ordered_json& number) {
-  return number.is_number() ? fmt::format("{:.0f}", number.get<double>()) : "?";
+  return number.is_number() ? thousands(static_cast<std::uint64_t>(std::max(0.0, number.get<double>()))) : "?";
+}
+
+std::string rate_line(const ordered_json& metrics) {
+  if (!metrics.is_object()) return "rate     not known yet: the model is loading, or the first steps are being taken\n";
+  const ordered_json eta = metric(metrics, "eta_seconds"), time = metric(metrics, "time");
+  return fmt::format("rate     tokens/s in {} out {}, {} running{}{}\n",
+                     shown(metric(metrics, "prompt_tokens_per_second")),
+                     shown(metric(metrics, "generated_tokens_per_second")), shown(metric(metrics, "running")),
+                     eta.is_number() ? ", ETA " + clock_text(eta.get<double>()) : "",
+                     time.is_string() ? " (told at " + time.get<std::string>() + ")" : "");
 }
 
 }  // namespace
@@ -63,7 +95,7 @@ int exit_code_of(const dataset::RunStatus& status) {
 
 std::string status_text(const dataset::RunStatus& status, StatusForm form) {
   const auto& m = status.manifest;
-  const ordered_json metrics = ordered_json::parse(status.last_metrics, nullptr, false);
+  const ordered_json metrics = metrics_now(status);
   const ordered_json in = metric(metrics, "prompt_tokens_per_second"),
                      out = metric(metrics, "generated_tokens_per_second");
   const ordered_json eta = status.running ? metric(metrics, "eta_seconds") : ordered_json();
@@ -88,18 +120,16 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       {"reason", status.end_reason.empty() ? ordered_json() : ordered_json(status.end_reason)}};
     return j.dump() + "\n";
   }
-  std::string text = fmt::format("state    {}{}, attempt {}\n", state_of(status),
-                                 status.running ? " (" + *status.running + ")" : "", m.attempts);
+  std::string text = fmt::format("state    {}, attempt {}{}\n", state_of(status), m.attempts,
+                                 status.running ? " (" + *status.running + ")" : "");
   if (!status.end_reason.empty()) text += fmt::format("ended    {}\n", status.end_reason);
   text += fmt::format("rows     {} done, {} failed, {} pending, of {}\n", thousands(status.rows_ok),
                       thousands(status.rows_failed), thousands(status.rows_pending), thousands(m.completions));
-  text +=
-      fmt::format("prompts  {} done of {}; shards {} of {}{}\n", thousands(status.prompts_done), thousands(m.prompts),
-                  status.shards_finished, m.shard_count(), status.merged ? "; outputs.h5 is there" : "");
-  if (metrics.is_object() && status.running) {  // of the last interval; a run that ended has its ledger
-    text += fmt::format("rate     tokens/s in {} out {}{}\n", shown(in), shown(out),
-                        eta.is_number() ? ", ETA " + clock_text(eta.get<double>()) : "");
-  }
+  text += fmt::format("prompts  {} done of {}; {} of {} shards finished{}\n", thousands(status.prompts_done),
+                      thousands(m.prompts), thousands(status.shards_finished), thousands(m.shard_count()),
+                      status.merged ? "; outputs.h5 is there" : "");
+  if (status.running) text += rate_line(metrics);  // of the last interval; a run that ended has its ledger
+  if (const std::string next = next_of(status); !next.empty()) text += fmt::format("next     {}\n", next);
   return text;
 }
 

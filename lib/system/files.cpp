@@ -143,13 +143,22 @@ void remove(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail("unlink", path);
 }
 
-std::optional<std::string> read_text(const std::string& path) {
-  if (!exists(path)) return std::nullopt;
-  Descriptor file = open_to_read(path);
+namespace {
+
+// An invalid one when the file is absent, also when it went a moment ago.
+Descriptor open_if_there(const std::string& path) {
+  int fd;
+  do fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  while (fd < 0 && errno == EINTR);
+  if (fd < 0 && errno != ENOENT && errno != ENOTDIR) fail("open", path);
+  return Descriptor(fd);
+}
+
+std::string read_rest(int fd, const std::string& path) {
   std::string text;
   std::array<char, 65536> buffer;
   for (;;) {
-    ssize_t got = ::read(file.fd(), buffer.data(), buffer.size());
+    ssize_t got = ::read(fd, buffer.data(), buffer.size());
     if (got < 0) {
       if (errno == EINTR) continue;
       fail("read", path);
@@ -157,6 +166,24 @@ std::optional<std::string> read_text(const std::string& path) {
     if (got == 0) return text;
     text.append(buffer.data(), static_cast<std::size_t>(got));
   }
+}
+
+}  // namespace
+
+std::optional<std::string> read_text(const std::string& path) {
+  const Descriptor file = open_if_there(path);
+  if (!file.valid()) return std::nullopt;
+  return read_rest(file.fd(), path);
+}
+
+std::string read_tail(const std::string& path, std::uint64_t most_bytes) {
+  const Descriptor file = open_if_there(path);
+  if (!file.valid()) return "";
+  const off_t size = ::lseek(file.fd(), 0, SEEK_END);
+  if (size < 0 || ::lseek(file.fd(), std::max<off_t>(0, size - static_cast<off_t>(most_bytes)), SEEK_SET) < 0)
+    fail("lseek", path);
+  std::string text = read_rest(file.fd(), path);
+  return text.size() <= most_bytes ? text : text.substr(text.size() - most_bytes);  // it grew meanwhile
 }
 
 void publish(const std::string& temporary, const std::string& path) {

@@ -46,6 +46,8 @@ std::vector<std::string> list(const std::string& folder);  // names, sorted; emp
 void rename(const std::string& from, const std::string& to);
 void remove(const std::string& path);                           // no error when absent
 std::optional<std::string> read_text(const std::string& path);  // empty when absent
+// The last bytes of a file, all of one that is shorter; "" when absent.
+std::string read_tail(const std::string& path, std::uint64_t most_bytes);
 
 // The rule for everything that must be whole or absent: NAME.tmp, fsync, rename, fsync of the folder.
 void publish(const std::string& temporary, const std::string& path);

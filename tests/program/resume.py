@@ -320,6 +320,39 @@ def the_log_can_be_followed():
     check("an old line" not in log.read_text() and "another job" not in log.read_text(), log.read_text())
 
 
+def status_of_each_state():
+    """What a reader is told of a run that is stopped, loads again, works, is killed, is done; and what verify says of it."""
+    folder = prepare("states", count=200, max_tokens=300)
+    def told(*words): return expect_exit(moemill("status", folder / "out", *words), 0).stdout
+    process = start(folder, 2)
+    check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
+    check("state    running, attempt 1 (process " in told() and "next" not in told(), told())
+    done = expect_exit(moemill("verify", folder / "out"), 1)
+    check(re.search(r"checked \d+ of 300 rows: ", done.stdout) and "the run is not finished: " in done.stdout, done.stdout)
+    (folder / "out/stop").touch()
+    process.communicate(timeout=60)
+    text = told()
+    check("state    stopped early, attempt 1\nended    stopped early because of the stop file" in text and "rate" not in text
+          and "next     the same command again goes on" in text, text)
+    # An attempt without a line of metrics yet: the last line is the one before's, and its rate is not told as this one's.
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--set", "runtime.progress_interval=1000"],
+                               env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    text = ""
+    while process.poll() is None and "running, attempt 2" not in text: text = moemill("status", folder / "out").stdout
+    check("rate     not known yet" in text and "next" not in text, text)
+    process.kill()
+    process.wait()
+    check("state    killed, attempt 2\nrows" in told() and "next     the same command again goes on" in told(), told())
+    check("state    killed" in told("--watch"), "--watch of a run that is over")
+    expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=2), 0)
+    check("state    done, attempt 3" in told() and "25 of 25 shards finished" in told() and "outputs.h5 is there" in told()
+          and "next" not in told(), told())
+    done = expect_exit(moemill("verify", folder / "out"), 0)
+    check("checked 300 of 300 rows: 0 faults" in done.stdout and "not finished" not in done.stdout, done.stdout)
+    check("no such folder" in expect_exit(moemill("status", folder / "none"), 2).stderr)
+
+
 def faults_of_one_rank_store_their_code():
     folder = prepare("faults", count=60, max_tokens=40)
     for ranks in (0, 2):
@@ -444,5 +477,5 @@ if __name__ == "__main__":
           changed_settings_are_refused, added_prompts_are_refused, second_interrupt_leaves_at_once,
           what_a_kill_costs, other_layouts_are_accepted, failed_rows_again, refused_overwrite_keeps_the_run,
           full_disk_when_shards_end_together, numbers_of_all_ranks_and_attempts, every_key_is_documented,
-          killed_between_merge_and_summary, the_log_can_be_followed, faults_of_one_rank_store_their_code,
-          signals_before_the_first_step])
+          killed_between_merge_and_summary, the_log_can_be_followed, status_of_each_state,
+          faults_of_one_rank_store_their_code, signals_before_the_first_step])
