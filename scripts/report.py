@@ -196,6 +196,11 @@ class Run:
         # The last attempt's end is in the summary only if that attempt reached its end.
         self.summary_counts = self.summary.get("attempts") == self.manifest.get("attempts") and self.code is not None
         self.failed = max(self.rows.reasons["error"], last.get("rows_failed", 0))
+        # Without a line of metrics nothing is known of tokens and time, which is not the same as none.
+        self.measured = bool(self.metrics.last) or self.summary_counts
+        attempts = self.attempts()
+        self.untold = [a["number"] for a in attempts if a["code"] is None and a["number"] not in self.metrics.last]
+        self.ranks = next((a["ranks"] for a in reversed(attempts) if a["ranks"]), None)
 
     def number(self, name):
         """Of the summary where it speaks for the whole run, else added up from the metrics."""
@@ -367,7 +372,7 @@ class Pictures:
         self.curve(axes, self.run.metrics.levels("rows_done"), color=COLOURS["stop"], linewidth=1.6)
         axes.axhline(self.run.total, color="#888888", linewidth=0.8)
         self.over_time(axes, f"rows done of {whole(self.run.total)}")
-        axes.set_ylim(0, self.run.total * 1.05 or 1)
+        axes.set_ylim(0, self.run.total * 1.15 or 1)  # room for the attempts' numbers above the line
         return self.image(figure, "rows done over working time")
 
     def exchange(self):
@@ -500,9 +505,10 @@ img{width:100%;height:auto;display:block} p.note{color:#666;font-size:13px;margi
 .alerts{margin:0 0 16px;padding:10px 16px 10px 32px;background:#fdf3e1;border:1px solid #eed9ae;border-radius:8px}
 table{border-collapse:collapse;width:100%;font-size:13.5px}td,th{text-align:left;padding:3px 10px 3px 0;vertical-align:top}
 th{color:#666;font-weight:500;border-bottom:1px solid #ddd} td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+.pair{display:grid;grid-template-columns:1fr 1fr;column-gap:28px;align-items:start}.pair h2,.pair p{grid-column:1/-1}
 .scroll{max-height:420px;overflow:auto} pre{font-size:12.5px;overflow:auto;background:#fafaf8;padding:10px}
 summary{cursor:pointer;color:#444}
-@media(max-width:760px){.grid{grid-template-columns:1fr}}
+@media(max-width:760px){.grid,.pair{grid-template-columns:1fr}}
 """
 
 
@@ -515,6 +521,17 @@ def card(title, body, wide=False):
     return f'<section class="card{" wide" if wide else ""}"><h2>{title}</h2>{body}</section>'
 
 
+def filled(cards):
+    """A narrow card without a neighbour gets the whole row, its picture beside its table."""
+    narrow, out = '<section class="card">', list(cards)
+    left = False  # the last card stands on the left, with room beside it
+    for i, text in enumerate(out):
+        left = text.startswith(narrow) and not left
+        if left and (i + 1 == len(out) or not out[i + 1].startswith(narrow)):
+            out[i] = text.replace(narrow, '<section class="card wide pair">', 1)
+    return out
+
+
 class Page:
     def __init__(self, run):
         self.run, self.pictures = run, Pictures(run)
@@ -522,20 +539,24 @@ class Page:
     def lead(self):
         run, s = self.run, self.run.summary
         model = os.path.basename((setting(run.config, "model", "path") or "").rstrip("/"))
-        on = f" on {counted(s['ranks'], 'rank')} of {counted(s['nodes'], 'node')}" if s.get("ranks") else ""
-        tokens = run.number("generated_tokens")
-        return (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts with "
-                f"<b>{html.escape(model or 'the model')}</b>{on}: {compact(tokens)} generated tokens in "
-                f"{clock(self.work())} of work, {counted(len(run.attempts()), 'attempt')}.")
+        on = f" on {counted(run.ranks, 'rank')}" if run.ranks else ""
+        if on and s.get("nodes"): on += f" of {counted(s['nodes'], 'node')}"
+        tries = counted(len(run.attempts()), "attempt")
+        text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts with "
+                f"<b>{html.escape(model or 'the model')}</b>{on}")
+        if not run.measured: return f"{text}, {tries}. How many tokens in what time is not known yet: metrics.jsonl has no line."
+        return f"{text}: {compact(run.number('generated_tokens'))} generated tokens in {clock(self.work())} of work, {tries}."
 
     def work(self): return self.run.number("wall_seconds") or self.run.metrics.work_seconds
 
     def tiles(self):
         run, work = self.run, self.work()
         generated, prompt = run.number("generated_tokens"), run.number("prompt_tokens") - run.number("cached_prompt_tokens")
+        rate = (generated + prompt) / work if work else None
+        if not run.measured: generated = prompt = work = None
         tiles = [(share(run.done, run.total), "of the rows done"), (whole(run.failed), "rows failed"),
                  (compact(generated), "tokens generated"), (compact(prompt), "prompt tokens computed"),
-                 (compact((generated + prompt) / work) if work else "–", "tokens a second, all told"), (clock(work), "of work")]
+                 (compact(rate), "tokens a second, all told"), (clock(work), "of work")]
         if self.cost(): tiles.append((money(self.cost()["total"], self.cost()["currency"]), "cost"))
         elif self.run.summary.get("peak_rss_bytes"): tiles.append((size_text(run.summary["peak_rss_bytes"]), "memory, all ranks"))
         return '<div class="tiles">' + "".join(f'<div class="tile"><b>{v}</b><span>{t}</span></div>' for v, t in tiles) + "</div>"
@@ -554,6 +575,9 @@ class Page:
         if run.rows.damaged: said.append("Not readable: " + html.escape("; ".join(run.rows.damaged)))
         if run.code is None and run.done < run.total:
             said.append("The last attempt has left no exit code: it is running or was killed. The same command goes on with it.")
+        if run.measured and run.untold:
+            which = f"attempt {run.untold[0]}" if len(run.untold) == 1 else f"{whole(len(run.untold))} attempts"
+            said.append(f"Tokens and time of {which} are not in these numbers: no line of metrics was written before the end, or yet.")
         load = run.summary.get("expert_load", {}).get("max_over_mean", 1)
         if load > 2: said.append(f"The busiest expert of a layer has {load:.1f} times the mean load.")
         if run.rows.read < run.done:
@@ -600,12 +624,14 @@ class Page:
 
     def traffic(self):
         run = self.run
+        if not run.measured: return []
         e = run.summary.get("exchange") if run.summary_counts else None
         e = e or {n: run.metrics.sum(n) for n in ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")}
         rows = [("within nodes", size_text(e["intra_node_bytes"])), ("between nodes", size_text(e["inter_node_bytes"])),
                 ("rows sent to experts", compact(e["rows_sent"])), ("rows sent once for several experts", compact(e["rows_deduplicated"]))]
         moved = e["intra_node_bytes"] + e["inter_node_bytes"]
-        picture = self.pictures.exchange() if moved and run.metrics.points else "<p class=note>One rank: nothing to exchange.</p>" if not moved else ""
+        picture = self.pictures.exchange() if moved and run.metrics.points else ""
+        if not moved: picture = f"<p class=note>{'One rank: nothing to exchange.' if run.ranks == 1 else 'No rows were sent between ranks so far.'}</p>"
         return [card("Exchange of rows with experts", picture + table(("", ""), rows, (1,)))]
 
     def experts(self):
@@ -659,8 +685,8 @@ class Page:
         run = self.run
         state, look = run.state()
         name = html.escape(str(run.folder.resolve().name))
-        cards = [*self.curves(), *self.lengths(), *self.phases(), *self.traffic(), *self.price(), *self.experts(), *self.attempts(),
-                 *self.errors(), *self.details()]
+        cards = filled([*self.curves(), *self.lengths(), *self.phases(), *self.traffic(), *self.price(), *self.experts(), *self.attempts(),
+                        *self.errors(), *self.details()])
         made = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
                 f"<title>{name}: {html.escape(state)}</title><style>{STYLE}</style></head><body><main>"

@@ -70,13 +70,29 @@ def unfinished_and_killed_runs(work):
     text = page(run)
     check("running, or killed" in text and "50 of 80 completions" in text and "no exit code" in text and "in the journal" in text)
     (run / "metrics.jsonl").unlink()
-    check("no line yet" in page(run), "a run that has just begun")
+    text = page(run)
+    check("metrics.jsonl has no line" in text and "0 generated tokens" not in text and "One rank" not in text, "a run that has just begun")
+    check("Exchange of rows" not in text and text.count("<b>–</b>") == 4, "what is not known is no number")
+    write_lines(run / "attempts.jsonl", [{"time": "2026-01-05T01:02:03Z", "attempt": 1, "event": "begin", "ranks": 8, "rows_before": 0}])
+    check("Tiny-MoE</b> on 8 ranks, 1 attempt." in page(run), "ranks of an attempt without an end")
     (run / "summary.json").write_text("{ torn")
     (run / "shards").mkdir()
     (run / "shards/shard-000000.h5").write_bytes(b"torn")
     check("Not readable: shard-000000.h5" in page(run))
     check("stopped early" in page(make_run(work / "stopped", done=False, code=75)))
     check("no run.json" in script("report", work, code=2).stderr)
+
+
+def killed_before_the_first_line(work):
+    """The first attempt left no metrics: what the second one did is not said to be all."""
+    run = make_run(work / "untold", attempts=2)
+    lines = (run / "metrics.jsonl").read_text().splitlines(True)
+    (run / "metrics.jsonl").write_text("".join(line for line in lines if '"attempt": 2' in line))
+    begin = {"time": "2026-01-05T01:02:03Z", "event": "begin", "ranks": 8, "rows_before": 0}
+    write_lines(run / "attempts.jsonl", [{**begin, "attempt": 1}, {**begin, "attempt": 2}])
+    text = page(run)
+    check("Tokens and time of attempt 1 are not in these numbers" in text and "generated tokens in" in text, text[:3000])
+    check("are not in these numbers" not in page(make_run(work / "told", attempts=2)))
 
 
 def many_attempts(work):
@@ -113,7 +129,7 @@ def very_long_metrics(work):
 
 
 if __name__ == "__main__":
-    tests = [a_finished_run, unfinished_and_killed_runs, many_attempts, rates_are_those_of_the_lines, very_long_metrics]
+    tests = [a_finished_run, unfinished_and_killed_runs, killed_before_the_first_line, many_attempts, rates_are_those_of_the_lines, very_long_metrics]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)
