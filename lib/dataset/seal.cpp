@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::string_view seal_prefix = "moemill-outputs, SHA-256 of all bytes from 512 on: ";
 constexpr std::string_view line_prefix = "# crc32c of the lines above: ";
-constexpr std::size_t block_bytes = 4 << 20;
+constexpr std::size_t block_bytes = 1 << 20;
 
 // Up to `size` bytes: less at the end of the file.
 std::size_t read_some(int fd, char* out, std::size_t size, const std::string& path) {

@@ -15,7 +15,7 @@ namespace moemill::dataset {
 constexpr std::uint64_t seal_bytes = 512;  // HDF5's smallest user block
 
 // Of a closed file that was made with a user block of `seal_bytes`. Both read the whole file and call `between` after
-// each block of some MiB; what it throws goes through.
+// each block of a MiB; what it throws goes through.
 void seal(const std::string& path, const std::function<void()>& between);
 // What is wrong, without the path; nothing when every byte is as it was sealed. SystemError when it cannot be read.
 std::optional<std::string> broken_seal(const std::string& path, const std::function<void()>& between);

@@ -5,11 +5,20 @@
 namespace moemill::h5 {
 namespace {
 
+constexpr std::size_t metadata_cache_bytes = 512 << 10;
+
 // One file access list for all: no HDF5 file locks, which fail on parallel file systems without flock and which the
 // rename rule makes needless.
 Handle file_access(const std::string& path) {
   Handle list = own(H5Pcreate(H5P_FILE_ACCESS), path);
   check(H5Pset_file_locking(list, false, true), path);
+  // HDF5 would let its cache of tables and of texts' heaps grow to 32 MiB a file; these are read and written in order.
+  H5AC_cache_config_t cache{};
+  cache.version = H5AC__CURR_CACHE_CONFIG_VERSION;
+  check(H5Pget_mdc_config(list, &cache), path);
+  cache.set_initial_size = true;
+  cache.initial_size = cache.min_size = cache.max_size = metadata_cache_bytes;
+  check(H5Pset_mdc_config(list, &cache), path);
   return list;
 }
 

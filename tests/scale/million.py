@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Many prompts through the program, by hand and not in CI: does a rank's memory stay flat, does a prompt cost the same,
+"""Many prompts through the program: does a rank's memory stay flat, does a prompt cost the same,
 how long do a resume, `status` and `verify` take?
 
-    million.py MOEMILL SOURCE_DIR WORK_DIR [--prompts 10000,100000,1000000] [--ranks 2] [--set KEY=VALUE ...]
+    million.py MOEMILL SOURCE_DIR WORK_DIR [--prompts 10000,100000,1000000] [--ranks 2] [--set KEY=VALUE ...] [--flat 1.1]
 
 The model is a tiny one with random weights, so that nearly everything measured is the program's own cost. Each size is
 run whole, then verified; and once more with a drain (SIGUSR1) in mid-job, resumed, and held against the first byte for
@@ -23,6 +23,7 @@ arguments = argparse.ArgumentParser()
 arguments.add_argument("--prompts", default="10000,100000,1000000")
 arguments.add_argument("--ranks", type=int, default=2)
 arguments.add_argument("--set", action="append", default=[])
+arguments.add_argument("--flat", type=float)
 options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
 from moemill_program import MODELS, PROGRAM, WORK, check, differences, expect_exit, fresh, moemill, write_prompts  # noqa: E402
 
@@ -131,3 +132,7 @@ rows = [measure(int(count)) for count in options.prompts.split(",")]
 text = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
 print("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
 for row in text: print("| " + " | ".join(row) + " |")
+if options.flat:
+    first, last = ([float(mb) for mb in row["MB by rank"].split()] for row in (rows[0], rows[-1]))
+    check(len(first) == options.ranks and first[0] > 10, "memory was not seen", rows[0])
+    check(all(b <= options.flat * a for a, b in zip(first, last)), "memory grows with the prompts:", first, last)
