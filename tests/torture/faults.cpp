@@ -199,6 +199,11 @@ int rename(const char* from, const char* to) {
   return through("rename", absolute(to), [&] { return real(from, to); });
 }
 
+int link(const char* from, const char* to) {
+  static const auto real = next<int (*)(const char*, const char*)>("link");
+  return through("link", absolute(to), [&] { return real(from, to); });
+}
+
 int unlink(const char* path) {
   static const auto real = next<int (*)(const char*)>("unlink");
   return through("unlink", absolute(path), [&] { return real(path); });

@@ -25,8 +25,8 @@ options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
 from moemill_program import MODELS, WORK, check, differences, expect_exit, fresh, moemill, write_prompts  # noqa: E402
 
 ERRORS = {"write": (errno.EIO, errno.ENOSPC, errno.EDQUOT), "fsync": (errno.EIO,), "close": (errno.EIO,),
-          "rename": (errno.EACCES,), "open": (errno.EACCES, errno.EROFS), "unlink": (errno.EACCES,),
-          "mkdir": (errno.EROFS,), "ftruncate": (errno.EIO,)}
+          "rename": (errno.EACCES,), "link": (errno.EACCES, errno.EPERM), "open": (errno.EACCES, errno.EROFS),
+          "unlink": (errno.EACCES,), "mkdir": (errno.EROFS,), "ftruncate": (errno.EIO,)}
 
 
 def prepare(name):
@@ -55,7 +55,7 @@ def run(folder, faults=None, ranks=0, drain=0):
 class Point(collections.namedtuple("Point", "number call path")):
     def kind(self):
         """The call and the kind of file: shard numbers are all one."""
-        return self.call, re.sub(r"\d{6}", "N", pathlib.Path(self.path).name)
+        return self.call, re.sub(r"\d{6}|[0-9a-f]{32}", "N", pathlib.Path(self.path).name)
 
 
 def points(folder, ranks, drain):

@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""One job at a time in a run directory, also where the kernel's locks do not reach: on a file system without locks (a
+preloaded library), and against holders of other machines, which this test plays.
+
+    lock.py MOEMILL SOURCE_DIR WORK_DIR [--library FILE] [test names]"""
+import argparse
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--library", help="tests/torture/no_locks.cpp, built")
+options, sys.argv[4:] = arguments.parse_known_args(sys.argv[4:])
+from moemill_program import PROGRAM, check, differences, expect_exit, fresh, main, moemill  # noqa: E402
+from resume import prepare, reference, wait_for_rows  # noqa: E402
+
+LINE_BYTES = 640
+REFUSED = "another job works in this run directory"
+
+
+def no_locks(**more):
+    check(options.library, "give --library")
+    return dict(LD_PRELOAD=options.library, **more)
+
+
+def start(folder, ranks=0, env=None):
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **(env or {}))
+    launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
+    return subprocess.Popen(launcher + [str(PROGRAM), "run", "-c", str(folder / "run.yaml")], env=environment,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def ends(process, code):
+    errors = process.communicate(timeout=60)[1]
+    check(process.returncode == code, f"exit {process.returncode}, not {code}\n{errors[-3000:]}")
+    return errors
+
+
+def holder_in(folder):
+    return json.loads((folder / "out/run.lock").read_text())
+
+
+def other_machine(**more):
+    return dict(process=4321, host="node7", slurm_job="4711", since="2026-01-31T23:59:59Z", released=False, beat=1,
+                token="0123456789abcdef" * 2, started=99, boot="another-machine", processes="pid:[4026531836]", **more)
+
+
+def line_of(holder):
+    text = json.dumps(holder)
+    check(len(text) < LINE_BYTES, "the line is too long")
+    return text.ljust(LINE_BYTES - 1) + "\n"
+
+
+def put_holder(folder, holder):
+    """As another job does it that takes over: a whole file under the name at once."""
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "lock.next").write_text(line_of(holder))
+    (folder / "lock.next").rename(folder / "out/run.lock")
+
+
+def files_in(folder):
+    return {str(p): p.read_bytes() for p in sorted((folder / "out").rglob("*")) if p.is_file()}
+
+
+def check_outputs(folder, whole):
+    check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
+    check(not list((folder / "out").glob("run.lock.*")), "files of the lock's making stayed")
+    check(holder_in(folder)["released"], holder_in(folder))
+
+
+def two_jobs_at_once():
+    """With locks, without, and without links as well."""
+    folder = prepare("twice", count=200, max_tokens=400)
+    whole = reference(folder)
+    for ranks, environment in ((0, {}), (0, no_locks()), (2, no_locks()), (0, no_locks(NO_LINKS="1"))):
+        subprocess.run(["rm", "-rf", folder / "out"], check=True)
+        jobs = [start(folder, ranks, environment) for _ in range(3)]
+        said = [job.communicate(timeout=120)[1] for job in jobs]
+        worked = 0
+        for job, text in zip(jobs, said):
+            if job.returncode == 2: check(REFUSED in text and "process" in text, text)
+            else: check(job.returncode == 0, job.returncode, text)
+            worked += job.returncode == 0 and "nothing to do" not in text  # one that came late finds all done
+        check(worked == 1 and any(job.returncode == 2 for job in jobs), [job.returncode for job in jobs], *said)
+        check_outputs(folder, whole)
+
+
+def killed_without_locks():
+    folder = prepare("killed", count=100, max_tokens=300)
+    whole = reference(folder)
+    for ranks in (0, 2):
+        subprocess.run(["rm", "-rf", folder / "out"], check=True)
+        process = start(folder, env=no_locks())
+        check(wait_for_rows(folder, process, 1), "the job was over before it could be killed")
+        check(moemill("status", folder / "out", "--exit-code", env=no_locks()).stdout.startswith("state    running"))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = moemill("status", folder / "out", "--exit-code", env=no_locks())
+        check(done.returncode == 75 and "killed" in done.stdout, done.stdout)
+        done = expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=ranks, env=no_locks()), 0)
+        check("was killed" in done.stderr and "watching" not in done.stderr, "it waited", done.stderr)
+        check_outputs(folder, whole)
+
+
+def a_living_holder_on_another_machine():
+    folder = prepare("living", count=4, max_tokens=4)
+    put_holder(folder, other_machine())
+    over = threading.Event()
+
+    def live():
+        beat = 1
+        while not over.wait(1):
+            beat += 1
+            with open(folder / "out/run.lock", "r+") as f: f.write(line_of(dict(other_machine(), beat=beat)))
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        for ranks in (0, 2):
+            done = expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=ranks), 2)
+            check(REFUSED in done.stderr and "node7" in done.stderr and "Slurm job 4711" in done.stderr, done.stderr)
+    finally:
+        over.set()
+        thread.join()
+    check([p.name for p in (folder / "out").iterdir()] == ["run.lock"], list((folder / "out").iterdir()))
+
+
+def a_dead_holder_on_another_machine():
+    folder = prepare("dead", count=4, max_tokens=4)
+    whole = reference(folder)
+    put_holder(folder, other_machine())
+    done = expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
+    for part in ("node7", "watching", "no sign of life", "taking the run directory over"):
+        check(part in done.stderr, part, done.stderr)
+    check_outputs(folder, whole)
+    # What status says of one; and one that has been silent for long costs no time.
+    manifest = folder / "out/run.json"
+    check('"exit_code": 0' in manifest.read_text())
+    put_holder(folder, other_machine())
+    check("running" in moemill("status", folder / "out").stdout)
+    os.utime(folder / "out/run.lock", (time.time() - 5000,) * 2)
+    done = moemill("status", folder / "out", "--exit-code")
+    check(done.returncode == 0 and "running" not in done.stdout, done.stdout)
+    done = expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
+    check("nothing to do" in done.stderr and "watching" not in done.stderr, done.stderr)
+
+
+def a_signal_ends_the_watching():
+    folder = prepare("impatient", count=4, max_tokens=4)
+    put_holder(folder, other_machine())
+    process = start(folder)
+    for line in process.stderr:
+        if "watching" in line: break
+    process.send_signal(signal.SIGUSR1)
+    errors = ends(process, 75)
+    check("SIGUSR1" in errors, errors)
+    check([p.name for p in (folder / "out").iterdir()] == ["run.lock"], list((folder / "out").iterdir()))
+
+
+def who_was_taken_for_dead_leaves():
+    """It stands still, another machine's job takes over, it wakes up."""
+    folder = prepare("suspended", count=1000, max_tokens=400)
+    for ranks in (0, 2):
+        subprocess.run(["rm", "-rf", folder / "out"], check=True)
+        process = start(folder, ranks)
+        check(wait_for_rows(folder, process, 0), "the job was over before it could be stopped")
+        holder = holder_in(folder)["process"]
+        os.kill(holder, signal.SIGSTOP)
+        time.sleep(4)  # longer than a beat
+        put_holder(folder, other_machine())
+        before = files_in(folder)
+        os.kill(holder, signal.SIGCONT)
+        began = time.monotonic()
+        errors = ends(process, 2)
+        check(time.monotonic() - began < 10, "it did not leave at once")
+        check(REFUSED in errors and "node7" in errors and "taken for dead" in errors, errors)
+        after = files_in(folder)
+        for name in ("run.lock", "run.json", "attempts.jsonl", "config.yaml"):
+            path = str(folder / "out" / name)
+            check(before[path] == after[path], name, "was written")
+        put_holder(folder, dict(other_machine(), released=True))
+        if ranks: expect_exit(moemill("verify", folder / "out"), 1)  # not complete, and readable
+
+
+def removed_by_a_user():
+    """The file that a user removes is there again after a beat."""
+    folder = prepare("removed", count=1000, max_tokens=400)
+    process = start(folder)
+    check(wait_for_rows(folder, process, 0), "the job was over before its lock could be removed")
+    token = holder_in(folder)["token"]
+    (folder / "out/run.lock").unlink()
+    for _ in range(200):
+        if (folder / "out/run.lock").exists(): break
+        time.sleep(0.05)
+    check(holder_in(folder)["token"] == token)
+    expect_exit(moemill("run", "-c", folder / "run.yaml"), 2)
+    process.send_signal(signal.SIGUSR1)
+    check("was removed while the job runs" in ends(process, 75))
+
+
+if __name__ == "__main__":
+    main([two_jobs_at_once, killed_without_locks, a_living_holder_on_another_machine, a_dead_holder_on_another_machine,
+          a_signal_ends_the_watching, who_was_taken_for_dead_leaves, removed_by_a_user])
