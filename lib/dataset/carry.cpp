@@ -12,7 +12,6 @@ namespace {
 constexpr std::uint64_t block_bytes = 8u << 20;
 constexpr std::uint64_t most_block_rows = 4096;
 constexpr std::uint64_t chunk_bytes = 64u << 10;
-constexpr std::uint64_t most_chunk_rows = 4096;
 
 h5::Handle own(hid_t id) { return h5::own(id, "carried column"); }
 
@@ -122,7 +121,8 @@ std::uint64_t carried_row_bytes(hid_t dataset) {
   return bytes;
 }
 
-h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std::optional<std::uint32_t> gzip_level) {
+h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std::optional<std::uint32_t> gzip_level,
+                        std::uint64_t most_chunk_rows) {
   std::string what = "carried column '" + name + "'";
   h5::Handle type = h5::own(H5Tcopy(h5::type_of(source)), what);  // a committed type stays behind in its own file
   std::vector<hsize_t> extents = h5::shape(source), limits(extents.size(), H5S_UNLIMITED), chunk = extents;

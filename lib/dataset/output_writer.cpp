@@ -21,6 +21,12 @@ constexpr std::uint64_t token_chunk = 16384;
 constexpr std::uint64_t error_chunk = 256;
 constexpr std::uint64_t one_dimensional = std::numeric_limits<std::uint64_t>::max();  // width of a plain column
 
+// Rows of a chunk of a dataset that will have `count` rows.
+std::uint64_t fitted(std::uint64_t chunk, std::uint64_t count) { return std::clamp<std::uint64_t>(count, 1, chunk); }
+
+// There is one offset more than rows.
+std::uint64_t offsets_of(std::uint64_t rows) { return rows == OutputSize::unknown ? rows : rows + 1; }
+
 std::string temporary(const std::string& path) { return path + ".tmp"; }
 
 void write_root_attributes(hid_t file, const RootAttributes& attributes) {
@@ -53,60 +59,67 @@ OutputLayout layout_of(const RunConfig& config, const PromptFile& prompts) {
   return layout;
 }
 
-OutputWriter::OutputWriter(std::string path, const OutputLayout& layout, const RootAttributes& attributes)
+OutputWriter::OutputWriter(std::string path, const OutputLayout& layout, const RootAttributes& attributes,
+                           OutputSize size)
     : path_(std::move(path)),
       layout_(layout),
       attributes_(attributes),
+      size_(size),
       file_(h5::create_file(temporary(path_), seal_bytes)) {
   text_type_ = h5::text_type();
   h5::create_group(file_, "completions");
   make_completions();
   if (layout_.prompt_logprobs) {
     h5::create_group(file_, "prompt_logprobs");
-    data_.score_values = make("prompt_logprobs/values", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, token_chunk, one_dimensional);
-    data_.score_offsets = make("prompt_logprobs/offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64, row_chunk, one_dimensional);
+    data_.score_values = make("prompt_logprobs/values", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT,
+                              fitted(token_chunk, size_.scored_tokens), one_dimensional);
+    data_.score_offsets = make("prompt_logprobs/offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64,
+                               fitted(row_chunk, offsets_of(size_.prompts)), one_dimensional);
     put(data_.score_offsets, 1, &score_end_);
   }
   h5::create_group(file_, "errors");
-  data_.error_prompt = make("errors/prompt_index", H5T_STD_U64LE, H5T_NATIVE_UINT64, error_chunk, one_dimensional);
-  data_.error_sample = make("errors/sample_index", H5T_STD_U32LE, H5T_NATIVE_UINT32, error_chunk, one_dimensional);
-  data_.error_code = make("errors/code", text_type_, text_type_, error_chunk, one_dimensional);
-  data_.error_message = make("errors/message", text_type_, text_type_, error_chunk, one_dimensional);
+  const std::uint64_t error_rows = fitted(error_chunk, size_.errors);
+  data_.error_prompt = make("errors/prompt_index", H5T_STD_U64LE, H5T_NATIVE_UINT64, error_rows, one_dimensional);
+  data_.error_sample = make("errors/sample_index", H5T_STD_U32LE, H5T_NATIVE_UINT32, error_rows, one_dimensional);
+  data_.error_code = make("errors/code", text_type_, text_type_, error_rows, one_dimensional);
+  data_.error_message = make("errors/message", text_type_, text_type_, error_rows, one_dimensional);
   data_.carry = h5::create_group(file_, "carry");
 }
 
 void OutputWriter::make_completions() {
+  const std::uint64_t rows = fitted(row_chunk, size_.rows), offsets = fitted(row_chunk, offsets_of(size_.rows));
+  const std::uint64_t tokens = fitted(token_chunk, size_.tokens);
   auto column = [&](const std::string& name, hid_t stored, hid_t memory, std::uint64_t chunk) {
     return make("completions/" + name, stored, memory, chunk, one_dimensional);
   };
   auto group = [&](const std::string& name) { h5::create_group(file_, "completions/" + name); };
-  data_.prompt_index = column("prompt_index", H5T_STD_U64LE, H5T_NATIVE_UINT64, row_chunk);
-  data_.sample_index = column("sample_index", H5T_STD_U32LE, H5T_NATIVE_UINT32, row_chunk);
-  data_.id = layout_.ids == IdKind::Text ? column("id", text_type_, text_type_, row_chunk)
-                                         : column("id", H5T_STD_I64LE, H5T_NATIVE_INT64, row_chunk);
-  data_.status = column("status", H5T_STD_U8LE, H5T_NATIVE_UINT8, row_chunk);
-  data_.finish_reason = column("finish_reason", H5T_STD_U8LE, H5T_NATIVE_UINT8, row_chunk);
-  data_.num_prompt_tokens = column("num_prompt_tokens", H5T_STD_U32LE, H5T_NATIVE_UINT32, row_chunk);
-  data_.num_completion_tokens = column("num_completion_tokens", H5T_STD_U32LE, H5T_NATIVE_UINT32, row_chunk);
-  data_.seed = column("seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, row_chunk);
-  data_.cumulative_logprob = column("cumulative_logprob", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, row_chunk);
+  data_.prompt_index = column("prompt_index", H5T_STD_U64LE, H5T_NATIVE_UINT64, rows);
+  data_.sample_index = column("sample_index", H5T_STD_U32LE, H5T_NATIVE_UINT32, rows);
+  data_.id = layout_.ids == IdKind::Text ? column("id", text_type_, text_type_, rows)
+                                         : column("id", H5T_STD_I64LE, H5T_NATIVE_INT64, rows);
+  data_.status = column("status", H5T_STD_U8LE, H5T_NATIVE_UINT8, rows);
+  data_.finish_reason = column("finish_reason", H5T_STD_U8LE, H5T_NATIVE_UINT8, rows);
+  data_.num_prompt_tokens = column("num_prompt_tokens", H5T_STD_U32LE, H5T_NATIVE_UINT32, rows);
+  data_.num_completion_tokens = column("num_completion_tokens", H5T_STD_U32LE, H5T_NATIVE_UINT32, rows);
+  data_.seed = column("seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, rows);
+  data_.cumulative_logprob = column("cumulative_logprob", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, rows);
   if (layout_.text) {
     group("text");
-    data_.text_values = column("text/values", H5T_STD_U8LE, H5T_NATIVE_UINT8, byte_chunk);
-    data_.text_offsets = column("text/offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64, row_chunk);
+    data_.text_values = column("text/values", H5T_STD_U8LE, H5T_NATIVE_UINT8, fitted(byte_chunk, size_.text_bytes));
+    data_.text_offsets = column("text/offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64, offsets);
     put(data_.text_offsets, 1, &text_end_);
   }
   if (layout_.token_ids || layout_.logprobs) {
     group("token_ids");
-    data_.token_offsets = column("token_ids/offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64, row_chunk);
+    data_.token_offsets = column("token_ids/offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64, offsets);
     put(data_.token_offsets, 1, &token_end_);
   }
-  if (layout_.token_ids) data_.token_values = column("token_ids/values", H5T_STD_I32LE, H5T_NATIVE_INT32, token_chunk);
+  if (layout_.token_ids) data_.token_values = column("token_ids/values", H5T_STD_I32LE, H5T_NATIVE_INT32, tokens);
   if (!layout_.logprobs) return;
   group("logprobs");
-  data_.logprobs = column("logprobs/values", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, token_chunk);
+  data_.logprobs = column("logprobs/values", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, tokens);
   if (std::uint64_t k = *layout_.logprobs; k > 0) {
-    std::uint64_t chunk = std::max<std::uint64_t>(1, token_chunk / k);
+    std::uint64_t chunk = fitted(std::max<std::uint64_t>(1, token_chunk / k), size_.tokens);
     data_.top_ids = make("completions/logprobs/top_ids", H5T_STD_I32LE, H5T_NATIVE_INT32, chunk, k);
     data_.top_values = make("completions/logprobs/top_values", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, chunk, k);
   }
@@ -214,7 +227,7 @@ void OutputWriter::append_carried(const std::string& name, hid_t source, std::ui
   auto column = std::find_if(data_.carried.begin(), data_.carried.end(), [&](auto& c) { return c.first == name; });
   if (column == data_.carried.end()) {
     Column made;
-    made.dataset = make_carried(data_.carry, name, source, layout_.gzip_level);
+    made.dataset = make_carried(data_.carry, name, source, layout_.gzip_level, fitted(row_chunk, size_.prompts));
     column = data_.carried.emplace(data_.carried.end(), name, std::move(made));
   }
   copy_carried(source, first, count, column->second.dataset, column->second.size);

@@ -86,10 +86,18 @@ struct ScoreBlock {
   std::vector<float> values;
 };
 
+// How much there will be, where the writer knows it before; chunks are no larger then. HDF5 compresses whole chunks, so
+// a small shard costs little.
+struct OutputSize {
+  static constexpr std::uint64_t unknown = ~std::uint64_t{0};
+  std::uint64_t prompts = unknown, rows = unknown, text_bytes = unknown, tokens = unknown, errors = unknown,
+                scored_tokens = unknown;
+};
+
 // Writes PATH.tmp; `publish` makes it PATH by the rename rule, after it was closed, opened again and checked.
 class OutputWriter {
  public:
-  OutputWriter(std::string path, const OutputLayout& layout, const RootAttributes& attributes);
+  OutputWriter(std::string path, const OutputLayout& layout, const RootAttributes& attributes, OutputSize size = {});
   void append(const OutputBlock& rows);
   void append(const ErrorBlock& errors);
   void append(const ScoreBlock& scores);
@@ -125,6 +133,7 @@ class OutputWriter {
   std::string path_;
   OutputLayout layout_;
   RootAttributes attributes_;
+  OutputSize size_;
   h5::Handle file_;
   h5::Handle text_type_;
   Datasets data_;

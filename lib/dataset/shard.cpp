@@ -107,12 +107,23 @@ void write_scores(const ShardRows& rows, OutputWriter& writer) {
   writer.append(block);
 }
 
+OutputSize size_of(const ShardRows& rows) {
+  OutputSize size{rows.range.count, rows.completions.size(), 0, 0, 0, 0};
+  for (const Completion& row : rows.completions) {
+    size.text_bytes += row.text.size();
+    size.tokens += row.token_ids.size();
+    size.errors += row.error ? 1 : 0;
+  }
+  for (const PromptScore& score : rows.scores) size.scored_tokens += score.logprobs.size();
+  return size;
+}
+
 }  // namespace
 
 void write_shard(const std::string& path, ShardRows rows, const PromptFile& prompts, const OutputLayout& layout,
                  const RootAttributes& attributes) {
   settle(rows);
-  OutputWriter writer(path, layout, attributes);
+  OutputWriter writer(path, layout, attributes, size_of(rows));
   write_completions(rows.completions, layout, writer);
   write_errors(rows.completions, writer);
   if (layout.prompt_logprobs) write_scores(rows, writer);
