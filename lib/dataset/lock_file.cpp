@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -60,7 +61,8 @@ std::string LockSight::generation() const { return holder ? holder->token : sha2
 
 std::string LockSight::told() const {
   if (holder) return describe(*holder);
-  return text.empty() ? "a job that has not said its name" : text.substr(0, text.find('\n'));
+  return text.empty() ? "a job that has not said its name"
+                      : text.substr(0, std::min(text.find('\n'), std::size_t{200}));
 }
 
 std::optional<LockSight> look(const std::string& path) {

@@ -55,7 +55,6 @@ RunLock::RunLock(const RunPaths& paths, LockCalls calls, LockTimes times)
   try {
     for (int tries = 0; !try_to_take(); ++tries) {
       if (tries == most_tries) system_error("{}: cannot be taken, and nobody holds it", path_);
-      calls_.waiting();
       std::this_thread::sleep_for(short_while);
     }
   } catch (...) {

@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include <cstdio>
+#include <string>
 
 #include "base/error.hpp"
 
@@ -10,14 +10,16 @@ namespace moemill::mill {
 namespace {
 
 // Not the way all other faults take: agreeing on one ends with journals, attempts.jsonl and run.json, and those are the
-// other job's by now. The launcher ends the other ranks, as it does when one is killed, and as after a kill is what
-// they leave: shards in the making have temporary names, and rows have the same bytes whoever writes them.
+// other job's by now. The launcher ends the other ranks, as it does when one is killed; they get no further than the
+// step they are in, and what they leave is as after a kill: shards in the making have temporary names, and rows have
+// the same bytes whoever writes them.
 [[noreturn]] void leave_to(const std::string& dir, const std::string& holder) {
-  fmt::print(stderr,
-             "moemill: error: {}: another job works in this run directory ({}): this one gave no sign of life for long "
-             "(suspended?) and was taken for dead; leaving at once, without writing any more\n",
-             dir, holder);
-  ::_exit(static_cast<int>(ExitCode::Usage));  // as a job that is refused
+  const std::string line = fmt::format(
+      "moemill: error: {}: another job works in this run directory ({}): this one gave no sign of life for long "
+      "(suspended?) and was taken for dead; leaving at once, without writing any more\n",
+      dir, holder);
+  (void)!::write(STDERR_FILENO, line.data(), line.size());  // nothing that can throw stands before the end
+  ::_exit(static_cast<int>(ExitCode::Usage));               // as a job that is refused
 }
 
 }  // namespace
