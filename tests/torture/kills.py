@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+import h5py
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "program"))
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--kills", type=int, default=12)
@@ -123,6 +125,11 @@ def gone_within(job, seconds):
     return False
 
 
+def pairs(path):
+    """(prompt, sample) of every row."""
+    with h5py.File(path) as f: return list(zip(f["completions/prompt_index"][:].tolist(), f["completions/sample_index"][:].tolist()))
+
+
 def one_job(draw, tally, kills_left):
     """Kills until the job ends by itself, or enough were made; then it may end in peace."""
     folder, whole_seconds = prepare(draw)
@@ -145,13 +152,17 @@ def one_job(draw, tally, kills_left):
         check(gone_within(job, END_SECONDS), "processes of an ended job live on", processes(job.pid))
         if code == 0: break
         check(code == 75, f"an undisturbed attempt ended with {code}", (folder / "job.log").read_text()[-3000:])
+    made, wanted = pairs(folder / "out/outputs.h5"), set(pairs(folder / "whole/outputs.h5"))
+    tally["rows lost"] += len(wanted - set(made))
+    tally["rows twice"] += len(made) - len(set(made))
     different = differences(folder / "whole/outputs.h5", folder / "out/outputs.h5")
     check(not different, "the outputs differ:", different)
     expect_exit(moemill("verify", folder / "out", "--deep"), 0)
-    made = summary(folder / "out")
+    told = summary(folder / "out")
+    check(told["completions"] == len(made), "summary.json counts other rows", told["completions"], len(made))
     tally["jobs"] += 1
-    tally["rows"] += made["completions"]
-    print(f"job {tally['jobs']}: {attempt + 1} attempts, {made['completions']} rows, {made['resumed_rows']} of them from before "
+    tally["rows"] += len(made)
+    print(f"job {tally['jobs']}: {attempt + 1} attempts, {len(made)} rows, {told['resumed_rows']} of them from before "
           "the last attempt; verified, bytes equal", flush=True)
     return done
 
@@ -162,7 +173,8 @@ def main():
     tally = collections.Counter()
     kills = 0
     while kills < options.kills: kills += one_job(draw, tally, min(options.kills - kills, 25))
-    print(f"\nseed {seed}: {tally.pop('jobs')} jobs, {tally.pop('rows')} rows; rows lost 0, rows twice 0, bytes equal")
+    print(f"\nseed {seed}: {tally.pop('jobs')} jobs, {tally.pop('rows')} rows; rows lost {tally.pop('rows lost')}, "
+          f"rows twice {tally.pop('rows twice')}, bytes equal")
     for kind, count in sorted(tally.items()): print(f"  {count:5}  {kind}")
 
 
