@@ -335,6 +335,7 @@ class Pictures:
         nan = float("nan")
         x = [nan if at is None else at / self.scale for at, _ in points]
         y = [nan if value is None else value for _, value in points]
+        if len(points) <= 12: look = {"marker": "o", "markersize": 3, **look}  # a short run: a line alone might have no length
         axes.plot(x, y, **look)
 
     def over_time(self, axes, label):
@@ -449,7 +450,8 @@ class Pictures:
         axes.set_xlabel("experts of a layer, busiest first")
         axes.set_ylabel("MoE layer")
         axes.grid(visible=False)
-        axes.yaxis.set_major_locator(self.plt.MaxNLocator(8, integer=True))
+        if layers <= 8: axes.set_yticks(range(layers))
+        else: axes.yaxis.set_major_locator(self.plt.MaxNLocator(8, integer=True))
         axes.xaxis.set_major_locator(self.plt.MaxNLocator(8, integer=True))
         figure.colorbar(picture, ax=axes, label="load / mean", pad=0.01)
         side.barh(range(layers), table[:, 0], color=COLOURS["generated"], height=0.8)
@@ -630,7 +632,8 @@ class Page:
         rows = [("within nodes", size_text(e["intra_node_bytes"])), ("between nodes", size_text(e["inter_node_bytes"])),
                 ("rows sent to experts", compact(e["rows_sent"])), ("rows sent once for several experts", compact(e["rows_deduplicated"]))]
         moved = e["intra_node_bytes"] + e["inter_node_bytes"]
-        picture = self.pictures.exchange() if moved and run.metrics.points else ""
+        seen = any(value is not None for key in Metrics.BYTES.values() for _, value in run.metrics.rates(key, "rank 0"))
+        picture = self.pictures.exchange() if moved and seen else ""
         if not moved: picture = f"<p class=note>{'One rank: nothing to exchange.' if run.ranks == 1 else 'No rows were sent between ranks so far.'}</p>"
         return [card("Exchange of rows with experts", picture + table(("", ""), rows, (1,)))]
 
