@@ -150,6 +150,24 @@ def a_dead_holder_on_another_machine():
     check("nothing to do" in done.stderr and "watching" not in done.stderr, done.stderr)
 
 
+def in_another_container():
+    """The kernel's locks reach there, process numbers do not."""
+    folder = prepare("container", count=400, max_tokens=400)
+    container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run(container + ["true"], stderr=subprocess.DEVNULL).returncode:
+        print("SKIPPED in_another_container: no namespace can be made here")
+        return
+    process = subprocess.Popen(container + [str(PROGRAM), "run", "-c", str(folder / "run.yaml")], stderr=subprocess.DEVNULL)
+    check(wait_for_rows(folder, process, 0), "the job was over before it could be met")
+    check(holder_in(folder)["process"] == 1, holder_in(folder))
+    done = expect_exit(moemill("run", "-c", folder / "run.yaml"), 2)
+    check(REFUSED in done.stderr, done.stderr)
+    process.kill()
+    process.wait()
+    done = expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
+    check("taking the run directory over" in done.stderr, done.stderr)
+
+
 def a_signal_ends_the_watching():
     folder = prepare("impatient", count=4, max_tokens=4)
     put_holder(folder, other_machine())
@@ -205,4 +223,4 @@ def removed_by_a_user():
 
 if __name__ == "__main__":
     main([two_jobs_at_once, killed_without_locks, a_living_holder_on_another_machine, a_dead_holder_on_another_machine,
-          a_signal_ends_the_watching, who_was_taken_for_dead_leaves, removed_by_a_user])
+          in_another_container, a_signal_ends_the_watching, who_was_taken_for_dead_leaves, removed_by_a_user])
