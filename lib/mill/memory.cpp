@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "mill/summary.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -85,6 +86,7 @@ std::uint64_t peak_rss_bytes() { return proc_kilobytes("/proc/self/status", "VmH
 
 std::string gib(std::uint64_t bytes) {
   double b = static_cast<double>(bytes);
+  if (b >= 0x1p30 * 1000) return thousands(bytes >> 30) + " GiB";
   if (b >= 0x1p30) return fmt::format("{:.2f} GiB", b / 0x1p30);
   if (b >= 0x1p20) return fmt::format("{:.0f} MiB", b / 0x1p20);
   return fmt::format("{:.0f} KiB", b / 0x1p10);

@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+#include <span>
 
 #include "mill/small_run.hpp"
 #include "model/weights.hpp"
@@ -28,7 +30,16 @@ std::string visible(std::string_view text) {
   return out;
 }
 
-void show(const PreparedPrompt& p, const ModelFolder& model, const std::vector<dataset::Completion>& rows) {
+// Of the tokens behind the first, which has none.
+void show_score(std::span<const float> logprobs) {
+  if (logprobs.size() < 2) return fmt::print("  score      none: a prompt of one token has no log-probability\n");
+  double sum = 0;
+  for (float value : logprobs.subspan(1)) sum += value;
+  const double mean = sum / static_cast<double>(logprobs.size() - 1);
+  fmt::print("  score      mean log-probability {:.3f} a token, perplexity {:.4g}\n", mean, std::exp(-mean));
+}
+
+void show(const PreparedPrompt& p, const ModelFolder& model, const GeneratedRows& rows) {
   fmt::print("row {}, id {}, {} tokens\n", p.index, dataset::to_text(p.id), p.tokens.size());
   if (p.fault) {
     fmt::print("  fails      {}: {}\n\n", dataset::name_of(p.fault->code), p.fault->message);
@@ -37,8 +48,11 @@ void show(const PreparedPrompt& p, const ModelFolder& model, const std::vector<d
   if (model.tokenizer)
     fmt::print("  text       {}\n", visible(model.tokenizer->decode(p.tokens, text::SkipSpecial::No)));
   fmt::print("  token ids  {}\n", fmt::join(p.tokens, " "));
-  for (const auto& row : rows) {
-    if (row.prompt_index != p.index) continue;
+  for (const auto& score : rows.scores) {
+    if (score.prompt_index == p.index) show_score(score.logprobs);
+  }
+  for (const auto& row : rows.completions) {
+    if (row.prompt_index != p.index || p.sampling.max_tokens == 0) continue;
     if (row.status != dataset::RowStatus::Ok) {
       fmt::print("  answer     failed: {}\n", row.error ? row.error->message : "");
       continue;
@@ -69,15 +83,15 @@ ExitCode preview(const PreviewRequest& request) {
     PreparedPrompt p = prepare(prompt, model.tokenizer_or_null(), rules);
     p.sampling.max_tokens = std::min(p.sampling.max_tokens, request.max_tokens);
     p.sampling.min_tokens = std::min(p.sampling.min_tokens, p.sampling.max_tokens);
-    p.sampling.prompt_logprobs = false;
-    if (!p.fault && p.sampling.max_tokens > 0) jobs.push_back({p, {0}});
+    p.sampling.prompt_logprobs = p.sampling.prompt_logprobs && p.sampling.max_tokens == 0;  // a job that only scores
+    if (!p.fault && (p.sampling.max_tokens > 0 || p.sampling.prompt_logprobs)) jobs.push_back({p, {0}});
     shown.push_back(std::move(p));
   }
   RunConfig config = request.config;
   config.output.store_text = model.tokenizer.has_value();  // to show it
   GeneratedRows rows;
   if (!jobs.empty()) rows = generate_rows(Comm::alone(), config, model, jobs);
-  for (const auto& prompt : shown) show(prompt, model, rows.completions);
+  for (const auto& prompt : shown) show(prompt, model, rows);
   return ExitCode::Done;
 }
 

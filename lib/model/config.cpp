@@ -39,6 +39,7 @@ void require_folder(const std::string& dir) {
       "a model folder holds config.json, tokenizer.json and model.safetensors (or its parts and "
       "model.safetensors.index.json), as downloaded from Hugging Face";
   std::error_code ignored;
+  if (!fs::exists(dir, ignored)) user_error("model folder {}: no such folder (model.path, --model); {}", dir, holds);
   if (!fs::is_directory(dir, ignored)) user_error("model folder {}: is not a directory; {}", dir, holds);
   if (!fs::exists(fs::path(dir) / "config.json", ignored)) {
     user_error("model folder {}: has no config.json; {}", dir, holds);
@@ -52,6 +53,12 @@ void read_special_tokens(const std::string& dir, const JsonObject& json, ModelCo
     config.eos = JsonObject::read(generation.string(), max_config_bytes).token_ids("eos_token_id");
   }
   if (config.eos.empty()) config.eos = json.token_ids("eos_token_id");
+  for (TokenId eos : config.eos) {
+    if (static_cast<std::uint32_t>(eos) < config.vocabulary) continue;
+    config.warnings.push_back(
+        fmt::format("{}: eos_token_id {} is outside the vocabulary of {} tokens: it never ends a row", dir, eos,
+                    config.vocabulary));
+  }
   if (config.eos.empty()) {
     config.warnings.push_back(fmt::format(
         "{}: no eos_token_id here or in generation_config.json; only max_tokens and stop settings end a row",

@@ -104,6 +104,7 @@ struct ModelConfig {
   std::string model_type;  // as in config.json
   std::uint32_t hidden = 0;
   std::uint32_t layers = 0;
+  std::uint32_t spare_layers = 0;  // stored behind them and not used: they predict more tokens at once
   std::uint32_t vocabulary = 0;
   std::uint32_t max_positions = 0;
   std::uint32_t dense_width = 0;   // intermediate size of dense layers

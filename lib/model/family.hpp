@@ -45,6 +45,9 @@ void read_common(const JsonObject& json, ModelConfig& config, double norm_eps);
 void require_silu(const JsonObject& json);  // hidden_act
 // Flags that the family's definition does not read, but that would change the numbers elsewhere.
 void refuse_set(const JsonObject& json, std::initializer_list<std::string_view> flags);
+// num_nextn_predict_layers: layers behind the last one that only speculative decoding uses. One where the key is absent
+// (transformers leaves it out), for the families that are published with one.
+void read_spare_layers(const JsonObject& json, ModelConfig& config);
 // Which of two spellings of one key the file uses (transformers 5 renames some when it saves); `key` where neither.
 std::string_view spelled(const JsonObject& json, std::string_view key, std::string_view also);
 

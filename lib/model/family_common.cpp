@@ -28,6 +28,10 @@ void refuse_set(const JsonObject& json, std::initializer_list<std::string_view> 
   }
 }
 
+void read_spare_layers(const JsonObject& json, ModelConfig& config) {
+  config.spare_layers = json.integer_or("num_nextn_predict_layers", 1, 0, limits::layers);
+}
+
 std::string_view spelled(const JsonObject& json, std::string_view key, std::string_view also) {
   if (!json.has(also)) return key;
   if (json.has(key) && json.json()[std::string(key)] != json.json()[std::string(also)]) {
@@ -49,6 +53,12 @@ void read_grouped_heads(const JsonObject& json, ModelConfig& config, const HeadD
   }
   std::uint32_t head_dim = heads.head_dim;
   if (head_dim == 0 || json.json().contains("head_dim")) head_dim = config.hidden / gqa.heads;
+  if (!json.has("head_dim") && head_dim == config.hidden / gqa.heads && config.hidden % gqa.heads != 0) {
+    config.warnings.push_back(fmt::format(
+        "{}: hidden_size {} is no multiple of num_attention_heads {}, and there is no head_dim: a head has {} "
+        "values, rounded down as in transformers",
+        json.file(), config.hidden, gqa.heads, head_dim));
+  }
   gqa.head_dim = json.integer_or("head_dim", head_dim, 1, limits::head_dim);
   if (gqa.head_dim == 0 || gqa.head_dim > limits::head_dim) {
     json.refuse("num_attention_heads",
@@ -131,6 +141,7 @@ void read_shared_experts(const JsonObject& json, ModelConfig& config, std::uint3
 void read_groups(const JsonObject& json, ModelConfig& config, std::uint32_t groups, std::uint32_t kept,
                  std::uint32_t least_members) {
   Moe& moe = config.moe;
+  if (json.json().contains("n_group") && !json.has("n_group")) groups = kept = 1;  // null: no groups
   moe.groups = json.integer_or("n_group", groups, 1, moe.experts);
   if (moe.experts % moe.groups != 0) json.refuse("n_group", fmt::format("a divisor of {} experts", moe.experts));
   std::uint32_t members = moe.experts / moe.groups;

@@ -91,6 +91,7 @@ void read_deepseek_v3(const JsonObject& json, ModelConfig& config) {
   bool adjacent = json.flag_or("rope_interleave", true);
   read_attention(json, config, adjacent ? cpu::RotaryPairs::Adjacent : cpu::RotaryPairs::Halves);
   read_layers(json, config, 3);
+  read_spare_layers(json, config);
   read_experts(json, config, "num_local_experts", 1);
   warn_no_effect(json, config, "scoring_func", "sigmoid");
   warn_no_effect(json, config, "topk_method", "noaux_tc");

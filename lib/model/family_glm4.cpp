@@ -7,6 +7,7 @@ namespace moemill::model {
 void read_glm4_moe(const JsonObject& json, ModelConfig& config) {
   read_common(json, config, 1e-5);
   require_silu(json);
+  read_spare_layers(json, config);
   refuse_set(json, {"mlp_bias"});
   read_grouped_heads(json, config, {.heads = 96, .kv_heads = 8}, {.rotated_share = 0.5});
   Gqa& gqa = config.gqa;

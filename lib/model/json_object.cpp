@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/lfs_pointer.hpp"
 #include "system/mapped_file.hpp"
 
 namespace moemill::model {
@@ -46,6 +47,7 @@ JsonObject JsonObject::read(const std::string& path, std::uint64_t max_bytes) {
   if (file.size() > max_bytes) user_error("{}: {} bytes; at most {} are accepted", path, file.size(), max_bytes);
   auto bytes = file.bytes(0, file.size());
   const char* text = reinterpret_cast<const char*>(bytes.data());
+  refuse_lfs_pointer(path, {text, bytes.size()});
   try {
     nlohmann::json value = nlohmann::json::parse(text, text + bytes.size());
     if (!value.is_object()) user_error("{}: must hold a JSON object, but holds {}", path, shown(value));

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "base/error.hpp"
+#include "base/lfs_pointer.hpp"
 #include "model/json_object.hpp"
 
 namespace moemill::model {
@@ -31,6 +32,7 @@ constexpr DtypeBits dtypes[] = {
 };
 
 std::uint64_t header_length(const std::string& file, std::span<const std::byte> bytes) {
+  refuse_lfs_pointer(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   if (bytes.size() < 8) {
     user_error("{}: {} bytes; a safetensors file begins with 8 bytes of header length (is the download complete?)",
                file, bytes.size());
@@ -129,23 +131,35 @@ TensorInfo read_entry(const std::string& file, const std::string& name, const nl
   return tensor;
 }
 
-std::string names_in(const std::string& dir) {
+// Files of weights, of whatever format; a folder that cannot be listed has none.
+std::vector<std::string> weight_files(const std::string& dir) {
   std::vector<std::string> names;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(dir, error))
     names.push_back(entry.path().filename().string());
+  std::erase_if(names, [](const std::string& name) {
+    constexpr std::string_view endings[] = {".safetensors", ".bin", ".gguf", ".pt", ".pth"};
+    return std::none_of(std::begin(endings), std::end(endings), [&](auto ending) { return name.ends_with(ending); });
+  });
   std::sort(names.begin(), names.end());
-  std::string text;
-  for (const std::string& name : names) {
-    for (std::string_view weights : {".safetensors", ".bin", ".gguf", ".pt", ".pth"}) {
-      if (name.ends_with(weights) && text.size() < 200) text += (text.empty() ? "" : ", ") + name;
-    }
-  }
-  return text;
+  return names;
 }
 
 [[noreturn]] void no_weights(const std::string& dir) {
-  std::string found = names_in(dir);
+  const std::vector<std::string> files = weight_files(dir);
+  const auto part = std::find_if(files.begin(), files.end(), [](const std::string& name) {
+    return name.ends_with(".safetensors") && name.find("-of-") != std::string::npos;
+  });
+  if (part != files.end()) {
+    user_error(
+        "model folder {}: has parts of the weights ({}), but no model.safetensors.index.json, which says what is in "
+        "which part: download it, too",
+        dir, *part);
+  }
+  std::string found;
+  for (const std::string& name : files) {
+    if (found.size() < 200) found += (found.empty() ? "" : ", ") + name;
+  }
   std::string but = found.empty() ? "" : fmt::format(" (found: {})", found);
   user_error(
       "model folder {}: has neither model.safetensors nor model.safetensors.index.json{}. Other formats are not read: "

@@ -33,12 +33,13 @@ std::uint32_t tensor_of(const Piece& piece) {
 }
 
 // "model.layers.N.": N, else nothing.
-bool beyond_layers(std::string_view name, std::uint32_t layers) {
+std::optional<std::uint32_t> layer_of(std::string_view name) {
   constexpr std::string_view prefix = "model.layers.";
-  if (!name.starts_with(prefix)) return false;
+  if (!name.starts_with(prefix)) return std::nullopt;
   std::uint32_t layer = 0;
   auto [end, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), layer);
-  return error == std::errc() && end != name.data() + name.size() && *end == '.' && layer >= layers;
+  if (error != std::errc() || end == name.data() + name.size() || *end != '.') return std::nullopt;
+  return layer;
 }
 
 // "NAME", or "NAME, NAME, NAME and 7 more".
@@ -217,7 +218,7 @@ void FileSource::floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t
   }
 }
 
-std::vector<std::string> FileSource::warnings(std::uint32_t layers) const {
+std::vector<std::string> FileSource::warnings(const ModelConfig& config) const {
   std::unordered_set<const TensorInfo*> needed;
   std::vector<std::string> rounded, coarse, unexpected;
   bool router = false;
@@ -231,8 +232,11 @@ std::vector<std::string> FileSource::warnings(std::uint32_t layers) const {
       coarse.push_back(t.data->name);
     }
   }
+  std::uint32_t stored_layers = 0;  // those the model uses, and more
   for (const TensorInfo& t : files_.tensors()) {
-    const bool known = beyond_layers(t.name, layers) || t.name.ends_with("rotary_emb.inv_freq");
+    const auto layer = layer_of(t.name);
+    if (layer) stored_layers = std::max(stored_layers, *layer + 1);
+    const bool known = (layer && *layer >= config.layers) || t.name.ends_with("rotary_emb.inv_freq");
     if (!known && !needed.contains(&t)) unexpected.push_back(t.name);
   }
   std::vector<std::string> lines;
@@ -246,6 +250,12 @@ std::vector<std::string> FileSource::warnings(std::uint32_t layers) const {
     lines.push_back(
         fmt::format("selection biases are published in F32 but stored in less here, which can change expert picks: {}",
                     first_names(coarse)));
+  }
+  if (stored_layers > config.layers + config.spare_layers) {
+    lines.push_back(fmt::format(
+        "the weights have {} layers, but config.json has num_hidden_layers {}: the others were not used (are "
+        "config.json and weights of one model?)",
+        stored_layers, config.layers));
   }
   if (!unexpected.empty()) {
     lines.push_back(fmt::format("{} tensors belong to no part of this model and were not used: {}", unexpected.size(),

@@ -116,7 +116,7 @@ std::vector<std::string> check_model_files(const std::string& dir, const ModelCo
   if (parse_format(load_format) == Format::Dummy) return {};  // needs no files beyond config.json
   const ModelFiles files(dir);
   if (config.tied_embeddings) check_tied_head(files);
-  return FileSource(files, all_tensors(config), config.quantization).warnings(config.layers);
+  return FileSource(files, all_tensors(config), config.quantization).warnings(config);
 }
 
 }  // namespace moemill::model

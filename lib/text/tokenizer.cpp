@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/lfs_pointer.hpp"
 #include "base/utf8.hpp"
 #include "text/parts.hpp"
 
@@ -51,7 +52,9 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& file_name) 
 
 Tokenizer Tokenizer::load(const std::string& dir) {
   std::string path = dir + "/tokenizer.json";
-  Tokenizer tokenizer = parse(read_file(path), path);
+  const std::string contents = read_file(path);
+  refuse_lfs_pointer(path, contents);
+  Tokenizer tokenizer = parse(contents, path);
   tokenizer.warn_about_config(dir + "/tokenizer_config.json");
   return tokenizer;
 }

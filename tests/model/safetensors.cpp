@@ -141,7 +141,7 @@ TEST_CASE("model folder: what is refused") {
   }
   SUBCASE("a part that is a Git LFS pointer") {
     write_text(part, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
-    said = {part.string(), "not a safetensors file"};
+    said = {part.string(), "is a Git LFS pointer", "git lfs pull"};
   }
   SUBCASE("a part that is a folder") {
     fs::remove(part);

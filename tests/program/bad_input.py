@@ -69,7 +69,9 @@ def bad_models():
         return spoil_config
 
     weights = "model.safetensors"
-    spoil("no folder", shutil.rmtree, "model: is not a directory")
+    spoil("no folder", shutil.rmtree, "model: no such folder (model.path, --model)")
+    spoil("a file as folder", lambda m: (shutil.rmtree(m), m.write_text("")), "model: is not a directory")
+    (folder / "model").unlink()
     spoil("no config", lambda m: (m / "config.json").unlink(), "model: has no config.json")
     spoil("config is no JSON", lambda m: (m / "config.json").write_text("{"), "config.json: is not valid JSON")
     spoil("unknown family", config(lambda c: c.update(model_type="gpt9")),
@@ -77,9 +79,18 @@ def bad_models():
     spoil("missing key", config(lambda c: c.pop("kv_lora_rank")), 'config.json: key "kv_lora_rank" is missing')
     spoil("key of a wrong type", config(lambda c: c.update(hidden_size="big")),
           'config.json: "hidden_size" is "big"')
+    spoil("groups of null", config(lambda c: c.update(topk_method="group_limited_greedy", n_group=None)),
+          'config.json: "n_group" is null, but must be an integer')
     spoil("no tokenizer", lambda m: (m / "tokenizer.json").unlink(), "tokenizer.json: cannot be read")
     spoil("tokenizer is no JSON", lambda m: (m / "tokenizer.json").write_text("[1"), "tokenizer.json: not JSON")
     spoil("no weights", lambda m: (m / weights).unlink(), "has neither model.safetensors nor")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 16777216\n"
+    for name in (weights, "tokenizer.json", "config.json"):
+        spoil(f"LFS pointer as {name}", lambda m: (m / name).write_text(pointer), f"{name}: is a Git LFS pointer", "git lfs pull")
+    spoil("parts without their index", lambda m: (m / weights).rename(m / "model-00001-of-00002.safetensors"),
+          "has parts of the weights (model-00001-of-00002.safetensors), but no model.safetensors.index.json")
+    for name in ("model-Q4_K_M.gguf", "pytorch_model.bin", "consolidated.00.pth", "model.pt"):
+        spoil(f"{name} alone", lambda m: (m / weights).rename(m / name), f"(found: {name})", "Other formats are not read", "safetensors")
     spoil("empty weights", lambda m: (m / weights).write_bytes(b""), f"{weights}: 0 bytes")
     spoil("truncated weights", lambda m: (m / weights).write_bytes((m / weights).read_bytes()[:-5000]),
           f"{weights}: tensor ", "cut short")
@@ -94,6 +105,36 @@ def bad_models():
           f"{weights}: tensor lm_head.weight overlaps")
     spoil("wrong shape", header(lambda h, n: h[n[0]].update(shape=h[n[0]]["shape"][::-1] + [1])),
           f"{weights}: tensor lm_head.weight: has shape [80, 350, 1]", "[350, 80]")
+
+
+def doubtful_models():
+    """What works, but may not be what is meant, is warned of: by validate, preview and run."""
+    folder = fresh("doubtful")
+    prompts = write_prompts(folder / "p.h5", GOOD)
+
+    def told(name, base, change, *parts, code=0, commands=("validate", "run")):
+        model = model_copy(folder, base)
+        values = json.loads((model / "config.json").read_text())
+        change(values)
+        (model / "config.json").write_text(json.dumps(values))
+        (model / "generation_config.json").unlink(missing_ok=True)
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        for command in commands:
+            done = expect_exit(moemill(command, "--model", model, "-i", prompts, "-o", folder / "out", "--set", "sampling.max_tokens=2"), code)
+            for part in parts: check(part in done.stdout + done.stderr, name, command, part, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    told("end of text beyond the vocabulary", "deepseek_v2_lite", lambda c: c.update(eos_token_id=[2, 99999]),
+         "eos_token_id 99999 is outside the vocabulary of 350 tokens")
+    told("fewer layers than stored", "deepseek_v2_lite", lambda c: c.update(num_hidden_layers=c["num_hidden_layers"] - 1),
+         "but config.json has num_hidden_layers")
+    # The layer behind the last one of DeepSeek-V3 and GLM predicts more tokens at once: no word about it.
+    check("num_hidden_layers" not in told("as published", "deepseek_v3", lambda c: None))
+    check("num_hidden_layers" not in told("its spare layer", "deepseek_v3", lambda c: c.update(
+        num_hidden_layers=c["num_hidden_layers"] - 1, num_nextn_predict_layers=1 + c.get("num_nextn_predict_layers", 0))))
+    told("no groups", "deepseek_v3", lambda c: c.update(n_group=None, topk_group=None))
+    told("heads that do not divide", "glm4_moe", lambda c: (c.pop("head_dim", None), c.update(num_attention_heads=3, num_key_value_heads=3)),
+         "is no multiple of num_attention_heads 3", "has shape", code=2, commands=["run"])
 
 
 def bad_yaml():
@@ -250,5 +291,5 @@ def more_ranks_than_work():
 
 
 if __name__ == "__main__":
-    main([bad_models, bad_yaml, bad_prompts, bad_layouts, limits_of_yaml_and_columns, files_of_somebody_else, a_bad_prompt_is_a_failed_row, token_ids_out_of_range,
+    main([bad_models, doubtful_models, bad_yaml, bad_prompts, bad_layouts, limits_of_yaml_and_columns, files_of_somebody_else, a_bad_prompt_is_a_failed_row, token_ids_out_of_range,
           more_ranks_than_work])

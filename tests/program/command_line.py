@@ -146,6 +146,20 @@ def preview_shows_prompts_and_answers():
     check(text.count("token ids") == 4 and text.count("answer") == 2, text)
 
 
+def preview_of_a_job_that_only_scores():
+    folder = fresh("preview_score")
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["hello there", "second"]})
+    words = ["--model", MODELS / "deepseek_v3", "-i", prompts, "--set", "sampling.max_tokens=0", "--set", "sampling.prompt_logprobs=true"]
+    text = expect_exit(moemill("preview", *words, "--num-prompts", "2"), 0).stdout
+    told = [float(x) for x in re.findall(r"score      mean log-probability (-[0-9.]+) a token, perplexity", text)]
+    check(len(told) == 2 and "answer" not in text, text)
+    expect_exit(moemill("run", *words, "-o", folder / "out"), 0)
+    with h5py.File(folder / "out/outputs.h5") as f:
+        values, offsets = f["prompt_logprobs/values"][:], f["prompt_logprobs/offsets"][:].tolist()
+    for i, mean in enumerate(told):
+        check(abs(values[offsets[i] + 1:offsets[i + 1]].mean() - mean) < 1e-3, "not what the run stores", i, mean)
+
+
 def preview_prepares_as_the_run_does():
     folder = fresh("preview_long")
     prompts = write_prompts(folder / "p.h5", {"prompt": ["hello there"]})
@@ -196,4 +210,4 @@ if __name__ == "__main__":
     main([help_of_every_command, version_names_what_it_is, wrong_words_are_named, flags_over_set_over_file,
           columns_over_everything, validate_and_dry_run_write_nothing,
           validate_answers_whether_it_fits, validate_sees_files_in_the_way, validate_looks_at_the_run_directory, preview_shows_prompts_and_answers,
-          preview_prepares_as_the_run_does, names_that_cannot_work, status_and_verify_of_a_finished_run])
+          preview_prepares_as_the_run_does, preview_of_a_job_that_only_scores, names_that_cannot_work, status_and_verify_of_a_finished_run])

@@ -67,7 +67,7 @@ def every_dataset():
         check(a["format"] == "moemill-outputs" and a["complete"] == 1 and a["world_size"] == 2 and a["dtype"] == "bfloat16")
         check(len(a["input_sha256"]) == 64 and "max_tokens: 6" in a["config_yaml"])
     check(sorted(p.name for p in out.iterdir() if p.name != "run.lock") == [
-        "attempts.jsonl", "config.yaml", "journal", "metrics.jsonl", "outputs.h5", "run.json", "shards", "summary.json"], list(out.iterdir()))
+        "attempts.jsonl", "config.yaml", "journal", "metrics.jsonl", "outputs.h5", "run.json", "run.log", "shards", "summary.json"], list(out.iterdir()))
     check(not list((out / "journal").iterdir()), "journals are left")
 
 
