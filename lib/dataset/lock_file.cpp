@@ -26,7 +26,7 @@ struct flock whole_file() {
 
 [[noreturn]] void fail(const char* call, const std::string& path) {
   const int error = errno;
-  system_error("{} {}: {}", call, path, std::strerror(error));
+  system_error("{} {}: {}", call, path, files::reason(error));
 }
 
 double seconds_of(const timespec& time) {

@@ -16,11 +16,25 @@
 #include "base/error.hpp"
 
 namespace moemill::files {
+
+std::string reason(int error) {
+  const char* cure = nullptr;
+  switch (error) {
+    case ENOSPC: cure = "make room there, then the same command goes on"; break;
+    case EDQUOT: cure = "the quota is used up: make room there or raise it, then the same command goes on"; break;
+    case EACCES:
+    case EPERM:
+    case EROFS: cure = "check owner, rights and mount, or let output.dir name another folder"; break;
+    default: return std::strerror(error);
+  }
+  return fmt::format("{} ({})", std::strerror(error), cure);
+}
+
 namespace {
 
 [[noreturn]] void fail(const char* call, const std::string& path) {
   int error = errno;
-  system_error("{} {}: {}", call, path, std::strerror(error));
+  system_error("{} {}: {}", call, path, reason(error));
 }
 
 Descriptor open_or_fail(const std::string& path, int flags) {
@@ -109,7 +123,7 @@ std::uint64_t size_bytes(const std::string& path) {
 void make_folders(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  if (error) system_error("make folder {}: {}", path, error.message());
+  if (error) system_error("make folder {}: {}", path, reason(error.value()));
 }
 
 std::string parent_folder(const std::string& path) {

@@ -13,6 +13,9 @@
 
 namespace moemill::files {
 
+// The text of an errno, with the cure where its user has one: no room, no quota, no right.
+std::string reason(int error);
+
 // Owns a file descriptor.
 class Descriptor {
  public:

@@ -108,6 +108,8 @@ def fail_at(folder, point, error, ranks, draw, drain):
     done = run(folder, {"AT": point.number, "DO": "fail", "ERRNO": error, "RANK": 0}, ranks, drain)
     check(done.returncode in (0, 1, 75), what, done.returncode, done.stderr)
     if done.returncode == 1: check(os.strerror(error) in done.stderr or "HDF5" in done.stderr, what, done.stderr)
+    if done.returncode == 1 and error == errno.EDQUOT and "HDF5" not in done.stderr:
+        check("the quota is used up: make room" in done.stderr, what, done.stderr)
     check("AddressSanitizer" not in done.stderr and "terminate called" not in done.stderr, what, done.stderr)
     resumes(folder, draw, what)
 
