@@ -83,7 +83,8 @@ std::optional<LockSight> look(const std::string& path) {
   return sight;
 }
 
-OwnLockFile::OwnLockFile(const std::string& path, const Holder& me) : temporary_(path + "." + me.token + ".tmp") {}
+OwnLockFile::OwnLockFile(const std::string& path, const Holder& me)
+    : path_(path), temporary_(path + "." + me.token + ".tmp") {}
 
 void OwnLockFile::lock_by_kernel() {
   struct flock lock = whole_file();
@@ -98,10 +99,10 @@ void OwnLockFile::write(const Holder& me) {
     file_ = files::Descriptor(fd);
     lock_by_kernel();
   }
-  write_line(file_.fd(), to_line(me), temporary_);
+  write_line(file_.fd(), to_line(me), path_);
 }
 
-double OwnLockFile::written() const { return written_at(file_.fd(), temporary_); }
+double OwnLockFile::written() const { return written_at(file_.fd(), path_); }
 
 void OwnLockFile::touch() { (void)!::futimens(file_.fd(), nullptr); }
 
@@ -114,7 +115,7 @@ bool OwnLockFile::place(const std::string& name, const Holder& me) {
       const auto there = look(name);
       return there && there->holder && there->holder->token == me.token;
     }
-    case ENOENT:  // whoever came first has tidied up: he will be found
+    case ENOENT:  // who came first has tidied up, and will be found
       forget();
       return false;
     case EPERM:
@@ -127,8 +128,8 @@ bool OwnLockFile::place(const std::string& name, const Holder& me) {
   if (fd < 0) fail("open", name);
   file_ = files::Descriptor(fd);
   lock_by_kernel();
-  write_line(fd, to_line(me),
-             name);  // a kill before leaves an empty file, of which others see that nothing happens to it
+  // A kill before the line stands leaves an empty file: others watch it, and see that nothing happens to it.
+  write_line(fd, to_line(me), path_);
   return true;
 }
 

@@ -45,6 +45,7 @@ class OwnLockFile {
  private:
   void lock_by_kernel();
 
+  std::string path_;  // for messages: whatever its name is at the moment, it is run.lock to the user
   std::string temporary_;
   files::Descriptor file_;
 };

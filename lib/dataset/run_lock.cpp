@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <ctime>
 
 #include "base/clock.hpp"
@@ -25,7 +24,7 @@ constexpr std::chrono::milliseconds short_while{50};
 // False when it was removed just now.
 bool move_if_there(const std::string& from, const std::string& to) {
   if (std::rename(from.c_str(), to.c_str()) == 0) return true;
-  if (errno != ENOENT) system_error("rename {} to {}: {}", from, to, std::strerror(errno));
+  if (errno != ENOENT) system_error("rename {} to {}: {}", from, to, files::reason(errno));
   return false;
 }
 
