@@ -24,12 +24,20 @@ Launch::Launch() {
     user_error("srun started {} tasks without MPI; use srun --mpi=pmix, or mpirun", tasks);
 }
 
+namespace {
+
+const char* kind_of(ExitCode code) {
+  if (code == ExitCode::Usage) return "error";
+  return code == ExitCode::Stopped ? "stopped" : "failed";
+}
+
+}  // namespace
+
 int on_all_ranks(const Comm& world, const std::function<int()>& body) {
   try {
     return body();
   } catch (const mill::AgreedFailure& e) {
-    if (world.rank() == 0)
-      fmt::print(stderr, "moemill: {}: {}\n", e.code() == ExitCode::Usage ? "error" : "failed", e.what());
+    if (world.rank() == 0) fmt::print(stderr, "moemill: {}: {}\n", kind_of(e.code()), e.what());
     return static_cast<int>(e.code());
   } catch (...) {
     const mill::Failure failure = mill::describe_current_exception();
