@@ -33,6 +33,12 @@ def moemill(*words, ranks=0, env=None, cwd=None, seconds=SECONDS):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+def stuck_in_pmix(log):
+    """Whether mpirun's output says that it will hang with all ranks gone: when a rank is killed while it connects in MPI_Init,
+    libpmix 4.2.2 (Debian 12) may wait for a lock of its own in PMIx_server_finalize for ever. Nothing of the job is left then."""
+    return "PMIX ERROR: UNREACHABLE" in log and "ptl_base_connection_hdlr" in log
+
+
 def check(holds, *what):
     if not holds: raise AssertionError(" ".join(str(w) for w in what))
 

@@ -23,7 +23,7 @@ arguments = argparse.ArgumentParser()
 arguments.add_argument("--kills", type=int, default=12)
 arguments.add_argument("--seed", type=int, default=None)
 options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
-from moemill_program import MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, moemill, summary, write_prompts  # noqa: E402
+from moemill_program import MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, moemill, stuck_in_pmix, summary, write_prompts  # noqa: E402
 
 FLUSH_SECONDS = 0.2
 END_SECONDS = 10  # after a rank has died, all of its job is gone
@@ -125,6 +125,11 @@ def gone_within(job, seconds):
     return False
 
 
+def since(folder, size):
+    """What the jobs said behind the first `size` bytes of their log."""
+    return (folder / "job.log").read_bytes()[size:].decode(errors="replace")
+
+
 def pairs(path):
     """(prompt, sample) of every row."""
     with h5py.File(path) as f: return list(zip(f["completions/prompt_index"][:].tolist(), f["completions/sample_index"][:].tolist()))
@@ -136,6 +141,7 @@ def one_job(draw, tally, kills_left):
     done = 0
     for attempt in range(1000):
         nodes = draw.choice((1, 1, 2))
+        said = (folder / "job.log").stat().st_size if (folder / "job.log").exists() else 0
         job = start(folder, draw, nodes)
         kind = None
         if done < kills_left:
@@ -146,7 +152,12 @@ def one_job(draw, tally, kills_left):
         if kind:
             done += 1
             tally[kind] += 1
-            check(gone_within(job, END_SECONDS), f"{kind}: processes of the job live on after {END_SECONDS} s", processes(job.pid))
+            if not gone_within(job, END_SECONDS):
+                check(not ranks_of(job.pid) and stuck_in_pmix(since(folder, said)),
+                      f"{kind}: processes of the job live on after {END_SECONDS} s", processes(job.pid))
+                send(launchers_of(job.pid), signal.SIGKILL)
+                job.wait()
+                tally["mpirun itself stuck in libpmix, all ranks gone"] += 1
             continue
         code = job.wait(timeout=120)
         check(gone_within(job, END_SECONDS), "processes of an ended job live on", processes(job.pid))

@@ -26,7 +26,7 @@ arguments.add_argument("--points", type=int, default=4)
 arguments.add_argument("--most", type=int, default=16, help="points altogether for each number of ranks; 0: all of them")
 arguments.add_argument("--seed", type=int, default=1)
 options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
-from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, fresh, moemill, write_prompts  # noqa: E402
+from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, fresh, moemill, stuck_in_pmix, write_prompts  # noqa: E402
 
 HOST = re.escape(socket.gethostname())
 END_SECONDS = 10  # after a rank has died, all of its job is gone
@@ -110,17 +110,22 @@ def strike(folder, ranks, rank, point, how, tally):
         struck = (folder / "mark").read_text().split(" ", 2)
         point = Point(int(struck[0]), struck[1], struck[2].rstrip())
         what = what_of(how, point, rank, ranks)
+        stuck = False
         while job.poll() is None or alive(folder):
             if time.monotonic() > begun + END_SECONDS:
                 job.kill()
+                stuck = not alive(folder) and stuck_in_pmix((folder / "errors").read_text())
+                if stuck: break
                 check(False, what, "leaves processes behind", alive(folder), (folder / "errors").read_text())
             time.sleep(0.02)
-        tally["slowest"] = max(tally["slowest"], time.monotonic() - begun)
+        job.wait()
+        tally["mpirun stuck"] += stuck
+        if not stuck: tally["slowest"] = max(tally["slowest"], time.monotonic() - begun)
         tally[how] += 1
         errors = (folder / "errors").read_text()
         # All is done and said when a rank is at MPI_Finalize.
         if how == "kill" and point.call != "MPI_Finalize":
-            check(job.returncode == 137 and re.search(rf"rank {rank} .*on node \S+ exited on signal 9", errors), what,
+            check(job.returncode == (-9 if stuck else 137) and re.search(rf"rank {rank} .*on node \S+ exited on signal 9", errors), what,
                   job.returncode, errors)
         if how == "fail" and job.returncode != 0 and point.call != "MPI_Finalize":
             cause = "Input/output error|HDF5" if point.call == "open" else point.call
@@ -148,7 +153,7 @@ def main():
                 strike(folder, ranks, rank, point, how, tally)
     check(tally["kill"] > 5 and tally["fail"] > 5, "too few faults came to pass", tally)
     print(f"{tally['kill']} kills and {tally['fail']} failing calls ({tally['went on']} of them did no harm): all ranks gone "
-          f"within {tally['slowest']:.1f} s, every row once and the same bytes after each")
+          f"within {tally['slowest']:.1f} s, every row once and the same bytes after each; mpirun itself was stuck {tally['mpirun stuck']} times")
 
 
 if __name__ == "__main__":
