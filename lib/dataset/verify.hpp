@@ -12,8 +12,8 @@
 namespace moemill::dataset {
 
 // Form: every (prompt, sample) exactly once against the input, attributes, types, offsets, legal values, errors.
-// Deep: also every byte against the file's seal (dataset/seal.hpp), and every stored value: token ids within the vocabulary, text as UTF-8, carried columns as in the input,
-// shards equal to outputs.h5.
+// Deep: also every byte against the file's seal (dataset/seal.hpp), and every stored value: token ids within the
+// vocabulary, text as UTF-8, carried columns as in the input, shards equal to outputs.h5.
 enum class VerifyDepth { Form, Deep };
 
 struct VerifyRequest {

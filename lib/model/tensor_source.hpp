@@ -44,8 +44,8 @@ class FileSource {
   // Where its bytes begin, for reading in the order of the files: (file, offset).
   std::pair<std::uint32_t, std::uint64_t> position(const Piece& piece) const;
 
-  // What was rounded, tensors that nobody asked for (rotary tables and spare layers excepted), more layers than that. For
-  // a plan that wants every tensor of the model.
+  // What was rounded, tensors that nobody asked for (rotary tables and spare layers excepted), more layers than that.
+  // For a plan that wants every tensor of the model.
   std::vector<std::string> warnings(const ModelConfig& config) const;
 
  private:
