@@ -27,8 +27,6 @@ std::uint64_t fitted(std::uint64_t chunk, std::uint64_t count) { return std::cla
 // There is one offset more than rows.
 std::uint64_t offsets_of(std::uint64_t rows) { return rows == OutputSize::unknown ? rows : rows + 1; }
 
-std::string temporary(const std::string& path) { return path + ".tmp"; }
-
 void write_root_attributes(hid_t file, const RootAttributes& attributes) {
   h5::write_attribute(file, "format", std::string("moemill-outputs"));
   h5::write_attribute(file, "format_version", outputs_format_version);
@@ -65,7 +63,7 @@ OutputWriter::OutputWriter(std::string path, const OutputLayout& layout, const R
       layout_(layout),
       attributes_(attributes),
       size_(size),
-      file_(h5::create_file(temporary(path_), seal_bytes)) {
+      file_(h5::create_file(files::temporary_name(path_), seal_bytes)) {
   text_type_ = h5::text_type();
   h5::create_group(file_, "completions");
   make_completions();
@@ -127,7 +125,7 @@ void OutputWriter::make_completions() {
 
 OutputWriter::Column OutputWriter::make(const std::string& name, hid_t stored, hid_t memory, std::uint64_t chunk_rows,
                                         std::uint64_t width) {
-  std::string what = temporary(path_) + ": dataset '/" + name + "'";
+  std::string what = files::temporary_name(path_) + ": dataset '/" + name + "'";
   int rank = width == one_dimensional ? 1 : 2;
   std::array<hsize_t, 2> extents = {0, width}, limits = {H5S_UNLIMITED, width}, chunk = {chunk_rows, width};
   h5::Handle space = h5::own(H5Screate_simple(rank, extents.data(), limits.data()), what);
@@ -235,7 +233,7 @@ void OutputWriter::append_carried(const std::string& name, hid_t source, std::ui
 }
 
 void OutputWriter::publish(const std::function<void()>& between) {
-  std::string path = temporary(path_);
+  std::string path = files::temporary_name(path_);
   for (const auto& [name, column] : data_.carried)
     expect(column.size == prompts_, "outputs: a carried column has one row a prompt");
   data_ = Datasets();

@@ -94,7 +94,8 @@ struct OutputSize {
                 scored_tokens = unknown;
 };
 
-// Writes PATH.tmp; `publish` makes it PATH by the rename rule, after it was closed, opened again and checked.
+// Writes a file of a temporary name beside PATH; `publish` makes it PATH by the rename rule, after it was closed,
+// opened again and checked.
 class OutputWriter {
  public:
   OutputWriter(std::string path, const OutputLayout& layout, const RootAttributes& attributes, OutputSize size = {});
@@ -141,8 +142,9 @@ class OutputWriter {
   std::uint64_t prompts_ = 0, last_prompt_ = 0;  // of the rows so far, which come in the order of the prompts
 };
 
-// A finished shard or outputs.h5, read in ranges. SystemError, naming the file and the way
-// out, for one whose form is not as above.
+// A finished shard or outputs.h5, read in ranges. SystemError for one whose form is not as above, naming the file and
+// the way out, and for one that cannot be read, with the system's reason. Its bytes are not held against its seal:
+// whoever reads texts from it calls refuse_broken() before, for HDF5 may crash on broken ones.
 class OutputReader {
  public:
   explicit OutputReader(const std::string& path);
@@ -154,6 +156,7 @@ class OutputReader {
   OutputBlock read(std::uint64_t first, std::uint64_t count) const;
   ScoreBlock read_scores(std::uint64_t first, std::uint64_t count) const;
   ErrorBlock read_errors(std::uint64_t first, std::uint64_t count) const;
+  std::vector<std::uint64_t> read_error_prompts(std::uint64_t first, std::uint64_t count) const;  // only that column
   std::vector<std::uint8_t> read_status(std::uint64_t first, std::uint64_t count) const;
   // The end of a block of rows (of scored prompts) that begins at `first` and fits memory well: some thousand rows with
   // some million tokens and bytes of text, or one row.

@@ -155,19 +155,37 @@ void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_
   write_manifest(paths, manifest);
 }
 
+namespace {
+
+// Of the files that this program writes, whoever did; a rank of the killed job that still writes one fails then.
+void remove_temporaries(const RunPaths& paths) {
+  auto sweep = [](const std::string& folder, auto&& is_of_run) {
+    for (const std::string& name : files::list(folder)) {
+      if (auto finished = files::name_of_temporary(name); finished && is_of_run(*finished))
+        files::remove(folder + "/" + name);
+    }
+  };
+  sweep(paths.shards(), [](const std::string& name) { return shard_of(name, ".h5").has_value(); });
+  sweep(paths.journals(), [](const std::string& name) { return shard_of(name, ".journal").has_value(); });
+  sweep(paths.dir, [&](const std::string& name) {
+    const std::string path = paths.dir + "/" + name;
+    return path == paths.config() || path == paths.manifest() || path == paths.summary() || path == paths.outputs();
+  });
+}
+
+}  // namespace
+
 void clear_run(const RunPaths& paths) {
   if (!files::exists(paths.manifest())) return;  // whatever is there is not a run's
   files::remove(paths.outputs());                // while shards go it must not speak for them
+  remove_temporaries(paths);
   files::sync_folder(paths.dir);
   for (const auto& [folder, suffix] : {std::pair(paths.shards(), ".h5"), std::pair(paths.journals(), ".journal")}) {
     for (ShardId shard : shards_in(folder, suffix)) files::remove(folder + "/" + shard_name(shard) + suffix);
-    for (ShardId shard : shards_in(folder, std::string(suffix) + ".tmp"))
-      files::remove(folder + "/" + shard_name(shard) + suffix + ".tmp");
     if (files::exists(folder)) files::sync_folder(folder);
   }
   for (const std::string& path : {paths.config(), paths.metrics(), paths.attempts(), paths.summary(), paths.log(),
                                   paths.outputs(), paths.manifest()}) {
-    files::remove(path + ".tmp");
     if (path != paths.manifest()) files::remove(path);
   }
   files::sync_folder(paths.dir);
@@ -197,8 +215,7 @@ RunListing list_run(const RunPaths& paths) {
 }
 
 void remove_leftovers(const RunPaths& paths) {
-  for (ShardId shard : shards_in(paths.shards(), ".h5.tmp")) files::remove(paths.shard(shard) + ".tmp");
-  files::remove(paths.outputs() + ".tmp");
+  remove_temporaries(paths);
   for (ShardId shard : shards_in(paths.shards(), ".h5")) files::remove(paths.journal(shard));
 }
 

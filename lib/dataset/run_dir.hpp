@@ -78,7 +78,7 @@ struct RunListing {
   std::vector<ShardId> journals;  // ascending, of shards that are not finished
 };
 RunListing list_run(const RunPaths& paths);
-// Under the lock: removes what a killed job left: *.tmp, and journals of finished shards.
+// Under the lock: removes what a killed job left: temporary files, and journals of finished shards.
 void remove_leftovers(const RunPaths& paths);
 
 }  // namespace moemill::dataset

@@ -71,7 +71,7 @@ RunLock::~RunLock() {
   }
   ended_changed_.notify_all();
   signs_.join();
-  if (lost_) return;
+  if (lost_ || !released_at_end_) return;
   try {
     me_.released = true;
     file_.write(me_);

@@ -36,7 +36,9 @@ class RunLock {
  public:
   // Makes the directory when it is absent. UserError, with who holds it since when, if another job does.
   RunLock(const RunPaths& paths, LockCalls calls, LockTimes times = {});
-  ~RunLock();  // says that the job ended in order
+  ~RunLock();  // says that the job ended in order, unless
+  // ... other ranks may still be at work: then the next job on another machine waits as it does for a killed one.
+  void leave_unreleased() { released_at_end_ = false; }
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
@@ -59,6 +61,7 @@ class RunLock {
   std::mutex mutex_;
   std::condition_variable ended_changed_;
   bool ended_ = false;
+  bool released_at_end_ = true;
   bool lost_ = false;    // of the thread, and of the destructor when that is over
   bool warned_ = false;  // of the thread
   std::thread signs_;

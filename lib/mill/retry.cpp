@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "dataset/journal.hpp"
+#include "dataset/seal.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -33,7 +34,7 @@ void shard_to_journal(const dataset::RunPaths& paths, const dataset::RunManifest
   dataset::OutputReader reader(paths.shard(shard));
   if (!any_failed(reader)) return;
   if (reader.layout().token_ids) {
-    const std::string temporary = paths.journal(shard) + ".tmp";
+    const std::string temporary = files::temporary_name(paths.journal(shard));
     dataset::JournalWriter journal(temporary, manifest.run_id, shard, 0);
     if (reader.layout().prompt_logprobs) keep_scores(reader, manifest.range_of(shard).first, journal);
     for (std::uint64_t first = 0; first < reader.rows();) {
@@ -53,7 +54,7 @@ void shard_to_journal(const dataset::RunPaths& paths, const dataset::RunManifest
 
 void clean_journal(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, ShardId shard) {
   auto contents = dataset::read_journal(paths.journal(shard), manifest.run_id, shard);
-  const std::string temporary = paths.journal(shard) + ".tmp";
+  const std::string temporary = files::temporary_name(paths.journal(shard));
   dataset::JournalWriter journal(temporary, manifest.run_id, shard, 0);
   for (const auto& score : contents.scores) journal.append(score);
   for (const auto& row : contents.completions)
@@ -67,6 +68,8 @@ void clean_journal(const dataset::RunPaths& paths, const dataset::RunManifest& m
 
 void reopen_failed(const dataset::RunPaths& paths, const dataset::RunManifest& manifest) {
   const dataset::RunListing listing = dataset::list_run(paths);
+  // All of them before anything is changed: a flipped bit must not get into a file that is sealed anew.
+  for (ShardId shard : listing.finished) dataset::refuse_broken(paths.shard(shard), [] {});
   for (ShardId shard : listing.journals) clean_journal(paths, manifest, shard);
   for (ShardId shard : listing.finished) shard_to_journal(paths, manifest, shard);
 }

@@ -240,6 +240,7 @@ ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& requ
   } catch (...) {
     const Failure failure = describe_current_exception();
     if (zero) log::note(log::Level::Error, failure.agreed ? failure.text : told_by(world, failure));
+    if (zero && zero->lock && !failure.agreed && world.size() > 1) zero->lock->leave_unreleased();
     throw;
   }
 }

@@ -200,6 +200,25 @@ std::string read_tail(const std::string& path, std::uint64_t most_bytes) {
   return text.size() <= most_bytes ? text : text.substr(text.size() - most_bytes);  // it grew meanwhile
 }
 
+std::string temporary_name(const std::string& path) {
+  static const std::uint64_t random = [] {
+    std::uint64_t bits = 0;
+    if (::getentropy(&bits, sizeof bits) != 0) system_error("getentropy: {}", std::strerror(errno));
+    return bits;
+  }();
+  return fmt::format("{}.{:016x}.tmp", path,
+                     random ^ static_cast<std::uint64_t>(::getpid()));  // a fork is another process
+}
+
+std::optional<std::string> name_of_temporary(std::string_view name) {
+  constexpr std::string_view end = ".tmp";
+  constexpr std::size_t added = 1 + 16 + end.size();
+  if (name.size() <= added || !name.ends_with(end) || name[name.size() - added] != '.') return std::nullopt;
+  const std::string_view digits = name.substr(name.size() - added + 1, 16);
+  if (digits.find_first_not_of("0123456789abcdef") != std::string_view::npos) return std::nullopt;
+  return std::string(name.substr(0, name.size() - added));
+}
+
 void publish(const std::string& temporary, const std::string& path) {
   sync_file(temporary);
   rename(temporary, path);
@@ -207,7 +226,7 @@ void publish(const std::string& temporary, const std::string& path) {
 }
 
 void write_atomically(const std::string& path, std::string_view text) {
-  std::string temporary = path + ".tmp";
+  const std::string temporary = temporary_name(path);
   {
     Descriptor file = open_or_fail(temporary, O_WRONLY | O_CREAT | O_TRUNC);
     write_all(file.fd(), std::as_bytes(std::span(text.data(), text.size())), temporary);

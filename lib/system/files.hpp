@@ -52,7 +52,13 @@ std::optional<std::string> read_text(const std::string& path);  // empty when ab
 // The last bytes of a file, all of one that is shorter; "" when absent.
 std::string read_tail(const std::string& path, std::uint64_t most_bytes);
 
-// The rule for everything that must be whole or absent: NAME.tmp, fsync, rename, fsync of the folder.
+// PATH.<16 hex digits of this process>.tmp. No other process writes there: a rank of a killed job that lives on for a
+// moment and the job that follows never share a file, and what either publishes is whole.
+std::string temporary_name(const std::string& path);
+// "outputs.h5" of "outputs.h5.0123456789abcdef.tmp", whichever process made it; nothing for any other name.
+std::optional<std::string> name_of_temporary(std::string_view name);
+
+// The rule for everything that must be whole or absent: a temporary name, fsync, rename, fsync of the folder.
 void publish(const std::string& temporary, const std::string& path);
 void write_atomically(const std::string& path, std::string_view text);
 

@@ -26,6 +26,26 @@ RunManifest sample_manifest() {
   return manifest;
 }
 
+// The temporary name of a file as another process would give it.
+std::string other_process(const std::string& path) { return path + ".0123456789abcdef.tmp"; }
+
+TEST_CASE("temporary names") {
+  const std::string mine = files::temporary_name("out/run.json");
+  CHECK(mine == files::temporary_name("out/run.json"));
+  CHECK(files::name_of_temporary(mine) == "out/run.json");
+  CHECK(files::name_of_temporary(other_process("a")) == "a");
+  for (const char* name :
+       {"a.tmp", ".0123456789abcdef.tmp", "a.0123456789abcdeg.tmp", "a.0123456789abcdef", "a0123456789abcdef.tmp", ""})
+    CHECK_FALSE(files::name_of_temporary(name));
+  if (const pid_t child = ::fork(); child == 0) {
+    ::_exit(files::temporary_name("out/run.json") == mine ? 1 : 0);
+  } else {
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+  }
+}
+
 TEST_CASE("shards cover the prompts") {
   RunManifest manifest = sample_manifest();
   CHECK(manifest.shard_count() == 3);
@@ -115,18 +135,18 @@ TEST_CASE("the listing knows shards, journals and leftovers apart") {
   Scratch scratch;
   RunPaths paths{scratch.path("run")};
   create_run(paths, sample_manifest(), "");
-  for (std::string path : {paths.shard(ShardId{2}), paths.shard(ShardId{0}), paths.shard(ShardId{1}) + ".tmp",
+  for (std::string path : {paths.shard(ShardId{2}), paths.shard(ShardId{0}), other_process(paths.shard(ShardId{1})),
                            paths.journal(ShardId{0}), paths.journal(ShardId{1}), paths.shards() + "/shard-1.h5",
-                           paths.shards() + "/notes.txt", paths.outputs() + ".tmp"}) {
+                           paths.shards() + "/notes.txt", other_process(paths.outputs())}) {
     std::ofstream(path) << "x";
   }
   RunListing listing = list_run(paths);
   CHECK(listing.finished == std::vector<ShardId>{ShardId{0}, ShardId{2}});
   CHECK(listing.journals == std::vector<ShardId>{ShardId{1}});
   remove_leftovers(paths);
-  CHECK_FALSE(files::exists(paths.shard(ShardId{1}) + ".tmp"));
+  CHECK_FALSE(files::exists(other_process(paths.shard(ShardId{1}))));
   CHECK_FALSE(files::exists(paths.journal(ShardId{0})));
-  CHECK_FALSE(files::exists(paths.outputs() + ".tmp"));
+  CHECK_FALSE(files::exists(other_process(paths.outputs())));
   CHECK(files::exists(paths.journal(ShardId{1})));
   std::ofstream(paths.dir + "/my_notes.txt") << "x";
   clear_run(paths);

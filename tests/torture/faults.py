@@ -55,7 +55,7 @@ def run(folder, faults=None, ranks=0, drain=0):
 class Point(collections.namedtuple("Point", "number call path")):
     def kind(self):
         """The call and the kind of file: shard numbers are all one."""
-        return self.call, re.sub(r"\d{6}|[0-9a-f]{32}", "N", pathlib.Path(self.path).name)
+        return self.call, re.sub(r"[0-9a-f]{32}|[0-9a-f]{16}|\d{6}", "N", pathlib.Path(self.path).name)
 
 
 def points(folder, ranks, drain):

@@ -5,7 +5,8 @@ batch limits, until a job ends; then every row must be there once with the bytes
     kills.py MOEMILL SOURCE_DIR WORK_DIR [--kills N] [--seed S]
 
 Killed are: one rank, all ranks at once, the launcher, the agent of a pretended node; or the job is drained (SIGUSR1),
-told to end (SIGTERM) or interrupted twice. Prints a line a job and a table at the end."""
+told to end (SIGTERM) or interrupted twice. Two times in five the next job starts at once, while ranks of the last one may
+still be there. Prints a line a job and a table at the end."""
 import argparse
 import collections
 import os
@@ -23,7 +24,7 @@ arguments = argparse.ArgumentParser()
 arguments.add_argument("--kills", type=int, default=12)
 arguments.add_argument("--seed", type=int, default=None)
 options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
-from moemill_program import MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, moemill, stuck_in_pmix, summary, write_prompts  # noqa: E402
+from moemill_program import MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, moemill, mpirun_is_stuck, summary, write_prompts  # noqa: E402
 
 FLUSH_SECONDS = 0.2
 END_SECONDS = 10  # after a rank has died, all of its job is gone
@@ -117,12 +118,27 @@ def disturb(job, draw):
     return kind
 
 
-def gone_within(job, seconds):
+def alive(pids):
+    """Of these ranks, those that are still there."""
+    return [pid for pid in pids if pid in ranks_of(0)]
+
+
+def gone_within(job, ranks, seconds):
+    """Whether the job's launcher and all of these ranks end in that time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if job.poll() is not None and not ranks_of(job.pid): return True
+        if job.poll() is not None and not alive(ranks): return True
         time.sleep(0.02)
     return False
+
+
+def check_gone(job, ranks, seconds, folder, said, kind, tally):
+    if gone_within(job, ranks, seconds): return
+    check(not alive(ranks) and not agents_of(job.pid) and mpirun_is_stuck(since(folder, said)),
+          f"{kind}: processes of the job live on after {END_SECONDS} s", processes(job.pid))
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    tally["mpirun alone was stuck, all ranks and agents gone"] += 1
 
 
 def since(folder, size):
@@ -139,6 +155,7 @@ def one_job(draw, tally, kills_left):
     """Kills until the job ends by itself, or enough were made; then it may end in peace."""
     folder, whole_seconds = prepare(draw)
     done = 0
+    before = None  # what is left to check of a job that the next one did not wait for
     for attempt in range(1000):
         nodes = draw.choice((1, 1, 2))
         said = (folder / "job.log").stat().st_size if (folder / "job.log").exists() else 0
@@ -148,21 +165,27 @@ def one_job(draw, tally, kills_left):
             begun = time.monotonic()
             wait = whole_seconds * draw.choice((0.3, 1.0, 1.0)) * draw.random()
             while time.monotonic() < begun + wait and job.poll() is None: time.sleep(0.01)
+            ranks = ranks_of(job.pid)
             kind = disturb(job, draw) if job.poll() is None else None
         if kind:
             done += 1
             tally[kind] += 1
-            if not gone_within(job, END_SECONDS):
-                check(not ranks_of(job.pid) and stuck_in_pmix(since(folder, said)),
-                      f"{kind}: processes of the job live on after {END_SECONDS} s", processes(job.pid))
-                send(launchers_of(job.pid), signal.SIGKILL)
-                job.wait()
-                tally["mpirun itself stuck in libpmix, all ranks gone"] += 1
+            if before: check_gone(*before, tally)
+            before = (job, ranks, END_SECONDS, folder, said, kind)
+            if draw.random() < 0.4:
+                tally["resumed at once"] += 1
+                continue
+            check_gone(*before, tally)
+            before = None
             continue
         code = job.wait(timeout=120)
-        check(gone_within(job, END_SECONDS), "processes of an ended job live on", processes(job.pid))
+        if before: check_gone(*before, tally)
+        hurried, before = before is not None, None
+        check(gone_within(job, ranks_of(job.pid), END_SECONDS), "processes of an ended job live on", processes(job.pid))
         if code == 0: break
-        check(code == 75, f"an undisturbed attempt ended with {code}", (folder / "job.log").read_text()[-3000:])
+        refused = code == 2 and hurried and "another job works in this run directory" in since(folder, said)
+        tally["refused because the job before was still there"] += refused
+        check(code == 75 or refused, f"an undisturbed attempt ended with {code}", (folder / "job.log").read_text()[-3000:])
     made, wanted = pairs(folder / "out/outputs.h5"), set(pairs(folder / "whole/outputs.h5"))
     tally["rows lost"] += len(wanted - set(made))
     tally["rows twice"] += len(made) - len(set(made))

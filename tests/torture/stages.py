@@ -26,7 +26,7 @@ arguments.add_argument("--points", type=int, default=4)
 arguments.add_argument("--most", type=int, default=16, help="points altogether for each number of ranks; 0: all of them")
 arguments.add_argument("--seed", type=int, default=1)
 options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
-from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, fresh, moemill, stuck_in_pmix, write_prompts  # noqa: E402
+from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, fresh, moemill, mpirun_is_stuck, write_prompts  # noqa: E402
 
 HOST = re.escape(socket.gethostname())
 END_SECONDS = 10  # after a rank has died, all of its job is gone
@@ -83,7 +83,7 @@ def points(folder, ranks, rank):
 def sample(found, draw):
     first, last = {}, {}
     for point in found:
-        kind = point.call, re.sub(r"\d{6}|-\d{5}-of.*", "N", pathlib.Path(point.path).name)
+        kind = point.call, re.sub(r"[0-9a-f]{16}|\d{6}|-\d{5}-of.*", "N", pathlib.Path(point.path).name)
         first.setdefault(kind, point)
         last[kind] = point
     kinds = sorted(set(first.values()) | set(last.values()))
@@ -114,7 +114,7 @@ def strike(folder, ranks, rank, point, how, tally):
         while job.poll() is None or alive(folder):
             if time.monotonic() > begun + END_SECONDS:
                 job.kill()
-                stuck = not alive(folder) and stuck_in_pmix((folder / "errors").read_text())
+                stuck = not alive(folder) and mpirun_is_stuck((folder / "errors").read_text())
                 if stuck: break
                 check(False, what, "leaves processes behind", alive(folder), (folder / "errors").read_text())
             time.sleep(0.02)
