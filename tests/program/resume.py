@@ -6,14 +6,13 @@ import json
 import os
 import pathlib
 import random
-import re
 import signal
 import subprocess
 import time
 
 import h5py
 
-from moemill_program import (MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, main, moemill, rows, summary,
+from moemill_program import (MODELS, PROGRAM, check, differences, expect_exit, fresh, main, moemill, rows, summary,
                              write_prompts)
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
@@ -217,49 +216,6 @@ def full_disk_when_shards_end_together():
         subprocess.run(["umount", str(small)], check=True)
 
 
-def last_metrics(folder):
-    return json.loads((folder / "out/metrics.jsonl").read_text().splitlines()[-1])
-
-
-def numbers_of_all_ranks_and_attempts():
-    folder = prepare("numbers", count=100, max_tokens=150)
-    process = start(folder, 2)
-    check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
-    (folder / "out/stop").touch()
-    process.communicate(timeout=60)
-    first = summary(folder / "out")
-    line = last_metrics(folder)
-    check(line["decode_step_tokens"] > 0 and line["generated_tokens"] == first["generated_tokens"], line, first)
-    expect_exit(moemill("run", "-c", folder / "run.yaml", "--set", "output.merge=false", ranks=2), 0)
-    line, s = last_metrics(folder), summary(folder / "out")
-    check(line["prompts_done"] == line["prompts_total"] == 100, line)
-    lines = [json.loads(text) for text in (folder / "out/metrics.jsonl").read_text().splitlines()]
-    ends = [[l for l in lines if l["attempt"] == a][-1] for a in (1, 2)]
-    for key in ("rows_sent", "intra_node_bytes"):
-        check(s["exchange"][key] == sum(l[key] for l in ends) > first["exchange"][key] > 0, key, s, first)
-    decoded = sum(l["decode_step_tokens"] for l in ends)
-    rate = decoded / sum(l["decode_seconds"] for l in ends)
-    check(abs(s["decode_tokens_per_second"] / rate - 1) < 1e-6, s, rate)
-    check(s["peak_rss_bytes"] == max(l["peak_rss_bytes"] for l in ends) and s["expert_load"]["max_over_mean"] > 1, s)
-    # An attempt that only merges makes no tokens, and forgets none.
-    expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
-    merged = summary(folder / "out")
-    for key in ("generated_tokens", "kv_bytes_per_token", "exchange", "peak_rss_bytes", "expert_load"):
-        check(merged[key] == s[key], key, merged, s)
-
-
-def every_key_is_documented():
-    folder = prepare("keys", count=6, max_tokens=4)
-    expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
-    text = (SOURCE / "jobs/README.md").read_text()
-    for name in ("metrics.jsonl", "attempts.jsonl"):
-        found = {key for line in (folder / "out" / name).read_text().splitlines() for key in json.loads(line)}
-        check(len(found) > 10, name, found)
-        section = text.split(f"### {name}")[1].split("\n### ")[0]
-        missing = [key for key in found if f"`{key}`" not in section]
-        check(not missing, name, "has keys that jobs/README.md does not explain:", missing)
-
-
 def killed_between_merge_and_summary():
     folder = prepare("summary", count=6, max_tokens=4)
     words = ["run", "-c", folder / "run.yaml"]
@@ -272,85 +228,6 @@ def killed_between_merge_and_summary():
         again = summary(folder / "out")
         check((again["completions"], again["generated_tokens"], again["exit_code"]) == (9, whole["generated_tokens"], 0), again)
     check((folder / "out/outputs.h5").stat().st_mtime_ns == merged, "outputs.h5 was written again")
-
-
-def the_log_can_be_followed():
-    """run.log: every attempt's lines with full dates, and why it ended; never in a job's way, and never somebody else's."""
-    folder = prepare("log", count=100, max_tokens=150)
-    words, log = ["run", "-c", folder / "run.yaml"], folder / "out/run.log"
-    process = start(folder, 2)
-    check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")
-    check(" attempt 1 begins" in log.read_text(), log.read_text())
-    (folder / "out/stop").touch()
-    process.communicate(timeout=60)
-    with open(log, "a") as f: f.write("torn by a k")
-    done = expect_exit(moemill(*words, "--set", "sampling.max_tokens=7"), 2)
-    expect_exit(moemill(*words, ranks=2), 0)
-    expect_exit(moemill(*words), 0)
-    text = log.read_text()
-    for part in ("2 ranks on 1 node", "attempt 1 begins, 0 of 150 rows", "warning: stopping early because of the stop file",
-                 "attempt 1 ends with exit code 75: stopped early because of the stop file", "\ntorn by a k\n",
-                 "error: " + done.stderr.split("moemill: error: ")[1], "attempt 2 begins", "all 150 rows of 100 prompts are done: ",
-                 "ledger: ", "attempt 2 ends with exit code 0: all rows are done", "nothing to do"):
-        check(part in text, part, text)
-    dated = [line for line in text.splitlines() if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (info|warning|error): ", line)]
-    check(len(dated) > 15 and sum("moemill 0." in line for line in dated) == 4, text)
-    check(len([line for line in text.splitlines() if line not in dated]) == 1 + done.stderr.rstrip().count("\n"), text)
-    # A job that fails, one that has no log to write to, and one that does not get the directory.
-    (folder / "out/outputs.h5").unlink()
-    (folder / "out/outputs.h5.tmp").mkdir()
-    done = expect_exit(moemill(*words, ranks=2), 1)
-    check(re.search(r"Z error: (rank 0 on \S+: )?.*outputs.h5.tmp", log.read_text()), log.read_text(), done.stderr)
-    (folder / "out/outputs.h5.tmp").rmdir()
-    log.unlink()
-    log.mkdir()
-    done = expect_exit(moemill(*words), 0)
-    check(done.stderr.count("run.log") == 1 and "the job goes on" in done.stderr, done.stderr)
-    log.rmdir()
-    log.write_text("an old line\n")
-    process = start(folder, 0)
-    process.wait(timeout=60)
-    process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--overwrite"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    check(wait_for_rows(folder, process, 1), "the job was over before another could come")
-    refused = expect_exit(moemill(*words), 2)
-    check("another job" in refused.stderr, refused.stderr)
-    process.terminate()
-    process.wait(timeout=60)
-    check("an old line" not in log.read_text() and "another job" not in log.read_text(), log.read_text())
-
-
-def status_of_each_state():
-    """What a reader is told of a run that is stopped, loads again, works, is killed, is done; and what verify says of it."""
-    folder = prepare("states", count=200, max_tokens=300)
-    def told(*words): return expect_exit(moemill("status", folder / "out", *words), 0).stdout
-    process = start(folder, 2)
-    check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
-    check("state    running, attempt 1 (process " in told() and "next" not in told(), told())
-    done = expect_exit(moemill("verify", folder / "out"), 1)
-    check(re.search(r"checked \d+ of 300 rows: ", done.stdout) and "the run is not finished: " in done.stdout, done.stdout)
-    (folder / "out/stop").touch()
-    process.communicate(timeout=60)
-    text = told()
-    check("state    stopped early, attempt 1\nended    stopped early because of the stop file" in text and "rate" not in text
-          and "next     the same command again goes on" in text, text)
-    # An attempt without a line of metrics yet: the last line is the one before's, and its rate is not told as this one's.
-    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--set", "runtime.progress_interval=1000"],
-                               env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    text = ""
-    while process.poll() is None and "running, attempt 2" not in text: text = moemill("status", folder / "out").stdout
-    check("rate     not known yet" in text and "next" not in text, text)
-    process.kill()
-    process.wait()
-    check("state    killed, attempt 2\nrows" in told() and "next     the same command again goes on" in told(), told())
-    check("state    killed" in told("--watch"), "--watch of a run that is over")
-    expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=2), 0)
-    check("state    done, attempt 3" in told() and "25 of 25 shards finished" in told() and "outputs.h5 is there" in told()
-          and "next" not in told(), told())
-    done = expect_exit(moemill("verify", folder / "out"), 0)
-    check("checked 300 of 300 rows: 0 faults" in done.stdout and "not finished" not in done.stdout, done.stdout)
-    check("no such folder" in expect_exit(moemill("status", folder / "none"), 2).stderr)
 
 
 def faults_of_one_rank_store_their_code():
@@ -476,6 +353,5 @@ if __name__ == "__main__":
     main([nothing_to_do, killed_and_resumed_by_other_ranks, drained_by_signal_and_by_stop_file, time_limit,
           changed_settings_are_refused, added_prompts_are_refused, second_interrupt_leaves_at_once,
           what_a_kill_costs, other_layouts_are_accepted, failed_rows_again, refused_overwrite_keeps_the_run,
-          full_disk_when_shards_end_together, numbers_of_all_ranks_and_attempts, every_key_is_documented,
-          killed_between_merge_and_summary, the_log_can_be_followed, status_of_each_state,
-          faults_of_one_rank_store_their_code, signals_before_the_first_step])
+          full_disk_when_shards_end_together, killed_between_merge_and_summary, faults_of_one_rank_store_their_code,
+          signals_before_the_first_step])
