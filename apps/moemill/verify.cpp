@@ -11,10 +11,10 @@ namespace moemill::app {
 int verify(const Words& words) {
   Options options(
       "moemill verify RUN_DIR [options]",
-      "Proves that every (prompt, sample) is there exactly once, and with --replay that the rows are what the model "
-      "says.\nExit code 1 and a list where not.");
+      "Proves that every (prompt, sample) is there exactly once and that no byte of the files has changed, and with "
+      "--replay that the rows are what the model says.\nExit code 1 and a list where not.");
   options.positional("RUN_DIR", "the run directory");
-  options.add()("deep", "check every stored value, too");
+  options.add()("deep", "read every stored value back, too, and hold shards against outputs.h5");
   options.add()("replay", po::value<std::int64_t>()->value_name("K")->default_value(0),
                 "generate K random finished rows again and compare every byte; for a model that does not fit one "
                 "process: mpirun -n R moemill verify ...");

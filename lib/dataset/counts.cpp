@@ -13,13 +13,14 @@ namespace {
 
 constexpr std::uint64_t error_rows = 4096;
 
-// A finished file; rows, and so /errors, are in the order of the prompts.
+// A finished file, of which no text is read: its seal is not looked at here, which would take long. Rows, and so
+// /errors, are in the order of the prompts.
 RunCounts count_file(const std::string& path, std::uint64_t prompts) {
   OutputReader file(path);
   RunCounts counts{file.rows(), file.errors(), prompts, 0};
   std::optional<std::uint64_t> last;
   for (std::uint64_t first = 0; first < file.errors(); first += error_rows) {
-    for (std::uint64_t prompt : file.read_errors(first, std::min(error_rows, file.errors() - first)).prompt_index) {
+    for (std::uint64_t prompt : file.read_error_prompts(first, std::min(error_rows, file.errors() - first))) {
       if (prompt != last) counts.prompts_failed++;
       last = prompt;
     }

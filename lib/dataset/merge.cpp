@@ -42,9 +42,7 @@ std::uint64_t merge_shards(const std::vector<std::string>& shards, const std::st
                            const RootAttributes& attributes, const std::function<void()>& between) {
   OutputWriter out(path, layout, attributes);
   for (const std::string& shard_path : shards) {
-    if (auto broken = broken_seal(shard_path, between))
-      system_error("{}: is damaged ({}): remove this file and run the same command again, which makes its rows again",
-                   shard_path, *broken);
+    refuse_broken(shard_path, between);
     OutputReader shard(shard_path);
     check_layout(shard, layout);
     copy_rows(shard, out, between);

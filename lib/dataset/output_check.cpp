@@ -1,4 +1,5 @@
 #include <array>
+#include <limits>
 
 #include "base/error.hpp"
 #include "dataset/outputs.hpp"
@@ -31,20 +32,33 @@ class FormCheck {
   void attributes() {
     for (const char* name : {"format", "run_id", "created_utc", "moemill_version", "git_commit", "config_yaml",
                              "input_sha256", "model_sha256", "tokenizer_sha256", "backend", "dtype", "slurm_job_id"}) {
-      if (H5Aexists(file_, name) <= 0) fault("root attribute '{}' is missing", name);
+      has_attribute(name, H5T_STRING);
     }
     number("format_version", outputs_format_version);
     number("complete", 1);
-    if (H5Aexists(file_, "world_size") <= 0) fault("root attribute 'world_size' is missing");
-    if (H5Aexists(file_, "format") > 0 && h5::read_text_attribute(file_, "format") != "moemill-outputs") {
+    has_attribute("world_size", H5T_INTEGER);
+    if (faults_.empty() && h5::read_text_attribute(file_, "format") != "moemill-outputs") {
       fault("root attribute 'format' is not 'moemill-outputs'");
     }
   }
 
-  void number(const char* name, std::int64_t value) {
+  // Whether it is one number or one text; faults when not. Of several values HDF5 would read all, wherever they go.
+  bool has_attribute(const char* name, H5T_class_t kind) {
     if (H5Aexists(file_, name) <= 0) {
       fault("root attribute '{}' is missing", name);
-    } else if (std::int64_t found = h5::read_number_attribute(file_, name); found != value) {
+      return false;
+    }
+    const h5::Handle attribute = h5::own(H5Aopen(file_, name, H5P_DEFAULT), name);
+    const h5::Handle type = h5::own(H5Aget_type(attribute), name), space = h5::own(H5Aget_space(attribute), name);
+    const bool fits = H5Sget_simple_extent_type(space) == H5S_SCALAR && H5Tget_class(type) == kind &&
+                      (kind != H5T_STRING || H5Tis_variable_str(type) > 0);
+    if (!fits) fault("root attribute '{}' has another type or rank than it must have", name);
+    return fits;
+  }
+
+  void number(const char* name, std::int64_t value) {
+    if (!has_attribute(name, H5T_INTEGER)) return;
+    if (std::int64_t found = h5::read_number_attribute(file_, name); found != value) {
       fault("root attribute '{}' is {}, expected {}", name, found, value);
     }
   }
@@ -125,15 +139,21 @@ class FormCheck {
     if (!h5::exists(file_, "completions/logprobs/top_ids")) return;  // k = 0
     auto ids = dataset("completions/logprobs/top_ids", H5T_STD_I32LE, 2);
     auto values = dataset("completions/logprobs/top_values", H5T_IEEE_F32LE, 2);
-    if (ids && values && (*ids != *values || (*ids)[0] != *end)) {
+    if (ids && (*ids)[1] > std::numeric_limits<std::uint32_t>::max()) {
+      fault("dataset '/completions/logprobs/top_ids' has {} columns, more than k may be", (*ids)[1]);
+    } else if (ids && values && (*ids != *values || (*ids)[0] != *end)) {
       fault("datasets '/completions/logprobs/top_ids' and 'top_values' have other extents than the {} tokens", *end);
     }
   }
 
   void scores() {
     auto extents = dataset("prompt_logprobs/offsets", H5T_STD_U64LE);
-    if (!extents || (*extents)[0] == 0) return;
-    if (auto end = end_of("prompt_logprobs", (*extents)[0] - 1)) column("prompt_logprobs/values", H5T_IEEE_F32LE, *end);
+    if (!extents) return;
+    if ((*extents)[0] == 0) {
+      fault("dataset '/prompt_logprobs/offsets' has 0 entries, expected one or more");
+    } else if (auto end = end_of("prompt_logprobs", (*extents)[0] - 1)) {
+      column("prompt_logprobs/values", H5T_IEEE_F32LE, *end);
+    }
   }
 
   void errors() {
@@ -145,7 +165,15 @@ class FormCheck {
   }
 
   void carried() {
-    if (!h5::exists(file_, "carry")) fault("group '/carry' is missing");
+    if (!h5::exists(file_, "carry") || h5::object_kind(file_, "carry") != H5I_GROUP) {
+      fault("group '/carry' is missing");
+      return;
+    }
+    for (const std::string& name : h5::child_names(h5::open_group(file_, "carry"))) {
+      const std::string path = "carry/" + name;
+      if (h5::object_kind(file_, path) != H5I_DATASET || h5::shape(h5::open_dataset(file_, path)).empty())
+        fault("'/{}' is no dataset with rows", path);
+    }
   }
 
   hid_t file_;
@@ -157,10 +185,10 @@ class FormCheck {
 }  // namespace
 
 std::vector<std::string> check_form(hid_t file) {
-  // What HDF5 cannot read is a fault too.
+  // What HDF5 cannot read is a fault too, and so is a filter that it lacks (a UserError in a prompt file).
   try {
     return FormCheck(file).run();
-  } catch (const SystemError& error) {
+  } catch (const std::runtime_error& error) {
     return {error.what()};
   }
 }
@@ -168,7 +196,7 @@ std::vector<std::string> check_form(hid_t file) {
 std::vector<std::string> check_form(const std::string& path) {
   try {
     return check_form(h5::open_file(path));
-  } catch (const SystemError& error) {
+  } catch (const std::runtime_error& error) {
     return {error.what()};
   }
 }

@@ -3,6 +3,8 @@
 
 #include "base/error.hpp"
 #include "dataset/outputs.hpp"
+#include "dataset/seal.hpp"
+#include "system/files.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -23,17 +25,21 @@ std::vector<std::uint64_t> lengths_of(const std::vector<std::uint64_t>& ends) {
   return lengths;
 }
 
+// "Damaged" is said only of what the system reads to the end: no right, no descriptor or a broken disk is no reason to
+// remove a file.
 h5::Handle open_finished(const std::string& path) {
-  std::string faults;
+  files::open_to_read(path).close(path);
+  std::string refusal, faults;
   try {
     h5::Handle file = h5::open_file(path);
     faults = fmt::format("{}", fmt::join(check_form(file), "; "));
     if (faults.empty()) return file;
-  } catch (const SystemError& error) {
-    faults = error.what();
+  } catch (const std::runtime_error& error) {
+    refusal = error.what();
   }
-  system_error("{}: is damaged ({}): remove this file and run the same command again, which makes its rows again", path,
-               faults);
+  const auto broken = broken_seal(path, [] {});
+  if (!broken && faults.empty()) system_error("{}: cannot be opened: {}", path, refusal);
+  tell_damaged(path, faults.empty() ? refusal : faults);
 }
 
 }  // namespace
@@ -136,11 +142,15 @@ ScoreBlock OutputReader::read_scores(std::uint64_t first, std::uint64_t count) c
 
 ErrorBlock OutputReader::read_errors(std::uint64_t first, std::uint64_t count) const {
   ErrorBlock errors;
-  errors.prompt_index = column<std::uint64_t>("errors/prompt_index", H5T_NATIVE_UINT64, first, count);
+  errors.prompt_index = read_error_prompts(first, count);
   errors.sample_index = column<std::uint32_t>("errors/sample_index", H5T_NATIVE_UINT32, first, count);
   errors.code = text_column("errors/code", first, count);
   errors.message = text_column("errors/message", first, count);
   return errors;
+}
+
+std::vector<std::uint64_t> OutputReader::read_error_prompts(std::uint64_t first, std::uint64_t count) const {
+  return column<std::uint64_t>("errors/prompt_index", H5T_NATIVE_UINT64, first, count);
 }
 
 std::vector<std::uint8_t> OutputReader::read_status(std::uint64_t first, std::uint64_t count) const {

@@ -73,6 +73,15 @@ std::optional<std::string> broken_seal(const std::string& path, const std::funct
   return "its bytes are not those that were written: the SHA-256 in its first 512 bytes is that of another content";
 }
 
+void refuse_broken(const std::string& path, const std::function<void()>& between) {
+  if (auto broken = broken_seal(path, between)) tell_damaged(path, *broken);
+}
+
+void tell_damaged(const std::string& path, std::string_view what) {
+  system_error("{}: is damaged ({}): remove this file and run the same command again, which makes its rows again", path,
+               what);
+}
+
 std::string crc32c_hex(std::string_view text) { return fmt::format("{:08x}", crc32c(std::as_bytes(std::span(text)))); }
 
 std::string with_checksum_line(std::string text) { return text + fmt::format("{}{}\n", line_prefix, crc32c_hex(text)); }

@@ -19,6 +19,10 @@ constexpr std::uint64_t seal_bytes = 512;  // HDF5's smallest user block
 void seal(const std::string& path, const std::function<void()>& between);
 // What is wrong, without the path; nothing when every byte is as it was sealed. SystemError when it cannot be read.
 std::optional<std::string> broken_seal(const std::string& path, const std::function<void()>& between);
+// For whoever hands the file to HDF5, which may crash on a broken one: SystemError by tell_damaged(), or with the
+// system's reason when it cannot be read.
+void refuse_broken(const std::string& path, const std::function<void()>& between);
+[[noreturn]] void tell_damaged(const std::string& path, std::string_view what);  // SystemError with the way out
 
 // 8 hex digits.
 std::string crc32c_hex(std::string_view text);

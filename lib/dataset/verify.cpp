@@ -68,6 +68,7 @@ class Verification {
     bool merged = files::exists(paths_.outputs());
     outputs_whole_ = merged && is_whole(paths_.outputs());
     RunListing listing = list_run(paths_);
+    if (!merged) report_.rows_unfinished = rows_unfinished(listing);
     if (auto broken = broken_checksum_line(files::read_text(paths_.config()).value_or("")))
       fault("{}: {}", paths_.config(), *broken);
     if (outputs_whole_) guarded(paths_.outputs(), [&] { check_file(paths_.outputs(), {0, manifest_.prompts}); });
@@ -140,23 +141,38 @@ class Verification {
     for (std::uint32_t i = first; i < end; i++) pass_over(manifest_.range_of({static_cast<std::int32_t>(i)}));
   }
 
-  // In the deep form: whether every byte is as it was written. HDF5 is not to be trusted with a file that is not.
+  // Whether every byte is as it was written. HDF5 is not to be trusted with a file that is not: it may crash.
   bool is_whole(const std::string& path) {
-    if (request_.depth == VerifyDepth::Form) return true;
-    std::optional<std::string> broken;
-    guarded(path, [&] { broken = broken_seal(path, [] {}); });
-    if (broken) fault("{}: {}", path, *broken);
-    return !broken;
+    bool whole = false;
+    guarded(path, [&] {
+      if (const auto broken = broken_seal(path, [] {})) return fault("{}: {}", path, *broken);
+      whole = true;
+    });
+    (whole ? report_.whole_files : report_.broken_files).push_back(path);
+    return whole;
+  }
+
+  std::uint64_t rows_of(ShardRange range) const {
+    constexpr std::uint64_t block = 4096;
+    std::uint64_t rows = 0;
+    for (std::uint64_t done = 0; done < range.count; done += block) {
+      const std::uint64_t prompts = std::min(block, range.count - done);
+      for (std::uint32_t n : prompts_.read_sample_counts(range.first + done, prompts, request_.defaults)) rows += n;
+    }
+    return rows;
+  }
+
+  std::uint64_t rows_unfinished(const RunListing& listing) const {
+    std::uint64_t rows = 0;
+    for (ShardId shard{0}; shard.value < static_cast<std::int32_t>(manifest_.shard_count()); shard.value++)
+      if (!std::binary_search(listing.finished.begin(), listing.finished.end(), shard))
+        rows += rows_of(manifest_.range_of(shard));
+    return rows;
   }
 
   // The place in outputs.h5 behind a shard that is not there.
   void pass_over(ShardRange range) {
-    constexpr std::uint64_t block = 4096;
-    for (std::uint64_t done = 0; done < range.count; done += block) {
-      std::uint64_t prompts = std::min(block, range.count - done);
-      for (std::uint32_t n : prompts_.read_sample_counts(range.first + done, prompts, request_.defaults))
-        compared_rows_ += n;
-    }
+    compared_rows_ += rows_of(range);
     compared_scores_ += range.count;
   }
 

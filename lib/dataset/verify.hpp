@@ -11,9 +11,10 @@
 
 namespace moemill::dataset {
 
-// Form: every (prompt, sample) exactly once against the input, attributes, types, offsets, legal values, errors.
-// Deep: also every byte against the file's seal (dataset/seal.hpp), and every stored value: token ids within the
-// vocabulary, text as UTF-8, carried columns as in the input, shards equal to outputs.h5.
+// Form: every byte of outputs.h5, or of the shards where it is not there yet, against its seal (dataset/seal.hpp);
+// every (prompt, sample) exactly once against the input, attributes, types, offsets, legal values, errors. Deep: also
+// the shards beside an outputs.h5, whose rows must be equal, and every stored value: token ids within the vocabulary,
+// text as UTF-8, carried columns as in the input.
 enum class VerifyDepth { Form, Deep };
 
 struct VerifyRequest {
@@ -26,7 +27,10 @@ struct VerifyRequest {
 
 struct VerifyReport {
   std::uint64_t rows_checked = 0;
-  std::vector<std::string> faults;  // file, dataset, row, what; at most `most_faults`, then one line that says so
+  std::uint64_t rows_unfinished = 0;     // of shards that are not there, without an outputs.h5
+  std::vector<std::string> whole_files;  // outputs.h5, then shards, as far as looked at: every byte is as it was sealed
+  std::vector<std::string> broken_files;  // or this is not so, or they cannot be read
+  std::vector<std::string> faults;        // file, dataset, row, what; at most `most_faults`, then one line that says so
 };
 constexpr std::size_t most_faults = 100;
 

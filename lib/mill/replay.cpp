@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <compare>
 #include <cstring>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <queue>
 #include <utility>
 
 #include "base/log.hpp"
@@ -23,12 +26,14 @@ namespace {
 
 using dataset::Completion;
 
-// Finished files of the run: outputs.h5 where it is merged, else its shards.
-std::vector<std::string> finished_files(const dataset::RunPaths& paths) {
-  if (files::exists(paths.outputs())) return {paths.outputs()};
-  std::vector<std::string> all;
-  for (ShardId shard : dataset::list_run(paths).finished) all.push_back(paths.shard(shard));
-  return all;
+// Finished files of the run: outputs.h5 where it is merged, else its shards. HDF5 may crash on one whose seal is
+// broken, so none of them is opened then.
+std::vector<std::string> sound_files(const dataset::RunPaths& paths, const dataset::VerifyReport& report) {
+  const auto& whole = report.whole_files;
+  if (!whole.empty() && whole[0] == paths.outputs()) return {paths.outputs()};
+  if (!report.broken_files.empty())
+    system_error("{}: is damaged or cannot be read: nothing was replayed", report.broken_files[0]);
+  return whole;
 }
 
 // What a file says of one sample.
@@ -49,32 +54,45 @@ StoredRow read_row(const dataset::OutputReader& reader, std::uint64_t row) {
   return stored;
 }
 
-// Up to `count` finished rows, drawn by `seed` with every row equally likely; in the order of prompts and samples.
-std::vector<StoredRow> pick_rows(const std::vector<dataset::OutputReader>& readers, std::uint64_t count,
-                                 std::uint64_t seed) {
-  struct Place {
-    std::uint64_t random;
-    std::size_t file;
-    std::uint64_t row;
-  };
-  std::vector<Place> places;
+// Where a drawn row is, and the random number that drew it.
+struct Place {
+  std::uint64_t random;
+  std::size_t file;
+  std::uint64_t row;
+  friend auto operator<=>(const Place&, const Place&) = default;
+};
+
+// Up to `count` finished rows, drawn by `seed` with every row equally likely. Opens one file at a time, and keeps no
+// more than `count` places and a block of rows.
+std::vector<Place> draw_places(const std::vector<std::string>& files, std::uint64_t count, std::uint64_t seed) {
+  constexpr std::uint64_t block = 1 << 20;
+  std::priority_queue<Place> drawn;  // the smallest random numbers, the largest of these on top
   std::uint64_t counter = 0;
-  for (std::size_t f = 0; f < readers.size(); ++f) {
-    const auto status = readers[f].read_status(0, readers[f].rows());
-    for (std::uint64_t r = 0; r < status.size(); ++r, ++counter) {
-      if (status[r] != static_cast<std::uint8_t>(dataset::RowStatus::Ok)) continue;
-      const auto words = philox(seed, counter);
-      places.push_back({static_cast<std::uint64_t>(words[0]) << 32 | words[1], f, r});
+  for (std::size_t f = 0; f < files.size(); ++f) {
+    const dataset::OutputReader reader(files[f]);
+    for (std::uint64_t first = 0; first < reader.rows(); first += block) {
+      const auto status = reader.read_status(first, std::min(block, reader.rows() - first));
+      for (std::uint64_t r = 0; r < status.size(); ++r, ++counter) {
+        if (status[r] != static_cast<std::uint8_t>(dataset::RowStatus::Ok)) continue;
+        const auto words = philox(seed, counter);
+        drawn.push({static_cast<std::uint64_t>(words[0]) << 32 | words[1], f, first + r});
+        if (drawn.size() > count) drawn.pop();
+      }
     }
   }
-  count = std::min<std::uint64_t>(count, places.size());
-  auto end = places.begin() + static_cast<std::ptrdiff_t>(count);
-  std::partial_sort(places.begin(), end, places.end(),
-                    [](const Place& a, const Place& b) { return a.random < b.random; });
-  std::vector<StoredRow> rows;
-  for (auto it = places.begin(); it != end; ++it) rows.push_back(read_row(readers[it->file], it->row));
-  std::sort(rows.begin(), rows.end(), [](const StoredRow& a, const StoredRow& b) { return key_of(a) < key_of(b); });
-  return rows;
+  std::vector<Place> places;
+  for (; !drawn.empty(); drawn.pop()) places.push_back(drawn.top());
+  return places;
+}
+
+// The drawn rows as rank 0 tells them to the others: file (within the run directory): its rows.
+std::string drawn_rows(const VerifyRunRequest& request, const dataset::VerifyReport& report) {
+  const auto files = sound_files(dataset::RunPaths{request.dir}, report);
+  nlohmann::json rows = nlohmann::json::object();
+  for (const Place& place : draw_places(files, request.replay, request.seed))
+    rows[files[place.file].substr(request.dir.size())].push_back(place.row);
+  if (rows.empty()) system_error("{}: has no finished row to replay", request.dir);
+  return rows.dump();
 }
 
 template <class T>
@@ -106,12 +124,12 @@ std::string difference(const StoredRow& before, const StoredRow& again, const da
   return names;
 }
 
-// What is to be replayed, the same on all ranks: each reads it by itself.
+// What is to be replayed, the same on all ranks: each reads the rows that rank 0 has drawn.
 struct Replay {
   ModelFolder model;
   dataset::OutputLayout layout;
-  std::vector<StoredRow> rows;
-  std::vector<SmallJob> jobs;  // a prompt each, in order; none for a prompt that fails now
+  std::vector<StoredRow> rows;  // in the order of prompts and samples
+  std::vector<SmallJob> jobs;   // a prompt each, in order; none for a prompt that fails now
 };
 
 std::vector<SmallJob> jobs_for(const std::vector<StoredRow>& rows, const RunConfig& config, const ModelFolder& model,
@@ -139,14 +157,17 @@ void check_model(const RunConfig& config, const dataset::RunManifest& manifest) 
                config.model.path);
 }
 
-Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, const dataset::PromptFile& prompts) {
-  const dataset::RunPaths paths{request.dir};
-  std::vector<dataset::OutputReader> readers;
-  for (const auto& file : finished_files(paths)) readers.emplace_back(file);
-  Replay replay{open_model(config.model), {}, pick_rows(readers, request.replay, request.seed), {}};
-  if (replay.rows.empty()) system_error("{}: has no finished row to replay", request.dir);
-  check_model(config, dataset::read_manifest(paths).value());
-  replay.layout = readers[0].layout();
+Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, const dataset::PromptFile& prompts,
+                   const nlohmann::json& drawn) {
+  Replay replay{open_model(config.model), {}, {}, {}};
+  check_model(config, dataset::read_manifest(dataset::RunPaths{request.dir}).value());
+  for (const auto& [file, rows] : drawn.items()) {
+    const dataset::OutputReader reader(request.dir + file);
+    replay.layout = reader.layout();
+    for (const auto& row : rows) replay.rows.push_back(read_row(reader, row.get<std::uint64_t>()));
+  }
+  std::sort(replay.rows.begin(), replay.rows.end(),
+            [](const StoredRow& a, const StoredRow& b) { return key_of(a) < key_of(b); });
   replay.jobs = jobs_for(replay.rows, config, replay.model, prompts);
   return replay;
 }
@@ -181,9 +202,12 @@ std::string compare(const Replay& replay, std::span<const SmallJob> mine, Genera
 
 // Tells the rows that differ, a line each, and how many there are (on rank 0).
 std::uint64_t replay_rows(const Comm& world, const VerifyRunRequest& request, const RunConfig& config,
-                          const dataset::PromptFile& prompts) {
+                          const dataset::PromptFile& prompts, const dataset::VerifyReport& report) {
+  std::string drawn;
+  rank_zero(world, [&] { drawn = drawn_rows(request, report); });
+  drawn = broadcast_text(world, drawn, 0);
   std::optional<Replay> replay;
-  together(world, [&] { replay.emplace(read_replay(request, config, prompts)); });
+  together(world, [&] { replay.emplace(read_replay(request, config, prompts, nlohmann::json::parse(drawn))); });
   GeneratedRows again = generate_rows(world, config, replay->model, replay->jobs);
   const std::string mine =
       compare(*replay, share_of(world, std::span(std::as_const(replay->jobs))), std::move(again), world.rank());
@@ -204,6 +228,20 @@ std::optional<std::uint32_t> vocabulary_of(const RunConfig& config) {
   }
 }
 
+void tell(const dataset::VerifyReport& report, std::uint64_t all_rows) {
+  fmt::print("checked {} of {} rows: {}\n", thousands(report.rows_checked), thousands(all_rows),
+             counted(report.faults.size(), "fault", "faults"));
+  if (report.rows_unfinished > 0)
+    fmt::print(
+        "the run is not finished: {} of its rows are not in finished shards (moemill status says how it stands)\n",
+        thousands(report.rows_unfinished));
+  if (const std::uint64_t seen = report.rows_checked + report.rows_unfinished; seen < all_rows)
+    fmt::print("{} of its rows could not be checked because of these faults\n", thousands(all_rows - seen));
+  for (const auto& fault : report.faults) fmt::print("{}\n", fault);
+  if (report.faults.empty()) fmt::print("every row is there exactly once\n");
+  std::fflush(stdout);  // the replay may take long, or fail
+}
+
 }  // namespace
 
 ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
@@ -218,23 +256,15 @@ ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
     log::start(log::Level::Warning, 0, 1);
     prompts.emplace(open_prompts(config));
   });
-  bool whole = true;
+  dataset::VerifyReport report;  // rank 0's
   rank_zero(world, [&] {
     dataset::VerifyRequest form{request.dir, request.depth, config.sampling, {}, config.output.merge};
     if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = vocabulary_of(config);
-    const dataset::VerifyReport report = dataset::verify_run(form, *prompts);
-    fmt::print("checked {} of {} rows: {}\n", thousands(report.rows_checked), thousands(manifest->completions),
-               counted(report.faults.size(), "fault", "faults"));
-    if (report.rows_checked < manifest->completions)
-      fmt::print(
-          "the run is not finished: {} of its rows are not in finished shards (moemill status says how it stands)\n",
-          thousands(manifest->completions - report.rows_checked));
-    for (const auto& fault : report.faults) fmt::print("{}\n", fault);
-    if (report.faults.empty()) fmt::print("every row is there exactly once\n");
-    std::fflush(stdout);  // the replay may take long, or fail
-    whole = report.faults.empty();
+    report = dataset::verify_run(form, *prompts);
+    tell(report, manifest->completions);
   });
-  if (request.replay > 0) whole = replay_rows(world, request, config, *prompts) == 0 && whole;
+  bool whole = report.faults.empty();
+  if (request.replay > 0) whole = replay_rows(world, request, config, *prompts, report) == 0 && whole;
   return broadcast_text(world, whole ? "" : "faults", 0).empty() ? ExitCode::Done : ExitCode::Internal;
 }
 

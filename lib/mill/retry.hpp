@@ -10,6 +10,7 @@
 namespace moemill::mill {
 
 // Rank 0, under the run's lock. A kill at any moment leaves either the old rows or the new state.
+// SystemError, and nothing is changed, when a byte of any finished shard is not as it was sealed.
 void reopen_failed(const dataset::RunPaths& paths, const dataset::RunManifest& manifest);
 
 // Rows first .. first+count-1 as completions (without errors' codes and messages). The file must store token ids.

@@ -1,6 +1,9 @@
 #include "system/h5.hpp"
 
 #include <algorithm>
+#include <string_view>
+
+#include "base/utf8.hpp"
 
 namespace moemill::h5 {
 namespace {
@@ -24,12 +27,28 @@ Handle file_access(const std::string& path) {
 
 std::string named(const std::string& kind, const std::string& name) { return kind + " '" + name + "'"; }
 
+// Of a broken file HDF5's reasons, and names in it, may hold any bytes; what would not print becomes '?'.
+std::string printable(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8Step step = utf8_step(text, at);
+    const bool control = step.code_point < 0x20 || (step.code_point >= 0x7f && step.code_point < 0xa0);
+    if (step.kind == Utf8Step::Complete && !control) {
+      out += text.substr(at, step.bytes);
+    } else {
+      out += '?';
+    }
+    at += step.bytes;
+  }
+  return out;
+}
+
 herr_t append_reason(unsigned, const H5E_error2_t* error, void* out) {
   std::string& text = *static_cast<std::string*>(out);
   std::string reason = error->desc ? error->desc : "";
   if (reason.empty()) return 0;
   if (!text.empty()) text += "; ";
-  text += reason;
+  text += printable(reason);
   return 0;
 }
 
@@ -120,7 +139,7 @@ void refuse_missing_filters(const Handle& dataset, const std::string& name) {
     user_error(
         "{}: dataset '{}' is compressed with the HDF5 filter '{}' ({}), which is not available here: write it "
         "again with compression=\"gzip\" or without",
-        path, name, filter, static_cast<int>(id));
+        path, name, printable(filter), static_cast<int>(id));
   }
 }
 

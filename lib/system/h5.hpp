@@ -40,7 +40,7 @@ class Handle {
   hid_t id_ = H5I_INVALID_HID;
 };
 
-// Text of HDF5's current error stack, innermost reason first; clears it.
+// Text of HDF5's current error stack, innermost reason first, as UTF-8 without control characters; clears it.
 std::string error_text();
 // Turns HDF5's printing on stderr off for this thread (it is a setting of each thread), and its clean-up at exit.
 // Opening and creating a file do this; call it ahead of any other first call.
