@@ -37,7 +37,9 @@ formats
                      before </think> to the key reasoning_content
   prompt-completion  prompt, completion
   pairs              prompt, chosen, rejected (as messages where the run has them), score_chosen, score_rejected
-  openai-batch       custom_id, response, error: n samples are n choices of one line; --add logprobs for theirs
+  openai-batch       custom_id, response, error: n samples are n choices of one line; --add logprobs for theirs. A request
+                     whose rows all failed has its error; one that prompts.py --on-error skip left out has no line here,
+                     PROMPTS.h5.skipped.jsonl names it
 
 columns of a row: id prompt_index sample_index status finish_reason text num_prompt_tokens num_completion_tokens num_chars
   seed cumulative_logprob mean_logprob token_ids logprobs top_ids top_logprobs prompt_logprobs error_code error_message

@@ -33,7 +33,11 @@ EXAMPLES = """examples:
   prompts.py batch.jsonl --model /models/Qwen3-30B-A3B -o prompts.h5
 
 bad rows: --on-error fail (default) stops at the first one and writes nothing; skip leaves them out and lists them in
-OUTPUT.skipped.jsonl (file, line or row, error).
+OUTPUT.skipped.jsonl (file, line or row, custom_id of a batch file, error).
+
+batch files: chat lines (body.messages) and completion lines (body.prompt) may stand in one file; a line with both is taken
+by its url. An empty prompt is taken along and fails in the run, with the code `empty`. What skip left out is unknown to the
+run: outputs.py --format openai-batch has no line for it, its custom_id is in OUTPUT.skipped.jsonl only.
 
 what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
 (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.
@@ -74,6 +78,7 @@ class Fault(Exception):
 
 class RowFault(Exception):
     """One row is no good."""
+    custom_id = None  # of a line of a batch file, where it says one
 
 
 def need(module):
@@ -301,6 +306,17 @@ def checked_messages(value, what):
     return messages
 
 
+def batch_source(row):
+    """Where a batch line's prompt stands: ("messages" or "text", column). With both, its url decides."""
+    messages, prompt = row.get("messages"), row.get("prompt")
+    is_chat = isinstance(prompt, list) and prompt and isinstance(prompt[0], dict)  # body.input of /v1/responses
+    plain = prompt is not None and not is_chat
+    url = str(row.get("url") or "").rstrip("/")
+    if messages is not None and not (plain and url.endswith("/completions") and not url.endswith("/chat/completions")):
+        return "messages", "messages"
+    return ("messages" if is_chat else "text"), "prompt"
+
+
 def short(value, length=60):
     text = repr(value)
     return text if len(text) <= length else text[:length] + "…"
@@ -320,7 +336,7 @@ class Chat:
         self.templates = self._find(folder, config, options.chat_template)
         self.arguments = {**self._special_tokens(folder, config), **dict(options.template_arg)}
         self.compiled = {}
-        self.adds_tokens = bool(folder) and self._adds_special_tokens(folder)
+        self.added_before = self._added_before(folder) if folder else ""
         self.tools = None
         if options.tools:
             self.tools = self._json(pathlib.Path(options.tools))
@@ -362,13 +378,25 @@ class Chat:
         return {name: t for name, t in tokens.items() if t is not None}
 
     @staticmethod
-    def _adds_special_tokens(folder):
-        def adds(part):
-            if not isinstance(part, dict): return False
-            if part.get("type") == "Sequence": return any(map(adds, part.get("processors", [])))
-            if part.get("type") == "TemplateProcessing": return any("SpecialToken" in p for p in part.get("single", []))
-            return part.get("type") in ("BertProcessing", "RobertaProcessing")
-        return adds(Chat._json(folder / "tokenizer.json").get("post_processor"))
+    def _added_before(folder):
+        """The text of the special tokens (a BOS) that tokenizer.json's post-processor puts before every prompt."""
+        def before(part):
+            if not isinstance(part, dict): return ""
+            if part.get("type") == "Sequence": return "".join(map(before, part.get("processors", [])))
+            if part.get("type") in ("BertProcessing", "RobertaProcessing"): return str(part["cls"][0])
+            if part.get("type") != "TemplateProcessing": return ""
+            known, text = part.get("special_tokens") or {}, ""
+            for piece in part.get("single", []):
+                if "SpecialToken" not in piece: break
+                name = piece["SpecialToken"]["id"]
+                text += "".join(known.get(name, {}).get("tokens", [name]))
+            return text
+        tokenizer = Chat._json(folder / "tokenizer.json")
+        try:
+            return before(tokenizer.get("post_processor"))
+        except (AttributeError, IndexError, KeyError, TypeError):
+            raise Fault(f"{folder / 'tokenizer.json'}: its post_processor is not as the tokenizers library writes it; "
+                        "take the file of the model's publisher") from None
 
     def _environment(self):
         jinja2 = need("jinja2")
@@ -681,6 +709,7 @@ class Maker:
         self.id_types, self.later, self.first_labels = set(), {}, {}
         self.run_only, self.answers_kept, self.first_prompt = {}, False, None
         self.skipped, self.skip_file = 0, None
+        self.begun = 0  # prompts that begin with what the tokenizer would add
 
     # Rows of all files with a running number; the block's rows are flat dictionaries or RowFaults.
     def blocks(self):
@@ -704,6 +733,7 @@ class Maker:
             if self.constants: row = {**row, **self.constants}
             return row
         except RowFault as fault:
+            fault.custom_id = row.get("custom_id")
             return fault
 
     def settle(self, row):
@@ -720,6 +750,7 @@ class Maker:
         elif options.messages_column: self.source = ("messages", options.messages_column)
         elif options.prompt_column: self.source = ("text", options.prompt_column)
         elif "prompt_token_ids" in row: self.source = ("tokens", "prompt_token_ids")
+        elif self.form == "batch": self.source = ("batch", None)  # each line by what it has
         else:
             chats = [c for c in ("messages", "conversations") if row.get(c) is not None]
             if len(chats) == 1 and not isinstance(row.get("prompt"), str): self.source = ("messages", chats[0])
@@ -733,14 +764,19 @@ class Maker:
         if self.source[0] == "text" and holds_messages(row.get(self.source[1])): self.source = ("messages", self.source[1])
         if self.source[0] == "tokens" and (options.user_turn or options.system):
             raise Fault("token ids cannot be made a user turn (--user-turn, --system)")
-        if self.source[0] == "messages" or options.user_turn or options.system: self.chat = Chat(options)
+        if self.source[0] == "messages" or self.turns_text(): self.chat = Chat(options)
         if options.id_column != "none": self.id_column = options.id_column or ("id" if "id" in row else None)
+
+    def turns_text(self):
+        """Whether a plain prompt becomes a user's turn."""
+        return bool(self.options.user_turn or self.options.system)
 
     def carried_names(self, names):
         """{column of the input: dataset of the output} of what is carried along."""
         used = {self.id_column, *SAMPLING, "stop"}
         # Stored already, as the prompt or as `messages`; a question that became a user turn is still worth its column.
-        if self.source[0] != "text" or not self.chat: used.add(self.source[1])
+        if self.source[0] == "batch": used |= {"messages"} if self.turns_text() else {"messages", "prompt"}
+        elif self.source[0] != "text" or not self.chat: used.add(self.source[1])
         if self.options.keep is not None: names = [n for n in names if n in self.options.keep]
         targets = {}
         for name in names:
@@ -765,6 +801,8 @@ class Maker:
             bar.update(part * 100 - bar.n)
             if not good: continue
             if self.source is None: self.settle(good[0][1])
+            if self.source[0] == "batch" and not self.chat and any(batch_source(r)[0] == "messages" for _, r in good):
+                self.chat = Chat(self.options)
             found = dict.fromkeys(k for _, r in good for k in r)
             for name in found:
                 values = [r.get(name) for _, r in good]
@@ -798,14 +836,18 @@ class Maker:
     def prompt_of(self, row):
         """(prompt text or None, token ids or None, messages or None, answer left out)."""
         kind, name = self.source
+        is_batch = kind == "batch"
+        if is_batch: kind, name = batch_source(row)
         if kind == "tokens": return None, token_list(row.get(name)), None, ""
         if kind == "messages": messages = checked_messages(row.get(name), name)
         else:
             text = self.template.render(row) if self.template else row.get(name)
             if not isinstance(text, str):
+                if text is None and is_batch: raise RowFault("has neither body.messages nor body.prompt")
                 if text is None: raise RowFault(f"{name} is missing or null")
                 raise RowFault(f"{name} is {short(text)}, must be text")
             if not self.chat: return text, None, None, ""
+            if is_batch and not self.turns_text(): return text, None, [{"role": "user", "content": text}], ""
             messages = [{"role": "user", "content": text}]
         answer = ""
         if messages[-1]["role"] == "assistant":
@@ -890,7 +932,7 @@ class Maker:
             for i, row in enumerate(rows):
                 if ordinal + i in firsts: self.first_labels[ordinal + i] = f"{path}: {unit} {places[i]}"
                 fault = self.fault_of(ordinal + i, row, places[i])
-                if fault: self.refuse(path, unit, places[i], fault)
+                if fault: self.refuse(path, unit, places[i], fault, row)
                 else: good.append((row, places[i]))
             try:
                 made = self.convert_or_fault([row for row, _ in good], carried)
@@ -901,7 +943,7 @@ class Maker:
                         self.convert_or_fault([row], carried)
                         sound.append(row)
                     except RowFault as fault:
-                        self.refuse(path, unit, place, fault)
+                        self.refuse(path, unit, place, fault, row)
                 made = self.convert_or_fault(sound, carried)
                 good = [(row, None) for row in sound]
             if good:
@@ -917,6 +959,7 @@ class Maker:
 
     def store(self, target, made):
         rows = 0
+        if self.chat and self.chat.added_before and "prompt" in made: self.begun += self.count_begun(*made["prompt"])
         for name, values in made.items():
             if isinstance(values, tuple):
                 target.packed(name, *values)
@@ -924,14 +967,23 @@ class Maker:
             else: target.column(name, values)
         target.rows += rows
 
+    def count_begun(self, lengths, values):
+        text, added, at, count = values.tobytes(), self.chat.added_before.encode(), 0, 0
+        for length in lengths:
+            count += text.startswith(added, at, at + length)
+            at += length
+        return count
+
     def skip_path(self):
         return self.options.output.with_name(self.options.output.name + ".skipped.jsonl")
 
-    def refuse(self, path, unit, place, fault):
+    def refuse(self, path, unit, place, fault, row):
         if self.options.on_error == "fail":
             raise Fault(f"{path}: {unit} {place}: {fault}\n(--on-error skip leaves bad rows out and lists them)")
         if self.skip_file is None: self.skip_file = open(self.skip_path(), "w", encoding="utf-8")
-        line = json.dumps({"file": str(path), unit: place, "error": str(fault)}, ensure_ascii=False)
+        line = {"file": str(path), unit: place}
+        if self.form == "batch": line["custom_id"] = fault.custom_id if row is fault else row.get("id")
+        line = json.dumps({**line, "error": str(fault)}, ensure_ascii=False, default=str)
         self.skip_file.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
         self.skipped += 1
 
@@ -954,9 +1006,13 @@ class Maker:
         if self.answers_kept:
             note("conversations end with an assistant's turn, which is then part of the prompt; "
                  "--drop-last-answer leaves it out")
-        if self.chat and self.chat.adds_tokens:
-            note("this model's tokenizer.json adds special tokens (a BOS) to every prompt, and the chat template has "
-                 "written them already: put into run.yaml  input: {add_special_tokens: false}")
+        if self.begun == target_rows:
+            note(f"this model's tokenizer.json puts {self.chat.added_before} before every prompt, and the chat template has written "
+                 "it already: put into run.yaml  input: {add_special_tokens: false}")
+        elif self.begun:
+            note(f"this model's tokenizer.json puts {self.chat.added_before} before every prompt, and {self.begun:,} of the "
+                 f"{target_rows:,} prompts begin with it already: no add_special_tokens of run.yaml is right for all. Make two "
+                 "files and run them apart")
         if self.skipped: note(f"{self.skipped:,} bad rows were left out: {self.skip_path()}")
         print(f"{self.options.output}: {target_rows:,} prompts, {size / 1e6:,.1f} MB, in {seconds:.1f} s "
               f"({target_rows / max(seconds, 1e-9):,.0f} rows/s)")

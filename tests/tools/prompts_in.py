@@ -267,6 +267,21 @@ def where_templates_are_found(work):
     (model / "chat_template.jinja").write_text("<s>x")
     done = script("prompts", path, "-o", work / "n.h5", "--model", model)
     check("add_special_tokens: false" in done.stderr and "<s>x" in done.stderr, done.stderr)
+    check("add_special_tokens" not in script("prompts", path, "-o", work / "m.h5", "--model", model, "--chat-template",
+                                             (work / "bare.jinja").write_text("x<s>") and work / "bare.jinja").stderr, "no BOS, no advice to drop it")
+    write_lines(path, [{"messages": [{"role": "user", "content": c}]} for c in ("<s>", "y", "<s>z")])
+    (work / "as.jinja").write_text("{{ messages[0].content }}")
+    done = script("prompts", path, "-o", work / "l.h5", "--model", model, "--chat-template", work / "as.jinja")
+    check("2 of the 3 prompts" in done.stderr and "add_special_tokens: false" not in done.stderr, done.stderr)
+    for processor, told in (({"type": "RobertaProcessing", "cls": ["<s>", 0], "sep": ["</s>", 2]}, True), ({"type": "ByteLevel"}, False), (None, False),
+                            ({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "bos"}}, {"Sequence": {"id": "A"}}],
+                              "special_tokens": {"bos": {"id": "bos", "tokens": ["<s>"]}}}, True),
+                            ({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "<s>"}}]}, False)):
+        (model / "tokenizer.json").write_text(json.dumps({"post_processor": processor}))
+        done = script("prompts", path, "-o", work / "k.h5", "--overwrite", "--model", model, "--limit", 1, "--chat-template", work / "as.jinja")
+        check(("add_special_tokens: false" in done.stderr) == told, processor, done.stderr)
+    (model / "tokenizer.json").write_text('{"post_processor": {"type": "RobertaProcessing"}}')
+    check("post_processor" in made(work, path, "--model", model, "--chat-template", work / "as.jinja", code=2))
 
 
 def conversations(work):
@@ -328,6 +343,35 @@ def openai_batch(work):
     check("line 4" in made(work, write_lines(work / "d.jsonl", rows + rows[:1]), "--chat-template", template, code=2))
 
 
+def mixed_openai_batch(work):
+    """Chat and completion lines in one file, an empty prompt; which request was left out."""
+    template = work / "t.jinja"
+    template.write_text("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}")
+    say = [{"role": "user", "content": "hi"}]
+    def line(name, url, **body): return {"custom_id": name, "method": "POST", "url": url, "body": {"model": "m", **body}}
+    chat, plain = "/v1/chat/completions", "/v1/completions"
+    rows = [line("a", plain, prompt="p"), line("b", chat, messages=say), line("c", plain, prompt=""), line("d", chat, messages=None, prompt="q"),
+            line("e", chat, messages=say, prompt="no"), line("f", plain, messages=say, prompt="yes"), line("g", "/v1/responses", input=say)]
+    for order in (rows, rows[1:] + rows[:1], rows[2:] + rows[:2]):
+        got = made(work, write_lines(work / "a.jsonl", order), "--chat-template", template)
+        want = {"a": "p", "b": "[user]hi", "c": "", "d": "q", "e": "[user]hi", "f": "yes", "g": "[user]hi"}
+        check(dict(zip(got["id"], got["prompt"])) == want and "input_prompt" not in got, got)
+        shown = dict(zip(got["id"], map(json.loads, got["messages"])))
+        check(shown["b"] == say and shown["a"] == [{"role": "user", "content": "p"}] and shown["c"][0]["content"] == "", shown)
+    check("--model" in made(work, work / "a.jsonl", code=2), "chat lines need a template")
+    got = made(work, work / "a.jsonl", "--chat-template", template, "--system", "be")
+    check(dict(zip(got["id"], got["prompt"]))["a"] == "[system]be[user]p", got)
+    bad = [line("x", chat, messages=[]), line("y", plain), {"custom_id": "z"}, line("w", plain, prompt=5), {"custom_id": ["u"], "body": {"prompt": "p"}}, {"id": 1}]
+    source = write_lines(work / "b.jsonl", rows[:3] + bad + rows[:1])
+    check("line 6" in made(work, source, "--chat-template", template, code=2))
+    script("prompts", source, "-o", work / "s.h5", "--on-error", "skip", "--quiet", "--chat-template", template)
+    check(columns(work / "s.h5")["id"] == ["a", "b", "c"])
+    skipped = sorted(read_lines(work / "s.h5.skipped.jsonl"), key=lambda s: s["line"])
+    check([(s["line"], s["custom_id"]) for s in skipped] ==
+          [(4, "x"), (5, "y"), (6, "z"), (7, "w"), (8, ["u"]), (9, None), (10, "a")], skipped)
+    check("neither body.messages nor body.prompt" in skipped[1]["error"], skipped)
+
+
 def token_ids(work):
     got = made(work, write_lines(work / "a.jsonl", [{"prompt_token_ids": [5, 6]}, {"prompt_token_ids": []}, {"prompt_token_ids": [7]}]))
     check(got["prompt_token_ids"] == [[5, 6], [], [7]], got)
@@ -347,5 +391,5 @@ def same_input_same_bytes(work):
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         jsonl_columns, csv_columns, parquet_and_datasets, parquet_types, types_of_columns, sampling_columns, names_of_columns, ids, bad_rows,
-        bad_files, chat_as_transformers_does, where_templates_are_found, conversations, column_templates, openai_batch, token_ids,
+        bad_files, chat_as_transformers_does, where_templates_are_found, conversations, column_templates, openai_batch, mixed_openai_batch, token_ids,
         same_input_same_bytes], sys.argv[2:])

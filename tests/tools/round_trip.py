@@ -80,13 +80,17 @@ def chat_there_and_back(work):
 
 def failed_rows_come_back(work):
     rows = [{"custom_id": "fine", "method": "POST", "url": "/v1/completions", "body": {"model": "m", "prompt": "one two", "max_tokens": 5, "n": 2}},
-            {"custom_id": "empty", "method": "POST", "url": "/v1/completions", "body": {"model": "m", "prompt": "", "max_tokens": 5}}]
-    run = job(work, write_lines(work / "a.jsonl", rows))
-    fine, empty = export(work, run, "--format", "openai-batch")
+            {"custom_id": "empty", "method": "POST", "url": "/v1/completions", "body": {"model": "m", "prompt": "", "max_tokens": 5}},
+            {"custom_id": "chat", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": ROWS[0]["messages"], "max_tokens": 3}}]
+    (work / "t.jinja").write_text(TEMPLATE)
+    run = job(work, write_lines(work / "a.jsonl", rows), "--chat-template", work / "t.jinja")
+    fine, empty, chat = export(work, run, "--format", "openai-batch")
     check(fine["custom_id"] == "fine" and fine["response"]["body"]["model"] == "m" and fine["response"]["body"]["object"] == "text_completion", fine)
     check([c["finish_reason"] for c in fine["response"]["body"]["choices"]] == ["length"] * 2 and
           fine["response"]["body"]["usage"]["completion_tokens"] == 10, fine)
     check(empty["custom_id"] == "empty" and empty["response"] is None and empty["error"]["code"] == "empty", empty)
+    body = chat["response"]["body"]
+    check(body["object"] == "chat.completion" and body["choices"][0]["message"]["role"] == "assistant" and chat["error"] is None, chat)
     [row] = export(work, run, "--status", "failed")
     check(row["error_code"] == "empty" and row["text"] == "" and row["id"] == "empty", row)
     page = script("report", run).stdout
