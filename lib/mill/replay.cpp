@@ -208,7 +208,8 @@ std::uint64_t replay_rows(const Comm& world, const VerifyRunRequest& request, co
   drawn = broadcast_text(world, drawn, 0);
   std::optional<Replay> replay;
   together(world, [&] { replay.emplace(read_replay(request, config, prompts, nlohmann::json::parse(drawn))); });
-  GeneratedRows again = generate_rows(world, config, replay->model, replay->jobs);
+  GeneratedRows again;
+  if (!replay->jobs.empty()) again = generate_rows(world, config, replay->model, replay->jobs);
   const std::string mine =
       compare(*replay, share_of(world, std::span(std::as_const(replay->jobs))), std::move(again), world.rank());
   std::string lines;
@@ -226,6 +227,20 @@ std::optional<std::uint32_t> vocabulary_of(const RunConfig& config) {
     log::warning("token ids are not held against the model's vocabulary: {}", e.what());
     return std::nullopt;
   }
+}
+
+// A damaged one is a fault that verify_run() lists, as long as it can be read.
+RunConfig read_run_config(const dataset::RunPaths& paths) {
+  const std::string text = read_text_file(paths.config());
+  std::string reason = "it names no input.path";
+  try {
+    RunConfig config = parse_config(text, paths.config(), {});
+    if (!config.input.path.empty()) return config;
+  } catch (const UserError& e) {
+    reason = e.what();
+  }
+  user_error("{}: is damaged ({}): restore it; verify needs to know the prompts and settings of the run",
+             paths.config(), reason);
 }
 
 void tell(const dataset::VerifyReport& report, std::uint64_t all_rows) {
@@ -252,7 +267,7 @@ ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
   together(world, [&] {
     manifest = dataset::read_manifest(paths);
     if (!manifest) user_error("{}: holds no run; give the folder that output.dir named", request.dir);
-    config = parse_config(read_text_file(paths.config()), paths.config(), {});
+    config = read_run_config(paths);
     log::start(log::Level::Warning, 0, 1);
     prompts.emplace(open_prompts(config));
   });

@@ -27,7 +27,8 @@ Handle file_access(const std::string& path) {
 
 std::string named(const std::string& kind, const std::string& name) { return kind + " '" + name + "'"; }
 
-// Of a broken file HDF5's reasons, and names in it, may hold any bytes; what would not print becomes '?'.
+// Of a broken file HDF5's reasons, and names in it, may hold any bytes; what would not print becomes '?', a line
+// break (HDF5 tells the time with one) a space.
 std::string printable(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
@@ -36,7 +37,7 @@ std::string printable(std::string_view text) {
     if (step.kind == Utf8Step::Complete && !control) {
       out += text.substr(at, step.bytes);
     } else {
-      out += '?';
+      out += text[at] == '\n' ? ' ' : '?';
     }
     at += step.bytes;
   }

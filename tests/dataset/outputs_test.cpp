@@ -174,6 +174,60 @@ TEST_CASE("what was written is read back") {
   CHECK_FALSE(files::exists(files::temporary_name(run.paths.shard(ShardId{0}))));
 }
 
+TEST_CASE("a file that the system does not give is not called damaged") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 6, OutputLayout{});
+  run.write_all(prompts);
+  const std::string shard = run.paths.shard(ShardId{0});
+  auto message = [](const std::string& path) { return message_of<SystemError>([&] { OutputReader reader(path); }); };
+  std::vector<std::pair<std::string, std::string>> told = {
+      {message(scratch.path("nothing.h5")), "No such file or directory"},
+      {message(scratch.path("run")), "a directory"}};
+  struct rlimit before;
+  getrlimit(RLIMIT_NOFILE, &before);
+  struct rlimit none = {0, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &none);
+  told.emplace_back(message(shard), "Too many open files");
+  setrlimit(RLIMIT_NOFILE, &before);
+  for (const auto& [text, reason] : told) {
+    CHECK_CONTAINS(text, reason);
+    CHECK(text.find("damaged") == std::string::npos);
+    CHECK(text.find("remove") == std::string::npos);
+  }
+  CHECK(OutputReader(shard).rows() == 9);
+  const std::string bytes = *files::read_text(shard);
+  std::ofstream(shard, std::ios::binary) << bytes.substr(0, bytes.size() / 2);
+  CHECK_CONTAINS(message(shard), "shard-000000.h5: is damaged");
+  CHECK_CONTAINS(message(shard), "remove this file");
+}
+
+TEST_CASE("verify tells rows that are not finished from rows whose file has a fault") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 2, OutputLayout{});
+  run.write(prompts, ShardId{0});
+  run.write(prompts, ShardId{2});
+  VerifyReport report = run.verify(prompts, VerifyDepth::Form);
+  CHECK(report.rows_checked == 5);
+  CHECK(report.rows_unfinished == 4);
+  CHECK(report.whole_files == std::vector<std::string>{run.paths.shard(ShardId{0}), run.paths.shard(ShardId{2})});
+  CHECK(report.broken_files.empty());
+  const std::string bytes = *files::read_text(run.paths.shard(ShardId{2}));
+  std::ofstream(run.paths.shard(ShardId{2}), std::ios::binary) << bytes.substr(0, bytes.size() - 1) << '?';
+  report = run.verify(prompts, VerifyDepth::Form);
+  CHECK(report.rows_checked == 3);
+  CHECK(report.rows_unfinished == 4);
+  CHECK_CONTAINS(joined(report), "shard-000002.h5: its bytes are not those that were written");
+  CHECK(report.broken_files == std::vector<std::string>{run.paths.shard(ShardId{2})});
+  files::remove(run.paths.shard(ShardId{2}));
+  std::ofstream(run.paths.outputs()) << "no";  // speaks for all rows, so none of them is unfinished
+  report = run.verify(prompts, VerifyDepth::Form);
+  CHECK(report.rows_checked == 0);
+  CHECK(report.rows_unfinished == 0);
+  CHECK(report.broken_files == std::vector<std::string>{run.paths.outputs()});
+}
+
 TEST_CASE("a shard with a missing, doubled or foreign row is refused before anything is written") {
   PromptFile prompts = open_fixture("columns");
   OutputLayout layout;

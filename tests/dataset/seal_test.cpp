@@ -32,12 +32,15 @@ TEST_CASE("a sealed file: every flipped bit, every cut and every byte more is no
   CHECK(sealed.substr(seal_bytes) == bytes.substr(seal_bytes));
   CHECK(sealed.find(sha256_hex(bytes.substr(seal_bytes))) < seal_bytes);
   CHECK_FALSE(broken(path));
+  refuse_broken(path, [] {});
   for (std::size_t bit = 0; bit < sealed.size() * 8; bit++) {
     std::string flipped = sealed;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
     write(path, flipped);
     REQUIRE(broken(path));
   }
+  CHECK_CONTAINS(message_of<SystemError>([&] { refuse_broken(path, [] {}); }),
+                 path + ": is damaged (its bytes are not");
   for (std::size_t size = 0; size < sealed.size(); size += 37) {
     write(path, sealed.substr(0, size));
     REQUIRE(broken(path));

@@ -2,7 +2,9 @@
 """verify, replay and --retry-failed: what proves a run, and what must not pass.
 
     verify.py MOEMILL SOURCE_DIR WORK_DIR"""
+import hashlib
 import json
+import resource
 
 import h5py
 import numpy as np
@@ -28,13 +30,23 @@ def without_a_merged_file():
     for more in ([], ["--deep"], ["--replay", "7"]):
         done = expect_exit(moemill("verify", out, *more), 0)
         check("checked 7 of 7 rows: 0 faults" in done.stdout, done.stdout)
-    (out / "shards/shard-000001.h5").unlink()
+    shard = out / "shards/shard-000001.h5"
+    flip(shard, shard.read_bytes(), 30000)
     done = expect_exit(moemill("verify", out), 1)
-    check("shard-000001.h5: is missing" in done.stdout, done.stdout)
+    check("could not be checked because of" in done.stdout and "not finished" not in done.stdout, done.stdout)
+    shard.unlink()
+    done = expect_exit(moemill("verify", out), 1)
+    check("shard-000001.h5: is missing" in done.stdout and "could not be" not in done.stdout, done.stdout)
+    check("the run is not finished: 3 of its rows" in done.stdout, done.stdout)
 
 
 def forge(path, name, row, value):
+    """Sealed again, as by a writer that was wrong."""
     with h5py.File(path, "r+") as f: f[name][row] = value
+    with open(path, "r+b") as f:
+        front, rest = f.read(512).split(b"\n")[0], f.read()
+        f.seek(0)
+        f.write(front[:-64] + hashlib.sha256(rest).hexdigest().encode())
 
 
 def replay_finds_what_the_model_did_not_say():
@@ -56,6 +68,30 @@ def replay_finds_what_the_model_did_not_say():
         forge(out / "outputs.h5", f"completions/{name}", 0, before)
 
 
+def replay_draws_the_same_rows_from_many_shards():
+    """One file open at a time, of more shards than there may be open files; fewer rows are the first of more. Which rows were drawn
+    is seen after a change of config.yaml's seed: all of them differ then."""
+    words, out = words_for("many_shards", "output.shard_prompts=1", "sampling.max_tokens=1",
+                           prompts={"prompt": [f"number {i}" for i in range(150)]})
+    expect_exit(moemill(*words, "--set", "output.merge=false"), 0)
+    (out / "config.yaml").write_text((out / "config.yaml").read_text().replace("seed: 0\n", "seed: 1\n", 1))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    def drawn(count, seed, ranks=0):
+        done = expect_exit(moemill("verify", out, "--replay", count, "--seed", seed, ranks=ranks), 1)
+        check(f"replayed {count} rows: {count} differ" in done.stdout, done.stdout)
+        return [line for line in done.stdout.splitlines() if "replay differs in seed" in line]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    try: ten, five, other = drawn(10, 4), drawn(5, 4), drawn(10, 5)
+    finally: resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    check(set(five) < set(ten) and len(ten) == 10 and other != ten, five, ten, other)
+    for ranks in (2, 3): check(drawn(10, 4, ranks) == ten, ranks)
+    (out / "config.yaml").write_text((out / "config.yaml").read_text().replace("merge: false", "merge: true"))
+    expect_exit(moemill(*words, "--set", "sampling.seed=1", "--overwrite"), 0)
+    check("replayed 150 rows: 0 differ" in expect_exit(moemill("verify", out, "--replay", "150"), 0).stdout)
+    (out / "config.yaml").write_text((out / "config.yaml").read_text().replace("seed: 1\n", "seed: 0\n", 1))
+    check(drawn(10, 4) == ten, "other rows from outputs.h5")
+
+
 def replay_of_a_prompt_that_fails_now():
     """All but one prompt, so that one rank of three has something to do; told once each."""
     words, out = words_for("fails_now")
@@ -64,6 +100,8 @@ def replay_of_a_prompt_that_fails_now():
     for ranks in (0, 2, 3):
         done = expect_exit(moemill("verify", out, "--replay", "7", ranks=ranks), 1)
         check(done.stdout.count("the row (its prompt fails now)") == 6 and "6 differ" in done.stdout, done.stdout, done.stderr)
+    (out / "config.yaml").write_text((out / "config.yaml").read_text().replace("max_model_len: 9", "max_model_len: 2"))
+    for ranks in (0, 2): check("7 differ" in expect_exit(moemill("verify", out, "--replay", "7", ranks=ranks), 1).stdout, ranks)
     (out / "config.yaml").unlink()
     done = expect_exit(moemill("verify", out, "--replay", "7", ranks=2), 2)
     check(done.stderr.count(f"{out / 'config.yaml'}") == 1, done.stderr)
@@ -163,7 +201,7 @@ def flipped_bits_are_noticed():
         whole = path.read_bytes()
         for bit in map(int, bits):
             flip(path, whole, bit)
-            done = moemill("verify", out, "--deep")
+            done = moemill("verify", out, *(["--deep"] if path == shard or bit % 2 else []))  # beside outputs.h5 no shard is read
             check(done.returncode in (1, 2) and str(path) in done.stdout + done.stderr, path, bit, done.stdout, done.stderr)
         path.write_bytes(whole)
     for other in (out / "shards").glob("*.h5"): other.unlink()
@@ -172,6 +210,51 @@ def flipped_bits_are_noticed():
         try: f[blocks[0][0]][:]
         except OSError: pass
         else: check(False, "another reader did not notice a flipped bit")
+
+
+def no_flipped_bit_gets_to_hdf5():
+    """Its tables of texts are what HDF5 1.10 crashes on: verify in both depths and replay name the file instead."""
+    words, out = words_for("not_to_hdf5", "output.merge=false",
+                           prompts={"prompt": [f"number {i}" for i in range(4)], "id": [f"rowname{i}" for i in range(4)]})
+    expect_exit(moemill(*words), 0)
+    shard = out / "shards/shard-000001.h5"
+    whole = shard.read_bytes()
+    ids = whole.index(b"rowname2")
+    heap = whole.rindex(b"GCOL", 0, ids)
+    draw = np.random.default_rng(6)
+    places = [*range(heap, heap + 24), *range(ids - 16, ids)]
+    for at in draw.choice(places, 12, replace=False):
+        flip(shard, whole, int(at) * 8 + int(draw.integers(8)))
+        for more in ([], ["--deep"], ["--replay", "3"]):
+            done = expect_exit(moemill("verify", out, *more), 1)
+            check(f"{shard}: its bytes are not those that were written" in done.stdout, at, done.stdout)
+            check(("nothing was replayed" in done.stderr) == ("--replay" in more), done.stderr)
+        status = moemill("status", out)
+        check(status.returncode in (0, 1), at, status.returncode)
+        check("\ufffd" not in status.stdout + status.stderr, at, status.stderr)
+    for ranks in (2, 3):
+        done = expect_exit(moemill("verify", out, "--replay", "3", ranks=ranks), 1)
+        check(done.stderr.count("nothing was replayed") == 1 and str(shard) in done.stderr, done.stderr)
+
+
+def a_flipped_bit_does_not_get_through_a_retry():
+    """Named before anything is changed, though another shard comes first; without it its rows are made again."""
+    words, out = words_for("retry_flipped", "sampling.prompt_logprobs=true", prompts={**WITH_EMPTY, "id": [f"rowname{i}" for i in range(5)]})
+    expect_exit(moemill(*words), 3)
+    whole = (out.parent / "whole.h5")
+    whole.write_bytes((out / "outputs.h5").read_bytes())
+    shard = out / "shards/shard-000002.h5"
+    kept = shard.read_bytes()
+    flip(shard, kept, kept.index(b"rowname4") * 8 + 30)
+    files = lambda: {path: path.read_bytes() for path in (out / "outputs.h5", *(out / "shards").iterdir(), *(out / "journal").iterdir())}
+    before = files()
+    done = expect_exit(moemill(*words, "--retry-failed"), 1)
+    check(f"{shard}: is damaged" in done.stderr and "remove this file" in done.stderr, done.stderr)
+    check(files() == before, "something was changed")
+    for path in (shard, out / "outputs.h5"): path.unlink()
+    expect_exit(moemill(*words, "--retry-failed"), 3)
+    check(not differences(whole, out / "outputs.h5"), differences(whole, out / "outputs.h5"))
+    expect_exit(moemill("verify", out, "--deep"), 0)
 
 
 def a_flipped_bit_does_not_get_into_the_merged_file():
@@ -191,7 +274,7 @@ def a_flipped_bit_does_not_get_into_the_merged_file():
 
 
 if __name__ == "__main__":
-    main([without_a_merged_file, replay_finds_what_the_model_did_not_say,
+    main([without_a_merged_file, replay_finds_what_the_model_did_not_say, replay_draws_the_same_rows_from_many_shards,
           replay_of_a_prompt_that_fails_now, replay_of_scores, failed_rows_again,
           pending_again_after_a_stopped_retry, a_damaged_shard, flipped_bits_are_noticed,
-          a_flipped_bit_does_not_get_into_the_merged_file])
+          no_flipped_bit_gets_to_hdf5, a_flipped_bit_does_not_get_through_a_retry, a_flipped_bit_does_not_get_into_the_merged_file])
