@@ -145,12 +145,16 @@ void write_manifest(const RunPaths& paths, const RunManifest& manifest) {
   files::write_atomically(paths.manifest(), json.dump(2) + "\n");
 }
 
+void make_folders(const RunPaths& paths) {
+  files::make_folders(paths.shards());
+  files::make_folders(paths.journals());
+}
+
 void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_view config_yaml) {
   check_numbers(paths, manifest);
   if (files::exists(paths.manifest())) user_error("{}: there is a run already", paths.dir);
   check_no_foreign_files(paths, config_yaml);
-  files::make_folders(paths.shards());
-  files::make_folders(paths.journals());
+  make_folders(paths);
   files::write_atomically(paths.config(), config_yaml);
   write_manifest(paths, manifest);
 }

@@ -63,6 +63,7 @@ void write_manifest(const RunPaths& paths, const RunManifest& manifest);  // ato
 // UserError when a directory without run.json has a file under a name that the run would write, other than the
 // config.yaml that a job which was killed early left there.
 void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml);
+void make_folders(const RunPaths& paths);  // of shards and journals
 // Folders and config.yaml, then run.json: a directory with run.json is a whole one. UserError when there is a run, or a
 // file of somebody else under a name that the run would write.
 void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_view config_yaml);

@@ -45,6 +45,16 @@ std::string end_text(ExitCode code, const Report& report) {
   return code == ExitCode::TooManyFailed ? "all rows are done, too many of them failed" : "all rows are done";
 }
 
+void warn_of_failed(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors) {
+  if (counts.rows_failed == 0) return;
+  log::warning(
+      "{} rows of {} prompts failed ({:.1f} % of the rows, {:.1f} % are accepted): /errors says why, --retry-failed "
+      "makes them again",
+      thousands(counts.rows_failed), thousands(counts.prompts_failed),
+      100.0 * static_cast<double>(counts.rows_failed) / static_cast<double>(manifest.completions),
+      100.0 * errors.max_failed_fraction);
+}
+
 void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts, ExitCode code) {
   if (code == ExitCode::Stopped) {
     log::warning("stopped early with {} of {} rows done; everything is saved, run the same command again",
@@ -53,11 +63,7 @@ void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, con
     log::info("all {} rows of {} prompts are done: {}", thousands(counts.rows), thousands(counts.prompts_done),
               config.output.merge ? plan.paths.outputs() : plan.paths.shards());
   }
-  if (counts.rows_failed > 0)
-    log::warning("{} rows of {} prompts failed ({:.1f} % of the rows, {:.1f} % are accepted): see /errors",
-                 thousands(counts.rows_failed), thousands(counts.prompts_failed),
-                 100.0 * static_cast<double>(counts.rows_failed) / static_cast<double>(plan.manifest.completions),
-                 100.0 * config.errors.max_failed_fraction);
+  warn_of_failed(counts, plan.manifest, config.errors);
   const std::string ledger = ledger_line(s, config.cost);
   fmt::print("{}\n", ledger);
   log::note(log::Level::Info, ledger);
@@ -161,6 +167,7 @@ ExitCode already_done(const Comm& world, const RunPlan& plan, const RunConfig& c
     code = exit_code_of(counts, plan.manifest, config.errors);
     log::info("all {} rows of {} prompts are done already; nothing to do: {}", thousands(counts.rows),
               thousands(counts.prompts_done), config.output.merge ? plan.paths.outputs() : plan.paths.shards());
+    warn_of_failed(counts, plan.manifest, config.errors);
     dataset::RunManifest manifest = plan.manifest;
     if (auto summary = read_summary(plan.paths); summary["exit_code"] != static_cast<int>(code)) {
       summary["exit_code"] = static_cast<int>(code);  // errors.max_failed_fraction has changed

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 
 #include "base/build_info.hpp"
@@ -157,6 +158,13 @@ std::string who_works(const Ranks& ranks) {
       job ? ", Slurm job " : "", job ? job : "", build_info::version(), build_info::git_commit().substr(0, 12));
 }
 
+void check_is_folder(const std::string& dir) {
+  std::error_code ignored;
+  const auto status = std::filesystem::symlink_status(dir, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_directory(dir, ignored))
+    user_error("{}: is not a folder, or a link to none: output.dir names the folder of the run", dir);
+}
+
 // Rank 0 takes the lock, looks into the run directory and tells the others what is to be done. The log begins as soon
 // as there is a run that it is about.
 RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opened& in, StopWish& stop,
@@ -168,6 +176,8 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
       log::warning("{}", warning);
     const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
     const dataset::RunPaths paths{config.output.dir};
+    find_run(request);  // what is refused anyway leaves no lock behind
+    check_is_folder(paths.dir);
     take_lock(zero->lock, paths, stop);
     const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
     if (goes_on) zero->log.open(paths, who_works(ranks));

@@ -46,9 +46,22 @@ std::optional<RunManifest> find_run(const RunRequest& request) {
   return found;
 }
 
+namespace {
+
+RunConfig config_of_run(const RunPaths& paths) {
+  const auto text = files::read_text(paths.config());
+  const auto broken = dataset::broken_checksum_line(text.value_or(""));
+  if (broken)
+    user_error("{}: {}, and the settings of this run stand there: restore it, or start anew with --overwrite",
+               paths.config(), text ? "is damaged (" + *broken + ")" : "is missing");
+  return parse_config(*text, paths.config(), {});
+}
+
+}  // namespace
+
 void check_same_run(const RunPaths& paths, const RunManifest& manifest, const RunConfig& config,
                     const Fingerprints& fingerprints) {
-  RunConfig old_config = parse_config(read_text_file(paths.config()), paths.config(), {});
+  RunConfig old_config = config_of_run(paths);
   std::string differences;
   for (const auto& key : differing_keys(old_config, config))
     differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
@@ -98,6 +111,26 @@ std::uint64_t count_rows(const RunPaths& paths, const RunManifest& manifest, con
   return rows;
 }
 
+// Whether outputs.h5 speaks for all rows, also where the shards were removed to save space.
+bool is_merged(const RunPaths& paths, const RunManifest& manifest) {
+  if (!files::exists(paths.outputs())) return false;
+  const dataset::OutputReader outputs(paths.outputs());
+  if (const std::string id = outputs.text_attribute("run_id"); id != manifest.run_id)
+    user_error("{}: is of another run (run_id {}, this directory holds {}): move it away, and the same command goes on",
+               paths.outputs(), id, manifest.run_id);
+  return outputs.rows() == manifest.completions;
+}
+
+void retry_failed(const RunPaths& paths, const RunManifest& manifest) {
+  const std::size_t there = dataset::list_run(paths).finished.size();
+  if (is_merged(paths, manifest) && there < manifest.shard_count())
+    user_error(
+        "{}: --retry-failed works on shards, and {} of {} are missing: restore them, or remove {} too, and all rows of "
+        "the missing ones are made again",
+        paths.shards(), manifest.shard_count() - there, manifest.shard_count(), paths.outputs());
+  reopen_failed(paths, manifest);
+}
+
 // What config.yaml keeps: full paths, so that verify and status find model and prompts from any folder.
 std::string resolved(RunConfig config) {
   for (std::string* path : {&config.model.path, &config.input.path})
@@ -119,13 +152,18 @@ RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, 
     check_same_run(paths, *found, request.config, fingerprints);
     plan.manifest = *found;
     files::write_atomically(paths.config(), resolved(request.config));
+    dataset::make_folders(paths);
   } else {
     plan.manifest = plan_new_run(paths, request.config, prompts, fingerprints);
     if (request.existing == Existing::Overwrite) dataset::clear_run(paths);
     dataset::create_run(paths, plan.manifest, resolved(request.config));
   }
   dataset::remove_leftovers(paths);
-  if (request.failed_rows == FailedRows::Retry) reopen_failed(paths, plan.manifest);
+  if (request.failed_rows == FailedRows::Retry) retry_failed(paths, plan.manifest);
+  if (is_merged(paths, plan.manifest)) {
+    plan.rows_before = plan.manifest.completions;
+    return plan;
+  }
   const dataset::RunListing listing = dataset::list_run(paths);
   for (std::uint32_t s = 0; s < plan.manifest.shard_count(); ++s) {
     ShardId shard{static_cast<std::int32_t>(s)};

@@ -273,8 +273,69 @@ def a_flipped_bit_does_not_get_into_the_merged_file():
     check(not differences(whole, out / "outputs.h5"), differences(whole, out / "outputs.h5"))
 
 
+def shards_removed_after_the_merge():
+    """outputs.h5 speaks for all rows then; --retry-failed says what it lacks."""
+    words, out = words_for("removed", prompts=WITH_EMPTY)
+    words += ["--set", "errors.max_failed_fraction=0.9"]
+    expect_exit(moemill(*words), 0)
+    before = (out / "outputs.h5").read_bytes()
+    for shard in sorted((out / "shards").iterdir())[1:]: shard.unlink()
+    done = expect_exit(moemill(*words, "--retry-failed"), 2)
+    check("2 of 3 are missing" in done.stderr, done.stderr)
+    (out / "shards/shard-000000.h5").unlink()
+    (out / "shards").rmdir()
+    (out / "journal").rmdir()
+    for ranks in (0, 2):
+        done = expect_exit(moemill(*words, ranks=ranks), 0)
+        check("nothing to do" in done.stderr and "2 rows of 2 prompts failed" in done.stderr, done.stderr)
+    expect_exit(moemill("verify", out, "--deep", "--replay", "3"), 0)
+    check((out / "outputs.h5").read_bytes() == before, "outputs.h5 was changed")
+    (out / "outputs.h5").rename(out.parent / "whole.h5")
+    expect_exit(moemill(*words), 0)  # all rows are made again
+    check(not differences(out.parent / "whole.h5", out / "outputs.h5"))
+
+
+def files_of_another_run():
+    words, out = words_for("mine")
+    expect_exit(moemill(*words), 0)
+    others, other = words_for("others")
+    expect_exit(moemill(*others), 0)
+    (out / "outputs.h5").write_bytes((other / "outputs.h5").read_bytes())
+    done = expect_exit(moemill(*words), 2)
+    check(f"{out / 'outputs.h5'}: is of another run" in done.stderr, done.stderr)
+    (out / "outputs.h5").unlink()
+    expect_exit(moemill(*words), 0)
+    whole = (out / "config.yaml").read_bytes()
+    for damage, says in ((b"", "is damaged"), (whole[:-3], "is damaged"), (b"\xff" * 40, "is damaged"), (None, "is missing")):
+        (out / "config.yaml").unlink()
+        if damage is not None: (out / "config.yaml").write_bytes(damage)
+        done = expect_exit(moemill(*words), 2)
+        check(f"{out / 'config.yaml'}: {says}" in done.stderr and "restore it" in done.stderr, done.stderr)
+        done = moemill("verify", out)
+        check(done.returncode in (1, 2) and str(out / "config.yaml") in done.stdout + done.stderr, done.stdout, done.stderr)
+        if damage is None: (out / "config.yaml").touch()
+    (out / "config.yaml").write_bytes(whole)
+    expect_exit(moemill(*words), 0)
+
+
+def output_dir_that_is_none():
+    """Refused before anything is made."""
+    words, out = words_for("none")
+    words = words[:words.index("-o")] + words[words.index("-o") + 2:]
+    expect_exit(moemill(*words, "-o", out, "--resume", "always"), 2)
+    check(not out.exists(), "the folder was made")
+    out.write_text("")
+    check("is not a folder" in expect_exit(moemill(*words, "-o", out), 2).stderr)
+    out.unlink()
+    out.symlink_to(out.parent / "nothing")
+    check("is not a folder" in expect_exit(moemill(*words, "-o", out, ranks=2), 2).stderr)
+    (out.parent / "nothing").mkdir()
+    expect_exit(moemill(*words, "-o", out), 0)
+
+
 if __name__ == "__main__":
     main([without_a_merged_file, replay_finds_what_the_model_did_not_say, replay_draws_the_same_rows_from_many_shards,
           replay_of_a_prompt_that_fails_now, replay_of_scores, failed_rows_again,
           pending_again_after_a_stopped_retry, a_damaged_shard, flipped_bits_are_noticed,
-          no_flipped_bit_gets_to_hdf5, a_flipped_bit_does_not_get_through_a_retry, a_flipped_bit_does_not_get_into_the_merged_file])
+          no_flipped_bit_gets_to_hdf5, a_flipped_bit_does_not_get_through_a_retry, a_flipped_bit_does_not_get_into_the_merged_file,
+          shards_removed_after_the_merge, files_of_another_run, output_dir_that_is_none])
