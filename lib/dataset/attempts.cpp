@@ -6,6 +6,7 @@
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "dataset/json_lines.hpp"
+#include "dataset/json_values.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -47,8 +48,10 @@ std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt)
   std::istringstream lines(files::read_text(paths.attempts()).value_or(""));
   for (std::string line; std::getline(lines, line);) {
     const auto j = nlohmann::json::parse(line, nullptr, false);
-    if (!j.is_object() || j.value("event", "") != "end" || j.value("attempt", 0u) != attempt) continue;
-    return AttemptEnd{attempt, j.value("exit_code", 1), j.value("reason", ""), j.value("rank", 0)};
+    if (!j.is_object() || value_of<std::string>(j, "event") != "end") continue;
+    if (value_of<std::uint32_t>(j, "attempt") != attempt) continue;
+    return AttemptEnd{attempt, value_or(j, "exit_code", 1), value_or(j, "reason", std::string()),
+                      value_or(j, "rank", 0)};
   }
   return std::nullopt;
 }

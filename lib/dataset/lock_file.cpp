@@ -24,6 +24,14 @@ struct flock whole_file() {
   return lock;
 }
 
+// Again when a signal came in between, as it may on a network file system. -1 and errno as of the call.
+template <class Call>
+auto repeated(Call&& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
 [[noreturn]] void fail(const char* call, const std::string& path) {
   const int error = errno;
   system_error("{} {}: {}", call, path, files::reason(error));
@@ -35,22 +43,23 @@ double seconds_of(const timespec& time) {
 
 double written_at(int fd, const std::string& path) {
   struct stat info {};
-  if (::fstat(fd, &info) != 0) fail("fstat", path);
+  if (repeated([&] { return ::fstat(fd, &info); }) != 0) fail("fstat", path);
   return seconds_of(info.st_mtim);
 }
 
 // Asked about only, so that looking is never in a job's way.
 bool is_kernel_locked(int fd) {
   struct flock lock = whole_file();
-  return ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  return repeated([&] { return ::fcntl(fd, F_OFD_GETLK, &lock); }) == 0 && lock.l_type != F_UNLCK;
 }
 
 void write_line(int fd, const std::string& line, const std::string& path) {
   std::size_t done = 0;
   while (done < line.size()) {
-    const ssize_t written = ::pwrite(fd, line.data() + done, line.size() - done, static_cast<off_t>(done));
-    if (written < 0 && errno != EINTR) fail("write", path);
-    if (written > 0) done += static_cast<std::size_t>(written);
+    const ssize_t written =
+        repeated([&] { return ::pwrite(fd, line.data() + done, line.size() - done, static_cast<off_t>(done)); });
+    if (written < 0) fail("write", path);
+    done += static_cast<std::size_t>(written);
   }
   files::sync(fd, path);  // other machines see it from here on
 }
@@ -66,16 +75,14 @@ std::string LockSight::told() const {
 }
 
 std::optional<LockSight> look(const std::string& path) {
-  int fd;
-  do fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  while (fd < 0 && errno == EINTR);
+  const int fd = repeated([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); });
   if (fd < 0 && errno == ENOENT) return std::nullopt;
   if (fd < 0) fail("open", path);
   const files::Descriptor file(fd);
   LockSight sight;
   sight.written = written_at(fd, path);
   std::array<char, 4096> buffer;
-  const ssize_t got = ::pread(fd, buffer.data(), buffer.size(), 0);
+  const ssize_t got = repeated([&] { return ::pread(fd, buffer.data(), buffer.size(), 0); });
   if (got < 0) fail("read", path);
   sight.text.assign(buffer.data(), static_cast<std::size_t>(got));
   sight.holder = parse_holder(sight.text);
@@ -88,13 +95,13 @@ OwnLockFile::OwnLockFile(const std::string& path, const Holder& me)
 
 void OwnLockFile::lock_by_kernel() {
   struct flock lock = whole_file();
-  if (::fcntl(file_.fd(), F_OFD_SETLK, &lock) == 0) return;
+  if (repeated([&] { return ::fcntl(file_.fd(), F_OFD_SETLK, &lock); }) == 0) return;
   log::debug("lock {}: {}: other jobs go by the signs of life in it", temporary_, std::strerror(errno));
 }
 
 void OwnLockFile::write(const Holder& me) {
   if (!file_.valid()) {
-    const int fd = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    const int fd = repeated([&] { return ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666); });
     if (fd < 0) fail("open", temporary_);
     file_ = files::Descriptor(fd);
     lock_by_kernel();
@@ -108,7 +115,7 @@ void OwnLockFile::touch() { (void)!::futimens(file_.fd(), nullptr); }
 
 bool OwnLockFile::place(const std::string& name, const Holder& me) {
   write(me);
-  if (::link(temporary_.c_str(), name.c_str()) == 0) return true;
+  if (repeated([&] { return ::link(temporary_.c_str(), name.c_str()); }) == 0) return true;
   switch (errno) {
     case EEXIST: {
       // A network file system repeats a call whose answer was lost, and then finds what the first one made.
@@ -123,7 +130,7 @@ bool OwnLockFile::place(const std::string& name, const Holder& me) {
     case EOPNOTSUPP: break;  // a file system without links
     default: fail("link", name);
   }
-  const int fd = ::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  const int fd = repeated([&] { return ::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
   if (fd < 0 && errno == EEXIST) return false;
   if (fd < 0) fail("open", name);
   file_ = files::Descriptor(fd);

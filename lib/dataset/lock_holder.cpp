@@ -12,9 +12,11 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "dataset/json_values.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -115,24 +117,21 @@ std::optional<Holder> parse_holder(std::string_view line) {
   if (line.size() != holder_line_bytes) return std::nullopt;
   const auto json = nlohmann::json::parse(line, nullptr, false);
   if (!json.is_object()) return std::nullopt;
-  try {
-    Holder holder;
-    json.at("process").get_to(holder.process);
-    json.at("host").get_to(holder.host);
-    json.at("slurm_job").get_to(holder.slurm_job);
-    json.at("since").get_to(holder.since);
-    json.at("released").get_to(holder.released);
-    json.at("beat").get_to(holder.beat);
-    json.at("token").get_to(holder.token);
-    json.at("started").get_to(holder.started);
-    json.at("boot").get_to(holder.boot);
-    json.at("processes").get_to(holder.processes);
-    const bool names_a_file =
-        holder.token.size() == 32 && holder.token.find_first_not_of("0123456789abcdef") == std::string::npos;
-    return names_a_file && holder.process > 0 ? std::optional(holder) : std::nullopt;
-  } catch (const nlohmann::json::exception&) {
-    return std::nullopt;
-  }
+  Holder holder;
+  auto take = [&]<class T>(const char* name, T& into) {
+    const auto value = value_of<T>(json, name);
+    if (value) into = *value;
+    return value.has_value();
+  };
+  const bool whole = take("process", holder.process) && take("host", holder.host) &&
+                     take("slurm_job", holder.slurm_job) && take("since", holder.since) &&
+                     take("released", holder.released) && take("beat", holder.beat) && take("token", holder.token) &&
+                     take("started", holder.started) && take("boot", holder.boot) &&
+                     take("processes", holder.processes);
+  const bool names_a_file =
+      holder.token.size() == 32 && holder.token.find_first_not_of("0123456789abcdef") == std::string::npos;
+  return whole && names_a_file && holder.process > 0 && std::in_range<pid_t>(holder.process) ? std::optional(holder)
+                                                                                             : std::nullopt;
 }
 
 std::string describe(const Holder& holder) {

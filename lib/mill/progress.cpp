@@ -11,6 +11,7 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "dataset/json_values.hpp"
 #include "mill/summary.hpp"
 
 namespace moemill::mill {
@@ -35,8 +36,8 @@ nlohmann::ordered_json by_layer(std::span<const std::uint64_t> counts, std::size
 
 // The part of a metrics line that adds up over attempts.
 Totals totals_of(const nlohmann::json& line) {
-  auto count = [&](const char* name) { return line.value(name, std::uint64_t{0}); };
-  auto seconds = [&](const char* name) { return line.value(name, 0.0); };
+  auto count = [&](const char* name) { return dataset::value_or(line, name, std::uint64_t{0}); };
+  auto seconds = [&](const char* name) { return dataset::value_or(line, name, 0.0); };
   Totals t;
   t.prompt_tokens = count("prompt_tokens");
   t.cached_prompt_tokens = count("cached_prompt_tokens");
@@ -141,7 +142,7 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
   for (std::string line; std::getline(lines, line);) {
     auto j = nlohmann::json::parse(line, nullptr, false);
     if (!j.is_object()) continue;
-    const auto number = j.value("attempt", attempt);
+    const auto number = dataset::value_or(j, "attempt", attempt);
     if (number < attempt) last[number] = std::move(j);
   }
   EarlierAttempts sum;
@@ -150,10 +151,10 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
     const std::uint64_t most_memory = std::max(sum.totals.peak_rss_bytes, t.peak_rss_bytes);
     sum.totals += t;
     sum.totals.peak_rss_bytes = most_memory;
-    if (j.contains("max_over_mean"))
-      sum.expert_load += {j.value("max_over_mean", 1.0), t.prompt_tokens + t.generated_tokens};
-    sum.wall_seconds += j.value("wall_seconds", 0.0);
-    sum.load_seconds += j.value("load_seconds", 0.0);
+    if (const auto ratio = dataset::value_of<double>(j, "max_over_mean"))
+      sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens};
+    sum.wall_seconds += dataset::value_or(j, "wall_seconds", 0.0);
+    sum.load_seconds += dataset::value_or(j, "load_seconds", 0.0);
   }
   return sum;
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "dataset/json_values.hpp"
 #include "mill/config.hpp"
 #include "mill/loaded_model.hpp"
 #include "mill/summary.hpp"
@@ -29,7 +30,9 @@ const char* state_of(const dataset::RunStatus& status) {
 // The last metrics line where it is this attempt's: that of an earlier one says nothing about now.
 ordered_json metrics_now(const dataset::RunStatus& status) {
   auto line = ordered_json::parse(status.last_metrics, nullptr, false);
-  return line.is_object() && line.value("attempt", 0u) == status.manifest.attempts ? line : ordered_json();
+  return line.is_object() && dataset::value_of<std::uint32_t>(line, "attempt") == status.manifest.attempts
+             ? line
+             : ordered_json();
 }
 
 // What a reader can do, or wait for; "" when nothing is left.
@@ -53,7 +56,7 @@ ordered_json metric(const ordered_json& metrics, const char* name) {
 }
 
 std::string shown(const ordered_json& number) {
-  return number.is_number() ? thousands(static_cast<std::uint64_t>(std::max(0.0, number.get<double>()))) : "?";
+  return number.is_number() ? thousands(static_cast<std::uint64_t>(std::clamp(number.get<double>(), 0.0, 1e18))) : "?";
 }
 
 std::string rate_line(const ordered_json& metrics) {

@@ -1,5 +1,6 @@
 #include "mill/take_lock.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <string>
@@ -9,17 +10,24 @@
 namespace moemill::mill {
 namespace {
 
+constexpr int most_wait_ms = 1000;
+
 // Not the way all other faults take: agreeing on one ends with journals, attempts.jsonl and run.json, and those are the
 // other job's by now. The launcher ends the other ranks, as it does when one is killed; they get no further than the
 // step they are in, and what they leave is as after a kill: shards in the making have temporary names, and rows have
 // the same bytes whoever writes them.
-[[noreturn]] void leave_to(const std::string& dir, const std::string& holder) {
-  const std::string line = fmt::format(
-      "moemill: error: {}: another job works in this run directory ({}): this one gave no sign of life for long "
-      "(suspended?) and was taken for dead; leaving at once, without writing any more\n",
-      dir, holder);
-  (void)!::write(STDERR_FILENO, line.data(), line.size());  // nothing that can throw stands before the end
-  ::_exit(static_cast<int>(ExitCode::Usage));               // as a job that is refused
+[[noreturn]] void leave_to(const std::string& dir, const std::string& holder) noexcept {
+  try {
+    const std::string line = fmt::format(
+        "moemill: error: {}: another job works in this run directory ({}): this one gave no sign of life for long "
+        "(suspended?) and was taken for dead; leaving at once, without writing any more\n",
+        dir, holder);
+    // Not for ever, when nobody reads what stands there.
+    pollfd ready{STDERR_FILENO, POLLOUT, 0};
+    if (::poll(&ready, 1, most_wait_ms) > 0) (void)!::write(STDERR_FILENO, line.data(), line.size());
+  } catch (...) {  // no memory for the text: the end does not depend on it
+  }
+  ::_exit(static_cast<int>(ExitCode::Usage));  // as a job that is refused
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <thread>
 
@@ -136,6 +137,13 @@ void check_tidy(const RunPaths& paths) { CHECK(files::list(paths.dir) == std::ve
 
 }  // namespace
 
+// Of tests/torture/no_locks.cpp: the tests below would pass without it too, and show less.
+TEST_CASE("lock: a preloaded library is in force where one was asked for") {
+  Scratch scratch;
+  if (std::getenv("NO_LOCKS")) CHECK_FALSE(has_kernel_locks(scratch.dir()));
+  if (std::getenv("NO_LINKS")) CHECK_FALSE(has_links(scratch.dir()));
+}
+
 TEST_CASE("lock: a line is whole or nothing, and has one length") {
   Holder holder = elsewhere();
   holder.beat = 12345678901234567890u;
@@ -151,9 +159,17 @@ TEST_CASE("lock: a line is whole or nothing, and has one length") {
   CHECK(describe(*read) == fmt::format("process {} on node7, Slurm job 4711, since {}", ::getpid(), holder.since));
   for (std::size_t kept : {std::size_t{0}, std::size_t{1}, line.size() / 2, line.size() - 1})
     CHECK_FALSE(parse_holder(line.substr(0, kept)));
-  std::string other = line;
-  other.replace(other.find(holder.token), 2, "..");  // it becomes part of a file's name
-  CHECK_FALSE(parse_holder(other));
+  auto changed = [&](const std::string& from, const std::string& to) {
+    std::string other = line;
+    other.replace(other.find(from), from.size(), to);
+    other.resize(holder_line_bytes, ' ');
+    return parse_holder(other);
+  };
+  CHECK(changed("node7", "node8"));
+  CHECK_FALSE(changed(holder.token.substr(0, 2), ".."));  // it becomes part of a file's name
+  for (const char* process : {"1e300", "1.5", "4294967296", "-1", "\"1\"", "null"})
+    CHECK_FALSE(changed(fmt::format("{},", holder.process), fmt::format("{},", process)));
+  CHECK_FALSE(changed("\"released\":true", "\"released\":1"));
   CHECK_FALSE(parse_holder(std::string(holder_line_bytes, '\0')));
   ::setenv("SLURM_JOB_ID", std::string(3000, '"').c_str(), 1);
   CHECK(to_line(this_process()).size() == holder_line_bytes);
@@ -277,7 +293,10 @@ TEST_CASE("lock: a silent holder on another machine is followed") {
 
 TEST_CASE("lock: one that the file server keeps for a dead machine") {
   Scratch scratch;
-  if (!has_kernel_locks(scratch.dir())) return;
+  if (!has_kernel_locks(scratch.dir())) {
+    MESSAGE("SKIPPED: this file system has no locks");
+    return;
+  }
   const RunPaths paths{scratch.path("run")};
   write_line(paths, to_line(elsewhere()));
   files::Descriptor server = files::open_to_append(paths.lock());
