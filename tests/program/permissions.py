@@ -35,6 +35,13 @@ def contents(path):
     return {str(f.relative_to(path)): f.read_bytes() for f in sorted(path.rglob("*")) if f.is_file()}
 
 
+def undisturbed():
+    """The outputs of a run that nobody disturbed."""
+    whole = FOLDER / "open/whole"
+    if not whole.exists(): expect_exit(plain("run", "-c", FOLDER / "run.yaml", "-o", whole), 0)
+    return whole / "outputs.h5"
+
+
 def a_folder_that_cannot_be_made():
     closed = FOLDER / "closed"
     closed.mkdir()
@@ -49,7 +56,6 @@ def a_folder_that_cannot_be_made():
 def a_run_directory_that_loses_its_permission():
     words = ["run", "-c", FOLDER / "run.yaml"]
     out = FOLDER / "open/out"
-    expect_exit(plain(*words, "-o", FOLDER / "open/whole"), 0)
     done = expect_exit(plain(*words, "-o", out, "--set", "runtime.max_wall_time=0.4", "--set", "runtime.drain_margin=0"), 75)
     before = contents(out)
     mode(out, 0o555)
@@ -63,7 +69,7 @@ def a_run_directory_that_loses_its_permission():
     check("the run is not finished" in expect_exit(plain("verify", out), 1).stdout)
     mode(out, 0o755)
     expect_exit(plain(*words, "-o", out), 0)
-    different = differences(FOLDER / "open/whole/outputs.h5", out / "outputs.h5")
+    different = differences(undisturbed(), out / "outputs.h5")
     check(not different, different)
     mode(out, 0o555)
     expect_exit(plain("verify", out, "--deep"), 0)
@@ -71,16 +77,21 @@ def a_run_directory_that_loses_its_permission():
 
 
 def a_shard_folder_that_loses_its_permission():
-    """In the middle of the run's files, not at its door."""
-    words = ["run", "-c", FOLDER / "run.yaml", "-o", FOLDER / "open/half"]
+    """In the middle of the run's files, not at its door: rows are generated, and kept in journals as far as they come."""
+    half = FOLDER / "open/half"
+    words = ["run", "-c", FOLDER / "run.yaml", "-o", half]
     expect_exit(plain(*words, "--set", "runtime.max_wall_time=0.2", "--set", "runtime.drain_margin=0"), 75)
-    (FOLDER / "open/half/shards").chmod(0o555)
+    def done_rows(): return json.loads(expect_exit(plain("status", half, "--json"), 0).stdout)["done"]
+    rows, shards = done_rows(), contents(half / "shards")
+    (half / "shards").chmod(0o555)
     done = expect_exit(plain(*words), 1)
-    check("shards/" in done.stderr, done.stderr)
-    expect_exit(plain("status", FOLDER / "open/half", "--exit-code"), 1)
-    (FOLDER / "open/half/shards").chmod(0o755)
+    check("Permission denied" in done.stderr and "shards/" in done.stderr, done.stderr)
+    expect_exit(plain("status", half, "--exit-code"), 1)
+    check(contents(half / "shards") == shards and done_rows() >= rows, "rows were lost:", done_rows(), "of", rows)
+    (half / "shards").chmod(0o755)
     expect_exit(plain(*words), 0)
-    expect_exit(plain("verify", FOLDER / "open/half", "--deep"), 0)
+    expect_exit(plain("verify", half, "--deep"), 0)
+    check(not differences(undisturbed(), half / "outputs.h5"), differences(undisturbed(), half / "outputs.h5"))
 
 
 def prepare(folder):
