@@ -57,6 +57,7 @@ needs Python 3.9 or newer with h5py, numpy and tqdm (Debian: python3-h5py python
 """
 import argparse
 import collections
+import contextlib
 import csv
 import datetime
 import gzip
@@ -101,18 +102,51 @@ def note(text): print(f"note: {text}", file=sys.stderr)
 # ---------------------------------------------------------------------------------------------------------------------
 # Finding and opening the files of a run
 
+def one_line(fault): return " ".join(f"{type(fault).__name__}: {fault}".split())
+
+
 def open_h5(path):
     try:
         return h5py.File(path, "r")
     except OSError as fault:
-        raise Fault(f"{path}: cannot be read as HDF5, is damaged or still being written: {fault}") from None
+        raise Fault(f"{path}: cannot be read as HDF5, is damaged or still being written ({one_line(fault)}); {CURE_H5}") from None
+
+
+CURE_H5 = ("take it from a copy; of a run, `moemill verify RUN_DIR` tells what is damaged: a shard that is removed is made again by "
+           "the same `moemill run`")
+
+
+@contextlib.contextmanager
+def reading(path):
+    """Around what reads a HDF5 file: h5py meets damage with exceptions of many kinds."""
+    try:
+        yield
+    except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, ArithmeticError, MemoryError) as fault:
+        raise Fault(f"{path}: cannot be read, is damaged ({one_line(fault)}); {CURE_H5}") from None
+
+
+def read_manifest(path):
+    """run.json, with what is needed of it."""
+    try:
+        run = json.loads(path.read_bytes().decode())
+        wrong = None if isinstance(run, dict) else "no object"
+    except (OSError, ValueError, RecursionError) as fault:
+        wrong = one_line(fault)
+    def fits(name, kind, low): return type(run.get(name)) is kind and (kind is str or run[name] >= low)
+    if not wrong:
+        bad = [n for n, kind, low in (("run_id", str, 0), ("prompts", int, 0), ("shard_prompts", int, 1)) if not fits(n, kind, low)]
+        if bad: wrong = f"no {', '.join(bad)}, or not as moemill writes it"
+    if wrong:
+        raise Fault(f"{path}: cannot be read, is damaged or missing ({wrong}); take it from a copy, or copy outputs.h5 (or a shard) to "
+                    "another folder and name that copy: it needs no run.json")
+    return run
 
 
 class Outputs:
     """The files of a run in the order of their prompts."""
 
     def __init__(self, path, allow_incomplete):
-        self.folder, missing = None, None
+        self.folder, missing, self._config = None, None, None
         if not path.exists(): raise Fault(f"{path}: no such file or folder")
         if path.is_dir():
             self.folder = path
@@ -120,20 +154,30 @@ class Outputs:
         else:
             paths = [path]
             if (path.parent / "run.json").exists(): self.folder = path.parent
-        self.files = []
+        manifest = self.folder / "run.json" if self.folder else None
+        run_id = read_manifest(manifest)["run_id"] if manifest and manifest.exists() else None
+        self.files, starts, self.rows = [], {}, 0
         for p in paths:
             file = open_h5(p)
-            if file.attrs.get("format") not in ("moemill-outputs", b"moemill-outputs"):
-                raise Fault(f"{p}: is not a file of moemill's outputs (attribute format)")
-            if int(file.attrs.get("format_version", 0)) != 1:
-                raise Fault(f"{p}: has format version {file.attrs.get('format_version')}, this script knows 1")
-            if int(file.attrs.get("complete", 0)) != 1: missing = missing or f"{p}: was not finished"
-            if "completions" not in file: raise Fault(f"{p}: has no group /completions")
+            with reading(p):
+                if file.attrs.get("format") not in ("moemill-outputs", b"moemill-outputs"):
+                    raise Fault(f"{p}: is not a file of moemill's outputs (attribute format)")
+                if int(file.attrs.get("format_version", 0)) != 1:
+                    raise Fault(f"{p}: has format version {file.attrs.get('format_version')}, this script knows 1")
+                theirs = text_of(file.attrs.get("run_id", ""))
+                if run_id not in (None, theirs):
+                    raise Fault(f"{p}: is of the run {theirs or '(none)'}, but {manifest} is of the run {run_id}: put back the file of this "
+                                "run, or copy this one to another folder and name that copy")
+                if int(file.attrs.get("complete", 0)) != 1: missing = missing or f"{p}: was not finished"
+                if "completions" not in file: raise Fault(f"{p}: has no group /completions")
+                indices = file["completions/prompt_index"]
+                starts[file] = int(indices[0]) if len(indices) else 0
+                self.rows += file["completions/status"].shape[0]
+                if file["completions/status"].shape != indices.shape: raise ValueError("columns of different lengths")
             self.files.append(file)
         if missing and not allow_incomplete: raise Fault(f"{missing}; --allow-incomplete takes what is there")
         if missing: note(missing)
-        self.files.sort(key=lambda f: int(f["completions/prompt_index"][0]) if len(f["completions/prompt_index"]) else 0)
-        self.rows = sum(len(f["completions/status"]) for f in self.files)
+        self.files.sort(key=starts.get)
 
     @staticmethod
     def _of_folder(path):
@@ -141,20 +185,39 @@ class Outputs:
         shards = sorted(p for p in path.glob("shards/shard-*.h5"))
         if not (path / "run.json").exists() and not shards:
             raise Fault(f"{path}: is no run directory: it has neither outputs.h5 nor run.json")
-        run = json.loads((path / "run.json").read_text())
+        run = read_manifest(path / "run.json")
         wanted = -(-run["prompts"] // run["shard_prompts"])
         if not shards: raise Fault(f"{path}: no shard of this run is finished yet (moemill status {path})")
         if len(shards) == wanted: return shards, None
+        if len(shards) > wanted:
+            raise Fault(f"{path}: has {len(shards)} shards, by run.json it has {wanted}: take run.json from a copy, or remove the shards "
+                        "of another run")
         return shards, (f"{path}: this run is not finished: {len(shards)} of {wanted} shards are (rows in its journal are "
                         f"not read; moemill status {path} has the counts)")
 
     def attribute(self, name):
-        value = self.files[0].attrs.get(name, "")
-        return value.decode() if isinstance(value, bytes) else str(value)
+        with reading(self.files[0].filename): return text_of(self.files[0].attrs.get(name, ""))
 
     def config(self):
-        path = self.folder / "config.yaml" if self.folder else None
-        return path.read_text(encoding="utf-8") if path and path.exists() else self.attribute("config_yaml")
+        """The resolved run.yaml: config.yaml, or the copy that the outputs have."""
+        if self._config is None: self._config = self._read_config()
+        return self._config
+
+    def _read_config(self):
+        copy, path = self.attribute("config_yaml"), self.folder / "config.yaml" if self.folder else None
+        if not path or not path.exists(): return copy
+        def sections(text): return set(re.findall(r"^(\w+):", text, re.M))
+        try:
+            text = path.read_text(encoding="utf-8")
+            lost = sections(copy) - sections(text)
+            wrong = f"lacks {', '.join(sorted(lost))}" if lost else "" if text.strip() and "\0" not in text else "is empty or zeroed"
+        except (OSError, UnicodeDecodeError) as fault:
+            wrong = one_line(fault)
+        if not wrong: return text
+        raise Fault(f"{path}: cannot be read, is damaged ({wrong}); move it away: the outputs have a copy of it, which is then read")
+
+
+def text_of(value): return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def setting(config, section, key):
@@ -163,7 +226,10 @@ def setting(config, section, key):
     found = re.search(rf"^ +{key}: *(.*)$", part.group(1), re.M) if part else None
     if not found: return None
     value = found.group(1).strip()
-    return json.loads(value) if value.startswith('"') else value.strip("'")
+    try:
+        return json.loads(value) if value.startswith('"') else value.strip("'")
+    except ValueError:
+        raise Fault(f"config.yaml: {section}.{key} cannot be read, is damaged: {value[:80]}; take the file from a copy") from None
 
 
 class Prompts:
@@ -171,22 +237,28 @@ class Prompts:
 
     def __init__(self, path, group):
         self.path, self.file = path, open_h5(path)
-        self.group = self.file[group]
+        self.group = self.file.get(group)
+        if not isinstance(self.group, h5py.Group):
+            raise Fault(f"{path}: has no group {group}, which the run read its prompts from: name the right file with --prompts")
 
     def kinds(self):
-        found = {name: self.group[name].attrs.get("moemill_kind") for name in self.group}
-        return {name: k.decode() if isinstance(k, bytes) else k for name, k in found.items() if k is not None}
+        with reading(self.path):
+            found = {name: self.group[name].attrs.get("moemill_kind") for name in self.group}
+            return {name: text_of(k) for name, k in found.items() if k is not None}
 
-    def texts(self, first, count): return ragged_or_rows(self.group, "prompt", first, count, bytes)
+    def texts(self, first, count):
+        with reading(self.path): return ragged_or_rows(self.group, "prompt", first, count, bytes)
 
-    def tokens(self, first, count): return ragged_or_rows(self.group, "prompt_token_ids", first, count, list)
+    def tokens(self, first, count):
+        with reading(self.path): return ragged_or_rows(self.group, "prompt_token_ids", first, count, list)
 
     def check_ids(self, first, ids):
         """The file of this run has the same ids; another one may not."""
         if "id" not in self.group: return
-        theirs = ragged_or_rows(self.group, "id", first, len(ids), bytes) \
-            if isinstance(self.group["id"], h5py.Group) or h5py.check_string_dtype(self.group["id"].dtype) \
-            else self.group["id"][first:first + len(ids)].tolist()
+        with reading(self.path):
+            theirs = ragged_or_rows(self.group, "id", first, len(ids), bytes) \
+                if isinstance(self.group["id"], h5py.Group) or h5py.check_string_dtype(self.group["id"].dtype) \
+                else self.group["id"][first:first + len(ids)].tolist()
         for offset, (mine, its) in enumerate(zip(ids, theirs)):
             if mine != its:
                 raise Fault(f"{self.path}: is not the file that this run was made from: prompt {first + offset} has the "
@@ -562,7 +634,8 @@ class Exporter:
         self.prompts = self.open_prompts()
         self.kinds = {**({} if not self.prompts else self.prompts.kinds()), **{n: "json" for n in options.json_columns}}
         known = set(FIXED) | set(OTHERS)
-        self.carried = {("input_" + n if n in known and n != "messages" else n): n for n in file.get("carry", {})}
+        with reading(file.filename):
+            self.carried = {("input_" + n if n in known and n != "messages" else n): n for n in file.get("carry", {})}
         for name in options.json_columns:
             if name not in self.carried.values(): raise Fault(f"--json-column {name}: there is no such carried column")
         if "messages" in self.carried: self.kinds["messages"] = "json"
@@ -581,7 +654,8 @@ class Exporter:
             return None
         return Prompts(path, setting(config, "input", "group") or "/")
 
-    def has(self, name): return name in self.outputs.files[0]["completions"]
+    def has(self, name):
+        with reading(self.outputs.files[0].filename): return name in self.outputs.files[0]["completions"]
 
     def choose_columns(self):
         o, carried = self.options, list(self.carried)
@@ -645,9 +719,14 @@ class Exporter:
     def blocks(self, bar):
         ordinal, o = 0, self.options
         for file in self.outputs.files:
-            reader = Reader(file, self.wanted, self.carried_used, self.kinds, self.prompts)
-            for first, last in reader.ranges():
-                block = reader.block(first, last)
+            with reading(file.filename):
+                reader = Reader(file, self.wanted, self.carried_used, self.kinds, self.prompts)
+            ranges = reader.ranges()
+            while True:
+                with reading(file.filename):
+                    first, last = next(ranges, (0, 0))
+                    if first == last: break
+                    block = reader.block(first, last)
                 if "score" in self.wanted or o.score or o.scores: block["score"] = self.score_of(block)
                 kept = self.filtered(block, last - first)
                 yield block, kept, ordinal
@@ -770,7 +849,8 @@ class Exporter:
     def format_openai_batch(self, rows):
         run = self.outputs.attribute("run_id")[:24]
         created = self.outputs.attribute("created_utc").replace("Z", "+00:00")
-        created = int(datetime.datetime.fromisoformat(created).timestamp()) if created else 0
+        with reading(self.outputs.files[0].filename):
+            created = int(datetime.datetime.fromisoformat(created).timestamp()) if created else 0
         model_path = setting(self.outputs.config(), "model", "path") or ""
         for index, samples in itertools.groupby(rows, lambda r: r["prompt_index"]):
             samples = list(samples)
@@ -817,9 +897,10 @@ class Exporter:
             k.update(prompt="messages", chosen="messages", rejected="messages")
         if self.options.format == "rows" and "messages" in self.carried: k["messages"] = "json"
         file = self.outputs.files[0]
-        k["id"] = "string" if file["completions/id"].dtype.hasobject else "int64"
-        for shown, name in self.carried.items():
-            if shown not in k: k[shown] = self.carried_type(file["carry"][name], self.kinds.get(name))
+        with reading(file.filename):
+            k["id"] = "string" if file["completions/id"].dtype.hasobject else "int64"
+            for shown, name in self.carried.items():
+                if shown not in k: k[shown] = self.carried_type(file["carry"][name], self.kinds.get(name))
         return {c: k[c] for c in self.columns}
 
     @staticmethod

@@ -19,6 +19,7 @@ STATUS = [1, 1, 1, 1, 1, 1, 2, 2, 1, 2]
 FINISH = [1, 2, 3, 1, 2, 4, 5, 5, 1, 5]
 LOGPROBS = [[-0.5 * (i + 1)] * len(t) for i, t in enumerate(TOKENS)]
 ERRORS = [(3, 0, "too_long", "prompt 3 is too long"), (3, 1, "too_long", "prompt 3 is too long"), (4, 1, "internal", "ü")]
+MANIFEST = {"run_id": "0123456789abcdef" * 2, "prompts": 5, "shard_prompts": 2}
 MESSAGES = [[{"role": "user", "content": f"ask {i}"}] for i in range(5)]
 
 
@@ -205,7 +206,7 @@ def runs_and_shards(work):
     whole = taken(work, outputs(work / "a.h5"), "--status", "all")
     run = work / "run"
     (run / "shards").mkdir(parents=True)
-    (run / "run.json").write_text(json.dumps({"prompts": 5, "shard_prompts": 2}))
+    (run / "run.json").write_text(json.dumps(MANIFEST))
     check("no shard" in script("outputs", run, code=2).stderr)
     for i, (first, last) in enumerate(((0, 2), (2, 4), (4, 5))):
         if i == 2:
@@ -235,6 +236,86 @@ def files_that_are_not_right(work):
     check("ending" in script("outputs", work / "d.h5", "-o", work / "x.txt", code=2).stderr)
 
 
+def refused(run, *words):
+    """What outputs.py says of a run directory that it cannot read: one line."""
+    done = script("outputs", run, "--limit", "1", "--status", "all", *words, code=2)
+    check(done.stderr.startswith("outputs.py: ") and done.stderr.count("\n") == 1, done.stderr)
+    return done.stderr
+
+
+def damages(path):
+    """The file with one damage after the other; whole again behind them."""
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 0x80
+    for name, what in (("empty", b""), ("garbage", bytes(range(255, 0, -1)) * 8), ("zeroed", bytes(len(whole))), ("half", whole[:len(whole) // 2]),
+                       ("a flipped bit", bytes(flipped)), ("appended to", whole + b"\xff more")):
+        path.write_bytes(what)
+        yield name
+    path.unlink()
+    path.mkdir()
+    yield "a directory"
+    path.rmdir()
+    path.write_bytes(whole)
+
+
+def damaged_run_directories(work):
+    config = "model:\n  path: /m\ninput:\n  path: none\nsampling:\n  n: 2\n"
+    run = work / "run"
+    (run / "shards").mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps(MANIFEST))
+    (run / "config.yaml").write_text(config)
+    for name in ("summary.json", "metrics.jsonl", "attempts.jsonl"): (run / name).write_text('{"a": 1}\n')
+    for i, (first, last) in enumerate(((0, 2), (2, 4), (4, 5))): outputs(run / f"shards/shard-00000{i}.h5", first, last, config_yaml=config)
+    outputs(run / "outputs.h5", config_yaml=config)
+    whole = taken(work, run)
+    for merged in (True, False):
+        if not merged: (run / "outputs.h5").rename(work / "aside.h5")
+        for name in ("run.json", "config.yaml"):
+            for damage in damages(run / name): check(f"{run / name}: " in refused(run), name, damage)
+        for name in ("summary.json", "metrics.jsonl", "attempts.jsonl"):
+            for damage in damages(run / name): check(taken(work, run) == whole, name, damage, "what is not needed is not read")
+        h5 = run / ("outputs.h5" if merged else "shards/shard-000001.h5")
+        for damage in damages(h5):
+            if damage in ("empty", "garbage", "zeroed", "half", "a directory"): check(f"{h5}: " in refused(run), h5, damage)
+        check(taken(work, run) == whole)
+    for text in ("[1]", json.dumps({**MANIFEST, "prompts": "5"}), json.dumps({**MANIFEST, "shard_prompts": 0}), '{"prompts": 5}', "[" * 100000):
+        (run / "run.json").write_text(text)
+        check("run.json: " in refused(run), text[:80])
+    (run / "run.json").unlink()
+    check("run.json: " in refused(run), "shards without run.json")
+    (work / "aside.h5").rename(run / "outputs.h5")
+    check(taken(work, run) == whole, "outputs.h5 needs no run.json")
+    (run / "config.yaml").unlink()
+    check(taken(work, run) == whole, "nor config.yaml")
+    for member in ("completions/status", "completions/text", "completions/prompt_index", "completions/id", "carry/level", "errors/code"):
+        source = outputs(work / "m.h5")
+        with h5py.File(source, "r+") as f: del f[member]
+        if member not in ("carry/level", "completions/text"): check("m.h5: " in refused(source), member)
+        with h5py.File(source, "r+") as f: f.create_group(member)
+        check("m.h5: " in refused(source), member)
+    for ident in ("created_utc", "run_id", "format_version"):
+        source = outputs(work / "n.h5")
+        with h5py.File(source, "r+") as f: f.attrs[ident] = np.void(b"\xff\xfe")
+        done = script("outputs", source, "--format", "openai-batch", "--limit", "1", code=None)
+        check(done.returncode in (0, 2) and done.stderr.count("\n") == (1 if done.returncode else 0), ident, done.stderr)
+
+
+def outputs_of_another_run(work):
+    run = work / "run"
+    (run / "shards").mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps(MANIFEST))
+    outputs(run / "outputs.h5", run_id="f" * 32)
+    for source in (run, run / "outputs.h5"):
+        said = refused(source)
+        check("f" * 32 in said and MANIFEST["run_id"] in said and "outputs.h5" in said and "run.json" in said, said)
+    (run / "outputs.h5").unlink()
+    for i, (first, last) in enumerate(((0, 2), (2, 4), (4, 5))):
+        outputs(run / f"shards/shard-00000{i}.h5", first, last, **({"run_id": "e" * 32} if i == 1 else {}))
+    said = refused(run)
+    check("shard-000001.h5" in said and "e" * 32 in said, said)
+
+
 def large_rows_and_blocks(work):
     """Rows larger than a block, thousands of small ones, samples of a prompt and failed rows across blocks."""
     texts = [("x" * (6 << 20)).encode(), b"", ("ü" * (3 << 20)).encode()] + [f"row {i}".encode() for i in range(9000)]
@@ -255,4 +336,4 @@ def large_rows_and_blocks(work):
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         rows_have_everything, parquet_is_the_same, filters, duplicates, messages_and_completions, pairs_and_scores, batch_results, runs_and_shards,
-        files_that_are_not_right, large_rows_and_blocks], sys.argv[2:])
+        files_that_are_not_right, damaged_run_directories, outputs_of_another_run, large_rows_and_blocks], sys.argv[2:])

@@ -41,7 +41,7 @@ class Done:
 
 
 def script(name, *words, code=0):
-    """What scripts/NAME.py prints. Within this process: hundreds of starts of Python would take most of the time."""
+    """What scripts/NAME.py prints; code None: any. Within this process: hundreds of starts of Python would take most of the time."""
     module = sys.modules.get(f"script_{name}")
     if module is None:
         spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
@@ -54,7 +54,7 @@ def script(name, *words, code=0):
         except SystemExit as end:
             ended = end.code or 0
     done = Done(ended, out.getvalue(), err.getvalue())
-    check(ended == code, f"exit {ended}, not {code}: {name}.py {words}\n{done.stdout}\n{done.stderr}")
+    check(code is None or ended == code, f"exit {ended}, not {code}: {name}.py {words}\n{done.stdout}\n{done.stderr}")
     return done
 
 
