@@ -8,7 +8,7 @@ import subprocess
 
 import h5py
 
-from moemill_program import MODELS, PROGRAM, SOURCE, check, expect_exit, fresh, main, moemill, rows, write_prompts
+from moemill_program import MODELS, PROGRAM, SOURCE, check, expect_exit, fresh, main, moemill, rows, seal_again, write_prompts
 
 COMMANDS = ["run", "validate", "preview", "status", "verify", "bench", "version"]
 
@@ -202,6 +202,7 @@ def status_and_verify_of_a_finished_run():
     with h5py.File(folder / "out/outputs.h5", "r+") as f:  # a forged token
         values = f["completions/token_ids/values"]
         values[...] = (values[...] + 1) % 300
+    seal_again(folder / "out/outputs.h5")
     done = expect_exit(moemill("verify", folder / "out", "--replay", "3"), 1)
     check("replay differs in token_ids" in done.stdout, done.stdout)
 

@@ -2,14 +2,13 @@
 """verify, replay and --retry-failed: what proves a run, and what must not pass.
 
     verify.py MOEMILL SOURCE_DIR WORK_DIR"""
-import hashlib
 import json
 import resource
 
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, check, differences, expect_exit, fresh, main, moemill, write_prompts
+from moemill_program import MODELS, check, differences, expect_exit, fresh, main, moemill, seal_again, write_prompts
 
 PROMPTS = {"prompt": ["a b c", "one two", "d", "e f", "three four five"], "n": [2, 1, 1, 2, 1]}
 NO_TIME = ["--set", "runtime.max_wall_time=0.0001", "--set", "runtime.drain_margin=0"]
@@ -43,10 +42,7 @@ def without_a_merged_file():
 def forge(path, name, row, value):
     """Sealed again, as by a writer that was wrong."""
     with h5py.File(path, "r+") as f: f[name][row] = value
-    with open(path, "r+b") as f:
-        front, rest = f.read(512).split(b"\n")[0], f.read()
-        f.seek(0)
-        f.write(front[:-64] + hashlib.sha256(rest).hexdigest().encode())
+    seal_again(path)
 
 
 def replay_finds_what_the_model_did_not_say():
