@@ -1,9 +1,11 @@
 #include "system/h5.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <string_view>
 
 #include "base/utf8.hpp"
+#include "system/files.hpp"
 
 namespace moemill::h5 {
 namespace {
@@ -44,10 +46,22 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+// The error of a failed system call, or 0: HDF5 tells it as "..., errno = 28, error message = ..." among addresses.
+int system_error_of(const std::string& reason) {
+  constexpr std::string_view key = "errno = ";
+  const std::size_t at = reason.find(key);
+  return at == std::string::npos ? 0 : std::atoi(reason.c_str() + at + key.size());
+}
+
+// Innermost first. A full disk has many more reasons, of which none says more than the first.
 herr_t append_reason(unsigned, const H5E_error2_t* error, void* out) {
   std::string& text = *static_cast<std::string*>(out);
-  std::string reason = error->desc ? error->desc : "";
+  const std::string reason = error->desc ? error->desc : "";
   if (reason.empty()) return 0;
+  if (const int number = system_error_of(reason); number > 0) {
+    text = files::reason(number);
+    return 1;  // that is all
+  }
   if (!text.empty()) text += "; ";
   text += printable(reason);
   return 0;
