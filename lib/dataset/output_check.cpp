@@ -30,14 +30,14 @@ class FormCheck {
   }
 
   void attributes() {
-    for (const char* name : {"format", "run_id", "created_utc", "moemill_version", "git_commit", "config_yaml",
-                             "input_sha256", "model_sha256", "tokenizer_sha256", "backend", "dtype", "slurm_job_id"}) {
+    for (const char* name : {"run_id", "created_utc", "moemill_version", "git_commit", "config_yaml", "input_sha256",
+                             "model_sha256", "tokenizer_sha256", "backend", "dtype", "slurm_job_id"}) {
       has_attribute(name, H5T_STRING);
     }
     number("format_version", outputs_format_version);
     number("complete", 1);
     has_attribute("world_size", H5T_INTEGER);
-    if (faults_.empty() && h5::read_text_attribute(file_, "format") != "moemill-outputs") {
+    if (has_attribute("format", H5T_STRING) && h5::read_text_attribute(file_, "format") != "moemill-outputs") {
       fault("root attribute 'format' is not 'moemill-outputs'");
     }
   }
