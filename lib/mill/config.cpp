@@ -1,5 +1,6 @@
 #include "mill/config.hpp"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -105,13 +106,42 @@ void read_map(std::string_view file, const std::string& prefix, const YAML::Node
   }
 }
 
+// Keeps where a document begins, and nothing of what is in it.
+class DocumentStart final : public YAML::EventHandler {
+ public:
+  const YAML::Mark& mark() const { return mark_; }
+  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  YAML::Mark mark_;
+};
+
+// yaml-cpp takes a text such as ",a: 1" for documents without end that all begin at the comma, and its LoadAll fills
+// the memory with them.
+void check_one_document(const std::string& text, std::string_view name) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  DocumentStart first, second;
+  if (!parser.HandleNextDocument(first) || !parser.HandleNextDocument(second)) return;
+  const YAML::Mark& mark = second.mark();
+  if (mark.pos <= first.mark().pos)
+    user_error("{}:{}: this is not YAML: nothing can begin in this way (column {})", name, mark.line + 1,
+               mark.column + 1);
+  user_error("{}:{}: a second YAML document begins here; write all keys into one", name, mark.line + 1);
+}
+
 YAML::Node parse_yaml(std::string_view text, std::string_view name) {
   try {
-    std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1)
-      user_error("{}:{}: a second YAML document begins here; write all keys into one", name,
-                 documents[1].Mark().line + 1);
-    return documents.empty() ? YAML::Node() : documents[0];
+    check_one_document(std::string(text), name);
+    return YAML::Load(std::string(text));
   } catch (const YAML::ParserException& e) {
     user_error("{}:{}: this is not YAML: {} (column {})", name, e.mark.line + 1, e.msg, e.mark.column + 1);
   }

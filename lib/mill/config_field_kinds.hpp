@@ -85,7 +85,8 @@ Field optional(const char* key, const char* accepts, Effect effect, const char* 
 template <class At>
 Field text(const char* key, const char* accepts, Effect effect, At at) {
   Read read = [=](const YAML::Node& node, RunConfig& c) {
-    if (!node.IsScalar() || node.Scalar().empty()) return false;
+    // A carriage return at the end would be lost where config.yaml is read again.
+    if (!node.IsScalar() || node.Scalar().empty() || node.Scalar().ends_with('\r')) return false;
     at(c) = node.Scalar();
     return true;
   };

@@ -20,7 +20,8 @@ std::optional<double> duration(const YAML::Node& node) {
   const double factors[] = {1, 60, 3600, 86400};
   if (auto unit = units.find(text.back()); unit != std::string::npos) {
     auto value = number<double>(scalar(text.substr(0, text.size() - 1)));
-    return value && *value >= 0 ? std::optional(*value * factors[unit]) : std::nullopt;
+    const double seconds = value ? *value * factors[unit] : -1;
+    return seconds >= 0 && std::isfinite(seconds) ? std::optional(seconds) : std::nullopt;
   }
   unsigned days = 0, hours = 0, minutes = 0, seconds = 0;
   int used = 0;
