@@ -23,9 +23,9 @@ struct ShardRows {
   std::vector<PromptScore> scores;      // in any order; at most one a prompt of the range
 };
 
-// Sorts the rows, writes a temporary file with the carried columns of the range, closes, opens again and checks, renames.
-// A prompt without rows, a gap in its samples or a doubled row is a ContractViolation, before anything is written; that
-// the last samples of a prompt are there is the caller's to know.
+// Sorts the rows, writes a temporary file with the carried columns of the range, closes, opens again and checks,
+// renames. A prompt without rows, a gap in its samples or a doubled row is a ContractViolation, before anything is
+// written; that the last samples of a prompt are there is the caller's to know.
 void write_shard(const std::string& path, ShardRows rows, const PromptFile& prompts, const OutputLayout& layout,
                  const RootAttributes& attributes);
 
