@@ -49,25 +49,77 @@ def need(module):
 # ---------------------------------------------------------------------------------------------------------------------
 # What the run directory says
 
-def read_json(path):
+def one_line(fault): return " ".join(f"{type(fault).__name__}: {fault}".split())
+
+
+def is_number(value): return type(value) in (int, float) and math.isfinite(value)
+
+
+class Damage:
+    """What of the run directory could not be read: the page is made of the rest and says so."""
+
+    def __init__(self): self.said = []
+
+    def add(self, path, what): self.said.append(f"{path.name}: {what}")
+
+
+def has_shape(value, shape):
+    """Whether what is there of `shape` is of its kind: a type, a test, or a dictionary of them ({key: kind})."""
+    if isinstance(shape, dict): return isinstance(value, dict) and all(has_shape(value[k], kind) for k, kind in shape.items() if k in value)
+    return type(value) is shape if isinstance(shape, type) else shape(value)
+
+
+def is_count(value): return type(value) is int and 0 <= value < 10**6
+
+
+def is_code(value): return value is None or type(value) is int
+
+
+MANIFEST = {"run_id": str, "created_utc": str, "prompts": int, "completions": int, "attempts": is_count, "exit_code": is_code, "fingerprints": dict}
+EXCHANGE = ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")
+COUNTERS = ("wall_seconds", "load_seconds", "prefill_seconds", "decode_seconds", "exchange_seconds", "idle_seconds", "prompt_tokens",
+            "cached_prompt_tokens", "generated_tokens", "prompts_done")
+SUMMARY = {**dict.fromkeys((*COUNTERS, "kv_bytes_per_token", "peak_rss_bytes"), is_number), "attempts": int, "ranks": int, "nodes": int,
+           "exchange": lambda e: isinstance(e, dict) and all(is_number(e.get(n)) for n in EXCHANGE),
+           "expert_load": {"max_over_mean": is_number, "max_over_mean_balanced": is_number},
+           "cost": lambda c: c is None or c == {} or isinstance(c, dict) and (c.get("total") is None or isinstance(c.get("currency"), str) and all(
+               is_number(c.get(n)) for n in ("total", "per_million_tokens", "per_million_output_tokens")))}
+LINE = {**dict.fromkeys((*COUNTERS, *EXCHANGE, "rows_done", "rows_failed", "rows_total", "running", "max_over_mean"), is_number), "attempt": is_count,
+        "time": str, "expert_counts": lambda e: e is None or isinstance(e, list) and all(
+            isinstance(layer, list) and layer and all(map(is_number, layer)) for layer in e)}
+ATTEMPT = {"attempt": is_count, "event": str, "time": str, "rows_before": int, "exit_code": is_code,
+           "ranks": is_code, "reason": lambda r: r is None or isinstance(r, str)}
+
+
+def read_json(path, shape, damage):
+    """An object of `shape`; {} where there is none that can be read."""
+    if not path.exists(): return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as fault:
+        damage.add(path, one_line(fault))
         return {}
+    if has_shape(found, shape) and found: return found
+    damage.add(path, "is not as moemill writes it")
+    return {}
 
 
-def json_lines(path):
-    """The whole lines of a file that a job may be writing; what a kill tore is left out."""
+def json_lines(path, shape, damage):
+    """The whole lines of a file that a job may be writing; what a kill tore is left out, other damage is told."""
+    if not path.exists(): return
+    bad = 0
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
             for line in f:
                 try:
                     row = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(row, dict): yield row
-    except FileNotFoundError:
-        return
+                except (ValueError, RecursionError):
+                    row = None
+                if has_shape(row, shape): yield row
+                elif not line.startswith("{") or line.rstrip().endswith("}"): bad += 1
+    except OSError as fault:
+        damage.add(path, one_line(fault))
+    if bad: damage.add(path, f"{bad:,} of its lines cannot be read")
 
 
 def setting(config, section, key):
@@ -82,16 +134,16 @@ class Metrics:
     RATES = {"prompt": "prompt_tokens", "generated": "generated_tokens"}
     BYTES = {"within nodes": "intra_node_bytes", "between nodes": "inter_node_bytes"}
 
-    def __init__(self, path):
+    def __init__(self, path, damage):
         self.last = {}      # attempt: its last line
         self.begins = {}    # attempt: seconds of work before it
         self.first_time, self.last_time = {}, {}
         self.expert_counts = None
         points, offset, attempt = [], 0.0, None
         step, seen = 1, 0   # of the lines of a long run every step-th is kept
-        for line in json_lines(path):
+        for line in json_lines(path, LINE, damage):
             number, wall = line.get("attempt", 1), line.get("wall_seconds")
-            if not isinstance(wall, (int, float)): continue
+            if wall is None: continue
             if number != attempt:
                 if attempt is not None:
                     offset += self.last[attempt]["wall_seconds"]
@@ -140,18 +192,18 @@ class Metrics:
 class Rows:
     """What the finished rows are like: lengths by finish reason, errors. Read in blocks."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, damage):
         h5py, np = need("h5py"), need("numpy")
         self.files = [folder / "outputs.h5"] if (folder / "outputs.h5").exists() else sorted(folder.glob("shards/shard-*.h5"))
         self.read, self.reasons = 0, collections.Counter()
         self.prompt_lengths, self.lengths = collections.Counter(), collections.defaultdict(collections.Counter)
         self.errors, self.first_ids = collections.Counter(), collections.defaultdict(list)
-        self.attributes, self.damaged = {}, []
+        self.attributes = {}
         for path in self.files:
             try:
                 with h5py.File(path, "r") as file: self._take(file, np)
-            except (OSError, KeyError) as fault:
-                self.damaged.append(f"{path.name}: {fault}")
+            except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, ArithmeticError, MemoryError) as fault:
+                damage.add(path, one_line(fault))
 
     def _take(self, file, np):
         done = file["completions"]
@@ -182,13 +234,16 @@ class Rows:
 class Run:
     def __init__(self, folder):
         if not folder.is_dir(): raise Fault(f"{folder}: no such folder")
-        self.folder, self.manifest = folder, read_json(folder / "run.json")
-        if not self.manifest: raise Fault(f"{folder}: is no run directory: there is no run.json")
-        self.summary = read_json(folder / "summary.json")
-        self.config = (folder / "config.yaml").read_text(encoding="utf-8") if (folder / "config.yaml").exists() else ""
-        self.metrics, self.rows = Metrics(folder / "metrics.jsonl"), Rows(folder)
+        self.folder, self.damage = folder, Damage()
+        if not any((folder / name).exists() for name in ("run.json", "outputs.h5", "shards", "metrics.jsonl")):
+            raise Fault(f"{folder}: is no run directory: there is no run.json")
+        self.manifest = read_json(folder / "run.json", MANIFEST, self.damage)
+        if not (folder / "run.json").exists(): self.damage.add(folder / "run.json", "is missing")
+        self.summary = read_json(folder / "summary.json", SUMMARY, self.damage)
+        self.config = self.read_config(folder / "config.yaml")
+        self.metrics, self.rows = Metrics(folder / "metrics.jsonl", self.damage), Rows(folder, self.damage)
         last = self.metrics.last.get(max(self.metrics.last, default=0), {})
-        self.total = self.manifest.get("completions", 0)
+        self.total = self.manifest.get("completions", last.get("rows_total", 0))
         self.done = max(last.get("rows_done", 0), self.rows.read)
         self.prompts_total = self.manifest.get("prompts", 0)
         self.prompts_done = max(last.get("prompts_done", 0), self.summary.get("prompts_done", 0))
@@ -198,9 +253,23 @@ class Run:
         self.failed = max(self.rows.reasons["error"], last.get("rows_failed", 0))
         # Without a line of metrics nothing is known of tokens and time, which is not the same as none.
         self.measured = bool(self.metrics.last) or self.summary_counts
-        attempts = self.attempts()
-        self.untold = [a["number"] for a in attempts if a["code"] is None and a["number"] not in self.metrics.last]
-        self.ranks = next((a["ranks"] for a in reversed(attempts) if a["ranks"]), None)
+        self.attempts = self.read_attempts()
+        self.untold = [a["number"] for a in self.attempts if a["code"] is None and a["number"] not in self.metrics.last]
+        attributes = self.rows.attributes
+        if self.manifest and str(attributes.get("run_id", self.manifest.get("run_id"))) != self.manifest.get("run_id"):
+            self.damage.add(self.rows.files[0], f"is of the run {attributes['run_id']}, run.json is of {self.manifest.get('run_id')}")
+        self.ranks = next((a["ranks"] for a in reversed(self.attempts) if a["ranks"]), None)
+
+    def read_config(self, path):
+        if not path.exists(): return ""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            self.damage.add(path, one_line(fault))
+            return ""
+        if text.strip() and "\0" not in text: return text
+        self.damage.add(path, "is empty or zeroed")
+        return ""
 
     def number(self, name):
         """Of the summary where it speaks for the whole run, else added up from the metrics."""
@@ -209,15 +278,16 @@ class Run:
         return self.metrics.sum(name)
 
     def state(self):
+        if not self.manifest: return "not known: run.json cannot be read", "bad"
         if self.code is None and self.done < self.total: return "running, or killed", "wait"
         if self.done >= self.total and self.code in (0, None): return "finished", "good"
         return EXIT.get(self.code, f"exit code {self.code}"), {75: "wait", 3: "wait"}.get(self.code, "bad")
 
-    def attempts(self):
+    def read_attempts(self):
         """A row an attempt: from attempts.jsonl where there is one, and from the metrics."""
         begins, ends = {}, {}
-        for line in json_lines(self.folder / "attempts.jsonl"):
-            if isinstance(line.get("attempt"), int):  # of several ends the first one was the cause
+        for line in json_lines(self.folder / "attempts.jsonl", ATTEMPT, self.damage):
+            if "attempt" in line:  # of several ends the first one was the cause
                 (ends if line.get("event") == "end" else begins).setdefault(line["attempt"], line)
         rows, before = [], 0
         for number in sorted({*begins, *ends, *self.metrics.last, *range(1, self.manifest.get("attempts", 0) + 1)}):
@@ -543,7 +613,7 @@ class Page:
         model = os.path.basename((setting(run.config, "model", "path") or "").rstrip("/"))
         on = f" on {counted(run.ranks, 'rank')}" if run.ranks else ""
         if on and s.get("nodes"): on += f" of {counted(s['nodes'], 'node')}"
-        tries = counted(len(run.attempts()), "attempt")
+        tries = counted(len(run.attempts), "attempt")
         text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts with "
                 f"<b>{html.escape(model or 'the model')}</b>{on}")
         if not run.measured: return f"{text}, {tries}. How many tokens in what time is not known yet: metrics.jsonl has no line."
@@ -574,7 +644,8 @@ class Page:
             said.append(f"{share(reasons['length'], good)} of the completions were cut at max_tokens (finish reason length).")
         if good and reasons["repetition"] > 0.02 * good: said.append(f"{share(reasons['repetition'], good)} ended in a loop of repetition.")
         if run.failed: said.append(f"{counted(run.failed, 'row')} failed ({share(run.failed, run.total)}): see the errors below.")
-        if run.rows.damaged: said.append("Not readable: " + html.escape("; ".join(run.rows.damaged)))
+        if run.damage.said:
+            said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows is damaged.")
         if run.code is None and run.done < run.total:
             said.append("The last attempt has left no exit code: it is running or was killed. The same command goes on with it.")
         if run.measured and run.untold:
@@ -650,7 +721,7 @@ class Page:
 
     def attempts(self):
         rows = []
-        for a in self.run.attempts():
+        for a in self.run.attempts:
             hosts = a["hosts"]
             if isinstance(hosts, list): hosts = f"{hosts[0]} and {len(hosts) - 1} more" if len(hosts) > 2 else ", ".join(map(str, hosts))
             rows.append((a["number"], html.escape((a["began"] or "–").replace("T", " ").replace("Z", "")), clock(a["wall"]), whole(a["ranks"]),

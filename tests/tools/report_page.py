@@ -9,6 +9,8 @@ import re
 import sys
 import time
 
+import h5py
+
 from tools import OutputsMaker, check, main, script, write_lines
 
 CONFIG = "model:\n  path: /models/Tiny-MoE\ncost:\n  hour_price: 2.5\n  unit: node\n  currency: EUR\n"
@@ -40,7 +42,7 @@ def make_run(folder, attempts=1, lines=5, done=True, code=0, counts=True):
             "expert_load": {"max_over_mean": 2.25, "max_over_mean_balanced": 2.25},
             "cost": {"currency": "EUR", "total": 0.072, "per_million_tokens": 2.4, "per_million_output_tokens": 14.4}, "exit_code": code}))
         tokens = [[1] * (1 + i % 200) for i in range(rows)]
-        OutputsMaker(folder / "outputs.h5").rows(range(rows), [0] * rows, list(range(rows)), [b"x"] * rows, tokens,
+        OutputsMaker(folder / "outputs.h5", run_id="ab" * 16).rows(range(rows), [0] * rows, list(range(rows)), [b"x"] * rows, tokens,
                                                  finish=[2 if i % 3 == 0 else 1 for i in range(rows)]).done()
     return folder
 
@@ -53,6 +55,56 @@ def page(run):
     check("nan" not in re.sub(r"base64,[^\"]*|<pre>.*?</pre>", "", text, flags=re.S).lower().split(), "NaN in the text")
     check(text.count("<section") == text.count("</section>") and text.count("<table") == text.count("</table>"))
     return text
+
+
+def damaged_run_directories(work):
+    """A page in any case, which says what could not be read."""
+    run = make_run(work / "run", lines=20)
+    write_lines(run / "attempts.jsonl", [{"time": "2026-01-05T01:02:03Z", "attempt": 1, "event": "begin", "ranks": 8, "rows_before": 0}] * 3)
+    (run / "shards").mkdir()
+    OutputsMaker(run / "shards/shard-000000.h5", run_id="ab" * 16).rows([0], [0], [0], [b"x"], [[1]]).done()
+    check("Not readable" not in page(run))
+    def pages(name):
+        path = run / name
+        whole = path.read_bytes()
+        # Lines cut off, and none at all, are no damage of a file that grows by lines; of an empty run.json nothing is known.
+        grows = name.endswith(".jsonl")
+        for damage, what, told in (("empty", b"", not grows), ("garbage", bytes(range(255, 0, -1)) * 8, True), ("half", whole[:len(whole) // 2], not grows),
+                                   ("zeroed", bytes(len(whole)), True), ("an array", b"[1]\n", True), ("deep", b"[" * 100000, True), ("missing", None, name == "run.json")):
+            path.unlink()
+            if what is not None: path.write_bytes(what)
+            if name == "config.yaml" and damage in ("half", "an array", "deep"): told = False  # as readable as any text
+            check((f"{name.split('/')[-1]}: " in page(run)) == told, name, damage)
+        path.unlink(missing_ok=True)
+        path.mkdir()
+        check(f"{name.split('/')[-1]}: " in page(run), name, "a directory")
+        path.rmdir()
+        path.write_bytes(whole)
+    for name in ("run.json", "config.yaml", "summary.json", "metrics.jsonl", "attempts.jsonl"): pages(name)
+    for name in ("outputs.h5", "shards/shard-000000.h5"):
+        path = run / name
+        whole = path.read_bytes()
+        for what in (b"", bytes(range(255, 0, -1)) * 8, whole[:len(whole) // 2], bytes(len(whole))):
+            path.write_bytes(what)
+            text = page(run)
+            check(f"Not readable: {path.name}: OSError" in text, name)
+        path.unlink()
+        path.mkdir()
+        check(f"Not readable: {path.name}: " in page(run), name)
+        path.rmdir()
+        if name == "outputs.h5": continue  # the shards are read where there is none
+        path.write_bytes(whole)
+    for name, changes in (("run.json", {"prompts": "5"}), ("run.json", {"attempts": 10**15}), ("run.json", {"fingerprints": 1}), ("run.json", {"exit_code": "0"}),
+                          ("summary.json", {"exchange": {}}), ("summary.json", {"cost": {"total": 1}}), ("summary.json", {"expert_load": []}),
+                          ("summary.json", {"wall_seconds": None}), ("metrics.jsonl", {"wall_seconds": "x"}), ("metrics.jsonl", {"attempt": "1"}),
+                          ("metrics.jsonl", {"expert_counts": [1]}), ("attempts.jsonl", {"ranks": "8"}), ("attempts.jsonl", {"exit_code": []})):
+        whole = (run / name).read_text()
+        (run / name).write_text(json.dumps({**json.loads(whole if name.endswith(".json") else whole.splitlines()[0]), **changes}) + "\n")
+        check(f"{name}: " in page(run), name, changes)
+        (run / name).write_text(whole)
+    with h5py.File(run / "shards/shard-000000.h5", "r+") as f: f.attrs["run_id"] = "cd" * 16
+    text = page(run)
+    check("cd" * 16 in text and "shard-000000.h5: is of the run" in text)
 
 
 def a_finished_run(work):
@@ -78,7 +130,8 @@ def unfinished_and_killed_runs(work):
     (run / "summary.json").write_text("{ torn")
     (run / "shards").mkdir()
     (run / "shards/shard-000000.h5").write_bytes(b"torn")
-    check("Not readable: shard-000000.h5" in page(run))
+    text = page(run)
+    check("Not readable: summary.json: JSONDecodeError" in text and "shard-000000.h5: OSError" in text)
     check("stopped early" in page(make_run(work / "stopped", done=False, code=75)))
     check("no run.json" in script("report", work, code=2).stderr)
 
@@ -113,7 +166,7 @@ def rates_are_those_of_the_lines(work):
     lines = [{"attempt": a, "wall_seconds": 10.0 * i, "load_seconds": 0.0, "generated_tokens": 500 * i, "intra_node_bytes": 1000 * i,
               **({"max_over_mean": 1.5, "intra_node_bytes": 80000} if i == 4 else {})} for a in (1, 2) for i in (1, 2, 3, 4)]
     script("report", work, code=2)  # loads the module
-    metrics = sys.modules["script_report"].Metrics(write_lines(work / "metrics.jsonl", lines))
+    metrics = sys.modules["script_report"].Metrics(write_lines(work / "metrics.jsonl", lines), sys.modules["script_report"].Damage())
     check(metrics.work_seconds == 80 and metrics.begins == {1: 0, 2: 40}, metrics.begins)
     check({v for _, v in metrics.rates("generated_tokens") if v is not None} == {50}, metrics.rates("generated_tokens"))
     bytes_curve = metrics.rates("intra_node_bytes", "rank 0")
@@ -129,7 +182,7 @@ def very_long_metrics(work):
 
 
 if __name__ == "__main__":
-    tests = [a_finished_run, unfinished_and_killed_runs, killed_before_the_first_line, many_attempts, rates_are_those_of_the_lines, very_long_metrics]
+    tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, many_attempts, rates_are_those_of_the_lines, very_long_metrics]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)
