@@ -4,10 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -15,19 +13,12 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/entropy.hpp"
 #include "base/error.hpp"
 #include "dataset/json_values.hpp"
 
 namespace moemill::dataset {
 namespace {
-
-std::string random_token() {
-  std::array<unsigned char, 16> random{};
-  if (::getentropy(random.data(), random.size()) != 0) system_error("getentropy: {}", std::strerror(errno));
-  std::string text;
-  for (unsigned char byte : random) text += fmt::format("{:02x}", byte);
-  return text;
-}
 
 // Of a name that others choose: at most 64 characters that need no escaping, so that the line's length is bounded.
 std::string plain(std::string_view text) {
@@ -89,7 +80,7 @@ bool no_such_process(std::int64_t process) { return ::kill(static_cast<pid_t>(pr
 
 Holder this_process() {
   Holder holder;
-  holder.token = random_token();
+  holder.token = random_hex(16);
   holder.process = ::getpid();
   if (auto line = process_line(holder.process)) holder.started = line->started;
   holder.boot = plain(first_word("/proc/sys/kernel/random/boot_id"));

@@ -3,12 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstring>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "base/entropy.hpp"
 #include "base/error.hpp"
 #include "dataset/seal.hpp"
 
@@ -81,13 +80,7 @@ ShardRange RunManifest::range_of(ShardId shard) const {
   return {first, std::min(shard_prompts, prompts - first)};
 }
 
-std::string new_run_id() {
-  std::array<unsigned char, 16> random{};
-  if (::getentropy(random.data(), random.size()) != 0) system_error("getentropy: {}", std::strerror(errno));
-  std::string text;
-  for (unsigned char byte : random) text += fmt::format("{:02x}", byte);
-  return text;
-}
+std::string new_run_id() { return random_hex(16); }
 
 std::uint64_t auto_shard_prompts(std::uint64_t prompts) {
   // Many more shards than ranks would need, so that ranks end together; but a shard is a file, which costs more than

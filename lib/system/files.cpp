@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/entropy.hpp"
 #include "base/error.hpp"
 
 namespace moemill::files {
@@ -201,11 +202,7 @@ std::string read_tail(const std::string& path, std::uint64_t most_bytes) {
 }
 
 std::string temporary_name(const std::string& path) {
-  static const std::uint64_t random = [] {
-    std::uint64_t bits = 0;
-    if (::getentropy(&bits, sizeof bits) != 0) system_error("getentropy: {}", std::strerror(errno));
-    return bits;
-  }();
+  static const std::uint64_t random = std::stoull(random_hex(8), nullptr, 16);
   return fmt::format("{}.{:016x}.tmp", path,
                      random ^ static_cast<std::uint64_t>(::getpid()));  // a fork is another process
 }
