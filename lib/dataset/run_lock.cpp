@@ -167,8 +167,9 @@ void RunLock::give_sign() {
   try {
     const auto there = look(path_);
     if (there && there->holder && there->holder->token != me_.token) {
+      const std::string holder = there->told();  // may throw, and is then looked at again
       lost_ = true;
-      return calls_.lost(there->told());
+      return calls_.lost(holder);
     }
     if (!there) put_back();
     me_.beat++;

@@ -249,9 +249,20 @@ void write_attribute(hid_t object, const std::string& name, std::int64_t number)
   check(H5Awrite(attribute, H5T_NATIVE_INT64, &number), what);
 }
 
+namespace {
+
+// There is room for one value only.
+void refuse_several(hid_t attribute, const std::string& what) {
+  const Handle space = own(H5Aget_space(attribute), what);
+  if (H5Sget_simple_extent_npoints(space) != 1) system_error("{} has not exactly one value", what);
+}
+
+}  // namespace
+
 std::string read_text_attribute(hid_t object, const std::string& name) {
   std::string what = named("attribute", name);
   Handle attribute = own(H5Aopen(object, name.c_str(), H5P_DEFAULT), what);
+  refuse_several(attribute, what);
   Handle stored = own(H5Aget_type(attribute), what);
   if (H5Tget_class(stored) != H5T_STRING || H5Tis_variable_str(stored) <= 0) system_error("{} is not text", what);
   Handle type = text_type();
@@ -266,6 +277,7 @@ std::string read_text_attribute(hid_t object, const std::string& name) {
 std::int64_t read_number_attribute(hid_t object, const std::string& name) {
   std::string what = named("attribute", name);
   Handle attribute = own(H5Aopen(object, name.c_str(), H5P_DEFAULT), what);
+  refuse_several(attribute, what);
   Handle stored = own(H5Aget_type(attribute), what);
   if (H5Tget_class(stored) != H5T_INTEGER) system_error("{} is not an integer", what);
   std::int64_t number = 0;
