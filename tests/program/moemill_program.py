@@ -35,7 +35,7 @@ def moemill(*words, ranks=0, env=None, cwd=None, seconds=SECONDS):
 
 
 def mpirun_is_stuck(log):
-    """Whether mpirun said that the job is over. With all ranks and agents gone it then hangs in its own end, which Open MPI
+    """Whether mpirun said that the job is over. With all ranks gone it then hangs in its own end, which Open MPI
     4.1.4 with libpmix 4.2.2 (Debian 12) does now and then when a rank is killed while the job starts: in
     PMIx_server_finalize on a lock of its own, or waiting for an agent that has ended."""
     return "the job has been aborted" in log and "mpirun noticed that process rank" in log

@@ -90,7 +90,15 @@ def launchers_of(session):
 
 
 def agents_of(session):
-    return [pid for pid, words in processes(session).items() if words and words[0].endswith("orted")]
+    """Daemons that hold the ranks of a pretended node: they are parents of ranks, and have a session of their own."""
+    found = set()
+    for rank in ranks_of(session):
+        try:
+            parent = pathlib.Path("/proc") / pathlib.Path(f"/proc/{rank}/stat").read_text().rsplit(")", 1)[1].split()[1]
+            if (parent / "cmdline").read_bytes().split(b"\0")[0].endswith(b"orted"): found.add(int(parent.name))
+        except OSError:
+            continue
+    return sorted(found)
 
 
 def send(pids, number):
@@ -134,11 +142,11 @@ def gone_within(job, ranks, seconds):
 
 def check_gone(job, ranks, seconds, folder, said, kind, tally):
     if gone_within(job, ranks, seconds): return
-    check(not alive(ranks) and not agents_of(job.pid) and mpirun_is_stuck(since(folder, said)),
+    check(not alive(ranks) and mpirun_is_stuck(since(folder, said)),
           f"{kind}: processes of the job live on after {END_SECONDS} s", processes(job.pid))
     os.killpg(job.pid, signal.SIGKILL)
     job.wait()
-    tally["mpirun alone was stuck, all ranks and agents gone"] += 1
+    tally["mpirun was stuck with all ranks gone"] += 1
 
 
 def since(folder, size):
