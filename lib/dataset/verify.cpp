@@ -60,6 +60,8 @@ class Verification {
       : request_(request), prompts_(prompts), paths_{request.dir}, manifest_(std::move(manifest)) {}
 
   VerifyReport run() {
+    if (auto broken = broken_checksum_line(files::read_text(paths_.config()).value_or("")))
+      fault("{}: {}", paths_.config(), *broken);
     if (manifest_.prompts != prompts_.size()) {
       fault("{}: the run has {} prompts, the input {}: another input or limit", paths_.manifest(), manifest_.prompts,
             prompts_.size());
@@ -69,8 +71,6 @@ class Verification {
     outputs_whole_ = merged && is_whole(paths_.outputs());
     RunListing listing = list_run(paths_);
     if (!merged) report_.rows_unfinished = rows_unfinished(listing);
-    if (auto broken = broken_checksum_line(files::read_text(paths_.config()).value_or("")))
-      fault("{}: {}", paths_.config(), *broken);
     if (outputs_whole_) guarded(paths_.outputs(), [&] { check_file(paths_.outputs(), {0, manifest_.prompts}); });
     if (merged && request_.depth == VerifyDepth::Form) return std::move(report_);
     const std::uint64_t merged_rows = report_.rows_checked;

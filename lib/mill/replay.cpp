@@ -14,6 +14,7 @@
 
 #include "base/log.hpp"
 #include "base/random.hpp"
+#include "dataset/seal.hpp"
 #include "mill/agree.hpp"
 #include "mill/config.hpp"
 #include "mill/retry.hpp"
@@ -229,18 +230,23 @@ std::optional<std::uint32_t> vocabulary_of(const RunConfig& config) {
   }
 }
 
-// A damaged one is a fault that verify_run() lists, as long as it can be read.
-RunConfig read_run_config(const dataset::RunPaths& paths) {
+struct RunInputs {
+  RunConfig config;
+  dataset::PromptFile prompts;
+};
+
+// A damaged config.yaml is a fault that verify_run() lists, as long as it leads to the prompts.
+RunInputs open_run_inputs(const dataset::RunPaths& paths) {
   const std::string text = read_text_file(paths.config());
-  std::string reason = "it names no input.path";
   try {
     RunConfig config = parse_config(text, paths.config(), {});
-    if (!config.input.path.empty()) return config;
+    dataset::PromptFile prompts = open_prompts(config);
+    return {std::move(config), std::move(prompts)};
   } catch (const UserError& e) {
-    reason = e.what();
+    if (!dataset::broken_checksum_line(text)) throw;
+    user_error("{}: is damaged ({}): restore it; verify needs to know the prompts and settings of the run",
+               paths.config(), e.what());
   }
-  user_error("{}: is damaged ({}): restore it; verify needs to know the prompts and settings of the run",
-             paths.config(), reason);
 }
 
 void tell(const dataset::VerifyReport& report, std::uint64_t all_rows) {
@@ -262,24 +268,22 @@ void tell(const dataset::VerifyReport& report, std::uint64_t all_rows) {
 ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
   const dataset::RunPaths paths{request.dir};
   std::optional<dataset::RunManifest> manifest;
-  RunConfig config;
-  std::optional<dataset::PromptFile> prompts;
+  std::optional<RunInputs> in;
   together(world, [&] {
     manifest = dataset::read_manifest(paths);
     if (!manifest) user_error("{}: holds no run; give the folder that output.dir named", request.dir);
-    config = read_run_config(paths);
     log::start(log::Level::Warning, 0, 1);
-    prompts.emplace(open_prompts(config));
+    in.emplace(open_run_inputs(paths));
   });
   dataset::VerifyReport report;  // rank 0's
   rank_zero(world, [&] {
-    dataset::VerifyRequest form{request.dir, request.depth, config.sampling, {}, config.output.merge};
-    if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = vocabulary_of(config);
-    report = dataset::verify_run(form, *prompts);
+    dataset::VerifyRequest form{request.dir, request.depth, in->config.sampling, {}, in->config.output.merge};
+    if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = vocabulary_of(in->config);
+    report = dataset::verify_run(form, in->prompts);
     tell(report, manifest->completions);
   });
   bool whole = report.faults.empty();
-  if (request.replay > 0) whole = replay_rows(world, request, config, *prompts, report) == 0 && whole;
+  if (request.replay > 0) whole = replay_rows(world, request, in->config, in->prompts, report) == 0 && whole;
   return broadcast_text(world, whole ? "" : "faults", 0).empty() ? ExitCode::Done : ExitCode::Internal;
 }
 

@@ -189,7 +189,8 @@ def flipped_bits_are_noticed():
     with h5py.File(outputs) as f: f.visititems(visit)
     check(len(blocks) >= 15, "too few blocks", blocks)
     expect_exit(moemill("verify", out, "--deep"), 0)
-    anywhere = {path: draw.integers(path.stat().st_size * 8, size=20) for path in (shard, out / "config.yaml")}
+    anywhere = {shard: draw.integers(shard.stat().st_size * 8, size=20)}
+    anywhere[out / "config.yaml"] = [8 * at + int(draw.integers(8)) for at in range(0, (out / "config.yaml").stat().st_size, 9)]
     anywhere[out / "run.json"] = draw.integers((out / "run.json").stat().st_size * 8 - 8, size=20)  # not its last line break
     anywhere[outputs] = [*draw.integers(outputs.stat().st_size * 8, size=20),
                          *(at * 8 + int(draw.integers(size * 8)) for _, at, size in blocks)]
