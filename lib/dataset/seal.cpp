@@ -1,11 +1,5 @@
 #include "dataset/seal.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <vector>
 
 #include "base/error.hpp"
@@ -18,19 +12,6 @@ namespace {
 constexpr std::string_view seal_prefix = "moemill-outputs, SHA-256 of all bytes from 512 on: ";
 constexpr std::string_view line_prefix = "# crc32c of the lines above: ";
 constexpr std::size_t block_bytes = 1 << 20;
-
-// Up to `size` bytes: less at the end of the file.
-std::size_t read_some(int fd, char* out, std::size_t size, const std::string& path) {
-  std::size_t done = 0;
-  while (done < size) {
-    const ssize_t got = ::read(fd, out + done, size - done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) system_error("read {}: {}", path, std::strerror(errno));
-    if (got == 0) break;
-    done += static_cast<std::size_t>(got);
-  }
-  return done;
-}
 
 std::string seal_of(const std::string& sha256) {
   std::string text = fmt::format("{}{}\n", seal_prefix, sha256);
@@ -47,10 +28,10 @@ Sums sums_of(const std::string& path, const std::function<void()>& between) {
   files::Descriptor file = files::open_to_read(path);
   Sums sums;
   sums.front.resize(seal_bytes);
-  sums.front.resize(read_some(file.fd(), sums.front.data(), seal_bytes, path));
+  sums.front.resize(files::read_up_to(file.fd(), sums.front.data(), seal_bytes, path));
   Sha256 sha;
   std::vector<char> block(block_bytes);
-  while (std::size_t got = read_some(file.fd(), block.data(), block.size(), path)) {
+  while (std::size_t got = files::read_up_to(file.fd(), block.data(), block.size(), path)) {
     sha.update(std::string_view(block.data(), got));
     between();
   }

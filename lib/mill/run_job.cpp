@@ -42,8 +42,13 @@ Opened open_inputs(const Comm& world, const RunConfig& config) {
   return std::move(*opened);
 }
 
-dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& config, int world_size) {
+// "" outside of Slurm.
+std::string slurm_job_id() {
   const char* job = std::getenv("SLURM_JOB_ID");
+  return job ? job : "";
+}
+
+dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& config, int world_size) {
   const auto& prints = plan.manifest.fingerprints;
   auto print = [&](const char* name) { return prints.contains(name) ? prints.at(name) : std::string(); };
   return {plan.manifest.run_id,
@@ -55,7 +60,7 @@ dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& co
           fmt::format("cpu ({})", cpu::name(chosen_isa())),
           config.model.dtype,
           world_size,
-          job ? job : ""};
+          slurm_job_id()};
 }
 
 void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& model, const Ranks& ranks,
@@ -151,11 +156,11 @@ struct RankZero {
 
 // "2 ranks on 1 node (n07), Slurm job 4711, moemill 0.1.0 (3f2a9c1)"
 std::string who_works(const Ranks& ranks) {
-  const char* job = std::getenv("SLURM_JOB_ID");
+  const std::string job = slurm_job_id();
   return fmt::format(
       "{} on {} ({}){}{}, moemill {} ({})", counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
       counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), fmt::join(ranks.hosts, " "),
-      job ? ", Slurm job " : "", job ? job : "", build_info::version(), build_info::git_commit().substr(0, 12));
+      job.empty() ? "" : ", Slurm job ", job, build_info::version(), build_info::git_commit().substr(0, 12));
 }
 
 void check_is_folder(const std::string& dir) {
@@ -189,9 +194,8 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
 
 void begin_attempt(RunPlan& plan, const Ranks& ranks) {
   dataset::begin_attempt(plan.paths, plan.manifest);
-  const char* job = std::getenv("SLURM_JOB_ID");
   dataset::record(plan.paths, dataset::AttemptBegin{plan.manifest.attempts, ranks.world.size(), ranks.nodes,
-                                                    ranks.hosts, job ? job : "", plan.rows_before});
+                                                    ranks.hosts, slurm_job_id(), plan.rows_before});
   log::note(log::Level::Info, fmt::format("==== attempt {} begins, {} of {} rows are done", plan.manifest.attempts,
                                           thousands(plan.rows_before), thousands(plan.manifest.completions)));
 }

@@ -70,6 +70,20 @@ Descriptor open_to_read(const std::string& path) { return open_or_fail(path, O_R
 Descriptor open_to_write(const std::string& path) { return open_or_fail(path, O_WRONLY); }
 Descriptor open_to_append(const std::string& path) { return open_or_fail(path, O_RDWR | O_CREAT | O_APPEND); }
 
+std::size_t read_up_to(int fd, char* out, std::size_t size, const std::string& path) {
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t got = ::read(fd, out + done, size - done);
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      fail("read", path);
+    }
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
 void write_all(int fd, std::span<const std::byte> bytes, const std::string& path) {
   while (!bytes.empty()) {
     ssize_t written = ::write(fd, bytes.data(), bytes.size());
@@ -172,15 +186,8 @@ Descriptor open_if_there(const std::string& path) {
 std::string read_rest(int fd, const std::string& path) {
   std::string text;
   std::array<char, 65536> buffer;
-  for (;;) {
-    ssize_t got = ::read(fd, buffer.data(), buffer.size());
-    if (got < 0) {
-      if (errno == EINTR) continue;
-      fail("read", path);
-    }
-    if (got == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-  }
+  while (const std::size_t got = read_up_to(fd, buffer.data(), buffer.size(), path)) text.append(buffer.data(), got);
+  return text;
 }
 
 }  // namespace

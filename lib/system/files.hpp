@@ -35,6 +35,8 @@ class Descriptor {
 Descriptor open_to_read(const std::string& path);
 Descriptor open_to_write(const std::string& path);   // an existing file, from its first byte on
 Descriptor open_to_append(const std::string& path);  // made when absent; reads and writes
+// Up to `size` bytes from where the descriptor stands: fewer at the end of the file alone.
+std::size_t read_up_to(int fd, char* out, std::size_t size, const std::string& path);
 void write_all(int fd, std::span<const std::byte> bytes, const std::string& path);
 void sync(int fd, const std::string& path);
 void sync_file(const std::string& path);
