@@ -15,6 +15,7 @@
 #include "base/clock.hpp"
 #include "base/entropy.hpp"
 #include "base/error.hpp"
+#include "base/host.hpp"
 #include "dataset/json_values.hpp"
 
 namespace moemill::dataset {
@@ -25,12 +26,6 @@ std::string plain(std::string_view text) {
   std::string kept;
   for (char c : text.substr(0, 64)) kept += c > ' ' && c < 127 && c != '"' && c != '\\' ? c : '_';
   return kept;
-}
-
-std::string host_name() {
-  char host[256] = "unknown host";
-  ::gethostname(host, sizeof host - 1);
-  return host;
 }
 
 // "" where /proc does not tell.

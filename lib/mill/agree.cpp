@@ -1,12 +1,10 @@
 #include "mill/agree.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstring>
 #include <new>
 #include <vector>
 
+#include "base/host.hpp"
 #include "mill/stop.hpp"
 
 namespace moemill::mill {
@@ -52,9 +50,7 @@ std::string broadcast_text(const Comm& world, const std::string& mine, int from)
 
 std::string told_by(const Comm& world, const Failure& failure) {
   if (world.size() == 1 || (world.rank() == 0 && failure.code != ExitCode::Internal)) return failure.text;
-  char host[256] = "unknown host";
-  ::gethostname(host, sizeof host - 1);
-  return fmt::format("rank {} on {}: {}", world.rank(), host, failure.text);
+  return fmt::format("rank {} on {}: {}", world.rank(), host_name(), failure.text);
 }
 
 void rank_zero(const Comm& world, const std::function<void()>& phase) {

@@ -1,17 +1,14 @@
 #include "mill/ranks.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <cstdint>
-#include <cstring>
 #include <set>
 #include <span>
 
 #include "base/error.hpp"
+#include "base/host.hpp"
 #include "mill/agree.hpp"
 
 namespace moemill::mill {
@@ -36,7 +33,7 @@ std::vector<int> nodes_of_world(const Comm& world, const Comm& shared, const Par
 
 std::vector<std::string> hosts_of_world(const Comm& world) {
   std::array<char, 256> mine{};
-  if (::gethostname(mine.data(), mine.size() - 1) != 0) system_error("gethostname: {}", std::strerror(errno));
+  host_name().copy(mine.data(), mine.size() - 1);
   std::vector<std::array<char, 256>> all(static_cast<std::size_t>(world.size()));
   world.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
   std::vector<std::string> hosts;

@@ -80,7 +80,6 @@ class MpiSession {
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
   static std::string library_version();  // "Open MPI v4.1.4"
-  static std::string host_name();
 };
 
 }  // namespace moemill

@@ -182,11 +182,4 @@ std::string MpiSession::library_version() {
   return line.substr(0, line.find_first_of(",\n"));
 }
 
-std::string MpiSession::host_name() {
-  char text[MPI_MAX_PROCESSOR_NAME] = "";
-  int length = 0;
-  mpi::check(MPI_Get_processor_name(text, &length), "MPI_Get_processor_name", -1);
-  return std::string(text, static_cast<std::size_t>(length));
-}
-
 }  // namespace moemill
