@@ -19,7 +19,7 @@ import time
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--library", help="tests/torture/no_locks.cpp, built")
 options, sys.argv[4:] = arguments.parse_known_args(sys.argv[4:])
-from moemill_program import PROGRAM, check, differences, expect_exit, fresh, main, moemill  # noqa: E402
+from moemill_program import PROGRAM, SECONDS, check, differences, expect_exit, fresh, main, moemill, start  # noqa: E402
 from resume import prepare, reference, wait_for_rows  # noqa: E402
 
 LINE_BYTES = 640
@@ -43,15 +43,8 @@ def no_locks(**more):
     return environment
 
 
-def start(folder, ranks=0, env=None):
-    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **(env or {}))
-    launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
-    return subprocess.Popen(launcher + [str(PROGRAM), "run", "-c", str(folder / "run.yaml")], env=environment,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
 def ends(process, code):
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=SECONDS)[1]
     check(process.returncode == code, f"exit {process.returncode}, not {code}\n{errors[-3000:]}")
     return errors
 
@@ -244,7 +237,7 @@ def removed_by_a_user():
     check(wait_for_rows(folder, process, 0), "the job was over before its lock could be removed")
     token = holder_in(folder)["token"]
     (folder / "out/run.lock").unlink()
-    for _ in range(200):
+    for _ in range(1200):
         if (folder / "out/run.lock").exists(): break
         time.sleep(0.05)
     check(holder_in(folder)["token"] == token)

@@ -25,13 +25,27 @@ def fresh(name):
     return folder
 
 
-def moemill(*words, ranks=0, env=None, cwd=None, seconds=SECONDS):
-    """The finished process; ranks 0 is a plain process without a launcher."""
+def command(ranks, *words):
+    """ranks 0 is a plain process without a launcher. More ranks than cores leave the core when they wait: else each
+    message takes a time slice of the one that waits for it."""
     launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]
-    command = (launcher if ranks else []) + [str(PROGRAM)] + [str(w) for w in words]
-    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **(env or {}))
-    return subprocess.run(command, env=environment, cwd=cwd or WORK, timeout=seconds, text=True, errors="replace",
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return (launcher if ranks else []) + [str(PROGRAM)] + [str(w) for w in words]
+
+
+def environment(more=None):
+    return dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **(more or {}))
+
+
+def moemill(*words, ranks=0, env=None, cwd=None, seconds=SECONDS):
+    """The finished process."""
+    return subprocess.run(command(ranks, *words), env=environment(env), cwd=cwd or WORK, timeout=seconds, text=True,
+                          errors="replace", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def start(folder, ranks=0, env=None):
+    """A job of the folder's run.yaml at work."""
+    return subprocess.Popen(command(ranks, "run", "-c", folder / "run.yaml"), env=environment(env),
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def mpirun_is_stuck(log):

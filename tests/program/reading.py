@@ -4,12 +4,11 @@ metrics.jsonl, and that jobs/README.md explains what stands there.
 
     reading.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
-import os
 import re
 import subprocess
 
-from moemill_program import PROGRAM, SOURCE, check, expect_exit, main, moemill, summary
-from resume import prepare, start, wait_for_rows
+from moemill_program import PROGRAM, SECONDS, SOURCE, check, environment, expect_exit, main, moemill, start, summary
+from resume import prepare, wait_for_rows
 
 
 def last_metrics(folder):
@@ -21,7 +20,7 @@ def numbers_of_all_ranks_and_attempts():
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
     (folder / "out/stop").touch()
-    process.communicate(timeout=60)
+    process.communicate(timeout=SECONDS)
     first = summary(folder / "out")
     line = last_metrics(folder)
     check(line["decode_step_tokens"] > 0 and line["generated_tokens"] == first["generated_tokens"], line, first)
@@ -63,7 +62,7 @@ def the_log_can_be_followed():
     check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")
     check(" attempt 1 begins" in log.read_text(), log.read_text())
     (folder / "out/stop").touch()
-    process.communicate(timeout=60)
+    process.communicate(timeout=SECONDS)
     with open(log, "a") as f: f.write("torn by a k")
     done = expect_exit(moemill(*words, "--set", "sampling.max_tokens=7"), 2)
     expect_exit(moemill(*words, ranks=2), 0)
@@ -92,14 +91,14 @@ def the_log_can_be_followed():
     log.rmdir()
     log.write_text("an old line\n")
     process = start(folder, 0)
-    process.wait(timeout=60)
+    process.wait(timeout=SECONDS)
     process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--overwrite"],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     check(wait_for_rows(folder, process, 1), "the job was over before another could come")
     refused = expect_exit(moemill(*words), 2)
     check("another job" in refused.stderr, refused.stderr)
     process.terminate()
-    process.wait(timeout=60)
+    process.wait(timeout=SECONDS)
     check("an old line" not in log.read_text() and "another job" not in log.read_text(), log.read_text())
 
 
@@ -113,14 +112,13 @@ def status_of_each_state():
     done = expect_exit(moemill("verify", folder / "out"), 1)
     check(re.search(r"checked \d+ of 300 rows: ", done.stdout) and "the run is not finished: " in done.stdout, done.stdout)
     (folder / "out/stop").touch()
-    process.communicate(timeout=60)
+    process.communicate(timeout=SECONDS)
     text = told()
     check("state    stopped early, attempt 1\nended    stopped early because of the stop file" in text and "rate" not in text
           and "next     the same command again goes on" in text, text)
     # An attempt without a line of metrics yet: the last line is the one before's, and its rate is not told as this one's.
-    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--set", "runtime.progress_interval=1000"],
-                               env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                               env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     text = ""
     while process.poll() is None and "running, attempt 2" not in text: text = moemill("status", folder / "out").stdout
     check("rate     not known yet" in text and "next" not in text, text)

@@ -12,8 +12,8 @@ import time
 
 import h5py
 
-from moemill_program import (MODELS, PROGRAM, check, differences, expect_exit, fresh, main, moemill, rows, summary,
-                             write_prompts)
+from moemill_program import (MODELS, PROGRAM, SECONDS, check, differences, expect_exit, fresh, main, moemill, rows, start,
+                             summary, write_prompts)
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 
@@ -48,22 +48,16 @@ def nothing_to_do():
     check(summary(folder / "out")["attempts"] == 1)
 
 
-def start(folder, ranks):
-    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
-    return subprocess.Popen(launcher + [str(PROGRAM), "run", "-c", str(folder / "run.yaml")], env=environment,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
 def wait_for_rows(folder, process, wanted):
     """Until so many shards are finished and other rows are in journals; False when the job is over before."""
-    for _ in range(2000):
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
         if process.poll() is not None: return False
         journals = list((folder / "out/journal").glob("*.journal")) if (folder / "out/journal").exists() else []
         shards = list((folder / "out/shards").glob("*.h5")) if (folder / "out/shards").exists() else []
         if len(shards) >= wanted and any(j.stat().st_size > 200 for j in journals): return True
         time.sleep(0.01)
-    return False
+    raise AssertionError(f"not so many rows within {SECONDS} s")
 
 
 def killed_and_resumed_by_other_ranks():
@@ -88,13 +82,13 @@ def drained_by_signal_and_by_stop_file():
     process = start(folder, 0)
     check(wait_for_rows(folder, process, 0), "the job was over before it could be stopped")
     process.send_signal(signal.SIGUSR1)
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=SECONDS)[1]
     check(process.returncode == 75, process.returncode, errors)
     expect_exit(moemill("status", folder / "out", "--exit-code"), 75)
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
     (folder / "out/stop").touch()
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=SECONDS)[1]
     check(process.returncode == 75, process.returncode, errors)
     expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=3), 0)
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
@@ -255,12 +249,12 @@ def signals_before_the_first_step():
         return process, open(pipe, "w")  # opens when the program has opened it
     process, writer = begin("--dry-run")
     process.send_signal(signal.SIGTERM)
-    check(process.wait(timeout=20) == -signal.SIGTERM, "a dry run outlives SIGTERM", process.returncode)
+    check(process.wait(timeout=SECONDS) == -signal.SIGTERM, "a dry run outlives SIGTERM", process.returncode)
     writer.close()
     process, writer = begin()
     process.send_signal(signal.SIGTERM)
     with writer: writer.write((folder / "run.yaml").read_text())
-    errors = process.communicate(timeout=20)[1]
+    errors = process.communicate(timeout=SECONDS)[1]
     check(process.returncode == 75 and "before the model is loaded" in errors, process.returncode, errors)
     expect_exit(moemill("status", folder / "out", "--exit-code"), 75)
     expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
@@ -293,7 +287,7 @@ def second_interrupt_leaves_at_once():
         time.sleep(0.3)
         check(process.poll() is None, "one SIGINT ended a process that had something to save")
         process.send_signal(signal.SIGINT)
-        errors = process.communicate(timeout=2)[1]
+        errors = process.communicate(timeout=SECONDS)[1]
     check(process.returncode == 75 and "second SIGINT" in errors, process.returncode, errors)
 
     # In the middle of a step: one rank is halted, and the other waits for its rows.
@@ -310,7 +304,7 @@ def second_interrupt_leaves_at_once():
     check(process.poll() is None, "a SIGUSR1 behind a SIGINT ended the job")
     begun = time.monotonic()
     os.kill(ranks[0], signal.SIGINT)
-    errors = process.communicate(timeout=20)[1]
+    errors = process.communicate(timeout=SECONDS)[1]
     check(process.returncode == 75 and "second SIGINT" in errors, process.returncode, errors)
     while any(lives(pid) for pid in ranks.values()): check(time.monotonic() < begun + 10, "a rank lives on")
     expect_exit(moemill("status", folder / "out", "--exit-code"), 75)
