@@ -4,11 +4,14 @@ metrics.jsonl, and that jobs/README.md explains what stands there.
 
     reading.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
+import os
 import re
+import signal
 import subprocess
+import time
 
 from moemill_program import PROGRAM, SECONDS, SOURCE, check, environment, expect_exit, main, moemill, start, summary
-from resume import prepare, wait_for_rows
+from resume import halt, prepare, wait_for_rows
 
 
 def last_metrics(folder):
@@ -16,7 +19,7 @@ def last_metrics(folder):
 
 
 def numbers_of_all_ranks_and_attempts():
-    folder = prepare("numbers", count=100, max_tokens=150)
+    folder = prepare("numbers", count=100, max_tokens=400)
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
     (folder / "out/stop").touch()
@@ -56,7 +59,7 @@ def every_key_is_documented():
 
 def the_log_can_be_followed():
     """run.log: every attempt's lines with full dates, and why it ended; never in a job's way, and never somebody else's."""
-    folder = prepare("log", count=100, max_tokens=150)
+    folder = prepare("log", count=100, max_tokens=400)
     words, log = ["run", "-c", folder / "run.yaml"], folder / "out/run.log"
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")
@@ -95,8 +98,10 @@ def the_log_can_be_followed():
     process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--overwrite"],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     check(wait_for_rows(folder, process, 1), "the job was over before another could come")
+    holder = halt(folder)
     refused = expect_exit(moemill(*words), 2)
     check("another job" in refused.stderr, refused.stderr)
+    os.kill(holder, signal.SIGCONT)
     process.terminate()
     process.wait(timeout=SECONDS)
     check("an old line" not in log.read_text() and "another job" not in log.read_text(), log.read_text())
@@ -108,10 +113,12 @@ def status_of_each_state():
     def told(*words): return expect_exit(moemill("status", folder / "out", *words), 0).stdout
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
+    holder = halt(folder)  # the other rank waits for it
     check("state    running, attempt 1 (process " in told() and "next" not in told(), told())
     done = expect_exit(moemill("verify", folder / "out"), 1)
     check(re.search(r"checked \d+ of 300 rows: ", done.stdout) and "the run is not finished: " in done.stdout, done.stdout)
     (folder / "out/stop").touch()
+    os.kill(holder, signal.SIGCONT)
     process.communicate(timeout=SECONDS)
     text = told()
     check("state    stopped early, attempt 1\nended    stopped early because of the stop file" in text and "rate" not in text
@@ -119,8 +126,11 @@ def status_of_each_state():
     # An attempt without a line of metrics yet: the last line is the one before's, and its rate is not told as this one's.
     process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--set", "runtime.progress_interval=1000"],
                                env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    text = ""
-    while process.poll() is None and "running, attempt 2" not in text: text = moemill("status", folder / "out").stdout
+    def attempts(): return json.loads((folder / "out/run.json").read_text())["attempts"]
+    while process.poll() is None and attempts() == 1: time.sleep(0.01)
+    check(halt(folder) == process.pid, "the job was over before it could be looked at")
+    text = told()
+    check("running, attempt 2" in text, text)
     check("rate     not known yet" in text and "next" not in text, text)
     process.kill()
     process.wait()

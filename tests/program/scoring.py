@@ -11,7 +11,7 @@ import time
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, check, differences, expect_exit, fresh, main, moemill, rows, summary
+from moemill_program import MODELS, SECONDS, check, differences, expect_exit, fresh, main, moemill, rows, summary
 
 LENGTHS = [1, 2, 3, 63, 64, 65, 130, 200, 1, 17]
 LAYOUTS = [dict(ranks=0), dict(ranks=0, batch=5, seqs=2), dict(ranks=2, batch=70, shard=3), dict(ranks=3, batch=33, seqs=1)]
@@ -112,9 +112,8 @@ def stopped_and_taken_up():
     score("deepseek_v3", path, folder / "whole", "sampling.max_tokens=0")
 
     def stop():
-        for _ in range(6000):
-            if any((out / "shards").glob("*.h5")): break
-            time.sleep(0.01)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end and not any((out / "shards").glob("*.h5")): time.sleep(0.01)
         (out / "stop").touch()
     stopper = threading.Thread(target=stop)
     stopper.start()
