@@ -105,6 +105,7 @@ TEST_CASE("an unk_token that is not there fails the texts that need it") {
 
 TEST_CASE("a pipe in place of tokenizer.json is refused, not waited for") {
   const std::filesystem::path dir = std::filesystem::temp_directory_path() / fmt::format("moemill-pipe-{}", ::getpid());
+  std::filesystem::remove_all(dir);  // of a test with this number that was killed
   std::filesystem::create_directory(dir);
   REQUIRE(::mkfifo((dir / "tokenizer.json").c_str(), 0600) == 0);
   CHECK_THROWS_WITH_AS(Tokenizer::load(dir), doctest::Contains("not a regular file"), UserError);
