@@ -24,10 +24,11 @@ arguments = argparse.ArgumentParser()
 arguments.add_argument("--kills", type=int, default=12)
 arguments.add_argument("--seed", type=int, default=None)
 options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
-from moemill_program import MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, moemill, mpirun_is_stuck, summary, write_prompts  # noqa: E402
+from moemill_program import MODELS, PROGRAM, SECONDS, SOURCE, check, differences, expect_exit, fresh, moemill, mpirun_is_stuck, summary, write_prompts  # noqa: E402
 
 FLUSH_SECONDS = 0.2
 END_SECONDS = 10  # after a rank has died, all of its job is gone
+SLOW = 4  # where an undisturbed job takes long, because the machine is busy: in so many times that
 
 
 def prepare(draw):
@@ -86,13 +87,19 @@ def ranks_of(session):
 
 
 def launchers_of(session):
-    return [pid for pid, words in processes(session).items() if words and words[0] == "mpirun"]
+    """mpirun of this job alone; none while it is being started."""
+    return [pid for pid, words in processes(session).items() if words and words[0] == "mpirun" and session_of(pid) == session]
 
 
-def agents_of(session):
+def session_of(pid):
+    try: return os.getsid(pid)
+    except ProcessLookupError: return None
+
+
+def agents_of(ranks):
     """Daemons that hold the ranks of a pretended node: they are parents of ranks, and have a session of their own."""
     found = set()
-    for rank in ranks_of(session):
+    for rank in ranks:
         try:
             parent = pathlib.Path("/proc") / pathlib.Path(f"/proc/{rank}/stat").read_text().rsplit(")", 1)[1].split()[1]
             if (parent / "cmdline").read_bytes().split(b"\0")[0].endswith(b"orted"): found.add(int(parent.name))
@@ -107,15 +114,16 @@ def send(pids, number):
         except ProcessLookupError: pass
 
 
-def disturb(job, draw):
-    """What was done, or None when there was nothing to do it to."""
-    ranks, agents = ranks_of(job.pid), agents_of(job.pid)
+def disturb(job, draw, others):
+    """What was done, or None when there was nothing to do it to: what is left of the job before is no part of this one."""
+    ranks = [pid for pid in ranks_of(job.pid) if pid not in others]
+    agents, launchers = agents_of(ranks), launchers_of(job.pid)
     kind = draw.choice(("one rank", "one rank", "all ranks", "launcher", "agent", "drain", "terminate", "interrupt twice"))
     if kind == "agent" and not agents: kind = "one rank"
-    if kind != "launcher" and not ranks: return None
+    if not (launchers if kind == "launcher" else ranks): return None
     if kind == "one rank": send([draw.choice(ranks)], signal.SIGKILL)
     if kind == "all ranks": send(ranks, signal.SIGKILL)
-    if kind == "launcher": send(launchers_of(job.pid), signal.SIGKILL)
+    if kind == "launcher": send(launchers, signal.SIGKILL)
     if kind == "agent": send([draw.choice(agents)], signal.SIGKILL)
     if kind == "drain": send(ranks[:1], signal.SIGUSR1)
     if kind == "terminate": send(ranks, signal.SIGTERM)
@@ -143,7 +151,7 @@ def gone_within(job, ranks, seconds):
 def check_gone(job, ranks, seconds, folder, said, kind, tally):
     if gone_within(job, ranks, seconds): return
     check(not alive(ranks) and mpirun_is_stuck(since(folder, said)),
-          f"{kind}: processes of the job live on after {END_SECONDS} s", processes(job.pid))
+          f"{kind}: processes of the job live on after {seconds:.0f} s", processes(job.pid))
     os.killpg(job.pid, signal.SIGKILL)
     job.wait()
     tally["mpirun was stuck with all ranks gone"] += 1
@@ -162,6 +170,7 @@ def pairs(path):
 def one_job(draw, tally, kills_left):
     """Kills until the job ends by itself, or enough were made; then it may end in peace."""
     folder, whole_seconds = prepare(draw)
+    end_seconds = max(END_SECONDS, SLOW * whole_seconds)
     done = 0
     before = None  # what is left to check of a job that the next one did not wait for
     for attempt in range(1000):
@@ -174,22 +183,22 @@ def one_job(draw, tally, kills_left):
             wait = whole_seconds * draw.choice((0.3, 1.0, 1.0)) * draw.random()
             while time.monotonic() < begun + wait and job.poll() is None: time.sleep(0.01)
             ranks = ranks_of(job.pid)
-            kind = disturb(job, draw) if job.poll() is None else None
+            kind = disturb(job, draw, before[1] if before else []) if job.poll() is None else None
         if kind:
             done += 1
             tally[kind] += 1
             if before: check_gone(*before, tally)
-            before = (job, ranks, END_SECONDS, folder, said, kind)
+            before = (job, ranks, end_seconds, folder, said, kind)
             if draw.random() < 0.4:
                 tally["resumed at once"] += 1
                 continue
             check_gone(*before, tally)
             before = None
             continue
-        code = job.wait(timeout=120)
+        code = job.wait(timeout=SECONDS)
         if before: check_gone(*before, tally)
         hurried, before = before is not None, None
-        check(gone_within(job, ranks_of(job.pid), END_SECONDS), "processes of an ended job live on", processes(job.pid))
+        check(gone_within(job, ranks_of(job.pid), end_seconds), "processes of an ended job live on", processes(job.pid))
         if code == 0: break
         refused = code == 2 and hurried and "another job works in this run directory" in since(folder, said)
         tally["refused because the job before was still there"] += refused
