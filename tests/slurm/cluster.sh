@@ -150,10 +150,10 @@ start() {  # NODES CPUS
   (umask 077; head -c 1024 /dev/urandom >"$dir/munge/key")
   spawn munged munged --foreground --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
     --pid-file="$dir/munge/pid" --log-file="$dir/log/munged.log" --seed-file="$dir/munge/seed"
-  wait_for 10 test -S "$dir/munge/socket" || return 1
+  wait_for 60 test -S "$dir/munge/socket" || return 1
   spawn slurmctld slurmctld -D -f "$dir/slurm.conf"
   for node in $(seq "$1"); do start_node "n$node"; done
-  wait_for 20 all_idle "$1"
+  wait_for 120 all_idle "$1"
 }
 
 all_idle() { [ "$("$self" run "$dir" sinfo -h -N -t idle -o %N | sort -u | wc -l)" = "$1" ]; }

@@ -175,6 +175,13 @@ class Job:
             try: os.kill(process, number)
             except ProcessLookupError: pass
 
+    def is_told(self, number):
+        """Every suspended rank has the signal, and will see it before it goes on with its work."""
+        def told(process):
+            state = pathlib.Path(f"/proc/{process}/status").read_text()
+            return int(state.split("ShdPnd:")[1].split()[0], 16) >> (number - 1) & 1
+        until(lambda: all(map(told, self.ranks())), lambda: f"signal {number} to be with the ranks of {self.tell()}")
+
     def stands_still_at_work(self):
         """In the middle of its work, ranks stopped: on a fast machine, too, it is not over before it is disturbed."""
         def shards():

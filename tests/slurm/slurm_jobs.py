@@ -280,6 +280,7 @@ def asked_to_stop(bench, nodes):
     folder = bench.folder("asked")
     job = bench.job("one-node.sbatch", folder, nodes).stands_still_at_work()
     bench.cluster.must("scancel", "-b", "-s", "USR1", job.id)
+    job.is_told(signal.SIGUSR1)
     job.goes_on()
     job.ends(75)
     job = bench.job("chain.sbatch", folder, nodes).stands_still_at_work()
