@@ -47,8 +47,11 @@ columns of a row: id prompt_index sample_index status finish_reason text num_pro
   numbers are null.
 
 scores: --scores FILE (.jsonl, .csv, .parquet, .h5) with the columns id (or prompt_index), sample_index (if n > 1) and the
-  one that --score names (default: score). Or --score alone: mean_logprob, cumulative_logprob, num_completion_tokens,
+  one that --score names (default: score). Whole numbers may be written 3 or 3.0. Scores that fit no completion are counted
+  in a note; if none fits, nothing is written. Or --score alone: mean_logprob, cumulative_logprob, num_completion_tokens,
   num_chars, or a numeric column of the input. A score can also be a column (--add score) and a filter (--min-score).
+
+pairs: the first best sample and the first worst one whose text differs from it; where there is none, the next best.
 
 duplicates: two texts are the same when they differ in white space and case only (Unicode NFKC). The first one stays.
 
@@ -56,6 +59,7 @@ needs Python 3.9 or newer with h5py, numpy and tqdm (Debian: python3-h5py python
 (PyPI): python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
 """
 import argparse
+import array
 import collections
 import contextlib
 import csv
@@ -68,10 +72,12 @@ import json
 import os
 import pathlib
 import re
+import signal
 import sys
 import tempfile
 import time
 import unicodedata
+import zlib
 
 BLOCK_ROWS = 4096
 BLOCK_VALUES = 4 << 20  # bytes of text, or tokens, of a block; one longer row is a block of its own
@@ -123,6 +129,16 @@ def reading(path):
         yield
     except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, ArithmeticError, MemoryError) as fault:
         raise Fault(f"{path}: cannot be read, is damaged ({one_line(fault)}); {CURE_H5}") from None
+
+
+@contextlib.contextmanager
+def writing(name):
+    """Around what writes a file: the system's error is of this one, not of a temporary name or of none."""
+    try:
+        yield
+    except OSError as fault:
+        fault.filename = name
+        raise
 
 
 def read_manifest(path):
@@ -197,6 +213,16 @@ class Outputs:
 
     def attribute(self, name):
         with reading(self.files[0].filename): return text_of(self.files[0].attrs.get(name, ""))
+
+    def has_number_ids(self):
+        with reading(self.files[0].filename): return not self.files[0]["completions/id"].dtype.hasobject
+
+    def has_several_samples(self):
+        for file in self.files:
+            with reading(file.filename):
+                samples = file["completions/sample_index"]
+                if any(samples[at:at + 16 * BLOCK_ROWS].any() for at in range(0, len(samples), 16 * BLOCK_ROWS)): return True
+        return False
 
     def config(self):
         """The resolved run.yaml: config.yaml, or the copy that the outputs have."""
@@ -442,73 +468,121 @@ def decoded(text, name):
 # ---------------------------------------------------------------------------------------------------------------------
 # Scores from another file
 
+def whole(value):
+    """An integer however it is written (pandas makes 3 into 3.0 where a column has gaps); None if it is none."""
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            pass
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if type(value) is int: return value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else None  # exact so far
+
+
 class Scores:
-    """(id, sample) to a number: 16 bytes a row in memory."""
+    """(id, sample) to a number: 16 bytes a score in memory, 40 while they are sorted."""
 
-    def __init__(self, path, column):
-        keys, values = [], []
-        self.by_id = None
-        for rows in self._blocks(path):
-            for row in rows:
-                if column not in row: raise Fault(f"{path}: has no column {column}; it has: {', '.join(row)} (--score NAME)")
-                if self.by_id is None:
-                    self.by_id = "id" in row
-                    if not self.by_id and "prompt_index" not in row: raise Fault(f"{path}: has neither id nor prompt_index")
-                try:
-                    value = float("nan") if row[column] in (None, "") else float(row[column])
-                except (TypeError, ValueError):
-                    raise Fault(f"{path}: {column} of {row} is not a number") from None
-                keys.append(self.key(row["id" if self.by_id else "prompt_index"], row.get("sample_index") or 0))
-                values.append(value)
-            keys, values = self._packed(keys), self._packed(values)
-        order = np.argsort(self._whole(keys, "u8"), kind="stable")
-        self.keys, self.values = self._whole(keys, "u8")[order], self._whole(values, "f8")[order]
-        twice = np.flatnonzero(self.keys[1:] == self.keys[:-1])
-        if len(twice): raise Fault(f"{path}: {len(twice)} completions have more than one score")
-
-    # A block's values join the list as one array, so that a million of them do not stay Python objects.
-    @staticmethod
-    def _packed(items):
-        loose = [v for v in items if not isinstance(v, np.ndarray)]
-        kept = [v for v in items if isinstance(v, np.ndarray)]
-        return kept + [np.array(loose, "f8" if loose and isinstance(loose[0], float) else "u8")]
-
-    @staticmethod
-    def _whole(items, dtype): return np.concatenate(items).astype(dtype) if items else np.empty(0, dtype)
+    def __init__(self, path, column, outputs):
+        self.path, self.column, self.by_id = path, column, None
+        numbers, several = outputs.has_number_ids(), outputs.has_several_samples()
+        keys, values = array.array("Q"), array.array("d")
+        for place, row in self._rows():
+            def refuse(what): raise Fault(f"{path}: {place} {what}")
+            if not isinstance(row, dict): refuse("is no JSON object: a line is one, with id, sample_index and the score (pandas: lines=True)")
+            if column not in row: refuse(f"has no column {column}; it has: {', '.join(map(str, row))} (--score NAME)")
+            if self.by_id is None:
+                self.by_id = "id" in row
+                if not self.by_id and "prompt_index" not in row: refuse("has neither id nor prompt_index")
+            name = "id" if self.by_id else "prompt_index"
+            given, sample = row.get(name), row.get("sample_index")
+            ident = given if isinstance(given, str) and self.by_id and not numbers else whole(given)
+            if ident is None: refuse(f"has the {name} {given!r}: it must be {'text or ' if self.by_id and not numbers else ''}a whole number")
+            if sample in (None, ""):
+                if several: refuse("has no sample_index, and this run has several samples of a prompt: add that column, 0 to n-1 as `outputs.py "
+                                   "RUN_DIR --columns id,sample_index,text` gives it")
+                sample = 0
+            if whole(sample) is None: refuse(f"has the sample_index {sample!r}: it must be a whole number")
+            try:
+                value = float("nan") if row[column] in (None, "") else float(row[column])
+            except (TypeError, ValueError, OverflowError):
+                value = float("inf")
+            if abs(value) == float("inf"): refuse(f"has the {column} {row[column]!r}: it must be a finite number, or nothing")
+            if not keys: self.first = ident, whole(sample)
+            keys.append(self.key(ident, whole(sample)))
+            values.append(value)
+        if not keys: raise Fault(f"{path}: has no scores")
+        order = np.argsort(np.frombuffer(keys, "u8"))
+        self.keys, self.values = np.frombuffer(keys, "u8")[order], np.frombuffer(values, "f8")[order]
+        twice = np.count_nonzero(self.keys[1:] == self.keys[:-1])
+        if twice: raise Fault(f"{path}: {twice:,} completions have more than one score: leave one row for each id and sample_index")
 
     @staticmethod
     def key(ident, sample):
-        return int.from_bytes(hashlib.blake2b(f"{ident}\0{int(sample)}".encode(), digest_size=8).digest(), "little")
+        return int.from_bytes(hashlib.blake2b(f"{ident}\0{sample}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
-    @staticmethod
-    def _blocks(path):
-        kind = pathlib.PurePath(path.name.removesuffix(".gz")).suffix
-        if kind in (".jsonl", ".json", ".csv"):
-            with (gzip.open if path.name.endswith(".gz") else open)(path, "rt", encoding="utf-8", newline="") as f:
-                rows = csv.DictReader(f) if kind == ".csv" else (json.loads(line) for line in f if line.strip())
-                try:
-                    while block := list(itertools.islice(rows, BLOCK_ROWS)): yield block
-                except ValueError as fault:
-                    raise Fault(f"{path}: is not JSON: {fault}") from None
-        elif kind == ".parquet":
-            need("pyarrow")
-            import pyarrow.parquet as pq
-            with pq.ParquetFile(path) as f:
-                for batch in f.iter_batches(batch_size=BLOCK_ROWS): yield batch.to_pylist()
-        elif kind in (".h5", ".hdf5"):
-            with open_h5(path) as f:
-                columns = [n for n in f if isinstance(f[n], h5py.Dataset) and f[n].ndim == 1]
-                total = len(f[columns[0]]) if columns else 0
-                for at in range(0, total, BLOCK_ROWS):
-                    parts = [f[n][at:at + BLOCK_ROWS].tolist() for n in columns]
-                    yield [dict(zip(columns, [v.decode() if isinstance(v, bytes) else v for v in row])) for row in zip(*parts)]
-        else: raise Fault(f"{path}: unknown ending; scores are .jsonl, .csv, .parquet or .h5")
+    def _rows(self):
+        """(where, row) of each."""
+        kind = pathlib.PurePath(self.path.name.removesuffix(".gz")).suffix
+        if kind in (".jsonl", ".json", ".ndjson", ".csv"): yield from self._lines(kind)
+        elif kind == ".parquet": yield from self._parquet()
+        elif kind in (".h5", ".hdf5"): yield from self._h5()
+        else: raise Fault(f"{self.path}: unknown ending; scores are .jsonl, .csv (.gz too), .parquet or .h5")
+
+    def _lines(self, kind):
+        path, at = self.path, 0
+        def counted(file):
+            nonlocal at
+            for line in file:
+                at += 1
+                yield line
+        csv.field_size_limit(sys.maxsize)  # 128 KB without this: a text may stand beside its score
+        try:
+            with (gzip.open if path.name.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="") as f:
+                for row in csv.DictReader(counted(f)) if kind == ".csv" else (json.loads(line) for line in counted(f) if line.strip()):
+                    if kind == ".csv" and (None in row or None in row.values()): raise ValueError("it has not as many cells as the first line")
+                    yield f"line {at}", row
+        except UnicodeDecodeError as fault:
+            at += 1 + fault.object[:fault.start].count(b"\n")
+            raise Fault(f"{path}: line {at} is not UTF-8 ({fault.reason}): write the file again as UTF-8") from None
+        except (ValueError, RecursionError, csv.Error) as fault:
+            raise Fault(f"{path}: line {at} is not {'CSV' if kind == '.csv' else 'JSON'}: {fault}") from None
+        except (OSError, EOFError, zlib.error) as fault:
+            raise Fault(f"{path}: cannot be read ({one_line(fault)})") from None
+
+    def _parquet(self):
+        need("pyarrow")
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        at = 0
+        try:
+            with pq.ParquetFile(self.path) as f:
+                names = f.schema_arrow.names
+                used = [n for n in ("id", "prompt_index", "sample_index", self.column) if n in names] if self.column in names else names
+                for batch in f.iter_batches(batch_size=BLOCK_ROWS, columns=list(dict.fromkeys(used))):
+                    for at, row in enumerate(batch.to_pylist(), at + 1): yield f"row {at}", row
+        except (OSError, ValueError, LookupError, OverflowError, MemoryError, pa.ArrowException) as fault:
+            raise Fault(f"{self.path}: cannot be read as Parquet behind row {at} ({one_line(fault)})") from None
+
+    def _h5(self):
+        with open_h5(self.path) as f, reading(self.path):
+            columns = [n for n in f if isinstance(f[n], h5py.Dataset) and f[n].ndim == 1]
+            lengths = {len(f[n]) for n in columns}
+            if len(lengths) > 1: raise Fault(f"{self.path}: its columns have different lengths ({', '.join(f'{n} {len(f[n])}' for n in columns)})")
+            for first in range(0, max(lengths, default=0), BLOCK_ROWS):
+                parts = [f[n][first:first + BLOCK_ROWS].tolist() for n in columns]
+                for at, row in enumerate(zip(*parts), first):
+                    yield f"row {at}", dict(zip(columns, [v.decode() if isinstance(v, bytes) else v for v in row]))
 
     def of(self, idents, samples):
+        """The scores of these completions, None where there is none; and which of them the file has."""
         wanted = np.array([self.key(i, s) for i, s in zip(idents, samples)], "u8")
-        if len(self.keys) == 0: return [None] * len(wanted)
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return [v if same and v == v else None for v, same in zip(self.values[at].tolist(), (self.keys[at] == wanted).tolist())]
+        there = self.keys[at] == wanted
+        return [v if same and v == v else None for v, same in zip(self.values[at].tolist(), there.tolist())], there
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -521,16 +595,20 @@ class Duplicates:
     """Rows whose text came before, found in memory that does not grow with their number: hashes go to an unnamed file,
     which is then looked through in parts. The result is a bit a row."""
     PART = 1 << 15
+    WHERE = "the temporary file of --dedup all, 24 bytes a row (TMPDIR names its folder)"
 
     def __init__(self, rows):
-        self.file, self.count, self.rows = tempfile.TemporaryFile(), 0, rows
+        with writing(self.WHERE): self.file = tempfile.TemporaryFile()
+        self.count, self.rows = 0, rows
 
     def add(self, texts, ordinals):
         digests = b"".join(hashlib.blake2b(normalised(t).encode(), digest_size=16).digest() for t in texts)
         records = np.empty((len(texts), 3), "u8")
         records[:, :2] = np.frombuffer(digests, "u8").reshape(-1, 2)
         records[:, 2] = ordinals
-        self.file.write(records.tobytes())
+        with writing(self.WHERE):
+            self.file.write(records.tobytes())
+            self.file.flush()
         self.count += len(texts)
 
     def find(self):
@@ -560,8 +638,19 @@ class JsonLines:
             self.stream.write("".join([json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows]))
         except ValueError:  # a NaN deep in a carried column
             self.stream.write("".join([json.dumps(without_nan(r), ensure_ascii=False) + "\n" for r in rows]))
+        except TypeError:
+            name, value = next((n, v) for r in rows for n, v in r.items() if not fits_json(v))
+            raise Fault(f"column {name} holds what JSON has not ({value!r:.60}): leave it out with --columns") from None
 
     def close(self): self.stream.close()
+
+
+def fits_json(value):
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def without_nan(value):
@@ -573,13 +662,13 @@ def without_nan(value):
 class Parquet:
     GROUP_ROWS, GROUP_BYTES = 65536, 32 << 20
 
-    def __init__(self, path, types):
+    def __init__(self, file, types):
         need("pyarrow")
         import pyarrow as pa
         import pyarrow.parquet as pq
         self.pa, self.types = pa, types
         self.schema = pa.schema([(name, self._type(kind)) for name, kind in types.items()])
-        self.writer = pq.ParquetWriter(path, self.schema, compression="zstd")
+        self.writer = pq.ParquetWriter(file, self.schema, compression="zstd")
         self.held, self.held_rows, self.held_bytes = [], 0, 0
 
     def _type(self, kind):
@@ -597,7 +686,7 @@ class Parquet:
             if kind == "messages": values = [self.plain(v) for v in values]
             try:
                 columns.append(self.pa.array(values, self.schema.field(name).type))
-            except (self.pa.ArrowException, TypeError, OverflowError) as fault:
+            except (self.pa.ArrowException, TypeError, ValueError, OverflowError) as fault:
                 raise Fault(f"column {name} does not fit Parquet's {self.schema.field(name).type}: {fault}; write JSONL") from None
         batch = self.pa.record_batch(columns, schema=self.schema)
         self.held.append(batch)
@@ -640,8 +729,8 @@ class Exporter:
             if name not in self.carried.values(): raise Fault(f"--json-column {name}: there is no such carried column")
         if "messages" in self.carried: self.kinds["messages"] = "json"
         self.columns = self.choose_columns()
-        self.scores = Scores(options.scores, options.score or "score") if options.scores else None
         self.wanted = self.needed()
+        self.scores = Scores(options.scores, options.score or "score", self.outputs) if options.scores else None
         self.counts = collections.Counter()
 
     def open_prompts(self):
@@ -694,6 +783,7 @@ class Exporter:
             self.score_name = o.score
             if o.score not in {"mean_logprob", "cumulative_logprob", "num_completion_tokens", "num_chars"} | set(self.carried):
                 raise Fault(f"--score {o.score}: there is no such column; a score of your own comes with --scores FILE")
+            if o.score in self.carried: self.check_score_column(self.carried[o.score])
             wanted.add(o.score)
         uses_score = "score" in wanted or o.min_score is not None or o.max_score is not None
         if uses_score and not (o.score or o.scores): raise Fault("a score needs --scores FILE or --score NAME")
@@ -715,9 +805,24 @@ class Exporter:
                              or (o.format == "openai-batch" and name in ("url", "model"))}
         return wanted
 
+    def check_score_column(self, name):
+        file = self.outputs.files[0]
+        with reading(file.filename):
+            item = file["carry"][name]
+            if item.ndim != 1 or item.dtype.kind not in "iufb": raise Fault(f"--score {name}: is no column of numbers ({item.dtype})")
+
+    def columns_of_unknown_kind(self):
+        """Columns that prompts.py may have made of JSON or of whole numbers with gaps: only prompts.h5 tells."""
+        if self.prompts: return []
+        file = self.outputs.files[0]
+        def may_be(name): return h5py.check_string_dtype(file["carry"][name].dtype) or file["carry"][name].dtype.kind == "f"
+        with reading(file.filename): return [shown for shown, name in self.carried_used.items()
+                                             if shown in self.columns and name not in self.kinds and may_be(name)]
+
     # A block's rows that pass the filters: (columns of the block, indices kept).
     def blocks(self, bar):
         ordinal, o = 0, self.options
+        self.looked_at = self.matched = self.unscored = 0
         for file in self.outputs.files:
             with reading(file.filename):
                 reader = Reader(file, self.wanted, self.carried_used, self.kinds, self.prompts)
@@ -728,15 +833,36 @@ class Exporter:
                     if first == last: break
                     block = reader.block(first, last)
                 if "score" in self.wanted or o.score or o.scores: block["score"] = self.score_of(block)
+                self.looked_at += last - first
                 kept = self.filtered(block, last - first)
                 yield block, kept, ordinal
                 ordinal += last - first
                 bar.update(last - first)
 
     def score_of(self, block):
-        if self.scores:
-            return self.scores.of(block["id" if self.scores.by_id else "prompt_index"], block["sample_index"])
-        return block[self.score_name]
+        if not self.scores: return block[self.score_name]
+        scores, there = self.scores.of(block["id" if self.scores.by_id else "prompt_index"], block["sample_index"])
+        self.matched += int(there.sum())
+        self.unscored += sum(status == "ok" and not has for status, has in zip(block["status"], there.tolist()))
+        return scores
+
+    def check_scores(self):
+        """Scores of another run, or with ids written in another way, must not end in a file without rows and without a word."""
+        if not self.scores: return
+        path, total = self.options.scores, len(self.scores.keys)
+        whole_run = self.looked_at == self.outputs.rows  # --limit may have ended it before
+        if not self.matched:
+            name, (ident, sample) = "id" if self.scores.by_id else "prompt_index", self.scores.first
+            file = self.outputs.files[0]
+            with reading(file.filename): mine = file["completions"][name][:1].tolist()
+            mine = "".join(f", this run's first is {text_of(m) if isinstance(m, bytes) else m!r}" for m in mine)
+            said = (f"{path}: none of its {total:,} scores is of {'this run' if whole_run else 'the rows that --limit took'}: its first has the {name} "
+                    f"{ident!r} and sample_index {sample}{mine}")
+            if whole_run: raise Fault(said + "; give it the ids and sample_index that `outputs.py RUN_DIR --columns id,sample_index,text` writes")
+            note(said)
+        elif whole_run and (self.matched < total or self.unscored):
+            note(f"{path}: {total - self.matched:,} of its {total:,} scores are of no completion of this run; {self.unscored:,} ok completions "
+                 "have no score")
 
     def filtered(self, block, rows):
         """Indices of the rows that stay; the others are counted by the first reason."""
@@ -832,12 +958,9 @@ class Exporter:
             if len(scored) < 2:
                 self.counts["prompt with fewer than two scored samples"] += 1
                 continue
-            best, worst = max(scored, key=lambda s: s["score"]), min(scored, key=lambda s: s["score"])
-            if best["score"] - worst["score"] < self.options.min_margin or best["score"] == worst["score"]:
-                self.counts["pair with too small a margin"] += 1
-                continue
-            if normalised(best["text"]) == normalised(worst["text"]):
-                self.counts["pair of equal texts"] += 1
+            best, worst = self.pair_of(scored)
+            if best is None:
+                self.counts[worst] += 1
                 continue
             made = {"chosen": best["text"], "rejected": worst["text"], "prompt": best.get("prompt"),
                     "score_chosen": best["score"], "score_rejected": worst["score"]}
@@ -845,6 +968,23 @@ class Exporter:
                 made.update(prompt=self.turns(best), chosen=[self.answer(best["text"])],
                             rejected=[self.answer(worst["text"])])
             yield {c: made[c] if c in made else best[c] for c in self.columns}
+
+    def pair_of(self, scored):
+        """The first best and the first worst whose texts differ, or (None, why there is none)."""
+        texts, tried, why = {}, set(), "pair with too small a margin"
+        def text(sample):
+            at = sample["sample_index"]
+            if at not in texts: texts[at] = normalised(sample["text"])
+            return texts[at]
+        upwards = sorted(scored, key=lambda s: s["score"])
+        for best in sorted(scored, key=lambda s: s["score"], reverse=True):  # stable: of equal ones the first
+            if text(best) in tried: continue  # a better one of this text found none
+            tried.add(text(best))
+            for worst in upwards:
+                if best["score"] == worst["score"] or best["score"] - worst["score"] < self.options.min_margin: break
+                if text(best) != text(worst): return best, worst
+                why = "pair of equal texts"
+        return None, why
 
     def format_openai_batch(self, rows):
         run = self.outputs.attribute("run_id")[:24]
@@ -916,15 +1056,16 @@ class Exporter:
         if dtype.kind == "b": return lists + "bool"
         raise Fault(f"carried column {item.name} has a type ({dtype}) that Parquet has not: leave it out with --columns")
 
-    def run(self, writer):
+    def run(self, writer, place):
         bar = progress("writing", self.outputs.rows)
         produce = getattr(self, "format_" + self.options.format.replace("-", "_"))
         made = produce(self.rows(bar))
         written = 0
         while block := list(itertools.islice(made, BLOCK_ROWS // 4)):
-            writer.write(block)
+            with place.writing(): writer.write(block)
             written += len(block)
         bar.close()
+        self.check_scores()
         return written
 
 
@@ -933,14 +1074,15 @@ def progress(what, total):
 
 
 class Place:
-    """Where the output goes: a file under a temporary name until it is whole, or the terminal."""
+    """Where the output goes: a file under a temporary name of this process until it is whole, or the terminal."""
 
     def __init__(self, path, overwrite):
-        self.path = path
+        self.path, self.file = path, None
         if path is None: return
+        if path.is_dir(): raise Fault(f"{path}: is a folder")
         if path.exists() and not overwrite: raise Fault(f"{path}: is there already; --overwrite replaces it")
         if not path.parent.is_dir(): raise Fault(f"{path.parent}: no such folder")
-        self.temporary = path.with_name(path.name + ".tmp")
+        self.temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
 
     def kind(self):
         if self.path is None: return "jsonl"
@@ -949,17 +1091,42 @@ class Place:
             if name.endswith(endings): return kind
         raise Fault(f"{self.path}: unknown ending; writes .jsonl, .jsonl.gz and .parquet")
 
+    def writing(self): return writing(self.path and str(self.path))
+
+    def open(self):
+        self.file = open(self.temporary, "xb")
+        return self.file
+
     def stream(self):
-        if self.path is None: return sys.stdout
-        if not self.path.name.endswith(".gz"): return open(self.temporary, "w", encoding="utf-8", newline="\n")
-        packed = gzip.GzipFile(self.path.name[:-3], "wb", 4, open(self.temporary, "wb"), mtime=0)
-        return io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
+        """For JSON Lines. Half of a surrogate pair, which UTF-8 has not, becomes JSON's escape for it."""
+        form = {"encoding": "utf-8", "errors": "backslashreplace"}
+        if self.path is None:
+            if sys.stdout is None: raise Fault("standard output is closed: name a file with -o")
+            if isinstance(sys.stdout, io.TextIOWrapper): sys.stdout.reconfigure(**form)
+            return sys.stdout
+        packed = self.path.name.endswith(".gz")
+        file = gzip.GzipFile(self.path.name[:-3], "wb", 4, self.open(), mtime=0) if packed else self.open()
+        return io.TextIOWrapper(file, newline="\n", **form)
 
     def finish(self):
-        if self.path: os.replace(self.temporary, self.path)
+        if not self.path: return
+        self.file.close()
+        descriptor = os.open(self.temporary, os.O_RDONLY)
+        os.fsync(descriptor)  # some file systems have no room only now
+        os.close(descriptor)
+        os.replace(self.temporary, self.path)
 
     def abandon(self):
-        if self.path: self.temporary.unlink(missing_ok=True)
+        if not self.file: return
+        self.temporary.unlink(missing_ok=True)
+        if not self.file.closed: to_nowhere(self.file.fileno())
+
+
+def to_nowhere(descriptor):
+    """What buffers still hold is written when they go: it must not fail a second time, with a traceback."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def listed(text): return [part for part in text.split(",") if part]
@@ -971,6 +1138,11 @@ def one_of(allowed):
             if part not in allowed: raise argparse.ArgumentTypeError(f"{part!r}: must be of {', '.join(allowed)}")
         return listed(text)
     return check
+
+
+def row_count(text):
+    if not text.isdecimal(): raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 0 or more")
+    return int(text)
 
 
 def parse_arguments(words):
@@ -998,7 +1170,7 @@ def parse_arguments(words):
         g.add_argument(f"--min-{name}", type=kind, metavar="X", help=f"at least X {what}" if kind is int else f"{what} of at least X")
         g.add_argument(f"--max-{name}", type=kind, metavar="X", help="at most X")
     g.add_argument("--dedup", choices=("prompt", "all"), help="drop texts that came before: of the same prompt, or anywhere")
-    g.add_argument("--limit", type=int, metavar="N", help="stop after N rows that stay (before pairs and lines are made of them)")
+    g.add_argument("--limit", type=row_count, metavar="N", help="stop after N rows that stay (before pairs and lines are made of them)")
     g = p.add_argument_group("scores")
     g.add_argument("--scores", type=pathlib.Path, metavar="FILE", help="a score for each completion")
     g.add_argument("--score", metavar="NAME", help="its column; without --scores, a column of the run")
@@ -1018,15 +1190,20 @@ def run(options):
     exporter = Exporter(options)
     if kind == "parquet" and options.format == "openai-batch": raise Fault("OpenAI batch results are JSONL")
     try:
-        writer = Parquet(place.temporary, exporter.types()) if kind == "parquet" else JsonLines(place.stream())
-        written = exporter.run(writer)
-        if place.path or kind == "parquet": writer.close()
-        place.finish()
+        with place.writing(): writer = Parquet(place.open(), exporter.types()) if kind == "parquet" else JsonLines(place.stream())
+        written = exporter.run(writer, place)
+        with place.writing():
+            if place.path: writer.close()
+            place.finish()
     except BaseException:
         place.abandon()
         raise
     for reason, count in exporter.counts.items():
         if count: note(f"{count:,} left out: {reason}")
+    unknown = exporter.columns_of_unknown_kind()
+    if unknown:
+        note(f"the prompts.h5 of this run is not here, and only it tells which columns hold JSON (here they stay text) and which whole "
+             f"numbers with gaps (here 3 is 3.0): this may touch {', '.join(unknown)}; --prompts names the file")
     seconds = time.monotonic() - started
     if options.output:
         print(f"{options.output}: {written:,} rows of {exporter.outputs.rows:,} completions, "
@@ -1034,18 +1211,27 @@ def run(options):
               f"({exporter.outputs.rows / max(seconds, 1e-9):,.0f} completions/s)")
 
 
+def leave(number, _):
+    """SIGTERM and SIGHUP: out by the way of every exception, which takes the temporary file along."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main(words=None):
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL: signal.signal(number, leave)
     try:
         run(parse_arguments(words))
-        sys.stdout.flush()
+        if sys.stdout: sys.stdout.flush()
     except Fault as fault:
         print(f"outputs.py: {fault}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `| head` has seen enough
+        to_nowhere(1)  # `| head` has seen enough
         sys.exit(0)
     except OSError as fault:
-        print(f"outputs.py: {fault.filename or 'error'}: {fault.strerror or fault}", file=sys.stderr)
+        print(f"outputs.py: {fault.filename or 'standard output'}: {fault.strerror or fault}", file=sys.stderr)
+        if fault.filename is None: to_nowhere(1)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
