@@ -47,16 +47,21 @@ pyarrow for Parquet and datasets folders only (PyPI). All of them in an environm
   python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
 """
 import argparse
+import collections
 import csv
 import datetime
 import decimal
+import errno
 import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import pathlib
 import re
+import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -66,9 +71,36 @@ BLOCK_ROWS = 2048
 BLOCK_BYTES = 8 << 20  # of input text; one longer row is a block of its own
 MOST_EXACT = 2**53  # whole numbers up to here are exact as float64
 RESERVED = ("prompt", "prompt_token_ids", "id", "n", "temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "stop")
-# Settings of run.yaml that no column can give: said, not silently lost.
-RUN_ONLY = ("presence_penalty", "frequency_penalty", "repetition_penalty", "min_tokens", "logprobs", "prompt_logprobs",
-            "ignore_eos", "stop_token_ids")
+
+
+def setting(low, high, whole=False, off=0):
+    """What run.yaml makes of a number of a row: None where it changes nothing; ValueError where it takes no such number."""
+    def take(value):
+        value = json.loads(value) if isinstance(value, str) else value
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high or whole and value != int(value):
+            raise ValueError
+        return None if value == off else int(value) if whole else value
+    return take
+
+
+def switch(value):
+    value = json.loads(value.lower()) if isinstance(value, str) else value
+    if not isinstance(value, (bool, int)): raise ValueError
+    return True if value is True or type(value) is int and value > 0 else None
+
+
+def stop_tokens(value):
+    value = json.loads(value) if isinstance(value, str) else value
+    value = value if isinstance(value, list) else [value]
+    if not all(type(t) is int and 0 <= t < 2**31 for t in value): raise ValueError
+    return value or None
+
+
+# Settings of run.yaml that no column can give: said, not silently lost, in a form that run.yaml takes.
+RUN_ONLY = {"presence_penalty": setting(-100, 100), "frequency_penalty": setting(-100, 100),
+            "repetition_penalty": setting(1e-6, 100, off=1), "min_tokens": setting(0, 2**30, whole=True),
+            "logprobs": lambda value: None if value is False else setting(0, 1000, whole=True, off=None)(value),
+            "prompt_logprobs": switch, "ignore_eos": switch, "stop_token_ids": stop_tokens}
 NOT_DONE = ("logit_bias", "response_format", "tool_choice", "best_of", "echo", "suffix", "structured_outputs", "bad_words")
 
 
@@ -101,9 +133,18 @@ def open_bytes(path):
     return raw, raw
 
 
+def finite(text):
+    value = float(text)
+    if value in (math.inf, -math.inf): raise ValueError(f"the number {short(text)} is beyond what a float64 holds")
+    return value
+
+
+JSON = json.JSONDecoder(parse_float=finite)  # of what rows hold: 1e400 would silently become infinity
+
+
 def parse_line(line):
     try:
-        row = json.loads(line.decode())
+        row = JSON.decode(line.decode())
     except UnicodeDecodeError as fault:
         return RowFault(f"is not UTF-8 ({fault.reason} at byte {fault.start})")
     except (ValueError, RecursionError) as fault:
@@ -208,32 +249,61 @@ def ending(path):
     return pathlib.PurePath(name).suffix.lower()
 
 
-def pick_split(where, splits, wanted):
-    if wanted in splits: return wanted
-    if wanted is None and len(splits) == 1: return next(iter(splits))
-    raise Fault(f"{where}: has the splits {', '.join(sorted(splits))}; name one with --split")
+# Names of splits, as the datasets library knows them: a word of its own in the name of a file or folder.
+SPLIT_WORD = re.compile(r"(?:^|[-._ \d])(?:(train|training)|(validation|valid|dev|val)|(test|testing|eval|evaluation))"
+                        r"(?=$|[-._ \d])", re.IGNORECASE)
+
+
+def pick_splits(where, splits, wanted):
+    def word(name): return (match := SPLIT_WORD.search(name)) and match.lastindex
+    if wanted in splits: return [wanted]
+    if wanted == "all" or wanted is None and len(splits) == 1: return sorted(splits)
+    near = [s for s in splits if wanted and word(wanted) and word(s) == word(wanted)]  # validation: dev.jsonl
+    if len(near) == 1: return near
+    raise Fault(f"{where}: has the splits {', '.join(sorted(splits))}; name one with --split, or --split all")
+
+
+def split_and_subset(path):
+    """(split, subset) that a path below a datasets folder says: train-00000-of-00002-<hash>.parquet, dev.jsonl,
+    fr/test/0.parquet. "" where it says none."""
+    stem = path.name[:path.name.lower().rindex(ending(path))]
+    sharded = re.match(r"(.+?)[-_.]\d+-of-\d+", stem)
+    name = sharded[1] if sharded else re.sub(r"[-_. ]\d+$", "", stem)
+    split = name if SPLIT_WORD.search(name) else next(filter(SPLIT_WORD.search, reversed(path.parent.parts)), sharded and name)
+    return split or "", "/".join(p for p in path.parent.parts if p != "data" and not SPLIT_WORD.search(p))
+
+
+def listed(path, read):
+    try:
+        return read(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Fault(f"{path}: is not as datasets' save_to_disk writes it; save the data set anew") from None
 
 
 def files_of_folder(folder, split):
     """Files of a datasets folder in their order: save_to_disk's, or files of one kind beside each other."""
     if (folder / "dataset_dict.json").exists():
-        splits = json.loads((folder / "dataset_dict.json").read_text())["splits"]
-        return files_of_folder(folder / pick_split(folder, splits, split), None)
+        splits = pick_splits(folder, listed(folder / "dataset_dict.json", lambda d: list(map(str, d["splits"]))), split)
+        return [path for name in splits for path in files_of_folder(folder / name, None)]
     if (folder / "state.json").exists():
-        return [folder / f["filename"] for f in json.loads((folder / "state.json").read_text())["_data_files"]]
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and ending(p) in READERS and not p.name.startswith("."))
+        return listed(folder / "state.json", lambda s: [folder / f["filename"] for f in s["_data_files"]])
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and ending(p) in READERS and
+                   not any(part.startswith((".", "__")) for part in p.relative_to(folder).parts))
     for kinds in ((".parquet",), (".arrow",), (".jsonl", ".ndjson", ".json"), (".csv", ".tsv")):
         files = [p for p in found if ending(p) in kinds and p.name not in ("dataset_info.json", "dataset_infos.json")]
         if not files: continue
-        # Hub folders name the split in the file (train-00000-of-00002.parquet, test.jsonl) or in a folder.
-        names = {p: re.split(r"[-_.]", p.name)[0] if re.match(r"[A-Za-z]+([-_]\d+-of-\d+)?\.", p.name) else
-                 p.parent.name if p.parent != folder else "" for p in files}
-        if all(names.values()) and (split or len(set(names.values())) > 1):
-            chosen = pick_split(folder, set(names.values()), split)
-            files = [p for p in files if names[p] == chosen]
-        elif split:
-            raise Fault(f"{folder}: its files name no splits; leave out --split")
-        return files
+        said = {p: split_and_subset(p.relative_to(folder)) for p in files}
+        if not any(name for name, _ in said.values()):
+            if split not in (None, "all"): raise Fault(f"{folder}: its files name no splits; leave out --split")
+            if len(files) > 1: note(f"{folder}: its {len(files):,} files name no splits: all are read, in the order of their names")
+            return files
+        subsets = {subset for _, subset in said.values()}
+        if len(subsets) > 1:
+            raise Fault(f"{folder}: holds several data sets (subsets {', '.join(sorted(s or '.' for s in subsets))}); give the folder "
+                        "of one as INPUT, or those of several behind one another, or the files themselves")
+        names = {p: name or p.name.split(".")[0] for p, (name, _) in said.items()}
+        chosen = pick_splits(folder, set(names.values()), split)
+        return [p for p in files if names[p] in chosen]
     raise Fault(f"{folder}: holds no Parquet, Arrow, JSONL or CSV file, and no dataset of save_to_disk")
 
 
@@ -256,19 +326,63 @@ def find_files(options):
 # ---------------------------------------------------------------------------------------------------------------------
 # Rows: a row of any form becomes a flat dictionary of columns.
 
+ENDPOINTS = ("/chat/completions", "/completions", "/responses")
+
+
 def flatten_batch(row):
     """A line of an OpenAI batch file."""
-    body = row.get("body")
+    body, url = row.get("body"), str(row.get("url") or "").rstrip("/")
     if "custom_id" not in row or not isinstance(body, dict):
         raise RowFault("has no custom_id or no body, but the first line is of an OpenAI batch file")
     if not isinstance(row["custom_id"], (str, int)): raise RowFault("custom_id is neither text nor a whole number")
+    if url and not url.endswith(ENDPOINTS): raise RowFault(f"url {url} asks for no text; known are /v1{', /v1'.join(ENDPOINTS)}")
+    if url.endswith("/responses") or "input" in body and not {"messages", "prompt"} & body.keys(): body = from_responses(body)
     flat = {"id": row["custom_id"]}
     flat.update((k, v) for k, v in row.items() if k not in ("custom_id", "body"))
     flat.update(body)
-    if "messages" not in body and "input" in body: flat["prompt"] = flat.pop("input")
     if flat.get("max_completion_tokens") is not None: flat["max_tokens"] = flat.pop("max_completion_tokens")
     if flat.get("top_k") == -1: flat["top_k"] = 0  # vLLM's "off"
     return flat
+
+
+def from_responses(body):
+    """The body of /v1/responses under the names of /v1/chat/completions."""
+    for name in ("previous_response_id", "conversation", "prompt"):
+        if body.get(name) is not None: raise RowFault(f"body.{name} names something that is kept at OpenAI; put its messages into input")
+    items, messages = body.get("input"), []
+    if isinstance(items, str): items = [{"role": "user", "content": items}]
+    if not isinstance(items, list) or not items: raise RowFault(f"body.input must be text or a list of messages, is {short(items)}")
+    if body.get("instructions"): messages.append({"role": "system", "content": body["instructions"]})
+    for item in items:
+        kind = item.get("type", "message") if isinstance(item, dict) else None
+        if kind == "message": messages.append({"role": item.get("role"), "content": joined_parts(item.get("content"))})
+        elif kind == "function_call":
+            if messages[-1:] == [] or messages[-1]["role"] != "assistant": messages.append({"role": "assistant", "content": ""})
+            messages[-1].setdefault("tool_calls", []).append(
+                {"id": item.get("call_id"), "type": "function", "function": {k: item.get(k) for k in ("name", "arguments")}})
+        elif kind == "function_call_output":
+            messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": joined_parts(item.get("output"))})
+        else: raise RowFault(f"body.input has {short(item)}, which is no message and no function call")
+    done = ("input", "instructions", "max_output_tokens", "tools", "text", "reasoning", "include")
+    chat = {"messages": messages, **{k: v for k, v in body.items() if k not in done}}
+    if body.get("max_output_tokens") is not None: chat["max_tokens"] = body["max_output_tokens"]
+    if body.get("tools"):
+        if not all(isinstance(t, dict) and t.get("type") == "function" for t in body["tools"]):
+            raise RowFault(f"body.tools has others than functions: {short(body['tools'])}")
+        chat["tools"] = [t if "function" in t else {"type": "function", "function": {k: v for k, v in t.items() if k != "type"}}
+                         for t in body["tools"]]
+    form, reasoning = ((body.get(k) or {}).get(part) for k, part in (("text", "format"), ("reasoning", "effort")))
+    if form and form != {"type": "text"}: chat["response_format"] = form
+    if reasoning: chat["reasoning_effort"] = reasoning
+    if "message.output_text.logprobs" in (body.get("include") or ()): chat["logprobs"] = True
+    return chat
+
+
+def joined_parts(content):
+    if not isinstance(content, list): return content
+    if not all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
+        raise RowFault(f"body.input has content that is no text: {short(content)}")
+    return "\n".join(p["text"] for p in content)
 
 
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
@@ -290,7 +404,7 @@ def parsed(value, what):
     """Lists and objects that CSV and Parquet hold as JSON text."""
     if not isinstance(value, str): return value
     try:
-        return json.loads(value)
+        return JSON.decode(value)
     except ValueError as fault:
         raise RowFault(f"{what} is text that is not JSON: {fault}") from None
 
@@ -308,13 +422,10 @@ def checked_messages(value, what):
 
 def batch_source(row):
     """Where a batch line's prompt stands: ("messages" or "text", column). With both, its url decides."""
-    messages, prompt = row.get("messages"), row.get("prompt")
-    is_chat = isinstance(prompt, list) and prompt and isinstance(prompt[0], dict)  # body.input of /v1/responses
-    plain = prompt is not None and not is_chat
     url = str(row.get("url") or "").rstrip("/")
-    if messages is not None and not (plain and url.endswith("/completions") and not url.endswith("/chat/completions")):
-        return "messages", "messages"
-    return ("messages" if is_chat else "text"), "prompt"
+    is_plain = url.endswith("/completions") and not url.endswith("/chat/completions")
+    if row.get("messages") is not None and not (is_plain and row.get("prompt") is not None): return "messages", "messages"
+    return "text", "prompt"
 
 
 def short(value, length=60):
@@ -324,6 +435,35 @@ def short(value, length=60):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Chat templates, as transformers 5 renders them.
+
+class Arguments(dict):
+    """Arguments of a tool call that came as JSON text: an object for templates that look into it, and still that text for
+    those that write it out as it is."""
+    text = "{}"
+    def __str__(self): return self.text
+    def __add__(self, other): return self.text + other
+    def __radd__(self, other): return other + self.text
+
+
+def with_arguments(message):
+    """A message whose tool calls' arguments, which the OpenAI API has as JSON text, are objects, as vLLM renders them."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list): return message
+    made = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(text := function.get("arguments"), str):
+            try:
+                value = JSON.decode(text) if text.strip() else {}
+            except (ValueError, RecursionError):
+                value = None
+            if isinstance(value, dict):
+                value = Arguments(value)
+                if text.strip(): value.text = text
+                call = {**call, "function": {**function, "arguments": value}}
+        made.append(call)
+    return {**message, "tool_calls": made}
+
 
 class Chat:
     def __init__(self, options):
@@ -435,14 +575,14 @@ class Chat:
 
     def render(self, messages, tools, arguments):
         """The prompt of one conversation. Keys whose value is null are left out of its messages; reasoning is found under
-        any of its three names."""
+        any of its three names; arguments of tool calls are objects."""
         if not self.keep_nulls: messages = [{k: v for k, v in m.items() if v is not None} for m in messages]
         seen = []
         for message in messages:
             names = ("reasoning_content", "thinking", "reasoning")
             reasoning = next((message[k] for k in names if message.get(k) is not None), None)
             if reasoning is not None: message = {"thinking": reasoning, **message, "reasoning_content": reasoning}
-            seen.append(message)
+            seen.append(with_arguments(message))
         tools = self.tools if tools is None else tools
         name = "tool_use" if tools is not None and "tool_use" in self.templates else "default"
         if name not in self.templates: raise RowFault("the model has a chat template for tools only, and here are none")
@@ -485,7 +625,7 @@ class ColumnTemplate:
 # Columns: what the first reading learns about one, and how the second one stores it.
 
 WHOLE_TEXT = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
-REAL_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?\Z")
+REAL_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)\Z")
 
 
 def json_text(value):
@@ -519,7 +659,7 @@ class Column:
     def _kind_of_text(value):
         if value is None or value == "": return type(None)
         if WHOLE_TEXT.match(value): return int
-        return float if REAL_TEXT.match(value) else str
+        return float if REAL_TEXT.match(value) and math.isfinite(float(value)) else str  # 1e400 and longer whole numbers stay text
 
     def kind(self):
         if self._kind is None: self._kind = self._decide()
@@ -566,7 +706,7 @@ class Column:
 def number(value, name, low, high, whole, above=False):
     if isinstance(value, str):
         try:
-            value = int(value) if WHOLE_TEXT.match(value) else float(value)
+            value = int(value) if re.fullmatch("-?[0-9]{1,19}", value) else float(value)
         except ValueError:
             raise RowFault(f"{name} is {short(value)}, must be a number") from None
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -654,14 +794,89 @@ class Duplicates:
 # ---------------------------------------------------------------------------------------------------------------------
 # Writing
 
+unfinished = set()  # files to be gone when this ends before they have their names
+
+
+def begin_beside(path):
+    """A new file that will be renamed to `path`; its name is no other process's."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    unfinished.add(temporary)
+    temporary.touch(exist_ok=False)
+    return temporary
+
+
+def clear_away():
+    while unfinished:
+        try:
+            unfinished.pop().unlink(missing_ok=True)
+        except OSError:
+            pass  # there is a graver fault to tell
+
+
+class Disk:
+    """The file below HDF5. HDF5 writes chunks late, when h5py no longer looks at its faults, and crashes at the end over what
+    it could not write; so the first fault of the system is kept here, for Target to ask for, and HDF5 hears of none."""
+
+    def __init__(self, path):
+        self.descriptor = os.open(path, os.O_RDWR)
+        self.at = self.end = 0
+        self.fault = None
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        self.at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.end}[whence]
+        return self.at
+
+    def tell(self): return self.at
+
+    def write(self, data):
+        data, done = memoryview(data), 0
+        try:
+            while done < len(data) and not self.fault: done += os.pwrite(self.descriptor, data[done:], self.at + done)
+        except OSError as fault:
+            self.fault = fault
+        self.at += len(data)
+        self.end = max(self.end, self.at)
+        return len(data)
+
+    def readinto(self, data):
+        data, done = memoryview(data), 0
+        try:
+            while count := os.preadv(self.descriptor, [data[done:]], self.at + done): done += count
+        except OSError as fault:
+            self.fault = self.fault or fault
+        self.at += done
+        return done
+
+    def read(self, size): raise NotImplementedError  # h5py knows a file by this, and calls readinto
+
+    def truncate(self, size):
+        try:
+            if not self.fault: os.ftruncate(self.descriptor, size)
+        except OSError as fault:
+            self.fault = fault
+        self.end = size
+
+    def flush(self): pass
+
+    def settle(self):
+        """All is on the disk, or OSError."""
+        if not self.fault: os.fsync(self.descriptor)
+        self.check()
+
+    def check(self):
+        if self.fault: raise self.fault
+
+
 class Target:
-    """OUTPUT.tmp, growing block by block, renamed to OUTPUT when it is whole."""
+    """OUTPUT.<random>.tmp, growing block by block, read back and renamed to OUTPUT when it is whole."""
 
     def __init__(self, path, compression):
-        self.path, self.temporary = path, path.with_name(path.name + ".tmp")
-        self.file = h5py.File(self.temporary, "w")
+        self.path, self.temporary = path, begin_beside(path)
+        self.disk = Disk(self.temporary)
+        self.file = h5py.File(self.disk, "w")
         self.filters = {"compression": "gzip", "compression_opts": int(compression[5:])} if compression != "none" else {}
         self.rows, self.sizes = 0, {}
+        self.sums = {}  # of each dataset, what was written: elements and their CRC-32
 
     def _append(self, name, values, dtype, chunk):
         if name not in self.file:
@@ -671,6 +886,8 @@ class Target:
         end = dataset.shape[0]
         dataset.resize((end + len(values),))
         if len(values): dataset[end:] = values
+        self.sums[name] = end + len(values), checksum(values, self.sums.get(name, (0, 0))[1])
+        self.disk.check()
 
     def column(self, name, values):
         if isinstance(values, list): self._append(name, np.array(values, object), h5py.string_dtype(), 1024)
@@ -684,15 +901,30 @@ class Target:
         self._append(name + "/values", values, values.dtype, 65536 if values.dtype == np.uint8 else 16384)
 
     def finish(self):
+        """All of it is on the disk and reads back as it was written, or OSError."""
         self.file.close()
-        descriptor = os.open(self.temporary, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-        os.replace(self.temporary, self.path)
+        self.disk.settle()
+        try:
+            with h5py.File(self.disk, "r") as file:
+                for name, (length, written) in self.sums.items():
+                    dataset, found = file[name], 0
+                    is_text = h5py.check_string_dtype(dataset.dtype)
+                    step = BLOCK_ROWS if is_text else BLOCK_BYTES // dataset.dtype.itemsize
+                    for first in range(0, length, step): found = checksum(dataset[first:first + step], found)
+                    if len(dataset) != length or found != written:
+                        raise OSError(errno.EIO, f"dataset {name} does not read back as it was written")
+        except (RuntimeError, KeyError, ValueError) as fault:
+            raise OSError(errno.EIO, f"does not read back: {fault}") from None
+        self.disk.check()
 
-    def abandon(self):
-        self.file.close()
-        self.temporary.unlink(missing_ok=True)
+    def publish(self):
+        os.replace(self.temporary, self.path)
+        os.close(self.disk.descriptor)
+
+
+def checksum(values, before):
+    if values.dtype != object: return zlib.crc32(values, before)
+    return zlib.crc32(b"\0".join([*(v.encode() if isinstance(v, str) else v for v in values), b""]), before)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -707,8 +939,8 @@ class Maker:
         self.form = self.source = self.chat = self.template = self.id_column = None
         self.columns, self.total = {}, 0
         self.id_types, self.later, self.first_labels = set(), {}, {}
-        self.run_only, self.answers_kept, self.first_prompt = {}, False, None
-        self.skipped, self.skip_file = 0, None
+        self.run_only, self.not_done, self.answers_kept, self.first_prompt = {}, set(), False, None
+        self.skipped, self.skip_file, self.reasons = 0, None, collections.Counter()
         self.begun = 0  # prompts that begin with what the tokenizer would add
 
     # Rows of all files with a running number; the block's rows are flat dictionaries or RowFaults.
@@ -796,7 +1028,7 @@ class Maker:
             good = [(i, r) for i, r in enumerate(rows) if not isinstance(r, RowFault)]
             if len(good) < len(rows) and self.options.on_error == "fail":
                 i = next(i for i, r in enumerate(rows) if isinstance(r, RowFault))
-                raise Fault(f"{path}: {unit} {places[i]}: {rows[i]}")
+                self.refuse(path, unit, places[i], rows[i], rows[i])
             self.total += len(rows)
             bar.update(part * 100 - bar.n)
             if not good: continue
@@ -810,7 +1042,8 @@ class Maker:
                     self.columns[name] = Column(from_text and name not in self.constants)
                     if self.total > len(rows): self.columns[name].seen.add(type(None))  # absent so far
                 self.columns[name].observe(values)
-                if name in RUN_ONLY or name in NOT_DONE: self.note_run_only(name, values)
+                if name in RUN_ONLY: self.note_run_only(name, [r for _, r in good])
+                if name in NOT_DONE and any(v not in (None, False, "", [], {}) for v in values): self.not_done.add(name)
             for name in self.columns.keys() - found: self.columns[name].seen.add(type(None))
             if self.id_column:
                 ids = [(r.get(self.id_column), i) for i, r in good]
@@ -829,9 +1062,17 @@ class Maker:
             if name not in self.columns: raise Fault(f"--drop/--keep {name}: there is no such column; there are: "
                                                      f"{', '.join(self.columns)}")
 
-    def note_run_only(self, name, values):
+    def note_run_only(self, name, rows):
+        """Collects what run.yaml would say for these rows; "refused" where it has no way to say it."""
         held = self.run_only.setdefault(name, set())
-        if len(held) < 3: held.update(json.dumps(v, default=str) for v in values if v is not None)
+        for row in rows:
+            if len(held) > 2: return
+            value = row.get(name)
+            if name == "logprobs" and value is True: value = row.get("top_logprobs") or 0
+            try:
+                held.add("null" if value in (None, "") else json.dumps(RUN_ONLY[name](value)))
+            except (ValueError, OverflowError):
+                held.add("refused")
 
     def prompt_of(self, row):
         """(prompt text or None, token ids or None, messages or None, answer left out)."""
@@ -860,6 +1101,8 @@ class Maker:
         tools, extra = row.get("tools"), row.get("chat_template_kwargs")
         tools = parsed(tools, "tools") if tools not in (None, "") else None
         extra = parsed(extra, "chat_template_kwargs") if extra not in (None, "") else {}
+        if is_batch and row.get("reasoning_effort") is not None and isinstance(extra, dict):
+            extra = {"reasoning_effort": row["reasoning_effort"], **extra}
         if tools is not None and not isinstance(tools, list): raise RowFault("tools must be a list")
         if not isinstance(extra, dict): raise RowFault("chat_template_kwargs must be an object")
         return self.chat.render(messages, tools, extra), None, messages, answer
@@ -951,7 +1194,9 @@ class Maker:
                 if self.first_prompt is None: self.first_prompt = self.prompt_of(good[0][0])
             bar.update(len(rows))
         bar.close()
-        if target.rows == 0: raise Fault(f"no row is good; the first faults are in {self.skip_path()}")
+        if target.rows == 0:
+            self.publish_skipped()
+            raise Fault(f"no row is good; the first faults are in {self.skip_path()}")
         for name, dataset in carried.items():
             kind = self.columns[name].kind()
             if dataset in target.file and kind in ("json", "whole"): target.file[dataset].attrs["moemill_kind"] = kind
@@ -980,15 +1225,19 @@ class Maker:
     def refuse(self, path, unit, place, fault, row):
         if self.options.on_error == "fail":
             raise Fault(f"{path}: {unit} {place}: {fault}\n(--on-error skip leaves bad rows out and lists them)")
-        if self.skip_file is None: self.skip_file = open(self.skip_path(), "w", encoding="utf-8")
+        if self.skip_file is None: self.skip_file = open(begin_beside(self.skip_path()), "w", encoding="utf-8")
         line = {"file": str(path), unit: place}
         if self.form == "batch": line["custom_id"] = fault.custom_id if row is fault else row.get("id")
         line = json.dumps({**line, "error": str(fault)}, ensure_ascii=False, default=str)
         self.skip_file.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
         self.skipped += 1
+        if len(self.reasons) < 1000 or str(fault) in self.reasons: self.reasons[str(fault)] += 1
 
-    def close(self):
-        if self.skip_file: self.skip_file.close()
+    def publish_skipped(self):
+        """The list of this run takes the place of an earlier run's, which is also gone when there is nothing to list."""
+        if self.skip_file is None: return self.skip_path().unlink(missing_ok=True)
+        self.skip_file.close()
+        os.replace(self.skip_file.name, self.skip_path())
 
     def say(self, target_rows, size, seconds):
         if not self.options.quiet and self.first_prompt and self.first_prompt[0] is not None:
@@ -996,9 +1245,11 @@ class Maker:
             print("--- the first prompt", text if len(text) < 1500 else text[:1500] + "…", "---", sep="\n", file=sys.stderr)
         elif not self.options.quiet and self.first_prompt:
             print("--- the first prompt's tokens:", short(self.first_prompt[1], 300), file=sys.stderr)
+        for name in sorted(self.not_done): note(f"{name}: moemill does not do this; the column is carried along only")
         for name, values in self.run_only.items():
-            if not values or values <= {"false", "null", "0", "0.0", "[]", "{}"}: continue
-            if name in NOT_DONE: note(f"{name}: moemill does not do this; the column is carried along only")
+            if type(None) in self.columns[name].seen: values.add("null")
+            if values == {"null"}: continue
+            if values == {"refused"}: note(f"{name}: run.yaml has no setting of these values; the column is carried along only")
             elif len(values) == 1:
                 note(f"{name} is no setting of a single prompt; for all of them put into run.yaml:  "
                      f"sampling: {{{name}: {next(iter(values))}}}")
@@ -1013,7 +1264,9 @@ class Maker:
             note(f"this model's tokenizer.json puts {self.chat.added_before} before every prompt, and {self.begun:,} of the "
                  f"{target_rows:,} prompts begin with it already: no add_special_tokens of run.yaml is right for all. Make two "
                  "files and run them apart")
-        if self.skipped: note(f"{self.skipped:,} bad rows were left out: {self.skip_path()}")
+        if self.skipped:
+            (reason, count), = self.reasons.most_common(1)
+            note(f"{self.skipped:,} bad rows were left out: {self.skip_path()}; {count:,} of them: {reason}")
         print(f"{self.options.output}: {target_rows:,} prompts, {size / 1e6:,.1f} MB, in {seconds:.1f} s "
               f"({target_rows / max(seconds, 1e-9):,.0f} rows/s)")
 
@@ -1099,31 +1352,55 @@ def run(options):
     started = time.monotonic()
     maker = Maker(options)
     maker.look()
-    target = Target(options.output, options.compression)
     try:
-        maker.write(target)
-        rows = target.rows
-        target.finish()
-    except BaseException:
-        target.abandon()
-        raise
+        target = Target(options.output, options.compression)
+        try:
+            maker.write(target)
+            target.finish()
+        except Exception:
+            target.disk.check()  # what HDF5 says after a fault of the disk is no news
+            raise
+        if options.output.exists() and not options.overwrite: raise Fault(f"{options.output}: has appeared meanwhile; --overwrite replaces it")
+        maker.publish_skipped()  # first: a new OUTPUT never stands beside an old list
+        target.publish()
     finally:
-        maker.close()
-    maker.say(rows, options.output.stat().st_size, time.monotonic() - started)
+        clear_away()
+    return lambda: maker.say(target.rows, options.output.stat().st_size, time.monotonic() - started)
 
 
 def main(words=None):
+    options = parse_arguments(words)
     try:
-        run(parse_arguments(words))
+        say = run(options)
     except Fault as fault:
         print(f"prompts.py: {fault}", file=sys.stderr)
         sys.exit(2)
     except OSError as fault:
-        print(f"prompts.py: {fault.filename or 'error'}: {fault.strerror or fault}", file=sys.stderr)
+        why = " ".join(str(fault.strerror or fault).split())
+        if not fault.filename: why += "; no file was made: make room, or name another place with -o, and start again"
+        print(f"prompts.py: {fault.filename or options.output}: {why}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    try:
+        say()
+        sys.stdout.flush()
+    except OSError as fault:
+        print(f"prompts.py: {options.output} is made, but this cannot be printed: {fault.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def leave(number, _):
+    """Ends on a signal without going back through HDF5, which may be in the midst of a call."""
+    clear_away()
+    os.write(2, f"\nprompts.py: ended by {signal.Signals(number).name}; no file was made\n".encode())
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":
-    main()
+    for ending_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending_signal) != signal.SIG_IGN: signal.signal(ending_signal, leave)  # ignored under nohup
+    try:
+        main()
+    except SystemExit as end:
+        if end.code != 1: raise
+        sys.stderr.flush()
+        os._exit(1)  # HDF5's own clean-up crashes over a file that could not be written
