@@ -230,6 +230,7 @@ Run make_run() {
       std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
   Run run{{(base / ("moemill-fuzz-shard-" + std::to_string(::getpid()))).string()}, {}};
   run.input = run.paths.dir + "/p.h5";
+  std::filesystem::remove_all(run.paths.dir);  // of an earlier process with this number
   files::make_folders(run.paths.dir);
   h5::Handle file = h5::create_file(run.input);
   const hsize_t rows = prompts;
