@@ -103,11 +103,11 @@ class Job:
 
     def __init__(self, cluster, script, folder, nodes, *options, per_node=1, partition="usual", run_dir=None, **variables):
         self.cluster, self.nodes, self.run_dir = cluster, nodes, run_dir or folder / "out"
-        name = script.split(".")[0]
+        name = pathlib.Path(script).stem
         common = ["-p", partition, "-w", ",".join(nodes), "-N", len(nodes), f"--ntasks-per-node={per_node}", "--time=30",
                   "-D", folder, "-o", folder / "%x-%j.log", "-J", name]
-        self.id = cluster.must("sbatch", "--parsable", *common, *options, SOURCE / "jobs" / script, MOEMILL=PROGRAM,
-                               CONFIG=folder / "run.yaml", RUN_DIR=self.run_dir, **variables).strip()
+        settings = {"MOEMILL": PROGRAM, "CONFIG": folder / "run.yaml", "RUN_DIR": self.run_dir, **variables}
+        self.id = cluster.must("sbatch", "--parsable", *common, *options, SOURCE / "jobs" / script, **settings).strip()
         self.log = folder / f"{name}-{self.id}.log"
 
     def facts(self):

@@ -9,7 +9,9 @@ import concurrent.futures
 import os
 import pathlib
 import random
+import re
 import signal
+import subprocess
 import sys
 import time
 
@@ -38,6 +40,17 @@ def prepare(name, prompts):
         f"output: {{dir: {folder / 'out'}, shard_prompts: 2, journal_flush_seconds: 0.2}}\n"
         "parallel: {max_num_seqs: 2}\nruntime: {progress_interval: 1}\n")
     return folder
+
+
+def write_script(path, *lines):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+    return path
+
+
+def attempts(run_dir):
+    return (run_dir / "attempts.jsonl").read_text().count('"event":"begin"')
 
 
 class Bench:
@@ -70,16 +83,20 @@ SRUN = "srun --mpi=pmix --kill-on-bad-exit=1"
 
 
 def one_node(bench, nodes):
+    """In the run directory that the config names, and in another one when RUN_DIR says so."""
     folder = bench.folder("one_node")
-    bench.job("one-node.sbatch", folder, nodes, per_node=MOST_RANKS).ends(0)
+    bench.job("one-node.sbatch", folder, nodes, per_node=MOST_RANKS, RUN_DIR="").ends(0)
     bench.is_whole(folder / "out")
+    bench.job("one-node.sbatch", folder, nodes, per_node=MOST_RANKS, run_dir=folder / "wanted").ends(0)
+    bench.is_whole(folder / "wanted")
 
 
 def on_three_nodes(bench, nodes, script):
     folder = bench.folder(script)
-    job = bench.job(script, folder, nodes, per_node=MOST_RANKS).ends(0)
+    job = bench.job(script, folder, nodes, per_node=MOST_RANKS, run_dir=folder / "wanted").ends(0)
     check(f"{3 * MOST_RANKS} ranks on 3 nodes" in job.text(), job.tell())
-    bench.is_whole(folder / "out")
+    check(not (folder / "out").exists(), "RUN_DIR did not overrule the config")
+    bench.is_whole(folder / "wanted")
 
 
 def srun_on_three_nodes(bench, nodes):
@@ -111,16 +128,22 @@ def gpu_script(bench, nodes):
     options = ["--gpus-per-node=2", "--cpus-per-task=1"]
     bench.job("gpu.sbatch", folder, nodes, *options, BACKEND="cpu").ends(0)
     bench.is_whole(folder / "out")
+    bare = folder / "bare.sbatch"
+    bare.write_text(re.sub("#SBATCH --cpus-per-task.*\n", "", script.read_text()))
+    bench.job(bare, folder, nodes, options[0], run_dir=folder / "bare", BACKEND="cpu").ends(0)
     done = bench.job("gpu.sbatch", folder, nodes, *options).ends(2)  # this build has no CUDA, and says so
     check("runtime.backend" in done.text(), done.tell())
 
 
 def array(bench, nodes):
-    """A run an input; the same array again passes over what is done."""
+    """A run an input, also without a newline behind the last; the same array again passes over what is done."""
     folder = bench.folder("array")
     names = ["first", "second"]
     for seed, name in enumerate(names): write_inputs(folder / f"{name}.h5", seed, count=10)
-    (folder / "inputs.txt").write_text("".join(f"{folder / name}.h5\n" for name in names))
+    (folder / "inputs.txt").write_text("\n".join(f"{folder / name}.h5" for name in names))
+    advised = re.search(r"sbatch (--array=\S+.*\S+) array.sbatch", (SOURCE / "jobs/array.sbatch").read_text())[1]
+    advised = subprocess.check_output(["bash", "-c", f"echo {advised}"], cwd=folder, text=True).strip()
+    check(advised == "--array=1-2%4", "the script's advice for two lines gives", advised)
     for attempt in ("done", "nothing to do"):
         logs = [folder / f"{attempt[:4]}-{task}.log" for task in (1, 2, 3)]
         job = bench.job("array.sbatch", folder, nodes, "--array=1-3", "-o", folder / f"{attempt[:4]}-%a.log",
@@ -135,6 +158,32 @@ def array(bench, nodes):
     for name in names:
         whole = bench.undisturbed(fresh(f"array-{name}"), "-c", folder / "run.yaml", "-i", folder / f"{name}.h5")
         bench.is_whole(folder / "runs" / name, whole)
+    job = bench.job("array.sbatch", folder, nodes, RUNS=folder / "none").ends(2)
+    check("this job is no array" in job.text(), job.tell())
+
+
+def end_time(bench, nodes):
+    """What the program hears of the job's end: what is there already, what Slurm says to a user of any time format and
+    to each task of an array, and nothing from a Slurm that does not answer."""
+    folder = bench.folder("end-time")
+    (folder / "inputs.txt").write_text("first.h5\nsecond.h5\n")
+    program = write_script(folder / "moemill", '[ "$1" = run ] || exit 0', "sleep 1",  # beside each other
+                           'echo "the end: ${SLURM_JOB_END_TIME-unknown}."')
+    silent = write_script(folder / "bin/squeue", "exit 1").parent
+    cases = {"asked": {"SLURM_TIME_FORMAT": "relative"}, "known": {"SLURM_JOB_END_TIME": 4000000000},
+             "silent": {"PATH": f"{silent}:{bench.cluster.environment['PATH']}"}}
+    ends = {"known": 4000000000, "silent": "unknown"}
+    tasks = []
+    for case, variables in cases.items():
+        for script in sorted((SOURCE / "jobs").glob("*.sbatch")):
+            log = f"{folder}/{case}-{script.stem}"
+            job = bench.job(script, folder, nodes, "--array=1-2", f"-o{log}-%a.log", "--cpus-per-task=1",
+                            "--gpus-per-node=1", MOEMILL=program, **variables)
+            tasks += [(case, job, f"{job.id}_{task}", pathlib.Path(f"{log}-{task}.log")) for task in (1, 2)]
+    for case, job, job.id, job.log in tasks:
+        job.ends(0)
+        want = f"the end: {ends.get(case, int(job.started()) + 30 * 60)}."
+        check(want in job.text(), f"{job.log.name}: not '{want}' but", job.tell())
 
 
 def lost_node(bench, nodes, launch, lost):
@@ -315,10 +364,46 @@ def chain_knows_when_to_end(bench, nodes):
     bench.is_whole(folder / "out")
 
 
+def chain_asked_to_stop_in_the_queue(bench, nodes):
+    folder = bench.folder("asked-in-the-queue")
+    job = bench.job("chain.sbatch", folder, nodes).stands_still_at_work()
+    os.kill(job.ranks()[0], signal.SIGKILL)
+    job.goes_on()
+    job.is_pending_again()
+    (folder / "out/stop").touch()
+    job.runs_again()
+    job.ends(75)
+    check("chain: stopped by" in job.text() and attempts(folder / "out") == 1, job.tell())
+    bench.job("chain.sbatch", folder, nodes).ends(0)
+    bench.is_whole(folder / "out")
+
+
+def chain_whose_launcher_fails(bench, nodes):
+    """What an earlier attempt left in the run directory is not this one's code: three failures are the end, also of a
+    launcher that says 0; one is none."""
+    folder = bench.folder("launcher")
+    job = bench.job("one-node.sbatch", folder, nodes).stands_still_at_work()
+    bench.cluster.must("scancel", "-b", "-s", "USR1", job.id)
+    job.goes_on()
+    job.ends(75)
+    for launch, said, code in (("srun_missing", 127, 127), ("true", 0, 1)):
+        job = bench.job("chain.sbatch", folder, nodes, LAUNCH=launch)
+        for restarts in (1, 2): job.runs_again(restarts)
+        job.ends(code)
+        check(job.text().count(f"the launcher ended with {said} before moemill began") == 3, job.tell())
+    check(attempts(folder / "out") == 1, "it began")
+    fails_once = write_script(folder / "fails-once", '[ -n "$SLURM_RESTART_COUNT" ] || exit 1', 'exec mpirun "$@"')
+    job = bench.job("chain.sbatch", folder, nodes, LAUNCH=fails_once)
+    job.runs_again()
+    job.ends(0)
+    bench.is_whole(folder / "out")
+
+
 # With the nodes that each needs; what waits longest comes first.
 TESTS = [(time_limit_by_the_clock, 1), (time_limit_under_mpirun, 2), (time_limit_under_srun, 2),
          (time_limit_straight_to_the_ranks, 2), (lost_node_under_mpirun, 3), (lost_node_under_srun, 3),
          (lost_node_of_the_script, 2), (preempted_with_grace, 2), (preempted_at_once, 2), (chain_knows_when_to_end, 1),
+         (chain_whose_launcher_fails, 1), (chain_asked_to_stop_in_the_queue, 1), (end_time, 1),
          (requeued, 3), (cancelled, 2), (twice_at_once, 4), (asked_to_stop, 1), (array, 2), (gpu_script, 2),
          (srun_without_pmix, 2), (mpirun_on_three_nodes, 3), (srun_on_three_nodes, 3), (one_node, 1)]
 
