@@ -77,8 +77,8 @@ def setting(low, high, whole=False, off=0):
     """What run.yaml makes of a number of a row: None where it changes nothing; ValueError where it takes no such number."""
     def take(value):
         value = json.loads(value) if isinstance(value, str) else value
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high or whole and value != int(value):
-            raise ValueError
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+        if not fits or whole and value != int(value): raise ValueError
         return None if value == off else int(value) if whole else value
     return take
 
@@ -299,8 +299,8 @@ def files_of_folder(folder, split):
             return files
         subsets = {subset for _, subset in said.values()}
         if len(subsets) > 1:
-            raise Fault(f"{folder}: holds several data sets (subsets {', '.join(sorted(s or '.' for s in subsets))}); give the folder "
-                        "of one as INPUT, or those of several behind one another, or the files themselves")
+            raise Fault(f"{folder}: holds several data sets (subsets {', '.join(sorted(s or '.' for s in subsets))}); give the "
+                        "folder of one as INPUT, or those of several behind one another, or the files themselves")
         names = {p: name or p.name.split(".")[0] for p, (name, _) in said.items()}
         chosen = pick_splits(folder, set(names.values()), split)
         return [p for p in files if names[p] in chosen]
@@ -311,7 +311,8 @@ def find_files(options):
     files = []
     for path in map(pathlib.Path, options.inputs):
         if path.is_dir(): files += files_of_folder(path, options.split)
-        elif path.exists(): files.append(path)
+        elif path.is_file(): files.append(path)
+        elif path.exists(): raise Fault(f"{path}: is no plain file; the input is read twice, so it cannot be a pipe: write it to a file")
         else: raise Fault(f"{path}: no such file")
     for path in files:
         if ending(path) not in READERS:
@@ -348,7 +349,7 @@ def flatten_batch(row):
 def from_responses(body):
     """The body of /v1/responses under the names of /v1/chat/completions."""
     for name in ("previous_response_id", "conversation", "prompt"):
-        if body.get(name) is not None: raise RowFault(f"body.{name} names something that is kept at OpenAI; put its messages into input")
+        if body.get(name) is not None: raise RowFault(f"body.{name} names what only OpenAI has; put its messages into input")
     items, messages = body.get("input"), []
     if isinstance(items, str): items = [{"role": "user", "content": items}]
     if not isinstance(items, list) or not items: raise RowFault(f"body.input must be text or a list of messages, is {short(items)}")
@@ -911,11 +912,10 @@ class Target:
                     is_text = h5py.check_string_dtype(dataset.dtype)
                     step = BLOCK_ROWS if is_text else BLOCK_BYTES // dataset.dtype.itemsize
                     for first in range(0, length, step): found = checksum(dataset[first:first + step], found)
-                    if len(dataset) != length or found != written:
-                        raise OSError(errno.EIO, f"dataset {name} does not read back as it was written")
-        except (RuntimeError, KeyError, ValueError) as fault:
-            raise OSError(errno.EIO, f"does not read back: {fault}") from None
-        self.disk.check()
+                    if len(dataset) != length or found != written: raise ValueError(f"dataset {name} differs")
+        except (OSError, RuntimeError, KeyError, ValueError) as fault:
+            self.disk.check()
+            raise OSError(errno.EIO, f"does not read back as it was written: {fault}") from None
 
     def publish(self):
         os.replace(self.temporary, self.path)
@@ -1360,7 +1360,8 @@ def run(options):
         except Exception:
             target.disk.check()  # what HDF5 says after a fault of the disk is no news
             raise
-        if options.output.exists() and not options.overwrite: raise Fault(f"{options.output}: has appeared meanwhile; --overwrite replaces it")
+        if options.output.exists() and not options.overwrite:
+            raise Fault(f"{options.output}: has appeared meanwhile; --overwrite replaces it")
         maker.publish_skipped()  # first: a new OUTPUT never stands beside an old list
         target.publish()
     finally:
