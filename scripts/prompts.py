@@ -367,15 +367,17 @@ def from_responses(body):
     done = ("input", "instructions", "max_output_tokens", "tools", "text", "reasoning", "include")
     chat = {"messages": messages, **{k: v for k, v in body.items() if k not in done}}
     if body.get("max_output_tokens") is not None: chat["max_tokens"] = body["max_output_tokens"]
+    for name, kind in (("tools", list), ("text", dict), ("reasoning", dict), ("include", list)):
+        if not isinstance(body.get(name) or kind(), kind): raise RowFault(f"body.{name} is {short(body[name])}")
     if body.get("tools"):
         if not all(isinstance(t, dict) and t.get("type") == "function" for t in body["tools"]):
             raise RowFault(f"body.tools has others than functions: {short(body['tools'])}")
         chat["tools"] = [t if "function" in t else {"type": "function", "function": {k: v for k, v in t.items() if k != "type"}}
                          for t in body["tools"]]
-    form, reasoning = ((body.get(k) or {}).get(part) for k, part in (("text", "format"), ("reasoning", "effort")))
+    form, effort = (body.get("text") or {}).get("format"), (body.get("reasoning") or {}).get("effort")
     if form and form != {"type": "text"}: chat["response_format"] = form
-    if reasoning: chat["reasoning_effort"] = reasoning
-    if "message.output_text.logprobs" in (body.get("include") or ()): chat["logprobs"] = True
+    if effort: chat["reasoning_effort"] = effort
+    if "message.output_text.logprobs" in (body.get("include") or []): chat["logprobs"] = True
     return chat
 
 
@@ -1071,7 +1073,7 @@ class Maker:
             if name == "logprobs" and value is True: value = row.get("top_logprobs") or 0
             try:
                 held.add("null" if value in (None, "") else json.dumps(RUN_ONLY[name](value)))
-            except (ValueError, OverflowError):
+            except (ValueError, OverflowError, RecursionError):
                 held.add("refused")
 
     def prompt_of(self, row):

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""scripts/prompts.py: batch files of other endpoints, tool calls, the settings it advises (which the program must take),
+numbers beyond float64.
+
+    prompts_batch.py WORK_DIR MOEMILL [TEST ...]"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+from tools import SOURCE, check, columns, main, read_lines, script, write_lines
+
+PROGRAM = pathlib.Path(sys.argv[2]).resolve()
+MODEL = SOURCE / "tests/data/models/deepseek_v3"
+SAY = [{"role": "user", "content": "hi"}]
+TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+
+
+def made(work, rows, *words, code=0):
+    done = script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "p.h5", "--overwrite", "--quiet", *words, code=code)
+    return columns(work / "p.h5") if code == 0 else done.stderr
+
+
+def line(name, url, **body): return {"custom_id": name, "method": "POST", "url": url, "body": {"model": "m", **body}}
+
+
+def tool_calls(work):
+    """Arguments come as JSON text, as the API sends them: objects for a template that looks into them, text for one that does not."""
+    def rendered(template, arguments):
+        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+        messages = [*SAY, {"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "1"}]
+        (work / "t.jinja").write_text("{% for m in messages %}{% for c in m.tool_calls or [] %}" + template + "{% endfor %}{% endfor %}")
+        got = made(work, [line("a", "/v1/chat/completions", messages=messages)], "--chat-template", work / "t.jinja")
+        check(json.loads(got["messages"][0]) == messages, "the carried column is as it was", got["messages"])
+        return got["prompt"][0]
+    glm = "{% for k, v in c.function.arguments.items() %}<{{ k }}>{{ v | tojson if v is not string else v }}{% endfor %}"
+    qwen = "{% if c.function.arguments is string %}{{ c.function.arguments }}{% else %}{{ c.function.arguments | tojson }}{% endif %}"
+    deepseek = "{{ '```json\\n' + c['function']['arguments'] + '\\n```' }}"
+    bare = "{{ c.function.arguments }}"
+    text = '{"city":"Köln",  "days": [1, 2]}'
+    check(rendered(glm, text) == "<city>Köln<days>[1, 2]")
+    check(rendered("{{ c.function.arguments | tojson }}", text) == rendered(qwen, text) == '{"city": "Köln", "days": [1, 2]}')
+    check(rendered(deepseek, text) == f"```json\n{text}\n```" and rendered(bare, text) == text)
+    for empty in ("", "{}"): check(rendered(glm, empty) == "" and rendered(qwen, empty) == rendered(bare, empty) == "{}")
+    check(rendered(glm, json.loads(text)) == "<city>Köln<days>[1, 2]", "an object stays one")
+    for other in ("no JSON", "[1]", '"x"', '{"a": ' * 5000): check(rendered(bare, other) == other and rendered(qwen, other) == other)
+
+
+def endpoints(work):
+    """Requests for something else than text are bad rows with a reason that is counted."""
+    chat = line("a", "/v1/chat/completions", messages=SAY)
+    others = [line(f"e{i}", "/v1/embeddings", input="embed me") for i in range(3)] + [line("r", "/v1/rerank", query="q", input="x")]
+    (work / "t.jinja").write_text(TURNS)
+    words = ["--chat-template", work / "t.jinja"]
+    fault = made(work, [chat, *others], *words, code=2)
+    check("line 2" in fault and "/v1/embeddings" in fault and "/v1/chat/completions, /v1/completions, /v1/responses" in fault, fault)
+    check("--on-error skip" in fault and "/v1/embeddings" in made(work, others[:1], code=2), fault)
+    done = script("prompts", work / "a.jsonl", "-o", work / "s.h5", "--on-error", "skip", code=2)
+    check("no row" in done.stderr, done.stderr)
+    done = script("prompts", write_lines(work / "b.jsonl", [chat, *others]), "-o", work / "s.h5", "--on-error", "skip", *words)
+    check("4 bad rows" in done.stderr and "3 of them: url /v1/embeddings" in done.stderr, done.stderr)
+    check(columns(work / "s.h5")["id"] == ["a"] and [s["custom_id"] for s in read_lines(work / "s.h5.skipped.jsonl")] == ["e0", "e1", "e2", "r"])
+    for url in ("/v1/chat/completions/", "/chat/completions", "https://api.openai.com/v1/chat/completions", None, ""):
+        check(made(work, [{**chat, "url": url}], *words)["prompt"] == ["[user]hi"], url)
+
+
+def responses(work):
+    (work / "t.jinja").write_text(TURNS + "{{ tools | tojson if tools }}{{ reasoning_effort }}")
+    def both(body, code=0): return made(work, [line("a", "/v1/responses", **body)], "--chat-template", work / "t.jinja", code=code)
+    got = both({"input": "q", "instructions": "be brief", "max_output_tokens": 7, "temperature": 0.5, "metadata": {"k": 1}})
+    check(got["prompt"] == ["[system]be brief[user]q"] and got["max_tokens"] == [7] and got["temperature"] == [0.5], got)
+    check(json.loads(got["messages"][0]) == [{"role": "system", "content": "be brief"}, {"role": "user", "content": "q"}], got)
+    check(not {"input", "instructions", "max_output_tokens", "input_prompt"} & got.keys() and got["url"] == ["/v1/responses"], got)
+    check(made(work, [{"custom_id": "a", "body": {"input": "q"}}], "--chat-template", work / "t.jinja")["prompt"] == ["[user]q"])
+    parts = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "one"}, {"type": "input_text", "text": "two"}]},
+             {"role": "assistant", "content": [{"type": "output_text", "text": "three"}]},
+             {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"x": 1}'},
+             {"type": "function_call_output", "call_id": "c", "output": "4"}]
+    function = {"name": "f", "parameters": {"type": "object"}}
+    got = both({"input": parts, "tools": [{"type": "function", **function}], "reasoning": {"effort": "high"}})
+    check(got["prompt"] == ["[user]one\ntwo[assistant]three[tool]4" + json.dumps([{"type": "function", "function": function}]) + "high"], got)
+    call = json.loads(got["messages"][0])[1]["tool_calls"]
+    check(call == [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}], call)
+    for bad, word in (({}, "body.input"), ({"input": []}, "body.input"), ({"input": 5}, "body.input"), ({"input": ["x"]}, "body.input"),
+                      ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "no text"),
+                      ({"input": "q", "previous_response_id": "r"}, "previous_response_id"), ({"input": "q", "tools": [{"type": "web_search"}]}, "web_search"),
+                      ({"input": "q", "tools": 5}, "tools"), ({"input": "q", "text": 5}, "text"), ({"input": [{"type": "reasoning"}]}, "reasoning")):
+        fault = both(bad, code=2)
+        check("line 1" in fault and word in fault, bad, fault)
+    def told(body): return script("prompts", write_lines(work / "b.jsonl", [line("a", "/v1/responses", input="q", **body)]), "-o", work / "n.h5",
+                                  "--overwrite", "--chat-template", work / "t.jinja").stderr
+    check("response_format" in told({"text": {"format": {"type": "json_schema"}}}) and "response_format" not in told({"text": {"format": {"type": "text"}}}))
+    check("sampling: {logprobs: 3}" in told({"include": ["message.output_text.logprobs"], "top_logprobs": 3}))
+
+
+def advised_settings(work):
+    """Each piece of advice is taken by `validate`; values that it would refuse are not advised."""
+    def told(*bodies):
+        (work / "p.h5").unlink(missing_ok=True)
+        return script("prompts", write_lines(work / "a.jsonl", [{"prompt": "x", **b} for b in bodies]), "-o", work / "p.h5", "--quiet").stderr
+    taken = [({"logprobs": True}, "logprobs: 0"), ({"logprobs": True, "top_logprobs": 5}, "logprobs: 5"), ({"logprobs": 0}, "logprobs: 0"),
+             ({"logprobs": 3}, "logprobs: 3"), ({"presence_penalty": -0.5}, "presence_penalty: -0.5"), ({"frequency_penalty": 2}, "frequency_penalty: 2"),
+             ({"repetition_penalty": 1.25}, "repetition_penalty: 1.25"), ({"min_tokens": 4.0}, "min_tokens: 4"), ({"prompt_logprobs": 2}, "prompt_logprobs: true"),
+             ({"prompt_logprobs": True}, "prompt_logprobs: true"), ({"ignore_eos": True}, "ignore_eos: true"), ({"ignore_eos": 1}, "ignore_eos: true"),
+             ({"stop_token_ids": [5, 6]}, "stop_token_ids: [5, 6]"), ({"stop_token_ids": 7}, "stop_token_ids: [7]"), ({"presence_penalty": "0.5"}, "presence_penalty: 0.5")]
+    for body, want in taken:
+        advice = re.findall(r"sampling: \{.*\}", text := told(body))
+        check(advice == [f"sampling: {{{want}}}"], body, text)
+        (work / "run.yaml").write_text(advice[0] + "\n")
+        done = subprocess.run([PROGRAM, "validate", "-c", work / "run.yaml", "--model", MODEL, "-i", work / "p.h5", "-o", work / "run"], text=True,
+                              capture_output=True, env=dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"))
+        check(done.returncode == 0, advice, done.stderr)
+    for body in ({"logprobs": False, "top_logprobs": 0}, {"presence_penalty": 0}, {"repetition_penalty": 1.0}, {"min_tokens": 0}, {"ignore_eos": False},
+                 {"prompt_logprobs": None}, {"stop_token_ids": []}, {"logprobs": ""}): check("note" not in told(body), body)
+    for body in ({"presence_penalty": 300}, {"logprobs": -1}, {"logprobs": 5000}, {"min_tokens": 1.5}, {"stop_token_ids": ["x"]}, {"ignore_eos": "maybe"},
+                 {"repetition_penalty": 0}, {"frequency_penalty": float("nan")}, {"presence_penalty": [1]}):
+        check("has no setting of these values" in (text := told(body)) and "sampling:" not in text, body, text)
+    for bodies in (({"logprobs": True}, {"logprobs": False}), ({"ignore_eos": True}, {}), ({}, {"min_tokens": 3}), ({"min_tokens": 3}, {"min_tokens": -3})):
+        check("the rows differ" in (text := told(*bodies)) and "sampling:" not in text, bodies, text)
+
+
+def numbers_beyond_float64(work):
+    for text in ("1e400", "-1e400", "1" + "0" * 400 + ".5"):
+        (work / "a.jsonl").write_text('{"prompt": "a", "score": 1.5}\n{"prompt": "b", "score": %s}\n' % text)
+        done = script("prompts", work / "a.jsonl", "-o", work / "p.h5", "--quiet", code=2)
+        check("line 2" in done.stderr and "float64" in done.stderr, done.stderr)
+        (work / "a.csv").write_text(f"prompt,score\na,1.5\nb,{text}\n")
+        script("prompts", work / "a.csv", "-o", work / "c.h5", "--quiet", "--overwrite")
+        check(columns(work / "c.h5")["score"] == ["1.5", text], columns(work / "c.h5"))
+    check(made(work, [{"prompt": "a", "score": 1e308, "n": 2}])["score"] == [1e308])
+    (work / "b.csv").write_text("id,prompt,tweet,seed\n1,a,1234567890123456789,1234567890123456789\n2,b,5,7\n")
+    script("prompts", work / "b.csv", "-o", work / "c.h5", "--quiet", "--overwrite")
+    got = columns(work / "c.h5")
+    check(got["tweet"] == ["1234567890123456789", "5"] and got["seed"] == [1234567890123456789, 7], got)
+    fault = made(work, [{"prompt": "a"}], "--set", "temperature=1e400", code=2)
+    check("temperature" in fault and "Traceback" not in fault, fault)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]).resolve(), [tool_calls, endpoints, responses, advised_settings, numbers_beyond_float64], sys.argv[3:])
