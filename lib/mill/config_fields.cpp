@@ -257,7 +257,7 @@ std::vector<Field> make_fields() {
                     AT(errors.max_failed_fraction)),
 
       text("output.dir", "a folder to write to", Layout, AT(output.dir)),
-      optional<u64>("output.shard_prompts", "auto or a number of prompts above 0", Answers, "auto", {1, u64(1) << 40},
+      optional<u64>("output.shard_prompts", "auto or a number of prompts above 0", Layout, "auto", {1, u64(1) << 40},
                     AT(output.shard_prompts)),
       seconds("output.journal_flush_seconds", AT(output.journal_flush_seconds)),
       compression(),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <span>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -19,6 +20,28 @@ std::uint64_t spare_memory_bytes(int ranks_sharing_memory) {
   return available_memory_bytes() / 5 * 4 / static_cast<std::uint64_t>(ranks_sharing_memory);
 }
 
+namespace {
+
+// Each copy of the experts must be of one and the same model: nodes may have a folder of their own under one path.
+std::string agree_on_weights(const Ranks& ranks, const model::WeightsDigest& mine, const std::string& path) {
+  std::vector<model::WeightsDigest> domain(static_cast<std::size_t>(ranks.domain.size()));
+  ranks.domain.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(domain)));
+  struct Sums {
+    model::ByteSum replicated, model;
+  };
+  Sums here{mine.replicated, mine.replicated};
+  for (const model::WeightsDigest& rank : domain) here.model += rank.experts;
+  std::vector<Sums> all(static_cast<std::size_t>(ranks.world.size()));
+  ranks.world.all_gather(std::as_bytes(std::span(&here, 1)), std::as_writable_bytes(std::span(all)));
+  together(ranks.world, [&] {
+    if (here.replicated != all[0].replicated || here.model != all[0].model)
+      user_error("{}: has other weights here than rank 0 has read: do all nodes see the same files?", path);
+  });
+  return all[0].model == model::ByteSum() ? "" : all[0].model.hex();
+}
+
+}  // namespace
+
 Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& ranks, const JobEstimate& job,
                const std::function<void()>& between) {
   const ParallelSettings& parallel = config.parallel;
@@ -30,6 +53,7 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
     weights_ = model::load_weights(config.model.path, model.config, placement, {ranks.domain.rank()},
                                    config.model.load_format, stream_->team(), between);
   });
+  weights_digest_ = agree_on_weights(ranks, weights_.digest, config.model.path);
   longest_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(job.longest_tokens, 1));
   const KvNeed need{std::min<std::uint64_t>(parallel.max_num_seqs, job.sequences), job.likely_tokens,
                     job.longest_tokens};

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "mill/generator.hpp"
@@ -24,8 +25,8 @@ std::uint64_t spare_memory_bytes(int ranks_sharing_memory);
 
 class Engine {
  public:
-  // Collective over the world. AgreedFailure when weights or memory fail on any rank, or when `between`, which is
-  // called now and then while weights are read, throws.
+  // Collective over the world. AgreedFailure when weights or memory fail on any rank, when two ranks have read other
+  // weights, or when `between`, which is called now and then while weights are read, throws.
   Engine(
       const RunConfig& config, const ModelFolder& model, const Ranks& ranks, const JobEstimate& job,
       const std::function<void()>& between = [] {});
@@ -34,6 +35,8 @@ class Engine {
   const model::Weights& weights() const { return weights_; }
   const KvPages& kv_pages() const { return pages_; }
   std::uint32_t longest_sequence() const { return longest_; }
+  // Of the whole model's weights, the same for any layout: 32 hex digits; "" for random weights.
+  const std::string& weights_digest() const { return weights_digest_; }
 
  private:
   std::unique_ptr<cpu::Stream> stream_;
@@ -42,6 +45,7 @@ class Engine {
   std::unique_ptr<Generator> generator_;
   KvPages pages_;
   std::uint32_t longest_ = 0;
+  std::string weights_digest_;
 };
 
 }  // namespace moemill::mill

@@ -18,6 +18,7 @@
 #include "mill/agree.hpp"
 #include "mill/config.hpp"
 #include "mill/retry.hpp"
+#include "mill/run_setup.hpp"
 #include "mill/small_run.hpp"
 #include "mill/summary.hpp"
 #include "model/weights.hpp"
@@ -149,19 +150,17 @@ std::vector<SmallJob> jobs_for(const std::vector<StoredRow>& rows, const RunConf
   return jobs;
 }
 
-void check_model(const RunConfig& config, const dataset::RunManifest& manifest) {
-  const auto before = manifest.fingerprints.find("model_sha256");
-  if (before == manifest.fingerprints.end() ||
-      before->second == model::model_fingerprint(config.model.path, config.model.load_format))
-    return;
-  system_error("{}: is not the model that made this run (model_sha256 differs); nothing was replayed",
-               config.model.path);
+void check_model(const RunConfig& config, const dataset::RunManifest& manifest, const std::string& name,
+                 const std::string& now) {
+  const auto before = manifest.fingerprints.find(name);
+  if (before == manifest.fingerprints.end() || before->second == now) return;
+  system_error("{}: is not the model that made this run ({} differs); nothing was replayed", config.model.path, name);
 }
 
-Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, const dataset::PromptFile& prompts,
-                   const nlohmann::json& drawn) {
+Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, const dataset::RunManifest& manifest,
+                   const dataset::PromptFile& prompts, const nlohmann::json& drawn) {
   Replay replay{open_model(config.model), {}, {}, {}};
-  check_model(config, dataset::read_manifest(dataset::RunPaths{request.dir}).value());
+  check_model(config, manifest, "model_sha256", model::model_fingerprint(config.model.path, config.model.load_format));
   for (const auto& [file, rows] : drawn.items()) {
     const dataset::OutputReader reader(request.dir + file);
     replay.layout = reader.layout();
@@ -203,14 +202,19 @@ std::string compare(const Replay& replay, std::span<const SmallJob> mine, Genera
 
 // Tells the rows that differ, a line each, and how many there are (on rank 0).
 std::uint64_t replay_rows(const Comm& world, const VerifyRunRequest& request, const RunConfig& config,
-                          const dataset::PromptFile& prompts, const dataset::VerifyReport& report) {
+                          const dataset::RunManifest& manifest, const dataset::PromptFile& prompts,
+                          const dataset::VerifyReport& report) {
   std::string drawn;
   rank_zero(world, [&] { drawn = drawn_rows(request, report); });
   drawn = broadcast_text(world, drawn, 0);
   std::optional<Replay> replay;
-  together(world, [&] { replay.emplace(read_replay(request, config, prompts, nlohmann::json::parse(drawn))); });
+  together(world,
+           [&] { replay.emplace(read_replay(request, config, manifest, prompts, nlohmann::json::parse(drawn))); });
+  auto same_weights = [&](const Engine& engine) {
+    check_model(config, manifest, weights_fingerprint, engine.weights_digest());
+  };
   GeneratedRows again;
-  if (!replay->jobs.empty()) again = generate_rows(world, config, replay->model, replay->jobs);
+  if (!replay->jobs.empty()) again = generate_rows(world, config, replay->model, replay->jobs, same_weights);
   const std::string mine =
       compare(*replay, share_of(world, std::span(std::as_const(replay->jobs))), std::move(again), world.rank());
   std::string lines;
@@ -283,7 +287,7 @@ ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
     tell(report, manifest->completions);
   });
   bool whole = report.faults.empty();
-  if (request.replay > 0) whole = replay_rows(world, request, in->config, in->prompts, report) == 0 && whole;
+  if (request.replay > 0) whole = replay_rows(world, request, in->config, *manifest, in->prompts, report) == 0 && whole;
   return broadcast_text(world, whole ? "" : "faults", 0).empty() ? ExitCode::Done : ExitCode::Internal;
 }
 

@@ -104,7 +104,7 @@ Progress::Goal goal_of(const RunPlan& plan) {
 }
 
 // Loads the model and turns the mill until nothing is left or a drain is agreed.
-MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, const RunPlan& plan,
+MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, RunPlan& plan,
                  const dataset::RootAttributes& attributes, StopWish& stop, double started, Report& report) {
   const Comm& world = ranks.world;
   const JobEstimate job =
@@ -121,6 +121,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
     return MillEnd::Drained;
   }
   Engine& engine = *loaded;
+  rank_zero(world, [&] { check_same_weights(plan, engine.weights_digest()); });
   const ShardInputs inputs{in.prompts,
                            plan.paths,
                            plan.manifest,
@@ -214,26 +215,24 @@ void store_failure(RunPlan& plan, const Comm& world, const Failure& failure) {
   }
 }
 
-std::string stop_file_path(const RunPlan& plan, const RuntimeSettings& runtime) {
-  return runtime.stop_file.starts_with('/') ? runtime.stop_file : plan.paths.dir + "/" + runtime.stop_file;
-}
-
 ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& request, double started,
                      std::optional<RankZero>& zero) {
   const RunConfig& config = request.config;
+  std::optional<StopFile> stop_file;  // on rank 0
+  rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
   const Ranks ranks = arrange_ranks(world, config.parallel);
   const Opened in = open_inputs(world, config);
   StopWish stop(signals, config.runtime, started);
+  if (stop_file) stop.look_for(*stop_file);
   RunPlan plan = agree_on_plan(ranks, request, in, stop, zero);
   if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts);
   rank_zero(world, [&] {
-    files::remove(stop_file_path(plan, config.runtime));  // the last attempt's: it has done its work
+    stop_file->remove_old();
     begin_attempt(plan, ranks);
   });
   plan = share(world, plan);
   try {
     const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
-    if (world.rank() == 0) stop.look_for(stop_file_path(plan, config.runtime));
     Report report = start_report(ranks, config, in.model.config, plan);
     MillEnd end = MillEnd::Finished;
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);

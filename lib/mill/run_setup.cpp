@@ -59,32 +59,53 @@ RunConfig config_of_run(const RunPaths& paths) {
 
 }  // namespace
 
+namespace {
+
+[[noreturn]] void refuse(const RunPaths& paths, const std::string& differences, const std::string& advice = "") {
+  user_error(
+      "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start anew "
+      "with --overwrite.{}",
+      paths.dir, differences, advice);
+}
+
+std::string difference(const std::string& what, const std::string& name, const std::string& there,
+                       const std::string& now) {
+  return fmt::format("\n  {} ({} {}... there, {}... now)", what, name, there.substr(0, 12), now.substr(0, 12));
+}
+
+}  // namespace
+
 void check_same_run(const RunPaths& paths, const RunManifest& manifest, const RunConfig& config,
                     const Fingerprints& fingerprints) {
   RunConfig old_config = config_of_run(paths);
   std::string differences;
+  const bool same_prompts = manifest.prompts == fingerprints.prompts;
   for (const auto& key : differing_keys(old_config, config))
-    differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
+    if (key != "input.limit" || !same_prompts)  // none, and all of them, are the same
+      differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
   const std::map<std::string, std::string> contents = {{"input_sha256", "the contents of input.path"},
                                                        {"model_sha256", "the contents of model.path"},
                                                        {"tokenizer_sha256", "the tokenizer in model.path"}};
   for (const auto& [name, now] : as_map(fingerprints)) {
     auto old_value = manifest.fingerprints.find(name);
     if (old_value != manifest.fingerprints.end() && old_value->second != now)
-      differences += fmt::format("\n  {} ({} {}... there, {}... now)", contents.at(name), name,
-                                 old_value->second.substr(0, 12), now.substr(0, 12));
+      differences += difference(contents.at(name), name, old_value->second, now);
   }
   std::string advice;
-  if (manifest.prompts != fingerprints.prompts) {
+  if (!same_prompts) {
     differences += fmt::format("\n  the number of prompts: {} there, {} now", manifest.prompts, fingerprints.prompts);
     if (manifest.prompts < fingerprints.prompts)
       advice = " Prompts that were added can have a run of their own: a file with only them and another output.dir.";
   }
-  if (!differences.empty())
-    user_error(
-        "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start anew "
-        "with --overwrite.{}",
-        paths.dir, differences, advice);
+  if (!differences.empty()) refuse(paths, differences, advice);
+}
+
+void check_same_weights(RunPlan& plan, const std::string& weights_digest) {
+  if (weights_digest.empty()) return;
+  const auto [known, is_first] = plan.manifest.fingerprints.emplace(weights_fingerprint, weights_digest);
+  if (is_first) return dataset::write_manifest(plan.paths, plan.manifest);
+  if (known->second != weights_digest)
+    refuse(plan.paths, difference("the weights in model.path", weights_fingerprint, known->second, weights_digest));
 }
 
 RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const dataset::PromptFile& prompts,
@@ -151,6 +172,9 @@ RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, 
   if (found) {
     check_same_run(paths, *found, request.config, fingerprints);
     plan.manifest = *found;
+    if (const auto wanted = request.config.output.shard_prompts; wanted && *wanted != found->shard_prompts)
+      log::info("output.shard_prompts: the run began with {} prompts a shard and goes on with them",
+                found->shard_prompts);
     files::write_atomically(paths.config(), resolved(request.config));
     dataset::make_folders(paths);
   } else {

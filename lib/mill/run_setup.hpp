@@ -49,6 +49,11 @@ std::optional<dataset::RunManifest> find_run(const RunRequest& request);
 // run.
 void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,
                     const Fingerprints& fingerprints);
+// Rank 0, before the first row: the weights that were read, all of them, must be those of the attempts before. The
+// first attempt that comes so far keeps what they are. UserError as above.
+void check_same_weights(RunPlan& plan, const std::string& weights_digest);
+// What the manifest's fingerprints call it; absent before the first load, and with random weights.
+constexpr const char* weights_fingerprint = "weights_xxh3";
 // The manifest of a new run. UserError for everything in prompts and settings that may refuse one.
 dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfig& config,
                                   const dataset::PromptFile& prompts, const Fingerprints& fingerprints);

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/error.hpp"
+#include "mill/agree.hpp"
 
 namespace moemill::mill {
 
@@ -31,13 +32,14 @@ schedule::Decision agree_on_step(const Comm& world, const Generator& generator) 
 }  // namespace
 
 GeneratedRows generate_rows(const Comm& world, const RunConfig& config, const ModelFolder& model,
-                            std::span<const SmallJob> jobs) {
+                            std::span<const SmallJob> jobs, const std::function<void(const Engine&)>& loaded) {
   RunConfig settings = config;
   settings.parallel.expert_domain = "world";
   settings.parallel.ranks_per_node.reset();
   settings.parallel.kv_cache_tokens.reset();
   const Ranks ranks = arrange_ranks(world, settings.parallel);
   Engine engine(settings, model, ranks, estimate(jobs));
+  together(world, [&] { loaded(engine); });
   Generator& generator = engine.generator();
   for (const auto& one : share_of(world, jobs)) generator.add(one.prompt, one.samples, {}, Generator::Score::Wanted);
   GeneratedRows rows;

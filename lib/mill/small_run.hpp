@@ -2,6 +2,7 @@
 // because both go through Generator.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -17,8 +18,10 @@ struct SmallJob {
 };
 // This rank's rows, of its share of the jobs: consecutive ones, rank after rank. Collective; all ranks give all jobs.
 // The experts are spread over the whole world, whatever expert_domain says, so that the model fits if it fits at all.
-GeneratedRows generate_rows(const Comm& world, const RunConfig& config, const ModelFolder& model,
-                            std::span<const SmallJob> jobs);
+// `loaded` sees the engine before the first step; what it throws on any rank, all throw.
+GeneratedRows generate_rows(
+    const Comm& world, const RunConfig& config, const ModelFolder& model, std::span<const SmallJob> jobs,
+    const std::function<void(const Engine&)>& loaded = [](const Engine&) {});
 // Of `count` jobs, the share of a rank.
 template <class T>
 std::span<T> share_of(const Comm& world, std::span<T> jobs) {

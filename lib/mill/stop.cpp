@@ -12,7 +12,6 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "system/files.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -85,7 +84,10 @@ std::optional<std::string> StopSignals::poll() {
 StopWish::StopWish(StopSignals& signals, const RuntimeSettings& runtime, double started) : signals_(signals) {
   if (runtime.max_wall_time_seconds)
     deadline_ = started + *runtime.max_wall_time_seconds - runtime.drain_margin_seconds;
-  if (auto left = slurm_seconds_left()) {
+  const auto left = slurm_seconds_left();
+  if (left && *left <= 0) {
+    log::warning("SLURM_JOB_END_TIME was {:.0f} s ago, which cannot be: this job knows no time limit of Slurm", -*left);
+  } else if (left) {
     const double margin = std::clamp(*left / 4, 0.0, runtime.drain_margin_seconds);  // a short job shall get on, too
     const double end = now_seconds() + *left - margin;
     if (deadline_ && *deadline_ <= end) return;
@@ -105,7 +107,7 @@ const std::optional<std::string>& StopWish::ask() {
     reason_ = "the time limit";
   } else if (stop_file_ && now >= next_look_) {
     next_look_ = now + 0.2;
-    if (files::exists(*stop_file_)) reason_ = "the stop file " + *stop_file_;
+    if (stop_file_->asks()) reason_ = "the stop file " + stop_file_->told();
   }
   return reason_;
 }

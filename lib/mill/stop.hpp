@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/run_config.hpp"
+#include "mill/stop_file.hpp"
 
 namespace moemill::mill {
 
@@ -45,8 +46,8 @@ class StopWish {
  public:
   // `started`: now_seconds() at the job's start.
   StopWish(StopSignals& signals, const RuntimeSettings& runtime, double started);
-  // On the one rank that looks for the stop file: its path.
-  void look_for(std::string stop_file) { stop_file_ = std::move(stop_file); }
+  // On the one rank that looks for the stop file.
+  void look_for(const StopFile& stop_file) { stop_file_ = &stop_file; }
   // Why to stop, once there is a reason; it stays. Looks for the stop file a few times a second.
   const std::optional<std::string>& ask();
   // Throws StopRequested with the reason, once there is one.
@@ -55,7 +56,7 @@ class StopWish {
  private:
   StopSignals& signals_;
   std::optional<double> deadline_;  // now_seconds() at which to start draining
-  std::optional<std::string> stop_file_;
+  const StopFile* stop_file_ = nullptr;
   double next_look_ = 0;
   std::optional<std::string> reason_;
 };

@@ -53,9 +53,10 @@ void carry_out(const Piece& piece, const Source& source, ReadBuffers& buffers) {
   for (std::uint64_t i = 0; p.step != 1 && i < p.count; ++i) p.out[i] = values[i * p.step];
 }
 
+// Tells what was read.
 template <class Source>
-void carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& team, Announce announce,
-               const std::function<void()>& between) {
+WeightsDigest carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& team, Announce announce,
+                        const std::function<void()>& between) {
   // Far enough ahead that a disk of several GB/s stays busy while the pieces before are decoded.
   constexpr std::size_t pieces_ahead = 16;
   const auto threads = static_cast<std::size_t>(team.size());
@@ -67,9 +68,11 @@ void carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& team, Ann
   std::vector<ReadBuffers> buffers(threads);
   std::atomic<std::size_t> next{0};
   auto work = [&](int thread) {
+    ReadBuffers& own = buffers[static_cast<std::size_t>(thread)];
     for (std::size_t i = next++; i < count; i = next++) {
       if (i + ahead < count) source.read_ahead(plan.pieces[i + ahead]);
-      carry_out(plan.pieces[i], source, buffers[static_cast<std::size_t>(thread)]);
+      own.holders = plan.tensors[tensor_of(plan.pieces[i])].holders;
+      carry_out(plan.pieces[i], source, own);
       progress.add(source.bytes(plan.pieces[i]));
       if (thread == 0) progress.tell(), between();
     }
@@ -83,6 +86,9 @@ void carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& team, Ann
     }
   });
   progress.tell_end();
+  WeightsDigest read;
+  for (const ReadBuffers& own : buffers) read.replicated += own.read.replicated, read.experts += own.read.experts;
+  return read;
 }
 
 }  // namespace moemill::model

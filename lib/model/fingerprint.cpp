@@ -1,7 +1,8 @@
 // model_sha256: which model made these outputs, without reading all of it. Takes the whole of config.json and
 // generation_config.json, every safetensors header, and the middle 4 KB of every tensor (all of a smaller one): any
-// fine-tuning, merge or requantisation changes those; a change of single values elsewhere is not seen. File names
-// count, the folder's path does not. DeepSeek-V3 has some 90,000 tensors: seconds from a local disk.
+// fine-tuning, merge or requantisation changes those. A change of single values elsewhere is seen only when the weights
+// have been read (weights_digest.hpp). File names count, the folder's path does not. DeepSeek-V3 has some 90,000
+// tensors: seconds from a local disk.
 #include <algorithm>
 #include <array>
 #include <filesystem>

@@ -26,11 +26,15 @@ enum class Content {
   SelectionBias,  //
 };
 
+// Whether all ranks read all of it, or each rank its own experts' part.
+enum class Holders { AllRanks, RanksOfExperts };
+
 struct WantedTensor {
   std::string name;
   std::vector<std::uint64_t> shape;  // as a file of plain numbers has it
   Content content;
   std::uint64_t inputs;  // of the product it is used in; 0: of none
+  Holders holders;
 };
 
 // One chunk of a source's rows in one packed matrix. Element (column j, input i) of the part is value
@@ -59,6 +63,9 @@ struct FloatsPiece {
 };
 
 using Piece = std::variant<RowsPiece, FloatsPiece>;
+inline std::uint32_t tensor_of(const Piece& piece) {
+  return std::visit([](const auto& p) { return p.tensor; }, piece);
+}
 
 struct LoadPlan {
   std::vector<WantedTensor> tensors;

@@ -141,16 +141,18 @@ MoeWeights Loader::experts(const std::string& name, const Placement& placement, 
     w.shared = mlp(shared, c_.moe.shared_width, {"gate_proj", "up_proj", "down_proj"});
     if (c_.moe.shared_gate) w.shared_gate = floats(shared + "_gate.weight", {1, c_.hidden}, Content::Gate);
   }
+  holders_ = Holders::RanksOfExperts;
   if (names.experts == ExpertStorage::Fused) {
     fused_experts(name + ".experts", placement, rank, w);
-    return w;
+  } else {
+    expect(!c_.moe.expert_bias, "loader: only fused experts have biases");
+    for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
+      const std::uint32_t expert = static_cast<std::uint32_t>(placement.first(rank).value) + i;
+      const std::string prefix = name + ".experts." + std::to_string(expert);
+      w.experts.push_back(mlp(prefix, c_.moe.expert_width, {names.gate, names.up, names.down}));
+    }
   }
-  expect(!c_.moe.expert_bias, "loader: only fused experts have biases");
-  for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
-    const std::uint32_t expert = static_cast<std::uint32_t>(placement.first(rank).value) + i;
-    const std::string prefix = name + ".experts." + std::to_string(expert);
-    w.experts.push_back(mlp(prefix, c_.moe.expert_width, {names.gate, names.up, names.down}));
-  }
+  holders_ = Holders::AllRanks;
   return w;
 }
 
@@ -286,7 +288,7 @@ void Loader::values(std::uint32_t tensor, std::uint64_t first, std::uint64_t ste
 
 std::uint32_t Loader::want(std::string name, std::vector<std::uint64_t> shape, Content content, std::uint64_t inputs) {
   if (plan_ == nullptr) return 0;
-  plan_->tensors.push_back({std::move(name), std::move(shape), content, inputs});
+  plan_->tensors.push_back({std::move(name), std::move(shape), content, inputs, holders_});
   return static_cast<std::uint32_t>(plan_->tensors.size() - 1);
 }
 

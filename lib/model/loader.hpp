@@ -66,6 +66,7 @@ class Loader {
   const ModelConfig& c_;
   Arena arena_;
   LoadPlan* plan_;
+  Holders holders_ = Holders::AllRanks;  // of the tensors that are walked over just now
 };
 
 }  // namespace moemill::model

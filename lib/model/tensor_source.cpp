@@ -28,10 +28,6 @@ std::uint64_t divide_up(std::uint64_t x, std::uint64_t by) { return (x + by - 1)
 
 constexpr std::uint64_t mxfp4_values = 32, mxfp4_bytes = 16;  // of a block
 
-std::uint32_t tensor_of(const Piece& piece) {
-  return std::visit([](const auto& p) { return p.tensor; }, piece);
-}
-
 // "model.layers.N.": N, else nothing.
 std::optional<std::uint32_t> layer_of(std::string_view name) {
   constexpr std::string_view prefix = "model.layers.";
@@ -146,6 +142,8 @@ const std::byte* FileSource::read(const TensorInfo& tensor, std::uint64_t offset
   expect(offset <= tensor.length && length <= tensor.length - offset, "loader: a piece lies inside its tensor");
   std::byte* out = buffers.stored.reserve(length);
   files_.file(tensor).read(tensor.offset + offset, {out, length});
+  ByteSum& sum = buffers.holders == Holders::AllRanks ? buffers.read.replicated : buffers.read.experts;
+  sum.add(tensor.name, offset, {out, length});
   return out;
 }
 

@@ -13,11 +13,14 @@
 #include "model/decode.hpp"
 #include "model/load_plan.hpp"
 #include "model/safetensors.hpp"
+#include "model/weights_digest.hpp"
 
 namespace moemill::model {
 
-// One thread's buffers.
+// One thread's buffers, and what it has read.
 struct ReadBuffers {
+  WeightsDigest read;
+  Holders holders = Holders::AllRanks;  // of the piece that is read
   AlignedBuffer<std::byte> stored;
   AlignedBuffer<bf16> decoded;
   AlignedBuffer<float> scales;

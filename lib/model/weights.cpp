@@ -97,7 +97,7 @@ Weights load_weights(const std::string& dir, const ModelConfig& config, const Pl
   Weights weights = make_room(config, placement, rank, plan);
   const FileSource source(files, plan, config.quantization);
   sort_pieces(plan, source);
-  carry_out(plan, source, team, announce, between);
+  weights.digest = carry_out(plan, source, team, announce, between);
   return weights;
 }
 

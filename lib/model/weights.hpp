@@ -13,6 +13,7 @@
 #include "kernels/gemm.hpp"
 #include "model/config.hpp"
 #include "model/placement.hpp"
+#include "model/weights_digest.hpp"
 #include "system/threads.hpp"
 
 namespace moemill::model {
@@ -81,6 +82,7 @@ struct Weights {
   const float* final_norm = nullptr;
   PackedMatrix head;        // [hidden, vocabulary]
   std::uint64_t bytes = 0;  // memory held by this rank
+  WeightsDigest digest;     // of what was read for it
   struct Storage;           // owner of everything above
   std::shared_ptr<const Storage> storage;
 };

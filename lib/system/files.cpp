@@ -122,12 +122,16 @@ void truncate(int fd, std::uint64_t size_bytes, const std::string& path) {
   }
 }
 
-bool exists(const std::string& path) {
+std::optional<Stamp> stamp(const std::string& path) {
   struct stat info {};
-  if (::stat(path.c_str(), &info) == 0) return true;
+  if (::stat(path.c_str(), &info) == 0)
+    return Stamp{info.st_ino, static_cast<std::uint64_t>(info.st_size),
+                 info.st_mtim.tv_sec * std::int64_t{1'000'000'000} + info.st_mtim.tv_nsec, S_ISREG(info.st_mode)};
   if (errno != ENOENT && errno != ENOTDIR) fail("stat", path);
-  return false;
+  return std::nullopt;
 }
+
+bool exists(const std::string& path) { return stamp(path).has_value(); }
 
 std::uint64_t size_bytes(const std::string& path) {
   struct stat info {};

@@ -45,6 +45,14 @@ void truncate(int fd, std::uint64_t size_bytes, const std::string& path);
 
 bool exists(const std::string& path);
 std::uint64_t size_bytes(const std::string& path);
+// Tells a file from what stood under its name before, or was written into it since.
+struct Stamp {
+  std::uint64_t inode = 0, size_bytes = 0;
+  std::int64_t written_ns = 0;  // by the file system's clock
+  bool is_regular = false;
+  bool operator==(const Stamp&) const = default;
+};
+std::optional<Stamp> stamp(const std::string& path);  // nothing when absent
 void make_folders(const std::string& path);
 std::string parent_folder(const std::string& path);        // "." for a bare name
 std::vector<std::string> list(const std::string& folder);  // names, sorted; empty when the folder is absent

@@ -15,10 +15,11 @@ pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
+find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 
 add_library(moemill_flags INTERFACE)
 target_include_directories(moemill_flags INTERFACE ${CMAKE_SOURCE_DIR}/lib)
-target_include_directories(moemill_flags SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
+target_include_directories(moemill_flags SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR} ${XXHASH_INCLUDE_DIR})
 # -ffp-contract=off: a multiply and an add become an FMA only where the code says so (same bits everywhere).
 target_compile_options(moemill_flags INTERFACE -Wall -Wextra -ffp-contract=off)
 target_compile_definitions(moemill_flags INTERFACE OMPI_SKIP_MPICXX=1 SPDLOG_FMT_EXTERNAL=1)

@@ -1,0 +1,58 @@
+#include "mill/stop_file.hpp"
+
+#include <filesystem>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "dataset/run_dir.hpp"
+
+namespace moemill::mill {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool lies_inside(const std::string& name) {
+  const fs::path path = fs::path(name).lexically_normal();
+  return path.is_relative() && *path.begin() != "..";
+}
+
+void check_is_free(const dataset::RunPaths& run, const std::string& path) {
+  auto folder = [](const std::string& name) { return fs::path(name + "/").lexically_normal(); };
+  for (const std::string& taken : {run.dir, run.manifest(), run.config(), run.metrics(), run.attempts(), run.summary(),
+                                   run.outputs(), run.log(), run.lock(), run.shards(), run.journals()})
+    if (folder(path) == folder(taken))
+      user_error("runtime.stop_file: {} is a file or folder of the run itself; choose another name", path);
+}
+
+}  // namespace
+
+StopFile::StopFile(const std::string& dir, const std::string& name)
+    : path_(fs::path(name).is_absolute() ? name : dir + "/" + name), inside_(lies_inside(name)) {
+  check_is_free({dir}, path_);
+  if (!inside_) return;
+  old_ = files::stamp(path_);
+  constexpr std::uint64_t newline = 1;  // of `echo > stop`
+  if (old_ && (!old_->is_regular || old_->size_bytes > newline))
+    user_error(
+        "runtime.stop_file: {} is there, and a job that begins would remove it, but it is not an empty file: move it "
+        "away, or choose another name",
+        path_);
+}
+
+bool StopFile::asks() const {
+  const auto now = files::stamp(path_);
+  return now && now != old_;
+}
+
+void StopFile::remove_old() {
+  if (!old_ || files::stamp(path_) != old_) return;
+  log::info("{}: has stopped an earlier job and is removed", path_);
+  files::remove(path_);
+  old_.reset();
+}
+
+std::string StopFile::told() const {
+  return inside_ ? path_ : path_ + " (it lies outside of the run directory: remove it to go on)";
+}
+
+}  // namespace moemill::mill
