@@ -635,20 +635,22 @@ class JsonLines:
 
     def write(self, rows):
         try:
-            self.stream.write("".join([json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows]))
-        except ValueError:  # a NaN deep in a carried column
-            self.stream.write("".join([json.dumps(without_nan(r), ensure_ascii=False) + "\n" for r in rows]))
-        except TypeError:
+            try:
+                text = "".join([json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows])
+            except ValueError:  # a NaN deep in a carried column
+                text = "".join([json.dumps(without_nan(r), ensure_ascii=False) + "\n" for r in rows])
+        except (TypeError, RecursionError):
             name, value = next((n, v) for r in rows for n, v in r.items() if not fits_json(v))
             raise Fault(f"column {name} holds what JSON has not ({value!r:.60}): leave it out with --columns") from None
+        self.stream.write(text)
 
     def close(self): self.stream.close()
 
 
 def fits_json(value):
     try:
-        json.dumps(value)
-    except TypeError:
+        json.dumps(without_nan(value))
+    except (TypeError, RecursionError):
         return False
     return True
 
@@ -682,11 +684,11 @@ class Parquet:
         columns = []
         for name, kind in self.types.items():
             values = [row.get(name) for row in rows]
-            if kind == "json": values = [v if v is None else json.dumps(v, ensure_ascii=False) for v in values]
-            if kind == "messages": values = [self.plain(v) for v in values]
             try:
+                if kind == "json": values = [v if v is None else json.dumps(v, ensure_ascii=False) for v in values]
+                if kind == "messages": values = [self.plain(v) for v in values]
                 columns.append(self.pa.array(values, self.schema.field(name).type))
-            except (self.pa.ArrowException, TypeError, ValueError, OverflowError) as fault:
+            except (self.pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as fault:
                 raise Fault(f"column {name} does not fit Parquet's {self.schema.field(name).type}: {fault}; write JSONL") from None
         batch = self.pa.record_batch(columns, schema=self.schema)
         self.held.append(batch)
@@ -933,7 +935,8 @@ class Exporter:
 
     def turns(self, row):
         messages = row["messages"] if "messages" in self.carried else [{"role": "user", "content": row["prompt"]}]
-        if not isinstance(messages, list): raise Fault(f"prompt {row['prompt_index']}: its column messages is no list")
+        if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+            raise Fault(f"prompt {row['prompt_index']}: its column messages is no list of messages: leave the prompt out, or use --format rows")
         return [{k: v for k, v in m.items() if v is not None} for m in messages]
 
     def answer(self, text):
@@ -1102,7 +1105,7 @@ class Place:
         form = {"encoding": "utf-8", "errors": "backslashreplace"}
         if self.path is None:
             if sys.stdout is None: raise Fault("standard output is closed: name a file with -o")
-            if isinstance(sys.stdout, io.TextIOWrapper): sys.stdout.reconfigure(**form)
+            if isinstance(sys.stdout, io.TextIOWrapper): sys.stdout.reconfigure(encoding="utf-8")
             return sys.stdout
         packed = self.path.name.endswith(".gz")
         file = gzip.GzipFile(self.path.name[:-3], "wb", 4, self.open(), mtime=0) if packed else self.open()
@@ -1220,6 +1223,7 @@ def leave(number, _):
 def main(words=None):
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL: signal.signal(number, leave)
+    if isinstance(sys.stdout, io.TextIOWrapper): sys.stdout.reconfigure(errors="backslashreplace")  # names of files are any bytes
     try:
         run(parse_arguments(words))
         if sys.stdout: sys.stdout.flush()

@@ -15,6 +15,7 @@ needs Python 3.9 or newer with h5py, numpy and matplotlib (Debian: python3-h5py 
 import argparse
 import base64
 import collections
+import contextlib
 import datetime
 import html
 import io
@@ -23,9 +24,11 @@ import math
 import os
 import pathlib
 import re
+import signal
 import sys
 
 MOST_POINTS = 1000  # of a curve: two metrics lines a pixel would show nothing more
+MOST_ATTEMPTS = 1000  # in the table: the last ones
 BLOCK_ROWS = 1 << 16
 FINISH = ("none", "stop", "length", "stop string", "repetition", "error")
 COLOURS = {"generated": "#d9822b", "prompt": "#3f6fa3", "stop": "#4c956c", "length": "#d9822b", "stop string": "#7fb8a4",
@@ -52,7 +55,10 @@ def need(module):
 def one_line(fault): return " ".join(f"{type(fault).__name__}: {fault}".split())
 
 
-def is_number(value): return type(value) in (int, float) and math.isfinite(value)
+def is_number(value): return type(value) in (int, float) and abs(value) < 1e24  # no job has more of anything; sums stay finite
+
+
+def is_whole(value): return type(value) is int and is_number(value)
 
 
 class Damage:
@@ -72,14 +78,14 @@ def has_shape(value, shape):
 def is_count(value): return type(value) is int and 0 <= value < 10**6
 
 
-def is_code(value): return value is None or type(value) is int
+def is_code(value): return value is None or is_whole(value)
 
 
-MANIFEST = {"run_id": str, "created_utc": str, "prompts": int, "completions": int, "attempts": is_count, "exit_code": is_code, "fingerprints": dict}
+MANIFEST = {"run_id": str, "created_utc": str, "prompts": is_whole, "completions": is_whole, "attempts": is_count, "exit_code": is_code, "fingerprints": dict}
 EXCHANGE = ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")
 COUNTERS = ("wall_seconds", "load_seconds", "prefill_seconds", "decode_seconds", "exchange_seconds", "idle_seconds", "prompt_tokens",
             "cached_prompt_tokens", "generated_tokens", "prompts_done")
-SUMMARY = {**dict.fromkeys((*COUNTERS, "kv_bytes_per_token", "peak_rss_bytes"), is_number), "attempts": int, "ranks": int, "nodes": int,
+SUMMARY = {**dict.fromkeys((*COUNTERS, "kv_bytes_per_token", "peak_rss_bytes"), is_number), "attempts": is_whole, "ranks": is_whole, "nodes": is_whole,
            "exchange": lambda e: isinstance(e, dict) and all(is_number(e.get(n)) for n in EXCHANGE),
            "expert_load": {"max_over_mean": is_number, "max_over_mean_balanced": is_number},
            "cost": lambda c: c is None or c == {} or isinstance(c, dict) and (c.get("total") is None or isinstance(c.get("currency"), str) and all(
@@ -87,7 +93,7 @@ SUMMARY = {**dict.fromkeys((*COUNTERS, "kv_bytes_per_token", "peak_rss_bytes"), 
 LINE = {**dict.fromkeys((*COUNTERS, *EXCHANGE, "rows_done", "rows_failed", "rows_total", "running", "max_over_mean"), is_number), "attempt": is_count,
         "time": str, "expert_counts": lambda e: e is None or isinstance(e, list) and all(
             isinstance(layer, list) and layer and all(map(is_number, layer)) for layer in e)}
-ATTEMPT = {"attempt": is_count, "event": str, "time": str, "rows_before": int, "exit_code": is_code,
+ATTEMPT = {"attempt": is_count, "event": str, "time": str, "rows_before": is_whole, "exit_code": is_code,
            "ranks": is_code, "reason": lambda r: r is None or isinstance(r, str)}
 
 
@@ -721,13 +727,14 @@ class Page:
 
     def attempts(self):
         rows = []
-        for a in self.run.attempts:
+        for a in self.run.attempts[-MOST_ATTEMPTS:]:
             hosts = a["hosts"]
             if isinstance(hosts, list): hosts = f"{hosts[0]} and {len(hosts) - 1} more" if len(hosts) > 2 else ", ".join(map(str, hosts))
             rows.append((a["number"], html.escape((a["began"] or "–").replace("T", " ").replace("Z", "")), clock(a["wall"]), whole(a["ranks"]),
                          html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), html.escape(a["why"][:300]), "–" if a["code"] is None else a["code"]))
         body = table(("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows done", "ended", "code"), rows, (2, 3, 6, 8))
-        return [card("Attempts", f'<div class="scroll">{body}</div>', wide=True)]
+        cut = f"<p class=note>The last {whole(len(rows))} of {whole(len(self.run.attempts))}.</p>" if len(rows) < len(self.run.attempts) else ""
+        return [card("Attempts", f'<div class="scroll">{body}</div>{cut}', wide=True)]
 
     def errors(self):
         rows = self.run.rows
@@ -768,24 +775,49 @@ class Page:
                 f'{self.alerts()}<div class="grid">{"".join(cards)}</div><p class="note">moemill, report made {made}</p></main></body></html>\n')
 
 
+def publish(path, text):
+    """The page as a whole or not at all, under a name of this process until then."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
+    try:
+        with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as f:  # a damaged text may not be UTF-8
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except OSError as fault:
+        fault.filename = str(path)
+        raise
+    finally:
+        with contextlib.suppress(OSError): temporary.unlink(missing_ok=True)
+
+
+def leave(number, _):
+    """SIGTERM and SIGHUP: out by the way of every exception, which takes the temporary file along."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main(words=None):
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL: signal.signal(number, leave)
     p = argparse.ArgumentParser(prog="report.py", description=__doc__, epilog=EXAMPLES,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("run_dir", type=pathlib.Path, metavar="RUN_DIR")
     p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE.html", help="default: RUN_DIR/report.html")
     options = p.parse_args(words)
+    if isinstance(sys.stdout, io.TextIOWrapper): sys.stdout.reconfigure(errors="backslashreplace")  # names of files are any bytes
     try:
         path = options.output or options.run_dir / "report.html"
+        if options.output and (path.is_dir() or not path.parent.is_dir()): raise Fault(f"{path}: is a folder, or in none (-o FILE.html)")
         text = Page(Run(options.run_dir)).text()
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-        print(f"{path}: {len(text) / 1e3:,.0f} KB")
+        publish(path, text)
+        print(f"{path}: {len(text) / 1e3:,.0f} KB", flush=True)
     except Fault as fault:
         print(f"report.py: {fault}", file=sys.stderr)
         sys.exit(2)
     except OSError as fault:
-        print(f"report.py: {fault.filename or 'error'}: {fault.strerror or fault}", file=sys.stderr)
+        print(f"report.py: {fault.filename or 'standard output'}: {fault.strerror or fault}", file=sys.stderr)
+        if fault.filename is None: os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # it must not fail again at the exit
         sys.exit(1)
 
 

@@ -316,6 +316,46 @@ def outputs_of_another_run(work):
     check("shard-000001.h5" in said and "e" * 32 in said, said)
 
 
+def values_that_a_format_has_not(work):
+    """Complex numbers, half of a surrogate pair, messages that are none, a negative limit: a line, or the value as it is."""
+    def source(name, value, **more):
+        maker = OutputsMaker(work / name).rows([0, 1], [0, 0], ["a", "b"], [b"x", b"y"], [[1]] * 2, logprobs=[[-1.0]] * 2)
+        maker.carry("v", value, **more).carry("deep", [[0.5, float("nan")], [1, 2]], "f8").done()
+        return work / name
+    z = source("z.h5", [1j, 2], dtype="c16")
+    check("column v holds" in refused(z) and "--columns" in refused(z))
+    check(taken(work, z, "--columns", "id,deep") == [{"id": "a", "deep": [0.5, None]}, {"id": "b", "deep": [1, 2]}])
+    half = source("s.h5", ['["\\ud83d ü"]', "[1]"])
+    check([r["v"] for r in taken(work, half, "--json-column", "v")] == [["\ud83d ü"], [1]] and "\\ud83d ü" in (work / "o.jsonl").read_text(encoding="utf-8"))
+    with h5py.File(half, "r+") as f: f["carry"].move("v", "messages")
+    check(taken(work, half)[0]["messages"] == ["\ud83d ü"])
+    check("no list of messages" in refused(half, "--format", "messages"))
+    if HAS_PYARROW:
+        check("write JSONL" in script("outputs", half, "-o", work / "p.parquet", code=2).stderr and not list(work.glob("p.parquet*")))
+        check("Parquet has not" in script("outputs", z, "-o", work / "p.parquet", code=2).stderr)
+    for limit in ("-1", "x", "1.5"): check("whole number" in script("outputs", z, "--limit", limit, code=2).stderr)
+    check(taken(work, half, "--limit", "0") == [])
+
+
+def prompts_that_are_not_there(work):
+    """Without prompts.h5 nothing tells JSON from text and whole numbers from others: said, with the columns that it may touch."""
+    prompts = work / "prompts.h5"
+    with h5py.File(prompts, "w") as f:
+        f["prompt"], f["nest"], f["gap"] = ["p", "q"], ['{"a": 1}', ""], [3.0, float("nan")]
+        f["nest"].attrs["moemill_kind"], f["gap"].attrs["moemill_kind"] = "json", "whole"
+    maker = OutputsMaker(work / "a.h5", config_yaml=f"input:\n  path: {prompts}\n").rows([0, 1], [0, 0], [0, 1], [b"x", b"y"], [[1]] * 2)
+    maker.carry("nest", ['{"a": 1}', ""]).carry("gap", [3.0, float("nan")]).carry("level", [1, 2], "i8").done()
+    def kept(*words):
+        done = script("outputs", work / "a.h5", "-o", work / "o.jsonl", "--overwrite", *words)
+        return [json.dumps([r.get("nest"), r.get("gap")]) for r in read_lines(work / "o.jsonl")], done.stderr
+    check(kept() == (['[{"a": 1}, 3]', "[null, null]"], ""), kept())
+    prompts.rename(work / "elsewhere.h5")
+    rows, said = kept()
+    check(rows == ['["{\\"a\\": 1}", 3.0]', '["", null]'] and "note: the prompts.h5 of this run is not here" in said and "gap, nest;" in said, rows, said)
+    check(kept("--columns", "level,text")[1] == "" and "gap;" in kept("--json-column", "nest")[1] and "nest" not in kept("--json-column", "nest")[1])
+    check(kept("--prompts", work / "elsewhere.h5") == (['[{"a": 1}, 3]', "[null, null]"], ""))
+
+
 def large_rows_and_blocks(work):
     """Rows larger than a block, thousands of small ones, samples of a prompt and failed rows across blocks."""
     texts = [("x" * (6 << 20)).encode(), b"", ("ü" * (3 << 20)).encode()] + [f"row {i}".encode() for i in range(9000)]
@@ -336,4 +376,5 @@ def large_rows_and_blocks(work):
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         rows_have_everything, parquet_is_the_same, filters, duplicates, messages_and_completions, pairs_and_scores, batch_results, runs_and_shards,
-        files_that_are_not_right, damaged_run_directories, outputs_of_another_run, large_rows_and_blocks], sys.argv[2:])
+        files_that_are_not_right, damaged_run_directories, outputs_of_another_run, values_that_a_format_has_not,
+        prompts_that_are_not_there, large_rows_and_blocks], sys.argv[2:])
