@@ -26,7 +26,7 @@ EXAMPLES = """examples:
   # columns put into a template; without --user-turn it is the prompt itself
   prompts.py reviews.csv --template 'Translate to French: {{ text }}\\nFrench:' --id-column review_id -o prompts.h5
 
-  # a datasets folder (save_to_disk, or one of Parquet files), one split; four samples a row; a renamed column
+  # a datasets folder (save_to_disk, or one of the Hub), one split; four samples a row; a renamed column
   prompts.py ./squad --split train --prompt-column question --set n=4 --map level=difficulty -o prompts.h5
 
   # an OpenAI batch file: custom_id, body.messages or body.prompt, and the body's sampling keys by row
@@ -35,12 +35,24 @@ EXAMPLES = """examples:
 bad rows: --on-error fail (default) stops at the first one and writes nothing; skip leaves them out and lists them in
 OUTPUT.skipped.jsonl (file, line or row, custom_id of a batch file, error).
 
-batch files: chat lines (body.messages) and completion lines (body.prompt) may stand in one file; a line with both is taken
-by its url. An empty prompt is taken along and fails in the run, with the code `empty`. What skip left out is unknown to the
+folders: the split of a file is what stands before -00000-of-00001 in its name, or a name with train, validation, test or
+their like in it (train_sft.jsonl, dev.csv, fr/test/0.parquet). A folder with several splits needs --split NAME, or --split
+all, which reads all of them in the order of their names. A folder with several data sets (en/train-..., fr/train-...) is
+refused: give en or fr as INPUT. Where no name says a split, all files are read.
+
+batch files: chat lines (body.messages), completion lines (body.prompt) and those of /v1/responses (input, instructions,
+max_output_tokens) may stand in one file; a line with both is taken by its url. Lines with another url (/v1/embeddings) are
+bad rows. An empty prompt is taken along and fails in the run, with the code `empty`. What skip left out is unknown to the
 run: outputs.py --format openai-batch has no line for it, its custom_id is in OUTPUT.skipped.jsonl only.
+
+tool calls: arguments that are JSON text, as the API sends them, are objects for the chat template; the column stays as it was.
 
 what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
 (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.
+Numbers beyond float64 (1e400) are bad rows in JSON; in CSV they, and whole numbers beyond 18 digits, make a column of text.
+
+OUTPUT gets its name only when all of it is on the disk and has been read back; whatever goes wrong before (a full disk, a
+signal) leaves nothing behind. Exit code 2: something of yours to mend; 1: the system failed.
 
 needs Python 3.9 or newer with h5py, numpy, jinja2 and tqdm (Debian: python3-h5py python3-jinja2 python3-tqdm), and
 pyarrow for Parquet and datasets folders only (PyPI). All of them in an environment of their own:
@@ -1332,7 +1344,7 @@ def parse_arguments(words):
     g.add_argument("--keep", metavar="A,B", type=names, help="carry only these columns along (default: all)")
     g.add_argument("--drop", metavar="A,B", type=names, default=[], help="do not carry these")
     g = p.add_argument_group("reading and writing")
-    g.add_argument("--split", metavar="NAME", help="split of a datasets folder")
+    g.add_argument("--split", metavar="NAME", help="split of a datasets folder; all: every split, in the order of their names")
     g.add_argument("--delimiter", metavar="C", help="of CSV files (default: a comma; a tab for .tsv)")
     g.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
     g.add_argument("--on-error", choices=("fail", "skip"), default="fail", help="what to do about a bad row (default: fail)")

@@ -2,6 +2,7 @@
 """scripts/prompts.py and the disk: full ones, ends in mid-write, two at once, what is left beside the output.
 
     prompts_disk.py WORK_DIR [TEST ...]"""
+import contextlib
 import errno
 import os
 import pathlib
@@ -18,6 +19,7 @@ import numpy as np
 from tools import SCRIPTS, Skip, check, columns, main, read_lines, script, write_lines
 
 ROWS = [{"id": f"row-{i:05}", "prompt": f"{i} größe 水 " + "word " * 60, "level": i, "topic": f"t{i % 7}", "score": i / 7} for i in range(3000)]
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 COMMAND = [sys.executable, SCRIPTS / "prompts.py"]
 
 
@@ -95,36 +97,41 @@ def wrong_bytes_are_noticed(work):
     check((work / "p.h5").read_bytes() == want.read_bytes())
 
 
-def start_endless(source, out):
+@contextlib.contextmanager
+def endless(source, out):
     """A script in the midst of writing, where it stays: its template takes for ever."""
     forever = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-    def heed():  # also where this test was started with nohup, or behind a shell's &
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, signal.SIG_DFL)
-    begun = subprocess.Popen([*COMMAND, source, "-o", out, "--overwrite", "--template", forever], stderr=subprocess.PIPE, text=True,
-                             preexec_fn=heed)
-    while not list(out.parent.glob(out.name + ".*.tmp")):
-        check(begun.poll() is None, begun.poll())
-        time.sleep(0.01)
-    return begun
+
+    def heard():  # what started the test may have left them ignored
+        for number in SIGNALS: signal.signal(number, signal.SIG_DFL)
+    begun = subprocess.Popen([*COMMAND, source, "-o", out, "--overwrite", "--template", forever], stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    try:
+        while not list(out.parent.glob(out.name + ".*.tmp")):
+            check(begun.poll() is None, begun.poll())
+            time.sleep(0.01)
+        yield begun
+    finally:
+        begun.kill()
+        begun.communicate()
 
 
 def signals_leave_nothing(work):
-    source, want = reference(work)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        begun = start_endless(source, work / "out.h5")
-        begun.send_signal(number)
-        told = begun.communicate()[1]
-        check(begun.returncode == 128 + number and signal.Signals(number).name in told and "Traceback" not in told, begun.returncode, told)
+    source, _ = reference(work)
+    for number in SIGNALS:
+        with endless(source, work / "out.h5") as begun:
+            begun.send_signal(number)
+            told = begun.communicate(timeout=300)[1]
+            check(begun.returncode == 128 + number and signal.Signals(number).name in told and "Traceback" not in told, begun.returncode, told)
         check(not list(work.glob("out.h5*")), list(work.iterdir()))
 
 
 def two_at_once(work):
     """Neither writes into the file of the other, and none takes a name that another has got meanwhile."""
     source, want = reference(work)
-    begun = start_endless(source, work / "out.h5")
-    script("prompts", source, "-o", work / "out.h5", "--quiet")
-    begun.terminate()
-    begun.communicate()
+    with endless(source, work / "out.h5") as begun:
+        script("prompts", source, "-o", work / "out.h5", "--quiet")
+        begun.terminate()
+        begun.communicate(timeout=300)
     check((work / "out.h5").read_bytes() == want.read_bytes() and [p.name for p in work.glob("out.h5*")] == ["out.h5"], list(work.iterdir()))
     prompts = sys.modules["script_prompts"]
     finish = prompts.Target.finish
