@@ -454,10 +454,10 @@ def short(value, length=60):
 class Arguments(dict):
     """Arguments of a tool call that came as JSON text: an object for templates that look into it, and still that text for
     those that write it out as it is."""
-    text = "{}"
-    def __str__(self): return self.text
-    def __add__(self, other): return self.text + other
-    def __radd__(self, other): return other + self.text
+    _text = "{}"  # a template sees no name with an underscore, but would see `text` instead of an argument of that name
+    def __str__(self): return self._text
+    def __add__(self, other): return self._text + other
+    def __radd__(self, other): return other + self._text
 
 
 def with_arguments(message):
@@ -474,7 +474,7 @@ def with_arguments(message):
                 value = None
             if isinstance(value, dict):
                 value = Arguments(value)
-                if text.strip(): value.text = text
+                if text.strip(): value._text = text
                 call = {**call, "function": {**function, "arguments": value}}
         made.append(call)
     return {**message, "tool_calls": made}

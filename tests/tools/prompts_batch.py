@@ -44,6 +44,7 @@ def tool_calls(work):
     check(rendered("{{ c.function.arguments | tojson }}", text) == rendered(qwen, text) == '{"city": "Köln", "days": [1, 2]}')
     check(rendered(deepseek, text) == f"```json\n{text}\n```" and rendered(bare, text) == text)
     for empty in ("", "{}"): check(rendered(glm, empty) == "" and rendered(qwen, empty) == rendered(bare, empty) == "{}")
+    check(rendered("{{ c.function.arguments.text }}", '{"text": "x"}') == "x")
     check(rendered(glm, json.loads(text)) == "<city>Köln<days>[1, 2]", "an object stays one")
     for other in ("no JSON", "[1]", '"x"', '{"a": ' * 5000): check(rendered(bare, other) == other and rendered(qwen, other) == other)
 
