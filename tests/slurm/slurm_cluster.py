@@ -145,7 +145,8 @@ class Job:
             if facts.get("JobState") == "PENDING":
                 seen.append(time.monotonic())
                 if seen[-1] - seen[0] > 3: self.cluster.run("scontrol", "update", f"jobid={self.id}", "StartTime=now")
-            return int(facts.get("Restarts", 0)) >= restarts and facts["JobState"] in ENDED | {"RUNNING"}
+            now = int(facts.get("Restarts", 0))  # more than wanted: it has run, and waits for the next try by now
+            return now > restarts or now == restarts and facts["JobState"] in ENDED | {"RUNNING"}
         until(again, lambda: f"another try: {self.tell()}")
 
     def ends(self, code, state=None):
