@@ -856,7 +856,7 @@ class Disk:
     def readinto(self, data):
         data, done = memoryview(data), 0
         try:
-            while count := os.preadv(self.descriptor, [data[done:]], self.at + done): done += count
+            while done < len(data) and (count := os.preadv(self.descriptor, [data[done:]], self.at + done)): done += count
         except OSError as fault:
             self.fault = self.fault or fault
         self.at += done
@@ -1280,7 +1280,7 @@ class Maker:
                  "files and run them apart")
         if self.skipped:
             (reason, count), = self.reasons.most_common(1)
-            note(f"{self.skipped:,} bad rows were left out: {self.skip_path()}; {count:,} of them: {reason}")
+            note(f"{self.skipped:,} bad rows were left out: {self.skip_path()}; {count:,} of them: {' '.join(reason.split())[:300]}")
         print(f"{self.options.output}: {target_rows:,} prompts, {size / 1e6:,.1f} MB, in {seconds:.1f} s "
               f"({target_rows / max(seconds, 1e-9):,.0f} rows/s)")
 
@@ -1406,7 +1406,7 @@ def main(words=None):
 def leave(number, _):
     """Ends on a signal without going back through HDF5, which may be in the midst of a call."""
     clear_away()
-    os.write(2, f"\nprompts.py: ended by {signal.Signals(number).name}; no file was made\n".encode())
+    os.write(2, f"\nprompts.py: ended by {signal.Signals(number).name}; nothing unfinished is left\n".encode())
     os._exit(128 + number)
 
 
