@@ -139,14 +139,14 @@ class Job:
     def runs_again(self, restarts=1):
         """Out of the queue within seconds; Slurm would keep it there for two minutes. Not at once: nodes refuse a job
         that they have ended in the same second."""
-        seen = []
+        seen = {}  # since when it waits for which try
         def again():
             facts = self.facts()
+            now = int(facts.get("Restarts", 0))
             if facts.get("JobState") == "PENDING":
-                seen.append(time.monotonic())
-                if seen[-1] - seen[0] > 3: self.cluster.run("scontrol", "update", f"jobid={self.id}", "StartTime=now")
-            now = int(facts.get("Restarts", 0))  # more than wanted: it has run, and waits for the next try by now
-            return now > restarts or now == restarts and facts["JobState"] in ENDED | {"RUNNING"}
+                waits = time.monotonic() - seen.setdefault(now, time.monotonic())
+                if waits > 3: self.cluster.run("scontrol", "update", f"jobid={self.id}", "StartTime=now")
+            return now >= restarts and facts["JobState"] in ENDED | {"RUNNING"}
         until(again, lambda: f"another try: {self.tell()}")
 
     def ends(self, code, state=None):
