@@ -173,16 +173,53 @@ def rates_are_those_of_the_lines(work):
     check({v for _, v in bytes_curve if v is not None} == {100} and metrics.sum("intra_node_bytes") == 160000, bytes_curve)
 
 
+def numbers_that_no_job_has(work):
+    """Numbers beyond any float, half of a surrogate pair, a million attempts: the page is made, and is a page."""
+    run = make_run(work / "run", lines=3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for name in ("prefill_seconds", "wall_seconds", "rows_done"):
+        for value in (10**400, 1e308, float("inf")):
+            write_lines(run / "metrics.jsonl", [{**lines[0], name: value}, *lines[1:]])
+            check("metrics.jsonl: 1 of its lines cannot be read" in page(run), name, value)
+    write_lines(run / "metrics.jsonl", lines)
+    manifest = json.loads((run / "run.json").read_text())
+    for changes in ({"prompts": 10**400}, {"completions": 10**400}, {"exit_code": 10**400}):
+        (run / "run.json").write_text(json.dumps({**manifest, **changes}))
+        check("run.json: is not as moemill writes it" in page(run), changes)
+    (run / "run.json").write_text(json.dumps({**manifest, "attempts": 200_000}))
+    check("The last 1,000 of 200,000." in page(run))
+    (run / "run.json").write_text(json.dumps(manifest))
+    (run / "attempts.jsonl").write_text('{"time": "2026-01-05T01:02:03Z", "attempt": 1, "event": "end", "exit_code": 1, "reason": "half \\ud83d of it"}\n')
+    check("half \\ud83d of it" in page(run))
+
+
+def runs_of_almost_nothing(work):
+    """One line of metrics, a line of zeros, no prompts, no rows."""
+    check("10 of 10 completions" in page(make_run(work / "one", lines=1)))
+    run = make_run(work / "none", lines=1)
+    manifest = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**manifest, "prompts": 0, "completions": 0}))
+    made = OutputsMaker(run / "outputs.h5", run_id="ab" * 16).rows([0], [0], [0], [b""], [[]])
+    for name, item in made.file["completions"].items():
+        if isinstance(item, h5py.Dataset): item.resize(0, axis=0)
+    made.done()
+    (run / "summary.json").unlink()
+    for text in ("", json.dumps({"time": "2026-01-01T00:00:00Z", "attempt": 1, "wall_seconds": 0.0, "rows_total": 0, "rows_done": 0, "running": 0}) + "\n"):
+        (run / "metrics.jsonl").write_text(text)
+        check("0 of 0 completions" in page(run), text)
+
+
 def very_long_metrics(work):
-    run = make_run(work / "long", lines=60_000, done=False, code=None)
+    run = make_run(work / "long", lines=200_000, done=False, code=None)
     began = time.monotonic()
     text = page(run)
     check(len(text) < 1 << 20, len(text))
-    print(f"        60,000 lines of metrics: {len(text) / 1e3:.0f} KB in {time.monotonic() - began:.1f} s")
+    print(f"        200,000 lines of metrics: {len(text) / 1e3:.0f} KB in {time.monotonic() - began:.1f} s")
 
 
 if __name__ == "__main__":
-    tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, many_attempts, rates_are_those_of_the_lines, very_long_metrics]
+    tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, many_attempts, rates_are_those_of_the_lines, numbers_that_no_job_has,
+             runs_of_almost_nothing, very_long_metrics]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)
