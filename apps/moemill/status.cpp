@@ -22,8 +22,9 @@ int status(const Words& words) {
   const std::string dir = options.get<std::string>("RUN_DIR");
   const auto form = options.has("json") ? mill::StatusForm::Json : mill::StatusForm::Text;
   const bool redraw = options.has("watch") && form == mill::StatusForm::Text && isatty(STDOUT_FILENO) == 1;
+  dataset::RunCounter counter;
   for (bool first = true;; first = false) {
-    const dataset::RunStatus status = mill::read_run_status(dir);
+    const dataset::RunStatus status = mill::read_run_status(dir, counter);
     if (redraw)
       fmt::print("\x1b[H\x1b[J");
     else if (!first && form == mill::StatusForm::Text)

@@ -15,7 +15,7 @@ constexpr std::uint64_t error_rows = 4096;
 
 // A finished file, of which no text is read: its seal is not looked at here, which would take long. Rows, and so
 // /errors, are in the order of the prompts.
-RunCounts count_file(const std::string& path, std::uint64_t prompts) {
+RunCounts open_and_count(const std::string& path, std::uint64_t prompts) {
   OutputReader file(path);
   RunCounts counts{file.rows(), file.errors(), prompts, 0};
   std::optional<std::uint64_t> last;
@@ -55,7 +55,16 @@ void add(RunCounts& sum, const RunCounts& more) {
 
 }  // namespace
 
-RunCounts count_run(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples) {
+RunCounts RunCounter::count_file(const std::string& path, std::uint64_t prompts) {
+  const auto stamp = files::stamp(path);  // ahead of the numbers: a file that is replaced meanwhile is opened again
+  const auto known = seen_.find(path);
+  if (known != seen_.end() && stamp == known->second.first) return known->second.second;
+  const RunCounts counts = open_and_count(path, prompts);
+  if (stamp) seen_[path] = {*stamp, counts};
+  return counts;
+}
+
+RunCounts RunCounter::count(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples) {
   if (files::exists(paths.outputs())) return count_file(paths.outputs(), manifest.prompts);
   // Journals first: the rows of a shard that finishes meanwhile are then counted from its file.
   std::map<ShardId, RunCounts> journals;

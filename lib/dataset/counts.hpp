@@ -4,6 +4,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "dataset/run_dir.hpp"
@@ -21,7 +24,17 @@ struct RunCounts {
 // shard is.
 using SampleCounts = std::function<std::vector<std::uint32_t>(ShardRange)>;
 
-// Of outputs.h5 where it is there, else of finished shards and journals.
-RunCounts count_run(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples);
+// Counts a run, maybe again and again. A finished file is opened once: as long as another look finds the same one
+// there, its numbers stand.
+class RunCounter {
+ public:
+  // Of outputs.h5 where it is there, else of finished shards and journals.
+  RunCounts count(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples);
+
+ private:
+  RunCounts count_file(const std::string& path, std::uint64_t prompts);
+
+  std::map<std::string, std::pair<files::Stamp, RunCounts>> seen_;  // by path
+};
 
 }  // namespace moemill::dataset

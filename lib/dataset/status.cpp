@@ -29,7 +29,7 @@ std::string last_line(const std::string& path) {
 
 }  // namespace
 
-RunStatus read_status(const std::string& dir, const SampleCounts& samples) {
+RunStatus read_status(const std::string& dir, const SampleCounts& samples, RunCounter& counter) {
   RunPaths paths{dir};
   auto manifest = read_manifest(paths);
   if (!manifest) fail_without_run(paths);
@@ -45,7 +45,7 @@ RunStatus read_status(const std::string& dir, const SampleCounts& samples) {
   status.last_metrics = last_line(paths.metrics());
   status.summary = files::read_text(paths.summary()).value_or("");
   status.shards_finished = static_cast<std::uint32_t>(list_run(paths).finished.size());
-  const RunCounts counts = count_run(paths, *manifest, samples);
+  const RunCounts counts = counter.count(paths, *manifest, samples);
   status.rows_ok = counts.rows - counts.rows_failed;
   status.rows_failed = counts.rows_failed;
   status.prompts_done = counts.prompts_done;

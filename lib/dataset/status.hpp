@@ -27,7 +27,7 @@ struct RunStatus {
   std::string summary;                 // text of summary.json, "" when none
 };
 
-// UserError when `dir` holds no run.
-RunStatus read_status(const std::string& dir, const SampleCounts& samples);
+// UserError when `dir` holds no run. `counter`: of the looks before, if there were any.
+RunStatus read_status(const std::string& dir, const SampleCounts& samples, RunCounter& counter);
 
 }  // namespace moemill::dataset

@@ -96,13 +96,6 @@ void Report::take(const Comm& world, const Totals& mine, const layers::Forward& 
   expert_load = {max_over_mean(expert_counts, model.moe.experts), t.prompt_tokens + t.generated_tokens};
 }
 
-RunCounts count_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,
-                    const dataset::PromptFile& prompts) {
-  return dataset::count_run(paths, manifest, [&](dataset::ShardRange range) {
-    return prompts.read_sample_counts(range.first, range.count, config.sampling);
-  });
-}
-
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors) {
   if (counts.rows < manifest.completions) return ExitCode::Stopped;
   const double accepted = errors.max_failed_fraction * static_cast<double>(manifest.completions);
@@ -111,7 +104,7 @@ ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manif
 
 ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
-                    double started) {
+                    dataset::RunCounter& counter, double started) {
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
     const bool merged = plan.unfinished.empty() && files::exists(plan.paths.outputs());
@@ -123,7 +116,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
       report.stop_reason = e.what();
       stopped = true;
     }
-    const RunCounts counts = count_run(plan.paths, plan.manifest, config, prompts);
+    const RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(config, prompts));
     code = stopped ? ExitCode::Stopped : exit_code_of(counts, plan.manifest, config.errors);
     Summary& s = report.summary;
     s.prompts_done = counts.prompts_done;
@@ -160,10 +153,10 @@ bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& co
 }
 
 ExitCode already_done(const Comm& world, const RunPlan& plan, const RunConfig& config,
-                      const dataset::PromptFile& prompts) {
+                      const dataset::PromptFile& prompts, dataset::RunCounter& counter) {
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
-    const RunCounts counts = count_run(plan.paths, plan.manifest, config, prompts);
+    const RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(config, prompts));
     code = exit_code_of(counts, plan.manifest, config.errors);
     log::info("all {} rows of {} prompts are done already; nothing to do: {}", thousands(counts.rows),
               thousands(counts.prompts_done), config.output.merge ? plan.paths.outputs() : plan.paths.shards());

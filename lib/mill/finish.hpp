@@ -32,15 +32,12 @@ struct Report {
 Report start_report(const Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const RunPlan& plan);
 
 using dataset::RunCounts;
-// With the n of the run's prompts.
-RunCounts count_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,
-                    const dataset::PromptFile& prompts);
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);
 
 // Merges, unless `stop` ends that early; writes summary.json, stores the exit code, says the ledger. Collective.
 ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
-                    double started);
+                    dataset::RunCounter& counter, double started);
 
 // Whether an earlier attempt came to the very end of the run: every shard, outputs.h5 where it is wanted, summary.json.
 // Rank 0 looks; collective.
@@ -48,6 +45,6 @@ bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& co
 
 // A run with nothing left to do: says so; the exit code comes from its rows. Collective.
 ExitCode already_done(const Comm& world, const RunPlan& plan, const RunConfig& config,
-                      const dataset::PromptFile& prompts);
+                      const dataset::PromptFile& prompts, dataset::RunCounter& counter);
 
 }  // namespace moemill::mill

@@ -174,7 +174,7 @@ void check_is_folder(const std::string& dir) {
 // Rank 0 takes the lock, looks into the run directory and tells the others what is to be done. The log begins as soon
 // as there is a run that it is about.
 RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opened& in, StopWish& stop,
-                      std::optional<RankZero>& zero) {
+                      std::optional<RankZero>& zero, dataset::RunCounter& counter) {
   const RunConfig& config = request.config;
   RunPlan plan;
   rank_zero(ranks.world, [&] {
@@ -187,7 +187,7 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
     take_lock(zero->lock, paths, stop);
     const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
     if (goes_on) zero->log.open(paths, who_works(ranks));
-    plan = open_run(request, in.prompts, fingerprints);
+    plan = open_run(request, in.prompts, fingerprints, counter);
     if (!goes_on) zero->log.open(paths, who_works(ranks));
   });
   return share(ranks.world, plan);
@@ -224,8 +224,9 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   const Opened in = open_inputs(world, config);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);
-  RunPlan plan = agree_on_plan(ranks, request, in, stop, zero);
-  if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts);
+  dataset::RunCounter counter;  // rank 0 counts
+  RunPlan plan = agree_on_plan(ranks, request, in, stop, zero, counter);
+  if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts, counter);
   rank_zero(world, [&] {
     stop_file->remove_old();
     begin_attempt(plan, ranks);
@@ -236,7 +237,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
     Report report = start_report(ranks, config, in.model.config, plan);
     MillEnd end = MillEnd::Finished;
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
-    return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, started);
+    return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, counter, started);
   } catch (...) {
     store_failure(plan, world, describe_current_exception());
     throw;

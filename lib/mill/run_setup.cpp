@@ -124,14 +124,6 @@ RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const d
 
 namespace {
 
-std::uint64_t count_rows(const RunPaths& paths, const RunManifest& manifest, const dataset::RunListing& listing) {
-  std::uint64_t rows = 0;
-  for (ShardId shard : listing.finished) rows += dataset::OutputReader(paths.shard(shard)).rows();
-  for (ShardId shard : listing.journals)
-    rows += dataset::read_journal(paths.journal(shard), manifest.run_id, shard).completions.size();
-  return rows;
-}
-
 // Whether outputs.h5 speaks for all rows, also where the shards were removed to save space.
 bool is_merged(const RunPaths& paths, const RunManifest& manifest) {
   if (!files::exists(paths.outputs())) return false;
@@ -165,7 +157,13 @@ void check_nothing_in_the_way(const RunPaths& paths, const RunConfig& config) {
   dataset::check_no_foreign_files(paths, resolved(config));
 }
 
-RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
+dataset::SampleCounts sample_counts(const RunConfig& config, const dataset::PromptFile& prompts) {
+  return
+      [&](dataset::ShardRange range) { return prompts.read_sample_counts(range.first, range.count, config.sampling); };
+}
+
+RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints,
+                 dataset::RunCounter& counter) {
   RunPaths paths{request.config.output.dir};
   const std::optional<RunManifest> found = find_run(request);
   RunPlan plan{paths, {}, {}, 0};
@@ -193,7 +191,7 @@ RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, 
     ShardId shard{static_cast<std::int32_t>(s)};
     if (!std::binary_search(listing.finished.begin(), listing.finished.end(), shard)) plan.unfinished.push_back(shard);
   }
-  plan.rows_before = count_rows(paths, plan.manifest, listing);
+  plan.rows_before = counter.count(paths, plan.manifest, sample_counts(request.config, prompts)).rows;
   return plan;
 }
 

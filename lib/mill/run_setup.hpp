@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/run_config.hpp"
+#include "dataset/counts.hpp"
 #include "dataset/prompts.hpp"
 #include "dataset/run_dir.hpp"
 #include "mill/loaded_model.hpp"
@@ -60,7 +61,10 @@ dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfi
 // UserError when a file of somebody else is in the way of a new run.
 void check_nothing_in_the_way(const dataset::RunPaths& paths, const RunConfig& config);
 // Rank 0, holding the run's lock. UserError as the three above; only then is anything removed or written.
-RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
+RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints,
+                 dataset::RunCounter& counter);
+// The n of the run's prompts, for counting its rows. Both must outlive it.
+dataset::SampleCounts sample_counts(const RunConfig& config, const dataset::PromptFile& prompts);
 // Rank 0's plan to everyone; collective.
 RunPlan share(const Comm& world, const RunPlan& plan);
 

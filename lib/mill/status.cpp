@@ -71,7 +71,7 @@ std::string rate_line(const ordered_json& metrics) {
 
 }  // namespace
 
-dataset::RunStatus read_run_status(const std::string& dir) {
+dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& counter) {
   const dataset::RunPaths paths{dir};
   // Prompts in journals are done when all their samples are; without the input, which may lie elsewhere by now, they
   // count when their shard is finished.
@@ -88,7 +88,7 @@ dataset::RunStatus read_run_status(const std::string& dir) {
     if (!prompts || range.first + range.count > prompts->size()) return {};
     return prompts->read_sample_counts(range.first, range.count, defaults);
   };
-  return dataset::read_status(dir, samples);
+  return dataset::read_status(dir, samples, counter);
 }
 
 int exit_code_of(const dataset::RunStatus& status) {

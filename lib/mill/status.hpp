@@ -7,8 +7,8 @@
 
 namespace moemill::mill {
 
-// The run in `dir` as it is on disk. UserError when there is none.
-dataset::RunStatus read_run_status(const std::string& dir);
+// The run in `dir` as it is on disk. UserError when there is none. `counter`: of the looks before.
+dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& counter);
 
 enum class StatusForm { Text, Json };
 // Rows: done + failed + pending = total. The rate and the ETA are the last ones of metrics.jsonl.

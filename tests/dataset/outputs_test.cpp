@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 
 #include "dataset/carry.hpp"
@@ -345,7 +347,8 @@ TEST_CASE("status counts rows of shards and journals") {
   Scratch scratch;
   Run run(scratch.path("run"), prompts, 2, OutputLayout{});
   auto samples = [&](ShardRange r) { return prompts.read_sample_counts(r.first, r.count, SamplingParams()); };
-  auto read_status = [&](const std::string& dir) { return dataset::read_status(dir, samples); };
+  RunCounter counter;
+  auto read_status = [&](const std::string& dir) { return dataset::read_status(dir, samples, counter); };
   RunStatus status = read_status(run.paths.dir);
   CHECK(status.rows_pending == 9);
   CHECK(status.last_metrics.empty());
@@ -379,6 +382,33 @@ TEST_CASE("status counts rows of shards and journals") {
   CHECK(status.merged);
   CHECK(status.rows_ok + status.rows_failed == run.manifest.completions);
   CHECK_THROWS_AS(read_status(scratch.path("nothing")), UserError);
+}
+
+TEST_CASE("a finished file is counted once, and again when another stands there") {
+  namespace fs = std::filesystem;
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 2, OutputLayout{});
+  auto samples = [&](ShardRange r) { return prompts.read_sample_counts(r.first, r.count, SamplingParams()); };
+  auto rows = [&](RunCounter& counter) { return counter.count(run.paths, run.manifest, samples).rows; };
+  for (int s = 0; s < 3; ++s) run.write(prompts, ShardId{s});
+  RunCounter counter;
+  CHECK(rows(counter) == run.manifest.completions);
+  const std::string shard = run.paths.shard(ShardId{1});
+  const auto written = fs::last_write_time(shard);
+  const std::string kept = *files::read_text(shard);
+  std::ofstream(shard, std::ios::binary) << std::string(kept.size(), '?');
+  fs::last_write_time(shard, written);
+  CHECK(rows(counter) == run.manifest.completions);  // not opened
+  RunCounter fresh;
+  CHECK_THROWS_AS(rows(fresh), SystemError);
+  fs::last_write_time(shard, written + std::chrono::seconds(1));
+  CHECK_THROWS_AS(rows(counter), SystemError);
+  files::remove(shard);
+  run.write(prompts, ShardId{1});
+  CHECK(rows(counter) == run.manifest.completions);
+  files::remove(shard);
+  CHECK(rows(counter) < run.manifest.completions);
 }
 
 TEST_CASE("a merge without its shards, or with another's, is an error and leaves nothing under the name") {

@@ -9,7 +9,9 @@ namespace moemill::dataset {
 namespace {
 
 RunStatus status_of(const RunPaths& paths) {
-  return read_status(paths.dir, [](ShardRange) { return std::vector<std::uint32_t>(); });
+  RunCounter counter;
+  return read_status(
+      paths.dir, [](ShardRange) { return std::vector<std::uint32_t>(); }, counter);
 }
 
 TEST_CASE("the last whole line of metrics.jsonl is found from its end") {
