@@ -921,10 +921,13 @@ class Target:
         self.disk.settle()
         try:
             with h5py.File(self.disk, "r") as file:
+                cache = file.id.get_mdc_config()
+                cache.max_size = cache.initial_size  # else it grows with the number of texts
+                file.id.set_mdc_config(cache)
                 for name, (length, written) in self.sums.items():
                     dataset, found = file[name], 0
                     is_text = h5py.check_string_dtype(dataset.dtype)
-                    step = BLOCK_ROWS if is_text else BLOCK_BYTES // dataset.dtype.itemsize
+                    step = BLOCK_ROWS if is_text else (1 << 20) // dataset.dtype.itemsize
                     for first in range(0, length, step): found = checksum(dataset[first:first + step], found)
                     if len(dataset) != length or found != written: raise ValueError(f"dataset {name} differs")
         except (OSError, RuntimeError, KeyError, ValueError) as fault:
