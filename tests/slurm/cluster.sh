@@ -83,10 +83,14 @@ free_ports() {
 
 write_conf() {  # NODES CPUS FIRST_PORT
   # Open MPI names its shared-memory files by host: nodes that share one need a folder each. In a batch step it would be
-  # handed on to all nodes, and there only one node is at work.
+  # handed on to all nodes, and there only one node is at work. But every batch step needs a folder for its mpirun: one
+  # that ends would remove what another is about to make.
   cat >"$dir/task_prolog" <<PROLOG
 #!/bin/sh
-[ -n "\$SLURM_STEP_ID" ] || exit 0
+if [ -z "\$SLURM_STEP_ID" ]; then
+  echo "export OMPI_MCA_orte_tmpdir_base=\$(mktemp -d "$dir/tmp/XXXXXX")"
+  exit 0
+fi
 mkdir -p "$shm/\$SLURMD_NODENAME"
 echo "export OMPI_MCA_btl_vader_backing_directory=$shm/\$SLURMD_NODENAME"
 PROLOG
