@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,11 +29,20 @@ struct AttemptEnd {
   int rank = 0;        // whose fault it was
 };
 
+// The attempt was killed; the one after it says so.
+struct AttemptKilled {
+  std::uint32_t attempt = 0;
+  std::time_t last_sign_of_life = 0;
+};
+
 // Durable when they return. SystemError when the file cannot be written.
 void record(const RunPaths& paths, const AttemptBegin& begin);
 void record(const RunPaths& paths, const AttemptEnd& end);
+void record(const RunPaths& paths, const AttemptKilled& killed);
 // The first end that was written of that attempt; later ones are its consequences. Lines that are no JSON are passed
 // over.
 std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt);
+// Whole seconds from each attempt's begin to its end or last sign of life, where both are known.
+std::map<std::uint32_t, double> attempt_seconds(const RunPaths& paths);
 
 }  // namespace moemill::dataset

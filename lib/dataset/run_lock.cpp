@@ -85,7 +85,9 @@ bool RunLock::try_to_take() {
   const auto there = look(path_);
   if (!there) return file_.place(path_, me_);
   if (is_mine(*there)) return true;  // a network file system that repeats a rename may say that there was nothing
-  return may_follow(path_, *there) && succeed(path_, *there);
+  if (!may_follow(path_, *there) || !succeed(path_, *there)) return false;
+  if (there->holder && !there->holder->released) last_sign_of_the_dead_ = there->written;
+  return true;
 }
 
 // Puts this job's file in the place of a dead one: run.lock, or the claim of a newcomer that died. False: another was

@@ -39,6 +39,9 @@ class RunLock {
   ~RunLock();  // says that the job ended in order, unless
   // ... other ranks may still be at work: then the next job on another machine waits as it does for a killed one.
   void leave_unreleased() { released_at_end_ = false; }
+  // When the job before, that did not end in order, gave its last one, by the file system's clock; nothing without
+  // such.
+  std::optional<double> last_sign_of_the_dead() const { return last_sign_of_the_dead_; }
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
@@ -60,6 +63,7 @@ class RunLock {
   OwnLockFile file_;
   std::mutex mutex_;
   std::condition_variable ended_changed_;
+  std::optional<double> last_sign_of_the_dead_;
   bool ended_ = false;
   bool released_at_end_ = true;
   bool lost_ = false;    // of the thread, and of the destructor when that is over

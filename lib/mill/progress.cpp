@@ -11,6 +11,7 @@
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "dataset/attempts.hpp"
 #include "dataset/json_values.hpp"
 #include "mill/summary.hpp"
 
@@ -146,6 +147,7 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
     if (number < attempt) last[number] = std::move(j);
   }
   EarlierAttempts sum;
+  std::map<std::uint32_t, double> seconds = dataset::attempt_seconds(paths);  // also of those without any line
   for (const auto& [number, j] : last) {
     const Totals t = totals_of(j);
     const std::uint64_t most_memory = std::max(sum.totals.peak_rss_bytes, t.peak_rss_bytes);
@@ -153,9 +155,11 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
     sum.totals.peak_rss_bytes = most_memory;
     if (const auto ratio = dataset::value_of<double>(j, "max_over_mean"))
       sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens};
-    sum.wall_seconds += dataset::value_or(j, "wall_seconds", 0.0);
+    seconds[number] = std::max(seconds[number], dataset::value_or(j, "wall_seconds", 0.0));
     sum.load_seconds += dataset::value_or(j, "load_seconds", 0.0);
   }
+  for (const auto& [number, wall] : seconds)
+    if (number < attempt) sum.wall_seconds += wall;
   return sum;
 }
 

@@ -49,7 +49,8 @@ class Progress {
   enum class Look { Live, Log } look_;
 };
 
-// What the attempts before `attempt` did, by the last line of each in metrics.jsonl: a killed one up to its last line.
+// What the attempts before `attempt` did, by the last line of each in metrics.jsonl: a killed one up to its last line,
+// but its time up to its last sign of life.
 struct EarlierAttempts {
   Totals totals;  // memory: the most of any
   double wall_seconds = 0;

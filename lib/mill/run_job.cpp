@@ -193,6 +193,14 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
   return share(ranks.world, plan);
 }
 
+// What the ledger knows of an attempt that could not say its end itself.
+void record_killed(const RunPlan& plan, const dataset::RunLock& lock) {
+  const auto& last = plan.manifest;
+  const auto sign = lock.last_sign_of_the_dead();
+  if (last.attempts == 0 || last.exit_code || !sign || dataset::read_end(plan.paths, last.attempts)) return;
+  dataset::record(plan.paths, dataset::AttemptKilled{last.attempts, static_cast<std::time_t>(*sign)});
+}
+
 void begin_attempt(RunPlan& plan, const Ranks& ranks) {
   dataset::begin_attempt(plan.paths, plan.manifest);
   dataset::record(plan.paths, dataset::AttemptBegin{plan.manifest.attempts, ranks.world.size(), ranks.nodes,
@@ -229,6 +237,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts, counter);
   rank_zero(world, [&] {
     stop_file->remove_old();
+    record_killed(plan, *zero->lock);
     begin_attempt(plan, ranks);
   });
   plan = share(world, plan);

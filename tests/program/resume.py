@@ -99,6 +99,9 @@ def killed_and_resumed_by_other_ranks():
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
     s = summary(folder / "out")
     check(s["attempts"] == 2, s)
+    lines = [json.loads(l) for l in (folder / "out/attempts.jsonl").read_text().splitlines()]
+    check([(l["attempt"], l["event"]) for l in lines] == [(1, "begin"), (1, "killed"), (2, "begin"), (2, "end")], lines)
+    check(lines[0]["time"] <= lines[1]["last_sign_of_life"] <= lines[2]["time"], lines)
     expect_exit(moemill("verify", folder / "out", "--deep"), 0)
 
 
