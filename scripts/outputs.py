@@ -553,6 +553,10 @@ class Scores:
         except (OSError, EOFError, zlib.error) as fault:
             raise Fault(f"{path}: cannot be read ({one_line(fault)})") from None
 
+    def used(self, names):
+        """Of a file's columns those to read; all where the score is not among them, for the message."""
+        return [n for n in names if n in ("id", "prompt_index", "sample_index", self.column)] if self.column in names else names
+
     def _parquet(self):
         need("pyarrow")
         import pyarrow as pa
@@ -560,16 +564,14 @@ class Scores:
         at = 0
         try:
             with pq.ParquetFile(self.path) as f:
-                names = f.schema_arrow.names
-                used = [n for n in ("id", "prompt_index", "sample_index", self.column) if n in names] if self.column in names else names
-                for batch in f.iter_batches(batch_size=BLOCK_ROWS, columns=list(dict.fromkeys(used))):
+                for batch in f.iter_batches(batch_size=BLOCK_ROWS, columns=self.used(f.schema_arrow.names)):
                     for at, row in enumerate(batch.to_pylist(), at + 1): yield f"row {at}", row
         except (OSError, ValueError, LookupError, OverflowError, MemoryError, pa.ArrowException) as fault:
             raise Fault(f"{self.path}: cannot be read as Parquet behind row {at} ({one_line(fault)})") from None
 
     def _h5(self):
         with open_h5(self.path) as f, reading(self.path):
-            columns = [n for n in f if isinstance(f[n], h5py.Dataset) and f[n].ndim == 1]
+            columns = self.used([n for n in f if isinstance(f[n], h5py.Dataset) and f[n].ndim == 1])
             lengths = {len(f[n]) for n in columns}
             if len(lengths) > 1: raise Fault(f"{self.path}: its columns have different lengths ({', '.join(f'{n} {len(f[n])}' for n in columns)})")
             for first in range(0, max(lengths, default=0), BLOCK_ROWS):

@@ -6,6 +6,8 @@
 Each way in and out is done with `small` and with `rows` rows. Printed: wall and CPU seconds, rows and MB (of input) per
 CPU second, peak memory of both. Memory is flat when the last two agree. Needs pyarrow."""
 import argparse
+import gzip
+import itertools
 import json
 import os
 import pathlib
@@ -33,7 +35,7 @@ def records(count):
 
 
 def make_jsonl(path, count):
-    with open(path, "w", encoding="utf-8") as f:
+    with (gzip.open(path, "wt", 4, "utf-8") if path.suffix == ".gz" else open(path, "w", encoding="utf-8")) as f:
         for r in records(count): f.write(json.dumps(r, ensure_ascii=False) + "\n")
 
 
@@ -64,7 +66,6 @@ def make_csv(path, count):
 
 
 def make_parquet(path, count):
-    import itertools
     import pyarrow as pa
     import pyarrow.parquet as pq
     rows, writer = records(count), None
@@ -92,6 +93,19 @@ def make_outputs(path, rows):
     made.done()
 
 
+def make_prompts(path, rows):
+    """What these outputs were made from, by prompts.py."""
+    lines = path.with_suffix(".jsonl")
+    with open(lines, "w", encoding="utf-8") as f:
+        for p, text in zip(range(rows // 2), itertools.cycle(texts(random.Random(3), 4096))): f.write(json.dumps({"id": f"row-{p:08}", "prompt": text}) + "\n")
+    measured(tools.SCRIPTS / "prompts.py", lines, "-o", path, "--quiet")
+
+
+def make_scores(path, rows):
+    with open(path, "w", encoding="utf-8") as f:
+        for i in range(rows): f.write(json.dumps({"id": f"row-{i // 2:08}", "sample_index": i % 2, "score": i * 7919 % 1000 / 1000}) + "\n")
+
+
 # The process says its own peak: what wait4 tells includes the parent's memory at the fork.
 RUNNER = """import os, runpy, sys
 sys.argv = sys.argv[1:]
@@ -108,12 +122,14 @@ def measured(*words):
     return time.monotonic() - began, cpu, peak / 1024
 
 
-WAYS_IN = {"jsonl": (make_jsonl, []), "jsonl chat": (make_chat, ["--chat-template", "template.jinja"]),
+WAYS_IN = {"jsonl": (make_jsonl, []), "jsonl.gz": (make_jsonl, []), "jsonl chat": (make_chat, ["--chat-template", "template.jinja"]),
            "openai batch": (make_batch, ["--chat-template", "template.jinja"]), "csv": (make_csv, []),
            "parquet": (make_parquet, [])}
-WAYS_OUT = {"rows jsonl": ("jsonl", []), "rows parquet": ("parquet", []), "messages jsonl": ("jsonl", ["--format", "messages"]),
+WAYS_OUT = {"rows jsonl": ("jsonl", []), "rows jsonl.gz": ("jsonl.gz", []), "rows parquet": ("parquet", []), "messages jsonl": ("jsonl", ["--format", "messages"]),
             "messages parquet": ("parquet", ["--format", "messages"]),
             "openai results": ("jsonl", ["--format", "openai-batch"]),
+            "prompt-completion": ("jsonl", ["--format", "prompt-completion", "--prompts", "prompts.h5"]),
+            "pairs by --scores": ("jsonl", ["--format", "pairs", "--scores", "scores.jsonl"]),
             "pairs by logprob": ("jsonl", ["--format", "pairs", "--score", "mean_logprob"]),
             "messages, no duplicates": ("jsonl", ["--format", "messages", "--dedup", "all", "--min-mean-logprob", "-0.4"])}
 
@@ -138,7 +154,7 @@ def main():
 
     for name, (make, words) in WAYS_IN.items():
         if o.names and name not in o.names: continue
-        def source(count): return pathlib.Path(f"{name.replace(' ', '-')}-{count}." + ("csv" if name == "csv" else "parquet" if name == "parquet" else "jsonl"))
+        def source(count): return pathlib.Path(f"{name.replace(' ', '-')}-{count}." + (name if name in ("csv", "parquet", "jsonl.gz") else "jsonl"))
         def run(count):
             if not source(count).exists(): make(source(count), count)
             return measured(tools.SCRIPTS / "prompts.py", source(count), "-o", "in.h5", "--overwrite", "--quiet", *words)
@@ -148,7 +164,10 @@ def main():
         def run(count):
             path = pathlib.Path(f"outputs-{count}.h5")
             if not path.exists(): make_outputs(path, count)
-            return measured(tools.SCRIPTS / "outputs.py", path, "-o", f"out.{ending}", "--overwrite", *words)
+            beside = {"prompts.h5": make_prompts, "scores.jsonl": make_scores}
+            for file in beside.keys() & set(words):
+                if not pathlib.Path(f"{count}-{file}").exists(): beside[file](pathlib.Path(f"{count}-{file}"), count)
+            return measured(tools.SCRIPTS / "outputs.py", path, "-o", f"out.{ending}", "--overwrite", *(f"{count}-{w}" if w in beside else w for w in words))
         tell("out: " + name, o.rows, lambda count: pathlib.Path(f"outputs-{count}.h5").stat().st_size, run)
 
 

@@ -112,6 +112,8 @@ def what_is_no_file_of_scores(work):
     says("a.h5", b"no HDF5", "HDF5")
     with h5py.File(work / "b.h5", "w") as f: f["id"], f["score"] = [10, 11], [1.0]
     check("different lengths" in refused(work, source, work / "b.h5"))
+    with h5py.File(work / "whole.h5", "w") as f: f["id"], f["sample_index"], f["score"], f["a"] = [10, 10, 11, 11], [0, 1, 0, 1], [1.0] * 4, [0]
+    check(scored(work, source, work / "whole.h5") == ([1.0] * 4, ""), "a column that is not read may be of any length")
     with h5py.File(work / "c.h5", "w") as f: f["id"], f["sample_index"], f["score"] = [10], [0], [1j]
     check("finite number" in refused(work, source, work / "c.h5"))
     (work / "d.txt").write_text(good)
