@@ -95,7 +95,7 @@ TEST_CASE("bench: whole steps on any number of ranks count the same operations")
         CHECK(r.peak_bandwidth > 0);
         CHECK(r.bytes_per_second > 0);
         CHECK(r.tokens_per_second * r.seconds_per_step ==
-              doctest::Approx(workload == bench::Workload::Decode ? 5 : 5 * 70));
+              doctest::Approx(options.workload == bench::Workload::Decode ? 5 : 5 * 70));
         const double this_many = r.needed_gflops * r.seconds_per_step;
         if (operations > 0) CHECK(this_many == doctest::Approx(operations));
         operations = this_many;

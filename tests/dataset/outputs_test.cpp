@@ -192,7 +192,8 @@ TEST_CASE("a file that the system does not give is not called damaged") {
   setrlimit(RLIMIT_NOFILE, &none);
   told.emplace_back(message(shard), "Too many open files");
   setrlimit(RLIMIT_NOFILE, &before);
-  for (const auto& [text, reason] : told) {
+  for (const auto& pair : told) {
+    const std::string &text = pair.first, &reason = pair.second;
     CHECK_CONTAINS(text, reason);
     CHECK(text.find("damaged") == std::string::npos);
     CHECK(text.find("remove") == std::string::npos);

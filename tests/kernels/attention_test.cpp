@@ -1,6 +1,7 @@
 #include "kernels/attention.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -97,13 +98,14 @@ void check_against_double(Problem& p, const Result& r) {
 
 TEST_CASE("attention: bodies agree bit for bit and with a double oracle") {
   for (std::size_t lanes : {16, 32}) {
-    for (auto [dk, dv, tokens] : {std::tuple{1, 1, 1},
-                                  {3, 5, 63},
-                                  {33, 31, 64},
-                                  {64, 16, 65},
-                                  {47, 29, 200},
-                                  {192, 128, 100},
-                                  {576, 512, 130}}) {
+    for (const auto& shape : {std::array{1, 1, 1},
+                              {3, 5, 63},
+                              {33, 31, 64},
+                              {64, 16, 65},
+                              {47, 29, 200},
+                              {192, 128, 100},
+                              {576, 512, 130}}) {
+      const int dk = shape[0], dv = shape[1], tokens = shape[2];
       CAPTURE(lanes);
       CAPTURE(dk);
       CAPTURE(tokens);

@@ -72,7 +72,8 @@ TEST_CASE("gemm: packing column ranges and transposed sources gives the same mat
 }
 
 TEST_CASE("gemm: packing input ranges of sources of any strides gives the same matrix") {
-  for (auto [k, n] : {std::pair{1u, 1u}, {2u, 9u}, {613u, 45u}, {1030u, 96u}, {520u, 71u}}) {
+  for (const auto& shape : {std::pair{1u, 1u}, {2u, 9u}, {613u, 45u}, {1030u, 96u}, {520u, 71u}}) {
+    const std::uint32_t k = shape.first, n = shape.second;
     const Weights whole(k, n, 6);
     for (std::size_t step : {1u, 2u, 3u}) {  // values between two neighbours of the source
       for (bool first : {false, true}) {     // inputs far apart, or columns
@@ -145,7 +146,8 @@ TEST_CASE("gemm: the plain body is one ascending chain of fused multiply-adds") 
 
 TEST_CASE("gemm: vector bodies, threads and row counts give the plain body's bits") {
   const std::size_t most = 170;
-  for (auto [k, n] : {std::pair{1u, 1u}, {2u, 33u}, {31u, 31u}, {513u, 65u}, {1025u, 161u}, {64u, 129u}}) {
+  for (const auto& shape : {std::pair{1u, 1u}, {2u, 33u}, {31u, 31u}, {513u, 65u}, {1025u, 161u}, {64u, 129u}}) {
+    const std::uint32_t k = shape.first, n = shape.second;
     CAPTURE(k);
     CAPTURE(n);
     Weights w(k, n, k + n);

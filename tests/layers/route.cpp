@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cfloat>
 #include <cmath>
 #include <fstream>
@@ -140,14 +141,14 @@ void check_against_naive(const model::Moe& moe, const std::vector<float>& bias, 
 TEST_CASE("every routing agrees with a plain double computation") {
   std::uint64_t key = 1;
   for (auto score : {model::RouterScore::Softmax, model::RouterScore::Sigmoid})
-    for (auto [experts, picks, groups, kept] :
-         {std::array{8u, 2u, 1u, 1u}, std::array{64u, 6u, 1u, 1u}, std::array{12u, 3u, 4u, 2u},
-          std::array{32u, 6u, 8u, 3u}, std::array{7u, 7u, 1u, 1u}, std::array{1u, 1u, 1u, 1u}})
+    for (const auto& shape : {std::array{8u, 2u, 1u, 1u}, std::array{64u, 6u, 1u, 1u}, std::array{12u, 3u, 4u, 2u},
+                              std::array{32u, 6u, 8u, 3u}, std::array{7u, 7u, 1u, 1u}, std::array{1u, 1u, 1u, 1u}})
       for (auto group_score : {model::GroupScore::Largest, model::GroupScore::SumOfTwoLargest})
         for (bool normalize : {false, true})
           for (float bias_scale : {0.0f, 0.5f}) {
-            model::Moe moe = make_moe(experts, picks, score);
-            moe.groups = groups, moe.groups_kept = kept, moe.group_score = group_score;
+            const std::uint32_t experts = shape[0], groups = shape[2];
+            model::Moe moe = make_moe(experts, shape[1], score);
+            moe.groups = groups, moe.groups_kept = shape[3], moe.group_score = group_score;
             moe.normalize = normalize, moe.normalize_eps = 1e-20f, moe.scale = 2.5f;
             CAPTURE(experts);
             CAPTURE(groups);
@@ -184,7 +185,8 @@ TEST_CASE("picks and weights are those of transformers on the reference models' 
 
 TEST_CASE("the softmax over the picks agrees with a plain double computation") {
   std::uint64_t key = 500;
-  for (auto [experts, picks] : {std::array{8u, 2u}, std::array{32u, 4u}, std::array{7u, 7u}, std::array{1u, 1u}}) {
+  for (const auto& shape : {std::array{8u, 2u}, std::array{32u, 4u}, std::array{7u, 7u}, std::array{1u, 1u}}) {
+    const std::uint32_t experts = shape[0], picks = shape[1];
     CAPTURE(experts);
     check_against_naive(make_moe(experts, picks, model::RouterScore::SoftmaxOfPicks), {}, key++);
   }

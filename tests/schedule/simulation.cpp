@@ -153,7 +153,7 @@ std::uint64_t Rank::step(const Decision& decision, Outcome& outcome) {
   for (SlotId slot : scheduler.finished()) {
     const Sequence& q = scheduler.sequence(slot);
     bool first_time =
-        outcome.completions.try_emplace({q.prompt->prompt_index, q.sample_index}, q.generated, q.finish).second;
+        outcome.completions.insert({{q.prompt->prompt_index, q.sample_index}, {q.generated, q.finish}}).second;
     REQUIRE(first_time);
   }
   return rows;
