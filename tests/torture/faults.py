@@ -57,13 +57,24 @@ class Point(collections.namedtuple("Point", "number call path")):
         """The call and the kind of file: shard numbers are all one."""
         return self.call, re.sub(r"[0-9a-f]{32}|[0-9a-f]{16}|\d{6}", "N", pathlib.Path(self.path).name)
 
+    def must_work(self):
+        """Rows hang on it, or what says whose they are: no job may pass over its failure."""
+        name = pathlib.Path(self.path).name
+        return self.call in ("write", "fsync", "rename", "ftruncate", "mkdir") and name.startswith(
+            ("shard-", "outputs.h5", "run.json", "config.yaml", "attempts.jsonl", "summary.json", "journal", "shards"))
 
-def points(folder, ranks, drain):
-    """The calls of a whole run by rank 0 (or the one process)."""
+
+def run_and_count(folder, faults, ranks, drain):
+    """What became of a run, and the calls of its rank 0 (or the one process)."""
     log = folder / "calls.log"
     log.unlink(missing_ok=True)
-    run(folder, {"LOG": log, "RANK": 0}, ranks, drain)
-    found = [Point(int(number), call, path) for number, call, path in (line.split(" ", 2) for line in log.read_text().splitlines())]
+    done = run(folder, {"LOG": log, "RANK": 0, **faults}, ranks, drain)
+    lines = log.read_text().splitlines() if log.exists() else []
+    return done, [Point(int(number), call, path) for number, call, path in (line.split(" ", 2) for line in lines)]
+
+
+def points(folder, ranks, drain):
+    found = run_and_count(folder, {}, ranks, drain)[1]
     check(len(found) > drain + 10, "too few calls were counted:", len(found))
     return found
 
@@ -103,10 +114,11 @@ def kill_at(folder, point, how, ranks, draw, drain):
 
 
 def fail_at(folder, point, error, ranks, draw, drain):
-    """The job ends with 1 and names what failed; or it did without, which only what tidies up may."""
+    """The job ends with 1 and names what failed. It may do without what only tells, and tidies up."""
     what = ("fail", errno.errorcode[error], *point)
-    done = run(folder, {"AT": point.number, "DO": "fail", "ERRNO": error, "RANK": 0}, ranks, drain)
-    check(done.returncode in (0, 1, 75), what, done.returncode, done.stderr)
+    done, calls = run_and_count(folder, {"AT": point.number, "DO": "fail", "ERRNO": error}, ranks, drain)
+    failed = [p for p in calls if p.number >= point.number and p.call == point.call and p.must_work()]
+    check(done.returncode == 1 if failed else done.returncode in (0, 1, 75), what, done.returncode, failed[:3], done.stderr)
     if done.returncode == 1: check(os.strerror(error) in done.stderr or "HDF5" in done.stderr, what, done.stderr)
     if done.returncode == 1 and error == errno.EDQUOT and "HDF5" not in done.stderr:
         check("the quota is used up: make room" in done.stderr, what, done.stderr)
