@@ -1,101 +1,18 @@
-// Shards, the merge, verify and status, on runs made of numbers.
+// Shards, the merge and verify, on runs made of numbers.
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <cmath>
 #include <csignal>
-#include <filesystem>
 #include <fstream>
 
 #include "dataset/carry.hpp"
-#include "dataset/journal.hpp"
-#include "dataset/json_lines.hpp"
-#include "dataset/merge.hpp"
-#include "dataset/run_dir.hpp"
-#include "dataset/run_lock.hpp"
-#include "dataset/seal.hpp"
-#include "dataset/shard.hpp"
-#include "dataset/status.hpp"
-#include "dataset/verify.hpp"
-#include "rows_for_tests.hpp"
+#include "run_for_tests.hpp"
 #include "scratch.hpp"
 
 namespace moemill::dataset {
 namespace {
-
-RootAttributes attributes_for(const RunManifest& manifest) {
-  RootAttributes attributes;
-  attributes.run_id = manifest.run_id;
-  attributes.created_utc = manifest.created_utc;
-  attributes.config_yaml =
-      "schema_version: 1\n" + std::string(100'000, '#') + "\n";  // above HDF5's 64 KiB for attributes
-  attributes.input_sha256 = "11";
-  attributes.model_sha256 = "22";
-  attributes.tokenizer_sha256 = "33";
-  attributes.backend = "cpu-test";
-  attributes.dtype = "bfloat16";
-  attributes.world_size = 2;
-  return attributes;
-}
-
-// The rows of the prompts of a range: some fail, token counts vary, ids as in the input.
-ShardRows rows_of_range(const PromptFile& prompts, ShardRange range, const OutputLayout& layout) {
-  ShardRows rows;
-  rows.range = range;
-  for (const Prompt& prompt : prompts.read(range.first, range.count, SamplingParams())) {
-    for (std::uint32_t sample = prompt.sampling.n; sample-- > 0;) {  // not in order
-      bool fails = prompt.fault || prompt.index % 5 == 4;
-      Completion row = ok_row(prompt.index, sample, static_cast<std::uint32_t>(prompt.index * 3 + sample) % 7,
-                              layout.logprobs.value_or(0));
-      if (fails) row = failed_row(prompt.index, sample, prompt.id, {ErrorCode::TooLong, "has 9 tokens, at most 8 fit"});
-      row.id = prompt.id;
-      rows.completions.push_back(row);
-    }
-    if (layout.prompt_logprobs && prompt.index % 5 != 4) {
-      std::vector<float> scores(prompt.index % 4 + 1, -0.125f);
-      scores[0] = std::nanf("");
-      rows.scores.push_back({prompt.index, scores});
-    }
-  }
-  return rows;
-}
-
-struct Run {
-  RunPaths paths;
-  RunManifest manifest;
-  OutputLayout layout;
-
-  Run(const std::string& dir, const PromptFile& prompts, std::uint64_t shard_prompts, OutputLayout stored)
-      : paths{dir}, layout(stored) {
-    layout.ids = prompts.has_text_ids() ? IdKind::Text : IdKind::Integer;
-    manifest.run_id = new_run_id();
-    manifest.created_utc = "2026-01-02T03:04:05Z";
-    manifest.prompts = prompts.size();
-    manifest.completions = prompts.check_columns(SamplingParams());
-    manifest.shard_prompts = shard_prompts;
-    manifest.fingerprints = {{"input_sha256", "11"}, {"model_sha256", "22"}};
-    files::make_folders(dir);
-    create_run(paths, manifest, with_checksum_line("schema_version: 1\n"));
-  }
-  void write(const PromptFile& prompts, ShardId shard) {
-    write_shard(paths.shard(shard), rows_of_range(prompts, manifest.range_of(shard), layout), prompts, layout,
-                attributes_for(manifest));
-  }
-  void write_all(const PromptFile& prompts) {
-    for (std::uint32_t i = 0; i < manifest.shard_count(); i++) write(prompts, ShardId{static_cast<std::int32_t>(i)});
-  }
-  std::uint64_t merge() {
-    std::vector<std::string> shards;
-    for (ShardId shard : list_run(paths).finished) shards.push_back(paths.shard(shard));
-    return merge_shards(shards, paths.outputs(), layout, attributes_for(manifest));
-  }
-  VerifyReport verify(const PromptFile& prompts, VerifyDepth depth) {
-    return verify_run({paths.dir, depth, SamplingParams(), 2000, true}, prompts);
-  }
-};
 
 std::string joined(const VerifyReport& report) { return fmt::format("{}", fmt::join(report.faults, "\n")); }
 
@@ -341,75 +258,6 @@ TEST_CASE("verify finds what is wrong") {
   CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Form)), "shard-000001.h5: is missing");
   CHECK_THROWS_AS(verify_run({scratch.path("nothing"), VerifyDepth::Form, {}, {}}, prompts), UserError);
   CHECK_CONTAINS(joined(run.verify(open_fixture("three_lines"), VerifyDepth::Form)), "another input or limit");
-}
-
-TEST_CASE("status counts rows of shards and journals") {
-  PromptFile prompts = open_fixture("columns");
-  Scratch scratch;
-  Run run(scratch.path("run"), prompts, 2, OutputLayout{});
-  auto samples = [&](ShardRange r) { return prompts.read_sample_counts(r.first, r.count, SamplingParams()); };
-  RunCounter counter;
-  auto read_status = [&](const std::string& dir) { return dataset::read_status(dir, samples, counter); };
-  RunStatus status = read_status(run.paths.dir);
-  CHECK(status.rows_pending == 9);
-  CHECK(status.last_metrics.empty());
-  CHECK_FALSE(status.running);
-  run.write(prompts, ShardId{0});
-  {
-    RunLock lock(run.paths, {[] {}, [](const std::string&) {}});
-    JournalWriter journal(run.paths.journal(ShardId{1}), run.manifest.run_id, ShardId{1}, 0);
-    journal.append(ok_row(2, 0, 3));
-    journal.append(failed_row(3, 0, std::string("x"), {ErrorCode::Empty, "empty"}));
-    journal.close();
-    JsonLines metrics(run.paths.metrics());
-    metrics.append(R"({"step":1})");
-    metrics.append(R"({"step":2})");
-    status = read_status(run.paths.dir);
-    REQUIRE(status.running);
-    CHECK_CONTAINS(*status.running, std::to_string(::getpid()));
-  }
-  CHECK_FALSE(read_status(run.paths.dir).running);
-  CHECK(status.rows_ok == 3 + 1);
-  CHECK(status.rows_failed == 1);
-  CHECK(status.rows_pending == 4);
-  CHECK(status.prompts_done == 3);  // prompt 3 has two more samples to come
-  CHECK(status.shards_finished == 1);
-  CHECK(status.last_metrics == R"({"step":2})");
-  run.write(prompts, ShardId{1}), run.write(prompts, ShardId{2});
-  CHECK(read_status(run.paths.dir).shards_finished == 3);  // the journal is still there, and not counted
-  CHECK(read_status(run.paths.dir).rows_pending == 0);
-  run.merge();
-  status = read_status(run.paths.dir);
-  CHECK(status.merged);
-  CHECK(status.rows_ok + status.rows_failed == run.manifest.completions);
-  CHECK_THROWS_AS(read_status(scratch.path("nothing")), UserError);
-}
-
-TEST_CASE("a finished file is counted once, and again when another stands there") {
-  namespace fs = std::filesystem;
-  PromptFile prompts = open_fixture("columns");
-  Scratch scratch;
-  Run run(scratch.path("run"), prompts, 2, OutputLayout{});
-  auto samples = [&](ShardRange r) { return prompts.read_sample_counts(r.first, r.count, SamplingParams()); };
-  auto rows = [&](RunCounter& counter) { return counter.count(run.paths, run.manifest, samples).rows; };
-  for (int s = 0; s < 3; ++s) run.write(prompts, ShardId{s});
-  RunCounter counter;
-  CHECK(rows(counter) == run.manifest.completions);
-  const std::string shard = run.paths.shard(ShardId{1});
-  const auto written = fs::last_write_time(shard);
-  const std::string kept = *files::read_text(shard);
-  std::ofstream(shard, std::ios::binary) << std::string(kept.size(), '?');
-  fs::last_write_time(shard, written);
-  CHECK(rows(counter) == run.manifest.completions);  // not opened
-  RunCounter fresh;
-  CHECK_THROWS_AS(rows(fresh), SystemError);
-  fs::last_write_time(shard, written + std::chrono::seconds(1));
-  CHECK_THROWS_AS(rows(counter), SystemError);
-  files::remove(shard);
-  run.write(prompts, ShardId{1});
-  CHECK(rows(counter) == run.manifest.completions);
-  files::remove(shard);
-  CHECK(rows(counter) < run.manifest.completions);
 }
 
 TEST_CASE("a merge without its shards, or with another's, is an error and leaves nothing under the name") {
