@@ -84,7 +84,7 @@ std::map<std::uint32_t, double> attempt_seconds(const RunPaths& paths) {
     if (!attempt || !time) return;
     if (event == "begin") begins[*attempt] = *time;
     if ((event == "end" || event == "killed") && begins.contains(*attempt))
-      seconds[*attempt] = std::max(0.0, std::difftime(*time, begins[*attempt]));
+      seconds.emplace(*attempt, std::max(0.0, std::difftime(*time, begins[*attempt])));  // of several ends the first
   });
   return seconds;
 }

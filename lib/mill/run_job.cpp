@@ -121,7 +121,10 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
     return MillEnd::Drained;
   }
   Engine& engine = *loaded;
-  rank_zero(world, [&] { check_same_weights(plan, engine.weights_digest()); });
+  rank_zero(world, [&] {
+    check_same_weights(plan, engine.weights_digest());
+    keep_config(plan, config);
+  });
   const ShardInputs inputs{in.prompts,
                            plan.paths,
                            plan.manifest,
@@ -171,6 +174,16 @@ void check_is_folder(const std::string& dir) {
     user_error("{}: is not a folder, or a link to none: output.dir names the folder of the run", dir);
 }
 
+// What the ledger knows of an attempt that could not say its end itself. Before anything may refuse this one: whoever
+// comes next finds this job's last sign of life in run.lock.
+void record_killed(const dataset::RunPaths& paths, const dataset::RunLock& lock) {
+  const auto last = dataset::read_manifest(paths);
+  const auto sign = lock.last_sign_of_the_dead();
+  if (!last || last->attempts == 0 || last->exit_code || !sign) return;
+  if (dataset::attempt_seconds(paths).contains(last->attempts)) return;
+  dataset::record(paths, dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*sign)});
+}
+
 // Rank 0 takes the lock, looks into the run directory and tells the others what is to be done. The log begins as soon
 // as there is a run that it is about.
 RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opened& in, StopWish& stop,
@@ -187,18 +200,11 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
     take_lock(zero->lock, paths, stop);
     const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
     if (goes_on) zero->log.open(paths, who_works(ranks));
+    if (goes_on) record_killed(paths, *zero->lock);
     plan = open_run(request, in.prompts, fingerprints, counter);
     if (!goes_on) zero->log.open(paths, who_works(ranks));
   });
   return share(ranks.world, plan);
-}
-
-// What the ledger knows of an attempt that could not say its end itself.
-void record_killed(const RunPlan& plan, const dataset::RunLock& lock) {
-  const auto& last = plan.manifest;
-  const auto sign = lock.last_sign_of_the_dead();
-  if (last.attempts == 0 || last.exit_code || !sign || dataset::read_end(plan.paths, last.attempts)) return;
-  dataset::record(plan.paths, dataset::AttemptKilled{last.attempts, static_cast<std::time_t>(*sign)});
 }
 
 void begin_attempt(RunPlan& plan, const Ranks& ranks) {
@@ -232,12 +238,13 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   const Opened in = open_inputs(world, config);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);
+  if (world.rank() == 0 && !stop.warning().empty()) log::warning("{}", stop.warning());
   dataset::RunCounter counter;  // rank 0 counts
   RunPlan plan = agree_on_plan(ranks, request, in, stop, zero, counter);
   if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts, counter);
   rank_zero(world, [&] {
     stop_file->remove_old();
-    record_killed(plan, *zero->lock);
+    if (plan.unfinished.empty()) keep_config(plan, config);  // else when the weights are known
     begin_attempt(plan, ranks);
   });
   plan = share(world, plan);

@@ -57,10 +57,6 @@ RunConfig config_of_run(const RunPaths& paths) {
   return parse_config(*text, paths.config(), {});
 }
 
-}  // namespace
-
-namespace {
-
 [[noreturn]] void refuse(const RunPaths& paths, const std::string& differences, const std::string& advice = "") {
   user_error(
       "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start anew "
@@ -173,7 +169,6 @@ RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, 
     if (const auto wanted = request.config.output.shard_prompts; wanted && *wanted != found->shard_prompts)
       log::info("output.shard_prompts: the run began with {} prompts a shard and goes on with them",
                 found->shard_prompts);
-    files::write_atomically(paths.config(), resolved(request.config));
     dataset::make_folders(paths);
   } else {
     plan.manifest = plan_new_run(paths, request.config, prompts, fingerprints);
@@ -193,6 +188,10 @@ RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, 
   }
   plan.rows_before = counter.count(paths, plan.manifest, sample_counts(request.config, prompts)).rows;
   return plan;
+}
+
+void keep_config(const RunPlan& plan, const RunConfig& config) {
+  files::write_atomically(plan.paths.config(), resolved(config));
 }
 
 RunPlan share(const Comm& world, const RunPlan& plan) {

@@ -53,8 +53,11 @@ void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& 
 // Rank 0, before the first row: the weights that were read, all of them, must be those of the attempts before. The
 // first attempt that comes so far keeps what they are. UserError as above.
 void check_same_weights(RunPlan& plan, const std::string& weights_digest);
-// What the manifest's fingerprints call it; absent before the first load, and with random weights.
-constexpr const char* weights_fingerprint = "weights_xxh3";
+// What the manifest's fingerprints call it; absent before the first load, and with random weights. The number goes up
+// when the pieces change in which weights are read (model/loader.cpp): sums of another number say nothing.
+constexpr const char* weights_fingerprint = "weights_xxh3_1";
+// Rank 0, once nothing can refuse the job any more: config.yaml has the settings and paths of this one.
+void keep_config(const RunPlan& plan, const RunConfig& config);
 // The manifest of a new run. UserError for everything in prompts and settings that may refuse one.
 dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfig& config,
                                   const dataset::PromptFile& prompts, const Fingerprints& fingerprints);

@@ -86,14 +86,14 @@ StopWish::StopWish(StopSignals& signals, const RuntimeSettings& runtime, double 
     deadline_ = started + *runtime.max_wall_time_seconds - runtime.drain_margin_seconds;
   const auto left = slurm_seconds_left();
   if (left && *left <= 0) {
-    log::warning("SLURM_JOB_END_TIME was {:.0f} s ago, which cannot be: this job knows no time limit of Slurm", -*left);
+    warning_ = fmt::format("SLURM_JOB_END_TIME was {:.0f} s ago: it is not taken for the end of this job", -*left);
   } else if (left) {
     const double margin = std::clamp(*left / 4, 0.0, runtime.drain_margin_seconds);  // a short job shall get on, too
     const double end = now_seconds() + *left - margin;
     if (deadline_ && *deadline_ <= end) return;
     if (margin < runtime.drain_margin_seconds)
-      log::warning("only {:.0f} s are left to the Slurm job: stopping {:.0f} s before its end, not {:.0f} s", *left,
-                   margin, runtime.drain_margin_seconds);
+      warning_ = fmt::format("only {:.0f} s are left to the Slurm job: stopping {:.0f} s before its end, not {:.0f} s",
+                             *left, margin, runtime.drain_margin_seconds);
     deadline_ = end;
   }
 }

@@ -50,6 +50,8 @@ class StopWish {
   void look_for(const StopFile& stop_file) { stop_file_ = &stop_file; }
   // Why to stop, once there is a reason; it stays. Looks for the stop file a few times a second.
   const std::optional<std::string>& ask();
+  // What rank 0 should tell of the time limit; "" mostly.
+  const std::string& warning() const { return warning_; }
   // Throws StopRequested with the reason, once there is one.
   void check();
 
@@ -58,6 +60,7 @@ class StopWish {
   std::optional<double> deadline_;  // now_seconds() at which to start draining
   const StopFile* stop_file_ = nullptr;
   double next_look_ = 0;
+  std::string warning_;
   std::optional<std::string> reason_;
 };
 

@@ -11,9 +11,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool lies_inside(const std::string& name) {
-  const fs::path path = fs::path(name).lexically_normal();
-  return path.is_relative() && *path.begin() != "..";
+constexpr std::uint64_t most_bytes = 1024;  // whoever asks may say why
+
+bool lies_inside(const std::string& dir, const std::string& path) {
+  const fs::path way = fs::absolute(path).lexically_normal().lexically_relative(fs::absolute(dir).lexically_normal());
+  return !way.empty() && *way.begin() != "..";
 }
 
 void check_is_free(const dataset::RunPaths& run, const std::string& path) {
@@ -27,15 +29,15 @@ void check_is_free(const dataset::RunPaths& run, const std::string& path) {
 }  // namespace
 
 StopFile::StopFile(const std::string& dir, const std::string& name)
-    : path_(fs::path(name).is_absolute() ? name : dir + "/" + name), inside_(lies_inside(name)) {
+    : path_(fs::path(name).is_absolute() ? name : dir + "/" + name), inside_(lies_inside(dir, path_)) {
   check_is_free({dir}, path_);
   if (!inside_) return;
   old_ = files::stamp(path_);
-  constexpr std::uint64_t newline = 1;  // of `echo > stop`
-  if (old_ && (!old_->is_regular || old_->size_bytes > newline))
+  if (old_ && (!old_->is_regular || old_->size_bytes > most_bytes))
     user_error(
-        "runtime.stop_file: {} is there, and a job that begins would remove it, but it is not an empty file: move it "
-        "away, or choose another name",
+        "runtime.stop_file: {} is there, and a job that begins would remove it, but it is a folder or holds more than "
+        "a "
+        "few words: move it away, or choose another name",
         path_);
 }
 

@@ -11,7 +11,8 @@ namespace moemill::mill {
 class StopFile {
  public:
   // To be made as early as possible in a job: what lies in the run directory then has stopped an earlier one. UserError
-  // when that is more than an empty file, or the name is one of the run's own files. `dir`: of the run, may be absent.
+  // when that is a folder or holds more than a few words, or the name is one of the run's own files. `dir`: of the run,
+  // may be absent.
   StopFile(const std::string& dir, const std::string& name);
   // Since the job began; for a file outside of the run directory, ever: it speaks to all jobs that look for it.
   bool asks() const;

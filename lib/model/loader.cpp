@@ -8,7 +8,9 @@ namespace moemill::model {
 
 namespace {
 
-// Values of a piece: 1 MB of bf16, which stays in a core's caches between reading, decoding and packing.
+// Values of a piece: 1 MB of bf16, which stays in a core's caches between reading, decoding and packing. Weights
+// digests are sums over pieces: who changes these numbers, or how a piece is cut, changes weights_fingerprint in mill/,
+// too.
 constexpr std::uint64_t piece_values = 1u << 19;
 constexpr std::uint32_t panel = 32;  // columns of a packed matrix that are filled together
 

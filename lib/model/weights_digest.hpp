@@ -10,8 +10,8 @@
 
 namespace moemill::model {
 
-// Of pieces of tensors, each once: the sum of a 128-bit hash (XXH3) of each one's name, place and bytes, mod 2^64
-// twice.
+// Of the pieces that a load reads (some bytes, as scales and biases, in several): the sum of a 128-bit hash (XXH3) of
+// each one's name, place and bytes, mod 2^64 twice.
 struct ByteSum {
   std::uint64_t low = 0, high = 0;
 

@@ -57,7 +57,7 @@ TEST_CASE("stop file: one that was made since the job began") {
 TEST_CASE("stop file: one that has stopped an earlier job") {
   Folder folder;
   const fs::path path = folder.run() + "/stop";
-  put(path, "\n");
+  put(path, "enough for today\n");
   StopFile file(folder.run(), "stop");
   CHECK(!file.asks());
   SUBCASE("is removed") {
@@ -88,15 +88,28 @@ TEST_CASE("stop file: one outside of the run directory is nobody's to remove") {
   }
 }
 
+TEST_CASE("stop file: whatever its path is called, it lies in the run directory or not") {
+  Folder folder;
+  for (const std::string& name : {folder.run() + "/stop", std::string("../run/./stop"), std::string("x/../stop")}) {
+    put(folder.run() + "/stop");
+    fs::create_directory(folder.run() + "/x");
+    StopFile file(folder.run(), name);
+    CHECK(!file.asks());
+    file.remove_old();
+    CHECK(!fs::exists(folder.run() + "/stop"));
+  }
+}
+
 TEST_CASE("stop file: what would be lost is refused") {
   Folder folder;
   CHECK(refusal(folder.run(), "stop") == "");
   for (const char* name :
        {"run.json", "./run.lock", "outputs.h5", "shards", "shards/", "journal", "config.yaml", ".", ""})
     CHECK_MESSAGE(refusal(folder.run(), name).find("of the run itself") != std::string::npos, name);
-  put(folder.run() + "/notes", "mine");
+  put(folder.run() + "/notes", std::string(2000, '.'));
   fs::create_directory(folder.run() + "/folder");
   for (const char* name : {"notes", "folder"})
-    CHECK_MESSAGE(refusal(folder.run(), name).find("is not an empty file") != std::string::npos, name);
+    CHECK_MESSAGE(refusal(folder.run(), name).find("is a folder or holds more than a few words") != std::string::npos,
+                  name);
   CHECK(fs::exists(folder.run() + "/notes"));
 }

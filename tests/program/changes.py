@@ -54,14 +54,16 @@ def changed_weights_are_refused():
     changed[8 + length + begin] ^= 1  # the last bit of its first number
     weights.write_bytes(changed)
     def rows_done(): return json.loads(moemill("status", folder / "out", "--json").stdout)["done"]
-    before = rows_done()
+    before, config = rows_done(), (folder / "out/config.yaml").read_bytes()
+    (folder / "elsewhere").symlink_to(model)
     for ranks in (0, 3):
-        done = expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=ranks), 2)
-        check("weights_xxh3" in done.stderr and "--overwrite" in done.stderr, done.stderr)
+        done = expect_exit(moemill("run", "-c", folder / "run.yaml", "--model", folder / "elsewhere", ranks=ranks), 2)
+        check("weights_xxh3_1" in done.stderr and "--overwrite" in done.stderr, done.stderr)
     expect_exit(moemill("status", folder / "out", "--exit-code"), 2)
     check(0 < before == rows_done() < 300, "rows were made", before, rows_done())
+    check((folder / "out/config.yaml").read_bytes() == config, "a refused job left its settings")
     done = moemill("verify", folder / "out", "--replay", "3", ranks=2)
-    check(done.returncode == 1 and "is not the model that made this run (weights_xxh3 differs)" in done.stderr, done.stderr)
+    check(done.returncode == 1 and "is not the model that made this run (weights_xxh3_1 differs)" in done.stderr, done.stderr)
     weights.write_bytes(kept)
     expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=3), 0)
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))

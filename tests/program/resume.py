@@ -95,6 +95,7 @@ def killed_and_resumed_by_other_ranks():
     process.wait()
     done = moemill("status", folder / "out", "--exit-code")
     check(done.returncode == 75 and "killed" in done.stdout, done.stdout)
+    expect_exit(moemill("run", "-c", folder / "run.yaml", "--set", "sampling.seed=9"), 2)  # holds the lock for a moment
     expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=2), 0)
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
     s = summary(folder / "out")
