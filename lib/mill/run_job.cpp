@@ -241,10 +241,12 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   if (world.rank() == 0 && !stop.warning().empty()) log::warning("{}", stop.warning());
   dataset::RunCounter counter;  // rank 0 counts
   RunPlan plan = agree_on_plan(ranks, request, in, stop, zero, counter);
+  rank_zero(world, [&] {
+    if (plan.unfinished.empty()) keep_config(plan, config);  // else when the weights are known
+  });
   if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts, counter);
   rank_zero(world, [&] {
     stop_file->remove_old();
-    if (plan.unfinished.empty()) keep_config(plan, config);  // else when the weights are known
     begin_attempt(plan, ranks);
   });
   plan = share(world, plan);
