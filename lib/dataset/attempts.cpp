@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
@@ -52,22 +51,9 @@ void record(const RunPaths& paths, const AttemptKilled& k) {
                  {"last_sign_of_life", utc_text(k.last_sign_of_life)}});
 }
 
-namespace {
-
-template <class Visit>
-void for_each_line(const RunPaths& paths, Visit&& visit) {
-  std::istringstream lines(files::read_text(paths.attempts()).value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    const auto j = nlohmann::json::parse(line, nullptr, false);
-    if (j.is_object()) visit(j);
-  }
-}
-
-}  // namespace
-
 std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt) {
   std::optional<AttemptEnd> end;
-  for_each_line(paths, [&](const nlohmann::json& j) {
+  for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
     if (end || value_of<std::string>(j, "event") != "end" || value_of<std::uint32_t>(j, "attempt") != attempt) return;
     end = {attempt, value_or(j, "exit_code", 1), value_or(j, "reason", std::string()), value_or(j, "rank", 0)};
   });
@@ -77,7 +63,7 @@ std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt)
 std::map<std::uint32_t, double> attempt_seconds(const RunPaths& paths) {
   std::map<std::uint32_t, std::time_t> begins;
   std::map<std::uint32_t, double> seconds;
-  for_each_line(paths, [&](const nlohmann::json& j) {
+  for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
     const auto attempt = value_of<std::uint32_t>(j, "attempt");
     const auto event = value_of<std::string>(j, "event");
     const auto time = parse_utc(value_or(j, event == "killed" ? "last_sign_of_life" : "time", std::string()));

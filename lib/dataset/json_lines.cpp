@@ -4,6 +4,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
+#include <sstream>
 #include <utility>
 
 #include "base/error.hpp"
@@ -27,5 +29,13 @@ void JsonLines::append(std::string_view json_line) {
 }
 
 void JsonLines::sync() { files::sync(file_.fd(), path_); }
+
+void for_each_object(const std::string& path, const std::function<void(nlohmann::json&)>& visit) {
+  std::istringstream lines(files::read_text(path).value_or(""));
+  for (std::string line; std::getline(lines, line);) {
+    auto j = nlohmann::json::parse(line, nullptr, false);
+    if (j.is_object()) visit(j);
+  }
+}
 
 }  // namespace moemill::dataset

@@ -2,6 +2,8 @@
 // appended in one write, and one that a kill tore is ended before the next, so that readers lose no other line.
 #pragma once
 
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -19,5 +21,8 @@ class JsonLines {
   std::string path_;
   files::Descriptor file_;
 };
+
+// Calls visit for every line of the file that is an object: torn ones are passed over, and an absent file has none.
+void for_each_object(const std::string& path, const std::function<void(nlohmann::json&)>& visit);
 
 }  // namespace moemill::dataset

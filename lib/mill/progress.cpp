@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
@@ -139,13 +138,10 @@ void Progress::finish(const Totals& totals, const End& end) {
 
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt) {
   std::map<std::uint32_t, nlohmann::json> last;
-  std::istringstream lines(files::read_text(paths.metrics()).value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    auto j = nlohmann::json::parse(line, nullptr, false);
-    if (!j.is_object()) continue;
+  dataset::for_each_object(paths.metrics(), [&](nlohmann::json& j) {
     const auto number = dataset::value_or(j, "attempt", attempt);
     if (number < attempt) last[number] = std::move(j);
-  }
+  });
   EarlierAttempts sum;
   std::map<std::uint32_t, double> seconds = dataset::attempt_seconds(paths);  // also of those without any line
   for (const auto& [number, j] : last) {

@@ -2,32 +2,24 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <string>
 
 #include "base/error.hpp"
 #include "dataset/prompts.hpp"
+#include "support/temp_dir.hpp"
 
 namespace moemill::dataset {
 
 class Scratch {
  public:
-  Scratch() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "moemill_dataset_XXXXXX").string();
-    if (!::mkdtemp(pattern.data())) throw std::runtime_error("mkdtemp failed");
-    path_ = pattern;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
   std::string path(const std::string& name) const { return path_ + "/" + name; }
   const std::string& dir() const { return path_; }
 
  private:
-  std::string path_;
+  test::TempDir folder_;
+  std::string path_ = folder_.str();
 };
 
 inline std::string fixture(const std::string& name) {

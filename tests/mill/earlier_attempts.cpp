@@ -1,28 +1,21 @@
 // What a summary takes over from the attempts before, also from those that were killed.
 #include <doctest/doctest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "base/clock.hpp"
 #include "dataset/attempts.hpp"
 #include "mill/progress.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace moemill;
 using namespace moemill::mill;
-namespace fs = std::filesystem;
 
 namespace {
 
 struct Folder {
-  dataset::RunPaths paths;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "moemill-attempts-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    paths.dir = name;
-  }
-  ~Folder() { fs::remove_all(paths.dir); }
+  test::TempDir folder;
+  dataset::RunPaths paths{folder.str()};
 };
 
 void put(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::app) << text; }

@@ -1,6 +1,5 @@
 // Ranks that find other files under the model's path.
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -8,6 +7,7 @@
 
 #include "mill/agree.hpp"
 #include "mill/engine.hpp"
+#include "support/temp_dir.hpp"
 #include "system/comm.hpp"
 
 using namespace moemill;
@@ -17,13 +17,8 @@ namespace fs = std::filesystem;
 namespace {
 
 // A copy of a model; in one of its files the last bit of the first number is turned around.
-struct ChangedModel {
-  fs::path path;
-  ChangedModel(const fs::path& from, const char* file) {
-    std::string name = (fs::temp_directory_path() / "moemill-other-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-    fs::copy(from, path);
+struct ChangedModel : test::TempDir {
+  ChangedModel(const fs::path& from, const char* file) : TempDir(from) {
     std::fstream weights(path / file, std::ios::in | std::ios::out | std::ios::binary);
     std::uint64_t header = 0;
     weights.read(reinterpret_cast<char*>(&header), 8);
@@ -34,7 +29,6 @@ struct ChangedModel {
     weights.put(static_cast<char>(kept ^ 1));
     REQUIRE(weights.good());
   }
-  ~ChangedModel() { fs::remove_all(path); }
 };
 
 }  // namespace

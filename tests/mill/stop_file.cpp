@@ -2,13 +2,13 @@
 #include "mill/stop_file.hpp"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 
 #include "base/error.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace moemill;
 using namespace moemill::mill;
@@ -16,15 +16,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "moemill-stop-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-    fs::create_directory(run());
-  }
-  ~Folder() { fs::remove_all(path); }
+struct Folder : test::TempDir {
+  Folder() { fs::create_directory(run()); }
   std::string run() const { return path / "run"; }
 };
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -15,6 +14,7 @@
 
 #include "base/bf16.hpp"
 #include "base/error.hpp"
+#include "support/temp_dir.hpp"
 
 namespace moemill::test {
 
@@ -22,20 +22,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 inline const fs::path models = fs::path(MOEMILL_TEST_DATA) / "models";
-
-struct TempDir {
-  fs::path path;
-  TempDir() {
-    std::string name = (fs::temp_directory_path() / "moemill-model-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  explicit TempDir(const fs::path& copy_of) : TempDir() { fs::copy(copy_of, path); }
-  ~TempDir() { fs::remove_all(path); }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  std::string str() const { return path.string(); }
-};
 
 inline std::string read_text(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
