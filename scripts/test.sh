@@ -16,7 +16,7 @@ scripts/build.sh release
 if [ "${1:-}" != quick ]; then
   echo "== fuzz targets"
   scripts/build.sh fuzz
-  scripts/fuzz.sh "${MOEMILL_FUZZ_SECONDS:-15}"
+  scripts/fuzz.sh "${MOEMILL_FUZZ_SECONDS:-15}" 1
   echo "== build (ASan + UBSan)"
   scripts/build.sh sanitize
   ctest --preset sanitize

@@ -17,13 +17,25 @@ void check_layout(const OutputReader& shard, const OutputLayout& layout) {
   }
 }
 
+// /prompt_logprobs and /carry have one row for each of the `prompts` of a shard.
+void check_prompts(const OutputReader& shard, std::uint64_t prompts) {
+  auto check = [&](const std::string& what, std::uint64_t count) {
+    if (count != prompts)
+      tell_damaged(shard.path(), fmt::format("'/{}' has {} rows for {} prompts", what, count, prompts));
+  };
+  if (shard.layout().prompt_logprobs) check("prompt_logprobs", shard.scored_prompts());
+  for (const std::string& name : shard.carried_names()) check("carry/" + name, h5::shape(shard.open_carried(name))[0]);
+}
+
 void copy_rows(const OutputReader& shard, OutputWriter& out, const std::function<void()>& between) {
+  const std::uint64_t prompts_before = out.prompts();
   for (std::uint64_t first = 0; first < shard.rows();) {
     std::uint64_t end = shard.block_end(first);
     between();
     out.append(shard.read(first, end - first));
     first = end;
   }
+  check_prompts(shard, out.prompts() - prompts_before);
   constexpr std::uint64_t error_rows = 4096;
   for (std::uint64_t first = 0; first < shard.errors(); first += error_rows) {
     out.append(shard.read_errors(first, std::min(error_rows, shard.errors() - first)));

@@ -153,7 +153,14 @@ class FormCheck {
       fault("dataset '/prompt_logprobs/offsets' has 0 entries, expected one or more");
     } else if (auto end = end_of("prompt_logprobs", (*extents)[0] - 1)) {
       column("prompt_logprobs/values", H5T_IEEE_F32LE, *end);
+      no_more_than_rows("dataset '/prompt_logprobs/offsets'", (*extents)[0] - 1);
     }
+  }
+
+  // A prompt has one row or more, a row one error at most. A reader may then go through them without a fear of extents
+  // that HDF5 believes and no disk could hold.
+  void no_more_than_rows(const std::string& what, std::uint64_t count) {
+    if (count > rows_) fault("{} speaks of {}, but there are only {} rows", what, count, rows_);
   }
 
   void errors() {
@@ -162,6 +169,7 @@ class FormCheck {
     column("errors/sample_index", H5T_STD_U32LE, (*extents)[0]);
     column("errors/code", text_type_, (*extents)[0]);
     column("errors/message", text_type_, (*extents)[0]);
+    no_more_than_rows("dataset '/errors/prompt_index'", (*extents)[0]);
   }
 
   void carried() {
@@ -171,8 +179,10 @@ class FormCheck {
     }
     for (const std::string& name : h5::child_names(h5::open_group(file_, "carry"))) {
       const std::string path = "carry/" + name;
-      if (h5::object_kind(file_, path) != H5I_DATASET || h5::shape(h5::open_dataset(file_, path)).empty())
-        fault("'/{}' is no dataset with rows", path);
+      const bool is_dataset = h5::object_kind(file_, path) == H5I_DATASET;
+      const auto shape = is_dataset ? h5::shape(h5::open_dataset(file_, path)) : std::vector<hsize_t>();
+      shape.empty() ? fault("'/{}' is no dataset with rows", path)
+                    : no_more_than_rows("dataset '/" + path + "'", shape[0]);
     }
   }
 

@@ -107,6 +107,7 @@ class OutputWriter {
   // Closed, sealed (dataset/seal.hpp) and renamed. `between` is called now and then, and may throw.
   void publish(const std::function<void()>& between = [] {});
   std::uint64_t rows() const { return data_.prompt_index.size; }
+  std::uint64_t prompts() const { return prompts_; }  // that these rows are of
 
  private:
   struct Column {

@@ -192,6 +192,32 @@ TEST_CASE("a file with another number of carried rows than prompts is not publis
   CHECK_FALSE(files::exists(scratch.path("o.h5")));
 }
 
+TEST_CASE("a shard with extents that its rows cannot have is told damaged, and nothing runs through them") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  for (const std::string name : {"carry/label", "prompt_logprobs/offsets", "errors/prompt_index"}) {
+    for (hsize_t more : {hsize_t{1}, hsize_t{1} << 33}) {
+      CAPTURE(name);
+      CAPTURE(more);
+      Run run(scratch.path(fmt::format("run-{}-{}", name[0], more)), prompts, 6,
+              OutputLayout{true, true, 2, true, 4, {}});
+      run.write_all(prompts);
+      const std::string shard = run.paths.shard(ShardId{0});
+      h5::Handle file = h5::own(H5Fopen(shard.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), shard);
+      std::vector<hsize_t> extents = h5::shape(h5::open_dataset(file, name));
+      extents[0] += more;
+      h5::check(H5Dset_extent(h5::open_dataset(file, name), extents.data()), shard);
+      file.close(shard);
+      seal(shard, [] {});
+      const std::string what = message_of<SystemError>([&] { run.merge(); });
+      CHECK_CONTAINS(what, "shard-000000.h5: is damaged");
+      CHECK_CONTAINS(what, name.substr(0, name.find('/')));
+      CHECK_FALSE(files::exists(run.paths.outputs()));
+      CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Form)), name.substr(0, name.find('/')));
+    }
+  }
+}
+
 TEST_CASE("verify finds what is wrong") {
   PromptFile prompts = open_fixture("columns");
   Scratch scratch;
