@@ -68,12 +68,12 @@ RunCounts RunCounter::count(const RunPaths& paths, const RunManifest& manifest, 
   if (files::exists(paths.outputs())) return count_file(paths.outputs(), manifest.prompts);
   // Journals first: the rows of a shard that finishes meanwhile are then counted from its file.
   std::map<ShardId, RunCounts> journals;
-  for (ShardId shard : list_run(paths).journals) {
+  for (ShardId shard : list_run(paths, manifest).journals) {
     ShardRange range = manifest.range_of(shard);
     journals[shard] = count_journal(read_journal(paths.journal(shard), manifest.run_id, shard), range, samples(range));
   }
   RunCounts counts;
-  for (ShardId shard : list_run(paths).finished) {
+  for (ShardId shard : list_run(paths, manifest).finished) {
     add(counts, count_file(paths.shard(shard), manifest.range_of(shard).count));
     journals.erase(shard);
   }

@@ -174,7 +174,11 @@ JournalContents read_journal(const std::string& path, const std::string& run_id,
 JournalWriter::JournalWriter(std::string path, const std::string& run_id, ShardId shard, std::uint64_t whole_bytes)
     : path_(std::move(path)), file_(files::open_to_append(path_)) {
   expect(whole_bytes == 0 || whole_bytes >= header_bytes, "journal: goes on behind a whole header");
-  expect(whole_bytes <= files::size_bytes(path_), "journal: goes on within its file");
+  if (whole_bytes > files::size_bytes(path_))
+    system_error(
+        "{}: is shorter than it was a moment ago: a process of the job before still works here; run the same "
+        "command again",
+        path_);
   files::truncate(file_.fd(), whole_bytes, path_);
   if (whole_bytes == 0) buffer_ = make_header(run_id, shard);
   buffer_.reserve(write_buffer_bytes);

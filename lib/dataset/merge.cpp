@@ -17,6 +17,16 @@ void check_layout(const OutputReader& shard, const OutputLayout& layout) {
   }
 }
 
+// Shards come in the order of their prompts, without a gap: each begins where the one before it ended.
+void check_place(const OutputReader& shard, const RootAttributes& attributes, std::uint64_t next_prompt) {
+  if (const std::string id = shard.text_attribute("run_id"); id != attributes.run_id)
+    tell_damaged(shard.path(), fmt::format("it is of run {}, not of {}", id, attributes.run_id));
+  if (shard.rows() == 0) tell_damaged(shard.path(), "it has no rows");
+  const std::uint64_t first = shard.read_prompts(0, 1).at(0);
+  if (first != next_prompt)
+    tell_damaged(shard.path(), fmt::format("it begins with prompt {}, not with {}", first, next_prompt));
+}
+
 // /prompt_logprobs and /carry have one row for each of the `prompts` of a shard.
 void check_prompts(const OutputReader& shard, std::uint64_t prompts) {
   auto check = [&](const std::string& what, std::uint64_t count) {
@@ -50,13 +60,14 @@ void copy_rows(const OutputReader& shard, OutputWriter& out, const std::function
 
 }  // namespace
 
-std::uint64_t merge_shards(const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
-                           const RootAttributes& attributes, const std::function<void()>& between) {
+void merge_shards(const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
+                  const RootAttributes& attributes, std::uint64_t completions, const std::function<void()>& between) {
   OutputWriter out(path, layout, attributes);
   for (const std::string& shard_path : shards) {
     refuse_broken(shard_path, between);
     OutputReader shard(shard_path);
     check_layout(shard, layout);
+    check_place(shard, attributes, out.prompts());
     copy_rows(shard, out, between);
     for (const std::string& name : shard.carried_names()) {
       between();
@@ -64,9 +75,11 @@ std::uint64_t merge_shards(const std::vector<std::string>& shards, const std::st
       out.append_carried(name, source, 0, h5::shape(source)[0]);
     }
   }
-  std::uint64_t rows = out.rows();
+  if (out.rows() != completions)
+    system_error(
+        "{}: not written: the shards hold {} rows, the run has {}; moemill verify says which shard is not whole", path,
+        out.rows(), completions);
   out.publish(between);
-  return rows;
 }
 
 }  // namespace moemill::dataset

@@ -12,9 +12,10 @@ namespace moemill::dataset {
 
 // `shards` are the paths of all shards in the order of their prompts. By the same rename rule as a shard. Everything,
 // carried columns too, comes from the shards, so the input may be gone. `between` is called between blocks of rows;
-// what it throws ends the merging. Returns the number of rows.
-std::uint64_t merge_shards(
+// what it throws ends the merging. SystemError, and no outputs.h5, where a shard is of another run, not in its place or
+// damaged, or where they do not hold all `completions` rows.
+void merge_shards(
     const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
-    const RootAttributes& attributes, const std::function<void()>& between = [] {});
+    const RootAttributes& attributes, std::uint64_t completions, const std::function<void()>& between = [] {});
 
 }  // namespace moemill::dataset

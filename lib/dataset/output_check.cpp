@@ -78,7 +78,24 @@ class FormCheck {
       fault("dataset '/{}' has another type or rank than it must have", name);
       return std::nullopt;
     }
+    check_chunks(found, name, extents);
     return extents;
+  }
+
+  // Where a chunk is not there HDF5 reads zeros, as if they had been written, and no checksum is looked at.
+  void check_chunks(hid_t dataset, const std::string& name, const std::vector<hsize_t>& extents) {
+    const h5::Handle settings = h5::own(H5Dget_create_plist(dataset), name);
+    if (H5Pget_layout(settings) != H5D_CHUNKED) return;
+    std::vector<hsize_t> chunk(extents.size());
+    h5::check(H5Pget_chunk(settings, static_cast<int>(chunk.size()), chunk.data()), name);
+    double wanted = 1;  // beyond what a number could hold, of extents that nothing has
+    for (std::size_t axis = 0; axis < chunk.size(); axis++)
+      wanted *= static_cast<double>(extents[axis] / chunk[axis] + (extents[axis] % chunk[axis] > 0 ? 1 : 0));
+    hsize_t found = 0;
+    const h5::Handle space = h5::own(H5Dget_space(dataset), name);
+    h5::check(H5Dget_num_chunks(dataset, space, &found), name);
+    if (static_cast<double>(found) != wanted)
+      fault("dataset '/{}' has {} of its {:.0f} chunks: the others were never written", name, found, wanted);
   }
 
   void column(const std::string& name, hid_t type, std::uint64_t rows) {
@@ -179,10 +196,14 @@ class FormCheck {
     }
     for (const std::string& name : h5::child_names(h5::open_group(file_, "carry"))) {
       const std::string path = "carry/" + name;
-      const bool is_dataset = h5::object_kind(file_, path) == H5I_DATASET;
-      const auto shape = is_dataset ? h5::shape(h5::open_dataset(file_, path)) : std::vector<hsize_t>();
-      shape.empty() ? fault("'/{}' is no dataset with rows", path)
-                    : no_more_than_rows("dataset '/" + path + "'", shape[0]);
+      if (h5::object_kind(file_, path) != H5I_DATASET || h5::shape(h5::open_dataset(file_, path)).empty()) {
+        fault("'/{}' is no dataset with rows", path);
+        continue;
+      }
+      const h5::Handle column = h5::open_dataset(file_, path);
+      const std::vector<hsize_t> extents = h5::shape(column);
+      no_more_than_rows("dataset '/" + path + "'", extents[0]);
+      check_chunks(column, path, extents);
     }
   }
 

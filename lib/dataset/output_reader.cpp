@@ -149,6 +149,10 @@ ErrorBlock OutputReader::read_errors(std::uint64_t first, std::uint64_t count) c
   return errors;
 }
 
+std::vector<std::uint64_t> OutputReader::read_prompts(std::uint64_t first, std::uint64_t count) const {
+  return column<std::uint64_t>("completions/prompt_index", H5T_NATIVE_UINT64, first, count);
+}
+
 std::vector<std::uint64_t> OutputReader::read_error_prompts(std::uint64_t first, std::uint64_t count) const {
   return column<std::uint64_t>("errors/prompt_index", H5T_NATIVE_UINT64, first, count);
 }

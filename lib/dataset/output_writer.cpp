@@ -232,10 +232,16 @@ void OutputWriter::append_carried(const std::string& name, hid_t source, std::ui
   column->second.size += count;
 }
 
+OutputWriter::~OutputWriter() {
+  if (!published_) files::try_remove(files::temporary_name(path_));
+}
+
 void OutputWriter::publish(const std::function<void()>& between) {
   std::string path = files::temporary_name(path_);
   for (const auto& [name, column] : data_.carried)
     expect(column.size == prompts_, "outputs: a carried column has one row a prompt");
+  // Ahead of letting go of the datasets: HDF5 forgets a chunk that cannot be written then, and tells nobody.
+  h5::check(H5Fflush(file_, H5F_SCOPE_LOCAL), path + ": flush");
   data_ = Datasets();
   write_root_attributes(file_, attributes_);
   h5::check(H5Fflush(file_, H5F_SCOPE_LOCAL), path + ": flush");
@@ -245,6 +251,7 @@ void OutputWriter::publish(const std::function<void()>& between) {
   if (!faults.empty()) system_error("{}: came back damaged after it was written: {}", path, fmt::join(faults, "; "));
   seal(path, between);
   files::publish(path, path_);
+  published_ = true;
 }
 
 }  // namespace moemill::dataset

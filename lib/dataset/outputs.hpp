@@ -95,10 +95,13 @@ struct OutputSize {
 };
 
 // Writes a file of a temporary name beside PATH; `publish` makes it PATH by the rename rule, after it was closed,
-// opened again and checked.
+// opened again and checked. One that is not published goes with its writer: a full disk shall have its room back.
 class OutputWriter {
  public:
   OutputWriter(std::string path, const OutputLayout& layout, const RootAttributes& attributes, OutputSize size = {});
+  OutputWriter(const OutputWriter&) = delete;
+  OutputWriter& operator=(const OutputWriter&) = delete;
+  ~OutputWriter();
   void append(const OutputBlock& rows);
   void append(const ErrorBlock& errors);
   void append(const ScoreBlock& scores);
@@ -141,6 +144,7 @@ class OutputWriter {
   Datasets data_;
   std::uint64_t text_end_ = 0, token_end_ = 0, score_end_ = 0;
   std::uint64_t prompts_ = 0, last_prompt_ = 0;  // of the rows so far, which come in the order of the prompts
+  bool published_ = false;
 };
 
 // A finished shard or outputs.h5, read in ranges. SystemError for one whose form is not as above, naming the file and
@@ -157,6 +161,7 @@ class OutputReader {
   OutputBlock read(std::uint64_t first, std::uint64_t count) const;
   ScoreBlock read_scores(std::uint64_t first, std::uint64_t count) const;
   ErrorBlock read_errors(std::uint64_t first, std::uint64_t count) const;
+  std::vector<std::uint64_t> read_prompts(std::uint64_t first, std::uint64_t count) const;        // only that column
   std::vector<std::uint64_t> read_error_prompts(std::uint64_t first, std::uint64_t count) const;  // only that column
   std::vector<std::uint8_t> read_status(std::uint64_t first, std::uint64_t count) const;
   // The end of a block of rows (of scored prompts) that begins at `first` and fits memory well: some thousand rows with

@@ -211,6 +211,18 @@ RunListing list_run(const RunPaths& paths) {
   return listing;
 }
 
+RunListing list_run(const RunPaths& paths, const RunManifest& manifest) {
+  RunListing listing = list_run(paths);
+  auto check = [&](const std::vector<ShardId>& shards, auto&& path_of) {
+    if (shards.empty() || static_cast<std::uint32_t>(shards.back().value) < manifest.shard_count()) return;
+    user_error("{}: the run has only {} shards, numbered from 0: this file is of another one; move it away",
+               path_of(shards.back()), manifest.shard_count());
+  };
+  check(listing.finished, [&](ShardId shard) { return paths.shard(shard); });
+  check(listing.journals, [&](ShardId shard) { return paths.journal(shard); });
+  return listing;
+}
+
 void remove_leftovers(const RunPaths& paths) {
   remove_temporaries(paths);
   for (ShardId shard : shards_in(paths.shards(), ".h5")) files::remove(paths.journal(shard));

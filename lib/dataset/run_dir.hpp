@@ -79,6 +79,8 @@ struct RunListing {
   std::vector<ShardId> journals;  // ascending, of shards that are not finished
 };
 RunListing list_run(const RunPaths& paths);
+// UserError for a file with a number that this run has not.
+RunListing list_run(const RunPaths& paths, const RunManifest& manifest);
 // Under the lock: removes what a killed job left: temporary files, and journals of finished shards.
 void remove_leftovers(const RunPaths& paths);
 

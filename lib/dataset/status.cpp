@@ -21,7 +21,9 @@ std::string last_line(const std::string& path) {
 }
 
 [[noreturn]] void fail_without_run(const RunPaths& paths) {
-  if (!files::exists(paths.dir)) user_error("{}: no such folder; give the one that output.dir names", paths.dir);
+  const auto there = files::stamp(paths.dir);
+  if (!there) user_error("{}: no such folder; give the one that output.dir names", paths.dir);
+  if (there->is_regular) user_error("{}: is a file; give the folder that output.dir names", paths.dir);
   if (const auto holder = lock_holder(paths))
     user_error("{}: holds no run yet: a job is about to begin one ({}); look again in a moment", paths.dir, *holder);
   user_error("{}: holds no run (there is no {})", paths.dir, paths.manifest());

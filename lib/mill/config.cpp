@@ -201,7 +201,8 @@ Override literal_override(std::string key, std::string value, std::string_view f
 
 std::string read_text_file(const std::string& path) {
   // Opening a folder works, and reading it gives nothing.
-  if (std::filesystem::is_directory(path)) user_error("{}: is a folder, not a file", path);
+  std::error_code unreadable;  // said below
+  if (std::filesystem::is_directory(path, unreadable)) user_error("{}: is a folder, not a file", path);
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
   if (in) text << in.rdbuf();

@@ -161,6 +161,7 @@ Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, con
                    const dataset::PromptFile& prompts, const nlohmann::json& drawn) {
   Replay replay{open_model(config.model), {}, {}, {}};
   check_model(config, manifest, "model_sha256", model::model_fingerprint(config.model.path, config.model.load_format));
+  check_model(config, manifest, "tokenizer_sha256", replay.model.tokenizer_sha256());
   for (const auto& [file, rows] : drawn.items()) {
     const dataset::OutputReader reader(request.dir + file);
     replay.layout = reader.layout();
@@ -253,6 +254,14 @@ RunInputs open_run_inputs(const dataset::RunPaths& paths) {
   }
 }
 
+// What to say of prompts that are not those which the run was made of, or "". Reads the file as a whole.
+std::string changed_prompts(const RunInputs& in, const dataset::RunManifest& manifest) {
+  const auto before = manifest.fingerprints.find("input_sha256");
+  if (before == manifest.fingerprints.end() || before->second == in.prompts.fingerprint()) return "";
+  return fmt::format("{}: is not the file that this run was made of: its SHA-256 is another (input_sha256 in run.json)",
+                     in.config.input.path);
+}
+
 void tell(const dataset::VerifyReport& report, std::uint64_t all_rows) {
   fmt::print("checked {} of {} rows: {}\n", thousands(report.rows_checked), thousands(all_rows),
              counted(report.faults.size(), "fault", "faults"));
@@ -280,14 +289,19 @@ ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
     in.emplace(open_run_inputs(paths));
   });
   dataset::VerifyReport report;  // rank 0's
+  std::string changed;
   rank_zero(world, [&] {
     dataset::VerifyRequest form{request.dir, request.depth, in->config.sampling, {}, in->config.output.merge};
     if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = vocabulary_of(in->config);
     report = dataset::verify_run(form, in->prompts);
+    if (request.depth == dataset::VerifyDepth::Deep || request.replay > 0) changed = changed_prompts(*in, *manifest);
+    if (!changed.empty()) report.faults.push_back(changed);
     tell(report, manifest->completions);
   });
   bool whole = report.faults.empty();
-  if (request.replay > 0) whole = replay_rows(world, request, in->config, *manifest, in->prompts, report) == 0 && whole;
+  changed = broadcast_text(world, changed, 0);  // then no row could be made again
+  if (request.replay > 0 && changed.empty())
+    whole = replay_rows(world, request, in->config, *manifest, in->prompts, report) == 0 && whole;
   return broadcast_text(world, whole ? "" : "faults", 0).empty() ? ExitCode::Done : ExitCode::Internal;
 }
 

@@ -67,7 +67,7 @@ void clean_journal(const dataset::RunPaths& paths, const dataset::RunManifest& m
 }  // namespace
 
 void reopen_failed(const dataset::RunPaths& paths, const dataset::RunManifest& manifest) {
-  const dataset::RunListing listing = dataset::list_run(paths);
+  const dataset::RunListing listing = dataset::list_run(paths, manifest);
   // All of them before anything is changed: a flipped bit must not get into a file that is sealed anew.
   for (ShardId shard : listing.finished) dataset::refuse_broken(paths.shard(shard), [] {});
   for (ShardId shard : listing.journals) clean_journal(paths, manifest, shard);

@@ -118,9 +118,6 @@ RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const d
   return manifest;
 }
 
-namespace {
-
-// Whether outputs.h5 speaks for all rows, also where the shards were removed to save space.
 bool is_merged(const RunPaths& paths, const RunManifest& manifest) {
   if (!files::exists(paths.outputs())) return false;
   const dataset::OutputReader outputs(paths.outputs());
@@ -130,8 +127,10 @@ bool is_merged(const RunPaths& paths, const RunManifest& manifest) {
   return outputs.rows() == manifest.completions;
 }
 
+namespace {
+
 void retry_failed(const RunPaths& paths, const RunManifest& manifest) {
-  const std::size_t there = dataset::list_run(paths).finished.size();
+  const std::size_t there = dataset::list_run(paths, manifest).finished.size();
   if (is_merged(paths, manifest) && there < manifest.shard_count())
     user_error(
         "{}: --retry-failed works on shards, and {} of {} are missing: restore them, or remove {} too, and all rows of "
@@ -181,7 +180,7 @@ RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, 
     plan.rows_before = plan.manifest.completions;
     return plan;
   }
-  const dataset::RunListing listing = dataset::list_run(paths);
+  const dataset::RunListing listing = dataset::list_run(paths, plan.manifest);
   for (std::uint32_t s = 0; s < plan.manifest.shard_count(); ++s) {
     ShardId shard{static_cast<std::int32_t>(s)};
     if (!std::binary_search(listing.finished.begin(), listing.finished.end(), shard)) plan.unfinished.push_back(shard);

@@ -63,6 +63,9 @@ dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfi
                                   const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
 // UserError when a file of somebody else is in the way of a new run.
 void check_nothing_in_the_way(const dataset::RunPaths& paths, const RunConfig& config);
+// Whether outputs.h5 speaks for all rows, also where the shards were removed to save space. UserError when it is of
+// another run.
+bool is_merged(const dataset::RunPaths& paths, const dataset::RunManifest& manifest);
 // Rank 0, holding the run's lock. UserError as the three above; only then is anything removed or written.
 RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints,
                  dataset::RunCounter& counter);

@@ -69,6 +69,18 @@ std::string rate_line(const ordered_json& metrics) {
                      time.is_string() ? " (told at " + time.get<std::string>() + ")" : "");
 }
 
+// An exit code is of the moment when it was stored; what lies there now is the truth.
+void hold_against_files(dataset::RunStatus& status, bool merges) {
+  const bool says_done = status.exit_code == static_cast<int>(ExitCode::Done) ||
+                         status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
+  const bool whole = status.rows_pending == 0 && (status.merged || !merges);
+  if (!says_done || whole) return;
+  status.exit_code = static_cast<int>(ExitCode::Stopped);
+  status.end_reason =
+      "all rows were done, but some or outputs.h5 were taken away since (by a killed --retry-failed or --overwrite, or "
+      "by hand)";
+}
+
 }  // namespace
 
 dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& counter) {
@@ -77,9 +89,11 @@ dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& 
   // count when their shard is finished.
   std::optional<dataset::PromptFile> prompts;
   SamplingParams defaults;
+  bool merges = false;
   try {
     const RunConfig config = parse_config(read_text_file(paths.config()), paths.config(), {});
     defaults = config.sampling;
+    merges = config.output.merge;
     prompts = open_prompts(config);
   } catch (const UserError&) {
     prompts.reset();
@@ -88,7 +102,9 @@ dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& 
     if (!prompts || range.first + range.count > prompts->size()) return {};
     return prompts->read_sample_counts(range.first, range.count, defaults);
   };
-  return dataset::read_status(dir, samples, counter);
+  dataset::RunStatus status = dataset::read_status(dir, samples, counter);
+  hold_against_files(status, merges);
+  return status;
 }
 
 int exit_code_of(const dataset::RunStatus& status) {

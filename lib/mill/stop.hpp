@@ -47,7 +47,7 @@ class StopWish {
   // `started`: now_seconds() at the job's start.
   StopWish(StopSignals& signals, const RuntimeSettings& runtime, double started);
   // On the one rank that looks for the stop file.
-  void look_for(const StopFile& stop_file) { stop_file_ = &stop_file; }
+  void look_for(StopFile& stop_file) { stop_file_ = &stop_file; }
   // Why to stop, once there is a reason; it stays. Looks for the stop file a few times a second.
   const std::optional<std::string>& ask();
   // What rank 0 should tell of the time limit; "" mostly.
@@ -58,7 +58,7 @@ class StopWish {
  private:
   StopSignals& signals_;
   std::optional<double> deadline_;  // now_seconds() at which to start draining
-  const StopFile* stop_file_ = nullptr;
+  StopFile* stop_file_ = nullptr;
   double next_look_ = 0;
   std::string warning_;
   std::optional<std::string> reason_;

@@ -41,9 +41,15 @@ StopFile::StopFile(const std::string& dir, const std::string& name)
         path_);
 }
 
-bool StopFile::asks() const {
-  const auto now = files::stamp(path_);
-  return now && now != old_;
+bool StopFile::asks() {
+  try {
+    const auto now = files::stamp(path_);
+    return now && now != old_;
+  } catch (const SystemError& error) {
+    if (!warned_) log::warning("the stop file cannot be looked for, the job goes on: {}", error.what());
+    warned_ = true;
+    return false;
+  }
 }
 
 void StopFile::remove_old() {

@@ -139,15 +139,19 @@ std::uint64_t size_bytes(const std::string& path) {
   return static_cast<std::uint64_t>(info.st_size);
 }
 
-void make_folders(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error) system_error("make folder {}: {}", path, reason(error.value()));
-}
-
 std::string parent_folder(const std::string& path) {
   std::string parent = std::filesystem::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
+}
+
+void make_folders(const std::string& path) {
+  std::error_code error;
+  if (path.empty() || std::filesystem::is_directory(path, error)) return;
+  const std::string parent = parent_folder(path);
+  make_folders(parent);
+  std::filesystem::create_directory(path, error);
+  if (error) system_error("make folder {}: {}", path, reason(error.value()));
+  if (::access(parent.c_str(), R_OK) == 0) sync_folder(parent);  // where one may write, but not look
 }
 
 std::vector<std::string> list(const std::string& folder) {
@@ -175,6 +179,8 @@ void rename(const std::string& from, const std::string& to) {
 void remove(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail("unlink", path);
 }
+
+void try_remove(const std::string& path) noexcept { ::unlink(path.c_str()); }
 
 namespace {
 
@@ -235,12 +241,15 @@ void publish(const std::string& temporary, const std::string& path) {
 
 void write_atomically(const std::string& path, std::string_view text) {
   const std::string temporary = temporary_name(path);
-  {
+  try {
     Descriptor file = open_or_fail(temporary, O_WRONLY | O_CREAT | O_TRUNC);
     write_all(file.fd(), std::as_bytes(std::span(text.data(), text.size())), temporary);
     file.close(temporary);
+    publish(temporary, path);
+  } catch (...) {
+    try_remove(temporary);
+    throw;
   }
-  publish(temporary, path);
 }
 
 }  // namespace moemill::files

@@ -52,12 +52,13 @@ struct Stamp {
   bool is_regular = false;
   bool operator==(const Stamp&) const = default;
 };
-std::optional<Stamp> stamp(const std::string& path);  // nothing when absent
-void make_folders(const std::string& path);
+std::optional<Stamp> stamp(const std::string& path);       // nothing when absent
+void make_folders(const std::string& path);                // and those above it; each is there after a power loss, too
 std::string parent_folder(const std::string& path);        // "." for a bare name
 std::vector<std::string> list(const std::string& folder);  // names, sorted; empty when the folder is absent
 void rename(const std::string& from, const std::string& to);
 void remove(const std::string& path);                           // no error when absent
+void try_remove(const std::string& path) noexcept;              // nobody hears whether it went
 std::optional<std::string> read_text(const std::string& path);  // empty when absent
 // The last bytes of a file, all of one that is shorter; "" when absent.
 std::string read_tail(const std::string& path, std::uint64_t most_bytes);

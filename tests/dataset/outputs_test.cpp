@@ -1,4 +1,4 @@
-// Shards, the merge and verify, on runs made of numbers.
+// Shards, outputs.h5 and verify, on runs made of numbers.
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -42,13 +42,13 @@ TEST_CASE("outputs do not depend on the size of shards") {
     Scratch scratch;
     Run whole(scratch.path("whole"), prompts, 6, layout);
     whole.write_all(prompts);
-    CHECK(whole.merge() == whole.manifest.completions);
+    whole.merge();
     CHECK(joined(whole.verify(prompts, VerifyDepth::Deep)) == "");
     for (std::uint64_t size : {1, 2, 4, 5}) {
       CAPTURE(size);
       Run run(scratch.path("run" + std::to_string(size)), prompts, size, layout);
       run.write_all(prompts);
-      CHECK(run.merge() == whole.manifest.completions);
+      run.merge();
       VerifyReport report = run.verify(prompts, VerifyDepth::Deep);
       CHECK(joined(report) == "");
       CHECK(report.rows_checked == whole.manifest.completions);
@@ -192,32 +192,6 @@ TEST_CASE("a file with another number of carried rows than prompts is not publis
   CHECK_FALSE(files::exists(scratch.path("o.h5")));
 }
 
-TEST_CASE("a shard with extents that its rows cannot have is told damaged, and nothing runs through them") {
-  PromptFile prompts = open_fixture("columns");
-  Scratch scratch;
-  for (const std::string name : {"carry/label", "prompt_logprobs/offsets", "errors/prompt_index"}) {
-    for (hsize_t more : {hsize_t{1}, hsize_t{1} << 33}) {
-      CAPTURE(name);
-      CAPTURE(more);
-      Run run(scratch.path(fmt::format("run-{}-{}", name[0], more)), prompts, 6,
-              OutputLayout{true, true, 2, true, 4, {}});
-      run.write_all(prompts);
-      const std::string shard = run.paths.shard(ShardId{0});
-      h5::Handle file = h5::own(H5Fopen(shard.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), shard);
-      std::vector<hsize_t> extents = h5::shape(h5::open_dataset(file, name));
-      extents[0] += more;
-      h5::check(H5Dset_extent(h5::open_dataset(file, name), extents.data()), shard);
-      file.close(shard);
-      seal(shard, [] {});
-      const std::string what = message_of<SystemError>([&] { run.merge(); });
-      CHECK_CONTAINS(what, "shard-000000.h5: is damaged");
-      CHECK_CONTAINS(what, name.substr(0, name.find('/')));
-      CHECK_FALSE(files::exists(run.paths.outputs()));
-      CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Form)), name.substr(0, name.find('/')));
-    }
-  }
-}
-
 TEST_CASE("verify finds what is wrong") {
   PromptFile prompts = open_fixture("columns");
   Scratch scratch;
@@ -284,41 +258,6 @@ TEST_CASE("verify finds what is wrong") {
   CHECK_CONTAINS(joined(run.verify(prompts, VerifyDepth::Form)), "shard-000001.h5: is missing");
   CHECK_THROWS_AS(verify_run({scratch.path("nothing"), VerifyDepth::Form, {}, {}}, prompts), UserError);
   CHECK_CONTAINS(joined(run.verify(open_fixture("three_lines"), VerifyDepth::Form)), "another input or limit");
-}
-
-TEST_CASE("a merge without its shards, or with another's, is an error and leaves nothing under the name") {
-  PromptFile prompts = open_fixture("columns");
-  Scratch scratch;
-  Run run(scratch.path("run"), prompts, 3, OutputLayout{});
-  run.write_all(prompts);
-  std::vector<std::string> shards = {run.paths.shard(ShardId{0}), run.paths.shard(ShardId{9})};
-  CHECK_THROWS_AS(merge_shards(shards, run.paths.outputs(), run.layout, {}), SystemError);
-  OutputLayout other = run.layout;
-  other.text = false;
-  shards.pop_back();
-  CHECK_CONTAINS(message_of<SystemError>([&] { merge_shards(shards, run.paths.outputs(), other, {}); }),
-                 "shard-000000.h5");
-  CHECK_FALSE(files::exists(run.paths.outputs()));
-  CHECK(files::exists(files::temporary_name(run.paths.outputs())));
-  remove_leftovers(run.paths);
-  CHECK_FALSE(files::exists(files::temporary_name(run.paths.outputs())));
-}
-
-TEST_CASE("a merge that is stopped leaves nothing under the name, and can be made again") {
-  PromptFile prompts = open_fixture("columns");
-  Scratch scratch;
-  Run run(scratch.path("run"), prompts, 3, OutputLayout{});
-  run.write_all(prompts);
-  std::vector<std::string> shards = {run.paths.shard(ShardId{0}), run.paths.shard(ShardId{1})};
-  int blocks = 0;
-  auto stop = [&] {
-    if (++blocks == 2) throw std::runtime_error("stop");
-  };
-  CHECK_THROWS_WITH(merge_shards(shards, run.paths.outputs(), run.layout, {}, stop), "stop");
-  CHECK(blocks == 2);
-  CHECK_FALSE(files::exists(run.paths.outputs()));
-  merge_shards(shards, run.paths.outputs(), run.layout, {});
-  CHECK(files::exists(run.paths.outputs()));
 }
 
 TEST_CASE("a full disk under a shard is a SystemError and no shard") {

@@ -157,6 +157,20 @@ TEST_CASE("the listing knows shards, journals and leftovers apart") {
   create_run(paths, sample_manifest(), "");
 }
 
+TEST_CASE("a shard or journal with a number that the run has not is refused by name") {
+  Scratch scratch;
+  RunPaths paths{scratch.path("run")};
+  const RunManifest manifest = sample_manifest();
+  create_run(paths, manifest, "");
+  const ShardId last{static_cast<std::int32_t>(manifest.shard_count()) - 1}, beyond{last.value + 1};
+  std::ofstream(paths.shard(last)) << "x";
+  CHECK(list_run(paths, manifest).finished == std::vector<ShardId>{last});
+  std::ofstream(paths.journal(beyond)) << "x";
+  CHECK_CONTAINS(message_of<UserError>([&] { list_run(paths, manifest); }), paths.journal(beyond));
+  files::rename(paths.journal(beyond), paths.shard(beyond));
+  CHECK_CONTAINS(message_of<UserError>([&] { list_run(paths, manifest); }), paths.shard(beyond));
+}
+
 TEST_CASE("what is not a run's is neither written over nor removed") {
   for (const char* name : {"config.yaml", "metrics.jsonl", "summary.json", "outputs.h5"}) {
     CAPTURE(name);

@@ -75,10 +75,10 @@ struct Run {
   void write_all(const PromptFile& prompts) {
     for (std::uint32_t i = 0; i < manifest.shard_count(); i++) write(prompts, ShardId{static_cast<std::int32_t>(i)});
   }
-  std::uint64_t merge() {
+  void merge() {
     std::vector<std::string> shards;
     for (ShardId shard : list_run(paths).finished) shards.push_back(paths.shard(shard));
-    return merge_shards(shards, paths.outputs(), layout, attributes_for(manifest));
+    merge_shards(shards, paths.outputs(), layout, attributes_for(manifest), manifest.completions);
   }
   VerifyReport verify(const PromptFile& prompts, VerifyDepth depth) {
     return verify_run({paths.dir, depth, SamplingParams(), 2000, true}, prompts);

@@ -315,7 +315,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   attributes.run_id = run_id;
   auto merged = [&] {
     try {
-      return ends_well([&] { merge_shards({shard}, run.paths.outputs(), layout, attributes); });
+      return ends_well([&] { merge_shards({shard}, run.paths.outputs(), layout, attributes, prompts); });
     } catch (const ContractViolation&) {
       return false;  // the writer's own rules, for rows and columns that do not belong together
     }

@@ -109,7 +109,7 @@ TEST_CASE("stopping: a signal, the clock and a file") {
   CHECK(late.ask() == "the time limit");
 
   runtime.max_wall_time_seconds.reset();
-  const StopFile any_file("run", std::string(MOEMILL_TEST_DATA) + "/models/deepseek_v3/config.json");
+  StopFile any_file("run", std::string(MOEMILL_TEST_DATA) + "/models/deepseek_v3/config.json");
   StopWish file(signals, runtime, now_seconds());
   CHECK(!file.ask());
   file.look_for(any_file);

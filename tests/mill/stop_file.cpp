@@ -47,6 +47,17 @@ TEST_CASE("stop file: one that was made since the job began") {
   CHECK(file.told() == path.string());
 }
 
+TEST_CASE("stop file: one that cannot be looked for does not ask") {
+  Folder folder;
+  StopFile file(folder.run(), "stop");
+  const fs::path path = folder.run() + "/stop";
+  fs::create_symlink("stop", path);  // leads to itself: stat fails
+  CHECK(!file.asks());
+  fs::remove(path);
+  put(path);
+  CHECK(file.asks());
+}
+
 TEST_CASE("stop file: one that has stopped an earlier job") {
   Folder folder;
   const fs::path path = folder.run() + "/stop";

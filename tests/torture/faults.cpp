@@ -5,7 +5,7 @@
 //   FAULT_LOG   file that gets a line "number call path" for every counted call
 //   FAULT_AT    number of the call, from 1, at which FAULT_DO is done
 //   FAULT_DO    kill: end before the call; torn: half of a write, or the whole of another call, then end;
-//               fail: the call and all later ones of its kind fail with FAULT_ERRNO
+//               fail: the call and all later ones of its kind fail with FAULT_ERRNO; fail_once: this call alone
 //   FAULT_ERRNO number of the error
 //   FAULT_DRAIN number of the call at which the process sends itself SIGUSR1
 #include <dlfcn.h>
@@ -95,6 +95,7 @@ Act decide(const char* call, const std::string& path) {
   if (number != s.at) return Act::Pass;
   if (s.kind == "kill") end_process();
   if (s.kind == "torn") return Act::Tear;
+  if (s.kind == "fail_once") return Act::Fail;
   if (s.kind != "fail") return Act::Pass;
   failing_call = call;
   failing = true;

@@ -13,6 +13,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import sys
 
@@ -29,27 +30,29 @@ ERRORS = {"write": (errno.EIO, errno.ENOSPC, errno.EDQUOT), "fsync": (errno.EIO,
           "unlink": (errno.EACCES,), "mkdir": (errno.EROFS,), "ftruncate": (errno.EIO,)}
 
 
-def prepare(name):
+def prepare(name, empty_prompts=0):
+    """A job, and in whole/ what comes of it undisturbed. Rows of empty prompts fail."""
     folder = fresh(name)
     draw = random.Random(7)
     words = "alpha beta gamma delta epsilon zeta".split()
-    write_prompts(folder / "p.h5", {"prompt": [" ".join(draw.choices(words, k=draw.randint(1, 6))) for _ in range(12)],
+    prompts = [" ".join(draw.choices(words, k=draw.randint(1, 6))) for _ in range(12)]
+    write_prompts(folder / "p.h5", {"prompt": prompts[empty_prompts:] + [""] * empty_prompts,
                                     "n": [1 + i % 2 for i in range(12)]})
     (folder / "run.yaml").write_text(
         f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
         "sampling: {max_tokens: 60, ignore_eos: true, prompt_logprobs: true}\n"
         f"output: {{dir: {folder / 'out'}, shard_prompts: 5, journal_flush_seconds: 0.01}}\n"
-        "parallel: {max_num_seqs: 4}\nruntime: {progress_interval: 0.05}\n")
+        "errors: {max_failed_fraction: 1}\nparallel: {max_num_seqs: 4}\nruntime: {progress_interval: 0.05}\n")
     expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole"), 0)
     return folder
 
 
-def run(folder, faults=None, ranks=0, drain=0):
+def run(folder, faults=None, ranks=0, drain=0, options_of_run=()):
     environment = {}
     if faults is not None:
         environment = {"FAULT_DIR": str(folder / "out"), "LD_PRELOAD": options.library, "FAULT_DRAIN": str(drain),
                        **{f"FAULT_{name}": str(value) for name, value in faults.items()}}
-    return moemill("run", "-c", folder / "run.yaml", ranks=ranks, env=environment, seconds=SECONDS)
+    return moemill("run", "-c", folder / "run.yaml", *options_of_run, ranks=ranks, env=environment, seconds=SECONDS)
 
 
 class Point(collections.namedtuple("Point", "number call path")):
@@ -95,9 +98,9 @@ def remove_run(folder):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def resumes(folder, draw, what):
-    """Any number of ranks; every row once and the same bytes."""
-    expect_exit(run(folder, ranks=draw.choice((0, 0, 0, 2, 3))), 0)
+def resumes(folder, draw, what, options_of_run=()):
+    """By the same command, any number of ranks; every row once and the same bytes."""
+    expect_exit(run(folder, ranks=draw.choice((0, 0, 0, 2, 3)), options_of_run=options_of_run), 0)
     different = differences(folder / "whole/outputs.h5", folder / "out/outputs.h5")
     check(not different, "the outputs differ after", what, different)
     check(not list((folder / "out").rglob("*.tmp")), "a temporary file stayed after", what)
@@ -113,11 +116,12 @@ def kill_at(folder, point, how, ranks, draw, drain):
     return done.returncode not in (0, 75)
 
 
-def fail_at(folder, point, error, ranks, draw, drain):
+def fail_at(folder, point, error, ranks, draw, drain, how="fail"):
     """The job ends with 1 and names what failed. It may do without what only tells, and tidies up."""
-    what = ("fail", errno.errorcode[error], *point)
-    done, calls = run_and_count(folder, {"AT": point.number, "DO": "fail", "ERRNO": error}, ranks, drain)
-    failed = [p for p in calls if p.number >= point.number and p.call == point.call and p.must_work()]
+    what = (how, errno.errorcode[error], *point)
+    done, calls = run_and_count(folder, {"AT": point.number, "DO": how, "ERRNO": error}, ranks, drain)
+    failed = [p for p in calls if p.call == point.call and p.must_work() and
+              (p.number >= point.number if how == "fail" else p.number == point.number)]
     check(done.returncode == 1 if failed else done.returncode in (0, 1, 75), what, done.returncode, failed[:3], done.stderr)
     if done.returncode == 1: check(os.strerror(error) in done.stderr or "HDF5" in done.stderr, what, done.stderr)
     if done.returncode == 1 and error == errno.EDQUOT and "HDF5" not in done.stderr:
@@ -140,6 +144,73 @@ def torture(name, ranks, kinds, few, drain=0):
           f"{tally['fail']} calls failed: every row once and the same bytes after each", flush=True)
 
 
+def fail_once():
+    """A disk that has room again a moment later, a file server that was away: one call fails and all later ones work.
+    The writes of a shard and of outputs.h5, each by itself: HDF5 forgets rows there when it is let. With --all, all calls."""
+    folder = prepare("one failure")
+    draw = random.Random(options.seed)
+    found = points(folder, 0, 0)
+    if not options.all:
+        written = [p for p in found if p.call == "write" and ".h5" in p.path]
+        shard = min(p.path for p in written if "/shard-" in p.path)
+        found = [p for p in written if p.path == shard or "/outputs.h5" in p.path]
+        check(len(found) > 40, "too few writes were counted", len(found))
+    for point in found:
+        for error in ERRORS[point.call] if options.all else (draw.choice(ERRORS[point.call]),):
+            remove_run(folder)
+            fail_at(folder, point, error, 0, draw, 0, "fail_once")
+    expect_exit(moemill("verify", folder / "out", "--deep"), 0)
+    print(f"one failure: {len(found)} calls failed while all later ones worked: every row once and the same bytes after each",
+          flush=True)
+
+
+def status_code(folder):
+    return moemill("status", folder / "out", "--exit-code").returncode
+
+
+def drained_at_the_end():
+    """Asked to stop when all rows are on disk, or nearly: 0 only with outputs.h5, else 75, and the run says the same."""
+    folder = prepare("drained at the end")
+    draw = random.Random(options.seed)
+    found = points(folder, 0, 0)
+    last_shard = max(p.number for p in found if p.call == "rename" and "/shard-" in p.path)
+    late = [p for p in found if p.number >= last_shard]
+    codes = collections.Counter()
+    for point in late if options.all else [late[0], *draw.sample(late, 5)]:
+        remove_run(folder)
+        done = run(folder, {"RANK": 0}, 0, point.number)
+        codes[done.returncode] += 1
+        check(done.returncode in (0, 75), point, done.returncode, done.stderr)
+        check(done.returncode == 75 or (folder / "out/outputs.h5").exists(), point, "ended with 0 and without outputs.h5")
+        check(status_code(folder) == done.returncode, point, "status says another code than", done.returncode)
+        resumes(folder, draw, point)
+    check(codes[75] > 0, "never stopped", codes)
+    print(f"drained at the end: {codes[75]} times stopped, {codes[0]} times done", flush=True)
+
+
+def taken_away(option):
+    """Killed while --retry-failed or --overwrite takes rows away: the run does not say any longer that it is done."""
+    folder = prepare("taken away", empty_prompts=2)
+    draw = random.Random(options.seed)
+    expect_exit(run(folder), 0)
+    shutil.copytree(folder / "out", folder / "finished")
+    log = folder / "calls.log"
+    expect_exit(run(folder, {"LOG": log, "RANK": 0}, options_of_run=[option]), 0)
+    calls = len(log.read_text().splitlines())
+    unsure = 0
+    for number in range(1, calls + 1) if options.all else range(1, calls // 2, 5):
+        shutil.rmtree(folder / "out")
+        shutil.copytree(folder / "finished", folder / "out")
+        run(folder, {"AT": number, "DO": "kill", "RANK": 0}, options_of_run=[option])
+        code = status_code(folder)
+        whole = (folder / "out/outputs.h5").exists() and (folder / "out/run.json").exists()
+        check(code in (0, 75) if whole else code in (75, 2), option, number, code)  # 2: there is no run
+        unsure += not whole
+        resumes(folder, draw, (option, number), [option])
+    check(unsure > 2, "the kills came too early or too late to be seen", option, unsure)
+    print(f"{option}: killed at some of {calls} calls, {unsure} times without outputs.h5: status did not say done", flush=True)
+
+
 def strike(folder, draw, ranks, kinds, few, drain, tally):
     """At a sample of the calls of a run, or at all; how many they are."""
     remove_run(folder)
@@ -158,6 +229,10 @@ def strike(folder, draw, ranks, kinds, few, drain, tally):
 
 
 def main():
+    fail_once()
+    drained_at_the_end()
+    taken_away("--retry-failed")
+    taken_away("--overwrite")
     torture("one process", 0, 99, 4)
     torture("drained", 0, 8, 4, drain=40)  # stops early: samples in flight go to the journals
     torture("two ranks", 2, 4, 2)
