@@ -37,7 +37,8 @@ formats
                      before </think> to the key reasoning_content
   prompt-completion  prompt, completion
   pairs              prompt, chosen, rejected (as messages where the run has them), score_chosen, score_rejected
-  openai-batch       custom_id, response, error: n samples are n choices of one line; --add logprobs for theirs. A request
+  openai-batch       custom_id, response, error: n samples are n choices of one line; --add logprobs for theirs. The answer to
+                     a .../completions line is a text_completion, to any other, /v1/responses too, a chat.completion. A request
                      whose rows all failed has its error; one that prompts.py --on-error skip left out has no line here,
                      PROMPTS.h5.skipped.jsonl names it
 
@@ -49,7 +50,8 @@ columns of a row: id prompt_index sample_index status finish_reason text num_pro
 scores: --scores FILE (.jsonl, .csv, .parquet, .h5) with the columns id (or prompt_index), sample_index (if n > 1) and the
   one that --score names (default: score). Whole numbers may be written 3 or 3.0. Scores that fit no completion are counted
   in a note; if none fits, nothing is written. Or --score alone: mean_logprob, cumulative_logprob, num_completion_tokens,
-  num_chars, or a numeric column of the input. A score can also be a column (--add score) and a filter (--min-score).
+  num_chars, or a numeric column of the input. With --scores rows have the column score, with --score alone by --add score.
+  A score can be a filter, too (--min-score).
 
 pairs: the first best sample and the first worst one whose text differs from it; where there is none, the next best.
 
@@ -79,8 +81,9 @@ import time
 import unicodedata
 import zlib
 
-BLOCK_ROWS = 4096
-BLOCK_VALUES = 4 << 20  # bytes of text, or tokens, of a block; one longer row is a block of its own
+BLOCK_ROWS = 1024
+BLOCK_BYTES = 4 << 20  # of text and numbers of a block; one longer row is a block of its own
+NUMBER_BYTES = 32      # of a number in a list of Python's
 STATUS = ("pending", "ok", "failed", "skipped")
 FINISH = (None, "stop", "length", "stop_string", "repetition", "error")
 FIXED = ("prompt_index", "sample_index", "id", "status", "finish_reason", "num_prompt_tokens", "num_completion_tokens",
@@ -243,6 +246,13 @@ class Outputs:
         raise Fault(f"{path}: cannot be read, is damaged ({wrong}); move it away: the outputs have a copy of it, which is then read")
 
 
+def sha256_of(path):
+    sums = hashlib.sha256()
+    with reading(path), open(path, "rb") as file:
+        while part := file.read(1 << 20): sums.update(part)
+    return sums.hexdigest()
+
+
 def text_of(value): return value.decode() if isinstance(value, bytes) else str(value)
 
 
@@ -277,6 +287,14 @@ class Prompts:
 
     def tokens(self, first, count):
         with reading(self.path): return ragged_or_rows(self.group, "prompt_token_ids", first, count, list)
+
+    def lengths(self, name, prompt_index):
+        """Of these rows of a packed column; 0 of another one, which only reading tells."""
+        if not isinstance(self.group[name], h5py.Group): return 0
+        low, high = int(prompt_index[0]), int(prompt_index[-1])
+        with reading(self.path):
+            ends = self.group[name]["offsets"][low:high + 2].astype("i8")
+            return np.diff(ends)[prompt_index.astype("i8") - low]
 
     def check_ids(self, first, ids):
         """The file of this run has the same ids; another one may not."""
@@ -329,6 +347,8 @@ class Reader:
         self.failed = 0        # rows of /errors used so far
         self.prompt_at = 0     # of the file's prompts, the first of the block
         self.last_prompt = None
+        self.fits = 16         # rows that the next block may have: few, before it is known what they take
+        self.by_prompt_bytes = 0  # of the block's columns with a row a prompt
         self._check()
 
     def _check(self):
@@ -343,21 +363,23 @@ class Reader:
             raise Fault(f"{where}: this run has no prompt logprobs; it needs sampling.prompt_logprobs: true in run.yaml")
 
     def ranges(self):
-        """Row ranges that fit memory."""
-        rows, heavy = len(self.done["status"]), []
-        if "text" in self.wanted: heavy.append("text")
-        if {"token_ids", "logprobs", "top_ids", "top_logprobs"} & self.wanted: heavy.append("token_ids")
-        for first in range(0, rows, BLOCK_ROWS):
-            last = min(rows, first + BLOCK_ROWS)
-            ends = [self.done[name]["offsets"][first:last + 1].astype("i8") for name in heavy]
-            while first < last:
-                end = last
-                for offsets in ends:
-                    base = len(offsets) - 1 - (last - first)
-                    end = min(end, first + int(np.searchsorted(offsets, offsets[base] + BLOCK_VALUES, "right")) - 1 - base)
-                end = max(end, first + 1)
-                yield first, end
-                first = end
+        """Row ranges that fit memory: by the offsets, and where there are none by what the rows of the block before took."""
+        rows, first = len(self.done["status"]), 0
+        while first < rows:
+            ends = np.cumsum(self._row_bytes(first, min(rows, first + self.fits)))
+            begin, first = first, first + max(1, int(np.searchsorted(ends, BLOCK_BYTES, "right")))
+            yield begin, first
+
+    def _row_bytes(self, first, last):
+        def lengths(name): return np.diff(self.done[name]["offsets"][first:last + 1].astype("i8"))
+        sizes, numbers = np.zeros(last - first, "i8"), len({"token_ids", "logprobs"} & self.wanted)
+        top = {"top_ids", "top_logprobs"} & self.wanted
+        if top: numbers += len(top) * self.done["logprobs/top_ids"].shape[1]
+        if "text" in self.wanted: sizes += lengths("text")
+        if numbers: sizes += numbers * NUMBER_BYTES * lengths("token_ids")
+        for name, each in (("prompt", 1), ("prompt_token_ids", NUMBER_BYTES)):
+            if name in self.wanted and self.prompts: sizes += each * self.prompts.lengths(name, self.done["prompt_index"][first:last])
+        return sizes
 
     def _ragged(self, group, name, first, last):
         ends = group["offsets"][first:last + 1].astype("i8")
@@ -423,11 +445,13 @@ class Reader:
         low, high = int(at[0]), int(at[-1]) + 1
         self.prompt_at, self.last_prompt = high, prompt_index[-1]
         at = (at - low).tolist()
+        self.by_prompt_bytes = 0
         for name, dataset in self.carried.items():
             values = self.carried_values(dataset, low, high)
             out[name] = [values[i] for i in at]
         if "prompt_logprobs" in self.wanted:
             ends, values = self._ragged(self.file["prompt_logprobs"], "values", low, high)
+            self.by_prompt_bytes += NUMBER_BYTES * len(values)
             values = reals(values)
             rows = [values[a:b] for a, b in zip(ends, ends[1:])]
             out["prompt_logprobs"] = [rows[i] for i in at]
@@ -438,17 +462,22 @@ class Reader:
             self.prompts.check_ids(first, [out["id"][i] for i in starts.tolist()])
             if "prompt" in self.wanted:
                 texts = self.prompts.texts(first, high - low)
+                self.by_prompt_bytes += sum(map(len, texts))
                 out["prompt"] = [texts[i] for i in at]
             if "prompt_token_ids" in self.wanted:
                 tokens = self.prompts.tokens(first, high - low)
+                self.by_prompt_bytes += NUMBER_BYTES * sum(map(len, tokens))
                 out["prompt_token_ids"] = [tokens[i] for i in at]
+        self.fits = max(1, min(BLOCK_ROWS, 4 * self.fits, BLOCK_BYTES * (high - low) // max(1, self.by_prompt_bytes)))
 
     def carried_values(self, dataset, low, high):
         item = self.file["carry"][dataset]
         values, kind = item[low:high], self.kinds.get(dataset)
         if h5py.check_string_dtype(item.dtype):
             texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values.tolist()]
+            self.by_prompt_bytes += sum(map(len, texts))
             return [decoded(t, dataset) for t in texts] if kind == "json" else texts
+        self.by_prompt_bytes += NUMBER_BYTES * (sum(map(len, values)) if item.dtype.hasobject else values.size)
         if item.dtype.hasobject: return [v.tolist() for v in values]
         values = values.tolist()
         if item.dtype.kind == "f" and item.ndim == 1:
@@ -745,7 +774,15 @@ class Exporter:
         if not path.exists():
             if self.options.prompts: raise Fault(f"{path}: no such file (--prompts)")
             return None
+        self.check_prompts(path)
         return Prompts(path, setting(config, "input", "group") or "/")
+
+    def check_prompts(self, path):
+        """Other prompts may have the same ids: the file is the one of this run to the byte, or answers go with questions never asked."""
+        its = self.outputs.attribute("input_sha256")
+        if its and sha256_of(path) != its:
+            raise Fault(f"{path}: has changed since this run was made, or is another file (its SHA-256 is not the outputs' input_sha256): put "
+                        "the old file back, or name it with --prompts; where it is lost move this one away, to have the rows without it")
 
     def has(self, name):
         with reading(self.outputs.files[0].filename): return name in self.outputs.files[0]["completions"]
@@ -759,6 +796,7 @@ class Exporter:
                  "pairs": ["id", "prompt", "chosen", "rejected", "score_chosen", "score_rejected"],
                  }.get(o.format, [])
         if o.format == "rows" and {"failed", "all"} & set(o.status): names[5:5] = ["error_code", "error_message"]
+        if o.format == "rows" and o.scores: names.append("score")
         if o.format == "openai-batch":
             if o.columns or set(o.add) - {"logprobs"}: raise Fault("openai-batch has its own shape; --add logprobs is all it takes")
             return []
@@ -838,6 +876,7 @@ class Exporter:
                     block = reader.block(first, last)
                 if "score" in self.wanted or o.score or o.scores: block["score"] = self.score_of(block)
                 self.looked_at += last - first
+                self.block_rows = last - first
                 kept = self.filtered(block, last - first)
                 yield block, kept, ordinal
                 ordinal += last - first
@@ -1006,7 +1045,8 @@ class Exporter:
                 line["error"] = {"code": fault["error_code"] or fault["status"], "message": fault["error_message"] or ""}
                 yield line
                 continue
-            plain = str(first.get("url") or "").endswith("/v1/completions")
+            url = str(first.get("url") or "").rstrip("/")
+            plain = url.endswith("/completions") and not url.endswith("/chat/completions")
             body = {"id": f"{'cmpl' if plain else 'chatcmpl'}-{run}-{index}",
                     "object": "text_completion" if plain else "chat.completion", "created": created,
                     "model": first.get("model") or os.path.basename(model_path.rstrip("/")),
@@ -1064,14 +1104,17 @@ class Exporter:
     def run(self, writer, place):
         bar = progress("writing", self.outputs.rows)
         produce = getattr(self, "format_" + self.options.format.replace("-", "_"))
-        made = produce(self.rows(bar))
-        written = 0
-        while block := list(itertools.islice(made, BLOCK_ROWS // 4)):
-            with place.writing(): writer.write(block)
-            written += len(block)
+        written, ready = 0, []
+        for row in produce(self.rows(bar)):
+            ready.append(row)
+            if len(ready) < self.block_rows: continue  # what fits memory when it is read does when it is written
+            with place.writing(): writer.write(ready)
+            written, ready = written + len(ready), []
+        if ready:
+            with place.writing(): writer.write(ready)
         bar.close()
         self.check_scores()
-        return written
+        return written + len(ready)
 
 
 def progress(what, total):
@@ -1085,9 +1128,12 @@ class Place:
         self.path, self.file = path, None
         if path is None: return
         if path.is_dir(): raise Fault(f"{path}: is a folder")
+        if path.exists() and not path.is_file():
+            raise Fault(f"{path}: is no plain file but a pipe or a device: without -o JSON Lines go to the terminal, or into it with > {path}")
         if path.exists() and not overwrite: raise Fault(f"{path}: is there already; --overwrite replaces it")
-        if not path.parent.is_dir(): raise Fault(f"{path.parent}: no such folder")
-        self.temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
+        self.target = pathlib.Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
+        if not self.target.parent.is_dir(): raise Fault(f"{self.target.parent}: no such folder")
+        self.temporary = self.target.with_name(f"{self.target.name}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
 
     def kind(self):
         if self.path is None: return "jsonl"
@@ -1119,7 +1165,7 @@ class Place:
         descriptor = os.open(self.temporary, os.O_RDONLY)
         os.fsync(descriptor)  # some file systems have no room only now
         os.close(descriptor)
-        os.replace(self.temporary, self.path)
+        os.replace(self.temporary, self.target)
 
     def abandon(self):
         if not self.file: return

@@ -94,7 +94,7 @@ LINE = {**dict.fromkeys((*COUNTERS, *EXCHANGE, "rows_done", "rows_failed", "rows
         "time": str, "expert_counts": lambda e: e is None or isinstance(e, list) and all(
             isinstance(layer, list) and layer and all(map(is_number, layer)) for layer in e)}
 ATTEMPT = {"attempt": is_count, "event": str, "time": str, "rows_before": is_whole, "exit_code": is_code,
-           "ranks": is_code, "reason": lambda r: r is None or isinstance(r, str)}
+           "ranks": is_code, "nodes": is_code, "reason": lambda r: r is None or isinstance(r, str)}
 
 
 def read_json(path, shape, damage):
@@ -173,9 +173,16 @@ class Metrics:
         elif [len(c) for c in counts] == [len(c) for c in self.expert_counts]:
             self.expert_counts = [[a + b for a, b in zip(x, y)] for x, y in zip(self.expert_counts, counts)]
 
-    def levels(self, name):
-        """(seconds of work, value) of a quantity that is so at a time; None parts the attempts."""
-        return [(at, None if line is None else line.get(name, 0)) for _, at, line in self.points]
+    def levels(self, name, starts):
+        """(seconds of work, value) of a quantity that is so at a time, from what `starts` has for an attempt's begin, or 0; None
+        parts the attempts."""
+        curve, attempt = [], None
+        for number, at, line in self.points:
+            if line is not None and number != attempt:
+                attempt = number
+                curve.append((self.begins[number], starts.get(number, 0)))
+            curve.append((at, None if line is None else line.get(name, 0)))
+        return curve
 
     def rates(self, name, whose="all ranks"):
         """(seconds of work, units a second) from a counter that starts at 0 in each attempt. What a line tells of rank 0 alone
@@ -264,7 +271,11 @@ class Run:
         attributes = self.rows.attributes
         if self.manifest and str(attributes.get("run_id", self.manifest.get("run_id"))) != self.manifest.get("run_id"):
             self.damage.add(self.rows.files[0], f"is of the run {attributes['run_id']}, run.json is of {self.manifest.get('run_id')}")
-        self.ranks = next((a["ranks"] for a in reversed(self.attempts) if a["ranks"]), None)
+        latest = self.attempts[-1] if self.attempts else {"number": 0, "ranks": None, "nodes": None}
+        self.ranks, self.nodes = latest["ranks"], latest["nodes"]
+        # Cost, memory and load of the experts are told by the summary alone: of the attempts before it.
+        told = self.summary.get("attempts", 0)
+        self.summary_of = "" if told >= latest["number"] else "first attempt" if told == 1 else f"first {whole(told)} attempts"
 
     def read_config(self, path):
         if not path.exists(): return ""
@@ -295,7 +306,7 @@ class Run:
         for line in json_lines(self.folder / "attempts.jsonl", ATTEMPT, self.damage):
             if "attempt" in line:  # of several ends the first one was the cause
                 (ends if line.get("event") == "end" else begins).setdefault(line["attempt"], line)
-        rows, before = [], 0
+        rows, before, of_summary = [], 0, self.summary.get("attempts")
         for number in sorted({*begins, *ends, *self.metrics.last, *range(1, self.manifest.get("attempts", 0) + 1)}):
             begin, end, last = begins.get(number, {}), ends.get(number, {}), self.metrics.last.get(number, {})
             is_last = number == self.manifest.get("attempts")
@@ -303,10 +314,11 @@ class Run:
             why = end.get("reason") or (EXIT.get(code, f"exit code {code}") if code is not None else "running, or killed" if is_last
                                         else "killed" if begin else "not known (killed, or ended early)")
             before = begin.get("rows_before", before)
+            summary = self.summary if number == of_summary else {}
             done = max(before, last.get("rows_done", before))
             rows.append({"number": number, "began": begin.get("time") or began(last),
                          "wall": last.get("wall_seconds", seconds_between(begin.get("time"), end.get("time"))),
-                         "ranks": begin.get("ranks", self.summary.get("ranks") if is_last else None),
+                         "ranks": begin.get("ranks", summary.get("ranks")), "nodes": begin.get("nodes", summary.get("nodes")), "before": before,
                          "hosts": begin.get("hosts"), "slurm": begin.get("slurm_job_id"), "rows": done - before, "why": why,
                          "code": code})
             before = done
@@ -411,7 +423,7 @@ class Pictures:
         nan = float("nan")
         x = [nan if at is None else at / self.scale for at, _ in points]
         y = [nan if value is None else value for _, value in points]
-        if len(points) <= 12: look = {"marker": "o", "markersize": 3, **look}  # a short run: a line alone might have no length
+        if len(points) <= 12: look = {"marker": "o", "markersize": 3, "clip_on": False, **look}  # a short run has few points: all are seen
         axes.plot(x, y, **look)
 
     def over_time(self, axes, label):
@@ -421,35 +433,45 @@ class Pictures:
         axes.set_xlim(0, max(self.run.metrics.work_seconds / self.scale, 1e-6))
         axes.set_ylim(0, axes.get_ylim()[1] * 1.06)
         axes.yaxis.set_major_formatter(self.plt.FuncFormatter(lambda v, _: compact(v)))
-        begins = sorted(self.run.metrics.begins.items())
-        for number, at in begins[1:]:
-            few = len(begins) <= 12
-            axes.axvline(at / self.scale, color="#888888" if few else "#d5d5d5", linewidth=0.8, linestyle=(0, (4, 3)) if few else "-",
-                         zorder=0)
-            if few:
-                axes.annotate(f"attempt {number}", (at / self.scale, 1), xycoords=("data", "axes fraction"), fontsize=7,
-                              color="#777777", xytext=(3, -8), textcoords="offset points")
+        few = len(self.run.metrics.begins) <= 12
+        for _, at in self.later_begins():
+            axes.axvline(at, color="#888888" if few else "#d5d5d5", linewidth=0.8, linestyle=(0, (4, 3)) if few else "-", zorder=0)
+
+    def later_begins(self):
+        """(number, where) of the attempts behind the first."""
+        return [(number, at / self.scale) for number, at in sorted(self.run.metrics.begins.items())[1:]]
+
+    def number_attempts(self, axes):
+        for number, at in apart(self.later_begins(), axes.get_xlim()[1]):
+            axes.annotate(str(number), (at, 1), xycoords=("data", "axes fraction"), fontsize=7, color="#777777", xytext=(2, 1),
+                          textcoords="offset points")
 
     def rate(self):
-        figure, axes = self.figure(11, 2.5)
-        curves = {name: smoothed(self.run.metrics.rates(key)) for name, key in Metrics.RATES.items()}
-        for name, curve in curves.items(): self.curve(axes, curve, color=COLOURS[name], linewidth=1.3, label=f"{name} tokens")
-        self.over_time(axes, "tokens a second")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        """A panel each: prompts are computed at a rate beside which that of generation would be a flat line."""
+        figure, panels = self.plt.subplots(2, 1, figsize=(11, 3.6), layout="constrained", sharex=True)
+        for axes, name in zip(panels, ("generated", "prompt")):
+            self.curve(axes, smoothed(self.run.metrics.rates(Metrics.RATES[name])), color=COLOURS[name], linewidth=1.3)
+            self.over_time(axes, f"{name} tokens/s")
+        panels[0].set_xlabel("")
+        self.number_attempts(panels[0])
+        figure.align_ylabels()
         return self.image(figure, "prompt and generated tokens a second over working time")
 
     def running(self):
         figure, axes = self.figure()
-        self.curve(axes, self.run.metrics.levels("running"), color=COLOURS["line"], linewidth=1.2)
+        self.curve(axes, self.run.metrics.levels("running", {}), color=COLOURS["line"], linewidth=1.2)
         self.over_time(axes, "running sequences")
+        self.number_attempts(axes)
         return self.image(figure, "running sequences over working time")
 
     def progress(self):
         figure, axes = self.figure()
-        self.curve(axes, self.run.metrics.levels("rows_done"), color=COLOURS["stop"], linewidth=1.6)
+        before = {a["number"]: a["before"] for a in self.run.attempts}
+        self.curve(axes, self.run.metrics.levels("rows_done", before), color=COLOURS["stop"], linewidth=1.6)
         axes.axhline(self.run.total, color="#888888", linewidth=0.8)
         self.over_time(axes, f"rows done of {whole(self.run.total)}")
-        axes.set_ylim(0, self.run.total * 1.15 or 1)  # room for the attempts' numbers above the line
+        axes.set_ylim(0, self.run.total * 1.06 or 1)
+        self.number_attempts(axes)
         return self.image(figure, "rows done over working time")
 
     def exchange(self):
@@ -510,8 +532,10 @@ class Pictures:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(visible=False)
-        axes.xaxis.set_major_formatter(self.plt.FuncFormatter(lambda v, _: form(v)))
-        axes.xaxis.set_major_locator(self.plt.MaxNLocator(5))
+        if form is clock: axes.set_xticks(time_ticks(left), map(brief, time_ticks(left)))
+        else:
+            axes.xaxis.set_major_formatter(self.plt.FuncFormatter(lambda v, _: form(v)))
+            axes.xaxis.set_major_locator(self.plt.MaxNLocator(5, integer=True))
         return self.image(figure, ", ".join(f"{name} {form(value)}" for name, value in parts.items()))
 
     def experts(self, counts):
@@ -521,19 +545,41 @@ class Pictures:
         table /= self.np.maximum(table.mean(axis=1, keepdims=True), 1e-9)
         figure, (axes, side) = self.plt.subplots(1, 2, figsize=(11, min(5.5, 1.5 + 0.13 * layers)), layout="constrained", sharey=True,
                                                  gridspec_kw={"width_ratios": [4, 1]})
-        picture = axes.imshow(table, aspect="auto", cmap="magma_r", vmin=0, vmax=max(2.0, float(self.np.quantile(table, 0.99))),
-                              interpolation="nearest", extent=(0.5, table.shape[1] + 0.5, layers - 0.5, -0.5))
+        most = max(2.0, float(self.np.quantile(table, 0.99)))  # one expert with all the load would leave the others without colour
+        picture = axes.imshow(table, aspect="auto", cmap="magma_r", vmin=0, vmax=most, interpolation="nearest",
+                              extent=(0.5, table.shape[1] + 0.5, layers - 0.5, -0.5))
         axes.set_xlabel("experts of a layer, busiest first")
         axes.set_ylabel("MoE layer")
         axes.grid(visible=False)
         if layers <= 8: axes.set_yticks(range(layers))
         else: axes.yaxis.set_major_locator(self.plt.MaxNLocator(8, integer=True))
         axes.xaxis.set_major_locator(self.plt.MaxNLocator(8, integer=True))
-        figure.colorbar(picture, ax=axes, label="load / mean", pad=0.01)
+        figure.colorbar(picture, ax=axes, label="load / mean", pad=0.01, extend="max" if table.max() > most else "neither")
         side.barh(range(layers), table[:, 0], color=COLOURS["generated"], height=0.8)
         side.axvline(1, color="#888888", linewidth=0.8)
         side.set_xlabel("busiest / mean")
         return self.image(figure, "load of the experts by layer")
+
+
+def apart(places, width):
+    """Of (number, place) in their order those with room for the number."""
+    out = []
+    for number, at in places:
+        if not out or at - out[-1][1] >= 0.1 * width: out.append((number, at))
+    return out
+
+
+TIME_STEPS = [0.1, 0.2, 0.5, *(unit * n for unit in (1, 60) for n in (1, 2, 5, 10, 15, 30)), *(3600 * n for n in (1, 2, 3, 6, 12)),
+              *(86400 * n * 10**power for power in range(5) for n in (1, 2, 5))]
+
+
+def time_ticks(seconds):
+    """From 0, at steps as clocks have them: at most five."""
+    step = next((step for step in TIME_STEPS if seconds / step < 6), seconds)
+    return [step * i for i in range(int(seconds / step) + 1)]
+
+
+def brief(seconds): return re.sub(r" 00 \w+$", "", clock(seconds)) if seconds else "0"
 
 
 def smoothed(curve):
@@ -615,10 +661,10 @@ class Page:
         self.run, self.pictures = run, Pictures(run)
 
     def lead(self):
-        run, s = self.run, self.run.summary
+        run = self.run
         model = os.path.basename((setting(run.config, "model", "path") or "").rstrip("/"))
         on = f" on {counted(run.ranks, 'rank')}" if run.ranks else ""
-        if on and s.get("nodes"): on += f" of {counted(s['nodes'], 'node')}"
+        if on and run.nodes: on += f" of {counted(run.nodes, 'node')}"
         tries = counted(len(run.attempts), "attempt")
         text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts with "
                 f"<b>{html.escape(model or 'the model')}</b>{on}")
@@ -635,9 +681,13 @@ class Page:
         tiles = [(share(run.done, run.total), "of the rows done"), (whole(run.failed), "rows failed"),
                  (compact(generated), "tokens generated"), (compact(prompt), "prompt tokens computed"),
                  (compact(rate), "tokens a second, all told"), (clock(work), "of work")]
-        if self.cost(): tiles.append((money(self.cost()["total"], self.cost()["currency"]), "cost"))
-        elif self.run.summary.get("peak_rss_bytes"): tiles.append((size_text(run.summary["peak_rss_bytes"]), "memory, all ranks"))
+        if self.cost(): tiles.append((money(self.cost()["total"], self.cost()["currency"]), self.told("cost")))
+        elif run.summary.get("peak_rss_bytes"): tiles.append((size_text(run.summary["peak_rss_bytes"]), self.told("memory, all ranks")))
         return '<div class="tiles">' + "".join(f'<div class="tile"><b>{v}</b><span>{t}</span></div>' for v, t in tiles) + "</div>"
+
+    def of_attempts(self): return f" ({self.run.summary_of})" if self.run.summary_of else ""
+
+    def told(self, what): return f"{what}, {self.run.summary_of}" if self.run.summary_of else what
 
     def cost(self):
         cost = self.run.summary.get("cost") or {}
@@ -658,7 +708,7 @@ class Page:
             which = f"attempt {run.untold[0]}" if len(run.untold) == 1 else f"{whole(len(run.untold))} attempts"
             said.append(f"Tokens and time of {which} are not in these numbers: no line of metrics was written before the end, or yet.")
         load = run.summary.get("expert_load", {}).get("max_over_mean", 1)
-        if load > 2: said.append(f"The busiest expert of a layer has {load:.1f} times the mean load.")
+        if load > 2: said.append(f"The busiest expert of a layer has {load:.1f} times the mean load{self.of_attempts()}.")
         if run.rows.read < run.done:
             said.append(f"Lengths and finish reasons are those of the {whole(run.rows.read)} rows in finished shards; the others "
                         "are in the journal so far.")
@@ -669,7 +719,9 @@ class Page:
         if not m.points: return [card("Over time", "<p class=note>metrics.jsonl has no line yet.</p>", wide=True)]
         means = {name: compact(m.sum(key) / max(1e-9, m.work_seconds)) for name, key in Metrics.RATES.items()}
         rates = f"On the whole {means['prompt']} prompt tokens computed and {means['generated']} generated a second."
-        many = "" if len(m.begins) == 1 else f" The upright lines: where one of the {len(m.begins)} attempts began; the waiting between them is left out."
+        if sum(line is not None for _, _, line in m.points) < 2:
+            return [card("Over time", f"<p class=note>One line of metrics only (runtime.progress_interval): no curves. {rates}</p>", wide=True)]
+        many = "" if len(m.begins) == 1 else f" The upright lines: where the attempts 2 to {max(m.begins)} began; the waiting between them is left out."
         return [card("Tokens a second", p.rate() + f"<p class=note>{rates}{many}</p>", wide=True),
                 card("Running sequences", p.running()), card("Rows done", p.progress())]
 
@@ -707,7 +759,7 @@ class Page:
         e = run.summary.get("exchange") if run.summary_counts else None
         e = e or {n: run.metrics.sum(n) for n in ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")}
         rows = [("within nodes", size_text(e["intra_node_bytes"])), ("between nodes", size_text(e["inter_node_bytes"])),
-                ("rows sent to experts", compact(e["rows_sent"])), ("rows sent once for several experts", compact(e["rows_deduplicated"]))]
+                ("rows sent to experts", compact(e["rows_sent"])), ("copies saved (row already on its way to that rank)", compact(e["rows_deduplicated"]))]
         moved = e["intra_node_bytes"] + e["inter_node_bytes"]
         seen = any(value is not None for key in Metrics.BYTES.values() for _, value in run.metrics.rates(key, "rank 0"))
         picture = self.pictures.exchange() if moved and seen else ""
@@ -718,10 +770,10 @@ class Page:
         load, counts = self.run.summary.get("expert_load", {}), self.run.metrics.expert_counts
         if counts and any(map(any, counts)):
             text = f"<p class=note>Picks of each expert over the mean of its layer, {compact(sum(map(sum, counts)))} picks in all"
-            text += f"; the busiest has {load['max_over_mean']:.2f} times the mean, averaged over layers.</p>" if load else ".</p>"
+            text += f"; the busiest has {load['max_over_mean']:.2f} times the mean{self.of_attempts()}, averaged over layers.</p>" if load else ".</p>"
             return [card("Expert load by layer", self.pictures.experts(counts) + text, wide=True)]
         if not load: return []
-        return [card("Expert load", f"<p>The busiest expert of a layer has {load['max_over_mean']:.2f} times the mean load, averaged over "
+        return [card("Expert load", f"<p>The busiest expert of a layer has {load['max_over_mean']:.2f} times the mean load{self.of_attempts()}, averaged over "
                      f"layers ({load.get('max_over_mean_balanced', load['max_over_mean']):.2f} balanced).</p><p class=note>The load by layer is "
                      "told at the end of an attempt.</p>")]
 
@@ -747,7 +799,7 @@ class Page:
         cost = self.cost()
         if not cost: return []
         c, hour = cost["currency"], setting(self.run.config, "cost", "hour_price")
-        rows = [("price", f"{hour} {c} an hour and {setting(self.run.config, 'cost', 'unit')}"), ("all attempts", money(cost["total"], c)),
+        rows = [("price", f"{hour} {c} an hour and {setting(self.run.config, 'cost', 'unit')}"), (self.run.summary_of or "all attempts", money(cost["total"], c)),
                 ("per 1M tokens, computed prompt tokens and generated ones", money(cost["per_million_tokens"], c)),
                 ("per 1M generated tokens", money(cost["per_million_output_tokens"], c))]
         return [card("Cost", table(("", ""), rows, (1,)))]
@@ -757,8 +809,8 @@ class Page:
         facts = [("run", run.manifest.get("run_id", "")), ("began", run.manifest.get("created_utc", ""))]
         facts += [(n.replace("_", " "), attributes[n]) for n in ("moemill_version", "git_commit", "backend", "dtype") if n in attributes]
         facts += [(n.replace("_", " "), v) for n, v in run.manifest.get("fingerprints", {}).items()]
-        for name, text in (("kv_bytes_per_token", whole), ("peak_rss_bytes", size_text)):
-            if name in run.summary: facts.append((name.replace("_", " "), text(run.summary[name])))
+        if "kv_bytes_per_token" in run.summary: facts.append(("kv bytes per token", whole(run.summary["kv_bytes_per_token"])))
+        if "peak_rss_bytes" in run.summary: facts.append((self.told("peak rss bytes"), size_text(run.summary["peak_rss_bytes"])))
         body = table(("", ""), [(html.escape(str(n)), f"<code>{html.escape(str(v))}</code>") for n, v in facts])
         return [card("The run", body + f"<details><summary>config.yaml</summary><pre>{html.escape(run.config)}</pre></details>", wide=True)]
 
@@ -777,6 +829,7 @@ class Page:
 
 def publish(path, text):
     """The page as a whole or not at all, under a name of this process until then."""
+    path = pathlib.Path(os.path.realpath(path))  # a link stays, and what it points to is replaced
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(3).hex()}.tmp")
     try:
         with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as f:  # a damaged text may not be UTF-8
@@ -809,6 +862,7 @@ def main(words=None):
     try:
         path = options.output or options.run_dir / "report.html"
         if options.output and (path.is_dir() or not path.parent.is_dir()): raise Fault(f"{path}: is a folder, or in none (-o FILE.html)")
+        if path.exists() and not path.is_file(): raise Fault(f"{path}: is no plain file (-o FILE.html names another)")
         text = Page(Run(options.run_dir)).text()
         publish(path, text)
         print(f"{path}: {len(text) / 1e3:,.0f} KB", flush=True)

@@ -46,7 +46,7 @@ RunStatus read_status(const std::string& dir, const SampleCounts& samples, RunCo
   status.merged = files::exists(paths.outputs());
   status.last_metrics = last_line(paths.metrics());
   status.summary = files::read_text(paths.summary()).value_or("");
-  status.shards_finished = static_cast<std::uint32_t>(list_run(paths).finished.size());
+  status.shards_finished = static_cast<std::uint32_t>(list_run(paths, *manifest).finished.size());
   const RunCounts counts = counter.count(paths, *manifest, samples);
   status.rows_ok = counts.rows - counts.rows_failed;
   status.rows_failed = counts.rows_failed;

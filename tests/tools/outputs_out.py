@@ -2,14 +2,17 @@
 """scripts/outputs.py: every format against what was written, filters, duplicates, scores, unfinished and foreign files.
 
     outputs_out.py WORK_DIR [TEST ...]"""
+import hashlib
 import json
+import os
 import pathlib
+import subprocess
 import sys
 
 import h5py
 import numpy as np
 
-from tools import HAS_PYARROW, OutputsMaker, check, main, needs_pyarrow, read_lines, script, write_lines
+from tools import HAS_PYARROW, SCRIPTS, OutputsMaker, check, main, needs_pyarrow, read_lines, script, write_lines
 
 # Five prompts of two samples; prompt 3 failed, one sample of prompt 4 too.
 IDS = ["a", "b", "ü", "d", "e"]
@@ -200,6 +203,11 @@ def batch_results(work):
     choice = row["response"]["body"]["choices"][0]
     check(row["response"]["body"]["object"] == "text_completion" and row["response"]["body"]["model"] == "m" and row["custom_id"] == "12", row)
     check(choice["text"] == "x" and choice["logprobs"] == {"tokens": ["token_id:5"], "token_logprobs": [-0.25]}, choice)
+    urls = ["/v1/completions", "/v1/completions/", "/completions", "http://h/v1/completions", "/v1/chat/completions", "/chat/completions/", "/v1/responses", ""]
+    count = len(urls)
+    OutputsMaker(work / "u.h5").rows(range(count), [0] * count, range(count), [b"x"] * count, [[1]] * count).carry("url", urls).done()
+    got = [row["response"]["body"]["object"] for row in taken(work, work / "u.h5", "--format", "openai-batch")]
+    check(got == ["text_completion"] * 4 + ["chat.completion"] * 4, got)
 
 
 def runs_and_shards(work):
@@ -234,6 +242,27 @@ def files_that_are_not_right(work):
     (work / "mine.jsonl").write_text("mine")
     check("--overwrite" in script("outputs", work / "d.h5", "-o", work / "mine.jsonl", code=2).stderr and (work / "mine.jsonl").read_text() == "mine")
     check("ending" in script("outputs", work / "d.h5", "-o", work / "x.txt", code=2).stderr)
+
+
+def outputs_under_other_names(work):
+    """A link stays and what it points to is replaced; a pipe, which a rename would take away, is refused at the start."""
+    source = outputs(work / "a.h5")
+    want = taken(work, source)
+    (work / "far").mkdir()
+    link, target = work / "link.jsonl", work / "far/target.jsonl"
+    link.symlink_to(target)
+    script("outputs", source, "-o", link)  # to where nothing is yet
+    check(link.is_symlink() and read_lines(target) == want and len(list((work / "far").iterdir())) == 1)
+    target.write_text("old")
+    check("--overwrite" in script("outputs", source, "-o", link, code=2).stderr and target.read_text() == "old")
+    script("outputs", source, "-o", link, "--overwrite")
+    check(link.is_symlink() and read_lines(target) == want)
+    os.mkfifo(work / "pipe.jsonl")
+    (work / "to-pipe.jsonl").symlink_to(work / "pipe.jsonl")
+    for name in ("pipe.jsonl", "to-pipe.jsonl"):
+        for words in ([], ["--overwrite"]):
+            said = script("outputs", source, "-o", work / name, *words, code=2).stderr
+            check(f"{name}: is no plain file" in said and said.count("\n") == 1 and (work / "pipe.jsonl").is_fifo(), said)
 
 
 def refused(run, *words):
@@ -277,7 +306,11 @@ def damaged_run_directories(work):
             for damage in damages(run / name): check(taken(work, run) == whole, name, damage, "what is not needed is not read")
         h5 = run / ("outputs.h5" if merged else "shards/shard-000001.h5")
         for damage in damages(h5):
-            if damage in ("empty", "garbage", "zeroed", "half", "a directory"): check(f"{h5}: " in refused(run), h5, damage)
+            if damage == "appended to": check(taken(work, run) == whole, h5, "HDF5 knows where its file ends")
+            elif damage == "a flipped bit":  # in a number nobody notices it, but it is no traceback
+                done = script("outputs", run, "--status", "all", code=None)
+                check(done.returncode == 0 or done.returncode == 2 and done.stderr.count("\n") == 1, h5, done.stderr)
+            else: check(f"{h5}: " in refused(run), h5, damage)
         check(taken(work, run) == whole)
     for text in ("[1]", json.dumps({**MANIFEST, "prompts": "5"}), json.dumps({**MANIFEST, "shard_prompts": 0}), '{"prompts": 5}', "[" * 100000):
         (run / "run.json").write_text(text)
@@ -356,6 +389,63 @@ def prompts_that_are_not_there(work):
     check(kept("--prompts", work / "elsewhere.h5") == (['[{"a": 1}, 3]', "[null, null]"], ""))
 
 
+def prompts_that_have_changed(work):
+    """Other prompts under the same name and with the same ids: the old answers are not paired with them."""
+    prompts = work / "prompts.h5"
+    def write(path, words):
+        with h5py.File(path, "w") as f: f["prompt"], f["id"] = words, ["a", "b"]
+    write(prompts, ["old p", "old q"])
+    maker = OutputsMaker(work / "a.h5", config_yaml=f"input:\n  path: {prompts}\n").rows([0, 1], [0, 0], ["a", "b"], [b"x", b"y"], [[1]] * 2)
+    maker.file.attrs["input_sha256"] = hashlib.sha256(prompts.read_bytes()).hexdigest()
+    maker.carry("topic", ["t", "u"]).done()
+    words = ("--format", "prompt-completion")
+    want = taken(work, work / "a.h5", *words)
+    check([row["prompt"] for row in want] == ["old p", "old q"], want)
+    prompts.rename(work / "old.h5")
+    write(prompts, ["new p", "new q"])
+    for more in (words, ["--prompts", prompts], []):  # also where only the kinds of the columns come from it
+        said = script("outputs", work / "a.h5", *more, code=2).stderr
+        check(said.startswith(f"outputs.py: {prompts}: has changed since this run was made") and "--prompts" in said and said.count("\n") == 1, said)
+    check(taken(work, work / "a.h5", *words, "--prompts", work / "old.h5") == want)
+    prompts.unlink()
+    check([row["topic"] for row in taken(work, work / "a.h5")] == ["t", "u"], "the way out where the old file is lost")
+
+
+# The process says its own peak: what wait4 tells includes the parent's memory at the fork.
+PEAK = """import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])"""
+
+
+def peak_mb(*words):
+    done = subprocess.run([sys.executable, "-c", PEAK, SCRIPTS / "outputs.py", *map(str, words)], capture_output=True, text=True)
+    check(done.returncode == 0, words, done.stderr)
+    return int(done.stdout.splitlines()[-1]) / 1024
+
+
+def memory_of_long_rows(work):
+    """Prompts and carried columns of 200 KB: what a block holds does not grow with their number."""
+    def source(name, count, packed):
+        texts = [f"{i:06}" * 34_000 for i in range(count)]
+        with h5py.File(work / f"{name}.prompts.h5", "w") as f:
+            if packed:
+                f["prompt/values"] = np.frombuffer("".join(texts).encode(), "u1")
+                f["prompt/offsets"] = np.arange(count + 1) * len(texts[0])
+            else: f["prompt"] = texts
+        maker = OutputsMaker(work / f"{name}.h5", config_yaml=f"input:\n  path: {work / name}.prompts.h5\n")
+        maker.rows(range(count), [0] * count, range(count), [b"answer"] * count, [[1]] * count).carry("long", texts).done()
+        return work / f"{name}.h5"
+    few, many, rows = source("few", 2, True), source("many", 800, True), source("rows", 800, False)
+    for ending, spare in (("jsonl", 60), ("parquet", 160)):
+        if ending == "parquet": needs_pyarrow()
+        for path, words in ((many, []), (many, ["--columns", "prompt"]), (rows, ["--columns", "prompt"])):
+            words = [*words, "-o", work / f"o.{ending}", "--overwrite"]
+            small, large = peak_mb(few, *words), peak_mb(path, *words)
+            print(f"        {path.name} {words[:2]} {ending}: {large:.0f} MB for 160 MB, {small:.0f} MB for 2 rows")
+            check(large < small + spare, path, words, small, large)
+
+
 def large_rows_and_blocks(work):
     """Rows larger than a block, thousands of small ones, samples of a prompt and failed rows across blocks."""
     texts = [("x" * (6 << 20)).encode(), b"", ("ü" * (3 << 20)).encode()] + [f"row {i}".encode() for i in range(9000)]
@@ -376,5 +466,5 @@ def large_rows_and_blocks(work):
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         rows_have_everything, parquet_is_the_same, filters, duplicates, messages_and_completions, pairs_and_scores, batch_results, runs_and_shards,
-        files_that_are_not_right, damaged_run_directories, outputs_of_another_run, values_that_a_format_has_not,
-        prompts_that_are_not_there, large_rows_and_blocks], sys.argv[2:])
+        files_that_are_not_right, outputs_under_other_names, damaged_run_directories, outputs_of_another_run, values_that_a_format_has_not,
+        prompts_that_are_not_there, prompts_that_have_changed, memory_of_long_rows, large_rows_and_blocks], sys.argv[2:])

@@ -2,8 +2,10 @@
 """scripts/report.py on tiny, unfinished, often interrupted and very long runs: one page without outside references.
 
     report_page.py WORK_DIR [TEST ...]"""
+import base64
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import sys
@@ -55,6 +57,11 @@ def page(run):
     check("nan" not in re.sub(r"base64,[^\"]*|<pre>.*?</pre>", "", text, flags=re.S).lower().split(), "NaN in the text")
     check(text.count("<section") == text.count("</section>") and text.count("<table") == text.count("</table>"))
     return text
+
+
+def pictures(text):
+    """The pictures of a page as SVG, in which words are words."""
+    return [base64.b64decode(found).decode() for found in re.findall(r"data:image/svg\+xml;base64,([^\"]*)", text)]
 
 
 def damaged_run_directories(work):
@@ -110,7 +117,7 @@ def damaged_run_directories(work):
 def a_finished_run(work):
     text = page(make_run(work / "first"))
     for word in ("first</h1>", "finished", "50 of 50 completions", "Tiny-MoE", "8 ranks of 2 nodes", "Tokens a second", "Expert load by layer",
-                 "0.072 EUR", "2.5 EUR an hour and node", "34.0 % of the completions were cut at max_tokens", "5 GB", "2.2 times the mean"):
+                 "0.072 EUR", "<td>all attempts</td>", "2.5 EUR an hour and node", "copies saved (row already on its way to that rank)", "34.0 % of the completions were cut at max_tokens", "5 GB", "2.2 times the mean"):
         check(word in text, word)
 
 
@@ -146,6 +153,79 @@ def killed_before_the_first_line(work):
     text = page(run)
     check("Tokens and time of attempt 1 are not in these numbers" in text and "generated tokens in" in text, text[:3000])
     check("are not in these numbers" not in page(make_run(work / "told", attempts=2)))
+
+
+def a_summary_that_is_not_of_all_attempts(work):
+    """While the second attempt runs there is the first one's summary: its cost is not said to be that of both."""
+    run = make_run(work / "second", attempts=2, code=None)
+    summary = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").write_text(json.dumps({**summary, "attempts": 1}))
+    begin = {"time": "2026-01-05T01:02:03Z", "event": "begin", "rows_before": 0}
+    write_lines(run / "attempts.jsonl", [{**begin, "attempt": 1, "ranks": 8, "nodes": 2}, {**begin, "attempt": 2, "ranks": 6, "nodes": 3, "rows_before": 50}])
+    text = page(run)
+    check("<span>cost, first attempt</span>" in text and "<td>first attempt</td>" in text and "all attempts" not in text, text[:6000])
+    check("on 6 ranks of 3 nodes" in text and "times the mean load (first attempt)" in text and "peak rss bytes, first attempt" in text)
+    (run / "attempts.jsonl").unlink()
+    check("of 2 nodes" not in page(run) and "8 ranks" not in page(run), "where the second attempt runs is not known")
+    (run / "summary.json").write_text(json.dumps({**summary, "attempts": 1, "cost": None}))
+    check("<span>memory, all ranks, first attempt</span>" in page(run))
+
+
+def pictures_can_be_read(work):
+    """Numbers of attempts do not stand on one another, each rate has an axis, steps of time are round."""
+    script("report", work, code=2)  # loads the module
+    module = sys.modules["script_report"]
+    check(module.apart([(2, 10.0), (3, 12.0), (4, 19.0), (5, 60.0), (6, 61.0)], 100) == [(2, 10.0), (5, 60.0)])
+    check(module.time_ticks(4300) == [0, 900, 1800, 2700, 3600] and module.time_ticks(0.9) == [0, 0.2, 0.4, 0.6000000000000001, 0.8], module.time_ticks(0.9))
+    check([module.brief(t) for t in (0, 0.5, 30, 600, 3600, 5400, 86400 * 3)] == ["0", "0.5 s", "30 s", "10 min", "1 h", "1 h 30 min", "3 d"])
+    check(len(module.time_ticks(1e9)) in range(3, 7) and module.time_ticks(1e-9) == [0])
+    text = page(make_run(work / "run", attempts=3))
+    rate = pictures(text)[0]
+    check(all(f">{name} tokens/s<" in rate for name in ("prompt", "generated")) and "attempt 2" not in rate and ">2</text>" in rate, rate[-3000:])
+
+
+def curves_begin_where_attempts_do(work):
+    lines = [{"attempt": a, "wall_seconds": 10.0 * i, "rows_done": 50 * a + i, "running": 9} for a in (1, 2) for i in (1, 2)]
+    script("report", work, code=2)  # loads the module
+    metrics = sys.modules["script_report"].Metrics(write_lines(work / "metrics.jsonl", lines), sys.modules["script_report"].Damage())
+    check(metrics.levels("rows_done", {2: 40}) == [(0, 0), (10, 51), (20, 52), (None, None), (20, 40), (30, 101), (40, 102)], metrics.levels("rows_done", {2: 40}))
+
+
+def one_line_is_no_curve(work):
+    text = page(make_run(work / "one", lines=1))
+    check("One line of metrics only" in text and "generated a second" in text and "Running sequences" not in text and "Rows done" not in text, text[:4000])
+    check("One line" not in page(make_run(work / "two", lines=2)))
+
+
+def colours_that_end_before_the_maximum(work):
+    import matplotlib.figure
+    whole, ends = matplotlib.figure.Figure.colorbar, []
+    def watched(self, *words, **more):
+        ends.append(more.get("extend"))
+        return whole(self, *words, **more)
+    run = make_run(work / "run", lines=3)
+    metrics = (run / "metrics.jsonl").read_text().splitlines()
+    matplotlib.figure.Figure.colorbar = watched
+    try:
+        for most in (12, 10_000):
+            counts = [[most if e == l == 0 else 10 for e in range(32)] for l in range(12)]
+            (run / "metrics.jsonl").write_text("\n".join([*metrics[:-1], json.dumps({**json.loads(metrics[-1]), "expert_counts": counts})]) + "\n")
+            page(run)
+    finally:
+        matplotlib.figure.Figure.colorbar = whole
+    check(ends == ["neither", "max"], ends)
+
+
+def a_page_under_another_name(work):
+    """A link stays, what it points to is replaced; no pipe is taken away."""
+    run = make_run(work / "run", lines=2)
+    (work / "target.html").write_text("old")
+    (run / "report.html").symlink_to(work / "target.html")
+    page(run)
+    check((run / "report.html").is_symlink() and (work / "target.html").read_text(encoding="utf-8").startswith("<!doctype"))
+    os.mkfifo(work / "pipe.html")
+    said = script("report", run, "-o", work / "pipe.html", code=2).stderr
+    check("pipe.html: is no plain file" in said and (work / "pipe.html").is_fifo(), said)
 
 
 def many_attempts(work):
@@ -218,7 +298,8 @@ def very_long_metrics(work):
 
 
 if __name__ == "__main__":
-    tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, many_attempts, rates_are_those_of_the_lines, numbers_that_no_job_has,
+    tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, a_summary_that_is_not_of_all_attempts,
+             pictures_can_be_read, curves_begin_where_attempts_do, one_line_is_no_curve, colours_that_end_before_the_maximum, a_page_under_another_name, many_attempts, rates_are_those_of_the_lines, numbers_that_no_job_has,
              runs_of_almost_nothing, very_long_metrics]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")

@@ -71,6 +71,12 @@ def chat_there_and_back(work):
                 single, theirs = np.array(row[name], "f4"), np.array(other.pop(name), "f4")
                 check(np.array_equal(single, theirs, equal_nan=True), name, single, theirs)
         check(flat == [{k: v for k, v in row.items() if "logprob" not in k} for row in got])
+    rows = [{**row, "messages": [{"role": "user", "content": "another question"}]} for row in ROWS]  # with the ids of before
+    (work / "p.h5").rename(work / "old.h5")
+    script("prompts", write_lines(work / "b.jsonl", rows), "-o", work / "p.h5", "--quiet", "--chat-template", work / "t.jinja")
+    done = script("outputs", run, "--format", "prompt-completion", code=2)
+    check(f"{work / 'p.h5'}: has changed since this run was made" in done.stderr, done.stderr)
+    check(export(work, run, "--format", "prompt-completion", "--prompts", work / "old.h5") == whole)
     again = work / "again.jsonl"  # what came out goes in again
     write_lines(again, chat)
     script("prompts", again, "-o", work / "q.h5", "--quiet", "--chat-template", work / "t.jinja", "--drop-last-answer", "--id-column", "none")

@@ -154,6 +154,18 @@ def scores_that_match_nothing(work):
     check(got == [None] * 4999 + [1] and "4,999 ok completions have no score" in said, said)
 
 
+def scores_are_a_column(work):
+    """Whoever gives scores gets them, without asking for the column."""
+    source = run_of(work / "a.h5", ["a", "b"], samples=1)
+    scores = write_lines(work / "s.jsonl", [{"id": "a", "reward": 1}, {"id": "b", "reward": 2}])
+    def rows(*words):
+        script("outputs", source, "-o", work / "o.jsonl", "--overwrite", "--scores", scores, "--score", "reward", *words)
+        return read_lines(work / "o.jsonl")
+    check([row.get("score") for row in rows()] == [1, 2], rows())
+    check([row.get("score") for row in rows("--add", "score,seed")] == [1, 2] and list(rows("--columns", "id")[0]) == ["id"])
+    if HAS_PYARROW: script("outputs", source, "-o", work / "o.parquet", "--scores", scores, "--score", "reward")
+
+
 def pairs_of(work, texts, scores, *words):
     samples = len(texts)
     source = run_of(work / "p.h5", ["a"], texts, samples)
@@ -188,4 +200,4 @@ def columns_that_are_no_scores(work):
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         whole_numbers_in_every_way, files_as_programs_write_them, what_is_no_file_of_scores, samples_must_be_told_apart, scores_that_match_nothing,
-        ties, columns_that_are_no_scores], sys.argv[2:])
+        scores_are_a_column, ties, columns_that_are_no_scores], sys.argv[2:])
