@@ -20,14 +20,14 @@ EXAMPLES = """examples:
   prompts.py chats.parquet --model /models/Qwen3-30B-A3B --template-arg enable_thinking=false -o prompts.h5
 
   # a question a row, asked as a user turn behind a system message
-  prompts.py gsm8k/train.parquet --prompt-column question --user-turn --system "Think step by step." \\
+  prompts.py gsm8k/main --split train --prompt-column question --user-turn --system "Think step by step." \\
       --model /models/Qwen3-30B-A3B -o prompts.h5
 
   # columns put into a template; without --user-turn it is the prompt itself
   prompts.py reviews.csv --template 'Translate to French: {{ text }}\\nFrench:' --id-column review_id -o prompts.h5
 
   # a datasets folder (save_to_disk, or one of the Hub), one split; four samples a row; a renamed column
-  prompts.py ./squad --split train --prompt-column question --set n=4 --map level=difficulty -o prompts.h5
+  prompts.py ./squad --split train --prompt-column question --set n=4 --map context=passage -o prompts.h5
 
   # an OpenAI batch file: custom_id, body.messages or body.prompt, and the body's sampling keys by row
   prompts.py batch.jsonl --model /models/Qwen3-30B-A3B -o prompts.h5
@@ -41,9 +41,13 @@ all, which reads all of them in the order of their names. A folder with several 
 refused: give en or fr as INPUT. Where no name says a split, all files are read.
 
 batch files: chat lines (body.messages), completion lines (body.prompt) and those of /v1/responses (input, instructions,
-max_output_tokens) may stand in one file; a line with both is taken by its url. Lines with another url (/v1/embeddings) are
-bad rows. An empty prompt is taken along and fails in the run, with the code `empty`. What skip left out is unknown to the
-run: outputs.py --format openai-batch has no line for it, its custom_id is in OUTPUT.skipped.jsonl only.
+max_output_tokens) may stand in one file; a line with both is taken by its url, one without url gets that of its kind. Lines
+with another url (/v1/embeddings), or whose prompt is token ids or a list, are bad rows. An empty prompt is taken along and
+fails in the run, with the code `empty`. What skip left out is unknown to the run: outputs.py --format openai-batch has no
+line for it, its custom_id is in OUTPUT.skipped.jsonl only.
+
+content in parts ([{"type": "text", "text": ...}]): its texts are joined by new lines, as vLLM does, for chat templates that
+have no loop over parts; images and the like are bad rows. The column stays as it was.
 
 tool calls: arguments that are JSON text, as the API sends them, are objects for the chat template; the column stays as it was.
 
@@ -77,6 +81,7 @@ import signal
 import sys
 import tempfile
 import time
+import uuid
 import zlib
 
 BLOCK_ROWS = 2048
@@ -130,6 +135,13 @@ def need(module):
         return __import__(module)
     except ImportError as missing:
         raise Fault(f"needs the Python package {missing.name}: see the end of --help for how to install it") from None
+
+
+def text_of_file(path):
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as fault:
+        raise Fault(f"{path}: is not UTF-8 ({fault.reason} at byte {fault.start}): save it as UTF-8") from None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -195,7 +207,7 @@ def read_csv(path, options):
     with raw, io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         try:
-            names = next(reader, None)
+            names = next(filter(None, reader), None)  # blank lines are no rows
             if not names: raise Fault(f"{path}: is empty; needs a line of column names and rows below it")
             if len(set(names)) < len(names): raise Fault(f"{path}: two columns have the same name: {', '.join(names)}")
             rows, places, held, begins = [], [], 0, reader.line_num + 1
@@ -213,29 +225,45 @@ def read_csv(path, options):
     yield rows, places, 1.0
 
 
-def rows_of_batches(batches, total):
+def rows_of(batch, path, options):
+    columns = {}
+    for name, column in zip(batch.schema.names, batch.columns):
+        try:
+            columns[name] = column.to_pylist()
+        except (ValueError, OverflowError) as fault:  # Python has no nanoseconds, and no years before 1 or beyond 9999
+            if name not in options.drop:
+                raise Fault(f"{path}: column {name} ({column.type}): {fault}\n(--drop {name} leaves it out; else store it as text "
+                            "or in microseconds)") from None
+            columns[name] = [None] * len(column)
+    return [dict(zip(columns, values)) for values in zip(*columns.values())]
+
+
+def rows_of_batches(batches, total, path, options):
     done = 0
     for batch in batches:
         row_bytes = max(1, batch.nbytes // max(1, batch.num_rows))
         step = max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))
         for first in range(0, batch.num_rows, step):
-            rows = batch.slice(first, step).to_pylist()
+            rows = rows_of(batch.slice(first, step), path, options)
             yield rows, range(done, done + len(rows)), (done + len(rows)) / max(1, total or done + len(rows))
             done += len(rows)
 
 
-def read_parquet(path, _):
+def read_parquet(path, options):
     need("pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            yield from rows_of_batches(file.iter_batches(batch_size=BLOCK_ROWS), file.metadata.num_rows)
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:  # without a size it reads whole columns
+            groups = map(file.metadata.row_group, range(file.num_row_groups))
+            row_bytes = max((g.total_byte_size / g.num_rows for g in groups if g.num_rows), default=1)
+            step = max(1, min(BLOCK_ROWS, int(BLOCK_BYTES / row_bytes)))
+            yield from rows_of_batches(file.iter_batches(batch_size=step), file.metadata.num_rows, path, options)
     except (pa.ArrowException, OSError) as fault:
         raise Fault(f"{path}: cannot be read as Parquet: {fault}") from None
 
 
-def read_arrow(path, _):
+def read_arrow(path, options):
     need("pyarrow")
     import pyarrow as pa
     try:
@@ -247,7 +275,7 @@ def read_arrow(path, _):
                 whole = pa.ipc.open_file(file)
                 reader = (whole.get_batch(i) for i in range(whole.num_record_batches))
             size = os.path.getsize(path)
-            for rows, places, _ in rows_of_batches(reader, None): yield rows, places, file.tell() / size
+            for rows, places, _ in rows_of_batches(reader, None, path, options): yield rows, places, file.tell() / size
     except (pa.ArrowException, OSError) as fault:
         raise Fault(f"{path}: cannot be read as Arrow: {fault}") from None
 
@@ -340,19 +368,25 @@ def find_files(options):
 # Rows: a row of any form becomes a flat dictionary of columns.
 
 ENDPOINTS = ("/chat/completions", "/completions", "/responses")
+PROMPTS = ("prompt_token_ids", "messages", "conversations", "prompt")  # columns that are prompts without an option
+TEXT_TYPES = ("text", "input_text", "output_text")  # of parts of a message's content
 
 
 def flatten_batch(row):
     """A line of an OpenAI batch file."""
     body, url = row.get("body"), str(row.get("url") or "").rstrip("/")
     if "custom_id" not in row or not isinstance(body, dict):
-        raise RowFault("has no custom_id or no body, but the first line is of an OpenAI batch file")
+        raise RowFault("has no custom_id or no body, but a file with custom_id and without prompts is taken for an OpenAI batch "
+                       "file")
     if not isinstance(row["custom_id"], (str, int)): raise RowFault("custom_id is neither text nor a whole number")
     if url and not url.endswith(ENDPOINTS): raise RowFault(f"url {url} asks for no text; known are /v1{', /v1'.join(ENDPOINTS)}")
-    if url.endswith("/responses") or "input" in body and not {"messages", "prompt"} & body.keys(): body = from_responses(body)
+    kind = "/completions" if body.get("messages") is None else "/chat/completions"
+    if url.endswith("/responses") or "input" in body and not {"messages", "prompt"} & body.keys():
+        body, kind = from_responses(body), "/responses"
     flat = {"id": row["custom_id"]}
     flat.update((k, v) for k, v in row.items() if k not in ("custom_id", "body"))
     flat.update(body)
+    if not url: flat["url"] = "/v1" + kind  # outputs.py writes results of that kind
     if flat.get("max_completion_tokens") is not None: flat["max_tokens"] = flat.pop("max_completion_tokens")
     if flat.get("top_k") == -1: flat["top_k"] = 0  # vLLM's "off"
     return flat
@@ -393,11 +427,16 @@ def from_responses(body):
     return chat
 
 
+def text_parts(content):
+    """A list of parts as its texts alone, without the nulls that Parquet puts beside them."""
+    for part in content:
+        if not (isinstance(part, dict) and part.get("type", "text") in TEXT_TYPES and isinstance(part.get("text"), str)):
+            raise RowFault(f"a message's content has {short(part)}, which is no text: moemill reads text only")
+    return [{**{k: v for k, v in part.items() if v is not None}, "type": "text"} for part in content]
+
+
 def joined_parts(content):
-    if not isinstance(content, list): return content
-    if not all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
-        raise RowFault(f"body.input has content that is no text: {short(content)}")
-    return "\n".join(p["text"] for p in content)
+    return "\n".join(part["text"] for part in text_parts(content)) if isinstance(content, list) else content
 
 
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
@@ -480,6 +519,22 @@ def with_arguments(message):
     return {**message, "tool_calls": made}
 
 
+def loops_over_content(tree):
+    """Whether a chat template takes message content as a list of parts: it has a loop over an attribute, a variable or a
+    macro's parameter of that name, or over a variable set to one."""
+    from jinja2 import nodes
+    names = {"content"}
+
+    def is_content(node):
+        while isinstance(node, nodes.Filter): node = node.node
+        if isinstance(node, nodes.Getattr): return node.attr == "content"
+        if isinstance(node, nodes.Getitem): return isinstance(node.arg, nodes.Const) and node.arg.value == "content"
+        return isinstance(node, nodes.Name) and node.name in names
+    for made in tree.find_all(nodes.Assign):
+        if isinstance(made.target, nodes.Name) and is_content(made.node): names.add(made.target.name)
+    return any(is_content(loop.iter) for loop in tree.find_all(nodes.For))
+
+
 class Chat:
     def __init__(self, options):
         self.keep_nulls = options.keep_nulls
@@ -487,13 +542,14 @@ class Chat:
         self.date = options.date
         folder = pathlib.Path(options.model) if options.model else None
         if folder and not folder.is_dir(): raise Fault(f"{folder}: no such folder (--model)")
-        config = self._json(folder / "tokenizer_config.json") if folder else {}
-        self.templates = self._find(folder, config, options.chat_template)
-        self.arguments = {**self._special_tokens(folder, config), **dict(options.template_arg)}
-        self.compiled = {}
+        found, tokens = self._read_config(folder) if folder else ({}, {})
+        self.templates = self._find(folder, found, options.chat_template)
+        self.arguments = {**tokens, **dict(options.template_arg)}
+        self.compiled = {}  # {name: (template, whether it takes parts)}
         self.added_before = self._added_before(folder) if folder else ""
         self.tools = None
         if options.tools:
+            if not pathlib.Path(options.tools).is_file(): raise Fault(f"{options.tools}: no such file (--tools)")
             self.tools = self._json(pathlib.Path(options.tools))
             if not isinstance(self.tools, list): raise Fault(f"{options.tools}: must be a JSON list of tools (--tools)")
         for name in self.templates: self._template(name)  # a broken template is known before any row
@@ -501,36 +557,42 @@ class Chat:
     @staticmethod
     def _json(path):
         try:
-            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            return json.loads(text_of_file(path)) if path.exists() else {}
         except ValueError as fault:
             raise Fault(f"{path}: is not JSON: {fault}") from None
 
     @staticmethod
-    def _find(folder, config, wanted):
-        found = config.get("chat_template") or {}
-        if isinstance(found, list): found = {t["name"]: t["template"] for t in found}
-        if isinstance(found, str): found = {"default": found}
+    def _read_config(folder):
+        """(chat templates by name, special tokens by name) that the model's JSON files say."""
+        path = folder / "tokenizer_config.json"
+        try:
+            config = Chat._json(path)
+            found = config.get("chat_template") or {}
+            if isinstance(found, list): found = {t["name"]: t["template"] for t in found}
+            if isinstance(found, str): found = {"default": found}
+            if not all(isinstance(t, str) for t in found.values()): raise TypeError
+            if not config: config = Chat._json(path := folder / "special_tokens_map.json")
+            names = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+            tokens = {name: t["content"] if isinstance(t, dict) else t for name in names if (t := config.get(name)) is not None}
+        except (AttributeError, KeyError, TypeError):
+            raise Fault(f"{path}: is not as transformers writes it; take the file of the model's publisher") from None
+        return found, tokens
+
+    @staticmethod
+    def _find(folder, found, wanted):
         if folder:
             files = {p.stem: p for p in sorted(folder.glob("additional_chat_templates/*.jinja"))}
             if (folder / "chat_template.jinja").exists(): files["default"] = folder / "chat_template.jinja"
-            if files: found = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+            if files: found = {name: text_of_file(path) for name, path in files.items()}
         if wanted in found: return {"default": found[wanted]}
         if wanted and pathlib.Path(wanted).is_file():
-            return {"default": pathlib.Path(wanted).read_text(encoding="utf-8")}
+            return {"default": text_of_file(pathlib.Path(wanted))}
         names = ", ".join(sorted(found)) or "none"
         if wanted: raise Fault(f"--chat-template {wanted}: is no file and no template of the model, which has: {names}")
         if not folder: raise Fault("chat messages need the model's chat template: --model DIR, or --chat-template FILE")
         if "default" not in found and "tool_use" not in found:
             raise Fault(f"{folder}: has no default chat template (templates: {names}): name one with --chat-template")
         return found
-
-    @staticmethod
-    def _special_tokens(folder, config):
-        if not config and folder: config = Chat._json(folder / "special_tokens_map.json")
-        names = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-        tokens = {name: config.get(name) for name in names}
-        tokens = {name: t["content"] if isinstance(t, dict) else t for name, t in tokens.items()}
-        return {name: t for name, t in tokens.items() if t is not None}
 
     @staticmethod
     def _added_before(folder):
@@ -583,34 +645,54 @@ class Chat:
         if name not in self.compiled:
             jinja2 = need("jinja2")
             try:
-                self.compiled[name] = self._environment().from_string(self.templates[name])
+                environment = self._environment()
+                tree = environment.parse(self.templates[name])
+                self.compiled[name] = environment.from_string(tree), loops_over_content(tree)
             except jinja2.TemplateSyntaxError as fault:
                 raise Fault(f"chat template {name}: line {fault.lineno}: {fault.message}") from None
         return self.compiled[name]
 
     def render(self, messages, tools, arguments):
         """The prompt of one conversation. Keys whose value is null are left out of its messages; reasoning is found under
-        any of its three names; arguments of tool calls are objects."""
+        any of its three names; arguments of tool calls are objects; content in parts is one text, as vLLM joins it, for
+        templates that know no parts."""
         if not self.keep_nulls: messages = [{k: v for k, v in m.items() if v is not None} for m in messages]
+        tools = self.tools if tools is None else tools
+        name = "tool_use" if tools is not None and "tool_use" in self.templates else "default"
+        if name not in self.templates: raise RowFault("the model has a chat template for tools only, and here are none")
+        template, takes_parts = self._template(name)
         seen = []
         for message in messages:
             names = ("reasoning_content", "thinking", "reasoning")
             reasoning = next((message[k] for k in names if message.get(k) is not None), None)
             if reasoning is not None: message = {"thinking": reasoning, **message, "reasoning_content": reasoning}
+            if isinstance(content := message.get("content"), list):
+                message = {**message, "content": text_parts(content) if takes_parts else joined_parts(content)}
             seen.append(with_arguments(message))
-        tools = self.tools if tools is None else tools
-        name = "tool_use" if tools is not None and "tool_use" in self.templates else "default"
-        if name not in self.templates: raise RowFault("the model has a chat template for tools only, and here are none")
         try:
-            return self._template(name).render(messages=seen, tools=tools, documents=None,
-                                               add_generation_prompt=self.generation_prompt,
-                                               **{**self.arguments, **arguments})
+            return template.render(messages=seen, tools=tools, documents=None, add_generation_prompt=self.generation_prompt,
+                                   **{**self.arguments, **arguments})
         except Exception as fault:  # a template may raise anything
             raise RowFault(f"the chat template refuses it: {type(fault).__name__}: {fault}") from None
 
 
+# \n as typed in a shell, but not where it begins a command of LaTeX: \nabla, \neq, \nu ...
+TYPED_NEWLINE = re.compile(r"\\n(?!(?:abla|atural|cong|e|earrow|eg|eq|ewcommand|ewline|exists|geq|gtr|leq|less|mid|oindent|"
+                           r"olimits|onumber|ormalsize|ot|otin|parallel|prec|sim|subset|subseteq|succ|u|warrow)(?![A-Za-z]))")
+
+
+class Null:
+    """A null column in a template: false and none as ever, but never the word None."""
+    __hash__ = None
+    def __init__(self, name): self._name = name
+    def __bool__(self): return False
+    def __eq__(self, other): return other is None or isinstance(other, Null)
+    def __str__(self): raise RowFault(f"column {self._name} is null: use {{{{ {self._name} or '' }}}}")
+
+
 class ColumnTemplate:
-    """A Jinja template over a row's columns; a column that is not there is a fault, not an empty string."""
+    """A Jinja template over a row's columns; a column that is not there is a fault, not an empty string, and a null not the
+    word None."""
 
     def __init__(self, text):
         jinja2 = need("jinja2")
@@ -618,12 +700,17 @@ class ColumnTemplate:
         if text.startswith("@"):
             path = pathlib.Path(text[1:])
             if not path.is_file(): raise Fault(f"{path}: no such file (--template @FILE)")
-            text = path.read_text(encoding="utf-8")
+            text = text_of_file(path)
         else:
-            text = text.replace("\\n", "\n")  # as typed in a shell
-        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined,
+            text = TYPED_NEWLINE.sub("\n", text)
+
+        def not_null(value):
+            if value is None: raise RowFault("a value within a column is null: use {{ x or '' }}")
+            return value
+        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, finalize=not_null,
                                                                    keep_trailing_newline=True)
-        environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+        environment.filters["tojson"] = json_text
+        environment.tests["none"] = lambda value: value is None or isinstance(value, Null)
         try:
             self.template = environment.from_string(text)
         except jinja2.TemplateSyntaxError as fault:
@@ -631,7 +718,7 @@ class ColumnTemplate:
 
     def render(self, row):
         try:
-            return self.template.render(row)
+            return self.template.render({k: Null(k) if v is None else v for k, v in row.items()})
         except Exception as fault:
             raise RowFault(f"the template refuses it: {fault}") from None
 
@@ -640,13 +727,15 @@ class ColumnTemplate:
 # Columns: what the first reading learns about one, and how the second one stores it.
 
 WHOLE_TEXT = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
+WHOLE_ID = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0)?\Z")
 REAL_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)\Z")
 
 
 def json_text(value):
     def other(part):
+        if isinstance(part, Null): return None
         if isinstance(part, (datetime.date, datetime.time)): return part.isoformat()
-        if isinstance(part, (decimal.Decimal, datetime.timedelta)): return str(part)
+        if isinstance(part, (decimal.Decimal, datetime.timedelta, uuid.UUID)): return str(part)
         raise RowFault(f"holds {type(part).__name__} within a list or object, which JSON cannot: --drop the column")
     return json.dumps(value, ensure_ascii=False, default=other)
 
@@ -683,7 +772,7 @@ class Column:
     def _decide(self):
         types = {t for t in self.seen if t is not type(None)}
         null = type(None) in self.seen
-        times = {datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal}
+        with_text = {datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID}
         if self.from_text and str in types: types = {str}
         exact = -MOST_EXACT <= self.low and self.high <= MOST_EXACT
         if types == {bool} and not null: return "bool"
@@ -693,7 +782,7 @@ class Column:
         if types == {int} and null and exact: return "whole"
         if types and types <= {int, float}:
             return "float64" if exact else "text" if self.from_text else "json"
-        if types <= {str} or types <= times or types == {bytes}: return "json" if self.has_nul else "text"
+        if types <= {str} or types <= with_text or types == {bytes}: return "json" if self.has_nul else "text"
         return "json"
 
     def convert(self, values):
@@ -768,6 +857,14 @@ def token_list(value):
     fits = isinstance(tokens, list) and all(type(t) is int and 0 <= t < 2**31 for t in tokens)
     if not fits: raise RowFault(f"prompt_token_ids is {short(value)}, must be a list of token ids")
     return tokens
+
+
+def id_value(value, from_text):
+    """An id as it is meant: 1.0, as pandas writes whole numbers beside a null, is 1. None where there is none."""
+    if value == "" or value != value: return None
+    if from_text and isinstance(value, str) and (whole := WHOLE_ID.match(value)): return int(whole[1])
+    if isinstance(value, float) and value.is_integer(): return int(value)
+    return str(value) if isinstance(value, uuid.UUID) else value
 
 
 class Duplicates:
@@ -891,6 +988,7 @@ class Target:
         self.file = h5py.File(self.disk, "w")
         self.filters = {"compression": "gzip", "compression_opts": int(compression[5:])} if compression != "none" else {}
         self.rows, self.sizes = 0, {}
+        self.blocks = []  # (first row, end) as written: what fitted into memory then does so when it is read back
         self.sums = {}  # of each dataset, what was written: elements and their CRC-32
 
     def _append(self, name, values, dtype, chunk):
@@ -927,8 +1025,9 @@ class Target:
                 for name, (length, written) in self.sums.items():
                     dataset, found = file[name], 0
                     is_text = h5py.check_string_dtype(dataset.dtype)
-                    step = BLOCK_ROWS if is_text else (1 << 20) // dataset.dtype.itemsize
-                    for first in range(0, length, step): found = checksum(dataset[first:first + step], found)
+                    step = (1 << 20) // dataset.dtype.itemsize
+                    blocks = self.blocks if is_text else [(i, i + step) for i in range(0, length, step)]
+                    for first, end in blocks: found = checksum(dataset[first:end], found)
                     if len(dataset) != length or found != written: raise ValueError(f"dataset {name} differs")
         except (OSError, RuntimeError, KeyError, ValueError) as fault:
             self.disk.check()
@@ -951,7 +1050,10 @@ class Maker:
     def __init__(self, options):
         self.options = options
         self.files = find_files(options)
-        self.renames = dict(options.map)
+        self.renames, self.given = dict(options.map), set()  # given: names before --map
+        for old, new in options.map:
+            if self.renames[old] != new or list(self.renames.values()).count(new) > 1:
+                raise Fault(f"--map {old}={new}: one of the names is mapped twice")
         self.constants = dict(options.set)
         self.form = self.source = self.chat = self.template = self.id_column = None
         self.columns, self.total = {}, 0
@@ -967,38 +1069,49 @@ class Maker:
         for path, size in zip(self.files, sizes):
             unit = "row" if ending(path) in (".parquet", ".arrow") else "line"
             for rows, places, part in READERS[ending(path)](path, self.options):
+                if self.form is None: self.form = self.form_of([r for r in rows[:left] if isinstance(r, dict)])
                 rows = [self.flat(r) for r in rows[:left]]
                 if rows: yield path, unit, rows, places, ordinal, (bytes_before + part * size) / sum(sizes)
                 ordinal, left = ordinal + len(rows), left - len(rows)
                 if left <= 0: return
             bytes_before += size
 
+    def form_of(self, rows):
+        """What the rows are: lines of a batch file where any has a custom_id and a body, or a custom_id and no prompt."""
+        options, given = self.options, {self.renames.get(k, k) for r in rows for k in r}
+        has_prompt = options.template or options.prompt_column or options.messages_column or given & set(PROMPTS)
+        if any("custom_id" in r and (isinstance(r.get("body"), dict) or not has_prompt) for r in rows): return "batch"
+        return "rows" if rows else None
+
     def flat(self, row):
         try:
             if isinstance(row, RowFault): return row
-            if self.form is None: self.form = "batch" if "custom_id" in row and isinstance(row.get("body"), dict) else "rows"
             if self.form == "batch": row = flatten_batch(row)
-            if self.renames: row = {self.renames.get(k, k): v for k, v in row.items()}
+            if self.renames:
+                self.given |= row.keys()
+                row = {self.renames.get(k, k): v for k, v in row.items()}
             if self.constants: row = {**row, **self.constants}
             return row
         except RowFault as fault:
             fault.custom_id = row.get("custom_id")
             return fault
 
-    def settle(self, row):
-        """By the first good row: where prompts and ids come from."""
-        options, names = self.options, ", ".join(row)
+    def settle(self, rows):
+        """By the good rows of the first block: where prompts and ids come from."""
+        options, row = self.options, {}
+        for each in rows: row.update((k, v) for k, v in each.items() if row.get(k) is None)  # its first value that is no null
+        names = ", ".join(row)
         for flag in ("prompt_column", "messages_column", "id_column"):
             name = getattr(options, flag)
             if name and name not in row and not (flag == "id_column" and name == "none"):
-                raise Fault(f"--{flag.replace('_', '-')} {name}: there is no such column; the first row has: {names}")
+                raise Fault(f"--{flag.replace('_', '-')} {name}: there is no such column; the first rows have: {names}")
         def holds_messages(value):
             return isinstance(value, list) and value and isinstance(value[0], dict)
         if options.template:
             self.source, self.template = ("template", None), ColumnTemplate(options.template)
         elif options.messages_column: self.source = ("messages", options.messages_column)
         elif options.prompt_column: self.source = ("text", options.prompt_column)
-        elif "prompt_token_ids" in row: self.source = ("tokens", "prompt_token_ids")
+        elif row.get("prompt_token_ids") is not None: self.source = ("tokens", "prompt_token_ids")
         elif self.form == "batch": self.source = ("batch", None)  # each line by what it has
         else:
             chats = [c for c in ("messages", "conversations") if row.get(c) is not None]
@@ -1008,7 +1121,7 @@ class Maker:
                             "--messages-column or --prompt-column")
             elif holds_messages(row.get("prompt")): self.source = ("messages", "prompt")
             elif "prompt" in row: self.source = ("text", "prompt")
-            else: raise Fault(f"no column is named prompt or messages; the first row has: {names}. Name one with "
+            else: raise Fault(f"no column is named prompt or messages; the first rows have: {names}. Name one with "
                               "--prompt-column, --messages-column, or make it with --template")
         if self.source[0] == "text" and holds_messages(row.get(self.source[1])): self.source = ("messages", self.source[1])
         if self.source[0] == "tokens" and (options.user_turn or options.system):
@@ -1019,6 +1132,12 @@ class Maker:
     def turns_text(self):
         """Whether a plain prompt becomes a user's turn."""
         return bool(self.options.user_turn or self.options.system)
+
+    def used_settings(self):
+        """Columns that are settings of their prompts: neither --drop nor --keep leaves them out, or --set gives them."""
+        o = self.options
+        return [name for name in (*SAMPLING, "stop") if name in self.constants or
+                name in self.columns and name not in o.drop and (o.keep is None or name in o.keep)]
 
     def carried_names(self, names):
         """{column of the input: dataset of the output} of what is carried along."""
@@ -1049,13 +1168,16 @@ class Maker:
             self.total += len(rows)
             bar.update(part * 100 - bar.n)
             if not good: continue
-            if self.source is None: self.settle(good[0][1])
+            if self.source is None: self.settle([r for _, r in good])
             if self.source[0] == "batch" and not self.chat and any(batch_source(r)[0] == "messages" for _, r in good):
                 self.chat = Chat(self.options)
             found = dict.fromkeys(k for _, r in good for k in r)
             for name in found:
                 values = [r.get(name) for _, r in good]
                 if name not in self.columns:
+                    if name == "id" and not self.id_column and self.options.id_column != "none" and self.total > len(rows):
+                        raise Fault(f"{path}: ids begin at or behind {unit} {places[0]}, no row before has one: give all rows an "
+                                    "id, or number them with --id-column none")
                     self.columns[name] = Column(from_text and name not in self.constants)
                     if self.total > len(rows): self.columns[name].seen.add(type(None))  # absent so far
                 self.columns[name].observe(values)
@@ -1063,9 +1185,9 @@ class Maker:
                 if name in NOT_DONE and any(v not in (None, False, "", [], {}) for v in values): self.not_done.add(name)
             for name in self.columns.keys() - found: self.columns[name].seen.add(type(None))
             if self.id_column:
-                ids = [(r.get(self.id_column), i) for i, r in good]
-                self.id_types |= {type(v) for v, _ in ids if v is not None}
+                ids = [(id_value(r.get(self.id_column), from_text), i) for i, r in good]
                 ids = [(v, i) for v, i in ids if v is not None]
+                self.id_types |= {type(v) for v, _ in ids}
                 duplicates.add([v for v, _ in ids], np.array([ordinal + i for _, i in ids], "u8"))
         bar.close()
         if self.source is None:
@@ -1073,8 +1195,16 @@ class Maker:
         if self.id_types - {int, str}:
             raise Fault(f"column {self.id_column}: ids must be text or whole numbers, some are "
                         f"{', '.join(t.__name__ for t in self.id_types - {int, str})}")
-        if from_text and self.id_column: self.id_types = {int} if self.columns[self.id_column].kind() == "int64" else {str}
         self.later = duplicates.find()
+        self.check_names()
+
+    def check_names(self):
+        """A mistyped name is a fault, not an option without effect."""
+        for old, new in self.renames.items():
+            if old not in self.given:
+                raise Fault(f"--map {old}={new}: there is no column {old}; there are: {', '.join(sorted(self.given))}")
+            if new in self.given and new not in self.renames:
+                raise Fault(f"--map {old}={new}: there is a column {new} already; map that one to another name too")
         for name in [*self.options.drop, *(self.options.keep or [])]:
             if name not in self.columns: raise Fault(f"--drop/--keep {name}: there is no such column; there are: "
                                                      f"{', '.join(self.columns)}")
@@ -1102,6 +1232,8 @@ class Maker:
             text = self.template.render(row) if self.template else row.get(name)
             if not isinstance(text, str):
                 if text is None and is_batch: raise RowFault("has neither body.messages nor body.prompt")
+                if is_batch: raise RowFault(f"body.prompt is {short(text)}, must be one text: token ids and lists of prompts are "
+                                            "not taken in batch files (token ids: a column prompt_token_ids of plain rows)")
                 if text is None: raise RowFault(f"{name} is missing or null")
                 raise RowFault(f"{name} is {short(text)}, must be text")
             if not self.chat: return text, None, None, ""
@@ -1110,7 +1242,7 @@ class Maker:
         answer = ""
         if messages[-1]["role"] == "assistant":
             if self.options.drop_last_answer and len(messages) > 1:
-                answer, messages = messages[-1].get("content") or "", messages[:-1]
+                answer, messages = joined_parts(messages[-1].get("content") or ""), messages[:-1]
                 if not isinstance(answer, str): answer = json_text(answer)
             else: self.answers_kept = True
         if self.options.system and messages[0]["role"] != "system":
@@ -1126,13 +1258,14 @@ class Maker:
 
     def id_of(self, row):
         value = row.get(self.id_column)
-        if value is None: raise RowFault(f"id ({self.id_column}) is missing or null")
+        if id_value(value, False) is None:
+            raise RowFault(f"id ({self.id_column}) is missing, null or empty (--id-column none numbers the rows instead)")
         if self.id_types == {int}:
-            value = int(value)
+            value = int(value.removesuffix(".0") if isinstance(value, str) else value)
             if not -2**63 <= value < 2**63: raise RowFault(f"id {value} does not fit 64 bits")
             return value
         if "\0" in str(value): raise RowFault("id holds a NUL character")
-        return str(value)
+        return str(id_value(value, False))
 
     def convert(self, rows, carried):
         """All datasets of some rows, as arrays and lists. RowFault when any row is no good."""
@@ -1148,10 +1281,13 @@ class Maker:
         if self.id_column:
             ids = [self.id_of(row) for row in rows]
             out["id"] = np.array(ids, "i8") if self.id_types == {int} else ids
-        for name, limits in SAMPLING.items():
-            if name not in self.columns: continue
-            out[name] = sampling_values([row.get(name) for row in rows], name, limits)
-        if "stop" in self.columns: out["stop"] = [stop_list(row.get("stop")) for row in rows]
+        for name in self.used_settings():
+            values = [row.get(name) for row in rows]
+            try:
+                out[name] = [stop_list(v) for v in values] if name == "stop" else sampling_values(values, name, SAMPLING[name])
+            except RowFault as fault:
+                if name in self.constants: raise
+                raise RowFault(f"{fault} (if it is not the sampling setting: --map {name}=my_{name})") from None
         if self.chat:
             out["messages"] = [json_text(messages) for _, _, messages, _ in made]
             if self.options.drop_last_answer: out["dropped_answer"] = [answer for _, _, _, answer in made]
@@ -1227,6 +1363,7 @@ class Maker:
                 target.packed(name, *values)
                 rows = len(values[0])
             else: target.column(name, values)
+        target.blocks.append((target.rows, target.rows + rows))
         target.rows += rows
 
     def count_begun(self, lengths, values):
@@ -1262,6 +1399,8 @@ class Maker:
             print("--- the first prompt", text if len(text) < 1500 else text[:1500] + "…", "---", sep="\n", file=sys.stderr)
         elif not self.options.quiet and self.first_prompt:
             print("--- the first prompt's tokens:", short(self.first_prompt[1], 300), file=sys.stderr)
+        used = [name for name in self.used_settings() if name not in self.constants]
+        if used: note(f"used as sampling settings: {', '.join(used)}")
         for name in sorted(self.not_done): note(f"{name}: moemill does not do this; the column is carried along only")
         for name, values in self.run_only.items():
             if type(None) in self.columns[name].seen: values.add("null")
@@ -1305,10 +1444,17 @@ def pair(text):
 
 def valued_pair(text):
     name, value = pair(text)
+    value = {"True": "true", "False": "false", "None": "null"}.get(value, value)
     try:
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+def delimiter(text):
+    if text == "\\t": return "\t"
+    if len(text) != 1 or text in '"\r\n\0': raise argparse.ArgumentTypeError(f"{text!r}: must be one character, or \\t for a tab")
+    return text
 
 
 def names(text): return [name for name in text.split(",") if name]
@@ -1323,7 +1469,8 @@ def parse_arguments(words):
     g = p.add_argument_group("what a prompt is made of")
     g.add_argument("--prompt-column", metavar="NAME", help="text column (default: prompt)")
     g.add_argument("--messages-column", metavar="NAME", help="chat column (default: messages, or conversations)")
-    g.add_argument("--template", metavar="TEXT|@FILE", help="Jinja template over the columns: 'Q: {{ question }}\\nA:'")
+    g.add_argument("--template", metavar="TEXT|@FILE", help="Jinja template over the columns: 'Q: {{ question }}\\nA:' "
+                   "(\\n is a new line, but not where it begins a TeX command such as \\nabla; in a FILE nothing is replaced)")
     g = p.add_argument_group("chat")
     g.add_argument("--model", metavar="DIR", help="the model's folder: its chat template and special tokens")
     g.add_argument("--chat-template", metavar="NAME|FILE", help="another one of the model's templates, or a file")
@@ -1344,11 +1491,12 @@ def parse_arguments(words):
                    help="rename a column, also to or from a sampling column: max_new_tokens=max_tokens (repeatable)")
     g.add_argument("--set", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
                    help="a column with this value in every row: n=4 (repeatable)")
-    g.add_argument("--keep", metavar="A,B", type=names, help="carry only these columns along (default: all)")
-    g.add_argument("--drop", metavar="A,B", type=names, default=[], help="do not carry these")
+    g.add_argument("--keep", metavar="A,B", type=names,
+                   help="carry only these columns along, and use only these of the sampling columns (default: all)")
+    g.add_argument("--drop", metavar="A,B", type=names, default=[], help="do not carry these, nor use them as sampling columns")
     g = p.add_argument_group("reading and writing")
     g.add_argument("--split", metavar="NAME", help="split of a datasets folder; all: every split, in the order of their names")
-    g.add_argument("--delimiter", metavar="C", help="of CSV files (default: a comma; a tab for .tsv)")
+    g.add_argument("--delimiter", metavar="C", type=delimiter, help="of CSV files, \\t for a tab (default: a comma; a tab for .tsv)")
     g.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
     g.add_argument("--on-error", choices=("fail", "skip"), default="fail", help="what to do about a bad row (default: fail)")
     g.add_argument("--compression", default="none", choices=["none"] + [f"gzip-{i}" for i in range(1, 10)],
@@ -1360,17 +1508,20 @@ def parse_arguments(words):
 def run(options):
     global h5py, np
     h5py, np = need("h5py"), need("numpy")
+    if options.output.exists() and not options.output.is_file():
+        raise Fault(f"{options.output}: is no plain file, which the output must be: name one with -o")
     if options.output.exists() and not options.overwrite:
         raise Fault(f"{options.output}: is there already; --overwrite replaces it (a run made from it will not resume then)")
     if options.limit is not None and options.limit < 1: raise Fault("--limit must be at least 1")
-    if not options.output.parent.is_dir(): raise Fault(f"{options.output.parent}: no such folder")
+    real = pathlib.Path(os.path.realpath(options.output))  # what a link points to is written, the link stays
+    if not real.parent.is_dir(): raise Fault(f"{real.parent}: no such folder")
     for path in map(pathlib.Path, options.inputs):
         if path.exists() and options.output.exists() and path.samefile(options.output): raise Fault(f"{path}: is input and output")
     started = time.monotonic()
     maker = Maker(options)
     maker.look()
     try:
-        target = Target(options.output, options.compression)
+        target = Target(real, options.compression)
         try:
             maker.write(target)
             target.finish()

@@ -160,6 +160,26 @@ def skipped_list_is_of_this_run(work):
     check(sorted(p.name for p in work.glob("p.h5*")) == ["p.h5"], list(work.iterdir()))
 
 
+def outputs_that_are_no_files(work):
+    """A folder, a pipe or a device is refused before any work; of a link the target is replaced."""
+    source, want = reference(work)
+    (work / "folder").mkdir()
+    os.mkfifo(work / "pipe")
+    for output in (work / "folder", work / "pipe", ".", "/dev/null", "/dev/stdout"):
+        done = subprocess.run([*COMMAND, source, "-o", output, "--overwrite", "--quiet"], cwd=work, text=True, capture_output=True)
+        check(done.returncode == 2 and f"{output}: is no plain file" in done.stderr and "Traceback" not in done.stderr, output, done.stderr)
+    target, link = work / "elsewhere/real.h5", work / "link.h5"
+    target.parent.mkdir()
+    link.symlink_to("elsewhere/real.h5")
+    for words in ([], ["--overwrite"]):
+        script("prompts", source, "-o", link, "--quiet", *words)
+        check(link.is_symlink() and target.read_bytes() == want.read_bytes() and list(target.parent.iterdir()) == [target], words)
+    check("--overwrite" in script("prompts", source, "-o", link, "--quiet", code=2).stderr)
+    link.unlink()
+    link.symlink_to("nowhere/real.h5")
+    check("nowhere: no such folder" in script("prompts", source, "-o", link, "--quiet", code=2).stderr)
+
+
 def said_on_a_full_terminal(work):
     """What is made stays made where the last line cannot be printed."""
     source, want = reference(work)
@@ -172,4 +192,4 @@ def said_on_a_full_terminal(work):
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         file_too_large, full_disk, wrong_bytes_are_noticed, signals_leave_nothing, two_at_once, skipped_list_is_of_this_run,
-        said_on_a_full_terminal], sys.argv[2:])
+        outputs_that_are_no_files, said_on_a_full_terminal], sys.argv[2:])

@@ -8,11 +8,13 @@ import math
 import os
 import pathlib
 import sys
+import uuid
 
 import h5py
 import numpy as np
 
-from tools import HAS_PYARROW, SOURCE, check, columns, main, needs_pyarrow, read_lines, script, write_lines
+from million import measured
+from tools import HAS_PYARROW, SCRIPTS, SOURCE, check, columns, main, needs_pyarrow, read_lines, script, write_lines
 
 DATA = SOURCE / "tests/data/tools"
 SHARED = pathlib.Path(os.environ.get("MOEMILL_SHARED", SOURCE.parent / "shared"))
@@ -54,6 +56,11 @@ def csv_columns(work):
     (work / "c.csv").write_text("id;prompt\n3;one\n-1;two\n")
     got = made(work, work / "c.csv", "--delimiter", ";")
     check(got["id"] == [3, -1], got)
+    check(made(work, work / "b.tsv", "--delimiter", "\\t", "--prompt-column", "text")["id"] == ["007", "8"], "a tab as typed in a shell")
+    for bad in ("||", "", "\n", '"'): check("one character" in made(work, work / "c.csv", "--delimiter", bad, code=2), bad)
+    (work / "d.csv").write_text("\n\nid,prompt\n1,a\n\n2,b\n")
+    got = made(work, work / "d.csv")
+    check(got == {"id": [1, 2], "prompt": ["a", "b"]}, got)
 
 
 def parquet_and_datasets(work):
@@ -107,6 +114,17 @@ def parquet_types(work):
     pq.write_table(pa.table({"prompt": ["a"], "image": [b"\xff\xd8"]}), work / "b.parquet")
     check("row 0" in (fault := made(work, work / "b.parquet", code=2)) and "image" in fault, fault)
     check("prompt" in made(work, work / "b.parquet", "--drop", "image"))
+    for name, odd in (("ns", pa.array([10**9, 1], pa.timestamp("ns"))), ("lasts", pa.array([10**9, 1], pa.duration("ns"))), ("t", pa.array([0, 1], pa.time64("ns"))),
+                      ("old", pa.array([0, -800000], pa.date32())), ("far", pa.array([0, 10**15], pa.timestamp("ms"))), ("list", pa.array([[], [1]], pa.list_(pa.timestamp("ns"))))):
+        pq.write_table(pa.table({"prompt": ["a", "b"], name: odd}), work / "c.parquet", row_group_size=1)
+        fault = made(work, work / "c.parquet", code=2)
+        check(f"c.parquet: column {name} (" in fault and f"--drop {name}" in fault, fault)
+        check(made(work, work / "c.parquet", "--drop", name) == {"prompt": ["a", "b"]})
+    if hasattr(pa, "uuid"):
+        ids = [bytes([i] * 16) for i in range(2)]
+        pq.write_table(pa.table({"prompt": ["a", "b"], "id": pa.array(ids, pa.uuid()), "parent": pa.array([None, ids[0]], pa.uuid())}), work / "d.parquet")
+        got = made(work, work / "d.parquet")
+        check(got["id"] == [str(uuid.UUID(bytes=i)) for i in ids] and got["parent"] == ["", got["id"][0]], got)
 
 
 def types_of_columns(work):
@@ -135,7 +153,37 @@ def sampling_columns(work):
     for name, value in (("n", 0), ("temperature", -0.5), ("top_p", 0), ("top_p", 1.5), ("max_tokens", 2.5), ("seed", 2**63), ("stop", [""]),
                         ("n", True), ("n", "many"), ("temperature", [1]), ("stop", 5)):
         fault = made(work, write_lines(work / "b.jsonl", [{"prompt": "a"}, {"prompt": "b", name: value}]), code=2)
-        check("line 2" in fault and name in fault, fault)
+        check(f"line 2: {name} is " in fault and ", must be " in fault, fault)
+
+
+def sampling_columns_are_named(work):
+    """A column that happens to have the name of a setting is used with a note, and not when --drop or --keep leaves it out."""
+    path = write_lines(work / "a.jsonl", [{"prompt": "x", "temperature": 0.5, "n": 2, "stop": "z", "topic": "t"}])
+    def told(*words): return script("prompts", path, "-o", work / "p.h5", "--overwrite", "--quiet", *words).stderr
+    check("note: used as sampling settings: n, temperature, stop\n" in told(), told())
+    check("used as sampling settings: temperature, stop\n" in told("--drop", "n") and set(columns(work / "p.h5")) == {"prompt", "temperature", "stop", "topic"})
+    check("used as sampling" not in told("--keep", "topic", "--set", "top_p=0.5") and set(columns(work / "p.h5")) == {"prompt", "top_p", "topic"})
+    check("used as sampling settings: n\n" in told("--keep", "n") and set(columns(work / "p.h5")) == {"prompt", "n"})
+    path = write_lines(work / "a.jsonl", [{"prompt": "x", "temperature": "37 C", "stop": "Halle"}, {"prompt": "x", "stop": 5}])
+    fault = made(work, path, code=2)
+    check("line 1: temperature" in fault and "(if it is not the sampling setting: --map temperature=my_temperature)" in fault, fault)
+    check("--map stop=my_stop)" in (fault := made(work, path, "--drop", "temperature", code=2)), fault)
+    check(made(work, path, "--map", "temperature=my_temperature", "--map", "stop=s")["my_temperature"] == ["37 C", ""])
+    check("sampling setting" not in made(work, path, "--set", "temperature=hot", code=2))
+
+
+def mistyped_options(work):
+    path = write_lines(work / "a.jsonl", [{"prompt": "x", "a": 1, "b": 2}])
+    def fault(*words): return made(work, path, *words, code=2)
+    check("--map max_new_token=max_tokens: there is no column max_new_token" in fault("--map", "max_new_token=max_tokens"))
+    check("--map a=b: there is a column b already" in fault("--map", "a=b"))
+    for words in (("a=c", "b=c"), ("a=c", "a=d")): check("twice" in fault("--map", words[0], "--map", words[1]), words)
+    got = made(work, path, "--map", "a=b", "--map", "b=a")
+    check(got["a"] == [2] and got["b"] == [1], got)
+    (work / "t.jinja").write_text("{% if thinking %}yes{% else %}no{% endif %}{{ thinking is none }}")
+    for value, want in (("False", "noFalse"), ("false", "noFalse"), ("True", "yesFalse"), ("None", "noTrue"), ("off", "yesFalse")):
+        got = made(work, path, "--user-turn", "--chat-template", work / "t.jinja", "--template-arg", f"thinking={value}")
+        check(got["prompt"] == [want], value, got)
 
 
 def names_of_columns(work):
@@ -161,11 +209,60 @@ def ids(work):
     done = script("prompts", work / "a.jsonl", "-o", work / "s.h5", "--on-error", "skip", "--quiet")
     check(len(columns(work / "s.h5")["id"]) == 3000 and len(read_lines(work / "s.h5.skipped.jsonl")) == 1000, done.stderr)
     check("line 2" in faults([{"prompt": "x", "id": 1}, {"prompt": "y"}]))
-    check("id" in faults([{"prompt": "x", "id": 1.5}]))
+    check("ids must be text or whole numbers, some are float" in faults([{"prompt": "x", "id": 1.5}]))
+    check("some are bool" in faults([{"prompt": "x", "id": True}]))
+    for empty in ({"prompt": "y", "id": ""}, {"prompt": "y", "id": None}):
+        for first in (1, "a"): check("line 2: id (id) is missing, null or empty" in faults([{"prompt": "x", "id": first}, empty]), empty)
+    got = made(work, write_lines(work / "b.jsonl", [{"prompt": "x", "id": 1.0}, {"prompt": "y", "id": 2}]))
+    check(got["id"] == [1, 2] and type(got["id"][0]) is int, got)
+    check("line 2" in faults([{"prompt": "x", "id": 1.0}, {"prompt": "x", "id": 1}]))
+    got = made(work, write_lines(work / "b.jsonl", [{"prompt": "x", "id": 1.0}, {"prompt": "y", "id": "1.0"}, {"prompt": "z", "id": "a"}]))
+    check(got["id"] == ["1", "1.0", "a"], got)
+    (work / "d.csv").write_text("id,prompt\n1.0,x\n2.0,y\n")  # as pandas writes whole numbers beside a null
+    check(made(work, work / "d.csv")["id"] == [1, 2])
+    (work / "d.csv").write_text("id,prompt\n1.0,x\n,y\n3.0,z\n")
+    check("line 3: id (id) is missing, null or empty" in made(work, work / "d.csv", code=2))
+    script("prompts", work / "d.csv", "-o", work / "s.h5", "--overwrite", "--on-error", "skip", "--quiet")
+    check(columns(work / "s.h5")["id"] == [1, 3])
+    (work / "d.csv").write_text("id,prompt\n12345678901234567.0,x\n2,y\n")
+    check(made(work, work / "d.csv")["id"] == [12345678901234567, 2])
+    (work / "d.csv").write_text("id,prompt\n1.0,x\n1.5,y\n")
+    check(made(work, work / "d.csv")["id"] == ["1.0", "1.5"])
     got = made(work, write_lines(work / "b.jsonl", [{"prompt": "x", "id": 1}, {"prompt": "y", "id": "1b"}]))
     check(got["id"] == ["1", "1b"], got)
     check("line 2" in faults([{"prompt": "x", "id": 1}, {"prompt": "y", "id": "1"}]), "the same once both are text")
     check(made(work, write_lines(work / "c.jsonl", [{"q": "x", "key": -5}]), "--prompt-column", "q", "--id-column", "key")["id"] == [-5])
+
+
+def odd_first_rows(work):
+    """The first row alone decides nothing: where prompts and ids come from is settled by all rows of the first block."""
+    def skipping(rows, *words):
+        done = script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "s.h5", "--on-error", "skip", "--quiet", "--overwrite", *words)
+        return columns(work / "s.h5"), done.stderr
+    plain = [{"id": f"k{i}", "prompt": "x"} for i in range(3)]
+    fault = made(work, write_lines(work / "b.jsonl", [{"prompt": "a"}, *plain]), code=2)
+    check("line 1: id (id) is missing" in fault and "--id-column none" in fault, fault)
+    check(made(work, work / "b.jsonl", "--id-column", "none")["input_id"] == ["", "k0", "k1", "k2"])
+    for odd in ({"prompt": "a"}, {"id": None, "prompt": "a"}, {"id": "k"}, {"other": 5}, {"id": 7, "messages": None, "prompt": None}):
+        got, told = skipping([odd, *plain])
+        check(got["id"] == ["k0", "k1", "k2"] and got["prompt"] == ["x"] * 3 and "1 bad rows" in told, odd, got, told)
+    (work / "t.jinja").write_text("{{ messages[0].content }}")
+    words = ["--chat-template", work / "t.jinja"]
+    chats = [{"id": i, "messages": [{"role": "user", "content": str(i)}]} for i in range(2)]
+    check(skipping([{"id": 9, "messages": None}, *chats], *words)[0]["prompt"] == ["0", "1"])
+    batch = [{"custom_id": f"b{i}", "body": {"prompt": str(i)}} for i in range(2)]
+    for odd in ({"custom_id": "z"}, {"custom_id": "z", "body": "oops"}, {"prompt": "no line of a batch"}):
+        got, told = skipping([odd, *batch])
+        check(got["id"] == ["b0", "b1"] and got["prompt"] == ["0", "1"] and "1 bad rows" in told, odd, got, told)
+    check("has no custom_id or no body" in made(work, write_lines(work / "c.jsonl", [{"custom_id": "z", "url": "/v1/completions"}]), code=2))
+    got = made(work, write_lines(work / "d.jsonl", [{"custom_id": "z", "q": "x"}]), "--prompt-column", "q", "--id-column", "custom_id")
+    check(got == {"id": ["z"], "prompt": ["x"]}, got)
+    got = made(work, write_lines(work / "e.jsonl", [{"custom_id": "z", "q": "x"}]), "--map", "q=prompt")
+    check(got == {"prompt": ["x"], "custom_id": ["z"]}, got)
+    late = write_lines(work / "f.jsonl", [{"prompt": "x"}] * 3000 + [{"prompt": "x", "id": "late"}])
+    fault = made(work, late, code=2)
+    check("f.jsonl" in fault and "--id-column none" in fault, fault)
+    check(made(work, late, "--id-column", "none")["input_id"][2999:] == ["", "late"])
 
 
 def bad_rows(work):
@@ -183,7 +280,7 @@ def bad_rows(work):
         check(len(skipped) == 1 and skipped[0]["line"] == 3 and word in skipped[0]["error"], skipped)
     check("no row" in made(work, write_lines(work / "b.jsonl", []), code=2))
     (work / "c.jsonl").write_bytes(b"nonsense\n" * 3)
-    check("bad" in script("prompts", work / "c.jsonl", "-o", work / "c.h5", "--on-error", "skip", code=2).stderr)
+    check("all were bad" in script("prompts", work / "c.jsonl", "-o", work / "c.h5", "--on-error", "skip", code=2).stderr)
 
 
 def bad_files(work):
@@ -200,6 +297,23 @@ def bad_files(work):
     check("no such file" in made(work, work / "none.jsonl", code=2))
     (work / "f.txt").write_text("x")
     check("ending" in made(work, work / "f.txt", code=2))
+    (work / "latin.jinja").write_bytes("größe".encode("latin-1"))
+    rows = write_lines(work / "x.jsonl", [{"prompt": "x"}])
+    for words in (["--user-turn", "--chat-template", work / "latin.jinja"], ["--template", f"@{work / 'latin.jinja'}"]):
+        check("latin.jinja: is not UTF-8" in (fault := made(work, rows, *words, code=2)), fault)
+    model = work / "model"
+    model.mkdir()
+    for config in ([], [1], 5, {"chat_template": 5}, {"chat_template": [{"name": "default"}]}, {"chat_template": "x", "bos_token": {"no": 1}},
+                   {"chat_template": {"default": 5}}):
+        (model / "tokenizer_config.json").write_text(json.dumps(config))
+        fault = made(work, rows, "--user-turn", "--model", model, code=2)
+        check("tokenizer_config.json: is not as transformers writes it" in fault, config, fault)
+    (model / "tokenizer_config.json").write_bytes(b'{"chat_template": "\xff"}')
+    check("tokenizer_config.json: is not UTF-8" in made(work, rows, "--user-turn", "--model", model, code=2))
+    for text, told in (("{}", "must be a JSON list"), ("nonsense", "is not JSON"), (None, "tools.json: no such file")):
+        (work / "tools.json").write_text(text) if text else (work / "tools.json").unlink()
+        fault = made(work, rows, "--user-turn", "--chat-template", work / "x.jsonl", "--tools", work / "tools.json", code=2)
+        check(told in fault, fault)
     (work / "empty").mkdir()
     check("holds no" in made(work, work / "empty", code=2))
     check("cannot be mixed" in made(work, [work / "a.jsonl", work / "d.csv"], code=2))
@@ -313,6 +427,37 @@ def conversations(work):
     check(made(work, path, "--chat-template", template, "--keep-nulls")["prompt"] == ["True"])
 
 
+def content_parts(work):
+    """Content as OpenAI's list of parts: joined for templates that take text, left to those that loop over it; never lost."""
+    def parts(*texts): return [{"type": "text", "text": t} for t in texts]
+    path = write_lines(work / "a.jsonl", [{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": parts("What is", "7+8?")}]}])
+    for template, want in (("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", "[system]s[user]What is\n7+8?"),
+                           ("{% for m in messages %}{% if m.content is string %}{{ m['content'] | trim }}{% endif %}{% endfor %}", "sWhat is\n7+8?"),
+                           ("{% for line in messages[1].content.split('\n') %}<{{ line }}>{% endfor %}", "<What is><7+8?>"),
+                           ("{% for p in messages[1].content %}<{{ p.text }}>{% endfor %}", "<What is><7+8?>"),
+                           ("{% set all = messages[1]['content'] | list %}{% for p in all if p.type == 'text' %}<{{ p['text'] }}>{% endfor %}", "<What is><7+8?>"),
+                           ("{% macro shown(content) %}{% for p in content %}<{{ p.text }}>{% endfor %}{% endmacro %}{{ shown(messages[1].content) }}",
+                            "<What is><7+8?>")):
+        (work / "t.jinja").write_text(template)
+        got = made(work, path, "--chat-template", work / "t.jinja")
+        check(got["prompt"] == [want], template, got["prompt"])
+        check(json.loads(got["messages"][0])[1]["content"] == parts("What is", "7+8?"), "the carried column is as it was", got["messages"])
+    got = made(work, path, "--model", DATA / "qwen3")
+    check("<|im_start|>user\nWhat is\n7+8?<|im_end|>" in got["prompt"][0], got)
+    looping, image = "{% for p in messages[0].content %}{{ p }}{% endfor %}", {"type": "image_url", "image_url": {"url": "http://x"}}
+    for template in (looping, "{{ messages[0].content }}"):
+        (work / "t.jinja").write_text(template)
+        for bad in ([*parts("a"), image], [{**image, "text": ""}], ["a"], [{"type": "text", "text": 5}]):
+            fault = made(work, write_lines(work / "b.jsonl", [{"messages": [{"role": "user", "content": bad}]}]), "--chat-template", work / "t.jinja", code=2)
+            check("line 1" in fault and "no text" in fault, bad, fault)
+    (work / "t.jinja").write_text(looping)  # a null that Parquet puts beside the text is no image
+    nulls = [{"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "image_url": None}]}]}]
+    check(made(work, write_lines(work / "c.jsonl", nulls), "--chat-template", work / "t.jinja")["prompt"] == [str(parts("a")[0])])
+    answered = [{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": parts("x", "y")}]}]
+    got = made(work, write_lines(work / "d.jsonl", answered), "--chat-template", work / "t.jinja", "--drop-last-answer")
+    check(got["dropped_answer"] == ["x\ny"], got)
+
+
 def column_templates(work):
     path = write_lines(work / "a.jsonl", [{"a": "ü<b>", "l": [1, 2], "id": 4}, {"a": "x", "l": [], "id": 5}])
     got = made(work, path, "--template", "Say {{ a }}:\\n{% for x in l %}{{ x }},{% endfor %}")
@@ -322,6 +467,19 @@ def column_templates(work):
     fault = made(work, path, "--template", "{{ b }}", code=2)
     check("line 1" in fault and "'b' is undefined" in fault, fault)
     check("--template: line 1" in made(work, path, "--template", "{{ a", code=2))
+    path = write_lines(work / "n.jsonl", [{"a": "x", "o": {"b": 1}}, {"a": None, "o": {"b": None}}])
+    for text in ("{{ a }}", "Q: {{ a }}!", "{{ 'Q: ' ~ a }}", "{{ a | trim }}", "{{ a | upper }}", "{{ '%s' % a }}", "{{ a | default('') }}"):
+        fault = made(work, path, "--template", text, code=2)
+        check("line 2" in fault and "column a is null: use {{ a or '' }}" in fault, text, fault)
+    fault = made(work, path, "--template", "{{ o.b }}", code=2)
+    check("line 2" in fault and "is null: use {{ x or '' }}" in fault, fault)
+    for text in ("a._name", "a.name"): check("line 2" in made(work, path, "--template", "{{ %s if a is none }}" % text, code=2), text)
+    asked = "{{ a or '' }}{% if a %}+{% endif %}{% if a is none and a == none and not a != none %}-{% endif %}{{ a | tojson }}{{ [a] | tojson }}"
+    got = made(work, path, "--template", asked + "{{ a | default('', true) }}")
+    check(got["prompt"] == ['x+"x"["x"]x', "-null[null]"], got)
+    for text, want in (("{{ a }}\\nabc\\nFrench:\\n", "x\nabc\nFrench:\n"), ("$\\nabla \\neq\\nu$\\n{{ a }}", "$\\nabla \\neq\\nu$\nx")):
+        got = made(work, path, "--limit", 1, "--template", text)
+        check(got["prompt"] == [want], text, got)
 
 
 def openai_batch(work):
@@ -370,6 +528,14 @@ def mixed_openai_batch(work):
     check([(s["line"], s["custom_id"]) for s in skipped] ==
           [(4, "x"), (5, "y"), (6, "z"), (7, "w"), (8, ["u"]), (9, None), (10, "a")], skipped)
     check("neither body.messages nor body.prompt" in skipped[1]["error"], skipped)
+    for prompt in ([1, 2], ["p", "q"], [[1]]):
+        fault = made(work, write_lines(work / "c.jsonl", [line("t", plain, prompt=prompt)]), code=2)
+        check("line 1: body.prompt" in fault and "one text" in fault and "token ids" in fault, fault)
+    bare = [{"custom_id": str(i), "body": body} for i, body in enumerate([{"prompt": "p"}, {"messages": say}, {"input": say}, {"prompt": "q", "messages": say}])]
+    bare += [{**bare[0], "custom_id": "e", "url": ""}, {**bare[0], "custom_id": "n", "url": None}]
+    got = made(work, write_lines(work / "d.jsonl", bare), "--chat-template", template)
+    check(got["url"] == [plain, chat, "/v1/responses", chat, plain, plain], got["url"])
+    check(got["prompt"] == ["p", "[user]hi", "[user]hi", "[user]hi", "p", "p"], got)
 
 
 def token_ids(work):
@@ -378,6 +544,25 @@ def token_ids(work):
     for bad in ("x", [1.5], [-1], [2**31], None):
         path = write_lines(work / "b.jsonl", [{"prompt_token_ids": [1]}, {"prompt_token_ids": bad}])
         check("line 2" in made(work, path, code=2), bad)
+
+
+def long_rows_in_flat_memory(work):
+    """Rows of 100 KB: five times as many, 200 MB, take no more memory, in reading, in writing and in reading back."""
+    def peak_mb(source, *words): return measured(SCRIPTS / "prompts.py", source, "-o", work / "p.h5", "--overwrite", "--quiet", *words)[2]
+    def texts(count): return [f"{i} " + "größe " * 14000 for i in range(count)]
+    (work / "t.jinja").write_text("{{ messages[0].content }}")
+    peaks = []
+    for count in (400, 2000):
+        path = write_lines(work / "a.jsonl", [{"messages": [{"role": "user", "content": t}]} for t in texts(count)])
+        peaks.append(peak_mb(path, "--chat-template", work / "t.jinja"))
+    check(peaks[1] < peaks[0] + 80, "JSONL, MB:", peaks)
+    needs_pyarrow()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    for i, count in enumerate((400, 2000)):  # pages of 1 MB, as most writers make them: no page can be read in parts
+        pq.write_table(pa.table({"prompt": texts(count)}), work / "a.parquet", write_batch_size=8, use_dictionary=False)
+        peaks[i] = peak_mb(work / "a.parquet")
+    check(peaks[1] < peaks[0] + 80, "Parquet, MB:", peaks)
 
 
 def same_input_same_bytes(work):
@@ -390,6 +575,7 @@ def same_input_same_bytes(work):
 
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
-        jsonl_columns, csv_columns, parquet_and_datasets, parquet_types, types_of_columns, sampling_columns, names_of_columns, ids, bad_rows,
-        bad_files, chat_as_transformers_does, where_templates_are_found, conversations, column_templates, openai_batch, mixed_openai_batch, token_ids,
-        same_input_same_bytes], sys.argv[2:])
+        jsonl_columns, csv_columns, parquet_and_datasets, parquet_types, types_of_columns, sampling_columns, sampling_columns_are_named,
+        mistyped_options, names_of_columns, ids, odd_first_rows, bad_rows,
+        bad_files, chat_as_transformers_does, where_templates_are_found, conversations, content_parts, column_templates, openai_batch, mixed_openai_batch, token_ids,
+        long_rows_in_flat_memory, same_input_same_bytes], sys.argv[2:])
