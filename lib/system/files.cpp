@@ -150,6 +150,7 @@ void make_folders(const std::string& path) {
   const std::string parent = parent_folder(path);
   make_folders(parent);
   std::filesystem::create_directory(path, error);
+  if (error == std::errc::file_exists) error = std::make_error_code(std::errc::not_a_directory);
   if (error) system_error("make folder {}: {}", path, reason(error.value()));
   if (::access(parent.c_str(), R_OK) == 0) sync_folder(parent);  // where one may write, but not look
 }

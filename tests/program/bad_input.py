@@ -210,7 +210,7 @@ def bad_layouts():
     refused("cache", [*words, "--set", "parallel.kv_cache_tokens=64", "--set", "sampling.max_tokens=200"],
             ["p.h5: row 0 needs 6 prompt and 200 new tokens", "raise parallel.kv_cache_tokens"])
     (folder / "file").write_text("not a folder")
-    refused("output below a file", [*words[:-1], folder / "file/out"], ["make folder", "file/out: Not a directory"], code=1)
+    refused("output below a file", [*words[:-1], folder / "file/out"], ["make folder", "/file: Not a directory"], code=1)
 
 
 def limits_of_yaml_and_columns():

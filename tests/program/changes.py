@@ -8,7 +8,7 @@ import signal
 
 import h5py
 
-from moemill_program import MODELS, SECONDS, check, differences, expect_exit, main, moemill, rows, start, write_prompts
+from moemill_program import MODELS, SECONDS, check, differences, expect_exit, fresh, main, moemill, rows, start, write_prompts
 from resume import prepare, reference, wait_for_rows
 
 
@@ -33,6 +33,43 @@ def changed_settings_are_refused():
 
 
 
+def change_a_weight(model):
+    """The last bit of the first number of the largest tensor. The file, and what it was."""
+    weights = max(model.glob("*.safetensors"), key=lambda p: p.stat().st_size)
+    kept = weights.read_bytes()
+    length = int.from_bytes(kept[:8], "little")
+    tensors = [t["data_offsets"] for name, t in json.loads(kept[8:8 + length]).items() if name != "__metadata__"]
+    begin, end = max(tensors, key=lambda offsets: offsets[1] - offsets[0])
+    check(end - begin > 12288, "the sample of 4 KB in the middle is not all of the tensor")
+    changed = bytearray(kept)
+    changed[8 + length + begin] ^= 1
+    weights.write_bytes(changed)
+    return weights, kept
+
+
+def changed_weights_and_failed_rows():
+    """--retry-failed is refused like any other attempt. The failed rows are pending by then, the others stay."""
+    folder = fresh("retry")
+    shutil.copytree(MODELS / "deepseek_v3", folder / "model")
+    write_prompts(folder / "p.h5", {"prompt": ["a b c", "", "d", "e f", ""]})
+    words = ["run", "--model", folder / "model", "-i", folder / "p.h5", "-o", folder / "out", "--set", "sampling.max_tokens=6"]
+    expect_exit(moemill(*words), 3)
+    whole = folder / "whole.h5"
+    whole.write_bytes((folder / "out/outputs.h5").read_bytes())
+    weights, kept = change_a_weight(folder / "model")
+    def rows_now():
+        told = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)
+        return told["done"], told["failed"], told["pending"]
+    check(rows_now() == (3, 2, 0), rows_now())
+    done = expect_exit(moemill(*words, "--retry-failed", ranks=2), 2)
+    check("weights_xxh3_1" in done.stderr, done.stderr)
+    check(rows_now() == (3, 0, 2), rows_now())
+    weights.write_bytes(kept)
+    expect_exit(moemill(*words, ranks=2), 3)
+    check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
+
+
+
 def changed_weights_are_refused():
     """Also where the sampled fingerprint sees nothing: all that is read is held against the attempts before."""
     folder = prepare("weights", count=200, max_tokens=400)
@@ -44,15 +81,7 @@ def changed_weights_are_refused():
     check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")
     (folder / "out/stop").touch()
     process.communicate(timeout=SECONDS)
-    weights = max(model.glob("*.safetensors"), key=lambda p: p.stat().st_size)
-    kept = weights.read_bytes()
-    length = int.from_bytes(kept[:8], "little")
-    tensors = [t["data_offsets"] for name, t in json.loads(kept[8:8 + length]).items() if name != "__metadata__"]
-    begin, end = max(tensors, key=lambda offsets: offsets[1] - offsets[0])
-    check(end - begin > 12288, "the sample of 4 KB in the middle is not all of the tensor")
-    changed = bytearray(kept)
-    changed[8 + length + begin] ^= 1  # the last bit of its first number
-    weights.write_bytes(changed)
+    weights, kept = change_a_weight(model)
     def rows_done(): return json.loads(moemill("status", folder / "out", "--json").stdout)["done"]
     before, config = rows_done(), (folder / "out/config.yaml").read_bytes()
     (folder / "elsewhere").symlink_to(model)
@@ -112,5 +141,5 @@ def other_layouts_are_accepted():
 
 
 if __name__ == "__main__":
-    main([changed_settings_are_refused, changed_weights_are_refused, added_prompts_are_refused,
+    main([changed_settings_are_refused, changed_weights_are_refused, changed_weights_and_failed_rows, added_prompts_are_refused,
           other_layouts_are_accepted])

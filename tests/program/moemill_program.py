@@ -55,6 +55,10 @@ def mpirun_is_stuck(log):
     return "the job has been aborted" in log and "mpirun noticed that process rank" in log
 
 
+class Skipped(Exception):
+    """Why this machine cannot do a test."""
+
+
 def check(holds, *what):
     if not holds: raise AssertionError(" ".join(str(w) for w in what))
 
@@ -120,7 +124,7 @@ def summary(folder):
 
 
 def main(tests):
-    """Runs the functions given (or those named behind the folders), and says which failed."""
+    """Runs the functions given (or those named behind the folders), and says which failed or could not be done."""
     wanted = sys.argv[4:]
     failed = 0
     for test in tests:
@@ -128,6 +132,8 @@ def main(tests):
         try:
             test()
             print(f"ok      {test.__name__}", flush=True)
+        except Skipped as why:
+            print(f"SKIPPED {test.__name__}: {why}", flush=True)
         except Exception as fault:
             failed += 1
             print(f"FAILED  {test.__name__}: {fault}", flush=True)

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import time
 
-from moemill_program import PROGRAM, SECONDS, SOURCE, check, environment, expect_exit, main, moemill, start, summary
-from resume import halt, prepare, wait_for_rows
+from moemill_program import (PROGRAM, SECONDS, SOURCE, check, differences, environment, expect_exit, main, moemill, start,
+                             summary)
+from resume import halt, prepare, reference, wait_for_rows
 
 
 def last_metrics(folder):
@@ -56,11 +57,16 @@ def every_key_is_documented():
         section = text.split(f"### {name}")[1].split("\n### ")[0]
         missing = [key for key in found if f"`{key}`" not in section]
         check(not missing, name, "has keys that jobs/README.md does not explain:", missing)
+    told = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)
+    section = text.split("### status --json")[1].split("\n##")[0]
+    table = {key for line in section.splitlines() if line.startswith("| `") for key in re.findall(r"`(\w+)`", line.split("|")[1])}
+    check(set(told) == table, "status --json and its table in jobs/README.md differ in", set(told) ^ table)
 
 
 def the_log_can_be_followed():
     """run.log: every attempt's lines with full dates, and why it ended; never in a job's way, and never somebody else's."""
     folder = prepare("log", count=100, max_tokens=400)
+    whole = reference(folder)
     words, log = ["run", "-c", folder / "run.yaml"], folder / "out/run.log"
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")
@@ -91,6 +97,7 @@ def the_log_can_be_followed():
     log.unlink()
     log.mkdir()
     done = expect_exit(moemill(*words), 0)
+    check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
     check(done.stderr.count("run.log") == 1 and "the job goes on" in done.stderr, done.stderr)
     log.rmdir()
     log.write_text("an old line\n")
@@ -118,9 +125,15 @@ def status_of_each_state():
     check("state    running, attempt 1 (process " in told() and "next" not in told(), told())
     done = expect_exit(moemill("verify", folder / "out"), 1)
     check(re.search(r"checked \d+ of 300 rows: ", done.stdout) and "the run is not finished: " in done.stdout, done.stdout)
+    watch = subprocess.Popen([str(PROGRAM), "status", str(folder / "out"), "--watch", "--exit-code"], stdout=subprocess.PIPE, text=True)
+    looks = 0
+    while looks < 2 and (line := watch.stdout.readline()): looks += line.startswith("state    running, attempt 1 ")
+    check(looks == 2, "--watch of a run at work ends")
     (folder / "out/stop").touch()
     os.kill(holder, signal.SIGCONT)
     process.communicate(timeout=SECONDS)
+    check("state    stopped early, attempt 1" in watch.stdout.read(), "--watch does not see the end")
+    check(watch.wait(timeout=SECONDS) == 75, "--watch --exit-code:", watch.returncode)
     text = told()
     check("state    stopped early, attempt 1\nended    stopped early because of the stop file" in text and "rate" not in text
           and "next     the same command again goes on" in text, text)

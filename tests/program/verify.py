@@ -4,6 +4,7 @@
     verify.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
 import resource
+import shutil
 
 import h5py
 import numpy as np
@@ -194,13 +195,18 @@ def flipped_bits_are_noticed():
     anywhere[out / "run.json"] = draw.integers((out / "run.json").stat().st_size * 8 - 8, size=20)  # not its last line break
     anywhere[outputs] = [*draw.integers(outputs.stat().st_size * 8, size=20),
                          *(at * 8 + int(draw.integers(size * 8)) for _, at, size in blocks)]
+    codes = {path.name: set() for path in anywhere}
     for path, bits in anywhere.items():
         whole = path.read_bytes()
         for bit in map(int, bits):
             flip(path, whole, bit)
             done = moemill("verify", out, *(["--deep"] if path == shard or bit % 2 else []))  # beside outputs.h5 no shard is read
-            check(done.returncode in (1, 2) and str(path) in done.stdout + done.stderr, path, bit, done.stdout, done.stderr)
+            unread = path == out / "run.json" or f"{out / 'config.yaml'}: is damaged" in done.stderr  # nothing to check with
+            expect_exit(done, 2 if unread else 1)
+            check(str(path) in (done.stderr if unread else done.stdout), path, bit, done.stdout, done.stderr)
+            codes[path.name].add(done.returncode)
         path.write_bytes(whole)
+    check(codes == {shard.name: {1}, "run.json": {2}, "config.yaml": {1, 2}, "outputs.h5": {1}}, codes)
     for other in (out / "shards").glob("*.h5"): other.unlink()
     flip(outputs, outputs.read_bytes(), blocks[0][1] * 8 + 100)
     with h5py.File(outputs) as f:
@@ -297,22 +303,71 @@ def files_of_another_run():
     expect_exit(moemill(*words), 0)
     others, other = words_for("others")
     expect_exit(moemill(*others), 0)
+    mine = (out / "outputs.h5").rename(out.parent / "mine.h5")
     (out / "outputs.h5").write_bytes((other / "outputs.h5").read_bytes())
     done = expect_exit(moemill(*words), 2)
     check(f"{out / 'outputs.h5'}: is of another run" in done.stderr, done.stderr)
     (out / "outputs.h5").unlink()
     expect_exit(moemill(*words), 0)
     whole = (out / "config.yaml").read_bytes()
-    for damage, says in ((b"", "is damaged"), (whole[:-3], "is damaged"), (b"\xff" * 40, "is damaged"), (None, "is missing")):
+    for damage, says, code in ((b"", "is damaged", 2), (whole[:-3], "is damaged", 1), (b"\xff" * 40, "is damaged", 2),
+                               (None, "is missing", 2)):
         (out / "config.yaml").unlink()
         if damage is not None: (out / "config.yaml").write_bytes(damage)
         done = expect_exit(moemill(*words), 2)
         check(f"{out / 'config.yaml'}: {says}" in done.stderr and "restore it" in done.stderr, done.stderr)
-        done = moemill("verify", out)
-        check(done.returncode in (1, 2) and str(out / "config.yaml") in done.stdout + done.stderr, done.stdout, done.stderr)
+        done = expect_exit(moemill("verify", out), code)
+        check(str(out / "config.yaml") in done.stdout + done.stderr, done.stdout, done.stderr)
         if damage is None: (out / "config.yaml").touch()
     (out / "config.yaml").write_bytes(whole)
     expect_exit(moemill(*words), 0)
+    check(not differences(mine, out / "outputs.h5"), differences(mine, out / "outputs.h5"))
+
+
+def other_prompts_or_tokenizer():
+    """Rows that other prompts or another tokenizer make say nothing about this run."""
+    words, out = words_for("changed_inputs")
+    model = shutil.copytree(MODELS / "deepseek_v3", out.parent / "model")
+    words[2] = model
+    expect_exit(moemill(*words), 0)
+    prompts, tokenizer = out.parent / "p.h5", model / "tokenizer.json"
+    kept = prompts.read_bytes()
+    for ranks in (0, 2):
+        write_prompts(prompts, {**PROMPTS, "prompt": ["another question", *PROMPTS["prompt"][1:]]})
+        for option in (["--deep"], ["--replay", 7]):
+            done = expect_exit(moemill("verify", out, *option, ranks=ranks), 1)
+            check(f"{prompts}: is not the file that this run was made of" in done.stdout, done.stdout)
+            check("replayed" not in done.stdout, "rows of other prompts were compared:", done.stdout)
+        prompts.write_bytes(kept)
+        tokenizer.write_text(tokenizer.read_text() + " ")
+        done = expect_exit(moemill("verify", out, "--replay", 7, ranks=ranks), 1)
+        check("is not the model that made this run (tokenizer_sha256 differs)" in done.stderr, done.stderr)
+        shutil.copy(MODELS / "deepseek_v3/tokenizer.json", tokenizer)
+    expect_exit(moemill("verify", out, "--deep", "--replay", 7), 0)
+
+
+def shards_that_do_not_belong():
+    """Of another run, in the place of another one, or with a number that the run has not: none gets into outputs.h5."""
+    words, out = words_for("strays", "output.merge=false")
+    others, other = words_for("strays_from", "output.merge=false", "sampling.seed=9")
+    for each in (words, others): expect_exit(moemill(*each), 0)
+    second = out / "shards/shard-000001.h5"
+    kept = second.read_bytes()
+    merging = [*words, "--set", "output.merge=true"]
+    for stray, says in ((other / "shards/shard-000001.h5", "is damaged (it is of run "),
+                        (out / "shards/shard-000000.h5", "is damaged (it begins with prompt 0, not with 2)")):
+        second.write_bytes(stray.read_bytes())
+        done = expect_exit(moemill(*merging, ranks=2), 1)
+        check(f"{second}: {says}" in done.stderr and not (out / "outputs.h5").exists(), done.stderr)
+    second.write_bytes(kept)
+    beyond = out / "shards/shard-000099.h5"
+    beyond.write_bytes(kept)
+    for command in (merging, ["status", out]):
+        check(f"{beyond}: the run has only" in expect_exit(moemill(*command), 2).stderr)
+    check(f"{beyond}: the run has only" in expect_exit(moemill("verify", out), 1).stdout)
+    beyond.unlink()
+    expect_exit(moemill(*merging), 0)
+    expect_exit(moemill("verify", out, "--deep"), 0)
 
 
 def output_dir_that_is_none():
@@ -335,4 +390,5 @@ if __name__ == "__main__":
           replay_of_a_prompt_that_fails_now, replay_of_scores, failed_rows_again,
           pending_again_after_a_stopped_retry, a_damaged_shard, flipped_bits_are_noticed,
           no_flipped_bit_gets_to_hdf5, a_flipped_bit_does_not_get_through_a_retry, a_flipped_bit_does_not_get_into_the_merged_file,
-          shards_removed_after_the_merge, files_of_another_run, output_dir_that_is_none])
+          shards_removed_after_the_merge, files_of_another_run, other_prompts_or_tokenizer, shards_that_do_not_belong,
+          output_dir_that_is_none])

@@ -2,16 +2,21 @@
 """Many prompts through the program: does a rank's memory stay flat, does a prompt cost the same,
 how long do a resume, `status` and `verify` take?
 
-    million.py MOEMILL SOURCE_DIR WORK_DIR [--prompts 10000,100000,1000000] [--ranks 2] [--set KEY=VALUE ...] [--flat 1.1]
+    million.py MOEMILL SOURCE_DIR WORK_DIR [--prompts 10000,100000,1000000] [--ranks 2] [--shard-prompts 1024]
+               [--repeat 1] [--set KEY=VALUE ...] [--flat 1.1]
 
-The model is a tiny one with random weights, so that nearly everything measured is the program's own cost. Each size is
-run whole, then verified; and once more with a drain (SIGUSR1) in mid-job, resumed, and held against the first byte for
-byte. Prints a table; needs h5py and numpy."""
+The model is a tiny one with random weights, so that nearly everything measured is the program's own cost. All sizes have
+shards of the same number of prompts (or `auto`): a shard has a cost of its own. Each size is run whole, then verified;
+and once more with a drain (SIGUSR1) in mid-job, resumed, and held against the first byte for byte. Whole jobs are
+repeated as often as asked, each size in turn: the row is the quickest one's, and the cost a prompt is told of all.
+With --flat there are whole jobs alone, and no rank may have that many times the memory for the last size as for the
+first. Prints a table; needs h5py and numpy."""
 import argparse
 import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,10 +26,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "program"))
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--prompts", default="10000,100000,1000000")
 arguments.add_argument("--ranks", type=int, default=2)
+arguments.add_argument("--shard-prompts", default="1024")
+arguments.add_argument("--repeat", type=int, default=1)
 arguments.add_argument("--set", action="append", default=[])
 arguments.add_argument("--flat", type=float)
 options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
-from moemill_program import MODELS, PROGRAM, WORK, check, differences, expect_exit, fresh, moemill, write_prompts  # noqa: E402
+from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, fresh, moemill, write_prompts  # noqa: E402
 
 SECONDS = 3600
 WORDS = "the mill grinds corn and rye while water turns its wheel under old stones of a quiet valley".split()
@@ -70,7 +77,7 @@ def job(folder, out, drain_after=None):
     rank = [] if drain_after else [sys.executable, "-c", RANK, str(folder / "memory-")]
     command = ["mpirun", "-n", str(options.ranks), "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
                *rank, str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "-o", str(out)]
-    for setting in options.set: command += ["--set", setting]
+    for setting in [f"output.shard_prompts={options.shard_prompts}", *options.set]: command += ["--set", setting]
     begun = time.monotonic()
     process = subprocess.Popen(command, env=dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"),
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -90,19 +97,38 @@ def timed(*words):
     return time.monotonic() - begun, done.stdout
 
 
-def measure(count):
+def prepare(count):
     folder = fresh(f"million-{count}")
     write_model(folder / "model")
     write_job(folder, count)
+    return folder
+
+
+def metrics(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def whole_job(folder, count):
+    """Its part of the row. The last line of metrics.jsonl is written when the ranks' work is over, ahead of the merge."""
+    shutil.rmtree(folder / "out", ignore_errors=True)
     code, seconds, memory, log = job(folder, folder / "out")
     check(code == 0, f"exit {code}", log[-3000:])
     whole = json.loads((folder / "out/summary.json").read_text())
     shards = sorted((folder / "out/shards").iterdir())
-    row = {"prompts": count, "seconds": seconds, "start s": whole["load_seconds"],
-           "us a prompt": 1e6 * (whole["wall_seconds"] - whole["load_seconds"]) / count,
-           "MB by rank": " ".join(f"{memory[r]:.0f}" for r in sorted(memory)), "shards": len(shards),
-           "shard KB": sum(p.stat().st_size for p in shards) / len(shards) / 1024,
-           "outputs MB": (folder / "out/outputs.h5").stat().st_size / 2**20}
+    return {"prompts": count, "seconds": seconds, "start s": whole["load_seconds"],
+            "us a prompt": 1e6 * (whole["wall_seconds"] - whole["load_seconds"]) / count,
+            "merge s": whole["wall_seconds"] - metrics(folder / "out")[-1]["wall_seconds"],
+            "MB by rank": " ".join(f"{memory[r]:.0f}" for r in sorted(memory)), "shards": len(shards),
+            "shard KB": sum(p.stat().st_size for p in shards) / len(shards) / 1024,
+            "outputs MB": (folder / "out/outputs.h5").stat().st_size / 2**20}
+
+
+def measure(folder, jobs):
+    """The row of a size, of which so many whole jobs were run."""
+    row = min(jobs, key=lambda job: job["us a prompt"])
+    seconds = row["seconds"]
+    row["us a prompt"] = ", ".join(f"{us:.3g}" for us in sorted(job["us a prompt"] for job in jobs))
+    if options.flat: return row
     row["status s"] = timed("status", folder / "out")[0]
     row["verify s"] = timed("verify", folder / "out")[0]
     row["deep s"] = timed("verify", "--deep", folder / "out")[0]
@@ -112,14 +138,16 @@ def measure(count):
     row["drained at"] = json.loads(timed("status", "--json", folder / "again")[1])["done"] if code == 75 else "end"
     code, _, _, log = job(folder, folder / "again")
     check(code == 0, f"exit {code} of the resumed job", log[-3000:])
-    begun = [json.loads(line) for line in (folder / "again/metrics.jsonl").read_text().splitlines()]
-    row["resume s"] = begun[-1]["load_seconds"] if begun[-1]["attempt"] == 2 else 0.0
+    last = metrics(folder / "again")[-1]
+    row["resume s"] = last["load_seconds"] if last["attempt"] == 2 else 0.0
     row["again s"] = job(folder, folder / "again")[1]
     check(not differences(folder / "out/outputs.h5", folder / "again/outputs.h5"), "the resumed job's bytes differ")
     return row
 
 
-rows = [measure(int(count)) for count in options.prompts.split(",")]
+folders = {count: prepare(count) for count in map(int, options.prompts.split(","))}
+rounds = [{count: whole_job(folder, count) for count, folder in folders.items()} for _ in range(options.repeat)]
+rows = [measure(folder, [jobs[count] for jobs in rounds]) for count, folder in folders.items()]
 text = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
 print("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
 for row in text: print("| " + " | ".join(row) + " |")

@@ -123,7 +123,9 @@ MpiDefault=none
 # nodes claim more than the machine has
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
+# without --mem a job gets little memory, as at many sites
+SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=100
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0
 # a busy machine may stand still for a while: nothing is given up for that
@@ -132,7 +134,8 @@ MessageTimeout=60
 OverTimeLimit=5
 KillWait=5
 ReturnToService=2
-JobRequeue=1
+# as at many sites: only a job that says --requeue is queued again
+JobRequeue=0
 MinJobAge=3600
 GresTypes=gpu
 NodeName=n[1-$1] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$(($3 + 1))-$(($3 + $1))] \\
@@ -182,6 +185,11 @@ up() {  # NODES CPUS [OWNER]
   exit 1
 }
 
+# DIR is what `up` made; anything else is not ours to remove.
+must_be_ours() {
+  if [ ! -e "$dir/slurm.conf" ]; then echo "cluster: there is none in $dir" >&2; exit 2; fi
+}
+
 case $action in
   up) up "$@" ;;
   run) exec env "${environment[@]}" "$@" ;;
@@ -189,9 +197,10 @@ case $action in
     kill_all "$1"
     rm -rf "$dir"/{spool,tmp}/"$1" ;;  # sockets and folders of a step left there are in the way of the step's next try
   start-node) start_node "$1" ;;
-  down) end ;;
+  down) must_be_ours; end ;;
   end-with)
     tail --pid="$1" -f /dev/null
+    must_be_ours
     end ;;
   *) echo "cluster: what is '$action'?" >&2; exit 2 ;;
 esac

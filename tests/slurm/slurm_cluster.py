@@ -46,9 +46,10 @@ def until(holds, what, seconds=PATIENCE):
 class Cluster:
     def __init__(self, nodes, cpus):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="moemill-slurm."))  # short: Unix sockets lie in it
-        self.environment = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin", SLURM_TEST_CONF=PARTITIONS)
-        for name in [n for n in self.environment if n.startswith(("SLURM_JOB", "OMPI_", "PMIX_"))]:
-            del self.environment[name]  # of a job that this test itself runs in
+        # Not the user's own settings of Slurm, nor those of a job that this test itself runs in.
+        theirs = ("SLURM", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_", "SCONTROL_", "OMPI_", "PMIX_")
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
+        self.environment |= {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "SLURM_TEST_CONF": PARTITIONS}
         self.free = [f"n{i + 1}" for i in range(nodes)]
         self.changed = threading.Condition()
         atexit.register(self.down)
@@ -59,9 +60,10 @@ class Cluster:
         subprocess.run([SCRIPT, "down", self.folder])
 
     def take(self, count):
-        """Nodes for one test alone, so that tests can run beside each other."""
+        """Nodes for one test alone, so that tests can run beside each other. One that fails keeps its own."""
         with self.changed:
-            self.changed.wait_for(lambda: len(self.free) >= count)
+            enough = self.changed.wait_for(lambda: len(self.free) >= count, timeout=2 * PATIENCE)
+            check(enough, f"waited {2 * PATIENCE} s for {count} free nodes; there are {len(self.free)}")
             taken, self.free = self.free[:count], self.free[count:]
             return taken
 
@@ -114,6 +116,9 @@ class Job:
         """What Slurm says; empty for the moment where it says nothing."""
         text = self.cluster.run("scontrol", "show", "job", "-o", self.id).stdout
         return dict(word.split("=", 1) for word in text.split() if "=" in word)
+
+    def set_limit(self, minutes):
+        self.cluster.must("scontrol", "update", f"jobid={self.id}", f"TimeLimit={minutes}")
 
     def state(self):
         return self.facts().get("JobState", "?")

@@ -6,6 +6,7 @@ requeue, a cancel. Each ends with every row once and the bytes of a run that nob
 
 Exit 77 where there is no Slurm to start."""
 import concurrent.futures
+import json
 import os
 import pathlib
 import random
@@ -16,7 +17,8 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "program"))
-from moemill_program import MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, moemill, write_prompts
+from moemill_program import (MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, moemill, summary,
+                             write_prompts)
 from slurm_cluster import ENDED, Cluster, Job, missing_tools, until
 
 SKIPPED = 77
@@ -47,6 +49,13 @@ def write_script(path, *lines):
     path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
     path.chmod(0o755)
     return path
+
+
+def without(option, script, folder):
+    """A copy of the script that lacks an option: one given beside it could only say something else."""
+    bare = folder / f"bare-{script}"
+    bare.write_text(re.sub(f"#SBATCH {option}.*\n", "", (SOURCE / "jobs" / script).read_text()))
+    return bare
 
 
 def attempts(run_dir):
@@ -85,7 +94,8 @@ SRUN = "srun --mpi=pmix --kill-on-bad-exit=1"
 def one_node(bench, nodes):
     """In the run directory that the config names, and in another one when RUN_DIR says so."""
     folder = bench.folder("one_node")
-    bench.job("one-node.sbatch", folder, nodes, per_node=MOST_RANKS, RUN_DIR="").ends(0)
+    job = bench.job("one-node.sbatch", folder, nodes, per_node=MOST_RANKS, RUN_DIR="").ends(0)
+    check(",mem=4000M," in job.facts()["TRES"], "not all of the node's memory:", job.facts())
     bench.is_whole(folder / "out")
     bench.job("one-node.sbatch", folder, nodes, per_node=MOST_RANKS, run_dir=folder / "wanted").ends(0)
     bench.is_whole(folder / "wanted")
@@ -116,6 +126,16 @@ def srun_without_pmix(bench, nodes):
     check(not (folder / "out").exists(), "it made a run directory")
 
 
+def srun_that_fails(bench, nodes):
+    """Without a run directory there is nothing to ask: srun's code stays, but for a 0."""
+    folder = bench.folder("srun-fails")
+    for said, code in ((9, 9), (0, 1)):
+        broken = write_script(folder / "bin/srun", f"exit {said}").parent
+        path = f"{broken}:{bench.cluster.environment['PATH']}"
+        for script in ("nodes-srun.sbatch", "gpu.sbatch"):
+            bench.job(script, folder, nodes, "--cpus-per-task=1", "--gpus-per-node=1", PATH=path).ends(code)
+
+
 def gpu_script(bench, nodes):
     """Slurm accepts what it asks for, and no more; the rest of it runs with the CPU backend."""
     folder = bench.folder("gpu")
@@ -128,8 +148,7 @@ def gpu_script(bench, nodes):
     options = ["--gpus-per-node=2", "--cpus-per-task=1"]
     bench.job("gpu.sbatch", folder, nodes, *options, BACKEND="cpu").ends(0)
     bench.is_whole(folder / "out")
-    bare = folder / "bare.sbatch"
-    bare.write_text(re.sub("#SBATCH --cpus-per-task.*\n", "", script.read_text()))
+    bare = without("--cpus-per-task", "gpu.sbatch", folder)
     bench.job(bare, folder, nodes, options[0], run_dir=folder / "bare", BACKEND="cpu").ends(0)
     done = bench.job("gpu.sbatch", folder, nodes, *options).ends(2)  # this build has no CUDA, and says so
     check("runtime.backend" in done.text(), done.tell())
@@ -146,7 +165,7 @@ def array(bench, nodes):
     check(advised == "--array=1-2%4", "the script's advice for two lines gives", advised)
     for attempt in ("done", "nothing to do"):
         logs = [folder / f"{attempt[:4]}-{task}.log" for task in (1, 2, 3)]
-        job = bench.job("array.sbatch", folder, nodes, "--array=1-3", "-o", folder / f"{attempt[:4]}-%a.log",
+        job = bench.job("array.sbatch", folder, nodes, "--array=1-3", "--mem=100", "-o", folder / f"{attempt[:4]}-%a.log",
                         RUNS=folder / "runs")
         def states():
             lines = bench.cluster.must("squeue", "-h", "-t", "all", "-r", "-j", job.id, "-o", "%K %T").splitlines()
@@ -168,6 +187,7 @@ def end_time(bench, nodes):
     folder = bench.folder("end-time")
     (folder / "inputs.txt").write_text("first.h5\nsecond.h5\n")
     program = write_script(folder / "moemill", '[ "$1" = run ] || exit 0', "sleep 1",  # beside each other
+                           'mkdir -p "$RUN_DIR" && touch "$RUN_DIR/run.json"',
                            'echo "the end: ${SLURM_JOB_END_TIME-unknown}."')
     silent = write_script(folder / "bin/squeue", "exit 1").parent
     cases = {"asked": {"SLURM_TIME_FORMAT": "relative"}, "known": {"SLURM_JOB_END_TIME": 4000000000},
@@ -177,7 +197,7 @@ def end_time(bench, nodes):
     for case, variables in cases.items():
         for script in sorted((SOURCE / "jobs").glob("*.sbatch")):
             log = f"{folder}/{case}-{script.stem}"
-            job = bench.job(script, folder, nodes, "--array=1-2", f"-o{log}-%a.log", "--cpus-per-task=1",
+            job = bench.job(script, folder, nodes, "--array=1-2", f"-o{log}-%a.log", "--cpus-per-task=1", "--mem=100",
                             "--gpus-per-node=1", MOEMILL=program, **variables)
             tasks += [(case, job, f"{job.id}_{task}", pathlib.Path(f"{log}-{task}.log")) for task in (1, 2)]
     for case, job, job.id, job.log in tasks:
@@ -222,18 +242,19 @@ def lost_node_of_the_script(bench, nodes):
 
 
 def time_limit(bench, nodes, launch):
-    """A limit of one minute: Slurm's signal comes, the script hands it on, the ranks save and leave."""
+    """Slurm's signal comes, the script hands it on, the ranks save and leave. The limit becomes one minute while they
+    stand still: Slurm looks at limits every 30 s from its own start, and could else signal a job that just begins."""
     folder = bench.folder(f"limit-{launch.split()[0]}")
-    job = bench.job("chain.sbatch", folder, nodes, "--time=1", LAUNCH=launch).stands_still_at_work()
+    job = bench.job("chain.sbatch", folder, nodes, LAUNCH=launch).stands_still_at_work()
+    job.set_limit(1)
     job.says("chain: the signal has come")
     job.goes_on()
     job.says("stopping early because of SIGUSR1")
-    tries = 1
-    while job.state() not in ENDED:  # a busy machine needs more than two
-        job.runs_again(tries)
-        until(lambda: job.state() in ENDED | {"PENDING"}, job.tell)
-        tries += 1
+    job.is_pending_again()
+    job.set_limit(30)
+    job.runs_again()
     job.ends(0)
+    check(attempts(folder / "out") == 2, job.tell())
     bench.is_whole(folder / "out")
 
 
@@ -246,9 +267,10 @@ def time_limit_under_srun(bench, nodes):
 
 
 def time_limit_straight_to_the_ranks(bench, nodes):
-    """nodes-srun.sbatch: 75 comes through srun; the same script again goes on."""
+    """nodes-srun.sbatch: 75 comes through srun; the same script again goes on. As above, the limit comes later."""
     folder = bench.folder("limit-ranks")
-    job = bench.job("nodes-srun.sbatch", folder, nodes, "--time=1").stands_still_at_work()
+    job = bench.job("nodes-srun.sbatch", folder, nodes).stands_still_at_work()
+    job.set_limit(1)
     job.ends(75, "FAILED")  # Slurm wakes whom it signals
     check("SIGUSR1" in job.text(), job.tell())
     bench.job("nodes-srun.sbatch", folder, nodes).ends(0)
@@ -258,8 +280,9 @@ def time_limit_straight_to_the_ranks(bench, nodes):
 def time_limit_by_the_clock(bench, nodes):
     """No signal asked for: the program knows the job's end from SLURM_JOB_END_TIME."""
     folder = bench.folder("limit-clock")
-    job = bench.job("one-node.sbatch", folder, nodes, "--time=1", "--signal=B:USR1@1").stands_still_at_work()
-    time.sleep(max(0.0, 50 - (time.time() - job.started())))
+    bare = without("--signal", "one-node.sbatch", folder)
+    job = bench.job(bare, folder, nodes, "--time=1").stands_still_at_work()
+    time.sleep(max(0.0, 60 - (time.time() - job.started())))  # past the moment, wherever in the minute it was
     job.goes_on()
     job.ends(75, "FAILED")
     check("stopping early because of the time limit" in job.text(), job.tell())
@@ -269,7 +292,7 @@ def time_limit_by_the_clock(bench, nodes):
 
 def preempted(bench, nodes, script, partition, last_words):
     folder = bench.folder(f"preempted-{partition}")
-    job = bench.job(script, folder, nodes, "--requeue", partition=partition).stands_still_at_work()
+    job = bench.job(script, folder, nodes, partition=partition).stands_still_at_work()
     urgent = bench.cluster.must("sbatch", "--parsable", "-p", "urgent", "-w", ",".join(nodes), "-N", len(nodes),
                                 "--exclusive", "--time=5", "-o", "/dev/null", "--wrap", "sleep 1").strip()
     if last_words:
@@ -308,19 +331,26 @@ def cancelled(bench, nodes):
     job.ends(0, "CANCELLED")
     until(lambda: not job.ranks(), "the ranks to be gone")
     check(moemill("status", folder / "out", "--exit-code").returncode == 75, "status says something else than 75")
+    kept = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)["done"]
+    check(kept >= 2, "not even the finished shard's rows are there:", kept)
     bench.job("chain.sbatch", folder, nodes).ends(0)
+    check(summary(folder / "out")["resumed_rows"] == kept, "rows were made again:", kept, summary(folder / "out"))
     bench.is_whole(folder / "out")
 
 
 def twice_at_once(bench, nodes):
-    """Two jobs in one run directory: the second is refused, the first does not notice."""
+    """Two jobs in one run directory: the second is refused, the first does not notice. A singleton waits for it."""
     folder = bench.folder("twice")
     job = bench.job("nodes-mpirun.sbatch", folder, nodes[:2]).stands_still_at_work()
     second = bench.job("nodes-srun.sbatch", folder, nodes[2:]).ends(2)
     for words in ("another job works in this run directory", f"Slurm job {job.id}"):
         check(words in second.text(), second.tell())
+    third = bench.job("nodes-mpirun.sbatch", folder, nodes[2:], "--dependency=singleton")
+    until(lambda: third.facts().get("Reason") == "Dependency", third.tell)
     job.goes_on()
     job.ends(0)
+    third.ends(0)
+    check("nothing to do" in third.text(), third.tell())
     bench.is_whole(folder / "out")
 
 
@@ -390,7 +420,7 @@ def chain_whose_launcher_fails(bench, nodes):
         job = bench.job("chain.sbatch", folder, nodes, LAUNCH=launch)
         for restarts in (1, 2): job.runs_again(restarts)
         job.ends(code)
-        check(job.text().count(f"the launcher ended with {said} before moemill began") == 3, job.tell())
+        check(job.text().count(f"{launch} ended with {said} and no attempt has begun") == 3, job.tell())
     check(attempts(folder / "out") == 1, "it began")
     fails_once = write_script(folder / "fails-once", '[ -n "$SLURM_RESTART_COUNT" ] || exit 1', 'exec mpirun "$@"')
     job = bench.job("chain.sbatch", folder, nodes, LAUNCH=fails_once)
@@ -405,14 +435,15 @@ TESTS = [(time_limit_by_the_clock, 1), (time_limit_under_mpirun, 2), (time_limit
          (lost_node_of_the_script, 2), (preempted_with_grace, 2), (preempted_at_once, 2), (chain_knows_when_to_end, 1),
          (chain_whose_launcher_fails, 1), (chain_asked_to_stop_in_the_queue, 1), (end_time, 1),
          (requeued, 3), (cancelled, 2), (twice_at_once, 4), (asked_to_stop, 1), (array, 2), (gpu_script, 2),
-         (srun_without_pmix, 2), (mpirun_on_three_nodes, 3), (srun_on_three_nodes, 3), (one_node, 1)]
+         (srun_without_pmix, 2), (srun_that_fails, 1), (mpirun_on_three_nodes, 3), (srun_on_three_nodes, 3), (one_node, 1)]
 
 
 def run_one(bench, test, count):
     """Whether it holds."""
-    nodes = bench.cluster.take(count)
     began = time.monotonic()
     try:
+        nodes = bench.cluster.take(count)
+        began = time.monotonic()
         test(bench, nodes)
         fault = None
     except Exception as thrown:
