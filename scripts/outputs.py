@@ -290,7 +290,7 @@ class Prompts:
 
     def lengths(self, name, prompt_index):
         """Of these rows of a packed column; 0 of another one, which only reading tells."""
-        if not isinstance(self.group[name], h5py.Group): return 0
+        if not isinstance(self.group.get(name), h5py.Group): return 0
         low, high = int(prompt_index[0]), int(prompt_index[-1])
         with reading(self.path):
             ends = self.group[name]["offsets"][low:high + 2].astype("i8")

@@ -231,7 +231,8 @@ def rows_of(batch, path, options):
         try:
             columns[name] = column.to_pylist()
         except (ValueError, OverflowError) as fault:  # Python has no nanoseconds, and no years before 1 or beyond 9999
-            if name not in options.drop:
+            new = dict(options.map).get(name, name)
+            if new not in options.drop and (options.keep is None or new in options.keep):
                 raise Fault(f"{path}: column {name} ({column.type}): {fault}\n(--drop {name} leaves it out; else store it as text "
                             "or in microseconds)") from None
             columns[name] = [None] * len(column)
@@ -676,9 +677,10 @@ class Chat:
             raise RowFault(f"the chat template refuses it: {type(fault).__name__}: {fault}") from None
 
 
-# \n as typed in a shell, but not where it begins a command of LaTeX: \nabla, \neq, \nu ...
-TYPED_NEWLINE = re.compile(r"\\n(?!(?:abla|atural|cong|e|earrow|eg|eq|ewcommand|ewline|exists|geq|gtr|leq|less|mid|oindent|"
-                           r"olimits|onumber|ormalsize|ot|otin|parallel|prec|sim|subset|subseteq|succ|u|warrow)(?![A-Za-z]))")
+# \n as typed in a shell, but not where it begins a command of LaTeX (\nabla, \neq ...) whose rest is no word: \nless may be
+# a line that begins with "less".
+TYPED_NEWLINE = re.compile(r"\\n(?!(?:abla|atural|cong|earrow|eq|ewcommand|ewline|geq|gtr|leq|oindent|olimits|onumber|"
+                           r"ormalsize|ot|otin|prec|subseteq|succ|u|warrow)(?![A-Za-z]))")
 
 
 class Null:
@@ -1134,10 +1136,9 @@ class Maker:
         return bool(self.options.user_turn or self.options.system)
 
     def used_settings(self):
-        """Columns that are settings of their prompts: neither --drop nor --keep leaves them out, or --set gives them."""
-        o = self.options
+        """Columns that are settings of their prompts, where --drop does not leave them out, or --set gives them."""
         return [name for name in (*SAMPLING, "stop") if name in self.constants or
-                name in self.columns and name not in o.drop and (o.keep is None or name in o.keep)]
+                name in self.columns and name not in self.options.drop]
 
     def carried_names(self, names):
         """{column of the input: dataset of the output} of what is carried along."""
@@ -1157,7 +1158,7 @@ class Maker:
 
     def look(self):
         """The first reading: types of the columns, ids that occur twice, how many rows."""
-        duplicates = Duplicates(self.options.output.parent)
+        duplicates = Duplicates(pathlib.Path(os.path.realpath(self.options.output)).parent)
         bar = progress("looking", 100, "%")
         from_text = ending(self.files[0]) in (".csv", ".tsv")
         for path, unit, rows, places, ordinal, part in self.blocks():
@@ -1492,7 +1493,7 @@ def parse_arguments(words):
     g.add_argument("--set", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
                    help="a column with this value in every row: n=4 (repeatable)")
     g.add_argument("--keep", metavar="A,B", type=names,
-                   help="carry only these columns along, and use only these of the sampling columns (default: all)")
+                   help="carry only these columns along (default: all)")
     g.add_argument("--drop", metavar="A,B", type=names, default=[], help="do not carry these, nor use them as sampling columns")
     g = p.add_argument_group("reading and writing")
     g.add_argument("--split", metavar="NAME", help="split of a datasets folder; all: every split, in the order of their names")

@@ -200,10 +200,10 @@ class FormCheck {
         fault("'/{}' is no dataset with rows", path);
         continue;
       }
-      const h5::Handle column = h5::open_dataset(file_, path);
-      const std::vector<hsize_t> extents = h5::shape(column);
+      const h5::Handle rows = h5::open_dataset(file_, path);
+      const std::vector<hsize_t> extents = h5::shape(rows);
       no_more_than_rows("dataset '/" + path + "'", extents[0]);
-      check_chunks(column, path, extents);
+      check_chunks(rows, path, extents);
     }
   }
 

@@ -38,7 +38,7 @@ RunStatus read_status(const std::string& dir, const SampleCounts& samples, RunCo
   RunStatus status;
   status.manifest = *manifest;
   status.running = lock_holder(paths);
-  status.exit_code = manifest->exit_code;
+  if (!status.running) status.exit_code = manifest->exit_code;
   if (auto end = read_end(paths, manifest->attempts); end && !status.running) {
     status.end_reason = end->rank == 0 ? end->reason : fmt::format("rank {}: {}", end->rank, end->reason);
     if (!status.exit_code) status.exit_code = end->exit_code;  // the rank that failed could not reach run.json

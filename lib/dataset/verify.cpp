@@ -339,6 +339,7 @@ class Verification {
   RunManifest manifest_;
   VerifyReport report_;
   bool outputs_whole_ = false;
+  std::optional<OutputReader> merged_;
   std::uint64_t compared_rows_ = 0, compared_scores_ = 0;
 };
 
@@ -364,12 +365,12 @@ bool same_block(const OutputBlock& a, const OutputBlock& b) {
 
 // Shards come in order; each is held against the next rows of outputs.h5.
 void Verification::compare_with_outputs(const std::string& path, ShardRange range) {
-  OutputReader shard(path), outputs(paths_.outputs());
+  OutputReader shard(path);
+  if (!merged_) merged_.emplace(paths_.outputs());  // once: its form is looked at as a whole
+  const OutputReader& outputs = *merged_;
   if (compared_rows_ + shard.rows() > outputs.rows() ||
-      (shard.scored_prompts() > 0 && compared_scores_ + shard.scored_prompts() > outputs.scored_prompts())) {
-    fault("{}: has rows that {} has not", path, paths_.outputs());
-    return;
-  }
+      (shard.scored_prompts() > 0 && compared_scores_ + shard.scored_prompts() > outputs.scored_prompts()))
+    return fault("{}: has rows that {} has not", path, paths_.outputs());
   for (std::uint64_t first = 0; first < shard.rows();) {
     std::uint64_t end = shard.block_end(first);
     if (!same_block(shard.read(first, end - first), outputs.read(compared_rows_ + first, end - first)))

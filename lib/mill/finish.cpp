@@ -40,6 +40,12 @@ nlohmann::ordered_json read_summary(const dataset::RunPaths& paths) {
   return json.is_object() ? json : nlohmann::ordered_json::object();
 }
 
+// All rows may be on disk when a drain is agreed, and not yet in the files that the user was promised.
+bool stands_in_files(const RunPlan& plan, const RunConfig& config, bool merged) {
+  if (config.output.merge) return merged;
+  return dataset::list_run(plan.paths, plan.manifest).finished.size() == plan.manifest.shard_count();
+}
+
 std::string end_text(ExitCode code, const Report& report) {
   if (code == ExitCode::Stopped) return "stopped early because of " + report.stop_reason;
   return code == ExitCode::TooManyFailed ? "all rows are done, too many of them failed" : "all rows are done";
@@ -108,7 +114,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
     const bool merged = is_merged(plan.paths, plan.manifest);
-    bool stopped = end == MillEnd::Drained;  // also where all rows were on disk by then: outputs.h5 is not made
+    bool stopped = end == MillEnd::Drained && !stands_in_files(plan, config, merged);
     try {
       if (end == MillEnd::Finished && config.output.merge && !merged) merge(plan, config, prompts, attributes, stop);
     } catch (const StopRequested& e) {

@@ -74,7 +74,7 @@ void hold_against_files(dataset::RunStatus& status, bool merges) {
   const bool says_done = status.exit_code == static_cast<int>(ExitCode::Done) ||
                          status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
   const bool whole = status.rows_pending == 0 && (status.merged || !merges);
-  if (!says_done || whole) return;
+  if (!says_done || whole) return;  // nor has a run that is worked on a code
   status.exit_code = static_cast<int>(ExitCode::Stopped);
   status.end_reason =
       "all rows were done, but some or outputs.h5 were taken away since (by a killed --retry-failed or --overwrite, or "

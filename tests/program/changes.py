@@ -32,7 +32,6 @@ def changed_settings_are_refused():
     check(not (folder / "new/run.json").exists())
 
 
-
 def change_a_weight(model):
     """The last bit of the first number of the largest tensor. The file, and what it was."""
     weights = max(model.glob("*.safetensors"), key=lambda p: p.stat().st_size)
@@ -69,7 +68,6 @@ def changed_weights_and_failed_rows():
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
 
 
-
 def changed_weights_are_refused():
     """Also where the sampled fingerprint sees nothing: all that is read is held against the attempts before."""
     folder = prepare("weights", count=200, max_tokens=400)
@@ -98,7 +96,6 @@ def changed_weights_are_refused():
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
 
 
-
 def added_prompts_are_refused():
     folder = prepare("added", count=4, max_tokens=4)
     words = ["run", "-c", folder / "run.yaml"]
@@ -119,7 +116,6 @@ def added_prompts_are_refused():
     expect_exit(moemill(*words, "-o", folder / "more"), 0)
 
 
-
 def other_layouts_are_accepted():
     folder = prepare("layout", count=4, max_tokens=4)
     expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
@@ -137,7 +133,6 @@ def other_layouts_are_accepted():
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
     done = expect_exit(moemill(*words[:-1], "199"), 2)
     check("input.limit: 200 there, 199 now" in done.stderr, done.stderr)
-
 
 
 if __name__ == "__main__":

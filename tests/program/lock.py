@@ -188,8 +188,8 @@ def in_another_container():
         raise Skipped("no namespace can be made here")
     whole = reference(folder)
     words = ["run", "-c", str(folder / "run.yaml")]
-    process = subprocess.Popen(container + [str(PROGRAM), *words, "--set", "parallel.max_num_seqs=1"],  # slow: its signs
-                               stderr=subprocess.DEVNULL)                                        # of life are watched
+    slow = [str(PROGRAM), *words, "--set", "parallel.max_num_seqs=1"]  # its signs of life are watched
+    process = subprocess.Popen(container + slow, stderr=subprocess.DEVNULL)
     check(wait_for_rows(folder, process, 0), "the job was over before it could be met")
     check(holder_in(folder)["process"] == 1, holder_in(folder))
     done = expect_exit(moemill(*words), 2)

@@ -144,6 +144,8 @@ def messages_and_completions(work):
     with h5py.File(work / "q.h5", "w") as f:
         f["prompt/values"], f["prompt/offsets"], f["id"] = np.frombuffer(packed, "u1"), np.arange(6) * 7, IDS
     check(taken(work, bare, "--format", "prompt-completion", "--prompts", work / "q.h5") == got)
+    fault = script("outputs", bare, "--columns", "prompt_token_ids", "--prompts", work / "q.h5", code=2).stderr
+    check(f"{work / 'q.h5'}: has no prompt_token_ids" in fault, fault)
     with h5py.File(work / "r.h5", "w") as f: f["prompt"], f["id"] = ["x"] * 5, IDS[::-1]
     check("is not the file" in script("outputs", bare, "--format", "messages", "--prompts", work / "r.h5", code=2).stderr)
     with h5py.File(work / "s.h5", "w") as f: f["prompt_token_ids/values"], f["prompt_token_ids/offsets"] = np.arange(10), np.arange(6) * 2

@@ -157,13 +157,13 @@ def sampling_columns(work):
 
 
 def sampling_columns_are_named(work):
-    """A column that happens to have the name of a setting is used with a note, and not when --drop or --keep leaves it out."""
+    """A column that happens to have the name of a setting is used with a note, and not when --drop leaves it out; --keep is about what is carried."""
     path = write_lines(work / "a.jsonl", [{"prompt": "x", "temperature": 0.5, "n": 2, "stop": "z", "topic": "t"}])
     def told(*words): return script("prompts", path, "-o", work / "p.h5", "--overwrite", "--quiet", *words).stderr
     check("note: used as sampling settings: n, temperature, stop\n" in told(), told())
     check("used as sampling settings: temperature, stop\n" in told("--drop", "n") and set(columns(work / "p.h5")) == {"prompt", "temperature", "stop", "topic"})
-    check("used as sampling" not in told("--keep", "topic", "--set", "top_p=0.5") and set(columns(work / "p.h5")) == {"prompt", "top_p", "topic"})
-    check("used as sampling settings: n\n" in told("--keep", "n") and set(columns(work / "p.h5")) == {"prompt", "n"})
+    check("used as sampling settings: n, temperature, stop\n" in told("--keep", "topic", "--set", "top_p=0.5"))
+    check(set(columns(work / "p.h5")) == {"prompt", "n", "temperature", "stop", "top_p", "topic"}, columns(work / "p.h5"))
     path = write_lines(work / "a.jsonl", [{"prompt": "x", "temperature": "37 C", "stop": "Halle"}, {"prompt": "x", "stop": 5}])
     fault = made(work, path, code=2)
     check("line 1: temperature" in fault and "(if it is not the sampling setting: --map temperature=my_temperature)" in fault, fault)

@@ -172,18 +172,26 @@ def drained_at_the_end():
     """Asked to stop when all rows are on disk, or nearly: 0 only with outputs.h5, else 75, and the run says the same."""
     folder = prepare("drained at the end")
     draw = random.Random(options.seed)
-    found = points(folder, 0, 0)
-    last_shard = max(p.number for p in found if p.call == "rename" and "/shard-" in p.path)
-    late = [p for p in found if p.number >= last_shard]
     codes = collections.Counter()
-    for point in late if options.all else [late[0], *draw.sample(late, 5)]:
+    for _ in range(5):  # counted anew where all came too late: a job that a busy machine has held up makes more calls
+        if codes[75] > 0: break
         remove_run(folder)
-        done = run(folder, {"RANK": 0}, 0, point.number)
-        codes[done.returncode] += 1
-        check(done.returncode in (0, 75), point, done.returncode, done.stderr)
-        check(done.returncode == 75 or (folder / "out/outputs.h5").exists(), point, "ended with 0 and without outputs.h5")
-        check(status_code(folder) == done.returncode, point, "status says another code than", done.returncode)
-        resumes(folder, draw, point)
+        found = points(folder, 0, 0)
+        last_shard = max(p.number for p in found if p.call == "rename" and "/shard-" in p.path)
+        late = [p for p in found if p.number >= last_shard]
+        for point in late if options.all else [late[0], *draw.sample(late, 5)]:
+            remove_run(folder)
+            done = run(folder, {"RANK": 0}, 0, point.number)
+            codes[done.returncode] += 1
+            check(done.returncode in (0, 75), point, done.returncode, done.stderr)
+            check(done.returncode == 75 or (folder / "out/outputs.h5").exists(), point, "ended with 0 and without outputs.h5")
+            check(status_code(folder) == done.returncode, point, "status says another code than", done.returncode)
+            resumes(folder, draw, point)
+        remove_run(folder)  # and where the shards are all that is wanted
+        done = run(folder, {"RANK": 0}, 0, last_shard, ["--set", "output.merge=false"])
+        finished = len(list((folder / "out/shards").glob("shard-??????.h5")))
+        check(done.returncode == (0 if finished == 3 else 75), finished, "shards of 3, but", done.returncode, done.stderr)
+        resumes(folder, draw, "without a merged file")
     check(codes[75] > 0, "never stopped", codes)
     print(f"drained at the end: {codes[75]} times stopped, {codes[0]} times done", flush=True)
 
