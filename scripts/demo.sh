@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
 [ -x build/bin/moemill ] || echo "== building moemill (some minutes, once)"
-scripts/build.sh
+scripts/build.sh release moemill
 . scripts/root_mpi.sh
 
 mkdir -p runs

@@ -121,8 +121,8 @@ def open_h5(path):
         raise Fault(f"{path}: cannot be read as HDF5, is damaged or still being written ({one_line(fault)}); {CURE_H5}") from None
 
 
-CURE_H5 = ("take it from a copy; of a run, `moemill verify RUN_DIR` tells what is damaged: a shard that is removed is made again by "
-           "the same `moemill run`")
+CURE_H5 = ("take it from a copy; of a run, `moemill verify RUN_DIR` tells what is damaged: a shard or outputs.h5 that is removed is "
+           "made again by the same `moemill run`")
 
 
 @contextlib.contextmanager

@@ -315,7 +315,8 @@ class Run:
                                         else "killed" if begin else "not known (killed, or ended early)")
             before = begin.get("rows_before", before)
             summary = self.summary if number == of_summary else {}
-            done = max(before, last.get("rows_done", before))
+            kept = begins.get(number + 1, {}).get("rows_before")  # all that a killed attempt is known to have left
+            done = max(before, last.get("rows_done", before) if end or kept is None else kept)
             rows.append({"number": number, "began": begin.get("time") or began(last),
                          "wall": last.get("wall_seconds", seconds_between(begin.get("time"), end.get("time"))),
                          "ranks": begin.get("ranks", summary.get("ranks")), "nodes": begin.get("nodes", summary.get("nodes")), "before": before,

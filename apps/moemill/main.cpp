@@ -1,6 +1,7 @@
 // moemill's commands by name, and the guard around them: the only place that turns an exception into an exit code.
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -71,6 +72,7 @@ int fail(ExitCode code, const char* kind, const char* text) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // beyond `ulimit -f` a write then fails, and the job ends with a message
   try {
     int code = dispatch(argc, argv);
     if (std::fflush(stdout) != 0) return fail(ExitCode::Internal, "system error", "standard output cannot be written");

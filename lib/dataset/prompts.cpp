@@ -64,6 +64,7 @@ struct PromptFile::State {
   std::optional<TextColumn> text_ids;
   std::optional<NumberColumn> integer_ids;
   OptionColumns options;
+  std::vector<std::string> used;
   std::vector<CarriedColumn> carried;
   std::uint64_t file_rows = 0;
   std::uint64_t size = 0;
@@ -117,6 +118,7 @@ void PromptFile::State::open_option(std::optional<Column>& column, std::string_v
   if (!h5::exists(group, std::string(name))) return;
   column.emplace(group, place(name));
   refuse_ragged(name, column->rows());
+  used.emplace_back(name);
 }
 
 void PromptFile::State::open_ids() {
@@ -199,6 +201,7 @@ PromptForm PromptFile::form() const { return state_->tokens ? PromptForm::TokenI
 bool PromptFile::has_text_ids() const { return state_->text_ids.has_value(); }
 bool PromptFile::has_stop_column() const { return state_->options.stop.has_value(); }
 bool PromptFile::has_id_column() const { return state_->text_ids || state_->integer_ids; }
+const std::vector<std::string>& PromptFile::used() const { return state_->used; }
 const std::vector<CarriedColumn>& PromptFile::carried() const { return state_->carried; }
 h5::Handle PromptFile::open_carried(const std::string& name) const { return h5::open_dataset(state_->group, name); }
 std::string PromptFile::fingerprint() const { return sha256_file(state_->path); }

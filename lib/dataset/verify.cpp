@@ -115,10 +115,9 @@ class Verification {
       check_shard(*next++, merged);
       i++;
     }
-    for (ShardId shard : listing.finished) {
+    for (ShardId shard : listing.finished)
       if (static_cast<std::uint32_t>(shard.value) >= manifest_.shard_count())
         fault("{}: the run has only {} shards", paths_.shard(shard), manifest_.shard_count());
-    }
   }
 
   void check_shard(ShardId shard, bool merged) {
@@ -145,7 +144,8 @@ class Verification {
   bool is_whole(const std::string& path) {
     bool whole = false;
     guarded(path, [&] {
-      if (const auto broken = broken_seal(path, [] {})) return fault("{}: {}", path, *broken);
+      if (const auto broken = broken_seal(path, [] {}))
+        return fault("{}: {}; remove it, and the same run command makes it again", path, *broken);
       whole = true;
     });
     (whole ? report_.whole_files : report_.broken_files).push_back(path);

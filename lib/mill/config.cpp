@@ -156,12 +156,21 @@ void apply_override(const Override& o, RunConfig& config) {
 }
 
 // Rules between keys; each key alone was checked when it was read.
+void check_path(std::string_view name, std::string_view key, const std::string& path) {
+  if (first_bad_utf8(path)) user_error("{}: {}: is not UTF-8, as names in config.yaml must be", name, key);
+  if (path.starts_with("~/"))
+    user_error(
+        "{}: {}: {}: only a shell makes your home folder of '~', and here it would be a folder of that name; write the "
+        "full path",
+        name, key, path);
+}
+
 void check_together(std::string_view name, const RunConfig& c, const std::string& yaml_store) {
   for (const auto& [key, path] : {std::pair("model.path", c.model.path),
                                   {"input.path", c.input.path},
                                   {"output.dir", c.output.dir},
                                   {"runtime.stop_file", c.runtime.stop_file}})
-    if (first_bad_utf8(path)) user_error("{}: {}: is not UTF-8, as names in config.yaml must be", name, key);
+    check_path(name, key, path);
   const auto& s = c.sampling;
   if (s.min_tokens > s.max_tokens)
     user_error("{}: sampling.min_tokens ({}) is larger than sampling.max_tokens ({}); lower one or raise the other",

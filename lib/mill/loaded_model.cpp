@@ -47,6 +47,18 @@ PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model) {
           model.max_model_len, model.config.vocabulary};
 }
 
+std::string columns_text(const dataset::PromptFile& prompts) {
+  constexpr std::size_t most = 20;
+  std::vector<std::string> carried;
+  for (const auto& column : prompts.carried()) carried.push_back(column.name);
+  const std::size_t left_out = carried.size() > most ? carried.size() - most : 0;
+  carried.resize(carried.size() - left_out);
+  std::string text;
+  if (!prompts.used().empty()) text += fmt::format("used: {}", fmt::join(prompts.used(), ", "));
+  if (!carried.empty()) text += fmt::format("{}carried along: {}", text.empty() ? "" : "; ", fmt::join(carried, ", "));
+  return left_out > 0 ? text + fmt::format(" and {} more", left_out) : text;
+}
+
 std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form) {
   std::vector<std::string> warnings = model.config.warnings;
   if (model.tokenizer && form == dataset::PromptForm::Text) {

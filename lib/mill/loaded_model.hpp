@@ -30,6 +30,8 @@ dataset::PromptFile open_prompts(const RunConfig& config);
 void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts);
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model);
 // What a user should know before the job: one sentence each.
+// The columns beside the prompt, so that a misspelt one is seen: "used: n, seed; carried along: topic", or "".
+std::string columns_text(const dataset::PromptFile& prompts);
 std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form);
 
 }  // namespace moemill::mill

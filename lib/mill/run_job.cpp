@@ -63,8 +63,9 @@ dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& co
           slurm_job_id()};
 }
 
-void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& model, const Ranks& ranks,
+void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, const Ranks& ranks,
               const Engine& engine) {
+  const ModelFolder& model = in.model;
   const auto counts = model::count_parameters(model.config);
   log::info(
       "{}: {} of {:.3g}M parameters, {:.3g}M active a token; {} on {}, experts over {}; {} kernels", config.model.path,
@@ -82,6 +83,8 @@ void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& m
             plan.rows_before > 0 ? fmt::format(", {} of them done before (attempt {})", thousands(plan.rows_before),
                                                plan.manifest.attempts)
                                  : "");
+  if (const std::string columns = columns_text(in.prompts); !columns.empty())
+    log::info("{}: columns {}", config.input.path, columns);
 }
 
 // Reading and hashing the inputs may have taken long, and loading the model will. "" when there is none.
@@ -134,7 +137,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   const dataset::OutputLayout layout = dataset::layout_of(config, in.prompts);
   std::optional<Progress> progress;
   rank_zero(world, [&] {
-    announce(plan, config, in.model, ranks, engine);
+    announce(plan, config, in, ranks, engine);
     progress.emplace(dataset::JsonLines(plan.paths.metrics()), goal_of(plan), started);
   });
   Mill mill(

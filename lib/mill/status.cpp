@@ -60,7 +60,8 @@ std::string shown(const ordered_json& number) {
 }
 
 std::string rate_line(const ordered_json& metrics) {
-  if (!metrics.is_object()) return "rate     not known yet: the model is loading, or the first steps are being taken\n";
+  if (!metrics.is_object())
+    return "rate     not known yet: it is told every runtime.progress_interval, once the model is loaded\n";
   const ordered_json eta = metric(metrics, "eta_seconds"), time = metric(metrics, "time");
   return fmt::format("rate     tokens/s in {} out {}, {} running{}{}\n",
                      shown(metric(metrics, "prompt_tokens_per_second")),

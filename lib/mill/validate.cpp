@@ -29,11 +29,7 @@ void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
       "blocks of {}\n",
       thousands(s.duplicates), share, schedule::page_tokens);
   if (s.cut > 0) fmt::print("cut      {} prompts are truncated by errors.too_long\n", thousands(s.cut));
-  if (!prompts.carried().empty()) {
-    std::string names;
-    for (const auto& column : prompts.carried()) names += (names.empty() ? "" : ", ") + column.name;
-    fmt::print("carried  {}\n", names);
-  }
+  if (const std::string columns = columns_text(prompts); !columns.empty()) fmt::print("columns  {}\n", columns);
   for (const auto& [code, count] : s.failing) fmt::print("failing  {} prompts: {}\n", thousands(count), code);
   for (const auto& example : s.examples) fmt::print("         {}\n", example);
 }

@@ -209,6 +209,8 @@ def bad_layouts():
     refused("context", [*words, "--set", "model.max_model_len=100000"], ["model.max_model_len: 100000 is more than", "512"])
     refused("cache", [*words, "--set", "parallel.kv_cache_tokens=64", "--set", "sampling.max_tokens=200"],
             ["p.h5: row 0 needs 6 prompt and 200 new tokens", "raise parallel.kv_cache_tokens"])
+    for key, path in (("output.dir", "~/out"), ("input.path", "~/p.h5")):
+        refused("a home folder", [*words[:-4], "--set", f"{key}={path}"], [f"{key}: {path}: only a shell", "write the full path"])
     (folder / "file").write_text("not a folder")
     refused("output below a file", [*words[:-1], folder / "file/out"], ["make folder", "/file: Not a directory"], code=1)
 

@@ -79,7 +79,7 @@ def validate_and_dry_run_write_nothing():
     prompts = write_prompts(folder / "p.h5", {"prompt": ["a b", "c", "a b", ""], "topic": ["x", "y", "z", "w"]})
     words = ["--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder / "out", "--set", "sampling.max_tokens=4"]
     text = expect_exit(moemill("validate", *words, "--ranks", "4"), 0).stdout
-    for part in ("parameters", "4 of text", "1 prompts equal", "1 prompts: empty", "weights", "KV cache", "carried  topic", "####"):
+    for part in ("parameters", "4 of text", "1 prompts equal", "1 prompts: empty", "weights", "KV cache", "columns  carried along: topic", "####"):
         check(part in text, part, "missing:", text)
     for ranks in (0, 2): expect_exit(moemill("run", *words, "--dry-run", ranks=ranks), 0)
     check(not (folder / "out").exists(), "a dry run wrote something")

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import time
 
-from moemill_program import (MODELS, PROGRAM, SECONDS, Skipped, check, differences, expect_exit, fresh, main, moemill, rows,
-                             start, summary, write_prompts)
+from moemill_program import (MODELS, PROGRAM, SECONDS, Skipped, check, command, differences, environment, expect_exit, fresh,
+                             main, moemill, rows, start, summary, write_prompts)
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 
@@ -233,6 +233,18 @@ def full_disk_when_shards_end_together():
         subprocess.run(["umount", str(small)], check=True)
 
 
+def a_limit_of_file_size():
+    """The system would end a process that writes beyond it without a word."""
+    folder = prepare("file_size", count=40, max_tokens=30)
+    whole = reference(folder)
+    limited = ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", *command(0, "run", "-c", folder / "run.yaml")]
+    done = expect_exit(subprocess.run(limited, env=environment(), timeout=SECONDS, text=True, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE), 1)
+    check("moemill: failed" in done.stderr and "File too large" in done.stderr, done.stderr)
+    expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
+    check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
+
+
 def killed_between_merge_and_summary():
     folder = prepare("summary", count=6, max_tokens=4)
     words = ["run", "-c", folder / "run.yaml"]
@@ -384,5 +396,5 @@ if __name__ == "__main__":
     main([alone] if alone.__name__ in sys.argv[4:] else [
           nothing_to_do, killed_and_resumed_by_other_ranks, drained_by_signal_and_by_stop_file, time_limit,
           asked_to_stop_before_the_first_row, second_interrupt_leaves_at_once, what_a_kill_costs, failed_rows_again,
-          refused_overwrite_keeps_the_run, killed_between_merge_and_summary,
+          refused_overwrite_keeps_the_run, a_limit_of_file_size, killed_between_merge_and_summary,
           faults_of_one_rank_store_their_code, signals_before_the_first_step])

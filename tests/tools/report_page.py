@@ -164,6 +164,8 @@ def a_summary_that_is_not_of_all_attempts(work):
     write_lines(run / "attempts.jsonl", [{**begin, "attempt": 1, "ranks": 8, "nodes": 2}, {**begin, "attempt": 2, "ranks": 6, "nodes": 3, "rows_before": 50}])
     text = page(run)
     check("<span>cost, first attempt</span>" in text and "<td>first attempt</td>" in text and "all attempts" not in text, text[:6000])
+    (run / "metrics.jsonl").write_text("")
+    check(re.search(r"<td[^>]*>1</td>.*?>50</td>", page(run), re.S), "rows that a killed attempt left behind without a line of metrics")
     check("on 6 ranks of 3 nodes" in text and "times the mean load (first attempt)" in text and "peak rss bytes, first attempt" in text)
     (run / "attempts.jsonl").unlink()
     check("of 2 nodes" not in page(run) and "8 ranks" not in page(run), "where the second attempt runs is not known")
