@@ -50,8 +50,8 @@ class PromptFile {
   bool has_text_ids() const;  // ids are strings; else integers (the row index without an id column)
   bool has_id_column() const;
   bool has_stop_column() const;
-  const std::vector<std::string>& used()
-      const;  // names of the columns beside the prompt that mean something: id, n ...
+  // Names of the columns beside the prompt that mean something: id, n ...
+  const std::vector<std::string>& used() const;
   const std::vector<CarriedColumn>& carried() const;
   h5::Handle open_carried(const std::string& name) const;
 
