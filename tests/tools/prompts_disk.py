@@ -75,7 +75,7 @@ def full_disk(work):
 def wrong_bytes_are_noticed(work):
     """A file that does not read back as it was written gets no name; neither does one that fsync fails for."""
     source, want = reference(work)
-    prompts = sys.modules["script_prompts"]
+    prompts = sys.modules["moemill_tools.prompts.write"]
     write = prompts.Disk.write
     # In the prompts' text, in a column of numbers, in one of text.
     for mark in ("1234 größe".encode(), np.arange(1234, 1236).tobytes(), b"row-01234"):
@@ -133,7 +133,7 @@ def two_at_once(work):
         begun.terminate()
         begun.communicate(timeout=300)
     check((work / "out.h5").read_bytes() == want.read_bytes() and [p.name for p in work.glob("out.h5*")] == ["out.h5"], list(work.iterdir()))
-    prompts = sys.modules["script_prompts"]
+    prompts = sys.modules["moemill_tools.prompts.write"]
     finish = prompts.Target.finish
 
     def slow(target):

@@ -1,0 +1,45 @@
+"""A Jinja template over the columns of a row."""
+import pathlib
+import re
+
+from ..common import Fault, need, text_of_file
+from .values import Null, RowFault, json_text
+
+
+# \n as typed in a shell, but not where it begins a command of LaTeX (\nabla, \neq ...) whose rest is no word: \nless may be
+# a line that begins with "less".
+TYPED_NEWLINE = re.compile(r"\\n(?!(?:abla|atural|cong|earrow|eq|ewcommand|ewline|geq|gtr|leq|oindent|olimits|onumber|"
+                           r"ormalsize|ot|otin|prec|subseteq|succ|u|warrow)(?![A-Za-z]))")
+
+
+class ColumnTemplate:
+    """A Jinja template over a row's columns; a column that is not there is a fault, not an empty string, and a null not the
+    word None."""
+
+    def __init__(self, text):
+        jinja2 = need("jinja2")
+        import jinja2.sandbox
+        if text.startswith("@"):
+            path = pathlib.Path(text[1:])
+            if not path.is_file(): raise Fault(f"{path}: no such file (--template @FILE)")
+            text = text_of_file(path)
+        else:
+            text = TYPED_NEWLINE.sub("\n", text)
+
+        def not_null(value):
+            if value is None: raise RowFault("a value within a column is null: use {{ x or '' }}")
+            return value
+        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, finalize=not_null,
+                                                                   keep_trailing_newline=True)
+        environment.filters["tojson"] = json_text
+        environment.tests["none"] = lambda value: value is None or isinstance(value, Null)
+        try:
+            self.template = environment.from_string(text)
+        except jinja2.TemplateSyntaxError as fault:
+            raise Fault(f"--template: line {fault.lineno}: {fault.message}") from None
+
+    def render(self, row):
+        try:
+            return self.template.render({k: Null(k) if v is None else v for k, v in row.items()})
+        except Exception as fault:
+            raise RowFault(f"the template refuses it: {fault}") from None

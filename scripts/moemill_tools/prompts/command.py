@@ -1,0 +1,214 @@
+"""Makes prompts.h5, which moemill reads, from JSONL (.gz too), Parquet, CSV, a Hugging Face datasets folder or an
+OpenAI batch file.
+
+Each row becomes one prompt. Chat messages are rendered with the model's own chat template; a Jinja template makes a
+prompt from columns. Ids, sampling columns and all other columns are kept. The input is read twice (once to learn the
+types of the columns, once to write) in small blocks, so its size does not matter. The same input gives the same bytes.
+
+Without this script three lines of h5py are enough:
+    import h5py
+    with h5py.File("prompts.h5", "w") as f:
+        f["prompt"] = ["Once upon a time", "Q: 7 + 8?\\nA:"]
+"""
+EXAMPLES = """examples:
+  # a text column `prompt`; id, temperature, max_tokens and the like are used where present, the rest is carried along
+  prompts.py questions.jsonl -o prompts.h5
+
+  # chat: `messages` (or ShareGPT `conversations`), rendered as transformers' apply_chat_template does
+  prompts.py chats.jsonl.gz --model /models/DeepSeek-V3 -o prompts.h5
+  prompts.py chats.parquet --model /models/Qwen3-30B-A3B --template-arg enable_thinking=false -o prompts.h5
+
+  # a question a row, asked as a user turn behind a system message
+  prompts.py gsm8k/main --split train --prompt-column question --user-turn --system "Think step by step." \\
+      --model /models/Qwen3-30B-A3B -o prompts.h5
+
+  # columns put into a template; without --user-turn it is the prompt itself
+  prompts.py reviews.csv --template 'Translate to French: {{ text }}\\nFrench:' --id-column review_id -o prompts.h5
+
+  # a datasets folder (save_to_disk, or one of the Hub), one split; four samples a row; a renamed column
+  prompts.py ./squad --split train --prompt-column question --set n=4 --map context=passage -o prompts.h5
+
+  # an OpenAI batch file: custom_id, body.messages or body.prompt, and the body's sampling keys by row
+  prompts.py batch.jsonl --model /models/Qwen3-30B-A3B -o prompts.h5
+
+bad rows: --on-error fail (default) stops at the first one and writes nothing; skip leaves them out and lists them in
+OUTPUT.skipped.jsonl (file, line or row, custom_id of a batch file, error).
+
+folders: the split of a file is what stands before -00000-of-00001 in its name, or a name with train, validation, test or
+their like in it (train_sft.jsonl, dev.csv, fr/test/0.parquet). A folder with several splits needs --split NAME, or --split
+all, which reads all of them in the order of their names. A folder with several data sets (en/train-..., fr/train-...) is
+refused: give en or fr as INPUT. Where no name says a split, all files are read.
+
+batch files: chat lines (body.messages), completion lines (body.prompt) and those of /v1/responses (input, instructions,
+max_output_tokens) may stand in one file; a line with both is taken by its url, one without url gets that of its kind. Lines
+with another url (/v1/embeddings), or whose prompt is token ids or a list, are bad rows. An empty prompt is taken along and
+fails in the run, with the code `empty`. What skip left out is unknown to the run: outputs.py --format openai-batch has no
+line for it, its custom_id is in OUTPUT.skipped.jsonl only.
+
+content in parts ([{"type": "text", "text": ...}]): its texts are joined by new lines, as vLLM does, for chat templates that
+have no loop over parts; images and the like are bad rows. The column stays as it was.
+
+tool calls: arguments that are JSON text, as the API sends them, are objects for the chat template; the column stays as it was.
+
+what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
+(and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.
+Numbers beyond float64 (1e400) are bad rows in JSON; in CSV they, and whole numbers beyond 18 digits, make a column of text.
+
+OUTPUT gets its name only when all of it is on the disk and has been read back; whatever goes wrong before (a full disk, a
+signal) leaves nothing behind. Exit code 2: something of yours to mend; 1: the system failed.
+
+needs Python 3.9 or newer with h5py, numpy, jinja2 and tqdm (Debian: python3-h5py python3-jinja2 python3-tqdm), and
+pyarrow for Parquet and datasets folders only (PyPI). All of them in an environment of their own:
+  python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+
+from ..common import Fault, clear_away, need
+
+
+def pair(text):
+    name, equals, value = text.partition("=")
+    if not equals or not name: raise argparse.ArgumentTypeError(f"{text!r}: must be NAME=VALUE")
+    return name, value
+
+
+def valued_pair(text):
+    name, value = pair(text)
+    value = {"True": "true", "False": "false", "None": "null"}.get(value, value)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def delimiter(text):
+    if text == "\\t": return "\t"
+    if len(text) != 1 or text in '"\r\n\0': raise argparse.ArgumentTypeError(f"{text!r}: must be one character, or \\t for a tab")
+    return text
+
+
+def names(text): return [name for name in text.split(",") if name]
+
+
+def parse_arguments(words):
+    p = argparse.ArgumentParser(prog="prompts.py", description=__doc__, epilog=EXAMPLES,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="files or folders, read in this order")
+    p.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="PROMPTS.h5")
+    p.add_argument("--overwrite", action="store_true", help="replace PROMPTS.h5 if it is there")
+    g = p.add_argument_group("what a prompt is made of")
+    g.add_argument("--prompt-column", metavar="NAME", help="text column (default: prompt)")
+    g.add_argument("--messages-column", metavar="NAME", help="chat column (default: messages, or conversations)")
+    g.add_argument("--template", metavar="TEXT|@FILE", help="Jinja template over the columns: 'Q: {{ question }}\\nA:' "
+                   "(\\n is a new line, but not where it begins a TeX command such as \\nabla; in a FILE nothing is replaced)")
+    g = p.add_argument_group("chat")
+    g.add_argument("--model", metavar="DIR", help="the model's folder: its chat template and special tokens")
+    g.add_argument("--chat-template", metavar="NAME|FILE", help="another one of the model's templates, or a file")
+    g.add_argument("--template-arg", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
+                   help="variable for the chat template, e.g. enable_thinking=false (repeatable; VALUE as JSON or text)")
+    g.add_argument("--tools", metavar="FILE", help="JSON list of tools for every row (a column `tools` wins)")
+    g.add_argument("--user-turn", action="store_true", help="the prompt text is one user message, rendered as chat")
+    g.add_argument("--system", metavar="TEXT", help="system message for conversations that have none (makes text chat)")
+    g.add_argument("--drop-last-answer", action="store_true",
+                   help="leave out an assistant's turn at the end (kept as column dropped_answer)")
+    g.add_argument("--no-generation-prompt", action="store_true", help="do not open the assistant's turn at the end")
+    g.add_argument("--keep-nulls", action="store_true", help="show the template keys whose value is null, as transformers 4 did")
+    g.add_argument("--date", type=datetime.datetime.fromisoformat, metavar="YYYY-MM-DD",
+                   help="today's date for templates that write it, so that a later day gives the same file")
+    g = p.add_argument_group("columns")
+    g.add_argument("--id-column", metavar="NAME", help="unique ids (default: id, or custom_id of a batch file); none: row numbers")
+    g.add_argument("--map", metavar="OLD=NEW", type=pair, action="append", default=[],
+                   help="rename a column, also to or from a sampling column: max_new_tokens=max_tokens (repeatable)")
+    g.add_argument("--set", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
+                   help="a column with this value in every row: n=4 (repeatable)")
+    g.add_argument("--keep", metavar="A,B", type=names,
+                   help="carry only these columns along (default: all)")
+    g.add_argument("--drop", metavar="A,B", type=names, default=[], help="do not carry these, nor use them as sampling columns")
+    g = p.add_argument_group("reading and writing")
+    g.add_argument("--split", metavar="NAME", help="split of a datasets folder; all: every split, in the order of their names")
+    g.add_argument("--delimiter", metavar="C", type=delimiter, help="of CSV files, \\t for a tab (default: a comma; a tab for .tsv)")
+    g.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
+    g.add_argument("--on-error", choices=("fail", "skip"), default="fail", help="what to do about a bad row (default: fail)")
+    g.add_argument("--compression", default="none", choices=["none"] + [f"gzip-{i}" for i in range(1, 10)],
+                   help="of the prompts' text and of numbers (default: none)")
+    g.add_argument("--quiet", action="store_true", help="do not show the first prompt")
+    return p.parse_args(words)
+
+
+def run(options):
+    for module in ("h5py", "numpy"): need(module)
+    from .maker import Maker
+    from .write import Target
+    if options.output.exists() and not options.output.is_file():
+        raise Fault(f"{options.output}: is no plain file, which the output must be: name one with -o")
+    if options.output.exists() and not options.overwrite:
+        raise Fault(f"{options.output}: is there already; --overwrite replaces it (a run made from it will not resume then)")
+    if options.limit is not None and options.limit < 1: raise Fault("--limit must be at least 1")
+    real = pathlib.Path(os.path.realpath(options.output))  # what a link points to is written, the link stays
+    if not real.parent.is_dir(): raise Fault(f"{real.parent}: no such folder")
+    for path in map(pathlib.Path, options.inputs):
+        if path.exists() and options.output.exists() and path.samefile(options.output): raise Fault(f"{path}: is input and output")
+    started = time.monotonic()
+    maker = Maker(options)
+    maker.look()
+    try:
+        target = Target(real, options.compression)
+        try:
+            maker.write(target)
+            target.finish()
+        except Exception:
+            target.disk.check()  # what HDF5 says after a fault of the disk is no news
+            raise
+        if options.output.exists() and not options.overwrite:
+            raise Fault(f"{options.output}: has appeared meanwhile; --overwrite replaces it")
+        maker.publish_skipped()  # first: a new OUTPUT never stands beside an old list
+        target.publish()
+    finally:
+        clear_away()
+    return lambda: maker.say(target.rows, options.output.stat().st_size, time.monotonic() - started)
+
+
+def main(words=None):
+    options = parse_arguments(words)
+    try:
+        say = run(options)
+    except Fault as fault:
+        print(f"prompts.py: {fault}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as fault:
+        why = " ".join(str(fault.strerror or fault).split())
+        if not fault.filename: why += "; no file was made: make room, or name another place with -o, and start again"
+        print(f"prompts.py: {fault.filename or options.output}: {why}", file=sys.stderr)
+        sys.exit(1)
+    try:
+        say()
+        sys.stdout.flush()
+    except OSError as fault:
+        print(f"prompts.py: {options.output} is made, but this cannot be printed: {fault.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def leave(number, _):
+    """Ends on a signal without going back through HDF5, which may be in the midst of a call."""
+    clear_away()
+    os.write(2, f"\nprompts.py: ended by {signal.Signals(number).name}; nothing unfinished is left\n".encode())
+    os._exit(128 + number)
+
+
+def start():
+    """main() of a process that is nothing else."""
+    for ending_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending_signal) != signal.SIG_IGN: signal.signal(ending_signal, leave)  # ignored under nohup
+    try:
+        main()
+    except SystemExit as end:
+        if end.code != 1: raise
+        sys.stderr.flush()
+        os._exit(1)  # HDF5's own clean-up crashes over a file that could not be written

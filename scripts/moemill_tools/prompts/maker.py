@@ -1,0 +1,178 @@
+"""The job: two readings of all files."""
+import collections
+import json
+import os
+import pathlib
+import sys
+
+import numpy as np
+
+from ..common import Fault, begin_beside, note, progress
+from .advice import Advice, show
+from .chat import Chat
+from .columns import Column
+from .convert import Converter
+from .folders import find_files
+from .ids import Duplicates, id_value
+from .plan import Plan
+from .read import READERS, ending
+from .rows import batch_source
+from .values import RowFault
+
+
+class Maker:
+    def __init__(self, options):
+        self.options = options
+        self.files = find_files(options)
+        self.plan = Plan(options)
+        self.converter, self.advice = Converter(self.plan), Advice(self.plan)
+        self.total, self.later, self.first_labels, self.first_prompt = 0, {}, {}, None
+        self.skipped, self.skip_file, self.reasons = 0, None, collections.Counter()
+
+    def blocks(self):
+        """Rows of all files with a running number; the block's rows are flat dictionaries or RowFaults."""
+        ordinal, left = 0, self.options.limit if self.options.limit is not None else sys.maxsize
+        bytes_before, sizes = 0, [max(1, f.stat().st_size) for f in self.files]
+        for path, size in zip(self.files, sizes):
+            unit = "row" if ending(path) in (".parquet", ".arrow") else "line"
+            for rows, places, part in READERS[ending(path)](path, self.options):
+                if self.plan.form is None: self.plan.form = self.plan.form_of([r for r in rows[:left] if isinstance(r, dict)])
+                rows = [self.plan.flat(r) for r in rows[:left]]
+                if rows: yield path, unit, rows, places, ordinal, (bytes_before + part * size) / sum(sizes)
+                ordinal, left = ordinal + len(rows), left - len(rows)
+                if left <= 0: return
+            bytes_before += size
+
+    def look(self):
+        """The first reading: types of the columns, ids that occur twice, how many rows."""
+        duplicates = Duplicates(pathlib.Path(os.path.realpath(self.options.output)).parent)
+        bar = progress("looking", 100, "%")
+        from_text = ending(self.files[0]) in (".csv", ".tsv")
+        for path, unit, rows, places, ordinal, part in self.blocks():
+            good = [(i, r) for i, r in enumerate(rows) if not isinstance(r, RowFault)]
+            if len(good) < len(rows) and self.options.on_error == "fail":
+                i = next(i for i, r in enumerate(rows) if isinstance(r, RowFault))
+                self.refuse(path, unit, places[i], rows[i], rows[i])
+            self.total += len(rows)
+            bar.update(part * 100 - bar.n)
+            if not good: continue
+            if self.plan.source is None: self.plan.settle([r for _, r in good])
+            if self.plan.source[0] == "batch" and not self.plan.chat and any(batch_source(r)[0] == "messages" for _, r in good):
+                self.plan.chat = Chat(self.options)
+            self.look_at_columns([r for _, r in good], self.total > len(rows), from_text, f"{path}: ids begin at or behind {unit} {places[0]}")
+            if self.plan.id_column:
+                ids = [(id_value(r.get(self.plan.id_column), from_text), i) for i, r in good]
+                ids = [(v, i) for v, i in ids if v is not None]
+                self.plan.id_types |= {type(v) for v, _ in ids}
+                duplicates.add([v for v, _ in ids], np.array([ordinal + i for _, i in ids], "u8"))
+        bar.close()
+        if self.plan.source is None:
+            raise Fault("there is no row to make a prompt of" + (" (all were bad)" if self.total else ""))
+        if self.plan.id_types - {int, str}:
+            raise Fault(f"column {self.plan.id_column}: ids must be text or whole numbers, some are "
+                        f"{', '.join(t.__name__ for t in self.plan.id_types - {int, str})}")
+        self.later = duplicates.find()
+        self.plan.check_names()
+
+    def look_at_columns(self, rows, have_others_come, from_text, where):
+        columns, found = self.plan.columns, dict.fromkeys(k for r in rows for k in r)
+        for name in found:
+            values = [r.get(name) for r in rows]
+            if name not in columns:
+                if name == "id" and not self.plan.id_column and self.options.id_column != "none" and have_others_come:
+                    raise Fault(f"{where}, no row before has one: give all rows an id, or number them with --id-column none")
+                columns[name] = Column(from_text and name not in self.plan.constants)
+                if have_others_come: columns[name].seen.add(type(None))  # absent so far
+            columns[name].observe(values)
+            self.advice.observe(name, values, rows)
+        for name in columns.keys() - found: columns[name].seen.add(type(None))
+
+    def fault_of(self, ordinal, row, label):
+        """The RowFault of a row that is bad before anything is made of it."""
+        if isinstance(row, RowFault): return row
+        if ordinal in self.later:
+            first = self.first_labels.get(self.later[ordinal], f"row {self.later[ordinal]} of the input")
+            return RowFault(f"id {row.get(self.plan.id_column)!r} is already that of {first}: ids must be unique (--id-column "
+                            "none numbers the rows instead)")
+        return None
+
+    def write(self, target):
+        """The second reading."""
+        carried = self.plan.carried_names(list(self.plan.columns))
+        firsts = set(self.later.values())
+        bar = progress("writing", self.total, "row")
+        for path, unit, rows, places, ordinal, _ in self.blocks():
+            good = []
+            for i, row in enumerate(rows):
+                if ordinal + i in firsts: self.first_labels[ordinal + i] = f"{path}: {unit} {places[i]}"
+                fault = self.fault_of(ordinal + i, row, places[i])
+                if fault: self.refuse(path, unit, places[i], fault, row)
+                else: good.append((row, places[i]))
+            sound, made = self.sound_rows(path, unit, good, carried)
+            if sound:
+                self.store(target, made)
+                if self.first_prompt is None: self.first_prompt = self.converter.prompt_of(sound[0])
+            bar.update(len(rows))
+        bar.close()
+        if target.rows == 0:
+            self.publish_skipped()
+            raise Fault(f"no row is good; the first faults are in {self.skip_path()}")
+        for name, dataset in carried.items():
+            kind = self.plan.columns[name].kind()
+            if dataset in target.file and kind in ("json", "whole"): target.file[dataset].attrs["moemill_kind"] = kind
+        if self.plan.chat: target.file["messages"].attrs["moemill_kind"] = "json"
+
+    def sound_rows(self, path, unit, good, carried):
+        """The rows that can be converted, and what they become; the others are refused."""
+        rows = [row for row, _ in good]
+        try:
+            return rows, self.converter.convert_or_fault(rows, carried)
+        except RowFault:
+            rows = []
+        for row, place in good:
+            try:
+                self.converter.convert_or_fault([row], carried)
+                rows.append(row)
+            except RowFault as fault:
+                self.refuse(path, unit, place, fault, row)
+        return rows, self.converter.convert_or_fault(rows, carried)
+
+    def store(self, target, made):
+        rows = 0
+        if "prompt" in made: self.advice.count_begun(*made["prompt"])
+        for name, values in made.items():
+            if isinstance(values, tuple):
+                target.packed(name, *values)
+                rows = len(values[0])
+            else: target.column(name, values)
+        target.blocks.append((target.rows, target.rows + rows))
+        target.rows += rows
+
+    def skip_path(self):
+        return self.options.output.with_name(self.options.output.name + ".skipped.jsonl")
+
+    def refuse(self, path, unit, place, fault, row):
+        if self.options.on_error == "fail":
+            raise Fault(f"{path}: {unit} {place}: {fault}\n(--on-error skip leaves bad rows out and lists them)")
+        if self.skip_file is None: self.skip_file = open(begin_beside(self.skip_path()), "w", encoding="utf-8")
+        line = {"file": str(path), unit: place}
+        if self.plan.form == "batch": line["custom_id"] = fault.custom_id if row is fault else row.get("id")
+        line = json.dumps({**line, "error": str(fault)}, ensure_ascii=False, default=str)
+        self.skip_file.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
+        self.skipped += 1
+        if len(self.reasons) < 1000 or str(fault) in self.reasons: self.reasons[str(fault)] += 1
+
+    def publish_skipped(self):
+        """The list of this run takes the place of an earlier run's, which is also gone when there is nothing to list."""
+        if self.skip_file is None: return self.skip_path().unlink(missing_ok=True)
+        self.skip_file.close()
+        os.replace(self.skip_file.name, self.skip_path())
+
+    def say(self, rows, size, seconds):
+        if not self.options.quiet and self.first_prompt: show(*self.first_prompt[:2])
+        self.advice.say(rows, self.converter.answers_kept)
+        if self.skipped:
+            (reason, count), = self.reasons.most_common(1)
+            note(f"{self.skipped:,} bad rows were left out: {self.skip_path()}; {count:,} of them: {' '.join(reason.split())[:300]}")
+        print(f"{self.options.output}: {rows:,} prompts, {size / 1e6:,.1f} MB, in {seconds:.1f} s "
+              f"({rows / max(seconds, 1e-9):,.0f} rows/s)")

@@ -1,0 +1,40 @@
+"""What rows hold: JSON in and out, nulls, and the fault of one row."""
+import datetime
+import decimal
+import json
+import math
+import uuid
+
+from ..common import short
+
+
+class RowFault(Exception):
+    """One row is no good."""
+    custom_id = None  # of a line of a batch file, where it says one
+
+
+def finite(text):
+    value = float(text)
+    if value in (math.inf, -math.inf): raise ValueError(f"the number {short(text)} is beyond what a float64 holds")
+    return value
+
+
+JSON = json.JSONDecoder(parse_float=finite)  # of what rows hold: 1e400 would silently become infinity
+
+
+class Null:
+    """A null column in a template: false and none as ever, but never the word None."""
+    __hash__ = None
+    def __init__(self, name): self._name = name
+    def __bool__(self): return False
+    def __eq__(self, other): return other is None or isinstance(other, Null)
+    def __str__(self): raise RowFault(f"column {self._name} is null: use {{{{ {self._name} or '' }}}}")
+
+
+def json_text(value):
+    def other(part):
+        if isinstance(part, Null): return None
+        if isinstance(part, (datetime.date, datetime.time)): return part.isoformat()
+        if isinstance(part, (decimal.Decimal, datetime.timedelta, uuid.UUID)): return str(part)
+        raise RowFault(f"holds {type(part).__name__} within a list or object, which JSON cannot: --drop the column")
+    return json.dumps(value, ensure_ascii=False, default=other)
