@@ -1,8 +1,5 @@
 #include "mill/config.hpp"
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -56,99 +53,68 @@ bool is_section(const std::string& key) {
   return std::any_of(fields.begin(), fields.end(), [&](const Field& f) { return f.key.starts_with(key + "."); });
 }
 
-std::string dump(const YAML::Node& node) {
-  YAML::Emitter out;
-  out.SetNullFormat(YAML::LowerNull);
-  out << node;
-  return out.c_str();
+std::string place(std::string_view file, const yaml::Node& node) {
+  return node.line > 0 ? fmt::format("{}:{}", file, node.line) : std::string(file);
 }
 
-std::string place(std::string_view file, const YAML::Node& node) {
-  return node.Mark().line >= 0 ? fmt::format("{}:{}", file, node.Mark().line + 1) : std::string(file);
+std::string shown(const yaml::Node& node) {
+  if (node.is_null()) return "null";
+  if (node.is_scalar()) return "'" + node.scalar + "'";
+  return node.is_map() ? "a mapping" : "a list";
 }
 
-std::string shown(const YAML::Node& node) {
-  if (node.IsNull()) return "null";
-  if (node.IsScalar()) return "'" + node.Scalar() + "'";
-  return node.IsMap() ? "a mapping" : "a list";
-}
-
-void read_value(const std::string& where, const Field& field, const YAML::Node& node, RunConfig& config) {
+void read_value(const std::string& where, const Field& field, const yaml::Node& node, RunConfig& config) {
   if (!field.read(node, config))
     user_error("{}: {}: {} is not accepted; accepted: {}", where, field.key, shown(node), field.accepts);
 }
 
-void check_schema_version(std::string_view file, const YAML::Node& node) {
-  if (!node.IsScalar() || node.Scalar() != "1")
+void check_schema_version(std::string_view file, const yaml::Node& node) {
+  if (!node.is_scalar() || node.scalar != "1")
     user_error("{}: schema_version: {} is not accepted; accepted: 1, the only one this version reads",
                place(file, node), shown(node));
 }
 
-void read_map(std::string_view file, const std::string& prefix, const YAML::Node& map, RunConfig& config) {
+void read_map(std::string_view file, const std::string& prefix, const yaml::Node& map, RunConfig& config) {
   std::set<std::string> seen;
-  for (const auto& entry : map) {
-    if (!entry.first.IsScalar()) user_error("{}: a key must be a word", place(file, entry.first));
-    std::string key = prefix + entry.first.Scalar();
-    std::string where = place(file, entry.first);
+  for (std::size_t i = 0; i < map.items.size(); i += 2) {
+    const yaml::Node &name = map.items[i], &value = map.items[i + 1];
+    if (!name.is_scalar()) user_error("{}: a key must be a word", place(file, name));
+    std::string key = prefix + name.scalar;
+    std::string where = place(file, name);
     if (!seen.insert(key).second) user_error("{}: {}: given twice; keep one of them", where, key);
     if (key == "schema_version") {
-      check_schema_version(file, entry.second);
+      check_schema_version(file, value);
     } else if (const Field* field = find_field(key)) {
-      read_value(where, *field, entry.second, config);
+      read_value(where, *field, value, config);
     } else if (!is_section(key)) {
       user_error("{}: unknown key '{}'; the nearest known key is '{}'", where, key, nearest_key(key));
-    } else if (entry.second.IsMap()) {
-      read_map(file, key + ".", entry.second, config);
-    } else if (!entry.second.IsNull()) {  // an empty section says nothing
-      user_error("{}: {}: {} is not accepted; accepted: a mapping, e.g. {}", where, key, shown(entry.second),
+    } else if (value.is_map()) {
+      read_map(file, key + ".", value, config);
+    } else if (!value.is_null()) {  // an empty section says nothing
+      user_error("{}: {}: {} is not accepted; accepted: a mapping, e.g. {}", where, key, shown(value),
                  nearest_key(key + "."));
     }
   }
 }
 
-// Keeps where a document begins, and nothing of what is in it.
-class DocumentStart final : public YAML::EventHandler {
- public:
-  const YAML::Mark& mark() const { return mark_; }
-  void OnDocumentStart(const YAML::Mark& mark) override { mark_ = mark; }
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
-  void OnMapEnd() override {}
-
- private:
-  YAML::Mark mark_;
-};
-
-// yaml-cpp takes a text such as ",a: 1" for documents without end that all begin at the comma, and its LoadAll fills
-// the memory with them.
-void check_one_document(const std::string& text, std::string_view name) {
-  std::istringstream in(text);
-  YAML::Parser parser(in);
-  DocumentStart first, second;
-  if (!parser.HandleNextDocument(first) || !parser.HandleNextDocument(second)) return;
-  const YAML::Mark& mark = second.mark();
-  if (mark.pos <= first.mark().pos)
-    user_error("{}:{}: this is not YAML: nothing can begin in this way (column {})", name, mark.line + 1,
-               mark.column + 1);
-  user_error("{}:{}: a second YAML document begins here; write all keys into one", name, mark.line + 1);
+// The value of a key in a map, or null.
+const yaml::Node* find_value(const yaml::Node& map, std::string_view key) {
+  for (std::size_t i = 0; map.is_map() && i < map.items.size(); i += 2)
+    if (map.items[i].is_scalar() && map.items[i].scalar == key) return &map.items[i + 1];
+  return nullptr;
 }
 
-YAML::Node parse_yaml(std::string_view text, std::string_view name) {
-  try {
-    check_one_document(std::string(text), name);
-    return YAML::Load(std::string(text));
-  } catch (const YAML::ParserException& e) {
-    user_error("{}:{}: this is not YAML: {} (column {})", name, e.mark.line + 1, e.msg, e.mark.column + 1);
-  }
+// The map that `key` names in a map, made where it is not there yet.
+yaml::Node& section_of(yaml::Node& map, std::string_view key) {
+  for (std::size_t i = 0; i < map.items.size(); i += 2)
+    if (map.items[i].scalar == key) return map.items[i + 1];
+  map.items.push_back(yaml::plain(std::string(key)));
+  map.items.push_back({yaml::Node::Kind::Map, {}, {}, {}, 0});
+  return map.items.back();
 }
 
 void apply_override(const Override& o, RunConfig& config) {
-  YAML::Node value = o.form == Override::Form::Yaml ? parse_yaml(o.value, o.origin) : YAML::Node(o.value);
+  const yaml::Node value = o.form == Override::Form::Yaml ? yaml::read(o.value, o.origin) : yaml::text(o.value);
   if (o.key == "schema_version") return check_schema_version(o.origin, value);
   const Field* field = find_field(o.key);
   if (!field) user_error("{}: unknown key '{}'; the nearest known key is '{}'", o.origin, o.key, nearest_key(o.key));
@@ -221,12 +187,13 @@ std::string read_text_file(const std::string& path) {
 
 RunConfig parse_config(std::string_view yaml, std::string_view name, const std::vector<Override>& overrides) {
   RunConfig config;
-  YAML::Node root = parse_yaml(yaml, name);
+  const yaml::Node root = yaml::read(yaml, name);
   std::string store;
-  if (root.IsMap()) {
+  if (root.is_map()) {
     read_map(name, "", root, config);
-    if (auto output = root["output"]; output && output.IsMap() && output["store"]) store = dump(output["store"]);
-  } else if (!root.IsNull()) {
+    const yaml::Node* output = find_value(root, "output");
+    if (const yaml::Node* words = output ? find_value(*output, "store") : nullptr) store = yaml::write(*words);
+  } else if (!root.is_null()) {
     user_error("{}: holds {}; a run.yaml is a mapping, e.g. 'model: {{path: DIR}}'", name, shown(root));
   }
   for (const Override& o : overrides) {
@@ -238,25 +205,25 @@ RunConfig parse_config(std::string_view yaml, std::string_view name, const std::
 }
 
 std::string to_yaml(const RunConfig& config) {
-  YAML::Node root;
-  root["schema_version"] = "1";
+  yaml::Node root{yaml::Node::Kind::Map, {}, {}, {yaml::plain("schema_version"), yaml::plain("1")}, 0};
   for (const Field& field : config_fields()) {
-    YAML::Node value = field.write(config);
-    if (value.IsScalar() && value.Scalar().empty()) continue;  // a required path that nobody gave
-    std::vector<YAML::Node> path = {root};
+    yaml::Node value = field.write(config);
+    if (value.is_scalar() && value.scalar.empty()) continue;  // a required path that nobody gave
+    yaml::Node* map = &root;
     std::size_t begin = 0;
     for (std::size_t dot; (dot = field.key.find('.', begin)) != std::string::npos; begin = dot + 1)
-      path.push_back(path.back()[field.key.substr(begin, dot - begin)]);
-    path.back()[field.key.substr(begin)] = value;
+      map = &section_of(*map, field.key.substr(begin, dot - begin));
+    map->items.push_back(yaml::plain(field.key.substr(begin)));
+    map->items.push_back(std::move(value));
   }
-  return dump(root) + "\n";
+  return yaml::write(root);
 }
 
 std::vector<std::string> differing_keys(const RunConfig& old_config, const RunConfig& new_config) {
   std::vector<std::string> keys;
   for (const Field& field : config_fields()) {
     if (field.effect != Effect::Answers) continue;
-    if (dump(field.write(old_config)) != dump(field.write(new_config))) keys.push_back(field.key);
+    if (yaml::write(field.write(old_config)) != yaml::write(field.write(new_config))) keys.push_back(field.key);
   }
   return keys;
 }
@@ -264,14 +231,14 @@ std::vector<std::string> differing_keys(const RunConfig& old_config, const RunCo
 std::string value_of(const RunConfig& config, const std::string& key) {
   const Field* field = find_field(key);
   expect(field != nullptr, "the key is a known one");
-  return dump(field->write(config));
+  return yaml::write(field->write(config));
 }
 
 std::string describe_keys() {
   RunConfig defaults;
   std::string text;
   for (const Field& field : config_fields()) {
-    std::string value = dump(field.write(defaults));
+    std::string value = yaml::write(field.write(defaults));
     text += fmt::format("  {:<48} {:<20} {}\n", field.key, value == "\"\"" ? "(required)" : value, field.accepts);
   }
   return text;

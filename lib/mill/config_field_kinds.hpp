@@ -17,14 +17,14 @@
 
 namespace moemill::mill {
 
-using Read = std::function<bool(const YAML::Node&, RunConfig&)>;
-using Write = std::function<YAML::Node(const RunConfig&)>;
+using Read = std::function<bool(const yaml::Node&, RunConfig&)>;
+using Write = std::function<yaml::Node(const RunConfig&)>;
 
 // Number parsing takes the whole scalar or nothing: "12x" and "1.5" are no integers.
 template <class T>
-std::optional<T> number(const YAML::Node& node) {
-  if (!node.IsScalar()) return std::nullopt;
-  const std::string& text = node.Scalar();
+std::optional<T> number(const yaml::Node& node) {
+  if (!node.is_scalar()) return std::nullopt;
+  const std::string& text = node.scalar;
   const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
   T value{};
   auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
@@ -35,15 +35,23 @@ std::optional<T> number(const YAML::Node& node) {
   return value;
 }
 
-inline bool is_word(const YAML::Node& node, const char* word) { return node.IsScalar() && node.Scalar() == word; }
+inline bool is_word(const yaml::Node& node, std::string_view word) { return node.is_scalar() && node.scalar == word; }
 
-inline YAML::Node scalar(std::string text) { return YAML::Node(std::move(text)); }
 template <class T>
-YAML::Node number_node(T value) {
-  return scalar(fmt::format("{}", value));
+yaml::Node number_node(T value) {
+  return yaml::plain(fmt::format("{}", value));
 }
-// A null that is written as the word, so that it reads well.
-inline YAML::Node null_node() { return YAML::Load("null"); }
+
+// true and false in every form of YAML 1.1.
+inline std::optional<bool> truth(const yaml::Node& node) {
+  constexpr std::string_view yes[] = {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"};
+  constexpr std::string_view no[] = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"};
+  for (std::string_view word : yes)
+    if (is_word(node, word)) return true;
+  for (std::string_view word : no)
+    if (is_word(node, word)) return false;
+  return std::nullopt;
+}
 
 template <class T>
 struct Range {
@@ -55,7 +63,7 @@ struct Range {
 // `at` finds the value inside a RunConfig.
 template <class T, class At>
 Field plain(const char* key, const char* accepts, Effect effect, Range<T> range, At at) {
-  Read read = [=](const YAML::Node& node, RunConfig& c) {
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
     auto x = number<T>(node);
     if (!x || !range.holds(*x)) return false;
     at(c) = *x;
@@ -68,8 +76,8 @@ Field plain(const char* key, const char* accepts, Effect effect, Range<T> range,
 template <class T, class At>
 Field optional(const char* key, const char* accepts, Effect effect, const char* empty, Range<T> range, At at) {
   bool null = std::string_view(empty) == "null";
-  Read read = [=](const YAML::Node& node, RunConfig& c) {
-    if (null ? node.IsNull() : is_word(node, empty)) return at(c).reset(), true;
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
+    if (null ? node.is_null() : is_word(node, empty)) return at(c).reset(), true;
     auto x = number<T>(node);
     if (!x || !range.holds(*x)) return false;
     at(c) = *x;
@@ -77,41 +85,40 @@ Field optional(const char* key, const char* accepts, Effect effect, const char* 
   };
   Write write = [=](const RunConfig& c) {
     const auto& value = at(const_cast<RunConfig&>(c));
-    return value ? number_node(*value) : null ? null_node() : scalar(empty);
+    return value ? number_node(*value) : null ? yaml::Node() : yaml::plain(empty);
   };
   return {key, accepts, effect, read, write};
 }
 
 template <class At>
 Field text(const char* key, const char* accepts, Effect effect, At at) {
-  Read read = [=](const YAML::Node& node, RunConfig& c) {
-    // A carriage return at the end would be lost where config.yaml is read again.
-    if (!node.IsScalar() || node.Scalar().empty() || node.Scalar().ends_with('\r')) return false;
-    at(c) = node.Scalar();
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
+    // A carriage return at the end comes out of a file of Windows, and belongs to no name.
+    if (!node.is_scalar() || node.scalar.empty() || node.scalar.ends_with('\r')) return false;
+    at(c) = node.scalar;
     return true;
   };
-  return {key, accepts, effect, read, [=](const RunConfig& c) { return scalar(at(const_cast<RunConfig&>(c))); }};
+  return {key, accepts, effect, read, [=](const RunConfig& c) { return yaml::text(at(const_cast<RunConfig&>(c))); }};
 }
 
 template <class At>
 Field one_of(const char* key, const char* accepts, Effect effect, std::vector<std::string> words, At at) {
-  Read read = [=](const YAML::Node& node, RunConfig& c) {
-    if (!node.IsScalar() || std::find(words.begin(), words.end(), node.Scalar()) == words.end()) return false;
-    at(c) = node.Scalar();
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
+    if (!node.is_scalar() || std::find(words.begin(), words.end(), node.scalar) == words.end()) return false;
+    at(c) = node.scalar;
     return true;
   };
-  return {key, accepts, effect, read, [=](const RunConfig& c) { return scalar(at(const_cast<RunConfig&>(c))); }};
+  return {key, accepts, effect, read, [=](const RunConfig& c) { return yaml::text(at(const_cast<RunConfig&>(c))); }};
 }
 
 template <class At>
 Field flag(const char* key, Effect effect, At at) {
-  Read read = [=](const YAML::Node& node, RunConfig& c) {
-    bool value = false;
-    if (!node.IsScalar() || !YAML::convert<bool>::decode(node, value)) return false;
-    at(c) = value;
-    return true;
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
+    const auto value = truth(node);
+    if (value) at(c) = *value;
+    return value.has_value();
   };
-  Write write = [=](const RunConfig& c) { return scalar(at(const_cast<RunConfig&>(c)) ? "true" : "false"); };
+  Write write = [=](const RunConfig& c) { return yaml::plain(at(const_cast<RunConfig&>(c)) ? "true" : "false"); };
   return {key, "true or false", effect, read, write};
 }
 

@@ -12,14 +12,14 @@ namespace moemill::mill {
 namespace {
 
 // A number of seconds, 90s, 30m, 12h, 2d, HH:MM:SS or D-HH:MM:SS (Slurm's).
-std::optional<double> duration(const YAML::Node& node) {
+std::optional<double> duration(const yaml::Node& node) {
   if (auto seconds = number<double>(node)) return *seconds >= 0 ? seconds : std::nullopt;
-  if (!node.IsScalar() || node.Scalar().size() < 2) return std::nullopt;
-  std::string text = node.Scalar();
+  if (!node.is_scalar() || node.scalar.size() < 2) return std::nullopt;
+  std::string text = node.scalar;
   const std::string units = "smhd";
   const double factors[] = {1, 60, 3600, 86400};
   if (auto unit = units.find(text.back()); unit != std::string::npos) {
-    auto value = number<double>(scalar(text.substr(0, text.size() - 1)));
+    auto value = number<double>(yaml::plain(text.substr(0, text.size() - 1)));
     const double seconds = value ? *value * factors[unit] : -1;
     return seconds >= 0 && std::isfinite(seconds) ? std::optional(seconds) : std::nullopt;
   }
@@ -38,7 +38,7 @@ constexpr const char* duration_form = "seconds, or a time such as 90s, 30m, 12h 
 
 template <class At>
 Field seconds(const char* key, At at) {
-  Read read = [=](const YAML::Node& node, RunConfig& c) {
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
     auto x = duration(node);
     if (x) at(c) = *x;
     return x.has_value();
@@ -48,7 +48,7 @@ Field seconds(const char* key, At at) {
 }
 
 Field max_wall_time() {
-  Read read = [](const YAML::Node& node, RunConfig& c) {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
     if (is_word(node, "auto")) return c.runtime.max_wall_time_seconds.reset(), true;
     auto x = duration(node);
     if (!x || *x <= 0) return false;
@@ -56,7 +56,7 @@ Field max_wall_time() {
     return true;
   };
   Write write = [](const RunConfig& c) {
-    return c.runtime.max_wall_time_seconds ? number_node(*c.runtime.max_wall_time_seconds) : scalar("auto");
+    return c.runtime.max_wall_time_seconds ? number_node(*c.runtime.max_wall_time_seconds) : yaml::plain("auto");
   };
   return {"runtime.max_wall_time",
           "auto, seconds, or a time such as 12h or 23:30:00; SLURM_JOB_END_TIME counts when it is earlier",
@@ -65,16 +65,16 @@ Field max_wall_time() {
 
 // One value or a list of them.
 template <class T, class Convert>
-bool read_list(const YAML::Node& node, std::vector<T>& out, Convert convert) {
+bool read_list(const yaml::Node& node, std::vector<T>& out, Convert convert) {
   std::vector<T> values;
-  auto take = [&](const YAML::Node& item) {
+  auto take = [&](const yaml::Node& item) {
     auto x = convert(item);
     if (x) values.push_back(*x);
     return x.has_value();
   };
-  if (node.IsNull()) return out.clear(), true;
-  if (node.IsSequence()) {
-    if (!std::all_of(node.begin(), node.end(), take)) return false;
+  if (node.is_null()) return out.clear(), true;
+  if (node.is_list()) {
+    if (!std::all_of(node.items.begin(), node.items.end(), take)) return false;
   } else if (!take(node)) {
     return false;
   }
@@ -83,31 +83,36 @@ bool read_list(const YAML::Node& node, std::vector<T>& out, Convert convert) {
 }
 
 template <class T>
-YAML::Node flow_list(const std::vector<T>& values) {
-  YAML::Node node(YAML::NodeType::Sequence);
-  node.SetStyle(YAML::EmitterStyle::Flow);
-  for (const T& value : values) node.push_back(value);
+yaml::Node flow_list(const std::vector<T>& values) {
+  yaml::Node node{yaml::Node::Kind::List, {}, {}, {}, 0};
+  for (const T& value : values) {
+    if constexpr (std::is_same_v<T, std::string>) {
+      node.items.push_back(yaml::text(value));
+    } else {
+      node.items.push_back(number_node(value));
+    }
+  }
   return node;
 }
 
-std::optional<std::string> nonempty_string(const YAML::Node& node) {
-  if (!node.IsScalar() || node.Scalar().empty()) return std::nullopt;
-  return node.Scalar();
+std::optional<std::string> nonempty_string(const yaml::Node& node) {
+  if (!node.is_scalar() || node.scalar.empty()) return std::nullopt;
+  return node.scalar;
 }
 
 Field stop_strings() {
   return {"sampling.stop", "a string or a list of strings, none of them empty", Effect::Answers,
-          [](const YAML::Node& node, RunConfig& c) { return read_list(node, c.sampling.stop, nonempty_string); },
+          [](const yaml::Node& node, RunConfig& c) { return read_list(node, c.sampling.stop, nonempty_string); },
           [](const RunConfig& c) { return flow_list(c.sampling.stop); }};
 }
 
 Field stop_token_ids() {
-  auto id = [](const YAML::Node& node) {
+  auto id = [](const yaml::Node& node) {
     auto x = number<std::int32_t>(node);
     return x && *x >= 0 ? x : std::nullopt;
   };
   return {"sampling.stop_token_ids", "a token id or a list of token ids", Effect::Answers,
-          [=](const YAML::Node& node, RunConfig& c) { return read_list(node, c.sampling.stop_token_ids, id); },
+          [=](const yaml::Node& node, RunConfig& c) { return read_list(node, c.sampling.stop_token_ids, id); },
           [](const RunConfig& c) { return flow_list(c.sampling.stop_token_ids); }};
 }
 
@@ -117,7 +122,7 @@ const std::vector<std::pair<std::string, TooLong>> too_long_words = {{"fail_row"
                                                                      {"reduce_max_tokens", TooLong::ReduceMaxTokens}};
 
 Field too_long() {
-  Read read = [](const YAML::Node& node, RunConfig& c) {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
     for (auto& [word, value] : too_long_words)
       if (is_word(node, word.c_str())) return c.errors.too_long = value, true;
     return false;
@@ -125,31 +130,31 @@ Field too_long() {
   Write write = [](const RunConfig& c) {
     auto it = std::find_if(too_long_words.begin(), too_long_words.end(),
                            [&](const auto& pair) { return pair.second == c.errors.too_long; });
-    return scalar(it->first);
+    return yaml::plain(it->first);
   };
   return {"errors.too_long", "fail_row, truncate_left, truncate_right or reduce_max_tokens", Effect::Answers, read,
           write};
 }
 
 Field compression() {
-  Read read = [](const YAML::Node& node, RunConfig& c) {
-    if (is_word(node, "none") || node.IsNull()) return c.output.gzip_level.reset(), true;
-    if (!node.IsScalar() || !node.Scalar().starts_with("gzip")) return false;
-    if (node.Scalar() == "gzip") return c.output.gzip_level = 4, true;
-    auto level = number<std::uint32_t>(scalar(node.Scalar().substr(5)));
-    if (node.Scalar()[4] != '-' || !level || *level < 1 || *level > 9) return false;
+  Read read = [](const yaml::Node& node, RunConfig& c) {
+    if (is_word(node, "none") || node.is_null()) return c.output.gzip_level.reset(), true;
+    if (!node.is_scalar() || !node.scalar.starts_with("gzip")) return false;
+    if (node.scalar == "gzip") return c.output.gzip_level = 4, true;
+    auto level = number<std::uint32_t>(yaml::plain(node.scalar.substr(5)));
+    if (node.scalar[4] != '-' || !level || *level < 1 || *level > 9) return false;
     c.output.gzip_level = *level;
     return true;
   };
   Write write = [](const RunConfig& c) {
-    return scalar(c.output.gzip_level ? fmt::format("gzip-{}", *c.output.gzip_level) : "none");
+    return yaml::plain(c.output.gzip_level ? fmt::format("gzip-{}", *c.output.gzip_level) : "none");
   };
   return {"output.compression", "gzip-1 to gzip-9, or none", Effect::Layout, read, write};
 }
 
 // `logprobs` is stored whenever sampling.logprobs asks for it; the word here may say so too (config.cpp checks it).
 Field store() {
-  Read read = [](const YAML::Node& node, RunConfig& c) {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
     std::vector<std::string> words;
     if (!read_list(node, words, nonempty_string)) return false;
     c.output.store_text = c.output.store_token_ids = false;
@@ -176,7 +181,7 @@ Field store() {
 }
 
 Field carry_columns() {
-  Read read = [](const YAML::Node& node, RunConfig& c) {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
     if (is_word(node, "all")) return c.output.carry_columns.reset(), true;
     std::vector<std::string> columns;
     if (is_word(node, "none")) return c.output.carry_columns = columns, true;
@@ -186,20 +191,20 @@ Field carry_columns() {
     return true;
   };
   Write write = [](const RunConfig& c) {
-    return c.output.carry_columns ? flow_list(*c.output.carry_columns) : scalar("all");
+    return c.output.carry_columns ? flow_list(*c.output.carry_columns) : yaml::plain("all");
   };
   return {"output.carry_columns", "all, none, or a list of column names, each once", Effect::Answers, read, write};
 }
 
 Field expert_domain() {
-  Read read = [](const YAML::Node& node, RunConfig& c) {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
     auto ranks = number<std::uint32_t>(node);
     if (!is_word(node, "world") && !is_word(node, "node") && !(ranks && *ranks > 0)) return false;
-    c.parallel.expert_domain = node.Scalar();
+    c.parallel.expert_domain = node.scalar;
     return true;
   };
   return {"parallel.expert_domain", "world, node, or a number of ranks that divides the world", Effect::Layout, read,
-          [](const RunConfig& c) { return scalar(c.parallel.expert_domain); }};
+          [](const RunConfig& c) { return yaml::plain(c.parallel.expert_domain); }};
 }
 
 #define AT(member) \

@@ -1,13 +1,12 @@
 // The keys of run.yaml as a table: how each is read, written and described. Used by mill/config only.
 #pragma once
 
-#include <yaml-cpp/yaml.h>
-
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "base/run_config.hpp"
+#include "mill/yaml.hpp"
 
 namespace moemill::mill {
 
@@ -18,8 +17,8 @@ struct Field {
   std::string key;      // "sampling.top_p"
   std::string accepts;  // "a number above 0 and at most 1", completes the sentence "accepted: ..."
   Effect effect;
-  std::function<bool(const YAML::Node&, RunConfig&)> read;  // false: not what is accepted
-  std::function<YAML::Node(const RunConfig&)> write;
+  std::function<bool(const yaml::Node&, RunConfig&)> read;  // false: not what is accepted
+  std::function<yaml::Node(const RunConfig&)> write;
 };
 
 const std::vector<Field>& config_fields();

@@ -151,7 +151,7 @@ TEST_CASE("faults name the file, the line, the key and what is accepted") {
   CHECK(has(fault("model: {path: a\nb: ["), "not YAML"));
   CHECK(has(fault("a:\n\t- b\n"), "not YAML"));
   CHECK(has(fault("model: {path: x}\n---\nmodle: {path: y}\n"), "run.yaml:2: a second YAML document"));
-  CHECK(has(fault("\n,model: {path: x}\n"), "run.yaml:2: this is not YAML"));  // yaml-cpp sees no end of it
+  CHECK(has(fault("\n,model: {path: x}\n"), "run.yaml:2: this is not YAML"));
   CHECK(fault("---\nmodel: {path: x}\n...\n") == "no error");
   CHECK(has(fault("schema_version: 2"), "schema_version"));
   CHECK(fault("schema_version: 1") == "no error");
