@@ -15,19 +15,21 @@ from report_page import make_run
 from tools import HAS_PYARROW, SCRIPTS, OutputsMaker, Skip, check, main, read_lines, script
 
 # The script, with a signal to itself where the file is complete under its temporary name, or after the first rows.
-STOPPED = """import importlib.util, os, sys
-spec = importlib.util.spec_from_file_location("script", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+STOPPED = """import importlib, os, pathlib, sys
+path = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(path.parent))
+command = importlib.import_module(f"moemill_tools.{path.stem}.command")
 number, where = int(sys.argv[2]), sys.argv[3]
 def stop(write=lambda *_: None):
     def stopping(*words):
         write(*words)
         os.kill(os.getpid(), number)
     return stopping
-if where == "before the rename": module.os.fsync = stop()
-else: module.JsonLines.write, module.Parquet.write = stop(module.JsonLines.write), stop(module.Parquet.write)
-module.main(sys.argv[4:])"""
+if where == "before the rename": os.fsync = stop()
+else:
+    from moemill_tools.outputs.writers import JsonLines, Parquet
+    JsonLines.write, Parquet.write = stop(JsonLines.write), stop(Parquet.write)
+command.main(sys.argv[4:])"""
 ENDINGS = ["jsonl", "jsonl.gz"] + ["parquet"] * HAS_PYARROW
 
 

@@ -12,7 +12,9 @@ import sys
 import h5py
 import numpy as np
 
-from tools import HAS_PYARROW, SCRIPTS, OutputsMaker, check, main, needs_pyarrow, read_lines, script, write_lines
+from tools import HAS_PYARROW, SCRIPTS, OutputsMaker, check, main, needs_pyarrow, read_lines, script, write_lines  # puts scripts/ on the path
+
+from moemill_tools.outputs.duplicates import Duplicates
 
 # Five prompts of two samples; prompt 3 failed, one sample of prompt 4 too.
 IDS = ["a", "b", "ü", "d", "e"]
@@ -120,12 +122,11 @@ def duplicates(work):
     maker.done()
     made = taken(work, work / "b.h5", "--dedup", "all")
     check(len(made) == 6000 and [r["text"] for r in made] == [f"text {r * 7919 % 6000}" for r in range(6000)], len(made))
-    module = sys.modules["script_outputs"]
-    part, module.Duplicates.PART = module.Duplicates.PART, 1 << 6
+    part, Duplicates.PART = Duplicates.PART, 1 << 6
     try:
         check(taken(work, work / "b.h5", "--dedup", "all") == made, "the same when looked through in 64 parts")
     finally:
-        module.Duplicates.PART = part
+        Duplicates.PART = part
 
 
 def messages_and_completions(work):
@@ -465,8 +466,19 @@ def large_rows_and_blocks(work):
     check([r["error_message"] for r in got] == [f"row {i}" if status[i] == 2 else None for i in range(9003)])
 
 
+def commands_by_another_name(work):
+    """Through a link, from any folder: the parts of a command are where its file really is."""
+    outputs(work / "a.h5")
+    for name in ("outputs", "report"):
+        (work / name).symlink_to(SCRIPTS / f"{name}.py")
+        done = subprocess.run([sys.executable, work / name, "--help"], cwd="/", capture_output=True, text=True)
+        check(done.returncode == 0 and done.stdout.startswith(f"usage: {name}.py"), done.stderr)
+    done = subprocess.run([sys.executable, "outputs", "a.h5", "--limit", "1"], cwd=work, capture_output=True, text=True)
+    check(done.returncode == 0 and json.loads(done.stdout)["id"] == "a", done.stderr)
+
+
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         rows_have_everything, parquet_is_the_same, filters, duplicates, messages_and_completions, pairs_and_scores, batch_results, runs_and_shards,
         files_that_are_not_right, outputs_under_other_names, damaged_run_directories, outputs_of_another_run, values_that_a_format_has_not,
-        prompts_that_are_not_there, prompts_that_have_changed, memory_of_long_rows, large_rows_and_blocks], sys.argv[2:])
+        prompts_that_are_not_there, prompts_that_have_changed, memory_of_long_rows, large_rows_and_blocks, commands_by_another_name], sys.argv[2:])

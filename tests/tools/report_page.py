@@ -13,7 +13,11 @@ import time
 
 import h5py
 
-from tools import OutputsMaker, check, main, script, write_lines
+from tools import OutputsMaker, check, main, script, write_lines  # puts scripts/ on the path
+
+from moemill_tools.report.files import Damage
+from moemill_tools.report.metrics import Metrics
+from moemill_tools.report.text import apart, brief, time_ticks
 
 CONFIG = "model:\n  path: /models/Tiny-MoE\ncost:\n  hour_price: 2.5\n  unit: node\n  currency: EUR\n"
 
@@ -175,12 +179,10 @@ def a_summary_that_is_not_of_all_attempts(work):
 
 def pictures_can_be_read(work):
     """Numbers of attempts do not stand on one another, each rate has an axis, steps of time are round."""
-    script("report", work, code=2)  # loads the module
-    module = sys.modules["script_report"]
-    check(module.apart([(2, 10.0), (3, 12.0), (4, 19.0), (5, 60.0), (6, 61.0)], 100) == [(2, 10.0), (5, 60.0)])
-    check(module.time_ticks(4300) == [0, 900, 1800, 2700, 3600] and module.time_ticks(0.9) == [0, 0.2, 0.4, 0.6000000000000001, 0.8], module.time_ticks(0.9))
-    check([module.brief(t) for t in (0, 0.5, 30, 600, 3600, 5400, 86400 * 3)] == ["0", "0.5 s", "30 s", "10 min", "1 h", "1 h 30 min", "3 d"])
-    check(len(module.time_ticks(1e9)) in range(3, 7) and module.time_ticks(1e-9) == [0])
+    check(apart([(2, 10.0), (3, 12.0), (4, 19.0), (5, 60.0), (6, 61.0)], 100) == [(2, 10.0), (5, 60.0)])
+    check(time_ticks(4300) == [0, 900, 1800, 2700, 3600] and time_ticks(0.9) == [0, 0.2, 0.4, 0.6000000000000001, 0.8], time_ticks(0.9))
+    check([brief(t) for t in (0, 0.5, 30, 600, 3600, 5400, 86400 * 3)] == ["0", "0.5 s", "30 s", "10 min", "1 h", "1 h 30 min", "3 d"])
+    check(len(time_ticks(1e9)) in range(3, 7) and time_ticks(1e-9) == [0])
     text = page(make_run(work / "run", attempts=3))
     rate = pictures(text)[0]
     check(all(f">{name} tokens/s<" in rate for name in ("prompt", "generated")) and "attempt 2" not in rate and ">2</text>" in rate, rate[-3000:])
@@ -188,8 +190,7 @@ def pictures_can_be_read(work):
 
 def curves_begin_where_attempts_do(work):
     lines = [{"attempt": a, "wall_seconds": 10.0 * i, "rows_done": 50 * a + i, "running": 9} for a in (1, 2) for i in (1, 2)]
-    script("report", work, code=2)  # loads the module
-    metrics = sys.modules["script_report"].Metrics(write_lines(work / "metrics.jsonl", lines), sys.modules["script_report"].Damage())
+    metrics = Metrics(write_lines(work / "metrics.jsonl", lines), Damage())
     check(metrics.levels("rows_done", {2: 40}) == [(0, 0), (10, 51), (20, 52), (None, None), (20, 40), (30, 101), (40, 102)], metrics.levels("rows_done", {2: 40}))
 
 
@@ -247,8 +248,7 @@ def rates_are_those_of_the_lines(work):
     """The last line of an attempt has the bytes of all ranks, the others rank 0's: no leap in the curve."""
     lines = [{"attempt": a, "wall_seconds": 10.0 * i, "load_seconds": 0.0, "generated_tokens": 500 * i, "intra_node_bytes": 1000 * i,
               **({"max_over_mean": 1.5, "intra_node_bytes": 80000} if i == 4 else {})} for a in (1, 2) for i in (1, 2, 3, 4)]
-    script("report", work, code=2)  # loads the module
-    metrics = sys.modules["script_report"].Metrics(write_lines(work / "metrics.jsonl", lines), sys.modules["script_report"].Damage())
+    metrics = Metrics(write_lines(work / "metrics.jsonl", lines), Damage())
     check(metrics.work_seconds == 80 and metrics.begins == {1: 0, 2: 40}, metrics.begins)
     check({v for _, v in metrics.rates("generated_tokens") if v is not None} == {50}, metrics.rates("generated_tokens"))
     bytes_curve = metrics.rates("intra_node_bytes", "rank 0")

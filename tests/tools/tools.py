@@ -13,6 +13,7 @@ import numpy as np
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SCRIPTS = SOURCE / "scripts"
+sys.path.insert(0, str(SCRIPTS))  # for tests of a part of them
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 

@@ -1,0 +1,173 @@
+"""The rows of one file of a run as blocks of columns that fit memory. Called by rows.py, which filters them."""
+import json
+
+import h5py
+import numpy as np
+
+from ..common import Fault
+from .layout import BLOCK_BYTES, BLOCK_ROWS, FINISH, FIXED, NUMBER_BYTES, STATUS
+
+
+def nulls_for_nan(values): return [None if v != v else v for v in values]
+
+
+def reals(values):
+    """float32 as the shortest text that gives it back, NaN as null."""
+    return [None if v != v else float("%.9g" % v) for v in values.tolist()]
+
+
+class Reader:
+    """One file's rows in blocks: a dictionary of lists, only of the wanted columns."""
+
+    def __init__(self, file, wanted, carried, kinds, prompts):
+        self.file, self.done = file, file["completions"]
+        self.wanted, self.carried, self.kinds, self.prompts = wanted, carried, kinds, prompts
+        self.failed = 0        # rows of /errors used so far
+        self.prompt_at = 0     # of the file's prompts, the first of the block
+        self.last_prompt = None
+        self.fits = 16         # rows that the next block may have: few, before it is known what they take
+        self.by_prompt_bytes = 0  # of the block's columns with a row a prompt
+        self._check()
+
+    def _check(self):
+        where = self.file.filename
+        for name in ("text", "token_ids", "logprobs"):
+            if name in self.wanted and (name not in self.done or "values" not in self.done[name]):
+                hint = "sampling.logprobs: 0 or more" if name == "logprobs" else f"output.store with {name}"
+                raise Fault(f"{where}: this run did not store {name}; it needs {hint} in run.yaml")
+        if {"top_ids", "top_logprobs"} & self.wanted and "top_ids" not in self.done.get("logprobs", {}):
+            raise Fault(f"{where}: this run did not store top logprobs; it needs sampling.logprobs: 1 or more in run.yaml")
+        if "prompt_logprobs" in self.wanted and "prompt_logprobs" not in self.file:
+            raise Fault(f"{where}: this run has no prompt logprobs; it needs sampling.prompt_logprobs: true in run.yaml")
+
+    def ranges(self):
+        """Row ranges that fit memory: by the offsets, and where there are none by what the rows of the block before took."""
+        rows, first = len(self.done["status"]), 0
+        while first < rows:
+            ends = np.cumsum(self._row_bytes(first, min(rows, first + self.fits)))
+            begin, first = first, first + max(1, int(np.searchsorted(ends, BLOCK_BYTES, "right")))
+            yield begin, first
+
+    def _row_bytes(self, first, last):
+        def lengths(name): return np.diff(self.done[name]["offsets"][first:last + 1].astype("i8"))
+        sizes, numbers = np.zeros(last - first, "i8"), len({"token_ids", "logprobs"} & self.wanted)
+        top = {"top_ids", "top_logprobs"} & self.wanted
+        if top: numbers += len(top) * self.done["logprobs/top_ids"].shape[1]
+        if "text" in self.wanted: sizes += lengths("text")
+        if numbers: sizes += numbers * NUMBER_BYTES * lengths("token_ids")
+        for name, each in (("prompt", 1), ("prompt_token_ids", NUMBER_BYTES)):
+            if name in self.wanted and self.prompts: sizes += each * self.prompts.lengths(name, self.done["prompt_index"][first:last])
+        return sizes
+
+    def _ragged(self, group, name, first, last):
+        ends = group["offsets"][first:last + 1].astype("i8")
+        return (ends - ends[0]).tolist(), group[name][ends[0]:ends[-1]] if name else (ends[0], ends[-1])
+
+    def block(self, first, last):
+        out = {}
+        raw = {name: self.done[name][first:last] for name in ("prompt_index", "sample_index", "id", "status")}
+        for name in FIXED:
+            if name in self.wanted and name not in raw: raw[name] = self.done[name][first:last]
+        out.update((name, values.tolist()) for name, values in raw.items())
+        if raw["id"].dtype.hasobject: out["id"] = [i.decode() for i in out["id"]]
+        out["status"] = [STATUS[s] if s < 4 else str(s) for s in out["status"]]
+        if "finish_reason" in raw: out["finish_reason"] = [FINISH[f] if f < 6 else str(f) for f in out["finish_reason"]]
+        if "mean_logprob" in self.wanted:
+            tokens = self.done["num_completion_tokens"][first:last]
+            sums = self.done["cumulative_logprob"][first:last].astype("f8")
+            out["mean_logprob"] = nulls_for_nan(np.where(tokens > 0, sums / np.maximum(tokens, 1), np.nan).tolist())
+        if "cumulative_logprob" in raw: out["cumulative_logprob"] = reals(raw["cumulative_logprob"])
+        if "text" in self.wanted:
+            ends, values = self._ragged(self.done["text"], "values", first, last)
+            values = values.tobytes()
+            out["text"] = [values[a:b].decode() for a, b in zip(ends, ends[1:])]
+        if "num_chars" in self.wanted: out["num_chars"] = [len(t) for t in out["text"]]
+        self._tokens(out, first, last)
+        self._errors(out, raw["status"])
+        self._by_prompt(out, raw["prompt_index"])
+        return out
+
+    def _tokens(self, out, first, last):
+        names = {"token_ids": ("token_ids", "values"), "logprobs": ("logprobs", "values"), "top_ids": ("logprobs", "top_ids"),
+                 "top_logprobs": ("logprobs", "top_values")}
+        if not names.keys() & self.wanted: return
+        ends, (low, high) = self._ragged(self.done["token_ids"], None, first, last)
+        for name, (group, member) in names.items():
+            if name not in self.wanted: continue
+            values = self.done[group][member][low:high]
+            if name == "logprobs": values = reals(values)
+            elif name == "top_logprobs":
+                flat, k = reals(values.ravel()), values.shape[1]
+                values = [flat[i:i + k] for i in range(0, len(flat), k)]
+            else: values = values.tolist()
+            out[name] = [values[a:b] for a, b in zip(ends, ends[1:])]
+
+    def _errors(self, out, status):
+        """/errors has the failed rows in their order."""
+        where = np.flatnonzero(status == 2).tolist()
+        if {"error_code", "error_message"} & self.wanted:
+            for name, member in (("error_code", "code"), ("error_message", "message")):
+                out[name] = [None] * len(status)
+                if not where: continue
+                texts = self.file["errors"][member][self.failed:self.failed + len(where)]
+                for i, text in zip(where, texts): out[name][i] = text.decode()
+        self.failed += len(where)
+
+    def _by_prompt(self, out, prompt_index):
+        """Columns with a row a prompt, repeated for its samples."""
+        if len(prompt_index) == 0: return
+        new = np.empty(len(prompt_index), bool)
+        new[0] = self.last_prompt is None or prompt_index[0] != self.last_prompt
+        new[1:] = prompt_index[1:] != prompt_index[:-1]
+        at = np.cumsum(new) + (self.prompt_at - 1)
+        low, high = int(at[0]), int(at[-1]) + 1
+        self.prompt_at, self.last_prompt = high, prompt_index[-1]
+        at = (at - low).tolist()
+        self.by_prompt_bytes = 0
+        for name, dataset in self.carried.items():
+            values = self.carried_values(dataset, low, high)
+            out[name] = [values[i] for i in at]
+        if "prompt_logprobs" in self.wanted:
+            ends, values = self._ragged(self.file["prompt_logprobs"], "values", low, high)
+            self.by_prompt_bytes += NUMBER_BYTES * len(values)
+            values = reals(values)
+            rows = [values[a:b] for a, b in zip(ends, ends[1:])]
+            out["prompt_logprobs"] = [rows[i] for i in at]
+        if self.prompts and {"prompt", "prompt_token_ids"} & self.wanted:
+            first = int(prompt_index[0])
+            starts = np.flatnonzero(new) if new[0] else np.concatenate(([0], np.flatnonzero(new)))
+            if int(prompt_index[-1]) - first != high - low - 1: raise Fault(f"{self.file.filename}: prompts are missing in it")
+            self.prompts.check_ids(first, [out["id"][i] for i in starts.tolist()])
+            if "prompt" in self.wanted:
+                texts = self.prompts.texts(first, high - low)
+                self.by_prompt_bytes += sum(map(len, texts))
+                out["prompt"] = [texts[i] for i in at]
+            if "prompt_token_ids" in self.wanted:
+                tokens = self.prompts.tokens(first, high - low)
+                self.by_prompt_bytes += NUMBER_BYTES * sum(map(len, tokens))
+                out["prompt_token_ids"] = [tokens[i] for i in at]
+        self.fits = max(1, min(BLOCK_ROWS, 4 * self.fits, BLOCK_BYTES * (high - low) // max(1, self.by_prompt_bytes)))
+
+    def carried_values(self, dataset, low, high):
+        item = self.file["carry"][dataset]
+        values, kind = item[low:high], self.kinds.get(dataset)
+        if h5py.check_string_dtype(item.dtype):
+            texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values.tolist()]
+            self.by_prompt_bytes += sum(map(len, texts))
+            return [decoded(t, dataset) for t in texts] if kind == "json" else texts
+        self.by_prompt_bytes += NUMBER_BYTES * (sum(map(len, values)) if item.dtype.hasobject else values.size)
+        if item.dtype.hasobject: return [v.tolist() for v in values]
+        values = values.tolist()
+        if item.dtype.kind == "f" and item.ndim == 1:
+            values = nulls_for_nan(values)
+            if kind == "whole": values = [None if v is None else int(v) for v in values]
+        return values
+
+
+def decoded(text, name):
+    if text == "": return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Fault(f"carried column {name}: holds text that is not JSON: {text[:80]!r}") from None
+

@@ -1,0 +1,13 @@
+"""What the columns of a run are called, and what its codes mean (the layout of outputs.h5)."""
+
+BLOCK_ROWS = 1024
+BLOCK_BYTES = 4 << 20  # of text and numbers of a block; one longer row is a block of its own
+NUMBER_BYTES = 32      # of a number in a list of Python's
+STATUS = ("pending", "ok", "failed", "skipped")
+FINISH = (None, "stop", "length", "stop_string", "repetition", "error")
+FIXED = ("prompt_index", "sample_index", "id", "status", "finish_reason", "num_prompt_tokens", "num_completion_tokens",
+         "seed", "cumulative_logprob")
+OTHERS = ("text", "num_chars", "mean_logprob", "token_ids", "logprobs", "top_ids", "top_logprobs", "prompt_logprobs",
+          "error_code", "error_message", "prompt", "prompt_token_ids", "messages", "score", "completion", "chosen", "rejected")
+ROW_COLUMNS = ("id", "prompt_index", "sample_index", "status", "finish_reason", "text", "num_prompt_tokens",
+               "num_completion_tokens", "cumulative_logprob")

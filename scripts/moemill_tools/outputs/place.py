@@ -1,0 +1,60 @@
+"""Where the output goes: a file that gets its name when it is whole, or the terminal."""
+import gzip
+import io
+import os
+import sys
+
+from ..common import Fault, begin_beside, clear_away, real_target, to_nowhere, unfinished
+from ..run_files import writing
+
+
+class Place:
+    """Where the output goes: a file under a temporary name of this process until it is whole, or the terminal."""
+
+    def __init__(self, path, overwrite):
+        self.path, self.file = path, None
+        if path is None: return
+        if path.is_dir(): raise Fault(f"{path}: is a folder")
+        if path.exists() and not path.is_file():
+            raise Fault(f"{path}: is no plain file but a pipe or a device: without -o JSON Lines go to the terminal, or into it with > {path}")
+        if path.exists() and not overwrite: raise Fault(f"{path}: is there already; --overwrite replaces it")
+        self.target = real_target(path)
+        if not self.target.parent.is_dir(): raise Fault(f"{self.target.parent}: no such folder")
+
+    def kind(self):
+        if self.path is None: return "jsonl"
+        name = self.path.name.removesuffix(".gz")
+        for kind, endings in (("jsonl", (".jsonl", ".json", ".ndjson")), ("parquet", (".parquet",))):
+            if name.endswith(endings): return kind
+        raise Fault(f"{self.path}: unknown ending; writes .jsonl, .jsonl.gz and .parquet")
+
+    def writing(self): return writing(self.path and str(self.path))
+
+    def open(self):
+        self.temporary = begin_beside(self.target)
+        self.file = open(self.temporary, "wb")
+        return self.file
+
+    def stream(self):
+        """For JSON Lines. Half of a surrogate pair, which UTF-8 has not, becomes JSON's escape for it."""
+        form = {"encoding": "utf-8", "errors": "backslashreplace"}
+        if self.path is None:
+            if sys.stdout is None: raise Fault("standard output is closed: name a file with -o")
+            if isinstance(sys.stdout, io.TextIOWrapper): sys.stdout.reconfigure(encoding="utf-8")
+            return sys.stdout
+        packed = self.path.name.endswith(".gz")
+        file = gzip.GzipFile(self.path.name[:-3], "wb", 4, self.open(), mtime=0) if packed else self.open()
+        return io.TextIOWrapper(file, newline="\n", **form)
+
+    def finish(self):
+        if not self.path: return
+        self.file.close()
+        descriptor = os.open(self.temporary, os.O_RDONLY)
+        os.fsync(descriptor)  # some file systems have no room only now
+        os.close(descriptor)
+        os.replace(self.temporary, self.target)
+        unfinished.discard(self.temporary)
+
+    def abandon(self):
+        clear_away()
+        if self.file and not self.file.closed: to_nowhere(self.file.fileno())

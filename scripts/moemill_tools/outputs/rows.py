@@ -1,0 +1,124 @@
+"""Rows of a run that stay: filtered, without duplicates, with their scores; and why the others do not."""
+import collections
+import itertools
+import sys
+
+import numpy as np
+
+from ..common import Fault, note, progress
+from ..run_files import reading, text_of
+from .blocks import Reader
+from .duplicates import Duplicates, normalised
+
+
+class Rows:
+    def __init__(self, options, source, columns, scores):
+        self.options, self.source, self.columns, self.scores = options, source, columns, scores
+        self.outputs = source.outputs
+        self.counts = collections.Counter()
+        self.block_rows = 1  # of the block that the last row came from
+
+    # A block's rows that pass the filters: (columns of the block, indices kept).
+    def blocks(self, bar):
+        ordinal, o = 0, self.options
+        self.looked_at = self.matched = self.unscored = 0
+        for file in self.outputs.files:
+            with reading(file.filename):
+                reader = Reader(file, self.columns.wanted, self.columns.carried_used, self.source.kinds, self.source.prompts)
+            ranges = reader.ranges()
+            while True:
+                with reading(file.filename):
+                    first, last = next(ranges, (0, 0))
+                    if first == last: break
+                    block = reader.block(first, last)
+                if "score" in self.columns.wanted or o.score or o.scores: block["score"] = self.score_of(block)
+                self.looked_at += last - first
+                self.block_rows = last - first
+                kept = self.filtered(block, last - first)
+                yield block, kept, ordinal
+                ordinal += last - first
+                bar.update(last - first)
+
+    def score_of(self, block):
+        if not self.scores: return block[self.columns.score_name]
+        scores, there = self.scores.of(block["id" if self.scores.by_id else "prompt_index"], block["sample_index"])
+        self.matched += int(there.sum())
+        self.unscored += sum(status == "ok" and not has for status, has in zip(block["status"], there.tolist()))
+        return scores
+
+    def check_scores(self):
+        """Scores of another run, or with ids written in another way, must not end in a file without rows and without a word."""
+        if not self.scores: return
+        path, total = self.options.scores, len(self.scores.keys)
+        whole_run = self.looked_at == self.outputs.rows  # --limit may have ended it before
+        if not self.matched:
+            name, (ident, sample) = "id" if self.scores.by_id else "prompt_index", self.scores.first
+            file = self.outputs.files[0]
+            with reading(file.filename): mine = file["completions"][name][:1].tolist()
+            mine = "".join(f", this run's first is {text_of(m) if isinstance(m, bytes) else m!r}" for m in mine)
+            said = (f"{path}: none of its {total:,} scores is of {'this run' if whole_run else 'the rows that --limit took'}: its first has the {name} "
+                    f"{ident!r} and sample_index {sample}{mine}")
+            if whole_run: raise Fault(said + "; give it the ids and sample_index that `outputs.py RUN_DIR --columns id,sample_index,text` writes")
+            note(said)
+        elif whole_run and (self.matched < total or self.unscored):
+            note(f"{path}: {total - self.matched:,} of its {total:,} scores are of no completion of this run; {self.unscored:,} ok completions "
+                 "have no score")
+
+    def filtered(self, block, rows):
+        """Indices of the rows that stay; the others are counted by the first reason."""
+        o, kept = self.options, range(rows)
+        def keep(reason, holds):
+            nonlocal kept
+            stay = [i for i in kept if holds(i)]
+            self.counts[reason] += len(kept) - len(stay)
+            kept = stay
+        def within(name, low, high, reason):
+            if low is None and high is None: return
+            values = block[name]
+            low = -float("inf") if low is None else low
+            high = float("inf") if high is None else high
+            keep(reason, lambda i: values[i] is not None and low <= values[i] <= high)
+        if "all" not in o.status: keep("status", lambda i: block["status"][i] in o.status)
+        if o.finish_reason: keep("finish reason", lambda i: block["finish_reason"][i] in o.finish_reason)
+        within("num_completion_tokens", o.min_tokens, o.max_tokens, "number of tokens")
+        if o.min_chars is not None or o.max_chars is not None:
+            block.setdefault("num_chars", [len(t) for t in block["text"]])
+            within("num_chars", o.min_chars, o.max_chars, "number of characters")
+        within("mean_logprob", o.min_mean_logprob, o.max_mean_logprob, "mean logprob")
+        if o.min_score is not None or o.max_score is not None: within("score", o.min_score, o.max_score, "score")
+        return list(kept)
+
+    def find_duplicates(self):
+        duplicates, bar = Duplicates(self.outputs.rows), progress("looking for duplicates", self.outputs.rows)
+        for block, kept, ordinal in self.blocks(bar):
+            if kept: duplicates.add([block["text"][i] for i in kept], np.array(kept, "u8") + np.uint64(ordinal))
+        bar.close()
+        self.counts.clear()
+        return duplicates.find()
+
+    def all(self, bar):
+        """Dictionaries of all columns of the rows that stay, in order."""
+        bits = self.find_duplicates() if self.options.dedup == "all" else None
+        prompt, texts, left = None, set(), self.options.limit if self.options.limit is not None else sys.maxsize
+        for block, kept, ordinal in self.blocks(bar):
+            if bits is not None:
+                stay = [i for i in kept if not bits[(ordinal + i) >> 3] >> ((ordinal + i) & 7) & 1]
+                self.counts["duplicate"] += len(kept) - len(stay)
+                kept = stay
+            if self.options.dedup == "prompt":
+                stay = []
+                for i in kept:
+                    if block["prompt_index"][i] != prompt: prompt, texts = block["prompt_index"][i], set()
+                    key = normalised(block["text"][i])
+                    if key not in texts: stay.append(i)
+                    texts.add(key)
+                self.counts["duplicate"] += len(kept) - len(stay)
+                kept = stay
+            names = list(block)
+            if len(kept) == len(block["status"]): yield from (dict(zip(names, v)) for v in self.cut(zip(*block.values()), left))
+            else: yield from ({n: block[n][i] for n in names} for i in kept[:left])
+            left -= len(kept)
+            if left <= 0: return
+
+    @staticmethod
+    def cut(rows, left): return itertools.islice(rows, left) if left < sys.maxsize else rows

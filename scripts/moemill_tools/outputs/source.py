@@ -1,0 +1,66 @@
+"""A run as a source of columns: its outputs, the prompts it was made from, and the columns that it carries along."""
+import hashlib
+import pathlib
+
+import h5py
+
+from ..common import Fault
+from ..run_files import reading, setting
+from .layout import FIXED, OTHERS
+from .prompts_file import Prompts
+from .run import Outputs
+
+
+class Source:
+    def __init__(self, options):
+        self.options = options
+        self.outputs = Outputs(options.input, options.allow_incomplete)
+        file = self.outputs.files[0]
+        self.prompts = self.open_prompts()
+        self.kinds = {**({} if not self.prompts else self.prompts.kinds()), **{n: "json" for n in options.json_columns}}
+        known = set(FIXED) | set(OTHERS)
+        with reading(file.filename):
+            self.carried = {("input_" + n if n in known and n != "messages" else n): n for n in file.get("carry", {})}
+        for name in options.json_columns:
+            if name not in self.carried.values(): raise Fault(f"--json-column {name}: there is no such carried column")
+        if "messages" in self.carried: self.kinds["messages"] = "json"
+
+    def open_prompts(self):
+        config = self.outputs.config()
+        path = self.options.prompts or setting(config, "input", "path")
+        if not path: return None
+        path = pathlib.Path(path)
+        if not path.exists():
+            if self.options.prompts: raise Fault(f"{path}: no such file (--prompts)")
+            return None
+        self.check_prompts(path)
+        return Prompts(path, setting(config, "input", "group") or "/")
+
+    def check_prompts(self, path):
+        """Other prompts may have the same ids: the file is the one of this run to the byte, or answers go with questions never asked."""
+        its = self.outputs.attribute("input_sha256")
+        if its and sha256_of(path) != its:
+            raise Fault(f"{path}: has changed since this run was made, or is another file (its SHA-256 is not the outputs' input_sha256): put "
+                        "the old file back, or name it with --prompts; where it is lost move this one away, to have the rows without it")
+
+    def has(self, name):
+        with reading(self.outputs.files[0].filename): return name in self.outputs.files[0]["completions"]
+
+    def carried_item(self, shown):
+        """The dataset of a carried column in the first file, for its type."""
+        file = self.outputs.files[0]
+        with reading(file.filename): return file["carry"][self.carried[shown]]
+
+    def of_unknown_kind(self, columns):
+        """Of these carried columns those that prompts.py may have made of JSON or of whole numbers with gaps: only prompts.h5 tells."""
+        if self.prompts: return []
+        def may_be(dtype): return h5py.check_string_dtype(dtype) or dtype.kind == "f"
+        return [shown for shown in columns if shown in self.carried and self.carried[shown] not in self.kinds
+                and may_be(self.carried_item(shown).dtype)]
+
+
+def sha256_of(path):
+    sums = hashlib.sha256()
+    with reading(path), open(path, "rb") as file:
+        while part := file.read(1 << 20): sums.update(part)
+    return sums.hexdigest()

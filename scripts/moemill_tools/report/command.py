@@ -1,0 +1,63 @@
+"""What report.py does: a run directory in, one page out."""
+import argparse
+import os
+import pathlib
+
+from ..common import Fault, begin_beside, clear_away, exit_codes, need, ready_to_leave, real_target, unfinished
+
+DESCRIPTION = """Makes one self-contained report.html of a run directory: what was done, how fast, on what, what it cost, what went wrong.
+
+Works while the run goes on and after it, on one attempt or a hundred. Reads run.json, attempts.jsonl, config.yaml,
+metrics.jsonl, summary.json and outputs.h5 (or the finished shards), and changes none of them. No network: the pictures are
+within the page.
+"""
+EXAMPLES = """examples:
+  report.py runs/first                  # makes runs/first/report.html
+  report.py runs/first -o first.html
+
+needs Python 3.9 or newer with h5py, numpy and matplotlib (Debian: python3-h5py python3-matplotlib), or
+  python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
+"""
+
+
+def publish(path, text):
+    """The page as a whole or not at all, under a name of this process until then."""
+    path = real_target(path)
+    try:
+        temporary = begin_beside(path)
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as f:  # a damaged text may not be UTF-8
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+        unfinished.discard(temporary)
+    except OSError as fault:
+        fault.filename = str(path)
+        raise
+    finally:
+        clear_away()
+
+
+def parse_arguments(words):
+    p = argparse.ArgumentParser(prog="report.py", description=DESCRIPTION, epilog=EXAMPLES,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("run_dir", type=pathlib.Path, metavar="RUN_DIR")
+    p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE.html", help="default: RUN_DIR/report.html")
+    return p.parse_args(words)
+
+
+def run(options):
+    path = options.output or options.run_dir / "report.html"
+    if options.output and (path.is_dir() or not path.parent.is_dir()): raise Fault(f"{path}: is a folder, or in none (-o FILE.html)")
+    if path.exists() and not path.is_file(): raise Fault(f"{path}: is no plain file (-o FILE.html names another)")
+    for module in ("h5py", "numpy", "matplotlib"): need(module)
+    from .page import Page
+    from .run import Run
+    text = Page(Run(options.run_dir)).text()
+    publish(path, text)
+    print(f"{path}: {len(text) / 1e3:,.0f} KB", flush=True)
+
+
+def main(words=None):
+    ready_to_leave()
+    with exit_codes("report.py"): run(parse_arguments(words))

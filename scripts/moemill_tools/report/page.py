@@ -1,0 +1,185 @@
+"""The page: one function for each card."""
+import collections
+import datetime
+import html
+import os
+
+from .files import setting
+from .look import STYLE, card, filled, table
+from .metrics import Metrics
+from .pictures import Pictures
+from .rows import FINISH
+from .text import clock, compact, counted, money, quantile, share, size_text, whole
+
+MOST_ATTEMPTS = 1000  # in the table: the last ones
+
+
+class Page:
+    def __init__(self, run):
+        self.run, self.pictures = run, Pictures(run)
+
+    def lead(self):
+        run = self.run
+        model = os.path.basename((setting(run.config, "model", "path") or "").rstrip("/"))
+        on = f" on {counted(run.ranks, 'rank')}" if run.ranks else ""
+        if on and run.nodes: on += f" of {counted(run.nodes, 'node')}"
+        tries = counted(len(run.attempts), "attempt")
+        text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts with "
+                f"<b>{html.escape(model or 'the model')}</b>{on}")
+        if not run.measured: return f"{text}, {tries}. How many tokens in what time is not known yet: metrics.jsonl has no line."
+        return f"{text}: {compact(run.number('generated_tokens'))} generated tokens in {clock(self.work())} of work, {tries}."
+
+    def work(self): return self.run.number("wall_seconds") or self.run.metrics.work_seconds
+
+    def tiles(self):
+        run, work = self.run, self.work()
+        generated, prompt = run.number("generated_tokens"), run.number("prompt_tokens") - run.number("cached_prompt_tokens")
+        rate = (generated + prompt) / work if work else None
+        if not run.measured: generated = prompt = work = None
+        tiles = [(share(run.done, run.total), "of the rows done"), (whole(run.failed), "rows failed"),
+                 (compact(generated), "tokens generated"), (compact(prompt), "prompt tokens computed"),
+                 (compact(rate), "tokens a second, all told"), (clock(work), "of work")]
+        if self.cost(): tiles.append((money(self.cost()["total"], self.cost()["currency"]), self.told("cost")))
+        elif run.summary.get("peak_rss_bytes"): tiles.append((size_text(run.summary["peak_rss_bytes"]), self.told("memory, all ranks")))
+        return '<div class="tiles">' + "".join(f'<div class="tile"><b>{v}</b><span>{t}</span></div>' for v, t in tiles) + "</div>"
+
+    def of_attempts(self): return f" ({self.run.summary_of})" if self.run.summary_of else ""
+
+    def told(self, what): return f"{what}, {self.run.summary_of}" if self.run.summary_of else what
+
+    def cost(self):
+        cost = self.run.summary.get("cost") or {}
+        return cost if cost.get("total") is not None else None
+
+    def alerts(self):
+        run, reasons, said = self.run, self.run.rows.reasons, []
+        good = sum(reasons.values()) - reasons["error"]
+        if good and reasons["length"] > 0.1 * good:
+            said.append(f"{share(reasons['length'], good)} of the completions were cut at max_tokens (finish reason length).")
+        if good and reasons["repetition"] > 0.02 * good: said.append(f"{share(reasons['repetition'], good)} ended in a loop of repetition.")
+        if run.failed: said.append(f"{counted(run.failed, 'row')} failed ({share(run.failed, run.total)}): see the errors below.")
+        if run.damage.said:
+            said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows is damaged.")
+        if run.code is None and run.done < run.total:
+            said.append("The last attempt has left no exit code: it is running or was killed. The same command goes on with it.")
+        if run.measured and run.untold:
+            which = f"attempt {run.untold[0]}" if len(run.untold) == 1 else f"{whole(len(run.untold))} attempts"
+            said.append(f"Tokens and time of {which} are not in these numbers: no line of metrics was written before the end, or yet.")
+        load = run.summary.get("expert_load", {}).get("max_over_mean", 1)
+        if load > 2: said.append(f"The busiest expert of a layer has {load:.1f} times the mean load{self.of_attempts()}.")
+        if run.rows.read < run.done:
+            said.append(f"Lengths and finish reasons are those of the {whole(run.rows.read)} rows in finished shards; the others "
+                        "are in the journal so far.")
+        return "<ul class=alerts>" + "".join(f"<li>{s}</li>" for s in said) + "</ul>" if said else ""
+
+    def curves(self):
+        m, p = self.run.metrics, self.pictures
+        if not m.points: return [card("Over time", "<p class=note>metrics.jsonl has no line yet.</p>", wide=True)]
+        means = {name: compact(m.sum(key) / max(1e-9, m.work_seconds)) for name, key in Metrics.RATES.items()}
+        rates = f"On the whole {means['prompt']} prompt tokens computed and {means['generated']} generated a second."
+        if sum(line is not None for _, _, line in m.points) < 2:
+            return [card("Over time", f"<p class=note>One line of metrics only (runtime.progress_interval): no curves. {rates}</p>", wide=True)]
+        many = "" if len(m.begins) == 1 else f" The upright lines: where the attempts 2 to {max(m.begins)} began; the waiting between them is left out."
+        return [card("Tokens a second", p.rate() + f"<p class=note>{rates}{many}</p>", wide=True),
+                card("Running sequences", p.running()), card("Rows done", p.progress())]
+
+    def lengths(self):
+        rows, p, cards = self.run.rows, self.pictures, []
+        def note(counter):
+            return "<p class=note>" + ", ".join(f"{n} {whole(quantile(counter, q))}" for n, q in
+                                                (("median", .5), ("90 %", .9), ("99 %", .99), ("longest", 1))) + "</p>"
+        if rows.prompt_lengths:
+            cards.append(card("Prompt lengths", p.histogram({"prompt": rows.prompt_lengths}, "prompts") + note(rows.prompt_lengths)))
+        good = {n: rows.lengths[n] for n in FINISH if n not in ("error", "none") and rows.lengths.get(n)}
+        if good: cards.append(card("Completion lengths by finish reason", p.histogram(good, "completions") + note(sum(good.values(), collections.Counter()))))
+        if rows.reasons:
+            parts = {n: rows.reasons[n] for n in FINISH if rows.reasons[n]}
+            cards.append(card("Finish reasons", p.bar(parts, compact) + table(
+                ("", "rows", "share"), [(n, whole(c), share(c, rows.read)) for n, c in parts.items()], (1, 2))))
+        return cards
+
+    def phases(self):
+        run, work = self.run, self.work()
+        load, prefill, decode = (run.number(f"{n}_seconds") for n in ("load", "prefill", "decode"))
+        if not work: return []
+        parts = {"load": load, "prefill": prefill, "decode": decode, "rest": max(0, work - load - prefill - decode)}
+        says = {"load": "start-up and loading the model", "prefill": "steps with prompt rows", "decode": "steps without any",
+                "rest": "agreeing on steps, storing rows, merging"}
+        rows = [(n, says[n], clock(v), share(v, work)) for n, v in parts.items()]
+        steps = prefill + decode
+        rows += [(n, t, clock(run.number(f"{n}_seconds")), share(run.number(f"{n}_seconds"), steps) + " of the steps")
+                 for n, t in (("exchange", "within the steps: rows to experts and home"), ("idle", "waiting for other ranks"))]
+        return [card("Time by phase", self.pictures.bar(parts, clock) + table(("", "", "seconds", "share"), rows, (2, 3)))]
+
+    def traffic(self):
+        run = self.run
+        if not run.measured: return []
+        e = run.summary.get("exchange") if run.summary_counts else None
+        e = e or {n: run.metrics.sum(n) for n in ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")}
+        rows = [("within nodes", size_text(e["intra_node_bytes"])), ("between nodes", size_text(e["inter_node_bytes"])),
+                ("rows sent to experts", compact(e["rows_sent"])), ("copies saved (row already on its way to that rank)", compact(e["rows_deduplicated"]))]
+        moved = e["intra_node_bytes"] + e["inter_node_bytes"]
+        seen = any(value is not None for key in Metrics.BYTES.values() for _, value in run.metrics.rates(key, "rank 0"))
+        picture = self.pictures.exchange() if moved and seen else ""
+        if not moved: picture = f"<p class=note>{'One rank: nothing to exchange.' if run.ranks == 1 else 'No rows were sent between ranks so far.'}</p>"
+        return [card("Exchange of rows with experts", picture + table(("", ""), rows, (1,)))]
+
+    def experts(self):
+        load, counts = self.run.summary.get("expert_load", {}), self.run.metrics.expert_counts
+        if counts and any(map(any, counts)):
+            text = f"<p class=note>Picks of each expert over the mean of its layer, {compact(sum(map(sum, counts)))} picks in all"
+            text += f"; the busiest has {load['max_over_mean']:.2f} times the mean{self.of_attempts()}, averaged over layers.</p>" if load else ".</p>"
+            return [card("Expert load by layer", self.pictures.experts(counts) + text, wide=True)]
+        if not load: return []
+        return [card("Expert load", f"<p>The busiest expert of a layer has {load['max_over_mean']:.2f} times the mean load{self.of_attempts()}, averaged over "
+                     f"layers ({load.get('max_over_mean_balanced', load['max_over_mean']):.2f} balanced).</p><p class=note>The load by layer is "
+                     "told at the end of an attempt.</p>")]
+
+    def attempts(self):
+        rows = []
+        for a in self.run.attempts[-MOST_ATTEMPTS:]:
+            hosts = a["hosts"]
+            if isinstance(hosts, list): hosts = f"{hosts[0]} and {len(hosts) - 1} more" if len(hosts) > 2 else ", ".join(map(str, hosts))
+            rows.append((a["number"], html.escape((a["began"] or "–").replace("T", " ").replace("Z", "")), clock(a["wall"]), whole(a["ranks"]),
+                         html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), html.escape(a["why"][:300]), "–" if a["code"] is None else a["code"]))
+        body = table(("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows done", "ended", "code"), rows, (2, 3, 6, 8))
+        cut = f"<p class=note>The last {whole(len(rows))} of {whole(len(self.run.attempts))}.</p>" if len(rows) < len(self.run.attempts) else ""
+        return [card("Attempts", f'<div class="scroll">{body}</div>{cut}', wide=True)]
+
+    def errors(self):
+        rows = self.run.rows
+        if not rows.errors: return []
+        listed = [(html.escape(code), whole(count), "<br>".join(f"prompt {i}: {html.escape(m[:160])}" for i, m in rows.first_ids[code]))
+                  for code, count in rows.errors.most_common()]
+        return [card("Errors", table(("code", "rows", "the first ones"), listed, (1,)), wide=True)]
+
+    def price(self):
+        cost = self.cost()
+        if not cost: return []
+        c, hour = cost["currency"], setting(self.run.config, "cost", "hour_price")
+        rows = [("price", f"{hour} {c} an hour and {setting(self.run.config, 'cost', 'unit')}"), (self.run.summary_of or "all attempts", money(cost["total"], c)),
+                ("per 1M tokens, computed prompt tokens and generated ones", money(cost["per_million_tokens"], c)),
+                ("per 1M generated tokens", money(cost["per_million_output_tokens"], c))]
+        return [card("Cost", table(("", ""), rows, (1,)))]
+
+    def details(self):
+        run, attributes = self.run, self.run.rows.attributes
+        facts = [("run", run.manifest.get("run_id", "")), ("began", run.manifest.get("created_utc", ""))]
+        facts += [(n.replace("_", " "), attributes[n]) for n in ("moemill_version", "git_commit", "backend", "dtype") if n in attributes]
+        facts += [(n.replace("_", " "), v) for n, v in run.manifest.get("fingerprints", {}).items()]
+        if "kv_bytes_per_token" in run.summary: facts.append(("kv bytes per token", whole(run.summary["kv_bytes_per_token"])))
+        if "peak_rss_bytes" in run.summary: facts.append((self.told("peak rss bytes"), size_text(run.summary["peak_rss_bytes"])))
+        body = table(("", ""), [(html.escape(str(n)), f"<code>{html.escape(str(v))}</code>") for n, v in facts])
+        return [card("The run", body + f"<details><summary>config.yaml</summary><pre>{html.escape(run.config)}</pre></details>", wide=True)]
+
+    def text(self):
+        run = self.run
+        state, look = run.state()
+        name = html.escape(str(run.folder.resolve().name))
+        cards = filled([*self.curves(), *self.lengths(), *self.phases(), *self.traffic(), *self.price(), *self.experts(), *self.attempts(),
+                        *self.errors(), *self.details()])
+        made = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+                f"<title>{name}: {html.escape(state)}</title><style>{STYLE}</style></head><body><main>"
+                f'<h1>{name}</h1><span class="badge {look}">{html.escape(state)}</span><p class="lead">{self.lead()}</p>{self.tiles()}'
+                f'{self.alerts()}<div class="grid">{"".join(cards)}</div><p class="note">moemill, report made {made}</p></main></body></html>\n')

@@ -1,0 +1,112 @@
+"""A run as the report tells it: all of its files together, a row for each attempt."""
+import datetime
+
+from ..common import Fault, one_line
+from .files import ATTEMPT, MANIFEST, SUMMARY, Damage, json_lines, read_json
+from .metrics import Metrics
+from .rows import Rows
+from .text import whole
+
+EXIT = {0: "finished", 1: "an internal or system error", 2: "refused: settings, model or input", 3: "finished, too many failed rows",
+        75: "stopped early, all saved"}
+
+
+class Run:
+    def __init__(self, folder):
+        if not folder.is_dir(): raise Fault(f"{folder}: no such folder")
+        self.folder, self.damage = folder, Damage()
+        if not any((folder / name).exists() for name in ("run.json", "outputs.h5", "shards", "metrics.jsonl")):
+            raise Fault(f"{folder}: is no run directory: there is no run.json")
+        self.manifest = read_json(folder / "run.json", MANIFEST, self.damage)
+        if not (folder / "run.json").exists(): self.damage.add(folder / "run.json", "is missing")
+        self.summary = read_json(folder / "summary.json", SUMMARY, self.damage)
+        self.config = self.read_config(folder / "config.yaml")
+        self.metrics, self.rows = Metrics(folder / "metrics.jsonl", self.damage), Rows(folder, self.damage)
+        last = self.metrics.last.get(max(self.metrics.last, default=0), {})
+        self.total = self.manifest.get("completions", last.get("rows_total", 0))
+        self.done = max(last.get("rows_done", 0), self.rows.read)
+        self.prompts_total = self.manifest.get("prompts", 0)
+        self.prompts_done = max(last.get("prompts_done", 0), self.summary.get("prompts_done", 0))
+        self.code = self.manifest.get("exit_code")
+        # The last attempt's end is in the summary only if that attempt reached its end.
+        self.summary_counts = self.summary.get("attempts") == self.manifest.get("attempts") and self.code is not None
+        self.failed = max(self.rows.reasons["error"], last.get("rows_failed", 0))
+        # Without a line of metrics nothing is known of tokens and time, which is not the same as none.
+        self.measured = bool(self.metrics.last) or self.summary_counts
+        self.attempts = self.read_attempts()
+        self.untold = [a["number"] for a in self.attempts if a["code"] is None and a["number"] not in self.metrics.last]
+        attributes = self.rows.attributes
+        if self.manifest and str(attributes.get("run_id", self.manifest.get("run_id"))) != self.manifest.get("run_id"):
+            self.damage.add(self.rows.files[0], f"is of the run {attributes['run_id']}, run.json is of {self.manifest.get('run_id')}")
+        latest = self.attempts[-1] if self.attempts else {"number": 0, "ranks": None, "nodes": None}
+        self.ranks, self.nodes = latest["ranks"], latest["nodes"]
+        # Cost, memory and load of the experts are told by the summary alone: of the attempts before it.
+        told = self.summary.get("attempts", 0)
+        self.summary_of = "" if told >= latest["number"] else "first attempt" if told == 1 else f"first {whole(told)} attempts"
+
+    def read_config(self, path):
+        if not path.exists(): return ""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            self.damage.add(path, one_line(fault))
+            return ""
+        if text.strip() and "\0" not in text: return text
+        self.damage.add(path, "is empty or zeroed")
+        return ""
+
+    def number(self, name):
+        """Of the summary where it speaks for the whole run, else added up from the metrics."""
+        if self.summary_counts and name in self.summary: return self.summary[name]
+        if name == "prompt_tokens": return self.metrics.sum(name) + self.metrics.sum("cached_prompt_tokens")
+        return self.metrics.sum(name)
+
+    def state(self):
+        if not self.manifest: return "not known: run.json cannot be read", "bad"
+        if self.code is None and self.done < self.total: return "running, or killed", "wait"
+        if self.done >= self.total and self.code in (0, None): return "finished", "good"
+        return EXIT.get(self.code, f"exit code {self.code}"), {75: "wait", 3: "wait"}.get(self.code, "bad")
+
+    def read_attempts(self):
+        """A row an attempt: from attempts.jsonl where there is one, and from the metrics."""
+        begins, ends = {}, {}
+        for line in json_lines(self.folder / "attempts.jsonl", ATTEMPT, self.damage):
+            if "attempt" in line:  # of several ends the first one was the cause
+                (ends if line.get("event") == "end" else begins).setdefault(line["attempt"], line)
+        rows, before, of_summary = [], 0, self.summary.get("attempts")
+        for number in sorted({*begins, *ends, *self.metrics.last, *range(1, self.manifest.get("attempts", 0) + 1)}):
+            begin, end, last = begins.get(number, {}), ends.get(number, {}), self.metrics.last.get(number, {})
+            is_last = number == self.manifest.get("attempts")
+            code = end.get("exit_code", self.code if is_last else None)
+            why = end.get("reason") or (EXIT.get(code, f"exit code {code}") if code is not None else "running, or killed" if is_last
+                                        else "killed" if begin else "not known (killed, or ended early)")
+            before = begin.get("rows_before", before)
+            summary = self.summary if number == of_summary else {}
+            kept = begins.get(number + 1, {}).get("rows_before")  # all that a killed attempt is known to have left
+            done = max(before, last.get("rows_done", before) if end or kept is None else kept)
+            rows.append({"number": number, "began": begin.get("time") or began(last),
+                         "wall": last.get("wall_seconds", seconds_between(begin.get("time"), end.get("time"))),
+                         "ranks": begin.get("ranks", summary.get("ranks")), "nodes": begin.get("nodes", summary.get("nodes")), "before": before,
+                         "hosts": begin.get("hosts"), "slurm": begin.get("slurm_job_id"), "rows": done - before, "why": why,
+                         "code": code})
+            before = done
+        return rows
+
+
+def moment(text): return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_between(first, last):
+    try:
+        return (moment(last) - moment(first)).total_seconds()
+    except (TypeError, ValueError):
+        return None
+
+
+def began(line):
+    """When an attempt began, from one of its metrics lines."""
+    try:
+        at = moment(line["time"]) - datetime.timedelta(seconds=line["wall_seconds"])
+        return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (KeyError, TypeError, ValueError):
+        return None
