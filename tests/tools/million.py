@@ -131,7 +131,7 @@ WAYS_OUT = {"rows jsonl": ("jsonl", []), "rows jsonl.gz": ("jsonl.gz", []), "row
             "prompt-completion": ("jsonl", ["--format", "prompt-completion", "--prompts", "prompts.h5"]),
             "pairs by --scores": ("jsonl", ["--format", "pairs", "--scores", "scores.jsonl"]),
             "pairs by logprob": ("jsonl", ["--format", "pairs", "--score", "mean_logprob"]),
-            "messages, no duplicates": ("jsonl", ["--format", "messages", "--dedup", "all", "--min-mean-logprob", "-0.4"])}
+            "messages, no duplicates": ("jsonl", ["--format", "messages", "--dedup", "--min-mean-logprob", "-0.4"])}
 
 
 def main():

@@ -113,20 +113,79 @@ def filters(work):
 def duplicates(work):
     source = outputs(work / "a.h5")
     def kept(*words): return [2 * r["prompt_index"] + r["sample_index"] for r in taken(work, source, *words)]
-    check(kept("--dedup", "all") == [0, 1, 2, 3, 4, 8], "'two ' and 'Two' of two prompts")
-    check(kept("--dedup", "prompt") == [0, 1, 2, 3, 4, 5, 8])
+    check(kept("--dedup-answers") == [0, 1, 2, 3, 4, 8], "'two ' and 'Two' of two prompts")
+    check(kept("--dedup", "all") == kept("--dedup", "prompt") == kept("--dedup") == [0, 1, 2, 3, 4, 5, 8], "two prompts may have one right answer")
+    check("--dedup-answers" in script("outputs", source, "--dedup", "--dedup-answers", code=2).stderr)
+    same_prompt_in_two_rows(work)
     maker = OutputsMaker(work / "b.h5")
     for at in range(0, 20000, 1000):
         rows = range(at, at + 1000)
         maker.rows([r // 4 for r in rows], [r % 4 for r in rows], [r // 4 for r in rows], [f"text {r * 7919 % 6000}".encode() for r in rows], [[1]] * 1000)
     maker.done()
-    made = taken(work, work / "b.h5", "--dedup", "all")
+    made = taken(work, work / "b.h5", "--dedup-answers")
     check(len(made) == 6000 and [r["text"] for r in made] == [f"text {r * 7919 % 6000}" for r in range(6000)], len(made))
     part, Duplicates.PART = Duplicates.PART, 1 << 6
     try:
-        check(taken(work, work / "b.h5", "--dedup", "all") == made, "the same when looked through in 64 parts")
+        check(taken(work, work / "b.h5", "--dedup-answers") == made, "the same when looked through in 64 parts")
     finally:
         Duplicates.PART = part
+
+
+def same_prompt_in_two_rows(work):
+    """Rows of one prompt with one answer are duplicates, however the prompt is known; the same answer to another is none."""
+    prompts, asked = work / "dp.h5", ["2+2?", "1+3?", "2+2?", "2+2? "]
+    with h5py.File(prompts, "w") as f: f["prompt"] = asked
+    maker = OutputsMaker(work / "d.h5").rows(range(4), [0] * 4, list(range(4)), [b"4", b"4", b" 4\n", b"4"], [[1]] * 4)
+    maker.carry("messages", [json.dumps([{"role": "user", "content": a.strip()}]) for a in asked]).done()
+    def kept(*words):
+        done = script("outputs", work / "d.h5", "-o", work / "d.jsonl", "--overwrite", *words)
+        return [r["id"] for r in read_lines(work / "d.jsonl")], done.stderr
+    check(kept("--dedup", "--prompts", prompts) == ([0, 1, 3], "note: 1 left out: its prompt and answer came before\n"), kept("--dedup", "--prompts", prompts))
+    check(kept("--dedup", "all")[0] == [0, 1], "by their messages")
+    check(kept("--dedup-answers") == ([0], "note: 3 left out: its answer came before, of any prompt\n"))
+    check(kept("--dedup", "prompt")[0] == [0, 1, 2, 3] and kept("--format", "messages", "--dedup", "--prompts", prompts)[0] == [0, 1, 3])
+    with h5py.File(work / "d.h5", "r+") as f: del f["carry/messages"]
+    got, said = kept("--dedup")
+    check(got == [0, 1, 2, 3] and "were not compared" in said, got, said)
+    with h5py.File(prompts, "w") as f:
+        ids = f.create_dataset("prompt_token_ids", (4,), h5py.vlen_dtype("i4"))
+        for i, row in enumerate(([5, 6], [5], [5, 6], [5, 6, 7])): ids[i] = row
+    check(kept("--dedup", "--prompts", prompts)[0] == [0, 1, 3], "by their token ids")
+
+
+def carried_texts_of_odd_form(work):
+    """Tables and lists of texts, records, Latin-1: what they are in JSON and Parquet; bytes that are no UTF-8 are escaped and told."""
+    maker = OutputsMaker(work / "a.h5").rows([0, 1], [0, 0], ["a", "b"], [b"x", b"y"], [[1]] * 2)
+    carry, text = maker.file["carry"], h5py.string_dtype()
+    carry["pair"] = np.array([[b"ab", b"c"], ["ü".encode(), b""]], "S4")
+    carry["latin"] = np.array([b"caf\xe9", b"plain"], "S5")
+    carry["record"] = np.array([(1, b"n", [0.5, 1.5]), (2, b"m", [2, 3])], [("a", "i4"), ("b", "S3"), ("c", "f8", 2)])
+    carry["wide"] = np.array([0.5, 1.25], "longdouble")
+    tags, grid = carry.create_dataset("tags", (2,), h5py.vlen_dtype(text)), carry.create_dataset("grid", (2, 2), text)
+    for i in range(2): tags[i], grid[i] = np.array(["x", "ö", str(i)][:i + 2], object), ["p", "q"]
+    maker.done()
+    want = [{"pair": ["ab", "c"], "latin": "caf\\xe9", "record": {"a": 1, "b": "n", "c": [0.5, 1.5]}, "wide": 0.5, "tags": ["x", "ö"], "grid": ["p", "q"]},
+            {"pair": ["ü", ""], "latin": "plain", "record": {"a": 2, "b": "m", "c": [2.0, 3.0]}, "wide": 1.25, "tags": ["x", "ö", "1"], "grid": ["p", "q"]}]
+    columns = ",".join(want[0])
+    done = script("outputs", work / "a.h5", "-o", work / "o.jsonl", "--columns", columns)
+    check(read_lines(work / "o.jsonl") == want, read_lines(work / "o.jsonl"))
+    check(done.stderr.count("not UTF-8") == 1 and "column latin" in done.stderr, done.stderr)
+    check("UTF-8" not in script("outputs", work / "a.h5", "--columns", "pair,tags").stderr, "only where it is met")
+    if HAS_PYARROW:
+        got = taken(work, work / "a.h5", "--columns", columns, ending="parquet")
+        check([{**row, "record": json.loads(row["record"])} for row in got] == want, got)
+
+
+def files_under_a_lock(work):
+    """A lock that another holds, or that the file system refuses, is nothing to who only reads."""
+    import fcntl
+    source, prompts = outputs(work / "a.h5"), work / "p.h5"
+    with h5py.File(prompts, "w") as f: f["prompt"] = [f"say {i}" for i in range(5)]
+    with h5py.File(prompts, "r+") as f: f["id"] = IDS
+    with open(source, "rb") as one, open(prompts, "rb") as two:
+        for file in (one, two): fcntl.flock(file, fcntl.LOCK_EX)
+        done = subprocess.run([sys.executable, SCRIPTS / "outputs.py", source, "--prompts", prompts, "--columns", "id,prompt"], capture_output=True, text=True)
+        check(done.returncode == 0 and len(done.stdout.splitlines()) == 7, done.stdout, done.stderr)
 
 
 def messages_and_completions(work):
@@ -481,4 +540,4 @@ if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         rows_have_everything, parquet_is_the_same, filters, duplicates, messages_and_completions, pairs_and_scores, batch_results, runs_and_shards,
         files_that_are_not_right, outputs_under_other_names, damaged_run_directories, outputs_of_another_run, values_that_a_format_has_not,
-        prompts_that_are_not_there, prompts_that_have_changed, memory_of_long_rows, large_rows_and_blocks, commands_by_another_name], sys.argv[2:])
+        prompts_that_are_not_there, prompts_that_have_changed, memory_of_long_rows, large_rows_and_blocks, carried_texts_of_odd_form, files_under_a_lock, commands_by_another_name], sys.argv[2:])

@@ -19,9 +19,10 @@ def reals(values):
 class Reader:
     """One file's rows in blocks: a dictionary of lists, only of the wanted columns."""
 
-    def __init__(self, file, wanted, carried, kinds, prompts):
+    def __init__(self, file, source, columns):
         self.file, self.done = file, file["completions"]
-        self.wanted, self.carried, self.kinds, self.prompts = wanted, carried, kinds, prompts
+        self.wanted, self.carried = columns.wanted, columns.carried_used
+        self.kinds, self.prompts, self.plain = source.kinds, source.prompts, source.plain
         self.failed = 0        # rows of /errors used so far
         self.prompt_at = 0     # of the file's prompts, the first of the block
         self.last_prompt = None
@@ -69,7 +70,7 @@ class Reader:
         for name in FIXED:
             if name in self.wanted and name not in raw: raw[name] = self.done[name][first:last]
         out.update((name, values.tolist()) for name, values in raw.items())
-        if raw["id"].dtype.hasobject: out["id"] = [i.decode() for i in out["id"]]
+        if raw["id"].dtype.hasobject: out["id"] = [self.plain.text(i, "id") for i in out["id"]]
         out["status"] = [STATUS[s] if s < 4 else str(s) for s in out["status"]]
         if "finish_reason" in raw: out["finish_reason"] = [FINISH[f] if f < 6 else str(f) for f in out["finish_reason"]]
         if "mean_logprob" in self.wanted:
@@ -151,17 +152,26 @@ class Reader:
     def carried_values(self, dataset, low, high):
         item = self.file["carry"][dataset]
         values, kind = item[low:high], self.kinds.get(dataset)
-        if h5py.check_string_dtype(item.dtype):
-            texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values.tolist()]
+        if h5py.check_string_dtype(item.dtype) and item.ndim == 1:
+            texts = [self.plain.text(v, dataset) for v in values.tolist()]
             self.by_prompt_bytes += sum(map(len, texts))
             return [decoded(t, dataset) for t in texts] if kind == "json" else texts
-        self.by_prompt_bytes += NUMBER_BYTES * (sum(map(len, values)) if item.dtype.hasobject else values.size)
-        if item.dtype.hasobject: return [v.tolist() for v in values]
-        values = values.tolist()
-        if item.dtype.kind == "f" and item.ndim == 1:
+        simple = item.dtype.kind in "iufb"
+        values = values.tolist() if simple and item.dtype.itemsize <= 8 else self.plain.of(values, dataset)
+        self.by_prompt_bytes += size_of(values)
+        if simple and item.dtype.kind == "f" and item.ndim == 1:
             values = nulls_for_nan(values)
             if kind == "whole": values = [None if v is None else int(v) for v in values]
         return values
+
+
+def size_of(values):
+    """About how many bytes nested lists take."""
+    if isinstance(values, str): return len(values)
+    if isinstance(values, dict): values = list(values.values())
+    if not isinstance(values, list): return NUMBER_BYTES
+    if not values or isinstance(values[0], (int, float)): return NUMBER_BYTES * len(values)
+    return sum(map(size_of, values))
 
 
 def decoded(text, name):

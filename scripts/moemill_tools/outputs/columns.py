@@ -10,6 +10,7 @@ class Columns:
     def __init__(self, options, source):
         self.options, self.source = options, source
         self.shown = self.choose()
+        self.prompt_key = source.tells_prompts_apart() if options.dedup == "all" else []
         self.wanted = self.needed()
         self.carried_used = {shown: name for shown, name in source.carried.items()
                              if shown in self.wanted or shown in self.shown or shown == options.score
@@ -39,7 +40,7 @@ class Columns:
         """Columns that must be read."""
         o, wanted = self.options, set(self.shown) & (set(FIXED) | set(OTHERS))
         wanted |= {"status", "id", "prompt_index", "sample_index"}
-        if o.format != "rows" or o.dedup or o.min_chars is not None or o.max_chars is not None: wanted.add("text")
+        if o.format != "rows" or o.dedup or o.dedup_answers or o.min_chars is not None or o.max_chars is not None: wanted.add("text")
         if o.finish_reason or o.format == "openai-batch": wanted.add("finish_reason")
         if o.min_tokens is not None or o.max_tokens is not None: wanted.add("num_completion_tokens")
         if o.min_mean_logprob is not None or o.max_mean_logprob is not None: wanted.add("mean_logprob")
@@ -49,7 +50,7 @@ class Columns:
         wanted |= self.of_the_score(wanted)
         if "num_chars" in wanted or "chosen" in wanted: wanted.add("text")
         self.check_logprobs(wanted)
-        return self.with_prompts(wanted)
+        return self.with_prompts(wanted) | set(self.prompt_key)
 
     def of_the_score(self, wanted):
         o, self.score_name = self.options, None

@@ -32,6 +32,9 @@ def export(options):
     except BaseException:
         place.abandon()
         raise
+    source.plain.tell()
+    if columns.prompt_key == ["prompt_index"]: note("--dedup: the prompts of this run are not here, so rows of different prompts were not compared; "
+                                                    "--prompts names their file")
     return written, source.outputs.rows, rows.counts, source.of_unknown_kind([c for c in columns.carried_used if c in columns.shown])
 
 

@@ -15,14 +15,15 @@ class Duplicates:
     """Rows whose text came before, found in memory that does not grow with their number: hashes go to an unnamed file,
     which is then looked through in parts. The result is a bit a row."""
     PART = 1 << 15
-    WHERE = "the temporary file of --dedup all, 24 bytes a row (TMPDIR names its folder)"
+    WHERE = "the temporary file of --dedup, 24 bytes a row (TMPDIR names its folder)"
 
     def __init__(self, rows):
         with writing(self.WHERE): self.file = tempfile.TemporaryFile()
         self.count, self.rows = 0, rows
 
     def add(self, texts, ordinals):
-        digests = b"".join(hashlib.blake2b(normalised(t).encode(), digest_size=16).digest() for t in texts)
+        """Of rows what tells one from another, and their numbers in the run."""
+        digests = b"".join(hashlib.blake2b(t.encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in texts)
         records = np.empty((len(texts), 3), "u8")
         records[:, :2] = np.frombuffer(digests, "u8").reshape(-1, 2)
         records[:, 2] = ordinals

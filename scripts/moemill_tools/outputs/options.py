@@ -1,6 +1,7 @@
 """The command line of outputs.py and its help."""
 import argparse
 import pathlib
+import sys
 
 from .layout import FINISH
 
@@ -18,7 +19,7 @@ EXAMPLES = """examples:
   # to the terminal
   outputs.py runs/first --limit 3
 
-  # chat messages for supervised fine-tuning: complete answers only, one of each text, nothing the model doubted
+  # chat messages for supervised fine-tuning: complete answers only, none twice, nothing the model doubted
   outputs.py runs/first --format messages --finish-reason stop --min-tokens 20 --min-mean-logprob -1.5 \\
       --dedup all --columns messages -o sft.parquet
 
@@ -60,7 +61,9 @@ scores: --scores FILE (.jsonl, .csv, .parquet, .h5) with the columns id (or prom
 
 pairs: the first best sample and the first worst one whose text differs from it; where there is none, the next best.
 
-duplicates: two texts are the same when they differ in white space and case only (Unicode NFKC). The first one stays.
+duplicates: --dedup drops a row whose prompt and answer both came before; the first one stays. Prompts are the same to the
+  letter (the text of prompts.h5, else its token ids, else the columns messages and tools), answers when they differ in white
+  space and case only (Unicode NFKC). --dedup-answers looks at the answer alone. A note counts what was dropped.
 
 needs Python 3.9 or newer with h5py, numpy and tqdm (Debian: python3-h5py python3-tqdm), and pyarrow for Parquet only
 (PyPI): python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
@@ -80,6 +83,11 @@ def one_of(allowed):
 def row_count(text):
     if not text.isdecimal(): raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 0 or more")
     return int(text)
+
+
+def with_values(words):
+    """--dedup alone means all; the word behind it may be the run."""
+    return ["--dedup=all" if word == "--dedup" and after not in ("all", "prompt") else word for word, after in zip(words, [*words[1:], None])]
 
 
 def parse_arguments(words):
@@ -106,12 +114,16 @@ def parse_arguments(words):
                              ("mean-logprob", float, "logprob a token"), ("score", float, "score")):
         g.add_argument(f"--min-{name}", type=kind, metavar="X", help=f"at least X {what}" if kind is int else f"{what} of at least X")
         g.add_argument(f"--max-{name}", type=kind, metavar="X", help="at most X")
-    g.add_argument("--dedup", choices=("prompt", "all"), help="drop texts that came before: of the same prompt, or anywhere")
+    g.add_argument("--dedup", choices=("all", "prompt"), help="drop rows whose prompt and answer came before; all (--dedup alone): in "
+                   "any row; prompt: among the samples of one row of the input")
+    g.add_argument("--dedup-answers", action="store_true", help="drop rows whose answer came before, of whatever prompt: of right answers "
+                   "such as 4 or yes one stays")
     g.add_argument("--limit", type=row_count, metavar="N", help="stop after N rows that stay (before pairs and lines are made of them)")
     g = p.add_argument_group("scores")
     g.add_argument("--scores", type=pathlib.Path, metavar="FILE", help="a score for each completion")
     g.add_argument("--score", metavar="NAME", help="its column; without --scores, a column of the run")
     g.add_argument("--min-margin", type=float, default=0, metavar="X", help="pairs: the scores differ by at least X")
-    options = p.parse_args(words)
+    options = p.parse_args(with_values(sys.argv[1:] if words is None else words))
+    if options.dedup and options.dedup_answers: p.error("--dedup-answers drops all that --dedup does: name one of them")
     options.status = options.status or (["all"] if options.format == "openai-batch" else ["ok"])
     return options

@@ -9,8 +9,8 @@ from ..run_files import open_h5, reading, text_of
 class Prompts:
     """prompts.h5, for what outputs.h5 does not repeat: the prompts themselves, and which columns hold JSON."""
 
-    def __init__(self, path, group):
-        self.path, self.file = path, open_h5(path)
+    def __init__(self, path, group, plain):
+        self.path, self.file, self.plain = path, open_h5(path), plain
         self.group = self.file.get(group)
         if not isinstance(self.group, h5py.Group):
             raise Fault(f"{path}: has no group {group}, which the run read its prompts from: name the right file with --prompts")
@@ -21,10 +21,10 @@ class Prompts:
             return {name: text_of(k) for name, k in found.items() if k is not None}
 
     def texts(self, first, count):
-        with reading(self.path): return ragged_or_rows(self.group, "prompt", first, count, bytes)
+        with reading(self.path): return ragged_or_rows(self.group, "prompt", first, count, bytes, self.plain)
 
     def tokens(self, first, count):
-        with reading(self.path): return ragged_or_rows(self.group, "prompt_token_ids", first, count, list)
+        with reading(self.path): return ragged_or_rows(self.group, "prompt_token_ids", first, count, list, self.plain)
 
     def lengths(self, name, prompt_index):
         """Of these rows of a packed column; 0 of another one, which only reading tells."""
@@ -38,7 +38,7 @@ class Prompts:
         """The file of this run has the same ids; another one may not."""
         if "id" not in self.group: return
         with reading(self.path):
-            theirs = ragged_or_rows(self.group, "id", first, len(ids), bytes) \
+            theirs = ragged_or_rows(self.group, "id", first, len(ids), bytes, self.plain) \
                 if isinstance(self.group["id"], h5py.Group) or h5py.check_string_dtype(self.group["id"].dtype) \
                 else self.group["id"][first:first + len(ids)].tolist()
         for offset, (mine, its) in enumerate(zip(ids, theirs)):
@@ -48,7 +48,7 @@ class Prompts:
         if len(theirs) < len(ids): raise Fault(f"{self.path}: has fewer prompts than the outputs")
 
 
-def ragged_or_rows(group, name, first, count, kind):
+def ragged_or_rows(group, name, first, count, kind, plain):
     if name not in group: raise Fault(f"{group.file.filename}: has no {name}")
     item = group[name]
     if isinstance(item, h5py.Group):
@@ -57,10 +57,10 @@ def ragged_or_rows(group, name, first, count, kind):
         ends = (ends - ends[0]).tolist()
         if kind is bytes:
             values = values.tobytes()
-            return [values[a:b].decode("utf-8", "replace") for a, b in zip(ends, ends[1:])]
+            return [plain.text(values[a:b], name) for a, b in zip(ends, ends[1:])]
         values = values.tolist()
         return [values[a:b] for a, b in zip(ends, ends[1:])]
     rows = item[first:first + count]
     if kind is list: return [row.tolist() for row in rows]
-    return [row.decode("utf-8", "replace") if isinstance(row, bytes) else str(row) for row in rows]
+    return [plain.text(row, name) for row in rows]
 

@@ -1,6 +1,7 @@
 """Rows of a run that stay: filtered, without duplicates, with their scores; and why the others do not."""
 import collections
 import itertools
+import json
 import sys
 
 import numpy as np
@@ -24,7 +25,7 @@ class Rows:
         self.looked_at = self.matched = self.unscored = 0
         for file in self.outputs.files:
             with reading(file.filename):
-                reader = Reader(file, self.columns.wanted, self.columns.carried_used, self.source.kinds, self.source.prompts)
+                reader = Reader(file, self.source, self.columns)
             ranges = reader.ranges()
             while True:
                 with reading(file.filename):
@@ -88,22 +89,29 @@ class Rows:
         if o.min_score is not None or o.max_score is not None: within("score", o.min_score, o.max_score, "score")
         return list(kept)
 
+    def key(self, block, row):
+        """What two duplicates have in common: the answer, and the prompt to the letter where it counts."""
+        answer = normalised(block["text"][row])
+        if self.options.dedup_answers: return answer
+        return json.dumps([block[c][row] for c in self.columns.prompt_key]) + answer
+
     def find_duplicates(self):
         duplicates, bar = Duplicates(self.outputs.rows), progress("looking for duplicates", self.outputs.rows)
         for block, kept, ordinal in self.blocks(bar):
-            if kept: duplicates.add([block["text"][i] for i in kept], np.array(kept, "u8") + np.uint64(ordinal))
+            if kept: duplicates.add([self.key(block, i) for i in kept], np.array(kept, "u8") + np.uint64(ordinal))
         bar.close()
         self.counts.clear()
         return duplicates.find()
 
     def all(self, bar):
         """Dictionaries of all columns of the rows that stay, in order."""
-        bits = self.find_duplicates() if self.options.dedup == "all" else None
+        bits = self.find_duplicates() if self.options.dedup == "all" or self.options.dedup_answers else None
+        again = "its answer came before, of any prompt" if self.options.dedup_answers else "its prompt and answer came before"
         prompt, texts, left = None, set(), self.options.limit if self.options.limit is not None else sys.maxsize
         for block, kept, ordinal in self.blocks(bar):
             if bits is not None:
                 stay = [i for i in kept if not bits[(ordinal + i) >> 3] >> ((ordinal + i) & 7) & 1]
-                self.counts["duplicate"] += len(kept) - len(stay)
+                self.counts[again] += len(kept) - len(stay)
                 kept = stay
             if self.options.dedup == "prompt":
                 stay = []
@@ -112,7 +120,7 @@ class Rows:
                     key = normalised(block["text"][i])
                     if key not in texts: stay.append(i)
                     texts.add(key)
-                self.counts["duplicate"] += len(kept) - len(stay)
+                self.counts[again] += len(kept) - len(stay)
                 kept = stay
             names = list(block)
             if len(kept) == len(block["status"]): yield from (dict(zip(names, v)) for v in self.cut(zip(*block.values()), left))

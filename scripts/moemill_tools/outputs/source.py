@@ -7,6 +7,7 @@ import h5py
 from ..common import Fault
 from ..run_files import reading, setting
 from .layout import FIXED, OTHERS
+from .plain import Plain
 from .prompts_file import Prompts
 from .run import Outputs
 
@@ -14,6 +15,7 @@ from .run import Outputs
 class Source:
     def __init__(self, options):
         self.options = options
+        self.plain = Plain()
         self.outputs = Outputs(options.input, options.allow_incomplete)
         file = self.outputs.files[0]
         self.prompts = self.open_prompts()
@@ -34,7 +36,7 @@ class Source:
             if self.options.prompts: raise Fault(f"{path}: no such file (--prompts)")
             return None
         self.check_prompts(path)
-        return Prompts(path, setting(config, "input", "group") or "/")
+        return Prompts(path, setting(config, "input", "group") or "/", self.plain)
 
     def check_prompts(self, path):
         """Other prompts may have the same ids: the file is the one of this run to the byte, or answers go with questions never asked."""
@@ -42,6 +44,12 @@ class Source:
         if its and sha256_of(path) != its:
             raise Fault(f"{path}: has changed since this run was made, or is another file (its SHA-256 is not the outputs' input_sha256): put "
                         "the old file back, or name it with --prompts; where it is lost move this one away, to have the rows without it")
+
+    def tells_prompts_apart(self):
+        """Columns by which two prompts are seen to be the same: what the model saw, or what that was made of, or nothing but its place."""
+        for name in ("prompt", "prompt_token_ids"):
+            if self.prompts and name in self.prompts.group: return [name]
+        return [c for c in ("messages", "tools") if c in self.carried] or ["prompt_index"]
 
     def has(self, name):
         with reading(self.outputs.files[0].filename): return name in self.outputs.files[0]["completions"]

@@ -1,8 +1,6 @@
 """The types of columns in a Parquet file."""
-import h5py
-import numpy as np
-
 from ..common import Fault
+from .plain import depth_and_kind
 
 
 def parquet_types(options, source, columns):
@@ -25,11 +23,6 @@ def parquet_types(options, source, columns):
 def carried_type(item, kind):
     if kind == "json": return "json"
     if kind == "whole": return "int64"
-    if h5py.check_string_dtype(item.dtype): return "string"
-    base = h5py.check_vlen_dtype(item.dtype)
-    dtype = np.dtype(base) if base else item.dtype
-    lists = "list " * (item.ndim - 1 + (1 if base else 0))
-    if dtype.kind == "f": return lists + ("float" if dtype.itemsize <= 4 else "double")
-    if dtype.kind in "iu": return f"{lists}{'u' if dtype.kind == 'u' else ''}int{dtype.itemsize * 8}"
-    if dtype.kind == "b": return lists + "bool"
-    raise Fault(f"carried column {item.name} has a type ({dtype}) that Parquet has not: leave it out with --columns")
+    depth, name = depth_and_kind(item.dtype)
+    if name is None: raise Fault(f"carried column {item.name} has a type ({item.dtype}) that Parquet has not: leave it out with --columns")
+    return name if name == "json" else "list " * (item.ndim - 1 + depth) + name
