@@ -80,8 +80,10 @@ def responses(work):
              {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"x": 1}'},
              {"type": "function_call_output", "call_id": "c", "output": "4"}]
     function = {"name": "f", "parameters": {"type": "object"}}
+    (work / "t.jinja").write_text("{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ m.tool_calls[0].function.name if m.tool_calls }}{% endfor %}"
+                                  "{{ tools | tojson if tools }}{{ reasoning_effort }}")
     got = both({"input": parts, "tools": [{"type": "function", **function}], "reasoning": {"effort": "high"}})
-    check(got["prompt"] == ["[user]one\ntwo[assistant]three[tool]4" + json.dumps([{"type": "function", "function": function}]) + "high"], got)
+    check(got["prompt"] == ["[user]one\ntwo[assistant]threef[tool]4" + json.dumps([{"type": "function", "function": function}]) + "high"], got)
     call = json.loads(got["messages"][0])[1]["tool_calls"]
     check(call == [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}], call)
     for bad, word in (({}, "body.input"), ({"input": []}, "body.input"), ({"input": 5}, "body.input"), ({"input": ["x"]}, "body.input"),
@@ -93,33 +95,69 @@ def responses(work):
     def told(body): return script("prompts", write_lines(work / "b.jsonl", [line("a", "/v1/responses", input="q", **body)]), "-o", work / "n.h5",
                                   "--overwrite", "--chat-template", work / "t.jinja").stderr
     check("response_format" in told({"text": {"format": {"type": "json_schema"}}}) and "response_format" not in told({"text": {"format": {"type": "text"}}}))
-    check("sampling: {logprobs: 3}" in told({"include": ["message.output_text.logprobs"], "top_logprobs": 3}))
+    told({"include": ["message.output_text.logprobs"], "top_logprobs": 3})
+    check(columns(work / "n.h5")["logprobs"] == [3])
 
 
 def advised_settings(work):
-    """Each piece of advice is taken by `validate`; values that it would refuse are not advised."""
+    """What no column can say is advised for run.yaml, in words that `validate` takes; values that it would refuse are not advised."""
     def told(*bodies):
-        (work / "p.h5").unlink(missing_ok=True)
-        return script("prompts", write_lines(work / "a.jsonl", [{"prompt": "x", **b} for b in bodies]), "-o", work / "p.h5", "--quiet").stderr
-    taken = [({"logprobs": True}, "logprobs: 0"), ({"logprobs": True, "top_logprobs": 5}, "logprobs: 5"), ({"logprobs": 0}, "logprobs: 0"),
-             ({"logprobs": 3}, "logprobs: 3"), ({"presence_penalty": -0.5}, "presence_penalty: -0.5"), ({"frequency_penalty": 2}, "frequency_penalty: 2"),
-             ({"repetition_penalty": 1.25}, "repetition_penalty: 1.25"), ({"min_tokens": 4.0}, "min_tokens: 4"), ({"prompt_logprobs": 2}, "prompt_logprobs: true"),
-             ({"prompt_logprobs": True}, "prompt_logprobs: true"), ({"ignore_eos": True}, "ignore_eos: true"), ({"ignore_eos": 1}, "ignore_eos: true"),
-             ({"stop_token_ids": [5, 6]}, "stop_token_ids: [5, 6]"), ({"stop_token_ids": 7}, "stop_token_ids: [7]"), ({"presence_penalty": "0.5"}, "presence_penalty: 0.5")]
-    for body, want in taken:
+        return script("prompts", write_lines(work / "a.jsonl", [{"prompt": "x", **b} for b in bodies]), "-o", work / "p.h5", "--quiet", "--overwrite").stderr
+    for body, want in (({"prompt_logprobs": 2}, "prompt_logprobs: true"), ({"prompt_logprobs": True}, "prompt_logprobs: true")):
         advice = re.findall(r"sampling: \{.*\}", text := told(body))
         check(advice == [f"sampling: {{{want}}}"], body, text)
         (work / "run.yaml").write_text(advice[0] + "\n")
         done = subprocess.run([PROGRAM, "validate", "-c", work / "run.yaml", "--model", MODEL, "-i", work / "p.h5", "-o", work / "run"], text=True,
                               capture_output=True, env=dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"))
         check(done.returncode == 0, advice, done.stderr)
-    for body in ({"logprobs": False, "top_logprobs": 0}, {"presence_penalty": 0}, {"repetition_penalty": 1.0}, {"min_tokens": 0}, {"ignore_eos": False},
-                 {"prompt_logprobs": None}, {"stop_token_ids": []}, {"logprobs": ""}): check("note" not in told(body), body)
-    for body in ({"presence_penalty": 300}, {"logprobs": -1}, {"logprobs": 5000}, {"min_tokens": 1.5}, {"stop_token_ids": ["x"]}, {"ignore_eos": "maybe"},
-                 {"repetition_penalty": 0}, {"frequency_penalty": float("nan")}, {"presence_penalty": [1]}):
-        check("has no setting of these values" in (text := told(body)) and "sampling:" not in text, body, text)
-    for bodies in (({"logprobs": True}, {"logprobs": False}), ({"ignore_eos": True}, {}), ({}, {"min_tokens": 3}), ({"min_tokens": 3}, {"min_tokens": -3})):
-        check("the rows differ" in (text := told(*bodies)) and "sampling:" not in text, bodies, text)
+    check("output: {skip_special_tokens: false}" in told({"skip_special_tokens": False}) and "note" not in told({"skip_special_tokens": True}))
+    check("note" not in told({"prompt_logprobs": None}) and "has no setting of these values" in told({"prompt_logprobs": "maybe"}))
+    check("the rows differ" in (text := told({"prompt_logprobs": True}, {})) and "sampling:" not in text, text)
+
+
+def settings_as_columns(work):
+    """Every field of `sampling` that can differ by row; -1, NaN and "" are the run's own."""
+    def column(name, *values):
+        rows = [{"prompt": "x", **v} if isinstance(v, dict) else {"prompt": "x", name: v} for v in (*values, None)]
+        got = made(work, rows)[name]
+        check(got[-1] in (-1, "") or got[-1] != got[-1], "null is the run's own", name, got)
+        return got[:-1]
+    check(column("presence_penalty", -1, -0.5, "0.5", 0) == [-1, -0.5, 0.5, 0] and column("frequency_penalty", 2)[0] == 2)
+    check(column("repetition_penalty", 1.25, 1) == [1.25, 1] and column("min_tokens", 4.0, 0, "3") == [4, 0, 3])
+    check(column("ignore_eos", True, False, 1, "true", -1) == [1, 0, 1, 1, -1] and column("stop_token_ids", [5, 6], 7, "[8]", []) == ["[5, 6]", "[7]", "[8]", "[]"])
+    check(column("logprobs", 0, 3, True, False, {"logprobs": True, "top_logprobs": 5}, "true") == [0, 3, 0, -1, 5, 0])
+    for name, *bad in (("presence_penalty", 300, [1]), ("logprobs", 5000, [1]), ("min_tokens", 1.5), ("stop_token_ids", ["x"], "x", [1.5]),
+                       ("ignore_eos", "maybe", 2, [1]), ("repetition_penalty", 0), ("stop", [1], 5)):
+        for value in bad: check(f"line 1: {name} is " in (fault := made(work, [{"prompt": "x", name: value}], code=2)), fault)
+    got = made(work, [line("a", "/v1/chat/completions", messages=SAY, logprobs=True, top_logprobs=2, max_completion_tokens=4)], "--chat-template",
+               (work / "t.jinja").write_text(TURNS) and work / "t.jinja")
+    check(got["logprobs"] == [2] and got["max_tokens"] == [4], got)
+    note = script("prompts", write_lines(work / "n.jsonl", [{"prompt": "x", "temprature": 0.5, "maxNewTokens": 5, "seeds": 1, "topic": "t", "score": 1}]),
+                  "-o", work / "p.h5", "--overwrite", "--quiet").stderr
+    check("--map temprature=temperature" in note and "--map maxNewTokens=max_tokens" in note and note.count("--map") == 4, note)
+
+
+def keys_of_requests(work):
+    """What changes answers elsewhere and not here is said, once a key, with the number of its rows; what changes nothing is not."""
+    (work / "t.jinja").write_text(TURNS)
+    def told(*bodies):
+        rows = [line(str(i), "/v1/chat/completions", messages=SAY, **body) for i, body in enumerate(bodies)]
+        return script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "p.h5", "--overwrite", "--quiet", "--chat-template", work / "t.jinja").stderr
+    for name, value in (("logit_bias", {"5": 1}), ("response_format", {"type": "json_object"}), ("tool_choice", "required"), ("tool_choice", "none"),
+                        ("parallel_tool_calls", False), ("guided_json", {}), ("best_of", 4), ("modalities", ["text", "audio"]), ("verbosity", "low"),
+                        ("enable_thinking", False), ("thinking", {"type": "enabled"}), ("echo", True), ("suffix", "x")):
+        if value == {}: continue
+        check(f"note: {name}: moemill does not do this, which 2 rows ask for" in (text := told({name: value}, {}, {name: value})), name, text)
+    check("some_new_key: is no key of a request that moemill knows, 1 row with it" in (text := told({}, {"some_new_key": 1})), text)
+    for name, value in (("tool_choice", "auto"), ("response_format", {"type": "text"}), ("parallel_tool_calls", True), ("modalities", ["text"]), ("n", None),
+                        ("logit_bias", None), ("stream", True), ("user", "u"), ("metadata", {"a": "b"}), ("best_of", 1)):
+        check("does not do" not in (text := told({name: value})) and "no key" not in text, name, text)
+    functions = [{"name": "f", "parameters": {}}]
+    (work / "t.jinja").write_text(TURNS + "{{ tools | tojson }}")
+    got = made(work, [line("a", "/v1/chat/completions", messages=SAY, functions=functions)], "--chat-template", work / "t.jinja")
+    check(got["prompt"] == ["[user]hi" + json.dumps([{"type": "function", "function": functions[0]}])], got)
+    got = made(work, [line("real", "/v1/chat/completions", messages=SAY, id="other")], "--chat-template", work / "t.jinja")
+    check(got["id"] == ["real"], "custom_id is the id")
 
 
 def numbers_beyond_float64(work):
@@ -140,4 +178,4 @@ def numbers_beyond_float64(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [tool_calls, endpoints, responses, advised_settings, numbers_beyond_float64], sys.argv[3:])
+    main(pathlib.Path(sys.argv[1]).resolve(), [tool_calls, endpoints, responses, advised_settings, settings_as_columns, keys_of_requests, numbers_beyond_float64], sys.argv[3:])

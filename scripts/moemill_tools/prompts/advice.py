@@ -1,20 +1,38 @@
-"""What a user should know of the rows: settings that no column can give, tokens twice, answers within prompts."""
+"""What a user should know of the rows: settings that no column can give, what is not done, what a chat template leaves out."""
+import collections
 import json
 import sys
 
 from ..common import note, short
-from .settings import NOT_DONE, RUN_ONLY
+from .settings import NOT_DONE, NOT_DONE_OF_REQUESTS, REQUEST_KEYS, RUN_ONLY, is_asked, near_setting
+
+# What became of rows: the first word of a remark, and how it is told.
+TOLD = {
+    "answers": "{rows} end with an assistant's turn, which is then part of the prompt, with a new turn behind it; "
+               "--drop-last-answer leaves it out, --continue-final-message has the model go on with it",
+    "continued": "in {rows} the prompt ends within an assistant's turn, whose text is in the column assistant_prefix; outputs.py joins it "
+                 "with the answer",
+    "system": "the column system became the system message of {rows} (--drop system does not use it)",
+    "system twice": "{rows} have a system message and another text in the column system: the message was taken",
+    "alpaca": "{rows} became prompts in the words of Stanford's Alpaca; --model DIR makes them turns of its chat",
+    "content": "the chat template leaves out messages of role {0} in {rows}: the model does not see them",
+    "reasoning": "the chat template leaves out reasoning of assistants' turns in {rows}, as most do for all turns but the last",
+    "tools": "the chat template does not write tools: the model does not see those of {rows}",
+    "role": "the chat template knows no role {0}: in {rows} it is rendered as {1}"}
 
 
 class Advice:
     def __init__(self, plan):
         self.plan = plan
-        self.run_only, self.not_done = {}, set()
-        self.begun = 0  # prompts that begin with what the tokenizer would add
+        self.run_only, self.asked, self.unknown = {}, collections.Counter(), collections.Counter()
+        self.remarks = collections.Counter()
 
     def observe(self, name, values, rows):
         if name in RUN_ONLY: self.note_run_only(name, rows)
-        if name in NOT_DONE and any(v not in (None, False, "", [], {}) for v in values): self.not_done.add(name)
+        is_batch = self.plan.form == "batch"
+        if name in (NOT_DONE_OF_REQUESTS if is_batch else NOT_DONE): self.asked[name] += sum(is_asked(name, v) for v in values)
+        elif is_batch and name not in REQUEST_KEYS and name not in self.plan.constants:
+            self.unknown[name] += sum(v is not None for v in values)
 
     def note_run_only(self, name, rows):
         """Collects what run.yaml would say for these rows; "refused" where it has no way to say it."""
@@ -22,35 +40,29 @@ class Advice:
         for row in rows:
             if len(held) > 2: return
             value = row.get(name)
-            if name == "logprobs" and value is True: value = row.get("top_logprobs") or 0
             try:
-                held.add("null" if value in (None, "") else json.dumps(RUN_ONLY[name](value)))
-            except (ValueError, OverflowError, RecursionError):
+                held.add("null" if value in (None, "") else json.dumps(RUN_ONLY[name][1](value)))
+            except (ValueError, OverflowError, RecursionError, TypeError):
                 held.add("refused")
 
-    def count_begun(self, lengths, values):
-        """Counts the prompts that begin with the token which the tokenizer puts before them."""
-        if not self.plan.chat or not self.plan.chat.added_before: return
-        text, added, at = values.tobytes(), self.plan.chat.added_before.encode(), 0
-        for length in lengths:
-            self.begun += text.startswith(added, at, at + length)
-            at += length
+    def count(self, prompts):
+        for prompt in prompts:
+            self.remarks.update(set(prompt.remarks) | ({("continued",)} if prompt.prefix else set()))
 
-    def say(self, rows, answers_kept):
+    def say(self, carried):
         used = [name for name in self.plan.used_settings() if name not in self.plan.constants]
         if used: note(f"used as sampling settings: {', '.join(used)}")
-        for name in sorted(self.not_done): note(f"{name}: moemill does not do this; the column is carried along only")
+        for name, rows in sorted(self.asked.items()):
+            if rows: note(f"{name}: moemill does not do this, which {counted(rows)} ask for; the column is carried along only")
+        for name, rows in sorted(self.unknown.items()):
+            if rows: note(f"{name}: is no key of a request that moemill knows, {counted(rows)} with it; it changes no answer, the column is "
+                          "carried along only")
         for name, values in self.run_only.items(): self.say_run_only(name, values)
-        if answers_kept:
-            note("conversations end with an assistant's turn, which is then part of the prompt; "
-                 "--drop-last-answer leaves it out")
-        if self.begun == rows:
-            note(f"this model's tokenizer.json puts {self.plan.chat.added_before} before every prompt, and the chat template has written "
-                 "it already: put into run.yaml  input: {add_special_tokens: false}")
-        elif self.begun:
-            note(f"this model's tokenizer.json puts {self.plan.chat.added_before} before every prompt, and {self.begun:,} of the "
-                 f"{rows:,} prompts begin with it already: no add_special_tokens of run.yaml is right for all. Make two "
-                 "files and run them apart")
+        for remark, rows in sorted(self.remarks.items()): note(TOLD[remark[0]].format(*remark[1:], rows=counted(rows)))
+        for name, dataset in carried.items():
+            if setting := near_setting(dataset):
+                note(f"the column {dataset} is carried along, but its name is nearly that of the setting {setting}, and moemill refuses "
+                     f"such columns: --map {name}={setting}, or another name: --map {name}=my_{name}")
 
     def say_run_only(self, name, values):
         if type(None) in self.plan.columns[name].seen: values = values | {"null"}
@@ -58,11 +70,14 @@ class Advice:
         if values == {"refused"}: note(f"{name}: run.yaml has no setting of these values; the column is carried along only")
         elif len(values) == 1:
             note(f"{name} is no setting of a single prompt; for all of them put into run.yaml:  "
-                 f"sampling: {{{name}: {next(iter(values))}}}")
+                 f"{RUN_ONLY[name][0]}: {{{name}: {next(iter(values))}}}")
         else: note(f"{name} is no setting of a single prompt, and the rows differ in it: it is carried along only")
 
 
-def show(prompt, tokens):
+def counted(rows): return f"{rows:,} row{'' if rows == 1 else 's'}"
+
+
+def show(prompt):
     """The first prompt, for the eye."""
-    if prompt is None: print("--- the first prompt's tokens:", short(tokens, 300), file=sys.stderr)
-    else: print("--- the first prompt", prompt if len(prompt) < 1500 else prompt[:1500] + "…", "---", sep="\n", file=sys.stderr)
+    if prompt.text is None: print("--- the first prompt's tokens:", short(prompt.tokens, 300), file=sys.stderr)
+    else: print("--- the first prompt", prompt.text if len(prompt.text) < 1500 else prompt.text[:1500] + "…", "---", sep="\n", file=sys.stderr)

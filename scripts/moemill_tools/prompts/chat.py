@@ -1,20 +1,28 @@
-"""Chat templates, as transformers 5 renders them."""
-import datetime
+"""Renders conversations with a model's chat template, as transformers 5 and vLLM do, and sees to it that nothing is lost."""
+import collections
 import json
 import pathlib
 
-from ..common import Fault, need, text_of_file
-from .rows import joined_parts, text_parts
+from ..common import Fault, json_of_file
+from .marks import mark_messages, mark_tools, survey
+from .messages import MEANT_ROLES, REASONING, joined_parts, text_parts
+from .templates import Templates
 from .values import JSON, RowFault
+
+MOST_SHAPES = 4096  # of conversations whose way through the template is remembered
+END = "Q7xEndOfTurnzK"  # put behind a turn that stays open, to see where the template goes on
+
+# What became of one conversation: the prompt, the text of an assistant's turn that it leaves open (or ""), and what a note must say.
+Rendered = collections.namedtuple("Rendered", "text prefix remarks")
 
 
 class Arguments(dict):
-    """Arguments of a tool call that came as JSON text: an object for templates that look into it, and still that text for
-    those that write it out as it is."""
-    _text = "{}"  # a template sees no name with an underscore, but would see `text` instead of an argument of that name
-    def __str__(self): return self._text
-    def __add__(self, other): return self._text + other
-    def __radd__(self, other): return other + self._text
+    """Arguments of a tool call: an object for templates that look into it, and JSON text for those that write it out as it is."""
+    _text = None  # as it came, if it came as text; a template sees no name with an underscore
+    def _json(self): return json.dumps(self, ensure_ascii=False) if self._text is None else self._text
+    def __str__(self): return super().__repr__() if self._text is None else self._text
+    def __add__(self, other): return self._json() + other
+    def __radd__(self, other): return other + self._json()
 
 
 def with_arguments(message):
@@ -24,171 +32,130 @@ def with_arguments(message):
     made = []
     for call in calls:
         function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict) and isinstance(text := function.get("arguments"), str):
+        value = function.get("arguments") if isinstance(function, dict) else None
+        if isinstance(value, str):
+            text = value.strip() and value
             try:
-                value = JSON.decode(text) if text.strip() else {}
+                value = JSON.decode(text) if text else {}
             except (ValueError, RecursionError):
                 value = None
-            if isinstance(value, dict):
-                value = Arguments(value)
-                if text.strip(): value._text = text
-                call = {**call, "function": {**function, "arguments": value}}
+        else: text = None
+        if isinstance(value, dict):
+            value = Arguments(value)
+            if text is not None: value._text = text or "{}"
+            call = {**call, "function": {**function, "arguments": value}}
         made.append(call)
     return {**message, "tool_calls": made}
 
 
-def loops_over_content(tree):
-    """Whether a chat template takes message content as a list of parts: it has a loop over an attribute, a variable or a
-    macro's parameter of that name, or over a variable set to one."""
-    from jinja2 import nodes
-    names = {"content"}
+def is_bare_call(message):
+    """Whether a message is of tool calls alone: templates tell that by a null, an absent or an empty content."""
+    return bool(message.get("tool_calls")) and message.get("content") in (None, "", [])
 
-    def is_content(node):
-        while isinstance(node, nodes.Filter): node = node.node
-        if isinstance(node, nodes.Getattr): return node.attr == "content"
-        if isinstance(node, nodes.Getitem): return isinstance(node.arg, nodes.Const) and node.arg.value == "content"
-        return isinstance(node, nodes.Name) and node.name in names
-    for made in tree.find_all(nodes.Assign):
-        if isinstance(made.target, nodes.Name) and is_content(made.node): names.add(made.target.name)
-    return any(is_content(loop.iter) for loop in tree.find_all(nodes.For))
+
+def ways(messages):
+    """Ways to give the same conversation to a template, as it is first: (form of no content, whether roles have the names that
+    every template knows)."""
+    forms = ["given"] + ["absent", "empty", "null"] * any(map(is_bare_call, messages))
+    roles = ["given"] + ["meant"] * any(MEANT_ROLES.get(m["role"], m["role"]) != m["role"] for m in messages)
+    return [(form, role) for role in roles for form in forms]
+
+
+def by_way(messages, way):
+    form, role = way
+    if role == "meant": messages = [{**m, "role": MEANT_ROLES.get(m["role"], m["role"])} for m in messages]
+    if form == "given": return messages
+    put = {"absent": {}, "empty": {"content": ""}, "null": {"content": None}}[form]
+    return [{**{k: v for k, v in m.items() if k != "content"}, **put} if is_bare_call(m) else m for m in messages]
 
 
 class Chat:
     def __init__(self, options):
         self.keep_nulls = options.keep_nulls
         self.generation_prompt = not options.no_generation_prompt
-        self.date = options.date
-        folder = pathlib.Path(options.model) if options.model else None
-        if folder and not folder.is_dir(): raise Fault(f"{folder}: no such folder (--model)")
-        found, tokens = self._read_config(folder) if folder else ({}, {})
-        self.templates = self._find(folder, found, options.chat_template)
-        self.arguments = {**tokens, **dict(options.template_arg)}
-        self.compiled = {}  # {name: (template, whether it takes parts)}
-        self.added_before = self._added_before(folder) if folder else ""
+        self.templates = Templates(options)
+        self.shapes = {}  # what `settle` found, by the shape of the conversation
         self.tools = None
         if options.tools:
-            if not pathlib.Path(options.tools).is_file(): raise Fault(f"{options.tools}: no such file (--tools)")
-            self.tools = self._json(pathlib.Path(options.tools))
+            self.tools = json_of_file(pathlib.Path(options.tools))
+            if self.tools is None: raise Fault(f"{options.tools}: no such file (--tools)")
             if not isinstance(self.tools, list): raise Fault(f"{options.tools}: must be a JSON list of tools (--tools)")
-        for name in self.templates: self._template(name)  # a broken template is known before any row
 
-    @staticmethod
-    def _json(path):
-        try:
-            return json.loads(text_of_file(path)) if path.exists() else {}
-        except ValueError as fault:
-            raise Fault(f"{path}: is not JSON: {fault}") from None
-
-    @staticmethod
-    def _read_config(folder):
-        """(chat templates by name, special tokens by name) that the model's JSON files say."""
-        path = folder / "tokenizer_config.json"
-        try:
-            config = Chat._json(path)
-            found = config.get("chat_template") or {}
-            if isinstance(found, list): found = {t["name"]: t["template"] for t in found}
-            if isinstance(found, str): found = {"default": found}
-            if not all(isinstance(t, str) for t in found.values()): raise TypeError
-            if not config: config = Chat._json(path := folder / "special_tokens_map.json")
-            names = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-            tokens = {name: t["content"] if isinstance(t, dict) else t for name in names if (t := config.get(name)) is not None}
-        except (AttributeError, KeyError, TypeError):
-            raise Fault(f"{path}: is not as transformers writes it; take the file of the model's publisher") from None
-        return found, tokens
-
-    @staticmethod
-    def _find(folder, found, wanted):
-        if folder:
-            files = {p.stem: p for p in sorted(folder.glob("additional_chat_templates/*.jinja"))}
-            if (folder / "chat_template.jinja").exists(): files["default"] = folder / "chat_template.jinja"
-            if files: found = {name: text_of_file(path) for name, path in files.items()}
-        if wanted in found: return {"default": found[wanted]}
-        if wanted and pathlib.Path(wanted).is_file():
-            return {"default": text_of_file(pathlib.Path(wanted))}
-        names = ", ".join(sorted(found)) or "none"
-        if wanted: raise Fault(f"--chat-template {wanted}: is no file and no template of the model, which has: {names}")
-        if not folder: raise Fault("chat messages need the model's chat template: --model DIR, or --chat-template FILE")
-        if "default" not in found and "tool_use" not in found:
-            raise Fault(f"{folder}: has no default chat template (templates: {names}): name one with --chat-template")
-        return found
-
-    @staticmethod
-    def _added_before(folder):
-        """The text of the special tokens (a BOS) that tokenizer.json's post-processor puts before every prompt."""
-        def before(part):
-            if not isinstance(part, dict): return ""
-            if part.get("type") == "Sequence": return "".join(map(before, part.get("processors", [])))
-            if part.get("type") in ("BertProcessing", "RobertaProcessing"): return str(part["cls"][0])
-            if part.get("type") != "TemplateProcessing": return ""
-            known, text = part.get("special_tokens") or {}, ""
-            for piece in part.get("single", []):
-                if "SpecialToken" not in piece: break
-                name = piece["SpecialToken"]["id"]
-                text += "".join(known.get(name, {}).get("tokens", [name]))
-            return text
-        tokenizer = Chat._json(folder / "tokenizer.json")
-        try:
-            return before(tokenizer.get("post_processor"))
-        except (AttributeError, IndexError, KeyError, TypeError):
-            raise Fault(f"{folder / 'tokenizer.json'}: its post_processor is not as the tokenizers library writes it; "
-                        "take the file of the model's publisher") from None
-
-    def _environment(self):
-        jinja2 = need("jinja2")
-        import jinja2.ext
-        import jinja2.sandbox
-
-        class Generation(jinja2.ext.Extension):
-            """{% generation %} marks the assistant's part for training; here it is its body."""
-            tags = {"generation"}
-
-            def parse(self, parser):
-                next(parser.stream)
-                return parser.parse_statements(["name:endgeneration"], drop_needle=True)
-
-        def raise_exception(message):
-            raise jinja2.exceptions.TemplateError(message)
-
-        def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-            return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
-        environment.filters["tojson"] = tojson
-        environment.globals["raise_exception"] = raise_exception
-        environment.globals["strftime_now"] = lambda form: (self.date or datetime.datetime.now()).strftime(form)
-        return environment
-
-    def _template(self, name):
-        if name not in self.compiled:
-            jinja2 = need("jinja2")
-            try:
-                environment = self._environment()
-                tree = environment.parse(self.templates[name])
-                self.compiled[name] = environment.from_string(tree), loops_over_content(tree)
-            except jinja2.TemplateSyntaxError as fault:
-                raise Fault(f"chat template {name}: line {fault.lineno}: {fault.message}") from None
-        return self.compiled[name]
-
-    def render(self, messages, tools, arguments):
-        """The prompt of one conversation. Keys whose value is null are left out of its messages; reasoning is found under
-        any of its three names; arguments of tool calls are objects; content in parts is one text, as vLLM joins it, for
-        templates that know no parts."""
-        if not self.keep_nulls: messages = [{k: v for k, v in m.items() if v is not None} for m in messages]
-        tools = self.tools if tools is None else tools
-        name = "tool_use" if tools is not None and "tool_use" in self.templates else "default"
-        if name not in self.templates: raise RowFault("the model has a chat template for tools only, and here are none")
-        template, takes_parts = self._template(name)
+    def prepared(self, messages, takes_parts):
+        """Messages as templates want them: without keys whose value is null, reasoning under any of its three names, arguments
+        of tool calls as objects, content in parts as one text, as vLLM joins it, for templates that know no parts."""
         seen = []
         for message in messages:
-            names = ("reasoning_content", "thinking", "reasoning")
-            reasoning = next((message[k] for k in names if message.get(k) is not None), None)
+            if not self.keep_nulls: message = {k: v for k, v in message.items() if v is not None}
+            reasoning = next((message[k] for k in REASONING if message.get(k) is not None), None)
             if reasoning is not None: message = {"thinking": reasoning, **message, "reasoning_content": reasoning}
             if isinstance(content := message.get("content"), list):
                 message = {**message, "content": text_parts(content) if takes_parts else joined_parts(content)}
             seen.append(with_arguments(message))
+        return seen
+
+    def render(self, messages, tools, arguments, continued=False, generation_prompt=None):
+        """The prompt of one conversation. RowFault where a tool call would be lost."""
+        tools = self.tools if tools is None else tools
+        name = "tool_use" if tools is not None and "tool_use" in self.templates.templates else "default"
+        if name not in self.templates.templates: raise RowFault("the model has a chat template for tools only, and here are none")
+        template, takes_parts = self.templates.compile(name)
+        opens = not continued and (self.generation_prompt if generation_prompt is None else generation_prompt)
+        given = {"documents": None, "add_generation_prompt": opens, **self.templates.arguments, **arguments}
+
+        def fill(messages, tools): return template.render(messages=messages, tools=tools, **given)
+        seen = self.prepared(messages, takes_parts)
+        way, lost = self.settle((name, opens, bool(tools), arguments and json.dumps(arguments, default=str)), seen, tools, fill)
+        if lost.calls:
+            raise RowFault(f"the chat template leaves out tool calls: {', '.join(map(str, self.names_of(seen, lost.calls)))}")
+        remarks = lost.remarks + tuple(("role", m["role"], MEANT_ROLES[m["role"]]) for m in seen
+                                       if way[1] == "meant" and MEANT_ROLES.get(m["role"], m["role"]) != m["role"])
+        shown = by_way(seen, way)
+        prefix = self.open_turn(shown[-1]) if continued else ""
+        if continued: shown = [*shown[:-1], {**shown[-1], "content": prefix + END}]
         try:
-            return template.render(messages=seen, tools=tools, documents=None, add_generation_prompt=self.generation_prompt,
-                                   **{**self.arguments, **arguments})
+            text = fill(shown, tools)
         except Exception as fault:  # a template may raise anything
             raise RowFault(f"the chat template refuses it: {type(fault).__name__}: {fault}") from None
+        if continued:
+            text, found, _ = text.rpartition(END)
+            if not found: raise RowFault("the chat template leaves out the last message, which is to be continued")
+        return Rendered(text, prefix, remarks)
+
+    @staticmethod
+    def open_turn(message):
+        content = joined_parts(message.get("content"))
+        if message["role"] != "assistant" or not isinstance(content, str) or not content or message.get("tool_calls"):
+            raise RowFault("only an assistant's last message, with text and without tool calls, can be continued")
+        return content
+
+    @staticmethod
+    def names_of(messages, places):
+        return [((messages[i]["tool_calls"][j] or {}).get("function") or {}).get("name") for i, j in places]
+
+    def settle(self, setting, messages, tools, fill):
+        """(way, what is lost by it) of a conversation of this shape: the first of the ways that loses least, tried with marks in
+        place of all texts. Templates that refuse all marks are taken at their word."""
+        shape = str(setting), shape_of(messages)
+        if shape in self.shapes: return self.shapes[shape]
+        marked, marked_tools = mark_messages(messages), mark_tools(tools)
+        best = None
+        for order, way in enumerate(ways(messages)):
+            try:
+                text = fill(by_way(marked, way), marked_tools)
+            except Exception:  # refused: another way may not be
+                continue
+            lost = survey(marked, marked_tools, text)
+            rank = len(lost.calls), len(lost.remarks), text.count("None"), order
+            if best is None or rank < best[0]: best = rank, (way, lost)
+        found = best[1] if best else (("given", "given"), survey([], None, ""))
+        if len(self.shapes) < MOST_SHAPES: self.shapes[shape] = found
+        return found
+
+
+def shape_of(messages):
+    """All that decides which branch of a template a conversation takes, short of what its texts say."""
+    def kind(value):
+        if isinstance(value, str): return "text" if value.strip() else "blank"
+        return len(value) if isinstance(value, (list, tuple)) else value if value is None else type(value).__name__
+    return tuple((m["role"], *((k, kind(m[k])) for k in sorted(m) if k != "role")) for m in messages)

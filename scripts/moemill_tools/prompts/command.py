@@ -48,7 +48,14 @@ line for it, its custom_id is in OUTPUT.skipped.jsonl only.
 content in parts ([{"type": "text", "text": ...}]): its texts are joined by new lines, as vLLM does, for chat templates that
 have no loop over parts; images and the like are bad rows. The column stays as it was.
 
-tool calls: arguments that are JSON text, as the API sends them, are objects for the chat template; the column stays as it was.
+conversations: `system` and `tools` beside the turns are used; ShareGPT's function_call and observation turns are tool calls and
+their answers; arguments that are JSON text, as the API sends them, are objects for the chat template. A tool call that the
+template would leave out makes a bad row, anything else that it leaves out is counted in a note. The column stays as it was. A
+last turn of the assistant stays open with --continue-final-message, or with continue_final_message, or prefix of the message, true
+in its row; the column assistant_prefix has its text.
+
+add_special_tokens: with --model, an attribute (or a column, where rows differ) says which prompts begin with their BOS already;
+moemill obeys it. A column of that name in the input decides for its row.
 
 what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
 (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.
@@ -118,6 +125,9 @@ def parse_arguments(words):
     g.add_argument("--system", metavar="TEXT", help="system message for conversations that have none (makes text chat)")
     g.add_argument("--drop-last-answer", action="store_true",
                    help="leave out an assistant's turn at the end (kept as column dropped_answer)")
+    g.add_argument("--continue-final-message", action="store_true",
+                   help="an assistant's turn at the end stays open and the model goes on with it (its text: column assistant_prefix)")
+    g.add_argument("--assistant-prefix", metavar="TEXT", help="begin every answer with this text (makes text chat)")
     g.add_argument("--no-generation-prompt", action="store_true", help="do not open the assistant's turn at the end")
     g.add_argument("--keep-nulls", action="store_true", help="show the template keys whose value is null, as transformers 4 did")
     g.add_argument("--date", type=datetime.datetime.fromisoformat, metavar="YYYY-MM-DD",

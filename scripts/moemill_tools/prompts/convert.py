@@ -1,88 +1,146 @@
 """Makes the datasets of some rows."""
+import dataclasses
+
 import numpy as np
 
 from ..common import short
 from .ids import id_value
-from .rows import batch_source, checked_messages, joined_parts, parsed
-from .settings import SAMPLING, sampling_values, stop_list, token_list
+from .messages import alpaca_text, checked_messages, from_alpaca, joined_parts, parsed, wrapped_tools
+from .settings import setting_of, setting_values, switch, token_list
 from .values import RowFault, json_text
+
+
+@dataclasses.dataclass
+class Prompt:
+    """What one row becomes: a text or token ids, and where they come from."""
+    text: str = None
+    tokens: list = None
+    messages: list = None  # what outputs.py shows as the question; None without a chat
+    answer: str = ""  # left out by --drop-last-answer
+    prefix: str = ""  # of the assistant's turn that the prompt leaves open
+    remarks: tuple = ()  # what a note must say
+
+
+def switched(value, name):
+    if value is None: return None
+    number = switch(value, name)
+    return None if number is None else bool(number)
 
 
 class Converter:
     def __init__(self, plan):
         self.plan, self.options = plan, plan.options
-        self.answers_kept = False
 
     def prompt_of(self, row):
-        """(prompt text or None, token ids or None, messages or None, answer left out)."""
-        kind, name = self.plan.source
-        is_batch = kind == "batch"
-        if is_batch: kind, name = batch_source(row)
-        if kind == "tokens": return None, token_list(row.get(name)), None, ""
-        if kind == "messages": messages = checked_messages(row.get(name), name)
-        else:
-            text = self.plan.template.render(row) if self.plan.template else row.get(name)
-            if not isinstance(text, str):
-                if text is None and is_batch: raise RowFault("has neither body.messages nor body.prompt")
-                if is_batch: raise RowFault(f"body.prompt is {short(text)}, must be one text: token ids and lists of prompts are "
-                                            "not taken in batch files (token ids: a column prompt_token_ids of plain rows)")
-                if text is None: raise RowFault(f"{name} is missing or null")
-                raise RowFault(f"{name} is {short(text)}, must be text")
-            if not self.plan.chat: return text, None, None, ""
-            if is_batch and not self.plan.turns_text(): return text, None, [{"role": "user", "content": text}], ""
-            messages = [{"role": "user", "content": text}]
-        answer = ""
-        if messages[-1]["role"] == "assistant":
-            if self.options.drop_last_answer and len(messages) > 1:
-                answer, messages = joined_parts(messages[-1].get("content") or ""), messages[:-1]
-                if not isinstance(answer, str): answer = json_text(answer)
-            else: self.answers_kept = True
-        if self.options.system and messages[0]["role"] != "system":
-            messages = [{"role": "system", "content": self.options.system}, *messages]
-        tools, extra = row.get("tools"), row.get("chat_template_kwargs")
-        tools = parsed(tools, "tools") if tools not in (None, "") else None
-        extra = parsed(extra, "chat_template_kwargs") if extra not in (None, "") else {}
-        if is_batch and row.get("reasoning_effort") is not None and isinstance(extra, dict):
-            extra = {"reasoning_effort": row["reasoning_effort"], **extra}
+        kind, name = self.plan.source_of(row)
+        if kind == "tokens": return Prompt(tokens=token_list(row.get(name), name))
+        if kind == "messages":
+            messages, is_sharegpt = checked_messages(row.get(name), name)
+            return self.chat_prompt(row, messages, is_sharegpt)
+        if kind == "alpaca":
+            if self.plan.chat: return self.chat_prompt(row, from_alpaca(row), True)
+            return Prompt(alpaca_text(row), remarks=(("alpaca",),))
+        text = self.plan.template.render(row) if kind == "template" else self.text_of(row, name)
+        turn = [{"role": "user", "content": text}]
+        if self.plan.turns_text(): return self.chat_prompt(row, turn, False)
+        return Prompt(text, messages=turn if self.plan.chat else None)
+
+    def text_of(self, row, name):
+        text = row.get(name)
+        if isinstance(text, str): return text
+        if self.plan.form == "batch":
+            if text is None: raise RowFault("has neither body.messages nor body.prompt")
+            raise RowFault(f"body.prompt is {short(text)}, must be one text: token ids and lists of prompts are not taken in batch "
+                           "files (token ids: a column prompt_token_ids of plain rows)")
+        if text is None: raise RowFault(f"{name} is missing or null")
+        raise RowFault(f"{name} is {short(text)}, must be text")
+
+    def chat_prompt(self, row, messages, is_sharegpt):
+        remarks = []
+        messages, answer = self.last_turn(row, messages, remarks)
+        messages = self.with_system(row, messages, remarks)
+        tools, extra = (self.plan.of_chat(row, name) for name in ("tools", "chat_template_kwargs"))
+        tools = parsed(tools, "tools") if tools is not None else None
+        extra = (parsed(extra, "chat_template_kwargs") if extra is not None else None) or {}
         if tools is not None and not isinstance(tools, list): raise RowFault("tools must be a list")
+        if tools and is_sharegpt: tools = wrapped_tools(tools)
         if not isinstance(extra, dict): raise RowFault("chat_template_kwargs must be an object")
-        return self.plan.chat.render(messages, tools, extra), None, messages, answer
+        if self.plan.form == "batch":
+            if row.get("reasoning_effort") is not None: extra = {"reasoning_effort": row["reasoning_effort"], **extra}
+            if row.get("documents"): extra = {"documents": row["documents"], **extra}
+        opened = switched(self.plan.of_chat(row, "add_generation_prompt"), "add_generation_prompt")
+        done = self.plan.chat.render(messages, tools, extra, self.continues(row, messages), opened)
+        if messages[-1]["role"] == "assistant" and not done.prefix: remarks.append(("answers",))
+        return Prompt(done.text, None, messages, answer, done.prefix, (*remarks, *done.remarks))
+
+    def continues(self, row, messages):
+        """Whether the last turn is an assistant's that the model shall go on with."""
+        said = switched(self.plan.of_chat(row, "continue_final_message"), "continue_final_message")
+        if said is not None: return said
+        last = messages[-1]
+        is_begun = self.options.continue_final_message or self.options.assistant_prefix or last.get("prefix") or last.get("partial")
+        return bool(is_begun) and last["role"] == "assistant"
+
+    def last_turn(self, row, messages, remarks):
+        """(messages, answer that was left out): the last turn as the options want it."""
+        answer = ""
+        if messages[-1]["role"] == "assistant" and self.options.drop_last_answer and len(messages) > 1:
+            answer, messages = joined_parts(messages[-1].get("content") or ""), messages[:-1]
+            if not isinstance(answer, str): answer = json_text(answer)
+        if self.options.assistant_prefix:
+            if messages[-1]["role"] == "assistant": raise RowFault("ends with an assistant's turn already: --assistant-prefix begins another")
+            messages = [*messages, {"role": "assistant", "content": self.options.assistant_prefix}]
+        return messages, answer
+
+    def with_system(self, row, messages, remarks):
+        """The conversation with the system message that stands beside it, or that --system gives, if it has none."""
+        beside = self.plan.of_chat(row, "system")
+        if beside is not None and not isinstance(beside, str): raise RowFault(f"system is {short(beside)}, must be text (--drop system)")
+        if messages[0]["role"] in ("system", "developer"):
+            if beside and beside != messages[0].get("content"): remarks.append(("system twice",))
+            return messages
+        if beside: remarks.append(("system",))
+        text = beside or self.options.system
+        return [{"role": "system", "content": text}, *messages] if text else messages
 
     def id_of(self, row):
-        value = row.get(self.plan.id_column)
+        name, types = self.plan.id_column, self.plan.id_types
+        value = row.get(name)
         if id_value(value, False) is None:
-            raise RowFault(f"id ({self.plan.id_column}) is missing, null or empty (--id-column none numbers the rows instead)")
-        if self.plan.id_types == {int}:
+            raise RowFault(f"id ({name}) is missing, null or empty (--id-column none numbers the rows instead)")
+        if types == {int}:
             value = int(value.removesuffix(".0") if isinstance(value, str) else value)
             if not -2**63 <= value < 2**63: raise RowFault(f"id {value} does not fit 64 bits")
             return value
         if "\0" in str(value): raise RowFault("id holds a NUL character")
         return str(id_value(value, False))
 
+    def adds_special_tokens(self, row, prompt):
+        """What the column says of one row: 1, 0, or -1 where nothing is known."""
+        said = switched(self.plan.of_chat(row, "add_special_tokens"), "add_special_tokens")
+        if said is not None: return int(said)
+        if prompt.tokens is not None or self.plan.begins is None: return -1
+        return int(not prompt.text.startswith(self.plan.begins))
+
     def convert(self, rows, carried):
-        """All datasets of some rows, as arrays and lists. RowFault when any row is no good."""
+        """(datasets of some rows, as arrays and lists; their prompts). RowFault when any row is no good."""
         made = [self.prompt_of(row) for row in rows]
         out = {}
-        if self.plan.source[0] == "tokens":
-            lists = [tokens for _, tokens, _, _ in made]
-            values = np.array([t for tokens in lists for t in tokens], "i4")
-            out["prompt_token_ids"] = ([len(tokens) for tokens in lists], values)
+        if self.plan.kinds == {"tokens"}:
+            values = np.array([t for p in made for t in p.tokens], "i4")
+            out["prompt_token_ids"] = ([len(p.tokens) for p in made], values)
         else:
-            encoded = [text.encode() for text, _, _, _ in made]
+            encoded = [p.text.encode() for p in made]
             out["prompt"] = ([len(e) for e in encoded], np.frombuffer(b"".join(encoded), "u1"))
         if self.plan.id_column:
             ids = [self.id_of(row) for row in rows]
             out["id"] = np.array(ids, "i8") if self.plan.id_types == {int} else ids
-        for name in self.plan.used_settings():
-            values = [row.get(name) for row in rows]
-            try:
-                out[name] = [stop_list(v) for v in values] if name == "stop" else sampling_values(values, name, SAMPLING[name])
-            except RowFault as fault:
-                if name in self.plan.constants: raise
-                raise RowFault(f"{fault} (if it is not the sampling setting: --map {name}=my_{name})") from None
+        out["add_special_tokens"] = np.array([self.adds_special_tokens(r, p) for r, p in zip(rows, made)], "i1")
+        out |= self.settings(rows)
         if self.plan.chat:
-            out["messages"] = [json_text(messages) for _, _, messages, _ in made]
-            if self.options.drop_last_answer: out["dropped_answer"] = [answer for _, _, _, answer in made]
+            out["messages"] = [json_text(p.messages) for p in made]
+            if self.options.drop_last_answer: out["dropped_answer"] = [p.answer for p in made]
+            if self.plan.continues: out["assistant_prefix"] = [p.prefix for p in made]
         for name, target in carried.items():
             try:
                 out[target] = self.plan.columns[name].convert([row.get(name) for row in rows])
@@ -93,6 +151,16 @@ class Converter:
                 joined = "".join(values)
                 joined.encode()
                 if "\0" in joined: raise RowFault(f"column {name} holds a NUL character")
+        return out, made
+
+    def settings(self, rows):
+        out = {}
+        for name in self.plan.used_settings():
+            try:
+                out[name] = setting_values([setting_of(row, name) for row in rows], name)
+            except RowFault as fault:
+                if name in self.plan.constants: raise
+                raise RowFault(f"{fault} (if it is not the sampling setting: --map {name}=my_{name})") from None
         return out
 
     def convert_or_fault(self, rows, carried):

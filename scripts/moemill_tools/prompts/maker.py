@@ -1,5 +1,6 @@
 """The job: two readings of all files."""
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -9,14 +10,13 @@ import numpy as np
 
 from ..common import Fault, begin_beside, note, progress
 from .advice import Advice, show
-from .chat import Chat
 from .columns import Column
 from .convert import Converter
 from .folders import find_files
 from .ids import Duplicates, id_value
 from .plan import Plan
 from .read import READERS, ending
-from .rows import batch_source
+from .special_tokens import SpecialTokens
 from .values import RowFault
 
 
@@ -26,7 +26,9 @@ class Maker:
         self.files = find_files(options)
         self.plan = Plan(options)
         self.converter, self.advice = Converter(self.plan), Advice(self.plan)
-        self.total, self.later, self.first_labels, self.first_prompt = 0, {}, {}, None
+        self.total, self.first_prompt, self.carried = 0, None, {}
+        self.same_id, self.taken = {}, {}  # {row: first row with its id}; {that first row: place of the row that has the id}
+        self.specials = SpecialTokens()
         self.skipped, self.skip_file, self.reasons = 0, None, collections.Counter()
 
     def blocks(self):
@@ -57,8 +59,7 @@ class Maker:
             bar.update(part * 100 - bar.n)
             if not good: continue
             if self.plan.source is None: self.plan.settle([r for _, r in good])
-            if self.plan.source[0] == "batch" and not self.plan.chat and any(batch_source(r)[0] == "messages" for _, r in good):
-                self.plan.chat = Chat(self.options)
+            self.plan.look_at([r for _, r in good])
             self.look_at_columns([r for _, r in good], self.total > len(rows), from_text, f"{path}: ids begin at or behind {unit} {places[0]}")
             if self.plan.id_column:
                 ids = [(id_value(r.get(self.plan.id_column), from_text), i) for i, r in good]
@@ -71,8 +72,10 @@ class Maker:
         if self.plan.id_types - {int, str}:
             raise Fault(f"column {self.plan.id_column}: ids must be text or whole numbers, some are "
                         f"{', '.join(t.__name__ for t in self.plan.id_types - {int, str})}")
-        self.later = duplicates.find()
+        later = duplicates.find()
+        self.same_id = {**{first: first for first in later.values()}, **later}
         self.plan.check_names()
+        self.plan.know_special_tokens()
 
     def look_at_columns(self, rows, have_others_come, from_text, where):
         columns, found = self.plan.columns, dict.fromkeys(k for r in rows for k in r)
@@ -87,59 +90,52 @@ class Maker:
             self.advice.observe(name, values, rows)
         for name in columns.keys() - found: columns[name].seen.add(type(None))
 
-    def fault_of(self, ordinal, row, label):
-        """The RowFault of a row that is bad before anything is made of it."""
-        if isinstance(row, RowFault): return row
-        if ordinal in self.later:
-            first = self.first_labels.get(self.later[ordinal], f"row {self.later[ordinal]} of the input")
-            return RowFault(f"id {row.get(self.plan.id_column)!r} is already that of {first}: ids must be unique (--id-column "
-                            "none numbers the rows instead)")
-        return None
-
     def write(self, target):
         """The second reading."""
-        carried = self.plan.carried_names(list(self.plan.columns))
-        firsts = set(self.later.values())
+        self.carried = self.plan.carried_names(list(self.plan.columns))
         bar = progress("writing", self.total, "row")
         for path, unit, rows, places, ordinal, _ in self.blocks():
             good = []
             for i, row in enumerate(rows):
-                if ordinal + i in firsts: self.first_labels[ordinal + i] = f"{path}: {unit} {places[i]}"
-                fault = self.fault_of(ordinal + i, row, places[i])
-                if fault: self.refuse(path, unit, places[i], fault, row)
-                else: good.append((row, places[i]))
-            sound, made = self.sound_rows(path, unit, good, carried)
-            if sound:
+                if isinstance(row, RowFault): self.refuse(path, unit, places[i], row, row)
+                else: good.append((ordinal + i, row, places[i]))
+            made, prompts = self.convert_sound(path, unit, good)
+            if prompts:
                 self.store(target, made)
-                if self.first_prompt is None: self.first_prompt = self.converter.prompt_of(sound[0])
+                self.advice.count(prompts)
+                if self.first_prompt is None: self.first_prompt = prompts[0]
             bar.update(len(rows))
         bar.close()
         if target.rows == 0:
             self.publish_skipped()
             raise Fault(f"no row is good; the first faults are in {self.skip_path()}")
-        for name, dataset in carried.items():
+        self.specials.store(target)
+        for name, dataset in self.carried.items():
             kind = self.plan.columns[name].kind()
             if dataset in target.file and kind in ("json", "whole"): target.file[dataset].attrs["moemill_kind"] = kind
         if self.plan.chat: target.file["messages"].attrs["moemill_kind"] = "json"
 
-    def sound_rows(self, path, unit, good, carried):
-        """The rows that can be converted, and what they become; the others are refused."""
-        rows = [row for row, _ in good]
-        try:
-            return rows, self.converter.convert_or_fault(rows, carried)
-        except RowFault:
-            rows = []
-        for row, place in good:
+    def convert_sound(self, path, unit, good):
+        """What the rows become that can be converted; the others are refused. Of rows with the same id the first good one has it."""
+        if not any(ordinal in self.same_id for ordinal, _, _ in good):
+            with contextlib.suppress(RowFault): return self.converter.convert_or_fault([row for _, row, _ in good], self.carried)
+        sound = []
+        for ordinal, row, place in good:
             try:
-                self.converter.convert_or_fault([row], carried)
-                rows.append(row)
+                self.converter.convert_or_fault([row], self.carried)
+                first = self.same_id.get(ordinal)
+                if first in self.taken:
+                    raise RowFault(f"id {row.get(self.plan.id_column)!r} is already that of {self.taken[first]}: ids must be unique "
+                                   "(--id-column none numbers the rows instead)")
+                if first is not None: self.taken[first] = f"{path}: {unit} {place}"
+                sound.append(row)
             except RowFault as fault:
                 self.refuse(path, unit, place, fault, row)
-        return rows, self.converter.convert_or_fault(rows, carried)
+        return self.converter.convert_or_fault(sound, self.carried)
 
     def store(self, target, made):
+        self.specials.add(made.pop("add_special_tokens"))
         rows = 0
-        if "prompt" in made: self.advice.count_begun(*made["prompt"])
         for name, values in made.items():
             if isinstance(values, tuple):
                 target.packed(name, *values)
@@ -169,8 +165,8 @@ class Maker:
         os.replace(self.skip_file.name, self.skip_path())
 
     def say(self, rows, size, seconds):
-        if not self.options.quiet and self.first_prompt: show(*self.first_prompt[:2])
-        self.advice.say(rows, self.converter.answers_kept)
+        if not self.options.quiet and self.first_prompt: show(self.first_prompt)
+        self.advice.say(self.carried)
         if self.skipped:
             (reason, count), = self.reasons.most_common(1)
             note(f"{self.skipped:,} bad rows were left out: {self.skip_path()}; {count:,} of them: {' '.join(reason.split())[:300]}")

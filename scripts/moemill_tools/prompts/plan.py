@@ -1,10 +1,28 @@
 """What the rows are, where their prompts and ids come from, and what becomes of their columns."""
+import pathlib
+
 from ..common import Fault
+from .batch import batch_source, flatten_batch
 from .chat import Chat
 from .column_template import ColumnTemplate
-from .rows import PROMPTS, flatten_batch
 from .settings import RESERVED, SAMPLING
+from .special_tokens import special_texts
 from .values import RowFault
+
+# Columns that are prompts without an option, and what kind.
+PROMPTS = {"prompt_token_ids": "tokens", "messages": "messages", "conversations": "messages", "conversation": "messages",
+           "prompt": "text", "instruction": "alpaca"}
+# Columns that say something of their rows' conversations, so that --drop means: not used, either.
+CHAT_COLUMNS = ("system", "tools", "chat_template_kwargs", "continue_final_message", "add_generation_prompt", "documents")
+
+
+def holds_messages(value): return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def has_open_turn(value):
+    """Whether the last message may be one that its key `prefix` (DeepSeek, Mistral) or `partial` (Kimi) leaves open."""
+    if isinstance(value, str): return '"prefix"' in value or '"partial"' in value
+    return holds_messages(value) and isinstance(value[-1], dict) and bool(value[-1].get("prefix") or value[-1].get("partial"))
 
 
 class Plan:
@@ -15,7 +33,11 @@ class Plan:
             if self.renames[old] != new or list(self.renames.values()).count(new) > 1:
                 raise Fault(f"--map {old}={new}: one of the names is mapped twice")
         self.constants = dict(options.set)
-        self.form = self.source = self.chat = self.template = self.id_column = None
+        self.form = self.chat = self.template = self.id_column = None
+        self.source = None  # (kind, column) of all rows; ("rows", None): each row by what it has
+        self.begins = None  # texts of the tokens that belong before a prompt; None where the model is not known
+        self.continues = bool(options.continue_final_message or options.assistant_prefix)  # whether any row may leave a turn open
+        self.kinds = set()  # those that rows really have
         self.columns, self.id_types = {}, set()
 
     def form_of(self, rows):
@@ -47,51 +69,91 @@ class Plan:
             name = getattr(options, flag)
             if name and name not in row and not (flag == "id_column" and name == "none"):
                 raise Fault(f"--{flag.replace('_', '-')} {name}: there is no such column; the first rows have: {names}")
-        def holds_messages(value):
-            return isinstance(value, list) and value and isinstance(value[0], dict)
         if options.template:
             self.source, self.template = ("template", None), ColumnTemplate(options.template)
         elif options.messages_column: self.source = ("messages", options.messages_column)
         elif options.prompt_column: self.source = ("text", options.prompt_column)
-        elif row.get("prompt_token_ids") is not None: self.source = ("tokens", "prompt_token_ids")
-        elif self.form == "batch": self.source = ("batch", None)  # each line by what it has
+        elif self.form == "batch": self.source = ("rows", None)
+        elif any(name in row for name in PROMPTS):
+            self.source = ("rows", None)
+            for each in rows:
+                if len(several := self.prompts_of(each)) > 1:
+                    raise Fault(f"the rows have {' and '.join(several)}: say which with --messages-column or --prompt-column")
         else:
-            chats = [c for c in ("messages", "conversations") if row.get(c) is not None]
-            if len(chats) == 1 and not isinstance(row.get("prompt"), str): self.source = ("messages", chats[0])
-            elif chats:
-                raise Fault(f"the rows have {' and '.join(chats + ['prompt'] * ('prompt' in row))}: say which with "
-                            "--messages-column or --prompt-column")
-            elif holds_messages(row.get("prompt")): self.source = ("messages", "prompt")
-            elif "prompt" in row: self.source = ("text", "prompt")
-            else: raise Fault(f"no column is named prompt or messages; the first rows have: {names}. Name one with "
-                              "--prompt-column, --messages-column, or make it with --template")
-        if self.source[0] == "text" and holds_messages(row.get(self.source[1])): self.source = ("messages", self.source[1])
-        if self.source[0] == "tokens" and (options.user_turn or options.system):
-            raise Fault("token ids cannot be made a user turn (--user-turn, --system)")
-        if self.source[0] == "messages" or self.turns_text(): self.chat = Chat(options)
+            raise Fault(f"no column is named prompt or messages; the first rows have: {names}. Name one with "
+                        "--prompt-column, --messages-column, or make it with --template")
         if options.id_column != "none": self.id_column = options.id_column or ("id" if "id" in row else None)
+
+    @staticmethod
+    def prompts_of(row):
+        """The columns of a row that could be its prompt. Instructions beside a prompt are a column like any other."""
+        found = [name for name in PROMPTS if row.get(name) not in (None, "")]
+        if "prompt_token_ids" in found: return found[:1]
+        if len(found) > 1 and not isinstance(row.get("prompt"), str): found = [name for name in found if name != "prompt"]
+        if len(found) > 1 and found[-1] == "instruction": found.pop()
+        return found
+
+    def source_of(self, row):
+        """(kind, column) of one row's prompt: messages, text, template, tokens or alpaca."""
+        kind, name = self.source
+        if kind == "rows" and self.form == "batch":
+            kind, name = ("tokens", "prompt_token_ids") if row.get("prompt_token_ids") is not None else batch_source(row)
+        elif kind == "rows":
+            found = self.prompts_of(row) or [n for n in PROMPTS if n in row and (n != "instruction" or "prompt" not in row)]
+            if len(self.prompts_of(row)) > 1: raise RowFault(f"has {' and '.join(found)}: say which with --messages-column or --prompt-column")
+            if not found: raise RowFault("has neither prompt nor messages")
+            kind, name = PROMPTS[found[-1]], found[-1]
+        is_list = kind == "text" and self.form != "batch" and holds_messages(row.get(name))
+        return ("messages", name) if is_list else (kind, name)
+
+    def look_at(self, rows):
+        """Learns of which kinds the prompts are; the chat template is read when the first row needs it."""
+        for row in rows:
+            try:
+                kind, name = self.source_of(row)
+            except RowFault:
+                continue
+            self.kinds.add(kind)
+            if not self.continues: self.continues = row.get("continue_final_message") not in (None, False, "") or has_open_turn(row.get(name))
+            is_chat = kind == "messages" or kind == "alpaca" and (self.options.model or self.options.chat_template) or (
+                kind != "tokens" and self.turns_text())
+            if is_chat and not self.chat: self.chat = Chat(self.options)
+        if "tokens" in self.kinds and (self.turns_text() or self.kinds - {"tokens"}):
+            raise Fault("token ids cannot be made a user turn (--user-turn, --system, --assistant-prefix)" if self.turns_text() else
+                        "some rows have prompt_token_ids and others a text: a prompts.h5 holds one or the other; make two files")
+
+    def know_special_tokens(self):
+        """Reads what belongs before a prompt, where a model is named."""
+        if not self.options.model: return
+        if self.chat: self.begins = self.chat.templates.begins
+        elif "tokens" not in self.kinds: self.begins = special_texts(pathlib.Path(self.options.model))
 
     def turns_text(self):
         """Whether a plain prompt becomes a user's turn."""
-        return bool(self.options.user_turn or self.options.system)
+        return bool(self.options.user_turn or self.options.system or self.options.assistant_prefix)
 
     def used_settings(self):
         """Columns that are settings of their prompts, where --drop does not leave them out, or --set gives them."""
-        return [name for name in (*SAMPLING, "stop") if name in self.constants or
+        return [name for name in SAMPLING if name in self.constants or
                 name in self.columns and name not in self.options.drop]
+
+    def of_chat(self, row, name):
+        """A row's value of a column that says something of its conversation; None where --drop leaves it out."""
+        value = None if name in self.options.drop else row.get(name)
+        return None if value == "" else value
 
     def carried_names(self, names):
         """{column of the input: dataset of the output} of what is carried along."""
-        used = {self.id_column, *SAMPLING, "stop"}
+        used = {self.id_column, "add_special_tokens", *SAMPLING}
         # Stored already, as the prompt or as `messages`; a question that became a user turn is still worth its column.
-        if self.source[0] == "batch": used |= {"messages"} if self.turns_text() else {"messages", "prompt"}
-        elif self.source[0] != "text" or not self.chat: used.add(self.source[1])
+        if self.source[0] != "rows": used |= {self.source[1]} if self.source[0] != "text" or not self.turns_text() else set()
+        else: used |= {n for n, kind in PROMPTS.items() if kind != "alpaca" and (kind != "text" or not self.turns_text())}
         if self.options.keep is not None: names = [n for n in names if n in self.options.keep]
         targets = {}
         for name in names:
             if name in used or name in self.options.drop: continue
             target = name.replace("/", "_").strip(". ") or "column"
-            if target in RESERVED or (self.chat and target in ("messages", "dropped_answer")): target = "input_" + target
+            if target in RESERVED or (self.chat and target in ("messages", "dropped_answer", "assistant_prefix")): target = "input_" + target
             while target in targets.values(): target += "_"
             targets[name] = target
         return targets

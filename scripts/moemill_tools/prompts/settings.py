@@ -1,55 +1,23 @@
-"""Columns that are settings of their rows, and those that only run.yaml can give."""
+"""Columns that are settings of their rows, those that only run.yaml can give, and what moemill does not do."""
+import difflib
 import json
 import re
 
 import numpy as np
 
 from ..common import short
-from .rows import parsed
+from .messages import parsed
 from .values import RowFault
 
-RESERVED = ("prompt", "prompt_token_ids", "id", "n", "temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "stop")
 
-
-def setting(low, high, whole=False, off=0):
-    """What run.yaml makes of a number of a row: None where it changes nothing; ValueError where it takes no such number."""
-    def take(value):
-        value = json.loads(value) if isinstance(value, str) else value
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-        if not fits or whole and value != int(value): raise ValueError
-        return None if value == off else int(value) if whole else value
-    return take
-
-
-def switch(value):
-    value = json.loads(value.lower()) if isinstance(value, str) else value
-    if not isinstance(value, (bool, int)): raise ValueError
-    return True if value is True or type(value) is int and value > 0 else None
-
-
-def stop_tokens(value):
-    value = json.loads(value) if isinstance(value, str) else value
-    value = value if isinstance(value, list) else [value]
-    if not all(type(t) is int and 0 <= t < 2**31 for t in value): raise ValueError
-    return value or None
-
-
-# Settings of run.yaml that no column can give: said, not silently lost, in a form that run.yaml takes.
-RUN_ONLY = {"presence_penalty": setting(-100, 100), "frequency_penalty": setting(-100, 100),
-            "repetition_penalty": setting(1e-6, 100, off=1), "min_tokens": setting(0, 2**30, whole=True),
-            "logprobs": lambda value: None if value is False else setting(0, 1000, whole=True, off=None)(value),
-            "prompt_logprobs": switch, "ignore_eos": switch, "stop_token_ids": stop_tokens}
-NOT_DONE = ("logit_bias", "response_format", "tool_choice", "best_of", "echo", "suffix", "structured_outputs", "bad_words")
-
-
-def number(value, name, low, high, whole, above=False):
+def number(value, name, low, high, whole, above=False, minus_one="default"):
     if isinstance(value, str):
         try:
             value = int(value) if re.fullmatch("-?[0-9]{1,19}", value) else float(value)
         except ValueError:
             raise RowFault(f"{name} is {short(value)}, must be a number") from None
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if fits and (value == -1 or value != value): return None  # "the run's", in the file format too
+    if fits and (value == -1 and minus_one == "default" or value != value): return None  # "the run's", in the file format too
     if fits and whole: fits = value == int(value) if abs(value) < 1e300 else False
     if not fits or not (low < value if above else low <= value) or value > high:
         kind = "a whole number" if whole else "a number"
@@ -57,38 +25,120 @@ def number(value, name, low, high, whole, above=False):
     return int(value) if whole else float(value)
 
 
-SAMPLING = {"n": (1, 65536, True), "temperature": (0, 100, False), "top_p": (0, 1, False, True), "top_k": (0, 2**30, True),
-            "min_p": (0, 1, False), "max_tokens": (0, 2**30, True), "seed": (0, 2**63 - 1, True)}
+def switch(value, name):
+    if isinstance(value, str): value = {"true": True, "1": True, "false": False, "0": False, "-1": -1}.get(value.lower(), value)
+    if isinstance(value, float) and (value != value or value.is_integer()): value = -1 if value != value else int(value)
+    if type(value) not in (bool, int) or value not in (-1, 0, 1): raise RowFault(f"{name} is {short(value)}, must be true or false")
+    return None if value == -1 else int(value)
 
 
-def sampling_values(values, name, limits):
-    """Numbers with -1 or NaN where the run's own is meant. Most rows share a few values: each is looked at once."""
-    missing = -1 if limits[2] else float("nan")
-    try:
-        distinct = set(values)
-    except TypeError:
-        bad = next(v for v in values if isinstance(v, (list, dict)))
-        raise RowFault(f"{name} is {short(bad)}, must be a number") from None
-    known = {v: missing if v in (None, "") else number(v, name, *limits) for v in distinct}
-    known = {v: missing if k is None else k for v, k in known.items()}
-    return np.array([known[v] for v in values], "i8" if limits[2] else "f8")
-
-
-def stop_list(value):
+def stop_list(value, name):
     """The JSON list that the file format has; "" for the run's own."""
-    if value is None or value == "": return ""
     if isinstance(value, str):
         try:
             value = json.loads(value) if value.startswith("[") else [value]
         except ValueError:
             value = [value]
     if not isinstance(value, list) or not all(isinstance(s, str) and s and "\0" not in s for s in value):
-        raise RowFault(f"stop is {short(value)}, must be text or a list of non-empty texts")
+        raise RowFault(f"{name} is {short(value)}, must be text or a list of non-empty texts")
     return json.dumps(value, ensure_ascii=False)
 
 
-def token_list(value):
-    tokens = parsed(value, "prompt_token_ids")
-    fits = isinstance(tokens, list) and all(type(t) is int and 0 <= t < 2**31 for t in tokens)
-    if not fits: raise RowFault(f"prompt_token_ids is {short(value)}, must be a list of token ids")
-    return tokens
+def token_list(value, name):
+    tokens = parsed(value, name)
+    if isinstance(tokens, list) and all(type(t) is int and 0 <= t < 2**31 for t in tokens): return tokens
+    raise RowFault(f"{name} is {short(value)}, must be a list of token ids")
+
+
+def stop_tokens(value, name):
+    try:
+        value = json.loads(value) if isinstance(value, str) else value
+        return json.dumps(token_list(value if isinstance(value, list) else [value], name))
+    except ValueError:
+        raise RowFault(f"{name} is {short(value)}, must be a token id or a list of token ids") from None
+
+
+# name: (low, high, whole, above), a number; else what a value becomes in the file.
+SAMPLING = {"n": (1, 65536, True), "temperature": (0, 100, False), "top_p": (0, 1, False, True), "top_k": (0, 2**30, True),
+            "min_p": (0, 1, False), "repetition_penalty": (0, 100, False, True), "presence_penalty": (-100, 100, False, False, "value"),
+            "frequency_penalty": (-100, 100, False, False, "value"), "max_tokens": (0, 2**30, True), "min_tokens": (0, 2**30, True),
+            "seed": (0, 2**63 - 1, True), "logprobs": (0, 1000, True), "ignore_eos": switch, "stop": stop_list,
+            "stop_token_ids": stop_tokens}
+RESERVED = ("prompt", "prompt_token_ids", "id", "add_special_tokens", *SAMPLING)
+
+
+def setting_of(row, name):
+    """What a row says of a setting, as a value that the file can hold. None: the run's own."""
+    value = row.get(name)
+    if name == "logprobs" and not isinstance(value, (list, dict)):  # a switch in the API of chats
+        if isinstance(value, str): value = {"true": True, "false": False}.get(value.lower(), value)
+        if value is False: return None
+        if value is True: return row.get("top_logprobs") or 0
+    return value
+
+
+def setting_values(values, name):
+    """The column of a setting. Most rows share a few values: each is looked at once."""
+    rule = SAMPLING[name]
+    if callable(rule) and rule is not switch: return ["" if v in (None, "") else rule(v, name) for v in values]
+    missing = float("nan") if rule is not switch and not rule[2] else -1
+    try:
+        distinct = set(values)
+    except TypeError:
+        bad = next(v for v in values if isinstance(v, (list, dict)))
+        raise RowFault(f"{name} is {short(bad)}, must be a number") from None
+    known = {v: None if v in (None, "") else rule(v, name) if rule is switch else number(v, name, *rule) for v in distinct}
+    known = {v: missing if k is None else k for v, k in known.items()}
+    return np.array([known[v] for v in values], "i1" if rule is switch else "i8" if rule[2] else "f8")
+
+
+def scores_prompts(value):
+    """What run.yaml makes of a row's prompt_logprobs: None where it changes nothing; ValueError where it takes no such value."""
+    value = json.loads(value.lower()) if isinstance(value, str) else value
+    if not isinstance(value, (bool, int)): raise ValueError
+    return True if value is True or type(value) is int and value > 0 else None
+
+
+# Settings of run.yaml that no column can give: said, not silently lost, in a form that run.yaml takes.
+RUN_ONLY = {"prompt_logprobs": ("sampling", scores_prompts),
+            "skip_special_tokens": ("output", lambda value: None if value in (True, 1, "true") else bool(value) and value != "false")}
+
+# What changes answers elsewhere and is not done here: in any rows, and in the requests of a batch file only.
+NOT_DONE = ("logit_bias", "response_format", "tool_choice", "best_of", "echo", "suffix", "structured_outputs", "bad_words", "images",
+            "image", "videos", "audios")
+NOT_DONE_OF_REQUESTS = (
+    *NOT_DONE, "use_beam_search", "function_call", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
+    "allowed_token_ids", "truncate_prompt_tokens", "include_stop_str_in_output", "logits_processors", "chat_template", "thinking",
+    "enable_thinking", "audio", "modalities", "verbosity", "web_search_options", "length_penalty", "spaces_between_special_tokens",
+    "parallel_tool_calls", "thinking_budget")
+NO_CHANGE = {"tool_choice": ("auto",), "function_call": ("auto",), "response_format": ({"type": "text"},), "best_of": (1,),
+             "modalities": (["text"],), "verbosity": ("medium",), "length_penalty": (1,), "spaces_between_special_tokens": (True,),
+             "parallel_tool_calls": (True,), "truncate_prompt_tokens": (-1,)}
+OFF_MATTERS = ("parallel_tool_calls", "spaces_between_special_tokens", "enable_thinking")
+
+# Keys of a request that are done, or that no answer depends on.
+REQUEST_KEYS = {*SAMPLING, *RUN_ONLY, "id", "method", "url", "messages", "prompt", "tools", "functions", "chat_template_kwargs",
+                "reasoning_effort", "continue_final_message", "add_generation_prompt", "add_special_tokens", "documents", "model",
+                "stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
+                "prompt_cache_retention", "timeout", "priority", "request_id", "return_token_ids", "return_tokens_as_token_ids",
+                "top_logprobs", "background", "prediction", "max_completion_tokens", "max_tool_calls", "truncation"}
+
+
+def is_asked(name, value):
+    """Whether a value of a column that is not done would have changed an answer."""
+    if name in OFF_MATTERS and value is False: return True
+    return value not in (None, False, "", [], {}, *NO_CHANGE.get(name, ()))
+
+
+MEANT = {"maxnewtokens": "max_tokens", "maxcompletiontokens": "max_tokens", "maxoutputtokens": "max_tokens", "maxlength": "max_tokens",
+         "numreturnsequences": "n", "stopsequences": "stop", "stopwords": "stop", "eostokenid": "stop_token_ids"}
+
+
+def near_setting(name):
+    """The setting that a column's name is a misspelling or another's word of; the program refuses such a column. None for none."""
+    plain = re.sub("[^a-z0-9]", "", name.lower())
+    known = {re.sub("_", "", s): s for s in SAMPLING} | MEANT
+    if name in RESERVED: return None
+    if plain in known: return known[plain]
+    near = difflib.get_close_matches(plain, known, 1, 0.87) if len(plain) >= 6 else []
+    return known[near[0]] if near else None

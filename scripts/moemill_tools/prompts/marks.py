@@ -1,0 +1,61 @@
+"""Marks in place of the texts of a conversation show what a chat template leaves out."""
+import collections
+import json
+
+from .messages import REASONING
+
+# calls: (message, call) of tool calls that are not in the prompt; remarks: what else is not, each as a tuple that begins with a word.
+Lost = collections.namedtuple("Lost", "calls remarks")
+
+
+def word(*places): return "Q7x" + "y".join(map(str, places)) + "zK"
+
+
+def mark_messages(messages):
+    """The conversation with a word of its own for each text and each tool call."""
+    made = []
+    for i, message in enumerate(messages):
+        message = {k: word(i, "r") if k in REASONING and isinstance(v, str) and v.strip() else v for k, v in message.items()}
+        content = message.get("content")
+        if isinstance(content, str) and content.strip(): message["content"] = word(i)
+        elif isinstance(content, list): message["content"] = [{**part, "text": word(i, j)} for j, part in enumerate(content)]
+        if isinstance(calls := message.get("tool_calls"), list):
+            message["tool_calls"] = [marked_call(call, word(i, "c", j)) for j, call in enumerate(calls)]
+        if isinstance(call := message.get("function_call"), dict): message["function_call"] = {**call, "name": word(i, "c", 0)}
+        made.append(message)
+    return made
+
+
+def marked_call(call, mark):
+    """A tool call that shows in a prompt however little of it a template writes."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict): return {**call, "name": mark} if isinstance(call, dict) and "name" in call else call
+    arguments = function.get("arguments")
+    if isinstance(arguments, dict):
+        made = type(arguments)({**{k: mark if isinstance(v, str) else v for k, v in arguments.items()}, mark: mark})
+        if getattr(arguments, "_text", None) is not None: made._text = json.dumps(made, ensure_ascii=False)
+    else: made = mark if isinstance(arguments, str) else arguments
+    return {**call, "function": {**function, "name": mark, "arguments": made}}
+
+
+def mark_tools(tools):
+    if not tools: return tools
+    def marked(tool):
+        if not isinstance(tool, dict): return tool
+        if isinstance(tool.get("function"), dict): return {**tool, "function": {**tool["function"], "name": word("tools")}}
+        return {**tool, "name": word("tools")}
+    return [marked(tool) for tool in tools]
+
+
+def survey(messages, tools, text):
+    """Which marks a prompt does not have."""
+    calls, remarks = [], []
+    for i, message in enumerate(messages):
+        content = message.get("content")
+        parts = [p["text"] for p in content] if isinstance(content, list) else [content] if isinstance(content, str) else []
+        if any(p.startswith("Q7x") and p not in text for p in parts): remarks.append(("content", message["role"]))
+        if any(message.get(k) == word(i, "r") for k in REASONING) and word(i, "r") not in text: remarks.append(("reasoning",))
+        made = message.get("tool_calls") if isinstance(message.get("tool_calls"), list) else []
+        calls += [(i, j) for j, call in enumerate(made) if (mark := word(i, "c", j)) in str(call) and mark not in text]
+    if tools and word("tools") not in text: remarks.append(("tools",))
+    return Lost(calls, tuple(dict.fromkeys(remarks)))
