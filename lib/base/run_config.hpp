@@ -63,6 +63,7 @@ struct OutputSettings {
   std::optional<std::uint32_t> gzip_level = 4;  // compression: gzip-4; `none` is empty
   bool store_text = true;
   bool store_token_ids = true;
+  bool skip_special_tokens = true;
   std::optional<std::vector<std::string>> carry_columns;  // empty optional: all
   bool merge = true;
 };

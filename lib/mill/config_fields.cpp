@@ -267,6 +267,7 @@ std::vector<Field> make_fields() {
       seconds("output.journal_flush_seconds", AT(output.journal_flush_seconds)),
       compression(),
       store(),
+      flag("output.skip_special_tokens", Answers, AT(output.skip_special_tokens)),
       carry_columns(),
       flag("output.merge", Layout, AT(output.merge)),
 

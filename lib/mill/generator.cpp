@@ -19,8 +19,8 @@ std::size_t top_count(const SamplingParams& params, std::uint32_t vocabulary) {
 
 }  // namespace
 
-Generator::Generator(Parts parts, const schedule::SchedulerSettings& settings, DecodeText decode)
-    : parts_(parts), decode_(decode), scheduler_(settings), sampler_(parts.stream, parts.config.vocabulary) {}
+Generator::Generator(Parts parts, const schedule::SchedulerSettings& settings, TextRules text)
+    : parts_(parts), text_(text), scheduler_(settings), sampler_(parts.stream, parts.config.vocabulary) {}
 
 bool Generator::fits(const PreparedPrompt& prompt) const {
   return scheduler_.fits(prompt.tokens.size(), prompt.sampling.max_tokens, prompt.sampling.n);
@@ -139,7 +139,10 @@ void Generator::start_track(SlotId slot) {
   t.text.clear();
   t.extras = {};
   t.decoder.reset();
-  if (parts_.tokenizer && (decode_ == DecodeText::Yes || !params.stop.empty())) t.decoder.emplace(*parts_.tokenizer);
+  if (parts_.tokenizer && (text_.decode == DecodeText::Yes || !params.stop.empty())) {
+    t.decoder.emplace(*parts_.tokenizer, text_.skip);
+    t.decoder->read_prompt(sequence.prompt->tokens);
+  }
   t.stopping.start(params, t.stop_tokens);
   if (auto it = resumed_.find({sequence.prompt->prompt_index, sequence.sample_index}); it != resumed_.end()) {
     t.extras = std::move(it->second);
@@ -218,7 +221,7 @@ dataset::Completion Generator::completion_of(SlotId slot, const PromptFacts& pro
     for (float logprob : row.logprobs) sum += logprob;
     row.cumulative_logprob = static_cast<float>(sum);
   }
-  if (t.decoder && decode_ == DecodeText::Yes) {
+  if (t.decoder && text_.decode == DecodeText::Yes) {
     if (sequence.finish == schedule::FinishReason::StopString) {
       t.text.resize(t.stopping.text_bytes());
     } else {

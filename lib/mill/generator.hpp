@@ -27,6 +27,10 @@ namespace moemill::mill {
 
 // Text is decoded where it is stored; stop strings decode it anyway.
 enum class DecodeText { No, Yes };
+struct TextRules {
+  DecodeText decode = DecodeText::Yes;
+  text::SkipSpecial skip = text::SkipSpecial::Yes;
+};
 
 struct GeneratedRows {
   std::vector<dataset::PromptScore> scores;  // each before the first completion of its prompt
@@ -41,7 +45,7 @@ class Generator {
     const text::Tokenizer* tokenizer;  // null: token ids only, no text and no stop strings
     layers::Forward& forward;
   };
-  Generator(Parts parts, const schedule::SchedulerSettings& settings, DecodeText decode);
+  Generator(Parts parts, const schedule::SchedulerSettings& settings, TextRules text);
 
   bool fits(const PreparedPrompt& prompt) const;
   // The missing samples of a prompt without fault. `known_score`: an earlier attempt has its prompt_logprobs already.
@@ -92,7 +96,7 @@ class Generator {
   Track& track(SlotId slot) { return tracks_[static_cast<std::size_t>(slot.value)]; }
 
   Parts parts_;
-  DecodeText decode_;
+  TextRules text_;
   schedule::Scheduler scheduler_;
   sample::Sampler sampler_;
   std::deque<Track> tracks_;  // [slots]; a deque, because Stopping keeps views into its Track

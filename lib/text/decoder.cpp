@@ -183,6 +183,20 @@ void Decoder::finish(State& state, std::string& text) const {
   state.join = {};
 }
 
+void Decoder::end_prompt(State& state) const {
+  std::string prompt;
+  for (std::size_t step = 0; step < token_steps_.size(); step++) {
+    if (!std::holds_alternative<ByteFallback>(token_steps_[step])) continue;
+    std::string& held = state.token_steps[step].held;
+    std::string cut = held;
+    take_characters(cut, prompt);
+    held.resize(held.size() - cut.size());
+    flush_bytes(state, step, prompt);
+    state.token_steps[step].held = cut;
+  }
+  for (StepState& step : state.text_steps) step.held.clear();
+}
+
 std::string Decoder::bytes_in_mid_text(std::string_view token) const {
   RegexScratch scratch;
   std::string spelling(token);

@@ -32,6 +32,9 @@ class Decoder {
   State begin() const;
   void push(State& state, std::string_view token, std::string& text) const;  // appends what is certain now
   void finish(State& state, std::string& text) const;                        // appends the rest
+  // What was pushed so far is a prompt, whose text stands elsewhere: only bytes of a cut character stay, for what
+  // follows may complete it.
+  void end_prompt(State& state) const;
 
   std::string bytes_in_mid_text(std::string_view token) const;
 

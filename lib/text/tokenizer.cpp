@@ -144,14 +144,23 @@ struct StreamDecoder::State {
   Decoder::State decoding;
 };
 
-StreamDecoder::StreamDecoder(const Tokenizer& tokenizer)
-    : parts_(tokenizer.parts_.get()), state_(new State{parts_->decoder.begin()}) {}
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, SkipSpecial skip)
+    : parts_(tokenizer.parts_.get()), skip_(skip), state_(new State{parts_->decoder.begin()}) {}
 StreamDecoder::StreamDecoder(StreamDecoder&&) noexcept = default;
 StreamDecoder& StreamDecoder::operator=(StreamDecoder&&) noexcept = default;
 StreamDecoder::~StreamDecoder() = default;
 
+void StreamDecoder::read_prompt(std::span<const TokenId> ids) {
+  std::string prompt;
+  for (TokenId id : ids) {
+    push(id, prompt);
+    prompt.clear();
+  }
+  parts_->decoder.end_prompt(state_->decoding);
+}
+
 void StreamDecoder::push(TokenId id, std::string& text) {
-  if (parts_->leaves_no_text(id)) return;
+  if (skip_ == SkipSpecial::Yes && parts_->leaves_no_text(id)) return;
   if (auto spelling = parts_->spelling(id)) parts_->decoder.push(state_->decoding, *spelling, text);
 }
 

@@ -66,21 +66,24 @@ class Tokenizer {
 };
 
 // Decodes a completion as it grows, for stop strings and live text: push() gives the text that has become certain,
-// finish() the rest. All of it together is decode(all ids, SkipSpecial::Yes). One per sequence; needs its Tokenizer
-// to stay where it is or be moved, not destroyed.
+// finish() the rest. All of it together is decode(all ids, skip), less the text of the prompt that was read before: a
+// space that a decoder takes from the first token of a text is taken from the prompt's first, not from the answer's.
+// One per sequence; needs its Tokenizer to stay where it is or be moved, not destroyed.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const Tokenizer& tokenizer);
+  StreamDecoder(const Tokenizer& tokenizer, SkipSpecial skip);
   StreamDecoder(StreamDecoder&&) noexcept;
   StreamDecoder& operator=(StreamDecoder&&) noexcept;
   ~StreamDecoder();
 
-  void push(TokenId id, std::string& text);  // appends to text
-  void finish(std::string& text);            // appends; then the decoder is as new
+  void read_prompt(std::span<const TokenId> ids);  // before the first push
+  void push(TokenId id, std::string& text);        // appends to text
+  void finish(std::string& text);                  // appends; then the decoder is as new
 
  private:
   struct State;
   const TokenizerParts* parts_;
+  SkipSpecial skip_;
   std::unique_ptr<State> state_;
 };
 

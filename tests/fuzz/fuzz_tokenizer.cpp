@@ -13,7 +13,7 @@ using namespace moemill::text;
 namespace {
 
 void check_stream(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
-  StreamDecoder stream(tokenizer);
+  StreamDecoder stream(tokenizer, SkipSpecial::Yes);
   std::string streamed;
   for (TokenId id : ids) stream.push(id, streamed);
   stream.finish(streamed);

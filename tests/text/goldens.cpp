@@ -8,7 +8,11 @@ namespace {
 
 void check_goldens(const Tokenizer& tokenizer, const json& goldens) {
   for (const json& line : goldens["encode"]) check_encode(tokenizer, line[0], line[1], line[2]);
-  for (const json& line : goldens["decode"]) check_decode(tokenizer, line[0], line[1], line[2]);
+  for (const json& line : goldens["decode"]) {
+    check_decode(tokenizer, line[0], line[1], line[2]);
+    check_answers(tokenizer, line[0], line[1], SkipSpecial::No);
+    check_answers(tokenizer, line[0], line[2], SkipSpecial::Yes);
+  }
 }
 
 // What the library accepts and this one refuses by name, because PCRE2 has no counterpart.

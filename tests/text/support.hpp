@@ -44,11 +44,39 @@ inline std::string shared_folder(const std::string& inside) {
 }
 
 inline std::string stream(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
-  StreamDecoder decoder(tokenizer);
+  StreamDecoder decoder(tokenizer, SkipSpecial::Yes);
   std::string text;
   for (TokenId id : ids) decoder.push(id, text);
   decoder.finish(text);
   return text;
+}
+
+// What a model's answer adds to the text of its prompt.
+inline std::string answer(const Tokenizer& tokenizer, std::span<const TokenId> prompt, std::span<const TokenId> ids,
+                          SkipSpecial skip) {
+  StreamDecoder decoder(tokenizer, skip);
+  decoder.read_prompt(prompt);
+  std::string text;
+  for (TokenId id : ids) decoder.push(id, text);
+  decoder.finish(text);
+  return text;
+}
+
+// Prompt and answer together are what the library makes of all ids, wherever the answer begins. Where the library
+// takes back what it made of the prompt (of a cut character, say), nothing is known here. Returns how often it is.
+inline int check_answers(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, const std::string& text,
+                         SkipSpecial skip) {
+  int known = 0;
+  for (std::size_t cut = 0; cut <= ids.size(); cut++) {
+    auto prompt = std::span(ids).first(cut);
+    const std::string before = tokenizer.decode(prompt, skip);
+    if (!text.starts_with(before) || before.ends_with("\xEF\xBF\xBD")) continue;
+    CAPTURE(ids);
+    CAPTURE(cut);
+    CHECK(before + answer(tokenizer, prompt, std::span(ids).subspan(cut), skip) == text);
+    known++;
+  }
+  return known;
 }
 
 inline void check_encode(const Tokenizer& tokenizer, const std::string& text, const std::vector<TokenId>& ids,

@@ -76,7 +76,7 @@ TEST_CASE("a stream gives whole characters, and in the end what decode gives") {
     for (int round = 0; round < 500; round++) {
       std::vector<TokenId> ids(random() % 20);
       for (TokenId& id : ids) id = static_cast<TokenId>(random() % (tokenizer.vocabulary_size() + 3));
-      StreamDecoder decoder(tokenizer);
+      StreamDecoder decoder(tokenizer, SkipSpecial::Yes);
       std::string text;
       for (TokenId id : ids) {
         decoder.push(id, text);
@@ -86,7 +86,7 @@ TEST_CASE("a stream gives whole characters, and in the end what decode gives") {
       REQUIRE(text == tokenizer.decode(ids, SkipSpecial::Yes));
       decoder.push(5, text);  // as new after finish()
       std::string again;
-      StreamDecoder(tokenizer).push(5, again);
+      StreamDecoder(tokenizer, SkipSpecial::Yes).push(5, again);
       REQUIRE(text.ends_with(again));
     }
   }

@@ -26,7 +26,7 @@ json encoded(const Tokenizer& tokenizer, const std::string& text) {
 
 json decoded(const Tokenizer& tokenizer, const std::vector<std::int64_t>& line) {
   std::vector<TokenId> ids(line.begin(), line.end());
-  StreamDecoder stream(tokenizer);
+  StreamDecoder stream(tokenizer, SkipSpecial::Yes);
   std::string streamed;
   for (TokenId id : ids) stream.push(id, streamed);
   stream.finish(streamed);
