@@ -8,20 +8,27 @@
 
 #include "base/error.hpp"
 #include "mill/agree.hpp"
+#include "mpi_watch.hpp"
+#include "system/launcher.hpp"
 
 namespace moemill::app {
 
 Launch::Launch() {
-  const bool mpi = std::getenv("OMPI_COMM_WORLD_SIZE") || std::getenv("PMIX_RANK");
-  if (mpi) {
-    int argc = 0;
-    char** argv = nullptr;
+  const Environment environment = [](const char* name) { return std::getenv(name); };
+  const std::string library = MpiSession::library_version();
+  const LaunchDecision decision = decide_launch(environment, library);
+  if (!decision.refusal.empty()) throw UserError(decision.refusal);
+  if (decision.use == LaunchDecision::Use::Alone) return;
+  int argc = 0;
+  char** argv = nullptr;
+  {
+    const MpiWatch watch;
     session_.emplace(argc, argv);
-    return;
   }
-  const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");  // set inside an srun step, not in a batch script
-  if (tasks && std::string(tasks) != "1")
-    user_error("srun started {} tasks without MPI; use srun --mpi=pmix, or mpirun", tasks);
+  const std::string fault = world_fault(environment, Comm::world().size(), library);
+  if (fault.empty()) return;
+  session_.reset();  // in order: launchers have a lot to say about a process that leaves without MPI_Finalize
+  throw UserError(fault);
 }
 
 namespace {

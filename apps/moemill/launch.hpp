@@ -1,5 +1,5 @@
-// How this process was started: by mpirun or srun as one rank of several, or plainly as the only one (then MPI is not
-// even initialised, so that a plain command works wherever the program runs).
+// How this process was started: by a launcher as one rank of several, or as the only one (then MPI is not even
+// initialised, so that a plain command works wherever the program runs, and as often as one likes in a launched step).
 #pragma once
 
 #include <functional>
@@ -11,7 +11,7 @@ namespace moemill::app {
 
 class Launch {
  public:
-  Launch();  // UserError when srun started several tasks without PMIx: they would not know of each other
+  Launch();  // UserError when MPI does not see the ranks that the launcher started
   Comm world() const { return session_ ? Comm::world() : Comm::alone(); }
 
  private:

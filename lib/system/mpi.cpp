@@ -1,6 +1,9 @@
 #include "system/mpi.hpp"
 
+#include <mpi.h>
+
 #include <algorithm>
+#include <array>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -35,8 +38,7 @@ void in_pieces(Byte* data, std::size_t units, std::size_t unit_bytes, Piece&& pi
   }
 }
 
-}  // namespace
-
+// Throws SystemError unless `code` is MPI_SUCCESS; rank -1: not known yet.
 void check(int code, const char* call, int rank) {
   if (code == MPI_SUCCESS) return;
   char text[MPI_MAX_ERROR_STRING] = "";
@@ -46,69 +48,75 @@ void check(int code, const char* call, int rank) {
   system_error("{} on rank {}: {} (code {})", call, rank, std::string(text, static_cast<std::size_t>(length)), code);
 }
 
+}  // namespace
+
+struct Group::Handles {
+  MPI_Comm comm = MPI_COMM_NULL;
+  std::array<std::vector<MPI_Request>, 2> in_flight = {};  // by channel
+};
+
 Group Group::world() {
-  MPI_Comm copy = MPI_COMM_NULL;
-  check(MPI_Comm_dup(MPI_COMM_WORLD, &copy), "MPI_Comm_dup", -1);
-  return Group(copy);
+  auto copy = std::make_unique<Handles>();
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &copy->comm), "MPI_Comm_dup", -1);
+  return Group(std::move(copy));
 }
 
-Group::Group(MPI_Comm owned) : comm_(owned) {
-  check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", -1);
-  check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank", -1);
-  check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size", rank_);
-  for (auto& requests : in_flight_) requests.reserve(2 * static_cast<std::size_t>(size_));
+Group::Group(std::unique_ptr<Handles> owned) : handles_(std::move(owned)) {
+  check(MPI_Comm_set_errhandler(handles_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", -1);
+  check(MPI_Comm_rank(handles_->comm, &rank_), "MPI_Comm_rank", -1);
+  check(MPI_Comm_size(handles_->comm, &size_), "MPI_Comm_size", rank_);
+  for (auto& requests : handles_->in_flight) requests.reserve(2 * static_cast<std::size_t>(size_));
 }
 
-Group::Group(Group&& other) noexcept
-    : comm_(std::exchange(other.comm_, MPI_COMM_NULL)),
-      rank_(other.rank_),
-      size_(other.size_),
-      in_flight_(std::move(other.in_flight_)) {}
+Group::Group(Group&& other) noexcept = default;
 
 Group::~Group() {
-  if (comm_ == MPI_COMM_NULL || std::uncaught_exceptions() > 0) return;  // freeing is collective: not while unwinding
+  if (!handles_ || std::uncaught_exceptions() > 0) return;  // freeing is collective: not while unwinding
   int finalized = 0;
-  if (MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized) MPI_Comm_free(&comm_);
+  if (MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized) MPI_Comm_free(&handles_->comm);
 }
 
-void Group::barrier() { check(MPI_Barrier(comm_), "MPI_Barrier", rank_); }
+void Group::barrier() { check(MPI_Barrier(handles_->comm), "MPI_Barrier", rank_); }
 
 void Group::all_gather(std::span<const std::byte> mine, std::span<std::byte> all) {
   expect(all.size() == mine.size() * static_cast<std::size_t>(size_), "all_gather: room for every rank's bytes");
   int bytes = byte_count(mine.size(), "all_gather: below 2 GiB a rank");
-  check(MPI_Allgather(mine.data(), bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, comm_), "MPI_Allgather", rank_);
+  check(MPI_Allgather(mine.data(), bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, handles_->comm), "MPI_Allgather",
+        rank_);
 }
 
 std::vector<std::byte> Group::broadcast(std::span<const std::byte> mine, int root) {
   std::uint64_t bytes = mine.size();
-  check(MPI_Bcast(&bytes, 1, MPI_UINT64_T, root, comm_), "MPI_Bcast", rank_);
+  check(MPI_Bcast(&bytes, 1, MPI_UINT64_T, root, handles_->comm), "MPI_Bcast", rank_);
   std::vector<std::byte> data(bytes);
   if (rank_ == root) std::copy(mine.begin(), mine.end(), data.begin());
   in_pieces(data.data(), data.size(), 1, [&](std::byte* piece, int count) {
-    check(MPI_Bcast(piece, count, MPI_BYTE, root, comm_), "MPI_Bcast", rank_);
+    check(MPI_Bcast(piece, count, MPI_BYTE, root, handles_->comm), "MPI_Bcast", rank_);
   });
   return data;
 }
 
 Group Group::split(int color, int key) {
-  MPI_Comm part = MPI_COMM_NULL;
-  check(MPI_Comm_split(comm_, color, key, &part), "MPI_Comm_split", rank_);
-  return Group(part);
+  auto part = std::make_unique<Handles>();
+  check(MPI_Comm_split(handles_->comm, color, key, &part->comm), "MPI_Comm_split", rank_);
+  return Group(std::move(part));
 }
 
 Group Group::split_by_node() {
-  MPI_Comm node = MPI_COMM_NULL;
-  check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node), "MPI_Comm_split_type", rank_);
-  return Group(node);
+  auto node = std::make_unique<Handles>();
+  check(MPI_Comm_split_type(handles_->comm, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node->comm),
+        "MPI_Comm_split_type", rank_);
+  return Group(std::move(node));
 }
 
 void Group::all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) {
-  check(MPI_Alltoall(send.data(), 1, MPI_UINT32_T, receive.data(), 1, MPI_UINT32_T, comm_), "MPI_Alltoall", rank_);
+  check(MPI_Alltoall(send.data(), 1, MPI_UINT32_T, receive.data(), 1, MPI_UINT32_T, handles_->comm), "MPI_Alltoall",
+        rank_);
 }
 
 void Group::start(const std::byte* send, std::span<const std::uint32_t> send_units, std::byte* receive,
                   std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel) {
-  auto& requests = in_flight_[static_cast<std::size_t>(channel)];
+  auto& requests = handles_->in_flight[static_cast<std::size_t>(channel)];
   expect(requests.empty(), "start_all_to_all: one transfer a channel is in flight");
   // Receives are posted before any send, so that a message finds its place at once.
   std::byte* my_place = nullptr;
@@ -118,7 +126,8 @@ void Group::start(const std::byte* send, std::span<const std::uint32_t> send_uni
       my_place = receive;
     else
       in_pieces(receive, units, unit_bytes, [&](std::byte* piece, int count) {
-        check(MPI_Irecv(piece, count, MPI_BYTE, r, channel, comm_, &requests.emplace_back()), "MPI_Irecv", rank_);
+        check(MPI_Irecv(piece, count, MPI_BYTE, r, channel, handles_->comm, &requests.emplace_back()), "MPI_Irecv",
+              rank_);
       });
     receive += units * unit_bytes;
   }
@@ -128,7 +137,8 @@ void Group::start(const std::byte* send, std::span<const std::uint32_t> send_uni
       if (units > 0) std::memcpy(my_place, send, units * unit_bytes);
     } else {
       in_pieces(send, units, unit_bytes, [&](const std::byte* piece, int count) {
-        check(MPI_Isend(piece, count, MPI_BYTE, r, channel, comm_, &requests.emplace_back()), "MPI_Isend", rank_);
+        check(MPI_Isend(piece, count, MPI_BYTE, r, channel, handles_->comm, &requests.emplace_back()), "MPI_Isend",
+              rank_);
       });
     }
     send += units * unit_bytes;
@@ -136,7 +146,7 @@ void Group::start(const std::byte* send, std::span<const std::uint32_t> send_uni
 }
 
 bool Group::test(int channel) {
-  auto& requests = in_flight_[static_cast<std::size_t>(channel)];
+  auto& requests = handles_->in_flight[static_cast<std::size_t>(channel)];
   if (requests.empty()) return true;
   int done = 0;
   check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall",
@@ -146,7 +156,7 @@ bool Group::test(int channel) {
 }
 
 void Group::wait(int channel) {
-  auto& requests = in_flight_[static_cast<std::size_t>(channel)];
+  auto& requests = handles_->in_flight[static_cast<std::size_t>(channel)];
   if (requests.empty()) return;
   check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall", rank_);
   requests.clear();
@@ -179,7 +189,15 @@ std::string MpiSession::library_version() {
   int length = 0;
   mpi::check(MPI_Get_library_version(text, &length), "MPI_Get_library_version", -1);
   std::string line(text, static_cast<std::size_t>(length));
-  return line.substr(0, line.find_first_of(",\n"));
+  line = line.substr(0, line.find_first_of(",\n"));
+  // MPICH and what is built on it: "MPICH Version:      4.0.2".
+  constexpr std::string_view label = " Version:";
+  if (const auto at = line.find(label); at != std::string::npos) {
+    const auto number = line.find_first_not_of(" \t", at + label.size());
+    line = line.substr(0, at) + (number == std::string::npos ? "" : " " + line.substr(number));
+  }
+  while (!line.empty() && line.back() == '\0') line.pop_back();
+  return line;
 }
 
 }  // namespace moemill

@@ -1,19 +1,15 @@
 // The MPI transport: one communicator and its transfers in flight. Private to system/; comm.cpp picks it. Errors come
-// back as return codes, and each becomes a SystemError that names the call and the rank.
+// back as return codes, and each becomes a SystemError that names the call and the rank. No <mpi.h> here, so that
+// mpi.cpp alone is compiled for one MPI or another.
 #pragma once
 
-#include <mpi.h>
-
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 namespace moemill::mpi {
-
-// Throws SystemError unless `code` is MPI_SUCCESS; rank -1: not known yet.
-void check(int code, const char* call, int rank);
 
 // Move-only owner of a communicator. Transfers are plain sends and receives between the ranks that have something for
 // each other: counts are known on both sides, so ranks without rows cost nothing, and channels (their tags) cannot
@@ -21,7 +17,6 @@ void check(int code, const char* call, int rank);
 class Group {
  public:
   static Group world();  // a duplicate of MPI_COMM_WORLD
-  explicit Group(MPI_Comm owned);
   ~Group();
   Group(Group&& other) noexcept;
   Group& operator=(Group&&) = delete;
@@ -42,10 +37,12 @@ class Group {
   [[noreturn]] void abort(int exit_code);
 
  private:
-  MPI_Comm comm_ = MPI_COMM_NULL;
+  struct Handles;  // the communicator and its requests
+  explicit Group(std::unique_ptr<Handles> owned);
+
+  std::unique_ptr<Handles> handles_;
   int rank_ = -1;
   int size_ = 0;
-  std::array<std::vector<MPI_Request>, 2> in_flight_;  // by channel
 };
 
 }  // namespace moemill::mpi

@@ -1,6 +1,7 @@
 # Libraries and compile options, as interface targets: a part links what it needs and nothing is global.
 
 find_package(Threads REQUIRED)
+# Any MPI-3: that of mpicxx, or of -DMPI_CXX_COMPILER=....
 find_package(MPI REQUIRED COMPONENTS CXX)
 set(HDF5_PREFER_PARALLEL FALSE)
 find_package(HDF5 REQUIRED COMPONENTS C)
@@ -14,6 +15,13 @@ pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
+# Where the first is Open MPI and MPICH is there too, the exchange tests and a moemill_mpich are made for it as well.
+try_compile(MOEMILL_MPI_IS_OPEN_MPI ${CMAKE_BINARY_DIR}/mpi_kind ${CMAKE_CURRENT_LIST_DIR}/is_open_mpi.cpp
+            LINK_LIBRARIES MPI::MPI_CXX)
+find_program(MPICH_MPIEXEC NAMES mpiexec.mpich)
+if(MOEMILL_MPI_IS_OPEN_MPI AND MPICH_MPIEXEC)
+  pkg_check_modules(mpich QUIET IMPORTED_TARGET mpich)
+endif()
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
 find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The demo job on two ranks against transformers on the same weights.
 
-    demo.py MOEMILL SOURCE_DIR WORK_DIR
+    demo.py MOEMILL SOURCE_DIR WORK_DIR [LAUNCHER...]
 
 Greedy answers: token for token those of transformers in fp32 (configs/demo/golden.jsonl has margins for 16 of them,
 tests/data/demo/transformers_greedy.jsonl the tokens of all 183), and as many right as transformers gets right."""
@@ -30,8 +30,9 @@ def run_demo():
     subprocess.run([sys.executable, source / "configs/demo/make_prompts.py", source / "configs/demo/prompts.jsonl", prompts],
                    check=True, stdout=subprocess.DEVNULL)
     env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    subprocess.run(["mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
-                    program, "run", "-c", source / "configs/demo/run.yaml", "--input", prompts, "--output-dir", work / "out"],
+    launcher = sys.argv[4:] or ["mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none", "--mca",
+                                "mpi_yield_when_idle", "1"]
+    subprocess.run([*launcher, program, "run", "-c", source / "configs/demo/run.yaml", "--input", prompts, "--output-dir", work / "out"],
                    check=True, cwd=source, env=env, timeout=240)
     return work / "out/outputs.h5"
 

@@ -1,0 +1,6 @@
+// Compiles with Open MPI only: asked by moemill_options.cmake.
+#include <mpi.h>
+#ifndef OPEN_MPI
+#error "another MPI"
+#endif
+int main() { return 0; }
