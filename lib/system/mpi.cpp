@@ -177,7 +177,7 @@ MpiSession::MpiSession(int& argc, char**& argv) {
     system_error(
         "MPI_Init_thread: this MPI library gives thread level {} of the {} that moemill needs "
         "(MPI_THREAD_MULTIPLE)",
-        provided, MPI_THREAD_MULTIPLE);
+        provided, int{MPI_THREAD_MULTIPLE});
 }
 
 MpiSession::~MpiSession() {
