@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 
 from ..common import Fault
-from .layout import BLOCK_BYTES, BLOCK_ROWS, FINISH, FIXED, NUMBER_BYTES, STATUS
+from .layout import BLOCK_BYTES, BLOCK_ROWS, FINISH, FIXED, NUMBER_BYTES, SCORING, STATUS
 
 
 def nulls_for_nan(values): return [None if v != v else v for v in values]
@@ -38,7 +38,7 @@ class Reader:
                 raise Fault(f"{where}: this run did not store {name}; it needs {hint} in run.yaml")
         if {"top_ids", "top_logprobs"} & self.wanted and "top_ids" not in self.done.get("logprobs", {}):
             raise Fault(f"{where}: this run did not store top logprobs; it needs sampling.logprobs: 1 or more in run.yaml")
-        if "prompt_logprobs" in self.wanted and "prompt_logprobs" not in self.file:
+        if {"prompt_logprobs", *SCORING} & self.wanted and "prompt_logprobs" not in self.file:
             raise Fault(f"{where}: this run has no prompt logprobs; it needs sampling.prompt_logprobs: true in run.yaml")
 
     def ranges(self):
@@ -128,12 +128,7 @@ class Reader:
         for name, dataset in self.carried.items():
             values = self.carried_values(dataset, low, high)
             out[name] = [values[i] for i in at]
-        if "prompt_logprobs" in self.wanted:
-            ends, values = self._ragged(self.file["prompt_logprobs"], "values", low, high)
-            self.by_prompt_bytes += NUMBER_BYTES * len(values)
-            values = reals(values)
-            rows = [values[a:b] for a, b in zip(ends, ends[1:])]
-            out["prompt_logprobs"] = [rows[i] for i in at]
+        self._prompt_logprobs(out, low, high, at)
         if self.prompts and {"prompt", "prompt_token_ids"} & self.wanted:
             first = int(prompt_index[0])
             starts = np.flatnonzero(new) if new[0] else np.concatenate(([0], np.flatnonzero(new)))
@@ -148,6 +143,21 @@ class Reader:
                 self.by_prompt_bytes += NUMBER_BYTES * sum(map(len, tokens))
                 out["prompt_token_ids"] = [tokens[i] for i in at]
         self.fits = max(1, min(BLOCK_ROWS, 4 * self.fits, BLOCK_BYTES * (high - low) // max(1, self.by_prompt_bytes)))
+
+    def _prompt_logprobs(self, out, low, high, at):
+        """As they are, and what they come to: the mean of a prompt's tokens but the first, and e to minus that."""
+        if not {"prompt_logprobs", *SCORING} & self.wanted: return
+        ends, values = self._ragged(self.file["prompt_logprobs"], "values", low, high)
+        self.by_prompt_bytes += NUMBER_BYTES * len(values)
+        if "prompt_logprobs" in self.wanted:
+            numbers = reals(values)
+            rows = [numbers[a:b] for a, b in zip(ends, ends[1:])]
+            out["prompt_logprobs"] = [rows[i] for i in at]
+        if set(SCORING) & self.wanted:
+            known = [values[a:b][~np.isnan(values[a:b])] for a, b in zip(ends, ends[1:])]
+            means = [float(k.mean(dtype="f8")) if len(k) else None for k in known]
+            told = dict(zip(SCORING, (means, [None if m is None else float(np.exp(min(-m, 700.0))) for m in means])))
+            for name in set(SCORING) & self.wanted: out[name] = [told[name][i] for i in at]
 
     def carried_values(self, dataset, low, high):
         item = self.file["carry"][dataset]

@@ -1,40 +1,70 @@
 """Which columns the output has, and which must be read for them, for the filters and for the scores."""
 from ..common import Fault
-from ..run_files import setting
-from .layout import FIXED, OTHERS, ROW_COLUMNS
+from ..run_files import reading, setting
+from .layout import CHAT, FIXED, OF_FORMAT, OTHERS, ROW_COLUMNS, RUN, SCORING, SPLIT, WITH_TOOLS
+from .next_turn import NextTurn
+from .plain import has_plain_form
 
-NUMBERS_OF_A_ROW = {"mean_logprob", "cumulative_logprob", "num_completion_tokens", "num_chars"}  # that may be a score
+NUMBERS_OF_A_ROW = {"mean_logprob", "cumulative_logprob", "num_completion_tokens", "num_chars", *SCORING}  # that may be a score
 
 
 class Columns:
-    def __init__(self, options, source):
-        self.options, self.source = options, source
-        self.shown = self.choose()
-        self.prompt_key = source.tells_prompts_apart() if options.dedup == "all" else []
+    def __init__(self, options, source, answers, elsewhere):
+        """`elsewhere`: columns that other runs carry along, which are null here."""
+        self.options, self.source, self.answers, self.elsewhere = options, source, answers, elsewhere
+        self.absent = []
+        self.next_turn = NextTurn(options) if options.then or options.then_template is not None else None
+        self.computed = {c for c in (*SPLIT, *SCORING, RUN) if c not in source.carried or options.split and c in SPLIT}
+        self.shown = [c for c in self.choose() if c not in options.drop and (c in source.carried or c not in elsewhere)]
+        self.prompt_key = source.tells_prompts_apart() if options.dedup == "all" or options.validation else []
         self.wanted = self.needed()
         self.carried_used = {shown: name for shown, name in source.carried.items()
                              if shown in self.wanted or shown in self.shown or shown == options.score
                              or (options.format == "openai-batch" and name in ("url", "model"))}
+        self.check_forms()
+
+    def usual(self):
+        """The columns of a format where nobody names any."""
+        o, carried = self.options, self.source.carried
+        if o.format != "rows":
+            with_tools = o.format in WITH_TOOLS and "tools" in carried
+            return [*OF_FORMAT[o.format], *["tools"] * with_tools]
+        names = [c for c in ROW_COLUMNS if c != "text" or self.source.has("text")]
+        if {"failed", "all"} & set(o.status): names[5:5] = ["error_code", "error_message"]
+        if o.split: names += [c for c in SPLIT if c not in names]
+        if self.source.only_scores(): names += [c for c in SCORING if c in self.computed]
+        names += [c for c in carried if c not in names]
+        return names + ["score"] * bool(o.scores)
 
     def choose(self):
-        o, carried = self.options, list(self.source.carried)
-        extra = [c for c in carried if c != "messages"]
-        names = {"rows": [c for c in ROW_COLUMNS if c != "text" or self.source.has("text")] + carried,
-                 "messages": ["id", "sample_index", "messages"] + (["tools"] if "tools" in carried else []),
-                 "prompt-completion": ["id", "sample_index", "prompt", "completion"],
-                 "pairs": ["id", "prompt", "chosen", "rejected", "score_chosen", "score_rejected"],
-                 }.get(o.format, [])
-        if o.format == "rows" and {"failed", "all"} & set(o.status): names[5:5] = ["error_code", "error_message"]
-        if o.format == "rows" and o.scores: names.append("score")
+        o, names = self.options, self.usual()
         if o.format == "openai-batch":
             if o.columns or set(o.add) - {"logprobs"}: raise Fault("openai-batch has its own shape; --add logprobs is all it takes")
             return []
-        known = set(names) | set(FIXED) | set(OTHERS) - {"completion", "chosen", "rejected"} | set(carried)
-        if o.format == "pairs": known = set(names) | set(extra) | {"prompt_index", "num_prompt_tokens"}
-        for name in [*(o.columns or []), *o.add]:
-            if name not in known: raise Fault(f"there is no column {name}; there are: {', '.join(sorted(known))}")
+        known = set(names) | set(FIXED) | set(OTHERS) - {"completion", "chosen", "rejected"} | set(self.source.carried) | set(SCORING)
+        if o.format == "pairs": known = set(names) | set(self.source.carried) - {"messages"} | {"prompt_index", "num_prompt_tokens"}
+        if o.format == "rows": known |= set(SPLIT)
+        if o.format == "alpaca": known.add("reasoning_content")
+        for name in [*(o.columns or []), *o.add, *o.drop, *o.json_text]:
+            if name not in known | {RUN} | self.elsewhere: raise Fault(f"there is no column {name}; there are: {', '.join(sorted(known))}")
+        if self.next_turn:
+            for name in self.next_turn.needed - known - set(SPLIT): raise Fault(f"there is no column {name} for the next turn (--then)")
         names = list(o.columns or names)
+        if len(o.inputs) > 1 and not o.columns: names.insert(0, RUN)
         return names + [c for c in o.add if c not in names]
+
+    def show(self, names):
+        """Those of all runs together: what this run has not is null."""
+        self.absent = [c for c in names if c not in self.shown]
+        self.shown = names
+
+    def check_forms(self):
+        """At the start, not in the middle of the job."""
+        for shown in self.carried_used:
+            item = self.source.carried_item(shown)
+            with reading(self.source.path): dtype = item.dtype
+            if not has_plain_form(dtype) and shown in self.shown:
+                raise Fault(f"column {shown} holds what JSON has not ({dtype}): --drop {shown}, or name others with --columns")
 
     def needed(self):
         """Columns that must be read."""
@@ -47,15 +77,16 @@ class Columns:
         if o.format == "openai-batch":
             wanted |= {"num_prompt_tokens", "num_completion_tokens", "error_code", "error_message"}
             if "logprobs" in o.add: wanted |= {"token_ids", "logprobs"}
-        wanted |= self.of_the_score(wanted)
+        wanted |= self.of_the_score(wanted) | self.computed & set(SCORING) & set(self.shown)
         if "num_chars" in wanted or "chosen" in wanted: wanted.add("text")
         self.check_logprobs(wanted)
-        return self.with_prompts(wanted) | set(self.prompt_key)
+        if self.next_turn: wanted |= self.next_turn.needed - set(SPLIT)
+        return self.with_prompts(wanted)
 
     def of_the_score(self, wanted):
         o, self.score_name = self.options, None
-        if o.format == "pairs" and not (o.score or o.scores):
-            raise Fault("--format pairs needs --scores FILE, or --score with a column such as mean_logprob")
+        if o.format in ("pairs", "kto") and not (o.score or o.scores):
+            raise Fault(f"--format {o.format} needs --scores FILE, or --score with a column such as mean_logprob")
         uses_score = "score" in wanted or o.min_score is not None or o.max_score is not None
         if uses_score and not (o.score or o.scores): raise Fault("a score needs --scores FILE or --score NAME")
         if not o.score or o.scores: return set()
@@ -72,13 +103,17 @@ class Columns:
         asked = {self.score_name} | ({"mean_logprob"} & wanted) if self.options.format == "rows" else wanted
         if not {"mean_logprob", "cumulative_logprob"} & asked or self.source.has("logprobs"): return
         if setting(self.source.outputs.config(), "sampling", "logprobs") in (None, "null"):
-            raise Fault(f"{self.options.input}: this run has no logprobs; it needs sampling.logprobs: 0 in run.yaml")
+            raise Fault(f"{self.source.path}: this run has no logprobs; it needs sampling.logprobs: 0 in run.yaml")
+
+    def takes_apart(self): return self.options.format in CHAT or bool(self.computed & set(SPLIT) & set(self.shown))
 
     def with_prompts(self, wanted):
-        """What the messages are made of: the run's own column, or the prompt's text."""
-        source = self.source
-        if "messages" in wanted and "messages" not in source.carried: wanted = wanted | {"prompt"}
-        if self.options.format == "pairs" and "messages" in source.carried: wanted = wanted - {"prompt"} | {"messages"}
+        """What the messages are made of, the run's own column or the prompt's text, and what taking answers apart needs."""
+        source, chat = self.source, "messages" in self.source.carried
+        if self.options.format in ("sharegpt", "alpaca") or {"messages"} & wanted and not chat: wanted = wanted | {"messages" if chat else "prompt"}
+        if self.options.format in ("pairs", "kto") and chat: wanted = wanted - {"prompt"} | {"messages"}
+        if self.takes_apart(): wanted = wanted | self.answers.needed() | {"assistant_prefix", "tools"} & set(source.carried)
+        wanted = wanted | set(self.prompt_key)
         if {"prompt", "prompt_token_ids"} & wanted:
             if not source.prompts:
                 raise Fault("the prompts are not in the outputs: name the file that the run was made from with --prompts")

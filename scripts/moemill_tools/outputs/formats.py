@@ -1,64 +1,109 @@
-"""One function for each format: rows of the run to rows of the file."""
-import datetime
+"""One function for each format: rows of the run to rows of the file, each beside the row it was made of."""
 import itertools
-import os
 
 from ..common import Fault
-from ..run_files import reading, setting
 from .duplicates import normalised
+from .layout import SPLIT
+from .turns import alpaca, assistant_turn, conversation, turns_before
+
+NO_ANSWER = "its thought has no end, so there is no answer (--whole-text keeps it)"
 
 
 class Formats:
-    def __init__(self, options, source, columns, counts):
-        self.options, self.outputs, self.carried = options, source.outputs, source.carried
-        self.columns, self.counts = columns.shown, counts
+    def __init__(self, options, source, columns, answers, counts):
+        self.options, self.carried, self.answers, self.counts = options, source.carried, answers, counts
+        self.columns, self.computed, self.next_turn = columns.shown, columns.computed, columns.next_turn
+        self.several_samples = bool(self.next_turn) and source.outputs.has_several_samples()
+        self.chat = "messages" in self.carried
 
     def rows_as(self, name, rows): return getattr(self, "format_" + name.replace("-", "_"))(rows)
 
-    def format_rows(self, rows):
-        columns = self.columns
+    def shown(self, row, **made): return row, {c: made[c] if c in made else row[c] for c in self.columns}
+
+    def turns(self, row): return turns_before(row, self.chat)
+
+    def turn_of(self, row):
+        """The answer as an assistant's turn, or None where there is none."""
+        if self.options.whole_text: return {"role": "assistant", "content": self.answers.whole(row)}
+        answer = self.answers.of(row)
+        if not answer.calls and answer.reasoning is not None and not (answer.content or "").strip(): return None
+        return assistant_turn(answer)
+
+    def with_answers(self, rows):
+        """(row, the answer's turn) of those that have one."""
         for row in rows:
-            if "messages" in row or "messages" not in columns: yield {c: row[c] for c in columns}
-            else: yield {**{c: row[c] for c in columns if c != "messages"}, "messages": self.turns(row)}
+            turn = self.turn_of(row)
+            if turn is None: self.counts[NO_ANSWER] += 1
+            else: yield row, turn
 
-    def turns(self, row):
-        messages = row["messages"] if "messages" in self.carried else [{"role": "user", "content": row["prompt"]}]
-        if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
-            raise Fault(f"prompt {row['prompt_index']}: its column messages is no list of messages: leave the prompt out, or use --format rows")
-        return [{k: v for k, v in m.items() if v is not None} for m in messages]
-
-    def answer(self, text):
-        if self.options.split_thinking and "</think>" in text:
-            thinking, _, content = text.partition("</think>")
-            thinking = thinking.lstrip().removeprefix("<think>").strip("\n")
-            return {"role": "assistant", "reasoning_content": thinking, "content": content.lstrip("\n")}
-        return {"role": "assistant", "content": text}
+    def format_rows(self, rows):
+        split, turns = self.computed & set(SPLIT) & set(self.columns), "messages" in self.columns and not self.chat
+        for row in rows:
+            made = {"messages": self.turns(row)} if turns else {}
+            if split:
+                answer = self.answers.of(row)
+                made.update(reasoning_content=answer.reasoning, content=answer.content, tool_calls=answer.calls or None)
+                made = {c: v for c, v in made.items() if c in split or c not in SPLIT}
+            elif "text" in row: self.answers.look_at(row["text"])
+            yield self.shown(row, **made)
 
     def format_messages(self, rows):
-        for row in rows:
-            messages = [*self.turns(row), self.answer(row["text"])]
-            yield {c: messages if c == "messages" else row[c] for c in self.columns}
+        for row, turn in self.with_answers(rows):
+            messages = [*self.turns(row), turn]
+            if not self.next_turn:
+                yield self.shown(row, messages=messages)
+                continue
+            said = self.next_turn.of(row, turn)
+            if said is None:
+                self.counts["it has no next turn"] += 1
+                continue
+            ident = f"{row['id']}/{row['sample_index']}" if self.several_samples else row["id"]  # a row of its own in the second round
+            yield self.shown(row, messages=[*messages, {"role": "user", "content": said}], id=ident)
 
     def format_prompt_completion(self, rows):
-        for row in rows: yield {c: row["text"] if c == "completion" else row[c] for c in self.columns}
+        for row in rows:
+            self.answers.look_for_channels(row["text"])
+            yield self.shown(row, completion=row["text"])
+
+    def format_sharegpt(self, rows):
+        for row, turn in self.with_answers(rows): yield self.shown(row, conversations=conversation([*self.turns(row), turn]))
+
+    def format_alpaca(self, rows):
+        for row, turn in self.with_answers(rows):
+            fields = alpaca([*self.turns(row), turn])
+            if fields is None: self.counts["its conversation has no Alpaca form (tools, or two turns of one side)"] += 1
+            else: yield self.shown(row, **fields, reasoning_content=turn.get("reasoning_content"))
+
+    def format_kto(self, rows):
+        for row, turn in self.with_answers(rows):
+            if row["score"] is None:
+                self.counts["it has no score"] += 1
+                continue
+            made = {"prompt": self.turns(row), "completion": [turn]} if self.chat else {"completion": row["text"]}
+            yield self.shown(row, label=self.label_of(row), **made)
+
+    def label_of(self, row):
+        score, threshold = row["score"], self.options.threshold
+        if threshold is not None: return score >= threshold
+        if score not in (0, 1):
+            raise Fault(f"prompt {row['prompt_index']}: has the score {score}, which is neither 0 nor 1: --threshold X makes true of X and more")
+        return bool(score)
 
     def format_pairs(self, rows):
-        chat = "messages" in self.carried
         for _, samples in itertools.groupby(rows, lambda r: r["prompt_index"]):
-            scored = [s for s in samples if s["score"] is not None]
-            if len(scored) < 2:
+            turns = {row["sample_index"]: (row, turn) for row, turn in self.with_answers(s for s in samples if s["score"] is not None)}
+            if len(turns) < 2:
                 self.counts["prompt with fewer than two scored samples"] += 1
                 continue
-            best, worst = self.pair_of(scored)
+            best, worst = self.pair_of([row for row, _ in turns.values()])
             if best is None:
                 self.counts[worst] += 1
                 continue
             made = {"chosen": best["text"], "rejected": worst["text"], "prompt": best.get("prompt"),
                     "score_chosen": best["score"], "score_rejected": worst["score"]}
-            if chat:
-                made.update(prompt=self.turns(best), chosen=[self.answer(best["text"])],
-                            rejected=[self.answer(worst["text"])])
-            yield {c: made[c] if c in made else best[c] for c in self.columns}
+            if self.chat:
+                made.update(prompt=self.turns(best), chosen=[turns[best["sample_index"]][1]], rejected=[turns[worst["sample_index"]][1]])
+            yield self.shown(best, **made)
 
     def pair_of(self, scored):
         """The first best and the first worst whose texts differ, or (None, why there is none)."""
@@ -76,42 +121,3 @@ class Formats:
                 if text(best) != text(worst): return best, worst
                 why = "pair of equal texts"
         return None, why
-
-    def format_openai_batch(self, rows):
-        run = self.outputs.attribute("run_id")[:24]
-        created = self.outputs.attribute("created_utc").replace("Z", "+00:00")
-        with reading(self.outputs.files[0].filename):
-            created = int(datetime.datetime.fromisoformat(created).timestamp()) if created else 0
-        model_path = setting(self.outputs.config(), "model", "path") or ""
-        for index, samples in itertools.groupby(rows, lambda r: r["prompt_index"]):
-            samples = list(samples)
-            good, first = [s for s in samples if s["status"] == "ok"], samples[0]
-            line = {"id": f"batch_req_{run}_{index}", "custom_id": str(first["id"]), "response": None, "error": None}
-            if not good:
-                fault = next((s for s in samples if s["error_code"]), first)
-                line["error"] = {"code": fault["error_code"] or fault["status"], "message": fault["error_message"] or ""}
-                yield line
-                continue
-            url = str(first.get("url") or "").rstrip("/")
-            plain = url.endswith("/completions") and not url.endswith("/chat/completions")
-            body = {"id": f"{'cmpl' if plain else 'chatcmpl'}-{run}-{index}",
-                    "object": "text_completion" if plain else "chat.completion", "created": created,
-                    "model": first.get("model") or os.path.basename(model_path.rstrip("/")),
-                    "choices": [self.choice(s, plain) for s in good],
-                    "usage": {"prompt_tokens": first["num_prompt_tokens"],
-                              "completion_tokens": sum(s["num_completion_tokens"] for s in good)}}
-            body["usage"]["total_tokens"] = sum(body["usage"].values())
-            line["response"] = {"status_code": 200, "request_id": f"req_{run}_{index}", "body": body}
-            yield line
-
-    def choice(self, row, plain):
-        reason = {"stop_string": "stop"}.get(row["finish_reason"], row["finish_reason"])
-        choice = {"index": row["sample_index"]}
-        choice.update({"text": row["text"]} if plain else {"message": self.answer(row["text"])})
-        choice["logprobs"] = None
-        if "logprobs" in row:  # as vLLM returns tokens as ids
-            names = [f"token_id:{t}" for t in row["token_ids"]]
-            choice["logprobs"] = {"tokens": names, "token_logprobs": row["logprobs"]} if plain else \
-                {"content": [{"token": n, "logprob": p, "bytes": None, "top_logprobs": []} for n, p in zip(names, row["logprobs"])]}
-        choice["finish_reason"] = reason
-        return choice

@@ -9,5 +9,18 @@ FIXED = ("prompt_index", "sample_index", "id", "status", "finish_reason", "num_p
          "seed", "cumulative_logprob")
 OTHERS = ("text", "num_chars", "mean_logprob", "token_ids", "logprobs", "top_ids", "top_logprobs", "prompt_logprobs",
           "error_code", "error_message", "prompt", "prompt_token_ids", "messages", "score", "completion", "chosen", "rejected")
+SPLIT = ("reasoning_content", "content", "tool_calls")  # of an answer taken apart; a carried column of the name comes first
+SCORING = ("prompt_mean_logprob", "perplexity")         # of prompt_logprobs; likewise
+RUN = "run"                                             # which of several; likewise
 ROW_COLUMNS = ("id", "prompt_index", "sample_index", "status", "finish_reason", "text", "num_prompt_tokens",
                "num_completion_tokens", "cumulative_logprob")
+OF_FORMAT = {  # the usual columns of those that are not rows
+    "messages": ("id", "sample_index", "messages"),
+    "prompt-completion": ("id", "sample_index", "prompt", "completion"),
+    "sharegpt": ("id", "sample_index", "conversations"),
+    "alpaca": ("id", "sample_index", "instruction", "input", "output", "system", "history"),
+    "kto": ("id", "sample_index", "prompt", "completion", "label"),
+    "pairs": ("id", "prompt", "chosen", "rejected", "score_chosen", "score_rejected"),
+    "openai-batch": ()}
+WITH_TOOLS = ("messages", "sharegpt", "kto", "pairs")
+CHAT = ("messages", "sharegpt", "alpaca", "kto", "pairs", "openai-batch")  # hand an answer on as a turn

@@ -3,7 +3,7 @@ import argparse
 import pathlib
 import sys
 
-from .layout import FINISH
+from .layout import FINISH, OF_FORMAT
 
 DESCRIPTION = """Turns what moemill wrote (outputs.h5, a run directory, shards) into JSONL (.gz too), Parquet, OpenAI batch results, chat
 messages for fine-tuning, or chosen/rejected pairs.
@@ -21,7 +21,8 @@ EXAMPLES = """examples:
 
   # chat messages for supervised fine-tuning: complete answers only, none twice, nothing the model doubted
   outputs.py runs/first --format messages --finish-reason stop --min-tokens 20 --min-mean-logprob -1.5 \\
-      --dedup all --columns messages -o sft.parquet
+      --dedup --columns messages -o sft.parquet
+  outputs.py runs/first runs/second --format messages --dedup -o train.jsonl --validation valid.jsonl
 
   # the same as prompt text and completion (what the model saw and wrote, to the character)
   outputs.py runs/first --format prompt-completion -o sft.jsonl.gz
@@ -29,6 +30,14 @@ EXAMPLES = """examples:
   # preference pairs from n samples: the best and the worst by a reward model's scores, or by mean logprob
   outputs.py runs/first --format pairs --scores rewards.jsonl --score reward --min-margin 0.5 -o pairs.jsonl
   outputs.py runs/first --format pairs --score mean_logprob -o pairs.jsonl
+
+  # a second round: the answer and a next user's turn are prompts again
+  outputs.py runs/first --format messages --then-template 'Check your answer: {{ content }}' -o second.jsonl
+  prompts.py second.jsonl --model MODEL -o second.h5
+
+  # good or not, without pairs (KTO); prompts by their perplexity, of a run with max_tokens: 0 and prompt_logprobs: true
+  outputs.py runs/first --format kto --scores rewards.jsonl --score reward --threshold 0.5 -o kto.jsonl
+  outputs.py runs/scored --score perplexity --max-score 20 -o kept.jsonl
 
   # answers to an OpenAI batch file, a line a request, failed ones with their error
   outputs.py runs/first --format openai-batch -o results.jsonl
@@ -39,24 +48,35 @@ EXAMPLES = """examples:
 formats
   rows               a row a completion (default)
   messages           messages + the answer as an assistant's turn. The messages are the column `messages` that prompts.py
-                     carries along; without one, the prompt's text is the user's turn. --split-thinking moves what stands
-                     before </think> to the key reasoning_content
-  prompt-completion  prompt, completion
+                     carries along; without one, the prompt's text is the user's turn
+  sharegpt           the same as conversations of from and value; calls of tools are turns from function_call
+  alpaca             instruction, input (empty), output, system, history
+  prompt-completion  prompt, completion: the text as the model wrote it
   pairs              prompt, chosen, rejected (as messages where the run has them), score_chosen, score_rejected
+  kto                prompt, completion, label: unpaired; the label is a score of 0 or 1, or --threshold makes it
   openai-batch       custom_id, response, error: n samples are n choices of one line; --add logprobs for theirs. The answer to
                      a .../completions line is a text_completion, to any other, /v1/responses too, a chat.completion. A request
                      whose rows all failed has its error; one that prompts.py --on-error skip left out has no line here,
                      PROMPTS.h5.skipped.jsonl names it
 
+answers: formats with turns take an answer apart into reasoning_content (what stands in <think> or [THINK], also where the
+  prompt has opened it, or in gpt-oss's channel analysis), content, and tool_calls as OpenAI has them (arguments as JSON text),
+  read as the model's own chat template writes them (Qwen and Hermes, Qwen3-Coder, DeepSeek, Kimi, Mistral, GLM, MiniMax,
+  gpt-oss). A thought without end is no answer: such rows are left out and counted (openai-batch has them, content null). A
+  call that cannot be read stays in content, and a note counts it. Where markers are special tokens, which text does not
+  have, they are found in token_ids. An assistant's turn that the prompt leaves open (assistant_prefix) is joined with what
+  the model went on with. rows have the text as it is: --split-answers adds the three columns. --whole-text: no parts.
+
 columns of a row: id prompt_index sample_index status finish_reason text num_prompt_tokens num_completion_tokens num_chars
   seed cumulative_logprob mean_logprob token_ids logprobs top_ids top_logprobs prompt_logprobs error_code error_message
   prompt prompt_token_ids messages score, and the input's own (a name of the list before gets the prefix input_). Missing
-  numbers are null.
+  numbers are null. Also reasoning_content content tool_calls, run (of several), and where the run has prompt_logprobs
+  prompt_mean_logprob and perplexity (usual columns of a run that only scores). Only columns that are asked for are looked at.
 
 scores: --scores FILE (.jsonl, .csv, .parquet, .h5) with the columns id (or prompt_index), sample_index (if n > 1) and the
   one that --score names (default: score). Whole numbers may be written 3 or 3.0. Scores that fit no completion are counted
   in a note; if none fits, nothing is written. Or --score alone: mean_logprob, cumulative_logprob, num_completion_tokens,
-  num_chars, or a numeric column of the input. With --scores rows have the column score, with --score alone by --add score.
+  num_chars, prompt_mean_logprob, perplexity, or a numeric column of the input. With --scores rows have the column score, with --score alone by --add score.
   A score can be a filter, too (--min-score).
 
 pairs: the first best sample and the first worst one whose text differs from it; where there is none, the next best.
@@ -80,6 +100,15 @@ def one_of(allowed):
     return check
 
 
+def share(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 < value < 1: raise argparse.ArgumentTypeError(f"{text!r}: must be a number between 0 and 1")
+    return value
+
+
 def row_count(text):
     if not text.isdecimal(): raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 0 or more")
     return int(text)
@@ -93,10 +122,11 @@ def with_values(words):
 def parse_arguments(words):
     p = argparse.ArgumentParser(prog="outputs.py", description=DESCRIPTION, epilog=EXAMPLES,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("input", type=pathlib.Path, metavar="RUN_DIR|FILE.h5", help="a run directory, outputs.h5, or one shard")
+    p.add_argument("inputs", type=pathlib.Path, nargs="+", metavar="RUN_DIR|FILE.h5", help="a run directory, outputs.h5, or one shard; several "
+                   "runs come one after the other, with the column run")
     p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE", help=".jsonl, .jsonl.gz or .parquet (default: JSONL to "
                    "the terminal)")
-    p.add_argument("--format", default="rows", choices=("rows", "messages", "prompt-completion", "pairs", "openai-batch"))
+    p.add_argument("--format", default="rows", choices=("rows", *OF_FORMAT))
     p.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
     p.add_argument("--allow-incomplete", action="store_true", help="take the finished shards of an unfinished run")
     g = p.add_argument_group("columns")
@@ -105,7 +135,20 @@ def parse_arguments(words):
     g.add_argument("--prompts", type=pathlib.Path, metavar="FILE.h5", help="the run's prompts (default: where config.yaml says)")
     g.add_argument("--json-column", dest="json_columns", action="append", default=[], metavar="NAME",
                    help="this carried text is JSON: decode it (known by itself where prompts.py made the prompts and they are there)")
-    g.add_argument("--split-thinking", action="store_true", help="text before </think> becomes reasoning_content")
+    g.add_argument("--drop", type=listed, action="extend", default=[], metavar="A,B", help="not these")
+    g.add_argument("--json-text", type=listed, action="extend", default=[], metavar="A,B", help="these columns (tools) as JSON text in JSONL, too, so "
+                   "that all rows have one type")
+    g = p.add_argument_group("answers taken apart")
+    g.add_argument("--split-answers", "--split-thinking", dest="split", action="store_true",
+                   help="rows: with the columns reasoning_content, content, tool_calls (chat formats have them of themselves)")
+    g.add_argument("--whole-text", action="store_true", help="chat formats: the answer is the whole text, thoughts and calls in it")
+    g.add_argument("--model", metavar="DIR", help="the model's folder, whose template and tokens tell how (default: where config.yaml says)")
+    g = p.add_argument_group("a second round, a second file")
+    g.add_argument("--then", metavar="COLUMN", help="messages: this column is a user's turn behind the answer; the file is input of prompts.py")
+    g.add_argument("--then-template", metavar="TEXT", help="the same from a Jinja template over columns and the answer's content")
+    g.add_argument("--validation", type=pathlib.Path, metavar="FILE", help="a share of the prompts goes there instead, by a hash of each prompt: more "
+                   "rows change no row's side")
+    g.add_argument("--validation-share", type=share, default=0.05, metavar="X", help="of the prompts (default: %(default)s)")
     g = p.add_argument_group("which rows")
     g.add_argument("--status", type=one_of(("ok", "failed", "skipped", "all")), help="default: ok; openai-batch: all")
     g.add_argument("--finish-reason", type=one_of([f for f in FINISH if f]), metavar="A,B",
@@ -122,8 +165,11 @@ def parse_arguments(words):
     g = p.add_argument_group("scores")
     g.add_argument("--scores", type=pathlib.Path, metavar="FILE", help="a score for each completion")
     g.add_argument("--score", metavar="NAME", help="its column; without --scores, a column of the run")
+    g.add_argument("--threshold", type=float, metavar="X", help="kto: the label is true from this score on (default: scores are 0 or 1)")
     g.add_argument("--min-margin", type=float, default=0, metavar="X", help="pairs: the scores differ by at least X")
     options = p.parse_args(with_values(sys.argv[1:] if words is None else words))
     if options.dedup and options.dedup_answers: p.error("--dedup-answers drops all that --dedup does: name one of them")
+    if (options.then or options.then_template is not None) and options.format != "messages": p.error("--then is of --format messages")
+    if options.then and options.then_template is not None: p.error("--then and --then-template: name one of them")
     options.status = options.status or (["all"] if options.format == "openai-batch" else ["ok"])
     return options

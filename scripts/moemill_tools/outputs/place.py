@@ -46,12 +46,15 @@ class Place:
         file = gzip.GzipFile(self.path.name[:-3], "wb", 4, self.open(), mtime=0) if packed else self.open()
         return io.TextIOWrapper(file, newline="\n", **form)
 
-    def finish(self):
+    def close(self):
         if not self.path: return
         self.file.close()
         descriptor = os.open(self.temporary, os.O_RDONLY)
         os.fsync(descriptor)  # some file systems have no room only now
         os.close(descriptor)
+
+    def rename(self):
+        if not self.path: return
         os.replace(self.temporary, self.target)
         unfinished.discard(self.temporary)
 

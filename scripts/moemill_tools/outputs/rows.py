@@ -1,27 +1,29 @@
 """Rows of a run that stay: filtered, without duplicates, with their scores; and why the others do not."""
-import collections
-import itertools
+import hashlib
 import json
-import sys
 
 import numpy as np
 
-from ..common import Fault, note, progress
+from ..common import Fault, note
 from ..run_files import reading, text_of
 from .blocks import Reader
-from .duplicates import Duplicates, normalised
+from .duplicates import normalised
+from .layout import RUN
+
+SIDE = " side"  # of a row: whether it is for validation
 
 
 class Rows:
-    def __init__(self, options, source, columns, scores):
+    def __init__(self, options, source, columns, scores, begin, counts):
+        """`begin`: the rows of the runs before this one."""
         self.options, self.source, self.columns, self.scores = options, source, columns, scores
-        self.outputs = source.outputs
-        self.counts = collections.Counter()
+        self.outputs, self.begin, self.counts = source.outputs, begin, counts
         self.block_rows = 1  # of the block that the last row came from
+        self.given = 0       # rows that stayed
 
     # A block's rows that pass the filters: (columns of the block, indices kept).
     def blocks(self, bar):
-        ordinal, o = 0, self.options
+        ordinal, o = self.begin, self.options
         self.looked_at = self.matched = self.unscored = 0
         for file in self.outputs.files:
             with reading(file.filename):
@@ -32,6 +34,8 @@ class Rows:
                     first, last = next(ranges, (0, 0))
                     if first == last: break
                     block = reader.block(first, last)
+                for name in self.columns.absent: block[name] = [None] * (last - first)
+                if RUN in self.columns.shown and RUN in self.columns.computed: block[RUN] = [str(self.source.path)] * (last - first)
                 if "score" in self.columns.wanted or o.score or o.scores: block["score"] = self.score_of(block)
                 self.looked_at += last - first
                 self.block_rows = last - first
@@ -95,19 +99,19 @@ class Rows:
         if self.options.dedup_answers: return answer
         return json.dumps([block[c][row] for c in self.columns.prompt_key]) + answer
 
-    def find_duplicates(self):
-        duplicates, bar = Duplicates(self.outputs.rows), progress("looking for duplicates", self.outputs.rows)
+    def prompt_of(self, block, row):
+        """By what rows of one prompt are known: that, or its id where the prompts are not here."""
+        key = ["id"] if self.columns.prompt_key == ["prompt_index"] else self.columns.prompt_key
+        return json.dumps([block[c][row] for c in key])
+
+    def add_to(self, duplicates, bar):
         for block, kept, ordinal in self.blocks(bar):
             if kept: duplicates.add([self.key(block, i) for i in kept], np.array(kept, "u8") + np.uint64(ordinal))
-        bar.close()
-        self.counts.clear()
-        return duplicates.find()
 
-    def all(self, bar):
-        """Dictionaries of all columns of the rows that stay, in order."""
-        bits = self.find_duplicates() if self.options.dedup == "all" or self.options.dedup_answers else None
+    def all(self, bar, bits, left):
+        """Dictionaries of all columns of the rows that stay, `left` at most, in order. `bits`: which rows came before."""
         again = "its answer came before, of any prompt" if self.options.dedup_answers else "its prompt and answer came before"
-        prompt, texts, left = None, set(), self.options.limit if self.options.limit is not None else sys.maxsize
+        prompt, texts = None, set()
         for block, kept, ordinal in self.blocks(bar):
             if bits is not None:
                 stay = [i for i in kept if not bits[(ordinal + i) >> 3] >> ((ordinal + i) & 7) & 1]
@@ -122,11 +126,18 @@ class Rows:
                     texts.add(key)
                 self.counts[again] += len(kept) - len(stay)
                 kept = stay
+            kept = kept[:left - self.given]
+            if self.options.validation: block[SIDE] = self.sides(block, kept)
             names = list(block)
-            if len(kept) == len(block["status"]): yield from (dict(zip(names, v)) for v in self.cut(zip(*block.values()), left))
-            else: yield from ({n: block[n][i] for n in names} for i in kept[:left])
-            left -= len(kept)
-            if left <= 0: return
+            if len(kept) == len(block["status"]): yield from (dict(zip(names, v)) for v in zip(*block.values()))
+            else: yield from ({n: block[n][i] for n in names} for i in kept)
+            self.given += len(kept)
+            if self.given >= left: return
 
-    @staticmethod
-    def cut(rows, left): return itertools.islice(rows, left) if left < sys.maxsize else rows
+    def sides(self, block, kept):
+        """Which rows are for validation: a share of the prompts by a hash of each, so that more rows change no row's side."""
+        sides, share = [False] * len(block["status"]), self.options.validation_share * 2**64
+        for i in kept:
+            digest = hashlib.blake2b(self.prompt_of(block, i).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            sides[i] = int.from_bytes(digest, "little") < share
+        return sides

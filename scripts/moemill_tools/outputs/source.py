@@ -13,18 +13,16 @@ from .run import Outputs
 
 
 class Source:
-    def __init__(self, options):
-        self.options = options
+    def __init__(self, options, path):
+        self.options, self.path = options, path
         self.plain = Plain()
-        self.outputs = Outputs(options.input, options.allow_incomplete)
+        self.outputs = Outputs(path, options.allow_incomplete)
         file = self.outputs.files[0]
         self.prompts = self.open_prompts()
         self.kinds = {**({} if not self.prompts else self.prompts.kinds()), **{n: "json" for n in options.json_columns}}
         known = set(FIXED) | set(OTHERS)
         with reading(file.filename):
             self.carried = {("input_" + n if n in known and n != "messages" else n): n for n in file.get("carry", {})}
-        for name in options.json_columns:
-            if name not in self.carried.values(): raise Fault(f"--json-column {name}: there is no such carried column")
         if "messages" in self.carried: self.kinds["messages"] = "json"
 
     def open_prompts(self):
@@ -50,6 +48,12 @@ class Source:
         for name in ("prompt", "prompt_token_ids"):
             if self.prompts and name in self.prompts.group: return [name]
         return [c for c in ("messages", "tools") if c in self.carried] or ["prompt_index"]
+
+    def only_scores(self):
+        """Whether the run only scored its prompts (max_tokens: 0 with prompt_logprobs)."""
+        file = self.outputs.files[0]
+        with reading(file.filename):
+            return "prompt_logprobs" in file and setting(self.outputs.config(), "sampling", "max_tokens") == "0"
 
     def has(self, name):
         with reading(self.outputs.files[0].filename): return name in self.outputs.files[0]["completions"]

@@ -5,9 +5,12 @@ from ..common import Fault, need
 
 
 class JsonLines:
-    def __init__(self, stream): self.stream = stream
+    def __init__(self, stream, as_text): self.stream, self.as_text = stream, as_text
 
     def write(self, rows):
+        for name in self.as_text:  # one type in all rows, which readers of JSON Lines guess from the first ones
+            for row in rows:
+                if row.get(name) is not None and not isinstance(row[name], str): row[name] = json.dumps(row[name], ensure_ascii=False)
         try:
             try:
                 text = "".join([json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows])
@@ -35,14 +38,23 @@ def without_nan(value):
     return [without_nan(v) for v in value] if isinstance(value, list) else value
 
 
+def call_of_texts(call):
+    """A call whose arguments are JSON text, as OpenAI has them."""
+    function = call.get("function", call)
+    arguments = function.get("arguments")
+    if not isinstance(arguments, (str, type(None))): arguments = json.dumps(arguments, ensure_ascii=False)
+    return {"id": call.get("id"), "type": call.get("type", "function"), "function": {"name": function.get("name"), "arguments": arguments}}
+
+
 class Parquet:
     GROUP_ROWS, GROUP_BYTES = 65536, 32 << 20
 
-    def __init__(self, file, types):
+    def __init__(self, file, types, fields):
+        """`fields`: what messages have beside role and content."""
         need("pyarrow")
         import pyarrow as pa
         import pyarrow.parquet as pq
-        self.pa, self.types = pa, types
+        self.pa, self.types, self.fields = pa, types, fields
         self.schema = pa.schema([(name, self._type(kind)) for name, kind in types.items()])
         self.writer = pq.ParquetWriter(file, self.schema, compression="zstd")
         self.held, self.held_rows, self.held_bytes = [], 0, 0
@@ -50,7 +62,12 @@ class Parquet:
     def _type(self, kind):
         pa = self.pa
         if kind.startswith("list "): return pa.list_(self._type(kind[5:]))
-        if kind == "messages": return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+        text = pa.string()
+        function = pa.struct([("name", text), ("arguments", text)])
+        others = {"tool_calls": pa.list_(pa.struct([("id", text), ("type", text), ("function", function)]))}
+        if kind == "conversations":
+            return pa.list_(pa.struct([("from", text), ("value", text)] + [("reasoning_content", text)] * ("reasoning_content" in self.fields)))
+        if kind == "messages": return pa.list_(pa.struct([("role", text), ("content", text), *((n, others.get(n, text)) for n in self.fields)]))
         return {"json": pa.string(), "float": pa.float32(), "double": pa.float64(), "bool": pa.bool_()}.get(kind) \
             or getattr(pa, kind)()
 
@@ -60,6 +77,7 @@ class Parquet:
             values = [row.get(name) for row in rows]
             try:
                 if kind == "json": values = [v if v is None else json.dumps(v, ensure_ascii=False) for v in values]
+                if kind == "string": values = [v if v is None or isinstance(v, str) else str(v) for v in values]  # ids of several runs
                 if kind == "messages": values = [self.plain(v) for v in values]
                 columns.append(self.pa.array(values, self.schema.field(name).type))
             except (self.pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as fault:
@@ -70,14 +88,15 @@ class Parquet:
         self.held_bytes += batch.nbytes
         if self.held_rows >= self.GROUP_ROWS or self.held_bytes >= self.GROUP_BYTES: self.flush()
 
-    @staticmethod
-    def plain(messages):
-        """Parquet has one shape for all rows: role and content as text. What else a message has would be lost."""
-        for m in messages or []:
-            if m.keys() - {"role", "content"} or not isinstance(m.get("content"), (str, type(None))):
+    def plain(self, messages):
+        """Parquet has one shape for all rows: role and content as text, thoughts, calls of tools. What else a message has would be lost."""
+        if messages is None: return None
+        for m in messages:
+            if m.keys() - {"role", "content", *self.fields} or not isinstance(m.get("content"), (str, type(None))):
                 raise Fault(f"a message has more than role and text ({', '.join(m)}), which Parquet's fixed columns cannot "
                             "hold here: write JSONL")
-        return messages
+        if "tool_calls" not in self.fields: return messages
+        return [{**m, "tool_calls": [call_of_texts(c) for c in m["tool_calls"]]} if m.get("tool_calls") else m for m in messages]
 
     def flush(self):
         if self.held: self.writer.write_table(self.pa.Table.from_batches(self.held, self.schema), row_group_size=1 << 30)

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""scripts/outputs.py where data sets are made: several runs at once, columns that are dropped or never looked at, ShareGPT, Alpaca,
+KTO, a validation file, a second round, perplexities.
+
+    sets_out.py WORK_DIR [TEST ...]"""
+import json
+import math
+import pathlib
+import sys
+
+import h5py
+import numpy as np
+
+from tools import HAS_PYARROW, OutputsMaker, check, column, main, read_lines, script, write_lines
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+LONG = [SYSTEM, {"role": "user", "content": "a?"}, {"role": "assistant", "content": "A."}, {"role": "user", "content": "b?"}]
+
+
+def run_of(path, ids, texts=None, samples=1, config="", **carried):
+    count = len(ids) * samples
+    index = [i // samples for i in range(count)]
+    maker = OutputsMaker(path, config_yaml=config)
+    maker.rows(index, [i % samples for i in range(count)], [ids[i] for i in index], [t.encode() for t in texts or [f"text {i}" for i in range(count)]], [[1]] * count)
+    for name, values in carried.items(): maker.carry(name, values, "?" if isinstance(values[0], bool) else None)
+    maker.done()
+    return path
+
+
+def exported(work, *words, ending="jsonl"):
+    done = script("outputs", *words, "-o", work / f"o.{ending}", "--overwrite")
+    if ending == "jsonl": return read_lines(work / "o.jsonl"), done.stderr
+    import pyarrow.parquet as pq
+    return pq.read_table(work / "o.parquet").to_pylist(), done.stderr
+
+
+def chats(*conversations): return [json.dumps(c) for c in conversations]
+
+
+def several_runs(work):
+    """One after the other, with the column run; columns of one of them are null in the other; duplicates and limits over all."""
+    one = run_of(work / "one.h5", [1, 2], ["x", "y"], topic=["t", "u"], level=[1.0, 2.0])
+    two = run_of(work / "two.h5", ["a", "b", "c"], ["x", "z", "w"], level=[3.0, 4.0, 5.0], more=["m", "n", "o"])
+    rows, said = exported(work, one, two)
+    check([(r["run"], r["id"], r["text"], r["topic"], r["level"], r["more"]) for r in rows] == [
+        (str(one), 1, "x", "t", 1.0, None), (str(one), 2, "y", "u", 2.0, None), (str(two), "a", "x", None, 3.0, "m"), (str(two), "b", "z", None, 4.0, "n"),
+        (str(two), "c", "w", None, 5.0, "o")], rows)
+    check([r["id"] for r in exported(work, one, two, "--columns", "id,topic", "--limit", "3")[0]] == [1, 2, "a"])
+    check([r["id"] for r in exported(work, one, two, "--dedup-answers")[0]] == [1, 2, "b", "c"], "over all runs")
+    check([list(r) for r in exported(work, one, two, "--columns", "id,topic", "--drop", "id")[0]] == [["topic"]] * 5)
+    for words, word in ((["--prompts", one], "--prompts is of one run"), (["--format", "openai-batch"], "takes one run"), (["--columns", "none"], "no column none")):
+        check(word in script("outputs", one, two, *words, code=2).stderr, word)
+    if HAS_PYARROW:
+        got, _ = exported(work, one, two, ending="parquet")
+        check([r["id"] for r in got] == ["1", "2", "a", "b", "c"] and [r["topic"] for r in got] == ["t", "u", None, None, None], got)
+        three = run_of(work / "three.h5", [9], level=["high"])
+        check("--drop level" in script("outputs", one, three, "-o", work / "p.parquet", code=2).stderr and not list(work.glob("p.parquet*")))
+        script("outputs", one, three, "-o", work / "p.parquet", "--drop", "level")
+
+
+def only_columns_that_are_asked_for(work):
+    """What nobody asks for may be anything: it is not read, and not refused."""
+    source = run_of(work / "a.h5", ["a", "b"], topic=["t", "u"])
+    with h5py.File(source, "r+") as f:
+        f["carry/odd"] = np.array([b"ab", b"cd"], "V2")
+        f["carry/broken"] = np.arange(2)
+        f["carry"].create_group("group")
+    check(exported(work, source, "--columns", "id,topic")[0] == [{"id": "a", "topic": "t"}, {"id": "b", "topic": "u"}])
+    check([sorted(r) for r in exported(work, source, "--drop", "odd,group", "--drop", "broken", "--columns", "id,topic,odd,broken")[0]] == [["id", "topic"]] * 2)
+    check("--drop odd" in script("outputs", source, "--drop", "group", code=2).stderr, "at the start")
+    check("no column non" in script("outputs", source, "--drop", "non", code=2).stderr)
+    if HAS_PYARROW: exported(work, source, "--columns", "id,topic", ending="parquet")
+
+
+def conversations(work):
+    """ShareGPT and Alpaca, with what came before; tools have no Alpaca form."""
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]}
+    tooled = [{"role": "user", "content": [{"type": "text", "text": "c?"}]}, call, {"role": "tool", "content": "2", "tool_call_id": "1"}]
+    source = run_of(work / "a.h5", ["a", "b"], ["B.", "C."], messages=chats(LONG, tooled), tools=["", json.dumps([{"name": "f"}])])
+    rows, _ = exported(work, source, "--format", "sharegpt", "--json-column", "tools")
+    check(rows[0] == {"id": "a", "sample_index": 0, "conversations": [{"from": f, "value": v} for f, v in (
+        ("system", "Be brief."), ("human", "a?"), ("gpt", "A."), ("human", "b?"), ("gpt", "B."))], "tools": None}, rows[0])
+    check(rows[1]["conversations"] == [{"from": f, "value": v} for f, v in (
+        ("human", "c?"), ("function_call", '{"name": "f", "arguments": {"x": 1}}'), ("observation", "2"), ("gpt", "C."))], rows[1])
+    rows, said = exported(work, source, "--format", "alpaca")
+    want = {"id": "a", "sample_index": 0, "instruction": "b?", "input": "", "output": "B.", "system": "Be brief.", "history": [["a?", "A."]]}
+    check(rows == [want] and "1 left out" in said and "no Alpaca form" in said, rows, said)
+    if HAS_PYARROW:
+        check(exported(work, source, "--format", "alpaca", ending="parquet")[0] == [want])
+        check(exported(work, source, "--format", "sharegpt", ending="parquet")[0][1]["conversations"][1]["from"] == "function_call")
+    script("prompts", work / "o.jsonl", "--model", model(work), "-o", work / "p.h5", "--quiet", code=None)
+
+
+def model(work):
+    folder = work / "model"
+    folder.mkdir(exist_ok=True)
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}")
+    return folder
+
+
+def unpaired(work):
+    """KTO: a label from a column of truths, from scores of 0 and 1, or from a threshold; no label is guessed."""
+    source = run_of(work / "a.h5", ["a", "b"], messages=chats([SYSTEM], LONG), good=[True, False], level=[0.2, 3.5])
+    rows, _ = exported(work, source, "--format", "kto", "--score", "good")
+    check(rows == [{"id": "a", "sample_index": 0, "prompt": [SYSTEM], "completion": [{"role": "assistant", "content": "text 0"}], "label": True},
+                   {"id": "b", "sample_index": 0, "prompt": LONG, "completion": [{"role": "assistant", "content": "text 1"}], "label": False}], rows)
+    check([r["label"] for r in exported(work, source, "--format", "kto", "--score", "level", "--threshold", "3.5")[0]] == [False, True])
+    check("--threshold" in script("outputs", source, "--format", "kto", "--score", "level", code=2).stderr)
+    check("needs --scores" in script("outputs", source, "--format", "kto", code=2).stderr)
+    scores = write_lines(work / "s.jsonl", [{"id": "b", "score": 1}])
+    rows, said = exported(work, source, "--format", "kto", "--scores", scores)
+    check([r["id"] for r in rows] == ["b"] and "1 left out: it has no score" in said, rows, said)
+    if HAS_PYARROW: check([r["label"] for r in exported(work, source, "--format", "kto", "--score", "good", ending="parquet")[0]] == [True, False])
+
+
+def two_files(work):
+    """All samples of a prompt on one side, and the same prompt in two rows; more rows change no row's side."""
+    def sides(count, *words):
+        source = run_of(work / f"{count}.h5", list(range(count)), samples=2, messages=chats(*([{"role": "user", "content": f"ask {i % 900}"}] for i in range(count))))
+        script("outputs", source, "-o", work / "t.jsonl", "--validation", work / "v.jsonl", "--overwrite", *words)
+        return [[r["id"] for r in read_lines(work / name)] for name in ("t.jsonl", "v.jsonl")]
+    train, valid = sides(1000, "--validation-share", "0.2")
+    check(set(train).isdisjoint(valid) and len(train) + len(valid) == 2000 and 300 < len(valid) < 500, len(valid))
+    check({i % 900 for i in valid}.isdisjoint(i % 900 for i in train), "a prompt in two rows is on one side")
+    more_train, more_valid = sides(1500, "--validation-share", "0.2", "--format", "messages")
+    check([i for i in more_valid if i < 1000] == valid and [i for i in more_train if i < 1000] == train)
+    check(set(sides(1000)[1]) < set(valid), "a smaller share is a part of the larger")
+    source = work / "1000.h5"
+    for words, word in ((["--validation", work / "w.jsonl"], "-o FILE"), (["-o", work / "w.jsonl", "--validation", work / "w.jsonl"], "one file"),
+                        (["-o", work / "w.jsonl", "--validation", work / "v.jsonl"], "--overwrite"), (["--validation-share", "2"], "between 0 and 1")):
+        check(word in script("outputs", source, *words, code=2).stderr and not (work / "w.jsonl").exists(), word)
+
+
+def a_second_round(work):
+    """Messages with a user's turn behind the answer: prompts.py takes them as they are."""
+    source = run_of(work / "a.h5", ["a", "b", "c"], samples=2, messages=chats(*[[{"role": "user", "content": f"ask {i}"}] for i in "abc"]),
+                    next=["Sure?", "Why?", ""])
+    rows, said = exported(work, source, "--format", "messages", "--then", "next")
+    check([r["id"] for r in rows] == ["a/0", "a/1", "b/0", "b/1"] and "2 left out: it has no next turn" in said, rows, said)
+    check(rows[0]["messages"] == [{"role": "user", "content": "ask a"}, {"role": "assistant", "content": "text 0"}, {"role": "user", "content": "Sure?"}], rows[0])
+    rows, _ = exported(work, source, "--format", "messages", "--then-template", "{{ next }} You said: {{ content }}", "--columns", "id,messages,next")
+    check(rows[3]["messages"][-1]["content"] == "Why? You said: text 3" and rows[0]["next"] == "Sure?", rows[3])
+    script("prompts", work / "o.jsonl", "--model", model(work), "-o", work / "p.h5", "--quiet")
+    with h5py.File(work / "p.h5") as f:
+        check(column(f, "prompt")[0] == "<user>ask a<assistant>text 0<user>Sure? You said: text 0<assistant>" and column(f, "id")[:2] == ["a/0", "a/1"], column(f, "prompt"))
+    one = run_of(work / "b.h5", [5], messages=chats(LONG), next=["Sure?"])
+    check(exported(work, one, "--format", "messages", "--then", "next")[0][0]["id"] == 5, "one sample keeps its id")
+    for words, word in ((["--then", "none"], "no column none"), (["--then-template", "{{ x"], "--then-template"), (["--then-template", "{{ none }}"], "no column none"),
+                        (["--then", "next", "--then-template", "x"], "one of them")):
+        check(word in script("outputs", source, "--format", "messages", *words, code=2).stderr, word)
+    check("--format messages" in script("outputs", source, "--then", "next", code=2).stderr)
+
+
+def scored_prompts(work):
+    """A run that only scores gives the mean and the perplexity of each prompt, to be filtered by."""
+    parts = [[float("nan"), -1.0, -2.0], [float("nan")], [float("nan"), -0.5]]
+    maker = OutputsMaker(work / "a.h5", config_yaml="sampling:\n  max_tokens: 0\n  prompt_logprobs: true\n")
+    maker.rows([0, 1, 2], [0] * 3, ["a", "b", "c"], [b""] * 3, [[]] * 3).scores(parts).done()
+    rows, _ = exported(work, work / "a.h5")
+    check([r["prompt_mean_logprob"] for r in rows] == [-1.5, None, -0.5] and rows[0]["perplexity"] == math.exp(1.5) and rows[1]["perplexity"] is None, rows)
+    check([r["id"] for r in exported(work, work / "a.h5", "--score", "perplexity", "--max-score", "2")[0]] == ["c"])
+    check("perplexity" not in exported(work, run_of(work / "b.h5", ["a"]))[0][0])
+    check("prompt_logprobs: true" in script("outputs", work / "b.h5", "--add", "perplexity", code=2).stderr)
+    if HAS_PYARROW: check(exported(work, work / "a.h5", "--columns", "perplexity", ending="parquet")[0][0] == {"perplexity": math.exp(1.5)})
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]).resolve(), [several_runs, only_columns_that_are_asked_for, conversations, unpaired, two_files, a_second_round,
+                                               scored_prompts], sys.argv[2:])
