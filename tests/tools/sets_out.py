@@ -145,7 +145,7 @@ def a_second_round(work):
         check(column(f, "prompt")[0] == "<user>ask a<assistant>text 0<user>Sure? You said: text 0<assistant>" and column(f, "id")[:2] == ["a/0", "a/1"], column(f, "prompt"))
     one = run_of(work / "b.h5", [5], messages=chats(LONG), next=["Sure?"])
     check(exported(work, one, "--format", "messages", "--then", "next")[0][0]["id"] == 5, "one sample keeps its id")
-    for words, word in ((["--then", "none"], "no column none"), (["--then-template", "{{ x"], "--then-template"), (["--then-template", "{{ none }}"], "no column none"),
+    for words, word in ((["--then", "none"], "no column none"), (["--then-template", "{{ x"], "--then-template"), (["--then-template", "{{ nobody }}"], "no column nobody"),
                         (["--then", "next", "--then-template", "x"], "one of them")):
         check(word in script("outputs", source, "--format", "messages", *words, code=2).stderr, word)
     check("--format messages" in script("outputs", source, "--then", "next", code=2).stderr)

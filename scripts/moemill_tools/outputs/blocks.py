@@ -1,5 +1,6 @@
 """The rows of one file of a run as blocks of columns that fit memory. Called by rows.py, which filters them."""
 import json
+import math
 
 import h5py
 import numpy as np
@@ -156,7 +157,7 @@ class Reader:
         if set(SCORING) & self.wanted:
             known = [values[a:b][~np.isnan(values[a:b])] for a, b in zip(ends, ends[1:])]
             means = [float(k.mean(dtype="f8")) if len(k) else None for k in known]
-            told = dict(zip(SCORING, (means, [None if m is None else float(np.exp(min(-m, 700.0))) for m in means])))
+            told = dict(zip(SCORING, (means, [None if m is None else math.exp(min(-m, 700.0)) for m in means])))
             for name in set(SCORING) & self.wanted: out[name] = [told[name][i] for i in at]
 
     def carried_values(self, dataset, low, high):
