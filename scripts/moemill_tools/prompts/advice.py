@@ -55,8 +55,9 @@ class Advice:
         for name, rows in sorted(self.asked.items()):
             if rows: note(f"{name}: moemill does not do this, which {counted(rows)} ask for; the column is carried along only")
         for name, rows in sorted(self.unknown.items()):
-            if rows: note(f"{name}: is no key of a request that moemill knows, {counted(rows)} with it; it changes no answer, the column is "
-                          "carried along only")
+            if rows:
+                note(f"{name}: is no key of a request that moemill knows, {counted(rows)} with it; it changes no answer, the column is "
+                     "carried along only")
         for name, values in self.run_only.items(): self.say_run_only(name, values)
         for remark, rows in sorted(self.remarks.items()): note(TOLD[remark[0]].format(*remark[1:], rows=counted(rows)))
         for name, dataset in carried.items():
@@ -80,4 +81,6 @@ def counted(rows): return f"{rows:,} row{'' if rows == 1 else 's'}"
 def show(prompt):
     """The first prompt, for the eye."""
     if prompt.text is None: print("--- the first prompt's tokens:", short(prompt.tokens, 300), file=sys.stderr)
-    else: print("--- the first prompt", prompt.text if len(prompt.text) < 1500 else prompt.text[:1500] + "…", "---", sep="\n", file=sys.stderr)
+    else:
+        text = prompt.text if len(prompt.text) < 1500 else prompt.text[:1500] + "…"
+        print("--- the first prompt", text, "---", sep="\n", file=sys.stderr)

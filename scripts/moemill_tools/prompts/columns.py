@@ -17,18 +17,19 @@ REAL_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+([eE][-+]?[0-9]+)?|[eE][-+]?[
 class Column:
     """One carried column: observed in the first reading, then `kind` is fixed."""
 
-    def __init__(self, from_text):
-        self.from_text = from_text  # CSV: numbers are text that looks like one
+    def __init__(self):
+        self.from_text = False  # whether any file of it was CSV, where numbers are text that looks like one
         self.seen = set()
         self.low = self.high = 0
         self.has_nul = False
         self._kind = None
 
-    def observe(self, values):
-        kinds = set(map(self._kind_of_text if self.from_text else type, values))
+    def observe(self, values, from_text):
+        self.from_text |= from_text
+        kinds = set(map(self._kind_of_text if from_text else type, values))
         self.seen |= kinds
-        if int in kinds and not (self.from_text and str in self.seen):
-            is_whole = WHOLE_TEXT.match if self.from_text else lambda v: type(v) is int
+        if int in kinds and not (from_text and str in self.seen):
+            is_whole = WHOLE_TEXT.match if from_text else lambda v: type(v) is int
             whole = [int(v) for v in values if v is not None and is_whole(v)]
             self.low, self.high = min(self.low, min(whole)), max(self.high, max(whole))
         if str in kinds and not self.has_nul: self.has_nul = "\0" in "".join([v for v in values if type(v) is str])
@@ -47,7 +48,7 @@ class Column:
         types = {t for t in self.seen if t is not type(None)}
         null = type(None) in self.seen
         with_text = {datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID}
-        if self.from_text and str in types: types = {str}
+        if self.from_text and str in types and types <= {str, int, float}: types = {str}
         exact = -MOST_EXACT <= self.low and self.high <= MOST_EXACT
         if types == {bool} and not null: return "bool"
         if types == {int} and not null and self.low >= -2**63:

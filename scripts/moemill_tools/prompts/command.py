@@ -1,5 +1,5 @@
-"""Makes prompts.h5, which moemill reads, from JSONL (.gz too), Parquet, CSV, a Hugging Face datasets folder or an
-OpenAI batch file.
+"""Makes prompts.h5, which moemill reads, from JSONL or JSON arrays, CSV (each also .gz, .bz2, .xz, .zst), Parquet, a Hugging
+Face datasets folder, pandas' HDF5 or an OpenAI batch file; - is standard input.
 
 Each row becomes one prompt. Chat messages are rendered with the model's own chat template; a Jinja template makes a
 prompt from columns. Ids, sampling columns and all other columns are kept. The input is read twice (once to learn the
@@ -31,6 +31,11 @@ EXAMPLES = """examples:
   # an OpenAI batch file: custom_id, body.messages or body.prompt, and the body's sampling keys by row
   prompts.py batch.jsonl --model /models/Qwen3-30B-A3B -o prompts.h5
 
+  # packed or from a pipe; an Alpaca file (instruction, input) as turns of a chat; files whose ids may be the same
+  zstdcat dump.jsonl.zst | prompts.py - -o prompts.h5
+  prompts.py alpaca_data.json --model /models/Qwen3-30B-A3B -o prompts.h5
+  prompts.py a.jsonl b.csv table.h5 --ids-by-file -o prompts.h5
+
 bad rows: --on-error fail (default) stops at the first one and writes nothing; skip leaves them out and lists them in
 OUTPUT.skipped.jsonl (file, line or row, custom_id of a batch file, error).
 
@@ -57,6 +62,11 @@ in its row; the column assistant_prefix has its text.
 add_special_tokens: with --model, an attribute (or a column, where rows differ) says which prompts begin with their BOS already;
 moemill obeys it. A column of that name in the input decides for its row.
 
+rows of several forms may stand in one file: each becomes a prompt by what it has of prompt, messages, conversations and
+instruction. A row with two of them is a fault, unless --prompt-column or --messages-column says which.
+
+HDF5: a DataFrame's to_hdf (format fixed or table; --key where a file has several), or columns side by side as h5py writes them.
+
 what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
 (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.
 Numbers beyond float64 (1e400) are bad rows in JSON; in CSV they, and whole numbers beyond 18 digits, make a column of text.
@@ -65,7 +75,8 @@ OUTPUT gets its name only when all of it is on the disk and has been read back; 
 signal) leaves nothing behind. Exit code 2: something of yours to mend; 1: the system failed.
 
 needs Python 3.9 or newer with h5py, numpy, jinja2 and tqdm (Debian: python3-h5py python3-jinja2 python3-tqdm), and
-pyarrow for Parquet and datasets folders only (PyPI). All of them in an environment of their own:
+pyarrow for Parquet and datasets folders only (PyPI), zstandard for .zst only (python3-zstandard). All of them in an
+environment of their own:
   python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
 """
 import argparse
@@ -78,6 +89,7 @@ import sys
 import time
 
 from ..common import Fault, clear_away, need
+from .sources import ALLOWED
 
 
 def pair(text):
@@ -107,7 +119,7 @@ def names(text): return [name for name in text.split(",") if name]
 def parse_arguments(words):
     p = argparse.ArgumentParser(prog="prompts.py", description=__doc__, epilog=EXAMPLES,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("inputs", nargs="+", metavar="INPUT", help="files or folders, read in this order")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, or - for standard input, read in this order")
     p.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="PROMPTS.h5")
     p.add_argument("--overwrite", action="store_true", help="replace PROMPTS.h5 if it is there")
     g = p.add_argument_group("what a prompt is made of")
@@ -134,6 +146,8 @@ def parse_arguments(words):
                    help="today's date for templates that write it, so that a later day gives the same file")
     g = p.add_argument_group("columns")
     g.add_argument("--id-column", metavar="NAME", help="unique ids (default: id, or custom_id of a batch file); none: row numbers")
+    g.add_argument("--ids-by-file", action="store_true", help="ids are FILE:ID, or FILE:NUMBER of the row, so that several files may have "
+                   "the same ones")
     g.add_argument("--map", metavar="OLD=NEW", type=pair, action="append", default=[],
                    help="rename a column, also to or from a sampling column: max_new_tokens=max_tokens (repeatable)")
     g.add_argument("--set", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
@@ -144,6 +158,9 @@ def parse_arguments(words):
     g = p.add_argument_group("reading and writing")
     g.add_argument("--split", metavar="NAME", help="split of a datasets folder; all: every split, in the order of their names")
     g.add_argument("--delimiter", metavar="C", type=delimiter, help="of CSV files, \\t for a tab (default: a comma; a tab for .tsv)")
+    g.add_argument("--from", dest="input_kind", choices=ALLOWED, metavar="KIND",
+                   help=f"kind of all inputs, whatever their names: {', '.join(ALLOWED)}")
+    g.add_argument("--key", metavar="NAME", help="of a HDF5 file with several tables: which one")
     g.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
     g.add_argument("--on-error", choices=("fail", "skip"), default="fail", help="what to do about a bad row (default: fail)")
     g.add_argument("--compression", default="none", choices=["none"] + [f"gzip-{i}" for i in range(1, 10)],
@@ -166,9 +183,9 @@ def run(options):
     for path in map(pathlib.Path, options.inputs):
         if path.exists() and options.output.exists() and path.samefile(options.output): raise Fault(f"{path}: is input and output")
     started = time.monotonic()
-    maker = Maker(options)
-    maker.look()
     try:
+        maker = Maker(options)
+        maker.look()
         target = Target(real, options.compression)
         try:
             maker.write(target)

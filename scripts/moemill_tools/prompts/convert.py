@@ -88,7 +88,8 @@ class Converter:
             answer, messages = joined_parts(messages[-1].get("content") or ""), messages[:-1]
             if not isinstance(answer, str): answer = json_text(answer)
         if self.options.assistant_prefix:
-            if messages[-1]["role"] == "assistant": raise RowFault("ends with an assistant's turn already: --assistant-prefix begins another")
+            if messages[-1]["role"] == "assistant":
+                raise RowFault("ends with an assistant's turn already: --assistant-prefix begins another")
             messages = [*messages, {"role": "assistant", "content": self.options.assistant_prefix}]
         return messages, answer
 

@@ -4,7 +4,7 @@ import pathlib
 import re
 
 from ..common import Fault, note
-from .read import READERS, ending
+from .sources import KINDS, ending, source_of_file, source_of_stdin
 
 
 SPLIT_WORD = re.compile(r"(?:^|[-._ \d])(?:(train|training)|(validation|valid|dev|val)|(test|testing|eval|evaluation))"
@@ -44,7 +44,7 @@ def files_of_folder(folder, split):
         return [path for name in splits for path in files_of_folder(folder / name, None)]
     if (folder / "state.json").exists():
         return listed(folder / "state.json", lambda s: [folder / f["filename"] for f in s["_data_files"]])
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and ending(p) in READERS and
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and KINDS.get(ending(p), "hdf5") != "hdf5" and
                    not any(part.startswith((".", "__")) for part in p.relative_to(folder).parts))
     for kinds in ((".parquet",), (".arrow",), (".jsonl", ".ndjson", ".json"), (".csv", ".tsv")):
         files = [p for p in found if ending(p) in kinds and p.name not in ("dataset_info.json", "dataset_infos.json")]
@@ -64,18 +64,15 @@ def files_of_folder(folder, split):
     raise Fault(f"{folder}: holds no Parquet, Arrow, JSONL or CSV file, and no dataset of save_to_disk")
 
 
-def find_files(options):
-    files = []
-    for path in map(pathlib.Path, options.inputs):
-        if path.is_dir(): files += files_of_folder(path, options.split)
-        elif path.is_file(): files.append(path)
-        elif path.exists(): raise Fault(f"{path}: is no plain file; the input is read twice, so it cannot be a pipe: write it to a file")
+def find_sources(options, output):
+    sources, kind = [], options.input_kind
+    if options.inputs.count("-") > 1: raise Fault("standard input (-) can be read once only")
+    for name in options.inputs:
+        path = pathlib.Path(name)
+        if name == "-": sources.append(source_of_stdin(output, kind))
+        elif path.is_dir(): sources += [source_of_file(p, kind) for p in files_of_folder(path, options.split)]
+        elif path.is_file(): sources.append(source_of_file(path, kind))
+        elif path.exists(): raise Fault(f"{path}: is no plain file; the input is read twice, so it cannot be a pipe: write it "
+                                        "to a file, or give it as standard input, with - as its name")
         else: raise Fault(f"{path}: no such file")
-    for path in files:
-        if ending(path) not in READERS:
-            raise Fault(f"{path}: unknown ending; knows .jsonl, .json, .ndjson, .csv, .tsv (each also .gz), .parquet, "
-                        ".arrow and folders")
-        if not path.exists(): raise Fault(f"{path}: no such file, though its folder lists it")
-    if len({ending(path) in (".csv", ".tsv") for path in files}) > 1:
-        raise Fault("CSV files, which do not tell numbers from text, cannot be mixed with other kinds")
-    return files
+    return sources

@@ -12,10 +12,10 @@ from ..common import Fault, begin_beside, note, progress
 from .advice import Advice, show
 from .columns import Column
 from .convert import Converter
-from .folders import find_files
+from .folders import find_sources
 from .ids import Duplicates, id_value
 from .plan import Plan
-from .read import READERS, ending
+from .readers import READERS
 from .special_tokens import SpecialTokens
 from .values import RowFault
 
@@ -23,7 +23,7 @@ from .values import RowFault
 class Maker:
     def __init__(self, options):
         self.options = options
-        self.files = find_files(options)
+        self.sources = find_sources(options, pathlib.Path(os.path.realpath(options.output)))
         self.plan = Plan(options)
         self.converter, self.advice = Converter(self.plan), Advice(self.plan)
         self.total, self.first_prompt, self.carried = 0, None, {}
@@ -34,13 +34,13 @@ class Maker:
     def blocks(self):
         """Rows of all files with a running number; the block's rows are flat dictionaries or RowFaults."""
         ordinal, left = 0, self.options.limit if self.options.limit is not None else sys.maxsize
-        bytes_before, sizes = 0, [max(1, f.stat().st_size) for f in self.files]
-        for path, size in zip(self.files, sizes):
-            unit = "row" if ending(path) in (".parquet", ".arrow") else "line"
-            for rows, places, part in READERS[ending(path)](path, self.options):
+        bytes_before, sizes = 0, [max(1, s.path.stat().st_size) for s in self.sources]
+        for source, size in zip(self.sources, sizes):
+            for rows, unit, places, part in READERS[source.kind](source, self.options):
                 if self.plan.form is None: self.plan.form = self.plan.form_of([r for r in rows[:left] if isinstance(r, dict)])
                 rows = [self.plan.flat(r) for r in rows[:left]]
-                if rows: yield path, unit, rows, places, ordinal, (bytes_before + part * size) / sum(sizes)
+                if self.options.ids_by_file: self.plan.name_ids(rows, source.path.name.split(".")[0], places)
+                if rows: yield source, unit, rows, places, ordinal, (bytes_before + part * size) / sum(sizes)
                 ordinal, left = ordinal + len(rows), left - len(rows)
                 if left <= 0: return
             bytes_before += size
@@ -49,8 +49,8 @@ class Maker:
         """The first reading: types of the columns, ids that occur twice, how many rows."""
         duplicates = Duplicates(pathlib.Path(os.path.realpath(self.options.output)).parent)
         bar = progress("looking", 100, "%")
-        from_text = ending(self.files[0]) in (".csv", ".tsv")
-        for path, unit, rows, places, ordinal, part in self.blocks():
+        for source, unit, rows, places, ordinal, part in self.blocks():
+            path, from_text = source.name, source.is_text
             good = [(i, r) for i, r in enumerate(rows) if not isinstance(r, RowFault)]
             if len(good) < len(rows) and self.options.on_error == "fail":
                 i = next(i for i, r in enumerate(rows) if isinstance(r, RowFault))
@@ -60,7 +60,8 @@ class Maker:
             if not good: continue
             if self.plan.source is None: self.plan.settle([r for _, r in good])
             self.plan.look_at([r for _, r in good])
-            self.look_at_columns([r for _, r in good], self.total > len(rows), from_text, f"{path}: ids begin at or behind {unit} {places[0]}")
+            where = f"{path}: ids begin at or behind {unit} {places[0]}"
+            self.look_at_columns([r for _, r in good], self.total > len(rows), from_text, where)
             if self.plan.id_column:
                 ids = [(id_value(r.get(self.plan.id_column), from_text), i) for i, r in good]
                 ids = [(v, i) for v, i in ids if v is not None]
@@ -83,10 +84,11 @@ class Maker:
             values = [r.get(name) for r in rows]
             if name not in columns:
                 if name == "id" and not self.plan.id_column and self.options.id_column != "none" and have_others_come:
-                    raise Fault(f"{where}, no row before has one: give all rows an id, or number them with --id-column none")
-                columns[name] = Column(from_text and name not in self.plan.constants)
+                    raise Fault(f"{where}, no row before has one: give all rows an id, or number them with --id-column none "
+                                "(--ids-by-file makes ids of the files' names)")
+                columns[name] = Column()
                 if have_others_come: columns[name].seen.add(type(None))  # absent so far
-            columns[name].observe(values)
+            columns[name].observe(values, from_text and name not in self.plan.constants)
             self.advice.observe(name, values, rows)
         for name in columns.keys() - found: columns[name].seen.add(type(None))
 
@@ -94,7 +96,8 @@ class Maker:
         """The second reading."""
         self.carried = self.plan.carried_names(list(self.plan.columns))
         bar = progress("writing", self.total, "row")
-        for path, unit, rows, places, ordinal, _ in self.blocks():
+        for source, unit, rows, places, ordinal, _ in self.blocks():
+            path = source.name
             good = []
             for i, row in enumerate(rows):
                 if isinstance(row, RowFault): self.refuse(path, unit, places[i], row, row)
@@ -126,7 +129,7 @@ class Maker:
                 first = self.same_id.get(ordinal)
                 if first in self.taken:
                     raise RowFault(f"id {row.get(self.plan.id_column)!r} is already that of {self.taken[first]}: ids must be unique "
-                                   "(--id-column none numbers the rows instead)")
+                                   "(--id-column none numbers the rows instead, --ids-by-file puts the file's name before each)")
                 if first is not None: self.taken[first] = f"{path}: {unit} {place}"
                 sound.append(row)
             except RowFault as fault:

@@ -4,6 +4,7 @@ from .values import JSON, RowFault
 
 TEXT_TYPES = ("text", "input_text", "output_text", "reasoning_text", "refusal")  # of parts of a message's content
 REASONING = ("reasoning_content", "thinking", "reasoning")  # one thing, as vLLM, gpt-oss and OpenRouter call it
+PLAIN_KEYS = {"role", "content", "tool_calls"}
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
                   "model": "assistant", "bot": "assistant", "system": "system", "developer": "developer", "tool": "tool",
                   "observation": "tool", "function_response": "tool", "function_call": "assistant"}
@@ -58,6 +59,7 @@ def from_sharegpt(turns):
 
 def plain_message(message):
     """A message without the forms that only OpenAI's first API and ShareGPT's users have."""
+    if message.keys() <= PLAIN_KEYS and message["role"] in ("user", "assistant", "system"): return message
     if message["role"] == "function_call" and isinstance(message.get("content"), (str, dict, list)):
         return {"role": "assistant", "tool_calls": tool_calls_of(message["content"])}
     if message["role"] == "observation": message = {**message, "role": "tool"}

@@ -60,6 +60,12 @@ class Plan:
             fault.custom_id = row.get("custom_id")
             return fault
 
+    def name_ids(self, rows, stem, places):
+        """Ids that differ by file: the file's name before the row's id, or before its number."""
+        name = self.options.id_column or "id"
+        for row, place in zip(rows, places):
+            if isinstance(row, dict): row[name] = f"{stem}:{place if row.get(name) in (None, '') else row[name]}"
+
     def settle(self, rows):
         """By the good rows of the first block: where prompts and ids come from."""
         options, row = self.options, {}
@@ -87,7 +93,7 @@ class Plan:
     @staticmethod
     def prompts_of(row):
         """The columns of a row that could be its prompt. Instructions beside a prompt are a column like any other."""
-        found = [name for name in PROMPTS if row.get(name) not in (None, "")]
+        found = [name for name in PROMPTS if name in row and row[name] is not None and row[name] != ""]
         if "prompt_token_ids" in found: return found[:1]
         if len(found) > 1 and not isinstance(row.get("prompt"), str): found = [name for name in found if name != "prompt"]
         if len(found) > 1 and found[-1] == "instruction": found.pop()
@@ -99,8 +105,9 @@ class Plan:
         if kind == "rows" and self.form == "batch":
             kind, name = ("tokens", "prompt_token_ids") if row.get("prompt_token_ids") is not None else batch_source(row)
         elif kind == "rows":
-            found = self.prompts_of(row) or [n for n in PROMPTS if n in row and (n != "instruction" or "prompt" not in row)]
-            if len(self.prompts_of(row)) > 1: raise RowFault(f"has {' and '.join(found)}: say which with --messages-column or --prompt-column")
+            found = self.prompts_of(row)
+            if len(found) > 1: raise RowFault(f"has {' and '.join(found)}: say which with --messages-column or --prompt-column")
+            if not found: found = [n for n in PROMPTS if n in row and (n != "instruction" or "prompt" not in row)]
             if not found: raise RowFault("has neither prompt nor messages")
             kind, name = PROMPTS[found[-1]], found[-1]
         is_list = kind == "text" and self.form != "batch" and holds_messages(row.get(name))
@@ -114,7 +121,8 @@ class Plan:
             except RowFault:
                 continue
             self.kinds.add(kind)
-            if not self.continues: self.continues = row.get("continue_final_message") not in (None, False, "") or has_open_turn(row.get(name))
+            if not self.continues:
+                self.continues = row.get("continue_final_message") not in (None, False, "") or has_open_turn(row.get(name))
             is_chat = kind == "messages" or kind == "alpaca" and (self.options.model or self.options.chat_template) or (
                 kind != "tokens" and self.turns_text())
             if is_chat and not self.chat: self.chat = Chat(self.options)
@@ -153,7 +161,7 @@ class Plan:
         for name in names:
             if name in used or name in self.options.drop: continue
             target = name.replace("/", "_").strip(". ") or "column"
-            if target in RESERVED or (self.chat and target in ("messages", "dropped_answer", "assistant_prefix")): target = "input_" + target
+            if target in RESERVED or self.chat and target in ("messages", "dropped_answer", "assistant_prefix"): target = "input_" + target
             while target in targets.values(): target += "_"
             targets[name] = target
         return targets

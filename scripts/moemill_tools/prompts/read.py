@@ -1,26 +1,20 @@
-"""Readers of files: each yields blocks of (rows, places, part), rows being dictionaries or RowFaults, places line or row
-numbers, part the fraction of the file read so far."""
+"""Readers of JSON and CSV, packed or not. Every reader yields Blocks of rows."""
+import codecs
+import collections
 import csv
-import gzip
 import io
 import os
-import pathlib
-import zlib
 
-from ..common import Fault, need
+from ..common import Fault
+from .packed import DAMAGE, open_bytes
 from .values import JSON, RowFault
 
 BLOCK_ROWS = 2048
 BLOCK_BYTES = 8 << 20  # of input text; one longer row is a block of its own
 
-
-def open_bytes(path):
-    raw = open(path, "rb")
-    if raw.read(2) == b"\x1f\x8b":
-        raw.seek(0)
-        return raw, gzip.GzipFile(fileobj=raw)
-    raw.seek(0)
-    return raw, raw
+# Rows are dictionaries or RowFaults; places are their numbers in units of "line", "row" or "item"; part is the fraction of the file
+# that is read so far.
+Block = collections.namedtuple("Block", "rows unit places part")
 
 
 def parse_line(line):
@@ -33,33 +27,96 @@ def parse_line(line):
     return row if isinstance(row, dict) else RowFault(f"is a JSON {type(row).__name__}, needs an object {{...}} a line")
 
 
-def read_jsonl(path, _):
-    raw, lines = open_bytes(path)
-    size = max(1, os.path.getsize(path))
+def read_json(source, _):
+    """A file of one object a line, or one array of objects, as data sets for fine-tuning often are."""
+    raw, stream = open_bytes(source.path)
+    with raw:
+        try:
+            start = stream.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+        except DAMAGE as fault:
+            raise Fault(f"{source.name}: cannot be read: {fault}") from None
+    is_array = start[:1] == b"[" and start[1:].lstrip()[:1] in (b"{", b"]", b"")  # else a line that is no object
+    yield from (read_array if is_array else read_lines)(source)
+
+
+def read_lines(source):
+    raw, lines = open_bytes(source.path)
+    size = max(1, os.path.getsize(source.path))
     rows, places, held = [], [], 0
     with raw:
         try:
             for number, line in enumerate(lines, 1):
                 if number == 1: line = line.removeprefix(b"\xef\xbb\xbf")
-                if number == 1 and line.lstrip()[:1] == b"[":
-                    raise Fault(f"{path}: is one JSON array; needs one object a line: jq -c '.[]' {path} > rows.jsonl")
                 if not line.strip(): continue
                 rows.append(parse_line(line))
                 places.append(number)
                 held += len(line)
                 if len(rows) >= BLOCK_ROWS or held >= BLOCK_BYTES:
-                    yield rows, places, raw.tell() / size
+                    yield Block(rows, "line", places, raw.tell() / size)
                     rows, places, held = [], [], 0
-        except (EOFError, OSError, zlib.error) as fault:
-            raise Fault(f"{path}: cannot be read behind line {places[-1] if places else 0}: {fault}") from None
-    yield rows, places, 1.0
+        except DAMAGE as fault:
+            raise Fault(f"{source.name}: cannot be read behind line {places[-1] if places else 0}: {fault}") from None
+    yield Block(rows, "line", places, 1.0)
 
 
-def read_csv(path, options):
+class Characters:
+    """The text of a stream as far as it is needed, for a JSON decoder that wants the whole of a value before it."""
+
+    def __init__(self, stream):
+        self.stream, self.decoder = stream, codecs.getincrementaldecoder("utf-8-sig")()
+        self.text, self.at, self.is_whole = "", 0, False
+
+    def more(self):
+        """Doubles what is held, so that a long value is not decoded again for each block of it. False at the end."""
+        if self.is_whole: return False
+        block = self.stream.read(max(1 << 16, len(self.text) - self.at))
+        self.text, self.at, self.is_whole = self.text[self.at:] + self.decoder.decode(block, not block), 0, not block
+        return True
+
+    def peek(self):
+        """The next character that is no white space; "" at the end."""
+        while True:
+            while self.at < len(self.text) and self.text[self.at] in " \t\r\n": self.at += 1
+            if self.at < len(self.text): return self.text[self.at]
+            if not self.more(): return ""
+
+    def value(self):
+        while True:
+            try:
+                value, self.at = JSON.raw_decode(self.text, self.at)
+                return value
+            except ValueError:
+                if not self.more(): raise
+
+
+def read_array(source):
+    raw, stream = open_bytes(source.path)
+    size, rows, first = max(1, os.path.getsize(source.path)), [], 1
+    with raw:
+        text, mark = Characters(stream), "["
+        try:
+            while text.peek() == mark:  # the bracket, then the comma before each further item
+                text.at += 1
+                if mark == "[" and text.peek() == "]": break
+                mark, value = ",", text.peek() and text.value()
+                rows.append(value if isinstance(value, dict) else RowFault(f"is a JSON {type(value).__name__}, must be an object"))
+                if len(rows) >= BLOCK_ROWS:
+                    yield Block(rows, "item", range(first, first + len(rows)), raw.tell() / size)
+                    rows, first = [], first + len(rows)
+            if text.peek() != "]": raise ValueError("there is neither a comma nor the end of the array")
+            text.at += 1
+            if text.peek(): raise ValueError("there is something behind the end of the array")
+        except (RecursionError, UnicodeDecodeError, ValueError, *DAMAGE) as fault:
+            raise Fault(f"{source.name}: is one JSON array that cannot be read behind item {first + len(rows) - 1}: {fault}") from None
+    yield Block(rows, "item", range(first, first + len(rows)), 1.0)
+
+
+def read_csv(source, options):
+    path = source.path
     raw, stream = open_bytes(path)
     size = max(1, os.path.getsize(path))
     csv.field_size_limit(1 << 30)
-    delimiter = options.delimiter or ("\t" if ".tsv" in path.name else ",")
+    delimiter = options.delimiter or ("\t" if source.kind == "tsv" else ",")
     # What is not UTF-8 becomes lone surrogates, which no column takes: the row is refused, not the file.
     with raw, io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         reader = csv.reader(text, delimiter=delimiter, strict=True)
@@ -75,73 +132,8 @@ def read_csv(path, options):
                 held += sum(map(len, cells))
                 begins = reader.line_num + 1
                 if len(rows) >= BLOCK_ROWS or held >= BLOCK_BYTES:
-                    yield rows, places, raw.tell() / size
+                    yield Block(rows, "line", places, raw.tell() / size)
                     rows, places, held = [], [], 0
-        except (csv.Error, EOFError, OSError, zlib.error) as fault:
+        except (csv.Error, *DAMAGE) as fault:
             raise Fault(f"{path}: line {reader.line_num}: cannot be read as CSV: {fault}") from None
-    yield rows, places, 1.0
-
-
-def rows_of(batch, path, options):
-    columns = {}
-    for name, column in zip(batch.schema.names, batch.columns):
-        try:
-            columns[name] = column.to_pylist()
-        except (ValueError, OverflowError) as fault:  # Python has no nanoseconds, and no years before 1 or beyond 9999
-            new = dict(options.map).get(name, name)
-            if new not in options.drop and (options.keep is None or new in options.keep):
-                raise Fault(f"{path}: column {name} ({column.type}): {fault}\n(--drop {name} leaves it out; else store it as text "
-                            "or in microseconds)") from None
-            columns[name] = [None] * len(column)
-    return [dict(zip(columns, values)) for values in zip(*columns.values())]
-
-
-def rows_of_batches(batches, total, path, options):
-    done = 0
-    for batch in batches:
-        row_bytes = max(1, batch.nbytes // max(1, batch.num_rows))
-        step = max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))
-        for first in range(0, batch.num_rows, step):
-            rows = rows_of(batch.slice(first, step), path, options)
-            yield rows, range(done, done + len(rows)), (done + len(rows)) / max(1, total or done + len(rows))
-            done += len(rows)
-
-
-def read_parquet(path, options):
-    need("pyarrow")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:  # without a size it reads whole columns
-            groups = map(file.metadata.row_group, range(file.num_row_groups))
-            row_bytes = max((g.total_byte_size / g.num_rows for g in groups if g.num_rows), default=1)
-            step = max(1, min(BLOCK_ROWS, int(BLOCK_BYTES / row_bytes)))
-            yield from rows_of_batches(file.iter_batches(batch_size=step), file.metadata.num_rows, path, options)
-    except (pa.ArrowException, OSError) as fault:
-        raise Fault(f"{path}: cannot be read as Parquet: {fault}") from None
-
-
-def read_arrow(path, options):
-    need("pyarrow")
-    import pyarrow as pa
-    try:
-        with pa.OSFile(str(path)) as file:
-            try:
-                reader = pa.ipc.open_stream(file)
-            except pa.ArrowInvalid:
-                file.seek(0)
-                whole = pa.ipc.open_file(file)
-                reader = (whole.get_batch(i) for i in range(whole.num_record_batches))
-            size = os.path.getsize(path)
-            for rows, places, _ in rows_of_batches(reader, None, path, options): yield rows, places, file.tell() / size
-    except (pa.ArrowException, OSError) as fault:
-        raise Fault(f"{path}: cannot be read as Arrow: {fault}") from None
-
-
-READERS = {".jsonl": read_jsonl, ".json": read_jsonl, ".ndjson": read_jsonl, ".csv": read_csv, ".tsv": read_csv,
-           ".parquet": read_parquet, ".arrow": read_arrow}
-
-
-def ending(path):
-    name = path.name.removesuffix(".gz").removesuffix(".tmp")
-    return pathlib.PurePath(name).suffix.lower()
+    yield Block(rows, "line", places, 1.0)

@@ -62,4 +62,5 @@ class SpecialTokens:
         if known == {-1}: return
         if len(known) == 1 and None not in known: target.file.attrs["add_special_tokens"] = np.int8(known.pop())
         else:
-            for part in self.parts: target.column("add_special_tokens", np.full(part[1], part[0], "i1") if isinstance(part, tuple) else part)
+            for part in self.parts:
+                target.column("add_special_tokens", np.full(part[1], part[0], "i1") if isinstance(part, tuple) else part)
