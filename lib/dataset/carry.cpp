@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "dataset/rows_in_memory.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -14,35 +15,6 @@ constexpr std::uint64_t most_block_rows = 4096;
 constexpr std::uint64_t chunk_bytes = 64u << 10;
 
 h5::Handle own(hid_t id) { return h5::own(id, "carried column"); }
-
-bool has_variable_parts(hid_t type) {
-  return H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tdetect_class(type, H5T_STRING) > 0;
-}
-
-// Rows of a dataset in memory; what their variable-length values point to is HDF5's and goes back at the end.
-class CarriedRows {
- public:
-  CarriedRows(hid_t dataset, std::uint64_t first, std::uint64_t count)
-      : type_(h5::type_of(dataset)), bytes_(count * carried_row_bytes(dataset)) {
-    std::vector<hsize_t> extents = h5::shape(dataset);
-    extents[0] = count;
-    space_ = own(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr));
-    if (bytes_.empty()) return;
-    h5::read_rows(dataset, type_, first, count, bytes_.data(), "carried column");
-  }
-  CarriedRows(const CarriedRows&) = delete;
-  CarriedRows& operator=(const CarriedRows&) = delete;
-  ~CarriedRows() {
-    if (!bytes_.empty() && has_variable_parts(type_)) H5Dvlen_reclaim(type_, space_, H5P_DEFAULT, bytes_.data());
-  }
-  hid_t type() const { return type_; }
-  const std::vector<std::byte>& bytes() const { return bytes_; }
-
- private:
-  h5::Handle type_;
-  h5::Handle space_;
-  std::vector<std::byte> bytes_;
-};
 
 template <class T>
 T load(const std::byte* at) {
@@ -96,11 +68,10 @@ bool equal_values(hid_t type, const std::byte* a, const std::byte* b) {
 }
 
 std::uint64_t block_rows(hid_t dataset) {
-  return std::clamp<std::uint64_t>(block_bytes / std::max<std::uint64_t>(1, carried_row_bytes(dataset)), 1,
-                                   most_block_rows);
+  return std::clamp<std::uint64_t>(block_bytes / std::max<std::uint64_t>(1, row_bytes_of(dataset)), 1, most_block_rows);
 }
 
-std::optional<std::uint64_t> first_unequal_row(const CarriedRows& a, const CarriedRows& b, std::uint64_t count) {
+std::optional<std::uint64_t> first_unequal_row(const RowsInMemory& a, const RowsInMemory& b, std::uint64_t count) {
   std::size_t row_bytes = a.bytes().size() / count;
   bool plain = !has_variable_parts(a.type()) && H5Tget_class(a.type()) != H5T_COMPOUND;
   if (plain && a.bytes() == b.bytes()) return std::nullopt;
@@ -114,20 +85,13 @@ std::optional<std::uint64_t> first_unequal_row(const CarriedRows& a, const Carri
 
 }  // namespace
 
-std::uint64_t carried_row_bytes(hid_t dataset) {
-  std::uint64_t bytes = H5Tget_size(h5::type_of(dataset));
-  std::vector<hsize_t> shape = h5::shape(dataset);
-  for (std::size_t axis = 1; axis < shape.size(); axis++) bytes *= shape[axis];
-  return bytes;
-}
-
 h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std::optional<std::uint32_t> gzip_level,
                         std::uint64_t most_chunk_rows) {
   std::string what = "carried column '" + name + "'";
   h5::Handle type = h5::own(H5Tcopy(h5::type_of(source)), what);  // a committed type stays behind in its own file
   std::vector<hsize_t> extents = h5::shape(source), limits(extents.size(), H5S_UNLIMITED), chunk = extents;
   extents[0] = 0;
-  std::uint64_t row_bytes = std::max<std::uint64_t>(1, carried_row_bytes(source));
+  std::uint64_t row_bytes = std::max<std::uint64_t>(1, row_bytes_of(source));
   chunk[0] = std::clamp<std::uint64_t>(chunk_bytes / row_bytes, 1, most_chunk_rows);
   for (std::size_t axis = 1; axis < chunk.size(); axis++) chunk[axis] = std::max<hsize_t>(1, chunk[axis]);
   int rank = static_cast<int>(extents.size());
@@ -148,7 +112,7 @@ void copy_carried(hid_t source, std::uint64_t first, std::uint64_t count, hid_t 
   std::uint64_t step = block_rows(source);
   for (std::uint64_t done = 0; done < count; done += step) {
     std::uint64_t rows = std::min(step, count - done);
-    CarriedRows block(source, first + done, rows);
+    RowsInMemory block(source, first + done, rows);
     if (!block.bytes().empty()) {
       h5::write_rows(target, block.type(), size + done, rows, block.bytes().data(), "carried column");
     }
@@ -166,7 +130,7 @@ std::optional<std::string> differ(hid_t a, std::uint64_t first, std::uint64_t co
   std::uint64_t step = block_rows(a);
   for (std::uint64_t done = 0; done < count; done += step) {
     std::uint64_t rows = std::min(step, count - done);
-    CarriedRows x(a, first + done, rows), y(b, b_first + done, rows);
+    RowsInMemory x(a, first + done, rows), y(b, b_first + done, rows);
     if (auto row = first_unequal_row(x, y, rows)) return fmt::format("row {} differs", b_first + done + *row);
   }
   return std::nullopt;

@@ -9,9 +9,6 @@
 
 namespace moemill::dataset {
 
-// Bytes of a row in memory, without what variable-length values point to.
-std::uint64_t carried_row_bytes(hid_t dataset);
-
 // Makes an empty dataset like `source` (type and inner axes) that grows along its first axis, in chunks of at most
 // `most_chunk_rows`.
 h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std::optional<std::uint32_t> gzip_level,

@@ -36,6 +36,7 @@ void write_root_attributes(hid_t file, const RootAttributes& attributes) {
   h5::write_attribute(file, "git_commit", std::string(build_info::git_commit()));
   h5::write_attribute(file, "config_yaml", attributes.config_yaml);
   h5::write_attribute(file, "input_sha256", attributes.input_sha256);
+  h5::write_attribute(file, "input_columns", attributes.input_columns);
   h5::write_attribute(file, "model_sha256", attributes.model_sha256);
   h5::write_attribute(file, "tokenizer_sha256", attributes.tokenizer_sha256);
   h5::write_attribute(file, "backend", attributes.backend);

@@ -47,7 +47,8 @@ struct RootAttributes {
   std::string backend;
   std::string dtype;
   std::int64_t world_size = 1;
-  std::string slurm_job_id;  // "" outside Slurm
+  std::string slurm_job_id;   // "" outside Slurm
+  std::string input_columns;  // dataset/contents.hpp; what input_sha256 is the sum of
 };
 
 // Some rows as the arrays that are stored; lengths instead of offsets, so that blocks can be put behind one another.

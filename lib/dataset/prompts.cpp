@@ -7,9 +7,10 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/utf8.hpp"
-#include "dataset/carry.hpp"
 #include "dataset/columns.hpp"
+#include "dataset/input_sources.hpp"
 #include "dataset/options.hpp"
+#include "dataset/rows_in_memory.hpp"
 #include "system/files.hpp"
 
 namespace moemill::dataset {
@@ -44,6 +45,7 @@ h5::Handle open_input(const std::string& path) {
 }
 
 h5::Handle open_input_group(hid_t file, const std::string& path, const std::string& group) {
+  if (group != "/" && !group.empty()) h5::refuse_dangling(file, group, fmt::format("{}: group '{}'", path, group));
   bool there = group == "/" || (!group.empty() && h5::exists(file, group));
   if (!there || h5::object_kind(file, group) != H5I_GROUP) {
     user_error("{}: has no group '{}' (input.group); at its root are: {}", path, group,
@@ -59,6 +61,7 @@ struct PromptFile::State {
   std::string group_name;
   h5::Handle file;
   h5::Handle group;
+  InputSources sources;
   std::optional<TextColumn> texts;
   std::optional<TokenColumn> tokens;
   std::optional<TextColumn> text_ids;
@@ -66,10 +69,13 @@ struct PromptFile::State {
   OptionColumns options;
   std::vector<std::string> used;
   std::vector<CarriedColumn> carried;
+  std::vector<h5::Handle> carried_datasets;  // open to the end: closing one would drop its chunks
   std::uint64_t file_rows = 0;
   std::uint64_t size = 0;
 
   ColumnPlace place(std::string_view name) const { return {path, group_name, std::string(name)}; }
+  const char* prompt_name() const { return tokens ? "prompt_token_ids" : "prompt"; }
+  void check_sources(const std::optional<std::vector<std::string>>& wanted);
   void open_prompts();
   void open_options();
   void open_ids();
@@ -86,6 +92,15 @@ struct PromptFile::State {
   void for_id_keys(Body&& body) const;
   std::vector<std::uint64_t> repeated_id_keys() const;
 };
+
+// A column that is a dangling link would count as absent: its setting would be the run's for all rows.
+void PromptFile::State::check_sources(const std::optional<std::vector<std::string>>& wanted) {
+  sources.check(group, place(""), [&](const std::string& name) {
+    return !wanted || name == "prompt" || name == "prompt_token_ids" ||
+           std::find(option_names.begin(), option_names.end(), name) != option_names.end() ||
+           std::find(wanted->begin(), wanted->end(), name) != wanted->end();
+  });
+}
 
 void PromptFile::State::open_prompts() {
   if (h5::exists(group, "prompt_token_ids")) {
@@ -148,8 +163,7 @@ void PromptFile::State::open_options() {
 // Every other dataset with a first axis, or exactly the wanted ones.
 void PromptFile::State::find_carried(const std::optional<std::vector<std::string>>& wanted) {
   auto is_used = [&](const std::string& name) {
-    return name == (tokens ? "prompt_token_ids" : "prompt") ||
-           std::find(option_names.begin(), option_names.end(), name) != option_names.end();
+    return name == prompt_name() || std::find(option_names.begin(), option_names.end(), name) != option_names.end();
   };
   for (const std::string& name : wanted ? *wanted : h5::child_names(group)) {
     bool is_dataset =
@@ -170,7 +184,8 @@ void PromptFile::State::find_carried(const std::optional<std::vector<std::string
           "it out of output.carry_columns",
           place(name).text());
     }
-    carried.push_back({name, carried_row_bytes(dataset)});
+    carried.push_back({name, row_bytes_of(dataset)});
+    carried_datasets.push_back(std::move(dataset));
   }
 }
 
@@ -182,6 +197,7 @@ PromptFile::PromptFile(const InputSettings& input, const std::optional<std::vect
   reading(input.path, [&] {
     state.file = open_input(input.path);
     state.group = open_input_group(state.file, input.path, input.group);
+    state.check_sources(carry);
     state.open_prompts();
     state.open_options();
     state.find_carried(carry);
@@ -203,8 +219,21 @@ bool PromptFile::has_stop_column() const { return state_->options.stop.has_value
 bool PromptFile::has_id_column() const { return state_->text_ids || state_->integer_ids; }
 const std::vector<std::string>& PromptFile::used() const { return state_->used; }
 const std::vector<CarriedColumn>& PromptFile::carried() const { return state_->carried; }
-h5::Handle PromptFile::open_carried(const std::string& name) const { return h5::open_dataset(state_->group, name); }
-std::string PromptFile::fingerprint() const { return sha256_file(state_->path); }
+const std::vector<std::string>& PromptFile::warnings() const { return state_->sources.warnings(); }
+
+hid_t PromptFile::carried_dataset(const std::string& name) const {
+  const auto& all = state_->carried;
+  const auto at = std::find_if(all.begin(), all.end(), [&](const CarriedColumn& c) { return c.name == name; });
+  expect(at != all.end(), "prompts: the column is carried");
+  return state_->carried_datasets[static_cast<std::size_t>(at - all.begin())];
+}
+
+InputContents PromptFile::contents() const {
+  std::vector<std::string> names = state_->used;
+  names.emplace_back(state_->prompt_name());
+  for (const CarriedColumn& column : state_->carried) names.push_back(column.name);
+  return reading(path(), [&] { return contents_of(state_->group, names, size()); });
+}
 
 void PromptFile::State::read_ids(std::vector<Prompt>& prompts, std::uint64_t first) const {
   if (text_ids) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/run_config.hpp"
+#include "dataset/contents.hpp"
 #include "dataset/rows.hpp"
 #include "system/h5.hpp"
 
@@ -53,7 +54,9 @@ class PromptFile {
   // Names of the columns beside the prompt that mean something: id, n ...
   const std::vector<std::string>& used() const;
   const std::vector<CarriedColumn>& carried() const;
-  h5::Handle open_carried(const std::string& name) const;
+  hid_t carried_dataset(const std::string& name) const;  // one of carried(); open as long as this object is
+  // What will be slow, for the user; one sentence each.
+  const std::vector<std::string>& warnings() const;
 
   // Rows first .. first+count-1 (must lie within size()), each with `defaults` merged in.
   std::vector<Prompt> read(std::uint64_t first, std::uint64_t count, const SamplingParams& defaults) const;
@@ -68,8 +71,8 @@ class PromptFile {
   // Reads every id once: a UserError names both rows of the first duplicate. Takes 8 bytes an id while it runs.
   void check_ids() const;
 
-  // input_sha256: SHA-256 of the file's bytes. Reads the whole file.
-  std::string fingerprint() const;
+  // What the columns of the prompts to process hold, for input_sha256. Reads all of them.
+  InputContents contents() const;
 
  private:
   struct State;

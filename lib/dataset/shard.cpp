@@ -128,8 +128,7 @@ void write_shard(const std::string& path, ShardRows rows, const PromptFile& prom
   write_errors(rows.completions, writer);
   if (layout.prompt_logprobs) write_scores(rows, writer);
   for (const CarriedColumn& column : prompts.carried()) {
-    h5::Handle source = prompts.open_carried(column.name);
-    writer.append_carried(column.name, source, rows.range.first, rows.range.count);
+    writer.append_carried(column.name, prompts.carried_dataset(column.name), rows.range.first, rows.range.count);
   }
   writer.publish();
 }

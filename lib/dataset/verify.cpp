@@ -187,7 +187,7 @@ class Verification {
         fault("{}: root attribute '{}' is '{}', the run says '{}'", file.path(), name, found, expected);
     };
     same("run_id", manifest_.run_id);
-    for (const char* name : {"input_sha256", "model_sha256", "tokenizer_sha256"}) {
+    for (const char* name : {"input_sha256", "input_columns", "model_sha256", "tokenizer_sha256"}) {
       if (auto known = manifest_.fingerprints.find(name); known != manifest_.fingerprints.end())
         same(name, known->second);
     }
@@ -325,7 +325,7 @@ class Verification {
         fault("{}: dataset '/carry/{}' has not one row for each of the {} prompts", file.path(), column.name,
               range.count);
       } else if (request_.depth == VerifyDepth::Deep) {
-        auto difference = differ(prompts_.open_carried(column.name), range.first, range.count, copy, 0);
+        auto difference = differ(prompts_.carried_dataset(column.name), range.first, range.count, copy, 0);
         if (difference) fault("{}: dataset '/carry/{}': {} from the input", file.path(), column.name, *difference);
       }
     }

@@ -256,10 +256,10 @@ RunInputs open_run_inputs(const dataset::RunPaths& paths) {
 
 // What to say of prompts that are not those which the run was made of, or "". Reads the file as a whole.
 std::string changed_prompts(const RunInputs& in, const dataset::RunManifest& manifest) {
-  const auto before = manifest.fingerprints.find("input_sha256");
-  if (before == manifest.fingerprints.end() || before->second == in.prompts.fingerprint()) return "";
-  return fmt::format("{}: is not the file that this run was made of: its SHA-256 is another (input_sha256 in run.json)",
-                     in.config.input.path);
+  const std::string columns = changed_columns(manifest, in.prompts.contents(), in.config.input.path);
+  if (columns.empty()) return "";
+  return fmt::format("{}: is not what this run was made of: {} changed (input_sha256 in run.json is another)",
+                     in.config.input.path, columns);
 }
 
 void tell(const dataset::VerifyReport& report, std::uint64_t all_rows) {

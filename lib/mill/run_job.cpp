@@ -37,8 +37,10 @@ Opened open_inputs(const Comm& world, const RunConfig& config) {
     check_model_can(model, config, prompts);
     opened.emplace(Opened{std::move(model), std::move(prompts)});
   });
-  if (world.rank() == 0)
+  if (world.rank() == 0) {
     for (const auto& warning : warnings_of(opened->model, config, opened->prompts.form())) log::warning("{}", warning);
+    for (const auto& warning : opened->prompts.warnings()) log::warning("{}", warning);
+  }
   return std::move(*opened);
 }
 
@@ -60,7 +62,8 @@ dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& co
           fmt::format("cpu ({})", cpu::name(chosen_isa())),
           config.model.dtype,
           world_size,
-          slurm_job_id()};
+          slurm_job_id(),
+          print("input_columns")};
 }
 
 void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, const Ranks& ranks,

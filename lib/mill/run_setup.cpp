@@ -6,6 +6,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "base/log.hpp"
 #include "dataset/journal.hpp"
 #include "dataset/seal.hpp"
@@ -21,13 +22,16 @@ using dataset::RunManifest;
 using dataset::RunPaths;
 
 std::map<std::string, std::string> as_map(const Fingerprints& f) {
-  return {{"input_sha256", f.input}, {"model_sha256", f.model}, {"tokenizer_sha256", f.tokenizer}};
+  return {{"input_sha256", f.input.sha256},
+          {"input_columns", f.input.columns},
+          {"model_sha256", f.model},
+          {"tokenizer_sha256", f.tokenizer}};
 }
 
 }  // namespace
 
 Fingerprints fingerprints_of(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts) {
-  return {prompts.fingerprint(), model::model_fingerprint(config.model.path, config.model.load_format),
+  return {prompts.contents(), model::model_fingerprint(config.model.path, config.model.load_format),
           model.tokenizer_sha256(), prompts.size()};
 }
 
@@ -71,6 +75,18 @@ std::string difference(const std::string& what, const std::string& name, const s
 
 }  // namespace
 
+std::string changed_columns(const RunManifest& manifest, const dataset::InputContents& now,
+                            const std::string& input_path) {
+  const auto& prints = manifest.fingerprints;
+  const auto before = prints.find("input_sha256");
+  if (before == prints.end() || before->second == now.sha256) return "";
+  const auto columns = prints.find("input_columns");
+  if (columns == prints.end())
+    return before->second == sha256_file(input_path) ? "" : "any byte of it, which counts in a run of an older moemill";
+  const std::vector<std::string> changed = dataset::changed_columns(columns->second, now.columns);
+  return fmt::format("{} {}", changed.size() == 1 ? "column" : "columns", fmt::join(changed, ", "));
+}
+
 void check_same_run(const RunPaths& paths, const RunManifest& manifest, const RunConfig& config,
                     const Fingerprints& fingerprints) {
   RunConfig old_config = config_of_run(paths);
@@ -79,13 +95,16 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
   for (const auto& key : differing_keys(old_config, config))
     if (key != "input.limit" || !same_prompts)  // none, and all of them, are the same
       differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
-  const std::map<std::string, std::string> contents = {{"input_sha256", "the contents of input.path"},
-                                                       {"model_sha256", "the contents of model.path"},
+  if (const std::string columns = changed_columns(manifest, fingerprints.input, config.input.path); !columns.empty())
+    differences += difference("the contents of input.path: " + columns, "input_sha256",
+                              manifest.fingerprints.at("input_sha256"), fingerprints.input.sha256);
+  const std::map<std::string, std::string> contents = {{"model_sha256", "the contents of model.path"},
                                                        {"tokenizer_sha256", "the tokenizer in model.path"}};
-  for (const auto& [name, now] : as_map(fingerprints)) {
+  const auto prints = as_map(fingerprints);
+  for (const auto& [name, what] : contents) {
     auto old_value = manifest.fingerprints.find(name);
-    if (old_value != manifest.fingerprints.end() && old_value->second != now)
-      differences += difference(contents.at(name), name, old_value->second, now);
+    if (old_value != manifest.fingerprints.end() && old_value->second != prints.at(name))
+      differences += difference(what, name, old_value->second, prints.at(name));
   }
   std::string advice;
   if (!same_prompts) {

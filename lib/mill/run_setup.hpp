@@ -28,8 +28,9 @@ struct RunRequest {
 };
 
 struct Fingerprints {
-  std::string input, model, tokenizer;  // SHA-256, hex
-  std::uint64_t prompts = 0;            // how many the input has
+  dataset::InputContents input;
+  std::string model, tokenizer;  // SHA-256, hex
+  std::uint64_t prompts = 0;     // how many the input has
 };
 
 // Reads the prompts and the weights as a whole.
@@ -46,6 +47,11 @@ struct RunPlan {
 // The run to go on with: none where none is, or where --overwrite will remove it. UserError when there is a run and
 // resume is `never`, or none and it is `always`.
 std::optional<dataset::RunManifest> find_run(const RunRequest& request);
+// Which columns of the input hold something else than when the run began: "prompt, topic", or "". Of a run whose
+// manifest knows only the SHA-256 of the whole file, as those had that were made before moemill looked at columns, the
+// file is held against that.
+std::string changed_columns(const dataset::RunManifest& manifest, const dataset::InputContents& now,
+                            const std::string& input_path);
 // UserError naming what differs, when the answers would be others: what was written and what would follow must be one
 // run.
 void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,

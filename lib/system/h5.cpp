@@ -97,6 +97,9 @@ void be_quiet() {
   // Closing is explicit here. HDF5's own clean-up at exit crashes on a file that a full disk kept from closing, and
   // would put a signal in place of the exit code. Only the first call, ahead of all others, counts.
   H5dont_atexit();
+  // What file_access() asks for does not reach the files that links and virtual datasets lead to: where flock fails,
+  // HDF5 then puts fill values in their place, without a word. It looks at this when it starts.
+  [[maybe_unused]] static const int once = setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
@@ -160,10 +163,26 @@ void refuse_missing_filters(const Handle& dataset, const std::string& name) {
 
 }  // namespace
 
+std::uint64_t chunk_bytes(hid_t dataset) {
+  const Handle settings = own(H5Dget_create_plist(dataset), "settings of a dataset");
+  if (H5Pget_layout(settings) != H5D_CHUNKED) return 0;
+  std::vector<hsize_t> chunk(shape(dataset).size());
+  check(H5Pget_chunk(settings, static_cast<int>(chunk.size()), chunk.data()), "chunks of a dataset");
+  std::uint64_t bytes = H5Tget_size(type_of(dataset));
+  for (hsize_t rows : chunk) bytes = rows > most_cached_bytes / bytes + 1 ? ~std::uint64_t{0} / 2 : bytes * rows;
+  return bytes;
+}
+
 Handle open_dataset(hid_t parent, const std::string& name) {
+  constexpr std::uint64_t hdf5_cache_bytes = 1u << 20, cache_slots = 521;
   Handle dataset = own(H5Dopen2(parent, name.c_str(), H5P_DEFAULT), named("dataset", name));
   refuse_missing_filters(dataset, name);
-  return dataset;
+  const std::uint64_t bytes = chunk_bytes(dataset);
+  if (bytes <= hdf5_cache_bytes || bytes > most_cached_bytes) return dataset;
+  const Handle access = own(H5Pcreate(H5P_DATASET_ACCESS), named("dataset", name));
+  check(H5Pset_chunk_cache(access, cache_slots, bytes, H5D_CHUNK_CACHE_W0_DEFAULT), named("dataset", name));
+  dataset = Handle();  // who has it open first says how large the cache is
+  return own(H5Dopen2(parent, name.c_str(), access), named("dataset", name));
 }
 
 Handle open_group(hid_t parent, const std::string& name) {

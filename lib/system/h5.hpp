@@ -1,7 +1,7 @@
 // HDF5 behind move-only owners and checked calls. Used by dataset/. A failed call becomes a SystemError whose text
-// holds HDF5's own error stack; nothing is printed on stderr. Closing a file is explicit and checked (`close()`); a
-// destructor only lets go. Debian's library is built thread-safe, so ranks that are threads of one process may all use
-// it.
+// holds HDF5's own error stack; nothing is printed on stderr. No file is locked by HDF5, one behind a link neither.
+// Closing a file is explicit and checked (`close()`); a destructor only lets go. Debian's library is built thread-safe,
+// so ranks that are threads of one process may all use it.
 #pragma once
 
 #include <hdf5.h>
@@ -42,8 +42,8 @@ class Handle {
 
 // Text of HDF5's current error stack, innermost reason first, as UTF-8 without control characters; clears it.
 std::string error_text();
-// Turns HDF5's printing on stderr off for this thread (it is a setting of each thread), and its clean-up at exit.
-// Opening and creating a file do this; call it ahead of any other first call.
+// Turns HDF5's printing on stderr off for this thread (it is a setting of each thread), its clean-up at exit and its
+// file locks. Opening and creating a file do this; call it ahead of any other first call.
 void be_quiet();
 
 // Every HDF5 call goes through one of these: `what` names the call's target ("prompts.h5: dataset 'prompt'").
@@ -59,7 +59,12 @@ Handle open_file(const std::string& path);  // read-only, without HDF5's file lo
 Handle create_file(const std::string& path, std::uint64_t user_block = 0);
 Handle create_group(hid_t parent, const std::string& name);
 bool exists(hid_t parent, const std::string& name);  // the link and the object it leads to
+// Its chunk cache holds at least one chunk, so that a column in few large ones is unpacked once, up to
+// most_cached_bytes.
 Handle open_dataset(hid_t parent, const std::string& name);
+constexpr std::uint64_t most_cached_bytes = 256u << 20;
+// Bytes of an unpacked chunk; 0 where there are none.
+std::uint64_t chunk_bytes(hid_t dataset);
 Handle open_group(hid_t parent, const std::string& name);
 std::vector<std::string> child_names(hid_t group);              // in name order
 std::vector<hsize_t> shape(hid_t dataset);                      // empty for a scalar

@@ -186,7 +186,7 @@ TEST_CASE("a file with another number of carried rows than prompts is not publis
   block.seed = block.text_bytes = block.token_counts = {0, 0, 0};
   block.cumulative_logprob = {0, 0, 0};
   writer.append(block);
-  h5::Handle label = prompts.open_carried("label");
+  const hid_t label = prompts.carried_dataset("label");
   for (int twice = 0; twice < 2; twice++) writer.append_carried("label", label, 4, 2);
   CHECK_THROWS_AS(writer.publish(), ContractViolation);
   CHECK_FALSE(files::exists(scratch.path("o.h5")));

@@ -291,13 +291,5 @@ TEST_CASE("a file cut short is an error at some point, never a crash") {
   }
 }
 
-TEST_CASE("the fingerprint is that of the bytes") {
-  Scratch scratch;
-  PromptFile file = open_fixture("three_lines");
-  CHECK(file.fingerprint().size() == 64);
-  CHECK(file.fingerprint() == open_fixture("three_lines").fingerprint());
-  CHECK(file.fingerprint() != open_fixture("packed_text", "train").fingerprint());
-}
-
 }  // namespace
 }  // namespace moemill::dataset

@@ -134,6 +134,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     prompts.check_columns({});
     prompts.check_ids();
+    const auto contents = prompts.contents();
+    moemill::expect(contents.sha256.size() == 64 && !contents.columns.empty(), "columns have a checksum");
   } catch (const moemill::UserError&) {
   }
   return 0;

@@ -336,7 +336,7 @@ def other_prompts_or_tokenizer():
         write_prompts(prompts, {**PROMPTS, "prompt": ["another question", *PROMPTS["prompt"][1:]]})
         for option in (["--deep"], ["--replay", 7]):
             done = expect_exit(moemill("verify", out, *option, ranks=ranks), 1)
-            check(f"{prompts}: is not the file that this run was made of" in done.stdout, done.stdout)
+            check(f"{prompts}: is not what this run was made of" in done.stdout, done.stdout)
             check("replayed" not in done.stdout, "rows of other prompts were compared:", done.stdout)
         prompts.write_bytes(kept)
         tokenizer.write_text(tokenizer.read_text() + " ")

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "base/utf8.hpp"
+#include "support/temp_dir.hpp"
 
 namespace moemill::h5 {
 namespace {
@@ -21,6 +24,27 @@ TEST_CASE("HDF5's reasons print, whatever a broken file has put into them") {
   CHECK_FALSE(first_bad_utf8(text));
   CHECK(text.find("a???[31m \xc3\xa9?z") != std::string::npos);  // what prints stays
   CHECK(error_text() == "no reason given");
+}
+
+TEST_CASE("a chunk of any size up to the limit is unpacked once") {
+  const test::TempDir folder;
+  const std::string path = folder.str() + "/chunks.h5";
+  for (const hsize_t rows : std::vector<hsize_t>{1000, 1u << 20, (most_cached_bytes >> 3) + 1}) {
+    Handle file = create_file(path);
+    const hsize_t limit = H5S_UNLIMITED, none = 0;
+    const Handle space = own(H5Screate_simple(1, &none, &limit), "space");
+    const Handle settings = own(H5Pcreate(H5P_DATASET_CREATE), "settings");
+    check(H5Pset_chunk(settings, 1, &rows), "settings");
+    Handle made = own(H5Dcreate2(file, "x", H5T_STD_I64LE, space, H5P_DEFAULT, settings, H5P_DEFAULT), "dataset");
+    made = Handle();
+    const Handle dataset = open_dataset(file, "x");
+    CHECK(chunk_bytes(dataset) == 8 * rows);
+    const Handle access = own(H5Dget_access_plist(dataset), "access");
+    std::size_t slots = 0, bytes = 0;
+    double preemption = 0;
+    check(H5Pget_chunk_cache(access, &slots, &bytes, &preemption), "cache");
+    CHECK(bytes == (8 * rows > most_cached_bytes ? 1u << 20 : std::max<std::size_t>(1u << 20, 8 * rows)));
+  }
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ import numpy as np
 
 from tools import HAS_PYARROW, SCRIPTS, OutputsMaker, check, main, needs_pyarrow, read_lines, script, write_lines  # puts scripts/ on the path
 
+from moemill_tools.contents import input_columns
 from moemill_tools.outputs.duplicates import Duplicates
 
 # Five prompts of two samples; prompt 3 failed, one sample of prompt 4 too.
@@ -473,6 +474,29 @@ def prompts_that_have_changed(work):
     check([row["topic"] for row in taken(work, work / "a.h5")] == ["t", "u"], "the way out where the old file is lost")
 
 
+def prompts_that_are_stored_another_way(work):
+    """What the columns hold counts, not the bytes of the file: an attribute, chunks, another column that the run does not know."""
+    prompts = work / "prompts.h5"
+    def write(word="old", **how):
+        with h5py.File(prompts, "w") as f:
+            f.create_dataset("prompt", data=[f"{word} p", f"{word} q", "not in the run"], **how)
+            f["id"] = ["a", "b", "c"]
+    write()
+    with h5py.File(prompts) as f: columns = input_columns(f, ["prompt", "id"], 2)
+    maker = OutputsMaker(work / "a.h5", config_yaml=f"input:\n  path: {prompts}\n  limit: 2\n")
+    maker.rows([0, 1], [0, 0], ["a", "b"], [b"x", b"y"], [[1]] * 2)
+    maker.file.attrs["input_columns"], maker.file.attrs["input_sha256"] = columns, hashlib.sha256(columns.encode()).hexdigest()
+    maker.done()
+    want = taken(work, work / "a.h5", "--format", "prompt-completion")
+    write(chunks=(1,), compression="gzip")
+    with h5py.File(prompts, "a") as f: f.attrs["note"], f["more"] = "added", [1, 2, 3]
+    check(taken(work, work / "a.h5", "--format", "prompt-completion") == want)
+    write("new")
+    check("say something else of prompt)" in script("outputs", work / "a.h5", code=2).stderr)
+    with h5py.File(prompts, "a") as f: del f["id"]
+    check("say something else of id)" in script("outputs", work / "a.h5", code=2).stderr)
+
+
 # The process says its own peak: what wait4 tells includes the parent's memory at the fork.
 PEAK = """import runpy, sys
 sys.argv = sys.argv[1:]
@@ -540,4 +564,4 @@ if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         rows_have_everything, parquet_is_the_same, filters, duplicates, messages_and_completions, pairs_and_scores, batch_results, runs_and_shards,
         files_that_are_not_right, outputs_under_other_names, damaged_run_directories, outputs_of_another_run, values_that_a_format_has_not,
-        prompts_that_are_not_there, prompts_that_have_changed, memory_of_long_rows, large_rows_and_blocks, carried_texts_of_odd_form, files_under_a_lock, commands_by_another_name], sys.argv[2:])
+        prompts_that_are_not_there, prompts_that_have_changed, prompts_that_are_stored_another_way, memory_of_long_rows, large_rows_and_blocks, carried_texts_of_odd_form, files_under_a_lock, commands_by_another_name], sys.argv[2:])

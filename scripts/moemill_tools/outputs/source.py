@@ -5,7 +5,8 @@ import pathlib
 import h5py
 
 from ..common import Fault
-from ..run_files import reading, setting
+from ..contents import changed_columns
+from ..run_files import open_h5, reading, setting
 from .layout import FIXED, OTHERS
 from .plain import Plain
 from .prompts_file import Prompts
@@ -37,11 +38,26 @@ class Source:
         return Prompts(path, setting(config, "input", "group") or "/", self.plain)
 
     def check_prompts(self, path):
-        """Other prompts may have the same ids: the file is the one of this run to the byte, or answers go with questions never asked."""
-        its = self.outputs.attribute("input_sha256")
-        if its and sha256_of(path) != its:
-            raise Fault(f"{path}: has changed since this run was made, or is another file (its SHA-256 is not the outputs' input_sha256): put "
-                        "the old file back, or name it with --prompts; where it is lost move this one away, to have the rows without it")
+        """Other prompts may have the same ids: the columns hold what they held, or answers go with questions never asked."""
+        its, columns = self.outputs.attribute("input_sha256"), self.outputs.attribute("input_columns")
+        if not its: return
+        if columns:
+            changed = self.changed_columns(path, columns)
+            if not changed: return
+            what = f"the outputs' input_columns say something else of {', '.join(changed)}"
+        else:  # of a moemill that looked at the file as a whole
+            if sha256_of(path) == its: return
+            what = "its SHA-256 is not the outputs' input_sha256"
+        raise Fault(f"{path}: has changed since this run was made, or is another file ({what}): put "
+                    "the old file back, or name it with --prompts; where it is lost move this one away, to have the rows without it")
+
+    def changed_columns(self, path, columns):
+        config = self.outputs.config()
+        limit, name = setting(config, "input", "limit"), setting(config, "input", "group") or "/"
+        with open_h5(path) as file, reading(path):
+            group = file.get(name)
+            if not isinstance(group, h5py.Group): return [f"group {name}"]
+            return changed_columns(group, columns, int(limit) if limit and limit.isdigit() else None)
 
     def tells_prompts_apart(self):
         """Columns by which two prompts are seen to be the same: what the model saw, or what that was made of, or nothing but its place."""

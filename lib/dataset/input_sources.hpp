@@ -1,0 +1,29 @@
+// Where the columns of prompts.h5 really lie, looked at before anything is read. Used by PromptFile.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataset/columns.hpp"
+#include "system/h5_sources.hpp"
+
+namespace moemill::dataset {
+
+class InputSources {
+ public:
+  // Every child of the group that `counts`, the members of packed columns included. UserError when one is a link that
+  // leads nowhere or has a source that is missing.
+  void check(hid_t group, const ColumnPlace& place, const std::function<bool(const std::string&)>& counts);
+  // What will be slow, one sentence a column.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  void check_dataset(hid_t dataset, const std::string& place);
+
+  h5::SourceFiles files_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace moemill::dataset

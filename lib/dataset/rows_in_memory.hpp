@@ -1,0 +1,32 @@
+// Some rows of a dataset of any type in memory. Used for carried columns and for what the fingerprint is made of.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "system/h5.hpp"
+
+namespace moemill::dataset {
+
+// Bytes of a row in memory, without what variable-length values point to.
+std::uint64_t row_bytes_of(hid_t dataset);
+// Whether some of a type's values are strings or of variable length.
+bool has_variable_parts(hid_t type);
+
+// What the rows' variable-length values point to is HDF5's and goes back at the end.
+class RowsInMemory {
+ public:
+  RowsInMemory(hid_t dataset, std::uint64_t first, std::uint64_t count);
+  RowsInMemory(const RowsInMemory&) = delete;
+  RowsInMemory& operator=(const RowsInMemory&) = delete;
+  ~RowsInMemory();
+  hid_t type() const { return type_; }
+  const std::vector<std::byte>& bytes() const { return bytes_; }
+
+ private:
+  h5::Handle type_;
+  h5::Handle space_;
+  std::vector<std::byte> bytes_;
+};
+
+}  // namespace moemill::dataset

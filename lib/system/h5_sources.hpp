@@ -1,0 +1,38 @@
+// Where the values of a dataset come from when they are not in its own file: links, the sources of virtual datasets,
+// raw files. HDF5 treats a link that leads nowhere as absent and hands out fill values for a source that is not there,
+// without a word; here either is a UserError that names it. Used by PromptFile before it reads anything.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "system/h5.hpp"
+
+namespace moemill::h5 {
+
+// UserError when the link `name` is there and what it leads to is not. `place` says where it stands, for the message.
+void refuse_dangling(hid_t parent, const std::string& name, const std::string& place);
+
+// Keeps the files that it has seen open, so that HDF5 does not run out of descriptors when it reads them later.
+class SourceFiles {
+ public:
+  struct Chunks {
+    std::uint64_t largest_bytes = 0;  // of an unpacked chunk, the sources' included
+    std::uint64_t files = 0;          // that hold values of the dataset
+  };
+  // UserError where a source, or a source of a source, is missing, is too small, or leaves values without any.
+  Chunks check(hid_t dataset, const std::string& place);
+
+ private:
+  struct Source;
+  Chunks look(hid_t dataset, const std::string& place, int depth);
+  void look_at(const Source& source, Chunks& found);
+  void look_at_blocks(Source source, const std::string& file_name, const std::string& dataset_name, Chunks& found);
+  const Handle* open(const std::string& from, const std::string& name);
+  Handle find(const Source& source);
+
+  std::map<std::string, Handle> files_;  // by the path that opened
+};
+
+}  // namespace moemill::h5

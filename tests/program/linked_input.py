@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Columns whose values lie elsewhere: links, virtual datasets, raw files. What is missing is told before the start, what
+changes between two attempts ends the run, and what only is stored another way does not.
+
+    linked_input.py MOEMILL SOURCE_DIR WORK_DIR [--library NO_LOCKS]"""
+import hashlib
+import json
+import pathlib
+import sys
+
+import h5py
+import numpy as np
+
+LIBRARY = None
+if "--library" in sys.argv:
+    at = sys.argv.index("--library")
+    LIBRARY = str(pathlib.Path(sys.argv[at + 1]).resolve())
+    del sys.argv[at:at + 2]
+
+from moemill_program import MODELS, SOURCE, check, differences, expect_exit, fresh, main, moemill  # noqa: E402
+
+sys.path.insert(0, str(SOURCE / "scripts"))
+from moemill_tools.contents import input_columns  # noqa: E402
+
+
+def run(folder, name="p.h5", out="out", code=0, env=None, cwd=None, sets=()):
+    words = [w for s in sets for w in ("--set", s)]
+    return expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", folder / name if cwd is None else name, "-o", folder / out,
+                               "--set", "sampling.max_tokens=2", *words, env=env, cwd=cwd), code)
+
+
+def write_virtual(path, rows, maps, **how):
+    """A virtual dataset x of so many numbers beside as many prompts. `maps`: (rows, file, dataset, its rows, of them)."""
+    layout = h5py.VirtualLayout((rows,), "i8")
+    for target, file, name, count, taken in maps: layout[target] = h5py.VirtualSource(file, name, (count,), "i8")[taken]
+    with h5py.File(path, "w") as f:
+        f["prompt"] = [f"prompt {i}" for i in range(rows)]
+        f.create_virtual_dataset("x", layout, **how)
+
+
+def write_numbered(path, pattern, rows, name=b"x"):
+    """Sources of two numbers each, as many as there are files: %b stands for the number."""
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    target = h5py.h5s.create_simple((0,), (h5py.h5s.UNLIMITED,))
+    target.select_hyperslab((0,), (h5py.h5s.UNLIMITED,), (2,), (2,))
+    settings.set_virtual(target, pattern, name, h5py.h5s.create_simple((2,)))
+    with h5py.File(path, "w") as f:
+        f["prompt"] = [f"prompt {i}" for i in range(rows)]
+        h5py.h5d.create(f.id, b"x", h5py.h5t.NATIVE_INT64, target, settings)
+
+
+def carried(folder, out="out"):
+    with h5py.File(folder / out / "outputs.h5") as f: return f["carry/x"][:].tolist()
+
+
+def sources_of_virtual_datasets():
+    folder, every = fresh("virtual"), slice(None)
+    for i in range(4):
+        with h5py.File(folder / f"b-{i}.h5", "w") as f: f["x"] = np.arange(2) + 10 * i
+    two = [(slice(0, 2), "b-0.h5", "x", 2, every), (slice(2, 4), "b-1.h5", "x", 2, every)]
+    write_virtual(folder / "good.h5", 4, two)
+    write_virtual(folder / "nested.h5", 4, [(every, "good.h5", "x", 4, every)])
+    write_virtual(folder / "filled.h5", 4, two[:1], fillvalue=-1)
+    write_numbered(folder / "numbered.h5", b"b-%b.h5", 8)
+    for name, want in (("good", [0, 1, 10, 11]), ("nested", [0, 1, 10, 11]), ("filled", [0, 1, -1, -1]), ("numbered", [0, 1, 10, 11, 20, 21, 30, 31])):
+        run(folder, f"{name}.h5", name)
+        check(carried(folder, name) == want, name, carried(folder, name))
+    write_virtual(folder / "half.h5", 4, two[:1])
+    write_virtual(folder / "nameless.h5", 2, [(every, "b-0.h5", "nope", 2, every)])
+    write_virtual(folder / "nested_nameless.h5", 2, [(every, "nameless.h5", "x", 2, every)])
+    write_virtual(folder / "short.h5", 3, [(every, "b-0.h5", "x", 5, slice(1, 4))])
+    write_virtual(folder / "gone.h5", 4, [two[0], (slice(2, 4), "gone/b.h5", "x", 2, every)])
+    for name, said in (("half", "only 2 have a source"), ("nameless", "no dataset 'nope'"), ("nested_nameless", "no dataset 'nope'"),
+                       ("short", "its shape has changed"), ("gone", "'gone/b.h5', which cannot be opened")):
+        for command in ("run", "validate"):
+            words = [command, "--model", MODELS / "deepseek_v3", "-i", folder / f"{name}.h5", "-o", folder / "none"]
+            done = expect_exit(moemill(*words), 2)
+            check(said in done.stderr and f"{name}.h5: dataset '/x'" in done.stderr and done.stderr.count("\n") == 1, name, done.stderr)
+    check(not (folder / "none").exists(), "a run was begun")
+    # Where HDF5 looks: beside the file that is named, beside the one that a link leads to, in the folders of a variable.
+    (folder / "linked").mkdir()
+    (folder / "linked/good.h5").symlink_to(folder / "good.h5")
+    run(folder, "linked/good.h5", "by_link")
+    (folder / "moved").mkdir()
+    (folder / "b-1.h5").rename(folder / "moved/b-1.h5")
+    check("'b-1.h5', which cannot be opened" in run(folder, "good.h5", code=2).stderr)
+    check("'b-1.h5', which cannot be opened" in run(folder, "numbered.h5", code=2).stderr, "there is a b-2.h5 behind it")
+    run(folder, "good.h5", "by_variable", env={"HDF5_VDS_PREFIX": f"/nowhere:{folder / 'moved'}"})
+    check(carried(folder, "by_link") == carried(folder, "by_variable") == [0, 1, 10, 11])
+
+
+def links_that_lead_nowhere():
+    """A dangling link counted as absent, and a setting of all rows with it."""
+    folder = fresh("dangling")
+    def refused(make, *said):
+        with h5py.File(folder / "p.h5", "w") as f: make(f)
+        done = run(folder, code=2)
+        for part in said: check(part in done.stderr, part, done.stderr)
+        check("damaged" not in done.stderr, done.stderr)
+    link = h5py.ExternalLink
+    refused(lambda f: f.update({"prompt": link("gone.h5", "/prompt")}), "dataset '/prompt': is a link to '/prompt' of 'gone.h5'", "unable to open external file")
+    def more(name, what):
+        def make(f): f["prompt"], f[name] = ["a", "b"], what
+        return make
+    refused(more("temperature", link("gone.h5", "/t")), "dataset '/temperature': is a link to '/t' of 'gone.h5'")
+    refused(more("topic", h5py.SoftLink("/elsewhere")), "dataset '/topic': is a link to '/elsewhere' of this file")
+    refused(more("topic", link("p.h5", "/elsewhere")), "dataset '/topic': is a link to '/elsewhere' of 'p.h5'")
+    refused(lambda f: f.update({"prompt/offsets": [0, 1], "prompt/values": link("gone.h5", "/v")}), "dataset '/prompt/values': is a link")
+    run(folder, sets=["input.group=/none"], code=2)
+    with h5py.File(folder / "p.h5", "w") as f: more("topic", link("gone.h5", "/t"))(f)
+    run(folder, sets=["output.carry_columns=[]"])  # then nobody wants it
+    with h5py.File(folder / "p.h5", "w") as f:
+        f["prompt"] = ["a", "b"]
+        f.create_dataset("x", (2,), "i8", external=[(str(folder / "raw.bin"), 0, 16)])
+    check("raw.bin', which is not there" in run(folder, out="raw", code=2).stderr)
+    (folder / "raw.bin").write_bytes(b"\1" * 9)
+    check("raw.bin', which is too short" in run(folder, out="raw", code=2).stderr)
+    (folder / "raw.bin").write_bytes(np.array([7, 8], "<i8").tobytes())
+    run(folder, out="raw")
+    check(carried(folder, "raw") == [7, 8])
+
+
+def without_file_locks():
+    """Where flock fails HDF5 put fill values in place of what links lead to."""
+    if not LIBRARY: return
+    folder = fresh("locks")
+    with h5py.File(folder / "part.h5", "w") as f: f["prompt"], f["x"] = ["one", "two three"], [4, 5]
+    write_virtual(folder / "p.h5", 2, [(slice(None), "part.h5", "x", 2, slice(None))])
+    with h5py.File(folder / "p.h5", "a") as f:
+        del f["prompt"]
+        f["prompt"] = h5py.ExternalLink("part.h5", "/prompt")
+    run(folder)
+    run(folder, out="unlocked", env={"LD_PRELOAD": LIBRARY})
+    run(folder, out="insists", env={"LD_PRELOAD": LIBRARY, "HDF5_USE_FILE_LOCKING": "TRUE"})
+    for out in ("unlocked", "insists"): check(not differences(folder / "out/outputs.h5", folder / out / "outputs.h5"), out)
+    check(carried(folder) == [4, 5], carried(folder))
+
+
+def odd_columns(f, rows=3):
+    text = h5py.string_dtype()
+    f["pair"] = np.array([[b"ab", b"c"]] * rows, "S4")
+    f["latin"] = np.array([b"caf\xe9"] * rows, "S6")
+    tags = f.create_dataset("tags", (rows,), h5py.vlen_dtype(text))  # the other rows are never written
+    tags[0] = np.array(["x", "yü"], object)
+    lists = f.create_dataset("lists", (rows,), h5py.vlen_dtype(h5py.vlen_dtype(np.int32)))
+    inner = np.empty(2, object)
+    inner[:] = [np.array([1, 2], np.int32), np.array([3], np.int32)]
+    lists[0] = inner
+    f.create_dataset("table", (rows, 2), text)[0] = ["a", "b"]
+    record = np.dtype([("a", ">i4"), ("t", text), ("v", h5py.vlen_dtype(np.int16)), ("s", "S3"), ("m", "<f4", (2, 2))])
+    f.create_dataset("record", (rows,), record)[0] = (1, "q", np.array([1, 2], np.int16), b"s", np.ones((2, 2)))
+    f["flag"] = np.arange(rows) % 2 == 0
+    f["kind"] = np.zeros(rows, h5py.enum_dtype({"A": 0, "B": 1}, "u2"))
+    f["opaque"] = np.array([b"1234"] * rows, "V4")
+    f["complex"] = np.ones(rows, "c8") * 2j
+    f["big"] = np.arange(rows, dtype=">f8")
+
+
+def columns_of_odd_form():
+    """All are carried as they are, and input_sha256 is what scripts/ make of its definition."""
+    folder = fresh("odd")
+    with h5py.File(folder / "p.h5", "w") as f:
+        g = f.create_group("in")
+        g["prompt/values"], g["prompt/offsets"] = np.frombuffer(b"one two three", "u1"), np.array([0, 4, 8, 13], "u4")
+        g["id"], g["n"] = ["a", "b", "ç"], [1.0, 2.0, np.nan]
+        odd_columns(g)
+    for limit in (3, 2):
+        run(folder, out=f"out{limit}", sets=["input.group=/in", f"input.limit={limit}"])
+        expect_exit(moemill("verify", "--deep", folder / f"out{limit}"), 0)
+        with h5py.File(folder / f"out{limit}/outputs.h5") as o, h5py.File(folder / "p.h5") as p:
+            names = ["prompt/values", "prompt/offsets", *(n for n in p["in"] if n != "prompt")]
+            want = input_columns(p["in"], names, limit)
+            check(o.attrs["input_columns"] == want, o.attrs["input_columns"], want)
+            check(o.attrs["input_sha256"] == hashlib.sha256(want.encode()).hexdigest())
+            for name in o["carry"]:
+                a, b = o["carry"][name], p["in"][name]
+                check(a.dtype == b.dtype and repr(a[:].tolist()) == repr(b[:limit].tolist()), name, a[:], b[:])
+
+
+def contents_count_not_bytes():
+    """The same values stored another way go on; other ones, also behind a link, do not, and the column is named."""
+    folder = fresh("contents")
+    def write(word="one", topic=(1, 2, 3), more=False, **how):
+        with h5py.File(folder / "part.h5", "w") as f: f.create_dataset("prompt", data=[f"{word} {i}" for i in range(3)], **how)
+        with h5py.File(folder / "p.h5", "w") as f:
+            f["prompt"] = h5py.ExternalLink("part.h5", "/prompt")
+            f.create_dataset("topic", data=np.array(topic), **how)
+            if more: f["more"] = [1, 2, 3]
+    write()
+    run(folder)
+    kept = (folder / "out/outputs.h5").read_bytes()
+    write(chunks=(2,), compression="gzip")
+    with h5py.File(folder / "p.h5", "a") as f: f.attrs["note"], f["topic"].attrs["unit"] = "added", "m"
+    run(folder)
+    for changes, said in (({"word": "two"}, "column prompt"), ({"topic": (1, 2, 4)}, "column topic"), ({"more": True}, "column more"),
+                          ({"word": "two", "topic": (1, 2, 4)}, "columns prompt, topic")):
+        write(**changes)
+        for words in (["run"], ["validate"]):
+            done = expect_exit(moemill(*words, "--model", MODELS / "deepseek_v3", "-i", folder / "p.h5", "-o", folder / "out",
+                                       "--set", "sampling.max_tokens=2"), 2)
+            check(f"the contents of input.path: {said} (input_sha256 " in done.stderr, said, done.stderr)
+    write("two")
+    done = moemill("verify", folder / "out", "--replay", "1")
+    check(done.returncode == 1 and "column prompt changed" in done.stdout, done.stdout)
+    check((folder / "out/outputs.h5").read_bytes() == kept, "outputs.h5 was touched")
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8): crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def runs_of_an_older_moemill():
+    """Their run.json knows the SHA-256 of the file as a whole: they go on with just that file."""
+    folder = fresh("older")
+    with h5py.File(folder / "p.h5", "w") as f: f["prompt"] = ["one", "two"]
+    run(folder)
+    manifest = json.loads((folder / "out/run.json").read_text())
+    del manifest["crc32c"], manifest["fingerprints"]["input_columns"]
+    manifest["fingerprints"]["input_sha256"] = hashlib.sha256((folder / "p.h5").read_bytes()).hexdigest()
+    manifest["crc32c"] = f"{crc32c(json.dumps(manifest, indent=2).encode()):08x}"
+    (folder / "out/run.json").write_text(json.dumps(manifest, indent=2))
+    run(folder)
+    with h5py.File(folder / "p.h5", "a") as f: f.attrs["note"] = "added"
+    check("older moemill" in run(folder, code=2).stderr)
+
+
+if __name__ == "__main__":
+    main([sources_of_virtual_datasets, links_that_lead_nowhere, without_file_locks, columns_of_odd_form, contents_count_not_bytes,
+          runs_of_an_older_moemill])
