@@ -1,0 +1,310 @@
+"""moemill in Python: write prompts, read a run as rows or as a table, follow a running one. One file that may be copied anywhere;
+it needs h5py and numpy only.
+
+    from moemill_io import follow, read_run, write_prompts
+    write_prompts("prompts.h5", ["Q: 7 + 8?", "Once"], id=["sum", "tale"], max_tokens=[8, 64])    # before the job
+    for row in read_run("runs/first"): print(row["id"], row["sample_index"], row["text"])          # after it
+    for row in follow("runs/first"): ...                                                          # meanwhile
+
+A row is a dictionary: what /completions of outputs.h5 says (status and finish_reason by their names, missing numbers None), the
+input's other columns, error_code and error_message of failed rows, prompt_logprobs where they were asked for.
+"""
+import collections
+import json
+import os
+import pathlib
+import secrets
+import time
+
+import h5py
+import numpy as np
+
+__all__ = ["write_prompts", "read_run", "follow", "Run"]
+
+STATUS = ("pending", "ok", "failed", "skipped")
+FINISH = (None, "stop", "length", "stop_string", "repetition", "error")
+BLOCK_ROWS = 1024
+WHOLE = ("n", "top_k", "max_tokens", "min_tokens", "seed", "logprobs")  # settings by row for which -1 means the run's own
+LISTS = ("stop", "stop_token_ids")  # settings that the file has as JSON
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing prompts
+
+def write_prompts(path, prompts, /, **columns):
+    """Makes prompts.h5 of texts, or of lists of token ids, and of columns beside them: a list or array with a value a prompt, or
+    one number or text for all. `id` and sampling settings (n, temperature, max_tokens, seed, stop ...) act on their prompts, all
+    others are carried to the outputs; None is the run's own setting, NaN or "". Lists and objects become JSON text."""
+    prompts = list(prompts)
+    if not prompts: raise ValueError("write_prompts: there are no prompts")
+    made = {**prompt_column(prompts), **{name: made_column(name, values, len(prompts)) for name, values in columns.items()}}
+    path = pathlib.Path(os.path.realpath(path))
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with h5py.File(temporary, "x") as file:
+            for name, (values, dtype, kind) in made.items():
+                dataset = file.create_dataset(name, data=values, dtype=dtype)
+                if kind: dataset.attrs["moemill_kind"] = kind  # outputs.py turns it back
+        with open(temporary, "rb") as file: os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def prompt_column(prompts):
+    is_text = isinstance(prompts[0], str)
+    parts = []
+    for row, prompt in enumerate(prompts):
+        try:
+            if is_text: parts.append(np.frombuffer(prompt.encode(), "u1"))
+            else: parts.append(np.asarray(prompt, "i4") if len(prompt) else np.empty(0, "i4"))
+            if not is_text and (parts[-1].ndim != 1 or list(parts[-1]) != list(prompt) or (parts[-1] < 0).any()): raise ValueError
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            kind = "text" if is_text else "a list of token ids"
+            raise ValueError(f"write_prompts: prompt {row} is {str(ascii(prompt))[:80]}, must be {kind} as the first one") from None
+    name = "prompt" if is_text else "prompt_token_ids"
+    offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype("u8")
+    return {f"{name}/values": (np.concatenate(parts), None, None), f"{name}/offsets": (offsets, None, None)}
+
+
+def made_column(name, values, count):
+    """(values, dtype, kind) of a column, for h5py."""
+    if name in ("prompt", "prompt_token_ids") or "/" in name or not name.strip("."):
+        raise ValueError(f"write_prompts: a column cannot be named {name!r}")
+    values = [values] * count if isinstance(values, (str, bool, int, float, np.generic)) or values is None else values
+    array = values if isinstance(values, np.ndarray) else None
+    if array is not None and array.dtype.kind in "biuf" and array.dtype.itemsize <= 8: checked, values = array, array
+    else: checked = values = [v.item() if isinstance(v, np.generic) else v.tolist() if isinstance(v, np.ndarray) else v for v in values]
+    if len(checked) != count: raise ValueError(f"write_prompts: column {name} has {len(checked)} values, but there are {count} prompts")
+    if name == "id": check_ids(values)
+    if isinstance(values, np.ndarray): return values, None, None
+    if name in LISTS: values = [v if v in (None, "") else json.dumps(v if isinstance(v, list) else [v], ensure_ascii=False) for v in values]
+    return typed(values, -1 if name in WHOLE else None)
+
+
+def typed(values, missing):
+    types = {type(v) for v in values} - {type(None)}
+    if types == {str} or not types:
+        texts = ["" if v is None else v for v in values]
+        if not any("\0" in t for t in texts): return texts, h5py.string_dtype(), None
+    if types == {bool} and None not in values: return np.array(values, "?"), None, None
+    if types <= {bool, int, float} and types != {bool}:
+        if missing is not None: values = [missing if v is None or v != v else v for v in values]
+        if {type(v) for v in values} <= {bool, int} and -2**63 <= min(values) and max(values) < 2**64:
+            return np.array(values, "u8" if max(values) >= 2**63 else "i8"), None, None
+        if all(type(v) is not int or abs(v) <= 2**53 for v in values):
+            whole = {type(v) for v in values} == {int, type(None)}
+            return np.array([np.nan if v is None else v for v in values], "f8"), None, "whole" if whole else None
+    return [json.dumps(v, ensure_ascii=False) for v in values], h5py.string_dtype(), "json"
+
+
+def check_ids(values):
+    values = values.tolist() if isinstance(values, np.ndarray) else values
+    if len({type(v) for v in values}) > 1 or type(values[0]) not in (int, str) or "" in values:
+        raise ValueError("write_prompts: ids must be all text or all whole numbers")
+    (often, times), = collections.Counter(values).most_common(1)
+    if times > 1: raise ValueError(f"write_prompts: the id {often!r} occurs {times} times, must be unique")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading a run
+
+def opened(path):
+    """Without a lock, as moemill itself reads: some file systems have none."""
+    try:
+        return h5py.File(path, "r", locking=False)
+    except (TypeError, ValueError):  # h5py before 3.5
+        return h5py.File(path, "r")
+
+
+def read_run(path):
+    """The finished run in a directory, or an outputs.h5 or a shard by its name: iterate over it, or take its table()."""
+    path = pathlib.Path(path)
+    if not path.is_dir(): return Run(path)
+    file = path / "outputs.h5"
+    if not file.exists():
+        raise FileNotFoundError(f"{path}: has no outputs.h5 (yet): `moemill run` makes it at the end; follow() reads a run that is not "
+                                "done")
+    return Run(file)
+
+
+class Run:
+    """One file of rows, in the order (prompt, sample)."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        with opened(self.path) as file:
+            if text_of(file.attrs.get("format")) != "moemill-outputs": raise ValueError(f"{path}: is no file of outputs of moemill")
+            if "complete" not in file.attrs: raise ValueError(f"{path}: is not complete; the same `moemill run` makes it again")
+            self.attrs = dict(file.attrs)
+            self.rows = len(file["completions/status"])
+            self.first_prompt = int(file["completions/prompt_index"][0]) if self.rows else 0
+
+    def __len__(self): return self.rows
+
+    def __iter__(self):
+        with opened(self.path) as file:
+            for first in range(0, self.rows, BLOCK_ROWS):
+                block = self._block(file, first, min(first + BLOCK_ROWS, self.rows), None)
+                names = list(block)
+                for values in zip(*map(as_list, block.values())): yield dict(zip(names, values))
+
+    def table(self, *names):
+        """{column: array}, of all columns or of those named: arrays of numbers, and of objects for texts, lists and what may be None.
+        pandas.DataFrame(run.table()) takes it as it is."""
+        with opened(self.path) as file: block = self._block(file, 0, self.rows, names or None)
+        if missing := [n for n in names if n not in block]:
+            raise KeyError(f"{self.path}: has no column {missing[0]}; there are: {', '.join(self.columns())}")
+        return {name: block[name] if isinstance(block[name], np.ndarray) else as_objects(block[name]) for name in names or block}
+
+    def columns(self):
+        """The names of all columns."""
+        with opened(self.path) as file: return list(self._block(file, 0, min(1, self.rows), None))
+
+    def _block(self, file, first, end, names):
+        """{column: values} of some rows, of all columns or of those named: arrays of numbers, lists of all else."""
+        done, out = file["completions"], {}
+        prompts = done["prompt_index"][first:end]
+        def wanted(name): return names is None or name in names
+        for name, item in done.items():
+            if name == "logprobs" or not wanted(name): continue
+            if isinstance(item, h5py.Group): out[name] = parts_of(item, "values", item["offsets"][first:end + 1])
+            else: out[name] = plain(item[first:end])
+        for name, codes in (("status", STATUS), ("finish_reason", FINISH)):
+            if name in out: out[name] = [codes[c] if c < len(codes) else str(c) for c in out[name]]
+        if "logprobs" in done and any(map(wanted, ("logprobs", "top_ids", "top_logprobs"))): out.update(logprobs_of(done, first, end))
+        at = (prompts - np.uint64(self.first_prompt)).astype("i8")
+        self._of_prompts(file, at, out, wanted)
+        if wanted("error_code") or wanted("error_message"): out.update(errors_of(file, prompts, done["sample_index"][first:end]))
+        return {name: values for name, values in out.items() if wanted(name)}
+
+    @staticmethod
+    def _of_prompts(file, at, out, wanted):
+        """Columns with a value a prompt, given to each of its rows."""
+        low, high = (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0)
+        def spread(values): return values[at - low] if isinstance(values, np.ndarray) else [values[i] for i in (at - low).tolist()]
+        for name, item in file["carry"].items() if "carry" in file else ():
+            name = f"input_{name}" if name in file["completions"] else name
+            if not wanted(name): continue
+            if isinstance(item, h5py.Group): out[name] = spread(parts_of(item, "values", item["offsets"][low:high + 1]))
+            else: out[name] = spread(plain(item[low:high]))
+        if "prompt_logprobs" in file and wanted("prompt_logprobs"):
+            item = file["prompt_logprobs"]
+            out["prompt_logprobs"] = spread([without_nan(p) for p in parts_of(item, "values", item["offsets"][low:high + 1])])
+
+
+def as_list(values):
+    """A column as Python's values, without NaN."""
+    return values if isinstance(values, list) else without_nan(values) if values.dtype.kind == "f" else values.tolist()
+
+
+def as_objects(values):
+    array = np.empty(len(values), object)
+    for i, value in enumerate(values): array[i] = value
+    return array
+
+
+def text_of(value): return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+
+
+def plain(values):
+    """A column of numbers as the array that it is, any other as a list of Python's values."""
+    return values if values.dtype.kind in "iubf" and values.ndim == 1 else [nested(v) for v in values.tolist()]
+
+
+def nested(value): return [nested(v) for v in value] if isinstance(value, (list, tuple, np.ndarray)) else text_of(value)
+
+
+def without_nan(values): return [None if v != v else v for v in values.tolist()]
+
+
+def parts_of(group, name, ends):
+    """The rows of a packed column: texts, or lists of numbers."""
+    ends = ends.tolist()
+    if len(ends) < 2: return []
+    values = group[name][ends[0]:ends[-1]]
+    parts = [values[a - ends[0]:b - ends[0]] for a, b in zip(ends, ends[1:])]
+    if values.dtype == np.uint8: return [p.tobytes().decode("utf-8", "backslashreplace") for p in parts]
+    return parts if values.dtype.kind == "f" else [p.tolist() for p in parts]
+
+
+def logprobs_of(done, first, end):
+    if "token_ids" in done: ends = done["token_ids/offsets"][first:end + 1]
+    else: ends = np.concatenate([[0], np.cumsum(done["num_completion_tokens"][:end], dtype="u8")])[first:]
+    group, out = done["logprobs"], {}
+    out["logprobs"] = [without_nan(p) for p in parts_of(group, "values", ends)]
+    if "top_ids" in group:
+        out["top_ids"] = parts_of(group, "top_ids", ends)
+        out["top_logprobs"] = [[without_nan(t) for t in p] for p in parts_of(group, "top_values", ends)]
+    return out
+
+
+def errors_of(file, prompts, samples):
+    """error_code and error_message of some rows; None for good ones."""
+    found = {}
+    if "errors" in file and len(file["errors/code"]) and len(prompts):
+        low, high = np.searchsorted(file["errors/prompt_index"][:], [prompts[0], prompts[-1] + np.uint64(1)])
+        columns = [file[f"errors/{n}"][low:high].tolist() for n in ("prompt_index", "sample_index", "code", "message")]
+        found = {(p, s): (text_of(code), text_of(message)) for p, s, code, message in zip(*columns)}
+    rows = [found.get(key, (None, None)) for key in zip(prompts.tolist(), samples.tolist())]
+    return {"error_code": [code for code, _ in rows], "error_message": [message for _, message in rows]}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Following a run
+
+def follow(path, poll_seconds=2.0, timeout_seconds=None):
+    """Yields each row of a running (or finished) run once, a shard at a time as shards are done, and ends with the run. It may begin
+    before the run does, and waits through kills and further attempts. After timeout_seconds without a new row it raises
+    TimeoutError; by itself it waits for ever."""
+    path, seen, run_id, last = pathlib.Path(path), set(), None, time.monotonic()
+    while True:
+        run = manifest(path)
+        if run and run_id not in (None, run["run_id"]):
+            raise RuntimeError(f"{path}: holds another run now (--overwrite?); follow it anew")
+        if run:
+            run_id = run["run_id"]
+            whole = read_if_there(path / "outputs.h5", run_id)
+            if whole is not None:
+                for row in whole:
+                    if row["prompt_index"] // run["shard_prompts"] not in seen: yield row
+                return
+            for file in sorted((path / "shards").glob("shard-*.h5")):
+                number = int(file.stem.partition("-")[2])
+                if number in seen: continue
+                shard = read_if_there(file, run_id)
+                if shard is None: continue
+                rows = read_or_none(shard)
+                if rows is None: continue
+                seen.add(number)
+                yield from rows
+                last = time.monotonic()
+            if len(seen) >= -(-run["prompts"] // run["shard_prompts"]): return  # a run that makes no outputs.h5
+        if timeout_seconds is not None and time.monotonic() - last > timeout_seconds:
+            raise TimeoutError(f"{path}: no new row in {timeout_seconds:g} s; `moemill status {path}` tells how the run is")
+        time.sleep(poll_seconds)
+
+
+def manifest(path):
+    """run.json, or None where it is not there yet."""
+    try:
+        run = json.loads((path / "run.json").read_bytes())
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return run if {"run_id", "prompts", "shard_prompts"} <= run.keys() else None
+
+
+def read_if_there(file, run_id):
+    """A file of this run; None where there is none, or not any more: shards go when outputs.h5 has come."""
+    try:
+        run = Run(file) if file.exists() else None
+    except (OSError, KeyError, ValueError):
+        return None
+    return run if run and text_of(run.attrs.get("run_id")) == run_id else None
+
+
+def read_or_none(shard):
+    try:
+        return list(shard)
+    except (OSError, KeyError):
+        return None  # it went while it was read; outputs.h5 has its rows

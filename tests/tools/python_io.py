@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""scripts/moemill_io.py with the program: what it writes is read, what it reads is what outputs.h5 holds, a running run is followed.
+The README's examples are run as they stand there.
+
+    python_io.py WORK_DIR MOEMILL [TEST ...]"""
+import contextlib
+import importlib.util
+import io
+import itertools
+import json
+import math
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import h5py
+import numpy as np
+
+from tools import SCRIPTS, SOURCE, Skip, check, column, columns, main
+
+sys.path.insert(0, str(SCRIPTS))
+from moemill_io import follow, read_run, write_prompts  # the README's way to import it
+
+PROGRAM = pathlib.Path(sys.argv[2]).resolve()
+MODEL = SOURCE / "tests/data/models/mixtral"
+ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+
+
+def command(work, *sets, model=MODEL):
+    words = [word for pair in sets for word in ("--set", pair)]
+    return [PROGRAM, "run", "--model", model, "-i", work / "prompts.h5", "-o", work / "runs/first", "--log-level", "off", *words]
+
+
+def run(work, *sets, **more):
+    done = subprocess.run(command(work, *sets, **more), text=True, capture_output=True, env=ENVIRONMENT, timeout=300)
+    check(done.returncode == 0, done.stdout[-2000:], done.stderr[-2000:])
+    return work / "runs/first"
+
+
+def examples_of_the_readme(work):
+    blocks = [b for b in re.findall(r"```python\n(.*?)```", (SOURCE / "README.md").read_text(), re.S) if "moemill_io" in b or "read_run" in b or "follow(" in b]
+    check(len(blocks) == 3 and all(len(b.splitlines()) <= 4 for b in blocks), blocks)
+    names, before = {}, os.getcwd()
+    os.chdir(work)
+    try:
+        exec(blocks[0], names)
+        run(work, "sampling.max_tokens=4", "sampling.ignore_eos=true")
+        for block in blocks[1:]:
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said): exec(block, names)
+            check(said.getvalue(), block)
+    finally:
+        os.chdir(before)
+
+
+def prompts_of_all_kinds(work):
+    texts = ["one", "größe 水", ""]
+    write_prompts(work / "p.h5", texts, id=["a", "b", "c"], n=[2, None, 1], temperature=0.5, stop=["x", ["y", "z"], None], stop_token_ids=[[1], 2, None], seed=[2**62, None, 0],
+                  level=np.arange(3, dtype="i2"), gap=[1, None, 3], real=[0.5, None, 1], flag=[True, False, True], word=["u", None, "w"], tags=[["a"], {"b": 1}, None], **{"a b": 1, "path": "q"})
+    got = columns(work / "p.h5")
+    check(got["prompt"] == texts and got["id"] == ["a", "b", "c"] and got["n"] == [2, -1, 1] and got["temperature"] == [0.5] * 3, got)
+    check(got["stop"] == ['["x"]', '["y", "z"]', ""] and got["stop_token_ids"] == ["[1]", "[2]", ""] and got["seed"] == [2**62, -1, 0], got)
+    check(got["level"] == [0, 1, 2] and math.isnan(got["gap"][1]) and got["flag"] == [True, False, True] and got["word"] == ["u", "", "w"], got)
+    check([json.loads(t) for t in got["tags"]] == [["a"], {"b": 1}, None] and got["a b"] == [1] * 3 and got["path"] == ["q"] * 3, got)
+    write_prompts(work / "p.h5", [[5, 6], [], np.array([7])], id=[1, 2, 3])
+    check(columns(work / "p.h5") == {"prompt_token_ids": [[5, 6], [], [7]], "id": [1, 2, 3]})
+    before = (work / "p.h5").read_bytes()
+    for bad in (lambda: write_prompts(work / "p.h5", []), lambda: write_prompts(work / "p.h5", ["a", 5]), lambda: write_prompts(work / "p.h5", [[1], "a"]),
+                lambda: write_prompts(work / "p.h5", [[1.5]]), lambda: write_prompts(work / "p.h5", [[-1]]), lambda: write_prompts(work / "p.h5", ["\ud800"]), lambda: write_prompts(work / "p.h5", ["a"], id=[1, 2]),
+                lambda: write_prompts(work / "p.h5", ["a", "b"], id=["x", "x"]), lambda: write_prompts(work / "p.h5", ["a", "b"], id=["x", 1]),
+                lambda: write_prompts(work / "p.h5", ["a"], prompt=["b"]), lambda: write_prompts(work / "p.h5", ["a"], **{"a/b": [1]})):
+        try:
+            bad()
+        except ValueError as fault:
+            check("write_prompts: " in str(fault), fault)
+        else: raise AssertionError("taken")
+    check((work / "p.h5").read_bytes() == before and [p.name for p in work.iterdir()] == ["p.h5"], "a fault leaves the file as it was")
+
+
+def rows_and_tables(work):
+    count = 40
+    write_prompts(work / "prompts.h5", [f"prompt {i}" for i in range(count)], id=[f"r{i}" for i in range(count)], n=[1 + i % 3 for i in range(count)], topic=[f"t{i % 4}" for i in range(count)],
+                  level=list(range(count)), price=[None if i == 3 else i / 4 for i in range(count)], pair=np.arange(2 * count).reshape(count, 2), max_tokens=[900 if i == 7 else 3 for i in range(count)])
+    path = run(work, "sampling.logprobs=1", "sampling.prompt_logprobs=true", "errors.max_failed_fraction=1", "output.shard_prompts=8", "model.max_model_len=64", "sampling.ignore_eos=true")
+    whole = read_run(path)
+    rows = list(whole)
+    with h5py.File(path / "outputs.h5") as f:
+        c = f["completions"]
+        check(len(whole) == len(rows) == len(c["status"]) == sum(1 + i % 3 for i in range(count)))
+        for name in ("id", "prompt_index", "sample_index", "num_prompt_tokens", "num_completion_tokens", "seed", "text", "token_ids"):
+            check([r[name] for r in rows] == column(c, name), name)
+        check([{"ok": 1, "failed": 2}[r["status"]] for r in rows] == c["status"][:].tolist())
+        scores = column(f, "prompt_logprobs")
+        errors = {(p, s): code.decode() for p, s, code in zip(f["errors/prompt_index"][:].tolist(), f["errors/sample_index"][:].tolist(), f["errors/code"][:].tolist())}
+    for row in rows:
+        i = row["prompt_index"]
+        check(row["topic"] == f"t{i % 4}" and row["level"] == i and row["price"] == (None if i == 3 else i / 4) and row["pair"] == [2 * i, 2 * i + 1], row)
+        check(row["error_code"] == errors.get((i, row["sample_index"])) and (row["error_code"] is None) == (row["status"] == "ok"), row)
+        check(len(row["logprobs"]) == len(row["token_ids"]) == len(row["top_logprobs"]) and [None if v != v else v for v in scores[i]] == row["prompt_logprobs"], row)
+        check(row["status"] != "ok" or abs(sum(row["logprobs"]) - row["cumulative_logprob"]) < 1e-3, row)
+    check(errors, "row 7 is too long")
+    table = whole.table()
+    check(set(table) == set(rows[0]) == set(whole.columns()) and all(isinstance(v, np.ndarray) and len(v) == len(rows) for v in table.values()))
+    check(table["level"].dtype == "int64" and table["price"].dtype == "float64" and table["num_prompt_tokens"].dtype == "uint32" and table["text"].tolist() == [r["text"] for r in rows])
+    few = whole.table("id", "text", "topic")
+    check(list(few) == ["id", "text", "topic"] and (few["topic"][few["id"] == "r5"] == "t1").all(), few)
+    if importlib.util.find_spec("pandas"):
+        import pandas
+        check(pandas.DataFrame(table).groupby("topic").size().sum() == len(rows))
+    try:
+        whole.table("nothing")
+    except KeyError as fault:
+        check("has no column nothing" in str(fault) and "topic" in str(fault), fault)
+    shards = sorted((path / "shards").glob("*.h5"))
+    if shards: check([r for s in shards for r in read_run(s)] == rows, "a shard's rows are those of the run")
+    for bad in (work / "nowhere", work / "prompts.h5", work):
+        try:
+            read_run(bad)
+        except (OSError, ValueError) as fault:
+            check(str(bad) in str(fault), fault)
+        else: raise AssertionError(bad)
+
+
+def follow_shards(work):
+    """Shards come, go when outputs.h5 has come, and each row is told once."""
+    write_prompts(work / "prompts.h5", [f"prompt {i}" for i in range(20)], n=2)
+    path = run(work, "output.shard_prompts=4", "sampling.max_tokens=2", "output.keep_shards=true" if takes_keep_shards(work) else "sampling.seed=0")
+    want = [(r["prompt_index"], r["sample_index"], r["text"]) for r in read_run(path)]
+    fake = work / "fake"
+    (fake / "shards").mkdir(parents=True)
+    def bring(number): shutil.copy(path / f"shards/shard-{number:06}.h5", fake / "shards")
+    rows = follow(fake, poll_seconds=0.01, timeout_seconds=60)
+    def take(count): return [(r["prompt_index"], r["sample_index"], r["text"]) for r in itertools.islice(rows, count)]
+    began = threading.Timer(0.2, lambda: (bring(0), shutil.copy(path / "run.json", fake / "run.json")))  # it may begin before the run does
+    began.start()
+    got = take(8)
+    began.join()
+    bring(3), (fake / "shards/shard-000000.h5").unlink()
+    got += take(8)
+    check(got == want[:8] + want[24:32], got)
+    shutil.copy(path / "outputs.h5", fake)
+    (fake / "shards/shard-000003.h5").unlink()
+    rest = [(r["prompt_index"], r["sample_index"], r["text"]) for r in rows]
+    check(rest == want[8:24] + want[32:], rest)
+    (fake / "outputs.h5").unlink()
+    for number in range(5): bring(number)
+    check([(r["prompt_index"], r["sample_index"], r["text"]) for r in follow(fake, 0.01, 60)] == want, "a run that makes no outputs.h5 ends with its last shard")
+    (fake / "shards/shard-000002.h5").write_bytes(b"half")
+    for wrong, kind in ((lambda: list(follow(fake, 0.01, 0.1)), TimeoutError), (lambda: list(follow(work / "none", 0.01, 0.1)), TimeoutError)):
+        try:
+            wrong()
+        except kind as fault:
+            check("moemill status" in str(fault), fault)
+        else: raise AssertionError("ended")
+
+
+def takes_keep_shards(work):
+    done = subprocess.run([*command(work), "--set", "output.keep_shards=true", "--dry-run"], capture_output=True, text=True, env=ENVIRONMENT)
+    return "unknown key" not in done.stderr + done.stdout
+
+
+def follow_a_running_program(work):
+    write_prompts(work / "prompts.h5", [f"prompt {i}" for i in range(48)])
+    job = subprocess.Popen(command(work, "output.shard_prompts=2", "sampling.max_tokens=8", "parallel.max_num_seqs=2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    rows = list(follow(work / "runs/first", poll_seconds=0.02, timeout_seconds=120))
+    check(job.wait(timeout=120) == 0, job.stderr.read())
+    job.stderr.close()
+    check(sorted(r["prompt_index"] for r in rows) == list(range(48)))
+    by_index = {r["prompt_index"]: r["text"] for r in rows}
+    check(all(by_index[r["prompt_index"]] == r["text"] for r in read_run(work / "runs/first")))
+
+
+def without_file_locks(work):
+    if not shutil.which("cc"): raise Skip("there is no C compiler")
+    write_prompts(work / "prompts.h5", ["one"])
+    path = run(work, "sampling.max_tokens=2")
+    (work / "no_flock.c").write_text("#include <errno.h>\nint flock(int fd, int op) { (void)fd; (void)op; errno = ENOLCK; return -1; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", work / "no_flock.so", work / "no_flock.c"], check=True)
+    code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from moemill_io import read_run; print(len(list(read_run({str(path)!r}))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ, LD_PRELOAD=str(work / "no_flock.so")))
+    check(done.stdout == "1\n", done.stderr)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]).resolve(), [examples_of_the_readme, prompts_of_all_kinds, rows_and_tables, follow_shards, follow_a_running_program, without_file_locks], sys.argv[3:])
