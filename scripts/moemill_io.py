@@ -28,6 +28,14 @@ WHOLE = ("n", "top_k", "max_tokens", "min_tokens", "seed", "logprobs")  # settin
 LISTS = ("stop", "stop_token_ids")  # settings that the file has as JSON
 
 
+def opened(path, mode="r"):
+    """Without a lock, as moemill itself reads and writes: some file systems have none."""
+    try:
+        return h5py.File(path, mode, locking=False)
+    except (TypeError, ValueError):  # h5py before 3.5
+        return h5py.File(path, mode)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Writing prompts
 
@@ -41,7 +49,7 @@ def write_prompts(path, prompts, /, **columns):
     path = pathlib.Path(os.path.realpath(path))
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with h5py.File(temporary, "x") as file:
+        with opened(temporary, "x") as file:
             for name, (values, dtype, kind) in made.items():
                 dataset = file.create_dataset(name, data=values, dtype=dtype)
                 if kind: dataset.attrs["moemill_kind"] = kind  # outputs.py turns it back
@@ -108,14 +116,6 @@ def check_ids(values):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Reading a run
-
-def opened(path):
-    """Without a lock, as moemill itself reads: some file systems have none."""
-    try:
-        return h5py.File(path, "r", locking=False)
-    except (TypeError, ValueError):  # h5py before 3.5
-        return h5py.File(path, "r")
-
 
 def read_run(path):
     """The finished run in a directory, or an outputs.h5 or a shard by its name: iterate over it, or take its table()."""
@@ -232,10 +232,13 @@ def logprobs_of(done, first, end):
     if "token_ids" in done: ends = done["token_ids/offsets"][first:end + 1]
     else: ends = np.concatenate([[0], np.cumsum(done["num_completion_tokens"][:end], dtype="u8")])[first:]
     group, out = done["logprobs"], {}
-    out["logprobs"] = [without_nan(p) for p in parts_of(group, "values", ends)]
-    if "top_ids" in group:
-        out["top_ids"] = parts_of(group, "top_ids", ends)
-        out["top_logprobs"] = [[without_nan(t) for t in p] for p in parts_of(group, "top_values", ends)]
+    out["logprobs"] = [None if len(p) and np.isnan(p).all() else without_nan(p) for p in parts_of(group, "values", ends)]
+    if "top_ids" in group:  # a row that asked for fewer has ids of -1 behind them, one that asked for none only those
+        ids, values = parts_of(group, "top_ids", ends), [p.tolist() for p in parts_of(group, "top_values", ends)]
+        none = [p is None for p in out["logprobs"]]
+        out["top_ids"] = [None if off else [[t for t in tokens if t >= 0] for tokens in row] for off, row in zip(none, ids)]
+        out["top_logprobs"] = [None if off else [[v for t, v in zip(*pair) if t >= 0] for pair in zip(row, at)]
+                               for off, row, at in zip(none, ids, values)]
     return out
 
 

@@ -6,8 +6,10 @@
 Three lines of h5py are enough for a job (open, `f["prompt"] = texts`, close); this one adds ids, the sampling columns
 of each prompt, and two columns that are only carried to the output."""
 import json
+import os
 import sys
 
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # some file systems have no locks; HDF5 reads this when it is loaded
 import h5py
 
 

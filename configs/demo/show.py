@@ -6,6 +6,7 @@ import os
 import sys
 import textwrap
 
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # some file systems have no locks; HDF5 reads this when it is loaded
 import h5py
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))

@@ -110,6 +110,8 @@ def sharegpt(work):
     check("[system]" not in got["prompt"][0] and "system" not in got, got)
     got, told = made(work, [{"conversations": [{"from": "system", "value": "own"}, *said], "system": "beside"}], *words)
     check("[system]own[user]" in got["prompt"][0] and "beside" not in got["prompt"][0] and "the message was taken" in told, told)
+    check("--map system_prompt=system" in made(work, [{"messages": [ASK], "system_prompt": "be"}], *words)[1])
+    check("[system]be" in made(work, [{"messages": [ASK], "system_prompt": "be"}], *words, "--map", "system_prompt=system")[0]["prompt"][0])
     calls = json.dumps([{"name": n, "arguments": {"city": n}} for n in "ab"])
     got, _ = made(work, [{"messages": [ASK, {"role": "function_call", "content": calls}, {"role": "observation", "content": "9"}]}], *words)
     check("[assistant]<a a><b b>[tool]9" in got["prompt"][0], got)

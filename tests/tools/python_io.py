@@ -180,9 +180,11 @@ def without_file_locks(work):
     path = run(work, "sampling.max_tokens=2")
     (work / "no_flock.c").write_text("#include <errno.h>\nint flock(int fd, int op) { (void)fd; (void)op; errno = ENOLCK; return -1; }\n")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", work / "no_flock.so", work / "no_flock.c"], check=True)
-    code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from moemill_io import read_run; print(len(list(read_run({str(path)!r}))))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ, LD_PRELOAD=str(work / "no_flock.so")))
-    check(done.stdout == "1\n", done.stderr)
+    code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from moemill_io import *; print(len(list(read_run({str(path)!r})))); write_prompts('new.h5', ['x'])"
+    demo, without = SOURCE / "configs/demo", dict(os.environ, LD_PRELOAD=str(work / "no_flock.so"))
+    for words in (["-c", code], [demo / "make_prompts.py", demo / "prompts.jsonl", work / "demo.h5"]):
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=without, cwd=work)
+        check(done.returncode == 0 and done.stdout in ("1\n", f"{work}/demo.h5: 256 prompts\n"), done.stdout, done.stderr)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,9 @@ class Advice:
                      "carried along only")
         for name, values in self.run_only.items(): self.say_run_only(name, values)
         for remark, rows in sorted(self.remarks.items()): note(TOLD[remark[0]].format(*remark[1:], rows=counted(rows)))
+        for name, meant in (("system_prompt", "system"), ("functions", "tools")):
+            if self.plan.chat and name in carried and self.plan.form != "batch":
+                note(f"the column {name} is carried along only: --map {name}={meant} makes it the {meant} of the conversations")
         for name, dataset in carried.items():
             if setting := near_setting(dataset):
                 note(f"the column {dataset} is carried along, but its name is nearly that of the setting {setting}, and moemill refuses "

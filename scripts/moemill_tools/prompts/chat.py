@@ -53,6 +53,9 @@ def is_bare_call(message):
     return bool(message.get("tool_calls")) and message.get("content") in (None, "", [])
 
 
+AS_GIVEN = "given", "given"
+
+
 def ways(messages):
     """Ways to give the same conversation to a template, as it is first: (form of no content, whether roles have the names that
     every template knows)."""
@@ -108,9 +111,10 @@ class Chat:
         way, lost = self.settle((name, opens, bool(tools), arguments and json.dumps(arguments, default=str)), seen, tools, fill)
         if lost.calls:
             raise RowFault(f"the chat template leaves out tool calls: {', '.join(map(str, self.names_of(seen, lost.calls)))}")
-        remarks = lost.remarks + tuple(("role", m["role"], MEANT_ROLES[m["role"]]) for m in seen
-                                       if way[1] == "meant" and MEANT_ROLES.get(m["role"], m["role"]) != m["role"])
-        shown = by_way(seen, way)
+        remarks, shown = lost.remarks, seen
+        if way != AS_GIVEN:
+            shown = by_way(seen, way)
+            remarks += tuple(("role", a["role"], b["role"]) for a, b in zip(seen, shown) if a["role"] != b["role"])
         prefix = self.open_turn(shown[-1]) if continued else ""
         if continued: shown = [*shown[:-1], {**shown[-1], "content": prefix + END}]
         try:
@@ -148,7 +152,7 @@ class Chat:
             lost = survey(marked, marked_tools, text)
             rank = len(lost.calls), len(lost.remarks), text.count("None"), order
             if best is None or rank < best[0]: best = rank, (way, lost)
-        found = best[1] if best else (("given", "given"), survey([], None, ""))
+        found = best[1] if best else (AS_GIVEN, survey([], None, ""))
         if len(self.shapes) < MOST_SHAPES: self.shapes[shape] = found
         return found
 
@@ -158,4 +162,4 @@ def shape_of(messages):
     def kind(value):
         if isinstance(value, str): return "text" if value.strip() else "blank"
         return len(value) if isinstance(value, (list, tuple)) else value if value is None else type(value).__name__
-    return tuple((m["role"], *((k, kind(m[k])) for k in sorted(m) if k != "role")) for m in messages)
+    return tuple([(m["role"], *[(k, kind(v)) for k, v in m.items() if k != "role"]) for m in messages])

@@ -67,7 +67,7 @@ class Converter:
         if not isinstance(extra, dict): raise RowFault("chat_template_kwargs must be an object")
         if self.plan.form == "batch":
             if row.get("reasoning_effort") is not None: extra = {"reasoning_effort": row["reasoning_effort"], **extra}
-            if row.get("documents"): extra = {"documents": row["documents"], **extra}
+            if documents := self.plan.of_chat(row, "documents"): extra = {"documents": documents, **extra}
         opened = switched(self.plan.of_chat(row, "add_generation_prompt"), "add_generation_prompt")
         done = self.plan.chat.render(messages, tools, extra, self.continues(row, messages), opened)
         if messages[-1]["role"] == "assistant" and not done.prefix: remarks.append(("answers",))

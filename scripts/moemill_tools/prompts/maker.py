@@ -76,7 +76,7 @@ class Maker:
         later = duplicates.find()
         self.same_id = {**{first: first for first in later.values()}, **later}
         self.plan.check_names()
-        self.plan.know_special_tokens()
+        self.plan.finish_looking()
 
     def look_at_columns(self, rows, have_others_come, from_text, where):
         columns, found = self.plan.columns, dict.fromkeys(k for r in rows for k in r)

@@ -13,7 +13,8 @@ from .values import RowFault
 PROMPTS = {"prompt_token_ids": "tokens", "messages": "messages", "conversations": "messages", "conversation": "messages",
            "prompt": "text", "instruction": "alpaca"}
 # Columns that say something of their rows' conversations, so that --drop means: not used, either.
-CHAT_COLUMNS = ("system", "tools", "chat_template_kwargs", "continue_final_message", "add_generation_prompt", "documents")
+CHAT_COLUMNS = ("system", "tools", "chat_template_kwargs", "continue_final_message", "add_generation_prompt", "documents",
+                "add_special_tokens")
 
 
 def holds_messages(value): return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
@@ -39,6 +40,7 @@ class Plan:
         self.continues = bool(options.continue_final_message or options.assistant_prefix)  # whether any row may leave a turn open
         self.kinds = set()  # those that rows really have
         self.columns, self.id_types = {}, set()
+        self.beside = set(CHAT_COLUMNS) - set(options.drop)  # those that any row has, once all have been looked at
 
     def form_of(self, rows):
         """What the rows are: lines of a batch file where any has a custom_id and a body, or a custom_id and no prompt."""
@@ -130,8 +132,9 @@ class Plan:
             raise Fault("token ids cannot be made a user turn (--user-turn, --system, --assistant-prefix)" if self.turns_text() else
                         "some rows have prompt_token_ids and others a text: a prompts.h5 holds one or the other; make two files")
 
-    def know_special_tokens(self):
-        """Reads what belongs before a prompt, where a model is named."""
+    def finish_looking(self):
+        """After the first reading: what belongs before a prompt, where a model is named."""
+        self.beside &= set(self.columns)
         if not self.options.model: return
         if self.chat: self.begins = self.chat.templates.begins
         elif "tokens" not in self.kinds: self.begins = special_texts(pathlib.Path(self.options.model))
@@ -147,7 +150,7 @@ class Plan:
 
     def of_chat(self, row, name):
         """A row's value of a column that says something of its conversation; None where --drop leaves it out."""
-        value = None if name in self.options.drop else row.get(name)
+        value = row.get(name) if name in self.beside else None
         return None if value == "" else value
 
     def carried_names(self, names):
