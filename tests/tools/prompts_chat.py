@@ -120,6 +120,24 @@ def sharegpt(work):
         check("line 1: " in fault and "function_call" in fault, bad, fault)
 
 
+def what_has_no_effect(work):
+    """Variables that a template does not look at, names of speakers, and contents that are no text."""
+    words = templated(work, "{% if thinking %}+{% endif %}" + turns("{{ m.content }}"))
+    rows = [{"messages": [ASK], "chat_template_kwargs": {"thinking": True, "enable_thinking": False}}] * 2
+    got, told = made(work, rows, *words)
+    check(got["prompt"][0].startswith("+") and "has no variable enable_thinking: it changes nothing in 2 rows" in told and "variable thinking" not in told, told)
+    told = made(work, [{"messages": [ASK]}], *words, "--template-arg", "thinkin=true", "--template-arg", "thinking=true")[1]
+    check("--template-arg thinkin: " in told and "--template-arg thinking: " not in told, told)
+    batch = [{"custom_id": "a", "body": {"messages": [ASK], "reasoning_effort": "high"}}]
+    check("has no variable reasoning_effort" in made(work, batch, *words)[1])
+    check("does not write who speaks" in made(work, [{"messages": [{**ASK, "name": "Bob"}]}], *words)[1])
+    check("who speaks" not in made(work, [{"messages": [{**ASK, "name": "Bob"}]}], *templated(work, turns("{{ m.name }}{{ m.content }}")))[1])
+    for bad, word in (({"role": "user", "content": {"text": "x"}}, "must be text"), ({"role": "user", "content": 5}, "must be text"), ({"role": "user", "text": "x"}, "has no content; it has role, text")):
+        check(word in (fault := made(work, [{"messages": [bad]}], *words, code=2)), fault)
+    calls = [ASK, {"role": "assistant", "content": None, "tool_calls": json.dumps([CALL])}]
+    check("<get_weather>" in made(work, [{"messages": calls}], *templated(work, turns("{% for c in m.tool_calls or [] %}<{{ c.function.name }}>{% endfor %}")))[0]["prompt"][0])
+
+
 def open_turns(work):
     """An assistant's turn that the model goes on with: the prompt ends within it, and its text is a column of its own."""
     words = templated(work, turns("{{ m.content | trim }}<end>"))
@@ -183,5 +201,5 @@ def special_tokens(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [contents_of_tool_calls, calls_that_cannot_be_shown, roles, sharegpt, open_turns,
+    main(pathlib.Path(sys.argv[1]).resolve(), [contents_of_tool_calls, calls_that_cannot_be_shown, roles, sharegpt, what_has_no_effect, open_turns,
                                                skipped_rows_take_no_id, special_tokens], sys.argv[2:])

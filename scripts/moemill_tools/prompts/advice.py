@@ -18,6 +18,8 @@ TOLD = {
     "content": "the chat template leaves out messages of role {0} in {rows}: the model does not see them",
     "reasoning": "the chat template leaves out reasoning of assistants' turns in {rows}, as most do for all turns but the last",
     "tools": "the chat template does not write tools: the model does not see those of {rows}",
+    "name": "the chat template does not write who speaks: the model does not see the names in messages of {rows}",
+    "argument": "the chat template has no variable {0}: it changes nothing in {rows}",
     "role": "the chat template knows no role {0}: in {rows} it is rendered as {1}"}
 
 
@@ -59,6 +61,8 @@ class Advice:
                 note(f"{name}: is no key of a request that moemill knows, {counted(rows)} with it; it changes no answer, the column is "
                      "carried along only")
         for name, values in self.run_only.items(): self.say_run_only(name, values)
+        for name in self.plan.chat.unknown_arguments() if self.plan.chat else ():
+            note(f"--template-arg {name}: the chat template has no such variable; it changes nothing")
         for remark, rows in sorted(self.remarks.items()): note(TOLD[remark[0]].format(*remark[1:], rows=counted(rows)))
         for name, meant in (("system_prompt", "system"), ("functions", "tools")):
             if self.plan.chat and name in carried and self.plan.form != "batch":

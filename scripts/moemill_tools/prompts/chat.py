@@ -84,6 +84,11 @@ class Chat:
             if self.tools is None: raise Fault(f"{options.tools}: no such file (--tools)")
             if not isinstance(self.tools, list): raise Fault(f"{options.tools}: must be a JSON list of tools (--tools)")
 
+    def unknown_arguments(self):
+        """Names of --template-arg that no template looks at: they would change nothing."""
+        known = set().union(*(self.templates.compile(name)[2] for name in self.templates.templates))
+        return [name for name in self.templates.given if name not in known]
+
     def prepared(self, messages, takes_parts):
         """Messages as templates want them: without keys whose value is null, reasoning under any of its three names, arguments
         of tool calls as objects, content in parts as one text, as vLLM joins it, for templates that know no parts."""
@@ -102,7 +107,7 @@ class Chat:
         tools = self.tools if tools is None else tools
         name = "tool_use" if tools is not None and "tool_use" in self.templates.templates else "default"
         if name not in self.templates.templates: raise RowFault("the model has a chat template for tools only, and here are none")
-        template, takes_parts = self.templates.compile(name)
+        template, takes_parts, variables = self.templates.compile(name)
         opens = not continued and (self.generation_prompt if generation_prompt is None else generation_prompt)
         given = {"documents": None, "add_generation_prompt": opens, **self.templates.arguments, **arguments}
 
@@ -112,6 +117,7 @@ class Chat:
         if lost.calls:
             raise RowFault(f"the chat template leaves out tool calls: {', '.join(map(str, self.names_of(seen, lost.calls)))}")
         remarks, shown = lost.remarks, seen
+        if arguments: remarks += tuple(("argument", a) for a in arguments if a not in variables and a != "documents")
         if way != AS_GIVEN:
             shown = by_way(seen, way)
             remarks += tuple(("role", a["role"], b["role"]) for a, b in zip(seen, shown) if a["role"] != b["role"])

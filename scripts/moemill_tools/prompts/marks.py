@@ -11,12 +11,17 @@ Lost = collections.namedtuple("Lost", "calls remarks")
 def word(*places): return "Q7x" + "y".join(map(str, places)) + "zK"
 
 
+def names_a_speaker(message):
+    return message["role"] in ("user", "assistant", "system") and isinstance(message.get("name"), str) and bool(message["name"])
+
+
 def mark_messages(messages):
     """The conversation with a word of its own for each text and each tool call."""
     made = []
     for i, message in enumerate(messages):
         message = {k: word(i, "r") if k in REASONING and isinstance(v, str) and v.strip() else v for k, v in message.items()}
         content = message.get("content")
+        if names_a_speaker(message): message["name"] = word(i, "n")
         if isinstance(content, str) and content.strip(): message["content"] = word(i)
         elif isinstance(content, list): message["content"] = [{**part, "text": word(i, j)} for j, part in enumerate(content)]
         if isinstance(calls := message.get("tool_calls"), list):
@@ -55,6 +60,7 @@ def survey(messages, tools, text):
         parts = [p["text"] for p in content] if isinstance(content, list) else [content] if isinstance(content, str) else []
         if any(p.startswith("Q7x") and p not in text for p in parts): remarks.append(("content", message["role"]))
         if any(message.get(k) == word(i, "r") for k in REASONING) and word(i, "r") not in text: remarks.append(("reasoning",))
+        if names_a_speaker(message) and word(i, "n") not in text: remarks.append(("name",))
         made = message.get("tool_calls") if isinstance(message.get("tool_calls"), list) else []
         calls += [(i, j) for j, call in enumerate(made) if (mark := word(i, "c", j)) in str(call) and mark not in text]
     if tools and word("tools") not in text: remarks.append(("tools",))

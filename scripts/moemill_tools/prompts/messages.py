@@ -59,6 +59,13 @@ def from_sharegpt(turns):
 
 def plain_message(message):
     """A message without the forms that only OpenAI's first API and ShareGPT's users have."""
+    content = message.get("content")
+    if not isinstance(content, (str, list, type(None))) and message["role"] != "function_call":
+        raise RowFault(f"the content of a message is {short(content)}, must be text")
+    if "content" not in message and message["role"] != "assistant":
+        raise RowFault(f"a message of role {message['role']} has no content; it has {', '.join(message)}")
+    if isinstance(calls := message.get("tool_calls"), str):
+        message = {**message, "tool_calls": parsed(calls, "tool_calls") if calls.strip() else None}
     if message.keys() <= PLAIN_KEYS and message["role"] in ("user", "assistant", "system"): return message
     if message["role"] == "function_call" and isinstance(message.get("content"), (str, dict, list)):
         return {"role": "assistant", "tool_calls": tool_calls_of(message["content"])}

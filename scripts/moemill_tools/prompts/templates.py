@@ -32,8 +32,9 @@ class Templates:
         if folder and not folder.is_dir(): raise Fault(f"{folder}: no such folder (--model)")
         found, tokens = read_config(folder) if folder else ({}, {})
         self.templates = self._find(folder, found, options.chat_template)
-        self.arguments = {**tokens, **dict(options.template_arg)}
-        self.compiled = {}  # {name: (template, whether it takes parts)}
+        self.given = dict(options.template_arg)
+        self.arguments = {**tokens, **self.given}
+        self.compiled = {}  # {name: what compile() says of it}
         self.begins = special_texts(folder) if folder else None
         for name in self.templates: self.compile(name)  # a broken template is known before any row
 
@@ -80,13 +81,13 @@ class Templates:
         return environment
 
     def compile(self, name):
-        """(template, whether it takes content in parts)"""
+        """(template, whether it takes content in parts, names of the variables that it looks at)"""
         if name not in self.compiled:
-            jinja2 = need("jinja2")
+            jinja2, meta = need("jinja2"), need("jinja2.meta")
             try:
                 environment = self._environment()
                 tree = environment.parse(self.templates[name])
-                self.compiled[name] = environment.from_string(tree), loops_over_content(tree)
+                self.compiled[name] = environment.from_string(tree), loops_over_content(tree), meta.find_undeclared_variables(tree)
             except jinja2.TemplateSyntaxError as fault:
                 raise Fault(f"chat template {name}: line {fault.lineno}: {fault.message}") from None
         return self.compiled[name]
