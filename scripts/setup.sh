@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing: as root or through sudo; otherwise prints the one line to ask an
-# administrator for. `setup.sh test` adds what only the tests need. Does nothing when all are there.
+# administrator for. `setup.sh test` adds what only the tests need. Does nothing when all are there. Where it may not
+# install, libraries may also come from elsewhere (environment modules, Spack, conda): it goes on when CMake finds them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 wanted="build"
@@ -14,20 +15,32 @@ while read -r package note; do
 done < "$here/packages.txt"
 [ ${#missing[@]} -eq 0 ] && exit 0
 
-if ! command -v apt-get >/dev/null; then
-  echo "setup: these Debian packages are missing, and this system has no apt-get: ${missing[*]}" >&2
-  exit 2
-fi
-ask() {
-  echo "setup: packages are missing. Ask an administrator for:" >&2
-  echo "  apt-get install -y --no-install-recommends ${missing[*]}" >&2
+# Ends this script: well where CMake finds all that the program is built from, else with what to do.
+without_apt() {
+  local probe
+  probe=$(mktemp -d)
+  if cmake -S "$here/.." -B "$probe" -DMOEMILL_TESTS=OFF >"$probe/log" 2>&1; then
+    rm -rf "$probe"
+    echo "setup: these Debian packages are not installed, but CMake finds what it needs: ${missing[*]}" >&2
+    exit 0
+  fi
+  echo "setup: CMake does not find all it needs:" >&2
+  grep -A3 -m1 -E 'CMake Error|not found' "$probe/log" | sed 's/^/  /' >&2 || echo "  there is no cmake" >&2
+  rm -rf "$probe"
+  if command -v apt-get >/dev/null; then
+    echo "setup: load or install the libraries of README's table, or ask an administrator for:" >&2
+    echo "  apt-get install -y --no-install-recommends ${missing[*]}" >&2
+  else
+    echo "setup: load or install the libraries of README's table (module load, Spack, conda), then try again" >&2
+  fi
   exit 2
 }
+command -v apt-get >/dev/null || without_apt
 if [ "$(id -u)" = 0 ]; then as_root=()
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as_root=(sudo)
 elif command -v sudo >/dev/null && [ -t 0 ]; then as_root=(sudo)
-else ask
+else without_apt
 fi
 echo "setup: installing ${#missing[@]} packages: ${missing[*]}"
-"${as_root[@]}" apt-get update -qq || { [ "$(id -u)" = 0 ] || ask; exit 1; }
+"${as_root[@]}" apt-get update -qq || { [ "$(id -u)" = 0 ] || without_apt; exit 1; }
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,0 +1,58 @@
+"""`cmake --install` makes a tree that works from anywhere: also after it was moved, from another folder, through PATH."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+program, source, work = (pathlib.Path(word).resolve() for word in sys.argv[1:4])
+build = program.parent.parent
+shutil.rmtree(work, ignore_errors=True)
+work.mkdir(parents=True)
+made, moved = work / "made", work / "moved here"
+subprocess.run(["cmake", "--install", build, "--prefix", made], check=True, stdout=subprocess.DEVNULL)
+made.rename(moved)
+share = moved / "share/moemill"
+elsewhere = work / "elsewhere"
+elsewhere.mkdir()
+environment = {**os.environ, "PATH": f"{moved}/bin:{os.path.dirname(sys.executable)}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+environment.pop("PYTHONPATH", None)
+
+
+def said(*command, expect=0):
+    done = subprocess.run(list(map(str, command)), cwd=elsewhere, env=environment, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    assert done.returncode == expect, f"{command}: {done.returncode}\n{done.stdout}"
+    return done.stdout
+
+
+def completed(*words):
+    script = moved / "share/bash-completion/completions/moemill"
+    listed = " ".join(f"'{w}'" for w in words)
+    return said("bash", "-c", f"complete() {{ :; }}; compopt() {{ :; }}; . '{script}'; COMP_WORDS=({listed}); "
+                f"COMP_CWORD={len(words) - 1}; _moemill; printf '%s\\n' \"${{COMPREPLY[@]}}\"").split()
+
+
+assert said("moemill", "--version").startswith("moemill ")
+page = (moved / "share/man/man1/moemill.1").read_text()
+for part in (".TH MOEMILL 1", ".SH MOEMILL RUN", ".SH MOEMILL VERIFY", "max_num_seqs", "\\-\\-set"):
+    assert part in page, part
+assert completed("moemill", "ver") == ["verify", "version"], completed("moemill", "ver")
+assert "--overwrite" in completed("moemill", "run", "--over")
+assert completed("moemill", "run", "--set", "sampling.max_") == ["sampling.max_tokens="]
+
+# The main job with nothing but the tree: prompts, run, outputs, report.
+(elsewhere / "rows.jsonl").write_text('{"prompt": "Q: What is 7 + 8?\\nA:"}\n{"prompt": "Q: What is 2 + 2?\\nA:"}\n')
+for command in ("moemill-prompts", "moemill-outputs", "moemill-report"):
+    assert "usage" in said(command, "--help").lower()
+said("moemill-prompts", "rows.jsonl", "-o", "prompts.h5", "--quiet")
+said("moemill", "run", "--model", share / "configs/demo/model", "-i", "prompts.h5", "-o", "out", "--set",
+     "sampling.max_tokens=4")
+said("moemill-outputs", "out", "-o", "rows-out.jsonl")
+assert len((elsewhere / "rows-out.jsonl").read_text().splitlines()) == 2
+said("moemill-report", "out")
+assert (elsewhere / "out/report.html").stat().st_size > 1000
+assert (share / "jobs/one-node.sbatch").exists() and (moved / "share/doc/moemill/LICENSE").exists()
+strays = [p for p in moved.rglob("*") if p.name in ("__pycache__", "CMakeLists.txt")]
+assert not strays, strays
+print("passed: installed, moved, and the main job run with it")
