@@ -216,7 +216,7 @@ def colours_that_end_before_the_maximum(work):
             page(run)
     finally:
         matplotlib.figure.Figure.colorbar = whole
-    check(ends == ["neither", "max"], ends)
+    check(ends == ["neither"] * 2 + ["max"] * 2, "drawn for wide pages and for narrow ones", ends)
 
 
 def a_page_under_another_name(work):
@@ -299,10 +299,88 @@ def very_long_metrics(work):
     print(f"        200,000 lines of metrics: {len(text) / 1e3:.0f} KB in {time.monotonic() - began:.1f} s")
 
 
+def answers_and_their_shares(work):
+    """A few answers, escaped and cut; how many are distinct; core-hours, seconds a row, a token twice at the begin; failures by code."""
+    run = make_run(work / "run")
+    (run / "outputs.h5").unlink()
+    texts = ["<b>&same", "<b>&same", "other " * 500, "<b>&same", "once", ""]
+    maker = OutputsMaker(run / "outputs.h5", run_id="ab" * 16).rows([0, 0, 1, 1, 2, 2], [0, 1] * 3, ["<i>"] * 6, [x.encode() for x in texts], [[1]] * 6, [1] * 5 + [2])
+    maker.carry("messages", [json.dumps([{"role": "user", "content": f"<ask> {i}"}]) for i in range(3)]).errors([(2, 1, "too_long", "far")]).done()
+    summary = json.loads((run / "summary.json").read_text())
+    more = {"core_hours_allocated": 12.5, "core_hours_used": 9.25, "double_bos_prompts": 3, "row_seconds": {"p50": 1.5, "p90": 70, "p99": 80, "max": 90}}
+    (run / "summary.json").write_text(json.dumps({**summary, **more}))
+    text = page(run)
+    for word in ("&lt;b&gt;&amp;same", "&lt;i&gt;", "&lt;ask&gt; 2", "other other", " …</pre>", "<td class=n>3</td><td class=n>60.0 %</td>", "<b>12.5</b><span>core-hours allocated</span>",
+                 "core-hours used", "3 prompts began with the token", "1 min 10 s", "<td>too_long</td><td class=n>1</td><td class=n>16.7 %</td>"):
+        check(word in text, word)
+    check("<b>&same" not in text and "other " * 120 not in text and "an earlier sample of the prompt had</td><td class=n>1</td><td class=n>20.0 %" in text)
+    (run / "summary.json").write_text(json.dumps({**summary, "row_seconds": None, "core_hours_allocated": None, "double_bos_prompts": 0}))
+    text = page(run)
+    check("Seconds a row" not in text and "core-hours" not in text and "began with the token" not in text)
+    (run / "summary.json").write_text(json.dumps({**summary, "row_seconds": {"p50": "x"}}))
+    check("Not readable: summary.json" in page(run))
+
+
+def runs_that_only_score(work):
+    """No plot of what is not there, no alarm about answers without tokens: the scores instead."""
+    run = make_run(work / "run")
+    (run / "outputs.h5").unlink()
+    lines = [{**json.loads(line), "generated_tokens": 0} for line in (run / "metrics.jsonl").read_text().splitlines()]
+    write_lines(run / "metrics.jsonl", lines)
+    maker = OutputsMaker(run / "outputs.h5", run_id="ab" * 16).rows(range(50), [0] * 50, list(range(50)), [b""] * 50, [[]] * 50, finish=[2] * 50)
+    maker.scores([[float("nan"), -1.0, -3.0]] * 49 + [[float("nan")]]).done()
+    text = page(run)
+    check("Scores of the prompts" in text and "<b>7.39</b><span>median perplexity" in text and "Perplexity of 49 prompts" in text, text[:4000])
+    check("cut at max_tokens" not in text and "Completion lengths" not in text and "Finish reasons" not in text and "prompt tokens scored" in text)
+    check(not any("generated tokens/s" in picture for picture in pictures(text)))
+
+
+def layers_have_the_numbers_of_the_model(work):
+    """Those with experts: behind dense ones, every second one; by config.json of the model, where that is here."""
+    run, folder = make_run(work / "run"), work / "model"
+    folder.mkdir()
+    def shown(model):
+        (folder / "config.json").write_text(json.dumps(model))
+        (run / "config.yaml").write_text(CONFIG.replace("/models/Tiny-MoE", str(folder)))
+        picture = next(p for p in pictures(page(run)) if "busiest / mean" in p)
+        return ">layer<" in picture, set(map(int, re.findall(r">(\d+)</text>", picture)))
+    ours, numbers = shown({"num_hidden_layers": 15, "first_k_dense_replace": 3})
+    check(ours and {3, 5, 13} <= numbers and 0 not in numbers - {0}, numbers)
+    ours, numbers = shown({"num_hidden_layers": 25, "decoder_sparse_step": 2, "mlp_only_layers": []})
+    check(ours and {1, 5, 21} <= numbers, numbers)
+    check(shown({"num_hidden_layers": 7})[0] is False, "a config that does not fit")
+    (folder / "config.json").unlink()
+    check(any(">layer with experts<" in p for p in pictures(page(run))))
+
+
+def levels_are_steps(work):
+    """A number of rows holds until the next line: no slope, which nobody has seen, and no saw where attempts begin."""
+    import matplotlib.axes
+    styles, whole = [], matplotlib.axes.Axes.plot
+    def watched(self, *words, **more):
+        styles.append(more.get("drawstyle"))
+        return whole(self, *words, **more)
+    matplotlib.axes.Axes.plot = watched
+    try:
+        page(make_run(work / "run", attempts=3))
+    finally:
+        matplotlib.axes.Axes.plot = whole
+    check(styles.count("steps-post") == 2, styles)
+
+
+def pages_are_narrow_too(work):
+    """Pictures over the whole page have a second form for small screens, whose letters keep their size."""
+    text = page(make_run(work / "run"))
+    check(text.count("<picture><source media=") == 2 and 'name="viewport"' in text and "@media(max-width:760px)" in text, text.count("<picture>"))
+    sizes = [float(re.search(r'width="([\d.]+)pt"', p).group(1)) for p in pictures(text)]
+    check(min(sizes) < 400 and max(sizes) > 700, sizes)
+
+
 if __name__ == "__main__":
     tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, a_summary_that_is_not_of_all_attempts,
              pictures_can_be_read, curves_begin_where_attempts_do, one_line_is_no_curve, colours_that_end_before_the_maximum, a_page_under_another_name, many_attempts, rates_are_those_of_the_lines, numbers_that_no_job_has,
-             runs_of_almost_nothing, very_long_metrics]
+             runs_of_almost_nothing, answers_and_their_shares, runs_that_only_score, layers_have_the_numbers_of_the_model, levels_are_steps,
+             pages_are_narrow_too, very_long_metrics]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)

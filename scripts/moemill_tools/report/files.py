@@ -8,6 +8,9 @@ from ..common import one_line
 def is_number(value): return type(value) in (int, float) and abs(value) < 1e24  # no job has more of anything; sums stay finite
 
 
+def is_amount(value): return value is None or is_number(value)
+
+
 def is_whole(value): return type(value) is int and is_number(value)
 
 
@@ -35,7 +38,9 @@ MANIFEST = {"run_id": str, "created_utc": str, "prompts": is_whole, "completions
 EXCHANGE = ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")
 COUNTERS = ("wall_seconds", "load_seconds", "prefill_seconds", "decode_seconds", "exchange_seconds", "idle_seconds", "prompt_tokens",
             "cached_prompt_tokens", "generated_tokens", "prompts_done")
-SUMMARY = {**dict.fromkeys((*COUNTERS, "kv_bytes_per_token", "peak_rss_bytes"), is_number), "attempts": is_whole, "ranks": is_whole, "nodes": is_whole,
+SUMMARY = {"core_hours_allocated": is_amount, "core_hours_used": is_amount, "double_bos_prompts": is_amount,
+           "row_seconds": lambda r: r is None or isinstance(r, dict) and all(map(is_amount, r.values())),
+           **dict.fromkeys((*COUNTERS, "kv_bytes_per_token", "peak_rss_bytes"), is_number), "attempts": is_whole, "ranks": is_whole, "nodes": is_whole,
            "exchange": lambda e: isinstance(e, dict) and all(is_number(e.get(n)) for n in EXCHANGE),
            "expert_load": {"max_over_mean": is_number, "max_over_mean_balanced": is_number},
            "cost": lambda c: c is None or c == {} or isinstance(c, dict) and (c.get("total") is None or isinstance(c.get("currency"), str) and all(

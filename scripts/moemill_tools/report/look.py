@@ -1,4 +1,6 @@
 """What the page looks like: its style, tables and cards."""
+NARROW = "(max-width:760px)"
+
 STYLE = """
 body{font:15px/1.5 -apple-system,"Segoe UI",Helvetica,Arial,sans-serif;color:#222;background:#f4f4f2;margin:0}
 main{max-width:1120px;margin:0 auto;padding:28px 24px 60px}
@@ -15,9 +17,12 @@ img{width:100%;height:auto;display:block} p.note{color:#666;font-size:13px;margi
 table{border-collapse:collapse;width:100%;font-size:13.5px}td,th{text-align:left;padding:3px 10px 3px 0;vertical-align:top}
 th{color:#666;font-weight:500;border-bottom:1px solid #ddd} td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .pair{display:grid;grid-template-columns:1fr 1fr;column-gap:28px;align-items:start}.pair h2,.pair p{grid-column:1/-1}
-.scroll{max-height:420px;overflow:auto} pre{font-size:12.5px;overflow:auto;background:#fafaf8;padding:10px}
+.scroll{max-height:420px;overflow:auto}.scroll td,.scroll th{white-space:nowrap} code{overflow-wrap:anywhere} pre{font-size:12.5px;overflow:auto;background:#fafaf8;padding:10px}
 summary{cursor:pointer;color:#444}
-@media(max-width:760px){.grid,.pair{grid-template-columns:1fr}}
+.sample{border-top:1px solid #e3e3df;padding:8px 0}.sample p{margin:0}
+.sample pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0 0;max-height:220px}
+@media(max-width:760px){main{padding:18px 12px 40px}.grid,.pair{grid-template-columns:minmax(0,1fr)}.card{padding:12px}
+.tiles{grid-template-columns:repeat(auto-fit,minmax(104px,1fr));gap:8px}.card{overflow-x:auto}}
 """
 
 

@@ -2,6 +2,7 @@
 import collections
 import datetime
 import html
+import math
 import os
 
 from .files import setting
@@ -27,7 +28,9 @@ class Page:
         text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts with "
                 f"<b>{html.escape(model or 'the model')}</b>{on}")
         if not run.measured: return f"{text}, {tries}. How many tokens in what time is not known yet: metrics.jsonl has no line."
-        return f"{text}: {compact(run.number('generated_tokens'))} generated tokens in {clock(self.work())} of work, {tries}."
+        if run.only_scores: made = f"{compact(run.number('prompt_tokens'))} prompt tokens scored"
+        else: made = f"{compact(run.number('generated_tokens'))} generated tokens"
+        return f"{text}: {made} in {clock(self.work())} of work, {tries}."
 
     def work(self): return self.run.number("wall_seconds") or self.run.metrics.work_seconds
 
@@ -39,6 +42,9 @@ class Page:
         tiles = [(share(run.done, run.total), "of the rows done"), (whole(run.failed), "rows failed"),
                  (compact(generated), "tokens generated"), (compact(prompt), "prompt tokens computed"),
                  (compact(rate), "tokens a second, all told"), (clock(work), "of work")]
+        if run.only_scores: tiles[2] = (f"{self.perplexity(0.5):.3g}", "median perplexity")
+        hours = run.summary.get("core_hours_allocated")
+        if hours is not None: tiles.append((f"{hours:,.3g}", self.told("core-hours allocated")))
         if self.cost(): tiles.append((money(self.cost()["total"], self.cost()["currency"]), self.told("cost")))
         elif run.summary.get("peak_rss_bytes"): tiles.append((size_text(run.summary["peak_rss_bytes"]), self.told("memory, all ranks")))
         return '<div class="tiles">' + "".join(f'<div class="tile"><b>{v}</b><span>{t}</span></div>' for v, t in tiles) + "</div>"
@@ -53,11 +59,14 @@ class Page:
 
     def alerts(self):
         run, reasons, said = self.run, self.run.rows.reasons, []
-        good = sum(reasons.values()) - reasons["error"]
-        if good and reasons["length"] > 0.1 * good:
+        good = sum(reasons.values()) - reasons["error"] - reasons["none"]
+        if good and reasons["length"] > 0.1 * good and not run.only_scores:
             said.append(f"{share(reasons['length'], good)} of the completions were cut at max_tokens (finish reason length).")
         if good and reasons["repetition"] > 0.02 * good: said.append(f"{share(reasons['repetition'], good)} ended in a loop of repetition.")
-        if run.failed: said.append(f"{counted(run.failed, 'row')} failed ({share(run.failed, run.total)}): see the errors below.")
+        if run.failed: said.append(f"{counted(run.failed, 'row')} failed ({share(run.failed, run.done)} of those done): see the errors below.")
+        if run.summary.get("double_bos_prompts"):
+            said.append(f"{counted(run.summary['double_bos_prompts'], 'prompt')} began with the token that is added at the begin: they had it twice "
+                        "(<code>input.add_special_tokens: false</code>, or prompts made by prompts.py with <code>--model</code>).")
         if run.damage.said:
             said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows is damaged.")
         if run.code is None and run.done < run.total:
@@ -76,7 +85,8 @@ class Page:
         m, p = self.run.metrics, self.pictures
         if not m.points: return [card("Over time", "<p class=note>metrics.jsonl has no line yet.</p>", wide=True)]
         means = {name: compact(m.sum(key) / max(1e-9, m.work_seconds)) for name, key in Metrics.RATES.items()}
-        rates = f"On the whole {means['prompt']} prompt tokens computed and {means['generated']} generated a second."
+        made = "" if self.run.only_scores else f" and {means['generated']} generated"
+        rates = f"On the whole {means['prompt']} prompt tokens computed{made} a second of work, loading included."
         if sum(line is not None for _, _, line in m.points) < 2:
             return [card("Over time", f"<p class=note>One line of metrics only (runtime.progress_interval): no curves. {rates}</p>", wide=True)]
         many = "" if len(m.begins) == 1 else f" The upright lines: where the attempts 2 to {max(m.begins)} began; the waiting between them is left out."
@@ -90,13 +100,42 @@ class Page:
                                                 (("median", .5), ("90 %", .9), ("99 %", .99), ("longest", 1))) + "</p>"
         if rows.prompt_lengths:
             cards.append(card("Prompt lengths", p.histogram({"prompt": rows.prompt_lengths}, "prompts") + note(rows.prompt_lengths)))
+        if self.run.only_scores: return [*cards, self.scores()]
         good = {n: rows.lengths[n] for n in FINISH if n not in ("error", "none") and rows.lengths.get(n)}
         if good: cards.append(card("Completion lengths by finish reason", p.histogram(good, "completions") + note(sum(good.values(), collections.Counter()))))
         if rows.reasons:
             parts = {n: rows.reasons[n] for n in FINISH if rows.reasons[n]}
             cards.append(card("Finish reasons", p.bar(parts, compact) + table(
-                ("", "rows", "share"), [(n, whole(c), share(c, rows.read)) for n, c in parts.items()], (1, 2))))
+                ("", "rows", "share of those finished"), [(n, whole(c), share(c, rows.read)) for n, c in parts.items()], (1, 2))))
         return cards
+
+    def scores(self):
+        means = self.run.rows.answers.means
+        told = ", ".join(f"{n} {self.perplexity(q):.3g}" for n, q in (("median", .5), ("90 %", .9), ("99 %", .99), ("highest", 1)))
+        return card("Scores of the prompts", self.pictures.scores(means) + f"<p class=note>Perplexity of {whole(len(means))} prompts: {told}.</p>")
+
+    def perplexity(self, share_of_prompts):
+        """That such a share of the prompts has at most."""
+        means = sorted(self.run.rows.answers.means, reverse=True)
+        return math.exp(min(700, -means[min(len(means) - 1, int(share_of_prompts * len(means)))]))
+
+    def answers(self):
+        """How many are distinct, and some of them."""
+        seen, run = self.run.rows.answers, self.run
+        if run.only_scores or not seen.ok: return []
+        rows = [("distinct answers", whole(len(seen.texts)), share(len(seen.texts), seen.ok)),
+                ("answers that came before", whole(seen.ok - len(seen.texts)), share(seen.ok - len(seen.texts), seen.ok)),
+                ("answers that an earlier sample of the prompt had", whole(seen.again), share(seen.again, seen.ok))]
+        first = "" if seen.looked_at >= run.rows.read else f"<p class=note>Of the first {whole(seen.looked_at)} rows.</p>"
+        cards = [card("Distinct answers", table(("", "rows", "share of the good ones"), rows, (1, 2)) + first)]
+        told = run.summary.get("row_seconds")
+        if told:
+            names = (("p50", "median"), ("p90", "90 %"), ("p99", "99 %"), ("max", "longest"))
+            body = table(("", "from its first step to its end"), [(n, clock(told[k])) for k, n in names if told.get(k) is not None], (1,))
+            cards.append(card("Seconds a row", body + (f"<p class=note>Of the {run.summary_of}.</p>" if run.summary_of else "")))
+        shown = "".join(f'<div class="sample"><p><b>{html.escape(s.id)}</b> <span class="note">{s.reason}, {counted(s.tokens, "token")}'
+                        f'{": " + html.escape(s.asked) if s.asked else ""}</span></p><pre>{html.escape(s.text)}</pre></div>' for s in seen.samples)
+        return [*cards, card("Some answers", f"<p class=note>Of rows evenly spread over the run, as the model wrote them.</p>{shown}", wide=True)]
 
     def phases(self):
         run, work = self.run, self.work()
@@ -149,9 +188,9 @@ class Page:
     def errors(self):
         rows = self.run.rows
         if not rows.errors: return []
-        listed = [(html.escape(code), whole(count), "<br>".join(f"prompt {i}: {html.escape(m[:160])}" for i, m in rows.first_ids[code]))
+        listed = [(html.escape(code), whole(count), share(count, rows.read), "<br>".join(f"prompt {i}: {html.escape(m[:160])}" for i, m in rows.first_ids[code]))
                   for code, count in rows.errors.most_common()]
-        return [card("Errors", table(("code", "rows", "the first ones"), listed, (1,)), wide=True)]
+        return [card("Errors", table(("code", "rows", "share of those finished", "the first ones"), listed, (1, 2)), wide=True)]
 
     def price(self):
         cost = self.cost()
@@ -167,6 +206,8 @@ class Page:
         facts = [("run", run.manifest.get("run_id", "")), ("began", run.manifest.get("created_utc", ""))]
         facts += [(n.replace("_", " "), attributes[n]) for n in ("moemill_version", "git_commit", "backend", "dtype") if n in attributes]
         facts += [(n.replace("_", " "), v) for n, v in run.manifest.get("fingerprints", {}).items()]
+        facts += [(self.told(n), f"{run.summary[k]:,.4g}") for k, n in (("core_hours_allocated", "core-hours allocated"), ("core_hours_used", "core-hours used"))
+                  if run.summary.get(k) is not None]
         if "kv_bytes_per_token" in run.summary: facts.append(("kv bytes per token", whole(run.summary["kv_bytes_per_token"])))
         if "peak_rss_bytes" in run.summary: facts.append((self.told("peak rss bytes"), size_text(run.summary["peak_rss_bytes"])))
         body = table(("", ""), [(html.escape(str(n)), f"<code>{html.escape(str(v))}</code>") for n, v in facts])
@@ -176,7 +217,7 @@ class Page:
         run = self.run
         state, look = run.state()
         name = html.escape(str(run.folder.resolve().name))
-        cards = filled([*self.curves(), *self.lengths(), *self.phases(), *self.traffic(), *self.price(), *self.experts(), *self.attempts(),
+        cards = filled([*self.curves(), *self.lengths(), *self.answers(), *self.phases(), *self.traffic(), *self.price(), *self.experts(), *self.attempts(),
                         *self.errors(), *self.details()])
         made = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'

@@ -5,6 +5,7 @@ import html
 import io
 
 from ..common import need
+from .look import NARROW
 from .metrics import Metrics, smoothed
 from .text import apart, brief, clock, compact, quantile, time_ticks, whole
 
@@ -31,11 +32,17 @@ class Pictures:
     def figure(self, width=5.4, height=2.3):
         return self.plt.subplots(figsize=(width, height), layout="constrained")
 
-    def image(self, figure, alt):
+    def image(self, figure, alt): return f'<img alt="{html.escape(alt)}" src="{self.source(figure)}">'
+
+    def source(self, figure):
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
         self.plt.close(figure)
-        return f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{base64.b64encode(out.getvalue()).decode()}">'
+        return f"data:image/svg+xml;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+    def wide(self, draw, alt):
+        """A picture over the whole page, drawn again for a narrow one: letters of 11 inches cannot be read on 500 pixels."""
+        return f'<picture><source media="{NARROW}" srcset="{self.source(draw(5.4))}">{self.image(draw(11), alt)}</picture>'
 
     def curve(self, axes, points, **look):
         nan = float("nan")
@@ -65,19 +72,24 @@ class Pictures:
                           textcoords="offset points")
 
     def rate(self):
-        """A panel each: prompts are computed at a rate beside which that of generation would be a flat line."""
-        figure, panels = self.plt.subplots(2, 1, figsize=(11, 3.6), layout="constrained", sharex=True)
-        for axes, name in zip(panels, ("generated", "prompt")):
+        """A panel each: prompts are computed at a rate beside which that of generation would be a flat line. None of what there is none."""
+        names = [name for name in ("generated", "prompt") if self.run.metrics.sum(Metrics.RATES[name])] or ["generated"]
+        return self.wide(lambda width: self.rate_figure(width, names), f"{' and '.join(names)} tokens a second over working time")
+
+    def rate_figure(self, width, names):
+        figure, panels = self.plt.subplots(len(names), 1, figsize=(width, 0.4 + 1.6 * len(names)), layout="constrained", sharex=True, squeeze=False)
+        panels = panels[:, 0]
+        for axes, name in zip(panels, names):
             self.curve(axes, smoothed(self.run.metrics.rates(Metrics.RATES[name])), color=COLOURS[name], linewidth=1.3)
             self.over_time(axes, f"{name} tokens/s")
-        panels[0].set_xlabel("")
+        for axes in panels[:-1]: axes.set_xlabel("")
         self.number_attempts(panels[0])
         figure.align_ylabels()
-        return self.image(figure, "prompt and generated tokens a second over working time")
+        return figure
 
     def running(self):
         figure, axes = self.figure()
-        self.curve(axes, self.run.metrics.levels("running", {}), color=COLOURS["line"], linewidth=1.2)
+        self.curve(axes, self.run.metrics.levels("running", {}), color=COLOURS["line"], linewidth=1.2, drawstyle="steps-post")
         self.over_time(axes, "running sequences")
         self.number_attempts(axes)
         return self.image(figure, "running sequences over working time")
@@ -85,7 +97,7 @@ class Pictures:
     def progress(self):
         figure, axes = self.figure()
         before = {a["number"]: a["before"] for a in self.run.attempts}
-        self.curve(axes, self.run.metrics.levels("rows_done", before), color=COLOURS["stop"], linewidth=1.6)
+        self.curve(axes, self.run.metrics.levels("rows_done", before), color=COLOURS["stop"], linewidth=1.6, drawstyle="steps-post")
         axes.axhline(self.run.total, color="#888888", linewidth=0.8)
         self.over_time(axes, f"rows done of {whole(self.run.total)}")
         axes.set_ylim(0, self.run.total * 1.06 or 1)
@@ -156,24 +168,38 @@ class Pictures:
             axes.xaxis.set_major_locator(self.plt.MaxNLocator(5, integer=True))
         return self.image(figure, ", ".join(f"{name} {form(value)}" for name, value in parts.items()))
 
+    def scores(self, means):
+        figure, axes = self.figure()
+        low, high = (float(self.np.quantile(means, q)) for q in (0.002, 0.998))  # a few far ones would leave one bar for all others
+        axes.hist(self.np.clip(means, low, high), self.np.linspace(low, max(high, low + 1e-3), 41), color=COLOURS["prompt"], edgecolor="white", linewidth=0.3)
+        axes.set_xlabel("mean log-probability a token")
+        axes.set_ylabel("prompts")
+        axes.grid(axis="x", visible=False)
+        axes.yaxis.set_major_locator(self.plt.MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_formatter(self.plt.FuncFormatter(lambda v, _: compact(v)))
+        return self.image(figure, "histogram: prompts by mean log-probability a token")
+
     def experts(self, counts):
+        return self.wide(lambda width: self.experts_figure(counts, width), "load of the experts by layer")
+
+    def experts_figure(self, counts, width):
         """Load relative to the layer's mean, busiest first; beside it the busiest expert of each layer."""
-        layers = len(counts)
+        layers, numbers = len(counts), self.run.layers
         table = self.np.array([sorted(layer, reverse=True) for layer in counts], float)
         table /= self.np.maximum(table.mean(axis=1, keepdims=True), 1e-9)
-        figure, (axes, side) = self.plt.subplots(1, 2, figsize=(11, min(5.5, 1.5 + 0.13 * layers)), layout="constrained", sharey=True,
+        figure, (axes, side) = self.plt.subplots(1, 2, figsize=(width, min(5.5, 1.5 + 0.13 * layers)), layout="constrained", sharey=True,
                                                  gridspec_kw={"width_ratios": [4, 1]})
         most = max(2.0, float(self.np.quantile(table, 0.99)))  # one expert with all the load would leave the others without colour
         picture = axes.imshow(table, aspect="auto", cmap="magma_r", vmin=0, vmax=most, interpolation="nearest",
                               extent=(0.5, table.shape[1] + 0.5, layers - 0.5, -0.5))
         axes.set_xlabel("experts of a layer, busiest first")
-        axes.set_ylabel("MoE layer")
+        axes.set_ylabel("layer" if numbers else "layer with experts")
         axes.grid(visible=False)
-        if layers <= 8: axes.set_yticks(range(layers))
-        else: axes.yaxis.set_major_locator(self.plt.MaxNLocator(8, integer=True))
+        ticks = range(0, layers, -(-layers // 9))
+        axes.set_yticks(ticks, [str(numbers[i] if numbers else i + 1) for i in ticks])
         axes.xaxis.set_major_locator(self.plt.MaxNLocator(8, integer=True))
         figure.colorbar(picture, ax=axes, label="load / mean", pad=0.01, extend="max" if table.max() > most else "neither")
         side.barh(range(layers), table[:, 0], color=COLOURS["generated"], height=0.8)
         side.axvline(1, color="#888888", linewidth=0.8)
         side.set_xlabel("busiest / mean")
-        return self.image(figure, "load of the experts by layer")
+        return figure

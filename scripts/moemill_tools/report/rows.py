@@ -5,6 +5,7 @@ import numpy as np
 
 from ..common import one_line, open_unlocked
 from ..run_files import DAMAGE
+from .answers import SAMPLES, Answers
 
 BLOCK_ROWS = 1 << 16
 FINISH = ("none", "stop", "length", "stop string", "repetition", "error")
@@ -19,9 +20,12 @@ class Rows:
         self.prompt_lengths, self.lengths = collections.Counter(), collections.defaultdict(collections.Counter)
         self.errors, self.first_ids = collections.Counter(), collections.defaultdict(list)
         self.attributes = {}
-        for path in self.files:
+        self.answers = Answers(FINISH)
+        for i, path in enumerate(self.files):
             try:
-                with open_unlocked(path) as file: self._take(file)
+                with open_unlocked(path) as file:
+                    self._take(file)
+                    self.answers.take(file, SAMPLES * (i + 1) // len(self.files) - SAMPLES * i // len(self.files))
             except DAMAGE as fault:
                 damage.add(path, one_line(fault))
 

@@ -1,8 +1,11 @@
 """A run as the report tells it: all of its files together, a row for each attempt."""
+import collections
 import datetime
+import json
+import pathlib
 
 from ..common import Fault, one_line
-from .files import ATTEMPT, MANIFEST, SUMMARY, Damage, json_lines, read_json
+from .files import ATTEMPT, MANIFEST, SUMMARY, Damage, json_lines, read_json, setting
 from .metrics import Metrics
 from .rows import Rows
 from .text import whole
@@ -42,6 +45,8 @@ class Run:
         self.ranks, self.nodes = latest["ranks"], latest["nodes"]
         # Cost, memory and load of the experts are told by the summary alone: of the attempts before it.
         told = self.summary.get("attempts", 0)
+        self.layers = layers_of(self.config, self.metrics.expert_counts)
+        self.only_scores = bool(self.rows.answers.means) and not sum(self.rows.lengths.values(), collections.Counter()).keys() - {0}
         self.summary_of = "" if told >= latest["number"] else "first attempt" if told == 1 else f"first {whole(told)} attempts"
 
     def read_config(self, path):
@@ -110,3 +115,17 @@ def began(line):
         return at.strftime("%Y-%m-%dT%H:%M:%SZ")
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def layers_of(config, counts):
+    """The model's own numbers of the layers with experts, by its config.json; None where that is not here or does not fit."""
+    try:
+        model = json.loads((pathlib.Path(setting(config, "model", "path") or "") / "config.json").read_text(encoding="utf-8"))
+        model = model.get("text_config") or model
+        dense, every, single = model.get("first_k_dense_replace") or 0, model.get("decoder_sparse_step") or 1, model.get("mlp_only_layers") or []
+        often = model.get("moe_layer_freq", 1)
+        def has_experts(i): return i >= dense and i not in single and (i + 1) % every == 0 and (often[i] if isinstance(often, list) else i % often == 0)
+        layers = [i for i in range(model["num_hidden_layers"]) if has_experts(i)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        return None
+    return layers if counts and len(layers) == len(counts) else None
