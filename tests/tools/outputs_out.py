@@ -549,6 +549,29 @@ def large_rows_and_blocks(work):
     check([r["error_message"] for r in got] == [f"row {i}" if status[i] == 2 else None for i in range(9003)])
 
 
+def what_a_run_may_have_stored(work):
+    """Why a row ended, and the token ids that the model read: columns where the run has them, no prompts.h5 needed."""
+    source = outputs(work / "a.h5")
+    check("output.store with stop_reason" in refused(source, "--add", "stop_reason") and "--prompts" in refused(source, "--columns", "prompt_token_ids"))
+    with h5py.File(source, "r+") as f:
+        texts = [b"END", b"", "ü".encode(), b"7"] + [b""] * 6
+        f["completions/stop_reason/values"], f["completions/stop_reason/offsets"] = np.frombuffer(b"".join(texts), "u1"), np.cumsum([0, *map(len, texts)])
+        f["prompt_token_ids/values"], f["prompt_token_ids/offsets"] = np.arange(10, dtype="i4"), np.arange(0, 11, 2)
+    rows = taken(work, source, "--add", "prompt_token_ids")
+    check([r["stop_reason"] for r in rows[:4]] == ["END", None, "ü", "7"] and [r["prompt_token_ids"] for r in rows[:3]] == [[0, 1], [0, 1], [2, 3]], rows[:4])
+    if HAS_PYARROW: check(taken(work, source, "--columns", "stop_reason,prompt_token_ids", ending="parquet")[0] == {"stop_reason": "END", "prompt_token_ids": [0, 1]})
+
+
+def a_run_that_was_extended(work):
+    """outputs.h5 of before the run was given more is not said to be all of it."""
+    (work / "run").mkdir()
+    (work / "run/run.json").write_text(json.dumps({**MANIFEST, "completions": 14}))
+    outputs(work / "run/outputs.h5")
+    check("has 10 of the 14 rows" in refused(work / "run"))
+    done = script("outputs", work / "run", "-o", work / "o.jsonl", "--allow-incomplete")
+    check("note: " in done.stderr and "has 10 of the 14 rows" in done.stderr and len(read_lines(work / "o.jsonl")) == 7, done.stderr)
+
+
 def commands_by_another_name(work):
     """Through a link, from any folder: the parts of a command are where its file really is."""
     outputs(work / "a.h5")
@@ -564,4 +587,4 @@ if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         rows_have_everything, parquet_is_the_same, filters, duplicates, messages_and_completions, pairs_and_scores, batch_results, runs_and_shards,
         files_that_are_not_right, outputs_under_other_names, damaged_run_directories, outputs_of_another_run, values_that_a_format_has_not,
-        prompts_that_are_not_there, prompts_that_have_changed, prompts_that_are_stored_another_way, memory_of_long_rows, large_rows_and_blocks, carried_texts_of_odd_form, files_under_a_lock, commands_by_another_name], sys.argv[2:])
+        prompts_that_are_not_there, prompts_that_have_changed, prompts_that_are_stored_another_way, memory_of_long_rows, large_rows_and_blocks, carried_texts_of_odd_form, files_under_a_lock, what_a_run_may_have_stored, a_run_that_was_extended, commands_by_another_name], sys.argv[2:])

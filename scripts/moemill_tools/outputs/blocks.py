@@ -33,7 +33,7 @@ class Reader:
 
     def _check(self):
         where = self.file.filename
-        for name in ("text", "token_ids", "logprobs"):
+        for name in ("text", "token_ids", "logprobs", "stop_reason"):
             if name in self.wanted and (name not in self.done or "values" not in self.done[name]):
                 hint = "sampling.logprobs: 0 or more" if name == "logprobs" else f"output.store with {name}"
                 raise Fault(f"{where}: this run did not store {name}; it needs {hint} in run.yaml")
@@ -84,6 +84,10 @@ class Reader:
             values = values.tobytes()
             out["text"] = [values[a:b].decode() for a, b in zip(ends, ends[1:])]
         if "num_chars" in self.wanted: out["num_chars"] = [len(t) for t in out["text"]]
+        if "stop_reason" in self.wanted:
+            ends, values = self._ragged(self.done["stop_reason"], "values", first, last)
+            values = values.tobytes()
+            out["stop_reason"] = [values[a:b].decode() or None for a, b in zip(ends, ends[1:])]
         self._tokens(out, first, last)
         self._errors(out, raw["status"])
         self._by_prompt(out, raw["prompt_index"])
@@ -130,7 +134,14 @@ class Reader:
             values = self.carried_values(dataset, low, high)
             out[name] = [values[i] for i in at]
         self._prompt_logprobs(out, low, high, at)
-        if self.prompts and {"prompt", "prompt_token_ids"} & self.wanted:
+        stored = "prompt_token_ids" in self.wanted and "prompt_token_ids" in self.file  # as the model read them
+        if stored:
+            ends, values = self._ragged(self.file["prompt_token_ids"], "values", low, high)
+            self.by_prompt_bytes += NUMBER_BYTES * len(values)
+            tokens = values.tolist()
+            rows = [tokens[a:b] for a, b in zip(ends, ends[1:])]
+            out["prompt_token_ids"] = [rows[i] for i in at]
+        if self.prompts and ({"prompt", "prompt_token_ids"} - ({"prompt_token_ids"} if stored else set())) & self.wanted:
             first = int(prompt_index[0])
             starts = np.flatnonzero(new) if new[0] else np.concatenate(([0], np.flatnonzero(new)))
             if int(prompt_index[-1]) - first != high - low - 1: raise Fault(f"{self.file.filename}: prompts are missing in it")
@@ -139,7 +150,7 @@ class Reader:
                 texts = self.prompts.texts(first, high - low)
                 self.by_prompt_bytes += sum(map(len, texts))
                 out["prompt"] = [texts[i] for i in at]
-            if "prompt_token_ids" in self.wanted:
+            if "prompt_token_ids" in self.wanted and not stored:
                 tokens = self.prompts.tokens(first, high - low)
                 self.by_prompt_bytes += NUMBER_BYTES * sum(map(len, tokens))
                 out["prompt_token_ids"] = [tokens[i] for i in at]

@@ -30,6 +30,7 @@ class Columns:
             with_tools = o.format in WITH_TOOLS and "tools" in carried
             return [*OF_FORMAT[o.format], *["tools"] * with_tools]
         names = [c for c in ROW_COLUMNS if c != "text" or self.source.has("text")]
+        if self.source.has("stop_reason"): names[5:5] = ["stop_reason"]
         if {"failed", "all"} & set(o.status): names[5:5] = ["error_code", "error_message"]
         if o.split: names += [c for c in SPLIT if c not in names]
         if self.source.only_scores(): names += [c for c in SCORING if c in self.computed]
@@ -114,7 +115,7 @@ class Columns:
         if self.options.format in ("pairs", "kto") and chat: wanted = wanted - {"prompt"} | {"messages"}
         if self.takes_apart(): wanted = wanted | self.answers.needed() | {"assistant_prefix", "tools"} & set(source.carried)
         wanted = wanted | set(self.prompt_key)
-        if {"prompt", "prompt_token_ids"} & wanted:
+        if {"prompt", *(() if source.stores_prompts() else ("prompt_token_ids",))} & wanted:
             if not source.prompts:
                 raise Fault("the prompts are not in the outputs: name the file that the run was made from with --prompts")
             if "prompt" in wanted and "prompt" not in source.prompts.group:

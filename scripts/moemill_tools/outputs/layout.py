@@ -8,7 +8,7 @@ FINISH = (None, "stop", "length", "stop_string", "repetition", "error")
 FIXED = ("prompt_index", "sample_index", "id", "status", "finish_reason", "num_prompt_tokens", "num_completion_tokens",
          "seed", "cumulative_logprob")
 OTHERS = ("text", "num_chars", "mean_logprob", "token_ids", "logprobs", "top_ids", "top_logprobs", "prompt_logprobs",
-          "error_code", "error_message", "prompt", "prompt_token_ids", "messages", "score", "completion", "chosen", "rejected")
+          "error_code", "error_message", "stop_reason", "prompt", "prompt_token_ids", "messages", "score", "completion", "chosen", "rejected")
 SPLIT = ("reasoning_content", "content", "tool_calls")  # of an answer taken apart; a carried column of the name comes first
 SCORING = ("prompt_mean_logprob", "perplexity")         # of prompt_logprobs; likewise
 RUN = "run"                                             # which of several; likewise

@@ -58,9 +58,16 @@ class Outputs:
                 self.rows += file["completions/status"].shape[0]
                 if file["completions/status"].shape != indices.shape: raise ValueError("columns of different lengths")
             self.files.append(file)
+        if paths[0].name == "outputs.h5" and self.folder: missing = missing or self._missing_rows(paths[0], manifest)
         if missing and not allow_incomplete: raise Fault(f"{missing}; --allow-incomplete takes what is there")
         if missing: note(missing)
         self.files.sort(key=starts.get)
+
+    def _missing_rows(self, path, manifest):
+        """Of a run that was given more prompts or samples, outputs.h5 is that of before until the run is done."""
+        wanted = read_manifest(manifest).get("completions") if manifest.exists() else None
+        if type(wanted) is not int or wanted <= self.rows: return None
+        return f"{path}: has {self.rows:,} of the {wanted:,} rows of this run, which is not finished (moemill status {self.folder} has the counts)"
 
     @staticmethod
     def _of_folder(path):

@@ -71,6 +71,10 @@ class Source:
         with reading(file.filename):
             return "prompt_logprobs" in file and setting(self.outputs.config(), "sampling", "max_tokens") == "0"
 
+    def stores_prompts(self):
+        """Whether the outputs have the prompts' token ids (output.store)."""
+        with reading(self.outputs.files[0].filename): return "prompt_token_ids" in self.outputs.files[0]
+
     def has(self, name):
         with reading(self.outputs.files[0].filename): return name in self.outputs.files[0]["completions"]
 

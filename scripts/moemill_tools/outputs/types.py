@@ -10,7 +10,7 @@ def parquet_types(options, source, columns):
          "num_prompt_tokens": "uint32", "num_completion_tokens": "uint32", "num_chars": "uint32", "seed": "uint64",
          "cumulative_logprob": "float", "mean_logprob": "double", "text": "string", "token_ids": "list int32",
          "logprobs": "list float", "top_ids": "list list int32", "top_logprobs": "list list float",
-         "prompt_logprobs": "list float", "error_code": "string", "error_message": "string", "prompt": "string",
+         "prompt_logprobs": "list float", "error_code": "string", "error_message": "string", "stop_reason": "string", "prompt": "string",
          "prompt_token_ids": "list int32", "messages": "messages", "score": "double", "completion": "string",
          "chosen": "string", "rejected": "string", "score_chosen": "double", "score_rejected": "double", "label": "bool",
          "reasoning_content": "string", "content": "string", "tool_calls": "json", "prompt_mean_logprob": "double", "perplexity": "double",
