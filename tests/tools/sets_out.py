@@ -48,6 +48,8 @@ def several_runs(work):
     check([r["id"] for r in exported(work, one, two, "--columns", "id,topic", "--limit", "3")[0]] == [1, 2, "a"])
     check([r["id"] for r in exported(work, one, two, "--dedup-answers")[0]] == [1, 2, "b", "c"], "over all runs")
     check([list(r) for r in exported(work, one, two, "--columns", "id,topic", "--drop", "id")[0]] == [["topic"]] * 5)
+    done = script("outputs", one, "--columns", "id", "--columns", "text", two, "--limit", "1", "--drop", "text")
+    check(json.loads(done.stdout) == {"id": 1}, "options said twice add up, runs may stand between them", done.stdout)
     for words, word in ((["--prompts", one], "--prompts is of one run"), (["--format", "openai-batch"], "takes one run"), (["--columns", "none"], "no column none")):
         check(word in script("outputs", one, two, *words, code=2).stderr, word)
     if HAS_PYARROW:

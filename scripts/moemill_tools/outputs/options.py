@@ -119,19 +119,11 @@ def with_values(words):
     return ["--dedup=all" if word == "--dedup" and after not in ("all", "prompt") else word for word, after in zip(words, [*words[1:], None])]
 
 
-def parse_arguments(words):
-    p = argparse.ArgumentParser(prog="outputs.py", description=DESCRIPTION, epilog=EXAMPLES,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("inputs", type=pathlib.Path, nargs="+", metavar="RUN_DIR|FILE.h5", help="a run directory, outputs.h5, or one shard; several "
-                   "runs come one after the other, with the column run")
-    p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE", help=".jsonl, .jsonl.gz or .parquet (default: JSONL to "
-                   "the terminal)")
-    p.add_argument("--format", default="rows", choices=("rows", *OF_FORMAT))
-    p.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
-    p.add_argument("--allow-incomplete", action="store_true", help="take the finished shards of an unfinished run")
+def add_options_of_columns(p):
+    """What each row has."""
     g = p.add_argument_group("columns")
-    g.add_argument("--columns", type=listed, metavar="A,B", help="exactly these, in this order")
-    g.add_argument("--add", type=listed, default=[], metavar="A,B", help="these behind the usual ones")
+    g.add_argument("--columns", type=listed, action="extend", metavar="A,B", help="exactly these, in this order")
+    g.add_argument("--add", type=listed, action="extend", default=[], metavar="A,B", help="these behind the usual ones")
     g.add_argument("--prompts", type=pathlib.Path, metavar="FILE.h5", help="the run's prompts (default: where config.yaml says)")
     g.add_argument("--json-column", dest="json_columns", action="append", default=[], metavar="NAME",
                    help="this carried text is JSON: decode it (known by itself where prompts.py made the prompts and they are there)")
@@ -149,6 +141,10 @@ def parse_arguments(words):
     g.add_argument("--validation", type=pathlib.Path, metavar="FILE", help="a share of the prompts goes there instead, by a hash of each prompt: more "
                    "rows change no row's side")
     g.add_argument("--validation-share", type=share, default=0.05, metavar="X", help="of the prompts (default: %(default)s)")
+
+
+def add_options_of_rows(p):
+    """Which rows stay, and their scores."""
     g = p.add_argument_group("which rows")
     g.add_argument("--status", type=one_of(("ok", "failed", "skipped", "all")), help="default: ok; openai-batch: all")
     g.add_argument("--finish-reason", type=one_of([f for f in FINISH if f]), metavar="A,B",
@@ -167,7 +163,21 @@ def parse_arguments(words):
     g.add_argument("--score", metavar="NAME", help="its column; without --scores, a column of the run")
     g.add_argument("--threshold", type=float, metavar="X", help="kto: the label is true from this score on (default: scores are 0 or 1)")
     g.add_argument("--min-margin", type=float, default=0, metavar="X", help="pairs: the scores differ by at least X")
-    options = p.parse_args(with_values(sys.argv[1:] if words is None else words))
+
+
+def parse_arguments(words):
+    p = argparse.ArgumentParser(prog="outputs.py", description=DESCRIPTION, epilog=EXAMPLES,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("inputs", type=pathlib.Path, nargs="+", metavar="RUN_DIR|FILE.h5", help="a run directory, outputs.h5, or one shard; several "
+                   "runs come one after the other, with the column run")
+    p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE", help=".jsonl, .jsonl.gz or .parquet (default: JSONL to "
+                   "the terminal)")
+    p.add_argument("--format", default="rows", choices=("rows", *OF_FORMAT))
+    p.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
+    p.add_argument("--allow-incomplete", action="store_true", help="take the finished shards of an unfinished run")
+    add_options_of_columns(p)
+    add_options_of_rows(p)
+    options = p.parse_intermixed_args(with_values(sys.argv[1:] if words is None else words))
     if options.dedup and options.dedup_answers: p.error("--dedup-answers drops all that --dedup does: name one of them")
     if (options.then or options.then_template is not None) and options.format != "messages": p.error("--then is of --format messages")
     if options.then and options.then_template is not None: p.error("--then and --then-template: name one of them")
