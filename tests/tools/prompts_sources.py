@@ -222,6 +222,32 @@ def several_files(work):
     check(made(work, [work / "a.jsonl", work / "e.csv"], "--id-column", "none")["a"] == ["5", "6", "word"])
 
 
+def damaged_files(work):
+    """Files that end early or have wrong bytes in them: rows, or a fault that names the file; never a traceback, and of a packed
+    file or an array that ends early never a part of its rows."""
+    rng, array, lines = random.Random(7), json.dumps(ROWS[:200]).encode(), "".join(json.dumps(r) + "\n" for r in ROWS[:200]).encode()
+    packed = {"a.json": array, "a.jsonl.gz": gzip.compress(lines), "a.jsonl.xz": lzma.compress(lines), "a.jsonl.bz2": bz2.compress(lines), "b.json.gz": gzip.compress(array)}
+    if importlib.util.find_spec("zstandard"): packed["a.jsonl.zst"] = zstd(lines)
+    for name, data in packed.items():
+        for _ in range(12):
+            (work / name).write_bytes(data[:rng.randrange(8, len(data) - 1)])
+            fault = made(work, work / name, "--on-error", "skip", code=2)
+            check(name in fault and "Traceback" not in fault, name, fault)
+            wrong = bytearray(data)
+            for _ in range(3): wrong[rng.randrange(len(wrong))] ^= 1 << rng.randrange(8)
+            (work / name).write_bytes(wrong)
+            check(script("prompts", work / name, "-o", work / "p.h5", "--overwrite", "--quiet", "--on-error", "skip", code=None).returncode in (0, 2), name)
+    for name, attrs in (("table", ("non_index_axes", "info", "pandas_type")), ("fixed", ("nblocks", "pandas_type"))):
+        for attr in attrs:
+            for bad in (b"", b"(lp0", b"nonsense", pickle.dumps([[5]], 0), pickle.dumps({1: 2}, 0), 10**6, np.arange(3)):
+                shutil.copy(DATA / f"pandas/{name}.h5", work / "d.h5")
+                with h5py.File(work / "d.h5", "a") as f:
+                    group = f["a/b" if name == "table" else "df"]
+                    group.attrs[attr] = np.bytes_(bad) if isinstance(bad, bytes) else bad
+                done = script("prompts", work / "d.h5", "-o", work / "p.h5", "--overwrite", "--quiet", code=None)
+                check(done.returncode in (0, 2) and (done.returncode == 0 or "d.h5" in done.stderr), name, attr, bad, done.stderr)
+
+
 def any_value(rng, depth=0):
     kind = rng.randrange(11 if depth < 3 else 7)
     if kind == 0: return None
@@ -273,4 +299,4 @@ def rows_of_any_content(work):
 
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [packed_files, zstandard_files, zstandard_missing, standard_input, json_arrays, pandas_tables, hdf5_columns, without_file_locks,
-                                               alpaca, rows_of_several_forms, several_files, rows_of_any_content], sys.argv[2:])
+                                               alpaca, rows_of_several_forms, several_files, damaged_files, rows_of_any_content], sys.argv[2:])
