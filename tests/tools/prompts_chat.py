@@ -138,6 +138,22 @@ def what_has_no_effect(work):
     check("<get_weather>" in made(work, [{"messages": calls}], *templated(work, turns("{% for c in m.tool_calls or [] %}<{{ c.function.name }}>{% endfor %}")))[0]["prompt"][0])
 
 
+def nulls_within_tools(work):
+    """Parquet gives every row all keys of any row: nulls that the model would see are told, and left out on demand."""
+    words = templated(work, "{{ (tools | tojson) if tools }}" + turns("{% for c in m.tool_calls or [] %}{{ c.function.arguments | tojson }}{% endfor %}"))
+    def call(**arguments): return {"type": "function", "function": {"name": "f", "arguments": arguments}}
+    rows = [{"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [call(city="Bonn", day=None)]}], "tools": [{"type": "function", "function": {"name": "f", "strict": None}}]},
+            {"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [call(city="Bonn")]}], "tools": None}]
+    got, told = made(work, rows, *words)
+    check('{"city": "Bonn", "day": null}' in got["prompt"][0] and "hold nulls in 1 row" in told, told)
+    deep = json.loads('{"a": ' * 900 + "null" + "}" * 900)
+    for calls in (5, "5", {"x": 1}, [5, None], [{"function": 5}], [{"function": {"name": "f", "arguments": deep}}]):
+        done = script("prompts", write_lines(work / "b.jsonl", [{"messages": [ASK, {"role": "assistant", "content": "x", "tool_calls": calls}]}]), "-o", work / "p.h5", "--overwrite", *words, code=None)
+        check(done.returncode in (0, 2) and "Traceback" not in done.stderr, calls, done.stderr)
+    got, told = made(work, rows, *words, "--drop-nulls")
+    check('{"city": "Bonn"}' in got["prompt"][0] and "null" not in got["prompt"][0] + told and json.loads(got["messages"][0]) == rows[0]["messages"], got)
+
+
 def open_turns(work):
     """An assistant's turn that the model goes on with: the prompt ends within it, and its text is a column of its own."""
     words = templated(work, turns("{{ m.content | trim }}<end>"))
@@ -201,5 +217,5 @@ def special_tokens(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [contents_of_tool_calls, calls_that_cannot_be_shown, roles, sharegpt, what_has_no_effect, open_turns,
+    main(pathlib.Path(sys.argv[1]).resolve(), [contents_of_tool_calls, calls_that_cannot_be_shown, roles, sharegpt, what_has_no_effect, nulls_within_tools, open_turns,
                                                skipped_rows_take_no_id, special_tokens], sys.argv[2:])

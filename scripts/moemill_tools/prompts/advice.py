@@ -20,6 +20,8 @@ TOLD = {
     "tools": "the chat template does not write tools: the model does not see those of {rows}",
     "name": "the chat template does not write who speaks: the model does not see the names in messages of {rows}",
     "argument": "the chat template has no variable {0}: it changes nothing in {rows}",
+    "nulls": "tools or arguments of their calls hold nulls in {rows}, as Parquet gives them to keys that only other rows have: the model sees "
+             "them; --drop-nulls leaves them out",
     "role": "the chat template knows no role {0}: in {rows} it is rendered as {1}"}
 
 

@@ -142,6 +142,7 @@ def parse_arguments(words):
     g.add_argument("--assistant-prefix", metavar="TEXT", help="begin every answer with this text (makes text chat)")
     g.add_argument("--no-generation-prompt", action="store_true", help="do not open the assistant's turn at the end")
     g.add_argument("--keep-nulls", action="store_true", help="show the template keys whose value is null, as transformers 4 did")
+    g.add_argument("--drop-nulls", action="store_true", help="leave out nulls within tools and arguments of tool calls, which Parquet adds")
     g.add_argument("--date", type=datetime.datetime.fromisoformat, metavar="YYYY-MM-DD",
                    help="today's date for templates that write it, so that a later day gives the same file")
     g = p.add_argument_group("columns")

@@ -5,7 +5,8 @@ import numpy as np
 
 from ..common import short
 from .ids import id_value
-from .messages import alpaca_text, checked_messages, from_alpaca, joined_parts, parsed, wrapped_tools
+from .messages import (alpaca_text, checked_messages, from_alpaca, joined_parts, nulls_in_tools, parsed, without_nulls,
+                       wrapped_tools)
 from .settings import setting_of, setting_values, switch, token_list
 from .values import RowFault, json_text
 
@@ -64,12 +65,16 @@ class Converter:
         extra = (parsed(extra, "chat_template_kwargs") if extra is not None else None) or {}
         if tools is not None and not isinstance(tools, list): raise RowFault("tools must be a list")
         if tools and is_sharegpt: tools = wrapped_tools(tools)
+        shown = messages
+        if nulls_in_tools(messages, tools):
+            if not self.options.drop_nulls: remarks.append(("nulls",))
+            else: tools, shown = without_nulls(tools), [{**m, "tool_calls": without_nulls(m.get("tool_calls"))} for m in messages]
         if not isinstance(extra, dict): raise RowFault("chat_template_kwargs must be an object")
         if self.plan.form == "batch":
             if row.get("reasoning_effort") is not None: extra = {"reasoning_effort": row["reasoning_effort"], **extra}
             if documents := self.plan.of_chat(row, "documents"): extra = {"documents": documents, **extra}
         opened = switched(self.plan.of_chat(row, "add_generation_prompt"), "add_generation_prompt")
-        done = self.plan.chat.render(messages, tools, extra, self.continues(row, messages), opened)
+        done = self.plan.chat.render(shown, tools, extra, self.continues(row, messages), opened)
         if messages[-1]["role"] == "assistant" and not done.prefix: remarks.append(("answers",))
         return Prompt(done.text, None, messages, answer, done.prefix, (*remarks, *done.remarks))
 
@@ -167,5 +172,7 @@ class Converter:
     def convert_or_fault(self, rows, carried):
         try:
             return self.convert(rows, carried)
+        except RecursionError:
+            raise RowFault("holds lists or objects that are nested too deeply") from None
         except UnicodeEncodeError as fault:
             raise RowFault(f"holds text that is no Unicode: {short(fault.object[fault.start:fault.end])}") from None

@@ -96,6 +96,20 @@ def wrapped_tools(tools):
     return [{"type": "function", "function": t} if isinstance(t, dict) and "name" in t and "function" not in t else t for t in tools]
 
 
+def without_nulls(value):
+    """Lists and objects without the keys whose value is null, which Parquet gives to all rows where one has them."""
+    if isinstance(value, dict): return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    return [without_nulls(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def nulls_in_tools(messages, tools):
+    """Whether a tool, or an argument of a call that is an object, holds a null."""
+    lists = [m["tool_calls"] for m in messages if isinstance(m.get("tool_calls"), list)]
+    calls = [call.get("function") for calls in lists for call in calls if isinstance(call, dict)]
+    held = [tools, *(f.get("arguments") for f in calls if isinstance(f, dict))]
+    return any(isinstance(v, (dict, list)) and without_nulls(v) != v for v in held)
+
+
 def from_alpaca(row):
     """Messages of instruction, input, history and system."""
     texts = {}
