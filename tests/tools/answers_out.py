@@ -3,8 +3,10 @@
 them; turns that the prompt left open; tools beside what was answered with them.
 
     answers_out.py WORK_DIR [TEST ...]"""
+import base64
 import json
 import pathlib
+import random
 import sys
 
 import h5py
@@ -12,8 +14,9 @@ import numpy as np
 
 from tools import HAS_PYARROW, OutputsMaker, check, main, read_lines, script  # puts scripts/ on the path
 
-from moemill_tools.outputs.tool_calls import READERS, Malformed, calls_in, style_of
-from moemill_tools.outputs.vocabulary import byte_letters
+from moemill_tools.outputs.harmony import channels
+from moemill_tools.outputs.tool_calls import READERS, Malformed, begins_a_call, calls_in, style_of
+from moemill_tools.outputs.vocabulary import MARKERS, Vocabulary, byte_letters, marked
 
 LETTER = {byte: letter for letter, byte in byte_letters().items()}
 MARKS = ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>", "<|constrain|>", "<|call|>", "[THINK]", "[/THINK]", "<|im_end|>"]
@@ -99,7 +102,7 @@ def pairs_have_answers(work):
     check([(r["chosen"][0]["content"], r["rejected"][0]["content"]) for r in rows] == [("good", "bad")] and "1 left out" in said, rows, said)
 
 
-def channels(work):
+def channels_of_gpt_oss(work):
     """gpt-oss: from token_ids, or from a text that has its markers."""
     call = ["<|start|>", "assistant", "<|channel|>", "commentary to=functions.get_time ", "<|constrain|>", "json", "<|message|>"]
     answers = [["<|channel|>", "analysis", "<|message|>", "Think härd", "<|end|>", "<|start|>", "assistant", "<|channel|>", "final", "<|message|>", "Yes", "<|return|>"],
@@ -198,6 +201,50 @@ def calls_of_every_family(work):
         check(json.loads(exported(work, "--split-answers", ending="parquet")[0][0]["tool_calls"]) == [call])
 
 
+def text_of_any_kind(work):
+    """Marks, braces and words in any order: read, or called malformed, never another exception."""
+    rng = random.Random(10)
+    bits = [*MARKERS, "<function=f>", "</function>", "<parameter=x>", "</parameter>", "<invoke name=\"f\">", "</invoke>", "｜DSML｜", "<｜DSML｜function_calls>",
+            "{", "}", '"name"', ":", '"f"', "1", "[", "]", "\n", "analysis", "final", "commentary to=functions.f", "```json", "assistant", "functions.f:0", JSON_CALL]
+    tools = [None, [1, {"function": 2}], [{"function": {"name": "f", "parameters": "x"}}], [{"name": "f", "parameters": {"properties": {"x": {"type": "string"}}}}]]
+    for _ in range(20_000):
+        text = "".join(rng.choice(bits) for _ in range(rng.randrange(1, 24)))
+        channels(marked(text), rng.choice(["", "analysis"]))
+        for style in READERS:
+            if not begins_a_call(text, style): continue
+            try:
+                content, calls = calls_in(text, style, rng.choice(tools))
+                check(calls and all(isinstance(n, str) and isinstance(json.loads(a), dict) for n, a, _ in calls), text)
+            except Malformed:
+                pass
+
+
+def vocabularies(work):
+    """Of a tiktoken.model and of SentencePiece's pieces; a file that is damaged is named."""
+    folder = work / "kimi"
+    folder.mkdir()
+    (folder / "tiktoken.model").write_bytes(b"".join(base64.b64encode(bytes([b])) + b" %d\n" % b for b in range(256)))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": {"256": {"content": "<|tool_calls_section_begin|>", "special": True}}}))
+    vocabulary = Vocabulary(folder)
+    check(vocabulary.pieces([*"hü".encode(), 256, 33], "hü!") == [(False, "hü"), (True, "<|tool_calls_section_begin|>"), (False, "!")])
+    check(vocabulary.pieces([104], "x") is None and vocabulary.pieces([999], "") is None, "not the tokens of that text")
+    pieces = work / "pieces"
+    pieces.mkdir()
+    (pieces / "tokenizer.json").write_text(json.dumps({"decoder": None, "model": {"vocab": [["\u2581a", 0], ["<0xC3>", 0], ["<0xBC>", 0]]}}))
+    check(Vocabulary(pieces).pieces([0, 1, 2], "aü") == [(False, "aü")] and Vocabulary(pieces).pieces([0], " a") == [(False, " a")])
+    run_of(work, ["x"], folder, ["Q"])
+    for name, damage in (("tiktoken.model", "no base64 ! x"), ("tokenizer_config.json", "{"), ("tokenizer_config.json", '{"added_tokens_decoder": [1]}')):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_text(damage)
+        done = script("outputs", work / "run.h5", "--format", "messages", code=2)
+        check(name in done.stderr or "tokenizer.json" in done.stderr, name, done.stderr)
+        check(done.stderr.count("\n") == 1, done.stderr)
+        (folder / name).write_bytes(whole)
+    for odd in ([{"role": "assistant", "tool_calls": 3}], [{"role": "assistant", "tool_calls": [{"function": "f"}]}], 7, ["x"]):
+        run_of(work, ["x"], prompts=["Q"], carried={"messages": [json.dumps(odd)]})
+        for form in ("messages", "sharegpt", "alpaca"): check("no list of messages" in script("outputs", work / "run.h5", "--format", form, code=2).stderr, odd)
+
+
 def tools_go_along(work):
     """Pairs have the tools of their prompt; --json-text gives them one type in JSON Lines, too."""
     tools = [json.dumps([{"type": "function", "function": {"name": n}}]) if n else "" for n in ("f", "")]
@@ -223,5 +270,5 @@ def turns_that_the_prompt_left_open(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [thoughts, pairs_have_answers, channels, thoughts_between_special_tokens, calls_of_every_family,
+    main(pathlib.Path(sys.argv[1]).resolve(), [thoughts, pairs_have_answers, channels_of_gpt_oss, thoughts_between_special_tokens, calls_of_every_family, text_of_any_kind, vocabularies,
                                                tools_go_along, turns_that_the_prompt_left_open], sys.argv[2:])

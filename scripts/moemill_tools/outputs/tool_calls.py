@@ -50,8 +50,9 @@ def types_of(tools, name):
     for tool in tools if isinstance(tools, list) else []:
         function = tool.get("function", tool) if isinstance(tool, dict) else {}
         if isinstance(function, dict) and function.get("name") == name:
-            properties = (function.get("parameters") or {}).get("properties") or {}
-            return {n: p.get("type") for n, p in properties.items() if isinstance(p, dict)}
+            parameters = function.get("parameters")
+            properties = parameters.get("properties") if isinstance(parameters, dict) else None
+            return {n: p.get("type") for n, p in properties.items() if isinstance(p, dict)} if isinstance(properties, dict) else None
     return None
 
 

@@ -9,11 +9,16 @@ ROLES = {"system": "system", "developer": "system", "user": "human", "assistant"
 def turns_before(row, carried):
     """The messages before the answer. An assistant's turn that the prompt leaves open is the answer's begin."""
     messages = row["messages"] if carried else [{"role": "user", "content": row["prompt"]}]
-    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+    if not isinstance(messages, list) or not all(isinstance(m, dict) and has_calls(m.get("tool_calls")) for m in messages):
         raise Fault(f"prompt {row['prompt_index']}: its column messages is no list of messages: leave the prompt out, or use --format rows")
     messages = [{k: v for k, v in m.items() if v is not None} for m in messages]
     if row.get("assistant_prefix") and messages and messages[-1].get("role") == "assistant": messages.pop()
     return messages
+
+
+def has_calls(calls):
+    """Whether tool_calls is what it says, or nothing."""
+    return calls is None or isinstance(calls, list) and all(isinstance(c, dict) and isinstance(c.get("function", {}), dict) for c in calls)
 
 
 def assistant_turn(answer):
@@ -32,7 +37,7 @@ def text_of_turn(message):
 
 
 def plain_call(call):
-    function = call.get("function", call) if isinstance(call, dict) else {}
+    function = call.get("function", call)
     arguments = function.get("arguments", {})
     if isinstance(arguments, str):
         try:

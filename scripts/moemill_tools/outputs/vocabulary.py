@@ -1,6 +1,7 @@
 """What of a model's folder tells how its answers are made: the chat template, the special tokens and the bytes of each token. Read
 only where an answer has to be taken apart; a folder that has gone leaves it empty."""
 import base64
+import contextlib
 import json
 import re
 
@@ -27,20 +28,27 @@ class Vocabulary:
         self.folder, self.template, self._tokens = folder, "", None
         self.data, self.added, self.special = {}, {}, {}
         if folder is None or not folder.is_dir(): return
-        settings = self.read("tokenizer_config.json")
-        self.template = self.read_template(settings)
-        self.data = self.read("tokenizer.json")
-        added = [(a.get("id"), a) for a in self.data.get("added_tokens") or []]
-        added += [(int(i), a) for i, a in (settings.get("added_tokens_decoder") or {}).items() if not self.data]
-        self.added = {i: a.get("content", "") for i, a in added}
-        self.special = {i: a.get("content", "") for i, a in added if a.get("special")}
+        with self.reading("tokenizer_config.json"):
+            settings = self.read("tokenizer_config.json")
+            self.template = self.read_template(settings)
+        with self.reading("tokenizer.json"):
+            self.data = self.read("tokenizer.json")
+            added = [(a.get("id"), a) for a in self.data.get("added_tokens") or []]
+            added += [(int(i), a) for i, a in (settings.get("added_tokens_decoder") or {}).items() if not self.data]
+            self.added = {i: str(a.get("content", "")) for i, a in added}
+            self.special = {i: self.added[i] for i, a in added if a.get("special")}
+
+    @contextlib.contextmanager
+    def reading(self, name):
+        try:
+            yield
+        except (OSError, ValueError, RecursionError, AttributeError, TypeError, LookupError) as fault:
+            raise Fault(f"{self.folder / name}: cannot be read ({one_line(fault)}), and it tells how answers are taken apart: --model names "
+                        "another folder of the model") from None
 
     def read(self, name):
         path = self.folder / name
-        try:
-            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except (OSError, ValueError, RecursionError) as fault:
-            raise Fault(f"{path}: cannot be read ({one_line(fault)}); --whole-text leaves answers as they are") from None
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return found if isinstance(found, dict) else {}
 
     def read_template(self, settings):
@@ -54,7 +62,8 @@ class Vocabulary:
         return any(content in MARKERS for content in self.special.values())
 
     def bytes_of(self, token):
-        if self._tokens is None: self._tokens = self.read_tokens()
+        if self._tokens is None:
+            with self.reading("tokenizer.json" if self.data else "tiktoken.model"): self._tokens = self.read_tokens()
         return self._tokens.get(token)
 
     def read_tokens(self):
