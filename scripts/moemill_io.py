@@ -125,7 +125,10 @@ def read_run(path):
     if not file.exists():
         raise FileNotFoundError(f"{path}: has no outputs.h5 (yet): `moemill run` makes it at the end; follow() reads a run that is not "
                                 "done")
-    return Run(file)
+    run, held = Run(file), manifest(path)
+    if held and run.rows < held.get("completions", 0):
+        raise ValueError(f"{path}: was given more prompts or samples and is not done with them; the same `moemill run` goes on")
+    return run
 
 
 class Run:
@@ -172,6 +175,7 @@ class Run:
             else: out[name] = plain(item[first:end])
         for name, codes in (("status", STATUS), ("finish_reason", FINISH)):
             if name in out: out[name] = [codes[c] if c < len(codes) else str(c) for c in out[name]]
+        if "stop_reason" in out: out["stop_reason"] = [reason or None for reason in out["stop_reason"]]
         if "logprobs" in done and any(map(wanted, ("logprobs", "top_ids", "top_logprobs"))): out.update(logprobs_of(done, first, end))
         at = (prompts - np.uint64(self.first_prompt)).astype("i8")
         self._of_prompts(file, at, out, wanted)
@@ -188,9 +192,10 @@ class Run:
             if not wanted(name): continue
             if isinstance(item, h5py.Group): out[name] = spread(parts_of(item, "values", item["offsets"][low:high + 1]))
             else: out[name] = spread(plain(item[low:high]))
-        if "prompt_logprobs" in file and wanted("prompt_logprobs"):
-            item = file["prompt_logprobs"]
-            out["prompt_logprobs"] = spread([without_nan(p) for p in parts_of(item, "values", item["offsets"][low:high + 1])])
+        for name in ("prompt_logprobs", "prompt_token_ids"):
+            if name not in file or not wanted(name): continue
+            parts = parts_of(file[name], "values", file[name]["offsets"][low:high + 1])
+            out[name] = spread([without_nan(p) for p in parts] if name == "prompt_logprobs" else parts)
 
 
 def as_list(values):
@@ -258,7 +263,7 @@ def errors_of(file, prompts, samples):
 
 def follow(path, poll_seconds=2.0, timeout_seconds=None):
     """Yields each row of a running (or finished) run once, a shard at a time as shards are done, and ends with the run. It may begin
-    before the run does, and waits through kills and further attempts. After timeout_seconds without a new row it raises
+    before the run does, and waits through kills and further attempts (one that is extended meanwhile is to be followed anew). After timeout_seconds without a new row it raises
     TimeoutError; by itself it waits for ever."""
     path, seen, run_id, last = pathlib.Path(path), set(), None, time.monotonic()
     while True:
@@ -268,7 +273,7 @@ def follow(path, poll_seconds=2.0, timeout_seconds=None):
         if run:
             run_id = run["run_id"]
             whole = read_if_there(path / "outputs.h5", run_id)
-            if whole is not None:
+            if whole is not None and len(whole) >= run.get("completions", 0):  # else that of before the run was extended
                 for row in whole:
                     if row["prompt_index"] // run["shard_prompts"] not in seen: yield row
                 return

@@ -117,6 +117,13 @@ def rows_and_tables(work):
         check("has no column nothing" in str(fault) and "topic" in str(fault), fault)
     shards = sorted((path / "shards").glob("*.h5"))
     if shards: check([r for s in shards for r in read_run(s)] == rows, "a shard's rows are those of the run")
+    manifest = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**manifest, "completions": len(rows) + 1}))
+    try:
+        read_run(path)
+    except ValueError as fault:
+        check("was given more prompts" in str(fault), fault)
+    else: raise AssertionError("outputs.h5 of before a run was extended")
     for bad in (work / "nowhere", work / "prompts.h5", work):
         try:
             read_run(bad)
