@@ -193,6 +193,8 @@ def rows_of_several_forms(work):
         check(got["prompt"] == (want if order is rows else want[::-1]), got["prompt"])
         shown = [json.loads(m)[-1]["content"] for m in got["messages"]]
         check(shown == ["plain", "hi", "h", "do", "hi"][::1 if order is rows else -1] and not {"input_prompt", "conversations"} & got.keys(), got)
+    check(made(work, write_lines(work / "e.jsonl", [{"prompt": "p", "conversation": 7}]))["conversation"] == [7], "a number is no conversation")
+    check(made(work, write_lines(work / "e.jsonl", [{"conversation": say}]), *words)["prompt"] == ["[user]hi"])
     got = made(work, work / "a.jsonl", *words, "--user-turn")
     check(got["prompt"][-1] == "[user]plain", got)
     late = [{"prompt": "x"}] * 2500 + [{"messages": say}]

@@ -39,6 +39,7 @@ class Plan:
         self.begins = None  # texts of the tokens that belong before a prompt; None where the model is not known
         self.continues = bool(options.continue_final_message or options.assistant_prefix)  # whether any row may leave a turn open
         self.kinds = set()  # those that rows really have
+        self.served = set()  # (kind, column) of each
         self.columns, self.id_types = {}, set()
         self.beside = set(CHAT_COLUMNS) - set(options.drop)  # those that any row has, once all have been looked at
 
@@ -97,6 +98,7 @@ class Plan:
         """The columns of a row that could be its prompt. Instructions beside a prompt are a column like any other."""
         found = [name for name in PROMPTS if name in row and row[name] is not None and row[name] != ""]
         if "prompt_token_ids" in found: return found[:1]
+        if "conversation" in found and not holds_messages(row["conversation"]): found.remove("conversation")  # its number, or its name
         if len(found) > 1 and not isinstance(row.get("prompt"), str): found = [name for name in found if name != "prompt"]
         if len(found) > 1 and found[-1] == "instruction": found.pop()
         return found
@@ -123,6 +125,7 @@ class Plan:
             except RowFault:
                 continue
             self.kinds.add(kind)
+            self.served.add((kind, name))
             if not self.continues:
                 self.continues = row.get("continue_final_message") not in (None, False, "") or has_open_turn(row.get(name))
             is_chat = kind == "messages" or kind == "alpaca" and (self.options.model or self.options.chat_template) or (
@@ -158,7 +161,7 @@ class Plan:
         used = {self.id_column, "add_special_tokens", *SAMPLING}
         # Stored already, as the prompt or as `messages`; a question that became a user turn is still worth its column.
         if self.source[0] != "rows": used |= {self.source[1]} if self.source[0] != "text" or not self.turns_text() else set()
-        else: used |= {n for n, kind in PROMPTS.items() if kind != "alpaca" and (kind != "text" or not self.turns_text())}
+        else: used |= {n for kind, n in self.served if kind != "alpaca" and (kind != "text" or not self.turns_text())}
         if self.options.keep is not None: names = [n for n in names if n in self.options.keep]
         targets = {}
         for name in names:
