@@ -63,6 +63,8 @@ struct OutputSettings {
   std::optional<std::uint32_t> gzip_level = 4;  // compression: gzip-4; `none` is empty
   bool store_text = true;
   bool store_token_ids = true;
+  bool store_prompt_token_ids = false;
+  bool store_stop_reason = false;
   bool skip_special_tokens = true;
   std::optional<std::vector<std::string>> carry_columns;  // empty optional: all
   bool merge = true;

@@ -11,7 +11,8 @@ namespace {
 void check_layout(const OutputReader& shard, const OutputLayout& layout) {
   const OutputLayout& found = shard.layout();
   bool same = found.text == layout.text && found.token_ids == layout.token_ids && found.logprobs == layout.logprobs &&
-              found.prompt_logprobs == layout.prompt_logprobs && found.ids == layout.ids;
+              found.prompt_logprobs == layout.prompt_logprobs && found.ids == layout.ids &&
+              found.prompt_token_ids == layout.prompt_token_ids && found.stop_reason == layout.stop_reason;
   if (!same) {
     system_error("{}: stores other parts (text, token ids, logprobs, kind of id) than this run does", shard.path());
   }
@@ -34,6 +35,7 @@ void check_prompts(const OutputReader& shard, std::uint64_t prompts) {
       tell_damaged(shard.path(), fmt::format("'/{}' has {} rows for {} prompts", what, count, prompts));
   };
   if (shard.layout().prompt_logprobs) check("prompt_logprobs", shard.scored_prompts());
+  if (shard.layout().prompt_token_ids) check("prompt_token_ids", shard.prompts_with_tokens());
   for (const std::string& name : shard.carried_names()) check("carry/" + name, h5::shape(shard.open_carried(name))[0]);
 }
 
@@ -54,6 +56,12 @@ void copy_rows(const OutputReader& shard, OutputWriter& out, const std::function
     std::uint64_t end = shard.score_block_end(first);
     between();
     out.append(shard.read_scores(first, end - first));
+    first = end;
+  }
+  for (std::uint64_t first = 0; first < shard.prompts_with_tokens();) {
+    std::uint64_t end = shard.prompt_token_block_end(first);
+    between();
+    out.append(shard.read_prompt_tokens(first, end - first));
     first = end;
   }
 }

@@ -16,8 +16,10 @@ class FormCheck {
     attributes();
     completions();
     ragged_part("completions/text", H5T_STD_U8LE, h5::exists(file_, "completions/text"));
+    ragged_part("completions/stop_reason", H5T_STD_U8LE, h5::exists(file_, "completions/stop_reason"));
     tokens();
-    if (h5::exists(file_, "prompt_logprobs")) scores();
+    by_prompt("prompt_logprobs", H5T_IEEE_F32LE);
+    by_prompt("prompt_token_ids", H5T_STD_I32LE);
     errors();
     carried();
     return std::move(faults_);
@@ -163,14 +165,15 @@ class FormCheck {
     }
   }
 
-  void scores() {
-    auto extents = dataset("prompt_logprobs/offsets", H5T_STD_U64LE);
+  void by_prompt(const std::string& group, hid_t type) {
+    if (!h5::exists(file_, group)) return;
+    auto extents = dataset(group + "/offsets", H5T_STD_U64LE);
     if (!extents) return;
     if ((*extents)[0] == 0) {
-      fault("dataset '/prompt_logprobs/offsets' has 0 entries, expected one or more");
-    } else if (auto end = end_of("prompt_logprobs", (*extents)[0] - 1)) {
-      column("prompt_logprobs/values", H5T_IEEE_F32LE, *end);
-      no_more_than_rows("dataset '/prompt_logprobs/offsets'", (*extents)[0] - 1);
+      fault("dataset '/{}/offsets' has 0 entries, expected one or more", group);
+    } else if (auto end = end_of(group, (*extents)[0] - 1)) {
+      column(group + "/values", type, *end);
+      no_more_than_rows("dataset '/" + group + "/offsets'", (*extents)[0] - 1);
     }
   }
 

@@ -55,6 +55,9 @@ OutputReader::OutputReader(const std::string& path) : path_(path), file_(open_fi
     auto width = [&] { return h5::shape(h5::open_dataset(file_, "completions/logprobs/top_ids"))[1]; };
     layout_.logprobs = top ? static_cast<std::uint32_t>(width()) : 0;
   }
+  layout_.stop_reason = h5::exists(file_, "completions/stop_reason");
+  layout_.prompt_token_ids = h5::exists(file_, "prompt_token_ids");
+  if (layout_.prompt_token_ids) prompts_with_tokens_ = rows("prompt_token_ids/offsets") - 1;
   layout_.prompt_logprobs = h5::exists(file_, "prompt_logprobs");
   if (layout_.prompt_logprobs) scored_prompts_ = rows("prompt_logprobs/offsets") - 1;
   h5::Handle id_type = h5::type_of(h5::open_dataset(file_, "completions/id"));
@@ -120,6 +123,12 @@ OutputBlock OutputReader::read(std::uint64_t first, std::uint64_t count) const {
     block.text_bytes = lengths_of(ends);
     block.text = column<std::uint8_t>("completions/text/values", H5T_NATIVE_UINT8, ends[0], ends.back() - ends[0]);
   }
+  if (layout_.stop_reason) {
+    auto ends = offsets("completions/stop_reason", first, count);
+    block.stop_bytes = lengths_of(ends);
+    block.stop_reason =
+        column<std::uint8_t>("completions/stop_reason/values", H5T_NATIVE_UINT8, ends[0], ends.back() - ends[0]);
+  }
   if (!layout_.token_ids && !layout_.logprobs) return block;
   auto ends = offsets("completions/token_ids", first, count);
   std::uint64_t begin = ends[0], tokens = ends.back() - ends[0];
@@ -138,6 +147,12 @@ OutputBlock OutputReader::read(std::uint64_t first, std::uint64_t count) const {
 ScoreBlock OutputReader::read_scores(std::uint64_t first, std::uint64_t count) const {
   auto ends = offsets("prompt_logprobs", first, count);
   return {lengths_of(ends), column<float>("prompt_logprobs/values", H5T_NATIVE_FLOAT, ends[0], ends.back() - ends[0])};
+}
+
+PromptTokenBlock OutputReader::read_prompt_tokens(std::uint64_t first, std::uint64_t count) const {
+  auto ends = offsets("prompt_token_ids", first, count);
+  return {lengths_of(ends),
+          column<TokenId>("prompt_token_ids/values", H5T_NATIVE_INT32, ends[0], ends.back() - ends[0])};
 }
 
 ErrorBlock OutputReader::read_errors(std::uint64_t first, std::uint64_t count) const {
@@ -165,6 +180,7 @@ std::uint64_t OutputReader::block_end(std::uint64_t first) const {
   std::uint64_t rows = std::min(rows_ - first, most_block_rows);
   if (rows == 0) return first;
   if (layout_.text) rows = rows_within(offsets("completions/text", first, rows), rows);
+  if (layout_.stop_reason) rows = rows_within(offsets("completions/stop_reason", first, rows), rows);
   if (layout_.token_ids || layout_.logprobs) rows = rows_within(offsets("completions/token_ids", first, rows), rows);
   return first + rows;
 }
@@ -172,6 +188,11 @@ std::uint64_t OutputReader::block_end(std::uint64_t first) const {
 std::uint64_t OutputReader::score_block_end(std::uint64_t first) const {
   std::uint64_t rows = std::min(scored_prompts_ - first, most_block_rows);
   return rows == 0 ? first : first + rows_within(offsets("prompt_logprobs", first, rows), rows);
+}
+
+std::uint64_t OutputReader::prompt_token_block_end(std::uint64_t first) const {
+  std::uint64_t rows = std::min(prompts_with_tokens_ - first, most_block_rows);
+  return rows == 0 ? first : first + rows_within(offsets("prompt_token_ids", first, rows), rows);
 }
 
 std::vector<std::string> OutputReader::carried_names() const { return h5::child_names(h5::open_group(file_, "carry")); }

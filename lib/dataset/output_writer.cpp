@@ -53,6 +53,8 @@ OutputLayout layout_of(const RunConfig& config, const PromptFile& prompts) {
   layout.token_ids = config.output.store_token_ids;
   layout.logprobs = config.sampling.logprobs;
   layout.prompt_logprobs = config.sampling.prompt_logprobs;
+  layout.prompt_token_ids = config.output.store_prompt_token_ids;
+  layout.stop_reason = config.output.store_stop_reason;
   layout.gzip_level = config.output.gzip_level;
   layout.ids = prompts.has_text_ids() ? IdKind::Text : IdKind::Integer;
   return layout;
@@ -68,6 +70,15 @@ OutputWriter::OutputWriter(std::string path, const OutputLayout& layout, const R
   text_type_ = h5::text_type();
   h5::create_group(file_, "completions");
   make_completions();
+  if (layout_.stop_reason) make_stop_reason();
+  if (layout_.prompt_token_ids) {
+    h5::create_group(file_, "prompt_token_ids");
+    data_.prompt_values = make("prompt_token_ids/values", H5T_STD_I32LE, H5T_NATIVE_INT32,
+                               fitted(token_chunk, size_.prompt_tokens), one_dimensional);
+    data_.prompt_offsets = make("prompt_token_ids/offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64,
+                                fitted(row_chunk, offsets_of(size_.prompts)), one_dimensional);
+    put(data_.prompt_offsets, 1, &prompt_end_);
+  }
   if (layout_.prompt_logprobs) {
     h5::create_group(file_, "prompt_logprobs");
     data_.score_values = make("prompt_logprobs/values", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT,
@@ -83,6 +94,30 @@ OutputWriter::OutputWriter(std::string path, const OutputLayout& layout, const R
   data_.error_code = make("errors/code", text_type_, text_type_, error_rows, one_dimensional);
   data_.error_message = make("errors/message", text_type_, text_type_, error_rows, one_dimensional);
   data_.carry = h5::create_group(file_, "carry");
+  name_codes();
+}
+
+void OutputWriter::make_stop_reason() {
+  h5::create_group(file_, "completions/stop_reason");
+  data_.stop_values = make("completions/stop_reason/values", H5T_STD_U8LE, H5T_NATIVE_UINT8,
+                           fitted(byte_chunk, size_.stop_bytes), one_dimensional);
+  data_.stop_offsets = make("completions/stop_reason/offsets", H5T_STD_U64LE, H5T_NATIVE_UINT64,
+                            fitted(row_chunk, offsets_of(size_.rows)), one_dimensional);
+  put(data_.stop_offsets, 1, &stop_end_);
+}
+
+// For whoever has the file and not this page: names[code], and the same as a line to read.
+void OutputWriter::name_codes() {
+  auto name = [](hid_t dataset, const auto& names, bool numbered) {
+    std::string line;
+    for (std::size_t i = 0; i < names.size(); i++)
+      line += (i > 0 ? ", " : "") + (numbered ? std::to_string(i) + " " : "") + std::string(names[i]);
+    h5::write_attribute(dataset, "codes", line);
+    h5::write_attribute(dataset, "names", std::vector<std::string>(names.begin(), names.end()));
+  };
+  name(data_.status.dataset, status_names, true);
+  name(data_.finish_reason.dataset, finish_reason_names, true);
+  name(data_.error_code.dataset, error_code_names, false);
 }
 
 void OutputWriter::make_completions() {
@@ -192,6 +227,11 @@ void OutputWriter::append(const OutputBlock& block) {
     put_offsets(data_.text_offsets, text_end_, block.text_bytes);
     expect(text_end_ == data_.text_values.size, "outputs: offsets end where the text does");
   }
+  if (layout_.stop_reason) {
+    expect(block.stop_bytes.size() == rows, "outputs: every row says what ended it");
+    put(data_.stop_values, block.stop_reason.size(), block.stop_reason.data());
+    put_offsets(data_.stop_offsets, stop_end_, block.stop_bytes);
+  }
   if (layout_.token_ids) put(data_.token_values, block.token_ids.size(), block.token_ids.data());
   if (layout_.token_ids || layout_.logprobs) {
     put_offsets(data_.token_offsets, token_end_, block.token_counts);
@@ -220,6 +260,13 @@ void OutputWriter::append(const ScoreBlock& scores) {
   put(data_.score_values, scores.values.size(), scores.values.data());
   put_offsets(data_.score_offsets, score_end_, scores.counts);
   expect(score_end_ == data_.score_values.size, "outputs: offsets end where the scores do");
+}
+
+void OutputWriter::append(const PromptTokenBlock& tokens) {
+  expect(layout_.prompt_token_ids, "outputs: prompt tokens are in the layout");
+  put(data_.prompt_values, tokens.values.size(), tokens.values.data());
+  put_offsets(data_.prompt_offsets, prompt_end_, tokens.counts);
+  expect(prompt_end_ == data_.prompt_values.size, "outputs: offsets end where the prompts' tokens do");
 }
 
 void OutputWriter::append_carried(const std::string& name, hid_t source, std::uint64_t first, std::uint64_t count) {

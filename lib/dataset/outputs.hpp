@@ -2,8 +2,9 @@
 // block of rows as arrays, and the writer and reader of such files. Used by shard, merge, status and verify.
 //
 // Absent is absent: text/ without `text` in output.store; token_ids/values without `token_ids` (offsets stay when
-// logprobs are on, which share them); logprobs/ when off, its top_* for k = 0; /prompt_logprobs when off. /errors and
-// /carry are always there, maybe empty. Chunk shapes and filters depend on the layout's settings alone.
+// logprobs are on, which share them); logprobs/ when off, its top_* for k = 0; /prompt_logprobs when off,
+// /prompt_token_ids and stop_reason/ likewise. /errors and /carry are always there, maybe empty. Chunk shapes and
+// filters depend on the layout's settings alone.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,8 @@ struct OutputLayout {
   bool prompt_logprobs = false;
   std::optional<std::uint32_t> gzip_level = 4;
   IdKind ids = IdKind::Integer;
+  bool prompt_token_ids = false;
+  bool stop_reason = false;
 };
 OutputLayout layout_of(const RunConfig& config, const PromptFile& prompts);
 
@@ -70,6 +73,8 @@ struct OutputBlock {
   std::vector<float> logprobs;              // [tokens]
   std::vector<TokenId> top_ids;             // [tokens, k]
   std::vector<float> top_values;            // [tokens, k]
+  std::vector<std::uint64_t> stop_bytes;    // [rows]
+  std::vector<std::uint8_t> stop_reason;
 
   std::uint64_t rows() const { return prompt_index.size(); }
 };
@@ -87,12 +92,23 @@ struct ScoreBlock {
   std::vector<float> values;
 };
 
+// What the model read of each prompt: nothing of one that failed before.
+struct PromptTokenBlock {
+  std::vector<std::uint64_t> counts;  // [prompts]
+  std::vector<TokenId> values;
+};
+
+// Whether two blocks hold the same bytes, floats by their bits.
+bool same_block(const OutputBlock& a, const OutputBlock& b);
+bool same_block(const ScoreBlock& a, const ScoreBlock& b);
+bool same_block(const PromptTokenBlock& a, const PromptTokenBlock& b);
+
 // How much there will be, where the writer knows it before; chunks are no larger then. HDF5 compresses whole chunks, so
 // a small shard costs little.
 struct OutputSize {
   static constexpr std::uint64_t unknown = ~std::uint64_t{0};
   std::uint64_t prompts = unknown, rows = unknown, text_bytes = unknown, tokens = unknown, errors = unknown,
-                scored_tokens = unknown;
+                scored_tokens = unknown, prompt_tokens = unknown, stop_bytes = unknown;
 };
 
 // Writes a file of a temporary name beside PATH; `publish` makes it PATH by the rename rule, after it was closed,
@@ -106,6 +122,7 @@ class OutputWriter {
   void append(const OutputBlock& rows);
   void append(const ErrorBlock& errors);
   void append(const ScoreBlock& scores);
+  void append(const PromptTokenBlock& tokens);
   // Rows first .. first+count-1 of a dataset of another file, behind /carry/<name>; one row a prompt at the end.
   void append_carried(const std::string& name, hid_t source, std::uint64_t first, std::uint64_t count);
   // Closed, sealed (dataset/seal.hpp) and renamed. `between` is called now and then, and may throw.
@@ -125,13 +142,15 @@ class OutputWriter {
     Column prompt_index, sample_index, id, status, finish_reason, num_prompt_tokens, num_completion_tokens, seed,
         cumulative_logprob;
     Column text_values, text_offsets, token_values, token_offsets, logprobs, top_ids, top_values;
-    Column score_values, score_offsets;
+    Column score_values, score_offsets, prompt_values, prompt_offsets, stop_values, stop_offsets;
     Column error_prompt, error_sample, error_code, error_message;
     h5::Handle carry;
     std::vector<std::pair<std::string, Column>> carried;
   };
   Column make(const std::string& name, hid_t stored, hid_t memory, std::uint64_t chunk_rows, std::uint64_t width);
   void make_completions();
+  void make_stop_reason();
+  void name_codes();
   void put(Column& column, std::uint64_t count, const void* data);
   void put_offsets(Column& column, std::uint64_t& end, const std::vector<std::uint64_t>& lengths);
   void put_text(Column& column, const std::vector<std::string>& texts);
@@ -143,7 +162,7 @@ class OutputWriter {
   h5::Handle file_;
   h5::Handle text_type_;
   Datasets data_;
-  std::uint64_t text_end_ = 0, token_end_ = 0, score_end_ = 0;
+  std::uint64_t text_end_ = 0, token_end_ = 0, score_end_ = 0, prompt_end_ = 0, stop_end_ = 0;
   std::uint64_t prompts_ = 0, last_prompt_ = 0;  // of the rows so far, which come in the order of the prompts
   bool published_ = false;
 };
@@ -158,9 +177,11 @@ class OutputReader {
   const OutputLayout& layout() const { return layout_; }  // without the compression
   std::uint64_t rows() const { return rows_; }
   std::uint64_t scored_prompts() const { return scored_prompts_; }
+  std::uint64_t prompts_with_tokens() const { return prompts_with_tokens_; }
   std::uint64_t errors() const { return errors_; }
   OutputBlock read(std::uint64_t first, std::uint64_t count) const;
   ScoreBlock read_scores(std::uint64_t first, std::uint64_t count) const;
+  PromptTokenBlock read_prompt_tokens(std::uint64_t first, std::uint64_t count) const;
   ErrorBlock read_errors(std::uint64_t first, std::uint64_t count) const;
   std::vector<std::uint64_t> read_prompts(std::uint64_t first, std::uint64_t count) const;        // only that column
   std::vector<std::uint64_t> read_error_prompts(std::uint64_t first, std::uint64_t count) const;  // only that column
@@ -169,6 +190,7 @@ class OutputReader {
   // some million tokens and bytes of text, or one row.
   std::uint64_t block_end(std::uint64_t first) const;
   std::uint64_t score_block_end(std::uint64_t first) const;
+  std::uint64_t prompt_token_block_end(std::uint64_t first) const;
   std::vector<std::string> carried_names() const;
   h5::Handle open_carried(const std::string& name) const;
   std::string text_attribute(const std::string& name) const;
@@ -184,7 +206,7 @@ class OutputReader {
   std::string path_;
   h5::Handle file_;
   OutputLayout layout_;
-  std::uint64_t rows_ = 0, scored_prompts_ = 0, errors_ = 0;
+  std::uint64_t rows_ = 0, scored_prompts_ = 0, prompts_with_tokens_ = 0, errors_ = 0;
 };
 
 // What is wrong with the form of a finished file: attributes, presence, types and lengths of its datasets, ends of its

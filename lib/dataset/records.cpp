@@ -11,7 +11,8 @@ namespace {
 // Arrays are copied as they lie in memory.
 static_assert(std::endian::native == std::endian::little);
 
-enum class Kind : std::uint8_t { Completion = 1, PromptScore = 2, PartialSample = 3 };
+// A completion of an older moemill, without its stop_reason, is still read.
+enum class Kind : std::uint8_t { OldCompletion = 1, PromptScore = 2, PartialSample = 3, Completion = 4 };
 
 class Encoder {
  public:
@@ -97,7 +98,7 @@ PromptId decode_id(Decoder& in) {
   return text;
 }
 
-Completion decode_completion(Decoder& in) {
+Completion decode_completion(Decoder& in, Kind kind) {
   Completion row;
   row.prompt_index = in.number<std::uint64_t>();
   row.sample_index = in.number<std::uint32_t>();
@@ -112,6 +113,7 @@ Completion decode_completion(Decoder& in) {
   in.array(row.logprobs);
   in.array(row.top_ids);
   in.array(row.top_values);
+  if (kind == Kind::Completion) in.array(row.stop_reason);
   if (in.choice(Presence::Present) == Presence::Present) {
     row.error.emplace();
     row.error->code = in.choice(ErrorCode::Internal);
@@ -138,6 +140,7 @@ void encode(const Completion& row, std::vector<std::byte>& bytes) {
   out.array(row.logprobs);
   out.array(row.top_ids);
   out.array(row.top_values);
+  out.array(row.stop_reason);
   out.number(row.error ? Presence::Present : Presence::Absent);
   if (row.error) {
     out.number(row.error->code);
@@ -166,8 +169,9 @@ void encode(const PartialSample& partial, std::vector<std::byte>& bytes) {
 std::optional<JournalRecord> decode(std::span<const std::byte> payload) {
   Decoder in(payload);
   JournalRecord record;
-  switch (in.number<Kind>()) {
-    case Kind::Completion: record = decode_completion(in); break;
+  switch (const auto kind = in.number<Kind>()) {
+    case Kind::Completion:
+    case Kind::OldCompletion: record = decode_completion(in, kind); break;
     case Kind::PromptScore: {
       PromptScore score;
       score.prompt_index = in.number<std::uint64_t>();

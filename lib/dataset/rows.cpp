@@ -1,20 +1,13 @@
 #include "dataset/rows.hpp"
 
-#include <array>
 #include <utility>
 
 namespace moemill::dataset {
-namespace {
-
-constexpr std::array<std::string_view, 5> code_names = {"too_long", "empty", "bad_utf8", "bad_token", "internal"};
-
-}  // namespace
-
-std::string_view name_of(ErrorCode code) { return code_names.at(static_cast<std::size_t>(code)); }
+std::string_view name_of(ErrorCode code) { return error_code_names.at(static_cast<std::size_t>(code)); }
 
 std::optional<ErrorCode> parse_error_code(std::string_view name) {
-  for (std::size_t i = 0; i < code_names.size(); i++) {
-    if (code_names[i] == name) return static_cast<ErrorCode>(i);
+  for (std::size_t i = 0; i < error_code_names.size(); i++) {
+    if (error_code_names[i] == name) return static_cast<ErrorCode>(i);
   }
   return std::nullopt;
 }

@@ -2,6 +2,7 @@
 // the journal, written to shards. Plain values; the numbers of the enums are the ones stored in outputs.h5.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -19,6 +20,12 @@ enum class RowStatus : std::uint8_t { Pending = 0, Ok = 1, Failed = 2, Skipped =
 enum class FinishReason : std::uint8_t { None = 0, Stop = 1, Length = 2, StopString = 3, Repetition = 4, Error = 5 };
 
 enum class ErrorCode : std::uint8_t { TooLong = 0, Empty = 1, BadUtf8 = 2, BadToken = 3, Internal = 4 };
+
+// By their numbers, as the attributes of outputs.h5 name them.
+constexpr std::array<std::string_view, 4> status_names = {"pending", "ok", "failed", "skipped"};
+constexpr std::array<std::string_view, 6> finish_reason_names = {"none",        "stop",       "length",
+                                                                 "stop_string", "repetition", "error"};
+constexpr std::array<std::string_view, 5> error_code_names = {"too_long", "empty", "bad_utf8", "bad_token", "internal"};
 
 std::string_view name_of(ErrorCode code);  // "too_long", "empty", ... as stored in /errors/code
 std::optional<ErrorCode> parse_error_code(std::string_view name);
@@ -48,6 +55,7 @@ struct Completion {
   std::vector<float> logprobs;     // [tokens] when logprobs are on
   std::vector<TokenId> top_ids;    // [tokens, k]
   std::vector<float> top_values;   // [tokens, k]
+  std::string stop_reason;         // the stop string, or the stop token in decimal, that ended it; else ""
   std::optional<RowFault> error;   // exactly when the status is Failed
 };
 

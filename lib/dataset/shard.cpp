@@ -59,6 +59,10 @@ void add(OutputBlock& block, const Completion& row, const OutputLayout& layout) 
     block.text_bytes.push_back(row.text.size());
     block.text.insert(block.text.end(), row.text.begin(), row.text.end());
   }
+  if (layout.stop_reason) {
+    block.stop_bytes.push_back(row.stop_reason.size());
+    block.stop_reason.insert(block.stop_reason.end(), row.stop_reason.begin(), row.stop_reason.end());
+  }
   block.token_counts.push_back(row.token_ids.size());
   if (layout.token_ids) extend(block.token_ids, row.token_ids);
   if (!layout.logprobs) return;
@@ -107,13 +111,25 @@ void write_scores(const ShardRows& rows, OutputWriter& writer) {
   writer.append(block);
 }
 
+void write_prompt_tokens(const ShardRows& rows, OutputWriter& writer) {
+  expect(rows.prompt_tokens.size() == rows.range.count, "shard: every prompt of the range has its tokens");
+  PromptTokenBlock block;
+  for (const auto& tokens : rows.prompt_tokens) {
+    block.counts.push_back(tokens.size());
+    extend(block.values, tokens);
+  }
+  writer.append(block);
+}
+
 OutputSize size_of(const ShardRows& rows) {
-  OutputSize size{rows.range.count, rows.completions.size(), 0, 0, 0, 0};
+  OutputSize size{rows.range.count, rows.completions.size(), 0, 0, 0, 0, 0, 0};
   for (const Completion& row : rows.completions) {
     size.text_bytes += row.text.size();
     size.tokens += row.token_ids.size();
+    size.stop_bytes += row.stop_reason.size();
     size.errors += row.error ? 1 : 0;
   }
+  for (const auto& tokens : rows.prompt_tokens) size.prompt_tokens += tokens.size();
   for (const PromptScore& score : rows.scores) size.scored_tokens += score.logprobs.size();
   return size;
 }
@@ -127,6 +143,7 @@ void write_shard(const std::string& path, ShardRows rows, const PromptFile& prom
   write_completions(rows.completions, layout, writer);
   write_errors(rows.completions, writer);
   if (layout.prompt_logprobs) write_scores(rows, writer);
+  if (layout.prompt_token_ids) write_prompt_tokens(rows, writer);
   for (const CarriedColumn& column : prompts.carried()) {
     writer.append_carried(column.name, prompts.carried_dataset(column.name), rows.range.first, rows.range.count);
   }

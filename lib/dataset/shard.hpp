@@ -19,8 +19,9 @@ struct ShardRange {
 
 struct ShardRows {
   ShardRange range;
-  std::vector<Completion> completions;  // in any order; every prompt of the range with samples 0 .. its n-1
-  std::vector<PromptScore> scores;      // in any order; at most one a prompt of the range
+  std::vector<Completion> completions;              // in any order; every prompt of the range with samples 0 .. its n-1
+  std::vector<PromptScore> scores;                  // in any order; at most one a prompt of the range
+  std::vector<std::vector<TokenId>> prompt_tokens;  // [prompts of the range] where the layout has them
 };
 
 // Sorts the rows, writes a temporary file with the carried columns of the range, closes, opens again and checks,

@@ -1,58 +1,18 @@
 #include "dataset/verify.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "base/error.hpp"
 #include "base/utf8.hpp"
 #include "dataset/carry.hpp"
+#include "dataset/expected_rows.hpp"
 #include "dataset/journal.hpp"
 #include "dataset/outputs.hpp"
 #include "dataset/seal.hpp"
 
 namespace moemill::dataset {
 namespace {
-
-// Hands out the (prompt, sample) pairs that must come, in order.
-class ExpectedRows {
- public:
-  ExpectedRows(const PromptFile& prompts, ShardRange range, const SamplingParams& defaults)
-      : prompts_(prompts), range_(range), defaults_(defaults) {}
-
-  struct Row {
-    std::uint64_t prompt;
-    std::uint32_t sample;
-    PromptId id;
-    friend bool operator==(const Row&, const Row&) = default;
-  };
-  std::optional<Row> next() {
-    if (sample_ == samples_) {
-      if (prompt_ == range_.count) return std::nullopt;
-      load(range_.first + prompt_++);
-      sample_ = 0;
-    }
-    return Row{rows_[at_].index, sample_++, rows_[at_].id};
-  }
-
- private:
-  void load(std::uint64_t prompt) {
-    constexpr std::uint64_t block = 1024;
-    if (rows_.empty() || prompt >= first_ + rows_.size()) {
-      first_ = prompt;
-      rows_ = prompts_.read(prompt, std::min(block, range_.first + range_.count - prompt), defaults_);
-    }
-    at_ = prompt - first_;
-    samples_ = rows_[at_].sampling.n;
-  }
-
-  const PromptFile& prompts_;
-  ShardRange range_;
-  const SamplingParams& defaults_;
-  std::vector<Prompt> rows_;
-  std::uint64_t first_ = 0, at_ = 0, prompt_ = 0;
-  std::uint32_t sample_ = 0, samples_ = 0;
-};
 
 class Verification {
  public:
@@ -212,6 +172,7 @@ class Verification {
       fault("{}: ends before prompt {} sample {}", path, missing->prompt, missing->sample);
     check_errors(file, failures);
     check_scores(file, range);
+    check_prompt_tokens(file, range);
     check_carried(file, range);
   }
 
@@ -222,6 +183,7 @@ class Verification {
   InStep check_block(const OutputReader& file, std::uint64_t first, const OutputBlock& block, ExpectedRows& expected,
                      std::vector<Failure>& failures) {
     std::uint64_t text_at = 0, token_at = 0;
+    stop_at_ = 0;
     for (std::uint64_t i = 0; i < block.rows() && !full(); i++) {
       report_.rows_checked++;
       PromptId id = block.text_ids.empty() ? PromptId(block.integer_ids[i]) : PromptId(block.text_ids[i]);
@@ -268,6 +230,7 @@ class Verification {
       if (auto bad = first_bad_utf8(std::string_view(bytes, block.text_bytes[i])))
         fault("{}: the text of row {} is not UTF-8 at byte {}", file.path(), row, *bad);
     }
+    if (file.layout().stop_reason) check_stop_reason(file, row, i, block, token_at);
     if (!file.layout().token_ids) return;
     for (std::uint64_t t = token_at; t < token_at + block.token_counts[i]; t++)
       check_token(file, row, block.token_ids[t]);
@@ -276,9 +239,27 @@ class Verification {
       check_token(file, row, block.top_ids[t]);
   }
 
+  // A stop token stands there in decimal, a stop string as it is; nothing else has one.
+  void check_stop_reason(const OutputReader& file, std::uint64_t row, std::uint64_t i, const OutputBlock& block,
+                         std::uint64_t token_at) {
+    const std::string_view reason(reinterpret_cast<const char*>(block.stop_reason.data()) + stop_at_,
+                                  block.stop_bytes[i]);
+    stop_at_ += block.stop_bytes[i];
+    const auto finish = static_cast<FinishReason>(block.finish_reason[i]);
+    const std::uint64_t tokens = block.num_completion_tokens[i];
+    bool fits = reason.empty() != (finish == FinishReason::Stop || finish == FinishReason::StopString);
+    if (finish == FinishReason::Stop && file.layout().token_ids && tokens > 0)
+      fits = reason == std::to_string(block.token_ids[token_at + tokens - 1]);
+    if (!fits || first_bad_utf8(reason))
+      fault("{}: row {} has stop_reason '{}' with finish_reason {}", file.path(), row, reason, block.finish_reason[i]);
+  }
+
+  bool is_token(TokenId token) const {
+    return token >= 0 && (!request_.vocabulary || static_cast<std::uint32_t>(token) < *request_.vocabulary);
+  }
+
   void check_token(const OutputReader& file, std::uint64_t row, TokenId token) {
-    bool above = request_.vocabulary && static_cast<std::uint32_t>(token) >= *request_.vocabulary;
-    if (token < 0 || above) fault("{}: row {} has token {}, outside of the vocabulary", file.path(), row, token);
+    if (!is_token(token)) fault("{}: row {} has token {}, outside of the vocabulary", file.path(), row, token);
   }
 
   void check_errors(const OutputReader& file, const std::vector<Failure>& failures) {
@@ -312,6 +293,20 @@ class Verification {
     }
   }
 
+  void check_prompt_tokens(const OutputReader& file, ShardRange range) {
+    if (!file.layout().prompt_token_ids) return;
+    if (file.prompts_with_tokens() != range.count)
+      return fault("{}: /prompt_token_ids has {} prompts, expected {}", file.path(), file.prompts_with_tokens(),
+                   range.count);
+    if (request_.depth != VerifyDepth::Deep) return;
+    for (std::uint64_t first = 0; first < file.prompts_with_tokens() && !full();) {
+      const std::uint64_t end = file.prompt_token_block_end(first);
+      for (TokenId token : file.read_prompt_tokens(first, end - first).values)
+        if (!is_token(token)) fault("{}: /prompt_token_ids has {}, outside of the vocabulary", file.path(), token);
+      first = end;
+    }
+  }
+
   void check_carried(const OutputReader& file, ShardRange range) {
     std::vector<std::string> names = file.carried_names();
     for (const CarriedColumn& column : prompts_.carried()) {
@@ -341,27 +336,8 @@ class Verification {
   bool outputs_whole_ = false;
   std::optional<OutputReader> merged_;
   std::uint64_t compared_rows_ = 0, compared_scores_ = 0;
+  std::uint64_t stop_at_ = 0;  // of the row that is looked at, within the block's stop reasons
 };
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  if constexpr (std::is_same_v<T, float>) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
-      return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
-    });
-  } else {
-    return a == b;
-  }
-}
-
-bool same_block(const OutputBlock& a, const OutputBlock& b) {
-  return a.prompt_index == b.prompt_index && a.sample_index == b.sample_index && a.integer_ids == b.integer_ids &&
-         a.text_ids == b.text_ids && a.status == b.status && a.finish_reason == b.finish_reason &&
-         a.num_prompt_tokens == b.num_prompt_tokens && a.num_completion_tokens == b.num_completion_tokens &&
-         a.seed == b.seed && same_bits(a.cumulative_logprob, b.cumulative_logprob) && a.text_bytes == b.text_bytes &&
-         a.text == b.text && a.token_counts == b.token_counts && a.token_ids == b.token_ids &&
-         same_bits(a.logprobs, b.logprobs) && a.top_ids == b.top_ids && same_bits(a.top_values, b.top_values);
-}
 
 // Shards come in order; each is held against the next rows of outputs.h5.
 void Verification::compare_with_outputs(const std::string& path, ShardRange range) {
@@ -381,8 +357,16 @@ void Verification::compare_with_outputs(const std::string& path, ShardRange rang
     std::uint64_t end = shard.score_block_end(first);
     ScoreBlock mine = shard.read_scores(first, end - first);
     ScoreBlock merged = outputs.read_scores(compared_scores_ + first, end - first);
-    if (mine.counts != merged.counts || !same_bits(mine.values, merged.values))
+    if (!same_block(mine, merged))
       fault("{}: prompt logprobs {} to {} differ from those of {}", path, first, end - 1, paths_.outputs());
+    first = end;
+  }
+  for (std::uint64_t first = 0; first < shard.prompts_with_tokens();) {
+    std::uint64_t end = shard.prompt_token_block_end(first);
+    if (compared_scores_ + end > outputs.prompts_with_tokens() ||
+        !same_block(shard.read_prompt_tokens(first, end - first),
+                    outputs.read_prompt_tokens(compared_scores_ + first, end - first)))
+      fault("{}: prompt token ids {} to {} differ from those of {}", path, first, end - 1, paths_.outputs());
     first = end;
   }
   compared_rows_ += shard.rows();

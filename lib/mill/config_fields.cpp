@@ -158,11 +158,16 @@ Field store() {
     std::vector<std::string> words;
     if (!read_list(node, words, nonempty_string)) return false;
     c.output.store_text = c.output.store_token_ids = false;
+    c.output.store_prompt_token_ids = c.output.store_stop_reason = false;
     for (const auto& word : words) {
       if (word == "text") {
         c.output.store_text = true;
       } else if (word == "token_ids") {
         c.output.store_token_ids = true;
+      } else if (word == "prompt_token_ids") {
+        c.output.store_prompt_token_ids = true;
+      } else if (word == "stop_reason") {
+        c.output.store_stop_reason = true;
       } else if (word != "logprobs") {
         return false;
       }
@@ -173,10 +178,13 @@ Field store() {
     std::vector<std::string> words;
     if (c.output.store_text) words.push_back("text");
     if (c.output.store_token_ids) words.push_back("token_ids");
+    if (c.output.store_prompt_token_ids) words.push_back("prompt_token_ids");
+    if (c.output.store_stop_reason) words.push_back("stop_reason");
     if (c.sampling.logprobs) words.push_back("logprobs");
     return flow_list(words);
   };
-  return {"output.store", "a list of text, token_ids and logprobs (the latter with sampling.logprobs set)",
+  return {"output.store",
+          "a list of text, token_ids, prompt_token_ids, stop_reason and logprobs (the last with sampling.logprobs set)",
           Effect::Answers, read, write};
 }
 

@@ -91,13 +91,14 @@ Report start_report(const Ranks& ranks, const RunConfig& config, const model::Mo
   return report;
 }
 
-void Report::take(const Comm& world, const Totals& mine, const layers::Forward& forward,
+void Report::take(const Comm& world, const Totals& mine, const RowSeconds& rows, const layers::Forward& forward,
                   const model::ModelConfig& model) {
   Totals all = mine;
   all.take(forward.totals());
   all.peak_rss_bytes = peak_rss_bytes();
   summary.totals = sum_over_ranks(world, all);
   expert_counts = sum_counts(world, forward.expert_counts());
+  row_seconds = rows.over_ranks(world);
   const Totals& t = summary.totals;
   expert_load = {max_over_mean(expert_counts, model.moe.experts), t.prompt_tokens + t.generated_tokens};
 }
@@ -131,6 +132,8 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     const EarlierAttempts earlier = read_earlier_attempts(plan.paths, plan.manifest.attempts);
     const std::uint64_t most_memory = std::max(s.totals.peak_rss_bytes, earlier.totals.peak_rss_bytes);
     s.totals += earlier.totals;
+    s.row_seconds = report.row_seconds;
+    s.row_seconds += earlier.row_seconds;
     s.totals.peak_rss_bytes = most_memory;
     s.max_over_mean = (report.expert_load += earlier.expert_load).max_over_mean;
     s.max_over_mean_balanced = s.max_over_mean;  // there are no redundant experts to balance with

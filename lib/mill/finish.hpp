@@ -26,8 +26,11 @@ struct Report {
   std::string stop_reason;                   // why the attempt stopped early, the same on all ranks; "" when it did not
   std::vector<std::uint64_t> expert_counts;  // of this attempt, all ranks: [moe layers][experts]
 
+  RowSeconds row_seconds;  // of this attempt, all ranks
+
   // The loop's totals over all ranks; collective.
-  void take(const Comm& world, const Totals& mine, const layers::Forward& forward, const model::ModelConfig& model);
+  void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const layers::Forward& forward,
+            const model::ModelConfig& model);
 };
 Report start_report(const Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const RunPlan& plan);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/random.hpp"
@@ -47,6 +48,7 @@ void Generator::add(const PreparedPrompt& prompt, std::span<const std::uint32_t>
 }
 
 void Generator::step(const schedule::Decision& decision) {
+  step_began_ = now_seconds();
   const schedule::Step& step = scheduler_.plan_step(decision);
   last_rows_ = step.rows();
   for (const auto& segment : step.segments)
@@ -138,6 +140,7 @@ void Generator::start_track(SlotId slot) {
   t.stop_tokens = sample::stop_tokens(params, parts_.config.eos);
   t.text.clear();
   t.extras = {};
+  t.began = step_began_;
   t.decoder.reset();
   if (parts_.tokenizer && (text_.decode == DecodeText::Yes || !params.stop.empty())) {
     t.decoder.emplace(*parts_.tokenizer, text_.skip);
@@ -181,6 +184,7 @@ void Generator::collect() {
     expect(it != prompts_.end(), "a finished sequence belongs to a prompt on hand");
     if (!it->second.score.empty()) ended_.scores.push_back({work.prompt_index, std::exchange(it->second.score, {})});
     ended_.completions.push_back(completion_of(slot, it->second));
+    row_seconds_.add(now_seconds() - (ended_.completions.back().token_ids.empty() ? step_began_ : track(slot).began));
     // A prompt that is only scored counts whole, though its last token is never computed.
     const bool looked_at = work.params.max_tokens > 0 || work.params.prompt_logprobs;
     if (std::exchange(it->second.any_ended, true) && looked_at) cached_prompt_tokens_ += work.tokens.size();
@@ -221,6 +225,8 @@ dataset::Completion Generator::completion_of(SlotId slot, const PromptFacts& pro
     for (float logprob : row.logprobs) sum += logprob;
     row.cumulative_logprob = static_cast<float>(sum);
   }
+  if (sequence.finish == schedule::FinishReason::StopString) row.stop_reason = t.stopping.stop_string();
+  if (sequence.finish == schedule::FinishReason::Stop) row.stop_reason = std::to_string(row.token_ids.back());
   if (t.decoder && text_.decode == DecodeText::Yes) {
     if (sequence.finish == schedule::FinishReason::StopString) {
       t.text.resize(t.stopping.text_bytes());

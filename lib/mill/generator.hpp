@@ -17,6 +17,7 @@
 #include "kernels/stream.hpp"
 #include "layers/forward.hpp"
 #include "mill/prepare.hpp"
+#include "mill/row_seconds.hpp"
 #include "model/config.hpp"
 #include "sample/sampler.hpp"
 #include "sample/stopping.hpp"
@@ -67,6 +68,7 @@ class Generator {
   std::uint64_t cached_prompt_tokens() const { return cached_prompt_tokens_; }
   std::uint64_t generated_tokens() const { return generated_tokens_; }
   std::uint32_t last_rows() const { return last_rows_; }
+  const RowSeconds& row_seconds() const { return row_seconds_; }
 
  private:
   using Key = std::pair<std::uint64_t, std::uint32_t>;  // prompt, sample
@@ -76,6 +78,7 @@ class Generator {
     sample::Stopping stopping;
     std::optional<text::StreamDecoder> decoder;
     std::string text;
+    double began = 0;               // now_seconds() of the step of its first token, in this attempt
     dataset::PartialSample extras;  // logprobs, top_ids and top_values only
   };
   struct PromptFacts {
@@ -107,6 +110,8 @@ class Generator {
   std::uint64_t cached_prompt_tokens_ = 0;
   std::uint64_t generated_tokens_ = 0;
   std::uint32_t last_rows_ = 0;
+  RowSeconds row_seconds_;
+  double step_began_ = 0;
   // Workspaces of draw().
   std::vector<schedule::Drawn> drawn_;
   std::vector<sample::SampleRequest> requests_;

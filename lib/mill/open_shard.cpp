@@ -26,6 +26,16 @@ std::unordered_map<std::uint64_t, Known> known_prompts(dataset::JournalContents&
   return known;
 }
 
+// What the model read of each prompt, made once more: rows of earlier attempts then need no record of it.
+std::vector<std::vector<TokenId>> prompt_tokens(dataset::ShardRange range, const ShardInputs& inputs) {
+  std::vector<std::vector<TokenId>> tokens;
+  for (const auto& prompt : inputs.prompts.read(range.first, range.count, inputs.defaults)) {
+    PreparedPrompt prepared = prepare(prompt, inputs.tokenizer, inputs.rules);
+    tokens.push_back(prepared.fault ? std::vector<TokenId>() : std::move(prepared.tokens));
+  }
+  return tokens;
+}
+
 dataset::Completion faulty_row(const PreparedPrompt& prompt, std::uint32_t sample) {
   auto row = dataset::failed_row(prompt.index, sample, prompt.id, *prompt.fault);
   row.num_prompt_tokens = prompt.full_length;
@@ -107,6 +117,7 @@ void OpenShard::finish(const ShardInputs& inputs, const dataset::OutputLayout& l
                        const dataset::RootAttributes& attributes) {
   expect(complete(), "only a complete shard is written");
   journal_.close();
+  if (layout.prompt_token_ids) rows_.prompt_tokens = prompt_tokens(range_, inputs);
   dataset::write_shard(inputs.paths.shard(id_), std::move(rows_), inputs.prompts, layout, attributes);
   files::remove(inputs.paths.journal(id_));
 }

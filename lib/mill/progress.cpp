@@ -109,6 +109,7 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
     j["peak_rss_bytes"] = t.peak_rss_bytes;
     j["max_over_mean"] = end->max_over_mean;
     j["expert_counts"] = by_layer(end->expert_counts, end->experts);
+    j["row_seconds"] = end->row_seconds.whole();
   }
   j["eta_seconds"] = eta < 0 ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(eta);
   return j.dump();
@@ -151,6 +152,7 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
     sum.totals.peak_rss_bytes = most_memory;
     if (const auto ratio = dataset::value_of<double>(j, "max_over_mean"))
       sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens};
+    if (j.contains("row_seconds")) sum.row_seconds += RowSeconds::from(j["row_seconds"]);
     seconds[number] = std::max(seconds[number], dataset::value_or(j, "wall_seconds", 0.0));
     sum.load_seconds += dataset::value_or(j, "load_seconds", 0.0);
   }

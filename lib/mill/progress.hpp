@@ -9,6 +9,7 @@
 
 #include "dataset/json_lines.hpp"
 #include "dataset/run_dir.hpp"
+#include "mill/row_seconds.hpp"
 #include "mill/totals.hpp"
 
 namespace moemill::mill {
@@ -31,6 +32,7 @@ class Progress {
     double max_over_mean = 1;
     std::span<const std::uint64_t> expert_counts;
     std::size_t experts = 0;  // of a layer
+    RowSeconds row_seconds;
   };
   // The last report; ends the live line.
   void finish(const Totals& totals, const End& end);
@@ -56,6 +58,7 @@ struct EarlierAttempts {
   double wall_seconds = 0;
   double load_seconds = 0;
   ExpertLoad expert_load;
+  RowSeconds row_seconds;  // of those that came to their last line
 };
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt);
 

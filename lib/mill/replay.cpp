@@ -41,7 +41,8 @@ std::vector<std::string> sound_files(const dataset::RunPaths& paths, const datas
 // What a file says of one sample.
 struct StoredRow {
   Completion row;
-  std::vector<float> score;  // its prompt's log-probabilities, when they are stored
+  std::vector<float> score;            // its prompt's log-probabilities, when they are stored
+  std::vector<TokenId> prompt_tokens;  // likewise
 };
 
 std::pair<std::uint64_t, std::uint32_t> key_of(const StoredRow& stored) {
@@ -49,10 +50,12 @@ std::pair<std::uint64_t, std::uint32_t> key_of(const StoredRow& stored) {
 }
 
 StoredRow read_row(const dataset::OutputReader& reader, std::uint64_t row) {
-  StoredRow stored{read_completions(reader, row, 1).at(0), {}};
-  if (!reader.layout().prompt_logprobs) return stored;
+  StoredRow stored{read_completions(reader, row, 1).at(0), {}, {}};
+  if (!reader.layout().prompt_logprobs && !reader.layout().prompt_token_ids) return stored;
   const std::uint64_t first_prompt = reader.read(0, 1).prompt_index.at(0);  // every prompt has rows
-  stored.score = reader.read_scores(stored.row.prompt_index - first_prompt, 1).values;
+  const std::uint64_t prompt = stored.row.prompt_index - first_prompt;
+  if (reader.layout().prompt_logprobs) stored.score = reader.read_scores(prompt, 1).values;
+  if (reader.layout().prompt_token_ids) stored.prompt_tokens = reader.read_prompt_tokens(prompt, 1).values;
   return stored;
 }
 
@@ -123,6 +126,8 @@ std::string difference(const StoredRow& before, const StoredRow& again, const da
     differs(same_bytes(stored.top_ids, now.top_ids) && same_bytes(stored.top_values, now.top_values), "top logprobs");
   }
   if (layout.prompt_logprobs) differs(same_bytes(before.score, again.score), "prompt_logprobs");
+  if (layout.prompt_token_ids) differs(before.prompt_tokens == again.prompt_tokens, "prompt_token_ids");
+  if (layout.stop_reason) differs(stored.stop_reason == now.stop_reason, "stop_reason");
   return names;
 }
 
@@ -137,7 +142,7 @@ struct Replay {
 std::vector<SmallJob> jobs_for(const std::vector<StoredRow>& rows, const RunConfig& config, const ModelFolder& model,
                                const dataset::PromptFile& prompts) {
   std::vector<SmallJob> jobs;
-  for (const auto& [row, score] : rows) {
+  for (const auto& [row, score, tokens] : rows) {
     if (row.prompt_index >= prompts.size()) continue;  // verify's own checks have said so
     if (jobs.empty() || jobs.back().prompt.index != row.prompt_index)
       jobs.push_back({prepare(prompts.read(row.prompt_index, 1, config.sampling).at(0), model.tokenizer_or_null(),
@@ -186,8 +191,11 @@ std::string compare(const Replay& replay, std::span<const SmallJob> mine, Genera
   std::map<std::pair<std::uint64_t, std::uint32_t>, StoredRow> made;
   for (auto& row : again.completions) {
     const std::pair key(row.prompt_index, row.sample_index);
-    made[key] = {std::move(row), scores[key.first]};
+    made[key] = {std::move(row), scores[key.first], {}};
   }
+  for (auto& [key, row] : made)
+    for (const SmallJob& job : mine)
+      if (job.prompt.index == key.first) row.prompt_tokens = job.prompt.tokens;
   std::string lines;
   for (const auto& stored : replay.rows) {
     const bool has_job = is_of(stored, replay.jobs);

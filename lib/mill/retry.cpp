@@ -80,7 +80,7 @@ std::vector<dataset::Completion> read_completions(const dataset::OutputReader& r
   const dataset::OutputLayout& layout = reader.layout();
   const std::uint64_t k = layout.logprobs.value_or(0);
   std::vector<dataset::Completion> rows(count);
-  auto text = block.text.begin();
+  auto text = block.text.begin(), stop = block.stop_reason.begin();
   std::uint64_t token = 0;
   for (std::size_t i = 0; i < count; ++i) {
     dataset::Completion& row = rows[i];
@@ -100,6 +100,11 @@ std::vector<dataset::Completion> read_completions(const dataset::OutputReader& r
       auto end = text + static_cast<std::ptrdiff_t>(block.text_bytes[i]);
       row.text.assign(text, end);
       text = end;
+    }
+    if (layout.stop_reason) {
+      auto end = stop + static_cast<std::ptrdiff_t>(block.stop_bytes[i]);
+      row.stop_reason.assign(stop, end);
+      stop = end;
     }
     if (!layout.token_ids && !layout.logprobs) continue;
     const std::uint64_t end = token + block.token_counts[i];

@@ -150,10 +150,11 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.turn();
   report.stop_reason = mill.drain_reason();
-  report.take(world, mill.totals(), engine.forward(), in.model.config);
+  report.take(world, mill.totals(), engine.generator().row_seconds(), engine.forward(), in.model.config);
   rank_zero(world, [&] {
     const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
-    progress->finish(report.summary.totals, {report.expert_load.max_over_mean, report.expert_counts, experts});
+    progress->finish(report.summary.totals,
+                     {report.expert_load.max_over_mean, report.expert_counts, experts, report.row_seconds});
   });
   return end;
 }

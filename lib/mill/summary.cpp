@@ -61,6 +61,7 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
                    {"rows_sent", t.rows_sent},
                    {"rows_deduplicated", t.rows_deduplicated}};
   j["expert_load"] = {{"max_over_mean", s.max_over_mean}, {"max_over_mean_balanced", s.max_over_mean_balanced}};
+  j["row_seconds"] = s.row_seconds.summary();
   nlohmann::ordered_json cost = {{"currency", settings.currency}};
   if (settings.hour_price) {
     Cost c = cost_of(s, settings);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/run_config.hpp"
+#include "mill/row_seconds.hpp"
 #include "mill/totals.hpp"
 
 namespace moemill::mill {
@@ -32,6 +33,7 @@ struct Summary {
   std::uint64_t kv_bytes_per_token = 0;
   double max_over_mean = 1;
   double max_over_mean_balanced = 1;
+  RowSeconds row_seconds;  // of the rows of all attempts that came to their end
   int exit_code = 0;
 };
 

@@ -22,6 +22,7 @@ void Stopping::start(const SamplingParams& params, std::span<const TokenId> stop
   longest_stop_ = 0;
   for (const std::string& stop : params.stop) longest_stop_ = std::max(longest_stop_, stop.size());
   tail_.clear();
+  stop_string_.clear();
   const RepetitionDetection& repetition = params.repetition_detection;
   bool detects = repetition.max_pattern_size > 0 && repetition.min_count > 1;
   recent_.assign(detects ? repetition.max_pattern_size : 0, 0);
@@ -53,7 +54,10 @@ bool Stopping::finds_stop_string(std::string_view text) {
     for (const std::string& stop : params_->stop) {
       if (stop.empty()) continue;
       std::size_t from = tail_bytes >= stop.size() ? tail_bytes - stop.size() + 1 : 0;
-      first = std::min(first, tail_.find(stop, from));
+      const std::size_t found = tail_.find(stop, from);
+      if (found >= first) continue;
+      first = found;
+      stop_string_ = stop;
     }
     if (first != std::string::npos) {
       text_bytes_ = text_before - tail_bytes + first;

@@ -29,6 +29,8 @@ class Stopping {
   schedule::FinishReason push(TokenId token, std::string_view text);
   // Bytes of all pushed text that belong to the completion: all of it, or up to the stop string.
   std::size_t text_bytes() const { return text_bytes_; }
+  // The stop string that ended it: the first of the list where several begin at the same place. "" before.
+  const std::string& stop_string() const { return stop_string_; }
 
  private:
   bool finds_stop_string(std::string_view text);
@@ -38,6 +40,7 @@ class Stopping {
   std::span<const TokenId> stop_tokens_;
   std::uint32_t tokens_ = 0;
   std::size_t text_bytes_ = 0;
+  std::string stop_string_;
   std::size_t longest_stop_ = 0;        // bytes
   std::string tail_;                    // the last longest_stop_ - 1 bytes of text
   std::vector<TokenId> recent_;         // ring of the last max_pattern_size tokens

@@ -261,6 +261,16 @@ void write_attribute(hid_t object, const std::string& name, const std::string& t
   check(H5Awrite(attribute, type, &value), what);
 }
 
+void write_attribute(hid_t object, const std::string& name, const std::vector<std::string>& texts) {
+  const std::string what = named("attribute", name);
+  const hsize_t count = texts.size();
+  const Handle type = text_type(), space = own(H5Screate_simple(1, &count, nullptr), what);
+  const Handle attribute = own(H5Acreate2(object, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT), what);
+  std::vector<const char*> values;
+  for (const std::string& text : texts) values.push_back(text.c_str());
+  check(H5Awrite(attribute, type, values.data()), what);
+}
+
 void write_attribute(hid_t object, const std::string& name, std::int64_t number) {
   std::string what = named("attribute", name);
   Handle space = own(H5Screate(H5S_SCALAR), what);

@@ -83,6 +83,7 @@ Handle text_type();
 // Attributes of an object. Text is a variable-length UTF-8 scalar, so it has no size limit.
 void write_attribute(hid_t object, const std::string& name, const std::string& text);
 void write_attribute(hid_t object, const std::string& name, std::int64_t number);
+void write_attribute(hid_t object, const std::string& name, const std::vector<std::string>& texts);
 std::string read_text_attribute(hid_t object, const std::string& name);
 std::int64_t read_number_attribute(hid_t object, const std::string& name);
 

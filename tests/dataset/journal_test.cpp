@@ -11,6 +11,7 @@
 #include <fstream>
 #include <random>
 
+#include "dataset/records.hpp"
 #include "rows_for_tests.hpp"
 #include "scratch.hpp"
 
@@ -67,6 +68,21 @@ TEST_CASE("what goes in comes out, bit for bit") {
   REQUIRE(contents.partials.size() == 1);
   CHECK(contents.partials[0].token_ids == sample.partial.token_ids);
   CHECK(contents.partials[0].logprobs == sample.partial.logprobs);
+}
+
+TEST_CASE("a completion of an older moemill is read, without what ended it") {
+  for (Completion row : {ok_row(7, 0, 2), failed_row(8, 0, std::int64_t{8}, {ErrorCode::TooLong, "too long"})}) {
+    std::vector<std::byte> payload;
+    encode(row, payload);
+    const std::size_t tail = row.error ? 1 + 1 + 4 + row.error->message.size() : 1;
+    payload.erase(payload.end() - static_cast<std::ptrdiff_t>(tail + 4),
+                  payload.end() - static_cast<std::ptrdiff_t>(tail));
+    CHECK_FALSE(decode(payload));
+    payload[0] = std::byte{1};
+    const auto record = decode(payload);
+    REQUIRE(record);
+    CHECK(same_row(std::get<Completion>(*record), row));
+  }
 }
 
 TEST_CASE("cut at every byte: the whole records before the cut remain") {

@@ -38,7 +38,9 @@ TEST_CASE("outputs do not depend on the size of shards") {
   PromptFile prompts = open_fixture("columns");
   for (OutputLayout layout :
        {OutputLayout{}, OutputLayout{true, true, 2, true, 4, {}}, OutputLayout{false, false, 0, false, {}, {}},
-        OutputLayout{true, false, 3, true, 9, {}}, OutputLayout{false, true, {}, false, 1, {}}}) {
+        OutputLayout{true, false, 3, true, 9, {}}, OutputLayout{false, true, {}, false, 1, {}},
+        OutputLayout{true, true, {}, false, 4, {}, true, true},
+        OutputLayout{false, false, {}, true, {}, {}, true, true}}) {
     Scratch scratch;
     Run whole(scratch.path("whole"), prompts, 6, layout);
     whole.write_all(prompts);
@@ -91,6 +93,50 @@ TEST_CASE("what was written is read back") {
   CHECK(shard.text_attribute("run_id") == run.manifest.run_id);
   CHECK(shard.text_attribute("config_yaml").size() > 100'000);
   CHECK_FALSE(files::exists(files::temporary_name(run.paths.shard(ShardId{0}))));
+}
+
+TEST_CASE("what the model read and what ended a row") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 6, OutputLayout{true, true, {}, false, 4, {}, true, true});
+  run.write_all(prompts);
+  {
+    OutputReader shard(run.paths.shard(ShardId{0}));
+    CHECK((shard.layout().prompt_token_ids && shard.layout().stop_reason));
+    CHECK(shard.read_prompt_tokens(0, 6).counts == std::vector<std::uint64_t>{1, 2, 3, 1, 0, 3});
+    CHECK(shard.read_prompt_tokens(1, 1).values == std::vector<TokenId>{7, 7});
+    OutputBlock one = shard.read(1, 1);
+    CHECK(std::string(one.stop_reason.begin(), one.stop_reason.end()) == std::to_string(ok_row(1, 0, 3).token_ids[2]));
+    CHECK(shard.read(2, 1).stop_bytes == std::vector<std::uint64_t>{0});
+  }
+  // What cannot be is noticed: another token than the last one, a reason without one, a token that is none.
+  auto fault_of = [&](auto&& spoil) {
+    ShardRows rows = rows_of_range(prompts, {0, 6}, run.layout);
+    spoil(rows);
+    write_shard(run.paths.shard(ShardId{0}), rows, prompts, run.layout, attributes_for(run.manifest));
+    return joined(run.verify(prompts, VerifyDepth::Deep));
+  };
+  auto of_row = [](ShardRows& rows, std::uint64_t prompt, std::uint32_t sample) -> Completion& {
+    return *std::find_if(rows.completions.begin(), rows.completions.end(), [&](const Completion& row) {
+      return row.prompt_index == prompt && row.sample_index == sample;
+    });
+  };
+  CHECK_CONTAINS(fault_of([&](ShardRows& rows) { of_row(rows, 1, 0).stop_reason = "1"; }), "row 1 has stop_reason '1'");
+  CHECK_CONTAINS(fault_of([&](ShardRows& rows) { of_row(rows, 1, 1).stop_reason = "x"; }), "row 2 has stop_reason 'x'");
+  CHECK_CONTAINS(fault_of([&](ShardRows& rows) { of_row(rows, 1, 0).stop_reason = ""; }), "row 1 has stop_reason ''");
+  CHECK_CONTAINS(fault_of([](ShardRows& rows) { rows.prompt_tokens[2][1] = 2000; }), "/prompt_token_ids has 2000");
+}
+
+TEST_CASE("codes have their names in the file") {
+  PromptFile prompts = open_fixture("columns");
+  Scratch scratch;
+  Run run(scratch.path("run"), prompts, 6, OutputLayout{});
+  run.write_all(prompts);
+  h5::Handle file = h5::open_file(run.paths.shard(ShardId{0}));
+  auto codes = [&](const char* name) { return h5::read_text_attribute(h5::open_dataset(file, name), "codes"); };
+  CHECK(codes("completions/status") == "0 pending, 1 ok, 2 failed, 3 skipped");
+  CHECK(codes("completions/finish_reason") == "0 none, 1 stop, 2 length, 3 stop_string, 4 repetition, 5 error");
+  CHECK(codes("errors/code") == "too_long, empty, bad_utf8, bad_token, internal");
 }
 
 TEST_CASE("a file that the system does not give is not called damaged") {

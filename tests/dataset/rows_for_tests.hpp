@@ -26,6 +26,7 @@ inline Completion ok_row(std::uint64_t prompt, std::uint32_t sample, std::uint32
     }
     row.text += t % 5 == 0 ? "ü" : "ab";
   }
+  if (row.finish_reason == FinishReason::Stop) row.stop_reason = std::to_string(row.token_ids.back());
   return row;
 }
 
@@ -42,7 +43,7 @@ inline bool same_row(const Completion& a, const Completion& b) {
          a.finish_reason == b.finish_reason && a.num_prompt_tokens == b.num_prompt_tokens && a.seed == b.seed &&
          same_floats({a.cumulative_logprob}, {b.cumulative_logprob}) && a.text == b.text &&
          a.token_ids == b.token_ids && same_floats(a.logprobs, b.logprobs) && a.top_ids == b.top_ids &&
-         same_floats(a.top_values, b.top_values) && a.error == b.error;
+         same_floats(a.top_values, b.top_values) && a.stop_reason == b.stop_reason && a.error == b.error;
 }
 
 }  // namespace moemill::dataset

@@ -42,6 +42,9 @@ inline ShardRows rows_of_range(const PromptFile& prompts, ShardRange range, cons
       row.id = prompt.id;
       rows.completions.push_back(row);
     }
+    if (layout.prompt_token_ids)
+      rows.prompt_tokens.push_back(prompt.index % 5 == 4 ? std::vector<TokenId>()
+                                                         : std::vector<TokenId>(prompt.index % 3 + 1, 7));
     if (layout.prompt_logprobs && prompt.index % 5 != 4) {
       std::vector<float> scores(prompt.index % 4 + 1, -0.125f);
       scores[0] = std::nanf("");

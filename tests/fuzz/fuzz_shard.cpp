@@ -73,6 +73,7 @@ class ShardFile {
     if (!(parts & 4)) make_group("completions/logprobs");
     if (!(parts & 2)) tokens(parts);
     if (!(parts & 8)) scores();
+    if (!(parts & 128)) ends();
     plain("errors/prompt_index", H5T_STD_U64LE, {0}, std::vector<std::uint64_t>{});
     plain("errors/sample_index", H5T_STD_U32LE, {0}, std::vector<std::uint32_t>{});
     texts("errors/code", 0);
@@ -114,6 +115,15 @@ class ShardFile {
     if (parts & 64) return;
     plain("completions/logprobs/top_ids", H5T_STD_I32LE, {3, 2}, std::vector<std::int32_t>(6, 1));
     plain("completions/logprobs/top_values", H5T_IEEE_F32LE, {3, 2}, values);
+  }
+
+  void ends() {
+    make_group("completions/stop_reason");
+    plain("completions/stop_reason/offsets", H5T_STD_U64LE, {3}, std::vector<std::uint64_t>{0, 1, 2});
+    plain("completions/stop_reason/values", H5T_STD_U8LE, {2}, std::vector<std::uint8_t>{'1', '3'});
+    make_group("prompt_token_ids");
+    plain("prompt_token_ids/offsets", H5T_STD_U64LE, {3}, std::vector<std::uint64_t>{0, 3, 6});
+    plain("prompt_token_ids/values", H5T_STD_I32LE, {6}, std::vector<std::int32_t>(6, 1));
   }
 
   void scores() {
@@ -271,6 +281,10 @@ void read_all(const std::string& path) {
     end = file.score_block_end(first);
     expect(file.read_scores(first, end - first).counts.size() == end - first, "a block has its prompts");
   }
+  for (std::uint64_t first = 0, end; first < file.prompts_with_tokens(); first = end) {
+    end = file.prompt_token_block_end(first);
+    expect(file.read_prompt_tokens(first, end - first).counts.size() == end - first, "a block has its prompts");
+  }
   expect(file.read_errors(0, file.errors()).code.size() == file.errors(), "errors have their rows");
   for (const std::string& name : file.carried_names()) file.open_carried(name);
   for (const char* name : {"run_id", "config_yaml", "dtype"}) file.text_attribute(name);
@@ -310,7 +324,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   OutputLayout layout;
   layout.gzip_level.reset();  // quicker
   layout.logprobs = 2;
-  layout.prompt_logprobs = true;
+  layout.prompt_logprobs = layout.prompt_token_ids = layout.stop_reason = true;
   RootAttributes attributes;
   attributes.run_id = run_id;
   auto merged = [&] {

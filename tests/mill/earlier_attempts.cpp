@@ -44,16 +44,19 @@ TEST_CASE("earlier attempts: each lasts from its begin to its end or last sign o
   put(attempts, line("2026-01-31T12:30:00Z", 4, "begin"));
   put(attempts, line("2026-01-31T12:29:00Z", 4, "killed", "last_sign_of_life"));  // of another clock
   put(attempts, line("2026-01-31T12:40:00Z", 5, "begin"));
-  put(folder.paths.metrics(), R"({"attempt":1,"wall_seconds":100.5,"load_seconds":2,"generated_tokens":10})"
-                              "\n"
-                              R"({"attempt":3,"wall_seconds":7,"load_seconds":3,"generated_tokens":20})"
-                              "\n"
-                              R"({"attempt":5,"wall_seconds":1000,"generated_tokens":40})"
-                              "\n");
+  put(folder.paths.metrics(),
+      R"({"attempt":1,"wall_seconds":100.5,"load_seconds":2,"generated_tokens":10})"
+      "\n"
+      R"({"attempt":3,"wall_seconds":7,"load_seconds":3,"generated_tokens":20,"row_seconds":{"max":9,"counts":[[8,5]]}})"
+      "\n"
+      R"({"attempt":5,"wall_seconds":1000,"generated_tokens":40})"
+      "\n");
   const EarlierAttempts sum = read_earlier_attempts(folder.paths, 5);
   CHECK(sum.wall_seconds == doctest::Approx(100.5 + 30 + 7 + 0));
   CHECK(sum.load_seconds == doctest::Approx(5));
   CHECK(sum.totals.generated_tokens == 30);
+  CHECK(sum.row_seconds.rows() == 5);
+  CHECK(sum.row_seconds.longest() == 9);
 }
 
 TEST_CASE("earlier attempts: what is recorded of a killed one is read back") {

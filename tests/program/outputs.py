@@ -8,7 +8,7 @@ import math
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, check, expect_exit, fresh, main, moemill, rows, summary, write_prompts
+from moemill_program import MODELS, WORK, check, differences, expect_exit, fresh, main, moemill, rows, summary, write_prompts
 
 PROMPTS = {"prompt": ["one two three", "", "four", "five six"], "id": ["a", "b", "c", "d"], "n": [2, 1, 1, 1],
            "temperature": [1.0, float("nan"), 0.0, 0.5], "topic": ["p", "q", "r", "s"],
@@ -58,6 +58,8 @@ def every_dataset():
             check(math.isnan(one[0]) and (one[1:] < 0).all(), one)
         e = f["errors"]
         check(e["prompt_index"][:].tolist() == [1] and e["sample_index"][:].tolist() == [0] and e["code"][0] == b"empty")
+        check(c["status"].attrs["names"].tolist() == ["pending", "ok", "failed", "skipped"] and c["status"].attrs["codes"].startswith("0 pending, 1 ok"))
+        check(c["finish_reason"].attrs["names"][c["finish_reason"][2]] == "error" and e["code"][0].decode() in e["code"].attrs["names"])
         check([t.decode() for t in f["carry/topic"][:]] == ["p", "q", "r", "s"])
         check((f["carry/vector"][:] == PROMPTS["vector"]).all() and "n" not in f["carry"])
         a = f.attrs
@@ -115,6 +117,41 @@ def stop_strings_and_tokens():
     check(row["text"] == rows(out / "outputs.h5")[0]["text"] != "", "the stop token is in text:", row)
 
 
+def what_the_model_read_and_what_ended_a_row():
+    """prompt_token_ids: after special tokens and cuts, nothing of a failed prompt; stop_reason: the string, or the token."""
+    store = "output.store=[text,token_ids,prompt_token_ids,stop_reason]"
+    greedy = ("sampling.ignore_eos=true", "sampling.max_tokens=20", "sampling.temperature=0")
+    free = rows(run("free_tokens", *greedy, prompts={"prompt": ["one two three"]}, ranks=0)[0] / "outputs.h5")[0]
+    letter = next(c for c in free["text"][4:] if c.isascii() and c.isprintable() and c != '"')
+    made = free["token_ids"].tolist()
+    token = max(made, key=made.index)  # the one that comes last
+    columns = {"prompt": ["one two three", "", "one two three", " ".join(["four"] * 90)], "stop": ["[]", "", json.dumps(["@@@@", letter]), ""]}
+    for i, ranks in enumerate((0, 2)):
+        out, _ = run(f"ended{i}", *greedy, f"sampling.stop_token_ids={token}", store,
+                     "errors.too_long=truncate_left", "model.max_model_len=60", f"parallel.max_num_seqs={2 + i}", "output.shard_prompts=" + str(3 - i), ranks=ranks,
+                     prompts=columns, code=0)
+        expect_exit(moemill("verify", out, "--deep", "--replay", 9), 0)
+    check(not differences(WORK / "ended0/out/outputs.h5", WORK / "ended1/out/outputs.h5"))
+    made = rows(out / "outputs.h5")
+    with h5py.File(out / "outputs.h5") as f:
+        def ragged(group, i): return group["values"][group["offsets"][i]:group["offsets"][i + 1]]
+        reasons = [ragged(f["completions/stop_reason"], i).tobytes().decode() for i in range(4)]
+        read = [ragged(f["prompt_token_ids"], i).tolist() for i in range(4)]
+        check(f["prompt_token_ids/values"].dtype == "int32" and f["prompt_token_ids/offsets"].shape == (5,))
+    for row, reason in zip(made, reasons):
+        check(reason == {1: str(row["token_ids"][-1]) if len(row["token_ids"]) else "", 3: letter}.get(row["finish_reason"], ""), row, reason)
+    check(made[2]["finish_reason"] == 3 and made[0]["finish_reason"] == 1 and int(reasons[0]) == token, made, reasons)
+    check([len(r) for r in read] == [made[0]["num_prompt_tokens"], 0, made[2]["num_prompt_tokens"], 40], read)
+    check(read[0] == read[2] and read[3][0] == read[0][0], "special tokens in front", read)
+    # Stopped and taken up again, and failed rows made anew: what ended the others stays.
+    out, _ = run("ended0", store, "output.shard_prompts=2", prompts=PROMPTS, code=0)
+    kept = (out / "outputs.h5").read_bytes()
+    (out.parent / "whole.h5").write_bytes(kept)
+    expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", out.parent / "p.h5", "-o", out, "--set", "sampling.max_tokens=6",
+                        "--set", "errors.max_failed_fraction=0.5", "--set", store, "--retry-failed"), 0)
+    check(not differences(out.parent / "whole.h5", out / "outputs.h5"))
+
+
 def too_long_policies():
     prompts = {"prompt_token_ids": np.arange(3, 103, dtype=np.int32).reshape(1, 100)}
     base = ["model.max_model_len=64", "sampling.max_tokens=10", "sampling.ignore_eos=true"]
@@ -141,10 +178,12 @@ def every_key_of_the_summary():
     keys = """prompts_total prompts_done prompts_failed completions prompt_tokens cached_prompt_tokens generated_tokens
         wall_seconds load_seconds prefill_seconds decode_seconds exchange_seconds idle_seconds tokens_per_second
         prefill_tokens_per_second decode_tokens_per_second ranks nodes attempts resumed_rows peak_rss_bytes
-        kv_bytes_per_token exchange expert_load cost exit_code""".split()
+        kv_bytes_per_token exchange expert_load row_seconds cost exit_code""".split()
     check(list(s) == keys, list(s))
     check(list(s["exchange"]) == ["intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated"])
     check(list(s["expert_load"]) == ["max_over_mean", "max_over_mean_balanced"])
+    times = s["row_seconds"]
+    check(list(times) == ["p50", "p90", "p99", "max"] and 0 < times["p50"] <= times["p90"] <= times["p99"] <= times["max"] < s["wall_seconds"], times)
     check(list(s["cost"]) == ["currency", "total", "per_million_tokens", "per_million_output_tokens"])
     made = rows(out / "outputs.h5")
     check((s["prompts_total"], s["prompts_done"], s["prompts_failed"], s["completions"]) == (4, 4, 1, 5), s)
@@ -201,5 +240,5 @@ def more_logprobs_than_tokens_are_refused():
 
 if __name__ == "__main__":
     main([every_dataset, what_is_not_stored_is_absent, greedy_is_the_first_of_the_best, scoring_only,
-          stop_strings_and_tokens, too_long_policies, every_key_of_the_summary, nodes_by_setting,
+          stop_strings_and_tokens, what_the_model_read_and_what_ended_a_row, too_long_policies, every_key_of_the_summary, nodes_by_setting,
           dummy_weights_from_config_alone, more_logprobs_than_tokens_are_refused])

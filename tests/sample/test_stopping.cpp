@@ -46,6 +46,23 @@ Run push_tokens(const SamplingParams& params, const std::vector<TokenId>& tokens
 
 }  // namespace
 
+TEST_CASE("which stop string it was: the one that begins first, of several at one place the first of the list") {
+  SamplingParams params;
+  params.max_tokens = 100;
+  for (auto [stops, wanted] :
+       {std::pair(std::vector<std::string>{"cd", "bcde"}, "bcde"), {{"bc", "bcd"}, "bc"}, {{"x", "e"}, "e"}}) {
+    params.stop = stops;
+    Stopping stopping;
+    stopping.start(params, {});
+    CHECK(stopping.push(1, "ab") == FinishReason::None);
+    CHECK(stopping.stop_string().empty());
+    CHECK(stopping.push(2, "cdef") == FinishReason::StopString);
+    CHECK(stopping.stop_string() == wanted);
+    stopping.start(params, {});
+    CHECK(stopping.stop_string().empty());
+  }
+}
+
 TEST_CASE("stop tokens are EOS and stop_token_ids, EOS not when ignored") {
   SamplingParams params;
   params.stop_token_ids = {9, 3, 9};
