@@ -240,6 +240,11 @@ def many_attempts(work):
              {"time": "2026-01-06T01:02:03Z", "attempt": 3, "event": "begin", "ranks": 4, "hosts": ["n1"], "slurm_job_id": None, "rows_before": 100}]
     write_lines(run / "attempts.jsonl", lines)
     text = page(run)
+    check("core-hours" not in text)
+    write_lines(run / "attempts.jsonl", [{**lines[0], "time": "2026-01-04T00:00:00Z"}, {**lines[1], "core_hours_allocated": 96.0}, *lines[2:],
+                                         {"time": "2026-03-07T00:00:00Z", "attempt": 4, "event": "killed", "last_sign_of_life": "2026-01-06T09:00:00Z"}])
+    told = page(run)
+    check("core-hours</th>" in told and "<td class=n>96</td>" in told and "2026-03-07" not in told, "when a kill was noticed is no begin")
     check("60 attempts" in text and "2026-01-05 01:02:03" in text and "n1 and 2 more" in text and "4711" in text)
     check("rank 3: &lt;broken&gt;" in text and "a consequence" not in text and "<td>killed</td>" in text)
 
@@ -315,6 +320,8 @@ def answers_and_their_shares(work):
         check(word in text, word)
     check("<b>&same" not in text and "other " * 120 not in text and "an earlier sample of the prompt had</td><td class=n>1</td><td class=n>20.0 %" in text)
     (run / "summary.json").write_text(json.dumps({**summary, "row_seconds": None, "core_hours_allocated": None, "double_bos_prompts": 0}))
+    check("Seconds a row" not in page(run))
+    (run / "summary.json").write_text(json.dumps({**summary, "row_seconds": dict.fromkeys(("p50", "p90", "p99", "max"))}))
     text = page(run)
     check("Seconds a row" not in text and "core-hours" not in text and "began with the token" not in text)
     (run / "summary.json").write_text(json.dumps({**summary, "row_seconds": {"p50": "x"}}))

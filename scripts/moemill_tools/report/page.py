@@ -129,7 +129,7 @@ class Page:
         first = "" if seen.looked_at >= run.rows.read else f"<p class=note>Of the first {whole(seen.looked_at)} rows.</p>"
         cards = [card("Distinct answers", table(("", "rows", "share of the good ones"), rows, (1, 2)) + first)]
         told = run.summary.get("row_seconds")
-        if told:
+        if told and any(value is not None for value in told.values()):
             names = (("p50", "median"), ("p90", "90 %"), ("p99", "99 %"), ("max", "longest"))
             body = table(("", "from its first step to its end"), [(n, clock(told[k])) for k, n in names if told.get(k) is not None], (1,))
             cards.append(card("Seconds a row", body + (f"<p class=note>Of the {run.summary_of}.</p>" if run.summary_of else "")))
@@ -175,13 +175,15 @@ class Page:
                      "told at the end of an attempt.</p>")]
 
     def attempts(self):
-        rows = []
+        rows, told = [], any(a["core_hours"] is not None for a in self.run.attempts)
         for a in self.run.attempts[-MOST_ATTEMPTS:]:
             hosts = a["hosts"]
             if isinstance(hosts, list): hosts = f"{hosts[0]} and {len(hosts) - 1} more" if len(hosts) > 2 else ", ".join(map(str, hosts))
             rows.append((a["number"], html.escape((a["began"] or "–").replace("T", " ").replace("Z", "")), clock(a["wall"]), whole(a["ranks"]),
-                         html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), html.escape(a["why"][:300]), "–" if a["code"] is None else a["code"]))
-        body = table(("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows done", "ended", "code"), rows, (2, 3, 6, 8))
+                         html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), html.escape(a["why"][:300]), "–" if a["code"] is None else a["code"],
+                         *["–" if a["core_hours"] is None else f"{a['core_hours']:,.3g}"] * told))
+        head = ("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows done", "ended", "code", *["core-hours"] * told)
+        body = table(head, rows, (2, 3, 6, 8, 9))
         cut = f"<p class=note>The last {whole(len(rows))} of {whole(len(self.run.attempts))}.</p>" if len(rows) < len(self.run.attempts) else ""
         return [card("Attempts", f'<div class="scroll">{body}</div>{cut}', wide=True)]
 

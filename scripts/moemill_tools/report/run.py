@@ -77,7 +77,7 @@ class Run:
         begins, ends = {}, {}
         for line in json_lines(self.folder / "attempts.jsonl", ATTEMPT, self.damage):
             if "attempt" in line:  # of several ends the first one was the cause
-                (ends if line.get("event") == "end" else begins).setdefault(line["attempt"], line)
+                if line.get("event") != "killed": (ends if line.get("event") == "end" else begins).setdefault(line["attempt"], line)
         rows, before, of_summary = [], 0, self.summary.get("attempts")
         for number in sorted({*begins, *ends, *self.metrics.last, *range(1, self.manifest.get("attempts", 0) + 1)}):
             begin, end, last = begins.get(number, {}), ends.get(number, {}), self.metrics.last.get(number, {})
@@ -93,7 +93,7 @@ class Run:
                          "wall": last.get("wall_seconds", seconds_between(begin.get("time"), end.get("time"))),
                          "ranks": begin.get("ranks", summary.get("ranks")), "nodes": begin.get("nodes", summary.get("nodes")), "before": before,
                          "hosts": begin.get("hosts"), "slurm": begin.get("slurm_job_id"), "rows": done - before, "why": why,
-                         "code": code})
+                         "code": code, "core_hours": end.get("core_hours_allocated")})
             before = done
         return rows
 
