@@ -209,7 +209,7 @@ def special_tokens(work):
     check(told(many, "--model", model)[1] == [0 if "messages" in r else 1 for r in many], "over blocks")
     with h5py.File(work / "p.h5") as f: check(f["add_special_tokens"].dtype == "int8")
     config(turns("{{ m.content }}"))
-    check(told([chat], "--model", model)[:2] == (1, None), "a template without BOS leaves it to the tokenizer")
+    check(told([chat], "--model", model)[:2] == (0, None), "a template without BOS means none, as in transformers and vLLM")
     check(told([{"prompt_token_ids": [5]}], "--model", model)[:2] == (None, None))
     rows = [{**plain, "add_special_tokens": value} for value in (True, False, None)]
     check(told(rows)[:2] == (None, [1, 0, -1]) and told(rows[1:2])[:2] == (0, None), "a row's own word")

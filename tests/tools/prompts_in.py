@@ -162,6 +162,8 @@ def sampling_columns_are_named(work):
     def told(*words): return script("prompts", path, "-o", work / "p.h5", "--overwrite", "--quiet", *words).stderr
     check("note: used as sampling settings: n, temperature, stop\n" in told(), told())
     check("used as sampling settings: temperature, stop\n" in told("--drop", "n") and set(columns(work / "p.h5")) == {"prompt", "temperature", "stop", "topic"})
+    told("--drop", "n", "--drop", "topic")
+    check(set(columns(work / "p.h5")) == {"prompt", "temperature", "stop"}, "an option said twice adds up")
     check("used as sampling settings: n, temperature, stop\n" in told("--keep", "topic", "--set", "top_p=0.5"))
     check(set(columns(work / "p.h5")) == {"prompt", "n", "temperature", "stop", "top_p", "topic"}, columns(work / "p.h5"))
     path = write_lines(work / "a.jsonl", [{"prompt": "x", "temperature": "37 C", "stop": "Halle"}, {"prompt": "x", "stop": 5}])
@@ -381,19 +383,19 @@ def where_templates_are_found(work):
         with h5py.File(work / "p.h5") as f: return f.attrs.get("add_special_tokens", got.get("add_special_tokens"))
     check(added() == 0, "the template writes <s>, as tokenizer.json does")
     (work / "bare.jinja").write_text("x<s>")
-    check(added("--chat-template", work / "bare.jinja") == 1)
-    write_lines(path, [{"messages": [{"role": "user", "content": c}]} for c in ("<s>", "y", "<s>z")])
-    (work / "as.jinja").write_text("{{ messages[0].content }}")
-    check(added("--chat-template", work / "as.jinja") == [0, 1, 0])
-    write_lines(path, [{"messages": [{"role": "user", "content": "<b>"}]}])
+    check(added("--chat-template", work / "bare.jinja") == 0, "nothing is added to what a chat template wrote")
+    # Plain prompts: those that begin with what tokenizer.json puts before them need it no more.
+    write_lines(path, [{"prompt": c} for c in ("<s>", "y", "<s>z")])
+    check(list(added()) == [0, 1, 0])
+    write_lines(path, [{"prompt": "<b>"}])
     for processor, told in (({"type": "RobertaProcessing", "cls": ["<b>", 0], "sep": ["</s>", 2]}, True), ({"type": "ByteLevel"}, False), (None, False),
                             ({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "bos"}}, {"Sequence": {"id": "A"}}],
                               "special_tokens": {"bos": {"id": "bos", "tokens": ["<b>"]}}}, True),
                             ({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "<b>"}}]}, False)):
         (model / "tokenizer.json").write_text(json.dumps({"post_processor": processor}))
-        check((added("--chat-template", work / "as.jinja") == 0) == told, processor)
+        check((added() == 0) == told, processor)
     (model / "tokenizer.json").write_text('{"post_processor": {"type": "RobertaProcessing"}}')
-    check("post_processor" in made(work, path, "--model", model, "--chat-template", work / "as.jinja", code=2))
+    check("post_processor" in made(work, path, "--model", model, code=2))
 
 
 def conversations(work):

@@ -59,8 +59,9 @@ template would leave out makes a bad row, anything else that it leaves out is co
 last turn of the assistant stays open with --continue-final-message, or with continue_final_message, or prefix of the message, true
 in its row; the column assistant_prefix has its text.
 
-add_special_tokens: with --model, an attribute (or a column, where rows differ) says which prompts begin with their BOS already;
-moemill obeys it. A column of that name in the input decides for its row.
+add_special_tokens: an attribute (or a column, where rows differ) says that nothing is to be added to prompts which a chat template
+wrote, nor to plain ones that begin with their BOS (known with --model); moemill obeys it. A column of that name in the input
+decides for its row.
 
 rows of several forms may stand in one file: each becomes a prompt by what it has of prompt, messages, conversations and
 instruction. A row with two of them is a fault, unless --prompt-column or --messages-column says which.
@@ -153,9 +154,9 @@ def parse_arguments(words):
                    help="rename a column, also to or from a sampling column: max_new_tokens=max_tokens (repeatable)")
     g.add_argument("--set", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
                    help="a column with this value in every row: n=4 (repeatable)")
-    g.add_argument("--keep", metavar="A,B", type=names,
+    g.add_argument("--keep", metavar="A,B", type=names, action="extend",
                    help="carry only these columns along (default: all)")
-    g.add_argument("--drop", metavar="A,B", type=names, default=[], help="do not carry these, nor use them as sampling columns")
+    g.add_argument("--drop", metavar="A,B", type=names, action="extend", default=[], help="do not carry these, nor use them as sampling columns")
     g = p.add_argument_group("reading and writing")
     g.add_argument("--split", metavar="NAME", help="split of a datasets folder; all: every split, in the order of their names")
     g.add_argument("--delimiter", metavar="C", type=delimiter, help="of CSV files, \\t for a tab (default: a comma; a tab for .tsv)")

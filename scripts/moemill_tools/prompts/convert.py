@@ -20,6 +20,7 @@ class Prompt:
     answer: str = ""  # left out by --drop-last-answer
     prefix: str = ""  # of the assistant's turn that the prompt leaves open
     remarks: tuple = ()  # what a note must say
+    is_chat: bool = False  # rendered with a chat template
 
 
 def switched(value, name):
@@ -76,7 +77,7 @@ class Converter:
         opened = switched(self.plan.of_chat(row, "add_generation_prompt"), "add_generation_prompt")
         done = self.plan.chat.render(shown, tools, extra, self.continues(row, messages), opened)
         if messages[-1]["role"] == "assistant" and not done.prefix: remarks.append(("answers",))
-        return Prompt(done.text, None, messages, answer, done.prefix, (*remarks, *done.remarks))
+        return Prompt(done.text, None, messages, answer, done.prefix, (*remarks, *done.remarks), is_chat=True)
 
     def continues(self, row, messages):
         """Whether the last turn is an assistant's that the model shall go on with."""
@@ -125,6 +126,7 @@ class Converter:
         """What the column says of one row: 1, 0, or -1 where nothing is known."""
         said = switched(self.plan.of_chat(row, "add_special_tokens"), "add_special_tokens")
         if said is not None: return int(said)
+        if prompt.is_chat: return 0  # the template is all there is: transformers and vLLM add nothing to it
         if prompt.tokens is not None or self.plan.begins is None: return -1
         return int(not prompt.text.startswith(self.plan.begins))
 
