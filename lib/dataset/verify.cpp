@@ -246,10 +246,9 @@ class Verification {
                                   block.stop_bytes[i]);
     stop_at_ += block.stop_bytes[i];
     const auto finish = static_cast<FinishReason>(block.finish_reason[i]);
-    const std::uint64_t tokens = block.num_completion_tokens[i];
     bool fits = reason.empty() != (finish == FinishReason::Stop || finish == FinishReason::StopString);
-    if (finish == FinishReason::Stop && file.layout().token_ids && tokens > 0)
-      fits = reason == std::to_string(block.token_ids[token_at + tokens - 1]);
+    if (finish == FinishReason::Stop && file.layout().token_ids && block.token_counts[i] > 0)
+      fits = reason == std::to_string(block.token_ids[token_at + block.token_counts[i] - 1]);
     if (!fits || first_bad_utf8(reason))
       fault("{}: row {} has stop_reason '{}' with finish_reason {}", file.path(), row, reason, block.finish_reason[i]);
   }
