@@ -14,8 +14,10 @@ ModelFolder open_model(const ModelSettings& settings) {
     model.tokenizer = text::Tokenizer::load(settings.path);
   model.max_model_len = settings.max_model_len.value_or(model.config.max_positions);
   if (model.max_model_len > model.config.max_positions)
-    user_error("model.max_model_len: {} is more than the model's max_position_embeddings, {}; lower it",
-               model.max_model_len, model.config.max_positions);
+    user_error(
+        "model.max_model_len: {} is more than the {} positions that config.json gives the model "
+        "(max_position_embeddings, or YaRN's original positions times its factor); lower it",
+        model.max_model_len, model.config.max_positions);
   return model;
 }
 

@@ -71,6 +71,7 @@ void read_grouped_heads(const JsonObject& json, ModelConfig& config, const HeadD
 
   RopeSettings rope = read_rope(json, config.max_positions, rope_defaults);
   config.rope = resolve_rope(rope, gqa.head_dim, cpu::RotaryPairs::Halves);
+  config.max_positions = stretched_positions(rope, config.max_positions);
   // An odd number of rotating values has a definition (one more rotates), but not under YaRN.
   auto rotated = static_cast<std::uint32_t>(gqa.head_dim * rope.rotated_share);
   bool odd_yarn = rope.scaling == RopeScaling::Yarn && rotated % 2 != 0;

@@ -34,6 +34,7 @@ void read_attention(const JsonObject& json, ModelConfig& config, cpu::RotaryPair
 
   RopeSettings rope = read_rope(json, config.max_positions, {});
   config.rope = resolve_rope(rope, mla.qk_rope_dim, pairs);
+  config.max_positions = stretched_positions(rope, config.max_positions);
   double scale = 1 / std::sqrt(static_cast<double>(mla.qk_nope_dim + mla.qk_rope_dim));
   if (rope.scaling != RopeScaling::None && rope.mscale_all_dim) {
     double m = yarn_magnitude(rope.factor, *rope.mscale_all_dim);

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "kernels/math.hpp"
+#include "model/family.hpp"
 
 namespace moemill::model {
 
@@ -111,6 +112,12 @@ RopeSettings read_rope(const JsonObject& config, std::uint32_t max_positions, co
     if (s.high_freq_factor <= s.low_freq_factor) rope->refuse("high_freq_factor", "above low_freq_factor");
   }
   return s;
+}
+
+std::uint32_t stretched_positions(const RopeSettings& s, std::uint32_t max_positions) {
+  if (s.scaling != RopeScaling::Yarn) return max_positions;
+  const double stretched = std::min<double>(std::floor(s.original_positions * s.factor), limits::positions);
+  return std::max(max_positions, static_cast<std::uint32_t>(stretched));
 }
 
 Rope resolve_rope(const RopeSettings& s, std::uint32_t head_dim, cpu::RotaryPairs pairs) {

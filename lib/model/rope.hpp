@@ -37,6 +37,9 @@ RopeSettings read_rope(const JsonObject& config, std::uint32_t max_positions, co
 // For heads of `head_dim` values of which the settings' share rotates: d = int(head_dim * share), which is also the d
 // of the exponents; an odd d rotates one value more, as in transformers. The caller checks Rope.dim against head_dim.
 Rope resolve_rope(const RopeSettings& settings, std::uint32_t head_dim, cpu::RotaryPairs pairs);
+// Positions that the model is made for. YaRN stretches the original ones by its factor, also where somebody added the
+// scaling to a published config.json and left max_position_embeddings as it was.
+std::uint32_t stretched_positions(const RopeSettings& settings, std::uint32_t max_positions);
 // m(k) = 0.1 k ln(factor) + 1, and 1 where nothing is stretched.
 double yarn_magnitude(double factor, double k);
 

@@ -311,3 +311,46 @@ TEST_CASE("config: files that are no config") {
   fs::create_directory(dir.path / "config.json");
   check_contains(user_error_of([&] { read_config(dir.str()); }), {"config.json"});
 }
+
+TEST_CASE("config: YaRN raises the context to original positions times factor, in every spelling") {
+  const fs::path qwen = models / "qwen3_moe";
+  struct Row {
+    const char* patch;
+    std::uint32_t context;
+  };
+  const Row rows[] = {
+      {"{}", 512},
+      {R"({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 384}})", 1536},
+      {R"({"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 384}})", 1536},
+      {R"({"rope_scaling": {"type": "yarn", "rope_type": "yarn", "factor": 4.0}})", 2048},
+      {R"({"original_max_position_embeddings": 256, "rope_scaling": {"type": "yarn", "factor": 4.0}})", 1024},
+      {R"({"original_max_position_embeddings": 256,
+           "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 300}})",
+       1024},  // beside wins, as in transformers
+      {R"({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e5, "factor": 2.5,
+                               "original_max_position_embeddings": 512}})",
+       1280},
+      {R"({"rope_scaling": {"rope_type": "yarn", "original_max_position_embeddings": 128}})", 512},  // factor 4
+      {R"({"max_position_embeddings": 131072,
+           "rope_scaling": {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096}})",
+       131072},
+      {R"({"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 128}})", 512},
+      {R"({"rope_scaling": {"rope_type": "linear", "factor": 4.0}})", 512},
+      {R"({"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                            "original_max_position_embeddings": 256}})",
+       512},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(std::string(row.patch));
+    CHECK(read_patched(qwen, Json::parse(row.patch)).max_positions == row.context);
+  }
+  for (const char* factor : {R"({"factor": null})", "{}"}) {  // null, as transformers 5 reads it: absent
+    Json yarn = {{"type", "yarn"}, {"original_max_position_embeddings", 128}};
+    yarn.update(Json::parse(factor));
+    CHECK(read_with(qwen, {{"rope_scaling", yarn}}).max_positions == 512);
+  }
+  const Json latent = {{"type", "yarn"}, {"factor", 40}, {"original_max_position_embeddings", 4096}};
+  CHECK(read_patched(v3, {{"rope_scaling", latent}}).max_positions == 163840);
+  const Json huge = {{"type", "yarn"}, {"factor", 1e6}, {"original_max_position_embeddings", 1e9}};
+  CHECK(read_patched(qwen, {{"rope_scaling", huge}}).max_positions == 1u << 26);
+}
