@@ -25,14 +25,15 @@ void MicroBatch::reserve(const model::ModelConfig& config, std::size_t rows) {
   normed.reserve(rows * config.hidden);
   exact.reserve(rows * config.hidden);
   scores.reserve(rows * config.moe.experts);
+  router_part.reserve(rows * config.moe.experts);
   if (config.moe.shared_gate) shared_gate.reserve(rows);
   picks.reserve(rows * config.moe.picks);
   weights.reserve(rows * config.moe.picks);
 }
 
 std::uint64_t MicroBatch::bytes() const {
-  return normed.capacity_bytes() + exact.capacity_bytes() + scores.capacity_bytes() + shared_gate.capacity_bytes() +
-         picks.capacity() * sizeof(GlobalExpert) + weights.capacity() * sizeof(float);
+  return normed.capacity_bytes() + exact.capacity_bytes() + scores.capacity_bytes() + router_part.capacity_bytes() +
+         shared_gate.capacity_bytes() + picks.capacity() * sizeof(GlobalExpert) + weights.capacity() * sizeof(float);
 }
 
 namespace {
@@ -75,6 +76,19 @@ void dense_mlp(BlockTools& t, const model::LayerWeights& w, LayerId layer, Micro
   if (t.trace) trace_hidden(*t.trace, t, layer, b);
 }
 
+// A router stored in fp32 is the sum of three of bf16, and so are its logits; the parts join in their order.
+void router_logits(BlockTools& t, const model::MoeWeights& w, MicroBatch& b) {
+  const std::size_t experts = t.config.moe.experts, rows = b.plan.rows;
+  const cpu::RowsF32 x{b.exact.data(), t.config.hidden};
+  cpu::gemm(t.stream, x, rows, w.router, b.scores.data(), experts);
+  for (const model::PackedMatrix& rest : w.router_rest) {
+    if (rest.data == nullptr) continue;
+    cpu::gemm(t.stream, x, rows, rest, b.router_part.data(), experts);
+    cpu::add_rows(t.stream, b.scores.data(), experts, b.router_part.data(), experts, rows, experts);
+  }
+  if (w.router_bias) cpu::add_bias(t.stream, b.scores.data(), experts, w.router_bias, rows, experts);
+}
+
 void route_rows(BlockTools& t, const model::LayerWeights& w, LayerId layer, MicroBatch& b,
                 std::span<std::uint64_t> pick_counts) {
   const Phase phase(t.totals.mlp_seconds);
@@ -82,8 +96,7 @@ void route_rows(BlockTools& t, const model::LayerWeights& w, LayerId layer, Micr
   const std::size_t hidden = t.config.hidden, rows = b.plan.rows;
   cpu::rms_norm(t.stream, b.hidden, hidden, rows, hidden, w.mlp_norm, t.config.norm_eps, b.normed.data(), hidden,
                 b.exact.data(), hidden);
-  cpu::gemm(t.stream, cpu::RowsF32{b.exact.data(), hidden}, rows, w.moe.router, b.scores.data(), moe.experts);
-  if (w.moe.router_bias) cpu::add_bias(t.stream, b.scores.data(), moe.experts, w.moe.router_bias, rows, moe.experts);
+  router_logits(t, w.moe, b);
   if (w.moe.shared_gate)
     cpu::sigmoid_dots(t.stream, b.exact.data(), hidden, rows, hidden, w.moe.shared_gate, b.shared_gate.data());
   if (t.trace) trace_logits(*t.trace, t, layer, b);

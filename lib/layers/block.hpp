@@ -28,6 +28,7 @@ struct MicroBatch {
   AlignedBuffer<bf16> normed;   // [rows, hidden]
   AlignedBuffer<float> exact;   // [rows, hidden] unrounded: grouped attention's input, any attention's output, router's
   AlignedBuffer<float> scores;  // [rows, experts]
+  AlignedBuffer<float> router_part;  // [rows, experts] of a router in several parts
   AlignedBuffer<float> shared_gate;  // [rows] what the shared expert's output is multiplied by, where it has a gate
   std::vector<GlobalExpert> picks;   // [rows, picks]
   std::vector<float> weights;        // [rows, picks]

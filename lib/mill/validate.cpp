@@ -72,6 +72,7 @@ ModelFolder open_and_tell_model(const RunConfig& config, Files files) {
   if (files == Files::SizesOnly) settings.load_format = "dummy";
   ModelFolder model = open_model(settings);
   const auto warnings = model::check_model_files(settings.path, model.config, settings.load_format);
+  model.config = model::stored_config(settings.path, model.config, settings.load_format);
   const auto counts = model::count_parameters(model.config);
   fmt::print("model    {}: {}, {} parameters, {} active a token, context {}\n", settings.path, model.config.model_type,
              thousands(counts.total), thousands(counts.active), thousands(model.max_model_len));

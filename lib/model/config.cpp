@@ -46,6 +46,22 @@ void require_folder(const std::string& dir) {
   }
 }
 
+// Tools that say beside config.json, and not in it, that weights are quantised.
+void refuse_quantized_beside(const std::string& dir, const JsonObject& json) {
+  if (json.has("quantization_config")) return;
+  for (const char* name : {"hf_quant_config.json", "quantize_config.json", "quant_config.json"}) {
+    const std::filesystem::path path = std::filesystem::path(dir) / name;
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) continue;
+    user_error(
+        "{}: says that the weights are quantised (ModelOpt writes hf_quant_config.json, GPTQ and AWQ tools the "
+        "others), "
+        "and such weights are not read yet; use a copy of the model in FP8 or bfloat16, or remove this file if they "
+        "are",
+        path.string());
+  }
+}
+
 void read_special_tokens(const std::string& dir, const JsonObject& json, ModelConfig& config) {
   std::filesystem::path generation = std::filesystem::path(dir) / "generation_config.json";
   std::error_code ignored;
@@ -76,6 +92,7 @@ ModelConfig read_config(const std::string& dir) {
   config.model_type = family.model_type;
   family.read(json, config);
   read_quantization(json, config);
+  refuse_quantized_beside(dir, json);
   read_special_tokens(dir, json, config);
   return config;
 }

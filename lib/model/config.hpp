@@ -67,6 +67,7 @@ struct Moe {
   std::uint32_t shared_width = 0;  // of the shared expert (all shared ones as one MLP); 0: none
   RouterScore score = RouterScore::Softmax;
   bool router_bias = false;                  // joins the logits
+  bool router_exact = false;                 // the files have more of the router than bf16, and all of it is used
   bool shared_gate = false;                  // the shared expert's output is multiplied by sigmoid(shared_gate . x)
   bool expert_bias = false;                  // on gate, up and down of routed experts
   Activation activation = Activation::Silu;  // of routed experts
@@ -80,24 +81,29 @@ struct Moe {
   float scale = 1.0f;  // routed_scaling_factor
 };
 
-// How the weight files name and store what ModelConfig describes.
+// How the weight files name and store what ModelConfig describes: as published, until stored_form.hpp has looked.
 enum class ExpertStorage {
-  Separate,  // one matrix [out, in] each: experts.N.gate, .up, .down
-  Fused,  // experts.gate_up_proj [experts, in, 2 width] with gate in even columns, experts.down_proj [experts, width,
-          // hidden], or as MXFP4 (_blocks, _scales) output first
+  Separate,     // one matrix [out, in] each: experts.N.gate, .up, .down
+  FusedHalves,  // transformers 5's: experts.gate_up_proj [experts, 2 width, in], gate's rows before up's, and
+                // experts.down_proj [experts, hidden, width]
+  Fused,        // gpt-oss's: experts.gate_up_proj [experts, in, 2 width] with gate in even columns, experts.down_proj
+                // [experts, width, hidden], or as MXFP4 (_blocks, _scales) output first
 };
 struct TensorNames {
-  std::string moe = "mlp";  // model.layers.N.<moe>
+  std::string body = "model.";   // <body>layers.N, <body>embed_tokens, <body>norm
+  std::string head = "lm_head";  // where it is not tied to the embedding
+  std::string moe = "mlp";       // <body>layers.N.<moe>
   std::string router = "gate";
   std::string gate = "gate_proj", up = "up_proj", down = "down_proj";  // of routed experts
   std::string shared = "shared_experts";
   ExpertStorage experts = ExpertStorage::Separate;
 };
 
-enum class WeightFormat { Plain, Fp8Blocks, Mxfp4 };  // Plain: bf16, fp16 or fp32, tensor by tensor
+enum class WeightFormat { Plain, Fp8, Mxfp4 };  // Plain: bf16, fp16 or fp32, tensor by tensor
 struct Quantization {
   WeightFormat format = WeightFormat::Plain;
-  std::uint32_t block_rows = 128, block_columns = 128;  // Fp8Blocks: of one scale
+  // Fp8: values that share a scale, where scales come in blocks; else 0: a scale a matrix or a row.
+  std::uint32_t block_rows = 0, block_columns = 0;
 };
 
 struct ModelConfig {

@@ -82,7 +82,14 @@ constexpr NibbleTable nibbles = make_nibbles();  // 8 KiB
 // Rows [0, rows) of columns [first, first + count), all under one scale.
 void decode_block(const Fp8Rows& in, std::uint64_t row, std::uint64_t rows, std::uint64_t first, std::uint64_t count,
                   float scale, bf16* out) {
-  std::array<bf16, 256> values;  // worth it: a block has thousands of codes
+  if (rows * count < 512) {  // a table is not worth it
+    for (std::uint64_t i = 0; i < rows * count; ++i) {
+      const std::uint64_t at = (row + i / count) * in.columns + first + i % count;
+      out[at] = to_bf16(e4m3[static_cast<std::size_t>(in.codes[at])] * scale);
+    }
+    return;
+  }
+  std::array<bf16, 256> values;
   for (std::size_t code = 0; code < 256; ++code) values[code] = to_bf16(e4m3[code] * scale);
   for (std::uint64_t r = row; r < row + rows; ++r) {
     const std::byte* codes = in.codes + r * in.columns + first;
@@ -136,6 +143,15 @@ void decode_mxfp4(const std::byte* blocks, const std::byte* scales, std::uint64_
       out[2 * j] = values[byte & 15];
       out[2 * j + 1] = values[byte >> 4];
     }
+  }
+}
+
+void split_floats(const float* values, std::uint64_t count, bf16* out) {
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const bf16 high = to_bf16(values[i]);
+    const float rest = values[i] - to_float(high);
+    const bf16 middle = to_bf16(rest);
+    out[i] = high, out[count + i] = middle, out[2 * count + i] = to_bf16(rest - to_float(middle));
   }
 }
 

@@ -31,6 +31,10 @@ void decode_fp8(const Fp8Rows& in, bf16* out);
 // exact in bf16 up to its largest finite value; above that the result is an infinity, and scale 255 means NaN.
 void decode_mxfp4(const std::byte* blocks, const std::byte* scales, std::uint64_t count, bf16* out);
 
+// out [3, count]: values rounded to bf16, what that leaves over rounded likewise, and what that leaves over. The three
+// add up to a value that is not subnormal exactly.
+void split_floats(const float* values, std::uint64_t count, bf16* out);
+
 // No infinity and no NaN among them.
 bool all_finite(const bf16* values, std::uint64_t count);
 

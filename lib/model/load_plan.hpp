@@ -18,6 +18,7 @@ namespace moemill::model {
 enum class Content {
   Matrix,         // [rows, columns], or as many behind one another; becomes bf16
   Router,         // likewise; rounding it may change expert picks
+  ExactRouter,    // likewise, as three matrices of bf16 that add up to it: rows() gives three times the rows
   Mxfp4,          // matrices whose columns are stored as NAME_blocks [.., columns / 32, 16] and NAME_scales
   Norm,           // this and what follows stays fp32
   Bias,           //

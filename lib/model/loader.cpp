@@ -41,10 +41,10 @@ Weights Loader::walk(const Placement& placement, DomainRank rank) {
   Weights w;
   w.embedding = embedding();
   for (std::uint32_t layer = 0; layer < c_.layers; ++layer) {
-    w.layers.push_back(block("model.layers." + std::to_string(layer), layer, placement, rank));
+    w.layers.push_back(block(c_.names.body + "layers." + std::to_string(layer), layer, placement, rank));
   }
-  w.final_norm = floats("model.norm.weight", {c_.hidden}, Content::Norm);
-  w.head = linear(c_.tied_embeddings ? "model.embed_tokens" : "lm_head", c_.hidden, c_.vocabulary);
+  w.final_norm = floats(c_.names.body + "norm.weight", {c_.hidden}, Content::Norm);
+  w.head = linear(c_.tied_embeddings ? c_.names.body + "embed_tokens" : c_.names.head, c_.hidden, c_.vocabulary);
   w.bytes = arena_.bytes();
   return w;
 }
@@ -133,7 +133,11 @@ MoeWeights Loader::experts(const std::string& name, const Placement& placement, 
   const TensorNames& names = c_.names;
   const std::string router = name + "." + names.router;
   MoeWeights w;
-  w.router = linear(router, c_.hidden, c_.moe.experts, Content::Router);
+  if (c_.moe.router_exact) {
+    exact_router(router + ".weight", w);
+  } else {
+    w.router = linear(router, c_.hidden, c_.moe.experts, Content::Router);
+  }
   if (c_.moe.router_bias) w.router_bias = floats(router + ".bias", {c_.moe.experts}, Content::Bias);
   if (c_.moe.selection_bias) {
     w.selection_bias = floats(router + ".e_score_correction_bias", {c_.moe.experts}, Content::SelectionBias);
@@ -144,10 +148,12 @@ MoeWeights Loader::experts(const std::string& name, const Placement& placement, 
     if (c_.moe.shared_gate) w.shared_gate = floats(shared + "_gate.weight", {1, c_.hidden}, Content::Gate);
   }
   holders_ = Holders::RanksOfExperts;
+  expect(names.experts == ExpertStorage::Fused || !c_.moe.expert_bias, "loader: only gpt-oss's experts have biases");
   if (names.experts == ExpertStorage::Fused) {
     fused_experts(name + ".experts", placement, rank, w);
+  } else if (names.experts == ExpertStorage::FusedHalves) {
+    halved_experts(name + ".experts", placement, rank, w);
   } else {
-    expect(!c_.moe.expert_bias, "loader: only fused experts have biases");
     for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
       const std::uint32_t expert = static_cast<std::uint32_t>(placement.first(rank).value) + i;
       const std::string prefix = name + ".experts." + std::to_string(expert);
@@ -156,6 +162,24 @@ MoeWeights Loader::experts(const std::string& name, const Placement& placement, 
   }
   holders_ = Holders::AllRanks;
   return w;
+}
+
+void Loader::exact_router(const std::string& name, MoeWeights& w) {
+  const std::uint32_t e = c_.moe.experts, hidden = c_.hidden;
+  const std::array<Room, 3> rooms = {take(hidden, e), take(hidden, e), take(hidden, e)};
+  w.router = rooms[0].view();
+  w.router_rest = {rooms[1].view(), rooms[2].view()};
+  const std::uint32_t tensor = want(name, {e, hidden}, Content::ExactRouter, hidden);
+  if (!planning()) return;
+  chunks(e, rooms.size() * hidden, panel, [&](std::uint64_t first, std::uint64_t count) {
+    RowsPiece piece{tensor, first, count, hidden, {}};
+    const cpu::PackedPart part{0, hidden, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count)};
+    for (const Room& room : rooms) {
+      piece.packed[piece.packs] = {room.packed, hidden, e, part, piece.packs * count * hidden, hidden, 1};
+      ++piece.packs;
+    }
+    plan_->pieces.emplace_back(piece);
+  });
 }
 
 // All experts in one tensor each for gate and up, whose outputs alternate, and down. Plain numbers are stored input
@@ -200,6 +224,23 @@ void Loader::fused_experts(const std::string& name, const Placement& placement, 
   }
 }
 
+// All experts in one tensor each for gate and up, gate's rows before up's, and down. A rank reads its experts' rows.
+void Loader::halved_experts(const std::string& name, const Placement& placement, DomainRank rank, MoeWeights& w) {
+  const std::uint32_t e = c_.moe.experts, width = c_.moe.expert_width, hidden = c_.hidden;
+  const std::uint32_t gate_up =
+      want(name + ".gate_up_proj", {e, 2 * std::uint64_t{width}, hidden}, Content::Matrix, hidden);
+  const std::uint32_t down = want(name + ".down_proj", {e, hidden, width}, Content::Matrix, width);
+  for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
+    const std::uint64_t expert = static_cast<std::uint64_t>(placement.first(rank).value) + i;
+    Room to_gate_up{}, to_down{};
+    const MlpWeights mlp = empty_mlp(width, to_gate_up, to_down);
+    outputs(gate_up, expert * 2 * width, {{to_gate_up, 0, width}});
+    outputs(gate_up, expert * 2 * width + width, {{to_gate_up, mlp.up_offset, width}});
+    outputs(down, expert * hidden, {{to_down, 0, hidden}});
+    w.experts.push_back(mlp);
+  }
+}
+
 MlpWeights Loader::empty_mlp(std::uint32_t width, Room& gate_up, Room& down) {
   MlpWeights w;
   w.width = width;
@@ -226,7 +267,8 @@ MlpWeights Loader::mlp(const std::string& name, std::uint32_t width, const std::
 
 const bf16* Loader::embedding() {
   const std::uint64_t width = c_.hidden;
-  const std::uint32_t tensor = want("model.embed_tokens.weight", {c_.vocabulary, width}, Content::Matrix, width);
+  const std::uint32_t tensor =
+      want(c_.names.body + "embed_tokens.weight", {c_.vocabulary, width}, Content::Matrix, width);
   bf16* table = arena_.take<bf16>(c_.vocabulary * width);
   if (planning()) {
     chunks(c_.vocabulary, width, 1, [&](std::uint64_t first, std::uint64_t count) {

@@ -47,6 +47,8 @@ class Loader {
   GqaWeights grouped_attention(const std::string& name);
   MoeWeights experts(const std::string& name, const Placement& placement, DomainRank rank);
   void fused_experts(const std::string& name, const Placement& placement, DomainRank rank, MoeWeights& w);
+  void exact_router(const std::string& name, MoeWeights& w);
+  void halved_experts(const std::string& name, const Placement& placement, DomainRank rank, MoeWeights& w);
   MlpWeights mlp(const std::string& name, std::uint32_t width, const std::array<std::string, 3>& parts);
   const bf16* embedding();
 

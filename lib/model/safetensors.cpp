@@ -1,24 +1,18 @@
 #include "model/safetensors.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <unordered_set>
 
 #include "base/error.hpp"
 #include "base/lfs_pointer.hpp"
-#include "model/json_object.hpp"
 
 namespace moemill::model {
 
 namespace {
 
 constexpr std::uint64_t max_header_bytes = 100'000'000;  // the format's own limit
-constexpr std::uint64_t max_index_bytes = 256u << 20;
-
-using WeightMap = std::vector<std::pair<std::string, std::string>>;  // tensor, file
 
 struct DtypeBits {
   std::string_view name;
@@ -131,59 +125,6 @@ TensorInfo read_entry(const std::string& file, const std::string& name, const nl
   return tensor;
 }
 
-// Files of weights, of whatever format; a folder that cannot be listed has none.
-std::vector<std::string> weight_files(const std::string& dir) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(dir, error))
-    names.push_back(entry.path().filename().string());
-  std::erase_if(names, [](const std::string& name) {
-    constexpr std::string_view endings[] = {".safetensors", ".bin", ".gguf", ".pt", ".pth"};
-    return std::none_of(std::begin(endings), std::end(endings), [&](auto ending) { return name.ends_with(ending); });
-  });
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-[[noreturn]] void no_weights(const std::string& dir) {
-  const std::vector<std::string> files = weight_files(dir);
-  const auto part = std::find_if(files.begin(), files.end(), [](const std::string& name) {
-    return name.ends_with(".safetensors") && name.find("-of-") != std::string::npos;
-  });
-  if (part != files.end()) {
-    user_error(
-        "model folder {}: has parts of the weights ({}), but no model.safetensors.index.json, which says what is in "
-        "which part: download it, too",
-        dir, *part);
-  }
-  std::string found;
-  for (const std::string& name : files) {
-    if (found.size() < 200) found += (found.empty() ? "" : ", ") + name;
-  }
-  std::string but = found.empty() ? "" : fmt::format(" (found: {})", found);
-  user_error(
-      "model folder {}: has neither model.safetensors nor model.safetensors.index.json{}. Other formats are not read: "
-      "take the safetensors files of the model, or write them with transformers' save_pretrained. To run with random "
-      "weights, set model.load_format to dummy",
-      dir, but);
-}
-
-// Tensor to file, as the index says.
-WeightMap read_index(const std::string& path) {
-  JsonObject index = JsonObject::read(path, max_index_bytes);
-  JsonObject map = index.object("weight_map");
-  if (map.json().empty()) index.refuse("weight_map", "an object that names at least one tensor");
-  WeightMap entries;
-  for (const auto& [tensor, file] : map.json().items()) {
-    std::string name = file.is_string() ? file.get<std::string>() : "";
-    if (name.empty() || name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
-      map.refuse(tensor, "the name of a file in the model folder");
-    }
-    entries.emplace_back(tensor, name);
-  }
-  return entries;
-}
-
 }  // namespace
 
 std::string shape_text(const std::vector<std::uint64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
@@ -213,74 +154,6 @@ std::vector<TensorInfo> parse_safetensors(const std::string& file, std::span<con
     user_error("{}: {} bytes behind the last tensor: the header is damaged", file, bytes.size() - end);
   }
   return tensors;
-}
-
-ModelFiles::ModelFiles(const std::string& dir) {
-  namespace fs = std::filesystem;
-  fs::path single = fs::path(dir) / "model.safetensors";
-  fs::path index = fs::path(dir) / "model.safetensors.index.json";
-  std::error_code error;
-  // symlink_status: a link that leads nowhere is reported as such by open(), not as an empty folder.
-  if (fs::exists(fs::symlink_status(single, error))) {
-    origin_ = single.string();
-    open(origin_);
-    name_tensors();
-    return;
-  }
-  if (!fs::exists(fs::symlink_status(index, error))) no_weights(dir);
-  origin_ = index.string();
-  WeightMap weight_map = read_index(origin_);
-  std::set<std::string> parts;
-  for (const auto& [tensor, file] : weight_map) parts.insert(file);
-  for (const std::string& part : parts) {
-    fs::path path = fs::path(dir) / part;
-    if (!fs::exists(path, error)) {
-      user_error("{}: is named by {} but is not there: download it again", path.string(), index.string());
-    }
-    open(path.string());
-  }
-  name_tensors();
-  for (const auto& [tensor, file] : weight_map) {
-    const TensorInfo* found = find(tensor);
-    std::string path = (fs::path(dir) / file).string();
-    if (found == nullptr || files_[found->file].path() != path) {
-      user_error("{}: says that tensor {} is in {}, but it is {}", index.string(), tensor, file,
-                 found == nullptr ? "in no part" : "in " + files_[found->file].path());
-    }
-  }
-}
-
-void ModelFiles::open(const std::string& path) {
-  MappedFile file(path);
-  for (TensorInfo& tensor : parse_safetensors(path, file.bytes(0, file.size()))) {
-    tensor.file = static_cast<std::uint32_t>(files_.size());
-    tensors_.push_back(std::move(tensor));
-  }
-  files_.push_back(std::move(file));
-}
-
-void ModelFiles::name_tensors() {
-  by_name_.reserve(tensors_.size());
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    auto [other, fresh] = by_name_.emplace(tensors_[i].name, i);
-    if (!fresh) {
-      user_error("{}: is in {} as well: which one is meant?", place(tensors_[i]),
-                 files_[tensors_[other->second].file].path());
-    }
-  }
-}
-
-const TensorInfo* ModelFiles::find(std::string_view name) const {
-  auto found = by_name_.find(name);
-  return found == by_name_.end() ? nullptr : &tensors_[found->second];
-}
-
-std::string ModelFiles::place(const TensorInfo& tensor) const {
-  return fmt::format("{}: tensor {}", files_[tensor.file].path(), tensor.name);
-}
-
-std::span<const std::byte> ModelFiles::bytes(const TensorInfo& tensor) const {
-  return files_[tensor.file].bytes(tensor.offset, tensor.length);
 }
 
 }  // namespace moemill::model

@@ -11,6 +11,7 @@
 #include "base/aligned.hpp"
 #include "model/config.hpp"
 #include "model/decode.hpp"
+#include "model/fp8_scales.hpp"
 #include "model/load_plan.hpp"
 #include "model/safetensors.hpp"
 #include "model/weights_digest.hpp"
@@ -59,14 +60,17 @@ class FileSource {
     const TensorInfo* data = nullptr;  // values, codes or blocks
     const TensorInfo* scales = nullptr;
     Content content = Content::Matrix;
+    ScaleGrid grid;  // Fp8
   };
   struct Range {  // of a file
     std::uint64_t offset, length;
   };
   Tensor resolve(const WantedTensor& wanted) const;
+  Tensor resolve_fp8(const WantedTensor& wanted, const TensorInfo& data) const;
   Tensor resolve_mxfp4(const WantedTensor& wanted) const;
   const TensorInfo& find(const std::string& name, const std::vector<std::uint64_t>& shape) const;
   Range range(const Piece& piece) const;
+  const bf16* exact_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
   const bf16* fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
   const bf16* mxfp4_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
   const std::byte* read(const TensorInfo& tensor, std::uint64_t offset, std::uint64_t length,

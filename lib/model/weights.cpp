@@ -7,6 +7,7 @@
 #include "model/carry_out.hpp"
 #include "model/loader.hpp"
 #include "model/safetensors.hpp"
+#include "model/stored_form.hpp"
 #include "system/mapped_file.hpp"
 
 namespace moemill::model {
@@ -57,13 +58,10 @@ void sort_pieces(LoadPlan& plan, const FileSource& source) {
 }
 
 // A head of its own under tied embeddings: transformers leaves the two untied when they differ.
-void check_tied_head(const ModelFiles& files) {
-  const auto& all = files.tensors();
-  const auto named = [&](std::string_view name) {
-    return std::find_if(all.begin(), all.end(), [&](const TensorInfo& t) { return t.name == name; });
-  };
-  const auto table = named("model.embed_tokens.weight"), head = named("lm_head.weight");
-  if (table == all.end() || head == all.end()) return;
+void check_tied_head(const ModelFiles& files, const TensorNames& names) {
+  const TensorInfo* table = files.find(names.body + "embed_tokens.weight");
+  const TensorInfo* head = files.find(names.head + ".weight");
+  if (table == nullptr || head == nullptr) return;
   bool same = table->dtype == head->dtype && table->length == head->length;
   std::vector<std::byte> left(1u << 20), right(left.size());
   for (std::uint64_t at = 0; same && at < head->length; at += left.size()) {
@@ -74,10 +72,10 @@ void check_tied_head(const ModelFiles& files) {
   }
   if (!same) {
     user_error(
-        "{}: differs from model.embed_tokens.weight, but \"tie_word_embeddings\" in config.json says that they are "
-        "one; "
-        "set it to false to use both",
-        files.place(*head));
+        "{}: differs from {}, but \"tie_word_embeddings\" in config.json says that they are one; set it to false to "
+        "use "
+        "both",
+        files.place(*head), table->name);
   }
 }
 
@@ -93,9 +91,10 @@ Weights load_weights(const std::string& dir, const ModelConfig& config, const Pl
     return weights;
   }
   const ModelFiles files(dir);
-  FileSource(files, all_tensors(config), config.quantization);  // every rank finds the same faults
-  Weights weights = make_room(config, placement, rank, plan);
-  const FileSource source(files, plan, config.quantization);
+  const ModelConfig stored = as_stored(config, files);
+  FileSource(files, all_tensors(stored), stored.quantization);  // every rank finds the same faults
+  Weights weights = make_room(stored, placement, rank, plan);
+  const FileSource source(files, plan, stored.quantization);
   sort_pieces(plan, source);
   weights.digest = carry_out(plan, source, team, announce, between);
   return weights;
@@ -111,12 +110,17 @@ std::uint64_t weight_bytes(const ModelConfig& config, const Placement& placement
   return Loader(config, nullptr, nullptr).walk(placement, rank).bytes;
 }
 
+ModelConfig stored_config(const std::string& dir, const ModelConfig& config, const std::string& load_format) {
+  return parse_format(load_format) == Format::Dummy ? config : as_stored(config, ModelFiles(dir));
+}
+
 std::vector<std::string> check_model_files(const std::string& dir, const ModelConfig& config,
                                            const std::string& load_format) {
   if (parse_format(load_format) == Format::Dummy) return {};  // needs no files beyond config.json
   const ModelFiles files(dir);
-  if (config.tied_embeddings) check_tied_head(files);
-  return FileSource(files, all_tensors(config), config.quantization).warnings(config);
+  const ModelConfig stored = as_stored(config, files);
+  if (stored.tied_embeddings) check_tied_head(files, stored.names);
+  return FileSource(files, all_tensors(stored), stored.quantization).warnings(stored);
 }
 
 }  // namespace moemill::model

@@ -3,6 +3,7 @@
 // holds is read, and only a few pieces are in memory twice at a time.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -59,7 +60,10 @@ struct GqaWeights {
 };
 
 struct MoeWeights {
-  PackedMatrix router;                    // [hidden, experts]; used with unrounded fp32 rows
+  PackedMatrix router;  // [hidden, experts]; used with unrounded fp32 rows
+  // What bf16 leaves over of a router that is stored in fp32, likewise rounded, and what that leaves over: the three
+  // add up to the stored values. Null where the stored values are bf16's.
+  std::array<PackedMatrix, 2> router_rest;
   const float* router_bias = nullptr;     // [experts]; null where the model has none
   const float* shared_gate = nullptr;     // [hidden]; null where the model has none
   const float* selection_bias = nullptr;  // [experts], fp32; null where the model has none
@@ -99,6 +103,8 @@ Weights load_weights(const std::string& dir, const ModelConfig& config, const Pl
                      const std::string& load_format);
 // Bytes that load_weights will hold, by the same packing rules.
 std::uint64_t weight_bytes(const ModelConfig& config, const Placement& placement, DomainRank rank);
+// `config` with what only the files tell: how they name and store its tensors. Memory depends on it a little.
+ModelConfig stored_config(const std::string& dir, const ModelConfig& config, const std::string& load_format);
 // Fingerprint of config.json and the weights' headers and sampled bytes; `model_sha256` of the outputs.
 std::string model_fingerprint(const std::string& dir, const std::string& load_format);
 // Everything that can be known without loading: files present, headers well formed, every needed tensor there with its

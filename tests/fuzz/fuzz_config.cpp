@@ -51,7 +51,8 @@ void check_moe(const ModelConfig& config) {
   expect(moe.picks > 0 && moe.picks <= moe.experts && moe.expert_width > 0, "there are experts to pick");
   expect(moe.groups > 0 && moe.experts % moe.groups == 0, "groups divide the experts");
   expect(std::uint64_t{moe.groups_kept} * (moe.experts / moe.groups) >= moe.picks, "groups kept hold the picks");
-  expect(config.quantization.block_rows > 0 && config.quantization.block_columns > 0, "blocks have a size");
+  const auto& stored = config.quantization;
+  expect((stored.block_rows > 0) == (stored.block_columns > 0), "blocks have a size");
 }
 
 void check_counts(const ModelConfig& config) {

@@ -1,7 +1,7 @@
-// The first byte chooses, modulo 4. 0: the rest as a safetensors file: refused with a UserError, or tensors that lie
-// inside it, back to back. Else: a whole model of fused or FP8 experts whose tensors the rest bends (left out, of
-// another dtype or shape, any bytes as values): refused with a UserError, or loaded, and then every MXFP4 weight is
-// finite.
+// The first byte chooses, modulo 7. 0: the rest as a safetensors file: refused with a UserError, or tensors that lie
+// inside it, back to back. Else: a whole model of fused or FP8 experts (scales by block, row or matrix; transformers
+// 5's two tensors a layer) whose tensors the rest bends (left out, of another dtype or shape, any bytes as values):
+// refused with a UserError, or loaded, and then every MXFP4 weight is finite.
 #include <unistd.h>
 
 #include <cmath>
@@ -47,6 +47,14 @@ class Choices {
   std::size_t at_ = 0;
 };
 
+// How the file says what the config does not: names of the scales and what they cover, experts one by one or fused.
+enum class Scales { Blocks, Rows, Matrix };
+struct Form {
+  WeightFormat format = WeightFormat::Plain;
+  Scales scales = Scales::Blocks;
+  ExpertStorage experts = ExpertStorage::Separate;
+};
+
 ModelConfig small_model(WeightFormat format) {
   ModelConfig c;
   c.hidden = 32, c.layers = 1, c.vocabulary = 3, c.layer_is_moe = {true};
@@ -54,7 +62,7 @@ ModelConfig small_model(WeightFormat format) {
   c.gqa.heads = c.gqa.kv_heads = 1, c.gqa.head_dim = 2, c.gqa.sinks = c.gqa.out_bias = true;
   c.moe.experts = 3, c.moe.picks = 1, c.moe.expert_width = 32;
   c.quantization = {format, 5, 7};
-  if (format != WeightFormat::Fp8Blocks) {
+  if (format != WeightFormat::Fp8) {
     c.names.experts = ExpertStorage::Fused;
     c.moe.expert_bias = c.moe.router_bias = true;
   }
@@ -89,7 +97,17 @@ struct File {
   }
 };
 
-std::string make_file(const ModelConfig& config, const LoadPlan& plan, Choices choices) {
+void add_fp8(File& file, const WantedTensor& t, Scales scales, Choices& choices) {
+  std::vector<std::uint64_t> shape = t.shape;
+  std::uint64_t &rows = shape[shape.size() - 2], &columns = shape.back();
+  if (scales == Scales::Blocks) rows = (rows + 4) / 5, columns = (columns + 6) / 7;
+  if (scales != Scales::Blocks) columns = 1;
+  if (scales == Scales::Matrix) rows = 1;
+  file.add(t.name + (scales == Scales::Blocks ? "_scale_inv" : "_scale"), "F32", shape, 4, choices);
+  file.add(t.name, "F8_E4M3", t.shape, 1, choices);
+}
+
+std::string make_file(const Form& form, const LoadPlan& plan, Choices choices) {
   File file;
   for (const WantedTensor& t : plan.tensors) {
     std::vector<std::uint64_t> shape = t.shape;
@@ -98,9 +116,8 @@ std::string make_file(const ModelConfig& config, const LoadPlan& plan, Choices c
       file.add(t.name + "_scales", "U8", shape, 1, choices);
       shape.push_back(16);
       file.add(t.name + "_blocks", "U8", shape, 1, choices);
-    } else if (config.quantization.format == WeightFormat::Fp8Blocks && t.content == Content::Matrix) {
-      file.add(t.name + "_scale_inv", "F32", {(shape[0] + 4) / 5, (shape[1] + 6) / 7}, 4, choices);
-      file.add(t.name, "F8_E4M3", shape, 1, choices);
+    } else if (form.format == WeightFormat::Fp8 && t.content == Content::Matrix) {
+      add_fp8(file, t, form.scales, choices);
     } else {
       file.add(t.name, "BF16", shape, 2, choices);
     }
@@ -120,14 +137,16 @@ const std::string& folder() {
   return path;
 }
 
-void load_bent(WeightFormat format, Choices choices) {
-  const ModelConfig config = small_model(format);
+void load_bent(const Form& form, Choices choices) {
+  const ModelConfig config = small_model(form.format);
+  ModelConfig stored = config;
+  if (form.format == WeightFormat::Fp8) stored.names.experts = form.experts;
   LoadPlan plan;
-  Loader(config, nullptr, &plan).walk({config.moe.experts, 1}, {0});
-  std::ofstream(folder() + "/model.safetensors", std::ios::binary) << make_file(config, plan, choices);
+  Loader(stored, nullptr, &plan).walk({config.moe.experts, 1}, {0});
+  std::ofstream(folder() + "/model.safetensors", std::ios::binary) << make_file(form, plan, choices);
   const Weights weights = load_weights(folder(), config, {config.moe.experts, 2}, {1}, "auto");
   expect(weights.layers.front().moe.experts.size() == 2, "the rank has its experts");
-  if (format != WeightFormat::Mxfp4) return;  // plain values, also in an FP8 model, are taken as they are
+  if (form.format != WeightFormat::Mxfp4) return;  // plain values, also in an FP8 model, are taken as they are
   for (const MlpWeights& expert : weights.layers.front().moe.experts) {
     for (const PackedMatrix& w : {expert.gate_up, expert.down}) {
       for (std::size_t i = 0; i < cpu::packed_count(w.k, w.n); ++i) {
@@ -143,11 +162,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::span<const std::uint8_t> rest(data + 1, size - 1);
   try {
-    switch (data[0] % 4) {
+    switch (data[0] % 7) {
       case 0: parse_alone(std::as_bytes(rest)); break;
-      case 1: load_bent(WeightFormat::Plain, Choices(rest)); break;
-      case 2: load_bent(WeightFormat::Fp8Blocks, Choices(rest)); break;
-      default: load_bent(WeightFormat::Mxfp4, Choices(rest));
+      case 1: load_bent({WeightFormat::Plain}, Choices(rest)); break;
+      case 2: load_bent({WeightFormat::Fp8}, Choices(rest)); break;
+      case 3: load_bent({WeightFormat::Mxfp4}, Choices(rest)); break;
+      case 4: load_bent({WeightFormat::Fp8, Scales::Rows}, Choices(rest)); break;
+      case 5: load_bent({WeightFormat::Fp8, Scales::Blocks, ExpertStorage::FusedHalves}, Choices(rest)); break;
+      default: load_bent({WeightFormat::Fp8, Scales::Matrix, ExpertStorage::FusedHalves}, Choices(rest));
     }
   } catch (const moemill::UserError&) {
   }

@@ -82,7 +82,7 @@ class Compare {
     if (!tensors_.contains(moe + "." + names_.router + ".weight")) {
       return mlp(w.dense, moe, {"gate_proj", "up_proj", "down_proj"});
     }
-    linear(w.moe.router, moe + "." + names_.router);
+    router(w.moe, moe + "." + names_.router);
     optional_floats(w.moe.router_bias, c_.moe.experts, moe + "." + names_.router + ".bias");
     optional_floats(w.moe.selection_bias, c_.moe.experts, moe + "." + names_.router + ".e_score_correction_bias");
     const std::string shared = moe + "." + names_.shared;
@@ -218,6 +218,19 @@ class Compare {
     }
   };
 
+  // A router of more than bf16 is three matrices, whose sum is compared.
+  void router(const model::MoeWeights& w, const std::string& name) {
+    const RawTensor& t = at(name + ".weight");
+    if (t.dtype != "F32") return linear(w.router, name);
+    for (std::uint32_t j = 0; j < w.router.n; ++j) {
+      for (std::uint32_t i = 0; i < w.router.k; ++i) {
+        float sum = to_float(packed_at(w.router, i, j));
+        for (const model::PackedMatrix& rest : w.router_rest) sum += to_float(packed_at(rest, i, j));
+        same(sum, float_at(t, std::size_t{j} * w.router.k + i));
+      }
+    }
+  }
+
   const Decoded& matrix(const std::string& name) {
     auto [known, fresh] = decoded_.try_emplace(name);
     Decoded& d = known->second;
@@ -242,11 +255,15 @@ class Compare {
   }
 
   bf16 fp8_at(const RawTensor& t, std::size_t i) {
-    const RawTensor& scales = at(t.name + "_scale_inv");
+    const bool inverse = tensors_.contains(t.name + "_scale_inv");
+    const RawTensor& scales = at(t.name + (inverse ? "_scale_inv" : "_scale"));
+    const float code = e4m3_value(static_cast<std::uint8_t>(t.bytes[i]));
+    if (scales.bytes.size() <= 4) return to_bf16(code * float_at(scales, 0));
+    const bool by_row = scales.shape[0] == t.shape[0] && (scales.shape.size() == 1 || scales.shape[1] == 1);
+    if (by_row) return to_bf16(code * float_at(scales, i / t.shape[1]));
     const std::size_t row = i / t.shape[1] / c_.quantization.block_rows;
     const std::size_t column = i % t.shape[1] / c_.quantization.block_columns;
-    return to_bf16(e4m3_value(static_cast<std::uint8_t>(t.bytes[i])) *
-                   float_at(scales, row * scales.shape[1] + column));
+    return to_bf16(code * float_at(scales, row * scales.shape[1] + column));
   }
 
   static float float_at(const RawTensor& t, std::size_t i) {

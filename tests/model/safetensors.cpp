@@ -168,16 +168,18 @@ TEST_CASE("model folder: what is refused") {
     edit_index([](Json& map) { map["lm_head.weight"] = 7; });
     said = {index.string(), "lm_head.weight"};
   }
-  SUBCASE("an index that names a tensor that is nowhere") {
-    edit_index([](Json& map) { map["model.ghost.weight"] = "model-00001-of-00003.safetensors"; });
-    said = {index.string(), "model.ghost.weight", "in no part"};
-  }
-  SUBCASE("an index that names the wrong part") {
-    edit_index([](Json& map) { map["lm_head.weight"] = "model-00001-of-00003.safetensors"; });
-    said = {index.string(), "lm_head.weight", "model-00001", "model-00002"};
-  }
-  SUBCASE("the same tensor in two parts") {
+  SUBCASE("a part of another number, under the name of this one") {
     fs::copy_file(v3 / "model-00001-of-00003.safetensors", part, fs::copy_options::overwrite_existing);
+    said = {index.string(), "no tensor", "model-00002-of-00003.safetensors", "in no part"};
+  }
+  SUBCASE("the same tensor in two parts, of which the index names a third") {
+    fs::copy_file(v3 / "model-00001-of-00003.safetensors", part, fs::copy_options::overwrite_existing);
+    edit_index([](Json& map) {
+      for (auto& file : map) {
+        if (file == "model-00001-of-00003.safetensors") file = "model-00003-of-00003.safetensors";
+      }
+      map["model.ghost.weight"] = "model-00001-of-00003.safetensors";
+    });
     said = {"model-00002-of-00003.safetensors", "model-00001-of-00003.safetensors", "as well"};
   }
   SUBCASE("no weights at all") {
@@ -199,6 +201,49 @@ TEST_CASE("model folder: what is refused") {
   ModelConfig c = read_config(dir.str());
   check_contains(user_error_of([&] { check_model_files(dir.str(), c, "auto"); }), said);
   check_contains(user_error_of([&] { load_weights(dir.str(), c, {c.moe.experts, 2}, {1}, "auto"); }), said);
+}
+
+TEST_CASE("model folder: an index that is wrong about what nobody needs, or about the place, is told and no more") {
+  TempDir dir(v3);
+  const fs::path index = dir.path / "model.safetensors.index.json";
+  auto edit_index = [&](auto&& change) {
+    Json json = read_json(index);
+    change(json["weight_map"]);
+    write_text(index, json.dump());
+  };
+  std::vector<std::string> said;
+  SUBCASE("it names tensors that are nowhere") {
+    edit_index([](Json& map) { map["model.ghost.weight"] = "model-00001-of-00003.safetensors"; });
+    said = {index.string(), "1 tensors", "in no part", "none is needed", "model.ghost.weight"};
+  }
+  SUBCASE("it names a part that is not there and that holds nothing that is needed") {
+    edit_index([](Json& map) {
+      map["model.layers.61.eh_proj.weight"] = "model-00004-of-00003.safetensors";
+      map["model.visual.patch_embed.weight"] = "model-00004-of-00003.safetensors";
+    });
+    said = {"model-00004-of-00003.safetensors", "not there", "none of its 2 tensors is needed"};
+  }
+  SUBCASE("it names the wrong part") {
+    edit_index([](Json& map) { map["lm_head.weight"] = "model-00001-of-00003.safetensors"; });
+    said = {index.string(), "1 tensors are in another part", "lm_head.weight"};
+  }
+  SUBCASE("a tensor is in two parts, of which it names one") {
+    std::vector<RawTensor> head = read_tensors(v3);
+    std::erase_if(head, [](const RawTensor& t) { return t.name != "lm_head.weight"; });
+    std::fill(head[0].bytes.begin(), head[0].bytes.end(), '\0');
+    write_text(dir.path / "a-wrong-copy.safetensors", safetensors(head));
+    edit_index([](Json& map) { map["model.extra.weight"] = "a-wrong-copy.safetensors"; });
+    said = {index.string(), "model.extra.weight"};
+  }
+  ModelConfig c = read_config(dir.str());
+  const auto warnings = check_model_files(dir.str(), c, "auto");
+  REQUIRE(!warnings.empty());
+  check_contains(warnings[0], said);
+  const Placement placement{c.moe.experts, 1};
+  Weights changed = load_weights(dir.str(), c, placement, {0}, "auto");
+  Weights whole = load_weights(v3.string(), c, placement, {0}, "auto");
+  CHECK(changed.digest.replicated == whole.digest.replicated);
+  CHECK(changed.digest.experts == whole.digest.experts);
 }
 
 TEST_CASE("model folder: tensors that do not fit config.json") {

@@ -273,17 +273,23 @@ TEST_CASE("formats: scales and blocks that are missing or do not fit are refused
   SUBCASE("a missing FP8 scale") {
     take("deepseek_v3_fp8");
     drop(fp8 + "_scale_inv");
-    said = {"no tensor " + fp8 + "_scale_inv", "[2, 3]"};
+    said = {"no tensor " + fp8 + "_scale_inv", fp8 + "_scale,", "[2, 3]"};
   }
   SUBCASE("FP8 scales of other blocks") {
     take("deepseek_v3_fp8", {{"quantization_config", {{"weight_block_size", {64, 64}}}}});
     said = {"_scale_inv", "config.json calls for"};
   }
-  SUBCASE("FP8 scales in F16") {
+  SUBCASE("FP8 scales in F64") {
     take("deepseek_v3_fp8");
     RawTensor& t = tensor(tensors, fp8 + "_scale_inv");
-    t.dtype = "F16", t.bytes.resize(t.bytes.size() / 2);
-    said = {fp8 + "_scale_inv", "F16", "F32 and BF16"};
+    t.dtype = "F64", t.bytes.resize(t.bytes.size() * 2);
+    said = {fp8 + "_scale_inv", "F64", "F32, BF16 and F16"};
+  }
+  SUBCASE("packed integers") {
+    take("qwen3_moe");
+    tensor(tensors, "model.layers.0.self_attn.q_proj.weight").name = "model.layers.0.self_attn.q_proj.weight_packed";
+    said = {"no tensor model.layers.0.self_attn.q_proj.weight ",
+            "there are model.layers.0.self_attn.q_proj.weight_packed"};
   }
   SUBCASE("FP8 without quantization_config") {
     take("deepseek_v3_fp8", {{"quantization_config", nullptr}});
