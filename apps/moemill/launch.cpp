@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "mill/agree.hpp"
 #include "mpi_watch.hpp"
 #include "system/launcher.hpp"
@@ -44,11 +45,11 @@ int on_all_ranks(const Comm& world, const std::function<int()>& body) {
   try {
     return body();
   } catch (const mill::AgreedFailure& e) {
-    if (world.rank() == 0) fmt::print(stderr, "moemill: {}: {}\n", kind_of(e.code()), e.what());
+    if (world.rank() == 0) log::raw(fmt::format("moemill: {}: {}\n", kind_of(e.code()), e.what()));
     return static_cast<int>(e.code());
   } catch (...) {
     const mill::Failure failure = mill::describe_current_exception();
-    fmt::print(stderr, "moemill: {}\n", mill::told_by(world, failure));
+    log::raw(fmt::format("moemill: {}\n", mill::told_by(world, failure)));
     world.abort(static_cast<int>(failure.code));
   }
 }

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "commands.hpp"
 #include "mill/agree.hpp"
 #include "mill/config.hpp"
@@ -65,7 +66,7 @@ int dispatch(int argc, char** argv) {
 
 int fail(ExitCode code, const char* kind, const char* text) {
   std::fflush(stdout);
-  fmt::print(stderr, "moemill: {}: {}\n", kind, text);
+  moemill::log::raw(fmt::format("moemill: {}: {}\n", kind, text));
   return static_cast<int>(code);
 }
 
@@ -75,7 +76,8 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // beyond `ulimit -f` a write then fails, and the job ends with a message
   try {
     int code = dispatch(argc, argv);
-    if (std::fflush(stdout) != 0) return fail(ExitCode::Internal, "system error", "standard output cannot be written");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout))
+      return fail(ExitCode::Internal, "system error", "standard output cannot be written");
     return code;
   } catch (const moemill::mill::AgreedFailure& e) {
     return fail(e.code(), e.code() == ExitCode::Usage ? "error" : "failed", e.what());

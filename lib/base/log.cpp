@@ -5,6 +5,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdio>
 #include <memory>
 #include <mutex>
 
@@ -84,6 +85,11 @@ void also_to(std::function<void(std::string_view)> take) {
 
 bool enabled(Level level) { return spdlog::default_logger_raw()->should_log(to_spdlog(level)); }
 void write(Level level, std::string_view line) { spdlog::log(to_spdlog(level), "{}", line); }
+
+void raw(std::string_view text) {
+  (void)!std::fwrite(text.data(), 1, text.size(), stderr);
+  (void)!std::fflush(stderr);
+}
 
 void note(Level level, std::string_view line) {
   if (const auto second = spdlog::get(second_place)) second->log(to_spdlog(level), "{}", line);

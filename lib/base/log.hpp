@@ -24,6 +24,9 @@ void write(Level level, std::string_view line);
 // form.
 void note(Level level, std::string_view line);
 
+// Text as it is, on stderr. A stderr that cannot be written (a full disk) is no reason to fail, here and above.
+void raw(std::string_view text);
+
 template <class... Args>
 void debug(fmt::format_string<Args...> text, Args&&... args) {
   if (enabled(Level::Debug)) write(Level::Debug, fmt::format(text, std::forward<Args>(args)...));

@@ -81,7 +81,7 @@ struct ParallelSettings {
   std::uint32_t max_num_seqs = 256;               // a rank
   std::uint32_t max_num_batched_tokens = 2048;    // a rank and step
   std::optional<std::uint64_t> kv_cache_tokens;   // a rank; auto: from free memory
-  std::optional<std::uint32_t> threads_per_rank;  // auto: 1
+  std::optional<std::uint32_t> threads_per_rank;  // auto: the CPUs it may use
 };
 
 struct RuntimeSettings {
@@ -95,7 +95,7 @@ struct RuntimeSettings {
 
 struct CostSettings {
   std::optional<double> hour_price;
-  std::string unit = "gpu";
+  std::string unit = "auto";  // core on the CPU backend
   std::string currency = "USD";
 };
 

@@ -29,6 +29,9 @@ void record(const RunPaths& paths, const AttemptBegin& b) {
                                  {"hosts", b.hosts},
                                  {"slurm_job_id", nullptr},
                                  {"rows_before", b.rows_before},
+                                 {"threads", b.cores.threads},
+                                 {"cores_allocated", b.cores.allocated},
+                                 {"cores_used", b.cores.used},
                                  {"moemill_version", build_info::version()},
                                  {"git_commit", build_info::git_commit()}};
   if (!b.slurm_job_id.empty()) line["slurm_job_id"] = b.slurm_job_id;
@@ -41,14 +44,19 @@ void record(const RunPaths& paths, const AttemptEnd& e) {
                  {"event", "end"},
                  {"exit_code", e.exit_code},
                  {"reason", e.reason},
-                 {"rank", e.rank}});
+                 {"rank", e.rank},
+                 {"seconds", e.seconds},
+                 {"core_hours_allocated", e.seconds * static_cast<double>(e.cores.allocated) / 3600},
+                 {"core_hours_used", e.seconds * static_cast<double>(e.cores.used) / 3600}});
 }
 
 void record(const RunPaths& paths, const AttemptKilled& k) {
-  append(paths, {{"time", utc_now()},
-                 {"attempt", k.attempt},
-                 {"event", "killed"},
-                 {"last_sign_of_life", utc_text(k.last_sign_of_life)}});
+  nlohmann::ordered_json line = {{"time", utc_now()},
+                                 {"attempt", k.attempt},
+                                 {"event", "killed"},
+                                 {"last_sign_of_life", utc_text(k.last_sign_of_life)}};
+  if (k.seconds) line["seconds"] = *k.seconds;
+  append(paths, line);
 }
 
 std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt) {
@@ -60,19 +68,48 @@ std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt)
   return end;
 }
 
-std::map<std::uint32_t, double> attempt_seconds(const RunPaths& paths) {
+std::map<std::uint32_t, AttemptRecord> attempt_records(const RunPaths& paths) {
   std::map<std::uint32_t, std::time_t> begins;
-  std::map<std::uint32_t, double> seconds;
+  std::map<std::uint32_t, AttemptRecord> records;
   for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
     const auto attempt = value_of<std::uint32_t>(j, "attempt");
-    const auto event = value_of<std::string>(j, "event");
+    const auto event = value_or(j, "event", std::string());
+    if (!attempt || (event != "begin" && event != "end" && event != "killed")) return;
+    AttemptRecord& record = records[*attempt];
     const auto time = parse_utc(value_or(j, event == "killed" ? "last_sign_of_life" : "time", std::string()));
-    if (!attempt || !time) return;
-    if (event == "begin") begins[*attempt] = *time;
-    if ((event == "end" || event == "killed") && begins.contains(*attempt))
-      seconds.emplace(*attempt, std::max(0.0, std::difftime(*time, begins[*attempt])));  // of several ends the first
+    if (event == "begin") {
+      if (time) begins[*attempt] = *time;
+      record.ranks = value_or(j, "ranks", 1);
+      record.nodes = value_or(j, "nodes", 1);
+      const auto ranks = static_cast<std::uint64_t>(std::max(record.ranks, 1));
+      record.cores = {value_or(j, "threads", ranks), value_or(j, "cores_allocated", ranks),
+                      value_or(j, "cores_used", ranks)};
+      return;
+    }
+    if (record.seconds) return;  // of several ends the first
+    // Clocks are set, and those of a node and a file server differ: without seconds the times of day are all there is.
+    if (const auto seconds = value_of<double>(j, "seconds"); seconds && *seconds >= 0)
+      record.seconds = *seconds;
+    else if (time && begins.contains(*attempt))
+      record.seconds = std::max(0.0, std::difftime(*time, begins[*attempt]));
   });
-  return seconds;
+  return records;
+}
+
+std::uint32_t tries_without_a_row(const RunPaths& paths, std::uint64_t rows) {
+  std::uint32_t tries = 0;
+  std::optional<std::string> job;
+  for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
+    const auto event = value_or(j, "event", std::string());
+    const bool in_order = event == "end" && value_or(j, "exit_code", 1) != 1;
+    if (in_order) tries = 0;  // what was in flight is saved: that is getting on, too
+    if (event != "begin") return;
+    const std::string its_job = value_or(j, "slurm_job_id", std::string());
+    if (job != its_job || value_or(j, "rows_before", rows + 1) != rows) tries = 0;
+    job = its_job;
+    if (value_or(j, "rows_before", rows + 1) == rows) ++tries;
+  });
+  return tries;
 }
 
 }  // namespace moemill::dataset

@@ -13,6 +13,12 @@
 
 namespace moemill::dataset {
 
+struct AttemptCores {
+  std::uint64_t threads = 1;    // all ranks
+  std::uint64_t allocated = 1;  // cores that the job held
+  std::uint64_t used = 1;       // of them, with a thread on each
+};
+
 struct AttemptBegin {
   std::uint32_t attempt = 0;  // from 1
   int ranks = 0;
@@ -20,6 +26,7 @@ struct AttemptBegin {
   std::vector<std::string> hosts;  // each once
   std::string slurm_job_id;        // "" without
   std::uint64_t rows_before = 0;
+  AttemptCores cores = {};
 };
 
 struct AttemptEnd {
@@ -27,12 +34,15 @@ struct AttemptEnd {
   int exit_code = 0;
   std::string reason;  // of people: what stopped it, or the fault
   int rank = 0;        // whose fault it was
+  double seconds = 0;  // since the program started, by a clock that nobody sets
+  AttemptCores cores = {};
 };
 
 // The attempt was killed; the one after it says so.
 struct AttemptKilled {
   std::uint32_t attempt = 0;
-  std::time_t last_sign_of_life = 0;
+  std::time_t last_sign_of_life = 0;   // by the file system's clock
+  std::optional<double> seconds = {};  // from its begin, by its own steady clock
 };
 
 // Durable when they return. SystemError when the file cannot be written.
@@ -42,7 +52,16 @@ void record(const RunPaths& paths, const AttemptKilled& killed);
 // The first end that was written of that attempt; later ones are its consequences. Lines that are no JSON are passed
 // over.
 std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt);
-// Whole seconds from each attempt's begin to its end or last sign of life, where both are known.
-std::map<std::uint32_t, double> attempt_seconds(const RunPaths& paths);
+// What the lines say of each attempt that has any.
+struct AttemptRecord {
+  std::optional<double> seconds;  // to its end or last sign of life; nothing where neither is known
+  int ranks = 1;
+  int nodes = 1;
+  AttemptCores cores;
+};
+std::map<std::uint32_t, AttemptRecord> attempt_records(const RunPaths& paths);
+// Attempts at the end of the file that one job (of Slurm, or none) began, that did not end in order, and since the
+// first of which no row has come to the `rows` that there are: trying once more does not help them.
+std::uint32_t tries_without_a_row(const RunPaths& paths, std::uint64_t rows);
 
 }  // namespace moemill::dataset

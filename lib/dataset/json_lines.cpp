@@ -31,6 +31,7 @@ void JsonLines::append(std::string_view json_line) {
 void JsonLines::sync() { files::sync(file_.fd(), path_); }
 
 void for_each_object(const std::string& path, const std::function<void(nlohmann::json&)>& visit) {
+  if (const auto there = files::stamp(path); !there || !there->is_regular) return;  // a device may have no end
   std::istringstream lines(files::read_text(path).value_or(""));
   for (std::string line; std::getline(lines, line);) {
     auto j = nlohmann::json::parse(line, nullptr, false);

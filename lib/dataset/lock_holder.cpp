@@ -88,11 +88,17 @@ Holder this_process() {
 }
 
 std::string to_line(const Holder& holder) {
-  const nlohmann::ordered_json json = {{"process", holder.process},     {"host", holder.host},
-                                       {"slurm_job", holder.slurm_job}, {"since", holder.since},
-                                       {"released", holder.released},   {"beat", holder.beat},
-                                       {"token", holder.token},         {"started", holder.started},
-                                       {"boot", holder.boot},           {"processes", holder.processes}};
+  const nlohmann::ordered_json json = {{"process", holder.process},
+                                       {"host", holder.host},
+                                       {"slurm_job", holder.slurm_job},
+                                       {"since", holder.since},
+                                       {"released", holder.released},
+                                       {"beat", holder.beat},
+                                       {"token", holder.token},
+                                       {"started", holder.started},
+                                       {"boot", holder.boot},
+                                       {"processes", holder.processes},
+                                       {"held_seconds", holder.held_seconds}};
   std::string line = json.dump();
   expect(line.size() < holder_line_bytes, "lock: the holder's line has room");
   line.resize(holder_line_bytes - 1, ' ');
@@ -114,6 +120,7 @@ std::optional<Holder> parse_holder(std::string_view line) {
                      take("released", holder.released) && take("beat", holder.beat) && take("token", holder.token) &&
                      take("started", holder.started) && take("boot", holder.boot) &&
                      take("processes", holder.processes);
+  holder.held_seconds = value_or(json, "held_seconds", -1.0);  // lines of older versions have none
   const bool names_a_file =
       holder.token.size() == 32 && holder.token.find_first_not_of("0123456789abcdef") == std::string::npos;
   return whole && names_a_file && holder.process > 0 && std::in_range<pid_t>(holder.process) ? std::optional(holder)

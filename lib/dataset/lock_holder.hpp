@@ -21,10 +21,11 @@ struct Holder {
   std::string boot;           // id of the machine's start
   std::string processes;      // the process numbers' namespace: a container has its own
   std::string host;
-  std::string slurm_job;   // "" without
-  std::string since;       // UTC
-  std::uint64_t beat = 0;  // counts signs of life
-  bool released = false;   // its job ended in order
+  std::string slurm_job;    // "" without
+  std::string since;        // UTC
+  std::uint64_t beat = 0;   // counts signs of life
+  bool released = false;    // its job ended in order
+  double held_seconds = 0;  // from the first line to the beat, by a clock that nobody sets; below 0: not told
 };
 
 Holder this_process();

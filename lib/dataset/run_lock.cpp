@@ -49,6 +49,7 @@ RunLock::RunLock(const RunPaths& paths, LockCalls calls, LockTimes times)
       calls_(std::move(calls)),
       times_(times),
       me_(this_process()),
+      began_(now_seconds()),
       file_(path_, me_) {
   files::make_folders(dir_);
   try {
@@ -86,7 +87,10 @@ bool RunLock::try_to_take() {
   if (!there) return file_.place(path_, me_);
   if (is_mine(*there)) return true;  // a network file system that repeats a rename may say that there was nothing
   if (!may_follow(path_, *there) || !succeed(path_, *there)) return false;
-  if (there->holder && !there->holder->released) last_sign_of_the_dead_ = there->written;
+  if (there->holder && !there->holder->released) {
+    last_sign_of_the_dead_ = there->written;
+    if (there->holder->held_seconds >= 0) seconds_of_the_dead_ = there->holder->held_seconds;
+  }
   return true;
 }
 
@@ -175,6 +179,7 @@ void RunLock::give_sign() {
     }
     if (!there) put_back();
     me_.beat++;
+    me_.held_seconds = now_seconds() - began_;
     file_.write(me_);
   } catch (const std::exception& e) {
     file_.touch();

@@ -42,6 +42,8 @@ class RunLock {
   // When the job before, that did not end in order, gave its last one, by the file system's clock; nothing without
   // such.
   std::optional<double> last_sign_of_the_dead() const { return last_sign_of_the_dead_; }
+  // How long it had held the lock by then, by a clock that nobody sets; nothing where its version did not say.
+  std::optional<double> seconds_of_the_dead() const { return seconds_of_the_dead_; }
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
@@ -60,10 +62,11 @@ class RunLock {
   LockCalls calls_;
   LockTimes times_;
   Holder me_;
+  double began_;  // now_seconds()
   OwnLockFile file_;
   std::mutex mutex_;
   std::condition_variable ended_changed_;
-  std::optional<double> last_sign_of_the_dead_;
+  std::optional<double> last_sign_of_the_dead_, seconds_of_the_dead_;
   bool ended_ = false;
   bool released_at_end_ = true;
   bool lost_ = false;    // of the thread, and of the destructor when that is over

@@ -11,6 +11,7 @@ namespace {
 
 // Of a file that may be long: its end is read, twice as much where that holds no whole line.
 std::string last_line(const std::string& path) {
+  if (const auto there = files::stamp(path); !there || !there->is_regular) return "";
   for (std::uint64_t most = 16384;; most *= 2) {
     const std::string tail = files::read_tail(path, most);
     const std::size_t end = tail.rfind('\n');
@@ -51,6 +52,8 @@ RunStatus read_status(const std::string& dir, const SampleCounts& samples, RunCo
   status.rows_ok = counts.rows - counts.rows_failed;
   status.rows_failed = counts.rows_failed;
   status.prompts_done = counts.prompts_done;
+  if (!status.running && counts.rows < manifest->completions)
+    status.tries_without_a_row = tries_without_a_row(paths, counts.rows);
   status.rows_pending = manifest->completions - std::min(counts.rows, manifest->completions);
   return status;
 }

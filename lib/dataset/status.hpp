@@ -19,12 +19,13 @@ struct RunStatus {
   std::uint64_t rows_pending = 0;
   std::uint64_t prompts_done = 0;  // all samples ended, also by failing
   std::uint32_t shards_finished = 0;
-  std::optional<std::string> running;  // who holds the lock
-  bool merged = false;                 // outputs.h5 is there
-  std::optional<int> exit_code;        // of the last attempt; empty while it runs, or when it was killed
-  std::string end_reason;              // why it ended, "" when it was killed
-  std::string last_metrics;            // last whole line of metrics.jsonl, "" when none
-  std::string summary;                 // text of summary.json, "" when none
+  std::optional<std::string> running;     // who holds the lock
+  bool merged = false;                    // outputs.h5 is there
+  std::optional<int> exit_code;           // of the last attempt; empty while it runs, or when it was killed
+  std::string end_reason;                 // why it ended, "" when it was killed
+  std::uint32_t tries_without_a_row = 0;  // the last attempts, see attempts.hpp; 0 while a job works
+  std::string last_metrics;               // last whole line of metrics.jsonl, "" when none
+  std::string summary;                    // text of summary.json, "" when none
 };
 
 // UserError when `dir` holds no run. `counter`: of the looks before, if there were any.

@@ -301,8 +301,10 @@ std::vector<Field> make_fields() {
           "only as far as max_num_seqs windows and a step need it; a prompt that does not fit with its "
           "max_tokens ends the job",
           Layout, "auto", {1, u64(1) << 40}, AT(parallel.kv_cache_tokens)),
-      optional<u32>("parallel.threads_per_rank", "auto (1) or a number of threads from 1 to 1024", Layout, "auto",
-                    {1, 1024}, AT(parallel.threads_per_rank)),
+      optional<u32>("parallel.threads_per_rank",
+                    "auto (the CPUs that the rank may use, shared with the ranks beside it) or a number of threads "
+                    "from 1 to 1024",
+                    Layout, "auto", {1, 1024}, AT(parallel.threads_per_rank)),
 
       one_of("runtime.backend", "auto or cpu (cuda is not in this build)", Layout, {"auto", "cpu"},
              AT(runtime.backend)),
@@ -315,8 +317,8 @@ std::vector<Field> make_fields() {
 
       optional<double>("cost.hour_price", "null or the price of one unit for an hour", Layout, "null", {0, 1e12},
                        AT(cost.hour_price)),
-      one_of("cost.unit", "what hour_price buys: gpu, rank, node, core or job", Layout,
-             {"gpu", "rank", "node", "core", "job"}, AT(cost.unit)),
+      one_of("cost.unit", "what hour_price buys: auto (core on CPUs), gpu, rank, node, core or job", Layout,
+             {"auto", "gpu", "rank", "node", "core", "job"}, AT(cost.unit)),
       text("cost.currency", "a currency such as USD", Layout, AT(cost.currency)),
   };
 }

@@ -17,7 +17,7 @@ cpu::Isa chosen_isa() {
 }
 
 std::uint64_t spare_memory_bytes(int ranks_sharing_memory) {
-  return available_memory_bytes() / 5 * 4 / static_cast<std::uint64_t>(ranks_sharing_memory);
+  return memory_left(ranks_sharing_memory).bytes / 5 * 4 / static_cast<std::uint64_t>(ranks_sharing_memory);
 }
 
 namespace {
@@ -48,7 +48,7 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   const Comm& world = ranks.world;
   // Only now do all ranks' weights take memory, so what is free is asked for behind the agreement.
   together(world, [&] {
-    stream_ = std::make_unique<cpu::Stream>(chosen_isa(), static_cast<int>(parallel.threads_per_rank.value_or(1)));
+    stream_ = std::make_unique<cpu::Stream>(chosen_isa(), ranks.cores.threads);
     const model::Placement placement{model.config.moe.experts, static_cast<std::uint32_t>(ranks.domain.size())};
     weights_ = model::load_weights(config.model.path, model.config, placement, {ranks.domain.rank()},
                                    config.model.load_format, stream_->team(), between);

@@ -1,8 +1,12 @@
 #include "mill/finish.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -61,6 +65,17 @@ void warn_of_failed(const RunCounts& counts, const dataset::RunManifest& manifes
       100.0 * errors.max_failed_fraction);
 }
 
+// Past the stream, whose failure would be the command's: the ledger stands in run.log and summary.json, too.
+void say_on_stdout(const std::string& text) {
+  std::fflush(stdout);
+  for (std::string_view left = text; !left.empty();) {
+    const ssize_t done = ::write(STDOUT_FILENO, left.data(), left.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return;
+    left.remove_prefix(static_cast<std::size_t>(done));
+  }
+}
+
 void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts, ExitCode code) {
   if (code == ExitCode::Stopped) {
     log::warning("stopped early with {} of {} rows done; everything is saved, run the same command again",
@@ -71,19 +86,36 @@ void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, con
   }
   warn_of_failed(counts, plan.manifest, config.errors);
   const std::string ledger = ledger_line(s, config.cost);
-  fmt::print("{}\n", ledger);
+  say_on_stdout(ledger + "\n");
   log::note(log::Level::Info, ledger);
 }
 
 }  // namespace
 
-Report start_report(const Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const RunPlan& plan) {
+dataset::AttemptCores attempt_cores(const Ranks& ranks) {
+  const CoreUse& use = ranks.cores.use;
+  const SlurmJob job = slurm_job([](const char* name) { return std::getenv(name); });
+  return {use.threads, allocated_cores(use, job), use.busy()};
+}
+
+void record_or_warn(const dataset::RunPaths& paths, const auto& line) {
+  try {
+    dataset::record(paths, line);
+  } catch (const SystemError& e) {
+    log::warning("attempts.jsonl lacks a line, the job goes on: {}", e.what());
+  }
+}
+template void record_or_warn(const dataset::RunPaths&, const dataset::AttemptBegin&);
+template void record_or_warn(const dataset::RunPaths&, const dataset::AttemptEnd&);
+template void record_or_warn(const dataset::RunPaths&, const dataset::AttemptKilled&);
+
+Report start_report(const Ranks& ranks, const model::ModelConfig& model, const RunPlan& plan) {
   Report report;
   Summary& s = report.summary;
   s.prompts_total = plan.manifest.prompts;
   s.ranks = ranks.world.size();
   s.nodes = ranks.nodes;
-  s.threads = static_cast<int>(config.parallel.threads_per_rank.value_or(1));
+  s.cores = attempt_cores(ranks);
   s.attempts = plan.manifest.attempts;
   s.resumed_rows = plan.rows_before;
   s.kv_bytes_per_token = model::kv_bytes_per_token(model);
@@ -138,11 +170,15 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     s.max_over_mean = (report.expert_load += earlier.expert_load).max_over_mean;
     s.max_over_mean_balanced = s.max_over_mean;  // there are no redundant experts to balance with
     s.load_seconds = report.load_seconds + earlier.load_seconds;
-    s.wall_seconds = now_seconds() - started + earlier.wall_seconds;
+    const double seconds = now_seconds() - started;
+    s.wall_seconds = seconds + earlier.wall_seconds;
+    s.held = earlier.held;
+    s.held.add(seconds, s.ranks, s.nodes, s.cores);
     s.exit_code = static_cast<int>(code);
     files::write_atomically(plan.paths.summary(), to_json(s, config.cost));
     dataset::end_attempt(plan.paths, plan.manifest, s.exit_code);
-    dataset::record(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, report)});
+    record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, report), 0,
+                                                   now_seconds() - started, s.cores});
     say_end(plan, config, s, counts, code);
     log::note(log::Level::Info, fmt::format("==== attempt {} ends with exit code {}: {}", plan.manifest.attempts,
                                             s.exit_code, end_text(code, report)));

@@ -32,7 +32,10 @@ struct Report {
   void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const layers::Forward& forward,
             const model::ModelConfig& model);
 };
-Report start_report(const Ranks& ranks, const RunConfig& config, const model::ModelConfig& model, const RunPlan& plan);
+dataset::AttemptCores attempt_cores(const Ranks& ranks);
+// attempts.jsonl is a log: rows do not hang on it.
+void record_or_warn(const dataset::RunPaths& paths, const auto& line);
+Report start_report(const Ranks& ranks, const model::ModelConfig& model, const RunPlan& plan);
 
 using dataset::RunCounts;
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);

@@ -80,7 +80,8 @@ Fits tell_fit(const FitQuestion& q) {
   const std::uint64_t ranks = std::min(q.shape.ranks, q.shape.ranks_per_node);
   const std::uint64_t domain = *std::max_element(q.shape.domain_size.begin(), q.shape.domain_size.end());
   const std::uint64_t workspace = workspace_bytes(q.model, q.parallel, static_cast<std::uint32_t>(domain));
-  const std::uint64_t memory = q.node_bytes.value_or(available_memory_bytes());
+  const MemoryLeft here = memory_left(static_cast<int>(ranks));
+  const std::uint64_t memory = q.node_bytes.value_or(here.bytes);
 
   // As the engine does it: pages come out of what weights leave, less the margin.
   const std::uint64_t share_of_rank = (q.sequences + q.shape.ranks - 1) / q.shape.ranks;
@@ -110,7 +111,8 @@ Fits tell_fit(const FitQuestion& q) {
             fmt::format("a rank; {} a node of {}", gib(node_bytes), counted(ranks, "rank", "ranks")));
 
   const std::string node = q.node_bytes ? fmt::format("{} of a node (--memory-per-node)", gib(memory))
-                                        : fmt::format("{} free on this machine now", gib(memory));
+                                        : fmt::format("{} free on this machine now{}", gib(memory),
+                                                      here.limit.empty() ? "" : " (by " + here.limit + ")");
   if (!has_room || node_bytes > memory) {
     const std::uint64_t margin = automatic ? std::max(cache / 4, workspace) - workspace : 0;
     const std::uint64_t needed = node_bytes + ranks * margin;

@@ -2,15 +2,33 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+
+#include "system/slurm.hpp"
 
 namespace moemill::mill {
 
-// MemAvailable of /proc/meminfo, or what the cgroup leaves where that is less.
-std::uint64_t available_memory_bytes();
-// What the memory limits of this process's control groups leave, from its own group (as /proc/self/cgroup names it) up
-// to the root of `mount`; the largest number without a limit. Cached files count as free: the kernel gives them up.
-std::uint64_t cgroup_memory_left(const std::string& mount, const std::string& groups_file);
+// What is left for all ranks of a machine together, and which limit says so.
+struct MemoryLeft {
+  std::uint64_t bytes = 0;
+  std::string limit;  // "the control group /...", "ulimit -v", "Slurm's --mem"; "" for what is free on the machine
+};
+
+// Where the limits are read; a test has its own.
+struct MemorySources {
+  std::string root;                                 // before every path of the system
+  SlurmJob slurm = {};                              // its limit holds for a node
+  std::optional<std::uint64_t> process_bytes = {};  // that ulimits leave to this process
+  std::uint64_t held_bytes = 0;                     // by this process, of its own
+};
+MemorySources memory_sources();
+// The least of: MemAvailable, what each control group on the way up leaves, Slurm's memory of the job less what its
+// ranks hold, and the ulimits of a process (-v, -d) times the ranks.
+MemoryLeft memory_left(int ranks_on_machine, const MemorySources& sources = memory_sources());
+// The part of it that control groups say, nothing without a limit. Cached files count as free: the kernel gives them
+// up.
+std::optional<MemoryLeft> cgroup_memory_left(const std::string& root);
 // Highest resident set of this process so far (VmHWM).
 std::uint64_t peak_rss_bytes();
 std::string gib(std::uint64_t bytes);  // "1.25 GiB", "310 MiB"

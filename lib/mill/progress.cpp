@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hpp"
+#include "base/error.hpp"
 #include "base/log.hpp"
 #include "dataset/attempts.hpp"
 #include "dataset/json_values.hpp"
@@ -57,8 +57,8 @@ Totals totals_of(const nlohmann::json& line) {
 
 }  // namespace
 
-Progress::Progress(dataset::JsonLines metrics, Goal goal, double started)
-    : metrics_(std::move(metrics)),
+Progress::Progress(std::string metrics_path, Goal goal, double started)
+    : metrics_path_(std::move(metrics_path)),
       goal_(goal),
       started_(started),
       first_step_(now_seconds()),
@@ -117,13 +117,23 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
 
 void Progress::report(const Totals& totals) { tell(totals, std::nullopt); }
 
+void Progress::append_metrics(const std::string& line) {
+  if (written_ == Metrics::GivenUp) return;
+  try {
+    if (!metrics_) metrics_.emplace(metrics_path_);
+    metrics_->append(line);
+  } catch (const SystemError& e) {
+    written_ = Metrics::GivenUp;
+    log::warning("metrics.jsonl ends here, the job goes on: {}", e.what());
+  }
+}
+
 void Progress::tell(const Totals& totals, const std::optional<End>& end) {
   double now = now_seconds();
-  metrics_.append(metrics_line(totals, end, now));
+  append_metrics(metrics_line(totals, end, now));
   if (look_ == Look::Live && log::enabled(log::Level::Info)) {
     const std::string text = line(totals, now);
-    fmt::print(stderr, "\r\x1b[K{}", text);
-    std::fflush(stderr);
+    log::raw("\r\x1b[K" + text);
     log::note(log::Level::Info, text);
   } else {
     log::info("{}", line(totals, now));
@@ -134,7 +144,7 @@ void Progress::tell(const Totals& totals, const std::optional<End>& end) {
 
 void Progress::finish(const Totals& totals, const End& end) {
   tell(totals, end);
-  if (look_ == Look::Live && log::enabled(log::Level::Info)) fmt::print(stderr, "\n");
+  if (look_ == Look::Live && log::enabled(log::Level::Info)) log::raw("\n");
 }
 
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt) {
@@ -144,7 +154,7 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
     if (number < attempt) last[number] = std::move(j);
   });
   EarlierAttempts sum;
-  std::map<std::uint32_t, double> seconds = dataset::attempt_seconds(paths);  // also of those without any line
+  std::map<std::uint32_t, dataset::AttemptRecord> records = dataset::attempt_records(paths);  // more than have metrics
   for (const auto& [number, j] : last) {
     const Totals t = totals_of(j);
     const std::uint64_t most_memory = std::max(sum.totals.peak_rss_bytes, t.peak_rss_bytes);
@@ -153,11 +163,15 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
     if (const auto ratio = dataset::value_of<double>(j, "max_over_mean"))
       sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens};
     if (j.contains("row_seconds")) sum.row_seconds += RowSeconds::from(j["row_seconds"]);
-    seconds[number] = std::max(seconds[number], dataset::value_or(j, "wall_seconds", 0.0));
+    std::optional<double>& seconds = records[number].seconds;
+    seconds = std::max(seconds.value_or(0), dataset::value_or(j, "wall_seconds", 0.0));
     sum.load_seconds += dataset::value_or(j, "load_seconds", 0.0);
   }
-  for (const auto& [number, wall] : seconds)
-    if (number < attempt) sum.wall_seconds += wall;
+  for (const auto& [number, record] : records) {
+    if (number >= attempt || !record.seconds) continue;
+    sum.wall_seconds += *record.seconds;
+    sum.held.add(*record.seconds, record.ranks, record.nodes, record.cores);
+  }
   return sum;
 }
 

@@ -10,6 +10,7 @@
 #include "dataset/json_lines.hpp"
 #include "dataset/run_dir.hpp"
 #include "mill/row_seconds.hpp"
+#include "mill/summary.hpp"
 #include "mill/totals.hpp"
 
 namespace moemill::mill {
@@ -24,7 +25,8 @@ class Progress {
     std::uint32_t attempt = 1;
   };
   // `started`: now_seconds() at the start of the program.
-  Progress(dataset::JsonLines metrics, Goal goal, double started);
+  // A metrics.jsonl that cannot be written is said once: rows do not hang on it.
+  Progress(std::string metrics_path, Goal goal, double started);
   // Totals of all ranks in this attempt.
   void report(const Totals& totals);
   // What is known only at the end of an attempt. Picks of each expert by MoE layer: [layers][experts], flat.
@@ -42,7 +44,11 @@ class Progress {
   std::string metrics_line(const Totals& totals, const std::optional<End>& end, double now) const;
   void tell(const Totals& totals, const std::optional<End>& end);
 
-  dataset::JsonLines metrics_;
+  void append_metrics(const std::string& line);
+
+  std::string metrics_path_;
+  std::optional<dataset::JsonLines> metrics_;
+  enum class Metrics { Written, GivenUp } written_ = Metrics::Written;
   Goal goal_;
   double started_;
   double first_step_;
@@ -57,6 +63,7 @@ struct EarlierAttempts {
   Totals totals;  // memory: the most of any
   double wall_seconds = 0;
   double load_seconds = 0;
+  Held held;
   ExpertLoad expert_load;
   RowSeconds row_seconds;  // of those that came to their last line
 };

@@ -71,7 +71,8 @@ Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings) {
               {},
               hosts_of_world(world),
               1 + *std::max_element(nodes.begin(), nodes.end()),
-              shared.size()};
+              shared.size(),
+              arrange_cores(world, shared, settings)};
   int mine = nodes[static_cast<std::size_t>(world.rank())];
   ranks.node_of_domain_rank.resize(static_cast<std::size_t>(ranks.domain.size()));
   ranks.domain.all_gather(std::as_bytes(std::span(&mine, 1)),

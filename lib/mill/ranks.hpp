@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/run_config.hpp"
+#include "mill/cores.hpp"
 #include "system/comm.hpp"
 
 namespace moemill::mill {
@@ -16,6 +17,7 @@ struct Ranks {
   std::vector<std::string> hosts;        // of the world's ranks, each once, in the order of their first rank
   int nodes = 1;                         // by ranks_per_node where that is set
   int ranks_sharing_memory = 1;          // on this rank's machine, as MPI reports it
+  RankCores cores;                       // threads of this rank, and what all of them take
 };
 
 // AgreedFailure when expert_domain does not divide the world.

@@ -141,7 +141,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   std::optional<Progress> progress;
   rank_zero(world, [&] {
     announce(plan, config, in, ranks, engine);
-    progress.emplace(dataset::JsonLines(plan.paths.metrics()), goal_of(plan), started);
+    progress.emplace(plan.paths.metrics(), goal_of(plan), started);
   });
   Mill mill(
       {world, engine.generator(), engine.forward(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
@@ -187,8 +187,15 @@ void record_killed(const dataset::RunPaths& paths, const dataset::RunLock& lock)
   const auto last = dataset::read_manifest(paths);
   const auto sign = lock.last_sign_of_the_dead();
   if (!last || last->attempts == 0 || last->exit_code || !sign) return;
-  if (dataset::attempt_seconds(paths).contains(last->attempts)) return;
-  dataset::record(paths, dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*sign)});
+  if (const auto records = dataset::attempt_records(paths);
+      records.contains(last->attempts) && records.at(last->attempts).seconds)
+    return;
+  record_or_warn(paths,
+                 dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*sign), lock.seconds_of_the_dead()});
+  log::warning(
+      "attempt {} was killed: if the launcher said 137 or 9, mostly because memory ran out (more for the job, or fewer "
+      "ranks a node, cure that); finished rows are kept",
+      last->attempts);
 }
 
 // Rank 0 takes the lock, looks into the run directory and tells the others what is to be done. The log begins as soon
@@ -216,24 +223,33 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
 
 void begin_attempt(RunPlan& plan, const Ranks& ranks) {
   dataset::begin_attempt(plan.paths, plan.manifest);
-  dataset::record(plan.paths, dataset::AttemptBegin{plan.manifest.attempts, ranks.world.size(), ranks.nodes,
-                                                    ranks.hosts, slurm_job_id(), plan.rows_before});
+  record_or_warn(plan.paths, dataset::AttemptBegin{plan.manifest.attempts, ranks.world.size(), ranks.nodes, ranks.hosts,
+                                                   slurm_job_id(), plan.rows_before, attempt_cores(ranks)});
   log::note(log::Level::Info, fmt::format("==== attempt {} begins, {} of {} rows are done", plan.manifest.attempts,
                                           thousands(plan.rows_before), thousands(plan.manifest.completions)));
 }
 
 // What ends the attempt counts, not that its code cannot be stored either. A fault that all ranks know is told by rank
 // 0; one in the middle of a step by the rank that has it, before it ends the others.
-void store_failure(RunPlan& plan, const Comm& world, const Failure& failure) {
+void store_failure(RunPlan& plan, const Ranks& ranks, const Failure& failure, double started) {
+  const Comm& world = ranks.world;
   try {
     const int code = static_cast<int>(failure.code);
     if (world.rank() != 0 && !failure.agreed) append_to_run_log(plan.paths, told_by(world, failure));
     if (world.rank() == 0 || !failure.agreed)
-      dataset::record(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, code, failure.text, world.rank()});
+      record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, code, failure.text, world.rank(),
+                                                     now_seconds() - started, attempt_cores(ranks)});
     if (world.rank() == 0) dataset::end_attempt(plan.paths, plan.manifest, code);
   } catch (const std::exception& e) {
     log::warning("the exit code is not in the run directory: {}", e.what());
   }
+}
+
+// Not of a job that is refused, or has nothing to compute.
+void tell_cores(const Ranks& ranks) {
+  const SlurmJob job = slurm_job([](const char* name) { return std::getenv(name); });
+  log::info("{}", cores_line(ranks.cores.use, job));
+  for (const auto& warning : core_warnings(ranks.cores.use, job)) log::warning("{}", warning);
 }
 
 ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& request, double started,
@@ -255,16 +271,17 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   rank_zero(world, [&] {
     stop_file->remove_old();
     begin_attempt(plan, ranks);
+    if (!plan.unfinished.empty()) tell_cores(ranks);
   });
   plan = share(world, plan);
   try {
     const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
-    Report report = start_report(ranks, config, in.model.config, plan);
+    Report report = start_report(ranks, in.model.config, plan);
     MillEnd end = MillEnd::Finished;
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
     return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, counter, started);
   } catch (...) {
-    store_failure(plan, world, describe_current_exception());
+    store_failure(plan, ranks, describe_current_exception(), started);
     throw;
   }
 }

@@ -35,11 +35,25 @@ ordered_json metrics_now(const dataset::RunStatus& status) {
              : ordered_json();
 }
 
+std::string next_of_killed(const dataset::RunStatus& status) {
+  const std::uint32_t tries = status.tries_without_a_row;
+  if (tries < 2)
+    return "the same command again goes on. If the launcher said 137 (killed) or 9: mostly the memory ran out; "
+           "`moemill "
+           "validate --ranks R` says how much a rank takes";
+  return fmt::format(
+      "{} tries in a row were killed before a row was done. The likely cause is memory (the launcher then says 137 or "
+      "9, "
+      "Slurm OUT_OF_MEMORY): allow the job more (--mem), start fewer ranks a node, or lower parallel.max_num_seqs or "
+      "kv_cache_tokens; `moemill validate --ranks R` says how much a rank takes",
+      tries);
+}
+
 // What a reader can do, or wait for; "" when nothing is left.
 std::string next_of(const dataset::RunStatus& status) {
   if (status.running)
     return status.rows_pending == 0 && !status.merged ? "all rows are there, the end is being written" : "";
-  if (!status.exit_code) return "the same command again goes on";
+  if (!status.exit_code) return next_of_killed(status);
   switch (static_cast<ExitCode>(*status.exit_code)) {
     case ExitCode::Done: return "";
     case ExitCode::TooManyFailed: return "see /errors of the outputs; --retry-failed makes the failed rows again";
@@ -132,6 +146,7 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       {"shards_finished", status.shards_finished},
                       {"merged", status.merged},
                       {"attempts", m.attempts},
+                      {"tries_without_a_row", status.tries_without_a_row},
                       {"prompt_tokens_per_second", in},
                       {"generated_tokens_per_second", out},
                       {"eta_seconds", eta},

@@ -12,17 +12,28 @@ double rate(std::uint64_t count, double seconds) { return seconds > 0 ? static_c
 
 }  // namespace
 
+void Held::add(double seconds, int ranks, int nodes, const dataset::AttemptCores& cores) {
+  rank_seconds += seconds * ranks;
+  node_seconds += seconds * nodes;
+  core_seconds_allocated += seconds * static_cast<double>(cores.allocated);
+  core_seconds_used += seconds * static_cast<double>(cores.used);
+}
+
+const std::string& cost_unit(const CostSettings& settings) {
+  static const std::string core = "core";
+  return settings.unit == "auto" ? core : settings.unit;
+}
+
 Cost cost_of(const Summary& s, const CostSettings& settings) {
+  const std::string& unit = cost_unit(settings);
+  double seconds = s.held.rank_seconds;
+  if (unit == "node") seconds = s.held.node_seconds;
+  if (unit == "core") seconds = s.held.core_seconds_allocated;
+  if (unit == "job") seconds = s.wall_seconds;
   Cost cost;
-  if (settings.unit == "node") {
-    cost.units = s.nodes;
-  } else if (settings.unit == "core") {
-    cost.units = static_cast<double>(s.ranks) * s.threads;
-  } else {
-    cost.units = settings.unit == "job" ? 1 : s.ranks;
-  }
+  cost.unit_hours = seconds / 3600;
   if (!settings.hour_price) return cost;
-  cost.total = *settings.hour_price * cost.units * s.wall_seconds / 3600;
+  cost.total = *settings.hour_price * cost.unit_hours;
   const auto tokens = s.totals.prompt_tokens + s.totals.generated_tokens;
   if (tokens > 0) cost.per_million_tokens = cost.total * 1e6 / static_cast<double>(tokens);
   if (s.totals.generated_tokens > 0)
@@ -50,6 +61,8 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   j["tokens_per_second"] = rate(t.prompt_tokens + t.generated_tokens, s.wall_seconds);
   j["prefill_tokens_per_second"] = rate(t.prompt_tokens, t.prefill_seconds);
   j["decode_tokens_per_second"] = rate(t.decode_step_tokens, t.decode_seconds);
+  j["core_hours_allocated"] = s.held.core_seconds_allocated / 3600;
+  j["core_hours_used"] = s.held.core_seconds_used / 3600;
   j["ranks"] = s.ranks;
   j["nodes"] = s.nodes;
   j["attempts"] = s.attempts;
@@ -84,10 +97,13 @@ std::string ledger_line(const Summary& s, const CostSettings& settings) {
       fmt::format("ledger: {} prompt{} + {} generated tokens in {}, {:.0f} tokens/s", thousands(t.prompt_tokens),
                   cached, thousands(t.generated_tokens), clock_text(s.wall_seconds),
                   rate(t.prompt_tokens + t.generated_tokens, s.wall_seconds));
+  const double allocated = s.held.core_seconds_allocated / 3600, used = s.held.core_seconds_used / 3600;
+  line += fmt::format("; {:.3g} core-hours", allocated);
+  if (used < 0.99 * allocated) line += fmt::format(", {:.3g} of them used", used);
   if (!settings.hour_price) return line + "; set cost.hour_price to see what they cost";
   Cost c = cost_of(s, settings);
-  return line + fmt::format("; {:.3g} {} ({} {} at {} an hour): {:.4g} {} per 1M tokens, {:.4g} per 1M generated",
-                            c.total, settings.currency, c.units, settings.unit, *settings.hour_price,
+  return line + fmt::format("; {:.3g} {} ({:.3g} {}-hours at {}): {:.4g} {} per 1M tokens, {:.4g} per 1M generated",
+                            c.total, settings.currency, c.unit_hours, cost_unit(settings), *settings.hour_price,
                             c.per_million_tokens, settings.currency, c.per_million_output_tokens);
 }
 

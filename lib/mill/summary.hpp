@@ -5,13 +5,24 @@
 #include <string>
 
 #include "base/run_config.hpp"
+#include "dataset/attempts.hpp"
 #include "mill/row_seconds.hpp"
 #include "mill/totals.hpp"
 
 namespace moemill::mill {
 
+// What the run has held, over time, in all its attempts.
+struct Held {
+  double rank_seconds = 0;
+  double node_seconds = 0;
+  double core_seconds_allocated = 0;
+  double core_seconds_used = 0;
+
+  void add(double seconds, int ranks, int nodes, const dataset::AttemptCores& cores);
+};
+
 struct Cost {
-  double units = 0;  // how many of cost.unit the job held
+  double unit_hours = 0;  // of cost.unit, that the run has held
   double total = 0;
   double per_million_tokens = 0;         // computed prompt tokens and generated ones
   double per_million_output_tokens = 0;  // generated
@@ -27,7 +38,8 @@ struct Summary {
   double load_seconds = 0;        // of them, from the start of the program to the first step
   int ranks = 1;
   int nodes = 1;
-  int threads = 1;  // a rank
+  dataset::AttemptCores cores;  // of this attempt
+  Held held;                    // of all attempts
   std::uint32_t attempts = 1;
   std::uint64_t resumed_rows = 0;  // finished by earlier attempts
   std::uint64_t kv_bytes_per_token = 0;
@@ -37,7 +49,9 @@ struct Summary {
   int exit_code = 0;
 };
 
-// Units of cost.unit that the job held: gpu and rank count ranks, node nodes, core ranks times threads, job 1.
+// "core" for auto: this backend computes on CPUs.
+const std::string& cost_unit(const CostSettings& settings);
+// gpu and rank count ranks, node nodes, core the cores that were allocated, job the time alone.
 Cost cost_of(const Summary& summary, const CostSettings& settings);
 
 std::string to_json(const Summary& summary, const CostSettings& settings);

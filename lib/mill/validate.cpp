@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "mill/cores.hpp"
 #include "mill/fit.hpp"
 #include "mill/loaded_model.hpp"
 #include "mill/prompt_survey.hpp"
@@ -107,10 +108,23 @@ ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model
 
 }  // namespace
 
-ExitCode validate(const ValidateRequest& request) {
+namespace {
+
+// `auto` as it would be on machines like this one.
+ValidateRequest with_threads(ValidateRequest request) {
+  ParallelSettings& parallel = request.run.config.parallel;
+  const std::uint32_t a_node = request.ranks_per_node.value_or(parallel.ranks_per_node.value_or(request.ranks));
+  parallel.threads_per_rank = threads_here(parallel, std::min(request.ranks, a_node));
+  return request;
+}
+
+}  // namespace
+
+ExitCode validate(const ValidateRequest& asked) {
+  if (asked.ranks < 1) user_error("--ranks {}: must be 1 or more", asked.ranks);
+  if (asked.ranks_per_node == 0u) user_error("--ranks-per-node 0: must be 1 or more");
+  const ValidateRequest request = with_threads(asked);
   const RunConfig& config = request.run.config;
-  if (request.ranks < 1) user_error("--ranks {}: must be 1 or more", request.ranks);
-  if (request.ranks_per_node == 0u) user_error("--ranks-per-node 0: must be 1 or more");
   const ModelFolder model = open_and_tell_model(config, files_of(request));
   if (config.input.path.empty() && request.input == ValidateRequest::Input::Optional)
     return validate_sizes(request, model);

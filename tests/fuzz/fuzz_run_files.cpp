@@ -56,6 +56,7 @@ void read_attempts(const RunPaths& paths, const std::string& text) {
   put(paths.attempts(), text);
   for (std::uint32_t attempt : {0u, 1u, 2u})
     if (auto end = read_end(paths, attempt)) expect(end->attempt == attempt, "the end is that attempt's");
+  tries_without_a_row(paths, 5);
 }
 
 void read_metrics(const RunPaths& paths, const std::string& text) {

@@ -251,19 +251,27 @@ TEST_CASE("seconds of rows: shares to a bucket's width, the longest exactly, and
 
 TEST_CASE("cost follows units, hours and tokens") {
   Summary s;
-  s.ranks = 8, s.nodes = 2, s.threads = 3, s.wall_seconds = 1800;
+  s.ranks = 8, s.nodes = 2, s.wall_seconds = 1800;
+  s.held.add(1800, 8, 2, {24, 32, 24});
   s.totals.prompt_tokens = 1'500'000, s.totals.generated_tokens = 500'000;
   CostSettings settings;
-  CHECK(nlohmann::json::parse(to_json(s, settings))["cost"]["total"].is_null());
+  const auto json = nlohmann::json::parse(to_json(s, settings));
+  CHECK(json["cost"]["total"].is_null());
+  CHECK(json["core_hours_allocated"] == doctest::Approx(16));
+  CHECK(json["core_hours_used"] == doctest::Approx(12));
+  CHECK(ledger_line(s, settings).find("16 core-hours, 12 of them used") != std::string::npos);
   settings.hour_price = 3;
-  for (auto [unit, units] : {std::pair("gpu", 8), {"rank", 8}, {"node", 2}, {"core", 24}, {"job", 1}}) {
+  for (auto [unit, units] : {std::pair("auto", 32), {"gpu", 8}, {"rank", 8}, {"node", 2}, {"core", 32}, {"job", 1}}) {
     settings.unit = unit;
     Cost cost = cost_of(s, settings);
-    CHECK(cost.units == units);
+    CHECK(cost.unit_hours == doctest::Approx(0.5 * units));
     CHECK(cost.total == doctest::Approx(1.5 * units));
     CHECK(cost.per_million_tokens == doctest::Approx(0.75 * units));
     CHECK(cost.per_million_output_tokens == doctest::Approx(3 * units));
   }
+  s.held.add(3600, 2, 1, {2, 2, 2});  // a smaller attempt
+  settings.unit = "core";
+  CHECK(cost_of(s, settings).unit_hours == doctest::Approx(18));
 }
 
 TEST_CASE("expert load: busiest over mean, mean over layers") {
@@ -283,31 +291,6 @@ TEST_CASE("totals: counts add up over ranks, seconds are their mean") {
     std::vector<std::uint64_t> counts = {1, static_cast<std::uint64_t>(world.rank())};
     CHECK(sum_counts(world, counts) == std::vector<std::uint64_t>{3, 3});
   });
-}
-
-TEST_CASE("memory: the tightest group on the way to the root counts, cached files do not") {
-  namespace fs = std::filesystem;
-  const fs::path root = fs::temp_directory_path() / fmt::format("moemill-cgroup-{}", ::getpid());
-  const fs::path step = root / "slurm/job_7";
-  fs::remove_all(root);  // of a test with this number that was killed
-  fs::create_directories(step);
-  const auto write = [](const fs::path& file, const std::string& text) { std::ofstream(file) << text; };
-  write(root / "groups", "1:cpu:/elsewhere\n0::/slurm/job_7\n");
-  const auto left = [&] { return cgroup_memory_left(root.string(), (root / "groups").string()); };
-  CHECK(left() == std::numeric_limits<std::uint64_t>::max());
-  write(step / "memory.max", "1000\n");
-  write(step / "memory.current", "900\n");
-  CHECK(left() == 100);
-  write(step / "memory.stat", "anon 200\ninactive_file 300\nactive_file 400\n");
-  CHECK(left() == 800);
-  write(root / "slurm/memory.max", "2000\n");
-  write(root / "slurm/memory.current", "1500\n");
-  CHECK(left() == 500);
-  write(root / "slurm/memory.max", "max\n");
-  CHECK(left() == 800);
-  write(step / "memory.current", "1900\n");
-  CHECK(left() == 0);
-  fs::remove_all(root);
 }
 
 TEST_CASE("numbers for people") {

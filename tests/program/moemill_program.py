@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import subprocess
 import sys
@@ -35,8 +36,10 @@ def mpirun_options():
 
 
 def command(ranks, *words):
-    """ranks 0 is a plain process without a launcher."""
-    launcher = ["mpirun", "-n", str(ranks), *mpirun_options()] if ranks else []
+    """ranks 0 is a plain process without a launcher, on one core: two threads on models so small would only wait for
+    each other."""
+    one_core = ["taskset", "-c", str(random.choice(sorted(os.sched_getaffinity(0))))]
+    launcher = ["mpirun", "-n", str(ranks), *mpirun_options()] if ranks else one_core
     return launcher + [str(PROGRAM)] + [str(w) for w in words]
 
 

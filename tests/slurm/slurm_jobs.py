@@ -120,9 +120,10 @@ def mpirun_on_three_nodes(bench, nodes):
 def srun_without_pmix(bench, nodes):
     """Every rank would believe to be alone, and all would write the same files."""
     folder = bench.folder("no-pmix")
-    done = bench.cluster.run("srun", "--mpi=none", "-w", ",".join(nodes), "-N", len(nodes), PROGRAM, "run", "-c",
-                             folder / "run.yaml")
-    check(done.returncode == 2 and "use srun --mpi=pmix" in done.stderr, done.returncode, done.stderr)
+    for kind in ("none", "pmi2"):
+        done = bench.cluster.run("srun", f"--mpi={kind}", "-w", ",".join(nodes), "-N", len(nodes), PROGRAM, "run", "-c",
+                                 folder / "run.yaml")
+        check(done.returncode == 2 and "use srun --mpi=pmix" in done.stderr, kind, done.returncode, done.stderr)
     check(not (folder / "out").exists(), "it made a run directory")
 
 

@@ -64,7 +64,7 @@ class Point(collections.namedtuple("Point", "number call path")):
         """Rows hang on it, or what says whose they are: no job may pass over its failure."""
         name = pathlib.Path(self.path).name
         return self.call in ("write", "fsync", "rename", "ftruncate", "mkdir") and name.startswith(
-            ("shard-", "outputs.h5", "run.json", "config.yaml", "attempts.jsonl", "summary.json", "journal", "shards"))
+            ("shard-", "outputs.h5", "run.json", "config.yaml", "summary.json", "journal", "shards"))
 
 
 def run_and_count(folder, faults, ranks, drain, options_of_run=()):
