@@ -6,6 +6,7 @@
 #include "kernels/stream.hpp"
 #include "options.hpp"
 #include "system/comm.hpp"
+#include "text/unicode_classes.hpp"
 
 namespace moemill::app {
 
@@ -19,10 +20,12 @@ int version(const Words& words) {
   for (auto isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512})
     if (cpu::available(isa)) bodies += fmt::format("{}{}", bodies.empty() ? "" : ", ", cpu::name(isa));
   fmt::print(
-      "moemill {}\ncommit    {}\ncompiler  {} ({})\nMPI       {}\nHDF5      {}.{}.{}\nCUDA      not built\n"
+      "moemill {}\ncommit    {}\ncompiler  {} ({})\nMPI       {}\nHDF5      {}.{}.{}\nUnicode   {} (PCRE2 has "
+      "{})\nCUDA      not built\n"
       "NCCL      not built\nbackends  {}\nkernels   {} (of {})\n",
       build_info::version(), build_info::git_commit(), build_info::compiler(), build_info::build_type(),
-      MpiSession::library_version(), major, minor, release, build_info::backends(), cpu::name(cpu::best_isa()), bodies);
+      MpiSession::library_version(), major, minor, release, text::unicode_version, text::pcre_unicode_version(),
+      build_info::backends(), cpu::name(cpu::best_isa()), bodies);
   return 0;
 }
 

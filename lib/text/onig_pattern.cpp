@@ -17,9 +17,22 @@ bool is_one_property(std::string_view contents) {  // "\p{Lu}"
   return contents.starts_with("\\p{") && contents.find('}') == contents.size() - 1;
 }
 
+std::string written(const CodePointSet& set) {
+  std::string contents;
+  for (const auto& [first, last] : set.ranges())
+    contents += first == last
+                    ? fmt::format("\\x{{{:x}}}", static_cast<unsigned>(first))
+                    : fmt::format("\\x{{{:x}}}-\\x{{{:x}}}", static_cast<unsigned>(first), static_cast<unsigned>(last));
+  return contents;
+}
+
+enum class Tables { Pcre, Own };  // whose \p{Name} is meant
+
 class Translator {
  public:
-  explicit Translator(std::string_view pattern) : in_(pattern) {}
+  Translator(std::string_view pattern, Tables tables) : in_(pattern), tables_(tables) {}
+
+  const CodePointSet& differing() const { return differing_; }  // after run()
 
   std::string run() {
     while (at_ < in_.size()) {
@@ -72,14 +85,44 @@ class Translator {
   }
   void atom() { atom_begin_ = out_.size(); }
 
+  // Contents of a class, each \p{Name} in it as the tables have it.
+  std::string tabled(std::string_view contents) {
+    std::string all;
+    for (std::size_t at = 0; at < contents.size();) {
+      std::size_t begin = std::min(contents.find("\\p{", at), contents.size());
+      all += contents.substr(at, begin - at);
+      at = begin;
+      if (at == contents.size()) break;
+      const std::size_t end = contents.find('}', at);
+      all += tabled_property(contents.substr(at + 3, end - at - 3));
+      at = end + 1;
+    }
+    return all;
+  }
+  std::string tabled_property(std::string_view written_name) {
+    const std::string as_it_is = fmt::format("\\p{{{}}}", written_name);
+    std::string name(written_name);
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    const CodePointSet* own = unicode_set(name);
+    if (!own || pcre_unicode_version() == unicode_version) return as_it_is;
+    const CodePointSet theirs = pcre_set(name);
+    if (theirs.empty()) return written(*own);  // a script that it does not know
+    const CodePointSet added = own->minus(theirs), gone = theirs.minus(*own);
+    differing_ = differing_.with(added).with(gone);
+    if (tables_ == Tables::Pcre || (added.empty() && gone.empty())) return as_it_is;
+    return gone.empty() ? as_it_is + written(added) : written(*own);
+  }
+
   // A set of characters by its class contents, or all others. PCRE2 cannot negate a part of a class: inside one, the
   // others become an alternative to it.
-  void set(std::size_t consumed, std::string_view contents, Where where) {
+  void set(std::size_t consumed, std::string_view named, Where where) {
+    const std::string contents = tabled(named);
     bool bare = where == Where::Inside || is_one_property(contents);
-    write(consumed, bare ? std::string(contents) : fmt::format("[{}]", contents));
+    write(consumed, bare ? contents : fmt::format("[{}]", contents));
   }
-  void others(std::size_t consumed, std::string_view contents, Where where) {
-    if (is_one_property(contents)) return write(consumed, fmt::format("\\P{}", contents.substr(2)));
+  void others(std::size_t consumed, std::string_view named, Where where) {
+    const std::string contents = tabled(named);
+    if (is_one_property(contents)) return write(consumed, "\\P" + contents.substr(2));
     at_ += consumed;
     (where == Where::Inside ? class_.alternatives.emplace_back() : out_) += fmt::format("[^{}]", contents);
   }
@@ -93,8 +136,8 @@ class Translator {
       case 'S': return others(2, space_set, where);
       case 'h': return set(2, hex_set, where);
       case 'H': return others(2, hex_set, where);
-      case 'd': return write(2, R"(\p{Nd})");
-      case 'D': return write(2, R"(\P{Nd})");
+      case 'd': return set(2, R"(\p{Nd})", where);
+      case 'D': return others(2, R"(\p{Nd})", where);
       case 'w': return set(2, word_set, where);
       case 'W': return others(2, word_set, where);
       case 'v': return write(2, R"(\x{b})");
@@ -110,10 +153,10 @@ class Translator {
       case 'e': return copy(2);
       case 'b':
         if (inside) return write(2, R"(\x{8})");
-        return write(2, fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", word_set));
+        return write(2, fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", tabled(word_set)));
       case 'B':
         if (inside) break;
-        return write(2, fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", word_set));
+        return write(2, fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", tabled(word_set)));
       case 'A':
       case 'z':
       case 'Z':
@@ -296,6 +339,8 @@ class Translator {
   }
 
   std::string_view in_;
+  Tables tables_;
+  CodePointSet differing_;
   std::size_t at_ = 0;
   std::string out_;
   std::size_t atom_begin_ = 0;  // of the last atom in out_
@@ -308,6 +353,11 @@ class Translator {
 
 }  // namespace
 
-std::string pcre_pattern(std::string_view onig) { return Translator(onig).run(); }
+PcrePattern pcre_pattern(std::string_view onig) {
+  Translator plain(onig, Tables::Pcre);
+  PcrePattern pattern{plain.run(), "", plain.differing()};
+  if (!pattern.differing.empty()) pattern.exact = Translator(onig, Tables::Own).run();
+  return pattern;
+}
 
 }  // namespace moemill::text

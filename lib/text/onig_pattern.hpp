@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "text/unicode_classes.hpp"
+
 namespace moemill::text {
 
 // A pattern that cannot be used, and why. Whoever knows the pattern's place in the file names it.
@@ -14,10 +16,19 @@ class RegexError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+struct PcrePattern {
+  std::string text;
+  // The same with classes spelt out as they are in Unicode 16, for texts that have one of the characters which this
+  // pattern tells from the others and PCRE2's own Unicode takes for something else. None where both have one Unicode.
+  std::string exact;
+  CodePointSet differing;
+};
+
 // The PCRE2 pattern (to be compiled with UTF, UCP and MULTILINE) that matches what Oniguruma's would. What differs:
 // \s \w \h \v \b, POSIX and long property names, scripts, (?m), a lone (?i), intervals with a sign behind.
-// RegexError names what has no counterpart. Not carried over: folds of one character into several ((?i)ß), and
-// characters younger than the Unicode version of the PCRE2 that is linked (14 in 10.42, 16 in the library).
-std::string pcre_pattern(std::string_view onig);
+// RegexError names what has no counterpart. Not carried over: folds of one character into several ((?i)ß), and folds of
+// letters younger than the Unicode of the PCRE2 that is linked ((?i) and such a letter in the pattern itself),
+// and a property of one case under (?i).
+PcrePattern pcre_pattern(std::string_view onig);
 
 }  // namespace moemill::text

@@ -14,13 +14,17 @@ namespace {
 constexpr std::string_view gpt2_pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-// What Punctuation splits by: the library's signs are those of an old Unicode, in which U+166D was one.
+// What Punctuation splits by: the library's signs are those of an old Unicode, in which U+166D and U+111C9 were signs.
 constexpr std::string_view punctuation_pattern =
-    R"((?![\x{61d}\x{9fd}\x{a76}\x{c77}\x{c84}\x{1b7d}-\x{1b7e}\x{2e43}-\x{2e4f}\x{2e52}-\x{2e5d}\x{10ead})"
-    R"(\x{10f55}-\x{10f59}\x{10f86}-\x{10f89}\x{111c9}\x{1144b}-\x{1144f}\x{1145a}-\x{1145b}\x{1145d})"
-    R"(\x{11660}-\x{1166c}\x{116b9}\x{1183b}\x{11944}-\x{11946}\x{119e2}\x{11a3f}-\x{11a46}\x{11a9a}-\x{11a9c})"
-    R"(\x{11a9e}-\x{11aa2}\x{11c41}-\x{11c45}\x{11c70}-\x{11c71}\x{11ef7}-\x{11ef8}\x{11fff}\x{12ff1}-\x{12ff2})"
-    R"(\x{16e97}-\x{16e9a}\x{16fe2}\x{1e95e}-\x{1e95f}])[\p{P}\x{166d}$+<=>^`|~])";
+    R"((?![\x{61d}\x{9fd}\x{a76}\x{c77}\x{c84}\x{1b4e}-\x{1b4f}\x{1b7d}-\x{1b7f}\x{2e43}-\x{2e4f}\x{2e52}-\x{2e5d})"
+    R"(\x{10d6e}\x{10ead}\x{10f55}-\x{10f59}\x{10f86}-\x{10f89}\x{113d4}-\x{113d5}\x{113d7}-\x{113d8})"
+    R"(\x{1144b}-\x{1144f}\x{1145a}-\x{1145b}\x{1145d}\x{11660}-\x{1166c}\x{116b9}\x{1183b}\x{11944}-\x{11946})"
+    R"(\x{119e2}\x{11a3f}-\x{11a46}\x{11a9a}-\x{11a9c}\x{11a9e}-\x{11aa2}\x{11b00}-\x{11b09}\x{11be1})"
+    R"(\x{11c41}-\x{11c45}\x{11c70}-\x{11c71}\x{11ef7}-\x{11ef8}\x{11f43}-\x{11f4f}\x{11fff}\x{12ff1}-\x{12ff2})"
+    R"(\x{16d6d}-\x{16d6f}\x{16e97}-\x{16e9a}\x{16fe2}\x{1e5ff}\x{1e95e}-\x{1e95f}])[\p{P}\x{166d}\x{111c9}$+<=>^`|~])";
+
+// What Digits splits by: numbers of Unicode 17, the version of the library's own language.
+constexpr std::string_view digits_pattern = R"([\p{N}\x{11de0}-\x{11de9}\x{16ff4}-\x{16ff6}])";
 
 SplitBehavior read_behavior(const Place& place) {
   std::string name = place.string();
@@ -91,7 +95,7 @@ void PreTokenizer::read(const Place& place, int depth) {
   } else if (type == "Digits") {
     bool single = place.at("individual_digits").boolean();
     steps_.emplace_back(
-        Split{Regex("\\p{N}"), single ? SplitBehavior::Isolated : SplitBehavior::Contiguous, Sides::Matches});
+        Split{Regex(digits_pattern), single ? SplitBehavior::Isolated : SplitBehavior::Contiguous, Sides::Matches});
   } else if (type == "Whitespace") {  // words, and what is between them and spaces
     steps_.emplace_back(Split{Regex(R"([[:word:]\x{200c}\x{200d}]+|[^[:word:]\x{200c}\x{200d}\s]+)"),
                               SplitBehavior::Removed, Sides::Others});

@@ -45,31 +45,38 @@ void RegexScratch::grow_stack() {
   pcre2_jit_stack_assign(context_.get(), nullptr, stack_.get());
 }
 
-Regex::Regex(std::string_view onig_pattern) { compile(pcre_pattern(onig_pattern), PCRE2_UCP | PCRE2_MULTILINE); }
+Regex::Regex(std::string_view onig_pattern) {
+  PcrePattern pattern = pcre_pattern(onig_pattern);
+  code_ = compile(pattern.text, PCRE2_UCP | PCRE2_MULTILINE);
+  if (!pattern.exact.empty()) exact_ = compile(pattern.exact, PCRE2_UCP | PCRE2_MULTILINE);
+  differing_ = std::move(pattern.differing);
+}
 
 Regex Regex::literal(std::string_view text) {
   Regex regex;
-  regex.compile(text, PCRE2_LITERAL);
+  regex.code_ = compile(text, PCRE2_LITERAL);
   return regex;
 }
 
-void Regex::compile(std::string_view pattern, unsigned options) {
+Regex::Code Regex::compile(std::string_view pattern, unsigned options) {
   std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
   if (!context) system_error("PCRE2: no memory for a pattern");
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  code_.reset(pcre2_compile(as_pcre(pattern), pattern.size(), options | PCRE2_UTF, &error, &offset, context.get()));
-  if (!code_)
+  Code made;
+  made.code.reset(pcre2_compile(as_pcre(pattern), pattern.size(), options | PCRE2_UTF, &error, &offset, context.get()));
+  if (!made.code)
     throw RegexError(fmt::format("{} (at byte {} of \"{}\", as PCRE2 reads it)", message(error), offset, pattern));
-  compiled_to_machine_code_ = pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE) == 0;
+  made.to_machine_code = pcre2_jit_compile(made.code.get(), PCRE2_JIT_COMPLETE) == 0;
+  return made;
 }
 
-bool Regex::find(std::string_view subject, std::size_t from, RegexScratch& scratch, Match& match) const {
-  auto run = compiled_to_machine_code_ ? pcre2_jit_match : pcre2_match;
+bool Regex::find(const Code& code, std::string_view subject, std::size_t from, RegexScratch& scratch, Match& match) {
+  auto run = code.to_machine_code ? pcre2_jit_match : pcre2_match;
   auto attempt = [&] {
-    return run(code_.get(), as_pcre(subject), subject.size(), from, PCRE2_NO_UTF_CHECK, scratch.data_.get(),
+    return run(code.code.get(), as_pcre(subject), subject.size(), from, PCRE2_NO_UTF_CHECK, scratch.data_.get(),
                scratch.context_.get());
   };
   int result = attempt();

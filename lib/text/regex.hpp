@@ -1,5 +1,5 @@
 // A compiled regular expression of tokenizer.json: PCRE2 with its JIT, behaving as Oniguruma does in the tokenizers
-// library. Const use from many threads, each with its own RegexScratch.
+// library, with the same version of Unicode. Const use from many threads, each with its own RegexScratch.
 #pragma once
 
 #include <cstddef>
@@ -53,7 +53,8 @@ class Regex {
   void for_each(std::string_view subject, RegexScratch& scratch, Visit&& visit) const {
     std::size_t from = 0, last_end = static_cast<std::size_t>(-1);
     Match match;
-    while (from <= subject.size() && find(subject, from, scratch, match)) {
+    const Code& code = exact_.code && differing_.any_in(subject) ? exact_ : code_;
+    while (from <= subject.size() && find(code, subject, from, scratch, match)) {
       if (match.begin == match.end && match.end == last_end) {
         from = after_character(subject, from);
         continue;
@@ -64,13 +65,18 @@ class Regex {
   }
 
  private:
+  struct Code {
+    std::unique_ptr<pcre2_real_code_8, PcreFree> code;
+    bool to_machine_code = false;
+  };
   Regex() = default;
-  void compile(std::string_view pattern, unsigned options);
-  bool find(std::string_view subject, std::size_t from, RegexScratch& scratch, Match& match) const;
+  static Code compile(std::string_view pattern, unsigned options);
+  static bool find(const Code& code, std::string_view subject, std::size_t from, RegexScratch& scratch, Match& match);
   static std::size_t after_character(std::string_view subject, std::size_t at);
 
-  std::unique_ptr<pcre2_real_code_8, PcreFree> code_;
-  bool compiled_to_machine_code_ = false;
+  Code code_;               // by PCRE2's own Unicode, the faster one
+  Code exact_;              // for texts with characters that another Unicode sees differently; often none
+  CodePointSet differing_;  // these
 };
 
 }  // namespace moemill::text
