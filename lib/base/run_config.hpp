@@ -47,6 +47,7 @@ struct SamplingParams {
   std::optional<std::uint32_t> logprobs;  // null: off; k: the sampled token's and the k best
   bool prompt_logprobs = false;
   RepetitionDetection repetition_detection;
+  bool from_model = false;  // take what generation_config.json recommends where the run says nothing
 };
 
 enum class TooLong { FailRow, TruncateLeft, TruncateRight, ReduceMaxTokens };

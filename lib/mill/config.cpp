@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/utf8.hpp"
 #include "mill/config_fields.hpp"
+#include "mill/published_sampling.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -185,8 +186,11 @@ std::string read_text_file(const std::string& path) {
   return text.str();
 }
 
-RunConfig parse_config(std::string_view yaml, std::string_view name, const std::vector<Override>& overrides) {
-  RunConfig config;
+namespace {
+
+// `config` holds what counts where neither the YAML nor an override says anything.
+RunConfig parse_onto(RunConfig config, std::string_view yaml, std::string_view name,
+                     const std::vector<Override>& overrides) {
   const yaml::Node root = yaml::read(yaml, name);
   std::string store;
   if (root.is_map()) {
@@ -201,6 +205,23 @@ RunConfig parse_config(std::string_view yaml, std::string_view name, const std::
     if (o.key == "output.store") store = o.value;
   }
   check_together(name, config, store);
+  return config;
+}
+
+}  // namespace
+
+RunConfig parse_config(std::string_view yaml, std::string_view name, const std::vector<Override>& overrides) {
+  RunConfig config = parse_onto(RunConfig(), yaml, name, overrides);
+  if (!config.sampling.from_model) return config;
+  const PublishedSampling published = read_published_sampling(config.model.path);
+  RunConfig recommended;
+  for (const auto& [key, value] : published.values)
+    recommended = with_value(std::move(recommended), "sampling." + key, value, published.file);
+  return parse_onto(std::move(recommended), yaml, name, overrides);
+}
+
+RunConfig with_value(RunConfig config, const std::string& key, const std::string& value, const std::string& origin) {
+  apply_override({key, value, origin}, config);
   return config;
 }
 

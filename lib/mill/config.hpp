@@ -1,4 +1,5 @@
-// run.yaml -> RunConfig. Called by every command; precedence: defaults < YAML < overrides (`--set` and flags).
+// run.yaml -> RunConfig. Called by every command; precedence: defaults < what the model's publisher
+// recommends, where sampling.from_model asks for it < YAML < overrides (`--set` and flags).
 // Every fault is a UserError that names the file and line (or the flag), the full key, and what is accepted; an unknown
 // key also names the nearest known one. Relative paths are relative to the current directory.
 #pragma once
@@ -36,6 +37,8 @@ std::string to_yaml(const RunConfig& config);
 std::vector<std::string> differing_keys(const RunConfig& old_config, const RunConfig& new_config);
 
 std::string value_of(const RunConfig& config, const std::string& key);  // of a known key, as YAML
+// The config with another value of a known key; UserError begins with `origin`.
+RunConfig with_value(RunConfig config, const std::string& key, const std::string& value, const std::string& origin);
 
 // Every key with its default, as `--help` shows them: "sampling.top_p  1  a number above 0 and at most 1".
 std::string describe_keys();

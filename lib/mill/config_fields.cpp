@@ -264,6 +264,7 @@ std::vector<Field> make_fields() {
                  {0, 4096}, AT(sampling.repetition_detection.max_pattern_size)),
       plain<u32>("sampling.repetition_detection.min_count", "0 or a number of repeats, 2 or more where detection is on",
                  Answers, {0, 1u << 20}, AT(sampling.repetition_detection.min_count)),
+      flag("sampling.from_model", Answers, AT(sampling.from_model)),
 
       too_long(),
       plain<double>("errors.max_failed_fraction", "a number from 0 to 1", Layout, {0, 1},

@@ -1,17 +1,19 @@
 #include "mill/loaded_model.hpp"
 
 #include "base/error.hpp"
-#include "system/files.hpp"
+#include "mill/advice.hpp"
 
 namespace moemill::mill {
 
 ModelFolder open_model(const ModelSettings& settings) {
   if (settings.path.empty())
     user_error("model.path is missing: set it in the config, or give --model DIR (a Hugging Face model folder)");
-  ModelFolder model{model::read_config(settings.path), {}, 0};
-  const bool dummy = settings.load_format == "dummy";
-  if (!dummy || files::exists(settings.path + "/tokenizer.json"))
+  ModelFolder model{model::read_config(settings.path), {}, {}, 0};
+  try {
     model.tokenizer = text::Tokenizer::load(settings.path);
+  } catch (const UserError& e) {
+    model.why_no_tokenizer = e.what();
+  }
   model.max_model_len = settings.max_model_len.value_or(model.config.max_positions);
   if (model.max_model_len > model.config.max_positions)
     user_error(
@@ -32,16 +34,16 @@ void check_model_can(const ModelFolder& model, const RunConfig& config, const da
     user_error("sampling.logprobs: {} is more than the model's vocabulary has, {} tokens; lower it",
                *config.sampling.logprobs, model.config.vocabulary);
   if (model.tokenizer) return;
-  if (prompts.form() == dataset::PromptForm::Text)
-    user_error("{}: has no tokenizer.json, which prompts of text need; give prompt_token_ids instead",
-               config.model.path);
-  if (config.output.store_text)
-    user_error("{}: has no tokenizer.json, so no text can be stored; set output.store: [token_ids]", config.model.path);
-  if (!config.sampling.stop.empty())
-    user_error("{}: has no tokenizer.json, which sampling.stop needs; use sampling.stop_token_ids", config.model.path);
+  auto refuse = [&](std::string_view what) {
+    user_error(
+        "{}. No tokenizer is needed for prompt_token_ids with output.store: [token_ids] and no stop strings, but {}",
+        model.why_no_tokenizer, what);
+  };
+  if (prompts.form() == dataset::PromptForm::Text) refuse(fmt::format("the prompts of {} are text", prompts.path()));
+  if (config.output.store_text) refuse("output.store has text");
+  if (!config.sampling.stop.empty()) refuse("sampling.stop is set; sampling.stop_token_ids needs none");
   if (prompts.has_stop_column())
-    user_error("{}: has no tokenizer.json, which the column 'stop' of {} needs; use sampling.stop_token_ids",
-               config.model.path, prompts.path());
+    refuse(fmt::format("{} has a column 'stop'; sampling.stop_token_ids needs none", prompts.path()));
 }
 
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model) {
@@ -69,9 +71,11 @@ std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& 
   }
   if (model.tokenizer && model.tokenizer->vocabulary_size() > model.config.vocabulary)
     warnings.push_back(
-        fmt::format("tokenizer.json has ids up to {}, but the model's vocabulary is {}: prompts with larger ids "
+        fmt::format("the tokenizer has ids up to {}, but the model's vocabulary is {}: prompts with larger ids "
                     "fail with bad_token",
                     model.tokenizer->vocabulary_size() - 1, model.config.vocabulary));
+  for (auto& more : {advice_on_endings(model, config), advice_on_sampling(config)})
+    warnings.insert(warnings.end(), more.begin(), more.end());
   if (config.sampling.max_tokens == 0 && !config.sampling.prompt_logprobs)
     warnings.push_back(
         "sampling.max_tokens is 0 and prompt_logprobs is off: prompts without a max_tokens of their own make "

@@ -15,7 +15,8 @@ namespace moemill::mill {
 
 struct ModelFolder {
   model::ModelConfig config;
-  std::optional<text::Tokenizer> tokenizer;  // absent only for dummy weights without a tokenizer.json
+  std::optional<text::Tokenizer> tokenizer;  // jobs with token ids in and out need none
+  std::string why_no_tokenizer;
   std::uint32_t max_model_len = 0;
 
   const text::Tokenizer* tokenizer_or_null() const { return tokenizer ? &*tokenizer : nullptr; }
@@ -26,7 +27,7 @@ struct ModelFolder {
 ModelFolder open_model(const ModelSettings& settings);
 dataset::PromptFile open_prompts(const RunConfig& config);
 // UserError where the job asks for what this model has not: more logprobs than tokens, or, without a tokenizer, prompts
-// of text, text to store, stop strings.
+// of text, text to store, stop strings, which all are refused with the reason why it has no tokenizer.
 void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts);
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model);
 // What a user should know before the job: one sentence each.

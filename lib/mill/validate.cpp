@@ -96,6 +96,7 @@ constexpr const char* does_not_fit = "the job cannot work: it does not fit into 
 // Sizes alone: as many sequences as a rank may hold, all as long as the model allows.
 ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model) {
   for (const auto& warning : model.config.warnings) fmt::print("warning: {}\n", warning);
+  if (!model.tokenizer) fmt::print("warning: {}\n", model.why_no_tokenizer);
   fmt::print(
       "prompts  none given: sequences are taken to be as long as model.max_model_len; say -i FILE for the real ones\n");
   FitQuestion question = fit_question(request, model);

@@ -86,7 +86,8 @@ void Bpe::read_merges(const TokenizerFile& file, const std::string& file_name) {
     TokenId left_id = known(left), right_id = known(right);
     joined = left;
     joined += right.substr(std::min(prefix_.size(), right.size()));
-    merges_.set(left_id, right_id, {static_cast<std::uint32_t>(i), known(joined)});
+    const auto rank = file.merge_ranks.empty() ? static_cast<std::uint32_t>(i) : file.merge_ranks[i];
+    merges_.set(left_id, right_id, {rank, known(joined)});
   }
 }
 

@@ -36,10 +36,11 @@ class StringTable {
 };
 
 struct TokenizerFile {
-  nlohmann::json tree;       // without model.vocab (where it is an object) and model.merges (an array)
-  StringTable vocabulary;    // spellings
-  std::vector<TokenId> ids;  // of vocabulary[i], below id_limit
-  StringTable left, right;   // merge i joins left[i] and right[i]
+  nlohmann::json tree;                     // without model.vocab (where it is an object) and model.merges (an array)
+  StringTable vocabulary;                  // spellings
+  std::vector<TokenId> ids;                // of vocabulary[i], below id_limit
+  StringTable left, right;                 // merge i joins left[i] and right[i]
+  std::vector<std::uint32_t> merge_ranks;  // of merge i, the lower first; none: i
   bool has_vocabulary = false, has_merges = false;
 };
 

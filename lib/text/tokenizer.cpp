@@ -9,6 +9,7 @@
 #include "base/lfs_pointer.hpp"
 #include "base/utf8.hpp"
 #include "text/parts.hpp"
+#include "text/tiktoken_file.hpp"
 
 namespace moemill::text {
 namespace {
@@ -18,11 +19,27 @@ std::string read_file(const std::string& path) {
   if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
     user_error("{}: is not a regular file", path);  // opening a pipe would wait for its other end
   std::ifstream in(path, std::ios::binary);
-  if (!in) user_error("{}: cannot be read; the model folder needs its tokenizer.json", path);
+  if (!in) user_error("{}: cannot be read", path);
   std::ostringstream bytes;
   bytes << in.rdbuf();
   if (in.bad()) system_error("{}: reading failed", path);
   return std::move(bytes).str();
+}
+
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+// Other forms of a tokenizer, which transformers turns into tokenizer.json.
+[[noreturn]] void refuse_without_tokenizer(const std::string& dir) {
+  for (const char* other : {"tokenizer.model", "spiece.model", "vocab.json"})
+    if (exists(dir + "/" + other))
+      user_error(
+          "{}: has {}, but no tokenizer.json. Make it once (pip install transformers sentencepiece protobuf): python3 "
+          "-c \"from transformers import AutoTokenizer; AutoTokenizer.from_pretrained('{}').save_pretrained('{}')\"",
+          dir, other, dir, dir);
+  user_error("{}: has no tokenizer.json, which the model folder needs for texts; download it with the model", dir);
 }
 
 TextStart start_of(std::size_t begin) { return begin == 0 ? TextStart::Yes : TextStart::No; }
@@ -50,8 +67,28 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& file_name) 
   return tokenizer;
 }
 
+Tokenizer Tokenizer::parse_tiktoken(std::string_view ranks, const std::string& file_name, std::string_view config,
+                                    const std::string& config_name) {
+  TokenizerFile file = read_tiktoken_file(ranks, file_name, config, config_name);
+  Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, Place(file.tree, config_name, "")));
+  // A changed chat template in tokenizer_config.json makes no other tokenizer.
+  tokenizer.parts_->fingerprint = sha256_hex(std::string(ranks) + file.tree["added_tokens"].dump());
+  return tokenizer;
+}
+
+Tokenizer Tokenizer::load_tiktoken(const std::string& dir) {
+  const std::string path = dir + "/tiktoken.model", config_path = dir + "/tokenizer_config.json";
+  const std::string ranks = read_file(path), config = read_file(config_path);
+  refuse_lfs_pointer(path, ranks);
+  Tokenizer tokenizer = parse_tiktoken(ranks, path, config, config_path);
+  tokenizer.warn_about_config(config_path);
+  return tokenizer;
+}
+
 Tokenizer Tokenizer::load(const std::string& dir) {
   std::string path = dir + "/tokenizer.json";
+  if (!exists(path) && exists(dir + "/tiktoken.model")) return load_tiktoken(dir);
+  if (!exists(path)) refuse_without_tokenizer(dir);
   const std::string contents = read_file(path);
   refuse_lfs_pointer(path, contents);
   Tokenizer tokenizer = parse(contents, path);
@@ -76,9 +113,9 @@ void Tokenizer::warn_about_config(const std::string& path) {
     if (!content.is_string()) return;
     auto id = id_of(content.get<std::string>());
     if (!id || std::find(added.begin(), added.end(), *id) == added.end())
-      parts_->warnings.push_back(fmt::format(
-          "{}: {} is true, but the post-processor of tokenizer.json does not add \"{}\", so it is not added", path,
-          switch_key, content.get<std::string>()));
+      parts_->warnings.push_back(
+          fmt::format("{}: {} is true, but the tokenizer's post-processor does not add \"{}\", so it is not added",
+                      path, switch_key, content.get<std::string>()));
   };
   check("add_bos_token", "bos_token");
   check("add_eos_token", "eos_token");

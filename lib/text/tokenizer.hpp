@@ -1,6 +1,6 @@
-// Text <-> token ids as tokenizer.json says, read by run, validate and preview before and after the model.
-// Promises: the ids and text of the Hugging Face tokenizers library for every file it accepts (what is not supported
-// is refused by name), const use from many threads at once, and text that never splits a UTF-8 character.
+// Text <-> token ids as tokenizer.json or tiktoken.model says, read by run, validate and preview before and after the
+// model. Promises: the ids and text of the Hugging Face tokenizers library for every file it accepts (what is not
+// supported is refused by name), const use from many threads at once, and text that never splits a UTF-8 character.
 #pragma once
 
 #include <cstddef>
@@ -38,9 +38,12 @@ struct TokenizerParts;
 
 class Tokenizer {
  public:
-  // Reads DIR/tokenizer.json, and DIR/tokenizer_config.json for warnings. UserError names file, JSON path and reason.
+  // Reads DIR/tokenizer.json, and DIR/tokenizer_config.json for warnings; where there is none, DIR/tiktoken.model with
+  // its tokenizer_config.json. UserError names file, JSON path or line, and reason.
   static Tokenizer load(const std::string& dir);
   static Tokenizer parse(std::string_view json, const std::string& file_name);
+  static Tokenizer parse_tiktoken(std::string_view ranks, const std::string& file_name, std::string_view config,
+                                  const std::string& config_name);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
@@ -55,12 +58,13 @@ class Tokenizer {
   bool is_special(TokenId id) const;
   std::optional<TokenId> id_of(std::string_view token) const;  // by its spelling in tokenizer.json
   std::string token_bytes(TokenId id) const;                   // what it adds in mid-text; empty if there is none
-  const std::string& fingerprint() const;                      // SHA-256 of tokenizer.json, hex
-  const std::vector<std::string>& warnings() const;            // for the log, one sentence each
+  const std::string& fingerprint() const;            // SHA-256 of tokenizer.json, or of what counts of other files, hex
+  const std::vector<std::string>& warnings() const;  // for the log, one sentence each
 
  private:
   friend class StreamDecoder;
   explicit Tokenizer(std::unique_ptr<TokenizerParts> parts);
+  static Tokenizer load_tiktoken(const std::string& dir);
   void warn_about_config(const std::string& path);
   std::unique_ptr<TokenizerParts> parts_;
 };

@@ -81,7 +81,7 @@ def bad_models():
           'config.json: "hidden_size" is "big"')
     spoil("groups of null", config(lambda c: c.update(topk_method="group_limited_greedy", n_group=None)),
           'config.json: "n_group" is null, but must be an integer')
-    spoil("no tokenizer", lambda m: (m / "tokenizer.json").unlink(), "tokenizer.json: cannot be read")
+    spoil("no tokenizer", lambda m: (m / "tokenizer.json").unlink(), "has no tokenizer.json")
     spoil("tokenizer is no JSON", lambda m: (m / "tokenizer.json").write_text("[1"), "tokenizer.json: not JSON")
     spoil("no weights", lambda m: (m / weights).unlink(), "has neither model.safetensors nor")
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 16777216\n"

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Texts of answers, by a model whose answers are known: the first space, stop strings, special tokens.
+"""Texts of answers, by a model whose answers are known: the first space, stop strings, special tokens; jobs without a
+tokenizer; what a model folder says of endings and sampling.
 
     texts.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -8,7 +9,7 @@ import h5py
 import numpy as np
 
 from chain_model import sentencepiece_tokenizer, write_chain_model
-from moemill_program import check, expect_exit, fresh, main, moemill, rows, write_prompts
+from moemill_program import SOURCE, check, expect_exit, fresh, main, moemill, rows, write_prompts
 
 STOP, STOP_STRING, LENGTH = 1, 3, 2
 SPECIAL = ["<unk>", "<s>", "</s>", "<|channel|>", "<|message|>"]
@@ -52,11 +53,7 @@ def the_first_space_belongs_to_the_answer():
     shown = expect_exit(moemill("preview", "--model", model, "-i", prompts, "--num-prompts", "1", "--set", "sampling.temperature=0"), 0)
     check("answer      a mat." in shown.stdout, shown.stdout)
     # With nothing before it, a text begins without the space: prompt and answer are what the tokens spell.
-    with h5py.File(folder / "ids.h5", "w") as f:
-        f.create_dataset("prompt_token_ids", (2,), dtype=h5py.vlen_dtype(np.int32))
-        f["prompt_token_ids"][0] = np.array([ids["<s>"], ids["▁on"]], np.int32)
-        f["prompt_token_ids"][1] = np.array([ids["<s>"]], np.int32)
-    _, found = run(folder, model, folder / "ids.h5")
+    _, found = run(folder, model, ids_file(folder / "ids.h5", [[ids["<s>"], ids["▁on"]], [ids["<s>"]]]))
     check(texts(found) == [" a mat.", "the cat is on a mat."], "prompts of ids", texts(found))
 
 
@@ -95,4 +92,97 @@ def special_tokens_stay_where_asked():
     check("output.skip_special_tokens" in refused.stderr, refused.stderr)
 
 
-main([the_first_space_belongs_to_the_answer, stop_strings_see_the_first_space, special_tokens_stay_where_asked])
+def ids_file(path, prompts):
+    with h5py.File(path, "w") as f:
+        f.create_dataset("prompt_token_ids", (len(prompts),), dtype=h5py.vlen_dtype(np.int32))
+        for i, ids in enumerate(prompts): f["prompt_token_ids"][i] = np.array(ids, np.int32)
+    return path
+
+
+def token_ids_need_no_tokenizer():
+    folder = fresh("no_tokenizer")
+    for name, spoil, reason in (("missing", lambda t: t.unlink(), "has no tokenizer.json"),
+                                ("unigram", lambda t: t.write_text('{"model": {"type": "Unigram", "vocab": []}}'), "only BPE models")):
+        model, ids = spm_model(folder / name, MAT)
+        spoil(model / "tokenizer.json")
+        prompts = ids_file(folder / f"{name}.h5", [[ids["<s>"], ids["▁on"]]])
+        _, found = run(folder, model, prompts, "output.store=[token_ids]")
+        check(found[0]["token_ids"].tolist() == [ids[p] for p in ("▁a", "▁mat", ".", "</s>")], found)
+        check("0 differ" in expect_exit(moemill("verify", folder / "out", "--replay", "1"), 0).stdout)
+        expect_exit(moemill("validate", "--model", model, "-i", prompts, "-o", folder / "new", "--set", "output.store=[token_ids]"), 0)
+        expect_exit(moemill("preview", "--model", model, "-i", prompts, "--set", "output.store=[token_ids]"), 0)
+        text = write_prompts(folder / "text.h5", {"prompt": ["the"]})
+        for what, path, keys in (("are text", text, ["output.store=[token_ids]"]), ("output.store has text", prompts, []),
+                                 ("sampling.stop is set", prompts, ["output.store=[token_ids]", "sampling.stop=[x]"])):
+            done = expect_exit(moemill("run", "--model", model, "-i", path, "-o", folder / "refused",
+                                       *(w for k in keys for w in ("--set", k))), 2)
+            check(reason in done.stderr and what in done.stderr, name, what, done.stderr)
+
+
+def tiktoken_folders_work():
+    folder = fresh("tiktoken")
+    model = write_chain_model(folder / "model", 956, {702: 104, 104: 105, 105: 702}, eos=[702])
+    for name in ("tiktoken.model", "tokenizer_config.json"):
+        (model / name).write_bytes((SOURCE / "tests/data/text/tiktoken" / name).read_bytes())
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["<|im_end|>", "h"]})
+    _, found = run(folder, model, prompts)
+    check(texts(found) == ["hi", "i"], texts(found))
+    with h5py.File(folder / "out/outputs.h5") as f: check(len(f.attrs["tokenizer_sha256"]) == 64, "no fingerprint")
+    check("0 differ" in expect_exit(moemill("verify", folder / "out", "--replay", "2"), 0).stdout)
+    check("answer     hi" in expect_exit(moemill("preview", "--model", model, "-i", prompts), 0).stdout)
+    lines = (model / "tiktoken.model").read_text().splitlines(True)
+    (model / "tiktoken.model").write_text("".join(lines[:300] + lines[301:]))
+    done = expect_exit(moemill("validate", "--model", model, "-i", prompts), 2)
+    check("tiktoken.model:301: the rank \"301\" should be 300" in done.stderr, done.stderr)
+
+
+def advice(model, prompts, *keys):
+    done = expect_exit(moemill("validate", "--model", model, "-i", prompts, "-o", model.parent / "not_made",
+                               *(w for k in keys for w in ("--set", k))), 0)
+    return [line for line in done.stdout.splitlines() if line.startswith("warning: ")]
+
+
+def warnings_of_endings():
+    folder = fresh("endings")
+    config = {"eos_token": {"content": "<|message|>"}, "chat_template": "{{ m }}<|im_end|>"}
+    model, ids = spm_model(folder / "model", MAT, more={"tokenizer_config.json": config})
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["the"]})
+    said = advice(model, prompts)
+    check(len(said) == 1 and f"\"<|message|>\" (token {ids['<|message|>']}) is tokenizer_config.json's eos_token" in said[0] and
+          f"sampling.stop_token_ids: [{ids['<|message|>']}]" in said[0], said)
+    done, _ = run(folder, model, prompts, "sampling.max_tokens=2")
+    check("is tokenizer_config.json's eos_token" in done.stderr, done.stderr)
+    check(advice(model, prompts, f"sampling.stop_token_ids=[{ids['<|message|>']}]") == [], "the cure")
+    check(advice(model, prompts, "sampling.ignore_eos=true") == [], "asked for")
+    cured = f"sampling.stop_token_ids=[{ids['<|message|>']}]"
+    said = advice(model, prompts, cured, 'sampling.stop=["mat", "x<|channel|>"]')
+    check(len(said) == 1 and "\"x<|channel|>\" has a special token" in said[0] and f"[{ids['<|channel|>']}]" in said[0], said)
+    check(advice(model, prompts, cured, 'sampling.stop=["<|channel|>"]', "output.skip_special_tokens=false") == [], "it can match")
+
+
+def the_publishers_sampling():
+    folder = fresh("from_model")
+    generation = {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "do_sample": True, "eos_token_id": 2}
+    model, _ = spm_model(folder / "model", MAT, more={"generation_config.json": generation})
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["the"]})
+    said = advice(model, prompts)
+    check(len(said) == 1 and "recommends temperature 0.6, top_p 0.95, top_k 20; this run uses temperature 1, top_p 1, top_k 0" in said[0] and
+          "sampling.from_model: true" in said[0], said)
+    check(advice(model, prompts, "sampling.temperature=0") == [], "greedy was chosen")
+    check(advice(model, prompts, "sampling.temperature=0.7", "sampling.top_p=0.5", "sampling.top_k=1") == [], "chosen")
+    check(advice(model, prompts, "sampling.from_model=true") == [], "taken")
+    words = ["run", "--model", model, "-i", prompts, "-o", folder / "out", "--set", "sampling.from_model=true", "--set", "sampling.top_p=0.5"]
+    expect_exit(moemill(*words), 0)
+    text = (folder / "out/config.yaml").read_text()
+    for line in ("temperature: 0.6", "top_p: 0.5", "top_k: 20", "from_model: true"): check(line in text, line, text)
+    expect_exit(moemill(*words), 0)  # the same again
+    changed = expect_exit(moemill(*words[:-4]), 2)
+    check("sampling.temperature" in changed.stderr and "sampling.from_model" in changed.stderr, changed.stderr)
+    check("0 differ" in expect_exit(moemill("verify", folder / "out", "--replay", "1"), 0).stdout)
+    (model / "generation_config.json").write_text(json.dumps(dict(generation, temperature=-1)))
+    done = expect_exit(moemill("validate", "--model", model, "-i", prompts, "--set", "sampling.from_model=true"), 2)
+    check("generation_config.json" in done.stderr and "sampling.temperature" in done.stderr, done.stderr)
+
+
+main([the_first_space_belongs_to_the_answer, stop_strings_see_the_first_space, special_tokens_stay_where_asked, token_ids_need_no_tokenizer,
+      tiktoken_folders_work, warnings_of_endings, the_publishers_sampling])

@@ -1,0 +1,15 @@
+// What a user should know before the job because model and settings hardly mean the same: where answers end, and what
+// the publisher recommends. One sentence each, for validate, preview and run.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "mill/loaded_model.hpp"
+
+namespace moemill::mill {
+
+std::vector<std::string> advice_on_endings(const ModelFolder& model, const RunConfig& config);
+std::vector<std::string> advice_on_sampling(const RunConfig& config);
+
+}  // namespace moemill::mill
