@@ -11,6 +11,7 @@
 #include "commands.hpp"
 #include "mill/agree.hpp"
 #include "mill/config.hpp"
+#include "mill/config_names.hpp"
 
 namespace {
 
@@ -41,9 +42,37 @@ void print_help() {
       "outputs.h5 out.\n\ncommands\n");
   for (const Command& c : commands) fmt::print("  {:<10} {}\n", c.name, c.about);
   fmt::print(
-      "\nmoemill COMMAND --help prints a command's options with defaults and units.\n"
-      "exit codes: 0 done, 1 internal or system error, 2 usage, config, model or input, "
-      "3 too many failed rows, 75 stopped early: run the same command again\n");
+      "\nmoemill COMMAND --help (or: moemill help COMMAND) prints a command's options with defaults, units\n"
+      "and examples; moemill help run.yaml all keys of run.yaml, as a page of Markdown.\n\n"
+      "a first run:\n"
+      "  moemill validate --model /data/models/DeepSeek-V2-Lite -i prompts.h5\n"
+      "  mpirun -n 32 moemill run --model /data/models/DeepSeek-V2-Lite -i prompts.h5\n"
+      "  moemill status runs/prompts\n\n"
+      "exit codes: 0 done, 1 internal or system error, 2 usage, config, model or input, 3 too many failed\n"
+      "rows, 75 stopped early: run the same command again\n");
+}
+
+int run_command(std::string name, const Words& words) {
+  if (name == "--version" || name == "-V") name = "version";
+  std::vector<std::string> known;
+  for (const Command& c : commands) {
+    if (name == c.name) return c.body(words);
+    known.push_back(c.name);
+  }
+  std::string nearest = moemill::mill::nearest_name(name, known);
+  moemill::user_error("unknown command '{}'{}; see moemill --help", name,
+                      nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
+}
+
+// `moemill help COMMAND [...]` is `moemill COMMAND [...] --help`.
+int help(Words words) {
+  if (words.empty()) return print_help(), 0;
+  if (words[0] == "run.yaml") return fmt::print("{}", moemill::mill::keys_page()), 0;
+  const std::string name = words[0];
+  if (name == "help" || name.starts_with("-")) return print_help(), 0;
+  words.erase(words.begin());
+  words.push_back("--help");
+  return run_command(name, words);
 }
 
 int dispatch(int argc, char** argv) {
@@ -51,17 +80,10 @@ int dispatch(int argc, char** argv) {
     print_help();
     return static_cast<int>(ExitCode::Usage);
   }
-  std::string name = argv[1];
-  if (name == "--help" || name == "-h" || name == "help") return print_help(), 0;
-  if (name == "--version" || name == "-V") name = "version";
-  std::vector<std::string> known;
-  for (const Command& c : commands) {
-    if (name == c.name) return c.body(Words(argv + 2, argv + argc));
-    known.push_back(c.name);
-  }
-  std::string nearest = moemill::mill::nearest_name(name, known);
-  moemill::user_error("unknown command '{}'{}; see moemill --help", name,
-                      nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
+  const std::string name = argv[1];
+  const Words words(argv + 2, argv + argc);
+  if (name == "--help" || name == "-h" || name == "help") return help(words);
+  return run_command(name, words);
 }
 
 int fail(ExitCode code, const char* kind, const char* text) {

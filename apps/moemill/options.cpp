@@ -4,7 +4,11 @@
 
 #include <algorithm>
 
+#include <fmt/ranges.h>
+
 #include "base/error.hpp"
+#include "base/text_wrap.hpp"
+#include "mill/config_names.hpp"
 
 namespace moemill::app {
 
@@ -21,11 +25,13 @@ void Options::positional(const char* name, const char* help) {
 
 void Options::add_config_options() {
   add()("config,c", po::value<std::string>()->value_name("FILE"), "run.yaml; without it, the defaults");
-  add()("input,i", po::value<std::string>()->value_name("FILE"), "prompts.h5 (input.path)");
-  add()("output-dir,o", po::value<std::string>()->value_name("DIR"), "run directory (output.dir)");
+  add()("input,i", po::value<std::string>()->value_name("FILE"),
+        "prompts.h5 (input.path); scripts/prompts.py makes it of JSONL, CSV, Parquet ...");
+  add()("output-dir,o", po::value<std::string>()->value_name("DIR"),
+        "run directory (output.dir); without it runs/ and the input's name");
   add()("model", po::value<std::string>()->value_name("DIR"), "model folder (model.path)");
   add()("set", po::value<std::vector<std::string>>()->value_name("KEY.PATH=VALUE")->composing(),
-        "set any key of run.yaml; repeatable, goes over the file");
+        "set any key of run.yaml, e.g. --set sampling.temperature=0; repeatable, goes over the file");
   add()("limit", po::value<std::string>()->value_name("N"), "only the first N prompts (input.limit)");
   add()("log-level", po::value<std::string>()->value_name("LEVEL"),
         "trace, debug, info, warning, error or off (runtime.log_level)");
@@ -39,21 +45,36 @@ bool Options::parse(const Words& words) {
     po::store(po::command_line_parser(words).options(all).positional(positional_).style(style).run(), values_);
     po::notify(values_);
   } catch (const po::unknown_option& e) {
-    std::vector<std::string> known;
-    for (const auto& option : options_.options()) known.push_back("--" + option->long_name());
-    std::string nearest = mill::nearest_name(e.get_option_name(), known);
-    user_error("unknown option '{}'{}; see {} --help", e.get_option_name(),
-               nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
-               usage_.substr(0, usage_.find(" [")));
+    refuse_unknown(e.get_option_name());
   } catch (const po::too_many_positional_options_error&) {
     user_error("too many words on the command line; usage: {}", usage_);
   } catch (const po::error& e) {
     user_error("{}; usage: {}", e.what(), usage_);
   }
   if (has("help")) return print_help(), false;
-  if (!positional_name_.empty() && !has(positional_name_.c_str()))
-    user_error("{} is missing; usage: {}", positional_name_, usage_);
+  if (positional_name_.empty()) return true;
+  if (!has(positional_name_.c_str())) user_error("{} is missing; usage: {}", positional_name_, usage_);
+  mill::check_path(positional_name_, get<std::string>(positional_name_.c_str()));
   return true;
+}
+
+// A flag that is a key of run.yaml, or another program's, is likelier than a typing error.
+void Options::refuse_unknown(const std::string& word) const {
+  const std::string option = word.substr(0, word.find('='));
+  const std::string help = fmt::format("; see {} --help", usage_.substr(0, usage_.find(" [")));
+  const bool has_set = std::any_of(options_.options().begin(), options_.options().end(),
+                                   [](const auto& known) { return known->long_name() == "set"; });
+  if (has_set) {
+    if (const std::string key = mill::key_of_flag(option); !key.empty())
+      user_error("unknown option '{}': it is a key of run.yaml, --set {}=VALUE{}", option, key, help);
+    if (const std::string advice = mill::advice_for_foreign(option); !advice.empty())
+      user_error("unknown option '{}': {}{}", option, advice, help);
+  }
+  std::vector<std::string> known;
+  for (const auto& one : options_.options()) known.push_back("--" + one->long_name());
+  const std::string nearest = mill::nearest_name(option, known);
+  user_error("unknown option '{}'{}{}", option, nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
+             help);
 }
 
 // Signed, because an unsigned one would take -1 for a very large number.
@@ -64,15 +85,17 @@ std::uint64_t Options::count(const char* name, std::int64_t least, std::int64_t 
 }
 
 void Options::print_help() const {
-  std::string text = fmt::format("usage: {}\n\n{}\n\n", usage_, about_);
   std::ostringstream table;
   table << options_;
-  fmt::print("{}{}{}{}", text, table.str(), epilogue_.empty() ? "" : "\n", epilogue_);
+  fmt::print("usage: {}\n\n{}\n\n{}", usage_, wrapped(about_), table.str());
+  if (!examples_.empty()) fmt::print("\nexamples:\n  {}\n", fmt::join(examples_, "\n  "));
+  if (!epilogue_.empty()) fmt::print("\n{}", epilogue_);
 }
 
 Options::ConfigSource Options::read_config() const {
   ConfigSource source;
   if (auto file = find<std::string>("config")) {
+    mill::check_path("-c", *file);
     source.name = *file;
     source.yaml = mill::read_text_file(*file);
   } else {

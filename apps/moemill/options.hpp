@@ -22,6 +22,7 @@ class Options {
 
   po::options_description_easy_init add() { return options_.add_options(); }
   void positional(const char* name, const char* help);  // one required word without a dash, last of its kind
+  void examples(std::vector<std::string> lines) { examples_ = std::move(lines); }
   void epilogue(std::string text) { epilogue_ = std::move(text); }
   void add_config_options();
 
@@ -52,7 +53,9 @@ class Options {
 
  private:
   void print_help() const;
+  [[noreturn]] void refuse_unknown(const std::string& word) const;
 
+  std::vector<std::string> examples_;
   std::string usage_, about_, epilogue_, positional_name_;
   po::options_description options_;
   po::options_description hidden_;

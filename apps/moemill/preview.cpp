@@ -11,6 +11,8 @@ int preview(const Words& words) {
       "moemill preview [-c run.yaml] [options]",
       "The first prompts as the model gets them, as text and as token ids, and a short generation of each. One "
       "process; nothing is written.");
+  options.examples({"moemill preview -c run.yaml --num-prompts 5",
+                    "moemill preview --model models/Qwen3-30B-A3B -i prompts.h5 --max-tokens 100"});
   options.add_config_options();
   options.add()("num-prompts", po::value<std::int64_t>()->value_name("K")->default_value(3), "prompts to show");
   options.add()("max-tokens", po::value<std::int64_t>()->value_name("T")->default_value(32),

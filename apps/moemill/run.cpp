@@ -21,17 +21,20 @@ Options run_options() {
       "moemill run [-c run.yaml] [options]",
       "Generates: reads prompts.h5, writes the run directory. Start it with mpirun or srun on several ranks, or "
       "plainly on one.\nThe same command again resumes what was stopped or killed.\n"
-      "SIGUSR1, SIGUSR2, SIGTERM and SIGINT save what is in flight and leave with exit code 75; a second\n"
+      "SIGUSR1, SIGUSR2, SIGTERM and SIGINT save what is in flight and leave with exit code 75; a second "
       "SIGINT leaves at once.");
+  options.examples({"mpirun -n 32 moemill run -c run.yaml", "srun --mpi=pmix moemill run -c run.yaml",
+                    "moemill run --model models/Qwen3-30B-A3B -i prompts.h5 --limit 10 --set sampling.temperature=0",
+                    "mpirun -n 32 moemill run -c run.yaml --retry-failed"});
   options.add_config_options();
   options.add()("resume", po::value<std::string>()->value_name("auto|always|never")->default_value("auto"),
                 "auto: go on where a run is there; always: refuse to start a new one; never: refuse to go on");
   options.add()("overwrite", "remove what a run left in the output directory and start anew");
   options.add()("retry-failed", "make the failed rows of the run again");
   options.add()("dry-run", "check everything as validate does, for this number of ranks, and leave");
-  options.epilogue(
-      "keys of run.yaml (also for --set), defaults, and what is accepted:\n" + mill::describe_keys() +
-      "\nThe environment's MOEMILL_ISA (plain, avx2, avx512) picks the kernel bodies; the answers are the same.\n");
+  options.epilogue("keys of run.yaml (also for --set), defaults, and what is accepted:\n" + mill::describe_keys() +
+                   "\nThe environment's MOEMILL_ISA (plain, avx2, avx512) picks the kernel bodies; the answers are "
+                   "the\nsame.\n");
   return options;
 }
 

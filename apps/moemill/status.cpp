@@ -14,6 +14,8 @@ namespace moemill::app {
 int status(const Words& words) {
   Options options("moemill status RUN_DIR [options]",
                   "How far a run is: done, failed, pending, tokens/s, ETA. Read-only, while it runs or after.");
+  options.examples({"moemill status runs/first", "moemill status runs/first --watch",
+                    "moemill status runs/first --exit-code; echo $?", "moemill status runs/first --json | jq .done"});
   options.positional("RUN_DIR", "the run directory");
   options.add()("json", "as one JSON object");
   options.add()("exit-code", "exit with the run's own code: 0, 1, 2, 3 or 75; 75 also when it was killed");

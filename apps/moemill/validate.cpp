@@ -17,6 +17,9 @@ int validate(const Words& words) {
       "Everything that can be known before a job starts: config, model files, every prompt tokenised, whether it fits "
       "into memory, how much a rank.\nOne process, no compute. Exit code 2 if the job cannot work.\nWithout an input "
       "file it tells the sizes alone; for those a folder with just a config.json will do.");
+  options.examples({"moemill validate -c run.yaml --ranks 32",
+                    "moemill validate --model models/Qwen3-30B-A3B -i prompts.h5 --ranks 64 --ranks-per-node 16",
+                    "moemill validate --model configs/models/deepseek-v3 --ranks 8 --memory-per-node 1500"});
   options.add_config_options();
   options.add()("ranks", po::value<std::int64_t>()->value_name("R")->default_value(1), "ranks the job will have");
   options.add()("ranks-per-node", po::value<std::int64_t>()->value_name("N"), "ranks on one machine (all of them)");

@@ -13,6 +13,8 @@ int verify(const Words& words) {
       "moemill verify RUN_DIR [options]",
       "Proves that every (prompt, sample) is there exactly once and that no byte of the files has changed, and with "
       "--replay that the rows are what the model says.\nExit code 1 and a list where not.");
+  options.examples({"moemill verify runs/first", "moemill verify runs/first --deep --replay 10",
+                    "mpirun -n 32 moemill verify runs/first --replay 100"});
   options.positional("RUN_DIR", "the run directory");
   options.add()("deep", "read every stored value back, too, and hold shards against outputs.h5");
   options.add()("replay", po::value<std::int64_t>()->value_name("K")->default_value(0),

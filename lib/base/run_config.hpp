@@ -20,7 +20,8 @@ struct InputSettings {
   std::string path;
   std::string group = "/";
   std::optional<std::uint64_t> limit;
-  bool add_special_tokens = true;
+  // auto: what prompts.h5 says of itself (an attribute add_special_tokens), else true. A column goes over all of it.
+  std::optional<bool> add_special_tokens;
 };
 
 struct RepetitionDetection {
@@ -58,7 +59,7 @@ struct ErrorSettings {
 };
 
 struct OutputSettings {
-  std::string dir = "runs/demo";
+  std::string dir;  // not given: runs/ and the input's name
   std::optional<std::uint64_t> shard_prompts;
   double journal_flush_seconds = 5;
   std::optional<std::uint32_t> gzip_level = 4;  // compression: gzip-4; `none` is empty

@@ -39,7 +39,11 @@ constexpr SubCommand sub_commands[] = {
 void print_help() {
   fmt::print("usage: moemill bench <benchmark> [options]\n\nbenchmarks:\n");
   for (const SubCommand& s : sub_commands) fmt::print("  {:<12} {}\n", s.name, s.summary);
-  fmt::print("\n`moemill bench <benchmark> --help` lists its options.\n");
+  fmt::print(
+      "\n`moemill bench <benchmark> --help` lists its options.\n\nexamples:\n"
+      "  moemill bench gemm\n"
+      "  moemill bench attention --model configs/models/qwen3-30b-a3b\n"
+      "  mpirun -n 2 --bind-to core moemill bench decode\n");
 }
 
 }  // namespace

@@ -271,11 +271,12 @@ std::vector<std::vector<std::int64_t>> TokenColumn::read_packed(std::uint64_t fi
   return tokens;
 }
 
-NumberColumn::NumberColumn(hid_t group, ColumnPlace place)
+NumberColumn::NumberColumn(hid_t group, ColumnPlace place, Booleans booleans)
     : place_(std::move(place)), data_(open_column(group, place_)) {
   rows_ = rows_of(data_, place_);
   h5::Handle type = h5::type_of(data_);
   H5T_class_t kind = H5Tget_class(type);
+  if (kind == H5T_ENUM && booleans == Booleans::Accepted) return;  // HDF5 reads them as the integers that they are
   if (kind != H5T_INTEGER && kind != H5T_FLOAT) {
     user_error("{}: holds {}, needs numbers (NaN or -1 where the run's default is meant)", place_.text(),
                type_name(type));
@@ -287,12 +288,20 @@ NumberColumn::NumberColumn(hid_t group, ColumnPlace place)
   }
 }
 
-std::vector<std::optional<double>> NumberColumn::read_reals(std::uint64_t first, std::uint64_t count) const {
+std::vector<std::optional<double>> NumberColumn::read_signed_reals(std::uint64_t first, std::uint64_t count) const {
   std::vector<double> stored(count);
   h5::read_rows(data_, H5T_NATIVE_DOUBLE, first, count, stored.data(), place_.text());
   std::vector<std::optional<double>> values(count);
   for (std::uint64_t i = 0; i < count; i++) {
-    if (!std::isnan(stored[i]) && stored[i] != -1.0) values[i] = stored[i];
+    if (!std::isnan(stored[i])) values[i] = stored[i];
+  }
+  return values;
+}
+
+std::vector<std::optional<double>> NumberColumn::read_reals(std::uint64_t first, std::uint64_t count) const {
+  auto values = read_signed_reals(first, count);
+  for (auto& value : values) {
+    if (value == -1.0) value.reset();
   }
   return values;
 }
@@ -340,6 +349,19 @@ std::vector<std::int64_t> NumberColumn::read_integers(std::uint64_t first, std::
       user_error("{}: row {} is {}, which does not fit a signed 64-bit integer", place_.text(), first + i, stored[i]);
     }
     values[i] = static_cast<std::int64_t>(stored[i]);
+  }
+  return values;
+}
+
+std::vector<std::optional<bool>> SwitchColumn::read(std::uint64_t first, std::uint64_t count) const {
+  const auto numbers = numbers_.read_wholes(first, count);
+  std::vector<std::optional<bool>> values(count);
+  for (std::uint64_t i = 0; i < count; i++) {
+    if (numbers[i] > 1u) {
+      user_error("{}: row {} is {}, must be 1 or true, 0 or false (-1 for the run's default)", place().text(),
+                 first + i, *numbers[i]);
+    }
+    if (numbers[i]) values[i] = *numbers[i] == 1;
   }
   return values;
 }

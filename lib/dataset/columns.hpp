@@ -69,11 +69,14 @@ class TokenColumn {
 // Integers or floats of any width and byte order, one a row.
 class NumberColumn {
  public:
-  NumberColumn(hid_t group, ColumnPlace place);
+  enum class Booleans { Refused, Accepted };  // as h5py writes numpy's bool
+  NumberColumn(hid_t group, ColumnPlace place, Booleans booleans = Booleans::Refused);
   std::uint64_t rows() const { return rows_; }
   const ColumnPlace& place() const { return place_; }
   // NaN and -1 are "run default": nothing.
   std::vector<std::optional<double>> read_reals(std::uint64_t first, std::uint64_t count) const;
+  // The same where -1 is a value like any other: NaN alone is nothing.
+  std::vector<std::optional<double>> read_signed_reals(std::uint64_t first, std::uint64_t count) const;
   // The same as whole numbers from 0 on; UserError naming the row for any other.
   std::vector<std::optional<std::uint64_t>> read_wholes(std::uint64_t first, std::uint64_t count) const;
   // Integers as they are, for ids; UserError for floats and for what int64 cannot hold.
@@ -85,6 +88,18 @@ class NumberColumn {
   Form form_ = Form::Signed;
   h5::Handle data_;
   std::uint64_t rows_ = 0;
+};
+
+// Booleans, or numbers 1 and 0; -1 and NaN are "run default": nothing. UserError naming the row for any other.
+class SwitchColumn {
+ public:
+  SwitchColumn(hid_t group, ColumnPlace place) : numbers_(group, std::move(place), NumberColumn::Booleans::Accepted) {}
+  std::uint64_t rows() const { return numbers_.rows(); }
+  const ColumnPlace& place() const { return numbers_.place(); }
+  std::vector<std::optional<bool>> read(std::uint64_t first, std::uint64_t count) const;
+
+ private:
+  NumberColumn numbers_;
 };
 
 // Rows of a one-dimensional dataset; UserError for any other shape.

@@ -11,12 +11,18 @@
 namespace moemill::dataset {
 
 struct OptionColumns {
-  std::optional<NumberColumn> n, temperature, top_p, top_k, min_p, max_tokens, seed;
-  std::optional<TextColumn> stop;
+  std::optional<NumberColumn> n, temperature, top_p, top_k, min_p, repetition_penalty, presence_penalty,
+      frequency_penalty, max_tokens, min_tokens, seed, logprobs;
+  std::optional<TextColumn> stop, stop_token_ids;
+  std::optional<SwitchColumn> ignore_eos, add_special_tokens;
 
   // Over the run's defaults that `rows` hold: the values of rows first .. of the file. UserError naming dataset and row
   // for a value out of its range.
   void merge_into(std::vector<SamplingParams>& rows, std::uint64_t first) const;
+
+ private:
+  void merge_lists(std::vector<SamplingParams>& rows, std::uint64_t first) const;
+  void check_min_tokens(const std::vector<SamplingParams>& rows, std::uint64_t first) const;
 };
 
 }  // namespace moemill::dataset

@@ -51,7 +51,7 @@ OutputLayout layout_of(const RunConfig& config, const PromptFile& prompts) {
   OutputLayout layout;
   layout.text = config.output.store_text;
   layout.token_ids = config.output.store_token_ids;
-  layout.logprobs = config.sampling.logprobs;
+  layout.logprobs = prompts.most_logprobs(config.sampling.logprobs);
   layout.prompt_logprobs = config.sampling.prompt_logprobs;
   layout.prompt_token_ids = config.output.store_prompt_token_ids;
   layout.stop_reason = config.output.store_stop_reason;

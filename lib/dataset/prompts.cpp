@@ -1,24 +1,22 @@
 #include "dataset/prompts.hpp"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/utf8.hpp"
+#include "dataset/column_names.hpp"
 #include "dataset/columns.hpp"
+#include "dataset/input_file.hpp"
 #include "dataset/input_sources.hpp"
 #include "dataset/options.hpp"
 #include "dataset/rows_in_memory.hpp"
-#include "system/files.hpp"
 
 namespace moemill::dataset {
 namespace {
 
 constexpr std::uint64_t check_rows = 4096;  // a range of the passes over whole columns
-constexpr std::array<std::string_view, 9> option_names = {"id",    "n",          "temperature", "top_p", "top_k",
-                                                          "min_p", "max_tokens", "seed",        "stop"};
 
 // A file that HDF5 cannot read is the user's to fix, whatever call it failed in.
 template <class Body>
@@ -29,29 +27,6 @@ auto reading(const std::string& path, Body&& body) {
     user_error("{}: cannot be read as HDF5 ({}): the file is damaged or still being written; write it again", path,
                error.what());
   }
-}
-
-h5::Handle open_input(const std::string& path) {
-  h5::be_quiet();
-  if (path.empty()) user_error("input.path is empty: name a prompts.h5 (input.path, or --input)");
-  if (!files::exists(path)) user_error("{}: no such file (input.path)", path);
-  if (H5Fis_hdf5(path.c_str()) <= 0) {
-    H5Eclear2(H5E_DEFAULT);
-    user_error(
-        "{}: is not an HDF5 file, or not a whole one (input.path): write it with h5py, f[\"prompt\"] = list_of_str",
-        path);
-  }
-  return h5::open_file(path);
-}
-
-h5::Handle open_input_group(hid_t file, const std::string& path, const std::string& group) {
-  if (group != "/" && !group.empty()) h5::refuse_dangling(file, group, fmt::format("{}: group '{}'", path, group));
-  bool there = group == "/" || (!group.empty() && h5::exists(file, group));
-  if (!there || h5::object_kind(file, group) != H5I_GROUP) {
-    user_error("{}: has no group '{}' (input.group); at its root are: {}", path, group,
-               fmt::join(h5::child_names(h5::open_group(file, "/")), ", "));
-  }
-  return h5::open_group(file, group);
 }
 
 }  // namespace
@@ -68,8 +43,10 @@ struct PromptFile::State {
   std::optional<NumberColumn> integer_ids;
   OptionColumns options;
   std::vector<std::string> used;
+  std::vector<std::string> warnings;
   std::vector<CarriedColumn> carried;
   std::vector<h5::Handle> carried_datasets;  // open to the end: closing one would drop its chunks
+  bool add_special_tokens = true;            // of rows that do not say it themselves
   std::uint64_t file_rows = 0;
   std::uint64_t size = 0;
 
@@ -96,8 +73,7 @@ struct PromptFile::State {
 // A column that is a dangling link would count as absent: its setting would be the run's for all rows.
 void PromptFile::State::check_sources(const std::optional<std::vector<std::string>>& wanted) {
   sources.check(group, place(""), [&](const std::string& name) {
-    return !wanted || name == "prompt" || name == "prompt_token_ids" ||
-           std::find(option_names.begin(), option_names.end(), name) != option_names.end() ||
+    return !wanted || name == "prompt" || name == "prompt_token_ids" || name == "id" || is_setting(name) ||
            std::find(wanted->begin(), wanted->end(), name) != wanted->end();
   });
 }
@@ -155,16 +131,22 @@ void PromptFile::State::open_options() {
   open_option(options.top_p, "top_p");
   open_option(options.top_k, "top_k");
   open_option(options.min_p, "min_p");
+  open_option(options.repetition_penalty, "repetition_penalty");
+  open_option(options.presence_penalty, "presence_penalty");
+  open_option(options.frequency_penalty, "frequency_penalty");
   open_option(options.max_tokens, "max_tokens");
+  open_option(options.min_tokens, "min_tokens");
   open_option(options.seed, "seed");
   open_option(options.stop, "stop");
+  open_option(options.stop_token_ids, "stop_token_ids");
+  open_option(options.ignore_eos, "ignore_eos");
+  open_option(options.logprobs, "logprobs");
+  open_option(options.add_special_tokens, "add_special_tokens");
 }
 
 // Every other dataset with a first axis, or exactly the wanted ones.
 void PromptFile::State::find_carried(const std::optional<std::vector<std::string>>& wanted) {
-  auto is_used = [&](const std::string& name) {
-    return name == prompt_name() || std::find(option_names.begin(), option_names.end(), name) != option_names.end();
-  };
+  auto is_used = [&](const std::string& name) { return name == prompt_name() || name == "id" || is_setting(name); };
   for (const std::string& name : wanted ? *wanted : h5::child_names(group)) {
     bool is_dataset =
         name.find('/') == std::string::npos && h5::exists(group, name) && h5::object_kind(group, name) == H5I_DATASET;
@@ -200,7 +182,11 @@ PromptFile::PromptFile(const InputSettings& input, const std::optional<std::vect
     state.check_sources(carry);
     state.open_prompts();
     state.open_options();
+    state.warnings = check_column_names(state.group, state.place(""), carry);
+    state.warnings.insert(state.warnings.end(), state.sources.warnings().begin(), state.sources.warnings().end());
     state.find_carried(carry);
+    const std::optional<bool> of_file = special_tokens_attribute(state.file, state.group, input.path);
+    state.add_special_tokens = input.add_special_tokens.value_or(of_file.value_or(true));
   });
   state.size = std::min(state.file_rows, input.limit.value_or(state.file_rows));
   if (state.size == 0) user_error("input.limit is 0: there is nothing to do");
@@ -218,8 +204,9 @@ bool PromptFile::has_text_ids() const { return state_->text_ids.has_value(); }
 bool PromptFile::has_stop_column() const { return state_->options.stop.has_value(); }
 bool PromptFile::has_id_column() const { return state_->text_ids || state_->integer_ids; }
 const std::vector<std::string>& PromptFile::used() const { return state_->used; }
+bool PromptFile::add_special_tokens() const { return state_->add_special_tokens; }
+const std::vector<std::string>& PromptFile::warnings() const { return state_->warnings; }
 const std::vector<CarriedColumn>& PromptFile::carried() const { return state_->carried; }
-const std::vector<std::string>& PromptFile::warnings() const { return state_->sources.warnings(); }
 
 hid_t PromptFile::carried_dataset(const std::string& name) const {
   const auto& all = state_->carried;
@@ -291,9 +278,12 @@ std::vector<Prompt> PromptFile::read(std::uint64_t first, std::uint64_t count, c
     state_->read_ids(prompts, first);
     state_->read_bodies(prompts, first);
     state_->options.merge_into(sampling, first);
+    const auto& special = state_->options.add_special_tokens;
+    const auto said = special ? special->read(first, count) : std::vector<std::optional<bool>>(count);
     for (std::uint64_t i = 0; i < count; i++) {
       prompts[i].index = first + i;
       prompts[i].sampling = std::move(sampling[i]);
+      prompts[i].add_special_tokens = said[i].value_or(state_->add_special_tokens);
     }
     return prompts;
   });
@@ -313,6 +303,21 @@ std::vector<std::uint32_t> PromptFile::read_sample_counts(std::uint64_t first, s
   });
 }
 
+std::optional<std::uint32_t> PromptFile::most_logprobs(std::optional<std::uint32_t> run_wide) const {
+  const auto& column = state_->options.logprobs;
+  if (!column) return run_wide;
+  return reading(path(), [&] {
+    std::optional<std::uint32_t> most;
+    for (std::uint64_t first = 0; first < size(); first += check_rows) {
+      for (const auto& own : column->read_wholes(first, std::min(check_rows, size() - first))) {
+        const auto asked = own ? std::optional(static_cast<std::uint32_t>(*own)) : run_wide;
+        most = std::max(most, asked);  // nothing is less than 0
+      }
+    }
+    return most;
+  });
+}
+
 std::uint64_t PromptFile::check_columns(const SamplingParams& defaults) const {
   return reading(path(), [&] {
     std::uint64_t samples = 0;
@@ -321,6 +326,7 @@ std::uint64_t PromptFile::check_columns(const SamplingParams& defaults) const {
       if (state_->texts) state_->texts->check_offsets(first, rows.size());
       if (state_->tokens) state_->tokens->check_offsets(first, rows.size());
       state_->options.merge_into(rows, first);
+      if (const auto& special = state_->options.add_special_tokens) special->read(first, rows.size());
       for (const SamplingParams& row : rows) samples += row.n;
     }
     return samples;

@@ -23,6 +23,7 @@ struct Prompt {
   std::string text;                // the text form
   std::vector<TokenId> token_ids;  // the token form
   SamplingParams sampling;         // the run's defaults with this row's columns merged in
+  bool add_special_tokens = true;  // to the text: the row's column, else run.yaml, else the file's attribute, else so
   // empty, bad_utf8 (text form), bad_token (not a token id of any vocabulary: negative or above 2^31-1)
   std::optional<RowFault> fault;
 };
@@ -38,7 +39,8 @@ struct CarriedColumn {
 class PromptFile {
  public:
   // Opens the file and finds its columns. `carry` is output.carry_columns: empty carries all. UserError for a missing
-  // or foreign file, an absent group, no prompt column, zero rows, ragged columns, unsupported types.
+  // or foreign file, an absent group, no prompt column, zero rows, ragged columns, unsupported types, and for a column
+  // that nearly has a setting's name, unless `carry` names it.
   PromptFile(const InputSettings& input, const std::optional<std::vector<std::string>>& carry);
   PromptFile(PromptFile&&) noexcept;
   PromptFile& operator=(PromptFile&&) noexcept;
@@ -51,18 +53,23 @@ class PromptFile {
   bool has_text_ids() const;  // ids are strings; else integers (the row index without an id column)
   bool has_id_column() const;
   bool has_stop_column() const;
+  bool add_special_tokens() const;  // of rows that do not say it themselves
   // Names of the columns beside the prompt that mean something: id, n ...
   const std::vector<std::string>& used() const;
+  // What a user should know of the columns, a sentence each: what will be slow, what changes nothing.
+  const std::vector<std::string>& warnings() const;
   const std::vector<CarriedColumn>& carried() const;
   hid_t carried_dataset(const std::string& name) const;  // one of carried(); open as long as this object is
-  // What will be slow, for the user; one sentence each.
-  const std::vector<std::string>& warnings() const;
 
   // Rows first .. first+count-1 (must lie within size()), each with `defaults` merged in.
   std::vector<Prompt> read(std::uint64_t first, std::uint64_t count, const SamplingParams& defaults) const;
   // Samples of each prompt of the range: the `n` column over the default.
   std::vector<std::uint32_t> read_sample_counts(std::uint64_t first, std::uint64_t count,
                                                 const SamplingParams& defaults) const;
+
+  // The most logprobs that any row asks for, `run_wide` being sampling.logprobs: what the files of outputs have room
+  // for. Reads the column `logprobs`.
+  std::optional<std::uint32_t> most_logprobs(std::optional<std::uint32_t> run_wide) const;
 
   // Reads every optional column once, in ranges: a value out of its range (n = 0, temperature = -3, a `stop` that is
   // not a JSON list of strings) is a UserError naming dataset and row, as are offsets that do not ascend. Returns the

@@ -1,5 +1,6 @@
 #include "dataset/rows.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace moemill::dataset {
@@ -26,6 +27,23 @@ Completion failed_row(std::uint64_t prompt_index, std::uint32_t sample_index, co
   row.finish_reason = FinishReason::Error;
   row.error = std::move(fault);
   return row;
+}
+
+void widen_logprobs(Completion& row, std::uint32_t k) {
+  constexpr float nothing = std::numeric_limits<float>::quiet_NaN();
+  const std::size_t tokens = row.token_ids.size(), own = tokens == 0 ? 0 : row.top_ids.size() / tokens;
+  row.logprobs.resize(tokens, nothing);
+  if (own == k) return;
+  std::vector<TokenId> ids(tokens * k, -1);
+  std::vector<float> values(tokens * k, nothing);
+  for (std::size_t t = 0; t < tokens; t++) {
+    for (std::size_t i = 0; i < std::min<std::size_t>(own, k); i++) {
+      ids[t * k + i] = row.top_ids[t * own + i];
+      values[t * k + i] = row.top_values[t * own + i];
+    }
+  }
+  row.top_ids = std::move(ids);
+  row.top_values = std::move(values);
 }
 
 }  // namespace moemill::dataset

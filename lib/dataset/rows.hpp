@@ -59,6 +59,10 @@ struct Completion {
   std::optional<RowFault> error;   // exactly when the status is Failed
 };
 
+// Brings a row's logprobs to the k of its file: a row that asked for none has NaN, one that asked for fewer has places
+// with token -1 and NaN behind its own. A row that has them already stays as it is.
+void widen_logprobs(Completion& row, std::uint32_t k);
+
 // A failed sample: status Failed, finish_reason Error, no tokens.
 Completion failed_row(std::uint64_t prompt_index, std::uint32_t sample_index, const PromptId& id, RowFault fault);
 

@@ -40,6 +40,19 @@ void extend(std::vector<T>& into, const std::vector<T>& values) {
   into.insert(into.end(), values.begin(), values.end());
 }
 
+// One row at a time gets the width of the file: of a whole shard it may be more than memory holds.
+void add_logprobs(OutputBlock& block, const Completion& row, std::uint32_t k) {
+  const std::size_t tokens = row.token_ids.size();
+  if (row.logprobs.size() != tokens || row.top_ids.size() != tokens * k) {
+    Completion wide = row;
+    widen_logprobs(wide, k);
+    return add_logprobs(block, wide, k);
+  }
+  extend(block.logprobs, row.logprobs);
+  extend(block.top_ids, row.top_ids);
+  extend(block.top_values, row.top_values);
+}
+
 void add(OutputBlock& block, const Completion& row, const OutputLayout& layout) {
   block.prompt_index.push_back(row.prompt_index);
   block.sample_index.push_back(row.sample_index);
@@ -65,12 +78,7 @@ void add(OutputBlock& block, const Completion& row, const OutputLayout& layout) 
   }
   block.token_counts.push_back(row.token_ids.size());
   if (layout.token_ids) extend(block.token_ids, row.token_ids);
-  if (!layout.logprobs) return;
-  expect(row.logprobs.size() == row.token_ids.size(), "shard: every token has a logprob");
-  extend(block.logprobs, row.logprobs);
-  if (*layout.logprobs == 0) return;
-  extend(block.top_ids, row.top_ids);
-  extend(block.top_values, row.top_values);
+  if (layout.logprobs) add_logprobs(block, row, *layout.logprobs);
 }
 
 void write_completions(const std::vector<Completion>& rows, const OutputLayout& layout, OutputWriter& writer) {

@@ -236,7 +236,7 @@ class Verification {
       check_token(file, row, block.token_ids[t]);
     std::uint64_t k = file.layout().logprobs.value_or(0);
     for (std::uint64_t t = token_at * k; t < (token_at + block.token_counts[i]) * k; t++)
-      check_token(file, row, block.top_ids[t]);
+      if (block.top_ids[t] != -1 || !std::isnan(block.top_values[t])) check_token(file, row, block.top_ids[t]);
   }
 
   // A stop token stands there in decimal, a stop string as it is; nothing else has one.

@@ -3,45 +3,17 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <numeric>
 #include <set>
 #include <sstream>
 
 #include "base/error.hpp"
 #include "base/utf8.hpp"
 #include "mill/config_fields.hpp"
+#include "mill/config_names.hpp"
 #include "mill/published_sampling.hpp"
 
 namespace moemill::mill {
 namespace {
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      std::size_t next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = std::exchange(row[j], next);
-    }
-  }
-  return row.back();
-}
-
-std::string_view last_part(std::string_view key) { return key.substr(key.rfind('.') + 1); }  // npos + 1 is 0
-
-// Also finds `temperature` written at the top level, or in the wrong section.
-std::string nearest_key(std::string_view key) {
-  std::string best;
-  std::size_t best_distance = ~std::size_t{0};
-  for (const Field& field : config_fields()) {
-    std::size_t distance =
-        std::min(edit_distance(key, field.key), edit_distance(last_part(key), last_part(field.key)) + 1);
-    if (distance < best_distance) best_distance = distance, best = field.key;
-  }
-  return best;
-}
 
 const Field* find_field(std::string_view key) {
   const auto& fields = config_fields();
@@ -52,6 +24,12 @@ const Field* find_field(std::string_view key) {
 bool is_section(const std::string& key) {
   const auto& fields = config_fields();
   return std::any_of(fields.begin(), fields.end(), [&](const Field& f) { return f.key.starts_with(key + "."); });
+}
+
+const std::string& first_field_of(const std::string& section) {
+  const auto& fields = config_fields();
+  return std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.key.starts_with(section + "."); })
+      ->key;
 }
 
 std::string place(std::string_view file, const yaml::Node& node) {
@@ -88,12 +66,12 @@ void read_map(std::string_view file, const std::string& prefix, const yaml::Node
     } else if (const Field* field = find_field(key)) {
       read_value(where, *field, value, config);
     } else if (!is_section(key)) {
-      user_error("{}: unknown key '{}'; the nearest known key is '{}'", where, key, nearest_key(key));
+      user_error("{}: unknown key '{}'{}", where, key, advice_for_key(key));
     } else if (value.is_map()) {
       read_map(file, key + ".", value, config);
     } else if (!value.is_null()) {  // an empty section says nothing
       user_error("{}: {}: {} is not accepted; accepted: a mapping, e.g. {}", where, key, shown(value),
-                 nearest_key(key + "."));
+                 first_field_of(key));
     }
   }
 }
@@ -118,26 +96,17 @@ void apply_override(const Override& o, RunConfig& config) {
   const yaml::Node value = o.form == Override::Form::Yaml ? yaml::read(o.value, o.origin) : yaml::text(o.value);
   if (o.key == "schema_version") return check_schema_version(o.origin, value);
   const Field* field = find_field(o.key);
-  if (!field) user_error("{}: unknown key '{}'; the nearest known key is '{}'", o.origin, o.key, nearest_key(o.key));
+  if (!field) user_error("{}: unknown key '{}'{}", o.origin, o.key, advice_for_key(o.key));
   read_value(o.origin, *field, value, config);
 }
 
 // Rules between keys; each key alone was checked when it was read.
-void check_path(std::string_view name, std::string_view key, const std::string& path) {
-  if (first_bad_utf8(path)) user_error("{}: {}: is not UTF-8, as names in config.yaml must be", name, key);
-  if (path.starts_with("~/"))
-    user_error(
-        "{}: {}: {}: only a shell makes your home folder of '~', and here it would be a folder of that name; write the "
-        "full path",
-        name, key, path);
-}
-
 void check_together(std::string_view name, const RunConfig& c, const std::string& yaml_store) {
   for (const auto& [key, path] : {std::pair("model.path", c.model.path),
                                   {"input.path", c.input.path},
                                   {"output.dir", c.output.dir},
                                   {"runtime.stop_file", c.runtime.stop_file}})
-    check_path(name, key, path);
+    check_path(fmt::format("{}: {}", name, key), path);
   const auto& s = c.sampling;
   if (s.min_tokens > s.max_tokens)
     user_error("{}: sampling.min_tokens ({}) is larger than sampling.max_tokens ({}); lower one or raise the other",
@@ -156,8 +125,10 @@ void check_together(std::string_view name, const RunConfig& c, const std::string
         "done; raise one or lower the other",
         name, *limit, c.runtime.drain_margin_seconds);
   if (yaml_store.find("logprobs") != std::string::npos && !s.logprobs)
-    user_error("{}: output.store lists logprobs but sampling.logprobs is null; set sampling.logprobs to 0 or more",
-               name);
+    user_error(
+        "{}: output.store lists logprobs but sampling.logprobs is null; set sampling.logprobs to 0 or more, or leave "
+        "the word out: they are stored wherever they are asked for, also by a column",
+        name);
 }
 
 }  // namespace
@@ -173,6 +144,23 @@ Override parse_override(std::string_view assignment) {
 
 Override literal_override(std::string key, std::string value, std::string_view flag) {
   return {std::move(key), value, fmt::format("--{} {}", flag, value), Override::Form::Literal};
+}
+
+void check_path(std::string_view what, const std::string& path) {
+  if (first_bad_utf8(path)) user_error("{}: is not UTF-8, as names in config.yaml must be", what);
+  if (path.starts_with("~/"))
+    user_error(
+        "{}: {}: only a shell makes your home folder of '~', and here it would be a folder of that name; write the "
+        "full path",
+        what, path);
+  for (std::size_t at = 0; (at = path.find('$', at)) != std::string::npos; ++at) {
+    const char next = at + 1 < path.size() ? path[at + 1] : '/';
+    if (next == '{' || next == '_' || (next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z'))
+      user_error(
+          "{}: {}: only a shell puts the value of a variable for its '$name', and here it would be a folder of that "
+          "name; write the path out, or give it on the command line, where the shell reads it",
+          what, path);
+  }
 }
 
 std::string read_text_file(const std::string& path) {
@@ -204,6 +192,9 @@ RunConfig parse_onto(RunConfig config, std::string_view yaml, std::string_view n
     apply_override(o, config);
     if (o.key == "output.store") store = o.value;
   }
+  if (config.output.dir.empty())
+    config.output.dir =
+        "runs/" + (config.input.path.empty() ? "prompts" : std::filesystem::path(config.input.path).stem().string());
   check_together(name, config, store);
   return config;
 }
@@ -253,24 +244,6 @@ std::string value_of(const RunConfig& config, const std::string& key) {
   const Field* field = find_field(key);
   expect(field != nullptr, "the key is a known one");
   return yaml::write(field->write(config));
-}
-
-std::string describe_keys() {
-  RunConfig defaults;
-  std::string text;
-  for (const Field& field : config_fields()) {
-    std::string value = yaml::write(field.write(defaults));
-    text += fmt::format("  {:<48} {:<20} {}\n", field.key, value == "\"\"" ? "(required)" : value, field.accepts);
-  }
-  return text;
-}
-
-std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
-  std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 2) + 1;
-  for (const auto& candidate : known)
-    if (std::size_t d = edit_distance(name, candidate); d < best_distance) best_distance = d, best = candidate;
-  return best;
 }
 
 }  // namespace moemill::mill

@@ -24,6 +24,9 @@ struct Override {
 Override parse_override(std::string_view assignment);
 Override literal_override(std::string key, std::string value, std::string_view flag);  // "--flag value"
 
+// Refuses what only a shell understands, `~/` and `$NAME`, and names that are not UTF-8. `what` begins the message.
+void check_path(std::string_view what, const std::string& path);
+
 std::string read_text_file(const std::string& path);  // UserError when it cannot be read
 
 // `name` is the file's name in messages.
@@ -40,10 +43,9 @@ std::string value_of(const RunConfig& config, const std::string& key);  // of a 
 // The config with another value of a known key; UserError begins with `origin`.
 RunConfig with_value(RunConfig config, const std::string& key, const std::string& value, const std::string& origin);
 
-// Every key with its default, as `--help` shows them: "sampling.top_p  1  a number above 0 and at most 1".
+// Every key with its default and what is accepted, as `--help` shows them.
 std::string describe_keys();
-
-// The known name nearest to `name` by edit distance, or empty when nothing is near.
-std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
+// The same as a page of Markdown: configs/README.md.
+std::string keys_page();
 
 }  // namespace moemill::mill

@@ -60,10 +60,21 @@ struct Range {
   bool holds(T x) const { return x >= low && x <= high; }
 };
 
+// Another way to write a value; the word "null" is YAML's nothing.
+template <class T>
+struct Synonym {
+  std::string word;  // "": there is none
+  T value{};
+  bool is(const yaml::Node& node) const {
+    return !word.empty() && (word == "null" ? node.is_null() : is_word(node, word));
+  }
+};
+
 // `at` finds the value inside a RunConfig.
 template <class T, class At>
-Field plain(const char* key, const char* accepts, Effect effect, Range<T> range, At at) {
+Field plain(const char* key, const char* accepts, Effect effect, Range<T> range, At at, Synonym<T> also = {}) {
   Read read = [=](const yaml::Node& node, RunConfig& c) {
+    if (also.is(node)) return at(c) = also.value, true;
     auto x = number<T>(node);
     if (!x || !range.holds(*x)) return false;
     at(c) = *x;
@@ -77,7 +88,7 @@ template <class T, class At>
 Field optional(const char* key, const char* accepts, Effect effect, const char* empty, Range<T> range, At at) {
   bool null = std::string_view(empty) == "null";
   Read read = [=](const yaml::Node& node, RunConfig& c) {
-    if (null ? node.is_null() : is_word(node, empty)) return at(c).reset(), true;
+    if (node.is_null() || (!null && is_word(node, empty))) return at(c).reset(), true;
     auto x = number<T>(node);
     if (!x || !range.holds(*x)) return false;
     at(c) = *x;
@@ -102,8 +113,10 @@ Field text(const char* key, const char* accepts, Effect effect, At at) {
 }
 
 template <class At>
-Field one_of(const char* key, const char* accepts, Effect effect, std::vector<std::string> words, At at) {
+Field one_of(const char* key, const char* accepts, Effect effect, std::vector<std::string> words, At at,
+             Synonym<std::string> also = {}) {
   Read read = [=](const yaml::Node& node, RunConfig& c) {
+    if (also.is(node)) return at(c) = also.value, true;
     if (!node.is_scalar() || std::find(words.begin(), words.end(), node.scalar) == words.end()) return false;
     at(c) = node.scalar;
     return true;
@@ -120,6 +133,21 @@ Field flag(const char* key, Effect effect, At at) {
   };
   Write write = [=](const RunConfig& c) { return yaml::plain(at(const_cast<RunConfig&>(c)) ? "true" : "false"); };
   return {key, "true or false", effect, read, write};
+}
+
+template <class At>
+Field optional_flag(const char* key, const char* accepts, Effect effect, At at) {
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
+    const auto value = truth(node);
+    if (!value && !is_word(node, "auto")) return false;
+    at(c) = value;
+    return true;
+  };
+  Write write = [=](const RunConfig& c) {
+    const auto& value = at(const_cast<RunConfig&>(c));
+    return yaml::plain(!value ? "auto" : *value ? "true" : "false");
+  };
+  return {key, accepts, effect, read, write};
 }
 
 }  // namespace moemill::mill

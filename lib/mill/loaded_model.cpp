@@ -30,9 +30,12 @@ dataset::PromptFile open_prompts(const RunConfig& config) {
 }
 
 void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts) {
-  if (config.sampling.logprobs.value_or(0) > model.config.vocabulary)
-    user_error("sampling.logprobs: {} is more than the model's vocabulary has, {} tokens; lower it",
-               *config.sampling.logprobs, model.config.vocabulary);
+  const std::uint32_t logprobs = prompts.most_logprobs(config.sampling.logprobs).value_or(0);
+  if (logprobs > model.config.vocabulary)
+    user_error(
+        "logprobs (sampling.logprobs, or the column of {}): {} is more than the model's vocabulary has, {} tokens; "
+        "lower it",
+        prompts.path(), logprobs, model.config.vocabulary);
   if (model.tokenizer) return;
   auto refuse = [&](std::string_view what) {
     user_error(
@@ -47,8 +50,12 @@ void check_model_can(const ModelFolder& model, const RunConfig& config, const da
 }
 
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model) {
-  return {config.input.add_special_tokens ? text::AddSpecial::Yes : text::AddSpecial::No, config.errors.too_long,
-          model.max_model_len, model.config.vocabulary};
+  return {config.errors.too_long, model.max_model_len, model.config.vocabulary};
+}
+
+RunConfig settle(RunConfig config, const dataset::PromptFile& prompts) {
+  config.input.add_special_tokens = prompts.add_special_tokens();
+  return config;
 }
 
 std::string columns_text(const dataset::PromptFile& prompts) {

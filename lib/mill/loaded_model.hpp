@@ -30,9 +30,12 @@ dataset::PromptFile open_prompts(const RunConfig& config);
 // of text, text to store, stop strings, which all are refused with the reason why it has no tokenizer.
 void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts);
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model);
-// What a user should know before the job: one sentence each.
+// With input.add_special_tokens as the file says it, where run.yaml leaves it to the file: so a run keeps it, and a
+// changed attribute is told when it goes on.
+RunConfig settle(RunConfig config, const dataset::PromptFile& prompts);
 // The columns beside the prompt, so that a misspelt one is seen: "used: n, seed; carried along: topic", or "".
 std::string columns_text(const dataset::PromptFile& prompts);
+// What a user should know before the job: one sentence each.
 std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form);
 
 }  // namespace moemill::mill

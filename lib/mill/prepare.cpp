@@ -53,7 +53,8 @@ PreparedPrompt prepare(const dataset::Prompt& prompt, const text::Tokenizer* tok
   if (p.tokens.empty()) {
     expect(tokenizer != nullptr, "prompts of text come with a tokenizer");
     try {
-      p.tokens = tokenizer->encode(prompt.text, rules.add_special);
+      p.tokens =
+          tokenizer->encode(prompt.text, prompt.add_special_tokens ? text::AddSpecial::Yes : text::AddSpecial::No);
     } catch (const text::BadUtf8& e) {
       p.fault = RowFault{ErrorCode::BadUtf8, e.what()};
     } catch (const text::TextError& e) {

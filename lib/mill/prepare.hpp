@@ -14,7 +14,6 @@
 namespace moemill::mill {
 
 struct PrepareRules {
-  text::AddSpecial add_special = text::AddSpecial::Yes;
   TooLong too_long = TooLong::FailRow;
   std::uint32_t max_model_len = 0;  // prompt and completion together
   std::uint32_t vocabulary = 0;     // ids of the token form must be below it

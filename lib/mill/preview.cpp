@@ -7,6 +7,7 @@
 #include <cmath>
 #include <span>
 
+#include "mill/double_bos.hpp"
 #include "mill/small_run.hpp"
 #include "model/weights.hpp"
 
@@ -39,7 +40,13 @@ void show_score(std::span<const float> logprobs) {
   fmt::print("  score      mean log-probability {:.3f} a token, perplexity {:.4g}\n", mean, std::exp(-mean));
 }
 
-void show(const PreparedPrompt& p, const ModelFolder& model, const GeneratedRows& rows) {
+struct Shown {
+  PreparedPrompt prepared;
+  std::string warning;  // or ""
+};
+
+void show(const Shown& shown, const ModelFolder& model, const GeneratedRows& rows) {
+  const PreparedPrompt& p = shown.prepared;
   fmt::print("row {}, id {}, {} tokens\n", p.index, dataset::to_text(p.id), p.tokens.size());
   if (p.fault) {
     fmt::print("  fails      {}: {}\n\n", dataset::name_of(p.fault->code), p.fault->message);
@@ -48,6 +55,7 @@ void show(const PreparedPrompt& p, const ModelFolder& model, const GeneratedRows
   if (model.tokenizer)
     fmt::print("  text       {}\n", visible(model.tokenizer->decode(p.tokens, text::SkipSpecial::No)));
   fmt::print("  token ids  {}\n", fmt::join(p.tokens, " "));
+  if (!shown.warning.empty()) fmt::print("  warning    {}\n", shown.warning);
   for (const auto& score : rows.scores) {
     if (score.prompt_index == p.index) show_score(score.logprobs);
   }
@@ -72,11 +80,13 @@ ExitCode preview(const PreviewRequest& request) {
   const dataset::PromptFile prompts = open_prompts(request.config);
   check_model_can(model, request.config, prompts);
   for (const auto& warning : warnings_of(model, request.config, prompts.form())) fmt::print("warning: {}\n", warning);
+  for (const auto& warning : prompts.warnings()) fmt::print("warning: {}\n", warning);
   const ModelSettings& weights = request.config.model;
   for (const auto& warning : model::check_model_files(weights.path, model.config, weights.load_format))
     fmt::print("warning: {}\n", warning);
   PrepareRules rules = prepare_rules(request.config, model);
-  std::vector<PreparedPrompt> shown;
+  const FrontTokens front(model.tokenizer_or_null());
+  std::vector<Shown> shown;
   std::vector<SmallJob> jobs;
   for (const auto& prompt : prompts.read(0, std::min(request.prompts, prompts.size()), request.config.sampling)) {
     // Cut only what is generated: the prompt is the one that the run would see.
@@ -85,7 +95,7 @@ ExitCode preview(const PreviewRequest& request) {
     p.sampling.min_tokens = std::min(p.sampling.min_tokens, p.sampling.max_tokens);
     p.sampling.prompt_logprobs = p.sampling.prompt_logprobs && p.sampling.max_tokens == 0;  // a job that only scores
     if (!p.fault && (p.sampling.max_tokens > 0 || p.sampling.prompt_logprobs)) jobs.push_back({p, {0}});
-    shown.push_back(std::move(p));
+    shown.push_back({std::move(p), front.doubled_in(prompt) ? front.warning(0, 0) : ""});
   }
   RunConfig config = request.config;
   config.output.store_text = model.tokenizer.has_value();  // to show it

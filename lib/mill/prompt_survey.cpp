@@ -66,9 +66,12 @@ PromptSurvey survey(const dataset::PromptFile& prompts, const SamplingParams& de
                     const text::Tokenizer* tokenizer, const PrepareRules& rules) {
   PromptSurvey s;
   Seen seen;
+  const FrontTokens front(tokenizer);
   for (std::uint64_t first = 0; first < prompts.size(); first += block_prompts)
-    for (const auto& prompt : prompts.read(first, std::min(block_prompts, prompts.size() - first), defaults))
+    for (const auto& prompt : prompts.read(first, std::min(block_prompts, prompts.size() - first), defaults)) {
+      s.doubled += front.doubled_in(prompt);
       take(s, seen, prepare(prompt, tokenizer, rules));
+    }
   return s;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dataset/prompts.hpp"
+#include "mill/double_bos.hpp"
 #include "mill/prepare.hpp"
 
 namespace moemill::mill {
@@ -18,6 +19,7 @@ struct PromptSurvey {
   std::uint64_t shared_tokens = 0;  // of them, at the start of a prompt and equal to an earlier one's, in whole pages
   std::uint64_t duplicates = 0;     // prompts equal to an earlier one
   std::uint64_t cut = 0;            // changed by errors.too_long
+  std::uint64_t doubled = 0;        // begin with the token that is added in front of them (double_bos.hpp)
   std::uint64_t longest = 0;
   std::uint64_t longest_sequence = 0;            // prompt and max_tokens
   std::uint64_t most_new_tokens = 0;             // all completions at max_tokens

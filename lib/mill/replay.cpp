@@ -191,6 +191,7 @@ std::string compare(const Replay& replay, std::span<const SmallJob> mine, Genera
   std::map<std::pair<std::uint64_t, std::uint32_t>, StoredRow> made;
   for (auto& row : again.completions) {
     const std::pair key(row.prompt_index, row.sample_index);
+    if (replay.layout.logprobs) dataset::widen_logprobs(row, *replay.layout.logprobs);
     made[key] = {std::move(row), scores[key.first], {}};
   }
   for (auto& [key, row] : made)

@@ -11,6 +11,7 @@
 #include "dataset/attempts.hpp"
 #include "mill/agree.hpp"
 #include "mill/config.hpp"
+#include "mill/double_bos.hpp"
 #include "mill/engine.hpp"
 #include "mill/finish.hpp"
 #include "mill/loaded_model.hpp"
@@ -42,6 +43,14 @@ Opened open_inputs(const Comm& world, const RunConfig& config) {
     for (const auto& warning : opened->prompts.warnings()) log::warning("{}", warning);
   }
   return std::move(*opened);
+}
+
+// How many prompts begin with the token that is added in front of them.
+std::uint64_t warn_of_doubled(const Comm& world, const RunConfig& config, const Opened& in) {
+  const FrontTokens front(in.model.tokenizer_or_null());
+  const std::uint64_t count = count_doubled(world, in.prompts, config.sampling, front);
+  if (count > 0 && world.rank() == 0) log::warning("{}", front.warning(count, in.prompts.size()));
+  return count;
 }
 
 // "" outside of Slurm.
@@ -252,13 +261,15 @@ void tell_cores(const Ranks& ranks) {
   for (const auto& warning : core_warnings(ranks.cores.use, job)) log::warning("{}", warning);
 }
 
-ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& request, double started,
+ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& asked, double started,
                      std::optional<RankZero>& zero) {
+  RunRequest request = asked;
   const RunConfig& config = request.config;
   std::optional<StopFile> stop_file;  // on rank 0
   rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
   const Ranks ranks = arrange_ranks(world, config.parallel);
   const Opened in = open_inputs(world, config);
+  request.config = settle(asked.config, in.prompts);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);
   if (world.rank() == 0 && !stop.warning().empty()) log::warning("{}", stop.warning());
@@ -277,6 +288,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   try {
     const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
     Report report = start_report(ranks, in.model.config, plan);
+    report.summary.double_bos_prompts = warn_of_doubled(world, config, in);
     MillEnd end = MillEnd::Finished;
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
     return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, counter, started);

@@ -37,7 +37,7 @@ void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
 
 // What the run would find in the way of its directory.
 void check_run_dir(const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts) {
-  const RunConfig& config = request.config;
+  const RunConfig config = settle(request.config, prompts);
   const dataset::RunPaths paths{config.output.dir};
   std::filesystem::path folder = std::filesystem::absolute(paths.dir);
   while (!std::filesystem::exists(folder)) folder = folder.parent_path();  // the run makes what is missing
@@ -136,6 +136,8 @@ ExitCode validate(const ValidateRequest& asked) {
   check_run_dir(request.run, model, prompts);
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model));
   tell_prompts(prompts, s);
+  if (s.doubled > 0)
+    fmt::print("warning: {}\n", FrontTokens(model.tokenizer_or_null()).warning(s.doubled, prompts.size()));
   FitQuestion question = fit_question(request, model);
   question.sequences = s.completions;
   question.sequence_tokens = s.longest_sequence;

@@ -39,7 +39,16 @@ void require_folder(const std::string& dir) {
       "a model folder holds config.json, tokenizer.json and model.safetensors (or its parts and "
       "model.safetensors.index.json), as downloaded from Hugging Face";
   std::error_code ignored;
-  if (!fs::exists(dir, ignored)) user_error("model folder {}: no such folder (model.path, --model); {}", dir, holds);
+  if (!fs::exists(dir, ignored)) {
+    const std::size_t slash = dir.find('/');
+    if (slash != std::string::npos && slash > 0 && slash + 1 < dir.size() &&
+        dir.find('/', slash + 1) == std::string::npos && dir[0] != '.')
+      user_error(
+          "model folder {0}: no such folder, and nothing is downloaded: where there is network, say "
+          "`hf download {0} --local-dir {1}`, then --model {1} (model.path)",
+          dir, dir.substr(slash + 1));
+    user_error("model folder {}: no such folder (model.path, --model); {}", dir, holds);
+  }
   if (!fs::is_directory(dir, ignored)) user_error("model folder {}: is not a directory; {}", dir, holds);
   if (!fs::exists(fs::path(dir) / "config.json", ignored)) {
     user_error("model folder {}: has no config.json; {}", dir, holds);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "base/error.hpp"
+#include "mill/config_names.hpp"
 
 using namespace moemill;
 using namespace moemill::mill;
@@ -34,7 +35,10 @@ TEST_CASE("an empty file gives the contract's defaults") {
   CHECK(c.sampling.max_tokens == 256);
   CHECK(c.sampling.temperature == 1.0f);
   CHECK(c.output.gzip_level == 4);
-  CHECK(c.output.dir == "runs/demo");
+  CHECK(c.output.dir == "runs/prompts");
+  CHECK(parse("input: {path: /data/my.questions.h5}").output.dir == "runs/my.questions");
+  CHECK(parse("input: {path: a.h5}\noutput: {dir: b}").output.dir == "b");
+  CHECK(!c.input.add_special_tokens);
   CHECK(!c.model.max_model_len);
   CHECK(!c.sampling.logprobs);
   CHECK(!c.output.carry_columns);
@@ -68,7 +72,7 @@ cost:    {hour_price: 2.5, unit: node, currency: EUR}
   CHECK(c.model.max_model_len == 4096);
   CHECK(c.input.group == "/a/b");
   CHECK(c.input.limit == 12);
-  CHECK(!c.input.add_special_tokens);
+  CHECK(c.input.add_special_tokens == false);
   CHECK(c.sampling.seed == 18446744073709551615u);
   CHECK(c.sampling.frequency_penalty == -0.5f);
   CHECK(c.sampling.stop == std::vector<std::string>{"\n\n", "Q:"});
@@ -160,6 +164,64 @@ TEST_CASE("faults name the file, the line, the key and what is accepted") {
   CHECK(has(fault("output: {store: [text, images]}"), "output.store"));
   CHECK(has(fault("runtime: {max_wall_time: soon}"), "runtime.max_wall_time"));
   CHECK(has(fault("model: {dtype: float32}"), "model.dtype"));
+  CHECK(has(fault("sampling: {max_tokens: null}"), "null is not accepted"));
+}
+
+TEST_CASE("what users of vLLM write where it means the same") {
+  RunConfig c =
+      parse("model: {dtype: auto, load_format: safetensors, max_model_len: null}\nsampling: {top_k: -1, seed: null}");
+  CHECK(c.model.dtype == "bfloat16");
+  CHECK(c.model.load_format == "auto");
+  CHECK(!c.model.max_model_len);
+  CHECK(c.sampling.top_k == 0);
+  CHECK(c.sampling.seed == 0);
+  CHECK(differing_keys(c, parse("")).empty());
+  CHECK(has(fault("sampling: {top_k: -2}"), "sampling.top_k"));
+}
+
+TEST_CASE("other programs' names are told with what there is instead; nothing far-fetched is suggested") {
+  CHECK(has(fault("parallel: {tensor_parallel_size: 4}"),
+            "does not support it; instead: experts are spread over MPI ranks"));
+  CHECK(has(fault("gpu_memory_utilization: 0.9"), "run.yaml:1: unknown key 'gpu_memory_utilization'"));
+  CHECK(has(fault("", {"model.trust_remote_code=true"}), "no code of a model folder"));
+  CHECK(has(fault("sampling: {best_of: 4}"), "sampling.n"));
+  CHECK(has(fault("sampling: {max_new_tokens: 4}"), "instead: sampling.max_tokens"));
+  CHECK(has(fault("sampling: {use_beam_search: true}"), "does not support it"));
+  CHECK(!has(fault("sampling: {logit_bias: {}}"), "nearest"));
+  for (const char* far : {"colour", "sampling.banana", "verbose", "x"}) {
+    const std::string text = fault("", {std::string(far) + "=1"});
+    CHECK_MESSAGE((has(text, "unknown key") && !has(text, "nearest") && has(text, "moemill help run.yaml")), text);
+  }
+  CHECK(has(fault("sampling: {max-tokens: 3}"), "nearest known key is 'sampling.max_tokens'"));
+  CHECK(has(fault("samplng: {top_p: 1}"), "nearest known key is 'sampling'"));
+  CHECK(key_of_flag("--temperature") == "sampling.temperature");
+  CHECK(key_of_flag("--max-model-len") == "model.max_model_len");
+  CHECK(key_of_flag("--colour").empty());
+}
+
+TEST_CASE("what only a shell understands in a path is refused wherever a path is given") {
+  for (const char* path : {"~/models/x", "$HOME/x", "${SCRATCH}/x", "/data/$USER/x", "runs/$SLURM_JOB_ID"}) {
+    for (const char* key : {"model.path", "input.path", "output.dir", "runtime.stop_file"}) {
+      CHECK(has(fault("", {fmt::format("{}={}", key, path)}), fmt::format("{}: {}", key, path)));
+      CHECK_THROWS_AS(parse_config("", "command line", {literal_override(key, path, "flag")}), UserError);
+    }
+    CHECK_THROWS_AS(check_path("-c", path), UserError);
+  }
+  for (const char* path : {"cost$", "a$1", "a~b", "~", "$"}) CHECK_NOTHROW(check_path("-c", path));
+}
+
+TEST_CASE("help fits a terminal, and names every key") {
+  const std::string text = describe_keys(), page = keys_page();
+  for (std::size_t at = 0, end = 0; at < text.size(); at = end + 1) {
+    end = text.find('\n', at);
+    CHECK_MESSAGE(end - at <= 100, text.substr(at, end - at));
+  }
+  CHECK(has(page, "| `sampling.top_k` | `0` | 0 (off; also -1) or a number of tokens up to 2^30 | yes | yes |"));
+  CHECK(has(page, "| `output.dir` | `runs/NAME` |"));
+}
+
+TEST_CASE("configs/README.md is the table's page: moemill help run.yaml > configs/README.md") {
+  CHECK(read_text_file(MOEMILL_SOURCE_DIR "/configs/README.md") == keys_page());
 }
 
 TEST_CASE("what this version cannot do is refused, not ignored") {

@@ -38,7 +38,7 @@ dataset::Prompt token_prompt(std::size_t length, std::uint32_t max_tokens) {
   return prompt;
 }
 
-PrepareRules rules(TooLong policy) { return {text::AddSpecial::No, policy, 32, 100}; }
+PrepareRules rules(TooLong policy) { return {policy, 32, 100}; }
 
 }  // namespace
 
@@ -223,6 +223,7 @@ TEST_CASE("bad prompts come out as faults") {
   prompt.token_ids[1] = -1;
   CHECK(code(prompt) == dataset::ErrorCode::BadToken);
   prompt.token_ids.clear();
+  prompt.add_special_tokens = false;
   CHECK(code(prompt) == dataset::ErrorCode::Empty);
   prompt.text = "\xff\xfe";
   CHECK(code(prompt) == dataset::ErrorCode::BadUtf8);

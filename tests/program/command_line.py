@@ -25,6 +25,32 @@ def help_of_every_command():
         check(word in text, f"run --help does not tell {word}")
 
 
+def help_is_readable_and_has_examples():
+    """In 100 columns; `help COMMAND` is the same; examples are there, and their options exist."""
+    def told(*words): return expect_exit(moemill(*words), 0).stdout
+    pages = {"": told("help"), **{c: told(c, "--help") for c in COMMANDS}}
+    for bench in ("gemm", "attention", "exchange", "decode", "prefill"): pages[f"bench {bench}"] = told("bench", bench, "--help")
+    for name, text in pages.items():
+        long = [line for line in text.splitlines() if len(line) > 100]
+        check(not long, name, "--help has long lines:", long)
+        if name: check(told("help", *name.split()) == text, f"help {name} is not {name} --help")
+        if " " not in name and name != "version": check("moemill " in text.split("example" if name else "first run")[1], name, "has no examples:", text)
+    for name in ("run", "validate", "preview", "status", "verify"):
+        for option in re.findall(r" (--[a-z-]+|-[a-z]) ", " ".join(l for l in pages[name].split("examples:")[1].splitlines() if "moemill" in l)):
+            check(option == "-n" or f"{option} " in pages[name] or f"{option} " in pages[name].replace(" ]", " "), name, option, "is no option")
+    table = told("run", "--help").split("accepted:")[1]
+    check(all(f"  {key} = " in table for key in re.findall("^[|] `([a-z_.]+)` [|]", told("help", "run.yaml"), re.M)), table)
+    check(told("help", "run.yaml") == (SOURCE / "configs/README.md").read_text(), "configs/README.md is old")
+    expect_exit(moemill("help", "rum"), 2)
+
+
+def the_run_directory_has_the_inputs_name():
+    folder = fresh("default_dir")
+    prompts = write_prompts(folder / "my.questions.h5", {"prompt": ["a b"]})
+    expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", prompts, "--set", "sampling.max_tokens=1", cwd=folder), 0)
+    check((folder / "runs/my.questions/outputs.h5").exists(), list(folder.rglob("*")))
+
+
 def version_names_what_it_is():
     for word in ("--version", "version"):
         text = expect_exit(moemill(word), 0).stdout
@@ -42,10 +68,26 @@ def wrong_words_are_named():
         (["status", "a", "b"], ["too many"]),
         (["run", "--set", "sampling.topp=1"], ["sampling.topp", "sampling.top_p"]),
         (["run", "--set", "nonsense"], ["key.path=value"]),
+        (["run", "--temperature", "0.5"], ["'--temperature'", "--set sampling.temperature=VALUE"]),
+        (["validate", "--max-model-len=5"], ["--set model.max_model_len=VALUE"]),
+        (["preview", "--top_p", "1"], ["--set sampling.top_p=VALUE"]),
+        (["run", "--tensor-parallel-size", "4"], ["does not support it", "mpirun -n R"]),
+        (["run", "-c", "~/run.yaml"], ["only a shell"]),
+        (["run", "-c", "$HOME/run.yaml"], ["only a shell"]),
+        (["run", "--model", "${HOME}/m"], ["model.path", "only a shell"]),
+        (["run", "-i", "$DATA/p.h5"], ["input.path", "only a shell"]),
+        (["run", "-o", "runs/$USER"], ["output.dir", "only a shell"]),
+        (["status", "~/runs/x"], ["RUN_DIR", "only a shell"]),
+        (["run", "--model", "org/some-moe"], ["nothing is downloaded", "hf download org/some-moe --local-dir some-moe", "--model some-moe"]),
     ]:
         done = expect_exit(moemill(*words), 2)
         for part in parts: check(part in done.stderr, words, "message lacks", part, ":", done.stderr)
     expect_exit(moemill(), 2)
+    folder = fresh("other_forms")
+    for name in ("x.jsonl", "x.csv", "x.parquet", "x.jsonl.zst"):
+        (folder / name).write_text('{"prompt": "a"}')
+        done = expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", folder / name), 2)
+        check(f"scripts/prompts.py {folder / name} -o " in done.stderr and ".h5" in done.stderr, done.stderr)
 
 
 def flags_over_set_over_file():
@@ -208,7 +250,7 @@ def status_and_verify_of_a_finished_run():
 
 
 if __name__ == "__main__":
-    main([help_of_every_command, version_names_what_it_is, wrong_words_are_named, flags_over_set_over_file,
+    main([help_of_every_command, help_is_readable_and_has_examples, the_run_directory_has_the_inputs_name, version_names_what_it_is, wrong_words_are_named, flags_over_set_over_file,
           columns_over_everything, validate_and_dry_run_write_nothing,
           validate_answers_whether_it_fits, validate_sees_files_in_the_way, validate_looks_at_the_run_directory, preview_shows_prompts_and_answers,
           preview_prepares_as_the_run_does, preview_of_a_job_that_only_scores, names_that_cannot_work, status_and_verify_of_a_finished_run])
