@@ -30,7 +30,14 @@ Options run_options() {
   options.add()("resume", po::value<std::string>()->value_name("auto|always|never")->default_value("auto"),
                 "auto: go on where a run is there; always: refuse to start a new one; never: refuse to go on");
   options.add()("overwrite", "remove what a run left in the output directory and start anew");
-  options.add()("retry-failed", "make the failed rows of the run again");
+  options.add()(
+      "retry-failed",
+      "make failed rows of the run again that can come out otherwise; errors.too_long and model.max_model_len "
+      "may differ from the run's");
+  options.add()(
+      "extend",
+      "make the run larger: more prompts at the end of the input, a larger n, a larger max_tokens for rows that "
+      "ended by length");
   options.add()("dry-run", "check everything as validate does, for this number of ranks, and leave");
   options.epilogue("keys of run.yaml (also for --set), defaults, and what is accepted:\n" + mill::describe_keys() +
                    "\nThe environment's MOEMILL_ISA (plain, avx2, avx512) picks the kernel bodies; the answers are "
@@ -50,11 +57,14 @@ void read_intent(const Options& options, mill::RunRequest& request) {
   request.resume = parse_resume(options.get<std::string>("resume"));
   if (options.has("overwrite")) request.existing = mill::Existing::Overwrite;
   if (options.has("retry-failed")) request.failed_rows = mill::FailedRows::Retry;
+  if (options.has("extend")) request.growth = mill::Growth::Allowed;
   if (!options.has("overwrite")) return;
   if (request.resume == mill::Resume::Always)
     user_error("--overwrite starts anew and --resume always asks to go on: leave one of them out");
   if (options.has("retry-failed"))
     user_error("--overwrite starts anew and leaves no failed rows for --retry-failed: leave one of them out");
+  if (options.has("extend"))
+    user_error("--overwrite starts anew and leaves no rows for --extend: leave one of them out");
 }
 
 mill::RunRequest read_request(const Options& options) {

@@ -24,7 +24,7 @@ int status(const Words& words) {
   const std::string dir = options.get<std::string>("RUN_DIR");
   const auto form = options.has("json") ? mill::StatusForm::Json : mill::StatusForm::Text;
   const bool redraw = options.has("watch") && form == mill::StatusForm::Text && isatty(STDOUT_FILENO) == 1;
-  dataset::RunCounter counter;
+  dataset::RunCounter counter(64u << 20);  // a look at a run is quick
   for (bool first = true;; first = false) {
     const dataset::RunStatus status = mill::read_run_status(dir, counter);
     if (redraw)

@@ -70,6 +70,7 @@ struct OutputSettings {
   bool skip_special_tokens = true;
   std::optional<std::vector<std::string>> carry_columns;  // empty optional: all
   bool merge = true;
+  bool keep_shards = false;  // beside a whole outputs.h5
 };
 
 struct ParallelSettings {

@@ -7,24 +7,33 @@
 
 #include "dataset/journal.hpp"
 #include "dataset/outputs.hpp"
+#include "dataset/seal.hpp"
 
 namespace moemill::dataset {
 namespace {
 
 constexpr std::uint64_t error_rows = 4096;
 
-// A finished file, of which no text is read: its seal is not looked at here, which would take long. Rows, and so
-// /errors, are in the order of the prompts.
-RunCounts open_and_count(const std::string& path, std::uint64_t prompts) {
+// A finished file. Rows, and so /errors, are in the order of the prompts.
+RunCounts open_and_count(const std::string& path, std::uint64_t most_file_bytes) {
   OutputReader file(path);
-  RunCounts counts{file.rows(), file.errors(), prompts, 0};
+  RunCounts counts;
+  counts.rows = file.rows();
+  counts.rows_failed = file.errors();
+  if (counts.rows > 0) counts.prompts_done = file.read_prompts(counts.rows - 1, 1)[0] - file.read_prompts(0, 1)[0] + 1;
+  const bool with_codes =
+      file.errors() > 0 && files::size_bytes(path) <= most_file_bytes && !broken_seal(path, [] {}).has_value();
   std::optional<std::uint64_t> last;
   for (std::uint64_t first = 0; first < file.errors(); first += error_rows) {
-    for (std::uint64_t prompt : file.read_error_prompts(first, std::min(error_rows, file.errors() - first))) {
+    const std::uint64_t count = std::min(error_rows, file.errors() - first);
+    for (std::uint64_t prompt : file.read_error_prompts(first, count)) {
       if (prompt != last) counts.prompts_failed++;
       last = prompt;
     }
+    if (!with_codes) continue;
+    for (const std::string& code : file.read_errors(first, count).code) counts.failed_by_code[code]++;
   }
+  counts.prompts_done -= std::min(counts.prompts_done, counts.prompts_failed);
   return counts;
 }
 
@@ -37,11 +46,12 @@ RunCounts count_journal(const JournalContents& journal, ShardRange range, const 
     ended[row.prompt_index]++;
     if (row.status != RowStatus::Failed) continue;
     counts.rows_failed++;
+    counts.failed_by_code[std::string(name_of(row.error ? row.error->code : ErrorCode::Internal))]++;
     failed.insert(row.prompt_index);
   }
   counts.prompts_failed = failed.size();
   for (const auto& [prompt, rows] : ended) {
-    if (!samples.empty() && rows == samples.at(prompt - range.first)) counts.prompts_done++;
+    if (!samples.empty() && rows == samples.at(prompt - range.first) && !failed.contains(prompt)) counts.prompts_done++;
   }
   return counts;
 }
@@ -51,21 +61,22 @@ void add(RunCounts& sum, const RunCounts& more) {
   sum.rows_failed += more.rows_failed;
   sum.prompts_done += more.prompts_done;
   sum.prompts_failed += more.prompts_failed;
+  for (const auto& [code, count] : more.failed_by_code) sum.failed_by_code[code] += count;
 }
 
 }  // namespace
 
-RunCounts RunCounter::count_file(const std::string& path, std::uint64_t prompts) {
+RunCounts RunCounter::count_file(const std::string& path) {
   const auto stamp = files::stamp(path);  // ahead of the numbers: a file that is replaced meanwhile is opened again
   const auto known = seen_.find(path);
   if (known != seen_.end() && stamp == known->second.first) return known->second.second;
-  const RunCounts counts = open_and_count(path, prompts);
+  const RunCounts counts = open_and_count(path, most_file_bytes_);
   if (stamp) seen_[path] = {*stamp, counts};
   return counts;
 }
 
 RunCounts RunCounter::count(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples) {
-  if (files::exists(paths.outputs())) return count_file(paths.outputs(), manifest.prompts);
+  if (files::exists(paths.outputs())) return count_file(paths.outputs());
   // Journals first: the rows of a shard that finishes meanwhile are then counted from its file.
   std::map<ShardId, RunCounts> journals;
   for (ShardId shard : list_run(paths, manifest).journals) {
@@ -74,7 +85,7 @@ RunCounts RunCounter::count(const RunPaths& paths, const RunManifest& manifest, 
   }
   RunCounts counts;
   for (ShardId shard : list_run(paths, manifest).finished) {
-    add(counts, count_file(paths.shard(shard), manifest.range_of(shard).count));
+    add(counts, count_file(paths.shard(shard)));
     journals.erase(shard);
   }
   for (const auto& [shard, rows] : journals) add(counts, rows);

@@ -100,24 +100,29 @@ std::vector<std::uint64_t> OutputReader::offsets(const std::string& name, std::u
   return ends;
 }
 
-OutputBlock OutputReader::read(std::uint64_t first, std::uint64_t count) const {
+OutputBlock OutputReader::read_numbers(std::uint64_t first, std::uint64_t count) const {
   OutputBlock block;
   auto rows = [&]<class T>(std::vector<T>& into, const char* name, hid_t type) {
     into = column<T>(std::string("completions/") + name, type, first, count);
   };
   rows(block.prompt_index, "prompt_index", H5T_NATIVE_UINT64);
   rows(block.sample_index, "sample_index", H5T_NATIVE_UINT32);
-  if (layout_.ids == IdKind::Text) {
-    block.text_ids = text_column("completions/id", first, count);
-  } else {
-    rows(block.integer_ids, "id", H5T_NATIVE_INT64);
-  }
   rows(block.status, "status", H5T_NATIVE_UINT8);
   rows(block.finish_reason, "finish_reason", H5T_NATIVE_UINT8);
   rows(block.num_prompt_tokens, "num_prompt_tokens", H5T_NATIVE_UINT32);
   rows(block.num_completion_tokens, "num_completion_tokens", H5T_NATIVE_UINT32);
   rows(block.seed, "seed", H5T_NATIVE_UINT64);
   rows(block.cumulative_logprob, "cumulative_logprob", H5T_NATIVE_FLOAT);
+  return block;
+}
+
+OutputBlock OutputReader::read(std::uint64_t first, std::uint64_t count) const {
+  OutputBlock block = read_numbers(first, count);
+  if (layout_.ids == IdKind::Text) {
+    block.text_ids = text_column("completions/id", first, count);
+  } else {
+    block.integer_ids = column<std::int64_t>("completions/id", H5T_NATIVE_INT64, first, count);
+  }
   if (layout_.text) {
     auto ends = offsets("completions/text", first, count);
     block.text_bytes = lengths_of(ends);

@@ -180,6 +180,7 @@ class OutputReader {
   std::uint64_t prompts_with_tokens() const { return prompts_with_tokens_; }
   std::uint64_t errors() const { return errors_; }
   OutputBlock read(std::uint64_t first, std::uint64_t count) const;
+  OutputBlock read_numbers(std::uint64_t first, std::uint64_t count) const;  // the columns with a number a row, no ids
   ScoreBlock read_scores(std::uint64_t first, std::uint64_t count) const;
   PromptTokenBlock read_prompt_tokens(std::uint64_t first, std::uint64_t count) const;
   ErrorBlock read_errors(std::uint64_t first, std::uint64_t count) const;

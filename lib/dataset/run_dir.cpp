@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 #include "base/entropy.hpp"
 #include "base/error.hpp"
@@ -14,7 +13,6 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::uint64_t most_shards = 1'000'000;  // shard names have six digits
 constexpr std::string_view shard_prefix = "shard-";
 
 std::string shard_name(ShardId shard) { return fmt::format("{}{:06}", shard_prefix, shard.value); }
@@ -56,17 +54,6 @@ void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml)
   }
 }
 
-void check_numbers(const RunPaths& paths, const RunManifest& manifest) {
-  bool fits = manifest.prompts > 0 && manifest.shard_prompts > 0 &&
-              (manifest.prompts - 1) / manifest.shard_prompts < most_shards && manifest.run_id.size() <= 40;
-  if (!fits) {
-    user_error(
-        "{}: {} prompts in shards of {} cannot be: needs at least one prompt, and at most {} shards "
-        "(output.shard_prompts)",
-        paths.manifest(), manifest.prompts, manifest.shard_prompts, most_shards);
-  }
-}
-
 std::string RunPaths::shard(ShardId shard) const { return shards() + "/" + shard_name(shard) + ".h5"; }
 std::string RunPaths::journal(ShardId shard) const { return journals() + "/" + shard_name(shard) + ".journal"; }
 
@@ -87,55 +74,6 @@ std::uint64_t auto_shard_prompts(std::uint64_t prompts) {
   // some short answers, so a small job has few. At most 1024 prompts in one, unless the names run out.
   std::uint64_t size = prompts < 64 ? (prompts + 3) / 4 : std::clamp<std::uint64_t>((prompts + 63) / 64, 16, 1024);
   return std::max(size, (prompts + most_shards - 1) / most_shards);
-}
-
-std::optional<RunManifest> read_manifest(const RunPaths& paths) {
-  auto text = files::read_text(paths.manifest());
-  if (!text) return std::nullopt;
-  try {
-    auto json = nlohmann::ordered_json::parse(*text);
-    if (auto version = json.at("format_version").get<std::uint32_t>(); version != run_format_version) {
-      user_error(
-          "{}: run of format version {}, this moemill knows version {}: go on with the moemill that began it, or "
-          "start anew with --overwrite",
-          paths.manifest(), version, run_format_version);
-    }
-    const auto checksum = json.at("crc32c").get<std::string>();
-    json.erase("crc32c");
-    if (checksum != crc32c_hex(json.dump(2)))
-      user_error("{}: is damaged (its checksum is that of another text): restore it, or start anew with --overwrite",
-                 paths.manifest());
-    RunManifest manifest;
-    manifest.run_id = json.at("run_id").get<std::string>();
-    manifest.created_utc = json.at("created_utc").get<std::string>();
-    manifest.prompts = json.at("prompts").get<std::uint64_t>();
-    manifest.completions = json.at("completions").get<std::uint64_t>();
-    manifest.shard_prompts = json.at("shard_prompts").get<std::uint64_t>();
-    manifest.fingerprints = json.at("fingerprints").get<std::map<std::string, std::string>>();
-    manifest.attempts = json.at("attempts").get<std::uint32_t>();
-    if (const auto& code = json.at("exit_code"); !code.is_null()) manifest.exit_code = code.get<int>();
-    check_numbers(paths, manifest);
-    return manifest;
-  } catch (const nlohmann::json::exception& error) {
-    user_error("{}: is damaged ({}): restore it, or start anew with --overwrite", paths.manifest(), error.what());
-  }
-}
-
-void write_manifest(const RunPaths& paths, const RunManifest& manifest) {
-  check_numbers(paths, manifest);
-  nlohmann::ordered_json json = {{"format", "moemill-run"},
-                                 {"format_version", run_format_version},
-                                 {"run_id", manifest.run_id},
-                                 {"created_utc", manifest.created_utc},
-                                 {"prompts", manifest.prompts},
-                                 {"completions", manifest.completions},
-                                 {"shard_prompts", manifest.shard_prompts},
-                                 {"fingerprints", manifest.fingerprints},
-                                 {"attempts", manifest.attempts},
-                                 {"exit_code", nullptr}};
-  if (manifest.exit_code) json["exit_code"] = *manifest.exit_code;
-  json["crc32c"] = crc32c_hex(json.dump(2));  // of the text without this key
-  files::write_atomically(paths.manifest(), json.dump(2) + "\n");
 }
 
 void make_folders(const RunPaths& paths) {
@@ -170,11 +108,26 @@ void remove_temporaries(const RunPaths& paths) {
   });
 }
 
+// A run that loses its rows does not say that they are in outputs.h5; a kill then leaves one that begins anew.
+void forget_end(const RunPaths& paths) {
+  std::optional<RunManifest> manifest;
+  try {
+    manifest = read_manifest(paths);
+  } catch (const UserError&) {
+    return;  // a damaged one says nothing, and goes
+  }
+  if (!manifest->shards_removed) return;
+  manifest->shards_removed = false;
+  manifest->exit_code.reset();
+  write_manifest(paths, *manifest);
+}
+
 }  // namespace
 
 void clear_run(const RunPaths& paths) {
   if (!files::exists(paths.manifest())) return;  // whatever is there is not a run's
-  files::remove(paths.outputs());                // while shards go it must not speak for them
+  forget_end(paths);
+  files::remove(paths.outputs());  // while shards go it must not speak for them
   remove_temporaries(paths);
   files::sync_folder(paths.dir);
   for (const auto& [folder, suffix] : {std::pair(paths.shards(), ".h5"), std::pair(paths.journals(), ".journal")}) {
@@ -226,6 +179,20 @@ RunListing list_run(const RunPaths& paths, const RunManifest& manifest) {
 void remove_leftovers(const RunPaths& paths) {
   remove_temporaries(paths);
   for (ShardId shard : shards_in(paths.shards(), ".h5")) files::remove(paths.journal(shard));
+}
+
+std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest) {
+  const std::vector<ShardId> shards = shards_in(paths.shards(), ".h5"),
+                             journals = shards_in(paths.journals(), ".journal");
+  if (manifest.shards_removed && shards.empty() && journals.empty()) return 0;
+  refuse_broken(paths.outputs(), [] {});
+  if (!manifest.shards_removed) {
+    manifest.shards_removed = true;  // first, so that nobody takes a run without shards for one that has made none
+    write_manifest(paths, manifest);
+  }
+  for (ShardId shard : shards) files::remove(paths.shard(shard));
+  for (ShardId shard : journals) files::remove(paths.journal(shard));
+  return shards.size();
 }
 
 }  // namespace moemill::dataset

@@ -16,6 +16,7 @@
 namespace moemill::dataset {
 
 constexpr std::uint32_t run_format_version = 2;
+constexpr std::uint64_t most_shards = 1'000'000;  // shard names have six digits
 
 // The names in a run directory. A plain value that every rank may have.
 struct RunPaths {
@@ -35,7 +36,17 @@ struct RunPaths {
   std::string journal(ShardId shard) const;  // journal/shard-000012.journal
 };
 
-// What is fixed when the directory is made, and how the attempts ended.
+// What --retry-failed or --extend made of a run that was there.
+struct RunChange {
+  std::string time_utc;
+  std::string what;                                                   // "retry_failed", "extend"
+  std::uint32_t after_attempt = 0;                                    // how many attempts had begun before it
+  std::map<std::string, std::pair<std::string, std::string>> values;  // key of run.yaml, or fingerprint: before, after
+  std::uint64_t prompts_before = 0, prompts = 0;
+  std::uint64_t completions_before = 0, completions = 0;
+};
+
+// What is fixed when the directory is made or the run is changed, and how the attempts ended.
 struct RunManifest {
   std::string run_id;       // 32 hex digits
   std::string created_utc;  // of the first attempt
@@ -45,6 +56,9 @@ struct RunManifest {
   std::map<std::string, std::string> fingerprints;  // input_sha256, model_sha256, tokenizer_sha256, config, ...
   std::uint32_t attempts = 0;
   std::optional<int> exit_code;  // of the last attempt; empty while it runs, or when it was killed
+  bool shards_removed = false;   // outputs.h5 alone has the rows: without it they are lost
+  bool reopening = false;        // files may still be as they were before the last change: it is carried through first
+  std::vector<RunChange> history;
 
   std::uint32_t shard_count() const;
   ShardRange range_of(ShardId shard) const;
@@ -60,6 +74,9 @@ std::optional<RunManifest> read_manifest(const RunPaths& paths);
 // UserError when shards of that size cannot be numbered.
 void check_numbers(const RunPaths& paths, const RunManifest& manifest);
 void write_manifest(const RunPaths& paths, const RunManifest& manifest);  // atomic
+// The same as text, for other ranks.
+std::string manifest_text(const RunManifest& manifest);
+RunManifest parse_manifest(const std::string& text, const std::string& name);  // `name` is for messages
 // UserError when a directory without run.json has a file under a name that the run would write, other than the
 // config.yaml that a job which was killed early left there.
 void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml);
@@ -83,5 +100,9 @@ RunListing list_run(const RunPaths& paths);
 RunListing list_run(const RunPaths& paths, const RunManifest& manifest);
 // Under the lock: removes what a killed job left: temporary files, and journals of finished shards.
 void remove_leftovers(const RunPaths& paths);
+// Under the lock, where outputs.h5 has all rows: once every byte of it is found as it was sealed, shards and journals
+// go. From then on the manifest says that outputs.h5 is all there is. A kill in between is finished by the next call.
+// Returns how many shards went. SystemError when outputs.h5 is not whole: then nothing is removed.
+std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest);
 
 }  // namespace moemill::dataset

@@ -44,14 +44,17 @@ RunStatus read_status(const std::string& dir, const SampleCounts& samples, RunCo
     status.end_reason = end->rank == 0 ? end->reason : fmt::format("rank {}: {}", end->rank, end->reason);
     if (!status.exit_code) status.exit_code = end->exit_code;  // the rank that failed could not reach run.json
   }
-  status.merged = files::exists(paths.outputs());
+  status.merged = files::exists(paths.outputs()) && !manifest->reopening;
   status.last_metrics = last_line(paths.metrics());
   status.summary = files::read_text(paths.summary()).value_or("");
   status.shards_finished = static_cast<std::uint32_t>(list_run(paths, *manifest).finished.size());
+  if (status.merged) status.shards_finished = manifest->shard_count();  // their rows are in outputs.h5
   const RunCounts counts = counter.count(paths, *manifest, samples);
   status.rows_ok = counts.rows - counts.rows_failed;
   status.rows_failed = counts.rows_failed;
   status.prompts_done = counts.prompts_done;
+  status.prompts_failed = counts.prompts_failed;
+  status.failed_by_code = counts.failed_by_code;
   if (!status.running && counts.rows < manifest->completions)
     status.tries_without_a_row = tries_without_a_row(paths, counts.rows);
   status.rows_pending = manifest->completions - std::min(counts.rows, manifest->completions);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -17,10 +18,12 @@ struct RunStatus {
   std::uint64_t rows_ok = 0;
   std::uint64_t rows_failed = 0;
   std::uint64_t rows_pending = 0;
-  std::uint64_t prompts_done = 0;  // all samples ended, also by failing
+  std::uint64_t prompts_done = 0;    // all rows done
+  std::uint64_t prompts_failed = 0;  // with a failed row
+  std::map<std::string, std::uint64_t> failed_by_code;
   std::uint32_t shards_finished = 0;
   std::optional<std::string> running;     // who holds the lock
-  bool merged = false;                    // outputs.h5 is there
+  bool merged = false;                    // outputs.h5 is there, with all rows that the run is to have
   std::optional<int> exit_code;           // of the last attempt; empty while it runs, or when it was killed
   std::string end_reason;                 // why it ended, "" when it was killed
   std::uint32_t tries_without_a_row = 0;  // the last attempts, see attempts.hpp; 0 while a job works

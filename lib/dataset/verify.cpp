@@ -28,6 +28,11 @@ class Verification {
       return std::move(report_);
     }
     bool merged = files::exists(paths_.outputs());
+    if (!merged && manifest_.shards_removed) {
+      fault("{}: is missing, and the run's shards were removed when it was whole: restore it from a copy",
+            paths_.outputs());
+      return std::move(report_);
+    }
     outputs_whole_ = merged && is_whole(paths_.outputs());
     RunListing listing = list_run(paths_);
     if (!merged) report_.rows_unfinished = rows_unfinished(listing);
@@ -142,8 +147,14 @@ class Verification {
   }
 
   void check_attributes(const OutputReader& file) {
+    auto was = [&](const char* name, const std::string& value) {  // of a shard that stayed when the run was changed
+      return std::any_of(manifest_.history.begin(), manifest_.history.end(), [&](const RunChange& change) {
+        const auto both = change.values.find(name);
+        return both != change.values.end() && both->second.first == value;
+      });
+    };
     auto same = [&](const char* name, const std::string& expected) {
-      if (std::string found = file.text_attribute(name); found != expected)
+      if (std::string found = file.text_attribute(name); found != expected && !was(name, found))
         fault("{}: root attribute '{}' is '{}', the run says '{}'", file.path(), name, found, expected);
     };
     same("run_id", manifest_.run_id);

@@ -283,6 +283,7 @@ std::vector<Field> make_fields() {
       flag("output.skip_special_tokens", Answers, AT(output.skip_special_tokens)),
       carry_columns(),
       flag("output.merge", Layout, AT(output.merge)),
+      flag("output.keep_shards", Layout, AT(output.keep_shards)),
 
       expert_domain(),
       optional<u32>("parallel.ranks_per_node", "auto (as MPI reports) or a number of ranks above 0", Layout, "auto",

@@ -16,6 +16,7 @@
 #include "dataset/json_values.hpp"
 #include "dataset/merge.hpp"
 #include "mill/agree.hpp"
+#include "mill/change.hpp"
 #include "mill/memory.hpp"
 
 namespace moemill::mill {
@@ -50,19 +51,45 @@ bool stands_in_files(const RunPlan& plan, const RunConfig& config, bool merged) 
   return dataset::list_run(plan.paths, plan.manifest).finished.size() == plan.manifest.shard_count();
 }
 
-std::string end_text(ExitCode code, const Report& report) {
-  if (code == ExitCode::Stopped) return "stopped early because of " + report.stop_reason;
-  return code == ExitCode::TooManyFailed ? "all rows are done, too many of them failed" : "all rows are done";
+// What is in outputs.h5 need not be there twice.
+void remove_shards(RunPlan& plan, const RunConfig& config) {
+  if (!config.output.merge || config.output.keep_shards || !is_merged(plan.paths, plan.manifest)) return;
+  const std::size_t removed = dataset::remove_merged_shards(plan.paths, plan.manifest);
+  if (removed > 0)
+    log::info("{} has been read back and is whole: its {} removed (output.keep_shards: false)", plan.paths.outputs(),
+              counted(removed, "shard is", "shards are"));
 }
 
-void warn_of_failed(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors) {
+std::string end_text(ExitCode code, const RunCounts& counts, const Report& report) {
+  if (code == ExitCode::Stopped) return "stopped early because of " + report.stop_reason;
+  if (counts.rows_failed == 0) return "all rows are done";
+  return fmt::format("all rows have ended, {} of them failed{}", thousands(counts.rows_failed),
+                     code == ExitCode::TooManyFailed ? ", which is too many" : "");
+}
+
+void warn_of_failed(const RunCounts& counts, const RunPlan& plan, const RunConfig& config) {
   if (counts.rows_failed == 0) return;
+  const auto can_change = [&](const char* code) { return counts.failed_by_code.contains(code); };
   log::warning(
-      "{} rows of {} prompts failed ({:.1f} % of the rows, {:.1f} % are accepted): /errors says why, --retry-failed "
-      "makes them again",
+      "{} rows of {} prompts failed: {} ({:.1f} % of the rows, {:.1f} % are accepted). Why, row by row: h5dump -d "
+      "/errors/message {}{}{}",
       thousands(counts.rows_failed), thousands(counts.prompts_failed),
-      100.0 * static_cast<double>(counts.rows_failed) / static_cast<double>(manifest.completions),
-      100.0 * errors.max_failed_fraction);
+      counts.failed_by_code.empty() ? "codes in /errors" : codes_text(counts.failed_by_code),
+      100.0 * static_cast<double>(counts.rows_failed) / static_cast<double>(plan.manifest.completions),
+      100.0 * config.errors.max_failed_fraction,
+      config.output.merge ? plan.paths.outputs() : plan.paths.shards() + "/*",
+      can_change("internal") ? ". --retry-failed makes internal ones again" : "",
+      can_change("too_long")
+          ? ". --retry-failed with another errors.too_long or model.max_model_len makes too_long ones again"
+          : "");
+}
+
+// "all 256 rows of 128 prompts are done", or how many of them are not.
+std::string whole_text(const RunPlan& plan, const RunCounts& counts) {
+  if (counts.rows_failed == 0)
+    return fmt::format("all {} rows of {} prompts are done", thousands(counts.rows), thousands(plan.manifest.prompts));
+  return fmt::format("all {} rows of {} prompts have ended, {}", thousands(counts.rows),
+                     thousands(plan.manifest.prompts), rows_text(counts));
 }
 
 // Past the stream, whose failure would be the command's: the ledger stands in run.log and summary.json, too.
@@ -78,13 +105,12 @@ void say_on_stdout(const std::string& text) {
 
 void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts, ExitCode code) {
   if (code == ExitCode::Stopped) {
-    log::warning("stopped early with {} of {} rows done; everything is saved, run the same command again",
-                 thousands(counts.rows), thousands(plan.manifest.completions));
+    log::warning("stopped early with {} of {} rows; everything is saved, run the same command again", rows_text(counts),
+                 thousands(plan.manifest.completions));
   } else {
-    log::info("all {} rows of {} prompts are done: {}", thousands(counts.rows), thousands(counts.prompts_done),
-              config.output.merge ? plan.paths.outputs() : plan.paths.shards());
+    log::info("{}: {}", whole_text(plan, counts), config.output.merge ? plan.paths.outputs() : plan.paths.shards());
   }
-  warn_of_failed(counts, plan.manifest, config.errors);
+  warn_of_failed(counts, plan, config);
   const std::string ledger = ledger_line(s, config.cost);
   say_on_stdout(ledger + "\n");
   log::note(log::Level::Info, ledger);
@@ -117,7 +143,7 @@ Report start_report(const Ranks& ranks, const model::ModelConfig& model, const R
   s.nodes = ranks.nodes;
   s.cores = attempt_cores(ranks);
   s.attempts = plan.manifest.attempts;
-  s.resumed_rows = plan.rows_before;
+  s.resumed_rows = plan.before.rows;
   s.kv_bytes_per_token = model::kv_bytes_per_token(model);
   s.totals.peak_rss_bytes = peak_rss_bytes();
   return report;
@@ -133,6 +159,11 @@ void Report::take(const Comm& world, const Totals& mine, const RowSeconds& rows,
   row_seconds = rows.over_ranks(world);
   const Totals& t = summary.totals;
   expert_load = {max_over_mean(expert_counts, model.moe.experts), t.prompt_tokens + t.generated_tokens};
+}
+
+std::string rows_text(const RunCounts& counts) {
+  const std::string done = thousands(counts.rows - counts.rows_failed) + " done";
+  return counts.rows_failed == 0 ? done : done + fmt::format(" and {} failed", thousands(counts.rows_failed));
 }
 
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors) {
@@ -155,11 +186,13 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
       report.stop_reason = e.what();
       stopped = true;
     }
+    if (!stopped) remove_shards(plan, config);
     const RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(config, prompts));
     code = stopped ? ExitCode::Stopped : exit_code_of(counts, plan.manifest, config.errors);
     Summary& s = report.summary;
     s.prompts_done = counts.prompts_done;
     s.prompts_failed = counts.prompts_failed;
+    s.failed_by_code = counts.failed_by_code;
     s.completions = counts.rows;
     const EarlierAttempts earlier = read_earlier_attempts(plan.paths, plan.manifest.attempts);
     const std::uint64_t most_memory = std::max(s.totals.peak_rss_bytes, earlier.totals.peak_rss_bytes);
@@ -177,11 +210,11 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     s.exit_code = static_cast<int>(code);
     files::write_atomically(plan.paths.summary(), to_json(s, config.cost));
     dataset::end_attempt(plan.paths, plan.manifest, s.exit_code);
-    record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, report), 0,
-                                                   now_seconds() - started, s.cores});
+    record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, counts, report),
+                                                   0, now_seconds() - started, s.cores});
     say_end(plan, config, s, counts, code);
     log::note(log::Level::Info, fmt::format("==== attempt {} ends with exit code {}: {}", plan.manifest.attempts,
-                                            s.exit_code, end_text(code, report)));
+                                            s.exit_code, end_text(code, counts, report)));
   });
   return told(world, code);
 }
@@ -197,21 +230,20 @@ bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& co
   return told(world, finished);
 }
 
-ExitCode already_done(const Comm& world, const RunPlan& plan, const RunConfig& config,
-                      const dataset::PromptFile& prompts, dataset::RunCounter& counter) {
+ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config) {
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
-    const RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(config, prompts));
+    const RunCounts& counts = plan.before;
+    remove_shards(plan, config);
     code = exit_code_of(counts, plan.manifest, config.errors);
-    log::info("all {} rows of {} prompts are done already; nothing to do: {}", thousands(counts.rows),
-              thousands(counts.prompts_done), config.output.merge ? plan.paths.outputs() : plan.paths.shards());
-    warn_of_failed(counts, plan.manifest, config.errors);
-    dataset::RunManifest manifest = plan.manifest;
+    log::info("{} already; nothing to do: {}", whole_text(plan, counts),
+              config.output.merge ? plan.paths.outputs() : plan.paths.shards());
+    warn_of_failed(counts, plan, config);
     if (auto summary = read_summary(plan.paths); summary["exit_code"] != static_cast<int>(code)) {
       summary["exit_code"] = static_cast<int>(code);  // errors.max_failed_fraction has changed
       files::write_atomically(plan.paths.summary(), summary.dump(2) + "\n");
     }
-    dataset::end_attempt(plan.paths, manifest, static_cast<int>(code));
+    dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));
   });
   return told(world, code);
 }

@@ -38,9 +38,12 @@ void record_or_warn(const dataset::RunPaths& paths, const auto& line);
 Report start_report(const Ranks& ranks, const model::ModelConfig& model, const RunPlan& plan);
 
 using dataset::RunCounts;
+// "12 done", "12 done and 3 failed"
+std::string rows_text(const RunCounts& counts);
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);
 
-// Merges, unless `stop` ends that early; writes summary.json, stores the exit code, says the ledger. Collective.
+// Merges, unless `stop` ends that early; removes the shards where they are not to be kept; writes summary.json, stores
+// the exit code, says the ledger. Collective.
 ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
                     dataset::RunCounter& counter, double started);
@@ -49,8 +52,8 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
 // Rank 0 looks; collective.
 bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config);
 
-// A run with nothing left to do: says so; the exit code comes from its rows. Collective.
-ExitCode already_done(const Comm& world, const RunPlan& plan, const RunConfig& config,
-                      const dataset::PromptFile& prompts, dataset::RunCounter& counter);
+// A run with nothing left to do, unless shards are left that are not to be kept: says so; the exit code comes from its
+// rows. Collective.
+ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config);
 
 }  // namespace moemill::mill

@@ -63,8 +63,9 @@ OpenShard::OpenShard(ShardId shard, const ShardInputs& inputs, Generator& genera
     left_[prompt.index - range_.first].samples = prompt.sampling.n;
     missing_ += prompt.sampling.n;
   }
+  Totals counted_before;  // among the rows that the attempt begins with
   for (auto& row : contents.completions) {
-    count(row, totals);
+    count(row, counted_before);
     rows_.completions.push_back(std::move(row));
   }
   rows_.scores = std::move(contents.scores);
@@ -94,10 +95,7 @@ void OpenShard::count(const dataset::Completion& row, Totals& totals) {
   expect(left.samples > 0 && missing_ > 0, "a row of a shard ends once");
   --missing_;
   if (row.status == dataset::RowStatus::Failed) ++left.failed;
-  if (--left.samples == 0) {
-    ++totals.prompts_done;
-    if (left.failed > 0) ++totals.prompts_failed;
-  }
+  if (--left.samples == 0) ++(left.failed > 0 ? totals.prompts_failed : totals.prompts_done);
 }
 
 void OpenShard::take(dataset::Completion row, Totals& totals) {

@@ -66,30 +66,28 @@ Progress::Progress(std::string metrics_path, Goal goal, double started)
       look_(isatty(STDERR_FILENO) ? Look::Live : Look::Log) {}
 
 std::string Progress::line(const Totals& t, double now) const {
-  const std::uint64_t done = goal_.rows_before + t.completions;
-  double eta = eta_seconds(t.completions, goal_.rows - done, now - first_step_);
+  double eta = eta_seconds(t.completions, goal_.rows - ended(t), now - first_step_);
   double seconds = now - last_time_;
-  return fmt::format("{}/{} rows{}, tokens/s in {:.0f} out {:.0f}, running {}, ETA {}", thousands(done),
-                     thousands(goal_.rows), t.rows_failed ? fmt::format(" ({} failed)", thousands(t.rows_failed)) : "",
+  return fmt::format("{}/{} rows{}, tokens/s in {:.0f} out {:.0f}, running {}, ETA {}", thousands(ended(t) - failed(t)),
+                     thousands(goal_.rows), failed(t) ? fmt::format(" done, {} failed", thousands(failed(t))) : " done",
                      rate(t.prompt_tokens, last_.prompt_tokens, seconds),
                      rate(t.generated_tokens, last_.generated_tokens, seconds), t.running,
                      eta < 0 ? "?" : clock_text(eta));
 }
 
 std::string Progress::metrics_line(const Totals& t, const std::optional<End>& end, double now) const {
-  const std::uint64_t done = goal_.rows_before + t.completions;
   double seconds = now - last_time_;
-  double eta = eta_seconds(t.completions, goal_.rows - done, now - first_step_);
+  double eta = eta_seconds(t.completions, goal_.rows - ended(t), now - first_step_);
   nlohmann::ordered_json j = {
       {"time", utc_now()},
       {"attempt", goal_.attempt},
       {"wall_seconds", now - started_},
       {"load_seconds", first_step_ - started_},
       {"rows_total", goal_.rows},
-      {"rows_done", done},
-      {"rows_failed", t.rows_failed},
+      {"rows_done", ended(t) - failed(t)},
+      {"rows_failed", failed(t)},
       {"prompts_total", goal_.prompts},
-      {"prompts_done", goal_.prompts_before + t.prompts_done},
+      {"prompts_done", goal_.before.prompts_done + t.prompts_done},
       {"running", t.running},
       {"prompt_tokens", t.prompt_tokens},
       {"cached_prompt_tokens", t.cached_prompt_tokens},

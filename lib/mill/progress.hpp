@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "dataset/counts.hpp"
 #include "dataset/json_lines.hpp"
 #include "dataset/run_dir.hpp"
 #include "mill/row_seconds.hpp"
@@ -19,9 +20,8 @@ class Progress {
  public:
   struct Goal {
     std::uint64_t prompts = 0;
-    std::uint64_t prompts_before = 0;  // in shards that earlier attempts finished
-    std::uint64_t rows = 0;            // completions of the whole run
-    std::uint64_t rows_before = 0;     // of earlier attempts
+    std::uint64_t rows = 0;     // completions of the whole run
+    dataset::RunCounts before;  // of earlier attempts
     std::uint32_t attempt = 1;
   };
   // `started`: now_seconds() at the start of the program.
@@ -40,6 +40,8 @@ class Progress {
   void finish(const Totals& totals, const End& end);
 
  private:
+  std::uint64_t ended(const Totals& totals) const { return goal_.before.rows + totals.completions; }
+  std::uint64_t failed(const Totals& totals) const { return goal_.before.rows_failed + totals.rows_failed; }
   std::string line(const Totals& totals, double now) const;
   std::string metrics_line(const Totals& totals, const std::optional<End>& end, double now) const;
   void tell(const Totals& totals, const std::optional<End>& end);

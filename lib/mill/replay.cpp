@@ -14,10 +14,10 @@
 
 #include "base/log.hpp"
 #include "base/random.hpp"
+#include "dataset/reopen.hpp"
 #include "dataset/seal.hpp"
 #include "mill/agree.hpp"
 #include "mill/config.hpp"
-#include "mill/retry.hpp"
 #include "mill/run_setup.hpp"
 #include "mill/small_run.hpp"
 #include "mill/summary.hpp"

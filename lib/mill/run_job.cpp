@@ -92,9 +92,9 @@ void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, co
             thousands(config.parallel.max_num_seqs));
   log::info("{}: {} prompts, {} rows{}", plan.paths.dir, thousands(plan.manifest.prompts),
             thousands(plan.manifest.completions),
-            plan.rows_before > 0 ? fmt::format(", {} of them done before (attempt {})", thousands(plan.rows_before),
-                                               plan.manifest.attempts)
-                                 : "");
+            plan.before.rows > 0
+                ? fmt::format(", {} of them from before (attempt {})", rows_text(plan.before), plan.manifest.attempts)
+                : "");
   if (const std::string columns = columns_text(in.prompts); !columns.empty())
     log::info("{}: columns {}", config.input.path, columns);
 }
@@ -112,10 +112,7 @@ std::string reason_to_stop(const Comm& world, StopWish& stop) {
 }
 
 Progress::Goal goal_of(const RunPlan& plan) {
-  std::uint64_t unfinished = 0;
-  for (ShardId shard : plan.unfinished) unfinished += plan.manifest.range_of(shard).count;
-  return {plan.manifest.prompts, plan.manifest.prompts - unfinished, plan.manifest.completions, plan.rows_before,
-          plan.manifest.attempts};
+  return {plan.manifest.prompts, plan.manifest.completions, plan.before, plan.manifest.attempts};
 }
 
 // Loads the model and turns the mill until nothing is left or a drain is agreed.
@@ -224,7 +221,7 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
     const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
     if (goes_on) zero->log.open(paths, who_works(ranks));
     if (goes_on) record_killed(paths, *zero->lock);
-    plan = open_run(request, in.prompts, fingerprints, counter);
+    plan = open_run(request, in.model, in.prompts, fingerprints, counter);
     if (!goes_on) zero->log.open(paths, who_works(ranks));
   });
   return share(ranks.world, plan);
@@ -233,9 +230,9 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
 void begin_attempt(RunPlan& plan, const Ranks& ranks) {
   dataset::begin_attempt(plan.paths, plan.manifest);
   record_or_warn(plan.paths, dataset::AttemptBegin{plan.manifest.attempts, ranks.world.size(), ranks.nodes, ranks.hosts,
-                                                   slurm_job_id(), plan.rows_before, attempt_cores(ranks)});
-  log::note(log::Level::Info, fmt::format("==== attempt {} begins, {} of {} rows are done", plan.manifest.attempts,
-                                          thousands(plan.rows_before), thousands(plan.manifest.completions)));
+                                                   slurm_job_id(), plan.before.rows, attempt_cores(ranks)});
+  log::note(log::Level::Info, fmt::format("==== attempt {} begins, {} of {} rows", plan.manifest.attempts,
+                                          rows_text(plan.before), thousands(plan.manifest.completions)));
 }
 
 // What ends the attempt counts, not that its code cannot be stored either. A fault that all ranks know is told by rank
@@ -278,7 +275,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   rank_zero(world, [&] {
     if (plan.unfinished.empty()) keep_config(plan, config);  // else when the weights are known
   });
-  if (stands_finished(world, plan, config)) return already_done(world, plan, config, in.prompts, counter);
+  if (stands_finished(world, plan, config)) return already_done(world, plan, config);
   rank_zero(world, [&] {
     stop_file->remove_old();
     begin_attempt(plan, ranks);

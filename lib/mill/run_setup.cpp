@@ -8,11 +8,11 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/log.hpp"
-#include "dataset/journal.hpp"
+#include "dataset/reopen.hpp"
 #include "dataset/seal.hpp"
 #include "mill/agree.hpp"
+#include "mill/change.hpp"
 #include "mill/config.hpp"
-#include "mill/retry.hpp"
 #include "model/weights.hpp"
 
 namespace moemill::mill {
@@ -52,15 +52,6 @@ std::optional<RunManifest> find_run(const RunRequest& request) {
 
 namespace {
 
-RunConfig config_of_run(const RunPaths& paths) {
-  const auto text = files::read_text(paths.config());
-  const auto broken = dataset::broken_checksum_line(text.value_or(""));
-  if (broken)
-    user_error("{}: {}, and the settings of this run stand there: restore it, or start anew with --overwrite",
-               paths.config(), text ? "is damaged (" + *broken + ")" : "is missing");
-  return parse_config(*text, paths.config(), {});
-}
-
 [[noreturn]] void refuse(const RunPaths& paths, const std::string& differences, const std::string& advice = "") {
   user_error(
       "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start anew "
@@ -87,17 +78,23 @@ std::string changed_columns(const RunManifest& manifest, const dataset::InputCon
   return fmt::format("{} {}", changed.size() == 1 ? "column" : "columns", fmt::join(changed, ", "));
 }
 
-void check_same_run(const RunPaths& paths, const RunManifest& manifest, const RunConfig& config,
-                    const Fingerprints& fingerprints) {
-  RunConfig old_config = config_of_run(paths);
+void check_same_run(const RunPaths& paths, const RunManifest& manifest, const RunRequest& request,
+                    const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
+  const RunConfig& config = request.config;
+  const RunConfig old_config = config_of_run(paths, manifest);
+  const std::vector<std::string> changeable = changeable_keys(request);
   std::string differences;
   const bool same_prompts = manifest.prompts == fingerprints.prompts;
-  for (const auto& key : differing_keys(old_config, config))
-    if (key != "input.limit" || !same_prompts)  // none, and all of them, are the same
-      differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
-  if (const std::string columns = changed_columns(manifest, fingerprints.input, config.input.path); !columns.empty())
+  for (const auto& key : differing_keys(old_config, config)) {
+    if (key == "input.limit" && same_prompts) continue;  // none, and all of them, are the same
+    if (std::find(changeable.begin(), changeable.end(), key) != changeable.end()) continue;
+    differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
+  }
+  const std::string columns = changed_columns(manifest, fingerprints.input, config.input.path);
+  if (!columns.empty() && request.growth == Growth::Forbidden)
     differences += difference("the contents of input.path: " + columns, "input_sha256",
                               manifest.fingerprints.at("input_sha256"), fingerprints.input.sha256);
+  const bool same_input = same_prompts && columns.empty();
   const std::map<std::string, std::string> contents = {{"model_sha256", "the contents of model.path"},
                                                        {"tokenizer_sha256", "the tokenizer in model.path"}};
   const auto prints = as_map(fingerprints);
@@ -107,11 +104,19 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
       differences += difference(what, name, old_value->second, prints.at(name));
   }
   std::string advice;
-  if (!same_prompts) {
+  if (request.growth == Growth::Forbidden && !same_prompts) {
     differences += fmt::format("\n  the number of prompts: {} there, {} now", manifest.prompts, fingerprints.prompts);
     if (manifest.prompts < fingerprints.prompts)
-      advice = " Prompts that were added can have a run of their own: a file with only them and another output.dir.";
+      advice =
+          " Prompts that were added at the end of the file are taken into the run with --extend; or they have a run of "
+          "their own: a file with only them and another output.dir.";
   }
+  if (request.growth == Growth::Allowed && !same_input && !begins_with_the_same(manifest, config, prompts))
+    differences += fmt::format(
+        "\n  the first {} prompts (--extend takes more prompts at the end of the file; those that are there must stay "
+        "as "
+        "they are, but for n and max_tokens)",
+        manifest.prompts);
   if (!differences.empty()) refuse(paths, differences, advice);
 }
 
@@ -138,25 +143,16 @@ RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const d
 }
 
 bool is_merged(const RunPaths& paths, const RunManifest& manifest) {
-  if (!files::exists(paths.outputs())) return false;
-  const dataset::OutputReader outputs(paths.outputs());
-  if (const std::string id = outputs.text_attribute("run_id"); id != manifest.run_id)
-    user_error("{}: is of another run (run_id {}, this directory holds {}): move it away, and the same command goes on",
-               paths.outputs(), id, manifest.run_id);
-  return outputs.rows() == manifest.completions;
+  if (manifest.shards_removed && !files::exists(paths.outputs()))
+    user_error(
+        "{}: is missing, and the run's shards were removed when it was whole (output.keep_shards: false), so its rows "
+        "are "
+        "lost here: restore it from a copy, or make all rows again with --overwrite",
+        paths.outputs());
+  return !manifest.reopening && dataset::speaks_for(paths, manifest, manifest.completions);
 }
 
 namespace {
-
-void retry_failed(const RunPaths& paths, const RunManifest& manifest) {
-  const std::size_t there = dataset::list_run(paths, manifest).finished.size();
-  if (is_merged(paths, manifest) && there < manifest.shard_count())
-    user_error(
-        "{}: --retry-failed works on shards, and {} of {} are missing: restore them, or remove {} too, and all rows of "
-        "the missing ones are made again",
-        paths.shards(), manifest.shard_count() - there, manifest.shard_count(), paths.outputs());
-  reopen_failed(paths, manifest);
-}
 
 // What config.yaml keeps: full paths, so that verify and status find model and prompts from any folder.
 std::string resolved(RunConfig config) {
@@ -176,35 +172,48 @@ dataset::SampleCounts sample_counts(const RunConfig& config, const dataset::Prom
       [&](dataset::ShardRange range) { return prompts.read_sample_counts(range.first, range.count, config.sampling); };
 }
 
-RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints,
-                 dataset::RunCounter& counter) {
+namespace {
+
+// What is there already is brought into the form that the request asks for.
+void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
+             const Fingerprints& fingerprints, dataset::RunCounter& counter) {
+  if (const auto wanted = request.config.output.shard_prompts; wanted && *wanted != plan.manifest.shard_prompts)
+    log::info("output.shard_prompts: the run began with {} prompts a shard and goes on with them",
+              plan.manifest.shard_prompts);
+  is_merged(plan.paths, plan.manifest);  // a run that has lost its rows is not made again unasked
+  dataset::make_folders(plan.paths);
+  dataset::remove_leftovers(plan.paths);
+  finish_change(plan.paths, plan.manifest, model, prompts);
+  if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
+  const dataset::RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(request.config, prompts));
+  change_run(request, plan.paths, plan.manifest, model, prompts, fingerprints, counts);
+}
+
+}  // namespace
+
+RunPlan open_run(const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
+                 const Fingerprints& fingerprints, dataset::RunCounter& counter) {
   RunPaths paths{request.config.output.dir};
   const std::optional<RunManifest> found = find_run(request);
-  RunPlan plan{paths, {}, {}, 0};
+  RunPlan plan{paths, {}, {}, {}};
   if (found) {
-    check_same_run(paths, *found, request.config, fingerprints);
+    check_same_run(paths, *found, request, prompts, fingerprints);
     plan.manifest = *found;
-    if (const auto wanted = request.config.output.shard_prompts; wanted && *wanted != found->shard_prompts)
-      log::info("output.shard_prompts: the run began with {} prompts a shard and goes on with them",
-                found->shard_prompts);
-    dataset::make_folders(paths);
+    take_up(plan, request, model, prompts, fingerprints, counter);
   } else {
     plan.manifest = plan_new_run(paths, request.config, prompts, fingerprints);
+    plan.manifest.fingerprints[prompts_fingerprint] = hash_prompts(request.config, prompts, prompts.size());
     if (request.existing == Existing::Overwrite) dataset::clear_run(paths);
     dataset::create_run(paths, plan.manifest, resolved(request.config));
+    dataset::remove_leftovers(paths);
   }
-  dataset::remove_leftovers(paths);
-  if (request.failed_rows == FailedRows::Retry) retry_failed(paths, plan.manifest);
-  if (is_merged(paths, plan.manifest)) {
-    plan.rows_before = plan.manifest.completions;
-    return plan;
-  }
+  plan.before = counter.count(paths, plan.manifest, sample_counts(request.config, prompts));
+  if (is_merged(paths, plan.manifest)) return plan;
   const dataset::RunListing listing = dataset::list_run(paths, plan.manifest);
   for (std::uint32_t s = 0; s < plan.manifest.shard_count(); ++s) {
     ShardId shard{static_cast<std::int32_t>(s)};
     if (!std::binary_search(listing.finished.begin(), listing.finished.end(), shard)) plan.unfinished.push_back(shard);
   }
-  plan.rows_before = counter.count(paths, plan.manifest, sample_counts(request.config, prompts)).rows;
   return plan;
 }
 
@@ -217,26 +226,20 @@ RunPlan share(const Comm& world, const RunPlan& plan) {
   if (world.rank() == 0) {
     std::vector<std::int32_t> unfinished;
     for (ShardId shard : plan.unfinished) unfinished.push_back(shard.value);
-    const RunManifest& m = plan.manifest;
-    j = {{"dir", plan.paths.dir},          {"run_id", m.run_id},           {"created_utc", m.created_utc},
-         {"prompts", m.prompts},           {"completions", m.completions}, {"shard_prompts", m.shard_prompts},
-         {"fingerprints", m.fingerprints}, {"attempts", m.attempts},       {"unfinished", unfinished},
-         {"rows_before", plan.rows_before}};
+    const dataset::RunCounts& c = plan.before;
+    j = {{"dir", plan.paths.dir},
+         {"manifest", dataset::manifest_text(plan.manifest)},
+         {"unfinished", unfinished},
+         {"before", {c.rows, c.rows_failed, c.prompts_done, c.prompts_failed}}};
   }
   std::string mine = world.rank() == 0 ? j.dump() : "";
   j = nlohmann::json::parse(broadcast_text(world, mine, 0));
   RunPlan out;
   out.paths.dir = j["dir"].get<std::string>();
-  RunManifest& m = out.manifest;
-  m.run_id = j["run_id"].get<std::string>();
-  m.created_utc = j["created_utc"].get<std::string>();
-  m.prompts = j["prompts"].get<std::uint64_t>();
-  m.completions = j["completions"].get<std::uint64_t>();
-  m.shard_prompts = j["shard_prompts"].get<std::uint64_t>();
-  m.fingerprints = j["fingerprints"].get<std::map<std::string, std::string>>();
-  m.attempts = j["attempts"].get<std::uint32_t>();
+  out.manifest = dataset::parse_manifest(j["manifest"].get<std::string>(), out.paths.manifest());
   for (auto shard : j["unfinished"].get<std::vector<std::int32_t>>()) out.unfinished.push_back({shard});
-  out.rows_before = j["rows_before"].get<std::uint64_t>();
+  const auto before = j["before"].get<std::vector<std::uint64_t>>();
+  out.before = {before.at(0), before.at(1), before.at(2), before.at(3), {}};
   return out;
 }
 

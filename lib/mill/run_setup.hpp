@@ -19,12 +19,14 @@ namespace moemill::mill {
 enum class Resume { Auto, Always, Never };
 enum class Existing { Keep, Overwrite };
 enum class FailedRows { Keep, Retry };
+enum class Growth { Forbidden, Allowed };
 
 struct RunRequest {
   RunConfig config;
   Resume resume = Resume::Auto;
   Existing existing = Existing::Keep;
   FailedRows failed_rows = FailedRows::Keep;
+  Growth growth = Growth::Forbidden;
 };
 
 struct Fingerprints {
@@ -41,7 +43,7 @@ struct RunPlan {
   dataset::RunPaths paths;
   dataset::RunManifest manifest;
   std::vector<ShardId> unfinished;  // ascending
-  std::uint64_t rows_before = 0;    // finished rows of earlier attempts: shards and journals
+  dataset::RunCounts before;        // of what earlier attempts left: shards and journals
 };
 
 // The run to go on with: none where none is, or where --overwrite will remove it. UserError when there is a run and
@@ -53,9 +55,9 @@ std::optional<dataset::RunManifest> find_run(const RunRequest& request);
 std::string changed_columns(const dataset::RunManifest& manifest, const dataset::InputContents& now,
                             const std::string& input_path);
 // UserError naming what differs, when the answers would be others: what was written and what would follow must be one
-// run.
-void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunConfig& config,
-                    const Fingerprints& fingerprints);
+// run. What the request asks to change may differ.
+void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunRequest& request,
+                    const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
 // Rank 0, before the first row: the weights that were read, all of them, must be those of the attempts before. The
 // first attempt that comes so far keeps what they are. UserError as above.
 void check_same_weights(RunPlan& plan, const std::string& weights_digest);
@@ -69,12 +71,13 @@ dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfi
                                   const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
 // UserError when a file of somebody else is in the way of a new run.
 void check_nothing_in_the_way(const dataset::RunPaths& paths, const RunConfig& config);
-// Whether outputs.h5 speaks for all rows, also where the shards were removed to save space. UserError when it is of
-// another run.
+// Whether outputs.h5 speaks for all rows, also where the shards were removed. UserError when it is of another run, or
+// when it is not there and neither are the shards.
 bool is_merged(const dataset::RunPaths& paths, const dataset::RunManifest& manifest);
-// Rank 0, holding the run's lock. UserError as the three above; only then is anything removed or written.
-RunPlan open_run(const RunRequest& request, const dataset::PromptFile& prompts, const Fingerprints& fingerprints,
-                 dataset::RunCounter& counter);
+// Rank 0, holding the run's lock. UserError as the three above; only then is anything removed or written. Makes the
+// change that the request asks for (mill/change.hpp).
+RunPlan open_run(const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
+                 const Fingerprints& fingerprints, dataset::RunCounter& counter);
 // The n of the run's prompts, for counting its rows. Both must outlive it.
 dataset::SampleCounts sample_counts(const RunConfig& config, const dataset::PromptFile& prompts);
 // Rank 0's plan to everyone; collective.

@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "dataset/json_values.hpp"
+#include "mill/change.hpp"
 #include "mill/config.hpp"
 #include "mill/loaded_model.hpp"
 #include "mill/summary.hpp"
@@ -56,7 +57,8 @@ std::string next_of(const dataset::RunStatus& status) {
   if (!status.exit_code) return next_of_killed(status);
   switch (static_cast<ExitCode>(*status.exit_code)) {
     case ExitCode::Done: return "";
-    case ExitCode::TooManyFailed: return "see /errors of the outputs; --retry-failed makes the failed rows again";
+    case ExitCode::TooManyFailed:
+      return "see /errors of the outputs; --retry-failed makes rows again that can come out otherwise";
     case ExitCode::Usage:
     case ExitCode::Internal: return "cure the cause; then the same command again goes on (run.log has more)";
     case ExitCode::Stopped: return "the same command again goes on";
@@ -84,15 +86,35 @@ std::string rate_line(const ordered_json& metrics) {
                      time.is_string() ? " (told at " + time.get<std::string>() + ")" : "");
 }
 
+// Where outputs.h5 is too large to be asked at every look, the summary has told it at the end.
+std::map<std::string, std::uint64_t> failed_by_code(const dataset::RunStatus& status) {
+  if (!status.failed_by_code.empty() || status.rows_failed == 0) return status.failed_by_code;
+  const auto summary = ordered_json::parse(status.summary, nullptr, false);
+  std::map<std::string, std::uint64_t> codes;
+  if (!summary.is_object() || !summary.contains("failed_by_code") || !summary["failed_by_code"].is_object())
+    return codes;
+  for (const auto& [code, count] : summary["failed_by_code"].items())
+    if (dataset::parse_error_code(code) && count.is_number_unsigned()) codes[code] = count.get<std::uint64_t>();
+  return codes;
+}
+
 // An exit code is of the moment when it was stored; what lies there now is the truth.
 void hold_against_files(dataset::RunStatus& status, bool merges) {
   const bool says_done = status.exit_code == static_cast<int>(ExitCode::Done) ||
                          status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
   const bool whole = status.rows_pending == 0 && (status.merged || !merges);
   if (!says_done || whole) return;  // nor has a run that is worked on a code
+  if (status.manifest.shards_removed && !status.manifest.reopening && !status.merged) {
+    status.exit_code = static_cast<int>(ExitCode::Usage);
+    status.end_reason =
+        "all rows were done, but outputs.h5 is gone, and the shards were removed when it was whole: restore it from a "
+        "copy, or make all rows again with --overwrite";
+    return;
+  }
   status.exit_code = static_cast<int>(ExitCode::Stopped);
   status.end_reason =
-      "all rows were done, but some or outputs.h5 were taken away since (by a killed --retry-failed or --overwrite, or "
+      "all rows were done, but some or outputs.h5 were taken away since (by a killed --retry-failed, --extend or "
+      "--overwrite, or "
       "by hand)";
 }
 
@@ -139,9 +161,11 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       {"total", m.completions},
                       {"done", status.rows_ok},
                       {"failed", status.rows_failed},
+                      {"failed_by_code", failed_by_code(status)},
                       {"pending", status.rows_pending},
                       {"prompts_total", m.prompts},
                       {"prompts_done", status.prompts_done},
+                      {"prompts_failed", status.prompts_failed},
                       {"shards_total", m.shard_count()},
                       {"shards_finished", status.shards_finished},
                       {"merged", status.merged},
@@ -160,9 +184,12 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
   if (!status.end_reason.empty()) text += fmt::format("ended    {}\n", status.end_reason);
   text += fmt::format("rows     {} done, {} failed, {} pending, of {}\n", thousands(status.rows_ok),
                       thousands(status.rows_failed), thousands(status.rows_pending), thousands(m.completions));
-  text += fmt::format("prompts  {} done of {}; {} of {} shards finished{}\n", thousands(status.prompts_done),
-                      thousands(m.prompts), thousands(status.shards_finished), thousands(m.shard_count()),
-                      status.merged ? "; outputs.h5 is there" : "");
+  if (const auto codes = failed_by_code(status); !codes.empty())
+    text += fmt::format("failed   {}\n", codes_text(codes));
+  text +=
+      fmt::format("prompts  {} done, {} failed, of {}; {} of {} shards finished{}\n", thousands(status.prompts_done),
+                  thousands(status.prompts_failed), thousands(m.prompts), thousands(status.shards_finished),
+                  thousands(m.shard_count()), status.merged ? "; outputs.h5 is there" : "");
   if (status.running) text += rate_line(metrics);  // of the last interval; a run that ended has its ledger
   if (const std::string next = next_of(status); !next.empty()) text += fmt::format("next     {}\n", next);
   return text;

@@ -48,6 +48,7 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   j["prompts_total"] = s.prompts_total;
   j["prompts_done"] = s.prompts_done;
   j["prompts_failed"] = s.prompts_failed;
+  j["failed_by_code"] = s.failed_by_code;
   j["double_bos_prompts"] = s.double_bos_prompts;
   j["completions"] = s.completions;
   j["prompt_tokens"] = prompt_tokens;

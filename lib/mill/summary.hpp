@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "base/run_config.hpp"
@@ -33,10 +34,11 @@ struct Summary {
   std::uint64_t prompts_total = 0;
   std::uint64_t prompts_done = 0;
   std::uint64_t prompts_failed = 0;
-  std::uint64_t double_bos_prompts = 0;  // double_bos.hpp
-  std::uint64_t completions = 0;         // finished rows of the whole run, whoever made them
-  double wall_seconds = 0;               // of the same attempts, start-up and merge included
-  double load_seconds = 0;               // of them, from the start of the program to the first step
+  std::map<std::string, std::uint64_t> failed_by_code;  // rows
+  std::uint64_t double_bos_prompts = 0;                 // double_bos.hpp
+  std::uint64_t completions = 0;                        // finished rows of the whole run, whoever made them
+  double wall_seconds = 0;                              // of the same attempts, start-up and merge included
+  double load_seconds = 0;                              // of them, from the start of the program to the first step
   int ranks = 1;
   int nodes = 1;
   dataset::AttemptCores cores;  // of this attempt

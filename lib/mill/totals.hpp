@@ -13,8 +13,8 @@ namespace moemill::mill {
 
 // Plain numbers only: it is gathered as bytes.
 struct Totals {
-  std::uint64_t prompts_done = 0;          // all samples ended, failed ones included
-  std::uint64_t prompts_failed = 0;        // with at least one failed sample
+  std::uint64_t prompts_done = 0;          // whose last sample ended in this attempt, all of them done
+  std::uint64_t prompts_failed = 0;        // or one of them failed
   std::uint64_t completions = 0;           // rows that ended in this attempt
   std::uint64_t rows_failed = 0;           // of them
   std::uint64_t prompt_tokens = 0;         // computed

@@ -46,7 +46,7 @@ void check_run_dir(const RunRequest& request, const ModelFolder& model, const da
   if (access(folder.c_str(), W_OK | X_OK) != 0)
     user_error("output.dir: {}: {} cannot be written to: {}", paths.dir, folder.string(), std::strerror(errno));
   if (const auto found = find_run(request)) {
-    check_same_run(paths, *found, config, fingerprints_of(config, model, prompts));
+    check_same_run(paths, *found, request, prompts, fingerprints_of(config, model, prompts));
     fmt::print("run      {}: is there already, after attempt {}; the job goes on with it\n", paths.dir,
                found->attempts);
   } else {

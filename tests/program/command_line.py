@@ -236,6 +236,7 @@ def status_and_verify_of_a_finished_run():
     check("3 done, 1 failed, 0 pending, of 4" in text, text)
     told = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)
     check((told["done"], told["failed"], told["pending"], told["total"], told["exit_code"]) == (3, 1, 0, 4, 3), told)
+    check("failed   1 empty" in text and "2 done, 1 failed, of 3" in text and told["failed_by_code"] == {"empty": 1}, text, told)
     expect_exit(moemill("status", folder / "out", "--exit-code"), 3)
     expect_exit(moemill("status", folder / "nothing"), 2)
     expect_exit(moemill("verify", folder / "out"), 0)

@@ -175,7 +175,7 @@ def vlen(columns):
 def every_key_of_the_summary():
     out, done = run("summary", "cost.hour_price=2", "cost.unit=rank", "parallel.max_num_seqs=2")
     s = summary(out)
-    keys = """prompts_total prompts_done prompts_failed completions prompt_tokens cached_prompt_tokens generated_tokens
+    keys = """prompts_total prompts_done prompts_failed failed_by_code completions prompt_tokens cached_prompt_tokens generated_tokens
         wall_seconds load_seconds prefill_seconds decode_seconds exchange_seconds idle_seconds tokens_per_second
         prefill_tokens_per_second decode_tokens_per_second core_hours_allocated core_hours_used ranks nodes attempts resumed_rows peak_rss_bytes
         kv_bytes_per_token exchange expert_load row_seconds cost exit_code""".split()
@@ -186,7 +186,8 @@ def every_key_of_the_summary():
     check(list(times) == ["p50", "p90", "p99", "max"] and 0 < times["p50"] <= times["p90"] <= times["p99"] <= times["max"] < s["wall_seconds"], times)
     check(list(s["cost"]) == ["currency", "total", "per_million_tokens", "per_million_output_tokens"])
     made = rows(out / "outputs.h5")
-    check((s["prompts_total"], s["prompts_done"], s["prompts_failed"], s["completions"]) == (4, 4, 1, 5), s)
+    check((s["prompts_total"], s["prompts_done"], s["prompts_failed"], s["completions"]) == (4, 3, 1, 5), s)
+    check(s["failed_by_code"] == {"empty": 1}, s)
     check(s["generated_tokens"] == sum(int(r["num_completion_tokens"]) for r in made), s)
     # Of every row; a prompt's second sample takes the first one's pages and computes none of them again.
     check(s["prompt_tokens"] == sum(int(r["num_prompt_tokens"]) for r in made), s)
@@ -202,8 +203,8 @@ def every_key_of_the_summary():
     check(abs(s["cost"]["per_million_tokens"] - s["cost"]["total"] * 1e6 / tokens) < 1e-6, s)
     check("ledger:" in done.stdout and "per 1M tokens" in done.stdout, done.stdout)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    check(lines and lines[-1]["rows_done"] == 5 and lines[-1]["rows_total"] == 5, lines)
-    check(lines[-1]["prompts_done"] == 4 and lines[-1]["rows_sent"] == s["exchange"]["rows_sent"], lines)
+    check(lines and (lines[-1]["rows_done"], lines[-1]["rows_failed"], lines[-1]["rows_total"]) == (4, 1, 5), lines)
+    check(lines[-1]["prompts_done"] == 3 and lines[-1]["rows_sent"] == s["exchange"]["rows_sent"], lines)
 
 
 def nodes_by_setting():

@@ -78,7 +78,7 @@ def the_log_can_be_followed():
     expect_exit(moemill(*words, ranks=2), 0)
     expect_exit(moemill(*words), 0)
     text = log.read_text()
-    for part in ("2 ranks on 1 node", "attempt 1 begins, 0 of 150 rows", "warning: stopping early because of the stop file",
+    for part in ("2 ranks on 1 node", "attempt 1 begins, 0 done of 150 rows", "warning: stopping early because of the stop file",
                  "attempt 1 ends with exit code 75: stopped early because of the stop file", "\ntorn by a k\n",
                  "error: " + done.stderr.split("moemill: error: ")[1], "attempt 2 begins", "all 150 rows of 100 prompts are done: ",
                  "ledger: ", "attempt 2 ends with exit code 0: all rows are done", "nothing to do"):

@@ -29,7 +29,7 @@ def prepare(name, count=60, max_tokens=40):
     (folder / "run.yaml").write_text(
         f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
         f"sampling: {{max_tokens: {max_tokens}, ignore_eos: true, logprobs: 1, prompt_logprobs: true}}\n"
-        f"output: {{dir: {folder / 'out'}, shard_prompts: 8, journal_flush_seconds: 0.05}}\n"
+        f"output: {{dir: {folder / 'out'}, shard_prompts: 8, journal_flush_seconds: 0.05, keep_shards: true}}\n"
         "parallel: {max_num_seqs: 6}\n")
     return folder
 
@@ -176,16 +176,18 @@ def asked_to_stop_before_the_first_row():
 
 def failed_rows_again():
     folder = fresh("failed")
-    write_prompts(folder / "p.h5", {"prompt": ["a b c", "", "d", "e f", ""], "n": [2, 1, 1, 2, 1]})
-    words = ["run", "--model", MODELS / "deepseek_v3", "-i", folder / "p.h5", "-o", folder / "out", "--set",
+    long = " ".join(WORDS * 3)
+    write_prompts(folder / "p.h5", {"prompt": ["a b c", long, "d", "e f", long], "n": [2, 1, 1, 2, 1]})
+    words = ["run", "--model", MODELS / "deepseek_v3", "-i", folder / "p.h5", "--set",
              "sampling.max_tokens=6", "--set", "output.shard_prompts=2", "--set", "sampling.prompt_logprobs=true"]
-    expect_exit(moemill(*words), 3)
-    kept = (folder / "out/outputs.h5").rename(folder / "first.h5")
-    expect_exit(moemill(*words, "--retry-failed", ranks=2), 3)  # still empty, so they fail again
-    check(not differences(kept, folder / "out/outputs.h5"), differences(kept, folder / "out/outputs.h5"))
+    expect_exit(moemill(*words, "-o", folder / "whole"), 0)
+    words += ["-o", folder / "out"]
+    expect_exit(moemill(*words, "--set", "model.max_model_len=24"), 3)
+    expect_exit(moemill(*words, "--retry-failed", ranks=2), 0)
+    check(not differences(folder / "whole/outputs.h5", folder / "out/outputs.h5"), differences(folder / "whole/outputs.h5", folder / "out/outputs.h5"))
     s = summary(folder / "out")
-    check(s["attempts"] == 2 and s["resumed_rows"] > 0 and s["prompts_failed"] == 2, s)
-    expect_exit(moemill(*words), 3)
+    check(s["attempts"] == 2 and s["resumed_rows"] == 5 and s["prompts_failed"] == 0, s)
+    expect_exit(moemill(*words), 0)
 
 
 def refused_overwrite_keeps_the_run():

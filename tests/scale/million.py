@@ -77,7 +77,7 @@ def job(folder, out, drain_after=None):
     rank = [] if drain_after else [sys.executable, "-c", RANK, str(folder / "memory-")]
     command = ["mpirun", "-n", str(options.ranks), "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
                *rank, str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "-o", str(out)]
-    for setting in [f"output.shard_prompts={options.shard_prompts}", *options.set]: command += ["--set", setting]
+    for setting in [f"output.shard_prompts={options.shard_prompts}", "output.keep_shards=true", *options.set]: command += ["--set", setting]
     begun = time.monotonic()
     process = subprocess.Popen(command, env=dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"),
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

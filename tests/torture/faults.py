@@ -30,20 +30,20 @@ ERRORS = {"write": (errno.EIO, errno.ENOSPC, errno.EDQUOT), "fsync": (errno.EIO,
           "unlink": (errno.EACCES,), "mkdir": (errno.EROFS,), "ftruncate": (errno.EIO,)}
 
 
-def prepare(name, empty_prompts=0):
-    """A job, and in whole/ what comes of it undisturbed. Rows of empty prompts fail."""
+def prepare(name, *settings):
+    """A job, and in whole/ what comes of it undisturbed and with these settings. A prompt is too long for 40 tokens."""
     folder = fresh(name)
     draw = random.Random(7)
     words = "alpha beta gamma delta epsilon zeta".split()
     prompts = [" ".join(draw.choices(words, k=draw.randint(1, 6))) for _ in range(12)]
-    write_prompts(folder / "p.h5", {"prompt": prompts[empty_prompts:] + [""] * empty_prompts,
+    write_prompts(folder / "p.h5", {"prompt": prompts[1:] + [" ".join(words * 4)],
                                     "n": [1 + i % 2 for i in range(12)]})
     (folder / "run.yaml").write_text(
         f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
-        "sampling: {max_tokens: 60, ignore_eos: true, prompt_logprobs: true}\n"
+        "sampling: {max_tokens: 30, ignore_eos: true, prompt_logprobs: true}\n"
         f"output: {{dir: {folder / 'out'}, shard_prompts: 5, journal_flush_seconds: 0.01}}\n"
         "errors: {max_failed_fraction: 1}\nparallel: {max_num_seqs: 4}\nruntime: {progress_interval: 0.05}\n")
-    expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole"), 0)
+    expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole", *settings), 0)
     return folder
 
 
@@ -104,7 +104,7 @@ def resumes(folder, draw, what, options_of_run=()):
     different = differences(folder / "whole/outputs.h5", folder / "out/outputs.h5")
     check(not different, "the outputs differ after", what, different)
     check(not list((folder / "out").rglob("*.tmp")), "a temporary file stayed after", what)
-    check(not list((folder / "out/journal").iterdir()), "a journal stayed after", what)
+    for kind in ("journal", "shards"): check(not list((folder / "out" / kind).iterdir()), "a", kind, "stayed after", what)
 
 
 def kill_at(folder, point, how, ranks, draw, drain):
@@ -196,24 +196,26 @@ def drained_at_the_end():
     print(f"drained at the end: {codes[75]} times stopped, {codes[0]} times done", flush=True)
 
 
-def taken_away(option):
-    """Killed while --retry-failed or --overwrite takes rows away: the run does not say any longer that it is done."""
-    folder = prepare("taken away", empty_prompts=2)
+def taken_away(option, before, after):
+    """Killed while --retry-failed, --extend or --overwrite takes rows away: the run does not say any longer that it is done.
+    It was made with other settings before."""
+    folder = prepare("taken away", *after)
     draw = random.Random(options.seed)
-    expect_exit(run(folder), 0)
+    expect_exit(run(folder, options_of_run=before), 0)
     shutil.copytree(folder / "out", folder / "finished")
-    done, found = run_and_count(folder, {}, 0, 0, [option])
+    command = [option, *after]
+    done, found = run_and_count(folder, {}, 0, 0, command)
     expect_exit(done, 0)
     calls, unsure = len(found), 0
-    for number in range(1, calls + 1) if options.all else range(1, calls // 2, 5):
+    for number in range(1, calls + 1) if options.all else range(1, calls * 2 // 3, 6):
         shutil.rmtree(folder / "out")
         shutil.copytree(folder / "finished", folder / "out")
-        run(folder, {"AT": number, "DO": "kill", "RANK": 0}, options_of_run=[option])
+        run(folder, {"AT": number, "DO": "kill", "RANK": 0}, options_of_run=command)
         code = status_code(folder)
         whole = (folder / "out/outputs.h5").exists() and (folder / "out/run.json").exists()
         check(code in (0, 75) if whole else code in (75, 2), option, number, code)  # 2: there is no run
         unsure += not whole
-        resumes(folder, draw, (option, number), [option])
+        resumes(folder, draw, (option, number), command)
     check(unsure > 2, "the kills came too early or too late to be seen", option, unsure)
     print(f"{option}: killed at some of {calls} calls, {unsure} times without outputs.h5: status did not say done", flush=True)
 
@@ -238,8 +240,9 @@ def strike(folder, draw, ranks, kinds, few, drain, tally):
 def main():
     fail_once()
     drained_at_the_end()
-    taken_away("--retry-failed")
-    taken_away("--overwrite")
+    taken_away("--retry-failed", ["--set", "model.max_model_len=40"], [])
+    taken_away("--overwrite", [], [])
+    taken_away("--extend", ["--limit", "9", "--set", "sampling.max_tokens=20", "--set", "output.keep_shards=true"], [])
     torture("one process", 0, 99, 4)
     torture("drained", 0, 8, 4, drain=40)  # stops early: samples in flight go to the journals
     torture("two ranks", 2, 4, 2)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs jobs on random numbers of ranks and kills random processes of them at random times, resumes with other ranks and
-batch limits, until a job ends; then every row must be there once with the bytes of an undisturbed run.
+batch limits. The first of them do a part of the prompts, later ones extend the run to all, until one ends; then every
+row must be there once with the bytes of an undisturbed run.
 
     kills.py MOEMILL SOURCE_DIR WORK_DIR [--kills N] [--seed S]
 
@@ -54,10 +55,10 @@ def layout(draw):
             "--set", f"parallel.micro_batches={draw.choice((1, 2))}"]
 
 
-def start(folder, draw, nodes):
-    """A job on 1 to 4 ranks; with nodes, on as many pretended ones with an agent each."""
+def start(folder, draw, nodes, more):
+    """A job on 1 to 4 ranks; with nodes, on as many pretended ones with an agent each. `more`: of its command."""
     ranks = draw.randint(1, 4)
-    command = [str(PROGRAM), "run", "-c", str(folder / "run.yaml"), *layout(draw)]
+    command = [str(PROGRAM), "run", "-c", str(folder / "run.yaml"), *layout(draw), *more]
     environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     if nodes > 1:
         launcher = [str(SOURCE / "tests/torture/pretend_nodes.sh"), str(nodes), str((ranks + 1) // 2)]
@@ -172,11 +173,13 @@ def one_job(draw, tally, kills_left):
     folder, whole_seconds = prepare(draw)
     end_seconds = max(END_SECONDS, SLOW * whole_seconds)
     done = 0
+    growing = False  # from some attempt on, or when all is done of a part
     before = None  # what is left to check of a job that the next one did not wait for
     for attempt in range(1000):
         nodes = draw.choice((1, 1, 2))
         said = (folder / "job.log").stat().st_size if (folder / "job.log").exists() else 0
-        job = start(folder, draw, nodes)
+        growing = growing or draw.random() < 0.25
+        job = start(folder, draw, nodes, ["--extend"] if growing else ["--limit", "100"])
         kind = None
         if done < kills_left:
             begun = time.monotonic()
@@ -199,7 +202,11 @@ def one_job(draw, tally, kills_left):
         if before: check_gone(*before, tally)
         hurried, before = before is not None, None
         check(gone_within(job, ranks_of(job.pid), end_seconds), "processes of an ended job live on", processes(job.pid))
-        if code == 0: break
+        if code == 0 and growing: break
+        if code == 0:
+            growing = True
+            tally["grown when it was done"] += 1
+            continue
         refused = code == 2 and hurried and "another job works in this run directory" in since(folder, said)
         tally["refused because the job before was still there"] += refused
         check(code == 75 or refused, f"an undisturbed attempt ended with {code}", (folder / "job.log").read_text()[-3000:])

@@ -77,6 +77,8 @@ class Outputs:
             raise Fault(f"{path}: is no run directory: it has neither outputs.h5 nor run.json")
         run = read_manifest(path / "run.json")
         wanted = -(-run["prompts"] // run["shard_prompts"])
+        if not shards and run.get("shards_removed"):
+            raise Fault(f"{path}: outputs.h5 is missing, and the run's shards were removed when it was whole: restore it from a copy")
         if not shards: raise Fault(f"{path}: no shard of this run is finished yet (moemill status {path})")
         if len(shards) == wanted: return shards, None
         if len(shards) > wanted:

@@ -27,7 +27,7 @@ class Run:
         self.metrics, self.rows = Metrics(folder / "metrics.jsonl", self.damage), Rows(folder, self.damage)
         last = self.metrics.last.get(max(self.metrics.last, default=0), {})
         self.total = self.manifest.get("completions", last.get("rows_total", 0))
-        self.done = max(last.get("rows_done", 0), self.rows.read)
+        self.done = max(last.get("rows_done", 0) + last.get("rows_failed", 0), self.rows.read)  # ended, failed ones too
         self.prompts_total = self.manifest.get("prompts", 0)
         self.prompts_done = max(last.get("prompts_done", 0), self.summary.get("prompts_done", 0))
         self.code = self.manifest.get("exit_code")
@@ -88,7 +88,7 @@ class Run:
             before = begin.get("rows_before", before)
             summary = self.summary if number == of_summary else {}
             kept = begins.get(number + 1, {}).get("rows_before")  # all that a killed attempt is known to have left
-            done = max(before, last.get("rows_done", before) if end or kept is None else kept)
+            done = max(before, last.get("rows_done", before) + last.get("rows_failed", 0) if end or kept is None else kept)
             rows.append({"number": number, "began": begin.get("time") or began(last),
                          "wall": last.get("wall_seconds", seconds_between(begin.get("time"), end.get("time"))),
                          "ranks": begin.get("ranks", summary.get("ranks")), "nodes": begin.get("nodes", summary.get("nodes")), "before": before,

@@ -1,0 +1,252 @@
+#include "mill/change.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "base/log.hpp"
+#include "dataset/reopen.hpp"
+#include "dataset/seal.hpp"
+#include "mill/config.hpp"
+#include "mill/summary.hpp"
+#include "mill/wanted_rows.hpp"
+
+namespace moemill::mill {
+namespace {
+
+using dataset::ErrorCode;
+using dataset::Fate;
+using dataset::FinishedRow;
+using dataset::RowStatus;
+using dataset::RunChange;
+using dataset::RunManifest;
+using dataset::RunPaths;
+
+constexpr std::string_view retries = "retry_failed", extends = "extend";
+
+// Else it is a fingerprint.
+bool is_setting(const std::string& key) { return key.find('.') != std::string::npos; }
+
+bool does(const RunChange& change, std::string_view what) { return change.what.find(what) != std::string::npos; }
+
+// Failures that come from the prompt alone come again, whatever is set.
+Fate fate_of_failed(const RunChange& change, ErrorCode code) {
+  const bool other_settings = !change.values.empty();
+  if (code == ErrorCode::TooLong) return other_settings ? Fate::Again : Fate::Keep;  // its message names the limits
+  return code == ErrorCode::Internal && does(change, retries) ? Fate::Again : Fate::Keep;
+}
+
+Fate fate_of(const RunChange& change, WantedRows& wanted, const FinishedRow& row) {
+  if (change.values.empty())  // nothing but failed rows can have changed, and no prompt need be looked at
+    return row.status == RowStatus::Failed ? fate_of_failed(change, row.error.value_or(ErrorCode::Internal))
+                                           : Fate::Keep;
+  const Fate fate = wanted.fate_of(row);
+  if (row.status == RowStatus::Failed) return fate_of_failed(change, row.error.value_or(ErrorCode::Internal));
+  if (fate != Fate::Keep && !does(change, extends))
+    user_error(
+        "prompt {}: its answer was ended by its length, and with these settings it would go on: add --extend, "
+        "or leave model.max_model_len as it was; nothing was changed",
+        row.prompt_index);
+  return fate;
+}
+
+dataset::Verdicts verdicts_of(const RunChange& change, WantedRows& wanted, const dataset::PromptFile& prompts) {
+  return {[&](const FinishedRow& row) { return fate_of(change, wanted, row); },
+          [&](std::uint64_t prompt) { return change.values.empty() ? 0 : wanted.of(prompt).sampling.n; },
+          [&](const dataset::Completion& row) { return wanted.ends_after_all(row); },
+          change.values.empty() ? nullptr : &prompts};
+}
+
+void hash_number(Sha256& sha, double value) { sha.update(fmt::format("{:a},", value)); }
+
+void hash_text(Sha256& sha, std::string_view text) {
+  sha.update(fmt::format("{}:", text.size()));
+  sha.update(text);
+}
+
+// Of a prompt and what its columns say, n and max_tokens left out.
+void hash_prompt(Sha256& sha, const dataset::Prompt& prompt) {
+  const SamplingParams& s = prompt.sampling;
+  hash_text(sha, dataset::to_text(prompt.id));
+  hash_text(sha, prompt.text);
+  hash_text(sha, std::string_view(reinterpret_cast<const char*>(prompt.token_ids.data()),
+                                  prompt.token_ids.size() * sizeof(TokenId)));
+  hash_text(sha, prompt.fault ? prompt.fault->message : "");
+  for (double value : {static_cast<double>(s.temperature), static_cast<double>(s.top_p), static_cast<double>(s.min_p),
+                       static_cast<double>(s.repetition_penalty), static_cast<double>(s.presence_penalty),
+                       static_cast<double>(s.frequency_penalty)})
+    hash_number(sha, value);
+  sha.update(fmt::format("{},{},{},{},{},{},{};", s.top_k, s.min_tokens, s.seed, s.ignore_eos,
+                         s.logprobs ? static_cast<std::int64_t>(*s.logprobs) : -1, s.prompt_logprobs,
+                         fmt::join(s.stop_token_ids, " ")));
+  for (const std::string& stop : s.stop) hash_text(sha, stop);
+}
+
+// config.yaml with the values of the change, and the input that it needs; the rest follows when the job has begun.
+void keep_changed_config(const RunPaths& paths, const RunManifest& manifest, const std::string& input) {
+  RunConfig config = config_of_run(paths, manifest);
+  config.input.path = std::filesystem::absolute(input).lexically_normal().string();
+  files::write_atomically(paths.config(), dataset::with_checksum_line(to_yaml(config)));
+}
+
+void carry_through(const RunPaths& paths, RunManifest& manifest, const RunConfig& config,
+                   const std::vector<ShardId>& shards, const dataset::Verdicts& verdicts) {
+  const RunChange& change = manifest.history.back();
+  const bool same_rows =
+      shards.empty() && change.prompts == change.prompts_before && change.completions == change.completions_before;
+  if (!same_rows || !dataset::speaks_for(paths, manifest, manifest.completions))
+    dataset::reopen(paths, manifest, change.prompts_before, change.completions_before, shards, config.output.gzip_level,
+                    verdicts);
+  manifest.reopening = false;
+  dataset::write_manifest(paths, manifest);
+}
+
+// What --retry-failed and --extend change beside the rows.
+RunChange change_for(const RunRequest& request, const RunPaths& paths, const RunManifest& manifest,
+                     const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
+  RunChange change;
+  change.time_utc = utc_now();
+  if (request.failed_rows == FailedRows::Retry) change.what = retries;
+  if (request.growth == Growth::Allowed) change.what += (change.what.empty() ? "" : "+") + std::string(extends);
+  change.after_attempt = manifest.attempts;
+  const RunConfig old_config = config_of_run(paths, manifest);
+  for (const std::string& key : differing_keys(old_config, request.config))
+    change.values[key] = {value_of(old_config, key), value_of(request.config, key)};
+  if (!changed_columns(manifest, fingerprints.input, request.config.input.path).empty()) {
+    const auto keep = [&](const char* name, const std::string& now) {
+      const auto before = manifest.fingerprints.find(name);
+      change.values[name] = {before == manifest.fingerprints.end() ? "" : before->second, now};
+    };
+    keep("input_sha256", fingerprints.input.sha256);
+    keep("input_columns", fingerprints.input.columns);
+  }
+  change.prompts_before = manifest.prompts;
+  change.completions_before = manifest.completions;
+  change.prompts = prompts.size();
+  change.completions = change.values.empty() ? manifest.completions : prompts.check_columns(request.config.sampling);
+  return change;
+}
+
+// Which failures can come out otherwise, and which cannot.
+bool retry_is_worth_it(const RunChange& change, const dataset::RunCounts& counts) {
+  std::map<std::string, std::uint64_t> again, stay;
+  for (const auto& [name, count] : counts.failed_by_code) {
+    const auto code = dataset::parse_error_code(name);
+    (code && fate_of_failed(change, *code) == Fate::Again ? again : stay)[name] += count;
+  }
+  if (!stay.empty())
+    log::warning("--retry-failed: {} cannot come out otherwise and stay{}", codes_text(stay),
+                 stay.contains("too_long")
+                     ? ": with another errors.too_long or model.max_model_len the too_long rows are "
+                       "made again"
+                     : ": they come from the prompts themselves");
+  if (!again.empty()) log::info("--retry-failed: {} are made again", codes_text(again));
+  if (counts.rows_failed == 0) log::info("--retry-failed: no row has failed");
+  return !again.empty();
+}
+
+void say_growth(const RunChange& change, std::size_t shards) {
+  if (!does(change, extends)) return;
+  std::vector<std::string> parts;
+  for (const auto& [key, both] : change.values)
+    if (is_setting(key)) parts.push_back(fmt::format("{} {} -> {}", key, both.first, both.second));
+  log::info("--extend: {} -> {} prompts, {} -> {} rows{}{}; {} of the run's shards are taken up again",
+            thousands(change.prompts_before), thousands(change.prompts), thousands(change.completions_before),
+            thousands(change.completions), parts.empty() ? "" : ", ", fmt::join(parts, ", "), shards);
+}
+
+}  // namespace
+
+std::vector<std::string> changeable_keys(const RunRequest& request) {
+  std::vector<std::string> keys;
+  if (request.failed_rows == FailedRows::Retry) keys = {"errors.too_long", "model.max_model_len"};
+  if (request.growth == Growth::Allowed)
+    keys.insert(keys.end(), {"sampling.n", "sampling.max_tokens", "input.limit", "model.max_model_len"});
+  return keys;
+}
+
+std::string hash_prompts(const RunConfig& config, const dataset::PromptFile& prompts, std::uint64_t count) {
+  constexpr std::uint64_t block = 4096;
+  Sha256 sha;
+  for (std::uint64_t first = 0; first < count; first += block)
+    for (const auto& prompt : prompts.read(first, std::min(block, count - first), config.sampling))
+      hash_prompt(sha, prompt);
+  return sha.hex();
+}
+
+bool begins_with_the_same(const RunManifest& manifest, const RunConfig& config, const dataset::PromptFile& prompts) {
+  const auto known = manifest.fingerprints.find(prompts_fingerprint);
+  return known != manifest.fingerprints.end() && prompts.size() >= manifest.prompts &&
+         known->second == hash_prompts(config, prompts, manifest.prompts);
+}
+
+RunConfig config_of_run(const RunPaths& paths, const RunManifest& manifest) {
+  const auto text = files::read_text(paths.config());
+  const auto broken = dataset::broken_checksum_line(text.value_or(""));
+  if (broken)
+    user_error("{}: {}, and the settings of this run stand there: restore it, or start anew with --overwrite",
+               paths.config(), text ? "is damaged (" + *broken + ")" : "is missing");
+  std::vector<Override> overrides;
+  if (manifest.reopening)
+    for (const auto& [key, both] : manifest.history.back().values)
+      if (is_setting(key)) overrides.push_back({key, both.second, paths.manifest(), Override::Form::Yaml});
+  return parse_config(*text, paths.config(), overrides);
+}
+
+void finish_change(const RunPaths& paths, RunManifest& manifest, const ModelFolder& model,
+                   const dataset::PromptFile& prompts) {
+  if (!manifest.reopening) return;
+  const RunConfig config = config_of_run(paths, manifest);
+  const RunChange change = manifest.history.back();
+  log::info("a change of this run ({}) was broken off: it is carried through first", change.what);
+  keep_changed_config(paths, manifest, prompts.path());
+  WantedRows wanted(config, model, prompts);
+  const dataset::Verdicts verdicts = verdicts_of(change, wanted, prompts);
+  carry_through(paths, manifest, config,
+                dataset::shards_to_reopen(paths, manifest, change.prompts_before, change.completions_before, verdicts),
+                verdicts);
+}
+
+void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& manifest, const ModelFolder& model,
+                const dataset::PromptFile& prompts, const Fingerprints& fingerprints,
+                const dataset::RunCounts& counts) {
+  if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
+  const RunChange change = change_for(request, paths, manifest, prompts, fingerprints);
+  const bool again = request.failed_rows == FailedRows::Retry && retry_is_worth_it(change, counts);
+  if (change.values.empty() && !again) {
+    if (request.growth == Growth::Allowed) log::info("--extend: the run has these prompts and settings already");
+    return;
+  }
+  RunManifest changed = manifest;
+  changed.prompts = change.prompts;
+  changed.completions = change.completions;
+  if (!change.values.empty()) {
+    prompts.check_ids();
+    changed.fingerprints["input_sha256"] = fingerprints.input.sha256;
+    changed.fingerprints["input_columns"] = fingerprints.input.columns;
+    changed.fingerprints[prompts_fingerprint] = hash_prompts(request.config, prompts, prompts.size());
+  }
+  changed.history.push_back(change);
+  changed.reopening = true;
+  changed.exit_code.reset();
+  dataset::check_numbers(paths, changed);
+  WantedRows wanted(request.config, model, prompts);
+  const dataset::Verdicts verdicts = verdicts_of(change, wanted, prompts);
+  const auto shards =
+      dataset::shards_to_reopen(paths, changed, change.prompts_before, change.completions_before, verdicts);
+  dataset::write_manifest(paths, changed);  // from here on the change is carried through, whoever starts next
+  manifest = changed;
+  say_growth(change, shards.size());
+  keep_changed_config(paths, manifest, prompts.path());
+  carry_through(paths, manifest, request.config, shards, verdicts);
+}
+
+std::string codes_text(const std::map<std::string, std::uint64_t>& failed_by_code) {
+  std::vector<std::string> parts;
+  for (const auto& [code, count] : failed_by_code) parts.push_back(fmt::format("{} {}", thousands(count), code));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,34 @@
+// What the settings of now want of prompts whose rows are there: their tokens, how many samples, how long. Used where a
+// run is changed.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dataset/prompts.hpp"
+#include "dataset/reopen.hpp"
+#include "mill/loaded_model.hpp"
+
+namespace moemill::mill {
+
+class WantedRows {
+ public:
+  // All three must outlive it.
+  WantedRows(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts);
+  // Cheap where prompts are asked for in order.
+  const PreparedPrompt& of(std::uint64_t prompt);
+  // Whether a row that is there goes on. UserError where a run with these settings would not have begun with it.
+  dataset::Fate fate_of(const dataset::FinishedRow& row);
+  // The end that a row had found, had it been allowed to be longer; None when it goes on.
+  dataset::FinishReason ends_after_all(const dataset::Completion& row);
+
+ private:
+  const RunConfig& config_;
+  const ModelFolder& model_;
+  const dataset::PromptFile& prompts_;
+  PrepareRules rules_;
+  std::uint64_t first_ = 0;
+  std::vector<PreparedPrompt> block_;
+};
+
+}  // namespace moemill::mill

@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+"""A run that is there is made larger or mended: --extend and --retry-failed, with and without shards beside outputs.h5.
+What comes of it is held against a run that had these prompts and settings from the start.
+
+    extend.py MOEMILL SOURCE_DIR WORK_DIR [test names]"""
+import json
+import random
+import shutil
+
+import h5py
+import numpy as np
+
+from moemill_program import MODELS, check, differences, expect_exit, fresh, main, moemill, rows, summary, write_prompts
+
+WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
+NO_TIME = ["--set", "runtime.max_wall_time=0.05", "--set", "runtime.drain_margin=0"]
+
+
+def prompts_of(count):
+    """The first prompts of one list."""
+    draw = random.Random(11)
+    return {"prompt": [" ".join(draw.choices(WORDS, k=draw.randint(1, 9))) for _ in range(40)][:count],
+            "id": [f"row {i}" for i in range(count)], "topic": [f"topic {i % 3}" for i in range(count)]}
+
+
+def words_for(folder, out, *settings, prompts="p.h5"):
+    sets = [w for s in ("sampling.seed=5", "output.shard_prompts=4", "sampling.logprobs=1", "sampling.prompt_logprobs=true",
+                        "output.store=[text,token_ids,logprobs,prompt_token_ids,stop_reason]", *settings) for w in ("--set", s)]
+    return ["run", "--model", MODELS / "deepseek_v3", "-i", folder / prompts, "-o", folder / out, *sets]
+
+
+def equal(folder, out, whole="whole"):
+    different = differences(folder / whole / "outputs.h5", folder / out / "outputs.h5")
+    check(not different, out, "differs from a run from the start in", different)
+    expect_exit(moemill("verify", folder / out, "--deep", "--replay", "5"), 0)
+
+
+def history(out): return json.loads((out / "run.json").read_text())["history"]
+
+
+def shards(out): return sorted(p.name for p in (out / "shards").iterdir())
+
+
+def all_that_grows():
+    """More prompts, a larger n, longer answers: each alone and all at once, on other ranks, with shards and without."""
+    folder = fresh("grows")
+    small, large = write_prompts(folder / "p.h5", prompts_of(10)), write_prompts(folder / "more.h5", prompts_of(19))
+    base = ["sampling.n=2", "sampling.max_tokens=7"]
+    cases = [("prompts", "more.h5", base, 0), ("samples", "p.h5", ["sampling.n=3", base[1]], 2),
+             ("length", "p.h5", [base[0], "sampling.max_tokens=15"], 3), ("all", "more.h5", ["sampling.n=4", "sampling.max_tokens=20"], 2)]
+    for name, prompts, settings, ranks in cases:
+        expect_exit(moemill(*words_for(folder, f"whole_{name}", *settings, prompts=prompts)), 0)
+        for keep in ("true", "false"):
+            out, kept = f"{name}_{keep}", f"output.keep_shards={keep}"
+            expect_exit(moemill(*words_for(folder, out, *base, kept)), 0)
+            check(bool(shards(folder / out)) == (keep == "true"), shards(folder / out))
+            before = {(int(r["prompt_index"]), int(r["sample_index"])): r for r in rows(folder / out / "outputs.h5")}
+            told = expect_exit(moemill(*words_for(folder, out, *settings, kept, prompts=prompts), "--extend", ranks=ranks), 0)
+            check("--extend: " in told.stderr, told.stderr)
+            equal(folder, out, f"whole_{name}")
+            after = {(int(r["prompt_index"]), int(r["sample_index"])): r for r in rows(folder / out / "outputs.h5")}
+            for key, row in before.items():  # what was there is the beginning of what is there
+                check(after[key]["token_ids"].tolist()[:len(row["token_ids"])] == row["token_ids"].tolist(), key)
+            check(summary(folder / out)["resumed_rows"] > 0 or name in ("length", "all"), "all rows were made again")
+            check([c["what"] for c in history(folder / out)] == ["extend"], history(folder / out))
+            check(bool(shards(folder / out)) == (keep == "true"), shards(folder / out))
+            again = expect_exit(moemill(*words_for(folder, out, *settings, kept, prompts=prompts), "--extend", ranks=ranks), 0)
+            check("has these prompts and settings already" in again.stderr and "nothing to do" in again.stderr, again.stderr)
+    made = sum(int(r["num_completion_tokens"]) for r in rows(folder / "length_false/outputs.h5"))
+    check(summary(folder / "length_false")["generated_tokens"] == made, "tokens that were there were generated again")
+    done = expect_exit(moemill(*words_for(folder, "length_false", *base)), 2)
+    check("sampling.max_tokens: 15 there, 7 now" in done.stderr, done.stderr)
+
+
+def columns_that_grow():
+    """n and max_tokens a row."""
+    folder = fresh("columns")
+    first = {**prompts_of(9), "n": [1, 2, 3] * 3, "max_tokens": [4, 9, 1, 6, 12, 3, 8, 2, 5]}
+    then = {**prompts_of(13), "n": [1, 4, 3] * 3 + [2] * 4, "max_tokens": [4, 9, 8, 30, 12, 3, 9, 2, 5] + [6] * 4}
+    write_prompts(folder / "p.h5", first)
+    expect_exit(moemill(*words_for(folder, "out")), 0)
+    write_prompts(folder / "p.h5", then)
+    done = expect_exit(moemill(*words_for(folder, "out")), 2)
+    check("--extend" in done.stderr, done.stderr)
+    expect_exit(moemill(*words_for(folder, "whole")), 0)
+    expect_exit(moemill(*words_for(folder, "out"), "--extend", ranks=2), 0)
+    equal(folder, "out")
+
+
+def every_end_across_the_old_one():
+    """The old end falls on every token in turn: stop strings that cross it, characters that do, repetition, penalties."""
+    folder = fresh("ends")
+    write_prompts(folder / "p.h5", prompts_of(8))
+    settings = ["sampling.ignore_eos=true", "sampling.repetition_penalty=1.1", "sampling.presence_penalty=0.3", "sampling.min_tokens=3",
+                "sampling.repetition_detection.max_pattern_size=4", "sampling.repetition_detection.min_count=2"]
+    expect_exit(moemill(*words_for(folder, "free", *settings, "sampling.max_tokens=24")), 0)
+    texts = [r["text"] for r in rows(folder / "free/outputs.h5")]
+    stops = sorted({t[i:i + 3] for t in texts for i in (8, 15) if len(t) > i + 3 and t[i:i + 3].isprintable() and "'" not in t[i:i + 3]})[:6]
+    settings.append("sampling.stop=" + json.dumps(stops))
+    expect_exit(moemill(*words_for(folder, "whole", *settings, "sampling.max_tokens=24")), 0)
+    ends = {int(r["finish_reason"]) for r in rows(folder / "whole/outputs.h5")}
+    check({2, 3} <= ends or {3, 4} <= ends, "the rows do not end in several ways", ends)
+    for length in range(3, 24, 2):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        expect_exit(moemill(*words_for(folder, "out", *settings, f"sampling.max_tokens={length}")), 0)
+        expect_exit(moemill(*words_for(folder, "out", *settings, "sampling.max_tokens=24"), "--extend"), 0)
+        different = differences(folder / "whole/outputs.h5", folder / "out/outputs.h5")
+        check(not different, "from", length, "tokens on:", different)
+
+
+def a_repetition_that_the_length_hid():
+    """Two ends at one token: the length is told, and when it is no end any more, the other."""
+    folder = fresh("hidden")
+    write_prompts(folder / "p.h5", prompts_of(12))
+    settings = ["sampling.ignore_eos=true", "sampling.temperature=0", "sampling.repetition_detection.max_pattern_size=8",
+                "sampling.repetition_detection.min_count=2"]
+    expect_exit(moemill(*words_for(folder, "whole", *settings, "sampling.max_tokens=60")), 0)
+    ended = [r for r in rows(folder / "whole/outputs.h5") if r["finish_reason"] == 4]
+    check(ended, "no row ends by repetition")
+    for length in sorted({int(r["num_completion_tokens"]) for r in ended})[:4]:
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        expect_exit(moemill(*words_for(folder, "out", *settings, f"sampling.max_tokens={length}")), 0)
+        expect_exit(moemill(*words_for(folder, "out", *settings, "sampling.max_tokens=60"), "--extend"), 0)
+        equal(folder, "out")
+
+
+def unfinished_and_without_parts():
+    """Stopped in its middle before and within the extension; without token ids, of which nothing can go on; scores alone."""
+    folder = fresh("unfinished")
+    write_prompts(folder / "p.h5", prompts_of(20)), write_prompts(folder / "more.h5", prompts_of(40))
+    base, grown = ["sampling.n=2", "sampling.max_tokens=150", "sampling.ignore_eos=true"], ["sampling.n=3", "sampling.max_tokens=220",
+                                                                                           "sampling.ignore_eos=true"]
+    expect_exit(moemill(*words_for(folder, "whole", *grown, prompts="more.h5")), 0)
+    layout = ["--set", "parallel.max_num_seqs=4"]
+    done = moemill(*words_for(folder, "out", *base), *layout, "--set", "runtime.max_wall_time=0.6", "--set", "runtime.drain_margin=0")
+    check(done.returncode in (0, 75), done.stderr)
+    expect_exit(moemill(*words_for(folder, "out", *grown, prompts="more.h5"), *layout, *NO_TIME, "--extend"), 75)
+    told = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)
+    check(told["total"] == 120 and told["prompts_total"] == 40 and not told["merged"] and told["pending"] > 0, told)
+    expect_exit(moemill(*words_for(folder, "out", *grown, prompts="more.h5"), ranks=2), 0)  # --extend need not be said again
+    equal(folder, "out")
+    text = ["output.store=[text]", "sampling.logprobs=null"]
+    for name, store in (("text", text), ("scores", [*text, "sampling.max_tokens=0"])):
+        expect_exit(moemill(*words_for(folder, f"{name}_whole", "sampling.n=2", "sampling.max_tokens=9", *text)), 0)
+        first = ["sampling.n=2", "sampling.max_tokens=6", *store]
+        expect_exit(moemill(*words_for(folder, name, *first)), 0)
+        expect_exit(moemill(*words_for(folder, name, "sampling.n=2", "sampling.max_tokens=9", *text), "--extend"), 0)
+        equal(folder, name, f"{name}_whole")
+
+
+def what_is_refused():
+    folder = fresh("refused")
+    write_prompts(folder / "p.h5", prompts_of(10))
+    base = ["sampling.n=2", "sampling.max_tokens=8"]
+    expect_exit(moemill(*words_for(folder, "out", *base)), 0)
+    kept, manifest = (folder / "out/outputs.h5").read_bytes(), (folder / "out/run.json").read_bytes()
+    def refused(says, *settings, prompts="p.h5", flags=("--extend",)):
+        done = expect_exit(moemill(*words_for(folder, "out", *(settings or base), prompts=prompts), *flags), 2)
+        check(says in done.stderr, says, done.stderr)
+        check((folder / "out/outputs.h5").read_bytes() == kept, "outputs.h5 was touched")
+        check((folder / "out/run.json").read_bytes() == manifest, "run.json was touched")
+    changed = prompts_of(12)
+    changed["prompt"][3] = "something else"
+    write_prompts(folder / "changed.h5", changed)
+    refused("the first 10 prompts", prompts="changed.h5")
+    changed = prompts_of(12)
+    changed["topic"][9] = "another"
+    write_prompts(folder / "carried.h5", changed)
+    refused("column 'topic'", prompts="carried.h5")
+    write_prompts(folder / "fewer.h5", prompts_of(9))
+    refused("the first 10 prompts", prompts="fewer.h5")
+    refused("n can only grow", "sampling.n=1", "sampling.max_tokens=8")
+    refused("max_tokens can only grow", "sampling.n=2", "sampling.max_tokens=5")
+    refused("sampling.temperature", *base, "sampling.temperature=0.5")
+    refused("would fail", "sampling.n=2", "sampling.max_tokens=100000")
+    refused("--extend", *base, flags=("--extend", "--overwrite"))
+    doubled = prompts_of(12)
+    doubled["id"][11] = "row 0"
+    write_prompts(folder / "doubled.h5", doubled)
+    refused("same id", prompts="doubled.h5")
+
+
+LONG = " ".join(WORDS * 3)
+MIXED = {"prompt": ["a b c", "", LONG, "d", "e f", LONG + " a"], "n": [2, 1, 1, 1, 2, 2]}
+
+
+def failures_that_can_and_cannot_change():
+    """too_long rows come again with another policy or length, and only they; the empty one stays what it is."""
+    folder = fresh("retry")
+    write_prompts(folder / "p.h5", MIXED)
+    base = ["sampling.max_tokens=6", "model.max_model_len=24", "errors.max_failed_fraction=1"]
+    for name, other in (("policy", ["model.max_model_len=24", "errors.too_long=truncate_left"]), ("length", ["model.max_model_len=200"]),
+                        ("reduce", ["model.max_model_len=24", "errors.too_long=truncate_right"])):
+        now = ["sampling.max_tokens=6", "errors.max_failed_fraction=1", *other]
+        expect_exit(moemill(*words_for(folder, f"whole_{name}", *now)), 0)
+        done = expect_exit(moemill(*words_for(folder, name, *base)), 0)
+        check("4 rows of 3 prompts failed: 1 empty, 3 too_long" in done.stderr, done.stderr)
+        before = (folder / name / "outputs.h5").read_bytes()
+        done = expect_exit(moemill(*words_for(folder, name, *base), "--retry-failed"), 0)
+        check("1 empty, 3 too_long cannot come out otherwise" in done.stderr and "nothing to do" in done.stderr, done.stderr)
+        check((folder / name / "outputs.h5").read_bytes() == before and history(folder / name) == [], "something was done")
+        expect_exit(moemill(*words_for(folder, name, *now)), 2)
+        done = expect_exit(moemill(*words_for(folder, name, *now), "--retry-failed", ranks=2), 0)
+        check("3 too_long are made again" in done.stderr and "1 empty cannot" in done.stderr, done.stderr)
+        equal(folder, name, f"whole_{name}")
+        s = summary(folder / name)
+        check((s["prompts_done"], s["prompts_failed"], s["failed_by_code"], s["resumed_rows"]) == (5, 1, {"empty": 1}, 6), s)
+        change = history(folder / name)[0]
+        check(change["what"] == "retry_failed" and set(change["values"]) <= {"errors.too_long", "model.max_model_len"}, change)
+        told = json.loads(expect_exit(moemill("status", folder / name, "--json"), 0).stdout)
+        check((told["done"], told["failed"], told["failed_by_code"]) == (8, 1, {"empty": 1}), told)
+    expect_exit(moemill(*words_for(folder, "length", "sampling.max_tokens=6", "errors.max_failed_fraction=1", "model.max_model_len=20"),
+                        "--retry-failed"), 2)  # rows that are there would fail
+
+
+def answers_that_are_no_numbers():
+    """Internal failures are made again: with weights beyond all measure, here, and so they fail again."""
+    folder = fresh("internal")
+    model = shutil.copytree(MODELS / "deepseek_v3", folder / "model")
+    weights = max(model.glob("*.safetensors"), key=lambda p: p.stat().st_size)
+    data = bytearray(weights.read_bytes())
+    length = int.from_bytes(data[:8], "little")
+    tensors = json.loads(data[8:8 + length])
+    begin, end = tensors["model.norm.weight"]["data_offsets"]
+    data[8 + length + begin:8 + length + end] = np.full((end - begin) // 2, 0x7f7f, dtype=np.uint16).tobytes()  # 3e38: sums are infinite
+    weights.write_bytes(data)
+    write_prompts(folder / "p.h5", {"prompt": ["a b", "", "c"]})
+    words = ["run", "--model", model, "-i", folder / "p.h5", "-o", folder / "out", "--set", "sampling.max_tokens=4"]
+    done = expect_exit(moemill(*words), 3)
+    check("3 rows of 3 prompts failed: 1 empty, 2 internal" in done.stderr, done.stderr)
+    done = expect_exit(moemill(*words, "--retry-failed", ranks=2), 3)
+    check("2 internal are made again" in done.stderr and "1 empty cannot" in done.stderr, done.stderr)
+    check(summary(folder / "out")["attempts"] == 2 and summary(folder / "out")["resumed_rows"] == 1, summary(folder / "out"))
+    told = expect_exit(moemill("status", folder / "out"), 0).stdout
+    check("failed   1 empty, 2 internal" in told and "0 done, 3 failed, 0 pending" in told, told)
+
+
+def shards_go_and_come():
+    """outputs.h5 is all there is by default; it is asked where shards were, and never made again from nothing."""
+    folder = fresh("once")
+    write_prompts(folder / "p.h5", prompts_of(10))
+    words = words_for(folder, "out", "sampling.max_tokens=5")
+    done = expect_exit(moemill(*words), 0)
+    check("3 shards are removed" in done.stderr and not shards(folder / "out"), done.stderr)
+    kept = words_for(folder, "kept", "sampling.max_tokens=5", "output.keep_shards=true")
+    expect_exit(moemill(*kept), 0)
+    check(len(shards(folder / "kept")) == 3)
+    expect_exit(moemill("verify", folder / "out", "--deep", "--replay", "4"), 0)
+    told = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)
+    check((told["shards_finished"], told["shards_total"], told["done"], told["exit_code"]) == (3, 3, 10, 0), told)
+    # Killed between the two: what is left goes with the next start, once outputs.h5 is read back.
+    for shard in (folder / "kept/shards").iterdir(): shutil.copy(shard, folder / "out/shards")
+    done = expect_exit(moemill(*words, ranks=2), 0)
+    check("nothing to do" in done.stderr and not shards(folder / "out"), done.stderr)
+    whole = (folder / "kept/outputs.h5").read_bytes()
+    (folder / "kept/outputs.h5").write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    done = expect_exit(moemill(*words_for(folder, "kept", "sampling.max_tokens=5")), 1)
+    check("is damaged" in done.stderr and len(shards(folder / "kept")) == 3, "shards of a damaged file were removed", done.stderr)
+    (folder / "kept/outputs.h5").unlink()
+    expect_exit(moemill(*words_for(folder, "kept", "sampling.max_tokens=5")), 0)
+    check(not differences(folder / "out/outputs.h5", folder / "kept/outputs.h5"), "made of the shards")
+    check(not shards(folder / "kept"))
+    # Lost.
+    (folder / "out/outputs.h5").rename(folder / "copy.h5")
+    for ranks in (0, 2):
+        done = expect_exit(moemill(*words, ranks=ranks), 2)
+        check("restore it from a copy" in done.stderr and "--overwrite" in done.stderr, done.stderr)
+    expect_exit(moemill("status", folder / "out", "--exit-code"), 2)
+    check("restore it from a copy" in expect_exit(moemill("verify", folder / "out"), 1).stdout)
+    (folder / "copy.h5").rename(folder / "out/outputs.h5")
+    expect_exit(moemill(*words), 0)
+    expect_exit(moemill(*words, "--overwrite"), 0)
+    expect_exit(moemill(*words_for(folder, "shards", "sampling.max_tokens=5", "output.merge=false")), 0)
+    check(len(shards(folder / "shards")) == 3 and not (folder / "shards/outputs.h5").exists())
+
+
+if __name__ == "__main__":
+    main([all_that_grows, columns_that_grow, every_end_across_the_old_one, a_repetition_that_the_length_hid,
+          unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, answers_that_are_no_numbers,
+          shards_go_and_come])
