@@ -36,8 +36,10 @@ void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
 }
 
 // What the run would find in the way of its directory.
-void check_run_dir(const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts) {
-  const RunConfig config = settle(request.config, prompts);
+void check_run_dir(const RunRequest& asked, const ModelFolder& model, const dataset::PromptFile& prompts) {
+  RunRequest request = asked;
+  request.config = settle(asked.config, prompts);
+  const RunConfig& config = request.config;
   const dataset::RunPaths paths{config.output.dir};
   std::filesystem::path folder = std::filesystem::absolute(paths.dir);
   while (!std::filesystem::exists(folder)) folder = folder.parent_path();  // the run makes what is missing
