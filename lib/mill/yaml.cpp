@@ -161,7 +161,7 @@ bool is_odd(char32_t c) {
 }
 
 // As JSON writes it, which the scripts read as well.
-std::string quoted(std::string_view text) {
+std::string json_quoted(std::string_view text) {
   std::string out = "\"";
   for (std::size_t at = 0; at < text.size();) {
     const Utf8Step step = utf8_step(text, at);
@@ -184,7 +184,7 @@ std::string written(const Node& node, int depth) {
   switch (node.kind) {
     case Node::Kind::Null: return "null";
     case Node::Kind::Scalar:
-      return node.form == Node::Form::Plain || reads_as_text(node.scalar) ? node.scalar : quoted(node.scalar);
+      return node.form == Node::Form::Plain || reads_as_text(node.scalar) ? node.scalar : json_quoted(node.scalar);
     case Node::Kind::List:
       for (const Node& item : node.items) out += (out.empty() ? "" : ", ") + written(item, depth);
       return "[" + out + "]";

@@ -175,7 +175,7 @@ def vlen(columns):
 def every_key_of_the_summary():
     out, done = run("summary", "cost.hour_price=2", "cost.unit=rank", "parallel.max_num_seqs=2")
     s = summary(out)
-    keys = """prompts_total prompts_done prompts_failed failed_by_code completions prompt_tokens cached_prompt_tokens generated_tokens
+    keys = """prompts_total prompts_done prompts_failed failed_by_code double_bos_prompts completions prompt_tokens cached_prompt_tokens generated_tokens
         wall_seconds load_seconds prefill_seconds decode_seconds exchange_seconds idle_seconds tokens_per_second
         prefill_tokens_per_second decode_tokens_per_second core_hours_allocated core_hours_used ranks nodes attempts resumed_rows peak_rss_bytes
         kv_bytes_per_token exchange expert_load row_seconds cost exit_code""".split()

@@ -267,11 +267,11 @@ def faults_of_one_rank_store_their_code():
     for ranks in (0, 2):
         words = ["run", "-c", folder / "run.yaml", "-o", folder / f"out{ranks}"]
         expect_exit(moemill(*words, "--set", "runtime.max_wall_time=0.001", "--set", "runtime.drain_margin=0"), 75)
-        for file in (folder / f"out{ranks}").glob("metrics.jsonl"): file.unlink()
-        (folder / f"out{ranks}/metrics.jsonl").mkdir()
+        for file in (folder / f"out{ranks}").glob("summary.json"): file.unlink()
+        (folder / f"out{ranks}/summary.json").mkdir()
         done = expect_exit(moemill(*words, ranks=ranks), 1)
-        check("metrics.jsonl" in done.stderr, done.stderr)
-        (folder / f"out{ranks}/metrics.jsonl").rmdir()  # status cannot read it either
+        check("summary.json" in done.stderr, done.stderr)
+        (folder / f"out{ranks}/summary.json").rmdir()  # status cannot read it either
         expect_exit(moemill("status", folder / f"out{ranks}", "--exit-code"), 1)
         expect_exit(moemill(*words, ranks=ranks), 0)
 
