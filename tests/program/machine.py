@@ -19,7 +19,7 @@ def prepare(name, count=20, max_tokens=10, more=""):
     write_prompts(folder / "p.h5", {"prompt": [f"alpha beta {i}" for i in range(count)]})
     (folder / "run.yaml").write_text(
         f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
-        f"sampling: {{max_tokens: {max_tokens}, ignore_eos: true}}\n"
+        f"sampling: {{max_tokens: {max_tokens}, ignore_eos: true, from_model: true}}\n"
         f"output: {{dir: {folder / 'out'}, shard_prompts: 8, journal_flush_seconds: 0.05}}\n{more}")
     return folder
 
@@ -106,7 +106,7 @@ def a_full_disk_under_stderr_and_stdout():
 
 def a_full_disk_under_the_logs():
     folder = prepare("full-logs", more="runtime: {progress_interval: 0.01}\n")
-    expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole"), 0)
+    expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole", "--set", "output.keep_shards=true"), 0)
     for name in ("run.log", "metrics.jsonl", "attempts.jsonl"):
         shutil.rmtree(folder / "out", ignore_errors=True)
         shutil.copytree(folder / "whole", folder / "out")
