@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "base/error.hpp"
 #include "mill/config.hpp"
 #include "mill/published_sampling.hpp"
 #include "system/files.hpp"
@@ -56,6 +58,17 @@ std::vector<TokenId> special_tokens_of(const std::string& stop, const text::Toke
   return ids;
 }
 
+// What a key would be with a recommended value, or nothing where moemill does not take it ("top_p": 0.0): nobody asked
+// for it, so it is no fault.
+std::optional<std::string> taken(const RunConfig& config, const std::string& key, const std::string& value,
+                                 const std::string& file) {
+  try {
+    return value_of(with_value(config, key, value, file), key);
+  } catch (const UserError&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> advice_on_endings(const ModelFolder& model, const RunConfig& config) {
@@ -98,8 +111,8 @@ std::vector<std::string> advice_on_sampling(const RunConfig& config) {
   std::vector<std::string> recommended, used;
   for (const auto& [name, value] : published.values) {
     const std::string key = "sampling." + name, now = value_of(config, key);
-    if (now != value_of(RunConfig(), key) || now == value_of(with_value(config, key, value, published.file), key))
-      continue;
+    const auto theirs = taken(config, key, value, published.file);
+    if (!theirs || now != value_of(RunConfig(), key) || now == *theirs) continue;
     if (config.sampling.temperature == 0 && name != "repetition_penalty") continue;
     recommended.push_back(fmt::format("{} {}", name, value));
     used.push_back(fmt::format("{} {}", name, now));

@@ -206,8 +206,15 @@ RunConfig parse_config(std::string_view yaml, std::string_view name, const std::
   if (!config.sampling.from_model) return config;
   const PublishedSampling published = read_published_sampling(config.model.path);
   RunConfig recommended;
-  for (const auto& [key, value] : published.values)
-    recommended = with_value(std::move(recommended), "sampling." + key, value, published.file);
+  for (const auto& [key, value] : published.values) {
+    try {
+      recommended = with_value(recommended, "sampling." + key, value, published.file);
+    } catch (const UserError& refused) {
+      user_error(
+          "{}. sampling.from_model: true takes what the file recommends; leave it out, and set what you want of it",
+          refused.what());
+    }
+  }
   return parse_onto(std::move(recommended), yaml, name, overrides);
 }
 

@@ -182,6 +182,18 @@ def the_publishers_sampling():
     (model / "generation_config.json").write_text(json.dumps(dict(generation, temperature=-1)))
     done = expect_exit(moemill("validate", "--model", model, "-i", prompts, "--set", "sampling.from_model=true"), 2)
     check("generation_config.json" in done.stderr and "sampling.temperature" in done.stderr, done.stderr)
+    check("leave it out" in done.stderr, done.stderr)
+    # What it says otherwise, nobody asked for: whole numbers as floats count, what moemill does not take is passed over.
+    odd = {"temperature": 1.0, "top_k": 50.0, "top_p": 0.0, "repetition_penalty": 0, "min_p": "a lot"}
+    (model / "generation_config.json").write_text(json.dumps(odd))
+    said = advice(model, prompts)
+    check(len(said) == 1 and "recommends top_k 50; this run uses top_k 0 (" in said[0], said)
+    run(folder, model, prompts)
+    (model / "generation_config.json").write_text(json.dumps({"top_k": 50.0, "temperature": 1e300}))
+    advice(model, prompts)
+    (model / "generation_config.json").write_text(json.dumps({"top_k": 50.0}))
+    expect_exit(moemill(*words[:6], folder / "whole", *words[7:]), 0)
+    check("top_k: 50" in (folder / "whole/config.yaml").read_text())
 
 
 main([the_first_space_belongs_to_the_answer, stop_strings_see_the_first_space, special_tokens_stay_where_asked, token_ids_need_no_tokenizer,
