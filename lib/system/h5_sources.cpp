@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <optional>
 
 #include "system/files.hpp"
@@ -117,8 +118,14 @@ bool lies_within(hid_t selection, const std::vector<hsize_t>& shape, hssize_t va
 }
 
 // Values in a raw file of their own (H5Pset_external): HDF5 reads zeros where the file ends early.
-void refuse_missing_raw_files(hid_t settings, const std::string& place) {
+void refuse_missing_raw_files(hid_t dataset, hid_t settings, const std::string& place) {
   const int count = H5Pget_external_count(settings);
+  if (count <= 0) return;
+  const Handle space = own(H5Dget_space(dataset), place), type = own(H5Dget_type(dataset), place);
+  std::uint64_t rest = 0;  // bytes of values that the files before do not hold
+  if (__builtin_mul_overflow(static_cast<std::uint64_t>(check(H5Sget_simple_extent_npoints(space), place)),
+                             std::uint64_t{H5Tget_size(type)}, &rest))
+    rest = std::numeric_limits<std::uint64_t>::max();
   for (int i = 0; i < count; i++) {
     std::array<char, 4096> name{};
     off_t offset = 0;
@@ -127,8 +134,11 @@ void refuse_missing_raw_files(hid_t settings, const std::string& place) {
     std::string path = name.data();
     if (const char* prefix = std::getenv("HDF5_EXTFILE_PREFIX"); prefix && !path.starts_with('/'))
       path = std::string(prefix) + "/" + path;
-    const std::uint64_t needed = static_cast<std::uint64_t>(offset) + (bytes == H5F_UNLIMITED ? 0 : bytes);
-    if (!files::exists(path) || files::size_bytes(path) < needed)
+    const std::uint64_t held = std::min<std::uint64_t>(bytes, rest);  // H5F_UNLIMITED is the largest number
+    rest -= held;
+    const std::uint64_t size = files::exists(path) ? files::size_bytes(path) : 0;
+    const auto first = static_cast<std::uint64_t>(offset);
+    if (!files::exists(path) || size < first || size - first < held)
       user_error("{}: its values are in the raw file '{}', which {}: put it in its place, or write the values anew",
                  place, path, files::exists(path) ? "is too short" : "is not there");
   }
@@ -178,7 +188,7 @@ SourceFiles::Chunks SourceFiles::check(hid_t dataset, const std::string& place) 
 SourceFiles::Chunks SourceFiles::look(hid_t dataset, const std::string& place, int depth) {
   if (depth > most_depth) user_error("{}: is a virtual dataset over virtual datasets, too deep or in a ring", place);
   const Handle settings = own(H5Dget_create_plist(dataset), place);
-  refuse_missing_raw_files(settings, place);
+  refuse_missing_raw_files(dataset, settings, place);
   Chunks found{chunk_bytes(dataset), 1};
   if (H5Pget_layout(settings) != H5D_VIRTUAL) return found;
   std::size_t mappings = 0;

@@ -120,6 +120,33 @@ def links_that_lead_nowhere():
     check(carried(folder, "raw") == [7, 8])
 
 
+def raw_files_that_end_early():
+    """HDF5 reads zeros behind their end. h5py's external='x.raw' names no size: all that is left lies there."""
+    folder = fresh("raw")
+    def write(*external):
+        with h5py.File(folder / "p.h5", "w") as f:
+            f["prompt"] = ["a", "b", "c"]
+            f.create_dataset("x", (3,), ">i8", external=external[0] if isinstance(external[0], str) else list(external))
+    raw, more = folder / "x.raw", folder / "more.raw"
+    unlimited = h5py.h5f.UNLIMITED
+    values = np.array([7, 8, 9], ">i8").tobytes()
+    for case, (external, whole) in enumerate((
+            ([str(raw)], {raw: values}), ([(str(raw), 5, unlimited)], {raw: bytes(5) + values}), ([(str(raw), 0, 24)], {raw: values}),
+            ([(str(more), 2, 10), (str(raw), 1, unlimited)], {more: bytes(2) + values[:10], raw: bytes(1) + values[10:]}),
+            ([(str(raw), 0, 1000)], {raw: values}))):
+        write(*external)
+        for path, data in whole.items(): path.write_bytes(data)
+        run(folder, out=f"whole{case}")
+        check(carried(folder, f"whole{case}") == [7, 8, 9], case, carried(folder, f"whole{case}"))
+        for path, data in whole.items():
+            for size in (len(data) - 1, 0):
+                path.write_bytes(data[:size])
+                done = run(folder, out="short", code=2)
+                check(f"{path.name}', which is too short" in done.stderr and "dataset '/x'" in done.stderr, case, done.stderr)
+            path.write_bytes(data)
+    check(not (folder / "short").exists(), "a run was begun")
+
+
 def without_file_locks():
     """Where flock fails HDF5 put fill values in place of what links lead to."""
     if not LIBRARY: return
@@ -229,5 +256,5 @@ def runs_of_an_older_moemill():
 
 
 if __name__ == "__main__":
-    main([sources_of_virtual_datasets, links_that_lead_nowhere, without_file_locks, columns_of_odd_form, contents_count_not_bytes,
+    main([sources_of_virtual_datasets, links_that_lead_nowhere, raw_files_that_end_early, without_file_locks, columns_of_odd_form, contents_count_not_bytes,
           runs_of_an_older_moemill])
