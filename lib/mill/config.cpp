@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -92,12 +93,32 @@ yaml::Node& section_of(yaml::Node& map, std::string_view key) {
   return map.items.back();
 }
 
+// A flag has no lines to name.
+void forget_lines(yaml::Node& node) {
+  node.line = 0;
+  for (yaml::Node& item : node.items) forget_lines(item);
+}
+
+yaml::Node value_in(const Override& o) {
+  if (o.form == Override::Form::Literal) return yaml::text(o.value);
+  yaml::Node value = yaml::read(o.value, o.origin);
+  forget_lines(value);
+  return value;
+}
+
+// A section takes a map, as in the file: what it does not name stays.
 void apply_override(const Override& o, RunConfig& config) {
-  const yaml::Node value = o.form == Override::Form::Yaml ? yaml::read(o.value, o.origin) : yaml::text(o.value);
-  if (o.key == "schema_version") return check_schema_version(o.origin, value);
-  const Field* field = find_field(o.key);
-  if (!field) user_error("{}: unknown key '{}'{}", o.origin, o.key, advice_for_key(o.key));
-  read_value(o.origin, *field, value, config);
+  const yaml::Node key = yaml::plain(o.key);
+  read_map(o.origin, "", {yaml::Node::Kind::Map, {}, {}, {key, value_in(o)}, 0}, config);
+}
+
+// What output.store is set to as a word of an override, or null.
+std::optional<std::string> store_in(const Override& o) {
+  if (o.key == "output.store") return o.value;
+  if (o.key != "output") return std::nullopt;
+  const yaml::Node value = value_in(o);
+  const yaml::Node* words = find_value(value, "store");
+  return words ? std::optional(yaml::write(*words)) : std::nullopt;
 }
 
 // Rules between keys; each key alone was checked when it was read.
@@ -190,7 +211,7 @@ RunConfig parse_onto(RunConfig config, std::string_view yaml, std::string_view n
   }
   for (const Override& o : overrides) {
     apply_override(o, config);
-    if (o.key == "output.store") store = o.value;
+    store = store_in(o).value_or(store);
   }
   if (config.output.dir.empty())
     config.output.dir =

@@ -136,7 +136,7 @@ std::string advice_for_foreign(std::string_view name) {
 
 std::string advice_for_key(std::string_view key) {
   if (const std::string advice = advice_for_foreign(key); !advice.empty()) return ": " + advice;
-  if (const std::string near = nearest_key(as_key(key)); !near.empty())
+  if (const std::string near = nearest_key(as_key(key)); !near.empty() && near != key)
     return fmt::format("; the nearest known key is '{}'", near);
   return "; configs/README.md and moemill help run.yaml list all keys";
 }

@@ -245,7 +245,26 @@ TEST_CASE("overrides: faults name the flag") {
   CHECK(has(fault("", {"sampling.top_p=3"}), "--set sampling.top_p=3: sampling.top_p: '3'"));
   CHECK(has(fault("", {"samplin.top_p=1"}), "nearest known key is 'sampling.top_p'"));
   CHECK(has(fault("", {"sampling"}), "key.path=value"));
-  CHECK(has(fault("", {"sampling={n: 1}"}), "unknown key 'sampling'"));
+}
+
+TEST_CASE("overrides: a section takes a map, as in the file") {
+  const RunConfig c = parse("sampling: {top_p: 0.5, repetition_detection: {min_count: 3, max_pattern_size: 7}}",
+                            {"sampling={n: 2, repetition_detection: {min_count: 5}}"});
+  CHECK(c.sampling.n == 2);
+  CHECK(c.sampling.top_p == 0.5f);
+  CHECK(c.sampling.repetition_detection.min_count == 5);
+  CHECK(c.sampling.repetition_detection.max_pattern_size == 7);
+  const auto detection = parse("", {"sampling.repetition_detection={max_pattern_size: 4, min_count: 2}"});
+  CHECK(detection.sampling.repetition_detection.max_pattern_size == 4);
+  CHECK(differing_keys(parse("", {"sampling="}), RunConfig()).empty());
+  CHECK(has(fault("", {"sampling=3"}), "--set sampling=3: sampling: '3' is not accepted; accepted: a mapping"));
+  CHECK(has(fault("", {"sampling={n: 0}"}), "--set sampling={n: 0}: sampling.n: '0' is not accepted"));
+  CHECK(has(fault("", {"sampling={n: 1, n: 2}"}), "sampling.n: given twice"));
+  CHECK(has(fault("", {"sampling={temprature: 1}"}), "nearest known key is 'sampling.temperature'"));
+  CHECK(has(fault("", {"output={store: [text, logprobs]}"}), "sampling.logprobs is null"));
+  CHECK(fault("", {"output={store: [text, logprobs]}", "sampling={logprobs: 0}"}) == "no error");
+  CHECK(advice_for_key("sampling.repetition_detection").find("nearest") == std::string::npos);
+  CHECK(has(advice_for_key("sampling.repetition_detektion"), "'sampling.repetition_detection'"));
 }
 
 TEST_CASE("resume compares what can change the answers") {
