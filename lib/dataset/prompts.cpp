@@ -166,7 +166,14 @@ void PromptFile::State::find_carried(const std::optional<std::vector<std::string
           "it out of output.carry_columns",
           place(name).text());
     }
-    carried.push_back({name, row_bytes_of(dataset)});
+    const std::uint64_t row_bytes = row_bytes_of(dataset);
+    if (row_bytes > most_row_bytes) {
+      user_error(
+          "{}: has the shape {}, and a row of it is larger than the {} GiB that a carried row may have: move it to "
+          "another group, or leave it out of output.carry_columns",
+          place(name).text(), fmt::join(shape, " × "), most_row_bytes >> 30);
+    }
+    carried.push_back({name, row_bytes});
     carried_datasets.push_back(std::move(dataset));
   }
 }

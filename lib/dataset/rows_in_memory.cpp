@@ -1,5 +1,7 @@
 #include "dataset/rows_in_memory.hpp"
 
+#include <limits>
+
 namespace moemill::dataset {
 namespace {
 
@@ -10,7 +12,9 @@ constexpr const char* what = "rows of a dataset";
 std::uint64_t row_bytes_of(hid_t dataset) {
   std::uint64_t bytes = H5Tget_size(h5::type_of(dataset));
   std::vector<hsize_t> shape = h5::shape(dataset);
-  for (std::size_t axis = 1; axis < shape.size(); axis++) bytes *= shape[axis];
+  for (std::size_t axis = 1; axis < shape.size(); axis++)
+    if (__builtin_mul_overflow(bytes, std::uint64_t{shape[axis]}, &bytes))
+      bytes = std::numeric_limits<std::uint64_t>::max();
   return bytes;
 }
 

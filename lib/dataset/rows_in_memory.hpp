@@ -8,8 +8,10 @@
 
 namespace moemill::dataset {
 
-// Bytes of a row in memory, without what variable-length values point to.
+// Bytes of a row in memory, without what variable-length values point to; 2^64-1 where there are more.
 std::uint64_t row_bytes_of(hid_t dataset);
+// Rows are held whole, a few at a time: PromptFile refuses columns with larger ones.
+constexpr std::uint64_t most_row_bytes = 1u << 30;
 // Whether some of a type's values are strings or of variable length.
 bool has_variable_parts(hid_t type);
 

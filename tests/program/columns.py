@@ -181,6 +181,21 @@ def ordinary_columns_are_data():
     check("'/logit_bias': changes nothing" in done.stderr, done.stderr)
 
 
+def rows_that_are_too_large_are_refused():
+    """Those of a column that was never written take no place on disk, and would in memory."""
+    folder = fresh("large_rows")
+    for shape, kind, more in (((6, 1 << 20, 1 << 20), "i1", {}), ((6, 1 << 31), "u1", {}),
+                              ((6, 1 << 31, 1 << 31), "S16", {"chunks": (1, 1 << 10, 1 << 10)})):
+        with h5py.File(folder / "p.h5", "w") as f:
+            f["prompt"] = [TEXT] * 6
+            f.create_dataset("cube", shape, kind, **more)
+        said = run(folder, folder / "p.h5", code=2).stderr
+        check("dataset '/cube': has the shape 6 × " in said and "1 GiB" in said and "output.carry_columns" in said, said)
+        check("/cube" in expect_exit(moemill("validate", "--model", MODEL, "-i", folder / "p.h5", "-o", folder / "out"), 2).stderr)
+        check(not (folder / "out").exists(), "a run was begun")
+    run(folder, folder / "p.h5", "output.carry_columns=[]")
+
+
 def prompt_tokens(folder, prompts, *sets, name):
     run(folder, prompts, "sampling.max_tokens=1", *sets, name=name)
     return [int(r["num_prompt_tokens"]) for r in rows(folder / name / "outputs.h5")]
@@ -249,5 +264,5 @@ def a_token_that_stands_there_twice_is_told():
 
 if __name__ == "__main__":
     main([each_column_acts_as_its_key, layouts_resume_and_replay_agree, logprobs_by_row, values_out_of_range_name_their_row,
-          columns_that_are_nearly_a_setting_are_refused, ordinary_columns_are_data, special_tokens_by_row_by_file_and_by_run,
-          a_token_that_stands_there_twice_is_told])
+          columns_that_are_nearly_a_setting_are_refused, ordinary_columns_are_data, rows_that_are_too_large_are_refused,
+          special_tokens_by_row_by_file_and_by_run, a_token_that_stands_there_twice_is_told])
