@@ -86,8 +86,17 @@ def made_column(name, values, count):
     if len(checked) != count: raise ValueError(f"write_prompts: column {name} has {len(checked)} values, but there are {count} prompts")
     if name == "id": check_ids(values)
     if isinstance(values, np.ndarray): return values, None, None
-    if name in LISTS: values = [v if v in (None, "") else json.dumps(v if isinstance(v, list) else [v], ensure_ascii=False) for v in values]
+    if name in LISTS: values = [v if v in (None, "") else list_text(v) for v in values]
     return typed(values, -1 if name in WHOLE else None)
+
+
+def list_text(value):
+    """A list as JSON; text that is a JSON list already stays as it is, other text is a list of one."""
+    try:
+        if isinstance(value, str) and isinstance(json.loads(value), list): return value
+    except ValueError:
+        pass
+    return json.dumps(value if isinstance(value, list) else [value], ensure_ascii=False)
 
 
 def typed(values, missing):

@@ -110,7 +110,11 @@ class Verification {
     bool whole = false;
     guarded(path, [&] {
       if (const auto broken = broken_seal(path, [] {}))
-        return fault("{}: {}; remove it, and the same run command makes it again", path, *broken);
+        return fault("{}: {}; {}", path, *broken,
+                     manifest_.shards_removed
+                         ? "restore it from a copy: the run's shards were removed when it was whole, so its rows are "
+                           "nowhere else; --overwrite makes all of them again"
+                         : "remove it, and the same run command makes it again");
       whole = true;
     });
     (whole ? report_.whole_files : report_.broken_files).push_back(path);
