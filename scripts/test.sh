@@ -18,12 +18,11 @@ fi
 echo "== build (release)"
 scripts/build.sh release
 if [ "${1:-}" != quick ]; then
-  echo "== fuzz targets"
-  scripts/build.sh fuzz
-  scripts/fuzz.sh "${MOEMILL_FUZZ_SECONDS:-15}" 1
-  echo "== build (ASan + UBSan)"
+  echo "== build (ASan + UBSan): unit tests and fuzz targets"
   scripts/build.sh sanitize
   ctest --preset sanitize
+  echo "== fuzz targets"
+  scripts/fuzz.sh "${MOEMILL_FUZZ_SECONDS:-15}" 1
 fi
 echo "== Python packages for the tests of scripts/ (pyarrow comes from PyPI)"
 scripts/tools_venv.sh || echo "SKIPPED: no PyPI from here: tests of Parquet and datasets folders will say that they are skipped"
