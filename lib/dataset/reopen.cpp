@@ -135,6 +135,7 @@ void keep(Completion row, const Verdicts& verdicts, JournalWriter& journal) {
   if (fate == Fate::GoOn) {
     const FinishReason reason = verdicts.ends_after_all(row);
     if (reason == FinishReason::None) {
+      narrow_logprobs(row);
       journal.append(PartialSample{row.prompt_index, row.sample_index, std::move(row.token_ids),
                                    std::move(row.logprobs), std::move(row.top_ids), std::move(row.top_values)});
       return;

@@ -1,9 +1,24 @@
 #include "dataset/rows.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "base/error.hpp"
+
 namespace moemill::dataset {
+namespace {
+
+// How many of the best tokens stand beside each token of a row.
+std::size_t width_of_tops(const Completion& row) {
+  const std::size_t tokens = row.token_ids.size();
+  if (tokens == 0) return 0;
+  expect(row.top_ids.size() % tokens == 0, "each token of a row has as many best tokens as the others");
+  return row.top_ids.size() / tokens;
+}
+
+}  // namespace
+
 std::string_view name_of(ErrorCode code) { return error_code_names.at(static_cast<std::size_t>(code)); }
 
 std::optional<ErrorCode> parse_error_code(std::string_view name) {
@@ -31,7 +46,7 @@ Completion failed_row(std::uint64_t prompt_index, std::uint32_t sample_index, co
 
 void widen_logprobs(Completion& row, std::uint32_t k) {
   constexpr float nothing = std::numeric_limits<float>::quiet_NaN();
-  const std::size_t tokens = row.token_ids.size(), own = tokens == 0 ? 0 : row.top_ids.size() / tokens;
+  const std::size_t tokens = row.token_ids.size(), own = width_of_tops(row);
   row.logprobs.resize(tokens, nothing);
   if (own == k) return;
   std::vector<TokenId> ids(tokens * k, -1);
@@ -44,6 +59,27 @@ void widen_logprobs(Completion& row, std::uint32_t k) {
   }
   row.top_ids = std::move(ids);
   row.top_values = std::move(values);
+}
+
+void narrow_logprobs(Completion& row) {
+  const std::size_t tokens = row.token_ids.size(), wide = width_of_tops(row);
+  if (!row.logprobs.empty() && std::isnan(row.logprobs[0])) {
+    row.logprobs.clear();
+    row.top_ids.clear();
+    row.top_values.clear();
+    return;
+  }
+  std::size_t own = 0;
+  while (own < wide && row.top_ids[own] >= 0) own++;
+  if (own == wide) return;
+  for (std::size_t t = 0; t < tokens; t++) {
+    for (std::size_t i = 0; i < own; i++) {
+      row.top_ids[t * own + i] = row.top_ids[t * wide + i];
+      row.top_values[t * own + i] = row.top_values[t * wide + i];
+    }
+  }
+  row.top_ids.resize(tokens * own);
+  row.top_values.resize(tokens * own);
 }
 
 }  // namespace moemill::dataset

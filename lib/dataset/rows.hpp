@@ -62,6 +62,8 @@ struct Completion {
 // Brings a row's logprobs to the k of its file: a row that asked for none has NaN, one that asked for fewer has places
 // with token -1 and NaN behind its own. A row that has them already stays as it is.
 void widen_logprobs(Completion& row, std::uint32_t k);
+// The reverse, for a row that gets more tokens: it has what it asked for, without the places that fill up its file.
+void narrow_logprobs(Completion& row);
 
 // A failed sample: status Failed, finish_reason Error, no tokens.
 Completion failed_row(std::uint64_t prompt_index, std::uint32_t sample_index, const PromptId& id, RowFault fault);

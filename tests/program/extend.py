@@ -87,6 +87,21 @@ def columns_that_grow():
     equal(folder, "out")
 
 
+def logprobs_of_each_row():
+    """Rows that go on have as many logprobs as they ask for, whatever the file has room for: the first answers are longer and shorter
+    than that room is wide."""
+    folder = fresh("logprobs")
+    write_prompts(folder / "p.h5", {**prompts_of(6), "logprobs": [1, 3, 0, 3, -1, 2]})
+    for default in ("null", "1"):
+        settings = [f"sampling.logprobs={default}", "sampling.ignore_eos=true", "output.store=[text,token_ids]"]
+        expect_exit(moemill(*words_for(folder, f"whole_{default}", *settings, "sampling.max_tokens=9")), 0)
+        for length in (1, 3, 4):
+            out = f"out_{default}_{length}"
+            expect_exit(moemill(*words_for(folder, out, *settings, f"sampling.max_tokens={length}")), 0)
+            expect_exit(moemill(*words_for(folder, out, *settings, "sampling.max_tokens=9"), "--extend"), 0)
+            equal(folder, out, f"whole_{default}")
+
+
 def every_end_across_the_old_one():
     """The old end falls on every token in turn: stop strings that cross it, characters that do, repetition, penalties."""
     folder = fresh("ends")
@@ -275,6 +290,6 @@ def shards_go_and_come():
 
 
 if __name__ == "__main__":
-    main([all_that_grows, columns_that_grow, every_end_across_the_old_one, a_repetition_that_the_length_hid,
+    main([all_that_grows, columns_that_grow, logprobs_of_each_row, every_end_across_the_old_one, a_repetition_that_the_length_hid,
           unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, answers_that_are_no_numbers,
           shards_go_and_come])
