@@ -119,6 +119,13 @@ void check_carried(const Piece& piece, const PromptFile& input) {
   }
 }
 
+void check_kind_of_ids(const PromptFile& input, IdKind before, IdKind now) {
+  if (before == now) return;
+  const auto text = [](IdKind kind) { return kind == IdKind::Text ? "texts" : "integers"; };
+  user_error("{}: ids are {} now, and the run's are {}: they must stay what they were; nothing was changed",
+             input.path(), text(now), text(before));
+}
+
 void keep_scores(const Piece& piece, JournalWriter& journal) {
   const auto scores = piece.file.read_scores(piece.range.first - piece.first_prompt, piece.range.count);
   auto value = scores.values.begin();
@@ -303,13 +310,19 @@ std::vector<ShardId> shards_to_reopen(const RunPaths& paths, const RunManifest& 
     for (ShardId shard : finished.listing().finished) refuse_broken(paths.shard(shard), [] {});
   std::vector<ShardId> shards;
   finished.for_pieces([&](ShardId shard, const Piece& piece) {
+    const OutputLayout& before = piece.file.layout();
+    if (verdicts.input) check_kind_of_ids(*verdicts.input, before.ids, verdicts.layout.ids);
     if (verdicts.input) check_carried(piece, *verdicts.input);
-    if (is_to_reopen(piece, manifest.range_of(shard), verdicts)) shards.push_back(shard);
+    const bool is_narrow = verdicts.input && before.logprobs != verdicts.layout.logprobs;
+    if (is_to_reopen(piece, manifest.range_of(shard), verdicts) || is_narrow) shards.push_back(shard);
   });
   if (finished.merged()) return shards;
   for (ShardId shard : finished.listing().journals)  // which are gone through anyway, but may forbid the change
-    for (const auto& row : read_journal(paths.journal(shard), manifest.run_id, shard).completions)
+    for (const auto& row : read_journal(paths.journal(shard), manifest.run_id, shard).completions) {
+      const IdKind before = std::holds_alternative<std::string>(row.id) ? IdKind::Text : IdKind::Integer;
+      if (verdicts.input) check_kind_of_ids(*verdicts.input, before, verdicts.layout.ids);
       verdicts.fate(facts_of(row));
+    }
   return shards;
 }
 

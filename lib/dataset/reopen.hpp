@@ -39,6 +39,8 @@ struct Verdicts {
   std::function<FinishReason(const Completion&)> ends_after_all;
   // Where the input may be another: its carried columns must say the same of the prompts that are there. Or null.
   const PromptFile* input = nullptr;
+  // With `input`: what the run's files store from now on.
+  OutputLayout layout = {};
 };
 
 // Whether outputs.h5 has all rows that the run had: it may have been made larger since.
@@ -46,7 +48,8 @@ bool speaks_for(const RunPaths& paths, const RunManifest& manifest, std::uint64_
 
 // The shards with rows that do not stay or that are missing, ascending. Changes nothing. `prompts_before` and
 // `completions_before`: of the run when its finished files were written. SystemError when a byte of a file is not as it
-// was sealed, UserError when a carried column is another one.
+// was sealed, UserError when a carried column or the kind of ids is another one. A shard with room for fewer logprobs
+// than the run stores now is among them: all files of a run have the same layout.
 std::vector<ShardId> shards_to_reopen(const RunPaths& paths, const RunManifest& manifest, std::uint64_t prompts_before,
                                       std::uint64_t completions_before, const Verdicts& verdicts);
 

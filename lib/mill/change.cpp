@@ -52,11 +52,13 @@ Fate fate_of(const RunChange& change, WantedRows& wanted, const FinishedRow& row
   return fate;
 }
 
-dataset::Verdicts verdicts_of(const RunChange& change, WantedRows& wanted, const dataset::PromptFile& prompts) {
+dataset::Verdicts verdicts_of(const RunChange& change, const RunConfig& config, WantedRows& wanted,
+                              const dataset::PromptFile& prompts) {
   return {[&](const FinishedRow& row) { return fate_of(change, wanted, row); },
           [&](std::uint64_t prompt) { return change.values.empty() ? 0 : wanted.of(prompt).sampling.n; },
           [&](const dataset::Completion& row) { return wanted.ends_after_all(row); },
-          change.values.empty() ? nullptr : &prompts};
+          change.values.empty() ? nullptr : &prompts,
+          change.values.empty() ? dataset::OutputLayout{} : dataset::layout_of(config, prompts)};
 }
 
 void hash_number(Sha256& sha, double value) { sha.update(fmt::format("{:a},", value)); }
@@ -203,7 +205,7 @@ void finish_change(const RunPaths& paths, RunManifest& manifest, const ModelFold
   log::info("a change of this run ({}) was broken off: it is carried through first", change.what);
   keep_changed_config(paths, manifest, prompts.path());
   WantedRows wanted(config, model, prompts);
-  const dataset::Verdicts verdicts = verdicts_of(change, wanted, prompts);
+  const dataset::Verdicts verdicts = verdicts_of(change, config, wanted, prompts);
   carry_through(paths, manifest, config,
                 dataset::shards_to_reopen(paths, manifest, change.prompts_before, change.completions_before, verdicts),
                 verdicts);
@@ -233,7 +235,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   changed.exit_code.reset();
   dataset::check_numbers(paths, changed);
   WantedRows wanted(request.config, model, prompts);
-  const dataset::Verdicts verdicts = verdicts_of(change, wanted, prompts);
+  const dataset::Verdicts verdicts = verdicts_of(change, request.config, wanted, prompts);
   const auto shards =
       dataset::shards_to_reopen(paths, changed, change.prompts_before, change.completions_before, verdicts);
   dataset::write_manifest(paths, changed);  // from here on the change is carried through, whoever starts next

@@ -102,6 +102,37 @@ def logprobs_of_each_row():
             equal(folder, out, f"whole_{default}")
 
 
+def files_that_get_wider():
+    """New prompts that ask for more logprobs than any before: all files of the run get room for them."""
+    folder = fresh("wider")
+    write_prompts(folder / "p.h5", prompts_of(6))
+    write_prompts(folder / "more.h5", {**prompts_of(8), "logprobs": [-1] * 6 + [2, 2]})
+    for default in ("null", "1"):
+        settings = [f"sampling.logprobs={default}", "sampling.max_tokens=5", "output.store=[text,token_ids]"]
+        expect_exit(moemill(*words_for(folder, f"whole_{default}", *settings, prompts="more.h5")), 0)
+        for keep in ("true", "false"):
+            out = f"out_{default}_{keep}"
+            words = words_for(folder, out, *settings, f"output.keep_shards={keep}")
+            expect_exit(moemill(*words), 0)
+            words = words_for(folder, out, *settings, f"output.keep_shards={keep}", prompts="more.h5")
+            expect_exit(moemill(*words, "--extend"), 0)
+            equal(folder, out, f"whole_{default}")
+            check(summary(folder / out)["resumed_rows"] == 6, "rows that were there were made again")
+
+
+def another_kind_of_id():
+    """Integers that become texts which look like them."""
+    folder = fresh("kinds")
+    plain = {name: values for name, values in prompts_of(8).items() if name != "id"}
+    write_prompts(folder / "p.h5", {name: values[:6] for name, values in plain.items()})
+    write_prompts(folder / "texts.h5", {**plain, "id": [str(i) for i in range(8)]})
+    expect_exit(moemill(*words_for(folder, "out", "sampling.max_tokens=5")), 0)
+    kept = [(folder / "out" / name).read_bytes() for name in ("outputs.h5", "run.json", "config.yaml")]
+    done = expect_exit(moemill(*words_for(folder, "out", "sampling.max_tokens=5", prompts="texts.h5"), "--extend"), 2)
+    check("ids are texts now, and the run's are integers" in done.stderr, done.stderr)
+    check(kept == [(folder / "out" / name).read_bytes() for name in ("outputs.h5", "run.json", "config.yaml")], "something was written")
+
+
 def every_end_across_the_old_one():
     """The old end falls on every token in turn: stop strings that cross it, characters that do, repetition, penalties."""
     folder = fresh("ends")
@@ -290,6 +321,6 @@ def shards_go_and_come():
 
 
 if __name__ == "__main__":
-    main([all_that_grows, columns_that_grow, logprobs_of_each_row, every_end_across_the_old_one, a_repetition_that_the_length_hid,
+    main([all_that_grows, columns_that_grow, logprobs_of_each_row, files_that_get_wider, another_kind_of_id, every_end_across_the_old_one, a_repetition_that_the_length_hid,
           unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, answers_that_are_no_numbers,
           shards_go_and_come])
