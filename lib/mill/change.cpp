@@ -44,6 +44,11 @@ Fate fate_of(const RunChange& change, WantedRows& wanted, const FinishedRow& row
                                            : Fate::Keep;
   const Fate fate = wanted.fate_of(row);
   if (row.status == RowStatus::Failed) return fate_of_failed(change, row.error.value_or(ErrorCode::Internal));
+  if (change.values.contains("errors.too_long") && row.num_prompt_tokens < wanted.of(row.prompt_index).full_length)
+    user_error(
+        "prompt {}: its answer is that of a prompt cut to {} of {} tokens, and another errors.too_long would cut it "
+        "otherwise: leave errors.too_long as it was, or choose a run of its own; nothing was changed",
+        row.prompt_index, row.num_prompt_tokens, wanted.of(row.prompt_index).full_length);
   if (fate != Fate::Keep && !does(change, extends))
     user_error(
         "prompt {}: its answer was ended by its length, and with these settings it would go on: add --extend, "
@@ -149,6 +154,21 @@ bool retry_is_worth_it(const RunChange& change, const dataset::RunCounts& counts
   return !again.empty();
 }
 
+// Settings that are there for failed rows alone stay what they were where none is made again: config.yaml tells how the
+// rows came about.
+void refuse_idle_settings(const RunRequest& request, const RunChange& change) {
+  std::vector<std::string> idle;
+  for (const auto& [key, both] : change.values) {
+    const bool for_growth = request.growth == Growth::Allowed && key != "errors.too_long";
+    if (is_setting(key) && !for_growth) idle.push_back(fmt::format("{} {} -> {}", key, both.first, both.second));
+  }
+  if (!idle.empty())
+    user_error(
+        "--retry-failed: no row is there to be made again, and the settings differ ({}): leave them as they were; "
+        "nothing was changed",
+        fmt::join(idle, ", "));
+}
+
 void say_growth(const RunChange& change, std::size_t shards) {
   if (!does(change, extends)) return;
   std::vector<std::string> parts;
@@ -217,6 +237,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
   const RunChange change = change_for(request, paths, manifest, prompts, fingerprints);
   const bool again = request.failed_rows == FailedRows::Retry && retry_is_worth_it(change, counts);
+  if (request.failed_rows == FailedRows::Retry && !again) refuse_idle_settings(request, change);
   if (change.values.empty() && !again) {
     if (request.growth == Growth::Allowed) log::info("--extend: the run has these prompts and settings already");
     return;

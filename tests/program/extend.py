@@ -259,6 +259,31 @@ def failures_that_can_and_cannot_change():
                         "--retry-failed"), 2)  # rows that are there would fail
 
 
+def settings_that_rows_have_used():
+    """Answers to prompts that were cut forbid another policy; without a row to be made again, there is none to set."""
+    folder = fresh("used")
+    def refused(out, says, *settings, flags):
+        names = ("outputs.h5", "run.json", "config.yaml")
+        kept = [(folder / out / name).read_bytes() for name in names]
+        done = expect_exit(moemill(*words_for(folder, out, *settings), *flags), 2)
+        check(says in done.stderr, says, done.stderr)
+        check(kept == [(folder / out / name).read_bytes() for name in names], "something was written")
+    base = ["sampling.max_tokens=6", "model.max_model_len=24", "errors.max_failed_fraction=1"]
+    write_prompts(folder / "p.h5", {"prompt": ["a b c", LONG, "d"], "max_tokens": [6, 6, 24]})  # the last leaves no room for a prompt
+    expect_exit(moemill(*words_for(folder, "cut", *base, "errors.too_long=truncate_left")), 0)
+    refused("cut", "would cut it otherwise", *base, "errors.too_long=truncate_right", flags=["--retry-failed"])
+    refused("cut", "would cut it otherwise", *base, "errors.too_long=truncate_right", flags=["--retry-failed", "--extend"])
+    expect_exit(moemill("verify", folder / "cut", "--deep", "--replay", "5"), 0)
+    write_prompts(folder / "p.h5", {"prompt": ["a b c", "d"]})
+    expect_exit(moemill(*words_for(folder, "none", *base)), 0)
+    for other in ("errors.too_long=truncate_left", "model.max_model_len=30"):
+        refused("none", "no row is there to be made again", *base, other, flags=["--retry-failed"])
+    refused("none", "no row is there to be made again", *base, "sampling.max_tokens=8", "errors.too_long=truncate_left",
+            flags=["--retry-failed", "--extend"])
+    done = expect_exit(moemill(*words_for(folder, "none", *base), "--retry-failed"), 0)
+    check("no row has failed" in done.stderr and "nothing to do" in done.stderr, done.stderr)
+
+
 def answers_that_are_no_numbers():
     """Internal failures are made again: with weights beyond all measure, here, and so they fail again."""
     folder = fresh("internal")
@@ -322,5 +347,5 @@ def shards_go_and_come():
 
 if __name__ == "__main__":
     main([all_that_grows, columns_that_grow, logprobs_of_each_row, files_that_get_wider, another_kind_of_id, every_end_across_the_old_one, a_repetition_that_the_length_hid,
-          unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, answers_that_are_no_numbers,
+          unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, settings_that_rows_have_used, answers_that_are_no_numbers,
           shards_go_and_come])
