@@ -89,6 +89,8 @@ void hash_prompt(Sha256& sha, const dataset::Prompt& prompt) {
                          s.logprobs ? static_cast<std::int64_t>(*s.logprobs) : -1, s.prompt_logprobs,
                          fmt::join(s.stop_token_ids, " ")));
   for (const std::string& stop : s.stop) hash_text(sha, stop);
+  // Where they are added nothing is said: the sums of most runs that are there stay what they are.
+  if (!prompt.add_special_tokens) sha.update(std::string_view("no special tokens;"));
 }
 
 // config.yaml with the values of the change, and the input that it needs; the rest follows when the job has begun.

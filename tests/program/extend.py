@@ -213,6 +213,8 @@ def what_is_refused():
     changed["topic"][9] = "another"
     write_prompts(folder / "carried.h5", changed)
     refused("column 'topic'", prompts="carried.h5")
+    write_prompts(folder / "special.h5", {**prompts_of(12), "add_special_tokens": np.array([True] * 9 + [False] * 3)})
+    refused("the first 10 prompts", prompts="special.h5")
     write_prompts(folder / "fewer.h5", prompts_of(9))
     refused("the first 10 prompts", prompts="fewer.h5")
     refused("n can only grow", "sampling.n=1", "sampling.max_tokens=8")
