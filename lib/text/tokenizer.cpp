@@ -9,6 +9,7 @@
 #include "base/lfs_pointer.hpp"
 #include "base/utf8.hpp"
 #include "text/parts.hpp"
+#include "text/side_files.hpp"
 #include "text/tiktoken_file.hpp"
 
 namespace moemill::text {
@@ -42,6 +43,14 @@ bool exists(const std::string& path) {
   user_error("{}: has no tokenizer.json, which the model folder needs for texts; download it with the model", dir);
 }
 
+std::string text_of(const std::string& path) { return exists(path) ? read_file(path) : std::string(); }
+
+std::string side_tokens_note(const nlohmann::json& appended, const std::string& file_name) {
+  return fmt::format("{}: {} more added token{} (\"{}\", id {}{}) stand in the files beside it, and count", file_name,
+                     appended.size(), appended.size() == 1 ? "" : "s", appended[0]["content"].get<std::string>(),
+                     appended[0]["id"].get<std::int64_t>(), appended.size() == 1 ? "" : ", ...");
+}
+
 TextStart start_of(std::size_t begin) { return begin == 0 ? TextStart::Yes : TextStart::No; }
 
 }  // namespace
@@ -53,14 +62,18 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
-Tokenizer Tokenizer::parse(std::string_view json, const std::string& file_name) {
+Tokenizer Tokenizer::parse(std::string_view json, const std::string& file_name, const SideFiles& side) {
   TokenizerFile file = read_tokenizer_file(json, file_name);
+  const nlohmann::json appended = append_side_tokens(file, side);
   Place root(file.tree, file_name, "");
   auto model = root.at("model");
   if (!file.has_vocabulary) model.refuse("\"vocab\" is missing or no object; only BPE models are supported");
   if (!file.has_merges) model.refuse("\"merges\" is missing or no array; only BPE models are supported");
   Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, root));
-  tokenizer.parts_->fingerprint = sha256_hex(json);
+  // Without tokens of other files it is that of the file alone.
+  tokenizer.parts_->fingerprint =
+      sha256_hex(appended.empty() ? std::string(json) : std::string(json) + appended.dump());
+  if (!appended.empty()) tokenizer.parts_->warnings.push_back(side_tokens_note(appended, file_name));
   for (const char* key : {"truncation", "padding"})
     if (root.find(key))
       tokenizer.parts_->warnings.push_back(fmt::format("{}: \"{}\" is set; it is ignored", file_name, key));
@@ -91,7 +104,9 @@ Tokenizer Tokenizer::load(const std::string& dir) {
   if (!exists(path)) refuse_without_tokenizer(dir);
   const std::string contents = read_file(path);
   refuse_lfs_pointer(path, contents);
-  Tokenizer tokenizer = parse(contents, path);
+  const SideFiles side{dir, text_of(dir + "/tokenizer_config.json"), text_of(dir + "/added_tokens.json"),
+                       text_of(dir + "/special_tokens_map.json")};
+  Tokenizer tokenizer = parse(contents, path, side);
   tokenizer.warn_about_config(dir + "/tokenizer_config.json");
   return tokenizer;
 }

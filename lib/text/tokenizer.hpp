@@ -36,12 +36,19 @@ class BadUtf8 : public TextError {  // the row's error code is bad_utf8
 
 struct TokenizerParts;
 
+// The texts of the files beside tokenizer.json that can add tokens; empty where there is none.
+struct SideFiles {
+  std::string dir;
+  std::string tokenizer_config, added_tokens, special_tokens_map;
+};
+
 class Tokenizer {
  public:
-  // Reads DIR/tokenizer.json, and DIR/tokenizer_config.json for warnings; where there is none, DIR/tiktoken.model with
-  // its tokenizer_config.json. UserError names file, JSON path or line, and reason.
+  // Reads DIR/tokenizer.json and the tokens that DIR/tokenizer_config.json, added_tokens.json and
+  // special_tokens_map.json add to it; where there is none, DIR/tiktoken.model with its tokenizer_config.json.
+  // UserError names file, JSON path or line, and reason.
   static Tokenizer load(const std::string& dir);
-  static Tokenizer parse(std::string_view json, const std::string& file_name);
+  static Tokenizer parse(std::string_view json, const std::string& file_name, const SideFiles& side = {});
   static Tokenizer parse_tiktoken(std::string_view ranks, const std::string& file_name, std::string_view config,
                                   const std::string& config_name);
 

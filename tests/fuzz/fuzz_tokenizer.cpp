@@ -1,7 +1,8 @@
 // tokenizer.json from anybody: whatever the bytes, parse() either refuses them with a UserError or gives a tokenizer
-// that encodes any text, decodes any ids, and streams what it decodes. Input: the file, a NUL, the text. What does not
-// begin as JSON is the end of a tiktoken.model, behind its 256 single bytes, then a NUL, its tokenizer_config.json, a
-// NUL, the text.
+// that encodes any text, decodes any ids, and streams what it decodes. Input: the file, a NUL, the text. Where a NUL
+// follows the file at once, the three files beside it that can add tokens come before the text, a NUL behind each. What
+// does not begin as JSON is the end of a tiktoken.model, behind its 256 single bytes, then a NUL, its
+// tokenizer_config.json, a NUL, the text.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -46,7 +47,12 @@ std::string single_bytes() {
 
 Tokenizer parse(std::string_view& input) {
   const std::string_view file = take_part(input);
-  if (file.starts_with('{')) return Tokenizer::parse(file, "tokenizer.json");
+  if (file.starts_with('{')) {
+    if (!input.starts_with('\0')) return Tokenizer::parse(file, "tokenizer.json");
+    take_part(input);
+    SideFiles side{"dir", std::string(take_part(input)), std::string(take_part(input)), std::string(take_part(input))};
+    return Tokenizer::parse(file, "tokenizer.json", side);
+  }
   const std::string_view config = take_part(input);
   return Tokenizer::parse_tiktoken(single_bytes() + std::string(file), "tiktoken.model", config,
                                    "tokenizer_config.json");

@@ -148,7 +148,7 @@ TEST_CASE("tokenizer_config.json that asks for a BOS nobody adds gives a warning
   CHECK(warnings[0].find("add_bos_token") != std::string::npos);
   CHECK(warnings[0].find("<|endoftext|>") != std::string::npos);
   CHECK(warnings_with("mixtral", R"({"add_bos_token": true, "bos_token": "<s>"})").empty());  // it is added
-  CHECK(warnings_with("qwen3_moe", R"({"add_bos_token": false, "bos_token": "<s>"})").empty());
+  CHECK(warnings_with("qwen3_moe", R"({"add_bos_token": false, "bos_token": "<|endoftext|>"})").empty());
   CHECK(warnings_with("qwen3_moe", "not JSON").size() == 1);
   std::filesystem::remove_all(dir);
 }
