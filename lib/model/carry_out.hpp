@@ -2,6 +2,7 @@
 // order of the plan, while the bytes of later pieces are on their way. Private to model/.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>

@@ -5,6 +5,9 @@ find_package(Threads REQUIRED)
 find_package(MPI REQUIRED COMPONENTS CXX)
 set(HDF5_PREFER_PARALLEL FALSE)
 find_package(HDF5 REQUIRED COMPONENTS C)
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)  # Boost says itself where it is; newer CMakes no longer search for it
+endif()
 find_package(Boost 1.74 REQUIRED COMPONENTS program_options)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
@@ -15,7 +18,7 @@ pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
-# Where the first is Open MPI and MPICH is there too, the exchange tests and a moemill_mpich are made for it as well.
+# Where the first is Open MPI and MPICH is there too, the exchange tests and a moemill_with_mpich are made for it as well.
 try_compile(MOEMILL_MPI_IS_OPEN_MPI ${CMAKE_BINARY_DIR}/mpi_kind ${CMAKE_CURRENT_LIST_DIR}/is_open_mpi.cpp
             LINK_LIBRARIES MPI::MPI_CXX)
 find_program(MPICH_MPIEXEC NAMES mpiexec.mpich)

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "dataset/journal.hpp"
 #include "run_for_tests.hpp"
 #include "scratch.hpp"

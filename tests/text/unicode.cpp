@@ -33,7 +33,7 @@ class Stretches {
   }
   void check(const json& golden) const {
     CHECK(count_ == golden["pieces"]);
-    CHECK(sha256_hex(lines_) == golden["sha256"]);
+    CHECK(sha256_hex(lines_) == golden["sha256"].get<std::string>());
   }
 
  private:
