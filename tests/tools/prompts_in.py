@@ -150,10 +150,55 @@ def sampling_columns(work):
     check(got["max_tokens"] == [5, -1, -1, -1] and got["n"] == [4] * 4 and got["min_p"] == [0.1] * 4, got)
     check(got["stop"] == ['["\\n"]', '["x", "ü"]', "", "[]"] and got["seed"] == [7, -1, 2**63 - 1, -1] and got["top_k"] == [-1] * 4, got)
     check(math.isnan(got["top_p"][0]) and got["top_p"][1] == 0.5 and math.isnan(got["top_p"][2]) and got["temperature"][3] == 0, got)
-    for name, value in (("n", 0), ("temperature", -0.5), ("top_p", 0), ("top_p", 1.5), ("max_tokens", 2.5), ("seed", 2**63), ("stop", [""]),
+    for name, value in (("n", 0), ("temperature", -0.5), ("top_p", 0), ("top_p", 1.5), ("max_tokens", 2.5), ("seed", 2**64), ("seed", 2.0**64), ("seed", "2e19"), ("stop", [""]),
                         ("n", True), ("n", "many"), ("temperature", [1]), ("stop", 5)):
         fault = made(work, write_lines(work / "b.jsonl", [{"prompt": "a"}, {"prompt": "b", name: value}]), code=2)
         check(f"line 2: {name} is " in fault and ", must be " in fault, fault)
+
+
+def seeds_of_64_bits(work):
+    """All of uint64, which has no -1 then; no float that has lost the last digits."""
+    top = 2**64 - 1
+    for rows in ([{"seed": top}, {"seed": str(2**63)}, {"seed": 7.0}], [{"seed": top, "topic": "t"}, {"seed": 2**63}, {"seed": 7}]):
+        got = made(work, write_lines(work / "a.jsonl", [{"prompt": "x", **r} for r in rows]))
+        check(got["seed"] == [top, 2**63, 7], got)
+    (work / "b.csv").write_text(f"prompt,seed\nx,{top}\ny,5\n")
+    check(made(work, work / "b.csv")["seed"] == [top, 5] and made(work, work / "b.csv", "--set", f"seed={top}")["seed"] == [top] * 2)
+    check(made(work, work / "b.csv", "--drop", "seed").keys() == {"prompt"})
+    for seed, said in ((None, "every row needs one"), (-1, "every row needs one"), (2.0**60, "a float, which is not exact beyond 2^53"), (-2, "from 0 to 18446744073709551615")):
+        fault = made(work, write_lines(work / "c.jsonl", [{"prompt": "x", "seed": top}, {"prompt": "x", "seed": seed}]), code=2)
+        check("line 2: seed is " in fault and said in fault, fault)
+
+
+def settings_under_other_names(work):
+    """What other programs call a setting acts where it means the same; what may not, and a typing error, is refused with what to do."""
+    rows = [{"prompt": "x", "max_new_tokens": 5, "num_return_sequences": 2, "stop_sequences": ["\n"], "min_new_tokens": 1}, {"prompt": "y", "max_tokens": 7},
+            {"prompt": "z", "max_completion_tokens": 9, "max_tokens": None}]
+    path = write_lines(work / "a.jsonl", rows)
+    said = script("prompts", path, "-o", work / "s.h5", "--quiet").stderr
+    check("used as sampling settings: n (called num_return_sequences), max_tokens (called max_completion_tokens and max_new_tokens), min_tokens" in said, said)
+    got = columns(work / "s.h5")
+    check(got == {"prompt": ["x", "y", "z"], "max_tokens": [5, 7, 9], "n": [2, -1, -1], "stop": ['["\\n"]', "", ""], "min_tokens": [1, -1, -1]}, got)
+    check(made(work, path, "--drop", "max_new_tokens")["max_tokens"] == [-1, 7, 9] and made(work, path, "--set", "max_output_tokens=3")["max_tokens"] == [3] * 3)
+    check(made(work, path, "--map", "max_new_tokens=budget")["budget"][0] == 5)
+    check("--map max_new_tokens=my_max_new_tokens" in made(work, write_lines(work / "b.jsonl", [{"prompt": "x", "max_new_tokens": "many"}]), code=2))
+    fault = made(work, write_lines(work / "c.jsonl", [{"prompt": "x"}, {"prompt": "x", "max_tokens": 5, "max_new_tokens": 6}]), code=2)
+    check("line 2: has max_tokens 5 and max_new_tokens 6, which are one setting" in fault, fault)
+    near = {"temp": ("temperature", 0.5), "seeds": ("seed", 1), "stops": ("stop", ["x"]), "rep_penalty": ("repetition_penalty", 1.5), "n_samples": ("n", 2),
+            "num_samples": ("n", 2), "max_length": ("max_tokens", 9), "temprature": ("temperature", 0.5), "maxNewTokens": ("max_tokens", 5), "random_seed": ("seed", 3),
+            "topP": ("top_p", 0.5), "sotp": ("stop", "x"), "eos_token_id": ("stop_token_ids", "[1]"), "top_logprobs": ("logprobs", 2)}
+    for name, (setting, value) in near.items():
+        path = write_lines(work / "d.jsonl", [{"prompt": "x", name: value}])
+        fault = made(work, path, code=2)
+        check(f"column {name}: its name is nearly that of the setting {setting}" in fault and f"--map {name}={setting}" in fault, fault)
+        check(setting in made(work, path, "--map", f"{name}={setting}") and made(work, path, "--drop", name).keys() == {"prompt"}, name)
+    done = script("prompts", path, "-o", work / "p.h5", "--overwrite", "--quiet", "--keep", "top_logprobs")
+    check("output: {carry_columns: [top_logprobs]}" in done.stderr and columns(work / "p.h5")["top_logprobs"] == [2], done.stderr)
+    check("--set temp: is no setting; is it temperature?" in made(work, path, "--drop", "top_logprobs", "--set", "temp=1", code=2))
+    data = {"n_words": 5, "topic": "t", "seed_text": "s", "tempo": 120, "stop_name": "Halle", "temp": "hot", "top": 1, "shop": "x", "length": 4, "seed2": 5,
+            "temperature_c": 5, "logprob": -0.5, "step": 3, "num_tokens": 7, "max_score": 2, "nums": [1]}
+    got = made(work, write_lines(work / "e.jsonl", [{"prompt": "x", **data}]))
+    check(got.keys() == {"prompt", *data}, "honest data", got.keys() ^ {"prompt", *data})
 
 
 def sampling_columns_are_named(work):
@@ -252,6 +297,15 @@ def odd_first_rows(work):
     words = ["--chat-template", work / "t.jinja"]
     chats = [{"id": i, "messages": [{"role": "user", "content": str(i)}]} for i in range(2)]
     check(skipping([{"id": 9, "messages": None}, *chats], *words)[0]["prompt"] == ["0", "1"])
+    for both in ({"prompt": "p", "messages": [{"role": "user", "content": "m"}]}, {"messages": chats[0]["messages"], "conversations": chats[1]["messages"]}):
+        for at, form in ((0, plain), (1, plain), (3, plain), (1, [{"id": f"k{i}", "messages": c["messages"]} for i, c in enumerate((*chats, chats[0]))])):
+            rows = [*form[:at], {"id": "two", **both}, *form[at:]]
+            got, told = skipping(rows, *words)
+            check(got["id"] == ["k0", "k1", "k2"] and "1 of them: has " in told, "two forms, by the row alone", at, told)
+            check(f"line {at + 1}: has {' and '.join(n for n in ('messages', 'conversations', 'prompt') if n in both)}: say which" in made(work, work / "a.jsonl", *words, code=2))
+    many = [{"other": 1}] * 2500  # more than a block
+    check(skipping([*many, *plain], "--id-column", "none")[0]["prompt"] == ["x"] * 3, "the first block has no prompt")
+    check("there are: other" in script("prompts", write_lines(work / "a.jsonl", many), "-o", work / "n.h5", "--on-error", "skip", code=2).stderr)
     batch = [{"custom_id": f"b{i}", "body": {"prompt": str(i)}} for i in range(2)]
     for odd in ({"custom_id": "z"}, {"custom_id": "z", "body": "oops"}, {"prompt": "no line of a batch"}):
         got, told = skipping([odd, *batch])
@@ -528,9 +582,15 @@ def mixed_openai_batch(work):
     check([(s["line"], s["custom_id"]) for s in skipped] ==
           [(4, "x"), (5, "y"), (6, "z"), (7, "w"), (8, ["u"]), (9, None), (10, "a")], skipped)
     check("neither body.messages nor body.prompt" in skipped[1]["error"], skipped)
-    for prompt in ([1, 2], ["p", "q"], [[1]]):
+    for prompt, said in ((["p", "q"], "holds 2 prompts: write a line for each"), ([[1], [2]], "holds 2 prompts"), ([], "a text or a list of token ids"),
+                         ([1.5], "a text or a list of token ids"), ([1, "p"], "a text or a list of token ids"), ([-1], "must be a list of token ids")):
         fault = made(work, write_lines(work / "c.jsonl", [line("t", plain, prompt=prompt)]), code=2)
-        check("line 1: body.prompt" in fault and "one text" in fault and "token ids" in fault, fault)
+        check("line 1: " in fault and "prompt" in fault and said in fault, fault)
+    got = made(work, write_lines(work / "c.jsonl", [line("t", plain, prompt=[1, 2]), line("u", plain, prompt=[[3]])]))
+    check(got["prompt_token_ids"] == [[1, 2], [3]] and got["id"] == ["t", "u"] and "prompt" not in got, got)
+    check(made(work, write_lines(work / "c.jsonl", [line("t", plain, prompt=["p"])]))["prompt"] == ["p"], "a list of one")
+    fault = made(work, write_lines(work / "c.jsonl", [line("t", plain, prompt=[1]), line("u", plain, prompt="p")]), code=2)
+    check("some rows have token ids as their prompt and others a text" in fault, fault)
     bare = [{"custom_id": str(i), "body": body} for i, body in enumerate([{"prompt": "p"}, {"messages": say}, {"input": say}, {"prompt": "q", "messages": say}])]
     bare += [{**bare[0], "custom_id": "e", "url": ""}, {**bare[0], "custom_id": "n", "url": None}]
     got = made(work, write_lines(work / "d.jsonl", bare), "--chat-template", template)
@@ -539,6 +599,7 @@ def mixed_openai_batch(work):
 
 
 def token_ids(work):
+    check(made(work, write_lines(work / "a.jsonl", [{"prompt": [5, 6]}, {"prompt_token_ids": [7]}]))["prompt_token_ids"] == [[5, 6], [7]])
     got = made(work, write_lines(work / "a.jsonl", [{"prompt_token_ids": [5, 6]}, {"prompt_token_ids": []}, {"prompt_token_ids": [7]}]))
     check(got["prompt_token_ids"] == [[5, 6], [], [7]], got)
     for bad in ("x", [1.5], [-1], [2**31], None):
@@ -575,7 +636,7 @@ def same_input_same_bytes(work):
 
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
-        jsonl_columns, csv_columns, parquet_and_datasets, parquet_types, types_of_columns, sampling_columns, sampling_columns_are_named,
+        jsonl_columns, csv_columns, parquet_and_datasets, parquet_types, types_of_columns, sampling_columns, seeds_of_64_bits, settings_under_other_names, sampling_columns_are_named,
         mistyped_options, names_of_columns, ids, odd_first_rows, bad_rows,
         bad_files, chat_as_transformers_does, where_templates_are_found, conversations, content_parts, column_templates, openai_batch, mixed_openai_batch, token_ids,
         long_rows_in_flat_memory, same_input_same_bytes], sys.argv[2:])

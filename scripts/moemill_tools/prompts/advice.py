@@ -4,7 +4,8 @@ import json
 import sys
 
 from ..common import note, short
-from .settings import NOT_DONE, NOT_DONE_OF_REQUESTS, REQUEST_KEYS, RUN_ONLY, is_asked, near_setting
+from .names import near_setting
+from .settings import NOT_DONE, NOT_DONE_OF_REQUESTS, REQUEST_KEYS, RUN_ONLY, is_asked
 
 # What became of rows: the first word of a remark, and how it is told.
 TOLD = {
@@ -55,7 +56,8 @@ class Advice:
 
     def say(self, carried):
         used = [name for name in self.plan.used_settings() if name not in self.plan.constants]
-        if used: note(f"used as sampling settings: {', '.join(used)}")
+        called = {setting: f" (called {' and '.join(sorted(names))})" for setting, names in self.plan.called.items()}
+        if used: note(f"used as sampling settings: {', '.join(name + called.get(name, '') for name in used)}")
         for name, rows in sorted(self.asked.items()):
             if rows: note(f"{name}: moemill does not do this, which {counted(rows)} ask for; the column is carried along only")
         for name, rows in sorted(self.unknown.items()):
@@ -70,9 +72,9 @@ class Advice:
             if self.plan.chat and name in carried and self.plan.form != "batch":
                 note(f"the column {name} is carried along only: --map {name}={meant} makes it the {meant} of the conversations")
         for name, dataset in carried.items():
-            if setting := near_setting(dataset):
-                note(f"the column {dataset} is carried along, but its name is nearly that of the setting {setting}, and moemill refuses "
-                     f"such columns: --map {name}={setting}, or another name: --map {name}=my_{name}")
+            if setting := near_setting(dataset, self.plan.columns[name].kind()):
+                note(f"the column {dataset} is carried along as --keep says, but its name is nearly that of the setting {setting}: moemill "
+                     f"takes it where run.yaml names it, too:  output: {{carry_columns: [{dataset}]}}")
 
     def say_run_only(self, name, values):
         if type(None) in self.plan.columns[name].seen: values = values | {"null"}

@@ -22,11 +22,22 @@ def flatten_batch(row):
     flat.update((k, v) for k, v in body.items() if k != "id")
     if not url: flat["url"] = "/v1" + kind  # outputs.py writes results of that kind
     if flat.get("max_completion_tokens") is not None: flat["max_tokens"] = flat.pop("max_completion_tokens")
+    if isinstance(flat.get("prompt"), list): flat["prompt"] = one_prompt(flat["prompt"])
     if flat.get("top_k") == -1: flat["top_k"] = 0  # vLLM's "off"
     if flat.get("functions") and not flat.get("tools"):  # as the API's first version calls them
         if not isinstance(flat["functions"], list): raise RowFault(f"body.functions is {short(flat['functions'])}")
         flat["tools"] = [{"type": "function", "function": f} for f in flat["functions"]]
     return flat
+
+
+def one_prompt(prompts):
+    """What a list as body.prompt holds: one prompt as token ids, or a list of one prompt. Several would need several ids."""
+    if prompts and all(type(token) is int for token in prompts): return prompts
+    if not prompts or not all(isinstance(p, (str, list)) for p in prompts):
+        raise RowFault(f"body.prompt is {short(prompts)}, must be a text or a list of token ids")
+    if len(prompts) == 1: return one_prompt(prompts[0]) if isinstance(prompts[0], list) else prompts[0]
+    raise RowFault(f"body.prompt holds {len(prompts)} prompts: write a line for each, with a custom_id of its own (several answers to one "
+                   "prompt are n)")
 
 
 def from_responses(body):

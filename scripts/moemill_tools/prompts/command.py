@@ -46,7 +46,8 @@ refused: give en or fr as INPUT. Where no name says a split, all files are read.
 
 batch files: chat lines (body.messages), completion lines (body.prompt) and those of /v1/responses (input, instructions,
 max_output_tokens) may stand in one file; a line with both is taken by its url, one without url gets that of its kind. Lines
-with another url (/v1/embeddings), or whose prompt is token ids or a list, are bad rows. An empty prompt is taken along and
+with another url (/v1/embeddings) are bad rows. A prompt may be a list of token ids, if it is in all lines, or a list of one
+prompt; several prompts in a line are a bad row: each needs a custom_id of its own. An empty prompt is taken along and
 fails in the run, with the code `empty`. What skip left out is unknown to the run: outputs.py --format openai-batch has no
 line for it, its custom_id is in OUTPUT.skipped.jsonl only.
 
@@ -67,6 +68,10 @@ rows of several forms may stand in one file: each becomes a prompt by what it ha
 instruction. A row with two of them is a fault, unless --prompt-column or --messages-column says which.
 
 HDF5: a DataFrame's to_hdf (format fixed or table; --key where a file has several), or columns side by side as h5py writes them.
+
+settings: columns named n, temperature, max_tokens, stop ... act on their rows (seed: 0 to 2^64-1), and so do other programs' names
+that mean the same: max_new_tokens, max_completion_tokens, max_output_tokens, min_new_tokens, num_return_sequences, stop_sequences,
+stop_strings. Other names that are nearly a setting's (temp, seeds, max_length, temprature) are refused: --map says what they are.
 
 what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
 (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.

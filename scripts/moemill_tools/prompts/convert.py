@@ -52,8 +52,7 @@ class Converter:
         if isinstance(text, str): return text
         if self.plan.form == "batch":
             if text is None: raise RowFault("has neither body.messages nor body.prompt")
-            raise RowFault(f"body.prompt is {short(text)}, must be one text: token ids and lists of prompts are not taken in batch "
-                           "files (token ids: a column prompt_token_ids of plain rows)")
+            raise RowFault(f"body.prompt is {short(text)}, must be a text or a list of token ids")
         if text is None: raise RowFault(f"{name} is missing or null")
         raise RowFault(f"{name} is {short(text)}, must be text")
 
@@ -165,10 +164,11 @@ class Converter:
         out = {}
         for name in self.plan.used_settings():
             try:
-                out[name] = setting_values([setting_of(row, name) for row in rows], name)
+                out[name] = setting_values([setting_of(row, name) for row in rows], name, self.plan.wide)
             except RowFault as fault:
                 if name in self.plan.constants: raise
-                raise RowFault(f"{fault} (if it is not the sampling setting: --map {name}=my_{name})") from None
+                own = min(self.plan.called.get(name, {name}))
+                raise RowFault(f"{fault} (if it is not the sampling setting: --map {own}=my_{own})") from None
         return out
 
     def convert_or_fault(self, rows, carried):

@@ -1,23 +1,28 @@
 """What the rows are, where their prompts and ids come from, and what becomes of their columns."""
 import pathlib
 
-from ..common import Fault
+from ..common import Fault, short
 from .batch import batch_source, flatten_batch
 from .chat import Chat
 from .column_template import ColumnTemplate
-from .settings import RESERVED, SAMPLING
+from .names import SAME, near_setting
+from .settings import RESERVED, SAMPLING, is_wide
 from .special_tokens import special_texts
 from .values import RowFault
 
 # Columns that are prompts without an option, and what kind.
 PROMPTS = {"prompt_token_ids": "tokens", "messages": "messages", "conversations": "messages", "conversation": "messages",
            "prompt": "text", "instruction": "alpaca"}
+NO_PROMPTS = ("no column is named prompt or messages; {}. Name one with --prompt-column, --messages-column, or make it with --template")
 # Columns that say something of their rows' conversations, so that --drop means: not used, either.
 CHAT_COLUMNS = ("system", "tools", "chat_template_kwargs", "continue_final_message", "add_generation_prompt", "documents",
                 "add_special_tokens")
 
 
 def holds_messages(value): return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def holds_tokens(value): return isinstance(value, list) and bool(value) and all(type(v) is int for v in value)
 
 
 def has_open_turn(value):
@@ -33,7 +38,7 @@ class Plan:
         for old, new in options.map:
             if self.renames[old] != new or list(self.renames.values()).count(new) > 1:
                 raise Fault(f"--map {old}={new}: one of the names is mapped twice")
-        self.constants = dict(options.set)
+        self.constants = {SAME.get(name, name): value for name, value in options.set}
         self.form = self.chat = self.template = self.id_column = None
         self.source = None  # (kind, column) of all rows; ("rows", None): each row by what it has
         self.begins = None  # texts of the tokens that belong before a prompt; None where the model is not known
@@ -41,6 +46,8 @@ class Plan:
         self.kinds = set()  # those that rows really have
         self.served = set()  # (kind, column) of each
         self.columns, self.id_types = {}, set()
+        self.called = {}  # {setting: other programs' names that rows have it by}
+        self.wide = set()  # settings with values from 2^63 on
         self.beside = set(CHAT_COLUMNS) - set(options.drop)  # those that any row has, once all have been looked at
 
     def form_of(self, rows):
@@ -57,11 +64,24 @@ class Plan:
             if self.renames:
                 self.given |= row.keys()
                 row = {self.renames.get(k, k): v for k, v in row.items()}
+            if not SAME.keys().isdisjoint(row): row = self.in_own_names(row)
             if self.constants: row = {**row, **self.constants}
             return row
         except RowFault as fault:
             fault.custom_id = row.get("custom_id")
             return fault
+
+    def in_own_names(self, row):
+        """What other programs call a setting gets the setting's own name, where no option says what it is."""
+        out = dict(row)
+        for other in SAME.keys() & row.keys() - set(self.options.drop) - set(self.options.keep or ()):
+            setting, value = SAME[other], out.pop(other)
+            mine = out.get(setting)
+            if mine in (None, "") or mine != mine: out[setting] = value
+            elif value not in (None, "", mine) and value == value:
+                raise RowFault(f"has {setting} {short(mine)} and {other} {short(value)}, which are one setting: --drop one of them")
+            self.called.setdefault(setting, set()).add(other)
+        return out
 
     def name_ids(self, rows, stem, places):
         """Ids that differ by file: the file's name before the row's id, or before its number."""
@@ -83,14 +103,8 @@ class Plan:
         elif options.messages_column: self.source = ("messages", options.messages_column)
         elif options.prompt_column: self.source = ("text", options.prompt_column)
         elif self.form == "batch": self.source = ("rows", None)
-        elif any(name in row for name in PROMPTS):
-            self.source = ("rows", None)
-            for each in rows:
-                if len(several := self.prompts_of(each)) > 1:
-                    raise Fault(f"the rows have {' and '.join(several)}: say which with --messages-column or --prompt-column")
-        else:
-            raise Fault(f"no column is named prompt or messages; the first rows have: {names}. Name one with "
-                        "--prompt-column, --messages-column, or make it with --template")
+        elif options.on_error == "skip" or any(name in row for name in PROMPTS): self.source = ("rows", None)
+        else: raise Fault(NO_PROMPTS.format(f"the first rows have: {names}"))
         if options.id_column != "none": self.id_column = options.id_column or ("id" if "id" in row else None)
 
     @staticmethod
@@ -114,6 +128,7 @@ class Plan:
             if not found: found = [n for n in PROMPTS if n in row and (n != "instruction" or "prompt" not in row)]
             if not found: raise RowFault("has neither prompt nor messages")
             kind, name = PROMPTS[found[-1]], found[-1]
+        if kind == "text" and holds_tokens(row.get(name)): return "tokens", name
         is_list = kind == "text" and self.form != "batch" and holds_messages(row.get(name))
         return ("messages", name) if is_list else (kind, name)
 
@@ -124,6 +139,7 @@ class Plan:
                 kind, name = self.source_of(row)
             except RowFault:
                 continue
+            if is_wide(row.get("seed")): self.wide.add("seed")
             self.kinds.add(kind)
             self.served.add((kind, name))
             if not self.continues:
@@ -133,10 +149,12 @@ class Plan:
             if is_chat and not self.chat: self.chat = Chat(self.options)
         if "tokens" in self.kinds and (self.turns_text() or self.kinds - {"tokens"}):
             raise Fault("token ids cannot be made a user turn (--user-turn, --system, --assistant-prefix)" if self.turns_text() else
-                        "some rows have prompt_token_ids and others a text: a prompts.h5 holds one or the other; make two files")
+                        "some rows have token ids as their prompt and others a text: a prompts.h5 holds one or the other; make two files")
 
     def finish_looking(self):
         """After the first reading: what belongs before a prompt, where a model is named."""
+        if self.source == ("rows", None) and self.form != "batch" and not self.columns.keys() & PROMPTS.keys():
+            raise Fault(NO_PROMPTS.format(f"there are: {', '.join(self.columns)}"))
         self.beside &= set(self.columns)
         if not self.options.model: return
         if self.chat: self.begins = self.chat.templates.begins
@@ -159,6 +177,7 @@ class Plan:
     def carried_names(self, names):
         """{column of the input: dataset of the output} of what is carried along."""
         used = {self.id_column, "add_special_tokens", *SAMPLING}
+        if "logprobs" in self.used_settings(): used.add("top_logprobs")  # how many, as chats' API says it
         # Stored already, as the prompt or as `messages`; a question that became a user turn is still worth its column.
         if self.source[0] != "rows": used |= {self.source[1]} if self.source[0] != "text" or not self.turns_text() else set()
         else: used |= {n for kind, n in self.served if kind != "alpaca" and (kind != "text" or not self.turns_text())}
@@ -182,3 +201,9 @@ class Plan:
         for name in [*self.options.drop, *(self.options.keep or [])]:
             if name not in self.columns: raise Fault(f"--drop/--keep {name}: there is no such column; there are: "
                                                      f"{', '.join(self.columns)}")
+        for name, target in self.carried_names(list(self.columns)).items():
+            setting = near_setting(target, self.columns[name].kind())
+            if not setting or name in (self.options.keep or ()): continue
+            if name in self.constants: raise Fault(f"--set {name}: is no setting; is it {setting}?")
+            raise Fault(f"column {name}: its name is nearly that of the setting {setting}, and moemill refuses such columns: --map "
+                        f"{name}={setting} if it is that; if it is data, another name, --map {name}=my_{name}, or none, --drop {name}")

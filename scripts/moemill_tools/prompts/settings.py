@@ -1,11 +1,11 @@
 """Columns that are settings of their rows, those that only run.yaml can give, and what moemill does not do."""
-import difflib
 import json
 import re
 
 import numpy as np
 
 from ..common import short
+from .columns import MOST_EXACT
 from .messages import parsed
 from .values import RowFault
 
@@ -13,7 +13,7 @@ from .values import RowFault
 def number(value, name, low, high, whole, above=False, minus_one="default"):
     if isinstance(value, str):
         try:
-            value = int(value) if re.fullmatch("-?[0-9]{1,19}", value) else float(value)
+            value = int(value) if re.fullmatch("-?[0-9]{1,20}", value) else float(value)
         except ValueError:
             raise RowFault(f"{name} is {short(value)}, must be a number") from None
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -21,7 +21,9 @@ def number(value, name, low, high, whole, above=False, minus_one="default"):
     if fits and whole: fits = value == int(value) if abs(value) < 1e300 else False
     if not fits or not (low < value if above else low <= value) or value > high:
         kind = "a whole number" if whole else "a number"
-        raise RowFault(f"{name} is {short(value)}, must be {kind} {'above' if above else 'from'} {low} to {high:g}")
+        raise RowFault(f"{name} is {short(value)}, must be {kind} {'above' if above else 'from'} {low} to {high if whole else f'{high:g}'}")
+    if whole and isinstance(value, float) and value > MOST_EXACT:
+        raise RowFault(f"{name} is {short(value)}, a float, which is not exact beyond 2^53: it must be written as a whole number")
     return int(value) if whole else float(value)
 
 
@@ -62,7 +64,7 @@ def stop_tokens(value, name):
 SAMPLING = {"n": (1, 65536, True), "temperature": (0, 100, False), "top_p": (0, 1, False, True), "top_k": (0, 2**30, True),
             "min_p": (0, 1, False), "repetition_penalty": (0, 100, False, True), "presence_penalty": (-100, 100, False, False, "value"),
             "frequency_penalty": (-100, 100, False, False, "value"), "max_tokens": (0, 2**30, True), "min_tokens": (0, 2**30, True),
-            "seed": (0, 2**63 - 1, True), "logprobs": (0, 1000, True), "ignore_eos": switch, "stop": stop_list,
+            "seed": (0, 2**64 - 1, True), "logprobs": (0, 1000, True), "ignore_eos": switch, "stop": stop_list,
             "stop_token_ids": stop_tokens}
 RESERVED = ("prompt", "prompt_token_ids", "id", "add_special_tokens", *SAMPLING)
 
@@ -77,8 +79,17 @@ def setting_of(row, name):
     return value
 
 
-def setting_values(values, name):
-    """The column of a setting. Most rows share a few values: each is looked at once."""
+def is_wide(value):
+    """Whether a seed needs the sign's bit. What is no seed is refused elsewhere."""
+    try:
+        return isinstance(value, (int, str)) and 2**63 <= int(value) < 2**64
+    except ValueError:
+        return False
+
+
+def setting_values(values, name, are_wide=()):
+    """The column of a setting. Most rows share a few values: each is looked at once. `are_wide`: settings some of whose values
+    need uint64, which has no place for "the run's own"."""
     rule = SAMPLING[name]
     if callable(rule) and rule is not switch: return ["" if v in (None, "") else rule(v, name) for v in values]
     missing = float("nan") if rule is not switch and not rule[2] else -1
@@ -88,8 +99,10 @@ def setting_values(values, name):
         bad = next(v for v in values if isinstance(v, (list, dict)))
         raise RowFault(f"{name} is {short(bad)}, must be a number") from None
     known = {v: None if v in (None, "") else rule(v, name) if rule is switch else number(v, name, *rule) for v in distinct}
+    if name in are_wide and None in known.values():
+        raise RowFault(f"{name} is missing, null or -1, while other rows have one from 2^63 on: in such a file every row needs one")
     known = {v: missing if k is None else k for v, k in known.items()}
-    return np.array([known[v] for v in values], "i1" if rule is switch else "i8" if rule[2] else "f8")
+    return np.array([known[v] for v in values], "i1" if rule is switch else "u8" if name in are_wide else "i8" if rule[2] else "f8")
 
 
 def scores_prompts(value):
@@ -129,16 +142,3 @@ def is_asked(name, value):
     if name in OFF_MATTERS and value is False: return True
     return value not in (None, False, "", [], {}, *NO_CHANGE.get(name, ()))
 
-
-MEANT = {"maxnewtokens": "max_tokens", "maxcompletiontokens": "max_tokens", "maxoutputtokens": "max_tokens", "maxlength": "max_tokens",
-         "numreturnsequences": "n", "stopsequences": "stop", "stopwords": "stop", "eostokenid": "stop_token_ids"}
-
-
-def near_setting(name):
-    """The setting that a column's name is a misspelling or another's word of; the program refuses such a column. None for none."""
-    plain = re.sub("[^a-z0-9]", "", name.lower())
-    known = {re.sub("_", "", s): s for s in SAMPLING} | MEANT
-    if name in RESERVED: return None
-    if plain in known: return known[plain]
-    near = difflib.get_close_matches(plain, known, 1, 0.87) if len(plain) >= 6 else []
-    return known[near[0]] if near else None
