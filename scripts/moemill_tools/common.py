@@ -37,6 +37,23 @@ def short(value, length=60):
     return text if len(text) <= length else text[:length] + "…"
 
 
+TEXT_TYPES = ("text", "input_text", "output_text", "reasoning_text", "refusal")  # of parts of a message's content
+
+
+def text_of_part(part):
+    """The text of a part of a message's content; None where it is no text."""
+    kind = (part.get("type") or "text") if isinstance(part, dict) else None
+    text = part.get("refusal" if kind == "refusal" else "text") if kind in TEXT_TYPES else None
+    return text if isinstance(text, str) else None
+
+
+def text_of_content(content):
+    """A message's content as one text, its parts joined by new lines, as vLLM does; None where some of it is no text."""
+    if content is None or isinstance(content, str): return content or ""
+    texts = [text_of_part(part) for part in content] if isinstance(content, list) else [None]
+    return None if None in texts else "\n".join(texts)
+
+
 def text_of_file(path):
     try:
         return path.read_text(encoding="utf-8")

@@ -93,6 +93,49 @@ def conversations(work):
     script("prompts", work / "o.jsonl", "--model", model(work), "-o", work / "p.h5", "--quiet", code=None)
 
 
+def content_in_parts(work):
+    """JSON Lines keep the parts; where a column holds text, Parquet's and those of other formats, their texts are joined. What is no text is
+    not lost unsaid."""
+    parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "7+8?"}]
+    asked, joined = [SYSTEM, {"role": "user", "content": parts}], [SYSTEM, {"role": "user", "content": "What is\n7+8?"}]
+    source = run_of(work / "a.h5", ["a"], ["15", "16"], samples=2, messages=chats(asked))
+    says = [{"role": "assistant", "content": text} for text in ("15", "16")]
+    def both(*words): return exported(work, source, *words)[0][0], exported(work, source, *words, ending="parquet")[0][0] if HAS_PYARROW else None
+    scores = write_lines(work / "s.jsonl", [{"id": "a", "sample_index": i, "score": i} for i in (0, 1)])
+    for words, column, want in ((["--format", "messages"], "messages", [says[0]]), (["--format", "kto", "--scores", scores], "prompt", []),
+                                (["--format", "pairs", "--scores", scores], "prompt", [])):
+        line, row = both(*words)
+        check(line[column] == [*asked, *want], line)
+        check(not row or row[column] == [*joined, *want], row)
+    for form, told in (("sharegpt", lambda r: r["conversations"][1]["value"]), ("alpaca", lambda r: r["instruction"])):
+        for row in both("--format", form): check(not row or told(row) == "What is\n7+8?", row)
+    line, row = both()
+    check(line["messages"] == asked and (not row or json.loads(row["messages"]) == asked), line)
+    image = [{"role": "user", "content": [*parts, {"type": "image_url", "image_url": {"url": "x"}, "text": ""}]}]
+    source = run_of(work / "b.h5", ["a"], ["15"], messages=chats(image))
+    check(exported(work, source, "--format", "messages")[0][0]["messages"][0] == image[0])
+    for form in ("sharegpt", "alpaca"): check("what is no text" in script("outputs", source, "--format", form, code=2).stderr, form)
+    if HAS_PYARROW: check("write JSONL" in script("outputs", source, "--format", "messages", "-o", work / "p.parquet", code=2).stderr)
+
+
+def answers_as_token_ids(work):
+    """A run that stored no text: rows have token_ids and a note says why; what needs text says how to get it."""
+    source = run_of(work / "a.h5", ["a", "b"])
+    with h5py.File(source, "r+") as f: del f["completions/text"]
+    rows, said = exported(work, source)
+    check([r["token_ids"] for r in rows] == [[1], [1]] and "text" not in rows[0], rows)
+    check(said.count("stored no text") == 1 and "output.store: [text, token_ids]" in said and "token_ids in its place" in said, said)
+    check("stored no text" not in exported(work, source, "--columns", "id,token_ids")[1], "what was asked for is there")
+    if HAS_PYARROW: check(exported(work, source, ending="parquet")[0][0]["token_ids"] == [1])
+    for words in (["--format", "messages"], ["--format", "openai-batch"], ["--format", "pairs", "--score", "num_completion_tokens"], ["--columns", "text"], ["--dedup-answers"],
+                  ["--min-chars", "2"]):
+        with h5py.File(work / "p.h5", "w") as f: f["prompt"] = ["x", "y"]
+        fault = script("outputs", source, "--prompts", work / "p.h5", *words, code=2).stderr
+        check("did not store text; it needs output.store with text" in fault and "--columns id,sample_index,token_ids" in fault, fault)
+    with h5py.File(source, "r+") as f: del f["completions/token_ids"]
+    check("rows have no answer" in exported(work, source)[1])
+
+
 def model(work):
     folder = work / "model"
     folder.mkdir(exist_ok=True)
@@ -167,5 +210,5 @@ def scored_prompts(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [several_runs, only_columns_that_are_asked_for, conversations, unpaired, two_files, a_second_round,
+    main(pathlib.Path(sys.argv[1]).resolve(), [several_runs, only_columns_that_are_asked_for, conversations, content_in_parts, answers_as_token_ids, unpaired, two_files, a_second_round,
                                                scored_prompts], sys.argv[2:])

@@ -36,7 +36,8 @@ class Reader:
         for name in ("text", "token_ids", "logprobs", "stop_reason"):
             if name in self.wanted and (name not in self.done or "values" not in self.done[name]):
                 hint = "sampling.logprobs: 0 or more" if name == "logprobs" else f"output.store with {name}"
-                raise Fault(f"{where}: this run did not store {name}; it needs {hint} in run.yaml")
+                instead = "; its answers as token ids: --format rows --columns id,sample_index,token_ids" * (name == "text" and "token_ids" in self.done)
+                raise Fault(f"{where}: this run did not store {name}; it needs {hint} in run.yaml{instead}")
         if {"top_ids", "top_logprobs"} & self.wanted and "top_ids" not in self.done.get("logprobs", {}):
             raise Fault(f"{where}: this run did not store top logprobs; it needs sampling.logprobs: 1 or more in run.yaml")
         if {"prompt_logprobs", *SCORING} & self.wanted and "prompt_logprobs" not in self.file:

@@ -29,7 +29,9 @@ class Columns:
         if o.format != "rows":
             with_tools = o.format in WITH_TOOLS and "tools" in carried
             return [*OF_FORMAT[o.format], *["tools"] * with_tools]
-        names = [c for c in ROW_COLUMNS if c != "text" or self.source.has("text")]
+        stored = {c for c in ("text", "token_ids") if self.source.has(c)}
+        names = [c for c in ROW_COLUMNS if c != "text" or c in stored]
+        if stored == {"token_ids"}: names.insert(ROW_COLUMNS.index("text"), "token_ids")
         if self.source.has("stop_reason"): names[5:5] = ["stop_reason"]
         if {"failed", "all"} & set(o.status): names[5:5] = ["error_code", "error_message"]
         if o.split: names += [c for c in SPLIT if c not in names]

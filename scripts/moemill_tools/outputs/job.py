@@ -117,6 +117,9 @@ class Job:
         for part in self.parts:
             source, columns = part.source, part.columns
             source.plain.tell()
+            if self.options.format == "rows" and not self.options.columns and not source.has("text"):
+                there = "rows have token_ids in its place" if source.has("token_ids") else "rows have no answer"
+                note(f"{source.path}: this run stored no text, so {there}; the next one has it with output.store: [text, token_ids] in run.yaml")
             part.answers.tell(columns.takes_apart() and not self.options.whole_text)
             if columns.prompt_key == ["prompt_index"] and self.options.dedup:
                 note(f"{source.path}: its prompts are not here, so rows of different prompts were not compared (--dedup); --prompts names their file")

@@ -1,7 +1,7 @@
 """Turns of a conversation in the forms that data sets have: OpenAI's messages, ShareGPT's conversations, Alpaca's fields."""
 import json
 
-from ..common import Fault
+from ..common import Fault, short, text_of_content
 
 ROLES = {"system": "system", "developer": "system", "user": "human", "assistant": "gpt", "tool": "observation", "function": "observation"}
 
@@ -30,10 +30,11 @@ def assistant_turn(answer):
 
 
 def text_of_turn(message):
-    content = message.get("content")
-    if isinstance(content, list):  # in parts
-        return "\n".join(str(part.get("text", "")) if isinstance(part, dict) else str(part) for part in content)
-    return "" if content is None else str(content)
+    text = text_of_content(message.get("content"))
+    if text is None:
+        raise Fault(f"a message's content has what is no text ({short(message['content'])}), which this format has no place for: --format messages "
+                    "to JSONL keeps it")
+    return text
 
 
 def plain_call(call):

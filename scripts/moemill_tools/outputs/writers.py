@@ -1,7 +1,7 @@
 """The two kinds of files that rows are written to: JSON Lines and Parquet."""
 import json
 
-from ..common import Fault, need
+from ..common import Fault, need, text_of_content
 
 
 class JsonLines:
@@ -89,12 +89,14 @@ class Parquet:
         if self.held_rows >= self.GROUP_ROWS or self.held_bytes >= self.GROUP_BYTES: self.flush()
 
     def plain(self, messages):
-        """Parquet has one shape for all rows: role and content as text, thoughts, calls of tools. What else a message has would be lost."""
+        """Parquet has one shape for all rows: role and content as text (of content in parts: its texts), thoughts, calls of tools. What else
+        a message has would be lost."""
         if messages is None: return None
         for m in messages:
-            if m.keys() - {"role", "content", *self.fields} or not isinstance(m.get("content"), (str, type(None))):
+            if m.keys() - {"role", "content", *self.fields} or text_of_content(m.get("content")) is None:
                 raise Fault(f"a message has more than role and text ({', '.join(m)}), which Parquet's fixed columns cannot "
                             "hold here: write JSONL")
+        messages = [{**m, "content": text_of_content(m["content"])} if isinstance(m.get("content"), list) else m for m in messages]
         if "tool_calls" not in self.fields: return messages
         return [{**m, "tool_calls": [call_of_texts(c) for c in m["tool_calls"]]} if m.get("tool_calls") else m for m in messages]
 

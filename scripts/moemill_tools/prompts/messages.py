@@ -1,8 +1,7 @@
 """Conversations in all their forms become a list of messages as the OpenAI API has them."""
-from ..common import short
+from ..common import short, text_of_part
 from .values import JSON, RowFault
 
-TEXT_TYPES = ("text", "input_text", "output_text", "reasoning_text", "refusal")  # of parts of a message's content
 REASONING = ("reasoning_content", "thinking", "reasoning")  # one thing, as vLLM, gpt-oss and OpenRouter call it
 PLAIN_KEYS = {"role", "content", "tool_calls"}
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
@@ -25,9 +24,8 @@ def text_parts(content):
     """A list of parts as its texts alone, without the nulls that Parquet puts beside them."""
     parts = []
     for part in content:
-        kind = (part.get("type") or "text") if isinstance(part, dict) else None
-        text = part.get("refusal" if kind == "refusal" else "text") if kind in TEXT_TYPES else None
-        if not isinstance(text, str):
+        text = text_of_part(part)
+        if text is None:
             raise RowFault(f"a message's content has {short(part)}, which is no text: moemill reads text only")
         parts.append({**{k: v for k, v in part.items() if v is not None and k != "refusal"}, "type": "text", "text": text})
     return parts

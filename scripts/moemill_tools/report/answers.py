@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 
+from ..common import text_of_content
+
 MOST_ROWS = 400_000  # whose answers are compared: 8 bytes each, some seconds
 SAMPLES, SAMPLE_CHARS = 6, 600
 BLOCK = 4096
@@ -70,7 +72,7 @@ class Answers:
         prompts = file["completions/prompt_index"]
         try:
             messages = json.loads(file["carry/messages"][len(np.unique(prompts[:row + 1])) - 1])
-            return cut(str(messages[-1].get("content") or ""), 200)
+            return cut(text_of_content(messages[-1].get("content")) or "", 200)
         except (ValueError, LookupError, AttributeError, TypeError):
             return ""
 
