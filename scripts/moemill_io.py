@@ -10,11 +10,14 @@ A row is a dictionary: what /completions of outputs.h5 says (status and finish_r
 input's other columns, error_code and error_message of failed rows, prompt_logprobs where they were asked for.
 """
 import collections
+import datetime
+import decimal
 import json
 import os
 import pathlib
 import secrets
 import time
+import uuid
 
 import h5py
 import numpy as np
@@ -26,6 +29,8 @@ FINISH = (None, "stop", "length", "stop_string", "repetition", "error")
 BLOCK_ROWS = 1024
 WHOLE = ("n", "top_k", "max_tokens", "min_tokens", "seed", "logprobs")  # settings by row for which -1 means the run's own
 LISTS = ("stop", "stop_token_ids")  # settings that the file has as JSON
+SWITCHES = ("ignore_eos", "add_special_tokens")  # settings of 1, 0, and -1 for the run's own
+MOST_EXACT = 2**53  # whole numbers up to here are exact as float64
 
 
 def opened(path, mode="r"):
@@ -40,9 +45,11 @@ def opened(path, mode="r"):
 # Writing prompts
 
 def write_prompts(path, prompts, /, **columns):
-    """Makes prompts.h5 of texts, or of lists of token ids, and of columns beside them: a list or array with a value a prompt, or
-    one number or text for all. `id` and sampling settings (n, temperature, max_tokens, seed, stop ...) act on their prompts, all
-    others are carried to the outputs; None is the run's own setting, NaN or "". Lists and objects become JSON text."""
+    """Makes prompts.h5 of texts, or of lists of token ids, and of columns beside them: a list, array or column of pandas with a
+    value a prompt, or one number or text for all. `id` and sampling settings (n, temperature, max_tokens, seed, stop ...) act on
+    their prompts, all others are carried to the outputs; None, NaN and pandas' NA are the run's own setting, NaN or "". Lists and
+    objects become JSON text, dates text."""
+    if isinstance(prompts, (str, bytes, dict)): raise ValueError("write_prompts: prompts must be a list, [text] where there is one")
     prompts = list(prompts)
     if not prompts: raise ValueError("write_prompts: there are no prompts")
     made = {**prompt_column(prompts), **{name: made_column(name, values, len(prompts)) for name, values in columns.items()}}
@@ -79,15 +86,42 @@ def made_column(name, values, count):
     """(values, dtype, kind) of a column, for h5py."""
     if name in ("prompt", "prompt_token_ids") or "/" in name or not name.strip("."):
         raise ValueError(f"write_prompts: a column cannot be named {name!r}")
-    values = [values] * count if isinstance(values, (str, bool, int, float, np.generic)) or values is None else values
-    array = values if isinstance(values, np.ndarray) else None
-    if array is not None and array.dtype.kind in "biuf" and array.dtype.itemsize <= 8: checked, values = array, array
-    else: checked = values = [v.item() if isinstance(v, np.generic) else v.tolist() if isinstance(v, np.ndarray) else v for v in values]
-    if len(checked) != count: raise ValueError(f"write_prompts: column {name} has {len(checked)} values, but there are {count} prompts")
+    if isinstance(values, (dict, set)): raise ValueError(f"write_prompts: column {name} is a {type(values).__name__}, must be a list")
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"): values = [values] * count
+    values = numbers_of(values)
+    if not isinstance(values, np.ndarray): values = [plain_value(v, name) for v in values]
+    if len(values) != count: raise ValueError(f"write_prompts: column {name} has {len(values)} values, but there are {count} prompts")
     if name == "id": check_ids(values)
+    if name == "seed": check_seeds(values)
     if isinstance(values, np.ndarray): return values, None, None
     if name in LISTS: values = [v if v in (None, "") else list_text(v) for v in values]
+    if name in SWITCHES and set(values) <= {None, True, False, -1}: return np.array([-1 if v is None else v for v in values], "i1"), None, None
     return typed(values, -1 if name in WHOLE else None)
+
+
+def numbers_of(values):
+    """The array of a column of numbers that HDF5 takes as it is, of pandas, too; else the list of its values."""
+    array = values.to_numpy() if hasattr(values, "to_numpy") and isinstance(getattr(values, "dtype", None), np.dtype) else values
+    is_whole = isinstance(array, np.ndarray) and array.ndim and array.dtype.kind in "biuf" and array.dtype.itemsize <= 8
+    return array if is_whole else list(values)
+
+
+def plain_value(value, name):
+    """A value as JSON has it; None for all that stands for none: NaN, NaT, pandas' NA."""
+    if value is None or isinstance(value, (str, bool, int)) and not isinstance(value, np.generic): return value
+    if type(value).__name__ in ("NAType", "NaTType"): return None
+    if isinstance(value, dict): return {k: plain_value(v, name) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)): return [plain_value(v, name) for v in value]
+    if isinstance(value, np.longdouble): value = float(value)
+    if isinstance(value, np.generic): value = value.item()
+    if value is None or isinstance(value, float) and value != value: return None
+    if isinstance(value, (str, bool, int, float)): return value
+    if hasattr(value, "isoformat"): return value.isoformat()
+    if isinstance(value, (datetime.timedelta, decimal.Decimal, uuid.UUID)): return str(value)
+    try:
+        return value.decode()
+    except (AttributeError, UnicodeDecodeError):
+        raise ValueError(f"write_prompts: column {name} holds {str(ascii(value))[:80]}, which is neither text nor a number nor a list of them") from None
 
 
 def list_text(value):
@@ -107,12 +141,22 @@ def typed(values, missing):
     if types == {bool} and None not in values: return np.array(values, "?"), None, None
     if types <= {bool, int, float} and types != {bool}:
         if missing is not None: values = [missing if v is None or v != v else v for v in values]
-        if {type(v) for v in values} <= {bool, int} and -2**63 <= min(values) and max(values) < 2**64:
+        if {type(v) for v in values} <= {bool, int} and (-2**63 <= min(values) and max(values) < 2**63 or 0 <= min(values) and max(values) < 2**64):
             return np.array(values, "u8" if max(values) >= 2**63 else "i8"), None, None
-        if all(type(v) is not int or abs(v) <= 2**53 for v in values):
+        if all(type(v) is not int or abs(v) <= MOST_EXACT for v in values):
             whole = {type(v) for v in values} == {int, type(None)}
             return np.array([np.nan if v is None else v for v in values], "f8"), None, "whole" if whole else None
     return [json.dumps(v, ensure_ascii=False) for v in values], h5py.string_dtype(), "json"
+
+
+def check_seeds(values):
+    """0 to 2^64-1, each exactly."""
+    values = values.tolist() if isinstance(values, np.ndarray) else values
+    for value in values:
+        if isinstance(value, float) and value > MOST_EXACT: raise ValueError(f"write_prompts: the seed {value} is a float, which is not exact beyond 2^53")
+        if isinstance(value, int) and not -1 <= value < 2**64: raise ValueError(f"write_prompts: the seed {value} must be from 0 to 2^64-1")
+    if any(isinstance(v, int) and v >= 2**63 for v in values) and any(v is None or v == -1 or v != v for v in values):
+        raise ValueError("write_prompts: where a seed is 2^63 or more every prompt needs one: uint64 has no -1 for the run's own")
 
 
 def check_ids(values):

@@ -81,6 +81,54 @@ def prompts_of_all_kinds(work):
     check((work / "p.h5").read_bytes() == before and [p.name for p in work.iterdir()] == ["p.h5"], "a fault leaves the file as it was")
 
 
+class NAType:
+    """As pandas.NA: neither equal nor unequal to anything."""
+    def __bool__(self): raise TypeError("boolean value of NA is ambiguous")
+    def __eq__(self, other): return self
+    def __ne__(self, other): return self
+    __hash__ = None
+
+
+class Column:
+    """As pandas.Series: iterated, with a type of its own or one of numpy's."""
+    def __init__(self, values, dtype=None): self.values, self.dtype = values, np.dtype(dtype) if dtype else "category"
+    def __iter__(self): return iter(self.values)
+    def __len__(self): return len(self.values)
+    def to_numpy(self): return np.array(self.values, self.dtype if isinstance(self.dtype, np.dtype) else object)
+
+
+def columns_of_other_libraries(work):
+    """Arrays of texts, tuples, columns of pandas: categories, nullable ones, NA and NaT and NaN as no value."""
+    na, path = NAType(), work / "p.h5"
+    write_prompts(path, Column(["one", "two", "three"]), id=np.array(["a", "b", "c"]), max_tokens=Column([5, na, 7]), temperature=Column([0.5, np.nan, 1], "f8"),
+                  ignore_eos=Column([True, na, False]), stop=Column([("x", "y"), na, np.array(["z"])]), seed=Column([2**64 - 1, 2**63, 1], "u8"), kind=Column(["u", na, "u"]),
+                  level=Column([1, na, 3]), words=("u", float("nan"), "w"), texts=np.array([b"u", "ü".encode(), b""]), day=np.array(["2026-01-02", "NaT", "2026-01-03"], "M8[D]"),
+                  nested=[{"a": na, "b": np.float64(1)}, (np.int32(2),), None], real=np.array([0.5, 1, 2], "longdouble"), sizes=Column([1, 2, 3], "i2"))
+    got = columns(path)
+    check(got["prompt"] == ["one", "two", "three"] and got["id"] == ["a", "b", "c"] and got["kind"] == got["words"][:1] + ["", "u"], got)
+    check(got["max_tokens"] == [5, -1, 7] and got["ignore_eos"] == [1, -1, 0] and got["stop"] == ['["x", "y"]', "", '["z"]'] and got["seed"] == [2**64 - 1, 2**63, 1], got)
+    check(got["temperature"][::2] == [0.5, 1] and math.isnan(got["temperature"][1]) and got["level"][::2] == [1, 3] and math.isnan(got["level"][1]), got)
+    check(got["words"] == ["u", "", "w"] and got["texts"] == ["u", "ü", ""] and got["day"] == ["2026-01-02", "", "2026-01-03"] and got["real"] == [0.5, 1, 2], got)
+    check([json.loads(t) for t in got["nested"]] == [{"a": None, "b": 1}, [2], None], got)
+    with h5py.File(path) as f: check(f["level"].attrs["moemill_kind"] == "whole" and f["sizes"].dtype == "i2" and f["ignore_eos"].dtype == "i1")
+    write_prompts(path, ((1, 2), np.array([3])), big=[2**63, -1])
+    check(columns(path) == {"prompt_token_ids": [[1, 2], [3]], "big": [str(2**63), "-1"]}, columns(path))
+    for bad, said in (({"seed": [2**63, None]}, "every prompt needs one"), ({"seed": [2**64, 1]}, "from 0 to 2^64-1"), ({"seed": [1e19, 1]}, "not exact beyond 2^53"),
+                      ({"seed": np.array([1e19, 1])}, "not exact"), ({"x": [b"\xff", b""]}, "neither text"), ({"x": [object(), 1]}, "column x holds"), ({"x": {"a": 1, "b": 2}}, "must be a list"),
+                      ({"id": Column([1, na])}, "ids must be")):
+        try:
+            write_prompts(path, ["a", "b"], **bad)
+        except ValueError as fault:
+            check(said in str(fault), fault)
+        else: raise AssertionError(bad)
+    if not importlib.util.find_spec("pandas"): return
+    import pandas
+    table = pandas.DataFrame({"topic": pandas.Categorical(["u", None, "u"]), "level": pandas.array([1, None, 3], "Int64"), "word": pandas.array(["u", None, "w"], "string")})
+    write_prompts(path, pandas.Series(["a", "b", "c"]), **table)
+    got = columns(path)
+    check(got["topic"] == ["u", "", "u"] and got["word"] == ["u", "", "w"] and got["level"][::2] == [1, 3], got)
+
+
 def rows_and_tables(work):
     count = 40
     write_prompts(work / "prompts.h5", [f"prompt {i}" for i in range(count)], id=[f"r{i}" for i in range(count)], n=[1 + i % 3 for i in range(count)], topic=[f"t{i % 4}" for i in range(count)],
@@ -195,4 +243,4 @@ def without_file_locks(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [examples_of_the_readme, prompts_of_all_kinds, rows_and_tables, follow_shards, follow_a_running_program, without_file_locks], sys.argv[3:])
+    main(pathlib.Path(sys.argv[1]).resolve(), [examples_of_the_readme, prompts_of_all_kinds, columns_of_other_libraries, rows_and_tables, follow_shards, follow_a_running_program, without_file_locks], sys.argv[3:])
