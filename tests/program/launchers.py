@@ -9,19 +9,12 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import time
 
-from moemill_program import (MODELS, PROGRAM, SECONDS, Skipped, check, command, differences, environment, expect_exit, fresh,
-                             main, moemill, summary, write_prompts)
+from moemill_program import (PROGRAM, SECONDS, Skipped, check, command, differences, environment, expect_exit, main, moemill,
+                             prepared, start_quietly, summary)
 
-def prepare(name, count=30, max_tokens=40):
-    folder = fresh(name)
-    write_prompts(folder / "p.h5", {"prompt": [f"alpha beta {i}" for i in range(count)]})
-    (folder / "run.yaml").write_text(
-        f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
-        f"sampling: {{max_tokens: {max_tokens}, ignore_eos: true, logprobs: 1}}\n"
-        f"output: {{dir: {folder / 'out'}, shard_prompts: 8, journal_flush_seconds: 0.05}}\n")
-    return folder
+
+def prepare(name, count=30, max_tokens=40): return prepared(name, count, max_tokens, "logprobs: 1")
 
 
 def mpich(ranks, *words):
@@ -45,12 +38,7 @@ def the_same_bytes_under_mpich():
         check(not differ, ranks, "ranks of MPICH: other bytes in", differ)
 
 
-def at_work(folder):
-    job = subprocess.Popen(mpich(2, "run", "-c", folder / "run.yaml"), env=environment(), stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    end = time.monotonic() + SECONDS
-    while not list((folder / "out/shards").glob("*.h5")) and job.poll() is None and time.monotonic() < end: time.sleep(0.01)
-    return job
+def at_work(folder): return start_quietly(folder, mpich(2, "run", "-c", folder / "run.yaml"))
 
 
 def codes_and_signals_under_mpich():

@@ -10,18 +10,11 @@ import signal
 import subprocess
 import time
 
-from moemill_program import (MODELS, PROGRAM, SECONDS, SOURCE, Skipped, check, command, differences, environment, expect_exit,
-                             fresh, main, moemill, summary, write_prompts)
+from moemill_program import (PROGRAM, SECONDS, SOURCE, Skipped, check, command, differences, environment, expect_exit, main,
+                             moemill, prepared, start_quietly, summary)
 
 
-def prepare(name, count=20, max_tokens=10, more=""):
-    folder = fresh(name)
-    write_prompts(folder / "p.h5", {"prompt": [f"alpha beta {i}" for i in range(count)]})
-    (folder / "run.yaml").write_text(
-        f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
-        f"sampling: {{max_tokens: {max_tokens}, ignore_eos: true, from_model: true}}\n"
-        f"output: {{dir: {folder / 'out'}, shard_prompts: 8, journal_flush_seconds: 0.05}}\n{more}")
-    return folder
+def prepare(name, count=20, max_tokens=10, more=""): return prepared(name, count, max_tokens, "from_model: true", more)
 
 
 def shell(line, *arguments, env=None):
@@ -33,15 +26,6 @@ def shell(line, *arguments, env=None):
 def plain(*words, env=None):
     """On all the cores that this test has."""
     return shell('exec "$@"', PROGRAM, *words, env=env)
-
-
-def start(folder, env=None):
-    """A job at work, with rows on disk."""
-    job = subprocess.Popen(command(0, "run", "-c", folder / "run.yaml"), env=environment(env), stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    end = time.monotonic() + SECONDS
-    while not list((folder / "out/shards").glob("*.h5")) and job.poll() is None and time.monotonic() < end: time.sleep(0.01)
-    return job
 
 
 def cores_are_said():
@@ -78,7 +62,7 @@ def core_hours_are_counted():
 def clocks_that_jump():
     """The clock of the attempt was wrong by days at its begin, the file server's at its last sign of life."""
     folder = prepare("clocks", count=400, max_tokens=40)
-    job = start(folder)
+    job = start_quietly(folder)
     job.send_signal(signal.SIGKILL)
     job.wait()
     attempts = folder / "out/attempts.jsonl"

@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 
 import h5py
 import numpy as np
@@ -57,6 +58,26 @@ def start(folder, ranks=0, env=None):
     """A job of the folder's run.yaml at work."""
     return subprocess.Popen(command(ranks, "run", "-c", folder / "run.yaml"), env=environment(env),
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def start_quietly(folder, words=None, env=None):
+    """A job of the folder's run.yaml at work, with rows on disk; `words` start it in another way."""
+    job = subprocess.Popen(words or command(0, "run", "-c", folder / "run.yaml"), env=environment(env), stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+    end = time.monotonic() + SECONDS
+    while not list((folder / "out/shards").glob("*.h5")) and job.poll() is None and time.monotonic() < end: time.sleep(0.01)
+    return job
+
+
+def prepared(name, count, max_tokens, sampling, more=""):
+    """A folder with prompts p.h5 and a run.yaml of small shards; `sampling`: further settings, `more`: further sections."""
+    folder = fresh(name)
+    write_prompts(folder / "p.h5", {"prompt": [f"alpha beta {i}" for i in range(count)]})
+    (folder / "run.yaml").write_text(
+        f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
+        f"sampling: {{max_tokens: {max_tokens}, ignore_eos: true, {sampling}}}\n"
+        f"output: {{dir: {folder / 'out'}, shard_prompts: 8, journal_flush_seconds: 0.05}}\n{more}")
+    return folder
 
 
 def mpirun_is_stuck(log):

@@ -102,11 +102,11 @@ def content_in_parts(work):
     says = [{"role": "assistant", "content": text} for text in ("15", "16")]
     def both(*words): return exported(work, source, *words)[0][0], exported(work, source, *words, ending="parquet")[0][0] if HAS_PYARROW else None
     scores = write_lines(work / "s.jsonl", [{"id": "a", "sample_index": i, "score": i} for i in (0, 1)])
-    for words, column, want in ((["--format", "messages"], "messages", [says[0]]), (["--format", "kto", "--scores", scores], "prompt", []),
+    for words, name, want in ((["--format", "messages"], "messages", [says[0]]), (["--format", "kto", "--scores", scores], "prompt", []),
                                 (["--format", "pairs", "--scores", scores], "prompt", [])):
         line, row = both(*words)
-        check(line[column] == [*asked, *want], line)
-        check(not row or row[column] == [*joined, *want], row)
+        check(line[name] == [*asked, *want], line)
+        check(not row or row[name] == [*joined, *want], row)
     for form, told in (("sharegpt", lambda r: r["conversations"][1]["value"]), ("alpaca", lambda r: r["instruction"])):
         for row in both("--format", form): check(not row or told(row) == "What is\n7+8?", row)
     line, row = both()

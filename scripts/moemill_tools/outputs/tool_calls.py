@@ -113,26 +113,40 @@ def glm(text, tools):
     return before, calls, behind
 
 
-def deepseek(text, tools):
-    before, section, behind = section_of(text, "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>")
+# Marks around all calls, around one, and between its parts.
+DEEPSEEK = (("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"), ("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"), "<｜tool▁sep｜>")
+KIMI = (("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"), ("<|tool_call_begin|>", "<|tool_call_end|>"),
+        "<|tool_call_argument_begin|>")
+
+
+def in_sections(text, marks, call_of):
+    """Calls between such marks; call_of makes one of what stands before and behind the mark between its parts."""
+    around_all, around_one, between = marks
+    before, section, behind = section_of(text, *around_all)
     calls = []
-    for body in blocks_of(section, "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>")[1]:
-        first, found, rest = body.partition("<｜tool▁sep｜>")
-        fenced = re.fullmatch(r"\s*([^\n]+)\n```json\n(.*?)\n```\s*", rest, re.S)  # V3 and R1: function, then the name; V3.1: the name
+    for body in blocks_of(section, *around_one)[1]:
+        first, found, rest = body.partition(between)
         if not found: raise Malformed
-        calls.append((fenced.group(1).strip(), as_json(fenced.group(2)), None) if fenced else (first.strip(), as_json(rest), None))
+        calls.append(call_of(first, rest))
     return before, calls, behind
 
 
-def kimi(text, tools):
-    before, section, behind = section_of(text, "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>")
-    calls = []
-    for body in blocks_of(section, "<|tool_call_begin|>", "<|tool_call_end|>")[1]:
-        ident, found, rest = body.partition("<|tool_call_argument_begin|>")
-        name = re.fullmatch(r"\s*(?:functions\.)?([\w.-]+?)(?::\d+)?\s*", ident)
-        if not found or not name: raise Malformed
-        calls.append((name.group(1), as_json(rest), ident.strip()))
-    return before, calls, behind
+def deepseek_call(first, rest):
+    """V3 and R1: the word function, then the name and fenced arguments; V3.1: the name, then the arguments."""
+    fenced = re.fullmatch(r"\s*([^\n]+)\n```json\n(.*?)\n```\s*", rest, re.S)
+    return (fenced.group(1).strip(), as_json(fenced.group(2)), None) if fenced else (first.strip(), as_json(rest), None)
+
+
+def kimi_call(ident, rest):
+    name = re.fullmatch(r"\s*(?:functions\.)?([\w.-]+?)(?::\d+)?\s*", ident)
+    if not name: raise Malformed
+    return name.group(1), as_json(rest), ident.strip()
+
+
+def deepseek(text, tools): return in_sections(text, DEEPSEEK, deepseek_call)
+
+
+def kimi(text, tools): return in_sections(text, KIMI, kimi_call)
 
 
 def mistral(text, tools):
@@ -167,7 +181,7 @@ def invoke(text, tools):
 
 
 READERS = {"deepseek": deepseek, "kimi": kimi, "mistral": mistral, "invoke": invoke, "glm": glm, "coder": hermes, "hermes": hermes}
-BEGINS = {"deepseek": "<｜tool▁calls▁begin｜>", "kimi": "<|tool_calls_section_begin|>", "mistral": "[TOOL_CALLS]", "glm": "<tool_call>",
+BEGINS = {"deepseek": DEEPSEEK[0][0], "kimi": KIMI[0][0], "mistral": "[TOOL_CALLS]", "glm": "<tool_call>",
           "coder": "<tool_call>", "hermes": "<tool_call>"}
 
 
