@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from report_page import make_run
-from tools import HAS_PYARROW, SCRIPTS, OutputsMaker, Skip, check, main, read_lines, script
+from tools import SCRIPTS, OutputsMaker, Skip, check, main, needs_pyarrow, read_lines, script
 
 # The script, with a signal to itself where the file is complete under its temporary name, or after the first rows.
 STOPPED = """import importlib, os, pathlib, sys
@@ -30,7 +30,6 @@ else:
     from moemill_tools.outputs.writers import JsonLines, Parquet
     JsonLines.write, Parquet.write = stop(JsonLines.write), stop(Parquet.write)
 command.main(sys.argv[4:])"""
-ENDINGS = ["jsonl", "jsonl.gz"] + ["parquet"] * HAS_PYARROW
 
 
 def made(work):
@@ -48,9 +47,8 @@ def limited(size, *words, **more):
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)), **more)
 
 
-def outputs_on_a_full_disk(work):
-    source = made(work)
-    for ending in ENDINGS:
+def on_a_full_disk(work, source, *endings):
+    for ending in endings:
         whole = work / f"whole.{ending}"
         script("outputs", source, "-o", whole)
         before = sorted(work.iterdir())
@@ -63,11 +61,20 @@ def outputs_on_a_full_disk(work):
         check(done.returncode == 1 and whole.read_bytes() == kept, "the file that was there")
         done = limited(len(kept), SCRIPTS / "outputs.py", source, "-o", whole, "--overwrite")
         check(done.returncode == 0 and whole.read_bytes() == kept, "just enough", done.stderr)
+
+
+def parquet_on_a_full_disk(work):
+    needs_pyarrow()
+    on_a_full_disk(work, made(work), "parquet")
+
+
+def outputs_on_a_full_disk(work):
+    source = made(work)
+    on_a_full_disk(work, source, "jsonl", "jsonl.gz")
     done = limited(4096, SCRIPTS / "outputs.py", source, "-o", work / "o.jsonl", "--dedup", "all")
     check(done.returncode == 1 and "temporary file of --dedup" in done.stderr and done.stderr.count("\n") == 1, done.stderr)
     with open(work / "stdout", "w") as f: done = limited(4096, SCRIPTS / "outputs.py", source, stdout=f)
     check(done.returncode == 1 and done.stderr == "outputs.py: standard output: File too large\n", done.stderr)
-    if not HAS_PYARROW: raise Skip("Parquet: pyarrow is not here")
 
 
 def outputs_that_cannot_be_made(work):
@@ -90,21 +97,27 @@ def stopped(work, name, number, where, *words):
     check(sorted(work.iterdir()) == before, "left", sorted(work.iterdir()))
 
 
+SIGNALS = ((signal.SIGTERM, "after some rows"), (signal.SIGTERM, "before the rename"), (signal.SIGHUP, "after some rows"), (signal.SIGINT, "after some rows"))
+
+
 def outputs_stopped_by_a_signal(work):
     source = made(work)
-    for ending in ENDINGS:
-        for number, where in ((signal.SIGTERM, "after some rows"), (signal.SIGTERM, "before the rename"), (signal.SIGHUP, "after some rows"),
-                              (signal.SIGINT, "after some rows")):
-            stopped(work, "outputs.py", number, where, source, "-o", work / f"o.{ending}")
-    if not HAS_PYARROW: raise Skip("Parquet: pyarrow is not here")
+    for ending in ("jsonl", "jsonl.gz"):
+        for number, where in SIGNALS: stopped(work, "outputs.py", number, where, source, "-o", work / f"o.{ending}")
+
+
+def parquet_stopped_by_a_signal(work):
+    needs_pyarrow()
+    source = made(work)
+    for number, where in SIGNALS: stopped(work, "outputs.py", number, where, source, "-o", work / "o.parquet")
 
 
 def report_on_a_full_disk(work):
     if importlib.util.find_spec("matplotlib") is None: raise Skip("matplotlib is not here")
-    run = make_run(work / "run")
+    run = make_run(work / "run", lines=1, counts=False)  # few pictures: drawing takes the time
     script("report", run)
     page, before = (run / "report.html").read_bytes(), sorted(run.iterdir())
-    for size in (0, 4096, len(page) // 2):
+    for size in (0, len(page) // 2):
         done = limited(size, SCRIPTS / "report.py", run)
         check(done.returncode == 1 and done.stderr.splitlines()[-1] == f"report.py: {run}/report.html: File too large" and "Traceback" not in done.stderr, size, done.stderr)
         check((run / "report.html").read_bytes() == page and sorted(run.iterdir()) == before, "the page that was there")
@@ -116,5 +129,6 @@ def report_on_a_full_disk(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [outputs_on_a_full_disk, outputs_that_cannot_be_made, outputs_stopped_by_a_signal, report_on_a_full_disk],
+    main(pathlib.Path(sys.argv[1]).resolve(), [outputs_on_a_full_disk, parquet_on_a_full_disk, outputs_that_cannot_be_made, outputs_stopped_by_a_signal, parquet_stopped_by_a_signal,
+                                               report_on_a_full_disk],
          sys.argv[2:])

@@ -153,11 +153,13 @@ class OutputsMaker:
         self.file.close()
 
 
-def main(work, tests, wanted):
-    """Runs the tests (or those named); 77 when some were skipped and none failed."""
+def main(work, tests, words):
+    """Runs the tests, or those named, without those named with a stroke before; 77 when some were skipped and none failed."""
     failed = skipped = 0
+    wanted, unwanted = [w for w in words if w[0] != "-"], [w[1:] for w in words if w[0] == "-"]
+    for name in (*wanted, *unwanted): check(name in [test.__name__ for test in tests], "there is no test", name)
     for test in tests:
-        if wanted and test.__name__ not in wanted: continue
+        if wanted and test.__name__ not in wanted or test.__name__ in unwanted: continue
         try:
             test(fresh(work, test.__name__))
             print(f"ok      {test.__name__}", flush=True)
