@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import sys
 import uuid
 
@@ -199,6 +200,25 @@ def settings_under_other_names(work):
             "temperature_c": 5, "logprob": -0.5, "step": 3, "num_tokens": 7, "max_score": 2, "nums": [1]}
     got = made(work, write_lines(work / "e.jsonl", [{"prompt": "x", **data}]))
     check(got.keys() == {"prompt", *data}, "honest data", got.keys() ^ {"prompt", *data})
+
+
+def names_are_those_of_the_program(work):
+    """Other programs' names of settings, and typing errors, as the program knows them."""
+    from moemill_tools.prompts.names import MEANT, SAME, letters_of, near_setting
+    table = re.search(r"other_names\[\] = \{(.*?)\n\};", (SOURCE / "lib/dataset/column_names.cpp").read_text(), re.S).group(1)
+    program = dict(re.findall(r'\{"(\w+)", "(\w+)"\}', table))
+    check(program and program.items() <= MEANT.items(), "the program refuses more:", program.items() - MEANT.items())
+    check({letters_of(name): setting for name, setting in SAME.items()}.items() <= MEANT.items(), SAME)
+    near = {"tempreture": "temperature", "Temperature": "temperature", "top-p": "top_p", "topp": "top_p", "tpo_k": "top_k", "max_token": "max_tokens", "min_tokns": "min_tokens",
+            "repitition_penalty": "repetition_penalty", "presence-penalty": "presence_penalty", "frequence_penalty": "frequency_penalty", "ignore_oes": "ignore_eos", "sede": "seed",
+            "N": "n", "logprob": "logprobs", "add_special_token": "add_special_tokens", "repeat_penalty": "repetition_penalty", "n_predict": "max_tokens"}
+    for name, setting in near.items(): check(near_setting(name, "int64") == setting, name, near_setting(name, "int64"))
+    for name, setting in {"stpo": "stop", "Stop": "stop", "stop_words": "stop", "stop_token_id": "stop_token_ids"}.items(): check(near_setting(name, "text") == setting, name)
+    data = ("n_words topic text score step shop top need stops tempo in_tokens num_tokens out_tokens samples length num_words n_shot text_length max_score min_score temporal room_temp "
+            "stop_count total_tokens tokens model penalty temperature_c seed2 label split category id2 ids idx index nn no k p logit eos special frequency presence maximum prompts answer")
+    for name in data.split(): check(near_setting(name, "int64") is None, name, near_setting(name, "int64"))
+    for name in ("stip", "seed_text", "stop_name", "temp", "seeds"): check(near_setting(name, "text") is None, name)
+    check(near_setting("logprob", "float64") is None and near_setting("seed", "int64") is None)
 
 
 def sampling_columns_are_named(work):
@@ -647,7 +667,7 @@ def same_input_same_bytes(work):
 
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
-        jsonl_columns, csv_columns, parquet_and_datasets, parquet_types, types_of_columns, sampling_columns, seeds_of_64_bits, settings_under_other_names, sampling_columns_are_named,
+        jsonl_columns, csv_columns, parquet_and_datasets, parquet_types, types_of_columns, sampling_columns, seeds_of_64_bits, settings_under_other_names, names_are_those_of_the_program, sampling_columns_are_named,
         mistyped_options, names_of_columns, ids, odd_first_rows, bad_rows,
         bad_files, chat_as_transformers_does, where_templates_are_found, conversations, content_parts, column_templates, openai_batch, mixed_openai_batch, token_ids,
         long_rows_in_flat_memory, long_rows_of_parquet, same_input_same_bytes], sys.argv[2:])
