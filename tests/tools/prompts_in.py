@@ -325,6 +325,11 @@ def odd_first_rows(work):
             check(f"line {at + 1}: has {' and '.join(n for n in ('messages', 'conversations', 'prompt') if n in both)}: say which" in made(work, work / "a.jsonl", *words, code=2))
     many = [{"other": 1}] * 2500  # more than a block
     check(skipping([*many, *plain], "--id-column", "none")[0]["prompt"] == ["x"] * 3, "the first block has no prompt")
+    texts = [{"id": row["id"], "text": row["prompt"]} for row in plain]
+    got, _ = skipping([*many, *texts], "--prompt-column", "text")
+    check(got["id"] == ["k0", "k1", "k2"] and got["prompt"] == ["x"] * 3, "nor the column that is named, nor ids", got)
+    fault = script("prompts", write_lines(work / "a.jsonl", many), "-o", work / "n.h5", "--on-error", "skip", "--prompt-column", "text", code=2).stderr
+    check("--prompt-column text: there is no such column; there are: other" in fault, fault)
     check("there are: other" in script("prompts", write_lines(work / "a.jsonl", many), "-o", work / "n.h5", "--on-error", "skip", code=2).stderr)
     batch = [{"custom_id": f"b{i}", "body": {"prompt": str(i)}} for i in range(2)]
     for odd in ({"custom_id": "z"}, {"custom_id": "z", "body": "oops"}, {"prompt": "no line of a batch"}):

@@ -337,6 +337,8 @@ def answers_and_their_shares(work):
     check("Seconds a row" not in text and "core-hours" not in text and "began with the token" not in text)
     (run / "summary.json").write_text(json.dumps({**summary, "row_seconds": {"p50": "x"}}))
     check("Not readable: summary.json" in page_with(run))
+    with h5py.File(run / "outputs.h5", "r+") as f: del f["completions/text"]
+    check("The run stored no text" in page_with(run) and "stored no text" not in text)
 
 
 def runs_that_only_score(work):

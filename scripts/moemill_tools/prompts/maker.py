@@ -83,7 +83,9 @@ class Maker:
         for name in found:
             values = [r.get(name) for r in rows]
             if name not in columns:
-                if name == "id" and not self.plan.id_column and self.options.id_column != "none" and have_others_come:
+                is_late_id = name == "id" and not self.plan.id_column and self.options.id_column != "none" and have_others_come
+                if is_late_id and self.options.on_error == "skip": self.plan.id_column = name  # rows without one are bad wherever they stand
+                elif is_late_id:
                     raise Fault(f"{where}, no row before has one: give all rows an id, or number them with --id-column none "
                                 "(--ids-by-file makes ids of the files' names)")
                 columns[name] = Column()

@@ -93,19 +93,22 @@ class Plan:
         """By the good rows of the first block: where prompts and ids come from."""
         options, row = self.options, {}
         for each in rows: row.update((k, v) for k, v in each.items() if row.get(k) is None)  # its first value that is no null
-        names = ", ".join(row)
-        for flag in ("prompt_column", "messages_column", "id_column"):
-            name = getattr(options, flag)
-            if name and name not in row and not (flag == "id_column" and name == "none"):
-                raise Fault(f"--{flag.replace('_', '-')} {name}: there is no such column; the first rows have: {names}")
+        names = f"the first rows have: {', '.join(row)}"
+        if options.on_error == "fail": self.check_named(row, names)
         if options.template:
             self.source, self.template = ("template", None), ColumnTemplate(options.template)
         elif options.messages_column: self.source = ("messages", options.messages_column)
         elif options.prompt_column: self.source = ("text", options.prompt_column)
         elif self.form == "batch": self.source = ("rows", None)
         elif options.on_error == "skip" or any(name in row for name in PROMPTS): self.source = ("rows", None)
-        else: raise Fault(NO_PROMPTS.format(f"the first rows have: {names}"))
+        else: raise Fault(NO_PROMPTS.format(names))
         if options.id_column != "none": self.id_column = options.id_column or ("id" if "id" in row else None)
+
+    def check_named(self, columns, names):
+        for flag in ("prompt_column", "messages_column", "id_column"):
+            name = getattr(self.options, flag)
+            if name and name not in columns and not (flag == "id_column" and name == "none"):
+                raise Fault(f"--{flag.replace('_', '-')} {name}: there is no such column; {names}")
 
     @staticmethod
     def prompts_of(row):
@@ -153,8 +156,9 @@ class Plan:
 
     def finish_looking(self):
         """After the first reading: what belongs before a prompt, where a model is named."""
-        if self.source == ("rows", None) and self.form != "batch" and not self.columns.keys() & PROMPTS.keys():
-            raise Fault(NO_PROMPTS.format(f"there are: {', '.join(self.columns)}"))
+        names = f"there are: {', '.join(self.columns)}"
+        self.check_named(self.columns, names)
+        if self.source == ("rows", None) and self.form != "batch" and not self.columns.keys() & PROMPTS.keys(): raise Fault(NO_PROMPTS.format(names))
         self.beside &= set(self.columns)
         if not self.options.model: return
         if self.chat: self.begins = self.chat.templates.begins

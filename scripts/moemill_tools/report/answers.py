@@ -26,6 +26,7 @@ class Answers:
     def __init__(self, finish):
         self.finish = finish
         self.samples, self.texts = [], set()
+        self.has_text = True                        # whether the run stored any
         self.looked_at = self.ok = self.again = 0  # rows; good ones of them; those whose prompt had the answer already
         self.means = []                             # of scored prompts: mean log-probability a token
         self.prompt, self.of_prompt = None, set()
@@ -33,7 +34,8 @@ class Answers:
     def take(self, file, wanted):
         """One file; `wanted` samples from it, evenly spread."""
         done = file["completions"]
-        if "values" in done.get("text", {}):
+        self.has_text = "values" in done.get("text", {})
+        if self.has_text:
             self.take_samples(file, wanted)
             rows = len(done["status"])
             for first in range(0, rows, BLOCK):

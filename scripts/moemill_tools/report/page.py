@@ -122,6 +122,8 @@ class Page:
     def answers(self):
         """How many are distinct, and some of them."""
         seen, run = self.run.rows.answers, self.run
+        if not seen.has_text and not run.only_scores:
+            return [card("Some answers", "<p class=note>The run stored no text (<code>output.store</code>): no answer can be shown or compared.</p>")]
         if run.only_scores or not seen.ok: return []
         rows = [("distinct answers", whole(len(seen.texts)), share(len(seen.texts), seen.ok)),
                 ("answers that came before", whole(seen.ok - len(seen.texts)), share(seen.ok - len(seen.texts), seen.ok)),
