@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""scripts/prompts.py: columns that are settings of their rows, their names, and names that are nearly theirs.
+
+    prompts_settings.py WORK_DIR [TEST ...]"""
+import math
+import pathlib
+import re
+import sys
+
+from prompts_in import made
+from tools import SOURCE, check, columns, main, script, write_lines
+
+
+def sampling_columns(work):
+    rows = [{"prompt": "a", "max_new_tokens": 5, "stop": "\n", "top_p": None, "seed": 7, "top_k": -1}, {"prompt": "b", "stop": ["x", "ü"], "top_p": 0.5},
+            {"prompt": "c", "stop": None, "top_p": -1, "seed": 2**63 - 1}, {"prompt": "d", "stop": [], "temperature": 0}]
+    got = made(work, write_lines(work / "a.jsonl", rows), "--map", "max_new_tokens=max_tokens", "--set", "n=4", "--set", "min_p=0.1")
+    check(got["max_tokens"] == [5, -1, -1, -1] and got["n"] == [4] * 4 and got["min_p"] == [0.1] * 4, got)
+    check(got["stop"] == ['["\\n"]', '["x", "ü"]', "", "[]"] and got["seed"] == [7, -1, 2**63 - 1, -1] and got["top_k"] == [-1] * 4, got)
+    check(math.isnan(got["top_p"][0]) and got["top_p"][1] == 0.5 and math.isnan(got["top_p"][2]) and got["temperature"][3] == 0, got)
+    for name, value in (("n", 0), ("temperature", -0.5), ("top_p", 0), ("top_p", 1.5), ("max_tokens", 2.5), ("seed", 2**64), ("seed", 2.0**64), ("seed", "2e19"), ("stop", [""]),
+                        ("n", True), ("n", "many"), ("temperature", [1]), ("stop", 5)):
+        fault = made(work, write_lines(work / "b.jsonl", [{"prompt": "a"}, {"prompt": "b", name: value}]), code=2)
+        check(f"line 2: {name} is " in fault and ", must be " in fault, fault)
+
+
+def seeds_of_64_bits(work):
+    """All of uint64, which has no -1 then; no float that has lost the last digits."""
+    top = 2**64 - 1
+    for rows in ([{"seed": top}, {"seed": str(2**63)}, {"seed": 7.0}], [{"seed": top, "topic": "t"}, {"seed": 2**63}, {"seed": 7}]):
+        got = made(work, write_lines(work / "a.jsonl", [{"prompt": "x", **r} for r in rows]))
+        check(got["seed"] == [top, 2**63, 7], got)
+    (work / "b.csv").write_text(f"prompt,seed\nx,{top}\ny,5\n")
+    check(made(work, work / "b.csv")["seed"] == [top, 5] and made(work, work / "b.csv", "--set", f"seed={top}")["seed"] == [top] * 2)
+    check(made(work, work / "b.csv", "--drop", "seed").keys() == {"prompt"})
+    for seed, said in ((None, "every row needs one"), (-1, "every row needs one"), (2.0**60, "a float, which is not exact beyond 2^53"), (-2, "from 0 to 18446744073709551615")):
+        fault = made(work, write_lines(work / "c.jsonl", [{"prompt": "x", "seed": top}, {"prompt": "x", "seed": seed}]), code=2)
+        check("line 2: seed is " in fault and said in fault, fault)
+
+
+def settings_under_other_names(work):
+    """What other programs call a setting acts where it means the same; what may not, and a typing error, is refused with what to do."""
+    rows = [{"prompt": "x", "max_new_tokens": 5, "num_return_sequences": 2, "stop_sequences": ["\n"], "min_new_tokens": 1}, {"prompt": "y", "max_tokens": 7},
+            {"prompt": "z", "max_completion_tokens": 9, "max_tokens": None}]
+    path = write_lines(work / "a.jsonl", rows)
+    said = script("prompts", path, "-o", work / "s.h5", "--quiet").stderr
+    check("used as sampling settings: n (called num_return_sequences), max_tokens (called max_completion_tokens and max_new_tokens), min_tokens" in said, said)
+    got = columns(work / "s.h5")
+    check(got == {"prompt": ["x", "y", "z"], "max_tokens": [5, 7, 9], "n": [2, -1, -1], "stop": ['["\\n"]', "", ""], "min_tokens": [1, -1, -1]}, got)
+    check(made(work, path, "--drop", "max_new_tokens")["max_tokens"] == [-1, 7, 9] and made(work, path, "--set", "max_output_tokens=3")["max_tokens"] == [3] * 3)
+    check(made(work, path, "--map", "max_new_tokens=budget")["budget"][0] == 5)
+    check("--map max_new_tokens=my_max_new_tokens" in made(work, write_lines(work / "b.jsonl", [{"prompt": "x", "max_new_tokens": "many"}]), code=2))
+    fault = made(work, write_lines(work / "c.jsonl", [{"prompt": "x"}, {"prompt": "x", "max_tokens": 5, "max_new_tokens": 6}]), code=2)
+    check("line 2: has max_tokens 5 and max_new_tokens 6, which are one setting" in fault, fault)
+    near = {"temp": ("temperature", 0.5), "seeds": ("seed", 1), "stops": ("stop", ["x"]), "rep_penalty": ("repetition_penalty", 1.5), "n_samples": ("n", 2),
+            "num_samples": ("n", 2), "max_length": ("max_tokens", 9), "temprature": ("temperature", 0.5), "maxNewTokens": ("max_tokens", 5), "random_seed": ("seed", 3),
+            "topP": ("top_p", 0.5), "sotp": ("stop", "x"), "eos_token_id": ("stop_token_ids", "[1]"), "top_logprobs": ("logprobs", 2)}
+    for name, (setting, value) in near.items():
+        path = write_lines(work / "d.jsonl", [{"prompt": "x", name: value}])
+        fault = made(work, path, code=2)
+        check(f"column {name}: its name is nearly that of the setting {setting}" in fault and f"--map {name}={setting}" in fault, fault)
+        check(setting in made(work, path, "--map", f"{name}={setting}") and made(work, path, "--drop", name).keys() == {"prompt"}, name)
+    done = script("prompts", path, "-o", work / "p.h5", "--overwrite", "--quiet", "--keep", "top_logprobs")
+    check("output: {carry_columns: [top_logprobs]}" in done.stderr and columns(work / "p.h5")["top_logprobs"] == [2], done.stderr)
+    check("--set temp: is no setting; is it temperature?" in made(work, path, "--drop", "top_logprobs", "--set", "temp=1", code=2))
+    data = {"n_words": 5, "topic": "t", "seed_text": "s", "tempo": 120, "stop_name": "Halle", "temp": "hot", "top": 1, "shop": "x", "length": 4, "seed2": 5,
+            "temperature_c": 5, "logprob": -0.5, "step": 3, "num_tokens": 7, "max_score": 2, "nums": [1]}
+    got = made(work, write_lines(work / "e.jsonl", [{"prompt": "x", **data}]))
+    check(got.keys() == {"prompt", *data}, "honest data", got.keys() ^ {"prompt", *data})
+
+
+def names_are_those_of_the_program(work):
+    """Other programs' names of settings, and typing errors, as the program knows them."""
+    from moemill_tools.prompts.names import MEANT, SAME, letters_of, near_setting
+    table = re.search(r"other_names\[\] = \{(.*?)\n\};", (SOURCE / "lib/dataset/column_names.cpp").read_text(), re.S).group(1)
+    program = dict(re.findall(r'\{"(\w+)", "(\w+)"\}', table))
+    check(program and program.items() <= MEANT.items(), "the program refuses more:", program.items() - MEANT.items())
+    check({letters_of(name): setting for name, setting in SAME.items()}.items() <= MEANT.items(), SAME)
+    near = {"tempreture": "temperature", "Temperature": "temperature", "top-p": "top_p", "topp": "top_p", "tpo_k": "top_k", "max_token": "max_tokens", "min_tokns": "min_tokens",
+            "repitition_penalty": "repetition_penalty", "presence-penalty": "presence_penalty", "frequence_penalty": "frequency_penalty", "ignore_oes": "ignore_eos", "sede": "seed",
+            "N": "n", "logprob": "logprobs", "add_special_token": "add_special_tokens", "repeat_penalty": "repetition_penalty", "n_predict": "max_tokens"}
+    for name, setting in near.items(): check(near_setting(name, "int64") == setting, name, near_setting(name, "int64"))
+    for name, setting in {"stpo": "stop", "Stop": "stop", "stop_words": "stop", "stop_token_id": "stop_token_ids"}.items(): check(near_setting(name, "text") == setting, name)
+    data = ("n_words topic text score step shop top need stops tempo in_tokens num_tokens out_tokens samples length num_words n_shot text_length max_score min_score temporal room_temp "
+            "stop_count total_tokens tokens model penalty temperature_c seed2 label split category id2 ids idx index nn no k p logit eos special frequency presence maximum prompts answer")
+    for name in data.split(): check(near_setting(name, "int64") is None, name, near_setting(name, "int64"))
+    for name in ("stip", "seed_text", "stop_name", "temp", "seeds"): check(near_setting(name, "text") is None, name)
+    check(near_setting("logprob", "float64") is None and near_setting("seed", "int64") is None)
+
+
+def sampling_columns_are_named(work):
+    """A column that happens to have the name of a setting is used with a note, and not when --drop leaves it out; --keep is about what is carried."""
+    path = write_lines(work / "a.jsonl", [{"prompt": "x", "temperature": 0.5, "n": 2, "stop": "z", "topic": "t"}])
+    def told(*words): return script("prompts", path, "-o", work / "p.h5", "--overwrite", "--quiet", *words).stderr
+    check("note: used as sampling settings: n, temperature, stop\n" in told(), told())
+    check("used as sampling settings: temperature, stop\n" in told("--drop", "n") and set(columns(work / "p.h5")) == {"prompt", "temperature", "stop", "topic"})
+    told("--drop", "n", "--drop", "topic")
+    check(set(columns(work / "p.h5")) == {"prompt", "temperature", "stop"}, "an option said twice adds up")
+    check("used as sampling settings: n, temperature, stop\n" in told("--keep", "topic", "--set", "top_p=0.5"))
+    check(set(columns(work / "p.h5")) == {"prompt", "n", "temperature", "stop", "top_p", "topic"}, columns(work / "p.h5"))
+    path = write_lines(work / "a.jsonl", [{"prompt": "x", "temperature": "37 C", "stop": "Halle"}, {"prompt": "x", "stop": 5}])
+    fault = made(work, path, code=2)
+    check("line 1: temperature" in fault and "(if it is not the sampling setting: --map temperature=my_temperature)" in fault, fault)
+    check("--map stop=my_stop)" in (fault := made(work, path, "--drop", "temperature", code=2)), fault)
+    check(made(work, path, "--map", "temperature=my_temperature", "--map", "stop=s")["my_temperature"] == ["37 C", ""])
+    check("sampling setting" not in made(work, path, "--set", "temperature=hot", code=2))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]).resolve(), [
+        sampling_columns, seeds_of_64_bits, settings_under_other_names, names_are_those_of_the_program, sampling_columns_are_named], sys.argv[2:])
