@@ -4,13 +4,13 @@
 #include <limits>
 
 #include "base/error.hpp"
-#include "base/hash.hpp"
 #include "base/utf8.hpp"
 #include "dataset/column_names.hpp"
 #include "dataset/columns.hpp"
 #include "dataset/input_file.hpp"
 #include "dataset/input_sources.hpp"
 #include "dataset/options.hpp"
+#include "dataset/prompt_ids.hpp"
 #include "dataset/rows_in_memory.hpp"
 
 namespace moemill::dataset {
@@ -63,11 +63,6 @@ struct PromptFile::State {
 
   void read_ids(std::vector<Prompt>& prompts, std::uint64_t first) const;
   void read_bodies(std::vector<Prompt>& prompts, std::uint64_t first) const;
-  std::string describe_id(std::uint64_t row) const;
-  std::vector<std::uint64_t> id_keys(std::uint64_t first, std::uint64_t count) const;
-  template <class Body>
-  void for_id_keys(Body&& body) const;
-  std::vector<std::uint64_t> repeated_id_keys() const;
 };
 
 // A column that is a dangling link would count as absent: its setting would be the run's for all rows.
@@ -340,66 +335,14 @@ std::uint64_t PromptFile::check_columns(const SamplingParams& defaults) const {
   });
 }
 
-// A number for each id: an integer itself, or the hash of a text.
-std::vector<std::uint64_t> PromptFile::State::id_keys(std::uint64_t first, std::uint64_t count) const {
-  std::vector<Prompt> rows(count);
-  read_ids(rows, first);
-  std::vector<std::uint64_t> keys(count);
-  for (std::uint64_t i = 0; i < count; i++) {
-    const auto* text = std::get_if<std::string>(&rows[i].id);
-    keys[i] = text ? stable_hash64(*text) : static_cast<std::uint64_t>(std::get<std::int64_t>(rows[i].id));
-  }
-  return keys;
-}
-
-std::string PromptFile::State::describe_id(std::uint64_t row) const {
-  std::vector<Prompt> one(1);
-  read_ids(one, row);
-  return to_text(one[0].id);
-}
-
-// Calls body(row, key) for every row.
-template <class Body>
-void PromptFile::State::for_id_keys(Body&& body) const {
-  for (std::uint64_t first = 0; first < size; first += check_rows) {
-    std::uint64_t row = first;
-    for (std::uint64_t key : id_keys(first, std::min(check_rows, size - first))) body(row++, key);
-  }
-}
-
-// Keys that more than one row has, ascending: none in a good file.
-std::vector<std::uint64_t> PromptFile::State::repeated_id_keys() const {
-  std::vector<std::uint64_t> keys;
-  keys.reserve(size);
-  for_id_keys([&](std::uint64_t, std::uint64_t key) { keys.push_back(key); });
-  std::sort(keys.begin(), keys.end());
-  std::vector<std::uint64_t> repeated;
-  for (std::size_t i = 1; i < keys.size(); i++) {
-    if (keys[i] == keys[i - 1] && (repeated.empty() || repeated.back() != keys[i])) repeated.push_back(keys[i]);
-  }
-  return repeated;
-}
-
 void PromptFile::check_ids() const {
   if (!has_id_column()) return;
   reading(path(), [&] {
-    const std::vector<std::uint64_t> repeated = state_->repeated_id_keys();
-    if (repeated.empty()) return;
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> keys;  // (key, row) of the rows in question
-    state_->for_id_keys([&](std::uint64_t row, std::uint64_t key) {
-      if (std::binary_search(repeated.begin(), repeated.end(), key)) keys.emplace_back(key, row);
+    check_unique_ids(size(), state_->place("id").text(), [&](std::uint64_t first, std::uint64_t count) {
+      std::vector<Prompt> rows(count);
+      state_->read_ids(rows, first);
+      return rows;
     });
-    std::sort(keys.begin(), keys.end());
-    std::optional<std::pair<std::uint64_t, std::uint64_t>> doubled;  // the one whose second row comes first
-    for (std::size_t i = 1; i < keys.size(); i++) {
-      if (keys[i].first != keys[i - 1].first || (doubled && keys[i].second >= doubled->second)) continue;
-      if (state_->describe_id(keys[i].second) == state_->describe_id(keys[i - 1].second))
-        doubled = {keys[i - 1].second, keys[i].second};
-    }
-    if (doubled) {
-      user_error("{}: rows {} and {} have the same id '{}': ids must be unique", state_->place("id").text(),
-                 doubled->first, doubled->second, state_->describe_id(doubled->second));
-    }
   });
 }
 

@@ -184,6 +184,7 @@ def bad_prompts():
         ("numbers as prompts", file_of({"prompt": [1.5, 2.5]}), ["p.h5: dataset '/prompt': holds floats, needs strings"]),
         ("duplicate ids", file_of({"prompt": ["a", "b", "c"], "id": ["x", "y", "x"]}),
          ["p.h5: dataset '/id': rows 0 and 2 have the same id 'x'"]),
+        ("empty id", file_of({"prompt": ["a", "b", "c"], "id": ["x", "", "y"]}), ["p.h5: dataset '/id': row 1 is empty"]),
         ("n of zero", file_of({"prompt": ["a", "b"], "n": [1, 0]}), ["dataset '/n': row 1 is 0, must be from 1"]),
         ("temperature below zero", file_of({"prompt": ["a", "b"], "temperature": [0.5, -3]}),
          ["dataset '/temperature': row 1 is -3, must be from 0"]),
