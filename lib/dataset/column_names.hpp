@@ -33,9 +33,9 @@ constexpr std::array<std::string_view, 16> setting_names = {"n",
 enum class ColumnKind { Integers, Floats, Texts, Other };
 
 // The setting that a column of another name was likely meant to be: the same letters in another case or with other
-// strokes between the words (`Top-P`, `maxTokens`), what other programs call it (`max_new_tokens`), or a typing error.
-// Long names may have two errors, names of middle length one; in names of four letters only swapped and doubled ones
-// count, since `seeds`, `step` and `shop` are words, and the column must hold what the setting takes.
+// strokes between the words (`Top-P`, `maxTokens`), what other programs call it (`max_new_tokens`, `temp`), or a typing
+// error. Long names may have two errors, names of middle length one; in names of four letters only swapped and doubled
+// ones count, since `tempo`, `step` and `shop` are words. The column must hold what the setting takes.
 std::optional<std::string_view> meant_setting(std::string_view name, ColumnKind kind);
 
 // Refuses a column of the group that nearly has a setting's name and would be carried along as data without a word;

@@ -155,12 +155,14 @@ def columns_that_are_nearly_a_setting_are_refused():
             "topp": "top_p", "tpo_k": "top_k", "max_token": "max_tokens", "maxTokens": "max_tokens", "max_new_tokens": "max_tokens",
             "max_completion_tokens": "max_tokens", "min_tokns": "min_tokens", "repitition_penalty": "repetition_penalty",
             "presence-penalty": "presence_penalty", "frequence_penalty": "frequency_penalty", "ignore_oes": "ignore_eos", "sede": "seed",
-            "N": "n", "logprob": "logprobs", "add_special_token": "add_special_tokens"}
+            "N": "n", "logprob": "logprobs", "add_special_token": "add_special_tokens", "temp": "temperature", "seeds": "seed",
+            "n_samples": "n", "num_samples": "n", "rep_penalty": "repetition_penalty", "repeat_penalty": "repetition_penalty",
+            "max_length": "max_tokens", "n_predict": "max_tokens", "random_seed": "seed"}
     for name, meant in near.items():
         prompts = write_prompts(folder / "p.h5", {"prompt": ["a", "b"], name: [1, 2], "topic": ["x", "y"]})
         done = run(folder, prompts, code=2)
         check(f"/{name}'" in done.stderr and f"'{meant}'" in done.stderr and f"output.carry_columns, e.g. [{name}]" in done.stderr, done.stderr)
-    for name, meant in {"stpo": "stop", "Stop": "stop", "stop_sequences": "stop", "stop_token_id": "stop_token_ids"}.items():
+    for name, meant in {"stpo": "stop", "Stop": "stop", "stop_sequences": "stop", "stops": "stop", "stop_words": "stop", "stop_token_id": "stop_token_ids"}.items():
         prompts = write_prompts(folder / "p.h5", {"prompt": ["a", "b"], name: ["x", "y"]})
         check(f"'{meant}'" in (done := run(folder, prompts, code=2)).stderr, name, done.stderr)
     prompts = write_prompts(folder / "p.h5", {"prompt": ["a", "b"], "temprature": [1, 2], "topic": ["x", "y"]})
@@ -170,10 +172,12 @@ def columns_that_are_nearly_a_setting_are_refused():
 
 def ordinary_columns_are_data():
     folder = fresh("ordinary")
-    names = ["seeds", "topic", "text", "score", "step", "shop", "top", "need", "stops", "temp", "in_tokens", "num_tokens", "out_tokens",
+    names = ["n_words", "topic", "text", "score", "step", "shop", "top", "need", "stops", "tempo", "in_tokens", "num_tokens", "out_tokens",
+             "samples", "length", "num_words", "n_shot", "text_length", "max_score", "min_score", "temporal", "room_temp", "stop_count",
              "total_tokens", "tokens", "model", "penalty", "temperature_c", "seed2", "label", "split", "category", "id2", "ids", "idx",
              "index", "nn", "no", "k", "p", "logit", "eos", "special", "frequency", "presence", "maximum", "prompts", "answer"]
-    columns = {"prompt": ["a", "b"], **{name: [1, 2] for name in names}, "logprob": [-0.5, -1.5], "stip": ["x", "y"]}
+    columns = {"prompt": ["a", "b"], **{name: [1, 2] for name in names}, "logprob": [-0.5, -1.5], "stip": ["x", "y"], "seed_text": ["x", "y"],
+               "stop_name": ["x", "y"], "temp": ["warm", "cold"], "seeds": ["oak", "ash"]}
     done = run(folder, write_prompts(folder / "p.h5", columns))
     with h5py.File(folder / "out/outputs.h5") as f: check(set(f["carry"]) == set(columns) - {"prompt"}, list(f["carry"]))
     check("changes nothing" not in done.stderr, done.stderr)

@@ -141,4 +141,3 @@ def is_asked(name, value):
     """Whether a value of a column that is not done would have changed an answer."""
     if name in OFF_MATTERS and value is False: return True
     return value not in (None, False, "", [], {}, *NO_CHANGE.get(name, ()))
-
