@@ -57,11 +57,27 @@ Fate fate_of(const RunChange& change, WantedRows& wanted, const FinishedRow& row
   return fate;
 }
 
+// What the settings were before the change, of what they are with it.
+RunConfig config_before(RunConfig config, const RunChange& change, const std::string& origin) {
+  for (const auto& [key, both] : change.values)
+    if (is_setting(key)) config = with_value(std::move(config), key, both.first, origin);
+  return config;
+}
+
+WantedRows wanted_rows(const RunConfig& config, const RunChange& change, const RunPaths& paths,
+                       const ModelFolder& model, const dataset::PromptFile& prompts) {
+  const bool changed = change.values.contains("input_sha256");
+  return {config, config_before(config, change, paths.manifest()),
+          changed ? WantedRows::Columns::Changed : WantedRows::Columns::Same, model, prompts};
+}
+
 dataset::Verdicts verdicts_of(const RunChange& change, const RunConfig& config, WantedRows& wanted,
                               const dataset::PromptFile& prompts) {
   return {[&](const FinishedRow& row) { return fate_of(change, wanted, row); },
           [&](std::uint64_t prompt) { return change.values.empty() ? 0 : wanted.of(prompt).sampling.n; },
           [&](const dataset::Completion& row) { return wanted.ends_after_all(row); },
+          [&](std::uint64_t prompt) { return change.values.empty() || wanted.begins_as_before(prompt); },
+          [&](const dataset::PartialSample& partial) { return change.values.empty() || wanted.goes_on(partial); },
           change.values.empty() ? nullptr : &prompts,
           change.values.empty() ? dataset::OutputLayout{} : dataset::layout_of(config, prompts)};
 }
@@ -226,7 +242,7 @@ void finish_change(const RunPaths& paths, RunManifest& manifest, const ModelFold
   const RunChange change = manifest.history.back();
   log::info("a change of this run ({}) was broken off: it is carried through first", change.what);
   keep_changed_config(paths, manifest, prompts.path());
-  WantedRows wanted(config, model, prompts);
+  WantedRows wanted = wanted_rows(config, change, paths, model, prompts);
   const dataset::Verdicts verdicts = verdicts_of(change, config, wanted, prompts);
   carry_through(paths, manifest, config,
                 dataset::shards_to_reopen(paths, manifest, change.prompts_before, change.completions_before, verdicts),
@@ -257,7 +273,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   changed.reopening = true;
   changed.exit_code.reset();
   dataset::check_numbers(paths, changed);
-  WantedRows wanted(request.config, model, prompts);
+  WantedRows wanted = wanted_rows(request.config, change, paths, model, prompts);
   const dataset::Verdicts verdicts = verdicts_of(change, request.config, wanted, prompts);
   const auto shards =
       dataset::shards_to_reopen(paths, changed, change.prompts_before, change.completions_before, verdicts);

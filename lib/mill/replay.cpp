@@ -14,7 +14,7 @@
 
 #include "base/log.hpp"
 #include "base/random.hpp"
-#include "dataset/reopen.hpp"
+#include "dataset/finished_rows.hpp"
 #include "dataset/seal.hpp"
 #include "mill/agree.hpp"
 #include "mill/config.hpp"

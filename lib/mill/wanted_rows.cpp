@@ -1,6 +1,7 @@
 #include "mill/wanted_rows.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.hpp"
 #include "sample/stopping.hpp"
@@ -13,13 +14,26 @@ using dataset::FinishReason;
 
 constexpr std::uint64_t block_prompts = 256;
 
+// The model folder was opened with the settings of the request, which may want more than these.
+PrepareRules rules_of(const RunConfig& config, const ModelFolder& model) {
+  PrepareRules rules = prepare_rules(config, model);
+  rules.max_model_len = config.model.max_model_len.value_or(model.config.max_positions);
+  return rules;
+}
+
+bool cuts(TooLong policy) { return policy == TooLong::TruncateLeft || policy == TooLong::TruncateRight; }
+
 }  // namespace
 
-WantedRows::WantedRows(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts)
-    : config_(config), model_(model), prompts_(prompts), rules_(prepare_rules(config, model)) {
-  // The model folder was opened with the settings of the request, which may want more than these.
-  if (config.model.max_model_len) rules_.max_model_len = *config.model.max_model_len;
-}
+WantedRows::WantedRows(const RunConfig& config, RunConfig before, Columns columns, const ModelFolder& model,
+                       const dataset::PromptFile& prompts)
+    : config_(config),
+      before_(std::move(before)),
+      columns_(columns),
+      model_(model),
+      prompts_(prompts),
+      rules_(rules_of(config, model)),
+      rules_before_(rules_of(before_, model)) {}
 
 const PreparedPrompt& WantedRows::of(std::uint64_t prompt) {
   if (block_.empty() || prompt < first_ || prompt >= first_ + block_.size()) {
@@ -56,6 +70,24 @@ Fate WantedRows::fate_of(const dataset::FinishedRow& row) {
   const bool cut = row.finish_reason == FinishReason::Length && row.num_completion_tokens < now.sampling.max_tokens;
   if (!cut) return Fate::Keep;
   return row.num_completion_tokens > 0 ? Fate::GoOn : Fate::Again;
+}
+
+bool WantedRows::begins_as_before(std::uint64_t prompt) {
+  const PreparedPrompt& now = of(prompt);
+  if (now.fault) return false;
+  // Where a cut hangs on max_tokens, and a column of it may have said something else, nobody knows any more.
+  const auto& used = prompts_.used();
+  const bool by_column = std::find(used.begin(), used.end(), "max_tokens") != used.end();
+  if (by_column && columns_ == Columns::Changed && cuts(before_.errors.too_long)) return false;
+  const auto read = prompts_.read(prompt, 1, before_.sampling);
+  const PreparedPrompt then = prepare(read[0], model_.tokenizer_or_null(), rules_before_);
+  return !then.fault && then.tokens == now.tokens;
+}
+
+bool WantedRows::goes_on(const dataset::PartialSample& partial) {
+  const SamplingParams& now = of(partial.prompt_index).sampling;
+  return partial.sample_index < now.n && partial.token_ids.size() < now.max_tokens &&
+         begins_as_before(partial.prompt_index);
 }
 
 // Of the rules of an end, repetition alone comes behind length.

@@ -32,8 +32,12 @@ struct Merged {
 };
 
 Verdicts keep_all() {
-  return {[](const FinishedRow&) { return Fate::Keep; }, [](std::uint64_t) { return 0u; },
-          [](const Completion&) { return FinishReason::None; }, nullptr};
+  return {[](const FinishedRow&) { return Fate::Keep; },
+          [](std::uint64_t) { return 0u; },
+          [](const Completion&) { return FinishReason::None; },
+          [](std::uint64_t) { return true; },
+          [](const PartialSample&) { return true; },
+          nullptr};
 }
 
 TEST_CASE("outputs.h5 becomes the shards and journals that it was made of") {

@@ -6,11 +6,14 @@ What comes of it is held against a run that had these prompts and settings from 
 import json
 import random
 import shutil
+import signal
+import subprocess
+import time
 
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, check, differences, expect_exit, fresh, main, moemill, rows, summary, write_prompts
+from moemill_program import MODELS, SECONDS, check, command, differences, environment, expect_exit, fresh, main, moemill, rows, summary, write_prompts
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 NO_TIME = ["--set", "runtime.max_wall_time=0.05", "--set", "runtime.drain_margin=0"]
@@ -286,6 +289,35 @@ def settings_that_rows_have_used():
     check("no row has failed" in done.stderr and "nothing to do" in done.stderr, done.stderr)
 
 
+def drained_while_cut_prompts_are_answered(folder, words):
+    """A run whose first row has failed and whose others, of cut prompts, have only begun."""
+    for wait in range(20):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        job = subprocess.Popen(command(0, *words), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while job.poll() is None and not any((folder / "out/journal").glob("*.journal")): time.sleep(0.001)
+        time.sleep(0.02 * wait)
+        job.send_signal(signal.SIGUSR1)
+        job.wait(SECONDS)
+        told = json.loads(moemill("status", folder / "out", "--json").stdout)
+        if (told["done"], told["failed"]) == (0, 1) and sum(p.stat().st_size for p in (folder / "out/journal").iterdir()) > 1000: return
+    raise AssertionError(f"never stopped in time: {told}")
+
+
+def answers_that_were_begun_for_a_cut_prompt():
+    """Another policy, or a larger max_tokens, cuts it otherwise: what was begun for the old cut is no beginning of the new answer."""
+    folder = fresh("begun")
+    base = ["sampling.ignore_eos=true", "errors.max_failed_fraction=1"]
+    columns = {"prompt": ["d"] + [LONG + " " + w for w in WORDS[:3]], "max_tokens": [512, 470, 470, 470]}
+    write_prompts(folder / "p.h5", columns), write_prompts(folder / "more.h5", {**columns, "max_tokens": [512, 480, 480, 480]})
+    for name, prompts, policy, flag in (("policy", "p.h5", "truncate_right", "--retry-failed"), ("length", "more.h5", "truncate_left", "--extend")):
+        now = [*base, f"errors.too_long={policy}"]
+        expect_exit(moemill(*words_for(folder, f"whole_{name}", *now, prompts=prompts)), 0)
+        drained_while_cut_prompts_are_answered(folder, words_for(
+            folder, "out", *base, "errors.too_long=truncate_left", "parallel.max_num_seqs=1", "output.journal_flush_seconds=0"))
+        expect_exit(moemill(*words_for(folder, "out", *now, prompts=prompts), flag), 0)
+        equal(folder, "out", f"whole_{name}")
+
+
 def answers_that_are_no_numbers():
     """Internal failures are made again: with weights beyond all measure, here, and so they fail again."""
     folder = fresh("internal")
@@ -349,5 +381,6 @@ def shards_go_and_come():
 
 if __name__ == "__main__":
     main([all_that_grows, columns_that_grow, logprobs_of_each_row, files_that_get_wider, another_kind_of_id, every_end_across_the_old_one, a_repetition_that_the_length_hid,
-          unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, settings_that_rows_have_used, answers_that_are_no_numbers,
+          unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, settings_that_rows_have_used, answers_that_were_begun_for_a_cut_prompt,
+          answers_that_are_no_numbers,
           shards_go_and_come])
