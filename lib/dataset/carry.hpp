@@ -17,8 +17,4 @@ h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std:
 // Rows first .. first+count-1 of `source` behind the `size` rows of `target`. Memory is bounded for any count.
 void copy_carried(hid_t source, std::uint64_t first, std::uint64_t count, hid_t target, std::uint64_t size);
 
-// Where two datasets of the same rows differ, or nothing: types, inner axes, values (rows first .. of `a` against rows
-// 0 .. of `b`). Compared as values, so strings compare by text.
-std::optional<std::string> differ(hid_t a, std::uint64_t first, std::uint64_t count, hid_t b, std::uint64_t b_first);
-
 }  // namespace moemill::dataset

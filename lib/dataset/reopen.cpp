@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "dataset/carry.hpp"
+#include "dataset/compare.hpp"
 #include "dataset/journal.hpp"
 #include "dataset/seal.hpp"
 
@@ -34,15 +34,26 @@ void check_carried(const Piece& piece, const PromptFile& input) {
         "{}: the carried columns are {}, and those of the run are {}: they must be the same; nothing was changed",
         input.path(), fmt::join(now, ", "), fmt::join(there, ", "));
   for (const std::string& name : there) {
-    const auto difference = differ(input.carried_dataset(name), piece.range.first, piece.range.count,
-                                   piece.file.open_carried(name), piece.range.first - piece.first_prompt);
+    const auto difference = differ_in_value(input.carried_dataset(name), piece.range.first, piece.range.count,
+                                            piece.file.open_carried(name), piece.range.first - piece.first_prompt);
     if (difference)
       user_error(
           "{}: column '{}' is not what it was for prompts {} to {}: {} of {}; prompts that are there must stay as "
-          "they were; nothing was changed",
+          "they were (write the column as it was, or give the new prompts a run of their own); nothing was changed",
           input.path(), name, piece.range.first, piece.range.first + piece.range.count - 1, *difference,
           piece.file.path());
   }
+}
+
+// Whether the run's files are to have other room from now on: for more logprobs, or for longer texts and larger numbers
+// in a carried column. All files of a run have the same layout.
+bool is_of_other_room(const Piece& piece, const Verdicts& verdicts) {
+  if (piece.file.layout().logprobs != verdicts.layout.logprobs) return true;
+  const auto& carried = verdicts.input->carried();
+  return std::any_of(carried.begin(), carried.end(), [&](const CarriedColumn& column) {
+    return H5Tequal(h5::type_of(verdicts.input->carried_dataset(column.name)),
+                    h5::type_of(piece.file.open_carried(column.name))) <= 0;
+  });
 }
 
 void check_kind_of_ids(const PromptFile& input, IdKind before, IdKind now) {
@@ -65,10 +76,9 @@ std::vector<ShardId> shards_to_reopen(const RunPaths& paths, const RunManifest& 
     for (ShardId shard : finished.listing().finished) refuse_broken(paths.shard(shard), [] {});
   std::vector<ShardId> shards;
   finished.for_pieces([&](ShardId shard, const Piece& piece) {
-    const OutputLayout& before = piece.file.layout();
-    if (verdicts.input) check_kind_of_ids(*verdicts.input, before.ids, verdicts.layout.ids);
+    if (verdicts.input) check_kind_of_ids(*verdicts.input, piece.file.layout().ids, verdicts.layout.ids);
     if (verdicts.input) check_carried(piece, *verdicts.input);
-    const bool is_narrow = verdicts.input && before.logprobs != verdicts.layout.logprobs;
+    const bool is_narrow = verdicts.input && is_of_other_room(piece, verdicts);
     if (is_to_reopen(piece, manifest.range_of(shard), verdicts) || is_narrow) shards.push_back(shard);
   });
   if (finished.merged()) return shards;

@@ -13,7 +13,8 @@ namespace moemill::dataset {
 // The shards with rows that do not stay or that are missing, ascending. Changes nothing. `prompts_before` and
 // `completions_before`: of the run when its finished files were written. SystemError when a byte of a file is not as it
 // was sealed, UserError when a carried column or the kind of ids is another one. A shard with room for fewer logprobs
-// than the run stores now is among them: all files of a run have the same layout.
+// than the run stores now, or with other types of carried columns, is among them: all files of a run have the same
+// layout.
 std::vector<ShardId> shards_to_reopen(const RunPaths& paths, const RunManifest& manifest, std::uint64_t prompts_before,
                                       std::uint64_t completions_before, const Verdicts& verdicts);
 

@@ -12,6 +12,8 @@ namespace moemill::dataset {
 std::uint64_t row_bytes_of(hid_t dataset);
 // Rows are held whole, a few at a time: PromptFile refuses columns with larger ones.
 constexpr std::uint64_t most_row_bytes = 1u << 30;
+// How many rows are well looked at together.
+std::uint64_t block_rows_of(hid_t dataset);
 // Whether some of a type's values are strings or of variable length.
 bool has_variable_parts(hid_t type);
 
@@ -19,6 +21,8 @@ bool has_variable_parts(hid_t type);
 class RowsInMemory {
  public:
   RowsInMemory(hid_t dataset, std::uint64_t first, std::uint64_t count);
+  // As values of another type, which those of the dataset convert to.
+  RowsInMemory(hid_t dataset, std::uint64_t first, std::uint64_t count, h5::Handle type);
   RowsInMemory(const RowsInMemory&) = delete;
   RowsInMemory& operator=(const RowsInMemory&) = delete;
   ~RowsInMemory();

@@ -5,7 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/utf8.hpp"
-#include "dataset/carry.hpp"
+#include "dataset/compare.hpp"
 #include "dataset/expected_rows.hpp"
 #include "dataset/journal.hpp"
 #include "dataset/outputs.hpp"

@@ -8,7 +8,7 @@
 #include <csignal>
 #include <fstream>
 
-#include "dataset/carry.hpp"
+#include "dataset/compare.hpp"
 #include "run_for_tests.hpp"
 #include "scratch.hpp"
 

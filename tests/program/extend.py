@@ -123,6 +123,40 @@ def files_that_get_wider():
             check(summary(folder / out)["resumed_rows"] == 6, "rows that were there were made again")
 
 
+def columns_that_get_wider():
+    """h5py chooses types by what they are to hold: longer texts and larger numbers at the end change those of all rows."""
+    folder, count, more = fresh("types"), 6, 9
+    def columns(rows, wide):
+        texts = ["abc"] * count + ["abcdefghijk"] * (rows - count)
+        return {"prompt": np.array(prompts_of(rows)["prompt"], "S" if wide else "S90"), "id": np.arange(rows, dtype="i8" if wide else "i4"),
+                "fixed": np.array(texts, "S11" if wide else "S3"), "text": texts if wide else np.array(texts, "S3"),
+                "whole": np.array([-7, 1] * rows, "i8" if wide else ">i4")[:rows], "real": np.array([0.1, np.nan] * rows, "f4")[:rows].astype("f8" if wide else "f4"),
+                "gaps": np.array([3] * rows, "f8" if wide else "i8"), "pair": np.array([[1, 2]] * rows, "i4" if wide else "u1"),
+                "record": np.array([(1, 0.5)] * rows, [("a", "i8"), ("b", "f8")] if wide else [("a", "i2"), ("b", "f4")])}
+    settings = ["sampling.max_tokens=5", "output.store=[text,token_ids]"]
+    write_prompts(folder / "p.h5", columns(count, False)), write_prompts(folder / "more.h5", columns(more, True))
+    expect_exit(moemill(*words_for(folder, "whole", *settings, prompts="more.h5")), 0)
+    for keep in ("true", "false"):
+        out, kept = f"out_{keep}", f"output.keep_shards={keep}"
+        expect_exit(moemill(*words_for(folder, out, *settings, kept)), 0)
+        expect_exit(moemill(*words_for(folder, out, *settings, kept, prompts="more.h5"), "--extend"), 0)
+        equal(folder, out)
+        check(summary(folder / out)["resumed_rows"] == count, "rows that were there were made again")
+    held = (folder / "out_true/outputs.h5").read_bytes()
+    def refused(name, values, says):
+        write_prompts(folder / "other.h5", {**columns(more + 1, True), name: values})
+        done = expect_exit(moemill(*words_for(folder, "out_true", *settings, prompts="other.h5"), "--extend"), 2)
+        check(f"column '{name}'" in done.stderr and says in done.stderr and "a run of their own" in done.stderr, name, done.stderr)
+        check((folder / "out_true/outputs.h5").read_bytes() == held, "outputs.h5 was touched")
+    rows = more + 1
+    refused("real", np.array([0.1] * rows, "f8"), "row 0 differs")
+    refused("whole", np.array([7] * rows, "u1"), "row 0 differs")
+    refused("fixed", np.array(["ab"] * rows, "S2"), "row 0 differs")
+    refused("text", np.arange(rows), "the types differ")
+    refused("gaps", np.array([True] * rows), "the types differ")
+    refused("pair", np.array([[1, 2, 3]] * rows), "the shapes differ")
+
+
 def another_kind_of_id():
     """Integers that become texts which look like them."""
     folder = fresh("kinds")
@@ -380,7 +414,7 @@ def shards_go_and_come():
 
 
 if __name__ == "__main__":
-    main([all_that_grows, columns_that_grow, logprobs_of_each_row, files_that_get_wider, another_kind_of_id, every_end_across_the_old_one, a_repetition_that_the_length_hid,
+    main([all_that_grows, columns_that_grow, logprobs_of_each_row, files_that_get_wider, columns_that_get_wider, another_kind_of_id, every_end_across_the_old_one, a_repetition_that_the_length_hid,
           unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, settings_that_rows_have_used, answers_that_were_begun_for_a_cut_prompt,
           answers_that_are_no_numbers,
           shards_go_and_come])
