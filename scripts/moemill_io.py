@@ -175,6 +175,10 @@ def read_run(path):
     path = pathlib.Path(path)
     if not path.is_dir(): return Run(path)
     file = path / "outputs.h5"
+    before = path / "outputs-before.h5"
+    if not file.exists() and before.exists():
+        raise FileNotFoundError(f"{path}: was given more, or rows are made again, and it is not done with them: the same `moemill run` goes "
+                                f"on; read_run({str(before)!r}) has the rows as they were before")
     if not file.exists():
         raise FileNotFoundError(f"{path}: has no outputs.h5 (yet): `moemill run` makes it at the end; follow() reads a run that is not "
                                 "done")

@@ -110,7 +110,7 @@ void reopen(const RunPaths& paths, RunManifest& manifest, std::uint64_t prompts_
     manifest.shards_removed = false;
     write_manifest(paths, manifest);
   }
-  files::remove(paths.outputs());
+  if (files::exists(paths.outputs())) files::rename(paths.outputs(), paths.outputs_before());
   files::sync_folder(paths.dir);
   for (ShardId shard : shards) files::remove(paths.shard(shard));
   files::sync_folder(paths.shards());

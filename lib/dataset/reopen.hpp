@@ -19,8 +19,9 @@ std::vector<ShardId> shards_to_reopen(const RunPaths& paths, const RunManifest& 
                                       std::uint64_t completions_before, const Verdicts& verdicts);
 
 // The rows of these shards that stay become journals; rows of outputs.h5 whose shards are gone become shards again;
-// then outputs.h5 goes, which must never speak for rows that are pending, and the shards that were reopened. The
-// manifest has said `reopening` before: after a kill at any point the same two calls bring it to its end.
+// then outputs.h5, which must never speak for rows that are pending, becomes outputs-before.h5, and the shards that
+// were reopened go. The manifest has said `reopening` before: after a kill at any point the same two calls bring it to
+// its end.
 void reopen(const RunPaths& paths, RunManifest& manifest, std::uint64_t prompts_before,
             std::uint64_t completions_before, const std::vector<ShardId>& shards,
             std::optional<std::uint32_t> gzip_level, const Verdicts& verdicts);

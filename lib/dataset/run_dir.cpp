@@ -41,8 +41,8 @@ std::vector<ShardId> shards_in(const std::string& folder, std::string_view suffi
 
 void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml) {
   if (files::exists(paths.manifest())) return;
-  std::vector<std::string> taken = {paths.config(),  paths.metrics(), paths.attempts(),
-                                    paths.summary(), paths.outputs(), paths.log()};
+  std::vector<std::string> taken = {paths.config(),  paths.metrics(),        paths.attempts(), paths.summary(),
+                                    paths.outputs(), paths.outputs_before(), paths.log()};
   for (ShardId shard : shards_in(paths.shards(), ".h5")) taken.push_back(paths.shard(shard));
   for (ShardId shard : shards_in(paths.journals(), ".journal")) taken.push_back(paths.journal(shard));
   for (const std::string& path : taken) {
@@ -135,7 +135,7 @@ void clear_run(const RunPaths& paths) {
     if (files::exists(folder)) files::sync_folder(folder);
   }
   for (const std::string& path : {paths.config(), paths.metrics(), paths.attempts(), paths.summary(), paths.log(),
-                                  paths.outputs(), paths.manifest()}) {
+                                  paths.outputs(), paths.outputs_before(), paths.manifest()}) {
     if (path != paths.manifest()) files::remove(path);
   }
   files::sync_folder(paths.dir);

@@ -28,6 +28,9 @@ struct RunPaths {
   std::string attempts() const { return dir + "/attempts.jsonl"; }
   std::string summary() const { return dir + "/summary.json"; }
   std::string outputs() const { return dir + "/outputs.h5"; }
+  // outputs.h5 as it was before --extend or --retry-failed, to be read until there is a new one. The run needs it for
+  // nothing.
+  std::string outputs_before() const { return dir + "/outputs-before.h5"; }
   std::string log() const { return dir + "/run.log"; }
   std::string lock() const { return dir + "/run.lock"; }
   std::string shards() const { return dir + "/shards"; }

@@ -45,6 +45,7 @@ RunStatus read_status(const std::string& dir, const SampleCounts& samples, RunCo
     if (!status.exit_code) status.exit_code = end->exit_code;  // the rank that failed could not reach run.json
   }
   status.merged = files::exists(paths.outputs()) && !manifest->reopening;
+  status.kept_before = !status.merged && files::exists(paths.outputs_before());
   status.last_metrics = last_line(paths.metrics());
   status.summary = files::read_text(paths.summary()).value_or("");
   status.shards_finished = static_cast<std::uint32_t>(list_run(paths, *manifest).finished.size());

@@ -24,6 +24,7 @@ struct RunStatus {
   std::uint32_t shards_finished = 0;
   std::optional<std::string> running;     // who holds the lock
   bool merged = false;                    // outputs.h5 is there, with all rows that the run is to have
+  bool kept_before = false;               // outputs-before.h5 is there instead
   std::optional<int> exit_code;           // of the last attempt; empty while it runs, or when it was killed
   std::string end_reason;                 // why it ended, "" when it was killed
   std::uint32_t tries_without_a_row = 0;  // the last attempts, see attempts.hpp; 0 while a job works

@@ -51,8 +51,9 @@ bool stands_in_files(const RunPlan& plan, const RunConfig& config, bool merged) 
   return dataset::list_run(plan.paths, plan.manifest).finished.size() == plan.manifest.shard_count();
 }
 
-// What is in outputs.h5 need not be there twice.
-void remove_shards(RunPlan& plan, const RunConfig& config) {
+// What is in the outputs need not be there twice.
+void remove_what_is_twice(RunPlan& plan, const RunConfig& config) {
+  files::remove(plan.paths.outputs_before());
   if (!config.output.merge || config.output.keep_shards || !is_merged(plan.paths, plan.manifest)) return;
   const std::size_t removed = dataset::remove_merged_shards(plan.paths, plan.manifest);
   if (removed > 0)
@@ -186,7 +187,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
       report.stop_reason = e.what();
       stopped = true;
     }
-    if (!stopped) remove_shards(plan, config);
+    if (!stopped) remove_what_is_twice(plan, config);
     const RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(config, prompts));
     code = stopped ? ExitCode::Stopped : exit_code_of(counts, plan.manifest, config.errors);
     Summary& s = report.summary;
@@ -234,7 +235,7 @@ ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config)
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
     const RunCounts& counts = plan.before;
-    remove_shards(plan, config);
+    remove_what_is_twice(plan, config);
     code = exit_code_of(counts, plan.manifest, config.errors);
     log::info("{} already; nothing to do: {}", whole_text(plan, counts),
               config.output.merge ? plan.paths.outputs() : plan.paths.shards());

@@ -184,9 +184,12 @@ void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model,
   dataset::make_folders(plan.paths);
   dataset::remove_leftovers(plan.paths);
   finish_change(plan.paths, plan.manifest, model, prompts);
-  if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
-  const dataset::RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(request.config, prompts));
-  change_run(request, plan.paths, plan.manifest, model, prompts, fingerprints, counts);
+  if (request.failed_rows == FailedRows::Retry || request.growth == Growth::Allowed) {
+    const dataset::RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(request.config, prompts));
+    change_run(request, plan.paths, plan.manifest, model, prompts, fingerprints, counts);
+  }
+  if (files::exists(plan.paths.outputs_before()) && !files::exists(plan.paths.outputs()))
+    log::info("{}: the rows as they were before, until all are done", plan.paths.outputs_before());
 }
 
 }  // namespace

@@ -186,10 +186,12 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       thousands(status.rows_failed), thousands(status.rows_pending), thousands(m.completions));
   if (const auto codes = failed_by_code(status); !codes.empty())
     text += fmt::format("failed   {}\n", codes_text(codes));
-  text +=
-      fmt::format("prompts  {} done, {} failed, of {}; {} of {} shards finished{}\n", thousands(status.prompts_done),
-                  thousands(status.prompts_failed), thousands(m.prompts), thousands(status.shards_finished),
-                  thousands(m.shard_count()), status.merged ? "; outputs.h5 is there" : "");
+  text += fmt::format("prompts  {} done, {} failed, of {}; {} of {} shards finished{}\n",
+                      thousands(status.prompts_done), thousands(status.prompts_failed), thousands(m.prompts),
+                      thousands(status.shards_finished), thousands(m.shard_count()),
+                      status.merged        ? "; outputs.h5 is there"
+                      : status.kept_before ? "; outputs-before.h5 has the rows as they were before"
+                                           : "");
   if (status.running) text += rate_line(metrics);  // of the last interval; a run that ended has its ledger
   if (const std::string next = next_of(status); !next.empty()) text += fmt::format("next     {}\n", next);
   return text;

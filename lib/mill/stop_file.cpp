@@ -20,8 +20,9 @@ bool lies_inside(const std::string& dir, const std::string& path) {
 
 void check_is_free(const dataset::RunPaths& run, const std::string& path) {
   auto folder = [](const std::string& name) { return fs::path(name + "/").lexically_normal(); };
-  for (const std::string& taken : {run.dir, run.manifest(), run.config(), run.metrics(), run.attempts(), run.summary(),
-                                   run.outputs(), run.log(), run.lock(), run.shards(), run.journals()})
+  for (const std::string& taken :
+       {run.dir, run.manifest(), run.config(), run.metrics(), run.attempts(), run.summary(), run.outputs(),
+        run.outputs_before(), run.log(), run.lock(), run.shards(), run.journals()})
     if (folder(path) == folder(taken))
       user_error("runtime.stop_file: {} is a file or folder of the run itself; choose another name", path);
 }

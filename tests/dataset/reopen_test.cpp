@@ -53,6 +53,7 @@ TEST_CASE("outputs.h5 becomes the shards and journals that it was made of") {
   const ShardId second{1};
   m.take_apart({second}, keep_all());
   CHECK_FALSE(files::exists(m.run.paths.outputs()));
+  CHECK(OutputReader(m.run.paths.outputs_before()).rows() == m.run.manifest.completions);
   CHECK_FALSE(read_manifest(m.run.paths)->shards_removed);
   const RunListing listing = list_run(m.run.paths);
   CHECK(listing.finished.size() == m.run.manifest.shard_count() - 1);

@@ -8,12 +8,16 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, SECONDS, check, command, differences, environment, expect_exit, fresh, main, moemill, rows, summary, write_prompts
+from moemill_program import MODELS, SECONDS, SOURCE, check, command, differences, environment, expect_exit, fresh, main, moemill, rows, summary, write_prompts
+
+sys.path.insert(0, str(SOURCE / "scripts"))
+from moemill_io import read_run  # noqa: E402
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 NO_TIME = ["--set", "runtime.max_wall_time=0.05", "--set", "runtime.drain_margin=0"]
@@ -121,6 +125,40 @@ def files_that_get_wider():
             expect_exit(moemill(*words, "--extend"), 0)
             equal(folder, out, f"whole_{default}")
             check(summary(folder / out)["resumed_rows"] == 6, "rows that were there were made again")
+
+
+def rows_to_be_read_meanwhile():
+    """While a run is extended its rows of before are in outputs-before.h5, with their prompts; then the file goes."""
+    folder = fresh("meanwhile")
+    write_prompts(folder / "p.h5", prompts_of(6)), write_prompts(folder / "more.h5", prompts_of(11))
+    settings, before, out = ["sampling.max_tokens=5"], folder / "out/outputs-before.h5", folder / "out"
+    def script(*words, code=0): return expect_exit(subprocess.run([sys.executable, SOURCE / "scripts/outputs.py", *words], capture_output=True, text=True), code)
+    for kept in ("output.keep_shards=false", "output.keep_shards=true"):
+        shutil.rmtree(out, ignore_errors=True)
+        expect_exit(moemill(*words_for(folder, "out", *settings, kept)), 0)
+        whole = (out / "outputs.h5").read_bytes()
+        more = words_for(folder, "out", *settings, kept, prompts="more.h5")
+        done = expect_exit(moemill(*more, "--extend", *NO_TIME), 75)
+        check("outputs-before.h5: the rows as they were before" in done.stderr, done.stderr)
+        check(before.read_bytes() == whole and not (out / "outputs.h5").exists(), list(out.iterdir()))
+        check("outputs-before.h5 has the rows" in expect_exit(moemill("status", out), 0).stdout)
+        said = script(before, "--add", "prompt")
+        check([json.loads(line)["prompt"] for line in said.stdout.splitlines()] == prompts_of(6)["prompt"], said)
+        check("outputs-before.h5 has the rows" in script(out, code=2).stderr)
+        try: read_run(out)
+        except FileNotFoundError as fault: check("outputs-before.h5" in str(fault), fault)
+        else: raise AssertionError("read_run took an unfinished run")
+        check(len(list(read_run(before))) == 6)
+        expect_exit(moemill(*words_for(folder, "out", *settings, kept, prompts="more.h5"), *NO_TIME), 75)
+        expect_exit(moemill(*more), 0)
+        check(not before.exists(), "it stays for ever")
+    expect_exit(moemill(*words_for(folder, "out", *settings, "sampling.n=2", prompts="more.h5"), "--extend", *NO_TIME), 75)
+    expect_exit(moemill(*words_for(folder, "out", *settings, "sampling.n=2", "output.merge=false", prompts="more.h5")), 0)
+    check(not before.exists() and not (out / "outputs.h5").exists(), "of a run that makes no outputs.h5")
+    expect_exit(moemill(*words_for(folder, "out", *settings, "sampling.n=2", prompts="more.h5")), 0)
+    expect_exit(moemill(*words_for(folder, "out", *settings, "sampling.n=3", prompts="more.h5"), "--extend", *NO_TIME), 75)
+    expect_exit(moemill(*words_for(folder, "out", *settings, prompts="more.h5"), "--overwrite"), 0)
+    check(not before.exists(), "--overwrite leaves it")
 
 
 def columns_that_get_wider():
@@ -414,7 +452,7 @@ def shards_go_and_come():
 
 
 if __name__ == "__main__":
-    main([all_that_grows, columns_that_grow, logprobs_of_each_row, files_that_get_wider, columns_that_get_wider, another_kind_of_id, every_end_across_the_old_one, a_repetition_that_the_length_hid,
+    main([all_that_grows, rows_to_be_read_meanwhile, columns_that_grow, logprobs_of_each_row, files_that_get_wider, columns_that_get_wider, another_kind_of_id, every_end_across_the_old_one, a_repetition_that_the_length_hid,
           unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, settings_that_rows_have_used, answers_that_were_begun_for_a_cut_prompt,
           answers_that_are_no_numbers,
           shards_go_and_come])

@@ -38,7 +38,8 @@ class Outputs:
             paths = [path]
             if (path.parent / "run.json").exists(): self.folder = path.parent
         manifest = self.folder / "run.json" if self.folder else None
-        run_id = read_manifest(manifest)["run_id"] if manifest and manifest.exists() else None
+        self.manifest = read_manifest(manifest) if manifest and manifest.exists() else {}
+        run_id = self.manifest.get("run_id")
         self.files, starts, self.rows = [], {}, 0
         for p in paths:
             file = open_h5(p)
@@ -59,6 +60,9 @@ class Outputs:
                 if file["completions/status"].shape != indices.shape: raise ValueError("columns of different lengths")
             self.files.append(file)
         if paths[0].name == "outputs.h5" and self.folder: missing = missing or self._missing_rows(paths[0], manifest)
+        before = self.folder / "outputs-before.h5" if self.folder else None
+        if missing and before and before.exists():
+            missing += f"; {before} has the rows as they were before it was given more or rows were made again"
         if missing and not allow_incomplete: raise Fault(f"{missing}; --allow-incomplete takes what is there")
         if missing: note(missing)
         self.files.sort(key=starts.get)
@@ -68,6 +72,11 @@ class Outputs:
         wanted = read_manifest(manifest).get("completions") if manifest.exists() else None
         if type(wanted) is not int or wanted <= self.rows: return None
         return f"{path}: has {self.rows:,} of the {wanted:,} rows of this run, which is not finished (moemill status {self.folder} has the counts)"
+
+    def prompts_before(self):
+        """How many prompts the run had before each change (--extend): files of then speak of so many."""
+        counts = [change.get("prompts") for change in self.manifest.get("history") or () if isinstance(change, dict)]
+        return [c[0] for c in counts if isinstance(c, list) and c and type(c[0]) is int]
 
     @staticmethod
     def _of_folder(path):
@@ -79,6 +88,10 @@ class Outputs:
         wanted = -(-run["prompts"] // run["shard_prompts"])
         if not shards and run.get("shards_removed"):
             raise Fault(f"{path}: outputs.h5 is missing, and the run's shards were removed when it was whole: restore it from a copy")
+        before = path / "outputs-before.h5"
+        if not shards and before.exists():
+            raise Fault(f"{path}: no shard of this run is finished yet since it was given more or rows were made again (moemill status {path}); "
+                        f"{before} has the rows as they were before")
         if not shards: raise Fault(f"{path}: no shard of this run is finished yet (moemill status {path})")
         if len(shards) == wanted: return shards, None
         if len(shards) > wanted:

@@ -57,7 +57,10 @@ class Source:
         with open_h5(path) as file, reading(path):
             group = file.get(name)
             if not isinstance(group, h5py.Group): return [f"group {name}"]
-            return changed_columns(group, columns, int(limit) if limit and limit.isdigit() else None)
+            changed = changed_columns(group, columns, int(limit) if limit and limit.isdigit() else None)
+            for count in self.outputs.prompts_before():  # what came behind them since makes no prompt another one
+                if changed: changed = changed_columns(group, columns, count)
+            return changed
 
     def tells_prompts_apart(self):
         """Columns by which two prompts are seen to be the same: what the model saw, or what that was made of, or nothing but its place."""
