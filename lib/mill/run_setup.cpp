@@ -177,9 +177,6 @@ namespace {
 // What is there already is brought into the form that the request asks for.
 void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
              const Fingerprints& fingerprints, dataset::RunCounter& counter) {
-  if (const auto wanted = request.config.output.shard_prompts; wanted && *wanted != plan.manifest.shard_prompts)
-    log::info("output.shard_prompts: the run began with {} prompts a shard and goes on with them",
-              plan.manifest.shard_prompts);
   is_merged(plan.paths, plan.manifest);  // a run that has lost its rows is not made again unasked
   dataset::make_folders(plan.paths);
   dataset::remove_leftovers(plan.paths);
@@ -188,6 +185,9 @@ void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model,
     const dataset::RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(request.config, prompts));
     change_run(request, plan.paths, plan.manifest, model, prompts, fingerprints, counts);
   }
+  if (const auto wanted = request.config.output.shard_prompts; wanted && *wanted != plan.manifest.shard_prompts)
+    log::info("output.shard_prompts: the run began with {} prompts a shard and goes on with them",
+              plan.manifest.shard_prompts);
   if (files::exists(plan.paths.outputs_before()) && !files::exists(plan.paths.outputs()))
     log::info("{}: the rows as they were before, until all are done", plan.paths.outputs_before());
 }

@@ -161,6 +161,26 @@ def rows_to_be_read_meanwhile():
     check(not before.exists(), "--overwrite leaves it")
 
 
+def shards_of_a_run_that_was_small():
+    """Cut anew out of outputs.h5 they have the size of a run that was large from the start; shards that are kept stay as they are."""
+    folder = fresh("small")
+    texts = [f"{w} {v}" for w in WORDS for v in WORDS * 3]
+    write_prompts(folder / "p.h5", {"prompt": texts[:12]}), write_prompts(folder / "more.h5", {"prompt": texts})
+    settings = ["sampling.max_tokens=2", "output.shard_prompts=auto"]
+    def size(out): return json.loads((folder / out / "run.json").read_text())["shard_prompts"]
+    expect_exit(moemill(*words_for(folder, "whole", *settings, prompts="more.h5")), 0)
+    for keep, wanted in (("false", size("whole")), ("true", 3)):
+        now = [*settings, f"output.keep_shards={keep}"]
+        expect_exit(moemill(*words_for(folder, keep, *now)), 0)
+        if keep == "false":  # killed while shards were removed, of which one is left
+            expect_exit(moemill(*words_for(folder, "left", *settings, "output.keep_shards=true")), 0)
+            shutil.copy(folder / "left/shards/shard-000001.h5", folder / "false/shards")
+        expect_exit(moemill(*words_for(folder, keep, *now, prompts="more.h5"), "--extend"), 0)
+        check(size(keep) == wanted != 12, keep, size(keep), wanted)
+        equal(folder, keep)
+        check(summary(folder / keep)["resumed_rows"] == 12, "rows that were there were made again")
+
+
 def columns_that_get_wider():
     """h5py chooses types by what they are to hold: longer texts and larger numbers at the end change those of all rows."""
     folder, count, more = fresh("types"), 6, 9
@@ -452,7 +472,7 @@ def shards_go_and_come():
 
 
 if __name__ == "__main__":
-    main([all_that_grows, rows_to_be_read_meanwhile, columns_that_grow, logprobs_of_each_row, files_that_get_wider, columns_that_get_wider, another_kind_of_id, every_end_across_the_old_one, a_repetition_that_the_length_hid,
+    main([all_that_grows, rows_to_be_read_meanwhile, shards_of_a_run_that_was_small, columns_that_grow, logprobs_of_each_row, files_that_get_wider, columns_that_get_wider, another_kind_of_id, every_end_across_the_old_one, a_repetition_that_the_length_hid,
           unfinished_and_without_parts, what_is_refused, failures_that_can_and_cannot_change, settings_that_rows_have_used, answers_that_were_begun_for_a_cut_prompt,
           answers_that_are_no_numbers,
           shards_go_and_come])
