@@ -14,13 +14,15 @@ namespace moemill::dataset {
 class InputSources {
  public:
   // Every child of the group that `counts`, the members of packed columns included. UserError when one is a link that
-  // leads nowhere or has a source that is missing.
-  void check(hid_t group, const ColumnPlace& place, const std::function<bool(const std::string&)>& counts);
+  // leads nowhere, has a source that is missing, or leaves rows without any; of data (`is_data`) these may have a fill
+  // value.
+  void check(hid_t group, const ColumnPlace& place, const std::function<bool(const std::string&)>& counts,
+             const std::function<bool(const std::string&)>& is_data);
   // What will be slow, one sentence a column.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  void check_dataset(hid_t dataset, const std::string& place);
+  void check_dataset(hid_t dataset, const std::string& place, h5::UnmappedRows unmapped);
 
   h5::SourceFiles files_;
   std::vector<std::string> warnings_;

@@ -67,10 +67,15 @@ struct PromptFile::State {
 
 // A column that is a dangling link would count as absent: its setting would be the run's for all rows.
 void PromptFile::State::check_sources(const std::optional<std::vector<std::string>>& wanted) {
-  sources.check(group, place(""), [&](const std::string& name) {
-    return !wanted || name == "prompt" || name == "prompt_token_ids" || name == "id" || is_setting(name) ||
-           std::find(wanted->begin(), wanted->end(), name) != wanted->end();
-  });
+  const auto has_meaning = [](const std::string& name) {
+    return name == "prompt" || name == "prompt_token_ids" || name == "id" || is_setting(name);
+  };
+  sources.check(
+      group, place(""),
+      [&](const std::string& name) {
+        return !wanted || has_meaning(name) || std::find(wanted->begin(), wanted->end(), name) != wanted->end();
+      },
+      [&](const std::string& name) { return !has_meaning(name); });
 }
 
 void PromptFile::State::open_prompts() {

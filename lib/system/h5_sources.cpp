@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "system/files.hpp"
 
@@ -144,16 +146,63 @@ void refuse_missing_raw_files(hid_t dataset, hid_t settings, const std::string& 
   }
 }
 
-void refuse_uncovered(hid_t dataset, hid_t settings, hssize_t mapped, const std::string& place) {
+// Which rows of a virtual dataset with one axis have a source.
+class CoveredRows {
+ public:
+  void add(hid_t target, hsize_t rows) {
+    if (H5Sget_select_type(target) == H5S_SEL_ALL) return ranges_.push_back({0, rows});
+    if (H5Sget_select_type(target) != H5S_SEL_HYPERSLABS) return;
+    const hssize_t blocks = H5Sget_select_hyper_nblocks(target);
+    if (blocks <= 0) return;
+    std::vector<hsize_t> ends(2 * static_cast<std::size_t>(blocks));  // first and last of each
+    h5::check(H5Sget_select_hyper_blocklist(target, 0, static_cast<hsize_t>(blocks), ends.data()), "virtual dataset");
+    for (std::size_t i = 0; i < ends.size(); i += 2) ranges_.push_back({ends[i], ends[i + 1] + 1});
+  }
+  // The first rows without one, of these, and how many rows have one.
+  struct Gap {
+    hsize_t first = 0, end = 0, covered = 0;
+  };
+  std::optional<Gap> first_gap(hsize_t first_row, hsize_t end_row) {
+    std::sort(ranges_.begin(), ranges_.end());
+    ranges_.push_back({end_row, end_row});
+    std::optional<Gap> gap;
+    hsize_t end = 0, covered = 0;
+    for (const auto& [first, last] : ranges_) {
+      const hsize_t gap_first = std::max(end, first_row), gap_end = std::min(first, end_row);
+      if (gap_end > gap_first && !gap) gap = {gap_first, gap_end, 0};
+      covered += last > end ? last - std::max(first, end) : 0;
+      end = std::max(end, last);
+    }
+    if (gap) gap->covered = covered;
+    return gap;
+  }
+
+ private:
+  std::vector<std::pair<hsize_t, hsize_t>> ranges_;
+};
+
+// `mapped`: values of all mappings together, for datasets of several axes.
+void refuse_uncovered(hid_t dataset, hid_t settings, hssize_t mapped, CoveredRows covered,
+                      const SourceFiles::Wanted& wanted, const std::string& place) {
   H5D_fill_value_t fill = H5D_FILL_VALUE_UNDEFINED;
   check(H5Pfill_value_defined(settings, &fill), place);
+  if (fill == H5D_FILL_VALUE_USER_DEFINED && wanted.unmapped == UnmappedRows::MayBeFilled) return;
+  const std::vector<hsize_t> extents = shape(dataset);
   const Handle space = own(H5Dget_space(dataset), place);
   const hssize_t values = H5Sget_simple_extent_npoints(space);
-  if (mapped >= values || fill == H5D_FILL_VALUE_USER_DEFINED) return;
+  const auto gap =
+      extents.size() == 1 ? covered.first_gap(wanted.first, std::min<hsize_t>(wanted.end, extents[0])) : std::nullopt;
+  if (extents.size() == 1 ? !gap : mapped >= values) return;
+  const std::string which = gap ? fmt::format(" (not {})", gap->end - gap->first == 1
+                                                               ? fmt::format("row {}", gap->first)
+                                                               : fmt::format("rows {} to {}", gap->first, gap->end - 1))
+                                : "";
   user_error(
-      "{}: is a virtual dataset of {} values, of which only {} have a source: HDF5 would make the others up; map them, "
-      "or give it a fillvalue of your own",
-      place, values, mapped);
+      "{}: is a virtual dataset of {} values, of which only {} have a source{}: HDF5 would make the others up; {}",
+      place, values, gap ? static_cast<hssize_t>(gap->covered) : mapped, which,
+      wanted.unmapped == UnmappedRows::MayBeFilled
+          ? "map them, or give it a fillvalue of your own"
+          : "map them, or copy the rows that are there into one file (a fill value is no prompt and no setting)");
 }
 
 }  // namespace
@@ -180,12 +229,15 @@ struct SourceFiles::Source {
   std::string file, dataset;
   hid_t selection;
   hssize_t values;  // that it is to give; -1 where that grows with it
+  Wanted wanted;
   int depth;
 };
 
-SourceFiles::Chunks SourceFiles::check(hid_t dataset, const std::string& place) { return look(dataset, place, 0); }
+SourceFiles::Chunks SourceFiles::check(hid_t dataset, const std::string& place, UnmappedRows unmapped) {
+  return look(dataset, place, {unmapped}, 0);
+}
 
-SourceFiles::Chunks SourceFiles::look(hid_t dataset, const std::string& place, int depth) {
+SourceFiles::Chunks SourceFiles::look(hid_t dataset, const std::string& place, const Wanted& wanted, int depth) {
   if (depth > most_depth) user_error("{}: is a virtual dataset over virtual datasets, too deep or in a ring", place);
   const Handle settings = own(H5Dget_create_plist(dataset), place);
   refuse_missing_raw_files(dataset, settings, place);
@@ -194,6 +246,8 @@ SourceFiles::Chunks SourceFiles::look(hid_t dataset, const std::string& place, i
   std::size_t mappings = 0;
   h5::check(H5Pget_virtual_count(settings, &mappings), place);
   hssize_t mapped = 0;
+  CoveredRows covered;
+  const std::vector<hsize_t> extents = shape(dataset);
   bool grows = false;
   for (std::size_t i = 0; i < mappings; i++) {
     const Handle selection = own(H5Pget_virtual_srcspace(settings, i), place);
@@ -201,7 +255,8 @@ SourceFiles::Chunks SourceFiles::look(hid_t dataset, const std::string& place, i
     const auto file = name_by([&](char* out, std::size_t n) { return H5Pget_virtual_filename(settings, i, out, n); });
     const auto name = name_by([&](char* out, std::size_t n) { return H5Pget_virtual_dsetname(settings, i, out, n); });
     const hssize_t values = is_unlimited(target) ? -1 : H5Sget_select_npoints(target);
-    const Source source{place, file_of(dataset), block_name(file, 0), block_name(name, 0), selection, values, depth};
+    const Source source{place, file_of(dataset), block_name(file, 0), block_name(name, 0), selection, values, wanted,
+                        depth};
     if (has_blocks(file) || has_blocks(name)) {
       look_at_blocks(source, file, name, found);
     } else {
@@ -209,8 +264,9 @@ SourceFiles::Chunks SourceFiles::look(hid_t dataset, const std::string& place, i
     }
     grows = grows || values < 0;
     mapped += values;
+    if (values >= 0 && extents.size() == 1) covered.add(target, extents[0]);
   }
-  if (!grows) refuse_uncovered(dataset, settings, mapped, place);
+  if (!grows) refuse_uncovered(dataset, settings, mapped, std::move(covered), wanted, place);
   return found;
 }
 
@@ -251,9 +307,22 @@ void SourceFiles::look_at(const Source& source, Chunks& found) {
         "{}: is a virtual dataset that takes other values from '{}' of '{}' than there are (its shape has changed): "
         "make it anew",
         source.place, source.dataset, source.file);
-  const Chunks its = look(dataset, source.place, source.depth + 1);
+  const Chunks its = look(dataset, source.place, rows_of(source, dataset), source.depth + 1);
   found.largest_bytes = std::max(found.largest_bytes, its.largest_bytes);
   found.files += its.files;
+}
+
+// The rows that are taken from a source.
+SourceFiles::Wanted SourceFiles::rows_of(const Source& source, hid_t dataset) {
+  Wanted wanted{source.wanted.unmapped};
+  if (shape(dataset).size() != 1 || is_unlimited(source.selection) ||
+      H5Sget_select_type(source.selection) != H5S_SEL_HYPERSLABS)
+    return wanted;
+  hsize_t first = 0, last = 0;
+  if (H5Sget_select_bounds(source.selection, &first, &last) < 0) return wanted;
+  wanted.first = first;
+  wanted.end = last + 1;
+  return wanted;
 }
 
 // Numbered sources go on as long as there is a next one; behind a missing one HDF5 does not look.

@@ -14,6 +14,10 @@ namespace moemill::h5 {
 // UserError when the link `name` is there and what it leads to is not. `place` says where it stands, for the message.
 void refuse_dangling(hid_t parent, const std::string& name, const std::string& place);
 
+// Rows of a virtual dataset that no source gives: data may have a fill value of its owner's choice in their place,
+// prompts and settings not.
+enum class UnmappedRows { MayBeFilled, Refused };
+
 // Keeps the files that it has seen open, so that HDF5 does not run out of descriptors when it reads them later.
 class SourceFiles {
  public:
@@ -22,11 +26,18 @@ class SourceFiles {
     std::uint64_t files = 0;          // that hold values of the dataset
   };
   // UserError where a source, or a source of a source, is missing, is too small, or leaves values without any.
-  Chunks check(hid_t dataset, const std::string& place);
+  Chunks check(hid_t dataset, const std::string& place, UnmappedRows unmapped);
+
+  // Of a dataset with one axis: what is to be read of it.
+  struct Wanted {
+    UnmappedRows unmapped = UnmappedRows::MayBeFilled;
+    std::uint64_t first = 0, end = ~std::uint64_t{0};
+  };
 
  private:
   struct Source;
-  Chunks look(hid_t dataset, const std::string& place, int depth);
+  static Wanted rows_of(const Source& source, hid_t dataset);
+  Chunks look(hid_t dataset, const std::string& place, const Wanted& wanted, int depth);
   void look_at(const Source& source, Chunks& found);
   void look_at_blocks(Source source, const std::string& file_name, const std::string& dataset_name, Chunks& found);
   const Handle* open(const std::string& from, const std::string& name);

@@ -89,6 +89,30 @@ def sources_of_virtual_datasets():
     check(carried(folder, "by_link") == carried(folder, "by_variable") == [0, 1, 10, 11])
 
 
+def rows_that_no_source_gives():
+    """A fill value is no prompt and no setting, whatever it is; rows that nobody takes from a source may lack."""
+    folder = fresh("unmapped")
+    with h5py.File(folder / "b.h5", "w") as f: f["t"], f["n"], f["p"] = np.array([b"one", b"two"], "S8"), np.array([1, 2]), np.array([b"q"] * 6, "S8")
+    def virtual(path, name, kind, rows, maps, fill):
+        layout = h5py.VirtualLayout((rows,), kind)
+        for target, file, source, count, taken in maps: layout[target] = h5py.VirtualSource(folder / file, source, (count,), kind)[taken]
+        with h5py.File(folder / path, "a") as f: f.create_virtual_dataset(name, layout, fillvalue=fill)
+    every, halves = slice(None), [(slice(0, 1), "b.h5", "t", 2, slice(0, 1)), (slice(3, 4), "b.h5", "t", 2, slice(1, 2))]
+    virtual("prompt.h5", "prompt", "S8", 4, halves, b"fill")
+    with h5py.File(folder / "n.h5", "w") as f: f["prompt"] = ["a", "b", "c"]
+    virtual("n.h5", "n", "i8", 3, [(slice(0, 2), "b.h5", "n", 2, every)], -1)
+    virtual("twice.h5", "prompt", "S8", 4, [(slice(0, 2), "b.h5", "t", 2, every), (slice(1, 3), "b.h5", "t", 2, every)], b"fill")
+    virtual("over.h5", "prompt", "S8", 3, [(every, "prompt.h5", "prompt", 4, slice(1, 4))], b"")
+    for name, said in (("prompt", "'/prompt': is a virtual dataset of 4 values, of which only 2 have a source (not rows 1 to 2)"),
+                       ("n", "'/n': is a virtual dataset of 3 values, of which only 2 have a source (not row 2)"),
+                       ("twice", "only 3 have a source (not row 3)"), ("over", "(not rows 1 to 2)")):
+        done = run(folder, f"{name}.h5", code=2)
+        check(said in done.stderr and "a fill value is no prompt" in done.stderr, name, done.stderr)
+    virtual("whole.h5", "prompt", "S8", 6, [(slice(0, 6, 2), "b.h5", "p", 6, slice(0, 3)), (slice(1, 6, 2), "b.h5", "p", 6, slice(3, 6))], b"fill")
+    virtual("part.h5", "prompt", "S8", 1, [(every, "prompt.h5", "prompt", 4, slice(3, 4))], b"")
+    for name in ("whole", "part"): run(folder, f"{name}.h5", name)
+
+
 def links_that_lead_nowhere():
     """A dangling link counted as absent, and a setting of all rows with it."""
     folder = fresh("dangling")
@@ -256,5 +280,5 @@ def runs_of_an_older_moemill():
 
 
 if __name__ == "__main__":
-    main([sources_of_virtual_datasets, links_that_lead_nowhere, raw_files_that_end_early, without_file_locks, columns_of_odd_form, contents_count_not_bytes,
+    main([sources_of_virtual_datasets, rows_that_no_source_gives, links_that_lead_nowhere, raw_files_that_end_early, without_file_locks, columns_of_odd_form, contents_count_not_bytes,
           runs_of_an_older_moemill])
