@@ -68,6 +68,30 @@ class Reader {
     if (!yaml_parser_parse(&parser_, event.get())) refuse();
   }
 
+  // The character that libyaml stumbled over; its columns count characters.
+  std::string_view character_at(const yaml_mark_t& mark) const {
+    std::size_t at = 0;
+    for (std::size_t line = 0; line < mark.line; ++line) {
+      at = text_.find('\n', at);
+      if (at == std::string_view::npos) return "";
+      ++at;
+    }
+    for (std::size_t column = 0; column < mark.column && at < text_.size(); ++column) at += utf8_step(text_, at).bytes;
+    return at < text_.size() ? text_.substr(at, utf8_step(text_, at).bytes) : "";
+  }
+
+  // For the commonest faults of people who write YAML; "" for others. PyYAML takes a tab behind the indentation of a
+  // block's first line, libyaml only where a number tells how much is indentation.
+  std::string cure(std::string_view problem) const {
+    if (problem.find("tab character where an indentation") != std::string_view::npos)
+      return "; a block behind '|' or '>' is indented by spaces, and where its text begins with a tab, their number "
+             "stands there, e.g. '|2'";
+    if (problem.find("cannot start any token") == std::string_view::npos) return "";
+    const std::string_view odd = character_at(parser_.problem_mark);
+    if (odd == "\t") return "; it is a tab: indent by spaces";
+    return fmt::format("; put a text that begins with '{}' in quotes", odd);
+  }
+
   [[noreturn]] void refuse() const {
     const std::string problem = parser_.problem ? parser_.problem : "it cannot be read";
     if (parser_.error == YAML_READER_ERROR) {
@@ -77,8 +101,16 @@ class Reader {
     }
     const std::string within =
         parser_.context ? fmt::format(", {} (from line {} on)", parser_.context, parser_.context_mark.line + 1) : "";
-    user_error("{}:{}: this is not YAML: {}{} (column {})", name_, parser_.problem_mark.line + 1, problem, within,
-               parser_.problem_mark.column + 1);
+    user_error("{}:{}: this is not YAML: {}{} (column {}){}", name_, parser_.problem_mark.line + 1, problem, within,
+               parser_.problem_mark.column + 1, cure(problem));
+  }
+
+  // `!include x` and the like would else be the text `x`; `! x` is nothing at all to PyYAML.
+  void check_tag(const yaml_char_t* text, std::initializer_list<std::string_view> known, int line) const {
+    const std::string tag = word_of(text);
+    if (tag.empty() || std::find(known.begin(), known.end(), tag) != known.end()) return;
+    user_error("{}:{}: the tag {} means nothing here; leave it out, and write the value itself", name_, line,
+               tag.starts_with("tag:yaml.org,2002:") ? "!!" + tag.substr(18) : tag);
   }
 
   Node node(Event& event, int depth) {
@@ -88,8 +120,10 @@ class Reader {
       case YAML_ALIAS_EVENT: return alias(event);
       case YAML_SCALAR_EVENT: return scalar(event);
       case YAML_SEQUENCE_START_EVENT:
+        check_tag(event->data.sequence_start.tag, {YAML_SEQ_TAG}, event.line());
         return keep(event->data.sequence_start.anchor, items(Node::Kind::List, event, depth));
       case YAML_MAPPING_START_EVENT:
+        check_tag(event->data.mapping_start.tag, {YAML_MAP_TAG}, event.line());
         return keep(event->data.mapping_start.anchor, items(Node::Kind::Map, event, depth));
       default: user_error("{}:{}: this is not YAML: nothing can begin in this way", name_, event.line());
     }
@@ -109,6 +143,7 @@ class Reader {
     const auto& s = event->data.scalar;
     Node out{Node::Kind::Scalar, Node::Form::Text, {}, {}, event.line()};
     out.scalar.assign(reinterpret_cast<const char*>(s.value), s.length);
+    check_tag(s.tag, {YAML_STR_TAG, YAML_INT_TAG, YAML_FLOAT_TAG, YAML_BOOL_TAG, YAML_NULL_TAG}, event.line());
     const std::string tag = word_of(s.tag);
     if (tag == YAML_NULL_TAG || (s.plain_implicit && s.style == YAML_PLAIN_SCALAR_STYLE && is_null_word(out.scalar)))
       out.kind = Node::Kind::Null;

@@ -55,6 +55,24 @@ TEST_CASE("values, their lines, and what is nothing") {
   CHECK(yaml::read("\xef\xbb\xbf# a byte order mark\r\na: 1\r\n", "run.yaml").items[1].scalar == "1");
 }
 
+TEST_CASE("what PyYAML reads otherwise, or not at all, is refused with its line and the cure") {
+  // PyYAML: "\tx\n". libyaml takes the tab where the number of spaces is told, and then means the same.
+  for (const char* block : {"a: |\n  \tx\n", "a: >-\n \tx\n y\n", "a:\n  b: |+\n    \tx\n", "- |\n\n \tx\n"})
+    CHECK_MESSAGE(has(fault(block), "e.g. '|2'"), block);
+  CHECK(yaml::read("a: |2\n  \tx\n", "run.yaml").items[1].scalar == "\tx\n");
+  CHECK(has(fault("a:\n\t- b\n"), "run.yaml:2: this is not YAML: found character that cannot start any token"));
+  CHECK(has(fault("a:\n\t- b\n"), "it is a tab: indent by spaces"));
+  CHECK(has(fault("näh: @b\n"), "put a text that begins with '@' in quotes"));
+  for (const char* tag : {"!include", "!!binary", "!!timestamp", "!!set", "!env", "!"}) {
+    CHECK_MESSAGE(has(fault(fmt::format("a: 1\nb: {} x\n", tag)), "run.yaml:2: the tag "), tag);
+    CHECK_MESSAGE(has(fault(fmt::format("a: {} [x]\n", tag)), fmt::format("the tag {} means nothing here", tag)), tag);
+  }
+  CHECK(has(fault("a: !!omap {b: c}\n"), "the tag !!omap"));
+  const yaml::Node root = yaml::read("[!!str null, !!null '', !!int 5, !!seq [a], !!map {}]", "run.yaml");
+  CHECK(root.items[0].scalar == "null");
+  CHECK(root.items[1].is_null());
+}
+
 TEST_CASE("what is no YAML is named with its line; nothing runs away") {
   CHECK(has(fault("a: 1\nb: [1, 2\nc: 3\n"), "run.yaml:3: this is not YAML: did not find expected"));
   CHECK(has(fault("a: 1\nb: n\xe4h\n"), "run.yaml:2: this is not YAML: invalid"));
