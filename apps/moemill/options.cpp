@@ -73,6 +73,8 @@ void Options::refuse_unknown(const std::string& word) const {
   std::vector<std::string> known;
   for (const auto& one : options_.options()) known.push_back("--" + one->long_name());
   const std::string nearest = mill::nearest_name(option, known);
+  if (const std::string key = has_set && nearest.empty() ? mill::nearest_key(option) : ""; !key.empty())
+    user_error("unknown option '{}'; did you mean the key of run.yaml, --set {}=VALUE?{}", option, key, help);
   user_error("unknown option '{}'{}{}", option, nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest),
              help);
 }

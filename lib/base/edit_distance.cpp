@@ -23,4 +23,44 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+std::optional<std::size_t> typing_errors(std::string_view written, std::string_view known) {
+  const std::size_t errors = edit_distance(written, known);
+  return errors <= known.size() / 3 ? std::optional(errors) : std::nullopt;
+}
+
+namespace {
+
+constexpr std::size_t least_beginning = 3;  // letters; fewer begin too many names
+
+bool is_stroke(char c) { return c == '_' || c == '-'; }
+
+std::string shortened_name(std::string_view written, const std::vector<std::string>& known) {
+  if (written.size() < least_beginning) return "";
+  const auto begins = [&](const std::string& name) { return name.starts_with(written); };
+  const auto first = std::find_if(known.begin(), known.end(), begins);
+  return first != known.end() && std::find_if(first + 1, known.end(), begins) == known.end() ? *first : "";
+}
+
+std::string name_with_more(std::string_view written, const std::vector<std::string>& known) {
+  std::string longest;
+  for (const std::string& name : known)
+    if (name.size() > std::max(longest.size(), least_beginning) && written.size() > name.size() &&
+        written.starts_with(name) && is_stroke(written[name.size()]))
+      longest = name;
+  return longest;
+}
+
+}  // namespace
+
+std::string likely_name(std::string_view written, const std::vector<std::string>& known) {
+  const std::string* best = nullptr;
+  std::size_t fewest = 0;
+  for (const std::string& name : known)
+    if (const auto errors = typing_errors(written, name); errors && (!best || *errors < fewest))
+      best = &name, fewest = *errors;
+  if (best) return *best;
+  const std::string longer = shortened_name(written, known);
+  return longer.empty() ? name_with_more(written, known) : longer;
+}
+
 }  // namespace moemill

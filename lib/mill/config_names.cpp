@@ -104,24 +104,38 @@ std::string as_key(std::string_view name) {
   return key;
 }
 
-// Errors that a name of this length may have and still be meant.
-std::size_t most_errors(std::string_view name) { return name.size() / 3; }
+std::string_view section_of(std::string_view key) { return key.substr(0, key.size() - last_part(key).size()); }
 
-// Also finds `temperature` written at the top level, or in the wrong section, and the sections themselves.
-std::string nearest_key(std::string_view key) {
-  std::string best;
-  std::size_t best_distance = ~std::size_t{0};
-  auto consider = [&](std::string_view written, std::string_view known, std::size_t more, std::string_view whole) {
-    const std::size_t errors = edit_distance(written, known);
-    if (errors <= most_errors(known) && errors + more < best_distance) best_distance = errors + more, best = whole;
-  };
+std::vector<std::string> all_sections() {
+  std::vector<std::string> sections;
+  for (const Field& field : config_fields())
+    for (std::string_view rest = section_of(field.key); !rest.empty();
+         rest = section_of(rest.substr(0, rest.size() - 1)))
+      if (std::find(sections.begin(), sections.end(), rest) == sections.end()) sections.emplace_back(rest);
+  return sections;
+}
+
+// What may stand in a section ("sampling.", "" at the top): its keys and the sections within it.
+std::vector<std::string> names_in(std::string_view section) {
+  std::vector<std::string> names;
+  if (section.empty()) names.push_back("schema_version");
   for (const Field& field : config_fields()) {
-    consider(key, field.key, 0, field.key);
-    consider(last_part(key), last_part(field.key), 1, field.key);
-    for (std::size_t dot = field.key.find('.'); dot != std::string::npos; dot = field.key.find('.', dot + 1))
-      consider(key, std::string_view(field.key).substr(0, dot), 0, std::string_view(field.key).substr(0, dot));
+    if (!field.key.starts_with(section)) continue;
+    const std::string name = field.key.substr(section.size(), field.key.find('.', section.size()) - section.size());
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
-  return best;
+  return names;
+}
+
+// In another section than was written, the name has to be nearly right, or the beginning of one.
+std::string key_elsewhere(std::string_view written) {
+  std::vector<std::string> names;
+  for (const Field& field : config_fields()) names.emplace_back(last_part(field.key));
+  const std::string likely = likely_name(written, names);
+  if (likely.empty()) return "";
+  const bool is_part = likely.starts_with(written) || written.starts_with(likely);
+  if (!is_part && edit_distance(written, likely) * 5 > likely.size()) return "";
+  return config_fields()[static_cast<std::size_t>(std::find(names.begin(), names.end(), likely) - names.begin())].key;
 }
 
 }  // namespace
@@ -136,7 +150,7 @@ std::string advice_for_foreign(std::string_view name) {
 
 std::string advice_for_key(std::string_view key) {
   if (const std::string advice = advice_for_foreign(key); !advice.empty()) return ": " + advice;
-  if (const std::string near = nearest_key(as_key(key)); !near.empty() && near != key)
+  if (const std::string near = nearest_key(key); !near.empty() && near != key)
     return fmt::format("; the nearest known key is '{}'", near);
   return "; configs/README.md and moemill help run.yaml list all keys";
 }
@@ -148,12 +162,24 @@ std::string key_of_flag(std::string_view flag) {
   return "";
 }
 
+std::string nearest_key(std::string_view name) {
+  const std::string key = as_key(name);
+  const std::string_view written = section_of(key);
+  const std::string section = written.empty() ? "" : likely_name(written, all_sections());
+  if (section.empty() == written.empty())
+    if (const std::string here = likely_name(last_part(key), names_in(section)); !here.empty()) return section + here;
+  return key_elsewhere(last_part(key));
+}
+
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
-  std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 2) + 1;
-  for (const auto& candidate : known)
-    if (std::size_t d = edit_distance(name, candidate); d < best_distance) best_distance = d, best = candidate;
-  return best;
+  const auto bare = [](std::string_view word) {
+    return word.substr(std::min(word.find_first_not_of('-'), word.size()));
+  };
+  std::vector<std::string> names;
+  for (const std::string& one : known) names.emplace_back(bare(one));
+  const std::string likely = likely_name(bare(name), names);
+  const auto found = std::find(names.begin(), names.end(), likely);
+  return found == names.end() ? "" : known[static_cast<std::size_t>(found - names.begin())];
 }
 
 }  // namespace moemill::mill

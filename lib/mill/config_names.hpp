@@ -18,7 +18,11 @@ std::string key_of_flag(std::string_view flag);
 // The same for another program's flag, such as `--tensor-parallel-size`: what there is instead, or "".
 std::string advice_for_foreign(std::string_view name);
 
-// The known name nearest to `name` by edit distance, or empty when nothing is near.
+// The key or section of run.yaml that is likely to be meant, or "": also what is written at the top or in another
+// section.
+std::string nearest_key(std::string_view name);
+
+// The option or command that is likely to be meant, or empty when nothing is near.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
 
 }  // namespace moemill::mill

@@ -279,7 +279,36 @@ TEST_CASE("resume compares what can change the answers") {
   CHECK(differing_keys(a, b) == std::vector<std::string>{"sampling.temperature", "errors.too_long"});
 }
 
+TEST_CASE("the nearest key: few errors for its length, a beginning, another section; else none") {
+  for (const char* far :
+       {"sampling.xyz", "sampling.m", "sampling.x", "output.formt", "output.abc", "input.foo", "model.n_gpu",
+        "runtime.walltime_seconds", "parallel.max", "cost.xxit", "output.banana", "abc", "tmp", "q"})
+    CHECK_MESSAGE(nearest_key(far).empty(), far, " -> ", nearest_key(far));
+  for (auto [written, key] : {std::pair("sampling.temp", "sampling.temperature"),
+                              {"sampling.max", "sampling.max_tokens"},
+                              {"sampling.topp", "sampling.top_p"},
+                              {"sampling.stop_sequences", "sampling.stop"},
+                              {"sampling.sede", "sampling.seed"},
+                              {"output.direcotry", ""},
+                              {"output.dirr", "output.dir"},
+                              {"samplign.n", "sampling.n"},
+                              {"n", "sampling.n"},
+                              {"model.temprature", "sampling.temperature"},
+                              {"--max-model-length", "model.max_model_len"},
+                              {"paralel", "parallel"},
+                              {"schema_versoin", "schema_version"},
+                              {"sampling.repetition_detektion", "sampling.repetition_detection"},
+                              {"parallel.rebalance.polciy", "parallel.rebalance.policy"},
+                              {"rebalance.policy", "parallel.rebalance.policy"}})
+    CHECK_MESSAGE(nearest_key(written) == key, std::string(written), " -> ", nearest_key(written));
+}
+
 TEST_CASE("the nearest name") {
   CHECK(nearest_name("validat", {"run", "validate", "verify"}) == "validate");
   CHECK(nearest_name("zzzzzzzzzz", {"run", "validate"}).empty());
+  CHECK(nearest_name("--out", {"--input", "--output-dir"}) == "--output-dir");
+  CHECK(nearest_name("--sett", {"--set", "--model"}) == "--set");
+  CHECK(nearest_name("--foo", {"--set", "--limit"}).empty());
+  CHECK(nearest_name("rum", {"run", "validate"}) == "run");
+  CHECK(nearest_name("ls", {"run", "bench"}).empty());
 }
