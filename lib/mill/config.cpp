@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <optional>
 #include <set>
 #include <sstream>
 
 #include "base/error.hpp"
 #include "base/utf8.hpp"
+#include "mill/config_field_kinds.hpp"
 #include "mill/config_fields.hpp"
 #include "mill/config_names.hpp"
 #include "mill/published_sampling.hpp"
@@ -43,9 +45,45 @@ std::string shown(const yaml::Node& node) {
   return node.is_map() ? "a mapping" : "a list";
 }
 
-void read_value(const std::string& where, const Field& field, const yaml::Node& node, RunConfig& config) {
-  if (!field.read(node, config))
-    user_error("{}: {}: {} is not accepted; accepted: {}", where, field.key, shown(node), field.accepts);
+// Numbers as C and Python write them, and YAML 1.1 reads them, are not taken. "" for what is no such number.
+std::string number_cure(const yaml::Node& node) {
+  if (!node.is_scalar()) return "";
+  std::string_view text = node.scalar;
+  if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+  if (text.empty() || text[0] < '0' || text[0] > '9') return "";
+  const bool has_prefix = text.size() > 1 && text[0] == '0' && std::string_view("xXoObB").find(text[1]) != text.npos;
+  if (!has_prefix && text.find('_') == text.npos && !is_octal(text)) return "";
+  return " (a number is written in decimal digits, without a leading 0, 0x or _)";
+}
+
+// The element of a list that a setting does not take, or takes but once; nullptr where no list is taken at all.
+struct BadElement {
+  std::size_t at = 0;
+  const yaml::Node* node = nullptr;
+  const char* fault = "is not accepted";
+};
+BadElement bad_element(const Field& field, const yaml::Node& list) {
+  RunConfig scratch;
+  if (!field.read({yaml::Node::Kind::List, {}, {}, {}, 0}, scratch)) return {};
+  for (std::size_t i = 0; i < list.items.size(); ++i) {
+    const yaml::Node& item = list.items[i];
+    if (!field.read({yaml::Node::Kind::List, {}, {}, {item}, item.line}, scratch)) return {i, &item};
+  }
+  for (std::size_t i = 0; i < list.items.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (list.items[i].scalar == list.items[j].scalar) return {i, &list.items[i], "is given twice"};
+  return {};
+}
+
+void read_value(std::string_view file, const yaml::Node& name, const Field& field, const yaml::Node& node,
+                RunConfig& config) {
+  if (field.read(node, config)) return;
+  const BadElement bad = node.is_list() ? bad_element(field, node) : BadElement();
+  if (bad.node)
+    user_error("{}: {}: element {} of the list, {}, {}; accepted: {}{}", place(file, *bad.node), field.key, bad.at + 1,
+               shown(*bad.node), bad.fault, field.accepts, number_cure(*bad.node));
+  user_error("{}: {}: {} is not accepted; accepted: {}{}", place(file, name), field.key, shown(node), field.accepts,
+             number_cure(node));
 }
 
 void check_schema_version(std::string_view file, const yaml::Node& node) {
@@ -54,22 +92,28 @@ void check_schema_version(std::string_view file, const yaml::Node& node) {
                place(file, node), shown(node));
 }
 
-void read_map(std::string_view file, const std::string& prefix, const yaml::Node& map, RunConfig& config) {
+// Where each key was set last, as messages call it: "run.yaml:7" or "--set sampling.n=2".
+using Places = std::map<std::string, std::string>;
+
+void read_map(std::string_view file, const std::string& prefix, const yaml::Node& map, RunConfig& config,
+              Places& places) {
   std::set<std::string> seen;
   for (std::size_t i = 0; i < map.items.size(); i += 2) {
     const yaml::Node &name = map.items[i], &value = map.items[i + 1];
     if (!name.is_scalar()) user_error("{}: a key must be a word", place(file, name));
+    if (name.scalar == "<<") user_error("{}: merge keys (<<) are not read; write the keys out", place(file, name));
     std::string key = prefix + name.scalar;
     std::string where = place(file, name);
     if (!seen.insert(key).second) user_error("{}: {}: given twice; keep one of them", where, key);
     if (key == "schema_version") {
       check_schema_version(file, value);
     } else if (const Field* field = find_field(key)) {
-      read_value(where, *field, value, config);
+      read_value(file, name, *field, value, config);
+      places[key] = where;
     } else if (!is_section(key)) {
       user_error("{}: unknown key '{}'{}", where, key, advice_for_key(key));
     } else if (value.is_map()) {
-      read_map(file, key + ".", value, config);
+      read_map(file, key + ".", value, config, places);
     } else if (!value.is_null()) {  // an empty section says nothing
       user_error("{}: {}: {} is not accepted; accepted: a mapping, e.g. {}", where, key, shown(value),
                  first_field_of(key));
@@ -107,9 +151,9 @@ yaml::Node value_in(const Override& o) {
 }
 
 // A section takes a map, as in the file: what it does not name stays.
-void apply_override(const Override& o, RunConfig& config) {
+void apply_override(const Override& o, RunConfig& config, Places& places) {
   const yaml::Node key = yaml::plain(o.key);
-  read_map(o.origin, "", {yaml::Node::Kind::Map, {}, {}, {key, value_in(o)}, 0}, config);
+  read_map(o.origin, "", {yaml::Node::Kind::Map, {}, {}, {key, value_in(o)}, 0}, config, places);
 }
 
 // What output.store is set to as a word of an override, or null.
@@ -121,36 +165,67 @@ std::optional<std::string> store_in(const Override& o) {
   return words ? std::optional(yaml::write(*words)) : std::nullopt;
 }
 
-// Rules between keys; each key alone was checked when it was read.
-void check_together(std::string_view name, const RunConfig& c, const std::string& yaml_store) {
-  for (const auto& [key, path] : {std::pair("model.path", c.model.path),
-                                  {"input.path", c.input.path},
-                                  {"output.dir", c.output.dir},
-                                  {"runtime.stop_file", c.runtime.stop_file}})
-    check_path(fmt::format("{}: {}", name, key), path);
-  const auto& s = c.sampling;
-  if (s.min_tokens > s.max_tokens)
-    user_error("{}: sampling.min_tokens ({}) is larger than sampling.max_tokens ({}); lower one or raise the other",
-               name, s.min_tokens, s.max_tokens);
-  const auto& r = s.repetition_detection;
-  if (r.max_pattern_size > 0 && r.min_count < 2)
-    user_error("{}: sampling.repetition_detection.min_count is {}; detection needs 2 or more", name, r.min_count);
-  if (r.max_pattern_size == 0 && r.min_count > 0)
-    user_error(
-        "{}: sampling.repetition_detection.min_count is set but max_pattern_size is 0 (off); set both or neither",
-        name);
-  const auto& limit = c.runtime.max_wall_time_seconds;
-  if (limit && *limit <= c.runtime.drain_margin_seconds)
-    user_error(
-        "{}: runtime.max_wall_time ({} s) is not longer than runtime.drain_margin ({} s), so nothing would ever be "
-        "done; raise one or lower the other",
-        name, *limit, c.runtime.drain_margin_seconds);
-  if (yaml_store.find("logprobs") != std::string::npos && !s.logprobs)
-    user_error(
-        "{}: output.store lists logprobs but sampling.logprobs is null; set sampling.logprobs to 0 or more, or leave "
-        "the word out: they are stored wherever they are asked for, also by a column",
-        name);
-}
+// Rules between keys; each key alone was checked when it was read. A fault begins with the place of the value that is
+// to be changed: `file` stands for those that nobody has set.
+class Together {
+ public:
+  Together(std::string_view file, const RunConfig& config, const Places& places)
+      : file_(file), c_(config), places_(places) {}
+
+  void check_paths() const {
+    for (const auto& [key, path] : {std::pair("model.path", c_.model.path),
+                                    {"input.path", c_.input.path},
+                                    {"output.dir", c_.output.dir},
+                                    {"runtime.stop_file", c_.runtime.stop_file}})
+      check_path(at(key), path);
+  }
+
+  void check_sampling() const {
+    const auto& s = c_.sampling;
+    if (s.min_tokens > s.max_tokens)
+      user_error("{} ({}) is larger than sampling.max_tokens ({}{}); lower one or raise the other",
+                 at("sampling.min_tokens"), s.min_tokens, s.max_tokens, by("sampling.max_tokens"));
+    const auto& r = s.repetition_detection;
+    const std::string count = "sampling.repetition_detection.min_count",
+                      size = "sampling.repetition_detection.max_pattern_size";
+    if (r.max_pattern_size > 0 && r.min_count < 2)
+      user_error("{} is {}; detection needs 2 or more where max_pattern_size is on ({}{})", at(count), r.min_count,
+                 r.max_pattern_size, by(size));
+    if (r.max_pattern_size == 0 && r.min_count > 0)
+      user_error("{} is set but max_pattern_size is 0 (off{}); set both or neither", at(count), by(size));
+  }
+
+  void check_times() const {
+    const auto& limit = c_.runtime.max_wall_time_seconds;
+    if (limit && *limit <= c_.runtime.drain_margin_seconds)
+      user_error(
+          "{} ({} s) is not longer than runtime.drain_margin ({} s{}), so nothing would ever be done; raise one or "
+          "lower the other",
+          at("runtime.max_wall_time"), *limit, c_.runtime.drain_margin_seconds, by("runtime.drain_margin"));
+  }
+
+  void check_store(const std::string& words) const {
+    if (words.find("logprobs") != std::string::npos && !c_.sampling.logprobs)
+      user_error(
+          "{} lists logprobs but sampling.logprobs is null{}; set sampling.logprobs to 0 or more, or leave the word "
+          "out: they are stored wherever they are asked for, also by a column",
+          at("output.store"), by("sampling.logprobs"));
+  }
+
+ private:
+  std::string at(const std::string& key) const {
+    const auto found = places_.find(key);
+    return fmt::format("{}: {}", found == places_.end() ? file_ : found->second, key);
+  }
+  std::string by(const std::string& key) const {
+    const auto found = places_.find(key);
+    return found == places_.end() ? ", the default" : ", " + found->second;
+  }
+
+  std::string file_;
+  const RunConfig& c_;
+  const Places& places_;
+};
 
 }  // namespace
 
@@ -202,21 +277,26 @@ RunConfig parse_onto(RunConfig config, std::string_view yaml, std::string_view n
                      const std::vector<Override>& overrides) {
   const yaml::Node root = yaml::read(yaml, name);
   std::string store;
+  Places places;
   if (root.is_map()) {
-    read_map(name, "", root, config);
+    read_map(name, "", root, config, places);
     const yaml::Node* output = find_value(root, "output");
     if (const yaml::Node* words = output ? find_value(*output, "store") : nullptr) store = yaml::write(*words);
   } else if (!root.is_null()) {
     user_error("{}: holds {}; a run.yaml is a mapping, e.g. 'model: {{path: DIR}}'", name, shown(root));
   }
   for (const Override& o : overrides) {
-    apply_override(o, config);
+    apply_override(o, config, places);
     store = store_in(o).value_or(store);
   }
   if (config.output.dir.empty())
     config.output.dir =
         "runs/" + (config.input.path.empty() ? "prompts" : std::filesystem::path(config.input.path).stem().string());
-  check_together(name, config, store);
+  const Together together(name, config, places);
+  together.check_paths();
+  together.check_sampling();
+  together.check_times();
+  together.check_store(store);
   return config;
 }
 
@@ -240,7 +320,8 @@ RunConfig parse_config(std::string_view yaml, std::string_view name, const std::
 }
 
 RunConfig with_value(RunConfig config, const std::string& key, const std::string& value, const std::string& origin) {
-  apply_override({key, value, origin}, config);
+  Places nobody_asks;
+  apply_override({key, value, origin}, config, nobody_asks);
   return config;
 }
 

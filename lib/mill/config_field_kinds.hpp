@@ -1,5 +1,5 @@
-// The kinds of keys in run.yaml: numbers in a range, optional numbers, words, texts, flags. Used by config_fields.cpp
-// only.
+// The kinds of keys in run.yaml: numbers in a range, optional numbers, words, texts, flags. Used by config_fields.cpp,
+// and by config.cpp for numbers.
 #pragma once
 
 #include <fmt/format.h>
@@ -20,11 +20,9 @@ namespace moemill::mill {
 using Read = std::function<bool(const yaml::Node&, RunConfig&)>;
 using Write = std::function<yaml::Node(const RunConfig&)>;
 
-// Number parsing takes the whole scalar or nothing: "12x" and "1.5" are no integers.
+// Number parsing takes the whole text or nothing: "12x" and "1.5" are no integers.
 template <class T>
-std::optional<T> number(const yaml::Node& node) {
-  if (!node.is_scalar()) return std::nullopt;
-  const std::string& text = node.scalar;
+std::optional<T> number_in(std::string_view text) {
   const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
   T value{};
   auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
@@ -33,6 +31,18 @@ std::optional<T> number(const yaml::Node& node) {
     if (!std::isfinite(value)) return std::nullopt;
   }
   return value;
+}
+
+// 010 is eight for other readers of YAML, and ten for people: neither is taken.
+inline bool is_octal(std::string_view text) {
+  if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+  return text.size() > 1 && text[0] == '0' &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+template <class T>
+std::optional<T> number(const yaml::Node& node) {
+  return node.is_scalar() && !is_octal(node.scalar) ? number_in<T>(node.scalar) : std::nullopt;
 }
 
 inline bool is_word(const yaml::Node& node, std::string_view word) { return node.is_scalar() && node.scalar == word; }

@@ -19,7 +19,7 @@ std::optional<double> duration(const yaml::Node& node) {
   const std::string units = "smhd";
   const double factors[] = {1, 60, 3600, 86400};
   if (auto unit = units.find(text.back()); unit != std::string::npos) {
-    auto value = number<double>(yaml::plain(text.substr(0, text.size() - 1)));
+    auto value = number_in<double>(text.substr(0, text.size() - 1));
     const double seconds = value ? *value * factors[unit] : -1;
     return seconds >= 0 && std::isfinite(seconds) ? std::optional(seconds) : std::nullopt;
   }
@@ -141,7 +141,7 @@ Field compression() {
     if (is_word(node, "none") || node.is_null()) return c.output.gzip_level.reset(), true;
     if (!node.is_scalar() || !node.scalar.starts_with("gzip")) return false;
     if (node.scalar == "gzip") return c.output.gzip_level = 4, true;
-    auto level = number<std::uint32_t>(yaml::plain(node.scalar.substr(5)));
+    auto level = number_in<std::uint32_t>(node.scalar.substr(5));
     if (node.scalar[4] != '-' || !level || *level < 1 || *level > 9) return false;
     c.output.gzip_level = *level;
     return true;

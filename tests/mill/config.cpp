@@ -235,7 +235,7 @@ TEST_CASE("rules between keys") {
   CHECK(has(fault("sampling: {min_tokens: 9, max_tokens: 3}"), "min_tokens (9)"));
   CHECK(has(fault("sampling: {repetition_detection: {max_pattern_size: 3}}"), "min_count is 0"));
   CHECK(has(fault("output: {store: [text, logprobs]}"), "sampling.logprobs is null"));
-  CHECK(has(fault("runtime: {max_wall_time: 60, drain_margin: 60}"), "runtime.drain_margin (60 s)"));
+  CHECK(has(fault("runtime: {max_wall_time: 60, drain_margin: 60}"), "runtime.drain_margin (60 s, run.yaml:1)"));
   CHECK(fault("runtime: {max_wall_time: 61, drain_margin: 60}") == "no error");
   CHECK(has(fault("output: {dir: \"runs/\xff\"}"), "UTF-8"));
   CHECK(fault("output: {store: [text, logprobs]}", {"sampling.logprobs=0"}) == "no error");
@@ -245,6 +245,30 @@ TEST_CASE("overrides: faults name the flag") {
   CHECK(has(fault("", {"sampling.top_p=3"}), "--set sampling.top_p=3: sampling.top_p: '3'"));
   CHECK(has(fault("", {"samplin.top_p=1"}), "nearest known key is 'sampling.top_p'"));
   CHECK(has(fault("", {"sampling"}), "key.path=value"));
+}
+
+TEST_CASE("faults name where each value comes from: the file's line, --set, or an option of its own") {
+  CHECK(has(fault("", {"output.dir=~/x"}), "--set output.dir=~/x: output.dir: ~/x: only a shell"));
+  CHECK(has(fault("\noutput: {dir: $HOME/x}", {"sampling.n=2"}), "run.yaml:2: output.dir: $HOME/x"));
+  CHECK(has(fault("", {"output={dir: ~/x}"}), "--set output={dir: ~/x}: output.dir"));
+  for (auto [key, flag] : {std::pair("output.dir", "output-dir"), {"model.path", "model"}, {"input.path", "input"}}) {
+    try {
+      parse_config(fmt::format("{}: {{{}: a}}", std::string(key).substr(0, std::string(key).find('.')),
+                               std::string(key).substr(std::string(key).find('.') + 1)),
+                   "run.yaml", {literal_override(key, "~/x", flag)});
+      FAIL("not refused");
+    } catch (const UserError& e) {
+      CHECK(std::string(e.what()).starts_with(fmt::format("--{0} ~/x: {1}: ~/x", flag, key)));
+    }
+  }
+  CHECK(has(fault("sampling: {max_tokens: 3}", {"sampling.min_tokens=9"}),
+            "--set sampling.min_tokens=9: sampling.min_tokens (9) is larger than sampling.max_tokens (3, run.yaml:1)"));
+  CHECK(has(fault("sampling: {min_tokens: 300}"), "sampling.max_tokens (256, the default)"));
+  CHECK(has(fault("", {"sampling.repetition_detection.max_pattern_size=3"}),
+            "max_pattern_size is on (3, --set sampling."));
+  CHECK(has(fault("output: {store: [logprobs]}"), "run.yaml:1: output.store lists logprobs"));
+  CHECK(
+      has(fault("runtime: {max_wall_time: 60}", {"runtime.drain_margin=99"}), "(99 s, --set runtime.drain_margin=99)"));
 }
 
 TEST_CASE("overrides: a section takes a map, as in the file") {
@@ -265,18 +289,6 @@ TEST_CASE("overrides: a section takes a map, as in the file") {
   CHECK(fault("", {"output={store: [text, logprobs]}", "sampling={logprobs: 0}"}) == "no error");
   CHECK(advice_for_key("sampling.repetition_detection").find("nearest") == std::string::npos);
   CHECK(has(advice_for_key("sampling.repetition_detektion"), "'sampling.repetition_detection'"));
-}
-
-TEST_CASE("resume compares what can change the answers") {
-  RunConfig a, b;
-  b.parallel.max_num_seqs = 3;
-  b.runtime.log_level = "debug";
-  b.output.merge = false;
-  b.model.path = "elsewhere/the/same/model";
-  CHECK(differing_keys(a, b).empty());
-  b.sampling.temperature = 0.5f;
-  b.errors.too_long = TooLong::TruncateRight;
-  CHECK(differing_keys(a, b) == std::vector<std::string>{"sampling.temperature", "errors.too_long"});
 }
 
 TEST_CASE("the nearest key: few errors for its length, a beginning, another section; else none") {
@@ -301,6 +313,47 @@ TEST_CASE("the nearest key: few errors for its length, a beginning, another sect
                               {"parallel.rebalance.polciy", "parallel.rebalance.policy"},
                               {"rebalance.policy", "parallel.rebalance.policy"}})
     CHECK_MESSAGE(nearest_key(written) == key, std::string(written), " -> ", nearest_key(written));
+}
+
+TEST_CASE("a bad element of a list is named, with its line") {
+  CHECK(
+      has(fault("sampling: {stop: ['', a]}"), "run.yaml:1: sampling.stop: element 1 of the list, '', is not accepted"));
+  CHECK(has(fault("sampling:\n  stop:\n  - a\n  - [b]\n"),
+            "run.yaml:4: sampling.stop: element 2 of the list, a list, is"));
+  CHECK(has(fault("sampling: {stop: [a, ~]}"), "element 2 of the list, null, is not accepted"));
+  CHECK(has(fault("sampling: {stop_token_ids: [1, -2]}"), "sampling.stop_token_ids: element 2 of the list, '-2'"));
+  CHECK(has(fault("output: {store: [text, images]}"), "output.store: element 2 of the list, 'images'"));
+  CHECK(has(fault("output: {carry_columns: [a, b, a]}"),
+            "output.carry_columns: element 3 of the list, 'a', is given twice"));
+  CHECK(has(fault("", {"sampling.stop=[a, '']"}), "--set sampling.stop=[a, '']: sampling.stop: element 2"));
+  CHECK(has(fault("sampling: {n: [1]}"), "sampling.n: a list is not accepted"));
+}
+
+TEST_CASE("numbers that readers of YAML take for other numbers are refused with the cure") {
+  for (const char* number : {"010", "0x1f", "0o17", "1_000", "-010", "+012", "0b11"}) {
+    for (const char* key : {"sampling.seed", "sampling.temperature", "sampling.stop_token_ids", "input.limit"})
+      CHECK_MESSAGE(has(fault("", {fmt::format("{}={}", key, number)}), "in decimal digits, without a leading 0"),
+                    number);
+  }
+  CHECK(has(fault("sampling: {stop_token_ids: [5, 010]}"), "element 2 of the list, '010'"));
+  CHECK(parse("sampling: {temperature: 0.5, seed: 0, stop: [010]}").sampling.stop == std::vector<std::string>{"010"});
+  CHECK(parse("runtime: {max_wall_time: 05m, drain_margin: 1}").runtime.max_wall_time_seconds == 300);
+  CHECK(parse("runtime: {max_wall_time: 01:30:00}").runtime.max_wall_time_seconds == 5400);
+  CHECK(!has(fault("model: {dtype: 1x}"), "decimal"));
+  CHECK(has(fault("a: &a {n: 2}\n"), "unknown key 'a'"));
+  CHECK(has(fault("sampling: {<<: {n: 2}}"), "run.yaml:1: merge keys (<<) are not read"));
+}
+
+TEST_CASE("resume compares what can change the answers") {
+  RunConfig a, b;
+  b.parallel.max_num_seqs = 3;
+  b.runtime.log_level = "debug";
+  b.output.merge = false;
+  b.model.path = "elsewhere/the/same/model";
+  CHECK(differing_keys(a, b).empty());
+  b.sampling.temperature = 0.5f;
+  b.errors.too_long = TooLong::TruncateRight;
+  CHECK(differing_keys(a, b) == std::vector<std::string>{"sampling.temperature", "errors.too_long"});
 }
 
 TEST_CASE("the nearest name") {
