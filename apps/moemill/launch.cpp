@@ -17,7 +17,7 @@ namespace moemill::app {
 Launch::Launch() {
   const Environment environment = [](const char* name) { return std::getenv(name); };
   const std::string library = MpiSession::library_version();
-  const LaunchDecision decision = decide_launch(environment, library);
+  const LaunchDecision decision = decide_launch(environment, library, MpiSession::speaks_pmi);
   if (!decision.refusal.empty()) throw UserError(decision.refusal);
   if (decision.use == LaunchDecision::Use::Alone) return;
   int argc = 0;

@@ -13,7 +13,8 @@ namespace {
 constexpr std::string_view gone =
     "moemill: error: MPI has ended this process as it started (its own words are above). One launcher starts one MPI "
     "program: in a script that runs several, write mpirun or srun in front of each moemill, not in front of the "
-    "script. Otherwise this launcher is not the one of the MPI that moemill is built with (moemill --version).\n";
+    "script. Otherwise this launcher is not the one of the MPI that moemill is built with (moemill --version); "
+    "under srun, another --mpi may be (srun --mpi=list).\n";
 
 // Only calls that are allowed in the child of a process with threads.
 [[noreturn]] void watch(int from_parent) {

@@ -80,6 +80,8 @@ class MpiSession {
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
   static std::string library_version();  // "Open MPI v4.1.4"
+  // Whether this Open MPI is built with Slurm's PMI-1 or PMI-2, or Cray's. May be asked before the session.
+  static bool speaks_pmi();
 };
 
 }  // namespace moemill

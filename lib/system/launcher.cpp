@@ -96,16 +96,17 @@ std::vector<LaunchClaim> launch_claims(const Environment& environment) {
   return claims;
 }
 
-LaunchDecision decide_launch(const Environment& environment, std::string_view mpi_library) {
+LaunchDecision decide_launch(const Environment& environment, std::string_view mpi_library,
+                             const std::function<bool()>& speaks_pmi) {
   const std::vector<LaunchClaim> claims = launch_claims(environment);
   const auto is_one = [](const LaunchClaim& claim) { return claim.tasks == 1 && claim.count == Count::Exact; };
   if (std::all_of(claims.begin(), claims.end(), is_one)) return {};
   const int step_tasks = number_in(environment, "SLURM_STEP_NUM_TASKS").value_or(1);
   const bool has_pmix = environment("PMIX_RANK") || environment("OMPI_COMM_WORLD_SIZE");
-  if (step_tasks > 1 && !has_pmix && is_open_mpi(mpi_library))
-    return {LaunchDecision::Use::Alone,
-            fmt::format("srun started {} tasks without PMIx, and each would think it is alone: {}", step_tasks,
-                        cure(environment, mpi_library))};
+  if (step_tasks > 1 && !has_pmix && is_open_mpi(mpi_library) && !speaks_pmi())
+    return {LaunchDecision::Use::Alone, fmt::format("srun started {} tasks without PMIx, which is all that this Open "
+                                                    "MPI speaks, and each would think it is alone: {}",
+                                                    step_tasks, cure(environment, mpi_library))};
   return {LaunchDecision::Use::Mpi, ""};
 }
 

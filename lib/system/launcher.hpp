@@ -29,8 +29,10 @@ struct LaunchDecision {
   std::string refusal;
 };
 // Before MPI_Init. One task needs no MPI: a second program in the same step, or one behind a stop, works. Open MPI ends
-// a process of a Slurm step that has no PMIx, so that is refused here.
-LaunchDecision decide_launch(const Environment& environment, std::string_view mpi_library);
+// a process of a Slurm step that has no PMIx, so that is refused here; but one that is built with Slurm's own PMI
+// (`speaks_pmi`, asked only then) may try, and world_fault sees what came of it.
+LaunchDecision decide_launch(const Environment& environment, std::string_view mpi_library,
+                             const std::function<bool()>& speaks_pmi);
 // After MPI_Init: "" when MPI sees as many ranks as were started; else what is wrong and the cure.
 std::string world_fault(const Environment& environment, int world_size, std::string_view mpi_library);
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/error.hpp"
@@ -182,6 +183,27 @@ MpiSession::MpiSession(int& argc, char**& argv) {
 
 MpiSession::~MpiSession() {
   if (std::uncaught_exceptions() == 0) MPI_Finalize();
+}
+
+// Each component that Open MPI has registers its version as variables of the tools interface.
+bool MpiSession::speaks_pmi() {
+  int provided = 0, count = 0;
+  if (MPI_T_init_thread(MPI_THREAD_SINGLE, &provided) != MPI_SUCCESS) return false;
+  if (MPI_T_cvar_get_num(&count) != MPI_SUCCESS) count = 0;
+  bool found = false;
+  for (int i = 0; i < count && !found; ++i) {
+    char text[128] = "";
+    int length = sizeof text, no_description = 0, verbosity = 0, binding = 0, scope = 0;
+    MPI_Datatype type = MPI_DATATYPE_NULL;
+    MPI_T_enum values = MPI_T_ENUM_NULL;
+    if (MPI_T_cvar_get_info(i, text, &length, &verbosity, &type, &values, nullptr, &no_description, &binding, &scope) !=
+        MPI_SUCCESS)
+      continue;
+    const std::string_view name = text;
+    found = name.starts_with("pmix_s1_") || name.starts_with("pmix_s2_") || name.starts_with("pmix_cray_");
+  }
+  MPI_T_finalize();
+  return found;
 }
 
 std::string MpiSession::library_version() {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <map>
+#include <stdexcept>
 #include <string>
 
 using namespace moemill;
@@ -50,7 +51,7 @@ const Variables step_pmix = with(step, {{"PMIX_RANK", "1"}, {"PMIX_NAMESPACE", "
 const Variables step_pmi2 = with(step, {{"PMI_RANK", "1"}, {"PMI_SIZE", "4"}, {"PMI_FD", "12"}});
 
 LaunchDecision decide(const Variables& variables, const std::string& library) {
-  return decide_launch(environment_of(variables), library);
+  return decide_launch(environment_of(variables), library, [] { return false; });
 }
 std::string fault(const Variables& variables, int world, const std::string& library) {
   return world_fault(environment_of(variables), world, library);
@@ -98,6 +99,22 @@ TEST_CASE("launcher: srun without PMIx is refused before Open MPI ends the proce
     CHECK(fault(started, 4, mpich) == "");
     CHECK(fault(started, 1, mpich).find("pmi2") != std::string::npos);
   }
+}
+
+TEST_CASE("launcher: an Open MPI with Slurm's own PMI may try, and the count decides") {
+  const auto speaks = [] { return true; };
+  for (const Variables& started : {step, step_pmi2}) {
+    const LaunchDecision decision = decide_launch(environment_of(started), open_mpi, speaks);
+    CHECK(decision.use == Use::Mpi);
+    CHECK(decision.refusal == "");
+    CHECK(fault(started, 4, open_mpi) == "");
+    CHECK(fault(started, 1, open_mpi).find("started 4 tasks") != std::string::npos);
+    CHECK(fault(started, 1, open_mpi).find("--mpi=pmix") != std::string::npos);
+  }
+  const auto never = []() -> bool { throw std::runtime_error("asked"); };  // it takes a moment
+  for (const Variables& started : {mpirun, step_pmix, hydra})
+    CHECK_NOTHROW(decide_launch(environment_of(started), open_mpi, never));
+  CHECK_NOTHROW(decide_launch(environment_of(step_pmi2), mpich, never));
 }
 
 TEST_CASE("launcher: of nested launchers the inner one counts") {
