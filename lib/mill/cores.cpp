@@ -6,6 +6,7 @@
 #include <span>
 
 #include "mill/summary.hpp"
+#include "system/batch.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -104,7 +105,7 @@ void add(CoreUse& sum, const CoreUse& node) {
 }
 
 RankCores arrange_cores(const Comm& world, const Comm& shared, const ParallelSettings& settings) {
-  const std::vector<CpuView> beside = gather(shared, this_process_cpus());
+  const std::vector<CpuView> beside = gather(shared, cpus_of_this_rank());
   const auto mine = static_cast<std::size_t>(shared.rank());
   const std::uint32_t threads = settings.threads_per_rank.value_or(std::min(most_threads, fair_threads(beside, mine)));
   const CoreUse node = core_use_of_node(beside, gather(shared, threads));
@@ -154,7 +155,7 @@ std::vector<std::string> core_warnings(const CoreUse& use, const SlurmJob& job) 
 
 std::uint32_t threads_here(const ParallelSettings& settings, std::uint32_t ranks_on_machine) {
   if (settings.threads_per_rank) return *settings.threads_per_rank;
-  const CpuView here = this_process_cpus();
+  const CpuView here = cpus_of_this_rank();
   const std::uint32_t cpus = usable_cpus(std::span(&here, 1));
   return std::clamp(cpus / std::max(ranks_on_machine, 1u), 1u, most_threads);
 }

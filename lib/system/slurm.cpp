@@ -4,6 +4,9 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/host.hpp"
+#include "system/batch.hpp"
+
 namespace moemill {
 namespace {
 
@@ -48,7 +51,10 @@ SlurmJob slurm_job(const Environment& environment) {
   SlurmJob job;
   for (const char* name : {"PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID"})
     if (environment(name)) job.of_another_system = true;
-  if (!environment("SLURM_JOB_ID")) return job;
+  if (!environment("SLURM_JOB_ID")) {
+    job.cpus = batch_cpus(environment, host_name()).all;
+    return job;
+  }
   job.tasks = number_of(environment, "SLURM_NTASKS");
   job.cpus_per_task = number_of(environment, "SLURM_CPUS_PER_TASK");
   job.cpus_on_node = number_of(environment, "SLURM_CPUS_ON_NODE");

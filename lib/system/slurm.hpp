@@ -1,4 +1,5 @@
-// What Slurm says about the job in the environment. Used for warnings about idle cores, core-hours and memory limits.
+// What Slurm says about the job in the environment, and of other batch systems the number of cores. Used for warnings
+// about idle cores, core-hours and memory limits.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,9 @@ struct SlurmJob {
   std::optional<std::uint64_t> nodes;
   std::optional<std::uint64_t> memory_on_node_bytes;  // that the job may use on this node
   std::optional<std::uint64_t> step_tasks;            // inside an srun step; not of a shell that salloc starts
-  bool of_another_system = false;  // PBS, LSF or Grid Engine: they have their own numbers, which are not read
+  bool of_another_system = false;                     // PBS, LSF or Grid Engine: of theirs only `cpus` is known
 };
-// Nothing in it outside of a job.
+// Nothing in it outside of a job. batch.hpp tells what a node has of it.
 SlurmJob slurm_job(const Environment& environment);
 
 }  // namespace moemill

@@ -47,6 +47,23 @@ def cores_are_said():
     check(f"{cpus + 1} threads share {cpus} core" in crowded, crowded)
 
 
+def batch_systems_numbers():
+    """Where the node is not cut into pieces for jobs, the numbers in the environment say what was allocated."""
+    cpus = len(os.sched_getaffinity(0))
+    if cpus < 2: raise Skipped("one core cannot be more than was allocated")
+    folder = prepare("batch", count=2, max_tokens=2)
+    nodes = folder / "nodes"
+    nodes.write_text(os.uname().nodename + "\n")
+    for env in ({"SGE_TASK_ID": "undefined", "NSLOTS": "1"},
+                {"PBS_JOBID": "7", "NCPUS": "1", "PBS_NODEFILE": str(nodes)},
+                {"LSB_JOBID": "7", "LSB_DJOB_NUMPROC": "1", "LSB_MCPU_HOSTS": os.uname().nodename + " 1"},
+                {"SLURM_JOB_ID": "7", "SLURM_JOB_CPUS_PER_NODE": "1"}):
+        said = expect_exit(plain("run", "-c", folder / "run.yaml", "--overwrite", env=env), 0).stderr
+        check("1 rank × 1 thread on 1 of 1 cores" in said and "warning" not in said, env, said)
+        lines = [json.loads(line) for line in (folder / "out/attempts.jsonl").read_text().splitlines()]
+        check(lines[0]["cores_allocated"] == 1, env, lines[0])
+
+
 def core_hours_are_counted():
     folder = prepare("hours", more="cost: {hour_price: 2}\n")
     done = expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=2), 0)
@@ -163,5 +180,5 @@ def a_chain_without_rows():
 
 
 if __name__ == "__main__":
-    main([cores_are_said, core_hours_are_counted, clocks_that_jump, a_full_disk_under_stderr_and_stdout,
+    main([cores_are_said, batch_systems_numbers, core_hours_are_counted, clocks_that_jump, a_full_disk_under_stderr_and_stdout,
           a_full_disk_under_the_logs, ulimits_and_slurm_memory, a_control_group_of_version_1, a_chain_without_rows])
