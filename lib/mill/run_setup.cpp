@@ -233,7 +233,8 @@ RunPlan share(const Comm& world, const RunPlan& plan) {
     j = {{"dir", plan.paths.dir},
          {"manifest", dataset::manifest_text(plan.manifest)},
          {"unfinished", unfinished},
-         {"before", {c.rows, c.rows_failed, c.prompts_done, c.prompts_failed}}};
+         {"before", {c.rows, c.rows_failed, c.prompts_done, c.prompts_failed}},
+         {"failed_by_code", c.failed_by_code}};
   }
   std::string mine = world.rank() == 0 ? j.dump() : "";
   j = nlohmann::json::parse(broadcast_text(world, mine, 0));
@@ -242,7 +243,7 @@ RunPlan share(const Comm& world, const RunPlan& plan) {
   out.manifest = dataset::parse_manifest(j["manifest"].get<std::string>(), out.paths.manifest());
   for (auto shard : j["unfinished"].get<std::vector<std::int32_t>>()) out.unfinished.push_back({shard});
   const auto before = j["before"].get<std::vector<std::uint64_t>>();
-  out.before = {before.at(0), before.at(1), before.at(2), before.at(3), {}};
+  out.before = {before.at(0), before.at(1), before.at(2), before.at(3), j["failed_by_code"]};
   return out;
 }
 
