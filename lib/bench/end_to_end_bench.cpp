@@ -16,6 +16,7 @@
 #include "layers/forward.hpp"
 #include "model/weights.hpp"
 #include "sample/sampler.hpp"
+#include "system/batch.hpp"
 
 namespace moemill::bench {
 namespace {
@@ -219,6 +220,15 @@ void print(const EndToEndOptions& o, const EndToEndResult& r) {
       100 * r.attention_share, 100 * r.mlp_share, 100 * r.exchange_share, 100 * r.head_share, 100 * r.sample_share);
 }
 
+// What parallel.threads_per_rank: auto is on these ranks.
+std::uint32_t threads_of_a_run(const Comm& world) {
+  const Comm shared = world.split_by_node();
+  const CpuView mine = cpus_of_this_rank();
+  std::vector<CpuView> beside(static_cast<std::size_t>(shared.size()));
+  shared.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(beside)));
+  return fair_threads(beside, static_cast<std::size_t>(shared.rank()));
+}
+
 std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::string>& args, const Comm& world) {
   namespace po = boost::program_options;
   const bool decode = workload == Workload::Decode;
@@ -235,7 +245,8 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
-  add("threads", po::value(&o.threads)->default_value(1), "threads a rank");
+  add("threads", po::value(&o.threads)->default_value(threads_of_a_run(world), "auto"),
+      "threads a rank; auto: as many as a run starts");
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
   add("isa", po::value(&isa)->default_value(std::string(cpu::name(cpu::best_isa()))), "plain, avx2 or avx512");
   add("json", "one line of JSON instead of text");

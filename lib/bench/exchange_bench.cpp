@@ -134,7 +134,8 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
   option("experts", po::value(&o.experts)->default_value(o.experts), "routed experts of all ranks");
   option("picks", po::value(&o.picks)->default_value(o.picks), "experts a row goes to");
   option("steps", po::value(&o.steps)->default_value(o.steps), "steps for each number");
-  option("threads", po::value(&o.threads)->default_value(o.threads), "threads of a rank");
+  option("threads", po::value(&o.threads)->default_value(o.threads),
+         "threads of a rank, which pack and unpack rows; a run starts as many as it may");
   option("json", "print JSON instead of a table");
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {

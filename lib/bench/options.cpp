@@ -78,7 +78,8 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
   po::options_description known("options");
   known.add_options()("help,h", "show this")("isa", po::value(&isa)->default_value(std::string(cpu::name(out.isa))),
                                              "plain, avx2 or avx512")(
-      "threads", po::value(&out.threads)->default_value(1), "threads of the team")(
+      "threads", po::value(&out.threads)->default_value(1),
+      "threads of the team; 1: a core's speed, also where a run starts more")(
       "shapes", po::value(&shapes)->default_value(defaults.shapes), defaults.shapes_help)(
       "rows", po::value(&rows)->default_value(defaults.rows), defaults.rows_help)(
       "seconds", po::value(&out.seconds)->default_value(out.seconds, fmt::format("{}", out.seconds)),

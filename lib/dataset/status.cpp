@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "dataset/attempts.hpp"
 #include "dataset/run_lock.hpp"
 
 namespace moemill::dataset {
@@ -44,6 +43,8 @@ RunStatus read_status(const std::string& dir, const SampleCounts& samples, RunCo
     status.end_reason = end->rank == 0 ? end->reason : fmt::format("rank {}: {}", end->rank, end->reason);
     if (!status.exit_code) status.exit_code = end->exit_code;  // the rank that failed could not reach run.json
   }
+  if (const auto records = attempt_records(paths); records.contains(manifest->attempts))
+    status.attempt = records.at(manifest->attempts);
   status.merged = files::exists(paths.outputs()) && !manifest->reopening;
   status.kept_before = !status.merged && files::exists(paths.outputs_before());
   status.last_metrics = last_line(paths.metrics());

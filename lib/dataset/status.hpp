@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "dataset/attempts.hpp"
 #include "dataset/counts.hpp"
 #include "dataset/run_dir.hpp"
 
@@ -26,6 +27,7 @@ struct RunStatus {
   bool merged = false;                    // outputs.h5 is there, with all rows that the run is to have
   bool kept_before = false;               // outputs-before.h5 is there instead
   std::optional<int> exit_code;           // of the last attempt; empty while it runs, or when it was killed
+  std::optional<AttemptRecord> attempt;   // the last one's ranks and threads, where attempts.jsonl has them
   std::string end_reason;                 // why it ended, "" when it was killed
   std::uint32_t tries_without_a_row = 0;  // the last attempts, see attempts.hpp; 0 while a job works
   std::string last_metrics;               // last whole line of metrics.jsonl, "" when none

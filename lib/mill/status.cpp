@@ -98,6 +98,22 @@ std::map<std::string, std::uint64_t> failed_by_code(const dataset::RunStatus& st
   return codes;
 }
 
+// "4 ranks × 16 threads on 2 nodes"; threads are those of all ranks.
+std::string ranks_text(const dataset::AttemptRecord& attempt) {
+  const auto ranks = static_cast<std::uint64_t>(std::max(attempt.ranks, 1));
+  const std::uint64_t threads = attempt.cores.threads;
+  const std::string each = threads % ranks == 0 ? counted(threads / ranks, "thread", "threads")
+                                                : counted(threads, "thread", "threads") + " in all";
+  return fmt::format("{} {} {} on {}", counted(ranks, "rank", "ranks"), threads % ranks == 0 ? "×" : "with", each,
+                     counted(static_cast<std::uint64_t>(std::max(attempt.nodes, 1)), "node", "nodes"));
+}
+
+ordered_json ranks_json(const dataset::RunStatus& status) {
+  if (!status.attempt) return {};
+  return {
+      {"ranks", status.attempt->ranks}, {"nodes", status.attempt->nodes}, {"threads", status.attempt->cores.threads}};
+}
+
 // An exit code is of the moment when it was stored; what lies there now is the truth.
 void hold_against_files(dataset::RunStatus& status, bool merges) {
   const bool says_done = status.exit_code == static_cast<int>(ExitCode::Done) ||
@@ -170,6 +186,7 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       {"shards_finished", status.shards_finished},
                       {"merged", status.merged},
                       {"attempts", m.attempts},
+                      {"attempt", ranks_json(status)},
                       {"tries_without_a_row", status.tries_without_a_row},
                       {"prompt_tokens_per_second", in},
                       {"generated_tokens_per_second", out},
@@ -181,6 +198,7 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
   }
   std::string text = fmt::format("state    {}, attempt {}{}\n", state_of(status), m.attempts,
                                  status.running ? " (" + *status.running + ")" : "");
+  if (status.attempt) text += fmt::format("on       {}\n", ranks_text(*status.attempt));
   if (!status.end_reason.empty()) text += fmt::format("ended    {}\n", status.end_reason);
   text += fmt::format("rows     {} done, {} failed, {} pending, of {}\n", thousands(status.rows_ok),
                       thousands(status.rows_failed), thousands(status.rows_pending), thousands(m.completions));

@@ -237,6 +237,9 @@ def status_and_verify_of_a_finished_run():
     told = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)
     check((told["done"], told["failed"], told["pending"], told["total"], told["exit_code"]) == (3, 1, 0, 4, 3), told)
     check("failed   1 empty" in text and "2 done, 1 failed, of 3" in text and told["failed_by_code"] == {"empty": 1}, text, told)
+    check("on       1 rank × 1 thread on 1 node" in text and told["attempt"] == {"ranks": 1, "nodes": 1, "threads": 1}, text, told)
+    again = expect_exit(moemill("run", "-c", folder / "out/config.yaml"), 3).stderr
+    check("already; nothing to do" in again and "1 rows of 1 prompts failed: 1 empty" in again, "started again:", again)
     expect_exit(moemill("status", folder / "out", "--exit-code"), 3)
     expect_exit(moemill("status", folder / "nothing"), 2)
     expect_exit(moemill("verify", folder / "out"), 0)
