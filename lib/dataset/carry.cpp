@@ -13,6 +13,22 @@ constexpr std::uint64_t chunk_bytes = 64u << 10;
 
 }  // namespace
 
+std::uint64_t carried_row_bytes(hid_t dataset, const std::string& place) {
+  const std::vector<hsize_t> shape = h5::shape(dataset);
+  if (shape.empty() || H5Tdetect_class(h5::type_of(dataset), H5T_REFERENCE) > 0)
+    user_error(
+        "{}: is a scalar or holds references, which mean nothing in another file: move it to another group, or leave "
+        "it out of output.carry_columns",
+        place);
+  const std::uint64_t row_bytes = row_bytes_of(dataset);
+  if (row_bytes > most_row_bytes)
+    user_error(
+        "{}: has the shape {}, and a row of it is larger than the {} GiB that a carried row may have: move it to "
+        "another group, or leave it out of output.carry_columns",
+        place, fmt::join(shape, " × "), most_row_bytes >> 30);
+  return row_bytes;
+}
+
 h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std::optional<std::uint32_t> gzip_level,
                         std::uint64_t most_chunk_rows) {
   std::string what = "carried column '" + name + "'";

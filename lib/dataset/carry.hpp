@@ -9,6 +9,9 @@
 
 namespace moemill::dataset {
 
+// Bytes of a row in memory. UserError for a dataset that cannot be carried; `place` names it.
+std::uint64_t carried_row_bytes(hid_t dataset, const std::string& place);
+
 // Makes an empty dataset like `source` (type and inner axes) that grows along its first axis, in chunks of at most
 // `most_chunk_rows`.
 h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std::optional<std::uint32_t> gzip_level,

@@ -18,6 +18,7 @@ class InputSources {
   // value.
   void check(hid_t group, const ColumnPlace& place, const std::function<bool(const std::string&)>& counts,
              const std::function<bool(const std::string&)>& is_data);
+  std::string stamp() const { return files_.stamp(); }  // of the files of all that was checked
   // What will be slow, one sentence a column.
   const std::vector<std::string>& warnings() const { return warnings_; }
 

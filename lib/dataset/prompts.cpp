@@ -5,13 +5,13 @@
 
 #include "base/error.hpp"
 #include "base/utf8.hpp"
+#include "dataset/carry.hpp"
 #include "dataset/column_names.hpp"
 #include "dataset/columns.hpp"
 #include "dataset/input_file.hpp"
 #include "dataset/input_sources.hpp"
 #include "dataset/options.hpp"
 #include "dataset/prompt_ids.hpp"
-#include "dataset/rows_in_memory.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -32,6 +32,13 @@ auto reading(const std::string& path, Body&& body) {
 }  // namespace
 
 struct PromptFile::State {
+  State(const InputSettings& input_settings, const std::optional<std::vector<std::string>>& carried_columns);
+  void open();
+
+  InputSettings input;
+  std::optional<std::vector<std::string>> carry;
+  std::optional<InputContents> held_to;
+  std::string stamp;  // as the file was opened
   std::string path;
   std::string group_name;
   h5::Handle file;
@@ -156,49 +163,41 @@ void PromptFile::State::find_carried(const std::optional<std::vector<std::string
     }
     if (!is_dataset || (!wanted && is_used(name))) continue;
     h5::Handle dataset = h5::open_dataset(group, name);
-    std::vector<hsize_t> shape = h5::shape(dataset);
+    const std::vector<hsize_t> shape = h5::shape(dataset);
     if (shape.empty() && !wanted) continue;  // a scalar is no column
     refuse_ragged(name, shape.empty() ? 1 : shape[0]);
-    h5::Handle type = h5::type_of(dataset);
-    if (shape.empty() || H5Tdetect_class(type, H5T_REFERENCE) > 0) {
-      user_error(
-          "{}: is a scalar or holds references, which mean nothing in another file: move it to another group, or leave "
-          "it out of output.carry_columns",
-          place(name).text());
-    }
-    const std::uint64_t row_bytes = row_bytes_of(dataset);
-    if (row_bytes > most_row_bytes) {
-      user_error(
-          "{}: has the shape {}, and a row of it is larger than the {} GiB that a carried row may have: move it to "
-          "another group, or leave it out of output.carry_columns",
-          place(name).text(), fmt::join(shape, " × "), most_row_bytes >> 30);
-    }
+    const std::uint64_t row_bytes = carried_row_bytes(dataset, place(name).text());
     carried.push_back({name, row_bytes});
     carried_datasets.push_back(std::move(dataset));
   }
 }
 
-PromptFile::PromptFile(const InputSettings& input, const std::optional<std::vector<std::string>>& carry)
-    : state_(std::make_unique<State>()) {
-  State& state = *state_;
-  state.path = input.path;
-  state.group_name = input.group;
-  reading(input.path, [&] {
-    state.file = open_input(input.path);
-    state.group = open_input_group(state.file, input.path, input.group);
-    state.check_sources(carry);
-    state.open_prompts();
-    state.open_options();
-    state.warnings = check_column_names(state.group, state.place(""), carry);
-    state.warnings.insert(state.warnings.end(), state.sources.warnings().begin(), state.sources.warnings().end());
-    state.find_carried(carry);
-    const std::optional<bool> of_file = special_tokens_attribute(state.file, state.group, input.path);
-    state.add_special_tokens = input.add_special_tokens.value_or(of_file.value_or(true));
+PromptFile::State::State(const InputSettings& input_settings,
+                         const std::optional<std::vector<std::string>>& carried_columns)
+    : input(input_settings), carry(carried_columns), path(input.path), group_name(input.group) {}
+
+void PromptFile::State::open() {
+  reading(path, [&] {
+    file = open_input(path);
+    group = open_input_group(file, path, group_name);
+    check_sources(carry);
+    stamp = sources.stamp();
+    open_prompts();
+    open_options();
+    warnings = check_column_names(group, place(""), carry);
+    warnings.insert(warnings.end(), sources.warnings().begin(), sources.warnings().end());
+    find_carried(carry);
+    const std::optional<bool> of_file = special_tokens_attribute(file, group, path);
+    add_special_tokens = input.add_special_tokens.value_or(of_file.value_or(true));
   });
-  state.size = std::min(state.file_rows, input.limit.value_or(state.file_rows));
-  if (state.size == 0) user_error("input.limit is 0: there is nothing to do");
+  size = std::min(file_rows, input.limit.value_or(file_rows));
+  if (size == 0) user_error("input.limit is 0: there is nothing to do");
 }
 
+PromptFile::PromptFile(const InputSettings& input, const std::optional<std::vector<std::string>>& carry)
+    : state_(std::make_unique<State>(input, carry)) {
+  state_->open();
+}
 PromptFile::PromptFile(PromptFile&&) noexcept = default;
 PromptFile& PromptFile::operator=(PromptFile&&) noexcept = default;
 PromptFile::~PromptFile() = default;
@@ -227,6 +226,55 @@ InputContents PromptFile::contents() const {
   names.emplace_back(state_->prompt_name());
   for (const CarriedColumn& column : state_->carried) names.push_back(column.name);
   return reading(path(), [&] { return contents_of(state_->group, names, size()); });
+}
+
+const std::string& PromptFile::stamp_when_opened() const { return state_->stamp; }
+
+void PromptFile::hold_to(InputContents contents, const std::string& stamp) {
+  state_->held_to = std::move(contents);
+  if (state_->stamp != stamp) reopen();
+}
+
+PromptFile::Reopened PromptFile::check_contents() const {
+  return state_->held_to && state_->sources.stamp() != state_->stamp ? reopen() : Reopened::No;
+}
+
+// HDF5 would give what it remembers of an open file, so that all of it is closed first.
+PromptFile::Reopened PromptFile::reopen() const {
+  State& state = *state_;
+  const InputContents wanted = *state.held_to;
+  const auto refuse = [&](const std::string& how) {
+    user_error(
+        "{}: was written to while this job reads it, and {}. Rows that are done are kept, and are of the prompts as "
+        "they "
+        "were: put these back and start the same command again, or give the new prompts a run of their own",
+        state.path, how);
+  };
+  InputContents now;
+  try {
+    state = State(state.input, state.carry);
+    state.open();
+    now = contents();
+  } catch (const UserError& e) {
+    refuse(fmt::format("cannot be read any more ({})", e.what()));
+  }
+  if (now.sha256 != wanted.sha256)
+    refuse(fmt::format("holds other values (in {})", fmt::join(changed_columns(wanted.columns, now.columns), ", ")));
+  state.held_to = wanted;
+  return Reopened::Yes;
+}
+
+// What was read while somebody wrote is read again, or is a fault of who wrote.
+template <class Body>
+auto PromptFile::read_held(Body&& body) const {
+  for (;;) {
+    try {
+      auto values = reading(path(), body);
+      if (check_contents() == Reopened::No) return values;
+    } catch (const UserError&) {
+      if (check_contents() == Reopened::No) throw;
+    }
+  }
 }
 
 void PromptFile::State::read_ids(std::vector<Prompt>& prompts, std::uint64_t first) const {
@@ -279,7 +327,7 @@ void PromptFile::State::read_bodies(std::vector<Prompt>& prompts, std::uint64_t 
 
 std::vector<Prompt> PromptFile::read(std::uint64_t first, std::uint64_t count, const SamplingParams& defaults) const {
   expect(first <= size() && count <= size() - first, "prompts: rows lie within the file");
-  return reading(path(), [&] {
+  return read_held([&] {
     std::vector<Prompt> prompts(count);
     std::vector<SamplingParams> sampling(count, defaults);
     state_->read_ids(prompts, first);
@@ -301,7 +349,7 @@ std::vector<std::uint32_t> PromptFile::read_sample_counts(std::uint64_t first, s
   expect(first <= size() && count <= size() - first, "prompts: rows lie within the file");
   std::vector<std::uint32_t> counts(count, defaults.n);
   if (!state_->options.n) return counts;
-  return reading(path(), [&] {
+  return read_held([&] {
     auto values = state_->options.n->read_wholes(first, count);
     for (std::uint64_t i = 0; i < count; i++) {
       if (values[i]) counts[i] = static_cast<std::uint32_t>(*values[i]);

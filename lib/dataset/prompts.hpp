@@ -81,8 +81,21 @@ class PromptFile {
   // What the columns of the prompts to process hold, for input_sha256. Reads all of them.
   InputContents contents() const;
 
+  // Who writes to the file while a job reads it would give the job other prompts than it began with, or half of them.
+  // After hold_to(), read(), read_sample_counts() and check_contents() see whether somebody wrote; then the file is
+  // opened anew and must hold these contents: a UserError says that it does not. `stamp` is stamp_when_opened() of the
+  // process that found the contents: sizes and times of the files.
+  const std::string& stamp_when_opened() const;
+  void hold_to(InputContents contents, const std::string& stamp);
+  // Yes: what was read through carried_dataset() since the last call is to be read again.
+  enum class Reopened { No, Yes };
+  Reopened check_contents() const;
+
  private:
   struct State;
+  Reopened reopen() const;
+  template <class Body>
+  auto read_held(Body&& body) const;
   std::unique_ptr<State> state_;
 };
 

@@ -147,15 +147,18 @@ OutputSize size_of(const ShardRows& rows) {
 void write_shard(const std::string& path, ShardRows rows, const PromptFile& prompts, const OutputLayout& layout,
                  const RootAttributes& attributes) {
   settle(rows);
-  OutputWriter writer(path, layout, attributes, size_of(rows));
-  write_completions(rows.completions, layout, writer);
-  write_errors(rows.completions, writer);
-  if (layout.prompt_logprobs) write_scores(rows, writer);
-  if (layout.prompt_token_ids) write_prompt_tokens(rows, writer);
-  for (const CarriedColumn& column : prompts.carried()) {
-    writer.append_carried(column.name, prompts.carried_dataset(column.name), rows.range.first, rows.range.count);
-  }
-  writer.publish();
+  do {
+    OutputWriter writer(path, layout, attributes, size_of(rows));
+    write_completions(rows.completions, layout, writer);
+    write_errors(rows.completions, writer);
+    if (layout.prompt_logprobs) write_scores(rows, writer);
+    if (layout.prompt_token_ids) write_prompt_tokens(rows, writer);
+    for (const CarriedColumn& column : prompts.carried()) {
+      writer.append_carried(column.name, prompts.carried_dataset(column.name), rows.range.first, rows.range.count);
+    }
+    if (prompts.check_contents() == PromptFile::Reopened::Yes) continue;
+    return writer.publish();
+  } while (true);
 }
 
 }  // namespace moemill::dataset

@@ -165,6 +165,16 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   return end;
 }
 
+// Every rank reads its prompts when their turn comes, hours later. An older moemill's run does not know the columns.
+void hold_to_contents(const Comm& world, const RunPlan& plan, dataset::PromptFile& prompts) {
+  const auto& prints = plan.manifest.fingerprints;
+  const std::string stamp = broadcast_text(world, prompts.stamp_when_opened(), 0);
+  together(world, [&] {
+    if (prints.contains("input_columns"))
+      prompts.hold_to({prints.at("input_sha256"), prints.at("input_columns")}, stamp);
+  });
+}
+
 // What only rank 0 has, to the end of the job.
 struct RankZero {
   RunLog log;
@@ -265,7 +275,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   std::optional<StopFile> stop_file;  // on rank 0
   rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
   const Ranks ranks = arrange_ranks(world, config.parallel);
-  const Opened in = open_inputs(world, config);
+  Opened in = open_inputs(world, config);
   request.config = settle(asked.config, in.prompts);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);
@@ -283,6 +293,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   });
   plan = share(world, plan);
   try {
+    hold_to_contents(world, plan, in.prompts);
     const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
     Report report = start_report(ranks, in.model.config, plan);
     report.summary.double_bos_prompts = warn_of_doubled(world, config, in);

@@ -1,5 +1,7 @@
 #include "system/h5_sources.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -120,7 +122,7 @@ bool lies_within(hid_t selection, const std::vector<hsize_t>& shape, hssize_t va
 }
 
 // Values in a raw file of their own (H5Pset_external): HDF5 reads zeros where the file ends early.
-void refuse_missing_raw_files(hid_t dataset, hid_t settings, const std::string& place) {
+void refuse_missing_raw_files(hid_t dataset, hid_t settings, const std::string& place, std::set<std::string>& seen) {
   const int count = H5Pget_external_count(settings);
   if (count <= 0) return;
   const Handle space = own(H5Dget_space(dataset), place), type = own(H5Dget_type(dataset), place);
@@ -143,6 +145,7 @@ void refuse_missing_raw_files(hid_t dataset, hid_t settings, const std::string& 
     if (!files::exists(path) || size < first || size - first < held)
       user_error("{}: its values are in the raw file '{}', which {}: put it in its place, or write the values anew",
                  place, path, files::exists(path) ? "is too short" : "is not there");
+    seen.insert(path);
   }
 }
 
@@ -240,7 +243,8 @@ SourceFiles::Chunks SourceFiles::check(hid_t dataset, const std::string& place, 
 SourceFiles::Chunks SourceFiles::look(hid_t dataset, const std::string& place, const Wanted& wanted, int depth) {
   if (depth > most_depth) user_error("{}: is a virtual dataset over virtual datasets, too deep or in a ring", place);
   const Handle settings = own(H5Dget_create_plist(dataset), place);
-  refuse_missing_raw_files(dataset, settings, place);
+  remember_file(dataset, place);
+  refuse_missing_raw_files(dataset, settings, place, raw_files_);
   Chunks found{chunk_bytes(dataset), 1};
   if (H5Pget_layout(settings) != H5D_VIRTUAL) return found;
   std::size_t mappings = 0;
@@ -268,6 +272,29 @@ SourceFiles::Chunks SourceFiles::look(hid_t dataset, const std::string& place, c
   }
   if (!grows) refuse_uncovered(dataset, settings, mapped, std::move(covered), wanted, place);
   return found;
+}
+
+void SourceFiles::remember_file(hid_t dataset, const std::string& place) {
+  const std::string path = file_of(dataset);
+  if (!files_.contains(path)) files_.emplace(path, own(H5Iget_file_id(dataset), place));
+}
+
+std::string SourceFiles::stamp() const {
+  std::string text;
+  const auto add = [&](int failed, const struct stat& s) {
+    text += failed != 0 ? "gone\n" : fmt::format("{} {}.{:09}\n", s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec);
+  };
+  for (const auto& [path, file] : files_) {
+    void* descriptor = nullptr;  // of HDF5's default driver, the one that open_file() takes
+    struct stat s = {};
+    const bool is_open = H5Fget_vfd_handle(file, H5P_DEFAULT, &descriptor) >= 0 && descriptor != nullptr;
+    add(is_open ? fstat(*static_cast<const int*>(descriptor), &s) : stat(path.c_str(), &s), s);
+  }
+  for (const std::string& path : raw_files_) {
+    struct stat s = {};
+    add(stat(path.c_str(), &s), s);
+  }
+  return text;
 }
 
 // The open file, or none.

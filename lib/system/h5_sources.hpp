@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "system/h5.hpp"
@@ -28,6 +29,10 @@ class SourceFiles {
   // UserError where a source, or a source of a source, is missing, is too small, or leaves values without any.
   Chunks check(hid_t dataset, const std::string& place, UnmappedRows unmapped);
 
+  // Size and time of the last change of every file that `check` met, the dataset's own included: another text when one
+  // was written to since, through whatever name. The open files count, not others that took their names.
+  std::string stamp() const;
+
   // Of a dataset with one axis: what is to be read of it.
   struct Wanted {
     UnmappedRows unmapped = UnmappedRows::MayBeFilled;
@@ -42,8 +47,10 @@ class SourceFiles {
   void look_at_blocks(Source source, const std::string& file_name, const std::string& dataset_name, Chunks& found);
   const Handle* open(const std::string& from, const std::string& name);
   Handle find(const Source& source);
+  void remember_file(hid_t dataset, const std::string& place);
 
   std::map<std::string, Handle> files_;  // by the path that opened
+  std::set<std::string> raw_files_;
 };
 
 }  // namespace moemill::h5

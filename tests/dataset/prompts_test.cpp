@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 
@@ -249,6 +251,86 @@ TEST_CASE("offsets that do not ascend") {
     PromptFile file = open_fixture(std::string("refused_rows/") + name);
     CHECK_CONTAINS(message_of<UserError>([&] { read_all(file); }), "/prompt/offsets");
     CHECK_CONTAINS(message_of<UserError>([&] { file.check_columns(SamplingParams()); }), "/prompt/offsets");
+  }
+}
+
+void make_prompts(const std::string& path, const std::vector<std::string>& prompts, hsize_t chunk) {
+  const h5::Handle file = h5::create_file(path);
+  const h5::Handle text = h5::own(H5Tcopy(H5T_C_S1), path);
+  H5Tset_size(text, 8);
+  const hsize_t rows = prompts.size();
+  const h5::Handle space = h5::own(H5Screate_simple(1, &rows, nullptr), path);
+  const h5::Handle settings = h5::own(H5Pcreate(H5P_DATASET_CREATE), path);
+  H5Pset_chunk(settings, 1, &chunk);
+  const h5::Handle set = h5::own(H5Dcreate2(file, "prompt", text, space, H5P_DEFAULT, settings, H5P_DEFAULT), path);
+  std::string padded;
+  for (std::string prompt : prompts) prompt.resize(8), padded += prompt;
+  h5::check(H5Dwrite(set, text, H5S_ALL, H5S_ALL, H5P_DEFAULT, padded.data()), path);
+}
+
+// In place, as another process does it with h5py's mode "w": the file keeps its inode. HDF5 does not write to a file
+// that this process reads.
+void write_prompts(const std::string& path, const std::vector<std::string>& prompts, hsize_t chunk) {
+  make_prompts(path + ".made", prompts, chunk);
+  std::ifstream made(path + ".made", std::ios::binary);
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << made.rdbuf();
+}
+
+std::string fault_of(const PromptFile& file) {
+  try {
+    return read_all(file).at(2).text;
+  } catch (const UserError& e) {
+    return e.what();
+  }
+}
+
+TEST_CASE("a file that somebody writes to while it is read holds the same values, or is refused") {
+  const Scratch scratch;
+  const std::string path = scratch.path("p.h5");
+  const std::vector<std::string> prompts = {"one", "two", "three", "four"};
+  write_prompts(path, prompts, 4);
+  PromptFile file({.path = path}, std::nullopt);
+  file.hold_to(file.contents(), file.stamp_when_opened());
+  CHECK(fault_of(file) == "three");
+  CHECK(file.check_contents() == PromptFile::Reopened::No);
+  SUBCASE("touched") {
+    std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) + std::chrono::seconds(3));
+    CHECK(file.check_contents() == PromptFile::Reopened::Yes);
+    CHECK(file.check_contents() == PromptFile::Reopened::No);
+  }
+  SUBCASE("stored another way") { write_prompts(path, prompts, 1); }
+  SUBCASE("replaced by a file of the same name: the open one counts") {
+    write_prompts(path + ".new", {"x", "y", "z", "w"}, 1);
+    std::filesystem::rename(path + ".new", path);
+    CHECK(file.check_contents() == PromptFile::Reopened::No);
+  }
+  SUBCASE("opened by another process before it was changed") {
+    PromptFile late({.path = path}, std::nullopt);
+    CHECK_NOTHROW(late.hold_to(file.contents(), "another stamp"));
+    CHECK_THROWS_WITH_AS(
+        late.hold_to({"of others", ""}, "another stamp"),
+        doctest::Contains("was written to while this job reads it, and holds other values (in prompt)"), UserError);
+  }
+  CHECK(fault_of(file) == "three");
+}
+
+TEST_CASE("other prompts in a file that is being read are refused, half-written ones too") {
+  const Scratch scratch;
+  const std::string path = scratch.path("p.h5");
+  write_prompts(path, {"one", "two", "three", "four"}, 4);
+  PromptFile file({.path = path}, std::nullopt);
+  file.hold_to(file.contents(), file.stamp_when_opened());
+  SUBCASE("other values") {
+    write_prompts(path, {"one", "two", "THREE", "four"}, 4);
+    CHECK(fault_of(file).find("holds other values (in prompt)") != std::string::npos);
+  }
+  SUBCASE("fewer rows") {
+    write_prompts(path, {"one", "two"}, 2);
+    CHECK(fault_of(file).find("holds other values (in prompt)") != std::string::npos);
+  }
+  SUBCASE("cut short") {
+    std::filesystem::resize_file(path, 100);
+    CHECK(fault_of(file).find("cannot be read any more") != std::string::npos);
   }
 }
 

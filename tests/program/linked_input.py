@@ -6,6 +6,7 @@ changes between two attempts ends the run, and what only is stored another way d
 import hashlib
 import json
 import pathlib
+import shutil
 import sys
 
 import h5py
@@ -17,7 +18,8 @@ if "--library" in sys.argv:
     LIBRARY = str(pathlib.Path(sys.argv[at + 1]).resolve())
     del sys.argv[at:at + 2]
 
-from moemill_program import MODELS, SOURCE, check, differences, expect_exit, fresh, main, moemill  # noqa: E402
+from moemill_program import MODELS, SECONDS, SOURCE, check, differences, expect_exit, fresh, main, moemill, start, write_prompts  # noqa: E402
+from resume import wait_for_rows  # noqa: E402
 
 sys.path.insert(0, str(SOURCE / "scripts"))
 from moemill_tools.contents import input_columns  # noqa: E402
@@ -279,6 +281,27 @@ def runs_of_an_older_moemill():
     check("older moemill" in run(folder, code=2).stderr)
 
 
+def rewritten_while_a_job_reads_it():
+    """In place, as three lines of h5py do. No row is made of the new prompts; with the old ones the run goes on."""
+    folder = fresh("rewritten")
+    prompts = [f"prompt {i}" for i in range(120)]
+    write_prompts(folder / "p.h5", {"prompt": prompts})
+    (folder / "run.yaml").write_text(f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\nsampling: {{max_tokens: 60, ignore_eos: true}}\n"
+                                     f"output: {{dir: {folder / 'out'}, shard_prompts: 4, journal_flush_seconds: 0.01}}\nparallel: {{max_num_seqs: 2}}\n")
+    expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole"), 0)
+    for ranks in (0, 2):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        job = start(folder, ranks)
+        check(wait_for_rows(folder, job, 1), "the job was over before its prompts could change")
+        write_prompts(folder / "p.h5", {"prompt": [p.upper() for p in prompts]})
+        said = job.communicate(timeout=SECONDS)[1]
+        check(job.returncode == 2 and "was written to while this job reads it, and holds other values (in prompt)" in said, job.returncode, said)
+        check("input_sha256" in expect_exit(moemill("run", "-c", folder / "run.yaml"), 2).stderr)
+        write_prompts(folder / "p.h5", {"prompt": prompts})
+        expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
+        check(not differences(folder / "whole/outputs.h5", folder / "out/outputs.h5"), "rows of other prompts")
+
+
 if __name__ == "__main__":
-    main([sources_of_virtual_datasets, rows_that_no_source_gives, links_that_lead_nowhere, raw_files_that_end_early, without_file_locks, columns_of_odd_form, contents_count_not_bytes,
+    main([sources_of_virtual_datasets, rows_that_no_source_gives, links_that_lead_nowhere, raw_files_that_end_early, without_file_locks, columns_of_odd_form, contents_count_not_bytes, rewritten_while_a_job_reads_it,
           runs_of_an_older_moemill])
