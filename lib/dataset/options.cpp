@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <type_traits>
 
 #include "base/error.hpp"
@@ -117,6 +119,19 @@ void OptionColumns::merge_lists(std::vector<SamplingParams>& rows, std::uint64_t
       stop_token_ids, [](SamplingParams& row, const ColumnPlace& place, std::uint64_t index, const std::string& text) {
         row.stop_token_ids = parse_list<std::int32_t>(place, index, text, is_token_id, "token ids such as [2, 32007]");
       });
+}
+
+std::vector<std::string> OptionColumns::stop_strings(std::uint64_t rows, std::size_t most) const {
+  constexpr std::uint64_t block_rows = 4096;
+  std::set<std::string> lists, strings;  // most rows have the same few
+  for (std::uint64_t first = 0; stop && first < rows && lists.size() < most; first += block_rows)
+    for (std::string& text : stop->read(first, std::min(block_rows, rows - first))) lists.insert(std::move(text));
+  for (const std::string& text : lists) {
+    const nlohmann::json list = nlohmann::json::parse(text, nullptr, false);
+    if (!list.is_array() || !std::all_of(list.begin(), list.end(), is_stop_string)) continue;
+    for (const auto& value : list) strings.insert(value.get<std::string>());
+  }
+  return {strings.begin(), std::next(strings.begin(), static_cast<std::ptrdiff_t>(std::min(most, strings.size())))};
 }
 
 // Where the run's own min_tokens stands against a row's max_tokens, the smaller one counts (mill/prepare).

@@ -19,6 +19,9 @@ struct OptionColumns {
   // Over the run's defaults that `rows` hold: the values of rows first .. of the file. UserError naming dataset and row
   // for a value out of its range.
   void merge_into(std::vector<SamplingParams>& rows, std::uint64_t first) const;
+  // The different strings of the column `stop` in the first rows, `most` of them at most. Lists that are none are left
+  // to merge_into.
+  std::vector<std::string> stop_strings(std::uint64_t rows, std::size_t most) const;
 
  private:
   void merge_lists(std::vector<SamplingParams>& rows, std::uint64_t first) const;

@@ -373,6 +373,11 @@ std::optional<std::uint32_t> PromptFile::most_logprobs(std::optional<std::uint32
   });
 }
 
+std::vector<std::string> PromptFile::row_stops() const {
+  constexpr std::size_t most = 1000;
+  return reading(path(), [&] { return state_->options.stop_strings(size(), most); });
+}
+
 std::uint64_t PromptFile::check_columns(const SamplingParams& defaults) const {
   return reading(path(), [&] {
     std::uint64_t samples = 0;

@@ -71,6 +71,9 @@ class PromptFile {
   // for. Reads the column `logprobs`.
   std::optional<std::uint32_t> most_logprobs(std::optional<std::uint32_t> run_wide) const;
 
+  // The different strings of the column `stop`, a thousand at most. Reads that column.
+  std::vector<std::string> row_stops() const;
+
   // Reads every optional column once, in ranges: a value out of its range (n = 0, temperature = -3, a `stop` that is
   // not a JSON list of strings) is a UserError naming dataset and row, as are offsets that do not ascend. Returns the
   // total of samples = completions of the run.

@@ -58,6 +58,14 @@ std::vector<TokenId> special_tokens_of(const std::string& stop, const text::Toke
   return ids;
 }
 
+std::string never_matches(const char* where, const std::string& stop, const char* instead,
+                          const std::vector<TokenId>& special) {
+  return fmt::format(
+      "{}: \"{}\" has a special token, and text has none, so it never matches; set {}: [{}], or "
+      "output.skip_special_tokens: false",
+      where, stop, instead, fmt::join(special, ", "));
+}
+
 // What a key would be with a recommended value, or nothing where moemill does not take it ("top_p": 0.0): nobody asked
 // for it, so it is no fault.
 std::optional<std::string> taken(const RunConfig& config, const std::string& key, const std::string& value,
@@ -77,11 +85,7 @@ std::vector<std::string> advice_on_endings(const ModelFolder& model, const RunCo
   if (config.output.skip_special_tokens) {
     for (const std::string& stop : config.sampling.stop) {
       const auto special = special_tokens_of(stop, *model.tokenizer);
-      if (special.empty()) continue;
-      advice.push_back(
-          fmt::format("sampling.stop: \"{}\" has a special token, and text has none, so it never matches; set "
-                      "sampling.stop_token_ids: [{}], or output.skip_special_tokens: false",
-                      stop, fmt::join(special, ", ")));
+      if (!special.empty()) advice.push_back(never_matches("sampling.stop", stop, "sampling.stop_token_ids", special));
     }
   }
   if (config.sampling.ignore_eos || model.config.eos.empty()) return advice;  // asked for, or said elsewhere
@@ -98,6 +102,20 @@ std::vector<std::string> advice_on_endings(const ModelFolder& model, const RunCo
   for (const char* token : turn_ends)
     if (token != chat.end_token && chat.templates.find(token) != std::string::npos)
       check(token, "the end of a turn in the chat template");
+  return advice;
+}
+
+std::vector<std::string> advice_on_row_stops(const ModelFolder& model, const RunConfig& config,
+                                             const dataset::PromptFile& prompts) {
+  constexpr std::size_t most = 5;
+  std::vector<std::string> advice;
+  if (!model.tokenizer || !config.output.skip_special_tokens || !prompts.has_stop_column()) return advice;
+  for (const std::string& stop : prompts.row_stops()) {
+    const auto special = special_tokens_of(stop, *model.tokenizer);
+    if (special.empty()) continue;
+    advice.push_back(never_matches("column stop", stop, "the column stop_token_ids of these rows", special));
+    if (advice.size() == most) break;  // the others are of the same make
+  }
   return advice;
 }
 

@@ -10,6 +10,9 @@
 namespace moemill::mill {
 
 std::vector<std::string> advice_on_endings(const ModelFolder& model, const RunConfig& config);
+// The same of stop strings that rows have as a column.
+std::vector<std::string> advice_on_row_stops(const ModelFolder& model, const RunConfig& config,
+                                             const dataset::PromptFile& prompts);
 std::vector<std::string> advice_on_sampling(const RunConfig& config);
 
 }  // namespace moemill::mill

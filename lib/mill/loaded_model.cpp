@@ -70,9 +70,10 @@ std::string columns_text(const dataset::PromptFile& prompts) {
   return left_out > 0 ? text + fmt::format(" and {} more", left_out) : text;
 }
 
-std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form) {
+std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config,
+                                     const dataset::PromptFile& prompts) {
   std::vector<std::string> warnings = model.config.warnings;
-  if (model.tokenizer && form == dataset::PromptForm::Text) {
+  if (model.tokenizer && prompts.form() == dataset::PromptForm::Text) {
     const auto& more = model.tokenizer->warnings();
     warnings.insert(warnings.end(), more.begin(), more.end());
   }
@@ -81,7 +82,8 @@ std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& 
         fmt::format("the tokenizer has ids up to {}, but the model's vocabulary is {}: prompts with larger ids "
                     "fail with bad_token",
                     model.tokenizer->vocabulary_size() - 1, model.config.vocabulary));
-  for (auto& more : {advice_on_endings(model, config), advice_on_sampling(config)})
+  for (auto& more :
+       {advice_on_endings(model, config), advice_on_row_stops(model, config, prompts), advice_on_sampling(config)})
     warnings.insert(warnings.end(), more.begin(), more.end());
   if (config.sampling.max_tokens == 0 && !config.sampling.prompt_logprobs)
     warnings.push_back(

@@ -36,6 +36,7 @@ RunConfig settle(RunConfig config, const dataset::PromptFile& prompts);
 // The columns beside the prompt, so that a misspelt one is seen: "used: n, seed; carried along: topic", or "".
 std::string columns_text(const dataset::PromptFile& prompts);
 // What a user should know before the job: one sentence each.
-std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config, dataset::PromptForm form);
+std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config,
+                                     const dataset::PromptFile& prompts);
 
 }  // namespace moemill::mill

@@ -79,7 +79,7 @@ ExitCode preview(const PreviewRequest& request) {
   const ModelFolder model = open_model(request.config.model);
   const dataset::PromptFile prompts = open_prompts(request.config);
   check_model_can(model, request.config, prompts);
-  for (const auto& warning : warnings_of(model, request.config, prompts.form())) fmt::print("warning: {}\n", warning);
+  for (const auto& warning : warnings_of(model, request.config, prompts)) fmt::print("warning: {}\n", warning);
   for (const auto& warning : prompts.warnings()) fmt::print("warning: {}\n", warning);
   const ModelSettings& weights = request.config.model;
   for (const auto& warning : model::check_model_files(weights.path, model.config, weights.load_format))

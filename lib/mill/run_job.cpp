@@ -32,14 +32,16 @@ struct Opened {
 
 Opened open_inputs(const Comm& world, const RunConfig& config) {
   std::optional<Opened> opened;
+  std::vector<std::string> warnings;  // on rank 0
   together(world, [&] {
     ModelFolder model = open_model(config.model);
     dataset::PromptFile prompts = open_prompts(config);
     check_model_can(model, config, prompts);
     opened.emplace(Opened{std::move(model), std::move(prompts)});
+    if (world.rank() == 0) warnings = warnings_of(opened->model, config, opened->prompts);
   });
   if (world.rank() == 0) {
-    for (const auto& warning : warnings_of(opened->model, config, opened->prompts.form())) log::warning("{}", warning);
+    for (const auto& warning : warnings) log::warning("{}", warning);
     for (const auto& warning : opened->prompts.warnings()) log::warning("{}", warning);
   }
   return std::move(*opened);

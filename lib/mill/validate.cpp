@@ -133,7 +133,7 @@ ExitCode validate(const ValidateRequest& asked) {
     return validate_sizes(request, model);
   const dataset::PromptFile prompts = open_prompts(config);
   check_model_can(model, config, prompts);
-  for (const auto& warning : warnings_of(model, config, prompts.form())) fmt::print("warning: {}\n", warning);
+  for (const auto& warning : warnings_of(model, config, prompts)) fmt::print("warning: {}\n", warning);
   for (const auto& warning : prompts.warnings()) fmt::print("warning: {}\n", warning);
   check_run_dir(request.run, model, prompts);
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model));

@@ -158,6 +158,12 @@ def warnings_of_endings():
     said = advice(model, prompts, cured, 'sampling.stop=["mat", "x<|channel|>"]')
     check(len(said) == 1 and "\"x<|channel|>\" has a special token" in said[0] and f"[{ids['<|channel|>']}]" in said[0], said)
     check(advice(model, prompts, cured, 'sampling.stop=["<|channel|>"]', "output.skip_special_tokens=false") == [], "it can match")
+    write_prompts(prompts, {"prompt": ["the"] * 4, "stop": ["", '["x<|channel|>", "mat"]', '["mat"]', '["x<|channel|>"]']})
+    said = advice(model, prompts, cured)
+    check(len(said) == 1 and "column stop: \"x<|channel|>\" has a special token" in said[0] and f"[{ids['<|channel|>']}]" in said[0], said)
+    check(advice(model, prompts, cured, "output.skip_special_tokens=false") == [], "it can match")
+    done, _ = run(folder, model, prompts, "sampling.max_tokens=2")
+    check(done.stderr.count("has a special token") == 1, done.stderr)
 
 
 def the_publishers_sampling():
