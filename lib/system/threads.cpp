@@ -30,11 +30,20 @@ void wait_while(const std::atomic<T>& value, T old) {
 
 }  // namespace
 
-// A region is opened by raising `region`, which publishes the fields before it; a member that is done lowers `busy`.
+// A region is opened by raising `region`, which publishes the fields before it; who is done with a range lowers `busy`.
+// A range belongs to whoever raises its claim from the region before to this one: its member, or the caller, when it is
+// done with its own range and the member has not begun, since other programs have its core. A member that comes late
+// finds the claim raised, however many regions it has slept through, and touches nothing.
 struct ThreadTeam::State {
   using Body = std::function<void(std::size_t, std::size_t, int)>;
 
-  explicit State(int threads) : size(threads), failures(static_cast<std::size_t>(threads)) {}
+  // A cache line each: members claim at the same moment.
+  struct alignas(64) Claim {
+    std::atomic<std::uint32_t> region{0};
+  };
+
+  explicit State(int threads)
+      : size(threads), failures(static_cast<std::size_t>(threads)), claims(static_cast<std::size_t>(threads)) {}
 
   void run_range(int thread) noexcept {
     std::size_t begin = std::min(count, static_cast<std::size_t>(thread) * length);
@@ -47,12 +56,29 @@ struct ThreadTeam::State {
     }
   }
 
+  bool claim(int thread, std::uint32_t now) {
+    std::uint32_t before = now - 1;
+    return claims[static_cast<std::size_t>(thread)].region.compare_exchange_strong(before, now,
+                                                                                   std::memory_order_acq_rel);
+  }
+
   void member(int thread) {
-    for (std::uint32_t seen = 0;; ++seen) {
+    for (std::uint32_t seen = 0;;) {
       wait_while(region, seen);
+      seen = region.load(std::memory_order_acquire);
       if (stopping.load(std::memory_order_relaxed)) return;
+      if (!claim(thread, seen)) continue;
       run_range(thread);
       if (busy.fetch_sub(1, std::memory_order_acq_rel) == 1) busy.notify_one();
+    }
+  }
+
+  // The caller's: ranges that nobody has begun.
+  void take_over(std::uint32_t now) {
+    for (int thread = 1; thread < size; ++thread) {
+      if (!claim(thread, now)) continue;
+      run_range(thread);
+      busy.fetch_sub(1, std::memory_order_acq_rel);
     }
   }
 
@@ -68,6 +94,7 @@ struct ThreadTeam::State {
   std::size_t count = 0;
   std::size_t length = 0;  // of a thread's range
   std::vector<std::exception_ptr> failures;
+  std::vector<Claim> claims;
   std::atomic<std::uint32_t> region{0};
   std::atomic<int> busy{0};
   std::atomic<bool> stopping{false};
@@ -104,9 +131,10 @@ void ThreadTeam::parallel_for(std::size_t count, std::size_t grain,
   s.count = count;
   s.length = (grains + size - 1) / size * grain;
   s.busy.store(s.size - 1, std::memory_order_relaxed);
-  s.region.fetch_add(1, std::memory_order_release);
+  const std::uint32_t now = s.region.fetch_add(1, std::memory_order_release) + 1;
   s.region.notify_all();
   s.run_range(0);
+  s.take_over(now);
   for (int busy = s.busy.load(std::memory_order_acquire); busy != 0; busy = s.busy.load(std::memory_order_acquire)) {
     wait_while(s.busy, busy);
   }

@@ -17,8 +17,9 @@ class ThreadTeam {
 
   int size() const;
   // Calls body(begin, end, thread) so that [0, count) is covered once by contiguous ranges whose bounds are multiples
-  // of `grain`; returns when all are done. An exception from any range is rethrown here. One caller at a time, and no
-  // call from inside a body of the same team.
+  // of `grain`; returns when all are done. `thread` numbers the range: the caller runs range 0, and those whose thread
+  // has not begun when it is done with it, so that a core that other programs hold is not waited for. An exception from
+  // any range is rethrown here. One caller at a time, and no call from inside a body of the same team.
   void parallel_for(std::size_t count, std::size_t grain,
                     const std::function<void(std::size_t begin, std::size_t end, int thread)>& body);
 

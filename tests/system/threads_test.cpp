@@ -1,6 +1,7 @@
 #include "system/threads.hpp"
 
 #include <doctest/doctest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <stdexcept>
@@ -71,4 +72,31 @@ TEST_CASE("threads: many short regions after one another, some after a sleep") {
     if (i % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   CHECK(total == 4000);
+}
+
+TEST_CASE("threads: a range whose thread has no core to begin on is the caller's") {
+  cpu_set_t all, one;
+  REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);  // threads inherit it
+  {
+    ThreadTeam team(3);
+    const auto caller = std::this_thread::get_id();
+    std::size_t taken_over = 0, total = 0;
+    for (int i = 0; i < 2000; ++i) {
+      int visits[3] = {0, 0, 0};
+      bool by_caller[3] = {false, false, false};
+      team.parallel_for(3, 1, [&](std::size_t begin, std::size_t end, int thread) {
+        for (std::size_t at = begin; at < end; ++at) visits[at]++;
+        by_caller[thread] = std::this_thread::get_id() == caller;
+      });
+      CHECK(by_caller[0]);
+      for (int t : {0, 1, 2}) total += visits[t] == 1;
+      taken_over += by_caller[1] + by_caller[2];
+    }
+    CHECK(total == 6000);
+    CHECK(taken_over > 0);
+  }
+  sched_setaffinity(0, sizeof all, &all);
 }
