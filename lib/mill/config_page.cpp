@@ -49,8 +49,10 @@ sampling: {temperature: 0.7, top_p: 0.95, max_tokens: 512, n: 4, seed: 1}
   frequency penalties NaN alone, since -1 is a value). `stop` and `stop_token_ids` are JSON lists there.
 - Keys marked *answers* decide what stands in the outputs: a run keeps its own, and another value is refused when it goes
   on. All others may change from try to try.
-- `schema_version: 1` may stand at the top. Strings are read as PyYAML reads them. Paths are relative to the current
-  folder; `~` and `$NAME` in them are refused, because only a shell replaces them.
+- `schema_version: 1` may stand at the top. Strings are read as PyYAML reads them, numbers in decimal digits
+  (010, 0x1f and 1_000, which readers of YAML take for other numbers, are refused, and so are tags such as `!include` and
+  merge keys). Paths are relative to the current folder; `~` and `$NAME` in them are refused, because only a shell
+  replaces them.
 - `output.dir` is runs/ and the name of the input without its ending where it is not given.
 - Where a row asks for fewer `logprobs` than another (as a column), its places in `/completions/logprobs` end in token -1
   and NaN; a row that asks for none has NaN throughout.
