@@ -198,7 +198,6 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
   }
   std::string text = fmt::format("state    {}, attempt {}{}\n", state_of(status), m.attempts,
                                  status.running ? " (" + *status.running + ")" : "");
-  if (status.attempt) text += fmt::format("on       {}\n", ranks_text(*status.attempt));
   if (!status.end_reason.empty()) text += fmt::format("ended    {}\n", status.end_reason);
   text += fmt::format("rows     {} done, {} failed, {} pending, of {}\n", thousands(status.rows_ok),
                       thousands(status.rows_failed), thousands(status.rows_pending), thousands(m.completions));
@@ -210,6 +209,7 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       status.merged        ? "; outputs.h5 is there"
                       : status.kept_before ? "; outputs-before.h5 has the rows as they were before"
                                            : "");
+  if (status.attempt) text += fmt::format("on       {}\n", ranks_text(*status.attempt));
   if (status.running) text += rate_line(metrics);  // of the last interval; a run that ended has its ledger
   if (const std::string next = next_of(status); !next.empty()) text += fmt::format("next     {}\n", next);
   return text;
