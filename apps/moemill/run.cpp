@@ -91,7 +91,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
   if (world.rank() != 0) {
     options.parse(words);
     yaml.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    request.config = mill::parse_config(yaml, "the config of rank 0", {});
+    request.config = mill::parse_resolved(yaml, "the config of rank 0", {});
     read_intent(options, request);
   }
   if (!options.has("dry-run")) return request;

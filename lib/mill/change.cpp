@@ -242,7 +242,7 @@ RunConfig config_of_run(const RunPaths& paths, const RunManifest& manifest) {
   if (manifest.reopening)
     for (const auto& [key, both] : manifest.history.back().values)
       if (is_setting(key)) overrides.push_back({key, both.second, paths.manifest(), Override::Form::Yaml});
-  return parse_config(*text, paths.config(), overrides);
+  return parse_resolved(*text, paths.config(), overrides);
 }
 
 void finish_change(const RunPaths& paths, RunManifest& manifest, const ModelFolder& model,

@@ -319,6 +319,10 @@ RunConfig parse_config(std::string_view yaml, std::string_view name, const std::
   return parse_onto(std::move(recommended), yaml, name, overrides);
 }
 
+RunConfig parse_resolved(std::string_view yaml, std::string_view name, const std::vector<Override>& overrides) {
+  return parse_onto(RunConfig(), yaml, name, overrides);
+}
+
 RunConfig with_value(RunConfig config, const std::string& key, const std::string& value, const std::string& origin) {
   Places nobody_asks;
   apply_override({key, value, origin}, config, nobody_asks);

@@ -32,7 +32,11 @@ std::string read_text_file(const std::string& path);  // UserError when it canno
 // `name` is the file's name in messages.
 RunConfig parse_config(std::string_view yaml, std::string_view name, const std::vector<Override>& overrides);
 
-// The resolved config, every key written out; parse_config reads it back to the same values.
+// A text of to_yaml(), such as a run's config.yaml: every value stands there, so that the model's folder is not asked,
+// whatever its publisher recommends by now.
+RunConfig parse_resolved(std::string_view yaml, std::string_view name, const std::vector<Override>& overrides);
+
+// The resolved config, every key written out; parse_resolved reads it back to the same values.
 std::string to_yaml(const RunConfig& config);
 
 // Keys whose values differ and that can change what stands in the outputs (not ranks, batch, logging). The paths of the

@@ -253,7 +253,7 @@ struct RunInputs {
 RunInputs open_run_inputs(const dataset::RunPaths& paths) {
   const std::string text = read_text_file(paths.config());
   try {
-    RunConfig config = parse_config(text, paths.config(), {});
+    RunConfig config = parse_resolved(text, paths.config(), {});
     dataset::PromptFile prompts = open_prompts(config);
     return {std::move(config), std::move(prompts)};
   } catch (const UserError& e) {

@@ -144,7 +144,7 @@ dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& 
   SamplingParams defaults;
   bool merges = false;
   try {
-    const RunConfig config = parse_config(read_text_file(paths.config()), paths.config(), {});
+    const RunConfig config = parse_resolved(read_text_file(paths.config()), paths.config(), {});
     defaults = config.sampling;
     merges = config.output.merge;
     prompts = open_prompts(config);

@@ -185,6 +185,13 @@ def the_publishers_sampling():
     changed = expect_exit(moemill(*words[:-4]), 2)
     check("sampling.temperature" in changed.stderr and "sampling.from_model" in changed.stderr, changed.stderr)
     check("0 differ" in expect_exit(moemill("verify", folder / "out", "--replay", "1"), 0).stdout)
+    # A run's own config.yaml holds every value: what the file says by now is nothing to those who only read the run.
+    (model / "generation_config.json").write_text('{"top_p": 0.0}')
+    expect_exit(moemill("verify", folder / "out"), 0)
+    check(json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)["prompts_done"] == 1)
+    own = ["sampling.from_model=false", "sampling.temperature=0.6", "sampling.top_k=20"]
+    changed = expect_exit(moemill(*words[:-4], *(w for s in own for w in ("--set", s))), 2)
+    check("sampling.from_model: true there, false now" in changed.stderr and "recommends" not in changed.stderr, changed.stderr)
     (model / "generation_config.json").write_text(json.dumps(dict(generation, temperature=-1)))
     done = expect_exit(moemill("validate", "--model", model, "-i", prompts, "--set", "sampling.from_model=true"), 2)
     check("generation_config.json" in done.stderr and "sampling.temperature" in done.stderr, done.stderr)
