@@ -96,6 +96,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
   }
   if (!options.has("dry-run")) return request;
   mill::rank_zero(world, [&] {
+    log::start(log::parse_level(request.config.runtime.log_level), world.rank(), world.size());
     mill::ValidateRequest dry{request, static_cast<std::uint32_t>(world.size()),
                               request.config.parallel.ranks_per_node};
     if (mill::validate(dry) != ExitCode::Done) user_error("the dry run found what is said above");

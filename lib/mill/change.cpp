@@ -260,8 +260,8 @@ void finish_change(const RunPaths& paths, RunManifest& manifest, const ModelFold
 }
 
 void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& manifest, const ModelFolder& model,
-                const dataset::PromptFile& prompts, const Fingerprints& fingerprints,
-                const dataset::RunCounts& counts) {
+                const dataset::PromptFile& prompts, const Fingerprints& fingerprints, const dataset::RunCounts& counts,
+                ChangeStep step) {
   if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
   const RunChange change = change_for(request, paths, manifest, prompts, fingerprints);
   const bool again = request.failed_rows == FailedRows::Retry && retry_is_worth_it(change, counts);
@@ -289,9 +289,10 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   const dataset::Verdicts verdicts = verdicts_of(change, request.config, wanted, prompts);
   const auto shards =
       dataset::shards_to_reopen(paths, changed, change.prompts_before, change.completions_before, verdicts);
+  say_growth(change, shards.size());
+  if (step == ChangeStep::Ask) return;
   dataset::write_manifest(paths, changed);  // from here on the change is carried through, whoever starts next
   manifest = changed;
-  say_growth(change, shards.size());
   keep_changed_config(paths, manifest, prompts.path());
   carry_through(paths, manifest, request.config, shards, verdicts);
 }

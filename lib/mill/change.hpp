@@ -28,10 +28,11 @@ RunConfig config_of_run(const dataset::RunPaths& paths, const dataset::RunManife
 void finish_change(const dataset::RunPaths& paths, dataset::RunManifest& manifest, const ModelFolder& model,
                    const dataset::PromptFile& prompts);
 // Makes the change, if there is one to make, and says what stays as it is. UserError, and nothing is changed, where
-// rows that are there would have to be others.
+// rows that are there would have to be others. A dry run asks the same and writes nothing.
+enum class ChangeStep { Make, Ask };
 void change_run(const RunRequest& request, const dataset::RunPaths& paths, dataset::RunManifest& manifest,
                 const ModelFolder& model, const dataset::PromptFile& prompts, const Fingerprints& fingerprints,
-                const dataset::RunCounts& counts);
+                const dataset::RunCounts& counts, ChangeStep step);
 
 // "2 too_long, 1 empty"
 std::string codes_text(const std::map<std::string, std::uint64_t>& failed_by_code);

@@ -183,7 +183,7 @@ void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model,
   finish_change(plan.paths, plan.manifest, model, prompts);
   if (request.failed_rows == FailedRows::Retry || request.growth == Growth::Allowed) {
     const dataset::RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(request.config, prompts));
-    change_run(request, plan.paths, plan.manifest, model, prompts, fingerprints, counts);
+    change_run(request, plan.paths, plan.manifest, model, prompts, fingerprints, counts, ChangeStep::Make);
   }
   if (const auto wanted = request.config.output.shard_prompts; wanted && *wanted != plan.manifest.shard_prompts)
     log::info("output.shard_prompts: the run began with {} prompts a shard and goes on with them",

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "mill/change.hpp"
 #include "mill/cores.hpp"
 #include "mill/fit.hpp"
 #include "mill/loaded_model.hpp"
@@ -35,6 +36,20 @@ void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
   for (const auto& example : s.examples) fmt::print("         {}\n", example);
 }
 
+// Everything that open_run() asks of a run that is there, and nothing that it writes.
+void check_run_there(const RunRequest& request, const dataset::RunPaths& paths, dataset::RunManifest found,
+                     const ModelFolder& model, const dataset::PromptFile& prompts) {
+  const Fingerprints fingerprints = fingerprints_of(request.config, model, prompts);
+  check_same_run(paths, found, request, prompts, fingerprints);
+  is_merged(paths, found);
+  if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
+  if (found.reopening)  // until that is carried through, the files are of two minds about the run's rows
+    return fmt::print("change   one of this run was broken off: the job carries it through first\n");
+  dataset::RunCounter counter;
+  const dataset::RunCounts counts = counter.count(paths, found, sample_counts(request.config, prompts));
+  change_run(request, paths, found, model, prompts, fingerprints, counts, ChangeStep::Ask);
+}
+
 // What the run would find in the way of its directory.
 void check_run_dir(const RunRequest& asked, const ModelFolder& model, const dataset::PromptFile& prompts) {
   RunRequest request = asked;
@@ -48,7 +63,7 @@ void check_run_dir(const RunRequest& asked, const ModelFolder& model, const data
   if (access(folder.c_str(), W_OK | X_OK) != 0)
     user_error("output.dir: {}: {} cannot be written to: {}", paths.dir, folder.string(), std::strerror(errno));
   if (const auto found = find_run(request)) {
-    check_same_run(paths, *found, request, prompts, fingerprints_of(config, model, prompts));
+    check_run_there(request, paths, *found, model, prompts);
     fmt::print("run      {}: is there already, after attempt {}; the job goes on with it\n", paths.dir,
                found->attempts);
   } else {

@@ -300,6 +300,8 @@ def what_is_refused():
         check(says in done.stderr, says, done.stderr)
         check((folder / "out/outputs.h5").read_bytes() == kept, "outputs.h5 was touched")
         check((folder / "out/run.json").read_bytes() == manifest, "run.json was touched")
+        dry = expect_exit(moemill(*words_for(folder, "out", *(settings or base), prompts=prompts), *flags, "--dry-run"), 2)
+        check(says in dry.stderr and "can work" not in dry.stdout, "a dry run says otherwise:", dry.stdout, dry.stderr)
     changed = prompts_of(12)
     changed["prompt"][3] = "something else"
     write_prompts(folder / "changed.h5", changed)
@@ -364,6 +366,8 @@ def settings_that_rows_have_used():
         kept = [(folder / out / name).read_bytes() for name in names]
         done = expect_exit(moemill(*words_for(folder, out, *settings), *flags), 2)
         check(says in done.stderr, says, done.stderr)
+        dry = expect_exit(moemill(*words_for(folder, out, *settings), *flags, "--dry-run"), 2)
+        check(says in dry.stderr, "a dry run does not say", says, dry.stderr)
         check(kept == [(folder / out / name).read_bytes() for name in names], "something was written")
     base = ["sampling.max_tokens=6", "model.max_model_len=24", "errors.max_failed_fraction=1"]
     write_prompts(folder / "p.h5", {"prompt": ["a b c", LONG, "d"], "max_tokens": [6, 6, 24]})  # the last leaves no room for a prompt
