@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.hpp"
+#include "base/path_text.hpp"
 #include "base/text_wrap.hpp"
 #include "mill/config_names.hpp"
 
@@ -54,7 +55,7 @@ bool Options::parse(const Words& words) {
   if (has("help")) return print_help(), false;
   if (positional_name_.empty()) return true;
   if (!has(positional_name_.c_str())) user_error("{} is missing; usage: {}", positional_name_, usage_);
-  mill::check_path(positional_name_, get<std::string>(positional_name_.c_str()));
+  check_path(positional_name_, get<std::string>(positional_name_.c_str()));
   return true;
 }
 
@@ -97,7 +98,7 @@ void Options::print_help() const {
 Options::ConfigSource Options::read_config() const {
   ConfigSource source;
   if (auto file = find<std::string>("config")) {
-    mill::check_path("-c", *file);
+    check_path("-c", *file);
     source.name = *file;
     source.yaml = mill::read_text_file(*file);
   } else {

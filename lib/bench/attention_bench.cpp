@@ -182,8 +182,14 @@ AttentionReport measure_attention(const KernelOptions& options) {
 
 int run_attention_bench(const std::vector<std::string>& args) {
   const auto options = parse_kernel_options(
-      args, {"moemill bench attention [options]", "key width x value width, one or more", "576x512,192x128",
-             "tokens of context, one or more", "64,256,1024", "1x128,4x128,8x64,8x128,16x128"});
+      args, {"moemill bench attention [options]",
+             {"moemill bench attention", "moemill bench attention --model configs/models/qwen3-30b-a3b --rows 4096",
+              "moemill bench attention --shapes 576x512 --rows 64,1024 --json"},
+             "key width x value width, one or more",
+             "576x512,192x128",
+             "tokens of context, one or more",
+             "64,256,1024",
+             "1x128,4x128,8x64,8x128,16x128"});
   if (!options) return 0;
   const AttentionReport report = measure_attention(*options);
   options->form == Form::Json ? print_json(*options, report) : print_table(*options, report);

@@ -11,6 +11,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/path_text.hpp"
 #include "base/random.hpp"
 #include "bench/peak.hpp"
 #include "layers/forward.hpp"
@@ -252,10 +253,15 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("json", "one line of JSON instead of text");
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
+    const char* name = decode ? "decode" : "prefill";
     if (world.rank() == 0)
-      print_usage(fmt::format("[mpirun -n R] moemill bench {} [options]", decode ? "decode" : "prefill"), known);
+      print_usage(
+          fmt::format("[mpirun -n R] moemill bench {} [options]", name), known,
+          {fmt::format("moemill bench {}", name), fmt::format("mpirun -n 2 --bind-to core moemill bench {}", name),
+           fmt::format("mpirun -n 8 moemill bench {} --model configs/models/qwen3-30b-a3b --sequences 64", name)});
     return std::nullopt;
   }
+  check_path("--model", o.model);
   if (o.sequences < 1 || o.tokens < 1 || o.steps < 1 || o.threads < 1)
     user_error("bench: --sequences, --tokens, --steps and --threads are at least 1");
   if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");

@@ -139,7 +139,10 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
   option("json", "print JSON instead of a table");
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
-    if (world.rank() == 0) print_usage("mpirun -n R moemill bench exchange [options]", known);
+    if (world.rank() == 0)
+      print_usage("mpirun -n R moemill bench exchange [options]", known,
+                  {"mpirun -n 2 --bind-to core moemill bench exchange",
+                   "mpirun -n 16 moemill bench exchange --hidden 7168 --experts 256 --picks 8"});
     return std::nullopt;
   }
   o.rows = parse_counts(rows);

@@ -112,8 +112,13 @@ GemmReport measure_gemm(const KernelOptions& options) {
 
 int run_gemm_bench(const std::vector<std::string>& args) {
   const auto options = parse_kernel_options(
-      args, {"moemill bench gemm [options]", "K x N of the weights, one or more",
-             "1024x1024,512x1024,1024x512,2048x1408,7168x2048", "M, one or more", "1,2,4,8,16,32,64,128,256,512"});
+      args, {"moemill bench gemm [options]",
+             {"moemill bench gemm", "moemill bench gemm --threads 8 --shapes 2048x1408 --rows 1,64",
+              "moemill bench gemm --isa avx2 --json"},
+             "K x N of the weights, one or more",
+             "1024x1024,512x1024,1024x512,2048x1408,7168x2048",
+             "M, one or more",
+             "1,2,4,8,16,32,64,128,256,512"});
   if (!options) return 0;
   const GemmReport report = measure_gemm(*options);
   options->form == Form::Json ? print_json(*options, report) : print_table(*options, report);

@@ -1,6 +1,7 @@
 #include "bench/options.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <boost/program_options.hpp>
 #include <charconv>
@@ -8,6 +9,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "base/path_text.hpp"
 
 namespace moemill::bench {
 
@@ -65,10 +67,11 @@ po::variables_map parse_words(const std::vector<std::string>& args, const po::op
   return given;
 }
 
-void print_usage(const std::string& usage, const po::options_description& known) {
+void print_usage(const std::string& usage, const po::options_description& known,
+                 const std::vector<std::string>& examples) {
   std::ostringstream text;
   text << known;
-  fmt::print("usage: {}\n\n{}", usage, text.str());
+  fmt::print("usage: {}\n\n{}\nexamples:\n  {}\n", usage, text.str(), fmt::join(examples, "\n  "));
 }
 
 std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>& args,
@@ -91,9 +94,10 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
   }
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
-    print_usage(defaults.usage, known);
+    print_usage(defaults.usage, known, defaults.examples);
     return std::nullopt;
   }
+  check_path("--model", out.model);
   out.isa = cpu::parse_isa(isa);
   if (out.threads < 1 || out.threads > 1024) user_error("bench: --threads {}: write 1 to 1024", out.threads);
   if (!(out.seconds > 0 && out.seconds <= 3600)) user_error("bench: --seconds {}: write up to 3600", out.seconds);

@@ -31,6 +31,7 @@ struct KernelOptions {
 // What the lists mean and hold when not given, for parsing and for --help.
 struct KernelDefaults {
   const char* usage;
+  std::vector<std::string> examples;
   const char* shapes_help;
   const char* shapes;
   const char* rows_help;
@@ -41,7 +42,8 @@ struct KernelDefaults {
 // The words behind a benchmark's name by its `known` options, none of them abbreviated. Throws UserError.
 boost::program_options::variables_map parse_words(const std::vector<std::string>& args,
                                                   const boost::program_options::options_description& known);
-void print_usage(const std::string& usage, const boost::program_options::options_description& known);
+void print_usage(const std::string& usage, const boost::program_options::options_description& known,
+                 const std::vector<std::string>& examples);
 
 // Empty when help was asked for, and printed. Throws UserError.
 std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>& args, const KernelDefaults& defaults);

@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "base/error.hpp"
-#include "base/utf8.hpp"
+#include "base/path_text.hpp"
 #include "mill/config_field_kinds.hpp"
 #include "mill/config_fields.hpp"
 #include "mill/config_names.hpp"
@@ -240,23 +240,6 @@ Override parse_override(std::string_view assignment) {
 
 Override literal_override(std::string key, std::string value, std::string_view flag) {
   return {std::move(key), value, fmt::format("--{} {}", flag, value), Override::Form::Literal};
-}
-
-void check_path(std::string_view what, const std::string& path) {
-  if (first_bad_utf8(path)) user_error("{}: is not UTF-8, as names in config.yaml must be", what);
-  if (path.starts_with("~/"))
-    user_error(
-        "{}: {}: only a shell makes your home folder of '~', and here it would be a folder of that name; write the "
-        "full path",
-        what, path);
-  for (std::size_t at = 0; (at = path.find('$', at)) != std::string::npos; ++at) {
-    const char next = at + 1 < path.size() ? path[at + 1] : '/';
-    if (next == '{' || next == '_' || (next >= 'a' && next <= 'z') || (next >= 'A' && next <= 'Z'))
-      user_error(
-          "{}: {}: only a shell puts the value of a variable for its '$name', and here it would be a folder of that "
-          "name; write the path out, or give it on the command line, where the shell reads it",
-          what, path);
-  }
 }
 
 std::string read_text_file(const std::string& path) {

@@ -24,9 +24,6 @@ struct Override {
 Override parse_override(std::string_view assignment);
 Override literal_override(std::string key, std::string value, std::string_view flag);  // "--flag value"
 
-// Refuses what only a shell understands, `~/` and `$NAME`, and names that are not UTF-8. `what` begins the message.
-void check_path(std::string_view what, const std::string& path);
-
 std::string read_text_file(const std::string& path);  // UserError when it cannot be read
 
 // `name` is the file's name in messages.

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "base/error.hpp"
+#include "base/path_text.hpp"
 #include "mill/config_names.hpp"
 
 using namespace moemill;
@@ -113,7 +114,7 @@ TEST_CASE("awkward strings survive writing and reading") {
   RunConfig c;
   c.model.path = "a: b #c";
   c.input.path = "null";
-  c.output.dir = "~";
+  c.output.dir = "./~";
   c.sampling.stop = {"null", "true", "1", "\n", "\t\"'\\", "näh", "- x", "[", "\x01"};
   c.output.carry_columns = std::vector<std::string>{"all", "null"};
   RunConfig back = parse(to_yaml(c));
@@ -200,14 +201,15 @@ TEST_CASE("other programs' names are told with what there is instead; nothing fa
 }
 
 TEST_CASE("what only a shell understands in a path is refused wherever a path is given") {
-  for (const char* path : {"~/models/x", "$HOME/x", "${SCRATCH}/x", "/data/$USER/x", "runs/$SLURM_JOB_ID"}) {
+  for (const char* path : {"~/models/x", "$HOME/x", "${SCRATCH}/x", "/data/$USER/x", "runs/$SLURM_JOB_ID", "~user/x"}) {
     for (const char* key : {"model.path", "input.path", "output.dir", "runtime.stop_file"}) {
       CHECK(has(fault("", {fmt::format("{}={}", key, path)}), fmt::format("{}: {}", key, path)));
       CHECK_THROWS_AS(parse_config("", "command line", {literal_override(key, path, "flag")}), UserError);
     }
     CHECK_THROWS_AS(check_path("-c", path), UserError);
   }
-  for (const char* path : {"cost$", "a$1", "a~b", "~", "$"}) CHECK_NOTHROW(check_path("-c", path));
+  CHECK_THROWS_AS(parse_config("", "command line", {literal_override("output.dir", "~", "output-dir")}), UserError);
+  for (const char* path : {"cost$", "a$1", "a~b", "./~", "$"}) CHECK_NOTHROW(check_path("-c", path));
 }
 
 TEST_CASE("help fits a terminal, and names every key") {

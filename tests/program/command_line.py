@@ -34,10 +34,10 @@ def help_is_readable_and_has_examples():
         long = [line for line in text.splitlines() if len(line) > 100]
         check(not long, name, "--help has long lines:", long)
         if name: check(told("help", *name.split()) == text, f"help {name} is not {name} --help")
-        if " " not in name and name != "version": check("moemill " in text.split("example" if name else "first run")[1], name, "has no examples:", text)
-    for name in ("run", "validate", "preview", "status", "verify"):
+        if name != "version": check("moemill " in text.split("example" if name else "first run")[1], name, "has no examples:", text)
+    for name in ("run", "validate", "preview", "status", "verify", "bench gemm", "bench attention", "bench exchange", "bench decode", "bench prefill"):
         for option in re.findall(r" (--[a-z-]+|-[a-z]) ", " ".join(l for l in pages[name].split("examples:")[1].splitlines() if "moemill" in l)):
-            check(option == "-n" or f"{option} " in pages[name] or f"{option} " in pages[name].replace(" ]", " "), name, option, "is no option")
+            check(option in ("-n", "--bind-to") or f"{option} " in pages[name] or f"{option} " in pages[name].replace(" ]", " "), name, option, "is no option")
     table = told("run", "--help").split("accepted:")[1]
     check(all(f"  {key} = " in table for key in re.findall("^[|] `([a-z_.]+)` [|]", told("help", "run.yaml"), re.M)), table)
     check(told("help", "run.yaml") == (SOURCE / "configs/README.md").read_text(), "configs/README.md is old")
@@ -78,6 +78,10 @@ def wrong_words_are_named():
         (["run", "-i", "$DATA/p.h5"], ["input.path", "only a shell"]),
         (["run", "-o", "runs/$USER"], ["output.dir", "only a shell"]),
         (["status", "~/runs/x"], ["RUN_DIR", "only a shell"]),
+        (["run", "-o", "~"], ["output.dir", "only a shell"]),
+        (["verify", "~user/x"], ["RUN_DIR", "only a shell"]),
+        (["bench", "decode", "--model", "$HOME/m"], ["--model: $HOME/m", "only a shell"]),
+        (["bench", "attention", "--model", "~/x"], ["--model: ~/x", "only a shell"]),
         (["run", "--model", "org/some-moe"], ["nothing is downloaded", "hf download org/some-moe --local-dir some-moe", "--model some-moe"]),
     ]:
         done = expect_exit(moemill(*words), 2)
