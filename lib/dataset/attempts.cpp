@@ -5,6 +5,7 @@
 
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
+#include "base/error.hpp"
 #include "dataset/json_lines.hpp"
 #include "dataset/json_values.hpp"
 
@@ -17,6 +18,8 @@ void append(const RunPaths& paths, const nlohmann::ordered_json& line) {
   file.append(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   file.sync();
 }
+
+int code_of(ExitCode code) { return static_cast<int>(code); }
 
 }  // namespace
 
@@ -62,7 +65,13 @@ void record(const RunPaths& paths, const AttemptKilled& k) {
 std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt) {
   std::optional<AttemptEnd> end;
   for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
-    if (end || value_of<std::string>(j, "event") != "end" || value_of<std::uint32_t>(j, "attempt") != attempt) return;
+    // The first fault is the cause. A job that has said its end may still fail where shards are removed: that counts.
+    const auto has_failed = [&] {
+      return end->exit_code != code_of(ExitCode::Done) && end->exit_code != code_of(ExitCode::TooManyFailed);
+    };
+    if ((end && has_failed()) || value_of<std::string>(j, "event") != "end" ||
+        value_of<std::uint32_t>(j, "attempt") != attempt)
+      return;
     end = {attempt, value_or(j, "exit_code", 1), value_or(j, "reason", std::string()), value_or(j, "rank", 0)};
   });
   return end;

@@ -181,11 +181,11 @@ void remove_leftovers(const RunPaths& paths) {
   for (ShardId shard : shards_in(paths.shards(), ".h5")) files::remove(paths.journal(shard));
 }
 
-std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest) {
+std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest, const std::function<void()>& between) {
   const std::vector<ShardId> shards = shards_in(paths.shards(), ".h5"),
                              journals = shards_in(paths.journals(), ".journal");
   if (manifest.shards_removed && shards.empty() && journals.empty()) return 0;
-  refuse_broken(paths.outputs(), [] {});
+  refuse_broken(paths.outputs(), between);
   if (!manifest.shards_removed) {
     manifest.shards_removed = true;  // first, so that nobody takes a run without shards for one that has made none
     write_manifest(paths, manifest);

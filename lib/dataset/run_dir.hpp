@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -105,7 +106,8 @@ RunListing list_run(const RunPaths& paths, const RunManifest& manifest);
 void remove_leftovers(const RunPaths& paths);
 // Under the lock, where outputs.h5 has all rows: once every byte of it is found as it was sealed, shards and journals
 // go. From then on the manifest says that outputs.h5 is all there is. A kill in between is finished by the next call.
-// Returns how many shards went. SystemError when outputs.h5 is not whole: then nothing is removed.
-std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest);
+// Returns how many shards went. SystemError when outputs.h5 is not whole: then nothing is removed. `between` is called
+// while the file is read, which may take long, and may throw to end that.
+std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest, const std::function<void()>& between);
 
 }  // namespace moemill::dataset

@@ -51,14 +51,48 @@ bool stands_in_files(const RunPlan& plan, const RunConfig& config, bool merged) 
   return dataset::list_run(plan.paths, plan.manifest).finished.size() == plan.manifest.shard_count();
 }
 
-// What is in the outputs need not be there twice.
-void remove_what_is_twice(RunPlan& plan, const RunConfig& config) {
+// What is in the outputs need not be there twice. The run is done without that: it comes when everything else is
+// written, and where it is stopped or killed the next start does it.
+void remove_what_is_twice(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   files::remove(plan.paths.outputs_before());
   if (!config.output.merge || config.output.keep_shards || !is_merged(plan.paths, plan.manifest)) return;
-  const std::size_t removed = dataset::remove_merged_shards(plan.paths, plan.manifest);
-  if (removed > 0)
-    log::info("{} has been read back and is whole: its {} removed (output.keep_shards: false)", plan.paths.outputs(),
-              counted(removed, "shard is", "shards are"));
+  try {
+    const std::size_t removed = dataset::remove_merged_shards(plan.paths, plan.manifest, [&] { stop.check(); });
+    if (removed > 0)
+      log::info("{} has been read back and is whole: its {} removed (output.keep_shards: false)", plan.paths.outputs(),
+                counted(removed, "shard is", "shards are"));
+  } catch (const StopRequested& e) {
+    log::info(
+        "{} has all rows; its shards stay, because {} came before it was read back: the same command removes them",
+        plan.paths.outputs(), e.what());
+  }
+}
+
+// Where the rows are. Shards that were removed do not come back when output.merge is switched off.
+std::string files_of_rows(const RunPlan& plan, const RunConfig& config) {
+  return config.output.merge || plan.manifest.shards_removed ? plan.paths.outputs() : plan.paths.shards();
+}
+
+void store_code(const dataset::RunPaths& paths, ExitCode code) {
+  auto summary = read_summary(paths);
+  if (summary["exit_code"] == static_cast<int>(code)) return;
+  summary["exit_code"] = static_cast<int>(code);
+  files::write_atomically(paths.summary(), summary.dump(2) + "\n");
+}
+
+// A fault of it, such as a damaged outputs.h5, ends the job: summary.json must not say otherwise.
+void remove_what_is_twice_at_the_end(RunPlan& plan, const RunConfig& config, StopWish& stop) {
+  try {
+    remove_what_is_twice(plan, config, stop);
+  } catch (...) {
+    const ExitCode code = describe_current_exception().code;
+    try {
+      store_code(plan.paths, code);
+    } catch (const SystemError& e) {
+      log::warning("the exit code is not in summary.json: {}", e.what());  // what ended the job counts
+    }
+    throw;
+  }
 }
 
 std::string end_text(ExitCode code, const RunCounts& counts, const Report& report) {
@@ -78,7 +112,7 @@ void warn_of_failed(const RunCounts& counts, const RunPlan& plan, const RunConfi
       counts.failed_by_code.empty() ? "codes in /errors" : codes_text(counts.failed_by_code),
       100.0 * static_cast<double>(counts.rows_failed) / static_cast<double>(plan.manifest.completions),
       100.0 * config.errors.max_failed_fraction,
-      config.output.merge ? plan.paths.outputs() : plan.paths.shards() + "/*",
+      files_of_rows(plan, config) == plan.paths.shards() ? plan.paths.shards() + "/*" : plan.paths.outputs(),
       can_change("internal") ? ". --retry-failed makes internal ones again" : "",
       can_change("too_long")
           ? ". --retry-failed with another errors.too_long or model.max_model_len makes too_long ones again"
@@ -109,7 +143,7 @@ void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, con
     log::warning("stopped early with {} of {} rows; everything is saved, run the same command again", rows_text(counts),
                  thousands(plan.manifest.completions));
   } else {
-    log::info("{}: {}", whole_text(plan, counts), config.output.merge ? plan.paths.outputs() : plan.paths.shards());
+    log::info("{}: {}", whole_text(plan, counts), files_of_rows(plan, config));
   }
   warn_of_failed(counts, plan, config);
   const std::string ledger = ledger_line(s, config.cost);
@@ -187,7 +221,6 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
       report.stop_reason = e.what();
       stopped = true;
     }
-    if (!stopped) remove_what_is_twice(plan, config);
     const RunCounts counts = counter.count(plan.paths, plan.manifest, sample_counts(config, prompts));
     code = stopped ? ExitCode::Stopped : exit_code_of(counts, plan.manifest, config.errors);
     Summary& s = report.summary;
@@ -214,6 +247,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, counts, report),
                                                    0, now_seconds() - started, s.cores});
     say_end(plan, config, s, counts, code);
+    if (!stopped) remove_what_is_twice_at_the_end(plan, config, stop);
     log::note(log::Level::Info, fmt::format("==== attempt {} ends with exit code {}: {}", plan.manifest.attempts,
                                             s.exit_code, end_text(code, counts, report)));
   });
@@ -231,19 +265,15 @@ bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& co
   return told(world, finished);
 }
 
-ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config) {
+ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop) {
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
     const RunCounts& counts = plan.before;
-    remove_what_is_twice(plan, config);
+    remove_what_is_twice(plan, config, stop);
     code = exit_code_of(counts, plan.manifest, config.errors);
-    log::info("{} already; nothing to do: {}", whole_text(plan, counts),
-              config.output.merge ? plan.paths.outputs() : plan.paths.shards());
+    log::info("{} already; nothing to do: {}", whole_text(plan, counts), files_of_rows(plan, config));
     warn_of_failed(counts, plan, config);
-    if (auto summary = read_summary(plan.paths); summary["exit_code"] != static_cast<int>(code)) {
-      summary["exit_code"] = static_cast<int>(code);  // errors.max_failed_fraction has changed
-      files::write_atomically(plan.paths.summary(), summary.dump(2) + "\n");
-    }
+    store_code(plan.paths, code);  // errors.max_failed_fraction may have changed
     dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));
   });
   return told(world, code);

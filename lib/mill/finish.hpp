@@ -42,8 +42,8 @@ using dataset::RunCounts;
 std::string rows_text(const RunCounts& counts);
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);
 
-// Merges, unless `stop` ends that early; removes the shards where they are not to be kept; writes summary.json, stores
-// the exit code, says the ledger. Collective.
+// Merges, unless `stop` ends that early; writes summary.json, stores the exit code, says the ledger; then removes the
+// shards where they are not to be kept. Collective.
 ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
                     dataset::RunCounter& counter, double started);
@@ -54,6 +54,6 @@ bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& co
 
 // A run with nothing left to do, unless shards are left that are not to be kept: says so; the exit code comes from its
 // rows. Collective.
-ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config);
+ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop);
 
 }  // namespace moemill::mill

@@ -287,7 +287,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   rank_zero(world, [&] {
     if (plan.unfinished.empty()) keep_config(plan, config);  // else when the weights are known
   });
-  if (stands_finished(world, plan, config)) return already_done(world, plan, config);
+  if (stands_finished(world, plan, config)) return already_done(world, plan, config, stop);
   rank_zero(world, [&] {
     stop_file->remove_old();
     begin_attempt(plan, ranks);

@@ -46,10 +46,10 @@ TEST_CASE("outputs.h5 becomes the shards and journals that it was made of") {
     const OutputReader file(m.run.paths.outputs());
     return file.read(0, file.rows()).text;
   }();
-  CHECK(remove_merged_shards(m.run.paths, m.run.manifest) == m.run.manifest.shard_count());
+  CHECK(remove_merged_shards(m.run.paths, m.run.manifest, [] {}) == m.run.manifest.shard_count());
   CHECK(read_manifest(m.run.paths)->shards_removed);
   CHECK(list_run(m.run.paths).finished.empty());
-  CHECK(remove_merged_shards(m.run.paths, m.run.manifest) == 0);
+  CHECK(remove_merged_shards(m.run.paths, m.run.manifest, [] {}) == 0);
   const ShardId second{1};
   m.take_apart({second}, keep_all());
   CHECK_FALSE(files::exists(m.run.paths.outputs()));
@@ -106,8 +106,17 @@ TEST_CASE("rows that go on are partials, rows to make again are gone, and broken
                                     broken.run.manifest.completions, keep_all());
                  }),
                  "is damaged");
-  CHECK_THROWS_AS(remove_merged_shards(broken.run.paths, broken.run.manifest), SystemError);
+  CHECK_THROWS_AS(remove_merged_shards(broken.run.paths, broken.run.manifest, [] {}), SystemError);
   CHECK(list_run(broken.run.paths).finished.size() == broken.run.manifest.shard_count());
+}
+
+TEST_CASE("reading outputs.h5 back can be stopped, and then all shards stay") {
+  Merged m;
+  struct Stop {};
+  CHECK_THROWS_AS(remove_merged_shards(m.run.paths, m.run.manifest, [] { throw Stop(); }), Stop);
+  CHECK(list_run(m.run.paths).finished.size() == m.run.manifest.shard_count());
+  CHECK_FALSE(m.run.manifest.shards_removed);
+  CHECK_FALSE(read_manifest(m.run.paths)->shards_removed);
 }
 
 TEST_CASE("the manifest keeps what was changed") {

@@ -77,6 +77,13 @@ TEST_CASE("earlier attempts: what is recorded is read back") {
   CHECK(sum.held.node_seconds >= 2 * 1860);
 }
 
+TEST_CASE("earlier attempts: the first fault is the end, also behind an end that was told too early") {
+  Folder folder;
+  for (const auto& [code, reason] : {std::pair(0, "done"), {1, "damaged"}, {1, "later"}})
+    dataset::record(folder.paths, dataset::AttemptEnd{1, code, reason, 0, 1800, {16, 64, 16}});
+  CHECK(dataset::read_end(folder.paths, 1)->reason == "damaged");
+}
+
 TEST_CASE("earlier attempts: a clock that jumps makes no days, an attempt's own seconds count") {
   Folder folder;
   const std::string attempts = folder.paths.attempts();

@@ -470,6 +470,8 @@ def shards_go_and_come():
     check("restore it from a copy" in expect_exit(moemill("verify", folder / "out"), 1).stdout)
     (folder / "copy.h5").rename(folder / "out/outputs.h5")
     expect_exit(moemill(*words), 0)
+    done = expect_exit(moemill(*words, "--set", "output.merge=false"), 0)
+    check(f"nothing to do: {folder / 'out/outputs.h5'}" in done.stderr, "the folder of removed shards is named", done.stderr)
     expect_exit(moemill(*words, "--overwrite"), 0)
     expect_exit(moemill(*words_for(folder, "shards", "sampling.max_tokens=5", "output.merge=false")), 0)
     check(len(shards(folder / "shards")) == 3 and not (folder / "shards/outputs.h5").exists())
