@@ -5,4 +5,6 @@ if [ "$(id -u)" = 0 ]; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 mpi_options=()
-if [ "$(nproc)" -lt 2 ]; then mpi_options=(--oversubscribe --mca mpi_yield_when_idle 1); fi
+# Open MPI has ten lines to say about every exit code that is not 0, also of jobs that stopped in order.
+if mpirun --version 2>/dev/null | grep -q 'Open MPI'; then mpi_options=(-q); fi
+if [ "$(nproc)" -lt 2 ]; then mpi_options+=(--oversubscribe --mca mpi_yield_when_idle 1); fi

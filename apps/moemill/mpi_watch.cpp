@@ -11,7 +11,8 @@ namespace moemill::app {
 namespace {
 
 constexpr std::string_view gone =
-    "moemill: error: MPI has ended this process as it started (its own words are above). One launcher starts one MPI "
+    "moemill: error: this process has ended while MPI started: by MPI, whose own words are then above, or killed from "
+    "outside (a time or memory limit, a signal). If by MPI: one launcher starts one MPI "
     "program: in a script that runs several, write mpirun or srun in front of each moemill, not in front of the "
     "script. Otherwise this launcher is not the one of the MPI that moemill is built with (moemill --version); "
     "under srun, another --mpi may be (srun --mpi=list).\n";

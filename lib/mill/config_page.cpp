@@ -48,7 +48,8 @@ sampling: {temperature: 0.7, top_p: 0.95, max_tokens: 512, n: 4, seed: 1}
   column of the same name, with a value for each prompt; NaN, -1 and "" there mean "the run's" (for the presence and
   frequency penalties NaN alone, since -1 is a value). `stop` and `stop_token_ids` are JSON lists there.
 - Keys marked *answers* decide what stands in the outputs: a run keeps its own, and another value is refused when it goes
-  on. All others may change from try to try.
+  on. `--extend` takes other values of `sampling.n`, `sampling.max_tokens`, `input.limit` and `model.max_model_len`,
+  `--retry-failed` of `errors.too_long` and `model.max_model_len`. All others may change from try to try.
 - `schema_version: 1` may stand at the top. Strings are read as PyYAML reads them, numbers in decimal digits
   (010, 0x1f and 1_000, which readers of YAML take for other numbers, are refused, and so are tags such as `!include` and
   merge keys). Paths are relative to the current folder; `~` and `$NAME` in them are refused, because only a shell

@@ -78,6 +78,23 @@ std::string changed_columns(const RunManifest& manifest, const dataset::InputCon
   return fmt::format("{} {}", changed.size() == 1 ? "column" : "columns", fmt::join(changed, ", "));
 }
 
+namespace {
+
+// What --extend says of an input that has changed, or "" where prompts were only added.
+std::string other_prompts(const RunManifest& manifest, const RunConfig& config, const dataset::PromptFile& prompts) {
+  if (!manifest.fingerprints.contains(prompts_fingerprint))
+    return "\n  the prompts, and the run is of an older moemill: run.json has no prompts_sha256, so that nobody can "
+           "tell "
+           "whether the first prompts are the same (with the input as it was, n and max_tokens can grow)";
+  if (begins_with_the_same(manifest, config, prompts)) return "";
+  return fmt::format(
+      "\n  the first {} prompts (--extend takes more prompts at the end of the file; those that are there must stay as "
+      "they are, but for n and max_tokens)",
+      manifest.prompts);
+}
+
+}  // namespace
+
 void check_same_run(const RunPaths& paths, const RunManifest& manifest, const RunRequest& request,
                     const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
   const RunConfig& config = request.config;
@@ -111,12 +128,7 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
           " Prompts that were added at the end of the file are taken into the run with --extend; or they have a run of "
           "their own: a file with only them and another output.dir.";
   }
-  if (request.growth == Growth::Allowed && !same_input && !begins_with_the_same(manifest, config, prompts))
-    differences += fmt::format(
-        "\n  the first {} prompts (--extend takes more prompts at the end of the file; those that are there must stay "
-        "as "
-        "they are, but for n and max_tokens)",
-        manifest.prompts);
+  if (request.growth == Growth::Allowed && !same_input) differences += other_prompts(manifest, config, prompts);
   if (!differences.empty()) refuse(paths, differences, advice);
 }
 

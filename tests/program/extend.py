@@ -14,7 +14,7 @@ import time
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, SECONDS, SOURCE, check, command, differences, environment, expect_exit, fresh, main, moemill, rows, summary, write_prompts
+from moemill_program import MODELS, SECONDS, SOURCE, check, command, differences, environment, expect_exit, fresh, main, moemill, rows, summary, write_prompts, write_run_json
 
 sys.path.insert(0, str(SOURCE / "scripts"))
 from moemill_io import read_run  # noqa: E402
@@ -323,6 +323,15 @@ def what_is_refused():
     doubled["id"][11] = "row 0"
     write_prompts(folder / "doubled.h5", doubled)
     refused("same id", prompts="doubled.h5")
+    write_prompts(folder / "more.h5", prompts_of(12))
+    dry = expect_exit(moemill(*words_for(folder, "out", *base, prompts="more.h5"), "--extend", "--dry-run"), 0)
+    check("20 -> 24 rows" in dry.stderr and "can work" in dry.stdout, dry.stdout, dry.stderr)
+    check((folder / "out/run.json").read_bytes() == manifest, "a dry run changed the run")
+    # A run of a moemill that looked at the prompts as a whole: what is missing is named, not a prompt that may be the same.
+    older = json.loads(manifest)
+    del older["fingerprints"]["prompts_sha256"]
+    manifest = write_run_json(folder / "out", older)
+    refused("has no prompts_sha256", prompts="more.h5")
 
 
 LONG = " ".join(WORDS * 3)

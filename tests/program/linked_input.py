@@ -18,7 +18,7 @@ if "--library" in sys.argv:
     LIBRARY = str(pathlib.Path(sys.argv[at + 1]).resolve())
     del sys.argv[at:at + 2]
 
-from moemill_program import MODELS, SECONDS, SOURCE, check, differences, expect_exit, fresh, main, moemill, start, write_prompts  # noqa: E402
+from moemill_program import MODELS, SECONDS, SOURCE, check, differences, expect_exit, fresh, main, moemill, start, write_prompts, write_run_json  # noqa: E402
 from resume import wait_for_rows  # noqa: E402
 
 sys.path.insert(0, str(SOURCE / "scripts"))
@@ -258,24 +258,15 @@ def contents_count_not_bytes():
     check((folder / "out/outputs.h5").read_bytes() == kept, "outputs.h5 was touched")
 
 
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8): crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
 def runs_of_an_older_moemill():
     """Their run.json knows the SHA-256 of the file as a whole: they go on with just that file."""
     folder = fresh("older")
     with h5py.File(folder / "p.h5", "w") as f: f["prompt"] = ["one", "two"]
     run(folder)
     manifest = json.loads((folder / "out/run.json").read_text())
-    del manifest["crc32c"], manifest["fingerprints"]["input_columns"]
+    del manifest["fingerprints"]["input_columns"]
     manifest["fingerprints"]["input_sha256"] = hashlib.sha256((folder / "p.h5").read_bytes()).hexdigest()
-    manifest["crc32c"] = f"{crc32c(json.dumps(manifest, indent=2).encode()):08x}"
-    (folder / "out/run.json").write_text(json.dumps(manifest, indent=2))
+    write_run_json(folder / "out", manifest)
     run(folder)
     with h5py.File(folder / "p.h5", "a") as f: f.attrs["note"] = "added"
     check("older moemill" in run(folder, code=2).stderr)

@@ -135,6 +135,22 @@ def seal_again(path):
         f.write(line[:-64] + hashlib.sha256(rest).hexdigest().encode())
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8): crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def write_run_json(folder, manifest):
+    """A changed run.json gets the checksum of its new text. Returns its bytes."""
+    manifest = {key: value for key, value in manifest.items() if key != "crc32c"}
+    manifest["crc32c"] = f"{crc32c(json.dumps(manifest, indent=2).encode()):08x}"
+    (folder / "run.json").write_text(json.dumps(manifest, indent=2))
+    return (folder / "run.json").read_bytes()
+
+
 def rows(path):
     """The completions of a file as a list of dictionaries."""
     with h5py.File(path) as f:
