@@ -20,7 +20,7 @@ struct InputContents {
   std::string sha256;
   std::string columns;
 };
-// Of the columns of a group, whose names may repeat; of a packed one its members, each by itself.
+// Takes the columns of a group, whose names may repeat; a packed one counts as its members, each by itself.
 InputContents contents_of(hid_t group, const std::vector<std::string>& names, std::uint64_t rows);
 // The names of the columns in which two InputContents::columns differ, or that only one of them has.
 std::vector<std::string> changed_columns(const std::string& before, const std::string& now);

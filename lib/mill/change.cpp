@@ -89,7 +89,7 @@ void hash_text(Sha256& sha, std::string_view text) {
   sha.update(text);
 }
 
-// Of a prompt and what its columns say, n and max_tokens left out.
+// Takes in a prompt and what its columns say, n and max_tokens left out.
 void hash_prompt(Sha256& sha, const dataset::Prompt& prompt) {
   const SamplingParams& s = prompt.sampling;
   hash_text(sha, dataset::to_text(prompt.id));

@@ -20,7 +20,7 @@ std::vector<T> gather(const Comm& comm, const T& mine) {
   return all;
 }
 
-// Of which the job's threads are a part.
+// All that the job might use: its threads are a part of them.
 std::uint64_t all_cores(const CoreUse& use, const SlurmJob& job) {
   if (job.cpus) return std::max(allocated_cores(use, job), use.busy());
   return job.of_another_system ? use.bound : use.machine;

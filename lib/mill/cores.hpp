@@ -15,7 +15,7 @@
 
 namespace moemill::mill {
 
-// Of all ranks together, the same on all of them.
+// What all ranks use together, the same on all of them.
 struct CoreUse {
   std::uint32_t ranks = 1;
   std::uint32_t fewest_threads = 1;   // a rank

@@ -27,7 +27,7 @@ class FrontTokens {
   std::string first_;            // the first of them, as text
 };
 
-// Of all prompts of the file, each rank reading its share of them; the same number on all ranks.
+// Counts over all prompts of the file, each rank reading its share of them; the same number on all ranks.
 std::uint64_t count_doubled(const Comm& world, const dataset::PromptFile& prompts, const SamplingParams& defaults,
                             const FrontTokens& front);
 

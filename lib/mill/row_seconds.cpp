@@ -19,7 +19,6 @@ double end_of(std::size_t bucket) { return first_end * std::exp2(static_cast<dou
 }  // namespace
 
 void RowSeconds::add(double seconds) {
-  seconds = std::max(seconds, 0.0);  // a clock may be set back
   const double bucket = std::ceil(buckets_an_octave * std::log2(std::max(seconds, first_end) / first_end));
   ++counts_[std::min(static_cast<std::size_t>(bucket), buckets - 1)];
   longest_ = std::max(longest_, seconds);

@@ -90,7 +90,7 @@ bool WantedRows::goes_on(const dataset::PartialSample& partial) {
          begins_as_before(partial.prompt_index);
 }
 
-// Of the rules of an end, repetition alone comes behind length.
+// Among the rules of an end, repetition alone comes behind length.
 FinishReason WantedRows::ends_after_all(const dataset::Completion& row) {
   const PreparedPrompt& now = of(row.prompt_index);
   const std::vector<TokenId> stop_tokens = sample::stop_tokens(now.sampling, model_.config.eos);

@@ -18,8 +18,8 @@ struct ScaleGrid {
   std::uint32_t block_rows = 0, block_columns = 0;
 };
 
-// Of values of shape [rows, columns] or [matrices, rows, columns]. Empty where scales of that shape have no meaning, or
-// two.
+// For values of shape [rows, columns] or [matrices, rows, columns]. Empty where scales of that shape have no meaning,
+// or two.
 std::optional<ScaleGrid> scale_grid(const std::vector<std::uint64_t>& values, const std::vector<std::uint64_t>& scales,
                                     const Quantization& quantization);
 // The shapes that have one, for messages: "[2, 3] (a scale a block), [192, 1] (a row) or [1] (a matrix)".

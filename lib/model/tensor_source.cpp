@@ -38,7 +38,7 @@ std::optional<std::uint32_t> layer_of(std::string_view name, const std::string& 
   return layer;
 }
 
-// Of activations or of the KV cache, which are not rounded to FP8 here.
+// Whether it belongs to activations or to the KV cache, which are not rounded to FP8 here.
 bool is_activation_scale(std::string_view name) {
   constexpr std::string_view endings[] = {".input_scale", ".output_scale", ".q_scale",          ".k_scale",
                                           ".v_scale",     ".kv_scale",     "_activation_scale", ".act_scale"};

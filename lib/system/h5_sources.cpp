@@ -45,7 +45,7 @@ std::string target_of(hid_t parent, const std::string& name, const H5L_info_t& l
   return fmt::format("'{}' of '{}'", object, file);
 }
 
-// Of "part-%b.h5" the name of one block; "%%" is a plain %.
+// The name of one block of "part-%b.h5"; "%%" is a plain %.
 std::string block_name(const std::string& name, std::uint64_t block) {
   std::string out;
   for (std::size_t at = 0; at < name.size(); at++) {
