@@ -1,5 +1,6 @@
 // Any contents of prompts.h5: refused with a UserError, or prompts that can be read. The input says which columns there
-// are, of which types, with which bytes; the file around them is written by HDF5. Its own format is not fuzzed:
+// are, of which types, with which bytes, whether they are virtual, raw or links, and what an attribute says of special
+// tokens; the file around them is written by HDF5. Its own format is not fuzzed:
 // HDF5 1.10 overruns buffers on broken files within seconds, which is the library's to mend (a crash there ends the
 // job).
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -21,10 +23,13 @@ namespace {
 
 namespace h5 = moemill::h5;
 
-std::string scratch_path() {
+// A folder of the process, with what columns may lead to: a file of sources, and one of raw values.
+std::string scratch_folder() {
   std::filesystem::path base =
       std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-  return (base / ("moemill-fuzz-prompts-" + std::to_string(::getpid()) + ".h5")).string();
+  std::string dir = (base / ("moemill-fuzz-prompts-" + std::to_string(::getpid()))).string();
+  std::filesystem::create_directories(dir);
+  return dir;
 }
 
 class Input {
@@ -95,6 +100,82 @@ void write_variable_numbers(hid_t parent, const std::string& name, Input& in, hs
   write(parent, name, type, rows, values.data());
 }
 
+// Blocks of a column that lie in other datasets: of this file, of another one, of none, of one file a block.
+void write_virtual(hid_t parent, const std::string& name, Input& in, hsize_t rows) {
+  constexpr const char* files[] = {".", "source.h5", "part-%b.h5", "gone.h5"};
+  constexpr const char* datasets[] = {"values", "prompt", "id", "values-%b", "gone", "other"};
+  const hsize_t most = std::max<hsize_t>(rows, 1), unlimited = H5S_UNLIMITED;
+  const std::uint8_t form = in.byte();
+  h5::Handle space = h5::own(H5Screate_simple(1, &most, form % 2 ? &unlimited : nullptr), name);
+  h5::Handle plan = h5::own(H5Pcreate(H5P_DATASET_CREATE), name);
+  if (form & 2) {
+    const std::int64_t fill = form;
+    h5::check(H5Pset_fill_value(plan, H5T_NATIVE_INT64, &fill), name);
+  }
+  for (int blocks = form / 4 % 4; blocks > 0; --blocks) {
+    const std::uint8_t where = in.byte(), what = in.byte();
+    const hsize_t start = in.byte() % most, block = 1 + in.byte() % 3, source_rows = in.byte() % 6;
+    const hsize_t count = form % 2 && where % 2 ? H5S_UNLIMITED : 1;
+    h5::Handle source = h5::own(H5Screate_simple(1, &source_rows, nullptr), name);
+    // What HDF5 does not take is left out.
+    if (H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, &block, &count, &block) < 0) continue;
+    H5Pset_virtual(plan, space, files[where % 4], datasets[what % 6], source);
+  }
+  h5::check(H5Sselect_all(space), name);
+  const hid_t types[] = {H5T_STD_I64LE, H5T_IEEE_F32LE, h5::text_type()};
+  const hid_t made = H5Dcreate2(parent, name.c_str(), types[form / 16 % 3], space, H5P_DEFAULT, plan, H5P_DEFAULT);
+  if (made >= 0) H5Dclose(made);
+}
+
+// Values in files of their own, which may be absent or shorter than it is said.
+void write_raw(hid_t parent, const std::string& name, Input& in, hsize_t rows) {
+  h5::Handle space = h5::own(H5Screate_simple(1, &rows, nullptr), name);
+  h5::Handle plan = h5::own(H5Pcreate(H5P_DATASET_CREATE), name);
+  for (int files = 1 + in.byte() % 2; files > 0; --files) {
+    const std::uint8_t what = in.byte();
+    H5Pset_external(plan, what % 4 ? "raw" : "gone", what / 4 % 16, what & 128 ? H5F_UNLIMITED : in.byte());
+  }
+  const hid_t made = H5Dcreate2(parent, name.c_str(), H5T_STD_I64LE, space, H5P_DEFAULT, plan, H5P_DEFAULT);
+  if (made >= 0) H5Dclose(made);
+}
+
+void write_link(hid_t parent, const std::string& name, Input& in) {
+  constexpr const char* targets[] = {"/values", "/prompt", "/gone", "/id", "/", "prompt/values"};
+  const std::uint8_t what = in.byte();
+  if (what % 2) {
+    H5Lcreate_soft(targets[what / 2 % 6], parent, name.c_str(), H5P_DEFAULT, H5P_DEFAULT);
+  } else {
+    H5Lcreate_external(what & 64 ? "gone.h5" : "source.h5", targets[what / 2 % 6], parent, name.c_str(), H5P_DEFAULT,
+                       H5P_DEFAULT);
+  }
+}
+
+// add_special_tokens of the whole file, of one value or several.
+void write_attribute(hid_t file, Input& in) {
+  const std::uint8_t what = in.byte();
+  if (what % 4 == 0) return;
+  const hsize_t count = 1 + what / 128;
+  h5::Handle space = h5::own(H5Screate_simple(1, &count, nullptr), "attribute");
+  const hid_t types[] = {H5T_STD_I8LE, H5T_STD_U64BE, H5T_IEEE_F32LE, H5T_STD_I32BE};
+  h5::Handle attribute = h5::own(
+      H5Acreate2(file, "add_special_tokens", types[what / 4 % 4], space, H5P_DEFAULT, H5P_DEFAULT), "attribute");
+  const std::int64_t values[2] = {static_cast<std::int8_t>(in.byte()), 1};
+  h5::check(H5Awrite(attribute, H5T_NATIVE_INT64, values), "attribute");
+}
+
+// What the columns of prompts.h5 may lead to.
+void write_sources(const std::string& folder) {
+  const std::array<std::int64_t, 5> values = {5, 1, 7, 2, 3};
+  const std::array<const char*, 5> texts = {"a", "", "b c", "d", "e"};
+  for (const char* file_name : {"source.h5", "part-0.h5", "part-1.h5"}) {
+    h5::Handle file = h5::create_file(folder + "/" + file_name);
+    write(file, "values", H5T_NATIVE_INT64, values.size(), values.data());
+    write(file, "prompt", h5::text_type(), texts.size(), texts.data());
+    file.close(folder + "/" + file_name);
+  }
+  std::ofstream(folder + "/raw", std::ios::binary).write(reinterpret_cast<const char*>(values.data()), sizeof values);
+}
+
 void write_file(const std::string& path, Input& in) {
   const std::array<std::string, 13> names = {
       "prompt", "prompt_token_ids", "id",   "n",    "temperature", "top_p", "top_k",
@@ -104,24 +185,33 @@ void write_file(const std::string& path, Input& in) {
   for (int columns = 0; columns < 6 && !in.empty(); columns++) {
     std::uint8_t what = in.byte();
     const std::string& name = names[what % names.size()];
-    if (h5::exists(file, name)) continue;
+    if (h5::check(H5Lexists(file, name.c_str(), H5P_DEFAULT), name) > 0) continue;  // also a link that leads nowhere
     hsize_t own_rows = what > 240 ? in.byte() % 6 : rows;
-    switch (in.byte() % 4) {
+    switch (in.byte() % 7) {
       case 0: write_variable_text(file, name, in, own_rows); break;
       case 1: write_variable_numbers(file, name, in, own_rows); break;
       case 2: write_plain(file, name, in, own_rows); break;
+      case 4: write_virtual(file, name, in, own_rows); break;
+      case 5: write_raw(file, name, in, own_rows); break;
+      case 6: write_link(file, name, in); break;
       default:
         write_plain(file, name + "/offsets", in, own_rows + 1);
         write_plain(file, name + "/values", in, in.byte());
     }
   }
+  write_attribute(file, in);
   file.close(path);
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const std::string path = scratch_path();
+  static const std::string folder = [] {
+    std::string made = scratch_folder();
+    write_sources(made);
+    return made;
+  }();
+  const std::string path = folder + "/p.h5";
   Input in(data, size);
   write_file(path, in);
   moemill::InputSettings input;

@@ -1,24 +1,55 @@
-// Any text as run.yaml or a run directory's config.yaml: refused with a UserError, or settings that come back the same
-// from the text that is written of them.
+// Any text as run.yaml: refused with a UserError, or settings that come back the same from the text that is written of
+// them, as a run directory's config.yaml. What stands behind a zero byte is the model's generation_config.json, whose
+// recommendations the settings begin with then.
+#include <unistd.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.hpp"
 #include "mill/config.hpp"
 
+namespace {
+
+using namespace moemill;
+
+// One folder for the process; in memory where the system has such a place.
+const std::string& model_folder() {
+  static const std::string path = [] {
+    std::filesystem::path base =
+        std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
+    std::string dir = (base / ("moemill-fuzz-yaml-" + std::to_string(::getpid()))).string();
+    std::filesystem::create_directories(dir);
+    return dir;
+  }();
+  return path;
+}
+
+std::vector<mill::Override> publish(std::string_view recommended) {
+  std::ofstream(model_folder() + "/generation_config.json", std::ios::binary) << recommended;
+  return {mill::literal_override("model.path", model_folder(), "model"),
+          mill::parse_override("sampling.from_model=true")};
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace moemill;
-  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const std::string_view whole(reinterpret_cast<const char*>(data), size), text = whole.substr(0, whole.find('\0'));
   RunConfig config;
   try {
-    config = mill::parse_config(text, "run.yaml", {});
+    config = mill::parse_config(
+        text, "run.yaml", text.size() < size ? publish(whole.substr(text.size() + 1)) : std::vector<mill::Override>());
   } catch (const UserError&) {
     return 0;
   }
   const std::string written = mill::to_yaml(config);
   try {
-    const RunConfig again = mill::parse_config(written, "config.yaml", {});
+    const RunConfig again = mill::parse_resolved(written, "config.yaml", {});
     expect(mill::differing_keys(config, again).empty(), "the settings come back");
     expect(mill::to_yaml(again) == written, "and are written the same");
   } catch (const UserError& error) {

@@ -1,7 +1,8 @@
-// The first byte chooses, modulo 7. 0: the rest as a safetensors file: refused with a UserError, or tensors that lie
-// inside it, back to back. Else: a whole model of fused or FP8 experts (scales by block, row or matrix; transformers
-// 5's two tensors a layer) whose tensors the rest bends (left out, of another dtype or shape, any bytes as values):
-// refused with a UserError, or loaded, and then every MXFP4 weight is finite.
+// The first byte chooses, modulo 9. 0: the rest as a safetensors file: refused with a UserError, or tensors that lie
+// inside it, back to back. 7: the rest as the index of a folder with two parts. 8: the rest chooses names and types of
+// tensors, by which a folder shows how it stores its model. Else: a whole model of fused or FP8 experts (scales by
+// block, row or matrix; transformers 5's two tensors a layer) whose tensors the rest bends (left out, of another dtype
+// or shape, any bytes as values): refused with a UserError, or loaded, and then every MXFP4 weight is finite.
 #include <unistd.h>
 
 #include <cmath>
@@ -16,6 +17,7 @@
 #include "base/error.hpp"
 #include "model/loader.hpp"
 #include "model/safetensors.hpp"
+#include "model/stored_form.hpp"
 
 namespace {
 
@@ -125,16 +127,84 @@ std::string make_file(const Form& form, const LoadPlan& plan, Choices choices) {
   return file.text();
 }
 
-// One folder for the process; in memory where the system has such a place.
+// A folder of the process; in memory where the system has such a place.
+std::string make_folder(const std::string& name) {
+  std::filesystem::path base =
+      std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
+  std::string dir = (base / ("moemill-fuzz-" + name + "-" + std::to_string(::getpid()))).string();
+  std::filesystem::create_directories(dir);
+  return dir;
+}
 const std::string& folder() {
+  static const std::string path = make_folder("weights");
+  return path;
+}
+
+void add_empty(File& file, const std::string& name, const std::string& dtype, std::uint64_t value_bytes) {
+  file.header[name] = {
+      {"dtype", dtype}, {"shape", {1}}, {"data_offsets", {file.data.size(), file.data.size() + value_bytes}}};
+  file.data.append(value_bytes, '\0');
+}
+
+// Two parts that share a name, as parts of several downloads may.
+const std::string& folder_of_parts() {
   static const std::string path = [] {
-    std::filesystem::path base =
-        std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-    std::string dir = (base / ("moemill-fuzz-weights-" + std::to_string(::getpid()))).string();
-    std::filesystem::create_directories(dir);
+    std::string dir = make_folder("parts");
+    for (const auto& [part, names] : {std::pair("a", std::vector{"model.embed_tokens.weight", "twice"}),
+                                      {"b", std::vector{"lm_head.weight", "model.norm.weight", "twice"}}}) {
+      File file;
+      for (const char* name : names) add_empty(file, name, "BF16", 2);
+      std::ofstream(dir + "/" + part + ".safetensors", std::ios::binary) << file.text();
+    }
     return dir;
   }();
   return path;
+}
+
+void read_index(std::string_view text) {
+  std::ofstream(folder_of_parts() + "/model.safetensors.index.json", std::ios::binary) << text;
+  const ModelFiles files(folder_of_parts());
+  for (const TensorInfo& tensor : files.tensors()) {
+    const TensorInfo* found = files.find(tensor.name);
+    expect(found != nullptr && files.bytes(*found).size() == 2, "a tensor of a part is found by its name");
+    expect(files.why_missing(tensor.name).empty(), "what is there is not missed");
+  }
+  for (const std::string& line : files.index_faults()) expect(!line.empty(), "a fault is told");
+}
+
+// Names that tools give the same tensors, in any company.
+void find_form(Choices choices) {
+  constexpr const char* bodies[] = {"", "model.", "model.language_model.", "language_model.model.", ".", "x"};
+  constexpr const char* names[] = {"embed_tokens.weight",
+                                   "lm_head.weight",
+                                   "layers.0.input_layernorm.weight",
+                                   "layers.0.mlp.gate.weight",
+                                   "layers.0.mlp.experts.gate_up_proj",
+                                   "layers.0.mlp.experts.0.gate_proj.weight",
+                                   "layers.0.block_sparse_moe.gate.weight",
+                                   "layers.0.block_sparse_moe.experts.0.w1.weight",
+                                   ""};
+  File file;
+  for (std::uint8_t count = choices.next() % 12; count > 0; --count) {
+    const std::uint8_t which = choices.next();
+    std::string name = bodies[which % std::size(bodies)];
+    name += names[choices.next() % std::size(names)];
+    which < 128 ? add_empty(file, name, "BF16", 2) : add_empty(file, name, "F32", 4);
+  }
+  std::ofstream(folder() + "/model.safetensors", std::ios::binary) << file.text();
+  const ModelFiles files(folder());
+  for (const char* moe : {"mlp", "block_sparse_moe"}) {
+    ModelConfig config = small_model(WeightFormat::Plain);
+    config.names.experts = ExpertStorage::Separate;
+    config.names.moe = moe;
+    const ModelConfig stored = as_stored(config, files);
+    expect(stored.names.body == config.names.body || files.find(stored.names.body + "embed_tokens.weight") != nullptr,
+           "another body is one that is there");
+    const ModelConfig again = as_stored(stored, files);
+    expect(again.names.body == stored.names.body && again.names.head == stored.names.head &&
+               again.names.moe == stored.names.moe && again.names.experts == stored.names.experts,
+           "what is found is found again");
+  }
 }
 
 void load_bent(const Form& form, Choices choices) {
@@ -162,13 +232,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::span<const std::uint8_t> rest(data + 1, size - 1);
   try {
-    switch (data[0] % 7) {
+    switch (data[0] % 9) {
       case 0: parse_alone(std::as_bytes(rest)); break;
       case 1: load_bent({WeightFormat::Plain}, Choices(rest)); break;
       case 2: load_bent({WeightFormat::Fp8}, Choices(rest)); break;
       case 3: load_bent({WeightFormat::Mxfp4}, Choices(rest)); break;
       case 4: load_bent({WeightFormat::Fp8, Scales::Rows}, Choices(rest)); break;
       case 5: load_bent({WeightFormat::Fp8, Scales::Blocks, ExpertStorage::FusedHalves}, Choices(rest)); break;
+      case 7: read_index({reinterpret_cast<const char*>(rest.data()), rest.size()}); break;
+      case 8: find_form(Choices(rest)); break;
       default: load_bent({WeightFormat::Fp8, Scales::Matrix, ExpertStorage::FusedHalves}, Choices(rest));
     }
   } catch (const moemill::UserError&) {
