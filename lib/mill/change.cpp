@@ -193,7 +193,7 @@ void refuse_idle_settings(const RunRequest& request, const RunChange& change) {
 std::uint64_t shard_prompts_for(const RunRequest& request, const RunPaths& paths, RunManifest& manifest,
                                 const RunChange& change) {
   if (!manifest.shards_removed) return manifest.shard_prompts;
-  dataset::remove_merged_shards(paths, manifest);  // those that a kill left would be taken for new ones
+  dataset::remove_merged_shards(paths, manifest, [] {});  // those that a kill left would be taken for new ones
   return request.config.output.shard_prompts.value_or(dataset::auto_shard_prompts(change.prompts));
 }
 

@@ -91,7 +91,8 @@ TEST_CASE("the two published tokenizers: every golden line") {
     for (const json& line : read_lines(dir + "/decode.jsonl"))
       check_decode(tokenizer, line["ids"], line["decoded"], line["decoded_skip"]);
     for (const json& line : read_lines(dir + "/chat.jsonl"))
-      CHECK(tokenizer.encode(line["text"].get<std::string>(), AddSpecial::No) == line["ids"].get<std::vector<TokenId>>());
+      CHECK(tokenizer.encode(line["text"].get<std::string>(), AddSpecial::No) ==
+            line["ids"].get<std::vector<TokenId>>());
   }
 }
 
