@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import secrets
 import signal
 import sys
@@ -35,6 +36,17 @@ def one_line(fault): return " ".join(f"{type(fault).__name__}: {fault}".split())
 def short(value, length=60):
     text = repr(value)
     return text if len(text) <= length else text[:length] + "…"
+
+
+# \n as typed in a shell, but not where it begins a command of LaTeX (\nabla, \neq ...) whose rest is no word: \nless may be
+# a line that begins with "less".
+TYPED_NEWLINE = re.compile(r"\\n(?!(?:abla|atural|cong|earrow|eq|ewcommand|ewline|geq|gtr|leq|oindent|olimits|onumber|"
+                           r"ormalsize|ot|otin|prec|subseteq|succ|u|warrow)(?![A-Za-z]))")
+
+
+def typed_text(text):
+    """Text of an option, as a shell gives it."""
+    return TYPED_NEWLINE.sub("\n", text)
 
 
 TEXT_TYPES = ("text", "input_text", "output_text", "reasoning_text", "refusal")  # of parts of a message's content

@@ -5,7 +5,7 @@ import sys
 
 from ..common import note, short
 from .names import near_setting
-from .settings import NOT_DONE, NOT_DONE_OF_REQUESTS, REQUEST_KEYS, RUN_ONLY, is_asked
+from .settings import NOT_DONE, NOT_DONE_OF_REQUESTS, REQUEST_KEYS, RUN_ONLY, SAMPLING, has_typed_escape, is_asked
 
 # What became of rows: the first word of a remark, and how it is told.
 TOLD = {
@@ -26,18 +26,31 @@ TOLD = {
     "role": "the chat template knows no role {0}: in {rows} it is rendered as {1}"}
 
 
+# Settings that are taken as they are, and may have been meant otherwise.
+ODD = {"stop": "stop: a backslash and n (or t) in {rows} stops where the model writes these two characters; a JSON list has the "
+               "character itself: [\"\\n\"]",
+       "max_tokens": "max_tokens: -1 in {rows} is the run's own, not without limit",
+       "seed": "seed: -1 in {rows} is the run's own, so that the same run gives the same answers"}
+
+
 class Advice:
     def __init__(self, plan):
         self.plan = plan
         self.run_only, self.asked, self.unknown = {}, collections.Counter(), collections.Counter()
-        self.remarks = collections.Counter()
+        self.remarks, self.odd = collections.Counter(), collections.Counter()
 
     def observe(self, name, values, rows):
         if name in RUN_ONLY: self.note_run_only(name, rows)
+        if name in SAMPLING and name not in self.plan.constants: self.observe_setting(name, values)
         is_batch = self.plan.form == "batch"
         if name in (NOT_DONE_OF_REQUESTS if is_batch else NOT_DONE): self.asked[name] += sum(is_asked(name, v) for v in values)
         elif is_batch and name not in REQUEST_KEYS and name not in self.plan.constants:
             self.unknown[name] += sum(v is not None for v in values)
+
+    def observe_setting(self, name, values):
+        """Values that may mean something else to whoever wrote them."""
+        if name == "stop": self.odd[name] += sum(map(has_typed_escape, values))
+        elif name in ("max_tokens", "seed"): self.odd[name] += sum(v in (-1, "-1") for v in values)
 
     def note_run_only(self, name, rows):
         """Collects what run.yaml would say for these rows; "refused" where it has no way to say it."""
@@ -58,6 +71,7 @@ class Advice:
         used = [name for name in self.plan.used_settings() if name not in self.plan.constants]
         called = {setting: f" (called {' and '.join(sorted(names))})" for setting, names in self.plan.called.items()}
         if used: note(f"used as sampling settings: {', '.join(name + called.get(name, '') for name in used)}")
+        for name in sorted(name for name, rows in self.odd.items() if rows and name in used): note(ODD[name].format(rows=counted(self.odd[name])))
         for name, rows in sorted(self.asked.items()):
             if rows: note(f"{name}: moemill does not do this, which {counted(rows)} ask for; the column is carried along only")
         for name, rows in sorted(self.unknown.items()):

@@ -23,7 +23,6 @@ def flatten_batch(row):
     if not url: flat["url"] = "/v1" + kind  # outputs.py writes results of that kind
     if flat.get("max_completion_tokens") is not None: flat["max_tokens"] = flat.pop("max_completion_tokens")
     if isinstance(flat.get("prompt"), list): flat["prompt"] = one_prompt(flat["prompt"])
-    if flat.get("top_k") == -1: flat["top_k"] = 0  # vLLM's "off"
     if flat.get("functions") and not flat.get("tools"):  # as the API's first version calls them
         if not isinstance(flat["functions"], list): raise RowFault(f"body.functions is {short(flat['functions'])}")
         flat["tools"] = [{"type": "function", "function": f} for f in flat["functions"]]

@@ -1,15 +1,8 @@
 """A Jinja template over the columns of a row."""
 import pathlib
-import re
 
-from ..common import Fault, need, text_of_file
+from ..common import Fault, need, text_of_file, typed_text
 from .values import Null, RowFault, json_text
-
-
-# \n as typed in a shell, but not where it begins a command of LaTeX (\nabla, \neq ...) whose rest is no word: \nless may be
-# a line that begins with "less".
-TYPED_NEWLINE = re.compile(r"\\n(?!(?:abla|atural|cong|earrow|eq|ewcommand|ewline|geq|gtr|leq|oindent|olimits|onumber|"
-                           r"ormalsize|ot|otin|prec|subseteq|succ|u|warrow)(?![A-Za-z]))")
 
 
 class ColumnTemplate:
@@ -24,7 +17,7 @@ class ColumnTemplate:
             if not path.is_file(): raise Fault(f"{path}: no such file (--template @FILE)")
             text = text_of_file(path)
         else:
-            text = TYPED_NEWLINE.sub("\n", text)
+            text = typed_text(text)
 
         def not_null(value):
             if value is None: raise RowFault("a value within a column is null: use {{ x or '' }}")

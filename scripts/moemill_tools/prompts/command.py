@@ -71,7 +71,8 @@ HDF5: a DataFrame's to_hdf (format fixed or table; --key where a file has severa
 
 settings: columns named n, temperature, max_tokens, stop ... act on their rows (seed: 0 to 2^64-1), and so do other programs' names
 that mean the same: max_new_tokens, max_completion_tokens, max_output_tokens, min_new_tokens, num_return_sequences, stop_sequences,
-stop_strings. Other names that are nearly a setting's (temp, seeds, max_length, temprature) are refused: --map says what they are.
+stop_strings. top_k: -1 is off (0), as in vLLM and run.yaml; of others -1 is the run's own. A stop in a CSV cell is taken as it stands: a
+JSON list, ["\\n"], has new lines and the like. Other names that are nearly a setting's (temp, seeds, max_length, temprature) are refused: --map says what they are.
 
 what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
 (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.
@@ -90,11 +91,12 @@ import datetime
 import json
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
 
-from ..common import Fault, clear_away, need
+from ..common import Fault, clear_away, need, typed_text
 from .sources import ALLOWED
 
 
@@ -111,6 +113,18 @@ def valued_pair(text):
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+STOPS = ("stop", "stop_sequences", "stop_strings")  # a stop that the model cannot write would never be noticed
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+
+
+def set_pair(text):
+    """A column's value as JSON or as text, in which \\n is a new line as in --template; of stops every escape is its character."""
+    name, value = valued_pair(text)
+    if not isinstance(value, str) or value != text.partition("=")[2]: return name, value  # JSON says exactly what it means
+    if name not in STOPS: return name, typed_text(value)
+    return name, re.sub(r"\\([ntr\\])", lambda escape: ESCAPES[escape[1]], value)
 
 
 def delimiter(text):
@@ -140,12 +154,12 @@ def parse_arguments(words):
                    help="variable for the chat template, e.g. enable_thinking=false (repeatable; VALUE as JSON or text)")
     g.add_argument("--tools", metavar="FILE", help="JSON list of tools for every row (a column `tools` wins)")
     g.add_argument("--user-turn", action="store_true", help="the prompt text is one user message, rendered as chat")
-    g.add_argument("--system", metavar="TEXT", help="system message for conversations that have none (makes text chat)")
+    g.add_argument("--system", metavar="TEXT", type=typed_text, help="system message for conversations that have none (makes text chat)")
     g.add_argument("--drop-last-answer", action="store_true",
                    help="leave out an assistant's turn at the end (kept as column dropped_answer)")
     g.add_argument("--continue-final-message", action="store_true",
                    help="an assistant's turn at the end stays open and the model goes on with it (its text: column assistant_prefix)")
-    g.add_argument("--assistant-prefix", metavar="TEXT", help="begin every answer with this text (makes text chat)")
+    g.add_argument("--assistant-prefix", metavar="TEXT", type=typed_text, help="begin every answer with this text (makes text chat)")
     g.add_argument("--no-generation-prompt", action="store_true", help="do not open the assistant's turn at the end")
     g.add_argument("--keep-nulls", action="store_true", help="show the template keys whose value is null, as transformers 4 did")
     g.add_argument("--drop-nulls", action="store_true", help="leave out nulls within tools and arguments of tool calls, which Parquet adds")
@@ -157,8 +171,9 @@ def parse_arguments(words):
                    "the same ones")
     g.add_argument("--map", metavar="OLD=NEW", type=pair, action="append", default=[],
                    help="rename a column, also to or from a sampling column: max_new_tokens=max_tokens (repeatable)")
-    g.add_argument("--set", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
-                   help="a column with this value in every row: n=4 (repeatable)")
+    g.add_argument("--set", metavar="NAME=VALUE", type=set_pair, action="append", default=[],
+                   help="a column with this value in every row: n=4 (repeatable; VALUE as JSON, or as text with \\n for a new line; in stop "
+                   "also \\t, \\r, and \\\\n for a backslash and n)")
     g.add_argument("--keep", metavar="A,B", type=names, action="extend",
                    help="carry only these columns along (default: all)")
     g.add_argument("--drop", metavar="A,B", type=names, action="extend", default=[], help="do not carry these, nor use them as sampling columns")

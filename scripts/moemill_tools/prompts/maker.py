@@ -16,6 +16,7 @@ from .folders import find_sources
 from .ids import Duplicates, id_value
 from .plan import Plan
 from .readers import READERS
+from .settings import with_off
 from .special_tokens import SpecialTokens
 from .values import RowFault
 
@@ -39,6 +40,7 @@ class Maker:
             for rows, unit, places, part in READERS[source.kind](source, self.options):
                 if self.plan.form is None: self.plan.form = self.plan.form_of([r for r in rows[:left] if isinstance(r, dict)])
                 rows = [self.plan.flat(r) for r in rows[:left]]
+                if source.kind != "hdf5": rows = [with_off(r) for r in rows]
                 if self.options.ids_by_file: self.plan.name_ids(rows, source.path.name.split(".")[0], places)
                 if rows: yield source, unit, rows, places, ordinal, (bytes_before + part * size) / sum(sizes)
                 ordinal, left = ordinal + len(rows), left - len(rows)

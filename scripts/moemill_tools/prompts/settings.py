@@ -79,6 +79,23 @@ def setting_of(row, name):
     return value
 
 
+def with_off(row):
+    """A row whose top_k is -1, which is "off" wherever rows come from but a file of moemill's own form (there: the run's)."""
+    value = row.get("top_k") if isinstance(row, dict) else None
+    return {**row, "top_k": "0" if value == "-1" else 0} if value in (-1, "-1") else row
+
+
+TYPED_ESCAPE = re.compile(r"\\[nt]")
+
+
+def has_typed_escape(value):
+    """Whether a stop has a backslash and n (or t) where somebody may have meant the character."""
+    try:
+        return "\\" in str(value) and any(map(TYPED_ESCAPE.search, json.loads(stop_list(value, "stop"))))
+    except RowFault:
+        return False  # it is refused elsewhere
+
+
 def is_wide(value):
     """Whether a seed needs the sign's bit. What is no seed is refused elsewhere."""
     try:
