@@ -56,7 +56,7 @@ have no loop over parts; images and the like are bad rows. The column stays as i
 
 conversations: `system` and `tools` beside the turns are used; ShareGPT's function_call and observation turns are tool calls and
 their answers; arguments that are JSON text, as the API sends them, are objects for the chat template. A tool call that the
-template would leave out makes a bad row, anything else that it leaves out is counted in a note. The column stays as it was. A
+template would leave out makes a bad row, so does a turn of a role that it does not know, anything else that it leaves out is counted in a note. The column stays as it was. A
 last turn of the assistant stays open with --continue-final-message, or with continue_final_message, or prefix of the message, true
 in its row; the column assistant_prefix has its text.
 
