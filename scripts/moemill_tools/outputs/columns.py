@@ -1,6 +1,7 @@
 """Which columns the output has, and which must be read for them, for the filters and for the scores."""
 from ..common import Fault
 from ..run_files import reading, setting
+from .cuts import Cuts
 from .layout import CHAT, FIXED, OF_FORMAT, OTHERS, ROW_COLUMNS, RUN, SCORING, SPLIT, WITH_TOOLS
 from .next_turn import NextTurn
 from .plain import has_plain_form
@@ -17,7 +18,9 @@ class Columns:
         self.computed = {c for c in (*SPLIT, *SCORING, RUN) if c not in source.carried or options.split and c in SPLIT}
         self.shown = [c for c in self.choose() if c not in options.drop and (c in source.carried or c not in elsewhere)]
         self.prompt_key = source.tells_prompts_apart() if options.dedup == "all" or options.validation else []
+        self.cuts = Cuts(source, answers.vocabulary, "messages" in source.carried and options.format in CHAT)
         self.wanted = self.needed()
+        if options.format != "openai-batch": self.wanted |= self.cuts.needed(self.wanted)
         self.carried_used = {shown: name for shown, name in source.carried.items()
                              if shown in self.wanted or shown in self.shown or shown == options.score
                              or (options.format == "openai-batch" and name in ("url", "model"))}

@@ -117,6 +117,7 @@ class Job:
         for part in self.parts:
             source, columns = part.source, part.columns
             source.plain.tell()
+            columns.cuts.tell()
             if self.options.format == "rows" and not self.options.columns and not source.has("text"):
                 there = "rows have token_ids in its place" if source.has("token_ids") else "rows have no answer"
                 note(f"{source.path}: this run stored no text, so {there}; the next one has it with output.store: [text, token_ids] in run.yaml")

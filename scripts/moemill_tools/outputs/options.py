@@ -51,7 +51,8 @@ formats
                      carries along; without one, the prompt's text is the user's turn
   sharegpt           the same as conversations of from and value; calls of tools are turns from function_call
   alpaca             instruction, input (empty), output, system, history
-  prompt-completion  prompt, completion: the text as the model wrote it
+  prompt-completion  prompt, completion: the text as the model wrote it. Prompts that the run cut (errors.too_long: truncate_...) are
+                     written as the model read them where the run stored prompt_token_ids; else, and of messages, a note counts them
   pairs              prompt, chosen, rejected (as messages where the run has them), score_chosen, score_rejected
   kto                prompt, completion, label: unpaired; the label is a score of 0 or 1, or --threshold makes it
   openai-batch       custom_id, response, error: n samples are n choices of one line; --add logprobs for theirs. The answer to
