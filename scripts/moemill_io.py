@@ -15,6 +15,7 @@ import decimal
 import json
 import os
 import pathlib
+import re
 import secrets
 import time
 import uuid
@@ -179,6 +180,10 @@ def read_run(path):
     if not file.exists() and before.exists():
         raise FileNotFoundError(f"{path}: was given more, or rows are made again, and it is not done with them: the same `moemill run` goes "
                                 f"on; read_run({str(before)!r}) has the rows as they were before")
+    config = path / "config.yaml"
+    if not file.exists() and config.exists() and re.search("^ +merge: false", config.read_text(encoding="utf-8"), re.M):
+        raise FileNotFoundError(f"{path}: makes no outputs.h5 (output.merge: false): its rows are in its shards; follow({str(path)!r}) reads them "
+                                "all, read_run() one of them by its name")
     if not file.exists():
         raise FileNotFoundError(f"{path}: has no outputs.h5 (yet): `moemill run` makes it at the end; follow() reads a run that is not "
                                 "done")
@@ -363,6 +368,8 @@ def read_if_there(file, run_id):
     """A file of this run; None where there is none, or not any more: shards go when outputs.h5 has come."""
     try:
         run = Run(file) if file.exists() else None
+    except PermissionError:
+        raise  # it would never come: the loop would wait for ever
     except (OSError, KeyError, ValueError):
         return None
     return run if run and text_of(run.attrs.get("run_id")) == run_id else None

@@ -4,7 +4,7 @@ import json
 import re
 
 from ..common import Fault, note, one_line
-from ..run_files import open_h5, reading, text_of
+from ..run_files import open_h5, reading, refusal, text_of
 from .layout import BLOCK_ROWS
 
 
@@ -14,6 +14,7 @@ def read_manifest(path):
         run = json.loads(path.read_bytes().decode())
         wrong = None if isinstance(run, dict) else "no object"
     except (OSError, ValueError, RecursionError) as fault:
+        if isinstance(fault, PermissionError): raise Fault(f"{path}: cannot be read: {refusal(fault)}") from None
         wrong = one_line(fault)
     def fits(name, kind, low): return type(run.get(name)) is kind and (kind is str or run[name] >= low)
     if not wrong:
@@ -127,6 +128,7 @@ class Outputs:
             lost = sections(copy) - sections(text)
             wrong = f"lacks {', '.join(sorted(lost))}" if lost else "" if text.strip() and "\0" not in text else "is empty or zeroed"
         except (OSError, UnicodeDecodeError) as fault:
+            if isinstance(fault, PermissionError): raise Fault(f"{path}: cannot be read: {refusal(fault)}") from None
             wrong = one_line(fault)
         if not wrong: return text
         raise Fault(f"{path}: cannot be read, is damaged ({wrong}); move it away: the outputs have a copy of it, which is then read")

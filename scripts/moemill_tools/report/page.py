@@ -68,7 +68,7 @@ class Page:
             said.append(f"{counted(run.summary['double_bos_prompts'], 'prompt')} began with the token that is added at the begin: they had it twice "
                         "(<code>input.add_special_tokens: false</code>, or prompts made by prompts.py with <code>--model</code>).")
         if run.damage.said:
-            said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows is damaged.")
+            said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows can be read.")
         if run.code is None and run.done < run.total:
             said.append("The last attempt has left no exit code: it is running or was killed. The same command goes on with it.")
         if run.measured and run.untold:
