@@ -8,13 +8,14 @@ import json
 import os
 import pathlib
 import re
+import subprocess
 import sys
 import time
 import unittest.mock
 
 import h5py
 
-from tools import OutputsMaker, check, main, script, write_lines  # puts scripts/ on the path
+from tools import SCRIPTS, OutputsMaker, check, main, script, write_lines  # puts scripts/ on the path
 
 from moemill_tools.report.files import Damage
 from moemill_tools.report.metrics import Metrics
@@ -388,6 +389,39 @@ def levels_are_steps(work):
     check(styles.count("steps-post") == 2, styles)
 
 
+def done_and_failed_are_two_things(work):
+    """Done is on the disk and ok, as everywhere; the curve begins and ends with such rows."""
+    run = make_run(work / "run", attempts=2, done=False, code=3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines: line.update(rows_done=line["rows_done"] - 4, rows_failed=4)
+    write_lines(run / "metrics.jsonl", lines)
+    tokens = [[1]] * 100
+    OutputsMaker(run / "outputs.h5", run_id="ab" * 16).rows(range(100), [0] * 100, list(range(100)), [b"x"] * 100, tokens, status=[2 if i < 4 else 1 for i in range(100)]).errors(
+        [(i, 0, "too_long", "why " * 70 + "end") for i in range(4)]).done()
+    text = page_with(run)
+    for word in ("96 of 100 completions of 100 prompts done, 4 failed, with ", "<b>96.0 %</b><span>of the rows done", "4 rows failed (4.0 % of those that have ended)", "4 rows more failed",
+                 "The upright line: where attempt 2 began", "why end"): check(word in text, word, text[2500:6000])
+    held = []
+    with unittest.mock.patch.object(Pictures, "curve", lambda self, axes, points, **look: held.append(points)): page_with(run, "progress")
+    check([value for _, value in held[0] if value is not None][-1] == 96 and (52.0, 46) in held[0] and 50 not in [value for _, value in held[0]], held)
+    check("where the attempts 2 to 3 began" in page_with(make_run(work / "three", attempts=3)))
+
+
+def nothing_that_ran_is_no_chart(work):
+    """Lines of metrics at the ends only, when nothing runs: words instead of an empty picture."""
+    run = make_run(work / "run", lines=2)
+    write_lines(run / "metrics.jsonl", [{**json.loads(line), "running": 0} for line in (run / "metrics.jsonl").read_text().splitlines()])
+    check("No line of metrics was written while sequences ran" in page_with(run))
+    check("No line of metrics" not in page_with(make_run(work / "other")))
+
+
+def a_home_that_cannot_be_written(work):
+    run, home = make_run(work / "run"), {"HOME": "/proc", "TMPDIR": str(work)}
+    env = {k: v for k, v in os.environ.items() if k not in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")} | home
+    done = subprocess.run([sys.executable, SCRIPTS / "report.py", run], env=env, text=True, capture_output=True)
+    check(done.returncode == 0 and done.stderr == "", done.stderr)
+
+
 def pages_are_narrow_too(work):
     """Pictures over the whole page have a second form for small screens, whose letters keep their size."""
     text = page(make_run(work / "run"))
@@ -400,7 +434,7 @@ if __name__ == "__main__":
     tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, a_summary_that_is_not_of_all_attempts,
              pictures_can_be_read, curves_begin_where_attempts_do, one_line_is_no_curve, colours_that_end_before_the_maximum, a_page_under_another_name, many_attempts, rates_are_those_of_the_lines, numbers_that_no_job_has,
              runs_of_almost_nothing, answers_and_their_shares, runs_that_only_score, layers_have_the_numbers_of_the_model, levels_are_steps,
-             pages_are_narrow_too, very_long_metrics]
+             pages_are_narrow_too, done_and_failed_are_two_things, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written, very_long_metrics]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)

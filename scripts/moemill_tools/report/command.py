@@ -1,5 +1,6 @@
 """What report.py does: a run directory in, one page out."""
 import argparse
+import logging
 import os
 import pathlib
 
@@ -50,6 +51,7 @@ def run(options):
     path = options.output or options.run_dir / "report.html"
     if options.output and (path.is_dir() or not path.parent.is_dir()): raise Fault(f"{path}: is a folder, or in none (-o FILE.html)")
     if path.exists() and not path.is_file(): raise Fault(f"{path}: is no plain file (-o FILE.html names another)")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it builds its list of fonts, or may not keep it at HOME, is nothing to act on
     for module in ("h5py", "numpy", "matplotlib"): need(module)
     from .page import Page
     from .run import Run
