@@ -1,6 +1,7 @@
-"""What all commands share: faults and the exit codes they become, packages that may be missing, HDF5 files opened without
+"""What all commands share: their command lines, faults and the exit codes they become, packages that may be missing, HDF5 files opened without
 locks, files that get their names when they are whole. It imports nothing that is not in Python itself, so that --help works
 anywhere."""
+import argparse
 import contextlib
 import io
 import json
@@ -25,6 +26,26 @@ def need(module):
         return __import__(module, fromlist=["x"])
     except ImportError as missing:
         raise Fault(f"needs the Python package {missing.name}: see the end of --help for how to install it") from None
+
+
+def installed_name(script):
+    """moemill-prompts for prompts.py, where it is installed and called so."""
+    name = "moemill-" + script.removesuffix(".py")
+    return name if os.path.basename(sys.argv[0]) == name else script
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose help speaks of the commands as they are called, and whose faults are one line."""
+
+    def __init__(self, script, description, epilog):
+        super().__init__(prog=installed_name(script), description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def format_help(self):
+        text = super().format_help()
+        return re.sub(r"\b(prompts|outputs|report)\.py\b", r"moemill-\1", text) if self.prog.startswith("moemill-") else text
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
 
 
 def note(text): print(f"note: {text}", file=sys.stderr)
@@ -137,8 +158,9 @@ def ready_to_leave():
 
 
 @contextlib.contextmanager
-def exit_codes(command):
-    """Around all that a command does: 2 for what the user can mend, 1 where the system failed, 0 where `| head` has seen enough."""
+def exit_codes(script):
+    """Around all that a script does: 2 for what the user can mend, 1 where the system failed, 0 where `| head` has seen enough."""
+    command = installed_name(script)
     try:
         yield
     except Fault as fault:

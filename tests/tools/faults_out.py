@@ -6,8 +6,11 @@ cure that loses nothing.
 import json
 import pathlib
 import sys
+import unittest.mock
 
-from tools import OutputsMaker, check, main, script  # puts scripts/ on the path
+import h5py
+
+from tools import OutputsMaker, check, main, read_lines, script, write_lines  # puts scripts/ on the path
 
 import moemill_io
 from moemill_tools import run_files
@@ -15,7 +18,7 @@ from moemill_tools import run_files
 MANIFEST = {"run_id": "0123456789abcdef0123456789abcdef", "prompts": 2, "completions": 2, "shard_prompts": 1}
 
 
-def run_of(folder, merged=True, shards=(), config=""):
+def run_of(folder, merged=True, shards=(), config="sampling:\n  n: 1\n"):
     """A run's folder as far as scripts look."""
     (folder / "shards").mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({**MANIFEST, "shards_removed": not shards}))
@@ -83,5 +86,38 @@ def runs_without_outputs(work):
     check([row["id"] for row in moemill_io.follow(run)] == [0, 1] and len(moemill_io.read_run(run / "shards/shard-000001.h5")) == 1)
 
 
+def faults_of_the_command_line(work):
+    """One line under the name that the command was called by; its help, too, speaks of the commands so."""
+    for name in ("prompts", "outputs", "report"):
+        said = script(name, "--nonsense", code=2).stderr
+        check(said.startswith(f"{name}.py: ") and said.endswith(f"({name}.py --help lists the options)\n") and said.count("\n") == 1, said)
+        with unittest.mock.patch.object(sys, "argv", [f"/opt/bin/moemill-{name}"]):
+            said, told = script(name, "--nonsense", code=2).stderr, script(name, "--help").stdout
+            check(said.startswith(f"moemill-{name}: ") and told.startswith(f"usage: moemill-{name} ") and "prompts.py" not in told and "outputs.py" not in told, said)
+            missing = ["-o", work / "p.h5"] if name == "prompts" else []
+            check(script(name, work / "none.jsonl", *missing, code=2).stderr.startswith(f"moemill-{name}: "))
+
+
+def words_of_notes(work):
+    """Notes that a reader understands who has not seen the code; names of files that say what is in them."""
+    run = run_of(work / "run")
+    check("note: 2 left out: status is not failed (--status)\n" == script("outputs", run, "--status", "failed").stderr)
+    check("note: 2 left out: number of tokens is out of bounds\n" == script("outputs", run, "--min-tokens", "2").stderr)
+    said = script("outputs", run, "-o", work / "x.json", code=2).stderr
+    check("x.json: .json is one JSON value" in said and "name it x.jsonl" in said and not (work / "x.json").exists(), said)
+    check("name it y.jsonl.gz" in script("outputs", run, "-o", work / "y.json.gz", code=2).stderr)
+    rows = write_lines(work / "a.jsonl", [{"prompt": "x", "logit_bias": {"5": 1}}])
+    check("which 1 row asks for" in script("prompts", rows, "-o", work / "p.h5", "--quiet").stderr)
+
+
+def rows_count_from_one(work):
+    """As lines do: the first row of a table is row 1."""
+    with h5py.File(work / "a.h5", "w") as file: file["prompt"], file["n"] = ["x", "y"], [1, 0]
+    check("a.h5: row 2: n is 0" in script("prompts", work / "a.h5", "-o", work / "p.h5", code=2).stderr)
+    script("prompts", work / "a.h5", "-o", work / "p.h5", "--on-error", "skip", "--quiet")
+    check([line["row"] for line in read_lines(work / "p.h5.skipped.jsonl")] == [2])
+
+
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [advice_that_loses_nothing, files_of_others, runs_without_outputs], sys.argv[2:])
+    main(pathlib.Path(sys.argv[1]).resolve(), [advice_that_loses_nothing, files_of_others, runs_without_outputs, faults_of_the_command_line, words_of_notes,
+                                               rows_count_from_one], sys.argv[2:])

@@ -3,6 +3,7 @@ import argparse
 import pathlib
 import sys
 
+from ..common import Parser
 from .layout import FINISH, OF_FORMAT
 
 DESCRIPTION = """Turns what moemill wrote (outputs.h5, a run directory, shards) into JSONL (.gz too), Parquet, OpenAI batch results, chat
@@ -167,8 +168,7 @@ def add_options_of_rows(p):
 
 
 def parse_arguments(words):
-    p = argparse.ArgumentParser(prog="outputs.py", description=DESCRIPTION, epilog=EXAMPLES,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser("outputs.py", DESCRIPTION, EXAMPLES)
     p.add_argument("inputs", type=pathlib.Path, nargs="+", metavar="RUN_DIR|FILE.h5", help="a run directory, outputs.h5, or one shard; several "
                    "runs come one after the other, with the column run")
     p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE", help=".jsonl, .jsonl.gz or .parquet (default: JSONL to "

@@ -24,7 +24,9 @@ class Place:
     def kind(self):
         if self.path is None: return "jsonl"
         name = self.path.name.removesuffix(".gz")
-        for kind, endings in (("jsonl", (".jsonl", ".json", ".ndjson")), ("parquet", (".parquet",))):
+        if name.endswith(".json"):
+            raise Fault(f"{self.path}: .json is one JSON value, and this writes JSON Lines, a row a line: name it {self.path.name.replace('.json', '.jsonl')}")
+        for kind, endings in (("jsonl", (".jsonl", ".ndjson")), ("parquet", (".parquet",))):
             if name.endswith(endings): return kind
         raise Fault(f"{self.path}: unknown ending; writes .jsonl, .jsonl.gz and .parquet")
 

@@ -124,7 +124,7 @@ class Scores:
             if len(lengths) > 1: raise Fault(f"{self.path}: its columns have different lengths ({', '.join(f'{n} {len(f[n])}' for n in columns)})")
             for first in range(0, max(lengths, default=0), BLOCK_ROWS):
                 parts = [f[n][first:first + BLOCK_ROWS].tolist() for n in columns]
-                for at, row in enumerate(zip(*parts), first):
+                for at, row in enumerate(zip(*parts), first + 1):
                     yield f"row {at}", dict(zip(columns, [v.decode() if isinstance(v, bytes) else v for v in row]))
 
     def of(self, idents, samples):

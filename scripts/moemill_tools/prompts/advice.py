@@ -73,7 +73,7 @@ class Advice:
         if used: note(f"used as sampling settings: {', '.join(name + called.get(name, '') for name in used)}")
         for name in sorted(name for name, rows in self.odd.items() if rows and name in used): note(ODD[name].format(rows=counted(self.odd[name])))
         for name, rows in sorted(self.asked.items()):
-            if rows: note(f"{name}: moemill does not do this, which {counted(rows)} ask for; the column is carried along only")
+            if rows: note(f"{name}: moemill does not do this, which {counted(rows)} {'asks' if rows == 1 else 'ask'} for; the column is carried along only")
         for name, rows in sorted(self.unknown.items()):
             if rows:
                 note(f"{name}: is no key of a request that moemill knows, {counted(rows)} with it; it changes no answer, the column is "

@@ -96,8 +96,11 @@ import signal
 import sys
 import time
 
-from ..common import Fault, clear_away, need, typed_text
+from ..common import Fault, Parser, clear_away, installed_name, need, typed_text
 from .sources import ALLOWED
+
+
+SCRIPT = "prompts.py"
 
 
 def pair(text):
@@ -137,8 +140,7 @@ def names(text): return [name for name in text.split(",") if name]
 
 
 def parse_arguments(words):
-    p = argparse.ArgumentParser(prog="prompts.py", description=__doc__, epilog=EXAMPLES,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(SCRIPT, __doc__, EXAMPLES)
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, or - for standard input, read in this order")
     p.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="PROMPTS.h5")
     p.add_argument("--overwrite", action="store_true", help="replace PROMPTS.h5 if it is there")
@@ -229,25 +231,25 @@ def main(words=None):
     try:
         say = run(options)
     except Fault as fault:
-        print(f"prompts.py: {fault}", file=sys.stderr)
+        print(f"{installed_name(SCRIPT)}: {fault}", file=sys.stderr)
         sys.exit(2)
     except OSError as fault:
         why = " ".join(str(fault.strerror or fault).split())
         if not fault.filename: why += "; no file was made: make room, or name another place with -o, and start again"
-        print(f"prompts.py: {fault.filename or options.output}: {why}", file=sys.stderr)
+        print(f"{installed_name(SCRIPT)}: {fault.filename or options.output}: {why}", file=sys.stderr)
         sys.exit(1)
     try:
         say()
         sys.stdout.flush()
     except OSError as fault:
-        print(f"prompts.py: {options.output} is made, but this cannot be printed: {fault.strerror}", file=sys.stderr)
+        print(f"{installed_name(SCRIPT)}: {options.output} is made, but this cannot be printed: {fault.strerror}", file=sys.stderr)
         sys.exit(1)
 
 
 def leave(number, _):
     """Ends on a signal without going back through HDF5, which may be in the midst of a call."""
     clear_away()
-    os.write(2, f"\nprompts.py: ended by {signal.Signals(number).name}; nothing unfinished is left\n".encode())
+    os.write(2, f"\n{installed_name(SCRIPT)}: ended by {signal.Signals(number).name}; nothing unfinished is left\n".encode())
     os._exit(128 + number)
 
 

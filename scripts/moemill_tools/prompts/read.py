@@ -12,7 +12,7 @@ from .values import JSON, RowFault
 BLOCK_ROWS = 2048
 BLOCK_BYTES = 8 << 20  # of input text; one longer row is a block of its own
 
-# Rows are dictionaries or RowFaults; places are their numbers in units of "line", "row" or "item"; part is the fraction of the file
+# Rows are dictionaries or RowFaults; places are their numbers, from 1, in units of "line", "row" or "item"; part is the fraction of the file
 # that is read so far.
 Block = collections.namedtuple("Block", "rows unit places part")
 

@@ -1,10 +1,9 @@
 """What report.py does: a run directory in, one page out."""
-import argparse
 import logging
 import os
 import pathlib
 
-from ..common import Fault, begin_beside, clear_away, exit_codes, need, ready_to_leave, real_target, unfinished
+from ..common import Fault, Parser, begin_beside, clear_away, exit_codes, need, ready_to_leave, real_target, unfinished
 
 DESCRIPTION = """Makes one self-contained report.html of a run directory: what was done, how fast, on what, what it cost, what went wrong.
 
@@ -40,8 +39,7 @@ def publish(path, text):
 
 
 def parse_arguments(words):
-    p = argparse.ArgumentParser(prog="report.py", description=DESCRIPTION, epilog=EXAMPLES,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser("report.py", DESCRIPTION, EXAMPLES)
     p.add_argument("run_dir", type=pathlib.Path, metavar="RUN_DIR")
     p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE.html", help="default: RUN_DIR/report.html")
     return p.parse_args(words)
