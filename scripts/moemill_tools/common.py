@@ -87,11 +87,16 @@ def text_of_content(content):
     return None if None in texts else "\n".join(texts)
 
 
+def to_utf8(name, encoding="LATIN1"):
+    """The cure of a file that is not UTF-8; LATIN1 is what most others are."""
+    return f"iconv -f {encoding} -t UTF-8 {'FILE' if name == 'standard input' else name} > NEW_FILE" + (" (or what it is instead of LATIN1)" if encoding == "LATIN1" else "")
+
+
 def text_of_file(path):
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as fault:
-        raise Fault(f"{path}: is not UTF-8 ({fault.reason} at byte {fault.start}): save it as UTF-8") from None
+        raise Fault(f"{path}: is not UTF-8 ({fault.reason} at byte {fault.start}): save it as UTF-8, {to_utf8(path)}") from None
 
 
 def json_of_file(path, missing=None):
@@ -124,7 +129,11 @@ def begin_beside(path):
     """A new file that will be renamed to `path`; its name is no other process's."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     unfinished.add(temporary)
-    temporary.touch(exist_ok=False)
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as fault:
+        fault.filename = str(path)  # nobody has named the temporary one
+        raise
     return temporary
 
 

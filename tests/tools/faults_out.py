@@ -10,7 +10,7 @@ import unittest.mock
 
 import h5py
 
-from tools import OutputsMaker, check, main, read_lines, script, write_lines  # puts scripts/ on the path
+from tools import OutputsMaker, check, columns, main, read_lines, script, write_lines  # puts scripts/ on the path
 
 import moemill_io
 from moemill_tools import run_files
@@ -118,6 +118,36 @@ def rows_count_from_one(work):
     check([line["row"] for line in read_lines(work / "p.h5.skipped.jsonl")] == [2])
 
 
+def files_that_are_not_utf8(work):
+    """What they are and how they are converted; a byte order mark of UTF-8 is no part of the first name."""
+    def refused(name, data, *words):
+        (work / name).write_bytes(data)
+        return script("prompts", work / name, "-o", work / "p.h5", "--overwrite", *words, code=2).stderr
+    csv, lines = "prompt,topic\nx,y\ngrün,é\n", '{"prompt": "grün"}\n'
+    for encoding, told in (("utf-16", "UTF-16"), ("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE")):
+        for name, text in (("a.csv", csv), ("a.jsonl", lines)):
+            said = refused(name, text.encode(encoding))
+            check(f"{name}: is {told}, and text is read as UTF-8: iconv -f {told} -t UTF-8 {work / name} > NEW_FILE" in said, encoding, said)
+    said = refused("b.csv", csv.encode("latin-1"))
+    check("line 3: is not UTF-8: the byte 0xfc" in said and "iconv -f LATIN1 -t UTF-8 FILE" in said, said)
+    check("its first line is not UTF-8" in refused("c.csv", "größe,prompt\n1,x\n".encode("latin-1")))
+    check("line 1: is not UTF-8" in (said := refused("b.jsonl", lines.encode("latin-1"))) and "iconv -f LATIN1" in said, said)
+    for name, text in (("d.csv", csv), ("d.jsonl", lines), ("d.json", "[" + lines.strip() + "]")):
+        (work / name).write_bytes(text.encode("utf-8-sig"))
+        script("prompts", work / name, "-o", work / "p.h5", "--overwrite", "--quiet")
+        check(columns(work / "p.h5")["prompt"][-1] in ("grün", "é"), name)
+    (work / "s.csv").write_bytes("id,score\n0,1\n".encode("utf-16"))
+    check("iconv -f UTF-16 -t UTF-8" in script("outputs", run_of(work / "run"), "--scores", work / "s.csv", code=2).stderr)
+
+
+def folders_that_take_no_file(work):
+    """The output is named, not a temporary file that nobody has named."""
+    rows = write_lines(work / "a.jsonl", [{"prompt": "x", "id": 1}])
+    for name, words in (("prompts", [rows]), ("outputs", [run_of(work / "run")]), ("report", [work / "run"])):
+        said = script(name, *words, "-o", "/proc/p.jsonl", code=1).stderr
+        check(said.startswith(f"{name}.py: /proc/p.jsonl: No such file or directory"), said)
+
+
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [advice_that_loses_nothing, files_of_others, runs_without_outputs, faults_of_the_command_line, words_of_notes,
-                                               rows_count_from_one], sys.argv[2:])
+                                               rows_count_from_one, files_that_are_not_utf8, folders_that_take_no_file], sys.argv[2:])

@@ -1,5 +1,6 @@
 """Scores of completions from another file (JSON Lines, CSV, Parquet, HDF5), looked up by (id, sample)."""
 import array
+import codecs
 import csv
 import gzip
 import hashlib
@@ -11,7 +12,7 @@ import zlib
 import h5py
 import numpy as np
 
-from ..common import Fault, need, one_line
+from ..common import Fault, need, one_line, to_utf8
 from ..run_files import open_h5, reading
 from .layout import BLOCK_ROWS
 
@@ -95,7 +96,7 @@ class Scores:
                     yield f"line {at}", row
         except UnicodeDecodeError as fault:
             at += 1 + fault.object[:fault.start].count(b"\n")
-            raise Fault(f"{path}: line {at} is not UTF-8 ({fault.reason}): write the file again as UTF-8") from None
+            raise Fault(f"{path}: line {at} is not UTF-8 ({fault.reason}): {to_utf8(path, 'UTF-16' if fault.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else 'LATIN1')}") from None
         except (ValueError, RecursionError, csv.Error) as fault:
             raise Fault(f"{path}: line {at} is not {'CSV' if kind == '.csv' else 'JSON'}: {fault}") from None
         except (OSError, EOFError, zlib.error) as fault:

@@ -56,9 +56,9 @@ have no loop over parts; images and the like are bad rows. The column stays as i
 
 conversations: `system` and `tools` beside the turns are used; ShareGPT's function_call and observation turns are tool calls and
 their answers; arguments that are JSON text, as the API sends them, are objects for the chat template. A tool call that the
-template would leave out makes a bad row, so does a turn of a role that it does not know, anything else that it leaves out is counted in a note. The column stays as it was. A
-last turn of the assistant stays open with --continue-final-message, or with continue_final_message, or prefix of the message, true
-in its row; the column assistant_prefix has its text.
+template would leave out makes a bad row, so does a turn of a role that it does not know; anything else that it leaves out is
+counted in a note. The column stays as it was. A last turn of the assistant stays open with --continue-final-message, or with
+continue_final_message, or prefix of the message, true in its row; the column assistant_prefix has its text.
 
 add_special_tokens: an attribute (or a column, where rows differ) says that nothing is to be added to prompts which a chat template
 wrote, nor to plain ones that begin with their BOS (known with --model); moemill obeys it. A column of that name in the input
@@ -71,8 +71,9 @@ HDF5: a DataFrame's to_hdf (format fixed or table; --key where a file has severa
 
 settings: columns named n, temperature, max_tokens, stop ... act on their rows (seed: 0 to 2^64-1), and so do other programs' names
 that mean the same: max_new_tokens, max_completion_tokens, max_output_tokens, min_new_tokens, num_return_sequences, stop_sequences,
-stop_strings. top_k: -1 is off (0), as in vLLM and run.yaml; of others -1 is the run's own. A stop in a CSV cell is taken as it stands: a
-JSON list, ["\\n"], has new lines and the like. Other names that are nearly a setting's (temp, seeds, max_length, temprature) are refused: --map says what they are.
+stop_strings. top_k: -1 is off (0), as in vLLM and run.yaml; of others -1 is the run's own. A stop in a CSV cell is taken as it
+stands: a JSON list, ["\\n"], has new lines and the like. Other names that are nearly a setting's (temp, seeds, max_length,
+temprature) are refused: --map says what they are.
 
 what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
 (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.

@@ -8,7 +8,7 @@ from .ids import id_value
 from .messages import (alpaca_text, checked_messages, from_alpaca, joined_parts, nulls_in_tools, parsed, without_nulls,
                        wrapped_tools)
 from .settings import setting_of, setting_values, switch, token_list
-from .values import RowFault, json_text
+from .values import RowFault, json_text, no_text
 
 
 @dataclasses.dataclass
@@ -177,4 +177,4 @@ class Converter:
         except RecursionError:
             raise RowFault("holds lists or objects that are nested too deeply") from None
         except UnicodeEncodeError as fault:
-            raise RowFault(f"holds text that is no Unicode: {short(fault.object[fault.start:fault.end])}") from None
+            raise RowFault(no_text(fault)) from None

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 
 from ..common import Fault, begin_beside, note, progress
+from ..run_files import writing
 from .advice import Advice, show
 from .columns import Column
 from .convert import Converter
@@ -49,7 +50,7 @@ class Maker:
 
     def look(self):
         """The first reading: types of the columns, ids that occur twice, how many rows."""
-        duplicates = Duplicates(pathlib.Path(os.path.realpath(self.options.output)).parent)
+        with writing(str(self.options.output)): duplicates = Duplicates(pathlib.Path(os.path.realpath(self.options.output)).parent)
         bar = progress("looking", 100, "%")
         for source, unit, rows, places, ordinal, part in self.blocks():
             path, from_text = source.name, source.is_text
