@@ -25,7 +25,8 @@ class Place:
         if self.path is None: return "jsonl"
         name = self.path.name.removesuffix(".gz")
         if name.endswith(".json"):
-            raise Fault(f"{self.path}: .json is one JSON value, and this writes JSON Lines, a row a line: name it {self.path.name.replace('.json', '.jsonl')}")
+            raise Fault(f"{self.path}: .json is one JSON value, and this writes JSON Lines, a row a line: name it "
+                        f"{name}l{self.path.name[len(name):]}")
         for kind, endings in (("jsonl", (".jsonl", ".ndjson")), ("parquet", (".parquet",))):
             if name.endswith(endings): return kind
         raise Fault(f"{self.path}: unknown ending; writes .jsonl, .jsonl.gz and .parquet")
