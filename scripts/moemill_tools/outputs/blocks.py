@@ -95,19 +95,26 @@ class Reader:
         return out
 
     def _tokens(self, out, first, last):
-        names = {"token_ids": ("token_ids", "values"), "logprobs": ("logprobs", "values"), "top_ids": ("logprobs", "top_ids"),
-                 "top_logprobs": ("logprobs", "top_values")}
-        if not names.keys() & self.wanted: return
+        wanted = {"token_ids", "logprobs", "top_ids", "top_logprobs"} & self.wanted
+        if not wanted: return
         ends, (low, high) = self._ragged(self.done["token_ids"], None, first, last)
-        for name, (group, member) in names.items():
-            if name not in self.wanted: continue
-            values = self.done[group][member][low:high]
-            if name == "logprobs": values = reals(values)
-            elif name == "top_logprobs":
-                flat, k = reals(values.ravel()), values.shape[1]
-                values = [flat[i:i + k] for i in range(0, len(flat), k)]
-            else: values = values.tolist()
-            out[name] = [values[a:b] for a, b in zip(ends, ends[1:])]
+        def rows(values): return [values[a:b] for a, b in zip(ends, ends[1:])]
+        if "token_ids" in wanted: out["token_ids"] = rows(self.done["token_ids/values"][low:high].tolist())
+        if wanted == {"token_ids"}: return
+        logprobs = rows(reals(self.done["logprobs/values"][low:high]))
+        logprobs = [None if row and all(v is None for v in row) else row for row in logprobs]  # none were asked for
+        if "logprobs" in wanted: out["logprobs"] = logprobs
+        for name, values in self._top(wanted, low, high): out[name] = [v if p is not None else None for v, p in zip(rows(values), logprobs)]
+
+    def _top(self, wanted, low, high):
+        """(column, a list for each token). A row that asked for fewer than another has fillers behind its own, whose token is -1."""
+        if not {"top_ids", "top_logprobs"} & wanted: return
+        ids = self.done["logprobs/top_ids"][low:high]
+        counts = (ids >= 0).sum(axis=1).tolist()
+        if "top_ids" in wanted: yield "top_ids", [row[:n] for row, n in zip(ids.tolist(), counts)]
+        if "top_logprobs" not in wanted: return
+        flat, k = reals(self.done["logprobs/top_values"][low:high].ravel()), ids.shape[1]
+        yield "top_logprobs", [flat[at:at + n] for at, n in zip(range(0, len(flat), k), counts)]
 
     def _errors(self, out, status):
         """/errors has the failed rows in their order."""
