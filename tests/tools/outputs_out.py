@@ -262,10 +262,11 @@ def batch_results(work):
     check(len(got[4]["response"]["body"]["choices"]) == 1)
     maker = OutputsMaker(work / "b.h5").rows([0], [0], [12], [b"x"], [[5]], logprobs=[[-0.25]])
     maker.carry("url", ["/v1/completions"]).carry("model", ["m"]).done()
-    [row] = taken(work, work / "b.h5", "--format", "openai-batch", "--add", "logprobs")
+    [row] = taken(work, work / "b.h5", "--format", "openai-batch")
     choice = row["response"]["body"]["choices"][0]
     check(row["response"]["body"]["object"] == "text_completion" and row["response"]["body"]["model"] == "m" and row["custom_id"] == "12", row)
-    check(choice["text"] == "x" and choice["logprobs"] == {"tokens": ["token_id:5"], "token_logprobs": [-0.25]}, choice)
+    check(choice["text"] == "x" and choice["logprobs"] == {"tokens": ["token_id:5"], "token_logprobs": [-0.25], "top_logprobs": None, "text_offset": None}, choice)
+    check(taken(work, work / "b.h5", "--format", "openai-batch", "--add", "logprobs") == [row])
     urls = ["/v1/completions", "/v1/completions/", "/completions", "http://h/v1/completions", "/v1/chat/completions", "/chat/completions/", "/v1/responses", ""]
     count = len(urls)
     OutputsMaker(work / "u.h5").rows(range(count), [0] * count, range(count), [b"x"] * count, [[1]] * count).carry("url", urls).done()
@@ -391,7 +392,7 @@ def damaged_run_directories(work):
         with h5py.File(source, "r+") as f: f.create_group(member)
         check("m.h5: " in refused(source), member)
     for ident in ("created_utc", "run_id", "format_version"):
-        source = outputs(work / "n.h5")
+        source = outputs(work / "n.h5", logprobs=False)
         with h5py.File(source, "r+") as f: f.attrs[ident] = np.void(b"\xff\xfe")
         done = script("outputs", source, "--format", "openai-batch", "--limit", "1", code=None)
         check(done.returncode in (0, 2) and done.stderr.count("\n") == (1 if done.returncode else 0), ident, done.stderr)

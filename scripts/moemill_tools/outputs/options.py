@@ -54,10 +54,10 @@ formats
   prompt-completion  prompt, completion: the text as the model wrote it
   pairs              prompt, chosen, rejected (as messages where the run has them), score_chosen, score_rejected
   kto                prompt, completion, label: unpaired; the label is a score of 0 or 1, or --threshold makes it
-  openai-batch       custom_id, response, error: n samples are n choices of one line; --add logprobs for theirs. The answer to
-                     a .../completions line is a text_completion, to any other, /v1/responses too, a chat.completion. A request
-                     whose rows all failed has its error; one that prompts.py --on-error skip left out has no line here,
-                     PROMPTS.h5.skipped.jsonl names it
+  openai-batch       custom_id, response, error: n samples are n choices of one line, with logprobs where the request (or run.yaml,
+                     for all) asked for them. The answer to a .../completions line is a text_completion, to any other,
+                     /v1/responses too, a chat.completion. A request whose rows all failed has its error; one that prompts.py
+                     --on-error skip left out has no line here, PROMPTS.h5.skipped.jsonl names it
 
 answers: formats with turns take an answer apart into reasoning_content (what stands in <think> or [THINK], also where the
   prompt has opened it, or in gpt-oss's channel analysis), content, and tool_calls as OpenAI has them (arguments as JSON text),
