@@ -86,7 +86,7 @@ class Chat:
 
     def unknown_arguments(self):
         """Names of --template-arg that no template looks at: they would change nothing."""
-        known = set().union(*(self.templates.compile(name)[2] for name in self.templates.templates))
+        known = self.templates.variables()
         return [name for name in self.templates.given if name not in known]
 
     def prepared(self, messages, takes_parts):

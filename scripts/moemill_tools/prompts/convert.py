@@ -35,17 +35,21 @@ class Converter:
 
     def prompt_of(self, row):
         kind, name = self.plan.source_of(row)
-        if kind == "tokens": return Prompt(tokens=token_list(row.get(name), name))
+        if kind == "tokens": return Prompt(tokens=token_list(row.get(name), name), remarks=self.unused(row, kind))
         if kind == "messages":
             messages, is_sharegpt = checked_messages(row.get(name), name)
             return self.chat_prompt(row, messages, is_sharegpt)
         if kind == "alpaca":
             if self.plan.chat: return self.chat_prompt(row, from_alpaca(row), True)
-            return Prompt(alpaca_text(row), remarks=(("alpaca",),))
+            return Prompt(alpaca_text(row), remarks=(("alpaca",), *self.unused(row, kind)))
         text = self.plan.template.render(row) if kind == "template" else self.text_of(row, name)
         turn = [{"role": "user", "content": text}]
         if self.plan.turns_text(): return self.chat_prompt(row, turn, False)
-        return Prompt(text, messages=turn if self.plan.chat else None)
+        return Prompt(text, messages=turn if self.plan.chat else None, remarks=self.unused(row, kind))
+
+    def unused(self, row, kind):
+        """Remarks on what stands beside a prompt that is no conversation."""
+        return tuple(("beside ids" if kind == "tokens" else "beside", name) for name in self.plan.idle_beside(row, kind))
 
     def text_of(self, row, name):
         text = row.get(name)
