@@ -71,10 +71,13 @@ def settings_under_other_names(work):
 
 def names_are_those_of_the_program(work):
     """Other programs' names of settings, and typing errors, as the program knows them."""
-    from moemill_tools.prompts.names import MEANT, SAME, letters_of, near_setting
-    table = re.search(r"other_names\[\] = \{(.*?)\n\};", (SOURCE / "lib/dataset/column_names.cpp").read_text(), re.S).group(1)
-    program = dict(re.findall(r'\{"(\w+)", "(\w+)"\}', table))
-    check(program and program.items() <= MEANT.items(), "the program refuses more:", program.items() - MEANT.items())
+    from moemill_tools.prompts.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
+    source, header = ((SOURCE / "lib/dataset" / f"column_names.{kind}").read_text() for kind in ("cpp", "hpp"))
+    def table(text, name): return re.search(name + r"(?:\[\])? = \{(.*?)\};", text, re.S).group(1)
+    program = dict(re.findall(r'\{"(\w+)",\s*"(\w+)"\}', table(source, "other_names")))
+    check(program == MEANT, "the program refuses more:", program.items() - MEANT.items(), "and prompts.py:", MEANT.items() - program.items())
+    check(set(re.findall(r'"(\w+)"', table(header, "setting_names"))) == set(SETTINGS), table(header, "setting_names"))
+    check(re.findall(r"(?:short|long)_letters = (\d+)", source) == [str(SHORT), str(LONG)], "letters of a typing error")
     check({letters_of(name): setting for name, setting in SAME.items()}.items() <= MEANT.items(), SAME)
     near = {"tempreture": "temperature", "Temperature": "temperature", "top-p": "top_p", "topp": "top_p", "tpo_k": "top_k", "max_token": "max_tokens", "min_tokns": "min_tokens",
             "repitition_penalty": "repetition_penalty", "presence-penalty": "presence_penalty", "frequence_penalty": "frequency_penalty", "ignore_oes": "ignore_eos", "sede": "seed",
