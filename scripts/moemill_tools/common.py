@@ -1,12 +1,14 @@
 """What all commands share: faults and the exit codes they become, packages that may be missing, HDF5 files opened without
 locks, files that get their names when they are whole. It imports nothing that is not in Python itself, so that --help works
 anywhere."""
+import argparse
 import contextlib
 import io
 import json
 import os
 import pathlib
 import secrets
+import shutil
 import signal
 import sys
 
@@ -17,6 +19,12 @@ os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 class Fault(Exception):
     """The whole job cannot go on: what, where, how to fix. Exit code 2."""
+
+
+class HelpForm(argparse.RawDescriptionHelpFormatter):
+    """--help as it is written, and options beside it no wider than that, however wide the terminal is."""
+
+    def __init__(self, prog): super().__init__(prog, width=min(100, shutil.get_terminal_size().columns - 2))
 
 
 def need(module):

@@ -592,8 +592,17 @@ def commands_by_another_name(work):
     check(done.returncode == 0 and json.loads(done.stdout)["id"] == "a", done.stderr)
 
 
+def help_is_narrow(work):
+    """Of every script within 100 columns, however wide the terminal is."""
+    for path in sorted(SCRIPTS.glob("*.py")):
+        if "argparse" not in path.read_text() and "moemill_tools" not in path.read_text(): continue
+        done = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, env=dict(os.environ, COLUMNS="200"))
+        check(done.returncode == 0 and done.stdout.startswith("usage: "), path, done.stderr)
+        for line in done.stdout.splitlines(): check(len(line) <= 100, path.name, len(line), line)
+
+
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         rows_have_everything, parquet_is_the_same, filters, duplicates, messages_and_completions, pairs_and_scores, batch_results, runs_and_shards,
         files_that_are_not_right, outputs_under_other_names, damaged_run_directories, outputs_of_another_run, values_that_a_format_has_not,
-        prompts_that_are_not_there, prompts_that_have_changed, prompts_that_are_stored_another_way, memory_of_long_rows, memory_of_long_rows_in_parquet, large_rows_and_blocks, carried_texts_of_odd_form, files_under_a_lock, what_a_run_may_have_stored, a_run_that_was_extended, commands_by_another_name], sys.argv[2:])
+        prompts_that_are_not_there, prompts_that_have_changed, prompts_that_are_stored_another_way, memory_of_long_rows, memory_of_long_rows_in_parquet, large_rows_and_blocks, carried_texts_of_odd_form, files_under_a_lock, what_a_run_may_have_stored, a_run_that_was_extended, commands_by_another_name, help_is_narrow], sys.argv[2:])
