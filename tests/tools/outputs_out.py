@@ -102,7 +102,7 @@ def filters(work):
     check(kept("--min-mean-logprob", "-2") == [0, 1, 2, 3] and kept("--max-mean-logprob", "-2") == [3, 5, 8])
     check(kept("--limit", "3") == [0, 1, 2] and kept("--min-score", "1", "--score", "level") == [8])
     done = script("outputs", source, "-o", work / "n.jsonl", "--finish-reason", "stop", "--min-tokens", "2")
-    check("3 left out: status" in done.stderr and "4 left out: finish reason" in done.stderr and "1 left out: number of tokens" in done.stderr, done.stderr)
+    check("3 left out: its status is not ok (--status)" in done.stderr and "4 left out: finish reason (--finish-reason)" in done.stderr and "1 left out: number of tokens" in done.stderr, done.stderr)
     check("logprobs: 0" in script("outputs", outputs(work / "b.h5", logprobs=False), "--min-mean-logprob", "-1", code=2).stderr)
     for words in (["--add", "logprobs"], ["--add", "top_ids"], ["--columns", "nothing"]):
         check("Traceback" not in script("outputs", work / "b.h5", *words, code=2).stderr)

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from ..common import Fault
+from ..run_files import CURE_H5
 from .layout import BLOCK_BYTES, BLOCK_ROWS, FINISH, FIXED, NUMBER_BYTES, SCORING, STATUS
 
 
@@ -37,11 +38,11 @@ class Reader:
             if name in self.wanted and (name not in self.done or "values" not in self.done[name]):
                 hint = "sampling.logprobs: 0 or more" if name == "logprobs" else f"output.store with {name}"
                 instead = "; its answers as token ids: --format rows --columns id,sample_index,token_ids" * (name == "text" and "token_ids" in self.done)
-                raise Fault(f"{where}: this run did not store {name}; it needs {hint} in run.yaml{instead}")
+                raise Fault(f"{where}: this run did not store {name}; the next one does where run.yaml has {hint}{instead}")
         if {"top_ids", "top_logprobs"} & self.wanted and "top_ids" not in self.done.get("logprobs", {}):
-            raise Fault(f"{where}: this run did not store top logprobs; it needs sampling.logprobs: 1 or more in run.yaml")
+            raise Fault(f"{where}: this run did not store top logprobs; the next one does with sampling.logprobs: 1 or more in run.yaml")
         if {"prompt_logprobs", *SCORING} & self.wanted and "prompt_logprobs" not in self.file:
-            raise Fault(f"{where}: this run has no prompt logprobs; it needs sampling.prompt_logprobs: true in run.yaml")
+            raise Fault(f"{where}: this run has no prompt logprobs; the next one has them with sampling.prompt_logprobs: true in run.yaml")
 
     def ranges(self):
         """Row ranges that fit memory: by the offsets, and where there are none by what the rows of the block before took."""
@@ -152,7 +153,7 @@ class Reader:
         if self.prompts and ({"prompt", "prompt_token_ids"} - ({"prompt_token_ids"} if stored else set())) & self.wanted:
             first = int(prompt_index[0])
             starts = np.flatnonzero(new) if new[0] else np.concatenate(([0], np.flatnonzero(new)))
-            if int(prompt_index[-1]) - first != high - low - 1: raise Fault(f"{self.file.filename}: prompts are missing in it")
+            if int(prompt_index[-1]) - first != high - low - 1: raise Fault(f"{self.file.filename}: lacks prompts between {first} and {int(prompt_index[-1])}, is damaged; {CURE_H5}")
             self.prompts.check_ids(first, [out["id"][i] for i in starts.tolist()])
             if "prompt" in self.wanted:
                 texts = self.prompts.texts(first, high - low)

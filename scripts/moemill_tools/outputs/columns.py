@@ -109,7 +109,7 @@ class Columns:
         if o.score in self.source.carried:
             item = self.source.carried_item(o.score)
             if item.ndim != 1 or item.dtype.kind not in "iufb":
-                raise Fault(f"--score {self.source.carried[o.score]}: is no column of numbers ({item.dtype})")
+                raise Fault(f"--score {self.source.carried[o.score]}: is no column of numbers ({item.dtype}); scores of your own come with --scores FILE")
         self.score_name = o.score
         return {o.score}
 
@@ -117,7 +117,7 @@ class Columns:
         asked = {self.score_name} | ({"mean_logprob"} & wanted) if self.options.format == "rows" else wanted
         if not {"mean_logprob", "cumulative_logprob"} & asked or self.source.has("logprobs"): return
         if setting(self.source.outputs.config(), "sampling", "logprobs") in (None, "null"):
-            raise Fault(f"{self.source.path}: this run has no logprobs; it needs sampling.logprobs: 0 in run.yaml")
+            raise Fault(f"{self.source.path}: this run has no logprobs; the next one has them with sampling.logprobs: 0 in run.yaml")
 
     def takes_apart(self): return self.options.format in CHAT or bool(self.computed & set(SPLIT) & set(self.shown))
 
@@ -132,5 +132,5 @@ class Columns:
             if not source.prompts:
                 raise Fault("the prompts are not in the outputs: name the file that the run was made from with --prompts")
             if "prompt" in wanted and "prompt" not in source.prompts.group:
-                raise Fault(f"{source.prompts.path}: has token ids and no text of the prompts")
+                raise Fault(f"{source.prompts.path}: has token ids and no text of the prompts: --format rows --add prompt_token_ids has these")
         return wanted

@@ -91,7 +91,7 @@ class Advice:
         elif len(values) == 1:
             note(f"{name} is no setting of a single prompt; for all of them put into run.yaml:  "
                  f"{RUN_ONLY[name][0]}: {{{name}: {next(iter(values))}}}")
-        else: note(f"{name} is no setting of a single prompt, and the rows differ in it: it is carried along only")
+        else: note(f"{name} is no setting of a single prompt, and the rows differ in it: it is carried along only (a file and a run for each value obey it)")
 
 
 def counted(rows): return f"{rows:,} row{'' if rows == 1 else 's'}"

@@ -207,9 +207,9 @@ def run(options):
         raise Fault(f"{options.output}: is there already; --overwrite replaces it (a run made from it will not resume then)")
     if options.limit is not None and options.limit < 1: raise Fault("--limit must be at least 1")
     real = pathlib.Path(os.path.realpath(options.output))  # what a link points to is written, the link stays
-    if not real.parent.is_dir(): raise Fault(f"{real.parent}: no such folder")
+    if not real.parent.is_dir(): raise Fault(f"{real.parent}: no such folder: make it first")
     for path in map(pathlib.Path, options.inputs):
-        if path.exists() and options.output.exists() and path.samefile(options.output): raise Fault(f"{path}: is input and output")
+        if path.exists() and options.output.exists() and path.samefile(options.output): raise Fault(f"{path}: is input and output: name another output with -o")
     started = time.monotonic()
     try:
         maker = Maker(options)

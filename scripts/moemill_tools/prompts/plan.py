@@ -131,7 +131,7 @@ class Plan:
             found = self.prompts_of(row)
             if len(found) > 1: raise RowFault(f"has {' and '.join(found)}: say which with --messages-column or --prompt-column")
             if not found: found = [n for n in PROMPTS if n in row and (n != "instruction" or "prompt" not in row)]
-            if not found: raise RowFault("has neither prompt nor messages")
+            if not found: raise RowFault("has neither prompt nor messages (--prompt-column or --messages-column says where it is)")
             kind, name = PROMPTS[found[-1]], found[-1]
         if kind == "text" and holds_tokens(row.get(name)): return "tokens", name
         is_list = kind == "text" and self.form != "batch" and holds_messages(row.get(name))

@@ -123,11 +123,11 @@ def read_csv(source, options):
         try:
             names = next(filter(None, reader), None)  # blank lines are no rows
             if not names: raise Fault(f"{path}: is empty; needs a line of column names and rows below it")
-            if len(set(names)) < len(names): raise Fault(f"{path}: two columns have the same name: {', '.join(names)}")
+            if len(set(names)) < len(names): raise Fault(f"{path}: two columns have the same name: {', '.join(names)}: rename one")
             rows, places, held, begins = [], [], 0, reader.line_num + 1
             for cells in reader:
                 if len(cells) == len(names): row = dict(zip(names, cells))
-                else: row = RowFault(f"has {len(cells)} cells, the first line names {len(names)} columns")
+                else: row = RowFault(f"has {len(cells)} cells, the first line names {len(names)} columns: a cell with {delimiter!r} or a line break in it needs quotes around it (--delimiter)")
                 if cells: rows.append(row), places.append(begins)
                 held += sum(map(len, cells))
                 begins = reader.line_num + 1
