@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import secrets
+import shutil
 import signal
 import sys
 
@@ -19,6 +20,12 @@ os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 class Fault(Exception):
     """The whole job cannot go on: what, where, how to fix. Exit code 2."""
+
+
+class HelpForm(argparse.RawDescriptionHelpFormatter):
+    """--help as it is written, and options beside it no wider than that, however wide the terminal is."""
+
+    def __init__(self, prog): super().__init__(prog, width=min(100, shutil.get_terminal_size().columns - 2))
 
 
 def need(module):
@@ -38,7 +45,7 @@ class Parser(argparse.ArgumentParser):
     """A command line whose help speaks of the commands as they are called, and whose faults are one line."""
 
     def __init__(self, script, description, epilog):
-        super().__init__(prog=installed_name(script), description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+        super().__init__(prog=installed_name(script), description=description, epilog=epilog, formatter_class=HelpForm)
 
     def format_help(self):
         text = super().format_help()

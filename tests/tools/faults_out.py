@@ -101,8 +101,8 @@ def faults_of_the_command_line(work):
 def words_of_notes(work):
     """Notes that a reader understands who has not seen the code; names of files that say what is in them."""
     run = run_of(work / "run")
-    check("note: 2 left out: status is not failed (--status)\n" == script("outputs", run, "--status", "failed").stderr)
-    check("note: 2 left out: number of tokens is out of bounds\n" == script("outputs", run, "--min-tokens", "2").stderr)
+    check("note: 2 left out: its status is not failed (--status)\n" == script("outputs", run, "--status", "failed").stderr)
+    check("note: 2 left out: number of tokens (--min-tokens, --max-tokens)\n" == script("outputs", run, "--min-tokens", "2").stderr)
     said = script("outputs", run, "-o", work / "x.json", code=2).stderr
     check("x.json: .json is one JSON value" in said and "name it x.jsonl" in said and not (work / "x.json").exists(), said)
     check("name it y.jsonl.gz" in script("outputs", run, "-o", work / "y.json.gz", code=2).stderr)

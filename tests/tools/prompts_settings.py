@@ -104,10 +104,13 @@ def settings_under_other_names(work):
 
 def names_are_those_of_the_program(work):
     """Other programs' names of settings, and typing errors, as the program knows them."""
-    from moemill_tools.prompts.names import MEANT, SAME, letters_of, near_setting
-    table = re.search(r"other_names\[\] = \{(.*?)\n\};", (SOURCE / "lib/dataset/column_names.cpp").read_text(), re.S).group(1)
-    program = dict(re.findall(r'\{"(\w+)", "(\w+)"\}', table))
-    check(program and program.items() <= MEANT.items(), "the program refuses more:", program.items() - MEANT.items())
+    from moemill_tools.prompts.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
+    source, header = ((SOURCE / "lib/dataset" / f"column_names.{kind}").read_text() for kind in ("cpp", "hpp"))
+    def table(text, name): return re.search(name + r"(?:\[\])? = \{(.*?)\};", text, re.S).group(1)
+    program = dict(re.findall(r'\{"(\w+)",\s*"(\w+)"\}', table(source, "other_names")))
+    check(program == MEANT, "the program refuses more:", program.items() - MEANT.items(), "and prompts.py:", MEANT.items() - program.items())
+    check(set(re.findall(r'"(\w+)"', table(header, "setting_names"))) == set(SETTINGS), table(header, "setting_names"))
+    check(re.findall(r"(?:short|long)_letters = (\d+)", source) == [str(SHORT), str(LONG)], "letters of a typing error")
     check({letters_of(name): setting for name, setting in SAME.items()}.items() <= MEANT.items(), SAME)
     near = {"tempreture": "temperature", "Temperature": "temperature", "top-p": "top_p", "topp": "top_p", "tpo_k": "top_k", "max_token": "max_tokens", "min_tokns": "min_tokens",
             "repitition_penalty": "repetition_penalty", "presence-penalty": "presence_penalty", "frequence_penalty": "frequency_penalty", "ignore_oes": "ignore_eos", "sede": "seed",
@@ -139,6 +142,29 @@ def sampling_columns_are_named(work):
     check("sampling setting" not in made(work, path, "--set", "temperature=hot", code=2))
 
 
+def keys_of_another_form(work):
+    """What only a conversation uses, beside a plain prompt, token ids or a template: said with the cure, and not where it is used."""
+    def told(row, *words, **more):
+        return script("prompts", write_lines(work / "a.jsonl", [row, {**row, "system": ""}]), "-o", work / "p.h5", "--overwrite", "--quiet", *words, **more).stderr
+    (work / "t.jinja").write_text("{{ effort }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{{ tools }}{{ documents }}")
+    row, model = {"system": "Be brief.", "prompt": "hi"}, ["--chat-template", work / "t.jinja"]
+    check("system changes nothing in 1 row, whose prompt is plain text: --user-turn" in (said := told(row)), said)
+    check("changes nothing" not in told(row, "--user-turn", *model) and "changes nothing" not in told(row, "--drop", "system"))
+    check("changes nothing" not in told(row, "--template", "{{ system }} {{ prompt }}") and "changes nothing" in told(row, "--template", "{{ prompt }}"))
+    for name, value in (("tools", [{"name": "f"}]), ("tools", '[{"name": "f"}]'), ("chat_template_kwargs", {"a": 1}), ("continue_final_message", True), ("add_generation_prompt", True),
+                        ("documents", ["d"])):
+        check(f"{name} changes nothing in 2 rows, whose prompt is plain" in (said := told({"prompt": "hi", name: value})), name, said)
+    check("tools changes nothing in 2 rows, whose prompt is token ids" in told({"prompt_token_ids": [1], "tools": [{"name": "f"}]}))
+    for value in (None, "", [], "[]", False): check("changes nothing" not in told({"prompt": "hi", "tools": value}), value)
+    check("--template-arg, --continue-final-message: no row is a conversation" in (said := told({"prompt": "hi"}, "--continue-final-message", "--template-arg", "a=1")), said)
+    chat = {"messages": [{"role": "user", "content": "hi"}], "effort": "high", "documents": ["d"], "topic": "t"}
+    said = told(chat, *model)
+    check("column effort is carried along only" in said and "--template-arg effort=VALUE" in said and "column documents is" in said and "topic" not in said, said)
+    path = write_lines(work / "b.jsonl", [{"custom_id": "a", "url": "/v1/chat/completions", "body": {"messages": chat["messages"], "system": "s"}}])
+    said = script("prompts", path, "-o", work / "q.h5", "--quiet", *model).stderr
+    check("became the system message of 1 row" in said and "system: is no key" not in said, said)
+
+
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
-        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, names_are_those_of_the_program, sampling_columns_are_named], sys.argv[2:])
+        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])

@@ -19,7 +19,6 @@ from tools import OutputsMaker, check, main, script, write_lines  # puts scripts
 from moemill_tools.report.files import Damage
 from moemill_tools.report.metrics import Metrics
 from moemill_tools.report.pictures import Pictures
-from moemill_tools.report.text import apart, brief, time_ticks
 
 CONFIG = "model:\n  path: /models/Tiny-MoE\ncost:\n  hour_price: 2.5\n  unit: node\n  currency: EUR\n"
 
@@ -158,46 +157,34 @@ def unfinished_and_killed_runs(work):
     check("no run.json" in script("report", work, code=2).stderr)
 
 
-def pictures_can_be_read(work):
-    """Numbers of attempts do not stand on one another, each rate has an axis, steps of time are round."""
-    check(apart([(2, 10.0), (3, 12.0), (4, 19.0), (5, 60.0), (6, 61.0)], 100) == [(2, 10.0), (5, 60.0)])
-    check(time_ticks(4300) == [0, 900, 1800, 2700, 3600] and time_ticks(0.9) == [0, 0.2, 0.4, 0.6000000000000001, 0.8], time_ticks(0.9))
-    check([brief(t) for t in (0, 0.5, 30, 600, 3600, 5400, 86400 * 3)] == ["0", "0.5 s", "30 s", "10 min", "1 h", "1 h 30 min", "3 d"])
-    check(len(time_ticks(1e9)) in range(3, 7) and time_ticks(1e-9) == [0])
-    text = page_with(make_run(work / "run", attempts=3), "rate")
-    rate = pictures(text)[0]
-    check(all(f">{name} tokens/s<" in rate for name in ("prompt", "generated")) and "attempt 2" not in rate and ">2</text>" in rate, rate[-3000:])
+def killed_before_the_first_line(work):
+    """The first attempt left no metrics: what the second one did is not said to be all."""
+    run = make_run(work / "untold", attempts=2)
+    lines = (run / "metrics.jsonl").read_text().splitlines(True)
+    (run / "metrics.jsonl").write_text("".join(line for line in lines if '"attempt": 2' in line))
+    begin = {"time": "2026-01-05T01:02:03Z", "event": "begin", "ranks": 8, "rows_before": 0}
+    write_lines(run / "attempts.jsonl", [{**begin, "attempt": 1}, {**begin, "attempt": 2}])
+    text = page_with(run)
+    check("Tokens and time of attempt 1 are not in these numbers" in text and "generated tokens in" in text, text[:3000])
+    check("are not in these numbers" not in page_with(make_run(work / "told", attempts=2)))
 
 
-def curves_begin_where_attempts_do(work):
-    lines = [{"attempt": a, "wall_seconds": 10.0 * i, "rows_done": 50 * a + i, "running": 9} for a in (1, 2) for i in (1, 2)]
-    metrics = Metrics(write_lines(work / "metrics.jsonl", lines), Damage())
-    check(metrics.levels("rows_done", {2: 40}) == [(0, 0), (10, 51), (20, 52), (None, None), (20, 40), (30, 101), (40, 102)], metrics.levels("rows_done", {2: 40}))
-
-
-def one_line_is_no_curve(work):
-    text = page(make_run(work / "one", lines=1))
-    check("One line of metrics only" in text and "generated a second" in text and "Running sequences" not in text and "Rows done" not in text, text[:4000])
-    check("One line" not in page_with(make_run(work / "two", lines=2)))
-
-
-def colours_that_end_before_the_maximum(work):
-    import matplotlib.figure
-    whole, ends = matplotlib.figure.Figure.colorbar, []
-    def watched(self, *words, **more):
-        ends.append(more.get("extend"))
-        return whole(self, *words, **more)
-    run = make_run(work / "run", lines=3)
-    metrics = (run / "metrics.jsonl").read_text().splitlines()
-    matplotlib.figure.Figure.colorbar = watched
-    try:
-        for most in (12, 10_000):
-            counts = [[most if e == l == 0 else 10 for e in range(32)] for l in range(12)]
-            (run / "metrics.jsonl").write_text("\n".join([*metrics[:-1], json.dumps({**json.loads(metrics[-1]), "expert_counts": counts})]) + "\n")
-            page_with(run, "experts")
-    finally:
-        matplotlib.figure.Figure.colorbar = whole
-    check(ends == ["neither"] * 2 + ["max"] * 2, "drawn for wide pages and for narrow ones", ends)
+def a_summary_that_is_not_of_all_attempts(work):
+    """While the second attempt runs there is the first one's summary: its cost is not said to be that of both."""
+    run = make_run(work / "second", attempts=2, code=None)
+    summary = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").write_text(json.dumps({**summary, "attempts": 1}))
+    begin = {"time": "2026-01-05T01:02:03Z", "event": "begin", "rows_before": 0}
+    write_lines(run / "attempts.jsonl", [{**begin, "attempt": 1, "ranks": 8, "nodes": 2}, {**begin, "attempt": 2, "ranks": 6, "nodes": 3, "rows_before": 50}])
+    text = page_with(run)
+    check("<span>cost, first attempt</span>" in text and "<td>first attempt</td>" in text and "all attempts" not in text, text[:6000])
+    (run / "metrics.jsonl").write_text("")
+    check(re.search(r"<td[^>]*>1</td>.*?>50</td>", page_with(run), re.S), "rows that a killed attempt left behind without a line of metrics")
+    check("on 6 ranks of 3 nodes" in text and "times the mean load (first attempt)" in text and "peak rss bytes, first attempt" in text)
+    (run / "attempts.jsonl").unlink()
+    check("of 2 nodes" not in page_with(run) and "8 ranks" not in page_with(run), "where the second attempt runs is not known")
+    (run / "summary.json").write_text(json.dumps({**summary, "attempts": 1, "cost": None}))
+    check("<span>memory, all ranks, first attempt</span>" in page_with(run))
 
 
 def a_page_under_another_name(work):
@@ -228,6 +215,53 @@ def many_attempts(work):
     check("core-hours</th>" in told and "<td class=n>96</td>" in told and "2026-03-07" not in told, "when a kill was noticed is no begin")
     check("60 attempts" in text and "2026-01-05 01:02:03" in text and "n1 and 2 more" in text and "4711" in text)
     check("rank 3: &lt;broken&gt;" in text and "a consequence" not in text and "<td>killed</td>" in text)
+
+
+def rates_are_those_of_the_lines(work):
+    """The last line of an attempt has the bytes of all ranks, the others rank 0's: no leap in the curve."""
+    lines = [{"attempt": a, "wall_seconds": 10.0 * i, "load_seconds": 0.0, "generated_tokens": 500 * i, "intra_node_bytes": 1000 * i,
+              **({"max_over_mean": 1.5, "intra_node_bytes": 80000} if i == 4 else {})} for a in (1, 2) for i in (1, 2, 3, 4)]
+    metrics = Metrics(write_lines(work / "metrics.jsonl", lines), Damage())
+    check(metrics.work_seconds == 80 and metrics.begins == {1: 0, 2: 40}, metrics.begins)
+    check({v for _, v in metrics.rates("generated_tokens") if v is not None} == {50}, metrics.rates("generated_tokens"))
+    bytes_curve = metrics.rates("intra_node_bytes", "rank 0")
+    check({v for _, v in bytes_curve if v is not None} == {100} and metrics.sum("intra_node_bytes") == 160000, bytes_curve)
+
+
+def numbers_that_no_job_has(work):
+    """Numbers beyond any float, half of a surrogate pair, a million attempts: the page is made, and is a page."""
+    run = make_run(work / "run", lines=3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for name in ("prefill_seconds", "wall_seconds", "rows_done"):
+        for value in (10**400, 1e308, float("inf")):
+            write_lines(run / "metrics.jsonl", [{**lines[0], name: value}, *lines[1:]])
+            check("metrics.jsonl: 1 of its lines cannot be read" in page_with(run), name, value)
+    write_lines(run / "metrics.jsonl", lines)
+    manifest = json.loads((run / "run.json").read_text())
+    for changes in ({"prompts": 10**400}, {"completions": 10**400}, {"exit_code": 10**400}):
+        (run / "run.json").write_text(json.dumps({**manifest, **changes}))
+        check("run.json: is not as moemill writes it" in page_with(run), changes)
+    (run / "run.json").write_text(json.dumps({**manifest, "attempts": 200_000}))
+    check("The last 1,000 of 200,000." in page(run))
+    (run / "run.json").write_text(json.dumps(manifest))
+    (run / "attempts.jsonl").write_text('{"time": "2026-01-05T01:02:03Z", "attempt": 1, "event": "end", "exit_code": 1, "reason": "half \\ud83d of it"}\n')
+    check("half \\ud83d of it" in page_with(run))
+
+
+def runs_of_almost_nothing(work):
+    """One line of metrics, a line of zeros, no prompts, no rows."""
+    check("10 of 10 completions" in page(make_run(work / "one", lines=1)))
+    run = make_run(work / "none", lines=1)
+    manifest = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**manifest, "prompts": 0, "completions": 0}))
+    made = OutputsMaker(run / "outputs.h5", run_id="ab" * 16).rows([0], [0], [0], [b""], [[]])
+    for name, item in made.file["completions"].items():
+        if isinstance(item, h5py.Dataset): item.resize(0, axis=0)
+    made.done()
+    (run / "summary.json").unlink()
+    for text in ("", json.dumps({"time": "2026-01-01T00:00:00Z", "attempt": 1, "wall_seconds": 0.0, "rows_total": 0, "rows_done": 0, "running": 0}) + "\n"):
+        (run / "metrics.jsonl").write_text(text)
+        check("0 of 0 completions" in page(run), text)
 
 
 def very_long_metrics(work):
@@ -305,9 +339,10 @@ def pages_are_narrow_too(work):
 
 
 if __name__ == "__main__":
-    tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, pictures_can_be_read, curves_begin_where_attempts_do, one_line_is_no_curve,
-             colours_that_end_before_the_maximum, a_page_under_another_name, many_attempts, answers_and_their_shares, runs_that_only_score,
-             layers_have_the_numbers_of_the_model, pages_are_narrow_too, very_long_metrics]
+    tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, a_summary_that_is_not_of_all_attempts,
+             a_page_under_another_name, many_attempts, rates_are_those_of_the_lines, numbers_that_no_job_has,
+             runs_of_almost_nothing, answers_and_their_shares, runs_that_only_score, layers_have_the_numbers_of_the_model,
+             pages_are_narrow_too, very_long_metrics]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)

@@ -132,7 +132,7 @@ def answers_as_token_ids(work):
                   ["--min-chars", "2"]):
         with h5py.File(work / "p.h5", "w") as f: f["prompt"] = ["x", "y"]
         fault = script("outputs", source, "--prompts", work / "p.h5", *words, code=2).stderr
-        check("did not store text; it needs output.store with text" in fault and "--columns id,sample_index,token_ids" in fault, fault)
+        check("did not store text; the next one does where run.yaml has output.store with text" in fault and "--columns id,sample_index,token_ids" in fault, fault)
     with h5py.File(source, "r+") as f: del f["completions/token_ids"]
     check("rows have no answer" in exported(work, source)[1])
 

@@ -14,12 +14,12 @@ class Place:
     def __init__(self, path, overwrite):
         self.path, self.file = path, None
         if path is None: return
-        if path.is_dir(): raise Fault(f"{path}: is a folder")
+        if path.is_dir(): raise Fault(f"{path}: is a folder: name a file in it")
         if path.exists() and not path.is_file():
             raise Fault(f"{path}: is no plain file but a pipe or a device: without -o JSON Lines go to the terminal, or into it with > {path}")
         if path.exists() and not overwrite: raise Fault(f"{path}: is there already; --overwrite replaces it")
         self.target = real_target(path)
-        if not self.target.parent.is_dir(): raise Fault(f"{self.target.parent}: no such folder")
+        if not self.target.parent.is_dir(): raise Fault(f"{self.target.parent}: no such folder: make it first")
 
     def kind(self):
         if self.path is None: return "jsonl"

@@ -63,7 +63,7 @@ class Scores:
             if not keys: self.first = ident, whole(sample)
             keys.append(self.key(ident, whole(sample)))
             values.append(value)
-        if not keys: raise Fault(f"{path}: has no scores")
+        if not keys: raise Fault(f"{path}: has no scores: it needs a row a completion with id, sample_index and {column}")
         order = np.argsort(np.frombuffer(keys, "u8"))
         self.keys, self.values = np.frombuffer(keys, "u8")[order], np.frombuffer(values, "f8")[order]
         twice = np.count_nonzero(self.keys[1:] == self.keys[:-1])

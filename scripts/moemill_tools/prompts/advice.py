@@ -20,6 +20,9 @@ TOLD = {
     "reasoning": "the chat template leaves out reasoning of assistants' turns in {rows}, as most do for all turns but the last",
     "tools": "the chat template does not write tools: the model does not see those of {rows}",
     "name": "the chat template does not write who speaks: the model does not see the names in messages of {rows}",
+    "beside": "{0} changes nothing in {rows}, whose prompt is plain text: --user-turn (with --model) makes the prompt a user's turn, which {0} "
+              "belongs to (--drop {0}: it is data)",
+    "beside ids": "{0} changes nothing in {rows}, whose prompt is token ids (--drop {0}: it is data)",
     "argument": "the chat template has no variable {0}: it changes nothing in {rows}",
     "nulls": "tools or arguments of their calls hold nulls in {rows}, as Parquet gives them to keys that only other rows have: the model sees "
              "them; --drop-nulls leaves them out",
@@ -81,6 +84,11 @@ class Advice:
         for name, values in self.run_only.items(): self.say_run_only(name, values)
         for name in self.plan.chat.unknown_arguments() if self.plan.chat else ():
             note(f"--template-arg {name}: the chat template has no such variable; it changes nothing")
+        if idle := self.plan.idle_options():
+            note(f"{', '.join(idle)}: no row is a conversation, so this changes nothing; --user-turn makes one of each plain prompt")
+        for name in self.plan.idle_variables(carried):
+            note(f"the column {name} is carried along only, though the chat template has a variable of that name: chat_template_kwargs of a row, or "
+                 f"--template-arg {name}=VALUE for all, gives it")
         for remark, rows in sorted(self.remarks.items()): note(TOLD[remark[0]].format(*remark[1:], rows=counted(rows)))
         for name, meant in (("system_prompt", "system"), ("functions", "tools")):
             if self.plan.chat and name in carried and self.plan.form != "batch":
@@ -97,7 +105,7 @@ class Advice:
         elif len(values) == 1:
             note(f"{name} is no setting of a single prompt; for all of them put into run.yaml:  "
                  f"{RUN_ONLY[name][0]}: {{{name}: {next(iter(values))}}}")
-        else: note(f"{name} is no setting of a single prompt, and the rows differ in it: it is carried along only")
+        else: note(f"{name} is no setting of a single prompt, and the rows differ in it: it is carried along only (a file and a run for each value obey it)")
 
 
 def counted(rows): return f"{rows:,} row{'' if rows == 1 else 's'}"

@@ -11,6 +11,7 @@ class ColumnTemplate:
 
     def __init__(self, text):
         jinja2 = need("jinja2")
+        import jinja2.meta
         import jinja2.sandbox
         if text.startswith("@"):
             path = pathlib.Path(text[1:])
@@ -27,7 +28,8 @@ class ColumnTemplate:
         environment.filters["tojson"] = json_text
         environment.tests["none"] = lambda value: value is None or isinstance(value, Null)
         try:
-            self.template = environment.from_string(text)
+            tree = environment.parse(text)
+            self.template, self.names = environment.from_string(tree), jinja2.meta.find_undeclared_variables(tree)
         except jinja2.TemplateSyntaxError as fault:
             raise Fault(f"--template: line {fault.lineno}: {fault.message}") from None
 

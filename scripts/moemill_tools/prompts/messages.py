@@ -59,7 +59,7 @@ def from_sharegpt(turns):
     for turn in turns:
         if not isinstance(turn, dict) or "value" not in turn: return turns  # already role and content
         role = SHAREGPT_ROLES.get(turn.get("from"))
-        if role is None: raise RowFault(f"conversation turn from {turn.get('from')!r} is unknown")
+        if role is None: raise RowFault(f"conversation turn from {turn.get('from')!r} is unknown; known are {', '.join(SHAREGPT_ROLES)}")
         if turn["from"] == "function_call": messages.append({"role": role, "tool_calls": tool_calls_of(turn["value"])})
         else: messages.append({"role": role, "content": turn["value"]})
     return messages

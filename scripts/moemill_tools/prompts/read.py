@@ -127,7 +127,7 @@ def check_names(names, source):
         "".join(names).encode()
     except UnicodeEncodeError as fault:
         raise Fault(f"{source.name}: its first line {no_text(fault)}") from None
-    if len(set(names)) < len(names): raise Fault(f"{source.name}: two columns have the same name: {', '.join(names)}")
+    if len(set(names)) < len(names): raise Fault(f"{source.name}: two columns have the same name: {', '.join(names)}: rename one")
 
 
 def read_csv(source, options):
@@ -147,7 +147,7 @@ def read_csv(source, options):
             rows, places, held, begins = [], [], 0, reader.line_num + 1
             for cells in reader:
                 if len(cells) == len(names): row = dict(zip(names, cells))
-                else: row = RowFault(f"has {len(cells)} cells, the first line names {len(names)} columns")
+                else: row = RowFault(f"has {len(cells)} cells, the first line names {len(names)} columns: a cell with {delimiter!r} or a line break in it needs quotes around it (--delimiter)")
                 if cells: rows.append(row), places.append(begins)
                 held += sum(map(len, cells))
                 begins = reader.line_num + 1

@@ -147,7 +147,7 @@ NO_CHANGE = {"tool_choice": ("auto",), "function_call": ("auto",), "response_for
 OFF_MATTERS = ("parallel_tool_calls", "spaces_between_special_tokens", "enable_thinking")
 
 # Keys of a request that are done, or that no answer depends on.
-REQUEST_KEYS = {*SAMPLING, *RUN_ONLY, "id", "method", "url", "messages", "prompt", "tools", "functions", "chat_template_kwargs",
+REQUEST_KEYS = {*SAMPLING, *RUN_ONLY, "id", "method", "url", "messages", "prompt", "system", "tools", "functions", "chat_template_kwargs",
                 "reasoning_effort", "continue_final_message", "add_generation_prompt", "add_special_tokens", "documents", "model",
                 "stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
                 "prompt_cache_retention", "timeout", "priority", "request_id", "return_token_ids", "return_tokens_as_token_ids",
@@ -157,4 +157,4 @@ REQUEST_KEYS = {*SAMPLING, *RUN_ONLY, "id", "method", "url", "messages", "prompt
 def is_asked(name, value):
     """Whether a value of a column that is not done would have changed an answer."""
     if name in OFF_MATTERS and value is False: return True
-    return value not in (None, False, "", [], {}, *NO_CHANGE.get(name, ()))
+    return value not in (None, False, "", [], {}, "[]", "{}", *NO_CHANGE.get(name, ()))

@@ -5,18 +5,21 @@ import pathlib
 
 from ..common import Fault, Parser, begin_beside, clear_away, exit_codes, need, ready_to_leave, real_target, unfinished
 
-DESCRIPTION = """Makes one self-contained report.html of a run directory: what was done, how fast, on what, what it cost, what went wrong.
+DESCRIPTION = """Makes one self-contained report.html of a run directory: what was done, how fast, on what, what it
+cost, what went wrong.
 
-Works while the run goes on and after it, on one attempt or a hundred. Reads run.json, attempts.jsonl, config.yaml,
-metrics.jsonl, summary.json and outputs.h5 (or the finished shards), and changes none of them. No network: the pictures are
-within the page.
+Works while the run goes on and after it, on one attempt or a hundred. Reads run.json,
+attempts.jsonl, config.yaml, metrics.jsonl, summary.json and outputs.h5 (or the finished shards),
+and changes none of them. No network: the pictures are within the page.
 """
 EXAMPLES = """examples:
   report.py runs/first                  # makes runs/first/report.html
   report.py runs/first -o first.html
 
-needs Python 3.9 or newer with h5py, numpy and matplotlib (Debian: python3-h5py python3-matplotlib), or
-  python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
+needs Python 3.9 or newer with h5py, numpy and matplotlib (Debian: python3-h5py python3-matplotlib).
+All of them in an environment of their own:
+  python3 -m venv ~/moemill-tools
+  ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
 """
 
 

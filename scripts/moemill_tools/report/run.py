@@ -16,7 +16,7 @@ EXIT = {0: "finished", 1: "an internal or system error", 2: "refused: settings, 
 
 class Run:
     def __init__(self, folder):
-        if not folder.is_dir(): raise Fault(f"{folder}: no such folder")
+        if not folder.is_dir(): raise Fault(f"{folder}: no such folder; name the output.dir of a run")
         self.folder, self.damage = folder, Damage()
         if not any((folder / name).exists() for name in ("run.json", "outputs.h5", "shards", "metrics.jsonl")):
             raise Fault(f"{folder}: is no run directory: there is no run.json")
