@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Writes a model folder of real size with random bf16 weights: config.json, safetensors shards with their index, and a
-byte-level tokenizer. For measuring loading and memory with the shapes of a published model, whole or with fewer layers
-and experts:
+"""Writes a model folder of real size with random bf16 weights: config.json, safetensors shards with
+their index, and a byte-level tokenizer. For measuring loading and memory with the shapes of a
+published model, whole or with fewer layers and experts:
 
     scripts/make_model.py --config configs/models/deepseek-v2-lite --layers 5 --out /tmp/v2-lite-5
 
-The answers of such a model mean nothing. All families that moemill reads are written, in bf16 (a quantization_config is
-left out of the config.json that is written). The same options give the same bytes. Needs numpy."""
+The answers of such a model mean nothing. All families that moemill reads are written, in bf16 (a
+quantization_config is left out of the config.json that is written). The same options give the same
+bytes. Needs numpy."""
 import argparse
 import json
 import math
@@ -15,6 +16,8 @@ import struct
 import sys
 
 import numpy
+
+from moemill_tools.common import HelpForm
 
 CHUNK_VALUES = 1 << 24
 
@@ -172,7 +175,7 @@ def into_shards(entries, shard_bytes):
 
 
 def main(words=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpForm)
     parser.add_argument("--config", required=True, help="config.json, or a folder that has one")
     parser.add_argument("--out", required=True, help="folder to make; must not hold a model yet")
     parser.add_argument("--layers", type=int, help="layers instead of the config's num_hidden_layers")

@@ -15,6 +15,7 @@ import decimal
 import json
 import os
 import pathlib
+import re
 import secrets
 import time
 import uuid
@@ -28,6 +29,7 @@ STATUS = ("pending", "ok", "failed", "skipped")
 FINISH = (None, "stop", "length", "stop_string", "repetition", "error")
 BLOCK_ROWS = 1024
 WHOLE = ("n", "top_k", "max_tokens", "min_tokens", "seed", "logprobs")  # settings by row for which -1 means the run's own
+REAL = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")  # for which NaN does
 LISTS = ("stop", "stop_token_ids")  # settings that the file has as JSON
 SWITCHES = ("ignore_eos", "add_special_tokens")  # settings of 1, 0, and -1 for the run's own
 MOST_EXACT = 2**53  # whole numbers up to here are exact as float64
@@ -96,7 +98,7 @@ def made_column(name, values, count):
     if isinstance(values, np.ndarray): return values, None, None
     if name in LISTS: values = [v if v in (None, "") else list_text(v) for v in values]
     if name in SWITCHES and set(values) <= {None, True, False, -1}: return np.array([-1 if v is None else v for v in values], "i1"), None, None
-    return typed(values, -1 if name in WHOLE else None)
+    return typed(values, -1 if name in WHOLE else np.nan if name in REAL else None)
 
 
 def numbers_of(values):
@@ -134,7 +136,9 @@ def list_text(value):
 
 
 def typed(values, missing):
+    """`missing`: the number that means the run's own setting, in the column of one."""
     types = {type(v) for v in values} - {type(None)}
+    if not types and missing is not None: return np.full(len(values), missing), None, None
     if types == {str} or not types:
         texts = ["" if v is None else v for v in values]
         if not any("\0" in t for t in texts): return texts, h5py.string_dtype(), None
@@ -179,6 +183,10 @@ def read_run(path):
     if not file.exists() and before.exists():
         raise FileNotFoundError(f"{path}: was given more, or rows are made again, and it is not done with them: the same `moemill run` goes "
                                 f"on; read_run({str(before)!r}) has the rows as they were before")
+    config = path / "config.yaml"
+    if not file.exists() and config.exists() and re.search("^ +merge: false", config.read_text(encoding="utf-8"), re.M):
+        raise FileNotFoundError(f"{path}: makes no outputs.h5 (output.merge: false): its rows are in its shards; follow({str(path)!r}) reads them "
+                                "all, read_run() one of them by its name")
     if not file.exists():
         raise FileNotFoundError(f"{path}: has no outputs.h5 (yet): `moemill run` makes it at the end; follow() reads a run that is not "
                                 "done")
@@ -204,39 +212,40 @@ class Run:
 
     def __iter__(self):
         with opened(self.path) as file:
+            failed = failed_prompts(file)
             for first in range(0, self.rows, BLOCK_ROWS):
-                block = self._block(file, first, min(first + BLOCK_ROWS, self.rows), None)
+                block = self._block(file, first, min(first + BLOCK_ROWS, self.rows), None, failed)
                 names = list(block)
                 for values in zip(*map(as_list, block.values())): yield dict(zip(names, values))
 
     def table(self, *names):
         """{column: array}, of all columns or of those named: arrays of numbers, and of objects for texts, lists and what may be None.
         pandas.DataFrame(run.table()) takes it as it is."""
-        with opened(self.path) as file: block = self._block(file, 0, self.rows, names or None)
+        with opened(self.path) as file: block = self._block(file, 0, self.rows, names or None, failed_prompts(file))
         if missing := [n for n in names if n not in block]:
             raise KeyError(f"{self.path}: has no column {missing[0]}; there are: {', '.join(self.columns())}")
         return {name: block[name] if isinstance(block[name], np.ndarray) else as_objects(block[name]) for name in names or block}
 
     def columns(self):
         """The names of all columns."""
-        with opened(self.path) as file: return list(self._block(file, 0, min(1, self.rows), None))
+        with opened(self.path) as file: return list(self._block(file, 0, min(1, self.rows), None, failed_prompts(file)))
 
-    def _block(self, file, first, end, names):
+    def _block(self, file, first, end, names, failed):
         """{column: values} of some rows, of all columns or of those named: arrays of numbers, lists of all else."""
         done, out = file["completions"], {}
         prompts = done["prompt_index"][first:end]
         def wanted(name): return names is None or name in names
         for name, item in done.items():
             if name == "logprobs" or not wanted(name): continue
-            if isinstance(item, h5py.Group): out[name] = parts_of(item, "values", item["offsets"][first:end + 1])
-            else: out[name] = plain(item[first:end])
+            if not isinstance(item, h5py.Group): out[name] = plain(item[first:end])
+            elif "values" in item: out[name] = parts_of(item, "values", item["offsets"][first:end + 1])  # else only what logprobs need
         for name, codes in (("status", STATUS), ("finish_reason", FINISH)):
             if name in out: out[name] = [codes[c] if c < len(codes) else str(c) for c in out[name]]
         if "stop_reason" in out: out["stop_reason"] = [reason or None for reason in out["stop_reason"]]
         if "logprobs" in done and any(map(wanted, ("logprobs", "top_ids", "top_logprobs"))): out.update(logprobs_of(done, first, end))
         at = (prompts - np.uint64(self.first_prompt)).astype("i8")
         self._of_prompts(file, at, out, wanted)
-        if wanted("error_code") or wanted("error_message"): out.update(errors_of(file, prompts, done["sample_index"][first:end]))
+        if wanted("error_code") or wanted("error_message"): out.update(errors_of(file, failed, prompts, done["sample_index"][first:end]))
         return {name: values for name, values in out.items() if wanted(name)}
 
     @staticmethod
@@ -291,8 +300,7 @@ def parts_of(group, name, ends):
 
 
 def logprobs_of(done, first, end):
-    if "token_ids" in done: ends = done["token_ids/offsets"][first:end + 1]
-    else: ends = np.concatenate([[0], np.cumsum(done["num_completion_tokens"][:end], dtype="u8")])[first:]
+    ends = done["token_ids/offsets"][first:end + 1]  # there with logprobs, whatever output.store says
     group, out = done["logprobs"], {}
     out["logprobs"] = [None if len(p) and np.isnan(p).all() else without_nan(p) for p in parts_of(group, "values", ends)]
     if "top_ids" in group:  # a row that asked for fewer has ids of -1 behind them, one that asked for none only those
@@ -304,11 +312,14 @@ def logprobs_of(done, first, end):
     return out
 
 
-def errors_of(file, prompts, samples):
-    """error_code and error_message of some rows; None for good ones."""
+def failed_prompts(file): return file["errors/prompt_index"][:] if "errors" in file else np.empty(0, "u8")
+
+
+def errors_of(file, failed, prompts, samples):
+    """error_code and error_message of some rows; None for good ones. `failed`: the prompts of all failed rows."""
     found = {}
-    if "errors" in file and len(file["errors/code"]) and len(prompts):
-        low, high = np.searchsorted(file["errors/prompt_index"][:], [prompts[0], prompts[-1] + np.uint64(1)])
+    if len(failed) and len(prompts):
+        low, high = np.searchsorted(failed, [prompts[0], prompts[-1] + np.uint64(1)])
         columns = [file[f"errors/{n}"][low:high].tolist() for n in ("prompt_index", "sample_index", "code", "message")]
         found = {(p, s): (text_of(code), text_of(message)) for p, s, code, message in zip(*columns)}
     rows = [found.get(key, (None, None)) for key in zip(prompts.tolist(), samples.tolist())]
@@ -363,6 +374,8 @@ def read_if_there(file, run_id):
     """A file of this run; None where there is none, or not any more: shards go when outputs.h5 has come."""
     try:
         run = Run(file) if file.exists() else None
+    except PermissionError:
+        raise  # it would never come: the loop would wait for ever
     except (OSError, KeyError, ValueError):
         return None
     return run if run and text_of(run.attrs.get("run_id")) == run_id else None

@@ -32,7 +32,8 @@ void check_carried(const Piece& piece, const PromptFile& input) {
   if (there != now)
     user_error(
         "{}: the carried columns are {}, and those of the run are {}: they must be the same; nothing was changed",
-        input.path(), fmt::join(now, ", "), fmt::join(there, ", "));
+        input.path(), now.empty() ? "none" : fmt::format("{}", fmt::join(now, ", ")),
+        there.empty() ? "none" : fmt::format("{}", fmt::join(there, ", ")));
   for (const std::string& name : there) {
     const auto difference = differ_in_value(input.carried_dataset(name), piece.range.first, piece.range.count,
                                             piece.file.open_carried(name), piece.range.first - piece.first_prompt);

@@ -190,10 +190,8 @@ void refuse_idle_settings(const RunRequest& request, const RunChange& change) {
 // A run that was small has small shards, too many of them for a large one. Where outputs.h5 alone has the rows, they
 // are cut out of it anew, and may as well be those of a run that had these prompts from the start. Shards that are
 // there keep their size.
-std::uint64_t shard_prompts_for(const RunRequest& request, const RunPaths& paths, RunManifest& manifest,
-                                const RunChange& change) {
+std::uint64_t shard_prompts_for(const RunRequest& request, const RunManifest& manifest, const RunChange& change) {
   if (!manifest.shards_removed) return manifest.shard_prompts;
-  dataset::remove_merged_shards(paths, manifest, [] {});  // those that a kill left would be taken for new ones
   return request.config.output.shard_prompts.value_or(dataset::auto_shard_prompts(change.prompts));
 }
 
@@ -279,8 +277,11 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
     changed.fingerprints["input_columns"] = fingerprints.input.columns;
     changed.fingerprints[prompts_fingerprint] = hash_prompts(request.config, prompts, prompts.size());
   }
-  if (change.prompts > change.prompts_before)
-    changed.shard_prompts = shard_prompts_for(request, paths, manifest, change);
+  if (change.prompts > change.prompts_before) {
+    changed.shard_prompts = shard_prompts_for(request, manifest, change);
+    if (manifest.shards_removed && step == ChangeStep::Make)  // those that a kill left would be taken for new ones
+      dataset::remove_merged_shards(paths, manifest, [] {});
+  }
   changed.history.push_back(change);
   changed.reopening = true;
   changed.exit_code.reset();

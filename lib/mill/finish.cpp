@@ -106,13 +106,12 @@ void warn_of_failed(const RunCounts& counts, const RunPlan& plan, const RunConfi
   if (counts.rows_failed == 0) return;
   const auto can_change = [&](const char* code) { return counts.failed_by_code.contains(code); };
   log::warning(
-      "{} rows of {} prompts failed: {} ({:.1f} % of the rows, {:.1f} % are accepted). Why, row by row: h5dump -d "
-      "/errors/message {}{}{}",
+      "{} rows of {} prompts failed: {} ({:.1f} % of the rows, {:.1f} % are accepted). Why, row by row: outputs.py {} "
+      "--status failed{}{}",
       thousands(counts.rows_failed), thousands(counts.prompts_failed),
       counts.failed_by_code.empty() ? "codes in /errors" : codes_text(counts.failed_by_code),
       100.0 * static_cast<double>(counts.rows_failed) / static_cast<double>(plan.manifest.completions),
-      100.0 * config.errors.max_failed_fraction,
-      files_of_rows(plan, config) == plan.paths.shards() ? plan.paths.shards() + "/*" : plan.paths.outputs(),
+      100.0 * config.errors.max_failed_fraction, plan.paths.dir,
       can_change("internal") ? ". --retry-failed makes internal ones again" : "",
       can_change("too_long")
           ? ". --retry-failed with another errors.too_long or model.max_model_len makes too_long ones again"

@@ -5,6 +5,7 @@ string(CONCAT page ".TH MOEMILL 1 \"\" \"moemill ${VERSION}\"\n.SH NAME\n"
 # A section of text as it stands: backslashes and leading dots mean something to troff.
 function(add_section title)
   execute_process(COMMAND ${PROGRAM} ${ARGN} --help OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX REPLACE "(scripts/)?(prompts|outputs|report)\\.py" "moemill-\\2" text "${text}")  # as they are installed
   string(REPLACE "\\" "\\e" text "${text}")
   string(REPLACE "-" "\\-" text "${text}")
   string(REGEX REPLACE "(^|\n)([.'])" "\\1\\\\&\\2" text "${text}")

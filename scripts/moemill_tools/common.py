@@ -1,12 +1,15 @@
-"""What all commands share: faults and the exit codes they become, packages that may be missing, HDF5 files opened without
+"""What all commands share: their command lines, faults and the exit codes they become, packages that may be missing, HDF5 files opened without
 locks, files that get their names when they are whole. It imports nothing that is not in Python itself, so that --help works
 anywhere."""
+import argparse
 import contextlib
 import io
 import json
 import os
 import pathlib
+import re
 import secrets
+import shutil
 import signal
 import sys
 
@@ -19,11 +22,37 @@ class Fault(Exception):
     """The whole job cannot go on: what, where, how to fix. Exit code 2."""
 
 
+class HelpForm(argparse.RawDescriptionHelpFormatter):
+    """--help as it is written, and options beside it no wider than that, however wide the terminal is."""
+
+    def __init__(self, prog): super().__init__(prog, width=min(100, shutil.get_terminal_size().columns - 2))
+
+
 def need(module):
     try:
         return __import__(module, fromlist=["x"])
     except ImportError as missing:
         raise Fault(f"needs the Python package {missing.name}: see the end of --help for how to install it") from None
+
+
+def installed_name(script):
+    """moemill-prompts for prompts.py, where it is installed and called so."""
+    name = "moemill-" + script.removesuffix(".py")
+    return name if os.path.basename(sys.argv[0]) == name else script
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose help speaks of the commands as they are called, and whose faults are one line."""
+
+    def __init__(self, script, description, epilog):
+        super().__init__(prog=installed_name(script), description=description, epilog=epilog, formatter_class=HelpForm)
+
+    def format_help(self):
+        text = super().format_help()
+        return re.sub(r"\b(prompts|outputs|report)\.py\b", r"moemill-\1", text) if self.prog.startswith("moemill-") else text
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help lists the options)\n")
 
 
 def note(text): print(f"note: {text}", file=sys.stderr)
@@ -35,6 +64,17 @@ def one_line(fault): return " ".join(f"{type(fault).__name__}: {fault}".split())
 def short(value, length=60):
     text = repr(value)
     return text if len(text) <= length else text[:length] + "…"
+
+
+# \n as typed in a shell, but not where it begins a command of LaTeX (\nabla, \neq ...) whose rest is no word: \nless may be
+# a line that begins with "less".
+TYPED_NEWLINE = re.compile(r"\\n(?!(?:abla|atural|cong|earrow|eq|ewcommand|ewline|geq|gtr|leq|oindent|olimits|onumber|"
+                           r"ormalsize|ot|otin|prec|subseteq|succ|u|warrow)(?![A-Za-z]))")
+
+
+def typed_text(text):
+    """Text of an option, as a shell gives it."""
+    return TYPED_NEWLINE.sub("\n", text)
 
 
 TEXT_TYPES = ("text", "input_text", "output_text", "reasoning_text", "refusal")  # of parts of a message's content
@@ -54,11 +94,16 @@ def text_of_content(content):
     return None if None in texts else "\n".join(texts)
 
 
+def to_utf8(name, encoding="LATIN1"):
+    """The cure of a file that is not UTF-8; LATIN1 is what most others are."""
+    return f"iconv -f {encoding} -t UTF-8 {'FILE' if name == 'standard input' else name} > NEW_FILE" + (" (or what it is instead of LATIN1)" if encoding == "LATIN1" else "")
+
+
 def text_of_file(path):
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as fault:
-        raise Fault(f"{path}: is not UTF-8 ({fault.reason} at byte {fault.start}): save it as UTF-8") from None
+        raise Fault(f"{path}: is not UTF-8 ({fault.reason} at byte {fault.start}): save it as UTF-8, {to_utf8(path)}") from None
 
 
 def json_of_file(path, missing=None):
@@ -91,7 +136,11 @@ def begin_beside(path):
     """A new file that will be renamed to `path`; its name is no other process's."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     unfinished.add(temporary)
-    temporary.touch(exist_ok=False)
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as fault:
+        fault.filename = str(path)  # nobody has named the temporary one
+        raise
     return temporary
 
 
@@ -125,8 +174,9 @@ def ready_to_leave():
 
 
 @contextlib.contextmanager
-def exit_codes(command):
-    """Around all that a command does: 2 for what the user can mend, 1 where the system failed, 0 where `| head` has seen enough."""
+def exit_codes(script):
+    """Around all that a script does: 2 for what the user can mend, 1 where the system failed, 0 where `| head` has seen enough."""
+    command = installed_name(script)
     try:
         yield
     except Fault as fault:

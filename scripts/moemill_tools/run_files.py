@@ -2,20 +2,38 @@
 plain settings of config.yaml, whose error a failed write is."""
 import contextlib
 import json
+import os
+import pathlib
 import re
 
 from .common import Fault, one_line, open_unlocked
 
-CURE_H5 = ("take it from a copy; of a run, `moemill verify RUN_DIR` tells what is damaged: a shard or outputs.h5 that is removed is "
-           "made again by the same `moemill run`")
 DAMAGE = (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, ArithmeticError, MemoryError)  # as h5py meets it
+
+
+def cure_of(path):
+    """What to do about a damaged HDF5 file. To remove it is right where it is made again only: of shards that are there."""
+    path = pathlib.Path(path)
+    if path.parent.name == "shards": return "take it from a copy, or remove it, and the same `moemill run` computes its rows again"
+    if path.name != "outputs.h5": return "take it from a copy"
+    told = f"`moemill verify {path.parent}` tells what can be read"
+    if not any(path.parent.glob("shards/shard-*.h5")): return f"take it from a copy, and keep it until then: nothing else has the run's rows; {told}"
+    return f"move it away, and the same `moemill run` makes it of the run's shards; {told}"
+
+
+def refusal(fault):
+    """What the system says of a file that it does not give, which is no damage; None where it gave it."""
+    if not isinstance(fault, OSError) or not fault.errno: return None
+    said = os.strerror(fault.errno)
+    return f"{said} (its owner must let you read it)" if isinstance(fault, PermissionError) else said
 
 
 def open_h5(path):
     try:
         return open_unlocked(path)
     except OSError as fault:
-        raise Fault(f"{path}: cannot be read as HDF5, is damaged or still being written ({one_line(fault)}); {CURE_H5}") from None
+        if said := refusal(fault): raise Fault(f"{path}: cannot be read: {said}") from None
+        raise Fault(f"{path}: cannot be read as HDF5, is damaged or still being written ({one_line(fault)}); {cure_of(path)}") from None
 
 
 @contextlib.contextmanager
@@ -24,7 +42,8 @@ def reading(path):
     try:
         yield
     except DAMAGE as fault:
-        raise Fault(f"{path}: cannot be read, is damaged ({one_line(fault)}); {CURE_H5}") from None
+        if said := refusal(fault): raise Fault(f"{path}: cannot be read: {said}") from None
+        raise Fault(f"{path}: cannot be read, is damaged ({one_line(fault)}); {cure_of(path)}") from None
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ assert said("moemill", "--version").startswith("moemill ")
 page = (moved / "share/man/man1/moemill.1").read_text()
 for part in (".TH MOEMILL 1", ".SH MOEMILL RUN", ".SH MOEMILL VERIFY", "max_num_seqs", "\\-\\-set"):
     assert part in page, part
+assert "moemill\\-prompts" in page and "prompts.py" not in page, "the commands as they are installed"
 assert completed("moemill", "ver") == ["verify", "version"], completed("moemill", "ver")
 assert "--overwrite" in completed("moemill", "run", "--over")
 assert completed("moemill", "run", "--set", "sampling.max_") == ["sampling.max_tokens="]
@@ -44,7 +45,9 @@ assert completed("moemill", "run", "--set", "sampling.max_") == ["sampling.max_t
 # The main job with nothing but the tree: prompts, run, outputs, report.
 (elsewhere / "rows.jsonl").write_text('{"prompt": "Q: What is 7 + 8?\\nA:"}\n{"prompt": "Q: What is 2 + 2?\\nA:"}\n')
 for command in ("moemill-prompts", "moemill-outputs", "moemill-report"):
-    assert "usage" in said(command, "--help").lower()
+    help = said(command, "--help")
+    assert help.startswith(f"usage: {command} ") and "prompts.py" not in help and "outputs.py" not in help, help
+    assert said(command, "--nonsense", expect=2).startswith(f"{command}: "), "called by its name"
 said("moemill-prompts", "rows.jsonl", "-o", "prompts.h5", "--quiet")
 said("moemill", "run", "--model", share / "configs/demo/model", "-i", "prompts.h5", "-o", "out", "--set",
      "sampling.max_tokens=4")

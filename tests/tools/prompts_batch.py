@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -21,6 +22,12 @@ TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
 def made(work, rows, *words, code=0):
     done = script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "p.h5", "--overwrite", "--quiet", *words, code=code)
     return columns(work / "p.h5") if code == 0 else done.stderr
+
+
+def run_it(work, *words):
+    done = subprocess.run([PROGRAM, "run", "--model", MODEL, "-i", work / "p.h5", "-o", work / "run", "--log-level", "off", *words], text=True,
+                          capture_output=True, env=dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"))
+    check(done.returncode == 0, done.stdout, done.stderr)
 
 
 def line(name, url, **body): return {"custom_id": name, "method": "POST", "url": url, "body": {"model": "m", **body}}
@@ -135,6 +142,43 @@ def settings_as_columns(work):
     check("top_logprobs" not in got, "it says how many, and is no data")
 
 
+def logprobs_of_requests(work):
+    """There and back: results have logprobs in the form of their endpoint, tokens spelled, where the request asked for them."""
+    (work / "t.jinja").write_text(TURNS)
+    chat, plain = "/v1/chat/completions", "/v1/completions"
+    rows = [line("two", chat, messages=SAY, logprobs=True, top_logprobs=2), line("none", chat, messages=SAY), line("bare", chat, messages=SAY, logprobs=True),
+            line("plain", plain, prompt="hi", logprobs=1), line("zero", plain, prompt="hi", logprobs=0)]
+    done = script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "p.h5", "--chat-template", work / "t.jinja")
+    check("used as sampling settings: logprobs" in done.stderr, done.stderr)
+    run_it(work, "--set", "sampling.max_tokens=12", "--set", "sampling.ignore_eos=true")
+    def results(*words):
+        done = script("outputs", work / "run", "--format", "openai-batch", "-o", work / "r.jsonl", "--overwrite", *words)
+        return {r["custom_id"]: r["response"]["body"]["choices"][0] for r in read_lines(work / "r.jsonl")}, done.stderr
+    got, said = results()
+    check("logprobs" not in said and got["none"]["logprobs"] is None, got["none"], said)
+    two = got["two"]["logprobs"]["content"]
+    check(len(two) == 12 and all(t.keys() == {"token", "logprob", "bytes", "top_logprobs"} and len(t["top_logprobs"]) == 2 for t in two), two)
+    for t in (t for entry in two for t in (entry, *entry["top_logprobs"])):
+        check(t["logprob"] <= 0 and (bytes(t["bytes"]).decode(errors="replace") == t["token"] or t["token"] == "bytes:" + "".join(f"\\x{b:02x}" for b in t["bytes"])), t)
+    text = b"".join(bytes(t["bytes"]) for t in two if not t["token"].startswith("<｜")).decode(errors="replace")
+    check(text == got["two"]["message"]["content"], text, got["two"])
+    check([t["top_logprobs"] for t in got["bare"]["logprobs"]["content"]] == [[]] * 12, got["bare"])
+    form = got["plain"]["logprobs"]
+    check(form.keys() == {"tokens", "token_logprobs", "top_logprobs", "text_offset"} and all(len(v) == 12 for v in form.values()), form)
+    for name, value, best in zip(form["tokens"], form["token_logprobs"], form["top_logprobs"]): check(1 <= len(best) <= 2 and (best[name] == value or name.startswith("bytes:")), name, best)
+    ends = [*form["text_offset"][1:], len(got["plain"]["text"])]
+    for name, at, end in zip(form["tokens"], form["text_offset"], ends): check(name.startswith(("bytes:", "<｜")) or got["plain"]["text"][at:end] == name, name, at, end, got["plain"])
+    check(got["zero"]["logprobs"]["top_logprobs"] is None and len(got["zero"]["logprobs"]["tokens"]) == 12, got["zero"])
+    (work / "empty").mkdir()
+    got, said = results("--model", work / "empty")
+    check(said.count("token_id:N") == 1 and got["two"]["logprobs"]["content"][0]["bytes"] is None and got["plain"]["logprobs"]["text_offset"] is None, said, got)
+    check(all(t["token"].startswith("token_id:") for t in got["two"]["logprobs"]["content"]))
+    shutil.rmtree(work / "run")
+    run_it(work, "--set", "sampling.max_tokens=2", "--set", "output.store=[text]")
+    got, said = results()
+    check(got["two"]["logprobs"] is None and "output.store: [text, token_ids]" in said, said)
+
+
 def keys_of_requests(work):
     """What changes answers elsewhere and not here is said, once a key, with the number of its rows; what changes nothing is not."""
     (work / "t.jinja").write_text(TURNS)
@@ -176,4 +220,4 @@ def numbers_beyond_float64(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [tool_calls, endpoints, responses, advised_settings, settings_as_columns, keys_of_requests, numbers_beyond_float64], sys.argv[3:])
+    main(pathlib.Path(sys.argv[1]).resolve(), [tool_calls, endpoints, responses, advised_settings, settings_as_columns, logprobs_of_requests, keys_of_requests, numbers_beyond_float64], sys.argv[3:])

@@ -97,6 +97,19 @@ def roles(work):
     check("audio" in fault and "text only" in fault, fault)
 
 
+def roles_that_no_template_knows(work):
+    """A turn that is left out for its role makes a bad row, which names the role that is meant."""
+    for role, cure in (("User", "is it user?"), ("tool_result", "is it tool?"), ("asistant", "is it assistant?"), ("critic", "roles are system, user, assistant and tool")):
+        rows = [{"messages": [ASK]}, {"messages": [ASK, {"role": role, "content": "9"}]}]
+        fault = made(work, rows, "--model", DATA / "qwen3", code=2)
+        check(f"line 2: the chat template leaves out message 2, of role '{role}'" in fault and cure in fault, fault)
+        got, told = made(work, rows, "--model", DATA / "qwen3", "--on-error", "skip")
+        check(len(got["prompt"]) == 1 and cure in read_lines(work / "p.h5.skipped.jsonl")[0]["error"], told)
+    for role in ("human", "critic"):
+        got, _ = made(work, [{"messages": [{**ASK, "role": role}]}], *templated(work, turns("{{ m.content }}")))
+        check(got["prompt"][0].startswith(f"[{role}]Weather"), "a template that takes any role", got)
+
+
 def sharegpt(work):
     """system and tools beside the turns, function_call and observation among them."""
     words = templated(work, "{{ (tools | tojson) if tools }}" + turns("{{ m.content or '' }}{% for c in m.tool_calls or [] %}<{{ c.function.name }} {{ c.function.arguments.city }}>{% endfor %}"))
@@ -217,5 +230,5 @@ def special_tokens(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [contents_of_tool_calls, calls_that_cannot_be_shown, roles, sharegpt, what_has_no_effect, nulls_within_tools, open_turns,
+    main(pathlib.Path(sys.argv[1]).resolve(), [contents_of_tool_calls, calls_that_cannot_be_shown, roles, roles_that_no_template_knows, sharegpt, what_has_no_effect, nulls_within_tools, open_turns,
                                                skipped_rows_take_no_id, special_tokens], sys.argv[2:])

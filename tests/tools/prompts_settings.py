@@ -2,10 +2,13 @@
 """scripts/prompts.py: columns that are settings of their rows, their names, and names that are nearly theirs.
 
     prompts_settings.py WORK_DIR [TEST ...]"""
+import json
 import math
 import pathlib
 import re
 import sys
+
+import h5py
 
 from prompts_in import made
 from tools import SOURCE, check, columns, main, script, write_lines
@@ -16,12 +19,42 @@ def sampling_columns(work):
             {"prompt": "c", "stop": None, "top_p": -1, "seed": 2**63 - 1}, {"prompt": "d", "stop": [], "temperature": 0}]
     got = made(work, write_lines(work / "a.jsonl", rows), "--map", "max_new_tokens=max_tokens", "--set", "n=4", "--set", "min_p=0.1")
     check(got["max_tokens"] == [5, -1, -1, -1] and got["n"] == [4] * 4 and got["min_p"] == [0.1] * 4, got)
-    check(got["stop"] == ['["\\n"]', '["x", "ü"]', "", "[]"] and got["seed"] == [7, -1, 2**63 - 1, -1] and got["top_k"] == [-1] * 4, got)
+    check(got["stop"] == ['["\\n"]', '["x", "ü"]', "", "[]"] and got["seed"] == [7, -1, 2**63 - 1, -1] and got["top_k"] == [0, -1, -1, -1], got)
     check(math.isnan(got["top_p"][0]) and got["top_p"][1] == 0.5 and math.isnan(got["top_p"][2]) and got["temperature"][3] == 0, got)
     for name, value in (("n", 0), ("temperature", -0.5), ("top_p", 0), ("top_p", 1.5), ("max_tokens", 2.5), ("seed", 2**64), ("seed", 2.0**64), ("seed", "2e19"), ("stop", [""]),
                         ("n", True), ("n", "many"), ("temperature", [1]), ("stop", 5)):
         fault = made(work, write_lines(work / "b.jsonl", [{"prompt": "a"}, {"prompt": "b", name: value}]), code=2)
         check(f"line 2: {name} is " in fault and ", must be " in fault, fault)
+
+
+def stops_as_they_are_typed(work):
+    """Escapes of --set are characters, as in --template; a stop of a file is taken as it stands, and a note says what may be meant."""
+    path = write_lines(work / "a.jsonl", [{"prompt": "x"}])
+    for typed, want in (("\\n", "\n"), ("\\n\\n", "\n\n"), ("\\nu", "\nu"), ("a\\tb", "a\tb"), ("\\\\n", "\\n"), ('"\\n"', "\n"), ("END", "END"), ("\n", "\n")):
+        check(json.loads(made(work, path, "--set", f"stop={typed}")["stop"][0]) == [want], typed)
+    check(made(work, path, "--set", 'stop=["\\n", "b"]')["stop"] == ['["\\n", "b"]'] and made(work, path, "--set", "stop_sequences=\\n")["stop"] == ['["\\n"]'])
+    got = made(work, path, "--set", "hint=a\\nb", "--set", "law=\\nabla x")
+    check(got["hint"] == ["a\nb"] and got["law"] == ["\\nabla x"], got)
+    (work / "b.csv").write_text('prompt,stop\nx,\\n\ny,"[""\\n""]"\nz,\n')
+    done = script("prompts", work / "b.csv", "-o", work / "b.h5", "--quiet")
+    check(columns(work / "b.h5")["stop"] == ['["\\\\n"]', '["\\n"]', ""], columns(work / "b.h5"))
+    check('note: stop: a backslash and n (or t) in 1 row stops' in done.stderr and '["\\n"]' in done.stderr, done.stderr)
+    check("backslash" not in script("prompts", path, "-o", work / "c.h5", "--quiet", "--set", "stop=\\\\n").stderr)
+
+
+def off_and_the_runs_own(work):
+    """top_k -1 is off, as in vLLM and run.yaml, in whatever rows; -1 elsewhere is the run's own, which a note tells."""
+    rows = [{"prompt": "x", "top_k": -1, "min_p": 0, "top_p": 1, "max_tokens": -1, "seed": -1}, {"prompt": "y", "top_k": 5}]
+    done = script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "a.h5", "--quiet")
+    got = columns(work / "a.h5")
+    check(got["top_k"] == [0, 5] and got["min_p"][0] == 0 and got["top_p"][0] == 1 and got["max_tokens"] == [-1, -1] and got["seed"] == [-1, -1], got)
+    check("max_tokens: -1 in 1 row is the run's own" in done.stderr and "seed: -1 in 1 row" in done.stderr, done.stderr)
+    (work / "b.csv").write_text("prompt,top_k\nx,-1\ny,\n")
+    check(made(work, work / "b.csv")["top_k"] == [0, -1] and made(work, work / "b.csv", "--set", "top_k=-1")["top_k"] == [0, 0])
+    batch = [{"custom_id": "a", "url": "/v1/completions", "body": {"prompt": "x", "top_k": -1}}]
+    check(made(work, write_lines(work / "c.jsonl", batch))["top_k"] == [0])
+    with h5py.File(work / "d.h5", "w") as file: file["prompt"], file["top_k"] = ["x"], [-1]
+    check(made(work, work / "d.h5")["top_k"] == [-1], "in moemill's own form -1 is the run's own")
 
 
 def seeds_of_64_bits(work):
@@ -71,10 +104,13 @@ def settings_under_other_names(work):
 
 def names_are_those_of_the_program(work):
     """Other programs' names of settings, and typing errors, as the program knows them."""
-    from moemill_tools.prompts.names import MEANT, SAME, letters_of, near_setting
-    table = re.search(r"other_names\[\] = \{(.*?)\n\};", (SOURCE / "lib/dataset/column_names.cpp").read_text(), re.S).group(1)
-    program = dict(re.findall(r'\{"(\w+)", "(\w+)"\}', table))
-    check(program and program.items() <= MEANT.items(), "the program refuses more:", program.items() - MEANT.items())
+    from moemill_tools.prompts.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
+    source, header = ((SOURCE / "lib/dataset" / f"column_names.{kind}").read_text() for kind in ("cpp", "hpp"))
+    def table(text, name): return re.search(name + r"(?:\[\])? = \{(.*?)\};", text, re.S).group(1)
+    program = dict(re.findall(r'\{"(\w+)",\s*"(\w+)"\}', table(source, "other_names")))
+    check(program == MEANT, "the program refuses more:", program.items() - MEANT.items(), "and prompts.py:", MEANT.items() - program.items())
+    check(set(re.findall(r'"(\w+)"', table(header, "setting_names"))) == set(SETTINGS), table(header, "setting_names"))
+    check(re.findall(r"(?:short|long)_letters = (\d+)", source) == [str(SHORT), str(LONG)], "letters of a typing error")
     check({letters_of(name): setting for name, setting in SAME.items()}.items() <= MEANT.items(), SAME)
     near = {"tempreture": "temperature", "Temperature": "temperature", "top-p": "top_p", "topp": "top_p", "tpo_k": "top_k", "max_token": "max_tokens", "min_tokns": "min_tokens",
             "repitition_penalty": "repetition_penalty", "presence-penalty": "presence_penalty", "frequence_penalty": "frequency_penalty", "ignore_oes": "ignore_eos", "sede": "seed",
@@ -106,6 +142,29 @@ def sampling_columns_are_named(work):
     check("sampling setting" not in made(work, path, "--set", "temperature=hot", code=2))
 
 
+def keys_of_another_form(work):
+    """What only a conversation uses, beside a plain prompt, token ids or a template: said with the cure, and not where it is used."""
+    def told(row, *words, **more):
+        return script("prompts", write_lines(work / "a.jsonl", [row, {**row, "system": ""}]), "-o", work / "p.h5", "--overwrite", "--quiet", *words, **more).stderr
+    (work / "t.jinja").write_text("{{ effort }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{{ tools }}{{ documents }}")
+    row, model = {"system": "Be brief.", "prompt": "hi"}, ["--chat-template", work / "t.jinja"]
+    check("system changes nothing in 1 row, whose prompt is plain text: --user-turn" in (said := told(row)), said)
+    check("changes nothing" not in told(row, "--user-turn", *model) and "changes nothing" not in told(row, "--drop", "system"))
+    check("changes nothing" not in told(row, "--template", "{{ system }} {{ prompt }}") and "changes nothing" in told(row, "--template", "{{ prompt }}"))
+    for name, value in (("tools", [{"name": "f"}]), ("tools", '[{"name": "f"}]'), ("chat_template_kwargs", {"a": 1}), ("continue_final_message", True), ("add_generation_prompt", True),
+                        ("documents", ["d"])):
+        check(f"{name} changes nothing in 2 rows, whose prompt is plain" in (said := told({"prompt": "hi", name: value})), name, said)
+    check("tools changes nothing in 2 rows, whose prompt is token ids" in told({"prompt_token_ids": [1], "tools": [{"name": "f"}]}))
+    for value in (None, "", [], "[]", False): check("changes nothing" not in told({"prompt": "hi", "tools": value}), value)
+    check("--template-arg, --continue-final-message: no row is a conversation" in (said := told({"prompt": "hi"}, "--continue-final-message", "--template-arg", "a=1")), said)
+    chat = {"messages": [{"role": "user", "content": "hi"}], "effort": "high", "documents": ["d"], "topic": "t"}
+    said = told(chat, *model)
+    check("column effort is carried along only" in said and "--template-arg effort=VALUE" in said and "column documents is" in said and "topic" not in said, said)
+    path = write_lines(work / "b.jsonl", [{"custom_id": "a", "url": "/v1/chat/completions", "body": {"messages": chat["messages"], "system": "s"}}])
+    said = script("prompts", path, "-o", work / "q.h5", "--quiet", *model).stderr
+    check("became the system message of 1 row" in said and "system: is no key" not in said, said)
+
+
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
-        sampling_columns, seeds_of_64_bits, settings_under_other_names, names_are_those_of_the_program, sampling_columns_are_named], sys.argv[2:])
+        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])

@@ -20,7 +20,7 @@ import threading
 import h5py
 import numpy as np
 
-from tools import SCRIPTS, SOURCE, Skip, check, column, columns, main
+from tools import SCRIPTS, SOURCE, Skip, check, column, columns, main, read_lines, script
 
 sys.path.insert(0, str(SCRIPTS))
 from moemill_io import follow, read_run, write_prompts  # the README's way to import it
@@ -180,6 +180,37 @@ def rows_and_tables(work):
         else: raise AssertionError(bad)
 
 
+def settings_of_some_rows(work):
+    """None is the run's own setting, in a column of any kind, in some rows or in all: the program takes the file."""
+    nothing = dict.fromkeys(("n", "top_k", "min_tokens", "seed", "logprobs", "temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "stop"))
+    write_prompts(work / "prompts.h5", [f"prompt {i}" for i in range(3)], max_tokens=[2, None, 5.0], ignore_eos=[True, None, True], add_special_tokens=[False, None, True],
+                  stop_token_ids=[2, None, []], **nothing)
+    done = {r["prompt_index"]: r for r in read_run(run(work, "sampling.max_tokens=4", "sampling.ignore_eos=true"))}
+    check([done[i]["num_completion_tokens"] for i in range(3)] == [2, 4, 5], done)
+    check(done[0]["num_prompt_tokens"] < done[2]["num_prompt_tokens"] == done[1]["num_prompt_tokens"], "one without a BOS", done)
+    shutil.rmtree(work / "runs")
+    write_prompts(work / "prompts.h5", ["a", "b"], max_tokens=None, ignore_eos=None, add_special_tokens=None, presence_penalty=[-1, None], frequency_penalty=[1, -1], top_p=np.array([np.nan, 1]),
+                  min_tokens=np.array([np.nan, 2]), n=np.array([2, -1], "i2"))
+    check([r["num_completion_tokens"] for r in read_run(run(work, "sampling.max_tokens=3", "sampling.ignore_eos=true"))] == [3] * 3)
+
+
+def logprobs_of_some_rows(work):
+    """Rows that asked for fewer, or for none, have no fillers as data: here and in outputs.py alike, whatever the run stored beside them."""
+    asked = [3, 1, None, 0]
+    write_prompts(work / "prompts.h5", ["a", "b", "c", "d"], logprobs=asked)
+    for store in ("[text]", "[text, token_ids]"):
+        path = run(work, "sampling.max_tokens=2", "sampling.ignore_eos=true", f"output.store={store}")
+        rows = list(read_run(path))
+        for row, k in zip(rows, asked):
+            if k is None: check([row[n] for n in ("logprobs", "top_ids", "top_logprobs", "cumulative_logprob")] == [None] * 4, row)
+            else: check(len(row["logprobs"]) == 2 and [len(t) for t in row["top_ids"]] == [len(t) for t in row["top_logprobs"]] == [k] * 2, k, row)
+        for names in ("logprobs,top_ids,top_logprobs", "top_ids", "top_logprobs", "logprobs"):
+            script("outputs", path, "-o", work / "o.jsonl", "--overwrite", "--columns", names)
+            got, want = read_lines(work / "o.jsonl"), [{n: row[n] for n in names.split(",")} for row in rows]
+            check(json.loads(json.dumps(got), parse_float=np.float32) == json.loads(json.dumps(want), parse_float=np.float32), got, want)
+        shutil.rmtree(work / "runs")
+
+
 def follow_shards(work):
     """Shards come, go when outputs.h5 has come, and each row is told once."""
     write_prompts(work / "prompts.h5", [f"prompt {i}" for i in range(20)], n=2)
@@ -243,4 +274,4 @@ def without_file_locks(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [examples_of_the_readme, prompts_of_all_kinds, columns_of_other_libraries, rows_and_tables, follow_shards, follow_a_running_program, without_file_locks], sys.argv[3:])
+    main(pathlib.Path(sys.argv[1]).resolve(), [examples_of_the_readme, prompts_of_all_kinds, columns_of_other_libraries, rows_and_tables, settings_of_some_rows, logprobs_of_some_rows, follow_shards, follow_a_running_program, without_file_locks], sys.argv[3:])

@@ -11,6 +11,7 @@ import sys
 import h5py
 import numpy as np
 
+from answers_out import model_folder
 from tools import HAS_PYARROW, OutputsMaker, check, column, main, read_lines, script, write_lines
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -131,7 +132,7 @@ def answers_as_token_ids(work):
                   ["--min-chars", "2"]):
         with h5py.File(work / "p.h5", "w") as f: f["prompt"] = ["x", "y"]
         fault = script("outputs", source, "--prompts", work / "p.h5", *words, code=2).stderr
-        check("did not store text; it needs output.store with text" in fault and "--columns id,sample_index,token_ids" in fault, fault)
+        check("did not store text; the next one does where run.yaml has output.store with text" in fault and "--columns id,sample_index,token_ids" in fault, fault)
     with h5py.File(source, "r+") as f: del f["completions/token_ids"]
     check("rows have no answer" in exported(work, source)[1])
 
@@ -209,6 +210,40 @@ def scored_prompts(work):
     if HAS_PYARROW: check(exported(work, work / "a.h5", "--columns", "perplexity", ending="parquet")[0][0] == {"perplexity": math.exp(1.5)})
 
 
+def prompts_that_were_cut(work):
+    """Beside an answer stands what the model read of the prompt, where the run stored it; else a note counts the rows."""
+    model = model_folder(work / "model", ["<s>"])
+    texts = ["abc", "0123456789", "01234567é", "<s>23456789ab", "0123456789"]  # a token a byte, room for 8 or of the last for 9
+    with h5py.File(work / "p.h5", "w") as f: f["prompt"], f["max_tokens"] = texts, [-1, -1, -1, -1, 3]
+    def made(policy, read, **carried):
+        config = (f"model:\n  path: {model}\n  max_model_len: 12\ninput:\n  path: {work / 'p.h5'}\nsampling:\n  max_tokens: 4\n"
+                  f"errors:\n  too_long: {policy}\noutput:\n  dir: x\n")
+        maker = OutputsMaker(work / "a.h5", config_yaml=config)
+        maker.rows(range(5), [0] * 5, list("abcde"), [b"x"] * 5, [[1]] * 5)
+        for name, values in carried.items(): maker.carry(name, values)
+        maker._ragged("prompt_token_ids", read, "values", "i4")
+        maker.done()
+        with h5py.File(work / "a.h5", "r+") as f: f["completions/num_prompt_tokens"][:] = [len(r) for r in read]
+        return work / "a.h5"
+    right = [t.encode()[:8] for t in texts[:3]] + [[256, *b"2345678"], b"012345678"]
+    left = [b"abc", b"23456789", texts[2].encode()[-8:], [256, *b"56789ab"[-7:]], b"123456789"]
+    for policy, read, want in (("truncate_left", left, ["abc", "23456789", "234567é", "<s>56789ab", "123456789"]),
+                               ("truncate_right", right, ["abc", "01234567", "01234567", "<s>2345678", "012345678"])):
+        rows, said = exported(work, made(policy, read), "--format", "prompt-completion")
+        check([r["prompt"] for r in rows] == want and f"of 4 rows the run cut the prompt (errors.too_long: {policy})" in said, rows, said)
+    rows, said = exported(work, made("fail_row", left), "--format", "prompt-completion")
+    check([r["prompt"] for r in rows] == texts and "cut" not in said, said)
+    chat = made("truncate_left", left, messages=chats(*[[{"role": "user", "content": t}] for t in texts]))
+    check([r["prompt"] for r in exported(work, chat, "--format", "prompt-completion")[0]][1] == "23456789")
+    for name in ("messages", "sharegpt", "alpaca", "rows"):
+        check("of 4 rows the run seems to have cut the prompt" in (said := exported(work, chat, "--format", name)[1]), name, said)
+    check("cut" not in exported(work, chat, "--columns", "id,text")[1])
+    untold = made("truncate_left", left)
+    with h5py.File(untold, "r+") as f: del f["prompt_token_ids"]
+    rows, said = exported(work, untold, "--format", "prompt-completion")
+    check([r["prompt"] for r in rows] == texts and "of 4 rows" in said and "output.store: [text, prompt_token_ids]" in said, said)
+
+
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [several_runs, only_columns_that_are_asked_for, conversations, content_in_parts, answers_as_token_ids, unpaired, two_files, a_second_round,
-                                               scored_prompts], sys.argv[2:])
+                                               scored_prompts, prompts_that_were_cut], sys.argv[2:])

@@ -129,6 +129,9 @@ class Answers:
         if self.counts["channels in text"]:
             note(f"the text of {self.counts['channels in text']:,} rows seems to hold thoughts and answer without a mark between them (gpt-oss's channels): "
                  "--split-answers in rows, or --format messages, takes them apart")
+        if self.counts["unspelled"]:
+            there = f"the model's folder {self.vocabulary.folder} has no such token" if self.vocabulary.data else "the model's tokenizer is not here"
+            note(f"logprobs name some tokens token_id:N, without bytes and text_offset: {there} (--model names the folder)")
         if not took_apart: return
         if self.counts["malformed"]:
             note(f"{self.counts['malformed']:,} answers begin a call of a tool that cannot be read: it stays in their content")

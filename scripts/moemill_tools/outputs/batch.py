@@ -4,12 +4,13 @@ import itertools
 import os
 
 from ..run_files import reading, setting
+from .batch_logprobs import Logprobs
 from .turns import assistant_turn
 
 
 class Batch:
     def __init__(self, options, outputs, answers):
-        self.options, self.answers = options, answers
+        self.options, self.answers, self.logprobs = options, answers, Logprobs(answers)
         self.run = outputs.attribute("run_id")[:24]
         created = outputs.attribute("created_utc").replace("Z", "+00:00")
         with reading(outputs.files[0].filename):
@@ -45,10 +46,6 @@ class Batch:
         else:
             choice["message"] = assistant_turn(self.answers.of(row))
             if "tool_calls" in choice["message"] and reason == "stop": reason = "tool_calls"
-        choice["logprobs"] = None
-        if "logprobs" in row:  # as vLLM returns tokens as ids
-            names = [f"token_id:{t}" for t in row["token_ids"]]
-            choice["logprobs"] = {"tokens": names, "token_logprobs": row["logprobs"]} if plain else \
-                {"content": [{"token": n, "logprob": p, "bytes": None, "top_logprobs": []} for n, p in zip(names, row["logprobs"])]}
+        choice["logprobs"] = self.logprobs.of(row, plain)
         choice["finish_reason"] = reason
         return choice

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from ..common import Fault
+from ..run_files import cure_of
 from .layout import BLOCK_BYTES, BLOCK_ROWS, FINISH, FIXED, NUMBER_BYTES, SCORING, STATUS
 
 
@@ -37,11 +38,11 @@ class Reader:
             if name in self.wanted and (name not in self.done or "values" not in self.done[name]):
                 hint = "sampling.logprobs: 0 or more" if name == "logprobs" else f"output.store with {name}"
                 instead = "; its answers as token ids: --format rows --columns id,sample_index,token_ids" * (name == "text" and "token_ids" in self.done)
-                raise Fault(f"{where}: this run did not store {name}; it needs {hint} in run.yaml{instead}")
+                raise Fault(f"{where}: this run did not store {name}; the next one does where run.yaml has {hint}{instead}")
         if {"top_ids", "top_logprobs"} & self.wanted and "top_ids" not in self.done.get("logprobs", {}):
-            raise Fault(f"{where}: this run did not store top logprobs; it needs sampling.logprobs: 1 or more in run.yaml")
+            raise Fault(f"{where}: this run did not store top logprobs; the next one does with sampling.logprobs: 1 or more in run.yaml")
         if {"prompt_logprobs", *SCORING} & self.wanted and "prompt_logprobs" not in self.file:
-            raise Fault(f"{where}: this run has no prompt logprobs; it needs sampling.prompt_logprobs: true in run.yaml")
+            raise Fault(f"{where}: this run has no prompt logprobs; the next one has them with sampling.prompt_logprobs: true in run.yaml")
 
     def ranges(self):
         """Row ranges that fit memory: by the offsets, and where there are none by what the rows of the block before took."""
@@ -95,19 +96,26 @@ class Reader:
         return out
 
     def _tokens(self, out, first, last):
-        names = {"token_ids": ("token_ids", "values"), "logprobs": ("logprobs", "values"), "top_ids": ("logprobs", "top_ids"),
-                 "top_logprobs": ("logprobs", "top_values")}
-        if not names.keys() & self.wanted: return
+        wanted = {"token_ids", "logprobs", "top_ids", "top_logprobs"} & self.wanted
+        if not wanted: return
         ends, (low, high) = self._ragged(self.done["token_ids"], None, first, last)
-        for name, (group, member) in names.items():
-            if name not in self.wanted: continue
-            values = self.done[group][member][low:high]
-            if name == "logprobs": values = reals(values)
-            elif name == "top_logprobs":
-                flat, k = reals(values.ravel()), values.shape[1]
-                values = [flat[i:i + k] for i in range(0, len(flat), k)]
-            else: values = values.tolist()
-            out[name] = [values[a:b] for a, b in zip(ends, ends[1:])]
+        def rows(values): return [values[a:b] for a, b in zip(ends, ends[1:])]
+        if "token_ids" in wanted: out["token_ids"] = rows(self.done["token_ids/values"][low:high].tolist())
+        if wanted == {"token_ids"}: return
+        logprobs = rows(reals(self.done["logprobs/values"][low:high]))
+        logprobs = [None if row and all(v is None for v in row) else row for row in logprobs]  # none were asked for
+        if "logprobs" in wanted: out["logprobs"] = logprobs
+        for name, values in self._top(wanted, low, high): out[name] = [v if p is not None else None for v, p in zip(rows(values), logprobs)]
+
+    def _top(self, wanted, low, high):
+        """(column, a list for each token). A row that asked for fewer than another has fillers behind its own, whose token is -1."""
+        if not {"top_ids", "top_logprobs"} & wanted: return
+        ids = self.done["logprobs/top_ids"][low:high]
+        counts = (ids >= 0).sum(axis=1).tolist()
+        if "top_ids" in wanted: yield "top_ids", [row[:n] for row, n in zip(ids.tolist(), counts)]
+        if "top_logprobs" not in wanted: return
+        flat, k = reals(self.done["logprobs/top_values"][low:high].ravel()), ids.shape[1]
+        yield "top_logprobs", [flat[at:at + n] for at, n in zip(range(0, len(flat), k), counts)]
 
     def _errors(self, out, status):
         """/errors has the failed rows in their order."""
@@ -145,7 +153,9 @@ class Reader:
         if self.prompts and ({"prompt", "prompt_token_ids"} - ({"prompt_token_ids"} if stored else set())) & self.wanted:
             first = int(prompt_index[0])
             starts = np.flatnonzero(new) if new[0] else np.concatenate(([0], np.flatnonzero(new)))
-            if int(prompt_index[-1]) - first != high - low - 1: raise Fault(f"{self.file.filename}: prompts are missing in it")
+            if int(prompt_index[-1]) - first != high - low - 1:
+                where = self.file.filename
+                raise Fault(f"{where}: lacks prompts between {first} and {int(prompt_index[-1])}, is damaged; {cure_of(where)}")
             self.prompts.check_ids(first, [out["id"][i] for i in starts.tolist()])
             if "prompt" in self.wanted:
                 texts = self.prompts.texts(first, high - low)

@@ -1,6 +1,7 @@
 """Which columns the output has, and which must be read for them, for the filters and for the scores."""
-from ..common import Fault
+from ..common import Fault, note
 from ..run_files import reading, setting
+from .cuts import Cuts
 from .layout import CHAT, FIXED, OF_FORMAT, OTHERS, ROW_COLUMNS, RUN, SCORING, SPLIT, WITH_TOOLS
 from .next_turn import NextTurn
 from .plain import has_plain_form
@@ -17,7 +18,9 @@ class Columns:
         self.computed = {c for c in (*SPLIT, *SCORING, RUN) if c not in source.carried or options.split and c in SPLIT}
         self.shown = [c for c in self.choose() if c not in options.drop and (c in source.carried or c not in elsewhere)]
         self.prompt_key = source.tells_prompts_apart() if options.dedup == "all" or options.validation else []
+        self.cuts = Cuts(source, answers.vocabulary, "messages" in source.carried and options.format in CHAT)
         self.wanted = self.needed()
+        if options.format != "openai-batch": self.wanted |= self.cuts.needed(self.wanted)
         self.carried_used = {shown: name for shown, name in source.carried.items()
                              if shown in self.wanted or shown in self.shown or shown == options.score
                              or (options.format == "openai-batch" and name in ("url", "model"))}
@@ -42,7 +45,7 @@ class Columns:
     def choose(self):
         o, names = self.options, self.usual()
         if o.format == "openai-batch":
-            if o.columns or set(o.add) - {"logprobs"}: raise Fault("openai-batch has its own shape; --add logprobs is all it takes")
+            if o.columns or set(o.add) - {"logprobs"}: raise Fault("openai-batch has its own shape: leave --columns and --add out (logprobs are in it where the run stored them)")
             return []
         known = set(names) | set(FIXED) | set(OTHERS) - {"completion", "chosen", "rejected"} | set(self.source.carried) | set(SCORING)
         if o.format == "pairs": known = set(names) | set(self.source.carried) - {"messages"} | {"prompt_index", "num_prompt_tokens"}
@@ -79,12 +82,23 @@ class Columns:
         if o.min_mean_logprob is not None or o.max_mean_logprob is not None: wanted.add("mean_logprob")
         if o.format == "openai-batch":
             wanted |= {"num_prompt_tokens", "num_completion_tokens", "error_code", "error_message"}
-            if "logprobs" in o.add: wanted |= {"token_ids", "logprobs"}
+            wanted |= self.of_batch_logprobs()
         wanted |= self.of_the_score(wanted) | self.computed & set(SCORING) & set(self.shown)
         if "num_chars" in wanted or "chosen" in wanted: wanted.add("text")
         self.check_logprobs(wanted)
         if self.next_turn: wanted |= self.next_turn.needed - set(SPLIT)
         return self.with_prompts(wanted)
+
+    def of_batch_logprobs(self):
+        """Results have log-probabilities where the run stored them: the request asked for them, or run.yaml for all."""
+        if "logprobs" not in self.options.add:
+            if not self.source.has("logprobs"): return set()
+            if not self.source.has("token_ids"):
+                note(f"{self.source.path}: results are without logprobs, which name their tokens: the run stored no token_ids; the next one does with "
+                     "output.store: [text, token_ids] in run.yaml")
+                return set()
+        top = {"top_ids", "top_logprobs"} if self.source.has("logprobs/top_ids") else set()
+        return {"token_ids", "logprobs", *top}
 
     def of_the_score(self, wanted):
         o, self.score_name = self.options, None
@@ -98,7 +112,7 @@ class Columns:
         if o.score in self.source.carried:
             item = self.source.carried_item(o.score)
             if item.ndim != 1 or item.dtype.kind not in "iufb":
-                raise Fault(f"--score {self.source.carried[o.score]}: is no column of numbers ({item.dtype})")
+                raise Fault(f"--score {self.source.carried[o.score]}: is no column of numbers ({item.dtype}); scores of your own come with --scores FILE")
         self.score_name = o.score
         return {o.score}
 
@@ -106,7 +120,7 @@ class Columns:
         asked = {self.score_name} | ({"mean_logprob"} & wanted) if self.options.format == "rows" else wanted
         if not {"mean_logprob", "cumulative_logprob"} & asked or self.source.has("logprobs"): return
         if setting(self.source.outputs.config(), "sampling", "logprobs") in (None, "null"):
-            raise Fault(f"{self.source.path}: this run has no logprobs; it needs sampling.logprobs: 0 in run.yaml")
+            raise Fault(f"{self.source.path}: this run has no logprobs; the next one has them with sampling.logprobs: 0 in run.yaml")
 
     def takes_apart(self): return self.options.format in CHAT or bool(self.computed & set(SPLIT) & set(self.shown))
 
@@ -121,5 +135,5 @@ class Columns:
             if not source.prompts:
                 raise Fault("the prompts are not in the outputs: name the file that the run was made from with --prompts")
             if "prompt" in wanted and "prompt" not in source.prompts.group:
-                raise Fault(f"{source.prompts.path}: has token ids and no text of the prompts")
+                raise Fault(f"{source.prompts.path}: has token ids and no text of the prompts: --format rows --add prompt_token_ids has these")
         return wanted

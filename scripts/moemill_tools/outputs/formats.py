@@ -12,11 +12,13 @@ NO_ANSWER = "its thought has no end, so there is no answer (--whole-text keeps i
 class Formats:
     def __init__(self, options, source, columns, answers, counts):
         self.options, self.carried, self.answers, self.counts = options, source.carried, answers, counts
+        self.cuts = columns.cuts
         self.columns, self.computed, self.next_turn = columns.shown, columns.computed, columns.next_turn
         self.several_samples = bool(self.next_turn) and source.outputs.has_several_samples()
         self.chat = "messages" in self.carried
 
-    def rows_as(self, name, rows): return getattr(self, "format_" + name.replace("-", "_"))(rows)
+    def rows_as(self, name, rows):
+        return getattr(self, "format_" + name.replace("-", "_"))(self.cuts.as_read(rows))
 
     def shown(self, row, **made): return row, {c: made[c] if c in made else row[c] for c in self.columns}
 

@@ -26,7 +26,7 @@ class Job:
         self.places, self.kinds = places, [place.kind() for place in places]
         if options.validation and not options.output: raise Fault("--validation FILE needs -o FILE for the other rows")
         if options.validation and places[0].target == places[1].target: raise Fault("-o and --validation name one file")
-        if "parquet" in self.kinds and options.format == "openai-batch": raise Fault("OpenAI batch results are JSONL")
+        if "parquet" in self.kinds and options.format == "openai-batch": raise Fault("--format openai-batch writes JSONL: name a FILE.jsonl with -o")
         self.parts = self.open_runs()
 
     def open_runs(self):
@@ -38,7 +38,8 @@ class Job:
         sources = [Source(options, path) for path in options.inputs]
         carried = {name for source in sources for name in source.carried}
         for name in options.json_columns:
-            if not any(name in source.carried.values() for source in sources): raise Fault(f"--json-column {name}: there is no such carried column")
+            there = sorted({own for source in sources for own in source.carried.values()})
+            if name not in there: raise Fault(f"--json-column {name}: there is no such column of the input; there are: {', '.join(there) or 'none'}")
         for source in sources:
             answers = Answers(options, source)
             columns = Columns(options, source, answers, carried - set(source.carried))
@@ -117,6 +118,7 @@ class Job:
         for part in self.parts:
             source, columns = part.source, part.columns
             source.plain.tell()
+            columns.cuts.tell()
             if self.options.format == "rows" and not self.options.columns and not source.has("text"):
                 there = "rows have token_ids in its place" if source.has("token_ids") else "rows have no answer"
                 note(f"{source.path}: this run stored no text, so {there}; the next one has it with output.store: [text, token_ids] in run.yaml")

@@ -1,5 +1,5 @@
 """A user's turn behind the answer, for a second round: a column, or a template over columns."""
-from ..common import Fault, need
+from ..common import Fault, need, typed_text
 from .layout import SPLIT
 
 
@@ -14,10 +14,11 @@ class NextTurn:
         import jinja2
         import jinja2.meta
         import jinja2.sandbox
+        text = typed_text(options.then_template)
         environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
         try:
-            self.needed = jinja2.meta.find_undeclared_variables(environment.parse(options.then_template))
-            self.template, self.fault = environment.from_string(options.then_template), jinja2.TemplateError
+            self.needed = jinja2.meta.find_undeclared_variables(environment.parse(text))
+            self.template, self.fault = environment.from_string(text), jinja2.TemplateError
         except jinja2.TemplateError as fault:
             raise Fault(f"--then-template: {fault}") from None
 

@@ -3,90 +3,118 @@ import argparse
 import pathlib
 import sys
 
+from ..common import Parser
 from .layout import FINISH, OF_FORMAT
 
-DESCRIPTION = """Turns what moemill wrote (outputs.h5, a run directory, shards) into JSONL (.gz too), Parquet, OpenAI batch results, chat
-messages for fine-tuning, or chosen/rejected pairs.
+DESCRIPTION = """Turns what moemill wrote (outputs.h5, a run directory, shards) into JSONL (.gz too), Parquet, OpenAI
+batch results, chat messages for fine-tuning, or chosen/rejected pairs.
 
-Rows come in (prompt, sample) order, joined with the input's other columns, filtered, without duplicates if wanted. Files
-are read in small blocks, so their size does not matter.
+Rows come in (prompt, sample) order, joined with the input's other columns, filtered, without
+duplicates if wanted. Files are read in small blocks, so their size does not matter.
 """
 EXAMPLES = """examples:
-  # every good row with its text, finish reason and the input's columns; --status all has the failed ones too
+  # every good row with its text, finish reason and the input's columns; --status all has the failed
+  # ones too
   outputs.py runs/first -o rows.jsonl
   outputs.py runs/first -o rows.parquet --columns id,sample_index,text,topic
 
   # to the terminal
   outputs.py runs/first --limit 3
 
-  # chat messages for supervised fine-tuning: complete answers only, none twice, nothing the model doubted
-  outputs.py runs/first --format messages --finish-reason stop --min-tokens 20 --min-mean-logprob -1.5 \\
-      --dedup --columns messages -o sft.parquet
-  outputs.py runs/first runs/second --format messages --dedup -o train.jsonl --validation valid.jsonl
+  # chat messages for supervised fine-tuning: complete answers only, none twice, nothing the model
+  # doubted
+  outputs.py runs/first --format messages --finish-reason stop --min-tokens 20 \\
+      --min-mean-logprob -1.5 --dedup --columns messages -o sft.parquet
+  outputs.py runs/first runs/second --format messages --dedup -o train.jsonl \\
+      --validation valid.jsonl
 
   # the same as prompt text and completion (what the model saw and wrote, to the character)
   outputs.py runs/first --format prompt-completion -o sft.jsonl.gz
 
-  # preference pairs from n samples: the best and the worst by a reward model's scores, or by mean logprob
-  outputs.py runs/first --format pairs --scores rewards.jsonl --score reward --min-margin 0.5 -o pairs.jsonl
+  # preference pairs from n samples: the best and the worst by a reward model's scores, or by mean
+  # logprob
+  outputs.py runs/first --format pairs --scores rewards.jsonl --score reward --min-margin 0.5 \\
+      -o pairs.jsonl
   outputs.py runs/first --format pairs --score mean_logprob -o pairs.jsonl
 
   # a second round: the answer and a next user's turn are prompts again
-  outputs.py runs/first --format messages --then-template 'Check your answer: {{ content }}' -o second.jsonl
+  outputs.py runs/first --format messages --then-template 'Check your answer: {{ content }}' \\
+      -o second.jsonl
   prompts.py second.jsonl --model MODEL -o second.h5
 
-  # good or not, without pairs (KTO); prompts by their perplexity, of a run with max_tokens: 0 and prompt_logprobs: true
-  outputs.py runs/first --format kto --scores rewards.jsonl --score reward --threshold 0.5 -o kto.jsonl
+  # good or not, without pairs (KTO); prompts by their perplexity, of a run with max_tokens: 0 and
+  # prompt_logprobs: true
+  outputs.py runs/first --format kto --scores rewards.jsonl --score reward --threshold 0.5 \\
+      -o kto.jsonl
   outputs.py runs/scored --score perplexity --max-score 20 -o kept.jsonl
 
   # answers to an OpenAI batch file, a line a request, failed ones with their error
   outputs.py runs/first --format openai-batch -o results.jsonl
 
   # tokens and logprobs (the run must have stored them)
-  outputs.py runs/first --columns id,sample_index,token_ids,logprobs,top_ids,top_logprobs,prompt_logprobs -o scored.parquet
+  outputs.py runs/first -o scored.parquet \\
+      --columns id,sample_index,token_ids,logprobs,top_ids,top_logprobs,prompt_logprobs
 
 formats
   rows               a row a completion (default)
-  messages           messages + the answer as an assistant's turn. The messages are the column `messages` that prompts.py
-                     carries along; without one, the prompt's text is the user's turn
-  sharegpt           the same as conversations of from and value; calls of tools are turns from function_call
+  messages           messages + the answer as an assistant's turn. The messages are the column
+                     `messages` that prompts.py carries along; without one, the prompt's text is the
+                     user's turn
+  sharegpt           the same as conversations of from and value; calls of tools are turns from
+                     function_call
   alpaca             instruction, input (empty), output, system, history
-  prompt-completion  prompt, completion: the text as the model wrote it
-  pairs              prompt, chosen, rejected (as messages where the run has them), score_chosen, score_rejected
-  kto                prompt, completion, label: unpaired; the label is a score of 0 or 1, or --threshold makes it
-  openai-batch       custom_id, response, error: n samples are n choices of one line; --add logprobs for theirs. The answer to
-                     a .../completions line is a text_completion, to any other, /v1/responses too, a chat.completion. A request
-                     whose rows all failed has its error; one that prompts.py --on-error skip left out has no line here,
-                     PROMPTS.h5.skipped.jsonl names it
+  prompt-completion  prompt, completion: the text as the model wrote it. Prompts that
+                     the run cut (errors.too_long: truncate_...) are written as the model read them
+                     where the run stored prompt_token_ids; else, and of messages, a note says so
+  pairs              prompt, chosen, rejected (as messages where the run has them), score_chosen,
+                     score_rejected
+  kto                prompt, completion, label: unpaired; the label is a score of 0 or 1, or
+                     --threshold makes it
+  openai-batch       custom_id, response, error: n samples are n choices of one line, with logprobs
+                     where the request (or run.yaml, for all) asked for them. The answer to a
+                     .../completions line is a text_completion, to any other, /v1/responses too, a
+                     chat.completion. A request whose rows all failed has its error; one that
+                     prompts.py --on-error skip left out has no line here, PROMPTS.h5.skipped.jsonl
+                     names it
 
-answers: formats with turns take an answer apart into reasoning_content (what stands in <think> or [THINK], also where the
-  prompt has opened it, or in gpt-oss's channel analysis), content, and tool_calls as OpenAI has them (arguments as JSON text),
-  read as the model's own chat template writes them (Qwen and Hermes, Qwen3-Coder, DeepSeek, Kimi, Mistral, GLM, MiniMax,
-  gpt-oss). A thought without end is no answer: such rows are left out and counted (openai-batch has them, content null). A
-  call that cannot be read stays in content, and a note counts it. Where markers are special tokens, which text does not
-  have, they are found in token_ids. An assistant's turn that the prompt leaves open (assistant_prefix) is joined with what
-  the model went on with. rows have the text as it is: --split-answers adds the three columns. --whole-text: no parts.
+answers: formats with turns take an answer apart into reasoning_content (what stands in <think> or
+  [THINK], also where the prompt has opened it, or in gpt-oss's channel analysis), content, and
+  tool_calls as OpenAI has them (arguments as JSON text), read as the model's own chat template
+  writes them (Qwen and Hermes, Qwen3-Coder, DeepSeek, Kimi, Mistral, GLM, MiniMax, gpt-oss). A
+  thought without end is no answer: such rows are left out and counted (openai-batch has them,
+  content null). A call that cannot be read stays in content, and a note counts it. Where markers
+  are special tokens, which text does not have, they are found in token_ids. An assistant's turn
+  that the prompt leaves open (assistant_prefix) is joined with what the model went on with. rows
+  have the text as it is: --split-answers adds the three columns. --whole-text: no parts.
 
-columns of a row: id prompt_index sample_index status finish_reason text num_prompt_tokens num_completion_tokens num_chars
-  seed cumulative_logprob mean_logprob token_ids logprobs top_ids top_logprobs prompt_logprobs error_code error_message
-  prompt prompt_token_ids stop_reason messages score, and the input's own (a name of the list before gets the prefix input_). Missing
-  numbers are null. Also reasoning_content content tool_calls, run (of several), and where the run has prompt_logprobs
-  prompt_mean_logprob and perplexity (usual columns of a run that only scores). Only columns that are asked for are looked at.
+columns of a row: id prompt_index sample_index status finish_reason text num_prompt_tokens
+  num_completion_tokens num_chars seed cumulative_logprob mean_logprob token_ids logprobs top_ids
+  top_logprobs prompt_logprobs error_code error_message prompt prompt_token_ids stop_reason messages
+  score, and the input's own (a name of the list before gets the prefix input_). Missing numbers are
+  null. Also reasoning_content content tool_calls, run (of several), and where the run has
+  prompt_logprobs prompt_mean_logprob and perplexity (usual columns of a run that only scores). Only
+  columns that are asked for are looked at.
 
-scores: --scores FILE (.jsonl, .csv, .parquet, .h5) with the columns id (or prompt_index), sample_index (if n > 1) and the
-  one that --score names (default: score). Whole numbers may be written 3 or 3.0. Scores that fit no completion are counted
-  in a note; if none fits, nothing is written. Or --score alone: mean_logprob, cumulative_logprob, num_completion_tokens,
-  num_chars, prompt_mean_logprob, perplexity, or a numeric column of the input. With --scores rows have the column score, with --score alone by --add score.
-  A score can be a filter, too (--min-score).
+scores: --scores FILE (.jsonl, .csv, .parquet, .h5) with the columns id (or prompt_index),
+  sample_index (if n > 1) and the one that --score names (default: score). Whole numbers may be
+  written 3 or 3.0. Scores that fit no completion are counted in a note; if none fits, nothing is
+  written. Or --score alone: mean_logprob, cumulative_logprob, num_completion_tokens, num_chars,
+  prompt_mean_logprob, perplexity, or a numeric column of the input. With --scores rows have the
+  column score, with --score alone by --add score. A score can be a filter, too (--min-score).
 
-pairs: the first best sample and the first worst one whose text differs from it; where there is none, the next best.
+pairs: the first best sample and the first worst one whose text differs from it; where there is
+  none, the next best.
 
-duplicates: --dedup drops a row whose prompt and answer both came before; the first one stays. Prompts are the same to the
-  letter (the text of prompts.h5, else its token ids, else the columns messages and tools), answers when they differ in white
-  space and case only (Unicode NFKC). --dedup-answers looks at the answer alone. A note counts what was dropped.
+duplicates: --dedup drops a row whose prompt and answer both came before; the first one stays.
+  Prompts are the same to the letter (the text of prompts.h5, else its token ids, else the columns
+  messages and tools), answers when they differ in white space and case only (Unicode NFKC).
+  --dedup-answers looks at the answer alone. A note counts what was dropped.
 
-needs Python 3.9 or newer with h5py, numpy and tqdm (Debian: python3-h5py python3-tqdm), and pyarrow for Parquet only
-(PyPI): python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
+needs Python 3.9 or newer with h5py, numpy and tqdm (Debian: python3-h5py python3-tqdm), and pyarrow
+for Parquet only (PyPI), jinja2 for --then-template only. All of them in an environment of
+their own:
+  python3 -m venv ~/moemill-tools
+  ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
 """
 
 def listed(text): return [part for part in text.split(",") if part]
@@ -146,7 +174,8 @@ def add_options_of_columns(p):
 def add_options_of_rows(p):
     """Which rows stay, and their scores."""
     g = p.add_argument_group("which rows")
-    g.add_argument("--status", type=one_of(("ok", "failed", "skipped", "all")), help="default: ok; openai-batch: all")
+    g.add_argument("--status", type=one_of(("ok", "failed", "skipped", "all")), metavar="A,B",
+                   help="ok, failed, skipped, all (default: ok; openai-batch: all)")
     g.add_argument("--finish-reason", type=one_of([f for f in FINISH if f]), metavar="A,B",
                    help="stop, length, stop_string, repetition")
     for name, kind, what in (("tokens", int, "generated tokens"), ("chars", int, "characters of text"),
@@ -166,13 +195,12 @@ def add_options_of_rows(p):
 
 
 def parse_arguments(words):
-    p = argparse.ArgumentParser(prog="outputs.py", description=DESCRIPTION, epilog=EXAMPLES,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser("outputs.py", DESCRIPTION, EXAMPLES)
     p.add_argument("inputs", type=pathlib.Path, nargs="+", metavar="RUN_DIR|FILE.h5", help="a run directory, outputs.h5, or one shard; several "
                    "runs come one after the other, with the column run")
     p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE", help=".jsonl, .jsonl.gz or .parquet (default: JSONL to "
                    "the terminal)")
-    p.add_argument("--format", default="rows", choices=("rows", *OF_FORMAT))
+    p.add_argument("--format", default="rows", choices=("rows", *OF_FORMAT), metavar="NAME", help="rows (default), messages ...: see below")
     p.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
     p.add_argument("--allow-incomplete", action="store_true", help="take the finished shards of an unfinished run")
     add_options_of_columns(p)

@@ -14,17 +14,20 @@ class Place:
     def __init__(self, path, overwrite):
         self.path, self.file = path, None
         if path is None: return
-        if path.is_dir(): raise Fault(f"{path}: is a folder")
+        if path.is_dir(): raise Fault(f"{path}: is a folder: name a file in it")
         if path.exists() and not path.is_file():
             raise Fault(f"{path}: is no plain file but a pipe or a device: without -o JSON Lines go to the terminal, or into it with > {path}")
         if path.exists() and not overwrite: raise Fault(f"{path}: is there already; --overwrite replaces it")
         self.target = real_target(path)
-        if not self.target.parent.is_dir(): raise Fault(f"{self.target.parent}: no such folder")
+        if not self.target.parent.is_dir(): raise Fault(f"{self.target.parent}: no such folder: make it first")
 
     def kind(self):
         if self.path is None: return "jsonl"
         name = self.path.name.removesuffix(".gz")
-        for kind, endings in (("jsonl", (".jsonl", ".json", ".ndjson")), ("parquet", (".parquet",))):
+        if name.endswith(".json"):
+            raise Fault(f"{self.path}: .json is one JSON value, and this writes JSON Lines, a row a line: name it "
+                        f"{name}l{self.path.name[len(name):]}")
+        for kind, endings in (("jsonl", (".jsonl", ".ndjson")), ("parquet", (".parquet",))):
             if name.endswith(endings): return kind
         raise Fault(f"{self.path}: unknown ending; writes .jsonl, .jsonl.gz and .parquet")
 

@@ -44,12 +44,12 @@ class Prompts:
         for offset, (mine, its) in enumerate(zip(ids, theirs)):
             if mine != its:
                 raise Fault(f"{self.path}: is not the file that this run was made from: prompt {first + offset} has the "
-                            f"id {its!r}, in the outputs {mine!r}")
-        if len(theirs) < len(ids): raise Fault(f"{self.path}: has fewer prompts than the outputs")
+                            f"id {its!r}, in the outputs {mine!r}: name the right one with --prompts")
+        if len(theirs) < len(ids): raise Fault(f"{self.path}: has fewer prompts than the outputs: name the right file with --prompts")
 
 
 def ragged_or_rows(group, name, first, count, kind, plain):
-    if name not in group: raise Fault(f"{group.file.filename}: has no {name}")
+    if name not in group: raise Fault(f"{group.file.filename}: has no {name}; it has: {', '.join(group)}")
     item = group[name]
     if isinstance(item, h5py.Group):
         ends = item["offsets"][first:first + count + 1].astype("i8")

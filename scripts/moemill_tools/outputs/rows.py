@@ -83,14 +83,14 @@ class Rows:
             low = -float("inf") if low is None else low
             high = float("inf") if high is None else high
             keep(reason, lambda i: values[i] is not None and low <= values[i] <= high)
-        if "all" not in o.status: keep("status", lambda i: block["status"][i] in o.status)
-        if o.finish_reason: keep("finish reason", lambda i: block["finish_reason"][i] in o.finish_reason)
-        within("num_completion_tokens", o.min_tokens, o.max_tokens, "number of tokens")
+        if "all" not in o.status: keep(f"its status is not {' or '.join(o.status)} (--status)", lambda i: block["status"][i] in o.status)
+        if o.finish_reason: keep("finish reason (--finish-reason)", lambda i: block["finish_reason"][i] in o.finish_reason)
+        within("num_completion_tokens", o.min_tokens, o.max_tokens, "number of tokens (--min-tokens, --max-tokens)")
         if o.min_chars is not None or o.max_chars is not None:
             block.setdefault("num_chars", [len(t) for t in block["text"]])
-            within("num_chars", o.min_chars, o.max_chars, "number of characters")
-        within("mean_logprob", o.min_mean_logprob, o.max_mean_logprob, "mean logprob")
-        if o.min_score is not None or o.max_score is not None: within("score", o.min_score, o.max_score, "score")
+            within("num_chars", o.min_chars, o.max_chars, "number of characters (--min-chars, --max-chars)")
+        within("mean_logprob", o.min_mean_logprob, o.max_mean_logprob, "mean logprob, or it has none (--min-mean-logprob, --max-mean-logprob)")
+        if o.min_score is not None or o.max_score is not None: within("score", o.min_score, o.max_score, "score, or it has none (--min-score, --max-score)")
         return list(kept)
 
     def key(self, block, row):

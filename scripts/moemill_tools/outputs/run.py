@@ -4,7 +4,7 @@ import json
 import re
 
 from ..common import Fault, note, one_line
-from ..run_files import open_h5, reading, text_of
+from ..run_files import cure_of, open_h5, reading, refusal, text_of
 from .layout import BLOCK_ROWS
 
 
@@ -14,6 +14,7 @@ def read_manifest(path):
         run = json.loads(path.read_bytes().decode())
         wrong = None if isinstance(run, dict) else "no object"
     except (OSError, ValueError, RecursionError) as fault:
+        if isinstance(fault, PermissionError): raise Fault(f"{path}: cannot be read: {refusal(fault)}") from None
         wrong = one_line(fault)
     def fits(name, kind, low): return type(run.get(name)) is kind and (kind is str or run[name] >= low)
     if not wrong:
@@ -45,15 +46,15 @@ class Outputs:
             file = open_h5(p)
             with reading(p):
                 if file.attrs.get("format") not in ("moemill-outputs", b"moemill-outputs"):
-                    raise Fault(f"{p}: is not a file of moemill's outputs (attribute format)")
+                    raise Fault(f"{p}: is not a file of moemill's outputs (attribute format): name a run directory, its outputs.h5 or a shard")
                 if int(file.attrs.get("format_version", 0)) != 1:
-                    raise Fault(f"{p}: has format version {file.attrs.get('format_version')}, this script knows 1")
+                    raise Fault(f"{p}: has format version {file.attrs.get('format_version')}, this script knows 1: take the outputs.py of the moemill that wrote it")
                 theirs = text_of(file.attrs.get("run_id", ""))
                 if run_id not in (None, theirs):
                     raise Fault(f"{p}: is of the run {theirs or '(none)'}, but {manifest} is of the run {run_id}: put back the file of this "
                                 "run, or copy this one to another folder and name that copy")
                 if int(file.attrs.get("complete", 0)) != 1: missing = missing or f"{p}: was not finished"
-                if "completions" not in file: raise Fault(f"{p}: has no group /completions")
+                if "completions" not in file: raise Fault(f"{p}: has no group /completions, is damaged; {cure_of(p)}")
                 indices = file["completions/prompt_index"]
                 starts[file] = int(indices[0]) if len(indices) else 0
                 self.rows += file["completions/status"].shape[0]
@@ -127,6 +128,7 @@ class Outputs:
             lost = sections(copy) - sections(text)
             wrong = f"lacks {', '.join(sorted(lost))}" if lost else "" if text.strip() and "\0" not in text else "is empty or zeroed"
         except (OSError, UnicodeDecodeError) as fault:
+            if isinstance(fault, PermissionError): raise Fault(f"{path}: cannot be read: {refusal(fault)}") from None
             wrong = one_line(fault)
         if not wrong: return text
         raise Fault(f"{path}: cannot be read, is damaged ({wrong}); move it away: the outputs have a copy of it, which is then read")

@@ -1,5 +1,6 @@
 """Scores of completions from another file (JSON Lines, CSV, Parquet, HDF5), looked up by (id, sample)."""
 import array
+import codecs
 import csv
 import gzip
 import hashlib
@@ -11,7 +12,7 @@ import zlib
 import h5py
 import numpy as np
 
-from ..common import Fault, need, one_line
+from ..common import Fault, need, one_line, to_utf8
 from ..run_files import open_h5, reading
 from .layout import BLOCK_ROWS
 
@@ -62,7 +63,7 @@ class Scores:
             if not keys: self.first = ident, whole(sample)
             keys.append(self.key(ident, whole(sample)))
             values.append(value)
-        if not keys: raise Fault(f"{path}: has no scores")
+        if not keys: raise Fault(f"{path}: has no scores: it needs a row a completion with id, sample_index and {column}")
         order = np.argsort(np.frombuffer(keys, "u8"))
         self.keys, self.values = np.frombuffer(keys, "u8")[order], np.frombuffer(values, "f8")[order]
         twice = np.count_nonzero(self.keys[1:] == self.keys[:-1])
@@ -95,7 +96,7 @@ class Scores:
                     yield f"line {at}", row
         except UnicodeDecodeError as fault:
             at += 1 + fault.object[:fault.start].count(b"\n")
-            raise Fault(f"{path}: line {at} is not UTF-8 ({fault.reason}): write the file again as UTF-8") from None
+            raise Fault(f"{path}: line {at} is not UTF-8 ({fault.reason}): {to_utf8(path, 'UTF-16' if fault.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else 'LATIN1')}") from None
         except (ValueError, RecursionError, csv.Error) as fault:
             raise Fault(f"{path}: line {at} is not {'CSV' if kind == '.csv' else 'JSON'}: {fault}") from None
         except (OSError, EOFError, zlib.error) as fault:
@@ -124,7 +125,7 @@ class Scores:
             if len(lengths) > 1: raise Fault(f"{self.path}: its columns have different lengths ({', '.join(f'{n} {len(f[n])}' for n in columns)})")
             for first in range(0, max(lengths, default=0), BLOCK_ROWS):
                 parts = [f[n][first:first + BLOCK_ROWS].tolist() for n in columns]
-                for at, row in enumerate(zip(*parts), first):
+                for at, row in enumerate(zip(*parts), first + 1):
                     yield f"row {at}", dict(zip(columns, [v.decode() if isinstance(v, bytes) else v for v in row]))
 
     def of(self, idents, samples):

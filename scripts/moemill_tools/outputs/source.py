@@ -79,7 +79,10 @@ class Source:
         with reading(self.outputs.files[0].filename): return "prompt_token_ids" in self.outputs.files[0]
 
     def has(self, name):
-        with reading(self.outputs.files[0].filename): return name in self.outputs.files[0]["completions"]
+        """Whether the run stored it; of token_ids there may be the offsets alone, which are those of logprobs."""
+        with reading(self.outputs.files[0].filename):
+            item = self.outputs.files[0]["completions"].get(name)
+            return item is not None and not (isinstance(item, h5py.Group) and list(item) == ["offsets"])
 
     def carried_item(self, shown):
         """The dataset of a carried column in the first file, for its type."""

@@ -67,6 +67,7 @@ class Vocabulary:
         return self._tokens.get(token)
 
     def read_tokens(self):
+        if self.folder is None: return {}
         alone = self.folder / "tiktoken.model"
         if not self.data and alone.exists():
             lines = (line.split() for line in alone.read_bytes().splitlines() if line.strip())

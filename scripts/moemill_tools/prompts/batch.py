@@ -11,7 +11,7 @@ def flatten_batch(row):
     body, url = row.get("body"), str(row.get("url") or "").rstrip("/")
     if "custom_id" not in row or not isinstance(body, dict):
         raise RowFault("has no custom_id or no body, but a file with custom_id and without prompts is taken for an OpenAI batch "
-                       "file")
+                       "file (in any other one --prompt-column NAME says where the prompt is)")
     if not isinstance(row["custom_id"], (str, int)): raise RowFault("custom_id is neither text nor a whole number")
     if url and not url.endswith(ENDPOINTS): raise RowFault(f"url {url} asks for no text; known are /v1{', /v1'.join(ENDPOINTS)}")
     kind = "/completions" if body.get("messages") is None else "/chat/completions"
@@ -23,9 +23,8 @@ def flatten_batch(row):
     if not url: flat["url"] = "/v1" + kind  # outputs.py writes results of that kind
     if flat.get("max_completion_tokens") is not None: flat["max_tokens"] = flat.pop("max_completion_tokens")
     if isinstance(flat.get("prompt"), list): flat["prompt"] = one_prompt(flat["prompt"])
-    if flat.get("top_k") == -1: flat["top_k"] = 0  # vLLM's "off"
     if flat.get("functions") and not flat.get("tools"):  # as the API's first version calls them
-        if not isinstance(flat["functions"], list): raise RowFault(f"body.functions is {short(flat['functions'])}")
+        if not isinstance(flat["functions"], list): raise RowFault(f"body.functions is {short(flat['functions'])}, must be a list")
         flat["tools"] = [{"type": "function", "function": f} for f in flat["functions"]]
     return flat
 
@@ -45,7 +44,7 @@ def from_responses(body):
     for name in ("previous_response_id", "conversation", "prompt"):
         if body.get(name) is not None: raise RowFault(f"body.{name} names what only OpenAI has; put its messages into input")
     for name, kind in (("tools", list), ("text", dict), ("reasoning", dict), ("include", list)):
-        if not isinstance(body.get(name) or kind(), kind): raise RowFault(f"body.{name} is {short(body[name])}")
+        if not isinstance(body.get(name) or kind(), kind): raise RowFault(f"body.{name} is {short(body[name])}, must be {'a list' if kind is list else 'an object'}")
     items = body.get("input")
     if isinstance(items, str): items = [{"role": "user", "content": items}]
     if not isinstance(items, list) or not items: raise RowFault(f"body.input must be text or a list of messages, is {short(items)}")
@@ -55,7 +54,7 @@ def from_responses(body):
     if body.get("max_output_tokens") is not None: chat["max_tokens"] = body["max_output_tokens"]
     if body.get("tools"):
         if not all(isinstance(t, dict) and t.get("type") == "function" for t in body["tools"]):
-            raise RowFault(f"body.tools has others than functions: {short(body['tools'])}")
+            raise RowFault(f"body.tools has others than functions, which only OpenAI can call: {short(body['tools'])}")
         chat["tools"] = [t if "function" in t else {"type": "function", "function": {k: v for k, v in t.items() if k != "type"}}
                          for t in body["tools"]]
     text, effort = body.get("text") or {}, (body.get("reasoning") or {}).get("effort")

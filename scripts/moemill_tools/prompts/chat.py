@@ -3,9 +3,9 @@ import collections
 import json
 import pathlib
 
-from ..common import Fault, json_of_file
+from ..common import Fault, json_of_file, short
 from .marks import mark_messages, mark_tools, survey
-from .messages import MEANT_ROLES, REASONING, joined_parts, text_parts
+from .messages import MEANT_ROLES, REASONING, joined_parts, likely_role, text_parts
 from .templates import Templates
 from .values import JSON, RowFault
 
@@ -86,7 +86,7 @@ class Chat:
 
     def unknown_arguments(self):
         """Names of --template-arg that no template looks at: they would change nothing."""
-        known = set().union(*(self.templates.compile(name)[2] for name in self.templates.templates))
+        known = self.templates.variables()
         return [name for name in self.templates.given if name not in known]
 
     def prepared(self, messages, takes_parts):
@@ -103,10 +103,10 @@ class Chat:
         return seen
 
     def render(self, messages, tools, arguments, continued=False, generation_prompt=None):
-        """The prompt of one conversation. RowFault where a tool call would be lost."""
+        """The prompt of one conversation. RowFault where a tool call or a turn would be lost."""
         tools = self.tools if tools is None else tools
         name = "tool_use" if tools is not None and "tool_use" in self.templates.templates else "default"
-        if name not in self.templates.templates: raise RowFault("the model has a chat template for tools only, and here are none")
+        if name not in self.templates.templates: raise RowFault("the model has a chat template for tools only, and the row has none: --chat-template names another")
         template, takes_parts, variables = self.templates.compile(name)
         opens = not continued and (self.generation_prompt if generation_prompt is None else generation_prompt)
         given = {"documents": None, "add_generation_prompt": opens, **self.templates.arguments, **arguments}
@@ -115,7 +115,8 @@ class Chat:
         seen = self.prepared(messages, takes_parts)
         way, lost = self.settle((name, opens, bool(tools), arguments and json.dumps(arguments, default=str)), seen, tools, fill)
         if lost.calls:
-            raise RowFault(f"the chat template leaves out tool calls: {', '.join(map(str, self.names_of(seen, lost.calls)))}")
+            raise RowFault(f"the chat template leaves out tool calls: {', '.join(map(str, self.names_of(seen, lost.calls)))} (--chat-template names another one)")
+        if lost.turns: raise RowFault(left_out(seen[lost.turns[0]]["role"], lost.turns[0]))
         remarks, shown = lost.remarks, seen
         if arguments: remarks += tuple(("argument", a) for a in arguments if a not in variables and a != "documents")
         if way != AS_GIVEN:
@@ -156,11 +157,17 @@ class Chat:
             except Exception:  # refused: another way may not be
                 continue
             lost = survey(marked, marked_tools, text)
-            rank = len(lost.calls), len(lost.remarks), text.count("None"), order
+            rank = len(lost.calls), len(lost.turns), len(lost.remarks), text.count("None"), order
             if best is None or rank < best[0]: best = rank, (way, lost)
         found = best[1] if best else (AS_GIVEN, survey([], None, ""))
         if len(self.shapes) < MOST_SHAPES: self.shapes[shape] = found
         return found
+
+
+def left_out(role, place):
+    meant = likely_role(role)
+    cure = f"is it {meant}?" if meant else "roles are system, user, assistant and tool"
+    return f"the chat template leaves out message {place + 1}, of role {short(role)}, so that the model would not see it; {cure}"
 
 
 def shape_of(messages):

@@ -1,15 +1,8 @@
 """A Jinja template over the columns of a row."""
 import pathlib
-import re
 
-from ..common import Fault, need, text_of_file
+from ..common import Fault, need, text_of_file, typed_text
 from .values import Null, RowFault, json_text
-
-
-# \n as typed in a shell, but not where it begins a command of LaTeX (\nabla, \neq ...) whose rest is no word: \nless may be
-# a line that begins with "less".
-TYPED_NEWLINE = re.compile(r"\\n(?!(?:abla|atural|cong|earrow|eq|ewcommand|ewline|geq|gtr|leq|oindent|olimits|onumber|"
-                           r"ormalsize|ot|otin|prec|subseteq|succ|u|warrow)(?![A-Za-z]))")
 
 
 class ColumnTemplate:
@@ -18,13 +11,14 @@ class ColumnTemplate:
 
     def __init__(self, text):
         jinja2 = need("jinja2")
+        import jinja2.meta
         import jinja2.sandbox
         if text.startswith("@"):
             path = pathlib.Path(text[1:])
             if not path.is_file(): raise Fault(f"{path}: no such file (--template @FILE)")
             text = text_of_file(path)
         else:
-            text = TYPED_NEWLINE.sub("\n", text)
+            text = typed_text(text)
 
         def not_null(value):
             if value is None: raise RowFault("a value within a column is null: use {{ x or '' }}")
@@ -34,7 +28,8 @@ class ColumnTemplate:
         environment.filters["tojson"] = json_text
         environment.tests["none"] = lambda value: value is None or isinstance(value, Null)
         try:
-            self.template = environment.from_string(text)
+            tree = environment.parse(text)
+            self.template, self.names = environment.from_string(tree), jinja2.meta.find_undeclared_variables(tree)
         except jinja2.TemplateSyntaxError as fault:
             raise Fault(f"--template: line {fault.lineno}: {fault.message}") from None
 

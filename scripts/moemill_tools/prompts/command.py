@@ -1,9 +1,11 @@
-"""Makes prompts.h5, which moemill reads, from JSONL or JSON arrays, CSV (each also .gz, .bz2, .xz, .zst), Parquet, a Hugging
-Face datasets folder, pandas' HDF5 or an OpenAI batch file; - is standard input.
+"""Makes prompts.h5, which moemill reads, from JSONL or JSON arrays, CSV (each also .gz, .bz2, .xz,
+.zst), Parquet, a Hugging Face datasets folder, pandas' HDF5 or an OpenAI batch file; - is standard
+input.
 
-Each row becomes one prompt. Chat messages are rendered with the model's own chat template; a Jinja template makes a
-prompt from columns. Ids, sampling columns and all other columns are kept. The input is read twice (once to learn the
-types of the columns, once to write) in small blocks, so its size does not matter. The same input gives the same bytes.
+Each row becomes one prompt. Chat messages are rendered with the model's own chat template; a Jinja
+template makes a prompt from columns. Ids, sampling columns and all other columns are kept. The
+input is read twice (once to learn the types of the columns, once to write) in small blocks, so its
+size does not matter. The same input gives the same bytes.
 
 Without this script three lines of h5py are enough:
     import h5py
@@ -11,91 +13,116 @@ Without this script three lines of h5py are enough:
         f["prompt"] = ["Once upon a time", "Q: 7 + 8?\\nA:"]
 """
 EXAMPLES = """examples:
-  # a text column `prompt`; id, temperature, max_tokens and the like are used where present, the rest is carried along
+  # a text column `prompt`; id, temperature, max_tokens and the like are used where present, the
+  # rest is carried along
   prompts.py questions.jsonl -o prompts.h5
 
-  # chat: `messages` (or ShareGPT `conversations`), rendered as transformers' apply_chat_template does
+  # chat: `messages` (or ShareGPT `conversations`), rendered as transformers' apply_chat_template
+  # does
   prompts.py chats.jsonl.gz --model /models/DeepSeek-V3 -o prompts.h5
-  prompts.py chats.parquet --model /models/Qwen3-30B-A3B --template-arg enable_thinking=false -o prompts.h5
+  prompts.py chats.parquet --model /models/Qwen3-30B-A3B --template-arg enable_thinking=false \\
+      -o prompts.h5
 
   # a question a row, asked as a user turn behind a system message
-  prompts.py gsm8k/main --split train --prompt-column question --user-turn --system "Think step by step." \\
-      --model /models/Qwen3-30B-A3B -o prompts.h5
+  prompts.py gsm8k/main --split train --prompt-column question --user-turn \\
+      --system "Think step by step." --model /models/Qwen3-30B-A3B -o prompts.h5
 
   # columns put into a template; without --user-turn it is the prompt itself
-  prompts.py reviews.csv --template 'Translate to French: {{ text }}\\nFrench:' --id-column review_id -o prompts.h5
+  prompts.py reviews.csv --template 'Translate to French: {{ text }}\\nFrench:' \\
+      --id-column review_id -o prompts.h5
 
-  # a datasets folder (save_to_disk, or one of the Hub), one split; four samples a row; a renamed column
-  prompts.py ./squad --split train --prompt-column question --set n=4 --map context=passage -o prompts.h5
+  # a datasets folder (save_to_disk, or one of the Hub), one split; four samples a row; a renamed
+  # column
+  prompts.py ./squad --split train --prompt-column question --set n=4 --map context=passage \\
+      -o prompts.h5
 
-  # an OpenAI batch file: custom_id, body.messages or body.prompt, and the body's sampling keys by row
+  # an OpenAI batch file: custom_id, body.messages or body.prompt, and the body's sampling keys by
+  # row
   prompts.py batch.jsonl --model /models/Qwen3-30B-A3B -o prompts.h5
 
-  # packed or from a pipe; an Alpaca file (instruction, input) as turns of a chat; files whose ids may be the same
+  # packed or from a pipe; an Alpaca file (instruction, input) as turns of a chat; files whose ids
+  # may be the same
   zstdcat dump.jsonl.zst | prompts.py - -o prompts.h5
   prompts.py alpaca_data.json --model /models/Qwen3-30B-A3B -o prompts.h5
   prompts.py a.jsonl b.csv table.h5 --ids-by-file -o prompts.h5
 
-bad rows: --on-error fail (default) stops at the first one and writes nothing; skip leaves them out and lists them in
-OUTPUT.skipped.jsonl (file, line or row, custom_id of a batch file, error).
+bad rows: --on-error fail (default) stops at the first one and writes nothing; skip leaves them out
+and lists them in OUTPUT.skipped.jsonl (file, line or row, custom_id of a batch file, error).
 
-folders: the split of a file is what stands before -00000-of-00001 in its name, or a name with train, validation, test or
-their like in it (train_sft.jsonl, dev.csv, fr/test/0.parquet). A folder with several splits needs --split NAME, or --split
-all, which reads all of them in the order of their names. A folder with several data sets (en/train-..., fr/train-...) is
-refused: give en or fr as INPUT. Where no name says a split, all files are read.
+folders: the split of a file is what stands before -00000-of-00001 in its name, or a name with
+train, validation, test or their like in it (train_sft.jsonl, dev.csv, fr/test/0.parquet). A folder
+with several splits needs --split NAME, or --split all, which reads all of them in the order of
+their names. A folder with several data sets (en/train-..., fr/train-...) is refused: give en or fr
+as INPUT. Where no name says a split, all files are read.
 
-batch files: chat lines (body.messages), completion lines (body.prompt) and those of /v1/responses (input, instructions,
-max_output_tokens) may stand in one file; a line with both is taken by its url, one without url gets that of its kind. Lines
-with another url (/v1/embeddings) are bad rows. A prompt may be a list of token ids, if it is in all lines, or a list of one
-prompt; several prompts in a line are a bad row: each needs a custom_id of its own. An empty prompt is taken along and
-fails in the run, with the code `empty`. What skip left out is unknown to the run: outputs.py --format openai-batch has no
-line for it, its custom_id is in OUTPUT.skipped.jsonl only.
+batch files: chat lines (body.messages), completion lines (body.prompt) and those of /v1/responses
+(input, instructions, max_output_tokens) may stand in one file; a line with both is taken by its
+url, one without url gets that of its kind. Lines with another url (/v1/embeddings) are bad rows. A
+prompt may be a list of token ids, if it is in all lines, or a list of one prompt; several prompts
+in a line are a bad row: each needs a custom_id of its own. An empty prompt is taken along and fails
+in the run, with the code `empty`. What skip left out is unknown to the run: outputs.py --format
+openai-batch has no line for it, its custom_id is in OUTPUT.skipped.jsonl only.
 
-content in parts ([{"type": "text", "text": ...}]): its texts are joined by new lines, as vLLM does, for chat templates that
-have no loop over parts; images and the like are bad rows. The column stays as it was.
+content in parts ([{"type": "text", "text": ...}]): its texts are joined by new lines, as vLLM does,
+for chat templates that have no loop over parts; images and the like are bad rows. The column stays
+as it was.
 
-conversations: `system` and `tools` beside the turns are used; ShareGPT's function_call and observation turns are tool calls and
-their answers; arguments that are JSON text, as the API sends them, are objects for the chat template. A tool call that the
-template would leave out makes a bad row, anything else that it leaves out is counted in a note. The column stays as it was. A
-last turn of the assistant stays open with --continue-final-message, or with continue_final_message, or prefix of the message, true
-in its row; the column assistant_prefix has its text.
+conversations: `system` and `tools` beside the turns are used; ShareGPT's function_call and
+observation turns are tool calls and their answers; arguments that are JSON text, as the API sends
+them, are objects for the chat template. A tool call that the template would leave out makes a bad
+row, so does a turn of a role that it does not know; anything else that it leaves out is counted in
+a note. The column stays as it was. A last turn of the assistant stays open with
+--continue-final-message, or with continue_final_message, or prefix of the message, true in its row;
+the column assistant_prefix has its text.
 
-add_special_tokens: an attribute (or a column, where rows differ) says that nothing is to be added to prompts which a chat template
-wrote, nor to plain ones that begin with their BOS (known with --model); moemill obeys it. A column of that name in the input
-decides for its row.
+add_special_tokens: an attribute (or a column, where rows differ) says that nothing is to be added
+to prompts which a chat template wrote, nor to plain ones that begin with their BOS (known with
+--model); moemill obeys it. A column of that name in the input decides for its row.
 
-rows of several forms may stand in one file: each becomes a prompt by what it has of prompt, messages, conversations and
-instruction. A row with two of them is a fault, unless --prompt-column or --messages-column says which.
+rows of several forms may stand in one file: each becomes a prompt by what it has of prompt,
+messages, conversations and instruction. A row with two of them is a fault, unless --prompt-column
+or --messages-column says which.
 
-HDF5: a DataFrame's to_hdf (format fixed or table; --key where a file has several), or columns side by side as h5py writes them.
+HDF5: a DataFrame's to_hdf (format fixed or table; --key where a file has several), or columns side
+by side as h5py writes them.
 
-settings: columns named n, temperature, max_tokens, stop ... act on their rows (seed: 0 to 2^64-1), and so do other programs' names
-that mean the same: max_new_tokens, max_completion_tokens, max_output_tokens, min_new_tokens, num_return_sequences, stop_sequences,
-stop_strings. Other names that are nearly a setting's (temp, seeds, max_length, temprature) are refused: --map says what they are.
+settings: columns named n, temperature, max_tokens, stop ... act on their rows (seed: 0 to 2^64-1),
+and so do other programs' names that mean the same: max_new_tokens, max_completion_tokens,
+max_output_tokens, min_new_tokens, num_return_sequences, stop_sequences, stop_strings. top_k: -1 is
+off (0), as in vLLM and run.yaml; of others -1 is the run's own. A stop in a CSV cell is taken as it
+stands: a JSON list, ["\\n"], has new lines and the like. Other names that are nearly a setting's
+(temp, seeds, max_length, temprature) are refused: --map says what they are.
 
-what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool; lists and objects
-(and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a column of numbers, "" in one of text.
-Numbers beyond float64 (1e400) are bad rows in JSON; in CSV they, and whole numbers beyond 18 digits, make a column of text.
+what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool;
+lists and objects (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a
+column of numbers, "" in one of text. Numbers beyond float64 (1e400) are bad rows in JSON; in CSV
+they, and whole numbers beyond 18 digits, make a column of text.
 
-OUTPUT gets its name only when all of it is on the disk and has been read back; whatever goes wrong before (a full disk, a
-signal) leaves nothing behind. Exit code 2: something of yours to mend; 1: the system failed.
+OUTPUT gets its name only when all of it is on the disk and has been read back; whatever goes wrong
+before (a full disk, a signal) leaves nothing behind. Exit code 2: something of yours to mend; 1:
+the system failed.
 
-needs Python 3.9 or newer with h5py, numpy, jinja2 and tqdm (Debian: python3-h5py python3-jinja2 python3-tqdm), and
-pyarrow for Parquet and datasets folders only (PyPI), zstandard for .zst only (python3-zstandard). All of them in an
-environment of their own:
-  python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
+needs Python 3.9 or newer with h5py, numpy, jinja2 and tqdm (Debian: python3-h5py python3-jinja2
+python3-tqdm), and pyarrow for Parquet and datasets folders only (PyPI), zstandard for .zst only
+(python3-zstandard). All of them in an environment of their own:
+  python3 -m venv ~/moemill-tools
+  ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
 """
 import argparse
 import datetime
 import json
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
 
-from ..common import Fault, clear_away, need
+from ..common import Fault, Parser, clear_away, installed_name, need, typed_text
 from .sources import ALLOWED
+
+
+SCRIPT = "prompts.py"
 
 
 def pair(text):
@@ -113,6 +140,18 @@ def valued_pair(text):
         return name, value
 
 
+STOPS = ("stop", "stop_sequences", "stop_strings")  # a stop that the model cannot write would never be noticed
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+
+
+def set_pair(text):
+    """A column's value as JSON or as text, in which \\n is a new line as in --template; of stops every escape is its character."""
+    name, value = valued_pair(text)
+    if not isinstance(value, str) or value != text.partition("=")[2]: return name, value  # JSON says exactly what it means
+    if name not in STOPS: return name, typed_text(value)
+    return name, re.sub(r"\\([ntr\\])", lambda escape: ESCAPES[escape[1]], value)
+
+
 def delimiter(text):
     if text == "\\t": return "\t"
     if len(text) != 1 or text in '"\r\n\0': raise argparse.ArgumentTypeError(f"{text!r}: must be one character, or \\t for a tab")
@@ -123,8 +162,7 @@ def names(text): return [name for name in text.split(",") if name]
 
 
 def parse_arguments(words):
-    p = argparse.ArgumentParser(prog="prompts.py", description=__doc__, epilog=EXAMPLES,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(SCRIPT, __doc__, EXAMPLES)
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, or - for standard input, read in this order")
     p.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="PROMPTS.h5")
     p.add_argument("--overwrite", action="store_true", help="replace PROMPTS.h5 if it is there")
@@ -140,12 +178,12 @@ def parse_arguments(words):
                    help="variable for the chat template, e.g. enable_thinking=false (repeatable; VALUE as JSON or text)")
     g.add_argument("--tools", metavar="FILE", help="JSON list of tools for every row (a column `tools` wins)")
     g.add_argument("--user-turn", action="store_true", help="the prompt text is one user message, rendered as chat")
-    g.add_argument("--system", metavar="TEXT", help="system message for conversations that have none (makes text chat)")
+    g.add_argument("--system", metavar="TEXT", type=typed_text, help="system message for conversations that have none (makes text chat)")
     g.add_argument("--drop-last-answer", action="store_true",
                    help="leave out an assistant's turn at the end (kept as column dropped_answer)")
     g.add_argument("--continue-final-message", action="store_true",
                    help="an assistant's turn at the end stays open and the model goes on with it (its text: column assistant_prefix)")
-    g.add_argument("--assistant-prefix", metavar="TEXT", help="begin every answer with this text (makes text chat)")
+    g.add_argument("--assistant-prefix", metavar="TEXT", type=typed_text, help="begin every answer with this text (makes text chat)")
     g.add_argument("--no-generation-prompt", action="store_true", help="do not open the assistant's turn at the end")
     g.add_argument("--keep-nulls", action="store_true", help="show the template keys whose value is null, as transformers 4 did")
     g.add_argument("--drop-nulls", action="store_true", help="leave out nulls within tools and arguments of tool calls, which Parquet adds")
@@ -157,8 +195,9 @@ def parse_arguments(words):
                    "the same ones")
     g.add_argument("--map", metavar="OLD=NEW", type=pair, action="append", default=[],
                    help="rename a column, also to or from a sampling column: max_new_tokens=max_tokens (repeatable)")
-    g.add_argument("--set", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
-                   help="a column with this value in every row: n=4 (repeatable)")
+    g.add_argument("--set", metavar="NAME=VALUE", type=set_pair, action="append", default=[],
+                   help="a column with this value in every row: n=4 (repeatable; VALUE as JSON, or as text with \\n for a new line; in stop "
+                   "also \\t, \\r, and \\\\n for a backslash and n)")
     g.add_argument("--keep", metavar="A,B", type=names, action="extend",
                    help="carry only these columns along (default: all)")
     g.add_argument("--drop", metavar="A,B", type=names, action="extend", default=[], help="do not carry these, nor use them as sampling columns")
@@ -170,8 +209,8 @@ def parse_arguments(words):
     g.add_argument("--key", metavar="NAME", help="of a HDF5 file with several tables: which one")
     g.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
     g.add_argument("--on-error", choices=("fail", "skip"), default="fail", help="what to do about a bad row (default: fail)")
-    g.add_argument("--compression", default="none", choices=["none"] + [f"gzip-{i}" for i in range(1, 10)],
-                   help="of the prompts' text and of numbers (default: none)")
+    g.add_argument("--compression", default="none", choices=["none"] + [f"gzip-{i}" for i in range(1, 10)], metavar="KIND",
+                   help="of the prompts' text and of numbers: none (default), gzip-1 to gzip-9")
     g.add_argument("--quiet", action="store_true", help="do not show the first prompt")
     return p.parse_args(words)
 
@@ -186,9 +225,9 @@ def run(options):
         raise Fault(f"{options.output}: is there already; --overwrite replaces it (a run made from it will not resume then)")
     if options.limit is not None and options.limit < 1: raise Fault("--limit must be at least 1")
     real = pathlib.Path(os.path.realpath(options.output))  # what a link points to is written, the link stays
-    if not real.parent.is_dir(): raise Fault(f"{real.parent}: no such folder")
+    if not real.parent.is_dir(): raise Fault(f"{real.parent}: no such folder: make it first")
     for path in map(pathlib.Path, options.inputs):
-        if path.exists() and options.output.exists() and path.samefile(options.output): raise Fault(f"{path}: is input and output")
+        if path.exists() and options.output.exists() and path.samefile(options.output): raise Fault(f"{path}: is input and output: name another output with -o")
     started = time.monotonic()
     try:
         maker = Maker(options)
@@ -214,25 +253,25 @@ def main(words=None):
     try:
         say = run(options)
     except Fault as fault:
-        print(f"prompts.py: {fault}", file=sys.stderr)
+        print(f"{installed_name(SCRIPT)}: {fault}", file=sys.stderr)
         sys.exit(2)
     except OSError as fault:
         why = " ".join(str(fault.strerror or fault).split())
         if not fault.filename: why += "; no file was made: make room, or name another place with -o, and start again"
-        print(f"prompts.py: {fault.filename or options.output}: {why}", file=sys.stderr)
+        print(f"{installed_name(SCRIPT)}: {fault.filename or options.output}: {why}", file=sys.stderr)
         sys.exit(1)
     try:
         say()
         sys.stdout.flush()
     except OSError as fault:
-        print(f"prompts.py: {options.output} is made, but this cannot be printed: {fault.strerror}", file=sys.stderr)
+        print(f"{installed_name(SCRIPT)}: {options.output} is made, but this cannot be printed: {fault.strerror}", file=sys.stderr)
         sys.exit(1)
 
 
 def leave(number, _):
     """Ends on a signal without going back through HDF5, which may be in the midst of a call."""
     clear_away()
-    os.write(2, f"\nprompts.py: ended by {signal.Signals(number).name}; nothing unfinished is left\n".encode())
+    os.write(2, f"\n{installed_name(SCRIPT)}: ended by {signal.Signals(number).name}; nothing unfinished is left\n".encode())
     os._exit(128 + number)
 
 

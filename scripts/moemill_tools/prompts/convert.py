@@ -8,7 +8,7 @@ from .ids import id_value
 from .messages import (alpaca_text, checked_messages, from_alpaca, joined_parts, nulls_in_tools, parsed, without_nulls,
                        wrapped_tools)
 from .settings import setting_of, setting_values, switch, token_list
-from .values import RowFault, json_text
+from .values import RowFault, json_text, no_text
 
 
 @dataclasses.dataclass
@@ -35,17 +35,21 @@ class Converter:
 
     def prompt_of(self, row):
         kind, name = self.plan.source_of(row)
-        if kind == "tokens": return Prompt(tokens=token_list(row.get(name), name))
+        if kind == "tokens": return Prompt(tokens=token_list(row.get(name), name), remarks=self.unused(row, kind))
         if kind == "messages":
             messages, is_sharegpt = checked_messages(row.get(name), name)
             return self.chat_prompt(row, messages, is_sharegpt)
         if kind == "alpaca":
             if self.plan.chat: return self.chat_prompt(row, from_alpaca(row), True)
-            return Prompt(alpaca_text(row), remarks=(("alpaca",),))
+            return Prompt(alpaca_text(row), remarks=(("alpaca",), *self.unused(row, kind)))
         text = self.plan.template.render(row) if kind == "template" else self.text_of(row, name)
         turn = [{"role": "user", "content": text}]
         if self.plan.turns_text(): return self.chat_prompt(row, turn, False)
-        return Prompt(text, messages=turn if self.plan.chat else None)
+        return Prompt(text, messages=turn if self.plan.chat else None, remarks=self.unused(row, kind))
+
+    def unused(self, row, kind):
+        """Remarks on what stands beside a prompt that is no conversation."""
+        return tuple(("beside ids" if kind == "tokens" else "beside", name) for name in self.plan.idle_beside(row, kind))
 
     def text_of(self, row, name):
         text = row.get(name)
@@ -63,13 +67,13 @@ class Converter:
         tools, extra = (self.plan.of_chat(row, name) for name in ("tools", "chat_template_kwargs"))
         tools = parsed(tools, "tools") if tools is not None else None
         extra = (parsed(extra, "chat_template_kwargs") if extra is not None else None) or {}
-        if tools is not None and not isinstance(tools, list): raise RowFault("tools must be a list")
+        if tools is not None and not isinstance(tools, list): raise RowFault(f"tools is {short(tools)}, must be a list (--drop tools: it is data)")
         if tools and is_sharegpt: tools = wrapped_tools(tools)
         shown = messages
         if nulls_in_tools(messages, tools):
             if not self.options.drop_nulls: remarks.append(("nulls",))
             else: tools, shown = without_nulls(tools), [{**m, "tool_calls": without_nulls(m.get("tool_calls"))} for m in messages]
-        if not isinstance(extra, dict): raise RowFault("chat_template_kwargs must be an object")
+        if not isinstance(extra, dict): raise RowFault(f"chat_template_kwargs is {short(extra)}, must be an object")
         if self.plan.form == "batch":
             if row.get("reasoning_effort") is not None: extra = {"reasoning_effort": row["reasoning_effort"], **extra}
             if documents := self.plan.of_chat(row, "documents"): extra = {"documents": documents, **extra}
@@ -116,9 +120,9 @@ class Converter:
             raise RowFault(f"id ({name}) is missing, null or empty (--id-column none numbers the rows instead)")
         if types == {int}:
             value = int(value.removesuffix(".0") if isinstance(value, str) else value)
-            if not -2**63 <= value < 2**63: raise RowFault(f"id {value} does not fit 64 bits")
+            if not -2**63 <= value < 2**63: raise RowFault(f"id {value} does not fit 64 bits (--id-column none numbers the rows instead)")
             return value
-        if "\0" in str(value): raise RowFault("id holds a NUL character")
+        if "\0" in str(value): raise RowFault("id holds a NUL character (--id-column none numbers the rows instead)")
         return str(id_value(value, False))
 
     def adds_special_tokens(self, row, prompt):
@@ -157,7 +161,7 @@ class Converter:
             if isinstance(values, list):
                 joined = "".join(values)
                 joined.encode()
-                if "\0" in joined: raise RowFault(f"column {name} holds a NUL character")
+                if "\0" in joined: raise RowFault(f"column {name} holds a NUL character, which texts of HDF5 cannot (--drop {name})")
         return out, made
 
     def settings(self, rows):
@@ -177,4 +181,4 @@ class Converter:
         except RecursionError:
             raise RowFault("holds lists or objects that are nested too deeply") from None
         except UnicodeEncodeError as fault:
-            raise RowFault(f"holds text that is no Unicode: {short(fault.object[fault.start:fault.end])}") from None
+            raise RowFault(no_text(fault)) from None

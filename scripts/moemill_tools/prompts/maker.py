@@ -9,6 +9,7 @@ import sys
 import numpy as np
 
 from ..common import Fault, begin_beside, note, progress
+from ..run_files import writing
 from .advice import Advice, show
 from .columns import Column
 from .convert import Converter
@@ -16,6 +17,7 @@ from .folders import find_sources
 from .ids import Duplicates, id_value
 from .plan import Plan
 from .readers import READERS
+from .settings import with_off
 from .special_tokens import SpecialTokens
 from .values import RowFault
 
@@ -39,6 +41,7 @@ class Maker:
             for rows, unit, places, part in READERS[source.kind](source, self.options):
                 if self.plan.form is None: self.plan.form = self.plan.form_of([r for r in rows[:left] if isinstance(r, dict)])
                 rows = [self.plan.flat(r) for r in rows[:left]]
+                if source.kind != "hdf5": rows = [with_off(r) for r in rows]
                 if self.options.ids_by_file: self.plan.name_ids(rows, source.path.name.split(".")[0], places)
                 if rows: yield source, unit, rows, places, ordinal, (bytes_before + part * size) / sum(sizes)
                 ordinal, left = ordinal + len(rows), left - len(rows)
@@ -47,7 +50,7 @@ class Maker:
 
     def look(self):
         """The first reading: types of the columns, ids that occur twice, how many rows."""
-        duplicates = Duplicates(pathlib.Path(os.path.realpath(self.options.output)).parent)
+        with writing(str(self.options.output)): duplicates = Duplicates(pathlib.Path(os.path.realpath(self.options.output)).parent)
         bar = progress("looking", 100, "%")
         for source, unit, rows, places, ordinal, part in self.blocks():
             path, from_text = source.name, source.is_text

@@ -4,8 +4,10 @@ import json
 
 from .messages import REASONING
 
-# calls: (message, call) of tool calls that are not in the prompt; remarks: what else is not, each as a tuple that begins with a word.
-Lost = collections.namedtuple("Lost", "calls remarks")
+# calls: (message, call) of tool calls that are not in the prompt; turns: messages of which nothing is, for their role; remarks: what
+# else is not, each as a tuple that begins with a word.
+Lost = collections.namedtuple("Lost", "calls turns remarks")
+ROLES = ("system", "developer", "user", "assistant", "tool")  # what a template leaves out of these it does so knowingly: a note tells
 
 
 def word(*places): return "Q7x" + "y".join(map(str, places)) + "zK"
@@ -54,14 +56,16 @@ def mark_tools(tools):
 
 def survey(messages, tools, text):
     """Which marks a prompt does not have."""
-    calls, remarks = [], []
+    calls, turns, remarks = [], [], []
     for i, message in enumerate(messages):
         content = message.get("content")
         parts = [p["text"] for p in content] if isinstance(content, list) else [content] if isinstance(content, str) else []
-        if any(p.startswith("Q7x") and p not in text for p in parts): remarks.append(("content", message["role"]))
+        marked = [p for p in parts if p.startswith("Q7x")]
+        if marked and message["role"] not in ROLES and not any(w in text for w in (*marked, word(i, "r"), word(i, "c"))): turns.append(i)
+        elif any(p not in text for p in marked): remarks.append(("content", message["role"]))
         if any(message.get(k) == word(i, "r") for k in REASONING) and word(i, "r") not in text: remarks.append(("reasoning",))
         if names_a_speaker(message) and word(i, "n") not in text: remarks.append(("name",))
         made = message.get("tool_calls") if isinstance(message.get("tool_calls"), list) else []
         calls += [(i, j) for j, call in enumerate(made) if (mark := word(i, "c", j)) in str(call) and mark not in text]
     if tools and word("tools") not in text: remarks.append(("tools",))
-    return Lost(calls, tuple(dict.fromkeys(remarks)))
+    return Lost(calls, turns, tuple(dict.fromkeys(remarks)))

@@ -1,4 +1,6 @@
 """Conversations in all their forms become a list of messages as the OpenAI API has them."""
+import difflib
+
 from ..common import short, text_of_part
 from .values import JSON, RowFault
 
@@ -9,6 +11,14 @@ SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt"
                   "observation": "tool", "function_response": "tool", "function_call": "assistant"}
 # Names of roles that a template may not know, and what they mean there.
 MEANT_ROLES = {**SHAREGPT_ROLES, "developer": "system", "function": "tool", "ipython": "tool", "ai": "assistant"}
+
+
+def likely_role(role):
+    """The role that a misspelt one means; None where nothing is near."""
+    letters = role.strip().lower()
+    if letters in MEANT_ROLES: return MEANT_ROLES[letters]
+    near = difflib.get_close_matches(letters, MEANT_ROLES, 1, 0.6) or [r for r in MEANT_ROLES if letters.startswith(r)]
+    return MEANT_ROLES[near[0]] if near else None
 
 
 def parsed(value, what):
@@ -49,7 +59,7 @@ def from_sharegpt(turns):
     for turn in turns:
         if not isinstance(turn, dict) or "value" not in turn: return turns  # already role and content
         role = SHAREGPT_ROLES.get(turn.get("from"))
-        if role is None: raise RowFault(f"conversation turn from {turn.get('from')!r} is unknown")
+        if role is None: raise RowFault(f"conversation turn from {turn.get('from')!r} is unknown; known are {', '.join(SHAREGPT_ROLES)}")
         if turn["from"] == "function_call": messages.append({"role": role, "tool_calls": tool_calls_of(turn["value"])})
         else: messages.append({"role": role, "content": turn["value"]})
     return messages

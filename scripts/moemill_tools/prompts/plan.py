@@ -6,7 +6,7 @@ from .batch import batch_source, flatten_batch
 from .chat import Chat
 from .column_template import ColumnTemplate
 from .names import SAME, near_setting
-from .settings import RESERVED, SAMPLING, is_wide
+from .settings import RESERVED, SAMPLING, is_asked, is_wide
 from .special_tokens import special_texts
 from .values import RowFault
 
@@ -17,6 +17,8 @@ NO_PROMPTS = ("no column is named prompt or messages; {}. Name one with --prompt
 # Columns that say something of their rows' conversations, so that --drop means: not used, either.
 CHAT_COLUMNS = ("system", "tools", "chat_template_kwargs", "continue_final_message", "add_generation_prompt", "documents",
                 "add_special_tokens")
+# Those that a prompt of plain text or of token ids makes no use of.
+OF_TURNS = tuple(name for name in CHAT_COLUMNS if name != "add_special_tokens")
 
 
 def holds_messages(value): return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
@@ -129,7 +131,7 @@ class Plan:
             found = self.prompts_of(row)
             if len(found) > 1: raise RowFault(f"has {' and '.join(found)}: say which with --messages-column or --prompt-column")
             if not found: found = [n for n in PROMPTS if n in row and (n != "instruction" or "prompt" not in row)]
-            if not found: raise RowFault("has neither prompt nor messages")
+            if not found: raise RowFault("has neither prompt nor messages (--prompt-column or --messages-column says where it is)")
             kind, name = PROMPTS[found[-1]], found[-1]
         if kind == "text" and holds_tokens(row.get(name)): return "tokens", name
         is_list = kind == "text" and self.form != "batch" and holds_messages(row.get(name))
@@ -177,6 +179,24 @@ class Plan:
         """A row's value of a column that says something of its conversation; None where --drop leaves it out."""
         value = row.get(name) if name in self.beside else None
         return None if value == "" else value
+
+    def idle_beside(self, row, kind):
+        """Columns of a row that only a conversation would use, and the row's prompt is none."""
+        used = self.template.names if kind == "template" else ()
+        return [name for name in OF_TURNS if name in self.beside and name not in used and is_asked(name, row.get(name))]
+
+    def idle_options(self):
+        """Options that only conversations obey, where no row is one."""
+        if self.chat: return []
+        names = ("chat_template", "template_arg", "tools", "drop_last_answer", "continue_final_message", "no_generation_prompt", "keep_nulls",
+                 "drop_nulls", "date")
+        return ["--" + name.replace("_", "-") for name in names if getattr(self.options, name)]
+
+    def idle_variables(self, carried):
+        """Columns that are named as a variable of the chat template, which only chat_template_kwargs and --template-arg give."""
+        if not self.chat or self.form == "batch": return []
+        known = self.chat.templates.variables() - {"messages", *self.beside - {"documents"}, *self.chat.templates.arguments}
+        return [name for name in carried if name in known]
 
     def carried_names(self, names):
         """{column of the input: dataset of the output} of what is carried along."""

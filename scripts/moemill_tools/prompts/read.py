@@ -1,27 +1,35 @@
 """Readers of JSON and CSV, packed or not. Every reader yields Blocks of rows."""
 import codecs
 import collections
+import contextlib
 import csv
 import io
 import os
 
-from ..common import Fault
+from ..common import Fault, to_utf8
 from .packed import DAMAGE, open_bytes
-from .values import JSON, RowFault
+from .values import JSON, RowFault, no_text
 
 BLOCK_ROWS = 2048
 BLOCK_BYTES = 8 << 20  # of input text; one longer row is a block of its own
 
-# Rows are dictionaries or RowFaults; places are their numbers in units of "line", "row" or "item"; part is the fraction of the file
+# Rows are dictionaries or RowFaults; places are their numbers, from 1, in units of "line", "row" or "item"; part is the fraction of the file
 # that is read so far.
 Block = collections.namedtuple("Block", "rows unit places part")
 
 
-def parse_line(line):
+def refuse_utf16(start, source):
+    """No line of text begins with the marks of UTF-16, nor has it a NUL in it."""
+    found = "UTF-16" if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else {(False, True): "UTF-16LE", (True, False): "UTF-16BE"}.get(
+        tuple(byte == 0 for byte in start[:2]))
+    if found: raise Fault(f"{source.name}: is {found}, and text is read as UTF-8: {to_utf8(source.name, found)}")
+
+
+def parse_line(line, name):
     try:
         row = JSON.decode(line.decode())
     except UnicodeDecodeError as fault:
-        return RowFault(f"is not UTF-8 ({fault.reason} at byte {fault.start})")
+        return RowFault(f"is not UTF-8 ({fault.reason} at byte {fault.start}): {to_utf8(name)}")
     except (ValueError, RecursionError) as fault:
         return RowFault(f"is not JSON: {fault}")
     return row if isinstance(row, dict) else RowFault(f"is a JSON {type(row).__name__}, needs an object {{...}} a line")
@@ -32,7 +40,9 @@ def read_json(source, _):
     raw, stream = open_bytes(source.path)
     with raw:
         try:
-            start = stream.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+            start = stream.read(1 << 16)
+            refuse_utf16(start, source)
+            start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
         except DAMAGE as fault:
             raise Fault(f"{source.name}: cannot be read: {fault}") from None
     is_array = start[:1] == b"[" and start[1:].lstrip()[:1] in (b"{", b"]", b"")  # else a line that is no object
@@ -48,7 +58,7 @@ def read_lines(source):
             for number, line in enumerate(lines, 1):
                 if number == 1: line = line.removeprefix(b"\xef\xbb\xbf")
                 if not line.strip(): continue
-                rows.append(parse_line(line))
+                rows.append(parse_line(line, source.name))
                 places.append(number)
                 held += len(line)
                 if len(rows) >= BLOCK_ROWS or held >= BLOCK_BYTES:
@@ -111,8 +121,19 @@ def read_array(source):
     yield Block(rows, "item", range(first, first + len(rows)), 1.0)
 
 
+def check_names(names, source):
+    if not names: raise Fault(f"{source.name}: is empty; needs a line of column names and rows below it")
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as fault:
+        raise Fault(f"{source.name}: its first line {no_text(fault)}") from None
+    if len(set(names)) < len(names): raise Fault(f"{source.name}: two columns have the same name: {', '.join(names)}: rename one")
+
+
 def read_csv(source, options):
     path = source.path
+    raw, stream = open_bytes(path)
+    with raw, contextlib.suppress(*DAMAGE): refuse_utf16(stream.read(4), source)  # damage is told below
     raw, stream = open_bytes(path)
     size = max(1, os.path.getsize(path))
     csv.field_size_limit(1 << 30)
@@ -122,12 +143,11 @@ def read_csv(source, options):
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         try:
             names = next(filter(None, reader), None)  # blank lines are no rows
-            if not names: raise Fault(f"{path}: is empty; needs a line of column names and rows below it")
-            if len(set(names)) < len(names): raise Fault(f"{path}: two columns have the same name: {', '.join(names)}")
+            check_names(names, source)
             rows, places, held, begins = [], [], 0, reader.line_num + 1
             for cells in reader:
                 if len(cells) == len(names): row = dict(zip(names, cells))
-                else: row = RowFault(f"has {len(cells)} cells, the first line names {len(names)} columns")
+                else: row = RowFault(f"has {len(cells)} cells, the first line names {len(names)} columns: a cell with {delimiter!r} or a line break in it needs quotes around it (--delimiter)")
                 if cells: rows.append(row), places.append(begins)
                 held += sum(map(len, cells))
                 begins = reader.line_num + 1

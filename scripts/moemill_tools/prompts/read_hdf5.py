@@ -64,7 +64,7 @@ def blocks_of(file, source, key):
     for first in range(0, count, step):
         end = min(first + step, count)
         parts = {name: take(first, end) for name, take in columns.items()}
-        yield Block([dict(zip(parts, values)) for values in zip(*parts.values())], "row", range(first, end), end / count)
+        yield Block([dict(zip(parts, values)) for values in zip(*parts.values())], "row", range(first + 1, end + 1), end / count)
 
 
 def moments(values, kind):

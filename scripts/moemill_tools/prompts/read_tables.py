@@ -26,7 +26,7 @@ def rows_of_batches(batches, total, path, options):
         step = max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))
         for first in range(0, batch.num_rows, step):
             rows = rows_of(batch.slice(first, step), path, options)
-            yield Block(rows, "row", range(done, done + len(rows)), (done + len(rows)) / max(1, total or done + len(rows)))
+            yield Block(rows, "row", range(done + 1, done + len(rows) + 1), (done + len(rows)) / max(1, total or done + len(rows)))
             done += len(rows)
 
 

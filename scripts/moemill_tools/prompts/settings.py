@@ -79,6 +79,23 @@ def setting_of(row, name):
     return value
 
 
+def with_off(row):
+    """A row whose top_k is -1, which is "off" wherever rows come from but a file of moemill's own form (there: the run's)."""
+    value = row.get("top_k") if isinstance(row, dict) else None
+    return {**row, "top_k": "0" if value == "-1" else 0} if value in (-1, "-1") else row
+
+
+TYPED_ESCAPE = re.compile(r"\\[nt]")
+
+
+def has_typed_escape(value):
+    """Whether a stop has a backslash and n (or t) where somebody may have meant the character."""
+    try:
+        return "\\" in str(value) and any(map(TYPED_ESCAPE.search, json.loads(stop_list(value, "stop"))))
+    except RowFault:
+        return False  # it is refused elsewhere
+
+
 def is_wide(value):
     """Whether a seed needs the sign's bit. What is no seed is refused elsewhere."""
     try:
@@ -130,7 +147,7 @@ NO_CHANGE = {"tool_choice": ("auto",), "function_call": ("auto",), "response_for
 OFF_MATTERS = ("parallel_tool_calls", "spaces_between_special_tokens", "enable_thinking")
 
 # Keys of a request that are done, or that no answer depends on.
-REQUEST_KEYS = {*SAMPLING, *RUN_ONLY, "id", "method", "url", "messages", "prompt", "tools", "functions", "chat_template_kwargs",
+REQUEST_KEYS = {*SAMPLING, *RUN_ONLY, "id", "method", "url", "messages", "prompt", "system", "tools", "functions", "chat_template_kwargs",
                 "reasoning_effort", "continue_final_message", "add_generation_prompt", "add_special_tokens", "documents", "model",
                 "stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
                 "prompt_cache_retention", "timeout", "priority", "request_id", "return_token_ids", "return_tokens_as_token_ids",
@@ -140,4 +157,4 @@ REQUEST_KEYS = {*SAMPLING, *RUN_ONLY, "id", "method", "url", "messages", "prompt
 def is_asked(name, value):
     """Whether a value of a column that is not done would have changed an answer."""
     if name in OFF_MATTERS and value is False: return True
-    return value not in (None, False, "", [], {}, *NO_CHANGE.get(name, ()))
+    return value not in (None, False, "", [], {}, "[]", "{}", *NO_CHANGE.get(name, ()))

@@ -5,6 +5,7 @@ import shutil
 import sys
 
 from ..common import Fault, begin_beside
+from ..run_files import writing
 from .packed import DAMAGE, ENDINGS, open_bytes
 
 KINDS = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".arrow": "arrow",
@@ -43,7 +44,7 @@ def kind_by_content(path):
 
 def source_of_stdin(output, kind):
     """Standard input as a file beside the output, since all input is read twice; it is gone at the end."""
-    spooled = begin_beside(output.with_name(output.name + ".stdin"))
+    with writing(str(output)): spooled = begin_beside(output.with_name(output.name + ".stdin"))
     if sys.stdin is None: raise Fault("standard input is closed: name a file")
     with open(spooled, "wb") as file: shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     return Source(spooled, kind or kind_by_content(spooled), "standard input")

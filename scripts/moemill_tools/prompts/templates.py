@@ -80,6 +80,10 @@ class Templates:
         environment.globals["strftime_now"] = lambda form: (self.date or datetime.datetime.now()).strftime(form)
         return environment
 
+    def variables(self):
+        """Those that any of the templates looks at."""
+        return set().union(*(self.compile(name)[2] for name in self.templates))
+
     def compile(self, name):
         """(template, whether it takes content in parts, names of the variables that it looks at)"""
         if name not in self.compiled:

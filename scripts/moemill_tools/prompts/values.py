@@ -5,12 +5,19 @@ import json
 import math
 import uuid
 
-from ..common import short
+from ..common import short, to_utf8
 
 
 class RowFault(Exception):
     """One row is no good."""
     custom_id = None  # of a line of a batch file, where it says one
+
+
+def no_text(fault):
+    """What is wrong with a text that holds half of a surrogate pair, or a byte that CSV's reader could not decode, which it keeps as one."""
+    first = fault.object[fault.start]
+    if not 0xdc80 <= ord(first) <= 0xdcff: return f"holds text that is no Unicode: {short(fault.object[fault.start:fault.end])}"
+    return f"is not UTF-8: the byte {ord(first) - 0xdc00:#x} is no Unicode there: {to_utf8('FILE')}"
 
 
 def finite(text):

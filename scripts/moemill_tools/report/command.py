@@ -1,22 +1,25 @@
 """What report.py does: a run directory in, one page out."""
-import argparse
+import logging
 import os
 import pathlib
 
-from ..common import Fault, begin_beside, clear_away, exit_codes, need, ready_to_leave, real_target, unfinished
+from ..common import Fault, Parser, begin_beside, clear_away, exit_codes, need, ready_to_leave, real_target, unfinished
 
-DESCRIPTION = """Makes one self-contained report.html of a run directory: what was done, how fast, on what, what it cost, what went wrong.
+DESCRIPTION = """Makes one self-contained report.html of a run directory: what was done, how fast, on what, what it
+cost, what went wrong.
 
-Works while the run goes on and after it, on one attempt or a hundred. Reads run.json, attempts.jsonl, config.yaml,
-metrics.jsonl, summary.json and outputs.h5 (or the finished shards), and changes none of them. No network: the pictures are
-within the page.
+Works while the run goes on and after it, on one attempt or a hundred. Reads run.json,
+attempts.jsonl, config.yaml, metrics.jsonl, summary.json and outputs.h5 (or the finished shards),
+and changes none of them. No network: the pictures are within the page.
 """
 EXAMPLES = """examples:
   report.py runs/first                  # makes runs/first/report.html
   report.py runs/first -o first.html
 
-needs Python 3.9 or newer with h5py, numpy and matplotlib (Debian: python3-h5py python3-matplotlib), or
-  python3 -m venv ~/moemill-tools && ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
+needs Python 3.9 or newer with h5py, numpy and matplotlib (Debian: python3-h5py python3-matplotlib).
+All of them in an environment of their own:
+  python3 -m venv ~/moemill-tools
+  ~/moemill-tools/bin/pip install -r scripts/tools-requirements.txt
 """
 
 
@@ -39,8 +42,7 @@ def publish(path, text):
 
 
 def parse_arguments(words):
-    p = argparse.ArgumentParser(prog="report.py", description=DESCRIPTION, epilog=EXAMPLES,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser("report.py", DESCRIPTION, EXAMPLES)
     p.add_argument("run_dir", type=pathlib.Path, metavar="RUN_DIR")
     p.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE.html", help="default: RUN_DIR/report.html")
     return p.parse_args(words)
@@ -50,6 +52,7 @@ def run(options):
     path = options.output or options.run_dir / "report.html"
     if options.output and (path.is_dir() or not path.parent.is_dir()): raise Fault(f"{path}: is a folder, or in none (-o FILE.html)")
     if path.exists() and not path.is_file(): raise Fault(f"{path}: is no plain file (-o FILE.html names another)")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it builds its list of fonts, or may not keep it at HOME, is nothing to act on
     for module in ("h5py", "numpy", "matplotlib"): need(module)
     from .page import Page
     from .run import Run

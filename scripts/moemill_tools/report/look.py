@@ -17,7 +17,8 @@ img{width:100%;height:auto;display:block} p.note{color:#666;font-size:13px;margi
 table{border-collapse:collapse;width:100%;font-size:13.5px}td,th{text-align:left;padding:3px 10px 3px 0;vertical-align:top}
 th{color:#666;font-weight:500;border-bottom:1px solid #ddd} td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .pair{display:grid;grid-template-columns:1fr 1fr;column-gap:28px;align-items:start}.pair h2,.pair p{grid-column:1/-1}
-.scroll{max-height:420px;overflow:auto}.scroll td,.scroll th{white-space:nowrap} code{overflow-wrap:anywhere} pre{font-size:12.5px;overflow:auto;background:#fafaf8;padding:10px}
+.scroll{max-height:420px;overflow:auto}.scroll td,.scroll th{white-space:nowrap}
+.scroll td:nth-child(8){white-space:normal;min-width:15em} td{overflow-wrap:break-word} code{overflow-wrap:anywhere} pre{font-size:12.5px;overflow:auto;background:#fafaf8;padding:10px}
 summary{cursor:pointer;color:#444}
 .sample{border-top:1px solid #e3e3df;padding:8px 0}.sample p{margin:0}
 .sample pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0 0;max-height:220px}

@@ -25,7 +25,8 @@ class Page:
         on = f" on {counted(run.ranks, 'rank')}" if run.ranks else ""
         if on and run.nodes: on += f" of {counted(run.nodes, 'node')}"
         tries = counted(len(run.attempts), "attempt")
-        text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts with "
+        failed = f", {whole(run.failed)} failed" if run.failed else ""
+        text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts done{failed}, with "
                 f"<b>{html.escape(model or 'the model')}</b>{on}")
         if not run.measured: return f"{text}, {tries}. How many tokens in what time is not known yet: metrics.jsonl has no line."
         if run.only_scores: made = f"{compact(run.number('prompt_tokens'))} prompt tokens scored"
@@ -63,20 +64,20 @@ class Page:
         if good and reasons["length"] > 0.1 * good and not run.only_scores:
             said.append(f"{share(reasons['length'], good)} of the completions were cut at max_tokens (finish reason length).")
         if good and reasons["repetition"] > 0.02 * good: said.append(f"{share(reasons['repetition'], good)} ended in a loop of repetition.")
-        if run.failed: said.append(f"{counted(run.failed, 'row')} failed ({share(run.failed, run.done)} of those done): see the errors below.")
+        if run.failed: said.append(f"{counted(run.failed, 'row')} failed ({share(run.failed, run.ended)} of those that have ended): see the errors below.")
         if run.summary.get("double_bos_prompts"):
             said.append(f"{counted(run.summary['double_bos_prompts'], 'prompt')} began with the token that is added at the begin: they had it twice "
                         "(<code>input.add_special_tokens: false</code>, or prompts made by prompts.py with <code>--model</code>).")
         if run.damage.said:
-            said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows is damaged.")
-        if run.code is None and run.done < run.total:
+            said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows can be read.")
+        if run.code is None and run.ended < run.total:
             said.append("The last attempt has left no exit code: it is running or was killed. The same command goes on with it.")
         if run.measured and run.untold:
             which = f"attempt {run.untold[0]}" if len(run.untold) == 1 else f"{whole(len(run.untold))} attempts"
             said.append(f"Tokens and time of {which} are not in these numbers: no line of metrics was written before the end, or yet.")
         load = run.summary.get("expert_load", {}).get("max_over_mean", 1)
         if load > 2: said.append(f"The busiest expert of a layer has {load:.1f} times the mean load{self.of_attempts()}.")
-        if run.rows.read < run.done:
+        if run.rows.read < run.ended:
             said.append(f"Lengths and finish reasons are those of the {whole(run.rows.read)} rows in finished shards; the others "
                         "are in the journal so far.")
         return "<ul class=alerts>" + "".join(f"<li>{s}</li>" for s in said) + "</ul>" if said else ""
@@ -89,9 +90,14 @@ class Page:
         rates = f"On the whole {means['prompt']} prompt tokens computed{made} a second of work, loading included."
         if sum(line is not None for _, _, line in m.points) < 2:
             return [card("Over time", f"<p class=note>One line of metrics only (runtime.progress_interval): no curves. {rates}</p>", wide=True)]
-        many = "" if len(m.begins) == 1 else f" The upright lines: where the attempts 2 to {max(m.begins)} began; the waiting between them is left out."
+        later = sorted(m.begins)[1:]
+        many = "" if not later else f" The upright line: where attempt {later[0]} began; the waiting before it is left out." if len(later) == 1 else \
+            f" The upright lines: where the attempts {later[0]} to {later[-1]} began; the waiting between them is left out."
+        failed = f"<p class=note>{counted(self.run.failed, 'row')} more failed.</p>" if self.run.failed else ""
+        if any(line and line.get("running") for _, _, line in m.points): running = p.running()
+        else: running = "<p class=note>No line of metrics was written while sequences ran (runtime.progress_interval).</p>"
         return [card("Tokens a second", p.rate() + f"<p class=note>{rates}{many}</p>", wide=True),
-                card("Running sequences", p.running()), card("Rows done", p.progress())]
+                card("Running sequences", running), card("Rows done", p.progress() + failed)]
 
     def lengths(self):
         rows, p, cards = self.run.rows, self.pictures, []
@@ -106,7 +112,7 @@ class Page:
         if rows.reasons:
             parts = {n: rows.reasons[n] for n in FINISH if rows.reasons[n]}
             cards.append(card("Finish reasons", p.bar(parts, compact) + table(
-                ("", "rows", "share of those finished"), [(n, whole(c), share(c, rows.read)) for n, c in parts.items()], (1, 2))))
+                ("", "rows", "share of those ended"), [(n, whole(c), share(c, rows.read)) for n, c in parts.items()], (1, 2))))
         return cards
 
     def scores(self):
@@ -184,7 +190,7 @@ class Page:
             rows.append((a["number"], html.escape((a["began"] or "–").replace("T", " ").replace("Z", "")), clock(a["wall"]), whole(a["ranks"]),
                          html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), html.escape(a["why"][:300]), "–" if a["code"] is None else a["code"],
                          *["–" if a["core_hours"] is None else f"{a['core_hours']:,.3g}"] * told))
-        head = ("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows done", "ended", "code", *["core-hours"] * told)
+        head = ("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows ended", "how it ended", "code", *["core-hours"] * told)
         body = table(head, rows, (2, 3, 6, 8, 9))
         cut = f"<p class=note>The last {whole(len(rows))} of {whole(len(self.run.attempts))}.</p>" if len(rows) < len(self.run.attempts) else ""
         return [card("Attempts", f'<div class="scroll">{body}</div>{cut}', wide=True)]
@@ -192,9 +198,9 @@ class Page:
     def errors(self):
         rows = self.run.rows
         if not rows.errors: return []
-        listed = [(html.escape(code), whole(count), share(count, rows.read), "<br>".join(f"prompt {i}: {html.escape(m[:160])}" for i, m in rows.first_ids[code]))
+        listed = [(html.escape(code), whole(count), share(count, rows.read), "<br>".join(f"prompt {i}: {html.escape(m[:300])}" for i, m in rows.first_ids[code]))
                   for code, count in rows.errors.most_common()]
-        return [card("Errors", table(("code", "rows", "share of those finished", "the first ones"), listed, (1, 2)), wide=True)]
+        return [card("Errors", table(("code", "rows", "share of those ended", "the first ones"), listed, (1, 2)), wide=True)]
 
     def price(self):
         cost = self.cost()

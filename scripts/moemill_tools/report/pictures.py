@@ -96,7 +96,7 @@ class Pictures:
 
     def progress(self):
         figure, axes = self.figure()
-        before = {a["number"]: a["before"] for a in self.run.attempts}
+        before = {a["number"]: a["done_before"] for a in self.run.attempts}
         self.curve(axes, self.run.metrics.levels("rows_done", before), color=COLOURS["stop"], linewidth=1.6, drawstyle="steps-post")
         axes.axhline(self.run.total, color="#888888", linewidth=0.8)
         self.over_time(axes, f"rows done of {whole(self.run.total)}")

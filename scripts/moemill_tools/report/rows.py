@@ -4,7 +4,7 @@ import collections
 import numpy as np
 
 from ..common import one_line, open_unlocked
-from ..run_files import DAMAGE
+from ..run_files import DAMAGE, refusal
 from .answers import SAMPLES, Answers
 
 BLOCK_ROWS = 1 << 16
@@ -27,7 +27,7 @@ class Rows:
                     self._take(file)
                     self.answers.take(file, SAMPLES * (i + 1) // len(self.files) - SAMPLES * i // len(self.files))
             except DAMAGE as fault:
-                damage.add(path, one_line(fault))
+                damage.add(path, refusal(fault) or one_line(fault))
 
     def _take(self, file):
         done = file["completions"]

@@ -16,7 +16,7 @@ EXIT = {0: "finished", 1: "an internal or system error", 2: "refused: settings, 
 
 class Run:
     def __init__(self, folder):
-        if not folder.is_dir(): raise Fault(f"{folder}: no such folder")
+        if not folder.is_dir(): raise Fault(f"{folder}: no such folder; name the output.dir of a run")
         self.folder, self.damage = folder, Damage()
         if not any((folder / name).exists() for name in ("run.json", "outputs.h5", "shards", "metrics.jsonl")):
             raise Fault(f"{folder}: is no run directory: there is no run.json")
@@ -27,13 +27,15 @@ class Run:
         self.metrics, self.rows = Metrics(folder / "metrics.jsonl", self.damage), Rows(folder, self.damage)
         last = self.metrics.last.get(max(self.metrics.last, default=0), {})
         self.total = self.manifest.get("completions", last.get("rows_total", 0))
-        self.done = max(last.get("rows_done", 0) + last.get("rows_failed", 0), self.rows.read)  # ended, failed ones too
+        # A row is done when it is on the disk and ok, failed when it is there with an error; it has ended when it is either.
+        self.ended = max(last.get("rows_done", 0) + last.get("rows_failed", 0), self.rows.read)
+        self.failed = max(self.rows.reasons["error"], last.get("rows_failed", 0))
+        self.done = max(0, self.ended - self.failed)
         self.prompts_total = self.manifest.get("prompts", 0)
         self.prompts_done = max(last.get("prompts_done", 0), self.summary.get("prompts_done", 0))
         self.code = self.manifest.get("exit_code")
         # The last attempt's end is in the summary only if that attempt reached its end.
         self.summary_counts = self.summary.get("attempts") == self.manifest.get("attempts") and self.code is not None
-        self.failed = max(self.rows.reasons["error"], last.get("rows_failed", 0))
         # Without a line of metrics nothing is known of tokens and time, which is not the same as none.
         self.measured = bool(self.metrics.last) or self.summary_counts
         self.attempts = self.read_attempts()
@@ -68,8 +70,8 @@ class Run:
 
     def state(self):
         if not self.manifest: return "not known: run.json cannot be read", "bad"
-        if self.code is None and self.done < self.total: return "running, or killed", "wait"
-        if self.done >= self.total and self.code in (0, None): return "finished", "good"
+        if self.code is None and self.ended < self.total: return "running, or killed", "wait"
+        if self.ended >= self.total and self.code in (0, None): return "finished", "good"
         return EXIT.get(self.code, f"exit code {self.code}"), {75: "wait", 3: "wait"}.get(self.code, "bad")
 
     def read_attempts(self):
@@ -78,7 +80,7 @@ class Run:
         for line in json_lines(self.folder / "attempts.jsonl", ATTEMPT, self.damage):
             if "attempt" in line:  # of several ends the first one was the cause
                 if line.get("event") != "killed": (ends if line.get("event") == "end" else begins).setdefault(line["attempt"], line)
-        rows, before, of_summary = [], 0, self.summary.get("attempts")
+        rows, before, failed, of_summary = [], 0, 0, self.summary.get("attempts")
         for number in sorted({*begins, *ends, *self.metrics.last, *range(1, self.manifest.get("attempts", 0) + 1)}):
             begin, end, last = begins.get(number, {}), ends.get(number, {}), self.metrics.last.get(number, {})
             is_last = number == self.manifest.get("attempts")
@@ -92,9 +94,10 @@ class Run:
             rows.append({"number": number, "began": begin.get("time") or began(last),
                          "wall": last.get("wall_seconds", seconds_between(begin.get("time"), end.get("time"))),
                          "ranks": begin.get("ranks", summary.get("ranks")), "nodes": begin.get("nodes", summary.get("nodes")), "before": before,
+                         "done_before": max(0, before - failed),
                          "hosts": begin.get("hosts"), "slurm": begin.get("slurm_job_id"), "rows": done - before, "why": why,
                          "code": code, "core_hours": end.get("core_hours_allocated")})
-            before = done
+            before, failed = done, last.get("rows_failed", failed)
         return rows
 
 

@@ -1,4 +1,4 @@
-# spack repo add scripts/spack && spack dev-build moemill@main      (from the top of the checkout)
+# spack repo add scripts/spack && spack dev-build moemill@main      (from the top of the checkout; ~scripts: without Python)
 from spack.package import *
 
 
@@ -10,6 +10,9 @@ class Moemill(CMakePackage):
     version("main")
 
     variant("tests", default=False, description="Build the unit tests")
+
+    variant("scripts", default=True, description="What the Python scripts around a job need")
+    variant("parquet", default=False, when="+scripts", description="Parquet and datasets folders in these scripts")
 
     depends_on("c", type="build")
     depends_on("cxx", type="build")
@@ -30,6 +33,16 @@ class Moemill(CMakePackage):
     depends_on("xxhash@0.8:", type="build")
     depends_on("hwloc@2.9:")
     depends_on("doctest@2.4.9:", when="+tests", type="build")
+
+    with when("+scripts"):
+        depends_on("python@3.9:", type="run")
+        depends_on("py-h5py@3.5: ~mpi", type="run")
+        depends_on("py-numpy", type="run")
+        depends_on("py-jinja2", type="run")
+        depends_on("py-tqdm", type="run")
+        depends_on("py-matplotlib", type="run")
+        depends_on("py-zstandard", type="run")
+    depends_on("py-pyarrow+parquet+dataset", when="+parquet", type="run")
 
     conflicts("%gcc@:11", msg="C++20 as GCC 12 knows it")
     conflicts("%clang@:13", msg="C++20 as Clang 14 knows it")

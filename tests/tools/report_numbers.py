@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""scripts/report.py: its numbers are those of the run, whichever attempts and lines of metrics there are.
+
+    report_numbers.py WORK_DIR [TEST ...]"""
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import unittest.mock
+
+from report_page import make_run, page_with
+from tools import SCRIPTS, OutputsMaker, check, main, write_lines  # puts scripts/ on the path
+
+from moemill_tools.report.pictures import Pictures
+
+
+def done_and_failed_are_two_things(work):
+    """Done is on the disk and ok, as everywhere; the curve begins and ends with such rows."""
+    run = make_run(work / "run", attempts=2, done=False, code=3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines: line.update(rows_done=line["rows_done"] - 4, rows_failed=4)
+    write_lines(run / "metrics.jsonl", lines)
+    tokens = [[1]] * 100
+    OutputsMaker(run / "outputs.h5", run_id="ab" * 16).rows(range(100), [0] * 100, list(range(100)), [b"x"] * 100, tokens, status=[2 if i < 4 else 1 for i in range(100)]).errors(
+        [(i, 0, "too_long", "why " * 70 + "end") for i in range(4)]).done()
+    text = page_with(run)
+    for word in ("96 of 100 completions of 100 prompts done, 4 failed, with ", "<b>96.0 %</b><span>of the rows done", "4 rows failed (4.0 % of those that have ended)", "4 rows more failed",
+                 "The upright line: where attempt 2 began", "why end"): check(word in text, word, text[2500:6000])
+    held = []
+    with unittest.mock.patch.object(Pictures, "curve", lambda self, axes, points, **look: held.append(points)): page_with(run, "progress")
+    check([value for _, value in held[0] if value is not None][-1] == 96 and (52.0, 46) in held[0] and 50 not in [value for _, value in held[0]], held)
+    check("where the attempts 2 to 3 began" in page_with(make_run(work / "three", attempts=3)))
+
+
+def nothing_that_ran_is_no_chart(work):
+    """Lines of metrics at the ends only, when nothing runs: words instead of an empty picture."""
+    run = make_run(work / "run", lines=2)
+    write_lines(run / "metrics.jsonl", [{**json.loads(line), "running": 0} for line in (run / "metrics.jsonl").read_text().splitlines()])
+    check("No line of metrics was written while sequences ran" in page_with(run))
+    check("No line of metrics" not in page_with(make_run(work / "other")))
+
+
+def a_home_that_cannot_be_written(work):
+    run, home = make_run(work / "run"), {"HOME": "/proc", "TMPDIR": str(work)}
+    env = {k: v for k, v in os.environ.items() if k not in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")} | home
+    done = subprocess.run([sys.executable, SCRIPTS / "report.py", run], env=env, text=True, capture_output=True)
+    check(done.returncode == 0 and done.stderr == "", done.stderr)
+
+
+if __name__ == "__main__":
+    tests = [done_and_failed_are_two_things, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written]
+    if importlib.util.find_spec("matplotlib") is None:
+        print("SKIPPED all: matplotlib is not here")
+        sys.exit(77)
+    main(pathlib.Path(sys.argv[1]).resolve(), tests, sys.argv[2:])
