@@ -1,8 +1,7 @@
 # Libraries and compile options, as interface targets: a part links what it needs and nothing is global.
 
 find_package(Threads REQUIRED)
-# Any MPI-3: that of mpicxx, or of -DMPI_CXX_COMPILER=....
-find_package(MPI REQUIRED COMPONENTS CXX)
+include(find_mpi)
 set(HDF5_PREFER_PARALLEL FALSE)
 find_package(HDF5 REQUIRED COMPONENTS C)
 if(POLICY CMP0167)

@@ -1,6 +1,7 @@
 """`cmake --install` makes a tree that works from anywhere: also after it was moved, from another folder, through PATH."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,16 @@ assert len((elsewhere / "rows-out.jsonl").read_text().splitlines()) == 2
 said("moemill-report", "out")
 assert (elsewhere / "out/report.html").stat().st_size > 1000
 assert (share / "jobs/one-node.sbatch").exists() and (moved / "share/doc/moemill/LICENSE").exists()
+
+# A build folder that gets another MPI takes that one, and goes back.
+if shutil.which("mpicxx.mpich") and shutil.which("mpicxx.openmpi"):
+    (elsewhere / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.25)\nproject(x CXX)\n"
+                                              f"include({source}/scripts/cmake/find_mpi.cmake)\n")
+    for words, library in ([[], None], [["mpich"], "libmpich"], [[], "libmpich"], [["openmpi"], "openmpi/"]):
+        said("cmake", "-B", "made", *(f"-DMPI_CXX_COMPILER=mpicxx.{w}" for w in words))
+        found = re.findall(r"MPI_\w+_LIBRARY:\S+=(.*)", (elsewhere / "made/CMakeCache.txt").read_text())
+        assert library is None or found and all(library in path for path in found), (words, found)
+
 strays = [p for p in moved.rglob("*") if p.name in ("__pycache__", "CMakeLists.txt")]
 assert not strays, strays
 print("passed: installed, moved, and the main job run with it")
