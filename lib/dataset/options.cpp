@@ -134,6 +134,16 @@ std::vector<std::string> OptionColumns::stop_strings(std::uint64_t rows, std::si
   return {strings.begin(), std::next(strings.begin(), static_cast<std::ptrdiff_t>(std::min(most, strings.size())))};
 }
 
+void OptionColumns::check_stop_tokens(const std::vector<SamplingParams>& rows, std::uint64_t first,
+                                      std::uint32_t vocabulary) const {
+  if (!stop_token_ids) return;
+  for (std::size_t i = 0; i < rows.size(); i++)
+    for (const std::int32_t id : rows[i].stop_token_ids)
+      if (static_cast<std::uint32_t>(id) >= vocabulary)
+        user_error("{}: row {} has {}, which can never occur: the model's ids are 0 to {}; correct it, or leave it out",
+                   stop_token_ids->place().text(), first + i, id, vocabulary - 1);
+}
+
 // Where the run's own min_tokens stands against a row's max_tokens, the smaller one counts (mill/prepare).
 void OptionColumns::check_min_tokens(const std::vector<SamplingParams>& rows, std::uint64_t first) const {
   if (!min_tokens) return;

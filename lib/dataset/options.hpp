@@ -22,6 +22,8 @@ struct OptionColumns {
   // The different strings of the column `stop` in the first rows, `most` of them at most. Lists that are none are left
   // to merge_into.
   std::vector<std::string> stop_strings(std::uint64_t rows, std::size_t most) const;
+  // UserError for a stop token of rows that were merged which no model of this vocabulary makes.
+  void check_stop_tokens(const std::vector<SamplingParams>& rows, std::uint64_t first, std::uint32_t vocabulary) const;
 
  private:
   void merge_lists(std::vector<SamplingParams>& rows, std::uint64_t first) const;

@@ -378,7 +378,7 @@ std::vector<std::string> PromptFile::row_stops() const {
   return reading(path(), [&] { return state_->options.stop_strings(size(), most); });
 }
 
-std::uint64_t PromptFile::check_columns(const SamplingParams& defaults) const {
+std::uint64_t PromptFile::check_columns(const SamplingParams& defaults, std::uint32_t vocabulary) const {
   return reading(path(), [&] {
     std::uint64_t samples = 0;
     for (std::uint64_t first = 0; first < size(); first += check_rows) {
@@ -386,6 +386,7 @@ std::uint64_t PromptFile::check_columns(const SamplingParams& defaults) const {
       if (state_->texts) state_->texts->check_offsets(first, rows.size());
       if (state_->tokens) state_->tokens->check_offsets(first, rows.size());
       state_->options.merge_into(rows, first);
+      state_->options.check_stop_tokens(rows, first, vocabulary);
       if (const auto& special = state_->options.add_special_tokens) special->read(first, rows.size());
       for (const SamplingParams& row : rows) samples += row.n;
     }

@@ -28,6 +28,8 @@ struct Prompt {
   std::optional<RowFault> fault;
 };
 
+constexpr std::uint32_t any_vocabulary = 0x8000'0000;  // one more than the largest TokenId
+
 enum class PromptForm { Text, TokenIds };
 
 // A dataset with one row a prompt that moves to /carry as it is. Names are those of the input group.
@@ -75,9 +77,10 @@ class PromptFile {
   std::vector<std::string> row_stops() const;
 
   // Reads every optional column once, in ranges: a value out of its range (n = 0, temperature = -3, a `stop` that is
-  // not a JSON list of strings) is a UserError naming dataset and row, as are offsets that do not ascend. Returns the
-  // total of samples = completions of the run.
-  std::uint64_t check_columns(const SamplingParams& defaults) const;
+  // not a JSON list of strings) is a UserError naming dataset and row, as are offsets that do not ascend, and a stop
+  // token that is outside the model's `vocabulary` and so can never occur. Returns the total of samples = completions
+  // of the run.
+  std::uint64_t check_columns(const SamplingParams& defaults, std::uint32_t vocabulary = any_vocabulary) const;
   // Reads every id once: a UserError names both rows of the first duplicate. Takes 8 bytes an id while it runs.
   void check_ids() const;
 

@@ -130,7 +130,7 @@ void carry_through(const RunPaths& paths, RunManifest& manifest, const RunConfig
 
 // What --retry-failed and --extend change beside the rows.
 RunChange change_for(const RunRequest& request, const RunPaths& paths, const RunManifest& manifest,
-                     const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
+                     const ModelFolder& model, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
   RunChange change;
   change.time_utc = utc_now();
   if (request.failed_rows == FailedRows::Retry) change.what = retries;
@@ -150,7 +150,8 @@ RunChange change_for(const RunRequest& request, const RunPaths& paths, const Run
   change.prompts_before = manifest.prompts;
   change.completions_before = manifest.completions;
   change.prompts = prompts.size();
-  change.completions = change.values.empty() ? manifest.completions : prompts.check_columns(request.config.sampling);
+  change.completions = change.values.empty() ? manifest.completions
+                                             : prompts.check_columns(request.config.sampling, model.config.vocabulary);
   return change;
 }
 
@@ -261,7 +262,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
                 const dataset::PromptFile& prompts, const Fingerprints& fingerprints, const dataset::RunCounts& counts,
                 ChangeStep step) {
   if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
-  const RunChange change = change_for(request, paths, manifest, prompts, fingerprints);
+  const RunChange change = change_for(request, paths, manifest, model, prompts, fingerprints);
   const bool again = request.failed_rows == FailedRows::Retry && retry_is_worth_it(change, counts);
   if (request.failed_rows == FailedRows::Retry && !again) refuse_idle_settings(request, change);
   if (change.values.empty() && !again) {

@@ -36,6 +36,11 @@ void check_model_can(const ModelFolder& model, const RunConfig& config, const da
         "logprobs (sampling.logprobs, or the column of {}): {} is more than the model's vocabulary has, {} tokens; "
         "lower it",
         prompts.path(), logprobs, model.config.vocabulary);
+  for (const std::int32_t id : config.sampling.stop_token_ids)
+    if (static_cast<std::uint32_t>(id) >= model.config.vocabulary)
+      user_error(
+          "sampling.stop_token_ids: {} can never occur: the model's ids are 0 to {}; correct it, or leave it out", id,
+          std::int64_t{model.config.vocabulary} - 1);
   if (model.tokenizer) return;
   auto refuse = [&](std::string_view what) {
     user_error(

@@ -140,14 +140,14 @@ void check_same_weights(RunPlan& plan, const std::string& weights_digest) {
     refuse(plan.paths, difference("the weights in model.path", weights_fingerprint, known->second, weights_digest));
 }
 
-RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const dataset::PromptFile& prompts,
-                         const Fingerprints& fingerprints) {
+RunManifest plan_new_run(const RunPaths& paths, const RunConfig& config, const ModelFolder& model,
+                         const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
   prompts.check_ids();
   RunManifest manifest;
   manifest.run_id = dataset::new_run_id();
   manifest.created_utc = utc_now();
   manifest.prompts = prompts.size();
-  manifest.completions = prompts.check_columns(config.sampling);
+  manifest.completions = prompts.check_columns(config.sampling, model.config.vocabulary);
   manifest.shard_prompts = config.output.shard_prompts.value_or(dataset::auto_shard_prompts(prompts.size()));
   manifest.fingerprints = as_map(fingerprints);
   dataset::check_numbers(paths, manifest);
@@ -216,7 +216,7 @@ RunPlan open_run(const RunRequest& request, const ModelFolder& model, const data
     plan.manifest = *found;
     take_up(plan, request, model, prompts, fingerprints, counter);
   } else {
-    plan.manifest = plan_new_run(paths, request.config, prompts, fingerprints);
+    plan.manifest = plan_new_run(paths, request.config, model, prompts, fingerprints);
     plan.manifest.fingerprints[prompts_fingerprint] = hash_prompts(request.config, prompts, prompts.size());
     if (request.existing == Existing::Overwrite) dataset::clear_run(paths);
     dataset::create_run(paths, plan.manifest, resolved(request.config));

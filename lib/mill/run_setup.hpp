@@ -67,7 +67,7 @@ constexpr const char* weights_fingerprint = "weights_xxh3_1";
 // Rank 0, once nothing can refuse the job any more: config.yaml has the settings and paths of this one.
 void keep_config(const RunPlan& plan, const RunConfig& config);
 // The manifest of a new run. UserError for everything in prompts and settings that may refuse one.
-dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfig& config,
+dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfig& config, const ModelFolder& model,
                                   const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
 // UserError when a file of somebody else is in the way of a new run.
 void check_nothing_in_the_way(const dataset::RunPaths& paths, const RunConfig& config);

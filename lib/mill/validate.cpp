@@ -67,7 +67,7 @@ void check_run_dir(const RunRequest& asked, const ModelFolder& model, const data
     fmt::print("run      {}: is there already, after attempt {}; the job goes on with it\n", paths.dir,
                found->attempts);
   } else {
-    plan_new_run(paths, config, prompts, {});
+    plan_new_run(paths, config, model, prompts, {});
     check_nothing_in_the_way(paths, config);
   }
 }

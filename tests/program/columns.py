@@ -139,6 +139,7 @@ def values_out_of_range_name_their_row():
         ("presence_penalty", [-1, 101], "row 1 is 101, must be from -100 to 100"),
         ("min_tokens", [-1, 50], "row 1 is 50, more than the row's max_tokens, 48"),
         ("stop_token_ids", ["", "[1, -2]"], "row 1 must be a JSON list of token ids"),
+        ("stop_token_ids", ["[2047]", "[3, 99999]"], "row 1 has 99999, which can never occur: the model's ids are 0 to "),
         ("stop_token_ids", ["7", ""], "row 0 must be a JSON list of token ids"),
         ("ignore_eos", [1, 2], "row 1 is 2, must be 1 or true, 0 or false"),
         ("add_special_tokens", [0, 5], "row 1 is 5, must be 1 or true, 0 or false"),
@@ -147,6 +148,9 @@ def values_out_of_range_name_their_row():
         prompts = write_prompts(folder / "p.h5", {"prompt": ["a", "b"], name: values})
         done = run(folder, prompts, code=2)
         check(f"/{name}'" in done.stderr and says in done.stderr, name, says, "is not said:", done.stderr)
+    prompts = write_prompts(folder / "p.h5", {"prompt": ["a", "b"]})
+    done = run(folder, prompts, "sampling.stop_token_ids=[3, 99999]", code=2)
+    check("sampling.stop_token_ids: 99999 can never occur" in done.stderr, done.stderr)
 
 
 def columns_that_are_nearly_a_setting_are_refused():
