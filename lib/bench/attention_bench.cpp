@@ -11,6 +11,7 @@
 #include "base/random.hpp"
 #include "bench/report.hpp"
 #include "kernels/attention.hpp"
+#include "system/shipped_files.hpp"
 
 namespace moemill::bench {
 
@@ -159,7 +160,7 @@ AttentionReport measure_attention(const KernelOptions& options) {
   std::vector<GroupedShape> groups;
   for (Shape s : options.groups) groups.push_back({s.first, s.second, 0});
   if (!options.model.empty()) {
-    const model::ModelConfig config = model::read_config(options.model);
+    const model::ModelConfig config = model::read_config(shipped_path(options.model));
     tiles = latent_shapes(config), groups = grouped_shapes(config);
   }
   cpu::Stream stream(options.isa, options.threads);

@@ -18,6 +18,7 @@
 #include "model/weights.hpp"
 #include "sample/sampler.hpp"
 #include "system/batch.hpp"
+#include "system/shipped_files.hpp"
 
 namespace moemill::bench {
 namespace {
@@ -265,6 +266,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   if (o.sequences < 1 || o.tokens < 1 || o.steps < 1 || o.threads < 1)
     user_error("bench: --sequences, --tokens, --steps and --threads are at least 1");
   if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");
+  o.model = shipped_path(o.model);
   o.isa = cpu::parse_isa(isa);
   if (given.count("json")) o.form = Form::Json;
   return o;

@@ -15,6 +15,7 @@
 #include "mill/loaded_model.hpp"
 #include "mill/prompt_survey.hpp"
 #include "mill/summary.hpp"
+#include "system/shipped_files.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -141,7 +142,8 @@ ValidateRequest with_threads(ValidateRequest request) {
 ExitCode validate(const ValidateRequest& asked) {
   if (asked.ranks < 1) user_error("--ranks {}: must be 1 or more", asked.ranks);
   if (asked.ranks_per_node == 0u) user_error("--ranks-per-node 0: must be 1 or more");
-  const ValidateRequest request = with_threads(asked);
+  ValidateRequest request = with_threads(asked);
+  if (asked.run.config.input.path.empty()) request.run.config.model.path = shipped_path(asked.run.config.model.path);
   const RunConfig& config = request.run.config;
   const ModelFolder model = open_and_tell_model(config, files_of(request));
   if (config.input.path.empty() && request.input == ValidateRequest::Input::Optional)

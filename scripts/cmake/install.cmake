@@ -18,13 +18,27 @@ install(FILES scripts/moemill_io.py scripts/tools-requirements.txt scripts/READM
 install(DIRECTORY scripts/moemill_tools DESTINATION ${share}/scripts FILES_MATCHING PATTERN "*.py")
 install(DIRECTORY jobs/ DESTINATION ${share}/jobs)
 install(DIRECTORY configs/ DESTINATION ${share}/configs)
+# README.md and the pages that it links to, where it looks for them.
 install(FILES README.md LICENSE CHANGELOG.md CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES lib/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/lib)
+foreach(folder lib/dataset lib/model tests/torture tests/scale)
+  install(FILES ${folder}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/${folder})
+endforeach()
 
-# Links that stay right when the tree is moved: from bin/ up to share/.
+# Links that stay right when the tree is moved: from bin/ up to share/, and from README's folder to what it speaks of.
+function(install_link from link)
+  install(CODE "
+    set(link \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${link}\")
+    message(STATUS \"Installing: \${link}\")
+    file(CREATE_LINK ${from} \"\${link}\" SYMBOLIC)")
+endfunction()
 file(RELATIVE_PATH from_bin ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/moemill/scripts)
 foreach(command prompts outputs report)
-  install(CODE "
-    set(link \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/moemill-${command}\")
-    message(STATUS \"Installing: \${link}\")
-    file(CREATE_LINK ${from_bin}/${command}.py \"\${link}\" SYMBOLIC)")
+  install_link(${from_bin}/${command}.py ${CMAKE_INSTALL_BINDIR}/moemill-${command})
 endforeach()
+file(RELATIVE_PATH from_pages ${CMAKE_INSTALL_FULL_DOCDIR} ${CMAKE_INSTALL_FULL_DATADIR}/moemill)
+foreach(folder configs jobs scripts)
+  install_link(${from_pages}/${folder} ${CMAKE_INSTALL_DOCDIR}/${folder})
+endforeach()
+file(RELATIVE_PATH from_share ${CMAKE_INSTALL_FULL_DATADIR}/moemill ${CMAKE_INSTALL_FULL_DOCDIR})
+install_link(${from_share}/lib ${share}/lib)  # of the pages there, one looks into lib/dataset

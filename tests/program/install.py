@@ -58,6 +58,17 @@ said("moemill-report", "out")
 assert (elsewhere / "out/report.html").stat().st_size > 1000
 assert (share / "jobs/one-node.sbatch").exists() and (moved / "share/doc/moemill/LICENSE").exists()
 
+# Shapes that ship with it, by the names that README and help have for them.
+few = ["--sequences", "1", "--tokens", "1", "--steps", "1"]
+assert f"{share}/configs/demo/model" in said("moemill", "bench", "decode", "--model", "configs/demo/model", *few)
+assert "share/moemill/configs/bench/deepseek-0.5b" in said("moemill", "validate", "--model", "configs/bench/deepseek-0.5b")
+assert "configs/models/deepseek-v3" in said("moemill", "validate", "--model", "configs/models/deepseek-v3", "--memory-per-node", "9000")
+assert "no such folder" in said("moemill", "bench", "decode", "--model", "configs/bench/none", expect=2)
+pages = list(moved.rglob("*.md"))
+dead = [f"{page.relative_to(moved)}: {link}" for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+        if not (page.parent / link).exists()]
+assert len(pages) > 5 and not dead, dead
+
 # A build folder that gets another MPI takes that one, and goes back.
 if shutil.which("mpicxx.mpich") and shutil.which("mpicxx.openmpi"):
     (elsewhere / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.25)\nproject(x CXX)\n"
