@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/readable.hpp"
 
 namespace moemill {
 namespace {
@@ -64,7 +65,8 @@ std::string sha256_hex(std::string_view text) {
 
 std::string sha256_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) system_error("cannot open {} to fingerprint it", path);
+  if (!file)
+    system_error("{}: {}, and it is to be fingerprinted", path, why_unreadable(path).value_or("cannot be opened"));
   Sha256 sha;
   std::vector<char> buffer(1 << 20);
   while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0)

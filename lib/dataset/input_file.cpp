@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
-#include "system/files.hpp"
+#include "base/readable.hpp"
 #include "system/h5_sources.hpp"
 
 namespace moemill::dataset {
@@ -25,7 +25,7 @@ bool is_other_form(std::string_view path) {
 h5::Handle open_input(const std::string& path) {
   h5::be_quiet();
   if (path.empty()) user_error("input.path is empty: name a prompts.h5 (input.path, or --input)");
-  if (!files::exists(path)) user_error("{}: no such file (input.path)", path);
+  if (const auto why = why_unreadable(path)) user_error("{}: {} (input.path)", path, *why);
   if (H5Fis_hdf5(path.c_str()) <= 0) {
     H5Eclear2(H5E_DEFAULT);
     if (is_other_form(path))

@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/path_text.hpp"
+#include "base/readable.hpp"
 #include "mill/config_field_kinds.hpp"
 #include "mill/config_fields.hpp"
 #include "mill/config_names.hpp"
@@ -249,7 +250,8 @@ std::string read_text_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
   if (in) text << in.rdbuf();
-  if (!in) user_error("{}: cannot be read: {}", path, std::generic_category().message(errno));
+  const int error = errno;
+  if (!in) user_error("{}: {}", path, why_unreadable(path).value_or("cannot be read: " + reason_of(error)));
   return text.str();
 }
 

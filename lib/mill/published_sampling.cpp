@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "base/readable.hpp"
 #include "model/json_object.hpp"
-#include "system/files.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -23,7 +23,7 @@ std::string number_text(const nlohmann::json& value) {
 PublishedSampling read_published_sampling(const std::string& model_dir) {
   constexpr std::uint64_t most_bytes = 1 << 20;
   PublishedSampling published{model_dir + "/generation_config.json", {}};
-  if (model_dir.empty() || !files::exists(published.file)) return published;
+  if (model_dir.empty() || !is_named(published.file)) return published;
   const auto json = model::JsonObject::read(published.file, most_bytes);
   for (const char* key : {"temperature", "top_p", "top_k", "min_p", "repetition_penalty"})
     if (json.has(key)) published.values.emplace_back(key, number_text(json.json().at(key)));

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/error.hpp"
+#include "base/readable.hpp"
 #include "model/family.hpp"
 
 namespace moemill::model {
@@ -40,6 +41,7 @@ void require_folder(const std::string& dir) {
       "model.safetensors.index.json), as downloaded from Hugging Face";
   std::error_code ignored;
   if (!fs::exists(dir, ignored)) {
+    if (is_named(dir)) user_error("model folder {}: {}", dir, why_unreadable(dir).value_or("try again"));
     const std::size_t slash = dir.find('/');
     if (slash != std::string::npos && slash > 0 && slash + 1 < dir.size() &&
         dir.find('/', slash + 1) == std::string::npos && dir[0] != '.')
@@ -50,7 +52,7 @@ void require_folder(const std::string& dir) {
     user_error("model folder {}: no such folder (model.path, --model); {}", dir, holds);
   }
   if (!fs::is_directory(dir, ignored)) user_error("model folder {}: is not a directory; {}", dir, holds);
-  if (!fs::exists(fs::path(dir) / "config.json", ignored)) {
+  if (!is_named(dir + "/config.json")) {
     user_error("model folder {}: has no config.json; {}", dir, holds);
   }
 }
@@ -73,8 +75,7 @@ void refuse_quantized_beside(const std::string& dir, const JsonObject& json) {
 
 void read_special_tokens(const std::string& dir, const JsonObject& json, ModelConfig& config) {
   std::filesystem::path generation = std::filesystem::path(dir) / "generation_config.json";
-  std::error_code ignored;
-  if (std::filesystem::exists(generation, ignored)) {
+  if (is_named(generation.string())) {
     config.eos = JsonObject::read(generation.string(), max_config_bytes).token_ids("eos_token_id");
   }
   if (config.eos.empty()) config.eos = json.token_ids("eos_token_id");

@@ -15,6 +15,7 @@
 
 #include "base/entropy.hpp"
 #include "base/error.hpp"
+#include "base/readable.hpp"
 
 namespace moemill::files {
 
@@ -26,7 +27,7 @@ std::string reason(int error) {
     case EACCES:
     case EPERM:
     case EROFS: cure = "check owner, rights and mount, or let output.dir name another folder"; break;
-    default: return std::strerror(error);
+    default: return reason_of(error);
   }
   return fmt::format("{} ({})", std::strerror(error), cure);
 }

@@ -13,7 +13,7 @@
 
 namespace moemill::files {
 
-// The text of an errno, with the cure where its user has one: no room, no quota, no right.
+// The text of an errno, with the cure where its user has one: no room, no quota, no right, no more files.
 std::string reason(int error);
 
 // Owns a file descriptor.

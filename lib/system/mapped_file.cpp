@@ -11,17 +11,16 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/readable.hpp"
 
 namespace moemill {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a fifo must not hang the job
-  if (fd_ < 0) user_error("{}: cannot be opened: {}", path, std::strerror(errno));
   struct stat info {};
-  int failed = ::fstat(fd_, &info);
-  if (failed != 0 || !S_ISREG(info.st_mode)) {
-    ::close(fd_);
-    user_error("{}: is not a regular file", path);
+  if (fd_ < 0 || ::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
+    if (fd_ >= 0) ::close(fd_);
+    user_error("{}: {}", path, why_unreadable(path).value_or("has changed while it was opened; try again"));
   }
   size_ = static_cast<std::uint64_t>(info.st_size);
   if (size_ == 0) return;  // mmap refuses empty ranges

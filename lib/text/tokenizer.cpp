@@ -1,12 +1,13 @@
 #include "text/tokenizer.hpp"
 
-#include <filesystem>
+#include <cerrno>
 #include <fstream>
 #include <sstream>
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/lfs_pointer.hpp"
+#include "base/readable.hpp"
 #include "base/utf8.hpp"
 #include "text/parts.hpp"
 #include "text/side_files.hpp"
@@ -16,26 +17,18 @@ namespace moemill::text {
 namespace {
 
 std::string read_file(const std::string& path) {
-  std::error_code ignored;
-  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
-    user_error("{}: is not a regular file", path);  // opening a pipe would wait for its other end
+  if (const auto why = why_unreadable(path)) user_error("{}: {}", path, *why);
   std::ifstream in(path, std::ios::binary);
-  if (!in) user_error("{}: cannot be read", path);
   std::ostringstream bytes;
   bytes << in.rdbuf();
-  if (in.bad()) system_error("{}: reading failed", path);
+  if (!in) system_error("{}: reading failed: {}", path, reason_of(errno));
   return std::move(bytes).str();
-}
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
 }
 
 // Other forms of a tokenizer, which transformers turns into tokenizer.json.
 [[noreturn]] void refuse_without_tokenizer(const std::string& dir) {
   for (const char* other : {"tokenizer.model", "spiece.model", "vocab.json"})
-    if (exists(dir + "/" + other))
+    if (is_named(dir + "/" + other))
       user_error(
           "{}: has {}, but no tokenizer.json. Make it once (pip install transformers sentencepiece protobuf): python3 "
           "-c \"from transformers import AutoTokenizer; AutoTokenizer.from_pretrained('{}').save_pretrained('{}')\"",
@@ -43,7 +36,7 @@ bool exists(const std::string& path) {
   user_error("{}: has no tokenizer.json, which the model folder needs for texts; download it with the model", dir);
 }
 
-std::string text_of(const std::string& path) { return exists(path) ? read_file(path) : std::string(); }
+std::string text_of(const std::string& path) { return is_named(path) ? read_file(path) : std::string(); }
 
 std::string side_tokens_note(const nlohmann::json& appended, const std::string& file_name) {
   return fmt::format("{}: {} more added token{} (\"{}\", id {}{}) stand in the files beside it, and count", file_name,
@@ -100,8 +93,8 @@ Tokenizer Tokenizer::load_tiktoken(const std::string& dir) {
 
 Tokenizer Tokenizer::load(const std::string& dir) {
   std::string path = dir + "/tokenizer.json";
-  if (!exists(path) && exists(dir + "/tiktoken.model")) return load_tiktoken(dir);
-  if (!exists(path)) refuse_without_tokenizer(dir);
+  if (!is_named(path) && is_named(dir + "/tiktoken.model")) return load_tiktoken(dir);
+  if (!is_named(path)) refuse_without_tokenizer(dir);
   const std::string contents = read_file(path);
   refuse_lfs_pointer(path, contents);
   const SideFiles side{dir, text_of(dir + "/tokenizer_config.json"), text_of(dir + "/added_tokens.json"),
@@ -114,7 +107,7 @@ Tokenizer Tokenizer::load(const std::string& dir) {
 // Special tokens are what the post-processor adds. tokenizer_config.json can ask for others, which older versions of
 // transformers obeyed: then the user should know.
 void Tokenizer::warn_about_config(const std::string& path) {
-  if (!std::filesystem::exists(path)) return;
+  if (!is_named(path)) return;
   nlohmann::json config = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) {
     parts_->warnings.push_back(fmt::format("{}: not a JSON object; it is ignored", path));

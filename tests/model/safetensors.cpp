@@ -146,7 +146,7 @@ TEST_CASE("model folder: what is refused") {
   SUBCASE("a part that is a folder") {
     fs::remove(part);
     fs::create_directory(part);
-    said = {part.string(), "regular file"};
+    said = {part.string(), "is a folder, not a file"};
   }
   SUBCASE("an index that is no JSON") {
     write_text(index, "{");

@@ -4,13 +4,15 @@ plain process and on two ranks.
 
     bad_input.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
+import os
 import shutil
 import struct
+import subprocess
 
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, check, expect_exit, fresh, main, moemill, rows, write_prompts
+from moemill_program import MODELS, PROGRAM, check, expect_exit, fresh, main, moemill, rows, write_prompts
 
 GOOD = {"prompt": ["one two", "three"]}
 
@@ -201,6 +203,39 @@ def bad_prompts():
     refused("no such carried column", [*words, "--set", "output.carry_columns=[nothing]"], ["p.h5: dataset '/nothing': is not there"])
 
 
+def files_that_are_none():
+    """Pipes, folders and links to nowhere, where prompts and the files of a model should be: each is called what it is, and
+    none is waited for, or done without."""
+    folder = fresh("none")
+    prompts, model = write_prompts(folder / "p.h5", GOOD), model_copy(folder)
+    def pipe(path): os.mkfifo(path)
+    def link(path): path.symlink_to("gone/" + path.name)
+    def folder_there(path): path.mkdir()
+    for name in ("p.h5", "config.json", "generation_config.json", "tokenizer.json", "run.yaml"):
+        path = folder / name if name in ("p.h5", "run.yaml") else model / name
+        kept = path.read_bytes() if path.exists() else None
+        for make, says in ((folder_there, "is a folder, not a file"), (link, f"it is a link to gone/{name}, where nothing is"),
+                           (pipe, "is not a regular file, but a pipe")):
+            if name == "run.yaml" and make is pipe: continue  # <(...) of a shell is one, and is read
+            path.unlink(missing_ok=True)
+            make(path)
+            words = ["-c", path] if name == "run.yaml" else []
+            refused(name, [*words, "--model", model, "-i", prompts, "-o", folder / "out"], [f"{name}: ", says], ranks=(0,))
+            path.rmdir() if path.is_dir() else path.unlink()
+        if kept: path.write_bytes(kept)
+
+
+def too_few_open_files():
+    prompts = write_prompts(fresh("few") / "p.h5", GOOD)
+    words = ["run", "--model", MODELS / "deepseek_v3", "-i", prompts, "-o", prompts.parent / "out"]
+    for most in (5, 6, 7, 12):
+        done = subprocess.run(["bash", "-c", f"ulimit -n {most}; exec \"$@\"", "bash", PROGRAM, *map(str, words)],
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+        if done.returncode == 0: continue
+        check("Too many open files" in done.stderr and "ulimit -n" in done.stderr, most, done.stderr)
+    expect_exit(moemill(*words), 0)
+
+
 def bad_layouts():
     folder = fresh("layouts")
     prompts = write_prompts(folder / "p.h5", GOOD)
@@ -294,5 +329,5 @@ def more_ranks_than_work():
 
 
 if __name__ == "__main__":
-    main([bad_models, doubtful_models, bad_yaml, bad_prompts, bad_layouts, limits_of_yaml_and_columns, files_of_somebody_else, a_bad_prompt_is_a_failed_row, token_ids_out_of_range,
+    main([bad_models, doubtful_models, bad_yaml, bad_prompts, files_that_are_none, too_few_open_files, bad_layouts, limits_of_yaml_and_columns, files_of_somebody_else, a_bad_prompt_is_a_failed_row, token_ids_out_of_range,
           more_ranks_than_work])

@@ -94,6 +94,21 @@ def a_shard_folder_that_loses_its_permission():
     check(not differences(undisturbed(), half / "outputs.h5"), differences(undisturbed(), half / "outputs.h5"))
 
 
+def files_that_may_not_be_read():
+    words = ["run", "-c", FOLDER / "run.yaml", "-o", FOLDER / "open/unread"]
+    for path in [FOLDER / name for name in ("p.h5", "run.yaml", "model/config.json", "model/generation_config.json", "model/tokenizer.json")]:
+        before, made = path.stat().st_mode if path.exists() else 0, not path.exists()
+        if made: path.write_text("{}")
+        path.chmod(0)
+        done = expect_exit(plain(*words), 2)
+        check(f"{path.name}: cannot be opened: Permission denied" in done.stderr, done.stderr)
+        path.unlink() if made else path.chmod(before)
+    (FOLDER / "model").chmod(0)
+    check("config.json: cannot be opened: Permission denied" in expect_exit(plain(*words), 2).stderr)
+    (FOLDER / "model").chmod(0o755)
+    expect_exit(plain(*words, "--dry-run"), 0)
+
+
 def prepare(folder):
     """Program, model and prompts where everybody may read them, and one folder where the user may write."""
     global FOLDER
@@ -126,6 +141,6 @@ if __name__ == "__main__":
             print("SKIPPED all: permissions stop nobody here, or no plain user can be taken (setpriv)")
             sys.exit(0)
         try:
-            main([a_folder_that_cannot_be_made, a_run_directory_that_loses_its_permission, a_shard_folder_that_loses_its_permission])
+            main([files_that_may_not_be_read, a_folder_that_cannot_be_made, a_run_directory_that_loses_its_permission, a_shard_folder_that_loses_its_permission])
         finally:
             mode(pathlib.Path(name), 0o755)
