@@ -50,8 +50,16 @@ std::string next_of_killed(const dataset::RunStatus& status) {
       tries);
 }
 
+// outputs.h5 alone had the rows, and it is gone.
+bool rows_are_lost(const dataset::RunStatus& status) {
+  return !status.running && status.manifest.shards_removed && !status.manifest.reopening && !status.merged;
+}
+
 // What a reader can do, or wait for; "" when nothing is left.
 std::string next_of(const dataset::RunStatus& status) {
+  if (rows_are_lost(status))
+    return "restore outputs.h5 from a copy, and the run is done; or make all rows again: the same command with "
+           "--overwrite";
   if (status.running)
     return status.rows_pending == 0 && !status.merged ? "all rows are there, the end is being written" : "";
   if (!status.exit_code) return next_of_killed(status);
@@ -120,11 +128,9 @@ void hold_against_files(dataset::RunStatus& status, bool merges) {
                          status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
   const bool whole = status.rows_pending == 0 && (status.merged || !merges);
   if (!says_done || whole) return;  // nor has a run that is worked on a code
-  if (status.manifest.shards_removed && !status.manifest.reopening && !status.merged) {
+  if (rows_are_lost(status)) {
     status.exit_code = static_cast<int>(ExitCode::Usage);
-    status.end_reason =
-        "all rows were done, but outputs.h5 is gone, and the shards were removed when it was whole: restore it from a "
-        "copy, or make all rows again with --overwrite";
+    status.end_reason = "all rows were done, but outputs.h5 is gone, and the shards were removed when it was whole";
     return;
   }
   status.exit_code = static_cast<int>(ExitCode::Stopped);
