@@ -221,11 +221,14 @@ hid_t PromptFile::carried_dataset(const std::string& name) const {
   return state_->carried_datasets[static_cast<std::size_t>(at - all.begin())];
 }
 
-InputContents PromptFile::contents() const {
+InputContents PromptFile::contents() const { return contents_of_first(size()); }
+
+InputContents PromptFile::contents_of_first(std::uint64_t rows) const {
+  expect(rows <= size(), "prompts: rows lie within the file");
   std::vector<std::string> names = state_->used;
   names.emplace_back(state_->prompt_name());
   for (const CarriedColumn& column : state_->carried) names.push_back(column.name);
-  return reading(path(), [&] { return contents_of(state_->group, names, size()); });
+  return reading(path(), [&] { return contents_of(state_->group, names, rows); });
 }
 
 const std::string& PromptFile::stamp_when_opened() const { return state_->stamp; }

@@ -86,6 +86,8 @@ class PromptFile {
 
   // What the columns of the prompts to process hold, for input_sha256. Reads all of them.
   InputContents contents() const;
+  // The same of the first `rows` of them, which may have been all of an earlier file.
+  InputContents contents_of_first(std::uint64_t rows) const;
 
   // Who writes to the file while a job reads it would give the job other prompts than it began with, or half of them.
   // After hold_to(), read(), read_sample_counts() and check_contents() see whether somebody wrote; then the file is

@@ -13,6 +13,7 @@
 #include "mill/agree.hpp"
 #include "mill/change.hpp"
 #include "mill/config.hpp"
+#include "mill/growth.hpp"
 #include "model/weights.hpp"
 
 namespace moemill::mill {
@@ -88,9 +89,23 @@ std::string other_prompts(const RunManifest& manifest, const RunConfig& config, 
            "whether the first prompts are the same (with the input as it was, n and max_tokens can grow)";
   if (begins_with_the_same(manifest, config, prompts)) return "";
   return fmt::format(
-      "\n  the first {} prompts (--extend takes more prompts at the end of the file; those that are there must stay as "
+      "\n  the first {} prompts{} (--extend takes more prompts at the end of the file; those that are there must stay "
+      "as "
       "they are, but for n and max_tokens)",
-      manifest.prompts);
+      manifest.prompts, differing_prompts(manifest, prompts));
+}
+
+std::string model_differences(const RunManifest& manifest, const Fingerprints& fingerprints) {
+  const std::map<std::string, std::string> contents = {{"model_sha256", "the contents of model.path"},
+                                                       {"tokenizer_sha256", "the tokenizer in model.path"}};
+  const auto prints = as_map(fingerprints);
+  std::string differences;
+  for (const auto& [name, what] : contents) {
+    auto old_value = manifest.fingerprints.find(name);
+    if (old_value != manifest.fingerprints.end() && old_value->second != prints.at(name))
+      differences += difference(what, name, old_value->second, prints.at(name));
+  }
+  return differences;
 }
 
 }  // namespace
@@ -101,10 +116,12 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
   const RunConfig old_config = config_of_run(paths, manifest);
   const std::vector<std::string> changeable = changeable_keys(request);
   std::string differences;
+  std::vector<std::string> changed_keys;
   const bool same_prompts = manifest.prompts == fingerprints.prompts;
   for (const auto& key : differing_keys(old_config, config)) {
     if (key == "input.limit" && same_prompts) continue;  // none, and all of them, are the same
     if (std::find(changeable.begin(), changeable.end(), key) != changeable.end()) continue;
+    changed_keys.push_back(key);
     differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
   }
   const std::string columns = changed_columns(manifest, fingerprints.input, config.input.path);
@@ -112,15 +129,11 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
     differences += difference("the contents of input.path: " + columns, "input_sha256",
                               manifest.fingerprints.at("input_sha256"), fingerprints.input.sha256);
   const bool same_input = same_prompts && columns.empty();
-  const std::map<std::string, std::string> contents = {{"model_sha256", "the contents of model.path"},
-                                                       {"tokenizer_sha256", "the tokenizer in model.path"}};
-  const auto prints = as_map(fingerprints);
-  for (const auto& [name, what] : contents) {
-    auto old_value = manifest.fingerprints.find(name);
-    if (old_value != manifest.fingerprints.end() && old_value->second != prints.at(name))
-      differences += difference(what, name, old_value->second, prints.at(name));
-  }
+  const std::string other_model = model_differences(manifest, fingerprints);
+  differences += other_model;
   std::string advice;
+  if (request.growth == Growth::Forbidden && same_prompts && other_model.empty())
+    advice = growth_advice(old_config, config, changed_keys, columns);
   if (request.growth == Growth::Forbidden && !same_prompts) {
     differences += fmt::format("\n  the number of prompts: {} there, {} now", manifest.prompts, fingerprints.prompts);
     if (manifest.prompts < fingerprints.prompts)

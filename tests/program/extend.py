@@ -305,15 +305,21 @@ def what_is_refused():
     changed = prompts_of(12)
     changed["prompt"][3] = "something else"
     write_prompts(folder / "changed.h5", changed)
-    refused("the first 10 prompts", prompts="changed.h5")
+    refused("the first 10 prompts, in column prompt; the run keeps sums of them alone", prompts="changed.h5")
     changed = prompts_of(12)
     changed["topic"][9] = "another"
     write_prompts(folder / "carried.h5", changed)
     refused("column 'topic'", prompts="carried.h5")
     write_prompts(folder / "special.h5", {**prompts_of(12), "add_special_tokens": np.array([True] * 9 + [False] * 3)})
-    refused("the first 10 prompts", prompts="special.h5")
+    refused("the first 10 prompts, in column add_special_tokens;", prompts="special.h5")
     write_prompts(folder / "fewer.h5", prompts_of(9))
-    refused("the first 10 prompts", prompts="fewer.h5")
+    refused("the first 10 prompts (there are 9 now)", prompts="fewer.h5")
+    # Without --extend, what it could do is said, and of nothing else.
+    for settings, takes in ((["sampling.n=3", base[1]], True), ([base[0], "sampling.max_tokens=9"], True),
+                            (["sampling.n=1", base[1]], False), ([base[0], "sampling.max_tokens=7"], False),
+                            (["sampling.n=3", base[1], "sampling.seed=4"], False)):
+        done = expect_exit(moemill(*words_for(folder, "out", *settings)), 2)
+        check(("--extend takes it" in done.stderr) == takes, settings, done.stderr)
     refused("n can only grow", "sampling.n=1", "sampling.max_tokens=8")
     refused("max_tokens can only grow", "sampling.n=2", "sampling.max_tokens=5")
     refused("sampling.temperature", *base, "sampling.temperature=0.5")
