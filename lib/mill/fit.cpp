@@ -119,7 +119,7 @@ Fits tell_fit(const FitQuestion& q) {
     const bool cache_decides = needed - ranks * (cache + margin) <= memory;
     const char* otherwise = !cache_decides               ? ""
                             : q.parallel.kv_cache_tokens ? ", a lower parallel.kv_cache_tokens"
-                                                         : ", a lower model.max_model_len or max_tokens";
+                                                         : ", a lower model.max_model_len or max_tokens (of a new run)";
     fmt::print("fits     no: {} a node are needed{}, more than the {}; use more nodes{}{}\n", gib(needed),
                margin > 0 ? " (a fifth of what weights leave is kept free)" : "", node,
                ranks > 1 ? " or fewer ranks a node" : "", otherwise);

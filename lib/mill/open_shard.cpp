@@ -83,7 +83,9 @@ OpenShard::OpenShard(ShardId shard, const ShardInputs& inputs, Generator& genera
     if (!generator.fits(prepared))
       user_error(
           "{}: row {} needs {} prompt and {} new tokens at once, more than this rank's KV cache holds; raise "
-          "parallel.kv_cache_tokens or lower model.max_model_len or max_tokens. Finished rows are kept.",
+          "parallel.kv_cache_tokens or leave it on auto, start fewer ranks a machine or allow the job more memory: the "
+          "same command then goes on, and finished rows are kept. A lower max_tokens or model.max_model_len would be "
+          "another run.",
           inputs.prompts.path(), prompt.index, prepared.tokens.size(), prepared.sampling.max_tokens);
     generator.add(prepared, missing, std::move(before.partials), before.score);
   }

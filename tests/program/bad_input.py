@@ -245,6 +245,9 @@ def bad_layouts():
     refused("context", [*words, "--set", "model.max_model_len=100000"], ["model.max_model_len: 100000 is more than", "512"])
     refused("cache", [*words, "--set", "parallel.kv_cache_tokens=64", "--set", "sampling.max_tokens=200"],
             ["p.h5: row 0 needs 6 prompt and 200 new tokens", "raise parallel.kv_cache_tokens"])
+    # What it advises is taken.
+    expect_exit(moemill("run", *words, "--set", "parallel.kv_cache_tokens=auto", "--set", "sampling.max_tokens=200"), 0)
+    shutil.rmtree(folder / "out")
     for key, path in (("output.dir", "~/out"), ("input.path", "~/p.h5")):
         refused("a home folder", [*words[:-4], "--set", f"{key}={path}"], [f"{key}: {path}: only a shell", "write the full path"])
     (folder / "file").write_text("not a folder")
