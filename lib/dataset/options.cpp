@@ -56,7 +56,13 @@ void merge(const NumberColumn& column, const Values& values, std::uint64_t first
     if (!values[i]) continue;
     hold(column.place(), first + i, *values[i], rule, allowed);
     auto& target = rows[i].*field;
-    target = static_cast<typename Plain<std::remove_reference_t<decltype(target)>>::type>(*values[i]);
+    using Target = typename Plain<std::remove_reference_t<decltype(target)>>::type;
+    auto value = static_cast<Target>(*values[i]);
+    // As in run.yaml: a number too near to 0 for its type counts as the nearest that is none.
+    if constexpr (std::is_same_v<Target, float>)
+      if (*values[i] != 0 && std::abs(value) < std::numeric_limits<float>::min())
+        value = std::copysign(std::numeric_limits<float>::min(), value);
+    target = value;
   }
 }
 

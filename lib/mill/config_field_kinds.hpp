@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -26,6 +28,13 @@ std::optional<T> number_in(std::string_view text) {
   const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
   T value{};
   auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
+  if constexpr (std::is_floating_point_v<T>) {
+    // A number too near to 0 counts as the nearest that is none: "above 0" holds for it as it was written.
+    const bool is_small = error == std::errc::result_out_of_range
+                              ? std::abs(std::strtod(std::string(begin, end).c_str(), nullptr)) < 1
+                              : error == std::errc() && std::fpclassify(value) == FP_SUBNORMAL;
+    if (is_small) value = std::copysign(std::numeric_limits<T>::min(), *begin == '-' ? T{-1} : T{1}), error = {};
+  }
   if (error != std::errc() || end != text.data() + text.size() || begin == end) return std::nullopt;
   if constexpr (std::is_floating_point_v<T>) {
     if (!std::isfinite(value)) return std::nullopt;

@@ -270,6 +270,16 @@ def limits_of_yaml_and_columns():
         write_prompts(path, {**GOOD, name: [most, more]})
         done = expect_exit(moemill(*words), 2)
         check(f"dataset '/{name}': row 1 is {more}, must be" in done.stderr, done.stderr)
+    # Numbers that are above 0 and too small for a float; and none at all.
+    for small in ("1e-300", "1e-400", "1e-40"):
+        write_prompts(path, GOOD)
+        for name in ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty"):
+            expect_exit(moemill(*words, "--set", f"sampling.{name}={small}"), 0)
+        write_prompts(path, {**GOOD, "top_p": [float(small) or 1, 1]})
+        expect_exit(moemill(*words), 0)
+    for none in ("1e300", "1e400", "inf", "-inf", "nan", "0x10", "-1e-300"):
+        done = expect_exit(moemill(*words, "--set", f"sampling.temperature={none}"), 2)
+        check(f"sampling.temperature: '{none}' is not accepted; accepted: a number from 0 (greedy) to 100" in done.stderr, done.stderr)
     write_prompts(path, {**GOOD, "max_tokens": [0, 2]})
     expect_exit(moemill("run", *words[1:], "--set", "sampling.ignore_eos=true"), 0)
     check([int(r["num_completion_tokens"]) for r in rows(folder / "out/outputs.h5")] == [0, 2])
