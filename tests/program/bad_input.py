@@ -199,7 +199,7 @@ def bad_prompts():
     refused("no such group", [*words, "--set", "input.group=/nowhere"], ["p.h5: has no group '/nowhere'"])
     write_prompts(path, dict(GOOD, topic=["x", "y"]))
     refused("carried twice", [*words, "--set", "output.carry_columns=[topic, topic]"],
-            ["output.carry_columns: a list is not accepted", "each once"])
+            ["output.carry_columns: element 2 of the list, 'topic', is given twice", "each once"])
     refused("no such carried column", [*words, "--set", "output.carry_columns=[nothing]"], ["p.h5: dataset '/nothing': is not there"])
 
 
