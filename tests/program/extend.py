@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 
-import h5py
 import numpy as np
 
 from moemill_program import MODELS, SECONDS, SOURCE, check, command, differences, environment, expect_exit, fresh, main, moemill, rows, summary, write_prompts, write_run_json
@@ -51,7 +50,7 @@ def shards(out): return sorted(p.name for p in (out / "shards").iterdir())
 def all_that_grows():
     """More prompts, a larger n, longer answers: each alone and all at once, on other ranks, with shards and without."""
     folder = fresh("grows")
-    small, large = write_prompts(folder / "p.h5", prompts_of(10)), write_prompts(folder / "more.h5", prompts_of(19))
+    write_prompts(folder / "p.h5", prompts_of(10)), write_prompts(folder / "more.h5", prompts_of(19))
     base = ["sampling.n=2", "sampling.max_tokens=7"]
     cases = [("prompts", "more.h5", base, 0), ("samples", "p.h5", ["sampling.n=3", base[1]], 2),
              ("length", "p.h5", [base[0], "sampling.max_tokens=15"], 3), ("all", "more.h5", ["sampling.n=4", "sampling.max_tokens=20"], 2)]

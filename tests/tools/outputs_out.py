@@ -12,7 +12,7 @@ import numpy as np
 
 from tools import HAS_PYARROW, SCRIPTS, OutputsMaker, check, main, needs_pyarrow, read_lines, script, write_lines  # puts scripts/ on the path
 
-from moemill_tools.outputs.duplicates import Duplicates
+from moemill_tools.digests import Digests
 
 # Five prompts of two samples; prompt 3 failed, one sample of prompt 4 too.
 IDS = ["a", "b", "ü", "d", "e"]
@@ -122,11 +122,11 @@ def duplicates(work):
     maker.done()
     made = taken(work, work / "b.h5", "--dedup-answers")
     check(len(made) == 6000 and [r["text"] for r in made] == [f"text {r * 7919 % 6000}" for r in range(6000)], len(made))
-    part, Duplicates.PART = Duplicates.PART, 1 << 6
+    part, Digests.PART = Digests.PART, 1 << 6
     try:
         check(taken(work, work / "b.h5", "--dedup-answers") == made, "the same when looked through in 64 parts")
     finally:
-        Duplicates.PART = part
+        Digests.PART = part
 
 
 def same_prompt_in_two_rows(work):

@@ -1,6 +1,7 @@
 """For the tests of this folder: runs the scripts with the Python of the test, reads prompt files as plain values, makes
 outputs.h5 of any content and size without a job. Needs h5py and numpy."""
 import contextlib
+import gc
 import importlib.util
 import io
 import json
@@ -54,6 +55,7 @@ def script(name, *words, code=0):
             module.main([str(w) for w in words])
         except SystemExit as end:
             ended = end.code or 0
+    gc.collect()  # files that a fault left open would stay so, and HDF5 opens none anew that is
     done = Done(ended, out.getvalue(), err.getvalue())
     check(code is None or ended == code, f"exit {ended}, not {code}: {name}.py {words}\n{done.stdout}\n{done.stderr}")
     return done

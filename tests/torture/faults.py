@@ -24,7 +24,7 @@ arguments.add_argument("--library")
 arguments.add_argument("--all", action="store_true")
 arguments.add_argument("--seed", type=int, default=1)
 options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
-from moemill_program import MODELS, SECONDS, WORK, check, differences, expect_exit, fresh, moemill, write_prompts  # noqa: E402
+from moemill_program import MODELS, SECONDS, check, differences, expect_exit, fresh, moemill, write_prompts  # noqa: E402
 
 ERRORS = {"write": (errno.EIO, errno.ENOSPC, errno.EDQUOT), "fsync": (errno.EIO,), "close": (errno.EIO,),
           "rename": (errno.EACCES,), "link": (errno.EACCES, errno.EPERM), "open": (errno.EACCES, errno.EROFS),

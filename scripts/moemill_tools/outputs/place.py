@@ -1,4 +1,5 @@
 """Where the output goes: a file that gets its name when it is whole, or the terminal."""
+import contextlib
 import gzip
 import io
 import os
@@ -12,7 +13,7 @@ class Place:
     """Where the output goes: a file under a temporary name of this process until it is whole, or the terminal."""
 
     def __init__(self, path, overwrite):
-        self.path, self.file = path, None
+        self.path, self.file, self.text = path, None, None
         if path is None: return
         if path.is_dir(): raise Fault(f"{path}: is a folder: name a file in it")
         if path.exists() and not path.is_file():
@@ -47,7 +48,8 @@ class Place:
             return sys.stdout
         packed = self.path.name.endswith(".gz")
         file = gzip.GzipFile(self.path.name[:-3], "wb", 4, self.open(), mtime=0) if packed else self.open()
-        return io.TextIOWrapper(file, newline="\n", **form)
+        self.text = io.TextIOWrapper(file, newline="\n", **form)
+        return self.text
 
     def close(self):
         if not self.path: return
@@ -63,4 +65,8 @@ class Place:
 
     def abandon(self):
         clear_away()
-        if self.file and not self.file.closed: to_nowhere(self.file.fileno())
+        if not self.file or self.file.closed: return
+        to_nowhere(self.file.fileno())
+        # Packed text is three files in one another, which Python takes down in any order, with tracebacks.
+        with contextlib.suppress(Exception):
+            if self.text: self.text.close()

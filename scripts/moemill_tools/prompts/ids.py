@@ -1,11 +1,10 @@
 """Ids of rows, which must be unique."""
-import hashlib
 import re
-import tempfile
 import uuid
 
 import numpy as np
 
+from ..digests import Digests
 
 WHOLE_ID = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0)?\Z")
 
@@ -19,36 +18,17 @@ def id_value(value, from_text):
 
 
 class Duplicates:
-    """Finds ids that occur twice, in memory that does not grow with their number: hashes go to an unnamed file beside the
-    output, which is then looked through in parts."""
-    PART = 1 << 15
+    """Finds ids that occur twice. The temporary file is beside the output."""
 
-    def __init__(self, folder):
-        self.file = tempfile.TemporaryFile(dir=folder)
-        self.count = 0
+    def __init__(self, folder): self.digests = Digests(folder)
 
-    def add(self, ids, ordinals):
-        digests = b"".join(hashlib.blake2b(str(i).encode("utf-8", "surrogatepass"), digest_size=16).digest() for i in ids)
-        records = np.empty((len(ids), 3), "u8")
-        records[:, :2] = np.frombuffer(digests, "u8").reshape(-1, 2)
-        records[:, 2] = ordinals
-        self.file.write(records.tobytes())
-        self.count += len(ids)
+    def add(self, ids, ordinals): self.digests.add([str(i) for i in ids], ordinals)
 
     def find(self):
         """{ordinal of a row: ordinal of the first row with its id}."""
-        parts, later = min(64, 1 + self.count // self.PART), {}
-        for part in range(parts):
-            self.file.seek(0)
-            kept = []
-            while block := self.file.read(self.PART * 24 // 4):
-                records = np.frombuffer(block, "u8").reshape(-1, 3)
-                kept.append(records[records[:, 0] % np.uint64(parts) == part])
-            records = np.concatenate(kept) if kept else np.empty((0, 3), "u8")
-            records = records[np.lexsort((records[:, 2], records[:, 1], records[:, 0]))]
-            first = 0
-            for i in np.flatnonzero((records[1:, :2] == records[:-1, :2]).all(axis=1)) + 1:
-                if (records[first, :2] != records[i, :2]).any(): first = i - 1
-                later[int(records[i, 2])] = int(records[first, 2])
-        self.file.close()
+        later = {}
+        for numbers, again in self.digests.parts():
+            for i in np.flatnonzero(again):
+                if not again[i - 1]: first = int(numbers[i - 1])
+                later[int(numbers[i])] = first
         return later
