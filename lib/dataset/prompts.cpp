@@ -1,7 +1,6 @@
 #include "dataset/prompts.hpp"
 
 #include <algorithm>
-#include <limits>
 
 #include "base/error.hpp"
 #include "base/utf8.hpp"
@@ -11,6 +10,7 @@
 #include "dataset/input_file.hpp"
 #include "dataset/input_sources.hpp"
 #include "dataset/options.hpp"
+#include "dataset/prompt_bodies.hpp"
 #include "dataset/prompt_ids.hpp"
 
 namespace moemill::dataset {
@@ -301,30 +301,10 @@ void PromptFile::State::read_ids(std::vector<Prompt>& prompts, std::uint64_t fir
 void PromptFile::State::read_bodies(std::vector<Prompt>& prompts, std::uint64_t first) const {
   if (texts) {
     std::vector<std::string> rows = texts->read(first, prompts.size());
-    for (std::size_t i = 0; i < prompts.size(); i++) {
-      Prompt& prompt = prompts[i];
-      prompt.text = std::move(rows[i]);
-      if (prompt.text.empty()) {
-        prompt.fault = RowFault{ErrorCode::Empty, "the prompt is empty"};
-      } else if (auto at = first_bad_utf8(prompt.text)) {
-        prompt.fault = RowFault{ErrorCode::BadUtf8, fmt::format("the prompt is not UTF-8 at byte {}", *at)};
-      }
-    }
-    return;
-  }
-  std::vector<std::vector<std::int64_t>> rows = tokens->read(first, prompts.size());
-  for (std::size_t i = 0; i < prompts.size(); i++) {
-    Prompt& prompt = prompts[i];
-    auto is_bad = [](std::int64_t id) { return id < 0 || id > std::numeric_limits<TokenId>::max(); };
-    auto bad = std::find_if(rows[i].begin(), rows[i].end(), is_bad);
-    if (rows[i].empty()) {
-      prompt.fault = RowFault{ErrorCode::Empty, "the prompt has no tokens"};
-    } else if (bad != rows[i].end()) {
-      prompt.fault = RowFault{ErrorCode::BadToken, fmt::format("token {} of the prompt is {}, which is no token id",
-                                                               bad - rows[i].begin(), *bad)};
-    } else {
-      prompt.token_ids.assign(rows[i].begin(), rows[i].end());
-    }
+    for (std::size_t i = 0; i < prompts.size(); i++) take_text(std::move(rows[i]), prompts[i]);
+  } else {
+    const auto rows = tokens->read(first, prompts.size());
+    for (std::size_t i = 0; i < prompts.size(); i++) take_tokens(rows[i], prompts[i]);
   }
 }
 
