@@ -135,8 +135,9 @@ void append_added_tokens(const std::string& text, const std::string& where, cons
     by_id.emplace(id.get<std::int64_t>(), content);
   }
   for (const auto& [id, content] : by_id) {
+    const std::string& name = content;  // clang 14 captures no structured binding
     const bool has_role =
-        std::any_of(special.begin(), special.end(), [&](const json& s) { return s["content"] == content; });
+        std::any_of(special.begin(), special.end(), [&name](const json& s) { return s["content"] == name; });
     appender.append(entry_of(content, has_role ? Special::Yes : Special::No), id, where);
   }
 }

@@ -289,7 +289,7 @@ TEST_CASE("a file that somebody writes to while it is read holds the same values
   const std::string path = scratch.path("p.h5");
   const std::vector<std::string> prompts = {"one", "two", "three", "four"};
   write_prompts(path, prompts, 4);
-  PromptFile file({.path = path}, std::nullopt);
+  PromptFile file = open_prompts(path);
   file.hold_to(file.contents(), file.stamp_when_opened());
   CHECK(fault_of(file) == "three");
   CHECK(file.check_contents() == PromptFile::Reopened::No);
@@ -305,7 +305,7 @@ TEST_CASE("a file that somebody writes to while it is read holds the same values
     CHECK(file.check_contents() == PromptFile::Reopened::No);
   }
   SUBCASE("opened by another process before it was changed") {
-    PromptFile late({.path = path}, std::nullopt);
+    PromptFile late = open_prompts(path);
     CHECK_NOTHROW(late.hold_to(file.contents(), "another stamp"));
     CHECK_THROWS_WITH_AS(
         late.hold_to({"of others", ""}, "another stamp"),
@@ -318,7 +318,7 @@ TEST_CASE("other prompts in a file that is being read are refused, half-written 
   const Scratch scratch;
   const std::string path = scratch.path("p.h5");
   write_prompts(path, {"one", "two", "three", "four"}, 4);
-  PromptFile file({.path = path}, std::nullopt);
+  PromptFile file = open_prompts(path);
   file.hold_to(file.contents(), file.stamp_when_opened());
   SUBCASE("other values") {
     write_prompts(path, {"one", "two", "THREE", "four"}, 4);

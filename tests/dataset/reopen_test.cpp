@@ -60,7 +60,7 @@ TEST_CASE("outputs.h5 becomes the shards and journals that it was made of") {
   REQUIRE(listing.journals == std::vector{second});
   // The journal has all that the shard had, messages and scores, too.
   JournalContents journal = read_journal(m.run.paths.journal(second), m.run.manifest.run_id, second);
-  write_shard(m.run.paths.shard(second), {m.run.manifest.range_of(second), journal.completions, journal.scores},
+  write_shard(m.run.paths.shard(second), {m.run.manifest.range_of(second), journal.completions, journal.scores, {}},
               m.prompts, m.run.layout, attributes_for(m.run.manifest));
   remove_leftovers(m.run.paths);
   m.run.merge();

@@ -26,11 +26,15 @@ inline std::string fixture(const std::string& name) {
   return std::string(MOEMILL_TEST_DATA) + "/dataset/" + name + ".h5";
 }
 
-inline PromptFile open_fixture(const std::string& name, const std::string& group = "/") {
+inline PromptFile open_prompts(const std::string& path, const std::string& group = "/") {
   InputSettings input;
-  input.path = fixture(name);
+  input.path = path;
   input.group = group;
   return PromptFile(input, std::nullopt);
+}
+
+inline PromptFile open_fixture(const std::string& name, const std::string& group = "/") {
+  return open_prompts(fixture(name), group);
 }
 
 // The text of the exception that `body` must end with.
