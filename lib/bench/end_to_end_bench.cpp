@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/program_options.hpp>
+#include <charconv>
 #include <numeric>
 #include <optional>
 #include <vector>
@@ -231,12 +232,20 @@ std::uint32_t threads_of_a_run(const Comm& world) {
   return fair_threads(beside, static_cast<std::size_t>(shared.rank()));
 }
 
+std::uint32_t whole_number(const char* option, const std::string& text) {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    user_error("bench: {} is a whole number or auto, not '{}'", option, text);
+  return value;
+}
+
 std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::string>& args, const Comm& world) {
   namespace po = boost::program_options;
   const bool decode = workload == Workload::Decode;
   EndToEndOptions o;
   o.workload = workload;
-  std::string isa;
+  std::string isa, threads;
   po::options_description known("options");
   auto add = known.add_options();
   add("help,h", "this text");
@@ -247,8 +256,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
-  add("threads", po::value(&o.threads)->default_value(threads_of_a_run(world), "auto"),
-      "threads a rank; auto: as many as a run starts");
+  add("threads", po::value(&threads)->default_value("auto"), "threads a rank; auto: as many as a run starts");
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
   add("isa", po::value(&isa)->default_value(std::string(cpu::name(cpu::best_isa()))), "plain, avx2 or avx512");
   add("json", "one line of JSON instead of text");
@@ -263,6 +271,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
     return std::nullopt;
   }
   check_path("--model", o.model);
+  o.threads = threads == "auto" ? threads_of_a_run(world) : whole_number("--threads", threads);
   if (o.sequences < 1 || o.tokens < 1 || o.steps < 1 || o.threads < 1)
     user_error("bench: --sequences, --tokens, --steps and --threads are at least 1");
   if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");

@@ -1,5 +1,6 @@
 #include "dataset/kept_rows.hpp"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -57,6 +58,10 @@ void to_journal(const Piece& piece, const RunPaths& paths, const RunManifest& ma
 
 void filter_journal(const RunPaths& paths, const RunManifest& manifest, ShardId shard, const Verdicts& verdicts) {
   auto contents = read_journal(paths.journal(shard), manifest.run_id, shard);
+  const auto by_prompt = [](const auto& a, const auto& b) { return a.prompt_index < b.prompt_index; };
+  std::stable_sort(contents.completions.begin(), contents.completions.end(), by_prompt);
+  std::stable_sort(contents.scores.begin(), contents.scores.end(), by_prompt);
+  std::stable_sort(contents.partials.begin(), contents.partials.end(), by_prompt);
   const std::string temporary = files::temporary_name(paths.journal(shard));
   JournalWriter journal(temporary, manifest.run_id, shard, 0);
   std::set<std::uint64_t> answered;  // whose scores stay in any case: nothing would make them again

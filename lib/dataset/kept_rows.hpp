@@ -17,14 +17,14 @@ enum class Fate {
   Again
 };
 
-// What is to become of the rows that are there. Both are asked in the order of the prompts, shard by shard.
+// What is to become of the rows that are there, asked shard by shard; each question in the order of the prompts.
 struct Verdicts {
   std::function<Fate(const FinishedRow&)> fate;
   std::function<std::uint32_t(std::uint64_t prompt)> samples;  // how many rows a prompt is to have
   // A row that goes on may have to end where it is, by a rule that comes after its length: then this says why.
   std::function<FinishReason(const Completion&)> ends_after_all;
-  // Of what a journal has beside rows: whether a prompt's scores are of the tokens that the model would read now, and
-  // whether the beginning of an answer is one of the answer that is wanted now.
+  // A journal also has scores and answers that were begun: whether a prompt's scores are those of the tokens that the
+  // model would read now, and whether what was begun is the beginning of the answer that is wanted now.
   std::function<bool(std::uint64_t prompt)> begins_as_before;
   std::function<bool(const PartialSample&)> goes_on;
   // Where the input may be another: its carried columns must say the same of the prompts that are there. Or null.

@@ -242,15 +242,19 @@ PromptFile::Reopened PromptFile::check_contents() const {
   return state_->held_to && state_->sources.stamp() != state_->stamp ? reopen() : Reopened::No;
 }
 
-// HDF5 would give what it remembers of an open file, so that all of it is closed first.
+// HDF5 would give what it remembers of an open file, so that all of it is closed first. A file that is refused stays
+// so: whoever asks after the fault, to finish a shard, say, is refused as well, unless the contents are back by then.
 PromptFile::Reopened PromptFile::reopen() const {
   State& state = *state_;
   const InputContents wanted = *state.held_to;
+  const std::uint64_t rows = state.size;
   const auto refuse = [&](const std::string& how) {
+    state.held_to = wanted;
+    state.stamp = "refused";  // no stamp is that
+    state.size = rows;        // of the run; nothing is read before the file is held against its contents again
     user_error(
         "{}: was written to while this job reads it, and {}. Rows that are done are kept, and are of the prompts as "
-        "they "
-        "were: put these back and start the same command again, or give the new prompts a run of their own",
+        "they were: put these back and start the same command again, or give the new prompts a run of their own",
         state.path, how);
   };
   InputContents now;
@@ -271,6 +275,7 @@ PromptFile::Reopened PromptFile::reopen() const {
 template <class Body>
 auto PromptFile::read_held(Body&& body) const {
   for (;;) {
+    check_contents();
     try {
       auto values = reading(path(), body);
       if (check_contents() == Reopened::No) return values;

@@ -144,6 +144,23 @@ OutputSize size_of(const ShardRows& rows) {
 
 }  // namespace
 
+namespace {
+
+// Rows of carried columns may be torn where somebody writes to the prompts file: that is who is at fault then.
+PromptFile::Reopened append_carried(const PromptFile& prompts, ShardRange range, OutputWriter& writer) {
+  prompts.check_contents();
+  try {
+    for (const CarriedColumn& column : prompts.carried())
+      writer.append_carried(column.name, prompts.carried_dataset(column.name), range.first, range.count);
+  } catch (const SystemError&) {
+    if (prompts.check_contents() == PromptFile::Reopened::No) throw;
+    return PromptFile::Reopened::Yes;
+  }
+  return prompts.check_contents();
+}
+
+}  // namespace
+
 void write_shard(const std::string& path, ShardRows rows, const PromptFile& prompts, const OutputLayout& layout,
                  const RootAttributes& attributes) {
   settle(rows);
@@ -153,10 +170,7 @@ void write_shard(const std::string& path, ShardRows rows, const PromptFile& prom
     write_errors(rows.completions, writer);
     if (layout.prompt_logprobs) write_scores(rows, writer);
     if (layout.prompt_token_ids) write_prompt_tokens(rows, writer);
-    for (const CarriedColumn& column : prompts.carried()) {
-      writer.append_carried(column.name, prompts.carried_dataset(column.name), rows.range.first, rows.range.count);
-    }
-    if (prompts.check_contents() == PromptFile::Reopened::Yes) continue;
+    if (append_carried(prompts, rows.range, writer) == PromptFile::Reopened::Yes) continue;
     return writer.publish();
   } while (true);
 }

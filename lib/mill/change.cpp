@@ -278,9 +278,9 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
     changed.fingerprints["input_columns"] = fingerprints.input.columns;
     changed.fingerprints[prompts_fingerprint] = hash_prompts(request.config, prompts, prompts.size());
   }
-  if (change.prompts > change.prompts_before) {
+  if (change.prompts > change.prompts_before && step == ChangeStep::Make) {
     changed.shard_prompts = shard_prompts_for(request, manifest, change);
-    if (manifest.shards_removed && step == ChangeStep::Make)  // those that a kill left would be taken for new ones
+    if (manifest.shards_removed)  // those that a kill left would be taken for new ones
       dataset::remove_merged_shards(paths, manifest, [] {});
   }
   changed.history.push_back(change);

@@ -268,7 +268,12 @@ ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config,
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
     const RunCounts& counts = plan.before;
-    remove_what_is_twice(plan, config, stop);
+    try {
+      remove_what_is_twice_at_the_end(plan, config, stop);
+    } catch (...) {
+      dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(describe_current_exception().code));
+      throw;
+    }
     code = exit_code_of(counts, plan.manifest, config.errors);
     log::info("{} already; nothing to do: {}", whole_text(plan, counts), files_of_rows(plan, config));
     warn_of_failed(counts, plan, config);

@@ -33,7 +33,7 @@ class SourceFiles {
   // was written to since, through whatever name. The open files count, not others that took their names.
   std::string stamp() const;
 
-  // Of a dataset with one axis: what is to be read of it.
+  // The rows that are to be read from a dataset with one axis.
   struct Wanted {
     UnmappedRows unmapped = UnmappedRows::MayBeFilled;
     std::uint64_t first = 0, end = ~std::uint64_t{0};

@@ -332,6 +332,12 @@ TEST_CASE("other prompts in a file that is being read are refused, half-written 
     std::filesystem::resize_file(path, 100);
     CHECK(fault_of(file).find("cannot be read any more") != std::string::npos);
   }
+  // Who asks again, to finish a shard, is refused as well, and served when the prompts are back.
+  CHECK(fault_of(file).find("was written to while") != std::string::npos);
+  CHECK_THROWS_AS(file.check_contents(), UserError);
+  CHECK(file.size() == 4);
+  write_prompts(path, {"one", "two", "three", "four"}, 4);
+  CHECK(fault_of(file) == "three");
 }
 
 TEST_CASE("files that are none") {

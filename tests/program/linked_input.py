@@ -273,24 +273,28 @@ def runs_of_an_older_moemill():
 
 
 def rewritten_while_a_job_reads_it():
-    """In place, as three lines of h5py do. No row is made of the new prompts; with the old ones the run goes on."""
+    """In place, as three lines of h5py do. No shard has anything of the new file; with the old one the run goes on."""
     folder = fresh("rewritten")
-    prompts = [f"prompt {i}" for i in range(120)]
-    write_prompts(folder / "p.h5", {"prompt": prompts})
-    (folder / "run.yaml").write_text(f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\nsampling: {{max_tokens: 60, ignore_eos: true}}\n"
-                                     f"output: {{dir: {folder / 'out'}, shard_prompts: 4, journal_flush_seconds: 0.01}}\nparallel: {{max_num_seqs: 2}}\n")
+    columns = {"prompt": [f"prompt {i}" for i in range(120)], "x": list(range(120))}
+    write_prompts(folder / "p.h5", columns)
+    (folder / "run.yaml").write_text(
+        f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\nsampling: {{max_tokens: 60, ignore_eos: true}}\nparallel: {{max_num_seqs: 8}}\n"
+        f"output: {{dir: {folder / 'out'}, shard_prompts: 8, journal_flush_seconds: 0.01, store: [text, token_ids, prompt_token_ids]}}\n")
     expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole"), 0)
-    for ranks in (0, 2):
+    changes = ({**columns, "prompt": [p.upper() for p in columns["prompt"]]}, {**columns, "x": [-1] * 120}, None)
+    for ranks, change in zip((0, 0, 2), changes):
         shutil.rmtree(folder / "out", ignore_errors=True)
         job = start(folder, ranks)
         check(wait_for_rows(folder, job, 1), "the job was over before its prompts could change")
-        write_prompts(folder / "p.h5", {"prompt": [p.upper() for p in prompts]})
+        if change: write_prompts(folder / "p.h5", change)
+        else: (folder / "p.h5").write_bytes((folder / "p.h5").read_bytes()[:2000])
         said = job.communicate(timeout=SECONDS)[1]
         check(job.returncode == 2 and "was written to while this job reads it, and " in said, job.returncode, said)
-        check("input_sha256" in expect_exit(moemill("run", "-c", folder / "run.yaml"), 2).stderr)
-        write_prompts(folder / "p.h5", {"prompt": prompts})
+        if change: check("input_sha256" in expect_exit(moemill("run", "-c", folder / "run.yaml"), 2).stderr)
+        write_prompts(folder / "p.h5", columns)
         expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
         check(not differences(folder / "whole/outputs.h5", folder / "out/outputs.h5"), "rows of other prompts")
+        expect_exit(moemill("verify", folder / "out", "--deep"), 0)
 
 
 if __name__ == "__main__":

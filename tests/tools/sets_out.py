@@ -215,8 +215,8 @@ def prompts_that_were_cut(work):
     model = model_folder(work / "model", ["<s>"])
     texts = ["abc", "0123456789", "01234567é", "<s>23456789ab", "0123456789"]  # a token a byte, room for 8 or of the last for 9
     with h5py.File(work / "p.h5", "w") as f: f["prompt"], f["max_tokens"] = texts, [-1, -1, -1, -1, 3]
-    def made(policy, read, **carried):
-        config = (f"model:\n  path: {model}\n  max_model_len: 12\ninput:\n  path: {work / 'p.h5'}\nsampling:\n  max_tokens: 4\n"
+    def made(policy, read, room="12", **carried):
+        config = (f"model:\n  path: {model}\n  max_model_len: {room}\ninput:\n  path: {work / 'p.h5'}\nsampling:\n  max_tokens: 4\n"
                   f"errors:\n  too_long: {policy}\noutput:\n  dir: x\n")
         maker = OutputsMaker(work / "a.h5", config_yaml=config)
         maker.rows(range(5), [0] * 5, list("abcde"), [b"x"] * 5, [[1]] * 5)
@@ -231,6 +231,11 @@ def prompts_that_were_cut(work):
                                ("truncate_right", right, ["abc", "01234567", "01234567", "<s>2345678", "012345678"])):
         rows, said = exported(work, made(policy, read), "--format", "prompt-completion")
         check([r["prompt"] for r in rows] == want and f"of 4 rows the run cut the prompt (errors.too_long: {policy})" in said, rows, said)
+    for positions, count in (({"max_position_embeddings": 12}, 4), ({"max_position_embeddings": 6, "rope_scaling": {"type": "yarn", "factor": 2}}, 4), ({}, 4)):
+        (model / "config.json").write_text(json.dumps(positions))
+        rows, said = exported(work, made("truncate_left", left, room="auto"), "--format", "prompt-completion")
+        check([r["prompt"] for r in rows] == ["abc", "23456789", "234567é", "<s>56789ab", "123456789"] and f"of {count} rows the run cut" in said, positions, rows, said)
+    (model / "config.json").unlink()
     rows, said = exported(work, made("fail_row", left), "--format", "prompt-completion")
     check([r["prompt"] for r in rows] == texts and "cut" not in said, said)
     chat = made("truncate_left", left, messages=chats(*[[{"role": "user", "content": t}] for t in texts]))
