@@ -186,6 +186,8 @@ void PromptFile::State::open() {
     open_options();
     warnings = check_column_names(group, place(""), carry);
     warnings.insert(warnings.end(), sources.warnings().begin(), sources.warnings().end());
+    if (tokens && h5::exists(group, "prompt"))
+      warnings.push_back(path + ": the model reads 'prompt_token_ids'; 'prompt' beside it is only carried along");
     find_carried(carry);
     const std::optional<bool> of_file = special_tokens_attribute(file, group, path);
     add_special_tokens = input.add_special_tokens.value_or(of_file.value_or(true));

@@ -36,7 +36,12 @@ std::string read_file(const std::string& path) {
   user_error("{}: has no tokenizer.json, which the model folder needs for texts; download it with the model", dir);
 }
 
-std::string text_of(const std::string& path) { return is_named(path) ? read_file(path) : std::string(); }
+// "" where there is none; an empty file, as a download leaves it that was cut off, is no JSON, and not the same.
+std::string text_of(const std::string& path) {
+  if (!is_named(path)) return "";
+  const std::string text = read_file(path);
+  return text.empty() ? " " : text;
+}
 
 std::string side_tokens_note(const nlohmann::json& appended, const std::string& file_name) {
   return fmt::format("{}: {} more added token{} (\"{}\", id {}{}) stand in the files beside it, and count", file_name,

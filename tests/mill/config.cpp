@@ -313,9 +313,10 @@ TEST_CASE("the nearest key: few errors for its length, a beginning, another sect
                                   {"schema_versoin", "schema_version"},
                                   {"sampling.repetition_detektion", "sampling.repetition_detection"},
                                   {"parallel.rebalance.polciy", "parallel.rebalance.policy"},
-                                  {"rebalance.policy", "parallel.rebalance.policy"}})
+                                  {"rebalance.policy", "parallel.rebalance.policy"}}) {
     const std::string written = near;  // clang 14 captures no structured binding
-  CHECK_MESSAGE(nearest_key(written) == key, written, " -> ", nearest_key(written));
+    CHECK_MESSAGE(nearest_key(written) == std::string(key), written, " -> ", nearest_key(written));
+  }
 }
 
 TEST_CASE("a bad element of a list is named, with its line") {
