@@ -348,7 +348,7 @@ TEST_CASE("files that are none") {
   input.path = scratch.path("absent.h5");
   CHECK_CONTAINS(message(), "no such file");
   input.path = scratch.dir();
-  CHECK_CONTAINS(message(), "not an HDF5 file");
+  CHECK_CONTAINS(message(), "is a folder, not a file");
   input.path = scratch.path("text.h5");
   std::ofstream(input.path) << "prompt\nHello\n";
   CHECK_CONTAINS(message(), "not an HDF5 file");
