@@ -13,6 +13,7 @@ import numpy as np
 
 from answers_out import model_folder
 from tools import HAS_PYARROW, OutputsMaker, check, column, main, read_lines, script, write_lines
+from moemill_io import read_run
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 LONG = [SYSTEM, {"role": "user", "content": "a?"}, {"role": "assistant", "content": "A."}, {"role": "user", "content": "b?"}]
@@ -59,6 +60,30 @@ def several_runs(work):
         three = run_of(work / "three.h5", [9], level=["high"])
         check("--drop level" in script("outputs", one, three, "-o", work / "p.parquet", code=2).stderr and not list(work.glob("p.parquet*")))
         script("outputs", one, three, "-o", work / "p.parquet", "--drop", "level")
+
+
+def names_that_are_taken(work):
+    """The run's own columns keep their names, and no column of the input is lost: read_run says the same."""
+    one = run_of(work / "one.h5", [1], ["answer"], **{name: [f"in {name}"] for name in ("text", "input_text", "run", "content", "label", "perplexity")})
+    rows, said = exported(work, one)
+    check({n: v for n, v in rows[0].items() if str(v).startswith("in ")} == {
+        "input_input_text": "in text", "input_text": "in input_text", **{n: f"in {n}" for n in ("run", "content", "label", "perplexity")}} and rows[0]["text"] == "answer", rows)
+    check(said.count("text is input_input_text") == 1 and "label is" not in said, said)
+    (row,), own = list(read_run(one)), run_of(work / "two.h5", [2], ["b"], text=["in b"])
+    check((row["text"], row["input_text"], row["input_input_text"]) == ("answer", "in input_text", "in text"), row)
+    check("input_text" not in exported(work, one, "--columns", "id,run")[1], "a column that nobody meets needs no note")
+    rows, said = exported(work, one, own)
+    check([(r["run"], r["input_run"], r["input_input_text"]) for r in rows] == [(str(one), "in run", "in text"), (str(own), None, "in b")], "in all runs the same", rows)
+    rows, said = exported(work, one, "--split-answers")
+    check((rows[0]["content"], rows[0]["input_content"]) == ("answer", "in content") and "content is input_content" in said, rows, said)
+    chat = run_of(work / "chat.h5", [1], ["answer"], text=["next?"], messages=chats(LONG))
+    for column, turn in (("text", "answer"), ("input_text", "next?")):
+        rows, said = exported(work, chat, "--format", "messages", "--then", column)
+        check(rows[0]["messages"][-1]["content"] == turn and "text is input_text" in said, rows, said)
+    scored = run_of(work / "scored.h5", [1], score=[2])
+    check("the input's is called input_score" in script("outputs", scored, "--score", "score", "--add", "score", code=2).stderr)
+    check(exported(work, scored, "--score", "input_score", "--add", "score")[0][0]["score"] == 2)
+    if HAS_PYARROW: check(exported(work, one, "--columns", "label", ending="parquet")[0] == [{"label": "in label"}])
 
 
 def only_columns_that_are_asked_for(work):
@@ -250,5 +275,5 @@ def prompts_that_were_cut(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [several_runs, only_columns_that_are_asked_for, conversations, content_in_parts, answers_as_token_ids, unpaired, two_files, a_second_round,
+    main(pathlib.Path(sys.argv[1]).resolve(), [several_runs, names_that_are_taken, only_columns_that_are_asked_for, conversations, content_in_parts, answers_as_token_ids, unpaired, two_files, a_second_round,
                                                scored_prompts, prompts_that_were_cut], sys.argv[2:])

@@ -9,6 +9,7 @@ from .columns import Columns
 from .duplicates import Duplicates
 from .formats import Formats
 from .message_fields import message_fields
+from .names import call_columns, renamed
 from .place import Place
 from .rows import SIDE, Rows
 from .scores import Scores
@@ -36,6 +37,7 @@ class Job:
                 if getattr(options, name): raise Fault(f"--{name} is of one run: several runs are taken together without it, or one after the other")
             if options.format == "openai-batch": raise Fault("--format openai-batch takes one run: its lines answer one batch file")
         sources = [Source(options, path) for path in options.inputs]
+        call_columns(options, sources)
         carried = {name for source in sources for name in source.carried}
         for name in options.json_columns:
             there = sorted({own for source in sources for own in source.carried.values()})
@@ -115,6 +117,8 @@ class Job:
     def tell(self):
         for reason, count in self.counts.items():
             if count: note(f"{count:,} left out: {reason}")
+        if others := renamed(self.options, self.parts):
+            note("columns of the input whose names are taken have others: " + ", ".join(f"{name} is {shown}" for name, shown in others.items()))
         for part in self.parts:
             source, columns = part.source, part.columns
             source.plain.tell()

@@ -90,10 +90,10 @@ answers: formats with turns take an answer apart into reasoning_content (what st
 columns of a row: id prompt_index sample_index status finish_reason text num_prompt_tokens
   num_completion_tokens num_chars seed cumulative_logprob mean_logprob token_ids logprobs top_ids
   top_logprobs prompt_logprobs error_code error_message prompt prompt_token_ids stop_reason messages
-  score, and the input's own (a name of the list before gets the prefix input_). Missing numbers are
-  null. Also reasoning_content content tool_calls, run (of several), and where the run has
-  prompt_logprobs prompt_mean_logprob and perplexity (usual columns of a run that only scores). Only
-  columns that are asked for are looked at.
+  score, and the input's own (one whose name is taken gets input_ before it, until it is free; a
+  note names those). Missing numbers are null. Also reasoning_content content tool_calls, run (of
+  several), and where the run has prompt_logprobs prompt_mean_logprob and perplexity (usual columns
+  of a run that only scores). Only columns that are asked for are looked at.
 
 scores: --scores FILE (.jsonl, .csv, .parquet, .h5) with the columns id (or prompt_index),
   sample_index (if n > 1) and the one that --score names (default: score). Whole numbers may be
