@@ -43,6 +43,9 @@ def opened(path, mode="r"):
         return h5py.File(path, mode, locking=False)
     except (TypeError, ValueError):  # h5py before 3.5
         return h5py.File(path, mode)
+    except OSError as fault:  # HDF5 opens a file that this process has open only as it was opened, which is most often h5py's own way
+        if "locking flag" not in str(fault): raise
+        return h5py.File(path, mode)
 
 
 # Writing prompts

@@ -15,6 +15,7 @@ import numpy as np
 from outputs_out import IDS, MANIFEST, outputs, refused, taken
 from tools import SCRIPTS, OutputsMaker, check, main, read_lines, script
 
+from moemill_io import read_run
 from moemill_tools.contents import input_columns
 
 
@@ -28,6 +29,14 @@ def files_under_a_lock(work):
         for file in (one, two): fcntl.flock(file, fcntl.LOCK_EX)
         done = subprocess.run([sys.executable, SCRIPTS / "outputs.py", source, "--prompts", prompts, "--columns", "id,prompt"], capture_output=True, text=True)
         check(done.returncode == 0 and len(done.stdout.splitlines()) == 7, done.stdout, done.stderr)
+
+
+def files_that_are_open_already(work):
+    """In the same process, by h5py's own way to open, as lib/dataset/README.md shows it."""
+    source = outputs(work / "a.h5")
+    with h5py.File(source):
+        check(len(list(read_run(source))) == len(read_run(source).table("id")["id"]) == 10, "read_run")
+        check(len(taken(work, source, "--status", "all")) == 10, "outputs.py")
 
 
 def runs_and_shards(work):
@@ -239,4 +248,4 @@ def a_run_that_was_extended(work):
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         runs_and_shards, files_that_are_not_right, outputs_under_other_names, damaged_run_directories, outputs_of_another_run, prompts_that_are_not_there,
-        prompts_that_have_changed, prompts_that_are_stored_another_way, files_under_a_lock, a_run_that_was_extended], sys.argv[2:])
+        prompts_that_have_changed, prompts_that_are_stored_another_way, files_under_a_lock, files_that_are_open_already, a_run_that_was_extended], sys.argv[2:])
