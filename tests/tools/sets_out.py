@@ -235,6 +235,18 @@ def scored_prompts(work):
     if HAS_PYARROW: check(exported(work, work / "a.h5", "--columns", "perplexity", ending="parquet")[0][0] == {"perplexity": math.exp(1.5)})
 
 
+def scored_prompts_are_no_training_data(work):
+    """They have no answer; one that stops at once has an empty one."""
+    maker = OutputsMaker(work / "a.h5")
+    maker.rows([0, 1, 2], [0] * 3, ["a", "b", "c"], [b"", b"", b"x"], [[], [], [1]], finish=[2, 1, 2]).carry("good", [1, 0, 1], "i4")
+    maker.carry("messages", chats(*[[{"role": "user", "content": "q"}]] * 3)).done()
+    with h5py.File(work / "p.h5", "w") as f: f["prompt"] = ["q"] * 3
+    for form in ("messages", "alpaca", "prompt-completion", "sharegpt", "kto"):
+        rows, said = exported(work, work / "a.h5", "--format", form, "--score", "good", "--prompts", work / "p.h5")
+        check([r["id"] for r in rows] == ["b", "c"] and "1 left out: its prompt was only scored (max_tokens: 0)" in said, form, rows, said)
+    check(len(exported(work, work / "a.h5")[0]) == 3)
+
+
 def prompts_that_were_cut(work):
     """Beside an answer stands what the model read of the prompt, where the run stored it; else a note counts the rows."""
     model = model_folder(work / "model", ["<s>"])
@@ -276,4 +288,4 @@ def prompts_that_were_cut(work):
 
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [several_runs, names_that_are_taken, only_columns_that_are_asked_for, conversations, content_in_parts, answers_as_token_ids, unpaired, two_files, a_second_round,
-                                               scored_prompts, prompts_that_were_cut], sys.argv[2:])
+                                               scored_prompts, scored_prompts_are_no_training_data, prompts_that_were_cut], sys.argv[2:])

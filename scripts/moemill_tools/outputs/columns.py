@@ -77,11 +77,11 @@ class Columns:
         o, wanted = self.options, set(self.shown) & (set(FIXED) | set(OTHERS))
         wanted |= {"status", "id", "prompt_index", "sample_index"}
         if o.format != "rows" or o.dedup or o.dedup_answers or o.min_chars is not None or o.max_chars is not None: wanted.add("text")
-        if o.finish_reason or o.format == "openai-batch": wanted.add("finish_reason")
-        if o.min_tokens is not None or o.max_tokens is not None: wanted.add("num_completion_tokens")
+        if o.finish_reason or o.format != "rows": wanted.add("finish_reason")
+        if o.min_tokens is not None or o.max_tokens is not None or o.format != "rows": wanted.add("num_completion_tokens")
         if o.min_mean_logprob is not None or o.max_mean_logprob is not None: wanted.add("mean_logprob")
         if o.format == "openai-batch":
-            wanted |= {"num_prompt_tokens", "num_completion_tokens", "error_code", "error_message"}
+            wanted |= {"num_prompt_tokens", "error_code", "error_message"}
             wanted |= self.of_batch_logprobs()
         wanted |= self.of_the_score(wanted) | self.computed & set(SCORING) & set(self.shown)
         if "num_chars" in wanted or "chosen" in wanted: wanted.add("text")

@@ -8,6 +8,8 @@ from .turns import alpaca, assistant_turn, conversation, turns_before
 
 NO_ANSWER = "its thought has no end, so there is no answer (--whole-text keeps it)"
 
+ONLY_SCORED = "its prompt was only scored (max_tokens: 0), so there is no answer (--format rows has its scores)"
+
 
 class Formats:
     def __init__(self, options, source, columns, answers, counts):
@@ -18,7 +20,14 @@ class Formats:
         self.chat = "messages" in self.carried
 
     def rows_as(self, name, rows):
+        if name != "rows": rows = self.answered(rows)
         return getattr(self, "format_" + name.replace("-", "_"))(self.cuts.as_read(rows))
+
+    def answered(self, rows):
+        """Those that were to be answered; an answer that stops at once is empty, and one."""
+        for row in rows:
+            if row["num_completion_tokens"] == 0 and row["finish_reason"] == "length": self.counts[ONLY_SCORED] += 1
+            else: yield row
 
     def shown(self, row, **made): return row, {c: made[c] if c in made else row[c] for c in self.columns}
 
