@@ -112,7 +112,10 @@ def conversations(work):
         ("human", "c?"), ("function_call", '{"name": "f", "arguments": {"x": 1}}'), ("observation", "2"), ("gpt", "C."))], rows[1])
     rows, said = exported(work, source, "--format", "alpaca")
     want = {"id": "a", "sample_index": 0, "instruction": "b?", "input": "", "output": "B.", "system": "Be brief.", "history": [["a?", "A."]]}
-    check(rows == [want] and "1 left out" in said and "no Alpaca form" in said, rows, said)
+    check(rows == [want] and "1 left out" in said and "no Alpaca form" in said and "tools are" not in said, rows, said)
+    asked = run_of(work / "b.h5", ["a", "b"], messages=chats(LONG, LONG), tools=["[]", json.dumps([{"name": "f"}])])
+    check("note: in 1 row the prompt's tools are left out" in exported(work, asked, "--format", "alpaca")[1])
+    check("tools are" not in exported(work, asked, "--format", "alpaca", "--add", "tools")[1])
     if HAS_PYARROW:
         check(exported(work, source, "--format", "alpaca", ending="parquet")[0] == [want])
         check(exported(work, source, "--format", "sharegpt", ending="parquet")[0][1]["conversations"][1]["from"] == "function_call")

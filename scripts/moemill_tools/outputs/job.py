@@ -22,7 +22,7 @@ Part = collections.namedtuple("Part", "source answers columns rows")  # of the j
 
 class Job:
     def __init__(self, options):
-        self.options, self.counts = options, collections.Counter()
+        self.options, self.counts, self.lacks = options, collections.Counter(), collections.Counter()
         places = [Place(path, options.overwrite) for path in (options.output, options.validation) if path or path is options.output]
         self.places, self.kinds = places, [place.kind() for place in places]
         if options.validation and not options.output: raise Fault("--validation FILE needs -o FILE for the other rows")
@@ -69,7 +69,7 @@ class Job:
         for part in self.parts:
             rows = part.rows.all(bar, bits, left)
             if self.options.format == "openai-batch": made = Batch(self.options, part.source.outputs, part.answers).lines(rows)
-            else: made = Formats(self.options, part.source, part.columns, part.answers, self.counts).rows_as(self.options.format, rows)
+            else: made = Formats(self.options, part.source, part.columns, part.answers, self.counts, self.lacks).rows_as(self.options.format, rows)
             for row, line in made: yield part, row, line
             left -= part.rows.given
             if left <= 0: break
@@ -117,6 +117,7 @@ class Job:
     def tell(self):
         for reason, count in self.counts.items():
             if count: note(f"{count:,} left out: {reason}")
+        for what, count in self.lacks.items(): note(f"in {count:,} row{'' if count == 1 else 's'} {what}")
         if others := renamed(self.options, self.parts):
             note("columns of the input whose names are taken have others: " + ", ".join(f"{name} is {shown}" for name, shown in others.items()))
         for part in self.parts:

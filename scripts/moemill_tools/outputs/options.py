@@ -62,7 +62,8 @@ formats
                      user's turn
   sharegpt           the same as conversations of from and value; calls of tools are turns from
                      function_call
-  alpaca             instruction, input (empty), output, system, history
+  alpaca             instruction, input (empty), output, system, history; a note counts rows whose
+                     tools are left out
   prompt-completion  prompt, completion: the text as the model wrote it. Prompts that
                      the run cut (errors.too_long: truncate_...) are written as the model read them
                      where the run stored prompt_token_ids; else, and of messages, a note says so
