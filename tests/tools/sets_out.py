@@ -52,6 +52,9 @@ def several_runs(work):
     check([list(r) for r in exported(work, one, two, "--columns", "id,topic", "--drop", "id")[0]] == [["topic"]] * 5)
     done = script("outputs", one, "--columns", "id", "--columns", "text", two, "--limit", "1", "--drop", "text")
     check(json.loads(done.stdout) == {"id": 1}, "options said twice add up, runs may stand between them", done.stdout)
+    (work / "link.h5").symlink_to(one)
+    for again in (one, f"{work}/../{work.name}/one.h5", work / "link.h5"):
+        check(f"one.h5: is the same run as {one}" in script("outputs", one, two, again, code=2).stderr.replace("link", "one").replace(f"{work}/../{work.name}", str(work)), again)
     for words, word in ((["--prompts", one], "--prompts is of one run"), (["--format", "openai-batch"], "takes one run"), (["--columns", "none"], "no column none")):
         check(word in script("outputs", one, two, *words, code=2).stderr, word)
     if HAS_PYARROW:

@@ -2,7 +2,7 @@
 import collections
 import sys
 
-from ..common import Fault, note, progress
+from ..common import Fault, note, progress, real_target
 from .answers import Answers
 from .batch import Batch
 from .columns import Columns
@@ -37,6 +37,7 @@ class Job:
                 if getattr(options, name): raise Fault(f"--{name} is of one run: several runs are taken together without it, or one after the other")
             if options.format == "openai-batch": raise Fault("--format openai-batch takes one run: its lines answer one batch file")
         sources = [Source(options, path) for path in options.inputs]
+        refuse_same(sources)
         call_columns(options, sources)
         carried = {name for source in sources for name in source.carried}
         for name in options.json_columns:
@@ -134,3 +135,12 @@ class Job:
             if unknown:
                 note(f"the prompts.h5 of this run is not here, and only it tells which columns hold JSON (here they stay text) and which whole "
                      f"numbers with gaps (here 3 is 3.0): this may touch {', '.join(unknown)}; --prompts names the file")
+
+
+def refuse_same(sources):
+    """A file that is named twice, or with its folder, would give each of its rows twice."""
+    seen = {}
+    for source in sources:
+        for file in source.outputs.files:
+            before = seen.setdefault(real_target(file.filename), source)
+            if before is not source: raise Fault(f"{source.path}: is the same run as {before.path}, whose rows would be written twice: name it once")
