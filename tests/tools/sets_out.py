@@ -7,13 +7,15 @@ import json
 import math
 import pathlib
 import sys
+import types
 
 import h5py
 import numpy as np
 
 from answers_out import model_folder
 from tools import HAS_PYARROW, OutputsMaker, check, column, main, read_lines, script, write_lines
-from moemill_io import read_run
+from moemill_io import OWN, read_run
+from moemill_tools.outputs.names import own_names
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 LONG = [SYSTEM, {"role": "user", "content": "a?"}, {"role": "assistant", "content": "A."}, {"role": "user", "content": "b?"}]
@@ -72,6 +74,7 @@ def names_that_are_taken(work):
     check({n: v for n, v in rows[0].items() if str(v).startswith("in ")} == {
         "input_input_text": "in text", "input_text": "in input_text", **{n: f"in {n}" for n in ("run", "content", "label", "perplexity")}} and rows[0]["text"] == "answer", rows)
     check(said.count("text is input_input_text") == 1 and "label is" not in said, said)
+    check(OWN <= own_names(types.SimpleNamespace(format="rows", split=False), []), "what read_run has, outputs.py has")
     (row,), own = list(read_run(one)), run_of(work / "two.h5", [2], ["b"], text=["in b"])
     check((row["text"], row["input_text"], row["input_input_text"]) == ("answer", "in input_text", "in text"), row)
     check("input_text" not in exported(work, one, "--columns", "id,run")[1], "a column that nobody meets needs no note")
