@@ -7,7 +7,7 @@ it needs h5py and numpy only.
     for row in follow("runs/first"): ...                                                          # meanwhile
 
 A row is a dictionary: what /completions of outputs.h5 says (status and finish_reason by their names, missing numbers None), the
-input's other columns, error_code and error_message of failed rows, prompt_logprobs where they were asked for.
+input's other columns (one with a name of these gets input_ before it, until it is free), error_code and error_message of failed rows, prompt_logprobs where they were asked for.
 """
 import collections
 import datetime
@@ -32,6 +32,8 @@ WHOLE = ("n", "top_k", "max_tokens", "min_tokens", "seed", "logprobs")  # settin
 REAL = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")  # for which NaN does
 LISTS = ("stop", "stop_token_ids")  # settings that the file has as JSON
 SWITCHES = ("ignore_eos", "add_special_tokens")  # settings of 1, 0, and -1 for the run's own
+OWN = {"prompt_index", "sample_index", "id", "status", "finish_reason", "num_prompt_tokens", "num_completion_tokens", "seed", "cumulative_logprob", "text",
+       "token_ids", "logprobs", "top_ids", "top_logprobs", "stop_reason", "prompt_logprobs", "prompt_token_ids", "error_code", "error_message"}
 MOST_EXACT = 2**53  # whole numbers up to here are exact as float64
 
 
@@ -41,9 +43,11 @@ def opened(path, mode="r"):
         return h5py.File(path, mode, locking=False)
     except (TypeError, ValueError):  # h5py before 3.5
         return h5py.File(path, mode)
+    except OSError as fault:  # HDF5 opens a file that this process has open only as it was opened, which is most often h5py's own way
+        if "locking flag" not in str(fault): raise
+        return h5py.File(path, mode)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
 # Writing prompts
 
 def write_prompts(path, prompts, /, **columns):
@@ -171,7 +175,6 @@ def check_ids(values):
     if times > 1: raise ValueError(f"write_prompts: the id {often!r} occurs {times} times, must be unique")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
 # Reading a run
 
 def read_run(path):
@@ -253,8 +256,8 @@ class Run:
         """Columns with a value a prompt, given to each of its rows."""
         low, high = (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0)
         def spread(values): return values[at - low] if isinstance(values, np.ndarray) else [values[i] for i in (at - low).tolist()]
-        for name, item in file["carry"].items() if "carry" in file else ():
-            name = f"input_{name}" if name in file["completions"] else name
+        carried = file["carry"] if "carry" in file else {}
+        for name, item in zip(names_in_rows(carried), carried.values()):
             if not wanted(name): continue
             if isinstance(item, h5py.Group): out[name] = spread(parts_of(item, "values", item["offsets"][low:high + 1]))
             else: out[name] = spread(plain(item[low:high]))
@@ -262,6 +265,16 @@ class Run:
             if name not in file or not wanted(name): continue
             parts = parts_of(file[name], "values", file[name]["offsets"][low:high + 1])
             out[name] = spread([without_nan(p) for p in parts] if name == "prompt_logprobs" else parts)
+
+
+def names_in_rows(carried):
+    """The names of the input's columns, as outputs.py gives them: none takes the name that another one has."""
+    used = OWN | set(carried)
+    for name in carried:
+        shown = name
+        while name in OWN and shown in used: shown = f"input_{shown}"
+        used.add(shown)
+        yield shown
 
 
 def as_list(values):
@@ -326,7 +339,6 @@ def errors_of(file, failed, prompts, samples):
     return {"error_code": [code for code, _ in rows], "error_message": [message for _, message in rows]}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
 # Following a run
 
 def follow(path, poll_seconds=2.0, timeout_seconds=None):

@@ -121,6 +121,9 @@ def open_unlocked(path):
         return h5py.File(path, "r", locking=False)
     except (TypeError, ValueError):  # h5py before 3.5, or over a HDF5 that cannot be told so; then the environment has told it
         return h5py.File(path, "r")
+    except OSError as fault:  # this process has the file open already, with a lock
+        if "locking flag" not in str(fault): raise
+        return h5py.File(path, "r")
 
 
 def progress(what, total, unit="row"):

@@ -30,6 +30,18 @@ def files_under_a_lock(work):
         check(done.returncode == 0 and len(done.stdout.splitlines()) == 7, done.stdout, done.stderr)
 
 
+def files_that_are_open_already(work):
+    """In the same process, by h5py's own way to open, as lib/dataset/README.md shows it."""
+    source = outputs(work / "a.h5")
+    with h5py.File(source):
+        check(len(taken(work, source, "--status", "all")) == 10, "outputs.py")
+    code = (f"import sys, h5py; sys.path.insert(0, {str(SCRIPTS)!r}); from moemill_io import read_run; file = h5py.File({str(source)!r}); "
+            f"print(len(list(read_run({str(source)!r}))))")  # by itself: scripts have told HDF5 of this process to lock nothing
+    environment = {name: value for name, value in os.environ.items() if name != "HDF5_USE_FILE_LOCKING"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    check(done.stdout == "10\n", done.stdout, done.stderr)
+
+
 def runs_and_shards(work):
     whole = taken(work, outputs(work / "a.h5"), "--status", "all")
     run = work / "run"
@@ -239,4 +251,4 @@ def a_run_that_was_extended(work):
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
         runs_and_shards, files_that_are_not_right, outputs_under_other_names, damaged_run_directories, outputs_of_another_run, prompts_that_are_not_there,
-        prompts_that_have_changed, prompts_that_are_stored_another_way, files_under_a_lock, a_run_that_was_extended], sys.argv[2:])
+        prompts_that_have_changed, prompts_that_are_stored_another_way, files_under_a_lock, files_that_are_open_already, a_run_that_was_extended], sys.argv[2:])

@@ -169,6 +169,11 @@ def names_of_columns(work):
     check("prompt or messages" in made(work, write_lines(work / "b.jsonl", [{"text": "x"}]), code=2))
     got = made(work, write_lines(work / "c.jsonl", [{"text": "x", "prompt": "y", "n": 5}]), "--prompt-column", "text", "--map", "n=count")
     check(got == {"prompt": ["x"], "input_prompt": ["y"], "count": [5]}, got)
+    path = write_lines(work / "d.jsonl", [{"prompt": "a", "a/b": 1, "a_b": 2, "": 3, "column": 4, "id": 5, "x": 6}])
+    done = script("prompts", path, "-o", work / "d.h5", "--id-column", "x", "--quiet")
+    got = {name: values[0] for name, values in columns(work / "d.h5").items()}
+    check(got == {"prompt": "a", "a_b_": 1, "a_b": 2, "column_": 3, "column": 4, "input_id": 5, "id": 6}, "no column takes the name of another", got)
+    check(done.stderr.count("other names: a/b is a_b_, '' is column_, id is input_id") == 1, done.stderr)
 
 
 def ids(work):

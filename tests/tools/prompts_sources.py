@@ -220,6 +220,14 @@ def several_files(work):
     write_lines(work / "d.jsonl", [{"prompt": "x"}])
     got = made(work, [work / "a.jsonl", work / "d.jsonl"], "--ids-by-file")
     check(got["id"] == ["a:1", "a:2", "d:1"], got)
+    for name in ("d1/q.csv", "d2/q.csv", "d2/r.csv", "d2/r.jsonl"):
+        (work / name).parent.mkdir(exist_ok=True)
+        (work / name).write_text('{"id": 1, "prompt": "x"}\n' if name.endswith("l") else "id,prompt\n1,x\n")
+    names = [work / "d1/q.csv", work / "d2/q.csv", work / "a.jsonl", work / "d2/../d2/r.csv", work / "d2/r.jsonl"]
+    got = made(work, names, "--ids-by-file")
+    check(got["id"] == ["d1/q:1", "d2/q:1", "a:1", "a:2", "r.csv:1", "r.jsonl:1"], "as much as tells the files apart", got)
+    fault = made(work, [names[0]] * 2, "--ids-by-file", code=2)
+    check("--id-column none" in fault and "--ids-by-file puts" not in fault, "no advice that was followed", fault)
     (work / "e.csv").write_text("prompt,a\np,word\n")
     check(made(work, [work / "a.jsonl", work / "e.csv"], "--id-column", "none")["a"] == ["5", "6", "word"])
 

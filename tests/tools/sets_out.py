@@ -7,12 +7,15 @@ import json
 import math
 import pathlib
 import sys
+import types
 
 import h5py
 import numpy as np
 
 from answers_out import model_folder
 from tools import HAS_PYARROW, OutputsMaker, check, column, main, read_lines, script, write_lines
+from moemill_io import OWN, read_run
+from moemill_tools.outputs.names import own_names
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 LONG = [SYSTEM, {"role": "user", "content": "a?"}, {"role": "assistant", "content": "A."}, {"role": "user", "content": "b?"}]
@@ -51,6 +54,9 @@ def several_runs(work):
     check([list(r) for r in exported(work, one, two, "--columns", "id,topic", "--drop", "id")[0]] == [["topic"]] * 5)
     done = script("outputs", one, "--columns", "id", "--columns", "text", two, "--limit", "1", "--drop", "text")
     check(json.loads(done.stdout) == {"id": 1}, "options said twice add up, runs may stand between them", done.stdout)
+    (work / "link.h5").symlink_to(one)
+    for again in (one, f"{work}/../{work.name}/one.h5", work / "link.h5"):
+        check(f"one.h5: is the same run as {one}" in script("outputs", one, two, again, code=2).stderr.replace("link", "one").replace(f"{work}/../{work.name}", str(work)), again)
     for words, word in ((["--prompts", one], "--prompts is of one run"), (["--format", "openai-batch"], "takes one run"), (["--columns", "none"], "no column none")):
         check(word in script("outputs", one, two, *words, code=2).stderr, word)
     if HAS_PYARROW:
@@ -59,6 +65,31 @@ def several_runs(work):
         three = run_of(work / "three.h5", [9], level=["high"])
         check("--drop level" in script("outputs", one, three, "-o", work / "p.parquet", code=2).stderr and not list(work.glob("p.parquet*")))
         script("outputs", one, three, "-o", work / "p.parquet", "--drop", "level")
+
+
+def names_that_are_taken(work):
+    """The run's own columns keep their names, and no column of the input is lost: read_run says the same."""
+    one = run_of(work / "one.h5", [1], ["answer"], **{name: [f"in {name}"] for name in ("text", "input_text", "run", "content", "label", "perplexity")})
+    rows, said = exported(work, one)
+    check({n: v for n, v in rows[0].items() if str(v).startswith("in ")} == {
+        "input_input_text": "in text", "input_text": "in input_text", **{n: f"in {n}" for n in ("run", "content", "label", "perplexity")}} and rows[0]["text"] == "answer", rows)
+    check(said.count("text is input_input_text") == 1 and "label is" not in said, said)
+    check(OWN <= own_names(types.SimpleNamespace(format="rows", split=False), []), "what read_run has, outputs.py has")
+    (row,), own = list(read_run(one)), run_of(work / "two.h5", [2], ["b"], text=["in b"])
+    check((row["text"], row["input_text"], row["input_input_text"]) == ("answer", "in input_text", "in text"), row)
+    check("input_text" not in exported(work, one, "--columns", "id,run")[1], "a column that nobody meets needs no note")
+    rows, said = exported(work, one, own)
+    check([(r["run"], r["input_run"], r["input_input_text"]) for r in rows] == [(str(one), "in run", "in text"), (str(own), None, "in b")], "in all runs the same", rows)
+    rows, said = exported(work, one, "--split-answers")
+    check((rows[0]["content"], rows[0]["input_content"]) == ("answer", "in content") and "content is input_content" in said, rows, said)
+    chat = run_of(work / "chat.h5", [1], ["answer"], text=["next?"], messages=chats(LONG))
+    for column, turn in (("text", "answer"), ("input_text", "next?")):
+        rows, said = exported(work, chat, "--format", "messages", "--then", column)
+        check(rows[0]["messages"][-1]["content"] == turn and "text is input_text" in said, rows, said)
+    scored = run_of(work / "scored.h5", [1], score=[2])
+    check("the input's is called input_score" in script("outputs", scored, "--score", "score", "--add", "score", code=2).stderr)
+    check(exported(work, scored, "--score", "input_score", "--add", "score")[0][0]["score"] == 2)
+    if HAS_PYARROW: check(exported(work, one, "--columns", "label", ending="parquet")[0] == [{"label": "in label"}])
 
 
 def only_columns_that_are_asked_for(work):
@@ -87,7 +118,10 @@ def conversations(work):
         ("human", "c?"), ("function_call", '{"name": "f", "arguments": {"x": 1}}'), ("observation", "2"), ("gpt", "C."))], rows[1])
     rows, said = exported(work, source, "--format", "alpaca")
     want = {"id": "a", "sample_index": 0, "instruction": "b?", "input": "", "output": "B.", "system": "Be brief.", "history": [["a?", "A."]]}
-    check(rows == [want] and "1 left out" in said and "no Alpaca form" in said, rows, said)
+    check(rows == [want] and "1 left out" in said and "no Alpaca form" in said and "tools are" not in said, rows, said)
+    asked = run_of(work / "b.h5", ["a", "b"], messages=chats(LONG, LONG), tools=["[]", json.dumps([{"name": "f"}])])
+    check("note: in 1 row the prompt's tools are left out" in exported(work, asked, "--format", "alpaca")[1])
+    check("tools are" not in exported(work, asked, "--format", "alpaca", "--add", "tools")[1])
     if HAS_PYARROW:
         check(exported(work, source, "--format", "alpaca", ending="parquet")[0] == [want])
         check(exported(work, source, "--format", "sharegpt", ending="parquet")[0][1]["conversations"][1]["from"] == "function_call")
@@ -210,6 +244,18 @@ def scored_prompts(work):
     if HAS_PYARROW: check(exported(work, work / "a.h5", "--columns", "perplexity", ending="parquet")[0][0] == {"perplexity": math.exp(1.5)})
 
 
+def scored_prompts_are_no_training_data(work):
+    """They have no answer; one that stops at once has an empty one."""
+    maker = OutputsMaker(work / "a.h5")
+    maker.rows([0, 1, 2], [0] * 3, ["a", "b", "c"], [b"", b"", b"x"], [[], [], [1]], finish=[2, 1, 2]).carry("good", [1, 0, 1], "i4")
+    maker.carry("messages", chats(*[[{"role": "user", "content": "q"}]] * 3)).done()
+    with h5py.File(work / "p.h5", "w") as f: f["prompt"] = ["q"] * 3
+    for form in ("messages", "alpaca", "prompt-completion", "sharegpt", "kto"):
+        rows, said = exported(work, work / "a.h5", "--format", form, "--score", "good", "--prompts", work / "p.h5")
+        check([r["id"] for r in rows] == ["b", "c"] and "1 left out: its prompt was only scored (max_tokens: 0)" in said, form, rows, said)
+    check(len(exported(work, work / "a.h5")[0]) == 3)
+
+
 def prompts_that_were_cut(work):
     """Beside an answer stands what the model read of the prompt, where the run stored it; else a note counts the rows."""
     model = model_folder(work / "model", ["<s>"])
@@ -250,5 +296,5 @@ def prompts_that_were_cut(work):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]).resolve(), [several_runs, only_columns_that_are_asked_for, conversations, content_in_parts, answers_as_token_ids, unpaired, two_files, a_second_round,
-                                               scored_prompts, prompts_that_were_cut], sys.argv[2:])
+    main(pathlib.Path(sys.argv[1]).resolve(), [several_runs, names_that_are_taken, only_columns_that_are_asked_for, conversations, content_in_parts, answers_as_token_ids, unpaired, two_files, a_second_round,
+                                               scored_prompts, scored_prompts_are_no_training_data, prompts_that_were_cut], sys.argv[2:])

@@ -15,7 +15,7 @@ class Columns:
         self.options, self.source, self.answers, self.elsewhere = options, source, answers, elsewhere
         self.absent = []
         self.next_turn = NextTurn(options) if options.then or options.then_template is not None else None
-        self.computed = {c for c in (*SPLIT, *SCORING, RUN) if c not in source.carried or options.split and c in SPLIT}
+        self.computed = {c for c in (*SPLIT, *SCORING, RUN) if c not in source.carried}
         self.shown = [c for c in self.choose() if c not in options.drop and (c in source.carried or c not in elsewhere)]
         self.prompt_key = source.tells_prompts_apart() if options.dedup == "all" or options.validation else []
         self.cuts = Cuts(source, answers.vocabulary, "messages" in source.carried and options.format in CHAT)
@@ -77,11 +77,11 @@ class Columns:
         o, wanted = self.options, set(self.shown) & (set(FIXED) | set(OTHERS))
         wanted |= {"status", "id", "prompt_index", "sample_index"}
         if o.format != "rows" or o.dedup or o.dedup_answers or o.min_chars is not None or o.max_chars is not None: wanted.add("text")
-        if o.finish_reason or o.format == "openai-batch": wanted.add("finish_reason")
-        if o.min_tokens is not None or o.max_tokens is not None: wanted.add("num_completion_tokens")
+        if o.finish_reason or o.format != "rows": wanted.add("finish_reason")
+        if o.min_tokens is not None or o.max_tokens is not None or o.format != "rows": wanted.add("num_completion_tokens")
         if o.min_mean_logprob is not None or o.max_mean_logprob is not None: wanted.add("mean_logprob")
         if o.format == "openai-batch":
-            wanted |= {"num_prompt_tokens", "num_completion_tokens", "error_code", "error_message"}
+            wanted |= {"num_prompt_tokens", "error_code", "error_message"}
             wanted |= self.of_batch_logprobs()
         wanted |= self.of_the_score(wanted) | self.computed & set(SCORING) & set(self.shown)
         if "num_chars" in wanted or "chosen" in wanted: wanted.add("text")
@@ -108,7 +108,8 @@ class Columns:
         if uses_score and not (o.score or o.scores): raise Fault("a score needs --scores FILE or --score NAME")
         if not o.score or o.scores: return set()
         if o.score not in NUMBERS_OF_A_ROW | set(self.source.carried):
-            raise Fault(f"--score {o.score}: there is no such column; a score of your own comes with --scores FILE")
+            own = next((f"; the input's is called {shown}" for shown, name in self.source.carried.items() if name == o.score), "")
+            raise Fault(f"--score {o.score}: there is no such column{own}; a score of your own comes with --scores FILE")
         if o.score in self.source.carried:
             item = self.source.carried_item(o.score)
             if item.ndim != 1 or item.dtype.kind not in "iufb":

@@ -8,17 +8,28 @@ from .turns import alpaca, assistant_turn, conversation, turns_before
 
 NO_ANSWER = "its thought has no end, so there is no answer (--whole-text keeps it)"
 
+WITHOUT_TOOLS = "the prompt's tools are left out: Alpaca has no place for them (--add tools writes them beside; messages and sharegpt have them)"
+ONLY_SCORED = "its prompt was only scored (max_tokens: 0), so there is no answer (--format rows has its scores)"
+
 
 class Formats:
-    def __init__(self, options, source, columns, answers, counts):
-        self.options, self.carried, self.answers, self.counts = options, source.carried, answers, counts
+    def __init__(self, options, source, columns, answers, counts, lacks):
+        """`counts`: why rows are left out; `lacks`: what rows lack that are written."""
+        self.options, self.carried, self.answers, self.counts, self.lacks = options, source.carried, answers, counts, lacks
         self.cuts = columns.cuts
         self.columns, self.computed, self.next_turn = columns.shown, columns.computed, columns.next_turn
         self.several_samples = bool(self.next_turn) and source.outputs.has_several_samples()
         self.chat = "messages" in self.carried
 
     def rows_as(self, name, rows):
+        if name != "rows": rows = self.answered(rows)
         return getattr(self, "format_" + name.replace("-", "_"))(self.cuts.as_read(rows))
+
+    def answered(self, rows):
+        """Those that were to be answered; an answer that stops at once is empty, and one."""
+        for row in rows:
+            if row["num_completion_tokens"] == 0 and row["finish_reason"] == "length": self.counts[ONLY_SCORED] += 1
+            else: yield row
 
     def shown(self, row, **made): return row, {c: made[c] if c in made else row[c] for c in self.columns}
 
@@ -74,7 +85,9 @@ class Formats:
         for row, turn in self.with_answers(rows):
             fields = alpaca([*self.turns(row), turn])
             if fields is None: self.counts["its conversation has no Alpaca form (tools, or two turns of one side)"] += 1
-            else: yield self.shown(row, **fields, reasoning_content=turn.get("reasoning_content"))
+            else:
+                if "tools" not in self.columns and row.get("tools") not in (None, "", "[]", []): self.lacks[WITHOUT_TOOLS] += 1
+                yield self.shown(row, **fields, reasoning_content=turn.get("reasoning_content"))
 
     def format_kto(self, rows):
         for row, turn in self.with_answers(rows):

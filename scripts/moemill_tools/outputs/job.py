@@ -2,13 +2,14 @@
 import collections
 import sys
 
-from ..common import Fault, note, progress
+from ..common import Fault, note, progress, real_target
 from .answers import Answers
 from .batch import Batch
 from .columns import Columns
 from .duplicates import Duplicates
 from .formats import Formats
 from .message_fields import message_fields
+from .names import call_columns, renamed
 from .place import Place
 from .rows import SIDE, Rows
 from .scores import Scores
@@ -21,7 +22,7 @@ Part = collections.namedtuple("Part", "source answers columns rows")  # of the j
 
 class Job:
     def __init__(self, options):
-        self.options, self.counts = options, collections.Counter()
+        self.options, self.counts, self.lacks = options, collections.Counter(), collections.Counter()
         places = [Place(path, options.overwrite) for path in (options.output, options.validation) if path or path is options.output]
         self.places, self.kinds = places, [place.kind() for place in places]
         if options.validation and not options.output: raise Fault("--validation FILE needs -o FILE for the other rows")
@@ -36,6 +37,8 @@ class Job:
                 if getattr(options, name): raise Fault(f"--{name} is of one run: several runs are taken together without it, or one after the other")
             if options.format == "openai-batch": raise Fault("--format openai-batch takes one run: its lines answer one batch file")
         sources = [Source(options, path) for path in options.inputs]
+        refuse_same(sources)
+        call_columns(options, sources)
         carried = {name for source in sources for name in source.carried}
         for name in options.json_columns:
             there = sorted({own for source in sources for own in source.carried.values()})
@@ -67,7 +70,7 @@ class Job:
         for part in self.parts:
             rows = part.rows.all(bar, bits, left)
             if self.options.format == "openai-batch": made = Batch(self.options, part.source.outputs, part.answers).lines(rows)
-            else: made = Formats(self.options, part.source, part.columns, part.answers, self.counts).rows_as(self.options.format, rows)
+            else: made = Formats(self.options, part.source, part.columns, part.answers, self.counts, self.lacks).rows_as(self.options.format, rows)
             for row, line in made: yield part, row, line
             left -= part.rows.given
             if left <= 0: break
@@ -115,6 +118,9 @@ class Job:
     def tell(self):
         for reason, count in self.counts.items():
             if count: note(f"{count:,} left out: {reason}")
+        for what, count in self.lacks.items(): note(f"in {count:,} row{'' if count == 1 else 's'} {what}")
+        if others := renamed(self.options, self.parts):
+            note("columns of the input whose names are taken have others: " + ", ".join(f"{name} is {shown}" for name, shown in others.items()))
         for part in self.parts:
             source, columns = part.source, part.columns
             source.plain.tell()
@@ -129,3 +135,12 @@ class Job:
             if unknown:
                 note(f"the prompts.h5 of this run is not here, and only it tells which columns hold JSON (here they stay text) and which whole "
                      f"numbers with gaps (here 3 is 3.0): this may touch {', '.join(unknown)}; --prompts names the file")
+
+
+def refuse_same(sources):
+    """A file that is named twice, or with its folder, would give each of its rows twice."""
+    seen = {}
+    for source in sources:
+        for file in source.outputs.files:
+            before = seen.setdefault(real_target(file.filename), source)
+            if before is not source: raise Fault(f"{source.path}: is the same run as {before.path}, whose rows would be written twice: name it once")

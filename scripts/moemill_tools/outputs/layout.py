@@ -9,9 +9,9 @@ FIXED = ("prompt_index", "sample_index", "id", "status", "finish_reason", "num_p
          "seed", "cumulative_logprob")
 OTHERS = ("text", "num_chars", "mean_logprob", "token_ids", "logprobs", "top_ids", "top_logprobs", "prompt_logprobs",
           "error_code", "error_message", "stop_reason", "prompt", "prompt_token_ids", "messages", "score", "completion", "chosen", "rejected")
-SPLIT = ("reasoning_content", "content", "tool_calls")  # of an answer taken apart; a carried column of the name comes first
-SCORING = ("prompt_mean_logprob", "perplexity")         # of prompt_logprobs; likewise
-RUN = "run"                                             # which of several; likewise
+SPLIT = ("reasoning_content", "content", "tool_calls")  # of an answer taken apart; names of the input's columns where none is
+SCORING = ("prompt_mean_logprob", "perplexity")         # of prompt_logprobs
+RUN = "run"                                             # which of several
 ROW_COLUMNS = ("id", "prompt_index", "sample_index", "status", "finish_reason", "text", "num_prompt_tokens",
                "num_completion_tokens", "cumulative_logprob")
 OF_FORMAT = {  # the usual columns of those that are not rows

@@ -62,7 +62,8 @@ formats
                      user's turn
   sharegpt           the same as conversations of from and value; calls of tools are turns from
                      function_call
-  alpaca             instruction, input (empty), output, system, history
+  alpaca             instruction, input (empty), output, system, history; a note counts rows whose
+                     tools are left out
   prompt-completion  prompt, completion: the text as the model wrote it. Prompts that
                      the run cut (errors.too_long: truncate_...) are written as the model read them
                      where the run stored prompt_token_ids; else, and of messages, a note says so
@@ -90,10 +91,10 @@ answers: formats with turns take an answer apart into reasoning_content (what st
 columns of a row: id prompt_index sample_index status finish_reason text num_prompt_tokens
   num_completion_tokens num_chars seed cumulative_logprob mean_logprob token_ids logprobs top_ids
   top_logprobs prompt_logprobs error_code error_message prompt prompt_token_ids stop_reason messages
-  score, and the input's own (a name of the list before gets the prefix input_). Missing numbers are
-  null. Also reasoning_content content tool_calls, run (of several), and where the run has
-  prompt_logprobs prompt_mean_logprob and perplexity (usual columns of a run that only scores). Only
-  columns that are asked for are looked at.
+  score, and the input's own (one whose name is taken gets input_ before it, until it is free; a
+  note names those). Missing numbers are null. Also reasoning_content content tool_calls, run (of
+  several), and where the run has prompt_logprobs prompt_mean_logprob and perplexity (usual columns
+  of a run that only scores). Only columns that are asked for are looked at.
 
 scores: --scores FILE (.jsonl, .csv, .parquet, .h5) with the columns id (or prompt_index),
   sample_index (if n > 1) and the one that --score names (default: score). Whole numbers may be

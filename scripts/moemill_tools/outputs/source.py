@@ -7,7 +7,6 @@ import h5py
 from ..common import Fault
 from ..contents import changed_columns
 from ..run_files import open_h5, reading, setting
-from .layout import FIXED, OTHERS
 from .plain import Plain
 from .prompts_file import Prompts
 from .run import Outputs
@@ -21,9 +20,7 @@ class Source:
         file = self.outputs.files[0]
         self.prompts = self.open_prompts()
         self.kinds = {**({} if not self.prompts else self.prompts.kinds()), **{n: "json" for n in options.json_columns}}
-        known = set(FIXED) | set(OTHERS)
-        with reading(file.filename):
-            self.carried = {("input_" + n if n in known and n != "messages" else n): n for n in file.get("carry", {})}
+        with reading(file.filename): self.carried = {name: name for name in file.get("carry", {})}  # Job calls them otherwise where it must
         if "messages" in self.carried: self.kinds["messages"] = "json"
 
     def open_prompts(self):
@@ -70,9 +67,11 @@ class Source:
 
     def only_scores(self):
         """Whether the run only scored its prompts (max_tokens: 0 with prompt_logprobs)."""
-        file = self.outputs.files[0]
-        with reading(file.filename):
-            return "prompt_logprobs" in file and setting(self.outputs.config(), "sampling", "max_tokens") == "0"
+        return self.scores_prompts() and setting(self.outputs.config(), "sampling", "max_tokens") == "0"
+
+    def scores_prompts(self):
+        """Whether the run has log-probabilities of its prompts' tokens."""
+        with reading(self.outputs.files[0].filename): return "prompt_logprobs" in self.outputs.files[0]
 
     def stores_prompts(self):
         """Whether the outputs have the prompts' token ids (output.store)."""

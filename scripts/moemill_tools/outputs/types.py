@@ -1,6 +1,5 @@
 """The types of columns in a Parquet file."""
 from ..common import Fault
-from .layout import RUN, SCORING, SPLIT
 from .plain import depth_and_kind
 
 
@@ -15,8 +14,7 @@ def parquet_types(options, source, columns):
          "chosen": "string", "rejected": "string", "score_chosen": "double", "score_rejected": "double", "label": "bool",
          "reasoning_content": "string", "content": "string", "tool_calls": "json", "prompt_mean_logprob": "double", "perplexity": "double",
          "run": "string", "conversations": "conversations"}
-    own = {c for c in k if c in source.carried and c not in columns.computed and c in (*SPLIT, *SCORING, RUN)}
-    for name in own: del k[name]
+    for name in k.keys() & source.carried.keys() - {"messages"}: del k[name]  # of the input: this format makes none of the name
     if options.format == "alpaca": k.update(dict.fromkeys(("instruction", "input", "output", "system"), "string"), history="list list string")
     if options.format == "sharegpt" and "tools" in source.carried: k["tools"] = "json"
     if options.format == "kto" and "messages" in source.carried: k.update(prompt="messages", completion="messages")

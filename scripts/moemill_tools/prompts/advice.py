@@ -89,6 +89,8 @@ class Advice:
         for name in self.plan.idle_variables(carried):
             note(f"the column {name} is carried along only, though the chat template has a variable of that name: chat_template_kwargs of a row, or "
                  f"--template-arg {name}=VALUE for all, gives it")
+        others = [f"{name or repr(name)} is {dataset}" for name, dataset in carried.items() if name != dataset]
+        if others: note(f"columns that are carried along under other names: {', '.join(others)}")
         for remark, rows in sorted(self.remarks.items()): note(TOLD[remark[0]].format(*remark[1:], rows=counted(rows)))
         for name, meant in (("system_prompt", "system"), ("functions", "tools")):
             if self.plan.chat and name in carried and self.plan.form != "batch":

@@ -192,7 +192,7 @@ def parse_arguments(words):
     g = p.add_argument_group("columns")
     g.add_argument("--id-column", metavar="NAME", help="unique ids (default: id, or custom_id of a batch file); none: row numbers")
     g.add_argument("--ids-by-file", action="store_true", help="ids are FILE:ID, or FILE:NUMBER of the row, so that several files may have "
-                   "the same ones")
+                   "the same ones; as much of the path as tells files of one name apart")
     g.add_argument("--map", metavar="OLD=NEW", type=pair, action="append", default=[],
                    help="rename a column, also to or from a sampling column: max_new_tokens=max_tokens (repeatable)")
     g.add_argument("--set", metavar="NAME=VALUE", type=set_pair, action="append", default=[],

@@ -18,6 +18,7 @@ from .ids import Duplicates, id_value
 from .plan import Plan
 from .readers import READERS
 from .settings import with_off
+from .sources import labels
 from .special_tokens import SpecialTokens
 from .values import RowFault
 
@@ -36,13 +37,14 @@ class Maker:
     def blocks(self):
         """Rows of all files with a running number; the block's rows are flat dictionaries or RowFaults."""
         ordinal, left = 0, self.options.limit if self.options.limit is not None else sys.maxsize
+        begins = labels([source.path for source in self.sources])
         bytes_before, sizes = 0, [max(1, s.path.stat().st_size) for s in self.sources]
         for source, size in zip(self.sources, sizes):
             for rows, unit, places, part in READERS[source.kind](source, self.options):
                 if self.plan.form is None: self.plan.form = self.plan.form_of([r for r in rows[:left] if isinstance(r, dict)])
                 rows = [self.plan.flat(r) for r in rows[:left]]
                 if source.kind != "hdf5": rows = [with_off(r) for r in rows]
-                if self.options.ids_by_file: self.plan.name_ids(rows, source.path.name.split(".")[0], places)
+                if self.options.ids_by_file: self.plan.name_ids(rows, begins[source.path], places)
                 if rows: yield source, unit, rows, places, ordinal, (bytes_before + part * size) / sum(sizes)
                 ordinal, left = ordinal + len(rows), left - len(rows)
                 if left <= 0: return
@@ -133,8 +135,9 @@ class Maker:
                 self.converter.convert_or_fault([row], self.carried)
                 first = self.same_id.get(ordinal)
                 if first in self.taken:
+                    by_file = "" if self.options.ids_by_file else ", --ids-by-file puts the file's name before each"
                     raise RowFault(f"id {row.get(self.plan.id_column)!r} is already that of {self.taken[first]}: ids must be unique "
-                                   "(--id-column none numbers the rows instead, --ids-by-file puts the file's name before each)")
+                                   f"(--id-column none numbers the rows instead{by_file})")
                 if first is not None: self.taken[first] = f"{path}: {unit} {place}"
                 sound.append(row)
             except RowFault as fault:

@@ -21,6 +21,24 @@ CHAT_COLUMNS = ("system", "tools", "chat_template_kwargs", "continue_final_messa
 OF_TURNS = tuple(name for name in CHAT_COLUMNS if name != "add_special_tokens")
 
 
+# Columns that prompts.py itself makes of conversations.
+OF_ANY_CHAT = ("messages", "dropped_answer", "assistant_prefix")
+
+
+def datasets_of(names, reserved):
+    """{column: dataset}. A name that HDF5 takes stays, so that no other column gets it; the others come behind."""
+    def plain(name): return name.replace("/", "_").strip(". ") or "column"
+    targets = {name: name for name in names if plain(name) == name and name not in reserved}
+    used = set(targets)
+    for name in names:
+        if name in targets: continue
+        target = "input_" + plain(name) if plain(name) in reserved else plain(name)
+        while target in used: target += "_"
+        used.add(target)
+        targets[name] = target
+    return {name: targets[name] for name in names}
+
+
 def holds_messages(value): return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
@@ -206,14 +224,7 @@ class Plan:
         if self.source[0] != "rows": used |= {self.source[1]} if self.source[0] != "text" or not self.turns_text() else set()
         else: used |= {n for kind, n in self.served if kind != "alpaca" and (kind != "text" or not self.turns_text())}
         if self.options.keep is not None: names = [n for n in names if n in self.options.keep]
-        targets = {}
-        for name in names:
-            if name in used or name in self.options.drop: continue
-            target = name.replace("/", "_").strip(". ") or "column"
-            if target in RESERVED or self.chat and target in ("messages", "dropped_answer", "assistant_prefix"): target = "input_" + target
-            while target in targets.values(): target += "_"
-            targets[name] = target
-        return targets
+        return datasets_of([n for n in names if n not in used and n not in self.options.drop], {*RESERVED, *(OF_ANY_CHAT if self.chat else ())})
 
     def check_names(self):
         """A mistyped name is a fault, not an option without effect."""

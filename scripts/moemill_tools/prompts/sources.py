@@ -1,5 +1,6 @@
 """The inputs of a job: files of a kind that is known by their endings or by what they begin with, and standard input."""
 import dataclasses
+import os
 import pathlib
 import shutil
 import sys
@@ -57,3 +58,17 @@ def source_of_file(path, kind):
                     ".parquet, .arrow, .h5 and folders; --from names the kind of others")
     if not path.exists(): raise Fault(f"{path}: no such file, though its folder lists it")
     return Source(path, kind, str(path))
+
+
+def labels(paths):
+    """{path: what ids of its rows begin with}: its name up to the first dot. Where several have the same one, as much of their folders as tells
+    them apart, and of files of one folder the whole name."""
+    of_stem, out = {}, {}
+    for path in dict.fromkeys(paths): of_stem.setdefault(path.name.split(".")[0], []).append(path)
+    for stem, group in of_stem.items():
+        folders = [pathlib.Path(os.path.abspath(path)).parts[1:-1] for path in group]
+        depths = range(max(map(len, folders)) + 1)
+        def told(names, depth): return ["/".join((*f[max(0, len(f) - depth):], name)) for f, name in zip(folders, names)]
+        ways = (told(names, depth) for names in ([stem] * len(group), [path.name for path in group]) for depth in depths)
+        out.update(zip(group, next((way for way in ways if len(set(way)) == len(group)), [stem] * len(group))))
+    return out
