@@ -34,6 +34,31 @@ def done_and_failed_are_two_things(work):
     check("where the attempts 2 to 3 began" in page_with(make_run(work / "three", attempts=3)))
 
 
+def seconds_of_killed_attempts(work):
+    """Table, total and sentence agree: a killed attempt without a line of metrics has its seconds and core-hours from attempts.jsonl."""
+    run = make_run(work / "run", attempts=3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    write_lines(run / "metrics.jsonl", [line for line in lines if line["attempt"] != 2])
+    begin = {"time": "2026-01-05T01:02:03Z", "event": "begin", "ranks": 2, "rows_before": 0, "cores_allocated": 4}
+    told = [{**begin, "attempt": 1}, {"attempt": 1, "event": "killed", "last_sign_of_life": "2026-01-05T01:03:03Z", "seconds": 60.0}, {**begin, "attempt": 2},
+            {"attempt": 2, "event": "killed", "last_sign_of_life": "2026-01-05T01:02:06Z", "seconds": 3.015}, {**begin, "attempt": 3},
+            {"attempt": 3, "event": "end", "exit_code": 0, "seconds": 52.0, "core_hours_allocated": 0.0578, "time": "2026-01-05T01:03:00Z"}]
+    write_lines(run / "attempts.jsonl", told)
+    summary = json.loads((run / "summary.json").read_text())
+    for is_told in (True, False):  # by the summary, or by the table alone
+        if is_told: (run / "summary.json").write_text(json.dumps({**summary, "attempts": 3, "wall_seconds": 115.015}))
+        else: (run / "summary.json").unlink()
+        text = page_with(run)
+        for word in (">1 min 00 s<", ">3.0 s<", ">52 s<", "<b>1 min 55 s</b><span>of work", ">0.0667<", ">0.00335<", ">0.0578<",
+                     "Tokens of attempt 2 are not in these numbers (its time is): "): check(word in text, word, is_told)
+    del told[3]["seconds"], told[1]
+    write_lines(run / "attempts.jsonl", told)
+    text = page_with(run)
+    check(">3.0 s<" in text and "<b>1 min 47 s</b>" in text, "by times of day; of a kill that nobody noticed the metrics tell the time")
+    write_lines(run / "attempts.jsonl", [line for line in told if line["event"] != "killed"])
+    check("Tokens and time of attempt 2 are not in" in page_with(run))
+
+
 def nothing_that_ran_is_no_chart(work):
     """Lines of metrics at the ends only, when nothing runs: words instead of an empty picture."""
     run = make_run(work / "run", lines=2)
@@ -50,7 +75,7 @@ def a_home_that_cannot_be_written(work):
 
 
 if __name__ == "__main__":
-    tests = [done_and_failed_are_two_things, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written]
+    tests = [done_and_failed_are_two_things, seconds_of_killed_attempts, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)

@@ -33,7 +33,10 @@ class Page:
         else: made = f"{compact(run.number('generated_tokens'))} generated tokens"
         return f"{text}: {made} in {clock(self.work())} of work, {tries}."
 
-    def work(self): return self.run.number("wall_seconds") or self.run.metrics.work_seconds
+    def work(self):
+        """The seconds of all attempts: the sum of their table."""
+        if self.run.summary_counts and "wall_seconds" in self.run.summary: return self.run.summary["wall_seconds"]
+        return sum(a["wall"] or 0 for a in self.run.attempts)
 
     def tiles(self):
         run, work = self.run, self.work()
@@ -72,9 +75,7 @@ class Page:
             said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows can be read.")
         if run.code is None and run.ended < run.total:
             said.append("The last attempt has left no exit code: it is running or was killed. The same command goes on with it.")
-        if run.measured and run.untold:
-            which = f"attempt {run.untold[0]}" if len(run.untold) == 1 else f"{whole(len(run.untold))} attempts"
-            said.append(f"Tokens and time of {which} are not in these numbers: no line of metrics was written before the end, or yet.")
+        if run.measured: said += self.untold()
         load = run.summary.get("expert_load", {}).get("max_over_mean", 1)
         if load > 2: said.append(f"The busiest expert of a layer has {load:.1f} times the mean load{self.of_attempts()}.")
         if run.rows.read < run.ended:
@@ -82,10 +83,21 @@ class Page:
                         "are in the journal so far.")
         return "<ul class=alerts>" + "".join(f"<li>{s}</li>" for s in said) + "</ul>" if said else ""
 
+    def untold(self):
+        """What is not in the numbers of attempts without a line of metrics: their tokens, and their time where nothing tells it."""
+        said = []
+        for what, is_timed in (("Tokens", True), ("Tokens and time", False)):
+            numbers = [a["number"] for a in self.run.untold if (a["wall"] is not None) == is_timed]
+            if not numbers: continue
+            which = f"attempt {numbers[0]}" if len(numbers) == 1 else f"{whole(len(numbers))} attempts"
+            but = f" ({'its' if len(numbers) == 1 else 'their'} time is)" if is_timed else ""
+            said.append(f"{what} of {which} are not in these numbers{but}: no line of metrics was written before the end, or yet.")
+        return said
+
     def curves(self):
         m, p = self.run.metrics, self.pictures
         if not m.points: return [card("Over time", "<p class=note>metrics.jsonl has no line yet.</p>", wide=True)]
-        means = {name: compact(m.sum(key) / max(1e-9, m.work_seconds)) for name, key in Metrics.RATES.items()}
+        means = {name: compact(m.sum(key) / max(1e-9, self.work())) for name, key in Metrics.RATES.items()}
         made = "" if self.run.only_scores else f" and {means['generated']} generated"
         rates = f"On the whole {means['prompt']} prompt tokens computed{made} a second of work, loading included."
         if sum(line is not None for _, _, line in m.points) < 2:
@@ -151,7 +163,7 @@ class Page:
         if not work: return []
         parts = {"load": load, "prefill": prefill, "decode": decode, "rest": max(0, work - load - prefill - decode)}
         says = {"load": "start-up and loading the model", "prefill": "steps with prompt rows", "decode": "steps without any",
-                "rest": "agreeing on steps, storing rows, merging"}
+                "rest": "agreeing on steps, storing rows, merging" + (", attempts without a line of metrics" if run.untold else "")}
         rows = [(n, says[n], clock(v), share(v, work)) for n, v in parts.items()]
         steps = prefill + decode
         rows += [(n, t, clock(run.number(f"{n}_seconds")), share(run.number(f"{n}_seconds"), steps) + " of the steps")
