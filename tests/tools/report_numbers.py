@@ -59,6 +59,21 @@ def seconds_of_killed_attempts(work):
     check("Tokens and time of attempt 2 are not in" in page_with(run))
 
 
+def numbers_as_of(work):
+    """What a killed or running job wrote last is told with its time, or that of the attempt that counted more rows when it began."""
+    run = make_run(work / "run", done=False, code=None)
+    manifest = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**manifest, "completions": 80}))
+    text = page_with(run)
+    for word in ("50 of 80 completions of 50 prompts done as of 2026-01-02 03:05:05 UTC, with ", "of the rows done as of 2026-01-02 03:05:05 UTC<", "Rows, tokens and time are as of 2026",
+                 "running, or killed as of 2026-01-02 03:05:05 UTC<"): check(word in text, word, text[2500:6000])
+    begin = {"time": "2026-01-05T01:02:03Z", "event": "begin", "ranks": 2, "rows_before": 64}
+    write_lines(run / "attempts.jsonl", [{**begin, "attempt": 1, "rows_before": 0}, {**begin, "attempt": 2}])
+    (run / "run.json").write_text(json.dumps({**manifest, "completions": 80, "attempts": 2}))
+    check("64 of 80 completions of 50 prompts done as of 2026-01-05 01:02:03 UTC, with " in page_with(run))
+    check(" as of " not in page_with(make_run(work / "done")))
+
+
 def nothing_that_ran_is_no_chart(work):
     """Lines of metrics at the ends only, when nothing runs: words instead of an empty picture."""
     run = make_run(work / "run", lines=2)
@@ -75,7 +90,7 @@ def a_home_that_cannot_be_written(work):
 
 
 if __name__ == "__main__":
-    tests = [done_and_failed_are_two_things, seconds_of_killed_attempts, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written]
+    tests = [done_and_failed_are_two_things, seconds_of_killed_attempts, numbers_as_of, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)

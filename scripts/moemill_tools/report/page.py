@@ -10,7 +10,7 @@ from .look import STYLE, card, filled, table
 from .metrics import Metrics
 from .pictures import Pictures
 from .rows import FINISH
-from .text import clock, compact, counted, money, quantile, share, size_text, whole
+from .text import clock, compact, counted, money, quantile, share, size_text, time_text, whole
 
 MOST_ATTEMPTS = 1000  # in the table: the last ones
 
@@ -26,12 +26,14 @@ class Page:
         if on and run.nodes: on += f" of {counted(run.nodes, 'node')}"
         tries = counted(len(run.attempts), "attempt")
         failed = f", {whole(run.failed)} failed" if run.failed else ""
-        text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts done{failed}, with "
+        text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts done{failed}{self.as_of()}, with "
                 f"<b>{html.escape(model or 'the model')}</b>{on}")
         if not run.measured: return f"{text}, {tries}. How many tokens in what time is not known yet: metrics.jsonl has no line."
         if run.only_scores: made = f"{compact(run.number('prompt_tokens'))} prompt tokens scored"
         else: made = f"{compact(run.number('generated_tokens'))} generated tokens"
         return f"{text}: {made} in {clock(self.work())} of work, {tries}."
+
+    def as_of(self): return f" as of {html.escape(time_text(self.run.as_of))}" if self.run.as_of else ""
 
     def work(self):
         """The seconds of all attempts: the sum of their table."""
@@ -43,7 +45,7 @@ class Page:
         generated, prompt = run.number("generated_tokens"), run.number("prompt_tokens") - run.number("cached_prompt_tokens")
         rate = (generated + prompt) / work if work else None
         if not run.measured: generated = prompt = work = None
-        tiles = [(share(run.done, run.total), "of the rows done"), (whole(run.failed), "rows failed"),
+        tiles = [(share(run.done, run.total), f"of the rows done{self.as_of()}"), (whole(run.failed), "rows failed"),
                  (compact(generated), "tokens generated"), (compact(prompt), "prompt tokens computed"),
                  (compact(rate), "tokens a second, all told"), (clock(work), "of work")]
         if run.only_scores: tiles[2] = (f"{self.perplexity(0.5):.3g}", "median perplexity")
@@ -75,6 +77,9 @@ class Page:
             said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows can be read.")
         if run.code is None and run.ended < run.total:
             said.append("The last attempt has left no exit code: it is running or was killed. The same command goes on with it.")
+        if run.as_of:
+            said.append(f"Rows, tokens and time are{self.as_of()}, the job's last line in metrics.jsonl or attempts.jsonl; <code>moemill status</code> counts the rows "
+                        "on the disk, which may be more.")
         if run.measured: said += self.untold()
         load = run.summary.get("expert_load", {}).get("max_over_mean", 1)
         if load > 2: said.append(f"The busiest expert of a layer has {load:.1f} times the mean load{self.of_attempts()}.")
@@ -199,8 +204,9 @@ class Page:
         for a in self.run.attempts[-MOST_ATTEMPTS:]:
             hosts = a["hosts"]
             if isinstance(hosts, list): hosts = f"{hosts[0]} and {len(hosts) - 1} more" if len(hosts) > 2 else ", ".join(map(str, hosts))
-            rows.append((a["number"], html.escape((a["began"] or "–").replace("T", " ").replace("Z", "")), clock(a["wall"]), whole(a["ranks"]),
-                         html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), html.escape(a["why"][:300]), "–" if a["code"] is None else a["code"],
+            why = html.escape(a["why"][:300]) + (self.as_of() if a is self.run.attempts[-1] and a["code"] is None else "")
+            rows.append((a["number"], html.escape(time_text(a["began"] or "–").removesuffix(" UTC")), clock(a["wall"]), whole(a["ranks"]),
+                         html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), why, "–" if a["code"] is None else a["code"],
                          *["–" if a["core_hours"] is None else f"{a['core_hours']:,.3g}"] * told))
         head = ("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows ended", "how it ended", "code", *["core-hours"] * told)
         body = table(head, rows, (2, 3, 6, 8, 9))

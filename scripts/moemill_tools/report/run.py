@@ -30,20 +30,24 @@ class Run:
         # A row is done when it is on the disk and ok, failed when it is there with an error; it has ended when it is either.
         self.ended = max(last.get("rows_done", 0) + last.get("rows_failed", 0), self.rows.read)
         self.failed = max(self.rows.reasons["error"], last.get("rows_failed", 0))
-        self.done = max(0, self.ended - self.failed)
         self.prompts_total = self.manifest.get("prompts", 0)
         self.prompts_done = max(last.get("prompts_done", 0), self.summary.get("prompts_done", 0))
         self.code = self.manifest.get("exit_code")
+        self.attempts = self.read_attempts()
+        latest = self.attempts[-1] if self.attempts else {"number": 0, "ranks": None, "nodes": None, "before": 0, "began": None}
+        counted_at = latest["began"] if latest["before"] > self.ended else last.get("time")
+        self.ended = max(self.ended, latest["before"])
+        self.done = max(0, self.ended - self.failed)
         # The last attempt's end is in the summary only if that attempt reached its end.
         self.summary_counts = self.summary.get("attempts") == self.manifest.get("attempts") and self.code is not None
+        # What a job that runs or was killed wrote last: more of its rows may have ended since.
+        self.as_of = counted_at if not self.summary_counts and self.ended < self.total else None
         # Without a line of metrics nothing is known of tokens and time, which is not the same as none.
         self.measured = bool(self.metrics.last) or self.summary_counts
-        self.attempts = self.read_attempts()
         self.untold = [a for a in self.attempts if a["code"] is None and a["number"] not in self.metrics.last]
         attributes = self.rows.attributes
         if self.manifest and str(attributes.get("run_id", self.manifest.get("run_id"))) != self.manifest.get("run_id"):
             self.damage.add(self.rows.files[0], f"is of the run {attributes['run_id']}, run.json is of {self.manifest.get('run_id')}")
-        latest = self.attempts[-1] if self.attempts else {"number": 0, "ranks": None, "nodes": None}
         self.ranks, self.nodes = latest["ranks"], latest["nodes"]
         # Cost, memory and load of the experts are told by the summary alone: of the attempts before it.
         told = self.summary.get("attempts", 0)
