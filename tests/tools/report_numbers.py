@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest.mock
 
-from report_page import make_run, page_with
+from report_page import CONFIG, make_run, page_with
 from tools import SCRIPTS, OutputsMaker, check, main, write_lines  # puts scripts/ on the path
 
 from moemill_tools.report.pictures import Pictures
@@ -74,6 +74,14 @@ def numbers_as_of(work):
     check(" as of " not in page_with(make_run(work / "done")))
 
 
+def a_price_names_its_unit(work):
+    """What cost.unit: auto came to."""
+    run = make_run(work / "run", lines=1)
+    for unit, said in (("auto", "core"), ("node", "node")):
+        (run / "config.yaml").write_text(CONFIG.replace("unit: node", f"unit: {unit}"))
+        check(f"2.5 EUR an hour and {said}<" in page_with(run), unit)
+
+
 def nothing_that_ran_is_no_chart(work):
     """Lines of metrics at the ends only, when nothing runs: words instead of an empty picture."""
     run = make_run(work / "run", lines=2)
@@ -90,7 +98,7 @@ def a_home_that_cannot_be_written(work):
 
 
 if __name__ == "__main__":
-    tests = [done_and_failed_are_two_things, seconds_of_killed_attempts, numbers_as_of, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written]
+    tests = [done_and_failed_are_two_things, seconds_of_killed_attempts, numbers_as_of, a_price_names_its_unit, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)

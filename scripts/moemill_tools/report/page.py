@@ -224,7 +224,9 @@ class Page:
         cost = self.cost()
         if not cost: return []
         c, hour = cost["currency"], setting(self.run.config, "cost", "hour_price")
-        rows = [("price", f"{hour} {c} an hour and {setting(self.run.config, 'cost', 'unit')}"), (self.run.summary_of or "all attempts", money(cost["total"], c)),
+        unit = setting(self.run.config, "cost", "unit")
+        if unit == "auto": unit = "core"  # as lib/mill/summary.cpp takes it
+        rows = [("price", f"{hour} {c} an hour and {unit}"), (self.run.summary_of or "all attempts", money(cost["total"], c)),
                 ("per 1M tokens, computed prompt tokens and generated ones", money(cost["per_million_tokens"], c)),
                 ("per 1M generated tokens", money(cost["per_million_output_tokens"], c))]
         return [card("Cost", table(("", ""), rows, (1,)))]
