@@ -102,6 +102,32 @@ def settings_under_other_names(work):
     check(got.keys() == {"prompt", *data}, "honest data", got.keys() ^ {"prompt", *data})
 
 
+def settings_within_objects(work):
+    """sampling_params and extra_body act as they do elsewhere; what no setting is within them is told by name; two values are a bad row."""
+    rows = [{"prompt": "a", "sampling_params": {"temperature": 0, "max_new_tokens": 5, "guess": 1}, "extra_body": {"top_k": 3, "seed": None}},
+            {"prompt": "b", "extra_body": {"top_k": -1}, "temperature": 0.5}, {"prompt": "c", "sampling_params": {"temperature": 0.5}, "temperature": 0.5}]
+    path = write_lines(work / "a.jsonl", rows)
+    said = script("prompts", path, "-o", work / "a.h5", "--quiet").stderr
+    got = columns(work / "a.h5")
+    check(got["temperature"] == [0, 0.5, 0.5] and got["top_k"] == [3, 0, -1] and got["max_tokens"] == [5, -1, -1] and "extra_body" not in got, got)
+    check(json.loads(got["sampling_params"][0]) == {"guess": 1} and "sampling_params.guess: is no key of a request that moemill knows, 1 row" in said, said, got)
+    check("temperature (called sampling_params.temperature), top_k (called extra_body.top_k)" in said, said)
+    body = {"messages": None, "prompt": "x", "extra_body": {"top_k": 3, "guided_regex": "a*"}}
+    said = script("prompts", write_lines(work / "b.jsonl", [{"custom_id": "1", "url": "/v1/completions", "body": body}]), "-o", work / "b.h5", "--quiet").stderr
+    check(columns(work / "b.h5")["top_k"] == [3] and "note: extra_body.guided_regex: is no key" in said and "extra_body: is" not in said, said)
+    got = made(work, path, "--drop", "extra_body", "--map", "sampling_params=mine")
+    check("top_k" not in got and got["temperature"][1] == 0.5 and math.isnan(got["temperature"][0]), got)
+    for row, why in (({"temperature": 1, "sampling_params": {"temperature": 0}}, "line 1: has temperature 1 and sampling_params.temperature 0, which are one setting"),
+                     ({"extra_body": {"max_tokens": 2}, "sampling_params": {"max_new_tokens": 3}}, "has max_tokens 3 and extra_body.max_tokens 2"),
+                     ({"extra_body": {"top_p": 7}}, "top_p is 7, must be a number above 0 to 1 (if it is not the sampling setting: --map extra_body=my_extra_body)")):
+        fault = made(work, write_lines(work / "c.jsonl", [{"prompt": "x", **row}]), code=2)
+        check(why in fault, fault)
+    path = write_lines(work / "d.jsonl", [{"prompt": "x", "sampling_params": "greedy", "parameters": {"max_new_tokens": 3}, "info": {"seed": 1}}])
+    said = script("prompts", path, "-o", work / "d.h5", "--quiet").stderr
+    check("sampling_params: is no object of settings in 1 row" in said and "parameters: holds names of settings in 1 row" in said and "info" not in said, said)
+    check(made(work, path, "--drop", "sampling_params", "--map", "parameters=extra_body")["max_tokens"] == [3])
+
+
 def names_are_those_of_the_program(work):
     """Other programs' names of settings, and typing errors, as the program knows them."""
     from moemill_tools.prompts.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
@@ -167,4 +193,4 @@ def keys_of_another_form(work):
 
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
-        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])
+        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, settings_within_objects, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])

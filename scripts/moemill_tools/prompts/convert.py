@@ -171,7 +171,7 @@ class Converter:
                 out[name] = setting_values([setting_of(row, name) for row in rows], name, self.plan.wide)
             except RowFault as fault:
                 if name in self.plan.constants: raise
-                own = min(self.plan.called.get(name, {name}))
+                own = min(self.plan.called.get(name, {name})).split(".")[0]  # of a setting within an object, the object
                 raise RowFault(f"{fault} (if it is not the sampling setting: --map {own}=my_{own})") from None
         return out
 
