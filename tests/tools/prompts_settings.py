@@ -128,6 +128,22 @@ def settings_within_objects(work):
     check(made(work, path, "--drop", "sampling_params", "--map", "parameters=extra_body")["max_tokens"] == [3])
 
 
+def keys_that_come_twice(work):
+    """Of two values for one key none is known to be meant: a bad row, in lines and arrays, at any depth."""
+    twice = ('{"prompt": "a", "id": 2, "prompt": "b"}', '{"prompt": "a", "id": 3, "meta": {"x": [{"k": 1, "k": 1}]}}')
+    sound = '{"prompt": "s", "id": 1, "meta": {"k": 1, "x": [{"k": 1}, {"k": 2}]}}'
+    for name, text in (("a.jsonl", "\n".join((*twice, sound))), ("a.json", f"[{', '.join((*twice, sound))}]")):
+        (work / name).write_text(text)
+        got = made(work, work / name, "--on-error", "skip")
+        check(got["prompt"] == ["s"] and got["id"] == [1], got)
+        listed = [json.loads(line) for line in (work / "p.h5.skipped.jsonl").read_text().splitlines()]
+        check([row["error"].split(" in one")[0] for row in listed] == ["has the key 'prompt' twice", "has the key 'k' twice"], listed)
+        check("1: has the key 'prompt' twice in one object" in made(work, work / name, code=2))
+    (work / "b.jsonl").write_text('{"custom_id": "n", "body": {"prompt": "a", "n": 1, "n": 2}}\n{"custom_id": "m", "body": {"prompt": "a"}}\n')
+    made(work, work / "b.jsonl", "--on-error", "skip")
+    check(json.loads((work / "p.h5.skipped.jsonl").read_text())["custom_id"] == "n")
+
+
 def names_are_those_of_the_program(work):
     """Other programs' names of settings, and typing errors, as the program knows them."""
     from moemill_tools.prompts.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
@@ -193,4 +209,4 @@ def keys_of_another_form(work):
 
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
-        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, settings_within_objects, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])
+        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, settings_within_objects, keys_that_come_twice, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])

@@ -96,8 +96,9 @@ the like. Other names that are nearly a setting's (temp, seeds, max_length, temp
 
 what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool;
 lists and objects (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a
-column of numbers, "" in one of text. Numbers beyond float64 (1e400) are bad rows in JSON; in CSV
-they, and whole numbers beyond 18 digits, make a column of text.
+column of numbers, "" in one of text. Numbers beyond float64 (1e400), and a key that an
+object has twice, are bad rows in JSON; in CSV such numbers, and whole ones beyond 18 digits, make a
+column of text.
 
 OUTPUT gets its name only when all of it is on the disk and has been read back; whatever goes wrong
 before (a full disk, a signal) leaves nothing behind. Exit code 2: something of yours to mend; 1:
