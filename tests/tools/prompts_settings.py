@@ -144,6 +144,17 @@ def keys_that_come_twice(work):
     check(json.loads((work / "p.h5.skipped.jsonl").read_text())["custom_id"] == "n")
 
 
+def at_least_more_than_at_most(work):
+    """moemill would refuse the whole file; what the run's own values are is not known here."""
+    sound = [{"prompt": "a", "min_tokens": 5, "max_tokens": 5}, {"prompt": "b", "min_tokens": 9}, {"prompt": "c", "max_tokens": 1}, {"prompt": "d", "min_tokens": -1, "max_tokens": 0}]
+    path = write_lines(work / "a.jsonl", [*sound, {"prompt": "e", "min_tokens": 9, "extra_body": {"max_completion_tokens": 5}}])
+    fault = made(work, path, code=2)
+    check("line 5: min_tokens is 9, more than the row's max_tokens, 5: lower one or raise the other" in fault, fault)
+    check(made(work, path, "--on-error", "skip")["min_tokens"] == [5, 9, -1, -1])
+    check(made(work, path, "--drop", "min_tokens")["max_tokens"] == [5, -1, 1, 0, 5])
+    check("line 1: min_tokens is 5, more than the row's max_tokens, 4" in made(work, path, "--set", "max_tokens=4", "--drop", "extra_body", code=2))
+
+
 def names_are_those_of_the_program(work):
     """Other programs' names of settings, and typing errors, as the program knows them."""
     from moemill_tools.prompts.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
@@ -209,4 +220,4 @@ def keys_of_another_form(work):
 
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
-        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, settings_within_objects, keys_that_come_twice, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])
+        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, settings_within_objects, keys_that_come_twice, at_least_more_than_at_most, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])
