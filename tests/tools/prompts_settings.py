@@ -104,6 +104,8 @@ def settings_under_other_names(work):
 
 def settings_within_objects(work):
     """sampling_params and extra_body act as they do elsewhere; what no setting is within them is told by name; two values are a bad row."""
+    got = made(work, write_lines(work / "n.jsonl", [{"prompt": "a", "extra_body": {"top_k": 3, "min_p": None}}, {"prompt": "b", "extra_body": None}]))
+    check(got.keys() == {"prompt", "top_k"} and got["top_k"] == [3, -1], got)
     rows = [{"prompt": "a", "sampling_params": {"temperature": 0, "max_new_tokens": 5, "guess": 1}, "extra_body": {"top_k": 3, "seed": None}},
             {"prompt": "b", "extra_body": {"top_k": -1}, "temperature": 0.5}, {"prompt": "c", "sampling_params": {"temperature": 0.5}, "temperature": 0.5}]
     path = write_lines(work / "a.jsonl", rows)

@@ -19,7 +19,8 @@ def without_objects(row, names, called):
     `called` collects by which name a setting came."""
     out = dict(row)
     for name in names:
-        if not isinstance(row.get(name), dict): continue
+        if row[name] is None: del out[name]  # else Parquet's nulls would keep a column of nothing
+        if not isinstance(row[name], dict): continue
         rest = {}
         for key, value in with_off(row[name]).items():
             if value is None: continue  # as Parquet gives it to keys that only other rows have
