@@ -102,6 +102,61 @@ def settings_under_other_names(work):
     check(got.keys() == {"prompt", *data}, "honest data", got.keys() ^ {"prompt", *data})
 
 
+def settings_within_objects(work):
+    """sampling_params and extra_body act as they do elsewhere; what no setting is within them is told by name; two values are a bad row."""
+    got = made(work, write_lines(work / "n.jsonl", [{"prompt": "a", "extra_body": {"top_k": 3, "min_p": None}}, {"prompt": "b", "extra_body": None}]))
+    check(got.keys() == {"prompt", "top_k"} and got["top_k"] == [3, -1], got)
+    rows = [{"prompt": "a", "sampling_params": {"temperature": 0, "max_new_tokens": 5, "guess": 1}, "extra_body": {"top_k": 3, "seed": None}},
+            {"prompt": "b", "extra_body": {"top_k": -1}, "temperature": 0.5}, {"prompt": "c", "sampling_params": {"temperature": 0.5}, "temperature": 0.5}]
+    path = write_lines(work / "a.jsonl", rows)
+    said = script("prompts", path, "-o", work / "a.h5", "--quiet").stderr
+    got = columns(work / "a.h5")
+    check(got["temperature"] == [0, 0.5, 0.5] and got["top_k"] == [3, 0, -1] and got["max_tokens"] == [5, -1, -1] and "extra_body" not in got, got)
+    check(json.loads(got["sampling_params"][0]) == {"guess": 1} and "sampling_params.guess: is no key of a request that moemill knows, 1 row" in said, said, got)
+    check("temperature (called sampling_params.temperature), top_k (called extra_body.top_k)" in said, said)
+    body = {"messages": None, "prompt": "x", "extra_body": {"top_k": 3, "guided_regex": "a*"}}
+    said = script("prompts", write_lines(work / "b.jsonl", [{"custom_id": "1", "url": "/v1/completions", "body": body}]), "-o", work / "b.h5", "--quiet").stderr
+    check(columns(work / "b.h5")["top_k"] == [3] and "note: extra_body.guided_regex: is no key" in said and "extra_body: is" not in said, said)
+    got = made(work, path, "--drop", "extra_body", "--map", "sampling_params=mine")
+    check("top_k" not in got and got["temperature"][1] == 0.5 and math.isnan(got["temperature"][0]), got)
+    for row, why in (({"temperature": 1, "sampling_params": {"temperature": 0}}, "line 1: has temperature 1 and sampling_params.temperature 0, which are one setting"),
+                     ({"extra_body": {"max_tokens": 2}, "sampling_params": {"max_new_tokens": 3}}, "has max_tokens 3 and extra_body.max_tokens 2"),
+                     ({"extra_body": {"top_p": 7}}, "top_p is 7, must be a number above 0 to 1 (if it is not the sampling setting: --map extra_body=my_extra_body)")):
+        fault = made(work, write_lines(work / "c.jsonl", [{"prompt": "x", **row}]), code=2)
+        check(why in fault, fault)
+    path = write_lines(work / "d.jsonl", [{"prompt": "x", "sampling_params": "greedy", "parameters": {"max_new_tokens": 3}, "info": {"seed": 1}}])
+    said = script("prompts", path, "-o", work / "d.h5", "--quiet").stderr
+    check("sampling_params: is no object of settings in 1 row" in said and "parameters: holds names of settings in 1 row" in said and "info" not in said, said)
+    check(made(work, path, "--drop", "sampling_params", "--map", "parameters=extra_body")["max_tokens"] == [3])
+
+
+def keys_that_come_twice(work):
+    """Of two values for one key none is known to be meant: a bad row, in lines and arrays, at any depth."""
+    twice = ('{"prompt": "a", "id": 2, "prompt": "b"}', '{"prompt": "a", "id": 3, "meta": {"x": [{"k": 1, "k": 1}]}}')
+    sound = '{"prompt": "s", "id": 1, "meta": {"k": 1, "x": [{"k": 1}, {"k": 2}]}}'
+    for name, text in (("a.jsonl", "\n".join((*twice, sound))), ("a.json", f"[{', '.join((*twice, sound))}]")):
+        (work / name).write_text(text)
+        got = made(work, work / name, "--on-error", "skip")
+        check(got["prompt"] == ["s"] and got["id"] == [1], got)
+        listed = [json.loads(line) for line in (work / "p.h5.skipped.jsonl").read_text().splitlines()]
+        check([row["error"].split(" in one")[0] for row in listed] == ["has the key 'prompt' twice", "has the key 'k' twice"], listed)
+        check("1: has the key 'prompt' twice in one object" in made(work, work / name, code=2))
+    (work / "b.jsonl").write_text('{"custom_id": "n", "body": {"prompt": "a", "n": 1, "n": 2}}\n{"custom_id": "m", "body": {"prompt": "a"}}\n')
+    made(work, work / "b.jsonl", "--on-error", "skip")
+    check(json.loads((work / "p.h5.skipped.jsonl").read_text())["custom_id"] == "n")
+
+
+def at_least_more_than_at_most(work):
+    """moemill would refuse the whole file; what the run's own values are is not known here."""
+    sound = [{"prompt": "a", "min_tokens": 5, "max_tokens": 5}, {"prompt": "b", "min_tokens": 9}, {"prompt": "c", "max_tokens": 1}, {"prompt": "d", "min_tokens": -1, "max_tokens": 0}]
+    path = write_lines(work / "a.jsonl", [*sound, {"prompt": "e", "min_tokens": 9, "extra_body": {"max_completion_tokens": 5}}])
+    fault = made(work, path, code=2)
+    check("line 5: min_tokens is 9, more than the row's max_tokens, 5: lower one or raise the other" in fault, fault)
+    check(made(work, path, "--on-error", "skip")["min_tokens"] == [5, 9, -1, -1])
+    check(made(work, path, "--drop", "min_tokens")["max_tokens"] == [5, -1, 1, 0, 5])
+    check("line 1: min_tokens is 5, more than the row's max_tokens, 4" in made(work, path, "--set", "max_tokens=4", "--drop", "extra_body", code=2))
+
+
 def names_are_those_of_the_program(work):
     """Other programs' names of settings, and typing errors, as the program knows them."""
     from moemill_tools.prompts.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
@@ -167,4 +222,4 @@ def keys_of_another_form(work):
 
 if __name__ == "__main__":
     main(pathlib.Path(sys.argv[1]).resolve(), [
-        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])
+        sampling_columns, stops_as_they_are_typed, off_and_the_runs_own, seeds_of_64_bits, settings_under_other_names, settings_within_objects, keys_that_come_twice, at_least_more_than_at_most, names_are_those_of_the_program, keys_of_another_form, sampling_columns_are_named], sys.argv[2:])

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest.mock
 
-from report_page import make_run, page_with
+from report_page import CONFIG, make_run, page_with
 from tools import SCRIPTS, OutputsMaker, check, main, write_lines  # puts scripts/ on the path
 
 from moemill_tools.report.pictures import Pictures
@@ -34,6 +34,54 @@ def done_and_failed_are_two_things(work):
     check("where the attempts 2 to 3 began" in page_with(make_run(work / "three", attempts=3)))
 
 
+def seconds_of_killed_attempts(work):
+    """Table, total and sentence agree: a killed attempt without a line of metrics has its seconds and core-hours from attempts.jsonl."""
+    run = make_run(work / "run", attempts=3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    write_lines(run / "metrics.jsonl", [line for line in lines if line["attempt"] != 2])
+    begin = {"time": "2026-01-05T01:02:03Z", "event": "begin", "ranks": 2, "rows_before": 0, "cores_allocated": 4}
+    told = [{**begin, "attempt": 1}, {"attempt": 1, "event": "killed", "last_sign_of_life": "2026-01-05T01:03:03Z", "seconds": 60.0}, {**begin, "attempt": 2},
+            {"attempt": 2, "event": "killed", "last_sign_of_life": "2026-01-05T01:02:06Z", "seconds": 3.015}, {**begin, "attempt": 3},
+            {"attempt": 3, "event": "end", "exit_code": 0, "seconds": 52.0, "core_hours_allocated": 0.0578, "time": "2026-01-05T01:03:00Z"}]
+    write_lines(run / "attempts.jsonl", told)
+    summary = json.loads((run / "summary.json").read_text())
+    for is_told in (True, False):  # by the summary, or by the table alone
+        if is_told: (run / "summary.json").write_text(json.dumps({**summary, "attempts": 3, "wall_seconds": 115.015}))
+        else: (run / "summary.json").unlink()
+        text = page_with(run)
+        for word in (">1 min 00 s<", ">3.0 s<", ">52 s<", "<b>1 min 55 s</b><span>of work", ">0.0667<", ">0.00335<", ">0.0578<",
+                     "Tokens of attempt 2 are not in these numbers (its time is): "): check(word in text, word, is_told)
+    del told[3]["seconds"], told[1]
+    write_lines(run / "attempts.jsonl", told)
+    text = page_with(run)
+    check(">3.0 s<" in text and "<b>1 min 47 s</b>" in text, "by times of day; of a kill that nobody noticed the metrics tell the time")
+    write_lines(run / "attempts.jsonl", [line for line in told if line["event"] != "killed"])
+    check("Tokens and time of attempt 2 are not in" in page_with(run))
+
+
+def numbers_as_of(work):
+    """What a killed or running job wrote last is told with its time, or that of the attempt that counted more rows when it began."""
+    run = make_run(work / "run", done=False, code=None)
+    manifest = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**manifest, "completions": 80}))
+    text = page_with(run)
+    for word in ("50 of 80 completions of 50 prompts done as of 2026-01-02 03:05:05 UTC, with ", "of the rows done as of 2026-01-02 03:05:05 UTC<", "Rows, tokens and time are as of 2026",
+                 "running, or killed as of 2026-01-02 03:05:05 UTC<"): check(word in text, word, text[2500:6000])
+    begin = {"time": "2026-01-05T01:02:03Z", "event": "begin", "ranks": 2, "rows_before": 64}
+    write_lines(run / "attempts.jsonl", [{**begin, "attempt": 1, "rows_before": 0}, {**begin, "attempt": 2}])
+    (run / "run.json").write_text(json.dumps({**manifest, "completions": 80, "attempts": 2}))
+    check("64 of 80 completions of 50 prompts done as of 2026-01-05 01:02:03 UTC, with " in page_with(run))
+    check(" as of " not in page_with(make_run(work / "done")))
+
+
+def a_price_names_its_unit(work):
+    """What cost.unit: auto came to."""
+    run = make_run(work / "run", lines=1)
+    for unit, said in (("auto", "core"), ("node", "node")):
+        (run / "config.yaml").write_text(CONFIG.replace("unit: node", f"unit: {unit}"))
+        check(f"2.5 EUR an hour and {said}<" in page_with(run), unit)
+
+
 def nothing_that_ran_is_no_chart(work):
     """Lines of metrics at the ends only, when nothing runs: words instead of an empty picture."""
     run = make_run(work / "run", lines=2)
@@ -50,7 +98,7 @@ def a_home_that_cannot_be_written(work):
 
 
 if __name__ == "__main__":
-    tests = [done_and_failed_are_two_things, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written]
+    tests = [done_and_failed_are_two_things, seconds_of_killed_attempts, numbers_as_of, a_price_names_its_unit, nothing_that_ran_is_no_chart, a_home_that_cannot_be_written]
     if importlib.util.find_spec("matplotlib") is None:
         print("SKIPPED all: matplotlib is not here")
         sys.exit(77)

@@ -336,6 +336,8 @@ def pages_are_narrow_too(work):
     check(text.count("<picture><source media=") == 2 and 'name="viewport"' in text and "@media(max-width:760px)" in text, text.count("<picture>"))
     sizes = [float(re.search(r'width="([\d.]+)pt"', p).group(1)) for p in pictures(text)]
     check(min(sizes) < 400 and max(sizes) > 700, sizes)
+    tile = re.search(r"\.tile b\{([^}]*)\}", text).group(1)
+    check("overflow-wrap:anywhere" in tile and "nowrap" not in tile, "a long cost stays within its card", tile)
 
 
 if __name__ == "__main__":

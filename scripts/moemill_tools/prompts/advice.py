@@ -5,6 +5,7 @@ import sys
 
 from ..common import note, short
 from .names import near_setting
+from .nested import holds_settings, unknown_within
 from .settings import NOT_DONE, NOT_DONE_OF_REQUESTS, REQUEST_KEYS, RUN_ONLY, SAMPLING, has_typed_escape, is_asked
 
 # What became of rows: the first word of a remark, and how it is told.
@@ -41,12 +42,17 @@ class Advice:
         self.plan = plan
         self.run_only, self.asked, self.unknown = {}, collections.Counter(), collections.Counter()
         self.remarks, self.odd = collections.Counter(), collections.Counter()
+        self.no_objects, self.within = collections.Counter(), collections.Counter()
 
     def observe(self, name, values, rows):
         if name in RUN_ONLY: self.note_run_only(name, rows)
         if name in SAMPLING and name not in self.plan.constants: self.observe_setting(name, values)
         is_batch = self.plan.form == "batch"
         if name in (NOT_DONE_OF_REQUESTS if is_batch else NOT_DONE): self.asked[name] += sum(is_asked(name, v) for v in values)
+        elif self.plan.takes_within(name):
+            for value in values: self.unknown.update(unknown_within(name, value))
+            self.no_objects[name] += sum(value not in (None, "") and not isinstance(value, dict) for value in values)
+        elif not is_batch and name not in (*REQUEST_KEYS, *self.plan.options.drop): self.within[name] += sum(map(holds_settings, values))
         elif is_batch and name not in REQUEST_KEYS and name not in self.plan.constants:
             self.unknown[name] += sum(v is not None for v in values)
 
@@ -81,6 +87,12 @@ class Advice:
             if rows:
                 note(f"{name}: is no key of a request that moemill knows, {counted(rows)} with it; it changes no answer, the column is "
                      "carried along only")
+        for name, rows in sorted(self.no_objects.items()):
+            if rows: note(f"{name}: is no object of settings in {counted(rows)}, and changes no answer there; the column is carried along only")
+        for name, rows in sorted(self.within.items()):
+            if rows and name in carried:
+                note(f"{name}: holds names of settings in {counted(rows)}, and changes no answer: --map {name}=sampling_params takes them, --drop "
+                     f"{name} leaves it out")
         for name, values in self.run_only.items(): self.say_run_only(name, values)
         for name in self.plan.chat.unknown_arguments() if self.plan.chat else ():
             note(f"--template-arg {name}: the chat template has no such variable; it changes nothing")

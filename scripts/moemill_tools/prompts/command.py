@@ -88,15 +88,17 @@ by side as h5py writes them.
 
 settings: columns named n, temperature, max_tokens, stop ... act on their rows (seed: 0 to 2^64-1),
 and so do other programs' names that mean the same: max_new_tokens, max_completion_tokens,
-max_output_tokens, min_new_tokens, num_return_sequences, stop_sequences, stop_strings. top_k: -1 is
-off (0), as in vLLM and run.yaml; of others -1 is the run's own. A stop in a CSV cell is taken as it
-stands: a JSON list, ["\\n"], has new lines and the like. Other names that are nearly a setting's
-(temp, seeds, max_length, temprature) are refused: --map says what they are.
+max_output_tokens, min_new_tokens, num_return_sequences, stop_sequences, stop_strings, and those in
+an object sampling_params or extra_body. top_k: -1 is off (0), as in vLLM and run.yaml; of others -1
+is the run's own. A stop in a CSV cell is taken as it stands: a JSON list, ["\\n"], has new lines and
+the like. Other names that are nearly a setting's (temp, seeds, max_length, temprature) are refused:
+--map says what they are.
 
 what becomes of a column: text is UTF-8 text; whole numbers int64, others float64; true/false bool;
 lists and objects (and columns of mixed types) JSON text. HDF5 has no null: it becomes NaN in a
-column of numbers, "" in one of text. Numbers beyond float64 (1e400) are bad rows in JSON; in CSV
-they, and whole numbers beyond 18 digits, make a column of text.
+column of numbers, "" in one of text. Numbers beyond float64 (1e400), and a key that an
+object has twice, are bad rows in JSON; in CSV such numbers, and whole ones beyond 18 digits, make a
+column of text.
 
 OUTPUT gets its name only when all of it is on the disk and has been read back; whatever goes wrong
 before (a full disk, a signal) leaves nothing behind. Exit code 2: something of yours to mend; 1:

@@ -29,6 +29,12 @@ def switched(value, name):
     return None if number is None else bool(number)
 
 
+def check_lengths(settings):
+    """moemill refuses a file with a row that asks for more tokens at least than at most; -1 is the run's own, which the run knows."""
+    for least, most in zip(settings.get("min_tokens", ()), settings.get("max_tokens", ())):
+        if least > most >= 0: raise RowFault(f"min_tokens is {least}, more than the row's max_tokens, {most}: lower one or raise the other")
+
+
 class Converter:
     def __init__(self, plan):
         self.plan, self.options = plan, plan.options
@@ -171,8 +177,9 @@ class Converter:
                 out[name] = setting_values([setting_of(row, name) for row in rows], name, self.plan.wide)
             except RowFault as fault:
                 if name in self.plan.constants: raise
-                own = min(self.plan.called.get(name, {name}))
+                own = min(self.plan.called.get(name, {name})).split(".")[0]  # of a setting within an object, the object
                 raise RowFault(f"{fault} (if it is not the sampling setting: --map {own}=my_{own})") from None
+        check_lengths(out)
         return out
 
     def convert_or_fault(self, rows, carried):

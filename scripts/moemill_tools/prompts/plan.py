@@ -6,6 +6,7 @@ from .batch import batch_source, flatten_batch
 from .chat import Chat
 from .column_template import ColumnTemplate
 from .names import SAME, near_setting
+from .nested import PARAMETERS, without_objects
 from .settings import RESERVED, SAMPLING, is_asked, is_wide
 from .special_tokens import special_texts
 from .values import RowFault
@@ -84,12 +85,18 @@ class Plan:
             if self.renames:
                 self.given |= row.keys()
                 row = {self.renames.get(k, k): v for k, v in row.items()}
+            objects = [name for name in PARAMETERS if name in row and self.takes_within(name)]
+            if objects: row = without_objects(row, objects, self.called)
             if not SAME.keys().isdisjoint(row): row = self.in_own_names(row)
             if self.constants: row = {**row, **self.constants}
             return row
         except RowFault as fault:
             fault.custom_id = row.get("custom_id")
             return fault
+
+    def takes_within(self, name):
+        """Whether the settings of such an object act: where no option says that it is data."""
+        return name in PARAMETERS and name not in self.options.drop and name not in (self.options.keep or ())
 
     def in_own_names(self, row):
         """What other programs call a setting gets the setting's own name, where no option says what it is."""

@@ -4,13 +4,15 @@ import collections
 import contextlib
 import csv
 import io
+import json
 import os
 
 from ..common import Fault, to_utf8
 from .packed import DAMAGE, open_bytes
-from .values import JSON, RowFault, no_text
+from .values import RowFault, no_text, row_at
 
 BLOCK_ROWS = 2048
+SPACE = " \t\r\n"  # JSON's own
 BLOCK_BYTES = 8 << 20  # of input text; one longer row is a block of its own
 
 # Rows are dictionaries or RowFaults; places are their numbers, from 1, in units of "line", "row" or "item"; part is the fraction of the file
@@ -27,12 +29,14 @@ def refuse_utf16(start, source):
 
 def parse_line(line, name):
     try:
-        row = JSON.decode(line.decode())
+        text = line.decode().strip(SPACE)
+        row, end = row_at(text, 0)
+        if end < len(text): raise json.JSONDecodeError("Extra data", text, end)
     except UnicodeDecodeError as fault:
         return RowFault(f"is not UTF-8 ({fault.reason} at byte {fault.start}): {to_utf8(name)}")
     except (ValueError, RecursionError) as fault:
         return RowFault(f"is not JSON: {fault}")
-    return row if isinstance(row, dict) else RowFault(f"is a JSON {type(row).__name__}, needs an object {{...}} a line")
+    return row if isinstance(row, (dict, RowFault)) else RowFault(f"is a JSON {type(row).__name__}, needs an object {{...}} a line")
 
 
 def read_json(source, _):
@@ -86,14 +90,15 @@ class Characters:
     def peek(self):
         """The next character that is no white space; "" at the end."""
         while True:
-            while self.at < len(self.text) and self.text[self.at] in " \t\r\n": self.at += 1
+            while self.at < len(self.text) and self.text[self.at] in SPACE: self.at += 1
             if self.at < len(self.text): return self.text[self.at]
             if not self.more(): return ""
 
     def value(self):
+        """The next value, or what is wrong with it alone."""
         while True:
             try:
-                value, self.at = JSON.raw_decode(self.text, self.at)
+                value, self.at = row_at(self.text, self.at)
                 return value
             except ValueError:
                 if not self.more(): raise
@@ -109,7 +114,7 @@ def read_array(source):
                 text.at += 1
                 if mark == "[" and text.peek() == "]": break
                 mark, value = ",", text.peek() and text.value()
-                rows.append(value if isinstance(value, dict) else RowFault(f"is a JSON {type(value).__name__}, must be an object"))
+                rows.append(value if isinstance(value, (dict, RowFault)) else RowFault(f"is a JSON {type(value).__name__}, must be an object"))
                 if len(rows) >= BLOCK_ROWS:
                     yield Block(rows, "item", range(first, first + len(rows)), raw.tell() / size)
                     rows, first = [], first + len(rows)

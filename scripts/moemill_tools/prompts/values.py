@@ -1,4 +1,5 @@
 """What rows hold: JSON in and out, nulls, and the fault of one row."""
+import collections
 import datetime
 import decimal
 import json
@@ -26,7 +27,27 @@ def finite(text):
     return value
 
 
+def each_once(pairs):
+    """An object of a row. Of a key that is there twice JSON's readers take the last one, in silence."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        (name, count), = collections.Counter(name for name, _ in pairs).most_common(1)
+        raise RowFault(f"has the key {short(name)} {'twice' if count == 2 else f'{count} times'} in one object: leave all but one out")
+    return made
+
+
 JSON = json.JSONDecoder(parse_float=finite)  # of what rows hold: 1e400 would silently become infinity
+ROW = json.JSONDecoder(parse_float=finite, object_pairs_hook=each_once)
+
+
+def row_at(text, at):
+    """(a row, or what is wrong with it alone; where it ends)."""
+    try:
+        return ROW.raw_decode(text, at)
+    except RowFault as fault:
+        row, end = JSON.raw_decode(text, at)
+        if isinstance(row, dict): fault.custom_id = row.get("custom_id")
+        return fault, end
 
 
 class Null:

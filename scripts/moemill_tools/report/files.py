@@ -48,7 +48,7 @@ SUMMARY = {"core_hours_allocated": is_amount, "core_hours_used": is_amount, "dou
 LINE = {**dict.fromkeys((*COUNTERS, *EXCHANGE, "rows_done", "rows_failed", "rows_total", "running", "max_over_mean"), is_number), "attempt": is_count,
         "time": str, "expert_counts": lambda e: e is None or isinstance(e, list) and all(
             isinstance(layer, list) and layer and all(map(is_number, layer)) for layer in e)}
-ATTEMPT = {"core_hours_allocated": is_amount, "attempt": is_count, "event": str, "time": str, "rows_before": is_whole, "exit_code": is_code,
+ATTEMPT = {"core_hours_allocated": is_amount, "seconds": is_amount, "cores_allocated": is_amount, "attempt": is_count, "event": str, "time": str, "rows_before": is_whole, "exit_code": is_code,
            "ranks": is_code, "nodes": is_code, "reason": lambda r: r is None or isinstance(r, str)}
 
 

@@ -10,7 +10,7 @@ h1{font-size:24px;margin:0 12px 0 0;display:inline} h2{font-size:16px;margin:0 0
 .lead{font-size:16px;margin:10px 0 18px;color:#333}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:12px;margin-bottom:16px}
 .tile,.card{background:#fff;border:1px solid #e3e3df;border-radius:8px}
-.tile{padding:10px 11px}.tile b{display:block;font-size:18px;font-weight:600;white-space:nowrap}.tile span{color:#666;font-size:13px}
+.tile{padding:10px 11px}.tile b{display:block;font-size:18px;font-weight:600;overflow-wrap:anywhere}.tile span{color:#666;font-size:13px}
 .grid{display:grid;grid-template-columns:1fr 1fr;gap:14px}.card{padding:14px 16px;min-width:0}.wide{grid-column:1/-1}
 img{width:100%;height:auto;display:block} p.note{color:#666;font-size:13px;margin:4px 0 0}
 .alerts{margin:0 0 16px;padding:10px 16px 10px 32px;background:#fdf3e1;border:1px solid #eed9ae;border-radius:8px}

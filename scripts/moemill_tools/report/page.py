@@ -10,7 +10,7 @@ from .look import STYLE, card, filled, table
 from .metrics import Metrics
 from .pictures import Pictures
 from .rows import FINISH
-from .text import clock, compact, counted, money, quantile, share, size_text, whole
+from .text import clock, compact, counted, money, quantile, share, size_text, time_text, whole
 
 MOST_ATTEMPTS = 1000  # in the table: the last ones
 
@@ -26,21 +26,26 @@ class Page:
         if on and run.nodes: on += f" of {counted(run.nodes, 'node')}"
         tries = counted(len(run.attempts), "attempt")
         failed = f", {whole(run.failed)} failed" if run.failed else ""
-        text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts done{failed}, with "
+        text = (f"{whole(run.done)} of {whole(run.total)} completions of {whole(run.prompts_total)} prompts done{failed}{self.as_of()}, with "
                 f"<b>{html.escape(model or 'the model')}</b>{on}")
         if not run.measured: return f"{text}, {tries}. How many tokens in what time is not known yet: metrics.jsonl has no line."
         if run.only_scores: made = f"{compact(run.number('prompt_tokens'))} prompt tokens scored"
         else: made = f"{compact(run.number('generated_tokens'))} generated tokens"
         return f"{text}: {made} in {clock(self.work())} of work, {tries}."
 
-    def work(self): return self.run.number("wall_seconds") or self.run.metrics.work_seconds
+    def as_of(self): return f" as of {html.escape(time_text(self.run.as_of))}" if self.run.as_of else ""
+
+    def work(self):
+        """The seconds of all attempts: the sum of their table."""
+        if self.run.summary_counts and "wall_seconds" in self.run.summary: return self.run.summary["wall_seconds"]
+        return sum(a["wall"] or 0 for a in self.run.attempts)
 
     def tiles(self):
         run, work = self.run, self.work()
         generated, prompt = run.number("generated_tokens"), run.number("prompt_tokens") - run.number("cached_prompt_tokens")
         rate = (generated + prompt) / work if work else None
         if not run.measured: generated = prompt = work = None
-        tiles = [(share(run.done, run.total), "of the rows done"), (whole(run.failed), "rows failed"),
+        tiles = [(share(run.done, run.total), f"of the rows done{self.as_of()}"), (whole(run.failed), "rows failed"),
                  (compact(generated), "tokens generated"), (compact(prompt), "prompt tokens computed"),
                  (compact(rate), "tokens a second, all told"), (clock(work), "of work")]
         if run.only_scores: tiles[2] = (f"{self.perplexity(0.5):.3g}", "median perplexity")
@@ -72,9 +77,10 @@ class Page:
             said.append("Not readable: " + html.escape("; ".join(run.damage.said)) + ". <code>moemill verify</code> tells what of the rows can be read.")
         if run.code is None and run.ended < run.total:
             said.append("The last attempt has left no exit code: it is running or was killed. The same command goes on with it.")
-        if run.measured and run.untold:
-            which = f"attempt {run.untold[0]}" if len(run.untold) == 1 else f"{whole(len(run.untold))} attempts"
-            said.append(f"Tokens and time of {which} are not in these numbers: no line of metrics was written before the end, or yet.")
+        if run.as_of:
+            said.append(f"Rows, tokens and time are{self.as_of()}, the job's last line in metrics.jsonl or attempts.jsonl; <code>moemill status</code> counts the rows "
+                        "on the disk, which may be more.")
+        if run.measured: said += self.untold()
         load = run.summary.get("expert_load", {}).get("max_over_mean", 1)
         if load > 2: said.append(f"The busiest expert of a layer has {load:.1f} times the mean load{self.of_attempts()}.")
         if run.rows.read < run.ended:
@@ -82,10 +88,21 @@ class Page:
                         "are in the journal so far.")
         return "<ul class=alerts>" + "".join(f"<li>{s}</li>" for s in said) + "</ul>" if said else ""
 
+    def untold(self):
+        """What is not in the numbers of attempts without a line of metrics: their tokens, and their time where nothing tells it."""
+        said = []
+        for what, is_timed in (("Tokens", True), ("Tokens and time", False)):
+            numbers = [a["number"] for a in self.run.untold if (a["wall"] is not None) == is_timed]
+            if not numbers: continue
+            which = f"attempt {numbers[0]}" if len(numbers) == 1 else f"{whole(len(numbers))} attempts"
+            but = f" ({'its' if len(numbers) == 1 else 'their'} time is)" if is_timed else ""
+            said.append(f"{what} of {which} are not in these numbers{but}: no line of metrics was written before the end, or yet.")
+        return said
+
     def curves(self):
         m, p = self.run.metrics, self.pictures
         if not m.points: return [card("Over time", "<p class=note>metrics.jsonl has no line yet.</p>", wide=True)]
-        means = {name: compact(m.sum(key) / max(1e-9, m.work_seconds)) for name, key in Metrics.RATES.items()}
+        means = {name: compact(m.sum(key) / max(1e-9, self.work())) for name, key in Metrics.RATES.items()}
         made = "" if self.run.only_scores else f" and {means['generated']} generated"
         rates = f"On the whole {means['prompt']} prompt tokens computed{made} a second of work, loading included."
         if sum(line is not None for _, _, line in m.points) < 2:
@@ -151,7 +168,7 @@ class Page:
         if not work: return []
         parts = {"load": load, "prefill": prefill, "decode": decode, "rest": max(0, work - load - prefill - decode)}
         says = {"load": "start-up and loading the model", "prefill": "steps with prompt rows", "decode": "steps without any",
-                "rest": "agreeing on steps, storing rows, merging"}
+                "rest": "agreeing on steps, storing rows, merging" + (", attempts without a line of metrics" if run.untold else "")}
         rows = [(n, says[n], clock(v), share(v, work)) for n, v in parts.items()]
         steps = prefill + decode
         rows += [(n, t, clock(run.number(f"{n}_seconds")), share(run.number(f"{n}_seconds"), steps) + " of the steps")
@@ -187,8 +204,9 @@ class Page:
         for a in self.run.attempts[-MOST_ATTEMPTS:]:
             hosts = a["hosts"]
             if isinstance(hosts, list): hosts = f"{hosts[0]} and {len(hosts) - 1} more" if len(hosts) > 2 else ", ".join(map(str, hosts))
-            rows.append((a["number"], html.escape((a["began"] or "–").replace("T", " ").replace("Z", "")), clock(a["wall"]), whole(a["ranks"]),
-                         html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), html.escape(a["why"][:300]), "–" if a["code"] is None else a["code"],
+            why = html.escape(a["why"][:300]) + (self.as_of() if a is self.run.attempts[-1] and a["code"] is None else "")
+            rows.append((a["number"], html.escape(time_text(a["began"] or "–").removesuffix(" UTC")), clock(a["wall"]), whole(a["ranks"]),
+                         html.escape(str(hosts or "–")), html.escape(str(a["slurm"] or "–")), whole(a["rows"]), why, "–" if a["code"] is None else a["code"],
                          *["–" if a["core_hours"] is None else f"{a['core_hours']:,.3g}"] * told))
         head = ("", "began (UTC)", "worked", "ranks", "hosts", "Slurm job", "rows ended", "how it ended", "code", *["core-hours"] * told)
         body = table(head, rows, (2, 3, 6, 8, 9))
@@ -206,7 +224,9 @@ class Page:
         cost = self.cost()
         if not cost: return []
         c, hour = cost["currency"], setting(self.run.config, "cost", "hour_price")
-        rows = [("price", f"{hour} {c} an hour and {setting(self.run.config, 'cost', 'unit')}"), (self.run.summary_of or "all attempts", money(cost["total"], c)),
+        unit = setting(self.run.config, "cost", "unit")
+        if unit == "auto": unit = "core"  # as lib/mill/summary.cpp takes it
+        rows = [("price", f"{hour} {c} an hour and {unit}"), (self.run.summary_of or "all attempts", money(cost["total"], c)),
                 ("per 1M tokens, computed prompt tokens and generated ones", money(cost["per_million_tokens"], c)),
                 ("per 1M generated tokens", money(cost["per_million_output_tokens"], c))]
         return [card("Cost", table(("", ""), rows, (1,)))]

@@ -30,20 +30,24 @@ class Run:
         # A row is done when it is on the disk and ok, failed when it is there with an error; it has ended when it is either.
         self.ended = max(last.get("rows_done", 0) + last.get("rows_failed", 0), self.rows.read)
         self.failed = max(self.rows.reasons["error"], last.get("rows_failed", 0))
-        self.done = max(0, self.ended - self.failed)
         self.prompts_total = self.manifest.get("prompts", 0)
         self.prompts_done = max(last.get("prompts_done", 0), self.summary.get("prompts_done", 0))
         self.code = self.manifest.get("exit_code")
+        self.attempts = self.read_attempts()
+        latest = self.attempts[-1] if self.attempts else {"number": 0, "ranks": None, "nodes": None, "before": 0, "began": None}
+        counted_at = latest["began"] if latest["before"] > self.ended else last.get("time")
+        self.ended = max(self.ended, latest["before"])
+        self.done = max(0, self.ended - self.failed)
         # The last attempt's end is in the summary only if that attempt reached its end.
         self.summary_counts = self.summary.get("attempts") == self.manifest.get("attempts") and self.code is not None
+        # What a job that runs or was killed wrote last: more of its rows may have ended since.
+        self.as_of = counted_at if not self.summary_counts and self.ended < self.total else None
         # Without a line of metrics nothing is known of tokens and time, which is not the same as none.
         self.measured = bool(self.metrics.last) or self.summary_counts
-        self.attempts = self.read_attempts()
-        self.untold = [a["number"] for a in self.attempts if a["code"] is None and a["number"] not in self.metrics.last]
+        self.untold = [a for a in self.attempts if a["code"] is None and a["number"] not in self.metrics.last]
         attributes = self.rows.attributes
         if self.manifest and str(attributes.get("run_id", self.manifest.get("run_id"))) != self.manifest.get("run_id"):
             self.damage.add(self.rows.files[0], f"is of the run {attributes['run_id']}, run.json is of {self.manifest.get('run_id')}")
-        latest = self.attempts[-1] if self.attempts else {"number": 0, "ranks": None, "nodes": None}
         self.ranks, self.nodes = latest["ranks"], latest["nodes"]
         # Cost, memory and load of the experts are told by the summary alone: of the attempts before it.
         told = self.summary.get("attempts", 0)
@@ -76,10 +80,10 @@ class Run:
 
     def read_attempts(self):
         """A row an attempt: from attempts.jsonl where there is one, and from the metrics."""
-        begins, ends = {}, {}
+        begins, ends, kills = {}, {}, {}
         for line in json_lines(self.folder / "attempts.jsonl", ATTEMPT, self.damage):
             if "attempt" in line:  # of several ends the first one was the cause
-                if line.get("event") != "killed": (ends if line.get("event") == "end" else begins).setdefault(line["attempt"], line)
+                {"end": ends, "killed": kills}.get(line.get("event"), begins).setdefault(line["attempt"], line)
         rows, before, failed, of_summary = [], 0, 0, self.summary.get("attempts")
         for number in sorted({*begins, *ends, *self.metrics.last, *range(1, self.manifest.get("attempts", 0) + 1)}):
             begin, end, last = begins.get(number, {}), ends.get(number, {}), self.metrics.last.get(number, {})
@@ -91,12 +95,12 @@ class Run:
             summary = self.summary if number == of_summary else {}
             kept = begins.get(number + 1, {}).get("rows_before")  # all that a killed attempt is known to have left
             done = max(before, last.get("rows_done", before) + last.get("rows_failed", 0) if end or kept is None else kept)
-            rows.append({"number": number, "began": begin.get("time") or began(last),
-                         "wall": last.get("wall_seconds", seconds_between(begin.get("time"), end.get("time"))),
+            seconds = seconds_of(begin, end, kills.get(number, {}), last)
+            rows.append({"number": number, "began": begin.get("time") or began(last), "wall": seconds,
                          "ranks": begin.get("ranks", summary.get("ranks")), "nodes": begin.get("nodes", summary.get("nodes")), "before": before,
                          "done_before": max(0, before - failed),
                          "hosts": begin.get("hosts"), "slurm": begin.get("slurm_job_id"), "rows": done - before, "why": why,
-                         "code": code, "core_hours": end.get("core_hours_allocated")})
+                         "code": code, "core_hours": core_hours_of(begin, end, seconds)})
             before, failed = done, last.get("rows_failed", failed)
         return rows
 
@@ -109,6 +113,22 @@ def seconds_between(first, last):
         return (moment(last) - moment(first)).total_seconds()
     except (TypeError, ValueError):
         return None
+
+
+def seconds_of(begin, end, killed, last):
+    """How long an attempt worked, as the summary adds it up (lib/mill/progress.cpp): by attempts.jsonl, and no less than its metrics tell."""
+    told = next((line["seconds"] for line in (end, killed) if line.get("seconds") is not None and line["seconds"] >= 0), None)
+    if told is None:
+        told = seconds_between(begin.get("time"), end.get("time") or killed.get("last_sign_of_life"))
+        if told is not None: told = max(0.0, told)
+    return max((s for s in (told, last.get("wall_seconds")) if s is not None), default=None)
+
+
+def core_hours_of(begin, end, seconds):
+    """A killed attempt held its cores, too, though it could not say at its end how long."""
+    if end.get("core_hours_allocated") is not None: return end["core_hours_allocated"]
+    cores = begin.get("cores_allocated")
+    return None if cores is None or seconds is None else cores * seconds / 3600
 
 
 def began(line):

@@ -23,6 +23,9 @@ def clock(seconds):
     return f"{s // 86400} d {s // 3600 % 24:02} h"
 
 
+def time_text(stamp): return re.sub(r"^(\S+)T(\S+)Z$", r"\1 \2 UTC", stamp)
+
+
 def size_text(n):
     for unit in ("B", "KB", "MB", "GB", "TB", "PB"):
         if n < 1000 or unit == "PB": return f"{n:.0f} B" if unit == "B" else f"{n:.3g} {unit}"
