@@ -154,7 +154,7 @@ def a_control_group_of_version_1():
 
 def a_chain_without_rows():
     """Every try is killed before a row is on disk: the third is the last, with the launcher's code."""
-    folder = prepare("chain", count=300, max_tokens=900)
+    folder = prepare("chain", count=300, max_tokens=480)  # rows that are too long would end at once
     for name, body in (("scontrol", "echo requeued"), ("squeue", "exit 1"),
                        # As soon as the attempt has begun.
                        ("killer", 'before=$(cat "$RUN_DIR/attempts.jsonl" 2>/dev/null | wc -l)\n"$@" & p=$!\n'
