@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 
 #include <array>
+#include <cerrno>
 #include <fstream>
 #include <vector>
 
@@ -65,8 +66,10 @@ std::string sha256_hex(std::string_view text) {
 
 std::string sha256_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
+  const int error = errno;
   if (!file)
-    system_error("{}: {}, and it is to be fingerprinted", path, why_unreadable(path).value_or("cannot be opened"));
+    system_error("{}: {}, and it is to be fingerprinted", path,
+                 why_unreadable(path).value_or("cannot be opened: " + reason_of(error)));
   Sha256 sha;
   std::vector<char> buffer(1 << 20);
   while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0)

@@ -19,8 +19,9 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a fifo must not hang the job
   struct stat info {};
   if (fd_ < 0 || ::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
+    const int error = errno;  // in case that another try to open it finds nothing wrong
     if (fd_ >= 0) ::close(fd_);
-    user_error("{}: {}", path, why_unreadable(path).value_or("has changed while it was opened; try again"));
+    user_error("{}: {}", path, why_unreadable(path).value_or("cannot be opened: " + reason_of(error)));
   }
   size_ = static_cast<std::uint64_t>(info.st_size);
   if (size_ == 0) return;  // mmap refuses empty ranges
