@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up, builds and runs every test: unit tests by part, exchanges under mpirun, the built program on good and bad
-# input, the same under sanitizers (unit tests), and the fuzz targets for a short fixed time. About 50 minutes from a
+# input, the same under sanitizers (unit tests), and the fuzz targets for a short fixed time. About 40 minutes from a
 # bare machine with 2 cores. `test.sh quick` leaves sanitizers and fuzzing out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
