@@ -15,7 +15,8 @@ install(FILES scripts/completion/moemill.bash DESTINATION ${CMAKE_INSTALL_DATADI
 
 install(PROGRAMS scripts/prompts.py scripts/outputs.py scripts/report.py DESTINATION ${share}/scripts)
 install(FILES scripts/moemill_io.py scripts/tools-requirements.txt scripts/README.md DESTINATION ${share}/scripts)
-install(DIRECTORY scripts/moemill_tools DESTINATION ${share}/scripts FILES_MATCHING PATTERN "*.py")
+install(DIRECTORY scripts/moemill_tools DESTINATION ${share}/scripts FILES_MATCHING PATTERN "*.py"
+        PATTERN __pycache__ EXCLUDE)
 install(DIRECTORY jobs/ DESTINATION ${share}/jobs)
 install(DIRECTORY configs/ DESTINATION ${share}/configs)
 # README.md and the pages that it links to, where it looks for them.

@@ -104,8 +104,9 @@ def several_programs_in_one_step():
     expect_exit(run([*one, "bash", script, "one"]), 0)
     check((folder / "one-2/outputs.h5").exists(), "the second run made nothing")
     done = run([*command(2)[:-1], "bash", script, "two"])
-    check(done.returncode != 0 and (folder / "two-1/outputs.h5").exists(), done.stderr)
-    check("write mpirun or srun in front of each moemill" in done.stderr, done.stderr)
+    check((folder / "two-1/outputs.h5").exists(), done.stderr)
+    if done.returncode == 0: check((folder / "two-2/outputs.h5").exists(), done.stderr)  # Open MPI 5 starts a second world
+    else: check("write mpirun or srun in front of each moemill" in done.stderr, done.stderr)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def links_that_lead_nowhere():
         for part in said: check(part in done.stderr, part, done.stderr)
         check("damaged" not in done.stderr, done.stderr)
     link = h5py.ExternalLink
-    refused(lambda f: f.update({"prompt": link("gone.h5", "/prompt")}), "dataset '/prompt': is a link to '/prompt' of 'gone.h5'", "unable to open external file")
+    refused(lambda f: f.update({"prompt": link("gone.h5", "/prompt")}), "dataset '/prompt': is a link to '/prompt' of 'gone.h5'", "which cannot be opened")
     def more(name, what):
         def make(f): f["prompt"], f[name] = ["a", "b"], what
         return make
