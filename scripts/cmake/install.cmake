@@ -17,8 +17,8 @@ install(PROGRAMS scripts/prompts.py scripts/outputs.py scripts/report.py DESTINA
 install(FILES scripts/moemill_io.py scripts/tools-requirements.txt scripts/README.md DESTINATION ${share}/scripts)
 install(DIRECTORY scripts/moemill_tools DESTINATION ${share}/scripts FILES_MATCHING PATTERN "*.py"
         PATTERN __pycache__ EXCLUDE)
-install(DIRECTORY jobs/ DESTINATION ${share}/jobs)
-install(DIRECTORY configs/ DESTINATION ${share}/configs)
+install(DIRECTORY jobs/ DESTINATION ${share}/jobs PATTERN __pycache__ EXCLUDE)
+install(DIRECTORY configs/ DESTINATION ${share}/configs PATTERN __pycache__ EXCLUDE)
 # README.md and the pages that it links to, where it looks for them.
 install(FILES README.md LICENSE CHANGELOG.md CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES lib/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/lib)
