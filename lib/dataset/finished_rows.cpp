@@ -10,12 +10,13 @@ namespace {
 
 constexpr std::uint64_t block_rows = 4096;
 
-// The first row of `file` from prompt `prompt` on.
-std::uint64_t row_of(const OutputReader& file, std::uint64_t prompt) {
-  std::uint64_t low = 0, high = file.rows();
+// The first of `count` entries, in the order of their prompts, from prompt `prompt` on.
+template <class PromptOf>
+std::uint64_t first_from(std::uint64_t prompt, std::uint64_t count, PromptOf&& prompt_of) {
+  std::uint64_t low = 0, high = count;
   while (low < high) {
     const std::uint64_t middle = low + (high - low) / 2;
-    if (file.read_prompts(middle, 1)[0] < prompt) {
+    if (prompt_of(middle) < prompt) {
       low = middle + 1;
     } else {
       high = middle;
@@ -24,18 +25,13 @@ std::uint64_t row_of(const OutputReader& file, std::uint64_t prompt) {
   return low;
 }
 
-// The first of /errors from prompt `prompt` on; they are in the order of the rows.
+std::uint64_t row_of(const OutputReader& file, std::uint64_t prompt) {
+  return first_from(prompt, file.rows(), [&](std::uint64_t row) { return file.read_prompts(row, 1)[0]; });
+}
+
+// /errors is in the order of the rows.
 std::uint64_t error_of(const OutputReader& file, std::uint64_t prompt) {
-  std::uint64_t low = 0, high = file.errors();
-  while (low < high) {
-    const std::uint64_t middle = low + (high - low) / 2;
-    if (file.read_error_prompts(middle, 1)[0] < prompt) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
+  return first_from(prompt, file.errors(), [&](std::uint64_t error) { return file.read_error_prompts(error, 1)[0]; });
 }
 
 }  // namespace

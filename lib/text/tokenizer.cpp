@@ -92,7 +92,7 @@ Tokenizer Tokenizer::load_tiktoken(const std::string& dir) {
   const std::string ranks = read_file(path), config = read_file(config_path);
   refuse_lfs_pointer(path, ranks);
   Tokenizer tokenizer = parse_tiktoken(ranks, path, config, config_path);
-  tokenizer.warn_about_config(config_path);
+  tokenizer.warn_about_config(config_path, config);
   return tokenizer;
 }
 
@@ -105,15 +105,15 @@ Tokenizer Tokenizer::load(const std::string& dir) {
   const SideFiles side{dir, text_of(dir + "/tokenizer_config.json"), text_of(dir + "/added_tokens.json"),
                        text_of(dir + "/special_tokens_map.json")};
   Tokenizer tokenizer = parse(contents, path, side);
-  tokenizer.warn_about_config(dir + "/tokenizer_config.json");
+  tokenizer.warn_about_config(dir + "/tokenizer_config.json", side.tokenizer_config);
   return tokenizer;
 }
 
 // Special tokens are what the post-processor adds. tokenizer_config.json can ask for others, which older versions of
 // transformers obeyed: then the user should know.
-void Tokenizer::warn_about_config(const std::string& path) {
-  if (!is_named(path)) return;
-  nlohmann::json config = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+void Tokenizer::warn_about_config(const std::string& path, const std::string& text) {
+  if (text.empty()) return;
+  nlohmann::json config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) {
     parts_->warnings.push_back(fmt::format("{}: not a JSON object; it is ignored", path));
     return;

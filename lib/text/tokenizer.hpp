@@ -72,7 +72,7 @@ class Tokenizer {
   friend class StreamDecoder;
   explicit Tokenizer(std::unique_ptr<TokenizerParts> parts);
   static Tokenizer load_tiktoken(const std::string& dir);
-  void warn_about_config(const std::string& path);
+  void warn_about_config(const std::string& path, const std::string& text);
   std::unique_ptr<TokenizerParts> parts_;
 };
 

@@ -1,27 +1,18 @@
 // Any bytes as config.json: refused with a UserError, or a config whose sizes can be counted without overflow.
-#include <unistd.h>
-
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <fstream>
 
 #include "base/error.hpp"
 #include "model/config.hpp"
 #include "model/weights.hpp"
+#include "process_path.hpp"
 
 namespace {
 
-// One folder for the process; in memory where the system has such a place.
 const std::string& folder() {
-  static const std::string path = [] {
-    std::filesystem::path base =
-        std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-    std::string dir = (base / ("moemill-fuzz-" + std::to_string(::getpid()))).string();
-    std::filesystem::create_directories(dir);
-    return dir;
-  }();
+  static const std::string path = moemill::process_folder("config");
   return path;
 }
 

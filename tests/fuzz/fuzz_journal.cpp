@@ -1,6 +1,4 @@
 // Any bytes as a journal: parsed to rows that come back the same when they are written again, or refused.
-#include <unistd.h>
-
 #include <algorithm>
 
 #include <cstddef>
@@ -13,16 +11,11 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "dataset/journal.hpp"
+#include "process_path.hpp"
 
 namespace {
 
 constexpr moemill::ShardId shard{0};
-
-std::string scratch_path() {
-  std::filesystem::path base =
-      std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-  return (base / ("moemill-fuzz-journal-" + std::to_string(::getpid()))).string();
-}
 
 // The input is the frames behind a right header, each with its checksum put right, so that the fuzzer gets past them:
 // byte 0 of a frame says how long it is.
@@ -74,7 +67,7 @@ void check(std::span<const std::byte> bytes, const std::string& path) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const std::string path = scratch_path();
+  static const std::string path = moemill::process_path("journal");
   static const std::string header = [] {
     std::filesystem::remove(path);
     moemill::dataset::JournalWriter(path, "fuzz", shard, 0).close();

@@ -3,34 +3,23 @@
 // tokens; the file around them is written by HDF5. Its own format is not fuzzed:
 // HDF5 1.10 overruns buffers on broken files within seconds, which is the library's to mend (a crash there ends the
 // job).
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
 #include "dataset/prompts.hpp"
+#include "process_path.hpp"
 #include "system/h5.hpp"
 
 namespace {
 
 namespace h5 = moemill::h5;
-
-// A folder of the process, with what columns may lead to: a file of sources, and one of raw values.
-std::string scratch_folder() {
-  std::filesystem::path base =
-      std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-  std::string dir = (base / ("moemill-fuzz-prompts-" + std::to_string(::getpid()))).string();
-  std::filesystem::create_directories(dir);
-  return dir;
-}
 
 class Input {
  public:
@@ -207,7 +196,7 @@ void write_file(const std::string& path, Input& in) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::string folder = [] {
-    std::string made = scratch_folder();
+    std::string made = moemill::process_folder("prompts");
     write_sources(made);
     return made;
   }();

@@ -1,11 +1,8 @@
 // The text files of a run directory, which no HDF5 stands in front of: run.json, attempts.jsonl, metrics.jsonl and
 // run.lock. The first byte says which one the rest is. run.json gets its right checksum where it is an object, so that
 // the fuzzer gets past it.
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -15,6 +12,7 @@
 #include "dataset/run_lock.hpp"
 #include "dataset/seal.hpp"
 #include "mill/progress.hpp"
+#include "process_path.hpp"
 
 namespace {
 
@@ -22,9 +20,7 @@ using namespace moemill;
 using namespace moemill::dataset;
 
 RunPaths scratch_run() {
-  const std::filesystem::path base =
-      std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-  RunPaths paths{(base / ("moemill-fuzz-run-" + std::to_string(::getpid()))).string()};
+  RunPaths paths{process_path("run")};
   files::make_folders(paths.dir);
   return paths;
 }

@@ -1,11 +1,8 @@
 // Any text as run.yaml: refused with a UserError, or settings that come back the same from the text that is written of
 // them, as a run directory's config.yaml. What stands behind a zero byte is the model's generation_config.json, whose
 // recommendations the settings begin with then.
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -13,20 +10,14 @@
 
 #include "base/error.hpp"
 #include "mill/config.hpp"
+#include "process_path.hpp"
 
 namespace {
 
 using namespace moemill;
 
-// One folder for the process; in memory where the system has such a place.
 const std::string& model_folder() {
-  static const std::string path = [] {
-    std::filesystem::path base =
-        std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-    std::string dir = (base / ("moemill-fuzz-yaml-" + std::to_string(::getpid()))).string();
-    std::filesystem::create_directories(dir);
-    return dir;
-  }();
+  static const std::string path = process_folder("yaml");
   return path;
 }
 

@@ -3,12 +3,9 @@
 // tensors, by which a folder shows how it stores its model. Else: a whole model of fused or FP8 experts (scales by
 // block, row or matrix; transformers 5's two tensors a layer) whose tensors the rest bends (left out, of another dtype
 // or shape, any bytes as values): refused with a UserError, or loaded, and then every MXFP4 weight is finite.
-#include <unistd.h>
-
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -18,6 +15,7 @@
 #include "model/loader.hpp"
 #include "model/safetensors.hpp"
 #include "model/stored_form.hpp"
+#include "process_path.hpp"
 
 namespace {
 
@@ -127,16 +125,8 @@ std::string make_file(const Form& form, const LoadPlan& plan, Choices choices) {
   return file.text();
 }
 
-// A folder of the process; in memory where the system has such a place.
-std::string make_folder(const std::string& name) {
-  std::filesystem::path base =
-      std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-  std::string dir = (base / ("moemill-fuzz-" + name + "-" + std::to_string(::getpid()))).string();
-  std::filesystem::create_directories(dir);
-  return dir;
-}
 const std::string& folder() {
-  static const std::string path = make_folder("weights");
+  static const std::string path = process_folder("weights");
   return path;
 }
 
@@ -149,7 +139,7 @@ void add_empty(File& file, const std::string& name, const std::string& dtype, st
 // Two parts that share a name, as parts of several downloads may.
 const std::string& folder_of_parts() {
   static const std::string path = [] {
-    std::string dir = make_folder("parts");
+    std::string dir = process_folder("parts");
     for (const auto& [part, names] : {std::pair("a", std::vector{"model.embed_tokens.weight", "twice"}),
                                       {"b", std::vector{"lm_head.weight", "model.norm.weight", "twice"}}}) {
       File file;

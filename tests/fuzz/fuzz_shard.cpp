@@ -2,8 +2,6 @@
 // ending well or with an error that is told. The input says in what the file differs from a whole one; an empty input
 // is a whole one. The file around the contents is written by HDF5, whose own format is not fuzzed (see
 // fuzz_prompts.cpp).
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -19,6 +17,7 @@
 #include "dataset/merge.hpp"
 #include "dataset/seal.hpp"
 #include "dataset/verify.hpp"
+#include "process_path.hpp"
 #include "system/files.hpp"
 #include "system/h5.hpp"
 
@@ -236,9 +235,7 @@ struct Run {
 };
 
 Run make_run() {
-  const std::filesystem::path base =
-      std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
-  Run run{{(base / ("moemill-fuzz-shard-" + std::to_string(::getpid()))).string()}, {}};
+  Run run{{process_path("shard")}, {}};
   run.input = run.paths.dir + "/p.h5";
   std::filesystem::remove_all(run.paths.dir);  // of an earlier process with this number
   files::make_folders(run.paths.dir);

@@ -6,21 +6,13 @@
 
 #include <cstdio>
 #include <fstream>
-#include <map>
 #include <string>
+
+#include "made_up_environment.hpp"
 
 using namespace moemill;
 
 namespace {
-
-using Variables = std::map<std::string, std::string>;
-
-Environment environment_of(const Variables& variables) {
-  return [&variables](const char* name) -> const char* {
-    const auto it = variables.find(name);
-    return it == variables.end() ? nullptr : it->second.c_str();
-  };
-}
 
 // A file of hosts, gone at the end.
 struct HostFile {

@@ -2,23 +2,15 @@
 
 #include <doctest/doctest.h>
 
-#include <map>
 #include <stdexcept>
 #include <string>
+
+#include "made_up_environment.hpp"
 
 using namespace moemill;
 using Use = LaunchDecision::Use;
 
 namespace {
-
-using Variables = std::map<std::string, std::string>;
-
-Environment environment_of(const Variables& variables) {
-  return [&variables](const char* name) -> const char* {
-    const auto it = variables.find(name);
-    return it == variables.end() ? nullptr : it->second.c_str();
-  };
-}
 
 const std::string open_mpi = "Open MPI v4.1.4", mpich = "MPICH 4.0.2";
 
