@@ -139,7 +139,8 @@ def strike(folder, ranks, rank, point, how, end_seconds, tally):
             check(re.search(rf"moemill: ((failed|error): )?{teller}: .*({cause})", errors, re.S), what, errors)
             log = folder / "in/out/run.log"  # says the same, whichever rank it was
             told = log.read_text() if log.exists() else ""
-            check(" begins" not in told or re.search(rf"Z error: rank {rank} on {HOST}: .*({cause})", told), what, told)
+            where = "" if teller == "error" else rf"rank {rank} on {HOST}: "
+            check(" begins" not in told or re.search(rf"Z error: {where}.*({cause})", told), what, told)
         tally["went on"] += how == "fail" and job.returncode == 0
     expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
     different = differences(folder / "whole/outputs.h5", folder / "in/out/outputs.h5")
