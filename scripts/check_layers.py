@@ -1,35 +1,51 @@
 #!/usr/bin/env python3
-"""Holds every #include in lib/ against the list of parts in lib/CMakeLists.txt.
+"""Checks every #include in lib/ and apps/ against the list of parts in lib/CMakeLists.txt.
 
-A part may include only itself and the parts it NEEDS, and may need only parts listed above it.
+A part may include only itself and the parts it NEEDS, and may need only parts listed above it. A part's subfolders are
+its ROOMS: a file may include its own room and the rooms listed before it ("." is the part's own folder).
 Exit 1 and a line for each fault."""
 import pathlib
 import re
 import sys
 
-lib = pathlib.Path(__file__).resolve().parent.parent / "lib"
-text = (lib / "CMakeLists.txt").read_text()
-needs, order, faults = {}, [], []
-for match in re.finditer(r"^moemill_part\((\w+)([^)]*)\)", text, re.M):
-    name, rest = match[1], match[2].split()
-    wanted, mode = [], None
-    for word in rest:
-        if word in ("NEEDS", "LIBRARIES"): mode = word
-        elif mode == "NEEDS": wanted.append(word)
-    faults += [f"lib/CMakeLists.txt: {name} needs {w}, which is not listed above it" for w in wanted if w not in order]
-    order.append(name)
-    needs[name] = set(wanted) | {name}
-if not order: sys.exit("lib/CMakeLists.txt lists no parts: has its form changed?")
-files = 0
-for path in sorted(p for p in lib.rglob("*") if p.suffix in (".hpp", ".cpp", ".inl", ".cu")):
-    part = path.relative_to(lib).parts[0]
-    files += 1
-    if part not in needs:
-        faults.append(f"{path.relative_to(lib.parent)}: part '{part}' is not listed in lib/CMakeLists.txt")
-        continue
+root = pathlib.Path(__file__).resolve().parent.parent
+faults, order, needs, rooms = [], [], {}, {}
+
+
+def read_parts():
+    for match in re.finditer(r"^moemill_part\((\w+)([^)]*)\)", (root / "lib/CMakeLists.txt").read_text(), re.M):
+        name, words, key = match[1], {"ROOMS": [], "NEEDS": [], "LIBRARIES": []}, None
+        for word in match[2].split():
+            if word in words: key = word
+            else: words[key].append(word)
+        faults.extend(f"lib/CMakeLists.txt: {name} needs {w}, which is not listed above it" for w in words["NEEDS"] if w not in order)
+        order.append(name)
+        needs[name], rooms[name] = set(words["NEEDS"]) | {name}, words["ROOMS"] or ["."]
+    if not order: sys.exit("lib/CMakeLists.txt lists no parts: has its form changed?")
+
+
+def room_of(path):
+    """The room of a file named from lib/, below its part: "." for the part's own folder."""
+    return "/".join(path.parts[1:-1]) or "."
+
+
+def check(path, name):
+    part, room = name.parts[0], room_of(name)
+    if part not in needs: return faults.append(f"lib/{name}: part '{part}' is not listed in lib/CMakeLists.txt")
+    if room not in rooms[part]: return faults.append(f"lib/{name}: room '{room}' is not among the ROOMS of {part} in lib/CMakeLists.txt")
     for number, line in enumerate(path.read_text().splitlines(), 1):
-        include = re.match(r'\s*#\s*include\s+"(\w+)/', line)
-        if include and include[1] in needs and include[1] not in needs[part]:
-            faults.append(f"{path.relative_to(lib.parent)}:{number}: {part} may not include {include[1]}/")
-print("\n".join(faults) if faults else f"{files} files in {len(order)} parts include only what stands above them")
+        include = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+        if not include: continue
+        other = pathlib.PurePath(include[1])
+        if len(other.parts) < 2 or other.parts[0] not in needs: continue  # of the build, as build_info_values.hpp
+        if other.parts[0] not in needs[part]: faults.append(f"lib/{name}:{number}: {part} may not include {other.parts[0]}/")
+        elif not (root / "lib" / other).exists(): faults.append(f"lib/{name}:{number}: there is no lib/{other}")
+        elif other.parts[0] == part and rooms[part].index(room_of(other)) > rooms[part].index(room):
+            faults.append(f"lib/{name}:{number}: {part}'s room {room} may not include its later room {room_of(other)}")
+
+
+read_parts()
+files = sorted(p for p in (root / "lib").rglob("*") if p.suffix in (".hpp", ".cpp", ".inl", ".inc", ".cu"))
+for path in files: check(path, path.relative_to(root / "lib"))
+print("\n".join(faults) if faults else f"{len(files)} files in {len(order)} parts include only what stands above them")
 sys.exit(1 if faults else 0)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes lib/text/unicode_tables.inc: which characters each property has in Unicode 16, the version that the tokenizers
+"""Makes lib/text/regex/unicode_tables.inc: which characters each property has in Unicode 16, the version that the tokenizers
 library's regular expressions know. No build needs this script. Needs two packages of that version:
 
     pip install unicodedata2==16.0.0 regex==2024.11.6
-    make_unicode_tables.py > lib/text/unicode_tables.inc
+    make_unicode_tables.py > lib/text/regex/unicode_tables.inc
 """
 import sys
 

@@ -8,9 +8,9 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "mill/agree.hpp"
 #include "mpi_watch.hpp"
-#include "system/launcher.hpp"
+#include "system/comm/agree.hpp"
+#include "system/machine/launcher.hpp"
 
 namespace moemill::app {
 
@@ -44,12 +44,12 @@ const char* kind_of(ExitCode code) {
 int on_all_ranks(const Comm& world, const std::function<int()>& body) {
   try {
     return body();
-  } catch (const mill::AgreedFailure& e) {
+  } catch (const AgreedFailure& e) {
     if (world.rank() == 0) log::raw(fmt::format("moemill: {}: {}\n", kind_of(e.code()), e.what()));
     return static_cast<int>(e.code());
   } catch (...) {
-    const mill::Failure failure = mill::describe_current_exception();
-    log::raw(fmt::format("moemill: {}\n", mill::told_by(world, failure)));
+    const Failure failure = describe_current_exception();
+    log::raw(fmt::format("moemill: {}\n", told_by(world, failure)));
     world.abort(static_cast<int>(failure.code));
   }
 }

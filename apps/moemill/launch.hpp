@@ -5,7 +5,7 @@
 #include <functional>
 #include <optional>
 
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::app {
 

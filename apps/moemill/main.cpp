@@ -9,9 +9,9 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "commands.hpp"
-#include "mill/agree.hpp"
-#include "mill/config.hpp"
-#include "mill/config_names.hpp"
+#include "config/config.hpp"
+#include "config/config_names.hpp"
+#include "system/comm/agree.hpp"
 
 namespace {
 
@@ -101,7 +101,7 @@ int main(int argc, char** argv) {
     if (std::fflush(stdout) != 0 || std::ferror(stdout))
       return fail(ExitCode::Internal, "system error", "standard output cannot be written");
     return code;
-  } catch (const moemill::mill::AgreedFailure& e) {
+  } catch (const moemill::AgreedFailure& e) {
     return fail(e.code(), e.code() == ExitCode::Usage ? "error" : "failed", e.what());
   } catch (const moemill::UserError& e) {
     return fail(ExitCode::Usage, "error", e.what());

@@ -7,9 +7,9 @@
 #include <fmt/ranges.h>
 
 #include "base/error.hpp"
-#include "base/path_text.hpp"
-#include "base/text_wrap.hpp"
-#include "mill/config_names.hpp"
+#include "base/text/path_text.hpp"
+#include "base/text/text_wrap.hpp"
+#include "config/config_names.hpp"
 
 namespace moemill::app {
 

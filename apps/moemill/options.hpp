@@ -9,7 +9,7 @@
 
 #include "base/run_config.hpp"
 #include "commands.hpp"
-#include "mill/config.hpp"
+#include "config/config.hpp"
 
 namespace moemill::app {
 

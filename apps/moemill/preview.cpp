@@ -1,4 +1,4 @@
-#include "mill/preview.hpp"
+#include "commands/preview.hpp"
 
 #include "base/log.hpp"
 #include "commands.hpp"

@@ -7,11 +7,11 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "commands.hpp"
+#include "commands/validate.hpp"
+#include "job/run_job.hpp"
 #include "launch.hpp"
-#include "mill/agree.hpp"
-#include "mill/run_job.hpp"
-#include "mill/validate.hpp"
 #include "options.hpp"
+#include "system/comm/agree.hpp"
 
 namespace moemill::app {
 namespace {
@@ -80,7 +80,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
   mill::RunRequest request;
   std::string yaml;
   bool wanted = true;
-  mill::rank_zero(world, [&] {
+  rank_zero(world, [&] {
     wanted = options.parse(words);
     if (!wanted) return;
     request = read_request(options);
@@ -95,7 +95,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
     read_intent(options, request);
   }
   if (!options.has("dry-run")) return request;
-  mill::rank_zero(world, [&] {
+  rank_zero(world, [&] {
     log::start(log::parse_level(request.config.runtime.log_level), world.rank(), world.size());
     mill::ValidateRequest dry{request, static_cast<std::uint32_t>(world.size()),
                               request.config.parallel.ranks_per_node};

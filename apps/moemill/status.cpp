@@ -1,4 +1,4 @@
-#include "mill/status.hpp"
+#include "commands/status.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>

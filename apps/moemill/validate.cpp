@@ -1,4 +1,4 @@
-#include "mill/validate.hpp"
+#include "commands/validate.hpp"
 
 #include "base/error.hpp"
 #include "base/log.hpp"

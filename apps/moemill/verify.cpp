@@ -1,4 +1,4 @@
-#include "mill/replay.hpp"
+#include "commands/verify.hpp"
 
 #include <fmt/format.h>
 

@@ -5,8 +5,8 @@
 #include "commands.hpp"
 #include "kernels/stream.hpp"
 #include "options.hpp"
-#include "system/comm.hpp"
-#include "text/unicode_classes.hpp"
+#include "system/comm/comm.hpp"
+#include "text/regex/unicode_classes.hpp"
 
 namespace moemill::app {
 

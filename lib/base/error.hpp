@@ -46,4 +46,10 @@ inline void expect(bool holds, const char* invariant) {
   if (!holds) throw ContractViolation(std::string("broken invariant: ") + invariant);
 }
 
+// Cancels long work that can start again: loading and merging. Comes out as exit code 75.
+class StopRequested : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 }  // namespace moemill

@@ -11,7 +11,7 @@
 #include "base/random.hpp"
 #include "bench/report.hpp"
 #include "kernels/attention.hpp"
-#include "system/shipped_files.hpp"
+#include "system/files/shipped_files.hpp"
 
 namespace moemill::bench {
 

@@ -9,7 +9,7 @@
 
 #include "bench/grouped_bench.hpp"
 #include "bench/options.hpp"
-#include "bench/peak.hpp"
+#include "bench/peak/peak.hpp"
 
 namespace moemill::bench {
 

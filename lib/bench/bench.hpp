@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::bench {
 

@@ -12,14 +12,14 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "base/path_text.hpp"
 #include "base/random.hpp"
-#include "bench/peak.hpp"
+#include "base/text/path_text.hpp"
+#include "bench/peak/peak.hpp"
 #include "layers/forward.hpp"
-#include "model/weights.hpp"
 #include "sample/sampler.hpp"
-#include "system/batch.hpp"
-#include "system/shipped_files.hpp"
+#include "system/files/shipped_files.hpp"
+#include "system/machine/batch.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::bench {
 namespace {
@@ -103,8 +103,7 @@ struct OverRanks {
   double sum = 0;
 };
 OverRanks over_ranks(const Comm& world, double mine) {
-  std::vector<double> all(static_cast<std::size_t>(world.size()));
-  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  const std::vector<double> all = gather(world, mine);
   return {*std::max_element(all.begin(), all.end()), std::accumulate(all.begin(), all.end(), 0.0)};
 }
 
@@ -226,10 +225,7 @@ void print(const EndToEndOptions& o, const EndToEndResult& r) {
 // What parallel.threads_per_rank: auto is on these ranks.
 std::uint32_t threads_of_a_run(const Comm& world) {
   const Comm shared = world.split_by_node();
-  const CpuView mine = cpus_of_this_rank();
-  std::vector<CpuView> beside(static_cast<std::size_t>(shared.size()));
-  shared.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(beside)));
-  return fair_threads(beside, static_cast<std::size_t>(shared.rank()));
+  return fair_threads(gather(shared, cpus_of_this_rank()), static_cast<std::size_t>(shared.rank()));
 }
 
 std::uint32_t whole_number(const char* option, const std::string& text) {

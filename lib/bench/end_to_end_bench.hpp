@@ -8,7 +8,7 @@
 
 #include "bench/options.hpp"
 #include "kernels/stream.hpp"
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::bench {
 

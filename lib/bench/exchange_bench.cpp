@@ -21,11 +21,11 @@ namespace {
 // A step's part, from the moment that all ranks are ready to the moment that the last one is done.
 class SlowestRank {
  public:
-  explicit SlowestRank(const Comm& world) : world_(world), all_(static_cast<std::size_t>(world.size())) {}
+  explicit SlowestRank(const Comm& world) : world_(world) {}
 
   void add(double seconds) {
-    world_.all_gather(std::as_bytes(std::span(&seconds, 1)), std::as_writable_bytes(std::span(all_)));
-    samples_.push_back(*std::max_element(all_.begin(), all_.end()));
+    const std::vector<double> all = gather(world_, seconds);
+    samples_.push_back(*std::max_element(all.begin(), all.end()));
   }
   Timing timing() {
     std::sort(samples_.begin(), samples_.end());
@@ -54,14 +54,12 @@ std::vector<GlobalExpert> draw_picks(const ExchangeOptions& o, std::size_t rows,
 }
 
 std::uint64_t most_of(const Comm& world, std::uint64_t mine) {
-  std::vector<std::uint64_t> all(static_cast<std::size_t>(world.size()));
-  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  const std::vector<std::uint64_t> all = gather(world, mine);
   return *std::max_element(all.begin(), all.end());
 }
 
 std::uint64_t sum_of(const Comm& world, std::uint64_t mine) {
-  std::vector<std::uint64_t> all(static_cast<std::size_t>(world.size()));
-  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  const std::vector<std::uint64_t> all = gather(world, mine);
   return std::accumulate(all.begin(), all.end(), std::uint64_t{0});
 }
 

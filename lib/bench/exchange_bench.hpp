@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "bench/options.hpp"
-#include "bench/peak.hpp"
-#include "system/comm.hpp"
+#include "bench/peak/peak.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::bench {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bench/options.hpp"
-#include "bench/peak.hpp"
+#include "bench/peak/peak.hpp"
 
 namespace moemill::bench {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
-#include "base/path_text.hpp"
+#include "base/text/path_text.hpp"
 
 namespace moemill::bench {
 

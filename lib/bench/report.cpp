@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/build_info.hpp"
-#include "bench/peak.hpp"
+#include "bench/peak/peak.hpp"
 
 namespace moemill::bench {
 

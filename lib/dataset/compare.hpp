@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "system/h5.hpp"
+#include "system/files/h5.hpp"
 
 namespace moemill::dataset {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "system/files.hpp"
+#include "system/files/files.hpp"
 
 namespace moemill::dataset {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "system/h5.hpp"
+#include "system/files/h5.hpp"
 
 namespace moemill::dataset {
 

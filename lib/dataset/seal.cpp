@@ -4,7 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "system/files.hpp"
+#include "system/files/files.hpp"
 
 namespace moemill::dataset {
 namespace {

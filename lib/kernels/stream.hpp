@@ -6,7 +6,7 @@
 #include <memory>
 #include <string_view>
 
-#include "system/threads.hpp"
+#include "system/machine/threads.hpp"
 
 namespace moemill::cpu {
 

@@ -16,7 +16,7 @@
 #include "layers/mlp.hpp"
 #include "layers/trace.hpp"
 #include "model/config.hpp"
-#include "model/weights.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::layers {
 

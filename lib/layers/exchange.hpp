@@ -15,7 +15,7 @@
 #include "base/ids.hpp"
 #include "kernels/stream.hpp"
 #include "model/placement.hpp"
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::layers {
 

@@ -7,7 +7,7 @@
 #include "kernels/stream.hpp"
 #include "layers/exchange.hpp"
 #include "layers/mlp.hpp"
-#include "model/weights.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::layers {
 

@@ -9,9 +9,9 @@
 #include "kernels/stream.hpp"
 #include "model/config.hpp"
 #include "model/placement.hpp"
-#include "model/weights.hpp"
 #include "schedule/step.hpp"
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::layers {
 

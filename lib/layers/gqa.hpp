@@ -23,7 +23,7 @@
 #include "layers/exchange.hpp"
 #include "layers/kv_cache.hpp"
 #include "model/config.hpp"
-#include "model/weights.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::layers {
 

@@ -11,7 +11,7 @@
 #include "base/bf16.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/stream.hpp"
-#include "model/weights.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::layers {
 

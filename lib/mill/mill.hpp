@@ -7,15 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "generate/generator.hpp"
 #include "layers/forward.hpp"
-#include "mill/agree.hpp"
-#include "mill/generator.hpp"
 #include "mill/open_shard.hpp"
 #include "mill/progress.hpp"
 #include "mill/stop.hpp"
 #include "mill/totals.hpp"
 #include "schedule/facts.hpp"
-#include "system/comm.hpp"
+#include "system/comm/agree.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::mill {
 
@@ -68,18 +68,5 @@ class Mill {
   double next_flush_;
   double next_progress_;
 };
-
-// The shards that nobody has finished, with rough sizes for dealing them out, and the longest sequence that may come.
-// Ranks look at different shards and tell each other; collective.
-struct JobEstimate {
-  std::vector<schedule::UnclaimedShard> shards;
-  std::uint64_t sequences = 0;  // all together
-  // Of the longest sequence, prompt + max_tokens, at most max_model_len: what it cannot exceed, and what is likely.
-  std::uint64_t longest_tokens = 0;
-  std::uint64_t likely_tokens = 0;
-};
-JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, const dataset::RunManifest& manifest,
-                         std::span<const ShardId> unfinished, const SamplingParams& defaults,
-                         std::uint32_t max_model_len);
 
 }  // namespace moemill::mill

@@ -5,12 +5,12 @@
 #include <unordered_map>
 #include <vector>
 
-#include "dataset/journal.hpp"
-#include "dataset/prompts.hpp"
-#include "dataset/run_dir.hpp"
-#include "dataset/shard.hpp"
-#include "mill/generator.hpp"
-#include "mill/prepare.hpp"
+#include "dataset/journal/journal.hpp"
+#include "dataset/outputs/shard.hpp"
+#include "dataset/prompts/prompts.hpp"
+#include "dataset/run_dir/run_dir.hpp"
+#include "generate/generator.hpp"
+#include "generate/prepare.hpp"
 #include "mill/totals.hpp"
 
 namespace moemill::mill {

@@ -10,8 +10,9 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "dataset/attempts.hpp"
+#include "base/text/format.hpp"
 #include "dataset/json_values.hpp"
+#include "dataset/run_dir/attempts.hpp"
 #include "mill/summary.hpp"
 
 namespace moemill::mill {

@@ -7,10 +7,10 @@
 #include <span>
 #include <string>
 
-#include "dataset/counts.hpp"
 #include "dataset/json_lines.hpp"
-#include "dataset/run_dir.hpp"
-#include "mill/row_seconds.hpp"
+#include "dataset/run_dir/counts.hpp"
+#include "dataset/run_dir/run_dir.hpp"
+#include "generate/row_seconds.hpp"
 #include "mill/summary.hpp"
 #include "mill/totals.hpp"
 

@@ -36,12 +36,6 @@ class StopSignals {
   std::thread listener_;
 };
 
-// Ends long work that nothing is lost by: loading and merging. Comes out as exit code 75.
-class StopRequested : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
 class StopWish {
  public:
   // `started`: now_seconds() at the job's start.

@@ -4,7 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/log.hpp"
-#include "dataset/run_dir.hpp"
+#include "dataset/run_dir/run_dir.hpp"
 
 namespace moemill::mill {
 namespace {

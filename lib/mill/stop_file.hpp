@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "system/files.hpp"
+#include "system/files/files.hpp"
 
 namespace moemill::mill {
 

@@ -1,5 +1,7 @@
 #include "mill/summary.hpp"
 
+#include "base/text/format.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -107,25 +109,6 @@ std::string ledger_line(const Summary& s, const CostSettings& settings) {
   return line + fmt::format("; {:.3g} {} ({:.3g} {}-hours at {}): {:.4g} {} per 1M tokens, {:.4g} per 1M generated",
                             c.total, settings.currency, c.unit_hours, cost_unit(settings), *settings.hour_price,
                             c.per_million_tokens, settings.currency, c.per_million_output_tokens);
-}
-
-std::string thousands(std::uint64_t number) {
-  std::string digits = std::to_string(number);
-  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
-    digits.insert(static_cast<std::size_t>(at), ",");
-  return digits;
-}
-
-std::string counted(std::uint64_t count, const char* one, const char* many) {
-  return fmt::format("{} {}", thousands(count), count == 1 ? one : many);
-}
-
-std::string clock_text(double seconds) {
-  auto s = static_cast<std::uint64_t>(std::clamp(seconds + 0.5, 0.0, 1e15));  // a file may say anything
-  if (seconds < 10) return fmt::format("{:.1f}s", seconds);
-  if (s < 60) return fmt::format("{}s", s);
-  if (s < 3600) return fmt::format("{}m{:02}s", s / 60, s % 60);
-  return fmt::format("{}h{:02}m", s / 3600, s / 60 % 60);
 }
 
 }  // namespace moemill::mill

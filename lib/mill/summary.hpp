@@ -6,8 +6,8 @@
 #include <string>
 
 #include "base/run_config.hpp"
-#include "dataset/attempts.hpp"
-#include "mill/row_seconds.hpp"
+#include "dataset/run_dir/attempts.hpp"
+#include "generate/row_seconds.hpp"
 #include "mill/totals.hpp"
 
 namespace moemill::mill {
@@ -60,10 +60,5 @@ Cost cost_of(const Summary& summary, const CostSettings& settings);
 std::string to_json(const Summary& summary, const CostSettings& settings);
 // One line for people: tokens, rate, and price where one is given.
 std::string ledger_line(const Summary& summary, const CostSettings& settings);
-
-std::string thousands(std::uint64_t number);  // 1,234,567
-// "1 rank", "1,234 ranks"
-std::string counted(std::uint64_t count, const char* one, const char* many);
-std::string clock_text(double seconds);  // 59s, 4m05s, 3h07m
 
 }  // namespace moemill::mill

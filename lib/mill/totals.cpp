@@ -39,20 +39,11 @@ ExpertLoad& ExpertLoad::operator+=(const ExpertLoad& other) {
 }
 
 Totals sum_over_ranks(const Comm& world, const Totals& mine) {
-  std::vector<Totals> all(static_cast<std::size_t>(world.size()));
-  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   Totals sum;
-  for (const Totals& one : all) sum += one;
+  for (const Totals& one : gather(world, mine)) sum += one;
   for (auto second :
        {&Totals::prefill_seconds, &Totals::decode_seconds, &Totals::exchange_seconds, &Totals::idle_seconds})
     sum.*second /= world.size();
-  return sum;
-}
-
-std::vector<std::uint64_t> sum_counts(const Comm& world, std::span<const std::uint64_t> mine) {
-  std::vector<std::uint64_t> all(mine.size() * static_cast<std::size_t>(world.size())), sum(mine.size());
-  world.all_gather(std::as_bytes(mine), std::as_writable_bytes(std::span(all)));
-  for (std::size_t i = 0; i < all.size(); ++i) sum[i % mine.size()] += all[i];
   return sum;
 }
 

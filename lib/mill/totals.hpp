@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "layers/forward.hpp"
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::mill {
 
@@ -47,6 +47,5 @@ struct ExpertLoad {
   std::uint64_t tokens = 0;
   ExpertLoad& operator+=(const ExpertLoad& other);
 };
-std::vector<std::uint64_t> sum_counts(const Comm& world, std::span<const std::uint64_t> mine);
 
 }  // namespace moemill::mill

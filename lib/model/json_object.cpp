@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/lfs_pointer.hpp"
-#include "system/mapped_file.hpp"
+#include "base/text/lfs_pointer.hpp"
+#include "system/files/mapped_file.hpp"
 
 namespace moemill::model {
 

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "text/json_file.hpp"
+#include "text/files/json_file.hpp"
 #include "text/tokenizer.hpp"
 
 namespace moemill::text {

@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "base/error.hpp"
-#include "text/byte_alphabet.hpp"
+#include "text/stages/byte_alphabet.hpp"
 
 namespace moemill::text {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "text/json_file.hpp"
+#include "text/files/json_file.hpp"
 
 namespace moemill::text {
 

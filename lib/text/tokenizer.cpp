@@ -6,11 +6,11 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "base/lfs_pointer.hpp"
 #include "base/readable.hpp"
-#include "base/utf8.hpp"
-#include "text/parts.hpp"
+#include "base/text/lfs_pointer.hpp"
+#include "base/text/utf8.hpp"
 #include "text/side_files.hpp"
+#include "text/stages/parts.hpp"
 #include "text/tiktoken_file.hpp"
 
 namespace moemill::text {

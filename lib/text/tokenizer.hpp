@@ -13,26 +13,12 @@
 #include <vector>
 
 #include "base/ids.hpp"
+#include "text/files/text_error.hpp"
 
 namespace moemill::text {
 
 enum class AddSpecial { No, Yes };   // Yes: what the post-processor adds (a BOS, say)
 enum class SkipSpecial { No, Yes };  // Yes: tokens whose "special" is true leave no text
-
-// One text that cannot be tokenised: a failed row, never the end of a job.
-class TextError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-class BadUtf8 : public TextError {  // the row's error code is bad_utf8
- public:
-  explicit BadUtf8(std::size_t offset);
-  std::size_t offset() const { return offset_; }  // of the first byte that is not UTF-8
-
- private:
-  std::size_t offset_;
-};
 
 struct TokenizerParts;
 

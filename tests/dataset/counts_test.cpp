@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <fstream>
 
-#include "dataset/journal.hpp"
+#include "dataset/checks/status.hpp"
+#include "dataset/journal/journal.hpp"
 #include "dataset/json_lines.hpp"
-#include "dataset/run_lock.hpp"
-#include "dataset/status.hpp"
+#include "dataset/lock/run_lock.hpp"
 #include "run_for_tests.hpp"
 #include "scratch.hpp"
 

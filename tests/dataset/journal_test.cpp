@@ -1,5 +1,5 @@
 // The journal: what goes in comes out, whatever a kill leaves at its end and whatever happens to its bytes.
-#include "dataset/journal.hpp"
+#include "dataset/journal/journal.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
@@ -11,7 +11,7 @@
 #include <fstream>
 #include <random>
 
-#include "dataset/records.hpp"
+#include "dataset/journal/records.hpp"
 #include "rows_for_tests.hpp"
 #include "scratch.hpp"
 

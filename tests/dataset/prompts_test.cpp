@@ -1,5 +1,5 @@
 // prompts.h5 in every form h5py writes (fixtures made by tests/data/dataset/make_fixtures.py).
-#include "dataset/prompts.hpp"
+#include "dataset/prompts/prompts.hpp"
 
 #include <doctest/doctest.h>
 
@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "scratch.hpp"
-#include "system/files.hpp"
+#include "system/files/files.hpp"
 
 namespace moemill::dataset {
 namespace {

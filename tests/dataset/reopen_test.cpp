@@ -1,11 +1,11 @@
 // Finished runs taken apart again: what stays, what becomes a journal, what goes. On runs made of numbers.
-#include "dataset/reopen.hpp"
+#include "dataset/reopen/reopen.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
-#include "dataset/journal.hpp"
+#include "dataset/journal/journal.hpp"
 #include "run_for_tests.hpp"
 #include "scratch.hpp"
 

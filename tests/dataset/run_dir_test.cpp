@@ -1,5 +1,5 @@
 // The run directory: manifest, lock, listing, overwriting.
-#include "dataset/run_dir.hpp"
+#include "dataset/run_dir/run_dir.hpp"
 #include "dataset/json_lines.hpp"
 #include "dataset/seal.hpp"
 

@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "dataset/merge.hpp"
-#include "dataset/run_dir.hpp"
+#include "dataset/checks/verify.hpp"
+#include "dataset/outputs/merge.hpp"
+#include "dataset/outputs/shard.hpp"
+#include "dataset/run_dir/run_dir.hpp"
 #include "dataset/seal.hpp"
-#include "dataset/shard.hpp"
-#include "dataset/verify.hpp"
 #include "rows_for_tests.hpp"
 
 namespace moemill::dataset {

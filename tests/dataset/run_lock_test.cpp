@@ -1,6 +1,6 @@
 // One job at a time in a run directory: on this machine, against holders of other machines (their lines are made up),
 // with many newcomers at once. Times are short here; the rules are those of a job.
-#include "dataset/run_lock.hpp"
+#include "dataset/lock/run_lock.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

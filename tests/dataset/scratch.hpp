@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "dataset/prompts.hpp"
+#include "dataset/prompts/prompts.hpp"
 #include "support/temp_dir.hpp"
 
 namespace moemill::dataset {

@@ -8,7 +8,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "scratch.hpp"
-#include "system/files.hpp"
+#include "system/files/files.hpp"
 
 namespace moemill::dataset {
 namespace {

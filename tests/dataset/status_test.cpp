@@ -1,5 +1,5 @@
 // What `status` reads beside the counts: the end of metrics.jsonl however long it is, and folders without a run.
-#include "dataset/status.hpp"
+#include "dataset/checks/status.hpp"
 
 #include <fstream>
 

@@ -5,10 +5,10 @@
 
 #include <array>
 
-#include "dataset/outputs.hpp"
+#include "dataset/outputs/outputs.hpp"
 #include "dataset/seal.hpp"
 #include "scratch.hpp"
-#include "system/files.hpp"
+#include "system/files/files.hpp"
 
 namespace moemill::dataset {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "base/error.hpp"
 #include "model/config.hpp"
-#include "model/weights.hpp"
 #include "process_path.hpp"
+#include "weights/weights.hpp"
 
 namespace {
 

@@ -10,7 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "dataset/journal.hpp"
+#include "dataset/journal/journal.hpp"
 #include "process_path.hpp"
 
 namespace {

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "dataset/prompts.hpp"
+#include "dataset/prompts/prompts.hpp"
 #include "process_path.hpp"
-#include "system/h5.hpp"
+#include "system/files/h5.hpp"
 
 namespace {
 

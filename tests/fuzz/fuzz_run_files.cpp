@@ -7,9 +7,9 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "dataset/attempts.hpp"
-#include "dataset/lock_holder.hpp"
-#include "dataset/run_lock.hpp"
+#include "dataset/lock/lock_holder.hpp"
+#include "dataset/lock/run_lock.hpp"
+#include "dataset/run_dir/attempts.hpp"
 #include "dataset/seal.hpp"
 #include "mill/progress.hpp"
 #include "process_path.hpp"

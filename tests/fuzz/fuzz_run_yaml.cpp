@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "mill/config.hpp"
+#include "config/config.hpp"
 #include "process_path.hpp"
 
 namespace {

@@ -12,10 +12,10 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "model/loader.hpp"
-#include "model/safetensors.hpp"
-#include "model/stored_form.hpp"
 #include "process_path.hpp"
+#include "weights/files/safetensors.hpp"
+#include "weights/files/stored_form.hpp"
+#include "weights/loader.hpp"
 
 namespace {
 

@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "dataset/merge.hpp"
+#include "dataset/checks/verify.hpp"
+#include "dataset/outputs/merge.hpp"
 #include "dataset/seal.hpp"
-#include "dataset/verify.hpp"
 #include "process_path.hpp"
-#include "system/files.hpp"
-#include "system/h5.hpp"
+#include "system/files/files.hpp"
+#include "system/files/h5.hpp"
 
 namespace {
 

@@ -13,9 +13,9 @@
 #include "layers/forward.hpp"
 #include "layers/trace.hpp"
 #include "model/config.hpp"
-#include "model/weights.hpp"
 #include "schedule/step.hpp"
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::test {
 

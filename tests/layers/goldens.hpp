@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/ids.hpp"
-#include "system/h5.hpp"
+#include "system/files/h5.hpp"
 
 namespace moemill::test {
 

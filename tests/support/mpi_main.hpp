@@ -5,7 +5,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
 
 int main(int argc, char** argv) {
   moemill::MpiSession session(argc, argv);

@@ -6,7 +6,7 @@
 #include <exception>
 #include <functional>
 
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::test {
 

@@ -1,5 +1,5 @@
 // What batch systems say about CPUs, by their variables and host files.
-#include "system/batch.hpp"
+#include "system/machine/batch.hpp"
 
 #include <doctest/doctest.h>
 #include <unistd.h>

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/random.hpp"
-#include "system/comm.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::test {
 namespace {

@@ -1,10 +1,10 @@
-#include "system/h5.hpp"
+#include "system/files/h5.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
-#include "base/utf8.hpp"
+#include "base/text/utf8.hpp"
 #include "support/temp_dir.hpp"
 
 namespace moemill::h5 {

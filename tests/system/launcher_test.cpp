@@ -1,4 +1,4 @@
-#include "system/launcher.hpp"
+#include "system/machine/launcher.hpp"
 
 #include <doctest/doctest.h>
 

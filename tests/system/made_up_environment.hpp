@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include "system/launcher.hpp"
+#include "system/machine/launcher.hpp"
 
 namespace moemill {
 

@@ -1,4 +1,4 @@
-#include "system/threads.hpp"
+#include "system/machine/threads.hpp"
 
 #include <doctest/doctest.h>
 #include <sched.h>

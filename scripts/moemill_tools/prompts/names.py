@@ -1,5 +1,5 @@
 """Columns that are nearly named as a setting, or as other programs name it. The table of other names, the letters that are compared
-and the errors that are forgiven are those of the program (lib/dataset/column_names.cpp), which refuses such columns."""
+and the errors that are forgiven are those of the program (lib/dataset/prompts/column_names.cpp), which refuses such columns."""
 from .settings import SAMPLING
 
 SETTINGS = (*SAMPLING, "add_special_tokens")

@@ -1,0 +1,119 @@
+#include "bench/peak/peak.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <ctime>
+#include <fstream>
+#include <vector>
+
+#include "base/aligned.hpp"
+#include "base/clock.hpp"
+#include "bench/peak/fma_chains.hpp"
+
+namespace moemill::bench {
+
+namespace {
+
+constexpr int peak_samples = 10;
+constexpr double sample_seconds = 0.02;
+constexpr std::size_t read_bytes = std::size_t{256} << 20;
+
+struct Chains {
+  void (*run)(std::size_t rounds);
+  std::size_t lanes;
+};
+
+Chains chains_of(cpu::Isa isa) {
+  switch (isa) {
+    case cpu::Isa::Avx2: return {run_fma_chains_avx2, 8};
+    case cpu::Isa::Avx512: return {run_fma_chains_avx512, 16};
+    case cpu::Isa::Plain: break;
+  }
+  return {run_fma_chains_plain, 1};
+}
+
+// Sums whole lines, so that every byte is fetched and nothing can be left out. Four streams and prefetching 2 KiB ahead
+// keep more lines on their way than one stream read by the hardware's guesses alone.
+std::uint64_t read_all(const std::uint64_t* p, std::size_t count) {
+  constexpr std::size_t streams = 4, line = 8, ahead = 256;  // in words
+  const std::size_t length = count / streams / line * line;
+  std::uint64_t sum[streams] = {};
+  for (std::size_t i = 0; i < length; i += line) {
+    for (std::size_t s = 0; s < streams; ++s) {
+      const std::uint64_t* at = p + s * length + i;
+      __builtin_prefetch(at + ahead);
+      for (std::size_t j = 0; j < line; ++j) sum[s] += at[j];
+    }
+  }
+  return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+}  // namespace
+
+Clock clock_for(int threads) { return threads == 1 ? Clock::ThreadCpu : Clock::Wall; }
+
+const char* describe(Clock clock) { return clock == Clock::ThreadCpu ? "thread CPU time" : "wall time"; }
+
+double read_clock(Clock clock) {
+  if (clock == Clock::Wall) return now_seconds();
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+Timing measure(Clock clock, double seconds, const std::function<void(std::size_t call)>& body) {
+  std::vector<double> times;
+  body(0);
+  const double start = now_seconds();
+  while (times.size() < 3 || now_seconds() - start < seconds) {
+    const double before = read_clock(clock);
+    body(times.size() + 1);
+    times.push_back(read_clock(clock) - before);
+  }
+  std::sort(times.begin(), times.end());
+  return {times.front(), times[times.size() / 2]};
+}
+
+FmaPeak measure_fma_peak(cpu::Isa isa, int threads) {
+  const Chains chains = chains_of(isa);
+  const Clock clock = clock_for(threads);
+  ThreadTeam team(threads);
+  std::size_t rounds = 1000;
+  auto seconds_of = [&](std::size_t count) {
+    const double start = read_clock(clock);
+    team.parallel_for(static_cast<std::size_t>(team.size()), 1,
+                      [&](std::size_t, std::size_t, int) { chains.run(count); });
+    return read_clock(clock) - start;
+  };
+  while (seconds_of(rounds) < sample_seconds) rounds *= 2;
+  double best = seconds_of(rounds);
+  for (int i = 1; i < peak_samples; ++i) best = std::min(best, seconds_of(rounds));
+  const std::size_t operations = rounds * fma_chains * chains.lanes * 2 * static_cast<std::size_t>(team.size());
+  return {static_cast<double>(operations) / best / 1e9};
+}
+
+double read_bandwidth(cpu::Stream& stream, Clock clock) {
+  constexpr std::size_t words = read_bytes / sizeof(std::uint64_t);
+  AlignedBuffer<std::uint64_t> buffer(words);
+  std::fill_n(buffer.data(), words, std::uint64_t{1});  // real pages, not the kernel's one page of zeros
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(stream.team().size()));
+  const Timing t = measure(clock, 5 * sample_seconds, [&](std::size_t) {
+    stream.team().parallel_for(words, std::size_t{1} << 16, [&](std::size_t begin, std::size_t end, int thread) {
+      volatile std::uint64_t& sink = sums[static_cast<std::size_t>(thread)];
+      sink = read_all(buffer.data() + begin, end - begin);
+    });
+  });
+  return static_cast<double>(read_bytes) / t.best;
+}
+
+std::string cpu_model() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) != 0) continue;
+    const std::size_t at = line.find(": ");
+    if (at != std::string::npos) return line.substr(at + 2);
+  }
+  return "unknown CPU";
+}
+
+}  // namespace moemill::bench

@@ -1,0 +1,185 @@
+#include "commands/validate.hpp"
+
+#include "base/text/format.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "commands/prompt_survey.hpp"
+#include "generate/model_folder.hpp"
+#include "job/change.hpp"
+#include "mill/summary.hpp"
+#include "plan/cores.hpp"
+#include "plan/fit.hpp"
+#include "system/files/shipped_files.hpp"
+
+namespace moemill::mill {
+namespace {
+
+void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
+  fmt::print("prompts  {}: {} of {}, {} completions\n", prompts.path(), thousands(s.prompts),
+             prompts.form() == dataset::PromptForm::Text ? "text" : "token ids", thousands(s.completions));
+  fmt::print("tokens   {} in prompts, longest {}; at most {} to generate\n", thousands(s.tokens), thousands(s.longest),
+             thousands(s.most_new_tokens));
+  fmt::print("lengths\n{}", histogram_text(s));
+  const double share = s.tokens > 0 ? 100.0 * static_cast<double>(s.shared_tokens) / static_cast<double>(s.tokens) : 0;
+  fmt::print(
+      "repeats  {} prompts equal an earlier one; {:.1f} % of prompt tokens repeat an earlier prompt's start, in whole "
+      "blocks of {}\n",
+      thousands(s.duplicates), share, schedule::page_tokens);
+  if (s.cut > 0) fmt::print("cut      {} prompts are truncated by errors.too_long\n", thousands(s.cut));
+  if (const std::string columns = columns_text(prompts); !columns.empty()) fmt::print("columns  {}\n", columns);
+  for (const auto& [code, count] : s.failing) fmt::print("failing  {} prompts: {}\n", thousands(count), code);
+  for (const auto& example : s.examples) fmt::print("         {}\n", example);
+}
+
+// Everything that open_run() asks of a run that is there, and nothing that it writes.
+void check_run_there(const RunRequest& request, const dataset::RunPaths& paths, dataset::RunManifest found,
+                     const ModelFolder& model, const dataset::PromptFile& prompts) {
+  const Fingerprints fingerprints = fingerprints_of(request.config, model, prompts);
+  check_same_run(paths, found, request, prompts, fingerprints);
+  is_merged(paths, found);
+  if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
+  if (found.reopening)  // until that is carried through, the files are of two minds about the run's rows
+    return fmt::print("change   one of this run was broken off: the job carries it through first\n");
+  dataset::RunCounter counter;
+  const dataset::RunCounts counts = counter.count(paths, found, sample_counts(request.config, prompts));
+  change_run(request, paths, found, model, prompts, fingerprints, counts, ChangeStep::Ask);
+}
+
+// What the run would find in the way of its directory.
+void check_run_dir(const RunRequest& asked, const ModelFolder& model, const dataset::PromptFile& prompts) {
+  RunRequest request = asked;
+  request.config = settle(asked.config, prompts);
+  const RunConfig& config = request.config;
+  const dataset::RunPaths paths{config.output.dir};
+  std::filesystem::path folder = std::filesystem::absolute(paths.dir);
+  while (!std::filesystem::exists(folder)) folder = folder.parent_path();  // the run makes what is missing
+  if (!std::filesystem::is_directory(folder))
+    user_error("output.dir: {}: {} is not a folder; choose another one", paths.dir, folder.string());
+  if (access(folder.c_str(), W_OK | X_OK) != 0)
+    user_error("output.dir: {}: {} cannot be written to: {}", paths.dir, folder.string(), std::strerror(errno));
+  if (const auto found = find_run(request)) {
+    check_run_there(request, paths, *found, model, prompts);
+    fmt::print("run      {}: is there already, after attempt {}; the job goes on with it\n", paths.dir,
+               found->attempts);
+  } else {
+    plan_new_run(paths, config, model, prompts, {});
+    check_nothing_in_the_way(paths, config);
+  }
+}
+
+// A model folder without weights still has sizes.
+enum class Files { Whole, SizesOnly };
+
+Files files_of(const ValidateRequest& request) {
+  const RunConfig& config = request.run.config;
+  if (!config.input.path.empty() || request.input == ValidateRequest::Input::Needed) return Files::Whole;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(config.model.path, error))
+    if (entry.path().extension() == ".safetensors" || entry.path().filename() == "model.safetensors.index.json")
+      return Files::Whole;
+  return config.model.load_format == "auto" ? Files::SizesOnly : Files::Whole;
+}
+
+ModelFolder open_and_tell_model(const RunConfig& config, Files files) {
+  ModelSettings settings = config.model;
+  if (files == Files::SizesOnly) settings.load_format = "dummy";
+  ModelFolder model = open_model(settings);
+  const auto warnings = model::check_model_files(settings.path, model.config, settings.load_format);
+  model.config = model::stored_config(settings.path, model.config, settings.load_format);
+  const auto counts = model::count_parameters(model.config);
+  fmt::print("model    {}: {}, {} parameters, {} active a token, context {}\n", settings.path, model.config.model_type,
+             thousands(counts.total), thousands(counts.active), thousands(model.max_model_len));
+  if (files == Files::SizesOnly)
+    fmt::print("weights  none in this folder: sizes are those of config.json; `run` would need the files\n");
+  for (const auto& warning : warnings) fmt::print("warning: {}\n", warning);
+  return model;
+}
+
+FitQuestion fit_question(const ValidateRequest& request, const ModelFolder& model) {
+  const RunConfig& config = request.run.config;
+  const std::uint32_t ranks_per_node =
+      request.ranks_per_node.value_or(config.parallel.ranks_per_node.value_or(request.ranks));
+  return {model.config,      config.parallel, shape_of(config.parallel, request.ranks, ranks_per_node), 0, 0,
+          request.node_bytes};
+}
+
+constexpr const char* does_not_fit = "the job cannot work: it does not fit into memory\n";
+
+// Sizes alone: as many sequences as a rank may hold, all as long as the model allows.
+ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model) {
+  for (const auto& warning : model.config.warnings) fmt::print("warning: {}\n", warning);
+  if (!model.tokenizer) fmt::print("warning: {}\n", model.why_no_tokenizer);
+  fmt::print(
+      "prompts  none given: sequences are taken to be as long as model.max_model_len; say -i FILE for the real ones\n");
+  FitQuestion question = fit_question(request, model);
+  question.sequences = std::uint64_t{request.ranks} * question.parallel.max_num_seqs;
+  question.sequence_tokens = model.max_model_len;
+  if (tell_fit(question) == Fits::Yes) return ExitCode::Done;
+  fmt::print(does_not_fit);
+  return ExitCode::Usage;
+}
+
+}  // namespace
+
+namespace {
+
+// `auto` as it would be on machines like this one.
+ValidateRequest with_threads(ValidateRequest request) {
+  ParallelSettings& parallel = request.run.config.parallel;
+  const std::uint32_t a_node = request.ranks_per_node.value_or(parallel.ranks_per_node.value_or(request.ranks));
+  parallel.threads_per_rank = threads_here(parallel, std::min(request.ranks, a_node));
+  return request;
+}
+
+}  // namespace
+
+ExitCode validate(const ValidateRequest& asked) {
+  if (asked.ranks < 1) user_error("--ranks {}: must be 1 or more", asked.ranks);
+  if (asked.ranks_per_node == 0u) user_error("--ranks-per-node 0: must be 1 or more");
+  ValidateRequest request = with_threads(asked);
+  if (asked.run.config.input.path.empty()) request.run.config.model.path = shipped_path(asked.run.config.model.path);
+  const RunConfig& config = request.run.config;
+  const ModelFolder model = open_and_tell_model(config, files_of(request));
+  if (config.input.path.empty() && request.input == ValidateRequest::Input::Optional)
+    return validate_sizes(request, model);
+  const dataset::PromptFile prompts = open_prompts(config);
+  check_model_can(model, config, prompts);
+  for (const auto& warning : warnings_of(model, config, prompts)) fmt::print("warning: {}\n", warning);
+  for (const auto& warning : prompts.warnings()) fmt::print("warning: {}\n", warning);
+  check_run_dir(request.run, model, prompts);
+  const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model));
+  tell_prompts(prompts, s);
+  if (s.doubled > 0)
+    fmt::print("warning: {}\n", FrontTokens(model.tokenizer_or_null()).warning(s.doubled, prompts.size()));
+  FitQuestion question = fit_question(request, model);
+  question.sequences = s.completions;
+  question.sequence_tokens = s.longest_sequence;
+  const Fits fits = tell_fit(question);
+
+  const double failed = static_cast<double>(s.failed_rows) / static_cast<double>(s.completions);
+  if (s.failed_rows == s.completions) {
+    fmt::print("the job cannot work: every prompt fails\n");
+    return ExitCode::Usage;
+  }
+  if (failed > config.errors.max_failed_fraction)
+    fmt::print(
+        "warning: {:.1f} % of the rows fail, more than errors.max_failed_fraction; the run would end with exit code "
+        "3\n",
+        100 * failed);
+  if (fits == Fits::No) {
+    fmt::print(does_not_fit);
+    return ExitCode::Usage;
+  }
+  fmt::print("the job can work\n");
+  return ExitCode::Done;
+}
+
+}  // namespace moemill::mill

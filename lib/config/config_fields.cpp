@@ -1,0 +1,341 @@
+#include "config/config_field_kinds.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "base/sampling_limits.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// A number of seconds, 90s, 30m, 12h, 2d, HH:MM:SS or D-HH:MM:SS (Slurm's).
+std::optional<double> duration(const yaml::Node& node) {
+  if (auto seconds = number<double>(node)) return *seconds >= 0 ? seconds : std::nullopt;
+  if (!node.is_scalar() || node.scalar.size() < 2) return std::nullopt;
+  std::string text = node.scalar;
+  const std::string units = "smhd";
+  const double factors[] = {1, 60, 3600, 86400};
+  if (auto unit = units.find(text.back()); unit != std::string::npos) {
+    auto value = number_in<double>(text.substr(0, text.size() - 1));
+    const double seconds = value ? *value * factors[unit] : -1;
+    return seconds >= 0 && std::isfinite(seconds) ? std::optional(seconds) : std::nullopt;
+  }
+  unsigned days = 0, hours = 0, minutes = 0, seconds = 0;
+  int used = 0;
+  if (std::sscanf(text.c_str(), "%u-%u:%2u:%2u%n", &days, &hours, &minutes, &seconds, &used) != 4 ||
+      used != static_cast<int>(text.size())) {
+    days = 0;
+    if (std::sscanf(text.c_str(), "%u:%2u:%2u%n", &hours, &minutes, &seconds, &used) != 3 ||
+        used != static_cast<int>(text.size()))
+      return std::nullopt;
+  }
+  return days * 86400.0 + hours * 3600.0 + minutes * 60.0 + seconds;
+}
+constexpr const char* duration_form = "seconds, or a time such as 90s, 30m, 12h or 23:30:00";
+
+template <class At>
+Field seconds(const char* key, At at) {
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
+    auto x = duration(node);
+    if (x) at(c) = *x;
+    return x.has_value();
+  };
+  return {key, duration_form, Effect::Layout, read,
+          [=](const RunConfig& c) { return number_node(at(const_cast<RunConfig&>(c))); }};
+}
+
+Field max_wall_time() {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
+    if (is_word(node, "auto")) return c.runtime.max_wall_time_seconds.reset(), true;
+    auto x = duration(node);
+    if (!x || *x <= 0) return false;
+    c.runtime.max_wall_time_seconds = *x;
+    return true;
+  };
+  Write write = [](const RunConfig& c) {
+    return c.runtime.max_wall_time_seconds ? number_node(*c.runtime.max_wall_time_seconds) : yaml::plain("auto");
+  };
+  return {"runtime.max_wall_time",
+          "auto, seconds, or a time such as 12h or 23:30:00; SLURM_JOB_END_TIME counts when it is earlier",
+          Effect::Layout, read, write};
+}
+
+// One value or a list of them.
+template <class T, class Convert>
+bool read_list(const yaml::Node& node, std::vector<T>& out, Convert convert) {
+  std::vector<T> values;
+  auto take = [&](const yaml::Node& item) {
+    auto x = convert(item);
+    if (x) values.push_back(*x);
+    return x.has_value();
+  };
+  if (node.is_null()) return out.clear(), true;
+  if (node.is_list()) {
+    if (!std::all_of(node.items.begin(), node.items.end(), take)) return false;
+  } else if (!take(node)) {
+    return false;
+  }
+  out = std::move(values);
+  return true;
+}
+
+template <class T>
+yaml::Node flow_list(const std::vector<T>& values) {
+  yaml::Node node{yaml::Node::Kind::List, {}, {}, {}, 0};
+  for (const T& value : values) {
+    if constexpr (std::is_same_v<T, std::string>) {
+      node.items.push_back(yaml::text(value));
+    } else {
+      node.items.push_back(number_node(value));
+    }
+  }
+  return node;
+}
+
+std::optional<std::string> nonempty_string(const yaml::Node& node) {
+  if (!node.is_scalar() || node.scalar.empty()) return std::nullopt;
+  return node.scalar;
+}
+
+Field stop_strings() {
+  return {"sampling.stop", "a string or a list of strings, none of them empty", Effect::Answers,
+          [](const yaml::Node& node, RunConfig& c) { return read_list(node, c.sampling.stop, nonempty_string); },
+          [](const RunConfig& c) { return flow_list(c.sampling.stop); }};
+}
+
+Field stop_token_ids() {
+  auto id = [](const yaml::Node& node) {
+    auto x = number<std::int32_t>(node);
+    return x && *x >= 0 ? x : std::nullopt;
+  };
+  return {"sampling.stop_token_ids", "a token id or a list of token ids", Effect::Answers,
+          [=](const yaml::Node& node, RunConfig& c) { return read_list(node, c.sampling.stop_token_ids, id); },
+          [](const RunConfig& c) { return flow_list(c.sampling.stop_token_ids); }};
+}
+
+const std::vector<std::pair<std::string, TooLong>> too_long_words = {{"fail_row", TooLong::FailRow},
+                                                                     {"truncate_left", TooLong::TruncateLeft},
+                                                                     {"truncate_right", TooLong::TruncateRight},
+                                                                     {"reduce_max_tokens", TooLong::ReduceMaxTokens}};
+
+Field too_long() {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
+    for (auto& [word, value] : too_long_words)
+      if (is_word(node, word.c_str())) return c.errors.too_long = value, true;
+    return false;
+  };
+  Write write = [](const RunConfig& c) {
+    auto it = std::find_if(too_long_words.begin(), too_long_words.end(),
+                           [&](const auto& pair) { return pair.second == c.errors.too_long; });
+    return yaml::plain(it->first);
+  };
+  return {"errors.too_long", "fail_row, truncate_left, truncate_right or reduce_max_tokens", Effect::Answers, read,
+          write};
+}
+
+Field compression() {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
+    if (is_word(node, "none") || node.is_null()) return c.output.gzip_level.reset(), true;
+    if (!node.is_scalar() || !node.scalar.starts_with("gzip")) return false;
+    if (node.scalar == "gzip") return c.output.gzip_level = 4, true;
+    auto level = number_in<std::uint32_t>(node.scalar.substr(5));
+    if (node.scalar[4] != '-' || !level || *level < 1 || *level > 9) return false;
+    c.output.gzip_level = *level;
+    return true;
+  };
+  Write write = [](const RunConfig& c) {
+    return yaml::plain(c.output.gzip_level ? fmt::format("gzip-{}", *c.output.gzip_level) : "none");
+  };
+  return {"output.compression", "gzip-1 to gzip-9, or none", Effect::Layout, read, write};
+}
+
+// `logprobs` is stored whenever sampling.logprobs asks for it; the word here may say so too (config.cpp checks it).
+Field store() {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
+    std::vector<std::string> words;
+    if (!read_list(node, words, nonempty_string)) return false;
+    c.output.store_text = c.output.store_token_ids = false;
+    c.output.store_prompt_token_ids = c.output.store_stop_reason = false;
+    for (const auto& word : words) {
+      if (word == "text") {
+        c.output.store_text = true;
+      } else if (word == "token_ids") {
+        c.output.store_token_ids = true;
+      } else if (word == "prompt_token_ids") {
+        c.output.store_prompt_token_ids = true;
+      } else if (word == "stop_reason") {
+        c.output.store_stop_reason = true;
+      } else if (word != "logprobs") {
+        return false;
+      }
+    }
+    return true;
+  };
+  Write write = [](const RunConfig& c) {
+    std::vector<std::string> words;
+    if (c.output.store_text) words.push_back("text");
+    if (c.output.store_token_ids) words.push_back("token_ids");
+    if (c.output.store_prompt_token_ids) words.push_back("prompt_token_ids");
+    if (c.output.store_stop_reason) words.push_back("stop_reason");
+    if (c.sampling.logprobs) words.push_back("logprobs");
+    return flow_list(words);
+  };
+  return {"output.store",
+          "a list of text, token_ids, prompt_token_ids, stop_reason and logprobs (the last with sampling.logprobs set)",
+          Effect::Answers, read, write};
+}
+
+Field carry_columns() {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
+    if (is_word(node, "all")) return c.output.carry_columns.reset(), true;
+    std::vector<std::string> columns;
+    if (is_word(node, "none")) return c.output.carry_columns = columns, true;
+    if (!read_list(node, columns, nonempty_string)) return false;
+    if (std::set(columns.begin(), columns.end()).size() != columns.size()) return false;
+    c.output.carry_columns = columns;
+    return true;
+  };
+  Write write = [](const RunConfig& c) {
+    return c.output.carry_columns ? flow_list(*c.output.carry_columns) : yaml::plain("all");
+  };
+  return {"output.carry_columns", "all, none, or a list of column names, each once", Effect::Answers, read, write};
+}
+
+Field expert_domain() {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
+    auto ranks = number<std::uint32_t>(node);
+    if (!is_word(node, "world") && !is_word(node, "node") && !(ranks && *ranks > 0)) return false;
+    c.parallel.expert_domain = node.scalar;
+    return true;
+  };
+  return {"parallel.expert_domain", "world, node, or a number of ranks that divides the world", Effect::Layout, read,
+          [](const RunConfig& c) { return yaml::plain(c.parallel.expert_domain); }};
+}
+
+#define AT(member) \
+  [](RunConfig & c) -> auto& { return c.member; }
+
+std::vector<Field> make_fields() {
+  using u32 = std::uint32_t;
+  using u64 = std::uint64_t;
+  constexpr Effect Answers = Effect::Answers, Layout = Effect::Layout;
+  const float above_zero = std::numeric_limits<float>::min();
+  return {
+      text("model.path", "a model folder (config.json, tokenizer.json, *.safetensors)", Layout, AT(model.path)),
+      one_of("model.load_format", "auto (also safetensors, the same) or dummy (random weights)", Answers,
+             {"auto", "dummy"}, AT(model.load_format), {"safetensors", "auto"}),
+      one_of("model.dtype", "bfloat16 (other weights are rounded to it; also auto, the same)", Answers, {"bfloat16"},
+             AT(model.dtype), {"auto", "bfloat16"}),
+      optional<u32>("model.max_model_len", "auto (the model's own) or a number of tokens above 0", Answers, "auto",
+                    {1, 1u << 30}, AT(model.max_model_len)),
+
+      text("input.path", "an HDF5 file with the prompts", Layout, AT(input.path)),
+      text("input.group", "the group that holds the columns, e.g. /", Answers, AT(input.group)),
+      optional<u64>("input.limit", "null (all) or a number of prompts above 0", Answers, "null", {1, u64(1) << 62},
+                    AT(input.limit)),
+      optional_flag("input.add_special_tokens", "auto (as prompts.h5 says, else true), true or false", Answers,
+                    AT(input.add_special_tokens)),
+
+      plain<u32>("sampling.n", "a number of samples from 1 to 65536", Answers, {1, limits::samples}, AT(sampling.n)),
+      plain<float>("sampling.temperature", "a number from 0 (greedy) to 100", Answers, {0, limits::temperature},
+                   AT(sampling.temperature)),
+      plain<float>("sampling.top_p", "a number above 0 and at most 1", Answers, {above_zero, 1}, AT(sampling.top_p)),
+      plain<std::int32_t>("sampling.top_k", "0 (off; also -1) or a number of tokens up to 2^30", Answers,
+                          {0, limits::top_k}, AT(sampling.top_k), {"-1", 0}),
+      plain<float>("sampling.min_p", "a number from 0 to 1", Answers, {0, 1}, AT(sampling.min_p)),
+      plain<float>("sampling.repetition_penalty", "a number above 0 and at most 100", Answers,
+                   {above_zero, limits::repetition_penalty}, AT(sampling.repetition_penalty)),
+      plain<float>("sampling.presence_penalty", "a number from -100 to 100", Answers,
+                   {-limits::other_penalties, limits::other_penalties}, AT(sampling.presence_penalty)),
+      plain<float>("sampling.frequency_penalty", "a number from -100 to 100", Answers,
+                   {-limits::other_penalties, limits::other_penalties}, AT(sampling.frequency_penalty)),
+      plain<u32>("sampling.max_tokens", "0 (score only) or a number of tokens up to 2^30", Answers,
+                 {0, limits::max_tokens}, AT(sampling.max_tokens)),
+      plain<u32>("sampling.min_tokens", "0 or a number of tokens", Answers, {0, limits::max_tokens},
+                 AT(sampling.min_tokens)),
+      stop_strings(),
+      stop_token_ids(),
+      flag("sampling.ignore_eos", Answers, AT(sampling.ignore_eos)),
+      plain<u64>("sampling.seed", "a whole number from 0 to 2^64-1 (null is 0)", Answers, {}, AT(sampling.seed),
+                 {"null", 0}),
+      optional<u32>("sampling.logprobs", "null (off), 0 (of the chosen token) or k <= 1000 (also of the k best)",
+                    Answers, "null", {0, limits::logprobs}, AT(sampling.logprobs)),
+      flag("sampling.prompt_logprobs", Answers, AT(sampling.prompt_logprobs)),
+      plain<u32>("sampling.repetition_detection.max_pattern_size", "0 (off) or a number of tokens up to 4096", Answers,
+                 {0, 4096}, AT(sampling.repetition_detection.max_pattern_size)),
+      plain<u32>("sampling.repetition_detection.min_count", "0 or a number of repeats, 2 or more where detection is on",
+                 Answers, {0, 1u << 20}, AT(sampling.repetition_detection.min_count)),
+      flag("sampling.from_model", Answers, AT(sampling.from_model)),
+
+      too_long(),
+      plain<double>("errors.max_failed_fraction", "a number from 0 to 1", Layout, {0, 1},
+                    AT(errors.max_failed_fraction)),
+
+      text("output.dir", "a folder to write to; NAME is the input's without its ending", Layout, AT(output.dir)),
+      optional<u64>("output.shard_prompts", "auto or a number of prompts above 0", Layout, "auto", {1, u64(1) << 40},
+                    AT(output.shard_prompts)),
+      seconds("output.journal_flush_seconds", AT(output.journal_flush_seconds)),
+      compression(),
+      store(),
+      flag("output.skip_special_tokens", Answers, AT(output.skip_special_tokens)),
+      carry_columns(),
+      flag("output.merge", Layout, AT(output.merge)),
+      flag("output.keep_shards", Layout, AT(output.keep_shards)),
+
+      expert_domain(),
+      optional<u32>("parallel.ranks_per_node", "auto (as MPI reports) or a number of ranks above 0", Layout, "auto",
+                    {1, 1u << 20}, AT(parallel.ranks_per_node)),
+      plain<u32>("parallel.redundant_experts", "0 (redundant experts are not in this version)", Layout, {0, 0},
+                 AT(parallel.redundant_experts)),
+      one_of("parallel.rebalance.policy", "none (rebalancing is not in this version)", Layout, {"none"},
+             AT(parallel.rebalance_policy)),
+      plain<u32>("parallel.rebalance.interval_steps", "a number of steps above 0", Layout, {1, 1u << 30},
+                 AT(parallel.rebalance_interval_steps)),
+      optional<u32>("parallel.micro_batches", "auto, 1 or 2", Layout, "auto", {1, 2}, AT(parallel.micro_batches)),
+      plain<u32>("parallel.roles.prefill_ranks", "0 (ranks for prefill only are not in this version)", Layout, {0, 0},
+                 AT(parallel.prefill_ranks)),
+      plain<u32>("parallel.max_num_seqs", "a number of sequences a rank, from 1 to 65536", Layout, {1, 65536},
+                 AT(parallel.max_num_seqs)),
+      plain<u32>("parallel.max_num_batched_tokens", "a number of rows a step and rank, from 1 to 1048576", Layout,
+                 {1, 1u << 20}, AT(parallel.max_num_batched_tokens)),
+      optional<u64>(
+          "parallel.kv_cache_tokens",
+          "auto (from free memory) or a number of tokens above 0 that a rank's layers can hold, those with a window "
+          "only as far as max_num_seqs windows and a step need it; a prompt that does not fit with its "
+          "max_tokens ends the job",
+          Layout, "auto", {1, u64(1) << 40}, AT(parallel.kv_cache_tokens)),
+      optional<u32>("parallel.threads_per_rank",
+                    "auto (the CPUs that the rank may use, shared with the ranks beside it) or a number of threads "
+                    "from 1 to 1024",
+                    Layout, "auto", {1, 1024}, AT(parallel.threads_per_rank)),
+
+      one_of("runtime.backend", "auto or cpu (cuda is not in this build)", Layout, {"auto", "cpu"},
+             AT(runtime.backend)),
+      max_wall_time(),
+      seconds("runtime.drain_margin", AT(runtime.drain_margin_seconds)),
+      text("runtime.stop_file", "a file name; relative ones lie in the run directory", Layout, AT(runtime.stop_file)),
+      seconds("runtime.progress_interval", AT(runtime.progress_interval_seconds)),
+      one_of("runtime.log_level", "trace, debug, info, warning, error or off", Layout,
+             {"trace", "debug", "info", "warning", "error", "off"}, AT(runtime.log_level)),
+
+      optional<double>("cost.hour_price", "null or the price of one unit for an hour", Layout, "null", {0, 1e12},
+                       AT(cost.hour_price)),
+      one_of("cost.unit", "what hour_price buys: auto (core on CPUs), gpu, rank, node, core or job", Layout,
+             {"auto", "gpu", "rank", "node", "core", "job"}, AT(cost.unit)),
+      text("cost.currency", "a currency such as USD", Layout, AT(cost.currency)),
+  };
+}
+
+#undef AT
+
+}  // namespace
+
+const std::vector<Field>& config_fields() {
+  static const std::vector<Field> fields = make_fields();
+  return fields;
+}
+
+}  // namespace moemill::mill

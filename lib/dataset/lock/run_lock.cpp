@@ -1,0 +1,215 @@
+#include "dataset/lock/run_lock.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+constexpr int most_tries = 200;  // each means that another job came first: more is a broken file system
+constexpr std::chrono::milliseconds short_while{50};
+
+[[noreturn]] void refuse(const std::string& dir, const LockSight& holder) {
+  user_error("{}: another job works in this run directory ({}): wait for it or stop it; output.dir names another one",
+             dir, holder.told());
+}
+
+// False when it was removed just now.
+bool move_if_there(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) == 0) return true;
+  if (errno != ENOENT) system_error("rename {} to {}: {}", from, to, files::reason(errno));
+  return false;
+}
+
+bool changed(const LockSight& before, const LockSight& now) {
+  return now.text != before.text || now.written != before.written;
+}
+
+}  // namespace
+
+// How the lock changes hands. The holder is who stands in run.lock. Nobody writes into a file of another: a newcomer
+// that may follow the holder T puts its own, complete file under the name run.lock.after-T, which only one can, looks
+// once more whether run.lock is T's, and renames its file to run.lock.
+// Why only one gets through, also without any lock of the kernel: to rename, a job needs the name after-T while T
+// stands in run.lock. Who comes later finds that name taken, or, when the rename has freed it, another holder in
+// run.lock (a file system that remembers names looks again after it has made one in the folder). A newcomer N that dies
+// between the two leaves after-T. Its file is followed in the same way, by way of after-N. What remains: a newcomer
+// that is suspended right between its look and its rename, for as long as a dead one is watched, may go on beside its
+// successor until the next beat, as any suspended holder may; then who is not in run.lock leaves.
+RunLock::RunLock(const RunPaths& paths, LockCalls calls, LockTimes times)
+    : dir_(paths.dir),
+      path_(paths.lock()),
+      calls_(std::move(calls)),
+      times_(times),
+      me_(this_process()),
+      began_(now_seconds()),
+      file_(path_, me_) {
+  files::make_folders(dir_);
+  try {
+    for (int tries = 0; !try_to_take(); ++tries) {
+      if (tries == most_tries) system_error("{}: cannot be taken, and nobody holds it", path_);
+      std::this_thread::sleep_for(short_while);
+    }
+  } catch (...) {
+    file_.remove_temporary();
+    throw;
+  }
+  remove_leftovers();
+  signs_ = std::thread([this] { give_signs(); });
+}
+
+RunLock::~RunLock() {
+  {
+    const std::lock_guard hold(mutex_);
+    ended_ = true;
+  }
+  ended_changed_.notify_all();
+  signs_.join();
+  if (lost_ || !released_at_end_) return;
+  try {
+    me_.released = true;
+    file_.write(me_);
+  } catch (const std::exception& e) {
+    // Nothing is lost by it: the next job sees that the process is gone, or that it is silent.
+    log::warning("the end of the job is not in run.lock: {}", e.what());
+  }
+}
+
+bool RunLock::try_to_take() {
+  const auto there = look(path_);
+  if (!there) return file_.place(path_, me_);
+  if (is_mine(*there)) return true;  // a network file system that repeats a rename may say that there was nothing
+  if (!may_follow(path_, *there) || !succeed(path_, *there)) return false;
+  if (there->holder && !there->holder->released) {
+    last_sign_of_the_dead_ = there->written;
+    if (there->holder->held_seconds >= 0) seconds_of_the_dead_ = there->holder->held_seconds;
+  }
+  return true;
+}
+
+// Puts this job's file in the place of a dead one: run.lock, or the claim of a newcomer that died. False: another was
+// first.
+bool RunLock::succeed(const std::string& path, const LockSight& dead) {
+  const std::string claim = path_ + ".after-" + dead.generation();
+  if (!file_.place(claim, me_)) {
+    const auto other = look(claim);
+    if (!other || !may_follow(claim, *other) || !succeed(claim, *other)) return false;
+  }
+  const auto now = look(path);
+  if (now && now->generation() == dead.generation()) return move_if_there(claim, path);
+  files::remove(claim);
+  return false;
+}
+
+bool RunLock::is_mine(const LockSight& sight) const { return sight.holder && sight.holder->token == me_.token; }
+
+// False: it is another's by now, look again. UserError when the holder lives.
+bool RunLock::may_follow(const std::string& path, const LockSight& there) {
+  if (!there.holder) {
+    if (there.kernel_locked) refuse(dir_, there);  // it never promised signs of life
+    return stays_silent(path, there);
+  }
+  if (there.holder->released) return true;
+  switch (process_state(*there.holder)) {
+    case ProcessState::Alive: refuse(dir_, there);
+    case ProcessState::Elsewhere: return stays_silent(path, there);
+    case ProcessState::Gone: break;
+  }
+  log::info("{}: the job before ({}) was killed", path_, there.told());
+  return true;
+}
+
+// The holder cannot be asked from here. Every look opens the file anew.
+bool RunLock::stays_silent(const std::string& path, const LockSight& there) {
+  file_.write(me_);  // for its time: that of the file system, as the time of the holder's file is
+  const double silent = std::max(0.0, file_.written() - there.written);
+  if (!there.kernel_locked && silent > times_.surely_over) return true;
+  log::warning("{}: {} has not ended in order and cannot be asked from here: watching for a sign of life", path,
+               there.told());
+  const double begin = now_seconds();
+  bool kernel_locked = there.kernel_locked;
+  auto wanted = [&] { return std::max(times_.watch, kernel_locked ? times_.kept_by_server - silent : 0.0); };
+  while (now_seconds() - begin < wanted()) {
+    calls_.waiting();
+    std::this_thread::sleep_for(std::chrono::duration<double>(std::min(0.2, times_.beat / 4)));
+    const auto now = look(path);
+    if (!now || now->generation() != there.generation()) return false;
+    if (now->holder && now->holder->released) return true;
+    if (changed(there, *now)) refuse(dir_, *now);
+    kernel_locked = now->kernel_locked;
+  }
+  log::warning("{}: no sign of life of {} for {:.0f} s: taking the run directory over", path, there.told(),
+               silent + now_seconds() - begin);
+  return true;
+}
+
+// Of jobs that were killed while they took the lock, and this one's temporary name. A job that is about to take it is
+// not harmed: it looks for the holder again when a file of its own is gone.
+void RunLock::remove_leftovers() const {
+  const std::string prefix = path_.substr(dir_.size() + 1) + ".";
+  for (const std::string& name : files::list(dir_))
+    if (name.starts_with(prefix)) files::remove(dir_ + "/" + name);
+}
+
+void RunLock::give_signs() {
+  const auto beat = std::chrono::duration<double>(times_.beat);
+  std::unique_lock hold(mutex_);
+  while (!lost_ && !ended_changed_.wait_for(hold, beat, [&] { return ended_; })) {
+    hold.unlock();
+    give_sign();
+    hold.lock();
+  }
+}
+
+// A sign that cannot be given, or a look that fails, is no reason to end the job.
+void RunLock::give_sign() {
+  try {
+    const auto there = look(path_);
+    if (there && there->holder && there->holder->token != me_.token) {
+      const std::string holder = there->told();  // may throw, and is then looked at again
+      lost_ = true;
+      return calls_.lost(holder);
+    }
+    if (!there) put_back();
+    me_.beat++;
+    me_.held_seconds = now_seconds() - began_;
+    file_.write(me_);
+  } catch (const std::exception& e) {
+    file_.touch();
+    if (!warned_) log::warning("no sign of life could be given, another job may take over: {}", e.what());
+    warned_ = true;
+  }
+}
+
+// Somebody removed run.lock: the next job would find the directory free.
+void RunLock::put_back() {
+  log::warning("{}: was removed while the job runs; it is there again", path_);
+  file_.forget();
+  file_.place(path_, me_);  // or another job was first, as the next look will show
+  file_.remove_temporary();
+}
+
+std::optional<std::string> lock_holder(const RunPaths& paths, const LockTimes& times) {
+  const auto there = look(paths.lock());
+  if (!there || (there->holder && there->holder->released)) return std::nullopt;
+  if (!there->holder) return there->kernel_locked ? std::optional(there->told()) : std::nullopt;
+  switch (process_state(*there->holder)) {
+    case ProcessState::Alive: return there->told();
+    case ProcessState::Gone: return std::nullopt;
+    case ProcessState::Elsewhere: break;
+  }
+  // By this machine's clock: asking the file system for its own takes a file.
+  const double silent = static_cast<double>(std::time(nullptr)) - there->written;
+  if (silent <= times.kept_by_server) return there->told();
+  if (!there->kernel_locked) return std::nullopt;
+  return fmt::format("{}, no sign of life for {:.0f} s", there->told(), silent);  // suspended, or its machine is lost
+}
+
+}  // namespace moemill::dataset

@@ -1,0 +1,238 @@
+#include <array>
+#include <limits>
+
+#include "base/error.hpp"
+#include "dataset/outputs/outputs.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+// Looks at one file and collects what is wrong.
+class FormCheck {
+ public:
+  explicit FormCheck(hid_t file) : file_(file) {}
+
+  std::vector<std::string> run() {
+    attributes();
+    completions();
+    ragged_part("completions/text", H5T_STD_U8LE, h5::exists(file_, "completions/text"));
+    ragged_part("completions/stop_reason", H5T_STD_U8LE, h5::exists(file_, "completions/stop_reason"));
+    tokens();
+    by_prompt("prompt_logprobs", H5T_IEEE_F32LE);
+    by_prompt("prompt_token_ids", H5T_STD_I32LE);
+    errors();
+    carried();
+    return std::move(faults_);
+  }
+
+ private:
+  template <class... Args>
+  void fault(fmt::format_string<Args...> text, Args&&... args) {
+    faults_.push_back(fmt::format(text, std::forward<Args>(args)...));
+  }
+
+  void attributes() {
+    for (const char* name : {"run_id", "created_utc", "moemill_version", "git_commit", "config_yaml", "input_sha256",
+                             "model_sha256", "tokenizer_sha256", "backend", "dtype", "slurm_job_id"}) {
+      has_attribute(name, H5T_STRING);
+    }
+    number("format_version", outputs_format_version);
+    number("complete", 1);
+    has_attribute("world_size", H5T_INTEGER);
+    if (has_attribute("format", H5T_STRING) && h5::read_text_attribute(file_, "format") != "moemill-outputs") {
+      fault("root attribute 'format' is not 'moemill-outputs'");
+    }
+  }
+
+  // Whether it is one number or one text; faults when not. Of several values HDF5 would read all, wherever they go.
+  bool has_attribute(const char* name, H5T_class_t kind) {
+    if (H5Aexists(file_, name) <= 0) {
+      fault("root attribute '{}' is missing", name);
+      return false;
+    }
+    const h5::Handle attribute = h5::own(H5Aopen(file_, name, H5P_DEFAULT), name);
+    const h5::Handle type = h5::own(H5Aget_type(attribute), name), space = h5::own(H5Aget_space(attribute), name);
+    const bool fits = H5Sget_simple_extent_type(space) == H5S_SCALAR && H5Tget_class(type) == kind &&
+                      (kind != H5T_STRING || H5Tis_variable_str(type) > 0);
+    if (!fits) fault("root attribute '{}' has another type or rank than it must have", name);
+    return fits;
+  }
+
+  void number(const char* name, std::int64_t value) {
+    if (!has_attribute(name, H5T_INTEGER)) return;
+    if (std::int64_t found = h5::read_number_attribute(file_, name); found != value) {
+      fault("root attribute '{}' is {}, expected {}", name, found, value);
+    }
+  }
+
+  // Extents of a dataset of the given type; faults and nothing for any other.
+  std::optional<std::vector<hsize_t>> dataset(const std::string& name, hid_t type, std::size_t rank = 1) {
+    if (!h5::exists(file_, name) || h5::object_kind(file_, name) != H5I_DATASET) {
+      fault("dataset '/{}' is missing", name);
+      return std::nullopt;
+    }
+    h5::Handle found = h5::open_dataset(file_, name);
+    h5::Handle stored = h5::type_of(found);
+    bool fits = type == text_type_.id() ? H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) > 0
+                                        : H5Tequal(stored, type) > 0;
+    std::vector<hsize_t> extents = h5::shape(found);
+    if (!fits || extents.size() != rank) {
+      fault("dataset '/{}' has another type or rank than it must have", name);
+      return std::nullopt;
+    }
+    check_chunks(found, name, extents);
+    return extents;
+  }
+
+  // Where a chunk is not there HDF5 reads zeros, as if they had been written, and no checksum is looked at.
+  void check_chunks(hid_t dataset, const std::string& name, const std::vector<hsize_t>& extents) {
+    const h5::Handle settings = h5::own(H5Dget_create_plist(dataset), name);
+    if (H5Pget_layout(settings) != H5D_CHUNKED) return;
+    std::vector<hsize_t> chunk(extents.size());
+    h5::check(H5Pget_chunk(settings, static_cast<int>(chunk.size()), chunk.data()), name);
+    double wanted = 1;  // beyond what a number could hold, of extents that nothing has
+    for (std::size_t axis = 0; axis < chunk.size(); axis++)
+      wanted *= static_cast<double>(extents[axis] / chunk[axis] + (extents[axis] % chunk[axis] > 0 ? 1 : 0));
+    hsize_t found = 0;
+    const h5::Handle space = h5::own(H5Dget_space(dataset), name);
+    h5::check(H5Dget_num_chunks(dataset, space, &found), name);
+    if (static_cast<double>(found) != wanted)
+      fault("dataset '/{}' has {} of its {:.0f} chunks: the others were never written", name, found, wanted);
+  }
+
+  void column(const std::string& name, hid_t type, std::uint64_t rows) {
+    if (auto extents = dataset(name, type); extents && (*extents)[0] != rows) {
+      fault("dataset '/{}' has {} rows, expected {}", name, (*extents)[0], rows);
+    }
+  }
+
+  void completions() {
+    auto rows = dataset("completions/prompt_index", H5T_STD_U64LE);
+    if (!rows) return;
+    rows_ = (*rows)[0];
+    column("completions/sample_index", H5T_STD_U32LE, rows_);
+    column("completions/status", H5T_STD_U8LE, rows_);
+    column("completions/finish_reason", H5T_STD_U8LE, rows_);
+    column("completions/num_prompt_tokens", H5T_STD_U32LE, rows_);
+    column("completions/num_completion_tokens", H5T_STD_U32LE, rows_);
+    column("completions/seed", H5T_STD_U64LE, rows_);
+    column("completions/cumulative_logprob", H5T_IEEE_F32LE, rows_);
+    if (!h5::exists(file_, "completions/id")) {
+      fault("dataset '/completions/id' is missing");
+      return;
+    }
+    h5::Handle id = h5::open_dataset(file_, "completions/id");
+    bool text = H5Tget_class(h5::type_of(id)) == H5T_STRING;
+    column("completions/id", text ? text_type_.id() : H5T_STD_I64LE, rows_);
+  }
+
+  // Last of the offsets, whose number must be one more than the rows.
+  std::optional<std::uint64_t> end_of(const std::string& group, std::uint64_t rows) {
+    auto extents = dataset(group + "/offsets", H5T_STD_U64LE);
+    if (!extents) return std::nullopt;
+    if ((*extents)[0] != rows + 1) {
+      fault("dataset '/{}/offsets' has {} entries, expected {}", group, (*extents)[0], rows + 1);
+      return std::nullopt;
+    }
+    std::uint64_t end = 0;
+    h5::Handle offsets = h5::open_dataset(file_, group + "/offsets");
+    h5::read_rows(offsets, H5T_NATIVE_UINT64, rows, 1, &end, "offsets");
+    return end;
+  }
+
+  void ragged_part(const std::string& group, hid_t type, bool present) {
+    if (!present) return;
+    if (auto end = end_of(group, rows_)) column(group + "/values", type, *end);
+  }
+
+  void tokens() {
+    bool logprobs = h5::exists(file_, "completions/logprobs");
+    if (!logprobs && !h5::exists(file_, "completions/token_ids")) return;
+    auto end = end_of("completions/token_ids", rows_);
+    if (!end) return;
+    if (!logprobs || h5::exists(file_, "completions/token_ids/values")) {
+      column("completions/token_ids/values", H5T_STD_I32LE, *end);
+    }
+    if (!logprobs) return;
+    column("completions/logprobs/values", H5T_IEEE_F32LE, *end);
+    if (!h5::exists(file_, "completions/logprobs/top_ids")) return;  // k = 0
+    auto ids = dataset("completions/logprobs/top_ids", H5T_STD_I32LE, 2);
+    auto values = dataset("completions/logprobs/top_values", H5T_IEEE_F32LE, 2);
+    if (ids && (*ids)[1] > std::numeric_limits<std::uint32_t>::max()) {
+      fault("dataset '/completions/logprobs/top_ids' has {} columns, more than k may be", (*ids)[1]);
+    } else if (ids && values && (*ids != *values || (*ids)[0] != *end)) {
+      fault("datasets '/completions/logprobs/top_ids' and 'top_values' have other extents than the {} tokens", *end);
+    }
+  }
+
+  void by_prompt(const std::string& group, hid_t type) {
+    if (!h5::exists(file_, group)) return;
+    auto extents = dataset(group + "/offsets", H5T_STD_U64LE);
+    if (!extents) return;
+    if ((*extents)[0] == 0) {
+      fault("dataset '/{}/offsets' has 0 entries, expected one or more", group);
+    } else if (auto end = end_of(group, (*extents)[0] - 1)) {
+      column(group + "/values", type, *end);
+      no_more_than_rows("dataset '/" + group + "/offsets'", (*extents)[0] - 1);
+    }
+  }
+
+  // A prompt has one row or more, a row one error at most. A reader may then go through them without a fear of extents
+  // that HDF5 believes and no disk could hold.
+  void no_more_than_rows(const std::string& what, std::uint64_t count) {
+    if (count > rows_) fault("{} speaks of {}, but there are only {} rows", what, count, rows_);
+  }
+
+  void errors() {
+    auto extents = dataset("errors/prompt_index", H5T_STD_U64LE);
+    if (!extents) return;
+    column("errors/sample_index", H5T_STD_U32LE, (*extents)[0]);
+    column("errors/code", text_type_, (*extents)[0]);
+    column("errors/message", text_type_, (*extents)[0]);
+    no_more_than_rows("dataset '/errors/prompt_index'", (*extents)[0]);
+  }
+
+  void carried() {
+    if (!h5::exists(file_, "carry") || h5::object_kind(file_, "carry") != H5I_GROUP) {
+      fault("group '/carry' is missing");
+      return;
+    }
+    for (const std::string& name : h5::child_names(h5::open_group(file_, "carry"))) {
+      const std::string path = "carry/" + name;
+      if (h5::object_kind(file_, path) != H5I_DATASET || h5::shape(h5::open_dataset(file_, path)).empty()) {
+        fault("'/{}' is no dataset with rows", path);
+        continue;
+      }
+      const h5::Handle rows = h5::open_dataset(file_, path);
+      const std::vector<hsize_t> extents = h5::shape(rows);
+      no_more_than_rows("dataset '/" + path + "'", extents[0]);
+      check_chunks(rows, path, extents);
+    }
+  }
+
+  hid_t file_;
+  h5::Handle text_type_ = h5::text_type();
+  std::uint64_t rows_ = 0;
+  std::vector<std::string> faults_;
+};
+
+}  // namespace
+
+std::vector<std::string> check_form(hid_t file) {
+  // What HDF5 cannot read is a fault too, and so is a filter that it lacks (a UserError in a prompt file).
+  try {
+    return FormCheck(file).run();
+  } catch (const std::runtime_error& error) {
+    return {error.what()};
+  }
+}
+
+std::vector<std::string> check_form(const std::string& path) {
+  try {
+    return check_form(h5::open_file(path));
+  } catch (const std::runtime_error& error) {
+    return {error.what()};
+  }
+}
+
+}  // namespace moemill::dataset

@@ -1,0 +1,56 @@
+// Names of columns that mean something, and names so near to them that a typing error is likelier than data. Used by
+// PromptFile only.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataset/prompts/columns.hpp"
+
+namespace moemill::dataset {
+
+// The columns that overrule the run's settings for their row.
+constexpr std::array<std::string_view, 16> setting_names = {"n",
+                                                            "temperature",
+                                                            "top_p",
+                                                            "top_k",
+                                                            "min_p",
+                                                            "repetition_penalty",
+                                                            "presence_penalty",
+                                                            "frequency_penalty",
+                                                            "max_tokens",
+                                                            "min_tokens",
+                                                            "seed",
+                                                            "stop",
+                                                            "stop_token_ids",
+                                                            "ignore_eos",
+                                                            "logprobs",
+                                                            "add_special_tokens"};
+
+enum class ColumnKind { Integers, Floats, Texts, Other };
+
+// The setting that a column of another name was likely meant to be: the same letters in another case or with other
+// strokes between the words (`Top-P`, `maxTokens`), what other programs call it (`max_new_tokens`, `temp`), or a typing
+// error. Long names may have two errors, names of middle length one; in names of four letters only swapped and doubled
+// ones count, since `tempo`, `step` and `shop` are words. The column must hold what the setting takes.
+std::optional<std::string_view> meant_setting(std::string_view name, ColumnKind kind);
+
+// Refuses a column of the group that nearly has a setting's name and would be carried along as data without a word;
+// those that `carried` (output.carry_columns) names are data. Returns warnings of columns that change nothing, a
+// sentence each.
+std::vector<std::string> check_column_names(hid_t group, const ColumnPlace& place,
+                                            const std::optional<std::vector<std::string>>& carried);
+
+// The attribute `add_special_tokens` of the prompts' group, else of the file's root: 1 or true, 0 or false; nothing
+// where there is none or -1.
+std::optional<bool> special_tokens_attribute(hid_t file, hid_t group, const std::string& path);
+
+bool is_setting(std::string_view name);
+
+// Settings of other programs that no column and no key of this one can give; as columns they change nothing.
+bool is_foreign_setting(std::string_view name);
+
+}  // namespace moemill::dataset

@@ -1,0 +1,17 @@
+// What is wrong with one prompt, as the fault of its row. Used by PromptFile.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dataset/prompts/prompts.hpp"
+
+namespace moemill::dataset {
+
+// Moves the body into the prompt, or sets its fault: empty, bad_utf8.
+void take_text(std::string text, Prompt& prompt);
+// The same of token ids: empty, bad_token.
+void take_tokens(const std::vector<std::int64_t>& ids, Prompt& prompt);
+
+}  // namespace moemill::dataset

@@ -1,0 +1,75 @@
+#include "dataset/prompts/prompt_ids.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+constexpr std::uint64_t block_rows = 4096;
+
+// An integer itself, or the hash of a text.
+std::uint64_t key_of(const Prompt& prompt) {
+  const auto* text = std::get_if<std::string>(&prompt.id);
+  return text ? stable_hash64(*text) : static_cast<std::uint64_t>(std::get<std::int64_t>(prompt.id));
+}
+
+// Calls body(row, prompt) for every row.
+void for_rows(std::uint64_t rows, const ReadIds& read, auto&& body) {
+  for (std::uint64_t first = 0; first < rows; first += block_rows) {
+    std::uint64_t row = first;
+    for (const Prompt& prompt : read(first, std::min(block_rows, rows - first))) body(row++, prompt);
+  }
+}
+
+// Nobody finds a row by it, and elsewhere in the file "" says that a row has no value of its own.
+void refuse_empty(std::uint64_t row, const Prompt& prompt, const std::string& place) {
+  const auto* text = std::get_if<std::string>(&prompt.id);
+  if (!text || !text->empty()) return;
+  user_error("{}: row {} is empty: each prompt needs an id of its own; without the column its row is its id", place,
+             row);
+}
+
+// Keys that more than one row has, ascending: none in a good file.
+std::vector<std::uint64_t> repeated_keys(std::vector<std::uint64_t> keys) {
+  std::sort(keys.begin(), keys.end());
+  std::vector<std::uint64_t> repeated;
+  for (std::size_t i = 1; i < keys.size(); i++) {
+    if (keys[i] == keys[i - 1] && (repeated.empty() || repeated.back() != keys[i])) repeated.push_back(keys[i]);
+  }
+  return repeated;
+}
+
+}  // namespace
+
+void check_unique_ids(std::uint64_t rows, const std::string& place, const ReadIds& read) {
+  std::vector<std::uint64_t> all;
+  all.reserve(rows);
+  for_rows(rows, read, [&](std::uint64_t row, const Prompt& prompt) {
+    refuse_empty(row, prompt, place);
+    all.push_back(key_of(prompt));
+  });
+  const std::vector<std::uint64_t> repeated = repeated_keys(std::move(all));
+  if (repeated.empty()) return;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> keys;  // (key, row) of the rows in question
+  for_rows(rows, read, [&](std::uint64_t row, const Prompt& prompt) {
+    const std::uint64_t key = key_of(prompt);
+    if (std::binary_search(repeated.begin(), repeated.end(), key)) keys.emplace_back(key, row);
+  });
+  std::sort(keys.begin(), keys.end());
+  const auto id_of = [&](std::uint64_t row) { return to_text(read(row, 1).at(0).id); };
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> doubled;  // the one whose second row comes first
+  for (std::size_t i = 1; i < keys.size(); i++) {
+    if (keys[i].first != keys[i - 1].first || (doubled && keys[i].second >= doubled->second)) continue;
+    if (id_of(keys[i].second) == id_of(keys[i - 1].second)) doubled = {keys[i - 1].second, keys[i].second};
+  }
+  if (!doubled) return;
+  user_error("{}: rows {} and {} have the same id '{}': ids must be unique", place, doubled->first, doubled->second,
+             id_of(doubled->second));
+}
+
+}  // namespace moemill::dataset

@@ -1,0 +1,166 @@
+#include "dataset/reopen/finished_rows.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "dataset/seal.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+constexpr std::uint64_t block_rows = 4096;
+
+// The first of `count` entries, in the order of their prompts, from prompt `prompt` on.
+template <class PromptOf>
+std::uint64_t first_from(std::uint64_t prompt, std::uint64_t count, PromptOf&& prompt_of) {
+  std::uint64_t low = 0, high = count;
+  while (low < high) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    if (prompt_of(middle) < prompt) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+std::uint64_t row_of(const OutputReader& file, std::uint64_t prompt) {
+  return first_from(prompt, file.rows(), [&](std::uint64_t row) { return file.read_prompts(row, 1)[0]; });
+}
+
+// /errors is in the order of the rows.
+std::uint64_t error_of(const OutputReader& file, std::uint64_t prompt) {
+  return first_from(prompt, file.errors(), [&](std::uint64_t error) { return file.read_error_prompts(error, 1)[0]; });
+}
+
+}  // namespace
+
+Piece piece_of(const OutputReader& file, ShardRange range) {
+  Piece piece{file, range, 0, row_of(file, range.first), row_of(file, range.first + range.count), {}};
+  if (file.rows() > 0) piece.first_prompt = file.read_prompts(0, 1)[0];
+  const std::uint64_t first = error_of(file, range.first), end = error_of(file, range.first + range.count);
+  ErrorBlock errors = file.read_errors(first, end - first);
+  for (std::size_t i = 0; i < errors.code.size(); ++i)
+    piece.errors[{errors.prompt_index[i], errors.sample_index[i]}] = {
+        parse_error_code(errors.code[i]).value_or(ErrorCode::Internal), std::move(errors.message[i])};
+  return piece;
+}
+
+void for_rows(const Piece& piece, const std::function<void(const FinishedRow&)>& body) {
+  for (std::uint64_t first = piece.first_row; first < piece.end_row; first += block_rows) {
+    const OutputBlock block = piece.file.read_numbers(first, std::min(block_rows, piece.end_row - first));
+    for (std::size_t i = 0; i < block.rows(); ++i) {
+      FinishedRow row{block.prompt_index[i],
+                      block.sample_index[i],
+                      static_cast<RowStatus>(block.status[i]),
+                      static_cast<FinishReason>(block.finish_reason[i]),
+                      block.num_prompt_tokens[i],
+                      block.num_completion_tokens[i],
+                      {}};
+      if (auto error = piece.errors.find({row.prompt_index, row.sample_index}); error != piece.errors.end())
+        row.error = error->second.code;
+      body(row);
+    }
+  }
+}
+
+FinishedRow facts_of(const Completion& row) {
+  FinishedRow facts{row.prompt_index,
+                    row.sample_index,
+                    row.status,
+                    row.finish_reason,
+                    row.num_prompt_tokens,
+                    static_cast<std::uint32_t>(row.token_ids.size()),
+                    {}};
+  if (row.error) facts.error = row.error->code;
+  return facts;
+}
+
+bool speaks_for(const RunPaths& paths, const RunManifest& manifest, std::uint64_t completions) {
+  if (!files::exists(paths.outputs())) return false;
+  const OutputReader outputs(paths.outputs());
+  if (const std::string id = outputs.text_attribute("run_id"); id != manifest.run_id)
+    user_error("{}: is of another run (run_id {}, this directory holds {}): move it away, and the same command goes on",
+               paths.outputs(), id, manifest.run_id);
+  return outputs.rows() == completions;
+}
+
+FinishedFiles::FinishedFiles(const RunPaths& paths, const RunManifest& manifest, std::uint64_t prompts_before,
+                             std::uint64_t completions_before)
+    : paths_(paths), manifest_(manifest), prompts_before_(prompts_before), listing_(list_run(paths, manifest)) {
+  if (!speaks_for(paths, manifest, completions_before)) return;
+  refuse_broken(paths.outputs(), [] {});
+  outputs_.emplace(paths.outputs());
+}
+
+bool FinishedFiles::has_shard(ShardId shard) const {
+  return std::binary_search(listing_.finished.begin(), listing_.finished.end(), shard);
+}
+
+ShardRange FinishedFiles::range_before(ShardId shard) const {
+  ShardRange range = manifest_.range_of(shard);
+  range.count = range.first < prompts_before_ ? std::min(range.count, prompts_before_ - range.first) : 0;
+  return range;
+}
+
+void FinishedFiles::for_pieces(const std::function<void(ShardId, const Piece&)>& body) const {
+  for (std::uint32_t s = 0; s < manifest_.shard_count(); ++s) {
+    const ShardId shard{static_cast<std::int32_t>(s)};
+    const ShardRange range = range_before(shard);
+    if (range.count == 0) return;
+    if (outputs_) {
+      body(shard, piece_of(*outputs_, range));
+    } else if (has_shard(shard)) {
+      const OutputReader file(paths_.shard(shard));
+      body(shard, piece_of(file, range));
+    }
+  }
+}
+
+std::vector<Completion> read_completions(const OutputReader& reader, std::uint64_t first, std::uint64_t count) {
+  const OutputBlock block = reader.read(first, count);
+  const OutputLayout& layout = reader.layout();
+  const std::uint64_t k = layout.logprobs.value_or(0);
+  std::vector<Completion> rows(count);
+  auto text = block.text.begin(), stop = block.stop_reason.begin();
+  std::uint64_t token = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    Completion& row = rows[i];
+    row.prompt_index = block.prompt_index[i];
+    row.sample_index = block.sample_index[i];
+    if (layout.ids == IdKind::Integer) {
+      row.id = block.integer_ids[i];
+    } else {
+      row.id = block.text_ids[i];
+    }
+    row.status = static_cast<RowStatus>(block.status[i]);
+    row.finish_reason = static_cast<FinishReason>(block.finish_reason[i]);
+    row.num_prompt_tokens = block.num_prompt_tokens[i];
+    row.seed = block.seed[i];
+    row.cumulative_logprob = block.cumulative_logprob[i];
+    if (layout.text) {
+      auto end = text + static_cast<std::ptrdiff_t>(block.text_bytes[i]);
+      row.text.assign(text, end);
+      text = end;
+    }
+    if (layout.stop_reason) {
+      auto end = stop + static_cast<std::ptrdiff_t>(block.stop_bytes[i]);
+      row.stop_reason.assign(stop, end);
+      stop = end;
+    }
+    if (!layout.token_ids && !layout.logprobs) continue;
+    const std::uint64_t end = token + block.token_counts[i];
+    auto slice = [](auto& to, const auto& from, std::uint64_t a, std::uint64_t b) {
+      to.assign(from.begin() + static_cast<std::ptrdiff_t>(a), from.begin() + static_cast<std::ptrdiff_t>(b));
+    };
+    if (layout.token_ids) slice(row.token_ids, block.token_ids, token, end);
+    if (layout.logprobs) slice(row.logprobs, block.logprobs, token, end);
+    if (k > 0) slice(row.top_ids, block.top_ids, token * k, end * k);
+    if (k > 0) slice(row.top_values, block.top_values, token * k, end * k);
+    token = end;
+  }
+  return rows;
+}
+
+}  // namespace moemill::dataset

@@ -1,0 +1,70 @@
+// The rows of a run's finished files as they stand: all of outputs.h5, or a shard at a time. For whoever takes them
+// apart (dataset/reopen/reopen.hpp) or makes some of them again (commands/verify.cpp). Changes nothing.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "dataset/outputs/outputs.hpp"
+#include "dataset/run_dir/run_dir.hpp"
+
+namespace moemill::dataset {
+
+// A row that has ended, without its values.
+struct FinishedRow {
+  std::uint64_t prompt_index = 0;
+  std::uint32_t sample_index = 0;
+  RowStatus status = RowStatus::Ok;
+  FinishReason finish_reason = FinishReason::None;
+  std::uint32_t num_prompt_tokens = 0;
+  std::uint32_t num_completion_tokens = 0;
+  std::optional<ErrorCode> error;  // of a failed row
+};
+FinishedRow facts_of(const Completion& row);
+
+// Rows first .. first+count-1 as completions (without errors' codes and messages). The file must store token ids.
+std::vector<Completion> read_completions(const OutputReader& reader, std::uint64_t first, std::uint64_t count);
+
+// The rows of some prompts in a finished file: all of a shard, or a part of outputs.h5.
+struct Piece {
+  using Key = std::pair<std::uint64_t, std::uint32_t>;  // prompt, sample
+  const OutputReader& file;
+  ShardRange range;
+  std::uint64_t first_prompt;  // of the file
+  std::uint64_t first_row, end_row;
+  std::map<Key, RowFault> errors;
+};
+Piece piece_of(const OutputReader& file, ShardRange range);
+
+void for_rows(const Piece& piece, const std::function<void(const FinishedRow&)>& body);
+
+// Whether outputs.h5 has all rows that the run had: it may have been made larger since.
+bool speaks_for(const RunPaths& paths, const RunManifest& manifest, std::uint64_t completions);
+
+// The finished files as they stand: outputs.h5 where it has all rows, else shards.
+class FinishedFiles {
+ public:
+  // `prompts_before` and `completions_before`: of the run when they were written. Paths and manifest must outlive it.
+  FinishedFiles(const RunPaths& paths, const RunManifest& manifest, std::uint64_t prompts_before,
+                std::uint64_t completions_before);
+  bool merged() const { return outputs_.has_value(); }
+  const RunListing& listing() const { return listing_; }
+  bool has_shard(ShardId shard) const;
+  // Calls body for every shard that was finished, in order.
+  void for_pieces(const std::function<void(ShardId, const Piece&)>& body) const;
+
+ private:
+  ShardRange range_before(ShardId shard) const;
+
+  const RunPaths& paths_;
+  const RunManifest& manifest_;
+  std::uint64_t prompts_before_;
+  RunListing listing_;
+  std::optional<OutputReader> outputs_;
+};
+
+}  // namespace moemill::dataset

@@ -1,0 +1,124 @@
+#include "dataset/run_dir/attempts.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/build_info.hpp"
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "dataset/json_lines.hpp"
+#include "dataset/json_values.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+void append(const RunPaths& paths, const nlohmann::ordered_json& line) {
+  JsonLines file(paths.attempts());
+  // A reason may hold bytes of a damaged input: they must not cost the line.
+  file.append(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  file.sync();
+}
+
+int code_of(ExitCode code) { return static_cast<int>(code); }
+
+}  // namespace
+
+void record(const RunPaths& paths, const AttemptBegin& b) {
+  nlohmann::ordered_json line = {{"time", utc_now()},
+                                 {"attempt", b.attempt},
+                                 {"event", "begin"},
+                                 {"ranks", b.ranks},
+                                 {"nodes", b.nodes},
+                                 {"hosts", b.hosts},
+                                 {"slurm_job_id", nullptr},
+                                 {"rows_before", b.rows_before},
+                                 {"threads", b.cores.threads},
+                                 {"cores_allocated", b.cores.allocated},
+                                 {"cores_used", b.cores.used},
+                                 {"moemill_version", build_info::version()},
+                                 {"git_commit", build_info::git_commit()}};
+  if (!b.slurm_job_id.empty()) line["slurm_job_id"] = b.slurm_job_id;
+  append(paths, line);
+}
+
+void record(const RunPaths& paths, const AttemptEnd& e) {
+  append(paths, {{"time", utc_now()},
+                 {"attempt", e.attempt},
+                 {"event", "end"},
+                 {"exit_code", e.exit_code},
+                 {"reason", e.reason},
+                 {"rank", e.rank},
+                 {"seconds", e.seconds},
+                 {"core_hours_allocated", e.seconds * static_cast<double>(e.cores.allocated) / 3600},
+                 {"core_hours_used", e.seconds * static_cast<double>(e.cores.used) / 3600}});
+}
+
+void record(const RunPaths& paths, const AttemptKilled& k) {
+  nlohmann::ordered_json line = {{"time", utc_now()},
+                                 {"attempt", k.attempt},
+                                 {"event", "killed"},
+                                 {"last_sign_of_life", utc_text(k.last_sign_of_life)}};
+  if (k.seconds) line["seconds"] = *k.seconds;
+  append(paths, line);
+}
+
+std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt) {
+  std::optional<AttemptEnd> end;
+  for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
+    // The first fault is the cause. A job that has said its end may still fail where shards are removed: that counts.
+    const auto has_failed = [&] {
+      return end->exit_code != code_of(ExitCode::Done) && end->exit_code != code_of(ExitCode::TooManyFailed);
+    };
+    if ((end && has_failed()) || value_of<std::string>(j, "event") != "end" ||
+        value_of<std::uint32_t>(j, "attempt") != attempt)
+      return;
+    end = {attempt, value_or(j, "exit_code", 1), value_or(j, "reason", std::string()), value_or(j, "rank", 0)};
+  });
+  return end;
+}
+
+std::map<std::uint32_t, AttemptRecord> attempt_records(const RunPaths& paths) {
+  std::map<std::uint32_t, std::time_t> begins;
+  std::map<std::uint32_t, AttemptRecord> records;
+  for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
+    const auto attempt = value_of<std::uint32_t>(j, "attempt");
+    const auto event = value_or(j, "event", std::string());
+    if (!attempt || (event != "begin" && event != "end" && event != "killed")) return;
+    AttemptRecord& record = records[*attempt];
+    const auto time = parse_utc(value_or(j, event == "killed" ? "last_sign_of_life" : "time", std::string()));
+    if (event == "begin") {
+      if (time) begins[*attempt] = *time;
+      record.ranks = value_or(j, "ranks", 1);
+      record.nodes = value_or(j, "nodes", 1);
+      const auto ranks = static_cast<std::uint64_t>(std::max(record.ranks, 1));
+      record.cores = {value_or(j, "threads", ranks), value_or(j, "cores_allocated", ranks),
+                      value_or(j, "cores_used", ranks)};
+      return;
+    }
+    if (record.seconds) return;  // of several ends the first
+    // Clocks are set, and those of a node and a file server differ: without seconds the times of day are all there is.
+    if (const auto seconds = value_of<double>(j, "seconds"); seconds && *seconds >= 0)
+      record.seconds = *seconds;
+    else if (time && begins.contains(*attempt))
+      record.seconds = std::max(0.0, std::difftime(*time, begins[*attempt]));
+  });
+  return records;
+}
+
+std::uint32_t tries_without_a_row(const RunPaths& paths, std::uint64_t rows) {
+  std::uint32_t tries = 0;
+  std::optional<std::string> job;
+  for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
+    const auto event = value_or(j, "event", std::string());
+    const bool in_order = event == "end" && value_or(j, "exit_code", 1) != 1;
+    if (in_order) tries = 0;  // what was in flight is saved: that is getting on, too
+    if (event != "begin") return;
+    const std::string its_job = value_or(j, "slurm_job_id", std::string());
+    if (job != its_job || value_or(j, "rows_before", rows + 1) != rows) tries = 0;
+    job = its_job;
+    if (value_or(j, "rows_before", rows + 1) == rows) ++tries;
+  });
+  return tries;
+}
+
+}  // namespace moemill::dataset

@@ -1,0 +1,95 @@
+#include "dataset/run_dir/counts.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "dataset/journal/journal.hpp"
+#include "dataset/outputs/outputs.hpp"
+#include "dataset/seal.hpp"
+
+namespace moemill::dataset {
+namespace {
+
+constexpr std::uint64_t error_rows = 4096;
+
+// A finished file. Rows, and so /errors, are in the order of the prompts.
+RunCounts open_and_count(const std::string& path, std::uint64_t most_file_bytes) {
+  OutputReader file(path);
+  RunCounts counts;
+  counts.rows = file.rows();
+  counts.rows_failed = file.errors();
+  if (counts.rows > 0) counts.prompts_done = file.read_prompts(counts.rows - 1, 1)[0] - file.read_prompts(0, 1)[0] + 1;
+  const bool with_codes =
+      file.errors() > 0 && files::size_bytes(path) <= most_file_bytes && !broken_seal(path, [] {}).has_value();
+  std::optional<std::uint64_t> last;
+  for (std::uint64_t first = 0; first < file.errors(); first += error_rows) {
+    const std::uint64_t count = std::min(error_rows, file.errors() - first);
+    for (std::uint64_t prompt : file.read_error_prompts(first, count)) {
+      if (prompt != last) counts.prompts_failed++;
+      last = prompt;
+    }
+    if (!with_codes) continue;
+    for (const std::string& code : file.read_errors(first, count).code) counts.failed_by_code[code]++;
+  }
+  counts.prompts_done -= std::min(counts.prompts_done, counts.prompts_failed);
+  return counts;
+}
+
+RunCounts count_journal(const JournalContents& journal, ShardRange range, const std::vector<std::uint32_t>& samples) {
+  RunCounts counts;
+  std::map<std::uint64_t, std::uint32_t> ended;
+  std::set<std::uint64_t> failed;
+  for (const Completion& row : journal.completions) {
+    counts.rows++;
+    ended[row.prompt_index]++;
+    if (row.status != RowStatus::Failed) continue;
+    counts.rows_failed++;
+    counts.failed_by_code[std::string(name_of(row.error ? row.error->code : ErrorCode::Internal))]++;
+    failed.insert(row.prompt_index);
+  }
+  counts.prompts_failed = failed.size();
+  for (const auto& [prompt, rows] : ended) {
+    if (!samples.empty() && rows == samples.at(prompt - range.first) && !failed.contains(prompt)) counts.prompts_done++;
+  }
+  return counts;
+}
+
+void add(RunCounts& sum, const RunCounts& more) {
+  sum.rows += more.rows;
+  sum.rows_failed += more.rows_failed;
+  sum.prompts_done += more.prompts_done;
+  sum.prompts_failed += more.prompts_failed;
+  for (const auto& [code, count] : more.failed_by_code) sum.failed_by_code[code] += count;
+}
+
+}  // namespace
+
+RunCounts RunCounter::count_file(const std::string& path) {
+  const auto stamp = files::stamp(path);  // ahead of the numbers: a file that is replaced meanwhile is opened again
+  const auto known = seen_.find(path);
+  if (known != seen_.end() && stamp == known->second.first) return known->second.second;
+  const RunCounts counts = open_and_count(path, most_file_bytes_);
+  if (stamp) seen_[path] = {*stamp, counts};
+  return counts;
+}
+
+RunCounts RunCounter::count(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples) {
+  if (files::exists(paths.outputs())) return count_file(paths.outputs());
+  // Journals first: the rows of a shard that finishes meanwhile are then counted from its file.
+  std::map<ShardId, RunCounts> journals;
+  for (ShardId shard : list_run(paths, manifest).journals) {
+    ShardRange range = manifest.range_of(shard);
+    journals[shard] = count_journal(read_journal(paths.journal(shard), manifest.run_id, shard), range, samples(range));
+  }
+  RunCounts counts;
+  for (ShardId shard : list_run(paths, manifest).finished) {
+    add(counts, count_file(paths.shard(shard)));
+    journals.erase(shard);
+  }
+  for (const auto& [shard, rows] : journals) add(counts, rows);
+  return counts;
+}
+
+}  // namespace moemill::dataset

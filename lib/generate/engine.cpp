@@ -1,0 +1,78 @@
+#include "generate/engine.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <span>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "system/comm/agree.hpp"
+#include "system/machine/memory.hpp"
+
+namespace moemill::mill {
+
+cpu::Isa chosen_isa() {
+  const char* name = std::getenv("MOEMILL_ISA");
+  return name && *name ? cpu::parse_isa(name) : cpu::best_isa();
+}
+
+std::uint64_t spare_memory_bytes(int ranks_sharing_memory) {
+  return memory_left(ranks_sharing_memory).bytes / 5 * 4 / static_cast<std::uint64_t>(ranks_sharing_memory);
+}
+
+namespace {
+
+// Each copy of the experts must be of one and the same model: nodes may have a folder of their own under one path.
+std::string agree_on_weights(const Ranks& ranks, const model::WeightsDigest& mine, const std::string& path) {
+  struct Sums {
+    model::ByteSum replicated, model;
+  };
+  Sums here{mine.replicated, mine.replicated};
+  for (const model::WeightsDigest& rank : gather(ranks.domain, mine)) here.model += rank.experts;
+  const std::vector<Sums> all = gather(ranks.world, here);
+  together(ranks.world, [&] {
+    if (here.replicated != all[0].replicated || here.model != all[0].model)
+      user_error("{}: has other weights here than rank 0 has read: do all nodes see the same files?", path);
+  });
+  return all[0].model == model::ByteSum() ? "" : all[0].model.hex();
+}
+
+}  // namespace
+
+Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& ranks, const JobEstimate& job,
+               const std::function<void()>& between) {
+  const ParallelSettings& parallel = config.parallel;
+  const Comm& world = ranks.world;
+  // Only now do all ranks' weights take memory, so what is free is asked for behind the agreement.
+  together(world, [&] {
+    stream_ = std::make_unique<cpu::Stream>(chosen_isa(), ranks.cores.threads);
+    const model::Placement placement{model.config.moe.experts, static_cast<std::uint32_t>(ranks.domain.size())};
+    weights_ = model::load_weights(config.model.path, model.config, placement, {ranks.domain.rank()},
+                                   config.model.load_format, stream_->team(), between);
+  });
+  weights_digest_ = agree_on_weights(ranks, weights_.digest, config.model.path);
+  longest_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(job.longest_tokens, 1));
+  const KvNeed need{std::min<std::uint64_t>(parallel.max_num_seqs, job.sequences), job.likely_tokens,
+                    job.longest_tokens};
+  together(world, [&] {
+    pages_ = mill::kv_pages(model.config, parallel, need, spare_memory_bytes(ranks.ranks_sharing_memory));
+  });
+  together(world, [&] {
+    layers::ForwardSettings settings;
+    settings.max_rows = parallel.max_num_batched_tokens;
+    settings.max_positions = longest_;
+    settings.pages = pages_.full;
+    settings.window_pages = pages_.window;
+    settings.micro_batches = parallel.micro_batches.value_or(1);
+    forward_ = std::make_unique<layers::Forward>(*stream_, model.config, weights_, ranks.domain,
+                                                 ranks.node_of_domain_rank, settings);
+    generator_ = std::make_unique<Generator>(
+        Generator::Parts{*stream_, model.config, model.tokenizer_or_null(), *forward_},
+        schedule::SchedulerSettings{parallel.max_num_seqs, parallel.max_num_batched_tokens, pages_.full, longest_,
+                                    pages_.window > 0 ? model.config.gqa.window : 0, pages_.window},
+        TextRules{config.output.store_text ? DecodeText::Yes : DecodeText::No,
+                  config.output.skip_special_tokens ? text::SkipSpecial::Yes : text::SkipSpecial::No});
+  });
+}
+
+}  // namespace moemill::mill

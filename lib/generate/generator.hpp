@@ -1,0 +1,124 @@
+// One rank's production line: prompts in, finished rows out, one step at a time. It drives scheduler, forward pass,
+// sampler and stopping; it knows no files and no shards. The loop, preview and replay all generate through it, so what
+// replay compares is what run writes. step() is collective over the expert domain.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/run_config.hpp"
+#include "dataset/rows.hpp"
+#include "generate/prepare.hpp"
+#include "generate/row_seconds.hpp"
+#include "kernels/stream.hpp"
+#include "layers/forward.hpp"
+#include "model/config.hpp"
+#include "sample/sampler.hpp"
+#include "sample/stopping.hpp"
+#include "schedule/scheduler.hpp"
+#include "text/tokenizer.hpp"
+
+namespace moemill::mill {
+
+// Text is decoded where it is stored; stop strings decode it anyway.
+enum class DecodeText { No, Yes };
+struct TextRules {
+  DecodeText decode = DecodeText::Yes;
+  text::SkipSpecial skip = text::SkipSpecial::Yes;
+};
+
+struct GeneratedRows {
+  std::vector<dataset::PromptScore> scores;  // each before the first completion of its prompt
+  std::vector<dataset::Completion> completions;
+};
+
+class Generator {
+ public:
+  struct Parts {
+    cpu::Stream& stream;
+    const model::ModelConfig& config;
+    const text::Tokenizer* tokenizer;  // null: token ids only, no text and no stop strings
+    layers::Forward& forward;
+  };
+  Generator(Parts parts, const schedule::SchedulerSettings& settings, TextRules text);
+
+  bool fits(const PreparedPrompt& prompt) const;
+  // The missing samples of a prompt without fault. `known_score`: an earlier attempt has its prompt_logprobs already.
+  // Partials continue where a drain stopped.
+  enum class Score { Wanted, Known };
+  void add(const PreparedPrompt& prompt, std::span<const std::uint32_t> missing_samples,
+           std::vector<dataset::PartialSample> partials, Score score);
+
+  schedule::Facts facts() const { return scheduler_.facts(); }
+  bool idle() const { return scheduler_.idle(); }
+  void step(const schedule::Decision& decision);
+  // Rows that ended since the last call.
+  GeneratedRows take_finished() { return std::exchange(ended_, {}); }
+  // After a Drain decision: what the unfinished samples have so far.
+  std::vector<dataset::PartialSample> partials() const;
+
+  std::uint64_t prompt_tokens() const { return prompt_tokens_; }
+  // Of rows that took their prompt's pages from the sample before.
+  std::uint64_t cached_prompt_tokens() const { return cached_prompt_tokens_; }
+  std::uint64_t generated_tokens() const { return generated_tokens_; }
+  std::uint32_t last_rows() const { return last_rows_; }
+  const RowSeconds& row_seconds() const { return row_seconds_; }
+
+ private:
+  using Key = std::pair<std::uint64_t, std::uint32_t>;  // prompt, sample
+  // What grows beside a sequence's tokens, by slot.
+  struct Track {
+    std::vector<TokenId> stop_tokens;
+    sample::Stopping stopping;
+    std::optional<text::StreamDecoder> decoder;
+    std::string text;
+    double began = 0;               // now_seconds() of the step of its first token, in this attempt
+    dataset::PartialSample extras;  // logprobs, top_ids and top_values only
+  };
+  struct PromptFacts {
+    dataset::PromptId id;
+    std::vector<float> score;  // [tokens] when wanted
+    std::uint32_t samples_left = 0;
+    bool any_ended = false;
+  };
+
+  void draw(const schedule::Step& step);
+  void score_uses(std::span<const schedule::LogitUse> uses, const float* logits, std::size_t first);
+  void sample_uses(std::span<const schedule::LogitUse> uses, const float* logits, std::size_t first);
+  void start_track(SlotId slot);
+  schedule::Drawn take_token(const schedule::LogitUse& use, const sample::SampleResult& result,
+                             std::span<const sample::TokenLogprob> top);
+  void collect();
+  dataset::Completion completion_of(SlotId slot, const PromptFacts& prompt);
+  Track& track(SlotId slot) { return tracks_[static_cast<std::size_t>(slot.value)]; }
+
+  Parts parts_;
+  TextRules text_;
+  schedule::Scheduler scheduler_;
+  sample::Sampler sampler_;
+  std::deque<Track> tracks_;  // [slots]; a deque, because Stopping keeps views into its Track
+  std::map<std::uint64_t, PromptFacts> prompts_;
+  std::map<Key, dataset::PartialSample> resumed_;
+  GeneratedRows ended_;
+  std::uint64_t prompt_tokens_ = 0;
+  std::uint64_t cached_prompt_tokens_ = 0;
+  std::uint64_t generated_tokens_ = 0;
+  std::uint32_t last_rows_ = 0;
+  RowSeconds row_seconds_;
+  double step_began_ = 0;
+  // Workspaces of draw().
+  std::vector<schedule::Drawn> drawn_;
+  std::vector<sample::SampleRequest> requests_;
+  std::vector<sample::SampleResult> results_;
+  std::vector<sample::TokenLogprob> top_;
+  std::vector<TokenId> targets_;
+  std::vector<float> scores_;
+};
+
+}  // namespace moemill::mill

@@ -1,0 +1,33 @@
+// Generates a few prompts in memory, on one rank or several: under preview and replay. The same rows that a run makes,
+// because both go through Generator.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "dataset/prompts/prompts.hpp"
+#include "generate/engine.hpp"
+#include "generate/model_folder.hpp"
+
+namespace moemill::mill {
+
+struct SmallJob {
+  PreparedPrompt prompt;               // without fault
+  std::vector<std::uint32_t> samples;  // to make
+};
+// This rank's rows, of its share of the jobs: consecutive ones, rank after rank. Collective; all ranks give all jobs.
+// The experts are spread over the whole world, whatever expert_domain says, so that the model fits if it fits at all.
+// `loaded` sees the engine before the first step; what it throws on any rank, all throw.
+GeneratedRows generate_rows(
+    const Comm& world, const RunConfig& config, const ModelFolder& model, std::span<const SmallJob> jobs,
+    const std::function<void(const Engine&)>& loaded = [](const Engine&) {});
+// Of `count` jobs, the share of a rank.
+template <class T>
+std::span<T> share_of(const Comm& world, std::span<T> jobs) {
+  const auto ranks = static_cast<std::size_t>(world.size()), rank = static_cast<std::size_t>(world.rank());
+  const std::size_t first = jobs.size() * rank / ranks;
+  return jobs.subspan(first, jobs.size() * (rank + 1) / ranks - first);
+}
+
+}  // namespace moemill::mill

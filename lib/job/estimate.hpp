@@ -1,0 +1,21 @@
+// The size of a job from its prompts, before any of them is tokenised. Used by run_job.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/ids.hpp"
+#include "base/run_config.hpp"
+#include "dataset/prompts/prompts.hpp"
+#include "dataset/run_dir/run_dir.hpp"
+#include "plan/job_size.hpp"
+#include "system/comm/comm.hpp"
+
+namespace moemill::mill {
+
+// Ranks look at different shards and tell each other; collective.
+JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, const dataset::RunManifest& manifest,
+                         std::span<const ShardId> unfinished, const SamplingParams& defaults,
+                         std::uint32_t max_model_len);
+
+}  // namespace moemill::mill

@@ -1,0 +1,59 @@
+// The end of a run: merge, count, summary.json, ledger, exit code. Rank 0 does it, the others wait and hear the code.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/run_config.hpp"
+#include "dataset/prompts/prompts.hpp"
+#include "dataset/run_dir/counts.hpp"
+#include "job/run_setup.hpp"
+#include "layers/forward.hpp"
+#include "mill/mill.hpp"
+#include "mill/stop.hpp"
+#include "mill/summary.hpp"
+#include "plan/ranks.hpp"
+
+namespace moemill::mill {
+
+// What the summary will say, as it becomes known.
+struct Report {
+  Summary summary;
+  double load_seconds = 0;
+  ExpertLoad expert_load;
+  std::string stop_reason;                   // why the attempt stopped early, the same on all ranks; "" when it did not
+  std::vector<std::uint64_t> expert_counts;  // of this attempt, all ranks: [moe layers][experts]
+
+  RowSeconds row_seconds;  // of this attempt, all ranks
+
+  // The loop's totals over all ranks; collective.
+  void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const layers::Forward& forward,
+            const model::ModelConfig& model);
+};
+dataset::AttemptCores attempt_cores(const Ranks& ranks);
+// attempts.jsonl is a log: rows do not hang on it.
+void record_or_warn(const dataset::RunPaths& paths, const auto& line);
+Report start_report(const Ranks& ranks, const model::ModelConfig& model, const RunPlan& plan);
+
+using dataset::RunCounts;
+// "12 done", "12 done and 3 failed"
+std::string rows_text(const RunCounts& counts);
+ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);
+
+// Merges, unless `stop` ends that early; writes summary.json, stores the exit code, says the ledger; then removes the
+// shards where they are not to be kept. Collective.
+ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
+                    const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
+                    dataset::RunCounter& counter, double started);
+
+// Whether an earlier attempt came to the very end of the run: every shard, outputs.h5 where it is wanted, summary.json.
+// Rank 0 looks; collective.
+bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config);
+
+// A run with nothing left to do, unless shards are left that are not to be kept: says so; the exit code comes from its
+// rows. Collective.
+ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop);
+
+}  // namespace moemill::mill

@@ -1,0 +1,327 @@
+#include "job/run_job.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+#include "base/build_info.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "base/text/format.hpp"
+#include "config/config.hpp"
+#include "dataset/run_dir/attempts.hpp"
+#include "generate/double_bos.hpp"
+#include "generate/engine.hpp"
+#include "generate/model_folder.hpp"
+#include "job/estimate.hpp"
+#include "job/finish.hpp"
+#include "job/run_log.hpp"
+#include "job/take_lock.hpp"
+#include "mill/mill.hpp"
+#include "plan/ranks.hpp"
+#include "system/comm/agree.hpp"
+#include "system/machine/memory.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// Everything that stands before the first weight is read.
+struct Opened {
+  ModelFolder model;
+  dataset::PromptFile prompts;
+};
+
+Opened open_inputs(const Comm& world, const RunConfig& config) {
+  std::optional<Opened> opened;
+  std::vector<std::string> warnings;  // on rank 0
+  together(world, [&] {
+    ModelFolder model = open_model(config.model);
+    dataset::PromptFile prompts = open_prompts(config);
+    check_model_can(model, config, prompts);
+    opened.emplace(Opened{std::move(model), std::move(prompts)});
+    if (world.rank() == 0) warnings = warnings_of(opened->model, config, opened->prompts);
+  });
+  if (world.rank() == 0) {
+    for (const auto& warning : warnings) log::warning("{}", warning);
+    for (const auto& warning : opened->prompts.warnings()) log::warning("{}", warning);
+  }
+  return std::move(*opened);
+}
+
+// How many prompts begin with the token that is added in front of them.
+std::uint64_t warn_of_doubled(const Comm& world, const RunConfig& config, const Opened& in) {
+  const FrontTokens front(in.model.tokenizer_or_null());
+  const std::uint64_t count = count_doubled(world, in.prompts, config.sampling, front);
+  if (count > 0 && world.rank() == 0) log::warning("{}", front.warning(count, in.prompts.size()));
+  return count;
+}
+
+// "" outside of Slurm.
+std::string slurm_job_id() {
+  const char* job = std::getenv("SLURM_JOB_ID");
+  return job ? job : "";
+}
+
+dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& config, int world_size) {
+  const auto& prints = plan.manifest.fingerprints;
+  auto print = [&](const char* name) { return prints.contains(name) ? prints.at(name) : std::string(); };
+  return {plan.manifest.run_id,
+          plan.manifest.created_utc,
+          to_yaml(config),
+          print("input_sha256"),
+          print("model_sha256"),
+          print("tokenizer_sha256"),
+          fmt::format("cpu ({})", cpu::name(chosen_isa())),
+          config.model.dtype,
+          world_size,
+          slurm_job_id(),
+          print("input_columns")};
+}
+
+void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, const Ranks& ranks,
+              const Engine& engine) {
+  const ModelFolder& model = in.model;
+  const auto counts = model::count_parameters(model.config);
+  log::info(
+      "{}: {} of {:.3g}M parameters, {:.3g}M active a token; {} on {}, experts over {}; {} kernels", config.model.path,
+      model.config.model_type, static_cast<double>(counts.total) / 1e6, static_cast<double>(counts.active) / 1e6,
+      counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
+      counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), ranks.domain.size(), cpu::name(chosen_isa()));
+  const KvPages& pages = engine.kv_pages();
+  const bool both = pages.full > 0 && pages.window > 0;
+  log::info("a rank holds {} of weights and {} of KV cache for {} tokens{}, works on up to {} sequences",
+            gib(engine.weights().bytes), gib(engine.forward().kv_bytes()), thousands(pages.tokens()),
+            both ? fmt::format(" ({} where layers see a window)", thousands(pages.window * schedule::page_tokens)) : "",
+            thousands(config.parallel.max_num_seqs));
+  log::info("{}: {} prompts, {} rows{}", plan.paths.dir, thousands(plan.manifest.prompts),
+            thousands(plan.manifest.completions),
+            plan.before.rows > 0
+                ? fmt::format(", {} of them from before (attempt {})", rows_text(plan.before), plan.manifest.attempts)
+                : "");
+  if (const std::string columns = columns_text(in.prompts); !columns.empty())
+    log::info("{}: columns {}", config.input.path, columns);
+}
+
+// Reading and hashing the inputs may have taken long, and loading the model will. "" when there is none.
+std::string reason_to_stop(const Comm& world, StopWish& stop) {
+  const char mine = stop.ask() ? 1 : 0;
+  const std::vector<char> all = gather(world, mine);
+  const auto first = std::find(all.begin(), all.end(), 1);
+  if (first == all.end()) return "";
+  const std::string told = broadcast_text(world, stop.ask().value_or(""), static_cast<int>(first - all.begin()));
+  if (world.rank() == 0) log::warning("stopping early because of {}, before the model is loaded", told);
+  return told;
+}
+
+Progress::Goal goal_of(const RunPlan& plan) {
+  return {plan.manifest.prompts, plan.manifest.completions, plan.before, plan.manifest.attempts};
+}
+
+// Loads the model and turns the mill until nothing is left or a drain is agreed.
+MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, RunPlan& plan,
+                 const dataset::RootAttributes& attributes, StopWish& stop, double started, Report& report) {
+  const Comm& world = ranks.world;
+  const JobEstimate job =
+      estimate_job(world, in.prompts, plan.manifest, plan.unfinished, config.sampling, in.model.max_model_len);
+  report.stop_reason = reason_to_stop(world, stop);
+  if (!report.stop_reason.empty()) return MillEnd::Drained;
+  std::optional<Engine> loaded;
+  try {
+    loaded.emplace(config, in.model, ranks, job, [&] { stop.check(); });
+  } catch (const AgreedFailure& e) {
+    if (e.code() != ExitCode::Stopped) throw;
+    if (world.rank() == 0) log::warning("stopping early because of {}, while the model is loaded", e.what());
+    report.stop_reason = e.what();
+    return MillEnd::Drained;
+  }
+  Engine& engine = *loaded;
+  rank_zero(world, [&] {
+    check_same_weights(plan, engine.weights_digest());
+    keep_config(plan, config);
+  });
+  const ShardInputs inputs{in.prompts,
+                           plan.paths,
+                           plan.manifest,
+                           config.sampling,
+                           in.model.tokenizer_or_null(),
+                           prepare_rules(config, in.model)};
+  const dataset::OutputLayout layout = dataset::layout_of(config, in.prompts);
+  std::optional<Progress> progress;
+  rank_zero(world, [&] {
+    announce(plan, config, in, ranks, engine);
+    progress.emplace(plan.paths.metrics(), goal_of(plan), started);
+  });
+  Mill mill(
+      {world, engine.generator(), engine.forward(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
+       config.output.journal_flush_seconds, config.runtime.progress_interval_seconds},
+      schedule::ClaimState(job.shards));
+  report.load_seconds = now_seconds() - started;
+  const MillEnd end = mill.turn();
+  report.stop_reason = mill.drain_reason();
+  report.take(world, mill.totals(), engine.generator().row_seconds(), engine.forward(), in.model.config);
+  rank_zero(world, [&] {
+    const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
+    progress->finish(report.summary.totals,
+                     {report.expert_load.max_over_mean, report.expert_counts, experts, report.row_seconds});
+  });
+  return end;
+}
+
+// Every rank reads its prompts when their turn comes, hours later. An older moemill's run does not know the columns.
+void hold_to_contents(const Comm& world, const RunPlan& plan, dataset::PromptFile& prompts) {
+  const auto& prints = plan.manifest.fingerprints;
+  const std::string stamp = broadcast_text(world, prompts.stamp_when_opened(), 0);
+  together(world, [&] {
+    if (prints.contains("input_columns"))
+      prompts.hold_to({prints.at("input_sha256"), prints.at("input_columns")}, stamp);
+  });
+}
+
+// What only rank 0 has, to the end of the job.
+struct RankZero {
+  RunLog log;
+  std::optional<dataset::RunLock> lock;
+};
+
+// "2 ranks on 1 node (n07), Slurm job 4711, moemill 0.1.0 (3f2a9c1)"
+std::string who_works(const Ranks& ranks) {
+  const std::string job = slurm_job_id();
+  return fmt::format(
+      "{} on {} ({}){}{}, moemill {} ({})", counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
+      counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), fmt::join(ranks.hosts, " "),
+      job.empty() ? "" : ", Slurm job ", job, build_info::version(), build_info::git_commit().substr(0, 12));
+}
+
+void check_is_folder(const std::string& dir) {
+  std::error_code ignored;
+  const auto status = std::filesystem::symlink_status(dir, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_directory(dir, ignored))
+    user_error("{}: is not a folder, or a link to none: output.dir names the folder of the run", dir);
+}
+
+// What the ledger knows of an attempt that could not say its end itself. Before anything may refuse this one: whoever
+// comes next finds this job's last sign of life in run.lock.
+void record_killed(const dataset::RunPaths& paths, const dataset::RunLock& lock) {
+  const auto last = dataset::read_manifest(paths);
+  const auto sign = lock.last_sign_of_the_dead();
+  if (!last || last->attempts == 0 || last->exit_code || !sign) return;
+  if (const auto records = dataset::attempt_records(paths);
+      records.contains(last->attempts) && records.at(last->attempts).seconds)
+    return;
+  record_or_warn(paths,
+                 dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*sign), lock.seconds_of_the_dead()});
+  log::warning(
+      "attempt {} was killed: if the launcher said 137 or 9, mostly because memory ran out (more for the job, or fewer "
+      "ranks a node, cure that); finished rows are kept",
+      last->attempts);
+}
+
+// Rank 0 takes the lock, looks into the run directory and tells the others what is to be done. The log begins as soon
+// as there is a run that it is about.
+RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opened& in, StopWish& stop,
+                      std::optional<RankZero>& zero, dataset::RunCounter& counter) {
+  const RunConfig& config = request.config;
+  RunPlan plan;
+  rank_zero(ranks.world, [&] {
+    for (const auto& warning : model::check_model_files(config.model.path, in.model.config, config.model.load_format))
+      log::warning("{}", warning);
+    const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
+    const dataset::RunPaths paths{config.output.dir};
+    find_run(request);  // what is refused anyway leaves no lock behind
+    check_is_folder(paths.dir);
+    take_lock(zero->lock, paths, stop);
+    const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
+    if (goes_on) zero->log.open(paths, who_works(ranks));
+    if (goes_on) record_killed(paths, *zero->lock);
+    plan = open_run(request, in.model, in.prompts, fingerprints, counter);
+    if (!goes_on) zero->log.open(paths, who_works(ranks));
+  });
+  return share(ranks.world, plan);
+}
+
+void begin_attempt(RunPlan& plan, const Ranks& ranks) {
+  dataset::begin_attempt(plan.paths, plan.manifest);
+  record_or_warn(plan.paths, dataset::AttemptBegin{plan.manifest.attempts, ranks.world.size(), ranks.nodes, ranks.hosts,
+                                                   slurm_job_id(), plan.before.rows, attempt_cores(ranks)});
+  log::note(log::Level::Info, fmt::format("==== attempt {} begins, {} of {} rows", plan.manifest.attempts,
+                                          rows_text(plan.before), thousands(plan.manifest.completions)));
+}
+
+// What ends the attempt counts, not that its code cannot be stored either. A fault that all ranks know is told by rank
+// 0; one in the middle of a step by the rank that has it, before it ends the others.
+void store_failure(RunPlan& plan, const Ranks& ranks, const Failure& failure, double started) {
+  const Comm& world = ranks.world;
+  try {
+    const int code = static_cast<int>(failure.code);
+    if (world.rank() != 0 && !failure.agreed) append_to_run_log(plan.paths, told_by(world, failure));
+    if (world.rank() == 0 || !failure.agreed)
+      record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, code, failure.text, world.rank(),
+                                                     now_seconds() - started, attempt_cores(ranks)});
+    if (world.rank() == 0) dataset::end_attempt(plan.paths, plan.manifest, code);
+  } catch (const std::exception& e) {
+    log::warning("the exit code is not in the run directory: {}", e.what());
+  }
+}
+
+// Not of a job that is refused, or has nothing to compute.
+void tell_cores(const Ranks& ranks) {
+  const SlurmJob job = slurm_job([](const char* name) { return std::getenv(name); });
+  log::info("{}", cores_line(ranks.cores.use, job));
+  for (const auto& warning : core_warnings(ranks.cores.use, job)) log::warning("{}", warning);
+}
+
+ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& asked, double started,
+                     std::optional<RankZero>& zero) {
+  RunRequest request = asked;
+  const RunConfig& config = request.config;
+  std::optional<StopFile> stop_file;  // on rank 0
+  rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
+  const Ranks ranks = arrange_ranks(world, config.parallel);
+  Opened in = open_inputs(world, config);
+  request.config = settle(asked.config, in.prompts);
+  StopWish stop(signals, config.runtime, started);
+  if (stop_file) stop.look_for(*stop_file);
+  if (world.rank() == 0 && !stop.warning().empty()) log::warning("{}", stop.warning());
+  dataset::RunCounter counter;  // rank 0 counts
+  RunPlan plan = agree_on_plan(ranks, request, in, stop, zero, counter);
+  rank_zero(world, [&] {
+    if (plan.unfinished.empty()) keep_config(plan, config);  // else when the weights are known
+  });
+  if (stands_finished(world, plan, config)) return already_done(world, plan, config, stop);
+  rank_zero(world, [&] {
+    stop_file->remove_old();
+    begin_attempt(plan, ranks);
+    if (!plan.unfinished.empty()) tell_cores(ranks);
+  });
+  plan = share(world, plan);
+  try {
+    hold_to_contents(world, plan, in.prompts);
+    const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
+    Report report = start_report(ranks, in.model.config, plan);
+    report.summary.double_bos_prompts = warn_of_doubled(world, config, in);
+    MillEnd end = MillEnd::Finished;
+    if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
+    return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, counter, started);
+  } catch (...) {
+    store_failure(plan, ranks, describe_current_exception(), started);
+    throw;
+  }
+}
+
+}  // namespace
+
+ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& request, double started) {
+  std::optional<RankZero> zero;
+  if (world.rank() == 0) zero.emplace();
+  try {
+    return run_attempt(world, signals, request, started, zero);
+  } catch (...) {
+    const Failure failure = describe_current_exception();
+    if (zero) log::note(log::Level::Error, failure.agreed ? failure.text : told_by(world, failure));
+    if (zero && zero->lock && !failure.agreed && world.size() > 1) zero->lock->leave_unreleased();
+    throw;
+  }
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,70 @@
+#include "job/run_log.hpp"
+
+#include <algorithm>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "dataset/json_lines.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// Opened and closed for every text, because network file systems show others what was written when a file is closed.
+void append(const std::string& path, std::string_view text) {
+  dataset::JsonLines file(path);
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    file.append(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+
+}  // namespace
+
+RunLog::RunLog() {
+  log::also_to([this](std::string_view line) { take(line); });
+}
+
+RunLog::~RunLog() { log::also_to({}); }
+
+void RunLog::open(const dataset::RunPaths& paths, std::string_view header) {
+  std::vector<std::string> lines{fmt::format("{} info: ==== {}", utc_now(), header)};
+  {
+    const std::lock_guard<std::mutex> alone(mutex_);
+    path_ = paths.log();
+    lines.insert(lines.end(), kept_.begin(), kept_.end());
+    kept_.clear();
+  }
+  for (const auto& line : lines) take(line);
+}
+
+void RunLog::take(std::string_view line) {
+  std::string fault;
+  {
+    const std::lock_guard<std::mutex> alone(mutex_);
+    if (given_up_) return;
+    if (path_.empty()) {
+      kept_.emplace_back(line);
+      return;
+    }
+    try {
+      append(path_, line);
+      return;
+    } catch (const SystemError& e) {
+      given_up_ = true;
+      fault = e.what();
+    }
+  }
+  log::warning("the log in the run directory ends here, the job goes on: {}", fault);  // comes by here again
+}
+
+void append_to_run_log(const dataset::RunPaths& paths, std::string_view fault) {
+  try {
+    append(paths.log(), fmt::format("{} error: {}", utc_now(), fault));
+  } catch (const SystemError& e) {
+    log::warning("this rank's fault is not in the log of the run directory: {}", e.what());
+  }
+}
+
+}  // namespace moemill::mill

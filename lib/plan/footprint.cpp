@@ -1,0 +1,109 @@
+#include "plan/footprint.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "layers/forward.hpp"
+#include "plan/ranks.hpp"
+#include "weights/weights.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// Workspaces grow with the rows of a step along a line, from some hundred rows on.
+constexpr std::uint32_t rows_to_try = 1024;
+
+// By making them, which takes a moment and at most a few hundred MiB.
+std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSettings& settings, std::uint32_t rows) {
+  cpu::Stream stream(cpu::best_isa(), static_cast<int>(settings.threads_per_rank.value_or(1)));
+  const model::Weights none;
+  const int here[] = {0};
+  layers::ForwardSettings forward;
+  forward.max_rows = rows;
+  forward.max_positions = config.max_positions;
+  forward.pages = model::windowed_layers(config) < config.layers ? 1 : 0;
+  forward.window_pages = model::windowed_layers(config) > 0 ? 1 : 0;
+  forward.micro_batches = settings.micro_batches.value_or(1);
+  return layers::Forward(stream, config, none, Comm::alone(), here, forward).workspace_bytes();
+}
+
+// Rows in flight (layers/exchange), when some rank gets a fifth more of the picks of all full steps than the mean.
+constexpr double busiest_over_mean = 1.2;
+double exchange_bytes(const model::ModelConfig& config, double rows, double ranks) {
+  const double picks = config.moe.picks, row_bytes = 2.0 * config.hidden;
+  const double here = 1 - std::pow(1 - 1 / ranks, picks);  // a rank has a pick of a row with this probability
+  const double away = rows * (ranks - 1) * here;           // copies that leave, and as many that arrive
+  const double records = ranks > 1 ? 2 * away + rows * here : 0;
+  const double outputs = rows * picks * (1 + (ranks - 1) / ranks);
+  return busiest_over_mean * ((records + outputs) * row_bytes + rows * picks * 12);
+}
+
+// Of MLPs, which work in pieces of bounded size (layers/mlp, layers/experts).
+double mlp_bytes(const model::ModelConfig& config, double rows, double threads) {
+  auto piece = [&](double width, double intermediate_bytes, double least, double most) {
+    const double row_bytes = 4 * std::max<double>(2 * width, config.hidden);
+    const double piece_rows = std::min(std::clamp(intermediate_bytes / row_bytes, least, 1024.0), most);
+    return width == 0 ? 0.0 : piece_rows * (8 * width + 2 * width + 6.0 * config.hidden);
+  };
+  return std::max({piece(config.dense_width, 0x1p22, 128, rows), piece(config.moe.shared_width, 0x1p22, 128, rows),
+                   threads * piece(config.moe.expert_width, 0x1p20, 64, rows * config.moe.picks / threads)});
+}
+
+}  // namespace
+
+JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node) {
+  JobShape shape{ranks, ranks_per_node, {}, {}};
+  std::map<int, std::uint32_t> sizes;
+  std::vector<int> domains;
+  for (std::uint32_t r = 0; r < ranks; ++r) {
+    const int node = static_cast<int>(r / ranks_per_node);
+    domains.push_back(domain_of(settings.expert_domain, static_cast<int>(r), static_cast<int>(ranks), node));
+    shape.domain_rank.push_back(sizes[domains.back()]++);
+  }
+  for (int domain : domains) shape.domain_size.push_back(sizes[domain]);
+  return shape;
+}
+
+WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape) {
+  const std::uint32_t experts = config.moe.experts;
+  std::map<std::uint32_t, std::uint64_t> bytes_of;  // by the number of experts a layer
+  auto bytes = [&](std::uint32_t size, std::uint32_t rank) {
+    const model::Placement placement{experts, size};
+    const DomainRank place{static_cast<std::int32_t>(rank)};
+    auto [it, is_new] = bytes_of.try_emplace(placement.count(place));
+    if (is_new) it->second = model::weight_bytes(config, placement, place);
+    return it->second;
+  };
+  WeightShare share;
+  share.replicated_bytes = bytes(experts + 1, 0);  // one rank more than experts: the first holds none
+  share.fewest_experts = std::numeric_limits<std::uint32_t>::max();
+  std::uint64_t node_bytes = 0;
+  for (std::uint32_t r = 0; r < shape.ranks; ++r) {
+    const std::uint32_t size = shape.domain_size[r], rank = shape.domain_rank[r];
+    const std::uint32_t held = model::Placement{experts, size}.count({static_cast<std::int32_t>(rank)});
+    share.fewest_experts = std::min(share.fewest_experts, held);
+    share.most_experts = std::max(share.most_experts, held);
+    share.ranks_without_experts += held == 0;
+    share.rank_bytes = std::max(share.rank_bytes, bytes(size, rank));
+    if (r % shape.ranks_per_node == 0) node_bytes = 0;
+    node_bytes += bytes(size, rank);
+    share.node_bytes = std::max(share.node_bytes, node_bytes);
+  }
+  return share;
+}
+
+std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings,
+                              std::uint32_t domain_ranks) {
+  const std::uint32_t rows = settings.max_num_batched_tokens;
+  double forward = static_cast<double>(forward_bytes(config, settings, std::min(rows, rows_to_try)));
+  if (rows > rows_to_try) {
+    const double half = static_cast<double>(forward_bytes(config, settings, rows_to_try / 2));
+    forward += (forward - half) * (rows - rows_to_try) / (rows_to_try / 2);
+  }
+  return static_cast<std::uint64_t>(forward + exchange_bytes(config, rows, domain_ranks) +
+                                    mlp_bytes(config, rows, settings.threads_per_rank.value_or(1)));
+}
+
+}  // namespace moemill::mill

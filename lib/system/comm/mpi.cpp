@@ -1,0 +1,225 @@
+#include "system/comm/mpi.hpp"
+
+#include <mpi.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/error.hpp"
+#include "system/comm/comm.hpp"
+
+namespace moemill {
+namespace mpi {
+namespace {
+
+// A message has an int count of bytes; longer blocks go in pieces of whole units near this size.
+constexpr std::size_t piece_bytes = std::size_t{1} << 30;
+
+int byte_count(std::size_t bytes, const char* what) {
+  expect(bytes <= static_cast<std::size_t>(INT_MAX), what);
+  return static_cast<int>(bytes);
+}
+
+// Calls piece(data, bytes) for a block of `units`, in the same pieces on both sides.
+template <class Byte, class Piece>
+void in_pieces(Byte* data, std::size_t units, std::size_t unit_bytes, Piece&& piece) {
+  std::size_t piece_units = std::max<std::size_t>(1, piece_bytes / unit_bytes);
+  while (units > 0) {
+    std::size_t now = std::min(units, piece_units);
+    piece(data, byte_count(now * unit_bytes, "a unit is shorter than 2 GiB"));
+    data += now * unit_bytes;
+    units -= now;
+  }
+}
+
+// Throws SystemError unless `code` is MPI_SUCCESS; rank -1: not known yet.
+void check(int code, const char* call, int rank) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0, ready = 0;
+  MPI_Initialized(&ready);  // else asking for the text would end the process
+  if (!ready || MPI_Error_string(code, text, &length) != MPI_SUCCESS) length = 0;
+  system_error("{} on rank {}: {} (code {})", call, rank, std::string(text, static_cast<std::size_t>(length)), code);
+}
+
+}  // namespace
+
+struct Group::Handles {
+  MPI_Comm comm = MPI_COMM_NULL;
+  std::array<std::vector<MPI_Request>, 2> in_flight = {};  // by channel
+};
+
+Group Group::world() {
+  auto copy = std::make_unique<Handles>();
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &copy->comm), "MPI_Comm_dup", -1);
+  return Group(std::move(copy));
+}
+
+Group::Group(std::unique_ptr<Handles> owned) : handles_(std::move(owned)) {
+  check(MPI_Comm_set_errhandler(handles_->comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", -1);
+  check(MPI_Comm_rank(handles_->comm, &rank_), "MPI_Comm_rank", -1);
+  check(MPI_Comm_size(handles_->comm, &size_), "MPI_Comm_size", rank_);
+  for (auto& requests : handles_->in_flight) requests.reserve(2 * static_cast<std::size_t>(size_));
+}
+
+Group::Group(Group&& other) noexcept = default;
+
+Group::~Group() {
+  if (!handles_ || std::uncaught_exceptions() > 0) return;  // freeing is collective: not while unwinding
+  int finalized = 0;
+  if (MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized) MPI_Comm_free(&handles_->comm);
+}
+
+void Group::barrier() { check(MPI_Barrier(handles_->comm), "MPI_Barrier", rank_); }
+
+void Group::all_gather(std::span<const std::byte> mine, std::span<std::byte> all) {
+  expect(all.size() == mine.size() * static_cast<std::size_t>(size_), "all_gather: room for every rank's bytes");
+  int bytes = byte_count(mine.size(), "all_gather: below 2 GiB a rank");
+  check(MPI_Allgather(mine.data(), bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, handles_->comm), "MPI_Allgather",
+        rank_);
+}
+
+std::vector<std::byte> Group::broadcast(std::span<const std::byte> mine, int root) {
+  std::uint64_t bytes = mine.size();
+  check(MPI_Bcast(&bytes, 1, MPI_UINT64_T, root, handles_->comm), "MPI_Bcast", rank_);
+  std::vector<std::byte> data(bytes);
+  if (rank_ == root) std::copy(mine.begin(), mine.end(), data.begin());
+  in_pieces(data.data(), data.size(), 1, [&](std::byte* piece, int count) {
+    check(MPI_Bcast(piece, count, MPI_BYTE, root, handles_->comm), "MPI_Bcast", rank_);
+  });
+  return data;
+}
+
+Group Group::split(int color, int key) {
+  auto part = std::make_unique<Handles>();
+  check(MPI_Comm_split(handles_->comm, color, key, &part->comm), "MPI_Comm_split", rank_);
+  return Group(std::move(part));
+}
+
+Group Group::split_by_node() {
+  auto node = std::make_unique<Handles>();
+  check(MPI_Comm_split_type(handles_->comm, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node->comm),
+        "MPI_Comm_split_type", rank_);
+  return Group(std::move(node));
+}
+
+void Group::all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) {
+  check(MPI_Alltoall(send.data(), 1, MPI_UINT32_T, receive.data(), 1, MPI_UINT32_T, handles_->comm), "MPI_Alltoall",
+        rank_);
+}
+
+void Group::start(const std::byte* send, std::span<const std::uint32_t> send_units, std::byte* receive,
+                  std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel) {
+  auto& requests = handles_->in_flight[static_cast<std::size_t>(channel)];
+  expect(requests.empty(), "start_all_to_all: one transfer a channel is in flight");
+  // Receives are posted before any send, so that a message finds its place at once.
+  std::byte* my_place = nullptr;
+  for (int r = 0; r < size_; ++r) {
+    std::size_t units = receive_units[static_cast<std::size_t>(r)];
+    if (r == rank_)
+      my_place = receive;
+    else
+      in_pieces(receive, units, unit_bytes, [&](std::byte* piece, int count) {
+        check(MPI_Irecv(piece, count, MPI_BYTE, r, channel, handles_->comm, &requests.emplace_back()), "MPI_Irecv",
+              rank_);
+      });
+    receive += units * unit_bytes;
+  }
+  for (int r = 0; r < size_; ++r) {
+    std::size_t units = send_units[static_cast<std::size_t>(r)];
+    if (r == rank_) {
+      if (units > 0) std::memcpy(my_place, send, units * unit_bytes);
+    } else {
+      in_pieces(send, units, unit_bytes, [&](const std::byte* piece, int count) {
+        check(MPI_Isend(piece, count, MPI_BYTE, r, channel, handles_->comm, &requests.emplace_back()), "MPI_Isend",
+              rank_);
+      });
+    }
+    send += units * unit_bytes;
+  }
+}
+
+bool Group::test(int channel) {
+  auto& requests = handles_->in_flight[static_cast<std::size_t>(channel)];
+  if (requests.empty()) return true;
+  int done = 0;
+  check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall",
+        rank_);
+  if (done) requests.clear();
+  return done != 0;
+}
+
+void Group::wait(int channel) {
+  auto& requests = handles_->in_flight[static_cast<std::size_t>(channel)];
+  if (requests.empty()) return;
+  check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall", rank_);
+  requests.clear();
+}
+
+void Group::abort(int exit_code) {
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::_Exit(exit_code);  // where MPI_Abort returns, which it may
+}
+
+}  // namespace mpi
+
+MpiSession::MpiSession(int& argc, char**& argv) {
+  int provided = MPI_THREAD_SINGLE;
+  mpi::check(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread", -1);
+  mpi::check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", -1);
+  if (provided < MPI_THREAD_MULTIPLE)
+    system_error(
+        "MPI_Init_thread: this MPI library gives thread level {} of the {} that moemill needs "
+        "(MPI_THREAD_MULTIPLE)",
+        provided, int{MPI_THREAD_MULTIPLE});
+}
+
+MpiSession::~MpiSession() {
+  if (std::uncaught_exceptions() == 0) MPI_Finalize();
+}
+
+// Each component that Open MPI has registers its version as variables of the tools interface.
+bool MpiSession::speaks_pmi() {
+  int provided = 0, count = 0;
+  if (MPI_T_init_thread(MPI_THREAD_SINGLE, &provided) != MPI_SUCCESS) return false;
+  if (MPI_T_cvar_get_num(&count) != MPI_SUCCESS) count = 0;
+  bool found = false;
+  for (int i = 0; i < count && !found; ++i) {
+    char text[128] = "";
+    int length = sizeof text, no_description = 0, verbosity = 0, binding = 0, scope = 0;
+    MPI_Datatype type = MPI_DATATYPE_NULL;
+    MPI_T_enum values = MPI_T_ENUM_NULL;
+    if (MPI_T_cvar_get_info(i, text, &length, &verbosity, &type, &values, nullptr, &no_description, &binding, &scope) !=
+        MPI_SUCCESS)
+      continue;
+    const std::string_view name = text;
+    found = name.starts_with("pmix_s1_") || name.starts_with("pmix_s2_") || name.starts_with("pmix_cray_");
+  }
+  MPI_T_finalize();
+  return found;
+}
+
+std::string MpiSession::library_version() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  mpi::check(MPI_Get_library_version(text, &length), "MPI_Get_library_version", -1);
+  std::string line(text, static_cast<std::size_t>(length));
+  line = line.substr(0, line.find_first_of(",\n"));
+  // MPICH and what is built on it: "MPICH Version:      4.0.2".
+  constexpr std::string_view label = " Version:";
+  if (const auto at = line.find(label); at != std::string::npos) {
+    const auto number = line.find_first_not_of(" \t", at + label.size());
+    line = line.substr(0, at) + (number == std::string::npos ? "" : " " + line.substr(number));
+  }
+  while (!line.empty() && line.back() == '\0') line.pop_back();
+  return line;
+}
+
+}  // namespace moemill

@@ -1,0 +1,19 @@
+#include "system/files/shipped_files.hpp"
+
+#include <filesystem>
+
+namespace moemill {
+
+std::string shipped_path(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (path.empty() || fs::path(path).is_absolute() || fs::exists(path, ignored)) return path;
+  const fs::path program = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+  for (const char* beside : {"../share/moemill", "../.."}) {
+    const fs::path there = (program / beside / path).lexically_normal();
+    if (!program.empty() && fs::exists(there, ignored)) return there.string();
+  }
+  return path;
+}
+
+}  // namespace moemill

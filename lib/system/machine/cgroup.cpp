@@ -1,0 +1,79 @@
+#include "system/machine/cgroup.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+namespace moemill {
+namespace {
+
+bool has_word(std::string_view list, std::string_view word) {
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    if (list.substr(begin, end - begin) == word) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+// The process's path in the hierarchy of that controller: lines "ID:CONTROLLERS:PATH" of /proc/self/cgroup, "0::PATH"
+// for version 2.
+std::optional<std::string> own_path(const std::string& root, std::string_view controller, int version) {
+  std::ifstream in(root + "/proc/self/cgroup");
+  for (std::string line; std::getline(in, line);) {
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string_view controllers = std::string_view(line).substr(first + 1, second - first - 1);
+    if (version == 2 ? line.starts_with("0::") : has_word(controllers, controller)) return line.substr(second + 1);
+  }
+  return std::nullopt;
+}
+
+struct Mount {
+  std::string point;  // where it is
+  std::string top;    // which group lies there: a container may see a part alone
+};
+
+// Lines "ID PARENT MAJOR:MINOR TOP POINT OPTIONS... - TYPE SOURCE OPTIONS" of /proc/self/mountinfo.
+std::optional<Mount> mount_of(const std::string& root, std::string_view controller, int version) {
+  std::ifstream in(root + "/proc/self/mountinfo");
+  for (std::string line; std::getline(in, line);) {
+    const std::size_t dash = line.find(" - ");
+    if (dash == std::string::npos) continue;
+    std::istringstream head(line), tail(line.substr(dash + 3));
+    std::string passed, type, source, options;
+    Mount mount;
+    head >> passed >> passed >> passed >> mount.top >> mount.point;
+    tail >> type >> source >> options;
+    if (version == 2 ? type == "cgroup2" : type == "cgroup" && has_word(options, controller)) return mount;
+  }
+  return std::nullopt;
+}
+
+// The path below the mount: without the group that is mounted there. A path out of it ("/../..") cannot be followed.
+std::string below(const Mount& mount, std::string path) {
+  const bool within = mount.top != "/" && (path == mount.top || path.starts_with(mount.top + "/"));
+  if (within) path.erase(0, mount.top.size());
+  if (path.find("/..") != std::string::npos) path.clear();
+  while (!path.empty() && path.back() == '/') path.pop_back();
+  return path;
+}
+
+}  // namespace
+
+std::vector<ControlGroup> control_groups(const std::string& root, std::string_view controller) {
+  std::vector<ControlGroup> groups;
+  for (int version : {2, 1}) {
+    const auto path = own_path(root, controller, version);
+    const auto mount = mount_of(root, controller, version);
+    if (!path || !mount) continue;
+    for (std::string group = below(*mount, *path);; group.resize(group.rfind('/'))) {
+      groups.push_back({root + mount->point + group, version});
+      if (group.empty()) break;
+    }
+  }
+  return groups;
+}
+
+}  // namespace moemill

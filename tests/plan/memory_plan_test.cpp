@@ -1,0 +1,180 @@
+// What a rank will hold: KV pages of both groups, weights by rank and node, workspace.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "base/error.hpp"
+#include "layers/forward.hpp"
+#include "plan/footprint.hpp"
+#include "plan/kv_plan.hpp"
+#include "schedule/pages.hpp"
+#include "schedule/scheduler.hpp"
+#include "weights/weights.hpp"
+
+using namespace moemill;
+using namespace moemill::mill;
+using schedule::PageGroup;
+
+namespace {
+
+const std::string tiny = std::string(MOEMILL_TEST_DATA) + "/models/deepseek_v3";
+
+// Layers of which the first `windowed` see 128 positions.
+model::ModelConfig grouped(std::uint32_t layers, std::uint32_t windowed) {
+  model::ModelConfig config;
+  config.attention = model::AttentionKind::Grouped;
+  config.layers = layers;
+  config.gqa.heads = 8, config.gqa.kv_heads = 2, config.gqa.head_dim = 64;
+  if (windowed == 0) return config;
+  config.gqa.window = 128;
+  for (std::uint32_t l = 0; l < layers; ++l) config.gqa.layer_has_window.push_back(l < windowed);
+  return config;
+}
+
+ParallelSettings steps_of(std::uint32_t rows) {
+  ParallelSettings settings;
+  settings.max_num_batched_tokens = rows;
+  return settings;
+}
+
+constexpr std::uint64_t plenty = std::uint64_t{1} << 50;
+constexpr KvNeed need{100, 1000, 5000};  // sequences, likely, longest
+
+}  // namespace
+
+TEST_CASE("layers without a window hold all tokens, those with one the windows and a step's rows") {
+  const KvPages full = kv_pages(grouped(4, 0), steps_of(512), need, plenty);
+  CHECK(full.full == 100 * 16);
+  CHECK(full.window == 0);
+  CHECK(full.bytes(grouped(4, 0)) == 1600ull * 64 * 4 * 256 * 2);
+  const KvPages both = kv_pages(grouped(4, 2), steps_of(512), need, plenty);
+  CHECK(both.full == 1600);
+  CHECK(both.window == 101 * 3 + 8);
+  CHECK(both.bytes(grouped(4, 2)) == (1600ull + 311) * 64 * 2 * 256 * 2);
+  CHECK(both.tokens() == 1600 * 64);
+  const KvPages windowed = kv_pages(grouped(4, 4), steps_of(512), need, plenty);
+  CHECK(windowed.full == 0);
+  CHECK(windowed.window == 311);
+  CHECK(windowed.tokens() == 311 * 64);
+  // Short sequences need no more than they are long.
+  CHECK(kv_pages(grouped(4, 4), steps_of(512), {10, 60, 60}, plenty).window == 10);
+}
+
+TEST_CASE("what fits the longest sequence fits the scheduler, whatever the window") {
+  for (std::uint32_t tokens : {1u, 64u, 65u, 300u, 5000u}) {
+    CAPTURE(tokens);
+    const model::ModelConfig config = grouped(4, 2);
+    const KvPages least = least_kv_pages(config, tokens);
+    const schedule::Scheduler scheduler({.max_num_seqs = 4,
+                                         .max_num_batched_tokens = 64,
+                                         .pages = least.full,
+                                         .max_model_len = 6000,
+                                         .window = config.gqa.window,
+                                         .window_pages = least.window});
+    for (std::uint32_t prompt = 1; prompt <= tokens; prompt += 1 + tokens / 7)
+      for (std::uint32_t samples : {1u, 2u, 50u}) CHECK(scheduler.fits(prompt, tokens - prompt, samples));
+  }
+}
+
+TEST_CASE("little memory is shared by both groups, in proportion above one long sequence") {
+  const model::ModelConfig config = grouped(4, 2);
+  const KvPages most = kv_pages(config, steps_of(512), need, plenty), least = least_kv_pages(config, 1000);
+  std::uint64_t before = 0;
+  for (int step = 0; step <= 10; ++step) {
+    const std::uint64_t low = least.bytes(config), high = most.bytes(config);
+    const std::uint64_t spare = low + (high - low) * static_cast<std::uint64_t>(step) / 10;
+    const KvPages pages = kv_pages(config, steps_of(512), need, spare);
+    CHECK(pages.bytes(config) <= spare);
+    CHECK(pages.bytes(config) + 2 * 64 * 4 * 256 * 2 >= spare);  // but for a page of each
+    CHECK(pages.full >= least.full);
+    CHECK(pages.window >= least.window);
+    CHECK(pages.bytes(config) >= before);
+    before = pages.bytes(config);
+  }
+  CHECK_THROWS_AS(kv_pages(config, steps_of(512), need, least.bytes(config) - 1), UserError);
+}
+
+TEST_CASE("kv_cache_tokens says how many tokens layers hold; windows take no more than they can use") {
+  ParallelSettings settings = steps_of(512);
+  settings.kv_cache_tokens = 100'000;
+  CHECK(kv_pages(grouped(4, 2), settings, need, 0).full == 1563);
+  CHECK(kv_pages(grouped(4, 2), settings, need, 0).window == 311);
+  CHECK(kv_pages(grouped(4, 4), settings, need, 0).full == 0);
+  settings.kv_cache_tokens = 640;
+  CHECK(kv_pages(grouped(4, 2), settings, need, 0).full == 10);
+  CHECK(kv_pages(grouped(4, 2), settings, need, 0).window == 10);
+  settings.kv_cache_tokens = std::uint64_t{1} << 33;
+  CHECK_THROWS_AS(kv_pages(grouped(4, 2), settings, need, 0), UserError);
+}
+
+TEST_CASE("the weights of ranks and nodes, also where ranks and experts do not divide") {
+  const model::ModelConfig config = model::read_config(tiny);
+  const std::uint32_t experts = config.moe.experts;
+  ParallelSettings settings;
+  for (const char* domain : {"world", "node"}) {
+    settings.expert_domain = domain;
+    for (std::uint32_t ranks : {1u, 2u, 3u, experts, experts + 3}) {
+      CAPTURE(domain);
+      CAPTURE(ranks);
+      const JobShape shape = shape_of(settings, ranks, 2);
+      const WeightShare share = weight_share(config, shape);
+      std::uint64_t most = 0, node = 0, largest_node = 0;
+      std::uint32_t without = 0;
+      for (std::uint32_t r = 0; r < ranks; ++r) {
+        const model::Placement placement{experts, shape.domain_size[r]};
+        const DomainRank place{static_cast<std::int32_t>(shape.domain_rank[r])};
+        const std::uint64_t bytes = model::weight_bytes(config, placement, place);
+        most = std::max(most, bytes);
+        node = (r % 2 == 0 ? 0 : node) + bytes;
+        largest_node = std::max(largest_node, node);
+        without += placement.count(place) == 0;
+      }
+      CHECK(share.rank_bytes == most);
+      CHECK(share.node_bytes == largest_node);
+      CHECK(share.ranks_without_experts == without);
+      CHECK(share.replicated_bytes < most);
+    }
+  }
+  settings.expert_domain = "world";
+  CHECK(weight_share(config, shape_of(settings, experts + 3, 1)).ranks_without_experts == 3);
+  CHECK(shape_of(settings, 7, 3).nodes() == 3);
+  settings.expert_domain = "4";
+  CHECK_THROWS_AS(shape_of(settings, 6, 2), UserError);
+}
+
+TEST_CASE("the workspace told is the workspace taken") {
+  const model::ModelConfig config = model::read_config(tiny);
+  for (std::uint32_t rows : {64u, 512u, 3000u}) {
+    for (int ranks : {1, 3}) {
+      CAPTURE(rows);
+      CAPTURE(ranks);
+      ParallelSettings settings = steps_of(rows);
+      const double told = static_cast<double>(workspace_bytes(config, settings, static_cast<std::uint32_t>(ranks)));
+      run_loopback(ranks, [&](Comm world) {
+        const model::Placement placement{config.moe.experts, static_cast<std::uint32_t>(ranks)};
+        const model::Weights weights = model::load_weights(tiny, config, placement, {world.rank()}, "dummy");
+        cpu::Stream stream;
+        const std::vector<int> nodes(static_cast<std::size_t>(ranks), 0);
+        const std::uint32_t pages = schedule::pages_for(rows);
+        layers::Forward forward(stream, config, weights, world, nodes,
+                                {.max_rows = rows, .max_positions = config.max_positions, .pages = pages});
+        // A full step: one prompt after the other, each of a page.
+        schedule::Step step;
+        std::minstd_rand draw(static_cast<unsigned>(world.rank() + 1));
+        for (std::uint32_t r = 0; r < rows; ++r) {
+          if (r % 64 == 0) {
+            step.segments.push_back({schedule::RowKind::Prompt, r, std::min(64u, rows - r), 0, r / 64, 1});
+            step.pages[0].push_back(PageId{static_cast<std::int32_t>(r / 64)});
+          }
+          step.tokens.push_back(static_cast<TokenId>(draw() % config.vocabulary));
+          step.positions.push_back(r % 64);
+        }
+        forward.run(step);
+        const double taken = static_cast<double>(forward.workspace_bytes());
+        CHECK(told > 0.8 * taken);
+        CHECK(told < 1.25 * taken);
+      });
+    }
+  }
+}
