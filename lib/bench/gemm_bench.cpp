@@ -97,7 +97,7 @@ GemmReport measure_gemm(const KernelOptions& options) {
     std::vector<float> c(most * shape.second);
     for (std::size_t rows : options.rows) {
       auto product = [&](std::size_t copy) {
-        const cpu::PackedMatrix matrix{w.values.data() + copy * w.count, shape.first, shape.second};
+        const cpu::Matrix matrix{w.values.data() + copy * w.count, shape.first, shape.second};
         cpu::gemm(stream, cpu::RowsBf16{a.data(), shape.first}, rows, matrix, c.data(), shape.second);
       };
       const Timing cold = measure(clock, options.seconds, [&](std::size_t call) { product(call % w.copies); });

@@ -48,7 +48,7 @@ struct Piece {
   std::size_t first_panel, last_panel;
 
   const bf16* block(std::size_t index) const {
-    const PackedMatrix& w = problem->w;
+    const Matrix& w = problem->w;
     const KBlock b = k_block(w.k, w.n, index);
     return w.data + b.offset + first_panel * b.pairs * panel_columns * 2;
   }
@@ -72,7 +72,7 @@ void expand_rows(const Bodies& bodies, const Piece<Rows>& piece, const KBlock& b
 // `after` is the first block of the thread's next piece: the last panel prefetches it.
 template <class Rows>
 void run_piece(const Bodies& bodies, const Piece<Rows>& piece, const bf16* after, float* scratch) {
-  const PackedMatrix& w = piece.problem->w;
+  const Matrix& w = piece.problem->w;
   float* expanded = scratch + widened_panel_floats;
   const std::size_t blocks = blocks_of(w.k);
   for (std::size_t b = 0; b < blocks; ++b) {
@@ -186,14 +186,14 @@ void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const bf16* source, st
   pack(packed, k, n, {0, k, first_column, columns}, source, column_stride, input_stride);
 }
 
-bf16 packed_at(const PackedMatrix& w, std::uint32_t i, std::uint32_t j) { return w.data[packed_index(w.k, w.n, i, j)]; }
+bf16 packed_at(const Matrix& w, std::uint32_t i, std::uint32_t j) { return w.data[packed_index(w.k, w.n, i, j)]; }
 
-void gemm(Stream& stream, RowsBf16 a, std::size_t m, const PackedMatrix& w, float* c, std::size_t c_stride) {
+void gemm(Stream& stream, RowsBf16 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride) {
   const GemmProblem<RowsBf16> problem{a, m, w, c, c_stride};
   run<RowsBf16>(stream, {&problem, 1});
 }
 
-void gemm(Stream& stream, RowsF32 a, std::size_t m, const PackedMatrix& w, float* c, std::size_t c_stride) {
+void gemm(Stream& stream, RowsF32 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride) {
   const GemmProblem<RowsF32> problem{a, m, w, c, c_stride};
   run<RowsF32>(stream, {&problem, 1});
 }

@@ -14,7 +14,7 @@ namespace moemill::cpu {
 
 // A view of packed weights; the packed layout is private to gemm (K blocks of 512, panels of 32 columns, pairs of
 // successive k in one 32-bit lane), padded with zeros to whole pairs and panels.
-struct PackedMatrix {
+struct Matrix {
   const bf16* data = nullptr;
   std::uint32_t k = 0;  // inputs
   std::uint32_t n = 0;  // outputs
@@ -38,7 +38,7 @@ void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const PackedPart& part
 void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const bf16* source, std::size_t column_stride,
           std::size_t input_stride, std::uint32_t first_column, std::uint32_t columns);
 // The packed value at (input i, column j): for tests and tools.
-bf16 packed_at(const PackedMatrix& w, std::uint32_t i, std::uint32_t j);
+bf16 packed_at(const Matrix& w, std::uint32_t i, std::uint32_t j);
 
 // Rows of A. Row r is data + (index ? index[r] : r) * stride. fp32 rows are used as they are, unrounded.
 struct RowsBf16 {
@@ -52,8 +52,8 @@ struct RowsF32 {
   const std::uint32_t* index = nullptr;
 };
 
-void gemm(Stream& stream, RowsBf16 a, std::size_t m, const PackedMatrix& w, float* c, std::size_t c_stride);
-void gemm(Stream& stream, RowsF32 a, std::size_t m, const PackedMatrix& w, float* c, std::size_t c_stride);
+void gemm(Stream& stream, RowsBf16 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride);
+void gemm(Stream& stream, RowsF32 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride);
 
 // Several independent products, split over the team by problem and column panel: the experts of a layer, or the heads
 // of an attention. Problems with m = 0 are skipped.
@@ -61,7 +61,7 @@ template <class Rows>
 struct GemmProblem {
   Rows a;
   std::size_t m;
-  PackedMatrix w;
+  Matrix w;
   float* c;
   std::size_t c_stride;
 };

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "system/machine/threads.hpp"
 
@@ -33,12 +35,20 @@ class Stream {
   // 64-byte aligned memory private to `thread`, valid until the next call for the same thread.
   std::byte* scratch(int thread, std::size_t bytes);
 
+  // Work that wants attention often and briefly (rows in flight) joins here: layers call between_pieces() many
+  // times a step, always on the thread that drives this stream. An empty hook switches it off.
+  void set_between_pieces(std::function<void()> hook) { between_pieces_ = std::move(hook); }
+  void between_pieces() const {
+    if (between_pieces_) between_pieces_();
+  }
+
  private:
   struct Scratch;
   Isa isa_;
   const Bodies* bodies_;
   std::unique_ptr<ThreadTeam> team_;
   std::unique_ptr<Scratch> scratch_;
+  std::function<void()> between_pieces_;
 };
 
 }  // namespace moemill::cpu

@@ -81,7 +81,7 @@ void router_logits(BlockTools& t, const model::MoeWeights& w, MicroBatch& b) {
   const std::size_t experts = t.config.moe.experts, rows = b.plan.rows;
   const cpu::RowsF32 x{b.exact.data(), t.config.hidden};
   cpu::gemm(t.stream, x, rows, w.router, b.scores.data(), experts);
-  for (const model::PackedMatrix& rest : w.router_rest) {
+  for (const cpu::Matrix& rest : w.router_rest) {
     if (rest.data == nullptr) continue;
     cpu::gemm(t.stream, x, rows, rest, b.router_part.data(), experts);
     cpu::add_rows(t.stream, b.scores.data(), experts, b.router_part.data(), experts, rows, experts);
@@ -125,7 +125,7 @@ void experts(BlockTools& t, const model::LayerWeights& w, MicroBatch& b) {
   const ReceivedRows received = t.exchange.receive_dispatch(b.channel);
   {
     const Phase phase(t.totals.mlp_seconds);
-    run_experts(t.stream, t.config.moe, w.moe.experts, received, t.mlp, t.exchange);
+    run_experts(t.stream, t.config.moe, w.moe.experts, received, t.mlp);
   }
   t.exchange.send_combine(b.channel);
   b.travelling = true;

@@ -75,7 +75,7 @@ void add_biases(cpu::Stream& stream, std::span<const model::MlpWeights> experts,
 }  // namespace
 
 void run_experts(cpu::Stream& stream, const model::Moe& moe, std::span<const model::MlpWeights> experts,
-                 const ReceivedRows& received, MlpScratch& scratch, Exchange& exchange) {
+                 const ReceivedRows& received, MlpScratch& scratch) {
   expect(received.expert_begin.size() == experts.size() + 1, "run_experts: one list of pairs an expert");
   if (received.row.empty()) return;
   const model::MlpWeights& shape = experts.front();  // all routed experts of a layer have one shape
@@ -114,7 +114,7 @@ void run_experts(cpu::Stream& stream, const model::Moe& moe, std::span<const mod
         std::memcpy(received.outputs + received.place[first + i] * hidden, s.rounded + i * hidden,
                     hidden * sizeof(bf16));
     });
-    exchange.progress();
+    stream.between_pieces();
   }
 }
 

@@ -13,9 +13,8 @@ namespace moemill::layers {
 
 // Definition: x is bf16; products, biases and the activation are fp32; the inner values are rounded to bf16, and so is
 // what goes home, after down's bias.
-// moe: of the model, for the activation. experts: this rank's slice, by LocalExpert. Lets `exchange` progress between
-// groups of experts.
+// moe: of the model, for the activation. experts: this rank's slice, by LocalExpert.
 void run_experts(cpu::Stream& stream, const model::Moe& moe, std::span<const model::MlpWeights> experts,
-                 const ReceivedRows& received, MlpScratch& scratch, Exchange& exchange);
+                 const ReceivedRows& received, MlpScratch& scratch);
 
 }  // namespace moemill::layers

@@ -59,6 +59,20 @@ std::array<std::vector<Segment>, 2> halve(std::span<const Segment> segments) {
   return halves;
 }
 
+// Lets rows in flight move between the stream's pieces of work while it lives.
+class ProgressBetweenPieces {
+ public:
+  ProgressBetweenPieces(cpu::Stream& stream, Exchange& exchange) : stream_(stream) {
+    stream_.set_between_pieces([&exchange] { exchange.progress(); });
+  }
+  ~ProgressBetweenPieces() { stream_.set_between_pieces({}); }
+  ProgressBetweenPieces(const ProgressBetweenPieces&) = delete;
+  ProgressBetweenPieces& operator=(const ProgressBetweenPieces&) = delete;
+
+ private:
+  cpu::Stream& stream_;
+};
+
 }  // namespace
 
 struct Forward::State {
@@ -107,9 +121,9 @@ Forward::State::State(cpu::Stream& stream_, const model::ModelConfig& config_, c
     batches[i].reserve(config, rows);
   }
   if (config.attention == model::AttentionKind::Latent) {
-    mla.emplace(stream, config, cache, exchange).reserve(rows);
+    mla.emplace(stream, config, cache).reserve(rows);
   } else {
-    gqa.emplace(stream, config, cache, exchange).reserve(rows);
+    gqa.emplace(stream, config, cache).reserve(rows);
   }
   hidden.reserve(static_cast<std::size_t>(settings.max_rows) * config.hidden);
   final_normed.reserve(static_cast<std::size_t>(settings.max_rows) * config.hidden);
@@ -176,6 +190,7 @@ void Forward::run(const Step& step) {
                    .trace = s.settings.trace,
                    .cache = s.cache};
 
+  const ProgressBetweenPieces progress(s.stream, s.exchange);
   s.hidden.reserve(static_cast<std::size_t>(step.rows()) * s.config.hidden);
   s.split(step);
   s.cache.copy(step.copies);

@@ -23,7 +23,7 @@ std::size_t output_stride(std::size_t head_dim) { return (head_dim + 15) / 16 * 
 
 }  // namespace
 
-Gqa::Gqa(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, Exchange& exchange)
+Gqa::Gqa(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache)
     : stream_(stream),
       gqa_(config.gqa),
       hidden_(config.hidden),
@@ -31,7 +31,6 @@ Gqa::Gqa(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, 
       rope_dim_(config.rope.dim),
       pairs_(config.rope.pairs),
       cache_(cache),
-      exchange_(exchange),
       kv_width_(std::size_t{config.gqa.kv_heads} * config.gqa.head_dim),
       query_stride_(padded_stride(std::size_t{config.gqa.heads} * config.gqa.head_dim)),
       kv_stride_(padded_stride(2 * kv_width_)),
@@ -192,7 +191,7 @@ void Gqa::attend(const float* sinks, LayerId layer, const AttentionPlan& plan) {
         after = page_at(layer, plan, walk_of(tiles_[(i + 1) % tiles_.size()], (i + 1) / tiles_.size(), window));
       }
       follow(walk, after, sinks, layer, plan, thread_memory_[static_cast<std::size_t>(thread)]);
-      if (thread == 0) exchange_.progress();
+      if (thread == 0) stream_.between_pieces();
     }
   });
 }

@@ -20,7 +20,6 @@
 #include "kernels/rows.hpp"
 #include "kernels/stream.hpp"
 #include "layers/attention_plan.hpp"
-#include "layers/exchange.hpp"
 #include "layers/kv_cache.hpp"
 #include "model/config.hpp"
 #include "weights/weights.hpp"
@@ -29,8 +28,7 @@ namespace moemill::layers {
 
 class Gqa {
  public:
-  // Lets `exchange` progress between pieces of work.
-  Gqa(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, Exchange& exchange);
+  Gqa(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache);
 
   // Workspace for micro-batches of up to that many rows.
   void reserve(std::size_t rows);
@@ -83,7 +81,6 @@ class Gqa {
   const std::size_t rope_dim_;
   const cpu::RotaryPairs pairs_;
   KvCache& cache_;
-  Exchange& exchange_;
   const std::size_t kv_width_;      // values of all keys, or of all values, of a row
   const std::size_t query_stride_;  // values a row of query_ and attended_
   const std::size_t kv_stride_;     // of kv_

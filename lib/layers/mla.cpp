@@ -14,13 +14,12 @@ namespace {
 std::size_t padded_stride(std::size_t width) { return (width + 15) / 16 * 16 + 16; }
 }  // namespace
 
-Mla::Mla(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, Exchange& exchange)
+Mla::Mla(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache)
     : stream_(stream),
       mla_(config.mla),
       hidden_(config.hidden),
       pairs_(config.rope.pairs),
       cache_(cache),
-      exchange_(exchange),
       query_stride_(padded_stride(config.mla.heads * (config.mla.qk_nope_dim + config.mla.qk_rope_dim))),
       attended_stride_(padded_stride(config.mla.heads * config.mla.v_dim)),
       absorbed_stride_(padded_stride(config.mla.heads * config.mla.kv_lora_rank)),

@@ -18,7 +18,6 @@
 #include "kernels/gemm.hpp"
 #include "kernels/stream.hpp"
 #include "layers/attention_plan.hpp"
-#include "layers/exchange.hpp"
 #include "layers/kv_cache.hpp"
 #include "model/config.hpp"
 #include "weights/weights.hpp"
@@ -27,8 +26,7 @@ namespace moemill::layers {
 
 class Mla {
  public:
-  // Lets `exchange` progress between pieces of work.
-  Mla(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache, Exchange& exchange);
+  Mla(cpu::Stream& stream, const model::ModelConfig& config, KvCache& cache);
 
   // Workspace for micro-batches of up to that many rows.
   void reserve(std::size_t rows);
@@ -70,7 +68,6 @@ class Mla {
   const std::size_t hidden_;
   const cpu::RotaryPairs pairs_;
   KvCache& cache_;
-  Exchange& exchange_;
   const std::size_t query_stride_;     // values a row of query_
   const std::size_t attended_stride_;  // of attended_
   const std::size_t absorbed_stride_;  // of absorbed_

@@ -40,7 +40,7 @@ void Mla::attend_generated(const model::MlaWeights& weights, LayerId layer, cons
         const std::size_t stop = std::min(end, (i / tiles + 1) * tiles);  // the rest of this row's tiles
         read_pages(layer, plan, first, i / tiles, i % tiles, i % tiles + (stop - i), own);
         i = stop;
-        if (thread == 0) exchange_.progress();
+        if (thread == 0) stream_.between_pieces();
       }
     });
     products_.clear();

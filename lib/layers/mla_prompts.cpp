@@ -40,7 +40,7 @@ void Mla::attend_prompts(const model::MlaWeights& weights, LayerId layer, const 
           visit(v, first_head + place, place, state);
         }
       });
-      exchange_.progress();
+      stream_.between_pieces();
     }
   }
 }

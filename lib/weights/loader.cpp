@@ -28,7 +28,7 @@ void chunks(std::uint64_t rows, std::uint64_t columns, std::uint64_t grain, Visi
 struct Loader::Room {
   bf16* packed;
   std::uint32_t k, n;
-  PackedMatrix view() const { return {packed, k, n}; }
+  cpu::Matrix view() const { return {packed, k, n}; }
 };
 
 // Columns [first, first + count) of a matrix.
@@ -282,7 +282,7 @@ Loader::Room Loader::take(std::uint32_t in, std::uint32_t out) {
   return {arena_.take<bf16>(cpu::packed_count(in, out)), in, out};
 }
 
-PackedMatrix Loader::linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content) {
+cpu::Matrix Loader::linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content) {
   const Room room = take(in, out);
   outputs(want(name + ".weight", {out, in}, content, in), 0, {{room, 0, out}});
   return room.view();

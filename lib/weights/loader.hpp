@@ -55,7 +55,7 @@ class Loader {
   Room take(std::uint32_t in, std::uint32_t out);
   MlpWeights empty_mlp(std::uint32_t width, Room& gate_up, Room& down);
   // A tensor NAME.weight [out, in].
-  PackedMatrix linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content = Content::Matrix);
+  cpu::Matrix linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content = Content::Matrix);
   const float* floats(const std::string& name, std::vector<std::uint64_t> shape, Content content);
   // Rows of a tensor that are outputs, from first_row on, dealt out in turn to `to` (gate and up may alternate).
   void outputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to);

@@ -12,10 +12,6 @@
 
 namespace moemill::model {
 
-struct Weights::Storage {
-  MappedMemory memory;
-};
-
 namespace {
 
 enum class Format { Files, Dummy };
@@ -35,11 +31,10 @@ LoadPlan all_tensors(const ModelConfig& config) {
 
 // The rank's weights, their memory still empty.
 Weights make_room(const ModelConfig& config, const Placement& placement, DomainRank rank, LoadPlan& plan) {
-  auto storage = std::make_shared<Weights::Storage>();
-  storage->memory = MappedMemory(weight_bytes(config, placement, rank), "the model's weights");
-  Weights weights = Loader(config, storage->memory.data(), &plan).walk(placement, rank);
-  expect(weights.bytes == storage->memory.size(), "loader: the measuring and the loading walk agree");
-  weights.storage = std::move(storage);
+  auto memory = std::make_shared<const MappedMemory>(weight_bytes(config, placement, rank), "the model's weights");
+  Weights weights = Loader(config, memory->data(), &plan).walk(placement, rank);
+  expect(weights.bytes == memory->size(), "loader: the measuring and the loading walk agree");
+  weights.storage = std::move(memory);
   return weights;
 }
 

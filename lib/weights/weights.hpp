@@ -1,6 +1,7 @@
 // One rank's weights, packed for its kernels: the replicated part (attention, embedding, norms, routers, dense and
 // shared MLPs, head) and its slice of the routed experts. Read from safetensors piece by piece; only what the rank
-// holds is read, and only a few pieces are in memory twice at a time.
+// holds is read, and only a few pieces are in memory twice at a time. The structures are templates over the backend's
+// matrix type, and the names without `Of` are the CPU's.
 #pragma once
 
 #include <array>
@@ -19,37 +20,38 @@
 
 namespace moemill::model {
 
-using cpu::PackedMatrix;
-
 // Gate and up side by side in one matrix: gate in columns [0, width), up in [up_offset, up_offset + width), where
 // up_offset is `width` rounded up to 32.
-struct MlpWeights {
-  PackedMatrix gate_up;
-  PackedMatrix down;  // [width, hidden]
+template <class Matrix>
+struct MlpWeightsOf {
+  Matrix gate_up;
+  Matrix down;  // [width, hidden]
   std::uint32_t width = 0;
   std::uint32_t up_offset = 0;
   const float* gate_up_bias = nullptr;  // [gate_up.n], in the columns' places; null: none
   const float* down_bias = nullptr;     // [hidden]
 };
 
-struct MlaWeights {
-  PackedMatrix q;                    // [hidden, heads * (nope + rope)], without q-LoRA
-  PackedMatrix q_a;                  // [hidden, q_lora]
+template <class Matrix>
+struct MlaWeightsOf {
+  Matrix q;                          // [hidden, heads * (nope + rope)], without q-LoRA
+  Matrix q_a;                        // [hidden, q_lora]
   const float* q_a_norm = nullptr;   // [q_lora]
-  PackedMatrix q_b;                  // [q_lora, heads * (nope + rope)]
-  PackedMatrix kv_a;                 // [hidden, kv_lora + rope]
+  Matrix q_b;                        // [q_lora, heads * (nope + rope)]
+  Matrix kv_a;                       // [hidden, kv_lora + rope]
   const float* kv_a_norm = nullptr;  // [kv_lora]
   // Per head, both forms of kv_b: keys and values from the latent (expanded), and queries into the latent (absorbed).
-  std::vector<PackedMatrix> key_up;      // [heads] of [kv_lora, nope]
-  std::vector<PackedMatrix> value_up;    // [heads] of [kv_lora, v]
-  std::vector<PackedMatrix> key_absorb;  // [heads] of [nope, kv_lora]: the transpose of key_up
-  PackedMatrix out;                      // [heads * v, hidden]
+  std::vector<Matrix> key_up;      // [heads] of [kv_lora, nope]
+  std::vector<Matrix> value_up;    // [heads] of [kv_lora, v]
+  std::vector<Matrix> key_absorb;  // [heads] of [nope, kv_lora]: the transpose of key_up
+  Matrix out;                      // [heads * v, hidden]
 };
 
-struct GqaWeights {
-  PackedMatrix q;                   // [hidden, heads * head_dim]
-  PackedMatrix k, v;                // [hidden, kv_heads * head_dim]
-  PackedMatrix out;                 // [heads * head_dim, hidden]
+template <class Matrix>
+struct GqaWeightsOf {
+  Matrix q;                         // [hidden, heads * head_dim]
+  Matrix k, v;                      // [hidden, kv_heads * head_dim]
+  Matrix out;                       // [heads * head_dim, hidden]
   const float* q_bias = nullptr;    // [q.n]; this and what follows is null where the model has none
   const float* k_bias = nullptr;    // [k.n]
   const float* v_bias = nullptr;    // [v.n]
@@ -59,37 +61,46 @@ struct GqaWeights {
   const float* sinks = nullptr;     // [heads]
 };
 
-struct MoeWeights {
-  PackedMatrix router;  // [hidden, experts]; used with unrounded fp32 rows
+template <class Matrix>
+struct MoeWeightsOf {
+  Matrix router;  // [hidden, experts]; used with unrounded fp32 rows
   // What bf16 leaves over of a router that is stored in fp32, likewise rounded, and what that leaves over: the three
   // add up to the stored values. Null where the stored values are bf16's.
-  std::array<PackedMatrix, 2> router_rest;
-  const float* router_bias = nullptr;     // [experts]; null where the model has none
-  const float* shared_gate = nullptr;     // [hidden]; null where the model has none
-  const float* selection_bias = nullptr;  // [experts], fp32; null where the model has none
-  std::vector<MlpWeights> experts;        // this rank's slice, by LocalExpert
-  MlpWeights shared;                      // width 0 where there is none
+  std::array<Matrix, 2> router_rest;
+  const float* router_bias = nullptr;         // [experts]; null where the model has none
+  const float* shared_gate = nullptr;         // [hidden]; null where the model has none
+  const float* selection_bias = nullptr;      // [experts], fp32; null where the model has none
+  std::vector<MlpWeightsOf<Matrix>> experts;  // this rank's slice, by LocalExpert
+  MlpWeightsOf<Matrix> shared;                // width 0 where there is none
 };
 
-struct LayerWeights {
+template <class Matrix>
+struct LayerWeightsOf {
   const float* attention_norm = nullptr;  // [hidden]
   const float* mlp_norm = nullptr;        // [hidden]
-  MlaWeights mla;                         // as the model's AttentionKind says, the one or
-  GqaWeights gqa;                         // the other
-  MlpWeights dense;                       // where the layer is dense
-  MoeWeights moe;                         // where it is not
+  MlaWeightsOf<Matrix> mla;               // as the model's AttentionKind says, the one or
+  GqaWeightsOf<Matrix> gqa;               // the other
+  MlpWeightsOf<Matrix> dense;             // where the layer is dense
+  MoeWeightsOf<Matrix> moe;               // where it is not
 };
 
-struct Weights {
+template <class Matrix>
+struct WeightsOf {
   const bf16* embedding = nullptr;  // [vocabulary, hidden], row-major
-  std::vector<LayerWeights> layers;
+  std::vector<LayerWeightsOf<Matrix>> layers;
   const float* final_norm = nullptr;
-  PackedMatrix head;        // [hidden, vocabulary]
-  std::uint64_t bytes = 0;  // memory held by this rank
-  WeightsDigest digest;     // of what was read for it
-  struct Storage;           // owner of everything above
-  std::shared_ptr<const Storage> storage;
+  Matrix head;                          // [hidden, vocabulary]
+  std::uint64_t bytes = 0;              // memory held by this rank
+  WeightsDigest digest;                 // of what was read for it
+  std::shared_ptr<const void> storage;  // owner of everything above
 };
+
+using MlpWeights = MlpWeightsOf<cpu::Matrix>;
+using MlaWeights = MlaWeightsOf<cpu::Matrix>;
+using GqaWeights = GqaWeightsOf<cpu::Matrix>;
+using MoeWeights = MoeWeightsOf<cpu::Matrix>;
+using LayerWeights = LayerWeightsOf<cpu::Matrix>;
+using Weights = WeightsOf<cpu::Matrix>;
 
 // Loads the slice of `rank`. load_format dummy: repeatable random weights from config.json alone (the same value for
 // the same tensor element whatever the slice). Read, decoded and packed by all threads of the team; rank 0 logs how far

@@ -208,7 +208,7 @@ void load_bent(const Form& form, Choices choices) {
   expect(weights.layers.front().moe.experts.size() == 2, "the rank has its experts");
   if (form.format != WeightFormat::Mxfp4) return;  // plain values, also in an FP8 model, are taken as they are
   for (const MlpWeights& expert : weights.layers.front().moe.experts) {
-    for (const PackedMatrix& w : {expert.gate_up, expert.down}) {
+    for (const cpu::Matrix& w : {expert.gate_up, expert.down}) {
       for (std::size_t i = 0; i < cpu::packed_count(w.k, w.n); ++i) {
         expect(std::isfinite(to_float(w.data[i])), "decoded weights are finite");
       }

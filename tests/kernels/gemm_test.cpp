@@ -21,7 +21,7 @@ struct Weights {
     packed.resize(cpu::packed_count(k, n));
     cpu::pack(packed.data(), k, n, source.data(), k, 1, 0, n);
   }
-  cpu::PackedMatrix view() const { return {packed.data(), k, n}; }
+  cpu::Matrix view() const { return {packed.data(), k, n}; }
 };
 
 // Columns [0, n) of m rows; the buffer behind every row is checked.
@@ -107,7 +107,7 @@ TEST_CASE("gemm: two sources that each begin at a panel fill one matrix") {
   std::vector<bf16> packed(cpu::packed_count(k, n), bf16{0x7777});
   cpu::pack(packed.data(), k, n, {0, k, 0, width}, alternating.data(), 2, 2 * width);
   cpu::pack(packed.data(), k, n, {0, k, 64, width}, alternating.data() + 1, 2, 2 * width);
-  const cpu::PackedMatrix w{packed.data(), k, n};
+  const cpu::Matrix w{packed.data(), k, n};
   std::size_t wrong = 0;
   for (std::uint32_t i = 0; i < k; ++i) {
     for (std::uint32_t j = 0; j < n; ++j) {

@@ -31,3 +31,16 @@ TEST_CASE("stream: scratch is aligned and private to a thread") {
   CHECK(a != b);
   CHECK(stream.scratch(1, 4000) == b);
 }
+
+TEST_CASE("stream: the hook between pieces of work is called as often as it is asked for, until it is taken away") {
+  cpu::Stream stream;
+  int calls = 0;
+  stream.between_pieces();
+  stream.set_between_pieces([&] { ++calls; });
+  stream.between_pieces();
+  stream.between_pieces();
+  CHECK(calls == 2);
+  stream.set_between_pieces({});
+  stream.between_pieces();
+  CHECK(calls == 2);
+}

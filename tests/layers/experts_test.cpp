@@ -103,7 +103,7 @@ void check_experts(const model::Moe& moe, test::TestExpert::Biases biases) {
   layers::MlpScratch scratch;
   exchange.send_dispatch(1, x.data(), test::moe_hidden, rows, picks);
   auto received = exchange.receive_dispatch(1);
-  layers::run_experts(stream, moe, weights, received, scratch, exchange);
+  layers::run_experts(stream, moe, weights, received, scratch);
   for (std::size_t i = 0; i < picks.size(); ++i) {
     auto expected =
         naive_mlp(moe, weights[static_cast<std::size_t>(picks[i].value)], x.data() + i / 2 * test::moe_hidden);

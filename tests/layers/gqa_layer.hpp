@@ -45,7 +45,7 @@ struct GqaMatrix {
     packed.resize(cpu::packed_count(in, out));
     cpu::pack(packed.data(), in, out, plain.data(), in, 1, 0, out);
   }
-  cpu::PackedMatrix view() const { return {packed.data(), in, out}; }
+  cpu::Matrix view() const { return {packed.data(), in, out}; }
   std::vector<double> times(const std::vector<double>& x, const std::vector<float>& bias) const {
     std::vector<double> y(out);
     for (std::size_t o = 0; o < out; ++o) {
@@ -151,7 +151,6 @@ struct GqaBench {
   cpu::Stream stream;
   KvCache cache;
   RopeTable rope;
-  Exchange exchange;
   Gqa gqa;
 
   explicit GqaBench(const GqaLayer& l, cpu::Isa isa = cpu::best_isa(), int threads = 1)
@@ -159,8 +158,7 @@ struct GqaBench {
         stream(isa, threads),
         cache(l.config, {gqa_pages, gqa_pages}),
         rope(l.config.rope),
-        exchange(stream, Comm::alone(), {1, 1}, gqa_hidden, 1, std::vector<int>{0}),
-        gqa(stream, l.config, cache, exchange) {}
+        gqa(stream, l.config, cache) {}
 
   // out: [rows, hidden] of the step's segments [first, first + count).
   void run(const Step& step, std::size_t first, std::size_t count, const float* rows, float* out) {

@@ -99,7 +99,7 @@ inline std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::u
   layers::MlpScratch scratch;
   exchange.send_dispatch(0, x.data(), moe_hidden, mine, picks);
   layers::ReceivedRows received = exchange.receive_dispatch(0);
-  layers::run_experts(stream, moe, weights, received, scratch, exchange);
+  layers::run_experts(stream, moe, weights, received, scratch);
   exchange.send_combine(0);
   exchange.receive_combine(0, pick_weights, out.data(), moe_hidden);
   return out;

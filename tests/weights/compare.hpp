@@ -188,7 +188,7 @@ class Compare {
     }
   }
 
-  void linear(const model::PackedMatrix& w, const std::string& name) {
+  void linear(const cpu::Matrix& w, const std::string& name) {
     const Decoded& m = matrix(name + ".weight");
     REQUIRE(m.rows == w.n);
     REQUIRE(m.columns == w.k);
@@ -225,7 +225,7 @@ class Compare {
     for (std::uint32_t j = 0; j < w.router.n; ++j) {
       for (std::uint32_t i = 0; i < w.router.k; ++i) {
         float sum = to_float(packed_at(w.router, i, j));
-        for (const model::PackedMatrix& rest : w.router_rest) sum += to_float(packed_at(rest, i, j));
+        for (const cpu::Matrix& rest : w.router_rest) sum += to_float(packed_at(rest, i, j));
         same(sum, float_at(t, std::size_t{j} * w.router.k + i));
       }
     }

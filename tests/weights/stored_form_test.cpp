@@ -12,7 +12,7 @@ using namespace moemill::test;
 
 namespace {
 
-bool same_bits(const PackedMatrix& a, const PackedMatrix& b) {
+bool same_bits(const cpu::Matrix& a, const cpu::Matrix& b) {
   return a.k == b.k && a.n == b.n && std::memcmp(a.data, b.data, cpu::packed_count(a.k, a.n) * sizeof(bf16)) == 0;
 }
 

@@ -19,7 +19,7 @@ const fs::path v2 = models / "deepseek_v2_lite";
 // Values of one expert in one order, whatever the rank that holds it.
 std::vector<std::uint16_t> bits_of(const MlpWeights& w) {
   std::vector<std::uint16_t> bits;
-  for (const PackedMatrix* m : {&w.gate_up, &w.down}) {
+  for (const cpu::Matrix* m : {&w.gate_up, &w.down}) {
     for (std::size_t i = 0; i < cpu::packed_count(m->k, m->n); ++i) bits.push_back(m->data[i].bits);
   }
   return bits;
@@ -149,7 +149,7 @@ TEST_CASE("weights: F32 and F16 matrices are rounded to bf16, norms are not, and
     wrong += packed_at(w.layers[0].mla.q, i % c.hidden, i / c.hidden) != to_bf16(x);
   }
   CHECK(wrong == 0);
-  const PackedMatrix& o = w.layers[1].mla.out;
+  const cpu::Matrix& o = w.layers[1].mla.out;
   for (std::size_t i = 0; i < std::size_t{o.k} * o.n; ++i) {
     wrong += packed_at(o, i % o.k, i / o.k) != to_bf16(half_value(half_bits(i)));
   }
