@@ -10,7 +10,7 @@ namespace moemill::model {
 
 namespace {
 
-constexpr std::uint64_t max_config_bytes = 16u << 20;  // published ones are below 10 KB
+constexpr std::uint64_t max_config_bytes = 16u << 20;  // published files are below 10 KB
 
 constexpr Family families[] = {
     {"deepseek_v2", read_deepseek_v2},
@@ -46,8 +46,8 @@ void require_folder(const std::string& dir) {
     if (slash != std::string::npos && slash > 0 && slash + 1 < dir.size() &&
         dir.find('/', slash + 1) == std::string::npos && dir[0] != '.')
       user_error(
-          "model folder {0}: no such folder, and nothing is downloaded: where there is network, say "
-          "`hf download {0} --local-dir {1}`, then --model {1} (model.path)",
+          "model folder {0}: no such folder, and nothing is downloaded: on a machine with network access run "
+          "`hf download {0} --local-dir {1}`, then use --model {1} (model.path)",
           dir, dir.substr(slash + 1));
     user_error("model folder {}: no such folder (model.path, --model); {}", dir, holds);
   }
@@ -57,7 +57,7 @@ void require_folder(const std::string& dir) {
   }
 }
 
-// Tools that say beside config.json, and not in it, that weights are quantised.
+// Refuses files beside config.json in which some tools declare that weights are quantised.
 void refuse_quantized_beside(const std::string& dir, const JsonObject& json) {
   if (json.has("quantization_config")) return;
   for (const char* name : {"hf_quant_config.json", "quantize_config.json", "quant_config.json"}) {
@@ -65,10 +65,9 @@ void refuse_quantized_beside(const std::string& dir, const JsonObject& json) {
     std::error_code ignored;
     if (!std::filesystem::exists(path, ignored)) continue;
     user_error(
-        "{}: says that the weights are quantised (ModelOpt writes hf_quant_config.json, GPTQ and AWQ tools the "
-        "others), "
-        "and such weights are not read yet; use a copy of the model in FP8 or bfloat16, or remove this file if they "
-        "are",
+        "{}: declares quantised weights (ModelOpt writes hf_quant_config.json; GPTQ and AWQ tools write the other "
+        "two), which are not supported; use a copy of the model in FP8 or bfloat16, or remove this file if the weights "
+        "are in one of these",
         path.string());
   }
 }

@@ -1,5 +1,5 @@
-// A model as plain values: what config.json says, with every family's rules already applied, so that no layer ever
-// asks which family it serves. One parser a family (model/family_*.cpp) fills it.
+// A model as plain values: the contents of config.json with the family's rules already applied, so no layer ever asks
+// which family it serves. One parser per family (model/family_*.cpp) fills it.
 #pragma once
 
 #include <cstdint>
@@ -14,48 +14,49 @@ namespace moemill::model {
 
 enum class RopeScaling { None, Linear, Llama3, Yarn };
 
-// Rotation with everything resolved: angle(position, i) = position * frequencies[i].
+// The rotary embedding, fully resolved: angle(position, i) = position * frequencies[i].
 struct Rope {
-  std::uint32_t dim = 0;  // rotated values a head
+  std::uint32_t dim = 0;  // rotated values per head
   cpu::RotaryPairs pairs = cpu::RotaryPairs::Adjacent;
   std::vector<float> frequencies;  // [dim / 2], scaling applied
-  float magnitude = 1.0f;          // on cos and sin
+  float magnitude = 1.0f;          // multiplies cos and sin
 };
 
 struct Mla {
   std::uint32_t heads = 0;
-  std::uint32_t q_lora_rank = 0;  // 0: queries come straight from the hidden state
+  std::uint32_t q_lora_rank = 0;  // 0: queries are projected directly from the hidden state
   std::uint32_t kv_lora_rank = 0;
   std::uint32_t qk_nope_dim = 0;
   std::uint32_t qk_rope_dim = 0;
   std::uint32_t v_dim = 0;
-  float softmax_scale = 0;        // (nope + rope)^-0.5, times YaRN's m^2 where the model has it
-  float latent_norm_eps = 1e-6f;  // of q_a_layernorm and kv_a_layernorm, whatever rms_norm_eps says
+  float softmax_scale = 0;        // (nope + rope)^-0.5, times YaRN's m^2 if the model uses it
+  float latent_norm_eps = 1e-6f;  // eps of q_a_layernorm and kv_a_layernorm; rms_norm_eps does not apply to them
 };
 
-// Grouped-query attention: query head h reads key and value head h / (heads / kv_heads).
 enum class QkNorm { None, PerHead, AllHeads };  // PerHead: weight [head_dim]; AllHeads: [heads * head_dim], one norm
+
+// Grouped-query attention: query head h reads key and value head h / (heads / kv_heads).
 struct Gqa {
   std::uint32_t heads = 0;
   std::uint32_t kv_heads = 0;
-  std::uint32_t head_dim = 0;  // of queries, keys and values; rope.dim of it rotate, the first ones
+  std::uint32_t head_dim = 0;  // values per head of queries, keys and values; the first rope.dim of them rotate
   float softmax_scale = 0;
   bool qkv_bias = false;
   bool out_bias = false;
-  bool sinks = false;             // one logit a head that joins every query's softmax, unscaled, and has no value
-  QkNorm qk_norm = QkNorm::None;  // before the rotation, with norm_eps
-  float clip = 0;                 // queries, keys and values are clamped to [-clip, clip] before rotation; 0: not
+  bool sinks = false;             // one logit per head joins every query's softmax, unscaled and without a value
+  QkNorm qk_norm = QkNorm::None;  // applied before the rotation, with norm_eps
+  float clip = 0;                 // queries, keys and values are clamped to [-clip, clip] before rotation; 0: never
   std::uint32_t window = 0;       // positions that a windowed layer sees, the row's own included; 0: no such layers
   std::vector<bool> layer_has_window;  // [layers]; empty without a window
 };
 
 enum class AttentionKind { Latent, Grouped };
 
-// SoftmaxOfPicks: the best logits are picked and the softmax is taken over these alone.
+// SoftmaxOfPicks picks the largest logits and takes the softmax over these alone.
 enum class RouterScore { Softmax, Sigmoid, SoftmaxOfPicks };
 enum class GroupScore { Largest, SumOfTwoLargest };
 
-// What stands between gate_up and down of an MLP.
+// The function between gate_up and down of an MLP:
 //   Silu: silu(gate) * up
 //   ClampedSilu: g = min(gate, limit), u = clamp(up, -limit, limit): (u + 1) * g * sigmoid(1.702 g)
 enum class Activation { Silu, ClampedSilu };
@@ -64,37 +65,37 @@ struct Moe {
   std::uint32_t experts = 0;
   std::uint32_t picks = 0;         // top-k
   std::uint32_t expert_width = 0;  // intermediate size of one routed expert
-  std::uint32_t shared_width = 0;  // of the shared expert (all shared ones as one MLP); 0: none
+  std::uint32_t shared_width = 0;  // intermediate size of all shared experts as one MLP; 0: none
   RouterScore score = RouterScore::Softmax;
-  bool router_bias = false;                  // joins the logits
-  bool router_exact = false;                 // the files have more of the router than bf16, and all of it is used
+  bool router_bias = false;                  // added to the logits
+  bool router_exact = false;                 // the router is stored in more than bf16, and every bit of it is used
   bool shared_gate = false;                  // the shared expert's output is multiplied by sigmoid(shared_gate . x)
-  bool expert_bias = false;                  // on gate, up and down of routed experts
+  bool expert_bias = false;                  // routed experts have biases on gate, up and down
   Activation activation = Activation::Silu;  // of routed experts
-  float activation_limit = 0;                // ClampedSilu
-  bool selection_bias = false;               // e_score_correction_bias: chooses, never weighs
+  float activation_limit = 0;                // the limit of ClampedSilu
+  bool selection_bias = false;               // e_score_correction_bias decides the picks but not their weights
   std::uint32_t groups = 1;
   std::uint32_t groups_kept = 1;
   GroupScore group_score = GroupScore::Largest;
-  bool normalize = false;  // weights divided by (their sum + normalize_eps)
+  bool normalize = false;  // weights are divided by (their sum + normalize_eps)
   float normalize_eps = 0;
   float scale = 1.0f;  // routed_scaling_factor
 };
 
-// How the weight files name and store what ModelConfig describes: as published, until stored_form.hpp has looked.
+// How the files store the routed experts: as published, until weights/files/stored_form.hpp has inspected the files.
 enum class ExpertStorage {
   Separate,     // one matrix [out, in] each: experts.N.gate, .up, .down
-  FusedHalves,  // transformers 5's: experts.gate_up_proj [experts, 2 width, in], gate's rows before up's, and
-                // experts.down_proj [experts, hidden, width]
-  Fused,        // gpt-oss's: experts.gate_up_proj [experts, in, 2 width] with gate in even columns, experts.down_proj
-                // [experts, width, hidden], or as MXFP4 (_blocks, _scales) output first
+  FusedHalves,  // as transformers 5 saves: experts.gate_up_proj [experts, 2 width, in] with gate's rows before up's,
+                // and experts.down_proj [experts, hidden, width]
+  Fused,        // gpt-oss: experts.gate_up_proj [experts, in, 2 width] with gate in even columns, experts.down_proj
+                // [experts, width, hidden]; in MXFP4 (_blocks, _scales) the output dimension comes first
 };
 struct TensorNames {
   std::string body = "model.";   // <body>layers.N, <body>embed_tokens, <body>norm
-  std::string head = "lm_head";  // where it is not tied to the embedding
+  std::string head = "lm_head";  // used if the head is not tied to the embedding
   std::string moe = "mlp";       // <body>layers.N.<moe>
   std::string router = "gate";
-  std::string gate = "gate_proj", up = "up_proj", down = "down_proj";  // of routed experts
+  std::string gate = "gate_proj", up = "up_proj", down = "down_proj";  // matrices of routed experts
   std::string shared = "shared_experts";
   ExpertStorage experts = ExpertStorage::Separate;
 };
@@ -102,7 +103,7 @@ struct TensorNames {
 enum class WeightFormat { Plain, Fp8, Mxfp4 };  // Plain: bf16, fp16 or fp32, tensor by tensor
 struct Quantization {
   WeightFormat format = WeightFormat::Plain;
-  // Fp8: values that share a scale, where scales come in blocks; else 0: a scale a matrix or a row.
+  // Fp8: the size of the block of values that share a scale; 0 if there is one scale per matrix or per row.
   std::uint32_t block_rows = 0, block_columns = 0;
 };
 
@@ -110,7 +111,7 @@ struct ModelConfig {
   std::string model_type;  // as in config.json
   std::uint32_t hidden = 0;
   std::uint32_t layers = 0;
-  std::uint32_t spare_layers = 0;  // stored behind them and not used: they predict more tokens at once
+  std::uint32_t spare_layers = 0;  // layers stored after the last one and not used (multi-token prediction)
   std::uint32_t vocabulary = 0;
   std::uint32_t max_positions = 0;
   std::uint32_t dense_width = 0;   // intermediate size of dense layers
@@ -118,32 +119,32 @@ struct ModelConfig {
   float norm_eps = 1e-6f;
   bool tied_embeddings = false;
   AttentionKind attention = AttentionKind::Latent;
-  Mla mla;  // Latent
-  Gqa gqa;  // Grouped
+  Mla mla;  // set if attention is Latent
+  Gqa gqa;  // set if attention is Grouped
   Rope rope;
   Moe moe;
   TensorNames names;
   Quantization quantization;
-  std::vector<TokenId> eos;           // eos_token_id of generation_config.json, else config.json
-  std::vector<std::string> warnings;  // things a user should know (e.g. weights in fp32 are rounded)
+  std::vector<TokenId> eos;           // eos_token_id of generation_config.json, otherwise of config.json
+  std::vector<std::string> warnings;  // what a user should know, for example that fp32 weights are rounded
 };
 
-// Reads DIR/config.json and generation_config.json. Throws UserError with file, key and what is accepted.
+// Reads DIR/config.json and generation_config.json. UserError names file, key and accepted values.
 ModelConfig read_config(const std::string& dir);
 
 struct ParameterCounts {
-  std::uint64_t total = 0;   // as published: embeddings and head counted once each (once if tied)
-  std::uint64_t active = 0;  // a token is multiplied by: without the embedding table, unless it is the head too
-  std::uint64_t routed = 0;  // of total: routed experts
+  std::uint64_t total = 0;   // as published: embedding and head count once each, or once together if tied
+  std::uint64_t active = 0;  // parameters that one token is multiplied by; the embedding table counts only as the head
+  std::uint64_t routed = 0;  // the part of total in routed experts
 };
 ParameterCounts count_parameters(const ModelConfig& config);
-// Values that a layer caches a token: kv_lora + rope, or 2 * kv_heads * head_dim.
+// Values that a layer caches per token: kv_lora + rope, or 2 * kv_heads * head_dim.
 std::uint32_t kv_width(const ModelConfig& config);
 std::uint32_t windowed_layers(const ModelConfig& config);
-std::uint64_t kv_bytes_per_token(const ModelConfig& config);  // layers * kv_width * 2, windowed layers as well
-// Floating-point operations that a token needs, by the model's definition (2 a multiply-add): the routed top-k, shared
-// and dense MLPs, attention projections and head; `context` positions of attention in the absorbed form for a generated
-// token, in the expanded one for a prompt token.
+std::uint64_t kv_bytes_per_token(const ModelConfig& config);  // layers * kv_width * 2, including windowed layers
+// Floating-point operations per token by the model's definition (2 per multiply-add): the routed top-k, shared and
+// dense MLPs, attention projections and head, and attention over `context` positions, in the absorbed form for a
+// generated token and in the expanded form for a prompt token.
 double flops_per_generated_token(const ModelConfig& config, double context);
 double flops_per_prompt_token(const ModelConfig& config, double context, double logit_rows_per_token);
 

@@ -1,5 +1,5 @@
-// What several families read the same way from config.json. The order of the checks is that of the keys' meaning: a
-// size first, then what must fit it.
+// The parts of config.json that several families read the same way. A size is checked first, then the values that
+// depend on it.
 #include <algorithm>
 #include <cmath>
 
@@ -46,7 +46,7 @@ void read_grouped_heads(const JsonObject& json, ModelConfig& config, const HeadD
   Gqa& gqa = config.gqa;
   gqa.heads = json.integer_or("num_attention_heads", heads.heads, 1, limits::heads);
   std::uint32_t kv_heads = heads.kv_heads == 0 ? gqa.heads : heads.kv_heads;
-  if (json.json().contains("num_key_value_heads")) kv_heads = gqa.heads;  // null: one for each query head
+  if (json.json().contains("num_key_value_heads")) kv_heads = gqa.heads;  // null means one per query head
   gqa.kv_heads = json.integer_or("num_key_value_heads", kv_heads, 1, limits::heads);
   if (gqa.heads % gqa.kv_heads != 0) {
     json.refuse("num_key_value_heads", fmt::format("a divisor of the {} attention heads", gqa.heads));
@@ -72,7 +72,7 @@ void read_grouped_heads(const JsonObject& json, ModelConfig& config, const HeadD
   RopeSettings rope = read_rope(json, config.max_positions, rope_defaults);
   config.rope = resolve_rope(rope, gqa.head_dim, cpu::RotaryPairs::Halves);
   config.max_positions = stretched_positions(rope, config.max_positions);
-  // An odd number of rotating values has a definition (one more rotates), but not under YaRN.
+  // An odd number of rotating values is defined (one more value rotates), but not with YaRN.
   auto rotated = static_cast<std::uint32_t>(gqa.head_dim * rope.rotated_share);
   bool odd_yarn = rope.scaling == RopeScaling::Yarn && rotated % 2 != 0;
   if (config.rope.dim == 0 || config.rope.dim > gqa.head_dim || odd_yarn) {
@@ -129,7 +129,7 @@ void read_dense_first(const JsonObject& json, ModelConfig& config, std::uint32_t
 
 void read_shared_experts(const JsonObject& json, ModelConfig& config, std::uint32_t otherwise) {
   Moe& moe = config.moe;
-  // null and 0 mean none; only an absent key means the family's default.
+  // null and 0 mean none; an absent key means the family's default.
   bool absent = !json.json().contains("n_shared_experts");
   std::uint32_t shared = absent ? otherwise : json.integer_or("n_shared_experts", 0, 0, limits::shared);
   if (shared * static_cast<std::uint64_t>(moe.expert_width) > limits::width) {
@@ -138,11 +138,11 @@ void read_shared_experts(const JsonObject& json, ModelConfig& config, std::uint3
   moe.shared_width = shared * moe.expert_width;
 }
 
-// Experts in `groups` equal groups, of which `kept` may be picked from.
+// Experts form `groups` equal groups, and the picks come from `kept` of them.
 void read_groups(const JsonObject& json, ModelConfig& config, std::uint32_t groups, std::uint32_t kept,
                  std::uint32_t least_members) {
   Moe& moe = config.moe;
-  if (json.json().contains("n_group") && !json.has("n_group")) groups = kept = 1;  // null: no groups
+  if (json.json().contains("n_group") && !json.has("n_group")) groups = kept = 1;  // null means no groups
   moe.groups = json.integer_or("n_group", groups, 1, moe.experts);
   if (moe.experts % moe.groups != 0) json.refuse("n_group", fmt::format("a divisor of {} experts", moe.experts));
   std::uint32_t members = moe.experts / moe.groups;

@@ -1,5 +1,5 @@
-// DeepSeek-V2 and V3 (and Kimi K2, which is V3 by another name): multi-head latent attention, dense first layers,
-// routed and shared experts. transformers 5 is the definition, also for defaults of keys that are absent.
+// DeepSeek-V2 and V3 (and Kimi K2, which is V3 under a different name): multi-head latent attention, dense first
+// layers, routed and shared experts. transformers 5 is the definition, including the defaults of absent keys.
 #include <cmath>
 
 #include "base/error.hpp"
@@ -23,7 +23,7 @@ void read_attention(const JsonObject& json, ModelConfig& config, cpu::RotaryPair
     json.refuse("num_key_value_heads", "equal to num_attention_heads (latent attention has no grouped heads)");
   }
   if (!json.json().contains("q_lora_rank")) {
-    json.refuse("q_lora_rank", "an integer, or null where queries come straight from the hidden state");
+    json.refuse("q_lora_rank", "an integer, or null if queries are projected directly from the hidden state");
   }
   mla.q_lora_rank = json.integer_or("q_lora_rank", 0, 1, limits::rank);
   mla.kv_lora_rank = json.integer("kv_lora_rank", 1, limits::rank);
@@ -76,7 +76,7 @@ void read_deepseek_v2(const JsonObject& json, ModelConfig& config) {
   moe.group_score = GroupScore::Largest;
   moe.scale = static_cast<float>(json.number_or("routed_scaling_factor", 1.0, 1e-6, 1e6));
   warn_no_effect(json, config, "scoring_func", "softmax");
-  // norm_topk_prob is read by nobody: V2's weights are plain probabilities.
+  // transformers does not read norm_topk_prob here: V2's weights are plain probabilities.
   std::string method = json.text_or("topk_method", "greedy");
   if (method == "group_limited_greedy") {
     json.integer("n_group", 1, moe.experts);

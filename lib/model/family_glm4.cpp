@@ -1,5 +1,5 @@
-// GLM-4.5: the first layers dense, then DeepSeek-V3's routing over grouped-query attention in which a part of each head
-// rotates.
+// GLM-4.5: grouped-query attention in which a part of each head rotates, dense first layers, and DeepSeek-V3's routing
+// in all others.
 #include "model/family.hpp"
 
 namespace moemill::model {
@@ -11,7 +11,7 @@ void read_glm4_moe(const JsonObject& json, ModelConfig& config) {
   refuse_set(json, {"mlp_bias"});
   read_grouped_heads(json, config, {.heads = 96, .kv_heads = 8}, {.rotated_share = 0.5});
   Gqa& gqa = config.gqa;
-  gqa.qkv_bias = json.flag_or("attention_bias", false);  // never on the output
+  gqa.qkv_bias = json.flag_or("attention_bias", false);  // the output projection never has a bias
   if (json.flag_or("use_qk_norm", false)) gqa.qk_norm = QkNorm::PerHead;
 
   read_dense_first(json, config, 1, 10944);

@@ -1,12 +1,12 @@
-// gpt-oss: attention with sinks and biases, windows on alternate layers, and experts with biases and a clamped SwiGLU,
-// stored as one tensor for all of a layer.
+// gpt-oss: attention with sinks and biases, windows on alternate layers, and experts with biases and a clamped SwiGLU.
+// One tensor stores all experts of a layer.
 #include "model/family.hpp"
 
 namespace moemill::model {
 
 namespace {
 
-// The definition multiplies by swiglu_alpha; the kernel knows the one value that every published model has.
+// swiglu_alpha. The kernel supports only this value, which every published model has.
 constexpr double sigmoid_gain = 1.702;
 
 nlohmann::json published_rope() {
@@ -34,7 +34,7 @@ void read_gpt_oss(const JsonObject& json, ModelConfig& config) {
   Moe& moe = config.moe;
   moe.score = RouterScore::SoftmaxOfPicks;
   moe.router_bias = moe.expert_bias = true;
-  // hidden_act is read by nobody: the activation is this one.
+  // transformers does not read hidden_act here: the activation is fixed.
   moe.activation = Activation::ClampedSilu;
   moe.activation_limit = static_cast<float>(json.number_or("swiglu_limit", 7, 1e-6, 1e6));
   if (json.number_or("swiglu_alpha", sigmoid_gain, 0, 1e6) != sigmoid_gain) json.refuse("swiglu_alpha", "1.702");

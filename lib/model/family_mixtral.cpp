@@ -1,5 +1,5 @@
-// Mixtral: every layer is MoE, softmax over all experts and the picks renormalised; a window on every layer where the
-// file has one.
+// Mixtral: every layer is MoE, with softmax over all experts and renormalised picks. If the file sets a window, every
+// layer has it.
 #include "model/family.hpp"
 
 namespace moemill::model {

@@ -1,4 +1,4 @@
-// OLMoE: every layer is MoE; one norm over all heads of the queries, one over those of the keys.
+// OLMoE: every layer is MoE, with one norm over all query heads and one over all key heads.
 #include "model/family.hpp"
 
 namespace moemill::model {
@@ -9,10 +9,10 @@ void read_olmoe(const JsonObject& json, ModelConfig& config) {
   refuse_set(json, {"mlp_bias"});
   read_grouped_heads(json, config, {.heads = 16}, {});
   Gqa& gqa = config.gqa;
-  // The norms' weights are made for hidden_size and hidden_size / heads, so no other head_dim can work.
+  // The norms' weights have hidden_size values, so head_dim must be hidden_size / heads.
   if (gqa.heads * gqa.head_dim != config.hidden) {
     json.refuse(json.has("head_dim") ? "head_dim" : "num_attention_heads",
-                "such that heads of hidden_size / num_attention_heads make up hidden_size");
+                "such that num_attention_heads heads of head_dim values make up hidden_size");
   }
   gqa.qk_norm = QkNorm::AllHeads;
   gqa.qkv_bias = gqa.out_bias = json.flag_or("attention_bias", false);

@@ -1,5 +1,5 @@
-// Qwen2-MoE and Qwen3-MoE: softmax routing; dense layers by decoder_sparse_step and mlp_only_layers; a window only
-// where use_sliding_window asks for it.
+// Qwen2-MoE and Qwen3-MoE: softmax routing, dense layers by decoder_sparse_step and mlp_only_layers, and a window only
+// if use_sliding_window is set.
 #include <algorithm>
 
 #include "base/error.hpp"
@@ -18,7 +18,7 @@ void read_layers(const JsonObject& json, ModelConfig& config, std::uint32_t dens
     if (!dense.is_array()) json.refuse("mlp_only_layers", accepted);
     for (const nlohmann::json& index : dense) {
       if (!index.is_number_integer()) json.refuse("mlp_only_layers", accepted);
-      // An index beyond the layers names no layer, as in transformers.
+      // An index beyond the last layer is ignored, as in transformers.
       auto layer = index.get<std::uint64_t>();
       if (layer < config.layers) config.layer_is_moe[layer] = false;
     }
@@ -35,14 +35,14 @@ void read_qwen2_moe(const JsonObject& json, ModelConfig& config) {
   read_grouped_heads(json, config, {.heads = 16, .kv_heads = 16}, {});
   config.gqa.qkv_bias = json.flag_or("qkv_bias", true);
 
-  // Where layer_types is absent, transformers 5 gives the windows to every other layer below max_window_layers.
+  // Without layer_types, transformers 5 gives windows to every second layer below max_window_layers.
   bool use_window = json.flag_or("use_sliding_window", false);
   std::uint32_t below = json.integer_or("max_window_layers", 28, 0, limits::layers);
   std::vector<bool> windowed(config.layers);
   for (std::uint32_t layer = 0; layer < config.layers; layer += 2) windowed[layer] = use_window && layer < below;
   windowed = read_layer_types(json, config, std::move(windowed));
   if (!use_window && std::find(windowed.begin(), windowed.end(), true) != windowed.end()) {
-    json.refuse("layer_types", "full_attention in every layer where use_sliding_window is false");
+    json.refuse("layer_types", "full_attention in every layer if use_sliding_window is false");
   }
   read_window(json, config, 4096, std::move(windowed));
 
@@ -52,7 +52,7 @@ void read_qwen2_moe(const JsonObject& json, ModelConfig& config) {
   moe.score = RouterScore::Softmax;
   moe.normalize = json.flag_or("norm_topk_prob", false);
   moe.shared_width = json.integer_or("shared_expert_intermediate_size", 5632, 0, limits::width);
-  moe.shared_gate = moe.shared_width > 0;  // a gate on nothing changes nothing
+  moe.shared_gate = moe.shared_width > 0;  // without a shared expert the gate has no effect
   config.names.shared = "shared_expert";
 }
 
@@ -63,11 +63,11 @@ void read_qwen3_moe(const JsonObject& json, ModelConfig& config) {
   read_grouped_heads(json, config, {.heads = 32, .kv_heads = 4}, {});
   config.gqa.qk_norm = QkNorm::PerHead;
   config.gqa.qkv_bias = config.gqa.out_bias = json.flag_or("attention_bias", false);
-  // All layers or none: unlike Qwen2's, this definition looks at no max_window_layers. A null window is none.
+  // Either all layers have a window or none: unlike Qwen2, Qwen3 ignores max_window_layers. null means no window.
   bool null_window = json.json().contains("sliding_window") && !json.has("sliding_window");
   std::vector<bool> windowed(config.layers, json.flag_or("use_sliding_window", false) && !null_window);
   if (read_layer_types(json, config, windowed) != windowed) {
-    json.refuse("layer_types", "the same in every layer, sliding_attention where use_sliding_window is true");
+    json.refuse("layer_types", "the same in every layer: sliding_attention if use_sliding_window is true");
   }
   read_window(json, config, 4096, std::move(windowed));
 

@@ -18,7 +18,8 @@ bool nests_deeper_than(int levels, const nlohmann::json& value) {
   return std::any_of(value.begin(), value.end(), [&](const auto& v) { return nests_deeper_than(levels - 1, v); });
 }
 
-// A hostile file nests arrays millions deep, and dump() recurses: of such only what it is.
+// Text for error messages. A hostile file may nest arrays millions deep, and dump() recurses, so only the kind of such
+// a value is shown.
 std::string shown(const nlohmann::json& value) {
   if (nests_deeper_than(3, value)) return value.is_array() ? "a deeply nested array" : "a deeply nested object";
   std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
@@ -26,7 +27,7 @@ std::string shown(const nlohmann::json& value) {
   return text;
 }
 
-// The value as an integer, if it is one that fits 64 bits signed.
+// The value if it is an integer that fits 64 bits signed.
 std::optional<std::int64_t> as_integer(const nlohmann::json& value) {
   if (value.is_number_unsigned()) {
     auto u = value.get<std::uint64_t>();
@@ -103,7 +104,7 @@ bool JsonObject::flag_or(std::string_view key, bool otherwise) const {
   const auto found = value_.find(std::string(key));
   if (found == value_.end()) return otherwise;
   const auto& value = *found;
-  if (value.is_null()) return false;  // as Python takes it: absent means the default, null means no
+  if (value.is_null()) return false;  // as in Python: an absent key means the default, null means false
   if (!value.is_boolean()) refuse(key, "true or false");
   return value.get<bool>();
 }

@@ -15,13 +15,13 @@ namespace moemill::model {
 
 class JsonObject {
  public:
-  // UserError when the file is absent, larger than `max_bytes`, not JSON, or not an object.
+  // UserError if the file is missing, larger than `max_bytes`, not JSON, or not an object.
   static JsonObject read(const std::string& path, std::uint64_t max_bytes);
   JsonObject(std::string file, std::string prefix, nlohmann::json value);
 
   const std::string& file() const { return file_; }
   const nlohmann::json& json() const { return value_; }
-  bool has(std::string_view key) const;  // there, and not null
+  bool has(std::string_view key) const;  // true if the key exists and is not null
 
   std::uint32_t integer(std::string_view key, std::uint32_t min, std::uint32_t max) const;
   std::uint32_t integer_or(std::string_view key, std::uint32_t otherwise, std::uint32_t min, std::uint32_t max) const;

@@ -21,7 +21,7 @@ RopeScaling scaling_of(const JsonObject& rope) {
   rope.refuse(key, "one of default, linear, llama3, yarn");
 }
 
-// rope_scaling wins where both are there and it is not empty, as in transformers.
+// rope_scaling takes precedence over rope_parameters unless it is empty, as in transformers.
 std::optional<JsonObject> rope_object(const JsonObject& config, const RopeDefaults& defaults) {
   for (std::string_view key : {"rope_scaling", "rope_parameters"}) {
     if (!config.has(key)) continue;
@@ -36,7 +36,7 @@ std::optional<JsonObject> rope_object(const JsonObject& config, const RopeDefaul
   return JsonObject(config.file(), "rope_parameters.", defaults.scaling);
 }
 
-// Inside wins over outside.
+// A key inside the rope object takes precedence over the same key outside.
 double rotated_share(const JsonObject& config, const std::optional<JsonObject>& rope, const RopeDefaults& defaults) {
   constexpr const char* key = "partial_rotary_factor";
   const JsonObject& holder = rope && rope->has(key) ? *rope : config;
@@ -50,7 +50,7 @@ std::optional<double> nonzero(const JsonObject& rope, std::string_view key) {
   return value == 0 ? std::nullopt : std::optional(value);
 }
 
-// The dimension whose wave turns `turns` times over the original length.
+// The dimension whose wave makes `turns` full turns over the original context length.
 double yarn_edge(const RopeSettings& s, double dim, double turns) {
   return dim * math::log(s.original_positions / (turns * 2 * std::numbers::pi)) / (2 * math::log(s.theta));
 }
@@ -61,7 +61,7 @@ void stretch_yarn(const RopeSettings& s, double dim, std::vector<double>& f) {
   if (s.truncate) low = std::floor(low), high = std::ceil(high);
   low = std::max(low, 0.0);
   high = std::min(high, dim - 1);
-  if (low == high) high += 0.001;  // as transformers: a step instead of a ramp
+  if (low == high) high += 0.001;  // a step instead of a ramp, as in transformers
   for (std::size_t i = 0; i < f.size(); ++i) {
     double r = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
     f[i] = f[i] * (1 - r) + f[i] / s.factor * r;
@@ -72,7 +72,7 @@ void stretch_llama3(const RopeSettings& s, std::vector<double>& f) {
   for (double& x : f) {
     double wave = 2 * std::numbers::pi / x;
     double t = (s.original_positions / wave - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
-    t = std::clamp(t, 0.0, 1.0);  // 1: short waves stay, 0: long ones are stretched
+    t = std::clamp(t, 0.0, 1.0);  // at 1 the wave is short and stays, at 0 it is long and is stretched
     x = (1 - t) * x / s.factor + t * x;
   }
 }

@@ -7,11 +7,11 @@
 namespace moemill::schedule {
 namespace {
 
-// Prompt rows that fit beside the most generated rows of any rank, so that prompts always get on.
+// Prompt rows that always fit beside the most generated rows of any rank, so that every prompt advances.
 constexpr std::uint64_t least_prompt_rows = 16;
 
-// What dealing changes: a rank's appetite and load while shards are handed out.
-struct Appetite {
+// A rank's load and what it still wants, updated as shards are dealt.
+struct Demand {
   std::uint64_t work_left;
   std::uint64_t sequences;
   std::uint64_t prompt_tokens;
@@ -20,9 +20,9 @@ struct Appetite {
 
 std::uint64_t less(std::uint64_t from, std::uint64_t amount) { return from > amount ? from - amount : 0; }
 
-// The rank that takes the next shard: least work left among those that want one and are not above the mean of
-// `all_work`; size() if there is none. The least loaded of all ranks is never above the mean.
-std::size_t hungriest(std::span<const Appetite> ranks, std::uint64_t all_work) {
+// The rank that takes the next shard: the one with the least work left among those that want a shard and are not above
+// the mean of `all_work`; ranks.size() if there is none. The least loaded rank is never above the mean.
+std::size_t rank_for_next_shard(std::span<const Demand> ranks, std::uint64_t all_work) {
   std::size_t best = ranks.size();
   for (std::size_t r = 0; r < ranks.size(); ++r) {
     if (!ranks[r].wants() || ranks[r].work_left > all_work / ranks.size()) continue;
@@ -36,14 +36,14 @@ std::vector<Claim> deal(std::span<const Facts> facts, const ClaimState& claims) 
   auto wants = [](const Facts& f) { return f.wanted_sequences > 0 && f.wanted_prompt_tokens > 0; };
   if (claims.unclaimed().empty() || std::none_of(facts.begin(), facts.end(), wants)) return dealt;
 
-  std::vector<Appetite> ranks;
+  std::vector<Demand> ranks;
   std::uint64_t all_work = claims.unclaimed_work();
   for (const Facts& f : facts) {
     ranks.push_back({f.work_left, f.wanted_sequences, f.wanted_prompt_tokens});
     all_work += f.work_left;
   }
   for (const UnclaimedShard& shard : claims.unclaimed()) {
-    std::size_t r = hungriest(ranks, all_work);
+    std::size_t r = rank_for_next_shard(ranks, all_work);
     if (r == ranks.size()) break;
     dealt.push_back({WorldRank{static_cast<std::int32_t>(r)}, shard.shard});
     ranks[r].work_left += shard.work;
@@ -53,7 +53,7 @@ std::vector<Claim> deal(std::span<const Facts> facts, const ClaimState& claims) 
   return dealt;
 }
 
-// Prompt rows that a rank could compute now: those at hand and those of the shards it is being dealt.
+// Prompt rows that a rank could compute now: those on hand and those of the shards that it is being dealt.
 std::uint64_t prompt_rows(std::size_t rank, const Facts& f, const ClaimState& claims, std::span<const Claim> dealt) {
   std::uint64_t rows = f.prompt_rows;
   for (std::size_t c = 0; c < dealt.size(); ++c) {
@@ -64,7 +64,7 @@ std::uint64_t prompt_rows(std::size_t rank, const Facts& f, const ClaimState& cl
   return std::min<std::uint64_t>(rows, f.free_rows);
 }
 
-// Rows of a step of those ranks that have any to compute: halfway between the mean and the least.
+// The row limit of a step: halfway between the mean and the least number of rows of the ranks that have any.
 std::uint32_t level(std::span<const Facts> facts, const ClaimState& claims, std::span<const Claim> dealt) {
   std::uint64_t all = 0, busy = 0, least = UINT64_MAX, most_generated = 0;
   for (std::size_t r = 0; r < facts.size(); ++r) {
@@ -84,7 +84,7 @@ bool has_work(const Facts& f) { return f.work_left > 0 || f.waiting_prompts > 0 
 
 ClaimState::ClaimState(std::vector<UnclaimedShard> shards) : shards_(std::move(shards)) {
   for (UnclaimedShard& shard : shards_) {
-    // A shard always fills something of an appetite, or one rank would be dealt any number of empty ones.
+    // Every shard reduces a rank's demand; otherwise one rank could be dealt any number of empty shards.
     shard.sequences = std::max<std::uint32_t>(shard.sequences, 1);
     shard.work = std::max<std::uint64_t>(shard.work, 1);
     work_ += shard.work;
@@ -92,7 +92,7 @@ ClaimState::ClaimState(std::vector<UnclaimedShard> shards) : shards_(std::move(s
 }
 
 void ClaimState::take(std::size_t count) {
-  expect(count <= shards_.size() - next_, "claims: no more shards are taken than there are");
+  expect(count <= shards_.size() - next_, "claims: only shards on the list are taken");
   for (; count > 0; --count) work_ -= shards_[next_++].work;
 }
 

@@ -11,7 +11,7 @@ namespace moemill::schedule {
 std::uint64_t useful_window_pages(std::uint32_t window, std::uint64_t tokens, std::uint64_t sequences,
                                   std::uint32_t rows) {
   const std::uint64_t whole = pages_for(tokens), promise = std::min<std::uint64_t>(whole, pages_touched(window));
-  // One promise more than there are sequences: samples of one prompt share its pages beside their own.
+  // One promise more than there are sequences, because samples of one prompt share its pages beside their own.
   return std::min(sequences * whole, (sequences + 1) * promise + pages_for(rows));
 }
 
@@ -32,14 +32,14 @@ std::uint32_t PagePool::promise(std::uint32_t own, std::uint32_t end) const { re
 
 void PagePool::open(PageList& list, std::uint32_t own, std::uint32_t end) {
   expect(list.pages.empty() && own <= end, "pages: a list is opened once");
-  expect(promise(own, end) <= unpromised(), "pages: only what is free is promised");
+  expect(promise(own, end) <= unpromised(), "pages: only free pages are promised");
   list.first = 0, list.own = own, list.end = end, list.promised = 0;
   renew_promise(list);
 }
 
 void PagePool::share(const PageList& from, std::uint32_t pages, PageList& list) {
   expect(list.pages.empty() && pages <= list.own && pages <= from.pages.size(),
-         "pages: a list begins with its prompt's");
+         "pages: a list begins with its prompt's pages");
   list.pages.assign(from.pages.begin(), from.pages.begin() + pages);
   list.first = std::min(from.first, pages);
   for (std::uint32_t p = list.first; p < pages; ++p) ++holders_[static_cast<std::size_t>(list.pages[p].value)];
@@ -52,9 +52,9 @@ std::uint32_t PagePool::rows_within(const PageList& list, std::uint32_t position
 
 void PagePool::reach(PageList& list, std::uint32_t positions) {
   const std::uint32_t pages = pages_for(positions);
-  expect(pages <= list.end, "pages: a sequence is no longer than it said");
+  expect(pages <= list.end, "pages: a sequence does not exceed its announced length");
   while (list.pages.size() < pages) {
-    expect(list.promised > 0 || unpromised() > 0, "pages: no more are taken than are free");
+    expect(list.promised > 0 || unpromised() > 0, "pages: only free pages are taken");
     list.pages.push_back(free_.back());
     holders_[static_cast<std::size_t>(free_.back().value)] = 1;
     free_.pop_back();
@@ -81,7 +81,7 @@ void PagePool::release(PageId page) {
   if (--holders_[static_cast<std::size_t>(page.value)] == 0) free_.push_back(page);
 }
 
-// As many as it had at first, less the own pages that it holds; never more than are left to take.
+// The initial promise less the own pages that the list holds, and never more than the pages it has yet to take.
 void PagePool::renew_promise(PageList& list) {
   const auto size = static_cast<std::uint32_t>(list.pages.size());
   const std::uint32_t from = std::max(list.own, list.first);

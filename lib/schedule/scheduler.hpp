@@ -1,13 +1,13 @@
-// One rank's sequences: who is admitted, which rows a step has, what a drawn token changes. Host only; the mill drives
-// it: facts() -> decide() -> add() what was claimed -> plan_step() -> forward and sampling -> commit().
+// One rank's sequences: which prompts are admitted, which rows a step has, what a drawn token changes. Host only. The
+// mill drives it: facts() -> decide() -> add() claimed prompts -> plan_step() -> forward and sampling -> commit().
 //
-// The policy. A prompt is admitted when a slot and all pages that one of its samples may ever need at a time are free,
-// in both groups, so nothing is thrown away or computed twice for lack of memory; of those waiting the one with most
-// work goes first, and nobody overtakes it. Its rows fill what the generated rows leave of the step, in chunks, and
-// pages outside the window go back after each. After its last row all its samples
-// draw their first token; one goes on in the pages at hand, the others queue for a slot and pages (they share the full
-// prompt pages and copy the partial one) and go before any new prompt: so n samples that do not fit together follow one
-// another. Every running sequence has a row in every step; resumed tokens are replayed several a step.
+// The policy: a prompt is admitted when a slot and all pages that one of its samples may ever hold at a time are free,
+// in both groups, so nothing is evicted or computed twice for lack of memory. The waiting prompt with the most work
+// goes first, and no other prompt overtakes it. Its rows are computed in chunks that fill the part of the step that
+// generated rows leave, and pages outside the window are freed after each chunk. After its last row all its samples
+// draw their first token. One sample continues in the prompt's pages; the others queue for a slot and pages (they share
+// the full prompt pages and copy the partial page) and go before any new prompt, so n samples that do not fit together
+// run one after another. Every running sequence has a row in every step; resumed tokens are replayed several per step.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +23,12 @@
 namespace moemill::schedule {
 
 struct SchedulerSettings {
-  std::uint32_t max_num_seqs = 256;             // sequences that hold pages at a time
-  std::uint32_t max_num_batched_tokens = 2048;  // rows of a step
-  std::uint32_t pages = 0;                      // KV pages of this rank: of PageGroup::Full; 0: no such layers
+  std::uint32_t max_num_seqs = 256;             // sequences that hold pages at the same time
+  std::uint32_t max_num_batched_tokens = 2048;  // rows per step
+  std::uint32_t pages = 0;                      // this rank's KV pages in PageGroup::Full; 0: no such layers
   std::uint32_t max_model_len = 0;              // tokens of the longest sequence
-  std::uint32_t window = 0;                     // positions that layers with a window see; 0: no such layers
-  std::uint32_t window_pages = 0;               // of PageGroup::Window
+  std::uint32_t window = 0;                     // positions that windowed layers see; 0: no such layers
+  std::uint32_t window_pages = 0;               // this rank's KV pages in PageGroup::Window
 };
 
 class Scheduler {
@@ -36,28 +36,28 @@ class Scheduler {
   explicit Scheduler(const SchedulerSettings& settings);
   ~Scheduler();
 
-  // Whether one sample of such a prompt at a time fits the whole cache; where there are several, the prompt's pages
-  // stay for the later ones. If not the prompt must not be added, and the job cannot go on: whether a row fails must
-  // not depend on a setting of the layout.
+  // Whether such a prompt fits the whole cache with one running sample; if there are several samples, the prompt's own
+  // pages stay for the later ones. If it does not fit, the prompt must not be added and the job cannot continue,
+  // because a layout setting must not decide whether a row fails.
   bool fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens, std::uint32_t samples) const;
   void add(PromptWork prompt);
 
   Facts facts() const;
-  // The rows of the next step. Prompt rows only in phase Prefill. Frees the slots of finished sequences. The step
-  // and uses() are valid until the next call.
+  // The rows of the next step; prompt rows only in phase Prefill. Frees the slots of finished sequences. The step and
+  // uses() are valid until the next call.
   const Step& plan_step(const Decision& decision);
-  // What the step's wanted logits are for, by ascending logit_index.
+  // The purposes of the step's rows of logits, by ascending logit_index.
   std::span<const LogitUse> uses() const;
-  // One Drawn for each Sample use, in the order of uses(). Pages of finished sequences are free at once; the sequences
-  // can be read until the next plan_step(). Call it after every step, also one without rows.
+  // Takes one Drawn for each use with purpose Sample, in the order of uses(). Frees the pages of finished sequences at
+  // once; the sequences can be read until the next plan_step(). Must be called after every step, even without rows.
   void commit(std::span<const Drawn> drawn);
-  // Sequences that ended in the last commit(), in a defined order.
+  // The sequences that ended in the last commit(), in a defined order.
   std::span<const SlotId> finished() const;
 
   const Sequence& sequence(SlotId slot) const;
-  // Slots are 0 .. slot_count() - 1; it grows as needed: samples that wait for pages have a slot too.
+  // Slots are numbered 0 .. slot_count() - 1. The count grows as needed: samples that wait for pages have a slot too.
   std::uint32_t slot_count() const;
-  bool idle() const;  // nothing on hand
+  bool idle() const;  // true if no prompt is on hand
   // After a Drain decision: every unfinished sample with generated tokens, by prompt and sample.
   std::vector<Partial> partials() const;
 

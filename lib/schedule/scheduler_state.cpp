@@ -21,8 +21,8 @@ bool goes_later(const std::unique_ptr<Active>& a, const std::unique_ptr<Active>&
   return std::tuple(a->work.work(), b->work.prompt_index) < std::tuple(b->work.work(), a->work.prompt_index);
 }
 
-// What a prompt and one of its samples at a time need of a group. With one sample it is one list, else two: the prompt
-// keeps its pages for those to come.
+// Pages of a group that a prompt and one running sample need. With one sample they are one list. With several they are
+// two, because the prompt keeps its pages for the samples to come.
 std::uint32_t Scheduler::State::promise(PageGroup group, std::uint32_t prompt_pages, std::uint32_t all_pages,
                                         std::size_t samples) const {
   const PagePool& p = pool(group);
@@ -97,7 +97,7 @@ std::uint32_t Scheduler::State::rows_within(const Pages& pages, std::uint32_t po
 void Scheduler::State::add_rows(RowKind kind, std::span<const TokenId> tokens, std::uint32_t position, Pages& pages) {
   auto rows = static_cast<std::uint32_t>(tokens.size());
   std::uint32_t page_count = pages_for(position + rows);
-  // Both groups' lists have the same entries.
+  // The lists of both groups have the same number of entries.
   auto first_page = static_cast<std::uint32_t>(step.pages[static_cast<std::size_t>(groups.front())].size());
   step.segments.push_back({kind, step.rows(), rows, position, first_page, page_count});
   step.tokens.insert(step.tokens.end(), tokens.begin(), tokens.end());
@@ -115,7 +115,7 @@ std::uint32_t Scheduler::State::want_logits(std::uint32_t row) {
   return static_cast<std::uint32_t>(step.logit_rows.size() - 1);
 }
 
-// One row for everyone that runs; what is left after the prefilling prompts' one each goes to replays.
+// One row for each running sequence. Rows beyond one for each prefilling prompt go to replays of resumed tokens.
 void Scheduler::State::plan_generated(std::uint32_t& budget) {
   std::uint32_t spare = budget - static_cast<std::uint32_t>(running.size() + prefilling.size());
   for (SlotId slot : running) {
@@ -154,7 +154,7 @@ void Scheduler::State::plan_prompt(Active& prompt, std::uint32_t& budget) {
   }
 }
 
-// The plan's segments are those of `running` in order, then those of `prefilling` in order.
+// The plan's segments are in the order of `running`, then of `prefilling`.
 void Scheduler::State::advance_planned_rows() {
   std::size_t s = 0;
   for (SlotId slot : running) {
@@ -186,14 +186,14 @@ void Scheduler::State::close(Pages& pages) {
   for (PageGroup g : groups) pool(g).close(list(pages, g));
 }
 
-// All prompt rows are in the cache and the first tokens are drawn.
+// Called when all prompt rows are in the cache and the first tokens are drawn.
 void Scheduler::State::end_prefill(Active& prompt) {
   for (std::size_t s = 0; s < prompt.slots.size(); ++s) {
     SlotId slot = prompt.slots[s];
     if (prompt.work.params.max_tokens == 0) finish(slot, FinishReason::Length);
     bool ended = entry(slot).sequence.finish != FinishReason::None;
     if (s == 0) {
-      if (!ended) go_on(slot);
+      if (!ended) start_first_sample(slot);
     } else if (ended) {
       --prompt.unstarted;
     } else {
@@ -203,8 +203,8 @@ void Scheduler::State::end_prefill(Active& prompt) {
   if (prompt.unstarted == 0) close(prompt.pages);
 }
 
-// A prompt's first sample, in the pages at hand.
-void Scheduler::State::go_on(SlotId slot) {
+// The first sample continues in the prompt's pages.
+void Scheduler::State::start_first_sample(SlotId slot) {
   Entry& e = entry(slot);
   Active& prompt = *e.prompt;
   if (prompt.slots.size() == 1) {
@@ -215,8 +215,8 @@ void Scheduler::State::go_on(SlotId slot) {
   running.push_back(slot);
 }
 
-// Gives a parked sample its pages: the prompt's full pages, its partial one (its own copy, unless no other sample is in
-// it), and the promise of what it may need behind them. False when a slot or pages are lacking.
+// Gives a parked sample its pages: the prompt's full pages, the prompt's partial page (or a copy if another sample uses
+// it), and a promise of the pages that it may need after them. Returns false if a place or pages are lacking.
 bool Scheduler::State::start(SlotId slot) {
   Entry& e = entry(slot);
   Active& prompt = *e.prompt;
@@ -239,14 +239,14 @@ bool Scheduler::State::start(SlotId slot) {
     pool(g).reach(to, prompt.length());
     copies.push_back({g, from.pages.back(), to.pages.back(), partial_tokens});
   }
-  e.sequence.generated.reserve(prompt.work.params.max_tokens);  // only now: a prompt may have very many samples
+  e.sequence.generated.reserve(prompt.work.params.max_tokens);  // not before: a prompt may have very many samples
   running.push_back(slot);
   if (--prompt.unstarted == 0) close(prompt.pages);
   return true;
 }
 
-// Strictly in order. It always comes to an end: while a sample is parked nobody is admitted, and when its prompt was
-// admitted what one sample needs fitted beside all prompts that are still here.
+// Starts parked samples strictly in order. Each of them starts eventually: no prompt is admitted while a sample is
+// parked, and when its prompt was admitted, one sample's pages fitted beside all prompts that are still active.
 void Scheduler::State::start_parked() {
   std::size_t started = 0;
   while (started < parked.size() && start(parked[started])) ++started;

@@ -1,5 +1,5 @@
-// The inside of the Scheduler: the prompts and samples on hand, and the steps of its policy (scheduler.hpp) one by one.
-// Private to schedule/.
+// The Scheduler's private state: the prompts and samples on hand, and each step of the policy in scheduler.hpp. Private
+// to schedule/.
 #pragma once
 
 #include <array>
@@ -12,18 +12,19 @@
 
 namespace moemill::schedule {
 
-// By PageGroup; the list of a group without layers stays empty.
+// Indexed by PageGroup; the list of a group without layers stays empty.
 using Pages = std::array<PageList, page_groups>;
 
-// A prompt in flight. It holds the pages of its rows until every sample has started or ended. The pages of a prompt
-// with one sample are that sample's from the start, and change hands after the last row.
+// A prompt in flight. It holds the pages of its rows until every sample has started or ended. If it has only one
+// sample, its pages are reserved for prompt and sample together, and the sample takes them over after the last prompt
+// row.
 struct Active {
   PromptWork work;
-  std::vector<SlotId> slots;  // of its samples; the first is the one that goes on in the pages at hand
+  std::vector<SlotId> slots;  // [samples]; the first sample continues in the prompt's pages
   Pages pages;
-  std::uint32_t computed = 0;  // prompt rows
+  std::uint32_t computed = 0;  // prompt rows computed so far
   std::uint32_t unfinished = 0;
-  std::uint32_t unstarted = 0;  // samples that have no pages yet
+  std::uint32_t unstarted = 0;  // samples without pages
 
   std::uint32_t rows() const { return static_cast<std::uint32_t>(work.prompt_rows()); }
   std::uint32_t length() const { return static_cast<std::uint32_t>(work.tokens.size()); }
@@ -39,18 +40,18 @@ struct Entry {
   std::uint32_t next_position() const { return static_cast<std::uint32_t>(sequence.prompt->tokens.size()) + computed; }
 };
 
-// Pages of a prompt and of one of its samples together. The last generated token is never a row.
+// Pages of a prompt and one of its samples together. The last generated token never becomes a row.
 std::uint32_t pages_of_sample(std::uint64_t prompt_tokens, std::uint32_t max_tokens);
 std::uint32_t pages_of_sample(const PromptWork& work);
 
-// Heap order of the waiting prompts: most work first, then the lower index.
+// Heap order of the waiting prompts: the most work first, then the lower index.
 bool goes_later(const std::unique_ptr<Active>& a, const std::unique_ptr<Active>& b);
 
 struct Scheduler::State {
   SchedulerSettings settings;
   std::uint32_t max_running;                // every running sequence has a row in every step
-  std::array<PagePool, page_groups> pools;  // by PageGroup
-  std::vector<PageGroup> groups;            // that this model has layers of
+  std::array<PagePool, page_groups> pools;  // indexed by PageGroup
+  std::vector<PageGroup> groups;            // the groups that this model has layers of
 
   std::vector<std::unique_ptr<Active>> waiting;  // a heap
   std::uint64_t waiting_work = 0;
@@ -58,15 +59,15 @@ struct Scheduler::State {
   std::uint64_t waiting_sequences = 0;
 
   std::vector<std::unique_ptr<Active>> active;
-  std::vector<Active*> prefilling;  // in order of admission; all but the last take what they need in a step
+  std::vector<Active*> prefilling;  // in order of admission; all but the last compute all their rows in a step
   std::vector<SlotId> running;      // in order of start
-  std::vector<SlotId> parked;       // have tokens to go on from, but no slot or pages; first come first served
-  std::deque<Entry> entries;        // by slot
+  std::vector<SlotId> parked;       // samples with tokens to continue from but without a place or pages; a queue
+  std::deque<Entry> entries;        // indexed by slot
   std::vector<SlotId> free_slots;
 
   Step step;
   std::vector<LogitUse> uses;
-  std::vector<PageCopy> copies;  // of samples started since the last plan
+  std::vector<PageCopy> copies;  // for samples started since the last plan
   std::vector<SlotId> finished;
 
   explicit State(const SchedulerSettings& s)
@@ -108,7 +109,7 @@ struct Scheduler::State {
   void advance_planned_rows();
   void finish(SlotId slot, FinishReason reason);
   void end_prefill(Active& prompt);
-  void go_on(SlotId slot);
+  void start_first_sample(SlotId slot);
   bool start(SlotId slot);
   void start_parked();
   void slide(Pages& pages, std::uint32_t position);

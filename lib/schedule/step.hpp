@@ -11,16 +11,16 @@
 
 namespace moemill::schedule {
 
-constexpr std::uint32_t page_tokens = 64;  // tokens a KV page; attention blocks are these pages, aligned to position 0
+constexpr std::uint32_t page_tokens = 64;  // tokens per KV page; attention blocks are these pages, from position 0 on
 
-// Layers that see all positions and layers that see a window keep their pages apart, so that pages outside the window
-// can be given back. A model without windows has no pages of the second kind, one with windows everywhere none of the
+// Full-attention layers and layers with a sliding window have pages of their own, so that pages outside the window can
+// be freed. A model without windows has no pages of the second group; a model with windows everywhere has none of the
 // first.
 enum class PageGroup : std::uint8_t { Full, Window };
 constexpr std::size_t page_groups = 2;
 
-// A prompt token's attention always uses the expanded form of MLA, a generated token's always the absorbed one, also
-// when it is replayed after a resume: that is part of the definition of its bits.
+// A prompt token's attention always uses the expanded form of MLA and a generated token's always the absorbed form,
+// even when it is replayed after a resume. This is part of the definition of the output's bits.
 enum class RowKind : std::uint8_t { Prompt, Generated };
 
 // Consecutive rows of one sequence at consecutive positions.
@@ -33,8 +33,8 @@ struct Segment {
   std::uint32_t page_count;
 };
 
-// The first `tokens` entries of `from` become those of `to`, in every layer of the group, before the step's rows are
-// computed: how samples of one prompt share all its full pages and own a copy of its last, partial one.
+// Copies the first `tokens` entries of page `from` to page `to`, in every layer of the group, before the step's rows
+// are computed. Samples of one prompt share all its full pages, and each owns a copy of the last, partial page.
 struct PageCopy {
   PageGroup group;
   PageId from;
@@ -46,8 +46,8 @@ struct Step {
   std::vector<TokenId> tokens;           // [rows]
   std::vector<std::uint32_t> positions;  // [rows]
   std::vector<Segment> segments;         // in row order; Generated segments first
-  // By PageGroup; both lists have an entry for the same positions, or are empty where the model has no such layers. A
-  // page that was given back, all of it outside the window of every row of the step, is PageId{-1}.
+  // Indexed by PageGroup. Both lists have entries for the same positions, or are empty if the model has no such layers.
+  // A page that was freed because it lies outside the window of every row of the step is PageId{-1}.
   std::array<std::vector<PageId>, page_groups> pages;
   std::vector<PageCopy> copies;
   std::vector<std::uint32_t> logit_rows;  // ascending rows whose logits are wanted

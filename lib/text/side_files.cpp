@@ -21,8 +21,8 @@ constexpr const char* listed_tokens[] = {"additional_special_tokens", "extra_spe
 
 enum class Special { No, Yes };
 
-// An entry of "added_tokens", but for its id. A token is a string or an object with "content"; what neither is gives
-// none. A special token is not normalised unless its object says so, as AddedToken's own default has it.
+// Makes an entry of "added_tokens" without its id. A token is a string or an object with "content"; anything else
+// yields null. A special token is not normalised unless its object asks for it, which is AddedToken's default.
 json entry_of(const json& token, Special otherwise) {
   const json object = token.is_object() ? token : json{{"content", token}};
   if (!object.contains("content") || !object["content"].is_string()) return nullptr;
@@ -40,7 +40,7 @@ json object_in(const std::string& text) {
   return value.is_object() ? value : json::object();
 }
 
-// The tokens that the model's makers gave a role, in transformers' order.
+// The tokens that have a role (bos_token, pad_token, ...), in transformers' order.
 std::vector<json> special_tokens(const json& config) {
   std::vector<json> found;
   auto take = [&](const json& token) {
@@ -72,7 +72,7 @@ class Appender {
     }
   }
 
-  // `where` names file and key for the error message; a token with a role has no id of its own.
+  // `where` names file and key for the error message. A token known only by its role has no id in its file.
   void append(json entry, std::optional<std::int64_t> id, const std::string& where) {
     const std::string content = entry["content"];
     if (content.empty() || !file_.tree["added_tokens"].is_array() || !known_.insert(content).second) return;
@@ -108,7 +108,7 @@ std::int64_t id_of_key(const std::string& key, const std::string& where) {
   std::int64_t id = -1;
   const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
   if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= id_limit)
-    user_error("{}: the key \"{}\" is no token id (a whole number from 0 to {})", where, key, id_limit - 1);
+    user_error("{}: the key \"{}\" is not a token id (a whole number from 0 to {})", where, key, id_limit - 1);
   return id;
 }
 
@@ -123,7 +123,7 @@ void append_decoder(const json& decoder, const std::string& where, Appender& app
   for (auto& [id, entry] : by_id) appender.append(std::move(entry), id, where);
 }
 
-// The older form: {"content": id}. A token is special where another file gives it a role.
+// Reads the older form, {"content": id}. A token is special if another file gives it a role.
 void append_added_tokens(const std::string& text, const std::string& where, const std::vector<json>& special,
                          Appender& appender) {
   const json tokens = json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -147,7 +147,7 @@ void append_added_tokens(const std::string& text, const std::string& where, cons
 json append_side_tokens(TokenizerFile& file, const SideFiles& side) {
   json config = object_in(side.tokenizer_config);
   Appender appender(file);
-  // transformers reads the older files only where the newer form is not there.
+  // transformers reads the older files only if the newer form does not exist.
   if (config.contains("added_tokens_decoder")) {
     append_decoder(config["added_tokens_decoder"], side.dir + "/tokenizer_config.json: added_tokens_decoder", appender);
   } else {

@@ -1,6 +1,6 @@
-// Added tokens that stand beside tokenizer.json, in tokenizer_config.json, added_tokens.json or
-// special_tokens_map.json: saved so by some versions of transformers, and by people who add a token by hand. Read as
-// transformers 5 reads them (PreTrainedTokenizerBase._from_pretrained, TokenizersBackend.__init__).
+// Added tokens in files beside tokenizer.json: tokenizer_config.json, added_tokens.json and special_tokens_map.json.
+// Some versions of transformers save them there, and users add tokens there by hand. They are read as transformers 5
+// reads them (PreTrainedTokenizerBase._from_pretrained, TokenizersBackend.__init__).
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,9 +10,9 @@
 
 namespace moemill::text {
 
-// Appends to the file's "added_tokens" those that it lacks, and returns what it appended (an array, empty for most
-// models). Tokens that tokenizer.json has keep what it says of them. UserError where a file gives a token another id
-// than it would get: neither would be safe.
+// Appends the tokens that the file's "added_tokens" lacks, and returns them (an array, empty for most models). Tokens
+// that tokenizer.json has keep its settings. UserError if a file gives a token an id that differs from the one it would
+// get, because neither id would be safe.
 nlohmann::json append_side_tokens(TokenizerFile& file, const SideFiles& side);
 
 }  // namespace moemill::text

@@ -13,8 +13,8 @@ namespace {
 
 using nlohmann::json;
 
-// The class that is published beside these files (tokenization_kimi.py, tokenization_moonshot.py), and what it says:
-// the pattern, and 256 ids behind the ranks that are special tokens, named where tokenizer_config.json names them.
+// The class that is published with these files (tokenization_kimi.py, tokenization_moonshot.py). It defines the split
+// pattern below, and that the 256 ids after the ranks are special tokens with names from tokenizer_config.json.
 constexpr std::string_view known_class = "TikTokenTokenizer";
 constexpr std::size_t reserved_ids = 256;
 constexpr std::string_view split_pattern =
@@ -50,7 +50,7 @@ std::optional<std::string> from_base64(std::string_view text) {
   return bytes;
 }
 
-// Tokens by rank.
+// The tokens in the order of their ranks.
 class Ranks {
  public:
   Ranks(std::string_view text, const std::string& file) : file_(file) {
@@ -65,7 +65,7 @@ class Ranks {
     }
     for (int byte = 0; byte < 256; byte++)
       if (!ids_.contains(std::string(1, static_cast<char>(byte))))
-        user_error("{}: no token is the single byte 0x{:02X}, so that not every text has tokens; is the file whole?",
+        user_error("{}: no token is the single byte 0x{:02X}, so some texts have no tokens; is the file complete?",
                    file_, byte);
   }
 
@@ -88,7 +88,7 @@ class Ranks {
     if (rank + reserved_ids >= static_cast<std::uint64_t>(id_limit))
       user_error("{}:{}: more than {} tokens are not supported", file_, line, id_limit);
     if (!ids_.emplace(*bytes, rank).second)
-      user_error("{}:{}: this token has the rank {}, too", file_, line, ids_.at(*bytes));
+      user_error("{}:{}: this token also has the rank {}", file_, line, ids_.at(*bytes));
     tokens_.push_back(std::move(*bytes));
   }
 
@@ -97,9 +97,9 @@ class Ranks {
   std::unordered_map<std::string, std::uint64_t> ids_;
 };
 
-// Any two neighbours that make a token may merge, by that token's rank.
+// Adds every merge of two tokens into a third, at the third token's rank.
 void add_merges(const Ranks& ranks, TokenizerFile& file) {
-  constexpr std::size_t longest = 4096;  // a token of n bytes has n ways to be cut, each looked up in n steps
+  constexpr std::size_t longest = 4096;  // bytes; a token of n bytes takes about n * n steps
   const ByteAlphabet alphabet;
   std::string left, right;
   for (std::size_t rank = 0; rank < ranks.size(); rank++) {
@@ -122,7 +122,7 @@ json added_token(std::size_t id, const std::string& content) {
           {"rstrip", false}, {"normalized", false}, {"special", false}};
 }
 
-// Those that tokenizer_config.json names, and the reserved ones between them.
+// The added tokens that tokenizer_config.json names, and reserved ones for all other ids after the ranks.
 json added_tokens(const Place& config, std::size_t ranks) {
   std::map<std::size_t, json> tokens;
   for (std::size_t id = ranks; id < ranks + reserved_ids; id++)
@@ -132,7 +132,7 @@ json added_tokens(const Place& config, std::size_t ranks) {
       std::size_t id = 0;
       auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
       if (error != std::errc() || end != key.data() + key.size() || id < ranks || id >= ranks + reserved_ids)
-        named->refuse(fmt::format("the key \"{}\" must be an id from {} to {}, behind the ranks of tiktoken.model", key,
+        named->refuse(fmt::format("the key \"{}\" must be an id from {} to {}, after the ranks of tiktoken.model", key,
                                   ranks, ranks + reserved_ids - 1));
       tokens[id] = added_token(id, token.at("content").string());
       tokens[id]["special"] = token.boolean_or("special", false);

@@ -1,5 +1,5 @@
-// tiktoken.model as Kimi K2 and Moonlight are published: a rank and the bytes of a token a line, special tokens in
-// tokenizer_config.json. Written as the same TokenizerFile that tokenizer.json makes, so that the rest is one path.
+// Reads tiktoken.model as Kimi K2 and Moonlight publish it: the bytes and the rank of one token per line, with special
+// tokens in tokenizer_config.json. The result is the TokenizerFile that a tokenizer.json yields, so one path follows.
 #pragma once
 
 #include <string>
@@ -9,8 +9,9 @@
 
 namespace moemill::text {
 
-// UserError names the file and line: bytes that are no base64, a rank that is not the line's number, a token twice, a
-// byte that no token is. `config` is tokenizer_config.json, which must name the class whose split pattern is known.
+// UserError names file and line, for bytes that are not base64, a rank that is not the line's number, a repeated token,
+// and a single byte that has no token. `config` is tokenizer_config.json; it must name the class whose split pattern is
+// known.
 TokenizerFile read_tiktoken_file(std::string_view ranks, const std::string& file_name, std::string_view config,
                                  const std::string& config_name);
 

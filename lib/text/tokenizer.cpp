@@ -25,7 +25,7 @@ std::string read_file(const std::string& path) {
   return std::move(bytes).str();
 }
 
-// Other forms of a tokenizer, which transformers turns into tokenizer.json.
+// Names the forms of a tokenizer that transformers can convert into tokenizer.json.
 [[noreturn]] void refuse_without_tokenizer(const std::string& dir) {
   for (const char* other : {"tokenizer.model", "spiece.model", "vocab.json"})
     if (is_named(dir + "/" + other))
@@ -36,7 +36,8 @@ std::string read_file(const std::string& path) {
   user_error("{}: has no tokenizer.json, which the model folder needs for texts; download it with the model", dir);
 }
 
-// "" where there is none; an empty file, as a download leaves it that was cut off, is no JSON, and not the same.
+// The file's contents; "" if it does not exist. An empty file, which an interrupted download leaves, must not read as
+// missing, so it yields " ", which is not JSON.
 std::string text_of(const std::string& path) {
   if (!is_named(path)) return "";
   const std::string text = read_file(path);
@@ -44,7 +45,7 @@ std::string text_of(const std::string& path) {
 }
 
 std::string side_tokens_note(const nlohmann::json& appended, const std::string& file_name) {
-  return fmt::format("{}: {} more added token{} (\"{}\", id {}{}) stand in the files beside it, and count", file_name,
+  return fmt::format("{}: {} more added token{} (\"{}\", id {}{}) are taken from the files beside it", file_name,
                      appended.size(), appended.size() == 1 ? "" : "s", appended[0]["content"].get<std::string>(),
                      appended[0]["id"].get<std::int64_t>(), appended.size() == 1 ? "" : ", ...");
 }
@@ -65,10 +66,10 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& file_name, 
   const nlohmann::json appended = append_side_tokens(file, side);
   Place root(file.tree, file_name, "");
   auto model = root.at("model");
-  if (!file.has_vocabulary) model.refuse("\"vocab\" is missing or no object; only BPE models are supported");
-  if (!file.has_merges) model.refuse("\"merges\" is missing or no array; only BPE models are supported");
+  if (!file.has_vocabulary) model.refuse("\"vocab\" is missing or not an object; only BPE models are supported");
+  if (!file.has_merges) model.refuse("\"merges\" is missing or not an array; only BPE models are supported");
   Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, root));
-  // Without tokens of other files it is that of the file alone.
+  // Without tokens from other files it is the hash of tokenizer.json alone.
   tokenizer.parts_->fingerprint =
       sha256_hex(appended.empty() ? std::string(json) : std::string(json) + appended.dump());
   if (!appended.empty()) tokenizer.parts_->warnings.push_back(side_tokens_note(appended, file_name));
@@ -82,7 +83,7 @@ Tokenizer Tokenizer::parse_tiktoken(std::string_view ranks, const std::string& f
                                     const std::string& config_name) {
   TokenizerFile file = read_tiktoken_file(ranks, file_name, config, config_name);
   Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, Place(file.tree, config_name, "")));
-  // A changed chat template in tokenizer_config.json makes no other tokenizer.
+  // Only the added tokens of tokenizer_config.json count: a changed chat template leaves the tokenizer the same.
   tokenizer.parts_->fingerprint = sha256_hex(std::string(ranks) + file.tree["added_tokens"].dump());
   return tokenizer;
 }
@@ -109,8 +110,8 @@ Tokenizer Tokenizer::load(const std::string& dir) {
   return tokenizer;
 }
 
-// Special tokens are what the post-processor adds. tokenizer_config.json can ask for others, which older versions of
-// transformers obeyed: then the user should know.
+// The post-processor alone decides which special tokens are added. tokenizer_config.json may ask for different ones, as
+// older versions of transformers added them; the user is warned about that.
 void Tokenizer::warn_about_config(const std::string& path, const std::string& text) {
   if (text.empty()) return;
   nlohmann::json config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);

@@ -1,6 +1,6 @@
-// Text <-> token ids as tokenizer.json or tiktoken.model says, read by run, validate and preview before and after the
-// model. Promises: the ids and text of the Hugging Face tokenizers library for every file it accepts (what is not
-// supported is refused by name), const use from many threads at once, and text that never splits a UTF-8 character.
+// Converts text to token ids and back as tokenizer.json or tiktoken.model defines. Used by run, validate and preview.
+// Promises: the same ids and text as the Hugging Face tokenizers library for every file that it accepts (unsupported
+// parts are refused by name), const use from many threads at once, and text that never splits a UTF-8 character.
 #pragma once
 
 #include <cstddef>
@@ -17,12 +17,12 @@
 
 namespace moemill::text {
 
-enum class AddSpecial { No, Yes };   // Yes: what the post-processor adds (a BOS, say)
-enum class SkipSpecial { No, Yes };  // Yes: tokens whose "special" is true leave no text
+enum class AddSpecial { No, Yes };   // Yes adds the post-processor's tokens, for example a BOS
+enum class SkipSpecial { No, Yes };  // Yes: tokens whose "special" flag is true produce no text
 
 struct TokenizerParts;
 
-// The texts of the files beside tokenizer.json that can add tokens; empty where there is none.
+// The contents of the files beside tokenizer.json that can add tokens; an empty string for a file that does not exist.
 struct SideFiles {
   std::string dir;
   std::string tokenizer_config, added_tokens, special_tokens_map;
@@ -31,8 +31,8 @@ struct SideFiles {
 class Tokenizer {
  public:
   // Reads DIR/tokenizer.json and the tokens that DIR/tokenizer_config.json, added_tokens.json and
-  // special_tokens_map.json add to it; where there is none, DIR/tiktoken.model with its tokenizer_config.json.
-  // UserError names file, JSON path or line, and reason.
+  // special_tokens_map.json add to it. Without a tokenizer.json, reads DIR/tiktoken.model and its
+  // tokenizer_config.json. UserError names file, JSON path or line, and reason.
   static Tokenizer load(const std::string& dir);
   static Tokenizer parse(std::string_view json, const std::string& file_name, const SideFiles& side = {});
   static Tokenizer parse_tiktoken(std::string_view ranks, const std::string& file_name, std::string_view config,
@@ -42,16 +42,16 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
-  // Throws BadUtf8, or TextError where a split pattern runs into its limits. Text of any length, NULs included.
+  // Throws BadUtf8, or TextError if a split pattern reaches its limits. The text may have any length and contain NULs.
   std::vector<TokenId> encode(std::string_view utf8, AddSpecial add) const;
-  // Ids that do not exist are left out; bytes that are not UTF-8 become U+FFFD, one for each longest valid beginning.
+  // Ids that do not exist are skipped. Invalid UTF-8 becomes U+FFFD, one for each maximal prefix of a character.
   std::string decode(std::span<const TokenId> ids, SkipSpecial skip) const;
 
-  std::size_t vocabulary_size() const;  // highest id + 1, added tokens included; ids below may have holes
+  std::size_t vocabulary_size() const;  // highest id + 1, added tokens included; ids below it may be unused
   bool is_special(TokenId id) const;
   std::optional<TokenId> id_of(std::string_view token) const;  // by its spelling in tokenizer.json
-  std::string token_bytes(TokenId id) const;                   // what it adds in mid-text; empty if there is none
-  const std::string& fingerprint() const;            // SHA-256 of tokenizer.json, or of what counts of other files, hex
+  std::string token_bytes(TokenId id) const;         // bytes that the token adds within a text; empty for an unused id
+  const std::string& fingerprint() const;            // SHA-256 in hex of all file contents that decide ids and texts
   const std::vector<std::string>& warnings() const;  // for the log, one sentence each
 
  private:
@@ -62,10 +62,10 @@ class Tokenizer {
   std::unique_ptr<TokenizerParts> parts_;
 };
 
-// Decodes a completion as it grows, for stop strings and live text: push() gives the text that has become certain,
-// finish() the rest. All of it together is decode(all ids, skip), less the text of the prompt that was read before: a
-// space that a decoder takes from the first token of a text is taken from the prompt's first, not from the answer's.
-// One per sequence; needs its Tokenizer to stay where it is or be moved, not destroyed.
+// Decodes a completion as it grows, for stop strings and live text: push() appends the text that can no longer change,
+// finish() the rest. Together they yield decode(prompt ids + completion ids, skip) without the prompt's text: a decoder
+// that strips a space from the first token of a text strips it from the prompt's first token, not from the answer's.
+// There is one StreamDecoder per sequence. Its Tokenizer may be moved but must outlive it.
 class StreamDecoder {
  public:
   StreamDecoder(const Tokenizer& tokenizer, SkipSpecial skip);
@@ -73,9 +73,9 @@ class StreamDecoder {
   StreamDecoder& operator=(StreamDecoder&&) noexcept;
   ~StreamDecoder();
 
-  void read_prompt(std::span<const TokenId> ids);  // before the first push
+  void read_prompt(std::span<const TokenId> ids);  // called before the first push, if at all
   void push(TokenId id, std::string& text);        // appends to text
-  void finish(std::string& text);                  // appends; then the decoder is as new
+  void finish(std::string& text);                  // appends the rest and resets the decoder
 
  private:
   struct State;

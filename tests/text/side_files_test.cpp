@@ -56,7 +56,7 @@ TEST_CASE("files beside tokenizer.json that say nothing usable") {
   CHECK(refusal({"dir", R"({"added_tokens_decoder": []})", "", ""}).find("must be an object") != std::string::npos);
   for (const char* key : {"", "x", "-1", "3x", "99999999999999999999", "16777216"})
     CHECK_MESSAGE(refusal({"dir", json{{"added_tokens_decoder", {{key, {{"content", "x"}}}}}}.dump(), "", ""})
-                          .find("is no token id") != std::string::npos,
+                          .find("is not a token id") != std::string::npos,
                   key);
   CHECK(refusal({"dir", R"({"added_tokens_decoder": {"356": {}}})", "", ""}).find("the token 356 has no \"content\"") !=
         std::string::npos);

@@ -65,10 +65,10 @@ TEST_CASE("a tiktoken.model that cannot be used is refused by its line") {
     CHECK_MESSAGE(with_line_three(line).starts_with("dir/tiktoken.model:3: must be the base64"), line);
   for (const char* line : {"Ag== 3", "Ag== -2", "Ag== 2x", "Ag== ", "Ag== 99999999999999999999"})
     CHECK_MESSAGE(with_line_three(line).find(" should be 2: ranks count up from 0") != std::string::npos, line);
-  CHECK(with_line_three("AQ== 2") == "dir/tiktoken.model:3: this token has the rank 1, too");
+  CHECK(with_line_three("AQ== 2") == "dir/tiktoken.model:3: this token also has the rank 1");
   CHECK(with_line_three("YWJhYmFi 2").find("no token is the single byte 0x02") != std::string::npos);
-  CHECK(refusal(good.substr(0, good.find('\n', 100) + 1), config).find("is the file whole?") != std::string::npos);
-  CHECK(refusal("", config).find("is the file whole?") != std::string::npos);
+  CHECK(refusal(good.substr(0, good.find('\n', 100) + 1), config).find("is the file complete?") != std::string::npos);
+  CHECK(refusal("", config).find("is the file complete?") != std::string::npos);
   CHECK(refusal(good, "[]").find("not a JSON object") != std::string::npos);
   CHECK(refusal(good, R"({"tokenizer_class": "OtherTokenizer"})").find("\"OtherTokenizer\"") != std::string::npos);
   CHECK(refusal(good, R"({"tokenizer_class": "TikTokenTokenizer", "added_tokens_decoder": {"5": {"content": "x"}}})")

@@ -14,9 +14,9 @@ import numpy as np
 
 from tools import HAS_PYARROW, OutputsMaker, check, main, read_lines, script  # puts scripts/ on the path
 
-from moemill_tools.outputs.harmony import channels
-from moemill_tools.outputs.tool_calls import READERS, Malformed, begins_a_call, calls_in, style_of
-from moemill_tools.outputs.vocabulary import MARKERS, Vocabulary, byte_letters, marked
+from moemill_tools.outputs.answers.harmony import channels
+from moemill_tools.outputs.answers.tool_calls import READERS, Malformed, begins_a_call, calls_in, style_of
+from moemill_tools.outputs.answers.vocabulary import MARKERS, Vocabulary, byte_letters, marked
 
 LETTER = {byte: letter for letter, byte in byte_letters().items()}
 MARKS = ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>", "<|constrain|>", "<|call|>", "[THINK]", "[/THINK]", "<|im_end|>"]

@@ -27,7 +27,7 @@ def stop(write=lambda *_: None):
     return stopping
 if where == "before the rename": os.fsync = stop()
 else:
-    from moemill_tools.outputs.writers import JsonLines, Parquet
+    from moemill_tools.outputs.writing.writers import JsonLines, Parquet
     JsonLines.write, Parquet.write = stop(JsonLines.write), stop(Parquet.write)
 command.main(sys.argv[4:])"""
 

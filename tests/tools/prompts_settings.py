@@ -159,8 +159,8 @@ def at_least_more_than_at_most(work):
 
 def names_are_those_of_the_program(work):
     """Other programs' names of settings, and typing errors, as the program knows them."""
-    from moemill_tools.prompts.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
-    source, header = ((SOURCE / "lib/dataset" / f"column_names.{kind}").read_text() for kind in ("cpp", "hpp"))
+    from moemill_tools.prompts.sampling.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
+    source, header = ((SOURCE / "lib/dataset/prompts" / f"column_names.{kind}").read_text() for kind in ("cpp", "hpp"))
     def table(text, name): return re.search(name + r"(?:\[\])? = \{(.*?)\};", text, re.S).group(1)
     program = dict(re.findall(r'\{"(\w+)",\s*"(\w+)"\}', table(source, "other_names")))
     check(program == MEANT, "the program refuses more:", program.items() - MEANT.items(), "and prompts.py:", MEANT.items() - program.items())

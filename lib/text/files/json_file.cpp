@@ -8,7 +8,7 @@ namespace {
 
 using nlohmann::json;
 
-// Builds the tree, except for model.vocab and model.merges, which would be a third of a million nodes.
+// Builds the JSON tree without model.vocab and model.merges, which would be a third of a million nodes.
 class TokenizerSax : public nlohmann::json_sax<json> {
  public:
   TokenizerSax(TokenizerFile& file, const std::string& name) : file_(file), name_(name) {}
@@ -37,7 +37,7 @@ class TokenizerSax : public nlohmann::json_sax<json> {
     if (part_ == Part::Vocabulary) {
       file_.vocabulary.add(k);
     } else {
-      if (stack_.back()->contains(k)) user_error("{}: the key \"{}\" is there twice in one object", name_, k);
+      if (stack_.back()->contains(k)) user_error("{}: the key \"{}\" appears twice in one object", name_, k);
       key_ = std::move(k);
     }
     return true;
@@ -45,7 +45,7 @@ class TokenizerSax : public nlohmann::json_sax<json> {
 
   bool start_object(std::size_t) override {
     if (part_ == Part::Tree && in_model() && key_ == "vocab") {
-      if (file_.has_vocabulary) user_error("{}: model.vocab is there twice", name_);
+      if (file_.has_vocabulary) user_error("{}: model.vocab appears twice", name_);
       part_ = Part::Vocabulary;
       file_.has_vocabulary = true;
       return true;
@@ -59,7 +59,7 @@ class TokenizerSax : public nlohmann::json_sax<json> {
       return true;
     }
     if (part_ == Part::Tree && in_model() && key_ == "merges") {
-      if (file_.has_merges) user_error("{}: model.merges is there twice", name_);
+      if (file_.has_merges) user_error("{}: model.merges appears twice", name_);
       part_ = Part::Merges;
       file_.has_merges = true;
       return true;
@@ -120,7 +120,7 @@ class TokenizerSax : public nlohmann::json_sax<json> {
   bool number(std::int64_t id, json v) {
     if (part_ != Part::Vocabulary) return value(std::move(v));
     if (id < 0)
-      user_error("{}: model.vocab[\"{}\"] is no id (a whole number from 0 to {})", name_,
+      user_error("{}: model.vocab[\"{}\"] is not an id (a whole number from 0 to {})", name_,
                  file_.vocabulary[file_.vocabulary.size() - 1], id_limit - 1);
     file_.ids.push_back(static_cast<TokenId>(id));
     return true;
@@ -141,7 +141,7 @@ class TokenizerSax : public nlohmann::json_sax<json> {
 
   void refuse_outside_tree() const {
     if (part_ == Part::Vocabulary)
-      user_error("{}: model.vocab[\"{}\"] is no id (a whole number)", name_,
+      user_error("{}: model.vocab[\"{}\"] is not an id (a whole number)", name_,
                  file_.vocabulary[file_.vocabulary.size() - 1]);
     if (part_ != Part::Tree) refuse_merge();
   }

@@ -1,5 +1,5 @@
-// tokenizer.json as read: a JSON tree for the settings and flat tables for the two parts that are large, the
-// vocabulary and the merges. Places in the tree know their path, so that whatever is wrong is refused by name.
+// tokenizer.json in memory: a JSON tree for the settings, and flat tables for its two large parts, the vocabulary and
+// the merges. A Place in the tree knows its path, so errors name it.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@
 
 namespace moemill::text {
 
-// Ids from here on are refused: tables are indexed by id, and no vocabulary is near.
+// Ids from this limit on are refused, because tables are indexed by id. No known vocabulary comes close.
 inline constexpr std::int64_t id_limit = std::int64_t{1} << 24;
 
-// Many short strings in one allocation.
+// Many short strings in one block of memory.
 class StringTable {
  public:
   void add(std::string_view text) {
@@ -36,25 +36,25 @@ class StringTable {
 };
 
 struct TokenizerFile {
-  nlohmann::json tree;                     // without model.vocab (where it is an object) and model.merges (an array)
+  nlohmann::json tree;                     // without model.vocab (if it is an object) and model.merges (if an array)
   StringTable vocabulary;                  // spellings
-  std::vector<TokenId> ids;                // of vocabulary[i], below id_limit
+  std::vector<TokenId> ids;                // ids[i] is the id of vocabulary[i], below id_limit
   StringTable left, right;                 // merge i joins left[i] and right[i]
-  std::vector<std::uint32_t> merge_ranks;  // of merge i, the lower first; none: i
+  std::vector<std::uint32_t> merge_ranks;  // rank of merge i, lower ranks first; if empty, the rank is i
   bool has_vocabulary = false, has_merges = false;
 };
 
 TokenizerFile read_tokenizer_file(std::string_view json, const std::string& file_name);
 
-// One value of the tree and where it lies. Asking for what is not there, or of another type, is a UserError.
+// One value of the tree and its path. Asking for a missing value or a wrong type is a UserError.
 class Place {
  public:
   Place(const nlohmann::json& value, const std::string& file, std::string path)
       : value_(&value), file_(&file), path_(std::move(path)) {}
 
   Place at(const char* key) const;
-  std::optional<Place> find(const char* key) const;  // none where it is missing or null
-  std::vector<Place> elements() const;               // of an array
+  std::optional<Place> find(const char* key) const;  // nullopt if the value is missing or null
+  std::vector<Place> elements() const;               // the elements of an array
   std::vector<std::pair<std::string, Place>> members() const;
 
   std::string string() const;
@@ -62,7 +62,7 @@ class Place {
   bool boolean_or(const char* key, bool otherwise) const;
   std::string string_or(const char* key, const std::string& otherwise) const;
   std::int64_t integer(std::int64_t least, std::int64_t most) const;
-  char32_t character() const;  // a string of one character
+  char32_t character() const;  // the character of a string that has only one
 
   bool is_zero() const { return value_->is_number() && value_->get<double>() == 0; }
   const std::string& file() const { return *file_; }

@@ -1,4 +1,4 @@
-// How a text that cannot be tokenised comes out of Tokenizer::encode.
+// The exceptions that Tokenizer::encode throws for a text that it cannot tokenise.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace moemill::text {
 
-// One text that cannot be tokenised: a failed row, never the end of a job.
+// A text that cannot be tokenised. It makes a failed row and never ends a job.
 class TextError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -15,7 +15,7 @@ class TextError : public std::runtime_error {
 class BadUtf8 : public TextError {  // the row's error code is bad_utf8
  public:
   explicit BadUtf8(std::size_t offset);
-  std::size_t offset() const { return offset_; }  // of the first byte that is not UTF-8
+  std::size_t offset() const { return offset_; }  // offset in bytes of the first invalid byte
 
  private:
   std::size_t offset_;

@@ -16,7 +16,8 @@ Vocabulary::Vocabulary(const StringTable& spellings, const std::vector<TokenId>&
     std::string_view text = spellings[i];
     Span& span = spans_[ids[i]];
     if (span.there)
-      user_error("{}: model.vocab gives the id {} to \"{}\" and to \"{}\"", file_name, ids[i], spelling(ids[i]), text);
+      user_error("{}: model.vocab gives the id {} to both \"{}\" and \"{}\"", file_name, ids[i], spelling(ids[i]),
+                 text);
     std::size_t place = slot(text);
     if (slots_[place] >= 0) user_error("{}: model.vocab has \"{}\" twice", file_name, text);
     span = {bytes_.size(), static_cast<std::uint32_t>(text.size()), true};

@@ -1,4 +1,4 @@
-// The model's vocabulary: spelling <-> id, both ways without allocating. Read-only after construction.
+// The model's vocabulary. Looks up ids by spelling and spellings by id without allocating; constant once constructed.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,14 @@ namespace moemill::text {
 class Vocabulary {
  public:
   Vocabulary() = default;
-  // UserError when a spelling or an id is there twice.
+  // UserError if a spelling or an id appears twice.
   Vocabulary(const StringTable& spellings, const std::vector<TokenId>& ids, const std::string& file_name);
 
   std::optional<TokenId> find(std::string_view spelling) const;
   bool contains(TokenId id) const {
     return id >= 0 && static_cast<std::size_t>(id) < spans_.size() && spans_[id].there;
   }
-  std::string_view spelling(TokenId id) const {  // of an id that is contained
+  std::string_view spelling(TokenId id) const {  // the id must be contained
     return std::string_view(bytes_).substr(spans_[id].begin, spans_[id].size);
   }
   std::size_t size() const { return size_; }
@@ -33,11 +33,11 @@ class Vocabulary {
     std::uint32_t size = 0;
     bool there = false;
   };
-  std::size_t slot(std::string_view spelling) const;  // where it is, or the free slot where it would be
+  std::size_t slot(std::string_view spelling) const;  // the slot that holds it, or the free slot where it belongs
 
   std::string bytes_;
-  std::vector<Span> spans_;     // by id
-  std::vector<TokenId> slots_;  // open addressing, a power of two, at most half full; -1: free
+  std::vector<Span> spans_;     // indexed by id
+  std::vector<TokenId> slots_;  // open addressing; the size is a power of two, at most half are used; -1: free
   std::size_t size_ = 0;
 };
 

@@ -26,13 +26,13 @@ std::string written(const CodePointSet& set) {
   return contents;
 }
 
-enum class Tables { Pcre, Own };  // whose \p{Name} is meant
+enum class Tables { Pcre, Own };  // whose definition of \p{Name} is used
 
 class Translator {
  public:
   Translator(std::string_view pattern, Tables tables) : in_(pattern), tables_(tables) {}
 
-  const CodePointSet& differing() const { return differing_; }  // after run()
+  const CodePointSet& differing() const { return differing_; }  // valid after run()
 
   std::string run() {
     while (at_ < in_.size()) {
@@ -64,10 +64,10 @@ class Translator {
   }
 
  private:
-  enum class Where { Outside, Inside };  // of a [class]
+  enum class Where { Outside, Inside };  // outside or inside a [class]
   struct Group {
-    std::size_t begin = 0;    // in out_
-    std::size_t options = 0;  // lone (?i) written as (?i: and to be closed with the group
+    std::size_t begin = 0;    // offset in out_
+    std::size_t options = 0;  // number of lone (?i) that were written as (?i: and are closed with the group
   };
 
   [[noreturn]] void refuse(std::string_view what) const {
@@ -85,7 +85,7 @@ class Translator {
   }
   void atom() { atom_begin_ = out_.size(); }
 
-  // Contents of a class, each \p{Name} in it as the tables have it.
+  // The contents of a class, with each \p{Name} as the chosen tables define it.
   std::string tabled(std::string_view contents) {
     std::string all;
     for (std::size_t at = 0; at < contents.size();) {
@@ -106,20 +106,21 @@ class Translator {
     const CodePointSet* own = unicode_set(name);
     if (!own || pcre_unicode_version() == unicode_version) return as_it_is;
     const CodePointSet theirs = pcre_set(name);
-    if (theirs.empty()) return written(*own);  // a script that it does not know
+    if (theirs.empty()) return written(*own);  // a script that PCRE2 does not know
     const CodePointSet added = own->minus(theirs), gone = theirs.minus(*own);
     differing_ = differing_.with(added).with(gone);
     if (tables_ == Tables::Pcre || (added.empty() && gone.empty())) return as_it_is;
     return gone.empty() ? as_it_is + written(added) : written(*own);
   }
 
-  // A set of characters by its class contents, or all others. PCRE2 cannot negate a part of a class: inside one, the
-  // others become an alternative to it.
+  // Writes the set of characters that has these class contents.
   void set(std::size_t consumed, std::string_view named, Where where) {
     const std::string contents = tabled(named);
     bool bare = where == Where::Inside || is_one_property(contents);
     write(consumed, bare ? contents : fmt::format("[{}]", contents));
   }
+  // Writes all characters outside the set. PCRE2 cannot negate part of a class, so inside a class they become an
+  // alternative to it.
   void others(std::size_t consumed, std::string_view named, Where where) {
     const std::string contents = tabled(named);
     if (is_one_property(contents)) return write(consumed, "\\P" + contents.substr(2));
@@ -172,7 +173,7 @@ class Translator {
     copy(1 + utf8_length(c));
   }
 
-  // \xHH, \x{H...}, \uHHHH
+  // Reads \xHH, \x{H...} or \uHHHH.
   void hex_code(char kind, std::size_t most) {
     std::size_t begin = at_ + 2, end = begin;
     bool braces = kind == 'x' && peek(2) == '{';
@@ -207,8 +208,8 @@ class Translator {
     negated ? others(end + 1 - at_, *contents, where) : set(end + 1 - at_, *contents, where);
   }
 
-  // A [class] of a Ruby-like expression can hold classes and "&&" (both sides must match). Where it does, it is written
-  // with groups and look-aheads around plain classes; whatever its form, it matches one character.
+  // A [class] of a Ruby-like expression can contain classes and "&&" (both sides must match). Such a class is written
+  // as plain classes within groups and look-aheads. In every form it matches one character.
   void char_class() {
     if (class_depth_ > 8) refuse("a [class] is nested too deeply");
     class_depth_++;
@@ -256,7 +257,7 @@ class Translator {
     char_class();
   }
 
-  // What stands between two && as a pattern, and begins the next part.
+  // Takes the pattern of the part between two &&, and begins the next part.
   std::string take_class_part() {
     std::string all = out_.empty() ? "" : fmt::format("[{}]", std::exchange(out_, {}));
     for (const std::string& alternative : std::exchange(class_.alternatives, {}))
@@ -297,7 +298,7 @@ class Translator {
     groups_.push_back({begin, 0});
   }
 
-  // (?im-x:...) or a lone (?im-x), which in Oniguruma holds to the end of the group, further alternatives included.
+  // Reads (?im-x:...) or a lone (?im-x), which in Oniguruma applies until the end of the group, alternatives included.
   void options() {
     std::size_t end = in_.find_first_not_of("im-", at_ + 2);
     if (end == in_.npos || end == at_ + 2 || (in_[end] != ')' && in_[end] != ':'))
@@ -321,7 +322,7 @@ class Translator {
     groups_.pop_back();
   }
 
-  // {n}, {n,}, {,n}, {n,m}; any other { is itself. A + or (after {n}) ? behind applies to the repeated whole.
+  // Reads {n}, {n,}, {,n} or {n,m}; any other { is a literal. A following +, or ? after {n}, applies to the repetition.
   void interval() {
     std::size_t end = in_.find_first_not_of("0123456789,", at_ + 1);
     std::string body(end == in_.npos ? "" : in_.substr(at_ + 1, end - at_ - 1));
@@ -343,10 +344,10 @@ class Translator {
   CodePointSet differing_;
   std::size_t at_ = 0;
   std::string out_;
-  std::size_t atom_begin_ = 0;  // of the last atom in out_
+  std::size_t atom_begin_ = 0;  // where the last atom begins in out_
   std::vector<Group> groups_{1};
   struct ClassPart {
-    std::vector<std::string> alternatives;  // to the plain class that out_ is while inside one
+    std::vector<std::string> alternatives;  // alternatives to the plain class in out_
   } class_;
   int class_depth_ = 0;
 };

@@ -1,5 +1,5 @@
-// tokenizer.json's regular expressions are written for Oniguruma's Ruby-like syntax; this writes the same expression
-// for PCRE2. Called by Regex only.
+// Translates the regular expressions of tokenizer.json, which are in Oniguruma's Ruby-like syntax, to PCRE2's. Called
+// by Regex only.
 #pragma once
 
 #include <stdexcept>
@@ -10,7 +10,7 @@
 
 namespace moemill::text {
 
-// A pattern that cannot be used, and why. Whoever knows the pattern's place in the file names it.
+// The reason why a pattern cannot be used. The caller adds the pattern's place in the file.
 class RegexError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -18,17 +18,17 @@ class RegexError : public std::runtime_error {
 
 struct PcrePattern {
   std::string text;
-  // The same with classes spelt out as they are in Unicode 16, for texts that have one of the characters which this
-  // pattern tells from the others and PCRE2's own Unicode takes for something else. None where both have one Unicode.
+  // The same expression with its classes spelt out as in Unicode 16, for texts with a character of `differing`. Empty
+  // if PCRE2 has the same version of Unicode.
   std::string exact;
+  // The characters whose classes in this pattern differ between Unicode 16 and PCRE2's version.
   CodePointSet differing;
 };
 
-// The PCRE2 pattern (to be compiled with UTF, UCP and MULTILINE) that matches what Oniguruma's would. What differs:
-// \s \w \h \v \b, POSIX and long property names, scripts, (?m), a lone (?i), intervals with a sign behind.
-// RegexError names what has no counterpart. Not carried over: folds of one character into several ((?i)ß), and folds of
-// letters younger than the Unicode of the PCRE2 that is linked ((?i) and such a letter in the pattern itself),
-// and a property of one case under (?i).
+// The PCRE2 pattern (to be compiled with UTF, UCP and MULTILINE) that matches the same texts. The syntaxes differ in
+// \s \w \h \v \b, POSIX and long property names, scripts, (?m), a lone (?i), and intervals followed by a sign.
+// RegexError names constructs without a counterpart. Three differences under (?i) remain: folds of one character into
+// several (ß), folds of letters in the pattern that are newer than PCRE2's Unicode, and properties of one case.
 PcrePattern pcre_pattern(std::string_view onig);
 
 }  // namespace moemill::text

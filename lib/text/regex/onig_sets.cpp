@@ -14,7 +14,7 @@ constexpr std::string_view posix_word_set = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})"
 
 using Name = std::pair<std::string_view, std::string_view>;
 
-// Names that hold for [[:name:]] and \p{name} alike -> contents of a class.
+// Contents of a class by names that [[:name:]] and \p{name} share.
 constexpr std::array<Name, 11> posix_sets{{{"alpha", R"(\p{Alphabetic})"},
                                            {"alnum", R"(\p{Alphabetic}\p{Nd})"},
                                            {"digit", R"(\p{Nd})"},
@@ -69,7 +69,7 @@ constexpr std::array<Name, 39> categories{{
     {"unassigned", "Cn"},
 }};
 
-// Properties that PCRE2 and Oniguruma define alike and that are no scripts.
+// Properties that PCRE2 and Oniguruma define identically and that are not scripts.
 constexpr std::array<std::string_view, 14> binary_properties{"any",
                                                              "alphabetic",
                                                              "lowercase",
@@ -114,7 +114,7 @@ std::optional<std::string> property_set(std::string_view raw) {
       std::find(binary_properties.begin(), binary_properties.end(), name) != binary_properties.end())
     return fmt::format("\\p{{{}}}", name);
   if (std::string_view contents = look_up(posix_sets, name); !contents.empty()) return std::string(contents);
-  return fmt::format("\\p{{sc:{}}}", name);  // a script; PCRE2 refuses what it does not know
+  return fmt::format("\\p{{sc:{}}}", name);  // a script; PCRE2 refuses an unknown one
 }
 
 std::optional<std::string> posix_set(std::string_view name) {

@@ -1,5 +1,5 @@
-// The "pattern" of Split and Replace: {"Regex": ...} or {"String": ...}. Read by the normalizer, the pre-tokenizer and
-// the decoder.
+// Reads the "pattern" of Split and Replace: {"Regex": ...} or {"String": ...}. Used by the normalizer, the
+// pre-tokenizer and the decoder.
 #pragma once
 
 #include "text/files/json_file.hpp"

@@ -11,11 +11,11 @@
 namespace moemill::text {
 namespace {
 
-// One match may try this often before the text is given up: far above what sane patterns need, seconds at most.
+// Steps of one match before the text is given up. Far more than reasonable patterns need; a few seconds at most.
 constexpr std::uint32_t match_limit = 20'000'000;
-constexpr std::uint32_t heap_limit_kib = 256 * 1024;  // of the interpreter, where there is no JIT
+constexpr std::uint32_t heap_limit_kib = 256 * 1024;  // for the interpreter, if there is no JIT
 constexpr std::size_t first_stack_bytes = 64 * 1024;
-constexpr std::size_t largest_stack_bytes = 128 * 1024 * 1024;  // reserved, touched only as far as needed
+constexpr std::size_t largest_stack_bytes = 128 * 1024 * 1024;  // address space; only used pages take memory
 
 PCRE2_SPTR as_pcre(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data() ? text.data() : ""); }
 
@@ -90,7 +90,7 @@ bool Regex::find(const Code& code, std::string_view subject, std::size_t from, R
                                 message(result)));
   const PCRE2_SIZE* found = pcre2_get_ovector_pointer(scratch.data_.get());
   match = {found[0], found[1]};
-  if (match.begin > match.end || match.begin < from)  // \K in a look-around can do that
+  if (match.begin > match.end || match.begin < from)  // possible with \K in a look-around
     throw TextError("a split pattern matches backwards");
   return true;
 }

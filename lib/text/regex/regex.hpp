@@ -1,4 +1,4 @@
-// A compiled regular expression of tokenizer.json: PCRE2 with its JIT, behaving as Oniguruma does in the tokenizers
+// A compiled regular expression of tokenizer.json. Uses PCRE2 with its JIT and behaves like Oniguruma in the tokenizers
 // library, with the same version of Unicode. Const use from many threads, each with its own RegexScratch.
 #pragma once
 
@@ -26,10 +26,10 @@ struct PcreFree {
 };
 
 struct Match {
-  std::size_t begin, end;  // bytes
+  std::size_t begin, end;  // offsets in bytes
 };
 
-// What a match needs besides the pattern: result, limits, and a large stack once a text asks for one.
+// Work space of a match: its result, its limits, and a large stack once a text needs one.
 class RegexScratch {
  public:
   RegexScratch();
@@ -44,11 +44,11 @@ class RegexScratch {
 
 class Regex {
  public:
-  explicit Regex(std::string_view onig_pattern);  // RegexError: not supported, or not an expression
-  static Regex literal(std::string_view text);    // matches this text
+  explicit Regex(std::string_view onig_pattern);  // RegexError if it is unsupported or malformed
+  static Regex literal(std::string_view text);    // matches exactly this text
 
-  // All matches from left to right, without overlaps, as the library finds them: an empty match right behind another
-  // is skipped. `subject` is valid UTF-8. TextError when the pattern runs into its limits on this text.
+  // Visits all matches from left to right, without overlaps, as the library finds them: an empty match directly after
+  // another match is skipped. `subject` is valid UTF-8. TextError if the pattern reaches its limits on this text.
   template <class Visit>
   void for_each(std::string_view subject, RegexScratch& scratch, Visit&& visit) const {
     std::size_t from = 0, last_end = static_cast<std::size_t>(-1);
@@ -74,9 +74,9 @@ class Regex {
   static bool find(const Code& code, std::string_view subject, std::size_t from, RegexScratch& scratch, Match& match);
   static std::size_t after_character(std::string_view subject, std::size_t at);
 
-  Code code_;               // by PCRE2's own Unicode, the faster one
-  Code exact_;              // for texts with characters that another Unicode sees differently; often none
-  CodePointSet differing_;  // these
+  Code code_;               // uses PCRE2's own version of Unicode and is faster
+  Code exact_;              // used for texts with characters of differing_; often empty
+  CodePointSet differing_;  // characters that PCRE2's version of Unicode classifies differently
 };
 
 }  // namespace moemill::text

@@ -26,7 +26,7 @@ struct Entry {
 
 using Sets = std::map<std::string, CodePointSet, std::less<>>;
 
-// "l" is all of "lu", "ll", ...; "l&" the cased ones.
+// Adds "l" for "lu", "ll" and so on, and "l&" for the cased letters.
 void add_groups(Sets& sets) {
   Sets groups;
   for (const auto& [name, set] : sets) {
@@ -56,7 +56,7 @@ std::string all_characters() {
 
 using Ranges = std::map<std::string, std::vector<CodePoints>>;
 
-// Adds the characters of text[begin, end), which follow each other in Unicode too.
+// Adds the characters of text[begin, end), which are consecutive code points.
 void add_run(const std::string& text, std::size_t begin, std::size_t end, std::vector<CodePoints>& found) {
   std::size_t last = end - 1;
   while ((static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) last--;
@@ -68,7 +68,7 @@ void add_run(const std::string& text, std::size_t begin, std::size_t end, std::v
   found.push_back(range);
 }
 
-// What PCRE2 finds in `text`, which is all characters, by the marks of the pattern: (*:name).
+// The matches of PCRE2 in `text`, which contains every character, by the marks (*:name) of the pattern.
 Ranges scan(const std::string& pattern, const std::string& text) {
   using Code = std::unique_ptr<pcre2_code, decltype(&pcre2_code_free)>;
   using Data = std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)>;
@@ -78,7 +78,7 @@ Ranges scan(const std::string& pattern, const std::string& text) {
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF, &error, &place, nullptr),
       &pcre2_code_free);
   if (!code) return {};
-  pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // where there is none, the match is slower
+  pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // without a JIT the match is merely slower
   Data data(pcre2_match_data_create(1, nullptr), &pcre2_match_data_free);
   if (!data) system_error("PCRE2: no memory for a match");
   Ranges found;
@@ -94,7 +94,7 @@ Ranges scan(const std::string& pattern, const std::string& text) {
 
 std::string run_of(std::string_view name) { return fmt::format("(*:{0})\\p{{{0}}}+", name); }
 
-// The general categories, in one pass: a hundredth of a second.
+// Scans for all general categories in one pass, which takes a hundredth of a second.
 Sets scan_categories() {
   std::string pattern;
   for (const Entry& entry : entries)

@@ -41,7 +41,7 @@ bool matches(const Regex& regex, std::string_view character, RegexScratch& scrat
   return found;
 }
 
-// Whether the match [begin, end) touches a letter of a longer word.
+// Whether the match is part of a longer word.
 bool in_a_word(std::string_view text, Match m, const Regex& word, RegexScratch& scratch) {
   if (m.begin > 0) {
     std::size_t before = character_before(text, m.begin);
@@ -61,7 +61,7 @@ void TokenFinder::finish() {
   std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.text < b.text; });
 }
 
-// Narrows the sorted entries byte by byte; an entry that ends where the common beginning ends is the first of them.
+// Narrows the sorted entries byte by byte. An entry that equals the common prefix is the first in the range.
 const TokenFinder::Entry* TokenFinder::longest_at(std::string_view text, std::size_t at) const {
   const Entry* longest = nullptr;
   auto begin = entries_.begin(), end = entries_.end();
@@ -88,12 +88,12 @@ std::vector<Segment> TokenFinder::cut(std::string_view text, const std::optional
       continue;
     }
     Match m{at, at + entry->text.size()};
-    at = m.end;  // the search goes on behind the match, also when it is not taken
+    at = m.end;  // the search continues after the match, even if the match is not used
     if (entry->token->single_word && in_a_word(text, m, *word, scratch)) continue;
     if (entry->token->left_strip) m.begin = std::max(spaces_begin(text, m.begin), done);
     if (entry->token->right_strip) m.end = spaces_end(text, m.end);
     if (done < m.begin) segments.push_back({done, m.begin, std::nullopt});
-    if (m.begin < m.end) segments.push_back({m.begin, m.end, entry->token->id});  // not if the one before took it all
+    if (m.begin < m.end) segments.push_back({m.begin, m.end, entry->token->id});  // the previous one may cover it all
     done = m.end;
   }
   if (done != text.size()) segments.push_back({done, text.size(), std::nullopt});
@@ -107,8 +107,8 @@ AddedTokens::AddedTokens(const std::optional<Place>& place, const Vocabulary& vo
   fill_finders(*place, normalizer);
 }
 
-// Ids are those that the tokenizers library gives, whatever the file says: the vocabulary's, else the next free one.
-// Where the file says otherwise, no choice would be safe.
+// The tokenizers library ignores the file's ids: a token gets its id in the vocabulary, or the next free id. A file
+// with different ids is refused, because neither choice would be safe.
 void AddedTokens::read(const Place& place, const Vocabulary& vocabulary) {
   auto next_id = static_cast<std::int64_t>(vocabulary.size());
   for (const Place& entry : place.elements()) {
@@ -130,10 +130,10 @@ void AddedTokens::read(const Place& place, const Vocabulary& vocabulary) {
                       token.content, token.id, given, given == next_id ? "the next free one" : "that of model.vocab"));
     next_id = std::max(next_id, given + 1);
     if (!by_content_.emplace(token.content, tokens_.size()).second)
-      entry.refuse(fmt::format("\"{}\" is there twice", token.content));
+      entry.refuse(fmt::format("\"{}\" appears twice", token.content));
     if (!by_id_.emplace(token.id, tokens_.size()).second ||
         (vocabulary.contains(token.id) && vocabulary.spelling(token.id) != token.content))
-      entry.refuse(fmt::format("the id {} of \"{}\" is another token's", token.id, token.content));
+      entry.refuse(fmt::format("the id {} of \"{}\" belongs to another token", token.id, token.content));
     highest_id_plus_one_ = std::max(highest_id_plus_one_, static_cast<std::size_t>(token.id) + 1);
     tokens_.push_back(std::move(token));
   }
@@ -147,7 +147,7 @@ void AddedTokens::fill_finders(const Place& place, const Normalizer& normalizer)
     const AddedToken* same = find(token.decoded);
     token.decodes_as_special = same && same->special;
   }
-  for (bool special : {true, false}) {  // where two normalise to the same text, the special one goes first
+  for (bool special : {true, false}) {  // if two tokens normalise to the same text, the special one takes precedence
     for (const AddedToken& token : tokens_) {
       if (token.special != special) continue;
       if (token.single_word && !word_) word_.emplace(R"([[:word:]\x{200c}\x{200d}])");

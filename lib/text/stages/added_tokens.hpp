@@ -1,5 +1,5 @@
-// Added tokens ("<s>", "<|im_start|>") are cut out of a text before anything else looks at it. Built from
-// tokenizer.json's "added_tokens"; const use from many threads.
+// Cuts added tokens ("<s>", "<|im_start|>") out of a text before any other stage sees it. Built from tokenizer.json's
+// "added_tokens"; const use from many threads.
 #pragma once
 
 #include <array>
@@ -20,21 +20,21 @@ struct AddedToken {
   std::string content;
   TokenId id;
   bool single_word, left_strip, right_strip, normalized, special;  // as in the file
-  std::string decoded;      // what the library decodes: where normalized, the content as the normalizer leaves it
-  bool decodes_as_special;  // and that is the content of a special token
+  std::string decoded;      // the text that the library decodes it to: the normalised content if `normalized` is set
+  bool decodes_as_special;  // whether `decoded` is the content of a special token
 };
 
-// A stretch of text, or an added token found in it.
+// A stretch of plain text, or an added token if it has an id.
 struct Segment {
   std::size_t begin, end;
   std::optional<TokenId> id;
 };
 
-// A set of texts to look for, leftmost and longest first.
+// Finds the texts of a set in a longer text: the leftmost match first, the longest at each place.
 class TokenFinder {
  public:
   void add(std::string text, const AddedToken* token);
-  void finish();  // after the last add
+  void finish();  // called once after the last add()
   std::vector<Segment> cut(std::string_view text, const std::optional<Regex>& word, RegexScratch& scratch) const;
 
  private:
@@ -45,7 +45,7 @@ class TokenFinder {
   const Entry* longest_at(std::string_view text, std::size_t at) const;
 
   std::vector<Entry> entries_;      // sorted by text
-  std::array<bool, 256> begins_{};  // whether any begins with this byte
+  std::array<bool, 256> begins_{};  // [first byte]: whether any entry begins with it
 };
 
 class AddedTokens {
@@ -68,7 +68,7 @@ class AddedTokens {
   std::unordered_map<TokenId, std::size_t> by_id_;
   std::unordered_map<std::string, std::size_t> by_content_;
   TokenFinder raw_, normalized_;
-  std::optional<Regex> word_;  // one word character; there if a token asks for single_word
+  std::optional<Regex> word_;  // matches one word character; set if a token asks for single_word
   std::size_t highest_id_plus_one_ = 0;
 };
 

@@ -11,8 +11,8 @@
 namespace moemill::text {
 namespace {
 
-constexpr std::size_t few_symbols = 48;        // above it a heap is faster than looking at all pairs again
-constexpr std::size_t known_piece_bytes = 64;  // longer pieces rarely come twice
+constexpr std::size_t few_symbols = 48;        // beyond this a heap is faster than scanning all pairs again
+constexpr std::size_t known_piece_bytes = 64;  // longer pieces rarely repeat
 constexpr std::size_t known_pieces = 1 << 16;
 constexpr std::uint32_t no_symbol = 0xFFFFFFFF;
 
@@ -109,10 +109,11 @@ void Bpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<TokenI
   if (short_piece && scratch.known.size() < known_pieces) scratch.known.emplace(scratch.key, scratch.symbols);
 }
 
-// Characters to ids. A character that the vocabulary lacks becomes its bytes, else the unknown token, else nothing.
+// Converts characters to ids. A character that is not in the vocabulary becomes its bytes, or else the unknown token,
+// or else nothing.
 void Bpe::spell(std::string_view piece, std::vector<TokenId>& symbols) const {
   symbols.clear();
-  bool unknown_pending = false;  // it goes out before the next known character: the library's order
+  bool unknown_pending = false;  // the unknown token is written before the next known character, as in the library
   auto flush_unknown = [&] {
     if (unknown_pending) symbols.push_back(*unknown_);
     unknown_pending = false;
@@ -124,7 +125,7 @@ void Bpe::spell(std::string_view piece, std::vector<TokenId>& symbols) const {
       flush_unknown();
       symbols.push_back(*id);
     } else if (!spell_bytes(character, symbols) && !unknown_name_.empty()) {
-      if (!unknown_)  // byte-level files name one that they never need
+      if (!unknown_)  // checked only here, because byte-level files name an unk_token that they never need
         throw TextError(fmt::format("\"{}\" needs the unk_token \"{}\", which is not in model.vocab of tokenizer.json",
                                     character, unknown_name_));
       if (unknown_run_ == UnknownRun::Separate) flush_unknown();
@@ -155,7 +156,8 @@ bool Bpe::spell_bytes(std::string_view character, std::vector<TokenId>& symbols)
   return true;
 }
 
-// The leftmost pair of lowest rank merges, until none does: quadratic, and the fastest for words.
+// Merges the leftmost pair of the lowest rank until no pair merges. Quadratic in the number of symbols, but the fastest
+// way for words.
 void Bpe::merge_few(BpeScratch& scratch) const {
   auto& symbols = scratch.symbols;
   auto& merges = scratch.merges;
@@ -175,8 +177,8 @@ void Bpe::merge_few(BpeScratch& scratch) const {
   }
 }
 
-// The same result in n log n: a heap of (rank, position) over a linked list. An entry is stale when the pair at its
-// position has another rank by now.
+// The same result in n log n steps: a heap of (rank, position) over a linked list. An entry is stale if the pair at its
+// position has a different rank by now.
 void Bpe::merge_many(BpeScratch& scratch) const {
   auto& symbols = scratch.symbols;
   auto& merges = scratch.merges;
@@ -215,7 +217,7 @@ void Bpe::merge_many(BpeScratch& scratch) const {
     symbols[i] = merges[i].made;
     next[i] = next[right];
     if (next[i] != no_symbol) previous[next[i]] = i;
-    merges[right].rank = MergeTable::no_rank;  // gone
+    merges[right].rank = MergeTable::no_rank;  // this symbol no longer exists
     push(i);
     if (previous[i] != no_symbol) push(previous[i]);
   }

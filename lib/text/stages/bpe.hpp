@@ -15,7 +15,7 @@
 
 namespace moemill::text {
 
-// (left id, right id) -> the rank of their merge (lower goes first) and the id it makes.
+// Maps a pair of neighbouring ids to the rank of their merge (lower ranks first) and the id that it makes.
 class MergeTable {
  public:
   struct Merge {
@@ -25,8 +25,8 @@ class MergeTable {
   static constexpr std::uint32_t no_rank = 0xFFFFFFFF;
 
   void reserve(std::size_t merges);
-  void set(TokenId left, TokenId right, Merge merge);  // the last one set for a pair holds
-  Merge find(TokenId left, TokenId right) const;       // rank == no_rank: they don't merge
+  void set(TokenId left, TokenId right, Merge merge);  // the last merge that is set for a pair wins
+  Merge find(TokenId left, TokenId right) const;       // rank is no_rank if the pair does not merge
 
  private:
   struct Slot {
@@ -34,14 +34,14 @@ class MergeTable {
     Merge merge{no_rank, -1};
   };
   std::size_t slot(std::uint64_t pair) const;
-  std::vector<Slot> slots_;  // open addressing, a power of two, at most half full
+  std::vector<Slot> slots_;  // open addressing; the size is a power of two, at most half are used
   int shift_ = 64;
 };
 
-// Work space of one encode() call, and the ids of the short pieces it has met.
+// Work space of one encode() call, and a cache of the ids of short pieces.
 struct BpeScratch {
   std::vector<TokenId> symbols;
-  std::vector<MergeTable::Merge> merges;  // of symbol i with its right neighbour
+  std::vector<MergeTable::Merge> merges;  // [i] merges symbol i with its right neighbour
   std::vector<std::uint32_t> previous, next;
   std::vector<std::uint64_t> heap;
   std::unordered_map<std::string, std::vector<TokenId>> known;
@@ -69,12 +69,12 @@ class Bpe {
   Vocabulary vocabulary_;
   MergeTable merges_;
   std::string prefix_, suffix_;  // continuing_subword_prefix, end_of_word_suffix
-  std::string unknown_name_;     // unk_token; none if empty
+  std::string unknown_name_;     // unk_token; empty if there is none
   std::optional<TokenId> unknown_;
   UnknownRun unknown_run_ = UnknownRun::Separate;
   bool whole_pieces_first_ = false;                   // ignore_merges
-  std::optional<std::array<TokenId, 256>> byte_ids_;  // byte_fallback: "<0xXX>", -1 where there is none
-  std::array<TokenId, 0x180> letters_;                // ids of single characters below U+0180, -1: none
+  std::optional<std::array<TokenId, 256>> byte_ids_;  // byte_fallback: ids of "<0xXX>", or -1
+  std::array<TokenId, 0x180> letters_;                // ids of single characters below U+0180, or -1
 };
 
 }  // namespace moemill::text

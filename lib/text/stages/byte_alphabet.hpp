@@ -1,5 +1,5 @@
-// Byte-level vocabularies spell each byte as one printable character (GPT-2's alphabet): the 188 bytes that are
-// printable in Latin-1 stand for themselves, the others for U+0100 onwards in order of the byte.
+// GPT-2's alphabet, in which byte-level vocabularies spell each byte as one printable character: the 188 bytes that are
+// printable in Latin-1 stand for themselves, the others are U+0100 and up in byte order.
 #pragma once
 
 #include <array>
@@ -17,9 +17,9 @@ class ByteAlphabet {
   void read(std::string_view token, std::string& out) const;
 
  private:
-  static constexpr std::size_t characters = 0x100 + 256 - 188;  // code points that can occur
-  std::array<std::array<char, 2>, 256> spelling_;               // UTF-8, one or two bytes
-  std::array<std::int16_t, characters> byte_of_;                // -1: none
+  static constexpr std::size_t characters = 0x100 + 256 - 188;  // number of code points that can occur
+  std::array<std::array<char, 2>, 256> spelling_;               // [byte]: UTF-8, one or two bytes
+  std::array<std::int16_t, characters> byte_of_;                // [code point]: its byte, or -1
 };
 
 }  // namespace moemill::text

@@ -19,7 +19,7 @@ std::optional<char> byte_token(std::string_view token) {  // "<0xE4>"
   return static_cast<char>(byte);
 }
 
-// Moves all that is certain from `bytes` to `text`; what stays could still become a character.
+// Moves complete characters from `bytes` to `text`. The bytes that stay may still become a character.
 void take_characters(std::string& bytes, std::string& text) {
   std::size_t at = 0;
   while (at < bytes.size()) {
@@ -45,7 +45,7 @@ void Decoder::read(const Place& place, int depth) {
   if (type == "Sequence") {
     for (const Place& inner : place.at("decoders").elements()) read(inner, depth + 1);
   } else if (type == "ByteLevel") {
-    if (joined_) place.refuse("the decoder \"ByteLevel\" behind another that joins the tokens is not supported");
+    if (joined_) place.refuse("the decoder \"ByteLevel\" after another that joins the tokens is not supported");
     join_ = Join::Bytes;
     joined_ = true;
   } else if (type == "Fuse") {
@@ -70,7 +70,7 @@ void Decoder::read(const Place& place, int depth) {
 }
 
 void Decoder::add_step(const Place& place, TokenStep step) {
-  if (joined_) place.refuse("this decoder behind one that joins the tokens (Fuse, ByteLevel) is not supported");
+  if (joined_) place.refuse("this decoder after one that joins the tokens (Fuse, ByteLevel) is not supported");
   token_steps_.push_back(std::move(step));
 }
 
@@ -102,7 +102,8 @@ void Decoder::run_token(State& state, std::size_t step, std::string_view token, 
   }
 }
 
-// A run of byte tokens is one token if it is UTF-8, else each byte is a U+FFFD: it is certain only at its end.
+// A run of byte tokens is one token if it is UTF-8; otherwise each byte becomes a U+FFFD. This is known only at its
+// end.
 void Decoder::flush_bytes(State& state, std::size_t step, std::string& text) const {
   std::string bytes = std::exchange(state.token_steps[step].held, {});
   if (bytes.empty()) return;
@@ -165,7 +166,7 @@ void Decoder::run_text(State& state, std::size_t step, std::string_view part, st
       out += part.substr(begin, at - begin);
     } else {
       own.held += content;
-      if (own.held.size() > strip.stop * content.size()) {  // too many for the end to take away
+      if (own.held.size() > strip.stop * content.size()) {  // more than can be stripped at the end of the text
         out += content;
         own.held.erase(0, content.size());
       }

@@ -1,5 +1,5 @@
-// Spellings back to text, token by token: the steps of tokenizer.json's "decoder" as a stream, so that a whole text and
-// a growing one are decoded by the same code. Const use from many threads, each with its own State.
+// Turns spellings of tokens back into text, token by token. Runs the steps of tokenizer.json's "decoder" as a stream,
+// so complete and growing texts are decoded by the same code. Const use from many threads, each with its own State.
 #pragma once
 
 #include <optional>
@@ -16,24 +16,24 @@ namespace moemill::text {
 
 class Decoder {
  public:
-  explicit Decoder(const std::optional<Place>& place);  // none: spellings with a space between
+  explicit Decoder(const std::optional<Place>& place);  // nullopt: spellings are joined by spaces
 
   struct StepState {
-    bool begun = false;       // something came before
-    std::string held;         // not certain yet
-    std::size_t dropped = 0;  // characters stripped at the begin
+    bool begun = false;       // whether the step has had input before
+    std::string held;         // text that may still change
+    std::size_t dropped = 0;  // characters stripped at the beginning
   };
-  // A new one is a new text.
+  // One State per decoded text.
   struct State {
     std::vector<StepState> token_steps, text_steps;
     StepState join;
     RegexScratch scratch;
   };
   State begin() const;
-  void push(State& state, std::string_view token, std::string& text) const;  // appends what is certain now
+  void push(State& state, std::string_view token, std::string& text) const;  // appends text that can no longer change
   void finish(State& state, std::string& text) const;                        // appends the rest
-  // What was pushed so far is a prompt, whose text stands elsewhere: only bytes of a cut character stay, for what
-  // follows may complete it.
+  // Declares the tokens pushed so far to be the prompt, whose text is not wanted. Only the bytes of an incomplete
+  // character are kept, because the next token may complete it.
   void end_prompt(State& state) const;
 
   std::string bytes_in_mid_text(std::string_view token) const;
@@ -45,16 +45,16 @@ class Decoder {
   };
   struct Strip {
     char32_t content;
-    std::size_t start, stop;  // at most so many
+    std::size_t start, stop;  // the most characters to strip at each end
   };
-  struct ByteFallback {};  // "<0xE4>" is a byte
+  struct ByteFallback {};  // reads "<0xE4>" as one byte
   enum class FirstToken { Drops, Keeps };
   struct Metaspace {
     char32_t replacement;
-    FirstToken first;  // whether the first token's replacement characters become nothing
+    FirstToken first;  // whether replacement characters are dropped from the first token
   };
   using TokenStep = std::variant<Replace, Strip, ByteFallback, Metaspace>;
-  // How tokens become one text: with spaces between; as they are; as bytes of the byte alphabet.
+  // How tokens become one text: joined by spaces, simply concatenated, or read as bytes of the byte alphabet.
   enum class Join { Spaces, Plain, Bytes };
 
   void read(const Place& place, int depth);
@@ -70,8 +70,8 @@ class Decoder {
 
   std::vector<TokenStep> token_steps_;
   Join join_ = Join::Spaces;
-  bool joined_ = false;            // while reading: Fuse or ByteLevel has come
-  std::vector<Strip> text_steps_;  // on the joined text
+  bool joined_ = false;            // whether the constructor has read Fuse or ByteLevel
+  std::vector<Strip> text_steps_;  // steps that run on the joined text
   ByteAlphabet alphabet_;
 };
 

@@ -1,4 +1,4 @@
-// First stage of encoding: the text between added tokens is normalised. Steps as in tokenizer.json's "normalizer".
+// First stage of encoding: normalises the text between added tokens by the steps of tokenizer.json's "normalizer".
 #pragma once
 
 #include <optional>
@@ -15,10 +15,10 @@ enum class UnicodeForm { Nfc, Nfd, Nfkc, Nfkd };
 
 class Normalizer {
  public:
-  explicit Normalizer(const std::optional<Place>& place);  // none: the text stays as it is
+  explicit Normalizer(const std::optional<Place>& place);  // nullopt: the text is not changed
 
   bool empty() const { return steps_.empty(); }
-  std::string apply(std::string text, RegexScratch& scratch) const;  // valid UTF-8 in and out
+  std::string apply(std::string text, RegexScratch& scratch) const;  // takes and returns valid UTF-8
 
  private:
   struct Lowercase {};

@@ -1,4 +1,5 @@
-// What a Tokenizer is made of, in the order a text passes through. Shared by Tokenizer and StreamDecoder only.
+// The stages of a Tokenizer, in the order in which a text passes through them. Shared by Tokenizer and StreamDecoder
+// only.
 #pragma once
 
 #include "text/stages/added_tokens.hpp"
@@ -19,7 +20,7 @@ struct TokenizerParts {
         post_processor(root.find("post_processor")),
         decoder(root.find("decoder")) {}
 
-  // What an id decodes to before the decoder, if there is such an id.
+  // The decoder's input for an id; nullopt for an unused id.
   std::optional<std::string_view> spelling(TokenId id) const {
     if (const AddedToken* token = added.find(id)) return token->decoded;
     if (bpe.vocabulary().contains(id)) return bpe.vocabulary().spelling(id);
@@ -29,7 +30,7 @@ struct TokenizerParts {
     const AddedToken* token = added.find(id);
     return token && token->special;
   }
-  bool leaves_no_text(TokenId id) const {  // when special tokens are skipped
+  bool leaves_no_text(TokenId id) const {  // asked if special tokens are skipped
     const AddedToken* token = added.find(id);
     return token && token->decodes_as_special;
   }

@@ -24,7 +24,7 @@ void PostProcessor::read(const Place& place, int depth) {
     read_template(place);
   } else if (type == "BertProcessing" || type == "RobertaProcessing") {
     read_pair(place);
-  } else if (type != "ByteLevel") {  // ByteLevel only moves offsets, which nobody asks for
+  } else if (type != "ByteLevel") {  // ByteLevel only changes offsets, which are not used here
     place.refuse(fmt::format("the post-processor \"{}\" is not supported", type));
   }
 }
@@ -51,7 +51,7 @@ void PostProcessor::read_template(const Place& place) {
   wrap(before, after);
 }
 
-// "cls": ["<s>", 0], "sep": ["</s>", 2]
+// Reads "cls": ["<s>", 0], "sep": ["</s>", 2].
 void PostProcessor::read_pair(const Place& place) {
   auto id = [&](const char* key) {
     auto pair = place.at(key).elements();

@@ -1,5 +1,5 @@
-// Last stage of encoding: special tokens around the ids (a BOS, say), as tokenizer.json's "post_processor" has them for
-// a single text.
+// Last stage of encoding: adds special tokens around the ids (for example a BOS), as tokenizer.json's "post_processor"
+// does for a single text.
 #pragma once
 
 #include <optional>

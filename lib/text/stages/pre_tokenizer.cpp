@@ -10,11 +10,12 @@
 namespace moemill::text {
 namespace {
 
-// What ByteLevel splits by where "use_regex" is set: GPT-2's pattern.
+// GPT-2's pattern, by which ByteLevel splits if "use_regex" is set.
 constexpr std::string_view gpt2_pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-// What Punctuation splits by: the library's signs are those of an old Unicode, in which U+166D and U+111C9 were signs.
+// The pattern by which Punctuation splits. The library uses an old Unicode, in which U+166D and U+111C9 are
+// punctuation.
 constexpr std::string_view punctuation_pattern =
     R"((?![\x{61d}\x{9fd}\x{a76}\x{c77}\x{c84}\x{1b4e}-\x{1b4f}\x{1b7d}-\x{1b7f}\x{2e43}-\x{2e4f}\x{2e52}-\x{2e5d})"
     R"(\x{10d6e}\x{10ead}\x{10f55}-\x{10f59}\x{10f86}-\x{10f89}\x{113d4}-\x{113d5}\x{113d7}-\x{113d8})"
@@ -23,7 +24,7 @@ constexpr std::string_view punctuation_pattern =
     R"(\x{11c41}-\x{11c45}\x{11c70}-\x{11c71}\x{11ef7}-\x{11ef8}\x{11f43}-\x{11f4f}\x{11fff}\x{12ff1}-\x{12ff2})"
     R"(\x{16d6d}-\x{16d6f}\x{16e97}-\x{16e9a}\x{16fe2}\x{1e5ff}\x{1e95e}-\x{1e95f}])[\p{P}\x{166d}\x{111c9}$+<=>^`|~])";
 
-// What Digits splits by: numbers of Unicode 17, the version of the library's own language.
+// The pattern by which Digits splits: the numbers of Unicode 17, the version in the library's Rust.
 constexpr std::string_view digits_pattern = R"([\p{N}\x{11de0}-\x{11de9}\x{16ff4}-\x{16ff6}])";
 
 SplitBehavior read_behavior(const Place& place) {
@@ -41,8 +42,8 @@ struct Part {
   bool is_match;
 };
 
-// Neighbours that belong together become one part. The rules look at whether the part before was a match;
-// MergedWithNext is MergedWithPrevious read from the right.
+// Joins neighbouring parts as the behavior asks for. The rules depend on whether the previous part was a match.
+// MergedWithNext is MergedWithPrevious applied from right to left.
 std::vector<Match> join_parts(std::vector<Part> parts, SplitBehavior behavior) {
   std::vector<Match> joined;
   bool backwards = behavior == SplitBehavior::MergedWithNext;
@@ -62,7 +63,7 @@ std::vector<Match> join_parts(std::vector<Part> parts, SplitBehavior behavior) {
   return joined;
 }
 
-// Rewrites every piece by `write(piece, index, out)`.
+// Replaces every piece by what write(piece, index, out) appends to `out`.
 template <class Write>
 void rewrite(Pieces& pieces, Write&& write) {
   std::string out;
@@ -96,7 +97,7 @@ void PreTokenizer::read(const Place& place, int depth) {
     bool single = place.at("individual_digits").boolean();
     steps_.emplace_back(
         Split{Regex(digits_pattern), single ? SplitBehavior::Isolated : SplitBehavior::Contiguous, Sides::Matches});
-  } else if (type == "Whitespace") {  // words, and what is between them and spaces
+  } else if (type == "Whitespace") {  // words, and runs of characters that are neither words nor spaces
     steps_.emplace_back(Split{Regex(R"([[:word:]\x{200c}\x{200d}]+|[^[:word:]\x{200c}\x{200d}\s]+)"),
                               SplitBehavior::Removed, Sides::Others});
   } else if (type == "WhitespaceSplit") {
@@ -127,7 +128,7 @@ void PreTokenizer::read_metaspace(const Place& place) {
   append_utf8(replacement, place.at("replacement").character());
   steps_.emplace_back(Spaces{replacement});
   std::string scheme = place.string_or("prepend_scheme", "always");
-  if (!place.boolean_or("add_prefix_space", true)) {  // older files
+  if (!place.boolean_or("add_prefix_space", true)) {  // a key of older files
     if (scheme != "never" && place.find("prepend_scheme"))
       place.refuse("\"add_prefix_space\" and \"prepend_scheme\" contradict each other");
     scheme = "never";
@@ -167,7 +168,7 @@ void PreTokenizer::split(const Split& step, Pieces& pieces, RegexScratch& scratc
     std::size_t base = pieces.spans[i].begin, end = 0;
     parts.clear();
     auto add = [&](std::size_t from, std::size_t to, bool is_match) {
-      if (step.behavior == SplitBehavior::Isolated) {  // every part by itself: the usual case
+      if (step.behavior == SplitBehavior::Isolated) {  // the usual case: every part is a piece
         if (from < to) spans.push_back({base + from, base + to});
       } else {
         parts.push_back({{base + from, base + to}, is_match == (step.sides == Sides::Matches)});

@@ -1,5 +1,5 @@
-// Second stage of encoding: a normalised text is cut into pieces that BPE never joins. Steps as in tokenizer.json's
-// "pre_tokenizer", applied one after the other, each to every piece that the one before left.
+// Second stage of encoding: cuts a normalised text into pieces that BPE never joins. The steps of tokenizer.json's
+// "pre_tokenizer" are applied one after another, each to every piece that the previous step produced.
 #pragma once
 
 #include <optional>
@@ -15,9 +15,9 @@
 namespace moemill::text {
 
 enum class SplitBehavior { Isolated, Removed, MergedWithPrevious, MergedWithNext, Contiguous };
-enum class TextStart { Yes, No };  // whether a text begins where the whole input begins
+enum class TextStart { Yes, No };  // whether a text begins at the beginning of the whole input
 
-// A text and the stretches of it that are left as pieces, none empty, in order.
+// A text and its pieces: stretches of it in order, none of them empty.
 struct Pieces {
   std::string text;
   std::vector<Match> spans;
@@ -30,26 +30,26 @@ struct Pieces {
 
 class PreTokenizer {
  public:
-  explicit PreTokenizer(const std::optional<Place>& place);  // none: the text is one piece
+  explicit PreTokenizer(const std::optional<Place>& place);  // nullopt: the text is one piece
 
   Pieces apply(std::string text, TextStart start, RegexScratch& scratch) const;
 
  private:
-  enum class Sides { Matches, Others };  // what counts as a match: "invert" is Others
+  enum class Sides { Matches, Others };  // what counts as a match; "invert" is Others
   struct Split {
     Regex pattern;
     SplitBehavior behavior;
     Sides sides;
   };
   enum class Prefix { Never, First, Always };
-  struct Prepend {  // to pieces that don't begin with it
+  struct Prepend {  // prepends `text` to pieces that do not begin with it
     std::string text;
     Prefix where;
   };
-  struct Respell {  // bytes to the byte alphabet
+  struct Respell {  // spells bytes in the byte alphabet
     ByteAlphabet alphabet;
   };
-  struct Spaces {  // ' ' to another character
+  struct Spaces {  // replaces each ' '
     std::string replacement;
   };
   using Step = std::variant<Split, Prepend, Respell, Spaces>;

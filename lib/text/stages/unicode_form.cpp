@@ -1,5 +1,5 @@
-// NFC, NFD, NFKC, NFKD and lower case on utf8proc's tables. Most text is already normal, so only the stretches that
-// may change are decomposed; marks are sorted by a stable sort, so that no text takes quadratic time.
+// NFC, NFD, NFKC, NFKD and lower case, based on utf8proc's tables. Most text is already normalised, so only stretches
+// that may change are decomposed. Marks are sorted by a stable sort, so no text takes quadratic time.
 #include <utf8proc.h>
 
 #include <algorithm>
@@ -17,8 +17,8 @@ struct Range {
   char32_t first, last;
 };
 
-// Where the characters lie that have come to Unicode after version 9 and that normal forms would change, move or join.
-// The library's tables end with version 9, so they stay as they are, whatever the version of utf8proc.
+// Ranges of characters that were added after Unicode 9 and that normal forms would change, reorder or join. The
+// tokenizers library has the tables of Unicode 9, so these characters stay as they are with any version of utf8proc.
 constexpr Range young[] = {
     {0x558, 0x558},     {0x58b, 0x58c},     {0x5c8, 0x5c9},     {0x7fd, 0x7fd},     {0x897, 0x8d3},
     {0x9fe, 0x9fe},     {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},
@@ -38,8 +38,8 @@ bool is_young(char32_t c) {
 bool composes(UnicodeForm form) { return form == UnicodeForm::Nfc || form == UnicodeForm::Nfkc; }
 bool is_compatible(UnicodeForm form) { return form == UnicodeForm::Nfkc || form == UnicodeForm::Nfkd; }
 
-// A character that stays as it is and that nothing before it can change: a stretch ends in front of it. Not asked of
-// young ones.
+// Whether a character stays as it is, whatever precedes it, so that a stretch can end before it. Not called for young
+// characters.
 bool stays(char32_t c, UnicodeForm form) {
   if (c < 0x80) return true;
   if (c >= 0xAC00 && c <= 0xD7A3) return composes(form);                           // Hangul syllables
@@ -100,15 +100,15 @@ std::string unicode_normal_form(std::string_view text, UnicodeForm form) {
   std::string out;
   out.reserve(text.size());
   Stretch stretch(form);
-  std::size_t copied = 0, last = 0, at = 0;  // `last`: begin of the last character that stays
+  std::size_t copied = 0, last = 0, at = 0;  // `last`: where the last character that stays begins
   while (at < text.size()) {
     std::size_t begin = at;
     char32_t c = next_code_point(text, at);
     if (is_young(c) || stays(c, form)) {
-      last = is_young(c) ? at : begin;  // nothing joins a young one
+      last = is_young(c) ? at : begin;  // nothing joins a young character
       continue;
     }
-    while (at < text.size()) {  // up to the next character that stays
+    while (at < text.size()) {  // until the next character that stays
       std::size_t next = at;
       char32_t following = next_code_point(text, next);
       if (is_young(following) || stays(following, form)) break;
@@ -124,7 +124,7 @@ std::string unicode_normal_form(std::string_view text, UnicodeForm form) {
 
 namespace {
 
-// Letters younger than the linked utf8proc may be, up to Unicode 17, the library's version here.
+// Lower case of letters that the linked utf8proc may not know, up to Unicode 17, which the library uses for this.
 char32_t young_lower_case(char32_t c) {
   struct Shift {
     char32_t first, last;
@@ -149,7 +149,7 @@ std::string lower_case(std::string_view text) {
     char32_t c = next_code_point(text, at);
     auto lower = static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
     append_utf8(out, lower == c && c >= 0x1c89 ? young_lower_case(c) : lower);
-    if (c == 0x130) append_utf8(out, 0x307);  // the one letter whose lower case is two characters
+    if (c == 0x130) append_utf8(out, 0x307);  // the only letter whose lower case is two characters
   }
   return out;
 }

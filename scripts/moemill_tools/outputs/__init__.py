@@ -1,2 +1,2 @@
-"""What outputs.py is made of, in the order rows move: run and prompts_file are read in blocks, rows filters them, formats makes
-of them what writers put into a file under a name that place keeps."""
+"""Modules of scripts/outputs.py. command and options read the command line, job runs it: reading yields rows, answers takes
+their texts apart, formats shapes them, writing stores them. columns, names and layout say which columns there are."""

@@ -1,10 +1,10 @@
 """Which columns the output has, and which must be read for them, for the filters and for the scores."""
 from ..common import Fault, note
 from ..run_files import reading, setting
-from .cuts import Cuts
+from .reading.cuts import Cuts
 from .layout import CHAT, FIXED, OF_FORMAT, OTHERS, ROW_COLUMNS, RUN, SCORING, SPLIT, WITH_TOOLS
-from .next_turn import NextTurn
-from .plain import has_plain_form
+from .formats.next_turn import NextTurn
+from .reading.plain import has_plain_form
 
 NUMBERS_OF_A_ROW = {"mean_logprob", "cumulative_logprob", "num_completion_tokens", "num_chars", *SCORING}  # that may be a score
 

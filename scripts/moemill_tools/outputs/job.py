@@ -3,19 +3,19 @@ import collections
 import sys
 
 from ..common import Fault, note, progress, real_target
-from .answers import Answers
-from .batch import Batch
+from .answers.answers import Answers
+from .formats.batch import Batch
 from .columns import Columns
-from .duplicates import Duplicates
-from .formats import Formats
-from .message_fields import message_fields
+from .reading.duplicates import Duplicates
+from .formats.formats import Formats
+from .formats.message_fields import message_fields
 from .names import call_columns, renamed
-from .place import Place
-from .rows import SIDE, Rows
-from .scores import Scores
-from .source import Source
-from .types import merged, parquet_types
-from .writers import JsonLines, Parquet
+from .writing.place import Place
+from .reading.rows import SIDE, Rows
+from .reading.scores import Scores
+from .reading.source import Source
+from .writing.types import merged, parquet_types
+from .writing.writers import JsonLines, Parquet
 
 Part = collections.namedtuple("Part", "source answers columns rows")  # of the job: one run
 

@@ -1,3 +1,2 @@
-"""What scripts/prompts.py is made of, in the order in which rows flow: packed, sources, read, folders, batch, messages,
-plan, templates, marks, chat, column_template, columns, settings, ids,
-special_tokens, convert, write, advice, maker, command."""
+"""Modules of scripts/prompts.py. command reads the command line, maker reads all sources twice: reading yields rows, plan
+decides what becomes of their columns, chat renders conversations, sampling finds settings, convert and write store the result."""

@@ -121,7 +121,7 @@ import sys
 import time
 
 from ..common import Fault, Parser, clear_away, installed_name, need, typed_text
-from .sources import ALLOWED
+from .reading.sources import ALLOWED
 
 
 SCRIPT = "prompts.py"

@@ -5,9 +5,9 @@ import numpy as np
 
 from ..common import short
 from .ids import id_value
-from .messages import (alpaca_text, checked_messages, from_alpaca, joined_parts, nulls_in_tools, parsed, without_nulls,
+from .chat.messages import (alpaca_text, checked_messages, from_alpaca, joined_parts, nulls_in_tools, parsed, without_nulls,
                        wrapped_tools)
-from .settings import setting_of, setting_values, switch, token_list
+from .sampling.settings import setting_of, setting_values, switch, token_list
 from .values import RowFault, json_text, no_text
 
 

@@ -10,16 +10,16 @@ import numpy as np
 
 from ..common import Fault, begin_beside, note, progress
 from ..run_files import writing
-from .advice import Advice, show
+from .sampling.advice import Advice, show
 from .columns import Column
 from .convert import Converter
-from .folders import find_sources
+from .reading.folders import find_sources
 from .ids import Duplicates, id_value
 from .plan import Plan
-from .readers import READERS
-from .settings import with_off
-from .sources import labels
-from .special_tokens import SpecialTokens
+from .reading.readers import READERS
+from .sampling.settings import with_off
+from .reading.sources import labels
+from .chat.special_tokens import SpecialTokens
 from .values import RowFault
 
 

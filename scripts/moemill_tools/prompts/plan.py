@@ -2,13 +2,13 @@
 import pathlib
 
 from ..common import Fault, short
-from .batch import batch_source, flatten_batch
-from .chat import Chat
-from .column_template import ColumnTemplate
-from .names import SAME, near_setting
-from .nested import PARAMETERS, without_objects
-from .settings import RESERVED, SAMPLING, is_asked, is_wide
-from .special_tokens import special_texts
+from .reading.batch import batch_source, flatten_batch
+from .chat.chat import Chat
+from .chat.column_template import ColumnTemplate
+from .sampling.names import SAME, near_setting
+from .sampling.nested import PARAMETERS, without_objects
+from .sampling.settings import RESERVED, SAMPLING, is_asked, is_wide
+from .chat.special_tokens import special_texts
 from .values import RowFault
 
 # Columns that are prompts without an option, and what kind.

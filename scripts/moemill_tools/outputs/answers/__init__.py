@@ -1,0 +1,1 @@
+"""Answers taken apart into reasoning, content and tool calls, for each family of models."""

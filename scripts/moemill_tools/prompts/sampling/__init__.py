@@ -1,0 +1,1 @@
+"""Columns that are sampling settings of their rows, under every name that other programs give them."""
