@@ -4,78 +4,11 @@ kernel bodies.
 
     layouts.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
-import random
 
-import h5py
-import numpy as np
-
-from moemill_program import MODELS, check, differences, expect_exit, fresh, main, moemill, rows
-
-# parallel and output settings by which a job can be laid out differently. The first is what all are compared with.
-LAYOUTS = [
-    dict(ranks=0),
-    dict(ranks=1, threads=2),
-    dict(ranks=2),
-    dict(ranks=2, threads=2, batch=7, seqs=3),
-    dict(ranks=3, shard=1),
-    dict(ranks=3, shard=100, batch=64, seqs=1),
-    dict(ranks=4, domain=2),
-    dict(ranks=4, domain="node", per_node=2, shard=3),
-    dict(ranks=4, domain=1, batch=33),
-    dict(ranks=4, per_node=3, seqs=5),
-    dict(ranks=2, micro=2),
-    dict(ranks=3, micro=2, batch=16, seqs=16),
-    dict(ranks=1, kv=256),
-    dict(ranks=0, isa="plain"),
-    dict(ranks=2, isa="avx2", threads=2),
-    dict(ranks=2, isa="plain", micro=2, shard=2),
-    dict(ranks=4, isa="avx512", batch=1, seqs=1),
-]
-# For most families: each kind of difference once.
-FEW_LAYOUTS = [
-    dict(ranks=0),
-    dict(ranks=1, kv=256, threads=2),
-    dict(ranks=2, isa="avx2", batch=7, seqs=3),
-    dict(ranks=3, micro=2, batch=64),
-    dict(ranks=4, domain=2, isa="plain", shard=3),
-    dict(ranks=2, isa="avx512", micro=2, batch=33, threads=2),
-]
-
-
-def random_prompts(path, vocabulary, seed):
-    draw = random.Random(seed)
-    prefix = [draw.randrange(3, vocabulary) for _ in range(130)]  # two pages and a bit, shared by some prompts
-    prompts, n, temperature, max_tokens, top_p = [], [], [], [], []
-    for i in range(22):
-        length = draw.choice([1, 2, 5, 17, 40, 63, 64, 65])
-        own = [draw.randrange(3, vocabulary) for _ in range(length)]
-        prompts.append(np.array((prefix if i % 4 == 0 else []) + own, dtype=np.int32))
-        n.append(draw.choice([1, 1, 2, 3]))
-        temperature.append(draw.choice([0.0, 0.7, 1.0, 1.5, float("nan")]))
-        max_tokens.append(draw.choice([1, 3, 10, 24, -1]))
-        top_p.append(draw.choice([0.5, 0.9, 1.0, -1.0]))
-    with h5py.File(path, "w") as f:
-        f.create_dataset("prompt_token_ids", (len(prompts),), dtype=h5py.vlen_dtype(np.int32))
-        for i, tokens in enumerate(prompts): f["prompt_token_ids"][i] = tokens
-        f["n"], f["temperature"], f["max_tokens"], f["top_p"] = n, temperature, max_tokens, top_p
-        f["note"] = [f"row {i}" for i in range(len(prompts))]
-    return path
-
-
-def words_of(layout):
-    sets = {"threads": "parallel.threads_per_rank", "batch": "parallel.max_num_batched_tokens",
-            "seqs": "parallel.max_num_seqs", "shard": "output.shard_prompts", "domain": "parallel.expert_domain",
-            "per_node": "parallel.ranks_per_node", "micro": "parallel.micro_batches", "kv": "parallel.kv_cache_tokens"}
-    words = []
-    for name, key in sets.items():
-        if name in layout: words += ["--set", f"{key}={layout[name]}"]
-    return words
-
-
-def runs_here(isa):
-    """Whether this CPU has the instruction set: `moemill --version` lists them."""
-    line = next(l for l in moemill("--version").stdout.splitlines() if l.startswith("kernels"))
-    return isa in line
+from job_layouts import FEW_LAYOUTS, LAYOUTS, environment_of, words_of
+from launch import instruction_sets
+from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, fresh, main, moemill, rows
+from prompt_files import random_prompts
 
 
 def job(model, sampling, seed, layouts=FEW_LAYOUTS):
@@ -88,12 +21,12 @@ def job(model, sampling, seed, layouts=FEW_LAYOUTS):
                       "runtime: {log_level: warning}\n")
     first = None
     for number, layout in enumerate(layouts):
-        if "isa" in layout and not runs_here(layout["isa"]):
+        if layout.get("isa", "plain") not in instruction_sets(PROGRAM):
             print(f"        {layout}: this CPU has no {layout['isa']}, skipped")
             continue
         out = folder / f"out-{number}"
-        env = {"MOEMILL_ISA": layout["isa"]} if "isa" in layout else {}
-        expect_exit(moemill("run", "-c", config, "-o", out, *words_of(layout), ranks=layout["ranks"], env=env), 0)
+        done = moemill("run", "-c", config, "-o", out, *words_of(layout), ranks=layout["ranks"], env=environment_of(layout))
+        expect_exit(done, 0)
         if first is None:
             first = out / "outputs.h5"
             made = rows(first)

@@ -1,18 +1,17 @@
-"""Runs the built program for the tests of this folder: jobs on 1 to 4 ranks, prompt files, and whole output files as
-plain values that compare byte for byte. Needs h5py and numpy; tests only."""
-import functools
+"""Runs the built program for the tests of this folder, whose first three arguments say where it lies, where its source
+lies and where to work. Needs h5py and numpy; tests only."""
 import hashlib
 import json
-import os
 import pathlib
-import random
 import shutil
 import subprocess
 import sys
 import time
 
-import h5py
-import numpy as np
+import launch
+from launch import environment
+from output_files import differences, rows
+from prompt_files import write_prompts
 
 PROGRAM, SOURCE, WORK = (pathlib.Path(a).resolve() for a in sys.argv[1:4])
 WORK.mkdir(parents=True, exist_ok=True)
@@ -28,24 +27,8 @@ def fresh(name):
     return folder
 
 
-@functools.cache
-def mpirun_options():
-    """More ranks than cores leave the core when they wait: else each message takes a time slice of the one that waits
-    for it. Only Open MPI knows these words."""
-    about = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
-    return ["--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"] if "Open MPI" in about else []
-
-
 def command(ranks, *words):
-    """ranks 0 is a plain process without a launcher, on one core: two threads on models so small would only wait for
-    each other."""
-    one_core = ["taskset", "-c", str(random.choice(sorted(os.sched_getaffinity(0))))]
-    launcher = ["mpirun", "-n", str(ranks), *mpirun_options()] if ranks else one_core
-    return launcher + [str(PROGRAM)] + [str(w) for w in words]
-
-
-def environment(more=None):
-    return dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **(more or {}))
+    return launch.command(PROGRAM, ranks, *words)
 
 
 def moemill(*words, ranks=0, env=None, cwd=None, seconds=SECONDS):
@@ -100,33 +83,6 @@ def expect_exit(done, code):
     return done
 
 
-def write_prompts(path, columns):
-    """{name: list or array} as datasets of one file."""
-    with h5py.File(path, "w") as f:
-        for name, values in columns.items(): f[name] = values
-    return path
-
-
-def datasets(path):
-    """{dataset path: (dtype, shape, values)} of a whole file, root attributes left out; values as bytes."""
-    found = {}
-
-    def visit(name, item):
-        if not isinstance(item, h5py.Dataset): return
-        values = item[()]
-        text = h5py.check_string_dtype(item.dtype)
-        raw = repr(values.tolist()).encode() if text or values.dtype.hasobject else np.ascontiguousarray(values).tobytes()
-        found[name] = (str(item.dtype), item.shape, raw)
-    with h5py.File(path) as f: f.visititems(visit)
-    return found
-
-
-def differences(a, b):
-    """Names of the datasets that differ between two files."""
-    left, right = datasets(a), datasets(b)
-    return sorted(set(left) ^ set(right)) + sorted(n for n in set(left) & set(right) if left[n] != right[n])
-
-
 def seal_again(path):
     """A changed file gets the SHA-256 of its new bytes into its first 512."""
     with open(path, "r+b") as f:
@@ -149,22 +105,6 @@ def write_run_json(folder, manifest):
     manifest["crc32c"] = f"{crc32c(json.dumps(manifest, indent=2).encode()):08x}"
     (folder / "run.json").write_text(json.dumps(manifest, indent=2))
     return (folder / "run.json").read_bytes()
-
-
-def rows(path):
-    """The completions of a file as a list of dictionaries."""
-    with h5py.File(path) as f:
-        c = f["completions"]
-        out = [{name: c[name][i] for name in ("prompt_index", "sample_index", "id", "status", "finish_reason", "seed",
-                                              "num_prompt_tokens", "num_completion_tokens", "cumulative_logprob")}
-               for i in range(len(c["prompt_index"]))]
-        for name in ("text", "token_ids"):
-            if name not in c: continue
-            values, offsets = c[name]["values"][:], c[name]["offsets"][:]
-            for i, row in enumerate(out): row[name] = values[offsets[i]:offsets[i + 1]]
-            if name == "text":
-                for row in out: row[name] = row[name].tobytes().decode()
-        return out
 
 
 def summary(folder):

@@ -1,0 +1,42 @@
+"""Layouts of a job that must not change its answers, and the options that ask for them."""
+
+# ranks 0 is a plain process without a launcher. The first layout is the one that all are compared with.
+LAYOUTS = [
+    dict(ranks=0),
+    dict(ranks=1, threads=2),
+    dict(ranks=2),
+    dict(ranks=2, threads=2, batch=7, seqs=3),
+    dict(ranks=3, shard=1),
+    dict(ranks=3, shard=100, batch=64, seqs=1),
+    dict(ranks=4, domain=2),
+    dict(ranks=4, domain="node", per_node=2, shard=3),
+    dict(ranks=4, domain=1, batch=33),
+    dict(ranks=4, per_node=3, seqs=5),
+    dict(ranks=2, micro=2),
+    dict(ranks=3, micro=2, batch=16, seqs=16),
+    dict(ranks=1, kv=256),
+    dict(ranks=0, isa="plain"),
+    dict(ranks=2, isa="avx2", threads=2),
+    dict(ranks=2, isa="plain", micro=2, shard=2),
+    dict(ranks=4, isa="avx512", batch=1, seqs=1),
+]
+# Each kind of difference once, for most families.
+FEW_LAYOUTS = [
+    dict(ranks=0),
+    dict(ranks=1, kv=256, threads=2),
+    dict(ranks=2, isa="avx2", batch=7, seqs=3),
+    dict(ranks=3, micro=2, batch=64),
+    dict(ranks=4, domain=2, isa="plain", shard=3),
+    dict(ranks=2, isa="avx512", micro=2, batch=33, threads=2),
+]
+KEYS = {"threads": "parallel.threads_per_rank", "batch": "parallel.max_num_batched_tokens",
+        "seqs": "parallel.max_num_seqs", "shard": "output.shard_prompts", "domain": "parallel.expert_domain",
+        "per_node": "parallel.ranks_per_node", "micro": "parallel.micro_batches", "kv": "parallel.kv_cache_tokens"}
+
+
+def words_of(layout):
+    return [word for name, key in KEYS.items() if name in layout for word in ("--set", f"{key}={layout[name]}")]
+
+
+def environment_of(layout):
+    return {"MOEMILL_ISA": layout["isa"]} if "isa" in layout else {}
