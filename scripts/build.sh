@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds one preset: `build.sh` makes build/bin/moemill (and the tests where doctest is installed; `build.sh release
-# moemill` only the program); `build.sh sanitize` makes the unit tests and fuzz targets with sanitizers under
-# build/sanitize, `build.sh fuzz` of these only the fuzz targets. Installs what is missing first.
+# Builds one preset. `build.sh` makes build/bin/moemill, and the tests if doctest is installed; `build.sh release moemill`
+# makes only the program. `build.sh sanitize` makes the unit tests and fuzz targets with sanitizers under build/sanitize;
+# `build.sh fuzz` makes only the fuzz targets. Missing packages are installed first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}

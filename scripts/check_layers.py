@@ -25,7 +25,7 @@ def read_parts():
 
 
 def room_of(path):
-    """The room of a file named from lib/, below its part: "." for the part's own folder."""
+    """The room of a file, given by its path from lib/: "." for the part's own folder."""
     return "/".join(path.parts[1:-1]) or "."
 
 
@@ -37,7 +37,7 @@ def check(path, name):
         include = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
         if not include: continue
         other = pathlib.PurePath(include[1])
-        if len(other.parts) < 2 or other.parts[0] not in needs: continue  # of the build, as build_info_values.hpp
+        if len(other.parts) < 2 or other.parts[0] not in needs: continue  # a header of the build, such as build_info_values.hpp
         if other.parts[0] not in needs[part]: faults.append(f"lib/{name}:{number}: {part} may not include {other.parts[0]}/")
         elif not (root / "lib" / other).exists(): faults.append(f"lib/{name}:{number}: there is no lib/{other}")
         elif other.parts[0] == part and rooms[part].index(room_of(other)) > rooms[part].index(room):

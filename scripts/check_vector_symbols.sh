@@ -1,7 +1,7 @@
 #!/bin/sh
 # usage: check_vector_symbols.sh libmoemill_kernels.a
-# The vector bodies may define one global a file, their table. A weak (inline or template) function compiled there with
-# AVX-512 could be the copy the linker keeps for the whole program, and crash CPUs without it.
+# Each file of vector bodies may define only one global symbol, its table. The linker could keep a weak (inline or
+# template) function that was compiled there with AVX-512 for the whole program, which would crash on CPUs without it.
 set -eu
 members=$(ar t "$1" | grep -E '_avx(2|512)\.cpp' || true)
 [ -n "$members" ] || { echo "no vector bodies in $1"; exit 1; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up, builds, and generates from the shipped demo model on two ranks. Run it again at no cost: the build is there,
-# and a finished job is not computed twice (`demo.sh --overwrite` does it anew).
+# Sets up, builds, and generates from the shipped demo model on two ranks. Rerunning it is quick, because the build exists
+# and a finished job is not computed again (`demo.sh --overwrite` computes it again).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
@@ -21,9 +21,9 @@ echo
 echo "== some of the answers"
 /usr/bin/python3 configs/demo/show.py runs/demo/outputs.h5 "$prompts"
 echo
-echo "== where everything lies"
+echo "== files"
 echo "    runs/demo-prompts.h5       the prompts, made from configs/demo/prompts.jsonl"
-echo "    runs/demo/outputs.h5       the answers: one row a completion (h5ls -r, h5py)"
+echo "    runs/demo/outputs.h5       the answers: one row per completion (h5ls -r, h5py)"
 echo "    runs/demo/summary.json     counts, seconds, rates, bytes and cost, measured"
 echo "    runs/demo/metrics.jsonl    the same over time"
 echo "    runs/demo/config.yaml      the run's settings, resolved"

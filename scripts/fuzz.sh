@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# fuzz.sh [SECONDS] [SEED]: runs every fuzz target for a number of seconds each (default 60), one per core at a time, from
-# its small corpus in tests/fuzz/corpus/<name>. A finding ends it with an error and leaves the input in
-# build/fuzz/findings/. The tests give a seed, so that two runs of them try much the same inputs; without one (0) every
-# run tries others, which is how to look for more.
+# fuzz.sh [SECONDS] [SEED]: runs every fuzz target for a number of seconds (default 60), one per core at a time, starting
+# from its small corpus in tests/fuzz/corpus/<name>. A finding ends the script with an error and leaves the input in
+# build/fuzz/findings/. With a seed, as in the tests, two runs try mostly the same inputs; without one (0) every run tries
+# different inputs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60} seed=${2:-0}
@@ -29,5 +29,5 @@ shopt -s nullglob
 targets=(build/sanitize/bin/fuzz_*)
 [ ${#targets[@]} -gt 0 ] || { echo "fuzz: no targets in build/sanitize/bin; build them with scripts/build.sh fuzz" >&2; exit 1; }
 # shellcheck disable=SC2016  # the inner shell expands it
-# xargs ends with an error when one of them did; each target has a core of its own.
+# xargs ends with an error if one target did. Each target runs on its own core.
 printf '%s\0' "${targets[@]}" | xargs -0 -P "$(nproc)" -I{} bash -c 'try "$1"' try {}

@@ -97,7 +97,7 @@ def expert_key(c):
 
 
 def tensors(c):
-    """(name, shape, inputs): values have the deviation 1 / sqrt(inputs); norms, whose inputs are None, are all 1."""
+    """(name, shape, inputs). Values have the standard deviation 1 / sqrt(inputs); norms, whose inputs are None, are all 1."""
     hidden = c["hidden_size"]
     yield "model.embed_tokens.weight", (c["vocab_size"], hidden), hidden
     for layer in range(c["num_hidden_layers"]):
@@ -120,7 +120,7 @@ def write_values(out, random, count, inputs):
         if inputs is None:
             bits = numpy.full(now, 0x3F80, dtype="<u2")
         else:
-            # Random sign and fraction under one exponent: sizes uniform in 2^e * [1, 2), whose root mean square is 1.53.
+            # Random sign and fraction with one exponent: sizes are uniform in 2^e * [1, 2), with a root mean square of 1.53.
             exponent = 127 + round(math.log2(1 / math.sqrt(inputs) / 1.53))
             bits = numpy.frombuffer(random.bytes(2 * now), dtype="<u2") & 0x807F | exponent << 7
         out.write(bits.astype("<u2").tobytes())
@@ -141,7 +141,7 @@ def write_shard(path, entries, random):
 
 
 def write_tokenizer(folder):
-    """Byte-level BPE without merges: a token a byte."""
+    """Byte-level BPE without merges: one token per byte."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = {byte: chr(byte) for byte in printable}
     for byte in range(256):
@@ -177,9 +177,9 @@ def into_shards(entries, shard_bytes):
 def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpForm)
     parser.add_argument("--config", required=True, help="config.json, or a folder that has one")
-    parser.add_argument("--out", required=True, help="folder to make; must not hold a model yet")
-    parser.add_argument("--layers", type=int, help="layers instead of the config's num_hidden_layers")
-    parser.add_argument("--experts", type=int, help="routed experts a layer instead of the config's")
+    parser.add_argument("--out", required=True, help="folder to create; must not hold a model")
+    parser.add_argument("--layers", type=int, help="number of layers, replacing the config's num_hidden_layers")
+    parser.add_argument("--experts", type=int, help="routed experts per layer, replacing the config's")
     parser.add_argument("--shard-gb", type=float, default=2.0, help="largest file, in GB (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the random values (default %(default)s)")
     options = parser.parse_args(words)
@@ -197,7 +197,7 @@ def main(words=None):
 
     os.makedirs(options.out, exist_ok=True)
     if any(name.endswith(".safetensors") for name in os.listdir(options.out)):
-        sys.exit(f"{options.out}: holds weights already; give an empty or new folder")
+        sys.exit(f"{options.out}: already holds weights; give an empty or new folder")
     write_json(os.path.join(options.out, "config.json"), config)
     write_tokenizer(options.out)
     shards = into_shards(tensors(config), options.shard_gb * 1e9)

@@ -28,22 +28,22 @@ __all__ = ["write_prompts", "read_run", "follow", "Run"]
 STATUS = ("pending", "ok", "failed", "skipped")
 FINISH = (None, "stop", "length", "stop_string", "repetition", "error")
 BLOCK_ROWS = 1024
-WHOLE = ("n", "top_k", "max_tokens", "min_tokens", "seed", "logprobs")  # settings by row for which -1 means the run's own
-REAL = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")  # for which NaN does
-LISTS = ("stop", "stop_token_ids")  # settings that the file has as JSON
-SWITCHES = ("ignore_eos", "add_special_tokens")  # settings of 1, 0, and -1 for the run's own
+WHOLE = ("n", "top_k", "max_tokens", "min_tokens", "seed", "logprobs")  # settings per row for which -1 means the run's value
+REAL = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")  # settings for which NaN does
+LISTS = ("stop", "stop_token_ids")  # settings that the file stores as JSON
+SWITCHES = ("ignore_eos", "add_special_tokens")  # settings with the values 1, 0, and -1 for the run's value
 OWN = {"prompt_index", "sample_index", "id", "status", "finish_reason", "num_prompt_tokens", "num_completion_tokens", "seed", "cumulative_logprob", "text",
        "token_ids", "logprobs", "top_ids", "top_logprobs", "stop_reason", "prompt_logprobs", "prompt_token_ids", "error_code", "error_message"}
-MOST_EXACT = 2**53  # whole numbers up to here are exact as float64
+MOST_EXACT = 2**53  # whole numbers up to here are exact in float64
 
 
 def opened(path, mode="r"):
-    """Without a lock, as moemill itself reads and writes: some file systems have none."""
+    """Opens a file without a lock, as moemill itself does: some file systems have no locks."""
     try:
         return h5py.File(path, mode, locking=False)
     except (TypeError, ValueError):  # h5py before 3.5
         return h5py.File(path, mode)
-    except OSError as fault:  # HDF5 opens a file that this process has open only as it was opened, which is most often h5py's own way
+    except OSError as fault:  # HDF5 opens a file that this process has already open only in the same way, which is usually h5py's default
         if "locking flag" not in str(fault): raise
         return h5py.File(path, mode)
 
@@ -51,11 +51,11 @@ def opened(path, mode="r"):
 # Writing prompts
 
 def write_prompts(path, prompts, /, **columns):
-    """Makes prompts.h5 of texts, or of lists of token ids, and of columns beside them: a list, array or column of pandas with a
-    value a prompt, or one number or text for all. `id` and sampling settings (n, temperature, max_tokens, seed, stop ...) act on
-    their prompts, all others are carried to the outputs; None, NaN and pandas' NA are the run's own setting, NaN or "". Lists and
-    objects become JSON text, dates text."""
-    if isinstance(prompts, (str, bytes, dict)): raise ValueError("write_prompts: prompts must be a list, [text] where there is one")
+    """Makes prompts.h5 from texts or lists of token ids, and from columns beside them: a list, array or pandas column with one value per
+    prompt, or one number or text for all. `id` and sampling settings (n, temperature, max_tokens, seed, stop ...) apply to their
+    prompts; all other columns are carried to the outputs. None, NaN and pandas' NA mean the run's setting, or become NaN or "". Lists
+    and objects become JSON text, dates text."""
+    if isinstance(prompts, (str, bytes, dict)): raise ValueError("write_prompts: prompts must be a list, [text] if there is only one")
     prompts = list(prompts)
     if not prompts: raise ValueError("write_prompts: there are no prompts")
     made = {**prompt_column(prompts), **{name: made_column(name, values, len(prompts)) for name, values in columns.items()}}
@@ -106,14 +106,14 @@ def made_column(name, values, count):
 
 
 def numbers_of(values):
-    """The array of a column of numbers that HDF5 takes as it is, of pandas, too; else the list of its values."""
+    """The array of a column of numbers (pandas' too) if HDF5 accepts it, otherwise the list of its values."""
     array = values.to_numpy() if hasattr(values, "to_numpy") and isinstance(getattr(values, "dtype", None), np.dtype) else values
     is_whole = isinstance(array, np.ndarray) and array.ndim and array.dtype.kind in "biuf" and array.dtype.itemsize <= 8
     return array if is_whole else list(values)
 
 
 def plain_value(value, name):
-    """A value as JSON has it; None for all that stands for none: NaN, NaT, pandas' NA."""
+    """A value for JSON; None for everything that means no value: NaN, NaT, pandas' NA."""
     if value is None or isinstance(value, (str, bool, int)) and not isinstance(value, np.generic): return value
     if type(value).__name__ in ("NAType", "NaTType"): return None
     if isinstance(value, dict): return {k: plain_value(v, name) for k, v in value.items()}
@@ -131,7 +131,7 @@ def plain_value(value, name):
 
 
 def list_text(value):
-    """A list as JSON; text that is a JSON list already stays as it is, other text is a list of one."""
+    """A list as JSON. Text that is a JSON list stays as it is; other text becomes a list of one."""
     try:
         if isinstance(value, str) and isinstance(json.loads(value), list): return value
     except ValueError:
@@ -140,7 +140,7 @@ def list_text(value):
 
 
 def typed(values, missing):
-    """`missing`: the number that means the run's own setting, in the column of one."""
+    """`missing` is the number that means the run's setting in the setting's column."""
     types = {type(v) for v in values} - {type(None)}
     if not types and missing is not None: return np.full(len(values), missing), None, None
     if types == {str} or not types:
@@ -164,7 +164,7 @@ def check_seeds(values):
         if isinstance(value, float) and value > MOST_EXACT: raise ValueError(f"write_prompts: the seed {value} is a float, which is not exact beyond 2^53")
         if isinstance(value, int) and not -1 <= value < 2**64: raise ValueError(f"write_prompts: the seed {value} must be from 0 to 2^64-1")
     if any(isinstance(v, int) and v >= 2**63 for v in values) and any(v is None or v == -1 or v != v for v in values):
-        raise ValueError("write_prompts: where a seed is 2^63 or more every prompt needs one: uint64 has no -1 for the run's own")
+        raise ValueError("write_prompts: where a seed is 2^63 or more every prompt needs one: uint64 has no -1 for the run's value")
 
 
 def check_ids(values):
@@ -178,14 +178,14 @@ def check_ids(values):
 # Reading a run
 
 def read_run(path):
-    """The finished run in a directory, or an outputs.h5 or a shard by its name: iterate over it, or take its table()."""
+    """The finished run in a directory, or an outputs.h5 or shard by its name: iterate over it, or take its table()."""
     path = pathlib.Path(path)
     if not path.is_dir(): return Run(path)
     file = path / "outputs.h5"
     before = path / "outputs-before.h5"
     if not file.exists() and before.exists():
-        raise FileNotFoundError(f"{path}: was given more, or rows are made again, and it is not done with them: the same `moemill run` goes "
-                                f"on; read_run({str(before)!r}) has the rows as they were before")
+        raise FileNotFoundError(f"{path}: was extended or is being retried and is not done: rerun the same `moemill run` to resume; "
+                                f"read_run({str(before)!r}) has the rows from before")
     config = path / "config.yaml"
     if not file.exists() and config.exists() and re.search("^ +merge: false", config.read_text(encoding="utf-8"), re.M):
         raise FileNotFoundError(f"{path}: makes no outputs.h5 (output.merge: false): its rows are in its shards; follow({str(path)!r}) reads them "
@@ -195,7 +195,7 @@ def read_run(path):
                                 "done")
     run, held = Run(file), manifest(path)
     if held and run.rows < held.get("completions", 0):
-        raise ValueError(f"{path}: was given more prompts or samples and is not done with them; the same `moemill run` goes on")
+        raise ValueError(f"{path}: was extended and is not done; rerun the same `moemill run` to resume")
     return run
 
 
@@ -205,8 +205,8 @@ class Run:
     def __init__(self, path):
         self.path = pathlib.Path(path)
         with opened(self.path) as file:
-            if text_of(file.attrs.get("format")) != "moemill-outputs": raise ValueError(f"{path}: is no file of outputs of moemill")
-            if "complete" not in file.attrs: raise ValueError(f"{path}: is not complete; the same `moemill run` makes it again")
+            if text_of(file.attrs.get("format")) != "moemill-outputs": raise ValueError(f"{path}: is not a moemill output file")
+            if "complete" not in file.attrs: raise ValueError(f"{path}: is not complete; rerun the same `moemill run`, which makes it again")
             self.attrs = dict(file.attrs)
             self.rows = len(file["completions/status"])
             self.first_prompt = int(file["completions/prompt_index"][0]) if self.rows else 0
@@ -222,8 +222,8 @@ class Run:
                 for values in zip(*map(as_list, block.values())): yield dict(zip(names, values))
 
     def table(self, *names):
-        """{column: array}, of all columns or of those named: arrays of numbers, and of objects for texts, lists and what may be None.
-        pandas.DataFrame(run.table()) takes it as it is."""
+        """{column: array} of all columns or of those named: arrays of numbers, and arrays of objects for texts, lists and values that
+        may be None. pandas.DataFrame(run.table()) accepts it."""
         with opened(self.path) as file: block = self._block(file, 0, self.rows, names or None, failed_prompts(file))
         if missing := [n for n in names if n not in block]:
             raise KeyError(f"{self.path}: has no column {missing[0]}; there are: {', '.join(self.columns())}")
@@ -234,14 +234,14 @@ class Run:
         with opened(self.path) as file: return list(self._block(file, 0, min(1, self.rows), None, failed_prompts(file)))
 
     def _block(self, file, first, end, names, failed):
-        """{column: values} of some rows, of all columns or of those named: arrays of numbers, lists of all else."""
+        """{column: values} of some rows, of all columns or of those named: arrays of numbers, lists of everything else."""
         done, out = file["completions"], {}
         prompts = done["prompt_index"][first:end]
         def wanted(name): return names is None or name in names
         for name, item in done.items():
             if name == "logprobs" or not wanted(name): continue
             if not isinstance(item, h5py.Group): out[name] = plain(item[first:end])
-            elif "values" in item: out[name] = parts_of(item, "values", item["offsets"][first:end + 1])  # else only what logprobs need
+            elif "values" in item: out[name] = parts_of(item, "values", item["offsets"][first:end + 1])  # otherwise only what logprobs need
         for name, codes in (("status", STATUS), ("finish_reason", FINISH)):
             if name in out: out[name] = [codes[c] if c < len(codes) else str(c) for c in out[name]]
         if "stop_reason" in out: out["stop_reason"] = [reason or None for reason in out["stop_reason"]]
@@ -253,7 +253,7 @@ class Run:
 
     @staticmethod
     def _of_prompts(file, at, out, wanted):
-        """Columns with a value a prompt, given to each of its rows."""
+        """Columns with one value per prompt, repeated for each of its rows."""
         low, high = (int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0)
         def spread(values): return values[at - low] if isinstance(values, np.ndarray) else [values[i] for i in (at - low).tolist()]
         carried = file["carry"] if "carry" in file else {}
@@ -268,7 +268,7 @@ class Run:
 
 
 def names_in_rows(carried):
-    """The names of the input's columns, as outputs.py gives them: none takes the name that another one has."""
+    """The names of the input's columns, as in outputs.py: no two columns get the same name."""
     used = OWN | set(carried)
     for name in carried:
         shown = name
@@ -278,7 +278,7 @@ def names_in_rows(carried):
 
 
 def as_list(values):
-    """A column as Python's values, without NaN."""
+    """A column as Python values, without NaN."""
     return values if isinstance(values, list) else without_nan(values) if values.dtype.kind == "f" else values.tolist()
 
 
@@ -292,7 +292,7 @@ def text_of(value): return value.decode("utf-8", "backslashreplace") if isinstan
 
 
 def plain(values):
-    """A column of numbers as the array that it is, any other as a list of Python's values."""
+    """A column of numbers as the array that it is, any other as a list of Python values."""
     return values if values.dtype.kind in "iubf" and values.ndim == 1 else [nested(v) for v in values.tolist()]
 
 
@@ -313,10 +313,10 @@ def parts_of(group, name, ends):
 
 
 def logprobs_of(done, first, end):
-    ends = done["token_ids/offsets"][first:end + 1]  # there with logprobs, whatever output.store says
+    ends = done["token_ids/offsets"][first:end + 1]  # exists with logprobs, whatever output.store lists
     group, out = done["logprobs"], {}
     out["logprobs"] = [None if len(p) and np.isnan(p).all() else without_nan(p) for p in parts_of(group, "values", ends)]
-    if "top_ids" in group:  # a row that asked for fewer has ids of -1 behind them, one that asked for none only those
+    if "top_ids" in group:  # a row that asked for fewer has ids of -1 after its own; a row that asked for none has only those
         ids, values = parts_of(group, "top_ids", ends), [p.tolist() for p in parts_of(group, "top_values", ends)]
         none = [p is None for p in out["logprobs"]]
         out["top_ids"] = [None if off else [[t for t in tokens if t >= 0] for tokens in row] for off, row in zip(none, ids)]
@@ -329,7 +329,7 @@ def failed_prompts(file): return file["errors/prompt_index"][:] if "errors" in f
 
 
 def errors_of(file, failed, prompts, samples):
-    """error_code and error_message of some rows; None for good ones. `failed`: the prompts of all failed rows."""
+    """error_code and error_message of some rows; None for good rows. `failed` are the prompts of all failed rows."""
     found = {}
     if len(failed) and len(prompts):
         low, high = np.searchsorted(failed, [prompts[0], prompts[-1] + np.uint64(1)])
@@ -342,18 +342,18 @@ def errors_of(file, failed, prompts, samples):
 # Following a run
 
 def follow(path, poll_seconds=2.0, timeout_seconds=None):
-    """Yields each row of a running (or finished) run once, a shard at a time as shards are done, and ends with the run. It may begin
-    before the run does, and waits through kills and further attempts (one that is extended meanwhile is to be followed anew). After timeout_seconds without a new row it raises
-    TimeoutError; by itself it waits for ever."""
+    """Yields each row of a running (or finished) run once, one shard at a time as shards are finished, and ends with the run. It may be
+    called before the run begins, and waits through kills and further attempts. (For a run that is extended meanwhile, call it again.)
+    After timeout_seconds without a new row it raises TimeoutError; without it, it waits without limit."""
     path, seen, run_id, last = pathlib.Path(path), set(), None, time.monotonic()
     while True:
         run = manifest(path)
         if run and run_id not in (None, run["run_id"]):
-            raise RuntimeError(f"{path}: holds another run now (--overwrite?); follow it anew")
+            raise RuntimeError(f"{path}: holds a different run now (--overwrite?); follow it again")
         if run:
             run_id = run["run_id"]
             whole = read_if_there(path / "outputs.h5", run_id)
-            if whole is not None and len(whole) >= run.get("completions", 0):  # else that of before the run was extended
+            if whole is not None and len(whole) >= run.get("completions", 0):  # otherwise it is the file from before the run was extended
                 for row in whole:
                     if row["prompt_index"] // run["shard_prompts"] not in seen: yield row
                 return
@@ -369,12 +369,12 @@ def follow(path, poll_seconds=2.0, timeout_seconds=None):
                 last = time.monotonic()
             if len(seen) >= -(-run["prompts"] // run["shard_prompts"]): return  # a run that makes no outputs.h5
         if timeout_seconds is not None and time.monotonic() - last > timeout_seconds:
-            raise TimeoutError(f"{path}: no new row in {timeout_seconds:g} s; `moemill status {path}` tells how the run is")
+            raise TimeoutError(f"{path}: no new row in {timeout_seconds:g} s; `moemill status {path}` shows the run's state")
         time.sleep(poll_seconds)
 
 
 def manifest(path):
-    """run.json, or None where it is not there yet."""
+    """run.json, or None if it does not exist yet."""
     try:
         run = json.loads((path / "run.json").read_bytes())
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
@@ -383,11 +383,11 @@ def manifest(path):
 
 
 def read_if_there(file, run_id):
-    """A file of this run; None where there is none, or not any more: shards go when outputs.h5 has come."""
+    """A file of this run; None if it does not exist, or no longer: shards are removed when outputs.h5 is complete."""
     try:
         run = Run(file) if file.exists() else None
     except PermissionError:
-        raise  # it would never come: the loop would wait for ever
+        raise  # it would never appear, and the loop would wait for ever
     except (OSError, KeyError, ValueError):
         return None
     return run if run and text_of(run.attrs.get("run_id")) == run_id else None
@@ -397,4 +397,4 @@ def read_or_none(shard):
     try:
         return list(shard)
     except (OSError, KeyError):
-        return None  # it went while it was read; outputs.h5 has its rows
+        return None  # it was removed while it was read; outputs.h5 has its rows

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns what moemill wrote into files for others: see --help. The code is in moemill_tools/outputs."""
+"""Converts moemill's outputs to files for other programs: see --help. The code is in moemill_tools/outputs."""
 import os
 import sys
 

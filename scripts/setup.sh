@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing: as root or through sudo; otherwise prints the one line to ask an
-# administrator for. `setup.sh test` adds what only the tests need. Does nothing when all are there. Where it may not
-# install, libraries may also come from elsewhere (environment modules, Spack, conda): it goes on when CMake finds them.
+# Installs missing Debian packages as root or with sudo; otherwise prints the one command to give to an administrator.
+# `setup.sh test` includes the packages that only the tests need. Does nothing if all are installed. Libraries may also
+# come from environment modules, Spack or conda: the script succeeds if CMake finds them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 wanted="build"
@@ -15,7 +15,7 @@ while read -r package note; do
 done < "$here/packages.txt"
 [ ${#missing[@]} -eq 0 ] && exit 0
 
-# Ends this script: well where CMake finds all that the program is built from, else with what to do.
+# Ends this script, successfully if CMake finds all libraries of the program, otherwise with advice.
 without_apt() {
   local probe
   probe=$(mktemp -d)
@@ -24,7 +24,7 @@ without_apt() {
     echo "setup: these Debian packages are not installed, but CMake finds what it needs: ${missing[*]}" >&2
     exit 0
   fi
-  echo "setup: CMake does not find all it needs:" >&2
+  echo "setup: CMake does not find all libraries:" >&2
   grep -A3 -m1 -E 'CMake Error|not found' "$probe/log" | sed 's/^/  /' >&2 || echo "  there is no cmake" >&2
   rm -rf "$probe"
   if command -v apt-get >/dev/null; then

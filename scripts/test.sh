@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sets up, builds and runs every test: unit tests by part, exchanges under mpirun, the built program on good and bad
-# input, the same under sanitizers (unit tests), and the fuzz targets for a short fixed time. About 40 minutes from a
-# bare machine with 2 cores. `test.sh quick` leaves sanitizers and fuzzing out.
+# Sets up, builds and runs every test: unit tests of each part, exchanges under mpirun, the program on good and bad input,
+# the unit tests again with sanitizers, and the fuzz targets for a short fixed time. This takes about 40 minutes on a bare
+# machine with 2 cores. `test.sh quick` omits sanitizers and fuzzing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh test
@@ -13,7 +13,7 @@ echo "== format"
 if clang-format --version | grep -q 'version 14\.'; then
   find lib apps tests \( -name '*.hpp' -o -name '*.cpp' -o -name '*.inl' \) -print0 | xargs -0 clang-format --dry-run -Werror
 else  # every version of it has a look of its own
-  echo "SKIPPED: the sources have the look of clang-format 14, this is $(clang-format --version)"
+  echo "SKIPPED: the sources are formatted with clang-format 14, this is $(clang-format --version)"
 fi
 echo "== build (release)"
 scripts/build.sh release
@@ -25,6 +25,6 @@ if [ "${1:-}" != quick ]; then
   scripts/fuzz.sh "${MOEMILL_FUZZ_SECONDS:-15}" 1
 fi
 echo "== Python packages for the tests of scripts/ (pyarrow comes from PyPI)"
-scripts/tools_venv.sh || echo "SKIPPED: no PyPI from here: tests of Parquet and datasets folders will say that they are skipped"
+scripts/tools_venv.sh || echo "SKIPPED: PyPI cannot be reached: tests of Parquet and datasets folders will be skipped"
 echo "== tests"
 ctest --preset release

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes build/tools-venv with what scripts/*.py need (tools-requirements.txt), once, and says where its
-# Python is. Fails where PyPI is out of reach.
+# Makes build/tools-venv once, with the packages that scripts/*.py need (tools-requirements.txt), and prints the path of its
+# Python. Fails if PyPI cannot be reached.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=build/tools-venv

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# try_debian.sh RELEASE [gcc|clang] [FOLDER]: builds this checkout (what git has committed) on another Debian, such as
-# `trixie` (13) or `bookworm` (12), in a folder that debootstrap makes, and runs `scripts/test.sh quick` there. Needs root
-# and some 4 GB; the folder (default build/debian/RELEASE) is kept, so that a second try is fast.
+# try_debian.sh RELEASE [gcc|clang] [FOLDER]: builds the committed state of this checkout on a different Debian release, such
+# as `trixie` (13) or `bookworm` (12), in a folder made by debootstrap, and runs `scripts/test.sh quick` there. Needs root
+# and about 4 GB. The folder (default build/debian/RELEASE) is kept, so a second try is fast.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 release=${1:?which Debian: bookworm (12), trixie (13), ...} compiler=${2:-gcc}
@@ -19,7 +19,7 @@ if [ ! -e "$root/etc/debian_version" ]; then
   debootstrap --variant=minbase "$release" "$root"
 fi
 root=$(cd "$root" && pwd)
-# A fresh clone each time; the build folder stays for as long as the compiler is the same.
+# Makes a fresh clone each time. The build folder is kept as long as the compiler is the same.
 work=$root/root/moemill-$compiler
 mkdir -p "$work"
 git archive HEAD | tar -x -C "$work"

@@ -1,4 +1,4 @@
-# Writes the header that names this build: version, git commit (and whether the tree was changed), compiler.
+# Writes the header that identifies this build: version, git commit (and whether the tree is modified), compiler.
 cmake_policy(VERSION 3.25)
 execute_process(COMMAND git -C ${SOURCE} rev-parse HEAD OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE
                 ERROR_QUIET RESULT_VARIABLE rc)

@@ -1,6 +1,6 @@
-# `cmake --install build --prefix DIR`: a tree that works from anywhere. The program, its man page and completion; the
-# Python commands for data in and out as moemill-prompts, moemill-outputs and moemill-report; job scripts, the published
-# models' shapes and the demo's model under share/moemill.
+# `cmake --install build --prefix DIR` makes a tree that works from anywhere: the program, its man page and completion; the
+# Python commands moemill-prompts, moemill-outputs and moemill-report; and, under share/moemill, job scripts, the shapes of
+# published models and the demo's model.
 include(GNUInstallDirs)
 set(share ${CMAKE_INSTALL_DATADIR}/moemill)
 
@@ -19,14 +19,14 @@ install(DIRECTORY scripts/moemill_tools DESTINATION ${share}/scripts FILES_MATCH
         PATTERN __pycache__ EXCLUDE)
 install(DIRECTORY jobs/ DESTINATION ${share}/jobs PATTERN __pycache__ EXCLUDE)
 install(DIRECTORY configs/ DESTINATION ${share}/configs PATTERN __pycache__ EXCLUDE)
-# README.md and the pages that it links to, where it looks for them.
+# README.md, and the pages that it links to at the places that the links expect.
 install(FILES README.md LICENSE CHANGELOG.md CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES lib/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/lib)
-foreach(folder lib/dataset lib/model tests/torture tests/scale)
+foreach(folder lib/config lib/dataset lib/kernels lib/layers lib/model tests/torture tests/scale)
   install(FILES ${folder}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/${folder})
 endforeach()
 
-# Links that stay right when the tree is moved: from bin/ up to share/, and from README's folder to what it speaks of.
+# Relative links, which stay valid when the tree is moved: from bin/ to share/, and from README's folder to linked folders.
 function(install_link from link)
   install(CODE "
     set(link \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${link}\")
@@ -42,4 +42,4 @@ foreach(folder configs jobs scripts)
   install_link(${from_pages}/${folder} ${CMAKE_INSTALL_DOCDIR}/${folder})
 endforeach()
 file(RELATIVE_PATH from_share ${CMAKE_INSTALL_FULL_DATADIR}/moemill ${CMAKE_INSTALL_FULL_DOCDIR})
-install_link(${from_share}/lib ${share}/lib)  # of the pages there, one looks into lib/dataset
+install_link(${from_share}/lib ${share}/lib)  # a page in scripts/ links to lib/dataset

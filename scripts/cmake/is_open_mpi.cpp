@@ -1,6 +1,6 @@
 // Compiles with Open MPI only: asked by moemill_options.cmake.
 #include <mpi.h>
 #ifndef OPEN_MPI
-#error "another MPI"
+#error "not Open MPI"
 #endif
 int main() { return 0; }

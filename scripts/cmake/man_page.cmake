@@ -1,8 +1,8 @@
-# moemill.1 from what the program says of itself: cmake -DPROGRAM=... -DOUT=... -DVERSION=... -P man_page.cmake
+# Makes moemill.1 from the program's own help: cmake -DPROGRAM=... -DOUT=... -DVERSION=... -P man_page.cmake
 string(CONCAT page ".TH MOEMILL 1 \"\" \"moemill ${VERSION}\"\n.SH NAME\n"
                    "moemill \\- bulk text generation with Mixture-of-Experts models under MPI\n")
 
-# A section of text as it stands: backslashes and leading dots mean something to troff.
+# A section of literal text: backslashes and leading dots, which troff would interpret, are escaped.
 function(add_section title)
   execute_process(COMMAND ${PROGRAM} ${ARGN} --help OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
   string(REGEX REPLACE "(scripts/)?(prompts|outputs|report)\\.py" "moemill-\\2" text "${text}")  # as they are installed

@@ -1,4 +1,4 @@
-# Libraries and compile options, as interface targets: a part links what it needs and nothing is global.
+# Libraries and compile options as interface targets, so that each part links only what it needs and nothing is global.
 
 find_package(Threads REQUIRED)
 include(find_mpi)
@@ -17,7 +17,7 @@ pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
-# Where the first is Open MPI and MPICH is there too, the exchange tests and a moemill_with_mpich are made for it as well.
+# If the first MPI is Open MPI and MPICH is installed too, the exchange tests and a moemill_with_mpich are made for MPICH.
 try_compile(MOEMILL_MPI_IS_OPEN_MPI ${CMAKE_BINARY_DIR}/mpi_kind ${CMAKE_CURRENT_LIST_DIR}/is_open_mpi.cpp
             LINK_LIBRARIES MPI::MPI_CXX)
 find_program(MPICH_MPIEXEC NAMES mpiexec.mpich)
@@ -30,8 +30,8 @@ find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 add_library(moemill_flags INTERFACE)
 target_include_directories(moemill_flags INTERFACE ${CMAKE_SOURCE_DIR}/lib)
 target_include_directories(moemill_flags SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR} ${XXHASH_INCLUDE_DIR})
-# -ffp-contract=off: a multiply and an add become an FMA only where the code says so (same bits everywhere).
-# Two warnings of g++ 12 are about its own inlining of the standard library.
+# -ffp-contract=off: a multiply and an add become an FMA only where the code asks for it (same bits everywhere).
+# Two warnings of g++ 12 concern its own inlining of the standard library.
 target_compile_options(moemill_flags INTERFACE -Wall -Wextra -ffp-contract=off
                        $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
 target_compile_definitions(moemill_flags INTERFACE OMPI_SKIP_MPICXX=1 SPDLOG_FMT_EXTERNAL=1)

@@ -1,5 +1,5 @@
-"""What the columns of a prompts.h5 hold, as the checksum `input_sha256` of a run: lib/dataset/README.md defines it. The same
-whatever way the values are stored, another one for any other value."""
+"""The checksum `input_sha256` of the columns of a prompts.h5, as lib/dataset/README.md defines it. It depends only on the values, not on
+how they are stored."""
 import hashlib
 import struct
 
@@ -10,7 +10,7 @@ BLOCK_ROWS = 65536
 
 
 def type_name(dtype):
-    """As the definition spells it."""
+    """The type as the definition spells it."""
     if text := h5py.check_string_dtype(dtype): return "text" if text.length is None else f"|S{text.length}"
     if (element := h5py.check_vlen_dtype(dtype)) is not None: return f"list({type_name(np.dtype(element))})"
     if dtype.subdtype: return f"({','.join(map(str, dtype.shape))}){type_name(dtype.base)}"
@@ -24,7 +24,7 @@ def type_name(dtype):
 
 
 def is_plain(dtype):
-    """Whether the bytes in memory are the values, nothing else."""
+    """Whether the bytes in memory are exactly the values."""
     if dtype.subdtype: return is_plain(dtype.base)
     if dtype.names: return all(is_plain(dtype[n]) for n in dtype.names) and sum(dtype[n].itemsize for n in dtype.names) == dtype.itemsize
     return dtype.kind not in "OS"
@@ -37,7 +37,7 @@ def counted(value): return struct.pack("<Q", len(value)) + value
 
 
 def pieces(dtype, values):
-    """The bytes of some values, one after the other."""
+    """The bytes of some values, in order."""
     if dtype.subdtype: return pieces(dtype.base, np.asarray(values).reshape(-1))
     if is_plain(dtype): return [np.ascontiguousarray(values, dtype).tobytes()]
     if h5py.check_string_dtype(dtype):
@@ -49,7 +49,7 @@ def pieces(dtype, values):
 
 
 def sha256_of_rows(dataset, rows):
-    """Of the first rows of a dataset."""
+    """The hash of the first rows of a dataset."""
     shape = " ".join(map(str, (rows, *dataset.shape[1:])))
     sums = hashlib.sha256(f"{type_name(dataset.dtype)} {shape}\n".encode())
     for first in range(0, rows, BLOCK_ROWS):
@@ -58,7 +58,7 @@ def sha256_of_rows(dataset, rows):
 
 
 def input_columns(group, names, rows):
-    """The text whose SHA-256 is input_sha256. `names`: of datasets; those of a packed column are name/offsets and name/values."""
+    """The text whose SHA-256 is input_sha256. `names` are datasets; a packed column has two, name/offsets and name/values."""
     lines = []
     for name in sorted(names, key=str.encode):
         count = rows
@@ -69,7 +69,7 @@ def input_columns(group, names, rows):
 
 
 def changed_columns(group, columns, limit):
-    """Which columns hold something else now than `input_columns` of a run says, or are not there."""
+    """The columns that differ from a run's `input_columns`, or are missing."""
     names = [line.split("  ", 1)[1] for line in columns.splitlines()]
     lost = [n for n in names if n not in group]
     if lost: return lost

@@ -1,4 +1,4 @@
-"""Texts that come again, found in memory that does not grow with their number."""
+"""Finds repeated texts in memory that does not grow with their number."""
 import hashlib
 import tempfile
 
@@ -8,8 +8,8 @@ from .common import to_nowhere
 
 
 class Digests:
-    """Hashes of texts, each with a number, go to an unnamed file, which is then looked through in parts."""
-    PART = 1 << 15  # texts a part
+    """Writes hashes of texts, each with a number, to an unnamed temporary file, which is then read in parts."""
+    PART = 1 << 15  # texts per part
 
     def __init__(self, folder=None):
         self.file, self.count = tempfile.TemporaryFile(dir=folder), 0
@@ -28,7 +28,8 @@ class Digests:
         self.count += len(texts)
 
     def parts(self):
-        """(numbers, whether each text is the one before it): by text, then by number; equal texts are in one part. The last call."""
+        """Yields (numbers, whether each text equals the one before it), sorted by text and number. Equal texts are in the same part.
+        Must be the last call."""
         parts = min(64, 1 + self.count // self.PART)
         for part in range(parts):
             self.file.seek(0)

@@ -1,5 +1,5 @@
-"""What outputs.py and report.py share about the files of a run: HDF5 files opened with an account of what damage means, the
-plain settings of config.yaml, whose error a failed write is."""
+"""Functions that outputs.py and report.py share for the files of a run: opening HDF5 files with advice about damage, reading plain
+settings of config.yaml, and naming the file of a failed write."""
 import contextlib
 import json
 import os
@@ -8,24 +8,24 @@ import re
 
 from .common import Fault, one_line, open_unlocked
 
-DAMAGE = (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, ArithmeticError, MemoryError)  # as h5py meets it
+DAMAGE = (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, ArithmeticError, MemoryError)  # exceptions that h5py raises for damaged files
 
 
 def cure_of(path):
-    """What to do about a damaged HDF5 file. To remove it is right where it is made again only: of shards that are there."""
+    """Advice about a damaged HDF5 file. Removing it is right only if the run can make it again: a shard by computing its rows, outputs.h5 from existing shards."""
     path = pathlib.Path(path)
-    if path.parent.name == "shards": return "take it from a copy, or remove it, and the same `moemill run` computes its rows again"
-    if path.name != "outputs.h5": return "take it from a copy"
-    told = f"`moemill verify {path.parent}` tells what can be read"
-    if not any(path.parent.glob("shards/shard-*.h5")): return f"take it from a copy, and keep it until then: nothing else has the run's rows; {told}"
-    return f"move it away, and the same `moemill run` makes it of the run's shards; {told}"
+    if path.parent.name == "shards": return "restore it from a copy, or remove it and rerun the same `moemill run`, which computes its rows again"
+    if path.name != "outputs.h5": return "restore it from a copy"
+    told = f"`moemill verify {path.parent}` shows what can be read"
+    if not any(path.parent.glob("shards/shard-*.h5")): return f"restore it from a copy, and keep it until then: nothing else has the run's rows; {told}"
+    return f"move it away and rerun the same `moemill run`, which makes it from the run's shards; {told}"
 
 
 def refusal(fault):
-    """What the system says of a file that it does not give, which is no damage; None where it gave it."""
+    """The system's reason for refusing a file, which is not damage; None if the system did not refuse it."""
     if not isinstance(fault, OSError) or not fault.errno: return None
     said = os.strerror(fault.errno)
-    return f"{said} (its owner must let you read it)" if isinstance(fault, PermissionError) else said
+    return f"{said} (ask its owner for permission to read it)" if isinstance(fault, PermissionError) else said
 
 
 def open_h5(path):
@@ -33,22 +33,22 @@ def open_h5(path):
         return open_unlocked(path)
     except OSError as fault:
         if said := refusal(fault): raise Fault(f"{path}: cannot be read: {said}") from None
-        raise Fault(f"{path}: cannot be read as HDF5, is damaged or still being written ({one_line(fault)}); {cure_of(path)}") from None
+        raise Fault(f"{path}: cannot be read as HDF5: it is damaged or still being written ({one_line(fault)}); {cure_of(path)}") from None
 
 
 @contextlib.contextmanager
 def reading(path):
-    """Around what reads a HDF5 file: h5py meets damage with exceptions of many kinds."""
+    """Wraps code that reads an HDF5 file, because h5py reports damage with many kinds of exceptions."""
     try:
         yield
     except DAMAGE as fault:
         if said := refusal(fault): raise Fault(f"{path}: cannot be read: {said}") from None
-        raise Fault(f"{path}: cannot be read, is damaged ({one_line(fault)}); {cure_of(path)}") from None
+        raise Fault(f"{path}: cannot be read: it is damaged ({one_line(fault)}); {cure_of(path)}") from None
 
 
 @contextlib.contextmanager
 def writing(name):
-    """Around what writes a file: the system's error is of this one, not of a temporary name or of none."""
+    """Wraps code that writes a file, so that the system's error names this file and not a temporary one."""
     try:
         yield
     except OSError as fault:
@@ -68,4 +68,4 @@ def setting(config, section, key):
     try:
         return json.loads(value) if value.startswith('"') else value.strip("'")
     except ValueError:
-        raise Fault(f"config.yaml: {section}.{key} cannot be read, is damaged: {value[:80]}; take the file from a copy") from None
+        raise Fault(f"config.yaml: {section}.{key} cannot be read: it is damaged: {value[:80]}; restore the file from a copy") from None

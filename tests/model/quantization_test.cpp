@@ -153,6 +153,6 @@ TEST_CASE("quantization: what is said beside config.json") {
     TempDir dir;
     write_config(dir, v3, Json::object());
     write_text(dir.path / name, "{}");
-    check_contains(user_error_of([&] { read_config(dir.str()); }), {name, "not read yet", "bfloat16"});
+    check_contains(user_error_of([&] { read_config(dir.str()); }), {name, "not supported", "bfloat16"});
   }
 }

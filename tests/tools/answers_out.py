@@ -74,7 +74,7 @@ def thoughts(work):
     want = [{"reasoning_content": "hm", "content": "four"}, {"reasoning_content": "hm", "content": "four"}, {"content": "four"},
             {"content": "the tag </think> ends it"}]
     check(got == want, got)
-    check("3 left out: its thought has no end" in said, said)
+    check("3 left out: its reasoning has no end" in said, said)
     check(last_turns(work, "--split-thinking")[0] == want, "the old name")
     got, said = last_turns(work, "--whole-text")
     check([g["content"] for g in got][:3] == ["<think>\nhm</think>\n\nfour", "<think>\nhm, and then", "<think>hm</think>four"] and len(got) == 7, got)
@@ -82,12 +82,12 @@ def thoughts(work):
     message = lines[1]["response"]["body"]["choices"][0]
     check(message["message"] == {"role": "assistant", "reasoning_content": "hm, and then", "content": None} and message["finish_reason"] == "length", message)
     rows, said = exported(work)
-    check([r["text"] for r in rows] == answers and "the text of 5 rows holds thoughts" in said, said)
+    check([r["text"] for r in rows] == answers and "the text of 5 rows holds reasoning" in said, said)
     rows, said = exported(work, "--split-answers")
-    check([(r["reasoning_content"], r["content"]) for r in rows[:2]] == [("hm", "four"), ("hm, and then", None)] and "holds thoughts" not in said, rows)
+    check([(r["reasoning_content"], r["content"]) for r in rows[:2]] == [("hm", "four"), ("hm, and then", None)] and "holds reasoning" not in said, rows)
     check(exported(work, "--format", "alpaca", "--add", "reasoning_content")[0][0]["reasoning_content"] == "hm")
     (work / "prompts.h5").unlink()
-    check("cannot be told from an answer" in last_turns(work)[1])
+    check("cannot be distinguished from an answer" in last_turns(work)[1])
     if HAS_PYARROW:
         run_of(work, answers, prompts=["Q<think>\n"] * 7)
         rows, _ = exported(work, "--format", "messages", ending="parquet")
@@ -116,20 +116,20 @@ def channels_of_gpt_oss(work):
     for skip in (True, False):
         run_of(work, answers, model, ["Q"] * 6, finish, skip=skip)
         got, said = last_turns(work)
-        check(got == want and "1 left out" in said and "1 answers begin a call" in said, skip, got, said)
+        check(got == want and "1 left out" in said and "1 answers begin a tool call" in said, skip, got, said)
     lines, _ = exported(work, "--format", "openai-batch")
     check([line["response"]["body"]["choices"][0]["finish_reason"] for line in lines] == ["stop", "length", "tool_calls", "length", "stop", "stop"])
     run_of(work, answers, model, ["Q"] * 6, finish)
-    check("seems to hold thoughts" in exported(work)[1] and "seems" in exported(work, "--format", "prompt-completion")[1])
+    check("seems to hold reasoning" in exported(work)[1] and "seems" in exported(work, "--format", "prompt-completion")[1])
     rows, _ = exported(work, "--format", "sharegpt")
     check(rows[1]["conversations"][1] == {"from": "function_call", "value": '{"name": "get_time", "arguments": {"zone": "UTC"}}', "reasoning_content": "Call it"}, rows[1])
     with h5py.File(work / "run.h5", "r+") as f: del f["completions/token_ids/values"], f["completions/token_ids"]
     got, said = last_turns(work)
-    check(got[0] == {"content": "analysisThink härdassistantfinalYes"} and "did not store token_ids" in said, said)
+    check(got[0] == {"content": "analysisThink härdassistantfinalYes"} and "did not store matching token_ids" in said, said)
     (model / "tokenizer.json").unlink()
     for file in model.iterdir(): file.unlink()
     model.rmdir()
-    check("is not here" in last_turns(work)[1] and "no such folder" in script("outputs", work / "run.h5", "--format", "messages", "--model", work / "none", code=2).stderr)
+    check("does not exist" in last_turns(work)[1] and "no such folder" in script("outputs", work / "run.h5", "--format", "messages", "--model", work / "none", code=2).stderr)
 
 
 def thoughts_between_special_tokens(work):
@@ -192,7 +192,7 @@ def calls_of_every_family(work):
         run_of(work, [two, broken, "no call"], model, ["Q"] * 3, carried={"tools": ["", "", ""]})
         got, said = last_turns(work)
         check(got[0]["content"] == "Well." and len(got[0]["tool_calls"]) == 2 and got[1] == {"content": broken} and got[2] == {"content": "no call"}, style, got)
-        check("1 answers begin a call of a tool that cannot be read" in said, said)
+        check("1 answers begin a tool call that cannot be read" in said, said)
     if HAS_PYARROW:
         run_of(work, [CALLS["hermes"][0], "none"], None, ["Q"] * 2, carried={"tools": [json.dumps(tools), ""]})
         rows, _ = exported(work, "--format", "messages", ending="parquet")
@@ -242,7 +242,7 @@ def vocabularies(work):
         (folder / name).write_bytes(whole)
     for odd in ([{"role": "assistant", "tool_calls": 3}], [{"role": "assistant", "tool_calls": [{"function": "f"}]}], 7, ["x"]):
         run_of(work, ["x"], prompts=["Q"], carried={"messages": [json.dumps(odd)]})
-        for form in ("messages", "sharegpt", "alpaca"): check("no list of messages" in script("outputs", work / "run.h5", "--format", form, code=2).stderr, odd)
+        for form in ("messages", "sharegpt", "alpaca"): check("not a list of messages" in script("outputs", work / "run.h5", "--format", form, code=2).stderr, odd)
 
 
 def tools_go_along(work):

@@ -33,19 +33,19 @@ def halve(path): path.write_bytes(path.read_bytes()[:3000])
 
 
 def advice_that_loses_nothing(work):
-    """A damaged outputs.h5 is moved away only where the shards are there to make it of."""
+    """A damaged outputs.h5 is moved away only if its shards exist to make it again."""
     alone, both = run_of(work / "alone"), run_of(work / "both", shards=(0, 1))
     for run in (alone, both): halve(run / "outputs.h5")
     said = script("outputs", alone, code=2).stderr
-    check("take it from a copy, and keep it until then" in said and f"moemill verify {alone}" in said and "remove" not in said and "move it away" not in said, said)
+    check("restore it from a copy, and keep it until then" in said and f"moemill verify {alone}" in said and "remove" not in said and "move it away" not in said, said)
     said = script("outputs", both, code=2).stderr
-    check("move it away" in said and "of the run's shards" in said, said)
+    check("move it away" in said and "from the run's shards" in said, said)
     (both / "outputs.h5").unlink()
     halve(both / "shards/shard-000001.h5")
     check("computes its rows again" in (said := script("outputs", both, code=2).stderr), said)
     halve(run_of(work / "other") / "outputs.h5")
     (work / "other/outputs.h5").rename(work / "p.h5")
-    check((said := script("outputs", work / "p.h5", code=2).stderr).rstrip().endswith("take it from a copy"), said)
+    check((said := script("outputs", work / "p.h5", code=2).stderr).rstrip().endswith("restore it from a copy"), said)
 
 
 def files_of_others(work):
@@ -58,7 +58,7 @@ def files_of_others(work):
         said = script("outputs", run, code=2).stderr
     finally:
         run_files.open_unlocked = opened
-    check(f"{run / 'outputs.h5'}: cannot be read: Permission denied (its owner" in said and "damaged" not in said and "copy" not in said, said)
+    check(f"{run / 'outputs.h5'}: cannot be read: Permission denied (ask its owner" in said and "damaged" not in said and "copy" not in said, said)
     pathlib.Path.read_bytes = denied
     try:
         said = script("outputs", run, code=2).stderr

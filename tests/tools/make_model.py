@@ -53,7 +53,7 @@ def the_same_options_give_the_same_bytes(work):
     first, second, third = ((f / "model-00001-of-00001.safetensors").read_bytes() for f in folders)
     check(first == second)
     check(first != third)
-    script("make_model", "--config", MODELS / "olmoe", "--out", folders[0], code=f"{folders[0]}: holds weights already; "
+    script("make_model", "--config", MODELS / "olmoe", "--out", folders[0], code=f"{folders[0]}: already holds weights; "
            "give an empty or new folder")
 
 

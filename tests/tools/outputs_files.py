@@ -69,7 +69,7 @@ def files_that_are_not_right(work):
     check("c.h5" in script("outputs", work / "c.h5", code=2).stderr)
     with h5py.File(work / "e.h5", "w") as f: f["prompt"] = ["x"]
     check("is not a file of moemill" in script("outputs", work / "e.h5", code=2).stderr)
-    check("no run directory" in script("outputs", work, code=2).stderr)
+    check("not a run directory" in script("outputs", work, code=2).stderr)
     check("no such file" in script("outputs", work / "none", code=2).stderr)
     (work / "mine.jsonl").write_text("mine")
     check("--overwrite" in script("outputs", work / "d.h5", "-o", work / "mine.jsonl", code=2).stderr and (work / "mine.jsonl").read_text() == "mine")
@@ -94,7 +94,7 @@ def outputs_under_other_names(work):
     for name in ("pipe.jsonl", "to-pipe.jsonl"):
         for words in ([], ["--overwrite"]):
             said = script("outputs", source, "-o", work / name, *words, code=2).stderr
-            check(f"{name}: is no plain file" in said and said.count("\n") == 1 and (work / "pipe.jsonl").is_fifo(), said)
+            check(f"{name}: is not a regular file" in said and said.count("\n") == 1 and (work / "pipe.jsonl").is_fifo(), said)
 
 
 def damages(path):
@@ -188,7 +188,7 @@ def prompts_that_are_not_there(work):
     check(kept() == (['[{"a": 1}, 3]', "[null, null]"], ""), kept())
     prompts.rename(work / "elsewhere.h5")
     rows, said = kept()
-    check(rows == ['["{\\"a\\": 1}", 3.0]', '["", null]'] and "note: the prompts.h5 of this run is not here" in said and "gap, nest;" in said, rows, said)
+    check(rows == ['["{\\"a\\": 1}", 3.0]', '["", null]'] and "note: the prompts.h5 of this run is not available" in said and "gap, nest;" in said, rows, said)
     check(kept("--columns", "level,text")[1] == "" and "gap;" in kept("--json-column", "nest")[1] and "nest" not in kept("--json-column", "nest")[1])
     check(kept("--prompts", work / "elsewhere.h5") == (['[{"a": 1}, 3]', "[null, null]"], ""))
 
@@ -233,9 +233,9 @@ def prompts_that_are_stored_another_way(work):
     with h5py.File(prompts, "a") as f: f.attrs["note"], f["more"] = "added", [1, 2, 3]
     check(taken(work, work / "a.h5", "--format", "prompt-completion") == want)
     write("new")
-    check("say something else of prompt)" in script("outputs", work / "a.h5", code=2).stderr)
+    check("differ in prompt)" in script("outputs", work / "a.h5", code=2).stderr)
     with h5py.File(prompts, "a") as f: del f["id"]
-    check("say something else of id)" in script("outputs", work / "a.h5", code=2).stderr)
+    check("differ in id)" in script("outputs", work / "a.h5", code=2).stderr)
 
 
 def a_run_that_was_extended(work):

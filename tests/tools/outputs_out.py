@@ -138,9 +138,9 @@ def same_prompt_in_two_rows(work):
     def kept(*words):
         done = script("outputs", work / "d.h5", "-o", work / "d.jsonl", "--overwrite", *words)
         return [r["id"] for r in read_lines(work / "d.jsonl")], done.stderr
-    check(kept("--dedup", "--prompts", prompts) == ([0, 1, 3], "note: 1 left out: its prompt and answer came before\n"), kept("--dedup", "--prompts", prompts))
+    check(kept("--dedup", "--prompts", prompts) == ([0, 1, 3], "note: 1 left out: its prompt and answer occurred before\n"), kept("--dedup", "--prompts", prompts))
     check(kept("--dedup", "all")[0] == [0, 1], "by their messages")
-    check(kept("--dedup-answers") == ([0], "note: 3 left out: its answer came before, of any prompt\n"))
+    check(kept("--dedup-answers") == ([0], "note: 3 left out: its answer occurred before, in any prompt\n"))
     check(kept("--dedup", "prompt")[0] == [0, 1, 2, 3] and kept("--format", "messages", "--dedup", "--prompts", prompts)[0] == [0, 1, 3])
     with h5py.File(work / "d.h5", "r+") as f: del f["carry/messages"]
     got, said = kept("--dedup")
@@ -279,7 +279,7 @@ def values_that_a_format_has_not(work):
     check([r["v"] for r in taken(work, half, "--json-column", "v")] == [["\ud83d ü"], [1]] and "\\ud83d ü" in (work / "o.jsonl").read_text(encoding="utf-8"))
     with h5py.File(half, "r+") as f: f["carry"].move("v", "messages")
     check(taken(work, half)[0]["messages"] == ["\ud83d ü"])
-    check("no list of messages" in refused(half, "--format", "messages"))
+    check("not a list of messages" in refused(half, "--format", "messages"))
     if HAS_PYARROW:
         check("write JSONL" in script("outputs", half, "-o", work / "p.parquet", code=2).stderr and not list(work.glob("p.parquet*")))
         check("--drop v" in script("outputs", z, "-o", work / "p.parquet", code=2).stderr)

@@ -94,7 +94,7 @@ def responses(work):
     call = json.loads(got["messages"][0])[1]["tool_calls"]
     check(call == [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}], call)
     for bad, word in (({}, "body.input"), ({"input": []}, "body.input"), ({"input": 5}, "body.input"), ({"input": ["x"]}, "body.input"),
-                      ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "no text"),
+                      ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "not text"),
                       ({"input": "q", "previous_response_id": "r"}, "previous_response_id"), ({"input": "q", "tools": [{"type": "web_search"}]}, "web_search"),
                       ({"input": "q", "tools": 5}, "tools"), ({"input": "q", "text": 5}, "text"), ({"input": [{"type": "reasoning"}]}, "reasoning")):
         fault = both(bad, code=2)
@@ -189,8 +189,8 @@ def keys_of_requests(work):
                         ("parallel_tool_calls", False), ("guided_json", {}), ("best_of", 4), ("modalities", ["text", "audio"]), ("verbosity", "low"),
                         ("enable_thinking", False), ("thinking", {"type": "enabled"}), ("echo", True), ("suffix", "x")):
         if value == {}: continue
-        check(f"note: {name}: moemill does not do this, which 2 rows ask for" in (text := told({name: value}, {}, {name: value})), name, text)
-    check("some_new_key: is no key of a request that moemill knows, 1 row with it" in (text := told({}, {"some_new_key": 1})), text)
+        check(f"note: {name}: moemill does not support this, which 2 rows ask for" in (text := told({name: value}, {}, {name: value})), name, text)
+    check("some_new_key: is not a key of a request that moemill knows, 1 row with it" in (text := told({}, {"some_new_key": 1})), text)
     for name, value in (("tool_choice", "auto"), ("response_format", {"type": "text"}), ("parallel_tool_calls", True), ("modalities", ["text"]), ("n", None),
                         ("logit_bias", None), ("stream", True), ("user", "u"), ("metadata", {"a": "b"}), ("best_of", 1)):
         check("does not do" not in (text := told({name: value})) and "no key" not in text, name, text)

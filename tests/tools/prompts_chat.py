@@ -85,7 +85,7 @@ def roles(work):
     for strict in ("true", "false"):
         words = [*templated(work, known), "--template-arg", f"strict={strict}"]
         got, told = made(work, [{"messages": [{"role": "developer", "content": "be"}, ASK]}], *words)
-        check(got["prompt"] == ["[system]be[user]Weather in Bonn?"] and "knows no role developer: in 1 row it is rendered as system" in told, told)
+        check(got["prompt"] == ["[system]be[user]Weather in Bonn?"] and "does not know the role developer: in 1 row it is rendered as system" in told, told)
         legacy = [ASK, {"role": "assistant", "content": None, "function_call": CALL["function"]}, {"role": "function", "name": "get_weather", "content": "9"}]
         got, _ = made(work, [{"messages": legacy}], *words)
         check(got["prompt"][0].endswith("get_weather[tool]9"), got)
@@ -94,7 +94,7 @@ def roles(work):
     refused = [ASK, {"role": "assistant", "content": None, "refusal": "no"}, {"role": "user", "content": [{"type": "refusal", "refusal": "r"}]}]
     check(made(work, [{"messages": refused}], *templated(work, turns("{{ m.content }}")))[0]["prompt"] == ["[user]Weather in Bonn?[assistant]no[user]r[assistant]"])
     fault = made(work, [{"messages": [{"role": "assistant", "content": None, "audio": {"id": "x"}}]}], *templated(work, "x"), code=2)
-    check("audio" in fault and "text only" in fault, fault)
+    check("audio" in fault and "only text" in fault, fault)
 
 
 def roles_that_no_template_knows(work):
@@ -122,7 +122,7 @@ def sharegpt(work):
     got, told = made(work, [{"conversations": said, "system": "be"}], *words, "--drop", "system")
     check("[system]" not in got["prompt"][0] and "system" not in got, got)
     got, told = made(work, [{"conversations": [{"from": "system", "value": "own"}, *said], "system": "beside"}], *words)
-    check("[system]own[user]" in got["prompt"][0] and "beside" not in got["prompt"][0] and "the message was taken" in told, told)
+    check("[system]own[user]" in got["prompt"][0] and "beside" not in got["prompt"][0] and "the message was used" in told, told)
     check("--map system_prompt=system" in made(work, [{"messages": [ASK], "system_prompt": "be"}], *words)[1])
     check("[system]be" in made(work, [{"messages": [ASK], "system_prompt": "be"}], *words, "--map", "system_prompt=system")[0]["prompt"][0])
     calls = json.dumps([{"name": n, "arguments": {"city": n}} for n in "ab"])
@@ -143,8 +143,8 @@ def what_has_no_effect(work):
     check("--template-arg thinkin: " in told and "--template-arg thinking: " not in told, told)
     batch = [{"custom_id": "a", "body": {"messages": [ASK], "reasoning_effort": "high"}}]
     check("has no variable reasoning_effort" in made(work, batch, *words)[1])
-    check("does not write who speaks" in made(work, [{"messages": [{**ASK, "name": "Bob"}]}], *words)[1])
-    check("who speaks" not in made(work, [{"messages": [{**ASK, "name": "Bob"}]}], *templated(work, turns("{{ m.name }}{{ m.content }}")))[1])
+    check("does not write names" in made(work, [{"messages": [{**ASK, "name": "Bob"}]}], *words)[1])
+    check("does not write names" not in made(work, [{"messages": [{**ASK, "name": "Bob"}]}], *templated(work, turns("{{ m.name }}{{ m.content }}")))[1])
     for bad, word in (({"role": "user", "content": {"text": "x"}}, "must be text"), ({"role": "user", "content": 5}, "must be text"), ({"role": "user", "text": "x"}, "has no content; it has role, text")):
         check(word in (fault := made(work, [{"messages": [bad]}], *words, code=2)), fault)
     calls = [ASK, {"role": "assistant", "content": None, "tool_calls": json.dumps([CALL])}]

@@ -141,7 +141,7 @@ def two_at_once(work):
         (work / "new.h5").write_text("another's")
     with unittest.mock.patch.object(prompts.Target, "finish", slow):
         done = script("prompts", source, "-o", work / "new.h5", "--quiet", code=2)
-    check("meanwhile" in done.stderr and [p.read_text() for p in work.glob("new.h5*")] == ["another's"], done.stderr)
+    check("in the meantime" in done.stderr and [p.read_text() for p in work.glob("new.h5*")] == ["another's"], done.stderr)
 
 
 def skipped_list_is_of_this_run(work):
@@ -167,7 +167,7 @@ def outputs_that_are_no_files(work):
     os.mkfifo(work / "pipe")
     for output in (work / "folder", work / "pipe", ".", "/dev/null", "/dev/stdout"):
         done = subprocess.run([*COMMAND, source, "-o", output, "--overwrite", "--quiet"], cwd=work, text=True, capture_output=True)
-        check(done.returncode == 2 and f"{output}: is no plain file" in done.stderr and "Traceback" not in done.stderr, output, done.stderr)
+        check(done.returncode == 2 and f"{output}: is not a regular file" in done.stderr and "Traceback" not in done.stderr, output, done.stderr)
     target, link = work / "elsewhere/real.h5", work / "link.h5"
     target.parent.mkdir()
     link.symlink_to("elsewhere/real.h5")
@@ -185,7 +185,7 @@ def said_on_a_full_terminal(work):
     source, want = reference(work)
     with open("/dev/full", "w") as full:
         done = subprocess.run([*COMMAND, source, "-o", work / "p.h5", "--quiet"], stdout=full, stderr=subprocess.PIPE, text=True)
-    check(done.returncode == 1 and "is made" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr)
+    check(done.returncode == 1 and "was made" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr)
     check((work / "p.h5").read_bytes() == want.read_bytes())
 
 

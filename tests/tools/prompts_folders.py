@@ -97,7 +97,7 @@ def saved_by_datasets(work):
 
 def pipes(work):
     os.mkfifo(work / "a.jsonl")
-    refused(work / "a.jsonl", naming=["is no plain file"])
+    refused(work / "a.jsonl", naming=["is not a regular file"])
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def content_parts(work):
         (work / "t.jinja").write_text(template)
         for bad in ([*parts("a"), image], [{**image, "text": ""}], ["a"], [{"type": "text", "text": 5}]):
             fault = made(work, write_lines(work / "b.jsonl", [{"messages": [{"role": "user", "content": bad}]}]), "--chat-template", work / "t.jinja", code=2)
-            check("line 1" in fault and "no text" in fault, bad, fault)
+            check("line 1" in fault and "not text" in fault, bad, fault)
     (work / "t.jinja").write_text(looping)  # a null that Parquet puts beside the text is no image
     nulls = [{"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "image_url": None}]}]}]
     check(made(work, write_lines(work / "c.jsonl", nulls), "--chat-template", work / "t.jinja")["prompt"] == [str(parts("a")[0])])
@@ -180,7 +180,7 @@ def openai_batch(work):
     check(got["id"] == ["r0", "r1", "r2"] and got["prompt"] == ["[user]0", "[user]1", "[user]2"] and got["max_tokens"] == [5, 6, 7], got)
     check(got["stop"] == ['["x"]'] * 3 and got["url"][0] == "/v1/chat/completions" and json.loads(got["metadata"][2]) == {"k": 2}, got)
     done = script("prompts", path, "-o", work / "n.h5", "--chat-template", template)
-    check(got["presence_penalty"] == [0.5] * 3 and "logit_bias: moemill does not do this, which 3 rows ask for" in done.stderr, done.stderr)
+    check(got["presence_penalty"] == [0.5] * 3 and "logit_bias: moemill does not support this, which 3 rows ask for" in done.stderr, done.stderr)
     plain = [{"custom_id": 7, "url": "/v1/completions", "body": {"prompt": "p", "top_k": -1, "seed": 3}}]
     got = made(work, write_lines(work / "b.jsonl", plain))
     check(got["prompt"] == ["p"] and got["top_k"] == [0] and got["seed"] == [3] and got["id"] == [7], got)

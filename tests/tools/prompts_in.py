@@ -147,7 +147,7 @@ def mistyped_options(work):
     path = write_lines(work / "a.jsonl", [{"prompt": "x", "a": 1, "b": 2}])
     def fault(*words): return made(work, path, *words, code=2)
     check("--map max_new_token=max_tokens: there is no column max_new_token" in fault("--map", "max_new_token=max_tokens"))
-    check("--map a=b: there is a column b already" in fault("--map", "a=b"))
+    check("--map a=b: the column b exists already" in fault("--map", "a=b"))
     for words in (("a=c", "b=c"), ("a=c", "a=d")): check("twice" in fault("--map", words[0], "--map", words[1]), words)
     got = made(work, path, "--map", "a=b", "--map", "b=a")
     check(got["a"] == [2] and got["b"] == [1], got)
@@ -173,7 +173,7 @@ def names_of_columns(work):
     done = script("prompts", path, "-o", work / "d.h5", "--id-column", "x", "--quiet")
     got = {name: values[0] for name, values in columns(work / "d.h5").items()}
     check(got == {"prompt": "a", "a_b_": 1, "a_b": 2, "column_": 3, "column": 4, "input_id": 5, "id": 6}, "no column takes the name of another", got)
-    check(done.stderr.count("other names: a/b is a_b_, '' is column_, id is input_id") == 1, done.stderr)
+    check(done.stderr.count("different names: a/b is a_b_, '' is column_, id is input_id") == 1, done.stderr)
 
 
 def ids(work):
@@ -257,7 +257,7 @@ def odd_first_rows(work):
 
 def bad_rows(work):
     good = json.dumps({"prompt": "fine"}).encode()
-    cases = {"not JSON": b'{"prompt": ', "not UTF-8": b'{"prompt": "\xff"}', "object": b'["prompt"]', "no Unicode": b'{"prompt": "\\ud800"}',
+    cases = {"not JSON": b'{"prompt": ', "not UTF-8": b'{"prompt": "\xff"}', "object": b'["prompt"]', "valid Unicode": b'{"prompt": "\\ud800"}',
              "missing or null": b'{"prompt": null}', "must be text": b'{"prompt": 5}', "not JSON:": b"[" * 100000}
     for word, line in cases.items():
         (work / "a.jsonl").write_bytes(good + b"\n\n" + line + b"\n" + good + b"\n")

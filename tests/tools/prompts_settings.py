@@ -48,7 +48,7 @@ def off_and_the_runs_own(work):
     done = script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "a.h5", "--quiet")
     got = columns(work / "a.h5")
     check(got["top_k"] == [0, 5] and got["min_p"][0] == 0 and got["top_p"][0] == 1 and got["max_tokens"] == [-1, -1] and got["seed"] == [-1, -1], got)
-    check("max_tokens: -1 in 1 row is the run's own" in done.stderr and "seed: -1 in 1 row" in done.stderr, done.stderr)
+    check("max_tokens: -1 in 1 row means the run's value" in done.stderr and "seed: -1 in 1 row" in done.stderr, done.stderr)
     (work / "b.csv").write_text("prompt,top_k\nx,-1\ny,\n")
     check(made(work, work / "b.csv")["top_k"] == [0, -1] and made(work, work / "b.csv", "--set", "top_k=-1")["top_k"] == [0, 0])
     batch = [{"custom_id": "a", "url": "/v1/completions", "body": {"prompt": "x", "top_k": -1}}]
@@ -91,11 +91,11 @@ def settings_under_other_names(work):
     for name, (setting, value) in near.items():
         path = write_lines(work / "d.jsonl", [{"prompt": "x", name: value}])
         fault = made(work, path, code=2)
-        check(f"column {name}: its name is nearly that of the setting {setting}" in fault and f"--map {name}={setting}" in fault, fault)
+        check(f"column {name}: its name is almost that of the setting {setting}" in fault and f"--map {name}={setting}" in fault, fault)
         check(setting in made(work, path, "--map", f"{name}={setting}") and made(work, path, "--drop", name).keys() == {"prompt"}, name)
     done = script("prompts", path, "-o", work / "p.h5", "--overwrite", "--quiet", "--keep", "top_logprobs")
     check("output: {carry_columns: [top_logprobs]}" in done.stderr and columns(work / "p.h5")["top_logprobs"] == [2], done.stderr)
-    check("--set temp: is no setting; is it temperature?" in made(work, path, "--drop", "top_logprobs", "--set", "temp=1", code=2))
+    check("--set temp: is not a setting; did you mean temperature?" in made(work, path, "--drop", "top_logprobs", "--set", "temp=1", code=2))
     data = {"n_words": 5, "topic": "t", "seed_text": "s", "tempo": 120, "stop_name": "Halle", "temp": "hot", "top": 1, "shop": "x", "length": 4, "seed2": 5,
             "temperature_c": 5, "logprob": -0.5, "step": 3, "num_tokens": 7, "max_score": 2, "nums": [1]}
     got = made(work, write_lines(work / "e.jsonl", [{"prompt": "x", **data}]))
@@ -112,11 +112,11 @@ def settings_within_objects(work):
     said = script("prompts", path, "-o", work / "a.h5", "--quiet").stderr
     got = columns(work / "a.h5")
     check(got["temperature"] == [0, 0.5, 0.5] and got["top_k"] == [3, 0, -1] and got["max_tokens"] == [5, -1, -1] and "extra_body" not in got, got)
-    check(json.loads(got["sampling_params"][0]) == {"guess": 1} and "sampling_params.guess: is no key of a request that moemill knows, 1 row" in said, said, got)
+    check(json.loads(got["sampling_params"][0]) == {"guess": 1} and "sampling_params.guess: is not a key of a request that moemill knows, 1 row" in said, said, got)
     check("temperature (called sampling_params.temperature), top_k (called extra_body.top_k)" in said, said)
     body = {"messages": None, "prompt": "x", "extra_body": {"top_k": 3, "guided_regex": "a*"}}
     said = script("prompts", write_lines(work / "b.jsonl", [{"custom_id": "1", "url": "/v1/completions", "body": body}]), "-o", work / "b.h5", "--quiet").stderr
-    check(columns(work / "b.h5")["top_k"] == [3] and "note: extra_body.guided_regex: is no key" in said and "extra_body: is" not in said, said)
+    check(columns(work / "b.h5")["top_k"] == [3] and "note: extra_body.guided_regex: is not a key" in said and "extra_body: is" not in said, said)
     got = made(work, path, "--drop", "extra_body", "--map", "sampling_params=mine")
     check("top_k" not in got and got["temperature"][1] == 0.5 and math.isnan(got["temperature"][0]), got)
     for row, why in (({"temperature": 1, "sampling_params": {"temperature": 0}}, "line 1: has temperature 1 and sampling_params.temperature 0, which are one setting"),
@@ -126,7 +126,7 @@ def settings_within_objects(work):
         check(why in fault, fault)
     path = write_lines(work / "d.jsonl", [{"prompt": "x", "sampling_params": "greedy", "parameters": {"max_new_tokens": 3}, "info": {"seed": 1}}])
     said = script("prompts", path, "-o", work / "d.h5", "--quiet").stderr
-    check("sampling_params: is no object of settings in 1 row" in said and "parameters: holds names of settings in 1 row" in said and "info" not in said, said)
+    check("sampling_params: is not an object of settings in 1 row" in said and "parameters: holds names of settings in 1 row" in said and "info" not in said, said)
     check(made(work, path, "--drop", "sampling_params", "--map", "parameters=extra_body")["max_tokens"] == [3])
 
 
@@ -214,7 +214,7 @@ def keys_of_another_form(work):
     check("--template-arg, --continue-final-message: no row is a conversation" in (said := told({"prompt": "hi"}, "--continue-final-message", "--template-arg", "a=1")), said)
     chat = {"messages": [{"role": "user", "content": "hi"}], "effort": "high", "documents": ["d"], "topic": "t"}
     said = told(chat, *model)
-    check("column effort is carried along only" in said and "--template-arg effort=VALUE" in said and "column documents is" in said and "topic" not in said, said)
+    check("column effort is only carried along" in said and "--template-arg effort=VALUE" in said and "column documents is" in said and "topic" not in said, said)
     path = write_lines(work / "b.jsonl", [{"custom_id": "a", "url": "/v1/chat/completions", "body": {"messages": chat["messages"], "system": "s"}}])
     said = script("prompts", path, "-o", work / "q.h5", "--quiet", *model).stderr
     check("became the system message of 1 row" in said and "system: is no key" not in said, said)

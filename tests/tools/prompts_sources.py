@@ -62,7 +62,7 @@ def zstandard_files(work):
         check(made(work, work / "b.jsonl.zst") == want, frames)
     for end in (-1, 1000, len(zstd(data)) // 2):
         (work / "c.jsonl.zst").write_bytes(zstd(data)[:end])
-        check("cut off" in (fault := made(work, work / "c.jsonl.zst", code=2)), end, fault)
+        check("truncated" in (fault := made(work, work / "c.jsonl.zst", code=2)), end, fault)
     (work / "d.jsonl.zst").write_bytes(zstd(data)[:200] + b"nonsense" * 99)
     check("d.jsonl.zst: cannot be read" in made(work, work / "d.jsonl.zst", code=2))
 
@@ -108,7 +108,7 @@ def json_arrays(work):
     for bad in ('[{"prompt": "x"}', '[{"prompt": "x"},', '[{"prompt": "x"}, ]', '[{"prompt": "x"} {"prompt": "y"}]', '[{"prompt": "x"}] 5', '[{"prompt": nix}]'):
         (work / "d.json").write_text(bad)
         fault = made(work, work / "d.json", code=2)
-        check("d.json: is one JSON array that cannot be read behind item" in fault, bad, fault)
+        check("d.json: is one JSON array that cannot be read after item" in fault, bad, fault)
     (work / "e.json").write_text("[]")
     check("no row" in made(work, work / "e.json", code=2))
 

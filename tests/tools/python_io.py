@@ -170,7 +170,7 @@ def rows_and_tables(work):
     try:
         read_run(path)
     except ValueError as fault:
-        check("was given more prompts" in str(fault), fault)
+        check("was extended" in str(fault), fault)
     else: raise AssertionError("outputs.h5 of before a run was extended")
     for bad in (work / "nowhere", work / "prompts.h5", work):
         try:

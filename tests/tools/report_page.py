@@ -196,7 +196,7 @@ def a_page_under_another_name(work):
     check((run / "report.html").is_symlink() and (work / "target.html").read_text(encoding="utf-8").startswith("<!doctype"))
     os.mkfifo(work / "pipe.html")
     said = script("report", run, "-o", work / "pipe.html", code=2).stderr
-    check("pipe.html: is no plain file" in said and (work / "pipe.html").is_fifo(), said)
+    check("pipe.html: is not a regular file" in said and (work / "pipe.html").is_fifo(), said)
 
 
 def many_attempts(work):

@@ -87,7 +87,7 @@ def what_is_no_file_of_scores(work):
         (work / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         said = refused(work, source, work / name)
         check(all(w in said for w in words), name, content[:80], said)
-    for line, words in (("[1]", ["line 3", "no JSON object"]), ("7", ["line 3"]), ("{", ["line 3", "JSON"]), ("[" * 100000, ["line 3", "JSON"]),
+    for line, words in (("[1]", ["line 3", "not a JSON object"]), ("7", ["line 3"]), ("{", ["line 3", "JSON"]), ("[" * 100000, ["line 3", "JSON"]),
                         ('{"id": "x", "sample_index": 0, "score": 1}', ["line 3", "'x'", "whole number"]), ('{"id": 10.5, "sample_index": 0, "score": 1}', ["10.5"]),
                         ('{"id": null, "sample_index": 0, "score": 1}', ["line 3", "id None"]), ('{"sample_index": 0, "score": 1}', ["line 3", "id None"]),
                         ('{"id": [1], "sample_index": 0, "score": 1}', ["[1]"]), ('{"id": true, "sample_index": 0, "score": 1}', ["True"]),
@@ -191,8 +191,8 @@ def ties(work):
 
 def columns_that_are_no_scores(work):
     source = run_of(work / "a.h5", ["a", "b"], topic=["x", "y"], level=[1.0, 2.0])
-    check("no column of numbers" in script("outputs", source, "--format", "pairs", "--score", "topic", code=2).stderr)
-    check("no column of numbers" in script("outputs", source, "--min-score", "1", "--score", "messages", code=2).stderr)
+    check("not a column of numbers" in script("outputs", source, "--format", "pairs", "--score", "topic", code=2).stderr)
+    check("not a column of numbers" in script("outputs", source, "--min-score", "1", "--score", "messages", code=2).stderr)
     done = script("outputs", source, "-o", work / "o.jsonl", "--min-score", "2", "--score", "level")
     check([r["id"] for r in read_lines(work / "o.jsonl")] == ["b", "b"], done.stderr)
 

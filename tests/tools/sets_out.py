@@ -57,7 +57,7 @@ def several_runs(work):
     (work / "link.h5").symlink_to(one)
     for again in (one, f"{work}/../{work.name}/one.h5", work / "link.h5"):
         check(f"one.h5: is the same run as {one}" in script("outputs", one, two, again, code=2).stderr.replace("link", "one").replace(f"{work}/../{work.name}", str(work)), again)
-    for words, word in ((["--prompts", one], "--prompts is of one run"), (["--format", "openai-batch"], "takes one run"), (["--columns", "none"], "no column none")):
+    for words, word in ((["--prompts", one], "--prompts is for one run"), (["--format", "openai-batch"], "takes one run"), (["--columns", "none"], "no column none")):
         check(word in script("outputs", one, two, *words, code=2).stderr, word)
     if HAS_PYARROW:
         got, _ = exported(work, one, two, ending="parquet")
@@ -149,7 +149,7 @@ def content_in_parts(work):
     image = [{"role": "user", "content": [*parts, {"type": "image_url", "image_url": {"url": "x"}, "text": ""}]}]
     source = run_of(work / "b.h5", ["a"], ["15"], messages=chats(image))
     check(exported(work, source, "--format", "messages")[0][0]["messages"][0] == image[0])
-    for form in ("sharegpt", "alpaca"): check("what is no text" in script("outputs", source, "--format", form, code=2).stderr, form)
+    for form in ("sharegpt", "alpaca"): check("parts that are not text" in script("outputs", source, "--format", form, code=2).stderr, form)
     if HAS_PYARROW: check("write JSONL" in script("outputs", source, "--format", "messages", "-o", work / "p.parquet", code=2).stderr)
 
 
@@ -166,7 +166,7 @@ def answers_as_token_ids(work):
                   ["--min-chars", "2"]):
         with h5py.File(work / "p.h5", "w") as f: f["prompt"] = ["x", "y"]
         fault = script("outputs", source, "--prompts", work / "p.h5", *words, code=2).stderr
-        check("did not store text; the next one does where run.yaml has output.store with text" in fault and "--columns id,sample_index,token_ids" in fault, fault)
+        check("did not store text; the next run does if run.yaml has output.store with text" in fault and "--columns id,sample_index,token_ids" in fault, fault)
     with h5py.File(source, "r+") as f: del f["completions/token_ids"]
     check("rows have no answer" in exported(work, source)[1])
 
@@ -206,7 +206,7 @@ def two_files(work):
     check([i for i in more_valid if i < 1000] == valid and [i for i in more_train if i < 1000] == train)
     check(set(sides(1000)[1]) < set(valid), "a smaller share is a part of the larger")
     source = work / "1000.h5"
-    for words, word in ((["--validation", work / "w.jsonl"], "-o FILE"), (["-o", work / "w.jsonl", "--validation", work / "w.jsonl"], "one file"),
+    for words, word in ((["--validation", work / "w.jsonl"], "-o FILE"), (["-o", work / "w.jsonl", "--validation", work / "w.jsonl"], "the same file"),
                         (["-o", work / "w.jsonl", "--validation", work / "v.jsonl"], "--overwrite"), (["--validation-share", "2"], "between 0 and 1")):
         check(word in script("outputs", source, *words, code=2).stderr and not (work / "w.jsonl").exists(), word)
 
@@ -276,18 +276,18 @@ def prompts_that_were_cut(work):
     for policy, read, want in (("truncate_left", left, ["abc", "23456789", "234567é", "<s>56789ab", "123456789"]),
                                ("truncate_right", right, ["abc", "01234567", "01234567", "<s>2345678", "012345678"])):
         rows, said = exported(work, made(policy, read), "--format", "prompt-completion")
-        check([r["prompt"] for r in rows] == want and f"of 4 rows the run cut the prompt (errors.too_long: {policy})" in said, rows, said)
+        check([r["prompt"] for r in rows] == want and f"the run cut the prompt of 4 rows (errors.too_long: {policy})" in said, rows, said)
     for positions, count in (({"max_position_embeddings": 12}, 4), ({"max_position_embeddings": 6, "rope_scaling": {"type": "yarn", "factor": 2}}, 4), ({}, 4)):
         (model / "config.json").write_text(json.dumps(positions))
         rows, said = exported(work, made("truncate_left", left, room="auto"), "--format", "prompt-completion")
-        check([r["prompt"] for r in rows] == ["abc", "23456789", "234567é", "<s>56789ab", "123456789"] and f"of {count} rows the run cut" in said, positions, rows, said)
+        check([r["prompt"] for r in rows] == ["abc", "23456789", "234567é", "<s>56789ab", "123456789"] and f"the run cut the prompt of {count} rows" in said, positions, rows, said)
     (model / "config.json").unlink()
     rows, said = exported(work, made("fail_row", left), "--format", "prompt-completion")
     check([r["prompt"] for r in rows] == texts and "cut" not in said, said)
     chat = made("truncate_left", left, messages=chats(*[[{"role": "user", "content": t}] for t in texts]))
     check([r["prompt"] for r in exported(work, chat, "--format", "prompt-completion")[0]][1] == "23456789")
     for name in ("messages", "sharegpt", "alpaca", "rows"):
-        check("of 4 rows the run seems to have cut the prompt" in (said := exported(work, chat, "--format", name)[1]), name, said)
+        check("the run seems to have cut the prompt of 4 rows" in (said := exported(work, chat, "--format", name)[1]), name, said)
     check("cut" not in exported(work, chat, "--columns", "id,text")[1])
     untold = made("truncate_left", left)
     with h5py.File(untold, "r+") as f: del f["prompt_token_ids"]

@@ -1,4 +1,4 @@
-"""Which columns the output has, and which must be read for them, for the filters and for the scores."""
+"""Decides which columns the output has, and which must be read for them, for the filters and for the scores."""
 from ..common import Fault, note
 from ..run_files import reading, setting
 from .reading.cuts import Cuts
@@ -6,12 +6,12 @@ from .layout import CHAT, FIXED, OF_FORMAT, OTHERS, ROW_COLUMNS, RUN, SCORING, S
 from .formats.next_turn import NextTurn
 from .reading.plain import has_plain_form
 
-NUMBERS_OF_A_ROW = {"mean_logprob", "cumulative_logprob", "num_completion_tokens", "num_chars", *SCORING}  # that may be a score
+NUMBERS_OF_A_ROW = {"mean_logprob", "cumulative_logprob", "num_completion_tokens", "num_chars", *SCORING}  # columns that may be a score
 
 
 class Columns:
     def __init__(self, options, source, answers, elsewhere):
-        """`elsewhere`: columns that other runs carry along, which are null here."""
+        """`elsewhere` are columns that other runs carry; they are null here."""
         self.options, self.source, self.answers, self.elsewhere = options, source, answers, elsewhere
         self.absent = []
         self.next_turn = NextTurn(options) if options.then or options.then_template is not None else None
@@ -27,7 +27,7 @@ class Columns:
         self.check_forms()
 
     def usual(self):
-        """The columns of a format where nobody names any."""
+        """The columns of a format when none are named."""
         o, carried = self.options, self.source.carried
         if o.format != "rows":
             with_tools = o.format in WITH_TOOLS and "tools" in carried
@@ -45,7 +45,7 @@ class Columns:
     def choose(self):
         o, names = self.options, self.usual()
         if o.format == "openai-batch":
-            if o.columns or set(o.add) - {"logprobs"}: raise Fault("openai-batch has its own shape: leave --columns and --add out (logprobs are in it where the run stored them)")
+            if o.columns or set(o.add) - {"logprobs"}: raise Fault("openai-batch has its own shape: remove --columns and --add (logprobs are included if the run stored them)")
             return []
         known = set(names) | set(FIXED) | set(OTHERS) - {"completion", "chosen", "rejected"} | set(self.source.carried) | set(SCORING)
         if o.format == "pairs": known = set(names) | set(self.source.carried) - {"messages"} | {"prompt_index", "num_prompt_tokens"}
@@ -60,17 +60,17 @@ class Columns:
         return names + [c for c in o.add if c not in names]
 
     def show(self, names):
-        """Those of all runs together: what this run has not is null."""
+        """The columns of all runs together; those that this run lacks are null."""
         self.absent = [c for c in names if c not in self.shown]
         self.shown = names
 
     def check_forms(self):
-        """At the start, not in the middle of the job."""
+        """Checks at the start, not in the middle of the job."""
         for shown in self.carried_used:
             item = self.source.carried_item(shown)
             with reading(self.source.path): dtype = item.dtype
             if not has_plain_form(dtype) and shown in self.shown:
-                raise Fault(f"column {shown} holds what JSON has not ({dtype}): --drop {shown}, or name others with --columns")
+                raise Fault(f"column {shown} holds values that JSON cannot represent ({dtype}): --drop {shown}, or name others with --columns")
 
     def needed(self):
         """Columns that must be read."""
@@ -90,11 +90,11 @@ class Columns:
         return self.with_prompts(wanted)
 
     def of_batch_logprobs(self):
-        """Results have log-probabilities where the run stored them: the request asked for them, or run.yaml for all."""
+        """Results have log-probabilities if the run stored them: the request asked for them, or run.yaml for all."""
         if "logprobs" not in self.options.add:
             if not self.source.has("logprobs"): return set()
             if not self.source.has("token_ids"):
-                note(f"{self.source.path}: results are without logprobs, which name their tokens: the run stored no token_ids; the next one does with "
+                note(f"{self.source.path}: results have no logprobs, which need token_ids: the run did not store them; the next run does with "
                      "output.store: [text, token_ids] in run.yaml")
                 return set()
         top = {"top_ids", "top_logprobs"} if self.source.has("logprobs/top_ids") else set()
@@ -109,11 +109,11 @@ class Columns:
         if not o.score or o.scores: return set()
         if o.score not in NUMBERS_OF_A_ROW | set(self.source.carried):
             own = next((f"; the input's is called {shown}" for shown, name in self.source.carried.items() if name == o.score), "")
-            raise Fault(f"--score {o.score}: there is no such column{own}; a score of your own comes with --scores FILE")
+            raise Fault(f"--score {o.score}: there is no such column{own}; use --scores FILE for your own scores")
         if o.score in self.source.carried:
             item = self.source.carried_item(o.score)
             if item.ndim != 1 or item.dtype.kind not in "iufb":
-                raise Fault(f"--score {self.source.carried[o.score]}: is no column of numbers ({item.dtype}); scores of your own come with --scores FILE")
+                raise Fault(f"--score {self.source.carried[o.score]}: is not a column of numbers ({item.dtype}); use --scores FILE for your own scores")
         self.score_name = o.score
         return {o.score}
 
@@ -121,12 +121,13 @@ class Columns:
         asked = {self.score_name} | ({"mean_logprob"} & wanted) if self.options.format == "rows" else wanted
         if not {"mean_logprob", "cumulative_logprob"} & asked or self.source.has("logprobs"): return
         if setting(self.source.outputs.config(), "sampling", "logprobs") in (None, "null"):
-            raise Fault(f"{self.source.path}: this run has no logprobs; the next one has them with sampling.logprobs: 0 in run.yaml")
+            raise Fault(f"{self.source.path}: this run has no logprobs; the next run has them with sampling.logprobs: 0 in run.yaml")
 
     def takes_apart(self): return self.options.format in CHAT or bool(self.computed & set(SPLIT) & set(self.shown))
 
     def with_prompts(self, wanted):
-        """What the messages are made of, the run's own column or the prompt's text, and what taking answers apart needs."""
+        """The columns that messages are made from (the run's own column or the prompt's text), and those that are needed to take answers
+        apart."""
         source, chat = self.source, "messages" in self.source.carried
         if self.options.format in ("sharegpt", "alpaca") or {"messages"} & wanted and not chat: wanted = wanted | {"messages" if chat else "prompt"}
         if self.options.format in ("pairs", "kto") and chat: wanted = wanted - {"prompt"} | {"messages"}
@@ -134,7 +135,7 @@ class Columns:
         wanted = wanted | set(self.prompt_key)
         if {"prompt", *(() if source.stores_prompts() else ("prompt_token_ids",))} & wanted:
             if not source.prompts:
-                raise Fault("the prompts are not in the outputs: name the file that the run was made from with --prompts")
+                raise Fault("the prompts are not in the outputs: name the run's input file with --prompts")
             if "prompt" in wanted and "prompt" not in source.prompts.group:
                 raise Fault(f"{source.prompts.path}: has token ids and no text of the prompts: --format rows --add prompt_token_ids has these")
         return wanted

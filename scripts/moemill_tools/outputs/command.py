@@ -1,4 +1,4 @@
-"""What outputs.py does: options in, one file out."""
+"""The command outputs.py: options in, one file out."""
 import time
 
 from ..common import Fault, exit_codes, need, ready_to_leave

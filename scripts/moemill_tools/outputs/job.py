@@ -1,4 +1,4 @@
-"""The job: runs in, one file out, or two where some rows are for validation."""
+"""The job: it reads runs and writes one file, or two if some rows are for validation."""
 import collections
 import sys
 
@@ -17,7 +17,7 @@ from .reading.source import Source
 from .writing.types import merged, parquet_types
 from .writing.writers import JsonLines, Parquet
 
-Part = collections.namedtuple("Part", "source answers columns rows")  # of the job: one run
+Part = collections.namedtuple("Part", "source answers columns rows")  # the state of one run within the job
 
 
 class Job:
@@ -26,7 +26,7 @@ class Job:
         places = [Place(path, options.overwrite) for path in (options.output, options.validation) if path or path is options.output]
         self.places, self.kinds = places, [place.kind() for place in places]
         if options.validation and not options.output: raise Fault("--validation FILE needs -o FILE for the other rows")
-        if options.validation and places[0].target == places[1].target: raise Fault("-o and --validation name one file")
+        if options.validation and places[0].target == places[1].target: raise Fault("-o and --validation name the same file")
         if "parquet" in self.kinds and options.format == "openai-batch": raise Fault("--format openai-batch writes JSONL: name a FILE.jsonl with -o")
         self.parts = self.open_runs()
 
@@ -34,7 +34,7 @@ class Job:
         options, parts, begin = self.options, [], 0
         if len(options.inputs) > 1:
             for name in ("prompts", "scores"):
-                if getattr(options, name): raise Fault(f"--{name} is of one run: several runs are taken together without it, or one after the other")
+                if getattr(options, name): raise Fault(f"--{name} is for one run: use it for each run separately, or combine several runs without it")
             if options.format == "openai-batch": raise Fault("--format openai-batch takes one run: its lines answer one batch file")
         sources = [Source(options, path) for path in options.inputs]
         refuse_same(sources)
@@ -65,7 +65,7 @@ class Job:
         return duplicates.find()
 
     def made(self):
-        """(part, row of the run, row of the file) of all runs."""
+        """(part, row of the run, row of the file) for all runs."""
         bits, bar, left = self.find_duplicates(), progress("writing", self.total), sys.maxsize if self.options.limit is None else self.options.limit
         for part in self.parts:
             rows = part.rows.all(bar, bits, left)
@@ -97,7 +97,7 @@ class Job:
             for part, row, line in self.made():
                 side = int(row.get(SIDE, False))
                 ready[side].append(line)
-                if len(ready[side]) >= part.rows.block_rows: write(side)  # what fits memory when it is read does when it is written
+                if len(ready[side]) >= part.rows.block_rows: write(side)  # blocks that fit into memory when they are read also do when they are written
             for side in range(len(writers)):
                 if ready[side]: write(side)
             for part in self.parts: part.rows.check_scores()
@@ -120,25 +120,25 @@ class Job:
             if count: note(f"{count:,} left out: {reason}")
         for what, count in self.lacks.items(): note(f"in {count:,} row{'' if count == 1 else 's'} {what}")
         if others := renamed(self.options, self.parts):
-            note("columns of the input whose names are taken have others: " + ", ".join(f"{name} is {shown}" for name, shown in others.items()))
+            note("columns of the input whose names are taken were renamed: " + ", ".join(f"{name} is {shown}" for name, shown in others.items()))
         for part in self.parts:
             source, columns = part.source, part.columns
             source.plain.tell()
             columns.cuts.tell()
             if self.options.format == "rows" and not self.options.columns and not source.has("text"):
                 there = "rows have token_ids in its place" if source.has("token_ids") else "rows have no answer"
-                note(f"{source.path}: this run stored no text, so {there}; the next one has it with output.store: [text, token_ids] in run.yaml")
+                note(f"{source.path}: this run stored no text, so {there}; the next run has it with output.store: [text, token_ids] in run.yaml")
             part.answers.tell(columns.takes_apart() and not self.options.whole_text)
             if columns.prompt_key == ["prompt_index"] and self.options.dedup:
-                note(f"{source.path}: its prompts are not here, so rows of different prompts were not compared (--dedup); --prompts names their file")
+                note(f"{source.path}: its prompts are not available, so rows of different prompts were not compared (--dedup); --prompts names their file")
             unknown = source.of_unknown_kind([c for c in columns.carried_used if c in columns.shown])
             if unknown:
-                note(f"the prompts.h5 of this run is not here, and only it tells which columns hold JSON (here they stay text) and which whole "
-                     f"numbers with gaps (here 3 is 3.0): this may touch {', '.join(unknown)}; --prompts names the file")
+                note(f"the prompts.h5 of this run is not available, which shows which columns hold JSON (they stay text) or whole numbers with "
+                     f"gaps (3 becomes 3.0): this may affect {', '.join(unknown)}; --prompts names the file")
 
 
 def refuse_same(sources):
-    """A file that is named twice, or with its folder, would give each of its rows twice."""
+    """Refuses a run that is named twice, or beside its folder, because each of its rows would be written twice."""
     seen = {}
     for source in sources:
         for file in source.outputs.files:

@@ -1,10 +1,10 @@
-"""What columns of the input are called in rows, where the run's own columns have names, too. Called once by a job, for all its runs."""
+"""Decides the names of the input's columns in rows, where the run's own columns have names too. Called once per job, for all its runs."""
 from .layout import CHAT, FIXED, OF_FORMAT, OTHERS, RUN, SCORING, SPLIT
 
 
 def own_names(options, sources):
-    """Names of columns that this job makes, whatever the input has."""
-    own = {*FIXED, *OTHERS, *OF_FORMAT.get(options.format, ())} - {"messages"}  # which is the input's own, as prompts.py carries it
+    """Names of the columns that this job makes, for any input."""
+    own = {*FIXED, *OTHERS, *OF_FORMAT.get(options.format, ())} - {"messages"}  # except the input's own column, which prompts.py carries
     if options.split or options.format in CHAT: own |= set(SPLIT)
     if any(source.scores_prompts() for source in sources): own |= set(SCORING)
     if len(sources) > 1: own.add(RUN)
@@ -12,8 +12,8 @@ def own_names(options, sources):
 
 
 def names_in_rows(names, taken):
-    """{column of the input: its name in rows}. One whose name is taken gets input_ before it until it is free, and none gets the name that
-    another one has."""
+    """{column of the input: its name in rows}. If the name is taken, input_ is put before it until it is free and no other column's
+    name."""
     used, out = {*names, *taken}, {}
     for name in sorted(names):
         shown = name
@@ -24,13 +24,13 @@ def names_in_rows(names, taken):
 
 
 def call_columns(options, sources):
-    """Gives the carried columns of all runs their names in rows, the same in each."""
+    """Gives the carried columns of all runs their names in rows, the same in each run."""
     names = names_in_rows({name for source in sources for name in source.carried}, own_names(options, sources))
     for source in sources: source.carried = {names[name]: name for name in source.carried}
 
 
 def renamed(options, parts):
-    """{column of the input: its name in rows} of those under another name that somebody meets: they are read, or what has their name was
+    """{column of the input: its name in rows} for renamed columns that matter to the user, because they are read or their own name was
     asked for."""
     asked, out = {*(options.columns or ()), *options.add, options.score}, {}
     for part in parts:

@@ -1,4 +1,4 @@
-"""Columns: what the first reading learns about one, and how the second one stores it."""
+"""What the first reading learns about a column, and how the second reading stores it."""
 import datetime
 import decimal
 import math
@@ -9,16 +9,16 @@ import numpy as np
 
 from .values import RowFault, json_text
 
-MOST_EXACT = 2**53  # whole numbers up to here are exact as float64
+MOST_EXACT = 2**53  # whole numbers up to here are exact in float64
 WHOLE_TEXT = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 REAL_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)\Z")
 
 
 class Column:
-    """One carried column: observed in the first reading, then `kind` is fixed."""
+    """A carried column. The first reading observes it, then `kind` is fixed."""
 
     def __init__(self):
-        self.from_text = False  # whether any file of it was CSV, where numbers are text that looks like one
+        self.from_text = False  # whether any of its files is CSV, where a number is a text that looks like one
         self.seen = set()
         self.low = self.high = 0
         self.has_nul = False
@@ -61,7 +61,7 @@ class Column:
         return "json"
 
     def convert(self, values):
-        """An array to store. RowFault where a value cannot be."""
+        """An array to store. RowFault if a value cannot be stored."""
         kind = self.kind()
         if kind == "json": return [json_text(v) for v in values]
         if kind == "text": return [self._text(v) for v in values]

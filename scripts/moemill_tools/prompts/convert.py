@@ -13,14 +13,14 @@ from .values import RowFault, json_text, no_text
 
 @dataclasses.dataclass
 class Prompt:
-    """What one row becomes: a text or token ids, and where they come from."""
+    """The prompt of one row: a text or token ids, and where they come from."""
     text: str = None
     tokens: list = None
-    messages: list = None  # what outputs.py shows as the question; None without a chat
-    answer: str = ""  # left out by --drop-last-answer
-    prefix: str = ""  # of the assistant's turn that the prompt leaves open
-    remarks: tuple = ()  # what a note must say
-    is_chat: bool = False  # rendered with a chat template
+    messages: list = None  # outputs.py shows it as the question; None without a chat
+    answer: str = ""  # removed by --drop-last-answer
+    prefix: str = ""  # text of the assistant's turn that the prompt leaves open
+    remarks: tuple = ()  # reported in a note
+    is_chat: bool = False  # whether it was rendered with a chat template
 
 
 def switched(value, name):
@@ -30,7 +30,7 @@ def switched(value, name):
 
 
 def check_lengths(settings):
-    """moemill refuses a file with a row that asks for more tokens at least than at most; -1 is the run's own, which the run knows."""
+    """moemill refuses a file with a row whose min_tokens exceed its max_tokens. -1 is the run's value, which is checked by the run."""
     for least, most in zip(settings.get("min_tokens", ()), settings.get("max_tokens", ())):
         if least > most >= 0: raise RowFault(f"min_tokens is {least}, more than the row's max_tokens, {most}: lower one or raise the other")
 
@@ -54,7 +54,7 @@ class Converter:
         return Prompt(text, messages=turn if self.plan.chat else None, remarks=self.unused(row, kind))
 
     def unused(self, row, kind):
-        """Remarks on what stands beside a prompt that is no conversation."""
+        """Remarks about columns beside a prompt that is not a conversation."""
         return tuple(("beside ids" if kind == "tokens" else "beside", name) for name in self.plan.idle_beside(row, kind))
 
     def text_of(self, row, name):
@@ -89,7 +89,7 @@ class Converter:
         return Prompt(done.text, None, messages, answer, done.prefix, (*remarks, *done.remarks), is_chat=True)
 
     def continues(self, row, messages):
-        """Whether the last turn is an assistant's that the model shall go on with."""
+        """Whether the last turn is an assistant's turn that the model shall continue."""
         said = switched(self.plan.of_chat(row, "continue_final_message"), "continue_final_message")
         if said is not None: return said
         last = messages[-1]
@@ -97,7 +97,7 @@ class Converter:
         return bool(is_begun) and last["role"] == "assistant"
 
     def last_turn(self, row, messages, remarks):
-        """(messages, answer that was left out): the last turn as the options want it."""
+        """(messages, removed answer): the last turn treated as the options ask."""
         answer = ""
         if messages[-1]["role"] == "assistant" and self.options.drop_last_answer and len(messages) > 1:
             answer, messages = joined_parts(messages[-1].get("content") or ""), messages[:-1]
@@ -109,7 +109,7 @@ class Converter:
         return messages, answer
 
     def with_system(self, row, messages, remarks):
-        """The conversation with the system message that stands beside it, or that --system gives, if it has none."""
+        """The conversation with the system message of its column, or that of --system if it has none."""
         beside = self.plan.of_chat(row, "system")
         if beside is not None and not isinstance(beside, str): raise RowFault(f"system is {short(beside)}, must be text (--drop system)")
         if messages[0]["role"] in ("system", "developer"):
@@ -132,15 +132,15 @@ class Converter:
         return str(id_value(value, False))
 
     def adds_special_tokens(self, row, prompt):
-        """What the column says of one row: 1, 0, or -1 where nothing is known."""
+        """The column's value for one row: 1, 0, or -1 if it is unknown."""
         said = switched(self.plan.of_chat(row, "add_special_tokens"), "add_special_tokens")
         if said is not None: return int(said)
-        if prompt.is_chat: return 0  # the template is all there is: transformers and vLLM add nothing to it
+        if prompt.is_chat: return 0  # the template decides alone: transformers and vLLM add nothing to its output
         if prompt.tokens is not None or self.plan.begins is None: return -1
         return int(not prompt.text.startswith(self.plan.begins))
 
     def convert(self, rows, carried):
-        """(datasets of some rows, as arrays and lists; their prompts). RowFault when any row is no good."""
+        """(datasets of some rows as arrays and lists; their prompts). RowFault if any row is bad."""
         made = [self.prompt_of(row) for row in rows]
         out = {}
         if self.plan.kinds == {"tokens"}:
@@ -177,7 +177,7 @@ class Converter:
                 out[name] = setting_values([setting_of(row, name) for row in rows], name, self.plan.wide)
             except RowFault as fault:
                 if name in self.plan.constants: raise
-                own = min(self.plan.called.get(name, {name})).split(".")[0]  # of a setting within an object, the object
+                own = min(self.plan.called.get(name, {name})).split(".")[0]  # for a setting within an object, the object
                 raise RowFault(f"{fault} (if it is not the sampling setting: --map {own}=my_{own})") from None
         check_lengths(out)
         return out

@@ -10,7 +10,7 @@ WHOLE_ID = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0)?\Z")
 
 
 def id_value(value, from_text):
-    """An id as it is meant: 1.0, as pandas writes whole numbers beside a null, is 1. None where there is none."""
+    """An id's intended value: 1.0, as pandas writes whole numbers beside a null, is 1. None if there is no id."""
     if value == "" or value != value: return None
     if from_text and isinstance(value, str) and (whole := WHOLE_ID.match(value)): return int(whole[1])
     if isinstance(value, float) and value.is_integer(): return int(value)
@@ -18,14 +18,14 @@ def id_value(value, from_text):
 
 
 class Duplicates:
-    """Finds ids that occur twice. The temporary file is beside the output."""
+    """Finds repeated ids. The temporary file lies beside the output."""
 
     def __init__(self, folder): self.digests = Digests(folder)
 
     def add(self, ids, ordinals): self.digests.add([str(i) for i in ids], ordinals)
 
     def find(self):
-        """{ordinal of a row: ordinal of the first row with its id}."""
+        """{number of a row: number of the first row with the same id}."""
         later = {}
         for numbers, again in self.digests.parts():
             for i in np.flatnonzero(again):

@@ -1,4 +1,4 @@
-"""The job: two readings of all files."""
+"""The job: it reads all files twice."""
 import collections
 import contextlib
 import json
@@ -30,12 +30,12 @@ class Maker:
         self.plan = Plan(options)
         self.converter, self.advice = Converter(self.plan), Advice(self.plan)
         self.total, self.first_prompt, self.carried = 0, None, {}
-        self.same_id, self.taken = {}, {}  # {row: first row with its id}; {that first row: place of the row that has the id}
+        self.same_id, self.taken = {}, {}  # {row: first row with its id}; {that first row: place of the row that keeps the id}
         self.specials = SpecialTokens()
         self.skipped, self.skip_file, self.reasons = 0, None, collections.Counter()
 
     def blocks(self):
-        """Rows of all files with a running number; the block's rows are flat dictionaries or RowFaults."""
+        """Rows of all files with a running number. The block's rows are flat dictionaries or RowFaults."""
         ordinal, left = 0, self.options.limit if self.options.limit is not None else sys.maxsize
         begins = labels([source.path for source in self.sources])
         bytes_before, sizes = 0, [max(1, s.path.stat().st_size) for s in self.sources]
@@ -51,7 +51,7 @@ class Maker:
             bytes_before += size
 
     def look(self):
-        """The first reading: types of the columns, ids that occur twice, how many rows."""
+        """The first reading: types of columns, repeated ids, number of rows."""
         with writing(str(self.options.output)): duplicates = Duplicates(pathlib.Path(os.path.realpath(self.options.output)).parent)
         bar = progress("looking", 100, "%")
         for source, unit, rows, places, ordinal, part in self.blocks():
@@ -65,7 +65,7 @@ class Maker:
             if not good: continue
             if self.plan.source is None: self.plan.settle([r for _, r in good])
             self.plan.look_at([r for _, r in good])
-            where = f"{path}: ids begin at or behind {unit} {places[0]}"
+            where = f"{path}: ids begin at or after {unit} {places[0]}"
             self.look_at_columns([r for _, r in good], self.total > len(rows), from_text, where)
             if self.plan.id_column:
                 ids = [(id_value(r.get(self.plan.id_column), from_text), i) for i, r in good]
@@ -74,7 +74,7 @@ class Maker:
                 duplicates.add([v for v, _ in ids], np.array([ordinal + i for _, i in ids], "u8"))
         bar.close()
         if self.plan.source is None:
-            raise Fault("there is no row to make a prompt of" + (" (all were bad)" if self.total else ""))
+            raise Fault("there is no row to make a prompt from" + (" (all were bad)" if self.total else ""))
         if self.plan.id_types - {int, str}:
             raise Fault(f"column {self.plan.id_column}: ids must be text or whole numbers, some are "
                         f"{', '.join(t.__name__ for t in self.plan.id_types - {int, str})}")
@@ -89,7 +89,7 @@ class Maker:
             values = [r.get(name) for r in rows]
             if name not in columns:
                 is_late_id = name == "id" and not self.plan.id_column and self.options.id_column != "none" and have_others_come
-                if is_late_id and self.options.on_error == "skip": self.plan.id_column = name  # rows without one are bad wherever they stand
+                if is_late_id and self.options.on_error == "skip": self.plan.id_column = name  # rows without an id are bad in any case
                 elif is_late_id:
                     raise Fault(f"{where}, no row before has one: give all rows an id, or number them with --id-column none "
                                 "(--ids-by-file makes ids of the files' names)")
@@ -118,7 +118,7 @@ class Maker:
         bar.close()
         if target.rows == 0:
             self.publish_skipped()
-            raise Fault(f"no row is good; the first faults are in {self.skip_path()}")
+            raise Fault(f"no row is valid; the first errors are listed in {self.skip_path()}")
         self.specials.store(target)
         for name, dataset in self.carried.items():
             kind = self.plan.columns[name].kind()
@@ -126,7 +126,7 @@ class Maker:
         if self.plan.chat: target.file["messages"].attrs["moemill_kind"] = "json"
 
     def convert_sound(self, path, unit, good):
-        """What the rows become that can be converted; the others are refused. Of rows with the same id the first good one has it."""
+        """The rows that can be converted; the others are refused. Among rows with the same id the first good one keeps it."""
         if not any(ordinal in self.same_id for ordinal, _, _ in good):
             with contextlib.suppress(RowFault): return self.converter.convert_or_fault([row for _, row, _ in good], self.carried)
         sound = []
@@ -170,7 +170,7 @@ class Maker:
         if len(self.reasons) < 1000 or str(fault) in self.reasons: self.reasons[str(fault)] += 1
 
     def publish_skipped(self):
-        """The list of this run takes the place of an earlier run's, which is also gone when there is nothing to list."""
+        """This run's list replaces an earlier run's, which is removed if there is nothing to list."""
         if self.skip_file is None: return self.skip_path().unlink(missing_ok=True)
         self.skip_file.close()
         os.replace(self.skip_file.name, self.skip_path())

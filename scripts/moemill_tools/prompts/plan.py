@@ -1,4 +1,4 @@
-"""What the rows are, where their prompts and ids come from, and what becomes of their columns."""
+"""Decides what the rows are, where their prompts and ids come from, and what becomes of their columns."""
 import pathlib
 
 from ..common import Fault, short
@@ -11,23 +11,23 @@ from .sampling.settings import RESERVED, SAMPLING, is_asked, is_wide
 from .chat.special_tokens import special_texts
 from .values import RowFault
 
-# Columns that are prompts without an option, and what kind.
+# Columns that are prompts without an option, and their kinds.
 PROMPTS = {"prompt_token_ids": "tokens", "messages": "messages", "conversations": "messages", "conversation": "messages",
            "prompt": "text", "instruction": "alpaca"}
 NO_PROMPTS = ("no column is named prompt or messages; {}. Name one with --prompt-column, --messages-column, or make it with --template")
-# Columns that say something of their rows' conversations, so that --drop means: not used, either.
+# Columns that belong to their rows' conversations; --drop therefore also prevents their use.
 CHAT_COLUMNS = ("system", "tools", "chat_template_kwargs", "continue_final_message", "add_generation_prompt", "documents",
                 "add_special_tokens")
-# Those that a prompt of plain text or of token ids makes no use of.
+# Columns that a prompt of plain text or token ids does not use.
 OF_TURNS = tuple(name for name in CHAT_COLUMNS if name != "add_special_tokens")
 
 
-# Columns that prompts.py itself makes of conversations.
+# Columns that prompts.py makes from conversations.
 OF_ANY_CHAT = ("messages", "dropped_answer", "assistant_prefix")
 
 
 def datasets_of(names, reserved):
-    """{column: dataset}. A name that HDF5 takes stays, so that no other column gets it; the others come behind."""
+    """{column: dataset}. A name that HDF5 accepts is kept and reserved; the other names are changed after that."""
     def plain(name): return name.replace("/", "_").strip(". ") or "column"
     targets = {name: name for name in names if plain(name) == name and name not in reserved}
     used = set(targets)
@@ -47,7 +47,7 @@ def holds_tokens(value): return isinstance(value, list) and bool(value) and all(
 
 
 def has_open_turn(value):
-    """Whether the last message may be one that its key `prefix` (DeepSeek, Mistral) or `partial` (Kimi) leaves open."""
+    """Whether the last message may have the key `prefix` (DeepSeek, Mistral) or `partial` (Kimi), which leaves it open."""
     if isinstance(value, str): return '"prefix"' in value or '"partial"' in value
     return holds_messages(value) and isinstance(value[-1], dict) and bool(value[-1].get("prefix") or value[-1].get("partial"))
 
@@ -55,24 +55,24 @@ def has_open_turn(value):
 class Plan:
     def __init__(self, options):
         self.options = options
-        self.renames, self.given = dict(options.map), set()  # given: names before --map
+        self.renames, self.given = dict(options.map), set()  # given names are those before --map
         for old, new in options.map:
             if self.renames[old] != new or list(self.renames.values()).count(new) > 1:
                 raise Fault(f"--map {old}={new}: one of the names is mapped twice")
         self.constants = {SAME.get(name, name): value for name, value in options.set}
         self.form = self.chat = self.template = self.id_column = None
-        self.source = None  # (kind, column) of all rows; ("rows", None): each row by what it has
-        self.begins = None  # texts of the tokens that belong before a prompt; None where the model is not known
+        self.source = None  # (kind, column) for all rows; ("rows", None) if each row decides by its columns
+        self.begins = None  # texts of the tokens that belong before a prompt; None if the model is not known
         self.continues = bool(options.continue_final_message or options.assistant_prefix)  # whether any row may leave a turn open
-        self.kinds = set()  # those that rows really have
-        self.served = set()  # (kind, column) of each
+        self.kinds = set()  # the kinds that rows actually have
+        self.served = set()  # (kind, column) of each row
         self.columns, self.id_types = {}, set()
-        self.called = {}  # {setting: other programs' names that rows have it by}
-        self.wide = set()  # settings with values from 2^63 on
-        self.beside = set(CHAT_COLUMNS) - set(options.drop)  # those that any row has, once all have been looked at
+        self.called = {}  # {setting: names of other programs under which rows have it}
+        self.wide = set()  # settings with values of 2^63 or more
+        self.beside = set(CHAT_COLUMNS) - set(options.drop)  # the settings that any row has, once all rows are read
 
     def form_of(self, rows):
-        """What the rows are: lines of a batch file where any has a custom_id and a body, or a custom_id and no prompt."""
+        """What the rows are: lines of a batch file if any has a custom_id and a body, or a custom_id and no prompt."""
         options, given = self.options, {self.renames.get(k, k) for r in rows for k in r}
         has_prompt = options.template or options.prompt_column or options.messages_column or given & set(PROMPTS)
         if any("custom_id" in r and (isinstance(r.get("body"), dict) or not has_prompt) for r in rows): return "batch"
@@ -95,11 +95,11 @@ class Plan:
             return fault
 
     def takes_within(self, name):
-        """Whether the settings of such an object act: where no option says that it is data."""
+        """Whether the settings in such an object are used, which they are unless an option declares it data."""
         return name in PARAMETERS and name not in self.options.drop and name not in (self.options.keep or ())
 
     def in_own_names(self, row):
-        """What other programs call a setting gets the setting's own name, where no option says what it is."""
+        """Renames settings of other programs to moemill's names, unless an option decides otherwise."""
         out = dict(row)
         for other in SAME.keys() & row.keys() - set(self.options.drop) - set(self.options.keep or ()):
             setting, value = SAME[other], out.pop(other)
@@ -111,15 +111,15 @@ class Plan:
         return out
 
     def name_ids(self, rows, stem, places):
-        """Ids that differ by file: the file's name before the row's id, or before its number."""
+        """Makes ids differ between files: the file's name before the row's id or number."""
         name = self.options.id_column or "id"
         for row, place in zip(rows, places):
             if isinstance(row, dict): row[name] = f"{stem}:{place if row.get(name) in (None, '') else row[name]}"
 
     def settle(self, rows):
-        """By the good rows of the first block: where prompts and ids come from."""
+        """Decides by the good rows of the first block where prompts and ids come from."""
         options, row = self.options, {}
-        for each in rows: row.update((k, v) for k, v in each.items() if row.get(k) is None)  # its first value that is no null
+        for each in rows: row.update((k, v) for k, v in each.items() if row.get(k) is None)  # its first value that is not null
         names = f"the first rows have: {', '.join(row)}"
         if options.on_error == "fail": self.check_named(row, names)
         if options.template:
@@ -139,10 +139,10 @@ class Plan:
 
     @staticmethod
     def prompts_of(row):
-        """The columns of a row that could be its prompt. Instructions beside a prompt are a column like any other."""
+        """The columns of a row that could be its prompt. Instructions beside a prompt are an ordinary column."""
         found = [name for name in PROMPTS if name in row and row[name] is not None and row[name] != ""]
         if "prompt_token_ids" in found: return found[:1]
-        if "conversation" in found and not holds_messages(row["conversation"]): found.remove("conversation")  # its number, or its name
+        if "conversation" in found and not holds_messages(row["conversation"]): found.remove("conversation")  # the row's number or name
         if len(found) > 1 and not isinstance(row.get("prompt"), str): found = [name for name in found if name != "prompt"]
         if len(found) > 1 and found[-1] == "instruction": found.pop()
         return found
@@ -163,7 +163,7 @@ class Plan:
         return ("messages", name) if is_list else (kind, name)
 
     def look_at(self, rows):
-        """Learns of which kinds the prompts are; the chat template is read when the first row needs it."""
+        """Learns the kinds of the prompts. The chat template is read when the first row needs it."""
         for row in rows:
             try:
                 kind, name = self.source_of(row)
@@ -182,7 +182,7 @@ class Plan:
                         "some rows have token ids as their prompt and others a text: a prompts.h5 holds one or the other; make two files")
 
     def finish_looking(self):
-        """After the first reading: what belongs before a prompt, where a model is named."""
+        """Called after the first reading: finds the tokens that belong before a prompt if a model is given."""
         names = f"there are: {', '.join(self.columns)}"
         self.check_named(self.columns, names)
         if self.source == ("rows", None) and self.form != "batch" and not self.columns.keys() & PROMPTS.keys(): raise Fault(NO_PROMPTS.format(names))
@@ -196,56 +196,56 @@ class Plan:
         return bool(self.options.user_turn or self.options.system or self.options.assistant_prefix)
 
     def used_settings(self):
-        """Columns that are settings of their prompts, where --drop does not leave them out, or --set gives them."""
+        """Columns that are settings of their prompts, from the input (unless --drop names them) or from --set."""
         return [name for name in SAMPLING if name in self.constants or
                 name in self.columns and name not in self.options.drop]
 
     def of_chat(self, row, name):
-        """A row's value of a column that says something of its conversation; None where --drop leaves it out."""
+        """A row's value in a column of its conversation; None if --drop names the column."""
         value = row.get(name) if name in self.beside else None
         return None if value == "" else value
 
     def idle_beside(self, row, kind):
-        """Columns of a row that only a conversation would use, and the row's prompt is none."""
+        """Columns of a row that only a conversation would use, in a row whose prompt is not one."""
         used = self.template.names if kind == "template" else ()
         return [name for name in OF_TURNS if name in self.beside and name not in used and is_asked(name, row.get(name))]
 
     def idle_options(self):
-        """Options that only conversations obey, where no row is one."""
+        """Options that apply only to conversations, when no row is one."""
         if self.chat: return []
         names = ("chat_template", "template_arg", "tools", "drop_last_answer", "continue_final_message", "no_generation_prompt", "keep_nulls",
                  "drop_nulls", "date")
         return ["--" + name.replace("_", "-") for name in names if getattr(self.options, name)]
 
     def idle_variables(self, carried):
-        """Columns that are named as a variable of the chat template, which only chat_template_kwargs and --template-arg give."""
+        """Columns with the name of a variable of the chat template, which can be set only by chat_template_kwargs and --template-arg."""
         if not self.chat or self.form == "batch": return []
         known = self.chat.templates.variables() - {"messages", *self.beside - {"documents"}, *self.chat.templates.arguments}
         return [name for name in carried if name in known]
 
     def carried_names(self, names):
-        """{column of the input: dataset of the output} of what is carried along."""
+        """{column of the input: dataset of the output} for carried columns."""
         used = {self.id_column, "add_special_tokens", *SAMPLING}
-        if "logprobs" in self.used_settings(): used.add("top_logprobs")  # how many, as chats' API says it
-        # Stored already, as the prompt or as `messages`; a question that became a user turn is still worth its column.
+        if "logprobs" in self.used_settings(): used.add("top_logprobs")  # the number of samples in the chat API
+        # These are stored already, as the prompt or as `messages`; but a question that became a user turn is still stored as its column.
         if self.source[0] != "rows": used |= {self.source[1]} if self.source[0] != "text" or not self.turns_text() else set()
         else: used |= {n for kind, n in self.served if kind != "alpaca" and (kind != "text" or not self.turns_text())}
         if self.options.keep is not None: names = [n for n in names if n in self.options.keep]
         return datasets_of([n for n in names if n not in used and n not in self.options.drop], {*RESERVED, *(OF_ANY_CHAT if self.chat else ())})
 
     def check_names(self):
-        """A mistyped name is a fault, not an option without effect."""
+        """Refuses misspelt names, because such an option would have no effect."""
         for old, new in self.renames.items():
             if old not in self.given:
                 raise Fault(f"--map {old}={new}: there is no column {old}; there are: {', '.join(sorted(self.given))}")
             if new in self.given and new not in self.renames:
-                raise Fault(f"--map {old}={new}: there is a column {new} already; map that one to another name too")
+                raise Fault(f"--map {old}={new}: the column {new} exists already; map it to a different name too")
         for name in [*self.options.drop, *(self.options.keep or [])]:
             if name not in self.columns: raise Fault(f"--drop/--keep {name}: there is no such column; there are: "
                                                      f"{', '.join(self.columns)}")
         for name, target in self.carried_names(list(self.columns)).items():
             setting = near_setting(target, self.columns[name].kind())
             if not setting or name in (self.options.keep or ()): continue
-            if name in self.constants: raise Fault(f"--set {name}: is no setting; is it {setting}?")
-            raise Fault(f"column {name}: its name is nearly that of the setting {setting}, and moemill refuses such columns: --map "
+            if name in self.constants: raise Fault(f"--set {name}: is not a setting; did you mean {setting}?")
+            raise Fault(f"column {name}: its name is almost that of the setting {setting}, and moemill refuses such columns: --map "
                         f"{name}={setting} if it is that; if it is data, another name, --map {name}=my_{name}, or none, --drop {name}")

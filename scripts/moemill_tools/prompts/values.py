@@ -1,4 +1,4 @@
-"""What rows hold: JSON in and out, nulls, and the fault of one row."""
+"""Values of rows: JSON in and out, nulls, and the error of one row."""
 import collections
 import datetime
 import decimal
@@ -10,38 +10,38 @@ from ..common import short, to_utf8
 
 
 class RowFault(Exception):
-    """One row is no good."""
-    custom_id = None  # of a line of a batch file, where it says one
+    """An error that concerns one row."""
+    custom_id = None  # id of the line in a batch file, if it has one
 
 
 def no_text(fault):
-    """What is wrong with a text that holds half of a surrogate pair, or a byte that CSV's reader could not decode, which it keeps as one."""
+    """Describes a text with half of a surrogate pair, or with a byte that is not UTF-8 and that CSV's reader keeps as such a half."""
     first = fault.object[fault.start]
-    if not 0xdc80 <= ord(first) <= 0xdcff: return f"holds text that is no Unicode: {short(fault.object[fault.start:fault.end])}"
-    return f"is not UTF-8: the byte {ord(first) - 0xdc00:#x} is no Unicode there: {to_utf8('FILE')}"
+    if not 0xdc80 <= ord(first) <= 0xdcff: return f"holds text that is not valid Unicode: {short(fault.object[fault.start:fault.end])}"
+    return f"is not UTF-8: the byte {ord(first) - 0xdc00:#x} is not valid Unicode there: {to_utf8('FILE')}"
 
 
 def finite(text):
     value = float(text)
-    if value in (math.inf, -math.inf): raise ValueError(f"the number {short(text)} is beyond what a float64 holds")
+    if value in (math.inf, -math.inf): raise ValueError(f"the number {short(text)} is too large for a float64")
     return value
 
 
 def each_once(pairs):
-    """An object of a row. Of a key that is there twice JSON's readers take the last one, in silence."""
+    """Builds an object of a row. Python's JSON reader silently takes the last of repeated keys; here they are refused."""
     made = dict(pairs)
     if len(made) < len(pairs):
         (name, count), = collections.Counter(name for name, _ in pairs).most_common(1)
-        raise RowFault(f"has the key {short(name)} {'twice' if count == 2 else f'{count} times'} in one object: leave all but one out")
+        raise RowFault(f"has the key {short(name)} {'twice' if count == 2 else f'{count} times'} in one object: remove all but one")
     return made
 
 
-JSON = json.JSONDecoder(parse_float=finite)  # of what rows hold: 1e400 would silently become infinity
+JSON = json.JSONDecoder(parse_float=finite)  # for values of rows: 1e400 would silently become infinity
 ROW = json.JSONDecoder(parse_float=finite, object_pairs_hook=each_once)
 
 
 def row_at(text, at):
-    """(a row, or what is wrong with it alone; where it ends)."""
+    """(a row, or its own error; where it ends)."""
     try:
         return ROW.raw_decode(text, at)
     except RowFault as fault:
@@ -51,7 +51,7 @@ def row_at(text, at):
 
 
 class Null:
-    """A null column in a template: false and none as ever, but never the word None."""
+    """A null column in a template: false and none as usual, but never printed as the word None."""
     __hash__ = None
     def __init__(self, name): self._name = name
     def __bool__(self): return False

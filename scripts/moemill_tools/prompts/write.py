@@ -10,8 +10,8 @@ from ..common import begin_beside
 
 
 class Disk:
-    """The file below HDF5. HDF5 writes chunks late, when h5py no longer looks at its faults, and crashes at the end over what
-    it could not write; so the first fault of the system is kept here, for Target to ask for, and HDF5 hears of none."""
+    """The file below HDF5. HDF5 writes chunks late, when h5py no longer checks for errors, and crashes at the end if it could not write
+    them. The first error of the system is therefore kept here for Target, and HDF5 does not see it."""
 
     def __init__(self, path):
         self.descriptor = os.open(path, os.O_RDWR)
@@ -43,7 +43,7 @@ class Disk:
         self.at += done
         return done
 
-    def read(self, size): raise NotImplementedError  # h5py knows a file by this, and calls readinto
+    def read(self, size): raise NotImplementedError  # h5py recognises a file object by this method and calls readinto
 
     def truncate(self, size):
         try:
@@ -55,7 +55,7 @@ class Disk:
     def flush(self): pass
 
     def settle(self):
-        """All is on the disk, or OSError."""
+        """Makes sure that everything is on the disk, or raises OSError."""
         if not self.fault: os.fsync(self.descriptor)
         self.check()
 
@@ -64,7 +64,7 @@ class Disk:
 
 
 class Target:
-    """OUTPUT.<random>.tmp, growing block by block, read back and renamed to OUTPUT when it is whole."""
+    """OUTPUT.<random>.tmp, which grows block by block, is read back, and is renamed to OUTPUT when it is complete."""
 
     def __init__(self, path, compression):
         self.path, self.temporary = path, begin_beside(path)
@@ -72,8 +72,8 @@ class Target:
         self.file = h5py.File(self.disk, "w")
         self.filters = {"compression": "gzip", "compression_opts": int(compression[5:])} if compression != "none" else {}
         self.rows, self.sizes = 0, {}
-        self.blocks = []  # (first row, end) as written: what fitted into memory then does so when it is read back
-        self.sums = {}  # of each dataset, what was written: elements and their CRC-32
+        self.blocks = []  # (first row, end) of the blocks as written, because blocks of this size fit into memory when they are read back
+        self.sums = {}  # number of elements and CRC-32 of the data written to each dataset
 
     def _append(self, name, values, dtype, chunk):
         if name not in self.file:
@@ -98,13 +98,13 @@ class Target:
         self._append(name + "/values", values, values.dtype, 65536 if values.dtype == np.uint8 else 16384)
 
     def finish(self):
-        """All of it is on the disk and reads back as it was written, or OSError."""
+        """Checks that everything is on the disk and reads back as it was written, or raises OSError."""
         self.file.close()
         self.disk.settle()
         try:
             with h5py.File(self.disk, "r") as file:
                 cache = file.id.get_mdc_config()
-                cache.max_size = cache.initial_size  # else it grows with the number of texts
+                cache.max_size = cache.initial_size  # otherwise its memory grows with the number of texts
                 file.id.set_mdc_config(cache)
                 for name, (length, written) in self.sums.items():
                     dataset, found = file[name], 0

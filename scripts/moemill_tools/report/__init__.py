@@ -1,2 +1,1 @@
-"""What report.py is made of: files, metrics and rows are what the run directory says, run puts them together, pictures and page
-show it."""
+"""Modules of scripts/report.py: files, metrics and rows read the run directory, run combines them, pictures and page show the result."""

@@ -1,5 +1,5 @@
-"""What the answers of a run are like: a few of them, how many are distinct, what scored prompts come to. Read in blocks, of the first
-rows where there are very many."""
+"""Statistics of a run's answers: examples, the number of distinct answers, results of scored prompts. Read in blocks, from the first
+rows only if there are very many."""
 import collections
 import hashlib
 import json
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..common import text_of_content
 
-MOST_ROWS = 400_000  # whose answers are compared: 8 bytes each, some seconds
+MOST_ROWS = 400_000  # rows whose answers are compared: 8 bytes each, some seconds
 SAMPLES, SAMPLE_CHARS = 6, 600
 BLOCK = 4096
 
@@ -26,13 +26,13 @@ class Answers:
     def __init__(self, finish):
         self.finish = finish
         self.samples, self.texts = [], set()
-        self.has_text = True                        # whether the run stored any
-        self.looked_at = self.ok = self.again = 0  # rows; good ones of them; those whose prompt had the answer already
-        self.means = []                             # of scored prompts: mean log-probability a token
+        self.has_text = True  # whether the run stored any text
+        self.looked_at = self.ok = self.again = 0  # rows; good rows; rows whose prompt had the same answer before
+        self.means = []  # scored prompts: mean log-probability per token
         self.prompt, self.of_prompt = None, set()
 
     def take(self, file, wanted):
-        """One file; `wanted` samples from it, evenly spread."""
+        """Reads one file and takes `wanted` samples from it, evenly spread."""
         done = file["completions"]
         self.has_text = "values" in done.get("text", {})
         if self.has_text:
@@ -69,7 +69,7 @@ class Answers:
 
     @staticmethod
     def asked(file, row):
-        """The last message of the prompt, where the run carries them along."""
+        """The last message of the prompt, if the run carries the messages."""
         if "messages" not in file.get("carry", {}): return ""
         prompts = file["completions/prompt_index"]
         try:

@@ -1,16 +1,16 @@
-"""What report.py does: a run directory in, one page out."""
+"""The command report.py: a run directory in, one page out."""
 import logging
 import os
 import pathlib
 
 from ..common import Fault, Parser, begin_beside, clear_away, exit_codes, need, ready_to_leave, real_target, unfinished
 
-DESCRIPTION = """Makes one self-contained report.html of a run directory: what was done, how fast, on what, what it
-cost, what went wrong.
+DESCRIPTION = """Makes one self-contained report.html of a run directory: what was done, how fast, on what
+machines, at what cost, and what went wrong.
 
-Works while the run goes on and after it, on one attempt or a hundred. Reads run.json,
-attempts.jsonl, config.yaml, metrics.jsonl, summary.json and outputs.h5 (or the finished shards),
-and changes none of them. No network: the pictures are within the page.
+Works during a run and after it, for one attempt or a hundred. Reads run.json, attempts.jsonl,
+config.yaml, metrics.jsonl, summary.json and outputs.h5 (or the finished shards), and changes none
+of them. It needs no network: the pictures are embedded in the page.
 """
 EXAMPLES = """examples:
   report.py runs/first                  # makes runs/first/report.html
@@ -24,7 +24,7 @@ All of them in an environment of their own:
 
 
 def publish(path, text):
-    """The page as a whole or not at all, under a name of this process until then."""
+    """Writes the page completely or not at all, under a temporary name of this process until then."""
     path = real_target(path)
     try:
         temporary = begin_beside(path)
@@ -50,9 +50,9 @@ def parse_arguments(words):
 
 def run(options):
     path = options.output or options.run_dir / "report.html"
-    if options.output and (path.is_dir() or not path.parent.is_dir()): raise Fault(f"{path}: is a folder, or in none (-o FILE.html)")
-    if path.exists() and not path.is_file(): raise Fault(f"{path}: is no plain file (-o FILE.html names another)")
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it builds its list of fonts, or may not keep it at HOME, is nothing to act on
+    if options.output and (path.is_dir() or not path.parent.is_dir()): raise Fault(f"{path}: is a folder, or is in no folder (-o FILE.html)")
+    if path.exists() and not path.is_file(): raise Fault(f"{path}: is not a regular file (-o FILE.html names another)")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # messages about building its list of fonts or an unwritable HOME need no action
     for module in ("h5py", "numpy", "matplotlib"): need(module)
     from .page import Page
     from .run import Run

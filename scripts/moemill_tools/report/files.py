@@ -1,11 +1,11 @@
-"""Files of a run directory as they are found: damage is told, never fatal."""
+"""Reads the files of a run directory as they are: damage is reported, never fatal."""
 import json
 import re
 
 from ..common import one_line
 
 
-def is_number(value): return type(value) in (int, float) and abs(value) < 1e24  # no job has more of anything; sums stay finite
+def is_number(value): return type(value) in (int, float) and abs(value) < 1e24  # no job has larger numbers; sums stay finite
 
 
 def is_amount(value): return value is None or is_number(value)
@@ -15,7 +15,7 @@ def is_whole(value): return type(value) is int and is_number(value)
 
 
 class Damage:
-    """What of the run directory could not be read: the page is made of the rest and says so."""
+    """Parts of the run directory that could not be read. The page is made from the rest and lists them."""
 
     def __init__(self): self.said = []
 
@@ -23,7 +23,7 @@ class Damage:
 
 
 def has_shape(value, shape):
-    """Whether what is there of `shape` is of its kind: a type, a test, or a dictionary of them ({key: kind})."""
+    """Whether a value matches `shape`: a type, a test, or a dictionary of them ({key: kind})."""
     if isinstance(shape, dict): return isinstance(value, dict) and all(has_shape(value[k], kind) for k, kind in shape.items() if k in value)
     return type(value) is shape if isinstance(shape, type) else shape(value)
 
@@ -53,7 +53,7 @@ ATTEMPT = {"core_hours_allocated": is_amount, "seconds": is_amount, "cores_alloc
 
 
 def read_json(path, shape, damage):
-    """An object of `shape`; {} where there is none that can be read."""
+    """An object of `shape`; {} if none can be read."""
     if not path.exists(): return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def read_json(path, shape, damage):
 
 
 def json_lines(path, shape, damage):
-    """The whole lines of a file that a job may be writing; what a kill tore is left out, other damage is told."""
+    """The complete lines of a file that a job may be writing. A line cut off by a kill is skipped; other damage is reported."""
     if not path.exists(): return
     bad = 0
     try:

@@ -1,4 +1,4 @@
-"""What the page looks like: its style, tables and cards."""
+"""The look of the page: its style, tables and cards."""
 NARROW = "(max-width:760px)"
 
 STYLE = """
@@ -37,9 +37,9 @@ def card(title, body, wide=False):
 
 
 def filled(cards):
-    """A narrow card without a neighbour gets the whole row, its picture beside its table."""
+    """A narrow card without a neighbour gets the whole row, with its picture beside its table."""
     narrow, out = '<section class="card">', list(cards)
-    left = False  # the last card stands on the left, with room beside it
+    left = False  # the last card is on the left, with space beside it
     for i, text in enumerate(out):
         left = text.startswith(narrow) and not left
         if left and (i + 1 == len(out) or not out[i + 1].startswith(narrow)):

@@ -1,21 +1,21 @@
 """metrics.jsonl as curves."""
 from .files import LINE, json_lines
 
-MOST_POINTS = 1000  # of a curve: two metrics lines a pixel would show nothing more
+MOST_POINTS = 1000  # points of a curve: more than two lines per pixel would show nothing new
 
 
 class Metrics:
-    """metrics.jsonl as curves over working time: the attempts behind one another, without the waiting between them."""
+    """metrics.jsonl as curves over working time: one attempt after another, without the waiting between them."""
     RATES = {"prompt": "prompt_tokens", "generated": "generated_tokens"}
     BYTES = {"within nodes": "intra_node_bytes", "between nodes": "inter_node_bytes"}
 
     def __init__(self, path, damage):
-        self.last = {}      # attempt: its last line
-        self.begins = {}    # attempt: seconds of work before it
+        self.last = {}  # attempt: its last line
+        self.begins = {}  # attempt: seconds of work before it
         self.first_time, self.last_time = {}, {}
         self.expert_counts = None
         points, offset, attempt = [], 0.0, None
-        step, seen = 1, 0   # of the lines of a long run every step-th is kept
+        step, seen = 1, 0  # for a long run every step-th line is kept
         for line in json_lines(path, LINE, damage):
             number, wall = line.get("attempt", 1), line.get("wall_seconds")
             if wall is None: continue
@@ -37,14 +37,14 @@ class Metrics:
         self.points = points
 
     def add_experts(self, counts):
-        """Layers of picks by expert; the attempts add up."""
+        """Picks by layer and expert, summed over the attempts."""
         if self.expert_counts is None: self.expert_counts = [list(layer) for layer in counts]
         elif [len(c) for c in counts] == [len(c) for c in self.expert_counts]:
             self.expert_counts = [[a + b for a, b in zip(x, y)] for x, y in zip(self.expert_counts, counts)]
 
     def levels(self, name, starts):
-        """(seconds of work, value) of a quantity that is so at a time, from what `starts` has for an attempt's begin, or 0; None
-        parts the attempts."""
+        """(seconds of work, value) of a quantity that is measured at a point in time. An attempt begins with the value in `starts`, or
+        0; None separates the attempts."""
         curve, attempt = [], None
         for number, at, line in self.points:
             if line is not None and number != attempt:
@@ -54,8 +54,8 @@ class Metrics:
         return curve
 
     def rates(self, name, whose="all ranks"):
-        """(seconds of work, units a second) from a counter that starts at 0 in each attempt. What a line tells of rank 0 alone
-        an attempt's last line tells of all ranks: it is no point of that curve."""
+        """(seconds of work, units per second) from a counter that starts at 0 in each attempt. An attempt's last line sums over all
+        ranks what other lines report for rank 0 only, so it is no point of such a curve."""
         curve, attempt, before_at, before = [], None, 0.0, 0
         for number, at, line in self.points:
             if line is None:
@@ -72,7 +72,7 @@ class Metrics:
 
 
 def smoothed(curve):
-    """At most MOST_POINTS steps: neighbours become their mean."""
+    """At most MOST_POINTS steps: neighbouring ones are averaged."""
     pairs = [(curve[i][0], curve[i + 1][0], curve[i][1]) if curve[i][1] is not None else None
              for i in steps_of(curve)]
     width = max(1, -(-len(pairs) // MOST_POINTS))
@@ -93,7 +93,7 @@ def smoothed(curve):
 
 
 def steps_of(curve):
-    """Where steps (two points of one value) and gaps begin."""
+    """The positions at which steps (two points of one value) and gaps begin."""
     at = 0
     while at < len(curve):
         yield at

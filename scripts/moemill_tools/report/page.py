@@ -1,4 +1,4 @@
-"""The page: one function for each card."""
+"""The page: one function per card."""
 import collections
 import datetime
 import html
@@ -12,7 +12,7 @@ from .pictures import Pictures
 from .rows import FINISH
 from .text import clock, compact, counted, money, quantile, share, size_text, time_text, whole
 
-MOST_ATTEMPTS = 1000  # in the table: the last ones
+MOST_ATTEMPTS = 1000  # rows of the table: the last ones
 
 
 class Page:
@@ -89,7 +89,8 @@ class Page:
         return "<ul class=alerts>" + "".join(f"<li>{s}</li>" for s in said) + "</ul>" if said else ""
 
     def untold(self):
-        """What is not in the numbers of attempts without a line of metrics: their tokens, and their time where nothing tells it."""
+        """What the numbers do not include for attempts without a line of metrics: their tokens, and their time if it is recorded
+        nowhere."""
         said = []
         for what, is_timed in (("Tokens", True), ("Tokens and time", False)):
             numbers = [a["number"] for a in self.run.untold if (a["wall"] is not None) == is_timed]
@@ -138,12 +139,12 @@ class Page:
         return card("Scores of the prompts", self.pictures.scores(means) + f"<p class=note>Perplexity of {whole(len(means))} prompts: {told}.</p>")
 
     def perplexity(self, share_of_prompts):
-        """That such a share of the prompts has at most."""
+        """The value that this share of the prompts does not exceed."""
         means = sorted(self.run.rows.answers.means, reverse=True)
         return math.exp(min(700, -means[min(len(means) - 1, int(share_of_prompts * len(means)))]))
 
     def answers(self):
-        """How many are distinct, and some of them."""
+        """The number of distinct answers, and some of them."""
         seen, run = self.run.rows.answers, self.run
         if not seen.has_text and not run.only_scores:
             return [card("Some answers", "<p class=note>The run stored no text (<code>output.store</code>): no answer can be shown or compared.</p>")]
@@ -225,7 +226,7 @@ class Page:
         if not cost: return []
         c, hour = cost["currency"], setting(self.run.config, "cost", "hour_price")
         unit = setting(self.run.config, "cost", "unit")
-        if unit == "auto": unit = "core"  # as lib/mill/summary.cpp takes it
+        if unit == "auto": unit = "core"  # as in lib/mill/summary.cpp
         rows = [("price", f"{hour} {c} an hour and {unit}"), (self.run.summary_of or "all attempts", money(cost["total"], c)),
                 ("per 1M tokens, computed prompt tokens and generated ones", money(cost["per_million_tokens"], c)),
                 ("per 1M generated tokens", money(cost["per_million_output_tokens"], c))]

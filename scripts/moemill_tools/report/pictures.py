@@ -1,4 +1,4 @@
-"""The pictures of the page, as SVG within it."""
+"""The pictures of the page, as embedded SVG."""
 import base64
 import collections
 import html
@@ -41,18 +41,19 @@ class Pictures:
         return f"data:image/svg+xml;base64,{base64.b64encode(out.getvalue()).decode()}"
 
     def wide(self, draw, alt):
-        """A picture over the whole page, drawn again for a narrow one: letters of 11 inches cannot be read on 500 pixels."""
+        """A picture over the whole page, drawn again for a narrow page, because letters for a width of 11 inches are illegible on 500
+        pixels."""
         return f'<picture><source media="{NARROW}" srcset="{self.source(draw(5.4))}">{self.image(draw(11), alt)}</picture>'
 
     def curve(self, axes, points, **look):
         nan = float("nan")
         x = [nan if at is None else at / self.scale for at, _ in points]
         y = [nan if value is None else value for _, value in points]
-        if len(points) <= 12: look = {"marker": "o", "markersize": 3, "clip_on": False, **look}  # a short run has few points: all are seen
+        if len(points) <= 12: look = {"marker": "o", "markersize": 3, "clip_on": False, **look}  # a short run has few points: all of them are shown
         axes.plot(x, y, **look)
 
     def over_time(self, axes, label):
-        """The time axis, with a line where an attempt began."""
+        """The time axis, with a line at the beginning of each attempt."""
         axes.set_xlabel(f"{self.unit} of work")
         axes.set_ylabel(label)
         axes.set_xlim(0, max(self.run.metrics.work_seconds / self.scale, 1e-6))
@@ -63,7 +64,7 @@ class Pictures:
             axes.axvline(at, color="#888888" if few else "#d5d5d5", linewidth=0.8, linestyle=(0, (4, 3)) if few else "-", zorder=0)
 
     def later_begins(self):
-        """(number, where) of the attempts behind the first."""
+        """(number, position) of the attempts after the first."""
         return [(number, at / self.scale) for number, at in sorted(self.run.metrics.begins.items())[1:]]
 
     def number_attempts(self, axes):
@@ -72,7 +73,8 @@ class Pictures:
                           textcoords="offset points")
 
     def rate(self):
-        """A panel each: prompts are computed at a rate beside which that of generation would be a flat line. None of what there is none."""
+        """One panel per quantity, because beside the rate of prompt tokens that of generated tokens would be a flat line. Empty
+        quantities have none."""
         names = [name for name in ("generated", "prompt") if self.run.metrics.sum(Metrics.RATES[name])] or ["generated"]
         return self.wide(lambda width: self.rate_figure(width, names), f"{' and '.join(names)} tokens a second over working time")
 
@@ -113,7 +115,7 @@ class Pictures:
         return self.image(figure, "bytes exchanged a second over working time")
 
     def bins(self, counters):
-        """Edges for lengths: even ones, or logarithmic ones when the longest is far from the usual."""
+        """Edges for lengths: even, or logarithmic if the longest is far from the usual."""
         lengths = [v for c in counters for v in c]
         low, high = min(lengths), max(lengths)
         if high - low < 40:
@@ -125,7 +127,7 @@ class Pictures:
         return self.np.linspace(low - 0.5, high + 0.5, 41), False
 
     def histogram(self, parts, label):
-        """Counters by name, on top of one another."""
+        """Counters by name, stacked."""
         figure, axes = self.figure()
         edges, logarithmic = self.bins(list(parts.values()))
         bottom = self.np.zeros(len(edges) - 1)
@@ -149,7 +151,7 @@ class Pictures:
         return self.image(figure, f"histogram: {label} by length")
 
     def bar(self, parts, form):
-        """One bar of named parts."""
+        """One bar with named parts."""
         figure, axes = self.figure(5.4, 1.05)
         left, total = 0, sum(parts.values()) or 1
         for name, value in parts.items():
@@ -170,7 +172,7 @@ class Pictures:
 
     def scores(self, means):
         figure, axes = self.figure()
-        low, high = (float(self.np.quantile(means, q)) for q in (0.002, 0.998))  # a few far ones would leave one bar for all others
+        low, high = (float(self.np.quantile(means, q)) for q in (0.002, 0.998))  # a few distant values would leave one bar for all others
         axes.hist(self.np.clip(means, low, high), self.np.linspace(low, max(high, low + 1e-3), 41), color=COLOURS["prompt"], edgecolor="white", linewidth=0.3)
         axes.set_xlabel("mean log-probability a token")
         axes.set_ylabel("prompts")

@@ -1,4 +1,4 @@
-"""What the finished rows are like. Read in blocks."""
+"""Statistics of the finished rows, read in blocks."""
 import collections
 
 import numpy as np
@@ -12,7 +12,7 @@ FINISH = ("none", "stop", "length", "stop string", "repetition", "error")
 
 
 class Rows:
-    """What the finished rows are like: lengths by finish reason, errors. Read in blocks."""
+    """Statistics of the finished rows: lengths by finish reason, and errors. Read in blocks."""
 
     def __init__(self, folder, damage):
         self.files = [folder / "outputs.h5"] if (folder / "outputs.h5").exists() else sorted(folder.glob("shards/shard-*.h5"))

@@ -1,4 +1,4 @@
-"""A run as the report tells it: all of its files together, a row for each attempt."""
+"""A run as the report shows it: all of its files combined, with one row per attempt."""
 import collections
 import datetime
 import json
@@ -19,7 +19,7 @@ class Run:
         if not folder.is_dir(): raise Fault(f"{folder}: no such folder; name the output.dir of a run")
         self.folder, self.damage = folder, Damage()
         if not any((folder / name).exists() for name in ("run.json", "outputs.h5", "shards", "metrics.jsonl")):
-            raise Fault(f"{folder}: is no run directory: there is no run.json")
+            raise Fault(f"{folder}: is not a run directory: there is no run.json")
         self.manifest = read_json(folder / "run.json", MANIFEST, self.damage)
         if not (folder / "run.json").exists(): self.damage.add(folder / "run.json", "is missing")
         self.summary = read_json(folder / "summary.json", SUMMARY, self.damage)
@@ -27,7 +27,7 @@ class Run:
         self.metrics, self.rows = Metrics(folder / "metrics.jsonl", self.damage), Rows(folder, self.damage)
         last = self.metrics.last.get(max(self.metrics.last, default=0), {})
         self.total = self.manifest.get("completions", last.get("rows_total", 0))
-        # A row is done when it is on the disk and ok, failed when it is there with an error; it has ended when it is either.
+        # A row is done if it is on the disk and ok, failed if it is on the disk with an error; it has ended in both cases.
         self.ended = max(last.get("rows_done", 0) + last.get("rows_failed", 0), self.rows.read)
         self.failed = max(self.rows.reasons["error"], last.get("rows_failed", 0))
         self.prompts_total = self.manifest.get("prompts", 0)
@@ -38,18 +38,18 @@ class Run:
         counted_at = latest["began"] if latest["before"] > self.ended else last.get("time")
         self.ended = max(self.ended, latest["before"])
         self.done = max(0, self.ended - self.failed)
-        # The last attempt's end is in the summary only if that attempt reached its end.
+        # The last attempt's end is in the summary only if that attempt ended in order.
         self.summary_counts = self.summary.get("attempts") == self.manifest.get("attempts") and self.code is not None
-        # What a job that runs or was killed wrote last: more of its rows may have ended since.
+        # The last line of a job that is running or was killed: more of its rows may have ended since.
         self.as_of = counted_at if not self.summary_counts and self.ended < self.total else None
-        # Without a line of metrics nothing is known of tokens and time, which is not the same as none.
+        # Without a line of metrics tokens and time are unknown, which is not the same as zero.
         self.measured = bool(self.metrics.last) or self.summary_counts
         self.untold = [a for a in self.attempts if a["code"] is None and a["number"] not in self.metrics.last]
         attributes = self.rows.attributes
         if self.manifest and str(attributes.get("run_id", self.manifest.get("run_id"))) != self.manifest.get("run_id"):
             self.damage.add(self.rows.files[0], f"is of the run {attributes['run_id']}, run.json is of {self.manifest.get('run_id')}")
         self.ranks, self.nodes = latest["ranks"], latest["nodes"]
-        # Cost, memory and load of the experts are told by the summary alone: of the attempts before it.
+        # Only the summary has cost, memory and load of the experts, for the attempts up to it.
         told = self.summary.get("attempts", 0)
         self.layers = layers_of(self.config, self.metrics.expert_counts)
         self.only_scores = bool(self.rows.answers.means) and not sum(self.rows.lengths.values(), collections.Counter()).keys() - {0}
@@ -67,7 +67,7 @@ class Run:
         return ""
 
     def number(self, name):
-        """Of the summary where it speaks for the whole run, else added up from the metrics."""
+        """From the summary if it covers the whole run, otherwise summed from the metrics."""
         if self.summary_counts and name in self.summary: return self.summary[name]
         if name == "prompt_tokens": return self.metrics.sum(name) + self.metrics.sum("cached_prompt_tokens")
         return self.metrics.sum(name)
@@ -79,10 +79,10 @@ class Run:
         return EXIT.get(self.code, f"exit code {self.code}"), {75: "wait", 3: "wait"}.get(self.code, "bad")
 
     def read_attempts(self):
-        """A row an attempt: from attempts.jsonl where there is one, and from the metrics."""
+        """One row per attempt: from attempts.jsonl if it has the attempt, and from the metrics."""
         begins, ends, kills = {}, {}, {}
         for line in json_lines(self.folder / "attempts.jsonl", ATTEMPT, self.damage):
-            if "attempt" in line:  # of several ends the first one was the cause
+            if "attempt" in line:  # the first of several ends is the cause
                 {"end": ends, "killed": kills}.get(line.get("event"), begins).setdefault(line["attempt"], line)
         rows, before, failed, of_summary = [], 0, 0, self.summary.get("attempts")
         for number in sorted({*begins, *ends, *self.metrics.last, *range(1, self.manifest.get("attempts", 0) + 1)}):
@@ -93,7 +93,7 @@ class Run:
                                         else "killed" if begin else "not known (killed, or ended early)")
             before = begin.get("rows_before", before)
             summary = self.summary if number == of_summary else {}
-            kept = begins.get(number + 1, {}).get("rows_before")  # all that a killed attempt is known to have left
+            kept = begins.get(number + 1, {}).get("rows_before")  # all that is known about a killed attempt
             done = max(before, last.get("rows_done", before) + last.get("rows_failed", 0) if end or kept is None else kept)
             seconds = seconds_of(begin, end, kills.get(number, {}), last)
             rows.append({"number": number, "began": begin.get("time") or began(last), "wall": seconds,
@@ -116,7 +116,7 @@ def seconds_between(first, last):
 
 
 def seconds_of(begin, end, killed, last):
-    """How long an attempt worked, as the summary adds it up (lib/mill/progress.cpp): by attempts.jsonl, and no less than its metrics tell."""
+    """How long an attempt worked, as the summary counts it: by attempts.jsonl, and at least as long as its metrics show."""
     told = next((line["seconds"] for line in (end, killed) if line.get("seconds") is not None and line["seconds"] >= 0), None)
     if told is None:
         told = seconds_between(begin.get("time"), end.get("time") or killed.get("last_sign_of_life"))
@@ -125,14 +125,14 @@ def seconds_of(begin, end, killed, last):
 
 
 def core_hours_of(begin, end, seconds):
-    """A killed attempt held its cores, too, though it could not say at its end how long."""
+    """A killed attempt held its cores too, although it could not record for how long."""
     if end.get("core_hours_allocated") is not None: return end["core_hours_allocated"]
     cores = begin.get("cores_allocated")
     return None if cores is None or seconds is None else cores * seconds / 3600
 
 
 def began(line):
-    """When an attempt began, from one of its metrics lines."""
+    """The begin of an attempt, from one of its metrics lines."""
     try:
         at = moment(line["time"]) - datetime.timedelta(seconds=line["wall_seconds"])
         return at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -141,7 +141,7 @@ def began(line):
 
 
 def layers_of(config, counts):
-    """The model's own numbers of the layers with experts, by its config.json; None where that is not here or does not fit."""
+    """The model's own numbers of its layers with experts, from its config.json; None if it does not exist or does not match."""
     try:
         model = json.loads((pathlib.Path(setting(config, "model", "path") or "") / "config.json").read_text(encoding="utf-8"))
         model = model.get("text_config") or model

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers as text for people."""
 import math
 import re
 
@@ -37,7 +37,7 @@ def share(part, total): return f"{100 * part / total:.1f} %" if total else "–"
 
 def money(value, currency):
     if value >= 1 or value <= 0: return f"{value:,.2f} {currency}"
-    return f"{value:.{1 - math.floor(math.log10(value))}f} {currency}"  # two digits that say something
+    return f"{value:.{1 - math.floor(math.log10(value))}f} {currency}"  # two significant digits
 
 
 def counted(n, noun): return f"{whole(n)} {noun}{'' if n == 1 else 's'}"
@@ -56,7 +56,7 @@ TIME_STEPS = [0.1, 0.2, 0.5, *(unit * n for unit in (1, 60) for n in (1, 2, 5, 1
 
 
 def time_ticks(seconds):
-    """From 0, at steps as clocks have them: at most five."""
+    """Ticks from 0 at steps as on clocks: at most five."""
     step = next((step for step in TIME_STEPS if seconds / step < 6), seconds)
     return [step * i for i in range(int(seconds / step) + 1)]
 
@@ -65,7 +65,7 @@ def brief(seconds): return re.sub(r" 00 \w+$", "", clock(seconds)) if seconds el
 
 
 def apart(places, width):
-    """Of (number, place) in their order those with room for the number."""
+    """Those of (number, position), in order, that have space for the number."""
     out = []
     for number, at in places:
         if not out or at - out[-1][1] >= 0.1 * width: out.append((number, at))

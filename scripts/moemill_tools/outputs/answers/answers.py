@@ -1,5 +1,5 @@
-"""An answer taken apart: thoughts (reasoning_content), what is said (content), calls of tools (tool_calls). Called by formats that
-hand answers on; the text itself stays as the model wrote it."""
+"""Takes an answer apart into reasoning (reasoning_content), text (content) and calls of tools (tool_calls). Called by formats that pass
+answers on; the column `text` stays as the model wrote it."""
 import collections
 import pathlib
 import re
@@ -15,7 +15,7 @@ Answer = collections.namedtuple("Answer", "reasoning content calls")
 
 
 def opened_thought(prompt):
-    """The tag of a thought that the prompt leaves open at its end, or None."""
+    """The tag of a reasoning part that the prompt opens at its end, or None."""
     end = prompt[-64:].rstrip()
     return next((pair for pair in THOUGHTS if end.endswith(pair[0])), None)
 
@@ -34,7 +34,7 @@ class Answers:
         self.shows_markers = setting(source.outputs.config(), "output", "skip_special_tokens") == "false"
 
     def needed(self):
-        """Columns that must be read: the prompt tells what it leaves open, token_ids have the markers that text has not."""
+        """Columns that must be read: the prompt shows what it leaves open, and token_ids have the markers that text lacks."""
         wanted = {"text"}
         if self.source.prompts:
             wanted |= {name for name in ("prompt", "prompt_token_ids") if name in self.source.prompts.group and not (
@@ -57,7 +57,7 @@ class Answers:
         return self.of_text(prefix + "".join(text for _, text in pieces), opened_thought(prompt), row)
 
     def whole(self, row):
-        """The answer with all that parts it: the tag that the prompt has opened, the markers that text leaves out."""
+        """The answer with everything that separates its parts: the tag that the prompt has opened, and the markers that text lacks."""
         prefix = row.get("assistant_prefix") or ""
         opened = opened_thought(self.prompt_of(row).removesuffix(prefix))
         pieces = self.pieces_of(row)
@@ -69,7 +69,7 @@ class Answers:
         return b"".join(t or b"" for t in tail).decode("utf-8", "replace")
 
     def pieces_of(self, row):
-        """None where markers are known to be missing."""
+        """None if markers are known to be missing."""
         if self.shows_markers: return marked(row["text"])
         if not self.vocabulary.hides(): return marked(row["text"]) if self.harmony and "<|channel|>" in row["text"] else [(False, row["text"])]
         if row.get("token_ids") is None: return None if self.harmony else [(False, row["text"])]
@@ -88,15 +88,15 @@ class Answers:
         return Answer(thought, content if content or not calls else None, self.numbered(calls, row))
 
     def unknown(self, row):
-        """Whether a call may be of another template than the model folder's: where that is not here, or the row has tools."""
+        """Whether a call may follow a different template than the model folder's: the folder is missing, or the row has tools."""
         return not self.vocabulary.template or bool(row.get("tools"))
 
     def thought_of(self, text, opened, row):
-        """(thought or None, content or None where the thought was cut)."""
+        """(reasoning or None, content or None if the reasoning was cut)."""
         for begin, end in [opened] if opened else THOUGHTS:
             begun = text.lstrip().startswith(begin)
             if not (opened or begun or end in text): continue
-            if not opened and not begun and self.closed_by_prompt(row, end): continue  # the answer speaks of a tag
+            if not opened and not begun and self.closed_by_prompt(row, end): continue  # the answer mentions a tag
             inner = text.lstrip().removeprefix(begin) if begun else text.lstrip() if end in text else text
             thought, found, content = inner.partition(end)
             return thought.strip("\n"), content.lstrip("\n") if found else None
@@ -110,35 +110,35 @@ class Answers:
                 for i, (name, arguments, ident) in enumerate(calls)]
 
     def may_think(self):
-        """Whether answers may have thoughts, as far as the model's folder tells."""
+        """Whether answers may contain reasoning, as far as the model's folder shows."""
         texts = {self.vocabulary.template, *self.vocabulary.added.values()}
         return self.harmony or any(begin in text for begin, _ in THOUGHTS for text in texts)
 
     def look_at(self, text):
-        """Of rows whose text is written whole: whether it holds thoughts, which a note then tells."""
+        """For rows whose text is written whole: notes whether it contains reasoning, so that a note can report it."""
         if any(end in text for _, end in THOUGHTS) or text.lstrip().startswith(THOUGHTS[0][0]): self.counts["in text"] += 1
         else: self.look_for_channels(text)
 
     def look_for_channels(self, text):
-        """gpt-oss's, without the markers between them."""
+        """Takes a gpt-oss answer apart, without the markers between its parts."""
         if text.startswith(("analysis", "commentary", "<|channel|>")): self.counts["channels in text"] += 1
 
     def tell(self, took_apart):
         if self.counts["in text"]:
-            note(f"the text of {self.counts['in text']:,} rows holds thoughts: --split-answers gives reasoning_content, content and tool_calls of their own")
+            note(f"the text of {self.counts['in text']:,} rows holds reasoning: --split-answers separates reasoning_content, content and tool_calls")
         if self.counts["channels in text"]:
-            note(f"the text of {self.counts['channels in text']:,} rows seems to hold thoughts and answer without a mark between them (gpt-oss's channels): "
+            note(f"the text of {self.counts['channels in text']:,} rows seems to hold reasoning and answer without a mark between them (gpt-oss's channels): "
                  "--split-answers in rows, or --format messages, takes them apart")
         if self.counts["unspelled"]:
             there = f"the model's folder {self.vocabulary.folder} has no such token" if self.vocabulary.data else "the model's tokenizer is not here"
             note(f"logprobs name some tokens token_id:N, without bytes and text_offset: {there} (--model names the folder)")
         if not took_apart: return
         if self.counts["malformed"]:
-            note(f"{self.counts['malformed']:,} answers begin a call of a tool that cannot be read: it stays in their content")
+            note(f"{self.counts['malformed']:,} answers begin a tool call that cannot be read: it stays in their content")
         if self.counts["markers"]:
-            note(f"{self.counts['markers']:,} answers are whole: their channels, thoughts and calls are told apart by special tokens, and this run did "
-                 "not store token_ids that fit (output.store: [text, token_ids], or output.skip_special_tokens: false)")
+            note(f"{self.counts['markers']:,} answers are whole: their channels, reasoning and tool calls are separated by special tokens, and this "
+                 "run did not store matching token_ids (output.store: [text, token_ids], or output.skip_special_tokens: false)")
         if self.missing:
-            note(f"the model's folder {self.missing} is not here: thoughts and calls of tools are told by the text alone (--model names the folder)")
+            note(f"the model's folder {self.missing} does not exist: reasoning and tool calls are recognised by the text alone (--model names the folder)")
         if not self.source.prompts and self.counts["thoughts"]:
-            note("the prompts of this run are not here, so a thought that was cut before </think> cannot be told from an answer; --prompts names them")
+            note("the prompts of this run are not available, so reasoning that was cut before </think> cannot be distinguished from an answer; --prompts names them")

@@ -1,31 +1,31 @@
-"""gpt-oss's channels: `analysis` is thought, `final` the answer, `commentary` to=functions.NAME a call of a tool."""
+"""gpt-oss's channels: `analysis` is reasoning, `final` the answer, `commentary` to=functions.NAME a tool call."""
 import json
 import re
 
 CHANNELS = ("analysis", "commentary", "final")
 MARKS = ("<|channel|>", "<|message|>", "<|start|>")
-HEADER = ("<|channel|>", "<|constrain|>")  # go on with a message's head; any other marker begins its body
+HEADER = ("<|channel|>", "<|constrain|>")  # markers that continue a message's head; any other marker begins its body
 
 
 def messages_of(pieces, opened):
-    """[(head, body, closed)] of an answer; `opened`: the channel whose message the prompt has begun, or ''."""
+    """[(head, body, closed)] of an answer. `opened` is the channel whose message the prompt has begun, or ''."""
     out, head, body, within = [], [opened], [], bool(opened)
     def finish(closed):
         if within or body: out.append(("".join(head), "".join(body), closed))
-    if pieces and not pieces[0][0] and not within: head, within = ["final"], True  # nothing marks its begin: what the prompt opened
+    if pieces and not pieces[0][0] and not within: head, within = ["final"], True  # the beginning has no marker, because the prompt opened it
     for marker, text in pieces:
         if not marker: (body if within else head).append(text)
         elif text == "<|start|>" or within:
             finish(text in ("<|end|>", "<|return|>", "<|call|>"))
             head, body, within = [], [], False
         elif text in HEADER: head.append(" ")
-        elif any(c in "".join(head).split() for c in CHANNELS): within = True  # <|message|>, or what stands in its place
+        elif any(c in "".join(head).split() for c in CHANNELS): within = True  # <|message|>, or what the model wrote instead
     finish(False)
     return out
 
 
 def channels(pieces, opened=""):
-    """(thoughts, answer or None, [(name, arguments)], calls that cannot be read, which stay in the answer) of an answer in channels."""
+    """(reasoning, answer or None, [(name, arguments)], unreadable calls, which stay in the answer) of an answer in channels."""
     thoughts, answers, calls, malformed = [], [], [], 0
     for head, body, closed in messages_of(pieces, opened):
         words = head.split()

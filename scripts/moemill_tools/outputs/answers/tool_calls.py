@@ -1,14 +1,14 @@
-"""Calls of tools as each family of models writes them, as OpenAI's tool_calls. What cannot be read stays content."""
+"""Reads tool calls as each family of models writes them, and returns OpenAI's tool_calls. What cannot be read stays content."""
 import json
 import re
 
-# What a chat template has in it, in the order in which they are looked for, and how its calls are read.
+# Words by which a chat template is recognised, in the order in which they are searched, and the reader of its calls.
 STYLES = (("<｜tool▁calls▁begin｜>", "deepseek"), ("<|tool_calls_section_begin|>", "kimi"), ("[TOOL_CALLS]", "mistral"),
           ("<minimax:tool_call>", "invoke"), ("｜DSML｜", "invoke"), ("<arg_key>", "glm"), ("<function=", "coder"), ("<tool_call>", "hermes"))
 
 
 class Malformed(Exception):
-    """The text begins a call and has none that can be read."""
+    """The text begins a call but contains no readable one."""
 
 
 def style_of(template): return next((style for mark, style in STYLES if mark in template), None)
@@ -36,7 +36,7 @@ def named(value):
 
 
 def typed(value, kind):
-    """An argument that is written as text, by the type that the tool's schema has for it."""
+    """An argument that is written as text, converted to the type in the tool's schema."""
     if kind == "string": return value
     try:
         return json.loads(value)
@@ -46,7 +46,7 @@ def typed(value, kind):
 
 
 def types_of(tools, name):
-    """{argument: type} of a tool, where the row has its tools."""
+    """{argument: type} of a tool, if the row has its tools."""
     for tool in tools if isinstance(tools, list) else []:
         function = tool.get("function", tool) if isinstance(tool, dict) else {}
         if isinstance(function, dict) and function.get("name") == name:
@@ -63,7 +63,7 @@ def with_types(name, pairs, tools):
 
 
 def blocks_of(text, begin, end):
-    """(text before, the blocks, text behind): each block must have its end."""
+    """(text before, the blocks, text after). Every block must have its end."""
     at = text.find(begin)
     if at < 0: raise Malformed
     before, rest, blocks = text[:at], text[at:], []
@@ -75,7 +75,7 @@ def blocks_of(text, begin, end):
 
 
 def section_of(text, begin, end):
-    """(text before, what stands within, text behind); its end may have been a stop string."""
+    """(text before, text within, text after). The end may have been a stop string."""
     before, _, rest = text.partition(begin)
     within, _, behind = rest.partition(end)
     return before, within, behind
@@ -113,14 +113,14 @@ def glm(text, tools):
     return before, calls, behind
 
 
-# Marks around all calls, around one, and between its parts.
+# Marks around all calls, around one call, and between its parts.
 DEEPSEEK = (("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"), ("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"), "<｜tool▁sep｜>")
 KIMI = (("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"), ("<|tool_call_begin|>", "<|tool_call_end|>"),
         "<|tool_call_argument_begin|>")
 
 
 def in_sections(text, marks, call_of):
-    """Calls between such marks; call_of makes one of what stands before and behind the mark between its parts."""
+    """Calls between such marks. call_of makes one call from the text before and after the mark between its parts."""
     around_all, around_one, between = marks
     before, section, behind = section_of(text, *around_all)
     calls = []
@@ -132,7 +132,7 @@ def in_sections(text, marks, call_of):
 
 
 def deepseek_call(first, rest):
-    """V3 and R1: the word function, then the name and fenced arguments; V3.1: the name, then the arguments."""
+    """V3 and R1 write the word function, then the name and fenced arguments; V3.1 the name, then the arguments."""
     fenced = re.fullmatch(r"\s*([^\n]+)\n```json\n(.*?)\n```\s*", rest, re.S)
     return (fenced.group(1).strip(), as_json(fenced.group(2)), None) if fenced else (first.strip(), as_json(rest), None)
 
@@ -168,7 +168,7 @@ def mistral(text, tools):
 
 
 def invoke(text, tools):
-    """MiniMax and DeepSeek V3.2: elements of name and parameters."""
+    """MiniMax and DeepSeek V3.2: elements with name and parameters."""
     found = re.search(r"<(minimax:tool_call|｜DSML｜(?:function|tool)_calls)>(.*?)</\1>", text, re.S)
     if not found: raise Malformed
     calls = []
@@ -190,7 +190,7 @@ def begins_a_call(text, style):
 
 
 def calls_in(text, style, tools):
-    """(content, [(name, arguments, id)]) of an answer; Malformed where a call is begun and cannot be read."""
+    """(content, [(name, arguments, id)]) of an answer. Malformed if a call is begun and cannot be read."""
     before, calls, behind = READERS[style](text, tools)
     if not calls: raise Malformed
     return "\n".join(part.strip() for part in (before, behind) if part.strip()), calls

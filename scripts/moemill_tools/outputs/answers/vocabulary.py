@@ -1,5 +1,5 @@
-"""What of a model's folder tells how its answers are made: the chat template, the special tokens and the bytes of each token. Read
-only where an answer has to be taken apart; a folder that has gone leaves it empty."""
+"""The parts of a model's folder that show how its answers are structured: the chat template, the special tokens and the bytes of each
+token. Read only if an answer must be taken apart; empty if the folder no longer exists."""
 import base64
 import contextlib
 import json
@@ -7,7 +7,8 @@ import re
 
 from ...common import Fault, one_line
 
-# Special tokens that part an answer. Where tokenizer.json calls them special they are not in text, only in token_ids.
+# Special tokens that separate the parts of an answer. If tokenizer.json marks them as special they are missing in text and appear only in
+# token_ids.
 MARKERS = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|call|>", "<|return|>", "<|constrain|>",
            "<think>", "</think>", "[THINK]", "[/THINK]", "<seed:think>", "</seed:think>", "<tool_call>", "</tool_call>",
            "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]",
@@ -17,7 +18,7 @@ MARKERS = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|call|>", "<|
 
 
 def byte_letters():
-    """The byte that each letter of a byte-level vocabulary stands for (GPT-2's table)."""
+    """The byte for which each letter of a byte-level vocabulary stands (GPT-2's table)."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [b for b in range(256) if b not in plain]
     return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(others)}
@@ -43,8 +44,8 @@ class Vocabulary:
         try:
             yield
         except (OSError, ValueError, RecursionError, AttributeError, TypeError, LookupError) as fault:
-            raise Fault(f"{self.folder / name}: cannot be read ({one_line(fault)}), and it tells how answers are taken apart: --model names "
-                        "another folder of the model") from None
+            raise Fault(f"{self.folder / name}: cannot be read ({one_line(fault)}), and it is needed to take answers apart: --model names "
+                        "a different folder of the model") from None
 
     def read(self, name):
         path = self.folder / name
@@ -58,7 +59,7 @@ class Vocabulary:
         return told if isinstance(told, str) else "".join(str(t.get("template", "")) for t in told if isinstance(t, dict))
 
     def hides(self):
-        """Whether markers are among the tokens that text leaves out."""
+        """Whether any of the tokens that text leaves out is a marker."""
         return any(content in MARKERS for content in self.special.values())
 
     def bytes_of(self, token):
@@ -81,8 +82,8 @@ class Vocabulary:
         return tokens | {i: content.encode() for i, content in self.added.items()}
 
     def pieces(self, token_ids, text):
-        """The text of a row in its parts, [(is a marker, text)]: what token_ids have between the markers that text leaves out. None
-        where that is not the text."""
+        """The text of a row in parts, [(is a marker, text)], split at the markers in token_ids that text leaves out. None if the parts
+        do not make up the text."""
         parts, held = [], bytearray()
         def flush():
             if held: parts.append((False, held.decode("utf-8", "replace")))
@@ -97,7 +98,7 @@ class Vocabulary:
             held += raw
         flush()
         whole = "".join(t for marker, t in parts if not marker)
-        if whole.startswith(" ") and not text.startswith(" "):  # of SentencePiece, left out at the begin
+        if whole.startswith(" ") and not text.startswith(" "):  # SentencePiece drops it at the beginning
             at = next(i for i, (marker, _) in enumerate(parts) if not marker)
             parts[at] = (False, parts[at][1][1:])
             whole = whole[1:]
@@ -130,6 +131,6 @@ def up_to(parts, length):
 
 
 def marked(text):
-    """The same of a text that has its markers in it (output.skip_special_tokens: false)."""
+    """The same for a text that contains its markers (output.skip_special_tokens: false)."""
     parts = re.split("(" + "|".join(map(re.escape, MARKERS)) + ")", text)
     return [(i % 2 == 1, part) for i, part in enumerate(parts) if part]

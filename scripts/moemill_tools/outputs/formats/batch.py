@@ -1,4 +1,4 @@
-"""Results as OpenAI's batch API gives them: a line for each request, its samples as choices."""
+"""Results in the form of OpenAI's batch API: one line per request, with its samples as choices."""
 import datetime
 import itertools
 import os

@@ -1,5 +1,5 @@
-"""Log-probabilities of tokens in the two forms of OpenAI's API: of chats and of completions. Called by batch.py for each row that has
-some: its request asked for them, or run.yaml for all."""
+"""Log-probabilities of tokens in the two forms of OpenAI's API, for chats and for completions. Called by batch.py for each row that has
+them, because its request or run.yaml asked for them."""
 import codecs
 
 
@@ -10,7 +10,7 @@ class Logprobs:
         self.spelled = {}
 
     def of(self, row, plain):
-        """None where the row has none."""
+        """None if the row has none."""
         if row.get("logprobs") is None or row.get("token_ids") is None: return None
         top = [list(zip(ids, values)) for ids, values in zip(row["top_ids"], row["top_logprobs"])] if row.get("top_ids") is not None else []
         top = top or [[] for _ in row["logprobs"]]
@@ -31,8 +31,8 @@ class Logprobs:
                 "text_offset": self.offsets(row)}
 
     def spelling(self, token):
-        """(name, bytes or None) of a token, as OpenAI writes those that are no text of their own, and vLLM those of which only the id
-        is known."""
+        """(name, bytes or None) of a token. Tokens that are not complete text are named as OpenAI does, tokens of which only the id is
+        known as vLLM does."""
         if token not in self.spelled:
             raw = self.vocabulary.bytes_of(token)
             try:
@@ -43,12 +43,12 @@ class Logprobs:
         return self.spelled[token]
 
     def offsets(self, row):
-        """Where in the text each token begins, in characters; None where the tokens cannot be spelled."""
+        """The position in the text at which each token begins, in characters; None if the tokens cannot be spelled."""
         out, at, decoder = [], 0, codecs.getincrementaldecoder("utf-8")("replace")
         for token in row["token_ids"]:
             raw = self.spelling(token)[1]
             if raw is None: return None
-            is_cut = decoder.getstate()[0] and raw and not 0x80 <= raw[0] < 0xC0  # a character before it has no end
+            is_cut = decoder.getstate()[0] and raw and not 0x80 <= raw[0] < 0xC0  # a character before it is incomplete
             out.append(min(at + bool(is_cut), len(row["text"])))  # a stop string ends the text before the tokens end
             if token not in self.hidden: at += len(decoder.decode(raw))
         return out

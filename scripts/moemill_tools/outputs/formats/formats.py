@@ -1,4 +1,4 @@
-"""One function for each format: rows of the run to rows of the file, each beside the row it was made of."""
+"""One function per format: rows of the run to rows of the file, each with the row that it was made from."""
 import itertools
 
 from ...common import Fault
@@ -6,15 +6,15 @@ from ..reading.duplicates import normalised
 from ..layout import SPLIT
 from .turns import alpaca, assistant_turn, conversation, turns_before
 
-NO_ANSWER = "its thought has no end, so there is no answer (--whole-text keeps it)"
+NO_ANSWER = "its reasoning has no end, so there is no answer (--whole-text keeps it)"
 
-WITHOUT_TOOLS = "the prompt's tools are left out: Alpaca has no place for them (--add tools writes them beside; messages and sharegpt have them)"
+WITHOUT_TOOLS = "the prompt's tools are left out: Alpaca has no field for them (--add tools adds a column; messages and sharegpt have them)"
 ONLY_SCORED = "its prompt was only scored (max_tokens: 0), so there is no answer (--format rows has its scores)"
 
 
 class Formats:
     def __init__(self, options, source, columns, answers, counts, lacks):
-        """`counts`: why rows are left out; `lacks`: what rows lack that are written."""
+        """`counts`: reasons why rows are left out; `lacks`: missing parts of rows that are written."""
         self.options, self.carried, self.answers, self.counts, self.lacks = options, source.carried, answers, counts, lacks
         self.cuts = columns.cuts
         self.columns, self.computed, self.next_turn = columns.shown, columns.computed, columns.next_turn
@@ -26,7 +26,7 @@ class Formats:
         return getattr(self, "format_" + name.replace("-", "_"))(self.cuts.as_read(rows))
 
     def answered(self, rows):
-        """Those that were to be answered; an answer that stops at once is empty, and one."""
+        """Rows that were to be answered. An answer that stops at once is empty, but an answer."""
         for row in rows:
             if row["num_completion_tokens"] == 0 and row["finish_reason"] == "length": self.counts[ONLY_SCORED] += 1
             else: yield row
@@ -36,14 +36,14 @@ class Formats:
     def turns(self, row): return turns_before(row, self.chat)
 
     def turn_of(self, row):
-        """The answer as an assistant's turn, or None where there is none."""
+        """The answer as an assistant's turn, or None if there is none."""
         if self.options.whole_text: return {"role": "assistant", "content": self.answers.whole(row)}
         answer = self.answers.of(row)
         if not answer.calls and answer.reasoning is not None and not (answer.content or "").strip(): return None
         return assistant_turn(answer)
 
     def with_answers(self, rows):
-        """(row, the answer's turn) of those that have one."""
+        """(row, the answer's turn) of rows with an answer."""
         for row in rows:
             turn = self.turn_of(row)
             if turn is None: self.counts[NO_ANSWER] += 1
@@ -101,7 +101,7 @@ class Formats:
         score, threshold = row["score"], self.options.threshold
         if threshold is not None: return score >= threshold
         if score not in (0, 1):
-            raise Fault(f"prompt {row['prompt_index']}: has the score {score}, which is neither 0 nor 1: --threshold X makes true of X and more")
+            raise Fault(f"prompt {row['prompt_index']}: has the score {score}, which is neither 0 nor 1: with --threshold X, X and more is true")
         return bool(score)
 
     def format_pairs(self, rows):
@@ -121,15 +121,15 @@ class Formats:
             yield self.shown(best, **made)
 
     def pair_of(self, scored):
-        """The first best and the first worst whose texts differ, or (None, why there is none)."""
+        """The first best and the first worst sample whose texts differ, or (None, the reason)."""
         texts, tried, why = {}, set(), "pair with too small a margin"
         def text(sample):
             at = sample["sample_index"]
             if at not in texts: texts[at] = normalised(sample["text"])
             return texts[at]
         upwards = sorted(scored, key=lambda s: s["score"])
-        for best in sorted(scored, key=lambda s: s["score"], reverse=True):  # stable: of equal ones the first
-            if text(best) in tried: continue  # a better one of this text found none
+        for best in sorted(scored, key=lambda s: s["score"], reverse=True):  # the sort is stable: the first of equal ones
+            if text(best) in tried: continue  # a better one of the same text found no partner
             tried.add(text(best))
             for worst in upwards:
                 if best["score"] == worst["score"] or best["score"] - worst["score"] < self.options.min_margin: break

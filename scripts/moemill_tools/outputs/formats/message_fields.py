@@ -1,4 +1,4 @@
-"""Which keys messages have in a Parquet file, where all rows have one shape: told at the start, from what may come."""
+"""The keys of messages in a Parquet file, where all rows have one shape: decided at the start, from everything that may occur."""
 from ...run_files import reading
 from ..answers.answers import opened_thought
 from ..layout import BLOCK_ROWS
@@ -7,7 +7,7 @@ OF_TOOLS = ("tool_calls", "tool_call_id", "name")
 
 
 def message_fields(options, types, parts):
-    """Beside role and content."""
+    """Keys besides role and content."""
     if not {"messages", "conversations"} & set(types.values()): return ()
     found = set()
     for part in parts:
@@ -19,7 +19,7 @@ def message_fields(options, types, parts):
 
 
 def opens_thought(part):
-    """By the run's first prompt."""
+    """Decided by the run's first prompt."""
     prompts = part.source.prompts
     if not prompts or "prompt" not in prompts.group or not part.source.outputs.rows: return False
     file = part.source.outputs.files[0]
@@ -28,7 +28,7 @@ def opens_thought(part):
 
 
 def keys_in(source, column, names):
-    """Which of these keys the JSON of a carried column has somewhere."""
+    """Which of these keys occur in the JSON of a carried column."""
     marks, found = {name: f'"{name}"'.encode() for name in names}, set()
     for file in source.outputs.files:
         with reading(file.filename):

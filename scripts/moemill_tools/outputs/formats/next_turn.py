@@ -1,10 +1,10 @@
-"""A user's turn behind the answer, for a second round: a column, or a template over columns."""
+"""A user's turn after the answer, for a second round: a column, or a template over columns."""
 from ...common import Fault, need, typed_text
 from ..layout import SPLIT
 
 
 class NextTurn:
-    """From --then COLUMN or --then-template TEXT; `needed` are the columns it reads."""
+    """Made from --then COLUMN or --then-template TEXT; `needed` are the columns that it reads."""
 
     def __init__(self, options):
         self.column, self.template, self.needed = options.then, None, set()
@@ -23,7 +23,7 @@ class NextTurn:
             raise Fault(f"--then-template: {fault}") from None
 
     def of(self, row, turn):
-        """The text, or None where the row has none; `turn` is the answer."""
+        """The text, or None if the row has none; `turn` is the answer."""
         values = {**row, **{n: turn.get(n) for n in SPLIT if n not in row}}
         if self.column: return None if values[self.column] in (None, "") else str(values[self.column])
         try:

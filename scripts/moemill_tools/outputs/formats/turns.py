@@ -1,4 +1,4 @@
-"""Turns of a conversation in the forms that data sets have: OpenAI's messages, ShareGPT's conversations, Alpaca's fields."""
+"""Turns of a conversation in the forms of common data sets: OpenAI's messages, ShareGPT's conversations, Alpaca's fields."""
 import json
 
 from ...common import Fault, short, text_of_content
@@ -7,17 +7,17 @@ ROLES = {"system": "system", "developer": "system", "user": "human", "assistant"
 
 
 def turns_before(row, carried):
-    """The messages before the answer. An assistant's turn that the prompt leaves open is the answer's begin."""
+    """The messages before the answer. An assistant's turn that the prompt leaves open is the beginning of the answer."""
     messages = row["messages"] if carried else [{"role": "user", "content": row["prompt"]}]
     if not isinstance(messages, list) or not all(isinstance(m, dict) and has_calls(m.get("tool_calls")) for m in messages):
-        raise Fault(f"prompt {row['prompt_index']}: its column messages is no list of messages: leave the prompt out, or use --format rows")
+        raise Fault(f"prompt {row['prompt_index']}: its column messages is not a list of messages: leave the prompt out, or use --format rows")
     messages = [{k: v for k, v in m.items() if v is not None} for m in messages]
     if row.get("assistant_prefix") and messages and messages[-1].get("role") == "assistant": messages.pop()
     return messages
 
 
 def has_calls(calls):
-    """Whether tool_calls is what it says, or nothing."""
+    """Whether tool_calls has the expected form, or is empty."""
     return calls is None or isinstance(calls, list) and all(isinstance(c, dict) and isinstance(c.get("function", {}), dict) for c in calls)
 
 
@@ -32,7 +32,7 @@ def assistant_turn(answer):
 def text_of_turn(message):
     text = text_of_content(message.get("content"))
     if text is None:
-        raise Fault(f"a message's content has what is no text ({short(message['content'])}), which this format has no place for: --format messages "
+        raise Fault(f"a message's content has parts that are not text ({short(message['content'])}), which this format cannot hold: --format messages "
                     "to JSONL keeps it")
     return text
 
@@ -49,7 +49,7 @@ def plain_call(call):
 
 
 def conversation(messages):
-    """As ShareGPT has it: from, value; calls of tools are turns of their own, from function_call."""
+    """ShareGPT's form: from, value. Tool calls are turns of their own, from function_call."""
     out = []
     for message in messages:
         role, text = message.get("role"), text_of_turn(message)
@@ -65,7 +65,7 @@ def conversation(messages):
 
 
 def alpaca(messages):
-    """Alpaca's fields of a conversation whose last turn is the answer; None where it has no such form (tools, two of one side)."""
+    """Alpaca's fields of a conversation whose last turn is the answer; None if it has no such form (tools, two turns of one side)."""
     system = "\n".join(text_of_turn(m) for m in messages if m.get("role") in ("system", "developer"))
     turns = [m for m in messages if m.get("role") not in ("system", "developer")]
     fits = len(turns) % 2 == 0 and all(m.get("role") == ("user", "assistant")[i % 2] and not m.get("tool_calls") for i, m in enumerate(turns))

@@ -1,4 +1,4 @@
-"""The rows of one file of a run as blocks of columns that fit memory. Called by rows.py, which filters them."""
+"""Reads the rows of one file of a run as blocks of columns that fit into memory. Called by rows.py, which filters them."""
 import json
 import math
 
@@ -14,22 +14,22 @@ def nulls_for_nan(values): return [None if v != v else v for v in values]
 
 
 def reals(values):
-    """float32 as the shortest text that gives it back, NaN as null."""
+    """float32 as the shortest text that reads back to the same value; NaN as null."""
     return [None if v != v else float("%.9g" % v) for v in values.tolist()]
 
 
 class Reader:
-    """One file's rows in blocks: a dictionary of lists, only of the wanted columns."""
+    """One file's rows in blocks: a dictionary of lists with only the requested columns."""
 
     def __init__(self, file, source, columns):
         self.file, self.done = file, file["completions"]
         self.wanted, self.carried = columns.wanted, columns.carried_used
         self.kinds, self.prompts, self.plain = source.kinds, source.prompts, source.plain
-        self.failed = 0        # rows of /errors used so far
-        self.prompt_at = 0     # of the file's prompts, the first of the block
+        self.failed = 0  # rows of /errors used so far
+        self.prompt_at = 0  # the block's first prompt, counted from the file's first
         self.last_prompt = None
-        self.fits = 16         # rows that the next block may have: few, before it is known what they take
-        self.by_prompt_bytes = 0  # of the block's columns with a row a prompt
+        self.fits = 16  # rows of the next block at most: few until their size is known
+        self.by_prompt_bytes = 0  # the block's columns with one row per prompt
         self._check()
 
     def _check(self):
@@ -38,14 +38,14 @@ class Reader:
             if name in self.wanted and (name not in self.done or "values" not in self.done[name]):
                 hint = "sampling.logprobs: 0 or more" if name == "logprobs" else f"output.store with {name}"
                 instead = "; its answers as token ids: --format rows --columns id,sample_index,token_ids" * (name == "text" and "token_ids" in self.done)
-                raise Fault(f"{where}: this run did not store {name}; the next one does where run.yaml has {hint}{instead}")
+                raise Fault(f"{where}: this run did not store {name}; the next run does if run.yaml has {hint}{instead}")
         if {"top_ids", "top_logprobs"} & self.wanted and "top_ids" not in self.done.get("logprobs", {}):
-            raise Fault(f"{where}: this run did not store top logprobs; the next one does with sampling.logprobs: 1 or more in run.yaml")
+            raise Fault(f"{where}: this run did not store top logprobs; the next run does with sampling.logprobs: 1 or more in run.yaml")
         if {"prompt_logprobs", *SCORING} & self.wanted and "prompt_logprobs" not in self.file:
-            raise Fault(f"{where}: this run has no prompt logprobs; the next one has them with sampling.prompt_logprobs: true in run.yaml")
+            raise Fault(f"{where}: this run has no prompt logprobs; the next run has them with sampling.prompt_logprobs: true in run.yaml")
 
     def ranges(self):
-        """Row ranges that fit memory: by the offsets, and where there are none by what the rows of the block before took."""
+        """Row ranges that fit into memory, by the offsets, or without offsets by the size of the previous block's rows."""
         rows, first = len(self.done["status"]), 0
         while first < rows:
             ends = np.cumsum(self._row_bytes(first, min(rows, first + self.fits)))
@@ -108,7 +108,7 @@ class Reader:
         for name, values in self._top(wanted, low, high): out[name] = [v if p is not None else None for v, p in zip(rows(values), logprobs)]
 
     def _top(self, wanted, low, high):
-        """(column, a list for each token). A row that asked for fewer than another has fillers behind its own, whose token is -1."""
+        """(column, a list for each token). A row that asked for fewer than another row has fillers with token -1 after its own."""
         if not {"top_ids", "top_logprobs"} & wanted: return
         ids = self.done["logprobs/top_ids"][low:high]
         counts = (ids >= 0).sum(axis=1).tolist()
@@ -118,7 +118,7 @@ class Reader:
         yield "top_logprobs", [flat[at:at + n] for at, n in zip(range(0, len(flat), k), counts)]
 
     def _errors(self, out, status):
-        """/errors has the failed rows in their order."""
+        """/errors has the failed rows in order."""
         where = np.flatnonzero(status == 2).tolist()
         if {"error_code", "error_message"} & self.wanted:
             for name, member in (("error_code", "code"), ("error_message", "message")):
@@ -129,7 +129,7 @@ class Reader:
         self.failed += len(where)
 
     def _by_prompt(self, out, prompt_index):
-        """Columns with a row a prompt, repeated for its samples."""
+        """Columns with one row per prompt, repeated for its samples."""
         if len(prompt_index) == 0: return
         new = np.empty(len(prompt_index), bool)
         new[0] = self.last_prompt is None or prompt_index[0] != self.last_prompt
@@ -155,7 +155,7 @@ class Reader:
             starts = np.flatnonzero(new) if new[0] else np.concatenate(([0], np.flatnonzero(new)))
             if int(prompt_index[-1]) - first != high - low - 1:
                 where = self.file.filename
-                raise Fault(f"{where}: lacks prompts between {first} and {int(prompt_index[-1])}, is damaged; {cure_of(where)}")
+                raise Fault(f"{where}: lacks prompts between {first} and {int(prompt_index[-1])}: it is damaged; {cure_of(where)}")
             self.prompts.check_ids(first, [out["id"][i] for i in starts.tolist()])
             if "prompt" in self.wanted:
                 texts = self.prompts.texts(first, high - low)
@@ -168,7 +168,8 @@ class Reader:
         self.fits = max(1, min(BLOCK_ROWS, 4 * self.fits, BLOCK_BYTES * (high - low) // max(1, self.by_prompt_bytes)))
 
     def _prompt_logprobs(self, out, low, high, at):
-        """As they are, and what they come to: the mean of a prompt's tokens but the first, and e to minus that."""
+        """The log-probabilities, and two values derived from them: the mean over a prompt's tokens except the first, and e to minus that
+        mean."""
         if not {"prompt_logprobs", *SCORING} & self.wanted: return
         ends, values = self._ragged(self.file["prompt_logprobs"], "values", low, high)
         self.by_prompt_bytes += NUMBER_BYTES * len(values)
@@ -199,7 +200,7 @@ class Reader:
 
 
 def size_of(values):
-    """About how many bytes nested lists take."""
+    """The approximate size of nested lists in bytes."""
     if isinstance(values, str): return len(values)
     if isinstance(values, dict): values = list(values.values())
     if not isinstance(values, list): return NUMBER_BYTES

@@ -1,4 +1,4 @@
-"""Rows that came before, found over a whole run in memory that does not grow with it."""
+"""Finds repeated rows over a whole run, in memory that does not grow with it."""
 import unicodedata
 
 import numpy as np
@@ -11,7 +11,7 @@ def normalised(text): return " ".join(unicodedata.normalize("NFKC", text).casefo
 
 
 class Duplicates:
-    """Rows whose text came before. The result is a bit a row."""
+    """Rows whose text occurred before. The result has one bit per row."""
     WHERE = "the temporary file of --dedup, 24 bytes a row (TMPDIR names its folder)"
 
     def __init__(self, rows):
@@ -19,7 +19,7 @@ class Duplicates:
         self.rows = rows
 
     def add(self, texts, ordinals):
-        """Of rows what tells one from another, and their numbers in the run."""
+        """Adds the texts that identify rows, and the rows' numbers in the run."""
         with writing(self.WHERE): self.digests.add(texts, ordinals)
 
     def find(self):

@@ -1,5 +1,5 @@
-"""Columns of any form that h5py writes, as plain Python values: texts of every kind, tables, lists, records. Bytes that are no
-UTF-8 are escaped and counted, never replaced unseen."""
+"""Converts columns of any form that h5py writes to plain Python values: texts of every kind, tables, lists, records. Bytes that are not
+UTF-8 are escaped and counted, never replaced silently."""
 import h5py
 import numpy as np
 
@@ -9,7 +9,7 @@ ESCAPED = "backslashreplace"  # b"caf\xe9" becomes caf\xe9
 
 
 class Plain:
-    def __init__(self): self.not_utf8 = {}  # columns with such bytes, in the order in which they were met
+    def __init__(self): self.not_utf8 = {}  # columns with such bytes, in the order in which they were found
 
     def text(self, raw, column):
         if not isinstance(raw, bytes): return str(raw)
@@ -20,7 +20,7 @@ class Plain:
             return raw.decode("utf-8", ESCAPED)
 
     def of(self, values, column):
-        """An array, or what one holds, as lists, dictionaries, texts and numbers."""
+        """An array or one of its values as lists, dictionaries, texts and numbers."""
         if isinstance(values, (bytes, str)): return self.text(values, column)
         dtype = getattr(values, "dtype", None)
         if dtype is None: return [self.of(v, column) for v in values] if isinstance(values, (list, tuple)) else values
@@ -28,7 +28,7 @@ class Plain:
             if values.shape == (): return {n: self.of(values[n], column) for n in dtype.names}
             return [self.of(v, column) for v in values]
         if dtype.kind in "SOU": return self.of(values.tolist(), column)
-        if dtype.itemsize > 8 and dtype.kind == "f": values = values.astype("f8")  # Python's own float has no more
+        if dtype.itemsize > 8 and dtype.kind == "f": values = values.astype("f8")  # Python's own float has no more precision
         return values.tolist()
 
     def tell(self):
@@ -37,7 +37,7 @@ class Plain:
 
 
 def has_plain_form(dtype):
-    """Whether Plain can make values of it."""
+    """Whether Plain can convert it."""
     if h5py.check_string_dtype(dtype): return True
     base = h5py.check_vlen_dtype(dtype)
     if base is not None: return has_plain_form(np.dtype(base))
@@ -47,7 +47,7 @@ def has_plain_form(dtype):
 
 
 def depth_and_kind(dtype):
-    """(lists around a value, Parquet's name of the value's type or json)."""
+    """(nesting depth of lists, Parquet's name of the value's type, or json)."""
     if h5py.check_string_dtype(dtype) or dtype.kind in "SU": return 0, "string"
     base = h5py.check_vlen_dtype(dtype)
     if base is not None or dtype.subdtype:

@@ -1,4 +1,4 @@
-"""prompts.h5, for what outputs.h5 does not repeat: the prompts themselves, and which columns hold JSON."""
+"""Reads from prompts.h5 what outputs.h5 does not repeat: the prompts themselves, and which columns hold JSON."""
 import h5py
 import numpy as np
 
@@ -7,7 +7,7 @@ from ...run_files import open_h5, reading, text_of
 
 
 class Prompts:
-    """prompts.h5, for what outputs.h5 does not repeat: the prompts themselves, and which columns hold JSON."""
+    """Reads from prompts.h5 what outputs.h5 does not repeat: the prompts themselves, and which columns hold JSON."""
 
     def __init__(self, path, group, plain):
         self.path, self.file, self.plain = path, open_h5(path), plain
@@ -27,7 +27,7 @@ class Prompts:
         with reading(self.path): return ragged_or_rows(self.group, "prompt_token_ids", first, count, list, self.plain)
 
     def lengths(self, name, prompt_index):
-        """Of these rows of a packed column; 0 of another one, which only reading tells."""
+        """The number of bytes of these rows in a packed column; 0 for other columns, whose size is known only after reading."""
         if not isinstance(self.group.get(name), h5py.Group): return 0
         low, high = int(prompt_index[0]), int(prompt_index[-1])
         with reading(self.path):
@@ -35,7 +35,7 @@ class Prompts:
             return np.diff(ends)[prompt_index.astype("i8") - low]
 
     def check_ids(self, first, ids):
-        """The file of this run has the same ids; another one may not."""
+        """Checks that this file has the run's ids; a different file may not."""
         if "id" not in self.group: return
         with reading(self.path):
             theirs = ragged_or_rows(self.group, "id", first, len(ids), bytes, self.plain) \

@@ -1,4 +1,4 @@
-"""Rows of a run that stay: filtered, without duplicates, with their scores; and why the others do not."""
+"""The rows of a run that are kept: filtered, without duplicates, with their scores; and the reasons why others are dropped."""
 import hashlib
 import json
 
@@ -10,18 +10,18 @@ from .blocks import Reader
 from .duplicates import normalised
 from ..layout import RUN
 
-SIDE = " side"  # of a row: whether it is for validation
+SIDE = " side"  # key of a row: whether it is for validation
 
 
 class Rows:
     def __init__(self, options, source, columns, scores, begin, counts):
-        """`begin`: the rows of the runs before this one."""
+        """`begin` is the number of rows in the runs before this one."""
         self.options, self.source, self.columns, self.scores = options, source, columns, scores
         self.outputs, self.begin, self.counts = source.outputs, begin, counts
-        self.block_rows = 1  # of the block that the last row came from
-        self.given = 0       # rows that stayed
+        self.block_rows = 1  # the block of the last row
+        self.given = 0  # rows that are kept
 
-    # A block's rows that pass the filters: (columns of the block, indices kept).
+    # The rows of a block that pass the filters: (columns of the block, indices kept).
     def blocks(self, bar):
         ordinal, o = self.begin, self.options
         self.looked_at = self.matched = self.unscored = 0
@@ -52,7 +52,7 @@ class Rows:
         return scores
 
     def check_scores(self):
-        """Scores of another run, or with ids written in another way, must not end in a file without rows and without a word."""
+        """Scores of a different run, or with ids in a different form, must not silently produce a file without rows."""
         if not self.scores: return
         path, total = self.options.scores, len(self.scores.keys)
         whole_run = self.looked_at == self.outputs.rows  # --limit may have ended it before
@@ -70,7 +70,7 @@ class Rows:
                  "have no score")
 
     def filtered(self, block, rows):
-        """Indices of the rows that stay; the others are counted by the first reason."""
+        """Indices of the rows that are kept. The others are counted by the first reason."""
         o, kept = self.options, range(rows)
         def keep(reason, holds):
             nonlocal kept
@@ -94,13 +94,13 @@ class Rows:
         return list(kept)
 
     def key(self, block, row):
-        """What two duplicates have in common: the answer, and the prompt to the letter where it counts."""
+        """The text that two duplicates share: the answer, and the exact prompt if that counts too."""
         answer = normalised(block["text"][row])
         if self.options.dedup_answers: return answer
         return json.dumps([block[c][row] for c in self.columns.prompt_key]) + answer
 
     def prompt_of(self, block, row):
-        """By what rows of one prompt are known: that, or its id where the prompts are not here."""
+        """The value that rows of one prompt share: the prompt, or its id if the prompts are not available."""
         key = ["id"] if self.columns.prompt_key == ["prompt_index"] else self.columns.prompt_key
         return json.dumps([block[c][row] for c in key])
 
@@ -109,8 +109,8 @@ class Rows:
             if kept: duplicates.add([self.key(block, i) for i in kept], np.array(kept, "u8") + np.uint64(ordinal))
 
     def all(self, bar, bits, left):
-        """Dictionaries of all columns of the rows that stay, `left` at most, in order. `bits`: which rows came before."""
-        again = "its answer came before, of any prompt" if self.options.dedup_answers else "its prompt and answer came before"
+        """Dictionaries with all columns of the kept rows, at most `left` of them, in order. `bits` marks rows that occurred before."""
+        again = "its answer occurred before, in any prompt" if self.options.dedup_answers else "its prompt and answer occurred before"
         prompt, texts = None, set()
         for block, kept, ordinal in self.blocks(bar):
             if bits is not None:
@@ -135,7 +135,7 @@ class Rows:
             if self.given >= left: return
 
     def sides(self, block, kept):
-        """Which rows are for validation: a share of the prompts by a hash of each, so that more rows change no row's side."""
+        """Decides which rows are for validation: a share of the prompts, by a hash of each, so that additional rows never move a row."""
         sides, share = [False] * len(block["status"]), self.options.validation_share * 2**64
         for i in kept:
             digest = hashlib.blake2b(self.prompt_of(block, i).encode("utf-8", "surrogatepass"), digest_size=8).digest()

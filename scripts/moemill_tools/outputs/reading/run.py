@@ -1,5 +1,5 @@
-"""The files of a run: outputs.h5 or its finished shards, run.json, config.yaml. Called by all of outputs.py; says what is damaged, of
-which run, and how to go on."""
+"""Reads the files of a run: outputs.h5 or its finished shards, run.json, config.yaml. Called by all of outputs.py. Reports what is
+damaged, in which run, and how to continue."""
 import json
 import re
 
@@ -9,7 +9,7 @@ from ..layout import BLOCK_ROWS
 
 
 def read_manifest(path):
-    """run.json, with what is needed of it."""
+    """run.json, with the required keys."""
     try:
         run = json.loads(path.read_bytes().decode())
         wrong = None if isinstance(run, dict) else "no object"
@@ -21,7 +21,7 @@ def read_manifest(path):
         bad = [n for n, kind, low in (("run_id", str, 0), ("prompts", int, 0), ("shard_prompts", int, 1)) if not fits(n, kind, low)]
         if bad: wrong = f"no {', '.join(bad)}, or not as moemill writes it"
     if wrong:
-        raise Fault(f"{path}: cannot be read, is damaged or missing ({wrong}); take it from a copy, or copy outputs.h5 (or a shard) to "
+        raise Fault(f"{path}: cannot be read: it is damaged or missing ({wrong}); restore it from a copy, or copy outputs.h5 (or a shard) to "
                     "another folder and name that copy: it needs no run.json")
     return run
 
@@ -54,7 +54,7 @@ class Outputs:
                     raise Fault(f"{p}: is of the run {theirs or '(none)'}, but {manifest} is of the run {run_id}: put back the file of this "
                                 "run, or copy this one to another folder and name that copy")
                 if int(file.attrs.get("complete", 0)) != 1: missing = missing or f"{p}: was not finished"
-                if "completions" not in file: raise Fault(f"{p}: has no group /completions, is damaged; {cure_of(p)}")
+                if "completions" not in file: raise Fault(f"{p}: has no group /completions: it is damaged; {cure_of(p)}")
                 indices = file["completions/prompt_index"]
                 starts[file] = int(indices[0]) if len(indices) else 0
                 self.rows += file["completions/status"].shape[0]
@@ -63,19 +63,19 @@ class Outputs:
         if paths[0].name == "outputs.h5" and self.folder: missing = missing or self._missing_rows(paths[0], manifest)
         before = self.folder / "outputs-before.h5" if self.folder else None
         if missing and before and before.exists():
-            missing += f"; {before} has the rows as they were before it was given more or rows were made again"
-        if missing and not allow_incomplete: raise Fault(f"{missing}; --allow-incomplete takes what is there")
+            missing += f"; {before} has the rows from before it was extended or retried"
+        if missing and not allow_incomplete: raise Fault(f"{missing}; --allow-incomplete uses the finished shards")
         if missing: note(missing)
         self.files.sort(key=starts.get)
 
     def _missing_rows(self, path, manifest):
-        """Of a run that was given more prompts or samples, outputs.h5 is that of before until the run is done."""
+        """After a run was extended by prompts or samples, outputs.h5 is still the previous one until the run is done."""
         wanted = read_manifest(manifest).get("completions") if manifest.exists() else None
         if type(wanted) is not int or wanted <= self.rows: return None
         return f"{path}: has {self.rows:,} of the {wanted:,} rows of this run, which is not finished (moemill status {self.folder} has the counts)"
 
     def prompts_before(self):
-        """How many prompts the run had before each change (--extend): files of then speak of so many."""
+        """The number of prompts before each change (--extend), because older files have that many."""
         counts = [change.get("prompts") for change in self.manifest.get("history") or () if isinstance(change, dict)]
         return [c[0] for c in counts if isinstance(c, list) and c and type(c[0]) is int]
 
@@ -84,19 +84,19 @@ class Outputs:
         if (path / "outputs.h5").exists(): return [path / "outputs.h5"], None
         shards = sorted(p for p in path.glob("shards/shard-*.h5"))
         if not (path / "run.json").exists() and not shards:
-            raise Fault(f"{path}: is no run directory: it has neither outputs.h5 nor run.json")
+            raise Fault(f"{path}: is not a run directory: it has neither outputs.h5 nor run.json")
         run = read_manifest(path / "run.json")
         wanted = -(-run["prompts"] // run["shard_prompts"])
         if not shards and run.get("shards_removed"):
             raise Fault(f"{path}: outputs.h5 is missing, and the run's shards were removed when it was whole: restore it from a copy")
         before = path / "outputs-before.h5"
         if not shards and before.exists():
-            raise Fault(f"{path}: no shard of this run is finished yet since it was given more or rows were made again (moemill status {path}); "
-                        f"{before} has the rows as they were before")
+            raise Fault(f"{path}: no shard of this run is finished yet since it was extended or retried (moemill status {path}); "
+                        f"{before} has the rows from before")
         if not shards: raise Fault(f"{path}: no shard of this run is finished yet (moemill status {path})")
         if len(shards) == wanted: return shards, None
         if len(shards) > wanted:
-            raise Fault(f"{path}: has {len(shards)} shards, by run.json it has {wanted}: take run.json from a copy, or remove the shards "
+            raise Fault(f"{path}: has {len(shards)} shards, by run.json it has {wanted}: restore run.json from a copy, or remove the shards "
                         "of another run")
         return shards, (f"{path}: this run is not finished: {len(shards)} of {wanted} shards are (rows in its journal are "
                         f"not read; moemill status {path} has the counts)")
@@ -115,7 +115,7 @@ class Outputs:
         return False
 
     def config(self):
-        """The resolved run.yaml: config.yaml, or the copy that the outputs have."""
+        """The resolved run.yaml: config.yaml, or the copy in the outputs."""
         if self._config is None: self._config = self._read_config()
         return self._config
 
@@ -131,4 +131,4 @@ class Outputs:
             if isinstance(fault, PermissionError): raise Fault(f"{path}: cannot be read: {refusal(fault)}") from None
             wrong = one_line(fault)
         if not wrong: return text
-        raise Fault(f"{path}: cannot be read, is damaged ({wrong}); move it away: the outputs have a copy of it, which is then read")
+        raise Fault(f"{path}: cannot be read: it is damaged ({wrong}); move it away: the outputs have a copy of it, which is then read")

@@ -1,4 +1,4 @@
-"""Scores of completions from another file (JSON Lines, CSV, Parquet, HDF5), looked up by (id, sample)."""
+"""Scores of completions from a separate file (JSON Lines, CSV, Parquet, HDF5), looked up by (id, sample)."""
 import array
 import codecs
 import csv
@@ -18,7 +18,7 @@ from ..layout import BLOCK_ROWS
 
 
 def whole(value):
-    """An integer however it is written (pandas makes 3 into 3.0 where a column has gaps); None if it is none."""
+    """An integer in any spelling (pandas writes 3 as 3.0 if a column has gaps); None if it is not an integer."""
     if isinstance(value, str):
         try:
             return int(value)
@@ -29,11 +29,11 @@ def whole(value):
         except ValueError:
             return None
     if type(value) is int: return value
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else None  # exact so far
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else None  # floats are exact up to here
 
 
 class Scores:
-    """(id, sample) to a number: 16 bytes a score in memory, 40 while they are sorted."""
+    """Maps (id, sample) to a number: 16 bytes per score in memory, 40 while they are sorted."""
 
     def __init__(self, path, column, outputs):
         self.path, self.column, self.by_id = path, column, None
@@ -41,7 +41,7 @@ class Scores:
         keys, values = array.array("Q"), array.array("d")
         for place, row in self._rows():
             def refuse(what): raise Fault(f"{path}: {place} {what}")
-            if not isinstance(row, dict): refuse("is no JSON object: a line is one, with id, sample_index and the score (pandas: lines=True)")
+            if not isinstance(row, dict): refuse("is not a JSON object: each line must be one, with id, sample_index and the score (pandas: lines=True)")
             if column not in row: refuse(f"has no column {column}; it has: {', '.join(map(str, row))} (--score NAME)")
             if self.by_id is None:
                 self.by_id = "id" in row
@@ -59,22 +59,22 @@ class Scores:
                 value = float("nan") if row[column] in (None, "") else float(row[column])
             except (TypeError, ValueError, OverflowError):
                 value = float("inf")
-            if abs(value) == float("inf"): refuse(f"has the {column} {row[column]!r}: it must be a finite number, or nothing")
+            if abs(value) == float("inf"): refuse(f"has the {column} {row[column]!r}: it must be a finite number, or empty")
             if not keys: self.first = ident, whole(sample)
             keys.append(self.key(ident, whole(sample)))
             values.append(value)
-        if not keys: raise Fault(f"{path}: has no scores: it needs a row a completion with id, sample_index and {column}")
+        if not keys: raise Fault(f"{path}: has no scores: it needs one row per completion with id, sample_index and {column}")
         order = np.argsort(np.frombuffer(keys, "u8"))
         self.keys, self.values = np.frombuffer(keys, "u8")[order], np.frombuffer(values, "f8")[order]
         twice = np.count_nonzero(self.keys[1:] == self.keys[:-1])
-        if twice: raise Fault(f"{path}: {twice:,} completions have more than one score: leave one row for each id and sample_index")
+        if twice: raise Fault(f"{path}: {twice:,} completions have more than one score: keep one row for each id and sample_index")
 
     @staticmethod
     def key(ident, sample):
         return int.from_bytes(hashlib.blake2b(f"{ident}\0{sample}".encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
     def _rows(self):
-        """(where, row) of each."""
+        """(place, row) of each score."""
         kind = pathlib.PurePath(self.path.name.removesuffix(".gz")).suffix
         if kind in (".jsonl", ".json", ".ndjson", ".csv"): yield from self._lines(kind)
         elif kind == ".parquet": yield from self._parquet()
@@ -88,11 +88,11 @@ class Scores:
             for line in file:
                 at += 1
                 yield line
-        csv.field_size_limit(sys.maxsize)  # 128 KB without this: a text may stand beside its score
+        csv.field_size_limit(sys.maxsize)  # the default limit is 128 KB, but a text may stand beside its score
         try:
             with (gzip.open if path.name.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="") as f:
                 for row in csv.DictReader(counted(f)) if kind == ".csv" else (json.loads(line) for line in counted(f) if line.strip()):
-                    if kind == ".csv" and (None in row or None in row.values()): raise ValueError("it has not as many cells as the first line")
+                    if kind == ".csv" and (None in row or None in row.values()): raise ValueError("its number of cells differs from the first line's")
                     yield f"line {at}", row
         except UnicodeDecodeError as fault:
             at += 1 + fault.object[:fault.start].count(b"\n")
@@ -103,7 +103,7 @@ class Scores:
             raise Fault(f"{path}: cannot be read ({one_line(fault)})") from None
 
     def used(self, names):
-        """Of a file's columns those to read; all where the score is not among them, for the message."""
+        """The columns of a file that must be read; all if the score is not among them, for the message."""
         return [n for n in names if n in ("id", "prompt_index", "sample_index", self.column)] if self.column in names else names
 
     def _parquet(self):
@@ -116,7 +116,7 @@ class Scores:
                 for batch in f.iter_batches(batch_size=BLOCK_ROWS, columns=self.used(f.schema_arrow.names)):
                     for at, row in enumerate(batch.to_pylist(), at + 1): yield f"row {at}", row
         except (OSError, ValueError, LookupError, OverflowError, MemoryError, pa.ArrowException) as fault:
-            raise Fault(f"{self.path}: cannot be read as Parquet behind row {at} ({one_line(fault)})") from None
+            raise Fault(f"{self.path}: cannot be read as Parquet after row {at} ({one_line(fault)})") from None
 
     def _h5(self):
         with open_h5(self.path) as f, reading(self.path):
@@ -129,7 +129,7 @@ class Scores:
                     yield f"row {at}", dict(zip(columns, [v.decode() if isinstance(v, bytes) else v for v in row]))
 
     def of(self, idents, samples):
-        """The scores of these completions, None where there is none; and which of them the file has."""
+        """The scores of these completions, None if there is none; and which of them the file has."""
         wanted = np.array([self.key(i, s) for i, s in zip(idents, samples)], "u8")
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         there = self.keys[at] == wanted

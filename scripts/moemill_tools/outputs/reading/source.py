@@ -1,4 +1,4 @@
-"""A run as a source of columns: its outputs, the prompts it was made from, and the columns that it carries along."""
+"""A run as a source of columns: its outputs, the prompts that it was made from, and the columns that it carries."""
 import hashlib
 import pathlib
 
@@ -20,7 +20,7 @@ class Source:
         file = self.outputs.files[0]
         self.prompts = self.open_prompts()
         self.kinds = {**({} if not self.prompts else self.prompts.kinds()), **{n: "json" for n in options.json_columns}}
-        with reading(file.filename): self.carried = {name: name for name in file.get("carry", {})}  # Job calls them otherwise where it must
+        with reading(file.filename): self.carried = {name: name for name in file.get("carry", {})}  # Job renames them if necessary
         if "messages" in self.carried: self.kinds["messages"] = "json"
 
     def open_prompts(self):
@@ -35,18 +35,18 @@ class Source:
         return Prompts(path, setting(config, "input", "group") or "/", self.plain)
 
     def check_prompts(self, path):
-        """Other prompts may have the same ids: the columns hold what they held, or answers go with questions never asked."""
+        """Different prompts may have the same ids: unless the columns are unchanged, answers would go with the wrong questions."""
         its, columns = self.outputs.attribute("input_sha256"), self.outputs.attribute("input_columns")
         if not its: return
         if columns:
             changed = self.changed_columns(path, columns)
             if not changed: return
-            what = f"the outputs' input_columns say something else of {', '.join(changed)}"
-        else:  # of a moemill that looked at the file as a whole
+            what = f"the outputs' input_columns differ in {', '.join(changed)}"
+        else:  # the run is of a moemill that hashed the file as a whole
             if sha256_of(path) == its: return
             what = "its SHA-256 is not the outputs' input_sha256"
-        raise Fault(f"{path}: has changed since this run was made, or is another file ({what}): put "
-                    "the old file back, or name it with --prompts; where it is lost move this one away, to have the rows without it")
+        raise Fault(f"{path}: has changed since this run was made, or is a different file ({what}): put "
+                    "the old file back, or name it with --prompts; if it is lost move this file away, to get the rows without it")
 
     def changed_columns(self, path, columns):
         config = self.outputs.config()
@@ -55,12 +55,12 @@ class Source:
             group = file.get(name)
             if not isinstance(group, h5py.Group): return [f"group {name}"]
             changed = changed_columns(group, columns, int(limit) if limit and limit.isdigit() else None)
-            for count in self.outputs.prompts_before():  # what came behind them since makes no prompt another one
+            for count in self.outputs.prompts_before():  # rows added after them do not change a prompt
                 if changed: changed = changed_columns(group, columns, count)
             return changed
 
     def tells_prompts_apart(self):
-        """Columns by which two prompts are seen to be the same: what the model saw, or what that was made of, or nothing but its place."""
+        """Columns that identify a prompt: what the model read, or what that was made from, or only its position."""
         for name in ("prompt", "prompt_token_ids"):
             if self.prompts and name in self.prompts.group: return [name]
         return [c for c in ("messages", "tools") if c in self.carried] or ["prompt_index"]
@@ -78,7 +78,7 @@ class Source:
         with reading(self.outputs.files[0].filename): return "prompt_token_ids" in self.outputs.files[0]
 
     def has(self, name):
-        """Whether the run stored it; of token_ids there may be the offsets alone, which are those of logprobs."""
+        """Whether the run stored this column. For token_ids only the offsets may exist, which logprobs share."""
         with reading(self.outputs.files[0].filename):
             item = self.outputs.files[0]["completions"].get(name)
             return item is not None and not (isinstance(item, h5py.Group) and list(item) == ["offsets"])
@@ -89,7 +89,7 @@ class Source:
         with reading(file.filename): return file["carry"][self.carried[shown]]
 
     def of_unknown_kind(self, columns):
-        """Of these carried columns those that prompts.py may have made of JSON or of whole numbers with gaps: only prompts.h5 tells."""
+        """Carried columns that prompts.py may have made from JSON or from whole numbers with gaps, which only prompts.h5 shows."""
         if self.prompts: return []
         def may_be(dtype): return h5py.check_string_dtype(dtype) or dtype.kind == "f"
         return [shown for shown in columns if shown in self.carried and self.carried[shown] not in self.kinds

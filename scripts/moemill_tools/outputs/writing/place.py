@@ -1,4 +1,4 @@
-"""Where the output goes: a file that gets its name when it is whole, or the terminal."""
+"""Where the output goes: a file that gets its name when it is complete, or the terminal."""
 import contextlib
 import gzip
 import io
@@ -10,15 +10,15 @@ from ...run_files import writing
 
 
 class Place:
-    """Where the output goes: a file under a temporary name of this process until it is whole, or the terminal."""
+    """Where the output goes: a file under a temporary name of this process until it is complete, or the terminal."""
 
     def __init__(self, path, overwrite):
         self.path, self.file, self.text = path, None, None
         if path is None: return
         if path.is_dir(): raise Fault(f"{path}: is a folder: name a file in it")
         if path.exists() and not path.is_file():
-            raise Fault(f"{path}: is no plain file but a pipe or a device: without -o JSON Lines go to the terminal, or into it with > {path}")
-        if path.exists() and not overwrite: raise Fault(f"{path}: is there already; --overwrite replaces it")
+            raise Fault(f"{path}: is not a regular file but a pipe or a device: without -o JSON Lines go to the terminal, or into it with > {path}")
+        if path.exists() and not overwrite: raise Fault(f"{path}: already exists; --overwrite replaces it")
         self.target = real_target(path)
         if not self.target.parent.is_dir(): raise Fault(f"{self.target.parent}: no such folder: make it first")
 
@@ -26,7 +26,7 @@ class Place:
         if self.path is None: return "jsonl"
         name = self.path.name.removesuffix(".gz")
         if name.endswith(".json"):
-            raise Fault(f"{self.path}: .json is one JSON value, and this writes JSON Lines, a row a line: name it "
+            raise Fault(f"{self.path}: .json is one JSON value, and this writes JSON Lines, one row per line: name it "
                         f"{name}l{self.path.name[len(name):]}")
         for kind, endings in (("jsonl", (".jsonl", ".ndjson")), ("parquet", (".parquet",))):
             if name.endswith(endings): return kind
@@ -40,7 +40,7 @@ class Place:
         return self.file
 
     def stream(self):
-        """For JSON Lines. Half of a surrogate pair, which UTF-8 has not, becomes JSON's escape for it."""
+        """An error handler for JSON Lines: half of a surrogate pair, which UTF-8 cannot encode, becomes JSON's escape for it."""
         form = {"encoding": "utf-8", "errors": "backslashreplace"}
         if self.path is None:
             if sys.stdout is None: raise Fault("standard output is closed: name a file with -o")
@@ -55,7 +55,7 @@ class Place:
         if not self.path: return
         self.file.close()
         descriptor = os.open(self.temporary, os.O_RDONLY)
-        os.fsync(descriptor)  # some file systems have no room only now
+        os.fsync(descriptor)  # some file systems report only now that they are full
         os.close(descriptor)
 
     def rename(self):
@@ -67,6 +67,6 @@ class Place:
         clear_away()
         if not self.file or self.file.closed: return
         to_nowhere(self.file.fileno())
-        # Packed text is three files in one another, which Python takes down in any order, with tracebacks.
+        # Compressed text is three nested file objects, which Python closes in any order, with tracebacks.
         with contextlib.suppress(Exception):
             if self.text: self.text.close()

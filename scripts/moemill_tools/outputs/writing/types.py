@@ -4,7 +4,7 @@ from ..reading.plain import depth_and_kind
 
 
 def parquet_types(options, source, columns):
-    """{column: its type}, of the columns that this run has."""
+    """{column: its type} for the columns of this run."""
     k = {"prompt_index": "uint64", "sample_index": "uint32", "status": "string", "finish_reason": "string",
          "num_prompt_tokens": "uint32", "num_completion_tokens": "uint32", "num_chars": "uint32", "seed": "uint64",
          "cumulative_logprob": "float", "mean_logprob": "double", "text": "string", "token_ids": "list int32",
@@ -14,7 +14,7 @@ def parquet_types(options, source, columns):
          "chosen": "string", "rejected": "string", "score_chosen": "double", "score_rejected": "double", "label": "bool",
          "reasoning_content": "string", "content": "string", "tool_calls": "json", "prompt_mean_logprob": "double", "perplexity": "double",
          "run": "string", "conversations": "conversations"}
-    for name in k.keys() & source.carried.keys() - {"messages"}: del k[name]  # of the input: this format makes none of the name
+    for name in k.keys() & source.carried.keys() - {"messages"}: del k[name]  # the input's own column, because this format makes none of this name
     if options.format == "alpaca": k.update(dict.fromkeys(("instruction", "input", "output", "system"), "string"), history="list list string")
     if options.format == "sharegpt" and "tools" in source.carried: k["tools"] = "json"
     if options.format == "kto" and "messages" in source.carried: k.update(prompt="messages", completion="messages")
@@ -28,7 +28,7 @@ def parquet_types(options, source, columns):
     return {c: k[c] for c in columns.shown if c not in columns.absent}
 
 
-NUMBERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float", "double")  # each holds those before it
+NUMBERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float", "double")  # each type includes those before it
 
 
 def merged(types):
@@ -47,5 +47,5 @@ def carried_type(item, kind):
     if kind == "json": return "json"
     if kind == "whole": return "int64"
     depth, name = depth_and_kind(item.dtype)
-    if name is None: raise Fault(f"carried column {item.name} has a type ({item.dtype}) that Parquet has not: leave it out with --columns")
+    if name is None: raise Fault(f"carried column {item.name} has a type ({item.dtype}) that Parquet does not have: leave it out with --columns")
     return name if name == "json" else "list " * (item.ndim - 1 + depth) + name

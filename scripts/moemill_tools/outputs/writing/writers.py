@@ -1,4 +1,4 @@
-"""The two kinds of files that rows are written to: JSON Lines and Parquet."""
+"""Writers of the two kinds of files: JSON Lines and Parquet."""
 import json
 
 from ...common import Fault, need, text_of_content
@@ -8,17 +8,17 @@ class JsonLines:
     def __init__(self, stream, as_text): self.stream, self.as_text = stream, as_text
 
     def write(self, rows):
-        for name in self.as_text:  # one type in all rows, which readers of JSON Lines guess from the first ones
+        for name in self.as_text:  # one type in all rows, because readers of JSON Lines guess it from the first rows
             for row in rows:
                 if row.get(name) is not None and not isinstance(row[name], str): row[name] = json.dumps(row[name], ensure_ascii=False)
         try:
             try:
                 text = "".join([json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in rows])
-            except ValueError:  # a NaN deep in a carried column
+            except ValueError:  # a NaN deep within a carried column
                 text = "".join([json.dumps(without_nan(r), ensure_ascii=False) + "\n" for r in rows])
         except (TypeError, RecursionError):
             name, value = next((n, v) for r in rows for n, v in r.items() if not fits_json(v))
-            raise Fault(f"column {name} holds what JSON has not ({value!r:.60}): leave it out with --columns") from None
+            raise Fault(f"column {name} holds values that JSON cannot represent ({value!r:.60}): leave it out with --columns") from None
         self.stream.write(text)
 
     def close(self): self.stream.close()
@@ -39,7 +39,7 @@ def without_nan(value):
 
 
 def call_of_texts(call):
-    """A call whose arguments are JSON text, as OpenAI has them."""
+    """A call whose arguments are JSON text, as in the OpenAI API."""
     function = call.get("function", call)
     arguments = function.get("arguments")
     if not isinstance(arguments, (str, type(None))): arguments = json.dumps(arguments, ensure_ascii=False)
@@ -50,7 +50,7 @@ class Parquet:
     GROUP_ROWS, GROUP_BYTES = 65536, 32 << 20
 
     def __init__(self, file, types, fields):
-        """`fields`: what messages have beside role and content."""
+        """`fields` are the keys of messages besides role and content."""
         need("pyarrow")
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -89,13 +89,13 @@ class Parquet:
         if self.held_rows >= self.GROUP_ROWS or self.held_bytes >= self.GROUP_BYTES: self.flush()
 
     def plain(self, messages):
-        """Parquet has one shape for all rows: role and content as text (of content in parts: its texts), thoughts, calls of tools. What else
-        a message has would be lost."""
+        """Parquet has one shape for all rows: role and content as text (the texts of content in parts), reasoning, and tool calls.
+        Anything else in a message would be lost."""
         if messages is None: return None
         for m in messages:
             if m.keys() - {"role", "content", *self.fields} or text_of_content(m.get("content")) is None:
                 raise Fault(f"a message has more than role and text ({', '.join(m)}), which Parquet's fixed columns cannot "
-                            "hold here: write JSONL")
+                            "hold: write JSONL")
         messages = [{**m, "content": text_of_content(m["content"])} if isinstance(m.get("content"), list) else m for m in messages]
         if "tool_calls" not in self.fields: return messages
         return [{**m, "tool_calls": [call_of_texts(c) for c in m["tool_calls"]]} if m.get("tool_calls") else m for m in messages]

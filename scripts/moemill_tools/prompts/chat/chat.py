@@ -1,4 +1,4 @@
-"""Renders conversations with a model's chat template, as transformers 5 and vLLM do, and sees to it that nothing is lost."""
+"""Renders conversations with a model's chat template, as transformers 5 and vLLM do, and makes sure that nothing is lost."""
 import collections
 import json
 import pathlib
@@ -9,16 +9,16 @@ from .messages import MEANT_ROLES, REASONING, joined_parts, likely_role, text_pa
 from .templates import Templates
 from ..values import JSON, RowFault
 
-MOST_SHAPES = 4096  # of conversations whose way through the template is remembered
-END = "Q7xEndOfTurnzK"  # put behind a turn that stays open, to see where the template goes on
+MOST_SHAPES = 4096  # number of shapes of conversations whose rendering is remembered
+END = "Q7xEndOfTurnzK"  # appended to a turn that stays open, to find where the template continues
 
-# What became of one conversation: the prompt, the text of an assistant's turn that it leaves open (or ""), and what a note must say.
+# The result for one conversation: the prompt, the text of an assistant's turn that it leaves open (or ""), and remarks for a note.
 Rendered = collections.namedtuple("Rendered", "text prefix remarks")
 
 
 class Arguments(dict):
-    """Arguments of a tool call: an object for templates that look into it, and JSON text for those that write it out as it is."""
-    _text = None  # as it came, if it came as text; a template sees no name with an underscore
+    """Arguments of a tool call: an object for templates that read its items, and the JSON text as it was for those that print it."""
+    _text = None  # the original text, if it was text; templates cannot access a name with an underscore
     def _json(self): return json.dumps(self, ensure_ascii=False) if self._text is None else self._text
     def __str__(self): return super().__repr__() if self._text is None else self._text
     def __add__(self, other): return self._json() + other
@@ -26,7 +26,7 @@ class Arguments(dict):
 
 
 def with_arguments(message):
-    """A message whose tool calls' arguments, which the OpenAI API has as JSON text, are objects, as vLLM renders them."""
+    """A message whose tool calls have objects as arguments, as in vLLM; the OpenAI API has JSON text."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list): return message
     made = []
@@ -49,7 +49,7 @@ def with_arguments(message):
 
 
 def is_bare_call(message):
-    """Whether a message is of tool calls alone: templates tell that by a null, an absent or an empty content."""
+    """Whether a message has only tool calls, which templates recognise by a null, absent or empty content."""
     return bool(message.get("tool_calls")) and message.get("content") in (None, "", [])
 
 
@@ -57,8 +57,8 @@ AS_GIVEN = "given", "given"
 
 
 def ways(messages):
-    """Ways to give the same conversation to a template, as it is first: (form of no content, whether roles have the names that
-    every template knows)."""
+    """Ways to give the same conversation to a template, beginning with the conversation as it is: (form of absent content, whether roles
+    have names that every template knows)."""
     forms = ["given"] + ["absent", "empty", "null"] * any(map(is_bare_call, messages))
     roles = ["given"] + ["meant"] * any(MEANT_ROLES.get(m["role"], m["role"]) != m["role"] for m in messages)
     return [(form, role) for role in roles for form in forms]
@@ -77,7 +77,7 @@ class Chat:
         self.keep_nulls = options.keep_nulls
         self.generation_prompt = not options.no_generation_prompt
         self.templates = Templates(options)
-        self.shapes = {}  # what `settle` found, by the shape of the conversation
+        self.shapes = {}  # results of `settle` by the shape of the conversation
         self.tools = None
         if options.tools:
             self.tools = json_of_file(pathlib.Path(options.tools))
@@ -85,13 +85,13 @@ class Chat:
             if not isinstance(self.tools, list): raise Fault(f"{options.tools}: must be a JSON list of tools (--tools)")
 
     def unknown_arguments(self):
-        """Names of --template-arg that no template looks at: they would change nothing."""
+        """Names of --template-arg that no template reads, so that they would change nothing."""
         known = self.templates.variables()
         return [name for name in self.templates.given if name not in known]
 
     def prepared(self, messages, takes_parts):
-        """Messages as templates want them: without keys whose value is null, reasoning under any of its three names, arguments
-        of tool calls as objects, content in parts as one text, as vLLM joins it, for templates that know no parts."""
+        """Messages in the form that templates need: without keys whose value is null, with reasoning under all three names and arguments
+        of tool calls as objects. Content in parts is joined into one text, as in vLLM, for templates without parts."""
         seen = []
         for message in messages:
             if not self.keep_nulls: message = {k: v for k, v in message.items() if v is not None}
@@ -103,10 +103,10 @@ class Chat:
         return seen
 
     def render(self, messages, tools, arguments, continued=False, generation_prompt=None):
-        """The prompt of one conversation. RowFault where a tool call or a turn would be lost."""
+        """The prompt of one conversation. RowFault if a tool call or a turn would be lost."""
         tools = self.tools if tools is None else tools
         name = "tool_use" if tools is not None and "tool_use" in self.templates.templates else "default"
-        if name not in self.templates.templates: raise RowFault("the model has a chat template for tools only, and the row has none: --chat-template names another")
+        if name not in self.templates.templates: raise RowFault("the model has a chat template for tools only, and the row has none: --chat-template names a different one")
         template, takes_parts, variables = self.templates.compile(name)
         opens = not continued and (self.generation_prompt if generation_prompt is None else generation_prompt)
         given = {"documents": None, "add_generation_prompt": opens, **self.templates.arguments, **arguments}
@@ -115,7 +115,7 @@ class Chat:
         seen = self.prepared(messages, takes_parts)
         way, lost = self.settle((name, opens, bool(tools), arguments and json.dumps(arguments, default=str)), seen, tools, fill)
         if lost.calls:
-            raise RowFault(f"the chat template leaves out tool calls: {', '.join(map(str, self.names_of(seen, lost.calls)))} (--chat-template names another one)")
+            raise RowFault(f"the chat template leaves out tool calls: {', '.join(map(str, self.names_of(seen, lost.calls)))} (--chat-template names a different one)")
         if lost.turns: raise RowFault(left_out(seen[lost.turns[0]]["role"], lost.turns[0]))
         remarks, shown = lost.remarks, seen
         if arguments: remarks += tuple(("argument", a) for a in arguments if a not in variables and a != "documents")
@@ -126,7 +126,7 @@ class Chat:
         if continued: shown = [*shown[:-1], {**shown[-1], "content": prefix + END}]
         try:
             text = fill(shown, tools)
-        except Exception as fault:  # a template may raise anything
+        except Exception as fault:  # a template may raise any exception
             raise RowFault(f"the chat template refuses it: {type(fault).__name__}: {fault}") from None
         if continued:
             text, found, _ = text.rpartition(END)
@@ -145,8 +145,8 @@ class Chat:
         return [((messages[i]["tool_calls"][j] or {}).get("function") or {}).get("name") for i, j in places]
 
     def settle(self, setting, messages, tools, fill):
-        """(way, what is lost by it) of a conversation of this shape: the first of the ways that loses least, tried with marks in
-        place of all texts. Templates that refuse all marks are taken at their word."""
+        """(way, what it loses) for a conversation of this shape: the first of the ways that lose least, found with marks in place of all
+        texts. If a template refuses all marks, the first way is used unchecked."""
         shape = str(setting), shape_of(messages)
         if shape in self.shapes: return self.shapes[shape]
         marked, marked_tools = mark_messages(messages), mark_tools(tools)
@@ -154,7 +154,7 @@ class Chat:
         for order, way in enumerate(ways(messages)):
             try:
                 text = fill(by_way(marked, way), marked_tools)
-            except Exception:  # refused: another way may not be
+            except Exception:  # refused; a different way may be accepted
                 continue
             lost = survey(marked, marked_tools, text)
             rank = len(lost.calls), len(lost.turns), len(lost.remarks), text.count("None"), order
@@ -171,7 +171,7 @@ def left_out(role, place):
 
 
 def shape_of(messages):
-    """All that decides which branch of a template a conversation takes, short of what its texts say."""
+    """Everything that decides which branches of a template a conversation takes, except the texts themselves."""
     def kind(value):
         if isinstance(value, str): return "text" if value.strip() else "blank"
         return len(value) if isinstance(value, (list, tuple)) else value if value is None else type(value).__name__

@@ -6,8 +6,8 @@ from ..values import Null, RowFault, json_text
 
 
 class ColumnTemplate:
-    """A Jinja template over a row's columns; a column that is not there is a fault, not an empty string, and a null not the
-    word None."""
+    """A Jinja template over a row's columns. A missing column is an error, not an empty string, and a null is an error, not the word
+    None."""
 
     def __init__(self, text):
         jinja2 = need("jinja2")

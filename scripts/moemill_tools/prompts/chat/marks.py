@@ -4,10 +4,10 @@ import json
 
 from .messages import REASONING
 
-# calls: (message, call) of tool calls that are not in the prompt; turns: messages of which nothing is, for their role; remarks: what
-# else is not, each as a tuple that begins with a word.
+# calls: (message, call) of tool calls missing from the prompt; turns: messages missing as a whole, because of their role; remarks: other
+# missing parts, as tuples that begin with a word.
 Lost = collections.namedtuple("Lost", "calls turns remarks")
-ROLES = ("system", "developer", "user", "assistant", "tool")  # what a template leaves out of these it does so knowingly: a note tells
+ROLES = ("system", "developer", "user", "assistant", "tool")  # templates omit these on purpose, so a note reports them
 
 
 def word(*places): return "Q7x" + "y".join(map(str, places)) + "zK"
@@ -18,7 +18,7 @@ def names_a_speaker(message):
 
 
 def mark_messages(messages):
-    """The conversation with a word of its own for each text and each tool call."""
+    """The conversation with a unique word in place of each text and each tool call."""
     made = []
     for i, message in enumerate(messages):
         message = {k: word(i, "r") if k in REASONING and isinstance(v, str) and v.strip() else v for k, v in message.items()}
@@ -34,7 +34,7 @@ def mark_messages(messages):
 
 
 def marked_call(call, mark):
-    """A tool call that shows in a prompt however little of it a template writes."""
+    """A tool call that is recognisable in a prompt even if a template writes only part of it."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict): return {**call, "name": mark} if isinstance(call, dict) and "name" in call else call
     arguments = function.get("arguments")
@@ -55,7 +55,7 @@ def mark_tools(tools):
 
 
 def survey(messages, tools, text):
-    """Which marks a prompt does not have."""
+    """The marks that a prompt does not contain."""
     calls, turns, remarks = [], [], []
     for i, message in enumerate(messages):
         content = message.get("content")

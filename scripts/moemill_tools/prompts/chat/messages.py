@@ -1,20 +1,20 @@
-"""Conversations in all their forms become a list of messages as the OpenAI API has them."""
+"""Converts conversations in all forms to a list of messages as in the OpenAI API."""
 import difflib
 
 from ...common import short, text_of_part
 from ..values import JSON, RowFault
 
-REASONING = ("reasoning_content", "thinking", "reasoning")  # one thing, as vLLM, gpt-oss and OpenRouter call it
+REASONING = ("reasoning_content", "thinking", "reasoning")  # names for the same thing in vLLM, gpt-oss and OpenRouter
 PLAIN_KEYS = {"role", "content", "tool_calls"}
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
                   "model": "assistant", "bot": "assistant", "system": "system", "developer": "developer", "tool": "tool",
                   "observation": "tool", "function_response": "tool", "function_call": "assistant"}
-# Names of roles that a template may not know, and what they mean there.
+# Names of roles that a template may not know, and the usual names with the same meaning.
 MEANT_ROLES = {**SHAREGPT_ROLES, "developer": "system", "function": "tool", "ipython": "tool", "ai": "assistant"}
 
 
 def likely_role(role):
-    """The role that a misspelt one means; None where nothing is near."""
+    """The role that a misspelt name means, or None if none is similar."""
     letters = role.strip().lower()
     if letters in MEANT_ROLES: return MEANT_ROLES[letters]
     near = difflib.get_close_matches(letters, MEANT_ROLES, 1, 0.6) or [r for r in MEANT_ROLES if letters.startswith(r)]
@@ -31,12 +31,12 @@ def parsed(value, what):
 
 
 def text_parts(content):
-    """A list of parts as its texts alone, without the nulls that Parquet puts beside them."""
+    """A list of parts as its texts alone, without the nulls that Parquet adds to them."""
     parts = []
     for part in content:
         text = text_of_part(part)
         if text is None:
-            raise RowFault(f"a message's content has {short(part)}, which is no text: moemill reads text only")
+            raise RowFault(f"a message's content has {short(part)}, which is not text: moemill reads only text")
         parts.append({**{k: v for k, v in part.items() if v is not None and k != "refusal"}, "type": "text", "text": text})
     return parts
 
@@ -46,7 +46,7 @@ def joined_parts(content):
 
 
 def tool_calls_of(value):
-    """The calls of a turn `function_call`: an object, or a list of several, that may be JSON text."""
+    """The calls of a turn `function_call`: an object, or a list of several, possibly as JSON text."""
     calls = parsed(value, "a function_call turn")
     calls = calls if isinstance(calls, list) else [calls]
     if not calls or not all(isinstance(c, dict) and isinstance(c.get("name"), str) for c in calls):
@@ -57,7 +57,7 @@ def tool_calls_of(value):
 def from_sharegpt(turns):
     messages = []
     for turn in turns:
-        if not isinstance(turn, dict) or "value" not in turn: return turns  # already role and content
+        if not isinstance(turn, dict) or "value" not in turn: return turns  # already has role and content
         role = SHAREGPT_ROLES.get(turn.get("from"))
         if role is None: raise RowFault(f"conversation turn from {turn.get('from')!r} is unknown; known are {', '.join(SHAREGPT_ROLES)}")
         if turn["from"] == "function_call": messages.append({"role": role, "tool_calls": tool_calls_of(turn["value"])})
@@ -66,7 +66,7 @@ def from_sharegpt(turns):
 
 
 def plain_message(message):
-    """A message without the forms that only OpenAI's first API and ShareGPT's users have."""
+    """A message without the forms that exist only in OpenAI's first API and in ShareGPT."""
     content = message.get("content")
     if not isinstance(content, (str, list, type(None))) and message["role"] != "function_call":
         raise RowFault(f"the content of a message is {short(content)}, must be text")
@@ -83,12 +83,12 @@ def plain_message(message):
     if isinstance(refusal := message.get("refusal"), str) and message.get("content") in (None, "", []):
         message = {**message, "content": refusal}
     for name in ("audio", "images", "image", "videos"):
-        if message.get(name): raise RowFault(f"a message has {name}, which is no text: moemill reads text only")
+        if message.get(name): raise RowFault(f"a message has {name}, which is not text: moemill reads only text")
     return message
 
 
 def checked_messages(value, what):
-    """(messages, whether they were ShareGPT's turns)"""
+    """(messages, whether they were ShareGPT's turns)."""
     given = parsed(value, what)
     messages = from_sharegpt(given) if isinstance(given, list) and given else given
     if not isinstance(messages, list) or not messages:
@@ -105,13 +105,13 @@ def wrapped_tools(tools):
 
 
 def without_nulls(value):
-    """Lists and objects without the keys whose value is null, which Parquet gives to all rows where one has them."""
+    """Lists and objects without the keys whose value is null: Parquet adds such keys to all rows if any row has them."""
     if isinstance(value, dict): return {k: without_nulls(v) for k, v in value.items() if v is not None}
     return [without_nulls(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def nulls_in_tools(messages, tools):
-    """Whether a tool, or an argument of a call that is an object, holds a null."""
+    """Whether a tool, or an argument of a call that is an object, contains a null."""
     lists = [m["tool_calls"] for m in messages if isinstance(m.get("tool_calls"), list)]
     calls = [call.get("function") for calls in lists for call in calls if isinstance(call, dict)]
     held = [tools, *(f.get("arguments") for f in calls if isinstance(f, dict))]
@@ -119,7 +119,7 @@ def nulls_in_tools(messages, tools):
 
 
 def from_alpaca(row):
-    """Messages of instruction, input, history and system."""
+    """Messages made from instruction, input, history and system."""
     texts = {}
     for name in ("instruction", "input"):
         texts[name] = row.get(name) or ""
@@ -138,8 +138,8 @@ ALPACA = ("Below is an instruction that describes a task{}. Write a response tha
 
 
 def alpaca_text(row):
-    """The prompt of Stanford's Alpaca, for a model that knows no chat."""
-    from_alpaca(row)  # what is wrong with it
+    """The prompt of Stanford's Alpaca, for a model without a chat template."""
+    from_alpaca(row)  # an error in the row's columns
     if row.get("history") not in (None, "", "[]", []) or row.get("system") not in (None, ""):
         raise RowFault("history and system need a chat template: --model DIR")
     given = row.get("input") or ""

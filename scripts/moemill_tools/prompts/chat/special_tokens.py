@@ -1,11 +1,11 @@
-"""Which prompts have their first special token (a BOS) already, so that the tokenizer must not put it before them again."""
+"""Finds prompts that already begin with their first special token (a BOS), so that the tokenizer does not add it again."""
 import numpy as np
 
 from ...common import Fault, json_of_file
 
 
 def read_config(folder):
-    """(chat templates by name, special tokens by name) that the model's JSON files say."""
+    """(chat templates by name, special tokens by name) from the model's JSON files."""
     path = folder / "tokenizer_config.json"
     try:
         config = json_of_file(path, {})
@@ -22,7 +22,7 @@ def read_config(folder):
 
 
 def put_before(part):
-    """The text of the special tokens that a post-processor of tokenizer.json puts before every prompt."""
+    """The text of the special tokens that tokenizer.json's post-processor adds before every prompt."""
     if not isinstance(part, dict): return ""
     if part.get("type") == "Sequence": return "".join(map(put_before, part.get("processors", [])))
     if part.get("type") in ("BertProcessing", "RobertaProcessing"): return str(part["cls"][0])
@@ -36,7 +36,7 @@ def put_before(part):
 
 
 def special_texts(folder):
-    """The texts that a prompt begins with which has its special token already."""
+    """The texts with which a prompt begins that already has its special token."""
     tokenizer, (_, tokens) = json_of_file(folder / "tokenizer.json", {}), read_config(folder)
     try:
         return tuple(dict.fromkeys(filter(None, (put_before(tokenizer.get("post_processor")), str(tokens.get("bos_token") or "")))))
@@ -46,11 +46,11 @@ def special_texts(folder):
 
 
 class SpecialTokens:
-    """What moemill's input.add_special_tokens: auto obeys: 1 (add them), 0 (they are there) or -1 (not known) of each row. It is an
-    attribute where all rows are the same, else a column."""
+    """The value for input.add_special_tokens: auto for each row: 1 (add them), 0 (the prompt has them) or -1 (unknown). It is an
+    attribute if all rows have the same value, otherwise a column."""
 
     def __init__(self):
-        self.parts = []  # arrays, or (value, rows) of a block of one value
+        self.parts = []  # arrays, or (value, rows) for a block with a single value
 
     def add(self, values):
         if not len(values): return

@@ -1,4 +1,4 @@
-"""A model's chat templates: where they are found, and how they are compiled, as transformers 5 does."""
+"""Finds a model's chat templates and compiles them, as transformers 5 does."""
 import datetime
 import json
 import pathlib
@@ -8,7 +8,7 @@ from .special_tokens import read_config, special_texts
 
 
 def loops_over_content(tree):
-    """Whether a chat template takes message content as a list of parts: it has a loop over an attribute, a variable or a
+    """Whether a chat template accepts message content as a list of parts, which shows in a loop over an attribute, a variable or a
     macro's parameter of that name, or over a variable set to one."""
     from jinja2 import nodes
     names = {"content"}
@@ -24,7 +24,7 @@ def loops_over_content(tree):
 
 
 class Templates:
-    """A model's chat templates, compiled, and the special tokens that they and the tokenizer write."""
+    """A model's compiled chat templates, and the special tokens that they and the tokenizer write."""
 
     def __init__(self, options):
         self.date = options.date
@@ -34,9 +34,9 @@ class Templates:
         self.templates = self._find(folder, found, options.chat_template)
         self.given = dict(options.template_arg)
         self.arguments = {**tokens, **self.given}
-        self.compiled = {}  # {name: what compile() says of it}
+        self.compiled = {}  # {name: result of compile()}
         self.begins = special_texts(folder) if folder else None
-        for name in self.templates: self.compile(name)  # a broken template is known before any row
+        for name in self.templates: self.compile(name)  # a broken template is reported before any row is read
 
     @staticmethod
     def _find(folder, found, wanted):
@@ -60,7 +60,7 @@ class Templates:
         import jinja2.sandbox
 
         class Generation(jinja2.ext.Extension):
-            """{% generation %} marks the assistant's part for training; here it is its body."""
+            """{% generation %} marks the assistant's part for training; here only its body is rendered."""
             tags = {"generation"}
 
             def parse(self, parser):
@@ -81,11 +81,11 @@ class Templates:
         return environment
 
     def variables(self):
-        """Those that any of the templates looks at."""
+        """The variables that any of the templates reads."""
         return set().union(*(self.compile(name)[2] for name in self.templates))
 
     def compile(self, name):
-        """(template, whether it takes content in parts, names of the variables that it looks at)"""
+        """(template, whether it accepts content in parts, names of the variables that it reads)."""
         if name not in self.compiled:
             jinja2, meta = need("jinja2"), need("jinja2.meta")
             try:

@@ -1,4 +1,4 @@
-"""Which files of a folder are read, by the splits and subsets that their names say."""
+"""Decides which files of a folder are read, by the splits and subsets in their names."""
 import json
 import pathlib
 import re
@@ -21,8 +21,8 @@ def pick_splits(where, splits, wanted):
 
 
 def split_and_subset(path):
-    """(split, subset) that a path below a datasets folder says: train-00000-of-00002-<hash>.parquet, dev.jsonl,
-    fr/test/0.parquet. "" where it says none."""
+    """(split, subset) named by a path below a datasets folder: train-00000-of-00002-<hash>.parquet, dev.jsonl, fr/test/0.parquet. "" if
+    the path names none."""
     stem = path.name[:path.name.lower().rindex(ending(path))]
     sharded = re.match(r"(.+?)[-_.]\d+-of-\d+", stem)
     name = sharded[1] if sharded else re.sub(r"[-_. ]\d+$", "", stem)
@@ -38,7 +38,7 @@ def listed(path, read):
 
 
 def files_of_folder(folder, split):
-    """Files of a datasets folder in their order: save_to_disk's, or files of one kind beside each other."""
+    """Files of a datasets folder in order: those of save_to_disk, or files of one kind in a folder."""
     if (folder / "dataset_dict.json").exists():
         splits = pick_splits(folder, listed(folder / "dataset_dict.json", lambda d: list(map(str, d["splits"]))), split)
         return [path for name in splits for path in files_of_folder(folder / name, None)]
@@ -57,7 +57,7 @@ def files_of_folder(folder, split):
         subsets = {subset for _, subset in said.values()}
         if len(subsets) > 1:
             raise Fault(f"{folder}: holds several data sets (subsets {', '.join(sorted(s or '.' for s in subsets))}); give the "
-                        "folder of one as INPUT, or those of several behind one another, or the files themselves")
+                        "folder of one as INPUT, or several of them, or the files themselves")
         names = {p: name or p.name.split(".")[0] for p, (name, _) in said.items()}
         chosen = pick_splits(folder, set(names.values()), split)
         return [p for p in files if names[p] in chosen]
@@ -72,7 +72,7 @@ def find_sources(options, output):
         if name == "-": sources.append(source_of_stdin(output, kind))
         elif path.is_dir(): sources += [source_of_file(p, kind) for p in files_of_folder(path, options.split)]
         elif path.is_file(): sources.append(source_of_file(path, kind))
-        elif path.exists(): raise Fault(f"{path}: is no plain file; the input is read twice, so it cannot be a pipe: write it "
+        elif path.exists(): raise Fault(f"{path}: is not a regular file; the input is read twice, so it cannot be a pipe: write it "
                                         "to a file, or give it as standard input, with - as its name")
         else: raise Fault(f"{path}: no such file")
     return sources

@@ -1,4 +1,4 @@
-"""Files as their bytes, whatever they are packed with: known by what they begin with, not by their names."""
+"""Opens files in any compression, which is recognised by their first bytes, not by their names."""
 import bz2
 import gzip
 import io
@@ -7,12 +7,13 @@ import zlib
 
 from ...common import Fault, need
 
-# What damaged files make the readers raise.
+# Exceptions that the readers raise for damaged files.
 DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 class Zstandard(io.RawIOBase):
-    """The bytes of a .zst file of any number of frames. A file that ends within one is a fault: the library would say nothing."""
+    """The decompressed bytes of a .zst file with any number of frames. A truncated frame is an error, which the library would not
+    report."""
 
     def __init__(self, raw):
         try:
@@ -30,7 +31,7 @@ class Zstandard(io.RawIOBase):
             if self.frame and self.frame.eof: self.frame = None
             block = block or self.raw.read(1 << 14)
             if not block:
-                if self.frame: raise EOFError("the file ends within a zstd frame: it is cut off")
+                if self.frame: raise EOFError("the file ends within a zstd frame: it is truncated")
                 return 0
             try:
                 self.frame = self.frame or self.library.ZstdDecompressor(max_window_size=2**31).decompressobj()
@@ -48,7 +49,7 @@ ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zstd")
 
 
 def open_bytes(path):
-    """(the file as it lies on the disk, for its position; the stream of its bytes)"""
+    """(the compressed file, for its position; the stream of decompressed bytes)."""
     raw = open(path, "rb")
     start = raw.read(6)
     raw.seek(0)

@@ -1,4 +1,4 @@
-"""Readers of JSON and CSV, packed or not. Every reader yields Blocks of rows."""
+"""Readers of JSON and CSV, compressed or not. Every reader yields Blocks of rows."""
 import codecs
 import collections
 import contextlib
@@ -12,16 +12,16 @@ from .packed import DAMAGE, open_bytes
 from ..values import RowFault, no_text, row_at
 
 BLOCK_ROWS = 2048
-SPACE = " \t\r\n"  # JSON's own
-BLOCK_BYTES = 8 << 20  # of input text; one longer row is a block of its own
+SPACE = " \t\r\n"  # white space as JSON defines it
+BLOCK_BYTES = 8 << 20  # bytes of input text per block; a longer row is a block of its own
 
-# Rows are dictionaries or RowFaults; places are their numbers, from 1, in units of "line", "row" or "item"; part is the fraction of the file
-# that is read so far.
+# `rows` are dictionaries or RowFaults. `places` are their numbers, from 1, in units of "line", "row" or "item". `part` is the fraction of
+# the file that has been read.
 Block = collections.namedtuple("Block", "rows unit places part")
 
 
 def refuse_utf16(start, source):
-    """No line of text begins with the marks of UTF-16, nor has it a NUL in it."""
+    """Refuses UTF-16: no line of UTF-8 text begins with its marks or contains a NUL."""
     found = "UTF-16" if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else {(False, True): "UTF-16LE", (True, False): "UTF-16BE"}.get(
         tuple(byte == 0 for byte in start[:2]))
     if found: raise Fault(f"{source.name}: is {found}, and text is read as UTF-8: {to_utf8(source.name, found)}")
@@ -40,7 +40,7 @@ def parse_line(line, name):
 
 
 def read_json(source, _):
-    """A file of one object a line, or one array of objects, as data sets for fine-tuning often are."""
+    """Reads a file with one object per line, or with one array of objects, as fine-tuning data sets often have."""
     raw, stream = open_bytes(source.path)
     with raw:
         try:
@@ -49,7 +49,7 @@ def read_json(source, _):
             start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
         except DAMAGE as fault:
             raise Fault(f"{source.name}: cannot be read: {fault}") from None
-    is_array = start[:1] == b"[" and start[1:].lstrip()[:1] in (b"{", b"]", b"")  # else a line that is no object
+    is_array = start[:1] == b"[" and start[1:].lstrip()[:1] in (b"{", b"]", b"")  # otherwise a line that is not an object
     yield from (read_array if is_array else read_lines)(source)
 
 
@@ -69,33 +69,33 @@ def read_lines(source):
                     yield Block(rows, "line", places, raw.tell() / size)
                     rows, places, held = [], [], 0
         except DAMAGE as fault:
-            raise Fault(f"{source.name}: cannot be read behind line {places[-1] if places else 0}: {fault}") from None
+            raise Fault(f"{source.name}: cannot be read after line {places[-1] if places else 0}: {fault}") from None
     yield Block(rows, "line", places, 1.0)
 
 
 class Characters:
-    """The text of a stream as far as it is needed, for a JSON decoder that wants the whole of a value before it."""
+    """The text of a stream, read as far as necessary, for a JSON decoder that needs a whole value at once."""
 
     def __init__(self, stream):
         self.stream, self.decoder = stream, codecs.getincrementaldecoder("utf-8-sig")()
         self.text, self.at, self.is_whole = "", 0, False
 
     def more(self):
-        """Doubles what is held, so that a long value is not decoded again for each block of it. False at the end."""
+        """Doubles the text in memory, so that a long value is not decoded again for each block. Returns False at the end."""
         if self.is_whole: return False
         block = self.stream.read(max(1 << 16, len(self.text) - self.at))
         self.text, self.at, self.is_whole = self.text[self.at:] + self.decoder.decode(block, not block), 0, not block
         return True
 
     def peek(self):
-        """The next character that is no white space; "" at the end."""
+        """The next character that is not white space; "" at the end."""
         while True:
             while self.at < len(self.text) and self.text[self.at] in SPACE: self.at += 1
             if self.at < len(self.text): return self.text[self.at]
             if not self.more(): return ""
 
     def value(self):
-        """The next value, or what is wrong with it alone."""
+        """The next value, or the error of this value alone."""
         while True:
             try:
                 value, self.at = row_at(self.text, self.at)
@@ -120,9 +120,9 @@ def read_array(source):
                     rows, first = [], first + len(rows)
             if text.peek() != "]": raise ValueError("there is neither a comma nor the end of the array")
             text.at += 1
-            if text.peek(): raise ValueError("there is something behind the end of the array")
+            if text.peek(): raise ValueError("there is something after the end of the array")
         except (RecursionError, UnicodeDecodeError, ValueError, *DAMAGE) as fault:
-            raise Fault(f"{source.name}: is one JSON array that cannot be read behind item {first + len(rows) - 1}: {fault}") from None
+            raise Fault(f"{source.name}: is one JSON array that cannot be read after item {first + len(rows) - 1}: {fault}") from None
     yield Block(rows, "item", range(first, first + len(rows)), 1.0)
 
 
@@ -138,16 +138,16 @@ def check_names(names, source):
 def read_csv(source, options):
     path = source.path
     raw, stream = open_bytes(path)
-    with raw, contextlib.suppress(*DAMAGE): refuse_utf16(stream.read(4), source)  # damage is told below
+    with raw, contextlib.suppress(*DAMAGE): refuse_utf16(stream.read(4), source)  # damage is reported below
     raw, stream = open_bytes(path)
     size = max(1, os.path.getsize(path))
     csv.field_size_limit(1 << 30)
     delimiter = options.delimiter or ("\t" if source.kind == "tsv" else ",")
-    # What is not UTF-8 becomes lone surrogates, which no column takes: the row is refused, not the file.
+    # Invalid UTF-8 becomes lone surrogates, which no column accepts: the row is refused, not the file.
     with raw, io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         try:
-            names = next(filter(None, reader), None)  # blank lines are no rows
+            names = next(filter(None, reader), None)  # blank lines are not rows
             check_names(names, source)
             rows, places, held, begins = [], [], 0, reader.line_num + 1
             for cells in reader:

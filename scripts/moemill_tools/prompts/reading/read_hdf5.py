@@ -1,4 +1,4 @@
-"""Reader of HDF5: tables of pandas in both of its formats, and columns as h5py (or prompts.py itself) writes them. It needs h5py only."""
+"""Reader of HDF5: tables of pandas in both of its formats, and columns as written by h5py or prompts.py. It needs only h5py."""
 import io
 import json
 import pickle
@@ -16,7 +16,7 @@ TIMES = ("datetime64", "timedelta64")
 
 
 class Plain(pickle.Unpickler):
-    """pandas keeps names and texts as pickles, which could run any code: here they can only be what lists and arrays are made of."""
+    """pandas stores names and texts as pickles, which could run any code. Here they may contain only what lists and arrays are made of."""
     ALLOWED = {"_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer", "encode"}
 
     def find_class(self, module, name):
@@ -68,13 +68,13 @@ def blocks_of(file, source, key):
 
 
 def moments(values, kind):
-    """datetime64 and timedelta64 that lie in the file as whole numbers; older pandas names no unit and means nanoseconds."""
+    """datetime64 and timedelta64, which are stored as whole numbers. Older pandas does not store a unit and means nanoseconds."""
     kind = kind if "[" in kind else kind + "[ns]"
-    return np.asarray(values, "i8").view(kind).astype(kind.split("[")[0] + "[us]").tolist()  # datetimes, or timedeltas; None for NaT
+    return np.asarray(values, "i8").view(kind).astype(kind.split("[")[0] + "[us]").tolist()  # datetimes or timedeltas; None for NaT
 
 
 def values_of(values, kind, null, what):
-    """A column of numbers or fixed texts as Python's values; `null` is the text that stands for none."""
+    """A column of numbers or fixed texts as Python values; `null` is the text that stands for a missing value."""
     if kind.startswith(TIMES): return moments(values, kind)
     if kind == "bool": return [bool(v) for v in values.tolist()]
     if values.dtype.kind == "S":
@@ -85,7 +85,7 @@ def values_of(values, kind, null, what):
 
 
 def of_table(frame, source):
-    """format="table": one dataset, each field a column or a block of columns of one type."""
+    """format="table": one dataset, whose fields are columns or blocks of columns of one type."""
     table = frame["table"]
     attrs, columns = table.attrs, {}
 
@@ -116,7 +116,7 @@ def index_taker(table, kind):
 
 
 def of_fixed(frame, source):
-    """format="fixed": blocks of columns of one type. Texts of a block are one pickle, so that they are held in memory."""
+    """format="fixed": blocks of columns of one type. The texts of a block are one pickle, so they are held in memory."""
     columns, index = {}, frame["axis1"] if "axis1" in frame else None
     if index is None: raise Fault(f"{source.name}: the index of {frame.name} has several levels: save df.reset_index()")
     count = len(index) if h5py.check_vlen_dtype(index.dtype) is None else len(unpickled(index[0]))
@@ -146,7 +146,7 @@ def block_taker(values, at, kind, name):
 
 
 def of_columns(group, source):
-    """Datasets of the same length side by side, and groups of packed `values` and `offsets`."""
+    """Datasets of the same length, and groups of packed `values` and `offsets`."""
     if isinstance(group, h5py.Dataset): raise Fault(f"{source.name}: {group.name} is one dataset; --key names the group of columns")
     columns, lengths = {}, {}
     for name, item in group.items():

@@ -10,7 +10,7 @@ def rows_of(batch, path, options):
     for name, column in zip(batch.schema.names, batch.columns):
         try:
             columns[name] = column.to_pylist()
-        except (ValueError, OverflowError) as fault:  # Python has no nanoseconds, and no years before 1 or beyond 9999
+        except (ValueError, OverflowError) as fault:  # Python has no nanoseconds, and no years before 1 or after 9999
             new = dict(options.map).get(name, name)
             if new not in options.drop and (options.keep is None or new in options.keep):
                 raise Fault(f"{path}: column {name} ({column.type}): {fault}\n(--drop {name} leaves it out; else store it as text "

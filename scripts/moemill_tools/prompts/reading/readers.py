@@ -1,4 +1,4 @@
-"""Which reader reads which kind of source."""
+"""The reader for each kind of source."""
 from .read import read_csv, read_json
 from .read_hdf5 import read_hdf5
 from .read_tables import read_arrow, read_parquet

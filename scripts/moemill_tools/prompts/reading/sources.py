@@ -1,4 +1,4 @@
-"""The inputs of a job: files of a kind that is known by their endings or by what they begin with, and standard input."""
+"""The inputs of a job: standard input, and files whose kind is recognised by their names or first bytes."""
 import dataclasses
 import os
 import pathlib
@@ -18,10 +18,10 @@ ALLOWED = ("jsonl", "csv", "tsv", "parquet", "arrow", "hdf5")
 class Source:
     path: pathlib.Path
     kind: str  # one of ALLOWED
-    name: str  # for messages
+    name: str  # name in messages
 
     @property
-    def is_text(self): return self.kind in ("csv", "tsv")  # numbers are text that looks like one
+    def is_text(self): return self.kind in ("csv", "tsv")  # whether numbers are texts that look like numbers
 
 
 def ending(path):
@@ -31,7 +31,7 @@ def ending(path):
 
 
 def kind_by_content(path):
-    """For what has no name: JSON begins with a bracket, CSV with the names of columns."""
+    """The kind of unnamed data: JSON begins with a bracket, CSV with column names."""
     raw, stream = open_bytes(path)
     with raw:
         try:
@@ -44,7 +44,7 @@ def kind_by_content(path):
 
 
 def source_of_stdin(output, kind):
-    """Standard input as a file beside the output, since all input is read twice; it is gone at the end."""
+    """Copies standard input to a file beside the output, because all input is read twice. The file is removed at the end."""
     with writing(str(output)): spooled = begin_beside(output.with_name(output.name + ".stdin"))
     if sys.stdin is None: raise Fault("standard input is closed: name a file")
     with open(spooled, "wb") as file: shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
@@ -54,15 +54,15 @@ def source_of_stdin(output, kind):
 def source_of_file(path, kind):
     kind = kind or KINDS.get(ending(path))
     if not kind:
-        raise Fault(f"{path}: unknown ending; knows .jsonl, .json, .ndjson, .csv, .tsv (each also {', '.join(ENDINGS[:4])}), "
-                    ".parquet, .arrow, .h5 and folders; --from names the kind of others")
+        raise Fault(f"{path}: unknown ending; known are .jsonl, .json, .ndjson, .csv, .tsv (each also {', '.join(ENDINGS[:4])}), "
+                    ".parquet, .arrow, .h5 and folders; --from names the kind of other files")
     if not path.exists(): raise Fault(f"{path}: no such file, though its folder lists it")
     return Source(path, kind, str(path))
 
 
 def labels(paths):
-    """{path: what ids of its rows begin with}: its name up to the first dot. Where several have the same one, as much of their folders as tells
-    them apart, and of files of one folder the whole name."""
+    """{path: prefix of the ids of its rows}: the file's name up to the first dot. If several files have the same name, the folders that
+    distinguish them are included; for files in the same folder the whole name is used."""
     of_stem, out = {}, {}
     for path in dict.fromkeys(paths): of_stem.setdefault(path.name.split(".")[0], []).append(path)
     for stem, group in of_stem.items():

@@ -1,17 +1,17 @@
-"""Columns that are nearly named as a setting, or as other programs name it. The table of other names, the letters that are compared
-and the errors that are forgiven are those of the program (lib/dataset/prompts/column_names.cpp), which refuses such columns."""
+"""Finds columns with names that are almost those of settings, or that other programs use for them. The table of other names, the letters
+compared and the tolerated errors are those of the program (lib/dataset/prompts/column_names.cpp), which refuses such columns."""
 from .settings import SAMPLING
 
 SETTINGS = (*SAMPLING, "add_special_tokens")
-SHORT, LONG = 4, 11  # letters of seed, stop, top_p; of temperature and longer ones
+SHORT, LONG = 4, 11  # letters: shorter names (seed, stop, top_p) tolerate fewer errors, longer ones (temperature) more
 STROKES = str.maketrans("", "", "_- .")
 
-# Names of published interfaces that mean the same as a setting, in any row: transformers, OpenAI, Anthropic, TGI.
+# Names in published interfaces that mean the same as a setting in any row: transformers, OpenAI, Anthropic, TGI.
 SAME = {"max_new_tokens": "max_tokens", "max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens",
         "max_tokens_to_sample": "max_tokens", "min_new_tokens": "min_tokens", "num_return_sequences": "n", "stop_sequences": "stop",
         "stop_strings": "stop"}
 
-# What may mean something else there (max_length counts the prompt, num_predict may be -1), or is somebody's own word.
+# Names that may mean something different (max_length counts the prompt, num_predict may be -1), or that are used informally.
 OTHERS = {"max_tokens": ("maxnewtokens", "maxcompletiontokens", "maxoutputtokens", "maxgentokens", "maxgentoks", "maxgeneratedtokens",
                          "maxtokenstosample", "maxtoks", "maxlength", "maxnewlength", "npredict", "numpredict"),
           "min_tokens": ("minnewtokens",),
@@ -31,13 +31,13 @@ def letters_of(name): return name.translate(STROKES).lower()
 
 
 def takes(setting, kind):
-    """Whether a column of this kind (of Column.kind()) can hold the setting."""
+    """Whether a column of this kind (see Column.kind()) can hold the setting."""
     if setting in ("stop", "stop_token_ids"): return kind in ("text", "json")
     return kind in ("bool", "int64", "uint64") or kind in ("whole", "float64") and setting != "logprobs"
 
 
 def distance(a, b):
-    """Letters left out, added, changed, or swapped with their neighbour."""
+    """The number of letters left out, added, changed, or swapped with a neighbour."""
     before, row = [], list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         older, before, row = before, row, [i]
@@ -48,7 +48,7 @@ def distance(a, b):
 
 
 def is_slip(wrong, right):
-    """Two neighbours swapped, or a letter twice instead of once."""
+    """Whether only two neighbours are swapped, or a letter is doubled."""
     if distance(wrong, right) != 1: return False
     if len(wrong) == len(right): return sorted(wrong) == sorted(right)
     return any(wrong[i] == wrong[i - 1] and wrong[:i] + wrong[i + 1:] == right for i in range(1, len(wrong)))
@@ -58,14 +58,14 @@ def is_typing_error(name, setting, kind):
     letters, right = letters_of(name), letters_of(setting)
     if len(right) < SHORT or letters[:1] != right[:1]: return False
     has_more_words = name.startswith(setting) and name[len(setting) + 1:] and name[len(setting)] in "_- ."
-    if has_more_words or name[-1:].isdigit(): return False  # `temperature_c`, `seed2`: another name
+    if has_more_words or name[-1:].isdigit(): return False  # `temperature_c` and `seed2` are different names
     if len(right) == SHORT: return takes(setting, kind) and is_slip(letters, right)
-    if setting == "logprobs" and not takes(setting, kind): return False  # `logprob` is what another run may have given
+    if setting == "logprobs" and not takes(setting, kind): return False  # `logprob` may be a result of an earlier run
     return distance(letters, right) <= (2 if len(right) >= LONG else 1)
 
 
 def near_setting(name, kind):
-    """The setting that a column's name is a misspelling or another's word of; None where it is neither, or the setting itself."""
+    """The setting for which a column's name is a misspelling or another program's name; None if it is neither, or the setting itself."""
     letters = letters_of(name)
     if name in SETTINGS or not letters: return None
     for setting in SETTINGS:

@@ -1,4 +1,4 @@
-"""Settings within an object of a row: `sampling_params` as vLLM and SGLang take them, `extra_body` as OpenAI's client does."""
+"""Settings within an object of a row: `sampling_params` as in vLLM and SGLang, `extra_body` as in OpenAI's client."""
 from ...common import short
 from .names import SAME
 from .settings import RUN_ONLY, SAMPLING, with_off
@@ -7,7 +7,7 @@ from ..values import RowFault
 PARAMETERS = ("sampling_params", "extra_body")
 OF_CHATS = ("chat_template_kwargs", "continue_final_message", "add_generation_prompt", "documents", "add_special_tokens")
 KNOWN = {*SAMPLING, *SAME, *RUN_ONLY, *OF_CHATS, "top_logprobs"}
-# What shows that another object is one of settings, too: `n`, `seed` and `stop` may be anything's.
+# Keys that show that an object under another name holds settings; `n`, `seed` and `stop` would be too common.
 SPEAKING = {*SAMPLING, *SAME} - {"n", "seed", "stop"}
 
 
@@ -15,15 +15,15 @@ def says_nothing(value): return value is None or value == "" or value != value
 
 
 def without_objects(row, names, called):
-    """A row with the settings of these of its objects beside its other columns, where they act. What is no setting stays in the object.
-    `called` collects by which name a setting came."""
+    """A row with the settings of these objects added to its columns, if they are used. Other keys stay in the object. `called` collects
+    the names under which settings were found."""
     out = dict(row)
     for name in names:
-        if row[name] is None: del out[name]  # else Parquet's nulls would keep a column of nothing
+        if row[name] is None: del out[name]  # otherwise Parquet's nulls would keep an empty column
         if not isinstance(row[name], dict): continue
         rest = {}
         for key, value in with_off(row[name]).items():
-            if value is None: continue  # as Parquet gives it to keys that only other rows have
+            if value is None: continue  # Parquet adds such nulls for keys of other rows
             if key not in KNOWN:
                 rest[key] = value
                 continue
@@ -39,7 +39,7 @@ def without_objects(row, names, called):
 
 
 def unknown_within(name, value):
-    """Names of what stayed in such an object."""
+    """Names of the keys that stayed in such an object."""
     return [f"{name}.{key}" for key in value] if isinstance(value, dict) else []
 
 

@@ -1,4 +1,4 @@
-"""Columns that are settings of their rows, those that only run.yaml can give, and what moemill does not do."""
+"""Columns that are settings of their rows, settings that only run.yaml has, and features that moemill lacks."""
 import json
 import re
 
@@ -17,7 +17,7 @@ def number(value, name, low, high, whole, above=False, minus_one="default"):
         except ValueError:
             raise RowFault(f"{name} is {short(value)}, must be a number") from None
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if fits and (value == -1 and minus_one == "default" or value != value): return None  # "the run's", in the file format too
+    if fits and (value == -1 and minus_one == "default" or value != value): return None  # means "the run's value", also in the file format
     if fits and whole: fits = value == int(value) if abs(value) < 1e300 else False
     if not fits or not (low < value if above else low <= value) or value > high:
         kind = "a whole number" if whole else "a number"
@@ -35,7 +35,7 @@ def switch(value, name):
 
 
 def stop_list(value, name):
-    """The JSON list that the file format has; "" for the run's own."""
+    """The JSON list of the file format; "" for the run's value."""
     if isinstance(value, str):
         try:
             value = json.loads(value) if value.startswith("[") else [value]
@@ -60,7 +60,7 @@ def stop_tokens(value, name):
         raise RowFault(f"{name} is {short(value)}, must be a token id or a list of token ids") from None
 
 
-# name: (low, high, whole, above), a number; else what a value becomes in the file.
+# Numbers are (low, high, whole, above) by name; other settings have the function that makes the file's value.
 SAMPLING = {"n": (1, 65536, True), "temperature": (0, 100, False), "top_p": (0, 1, False, True), "top_k": (0, 2**30, True),
             "min_p": (0, 1, False), "repetition_penalty": (0, 100, False, True), "presence_penalty": (-100, 100, False, False, "value"),
             "frequency_penalty": (-100, 100, False, False, "value"), "max_tokens": (0, 2**30, True), "min_tokens": (0, 2**30, True),
@@ -70,9 +70,9 @@ RESERVED = ("prompt", "prompt_token_ids", "id", "add_special_tokens", *SAMPLING)
 
 
 def setting_of(row, name):
-    """What a row says of a setting, as a value that the file can hold. None: the run's own."""
+    """A row's value of a setting in the form of the file. None means the run's value."""
     value = row.get(name)
-    if name == "logprobs" and not isinstance(value, (list, dict)):  # a switch in the API of chats
+    if name == "logprobs" and not isinstance(value, (list, dict)):  # a switch in the chat API
         if isinstance(value, str): value = {"true": True, "false": False}.get(value.lower(), value)
         if value is False: return None
         if value is True: return row.get("top_logprobs") or 0
@@ -80,7 +80,7 @@ def setting_of(row, name):
 
 
 def with_off(row):
-    """A row whose top_k is -1, which is "off" wherever rows come from but a file of moemill's own form (there: the run's)."""
+    """A row with top_k -1, which means "off" everywhere except in moemill's own files, where it means the run's value."""
     value = row.get("top_k") if isinstance(row, dict) else None
     return {**row, "top_k": "0" if value == "-1" else 0} if value in (-1, "-1") else row
 
@@ -89,15 +89,15 @@ TYPED_ESCAPE = re.compile(r"\\[nt]")
 
 
 def has_typed_escape(value):
-    """Whether a stop has a backslash and n (or t) where somebody may have meant the character."""
+    """Whether a stop contains a backslash and n (or t) where its author may have meant the character."""
     try:
         return "\\" in str(value) and any(map(TYPED_ESCAPE.search, json.loads(stop_list(value, "stop"))))
     except RowFault:
-        return False  # it is refused elsewhere
+        return False  # such a value is refused elsewhere
 
 
 def is_wide(value):
-    """Whether a seed needs the sign's bit. What is no seed is refused elsewhere."""
+    """Whether a seed needs the sign bit. Invalid seeds are refused elsewhere."""
     try:
         return isinstance(value, (int, str)) and 2**63 <= int(value) < 2**64
     except ValueError:
@@ -105,8 +105,8 @@ def is_wide(value):
 
 
 def setting_values(values, name, are_wide=()):
-    """The column of a setting. Most rows share a few values: each is looked at once. `are_wide`: settings some of whose values
-    need uint64, which has no place for "the run's own"."""
+    """The column of a setting. Most rows share a few values, so each value is checked once. `are_wide` holds settings with values that
+    need uint64, which has no value for "the run's"."""
     rule = SAMPLING[name]
     if callable(rule) and rule is not switch: return ["" if v in (None, "") else rule(v, name) for v in values]
     missing = float("nan") if rule is not switch and not rule[2] else -1
@@ -123,17 +123,17 @@ def setting_values(values, name, are_wide=()):
 
 
 def scores_prompts(value):
-    """What run.yaml makes of a row's prompt_logprobs: None where it changes nothing; ValueError where it takes no such value."""
+    """What run.yaml needs for a row's prompt_logprobs: None if nothing changes; ValueError if run.yaml accepts no such value."""
     value = json.loads(value.lower()) if isinstance(value, str) else value
     if not isinstance(value, (bool, int)): raise ValueError
     return True if value is True or type(value) is int and value > 0 else None
 
 
-# Settings of run.yaml that no column can give: said, not silently lost, in a form that run.yaml takes.
+# Settings of run.yaml that a column cannot set. They are reported, in the form that run.yaml takes, so that they are not silently lost.
 RUN_ONLY = {"prompt_logprobs": ("sampling", scores_prompts),
             "skip_special_tokens": ("output", lambda value: None if value in (True, 1, "true") else bool(value) and value != "false")}
 
-# What changes answers elsewhere and is not done here: in any rows, and in the requests of a batch file only.
+# Settings that change answers in other programs and are not supported here: in any rows, and only in requests of a batch file.
 NOT_DONE = ("logit_bias", "response_format", "tool_choice", "best_of", "echo", "suffix", "structured_outputs", "bad_words", "images",
             "image", "videos", "audios")
 NOT_DONE_OF_REQUESTS = (
@@ -146,7 +146,7 @@ NO_CHANGE = {"tool_choice": ("auto",), "function_call": ("auto",), "response_for
              "parallel_tool_calls": (True,), "truncate_prompt_tokens": (-1,)}
 OFF_MATTERS = ("parallel_tool_calls", "spaces_between_special_tokens", "enable_thinking")
 
-# Keys of a request that are done, or that no answer depends on.
+# Keys of a request that are supported, or that do not affect answers.
 REQUEST_KEYS = {*SAMPLING, *RUN_ONLY, "id", "method", "url", "messages", "prompt", "system", "tools", "functions", "chat_template_kwargs",
                 "reasoning_effort", "continue_final_message", "add_generation_prompt", "add_special_tokens", "documents", "model",
                 "stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
@@ -155,6 +155,6 @@ REQUEST_KEYS = {*SAMPLING, *RUN_ONLY, "id", "method", "url", "messages", "prompt
 
 
 def is_asked(name, value):
-    """Whether a value of a column that is not done would have changed an answer."""
+    """Whether an unsupported column's value would have changed an answer."""
     if name in OFF_MATTERS and value is False: return True
     return value not in (None, False, "", [], {}, "[]", "{}", *NO_CHANGE.get(name, ()))
