@@ -32,24 +32,16 @@ Launch::Launch() {
   throw UserError(fault);
 }
 
-namespace {
-
-const char* kind_of(ExitCode code) {
-  if (code == ExitCode::Usage) return "error";
-  return code == ExitCode::Stopped ? "stopped" : "failed";
-}
-
-}  // namespace
-
 int on_all_ranks(const Comm& world, const std::function<int()>& body) {
   try {
     return body();
-  } catch (const AgreedFailure& e) {
-    if (world.rank() == 0) log::raw(fmt::format("moemill: {}: {}\n", kind_of(e.code()), e.what()));
-    return static_cast<int>(e.code());
   } catch (...) {
     const Failure failure = describe_current_exception();
-    log::raw(fmt::format("moemill: {}\n", told_by(world, failure)));
+    if (failure.agreed) {
+      if (world.rank() == 0) log::raw(fmt::format("moemill: {}: {}\n", failure.kind, failure.text));
+      return static_cast<int>(failure.code);
+    }
+    log::raw(fmt::format("moemill: {}\n", attribution(world, failure)));
     world.abort(static_cast<int>(failure.code));
   }
 }

@@ -1,10 +1,8 @@
-// moemill's commands by name, and the guard around them: the only place that turns an exception into an exit code.
+// moemill's commands by name, and the guard around them: the only place that ends the process.
 #include <fmt/format.h>
 
 #include <csignal>
 #include <cstdio>
-#include <exception>
-#include <new>
 
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -86,10 +84,10 @@ int dispatch(int argc, char** argv) {
   return run_command(name, words);
 }
 
-int fail(ExitCode code, const char* kind, const char* text) {
+int fail(const moemill::Failure& failure) {
   std::fflush(stdout);
-  moemill::log::raw(fmt::format("moemill: {}: {}\n", kind, text));
-  return static_cast<int>(code);
+  moemill::log::raw(fmt::format("moemill: {}: {}\n", failure.kind, failure.text));
+  return static_cast<int>(failure.code);
 }
 
 }  // namespace
@@ -98,18 +96,9 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // beyond `ulimit -f` a write then fails, and the job ends with a message
   try {
     int code = dispatch(argc, argv);
-    if (std::fflush(stdout) != 0 || std::ferror(stdout))
-      return fail(ExitCode::Internal, "system error", "standard output cannot be written");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) moemill::system_error("standard output cannot be written");
     return code;
-  } catch (const moemill::AgreedFailure& e) {
-    return fail(e.code(), e.code() == ExitCode::Usage ? "error" : "failed", e.what());
-  } catch (const moemill::UserError& e) {
-    return fail(ExitCode::Usage, "error", e.what());
-  } catch (const moemill::SystemError& e) {
-    return fail(ExitCode::Internal, "system error", e.what());
-  } catch (const std::bad_alloc&) {
-    return fail(ExitCode::Internal, "system error", "out of memory");
-  } catch (const std::exception& e) {
-    return fail(ExitCode::Internal, "internal error", e.what());
+  } catch (...) {
+    return fail(moemill::describe_current_exception());
   }
 }

@@ -1,11 +1,11 @@
 #include <fmt/format.h>
-#include <hdf5.h>
 
 #include "base/build_info.hpp"
 #include "commands.hpp"
 #include "kernels/stream.hpp"
 #include "options.hpp"
 #include "system/comm/comm.hpp"
+#include "system/files/h5.hpp"
 #include "text/regex/unicode_classes.hpp"
 
 namespace moemill::app {
@@ -14,17 +14,14 @@ int version(const Words& words) {
   Options options("moemill version",
                   "Version, commit, compiler, libraries, and the kernel bodies that this CPU can run.");
   if (!options.parse(words)) return 0;
-  unsigned major = 0, minor = 0, release = 0;
-  H5get_libversion(&major, &minor, &release);
   std::string bodies;
   for (auto isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512})
     if (cpu::available(isa)) bodies += fmt::format("{}{}", bodies.empty() ? "" : ", ", cpu::name(isa));
   fmt::print(
-      "moemill {}\ncommit    {}\ncompiler  {} ({})\nMPI       {}\nHDF5      {}.{}.{}\nUnicode   {} (PCRE2 has "
-      "{})\nCUDA      not built\n"
-      "NCCL      not built\nbackends  {}\nkernels   {} (of {})\n",
+      "moemill {}\ncommit    {}\ncompiler  {} ({})\nMPI       {}\nHDF5      {}\nUnicode   {} (PCRE2 has {})\n"
+      "backends  {}\nkernels   {} (of {})\n",
       build_info::version(), build_info::git_commit(), build_info::compiler(), build_info::build_type(),
-      MpiSession::library_version(), major, minor, release, text::unicode_version, text::pcre_unicode_version(),
+      MpiSession::library_version(), h5::library_version(), text::unicode_version, text::pcre_unicode_version(),
       build_info::backends(), cpu::name(cpu::best_isa()), bodies);
   return 0;
 }

@@ -10,6 +10,6 @@ std::string_view git_commit();  // 40 hex digits, "-dirty" behind them when trac
 std::string_view compiler();    // "GNU 12.2.0"
 std::string_view build_type();
 std::string_view hdf5_version();  // of the headers
-std::string_view backends();      // "cpu" (later "cpu, cuda")
+std::string_view backends();      // "cpu"
 
 }  // namespace moemill::build_info

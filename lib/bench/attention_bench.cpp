@@ -8,7 +8,9 @@
 
 #include "base/aligned.hpp"
 #include "base/error.hpp"
-#include "base/random.hpp"
+#include "base/page_tokens.hpp"
+#include "base/rounding.hpp"
+#include "bench/random_values.hpp"
 #include "bench/report.hpp"
 #include "kernels/attention.hpp"
 #include "system/files/shipped_files.hpp"
@@ -17,13 +19,7 @@ namespace moemill::bench {
 
 namespace {
 
-constexpr std::size_t page_tokens = 64;
 constexpr std::size_t cold_bytes = 320'000'000;  // of pages: far larger than any cache
-
-float value_at(std::uint64_t key, std::size_t i) {
-  const auto r = philox(key, i);
-  return static_cast<float>(uniform(r[0], r[1]) - 0.5);
-}
 
 // One thread's tile and blocks.
 struct Work {
@@ -82,7 +78,7 @@ AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, S
         Work& work = works[w];
         cpu::attention_begin(stream, work.tile);
         for (std::size_t at = 0; at < tokens; at += page_tokens) {
-          const std::size_t count = std::min(page_tokens, tokens - at);
+          const std::size_t count = std::min<std::size_t>(page_tokens, tokens - at);
           before_block(work, w, at / page_tokens, count);
           cpu::attention_block(stream, work.tile, work.keys.data(), shape.first, work.values.data(), shape.second,
                                count, static_cast<std::uint32_t>(at));
@@ -94,7 +90,7 @@ AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, S
   AttentionResult r{shape.first, shape.second, lanes, tokens, {}, {}};
   r.block = measure(clock, options.seconds,
                     [&](std::size_t) { context([](Work&, std::size_t, std::size_t, std::size_t) {}); });
-  const std::size_t pages_a_context = (tokens + page_tokens - 1) / page_tokens;
+  const std::size_t pages_a_context = divide_up<std::size_t>(tokens, page_tokens);
   r.pages = measure(clock, options.seconds, [&](std::size_t call) {
     context([&](Work& work, std::size_t w, std::size_t block, std::size_t count) {
       const bf16* page = pages.page((call * threads + w) * pages_a_context + block);

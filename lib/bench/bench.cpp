@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "bench/attention_bench.hpp"
+#include "bench/calibrate.hpp"
 #include "bench/end_to_end_bench.hpp"
 #include "bench/exchange_bench.hpp"
 #include "bench/gemm_bench.hpp"
@@ -20,7 +21,7 @@ struct SubCommand {
   int (*run)(const Words& args, const Comm& world);
 };
 
-// Of kernels on one core: under mpirun rank 0 measures them and the others wait at the end.
+// Single-core kernel benchmarks: under mpirun only rank 0 measures, and the others wait at the end.
 template <int (*body)(const Words&)>
 int on_rank_0(const Words& args, const Comm& world) {
   const int code = world.rank() == 0 ? body(args) : 0;
@@ -34,6 +35,7 @@ constexpr SubCommand sub_commands[] = {
     {"exchange", "rows to their experts and home again, against bare transfers; under mpirun", run_exchange_bench},
     {"decode", "steps of generated tokens, a whole model with dummy weights; under mpirun or alone", run_decode_bench},
     {"prefill", "steps of prompts, a whole model with dummy weights; under mpirun or alone", run_prefill_bench},
+    {"calibrate", "peaks and link rates of this machine, as a file for planning; under mpirun or alone", run_calibrate},
 };
 
 void print_help() {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <boost/program_options.hpp>
-#include <charconv>
 #include <numeric>
 #include <optional>
 #include <vector>
@@ -13,12 +12,13 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/random.hpp"
+#include "base/rounding.hpp"
 #include "base/text/path_text.hpp"
+#include "base/timer.hpp"
 #include "bench/peak/peak.hpp"
 #include "layers/forward.hpp"
 #include "sample/sampler.hpp"
 #include "system/files/shipped_files.hpp"
-#include "system/machine/batch.hpp"
 #include "weights/weights.hpp"
 
 namespace moemill::bench {
@@ -36,7 +36,7 @@ std::uint32_t share(std::uint32_t sequences, const Comm& world) {
   return static_cast<std::uint32_t>((rank + 1) * sequences / ranks - rank * sequences / ranks);
 }
 
-std::uint32_t pages_of(std::uint32_t tokens) { return (tokens + page_tokens - 1) / page_tokens; }
+std::uint32_t pages_of(std::uint32_t tokens) { return divide_up(tokens, page_tokens); }
 
 // By PageGroup: whether the model has such layers.
 std::array<bool, schedule::page_groups> groups_of(const model::ModelConfig& config) {
@@ -75,7 +75,7 @@ class Drawer {
     for (std::size_t first = 0; first < rows; first += logit_rows_at_a_time) {
       const std::size_t count = std::min(logit_rows_at_a_time, rows - first);
       const float* logits = forward.logits(first, count);
-      const double start = now_seconds();
+      const ScopeTimer timer(seconds_);
       requests_.assign(count, {});
       results_.resize(count);
       for (std::size_t i = 0; i < count; i++) {
@@ -84,7 +84,6 @@ class Drawer {
         requests_[i].seed = first + i;
       }
       sampler_.sample(requests_, results_);
-      seconds_ += now_seconds() - start;
     }
   }
   double seconds() const { return seconds_; }
@@ -222,20 +221,6 @@ void print(const EndToEndOptions& o, const EndToEndResult& r) {
       100 * r.attention_share, 100 * r.mlp_share, 100 * r.exchange_share, 100 * r.head_share, 100 * r.sample_share);
 }
 
-// What parallel.threads_per_rank: auto is on these ranks.
-std::uint32_t threads_of_a_run(const Comm& world) {
-  const Comm shared = world.split_by_node();
-  return fair_threads(gather(shared, cpus_of_this_rank()), static_cast<std::size_t>(shared.rank()));
-}
-
-std::uint32_t whole_number(const char* option, const std::string& text) {
-  std::uint32_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size())
-    user_error("bench: {} is a whole number or auto, not '{}'", option, text);
-  return value;
-}
-
 std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::string>& args, const Comm& world) {
   namespace po = boost::program_options;
   const bool decode = workload == Workload::Decode;
@@ -267,9 +252,9 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
     return std::nullopt;
   }
   check_path("--model", o.model);
-  o.threads = threads == "auto" ? threads_of_a_run(world) : whole_number("--threads", threads);
-  if (o.sequences < 1 || o.tokens < 1 || o.steps < 1 || o.threads < 1)
-    user_error("bench: --sequences, --tokens, --steps and --threads are at least 1");
+  o.threads = static_cast<std::uint32_t>(parse_threads(threads, world));
+  if (o.sequences < 1 || o.tokens < 1 || o.steps < 1)
+    user_error("bench: --sequences, --tokens and --steps are at least 1");
   if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");
   o.model = shipped_path(o.model);
   o.isa = cpu::parse_isa(isa);

@@ -6,22 +6,18 @@
 #include <nlohmann/json.hpp>
 
 #include "base/aligned.hpp"
-#include "base/random.hpp"
+#include "base/page_tokens.hpp"
+#include "base/rounding.hpp"
+#include "bench/random_values.hpp"
 #include "kernels/attention_pages.hpp"
 
 namespace moemill::bench {
 
 namespace {
 
-constexpr std::size_t page_tokens = 64;
 constexpr std::size_t cold_bytes = 320'000'000;  // of pages: far larger than any cache
 constexpr std::size_t prompt_rows = 112;         // of a tile, as layers/gqa makes them
 constexpr std::size_t tokens_a_call = 4096;      // reading the clock takes as long as a page
-
-float value_at(std::uint64_t key, std::size_t i) {
-  const auto r = philox(key, i);
-  return static_cast<float>(uniform(r[0], r[1]) - 0.5);
-}
 
 // Pages of a key-value head one after the other, enough to never meet one in a cache.
 struct Pages {
@@ -46,7 +42,7 @@ struct Rows {
   double pairs = 0;        // of a row and a position that it sees
 
   Rows(GroupedShape shape, std::size_t queries, std::size_t tokens) {
-    const std::size_t rows = queries * shape.group, stride = (shape.head_dim + 15) / 16 * 16;
+    const std::size_t rows = queries * shape.group, stride = round_up<std::size_t>(shape.head_dim, 16);
     const std::size_t query_floats = cpu::attention_query_floats(rows, shape.head_dim);
     for (std::size_t r = 0; r < rows; ++r) {
       const std::size_t position = tokens - queries + r / shape.group;
@@ -55,7 +51,7 @@ struct Rows {
       first.push_back(static_cast<std::uint32_t>(from));
       pairs += static_cast<double>(last[r] - first[r] + 1);
     }
-    begin = first.front() / page_tokens, end = (tokens + page_tokens - 1) / page_tokens;
+    begin = first.front() / page_tokens, end = divide_up<std::size_t>(tokens, page_tokens);
     tile = {rows,
             shape.head_dim,
             stride,

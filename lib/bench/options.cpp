@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/text/path_text.hpp"
+#include "system/machine/batch.hpp"
 
 namespace moemill::bench {
 
@@ -53,6 +54,19 @@ std::vector<std::size_t> parse_counts(const std::string& text) {
   std::vector<std::size_t> out;
   for (std::string_view item : split(text, ',')) out.push_back(parse_count(item, text));
   return out;
+}
+
+int parse_threads(const std::string& text, const Comm& world) {
+  if (text == "auto") {
+    const Comm shared = world.split_by_node();
+    const auto beside = gather(shared, cpus_of_this_rank());
+    return static_cast<int>(fair_threads(beside, static_cast<std::size_t>(shared.rank())));
+  }
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > 1024)
+    user_error("bench: --threads {}: write auto or 1 to 1024", text);
+  return value;
 }
 
 po::variables_map parse_words(const std::vector<std::string>& args, const po::options_description& known) {

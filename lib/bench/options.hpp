@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/stream.hpp"
+#include "system/comm/comm.hpp"
 
 namespace moemill::bench {
 
@@ -51,5 +52,8 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
 // "1024x512,512x1024" and "1,8,32". Throw UserError.
 std::vector<Shape> parse_shapes(const std::string& text);
 std::vector<std::size_t> parse_counts(const std::string& text);
+
+// Threads per rank: 1 to 1024, or what parallel.threads_per_rank: auto is on these ranks. Collective; throws UserError.
+int parse_threads(const std::string& text, const Comm& world);
 
 }  // namespace moemill::bench

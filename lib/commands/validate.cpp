@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "commands/print_fit.hpp"
 #include "commands/prompt_survey.hpp"
 #include "generate/model_folder.hpp"
 #include "job/change.hpp"
@@ -111,6 +112,12 @@ FitQuestion fit_question(const ValidateRequest& request, const ModelFolder& mode
           request.node_bytes};
 }
 
+Fit::Shortage answer_fit(const FitQuestion& question) {
+  const Fit answer = fit(question);
+  print_fit(question, answer);
+  return answer.shortage;
+}
+
 constexpr const char* does_not_fit = "the job cannot work: it does not fit into memory\n";
 
 // Sizes alone: as many sequences as a rank may hold, all as long as the model allows.
@@ -122,14 +129,10 @@ ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model
   FitQuestion question = fit_question(request, model);
   question.sequences = std::uint64_t{request.ranks} * question.parallel.max_num_seqs;
   question.sequence_tokens = model.max_model_len;
-  if (tell_fit(question) == Fits::Yes) return ExitCode::Done;
+  if (answer_fit(question) == Fit::Shortage::None) return ExitCode::Done;
   fmt::print(does_not_fit);
   return ExitCode::Usage;
 }
-
-}  // namespace
-
-namespace {
 
 // `auto` as it would be on machines like this one.
 ValidateRequest with_threads(ValidateRequest request) {
@@ -162,7 +165,7 @@ ExitCode validate(const ValidateRequest& asked) {
   FitQuestion question = fit_question(request, model);
   question.sequences = s.completions;
   question.sequence_tokens = s.longest_sequence;
-  const Fits fits = tell_fit(question);
+  const Fit::Shortage shortage = answer_fit(question);
 
   const double failed = static_cast<double>(s.failed_rows) / static_cast<double>(s.completions);
   if (s.failed_rows == s.completions) {
@@ -174,7 +177,7 @@ ExitCode validate(const ValidateRequest& asked) {
         "warning: {:.1f} % of the rows fail, more than errors.max_failed_fraction; the run would end with exit code "
         "3\n",
         100 * failed);
-  if (fits == Fits::No) {
+  if (shortage != Fit::Shortage::None) {
     fmt::print(does_not_fit);
     return ExitCode::Usage;
   }

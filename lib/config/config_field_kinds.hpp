@@ -89,7 +89,17 @@ struct Synonym {
   }
 };
 
-// `at` finds the value inside a RunConfig.
+// Finds a value inside a RunConfig: the member of a section.
+template <class Section, class T>
+struct Member {
+  Section RunConfig::*section;
+  T Section::*value;
+  auto& operator()(auto& config) const { return config.*section.*value; }
+};
+template <class Section, class T>
+Member(Section RunConfig::*, T Section::*) -> Member<Section, T>;
+
+// `at` finds the value inside a RunConfig, const or not.
 template <class T, class At>
 Field plain(const char* key, const char* accepts, Effect effect, Range<T> range, At at, Synonym<T> also = {}) {
   Read read = [=](const yaml::Node& node, RunConfig& c) {
@@ -99,7 +109,7 @@ Field plain(const char* key, const char* accepts, Effect effect, Range<T> range,
     at(c) = *x;
     return true;
   };
-  return {key, accepts, effect, read, [=](const RunConfig& c) { return number_node(at(const_cast<RunConfig&>(c))); }};
+  return {key, accepts, effect, read, [=](const RunConfig& c) { return number_node(at(c)); }};
 }
 
 // `empty` is the word for an absent value: "auto" or "null".
@@ -114,7 +124,7 @@ Field optional(const char* key, const char* accepts, Effect effect, const char* 
     return true;
   };
   Write write = [=](const RunConfig& c) {
-    const auto& value = at(const_cast<RunConfig&>(c));
+    const auto& value = at(c);
     return value ? number_node(*value) : null ? yaml::Node() : yaml::plain(empty);
   };
   return {key, accepts, effect, read, write};
@@ -128,7 +138,7 @@ Field text(const char* key, const char* accepts, Effect effect, At at) {
     at(c) = node.scalar;
     return true;
   };
-  return {key, accepts, effect, read, [=](const RunConfig& c) { return yaml::text(at(const_cast<RunConfig&>(c))); }};
+  return {key, accepts, effect, read, [=](const RunConfig& c) { return yaml::text(at(c)); }};
 }
 
 template <class At>
@@ -140,7 +150,7 @@ Field one_of(const char* key, const char* accepts, Effect effect, std::vector<st
     at(c) = node.scalar;
     return true;
   };
-  return {key, accepts, effect, read, [=](const RunConfig& c) { return yaml::text(at(const_cast<RunConfig&>(c))); }};
+  return {key, accepts, effect, read, [=](const RunConfig& c) { return yaml::text(at(c)); }};
 }
 
 template <class At>
@@ -150,7 +160,7 @@ Field flag(const char* key, Effect effect, At at) {
     if (value) at(c) = *value;
     return value.has_value();
   };
-  Write write = [=](const RunConfig& c) { return yaml::plain(at(const_cast<RunConfig&>(c)) ? "true" : "false"); };
+  Write write = [=](const RunConfig& c) { return yaml::plain(at(c) ? "true" : "false"); };
   return {key, "true or false", effect, read, write};
 }
 
@@ -163,7 +173,7 @@ Field optional_flag(const char* key, const char* accepts, Effect effect, At at) 
     return true;
   };
   Write write = [=](const RunConfig& c) {
-    const auto& value = at(const_cast<RunConfig&>(c));
+    const auto& value = at(c);
     return yaml::plain(!value ? "auto" : *value ? "true" : "false");
   };
   return {key, accepts, effect, read, write};

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <set>
 
 #include "base/sampling_limits.hpp"
@@ -11,28 +10,37 @@
 namespace moemill::mill {
 namespace {
 
-// A number of seconds, 90s, 30m, 12h, 2d, HH:MM:SS or D-HH:MM:SS (Slurm's).
+// HH:MM:SS or D-HH:MM:SS (Slurm's), in seconds. Minutes and seconds have at most two digits.
+std::optional<double> clock_time(std::string_view text) {
+  double days = 0;
+  if (const std::size_t dash = text.find('-'); dash != std::string_view::npos) {
+    const auto value = number_in<std::uint32_t>(text.substr(0, dash));
+    if (!value) return std::nullopt;
+    days = *value;
+    text.remove_prefix(dash + 1);
+  }
+  const std::size_t first = text.find(':'), second = text.find(':', first + 1);
+  if (first == std::string_view::npos || second == std::string_view::npos) return std::nullopt;
+  const std::string_view minute_text = text.substr(first + 1, second - first - 1),
+                         second_text = text.substr(second + 1);
+  if (minute_text.size() > 2 || second_text.size() > 2) return std::nullopt;
+  const auto hours = number_in<std::uint32_t>(text.substr(0, first)), minutes = number_in<std::uint32_t>(minute_text),
+             seconds = number_in<std::uint32_t>(second_text);
+  if (!hours || !minutes || !seconds) return std::nullopt;
+  return days * 86400.0 + *hours * 3600.0 + *minutes * 60.0 + *seconds;
+}
+
+// A number of seconds, 90s, 30m, 12h, 2d, or a clock time.
 std::optional<double> duration(const yaml::Node& node) {
   if (auto seconds = number<double>(node)) return *seconds >= 0 ? seconds : std::nullopt;
   if (!node.is_scalar() || node.scalar.size() < 2) return std::nullopt;
-  std::string text = node.scalar;
-  const std::string units = "smhd";
+  const std::string_view text = node.scalar, units = "smhd";
   const double factors[] = {1, 60, 3600, 86400};
-  if (auto unit = units.find(text.back()); unit != std::string::npos) {
-    auto value = number_in<double>(text.substr(0, text.size() - 1));
-    const double seconds = value ? *value * factors[unit] : -1;
-    return seconds >= 0 && std::isfinite(seconds) ? std::optional(seconds) : std::nullopt;
-  }
-  unsigned days = 0, hours = 0, minutes = 0, seconds = 0;
-  int used = 0;
-  if (std::sscanf(text.c_str(), "%u-%u:%2u:%2u%n", &days, &hours, &minutes, &seconds, &used) != 4 ||
-      used != static_cast<int>(text.size())) {
-    days = 0;
-    if (std::sscanf(text.c_str(), "%u:%2u:%2u%n", &hours, &minutes, &seconds, &used) != 3 ||
-        used != static_cast<int>(text.size()))
-      return std::nullopt;
-  }
-  return days * 86400.0 + hours * 3600.0 + minutes * 60.0 + seconds;
+  const auto unit = units.find(text.back());
+  if (unit == std::string_view::npos) return clock_time(text);
+  const auto value = number_in<double>(text.substr(0, text.size() - 1));
+  const double seconds = value ? *value * factors[unit] : -1;
+  return seconds >= 0 && std::isfinite(seconds) ? std::optional(seconds) : std::nullopt;
 }
 constexpr const char* duration_form = "seconds, or a time such as 90s, 30m, 12h or 23:30:00";
 
@@ -43,8 +51,7 @@ Field seconds(const char* key, At at) {
     if (x) at(c) = *x;
     return x.has_value();
   };
-  return {key, duration_form, Effect::Layout, read,
-          [=](const RunConfig& c) { return number_node(at(const_cast<RunConfig&>(c))); }};
+  return {key, duration_form, Effect::Layout, read, [=](const RunConfig& c) { return number_node(at(c)); }};
 }
 
 Field max_wall_time() {
@@ -215,121 +222,133 @@ Field expert_domain() {
           [](const RunConfig& c) { return yaml::plain(c.parallel.expert_domain); }};
 }
 
-#define AT(member) \
-  [](RunConfig & c) -> auto& { return c.member; }
-
 std::vector<Field> make_fields() {
   using u32 = std::uint32_t;
   using u64 = std::uint64_t;
   constexpr Effect Answers = Effect::Answers, Layout = Effect::Layout;
   const float above_zero = std::numeric_limits<float>::min();
+  const auto model = [](auto value) { return Member{&RunConfig::model, value}; };
+  const auto input = [](auto value) { return Member{&RunConfig::input, value}; };
+  const auto sampling = [](auto value) { return Member{&RunConfig::sampling, value}; };
+  const auto repetition = [](auto value) {
+    return [=](auto& config) -> auto& { return config.sampling.repetition_detection.*value; };
+  };
+  const auto errors = [](auto value) { return Member{&RunConfig::errors, value}; };
+  const auto output = [](auto value) { return Member{&RunConfig::output, value}; };
+  const auto parallel = [](auto value) { return Member{&RunConfig::parallel, value}; };
+  const auto runtime = [](auto value) { return Member{&RunConfig::runtime, value}; };
+  const auto cost = [](auto value) { return Member{&RunConfig::cost, value}; };
   return {
-      text("model.path", "a model folder (config.json, tokenizer.json, *.safetensors)", Layout, AT(model.path)),
+      text("model.path", "a model folder (config.json, tokenizer.json, *.safetensors)", Layout,
+           model(&ModelSettings::path)),
       one_of("model.load_format", "auto (also safetensors, the same) or dummy (random weights)", Answers,
-             {"auto", "dummy"}, AT(model.load_format), {"safetensors", "auto"}),
+             {"auto", "dummy"}, model(&ModelSettings::load_format), {"safetensors", "auto"}),
       one_of("model.dtype", "bfloat16 (other weights are rounded to it; also auto, the same)", Answers, {"bfloat16"},
-             AT(model.dtype), {"auto", "bfloat16"}),
+             model(&ModelSettings::dtype), {"auto", "bfloat16"}),
       optional<u32>("model.max_model_len", "auto (the model's own) or a number of tokens above 0", Answers, "auto",
-                    {1, 1u << 30}, AT(model.max_model_len)),
+                    {1, 1u << 30}, model(&ModelSettings::max_model_len)),
 
-      text("input.path", "an HDF5 file with the prompts", Layout, AT(input.path)),
-      text("input.group", "the group that holds the columns, e.g. /", Answers, AT(input.group)),
+      text("input.path", "an HDF5 file with the prompts", Layout, input(&InputSettings::path)),
+      text("input.group", "the group that holds the columns, e.g. /", Answers, input(&InputSettings::group)),
       optional<u64>("input.limit", "null (all) or a number of prompts above 0", Answers, "null", {1, u64(1) << 62},
-                    AT(input.limit)),
+                    input(&InputSettings::limit)),
       optional_flag("input.add_special_tokens", "auto (as prompts.h5 says, else true), true or false", Answers,
-                    AT(input.add_special_tokens)),
+                    input(&InputSettings::add_special_tokens)),
 
-      plain<u32>("sampling.n", "a number of samples from 1 to 65536", Answers, {1, limits::samples}, AT(sampling.n)),
+      plain<u32>("sampling.n", "a number of samples from 1 to 65536", Answers, {1, limits::samples},
+                 sampling(&SamplingParams::n)),
       plain<float>("sampling.temperature", "a number from 0 (greedy) to 100", Answers, {0, limits::temperature},
-                   AT(sampling.temperature)),
-      plain<float>("sampling.top_p", "a number above 0 and at most 1", Answers, {above_zero, 1}, AT(sampling.top_p)),
+                   sampling(&SamplingParams::temperature)),
+      plain<float>("sampling.top_p", "a number above 0 and at most 1", Answers, {above_zero, 1},
+                   sampling(&SamplingParams::top_p)),
       plain<std::int32_t>("sampling.top_k", "0 (off; also -1) or a number of tokens up to 2^30", Answers,
-                          {0, limits::top_k}, AT(sampling.top_k), {"-1", 0}),
-      plain<float>("sampling.min_p", "a number from 0 to 1", Answers, {0, 1}, AT(sampling.min_p)),
+                          {0, limits::top_k}, sampling(&SamplingParams::top_k), {"-1", 0}),
+      plain<float>("sampling.min_p", "a number from 0 to 1", Answers, {0, 1}, sampling(&SamplingParams::min_p)),
       plain<float>("sampling.repetition_penalty", "a number above 0 and at most 100", Answers,
-                   {above_zero, limits::repetition_penalty}, AT(sampling.repetition_penalty)),
+                   {above_zero, limits::repetition_penalty}, sampling(&SamplingParams::repetition_penalty)),
       plain<float>("sampling.presence_penalty", "a number from -100 to 100", Answers,
-                   {-limits::other_penalties, limits::other_penalties}, AT(sampling.presence_penalty)),
+                   {-limits::other_penalties, limits::other_penalties}, sampling(&SamplingParams::presence_penalty)),
       plain<float>("sampling.frequency_penalty", "a number from -100 to 100", Answers,
-                   {-limits::other_penalties, limits::other_penalties}, AT(sampling.frequency_penalty)),
+                   {-limits::other_penalties, limits::other_penalties}, sampling(&SamplingParams::frequency_penalty)),
       plain<u32>("sampling.max_tokens", "0 (score only) or a number of tokens up to 2^30", Answers,
-                 {0, limits::max_tokens}, AT(sampling.max_tokens)),
+                 {0, limits::max_tokens}, sampling(&SamplingParams::max_tokens)),
       plain<u32>("sampling.min_tokens", "0 or a number of tokens", Answers, {0, limits::max_tokens},
-                 AT(sampling.min_tokens)),
+                 sampling(&SamplingParams::min_tokens)),
       stop_strings(),
       stop_token_ids(),
-      flag("sampling.ignore_eos", Answers, AT(sampling.ignore_eos)),
-      plain<u64>("sampling.seed", "a whole number from 0 to 2^64-1 (null is 0)", Answers, {}, AT(sampling.seed),
-                 {"null", 0}),
+      flag("sampling.ignore_eos", Answers, sampling(&SamplingParams::ignore_eos)),
+      plain<u64>("sampling.seed", "a whole number from 0 to 2^64-1 (null is 0)", Answers, {},
+                 sampling(&SamplingParams::seed), {"null", 0}),
       optional<u32>("sampling.logprobs", "null (off), 0 (of the chosen token) or k <= 1000 (also of the k best)",
-                    Answers, "null", {0, limits::logprobs}, AT(sampling.logprobs)),
-      flag("sampling.prompt_logprobs", Answers, AT(sampling.prompt_logprobs)),
+                    Answers, "null", {0, limits::logprobs}, sampling(&SamplingParams::logprobs)),
+      flag("sampling.prompt_logprobs", Answers, sampling(&SamplingParams::prompt_logprobs)),
       plain<u32>("sampling.repetition_detection.max_pattern_size", "0 (off) or a number of tokens up to 4096", Answers,
-                 {0, 4096}, AT(sampling.repetition_detection.max_pattern_size)),
+                 {0, 4096}, repetition(&RepetitionDetection::max_pattern_size)),
       plain<u32>("sampling.repetition_detection.min_count", "0 or a number of repeats, 2 or more where detection is on",
-                 Answers, {0, 1u << 20}, AT(sampling.repetition_detection.min_count)),
-      flag("sampling.from_model", Answers, AT(sampling.from_model)),
+                 Answers, {0, 1u << 20}, repetition(&RepetitionDetection::min_count)),
+      flag("sampling.from_model", Answers, sampling(&SamplingParams::from_model)),
 
       too_long(),
       plain<double>("errors.max_failed_fraction", "a number from 0 to 1", Layout, {0, 1},
-                    AT(errors.max_failed_fraction)),
+                    errors(&ErrorSettings::max_failed_fraction)),
 
-      text("output.dir", "a folder to write to; NAME is the input's without its ending", Layout, AT(output.dir)),
+      text("output.dir", "a folder to write to; NAME is the input's without its ending", Layout,
+           output(&OutputSettings::dir)),
       optional<u64>("output.shard_prompts", "auto or a number of prompts above 0", Layout, "auto", {1, u64(1) << 40},
-                    AT(output.shard_prompts)),
-      seconds("output.journal_flush_seconds", AT(output.journal_flush_seconds)),
+                    output(&OutputSettings::shard_prompts)),
+      seconds("output.journal_flush_seconds", output(&OutputSettings::journal_flush_seconds)),
       compression(),
       store(),
-      flag("output.skip_special_tokens", Answers, AT(output.skip_special_tokens)),
+      flag("output.skip_special_tokens", Answers, output(&OutputSettings::skip_special_tokens)),
       carry_columns(),
-      flag("output.merge", Layout, AT(output.merge)),
-      flag("output.keep_shards", Layout, AT(output.keep_shards)),
+      flag("output.merge", Layout, output(&OutputSettings::merge)),
+      flag("output.keep_shards", Layout, output(&OutputSettings::keep_shards)),
 
       expert_domain(),
       optional<u32>("parallel.ranks_per_node", "auto (as MPI reports) or a number of ranks above 0", Layout, "auto",
-                    {1, 1u << 20}, AT(parallel.ranks_per_node)),
+                    {1, 1u << 20}, parallel(&ParallelSettings::ranks_per_node)),
       plain<u32>("parallel.redundant_experts", "0 (redundant experts are not in this version)", Layout, {0, 0},
-                 AT(parallel.redundant_experts)),
+                 parallel(&ParallelSettings::redundant_experts)),
       one_of("parallel.rebalance.policy", "none (rebalancing is not in this version)", Layout, {"none"},
-             AT(parallel.rebalance_policy)),
+             parallel(&ParallelSettings::rebalance_policy)),
       plain<u32>("parallel.rebalance.interval_steps", "a number of steps above 0", Layout, {1, 1u << 30},
-                 AT(parallel.rebalance_interval_steps)),
-      optional<u32>("parallel.micro_batches", "auto, 1 or 2", Layout, "auto", {1, 2}, AT(parallel.micro_batches)),
+                 parallel(&ParallelSettings::rebalance_interval_steps)),
+      optional<u32>("parallel.micro_batches", "auto, 1 or 2", Layout, "auto", {1, 2},
+                    parallel(&ParallelSettings::micro_batches)),
       plain<u32>("parallel.roles.prefill_ranks", "0 (ranks for prefill only are not in this version)", Layout, {0, 0},
-                 AT(parallel.prefill_ranks)),
+                 parallel(&ParallelSettings::prefill_ranks)),
       plain<u32>("parallel.max_num_seqs", "a number of sequences a rank, from 1 to 65536", Layout, {1, 65536},
-                 AT(parallel.max_num_seqs)),
+                 parallel(&ParallelSettings::max_num_seqs)),
       plain<u32>("parallel.max_num_batched_tokens", "a number of rows a step and rank, from 1 to 1048576", Layout,
-                 {1, 1u << 20}, AT(parallel.max_num_batched_tokens)),
+                 {1, 1u << 20}, parallel(&ParallelSettings::max_num_batched_tokens)),
       optional<u64>(
           "parallel.kv_cache_tokens",
           "auto (from free memory) or a number of tokens above 0 that a rank's layers can hold, those with a window "
           "only as far as max_num_seqs windows and a step need it; a prompt that does not fit with its "
           "max_tokens ends the job",
-          Layout, "auto", {1, u64(1) << 40}, AT(parallel.kv_cache_tokens)),
+          Layout, "auto", {1, u64(1) << 40}, parallel(&ParallelSettings::kv_cache_tokens)),
       optional<u32>("parallel.threads_per_rank",
                     "auto (the CPUs that the rank may use, shared with the ranks beside it) or a number of threads "
                     "from 1 to 1024",
-                    Layout, "auto", {1, 1024}, AT(parallel.threads_per_rank)),
+                    Layout, "auto", {1, 1024}, parallel(&ParallelSettings::threads_per_rank)),
 
       one_of("runtime.backend", "auto or cpu (cuda is not in this build)", Layout, {"auto", "cpu"},
-             AT(runtime.backend)),
+             runtime(&RuntimeSettings::backend)),
       max_wall_time(),
-      seconds("runtime.drain_margin", AT(runtime.drain_margin_seconds)),
-      text("runtime.stop_file", "a file name; relative ones lie in the run directory", Layout, AT(runtime.stop_file)),
-      seconds("runtime.progress_interval", AT(runtime.progress_interval_seconds)),
+      seconds("runtime.drain_margin", runtime(&RuntimeSettings::drain_margin_seconds)),
+      text("runtime.stop_file", "a file name; relative ones lie in the run directory", Layout,
+           runtime(&RuntimeSettings::stop_file)),
+      seconds("runtime.progress_interval", runtime(&RuntimeSettings::progress_interval_seconds)),
       one_of("runtime.log_level", "trace, debug, info, warning, error or off", Layout,
-             {"trace", "debug", "info", "warning", "error", "off"}, AT(runtime.log_level)),
+             {"trace", "debug", "info", "warning", "error", "off"}, runtime(&RuntimeSettings::log_level)),
 
       optional<double>("cost.hour_price", "null or the price of one unit for an hour", Layout, "null", {0, 1e12},
-                       AT(cost.hour_price)),
+                       cost(&CostSettings::hour_price)),
       one_of("cost.unit", "what hour_price buys: auto (core on CPUs), gpu, rank, node, core or job", Layout,
-             {"auto", "gpu", "rank", "node", "core", "job"}, AT(cost.unit)),
-      text("cost.currency", "a currency such as USD", Layout, AT(cost.currency)),
+             {"auto", "gpu", "rank", "node", "core", "job"}, cost(&CostSettings::unit)),
+      text("cost.currency", "a currency such as USD", Layout, cost(&CostSettings::currency)),
   };
 }
-
-#undef AT
 
 }  // namespace
 

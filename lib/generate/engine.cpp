@@ -17,7 +17,7 @@ cpu::Isa chosen_isa() {
 }
 
 std::uint64_t spare_memory_bytes(int ranks_sharing_memory) {
-  return memory_left(ranks_sharing_memory).bytes / 5 * 4 / static_cast<std::uint64_t>(ranks_sharing_memory);
+  return cache_budget(memory_left(ranks_sharing_memory).bytes, static_cast<std::uint64_t>(ranks_sharing_memory));
 }
 
 namespace {

@@ -254,7 +254,7 @@ void store_failure(RunPlan& plan, const Ranks& ranks, const Failure& failure, do
   const Comm& world = ranks.world;
   try {
     const int code = static_cast<int>(failure.code);
-    if (world.rank() != 0 && !failure.agreed) append_to_run_log(plan.paths, told_by(world, failure));
+    if (world.rank() != 0 && !failure.agreed) append_to_run_log(plan.paths, attribution(world, failure));
     if (world.rank() == 0 || !failure.agreed)
       record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, code, failure.text, world.rank(),
                                                      now_seconds() - started, attempt_cores(ranks)});
@@ -318,7 +318,7 @@ ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& requ
     return run_attempt(world, signals, request, started, zero);
   } catch (...) {
     const Failure failure = describe_current_exception();
-    if (zero) log::note(log::Level::Error, failure.agreed ? failure.text : told_by(world, failure));
+    if (zero) log::note(log::Level::Error, failure.agreed ? failure.text : attribution(world, failure));
     if (zero && zero->lock && !failure.agreed && world.size() > 1) zero->lock->leave_unreleased();
     throw;
   }

@@ -23,7 +23,7 @@ void attention_begin(const cpu::Stream&, AttentionTile& tile) {
 void attention_block(const cpu::Stream& stream, AttentionTile& tile, const float* keys, std::size_t key_stride,
                      const float* values, std::size_t value_stride, std::size_t tokens, std::uint32_t first_position) {
   expect(tile.lanes == 16 || tile.lanes == attention_lanes, "an attention tile has 16 or 32 lanes");
-  expect(tokens <= 64 && first_position % 64 == 0, "attention blocks are aligned to 64 positions");
+  expect(tokens <= page_tokens && first_position % page_tokens == 0, "attention blocks are aligned to 64 positions");
   stream.bodies().attention_block(tile, keys, key_stride, values, value_stride, tokens, first_position);
 }
 

@@ -1,6 +1,6 @@
 // The attention block over the sixteen lanes F of the including file's instruction set.
 
-constexpr std::size_t block_tokens = 64;
+constexpr std::size_t block_tokens = page_tokens;
 
 // s[t][lanes] = chain over d of k[t][d] * q[d][lanes], for Tokens rows of keys and Vectors sixteens of lanes.
 template <int Tokens, int Vectors>

@@ -18,7 +18,7 @@ void attention_begin(const Stream&, AttentionRows& rows, const float* sinks, std
 
 void attention_page(const Stream& stream, AttentionRows& rows, const bf16* page, std::uint32_t first_position,
                     const bf16* next) {
-  expect(first_position % 64 == 0, "attention pages are aligned to 64 positions");
+  expect(first_position % page_tokens == 0, "attention pages are aligned to 64 positions");
   expect(rows.output_stride % 16 == 0 && rows.output_stride >= rows.head_dim,
          "attention rows: outputs in whole vectors");
   stream.bodies().attention_page(rows, page, first_position, next);

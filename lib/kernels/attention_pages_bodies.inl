@@ -1,6 +1,6 @@
 // A page of grouped attention over the sixteen lanes F of the including file's instruction set.
 
-constexpr std::size_t page_positions = 64;
+constexpr std::size_t page_positions = page_tokens;
 constexpr std::size_t row_chunk = attention_query_chunk;
 
 // C[rows][16 * vectors] = C * factor, or 0, then the chain over k of A[row][k] * B[k][column], where B holds pairs of k

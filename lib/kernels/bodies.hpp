@@ -8,12 +8,13 @@
 #include <cstdint>
 
 #include "base/bf16.hpp"
+#include "base/page_tokens.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/attention_pages.hpp"
+#include "kernels/panel.hpp"
 
 namespace moemill::cpu {
 
-constexpr std::size_t panel_columns = 32;
 constexpr std::size_t block_inputs = 512;  // k of a block: 32 KiB of bf16 a panel, half of most L1 caches
 // Row stride of expanded A. Not a multiple of 4 KiB, so the rows of a tile do not fall into one cache set.
 constexpr std::size_t a_row_stride = block_inputs + 16;

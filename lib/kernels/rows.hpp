@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/bf16.hpp"
+#include "base/rotary_pairs.hpp"
 #include "kernels/stream.hpp"
 
 namespace moemill::cpu {
@@ -38,7 +39,7 @@ void add_biases(Stream& stream, float* x, std::size_t x_stride, const float* con
 // Rotary embedding in place on `heads` vectors of `dim` values a row, at x + r * x_stride + h * head_stride.
 // cosine and sine are [rows][dim / 2] (already gathered by position). Adjacent: pairs (2i, 2i+1), DeepSeek's; Halves:
 // pairs (i, i + dim/2), everyone else's. Each output is fma(a, c, -(b*s)) resp. fma(b, c, a*s).
-enum class RotaryPairs { Adjacent, Halves };
+using moemill::RotaryPairs;
 void rotate(Stream& stream, float* x, std::size_t x_stride, std::size_t head_stride, std::size_t rows,
             std::size_t heads, std::size_t dim, const float* cosine, const float* sine, RotaryPairs pairs);
 

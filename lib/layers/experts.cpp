@@ -6,17 +6,10 @@
 #include "base/error.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/rows.hpp"
+#include "layers/working_set.hpp"
 
 namespace moemill::layers {
 namespace {
-
-// Experts are worked through in groups whose intermediates stay in the cores' own caches: gate_up, swiglu and down of a
-// group follow each other, and within a group the team balances over all experts.
-std::size_t group_rows(const model::MlpWeights& expert, int threads) {
-  constexpr std::size_t intermediate_bytes = std::size_t{1} << 20;  // a thread
-  std::size_t row_bytes = (expert.gate_up.n + expert.down.n) * sizeof(float);
-  return std::max<std::size_t>(64, intermediate_bytes / row_bytes) * static_cast<std::size_t>(threads);
-}
 
 using ExpertBegin = std::span<const std::uint32_t>;
 
@@ -80,7 +73,8 @@ void run_experts(cpu::Stream& stream, const model::Moe& moe, std::span<const mod
   if (received.row.empty()) return;
   const model::MlpWeights& shape = experts.front();  // all routed experts of a layer have one shape
   std::size_t inner_width = shape.gate_up.n, width = shape.width, hidden = shape.down.n;
-  std::size_t most_rows = std::min(group_rows(shape, stream.team().size()), received.row.size());
+  std::size_t most_rows =
+      std::min(expert_group_rows({inner_width, width, hidden}, stream.team().size()), received.row.size());
   const Stretch s{scratch.gate_up.reserve(most_rows * inner_width), scratch.inner.reserve(most_rows * width),
                   scratch.down.reserve(most_rows * hidden), scratch.rounded.reserve(most_rows * hidden)};
 

@@ -4,17 +4,10 @@
 
 #include "base/error.hpp"
 #include "kernels/rows.hpp"
+#include "layers/working_set.hpp"
 
 namespace moemill::layers {
 namespace {
-
-// Rows at once: enough that reading the weights again for the next piece costs little, few enough that the
-// intermediates (4 bytes x gate_up.n a row) stay within about 4 MiB.
-std::size_t piece_rows(const model::MlpWeights& weights) {
-  constexpr std::size_t intermediate_bytes = std::size_t{4} << 20;
-  std::size_t row_bytes = std::max(weights.gate_up.n, weights.down.n) * sizeof(float);
-  return std::clamp<std::size_t>(intermediate_bytes / row_bytes, 128, 1024);
-}
 
 // Calls finish(first, count, down) for every piece of rows: down is [count, hidden], the MLP's output.
 template <class Finish>
@@ -22,8 +15,8 @@ void for_each_piece(cpu::Stream& stream, const model::MlpWeights& weights, cpu::
                     MlpScratch& scratch, Finish&& finish) {
   if (weights.width == 0) return;
   expect(weights.gate_up_bias == nullptr && weights.down_bias == nullptr, "mlp: only routed experts have biases");
-  std::size_t piece = std::min(rows, piece_rows(weights));
-  std::size_t inner_width = weights.gate_up.n, hidden = weights.down.n, width = weights.width;
+  const std::size_t inner_width = weights.gate_up.n, hidden = weights.down.n, width = weights.width;
+  const std::size_t piece = std::min(rows, mlp_piece_rows({inner_width, width, hidden}));
   float* gate_up = scratch.gate_up.reserve(piece * inner_width);
   bf16* inner = scratch.inner.reserve(piece * width);
   float* down = scratch.down.reserve(piece * hidden);

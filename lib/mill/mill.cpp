@@ -113,7 +113,7 @@ MillEnd Mill::leave(const schedule::Decision& decision) {
   if (decision.phase == schedule::Phase::Failed) {
     flush_all();
     throw AgreedFailure(static_cast<ExitCode>(decision.error),
-                        broadcast_text(parts_.world, told_by(parts_.world, failure_), decision.failed_rank.value));
+                        broadcast_text(parts_.world, attribution(parts_.world, failure_), decision.failed_rank.value));
   }
   const bool finished = decision.phase == schedule::Phase::Finished;
   if (!finished) drain_reason_ = agree_on_reason();

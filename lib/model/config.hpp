@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/ids.hpp"
-#include "kernels/rows.hpp"
+#include "base/rotary_pairs.hpp"
 
 namespace moemill::model {
 
@@ -17,7 +17,7 @@ enum class RopeScaling { None, Linear, Llama3, Yarn };
 // The rotary embedding, fully resolved: angle(position, i) = position * frequencies[i].
 struct Rope {
   std::uint32_t dim = 0;  // rotated values per head
-  cpu::RotaryPairs pairs = cpu::RotaryPairs::Adjacent;
+  RotaryPairs pairs = RotaryPairs::Adjacent;
   std::vector<float> frequencies;  // [dim / 2], scaling applied
   float magnitude = 1.0f;          // multiplies cos and sin
 };

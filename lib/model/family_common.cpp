@@ -70,7 +70,7 @@ void read_grouped_heads(const JsonObject& json, ModelConfig& config, const HeadD
   gqa.softmax_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(gqa.head_dim)));
 
   RopeSettings rope = read_rope(json, config.max_positions, rope_defaults);
-  config.rope = resolve_rope(rope, gqa.head_dim, cpu::RotaryPairs::Halves);
+  config.rope = resolve_rope(rope, gqa.head_dim, RotaryPairs::Halves);
   config.max_positions = stretched_positions(rope, config.max_positions);
   // An odd number of rotating values is defined (one more value rotates), but not with YaRN.
   auto rotated = static_cast<std::uint32_t>(gqa.head_dim * rope.rotated_share);

@@ -16,7 +16,7 @@ void read_sizes(const JsonObject& json, ModelConfig& config) {
   refuse_set(json, {"attention_bias", "mlp_bias"});
 }
 
-void read_attention(const JsonObject& json, ModelConfig& config, cpu::RotaryPairs pairs) {
+void read_attention(const JsonObject& json, ModelConfig& config, RotaryPairs pairs) {
   Mla& mla = config.mla;
   mla.heads = json.integer("num_attention_heads", 1, limits::heads);
   if (json.has("num_key_value_heads") && json.integer("num_key_value_heads", 1, limits::heads) != mla.heads) {
@@ -68,7 +68,7 @@ void warn_no_effect(const JsonObject& json, ModelConfig& config, std::string_vie
 
 void read_deepseek_v2(const JsonObject& json, ModelConfig& config) {
   read_sizes(json, config);
-  read_attention(json, config, cpu::RotaryPairs::Adjacent);
+  read_attention(json, config, RotaryPairs::Adjacent);
   read_layers(json, config, 0);
   read_experts(json, config, "num_experts", 2);
   Moe& moe = config.moe;
@@ -90,7 +90,7 @@ void read_deepseek_v2(const JsonObject& json, ModelConfig& config) {
 void read_deepseek_v3(const JsonObject& json, ModelConfig& config) {
   read_sizes(json, config);
   bool adjacent = json.flag_or("rope_interleave", true);
-  read_attention(json, config, adjacent ? cpu::RotaryPairs::Adjacent : cpu::RotaryPairs::Halves);
+  read_attention(json, config, adjacent ? RotaryPairs::Adjacent : RotaryPairs::Halves);
   read_layers(json, config, 3);
   read_spare_layers(json, config);
   read_experts(json, config, "num_local_experts", 1);

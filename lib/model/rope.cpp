@@ -120,7 +120,7 @@ std::uint32_t stretched_positions(const RopeSettings& s, std::uint32_t max_posit
   return std::max(max_positions, static_cast<std::uint32_t>(stretched));
 }
 
-Rope resolve_rope(const RopeSettings& s, std::uint32_t head_dim, cpu::RotaryPairs pairs) {
+Rope resolve_rope(const RopeSettings& s, std::uint32_t head_dim, RotaryPairs pairs) {
   auto dim = static_cast<std::uint32_t>(head_dim * s.rotated_share);
   std::vector<double> f((dim + 1) / 2);
   for (std::size_t i = 0; i < f.size(); ++i) f[i] = math::pow(s.theta, -2.0 * static_cast<double>(i) / dim);

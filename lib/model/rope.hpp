@@ -37,7 +37,7 @@ RopeSettings read_rope(const JsonObject& config, std::uint32_t max_positions, co
 // Resolves the settings for heads of `head_dim` values. d = int(head_dim * rotated_share) values rotate, and d is also
 // the d of the exponents; if d is odd one more value rotates, as in transformers. The caller checks Rope.dim against
 // head_dim.
-Rope resolve_rope(const RopeSettings& settings, std::uint32_t head_dim, cpu::RotaryPairs pairs);
+Rope resolve_rope(const RopeSettings& settings, std::uint32_t head_dim, RotaryPairs pairs);
 // The number of positions that the model supports. YaRN multiplies the original number by its factor, even if the
 // scaling was added to a published config.json whose max_position_embeddings was left as it was.
 std::uint32_t stretched_positions(const RopeSettings& settings, std::uint32_t max_positions);

@@ -1,17 +1,11 @@
 #include "plan/fit.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <limits>
-#include <string>
 
 #include "base/error.hpp"
-#include "base/text/format.hpp"
-#include "plan/kv_plan.hpp"
+#include "base/rounding.hpp"
 #include "schedule/pages.hpp"
-#include "system/machine/memory.hpp"
-#include "weights/weights.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -21,38 +15,9 @@ constexpr std::uint64_t all_memory = std::numeric_limits<std::uint64_t>::max();
 // What the launcher's libraries add to this process on a rank.
 constexpr std::uint64_t launched_bytes = std::uint64_t{12} << 20;
 
-void tell_layout(const FitQuestion& q, const WeightShare& share) {
-  const JobShape& s = q.shape;
-  const auto domains = std::minmax_element(s.domain_size.begin(), s.domain_size.end());
-  std::string experts = share.fewest_experts == share.most_experts
-                            ? fmt::format("{}", share.most_experts)
-                            : fmt::format("{} or {}", share.fewest_experts, share.most_experts);
-  if (share.most_experts > share.fewest_experts + 1)
-    experts = fmt::format("{} to {}", share.fewest_experts, share.most_experts);
-  fmt::print("layout   {} on {} of {}; {} of {} experts a rank and layer, {} for a copy of all\n",
-             counted(s.ranks, "rank", "ranks"), counted(s.nodes(), "node", "nodes"),
-             s.nodes() == 1 ? s.ranks : s.ranks_per_node, experts, q.model.moe.experts,
-             counted(*domains.first, "rank", "ranks"));
-  if (share.ranks_without_experts > 0)
-    fmt::print("warning: {} hold no expert: there are more ranks than experts\n",
-               counted(share.ranks_without_experts, "rank", "ranks"));
-}
+std::uint64_t sequences_per_rank(const FitQuestion& q) { return divide_up(q.sequences, std::uint64_t{q.shape.ranks}); }
 
-void tell_line(const char* name, std::uint64_t bytes, const std::string& what) {
-  fmt::print("  {:<10} {:>11}  {}\n", name, gib(bytes), what);
-}
-
-std::string cache_text(const FitQuestion& q, const KvPages& pages, std::uint64_t sequences) {
-  std::string text = fmt::format("{} bytes a token; {} tokens", thousands(model::kv_bytes_per_token(q.model)),
-                                 thousands(pages.tokens()));
-  if (pages.full > 0 && pages.window > 0)
-    text += fmt::format(", {} where layers see a window of {}",
-                        thousands(std::uint64_t{pages.window} * schedule::page_tokens), q.model.gqa.window);
-  return text + fmt::format(": {} of {} at a time", counted(sequences, "sequence", "sequences"),
-                            counted(q.sequence_tokens, "token", "tokens"));
-}
-
-// Sequences of the longest kind that run at a time in these pages.
+// Sequences of the longest kind that run at a time in these pages, per rank.
 std::uint64_t sequences_in(const FitQuestion& q, const KvPages& pages) {
   const KvPages one = least_kv_pages(q.model, q.sequence_tokens);
   std::uint64_t n = q.parallel.max_num_seqs;
@@ -62,7 +27,7 @@ std::uint64_t sequences_in(const FitQuestion& q, const KvPages& pages) {
         std::min(schedule::pages_for(q.sequence_tokens), schedule::pages_touched(q.model.gqa.window));
     n = std::min<std::uint64_t>(n, pages.window / each);
   }
-  return std::min(n, (q.sequences + q.shape.ranks - 1) / q.shape.ranks);
+  return std::min(n, sequences_per_rank(q));
 }
 
 void check_cache_setting(const FitQuestion& q, const KvPages& pages, const KvPages& least) {
@@ -71,67 +36,50 @@ void check_cache_setting(const FitQuestion& q, const KvPages& pages, const KvPag
              *q.parallel.kv_cache_tokens, q.sequence_tokens);
 }
 
+Fit::Shortage shortage_of(const Fit& fit, bool has_room) {
+  const std::uint64_t memory = fit.available.bytes;
+  if (has_room && fit.node_bytes <= memory) return Fit::Shortage::None;
+  const std::uint64_t without_cache = fit.node_bytes - fit.ranks_on_node * fit.cache_bytes;
+  return without_cache <= memory ? Fit::Shortage::Cache : Fit::Shortage::All;
+}
+
 }  // namespace
 
-Fits tell_fit(const FitQuestion& q) {
-  const std::uint64_t process = peak_rss_bytes() + launched_bytes;  // before any workspace is tried
-  const WeightShare share = weight_share(q.model, q.shape);
-  tell_layout(q, share);
-  const std::uint64_t ranks = std::min(q.shape.ranks, q.shape.ranks_per_node);
-  const std::uint64_t domain = *std::max_element(q.shape.domain_size.begin(), q.shape.domain_size.end());
-  const std::uint64_t workspace = workspace_bytes(q.model, q.parallel, static_cast<std::uint32_t>(domain));
-  const MemoryLeft here = memory_left(static_cast<int>(ranks));
-  const std::uint64_t memory = q.node_bytes.value_or(here.bytes);
+Fit fit(const FitQuestion& q) {
+  Fit fit;
+  fit.process_bytes = peak_rss_bytes() + launched_bytes;  // asked before workspace_bytes() makes some
+  fit.weights = weight_share(q.model, q.shape);
+  fit.ranks_on_node = std::min(q.shape.ranks, q.shape.ranks_per_node);
+  fit.workspace_bytes =
+      workspace_bytes(q.model, q.parallel, *std::max_element(q.shape.domain_size.begin(), q.shape.domain_size.end()));
+  fit.available = memory_left(static_cast<int>(fit.ranks_on_node));
+  if (q.node_bytes) fit.available = {*q.node_bytes, ""};
 
-  // As the engine does it: pages come out of what weights leave, less the margin.
-  const std::uint64_t share_of_rank = (q.sequences + q.shape.ranks - 1) / q.shape.ranks;
-  const KvNeed need{std::min<std::uint64_t>(q.parallel.max_num_seqs, share_of_rank), q.sequence_tokens,
-                    q.sequence_tokens};
-  const KvPages least = least_kv_pages(q.model, q.sequence_tokens);
-  const std::uint64_t before_cache = share.node_bytes + ranks * process;
+  // As the engine does it: pages come out of what the weights leave, less the margin.
+  const std::uint64_t ranks = fit.ranks_on_node, memory = fit.available.bytes;
+  const std::uint64_t before_cache = fit.weights.node_bytes + ranks * fit.process_bytes;
   const std::uint64_t left = memory > before_cache ? memory - before_cache : 0;
-  const std::uint64_t spare = std::min(left / 5 * 4, left - std::min(left, ranks * workspace)) / ranks;
-  const bool automatic = !q.parallel.kv_cache_tokens;
-  const bool has_room = !automatic || least.bytes(q.model) <= spare;
-  const KvPages pages = has_room ? kv_pages(q.model, q.parallel, need, spare) : least;
-  check_cache_setting(q, pages, least);
+  const std::uint64_t spare =
+      std::min(cache_budget(left, ranks), (left - std::min(left, ranks * fit.workspace_bytes)) / ranks);
 
-  const std::uint64_t cache = pages.bytes(q.model), rank_bytes = share.rank_bytes + cache + workspace + process;
-  const std::uint64_t node_bytes = share.node_bytes + ranks * (cache + workspace + process);
-  fmt::print("memory   of the rank that holds most\n");
-  tell_line("weights", share.rank_bytes,
-            fmt::format("{} that every rank has, {} of experts", gib(share.replicated_bytes),
-                        gib(share.rank_bytes - share.replicated_bytes)));
-  tell_line("KV cache", cache, cache_text(q, pages, std::max<std::uint64_t>(sequences_in(q, pages), 1)));
-  tell_line("workspace", workspace,
-            fmt::format("{} a step, {}", counted(q.parallel.max_num_batched_tokens, "row", "rows"),
-                        counted(q.parallel.threads_per_rank.value_or(1), "thread", "threads")));
-  tell_line("process", process, "program, tokenizer, MPI");
-  tell_line("together", rank_bytes,
-            fmt::format("a rank; {} a node of {}", gib(node_bytes), counted(ranks, "rank", "ranks")));
+  fit.sequences_wanted = std::min<std::uint64_t>(q.parallel.max_num_seqs, sequences_per_rank(q));
+  const KvNeed need{fit.sequences_wanted, q.sequence_tokens, q.sequence_tokens};
+  const KvPages least = least_kv_pages(q.model, q.sequence_tokens);
+  const bool automatic = !q.parallel.kv_cache_tokens, has_room = !automatic || least.bytes(q.model) <= spare;
+  fit.pages = has_room ? kv_pages(q.model, q.parallel, need, spare) : least;
+  check_cache_setting(q, fit.pages, least);
 
-  const std::string node = q.node_bytes ? fmt::format("{} of a node (--memory-per-node)", gib(memory))
-                                        : fmt::format("{} free on this machine now{}", gib(memory),
-                                                      here.limit.empty() ? "" : " (by " + here.limit + ")");
-  if (!has_room || node_bytes > memory) {
-    const std::uint64_t margin = automatic ? std::max(cache / 4, workspace) - workspace : 0;
-    const std::uint64_t needed = node_bytes + ranks * margin;
-    const bool cache_decides = needed - ranks * (cache + margin) <= memory;
-    const char* otherwise = !cache_decides               ? ""
-                            : q.parallel.kv_cache_tokens ? ", a lower parallel.kv_cache_tokens"
-                                                         : ", a lower model.max_model_len or max_tokens (of a new run)";
-    fmt::print("fits     no: {} a node are needed{}, more than the {}; use more nodes{}{}\n", gib(needed),
-               margin > 0 ? " (a fifth of what weights leave is kept free)" : "", node,
-               ranks > 1 ? " or fewer ranks a node" : "", otherwise);
-    if (!q.node_bytes) fmt::print("         for other machines say --memory-per-node GIB\n");
-    return Fits::No;
-  }
-  const std::uint64_t at_a_time = sequences_in(q, pages);
-  fmt::print("fits     yes: {} a node, of {}\n", gib(node_bytes), node);
-  if (at_a_time < need.sequences)
-    fmt::print("         a cache for all {} sequences that a rank may work on, at full length, would take {}\n",
-               thousands(need.sequences), gib(kv_pages(q.model, q.parallel, need, all_memory).bytes(q.model)));
-  return Fits::Yes;
+  fit.cache_bytes = fit.pages.bytes(q.model);
+  fit.node_bytes = fit.weights.node_bytes + ranks * (fit.cache_bytes + fit.workspace_bytes + fit.process_bytes);
+  // The workspace is a part of the fifth that the cache leaves.
+  if (automatic)
+    fit.kept_free_bytes = ranks * (std::max(fit.cache_bytes / 4, fit.workspace_bytes) - fit.workspace_bytes);
+  fit.shortage = shortage_of(fit, has_room);
+  fit.sequences_at_a_time = sequences_in(q, fit.pages);
+  ParallelSettings roomy = q.parallel;
+  roomy.kv_cache_tokens.reset();
+  fit.wanted_cache_bytes = kv_pages(q.model, roomy, need, all_memory).bytes(q.model);
+  return fit;
 }
 
 }  // namespace moemill::mill

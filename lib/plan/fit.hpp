@@ -1,5 +1,5 @@
-// "Does it fit, and how much a rank": the memory of a job's ranks and nodes against what there is, told on stdout. Used
-// by validate.
+// "Does it fit, and how much is it per rank?": the memory that a job's ranks and nodes need against what there is, as a
+// value. Nothing is loaded or printed. Used by validate.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,8 @@
 #include "base/run_config.hpp"
 #include "model/config.hpp"
 #include "plan/footprint.hpp"
+#include "plan/kv_plan.hpp"
+#include "system/machine/memory.hpp"
 
 namespace moemill::mill {
 
@@ -15,13 +17,36 @@ struct FitQuestion {
   const model::ModelConfig& model;
   const ParallelSettings& parallel;
   JobShape shape;
-  std::uint64_t sequences = 0;              // the whole job's
-  std::uint64_t sequence_tokens = 0;        // the longest one's, prompt and completion
-  std::optional<std::uint64_t> node_bytes;  // memory of a node; absent: what is free here
+  std::uint64_t sequences = 0;              // of the whole job
+  std::uint64_t sequence_tokens = 0;        // of the longest sequence, prompt and completion
+  std::optional<std::uint64_t> node_bytes;  // memory of a node; absent: what is free on this machine
 };
 
-enum class Fits { No, Yes };
+struct Fit {
+  enum class Shortage { None, Cache, All };  // Cache: a smaller KV cache would fit. All: not even that.
+
+  WeightShare weights;
+  std::uint32_t ranks_on_node = 1;
+  // Per rank: KV pages, and the bytes of each part. Weights are those of the rank that holds most.
+  KvPages pages;
+  std::uint64_t cache_bytes = 0;
+  std::uint64_t workspace_bytes = 0;  // buffers of a full step
+  std::uint64_t process_bytes = 0;    // program, tokenizer, MPI
+  // Per node, of the node that holds most.
+  std::uint64_t node_bytes = 0;       // all its ranks
+  std::uint64_t kept_free_bytes = 0;  // the margin of an automatic KV cache
+  MemoryLeft available;               // on a node
+  Shortage shortage = Shortage::None;
+  // Per rank: the sequences that run at a time at full length, those that the job would have at a time, and the KV
+  // cache for all of them.
+  std::uint64_t sequences_at_a_time = 0;
+  std::uint64_t sequences_wanted = 0;
+  std::uint64_t wanted_cache_bytes = 0;
+
+  std::uint64_t rank_bytes() const { return weights.rank_bytes + cache_bytes + workspace_bytes + process_bytes; }
+};
+
 // UserError when parallel.kv_cache_tokens is too little for the longest sequence.
-Fits tell_fit(const FitQuestion& question);
+Fit fit(const FitQuestion& question);
 
 }  // namespace moemill::mill

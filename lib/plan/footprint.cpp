@@ -6,6 +6,7 @@
 #include <map>
 
 #include "layers/forward.hpp"
+#include "layers/working_set.hpp"
 #include "plan/ranks.hpp"
 #include "weights/weights.hpp"
 
@@ -40,15 +41,17 @@ double exchange_bytes(const model::ModelConfig& config, double rows, double rank
   return busiest_over_mean * ((records + outputs) * row_bytes + rows * picks * 12);
 }
 
-// Of MLPs, which work in pieces of bounded size (layers/mlp, layers/experts).
-double mlp_bytes(const model::ModelConfig& config, double rows, double threads) {
-  auto piece = [&](double width, double intermediate_bytes, double least, double most) {
-    const double row_bytes = 4 * std::max<double>(2 * width, config.hidden);
-    const double piece_rows = std::min(std::clamp(intermediate_bytes / row_bytes, least, 1024.0), most);
-    return width == 0 ? 0.0 : piece_rows * (8 * width + 2 * width + 6.0 * config.hidden);
+std::uint64_t mlp_bytes(const model::ModelConfig& config, std::uint32_t rows, int threads) {
+  const auto shape = [&](std::uint32_t width) {
+    return layers::MlpShape{std::size_t{model::up_offset_of(width)} + width, width, config.hidden};
   };
-  return std::max({piece(config.dense_width, 0x1p22, 128, rows), piece(config.moe.shared_width, 0x1p22, 128, rows),
-                   threads * piece(config.moe.expert_width, 0x1p20, 64, rows * config.moe.picks / threads)});
+  layers::MlpScratchSize size;
+  for (const std::uint32_t width : {config.dense_width, config.moe.shared_width})
+    if (width > 0) size.cover(layers::MlpScratchSize::of_mlp(shape(width), rows));
+  if (config.moe.expert_width > 0)
+    size.cover(layers::MlpScratchSize::of_experts(shape(config.moe.expert_width), std::size_t{rows} * config.moe.picks,
+                                                  threads));
+  return size.bytes();
 }
 
 }  // namespace
@@ -102,8 +105,8 @@ std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSe
     const double half = static_cast<double>(forward_bytes(config, settings, rows_to_try / 2));
     forward += (forward - half) * (rows - rows_to_try) / (rows_to_try / 2);
   }
-  return static_cast<std::uint64_t>(forward + exchange_bytes(config, rows, domain_ranks) +
-                                    mlp_bytes(config, rows, settings.threads_per_rank.value_or(1)));
+  return static_cast<std::uint64_t>(forward + exchange_bytes(config, rows, domain_ranks)) +
+         mlp_bytes(config, rows, static_cast<int>(settings.threads_per_rank.value_or(1)));
 }
 
 }  // namespace moemill::mill

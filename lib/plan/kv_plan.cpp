@@ -69,6 +69,8 @@ KvPages least_kv_pages(const model::ModelConfig& config, std::uint64_t tokens) {
           has_windows(config) ? schedule::least_window_pages(config.gqa.window, tokens) : 0};
 }
 
+std::uint64_t cache_budget(std::uint64_t free_bytes, std::uint64_t ranks) { return free_bytes / 5 * 4 / ranks; }
+
 KvPages kv_pages(const model::ModelConfig& config, const ParallelSettings& settings, const KvNeed& need,
                  std::uint64_t spare_bytes) {
   if (settings.kv_cache_tokens) return explicit_pages(config, settings, need);

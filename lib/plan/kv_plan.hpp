@@ -26,6 +26,9 @@ struct KvPages {
   std::uint64_t tokens() const { return std::uint64_t{full > 0 ? full : window} * schedule::page_tokens; }
 };
 
+// What a rank may use for KV pages: `free_bytes` of a machine, shared by its ranks, less a margin of a fifth.
+std::uint64_t cache_budget(std::uint64_t free_bytes, std::uint64_t ranks);
+
 // Explicit settings are taken as they are; `auto` takes what the job can use, at most `spare_bytes`. A windowed layer
 // never gets more than the sequences' windows and a step's rows can touch. UserError when even the longest sequence
 // does not fit.

@@ -8,10 +8,11 @@
 #include <vector>
 
 #include "base/ids.hpp"
+#include "base/page_tokens.hpp"
 
 namespace moemill::schedule {
 
-constexpr std::uint32_t page_tokens = 64;  // tokens per KV page; attention blocks are these pages, from position 0 on
+using moemill::page_tokens;
 
 // Full-attention layers and layers with a sliding window have pages of their own, so that pages outside the window can
 // be freed. A model without windows has no pages of the second group; a model with windows everywhere has none of the

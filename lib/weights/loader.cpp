@@ -12,9 +12,7 @@ namespace {
 // digests are sums over pieces: who changes these numbers, or how a piece is cut, changes weights_fingerprint in mill/,
 // too.
 constexpr std::uint64_t piece_values = 1u << 19;
-constexpr std::uint32_t panel = 32;  // columns of a packed matrix that are filled together
-
-std::uint32_t round_up(std::uint32_t x, std::uint32_t step) { return (x + step - 1) / step * step; }
+constexpr std::uint32_t panel = cpu::panel_columns;
 
 // Calls visit(first, count) for [0, rows) in chunks of whole `grain`s.
 template <class Visit>
@@ -244,7 +242,7 @@ void Loader::halved_experts(const std::string& name, const Placement& placement,
 MlpWeights Loader::empty_mlp(std::uint32_t width, Room& gate_up, Room& down) {
   MlpWeights w;
   w.width = width;
-  w.up_offset = round_up(width, panel);
+  w.up_offset = up_offset_of(width);
   gate_up = take(c_.hidden, w.up_offset + width);
   down = take(width, c_.hidden);
   w.gate_up = gate_up.view();

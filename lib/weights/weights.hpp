@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "base/bf16.hpp"
+#include "base/rounding.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/panel.hpp"
 #include "model/config.hpp"
 #include "model/placement.hpp"
 #include "system/machine/threads.hpp"
@@ -20,8 +22,11 @@
 
 namespace moemill::model {
 
+// Up's columns begin at a panel of their own.
+inline std::uint32_t up_offset_of(std::uint32_t width) { return round_up(width, std::uint32_t{cpu::panel_columns}); }
+
 // Gate and up side by side in one matrix: gate in columns [0, width), up in [up_offset, up_offset + width), where
-// up_offset is `width` rounded up to 32.
+// up_offset is up_offset_of(width).
 template <class Matrix>
 struct MlpWeightsOf {
   Matrix gate_up;

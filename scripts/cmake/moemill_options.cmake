@@ -16,7 +16,6 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
-pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
 # If the first MPI is Open MPI and MPICH is installed too, the exchange tests and a moemill_with_mpich are made for MPICH.
 try_compile(MOEMILL_MPI_IS_OPEN_MPI ${CMAKE_BINARY_DIR}/mpi_kind ${CMAKE_CURRENT_LIST_DIR}/is_open_mpi.cpp
             LINK_LIBRARIES MPI::MPI_CXX)

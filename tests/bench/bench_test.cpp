@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "bench/attention_bench.hpp"
+#include "bench/calibrate.hpp"
 #include "bench/end_to_end_bench.hpp"
 #include "bench/gemm_bench.hpp"
 
@@ -32,6 +33,21 @@ TEST_CASE("bench: what cannot be run is the user's error") {
   CHECK(bench::run_bench({"--help"}, Comm::alone()) == 0);
   CHECK(bench::run_bench({"gemm", "--help"}, Comm::alone()) == 0);
   CHECK(bench::run_bench({}, Comm::alone()) == 2);
+}
+
+TEST_CASE("bench: calibrate measures what the ranks of the launch can see") {
+  for (int ranks : {1, 2}) {
+    run_loopback(ranks, [&](Comm world) {
+      const mill::Machine m = bench::measure_machine(world, cpu::best_isa(), 1);
+      CHECK(m.nodes == 1);
+      CHECK(m.ranks_per_node == static_cast<std::uint32_t>(ranks));
+      CHECK(m.core.fma_flops > 0);
+      CHECK(m.node.read_bytes_per_second > 0);
+      CHECK(m.within_node.has_value() == (ranks > 1));
+      if (m.within_node) CHECK(m.within_node->bytes_per_second > 0);
+      CHECK_FALSE(m.between_nodes);
+    });
+  }
 }
 
 TEST_CASE("bench: every number asked for is measured") {

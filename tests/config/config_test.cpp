@@ -168,6 +168,21 @@ TEST_CASE("faults name the file, the line, the key and what is accepted") {
   CHECK(has(fault("sampling: {max_tokens: null}"), "null is not accepted"));
 }
 
+TEST_CASE("times are seconds, numbers with a unit, or clock times") {
+  const auto seconds = [](const std::string& text) {
+    return parse("runtime: {drain_margin: 1, max_wall_time: '" + text + "'}").runtime.max_wall_time_seconds;
+  };
+  CHECK(seconds("90") == 90);
+  CHECK(seconds("1.5h") == 5400);
+  CHECK(seconds("2d") == 172800);
+  CHECK(seconds("100:2:3") == 360123);
+  CHECK(seconds("3-0:00:01") == 259201);
+  for (const char* wrong : {"1:30", "1:100:00", "1:00:100", "-1:00:00", "1-", "1-2", ":1:1", "1:2:3:4", "1-1-1:0:0",
+                            "1:2:3s", "h", "99999999999:00:00"}) {
+    CHECK_MESSAGE(has(fault(std::string("runtime: {max_wall_time: '") + wrong + "'}"), "runtime.max_wall_time"), wrong);
+  }
+}
+
 TEST_CASE("what users of vLLM write where it means the same") {
   RunConfig c =
       parse("model: {dtype: auto, load_format: safetensors, max_model_len: null}\nsampling: {top_k: -1, seed: null}");

@@ -48,7 +48,7 @@ TEST_CASE("config: the DeepSeek-V3 reference") {
   check_close(c.rope.frequencies, {1.0, 0.2418271005153656, 0.03655022010207176, 0.0035355340223759413,
                                    0.0008549878257326782, 0.00020675931591540575});
   CHECK(c.rope.magnitude == 1.0f);
-  CHECK(c.rope.pairs == cpu::RotaryPairs::Adjacent);
+  CHECK(c.rope.pairs == RotaryPairs::Adjacent);
   CHECK(c.mla.softmax_scale == doctest::Approx(0.22918691831189503).epsilon(4 * 0x1p-23));
 }
 
@@ -156,7 +156,7 @@ TEST_CASE("config: DeepSeek-V3's published YaRN") {
 TEST_CASE("config: family rules") {
   CHECK(read_config((fs::path(MOEMILL_SOURCE_DIR) / "configs/models/kimi-k2").string()).moe.scale == 2.827f);
   CHECK(read_patched(v3, {{"model_type", "kimi_k2"}}).moe.score == RouterScore::Sigmoid);
-  CHECK(read_patched(v3, {{"rope_interleave", false}}).rope.pairs == cpu::RotaryPairs::Halves);
+  CHECK(read_patched(v3, {{"rope_interleave", false}}).rope.pairs == RotaryPairs::Halves);
   CHECK(read_patched(v3, {{"n_shared_experts", 0}}).moe.shared_width == 0);
   CHECK(read_patched(v3, {{"n_routed_experts", nullptr}, {"num_local_experts", 24}}).moe.experts == 24);
   CHECK(read_patched(v2, {{"n_routed_experts", nullptr}, {"num_experts", 24}}).moe.experts == 24);

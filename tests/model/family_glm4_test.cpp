@@ -39,7 +39,7 @@ TEST_CASE("GLM-4.5: the reference") {
   CHECK(c.eos == std::vector<TokenId>{356, 358, 359});
   // As transformers 5.23 computes them from this config.json: half of the 20 values rotate.
   CHECK(c.rope.dim == 10);
-  CHECK(c.rope.pairs == cpu::RotaryPairs::Halves);
+  CHECK(c.rope.pairs == RotaryPairs::Halves);
   check_close(c.rope.frequencies,
               {1.0, 0.13797296583652496, 0.019036538898944855, 0.0026265273336321115, 0.0003623897791840136});
   CHECK(c.gqa.softmax_scale == near(0.22360679774997896));

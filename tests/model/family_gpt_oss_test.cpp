@@ -43,7 +43,7 @@ TEST_CASE("gpt-oss: the reference") {
   CHECK(c.quantization.format == WeightFormat::Plain);
   // As transformers 5.23 computes them from this config.json.
   CHECK(c.rope.dim == 16);
-  CHECK(c.rope.pairs == cpu::RotaryPairs::Halves);
+  CHECK(c.rope.pairs == RotaryPairs::Halves);
   check_close(c.rope.frequencies,
               {1.0, 0.24989114701747894, 0.011295025236904621, 0.0033952814992517233, 0.0010206206934526563,
                0.0003067983197979629, 9.222349763149396e-05, 2.772235711745452e-05});

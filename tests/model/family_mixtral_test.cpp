@@ -46,7 +46,7 @@ TEST_CASE("Mixtral: the reference") {
   CHECK(c.warnings.empty());
   // As transformers 5.23 computes them from this config.json.
   CHECK(c.rope.dim == 8);
-  CHECK(c.rope.pairs == cpu::RotaryPairs::Halves);
+  CHECK(c.rope.pairs == RotaryPairs::Halves);
   check_close(c.rope.frequencies, {1.0, 0.07598356902599335, 0.005773502867668867, 0.0004386913205962628});
   CHECK(c.rope.magnitude == 1.0f);
   CHECK(c.gqa.softmax_scale == near(0.3535533905932738));

@@ -36,7 +36,7 @@ TEST_CASE("OLMoE: the reference") {
   check_close(c.rope.frequencies,
               {1.0, 0.3162277638912201, 0.10000000149011612, 0.03162277862429619, 0.009999999776482582,
                0.003162277862429619, 0.0010000000474974513, 0.0003162277862429619});
-  CHECK(c.rope.pairs == cpu::RotaryPairs::Halves);
+  CHECK(c.rope.pairs == RotaryPairs::Halves);
   CHECK(c.gqa.softmax_scale == 0.25f);
 }
 

@@ -39,7 +39,7 @@ TEST_CASE("Qwen3-MoE: the reference") {
   CHECK(c.names.router == "gate");
   // As transformers 5.23 computes them from this config.json.
   CHECK(c.rope.dim == 24);
-  CHECK(c.rope.pairs == cpu::RotaryPairs::Halves);
+  CHECK(c.rope.pairs == RotaryPairs::Halves);
   check_close(c.rope.frequencies,
               {1.0, 0.3831186890602112, 0.14677992463111877, 0.05623412877321243, 0.02154434472322464,
                0.008254042826592922, 0.003162277862429619, 0.001211527967825532, 0.00046415874385274947,

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "layers/forward.hpp"
+#include "layers/working_set.hpp"
 #include "plan/footprint.hpp"
 #include "plan/kv_plan.hpp"
 #include "schedule/pages.hpp"
@@ -143,18 +144,20 @@ TEST_CASE("the weights of ranks and nodes, also where ranks and experts do not d
   CHECK_THROWS_AS(shape_of(settings, 6, 2), UserError);
 }
 
-TEST_CASE("the workspace told is the workspace taken") {
-  const model::ModelConfig config = model::read_config(tiny);
+namespace {
+
+void check_workspace(const model::ModelConfig& config, std::uint32_t threads) {
   for (std::uint32_t rows : {64u, 512u, 3000u}) {
     for (int ranks : {1, 3}) {
       CAPTURE(rows);
       CAPTURE(ranks);
       ParallelSettings settings = steps_of(rows);
+      settings.threads_per_rank = threads;
       const double told = static_cast<double>(workspace_bytes(config, settings, static_cast<std::uint32_t>(ranks)));
       run_loopback(ranks, [&](Comm world) {
         const model::Placement placement{config.moe.experts, static_cast<std::uint32_t>(ranks)};
         const model::Weights weights = model::load_weights(tiny, config, placement, {world.rank()}, "dummy");
-        cpu::Stream stream;
+        cpu::Stream stream(cpu::best_isa(), static_cast<int>(threads));
         const std::vector<int> nodes(static_cast<std::size_t>(ranks), 0);
         const std::uint32_t pages = schedule::pages_for(rows);
         layers::Forward forward(stream, config, weights, world, nodes,
@@ -177,4 +180,27 @@ TEST_CASE("the workspace told is the workspace taken") {
       });
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("the workspace predicted is the workspace taken") {
+  model::ModelConfig config = model::read_config(tiny);
+  check_workspace(config, 1);
+  // Here a dense MLP takes the most for gate and up, and the experts take the most for down, of the same scratch.
+  config.dense_width = 4096, config.moe.expert_width = 16;
+  check_workspace(config, 4);
+}
+
+TEST_CASE("each buffer of an MLP's scratch is as large as its largest user") {
+  using layers::MlpScratchSize;
+  auto size = MlpScratchSize::of_mlp({8192, 4096, 64}, 512);
+  CHECK(size.bytes() == 128 * (4 * 8192 + 2 * 4096 + 4 * 64));
+  const auto experts = MlpScratchSize::of_experts({48, 16, 64}, 100'000, 2);
+  CHECK(experts.down == 2 * 2340 * 64);
+  size.cover(experts);
+  CHECK(size.gate_up == 128 * 8192);
+  CHECK(size.down == experts.down);
+  CHECK(size.rounded == experts.down);
+  CHECK(MlpScratchSize::of_experts({48, 16, 64}, 10, 2).down == 640);  // never more than there is to do
 }

@@ -35,7 +35,7 @@ def help_is_readable_and_has_examples():
         check(not long, name, "--help has long lines:", long)
         if name: check(told("help", *name.split()) == text, f"help {name} is not {name} --help")
         if name != "version": check("moemill " in text.split("example" if name else "first run")[1], name, "has no examples:", text)
-    for name in ("run", "validate", "preview", "status", "verify", "bench gemm", "bench attention", "bench exchange", "bench decode", "bench prefill"):
+    for name in ("run", "validate", "preview", "status", "verify", "bench gemm", "bench attention", "bench exchange", "bench decode", "bench prefill", "bench calibrate"):
         for option in re.findall(r" (--[a-z-]+|-[a-z]) ", " ".join(l for l in pages[name].split("examples:")[1].splitlines() if "moemill" in l)):
             check(option in ("-n", "--bind-to") or f"{option} " in pages[name] or f"{option} " in pages[name].replace(" ]", " "), name, option, "is no option")
     table = told("run", "--help").split("accepted:")[1]
@@ -138,8 +138,8 @@ def validate_answers_whether_it_fits():
     def sizes(model, *words, code): return expect_exit(moemill("validate", "--model", SOURCE / "configs/models" / model, *words), code).stdout
     words = ["--ranks", "64", "--ranks-per-node", "8", "--set", "model.max_model_len=8192", "--memory-per-node"]
     text = sizes("deepseek-v3", *words, "512", code=0)
-    for part in ("671,026,419,200 parameters", "none in this folder", "64 ranks on 8 nodes of 8", "4 of 256 experts", "70,272 bytes a token",
-                 "GiB a node of 8 ranks", "fits     yes"): check(part in text, part, "missing:", text)
+    for part in ("671,026,419,200 parameters", "none in this folder", "64 ranks on 8 nodes of 8", "4 of 256 experts", "70,272 bytes per token",
+                 "GiB per node of 8 ranks", "fits     yes"): check(part in text, part, "missing:", text)
     text = sizes("deepseek-v3", *words, "256", code=2)
     check("fits     no" in text and "256.00 GiB of a node" in text and "cannot work" in text, text)
     text = sizes("olmoe-1b-7b", "--ranks", "100", "--ranks-per-node", "7", "--memory-per-node", "64", "--set", "model.max_model_len=2048", code=0)

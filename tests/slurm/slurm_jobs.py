@@ -133,26 +133,7 @@ def srun_that_fails(bench, nodes):
     for said, code in ((9, 9), (0, 1)):
         broken = write_script(folder / "bin/srun", f"exit {said}").parent
         path = f"{broken}:{bench.cluster.environment['PATH']}"
-        for script in ("nodes-srun.sbatch", "gpu.sbatch"):
-            bench.job(script, folder, nodes, "--cpus-per-task=1", "--gpus-per-node=1", PATH=path).ends(code)
-
-
-def gpu_script(bench, nodes):
-    """Slurm accepts what it asks for, and no more; the rest of it runs with the CPU backend."""
-    folder = bench.folder("gpu")
-    script = SOURCE / "jobs/gpu.sbatch"
-    words = ["sbatch", "--test-only", "-O", "--cpus-per-task=1", "--ntasks-per-node=1", "-w", ",".join(nodes)]
-    done = bench.cluster.run(*words, script)
-    check(done.returncode == 0, done.stderr)
-    done = bench.cluster.run(*words, "--gpus-per-node=5", script)
-    check(done.returncode != 0 and "not available" in done.stderr, "five GPUs of four:", done.stderr)
-    options = ["--gpus-per-node=2", "--cpus-per-task=1"]
-    bench.job("gpu.sbatch", folder, nodes, *options, BACKEND="cpu").ends(0)
-    bench.is_whole(folder / "out")
-    bare = without("--cpus-per-task", "gpu.sbatch", folder)
-    bench.job(bare, folder, nodes, options[0], run_dir=folder / "bare", BACKEND="cpu").ends(0)
-    done = bench.job("gpu.sbatch", folder, nodes, *options).ends(2)  # this build has no CUDA, and says so
-    check("runtime.backend" in done.text(), done.tell())
+        bench.job("nodes-srun.sbatch", folder, nodes, "--cpus-per-task=1", PATH=path).ends(code)
 
 
 def array(bench, nodes):
@@ -435,7 +416,7 @@ TESTS = [(time_limit_by_the_clock, 1), (time_limit_under_mpirun, 2), (time_limit
          (time_limit_straight_to_the_ranks, 2), (lost_node_under_mpirun, 3), (lost_node_under_srun, 3),
          (lost_node_of_the_script, 2), (preempted_with_grace, 2), (preempted_at_once, 2), (chain_knows_when_to_end, 1),
          (chain_whose_launcher_fails, 1), (chain_asked_to_stop_in_the_queue, 1), (end_time, 1),
-         (requeued, 3), (cancelled, 2), (twice_at_once, 4), (asked_to_stop, 1), (array, 2), (gpu_script, 2),
+         (requeued, 3), (cancelled, 2), (twice_at_once, 4), (asked_to_stop, 1), (array, 2),
          (srun_without_pmix, 2), (srun_that_fails, 1), (mpirun_on_three_nodes, 3), (srun_on_three_nodes, 3), (one_node, 1)]
 
 

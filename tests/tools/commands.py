@@ -49,7 +49,7 @@ def recipes_have_what_is_imported(work):
         check(wanted <= words, path, "lacks", wanted - words)
         check("yaml-cpp" not in words, path, "names yaml-cpp, which is not needed")
     libraries = {"hdf5": "libhdf5", "boost": "boost-program", "yaml": "libyaml", "fmt": "libfmt", "spdlog": "spdlog", "nlohmann": "nlohmann", "pcre2": "pcre2", "utf8proc": "utf8proc",
-                 "random123": "random123", "openssl": "libssl", "xxhash": "xxhash", "hwloc": "hwloc"}
+                 "random123": "random123", "openssl": "libssl", "xxhash": "xxhash"}
     for name, of_debian in libraries.items():
         for path in (spack, SCRIPTS / "conda-environment.yml"): check(name in path.read_text(), path, "lacks", name)
         check(of_debian in (SCRIPTS / "packages.txt").read_text(), "packages.txt lacks", of_debian)

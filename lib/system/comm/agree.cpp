@@ -7,22 +7,31 @@
 #include "system/machine/host.hpp"
 
 namespace moemill {
+namespace {
+
+// Ranks agree on a code, not on an exception's type.
+const char* kind_of(ExitCode code) {
+  if (code == ExitCode::Usage) return "error";
+  return code == ExitCode::Stopped ? "stopped" : "failed";
+}
+
+}  // namespace
 
 Failure describe_current_exception() {
   try {
     throw;
   } catch (const AgreedFailure& e) {
-    return {e.code(), e.what(), true};
+    return {e.code(), e.what(), kind_of(e.code()), true};
   } catch (const StopRequested& e) {
-    return {ExitCode::Stopped, e.what()};
+    return {ExitCode::Stopped, e.what(), "stopped"};
   } catch (const UserError& e) {
-    return {ExitCode::Usage, e.what()};
+    return {ExitCode::Usage, e.what(), "error"};
   } catch (const SystemError& e) {
-    return {ExitCode::Internal, e.what()};
+    return {ExitCode::Internal, e.what(), "system error"};
   } catch (const std::bad_alloc&) {
-    return {ExitCode::Internal, "out of memory"};
+    return {ExitCode::Internal, "out of memory", "system error"};
   } catch (const std::exception& e) {
-    return {ExitCode::Internal, e.what()};
+    return {ExitCode::Internal, e.what(), "internal error"};
   }
 }
 
@@ -37,7 +46,7 @@ void together(const Comm& world, const std::function<void()>& phase) {
   auto failed = std::find_if(codes.begin(), codes.end(), [](std::int32_t c) { return c != 0; });
   if (failed == codes.end()) return;
   int rank = static_cast<int>(failed - codes.begin());
-  throw AgreedFailure(static_cast<ExitCode>(*failed), broadcast_text(world, told_by(world, mine), rank));
+  throw AgreedFailure(static_cast<ExitCode>(*failed), broadcast_text(world, attribution(world, mine), rank));
 }
 
 std::string broadcast_text(const Comm& world, const std::string& mine, int from) {
@@ -45,7 +54,7 @@ std::string broadcast_text(const Comm& world, const std::string& mine, int from)
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::string told_by(const Comm& world, const Failure& failure) {
+std::string attribution(const Comm& world, const Failure& failure) {
   if (world.size() == 1 || (world.rank() == 0 && failure.code != ExitCode::Internal)) return failure.text;
   return fmt::format("rank {} on {}: {}", world.rank(), host_name(), failure.text);
 }

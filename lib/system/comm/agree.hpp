@@ -1,5 +1,6 @@
-// How ranks fail together: after each start-up phase all tell each other how it went, so that either all go on or all
-// leave with the same code and one message. Used by mill/ wherever one rank alone may find a fault.
+// How ranks fail together: after each start-up phase the ranks exchange how it went, so that either all continue or all
+// leave with the same code and one message. Used wherever one rank alone may find a fault. Also the one place that maps
+// exceptions to exit codes.
 #pragma once
 
 #include <functional>
@@ -11,7 +12,7 @@
 
 namespace moemill {
 
-// Thrown on every rank at once. `what()` is the message of the lowest failing rank.
+// Thrown on every rank at the same time. `what()` is the message of the lowest failing rank.
 class AgreedFailure : public std::runtime_error {
  public:
   AgreedFailure(ExitCode code, const std::string& text) : std::runtime_error(text), code_(code) {}
@@ -21,24 +22,26 @@ class AgreedFailure : public std::runtime_error {
   ExitCode code_;
 };
 
-// The text of rank `from` on every rank; collective.
+// The text of rank `from`, on every rank; collective.
 std::string broadcast_text(const Comm& world, const std::string& mine, int from);
 
 // Runs `phase`, which must not communicate, on this rank; collective. Throws AgreedFailure on all ranks if any threw.
 void together(const Comm& world, const std::function<void()>& phase);
 
-// The same when only rank 0 has something to do.
+// The same when only rank 0 has work to do.
 void rank_zero(const Comm& world, const std::function<void()>& phase);
 
-// "3 GiB too little" as exit code and one line: how the guard tells exceptions apart.
+// An exception as an exit code and text.
 struct Failure {
   ExitCode code = ExitCode::Done;
   std::string text;
-  bool agreed = false;  // all ranks have it
+  const char* kind = "";  // "error", "system error", ...: what a message on stderr begins with
+  bool agreed = false;    // true if all ranks have the same failure
 };
+// The map from exceptions to exit codes. Call it inside a catch block.
 Failure describe_current_exception();
 
-// How the job tells the failure of this rank: with rank and host, unless it is a user's fault that rank 0 found.
-std::string told_by(const Comm& world, const Failure& failure);
+// The failure's text for the job's messages: preceded by rank and host, except for a user error that rank 0 found.
+std::string attribution(const Comm& world, const Failure& failure);
 
 }  // namespace moemill

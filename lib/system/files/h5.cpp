@@ -1,7 +1,7 @@
 #include "system/files/h5.hpp"
 
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
 #include <string_view>
 
 #include "base/text/utf8.hpp"
@@ -50,7 +50,9 @@ std::string printable(std::string_view text) {
 int system_error_of(const std::string& reason) {
   constexpr std::string_view key = "errno = ";
   const std::size_t at = reason.find(key);
-  return at == std::string::npos ? 0 : std::atoi(reason.c_str() + at + key.size());
+  int error = 0;
+  if (at != std::string::npos) std::from_chars(reason.data() + at + key.size(), reason.data() + reason.size(), error);
+  return error;
 }
 
 // Innermost first. A full disk has many more reasons, of which none says more than the first.
@@ -101,6 +103,13 @@ void be_quiet() {
   // HDF5 then puts fill values in their place, without a word. It looks at this when it starts.
   [[maybe_unused]] static const int once = setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+std::string library_version() {
+  be_quiet();
+  unsigned major = 0, minor = 0, release = 0;
+  check(H5get_libversion(&major, &minor, &release), "the version of the library");
+  return fmt::format("{}.{}.{}", major, minor, release);
 }
 
 Handle open_file(const std::string& path) {

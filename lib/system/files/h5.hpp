@@ -40,6 +40,7 @@ class Handle {
   hid_t id_ = H5I_INVALID_HID;
 };
 
+std::string library_version();  // "1.10.8", of the library that is loaded
 // Text of HDF5's current error stack, innermost reason first, as UTF-8 without control characters; clears it.
 std::string error_text();
 // Turns HDF5's printing on stderr off for this thread (it is a setting of each thread), its clean-up at exit and its

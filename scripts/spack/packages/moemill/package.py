@@ -31,7 +31,6 @@ class Moemill(CMakePackage):
     depends_on("random123@1.14:", type="build")
     depends_on("openssl@3:")
     depends_on("xxhash@0.8:", type="build")
-    depends_on("hwloc@2.9:")
     depends_on("doctest@2.4.9:", when="+tests", type="build")
 
     with when("+scripts"):

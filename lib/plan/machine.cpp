@@ -1,0 +1,80 @@
+#include "plan/machine.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "model/json_object.hpp"
+
+namespace moemill::mill {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* format_name = "moemill-machine";
+constexpr std::uint32_t format_version = 1;
+constexpr std::uint64_t most_file_bytes = 1 << 20;
+constexpr std::uint32_t most_count = 1 << 24;  // of nodes, ranks, threads
+constexpr double most_rate = 1e24;             // per second
+
+ordered_json json_of(const Machine::Rates& rates) {
+  return {{"fma_flops", rates.fma_flops}, {"read_bytes_per_second", rates.read_bytes_per_second}};
+}
+
+ordered_json json_of(const std::optional<Machine::Link>& link) {
+  if (!link) return nullptr;
+  return {{"latency_seconds", link->latency_seconds}, {"bytes_per_second", link->bytes_per_second}};
+}
+
+Machine::Rates read_rates(const model::JsonObject& json) {
+  return {json.number("fma_flops", 0, most_rate), json.number("read_bytes_per_second", 0, most_rate)};
+}
+
+std::optional<Machine::Link> read_link(const model::JsonObject& machine, const char* key) {
+  if (!machine.has(key)) return std::nullopt;
+  const model::JsonObject json = machine.object(key);
+  constexpr double most_seconds = 1e6;
+  return Machine::Link{json.number("latency_seconds", 0, most_seconds), json.number("bytes_per_second", 0, most_rate)};
+}
+
+}  // namespace
+
+std::string to_json(const Machine& m) {
+  const ordered_json json = {{"format", format_name},
+                             {"format_version", format_version},
+                             {"measured_utc", m.measured_utc},
+                             {"moemill_version", m.moemill_version},
+                             {"git_commit", m.git_commit},
+                             {"cpu", m.cpu},
+                             {"isa", m.isa},
+                             {"nodes", m.nodes},
+                             {"ranks_per_node", m.ranks_per_node},
+                             {"threads_per_rank", m.threads_per_rank},
+                             {"core", json_of(m.core)},
+                             {"node", json_of(m.node)},
+                             {"within_node", json_of(m.within_node)},
+                             {"between_nodes", json_of(m.between_nodes)}};
+  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+Machine read_machine(const std::string& path) {
+  const auto json = model::JsonObject::read(path, most_file_bytes);
+  if (json.text_or("format", "") != format_name)
+    user_error("{}: is not a file of `moemill bench calibrate`: \"format\" must be \"{}\"", path, format_name);
+  (void)json.integer("format_version", format_version, format_version);
+  Machine m;
+  m.measured_utc = json.text("measured_utc");
+  m.moemill_version = json.text("moemill_version");
+  m.git_commit = json.text("git_commit");
+  m.cpu = json.text("cpu");
+  m.isa = json.text("isa");
+  m.nodes = json.integer("nodes", 1, most_count);
+  m.ranks_per_node = json.integer("ranks_per_node", 1, most_count);
+  m.threads_per_rank = json.integer("threads_per_rank", 1, most_count);
+  m.core = read_rates(json.object("core"));
+  m.node = read_rates(json.object("node"));
+  m.within_node = read_link(json, "within_node");
+  m.between_nodes = read_link(json, "between_nodes");
+  return m;
+}
+
+}  // namespace moemill::mill

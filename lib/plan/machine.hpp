@@ -1,0 +1,37 @@
+// What a machine can do at most, measured by `moemill bench calibrate` and kept as a small JSON file for planning.
+// Every rate is a measurement, none is taken from a data sheet; what was not measured is absent.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace moemill::mill {
+
+struct Machine {
+  struct Rates {
+    double fma_flops = 0;              // operations per second, a fused multiply-add counting two
+    double read_bytes_per_second = 0;  // from memory
+  };
+  // One rank to another rank, one way, while nothing else runs.
+  struct Link {
+    double latency_seconds = 0;  // of a message of 8 bytes
+    double bytes_per_second = 0;
+  };
+
+  std::string cpu;           // as the system names it
+  std::string isa;           // the kernel bodies that were measured: plain, avx2 or avx512
+  std::string measured_utc;  // "2026-11-22T21:46:05Z"
+  std::string moemill_version, git_commit;
+  std::uint32_t nodes = 1, ranks_per_node = 1, threads_per_rank = 1;  // of the measurement
+  Rates core;                                                         // one thread alone
+  Rates node;  // all ranks of a node at the same time; the slowest node's
+  std::optional<Link> within_node;
+  std::optional<Link> between_nodes;
+};
+
+std::string to_json(const Machine& machine);
+// UserError that names the file and the key of what is wrong.
+Machine read_machine(const std::string& path);
+
+}  // namespace moemill::mill

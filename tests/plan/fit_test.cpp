@@ -1,0 +1,59 @@
+// Whether a job fits, as a value.
+#include "plan/fit.hpp"
+
+#include <doctest/doctest.h>
+
+#include "base/error.hpp"
+
+using namespace moemill;
+using namespace moemill::mill;
+
+namespace {
+
+constexpr std::uint64_t gib = std::uint64_t{1} << 30;
+
+struct Job {
+  model::ModelConfig model = model::read_config(std::string(MOEMILL_TEST_DATA) + "/models/deepseek_v3");
+  ParallelSettings parallel;
+
+  Job() { parallel.max_num_seqs = 16, parallel.max_num_batched_tokens = 128, parallel.threads_per_rank = 1; }
+  Fit on_nodes_of(std::uint64_t bytes) const {
+    FitQuestion question{model, parallel, shape_of(parallel, 4, 2), 1000, 300, bytes};
+    return fit(question);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a job that fits has room for all sequences that a rank works on") {
+  const Fit fit = Job().on_nodes_of(64 * gib);
+  CHECK(fit.shortage == Fit::Shortage::None);
+  CHECK(fit.ranks_on_node == 2);
+  CHECK(fit.available.bytes == 64 * gib);
+  CHECK(fit.sequences_at_a_time == 16);
+  CHECK(fit.sequences_wanted == 16);
+  CHECK(fit.cache_bytes == fit.wanted_cache_bytes);
+  CHECK(fit.rank_bytes() > fit.weights.rank_bytes + fit.cache_bytes);
+  CHECK(fit.node_bytes <= 2 * fit.rank_bytes());
+}
+
+TEST_CASE("a job that does not fit says what is short") {
+  Job job;
+  const Fit roomy = job.on_nodes_of(64 * gib);
+  const std::uint64_t without_cache = roomy.node_bytes - 2 * roomy.cache_bytes;
+  // The process itself may have grown in between.
+  CHECK(job.on_nodes_of(without_cache + gib).shortage == Fit::Shortage::None);
+  CHECK(job.on_nodes_of(without_cache / 2).shortage == Fit::Shortage::All);
+  job.parallel.kv_cache_tokens = std::uint64_t{1} << 30;
+  const Fit large = job.on_nodes_of(without_cache + gib);
+  CHECK(large.shortage == Fit::Shortage::Cache);
+  CHECK(large.kept_free_bytes == 0);  // what the settings ask for is taken as it is
+  CHECK(large.wanted_cache_bytes == roomy.cache_bytes);
+  job.parallel.kv_cache_tokens = 64;
+  CHECK_THROWS_AS(job.on_nodes_of(64 * gib), UserError);
+}
+
+TEST_CASE("an automatic cache leaves a fifth free") {
+  CHECK(cache_budget(1000, 1) == 800);
+  CHECK(cache_budget(1000, 3) == 266);
+}
