@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <compare>
 #include <cstring>
 #include <map>
@@ -51,12 +50,13 @@ std::pair<std::uint64_t, std::uint32_t> key_of(const StoredRow& stored) {
 }
 
 StoredRow read_row(const dataset::OutputReader& reader, std::uint64_t row) {
-  StoredRow stored{read_completions(reader, row, 1).at(0), {}, {}};
-  if (!reader.layout().prompt_logprobs && !reader.layout().prompt_token_ids) return stored;
-  const std::uint64_t first_prompt = reader.read(0, 1).prompt_index.at(0);  // every prompt has rows
-  const std::uint64_t prompt = stored.row.prompt_index - first_prompt;
-  if (reader.layout().prompt_logprobs) stored.score = reader.read_scores(prompt, 1).values;
-  if (reader.layout().prompt_token_ids) stored.prompt_tokens = reader.read_prompt_tokens(prompt, 1).values;
+  StoredRow stored{reader.read(row, 1).at(0), {}, {}};
+  const std::uint64_t prompt = stored.row.prompt_index - reader.read_prompts(0, 1).at(0);  // every prompt has rows
+  auto read = [&](const auto& field, auto& values) {
+    if (reader.layout().*field.flag) values = reader.read(field, prompt, 1).values;
+  };
+  read(dataset::prompt_logprobs, stored.score);
+  read(dataset::prompt_token_ids, stored.prompt_tokens);
   return stored;
 }
 
@@ -108,27 +108,12 @@ bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
 
 // What differs between the stored row and the one made now, or "".
 std::string difference(const StoredRow& before, const StoredRow& again, const dataset::OutputLayout& layout) {
-  const Completion &stored = before.row, &now = again.row;
-  std::string names;
-  auto differs = [&](bool same, const char* name) {
-    if (!same) names += (names.empty() ? "" : ", ") + std::string(name);
+  std::string names = dataset::differing_columns(before.row, again.row, layout);
+  auto hold = [&](const auto& field, bool same) {
+    if (layout.*field.flag && !same) names += (names.empty() ? "" : ", ") + std::string(field.group);
   };
-  differs(stored.status == now.status, "status");
-  differs(stored.finish_reason == now.finish_reason, "finish_reason");
-  differs(stored.num_prompt_tokens == now.num_prompt_tokens, "num_prompt_tokens");
-  differs(stored.seed == now.seed, "seed");
-  if (layout.token_ids) differs(same_bytes(stored.token_ids, now.token_ids), "token_ids");
-  if (layout.text) differs(stored.text == now.text, "text");
-  if (layout.logprobs) {
-    differs(
-        std::bit_cast<std::uint32_t>(stored.cumulative_logprob) == std::bit_cast<std::uint32_t>(now.cumulative_logprob),
-        "cumulative_logprob");
-    differs(same_bytes(stored.logprobs, now.logprobs), "logprobs");
-    differs(same_bytes(stored.top_ids, now.top_ids) && same_bytes(stored.top_values, now.top_values), "top logprobs");
-  }
-  if (layout.prompt_logprobs) differs(same_bytes(before.score, again.score), "prompt_logprobs");
-  if (layout.prompt_token_ids) differs(before.prompt_tokens == again.prompt_tokens, "prompt_token_ids");
-  if (layout.stop_reason) differs(stored.stop_reason == now.stop_reason, "stop_reason");
+  hold(dataset::prompt_logprobs, same_bytes(before.score, again.score));
+  hold(dataset::prompt_token_ids, before.prompt_tokens == again.prompt_tokens);
   return names;
 }
 
@@ -192,7 +177,7 @@ std::string compare(const Replay& replay, std::span<const SmallJob> mine, Genera
   std::map<std::pair<std::uint64_t, std::uint32_t>, StoredRow> made;
   for (auto& row : again.completions) {
     const std::pair key(row.prompt_index, row.sample_index);
-    if (replay.layout.logprobs) dataset::widen_logprobs(row, *replay.layout.logprobs);
+    dataset::fit_to_layout(row, replay.layout);
     made[key] = {std::move(row), scores[key.first], {}};
   }
   for (auto& [key, row] : made)

@@ -213,7 +213,7 @@ dataset::Completion Generator::completion_of(SlotId slot, const PromptFacts& pro
   row.sample_index = sequence.sample_index;
   row.id = prompt.id;
   row.status = dataset::RowStatus::Ok;
-  row.finish_reason = static_cast<dataset::FinishReason>(sequence.finish);
+  row.finish_reason = sequence.finish;
   row.num_prompt_tokens = static_cast<std::uint32_t>(work.tokens.size());
   row.seed = sequence.seed;
   row.token_ids = sequence.generated;

@@ -17,9 +17,9 @@
 namespace moemill::mill {
 namespace {
 
+using dataset::Completion;
 using dataset::ErrorCode;
 using dataset::Fate;
-using dataset::FinishedRow;
 using dataset::RowStatus;
 using dataset::RunChange;
 using dataset::RunManifest;
@@ -39,12 +39,13 @@ Fate fate_of_failed(const RunChange& change, ErrorCode code) {
   return code == ErrorCode::Internal && does(change, retries) ? Fate::Again : Fate::Keep;
 }
 
-Fate fate_of(const RunChange& change, WantedRows& wanted, const FinishedRow& row) {
-  if (change.values.empty())  // nothing but failed rows can have changed, and no prompt need be looked at
-    return row.status == RowStatus::Failed ? fate_of_failed(change, row.error.value_or(ErrorCode::Internal))
-                                           : Fate::Keep;
+Fate fate_of(const RunChange& change, WantedRows& wanted, const Completion& row) {
+  const bool failed = row.status == RowStatus::Failed;
+  const ErrorCode code = row.error ? row.error->code : ErrorCode::Internal;
+  if (change.values.empty())  // only failed rows can have changed, and no prompt need be read
+    return failed ? fate_of_failed(change, code) : Fate::Keep;
   const Fate fate = wanted.fate_of(row);
-  if (row.status == RowStatus::Failed) return fate_of_failed(change, row.error.value_or(ErrorCode::Internal));
+  if (failed) return fate_of_failed(change, code);
   if (change.values.contains("errors.too_long") && row.num_prompt_tokens < wanted.of(row.prompt_index).full_length)
     user_error(
         "prompt {}: its answer is that of a prompt cut to {} of {} tokens, and another errors.too_long would cut it "
@@ -74,9 +75,9 @@ WantedRows wanted_rows(const RunConfig& config, const RunChange& change, const R
 
 dataset::Verdicts verdicts_of(const RunChange& change, const RunConfig& config, WantedRows& wanted,
                               const dataset::PromptFile& prompts) {
-  return {[&](const FinishedRow& row) { return fate_of(change, wanted, row); },
+  return {[&](const Completion& row) { return fate_of(change, wanted, row); },
           [&](std::uint64_t prompt) { return change.values.empty() ? 0 : wanted.of(prompt).sampling.n; },
-          [&](const dataset::Completion& row) { return wanted.ends_after_all(row); },
+          [&](const Completion& row) { return wanted.ends_after_all(row); },
           [&](std::uint64_t prompt) { return change.values.empty() || wanted.begins_as_before(prompt); },
           [&](const dataset::PartialSample& partial) { return change.values.empty() || wanted.goes_on(partial); },
           change.values.empty() ? nullptr : &prompts,

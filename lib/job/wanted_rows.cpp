@@ -10,7 +10,6 @@ namespace moemill::mill {
 namespace {
 
 using dataset::Fate;
-using dataset::FinishReason;
 
 constexpr std::uint64_t block_prompts = 256;
 
@@ -46,7 +45,7 @@ const PreparedPrompt& WantedRows::of(std::uint64_t prompt) {
   return block_[prompt - first_];
 }
 
-Fate WantedRows::fate_of(const dataset::FinishedRow& row) {
+Fate WantedRows::fate_of(const dataset::Completion& row) {
   const PreparedPrompt& now = of(row.prompt_index);
   auto refuse = [&](const std::string& why) {
     user_error("prompt {} of {}: {}; nothing was changed", row.prompt_index, prompts_.path(), why);
@@ -96,9 +95,9 @@ FinishReason WantedRows::ends_after_all(const dataset::Completion& row) {
   const std::vector<TokenId> stop_tokens = sample::stop_tokens(now.sampling, model_.config.eos);
   sample::Stopping stopping;
   stopping.start(now.sampling, stop_tokens);
-  schedule::FinishReason reason = schedule::FinishReason::None;
+  FinishReason reason = FinishReason::None;
   for (TokenId token : row.token_ids) reason = stopping.push(token, {});
-  return reason == schedule::FinishReason::Repetition ? FinishReason::Repetition : FinishReason::None;
+  return reason == FinishReason::Repetition ? reason : FinishReason::None;
 }
 
 }  // namespace moemill::mill

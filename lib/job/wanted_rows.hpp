@@ -21,9 +21,9 @@ class WantedRows {
   // Cheap where prompts are asked for in order.
   const PreparedPrompt& of(std::uint64_t prompt);
   // Whether a row that is there goes on. UserError where a run with these settings would not have begun with it.
-  dataset::Fate fate_of(const dataset::FinishedRow& row);
+  dataset::Fate fate_of(const dataset::Completion& row);
   // The end that a row had found, had it been allowed to be longer; None when it goes on.
-  dataset::FinishReason ends_after_all(const dataset::Completion& row);
+  FinishReason ends_after_all(const dataset::Completion& row);
   // Whether the model read the same tokens of a prompt before as it would now: errors.too_long may have cut it.
   bool begins_as_before(std::uint64_t prompt);
   // Whether an answer that was broken off is the beginning of one that is wanted now.

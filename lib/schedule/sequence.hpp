@@ -6,13 +6,13 @@
 #include <span>
 #include <vector>
 
+#include "base/finish_reason.hpp"
 #include "base/ids.hpp"
 #include "base/run_config.hpp"
 
 namespace moemill::schedule {
 
-// Values as in /completions/finish_reason.
-enum class FinishReason : std::uint8_t { None = 0, Stop = 1, Length = 2, StopString = 3, Repetition = 4, Error = 5 };
+using moemill::FinishReason;
 
 // One sample that is still to be generated. `resumed` holds the tokens (fewer than max_tokens) that an earlier attempt
 // generated and saved at a drain: they are computed again as generated rows, then generation continues.

@@ -69,25 +69,37 @@ TEST_CASE("what was written is read back") {
   OutputReader shard(run.paths.shard(ShardId{0}));
   REQUIRE(shard.rows() == 9);
   CHECK(shard.layout().logprobs == 2);
-  OutputBlock block = shard.read(0, 9);
-  CHECK(block.prompt_index == std::vector<std::uint64_t>{0, 1, 1, 2, 3, 3, 3, 4, 5});
-  CHECK(block.sample_index == std::vector<std::uint32_t>{0, 0, 1, 0, 0, 1, 2, 0, 0});
-  CHECK(block.text_ids[8] == "id-5-ü");
-  CHECK(block.status[7] == 2);
-  CHECK(block.finish_reason[7] == 5);
-  CHECK(std::isnan(block.cumulative_logprob[7]));
-  CHECK(block.token_counts == std::vector<std::uint64_t>{0, 3, 4, 6, 2, 3, 4, 0, 1});
+  const std::vector<Completion> rows = shard.read(0, 9);
+  auto all = [&](auto Completion::*member) {
+    std::vector<std::remove_cvref_t<decltype(rows[0].*member)>> values;
+    for (const Completion& row : rows) values.push_back(row.*member);
+    return values;
+  };
+  CHECK(all(&Completion::prompt_index) == std::vector<std::uint64_t>{0, 1, 1, 2, 3, 3, 3, 4, 5});
+  CHECK(all(&Completion::sample_index) == std::vector<std::uint32_t>{0, 0, 1, 0, 0, 1, 2, 0, 0});
+  CHECK(all(&Completion::num_completion_tokens) == std::vector<std::uint32_t>{0, 3, 4, 6, 2, 3, 4, 0, 1});
+  CHECK(to_text(rows[8].id) == "id-5-ü");
+  CHECK(rows[7].status == RowStatus::Failed);
+  CHECK(rows[7].finish_reason == FinishReason::Error);
+  CHECK(std::isnan(rows[7].cumulative_logprob));
   Completion wanted = ok_row(1, 1, 4);
-  OutputBlock one = shard.read(2, 1);
+  fit_to_layout(wanted, run.layout);
+  const Completion one = shard.read(2, 1)[0];
   CHECK(one.token_ids == wanted.token_ids);
-  CHECK(std::string(one.text.begin(), one.text.end()) == wanted.text);
+  CHECK(one.text == wanted.text);
   CHECK(one.top_ids == wanted.top_ids);
   CHECK(same_floats(one.top_values, wanted.top_values));
-  CHECK(one.seed[0] == wanted.seed);
+  CHECK(one.seed == wanted.seed);
+  wanted.id = one.id;
+  CHECK(differing_columns(one, wanted, run.layout) == "");
+  wanted.seed++;
+  wanted.top_values[3] = -1;
+  wanted.stop_reason = "not stored";
+  CHECK(differing_columns(one, wanted, run.layout) == "seed, top_values");
   ErrorBlock errors = shard.read_errors(0, shard.errors());
   CHECK(errors.code == std::vector<std::string>{"too_long"});
   CHECK(errors.message == std::vector<std::string>{"has 9 tokens, at most 8 fit"});
-  ScoreBlock scores = shard.read_scores(0, shard.scored_prompts());
+  const PromptBlock<float> scores = shard.read(prompt_logprobs, 0, shard.prompts(prompt_logprobs));
   CHECK(scores.counts == std::vector<std::uint64_t>{1, 2, 3, 4, 0, 2});
   CHECK(shard.number_attribute("complete") == 1);
   CHECK(shard.number_attribute("world_size") == 2);
@@ -104,11 +116,10 @@ TEST_CASE("what the model read and what ended a row") {
   {
     OutputReader shard(run.paths.shard(ShardId{0}));
     CHECK((shard.layout().prompt_token_ids && shard.layout().stop_reason));
-    CHECK(shard.read_prompt_tokens(0, 6).counts == std::vector<std::uint64_t>{1, 2, 3, 1, 0, 3});
-    CHECK(shard.read_prompt_tokens(1, 1).values == std::vector<TokenId>{7, 7});
-    OutputBlock one = shard.read(1, 1);
-    CHECK(std::string(one.stop_reason.begin(), one.stop_reason.end()) == std::to_string(ok_row(1, 0, 3).token_ids[2]));
-    CHECK(shard.read(2, 1).stop_bytes == std::vector<std::uint64_t>{0});
+    CHECK(shard.read(prompt_token_ids, 0, 6).counts == std::vector<std::uint64_t>{1, 2, 3, 1, 0, 3});
+    CHECK(shard.read(prompt_token_ids, 1, 1).values == std::vector<TokenId>{7, 7});
+    CHECK(shard.read(1, 1)[0].stop_reason == std::to_string(ok_row(1, 0, 3).token_ids[2]));
+    CHECK(shard.read(2, 1)[0].stop_reason.empty());
   }
   // What cannot be is noticed: another token than the last one, a reason without one, a token that is none.
   auto fault_of = [&](auto&& spoil) {
@@ -224,15 +235,7 @@ TEST_CASE("a file with another number of carried rows than prompts is not publis
   OutputLayout layout;
   layout.ids = IdKind::Text;
   OutputWriter writer(scratch.path("o.h5"), layout, {});
-  OutputBlock block;
-  block.prompt_index = {4, 4, 5};
-  block.sample_index = {0, 1, 0};
-  block.text_ids = {"a", "a", "b"};
-  block.status = block.finish_reason = {1, 1, 1};
-  block.num_prompt_tokens = block.num_completion_tokens = {0, 0, 0};
-  block.seed = block.text_bytes = block.token_counts = {0, 0, 0};
-  block.cumulative_logprob = {0, 0, 0};
-  writer.append(block);
+  writer.append(std::vector{ok_row(4, 0, 0), ok_row(4, 1, 0), ok_row(5, 0, 0)});
   const hid_t label = prompts.carried_dataset("label");
   for (int twice = 0; twice < 2; twice++) writer.append_carried("label", label, 4, 2);
   CHECK_THROWS_AS(writer.publish(), ContractViolation);

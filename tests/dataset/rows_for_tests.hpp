@@ -3,7 +3,7 @@
 
 #include <bit>
 
-#include "dataset/rows.hpp"
+#include "dataset/output_fields.hpp"
 
 namespace moemill::dataset {
 
@@ -15,6 +15,7 @@ inline Completion ok_row(std::uint64_t prompt, std::uint32_t sample, std::uint32
   row.status = RowStatus::Ok;
   row.finish_reason = tokens % 2 == 0 ? FinishReason::Length : FinishReason::Stop;
   row.num_prompt_tokens = static_cast<std::uint32_t>(prompt % 97 + 1);
+  row.num_completion_tokens = tokens;
   row.seed = prompt * 0x9e3779b97f4a7c15ull + sample;
   row.cumulative_logprob = -0.5f * static_cast<float>(tokens);
   for (std::uint32_t t = 0; t < tokens; t++) {
@@ -39,11 +40,8 @@ inline bool same_floats(const std::vector<float>& a, const std::vector<float>& b
 }
 
 inline bool same_row(const Completion& a, const Completion& b) {
-  return a.prompt_index == b.prompt_index && a.sample_index == b.sample_index && a.id == b.id && a.status == b.status &&
-         a.finish_reason == b.finish_reason && a.num_prompt_tokens == b.num_prompt_tokens && a.seed == b.seed &&
-         same_floats({a.cumulative_logprob}, {b.cumulative_logprob}) && a.text == b.text &&
-         a.token_ids == b.token_ids && same_floats(a.logprobs, b.logprobs) && a.top_ids == b.top_ids &&
-         same_floats(a.top_values, b.top_values) && a.stop_reason == b.stop_reason && a.error == b.error;
+  const OutputLayout all{true, true, 1, true, {}, {}, true, true};
+  return differing_columns(a, b, all).empty() && a.error == b.error;
 }
 
 }  // namespace moemill::dataset

@@ -271,17 +271,15 @@ void read_all(const std::string& path) {
   const OutputReader file(path);
   for (std::uint64_t first = 0, end; first < file.rows(); first = end) {
     end = file.block_end(first);
-    expect(file.read(first, end - first).rows() == end - first, "a block has its rows");
+    expect(file.read(first, end - first).size() == end - first, "a block has its rows");
     file.read_status(first, end - first);
   }
-  for (std::uint64_t first = 0, end; first < file.scored_prompts(); first = end) {
-    end = file.score_block_end(first);
-    expect(file.read_scores(first, end - first).counts.size() == end - first, "a block has its prompts");
-  }
-  for (std::uint64_t first = 0, end; first < file.prompts_with_tokens(); first = end) {
-    end = file.prompt_token_block_end(first);
-    expect(file.read_prompt_tokens(first, end - first).counts.size() == end - first, "a block has its prompts");
-  }
+  for_each_field(prompt_fields, [&](const auto& field) {
+    for (std::uint64_t first = 0, end; first < file.prompts(field); first = end) {
+      end = file.block_end(field, first);
+      expect(file.read(field, first, end - first).counts.size() == end - first, "a block has its prompts");
+    }
+  });
   expect(file.read_errors(0, file.errors()).code.size() == file.errors(), "errors have their rows");
   for (const std::string& name : file.carried_names()) file.open_carried(name);
   for (const char* name : {"run_id", "config_yaml", "dtype"}) file.text_attribute(name);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/error.hpp"
 #include "base/text/utf8.hpp"
@@ -13,6 +14,12 @@
 
 namespace moemill::dataset {
 namespace {
+
+template <class T>
+bool same_block(const PromptBlock<T>& a, const PromptBlock<T>& b) {
+  return a.counts == b.counts && a.values.size() == b.values.size() &&
+         (a.values.empty() || std::memcmp(a.values.data(), b.values.data(), a.values.size() * sizeof(T)) == 0);
+}
 
 class Verification {
  public:
@@ -142,7 +149,7 @@ class Verification {
   // The place in outputs.h5 behind a shard that is not there.
   void pass_over(ShardRange range) {
     compared_rows_ += rows_of(range);
-    compared_scores_ += range.count;
+    compared_prompts_ += range.count;
   }
 
   void check_journal(ShardId shard) {
@@ -186,8 +193,7 @@ class Verification {
     if (auto missing = expected.next())
       fault("{}: ends before prompt {} sample {}", path, missing->prompt, missing->sample);
     check_errors(file, failures);
-    check_scores(file, range);
-    check_prompt_tokens(file, range);
+    for_each_field(prompt_fields, [&](const auto& field) { check_prompts(file, field, range); });
     check_carried(file, range);
   }
 
@@ -195,77 +201,62 @@ class Verification {
 
   enum class InStep { No, Yes };
 
-  InStep check_block(const OutputReader& file, std::uint64_t first, const OutputBlock& block, ExpectedRows& expected,
-                     std::vector<Failure>& failures) {
-    std::uint64_t text_at = 0, token_at = 0;
-    stop_at_ = 0;
-    for (std::uint64_t i = 0; i < block.rows() && !full(); i++) {
+  InStep check_block(const OutputReader& file, std::uint64_t first, const std::vector<Completion>& rows,
+                     ExpectedRows& expected, std::vector<Failure>& failures) {
+    for (std::uint64_t i = 0; i < rows.size() && !full(); i++) {
+      const Completion& row = rows[i];
       report_.rows_checked++;
-      PromptId id = block.text_ids.empty() ? PromptId(block.integer_ids[i]) : PromptId(block.text_ids[i]);
-      ExpectedRows::Row found{block.prompt_index[i], block.sample_index[i], id};
+      ExpectedRows::Row found{row.prompt_index, row.sample_index, row.id};
       auto wanted = expected.next();
       if (!wanted || !(*wanted == found)) {
         fault("{}: row {} is prompt {} sample {} with id '{}', expected {}", file.path(), first + i, found.prompt,
-              found.sample, to_text(id),
+              found.sample, to_text(row.id),
               wanted
                   ? fmt::format("prompt {} sample {} with id '{}'", wanted->prompt, wanted->sample, to_text(wanted->id))
                   : "no more rows");
         return InStep::No;  // the rest would be noise
       }
-      check_row(file, first + i, i, block);
-      if (block.status[i] == static_cast<std::uint8_t>(RowStatus::Failed))
-        failures.emplace_back(found.prompt, found.sample);
-      if (request_.depth == VerifyDepth::Deep) check_values(file, first + i, i, block, text_at, token_at);
-      if (!block.text_bytes.empty()) text_at += block.text_bytes[i];
-      if (!block.token_counts.empty()) token_at += block.token_counts[i];
+      check_row(file, first + i, row);
+      if (row.status == RowStatus::Failed) failures.emplace_back(found.prompt, found.sample);
+      if (request_.depth == VerifyDepth::Deep) check_values(file, first + i, row);
     }
     return InStep::Yes;
   }
 
-  void check_row(const OutputReader& file, std::uint64_t row, std::uint64_t i, const OutputBlock& block) {
-    auto status = static_cast<RowStatus>(block.status[i]);
-    auto reason = static_cast<FinishReason>(block.finish_reason[i]);
-    bool ok = status == RowStatus::Ok && reason != FinishReason::None && reason < FinishReason::Error;
-    bool failed = status == RowStatus::Failed && reason == FinishReason::Error;
-    bool skipped = status == RowStatus::Skipped && reason == FinishReason::None;
-    if (!ok && !failed && !skipped) {
-      fault("{}: row {} has status {} with finish_reason {}", file.path(), row, block.status[i],
-            block.finish_reason[i]);
-    }
-    if (!block.token_counts.empty() && block.token_counts[i] != block.num_completion_tokens[i]) {
-      fault("{}: row {} has {} tokens, but num_completion_tokens says {}", file.path(), row, block.token_counts[i],
-            block.num_completion_tokens[i]);
-    }
+  void check_row(const OutputReader& file, std::uint64_t index, const Completion& row) {
+    const FinishReason reason = row.finish_reason;
+    bool ok = row.status == RowStatus::Ok && reason != FinishReason::None && reason < FinishReason::Error;
+    bool failed = row.status == RowStatus::Failed && reason == FinishReason::Error;
+    bool skipped = row.status == RowStatus::Skipped && reason == FinishReason::None;
+    if (!ok && !failed && !skipped)
+      fault("{}: row {} has status {} with finish_reason {}", file.path(), index, static_cast<int>(row.status),
+            static_cast<int>(reason));
+    const OutputLayout& layout = file.layout();
+    const std::size_t tokens = layout.token_ids ? row.token_ids.size() : row.logprobs.size();
+    if ((layout.token_ids || layout.logprobs) && tokens != row.num_completion_tokens)
+      fault("{}: row {} has {} tokens, but num_completion_tokens says {}", file.path(), index, tokens,
+            row.num_completion_tokens);
   }
 
-  void check_values(const OutputReader& file, std::uint64_t row, std::uint64_t i, const OutputBlock& block,
-                    std::uint64_t text_at, std::uint64_t token_at) {
-    if (file.layout().text) {
-      const char* bytes = reinterpret_cast<const char*>(block.text.data()) + text_at;
-      if (auto bad = first_bad_utf8(std::string_view(bytes, block.text_bytes[i])))
-        fault("{}: the text of row {} is not UTF-8 at byte {}", file.path(), row, *bad);
-    }
-    if (file.layout().stop_reason) check_stop_reason(file, row, i, block, token_at);
+  void check_values(const OutputReader& file, std::uint64_t index, const Completion& row) {
+    if (auto bad = first_bad_utf8(row.text))
+      fault("{}: the text of row {} is not UTF-8 at byte {}", file.path(), index, *bad);
+    if (file.layout().stop_reason) check_stop_reason(file, index, row);
+    for (TokenId token : row.token_ids) check_token(file, index, token);
     if (!file.layout().token_ids) return;
-    for (std::uint64_t t = token_at; t < token_at + block.token_counts[i]; t++)
-      check_token(file, row, block.token_ids[t]);
-    std::uint64_t k = file.layout().logprobs.value_or(0);
-    for (std::uint64_t t = token_at * k; t < (token_at + block.token_counts[i]) * k; t++)
-      if (block.top_ids[t] != -1 || !std::isnan(block.top_values[t])) check_token(file, row, block.top_ids[t]);
+    for (std::size_t i = 0; i < row.top_ids.size(); i++)
+      if (row.top_ids[i] != -1 || !std::isnan(row.top_values[i])) check_token(file, index, row.top_ids[i]);
   }
 
-  // A stop token stands there in decimal, a stop string as it is; nothing else has one.
-  void check_stop_reason(const OutputReader& file, std::uint64_t row, std::uint64_t i, const OutputBlock& block,
-                         std::uint64_t token_at) {
-    const std::string_view reason(reinterpret_cast<const char*>(block.stop_reason.data()) + stop_at_,
-                                  block.stop_bytes[i]);
-    stop_at_ += block.stop_bytes[i];
-    const auto finish = static_cast<FinishReason>(block.finish_reason[i]);
-    bool fits = reason.empty() != (finish == FinishReason::Stop || finish == FinishReason::StopString);
-    if (finish == FinishReason::Stop && file.layout().token_ids && block.token_counts[i] > 0)
-      fits = reason == std::to_string(block.token_ids[token_at + block.token_counts[i] - 1]);
-    if (!fits || first_bad_utf8(reason))
-      fault("{}: row {} has stop_reason '{}' with finish_reason {}", file.path(), row, reason, block.finish_reason[i]);
+  // A stop token is stored in decimal, a stop string as it is; rows that ended otherwise have none.
+  void check_stop_reason(const OutputReader& file, std::uint64_t index, const Completion& row) {
+    const FinishReason finish = row.finish_reason;
+    bool fits = row.stop_reason.empty() != (finish == FinishReason::Stop || finish == FinishReason::StopString);
+    if (finish == FinishReason::Stop && !row.token_ids.empty())
+      fits = row.stop_reason == std::to_string(row.token_ids.back());
+    if (!fits || first_bad_utf8(row.stop_reason))
+      fault("{}: row {} has stop_reason '{}' with finish_reason {}", file.path(), index, row.stop_reason,
+            static_cast<int>(finish));
   }
 
   bool is_token(TokenId token) const {
@@ -290,35 +281,30 @@ class Verification {
     if (listed != failures) fault("{}: /errors does not list exactly the failed rows", file.path());
   }
 
-  void check_scores(const OutputReader& file, ShardRange range) {
-    if (!file.layout().prompt_logprobs) return;
-    if (file.scored_prompts() != range.count) {
-      fault("{}: /prompt_logprobs has {} prompts, expected {}", file.path(), file.scored_prompts(), range.count);
-      return;
-    }
-    for (std::uint64_t first = 0; first < file.scored_prompts();) {
-      std::uint64_t end = file.score_block_end(first), at = 0;
-      ScoreBlock block = file.read_scores(first, end - first);
-      for (std::uint64_t i = 0; i < block.counts.size(); at += block.counts[i++]) {
-        if (block.counts[i] > 0 && !std::isnan(block.values[at]))
-          fault("{}: /prompt_logprobs row {} does not begin with NaN", file.path(), first + i);
-      }
+  template <class T>
+  void check_prompts(const OutputReader& file, const PromptField<T>& field, ShardRange range) {
+    if (!(file.layout().*field.flag)) return;
+    const std::uint64_t prompts = file.prompts(field);
+    if (prompts != range.count)
+      return fault("{}: /{} has {} prompts, expected {}", file.path(), field.group, prompts, range.count);
+    for (std::uint64_t first = 0; first < prompts && !full();) {
+      const std::uint64_t end = file.block_end(field, first);
+      check_values(file, first, file.read(field, first, end - first));
       first = end;
     }
   }
 
-  void check_prompt_tokens(const OutputReader& file, ShardRange range) {
-    if (!file.layout().prompt_token_ids) return;
-    if (file.prompts_with_tokens() != range.count)
-      return fault("{}: /prompt_token_ids has {} prompts, expected {}", file.path(), file.prompts_with_tokens(),
-                   range.count);
+  void check_values(const OutputReader& file, std::uint64_t first, const PromptBlock<float>& scores) {
+    std::uint64_t at = 0;
+    for (std::uint64_t i = 0; i < scores.counts.size(); at += scores.counts[i++])
+      if (scores.counts[i] > 0 && !std::isnan(scores.values[at]))
+        fault("{}: /prompt_logprobs row {} does not begin with NaN", file.path(), first + i);
+  }
+
+  void check_values(const OutputReader& file, std::uint64_t, const PromptBlock<TokenId>& tokens) {
     if (request_.depth != VerifyDepth::Deep) return;
-    for (std::uint64_t first = 0; first < file.prompts_with_tokens() && !full();) {
-      const std::uint64_t end = file.prompt_token_block_end(first);
-      for (TokenId token : file.read_prompt_tokens(first, end - first).values)
-        if (!is_token(token)) fault("{}: /prompt_token_ids has {}, outside of the vocabulary", file.path(), token);
-      first = end;
-    }
+    for (TokenId token : tokens.values)
+      if (!is_token(token)) fault("{}: /prompt_token_ids has {}, outside of the vocabulary", file.path(), token);
   }
 
   void check_carried(const OutputReader& file, ShardRange range) {
@@ -341,6 +327,9 @@ class Verification {
   }
 
   void compare_with_outputs(const std::string& path, ShardRange range);
+  void compare_rows(const OutputReader& shard, const OutputReader& outputs);
+  template <class T>
+  void compare_prompts(const PromptField<T>& field, const OutputReader& shard, const OutputReader& outputs);
 
   const VerifyRequest& request_;
   const PromptFile& prompts_;
@@ -349,42 +338,46 @@ class Verification {
   VerifyReport report_;
   bool outputs_whole_ = false;
   std::optional<OutputReader> merged_;
-  std::uint64_t compared_rows_ = 0, compared_scores_ = 0;
-  std::uint64_t stop_at_ = 0;  // of the row that is looked at, within the block's stop reasons
+  std::uint64_t compared_rows_ = 0, compared_prompts_ = 0;  // of outputs.h5
 };
 
-// Shards come in order; each is held against the next rows of outputs.h5.
+// Shards come in order; each is compared with the next rows of outputs.h5.
 void Verification::compare_with_outputs(const std::string& path, ShardRange range) {
   OutputReader shard(path);
-  if (!merged_) merged_.emplace(paths_.outputs());  // once: its form is looked at as a whole
-  const OutputReader& outputs = *merged_;
-  if (compared_rows_ + shard.rows() > outputs.rows() ||
-      (shard.scored_prompts() > 0 && compared_scores_ + shard.scored_prompts() > outputs.scored_prompts()))
-    return fault("{}: has rows that {} has not", path, paths_.outputs());
-  for (std::uint64_t first = 0; first < shard.rows();) {
-    std::uint64_t end = shard.block_end(first);
-    if (!same_block(shard.read(first, end - first), outputs.read(compared_rows_ + first, end - first)))
-      fault("{}: rows {} to {} differ from those of {}", path, first, end - 1, paths_.outputs());
-    first = end;
-  }
-  for (std::uint64_t first = 0; first < shard.scored_prompts();) {
-    std::uint64_t end = shard.score_block_end(first);
-    ScoreBlock mine = shard.read_scores(first, end - first);
-    ScoreBlock merged = outputs.read_scores(compared_scores_ + first, end - first);
-    if (!same_block(mine, merged))
-      fault("{}: prompt logprobs {} to {} differ from those of {}", path, first, end - 1, paths_.outputs());
-    first = end;
-  }
-  for (std::uint64_t first = 0; first < shard.prompts_with_tokens();) {
-    std::uint64_t end = shard.prompt_token_block_end(first);
-    if (compared_scores_ + end > outputs.prompts_with_tokens() ||
-        !same_block(shard.read_prompt_tokens(first, end - first),
-                    outputs.read_prompt_tokens(compared_scores_ + first, end - first)))
-      fault("{}: prompt token ids {} to {} differ from those of {}", path, first, end - 1, paths_.outputs());
-    first = end;
-  }
+  if (!merged_) merged_.emplace(paths_.outputs());  // once: its form is checked as a whole
+  compare_rows(shard, *merged_);
+  for_each_field(prompt_fields, [&](const auto& field) { compare_prompts(field, shard, *merged_); });
   compared_rows_ += shard.rows();
-  compared_scores_ += range.count;
+  compared_prompts_ += range.count;
+}
+
+void Verification::compare_rows(const OutputReader& shard, const OutputReader& outputs) {
+  if (compared_rows_ + shard.rows() > outputs.rows())
+    return fault("{}: has rows that {} has not", shard.path(), outputs.path());
+  for (std::uint64_t first = 0; first < shard.rows();) {
+    const std::uint64_t end = shard.block_end(first);
+    const auto mine = shard.read(first, end - first), merged = outputs.read(compared_rows_ + first, end - first);
+    const bool same = std::equal(
+        mine.begin(), mine.end(), merged.begin(),
+        [&](const Completion& a, const Completion& b) { return differing_columns(a, b, shard.layout()).empty(); });
+    if (!same || shard.layout() != outputs.layout())
+      fault("{}: rows {} to {} differ from those of {}", shard.path(), first, end - 1, outputs.path());
+    first = end;
+  }
+}
+
+template <class T>
+void Verification::compare_prompts(const PromptField<T>& field, const OutputReader& shard,
+                                   const OutputReader& outputs) {
+  const std::uint64_t prompts = shard.prompts(field);
+  if (prompts > 0 && compared_prompts_ + prompts > outputs.prompts(field))
+    return fault("{}: has prompts in /{} that {} has not", shard.path(), field.group, outputs.path());
+  for (std::uint64_t first = 0; first < prompts;) {
+    const std::uint64_t end = shard.block_end(field, first);
+    if (!same_block(shard.read(field, first, end - first), outputs.read(field, compared_prompts_ + first, end - first)))
+      fault("{}: /{} rows {} to {} differ from those of {}", shard.path(), field.group, first, end - 1, outputs.path());
+    first = end;
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "dataset/output_fields.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -11,8 +12,12 @@ namespace {
 // Arrays are copied as they lie in memory.
 static_assert(std::endian::native == std::endian::little);
 
-// A completion of an older moemill, without its stop_reason, is still read.
-enum class Kind : std::uint8_t { OldCompletion = 1, PromptScore = 2, PartialSample = 3, Completion = 4 };
+// All other kinds are completions, with the columns that output_fields.hpp names for them.
+constexpr RecordKind score_kind = 2, partial_kind = 3;
+
+bool is_completion(RecordKind kind) {
+  return kind >= first_kind && kind <= newest_kind() && kind != score_kind && kind != partial_kind;
+}
 
 class Encoder {
  public:
@@ -37,7 +42,7 @@ class Encoder {
   std::vector<std::byte>& out_;
 };
 
-// Reads what the encoder wrote; after anything that does not fit, `whole()` is false and values are zeros.
+// Reads what the encoder has written; after anything that does not fit, `whole()` is false and values are zeros.
 class Decoder {
  public:
   explicit Decoder(std::span<const std::byte> in) : in_(in) {}
@@ -57,10 +62,11 @@ class Decoder {
     values.resize(count);
     bytes(values.data(), count * sizeof(values[0]));
   }
+  // One of `count` values of an enum of one byte.
   template <class Enum>
-  Enum choice(Enum last) {
+  Enum choice(std::size_t count) {
     auto value = number<std::uint8_t>();
-    if (value > static_cast<std::uint8_t>(last)) fits_ = false;
+    if (value >= count) fits_ = false;
     return static_cast<Enum>(value);
   }
   bool whole() const { return fits_ && in_.empty(); }
@@ -92,55 +98,69 @@ void encode_id(const PromptId& id, Encoder& out) {
 }
 
 PromptId decode_id(Decoder& in) {
-  if (in.choice(IdForm::Text) == IdForm::Integer) return in.number<std::int64_t>();
+  if (in.choice<IdForm>(2) == IdForm::Integer) return in.number<std::int64_t>();
   std::string text;
   in.array(text);
   return text;
 }
 
-Completion decode_completion(Decoder& in, Kind kind) {
+void encode_values(const Completion& row, Encoder& out) {
+  for_each_field(completion_fields, Cases{[&]<class T>(const ScalarField<T>& field) {
+                                            if (field.since != not_in_journal) out.number(row.*field.member);
+                                          },
+                                          [&](const IdField& field) { encode_id(row.*field.member, out); },
+                                          [&]<class T>(const RaggedField<T>& field) {
+                                            if (field.since != not_in_journal) out.array(row.*field.member);
+                                          }});
+}
+
+Completion decode_completion(Decoder& in, RecordKind kind) {
   Completion row;
-  row.prompt_index = in.number<std::uint64_t>();
-  row.sample_index = in.number<std::uint32_t>();
-  row.id = decode_id(in);
-  row.status = in.choice(RowStatus::Skipped);
-  row.finish_reason = in.choice(FinishReason::Error);
-  row.num_prompt_tokens = in.number<std::uint32_t>();
-  row.seed = in.number<std::uint64_t>();
-  row.cumulative_logprob = in.number<float>();
-  in.array(row.text);
-  in.array(row.token_ids);
-  in.array(row.logprobs);
-  in.array(row.top_ids);
-  in.array(row.top_values);
-  if (kind == Kind::Completion) in.array(row.stop_reason);
-  if (in.choice(Presence::Present) == Presence::Present) {
+  for_each_field(completion_fields, Cases{[&]<class T>(const ScalarField<T>& field) {
+                                            if (field.since > kind) return;
+                                            if constexpr (std::is_enum_v<T>) {
+                                              row.*field.member = in.choice<T>(names_of(T{}).size());
+                                            } else {
+                                              row.*field.member = in.number<T>();
+                                            }
+                                          },
+                                          [&](const IdField& field) { row.*field.member = decode_id(in); },
+                                          [&]<class T>(const RaggedField<T>& field) {
+                                            if (field.since <= kind) in.array(row.*field.member);
+                                          }});
+  row.num_completion_tokens = static_cast<std::uint32_t>(row.token_ids.size());
+  if (in.choice<Presence>(2) == Presence::Present) {
     row.error.emplace();
-    row.error->code = in.choice(ErrorCode::Internal);
+    row.error->code = in.choice<ErrorCode>(error_code_names.size());
     in.array(row.error->message);
   }
   return row;
+}
+
+PromptScore decode_score(Decoder& in) {
+  PromptScore score;
+  score.prompt_index = in.number<std::uint64_t>();
+  in.array(score.logprobs);
+  return score;
+}
+
+PartialSample decode_partial(Decoder& in) {
+  PartialSample partial;
+  partial.prompt_index = in.number<std::uint64_t>();
+  partial.sample_index = in.number<std::uint32_t>();
+  in.array(partial.token_ids);
+  in.array(partial.logprobs);
+  in.array(partial.top_ids);
+  in.array(partial.top_values);
+  return partial;
 }
 
 }  // namespace
 
 void encode(const Completion& row, std::vector<std::byte>& bytes) {
   Encoder out(bytes);
-  out.number(Kind::Completion);
-  out.number(row.prompt_index);
-  out.number(row.sample_index);
-  encode_id(row.id, out);
-  out.number(row.status);
-  out.number(row.finish_reason);
-  out.number(row.num_prompt_tokens);
-  out.number(row.seed);
-  out.number(row.cumulative_logprob);
-  out.array(row.text);
-  out.array(row.token_ids);
-  out.array(row.logprobs);
-  out.array(row.top_ids);
-  out.array(row.top_values);
-  out.array(row.stop_reason);
+  out.number(newest_kind());
+  encode_values(row, out);
   out.number(row.error ? Presence::Present : Presence::Absent);
   if (row.error) {
     out.number(row.error->code);
@@ -150,14 +170,14 @@ void encode(const Completion& row, std::vector<std::byte>& bytes) {
 
 void encode(const PromptScore& score, std::vector<std::byte>& bytes) {
   Encoder out(bytes);
-  out.number(Kind::PromptScore);
+  out.number(score_kind);
   out.number(score.prompt_index);
   out.array(score.logprobs);
 }
 
 void encode(const PartialSample& partial, std::vector<std::byte>& bytes) {
   Encoder out(bytes);
-  out.number(Kind::PartialSample);
+  out.number(partial_kind);
   out.number(partial.prompt_index);
   out.number(partial.sample_index);
   out.array(partial.token_ids);
@@ -168,29 +188,16 @@ void encode(const PartialSample& partial, std::vector<std::byte>& bytes) {
 
 std::optional<JournalRecord> decode(std::span<const std::byte> payload) {
   Decoder in(payload);
+  const auto kind = in.number<RecordKind>();
   JournalRecord record;
-  switch (const auto kind = in.number<Kind>()) {
-    case Kind::Completion:
-    case Kind::OldCompletion: record = decode_completion(in, kind); break;
-    case Kind::PromptScore: {
-      PromptScore score;
-      score.prompt_index = in.number<std::uint64_t>();
-      in.array(score.logprobs);
-      record = std::move(score);
-      break;
-    }
-    case Kind::PartialSample: {
-      PartialSample partial;
-      partial.prompt_index = in.number<std::uint64_t>();
-      partial.sample_index = in.number<std::uint32_t>();
-      in.array(partial.token_ids);
-      in.array(partial.logprobs);
-      in.array(partial.top_ids);
-      in.array(partial.top_values);
-      record = std::move(partial);
-      break;
-    }
-    default: return std::nullopt;
+  if (is_completion(kind)) {
+    record = decode_completion(in, kind);
+  } else if (kind == score_kind) {
+    record = decode_score(in);
+  } else if (kind == partial_kind) {
+    record = decode_partial(in);
+  } else {
+    return std::nullopt;
   }
   if (!in.whole()) return std::nullopt;
   return record;

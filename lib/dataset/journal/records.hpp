@@ -1,5 +1,5 @@
 // The payloads of journal frames: each kind of row to bytes and back. Used by the journal only. Little-endian, floats
-// as their bits, so a row comes back exactly as it went in.
+// as their bits, so that a row is read back exactly as it was written.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ using JournalRecord = std::variant<Completion, PromptScore, PartialSample>;
 void encode(const Completion& row, std::vector<std::byte>& out);
 void encode(const PromptScore& score, std::vector<std::byte>& out);
 void encode(const PartialSample& partial, std::vector<std::byte>& out);
-// Nothing when the payload is not exactly one record of a known kind with legal values.
+// Nothing unless the payload is exactly one record of a known kind with legal values.
 std::optional<JournalRecord> decode(std::span<const std::byte> payload);
 
 }  // namespace moemill::dataset

@@ -8,17 +8,13 @@
 namespace moemill::dataset {
 namespace {
 
-void check_layout(const OutputReader& shard, const OutputLayout& layout) {
-  const OutputLayout& found = shard.layout();
-  bool same = found.text == layout.text && found.token_ids == layout.token_ids && found.logprobs == layout.logprobs &&
-              found.prompt_logprobs == layout.prompt_logprobs && found.ids == layout.ids &&
-              found.prompt_token_ids == layout.prompt_token_ids && found.stop_reason == layout.stop_reason;
-  if (!same) {
+void check_layout(const OutputReader& shard, OutputLayout layout) {
+  layout.gzip_level = shard.layout().gzip_level;
+  if (shard.layout() != layout)
     system_error("{}: stores other parts (text, token ids, logprobs, kind of id) than this run does", shard.path());
-  }
 }
 
-// Shards come in the order of their prompts, without a gap: each begins where the one before it ended.
+// Shards come in the order of their prompts, without a gap: each begins where the one before it has ended.
 void check_place(const OutputReader& shard, const RootAttributes& attributes, std::uint64_t next_prompt) {
   if (const std::string id = shard.text_attribute("run_id"); id != attributes.run_id)
     tell_damaged(shard.path(), fmt::format("it is of run {}, not of {}", id, attributes.run_id));
@@ -28,45 +24,53 @@ void check_place(const OutputReader& shard, const RootAttributes& attributes, st
     tell_damaged(shard.path(), fmt::format("it begins with prompt {}, not with {}", first, next_prompt));
 }
 
-// /prompt_logprobs and /carry have one row for each of the `prompts` of a shard.
+// Columns by prompt and /carry have one row for each of the `prompts` of a shard.
 void check_prompts(const OutputReader& shard, std::uint64_t prompts) {
   auto check = [&](const std::string& what, std::uint64_t count) {
     if (count != prompts)
       tell_damaged(shard.path(), fmt::format("'/{}' has {} rows for {} prompts", what, count, prompts));
   };
-  if (shard.layout().prompt_logprobs) check("prompt_logprobs", shard.scored_prompts());
-  if (shard.layout().prompt_token_ids) check("prompt_token_ids", shard.prompts_with_tokens());
+  for_each_field(prompt_fields, [&](const auto& field) {
+    if (shard.layout().*field.flag) check(field.group, shard.prompts(field));
+  });
   for (const std::string& name : shard.carried_names()) check("carry/" + name, h5::shape(shard.open_carried(name))[0]);
 }
 
-void copy_rows(const OutputReader& shard, OutputWriter& out, const std::function<void()>& between) {
+void copy_shard(const OutputReader& shard, OutputWriter& out, const std::function<void()>& between) {
   const std::uint64_t prompts_before = out.prompts();
-  for (std::uint64_t first = 0; first < shard.rows();) {
-    std::uint64_t end = shard.block_end(first);
-    between();
-    out.append(shard.read(first, end - first));
-    first = end;
-  }
-  check_prompts(shard, out.prompts() - prompts_before);
+  copy_rows(shard, 0, shard.rows(), out, between);
+  const std::uint64_t prompts = out.prompts() - prompts_before;
+  check_prompts(shard, prompts);
   constexpr std::uint64_t error_rows = 4096;
-  for (std::uint64_t first = 0; first < shard.errors(); first += error_rows) {
+  for (std::uint64_t first = 0; first < shard.errors(); first += error_rows)
     out.append(shard.read_errors(first, std::min(error_rows, shard.errors() - first)));
-  }
-  for (std::uint64_t first = 0; first < shard.scored_prompts();) {
-    std::uint64_t end = shard.score_block_end(first);
-    between();
-    out.append(shard.read_scores(first, end - first));
-    first = end;
-  }
-  for (std::uint64_t first = 0; first < shard.prompts_with_tokens();) {
-    std::uint64_t end = shard.prompt_token_block_end(first);
-    between();
-    out.append(shard.read_prompt_tokens(first, end - first));
-    first = end;
-  }
+  copy_prompts(shard, 0, prompts, out, between);
 }
 
 }  // namespace
+
+void copy_rows(const OutputReader& from, std::uint64_t first, std::uint64_t end, OutputWriter& to,
+               const std::function<void()>& between) {
+  while (first < end) {
+    const std::uint64_t block_end = std::min(from.block_end(first), end);
+    between();
+    to.append(from.read(first, block_end - first));
+    first = block_end;
+  }
+}
+
+void copy_prompts(const OutputReader& from, std::uint64_t first, std::uint64_t end, OutputWriter& to,
+                  const std::function<void()>& between) {
+  for_each_field(prompt_fields, [&](const auto& field) {
+    if (!(from.layout().*field.flag)) return;
+    for (std::uint64_t at = first; at < end;) {
+      const std::uint64_t block_end = std::min(from.block_end(field, at), end);
+      between();
+      to.append(field, from.read(field, at, block_end - at));
+      at = block_end;
+    }
+  });
+}
 
 void merge_shards(const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
                   const RootAttributes& attributes, std::uint64_t completions, const std::function<void()>& between) {
@@ -76,7 +80,7 @@ void merge_shards(const std::vector<std::string>& shards, const std::string& pat
     OutputReader shard(shard_path);
     check_layout(shard, layout);
     check_place(shard, attributes, out.prompts());
-    copy_rows(shard, out, between);
+    copy_shard(shard, out, between);
     for (const std::string& name : shard.carried_names()) {
       between();
       h5::Handle source = shard.open_carried(name);

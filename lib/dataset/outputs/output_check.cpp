@@ -1,11 +1,15 @@
-#include <array>
 #include <limits>
+#include <map>
+#include <optional>
+#include <string_view>
 
 #include "base/error.hpp"
 #include "dataset/outputs/outputs.hpp"
 
 namespace moemill::dataset {
 namespace {
+
+std::string in_completions(std::string_view name) { return "completions/" + std::string(name); }
 
 // Looks at one file and collects what is wrong.
 class FormCheck {
@@ -15,11 +19,8 @@ class FormCheck {
   std::vector<std::string> run() {
     attributes();
     completions();
-    ragged_part("completions/text", H5T_STD_U8LE, h5::exists(file_, "completions/text"));
-    ragged_part("completions/stop_reason", H5T_STD_U8LE, h5::exists(file_, "completions/stop_reason"));
-    tokens();
-    by_prompt("prompt_logprobs", H5T_IEEE_F32LE);
-    by_prompt("prompt_token_ids", H5T_STD_I32LE);
+    for_each_field(prompt_fields,
+                   [&]<class T>(const PromptField<T>& field) { by_prompt(field.group, stored_type<T>()); });
     errors();
     carried();
     return std::move(faults_);
@@ -32,10 +33,9 @@ class FormCheck {
   }
 
   void attributes() {
-    for (const char* name : {"run_id", "created_utc", "moemill_version", "git_commit", "config_yaml", "input_sha256",
-                             "model_sha256", "tokenizer_sha256", "backend", "dtype", "slurm_job_id"}) {
-      has_attribute(name, H5T_STRING);
-    }
+    for (const char* name : {"moemill_version", "git_commit"}) has_attribute(name, H5T_STRING);
+    for (const RootField& field : root_fields)
+      if (field.name != newest_root_attribute) has_attribute(field.name, H5T_STRING);
     number("format_version", outputs_format_version);
     number("complete", 1);
     has_attribute("world_size", H5T_INTEGER);
@@ -44,7 +44,8 @@ class FormCheck {
     }
   }
 
-  // Whether it is one number or one text; faults when not. Of several values HDF5 would read all, wherever they go.
+  // Whether it is one number or one text; reports a fault otherwise. An array would overflow the scalar it is read
+  // into.
   bool has_attribute(const char* name, H5T_class_t kind) {
     if (H5Aexists(file_, name) <= 0) {
       fault("root attribute '{}' is missing", name);
@@ -108,25 +109,27 @@ class FormCheck {
 
   void completions() {
     auto rows = dataset("completions/prompt_index", H5T_STD_U64LE);
-    if (!rows) return;
-    rows_ = (*rows)[0];
-    column("completions/sample_index", H5T_STD_U32LE, rows_);
-    column("completions/status", H5T_STD_U8LE, rows_);
-    column("completions/finish_reason", H5T_STD_U8LE, rows_);
-    column("completions/num_prompt_tokens", H5T_STD_U32LE, rows_);
-    column("completions/num_completion_tokens", H5T_STD_U32LE, rows_);
-    column("completions/seed", H5T_STD_U64LE, rows_);
-    column("completions/cumulative_logprob", H5T_IEEE_F32LE, rows_);
-    if (!h5::exists(file_, "completions/id")) {
-      fault("dataset '/completions/id' is missing");
-      return;
-    }
-    h5::Handle id = h5::open_dataset(file_, "completions/id");
-    bool text = H5Tget_class(h5::type_of(id)) == H5T_STRING;
-    column("completions/id", text ? text_type_.id() : H5T_STD_I64LE, rows_);
+    if (rows) rows_ = (*rows)[0];
+    for_each_field(completion_fields, Cases{[&]<class T>(const ScalarField<T>& field) {
+                                              if (rows && field.name != std::string_view("prompt_index"))
+                                                column(in_completions(field.name),
+                                                       stored_type<typename ScalarField<T>::Stored>(), rows_);
+                                            },
+                                            [&](const IdField& field) {
+                                              if (rows) ids(in_completions(field.name));
+                                            },
+                                            [](const auto&) {}});
+    std::map<std::string, std::optional<std::uint64_t>> ends;  // by the group of the offsets
+    for_each_ragged([&](const auto& field) { ragged(field, ends); });
   }
 
-  // Last of the offsets, whose number must be one more than the rows.
+  void ids(const std::string& name) {
+    if (!h5::exists(file_, name)) return fault("dataset '/{}' is missing", name);
+    const bool text = H5Tget_class(h5::type_of(h5::open_dataset(file_, name))) == H5T_STRING;
+    column(name, text ? text_type_.id() : H5T_STD_I64LE, rows_);
+  }
+
+  // The last of the offsets, of which there must be one more than rows.
   std::optional<std::uint64_t> end_of(const std::string& group, std::uint64_t rows) {
     auto extents = dataset(group + "/offsets", H5T_STD_U64LE);
     if (!extents) return std::nullopt;
@@ -140,29 +143,39 @@ class FormCheck {
     return end;
   }
 
-  void ragged_part(const std::string& group, hid_t type, bool present) {
-    if (!present) return;
-    if (auto end = end_of(group, rows_)) column(group + "/values", type, *end);
+  template <class Values>
+  void ragged(const RaggedField<Values>& field, std::map<std::string, std::optional<std::uint64_t>>& ends) {
+    if (!is_due(field)) return;
+    const std::string lengths = in_completions(field.lengths), name = in_completions(field.values);
+    if (!ends.contains(lengths)) ends[lengths] = end_of(lengths, rows_);
+    const std::optional<std::uint64_t>& end = ends.at(lengths);
+    if (!end) return;
+    const hid_t type = stored_type<typename Values::value_type>();
+    if (field.per_unit == PerUnit::One) return column(name, type, *end);
+    auto extents = dataset(name, type, 2);
+    if (!extents) return;
+    if ((*extents)[1] > std::numeric_limits<std::uint32_t>::max())
+      fault("dataset '/{}' has {} columns, more than k may be", name, (*extents)[1]);
+    if (k_.value_or((*extents)[1]) != (*extents)[1] || (*extents)[0] != *end)
+      fault("dataset '/{}' has other extents than the {} tokens and their top logprobs", name, *end);
+    k_ = (*extents)[1];
   }
 
-  void tokens() {
-    bool logprobs = h5::exists(file_, "completions/logprobs");
-    if (!logprobs && !h5::exists(file_, "completions/token_ids")) return;
-    auto end = end_of("completions/token_ids", rows_);
-    if (!end) return;
-    if (!logprobs || h5::exists(file_, "completions/token_ids/values")) {
-      column("completions/token_ids/values", H5T_STD_I32LE, *end);
-    }
-    if (!logprobs) return;
-    column("completions/logprobs/values", H5T_IEEE_F32LE, *end);
-    if (!h5::exists(file_, "completions/logprobs/top_ids")) return;  // k = 0
-    auto ids = dataset("completions/logprobs/top_ids", H5T_STD_I32LE, 2);
-    auto values = dataset("completions/logprobs/top_values", H5T_IEEE_F32LE, 2);
-    if (ids && (*ids)[1] > std::numeric_limits<std::uint32_t>::max()) {
-      fault("dataset '/completions/logprobs/top_ids' has {} columns, more than k may be", (*ids)[1]);
-    } else if (ids && values && (*ids != *values || (*ids)[0] != *end)) {
-      fault("datasets '/completions/logprobs/top_ids' and 'top_values' have other extents than the {} tokens", *end);
-    }
+  // Whether the file must have the values. A column that is not stored has no group, with two exceptions: the group
+  // that columns share their offsets in stays for any of them, and top logprobs, K per token, are absent for k = 0.
+  template <class Values>
+  bool is_due(const RaggedField<Values>& field) const {
+    if (h5::exists(file_, in_completions(field.values))) return true;
+    const std::string_view values = field.values, group = values.substr(0, values.find('/'));
+    if (!h5::exists(file_, in_completions(group))) return false;
+    bool any_shares = false, any_per_k = false;  // of the columns that are there
+    for_each_ragged([&](const auto& other) {
+      if (std::string_view(other.lengths) != field.lengths || !h5::exists(file_, in_completions(other.values))) return;
+      any_shares = true;
+      any_per_k = any_per_k || other.per_unit == PerUnit::K;
+    });
+    if (field.per_unit == PerUnit::K) return any_per_k;
+    return group != field.lengths || !any_shares;
   }
 
   void by_prompt(const std::string& group, hid_t type) {
@@ -177,8 +190,8 @@ class FormCheck {
     }
   }
 
-  // A prompt has one row or more, a row one error at most. A reader may then go through them without a fear of extents
-  // that HDF5 believes and no disk could hold.
+  // A prompt has one row or more, a row one error at most. Readers may then allocate by these extents, even for a
+  // corrupt file that claims more than a disk could hold.
   void no_more_than_rows(const std::string& what, std::uint64_t count) {
     if (count > rows_) fault("{} speaks of {}, but there are only {} rows", what, count, rows_);
   }
@@ -213,6 +226,7 @@ class FormCheck {
   hid_t file_;
   h5::Handle text_type_ = h5::text_type();
   std::uint64_t rows_ = 0;
+  std::optional<std::uint64_t> k_;  // of the top logprobs seen so far
   std::vector<std::string> faults_;
 };
 

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t most_block_values = 4u << 20;
 
-// Sorted, each prompt of the range with samples 0 .. n-1, each once; failed rows and only they have an error.
+// Sorts the rows and expects each prompt of the range with samples 0 .. n-1, each once, and an error in exactly the
+// failed rows.
 void settle(ShardRows& rows) {
   auto by_key = [](const Completion& a, const Completion& b) {
     return std::tie(a.prompt_index, a.sample_index) < std::tie(b.prompt_index, b.sample_index);
@@ -31,7 +32,7 @@ void settle(ShardRows& rows) {
   for (std::size_t i = 0; i < rows.scores.size(); i++) {
     bool within = rows.scores[i].prompt_index - rows.range.first < rows.range.count;
     expect(within && (i == 0 || rows.scores[i - 1].prompt_index < rows.scores[i].prompt_index),
-           "shard: at most one score a prompt of the range");
+           "shard: at most one score per prompt of the range");
   }
 }
 
@@ -40,56 +41,16 @@ void extend(std::vector<T>& into, const std::vector<T>& values) {
   into.insert(into.end(), values.begin(), values.end());
 }
 
-// One row at a time gets the width of the file: of a whole shard it may be more than memory holds.
-void add_logprobs(OutputBlock& block, const Completion& row, std::uint32_t k) {
-  const std::size_t tokens = row.token_ids.size();
-  if (row.logprobs.size() != tokens || row.top_ids.size() != tokens * k) {
-    Completion wide = row;
-    widen_logprobs(wide, k);
-    return add_logprobs(block, wide, k);
-  }
-  extend(block.logprobs, row.logprobs);
-  extend(block.top_ids, row.top_ids);
-  extend(block.top_values, row.top_values);
-}
-
-void add(OutputBlock& block, const Completion& row, const OutputLayout& layout) {
-  block.prompt_index.push_back(row.prompt_index);
-  block.sample_index.push_back(row.sample_index);
-  if (layout.ids == IdKind::Text) {
-    block.text_ids.push_back(to_text(row.id));
-  } else {
-    expect(std::holds_alternative<std::int64_t>(row.id), "shard: ids are integers in every row");
-    block.integer_ids.push_back(std::get<std::int64_t>(row.id));
-  }
-  block.status.push_back(static_cast<std::uint8_t>(row.status));
-  block.finish_reason.push_back(static_cast<std::uint8_t>(row.finish_reason));
-  block.num_prompt_tokens.push_back(row.num_prompt_tokens);
-  block.num_completion_tokens.push_back(static_cast<std::uint32_t>(row.token_ids.size()));
-  block.seed.push_back(row.seed);
-  block.cumulative_logprob.push_back(row.cumulative_logprob);
-  if (layout.text) {
-    block.text_bytes.push_back(row.text.size());
-    block.text.insert(block.text.end(), row.text.begin(), row.text.end());
-  }
-  if (layout.stop_reason) {
-    block.stop_bytes.push_back(row.stop_reason.size());
-    block.stop_reason.insert(block.stop_reason.end(), row.stop_reason.begin(), row.stop_reason.end());
-  }
-  block.token_counts.push_back(row.token_ids.size());
-  if (layout.token_ids) extend(block.token_ids, row.token_ids);
-  if (layout.logprobs) add_logprobs(block, row, *layout.logprobs);
-}
-
+// In blocks, each row fitted to the layout: the logprobs of a whole shard may be more than memory holds.
 void write_completions(const std::vector<Completion>& rows, const OutputLayout& layout, OutputWriter& writer) {
-  OutputBlock block;
+  std::vector<Completion> block;
   std::size_t values = 0;
   for (const Completion& row : rows) {
-    add(block, row, layout);
+    fit_to_layout(block.emplace_back(row), layout);
     values += row.text.size() + row.token_ids.size() * (1 + layout.logprobs.value_or(0));
     if (values < most_block_values) continue;
     writer.append(block);
-    block = {};
+    block.clear();
     values = 0;
   }
   writer.append(block);
@@ -97,56 +58,46 @@ void write_completions(const std::vector<Completion>& rows, const OutputLayout& 
 
 void write_errors(const std::vector<Completion>& rows, OutputWriter& writer) {
   ErrorBlock errors;
-  for (const Completion& row : rows) {
-    if (!row.error) continue;
-    errors.prompt_index.push_back(row.prompt_index);
-    errors.sample_index.push_back(row.sample_index);
-    errors.code.emplace_back(name_of(row.error->code));
-    errors.message.push_back(row.error->message);
-  }
+  for (const Completion& row : rows)
+    if (row.error) errors.add(row.prompt_index, row.sample_index, *row.error);
   writer.append(errors);
 }
 
-// One entry a prompt of the range; a prompt without a score (a failed one) has an empty one.
+// One entry per prompt of the range; that of a prompt without a score, which has failed, is empty.
 void write_scores(const ShardRows& rows, OutputWriter& writer) {
-  ScoreBlock block;
+  PromptBlock<float> block;
   auto next = rows.scores.begin();
   for (std::uint64_t i = 0; i < rows.range.count; i++) {
     bool scored = next != rows.scores.end() && next->prompt_index == rows.range.first + i;
     block.counts.push_back(scored ? next->logprobs.size() : 0);
     if (scored) extend(block.values, (next++)->logprobs);
   }
-  writer.append(block);
+  writer.append(prompt_logprobs, block);
 }
 
 void write_prompt_tokens(const ShardRows& rows, OutputWriter& writer) {
   expect(rows.prompt_tokens.size() == rows.range.count, "shard: every prompt of the range has its tokens");
-  PromptTokenBlock block;
+  PromptBlock<TokenId> block;
   for (const auto& tokens : rows.prompt_tokens) {
     block.counts.push_back(tokens.size());
     extend(block.values, tokens);
   }
-  writer.append(block);
+  writer.append(prompt_token_ids, block);
 }
 
 OutputSize size_of(const ShardRows& rows) {
-  OutputSize size{rows.range.count, rows.completions.size(), 0, 0, 0, 0, 0, 0};
-  for (const Completion& row : rows.completions) {
-    size.text_bytes += row.text.size();
-    size.tokens += row.token_ids.size();
-    size.stop_bytes += row.stop_reason.size();
-    size.errors += row.error ? 1 : 0;
-  }
-  for (const auto& tokens : rows.prompt_tokens) size.prompt_tokens += tokens.size();
-  for (const PromptScore& score : rows.scores) size.scored_tokens += score.logprobs.size();
+  OutputSize size{rows.range.count, rows.completions.size(), 0};
+  for_each_ragged([&](const auto& field) {
+    if (field.values != std::string(field.lengths) + "/values") return;  // shares the offsets of a column before it
+    for (const Completion& row : rows.completions) size.units[field.lengths] += (row.*field.member).size();
+  });
+  for (const Completion& row : rows.completions) size.errors += row.error ? 1 : 0;
+  for (const auto& tokens : rows.prompt_tokens) size.units[prompt_token_ids.group] += tokens.size();
+  for (const PromptScore& score : rows.scores) size.units[prompt_logprobs.group] += score.logprobs.size();
   return size;
 }
 
-}  // namespace
-
-namespace {
-
-// Rows of carried columns may be torn where somebody writes to the prompts file: that is who is at fault then.
+// Rows of carried columns may be torn while a different process writes to the prompts file: the fault is then its own.
 PromptFile::Reopened append_carried(const PromptFile& prompts, ShardRange range, OutputWriter& writer) {
   prompts.check_contents();
   try {

@@ -47,34 +47,13 @@ Piece piece_of(const OutputReader& file, ShardRange range) {
   return piece;
 }
 
-void for_rows(const Piece& piece, const std::function<void(const FinishedRow&)>& body) {
-  for (std::uint64_t first = piece.first_row; first < piece.end_row; first += block_rows) {
-    const OutputBlock block = piece.file.read_numbers(first, std::min(block_rows, piece.end_row - first));
-    for (std::size_t i = 0; i < block.rows(); ++i) {
-      FinishedRow row{block.prompt_index[i],
-                      block.sample_index[i],
-                      static_cast<RowStatus>(block.status[i]),
-                      static_cast<FinishReason>(block.finish_reason[i]),
-                      block.num_prompt_tokens[i],
-                      block.num_completion_tokens[i],
-                      {}};
+void for_rows(const Piece& piece, const std::function<void(const Completion&)>& body) {
+  for (std::uint64_t first = piece.first_row; first < piece.end_row; first += block_rows)
+    for (Completion& row : piece.file.read_numbers(first, std::min(block_rows, piece.end_row - first))) {
       if (auto error = piece.errors.find({row.prompt_index, row.sample_index}); error != piece.errors.end())
-        row.error = error->second.code;
+        row.error = error->second;
       body(row);
     }
-  }
-}
-
-FinishedRow facts_of(const Completion& row) {
-  FinishedRow facts{row.prompt_index,
-                    row.sample_index,
-                    row.status,
-                    row.finish_reason,
-                    row.num_prompt_tokens,
-                    static_cast<std::uint32_t>(row.token_ids.size()),
-                    {}};
-  if (row.error) facts.error = row.error->code;
-  return facts;
 }
 
 bool speaks_for(const RunPaths& paths, const RunManifest& manifest, std::uint64_t completions) {
@@ -116,51 +95,6 @@ void FinishedFiles::for_pieces(const std::function<void(ShardId, const Piece&)>&
       body(shard, piece_of(file, range));
     }
   }
-}
-
-std::vector<Completion> read_completions(const OutputReader& reader, std::uint64_t first, std::uint64_t count) {
-  const OutputBlock block = reader.read(first, count);
-  const OutputLayout& layout = reader.layout();
-  const std::uint64_t k = layout.logprobs.value_or(0);
-  std::vector<Completion> rows(count);
-  auto text = block.text.begin(), stop = block.stop_reason.begin();
-  std::uint64_t token = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    Completion& row = rows[i];
-    row.prompt_index = block.prompt_index[i];
-    row.sample_index = block.sample_index[i];
-    if (layout.ids == IdKind::Integer) {
-      row.id = block.integer_ids[i];
-    } else {
-      row.id = block.text_ids[i];
-    }
-    row.status = static_cast<RowStatus>(block.status[i]);
-    row.finish_reason = static_cast<FinishReason>(block.finish_reason[i]);
-    row.num_prompt_tokens = block.num_prompt_tokens[i];
-    row.seed = block.seed[i];
-    row.cumulative_logprob = block.cumulative_logprob[i];
-    if (layout.text) {
-      auto end = text + static_cast<std::ptrdiff_t>(block.text_bytes[i]);
-      row.text.assign(text, end);
-      text = end;
-    }
-    if (layout.stop_reason) {
-      auto end = stop + static_cast<std::ptrdiff_t>(block.stop_bytes[i]);
-      row.stop_reason.assign(stop, end);
-      stop = end;
-    }
-    if (!layout.token_ids && !layout.logprobs) continue;
-    const std::uint64_t end = token + block.token_counts[i];
-    auto slice = [](auto& to, const auto& from, std::uint64_t a, std::uint64_t b) {
-      to.assign(from.begin() + static_cast<std::ptrdiff_t>(a), from.begin() + static_cast<std::ptrdiff_t>(b));
-    };
-    if (layout.token_ids) slice(row.token_ids, block.token_ids, token, end);
-    if (layout.logprobs) slice(row.logprobs, block.logprobs, token, end);
-    if (k > 0) slice(row.top_ids, block.top_ids, token * k, end * k);
-    if (k > 0) slice(row.top_values, block.top_values, token * k, end * k);
-    token = end;
-  }
-  return rows;
 }
 
 }  // namespace moemill::dataset

@@ -1,5 +1,5 @@
-// The rows of a run's finished files as they stand: all of outputs.h5, or a shard at a time. For whoever takes them
-// apart (dataset/reopen/reopen.hpp) or makes some of them again (commands/verify.cpp). Changes nothing.
+// The rows of a run's finished files as they stand: all of outputs.h5, or a shard at a time. Used where files are taken
+// apart (dataset/reopen/reopen.hpp) or some rows are made again (commands/verify.cpp). Changes nothing.
 #pragma once
 
 #include <cstdint>
@@ -14,21 +14,6 @@
 
 namespace moemill::dataset {
 
-// A row that has ended, without its values.
-struct FinishedRow {
-  std::uint64_t prompt_index = 0;
-  std::uint32_t sample_index = 0;
-  RowStatus status = RowStatus::Ok;
-  FinishReason finish_reason = FinishReason::None;
-  std::uint32_t num_prompt_tokens = 0;
-  std::uint32_t num_completion_tokens = 0;
-  std::optional<ErrorCode> error;  // of a failed row
-};
-FinishedRow facts_of(const Completion& row);
-
-// Rows first .. first+count-1 as completions (without errors' codes and messages). The file must store token ids.
-std::vector<Completion> read_completions(const OutputReader& reader, std::uint64_t first, std::uint64_t count);
-
 // The rows of some prompts in a finished file: all of a shard, or a part of outputs.h5.
 struct Piece {
   using Key = std::pair<std::uint64_t, std::uint32_t>;  // prompt, sample
@@ -40,7 +25,8 @@ struct Piece {
 };
 Piece piece_of(const OutputReader& file, ShardRange range);
 
-void for_rows(const Piece& piece, const std::function<void(const FinishedRow&)>& body);
+// Calls body for each row of the piece, with its numbers and its error; no id and no values.
+void for_rows(const Piece& piece, const std::function<void(const Completion&)>& body);
 
 // Whether outputs.h5 has all rows that the run had: it may have been made larger since.
 bool speaks_for(const RunPaths& paths, const RunManifest& manifest, std::uint64_t completions);

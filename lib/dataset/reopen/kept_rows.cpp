@@ -10,7 +10,7 @@ namespace moemill::dataset {
 namespace {
 
 void keep_scores(const Piece& piece, JournalWriter& journal) {
-  const auto scores = piece.file.read_scores(piece.range.first - piece.first_prompt, piece.range.count);
+  const auto scores = piece.file.read(prompt_logprobs, piece.range.first - piece.first_prompt, piece.range.count);
   auto value = scores.values.begin();
   for (std::size_t i = 0; i < scores.counts.size(); ++i) {
     auto end = value + static_cast<std::ptrdiff_t>(scores.counts[i]);
@@ -20,7 +20,7 @@ void keep_scores(const Piece& piece, JournalWriter& journal) {
 }
 
 void keep(Completion row, const Verdicts& verdicts, JournalWriter& journal) {
-  const Fate fate = verdicts.fate(facts_of(row));
+  const Fate fate = verdicts.fate(row);
   if (fate == Fate::Again) return;
   if (fate == Fate::GoOn) {
     const FinishReason reason = verdicts.ends_after_all(row);
@@ -45,7 +45,7 @@ void to_journal(const Piece& piece, const RunPaths& paths, const RunManifest& ma
   if (piece.file.layout().prompt_logprobs) keep_scores(piece, journal);
   for (std::uint64_t first = piece.first_row; first < piece.end_row;) {
     const std::uint64_t end = std::min(piece.file.block_end(first), piece.end_row);
-    for (Completion& row : read_completions(piece.file, first, end - first)) {
+    for (Completion& row : piece.file.read(first, end - first)) {
       if (auto error = piece.errors.find({row.prompt_index, row.sample_index}); error != piece.errors.end())
         row.error = error->second;
       keep(std::move(row), verdicts, journal);
@@ -66,7 +66,7 @@ void filter_journal(const RunPaths& paths, const RunManifest& manifest, ShardId 
   JournalWriter journal(temporary, manifest.run_id, shard, 0);
   std::set<std::uint64_t> answered;  // whose scores stay in any case: nothing would make them again
   for (const auto& row : contents.completions)
-    if (verdicts.fate(facts_of(row)) != Fate::Again) answered.insert(row.prompt_index);
+    if (verdicts.fate(row) != Fate::Again) answered.insert(row.prompt_index);
   for (const auto& score : contents.scores)
     if (answered.contains(score.prompt_index) || verdicts.begins_as_before(score.prompt_index)) journal.append(score);
   for (auto& row : contents.completions) keep(std::move(row), verdicts, journal);
@@ -79,11 +79,10 @@ void filter_journal(const RunPaths& paths, const RunManifest& manifest, ShardId 
 namespace {
 
 RootAttributes attributes_of(const OutputReader& file) {
-  auto text = [&](const char* name) { return file.text_attribute(name); };
-  return {text("run_id"),       text("created_utc"),  text("config_yaml"),
-          text("input_sha256"), text("model_sha256"), text("tokenizer_sha256"),
-          text("backend"),      text("dtype"),        file.number_attribute("world_size"),
-          text("slurm_job_id"), text("input_columns")};
+  RootAttributes attributes;
+  for (const RootField& field : root_fields) attributes.*field.member = file.text_attribute(field.name);
+  attributes.world_size = file.number_attribute("world_size");
+  return attributes;
 }
 
 }  // namespace
@@ -96,31 +95,12 @@ void to_shard(const Piece& piece, const std::string& path, std::optional<std::ui
   size.rows = piece.end_row - piece.first_row;
   size.errors = piece.errors.size();
   OutputWriter out(path, layout, attributes_of(piece.file), size);
-  for (std::uint64_t first = piece.first_row; first < piece.end_row;) {
-    const std::uint64_t end = std::min(piece.file.block_end(first), piece.end_row);
-    out.append(piece.file.read(first, end - first));
-    first = end;
-  }
+  copy_rows(piece.file, piece.first_row, piece.end_row, out);
   ErrorBlock errors;
-  for (const auto& [key, error] : piece.errors) {
-    errors.prompt_index.push_back(key.first);
-    errors.sample_index.push_back(key.second);
-    errors.code.emplace_back(name_of(error.code));
-    errors.message.push_back(error.message);
-  }
+  for (const auto& [key, error] : piece.errors) errors.add(key.first, key.second, error);
   out.append(errors);
-  const std::uint64_t first_prompt = piece.range.first - piece.first_prompt,
-                      end_prompt = first_prompt + piece.range.count;
-  for (std::uint64_t first = first_prompt; layout.prompt_logprobs && first < end_prompt;) {
-    const std::uint64_t end = std::min(piece.file.score_block_end(first), end_prompt);
-    out.append(piece.file.read_scores(first, end - first));
-    first = end;
-  }
-  for (std::uint64_t first = first_prompt; layout.prompt_token_ids && first < end_prompt;) {
-    const std::uint64_t end = std::min(piece.file.prompt_token_block_end(first), end_prompt);
-    out.append(piece.file.read_prompt_tokens(first, end - first));
-    first = end;
-  }
+  const std::uint64_t first_prompt = piece.range.first - piece.first_prompt;
+  copy_prompts(piece.file, first_prompt, first_prompt + piece.range.count, out);
   for (const std::string& name : piece.file.carried_names()) {
     h5::Handle source = piece.file.open_carried(name);
     out.append_carried(name, source, first_prompt, piece.range.count);

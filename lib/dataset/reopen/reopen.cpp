@@ -15,7 +15,7 @@ namespace {
 bool is_to_reopen(const Piece& piece, ShardRange now, const Verdicts& verdicts) {
   bool work = piece.range.count < now.count;
   std::uint64_t rows = 0, wanted = 0;
-  for_rows(piece, [&](const FinishedRow& row) {
+  for_rows(piece, [&](const Completion& row) {
     work = verdicts.fate(row) != Fate::Keep || work;
     if (row.sample_index == 0) wanted += verdicts.samples(row.prompt_index);
     ++rows;
@@ -87,7 +87,7 @@ std::vector<ShardId> shards_to_reopen(const RunPaths& paths, const RunManifest& 
     for (const auto& row : read_journal(paths.journal(shard), manifest.run_id, shard).completions) {
       const IdKind before = std::holds_alternative<std::string>(row.id) ? IdKind::Text : IdKind::Integer;
       if (verdicts.input) check_kind_of_ids(*verdicts.input, before, verdicts.layout.ids);
-      verdicts.fate(facts_of(row));
+      verdicts.fate(row);
     }
   return shards;
 }

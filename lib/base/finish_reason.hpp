@@ -1,0 +1,11 @@
+// Why a sample ended. The scheduler, the stopping rules, the journal and outputs.h5 share it; the numbers are those of
+// /completions/finish_reason.
+#pragma once
+
+#include <cstdint>
+
+namespace moemill {
+
+enum class FinishReason : std::uint8_t { None = 0, Stop = 1, Length = 2, StopString = 3, Repetition = 4, Error = 5 };
+
+}  // namespace moemill

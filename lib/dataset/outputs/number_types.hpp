@@ -1,0 +1,45 @@
+// HDF5's types of the numbers that files of outputs hold: little-endian in the file, the machine's own in memory.
+#pragma once
+
+#include <hdf5.h>
+
+#include <concepts>
+#include <cstdint>
+
+namespace moemill::dataset {
+
+template <class T>
+hid_t stored_type() {
+  if constexpr (std::same_as<T, float>)
+    return H5T_IEEE_F32LE;
+  else if constexpr (std::same_as<T, std::int32_t>)
+    return H5T_STD_I32LE;
+  else if constexpr (std::same_as<T, std::int64_t>)
+    return H5T_STD_I64LE;
+  else if constexpr (std::same_as<T, std::uint32_t>)
+    return H5T_STD_U32LE;
+  else if constexpr (std::same_as<T, std::uint64_t>)
+    return H5T_STD_U64LE;
+  else {
+    static_assert(sizeof(T) == 1, "codes and bytes of text");
+    return H5T_STD_U8LE;
+  }
+}
+
+template <class T>
+hid_t memory_type() {
+  if constexpr (std::same_as<T, float>)
+    return H5T_NATIVE_FLOAT;
+  else if constexpr (std::same_as<T, std::int32_t>)
+    return H5T_NATIVE_INT32;
+  else if constexpr (std::same_as<T, std::int64_t>)
+    return H5T_NATIVE_INT64;
+  else if constexpr (std::same_as<T, std::uint32_t>)
+    return H5T_NATIVE_UINT32;
+  else if constexpr (std::same_as<T, std::uint64_t>)
+    return H5T_NATIVE_UINT64;
+  else
+    return H5T_NATIVE_UINT8;
+}
+
+}  // namespace moemill::dataset
