@@ -1,5 +1,5 @@
-// The commands, one file each. A command takes the words behind its name and returns the process's exit code; faults
-// come out as exceptions, which main's guard maps to exit codes.
+// The commands, one file each. A command takes the words after its name and returns the process's exit code. It throws
+// its faults, which main's guard maps to exit codes.
 #pragma once
 
 #include <string>

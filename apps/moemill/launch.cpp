@@ -28,7 +28,7 @@ Launch::Launch() {
   }
   const std::string fault = world_fault(environment, Comm::world().size(), library);
   if (fault.empty()) return;
-  session_.reset();  // in order: launchers have a lot to say about a process that leaves without MPI_Finalize
+  session_.reset();  // launchers print long messages about a process that leaves without MPI_Finalize
   throw UserError(fault);
 }
 

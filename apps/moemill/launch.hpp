@@ -1,5 +1,5 @@
-// How this process was started: by a launcher as one rank of several, or as the only one (then MPI is not even
-// initialised, so that a plain command works wherever the program runs, and as often as one likes in a launched step).
+// How this process was started: by a launcher as one of several ranks, or alone. A process alone does not initialize
+// MPI, so that a plain command works wherever the program runs, and any number of times within a launched step.
 #pragma once
 
 #include <functional>
@@ -11,15 +11,15 @@ namespace moemill::app {
 
 class Launch {
  public:
-  Launch();  // UserError when MPI does not see the ranks that the launcher started
+  Launch();  // UserError if MPI does not see the ranks that the launcher started
   Comm world() const { return session_ ? Comm::world() : Comm::alone(); }
 
  private:
   std::optional<MpiSession> session_;
 };
 
-// A command's body on all ranks, and what it throws as its exit code: a fault that all have agreed on is told by rank 0
-// and all leave in order; one rank's own fault, for whom the others wait, ends the job.
+// Runs a command's body on all ranks and turns exceptions into exit codes. If the ranks have agreed on a failure, rank
+// 0 reports it and all leave in order; the failure of one rank, which the remaining ranks would wait for, ends the job.
 int on_all_ranks(const Comm& world, const std::function<int()>& body);
 
 }  // namespace moemill::app

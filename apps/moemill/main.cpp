@@ -23,12 +23,13 @@ struct Command {
 };
 
 constexpr Command commands[] = {
-    {"run", "generate: mpirun -n R moemill run -c run.yaml; the same command again resumes", moemill::app::run},
-    {"validate", "everything that can be known before a job starts: config, model, prompts, memory",
+    {"run", "generate: mpirun -n R moemill run -c run.yaml; rerun the same command to resume", moemill::app::run},
+    {"validate", "check everything that can be known before a job starts: config, model, prompts, memory",
      moemill::app::validate},
-    {"preview", "the first prompts as text and token ids, with a short generation of each", moemill::app::preview},
-    {"status", "how far a run is, while it runs or after", moemill::app::status},
-    {"verify", "prove that every row is there exactly once, and that the model says what is written",
+    {"preview", "print the first prompts as text and token ids, with a short generation for each",
+     moemill::app::preview},
+    {"status", "report the progress of a run, during it or after it", moemill::app::status},
+    {"verify", "prove that every row exists exactly once, and that the model generates what is written",
      moemill::app::verify},
     {"bench", "micro-benchmarks with their share of the machine's peak", moemill::app::bench},
     {"version", "version, commit, compiler and libraries (also --version)", moemill::app::version},
@@ -93,7 +94,7 @@ int fail(const moemill::Failure& failure) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ, SIG_IGN);  // beyond `ulimit -f` a write then fails, and the job ends with a message
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond `ulimit -f` then fails with an error instead of a signal
   try {
     int code = dispatch(argc, argv);
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) moemill::system_error("standard output cannot be written");

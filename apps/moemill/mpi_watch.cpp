@@ -17,7 +17,7 @@ constexpr std::string_view gone =
     "script. Otherwise this launcher is not the one of the MPI that moemill is built with (moemill --version); "
     "under srun, another --mpi may be (srun --mpi=list).\n";
 
-// Only calls that are allowed in the child of a process with threads.
+// Uses only calls that are allowed in the forked child of a process with threads.
 [[noreturn]] void watch(int from_parent) {
   char word = 0;
   ssize_t got = 0;
@@ -29,9 +29,9 @@ constexpr std::string_view gone =
 
 }  // namespace
 
-// Without the child (no more processes, no more files) there is no more to say than MPI says.
+// If no child can be started (limits on processes or files), only MPI's own message is left.
 MpiWatch::MpiWatch() {
-  int ends[2];  // sockets: to write to one whose reader was killed is an error, not a signal
+  int ends[2];  // sockets, because writing to one whose reader was killed is an error, not a signal
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return;
   child_ = ::fork();
   if (child_ == 0) {

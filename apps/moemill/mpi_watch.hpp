@@ -1,16 +1,17 @@
-// Says why when MPI_Init ends the process instead of returning an error, as all MPI libraries do. Used by Launch.
+// Reports the likely reason if MPI_Init ends the process instead of returning an error, as all MPI libraries do. Used
+// by Launch.
 #pragma once
 
 #include <sys/types.h>
 
 namespace moemill::app {
 
-// A child process that lives from the start of MPI_Init to its end: when this process is gone before, it says on stderr
-// what that mostly means.
+// A child process that lives while MPI_Init runs. If this process ends before that, the child reports the usual reasons
+// on stderr.
 class MpiWatch {
  public:
   MpiWatch();
-  ~MpiWatch();  // MPI has started, or has said what is wrong
+  ~MpiWatch();  // MPI has started, or has reported an error
   MpiWatch(const MpiWatch&) = delete;
   MpiWatch& operator=(const MpiWatch&) = delete;
 

@@ -15,7 +15,7 @@ namespace moemill::app {
 
 Options::Options(std::string usage, std::string about)
     : usage_(std::move(usage)), about_(std::move(about)), options_("options", 100, 50) {
-  add()("help,h", "print this and leave");
+  add()("help,h", "print this help");
 }
 
 void Options::positional(const char* name, const char* help) {
@@ -27,12 +27,12 @@ void Options::positional(const char* name, const char* help) {
 void Options::add_config_options() {
   add()("config,c", po::value<std::string>()->value_name("FILE"), "run.yaml; without it, the defaults");
   add()("input,i", po::value<std::string>()->value_name("FILE"),
-        "prompts.h5 (input.path); scripts/prompts.py makes it of JSONL, CSV, Parquet ...");
+        "prompts.h5 (input.path); scripts/prompts.py creates it from JSONL, CSV, Parquet ...");
   add()("output-dir,o", po::value<std::string>()->value_name("DIR"),
         "run directory (output.dir); without it runs/ and the input's name");
   add()("model", po::value<std::string>()->value_name("DIR"), "model folder (model.path)");
   add()("set", po::value<std::vector<std::string>>()->value_name("KEY.PATH=VALUE")->composing(),
-        "set any key of run.yaml, e.g. --set sampling.temperature=0; repeatable, goes over the file");
+        "set any key of run.yaml, e.g. --set sampling.temperature=0; repeatable, overrides the file");
   add()("limit", po::value<std::string>()->value_name("N"), "only the first N prompts (input.limit)");
   add()("log-level", po::value<std::string>()->value_name("LEVEL"),
         "trace, debug, info, warning, error or off (runtime.log_level)");
@@ -59,7 +59,7 @@ bool Options::parse(const Words& words) {
   return true;
 }
 
-// A flag that is a key of run.yaml, or another program's, is likelier than a typing error.
+// A flag that is a key of run.yaml, or a different program's, is more likely than a typing error.
 void Options::refuse_unknown(const std::string& word) const {
   const std::string option = word.substr(0, word.find('='));
   const std::string help = fmt::format("; see {} --help", usage_.substr(0, usage_.find(" [")));
@@ -80,7 +80,7 @@ void Options::refuse_unknown(const std::string& word) const {
              help);
 }
 
-// Signed, because an unsigned one would take -1 for a very large number.
+// The option is signed, because an unsigned one would read -1 as a very large number.
 std::uint64_t Options::count(const char* name, std::int64_t least, std::int64_t most) const {
   const auto value = get<std::int64_t>(name);
   if (value < least || value > most) user_error("--{} {}: must be {} to {}", name, value, least, most);

@@ -17,16 +17,16 @@ namespace po = boost::program_options;
 
 class Options {
  public:
-  // `usage` is the line under "usage:", `about` a sentence or a paragraph.
+  // `usage` is the line after "usage:", `about` a sentence or a paragraph.
   Options(std::string usage, std::string about);
 
   po::options_description_easy_init add() { return options_.add_options(); }
-  void positional(const char* name, const char* help);  // one required word without a dash, last of its kind
+  void positional(const char* name, const char* help);  // the one required word without a dash
   void examples(std::vector<std::string> lines) { examples_ = std::move(lines); }
   void epilogue(std::string text) { epilogue_ = std::move(text); }
   void add_config_options();
 
-  // False when --help was asked for and printed. UserError for unknown or malformed options.
+  // Prints the help and returns false if it is asked for. UserError for unknown or malformed options.
   bool parse(const Words& words);
 
   bool has(const char* name) const { return values_.count(name) > 0; }
@@ -39,10 +39,10 @@ class Options {
     return has(name) ? std::optional<T>(values_[name].as<T>()) : std::nullopt;
   }
 
-  // A number of things, declared as std::int64_t. UserError outside of [least, most].
+  // A count, declared as std::int64_t. UserError outside of [least, most].
   std::uint64_t count(const char* name, std::int64_t least, std::int64_t most) const;
 
-  // What the config options name: the YAML text, its name, and what goes over it.
+  // The config that the options name: the YAML text, its name, and the overrides.
   struct ConfigSource {
     std::string yaml;
     std::string name;

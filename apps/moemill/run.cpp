@@ -20,25 +20,24 @@ Options run_options() {
   Options options(
       "moemill run [-c run.yaml] [options]",
       "Generates: reads prompts.h5, writes the run directory. Start it with mpirun or srun on several ranks, or "
-      "plainly on one.\nThe same command again resumes what was stopped or killed.\n"
-      "SIGUSR1, SIGUSR2, SIGTERM and SIGINT save what is in flight and leave with exit code 75; a second "
-      "SIGINT leaves at once.");
+      "directly on one.\nRerun the same command to resume a run that was stopped or killed.\n"
+      "SIGUSR1, SIGUSR2, SIGTERM and SIGINT save the work in progress and exit with code 75; a second "
+      "SIGINT exits immediately.");
   options.examples({"mpirun -n 32 moemill run -c run.yaml", "srun --mpi=pmix moemill run -c run.yaml",
                     "moemill run --model models/Qwen3-30B-A3B -i prompts.h5 --limit 10 --set sampling.temperature=0",
                     "mpirun -n 32 moemill run -c run.yaml --retry-failed"});
   options.add_config_options();
   options.add()("resume", po::value<std::string>()->value_name("auto|always|never")->default_value("auto"),
-                "auto: go on where a run is there; always: refuse to start a new one; never: refuse to go on");
-  options.add()("overwrite", "remove what a run left in the output directory and start anew");
+                "auto: resume an existing run; always: refuse to start a new one; never: refuse to resume");
+  options.add()("overwrite", "remove the run in the output directory and start a new one");
   options.add()(
       "retry-failed",
-      "make failed rows of the run again that can come out otherwise; errors.too_long and model.max_model_len "
-      "may differ from the run's");
-  options.add()(
-      "extend",
-      "make the run larger: more prompts at the end of the input, a larger n, a larger max_tokens for rows that "
-      "ended by length");
-  options.add()("dry-run", "check everything as validate does, for this number of ranks, and leave");
+      "retry failed rows of the run that may succeed now; errors.too_long and model.max_model_len may differ from "
+      "the run's");
+  options.add()("extend",
+                "extend the run: more prompts at the end of the input, a larger n, a larger max_tokens for rows that "
+                "ended by length");
+  options.add()("dry-run", "only check everything as validate does, for this number of ranks");
   options.epilogue("keys of run.yaml (also for --set), defaults, and what is accepted:\n" + mill::describe_keys() +
                    "\nThe environment's MOEMILL_ISA (plain, avx2, avx512) picks the kernel bodies; the answers are "
                    "the\nsame.\n");
@@ -52,7 +51,7 @@ mill::Resume parse_resume(const std::string& word) {
   user_error("--resume {}: write auto, always or never", word);
 }
 
-// What is to become of a run that is there.
+// Reads what to do with an existing run.
 void read_intent(const Options& options, mill::RunRequest& request) {
   request.resume = parse_resume(options.get<std::string>("resume"));
   if (options.has("overwrite")) request.existing = mill::Existing::Overwrite;
@@ -60,11 +59,11 @@ void read_intent(const Options& options, mill::RunRequest& request) {
   if (options.has("extend")) request.growth = mill::Growth::Allowed;
   if (!options.has("overwrite")) return;
   if (request.resume == mill::Resume::Always)
-    user_error("--overwrite starts anew and --resume always asks to go on: leave one of them out");
+    user_error("--overwrite starts a new run and --resume always requires an existing one: leave one of them out");
   if (options.has("retry-failed"))
-    user_error("--overwrite starts anew and leaves no failed rows for --retry-failed: leave one of them out");
+    user_error("--overwrite starts a new run and leaves no failed rows for --retry-failed: leave one of them out");
   if (options.has("extend"))
-    user_error("--overwrite starts anew and leaves no rows for --extend: leave one of them out");
+    user_error("--overwrite starts a new run and leaves no rows for --extend: leave one of them out");
 }
 
 mill::RunRequest read_request(const Options& options) {
@@ -74,7 +73,7 @@ mill::RunRequest read_request(const Options& options) {
   return request;
 }
 
-// Every rank reads the command line, rank 0 alone the config file, so that all work by the same text.
+// All ranks read the command line, but only rank 0 reads the config file, so that all ranks use the same text.
 std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words& words) {
   Options options = run_options();
   mill::RunRequest request;
@@ -99,7 +98,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
     log::start(log::parse_level(request.config.runtime.log_level), world.rank(), world.size());
     mill::ValidateRequest dry{request, static_cast<std::uint32_t>(world.size()),
                               request.config.parallel.ranks_per_node};
-    if (mill::validate(dry) != ExitCode::Done) user_error("the dry run found what is said above");
+    if (mill::validate(dry) != ExitCode::Done) user_error("the dry run found the faults above");
   });
   return std::nullopt;
 }
@@ -115,7 +114,7 @@ ExitCode run_on(const Comm& world, std::optional<mill::StopSignals>& signals, co
 
 int run(const Words& words) {
   const double started = now_seconds();
-  // Before MPI starts threads. What only looks is ended by a signal as any program is.
+  // Signals are set up before MPI starts threads. A dry run only checks, and a signal may end it.
   std::optional<mill::StopSignals> signals;
   if (std::find(words.begin(), words.end(), "--dry-run") == words.end()) signals.emplace();
   Launch launch;

@@ -12,19 +12,20 @@
 namespace moemill::app {
 
 int status(const Words& words) {
-  Options options("moemill status RUN_DIR [options]",
-                  "How far a run is: done, failed, pending, tokens/s, ETA. Read-only, while it runs or after.");
+  Options options(
+      "moemill status RUN_DIR [options]",
+      "Reports the progress of a run: done, failed, pending, tokens/s, ETA. Read-only, during the run or after it.");
   options.examples({"moemill status runs/first", "moemill status runs/first --watch",
                     "moemill status runs/first --exit-code; echo $?", "moemill status runs/first --json | jq .done"});
   options.positional("RUN_DIR", "the run directory");
   options.add()("json", "as one JSON object");
-  options.add()("exit-code", "exit with the run's own code: 0, 1, 2, 3 or 75; 75 also when it was killed");
-  options.add()("watch", "look again every two seconds until the run ends");
+  options.add()("exit-code", "exit with the run's own code: 0, 1, 2, 3 or 75; also 75 if it was killed");
+  options.add()("watch", "print it again every two seconds until the run ends");
   if (!options.parse(words)) return 0;
   const std::string dir = options.get<std::string>("RUN_DIR");
   const auto form = options.has("json") ? mill::StatusForm::Json : mill::StatusForm::Text;
   const bool redraw = options.has("watch") && form == mill::StatusForm::Text && isatty(STDOUT_FILENO) == 1;
-  dataset::RunCounter counter(64u << 20);  // a look at a run is quick
+  dataset::RunCounter counter(64u << 20);  // limits the time that one look at a run takes
   for (bool first = true;; first = false) {
     const dataset::RunStatus status = mill::read_run_status(dir, counter);
     if (redraw)

@@ -14,17 +14,18 @@ constexpr std::int64_t most_ranks = 1'000'000;
 int validate(const Words& words) {
   Options options(
       "moemill validate [-c run.yaml] [options]",
-      "Everything that can be known before a job starts: config, model files, every prompt tokenised, whether it fits "
-      "into memory, how much a rank.\nOne process, no compute. Exit code 2 if the job cannot work.\nWithout an input "
-      "file it tells the sizes alone; for those a folder with just a config.json will do.");
+      "Checks everything that can be known before a job starts: config, model files, all prompts tokenised, the memory "
+      "per rank and whether it fits.\nOne process, no computation. Exit code 2 if the job cannot work.\nWithout an "
+      "input "
+      "file it reports only the sizes; for these a folder with just a config.json suffices.");
   options.examples({"moemill validate -c run.yaml --ranks 32",
                     "moemill validate --model models/Qwen3-30B-A3B -i prompts.h5 --ranks 64 --ranks-per-node 16",
                     "moemill validate --model configs/models/deepseek-v3 --ranks 8 --memory-per-node 1500"});
   options.add_config_options();
   options.add()("ranks", po::value<std::int64_t>()->value_name("R")->default_value(1), "ranks the job will have");
-  options.add()("ranks-per-node", po::value<std::int64_t>()->value_name("N"), "ranks on one machine (all of them)");
+  options.add()("ranks-per-node", po::value<std::int64_t>()->value_name("N"), "ranks per machine (all of them)");
   options.add()("memory-per-node", po::value<double>()->value_name("GIB"),
-                "memory of such a machine, in GiB (what is free on this one)");
+                "memory per machine, in GiB (what is free on this one)");
   if (!options.parse(words)) return 0;
   const auto ranks = static_cast<unsigned>(options.count("ranks", 1, most_ranks));
   std::optional<unsigned> ranks_per_node;

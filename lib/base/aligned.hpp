@@ -1,5 +1,5 @@
-// A grow-only, 64-byte aligned buffer of trivial values: the workspaces of kernels and layers. Contents are not
-// kept on growth. Growth happens in the first steps of a job; after that the loop allocates nothing.
+// A grow-only, 64-byte aligned buffer of trivial values, for the workspaces of kernels and layers. Growth discards the
+// contents. Buffers grow in the first steps of a job; after that the loop allocates nothing.
 #pragma once
 
 #include <cstddef>
@@ -19,11 +19,11 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t count) { reserve(count); }
 
-  // At least `count` values; zeroed when newly allocated.
+  // Room for at least `count` values; new memory is zeroed.
   T* reserve(std::size_t count) {
     if (count > capacity_) {
-      data_.reset();  // free first: the old contents are not kept
-      // 256 bytes of slack: kernels prefetch and load whole vectors past the last value.
+      data_.reset();  // frees the old memory first
+      // 256 bytes of slack, because kernels prefetch and load whole vectors past the last value.
       data_.reset(static_cast<T*>(::operator new (count * sizeof(T) + 256, std::align_val_t{64})));
       capacity_ = count;
       std::memset(static_cast<void*>(data_.get()), 0, count * sizeof(T) + 256);

@@ -1,5 +1,5 @@
-// bfloat16 as storage: the upper half of an fp32. Arithmetic is always fp32; these two conversions are the only
-// way in and out. Rounding is to nearest, ties to even; NaN stays NaN.
+// bfloat16 as storage: the upper half of an fp32. Arithmetic is always fp32; these two functions are the only
+// conversions. They round to nearest, ties to even; NaN stays NaN.
 #pragma once
 
 #include <bit>

@@ -1,5 +1,6 @@
-// How moemill fails. A bad prompt is data (a row with a status); what cannot go on is one of these exceptions.
-// Thrown anywhere, caught once, in the guard around an app's body, which maps them to the contract's exit codes.
+// How moemill fails. A bad prompt is data (a row with a status); a job that cannot continue throws one of these
+// exceptions. They may be thrown anywhere; system/comm/agree maps them to exit codes, for the guard around an app's
+// body.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,20 +13,20 @@ namespace moemill {
 
 enum class ExitCode : int { Done = 0, Internal = 1, Usage = 2, TooManyFailed = 3, Stopped = 75 };
 
-// The user's to fix: usage, config, model, input, resume refused. Exit 2. The message says what is wrong, where
-// (file, line, key, dataset, row), and how to fix it.
+// An error that the user can fix: usage, config, model, input, a refused resume. Exit code 2. The message says what is
+// wrong, where (file, line, key, dataset, row), and how to fix it.
 class UserError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// The machine's: a library or system call failed. Exit 1. The message names the call and its target.
+// A library or system call failed. Exit code 1. The message names the call and its target.
 class SystemError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Ours: a broken invariant. Exit 1.
+// A bug: a broken invariant. Exit code 1.
 class ContractViolation : public std::logic_error {
  public:
   using std::logic_error::logic_error;
@@ -41,12 +42,12 @@ template <class... Args>
   throw SystemError(fmt::format(text, std::forward<Args>(args)...));
 }
 
-// Always checked, in every build: `expect(rows <= capacity, "dispatch: rows fit the workspace")`.
+// Checked in every build: `expect(rows <= capacity, "dispatch: rows fit the workspace")`.
 inline void expect(bool holds, const char* invariant) {
   if (!holds) throw ContractViolation(std::string("broken invariant: ") + invariant);
 }
 
-// Cancels long work that can start again: loading and merging. Comes out as exit code 75.
+// Cancels long, restartable work (loading, merging). Exit code 75.
 class StopRequested : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

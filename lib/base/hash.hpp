@@ -31,8 +31,8 @@ class Sha256 {
 std::string sha256_hex(std::string_view text);
 std::string sha256_file(const std::string& path);  // throws SystemError when the file cannot be read
 
-// 64 bits of a string, the same on every machine (FNV-1a, then a splitmix64 finish): keys the random numbers of a
-// prompt by its id, so it must never change.
+// A 64-bit hash of a string, the same on every machine (FNV-1a with a splitmix64 finalizer). The hash of a prompt's id
+// keys its random numbers, so it must never change.
 std::uint64_t stable_hash64(std::string_view text);
 
 }  // namespace moemill

@@ -1,4 +1,4 @@
-// Strong ids, so that a global and a local expert, or a rank of the world and one of a domain, never mix.
+// Strong ids: a global and a local expert, or a rank of the world and a rank of a domain, cannot be mixed up.
 #pragma once
 
 #include <compare>
@@ -14,12 +14,12 @@ struct Id {
 
 using LayerId = Id<struct LayerTag>;
 using GlobalExpert = Id<struct GlobalExpertTag>;  // 0 .. E-1 of the model
-using LocalExpert = Id<struct LocalExpertTag>;    // index into the slice that a rank holds
+using LocalExpert = Id<struct LocalExpertTag>;    // index into the experts that a rank holds
 using WorldRank = Id<struct WorldRankTag>;        // rank of the whole job
 using DomainRank = Id<struct DomainRankTag>;      // rank within an expert domain
 using ShardId = Id<struct ShardTag>;              // 0 .. shards-1, a fixed range of prompts
 using PageId = Id<struct PageTag>;                // a KV page of this rank
-using SlotId = Id<struct SlotTag>;                // a running sequence's place on this rank
-using TokenId = std::int32_t;                     // plain: it is stored, exchanged and indexed everywhere
+using SlotId = Id<struct SlotTag>;                // the place of a running sequence on this rank
+using TokenId = std::int32_t;  // a plain integer, because it is stored, exchanged and indexed everywhere
 
 }  // namespace moemill

@@ -26,7 +26,8 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return spdlog::level::info;
 }
 
-constexpr const char* second_place = "moemill second place";  // the logger whose only sink that is
+constexpr const char* second_place =
+    "moemill second place";  // names the logger whose only sink is the function of also_to
 
 class LineSink final : public spdlog::sinks::sink {
  public:
@@ -34,13 +35,13 @@ class LineSink final : public spdlog::sinks::sink {
   void log(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t line;
     {
-      const std::lock_guard<std::mutex> alone(mutex_);  // a formatter keeps the last date
+      const std::lock_guard<std::mutex> alone(mutex_);  // a formatter caches the last date
       formatter_.format(message, line);
     }
-    take_({line.data(), line.size()});  // outside: who takes a line may have to log that it cannot
+    take_({line.data(), line.size()});  // without the lock, because `take_` may log its own failure
   }
   void flush() override {}
-  void set_pattern(const std::string&) override {}  // it has its own
+  void set_pattern(const std::string&) override {}  // the sink has its own pattern
   void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
 
  private:

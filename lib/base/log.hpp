@@ -1,5 +1,5 @@
-// The program's log: lines on stderr with time, level and rank, and once more where `also_to` says. Never called per
-// token.
+// The program's log: lines on stderr with time, level and rank, and a second time where `also_to` sends them. Never
+// called per token.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,19 +12,18 @@ namespace moemill::log {
 
 enum class Level { Trace, Debug, Info, Warning, Error, Off };
 
-Level parse_level(std::string_view name);  // trace|debug|info|warning|error|off; throws UserError otherwise
-// Sets up the process's log once: lines carry `rank R` when `world_size` > 1.
+Level parse_level(std::string_view name);  // trace|debug|info|warning|error|off; UserError for unknown names
+// Sets up the process's log; call it once. Lines carry `rank R` if `world_size` > 1.
 void start(Level level, int rank, int world_size);
-// A second place for the lines, each as "2026-01-31T23:59:59Z info: text" (UTC) without an end of line, until the next
-// call; `take` must not throw, and may be called from any thread that logs; an empty one ends it. After `start`.
+// Sends each line to `take` as well, as "2026-01-31T23:59:59Z info: text" (UTC) without a line break, until the next
+// call; an empty function ends it. `take` must not throw, and any thread that logs may call it. Call after `start`.
 void also_to(std::function<void(std::string_view line)> take);
 bool enabled(Level level);
 void write(Level level, std::string_view line);
-// A line for the second place alone, whatever the level of the log: what people at stderr or stdout get in another
-// form.
+// A line for `also_to` only, whatever the log's level: for events that stderr or stdout report in a different form.
 void note(Level level, std::string_view line);
 
-// Text as it is, on stderr. A stderr that cannot be written (a full disk) is no reason to fail, here and above.
+// Unformatted text on stderr. Like all functions here, it ignores a stderr that cannot be written (a full disk).
 void raw(std::string_view text);
 
 template <class... Args>

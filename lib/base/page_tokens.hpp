@@ -1,4 +1,4 @@
-// The size of a KV page. It is part of the answers' definition: attention adds up block by block, and its blocks are
+// The size of a KV page. It is part of the definition of the answers: attention sums block by block, and its blocks are
 // these pages. Used by schedule/, by the attention kernels and by everything that counts pages.
 #pragma once
 

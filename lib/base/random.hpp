@@ -26,8 +26,8 @@ inline double uniform(std::uint32_t high, std::uint32_t low) {
   return static_cast<double>(bits) * 0x1p-53;
 }
 
-// The seed of one sample, as stored in /completions/seed: keyed by the run's (or row's) seed, the prompt's id
-// (base/hash.hpp stable_hash64 of its text; the row index as decimal text where there is no id) and the sample.
+// The seed of one sample, as stored in /completions/seed. It depends on the seed of the run or the row, on the sample
+// and on the prompt's id: stable_hash64 of the id's text, or of the row index in decimal if there is no id.
 inline std::uint64_t sample_seed(std::uint64_t seed, std::uint64_t prompt_id_hash, std::uint32_t sample_index) {
   auto r = philox(seed, prompt_id_hash, sample_index);
   return static_cast<std::uint64_t>(r[1]) << 32 | r[0];

@@ -1,4 +1,4 @@
-// Why a file that a user named cannot be read, in words for this user. Used by every part that reads such a file:
+// Why a file that a user named cannot be read, as text for this user. Used by every part that reads such a file:
 // run.yaml, prompts.h5, the files of a model folder.
 #pragma once
 
@@ -7,13 +7,13 @@
 
 namespace moemill {
 
-// It is not there, a link that leads nowhere, a folder, a pipe, or what the system says. Nothing where it can be read.
-// No pipe is opened: its other end would notice.
+// The reason: absent, a dangling link, a folder, a pipe, or the system's error. Nothing if the file can be read. Does
+// not open a pipe, because its other end would notice.
 std::optional<std::string> why_unreadable(const std::string& path);
-// Whether anything has this name, also what cannot be reached: a link that leads nowhere, a file in a closed folder.
-// Whoever goes on to read it says why that cannot be done, instead of doing without the file.
+// Whether anything has this name, including a dangling link or a file in an unreadable folder. The reader then reports
+// why such a file cannot be read, instead of treating it as absent.
 bool is_named(const std::string& path);
-// The text of an errno, with the cure where too many files are open.
+// The text of an errno, with a cure if too many files are open.
 std::string reason_of(int error);
 
 }  // namespace moemill

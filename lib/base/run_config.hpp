@@ -1,5 +1,5 @@
-// run.yaml as plain values (CONTRACT.md section 2). Read by mill/config, used by every part; no YAML in here.
-// Defaults below are the contract's. `auto` is an empty optional.
+// run.yaml as plain values, with its defaults. Read by config/, used by every part; no YAML in here. The word `auto` is
+// an empty optional. configs/README.md lists the keys.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct InputSettings {
   std::string path;
   std::string group = "/";
   std::optional<std::uint64_t> limit;
-  // auto: what prompts.h5 says of itself (an attribute add_special_tokens), else true. A column goes over all of it.
+  // auto: the attribute add_special_tokens of prompts.h5, else true. A column takes precedence over everything.
   std::optional<bool> add_special_tokens;
 };
 
@@ -29,7 +29,7 @@ struct RepetitionDetection {
   std::uint32_t min_count = 0;
 };
 
-// The run's defaults, and after the per-prompt columns are merged in, one prompt's own.
+// The run's defaults or, once the per-prompt columns are merged in, the settings of one prompt.
 struct SamplingParams {
   std::uint32_t n = 1;
   float temperature = 1.0f;  // 0: greedy
@@ -45,10 +45,10 @@ struct SamplingParams {
   std::vector<std::int32_t> stop_token_ids;
   bool ignore_eos = false;
   std::uint64_t seed = 0;
-  std::optional<std::uint32_t> logprobs;  // null: off; k: the sampled token's and the k best
+  std::optional<std::uint32_t> logprobs;  // null: off; k: the sampled token and the k best
   bool prompt_logprobs = false;
   RepetitionDetection repetition_detection;
-  bool from_model = false;  // take what generation_config.json recommends where the run says nothing
+  bool from_model = false;  // use generation_config.json for settings that the run does not set
 };
 
 enum class TooLong { FailRow, TruncateLeft, TruncateRight, ReduceMaxTokens };
@@ -59,10 +59,10 @@ struct ErrorSettings {
 };
 
 struct OutputSettings {
-  std::string dir;  // not given: runs/ and the input's name
+  std::string dir;  // "": runs/ and the input's name
   std::optional<std::uint64_t> shard_prompts;
   double journal_flush_seconds = 5;
-  std::optional<std::uint32_t> gzip_level = 4;  // compression: gzip-4; `none` is empty
+  std::optional<std::uint32_t> gzip_level = 4;  // gzip-4; `compression: none` is empty
   bool store_text = true;
   bool store_token_ids = true;
   bool store_prompt_token_ids = false;
@@ -70,7 +70,7 @@ struct OutputSettings {
   bool skip_special_tokens = true;
   std::optional<std::vector<std::string>> carry_columns;  // empty optional: all
   bool merge = true;
-  bool keep_shards = false;  // beside a whole outputs.h5
+  bool keep_shards = false;  // next to a complete outputs.h5
 };
 
 struct ParallelSettings {
@@ -81,15 +81,15 @@ struct ParallelSettings {
   std::uint32_t rebalance_interval_steps = 512;
   std::optional<std::uint32_t> micro_batches;
   std::uint32_t prefill_ranks = 0;
-  std::uint32_t max_num_seqs = 256;               // a rank
-  std::uint32_t max_num_batched_tokens = 2048;    // a rank and step
-  std::optional<std::uint64_t> kv_cache_tokens;   // a rank; auto: from free memory
-  std::optional<std::uint32_t> threads_per_rank;  // auto: the CPUs it may use
+  std::uint32_t max_num_seqs = 256;               // per rank
+  std::uint32_t max_num_batched_tokens = 2048;    // per rank and step
+  std::optional<std::uint64_t> kv_cache_tokens;   // per rank; auto: from free memory
+  std::optional<std::uint32_t> threads_per_rank;  // auto: the CPUs that the rank may use
 };
 
 struct RuntimeSettings {
   std::string backend = "auto";
-  std::optional<double> max_wall_time_seconds;  // auto: SLURM_JOB_END_TIME when present
+  std::optional<double> max_wall_time_seconds;  // auto: SLURM_JOB_END_TIME if set
   double drain_margin_seconds = 60;
   std::string stop_file = "stop";
   double progress_interval_seconds = 10;

@@ -19,9 +19,9 @@ namespace moemill::bench {
 
 namespace {
 
-constexpr std::size_t cold_bytes = 320'000'000;  // of pages: far larger than any cache
+constexpr std::size_t cold_bytes = 320'000'000;  // of all pages: far larger than any cache
 
-// One thread's tile and blocks.
+// The tile and the blocks of one thread.
 struct Work {
   AlignedBuffer<float> query, maximum, sum, output, keys, values;
   std::vector<std::uint32_t> first, last;
@@ -46,7 +46,7 @@ struct Work {
   }
 };
 
-// Pages [tokens][key_width + value_width] in bf16, enough to never meet one in a cache.
+// bf16 pages, each [tokens][key_width + value_width]: so many that none is still in a cache when its turn comes.
 struct Pages {
   std::size_t width, count;
   AlignedBuffer<bf16> values;
@@ -65,7 +65,7 @@ double operations(const AttentionResult& r, int threads) {
   return 2.0 * static_cast<double>(r.lanes * r.tokens * threads) * (r.key_width + r.value_width);
 }
 
-// Every thread of the team goes over its own context of `tokens`.
+// Each thread of the team processes its own context of `tokens`.
 AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, Shape shape, const Pages& pages,
                             std::size_t lanes, std::size_t tokens) {
   const Clock clock = clock_for(options.threads);
@@ -142,7 +142,7 @@ void print_json(const KernelOptions& options, const AttentionReport& report) {
   fmt::print("{}\n", out.dump(2));
 }
 
-// The latent tiles of the model, absorbed and expanded.
+// The tiles of the model's latent attention, in its absorbed and its expanded form.
 std::vector<Shape> latent_shapes(const model::ModelConfig& config) {
   const model::Mla& mla = config.mla;
   if (config.attention != model::AttentionKind::Latent) return {};
@@ -172,7 +172,7 @@ AttentionReport measure_attention(const KernelOptions& options) {
     }
   }
   report.grouped = measure_grouped(stream, options, groups);
-  // The clock may have risen since.
+  // The clock rate may have risen since the first measurement.
   report.peak = std::max(report.peak, 1e9 * measure_fma_peak(options.isa, options.threads).gflops);
   return report;
 }

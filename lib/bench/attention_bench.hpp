@@ -1,6 +1,6 @@
-// `moemill bench attention`: the attention kernels over a context of some tokens. Latent attention's for full (32) and
-// half (16) tiles of lanes, from fp32 blocks at hand and from bf16 pages cold in memory that are widened on the way;
-// grouped attention's see bench/grouped_bench.
+// `moemill bench attention`: the attention kernels over contexts of several lengths. Latent attention is measured with
+// full (32) and half (16) tiles of lanes, once from fp32 blocks in cache and once from bf16 pages in memory, which are
+// widened on the way. For grouped attention see bench/grouped_bench.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct AttentionResult {
 };
 
 struct AttentionReport {
-  double peak;       // operations a second
-  double bandwidth;  // bytes a second
+  double peak;       // operations per second
+  double bandwidth;  // bytes per second
   std::vector<AttentionResult> results;
   std::vector<GroupedResult> grouped;
 };

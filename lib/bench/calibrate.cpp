@@ -46,7 +46,7 @@ double one_way_seconds(const Comm& world, int a, int b, std::size_t bytes, int s
   return gather(world, seconds[seconds.size() / 2])[first];
 }
 
-// Between the first rank and the first other rank that `is_partner` accepts; nothing if it accepts none. Collective.
+// Between rank 0 and the first further rank that `is_partner` accepts; nothing if it accepts none. Collective.
 template <class IsPartner>
 std::optional<Machine::Link> measure_link(const Comm& world, IsPartner is_partner) {
   int partner = 1;
@@ -121,9 +121,8 @@ std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, cons
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     if (world.rank() == 0)
-      print_usage(
-          "[mpirun -n R] moemill bench calibrate [options]", known,
-          {"moemill bench calibrate", "mpirun -n 2 --map-by ppr:1:node moemill bench calibrate -o machine.json"});
+      print_usage("[mpirun -n R] moemill bench calibrate [options]", known,
+                  {"moemill bench calibrate", "mpirun -n 2 moemill bench calibrate -o machine.json"});
     return std::nullopt;
   }
   check_path("--output", o.output);

@@ -30,7 +30,7 @@ using schedule::Step;
 
 constexpr std::size_t logit_rows_at_a_time = 128;
 
-// This rank's share of the sequences, dealt out evenly.
+// This rank's even share of the sequences.
 std::uint32_t share(std::uint32_t sequences, const Comm& world) {
   const auto rank = static_cast<std::uint64_t>(world.rank()), ranks = static_cast<std::uint64_t>(world.size());
   return static_cast<std::uint32_t>((rank + 1) * sequences / ranks - rank * sequences / ranks);
@@ -38,14 +38,14 @@ std::uint32_t share(std::uint32_t sequences, const Comm& world) {
 
 std::uint32_t pages_of(std::uint32_t tokens) { return divide_up(tokens, page_tokens); }
 
-// By PageGroup: whether the model has such layers.
+// Whether the model has layers of each PageGroup.
 std::array<bool, schedule::page_groups> groups_of(const model::ModelConfig& config) {
   const std::uint32_t windowed = model::windowed_layers(config);
   return {windowed<config.layers, windowed> 0};
 }
 
-// Rows of every sequence with pages of its own: `rows` of them from position `first` on. Pages outside a window are
-// kept, which costs memory alone.
+// `rows` rows of each sequence from position `first` on; each sequence has pages of its own. Pages outside a window are
+// kept, which costs only memory.
 Step make_step(std::uint32_t sequences, RowKind kind, std::uint32_t first, std::uint32_t rows, std::uint64_t key,
                const model::ModelConfig& config) {
   Step step;
@@ -66,7 +66,7 @@ Step make_step(std::uint32_t sequences, RowKind kind, std::uint32_t first, std::
   return step;
 }
 
-// Logits and a draw at temperature 1 for every wanted row.
+// Computes logits and draws at temperature 1 for each wanted row.
 class Drawer {
  public:
   Drawer(cpu::Stream& stream, std::uint32_t vocabulary) : sampler_(stream, vocabulary) {}
@@ -96,7 +96,7 @@ class Drawer {
   double seconds_ = 0;
 };
 
-// The slowest rank's, and the sum over ranks.
+// The largest value of all ranks, and the sum.
 struct OverRanks {
   double slowest = 0;
   double sum = 0;
@@ -108,12 +108,13 @@ OverRanks over_ranks(const Comm& world, double mine) {
 
 double needed_flops(const EndToEndOptions& o, const model::ModelConfig& config) {
   if (o.workload == Workload::Decode) return o.sequences * model::flops_per_generated_token(config, o.tokens + 1.0);
-  // A prompt token at position t attends to t + 1 positions: (length + 1) / 2 on average; one row of logits a prompt.
+  // A prompt token at position t attends to t + 1 positions: (length + 1) / 2 on average. Each prompt has
+  // one row of logits.
   return static_cast<double>(o.sequences) * o.tokens *
          model::flops_per_prompt_token(config, (o.tokens + 1) / 2.0, 1.0 / o.tokens);
 }
 
-// Cached keys and values that a step's rows see, each once.
+// Bytes of the cached keys and values that a step's rows see, each counted once.
 double cached_bytes(const EndToEndOptions& o, const model::ModelConfig& config) {
   const std::uint32_t windowed = model::windowed_layers(config);
   const double all = o.workload == Workload::Decode ? o.tokens + 1.0 : o.tokens;
@@ -150,7 +151,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   result.peak_bandwidth = over_ranks(world, read_bandwidth(stream, Clock::Wall)).sum;
   const double weight_bytes = over_ranks(world, static_cast<double>(weights.bytes)).sum;
 
-  if (decode) {  // the cache holds real keys: prompts of the same length, some hundred rows at a time
+  if (decode) {  // fills the cache with real keys, from prompts of the same length, some hundred rows at a time
     const std::uint32_t chunk = std::max<std::uint32_t>(1, 512 / std::max<std::uint32_t>(1, mine));
     for (std::uint32_t first = 0; first < o.tokens; first += chunk)
       forward.run(make_step(mine, RowKind::Prompt, first, std::min(chunk, o.tokens - first), 1, config));
@@ -206,8 +207,8 @@ void print(const EndToEndOptions& o, const EndToEndResult& r) {
   if (o.workload == Workload::Decode)
     fmt::print("  {} sequences, each with {} positions before the new token\n", o.sequences, o.tokens);
   else
-    fmt::print("  {} prompts of {} tokens a step\n", o.sequences, o.tokens);
-  fmt::print("  {:9.2f} ms a step (median of {})\n", r.seconds_per_step * 1e3, o.steps);
+    fmt::print("  {} prompts of {} tokens per step\n", o.sequences, o.tokens);
+  fmt::print("  {:9.2f} ms per step (median of {})\n", r.seconds_per_step * 1e3, o.steps);
   fmt::print("  {:9.0f} tokens/s\n", r.tokens_per_second);
   fmt::print("  {:9.1f} GFLOP/s that the model needs, {:.1f} % of the FMA peak ({:.1f} GFLOP/s, measured before)\n",
              r.needed_gflops, 100 * r.needed_gflops / r.peak_gflops, r.peak_gflops);
@@ -233,11 +234,11 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("model", po::value(&o.model)->default_value("configs/bench/deepseek-0.5b"),
       "folder with a config.json; weights are random");
   add("sequences", po::value(&o.sequences)->default_value(decode ? 256 : 8),
-      decode ? "sequences in a step, of all ranks together" : "prompts in a step, of all ranks together");
+      decode ? "sequences per step, of all ranks" : "prompts per step, of all ranks");
   add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
-  add("threads", po::value(&threads)->default_value("auto"), "threads a rank; auto: as many as a run starts");
+  add("threads", po::value(&threads)->default_value("auto"), "threads per rank; auto: as many as a run starts");
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
   add("isa", po::value(&isa)->default_value(std::string(cpu::name(cpu::best_isa()))), "plain, avx2 or avx512");
   add("json", "one line of JSON instead of text");

@@ -1,5 +1,5 @@
 // `moemill bench decode` and `bench prefill`: steps of a whole model with dummy weights, from embedding to drawn token,
-// on all ranks of the launch, against the FMA peak and the memory reads that the same cores reached just before.
+// on all ranks of the launch, compared with the FMA peak and the memory reads that the same cores reached just before.
 #pragma once
 
 #include <cstdint>
@@ -17,24 +17,24 @@ enum class Workload { Decode, Prefill };
 struct EndToEndOptions {
   Workload workload = Workload::Decode;
   std::string model;              // folder with a config.json
-  std::uint32_t sequences = 256;  // of all ranks together: sequences in a decode step, prompts in a prefill step
+  std::uint32_t sequences = 256;  // of all ranks: sequences in a decode step, prompts in a prefill step
   std::uint32_t tokens = 128;     // decode: positions before the generated token; prefill: length of each prompt
-  std::uint32_t steps = 8;        // measured, after one that is not
-  std::uint32_t threads = 1;      // a rank
+  std::uint32_t steps = 8;        // measured, after one that does not count
+  std::uint32_t threads = 1;      // per rank
   std::uint32_t micro_batches = 1;
   cpu::Isa isa = cpu::Isa::Plain;
   Form form = Form::Table;
 };
 
-// One step of all ranks: medians over the steps. Operations are those that the model needs by its definition
+// One step of all ranks, as medians over the steps. Operations are those that the model needs by definition
 // (model::flops_per_*), not those that were executed.
 struct EndToEndResult {
   std::uint32_t ranks = 1;
   double seconds_per_step = 0;
-  double tokens_per_second = 0;  // generated, or prompt tokens
-  double needed_gflops = 0;      // a second, of all ranks
-  double peak_gflops = 0;        // of all ranks' cores, measured at the same time on all of them
-  double bytes_per_second = 0;   // of all ranks: every weight and every cached value that is seen, once a step
+  double tokens_per_second = 0;  // generated tokens, or prompt tokens
+  double needed_gflops = 0;      // per second, of all ranks
+  double peak_gflops = 0;        // of all ranks' cores, measured at the same time
+  double bytes_per_second = 0;   // of all ranks: each weight and each visible cached value counts once per step
   double peak_bandwidth = 0;     // of all ranks' cores, likewise
   double attention_share = 0, mlp_share = 0, exchange_share = 0, head_share = 0, sample_share = 0;  // of rank 0's time
 };

@@ -15,13 +15,13 @@ namespace moemill::bench {
 
 namespace {
 
-constexpr std::size_t cold_bytes = 320'000'000;  // of pages: far larger than any cache
-constexpr std::size_t prompt_rows = 112;         // of a tile, as layers/gqa makes them
-constexpr std::size_t tokens_a_call = 4096;      // reading the clock takes as long as a page
+constexpr std::size_t cold_bytes = 320'000'000;  // of all pages: far larger than any cache
+constexpr std::size_t prompt_rows = 112;         // per tile, as in the layers
+constexpr std::size_t tokens_per_call = 4096;    // reading the clock takes as long as a page does
 
-// Pages of a key-value head one after the other, enough to never meet one in a cache.
+// Consecutive pages of a key-value head: so many that none is still in a cache when its turn comes.
 struct Pages {
-  std::size_t values, count;  // of a page, pages
+  std::size_t values, count;  // values per page, number of pages
   AlignedBuffer<bf16> memory;
 
   explicit Pages(std::size_t head_dim) : values(2 * page_tokens * head_dim) {
@@ -33,13 +33,13 @@ struct Pages {
   const bf16* page(std::size_t index) const { return memory.data() + index % count * values; }
 };
 
-// One thread's rows: `queries` consecutive ones that end with the context, times the heads of a group.
+// One thread's rows: the last `queries` positions of the context, times the heads of a group.
 struct Rows {
   AlignedBuffer<float> query, maximum, sum, output;
   std::vector<std::uint32_t> first, last;
   cpu::AttentionRows tile{};
-  std::size_t begin, end;  // pages of the context that some row sees
-  double pairs = 0;        // of a row and a position that it sees
+  std::size_t begin, end;  // pages of the context that at least one row sees
+  double pairs = 0;        // pairs of a row and a position that it sees
 
   Rows(GroupedShape shape, std::size_t queries, std::size_t tokens) {
     const std::size_t rows = queries * shape.group, stride = round_up<std::size_t>(shape.head_dim, 16);
@@ -63,7 +63,7 @@ struct Rows {
             output.reserve(rows * stride)};
     for (std::size_t i = 0; i < query_floats; ++i) query[i] = 0.1f * value_at(1, i);
   }
-  // page_at(p): page p of the context.
+  // page_at(p) is page p of the context.
   template <class PageAt>
   void walk(cpu::Stream& stream, PageAt page_at) {
     cpu::attention_begin(stream, tile, nullptr, 1);
@@ -90,13 +90,13 @@ GroupedResult measure_one(cpu::Stream& stream, const KernelOptions& options, Gro
     });
   };
   GroupedResult r{shape, tokens, generated[0].last[0] - generated[0].first[0] + 1u, 0, 0, 0, {}, {}};
-  const double a_pair = 4.0 * shape.head_dim * static_cast<double>(threads);
-  r.bytes = a_pair * static_cast<double>(r.seen);  // keys and values of two bytes
-  r.operations = a_pair * generated[0].pairs;
-  r.prompt_operations = a_pair * prompt[0].pairs;
-  // A context follows the other in memory, so the last page of one announces the first of the next.
+  const double per_pair = 4.0 * shape.head_dim * static_cast<double>(threads);
+  r.bytes = per_pair * static_cast<double>(r.seen);  // keys and values of two bytes
+  r.operations = per_pair * generated[0].pairs;
+  r.prompt_operations = per_pair * prompt[0].pairs;
+  // Contexts follow each other in memory, so the last page of one prefetches the first page of the next.
   const std::size_t walked = generated[0].end - generated[0].begin;
-  const std::size_t contexts = std::max<std::size_t>(1, tokens_a_call / tokens);
+  const std::size_t contexts = std::max<std::size_t>(1, tokens_per_call / tokens);
   r.generated = measure(clock, options.seconds, [&](std::size_t call) {
     of_threads([&](std::size_t t) {
       for (std::size_t c = 0; c < contexts; ++c) {

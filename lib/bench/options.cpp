@@ -28,7 +28,7 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
-// 1 .. 2^20: what a matrix of a model may be wide.
+// Accepts 1 to 2^20, the largest width of a model's matrix.
 std::uint32_t parse_count(std::string_view text, std::string_view whole) {
   std::uint32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -95,15 +95,14 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
   po::options_description known("options");
   known.add_options()("help,h", "show this")("isa", po::value(&isa)->default_value(std::string(cpu::name(out.isa))),
                                              "plain, avx2 or avx512")(
-      "threads", po::value(&out.threads)->default_value(1),
-      "threads of the team; 1: a core's speed, also where a run starts more")(
+      "threads", po::value(&out.threads)->default_value(1), "threads of the team; 1 measures a single core")(
       "shapes", po::value(&shapes)->default_value(defaults.shapes), defaults.shapes_help)(
       "rows", po::value(&rows)->default_value(defaults.rows), defaults.rows_help)(
       "seconds", po::value(&out.seconds)->default_value(out.seconds, fmt::format("{}", out.seconds)),
-      "time to spend on each number")("json", "print JSON instead of a table");
+      "seconds to spend on each number")("json", "print JSON instead of a table");
   if (defaults.groups) {
     known.add_options()("groups", po::value(&groups)->default_value(defaults.groups),
-                        "query heads of a key-value head x width of a head, one or more")(
+                        "query heads per key-value head x width of a head, one or more")(
         "model", po::value(&out.model), "folder with a config.json: its shapes instead of the lists'");
   }
   const po::variables_map given = parse_words(args, known);

@@ -1,4 +1,4 @@
-// The head of every kernel benchmark's output: machine, commit, instruction set, peaks.
+// The head of each kernel benchmark's output: machine, commit, instruction set, peaks.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -7,7 +7,7 @@
 
 namespace moemill::bench {
 
-// peak in operations a second, bandwidth in bytes a second.
+// `peak` in operations per second, `bandwidth` in bytes per second.
 void print_machine(const KernelOptions& options, double peak, double bandwidth);
 nlohmann::json machine_json(const KernelOptions& options, double peak, double bandwidth);
 

@@ -14,7 +14,7 @@
 namespace moemill::mill {
 namespace {
 
-// Line breaks and control bytes made visible, so that what the model sees is what one reads.
+// Escapes line breaks and control bytes, so that the reader sees exactly what the model receives.
 std::string visible(std::string_view text) {
   std::string out;
   for (char c : text) {
@@ -31,18 +31,18 @@ std::string visible(std::string_view text) {
   return out;
 }
 
-// Of the tokens behind the first, which has none.
+// Skips the first token, which has no log-probability.
 void show_score(std::span<const float> logprobs) {
   if (logprobs.size() < 2) return fmt::print("  score      none: a prompt of one token has no log-probability\n");
   double sum = 0;
   for (float value : logprobs.subspan(1)) sum += value;
   const double mean = sum / static_cast<double>(logprobs.size() - 1);
-  fmt::print("  score      mean log-probability {:.3f} a token, perplexity {:.4g}\n", mean, std::exp(-mean));
+  fmt::print("  score      mean log-probability {:.3f} per token, perplexity {:.4g}\n", mean, std::exp(-mean));
 }
 
 struct Shown {
   PreparedPrompt prepared;
-  std::string warning;  // or ""
+  std::string warning;  // "" if there is none
 };
 
 void show(const Shown& shown, const ModelFolder& model, const GeneratedRows& rows) {
@@ -89,16 +89,17 @@ ExitCode preview(const PreviewRequest& request) {
   std::vector<Shown> shown;
   std::vector<SmallJob> jobs;
   for (const auto& prompt : prompts.read(0, std::min(request.prompts, prompts.size()), request.config.sampling)) {
-    // Cut only what is generated: the prompt is the one that the run would see.
+    // Only the generation is shortened; the prompt is the one of the run.
     PreparedPrompt p = prepare(prompt, model.tokenizer_or_null(), rules);
     p.sampling.max_tokens = std::min(p.sampling.max_tokens, request.max_tokens);
     p.sampling.min_tokens = std::min(p.sampling.min_tokens, p.sampling.max_tokens);
-    p.sampling.prompt_logprobs = p.sampling.prompt_logprobs && p.sampling.max_tokens == 0;  // a job that only scores
+    p.sampling.prompt_logprobs =
+        p.sampling.prompt_logprobs && p.sampling.max_tokens == 0;  // only for jobs that do nothing but score
     if (!p.fault && (p.sampling.max_tokens > 0 || p.sampling.prompt_logprobs)) jobs.push_back({p, {0}});
     shown.push_back({std::move(p), front.doubled_in(prompt) ? front.warning(0, 0) : ""});
   }
   RunConfig config = request.config;
-  config.output.store_text = model.tokenizer.has_value();  // to show it
+  config.output.store_text = model.tokenizer.has_value();  // the text is printed below
   GeneratedRows rows;
   if (!jobs.empty()) rows = generate_rows(Comm::alone(), config, model, jobs);
   for (const auto& prompt : shown) show(prompt, model, rows);

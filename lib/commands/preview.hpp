@@ -1,4 +1,4 @@
-// `moemill preview`: the first prompts as the model gets them, and a short generation of each. One process.
+// `moemill preview`: prints the first prompts as the model receives them, and a short generation for each. One process.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace moemill::mill {
 struct PreviewRequest {
   RunConfig config;
   std::uint64_t prompts = 3;
-  std::uint32_t max_tokens = 32;  // most new tokens of each
+  std::uint32_t max_tokens = 32;  // most new tokens per prompt
 };
 ExitCode preview(const PreviewRequest& request);
 

@@ -23,9 +23,9 @@ std::uint64_t hash_of(std::span<const TokenId> tokens, std::uint64_t before) {
 
 struct Seen {
   std::unordered_set<std::uint64_t> prompts;
-  std::unordered_set<std::uint64_t> pages;  // hash of a prompt's tokens up to the end of a page
+  std::unordered_set<std::uint64_t> pages;  // hash of a prompt's tokens up to the end of each page
 
-  // Tokens at the start of `tokens` in whole pages that an earlier prompt began with as well.
+  // The tokens in whole pages at the start of `tokens` that an earlier prompt began with as well.
   std::uint64_t shared(std::span<const TokenId> tokens) {
     std::uint64_t hash = 0, shared = 0;
     bool still = true;

@@ -23,7 +23,7 @@
 namespace moemill::mill {
 namespace {
 
-void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
+void print_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
   fmt::print("prompts  {}: {} of {}, {} completions\n", prompts.path(), thousands(s.prompts),
              prompts.form() == dataset::PromptForm::Text ? "text" : "token ids", thousands(s.completions));
   fmt::print("tokens   {} in prompts, longest {}; at most {} to generate\n", thousands(s.tokens), thousands(s.longest),
@@ -40,28 +40,28 @@ void tell_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
   for (const auto& example : s.examples) fmt::print("         {}\n", example);
 }
 
-// Everything that open_run() asks of a run that is there, and nothing that it writes.
+// Makes all checks of open_run() on an existing run, without writing anything.
 void check_run_there(const RunRequest& request, const dataset::RunPaths& paths, dataset::RunManifest found,
                      const ModelFolder& model, const dataset::PromptFile& prompts) {
   const Fingerprints fingerprints = fingerprints_of(request.config, model, prompts);
   check_same_run(paths, found, request, prompts, fingerprints);
   is_merged(paths, found);
   if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
-  if (found.reopening)  // until that is carried through, the files are of two minds about the run's rows
-    return fmt::print("change   one of this run was broken off: the job carries it through first\n");
+  if (found.reopening)  // until the change is completed, the files disagree about the run's rows
+    return fmt::print("change   an earlier change of this run was interrupted: the job completes it first\n");
   dataset::RunCounter counter;
   const dataset::RunCounts counts = counter.count(paths, found, sample_counts(request.config, prompts));
   change_run(request, paths, found, model, prompts, fingerprints, counts, ChangeStep::Ask);
 }
 
-// What the run would find in the way of its directory.
+// Checks the run directory for obstacles that the run would meet.
 void check_run_dir(const RunRequest& asked, const ModelFolder& model, const dataset::PromptFile& prompts) {
   RunRequest request = asked;
   request.config = settle(asked.config, prompts);
   const RunConfig& config = request.config;
   const dataset::RunPaths paths{config.output.dir};
   std::filesystem::path folder = std::filesystem::absolute(paths.dir);
-  while (!std::filesystem::exists(folder)) folder = folder.parent_path();  // the run makes what is missing
+  while (!std::filesystem::exists(folder)) folder = folder.parent_path();  // the run creates missing folders
   if (!std::filesystem::is_directory(folder))
     user_error("output.dir: {}: {} is not a folder; choose another one", paths.dir, folder.string());
   if (access(folder.c_str(), W_OK | X_OK) != 0)
@@ -76,7 +76,7 @@ void check_run_dir(const RunRequest& asked, const ModelFolder& model, const data
   }
 }
 
-// A model folder without weights still has sizes.
+// SizesOnly: a model folder without weights, whose config.json still gives the sizes.
 enum class Files { Whole, SizesOnly };
 
 Files files_of(const ValidateRequest& request) {
@@ -89,15 +89,16 @@ Files files_of(const ValidateRequest& request) {
   return config.model.load_format == "auto" ? Files::SizesOnly : Files::Whole;
 }
 
-ModelFolder open_and_tell_model(const RunConfig& config, Files files) {
+ModelFolder open_and_print_model(const RunConfig& config, Files files) {
   ModelSettings settings = config.model;
   if (files == Files::SizesOnly) settings.load_format = "dummy";
   ModelFolder model = open_model(settings);
   const auto warnings = model::check_model_files(settings.path, model.config, settings.load_format);
   model.config = model::stored_config(settings.path, model.config, settings.load_format);
   const auto counts = model::count_parameters(model.config);
-  fmt::print("model    {}: {}, {} parameters, {} active a token, context {}\n", settings.path, model.config.model_type,
-             thousands(counts.total), thousands(counts.active), thousands(model.max_model_len));
+  fmt::print("model    {}: {}, {} parameters, {} active per token, context {}\n", settings.path,
+             model.config.model_type, thousands(counts.total), thousands(counts.active),
+             thousands(model.max_model_len));
   if (files == Files::SizesOnly)
     fmt::print("weights  none in this folder: sizes are those of config.json; `run` would need the files\n");
   for (const auto& warning : warnings) fmt::print("warning: {}\n", warning);
@@ -120,7 +121,7 @@ Fit::Shortage answer_fit(const FitQuestion& question) {
 
 constexpr const char* does_not_fit = "the job cannot work: it does not fit into memory\n";
 
-// Sizes alone: as many sequences as a rank may hold, all as long as the model allows.
+// Without prompts: as many sequences as a rank may hold, each as long as the model allows.
 ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model) {
   for (const auto& warning : model.config.warnings) fmt::print("warning: {}\n", warning);
   if (!model.tokenizer) fmt::print("warning: {}\n", model.why_no_tokenizer);
@@ -134,7 +135,7 @@ ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model
   return ExitCode::Usage;
 }
 
-// `auto` as it would be on machines like this one.
+// Replaces `auto` by its value on machines like this one.
 ValidateRequest with_threads(ValidateRequest request) {
   ParallelSettings& parallel = request.run.config.parallel;
   const std::uint32_t a_node = request.ranks_per_node.value_or(parallel.ranks_per_node.value_or(request.ranks));
@@ -150,7 +151,7 @@ ExitCode validate(const ValidateRequest& asked) {
   ValidateRequest request = with_threads(asked);
   if (asked.run.config.input.path.empty()) request.run.config.model.path = shipped_path(asked.run.config.model.path);
   const RunConfig& config = request.run.config;
-  const ModelFolder model = open_and_tell_model(config, files_of(request));
+  const ModelFolder model = open_and_print_model(config, files_of(request));
   if (config.input.path.empty() && request.input == ValidateRequest::Input::Optional)
     return validate_sizes(request, model);
   const dataset::PromptFile prompts = open_prompts(config);
@@ -159,7 +160,7 @@ ExitCode validate(const ValidateRequest& asked) {
   for (const auto& warning : prompts.warnings()) fmt::print("warning: {}\n", warning);
   check_run_dir(request.run, model, prompts);
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model));
-  tell_prompts(prompts, s);
+  print_prompts(prompts, s);
   if (s.doubled > 0)
     fmt::print("warning: {}\n", FrontTokens(model.tokenizer_or_null()).warning(s.doubled, prompts.size()));
   FitQuestion question = fit_question(request, model);

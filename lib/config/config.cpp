@@ -46,7 +46,7 @@ std::string shown(const yaml::Node& node) {
   return node.is_map() ? "a mapping" : "a list";
 }
 
-// Numbers as C and Python write them, and YAML 1.1 reads them, are not taken. "" for what is no such number.
+// Numbers in forms of C, Python and YAML 1.1 are refused with this cure; "" for any different text.
 std::string number_cure(const yaml::Node& node) {
   if (!node.is_scalar()) return "";
   std::string_view text = node.scalar;
@@ -57,7 +57,7 @@ std::string number_cure(const yaml::Node& node) {
   return " (a number is written in decimal digits, without a leading 0, 0x or _)";
 }
 
-// The element of a list that a setting does not take, or takes but once; nullptr where no list is taken at all.
+// The element of a list that a setting does not accept, or accepts only once; null if it accepts no list at all.
 struct BadElement {
   std::size_t at = 0;
   const yaml::Node* node = nullptr;
@@ -93,7 +93,7 @@ void check_schema_version(std::string_view file, const yaml::Node& node) {
                place(file, node), shown(node));
 }
 
-// Where each key was set last, as messages call it: "run.yaml:7" or "--set sampling.n=2".
+// The place where each key was set last, as messages name it: "run.yaml:7" or "--set sampling.n=2".
 using Places = std::map<std::string, std::string>;
 
 void read_map(std::string_view file, const std::string& prefix, const yaml::Node& map, RunConfig& config,
@@ -115,7 +115,7 @@ void read_map(std::string_view file, const std::string& prefix, const yaml::Node
       user_error("{}: unknown key '{}'{}", where, key, advice_for_key(key));
     } else if (value.is_map()) {
       read_map(file, key + ".", value, config, places);
-    } else if (!value.is_null()) {  // an empty section says nothing
+    } else if (!value.is_null()) {  // an empty section changes nothing
       user_error("{}: {}: {} is not accepted; accepted: a mapping, e.g. {}", where, key, shown(value),
                  first_field_of(key));
     }
@@ -129,7 +129,7 @@ const yaml::Node* find_value(const yaml::Node& map, std::string_view key) {
   return nullptr;
 }
 
-// The map that `key` names in a map, made where it is not there yet.
+// The map that `key` names in a map, created if it is absent.
 yaml::Node& section_of(yaml::Node& map, std::string_view key) {
   for (std::size_t i = 0; i < map.items.size(); i += 2)
     if (map.items[i].scalar == key) return map.items[i + 1];
@@ -138,7 +138,7 @@ yaml::Node& section_of(yaml::Node& map, std::string_view key) {
   return map.items.back();
 }
 
-// A flag has no lines to name.
+// The text of a flag has no line numbers.
 void forget_lines(yaml::Node& node) {
   node.line = 0;
   for (yaml::Node& item : node.items) forget_lines(item);
@@ -151,13 +151,13 @@ yaml::Node value_in(const Override& o) {
   return value;
 }
 
-// A section takes a map, as in the file: what it does not name stays.
+// As in the file, the map of a section leaves keys that it does not name as they are.
 void apply_override(const Override& o, RunConfig& config, Places& places) {
   const yaml::Node key = yaml::plain(o.key);
   read_map(o.origin, "", {yaml::Node::Kind::Map, {}, {}, {key, value_in(o)}, 0}, config, places);
 }
 
-// What output.store is set to as a word of an override, or null.
+// The value that an override gives output.store, or nothing.
 std::optional<std::string> store_in(const Override& o) {
   if (o.key == "output.store") return o.value;
   if (o.key != "output") return std::nullopt;
@@ -166,11 +166,11 @@ std::optional<std::string> store_in(const Override& o) {
   return words ? std::optional(yaml::write(*words)) : std::nullopt;
 }
 
-// Rules between keys; each key alone was checked when it was read. A fault begins with the place of the value that is
-// to be changed: `file` stands for those that nobody has set.
-class Together {
+// Rules between keys; each single key was checked when it was read. A message begins with the place of the value to
+// change, or with `file` if the value is a default.
+class KeyRules {
  public:
-  Together(std::string_view file, const RunConfig& config, const Places& places)
+  KeyRules(std::string_view file, const RunConfig& config, const Places& places)
       : file_(file), c_(config), places_(places) {}
 
   void check_paths() const {
@@ -244,8 +244,8 @@ Override literal_override(std::string key, std::string value, std::string_view f
 }
 
 std::string read_text_file(const std::string& path) {
-  // Opening a folder works, and reading it gives nothing.
-  std::error_code unreadable;  // said below
+  // A folder can be opened, but reading it returns nothing.
+  std::error_code unreadable;  // reported below
   if (std::filesystem::is_directory(path, unreadable)) user_error("{}: is a folder, not a file", path);
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
@@ -257,7 +257,7 @@ std::string read_text_file(const std::string& path) {
 
 namespace {
 
-// `config` holds what counts where neither the YAML nor an override says anything.
+// `config` holds the values of keys that neither the YAML nor an override sets.
 RunConfig parse_onto(RunConfig config, std::string_view yaml, std::string_view name,
                      const std::vector<Override>& overrides) {
   const yaml::Node root = yaml::read(yaml, name);
@@ -277,11 +277,11 @@ RunConfig parse_onto(RunConfig config, std::string_view yaml, std::string_view n
   if (config.output.dir.empty())
     config.output.dir =
         "runs/" + (config.input.path.empty() ? "prompts" : std::filesystem::path(config.input.path).stem().string());
-  const Together together(name, config, places);
-  together.check_paths();
-  together.check_sampling();
-  together.check_times();
-  together.check_store(store);
+  const KeyRules rules(name, config, places);
+  rules.check_paths();
+  rules.check_sampling();
+  rules.check_times();
+  rules.check_store(store);
   return config;
 }
 
@@ -309,8 +309,8 @@ RunConfig parse_resolved(std::string_view yaml, std::string_view name, const std
 }
 
 RunConfig with_value(RunConfig config, const std::string& key, const std::string& value, const std::string& origin) {
-  Places nobody_asks;
-  apply_override({key, value, origin}, config, nobody_asks);
+  Places unused;
+  apply_override({key, value, origin}, config, unused);
   return config;
 }
 
@@ -318,7 +318,7 @@ std::string to_yaml(const RunConfig& config) {
   yaml::Node root{yaml::Node::Kind::Map, {}, {}, {yaml::plain("schema_version"), yaml::plain("1")}, 0};
   for (const Field& field : config_fields()) {
     yaml::Node value = field.write(config);
-    if (value.is_scalar() && value.scalar.empty()) continue;  // a required path that nobody gave
+    if (value.is_scalar() && value.scalar.empty()) continue;  // a required path that is not set
     yaml::Node* map = &root;
     std::size_t begin = 0;
     for (std::size_t dot; (dot = field.key.find('.', begin)) != std::string::npos; begin = dot + 1)

@@ -22,14 +22,14 @@ namespace moemill::mill {
 using Read = std::function<bool(const yaml::Node&, RunConfig&)>;
 using Write = std::function<yaml::Node(const RunConfig&)>;
 
-// Number parsing takes the whole text or nothing: "12x" and "1.5" are no integers.
+// Parses the whole text or nothing: "12x" and "1.5" are not integers.
 template <class T>
 std::optional<T> number_in(std::string_view text) {
   const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
   T value{};
   auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
   if constexpr (std::is_floating_point_v<T>) {
-    // A number too near to 0 counts as the nearest that is none: "above 0" holds for it as it was written.
+    // A nonzero number that would underflow becomes the smallest normal number, so that "above 0" holds as written.
     const bool is_small = error == std::errc::result_out_of_range
                               ? std::abs(std::strtod(std::string(begin, end).c_str(), nullptr)) < 1
                               : error == std::errc() && std::fpclassify(value) == FP_SUBNORMAL;
@@ -42,7 +42,7 @@ std::optional<T> number_in(std::string_view text) {
   return value;
 }
 
-// 010 is eight for other readers of YAML, and ten for people: neither is taken.
+// 010 is eight for some readers of YAML and ten for people, so it is refused.
 inline bool is_octal(std::string_view text) {
   if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
   return text.size() > 1 && text[0] == '0' &&
@@ -61,7 +61,7 @@ yaml::Node number_node(T value) {
   return yaml::plain(fmt::format("{}", value));
 }
 
-// true and false in every form of YAML 1.1.
+// true and false in all forms of YAML 1.1.
 inline std::optional<bool> truth(const yaml::Node& node) {
   constexpr std::string_view yes[] = {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"};
   constexpr std::string_view no[] = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"};
@@ -79,10 +79,10 @@ struct Range {
   bool holds(T x) const { return x >= low && x <= high; }
 };
 
-// Another way to write a value; the word "null" is YAML's nothing.
+// A second way to write a value; the word "null" stands for YAML's null.
 template <class T>
 struct Synonym {
-  std::string word;  // "": there is none
+  std::string word;  // "": no synonym
   T value{};
   bool is(const yaml::Node& node) const {
     return !word.empty() && (word == "null" ? node.is_null() : is_word(node, word));
@@ -112,7 +112,7 @@ Field plain(const char* key, const char* accepts, Effect effect, Range<T> range,
   return {key, accepts, effect, read, [=](const RunConfig& c) { return number_node(at(c)); }};
 }
 
-// `empty` is the word for an absent value: "auto" or "null".
+// `empty` is the word that resets the value: "auto" or "null".
 template <class T, class At>
 Field optional(const char* key, const char* accepts, Effect effect, const char* empty, Range<T> range, At at) {
   bool null = std::string_view(empty) == "null";
@@ -133,7 +133,7 @@ Field optional(const char* key, const char* accepts, Effect effect, const char* 
 template <class At>
 Field text(const char* key, const char* accepts, Effect effect, At at) {
   Read read = [=](const yaml::Node& node, RunConfig& c) {
-    // A carriage return at the end comes out of a file of Windows, and belongs to no name.
+    // A carriage return at the end comes from a Windows file and is not part of a name.
     if (!node.is_scalar() || node.scalar.empty() || node.scalar.ends_with('\r')) return false;
     at(c) = node.scalar;
     return true;

@@ -10,7 +10,7 @@
 namespace moemill::mill {
 namespace {
 
-// HH:MM:SS or D-HH:MM:SS (Slurm's), in seconds. Minutes and seconds have at most two digits.
+// The seconds of HH:MM:SS or of Slurm's D-HH:MM:SS. Minutes and seconds have at most two digits.
 std::optional<double> clock_time(std::string_view text) {
   double days = 0;
   if (const std::size_t dash = text.find('-'); dash != std::string_view::npos) {
@@ -30,7 +30,7 @@ std::optional<double> clock_time(std::string_view text) {
   return days * 86400.0 + *hours * 3600.0 + *minutes * 60.0 + *seconds;
 }
 
-// A number of seconds, 90s, 30m, 12h, 2d, or a clock time.
+// Accepts a number of seconds, 90s, 30m, 12h, 2d, or a clock time.
 std::optional<double> duration(const yaml::Node& node) {
   if (auto seconds = number<double>(node)) return *seconds >= 0 ? seconds : std::nullopt;
   if (!node.is_scalar() || node.scalar.size() < 2) return std::nullopt;
@@ -70,7 +70,7 @@ Field max_wall_time() {
           Effect::Layout, read, write};
 }
 
-// One value or a list of them.
+// Reads one value or a list of values.
 template <class T, class Convert>
 bool read_list(const yaml::Node& node, std::vector<T>& out, Convert convert) {
   std::vector<T> values;
@@ -159,7 +159,7 @@ Field compression() {
   return {"output.compression", "gzip-1 to gzip-9, or none", Effect::Layout, read, write};
 }
 
-// `logprobs` is stored whenever sampling.logprobs asks for it; the word here may say so too (config.cpp checks it).
+// sampling.logprobs decides whether `logprobs` is stored; the word is accepted here as well (config.cpp checks it).
 Field store() {
   Read read = [](const yaml::Node& node, RunConfig& c) {
     std::vector<std::string> words;
@@ -317,9 +317,9 @@ std::vector<Field> make_fields() {
                     parallel(&ParallelSettings::micro_batches)),
       plain<u32>("parallel.roles.prefill_ranks", "0 (ranks for prefill only are not in this version)", Layout, {0, 0},
                  parallel(&ParallelSettings::prefill_ranks)),
-      plain<u32>("parallel.max_num_seqs", "a number of sequences a rank, from 1 to 65536", Layout, {1, 65536},
+      plain<u32>("parallel.max_num_seqs", "a number of sequences per rank, from 1 to 65536", Layout, {1, 65536},
                  parallel(&ParallelSettings::max_num_seqs)),
-      plain<u32>("parallel.max_num_batched_tokens", "a number of rows a step and rank, from 1 to 1048576", Layout,
+      plain<u32>("parallel.max_num_batched_tokens", "a number of rows per step and rank, from 1 to 1048576", Layout,
                  {1, 1u << 20}, parallel(&ParallelSettings::max_num_batched_tokens)),
       optional<u64>(
           "parallel.kv_cache_tokens",

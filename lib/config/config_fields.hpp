@@ -1,4 +1,4 @@
-// The keys of run.yaml as a table: how each is read, written and described. Used by mill/config only.
+// The table of run.yaml's keys: how each is read, written and described. Used by config/ only.
 #pragma once
 
 #include <functional>
@@ -10,14 +10,14 @@
 
 namespace moemill::mill {
 
-// Whether a key can change the bytes of the outputs, or only how fast and where they are made.
+// Whether a key can change the outputs' bytes (Answers), or only where and how fast they are made (Layout).
 enum class Effect { Answers, Layout };
 
 struct Field {
   std::string key;      // "sampling.top_p"
-  std::string accepts;  // "a number above 0 and at most 1", completes the sentence "accepted: ..."
+  std::string accepts;  // "a number above 0 and at most 1", which completes "accepted: ..."
   Effect effect;
-  std::function<bool(const yaml::Node&, RunConfig&)> read;  // false: not what is accepted
+  std::function<bool(const yaml::Node&, RunConfig&)> read;  // false if the value is not accepted
   std::function<yaml::Node(const RunConfig&)> write;
 };
 

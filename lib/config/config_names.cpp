@@ -18,7 +18,7 @@ constexpr const char* no_server = "there is no server: prompts are read from an 
 constexpr const char* no_grammar = "answers cannot be held to a grammar";
 constexpr const char* download = "download the model first, and give its folder as model.path";
 
-// vLLM's names, and some of transformers', with what there is instead; "" where there is nothing.
+// Names of vLLM and transformers with their replacement; "" if there is none.
 constexpr std::pair<std::string_view, std::string_view> foreign_names[] = {
     {"tensor_parallel_size", more_ranks},
     {"pipeline_parallel_size", more_ranks},
@@ -97,7 +97,7 @@ constexpr std::pair<std::string_view, std::string_view> foreign_names[] = {
 
 std::string_view last_part(std::string_view key) { return key.substr(key.rfind('.') + 1); }  // npos + 1 is 0
 
-// Flags are written with strokes, keys with low lines.
+// Flags are written with dashes, keys with underscores.
 std::string as_key(std::string_view name) {
   std::string key(name.substr(std::min(name.find_first_not_of('-'), name.size())));
   std::replace(key.begin(), key.end(), '-', '_');
@@ -115,7 +115,7 @@ std::vector<std::string> all_sections() {
   return sections;
 }
 
-// What may stand in a section ("sampling.", "" at the top): its keys and the sections within it.
+// The names that a section ("sampling.", or "" for the top) may hold: its keys and the sections within it.
 std::vector<std::string> names_in(std::string_view section) {
   std::vector<std::string> names;
   if (section.empty()) names.push_back("schema_version");
@@ -127,7 +127,7 @@ std::vector<std::string> names_in(std::string_view section) {
   return names;
 }
 
-// In another section than was written, the name has to be nearly right, or the beginning of one.
+// A key of a different section is suggested only if the name is nearly right, or a prefix of it.
 std::string key_elsewhere(std::string_view written) {
   std::vector<std::string> names;
   for (const Field& field : config_fields()) names.emplace_back(last_part(field.key));

@@ -1,4 +1,4 @@
-// The keys of run.yaml for people: on the terminal, and as the page configs/README.md. Both are the table itself.
+// Prints the table of keys for people: on the terminal, and as the page configs/README.md.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,7 +22,7 @@ bool is_column(std::string_view key) {
   return (key.starts_with("sampling.") || key.starts_with("input.")) && dataset::is_setting(name);
 }
 
-// "a|b" stands in a table's cell.
+// Escapes "a|b" for a table's cell.
 std::string cell(std::string text) {
   for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
   return text;
@@ -35,8 +35,8 @@ std::string row_of(const Field& field) {
 
 constexpr const char* page_head = R"(# run.yaml
 
-All keys with their defaults. `moemill help run.yaml > configs/README.md` makes this page of the same table as
-`moemill run --help`; a test holds it to that.
+All keys with their defaults. `moemill help run.yaml > configs/README.md` writes this page from the table that
+`moemill run --help` prints; a test compares them.
 
 ```yaml
 model:    {path: /data/models/DeepSeek-V2-Lite}
@@ -44,19 +44,20 @@ input:    {path: prompts.h5}
 sampling: {temperature: 0.7, top_p: 0.95, max_tokens: 512, n: 4, seed: 1}
 ```
 
-- Precedence: defaults < run.yaml < `--set key.path=value` and flags < columns of prompts.h5. Keys marked *column* may be a
-  column of the same name, with a value for each prompt; NaN, -1 and "" there mean "the run's" (for the presence and
-  frequency penalties NaN alone, since -1 is a value). `stop` and `stop_token_ids` are JSON lists there.
-- Keys marked *answers* decide what stands in the outputs: a run keeps its own, and another value is refused when it goes
-  on. `--extend` takes other values of `sampling.n`, `sampling.max_tokens`, `input.limit` and `model.max_model_len`,
-  `--retry-failed` of `errors.too_long` and `model.max_model_len`. All others may change from try to try.
-- `schema_version: 1` may stand at the top. Strings are read as PyYAML reads them, numbers in decimal digits
-  (010, 0x1f and 1_000, which readers of YAML take for other numbers, are refused, and so are tags such as `!include` and
-  merge keys). Paths are relative to the current folder; `~` and `$NAME` in them are refused, because only a shell
+- Precedence: defaults < run.yaml < `--set key.path=value` and flags < columns of prompts.h5. A key marked *column* may be
+  a column of the same name with a value per prompt. NaN, -1 and "" there mean the run's value (for the presence and
+  frequency penalties only NaN, because -1 is a value). In columns, `stop` and `stop_token_ids` are JSON lists.
+- Keys marked *answers* decide the contents of the outputs: a run keeps its values, and a resume with different ones is
+  refused. `--extend` accepts different values of `sampling.n`, `sampling.max_tokens`, `input.limit` and
+  `model.max_model_len`, `--retry-failed` of `errors.too_long` and `model.max_model_len`. All remaining keys may change from
+  attempt to attempt.
+- `schema_version: 1` is optional at the top. Strings are read as PyYAML reads them. Numbers are written in decimal digits:
+  010, 0x1f and 1_000, which readers of YAML interpret differently, are refused, and so are tags such as `!include` and
+  merge keys. Paths are relative to the current folder; `~` and `$NAME` in them are refused, because only a shell
   replaces them.
-- `output.dir` is runs/ and the name of the input without its ending where it is not given.
-- Where a row asks for fewer `logprobs` than another (as a column), its places in `/completions/logprobs` end in token -1
-  and NaN; a row that asks for none has NaN throughout.
+- The default of `output.dir` is runs/ and the input's name without its extension.
+- If a column asks for fewer `logprobs` in one row than in a different one, the row's unused places in
+  `/completions/logprobs` hold token -1 and NaN; a row without logprobs holds NaN throughout.
 
 | key | default | accepted | column | answers |
 |---|---|---|---|---|

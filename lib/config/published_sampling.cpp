@@ -9,9 +9,9 @@
 namespace moemill::mill {
 namespace {
 
-// Tools write whole numbers as floats, too: 50.0 is 50.
+// Some tools write whole numbers as floats: 50.0 is 50.
 std::string number_text(const nlohmann::json& value) {
-  constexpr double most = 1e15;  // all whole numbers below are exact
+  constexpr double most = 1e15;  // all smaller whole numbers are exact
   if (!value.is_number_float()) return value.dump();
   const auto number = value.get<double>();
   if (std::abs(number) > most || number != std::trunc(number)) return value.dump();

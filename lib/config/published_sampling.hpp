@@ -1,5 +1,5 @@
-// What the publisher of a model recommends for sampling: generation_config.json. Read by parse_config where
-// sampling.from_model asks for it, and by the warnings where nobody does.
+// The sampling settings that a model's publisher recommends in generation_config.json. parse_config uses them if
+// sampling.from_model is set, and otherwise a warning mentions them.
 #pragma once
 
 #include <string>
@@ -10,10 +10,10 @@ namespace moemill::mill {
 
 struct PublishedSampling {
   std::string file;
-  std::vector<std::pair<std::string, std::string>> values;  // {"temperature", "0.6"}, those that are there
+  std::vector<std::pair<std::string, std::string>> values;  // {"temperature", "0.6"}, for each setting in the file
 };
 
-// Nothing where the file does not exist; UserError where it is no JSON object.
+// Empty if the file does not exist; UserError if it is not a JSON object.
 PublishedSampling read_published_sampling(const std::string& model_dir);
 
 }  // namespace moemill::mill

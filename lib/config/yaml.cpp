@@ -13,9 +13,9 @@ namespace moemill::yaml {
 namespace {
 
 constexpr int most_depth = 64;           // of lists and maps within one another
-constexpr std::size_t most_nodes = 1e6;  // aliases repeat what they name, and could repeat it without end
+constexpr std::size_t most_nodes = 1e6;  // aliases repeat what they name, and could do so without limit
 
-// One event of libyaml, given back to it at the end of the scope.
+// Owns one event of libyaml.
 class Event {
  public:
   Event() = default;
@@ -32,7 +32,7 @@ class Event {
 
 std::string word_of(const yaml_char_t* text) { return text ? reinterpret_cast<const char*>(text) : ""; }
 
-// What a plain scalar without a tag means when it says nothing.
+// Plain scalars without a tag that mean null.
 bool is_null_word(std::string_view text) {
   return text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL";
 }
@@ -68,7 +68,7 @@ class Reader {
     if (!yaml_parser_parse(&parser_, event.get())) refuse();
   }
 
-  // The character that libyaml stumbled over; its columns count characters.
+  // The character at libyaml's error, whose column counts characters.
   std::string_view character_at(const yaml_mark_t& mark) const {
     std::size_t at = 0;
     for (std::size_t line = 0; line < mark.line; ++line) {
@@ -80,8 +80,8 @@ class Reader {
     return at < text_.size() ? text_.substr(at, utf8_step(text_, at).bytes) : "";
   }
 
-  // For the commonest faults of people who write YAML; "" for others. PyYAML takes a tab behind the indentation of a
-  // block's first line, libyaml only where a number tells how much is indentation.
+  // Advice for the most common faults, else "". PyYAML accepts a tab after the indentation of a block's first line,
+  // libyaml only if a number gives the indentation.
   std::string cure(std::string_view problem) const {
     if (problem.find("tab character where an indentation") != std::string_view::npos)
       return "; a block behind '|' or '>' is indented by spaces, and where its text begins with a tab, their number "
@@ -105,7 +105,7 @@ class Reader {
                parser_.problem_mark.column + 1, cure(problem));
   }
 
-  // `!include x` and the like would else be the text `x`; `! x` is nothing at all to PyYAML.
+  // Without this check `!include x` would be the text `x`; to PyYAML `! x` has no meaning at all.
   void check_tag(const yaml_char_t* text, std::initializer_list<std::string_view> known, int line) const {
     const std::string tag = word_of(text);
     if (tag.empty() || std::find(known.begin(), known.end(), tag) != known.end()) return;
@@ -178,7 +178,8 @@ class Reader {
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// Texts that no reader of YAML takes for a number, a truth value or nothing, whatever its version.
+// Whether every reader of YAML, of any version, takes the text for a string rather than a number, a truth value or
+// null.
 bool reads_as_text(std::string_view text) {
   constexpr std::array<std::string_view, 8> words = {"null", "true", "false", "yes", "no", "on", "off", "y"};
   std::string lower(text);
@@ -190,12 +191,12 @@ bool reads_as_text(std::string_view text) {
          });
 }
 
-// What may not stand in a YAML text as it is, or would end a line of it.
+// Characters that YAML text may not contain unescaped, or that would end a line.
 bool is_odd(char32_t c) {
   return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff || c == 0xfffe || c == 0xffff;
 }
 
-// As JSON writes it, which the scripts read as well.
+// JSON's form, which the scripts read as well.
 std::string json_quoted(std::string_view text) {
   std::string out = "\"";
   for (std::size_t at = 0; at < text.size();) {

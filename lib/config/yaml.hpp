@@ -1,6 +1,6 @@
-// YAML as plain values, read by libyaml, which folds and unescapes strings as PyYAML does (yaml-cpp clips the line
-// breaks at the end of a quoted string to one). Used by mill/config only. A text that is not one YAML document is a
-// UserError with name and line.
+// YAML as plain values. libyaml reads it, because it folds and unescapes strings as PyYAML does (yaml-cpp clips the
+// line breaks at the end of a quoted string to one). Used by config/ only. Text that is not exactly one YAML document
+// is a UserError with name and line.
 #pragma once
 
 #include <string>
@@ -11,15 +11,14 @@ namespace moemill::yaml {
 
 struct Node {
   enum class Kind { Null, Scalar, List, Map };
-  // How a scalar is written: as it is (numbers, words), or quoted where another reader might take it for something
-  // else.
+  // How a scalar is written: Plain (numbers, words), or Text, which is quoted if a reader might misinterpret it.
   enum class Form { Plain, Text };
 
   Kind kind = Kind::Null;
   Form form = Form::Plain;
   std::string scalar;
-  std::vector<Node> items;  // of a list; of a map: key, value, key, value, as they stand
-  int line = 0;             // from 1; 0: not from a text
+  std::vector<Node> items;  // the items of a list, or key, value, key, value of a map, in order
+  int line = 0;             // from 1; 0: not from a file
 
   bool is_null() const { return kind == Kind::Null; }
   bool is_scalar() const { return kind == Kind::Scalar; }
@@ -30,10 +29,11 @@ struct Node {
 inline Node plain(std::string scalar) { return {Node::Kind::Scalar, Node::Form::Plain, std::move(scalar), {}, 0}; }
 inline Node text(std::string scalar) { return {Node::Kind::Scalar, Node::Form::Text, std::move(scalar), {}, 0}; }
 
-// `name` is what messages call the text. An empty one is null.
+// `name` is the text's name in messages. Empty text is null.
 Node read(std::string_view text, std::string_view name);
 
-// Maps in lines, lists in brackets. Read back, it gives the same values. No line break behind a scalar or a list.
+// Writes maps in lines and lists in brackets; read() returns the same values. A scalar or a list does not end with a
+// line break.
 std::string write(const Node& node);
 
 }  // namespace moemill::yaml

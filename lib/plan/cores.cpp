@@ -12,18 +12,18 @@
 namespace moemill::mill {
 namespace {
 
-constexpr std::uint32_t most_threads = 1024;  // as parallel.threads_per_rank
+constexpr std::uint32_t most_threads = 1024;  // the limit of parallel.threads_per_rank
 
-// All that the job might use: its threads are a part of them.
+// All cores that the job might use; its threads use some of them.
 std::uint64_t all_cores(const CoreUse& use, const SlurmJob& job) {
   if (job.cpus) return std::max(allocated_cores(use, job), use.busy());
   return job.of_another_system ? use.bound : use.machine;
 }
 
-// Idle cores are worth a word from a tenth of all on.
+// Idle cores are reported if they are at least a tenth of all cores.
 bool many_idle(std::uint64_t busy, std::uint64_t all) { return all > busy && (all - busy) * 10 >= all; }
 
-// A step of fewer tasks than the job has may have others beside it.
+// A step with fewer tasks than the job may run next to further steps.
 bool is_whole_job(const CoreUse& use, const SlurmJob& job) {
   return !job.step_tasks || !job.tasks || (*job.step_tasks >= *job.tasks && use.ranks >= *job.tasks);
 }
@@ -55,7 +55,7 @@ std::string idle(const CoreUse& use, const SlurmJob& job, std::uint64_t all) {
         "(again: "
         "it does not come from sbatch)",
         use.bound);
-    if (job.cpus_per_task) text += fmt::format("; the job asked for {} a task", *job.cpus_per_task);
+    if (job.cpus_per_task) text += fmt::format("; the job asked for {} per task", *job.cpus_per_task);
     return text;
   }
   return text +
@@ -73,7 +73,7 @@ CoreUse core_use_of_node(std::span<const CpuView> beside, std::span<const std::u
   for (std::uint32_t t : threads) use.threads += t;
   use.bound = usable_cpus(beside);
   use.machine = use.bound;
-  // Where there is one rank, whoever bound it meant the job; launchers bind ranks for their own reasons.
+  // The binding of a single rank limits the job on purpose; with several ranks it is mostly the launcher's default.
   if (beside.size() > 1 && beside[0].quota == 0)
     use.machine = std::max<std::uint64_t>(use.bound, beside[0].machine_cpus);
   for (std::size_t r = 0; r < beside.size(); ++r) {
@@ -105,7 +105,7 @@ RankCores arrange_cores(const Comm& world, const Comm& shared, const ParallelSet
   const CoreUse node = core_use_of_node(beside, gather(shared, threads));
   struct Part {
     CoreUse use;
-    int counts;  // the first rank of a node speaks for it
+    int counts;  // set on the first rank of each node
   };
   RankCores cores{static_cast<int>(threads), {}};
   bool is_first = true;

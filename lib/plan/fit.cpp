@@ -12,12 +12,12 @@ namespace {
 
 constexpr std::uint64_t all_memory = std::numeric_limits<std::uint64_t>::max();
 
-// What the launcher's libraries add to this process on a rank.
+// Memory that the launcher's libraries add to a process on a rank.
 constexpr std::uint64_t launched_bytes = std::uint64_t{12} << 20;
 
 std::uint64_t sequences_per_rank(const FitQuestion& q) { return divide_up(q.sequences, std::uint64_t{q.shape.ranks}); }
 
-// Sequences of the longest kind that run at a time in these pages, per rank.
+// Sequences of the longest length that run at a time in these pages, per rank.
 std::uint64_t sequences_in(const FitQuestion& q, const KvPages& pages) {
   const KvPages one = least_kv_pages(q.model, q.sequence_tokens);
   std::uint64_t n = q.parallel.max_num_seqs;
@@ -47,7 +47,7 @@ Fit::Shortage shortage_of(const Fit& fit, bool has_room) {
 
 Fit fit(const FitQuestion& q) {
   Fit fit;
-  fit.process_bytes = peak_rss_bytes() + launched_bytes;  // asked before workspace_bytes() makes some
+  fit.process_bytes = peak_rss_bytes() + launched_bytes;  // read before workspace_bytes() creates buffers
   fit.weights = weight_share(q.model, q.shape);
   fit.ranks_on_node = std::min(q.shape.ranks, q.shape.ranks_per_node);
   fit.workspace_bytes =
@@ -71,7 +71,7 @@ Fit fit(const FitQuestion& q) {
 
   fit.cache_bytes = fit.pages.bytes(q.model);
   fit.node_bytes = fit.weights.node_bytes + ranks * (fit.cache_bytes + fit.workspace_bytes + fit.process_bytes);
-  // The workspace is a part of the fifth that the cache leaves.
+  // The workspace comes out of the fifth that the cache leaves.
   if (automatic)
     fit.kept_free_bytes = ranks * (std::max(fit.cache_bytes / 4, fit.workspace_bytes) - fit.workspace_bytes);
   fit.shortage = shortage_of(fit, has_room);

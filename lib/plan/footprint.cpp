@@ -13,10 +13,10 @@
 namespace moemill::mill {
 namespace {
 
-// Workspaces grow with the rows of a step along a line, from some hundred rows on.
+// From some hundred rows on, workspaces grow linearly with the rows of a step.
 constexpr std::uint32_t rows_to_try = 1024;
 
-// By making them, which takes a moment and at most a few hundred MiB.
+// Creates the buffers of a forward pass and counts them, which takes a moment and at most a few hundred MiB.
 std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSettings& settings, std::uint32_t rows) {
   cpu::Stream stream(cpu::best_isa(), static_cast<int>(settings.threads_per_rank.value_or(1)));
   const model::Weights none;
@@ -30,12 +30,12 @@ std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSett
   return layers::Forward(stream, config, none, Comm::alone(), here, forward).workspace_bytes();
 }
 
-// Rows in flight (layers/exchange), when some rank gets a fifth more of the picks of all full steps than the mean.
+// Rows in flight, if the busiest rank receives a fifth more picks than the mean, in full steps on all ranks.
 constexpr double busiest_over_mean = 1.2;
 double exchange_bytes(const model::ModelConfig& config, double rows, double ranks) {
   const double picks = config.moe.picks, row_bytes = 2.0 * config.hidden;
-  const double here = 1 - std::pow(1 - 1 / ranks, picks);  // a rank has a pick of a row with this probability
-  const double away = rows * (ranks - 1) * here;           // copies that leave, and as many that arrive
+  const double here = 1 - std::pow(1 - 1 / ranks, picks);  // the probability that a rank has a pick of a row
+  const double away = rows * (ranks - 1) * here;           // copies that leave; as many arrive
   const double records = ranks > 1 ? 2 * away + rows * here : 0;
   const double outputs = rows * picks * (1 + (ranks - 1) / ranks);
   return busiest_over_mean * ((records + outputs) * row_bytes + rows * picks * 12);
@@ -71,7 +71,7 @@ JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::ui
 
 WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape) {
   const std::uint32_t experts = config.moe.experts;
-  std::map<std::uint32_t, std::uint64_t> bytes_of;  // by the number of experts a layer
+  std::map<std::uint32_t, std::uint64_t> bytes_of;  // by the number of experts per layer
   auto bytes = [&](std::uint32_t size, std::uint32_t rank) {
     const model::Placement placement{experts, size};
     const DomainRank place{static_cast<std::int32_t>(rank)};
@@ -80,7 +80,7 @@ WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape
     return it->second;
   };
   WeightShare share;
-  share.replicated_bytes = bytes(experts + 1, 0);  // one rank more than experts: the first holds none
+  share.replicated_bytes = bytes(experts + 1, 0);  // with more ranks than experts the first rank holds none
   share.fewest_experts = std::numeric_limits<std::uint32_t>::max();
   std::uint64_t node_bytes = 0;
   for (std::uint32_t r = 0; r < shape.ranks; ++r) {

@@ -1,5 +1,5 @@
-// What a rank of a job will hold in memory, worked out without loading anything: weights, workspace, the process
-// itself. KV pages come on top (kv_plan). Used by validate.
+// The weights and the workspace that a rank of a job will hold in memory, computed without loading anything. KV pages
+// (kv_plan) come on top. Used by plan/fit.
 #pragma once
 
 #include <cstdint>
@@ -10,29 +10,29 @@
 
 namespace moemill::mill {
 
-// Who holds which routed experts, for every rank of a job that need not be there.
+// The expert domains of a job's ranks, which need not be running.
 struct JobShape {
   std::uint32_t ranks = 1;
   std::uint32_t ranks_per_node = 1;
-  std::vector<std::uint32_t> domain_size;  // [ranks] of the rank's expert domain
-  std::vector<std::uint32_t> domain_rank;  // [ranks] its place in it
+  std::vector<std::uint32_t> domain_size;  // [ranks] size of the rank's expert domain
+  std::vector<std::uint32_t> domain_rank;  // [ranks] the rank's number in its domain
 
   std::uint32_t nodes() const { return (ranks + ranks_per_node - 1) / ranks_per_node; }
 };
-// UserError when parallel.expert_domain does not divide the ranks.
+// UserError if parallel.expert_domain does not divide the ranks.
 JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node);
 
 struct WeightShare {
-  std::uint64_t replicated_bytes = 0;       // every rank has them: attention, embedding, head, shared and dense MLPs
+  std::uint64_t replicated_bytes = 0;       // on every rank: attention, embedding, head, shared and dense MLPs
   std::uint64_t rank_bytes = 0;             // of the rank that holds most
   std::uint64_t node_bytes = 0;             // of the node that holds most
-  std::uint32_t fewest_experts = 0;         // a rank and layer
-  std::uint32_t most_experts = 0;           // a rank and layer
-  std::uint32_t ranks_without_experts = 0;  // more ranks than experts
+  std::uint32_t fewest_experts = 0;         // per rank and layer
+  std::uint32_t most_experts = 0;           // per rank and layer
+  std::uint32_t ranks_without_experts = 0;  // if there are more ranks than experts
 };
 WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape);
 
-// Buffers of a rank's forward pass and exchange for full steps, in a domain of that many ranks.
+// Bytes of a rank's buffers in forward pass and exchange for full steps, in a domain of `domain_ranks` ranks.
 std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings,
                               std::uint32_t domain_ranks);
 

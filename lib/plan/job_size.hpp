@@ -1,4 +1,4 @@
-// How much work a job has: what the KV plan and the scheduler of a rank are sized for. Filled by job/estimate.
+// The amount of work that the KV plan and a rank's scheduler are sized for. Filled by job/estimate.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@
 
 namespace moemill::mill {
 
-// The shards that nobody has finished, with rough sizes for dealing them out, and the longest sequence that may come.
+// The unfinished shards, with rough sizes by which they are dealt out, and the length of the longest sequence.
 struct JobEstimate {
   std::vector<schedule::UnclaimedShard> shards;
-  std::uint64_t sequences = 0;  // all together
-  // Of the longest sequence, prompt + max_tokens, at most max_model_len: what it cannot exceed, and what is likely.
+  std::uint64_t sequences = 0;  // in all shards
+  // Tokens of the longest sequence, prompt + max_tokens, at most max_model_len: an upper bound and a likely value.
   std::uint64_t longest_tokens = 0;
   std::uint64_t likely_tokens = 0;
 };

@@ -14,7 +14,7 @@
 namespace moemill::mill {
 namespace {
 
-// The node of every rank of the world, numbered from 0 in the order of their first ranks.
+// The node of each rank of the world. Nodes are numbered from 0 in the order of their first ranks.
 std::vector<int> nodes_of_world(const Comm& world, const Comm& shared, const ParallelSettings& settings) {
   const std::vector<int> beside = gather(shared, world.rank());
   std::vector<int> first = gather(world, *std::min_element(beside.begin(), beside.end()));

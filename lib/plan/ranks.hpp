@@ -1,4 +1,4 @@
-// Who sits where: nodes, and the expert domain that this rank belongs to. Made once at the start; collective.
+// The layout of the ranks: nodes, and the expert domain of this rank. Created once at the start; collective.
 #pragma once
 
 #include <string>
@@ -12,19 +12,19 @@ namespace moemill::mill {
 
 struct Ranks {
   Comm world;
-  Comm domain;                           // the ranks that hold one copy of the routed experts between them
+  Comm domain;                           // the ranks that together hold one copy of the routed experts
   std::vector<int> node_of_domain_rank;  // [domain size]
-  std::vector<std::string> hosts;        // of the world's ranks, each once, in the order of their first rank
-  int nodes = 1;                         // by ranks_per_node where that is set
-  int ranks_sharing_memory = 1;          // on this rank's machine, as MPI reports it
-  RankCores cores;                       // threads of this rank, and what all of them take
+  std::vector<std::string> hosts;        // the world's hosts, each once, in the order of their first rank
+  int nodes = 1;                         // by parallel.ranks_per_node if set
+  int ranks_sharing_memory = 1;          // ranks on this rank's machine, as MPI reports them
+  RankCores cores;                       // threads of this rank, and cores of all ranks
 };
 
-// AgreedFailure when expert_domain does not divide the world.
+// AgreedFailure if expert_domain does not divide the world.
 Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings);
 
-// The rank's domain by the rules of parallel.expert_domain: same number, same domain. `node` is this rank's node.
-// UserError naming both numbers when they do not divide. Also used by validate, without any ranks.
+// The number of the rank's domain, by parallel.expert_domain; `node` is the rank's node. UserError with both numbers if
+// the domain does not divide the world. Also used by validate, without any ranks.
 int domain_of(const std::string& expert_domain, int rank, int world_size, int node);
 
 }  // namespace moemill::mill

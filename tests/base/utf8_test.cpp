@@ -21,7 +21,7 @@ TEST_CASE("every code point comes back, and surrogates are not UTF-8") {
   }
 }
 
-// Table 3-7 of the Unicode standard, its edges.
+// The edges of table 3-7 of the Unicode standard.
 TEST_CASE("the first byte that is not UTF-8 is found") {
   auto bad = [](std::string_view text) { return first_bad_utf8(text).value_or(99); };
   CHECK(bad("") == 99);

@@ -75,7 +75,7 @@ TEST_CASE("bench: every number asked for is measured") {
     CHECK(r.generated.best > 0);
     CHECK(r.prompt.best > 0);
   }
-  // A model's own shapes instead: layers with a window see it alone.
+  // With a model, its own shapes are measured; layers with a window see only the window.
   options.model = MOEMILL_TEST_DATA "/models/gpt_oss";
   const auto windowed = bench::measure_attention(options);
   CHECK(windowed.results.empty());

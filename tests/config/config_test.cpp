@@ -329,7 +329,7 @@ TEST_CASE("the nearest key: few errors for its length, a beginning, another sect
                                   {"sampling.repetition_detektion", "sampling.repetition_detection"},
                                   {"parallel.rebalance.polciy", "parallel.rebalance.policy"},
                                   {"rebalance.policy", "parallel.rebalance.policy"}}) {
-    const std::string written = near;  // clang 14 captures no structured binding
+    const std::string written = near;  // clang 14 cannot capture a structured binding
     CHECK_MESSAGE(nearest_key(written) == std::string(key), written, " -> ", nearest_key(written));
   }
 }

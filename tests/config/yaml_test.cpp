@@ -1,4 +1,4 @@
-// YAML read as PyYAML reads it, and written so that it comes back.
+// YAML is read as PyYAML reads it, and what is written reads back to the same values.
 #include "config/yaml.hpp"
 
 #include <doctest/doctest.h>
@@ -56,7 +56,7 @@ TEST_CASE("values, their lines, and what is nothing") {
 }
 
 TEST_CASE("what PyYAML reads otherwise, or not at all, is refused with its line and the cure") {
-  // PyYAML: "\tx\n". libyaml takes the tab where the number of spaces is told, and then means the same.
+  // PyYAML: "\tx\n". libyaml accepts the tab only if the number of spaces is given, with the same result.
   for (const char* block : {"a: |\n  \tx\n", "a: >-\n \tx\n y\n", "a:\n  b: |+\n    \tx\n", "- |\n\n \tx\n"})
     CHECK_MESSAGE(has(fault(block), "e.g. '|2'"), block);
   CHECK(yaml::read("a: |2\n  \tx\n", "run.yaml").items[1].scalar == "\tx\n");

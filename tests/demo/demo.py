@@ -14,8 +14,8 @@ import sys
 
 import h5py
 
-# moemill rounds activations to bf16 where transformers in fp32 does not. On this model that moves a logit by about
-# 0.02 (RMS); a token whose margin over the second is above ten times that must be the same.
+# moemill rounds activations to bf16, transformers in fp32 does not. On this model that moves a logit by about 0.02 (RMS); a token with a
+# margin of more than ten times that over the second must be the same.
 SAFE_MARGIN = 0.2
 
 program, source, work = (pathlib.Path(a).resolve() for a in sys.argv[1:4])
@@ -62,7 +62,7 @@ def check_margins(rows):
     greedy = {p["id"] for p in lines(source / "configs/demo/prompts.jsonl") if p["temperature"] == 0}
     compared = total = 0
     for golden in lines(source / "configs/demo/golden.jsonl"):
-        if golden["id"] not in greedy: continue  # the demo draws these at random; test_layers has them greedy
+        if golden["id"] not in greedy: continue  # the demo draws these at random; test_layers checks them greedily
         ours = rows[golden["id"]][0][0]
         total += len(golden["token_ids"])
         for step, (token, margin) in enumerate(zip(golden["token_ids"], golden["margins"])):
@@ -70,7 +70,7 @@ def check_margins(rows):
                 compared += 1
                 continue
             assert margin < SAFE_MARGIN, f"{golden['id']} step {step}: {ours[step:step + 1]} instead of {token}, margin {margin}"
-            break  # an excused mismatch: from here on it is another text
+            break  # an excused mismatch: from here on the text differs
     print(f"{compared} of {total} greedy tokens of golden.jsonl are transformers' own")
     assert compared > 0.9 * total
 
@@ -79,7 +79,7 @@ def check_all_greedy(rows):
     theirs = lines(source / "tests/data/demo/transformers_greedy.jsonl")
     same = sum(rows[t["id"]][0][0] == t["token_ids"] for t in theirs)
     print(f"{same} of {len(theirs)} greedy answers equal transformers' token for token")
-    assert same >= len(theirs) - 3  # close calls among some 1,500 tokens may fall the other way
+    assert same >= len(theirs) - 3  # close calls among about 1,500 tokens may differ
 
 
 def check_right(rows, expected):

@@ -22,7 +22,7 @@ TEST_CASE("stopping: a signal, the clock and a file") {
   kill(getpid(), SIGUSR1);
   for (int tries = 0; tries < 60000 && !calm.ask(); ++tries) usleep(1000);
   CHECK(calm.ask() == "SIGUSR1");
-  CHECK(calm.ask() == "SIGUSR1");  // it stays
+  CHECK(calm.ask() == "SIGUSR1");  // the reason stays
 
   runtime.max_wall_time_seconds = 100;
   runtime.drain_margin_seconds = 60;
@@ -39,7 +39,7 @@ TEST_CASE("stopping: a signal, the clock and a file") {
   CHECK(file.ask()->find("stop file") != std::string::npos);
 }
 
-TEST_CASE("a Slurm job shorter than the margin still gets on") {
+TEST_CASE("a Slurm job that is shorter than the margin still makes progress") {
   StopSignals signals;
   RuntimeSettings runtime;
   runtime.drain_margin_seconds = 60;

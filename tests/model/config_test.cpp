@@ -7,18 +7,10 @@
 #include "expected.hpp"
 
 using namespace moemill;
-using namespace moemill::model;
 using namespace moemill::test;
 
-namespace {
-
-const fs::path v3 = models / "deepseek_v3";
-const fs::path v2 = models / "deepseek_v2_lite";
-
-}  // namespace
-
 TEST_CASE("config: the DeepSeek-V3 reference") {
-  ModelConfig c = read_config(v3.string());
+  ModelConfig c = read_reference(v3);
   CHECK(c.model_type == "deepseek_v3");
   CHECK(c.hidden == 96);
   CHECK(c.layers == 3);
@@ -53,7 +45,7 @@ TEST_CASE("config: the DeepSeek-V3 reference") {
 }
 
 TEST_CASE("config: the DeepSeek-V2-Lite reference") {
-  ModelConfig c = read_config(v2.string());
+  ModelConfig c = read_reference(v2);
   CHECK(c.mla.q_lora_rank == 0);
   CHECK(c.moe.score == RouterScore::Softmax);
   CHECK_FALSE(c.moe.selection_bias);
@@ -313,7 +305,6 @@ TEST_CASE("config: files that are no config") {
 }
 
 TEST_CASE("config: YaRN raises the context to original positions times factor, in every spelling") {
-  const fs::path qwen = models / "qwen3_moe";
   struct Row {
     const char* patch;
     std::uint32_t context;
@@ -342,15 +333,15 @@ TEST_CASE("config: YaRN raises the context to original positions times factor, i
   };
   for (const Row& row : rows) {
     CAPTURE(std::string(row.patch));
-    CHECK(read_patched(qwen, Json::parse(row.patch)).max_positions == row.context);
+    CHECK(read_patched(qwen3, Json::parse(row.patch)).max_positions == row.context);
   }
   for (const char* factor : {R"({"factor": null})", "{}"}) {  // null, as transformers 5 reads it: absent
     Json yarn = {{"type", "yarn"}, {"original_max_position_embeddings", 128}};
     yarn.update(Json::parse(factor));
-    CHECK(read_with(qwen, {{"rope_scaling", yarn}}).max_positions == 512);
+    CHECK(read_with(qwen3, {{"rope_scaling", yarn}}).max_positions == 512);
   }
   const Json latent = {{"type", "yarn"}, {"factor", 40}, {"original_max_position_embeddings", 4096}};
   CHECK(read_patched(v3, {{"rope_scaling", latent}}).max_positions == 163840);
   const Json huge = {{"type", "yarn"}, {"factor", 1e6}, {"original_max_position_embeddings", 1e9}};
-  CHECK(read_patched(qwen, {{"rope_scaling", huge}}).max_positions == 1u << 26);
+  CHECK(read_patched(qwen3, {{"rope_scaling", huge}}).max_positions == 1u << 26);
 }

@@ -3,7 +3,6 @@
 #include "expected.hpp"
 
 using namespace moemill;
-using namespace moemill::model;
 using namespace moemill::test;
 
 namespace {

@@ -1,18 +1,16 @@
 #include "expected.hpp"
 
 using namespace moemill;
-using namespace moemill::model;
 using namespace moemill::test;
 
 namespace {
 
-const fs::path gpt_oss = models / "gpt_oss";
 const std::vector<bool> alternate = {true, false, true, false};
 
 }  // namespace
 
 TEST_CASE("gpt-oss: the reference") {
-  ModelConfig c = read_config(gpt_oss.string());
+  ModelConfig c = read_reference(gpt_oss);
   CHECK(c.attention == AttentionKind::Grouped);
   CHECK(c.gqa.heads == 6);
   CHECK(c.gqa.kv_heads == 2);
@@ -52,13 +50,10 @@ TEST_CASE("gpt-oss: the reference") {
 }
 
 TEST_CASE("gpt-oss: what absent keys mean") {
-  Json patch;
-  for (const char* key : {"rope_scaling", "rope_theta", "layer_types", "sliding_window", "attention_bias",
-                          "swiglu_limit", "rms_norm_eps", "num_attention_heads", "num_key_value_heads", "head_dim",
-                          "num_local_experts", "num_experts_per_tok", "intermediate_size"}) {
-    patch[key] = nullptr;
-  }
-  ModelConfig c = read_patched(gpt_oss, patch);
+  ModelConfig c =
+      read_without(gpt_oss, {"rope_scaling", "rope_theta", "layer_types", "sliding_window", "attention_bias",
+                             "swiglu_limit", "rms_norm_eps", "num_attention_heads", "num_key_value_heads", "head_dim",
+                             "num_local_experts", "num_experts_per_tok", "intermediate_size"});
   CHECK(c.gqa.heads == 64);
   CHECK(c.gqa.kv_heads == 8);
   CHECK(c.gqa.head_dim == 64);
@@ -116,7 +111,7 @@ TEST_CASE("gpt-oss: options") {
 }
 
 TEST_CASE("gpt-oss: MXFP4") {
-  ModelConfig c = read_config((models / "gpt_oss_mxfp4").string());
+  ModelConfig c = read_reference(gpt_oss_mxfp4);
   CHECK(c.quantization.format == WeightFormat::Mxfp4);
   CHECK(c.names.experts == ExpertStorage::Fused);
   CHECK(c.gqa.window == 20);
@@ -145,6 +140,6 @@ TEST_CASE("gpt-oss: what is refused, by key") {
                  {R"({"quantization_config": {"quant_method": "fp8"}})", {"quantization_config.quant_method", "mxfp4"}},
                  {R"({"quantization_config": {}})", {"quantization_config.quant_method", "missing"}}});
   check_contains(user_error_of([] { read_with(gpt_oss, {{"sliding_window", nullptr}}); }), {"sliding_window", "null"});
-  check_refused(models / "gpt_oss_mxfp4", {{R"({"hidden_size": 80})", {"hidden_size", "80", "multiple of 32"}},
-                                           {R"({"intermediate_size": 40})", {"intermediate_size", "multiple of 32"}}});
+  check_refused(gpt_oss_mxfp4, {{R"({"hidden_size": 80})", {"hidden_size", "80", "multiple of 32"}},
+                                {R"({"intermediate_size": 40})", {"intermediate_size", "multiple of 32"}}});
 }

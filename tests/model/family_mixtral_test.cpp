@@ -1,17 +1,10 @@
 #include "expected.hpp"
 
 using namespace moemill;
-using namespace moemill::model;
 using namespace moemill::test;
 
-namespace {
-
-const fs::path mixtral = models / "mixtral";
-
-}  // namespace
-
 TEST_CASE("Mixtral: the reference") {
-  ModelConfig c = read_config(mixtral.string());
+  ModelConfig c = read_reference(mixtral);
   CHECK(c.attention == AttentionKind::Grouped);
   CHECK(c.hidden == 80);
   CHECK(c.gqa.heads == 10);
@@ -53,7 +46,7 @@ TEST_CASE("Mixtral: the reference") {
 }
 
 TEST_CASE("Mixtral: a window is on every layer") {
-  ModelConfig c = read_config((models / "mixtral_window").string());
+  ModelConfig c = read_reference(mixtral_window);
   CHECK(c.gqa.window == 24);
   CHECK(c.gqa.layer_has_window == std::vector<bool>(3, true));
   CHECK(windowed_layers(c) == 3);
@@ -62,13 +55,10 @@ TEST_CASE("Mixtral: a window is on every layer") {
 }
 
 TEST_CASE("Mixtral: what absent keys mean") {
-  Json patch;
-  for (const char* key : {"rope_theta", "rms_norm_eps", "num_key_value_heads", "num_experts_per_tok",
-                          "num_local_experts", "intermediate_size", "sliding_window", "tie_word_embeddings"}) {
-    patch[key] = nullptr;
-  }
-  patch["num_attention_heads"] = 8;
-  ModelConfig c = read_patched(mixtral, patch);
+  ModelConfig c = read_without(mixtral,
+                               {"rope_theta", "rms_norm_eps", "num_key_value_heads", "num_experts_per_tok",
+                                "num_local_experts", "intermediate_size", "sliding_window", "tie_word_embeddings"},
+                               {{"num_attention_heads", 8}});
   CHECK(c.gqa.kv_heads == 8);
   CHECK(c.gqa.head_dim == 10);
   CHECK(c.norm_eps == 1e-5f);
@@ -76,7 +66,7 @@ TEST_CASE("Mixtral: what absent keys mean") {
   CHECK(c.moe.picks == 2);
   CHECK(c.moe.expert_width == 14336);
   CHECK_FALSE(c.tied_embeddings);
-  // theta 1e6, and 8 values a head as in the file
+  // theta 1e6, and 8 values per head as in the file
   ModelConfig theta = read_patched(mixtral, {{"rope_theta", nullptr}});
   check_close(theta.rope.frequencies, {1.0, 0.03162277862429619, 0.0010000000474974513, 3.162277425872162e-05});
   CHECK(read_with(mixtral, {{"num_key_value_heads", nullptr}}).gqa.kv_heads == 10);

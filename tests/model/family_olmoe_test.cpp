@@ -1,17 +1,10 @@
 #include "expected.hpp"
 
 using namespace moemill;
-using namespace moemill::model;
 using namespace moemill::test;
 
-namespace {
-
-const fs::path olmoe = models / "olmoe";
-
-}  // namespace
-
 TEST_CASE("OLMoE: the reference") {
-  ModelConfig c = read_config(olmoe.string());
+  ModelConfig c = read_reference(olmoe);
   CHECK(c.attention == AttentionKind::Grouped);
   CHECK(c.gqa.heads == 4);
   CHECK(c.gqa.kv_heads == 4);

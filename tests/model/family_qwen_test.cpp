@@ -1,13 +1,9 @@
 #include "expected.hpp"
 
 using namespace moemill;
-using namespace moemill::model;
 using namespace moemill::test;
 
 namespace {
-
-const fs::path qwen2 = models / "qwen2_moe";
-const fs::path qwen3 = models / "qwen3_moe";
 
 std::vector<bool> moe_layers(const fs::path& from, const char* patch) {
   return read_patched(from, Json::parse(patch)).layer_is_moe;
@@ -16,7 +12,7 @@ std::vector<bool> moe_layers(const fs::path& from, const char* patch) {
 }  // namespace
 
 TEST_CASE("Qwen3-MoE: the reference") {
-  ModelConfig c = read_config(qwen3.string());
+  ModelConfig c = read_reference(qwen3);
   CHECK(c.attention == AttentionKind::Grouped);
   CHECK(c.gqa.heads == 6);
   CHECK(c.gqa.kv_heads == 2);
@@ -48,7 +44,7 @@ TEST_CASE("Qwen3-MoE: the reference") {
 }
 
 TEST_CASE("Qwen2-MoE: the reference") {
-  ModelConfig c = read_config(qwen2.string());
+  ModelConfig c = read_reference(qwen2);
   CHECK(c.gqa.heads == 6);
   CHECK(c.gqa.kv_heads == 3);
   CHECK(c.gqa.head_dim == 12);
@@ -144,7 +140,7 @@ TEST_CASE("Qwen3-MoE: as transformers 5 saves it") {
                 {"dtype", "bfloat16"}};
   ModelConfig c = read_patched(qwen3, saved);
   CHECK(c.moe.experts == 10);
-  CHECK(c.rope.frequencies == read_config(qwen3.string()).rope.frequencies);
+  CHECK(c.rope.frequencies == read_reference(qwen3).rope.frequencies);
   CHECK(read_patched(qwen3, {{"num_local_experts", 10}}).moe.experts == 10);  // both, and equal
 }
 

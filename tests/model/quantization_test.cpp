@@ -1,12 +1,9 @@
 #include "expected.hpp"
 
 using namespace moemill;
-using namespace moemill::model;
 using namespace moemill::test;
 
 namespace {
-
-const fs::path v3 = models / "deepseek_v3";
 
 Quantization read_quantized(const char* quantization) {
   return read_patched(v3, {{"quantization_config", Json::parse(quantization)}}).quantization;
@@ -15,7 +12,7 @@ Quantization read_quantized(const char* quantization) {
 }  // namespace
 
 TEST_CASE("quantization: FP8 in blocks") {
-  Quantization q = read_config((models / "deepseek_v3_fp8").string()).quantization;
+  Quantization q = read_reference(v3_fp8).quantization;
   CHECK(q.format == WeightFormat::Fp8);
   CHECK(q.block_rows == 128);
   CHECK(q.block_columns == 128);
@@ -29,7 +26,7 @@ TEST_CASE("quantization: FP8 in blocks") {
   CHECK(q.block_rows == 128);
   CHECK(q.block_columns == 128);
   CHECK(read_with(v3, {{"quantization_config", nullptr}}).quantization.format == WeightFormat::Plain);
-  CHECK(read_patched(models / "qwen3_moe", {{"quantization_config", {{"quant_method", "fp8"}}}}).quantization.format ==
+  CHECK(read_patched(qwen3, {{"quantization_config", {{"quant_method", "fp8"}}}}).quantization.format ==
         WeightFormat::Fp8);
 }
 
@@ -55,7 +52,7 @@ TEST_CASE("quantization: what is refused, by key") {
        {R"({"compression_config": {"format": "pack-quantized"}})", {"compression_config.format", "INT4"}},
        {R"({"quantization": {"bits": 4, "group_size": 64}})", {"MLX", "bfloat16"}}});
   check_contains(user_error_of([&] {
-                   read_patched(models / "gpt_oss", {{"quantization_config", {{"quant_method", "fp8"}}}});
+                   read_patched(gpt_oss, {{"quantization_config", {{"quant_method", "fp8"}}}});
                  }),
                  {"quant_method", "mxfp4", "MXFP4 or in bfloat16"});
 }

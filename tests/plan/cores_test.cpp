@@ -1,4 +1,4 @@
-// Threads a rank and what is said about cores, on made-up machines.
+// Threads per rank and warnings about cores, on invented machines.
 #include "plan/cores.hpp"
 
 #include <doctest/doctest.h>
@@ -39,7 +39,7 @@ SlurmJob slurm(std::map<std::string, std::string> variables) {
   });
 }
 
-// What a job of these nodes is told.
+// The warnings of a job on these nodes.
 std::string told(const CoreUse& use, const SlurmJob& job = {}) {
   std::string text = cores_line(use, job);
   for (const auto& warning : core_warnings(use, job)) text += "\n" + warning;
@@ -96,11 +96,11 @@ TEST_CASE("cores: one warning each, with the numbers") {
   const auto one = [](std::uint32_t ranks, std::uint32_t each, std::uint32_t machine, std::uint32_t threads) {
     return core_use_of_node(bound(ranks, each, machine), std::vector<std::uint32_t>(ranks, threads));
   };
-  // mpirun forgotten: one process, 64 tasks; nothing else is said about it.
+  // Without mpirun: one process for 64 tasks. This is the only warning.
   const std::string forgotten = told(one(1, 64, 64, 64), slurm({{"SLURM_NTASKS", "64"}}));
   CHECK(says(forgotten, "this is one rank, and the Slurm job was given 64 tasks"));
   CHECK_FALSE(says(forgotten, "idle"));
-  // A step of one task in a job of many is meant.
+  // A step of one task in a job of many is intended.
   CHECK_FALSE(says(told(one(1, 1, 64, 1), slurm({{"SLURM_NTASKS", "64"}, {"SLURM_STEP_NUM_TASKS", "1"}})), "forg"));
   CHECK(core_warnings(one(1, 1, 1, 1),
                       slurm({{"SLURM_NTASKS", "64"}, {"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_STEP_ID", "3"}}))
@@ -108,22 +108,22 @@ TEST_CASE("cores: one warning each, with the numbers") {
   CHECK(core_warnings(one(1, 1, 1, 1),
                       slurm({{"SLURM_NTASKS", "64"}, {"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_STEP_ID", "4294967290"}}))
             .size() == 1);
-  // --cpus-per-task that did not reach the ranks.
+  // --cpus-per-task did not reach the ranks.
   const std::string lost = told(one(1, 2, 2, 2), slurm({{"SLURM_NTASKS", "1"}, {"SLURM_CPUS_PER_TASK", "8"}}));
   CHECK(says(lost, "6 of 8 cores are idle"));
-  CHECK(says(lost, "the job asked for 8 a task"));
-  // Threads bound to one core.
+  CHECK(says(lost, "the job asked for 8 per task"));
+  // The threads are bound to one core.
   const std::string cramped = told(one(2, 1, 2, 4));
   CHECK(says(cramped, "2 ranks with 4 threads are bound to 1 core"));
   CHECK_FALSE(says(cramped, "share"));
-  // Cores shared.
+  // Threads share cores.
   const CoreUse crowd = core_use_of_node(std::vector(4, cpus(0, 2)), std::vector<std::uint32_t>(4, 1));
   CHECK(says(told(crowd), "4 ranks × 1 thread on 2 of 2 cores"));
   CHECK(says(told(crowd), "4 threads share 2 cores"));
-  // Cores idle by a launcher's binding, and by a setting.
+  // Cores are idle because of a launcher's binding, and because of a setting.
   CHECK(says(told(one(2, 1, 64, 1)), "62 of 64 cores are idle"));
   CHECK(says(told(one(1, 8, 8, 2)), "6 of 8 cores are idle"));
-  CHECK(core_warnings(one(21, 3, 64, 3), {}).empty());  // one of 64
+  CHECK(core_warnings(one(21, 3, 64, 3), {}).empty());  // one core of 64
   SlurmJob pbs;
   pbs.of_another_system = true;
   CHECK(core_warnings(one(8, 1, 64, 1), pbs).empty());

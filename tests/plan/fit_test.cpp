@@ -1,4 +1,4 @@
-// Whether a job fits, as a value.
+// Whether a job fits into memory, and what is short if not.
 #include "plan/fit.hpp"
 
 #include <doctest/doctest.h>
@@ -41,13 +41,13 @@ TEST_CASE("a job that does not fit says what is short") {
   Job job;
   const Fit roomy = job.on_nodes_of(64 * gib);
   const std::uint64_t without_cache = roomy.node_bytes - 2 * roomy.cache_bytes;
-  // The process itself may have grown in between.
+  // A GiB of tolerance, because the process itself may have grown.
   CHECK(job.on_nodes_of(without_cache + gib).shortage == Fit::Shortage::None);
   CHECK(job.on_nodes_of(without_cache / 2).shortage == Fit::Shortage::All);
   job.parallel.kv_cache_tokens = std::uint64_t{1} << 30;
   const Fit large = job.on_nodes_of(without_cache + gib);
   CHECK(large.shortage == Fit::Shortage::Cache);
-  CHECK(large.kept_free_bytes == 0);  // what the settings ask for is taken as it is
+  CHECK(large.kept_free_bytes == 0);  // an explicit size has no margin
   CHECK(large.wanted_cache_bytes == roomy.cache_bytes);
   job.parallel.kv_cache_tokens = 64;
   CHECK_THROWS_AS(job.on_nodes_of(64 * gib), UserError);

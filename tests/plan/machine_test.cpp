@@ -1,4 +1,4 @@
-// The file of `moemill bench calibrate`: written, read back, and refused by name where it is wrong.
+// The file of `moemill bench calibrate`: it is read as it was written, and faults are refused with their key.
 #include "plan/machine.hpp"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// What a rank will hold: KV pages of both groups, weights by rank and node, workspace.
+// The predicted memory of a rank: KV pages of both groups, weights by rank and node, workspace.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ namespace {
 
 const std::string tiny = std::string(MOEMILL_TEST_DATA) + "/models/deepseek_v3";
 
-// Layers of which the first `windowed` see 128 positions.
+// A model whose first `windowed` layers see 128 positions.
 model::ModelConfig grouped(std::uint32_t layers, std::uint32_t windowed) {
   model::ModelConfig config;
   config.attention = model::AttentionKind::Grouped;
@@ -40,7 +40,7 @@ ParallelSettings steps_of(std::uint32_t rows) {
 }
 
 constexpr std::uint64_t plenty = std::uint64_t{1} << 50;
-constexpr KvNeed need{100, 1000, 5000};  // sequences, likely, longest
+constexpr KvNeed need{100, 1000, 5000};  // sequences, likely tokens, longest tokens
 
 }  // namespace
 
@@ -58,7 +58,7 @@ TEST_CASE("layers without a window hold all tokens, those with one the windows a
   CHECK(windowed.full == 0);
   CHECK(windowed.window == 311);
   CHECK(windowed.tokens() == 311 * 64);
-  // Short sequences need no more than they are long.
+  // Short sequences need only as many pages as they are long.
   CHECK(kv_pages(grouped(4, 4), steps_of(512), {10, 60, 60}, plenty).window == 10);
 }
 
@@ -87,7 +87,7 @@ TEST_CASE("little memory is shared by both groups, in proportion above one long 
     const std::uint64_t spare = low + (high - low) * static_cast<std::uint64_t>(step) / 10;
     const KvPages pages = kv_pages(config, steps_of(512), need, spare);
     CHECK(pages.bytes(config) <= spare);
-    CHECK(pages.bytes(config) + 2 * 64 * 4 * 256 * 2 >= spare);  // but for a page of each
+    CHECK(pages.bytes(config) + 2 * 64 * 4 * 256 * 2 >= spare);  // up to one page of each group
     CHECK(pages.full >= least.full);
     CHECK(pages.window >= least.window);
     CHECK(pages.bytes(config) >= before);
@@ -162,7 +162,7 @@ void check_workspace(const model::ModelConfig& config, std::uint32_t threads) {
         const std::uint32_t pages = schedule::pages_for(rows);
         layers::Forward forward(stream, config, weights, world, nodes,
                                 {.max_rows = rows, .max_positions = config.max_positions, .pages = pages});
-        // A full step: one prompt after the other, each of a page.
+        // A full step of consecutive prompts, each one page long.
         schedule::Step step;
         std::minstd_rand draw(static_cast<unsigned>(world.rank() + 1));
         for (std::uint32_t r = 0; r < rows; ++r) {
@@ -202,5 +202,5 @@ TEST_CASE("each buffer of an MLP's scratch is as large as its largest user") {
   CHECK(size.gate_up == 128 * 8192);
   CHECK(size.down == experts.down);
   CHECK(size.rounded == experts.down);
-  CHECK(MlpScratchSize::of_experts({48, 16, 64}, 10, 2).down == 640);  // never more than there is to do
+  CHECK(MlpScratchSize::of_experts({48, 16, 64}, 10, 2).down == 640);  // never more rows than there are
 }

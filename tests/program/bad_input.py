@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What users get wrong, as a table: exit code, a message that says where and how to fix it, said once, and no hang; as a
-plain process and on two ranks.
+"""Users' errors as a table: exit code, one message that says where the error is and how to fix it, and no hang; as a plain
+process and on two ranks.
 
     bad_input.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -110,7 +110,7 @@ def bad_models():
 
 
 def doubtful_models():
-    """What works, but may not be what is meant, is warned of: by validate, preview and run."""
+    """Input that works but may not be what is meant causes a warning in validate, preview and run."""
     folder = fresh("doubtful")
     prompts = write_prompts(folder / "p.h5", GOOD)
 
@@ -130,7 +130,7 @@ def doubtful_models():
          "eos_token_id 99999 is outside the vocabulary of 350 tokens")
     told("fewer layers than stored", "deepseek_v2_lite", lambda c: c.update(num_hidden_layers=c["num_hidden_layers"] - 1),
          "but config.json has num_hidden_layers")
-    # The layer behind the last one of DeepSeek-V3 and GLM predicts more tokens at once: no word about it.
+    # The layer after the last one of DeepSeek-V3 and GLM predicts further tokens: there is no message about it.
     check("num_hidden_layers" not in told("as published", "deepseek_v3", lambda c: None))
     check("num_hidden_layers" not in told("its spare layer", "deepseek_v3", lambda c: c.update(
         num_hidden_layers=c["num_hidden_layers"] - 1, num_nextn_predict_layers=1 + c.get("num_nextn_predict_layers", 0))))
@@ -204,8 +204,8 @@ def bad_prompts():
 
 
 def files_that_are_none():
-    """Pipes, folders and links to nowhere, where prompts and the files of a model should be: each is called what it is, and
-    none is waited for, or done without."""
+    """Pipes, folders and dangling links in place of prompts or model files: each is named as what it is, and the program neither waits
+    for one nor continues without it."""
     folder = fresh("none")
     prompts, model = write_prompts(folder / "p.h5", GOOD), model_copy(folder)
     def pipe(path): os.mkfifo(path)
@@ -216,7 +216,7 @@ def files_that_are_none():
         kept = path.read_bytes() if path.exists() else None
         for make, says in ((folder_there, "is a folder, not a file"), (link, f"it is a link to gone/{name}, where nothing is"),
                            (pipe, "is not a regular file, but a pipe")):
-            if name == "run.yaml" and make is pipe: continue  # <(...) of a shell is one, and is read
+            if name == "run.yaml" and make is pipe: continue  # <(...) of a shell is a pipe that can be read
             path.unlink(missing_ok=True)
             make(path)
             words = ["-c", path] if name == "run.yaml" else []
@@ -245,7 +245,7 @@ def bad_layouts():
     refused("context", [*words, "--set", "model.max_model_len=100000"], ["model.max_model_len: 100000 is more than", "512"])
     refused("cache", [*words, "--set", "parallel.kv_cache_tokens=64", "--set", "sampling.max_tokens=200"],
             ["p.h5: row 0 needs 6 prompt and 200 new tokens", "raise parallel.kv_cache_tokens"])
-    # What it advises is taken.
+    # The advice in the message is accepted.
     expect_exit(moemill("run", *words, "--set", "parallel.kv_cache_tokens=auto", "--set", "sampling.max_tokens=200"), 0)
     shutil.rmtree(folder / "out")
     for key, path in (("output.dir", "~/out"), ("input.path", "~/p.h5")):
@@ -255,7 +255,7 @@ def bad_layouts():
 
 
 def limits_of_yaml_and_columns():
-    """The largest value is taken by validate, the next one refused, whichever way it comes in."""
+    """validate accepts the largest value and refuses the next one, from every source."""
     folder = fresh("limits")
     path = folder / "p.h5"
     words = ["validate", "--model", MODELS / "deepseek_v3", "-i", path, "-o", folder / "out", "--set", "errors.too_long=reduce_max_tokens"]
@@ -270,7 +270,7 @@ def limits_of_yaml_and_columns():
         write_prompts(path, {**GOOD, name: [most, more]})
         done = expect_exit(moemill(*words), 2)
         check(f"dataset '/{name}': row 1 is {more}, must be" in done.stderr, done.stderr)
-    # Numbers that are above 0 and too small for a float; and none at all.
+    # Numbers above 0 that are too small for a float, and texts that are not numbers.
     for small in ("1e-300", "1e-400", "1e-40"):
         write_prompts(path, GOOD)
         for name in ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty"):
@@ -286,7 +286,7 @@ def limits_of_yaml_and_columns():
 
 
 def files_of_somebody_else():
-    """In a folder that holds no run nothing is written over, and --overwrite removes nothing."""
+    """In a folder without a run nothing is overwritten, and --overwrite removes nothing."""
     for name in ("config.yaml", "metrics.jsonl", "summary.json", "run.log", "outputs.h5"):
         folder = fresh("foreign")
         prompts = write_prompts(folder / "p.h5", GOOD)
@@ -297,7 +297,7 @@ def files_of_somebody_else():
 
 
 def a_bad_prompt_is_a_failed_row():
-    """All kinds of bad prompts beside good ones: the good ones' rows are those of a file without the bad."""
+    """All kinds of bad prompts beside good ones: the rows of the good ones equal those of a file without bad prompts."""
     folder = fresh("rows")
     good = ["one two", "three four five", "six"]
     bad = {"": b"empty", b"\xff\xfe broken": b"bad_utf8", "long " * 400: b"too_long"}

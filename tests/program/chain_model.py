@@ -1,5 +1,5 @@
-"""A model folder whose answers are known: behind token a always comes token chain[a] (greedy). One layer that adds nothing,
-embeddings of one 1 each, and an output matrix that has the chain. Needs numpy; tests only."""
+"""A model folder with known answers: token a is always followed by token chain[a] (greedy). One layer that adds nothing, embeddings with
+a single 1 each, and an output matrix that encodes the chain. Needs numpy; for tests only."""
 import json
 import struct
 
@@ -20,7 +20,7 @@ def write_safetensors(path, tensors):
 
 
 def write_chain_model(folder, size, chain, tokenizer=None, eos=(), more=None):
-    """`size` tokens; `chain` {token: the next}; `tokenizer` the content of tokenizer.json; `more` {file name: object}."""
+    """`size` tokens; `chain` is {token: the next}; `tokenizer` the content of tokenizer.json; `more` {file name: object}."""
     folder.mkdir(parents=True, exist_ok=True)
     hidden = -(-size // 64) * 64
     config = {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "attention_bias": False,
@@ -54,8 +54,8 @@ def added(id, content, special=True):
 
 
 def sentencepiece_tokenizer(words, special):
-    """As Mixtral's: ▁ for the space, one in front of the text, bytes where a character is not known. `special` tokens come
-    first, then <0x00> to <0xFF>, then the words, whose merges must make them letter by letter."""
+    """A tokenizer like Mixtral's: ▁ for the space, one at the beginning of the text, bytes for unknown characters. `special` tokens come
+    first, then <0x00> to <0xFF>, then the words, which merges must build letter by letter."""
     pieces = list(special) + [f"<0x{b:02X}>" for b in range(256)]
     merges = []
     for word in words:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The same command again when something was changed meanwhile: settings, prompts, weights, layout.
+"""Rerunning a command after a change of settings, prompts, weights or layout.
 
     changes.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -33,7 +33,7 @@ def changed_settings_are_refused():
 
 
 def change_a_weight(model):
-    """The last bit of the first number of the largest tensor. The file, and what it was."""
+    """Flips the last bit of the first number of the largest tensor. Returns the file and its original contents."""
     weights = max(model.glob("*.safetensors"), key=lambda p: p.stat().st_size)
     kept = weights.read_bytes()
     length = int.from_bytes(kept[:8], "little")
@@ -47,7 +47,7 @@ def change_a_weight(model):
 
 
 def changed_weights_and_failed_rows():
-    """--retry-failed is refused like any other attempt. The failed rows are pending by then, the others stay."""
+    """--retry-failed is refused like any other attempt. The failed rows are pending by then, the others are kept."""
     folder = fresh("retry")
     shutil.copytree(MODELS / "deepseek_v3", folder / "model")
     long = "one two three four five six seven eight nine ten eleven twelve"
@@ -71,7 +71,7 @@ def changed_weights_and_failed_rows():
 
 
 def changed_weights_are_refused():
-    """Also where the sampled fingerprint sees nothing: all that is read is held against the attempts before."""
+    """A change that the sampled fingerprint misses is found too: all weights read are compared with earlier attempts."""
     folder = prepare("weights", count=200, max_tokens=400)
     model = folder / "model"
     shutil.copytree(MODELS / "deepseek_v3", model)
@@ -113,7 +113,7 @@ def added_prompts_are_refused():
     write_prompts(folder / "p.h5", {"prompt": before["prompt"][:2], "n": before["n"][:2]})
     done = expect_exit(moemill(*words), 2)
     check("4 there, 2 now" in done.stderr and "were added" not in done.stderr, done.stderr)
-    # The way the message shows: a file of the new ones alone.
+    # The remedy in the message: a file with only the new prompts.
     write_prompts(folder / "p.h5", {"prompt": ["one more", "and another"], "id": ["a", "b"]})
     expect_exit(moemill(*words, "-o", folder / "more"), 0)
 
@@ -122,7 +122,7 @@ def other_layouts_are_accepted():
     folder = prepare("layout", count=4, max_tokens=4)
     expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
     expect_exit(moemill("run", "-c", folder / "run.yaml", "--set", "parallel.max_num_seqs=2", "--log-level", "debug"), 0)
-    # On the way: the shards stay as they were begun, and a limit of all prompts is none.
+    # On the way: shards stay as they were begun, and a limit that covers all prompts is no limit.
     folder = prepare("layout", count=200, max_tokens=400)
     whole = reference(folder)
     process = start(folder)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Columns of prompts.h5 that are settings of their row: each acts as the key of run.yaml does, in every layout; names that
-are nearly one; special tokens by row, by file and by run.
+"""Columns of prompts.h5 that are settings of their row: each has the effect of its key in run.yaml, in every layout; names
+that are almost such a name; special tokens per row, per file and per run.
 
     columns.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -14,7 +14,7 @@ MODEL = SOURCE / "configs/demo/model"
 TEXT = "Q: Write as JSON: Lily lives in Tokyo and is 42 years old.\nA:"
 NAN = float("nan")
 
-# Of each setting: the column's value, what no value is, and the same in run.yaml (greedy, 48 tokens, unless they say else).
+# For each setting: values of the column, the value that means none, and the same in run.yaml (greedy with 48 tokens by default).
 SETTINGS = {
     "temperature": (5.0, NAN, "5"),
     "repetition_penalty": (3.0, -1.0, "3"),
@@ -23,7 +23,7 @@ SETTINGS = {
     "max_tokens": (5, -1, "5"),
     "min_tokens": (45, -1, "45"),
     "stop": ('[":"]', "", '[":"]'),
-    "stop_token_ids": ("[%d]", "", "[%d]"),  # of a token that the answer has
+    "stop_token_ids": ("[%d]", "", "[%d]"),  # a token that occurs in the answer
     "ignore_eos": (True, -1, "true"),
     "seed": (7, -1, "7"),
     "n": (3, -1, "3"),
@@ -55,14 +55,14 @@ def settings_of(folder):
 
 
 def columns_of(known):
-    """A file's columns in which row i has the i-th setting and no other, and the last row none."""
+    """Columns of a file in which row i has only the i-th setting, and the last row has none."""
     columns = {"prompt": [TEXT] * (len(known) + 1)}
     for at, (name, (value, nothing, _)) in enumerate(known.items()):
         column = [nothing] * len(columns["prompt"])
         column[at] = value
         if name == "ignore_eos": column = np.array(column, "i1")
         columns[name] = column
-    for at, name in enumerate(known):  # where the setting only acts upon a draw
+    for at, name in enumerate(known):  # for settings that affect only sampled tokens
         if name in SAMPLED: columns["temperature"][at] = 2.0
     return columns
 
@@ -89,7 +89,7 @@ def each_column_acts_as_its_key():
 
 
 def layouts_resume_and_replay_agree():
-    """Ranks, threads and shards; a job that is killed and goes on; replayed rows. With logprobs by row, too."""
+    """Ranks, threads and shards; a job that is killed and resumed; replayed rows; also with logprobs per row."""
     folder = fresh("layouts")
     columns = columns_of(settings_of(folder))
     count = len(columns["prompt"])
@@ -112,7 +112,7 @@ def layouts_resume_and_replay_agree():
 
 
 def logprobs_by_row():
-    """Files have the most that a row asks for; other rows end in NaN and token -1."""
+    """Files have space for the largest number that a row asks for; other rows end in NaN and token -1."""
     folder = fresh("logprobs")
     prompts = write_prompts(folder / "p.h5", {"prompt": [TEXT] * 4, "logprobs": [-1, 0, 1, 3]})
     for name, sets, room in (("off", [], [None, 0, 1, 3]), ("two", ["sampling.logprobs=2"], [2, 0, 1, 3])):
@@ -190,7 +190,7 @@ def ordinary_columns_are_data():
 
 
 def rows_that_are_too_large_are_refused():
-    """Those of a column that was never written take no place on disk, and would in memory."""
+    """Values of a column that was never written take no space on disk, but would take memory."""
     folder = fresh("large_rows")
     for shape, kind, more in (((6, 1 << 20, 1 << 20), "i1", {}), ((6, 1 << 31), "u1", {}),
                               ((6, 1 << 31, 1 << 31), "S16", {"chunks": (1, 1 << 10, 1 << 10)})):

@@ -26,10 +26,10 @@ def help_of_every_command():
 
 
 def help_is_readable_and_has_examples():
-    """In 100 columns; `help COMMAND` is the same; examples are there, and their options exist."""
+    """Help fits in 100 columns, `help COMMAND` prints the same, and the options in its examples exist."""
     def told(*words): return expect_exit(moemill(*words), 0).stdout
     pages = {"": told("help"), **{c: told(c, "--help") for c in COMMANDS}}
-    for bench in ("gemm", "attention", "exchange", "decode", "prefill"): pages[f"bench {bench}"] = told("bench", bench, "--help")
+    for bench in ("gemm", "attention", "exchange", "decode", "prefill", "calibrate"): pages[f"bench {bench}"] = told("bench", bench, "--help")
     for name, text in pages.items():
         long = [line for line in text.splitlines() if len(line) > 100]
         check(not long, name, "--help has long lines:", long)
@@ -134,7 +134,7 @@ def validate_and_dry_run_write_nothing():
 
 
 def validate_answers_whether_it_fits():
-    """Without prompts, and without weights; for machines of another size; for numbers that do not divide."""
+    """Works without prompts and without weights, for machines of different sizes, and for numbers that do not divide."""
     def sizes(model, *words, code): return expect_exit(moemill("validate", "--model", SOURCE / "configs/models" / model, *words), code).stdout
     words = ["--ranks", "64", "--ranks-per-node", "8", "--set", "model.max_model_len=8192", "--memory-per-node"]
     text = sizes("deepseek-v3", *words, "512", code=0)
@@ -197,7 +197,7 @@ def preview_of_a_job_that_only_scores():
     prompts = write_prompts(folder / "p.h5", {"prompt": ["hello there", "second"]})
     words = ["--model", MODELS / "deepseek_v3", "-i", prompts, "--set", "sampling.max_tokens=0", "--set", "sampling.prompt_logprobs=true"]
     text = expect_exit(moemill("preview", *words, "--num-prompts", "2"), 0).stdout
-    told = [float(x) for x in re.findall(r"score      mean log-probability (-[0-9.]+) a token, perplexity", text)]
+    told = [float(x) for x in re.findall(r"score      mean log-probability (-[0-9.]+) per token, perplexity", text)]
     check(len(told) == 2 and "answer" not in text, text)
     expect_exit(moemill("run", *words, "-o", folder / "out"), 0)
     with h5py.File(folder / "out/outputs.h5") as f:

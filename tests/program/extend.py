@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A run that is there is made larger or mended: --extend and --retry-failed, with and without shards beside outputs.h5.
-What comes of it is held against a run that had these prompts and settings from the start.
+"""An existing run is extended or its failed rows are retried: --extend and --retry-failed, with and without shards beside
+outputs.h5. The result is compared with a run that had these prompts and settings from the start.
 
     extend.py MOEMILL SOURCE_DIR WORK_DIR [test names]"""
 import json
@@ -48,7 +48,7 @@ def shards(out): return sorted(p.name for p in (out / "shards").iterdir())
 
 
 def all_that_grows():
-    """More prompts, a larger n, longer answers: each alone and all at once, on other ranks, with shards and without."""
+    """More prompts, a larger n, longer answers: each alone and all at once, on a different number of ranks, with shards and without."""
     folder = fresh("grows")
     write_prompts(folder / "p.h5", prompts_of(10)), write_prompts(folder / "more.h5", prompts_of(19))
     base = ["sampling.n=2", "sampling.max_tokens=7"]
@@ -65,7 +65,7 @@ def all_that_grows():
             check("--extend: " in told.stderr, told.stderr)
             equal(folder, out, f"whole_{name}")
             after = {(int(r["prompt_index"]), int(r["sample_index"])): r for r in rows(folder / out / "outputs.h5")}
-            for key, row in before.items():  # what was there is the beginning of what is there
+            for key, row in before.items():  # earlier answers are the beginning of the new ones
                 check(after[key]["token_ids"].tolist()[:len(row["token_ids"])] == row["token_ids"].tolist(), key)
             check(summary(folder / out)["resumed_rows"] > 0 or name in ("length", "all"), "all rows were made again")
             check([c["what"] for c in history(folder / out)] == ["extend"], history(folder / out))
@@ -79,7 +79,7 @@ def all_that_grows():
 
 
 def rows_to_be_read_meanwhile():
-    """While a run is extended its rows of before are in outputs-before.h5, with their prompts; then the file goes."""
+    """While a run is extended its earlier rows are in outputs-before.h5 with their prompts; then the file is removed."""
     folder = fresh("meanwhile")
     write_prompts(folder / "p.h5", prompts_of(6)), write_prompts(folder / "more.h5", prompts_of(11))
     settings, before, out = ["sampling.max_tokens=5"], folder / "out/outputs-before.h5", folder / "out"
@@ -113,7 +113,7 @@ def rows_to_be_read_meanwhile():
 
 
 def every_end_across_the_old_one():
-    """The old end falls on every token in turn: stop strings that cross it, characters that do, repetition, penalties."""
+    """The old end falls on every token in turn: on stop strings and characters that cross it, repetition, penalties."""
     folder = fresh("ends")
     write_prompts(folder / "p.h5", prompts_of(8))
     settings = ["sampling.ignore_eos=true", "sampling.repetition_penalty=1.1", "sampling.presence_penalty=0.3", "sampling.min_tokens=3",
@@ -134,7 +134,7 @@ def every_end_across_the_old_one():
 
 
 def a_repetition_that_the_length_hid():
-    """Two ends at one token: the length is told, and when it is no end any more, the other."""
+    """Two ends at one token: length is reported, and the other reason once length no longer applies."""
     folder = fresh("hidden")
     write_prompts(folder / "p.h5", prompts_of(12))
     settings = ["sampling.ignore_eos=true", "sampling.temperature=0", "sampling.repetition_detection.max_pattern_size=8",
@@ -150,7 +150,7 @@ def a_repetition_that_the_length_hid():
 
 
 def unfinished_and_without_parts():
-    """Stopped in its middle before and within the extension; without token ids, of which nothing can go on; scores alone."""
+    """Stopped in the middle before and during the extension; without token ids, so that nothing can continue; scores alone."""
     folder = fresh("unfinished")
     write_prompts(folder / "p.h5", prompts_of(20)), write_prompts(folder / "more.h5", prompts_of(40))
     base, grown = ["sampling.n=2", "sampling.max_tokens=150", "sampling.ignore_eos=true"], ["sampling.n=3", "sampling.max_tokens=220",
@@ -162,7 +162,7 @@ def unfinished_and_without_parts():
     expect_exit(moemill(*words_for(folder, "out", *grown, prompts="more.h5"), *layout, *NO_TIME, "--extend"), 75)
     told = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)
     check(told["total"] == 120 and told["prompts_total"] == 40 and not told["merged"] and told["pending"] > 0, told)
-    expect_exit(moemill(*words_for(folder, "out", *grown, prompts="more.h5"), ranks=2), 0)  # --extend need not be said again
+    expect_exit(moemill(*words_for(folder, "out", *grown, prompts="more.h5"), ranks=2), 0)  # --extend need not be repeated
     equal(folder, "out")
     text = ["output.store=[text]", "sampling.logprobs=null"]
     for name, store in (("text", text), ("scores", [*text, "sampling.max_tokens=0"])):
@@ -198,7 +198,7 @@ def what_is_refused():
     refused("the first 10 prompts, in column add_special_tokens;", prompts="special.h5")
     write_prompts(folder / "fewer.h5", prompts_of(9))
     refused("the first 10 prompts (there are 9 now)", prompts="fewer.h5")
-    # Without --extend, what it could do is said, and of nothing else.
+    # Without --extend, the message says what it could do, and only that.
     for settings, takes in ((["sampling.n=3", base[1]], True), ([base[0], "sampling.max_tokens=9"], True),
                             (["sampling.n=1", base[1]], False), ([base[0], "sampling.max_tokens=7"], False),
                             (["sampling.n=3", base[1], "sampling.seed=4"], False)):
@@ -217,7 +217,7 @@ def what_is_refused():
     dry = expect_exit(moemill(*words_for(folder, "out", *base, prompts="more.h5"), "--extend", "--dry-run"), 0)
     check("20 -> 24 rows" in dry.stderr and "can work" in dry.stdout, dry.stdout, dry.stderr)
     check((folder / "out/run.json").read_bytes() == manifest, "a dry run changed the run")
-    # A run of a moemill that looked at the prompts as a whole: what is missing is named, not a prompt that may be the same.
+    # A run of a moemill that hashed the prompts as a whole: the message names what is missing, not a prompt that may be the same.
     older = json.loads(manifest)
     del older["fingerprints"]["prompts_sha256"]
     manifest = write_run_json(folder / "out", older)
@@ -229,7 +229,7 @@ MIXED = {"prompt": ["a b c", "", LONG, "d", "e f", LONG + " a"], "n": [2, 1, 1, 
 
 
 def failures_that_can_and_cannot_change():
-    """too_long rows come again with another policy or length, and only they; the empty one stays what it is."""
+    """Only too_long rows are generated again with a different policy or length; the empty one stays."""
     folder = fresh("retry")
     write_prompts(folder / "p.h5", MIXED)
     base = ["sampling.max_tokens=6", "model.max_model_len=24", "errors.max_failed_fraction=1"]
@@ -254,11 +254,11 @@ def failures_that_can_and_cannot_change():
         told = json.loads(expect_exit(moemill("status", folder / name, "--json"), 0).stdout)
         check((told["done"], told["failed"], told["failed_by_code"]) == (8, 1, {"empty": 1}), told)
     expect_exit(moemill(*words_for(folder, "length", "sampling.max_tokens=6", "errors.max_failed_fraction=1", "model.max_model_len=20"),
-                        "--retry-failed"), 2)  # rows that are there would fail
+                        "--retry-failed"), 2)  # existing rows would fail
 
 
 def settings_that_rows_have_used():
-    """Answers to prompts that were cut forbid another policy; without a row to be made again, there is none to set."""
+    """Answers to prompts that were cut forbid a different policy; without a row to generate again, there is none to set."""
     folder = fresh("used")
     def refused(out, says, *settings, flags):
         names = ("outputs.h5", "run.json", "config.yaml")
@@ -269,7 +269,7 @@ def settings_that_rows_have_used():
         check(says in dry.stderr, "a dry run does not say", says, dry.stderr)
         check(kept == [(folder / out / name).read_bytes() for name in names], "something was written")
     base = ["sampling.max_tokens=6", "model.max_model_len=24", "errors.max_failed_fraction=1"]
-    write_prompts(folder / "p.h5", {"prompt": ["a b c", LONG, "d"], "max_tokens": [6, 6, 24]})  # the last leaves no room for a prompt
+    write_prompts(folder / "p.h5", {"prompt": ["a b c", LONG, "d"], "max_tokens": [6, 6, 24]})  # the last one leaves no space for a prompt
     expect_exit(moemill(*words_for(folder, "cut", *base, "errors.too_long=truncate_left")), 0)
     refused("cut", "would cut it otherwise", *base, "errors.too_long=truncate_right", flags=["--retry-failed"])
     refused("cut", "would cut it otherwise", *base, "errors.too_long=truncate_right", flags=["--retry-failed", "--extend"])
@@ -285,7 +285,7 @@ def settings_that_rows_have_used():
 
 
 def drained_while_cut_prompts_are_answered(folder, words):
-    """A run whose first row has failed and whose others, of cut prompts, have only begun."""
+    """A run whose first row has failed and whose others, with cut prompts, have only begun."""
     for wait in range(20):
         shutil.rmtree(folder / "out", ignore_errors=True)
         job = subprocess.Popen(command(0, *words), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -299,7 +299,8 @@ def drained_while_cut_prompts_are_answered(folder, words):
 
 
 def answers_that_were_begun_for_a_cut_prompt():
-    """Another policy, or a larger max_tokens, cuts it otherwise: what was begun for the old cut is no beginning of the new answer."""
+    """A different policy or a larger max_tokens cuts the prompt differently: what was begun for the old cut does not begin the new
+    answer."""
     folder = fresh("begun")
     base = ["sampling.ignore_eos=true", "errors.max_failed_fraction=1"]
     columns = {"prompt": ["d"] + [LONG + " " + w for w in WORDS[:3]], "max_tokens": [512, 470, 470, 470]}
@@ -314,7 +315,7 @@ def answers_that_were_begun_for_a_cut_prompt():
 
 
 def answers_that_are_no_numbers():
-    """Internal failures are made again: with weights beyond all measure, here, and so they fail again."""
+    """Internal failures are repeated: with excessive weights, as here, the rows fail again."""
     folder = fresh("internal")
     model = shutil.copytree(MODELS / "deepseek_v3", folder / "model")
     weights = max(model.glob("*.safetensors"), key=lambda p: p.stat().st_size)
@@ -336,7 +337,7 @@ def answers_that_are_no_numbers():
 
 
 def shards_go_and_come():
-    """outputs.h5 is all there is by default; it is asked where shards were, and never made again from nothing."""
+    """By default only outputs.h5 is left; it is read in place of shards, and never generated again from nothing."""
     folder = fresh("once")
     write_prompts(folder / "p.h5", prompts_of(10))
     words = words_for(folder, "out", "sampling.max_tokens=5")
@@ -348,7 +349,7 @@ def shards_go_and_come():
     expect_exit(moemill("verify", folder / "out", "--deep", "--replay", "4"), 0)
     told = json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)
     check((told["shards_finished"], told["shards_total"], told["done"], told["exit_code"]) == (3, 3, 10, 0), told)
-    # Killed between the two: what is left goes with the next start, once outputs.h5 is read back.
+    # Killed between the two: the next start removes the rest, once outputs.h5 has been read back.
     for shard in (folder / "kept/shards").iterdir(): shutil.copy(shard, folder / "out/shards")
     done = expect_exit(moemill(*words, ranks=2), 0)
     check("nothing to do" in done.stderr and not shards(folder / "out"), done.stderr)
@@ -360,7 +361,7 @@ def shards_go_and_come():
     expect_exit(moemill(*words_for(folder, "kept", "sampling.max_tokens=5")), 0)
     check(not differences(folder / "out/outputs.h5", folder / "kept/outputs.h5"), "made of the shards")
     check(not shards(folder / "kept"))
-    # Lost.
+    # The file is lost.
     (folder / "out/outputs.h5").rename(folder / "copy.h5")
     for ranks in (0, 2):
         done = expect_exit(moemill(*words, ranks=ranks), 2)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""--extend with other columns or another shape: wider types, more columns, larger shards. What comes of it is held against a
-run that had these prompts and settings from the start.
+"""--extend with different columns or shapes: wider types, more columns, larger shards. The result is compared with a run
+that had these prompts and settings from the start.
 
     extend_columns.py MOEMILL SOURCE_DIR WORK_DIR [test names]"""
 import json
@@ -13,7 +13,7 @@ from moemill_program import check, expect_exit, fresh, main, moemill, summary, w
 
 
 def columns_that_grow():
-    """n and max_tokens a row."""
+    """n and max_tokens per row."""
     folder = fresh("columns")
     first = {**prompts_of(9), "n": [1, 2, 3] * 3, "max_tokens": [4, 9, 1, 6, 12, 3, 8, 2, 5]}
     then = {**prompts_of(13), "n": [1, 4, 3] * 3 + [2] * 4, "max_tokens": [4, 9, 8, 30, 12, 3, 9, 2, 5] + [6] * 4}
@@ -28,8 +28,8 @@ def columns_that_grow():
 
 
 def logprobs_of_each_row():
-    """Rows that go on have as many logprobs as they ask for, whatever the file has room for: the first answers are longer and shorter
-    than that room is wide."""
+    """Rows that continue have as many logprobs as they ask for, whatever space the file has: the first answers are longer and shorter
+    than that space."""
     folder = fresh("logprobs")
     write_prompts(folder / "p.h5", {**prompts_of(6), "logprobs": [1, 3, 0, 3, -1, 2]})
     for default in ("null", "1"):
@@ -43,7 +43,7 @@ def logprobs_of_each_row():
 
 
 def files_that_get_wider():
-    """New prompts that ask for more logprobs than any before: all files of the run get room for them."""
+    """New prompts that ask for more logprobs than any before: all files of the run get space for them."""
     folder = fresh("wider")
     write_prompts(folder / "p.h5", prompts_of(6))
     write_prompts(folder / "more.h5", {**prompts_of(8), "logprobs": [-1] * 6 + [2, 2]})
@@ -61,7 +61,7 @@ def files_that_get_wider():
 
 
 def shards_of_a_run_that_was_small():
-    """Cut anew out of outputs.h5 they have the size of a run that was large from the start; shards that are kept stay as they are."""
+    """Shards cut again from outputs.h5 have the size for a run that was large from the start; shards that are kept stay as they are."""
     folder = fresh("small")
     texts = [f"{w} {v}" for w in WORDS for v in WORDS * 3]
     write_prompts(folder / "p.h5", {"prompt": texts[:12]}), write_prompts(folder / "more.h5", {"prompt": texts})
@@ -71,7 +71,7 @@ def shards_of_a_run_that_was_small():
     for keep, wanted in (("false", size("whole")), ("true", 3)):
         now = [*settings, f"output.keep_shards={keep}"]
         expect_exit(moemill(*words_for(folder, keep, *now)), 0)
-        if keep == "false":  # killed while shards were removed, of which one is left
+        if keep == "false":  # killed while shards were removed, with one left
             expect_exit(moemill(*words_for(folder, "left", *settings, "output.keep_shards=true")), 0)
             shutil.copy(folder / "left/shards/shard-000001.h5", folder / "false/shards")
         expect_exit(moemill(*words_for(folder, keep, *now, prompts="more.h5"), "--extend"), 0)
@@ -81,7 +81,7 @@ def shards_of_a_run_that_was_small():
 
 
 def columns_that_get_wider():
-    """h5py chooses types by what they are to hold: longer texts and larger numbers at the end change those of all rows."""
+    """h5py chooses types by the values: longer texts and larger numbers at the end change the type of all rows."""
     folder, count, more = fresh("types"), 6, 9
     def columns(rows, wide):
         texts = ["abc"] * count + ["abcdefghijk"] * (rows - count)
@@ -115,7 +115,7 @@ def columns_that_get_wider():
 
 
 def another_kind_of_id():
-    """Integers that become texts which look like them."""
+    """Integers that become texts with the same digits."""
     folder = fresh("kinds")
     plain = {name: values for name, values in prompts_of(8).items() if name != "id"}
     write_prompts(folder / "p.h5", {name: values[:6] for name, values in plain.items()})

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One bit of a file is another one: verify names the file, and no run goes on with it.
+"""One bit of a file is flipped: verify names the file, and no run continues with it.
 
     flipped_bits.py MOEMILL SOURCE_DIR WORK_DIR [test names]"""
 
@@ -11,7 +11,7 @@ from verify import CUT, SHORT, WITH_LONG, elsewhere, flip, words_for
 
 
 def flipped_bits_are_noticed():
-    """One bit, anywhere: every stored block of outputs.h5 with no shard left to compare with, and anywhere in each file."""
+    """One bit anywhere: in every stored block of outputs.h5 with no shard left to compare with, and anywhere in each file."""
     words, out = words_for("flipped", "sampling.logprobs=1", "sampling.prompt_logprobs=true")
     expect_exit(moemill(*words), 0)
     draw = np.random.default_rng(4)
@@ -37,7 +37,7 @@ def flipped_bits_are_noticed():
         for bit in map(int, bits):
             flip(path, whole, bit)
             done = moemill("verify", out, *(["--deep"] if path == shard or bit % 2 else []))  # beside outputs.h5 no shard is read
-            unread = path == out / "run.json" or f"{out / 'config.yaml'}: is damaged" in done.stderr  # nothing to check with
+            unread = path == out / "run.json" or f"{out / 'config.yaml'}: is damaged" in done.stderr  # nothing to check against
             expect_exit(done, 2 if unread else 1)
             check(str(path) in (done.stderr if unread else done.stdout), path, bit, done.stdout, done.stderr)
             codes[path.name].add(done.returncode)
@@ -52,7 +52,7 @@ def flipped_bits_are_noticed():
 
 
 def no_flipped_bit_gets_to_hdf5():
-    """Its tables of texts are what HDF5 1.10 crashes on: verify in both depths and replay name the file instead."""
+    """HDF5 1.10 crashes on damaged tables of texts: verify in both depths and replay name the file instead."""
     words, out = words_for("not_to_hdf5", "output.merge=false",
                            prompts={"prompt": [f"number {i}" for i in range(4)], "id": [f"rowname{i}" for i in range(4)]})
     expect_exit(moemill(*words), 0)
@@ -77,8 +77,8 @@ def no_flipped_bit_gets_to_hdf5():
 
 
 def a_flipped_bit_does_not_get_through_a_retry():
-    """Named before anything is changed, though another shard comes first; without it its rows are made again. Beside
-    a whole outputs.h5 it is of no account."""
+    """The shard is named before anything is changed, even if a different shard comes first; without it its rows are generated again.
+    Beside a complete outputs.h5 the shard is not needed."""
     words, out = words_for("retry_flipped", "sampling.prompt_logprobs=true", "output.merge=false",
                            prompts={**WITH_LONG, "id": [f"rowname{i}" for i in range(5)]})
     words += SHORT

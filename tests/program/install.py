@@ -1,4 +1,4 @@
-"""`cmake --install` makes a tree that works from anywhere: also after it was moved, from another folder, through PATH."""
+"""`cmake --install` makes a tree that works from anywhere: also after it was moved, from a different folder, through PATH."""
 import os
 import pathlib
 import re
@@ -43,7 +43,7 @@ assert completed("moemill", "ver") == ["verify", "version"], completed("moemill"
 assert "--overwrite" in completed("moemill", "run", "--over")
 assert completed("moemill", "run", "--set", "sampling.max_") == ["sampling.max_tokens="]
 
-# The main job with nothing but the tree: prompts, run, outputs, report.
+# The main work with only the installed tree: prompts, run, outputs, report.
 (elsewhere / "rows.jsonl").write_text('{"prompt": "Q: What is 7 + 8?\\nA:"}\n{"prompt": "Q: What is 2 + 2?\\nA:"}\n')
 for command in ("moemill-prompts", "moemill-outputs", "moemill-report"):
     help = said(command, "--help")
@@ -58,7 +58,7 @@ said("moemill-report", "out")
 assert (elsewhere / "out/report.html").stat().st_size > 1000
 assert (share / "jobs/one-node.sbatch").exists() and (moved / "share/doc/moemill/LICENSE").exists()
 
-# Shapes that ship with it, by the names that README and help have for them.
+# Shapes that ship with it, under the names in README and help.
 few = ["--sequences", "1", "--tokens", "1", "--steps", "1"]
 assert f"{share}/configs/demo/model" in said("moemill", "bench", "decode", "--model", "configs/demo/model", *few)
 assert "share/moemill/configs/bench/deepseek-0.5b" in said("moemill", "validate", "--model", "configs/bench/deepseek-0.5b")
@@ -69,7 +69,7 @@ dead = [f"{page.relative_to(moved)}: {link}" for page in pages for link in re.fi
         if not (page.parent / link).exists()]
 assert len(pages) > 5 and not dead, dead
 
-# A build folder that gets another MPI takes that one, and goes back.
+# A build folder that gets a different MPI uses that one, and can switch back.
 if shutil.which("mpicxx.mpich") and shutil.which("mpicxx.openmpi"):
     (elsewhere / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.25)\nproject(x CXX)\n"
                                               f"include({source}/scripts/cmake/find_mpi.cmake)\n")

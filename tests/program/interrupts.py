@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Signals that come early, or twice: the job ends at once and can be gone on with.
+"""Signals that arrive early or twice: the job ends at once and can be resumed.
 
     interrupts.py MOEMILL SOURCE_DIR WORK_DIR [test names]"""
 import os
@@ -13,7 +13,7 @@ from resume import prepare, reference, taken, wait_for_rows
 
 
 def signals_before_the_first_step():
-    """The config comes through a pipe, so that the signal surely comes before it."""
+    """The config comes through a pipe, so that the signal arrives before it in any case."""
     folder = prepare("early", count=4, max_tokens=4)
     whole = reference(folder)
     pipe = folder / "pipe"
@@ -21,7 +21,7 @@ def signals_before_the_first_step():
     def begin(*more):
         process = subprocess.Popen([str(PROGRAM), "run", "-c", str(pipe), *more], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, text=True)
-        return process, open(pipe, "w")  # opens when the program has opened it
+        return process, open(pipe, "w")  # returns when the program has opened it
     process, writer = begin("--dry-run")
     process.send_signal(signal.SIGTERM)
     check(process.wait(timeout=SECONDS) == -signal.SIGTERM, "a dry run outlives SIGTERM", process.returncode)
@@ -53,7 +53,7 @@ def lives(pid):
 
 
 def second_interrupt_leaves_at_once():
-    # Stuck before anything is there: the config never comes through its pipe.
+    # Stuck before there is anything: the config never arrives through its pipe.
     folder = prepare("twice", count=200, max_tokens=400)
     pipe = folder / "pipe"
     os.mkfifo(pipe)
@@ -67,7 +67,7 @@ def second_interrupt_leaves_at_once():
         errors = process.communicate(timeout=SECONDS)[1]
     check(process.returncode == 75 and "second SIGINT" in errors, process.returncode, errors)
 
-    # In the middle of a step: one rank is halted, and the other waits for its rows.
+    # In the middle of a step: one rank is suspended, and the other waits for its rows.
     whole = reference(folder)
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")
@@ -77,7 +77,7 @@ def second_interrupt_leaves_at_once():
     taken(ranks[0], signal.SIGINT)
     time.sleep(0.5)
     check(process.poll() is None, "rank 0 left without the other")
-    os.kill(ranks[0], signal.SIGUSR1)  # no second SIGINT: goes on saving
+    os.kill(ranks[0], signal.SIGUSR1)  # no second SIGINT: it continues to save
     taken(ranks[0], signal.SIGUSR1)
     time.sleep(0.3)
     check(process.poll() is None, "a SIGUSR1 behind a SIGINT ended the job")

@@ -27,7 +27,8 @@ def environment(more=None):
 
 
 def instruction_sets(program):
-    """Whose kernel bodies this CPU can run: a line of `--version` lists them behind the best, "avx2 (of plain, avx2)"."""
+    """The instruction sets whose kernel bodies this CPU can run: a line of `--version` lists them after the best, "avx2 (of plain,
+    avx2)"."""
     about = subprocess.run([program, "--version"], env=environment(), capture_output=True, text=True, check=True).stdout
     line = next(line for line in about.splitlines() if line.startswith("kernels"))
     return set(re.search(r"\(of (.*)\)", line)[1].split(", "))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Who starts the ranks: another MPI, a launcher that MPI does not know, several programs in one launched step.
+"""Launchers of ranks: a different MPI, a launcher that MPI does not know, several programs in one launched step.
 
     launchers.py MOEMILL SOURCE_DIR WORK_DIR [test names]
 
@@ -28,7 +28,7 @@ def run(words, env=None):
 
 
 def the_same_bytes_under_mpich():
-    """Also where a rank is killed, and the job goes on under the other MPI."""
+    """Also if a rank is killed and the job is resumed under the other MPI."""
     folder = prepare("mpich")
     expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole", ranks=2), 0)
     for ranks in (1, 2, 3):
@@ -42,7 +42,7 @@ def at_work(folder): return start_quietly(folder, mpich(2, "run", "-c", folder /
 
 
 def codes_and_signals_under_mpich():
-    """mpiexec hands SIGUSR1 to the ranks, and then ends with 0 itself: the run directory knows better."""
+    """mpiexec forwards SIGUSR1 to the ranks and then ends with 0 itself: only the run directory has the code."""
     folder = prepare("codes", count=400)
     expect_exit(run(mpich(2, "run", "-c", folder / "run.yaml", "--set", "sampling.topp=1")), 2)
     job = at_work(folder)
@@ -73,7 +73,7 @@ def killed_under_mpich():
 
 
 def a_foreign_launcher_is_refused():
-    """Every rank would think it is alone: one would work, the others be refused for its lock."""
+    """Every rank would believe that it is alone: one would work, the others would be refused for its lock."""
     folder = prepare("foreign")
     for words, named in ((mpich(2)[:3] + [PROGRAM], "PMI"), (command(2)[:-1] + [os.environ["MOEMILL_MPICH"]], "Open MPI's mpirun")):
         done = expect_exit(run([*words, "run", "-c", folder / "run.yaml"]), 2)
@@ -82,7 +82,7 @@ def a_foreign_launcher_is_refused():
 
 
 def made_up_launchers():
-    """Their variables alone, as a singleton finds them; what only looks works anywhere."""
+    """Only the launchers' variables, as a singleton finds them; commands that only read work anywhere."""
     folder = prepare("made-up", count=2, max_tokens=2)
     for name, value in (("PMI_SIZE", "4"), ("FLUX_JOB_SIZE", "4"), ("MPI_LOCALNRANKS", "2")):
         env = {name: value, "FLUX_TASK_RANK": "0"} if "FLUX" in name else {name: value}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Columns whose values lie elsewhere: links, virtual datasets, raw files. What is missing is told before the start, what
-changes between two attempts ends the run, and what only is stored another way does not.
+"""Columns whose values are stored elsewhere: links, virtual datasets, raw files. Missing values are reported before the
+start, a change of values between two attempts ends the run, and a change of storage alone does not.
 
     linked_input.py MOEMILL SOURCE_DIR WORK_DIR [--library NO_LOCKS]"""
 import hashlib
@@ -32,7 +32,7 @@ def run(folder, name="p.h5", out="out", code=0, env=None, cwd=None, sets=()):
 
 
 def write_virtual(path, rows, maps, **how):
-    """A virtual dataset x of so many numbers beside as many prompts. `maps`: (rows, file, dataset, its rows, of them)."""
+    """A virtual dataset x of this many numbers beside as many prompts. `maps`: (rows, file, dataset, its rows, total rows)."""
     layout = h5py.VirtualLayout((rows,), "i8")
     for target, file, name, count, taken in maps: layout[target] = h5py.VirtualSource(file, name, (count,), "i8")[taken]
     with h5py.File(path, "w") as f:
@@ -41,7 +41,7 @@ def write_virtual(path, rows, maps, **how):
 
 
 def write_numbered(path, pattern, rows, name=b"x"):
-    """Sources of two numbers each, as many as there are files: %b stands for the number."""
+    """Sources of two numbers each, one per file: %b stands for the number."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     target = h5py.h5s.create_simple((0,), (h5py.h5s.UNLIMITED,))
     target.select_hyperslab((0,), (h5py.h5s.UNLIMITED,), (2,), (2,))
@@ -79,7 +79,7 @@ def sources_of_virtual_datasets():
             done = expect_exit(moemill(*words), 2)
             check(said in done.stderr and f"{name}.h5: dataset '/x'" in done.stderr and done.stderr.count("\n") == 1, name, done.stderr)
     check(not (folder / "none").exists(), "a run was begun")
-    # Where HDF5 looks: beside the file that is named, beside the one that a link leads to, in the folders of a variable.
+    # The places where HDF5 looks: beside the named file, beside the file that a link leads to, in the folders of a variable.
     (folder / "linked").mkdir()
     (folder / "linked/good.h5").symlink_to(folder / "good.h5")
     run(folder, "linked/good.h5", "by_link")
@@ -92,7 +92,7 @@ def sources_of_virtual_datasets():
 
 
 def rows_that_no_source_gives():
-    """A fill value is no prompt and no setting, whatever it is; rows that nobody takes from a source may lack."""
+    """A fill value is neither a prompt nor a setting; rows that are not taken from a source may be missing."""
     folder = fresh("unmapped")
     with h5py.File(folder / "b.h5", "w") as f: f["t"], f["n"], f["p"] = np.array([b"one", b"two"], "S8"), np.array([1, 2]), np.array([b"q"] * 6, "S8")
     def virtual(path, name, kind, rows, maps, fill):
@@ -116,7 +116,7 @@ def rows_that_no_source_gives():
 
 
 def links_that_lead_nowhere():
-    """A dangling link counted as absent, and a setting of all rows with it."""
+    """A dangling link used to count as absent, and with it a setting of all rows."""
     folder = fresh("dangling")
     def refused(make, *said):
         with h5py.File(folder / "p.h5", "w") as f: make(f)
@@ -134,7 +134,7 @@ def links_that_lead_nowhere():
     refused(lambda f: f.update({"prompt/offsets": [0, 1], "prompt/values": link("gone.h5", "/v")}), "dataset '/prompt/values': is a link")
     run(folder, sets=["input.group=/none"], code=2)
     with h5py.File(folder / "p.h5", "w") as f: more("topic", link("gone.h5", "/t"))(f)
-    run(folder, sets=["output.carry_columns=[]"])  # then nobody wants it
+    run(folder, sets=["output.carry_columns=[]"])  # then the column is not needed
     with h5py.File(folder / "p.h5", "w") as f:
         f["prompt"] = ["a", "b"]
         f.create_dataset("x", (2,), "i8", external=[(str(folder / "raw.bin"), 0, 16)])
@@ -147,7 +147,7 @@ def links_that_lead_nowhere():
 
 
 def raw_files_that_end_early():
-    """HDF5 reads zeros behind their end. h5py's external='x.raw' names no size: all that is left lies there."""
+    """HDF5 reads zeros after the end of such files. h5py's external='x.raw' names no size: it means the rest of the file."""
     folder = fresh("raw")
     def write(*external):
         with h5py.File(folder / "p.h5", "w") as f:
@@ -174,7 +174,7 @@ def raw_files_that_end_early():
 
 
 def without_file_locks():
-    """Where flock fails HDF5 put fill values in place of what links lead to."""
+    """If flock fails, HDF5 used to return fill values for the targets of links."""
     if not LIBRARY: return
     folder = fresh("locks")
     with h5py.File(folder / "part.h5", "w") as f: f["prompt"], f["x"] = ["one", "two three"], [4, 5]
@@ -210,7 +210,7 @@ def odd_columns(f, rows=3):
 
 
 def columns_of_odd_form():
-    """All are carried as they are, and input_sha256 is what scripts/ make of its definition."""
+    """All columns are carried unchanged, and input_sha256 equals the value that scripts/ compute from its definition."""
     folder = fresh("odd")
     with h5py.File(folder / "p.h5", "w") as f:
         g = f.create_group("in")
@@ -231,7 +231,7 @@ def columns_of_odd_form():
 
 
 def contents_count_not_bytes():
-    """The same values stored another way go on; other ones, also behind a link, do not, and the column is named."""
+    """The same values stored differently resume; different values, also behind a link, do not, and the column is named."""
     folder = fresh("contents")
     def write(word="one", topic=(1, 2, 3), more=False, **how):
         with h5py.File(folder / "part.h5", "w") as f: f.create_dataset("prompt", data=[f"{word} {i}" for i in range(3)], **how)
@@ -259,7 +259,7 @@ def contents_count_not_bytes():
 
 
 def runs_of_an_older_moemill():
-    """Their run.json knows the SHA-256 of the file as a whole: they go on with just that file."""
+    """Their run.json has the SHA-256 of the file as a whole: they can be resumed only with exactly that file."""
     folder = fresh("older")
     with h5py.File(folder / "p.h5", "w") as f: f["prompt"] = ["one", "two"]
     run(folder)
@@ -273,7 +273,7 @@ def runs_of_an_older_moemill():
 
 
 def rewritten_while_a_job_reads_it():
-    """In place, as three lines of h5py do. No shard has anything of the new file; with the old one the run goes on."""
+    """The file is rewritten in place, as three lines of h5py do. No shard has rows of the new file; with the old file the run resumes."""
     folder = fresh("rewritten")
     columns = {"prompt": [f"prompt {i}" for i in range(120)], "x": list(range(120))}
     write_prompts(folder / "p.h5", columns)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""One job at a time in a run directory, also where the kernel's locks do not reach: on a file system without locks (a
-preloaded library), and against holders of other machines, which this test plays.
+"""One job at a time in a run directory, even beyond the reach of the kernel's locks: on a file system without locks (a
+preloaded library), and against holders on other machines, which this test simulates.
 
     lock.py MOEMILL SOURCE_DIR WORK_DIR [--library FILE] [test names]
 
-in_another_container is run where it is named: a test of its own, which not every machine can do."""
+in_another_container runs only if it is named: it is a separate test, because not every machine supports it."""
 import argparse
 import fcntl
 import json
@@ -28,7 +28,7 @@ REFUSED = "another job works in this run directory"
 
 
 def no_locks(**more):
-    """The environment of a process whose file system has no locks, and with NO_LINKS=1 no links."""
+    """The environment of a process whose file system has no locks, and with NO_LINKS=1 no links either."""
     check(options.library, "give --library")
     environment = dict(LD_PRELOAD=options.library, **more)
     probe = fresh("probe")
@@ -66,7 +66,7 @@ def line_of(holder):
 
 
 def put_holder(folder, holder):
-    """As another job does it that takes over: a whole file under the name at once."""
+    """Takes the lock over as another job does: a complete file appears under the name at once."""
     (folder / "out").mkdir(exist_ok=True)
     (folder / "lock.next").write_text(line_of(holder))
     (folder / "lock.next").rename(folder / "out/run.lock")
@@ -92,13 +92,13 @@ def until(holds, what):
 def is_held(folder):
     try:
         return not holder_in(folder)["released"]
-    except (FileNotFoundError, json.JSONDecodeError):  # without links it is there before its line
+    except (FileNotFoundError, json.JSONDecodeError):  # without links it exists before its line is written
         return False
 
 
 def two_jobs_at_once():
-    """With locks, without, and without links as well. Who has the directory stands still until the others have tried:
-    programs may take longer to start than such a job lasts."""
+    """With locks, without, and without links as well. The holder of the directory is suspended until the others have tried: programs may
+    take longer to start than such a job lasts."""
     folder = prepare("twice", count=200, max_tokens=400)
     whole = reference(folder)
     for ranks, environment in ((0, {}), (0, no_locks()), (2, no_locks()), (0, no_locks(NO_LINKS="1"))):
@@ -168,7 +168,7 @@ def a_dead_holder_on_another_machine():
     for part in ("node7", "watching", "no sign of life", "taking the run directory over"):
         check(part in done.stderr, part, done.stderr)
     check_outputs(folder, whole)
-    # What status says of one; and one that has been silent for long costs no time.
+    # The output of status for such a run; a holder that has been silent for long costs no time.
     manifest = folder / "out/run.json"
     check('"exit_code": 0' in manifest.read_text())
     put_holder(folder, other_machine())
@@ -181,14 +181,14 @@ def a_dead_holder_on_another_machine():
 
 
 def in_another_container():
-    """The kernel's locks reach there, process numbers do not."""
+    """The kernel's locks work there, process numbers do not."""
     folder = prepare("container", count=300, max_tokens=400)
     container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if subprocess.run(container + ["true"], stderr=subprocess.DEVNULL).returncode:
         raise Skipped("no namespace can be made here")
     whole = reference(folder)
     words = ["run", "-c", str(folder / "run.yaml")]
-    slow = [str(PROGRAM), *words, "--set", "parallel.max_num_seqs=1"]  # its signs of life are watched
+    slow = [str(PROGRAM), *words, "--set", "parallel.max_num_seqs=1"]  # its heartbeat is watched
     process = subprocess.Popen(container + slow, stderr=subprocess.DEVNULL)
     check(wait_for_rows(folder, process, 0), "the job was over before it could be met")
     check(holder_in(folder)["process"] == 1, holder_in(folder))
@@ -214,7 +214,7 @@ def a_signal_ends_the_watching():
 
 
 def check_untouched(before, after):
-    """But for what a job was writing when it woke up: what a file only grows by, and shards that were not there."""
+    """Files that may differ: those that only grow, which a job may have been writing when it woke up, and shards that did not exist."""
     for path, there in before.items():
         name = pathlib.Path(path)
         if name.suffix == ".tmp": continue
@@ -230,7 +230,7 @@ def check_untouched(before, after):
 
 
 def who_was_taken_for_dead_leaves():
-    """It stands still, another machine's job takes over, it wakes up."""
+    """The job is suspended, a job of another machine takes over, and the first one wakes up."""
     folder = prepare("suspended", count=600, max_tokens=400)
     whole = reference(folder)
     for ranks in (0, 2):
@@ -239,7 +239,7 @@ def who_was_taken_for_dead_leaves():
         check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")
         holder = holder_in(folder)["process"]
         os.kill(holder, signal.SIGSTOP)
-        time.sleep(4)  # longer than a beat
+        time.sleep(4)  # longer than a heartbeat
         put_holder(folder, other_machine())
         before = files_in(folder)
         os.kill(holder, signal.SIGCONT)
@@ -255,7 +255,7 @@ def who_was_taken_for_dead_leaves():
 
 
 def removed_by_a_user():
-    """The file that a user removes is there again after a beat."""
+    """The file that a user removes is restored after one heartbeat."""
     folder = prepare("removed", count=1000, max_tokens=400)
     process = start(folder)
     check(wait_for_rows(folder, process, 0), "the job was over before its lock could be removed")

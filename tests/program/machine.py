@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the machine and the batch system give: cores, memory, disk space for logs, clocks; and a chain that gets nowhere.
+"""Properties of the machine and the batch system: cores, memory, disk space for logs, clocks; and a chain without progress.
 
     machine.py MOEMILL SOURCE_DIR WORK_DIR [test names]"""
 import json
@@ -24,7 +24,7 @@ def shell(line, *arguments, env=None):
 
 
 def plain(*words, env=None):
-    """On all the cores that this test has."""
+    """Runs on all the cores that this test has."""
     return shell('exec "$@"', PROGRAM, *words, env=env)
 
 
@@ -48,7 +48,7 @@ def cores_are_said():
 
 
 def batch_systems_numbers():
-    """Where the node is not cut into pieces for jobs, the numbers in the environment say what was allocated."""
+    """If the node is not divided between jobs, the numbers in the environment say what was allocated."""
     cpus = len(os.sched_getaffinity(0))
     if cpus < 2: raise Skipped("one core cannot be more than was allocated")
     folder = prepare("batch", count=2, max_tokens=2)
@@ -77,7 +77,7 @@ def core_hours_are_counted():
 
 
 def clocks_that_jump():
-    """The clock of the attempt was wrong by days at its begin, the file server's at its last sign of life."""
+    """The attempt's clock was wrong by days at its begin, the file server's at its last heartbeat."""
     folder = prepare("clocks", count=400, max_tokens=40)
     job = start_quietly(folder)
     job.send_signal(signal.SIGKILL)

@@ -16,7 +16,7 @@ from prompt_files import write_prompts
 PROGRAM, SOURCE, WORK = (pathlib.Path(a).resolve() for a in sys.argv[1:4])
 WORK.mkdir(parents=True, exist_ok=True)
 MODELS = SOURCE / "tests/data/models"
-SECONDS = 300  # longer than any of these jobs takes on a machine that is busy with other work, too: beyond it, it hangs
+SECONDS = 300  # more than any of these jobs takes on a busy machine: one that takes longer hangs
 
 
 def fresh(name):
@@ -38,13 +38,13 @@ def moemill(*words, ranks=0, env=None, cwd=None, seconds=SECONDS):
 
 
 def start(folder, ranks=0, env=None):
-    """A job of the folder's run.yaml at work."""
+    """The process of a job that runs the folder's run.yaml."""
     return subprocess.Popen(command(ranks, "run", "-c", folder / "run.yaml"), env=environment(env),
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def start_quietly(folder, words=None, env=None):
-    """A job of the folder's run.yaml at work, with rows on disk; `words` start it in another way."""
+    """As start, once a shard is on disk; `words` replace the command line."""
     job = subprocess.Popen(words or command(0, "run", "-c", folder / "run.yaml"), env=environment(env), stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
     end = time.monotonic() + SECONDS
@@ -53,7 +53,7 @@ def start_quietly(folder, words=None, env=None):
 
 
 def prepared(name, count, max_tokens, sampling, more=""):
-    """A folder with prompts p.h5 and a run.yaml of small shards; `sampling`: further settings, `more`: further sections."""
+    """A folder with prompts p.h5 and a run.yaml of small shards. `sampling` are further settings, `more` further sections."""
     folder = fresh(name)
     write_prompts(folder / "p.h5", {"prompt": [f"alpha beta {i}" for i in range(count)]})
     (folder / "run.yaml").write_text(
@@ -64,9 +64,9 @@ def prepared(name, count, max_tokens, sampling, more=""):
 
 
 def mpirun_is_stuck(log):
-    """Whether mpirun said that the job is over. With all ranks gone it then hangs in its own end, which Open MPI
-    4.1.4 with libpmix 4.2.2 (Debian 12) does now and then when a rank is killed while the job starts: in
-    PMIx_server_finalize on a lock of its own, or waiting for an agent that has ended."""
+    """Whether mpirun reported that the job is over. It may hang after that, with all ranks gone: mpirun of Open MPI 4.1.4
+    with libpmix 4.2.2 (Debian 12) sometimes does when a rank is killed while the job starts, in PMIx_server_finalize on
+    a lock of its own or waiting for an agent that has ended."""
     return "the job has been aborted" in log and "mpirun noticed that process rank" in log
 
 
@@ -112,7 +112,7 @@ def summary(folder):
 
 
 def main(tests):
-    """Runs the functions given (or those named behind the folders), and says which failed or could not be done."""
+    """Runs these functions, or those of them that the command line names, and prints which failed or were skipped."""
     wanted = sys.argv[4:]
     failed = 0
     for test in tests:

@@ -1,10 +1,10 @@
-"""Whole outputs.h5 as plain values that compare byte for byte."""
+"""Whole outputs.h5 files as plain values that compare byte for byte."""
 import h5py
 import numpy as np
 
 
 def datasets(path):
-    """{dataset path: (dtype, shape, values)} of a whole file, root attributes left out; values as bytes."""
+    """{dataset path: (dtype, shape, values)} of a whole file without root attributes; values as bytes."""
     found = {}
 
     def visit(name, item):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every dataset, attribute and key that CONTRACT.md promises of outputs.h5 and summary.json.
+"""Every documented dataset, attribute and key of outputs.h5 and summary.json (lib/dataset/README.md, jobs/README.md).
 
     outputs.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -94,7 +94,7 @@ def scoring_only():
         check((f["prompt_logprobs/values"][:][1:3] < 0).all())
     s, made = summary(out), rows(out / "outputs.h5")
     check(s["prompt_tokens"] == sum(int(r["num_prompt_tokens"]) for r in made), s)
-    out, _ = run("nothing", "sampling.max_tokens=0")  # warned of: neither scores nor tokens
+    out, _ = run("nothing", "sampling.max_tokens=0")  # causes a warning: neither scores nor tokens
     check(summary(out)["prompt_tokens"] == summary(out)["generated_tokens"] == 0, summary(out))
 
 
@@ -118,7 +118,7 @@ def stop_strings_and_tokens():
 
 
 def what_the_model_read_and_what_ended_a_row():
-    """prompt_token_ids: after special tokens and cuts, nothing of a failed prompt; stop_reason: the string, or the token."""
+    """prompt_token_ids: after special tokens and cuts, empty for a failed prompt; stop_reason: the string or the token."""
     store = "output.store=[text,token_ids,prompt_token_ids,stop_reason]"
     greedy = ("sampling.ignore_eos=true", "sampling.max_tokens=20", "sampling.temperature=0")
     free = rows(run("free_tokens", *greedy, prompts={"prompt": ["one two three"]}, ranks=0)[0] / "outputs.h5")[0]
@@ -143,7 +143,7 @@ def what_the_model_read_and_what_ended_a_row():
     check(made[2]["finish_reason"] == 3 and made[0]["finish_reason"] == 1 and int(reasons[0]) == token, made, reasons)
     check([len(r) for r in read] == [made[0]["num_prompt_tokens"], 0, made[2]["num_prompt_tokens"], 40], read)
     check(read[0] == read[2] and read[3][0] == read[0][0], "special tokens in front", read)
-    # Stopped and taken up again, and failed rows made anew: what ended the others stays.
+    # Stopped and resumed, and failed rows repeated: the stop reasons of the others stay.
     out, _ = run("ended0", store, "output.shard_prompts=2", prompts=PROMPTS, code=0)
     kept = (out / "outputs.h5").read_bytes()
     (out.parent / "whole.h5").write_bytes(kept)
@@ -189,7 +189,7 @@ def every_key_of_the_summary():
     check((s["prompts_total"], s["prompts_done"], s["prompts_failed"], s["completions"]) == (4, 3, 1, 5), s)
     check(s["failed_by_code"] == {"empty": 1}, s)
     check(s["generated_tokens"] == sum(int(r["num_completion_tokens"]) for r in made), s)
-    # Of every row; a prompt's second sample takes the first one's pages and computes none of them again.
+    # For every row: a prompt's second sample uses the first one's pages and computes none of them again.
     check(s["prompt_tokens"] == sum(int(r["num_prompt_tokens"]) for r in made), s)
     check(s["cached_prompt_tokens"] == sum(int(r["num_prompt_tokens"]) for r in made if r["sample_index"] > 0) > 0, s)
     check((s["ranks"], s["nodes"], s["attempts"], s["resumed_rows"], s["exit_code"]) == (2, 1, 1, 0, 0), s)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Folders that may not be written, end to end and as a plain user: an output folder that cannot be made, and a run
-directory that becomes read-only between a stop and the same command. The end is clear, nothing is broken, and it goes on
-after the cure.
+directory that becomes read-only between a stop and a restart. The message is clear, nothing is broken, and the run resumes
+when permissions are restored.
 
     permissions.py MOEMILL SOURCE_DIR WORK_DIR
 
-A test that root starts gives the work to a user without rights (setpriv), for whom permissions count."""
+If root starts the test, it works as a user without privileges (setpriv), because permissions do not stop root."""
 import json
 import os
 import pathlib
@@ -16,7 +16,7 @@ import tempfile
 
 from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, main, write_prompts
 
-# Root is not stopped by permissions; and what a build folder is below may be closed to others.
+# Permissions do not stop root, and folders above a build folder may be closed to other users.
 AS_USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
 FOLDER = None
 
@@ -27,7 +27,7 @@ def plain(*words, seconds=120):
 
 
 def mode(path, bits):
-    """Of a whole folder, without the right to write where that is asked."""
+    """Changes a whole folder, which becomes read-only on request."""
     for entry in [path, *path.rglob("*")]: entry.chmod(bits if entry.is_dir() else bits & 0o666)
 
 
@@ -36,7 +36,7 @@ def contents(path):
 
 
 def undisturbed():
-    """The outputs of a run that nobody disturbed."""
+    """The outputs of an undisturbed run."""
     whole = FOLDER / "open/whole"
     if not whole.exists(): expect_exit(plain("run", "-c", FOLDER / "run.yaml", "-o", whole), 0)
     return whole / "outputs.h5"
@@ -63,7 +63,7 @@ def a_run_directory_that_loses_its_permission():
     check("Permission denied" in done.stderr and str(out) in done.stderr, done.stderr)
     check("check owner, rights and mount" in done.stderr, "what to do:", done.stderr)
     check(contents(out) == before, "a refused attempt changed files")
-    # Who may only read is told how it stands, and what verify finds.
+    # A user who may only read sees the status and what verify finds.
     told = json.loads(expect_exit(plain("status", out, "--json"), 0).stdout)
     check(told["state"] == "stopped early" and told["done"] + told["pending"] == 120, told)
     check("the run is not finished" in expect_exit(plain("verify", out), 1).stdout)
@@ -77,7 +77,7 @@ def a_run_directory_that_loses_its_permission():
 
 
 def a_shard_folder_that_loses_its_permission():
-    """In the middle of the run's files, not at its door: rows are generated, and kept in journals as far as they come."""
+    """The failure is within the run's files, not at its folder: rows are generated and kept in journals as far as possible."""
     half = FOLDER / "open/half"
     words = ["run", "-c", FOLDER / "run.yaml", "-o", half]
     expect_exit(plain(*words, "--set", "runtime.max_wall_time=0.2", "--set", "runtime.drain_margin=0"), 75)
@@ -110,7 +110,7 @@ def files_that_may_not_be_read():
 
 
 def prepare(folder):
-    """Program, model and prompts where everybody may read them, and one folder where the user may write."""
+    """Program, model and prompts in a place that every user may read, and one folder that the user may write."""
     global FOLDER
     FOLDER = folder
     folder.chmod(0o755)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What a run directory tells its reader while a job works on it and after: status, run.log, attempts.jsonl,
-metrics.jsonl, and that jobs/README.md explains what stands there.
+"""The contents of a run directory while a job works on it and after: status, run.log, attempts.jsonl, metrics.jsonl; and that
+jobs/README.md explains all of their keys.
 
     reading.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -39,7 +39,7 @@ def numbers_of_all_ranks_and_attempts():
     rate = decoded / sum(l["decode_seconds"] for l in ends)
     check(abs(s["decode_tokens_per_second"] / rate - 1) < 1e-6, s, rate)
     check(s["peak_rss_bytes"] == max(l["peak_rss_bytes"] for l in ends) and s["expert_load"]["max_over_mean"] > 1, s)
-    # An attempt that only merges makes no tokens, and forgets none.
+    # An attempt that only merges generates no tokens, and keeps the earlier counts.
     expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
     merged = summary(folder / "out")
     for key in ("generated_tokens", "kv_bytes_per_token", "exchange", "peak_rss_bytes", "expert_load"):
@@ -52,7 +52,7 @@ def every_key_is_documented():
     text = (SOURCE / "jobs/README.md").read_text()
     for name in ("metrics.jsonl", "attempts.jsonl"):
         found = {key for line in (folder / "out" / name).read_text().splitlines() for key in json.loads(line)}
-        if name == "attempts.jsonl": found.add("last_sign_of_life")  # of a killed one: resume.py
+        if name == "attempts.jsonl": found.add("last_sign_of_life")  # in a killed attempt: resume.py
         check(len(found) > 10, name, found)
         section = text.split(f"### {name}")[1].split("\n### ")[0]
         missing = [key for key in found if f"`{key}`" not in section]
@@ -64,7 +64,7 @@ def every_key_is_documented():
 
 
 def the_log_can_be_followed():
-    """run.log: every attempt's lines with full dates, and why it ended; never in a job's way, and never somebody else's."""
+    """run.log: every attempt's lines with full dates, and why it ended. It never stops a job, and never has lines of a different run."""
     folder = prepare("log", count=100, max_tokens=400)
     whole = reference(folder)
     words, log = ["run", "-c", folder / "run.yaml"], folder / "out/run.log"
@@ -86,11 +86,11 @@ def the_log_can_be_followed():
     dated = [line for line in text.splitlines() if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (info|warning|error): ", line)]
     check(len(dated) > 15 and sum("moemill 0." in line for line in dated) == 4, text)
     check(len([line for line in text.splitlines() if line not in dated]) == 1 + done.stderr.split("moemill: error: ")[1].rstrip().count("\n"), text)
-    # A job that fails, one that has no log to write to, and one that does not get the directory.
+    # A job that fails, one that has no log to write to, and one that is refused the directory.
     (folder / "out/outputs.h5").unlink()
     shard = folder / "out/shards/shard-000001.h5"
     kept = shard.read_bytes()
-    shard.write_bytes(kept[:100] + b"?" + kept[101:])  # in its checksum: the merge will not have it
+    shard.write_bytes(kept[:100] + b"?" + kept[101:])  # within its checksum: the merge refuses it
     done = expect_exit(moemill(*words, ranks=2), 1)
     check(re.search(r"Z error: (rank 0 on \S+: )?.*shard-000001.h5: is damaged", log.read_text()), log.read_text(), done.stderr)
     shard.write_bytes(kept)
@@ -116,7 +116,7 @@ def the_log_can_be_followed():
 
 
 def status_of_each_state():
-    """What a reader is told of a run that is stopped, loads again, works, is killed, is done; and what verify says of it."""
+    """What status reports about a run that is stopped, loads again, works, is killed, is done; and what verify reports."""
     folder = prepare("states", count=200, max_tokens=300)
     def told(*words): return expect_exit(moemill("status", folder / "out", *words), 0).stdout
     process = start(folder, 2)
@@ -137,7 +137,7 @@ def status_of_each_state():
     text = told()
     check("state    stopped early, attempt 1\nended    stopped early because of the stop file" in text and "rate" not in text
           and "next     the same command again goes on" in text, text)
-    # An attempt without a line of metrics yet: the last line is the one before's, and its rate is not told as this one's.
+    # An attempt without a line of metrics yet: the last line belongs to the previous one, and its rate is not reported for this one.
     process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--set", "runtime.progress_interval=1000"],
                                env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     def attempts(): return json.loads((folder / "out/run.json").read_text())["attempts"]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Every reference model through the whole program: greedy tokens, their log-probabilities and the prompts' scores are
-transformers', as closely as bf16 allows (tests/layers holds the logits themselves to it).
+transformers', as closely as bf16 allows (tests/layers compares the logits themselves).
 
     references.py MOEMILL SOURCE_DIR WORK_DIR"""
 import h5py
@@ -31,7 +31,7 @@ def generate(model, golden, ranks):
 
 
 def typical(difference):
-    """The middle one: a row where rounding changed a router's pick is another sum, and there are few."""
+    """The median: a row where rounding changed a router's pick has a different sum, and there are few such rows."""
     return float(np.median(np.abs(difference)))
 
 
@@ -45,7 +45,7 @@ def one_model(model, ranks):
     for p, e in enumerate(error):
         differs = np.nonzero(tokens[p] != wanted[p])[0]
         same = int(differs[0]) if len(differs) else STEPS
-        # The difference of two logits carries the errors of both; four of these are beyond chance.
+        # The difference of two logits has the errors of both; four of these are beyond chance.
         if same < STEPS: check(margin[p, same] < 4 * 2 ** 0.5 * e, f"prompt {p}: token {same} has a margin of {margin[p, same]}")
         agreed += same
         if same > 8: check(typical(logprobs[p, :same] - wanted_logprobs[p, :same]) < 2 * e, f"prompt {p}: log-probabilities")

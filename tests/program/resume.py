@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The same command again: finished, killed, drained, failed rows.
+"""Rerunning the same command: after the end, after kills and drains, with failed rows.
 
     resume.py MOEMILL SOURCE_DIR WORK_DIR [test names]
 
-full_disk_when_shards_end_together is run where it is named: a test of its own, which not every machine can do."""
+full_disk_when_shards_end_together runs only if it is named: it is a separate test, because not every machine supports it."""
 import json
 import os
 import pathlib
@@ -52,7 +52,7 @@ def nothing_to_do():
 
 
 def size(path):
-    """0 when it is gone: a journal goes when its shard is there."""
+    """0 if it does not exist: a journal is removed when its shard is complete."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def size(path):
 
 
 def wait_for_rows(folder, process, wanted):
-    """Until so many shards are finished and other rows are in journals; False when the job is over before."""
+    """Waits until this many shards are finished and other rows are in journals. Returns False if the job ends before."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         if process.poll() is not None: return False
@@ -72,14 +72,14 @@ def wait_for_rows(folder, process, wanted):
 
 
 def halt(folder):
-    """Suspends the process that holds the run directory: on a slow machine, too, the job is there until it goes on."""
+    """Suspends the process that holds the run directory, so that even on a slow machine the job exists until it is resumed."""
     holder = json.loads((folder / "out/run.lock").read_text())["process"]
     os.kill(holder, signal.SIGSTOP)
     return holder
 
 
 def taken(pid, number):
-    """Waits until the process has taken the signal: two of a kind that are on their way are one."""
+    """Waits until the process has taken the signal, because two pending signals of a kind count as one."""
     end = time.monotonic() + SECONDS
     def pending(): return int(re.search(r"ShdPnd:\s*(\w+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1], 16) >> (number - 1) & 1
     while pending():
@@ -127,7 +127,7 @@ def drained_by_signal_and_by_stop_file():
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
     s = summary(folder / "out")
     check(s["attempts"] == 6 and 0 < s["resumed_rows"] < s["completions"], s)
-    # Drained attempts count as well, and nothing is generated twice: partial samples are taken up again.
+    # Drained attempts count too, and nothing is generated twice: partial samples are continued.
     made = rows(folder / "out/outputs.h5")
     check(s["generated_tokens"] == sum(int(r["num_completion_tokens"]) for r in made), s)
 
@@ -141,7 +141,7 @@ def time_limit():
 
 
 def asked_to_stop_before_the_first_row():
-    """The file that stopped the last job is removed; one that is made while the next one begins is not."""
+    """The file that stopped the last job is removed; a file that is created while the next job begins is not."""
     folder = prepare("stop_file", count=4, max_tokens=4)
     whole = reference(folder)
     def check_outputs(): check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
@@ -152,7 +152,7 @@ def asked_to_stop_before_the_first_row():
     check(not (folder / "out/stop").exists())
     check_outputs()
     shutil.rmtree(folder / "out")
-    # Somebody seems to have held the directory a moment ago: the next job watches for a while, and is asked meanwhile.
+    # Another job seems to have held the directory a moment ago: the next job watches for a while, and is asked to stop during that time.
     (folder / "out").mkdir()
     (folder / "out/run.lock").write_text("process 12 on node7\n")
     process = start(folder)
@@ -163,7 +163,7 @@ def asked_to_stop_before_the_first_row():
     check(process.returncode == 75 and "the stop file" in errors, process.returncode, errors)
     check((folder / "out/stop").exists() and not (folder / "out/run.json").exists())
     shutil.rmtree(folder / "out")
-    # What is more than an empty file is nobody's request.
+    # A file that is not empty is not a request to stop.
     (folder / "out").mkdir()
     shutil.copy(folder / "p.h5", folder / "out/mine.h5")
     done = expect_exit(moemill("run", "-c", folder / "run.yaml", "--set", "runtime.stop_file=mine.h5"), 2)
@@ -236,7 +236,7 @@ def full_disk_when_shards_end_together():
 
 
 def a_limit_of_file_size():
-    """The system would end a process that writes beyond it without a word."""
+    """The system would end a process that writes beyond the limit without a message."""
     folder = prepare("file_size", count=40, max_tokens=30)
     whole = reference(folder)
     limited = ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", *command(0, "run", "-c", folder / "run.yaml")]
@@ -277,20 +277,20 @@ def faults_of_one_rank_store_their_code():
 
 
 def metrics_of(folder, attempt):
-    """The whole lines of an attempt."""
+    """The complete lines of an attempt."""
     path = folder / "out/metrics.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [line for line in (json.loads(text) for text in lines if text.endswith("}")) if line["attempt"] == attempt]
 
 
 def due_rows(lines, flush):
-    """Rows that must be kept by the job's own clock, whatever a slow machine does to it: those of a line a flush interval
-    before the last line but one. Between two lines a step ends, and journals are flushed when they are due."""
+    """Rows that must be kept by the job's own clock, also on a slow machine: those of a line one flush interval before the line before
+    the last. A step ends between two lines, and journals are flushed when due."""
     return max((l["rows_done"] for l in lines[:-2] if l["wall_seconds"] + flush <= lines[-2]["wall_seconds"]), default=0)
 
 
 def what_a_kill_costs():
-    """Rows that were finished a flush interval and a step before a kill are there after it."""
+    """Rows that were finished one flush interval and one step before a kill are kept."""
     folder = prepare("cost", count=300, max_tokens=300)
     flush, before = 0.5, 0  # seconds, rows
     draw, proven = random.Random(5), 0

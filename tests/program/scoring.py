@@ -68,7 +68,7 @@ def one_model(model):
     check(s["prompt_tokens"] == sum(LENGTHS) and s["generated_tokens"] == 0, s)
     check(s["prefill_seconds"] > 0 and s["decode_seconds"] == 0, s)
 
-    # Beside generation: the same scores, and once more when what was generated is scored as a prompt.
+    # Together with generation: the same scores, and the same again if generated text is scored as a prompt.
     score(model, path, folder / "both", "sampling.max_tokens=20", "sampling.logprobs=0", "sampling.ignore_eos=true",
           "sampling.temperature=0", layout=dict(ranks=2, batch=50))
     for a, b in zip(scores_of(folder / "only-0"), scores_of(folder / "both")):
@@ -79,7 +79,7 @@ def one_model(model):
     token_prompts(folder / "whole.h5", whole)
     score(model, folder / "whole.h5", folder / "whole", "sampling.max_tokens=0", layout=dict(ranks=0, batch=64))
     for i, (again, first) in enumerate(zip(scores_of(folder / "whole"), made)):
-        # Prompt and generated rows may have other roundings (two forms of attention), so not byte for byte.
+        # Prompt and generated rows may round differently (two forms of attention), so the bytes may differ.
         check(np.abs(again[-20:] - first).max() < 0.1, model, "row", i, again[-20:], first)
 
 
@@ -106,7 +106,7 @@ def samples_and_rows_of_their_own():
 
 
 def stopped_and_taken_up():
-    """A job that a stop file ends while it scores: the next attempt goes on, and nothing is scored differently."""
+    """A job that a stop file ends while it scores: the next attempt continues, and the scores are the same."""
     folder, prompts = fresh("stopped"), random_tokens("deepseek_v3", 11) * 40
     path, out = token_prompts(folder / "p.h5", prompts), folder / "out"
     score("deepseek_v3", path, folder / "whole", "sampling.max_tokens=0")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The same weights in the forms that tools save them in, through the whole program. Experts fused as transformers 5 writes
-them, and other names: transformers' greedy tokens. FP8 in every kind of scale: the bytes of the outputs are those of a
-bf16 model that numpy decoded. A router in fp32: the bytes do not depend on the layout.
+"""The same weights in the forms in which tools save them, through the whole program. Experts fused as transformers 5 writes
+them, and different names: transformers' greedy tokens. FP8 with every kind of scale: the bytes of the outputs are those of
+a bf16 model that numpy decoded. A router in fp32: the bytes do not depend on the layout.
 
     stored_forms.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -66,8 +66,8 @@ def same(a, b): return all(x.tobytes() == y.tobytes() for x, y in zip(a, b))
 
 
 def fused(tensors, moe="mlp", parts=("gate_proj", "up_proj", "down_proj")):
-    """transformers 5 with save_original_format=False: experts.gate_up_proj [E, 2 width, hidden], gate's rows first, and
-    experts.down_proj [E, hidden, width], everything under mlp."""
+    """transformers 5 with save_original_format=False: experts.gate_up_proj [E, 2 width, hidden] with gate's rows first, and
+    experts.down_proj [E, hidden, width], all under mlp."""
     kept = {name.replace(f".{moe}.", ".mlp."): t for name, t in tensors.items() if ".experts." not in name}
     for prefix in sorted({name[:name.index(".experts.") + 9] for name in tensors if ".experts." in name}):
         count = len({name[len(prefix):].split(".")[0] for name in tensors if name.startswith(prefix)})
@@ -100,7 +100,7 @@ def names_without_model():
 
 
 def bf16_bits(values):
-    """Rounded to nearest, ties to even."""
+    """Rounds to nearest, ties to even."""
     bits = values.astype(np.float32).view(np.uint32).astype(np.uint64)
     return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
@@ -127,8 +127,8 @@ def to_codes(values):
 
 
 def in_fp8(tensors, scale_shape, suffix, dtype):
-    """(as stored, its twin in bf16 as numpy decodes it). scale_shape of a matrix: rows and columns of its scales, and
-    rows and columns that one covers."""
+    """(as stored, its twin in bf16 as numpy decodes it). scale_shape of a matrix: rows and columns of its scales, and the rows and
+    columns that one scale covers."""
     stored, twin = {}, {}
     for name, (kind, bits) in tensors.items():
         if "_proj.weight" not in name:
@@ -180,7 +180,7 @@ def fp8_scales():
 
 
 def fp32_router():
-    """With bf16's values in fp32 the bytes are those of bf16; with more of them, any layout's are the same."""
+    """With bf16's values stored in fp32 the bytes are those of bf16; with more precise values they are the same in any layout."""
     source = MODELS / "deepseek_v3"
     work = fresh("router")
     tensors = read_weights(source)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Texts of answers, by a model whose answers are known: the first space, stop strings, special tokens; jobs without a
-tokenizer; what a model folder says of endings and sampling.
+"""Texts of answers from a model with known answers: the first space, stop strings, special tokens; jobs without a
+tokenizer; end tokens and sampling settings of a model folder.
 
     texts.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -16,7 +16,7 @@ SPECIAL = ["<unk>", "<s>", "</s>", "<|channel|>", "<|message|>"]
 
 
 def spm_model(folder, sentence, eos=("</s>",), more=None):
-    """Says the pieces of `sentence` one after the other, begun at any of them, and then </s>."""
+    """A model that says the pieces of `sentence` in order, starting at any of them, and then </s>."""
     tokenizer = sentencepiece_tokenizer([piece for piece in sentence if piece not in SPECIAL], SPECIAL)
     ids = tokenizer["model"]["vocab"]
     pieces = [*sentence, "</s>"]
@@ -26,7 +26,7 @@ def spm_model(folder, sentence, eos=("</s>",), more=None):
 
 
 def run(folder, model, prompts, *keys, ranks=0, code=0, words=()):
-    """The job's end, and its rows where it has some."""
+    """The job's exit code, and its rows if it has any."""
     out = folder / "out"
     sets = [w for key in ("sampling.temperature=0", *keys) for w in ("--set", key)]
     done = expect_exit(moemill("run", "--model", model, "-i", prompts, "-o", out, "--overwrite", *sets, *words, ranks=ranks), code)
@@ -52,7 +52,7 @@ def the_first_space_belongs_to_the_answer():
     check("0 differ" in again.stdout, again.stdout)
     shown = expect_exit(moemill("preview", "--model", model, "-i", prompts, "--num-prompts", "1", "--set", "sampling.temperature=0"), 0)
     check("answer      a mat." in shown.stdout, shown.stdout)
-    # With nothing before it, a text begins without the space: prompt and answer are what the tokens spell.
+    # Without a prompt a text begins without the space: prompt and answer are what the tokens spell.
     _, found = run(folder, model, ids_file(folder / "ids.h5", [[ids["<s>"], ids["▁on"]], [ids["<s>"]]]))
     check(texts(found) == [" a mat.", "the cat is on a mat."], "prompts of ids", texts(found))
 
@@ -86,7 +86,7 @@ def special_tokens_stay_where_asked():
     check(texts(found)[0].startswith("<|channel|> cat<|message|> mat</s>"), "an EOS that ends nothing is text", texts(found))
     _, found = run(folder, model, prompts, keep, f"sampling.stop_token_ids=[{ids['<|message|>']}]")
     check(texts(found) == ["<|channel|> cat"] and found[0]["finish_reason"] == STOP, texts(found))
-    # It is part of the answers: a run keeps its own.
+    # The setting is part of the answers: a run keeps its own.
     refused = expect_exit(moemill("run", "--model", model, "-i", prompts, "-o", folder / "out", "--set", "sampling.temperature=0",
                                   "--set", f"sampling.stop_token_ids=[{ids['<|message|>']}]"), 2)
     check("output.skip_special_tokens" in refused.stderr, refused.stderr)
@@ -185,7 +185,7 @@ def the_publishers_sampling():
     changed = expect_exit(moemill(*words[:-4]), 2)
     check("sampling.temperature" in changed.stderr and "sampling.from_model" in changed.stderr, changed.stderr)
     check("0 differ" in expect_exit(moemill("verify", folder / "out", "--replay", "1"), 0).stdout)
-    # A run's own config.yaml holds every value: what the file says by now is nothing to those who only read the run.
+    # A run's own config.yaml has every value: commands that only read the run ignore later changes of the file.
     (model / "generation_config.json").write_text('{"top_p": 0.0}')
     expect_exit(moemill("verify", folder / "out"), 0)
     check(json.loads(expect_exit(moemill("status", folder / "out", "--json"), 0).stdout)["prompts_done"] == 1)
@@ -196,7 +196,7 @@ def the_publishers_sampling():
     done = expect_exit(moemill("validate", "--model", model, "-i", prompts, "--set", "sampling.from_model=true"), 2)
     check("generation_config.json" in done.stderr and "sampling.temperature" in done.stderr, done.stderr)
     check("leave it out" in done.stderr, done.stderr)
-    # What it says otherwise, nobody asked for: whole numbers as floats count, what moemill does not take is passed over.
+    # Other values in the file are not requested: whole numbers as floats count, values that moemill does not accept are ignored.
     odd = {"temperature": 1.0, "top_k": 50.0, "top_p": 0.0, "repetition_penalty": 0, "min_p": "a lot"}
     (model / "generation_config.json").write_text(json.dumps(odd))
     said = advice(model, prompts)

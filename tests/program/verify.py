@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""verify, replay and --retry-failed: what proves a run, and what must not pass.
+"""verify, replay and --retry-failed: what proves a run, and what must be found.
 
     verify.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -16,7 +16,7 @@ NO_TIME = ["--set", "runtime.max_wall_time=0.0001", "--set", "runtime.drain_marg
 
 
 def words_for(name, *settings, prompts=None):
-    """The run command of a small job of several shards, and its folder."""
+    """The command and folder of a small job with several shards."""
     folder = fresh(name)
     write_prompts(folder / "p.h5", prompts or PROMPTS)
     sets = [w for s in ("sampling.max_tokens=6", "output.shard_prompts=2", "output.keep_shards=true", *settings) for w in ("--set", s)]
@@ -24,7 +24,7 @@ def words_for(name, *settings, prompts=None):
 
 
 def elsewhere(words, out):
-    """The same command for another run directory."""
+    """The same command for a different run directory."""
     at = words.index("-o") + 1
     return [*words[:at], out, *words[at + 1:]]
 
@@ -47,7 +47,7 @@ def without_a_merged_file():
 
 
 def forge(path, name, row, value):
-    """Sealed again, as by a writer that was wrong."""
+    """Sealed again, as by a writer with an error."""
     with h5py.File(path, "r+") as f: f[name][row] = value
     seal_again(path)
 
@@ -72,8 +72,8 @@ def replay_finds_what_the_model_did_not_say():
 
 
 def replay_draws_the_same_rows_from_many_shards():
-    """One file open at a time, of more shards than there may be open files; fewer rows are the first of more. Which rows were drawn
-    is seen after a change of config.yaml's seed: all of them differ then."""
+    """One file is open at a time, in a run with more shards than allowed open files; a smaller K replays the first rows of a larger K. A
+    change of config.yaml's seed shows which rows were drawn: all of them differ then."""
     words, out = words_for("many_shards", "output.shard_prompts=1", "sampling.max_tokens=1",
                            prompts={"prompt": [f"number {i}" for i in range(150)]})
     expect_exit(moemill(*words, "--set", "output.merge=false"), 0)
@@ -96,7 +96,7 @@ def replay_draws_the_same_rows_from_many_shards():
 
 
 def replay_of_a_prompt_that_fails_now():
-    """All but one prompt, so that one rank of three has something to do; told once each."""
+    """Keeps all but one prompt, so that only one rank of three has work; each message appears once."""
     words, out = words_for("fails_now")
     expect_exit(moemill(*words), 0)
     (out / "config.yaml").write_text((out / "config.yaml").read_text().replace("max_model_len: auto", "max_model_len: 9"))
@@ -111,7 +111,7 @@ def replay_of_a_prompt_that_fails_now():
 
 
 def replay_of_scores():
-    """A job that only scores has nothing else to compare; in outputs.h5 and in a shard that begins with prompt 2."""
+    """A job that only scores has only scores to compare: in outputs.h5, and in a shard that begins with prompt 2."""
     words, out = words_for("scores", "sampling.max_tokens=0", "sampling.prompt_logprobs=true")
     expect_exit(moemill(*words), 0)
     expect_exit(moemill("verify", out, "--replay", "7"), 0)
@@ -136,7 +136,7 @@ SHORT, CUT = ["--set", "model.max_model_len=24"], ["--set", "errors.too_long=tru
 
 
 def failed_rows_again():
-    """With and without parts that a shard may lack."""
+    """With and without the parts that a shard may lack."""
     for name, more in [("plain", []), ("scored", ["sampling.prompt_logprobs=true", "sampling.logprobs=2"]),
                        ("text", ["output.store=[text]"])]:
         words, out = words_for(f"retry_{name}", *more, prompts=WITH_LONG)
@@ -165,7 +165,7 @@ def pending_again_after_a_stopped_retry():
 
 
 def a_damaged_shard():
-    """The message names the file and the way out, and that way works."""
+    """The message names the file and the remedy, and the remedy works."""
     words, out = words_for("damaged")
     expect_exit(moemill(*words), 0)
     whole = (out / "outputs.h5").rename(out.parent / "whole.h5")
@@ -186,7 +186,7 @@ def flip(path, whole, bit):
 
 
 def shards_removed_after_the_merge():
-    """By a user's hand. outputs.h5 speaks for all rows then, for --retry-failed, too."""
+    """Removed by a user. outputs.h5 then has all rows, also for --retry-failed."""
     words, out = words_for("removed", prompts=WITH_LONG)
     words += ["--set", "errors.max_failed_fraction=0.9", *SHORT]
     expect_exit(moemill(*words), 0)
@@ -202,7 +202,7 @@ def shards_removed_after_the_merge():
     expect_exit(moemill("verify", out, "--deep", "--replay", "3"), 0)
     check((out / "outputs.h5").read_bytes() == before, "outputs.h5 was changed")
     (out / "outputs.h5").rename(out.parent / "whole.h5")
-    expect_exit(moemill(*words), 0)  # all rows are made again: nobody but the user knows that they were there
+    expect_exit(moemill(*words), 0)  # all rows are generated again: only the user knows that they existed
     check(not differences(out.parent / "whole.h5", out / "outputs.h5"))
     for shard in (out / "shards").iterdir(): shard.unlink()
     expect_exit(moemill(*words, *CUT, "--retry-failed"), 0)
@@ -236,7 +236,7 @@ def files_of_another_run():
 
 
 def other_prompts_or_tokenizer():
-    """Rows that other prompts or another tokenizer make say nothing about this run."""
+    """Rows made with different prompts or a different tokenizer prove nothing about this run."""
     words, out = words_for("changed_inputs")
     model = shutil.copytree(MODELS / "deepseek_v3", out.parent / "model")
     words[2] = model
@@ -258,7 +258,8 @@ def other_prompts_or_tokenizer():
 
 
 def shards_that_do_not_belong():
-    """Of another run, in the place of another one, or with a number that the run has not: none gets into outputs.h5."""
+    """A shard of a different run, in the place of a different shard, or with a number that the run does not have: none is merged into
+    outputs.h5."""
     words, out = words_for("strays", "output.merge=false")
     others, other = words_for("strays_from", "output.merge=false", "sampling.seed=9")
     for each in (words, others): expect_exit(moemill(*each), 0)
@@ -282,7 +283,7 @@ def shards_that_do_not_belong():
 
 
 def output_dir_that_is_none():
-    """Refused before anything is made."""
+    """Refused before anything is generated."""
     words, out = words_for("none")
     words = words[:words.index("-o")] + words[words.index("-o") + 2:]
     expect_exit(moemill(*words, "-o", out, "--resume", "always"), 2)

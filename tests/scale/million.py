@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Many prompts through the program: does a rank's memory stay flat, does a prompt cost the same,
-how long do a resume, `status` and `verify` take?
+"""Many prompts through the program: does a rank's memory stay constant, is the cost per prompt constant, and how long do a
+resume, `status` and `verify` take?
 
     million.py MOEMILL SOURCE_DIR WORK_DIR [--prompts 10000,100000,1000000] [--ranks 2] [--shard-prompts 1024]
                [--repeat 1] [--set KEY=VALUE ...] [--flat 1.1]
 
-The model is a tiny one with random weights, so that nearly everything measured is the program's own cost. All sizes have
-shards of the same number of prompts (or `auto`): a shard has a cost of its own. Each size is run whole, then verified;
-and once more with a drain (SIGUSR1) in mid-job, resumed, and held against the first byte for byte. Whole jobs are
-repeated as often as asked, each size in turn: the row is the quickest one's, and the cost a prompt is told of all.
-With --flat there are whole jobs alone, and no rank may have that many times the memory for the last size as for the
-first. Prints a table; needs h5py and numpy."""
+The model is tiny with random weights, so nearly everything measured is the program's own cost. All sizes have shards of
+the same number of prompts (or `auto`), because a shard has a cost of its own. Each size is run undisturbed and verified,
+then run again with a drain (SIGUSR1) in mid-job, resumed, and compared with the first byte for byte. Complete jobs are
+repeated as requested, each size in turn: the row shows the fastest one, and the cost per prompt of all. With --flat there
+are only complete jobs, and no rank may use that many times the memory for the last size as for the first. Prints a table;
+needs h5py and numpy."""
 import argparse
 import json
 import os
@@ -59,8 +59,8 @@ def write_job(folder, count):
         "parallel: {threads_per_rank: 1, kv_cache_tokens: 65536}\n")
 
 
-# A rank under one more process, which writes the most memory that the rank had, in KB, when it has ended: looked at from
-# outside while it runs, a job that is soon over could be gone before it had its most.
+# A rank under an extra process, which writes the rank's peak memory in KB when it has ended: observed from outside, a short job could end
+# before its peak was seen.
 RANK = """import os, resource, subprocess, sys
 code = subprocess.call(sys.argv[2:])
 with open(sys.argv[1] + os.environ["OMPI_COMM_WORLD_RANK"], "w") as f: f.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
@@ -68,12 +68,12 @@ sys.exit(code)"""
 
 
 def at_work(out):
-    """Whether its ranks have begun: before that, a signal just ends them."""
+    """Whether its ranks have started: before that, a signal just ends them."""
     return any((out / "journal").glob("*.journal")) or any((out / "shards").glob("*.h5"))
 
 
 def job(folder, out, drain_after=None):
-    """A job to its end: its exit code, seconds and memory by rank (MB, of a job that is not drained)."""
+    """Runs a job to its end: exit code, seconds and memory per rank (MB, if the job is not drained)."""
     rank = [] if drain_after else [sys.executable, "-c", RANK, str(folder / "memory-")]
     command = ["mpirun", "-n", str(options.ranks), "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1",
                *rank, str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "-o", str(out)]
@@ -109,7 +109,7 @@ def metrics(out):
 
 
 def whole_job(folder, count):
-    """Its part of the row. The last line of metrics.jsonl is written when the ranks' work is over, ahead of the merge."""
+    """Its part of the table's row. The last line of metrics.jsonl is written when the ranks' work is over, before the merge."""
     shutil.rmtree(folder / "out", ignore_errors=True)
     code, seconds, memory, log = job(folder, folder / "out")
     check(code == 0, f"exit {code}", log[-3000:])
@@ -124,7 +124,7 @@ def whole_job(folder, count):
 
 
 def measure(folder, jobs):
-    """The row of a size, of which so many whole jobs were run."""
+    """The row for a size, of which this many complete jobs were run."""
     row = min(jobs, key=lambda job: job["us a prompt"])
     seconds = row["seconds"]
     row["us a prompt"] = ", ".join(f"{us:.3g}" for us in sorted(job["us a prompt"] for job in jobs))

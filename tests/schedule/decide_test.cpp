@@ -53,7 +53,7 @@ TEST_CASE("shards go to the rank with least work left, ties to the lowest, in th
   CHECK(d.phase == Phase::Prefill);
 }
 
-TEST_CASE("nobody takes more than it wants, nor beyond its fair share") {
+TEST_CASE("no rank takes more than it wants, nor more than its fair share") {
   std::vector<Facts> facts = {busy(10), idle()};
   facts[0].wanted_sequences = 0;
   Decision d = decide(facts, shards(20, 4, 10));
@@ -95,9 +95,9 @@ TEST_CASE("the phase follows the rows; prompts are levelled") {
   Decision d = decide(facts, ClaimState());
   CHECK(d.phase == Phase::Prefill);
   CHECK(d.row_limit == 74);  // 32 and 200 rows: mean 116, least 32
-  facts[0] = Facts();        // a rank without rows is not waited for
+  facts[0] = Facts();        // a rank without rows does not count
   CHECK(decide(facts, ClaimState()).row_limit == 200);
   facts[0] = busy(500);
-  facts[0].generated_rows = 199;  // prompts always get on
+  facts[0].generated_rows = 199;  // prompts always advance
   CHECK(decide(facts, ClaimState()).row_limit == 215);
 }

@@ -23,7 +23,7 @@ Decision prefill(std::uint32_t row_limit = 4096) {
   return d;
 }
 
-// Every Sample use draws its sequence's length as token; the last token of max_tokens ends it.
+// Every use with purpose Sample draws its sequence's length as the token; the last of max_tokens tokens ends it.
 void draw_and_commit(Scheduler& scheduler) {
   std::vector<Drawn> drawn;
   for (const LogitUse& use : scheduler.uses()) {
@@ -68,8 +68,8 @@ TEST_CASE("samples share full prompt pages and copy the partial one") {
   CHECK(scheduler.facts().free_pages == 16 - 4);
 }
 
-TEST_CASE("samples that do not fit together follow one another and keep the prompt's pages") {
-  Scheduler scheduler({8, 256, 3, 1024});  // 100 + 60 - 1 positions: three pages a sample
+TEST_CASE("samples that do not fit together run one after another and keep the prompt's pages") {
+  Scheduler scheduler({8, 256, 3, 1024});  // 100 + 60 - 1 positions: three pages per sample
   REQUIRE(scheduler.fits(100, 60, 4));
   REQUIRE_FALSE(scheduler.fits(100, 94, 4));
   scheduler.add(prompt(0, 100, 4, 60));
@@ -99,7 +99,7 @@ TEST_CASE("only samples that run hold memory for all their tokens") {
     std::size_t large = 0;
     for (std::uint32_t s = 0; s < scheduler.slot_count(); ++s)
       large += scheduler.sequence(SlotId{static_cast<std::int32_t>(s)}).generated.capacity() >= 100;
-    CHECK(large <= 6);  // those that just ended can still be read while others start
+    CHECK(large <= 6);  // sequences that have just ended can still be read while others start
   }
   CHECK(scheduler.idle());
 }
@@ -109,7 +109,7 @@ TEST_CASE("a model with windows everywhere holds a long text in its window's pag
   settings.window_pages = 3;  // 100 positions touch three pages at most
   Scheduler scheduler(settings);
   CHECK(scheduler.fits(1000, 900, 1));
-  CHECK_FALSE(scheduler.fits(1000, 900, 2));  // the prompt's window stays for the second sample
+  CHECK_FALSE(scheduler.fits(1000, 900, 2));  // the prompt's window is kept for the second sample
   CHECK(scheduler.fits(100, 28, 2));          // two pages in all
   scheduler.add(prompt(0, 1000, 1, 900));
   std::size_t steps = 0;
@@ -122,11 +122,11 @@ TEST_CASE("a model with windows everywhere holds a long text in its window's pag
     REQUIRE(held <= 3);
     draw_and_commit(scheduler);
   }
-  CHECK(steps < 900 + 1000 / 16);  // chunks of what fits beside the window
+  CHECK(steps < 900 + 1000 / 16);  // chunks that fit beside the window
   CHECK(scheduler.facts().free_pages == 3);
 }
 
-TEST_CASE("a step borrows pages that nobody was promised, and prompts give theirs back as they get on") {
+TEST_CASE("a step borrows pages that no list was promised, and prompts free theirs as they advance") {
   SchedulerSettings settings{.max_num_seqs = 2, .max_num_batched_tokens = 512, .pages = 64, .max_model_len = 2000};
   settings.window = 128, settings.window_pages = static_cast<std::uint32_t>(useful_window_pages(128, 1000, 2, 512));
   CHECK(settings.window_pages == 3 * 3 + 8);
@@ -134,11 +134,11 @@ TEST_CASE("a step borrows pages that nobody was promised, and prompts give their
   scheduler.add(prompt(0, 1000, 1, 10));
   for (std::uint32_t computed = 0; computed < 1000; computed += 512) {
     const Step& step = scheduler.plan_step(prefill());
-    REQUIRE(step.rows() == std::min(512u, 1000 - computed));  // not a row less than without a window
+    REQUIRE(step.rows() == std::min(512u, 1000 - computed));  // as many rows as without a window
     REQUIRE(step.pages[0].size() == step.pages[1].size());
     draw_and_commit(scheduler);
   }
-  // Full: 16 pages. Window: that of position 1000 goes back to 873, page 13 of 0 to 15.
+  // Full: 16 pages. Window: position 1000 sees positions from 873 on, in page 13 of 0 to 15.
   CHECK(scheduler.facts().free_pages == 64 - 16 + settings.window_pages - 3);
 }
 
@@ -195,7 +195,7 @@ TEST_CASE("the row limit holds prompts back, never generated rows") {
   CHECK(scheduler.plan_step(prefill(3)).rows() == 4);
 }
 
-TEST_CASE("resumed tokens are replayed in one segment, then the sample goes on") {
+TEST_CASE("resumed tokens are replayed in one segment, then the sample continues") {
   Scheduler scheduler({4, 32, 64, 1024});
   PromptWork p = prompt(0, 5, 1, 20);
   p.samples[0].resumed = {7, 8, 9};
@@ -226,7 +226,7 @@ TEST_CASE("a failed draw ends the sample without its token") {
   CHECK(scheduler.plan_step(prefill()).rows() == 1);
 }
 
-TEST_CASE("what breaks the contract is refused") {
+TEST_CASE("broken preconditions are contract violations") {
   Scheduler scheduler({4, 32, 2, 100});
   CHECK_THROWS_AS(scheduler.add(prompt(0, 0, 1, 5)), ContractViolation);
   CHECK_THROWS_AS(scheduler.add(prompt(0, 5, 0, 5)), ContractViolation);

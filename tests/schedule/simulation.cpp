@@ -23,7 +23,7 @@ FinishReason verdict(TokenId token, std::size_t tokens, std::uint32_t max_tokens
   return tokens >= max_tokens ? FinishReason::Length : FinishReason::None;
 }
 
-// What the row at the end of `tokens` sees: everything before it in full layers, the last few tokens in windowed ones.
+// The tokens that the row at the end of `tokens` sees: all in full layers, the last few in windowed layers.
 std::uint64_t sight(std::uint64_t prefix_hash, std::span<const TokenId> tokens, const SchedulerSettings& layers) {
   std::uint64_t hash = layers.pages > 0 ? prefix_hash : 2;
   if (layers.window == 0) return hash;
@@ -93,7 +93,7 @@ TokenId& Rank::place(const Step& step, std::size_t group, const Segment& segment
   return cache[group].at(static_cast<std::size_t>(page.value))[position % page_tokens];
 }
 
-// The hash of what each wanted row sees.
+// The hash of the tokens that each row with logits sees.
 std::vector<std::uint64_t> Rank::forward(const Step& step) {
   for (const PageCopy& copy : step.copies) {
     auto& pages = cache[static_cast<std::size_t>(copy.group)];
@@ -178,7 +178,7 @@ Outcome simulate(const std::vector<PromptWork>& job, const SimulationSettings& s
   std::vector<std::unique_ptr<Rank>> ranks;
   for (std::uint32_t r = 0; r < settings.ranks; ++r) ranks.push_back(std::make_unique<Rank>(settings.scheduler));
   ClaimState claims = shards_of(job, settings.prompts_a_shard);
-  // Every step computes a row or ends a prompt somewhere; replays and chunks included this is generous.
+  // Every step computes a row or ends a prompt on some rank; including replays and chunks this limit is generous.
   std::uint64_t most_steps = 100;
   for (const PromptWork& p : job) most_steps += 2 + p.work();
 

@@ -1,6 +1,6 @@
-// A job on simulated ranks: real schedulers and decisions, a fake model. The model's cache is played page by page with
-// the tokens themselves, in both groups of layers, and the next token is a hash of what a row can read there: a wrong
-// page, copy, position or order, or a page given back too soon, gives other tokens.
+// A job on simulated ranks with real schedulers and decisions and a fake model. The model's cache is simulated page by
+// page with the tokens themselves, in both groups of layers, and the next token is a hash of what a row can read there:
+// a wrong page, copy, position or order, or a page freed too soon, gives different tokens.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct SimulationSettings {
   std::uint32_t ranks = 1;
   std::uint32_t prompts_a_shard = 4;
   SchedulerSettings scheduler{8, 64, 64, 4096};
-  std::int64_t drain_at_step = -1;  // one rank wishes to drain there
+  std::int64_t drain_at_step = -1;  // the step at which one rank asks for a drain
 };
 
 using SampleKey = std::pair<std::uint64_t, std::uint32_t>;  // prompt, sample
@@ -30,20 +30,21 @@ struct Completion {
 
 struct Outcome {
   std::map<SampleKey, Completion> completions;
-  std::map<std::uint64_t, std::vector<std::uint64_t>> prompt_scores;  // by prompt: a value for each token but the first
-  std::map<SampleKey, std::vector<TokenId>> partials;                 // of a drain
+  std::map<std::uint64_t, std::vector<std::uint64_t>>
+      prompt_scores;                                   // by prompt: a value for each token except the first
+  std::map<SampleKey, std::vector<TokenId>> partials;  // saved by a drain
   Phase end = Phase::Failed;
   std::uint64_t steps = 0;
-  std::uint64_t rows = 0;          // of all ranks and steps
-  std::uint64_t slowest_rows = 0;  // sum over steps of the busiest rank's rows: what lockstep waits for
+  std::uint64_t rows = 0;          // sum over all ranks and steps
+  std::uint64_t slowest_rows = 0;  // sum over steps of the busiest rank's rows, which lockstep waits for
   std::uint64_t prompt_rows = 0;
-  std::vector<std::uint64_t> last_busy;  // by rank: the last step in which it had rows
+  std::vector<std::uint64_t> last_busy;  // [ranks]: the last step in which the rank had rows
 };
 
-// Runs the job until all ranks leave. CHECKs limits and invariants on the way.
+// Runs the job until all ranks leave, and CHECKs limits and invariants at every step.
 Outcome simulate(const std::vector<PromptWork>& job, const SimulationSettings& settings);
 
-// The same by definition, one sample at a time, without any scheduler; of `layers` only which groups a model has.
+// The same by definition, one sample at a time without a scheduler; `layers` only says which groups a model has.
 Outcome by_definition(const std::vector<PromptWork>& job, const SchedulerSettings& layers = {.pages = 1});
 
 struct JobShape {

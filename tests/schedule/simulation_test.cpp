@@ -1,4 +1,4 @@
-// Whole jobs on simulated ranks (simulation.hpp): same answers for any layout, within all limits, to the end.
+// Complete jobs on simulated ranks (simulation.hpp) have the same answers for any layout and respect all limits.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ struct Chance {
   }
 };
 
-// Random limits that any sample of the job fits; a third of the models each has full layers, windowed ones, and both.
+// Random limits that any sample of the job fits; a third of the models each has full layers, windowed layers, and both.
 SimulationSettings random_settings(Chance& chance, const JobShape& shape, std::uint32_t window, std::uint32_t kind) {
   SimulationSettings s;
   s.ranks = chance.from(1, 6);
@@ -57,7 +57,7 @@ TEST_CASE("every sample once, with the same tokens for any ranks, limits, pages 
   }
 }
 
-TEST_CASE("long texts through small windows, in pools that hold just what one sample needs") {
+TEST_CASE("long texts with small windows, in pools of exactly the pages that one sample needs") {
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     CAPTURE(seed);
     Chance chance{seed + 200000};
@@ -78,7 +78,7 @@ TEST_CASE("long texts through small windows, in pools that hold just what one sa
   }
 }
 
-TEST_CASE("a drained job is taken up again, on other ranks, with the same tokens") {
+TEST_CASE("a drained job is resumed on a different number of ranks with the same tokens") {
   std::uint64_t with_partials = 0;
   for (std::uint64_t seed = 0; seed < 600; ++seed) {
     CAPTURE(seed);
@@ -94,7 +94,7 @@ TEST_CASE("a drained job is taken up again, on other ranks, with the same tokens
       Outcome got = simulate(job, settings);
       for (auto& [key, completion] : got.completions) REQUIRE(done.try_emplace(key, completion).second);
       with_partials += got.partials.empty() ? 0 : 1;
-      // What is missing: samples not done, from their partial tokens on. Scores are known once they are complete.
+      // The rest: samples that are not done, from their partial tokens on. Scores are known once they are complete.
       std::vector<PromptWork> rest;
       for (PromptWork prompt : job) {
         auto scores = got.prompt_scores.find(prompt.prompt_index);
@@ -136,13 +136,13 @@ TEST_CASE("ranks are kept evenly busy, nearly full, and end together") {
     MESSAGE(ranks << " ranks: " << got.steps << " steps, rows of the mean to the busiest rank " << balance(got, ranks)
                   << ", of the busiest a step " << busiest);
     CHECK(balance(got, ranks) > 0.85);  // without levelling it is 0.52 on 8 ranks
-    CHECK(busiest > 32);                // as many as there are slots: each step is full of sequences
+    CHECK(busiest > 32);                // the number of slots: each step has the largest number of sequences
     auto [first, last] = std::minmax_element(got.last_busy.begin(), got.last_busy.end());
-    CHECK(*last - *first <= 60);  // one longest completion: nobody begins a shard when another is idle
+    CHECK(*last - *first <= 60);  // one longest completion: no rank begins a shard while another is idle
   }
 }
 
-TEST_CASE("skewed work: one long shard does not keep what others could do") {
+TEST_CASE("skewed work: the rank with one long shard does not keep work that others could do") {
   JobShape shape{400, 60, 20, 1};
   std::vector<PromptWork> job = random_job(9, shape);
   for (std::uint32_t p = 0; p < 8; ++p) job[p].params.max_tokens = 400;  // the first shard is most of the work

@@ -60,7 +60,7 @@ TEST_CASE("ranks agree on the failure of the lowest rank that has one") {
   });
 }
 
-TEST_CASE("one rank's fault becomes everybody's, with one message and one code") {
+TEST_CASE("a fault of one rank becomes that of all, with one message and one exit code") {
   run_loopback(4, [](Comm world) {
     together(world, [] {});
     std::string text;

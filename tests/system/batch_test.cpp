@@ -1,4 +1,4 @@
-// What batch systems say about CPUs, by their variables and host files.
+// The CPUs that batch systems report in variables and host files.
 #include "system/machine/batch.hpp"
 
 #include <doctest/doctest.h>
@@ -14,7 +14,7 @@ using namespace moemill;
 
 namespace {
 
-// A file of hosts, gone at the end.
+// A temporary file of hosts.
 struct HostFile {
   std::string path = "/tmp/moemill-hosts-" + std::to_string(::getpid());
   explicit HostFile(const std::string& text) { std::ofstream(path) << text; }
@@ -43,7 +43,7 @@ std::uint32_t threads(const Variables& variables, std::uint32_t ranks, std::uint
 
 TEST_CASE("batch: CPUs of this node and of the job, by each system's variables") {
   CHECK(told({}) == "? of ?");
-  CHECK(told({{"NSLOTS", "8"}, {"NCPUS", "8"}}) == "? of ?");  // outside of a job these are anybody's
+  CHECK(told({{"NSLOTS", "8"}, {"NCPUS", "8"}}) == "? of ?");  // outside of a job these variables mean nothing
   CHECK(told({{"SGE_TASK_ID", "undefined"}, {"NSLOTS", "8"}, {"NHOSTS", "1"}}) == "8 of 8");
   CHECK(told({{"SGE_TASK_ID", "1"}, {"NSLOTS", "16"}, {"NHOSTS", "2"}}) == "? of 16");
   CHECK(told({{"LSB_JOBID", "1"}, {"LSB_DJOB_NUMPROC", "12"}, {"LSB_MCPU_HOSTS", "n0 4 n1 8"}}) == "8 of 12");
@@ -73,7 +73,7 @@ TEST_CASE("batch: auto takes no more than was allocated, and a tighter mask coun
   CHECK(threads(eight, 1, 64) == 8);
   CHECK(threads(eight, 2, 64) == 4);
   CHECK(threads(eight, 16, 64) == 1);
-  CHECK(threads(eight, 1, 4) == 4);  // bound to less
+  CHECK(threads(eight, 1, 4) == 4);  // the binding is tighter
   CHECK(threads({}, 2, 64) == 32);
   CpuView quota = first_cpus(64);
   quota.quota = 2, quota.quota_group = 7;

@@ -1,5 +1,5 @@
-// The test bodies of Comm, run on loopback (comm.cpp) and on MPI (comm_mpi.cpp). Every rank knows from a round's seed
-// what all ranks send, so each checks what it receives against what the others must have sent.
+// The test bodies of Comm, run on loopback (comm_test.cpp) and on MPI (comm_mpi_test.cpp). A round's seed determines what
+// all ranks send, so that each rank can check what it receives.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -17,7 +17,7 @@ namespace {
 using Bytes = std::vector<std::byte>;
 using Counts = std::vector<std::uint32_t>;
 
-// What `from` sends `to` in a round: how much, and every byte of it.
+// The bytes that `from` sends to `to` in a round.
 std::uint32_t units_between(int round, int from, int to, std::uint32_t most) {
   std::uint32_t draw =
       philox(static_cast<std::uint64_t>(round), static_cast<std::uint64_t>(from), static_cast<std::uint64_t>(to))[0];
@@ -31,7 +31,7 @@ void append_block(Bytes& bytes, int round, int from, int to, std::size_t count) 
   for (std::size_t i = 0; i < count; ++i) bytes.push_back(byte_between(round, from, to, i));
 }
 
-// One all-to-all of a round, from this rank's view.
+// One all-to-all of a round, as this rank sees it.
 struct Round {
   Bytes send, receive, expected;
   Counts send_units, receive_units;
@@ -68,7 +68,7 @@ inline void check_collectives(Comm comm) {
 
     int root = round % size;
     Bytes data;
-    append_block(data, round, root, 0, static_cast<std::size_t>(round) * 97);  // round 0: nothing
+    append_block(data, round, root, 0, static_cast<std::size_t>(round) * 97);  // round 0 sends nothing
     Bytes got = comm.broadcast(me == root ? std::span<const std::byte>(data) : std::span<const std::byte>(), root);
     CHECK(got == data);
 
@@ -84,7 +84,7 @@ inline void check_collectives(Comm comm) {
 
 inline void check_splits(Comm comm) {
   int me = comm.rank(), size = comm.size();
-  // Odd and even ranks, in reverse order; twice, and once within the parts, so that groups do not mix.
+  // Splits odd and even ranks, in reverse order, twice, and once within the parts, so that mixed-up groups are detected.
   for (int repeat = 0; repeat < 2; ++repeat) {
     Comm part = comm.split(me % 2, -me);
     CHECK(part.size() == (size + (me % 2 == 0 ? 1 : 0)) / 2);
@@ -120,13 +120,13 @@ inline void check_transfers(Comm comm) {
     }
 }
 
-// Two transfers in flight, finished in either order.
+// Two transfers are in flight and finish in either order.
 inline void check_both_channels(Comm comm) {
   for (int round = 100; round < 130; ++round) {
     Round a(comm, 2 * round, 30, 2048), b(comm, 2 * round + 1, 30, 256);
     Comm::Transfer ta = a.start(comm, 0);
     Comm::Transfer tb = b.start(comm, 1);
-    // Ranks finish in different orders, with a collective between.
+    // Ranks finish in different orders, with a collective in between.
     bool a_first = (round + comm.rank()) % 2 == 0;
     (a_first ? ta : tb).wait();
     comm.barrier();
@@ -145,7 +145,7 @@ inline void check_transfer_of_nothing(Comm comm) {
   CHECK(never.test());
 }
 
-// Far above every eager limit.
+// A transfer far above every eager limit.
 inline void check_long_transfer(Comm comm) {
   Round r(comm, 7, 3000, 1000);
   r.start(comm, 1).wait();

@@ -32,7 +32,7 @@ TEST_CASE("one rank alone needs no MPI") {
 }
 
 TEST_CASE("a loopback rank that throws ends all ranks with its exception") {
-  // Rank 2 of 4 throws while the others wait in every kind of call.
+  // Rank 2 of 4 throws while the remaining ranks wait in every kind of call.
   std::atomic<int> stopped = 0;
   auto others_wait_in = [&](auto&& call) {
     stopped = 0;
@@ -42,7 +42,7 @@ TEST_CASE("a loopback rank that throws ends all ranks with its exception") {
         for (;;) call(comm);
       } catch (const SystemError&) {
         ++stopped;
-        // ... and a later call throws too
+        // a later call throws as well
         CHECK_THROWS_AS(comm.barrier(), SystemError);
         throw;
       }

@@ -22,7 +22,7 @@ TEST_CASE("HDF5's reasons print, whatever a broken file has put into them") {
   const std::string text = error_text();
   CAPTURE(text);
   CHECK_FALSE(first_bad_utf8(text));
-  CHECK(text.find("a???[31m \xc3\xa9?z") != std::string::npos);  // what prints stays
+  CHECK(text.find("a???[31m \xc3\xa9?z") != std::string::npos);  // printable characters stay
   CHECK(error_text() == "no reason given");
 }
 

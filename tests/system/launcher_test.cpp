@@ -14,7 +14,7 @@ namespace {
 
 const std::string open_mpi = "Open MPI v4.1.4", mpich = "MPICH 4.0.2";
 
-// What rank 1 of 4 finds, by launcher.
+// The environment of rank 1 of 4 under each launcher.
 const Variables mpirun = {{"OMPI_COMM_WORLD_SIZE", "4"},
                           {"OMPI_COMM_WORLD_RANK", "1"},
                           {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"},
@@ -103,28 +103,28 @@ TEST_CASE("launcher: an Open MPI with Slurm's own PMI may try, and the count dec
     CHECK(fault(started, 1, open_mpi).find("started 4 tasks") != std::string::npos);
     CHECK(fault(started, 1, open_mpi).find("--mpi=pmix") != std::string::npos);
   }
-  const auto never = []() -> bool { throw std::runtime_error("asked"); };  // it takes a moment
+  const auto never = []() -> bool { throw std::runtime_error("asked"); };  // must not be called, because it is slow
   for (const Variables& started : {mpirun, step_pmix, hydra})
     CHECK_NOTHROW(decide_launch(environment_of(started), open_mpi, never));
   CHECK_NOTHROW(decide_launch(environment_of(step_pmi2), mpich, never));
 }
 
 TEST_CASE("launcher: of nested launchers the inner one counts") {
-  // mpirun on three nodes: its agents are a Slurm step of their own.
+  // Under mpirun on three nodes, its agents are a Slurm step of their own.
   const Variables below_agents = with(mpirun, {{"SLURM_STEP_NUM_TASKS", "3"}, {"SLURM_STEP_ID", "0"}});
   CHECK(decide(below_agents, open_mpi).use == Use::Mpi);
   CHECK(decide(below_agents, open_mpi).refusal == "");
   CHECK(fault(below_agents, 4, open_mpi) == "");
   const Variables proxies = with(hydra, {{"SLURM_STEP_NUM_TASKS", "2"}});
   CHECK(fault(proxies, 4, mpich) == "");
-  // A shell in a step of one task, and one mpiexec in another.
+  // A shell in a step of one task, then mpiexec in a different step.
   const Variables interactive = with(hydra, {{"SLURM_STEP_NUM_TASKS", "1"}, {"PMIX_RANK", "0"}});
   CHECK(decide(interactive, mpich).use == Use::Mpi);
   CHECK(fault(interactive, 4, mpich) == "");
-  CHECK(fault(interactive, 1, mpich) == "");  // not to be told from the step's one task: never a false refusal
+  CHECK(fault(interactive, 1, mpich) == "");  // looks like the step's one task, and a false refusal would be worse
   const Variables mpirun_in_hydra = with(mpirun, {{"PMI_SIZE", "1"}, {"PMI_RANK", "0"}});
   CHECK(fault(mpirun_in_hydra, 4, open_mpi) == "");
-  // Parts of a heterogeneous job count their own tasks only; the world is all of them.
+  // Each part of a heterogeneous job counts only its own tasks; the world has all of them.
   CHECK(fault(step_pmix, 12, open_mpi) == "");
 }
 

@@ -1,4 +1,4 @@
-// Variables as a test makes them up, in place of the process's own.
+// Environment variables that a test invents, in place of the process's own.
 #pragma once
 
 #include <map>

@@ -1,4 +1,4 @@
-// What is left of memory where control groups, Slurm and ulimits have a say: made-up machines in a folder.
+// The memory left under control groups, Slurm and ulimits, on invented machines in a folder.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -115,7 +115,7 @@ TEST_CASE("memory: Slurm's --mem is a node's, less what its ranks hold; a ulimit
   CHECK(machine.left(2, slurm({{"SLURM_MEM_PER_NODE", "5"}})).limit == "Slurm's --mem");
   CHECK(machine.left(1, slurm({{"SLURM_MEM_PER_CPU", "2"}, {"SLURM_CPUS_ON_NODE", "3"}})).bytes == 5 << 20);
   CHECK(machine.left(9, slurm({{"SLURM_MEM_PER_NODE", "5"}})).bytes == 0);
-  CHECK(machine.left(1, slurm({{"SLURM_MEM_PER_NODE", "0"}})).limit == "");  // all of the node
+  CHECK(machine.left(1, slurm({{"SLURM_MEM_PER_NODE", "0"}})).limit == "");  // all memory of the node
   MemorySources limited;
   limited.process_bytes = 1000;
   CHECK(machine.left(4, limited).bytes == 4000);

@@ -1,4 +1,4 @@
-// tokenizer.json that cannot be used: refused with the file, the place and the reason, never a crash or a guess.
+// Unusable tokenizer.json files are refused with file, place and reason, without a crash or a guess.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,9 +21,9 @@ std::string refusal(const std::string& text) {
 }
 
 struct BadFile {
-  const char* pointer;  // JSON pointer to what is replaced
+  const char* pointer;  // JSON pointer to the replaced value
   const char* value;
-  const char* says;  // what the message must name
+  const char* says;  // a part of the message
 };
 
 // clang-format off
@@ -105,7 +105,7 @@ TEST_CASE("an unk_token that is not there fails the texts that need it") {
 
 TEST_CASE("a pipe in place of tokenizer.json is refused, not waited for") {
   const std::filesystem::path dir = std::filesystem::temp_directory_path() / fmt::format("moemill-pipe-{}", ::getpid());
-  std::filesystem::remove_all(dir);  // of a test with this number that was killed
+  std::filesystem::remove_all(dir);  // left by a killed test with the same number
   std::filesystem::create_directory(dir);
   REQUIRE(::mkfifo((dir / "tokenizer.json").c_str(), 0600) == 0);
   CHECK_THROWS_WITH_AS(Tokenizer::load(dir), doctest::Contains("not a regular file"), UserError);

@@ -1,5 +1,5 @@
-// Against the tokenizers library: small tokenizers that are part of the tests, one for each option, and the published
-// ones where they are at hand.
+// Comparison with the tokenizers library: small tokenizers that are part of the tests, one per option, and published
+// ones if they are available.
 #include "base/error.hpp"
 #include "text/support.hpp"
 
@@ -15,7 +15,7 @@ void check_goldens(const Tokenizer& tokenizer, const json& goldens) {
   }
 }
 
-// What the library accepts and this one refuses by name, because PCRE2 has no counterpart.
+// Patterns that the library accepts and moemill refuses by name, because PCRE2 has no counterpart.
 bool refused_on_purpose(const std::string& name, const std::string& pattern) {
   for (const char* known : {"\\O", "\\X", "(?<n>a)\\k<n>"})
     if (name.starts_with("pattern_") && pattern == known) return true;

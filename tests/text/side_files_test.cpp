@@ -1,4 +1,4 @@
-// Added tokens in files beside tokenizer.json, against transformers (tests/text/differential/side_files.py).
+// Added tokens in files beside tokenizer.json, compared with transformers (tests/text/differential/side_files.py).
 #include "text/side_files.hpp"
 
 #include "base/error.hpp"
@@ -41,7 +41,7 @@ TEST_CASE("added tokens of the files beside tokenizer.json give transformers' id
   CHECK(with_tokens == 12);
 }
 
-TEST_CASE("a token with another id than it would get is refused, by file and token") {
+TEST_CASE("a token with an id that differs from the one it would get is refused, by file and token") {
   CHECK(refusal({"dir", R"({"added_tokens_decoder": {"356": {"content": "<|tool|>"}}})", "", ""}) == "accepted");
   CHECK(refusal({"dir", R"({"added_tokens_decoder": {"360": {"content": "<|tool|>"}}})", "", ""})
             .starts_with("dir/tokenizer_config.json: added_tokens_decoder: \"<|tool|>\" has the id 360 here"));

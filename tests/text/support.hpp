@@ -34,7 +34,7 @@ inline std::vector<json> read_lines(const std::string& path) {
   return lines;
 }
 
-// Folder of published models and goldens, or "" where the machine has none.
+// The folder of published models and goldens, or "" if there is none.
 inline std::string shared_folder(const std::string& inside) {
   const char* set = std::getenv("MOEMILL_SHARED");
   std::string path = (set ? std::string(set) : std::string(MOEMILL_SOURCE_DIR) + "/../shared") + "/" + inside;
@@ -51,7 +51,7 @@ inline std::string stream(const Tokenizer& tokenizer, const std::vector<TokenId>
   return text;
 }
 
-// What a model's answer adds to the text of its prompt.
+// The text that a model's answer adds to the text of its prompt.
 inline std::string answer(const Tokenizer& tokenizer, std::span<const TokenId> prompt, std::span<const TokenId> ids,
                           SkipSpecial skip) {
   StreamDecoder decoder(tokenizer, skip);
@@ -62,8 +62,9 @@ inline std::string answer(const Tokenizer& tokenizer, std::span<const TokenId> p
   return text;
 }
 
-// Prompt and answer together are what the library makes of all ids, wherever the answer begins. Where the library
-// takes back what it made of the prompt (of a cut character, say), nothing is known here. Returns how often it is.
+// Checks that prompt and answer together are the library's text of all ids, wherever the answer begins. If the library
+// changes its text of the prompt (because of a cut character, for example), that place is skipped. Returns the number
+// of places that were checked.
 inline int check_answers(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, const std::string& text,
                          SkipSpecial skip) {
   int known = 0;

@@ -77,7 +77,7 @@ TEST_CASE("a tiktoken.model that cannot be used is refused by its line") {
             .starts_with("dir/tokenizer_config.json: added_tokens_decoder.700: \"content\" is missing"));
 }
 
-TEST_CASE("a folder with a tokenizer of another form says how to make tokenizer.json") {
+TEST_CASE("the error for a folder with a different form of tokenizer says how to make tokenizer.json") {
   const TempDir dir;
   auto refused = [&] {
     try {

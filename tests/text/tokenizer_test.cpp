@@ -1,4 +1,4 @@
-// What goldens cannot show: long texts, many threads, streams, bytes of tokens, warnings.
+// Properties that goldens cannot show: long texts, many threads, streams, bytes of tokens, warnings.
 #include "text/tokenizer.hpp"
 
 #include <algorithm>
@@ -41,7 +41,7 @@ TEST_CASE("NULs and nothing") {
 }
 
 // One megabyte in a single piece: quadratic work would take minutes, a small stack would overflow.
-TEST_CASE("long runs of one character come back") {
+TEST_CASE("long runs of one character decode to themselves") {
   Tokenizer tokenizer = small("gpt_oss");
   for (std::string unit : {"a", " ", "\n", "!", "7", "\xE4\xB8\xAD", "e\xCC\x81", "\xF0\x9F\x91\x8D", "Aa"}) {
     std::string text;
@@ -84,7 +84,7 @@ TEST_CASE("a stream gives whole characters, and in the end what decode gives") {
       }
       decoder.finish(text);
       REQUIRE(text == tokenizer.decode(ids, SkipSpecial::Yes));
-      decoder.push(5, text);  // as new after finish()
+      decoder.push(5, text);  // finish() has reset it
       std::string again;
       StreamDecoder(tokenizer, SkipSpecial::Yes).push(5, again);
       REQUIRE(text.ends_with(again));
@@ -125,7 +125,7 @@ TEST_CASE("ids, spellings and bytes") {
   CHECK_FALSE(tokenizer.id_of("no such token"));
   std::vector<TokenId> none{-5, static_cast<TokenId>(tokenizer.vocabulary_size()), 1 << 30};
   CHECK(tokenizer.decode(none, SkipSpecial::No).empty());
-  // Every byte has a token of its own, and each token's bytes are what it decodes to.
+  // Every byte has its own token, and each token's bytes are the bytes it decodes to.
   std::vector<int> seen(256, 0);
   for (TokenId id = 0; id < static_cast<TokenId>(tokenizer.vocabulary_size()); id++) {
     std::string bytes = tokenizer.token_bytes(id);
@@ -134,7 +134,7 @@ TEST_CASE("ids, spellings and bytes") {
   CHECK(std::count(seen.begin(), seen.end(), 0) == 0);
 }
 
-TEST_CASE("tokenizer_config.json that asks for a BOS nobody adds gives a warning") {
+TEST_CASE("a tokenizer_config.json that asks for a BOS that is not added causes a warning") {
   auto dir = std::filesystem::temp_directory_path() / ("moemill_text_" + std::to_string(std::random_device{}()));
   std::filesystem::create_directories(dir);
   auto warnings_with = [&](const std::string& model, const std::string& config) {

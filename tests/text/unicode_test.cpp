@@ -1,5 +1,5 @@
-// Every code point's class, as patterns and pre-tokenizers see it: that of the tokenizers library, whose Unicode is 16,
-// whatever the Unicode of the PCRE2 at hand.
+// The class of every code point, as patterns and pre-tokenizers see it, is that of the tokenizers library with Unicode
+// 16, for any version of Unicode in the linked PCRE2.
 #include <fmt/format.h>
 
 #include "base/hash.hpp"
@@ -19,7 +19,7 @@ std::string all_characters() {
   return text;
 }
 
-// First and last code point of each stretch, a line each.
+// First and last code point of each range, one range per line.
 class Stretches {
  public:
   explicit Stretches(const std::string& text) : text_(text) {}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/outputs.py where an answer is taken apart: thoughts, gpt-oss's channels, calls of tools as each family of models writes
-them; turns that the prompt left open; tools beside what was answered with them.
+"""scripts/outputs.py where an answer is taken apart: reasoning, gpt-oss's channels, tool calls of each family of models; turns that the
+prompt left open; tools beside their answers.
 
     answers_out.py WORK_DIR [TEST ...]"""
 import base64
@@ -23,7 +23,7 @@ MARKS = ["<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>", "<|
 
 
 def model_folder(path, special=(), template=""):
-    """A model's folder as far as outputs.py looks: a token a byte, and special ones behind them."""
+    """The parts of a model's folder that outputs.py reads: one token per byte, followed by special tokens."""
     path.mkdir()
     added = [{"id": 256 + i, "content": content, "special": True} for i, content in enumerate(special)]
     (path / "tokenizer.json").write_text(json.dumps({"added_tokens": added, "decoder": {"type": "ByteLevel"}, "model": {
@@ -33,7 +33,7 @@ def model_folder(path, special=(), template=""):
 
 
 def run_of(work, answers, model=None, prompts=None, finish=None, carried=None, samples=1, skip=True):
-    """outputs.h5 of these answers: texts, or lists of texts and marks from whose tokens the text is what is no mark."""
+    """outputs.h5 with these answers: texts, or lists of texts and marks, whose tokens yield the text without the marks."""
     parts = [[a] if isinstance(a, str) else a for a in answers]
     tokens = [[t for p in one for t in ([256 + MARKS.index(p)] if p in MARKS else p.encode())] for one in parts]
     texts = ["".join(p for p in one if not skip or p not in MARKS) for one in parts]
@@ -66,7 +66,7 @@ def last_turns(work, *words):
 
 
 def thoughts(work):
-    """Opened by the prompt, by the answer, by nobody; cut; an answer that only speaks of a tag."""
+    """Opened by the prompt, by the answer, or not at all; cut; an answer that only mentions a tag."""
     closed = "Q<think>\n\n</think>\n\n"
     answers = ["hm</think>\n\nfour", "hm, and then", "<think>hm</think>four", "<think>hm", "four", "the tag </think> ends it", "hm</think>"]
     run_of(work, answers, prompts=["Q<think>\n", "Q<think>\n", "Q", "Q", "Q", closed, "Q<think>\n"], finish=[1, 2, 1, 2, 1, 1, 2])
@@ -96,14 +96,14 @@ def thoughts(work):
 
 
 def pairs_have_answers(work):
-    """A thought that was cut is no rejected answer."""
+    """Reasoning that was cut is not a rejected answer."""
     run_of(work, ["a</think>good", "cut", "b</think>bad"], prompts=["Q<think>"], samples=3, carried={"tools": [""]})
     rows, said = exported(work, "--format", "pairs", "--score", "num_completion_tokens")
     check([(r["chosen"][0]["content"], r["rejected"][0]["content"]) for r in rows] == [("good", "bad")] and "1 left out" in said, rows, said)
 
 
 def channels_of_gpt_oss(work):
-    """gpt-oss: from token_ids, or from a text that has its markers."""
+    """gpt-oss: from token_ids, or from a text that contains its markers."""
     call = ["<|start|>", "assistant", "<|channel|>", "commentary to=functions.get_time ", "<|constrain|>", "json", "<|message|>"]
     answers = [["<|channel|>", "analysis", "<|message|>", "Think härd", "<|end|>", "<|start|>", "assistant", "<|channel|>", "final", "<|message|>", "Yes", "<|return|>"],
                ["<|channel|>", "analysis", "<|message|>", "Think, cut"],
@@ -133,7 +133,7 @@ def channels_of_gpt_oss(work):
 
 
 def thoughts_between_special_tokens(work):
-    """Mistral's [THINK] is in token_ids only; a stop string ends the text before its tokens."""
+    """Mistral's [THINK] is only in token_ids; a stop string ends the text before its tokens."""
     model = model_folder(work / "model", MARKS)
     run_of(work, [["[THINK]", "so", "[/THINK]", "four", "<|im_end|>"], ["four", "<|im_end|>"], ["[THINK]", "cut"]], model, ["Q"] * 3)
     got, said = last_turns(work)
@@ -147,7 +147,7 @@ def thoughts_between_special_tokens(work):
 
 
 JSON_CALL = '{"name": "f", "arguments": {"x": 1}}'
-CALLS = {  # style: (one call, two calls behind text, begun and not readable)
+CALLS = {  # style: (one call, two calls after text, begun and unreadable)
     "hermes": (f"<tool_call>\n{JSON_CALL}\n</tool_call>", f"Well.\n<tool_call>{JSON_CALL}</tool_call>\n<tool_call>{JSON_CALL}</tool_call>", "<tool_call>\n{\"name\": "),
     "coder": ("<tool_call>\n<function=f>\n<parameter=x>\n1\n</parameter>\n</function>\n</tool_call>",
               "Well.\n" + "<tool_call>\n<function=f>\n<parameter=x>\n1\n</parameter>\n</function>\n</tool_call>\n" * 2, "<tool_call><function=f><parameter=x>1</function></tool_call>"),
@@ -175,7 +175,7 @@ def calls_of_every_family(work):
             check(not calls_in(broken, style, None), style)
         except Malformed:
             pass
-        for cut in range(len(two)):  # every begin of it, as max_tokens may leave it: read or refused, never another exception
+        for cut in range(len(two)):  # every prefix of it, as max_tokens may leave it: read or refused, never a different exception
             try:
                 calls_in(two[:cut], style, None)
             except Malformed:
@@ -202,7 +202,7 @@ def calls_of_every_family(work):
 
 
 def text_of_any_kind(work):
-    """Marks, braces and words in any order: read, or called malformed, never another exception."""
+    """Marks, braces and words in any order: read, or reported as malformed, never a different exception."""
     rng = random.Random(10)
     bits = [*MARKERS, "<function=f>", "</function>", "<parameter=x>", "</parameter>", "<invoke name=\"f\">", "</invoke>", "｜DSML｜", "<｜DSML｜function_calls>",
             "{", "}", '"name"', ":", '"f"', "1", "[", "]", "\n", "analysis", "final", "commentary to=functions.f", "```json", "assistant", "functions.f:0", JSON_CALL]
@@ -220,7 +220,7 @@ def text_of_any_kind(work):
 
 
 def vocabularies(work):
-    """Of a tiktoken.model and of SentencePiece's pieces; a file that is damaged is named."""
+    """Vocabularies of a tiktoken.model and of SentencePiece; a damaged file is named."""
     folder = work / "kimi"
     folder.mkdir()
     (folder / "tiktoken.model").write_bytes(b"".join(base64.b64encode(bytes([b])) + b" %d\n" % b for b in range(256)))
@@ -246,7 +246,7 @@ def vocabularies(work):
 
 
 def tools_go_along(work):
-    """Pairs have the tools of their prompt; --json-text gives them one type in JSON Lines, too."""
+    """Pairs have the tools of their prompt; --json-text gives them one type in JSON Lines as well."""
     tools = [json.dumps([{"type": "function", "function": {"name": n}}]) if n else "" for n in ("f", "")]
     run_of(work, ["a", "bb", "c", "dd"], samples=2, carried={"tools": tools})
     words = ("--json-column", "tools")
@@ -258,7 +258,7 @@ def tools_go_along(work):
 
 
 def turns_that_the_prompt_left_open(work):
-    """What the prompt began and what the model went on with are one turn, a thought begun there included."""
+    """The prompt's beginning and the model's continuation are one turn, including reasoning that was begun there."""
     begun = [json.dumps([{"role": "user", "content": "q"}, {"role": "assistant", "content": p}]) if p else json.dumps([{"role": "user", "content": "q"}])
              for p in ("The answer", "<think>Let me", "")]
     run_of(work, [" is 4.", " see</think>4", "4"], prompts=["q:The answer", "q:<think>Let me", "q:"],

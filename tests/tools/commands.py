@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What all scripts have in common: their help, other names for them, what they need.
+"""Common properties of all scripts: their help, their other names, their dependencies.
 
     commands.py WORK_DIR [TEST ...]"""
 import json
@@ -14,7 +14,7 @@ from tools import SCRIPTS, check, main
 
 
 def commands_by_another_name(work):
-    """Through a link, from any folder: the parts of a command are where its file really is."""
+    """Through a link, from any folder: the modules of a command are beside its real file."""
     outputs(work / "a.h5")
     for name in ("outputs", "report"):
         (work / name).symlink_to(SCRIPTS / f"{name}.py")
@@ -25,7 +25,7 @@ def commands_by_another_name(work):
 
 
 def help_is_narrow(work):
-    """Of every script within 100 columns, however wide the terminal is."""
+    """Help of every script fits in 100 columns on any terminal."""
     for path in sorted(SCRIPTS.glob("*.py")):
         if "argparse" not in path.read_text() and "moemill_tools" not in path.read_text(): continue
         done = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, env=dict(os.environ, COLUMNS="200"))
@@ -34,14 +34,14 @@ def help_is_narrow(work):
 
 
 def recipes_have_what_is_imported(work):
-    """Each package that a script of a user imports is in every recipe; what CMake looks for is in those that build."""
+    """Each package that a user's script imports is in every recipe; packages that CMake looks for are in those that build."""
     code = [p.read_text() for p in [*SCRIPTS.glob("moemill_tools/**/*.py"), SCRIPTS / "moemill_io.py"]]
     found = {name for text in code for name in re.findall(r'^ *(?:import|from) (\w+)|need\("(\w+)', text, re.M)}
     named = {a or b for a, b in found} - set(sys.stdlib_module_names if hasattr(sys, "stdlib_module_names") else ())
     imported = {name for name in ("h5py", "numpy", "jinja2", "tqdm", "matplotlib", "pyarrow", "zstandard") if name in named}
     if hasattr(sys, "stdlib_module_names"): check(named == imported | {"moemill_io"}, "another package is imported: name it here and in the recipes", named)
     check(imported >= {"h5py", "numpy", "zstandard", "pyarrow"}, imported)
-    debian = {f"python3-{name}" for name in imported - {"pyarrow", "numpy"}}  # no pyarrow there, and numpy comes with h5py
+    debian = {f"python3-{name}" for name in imported - {"pyarrow", "numpy"}}  # there is no pyarrow there, and numpy comes with h5py
     [spack] = SCRIPTS.glob("spack/packages/*/package.py")
     for path, wanted in ((SCRIPTS / "packages.txt", debian), (SCRIPTS / "container/runtime.sh", debian), (SCRIPTS / "tools-requirements.txt", imported),
                          (SCRIPTS / "conda-environment.yml", {name.replace("matplotlib", "matplotlib-base") for name in imported}), (spack, {f"py-{name}" for name in imported})):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What scripts/outputs.py, report.py and moemill_io.py say of files that they cannot read, of names and of options that are not right: a
-cure that loses nothing.
+"""Messages of scripts/outputs.py, report.py and moemill_io.py about files that they cannot read, and about wrong names and options: the
+advice loses nothing.
 
     faults_out.py WORK_DIR [TEST ...]"""
 import json
@@ -19,7 +19,7 @@ MANIFEST = {"run_id": "0123456789abcdef0123456789abcdef", "prompts": 2, "complet
 
 
 def run_of(folder, merged=True, shards=(), config="sampling:\n  n: 1\n"):
-    """A run's folder as far as scripts look."""
+    """The parts of a run's folder that scripts read."""
     (folder / "shards").mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({**MANIFEST, "shards_removed": not shards}))
     (folder / "config.yaml").write_text(config)
@@ -49,7 +49,7 @@ def advice_that_loses_nothing(work):
 
 
 def files_of_others(work):
-    """A file that may not be read is not damaged: the answer is about permission."""
+    """A file that may not be read is not damaged: the message is about permission."""
     run = run_of(work / "run")
     opened, parsed = run_files.open_unlocked, pathlib.Path.read_bytes
     def denied(path, *_): raise PermissionError(13, f"unable to open {path}, errno = 13")
@@ -76,7 +76,7 @@ def files_of_others(work):
 
 
 def runs_without_outputs(work):
-    """read_run of a run that merges nothing says how its rows are read."""
+    """read_run of a run without merge says how its rows can be read."""
     run = run_of(work / "run", merged=False, shards=(0, 1), config="output:\n  merge: false\n")
     try:
         moemill_io.read_run(run)
@@ -87,7 +87,7 @@ def runs_without_outputs(work):
 
 
 def faults_of_the_command_line(work):
-    """One line under the name that the command was called by; its help, too, speaks of the commands so."""
+    """One line with the name under which the command was called; its help uses that name too."""
     for name in ("prompts", "outputs", "report"):
         said = script(name, "--nonsense", code=2).stderr
         check(said.startswith(f"{name}.py: ") and said.endswith(f"({name}.py --help lists the options)\n") and said.count("\n") == 1, said)
@@ -99,7 +99,7 @@ def faults_of_the_command_line(work):
 
 
 def words_of_notes(work):
-    """Notes that a reader understands who has not seen the code; names of files that say what is in them."""
+    """Notes are understandable without the code, and names of files say what is in them."""
     run = run_of(work / "run")
     check("note: 2 left out: its status is not failed (--status)\n" == script("outputs", run, "--status", "failed").stderr)
     check("note: 2 left out: number of tokens (--min-tokens, --max-tokens)\n" == script("outputs", run, "--min-tokens", "2").stderr)
@@ -111,7 +111,7 @@ def words_of_notes(work):
 
 
 def rows_count_from_one(work):
-    """As lines do: the first row of a table is row 1."""
+    """As in lines, the first row of a table is row 1."""
     with h5py.File(work / "a.h5", "w") as file: file["prompt"], file["n"] = ["x", "y"], [1, 0]
     check("a.h5: row 2: n is 0" in script("prompts", work / "a.h5", "-o", work / "p.h5", code=2).stderr)
     script("prompts", work / "a.h5", "-o", work / "p.h5", "--on-error", "skip", "--quiet")
@@ -119,7 +119,7 @@ def rows_count_from_one(work):
 
 
 def files_that_are_not_utf8(work):
-    """What they are and how they are converted; a byte order mark of UTF-8 is no part of the first name."""
+    """The kinds of wrong files and how to convert them; a byte order mark of UTF-8 is not part of the first name."""
     def refused(name, data, *words):
         (work / name).write_bytes(data)
         return script("prompts", work / name, "-o", work / "p.h5", "--overwrite", *words, code=2).stderr
@@ -141,7 +141,7 @@ def files_that_are_not_utf8(work):
 
 
 def folders_that_take_no_file(work):
-    """The output is named, not a temporary file that nobody has named."""
+    """The output is named, not a temporary file."""
     rows = write_lines(work / "a.jsonl", [{"prompt": "x", "id": 1}])
     for name, words in (("prompts", [rows]), ("outputs", [run_of(work / "run")]), ("report", [work / "run"])):
         said = script(name, *words, "-o", "/proc/p.jsonl", code=1).stderr

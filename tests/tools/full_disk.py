@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/outputs.py and report.py where nothing can be written, and stopped in the middle: one line that names the file,
-exit 1, no half file and no temporary one. A limit of the size of files stands for a full disk: it needs no rights.
+"""scripts/outputs.py and report.py on a full disk, and stopped in the middle: one line that names the file, exit 1, no partial file and
+no temporary one. A limit on file size stands for a full disk, because it needs no rights.
 
     full_disk.py WORK_DIR [TEST ...]"""
 import importlib.util
@@ -14,7 +14,7 @@ import sys
 from report_page import make_run
 from tools import SCRIPTS, OutputsMaker, Skip, check, main, needs_pyarrow, read_lines, script
 
-# The script, with a signal to itself where the file is complete under its temporary name, or after the first rows.
+# Runs the script and sends a signal to it when the file is complete under its temporary name, or after the first rows.
 STOPPED = """import importlib, os, pathlib, sys
 path = pathlib.Path(sys.argv[1])
 sys.path.insert(0, str(path.parent))
@@ -33,7 +33,7 @@ command.main(sys.argv[4:])"""
 
 
 def made(work):
-    """A run whose rows do not pack well: 500 KB of text."""
+    """A run whose rows do not compress well: 500 KB of text."""
     rng, count = random.Random(1), 6000
     maker = OutputsMaker(work / "a.h5").rows(range(count), [0] * count, list(range(count)), [rng.getrandbits(320).to_bytes(40, "big").hex().encode() for _ in range(count)],
                                              [[1]] * count)
@@ -53,7 +53,7 @@ def on_a_full_disk(work, source, *endings):
         script("outputs", source, "-o", whole)
         before = sorted(work.iterdir())
         for size in (0, 4096, whole.stat().st_size // 2, whole.stat().st_size - 1):
-            done = limited(size, SCRIPTS / "outputs.py", source, "-o", work / f"fresh.{ending}")  # a name as long as the other: .gz holds it
+            done = limited(size, SCRIPTS / "outputs.py", source, "-o", work / f"fresh.{ending}")  # a name of the same length: .gz stores it
             check(done.returncode == 1 and done.stderr == f"outputs.py: {work}/fresh.{ending}: File too large\n" and not done.stdout, ending, size, done.stderr)
             check(sorted(work.iterdir()) == before, "left", sorted(work.iterdir()))
         kept = whole.read_bytes()
@@ -79,7 +79,7 @@ def outputs_on_a_full_disk(work):
 
 def outputs_that_cannot_be_made(work):
     source = made(work)
-    done = script("outputs", source, "-o", "/proc/o.jsonl", code=1)  # nobody makes a file there, root neither
+    done = script("outputs", source, "-o", "/proc/o.jsonl", code=1)  # not even root can create a file there
     check(done.stderr.startswith("outputs.py: /proc/o.jsonl: ") and done.stderr.count("\n") == 1, done.stderr)
     (work / "o.jsonl").mkdir()
     check("is a folder" in script("outputs", source, "-o", work / "o.jsonl", "--overwrite", code=2).stderr)
@@ -90,7 +90,7 @@ def outputs_that_cannot_be_made(work):
 
 def stopped(work, name, number, where, *words):
     before = sorted(work.iterdir())
-    def heard(): signal.signal(number, signal.SIG_DFL)  # nohup or a shell's & may have it ignored
+    def heard(): signal.signal(number, signal.SIG_DFL)  # nohup or a shell's & may have set it to be ignored
     done = subprocess.run([sys.executable, "-c", STOPPED, str(SCRIPTS / name), str(int(number)), where, *map(str, words)], capture_output=True, text=True,
                           preexec_fn=heard)
     check(done.returncode == 128 + number and not done.stderr and not done.stdout, done.returncode, done.stderr, done.stdout)
@@ -114,7 +114,7 @@ def parquet_stopped_by_a_signal(work):
 
 def report_on_a_full_disk(work):
     if importlib.util.find_spec("matplotlib") is None: raise Skip("matplotlib is not here")
-    run = make_run(work / "run", lines=1, counts=False)  # few pictures: drawing takes the time
+    run = make_run(work / "run", lines=1, counts=False)  # few pictures, because drawing takes most of the time
     script("report", run)
     page, before = (run / "report.html").read_bytes(), sorted(run.iterdir())
     for size in (0, len(page) // 2):

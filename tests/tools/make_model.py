@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/make_model.py: every family's tensors by name and shape, and folders that the program takes.
+"""scripts/make_model.py: every family's tensors by name and shape, and folders that the program accepts.
 
     make_model.py WORK_DIR MOEMILL [TEST ...]"""
 import json
@@ -16,7 +16,7 @@ FAMILIES = ["deepseek_v3", "deepseek_v2_lite", "qwen3_moe", "qwen2_moe", "olmoe"
 
 
 def shapes(folder, layers):
-    """Tensors of a folder, those of layers beyond left out."""
+    """Tensors of a folder, without those of spare layers."""
     found = {}
     for path in folder.glob("*.safetensors"):
         with open(path, "rb") as f: header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))

@@ -77,7 +77,7 @@ def make_parquet(path, count):
 
 
 def make_outputs(path, rows):
-    """Two samples a prompt, one text in 16 twice; logprobs; a carried column of each kind and the messages."""
+    """Two samples per prompt, one text in 16 repeated; logprobs; a carried column of each kind and the messages."""
     rng = random.Random(2)
     pool = texts(rng, 4096)
     made = tools.OutputsMaker(path)
@@ -94,7 +94,7 @@ def make_outputs(path, rows):
 
 
 def make_prompts(path, rows):
-    """What these outputs were made from, by prompts.py."""
+    """The prompts.h5 of these outputs, made by prompts.py."""
     lines = path.with_suffix(".jsonl")
     with open(lines, "w", encoding="utf-8") as f:
         for p, text in zip(range(rows // 2), itertools.cycle(texts(random.Random(3), 4096))): f.write(json.dumps({"id": f"row-{p:08}", "prompt": text}) + "\n")
@@ -106,7 +106,7 @@ def make_scores(path, rows):
         for i in range(rows): f.write(json.dumps({"id": f"row-{i // 2:08}", "sample_index": i % 2, "score": i * 7919 % 1000 / 1000}) + "\n")
 
 
-# The process says its own peak: what wait4 tells includes the parent's memory at the fork.
+# The process reports its own peak, because wait4's value includes the parent's memory at the fork.
 RUNNER = """import os, runpy, sys
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")

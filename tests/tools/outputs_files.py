@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/outputs.py: the files that it reads. Shards, runs that are not finished, damaged or other files, prompts that have changed.
+"""scripts/outputs.py: the files that it reads. Shards, unfinished runs, damaged or wrong files, prompts that have changed.
 
     outputs_files.py WORK_DIR [TEST ...]"""
 import hashlib
@@ -19,7 +19,7 @@ from moemill_tools.contents import input_columns
 
 
 def files_under_a_lock(work):
-    """A lock that another holds, or that the file system refuses, is nothing to who only reads."""
+    """A lock that another process holds, or that the file system refuses, does not stop a reader."""
     import fcntl
     source, prompts = outputs(work / "a.h5"), work / "p.h5"
     with h5py.File(prompts, "w") as f: f["prompt"] = [f"say {i}" for i in range(5)]
@@ -31,12 +31,12 @@ def files_under_a_lock(work):
 
 
 def files_that_are_open_already(work):
-    """In the same process, by h5py's own way to open, as lib/dataset/README.md shows it."""
+    """In the same process, opened with h5py directly, as lib/dataset/README.md shows it."""
     source = outputs(work / "a.h5")
     with h5py.File(source):
         check(len(taken(work, source, "--status", "all")) == 10, "outputs.py")
     code = (f"import sys, h5py; sys.path.insert(0, {str(SCRIPTS)!r}); from moemill_io import read_run; file = h5py.File({str(source)!r}); "
-            f"print(len(list(read_run({str(source)!r}))))")  # by itself: scripts have told HDF5 of this process to lock nothing
+            f"print(len(list(read_run({str(source)!r}))))")  # automatic, because scripts have set this process's HDF5 to use no locks
     environment = {name: value for name, value in os.environ.items() if name != "HDF5_USE_FILE_LOCKING"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     check(done.stdout == "10\n", done.stdout, done.stderr)
@@ -77,13 +77,13 @@ def files_that_are_not_right(work):
 
 
 def outputs_under_other_names(work):
-    """A link stays and what it points to is replaced; a pipe, which a rename would take away, is refused at the start."""
+    """A link is kept and its target replaced; a pipe, which a rename would remove, is refused at the start."""
     source = outputs(work / "a.h5")
     want = taken(work, source)
     (work / "far").mkdir()
     link, target = work / "link.jsonl", work / "far/target.jsonl"
     link.symlink_to(target)
-    script("outputs", source, "-o", link)  # to where nothing is yet
+    script("outputs", source, "-o", link)  # the target does not exist yet
     check(link.is_symlink() and read_lines(target) == want and len(list((work / "far").iterdir())) == 1)
     target.write_text("old")
     check("--overwrite" in script("outputs", source, "-o", link, code=2).stderr and target.read_text() == "old")
@@ -98,7 +98,7 @@ def outputs_under_other_names(work):
 
 
 def damages(path):
-    """The file with one damage after the other; whole again behind them."""
+    """The file with one damage after another, restored after each."""
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 3] ^= 0x80
@@ -132,7 +132,7 @@ def damaged_run_directories(work):
         h5 = run / ("outputs.h5" if merged else "shards/shard-000001.h5")
         for damage in damages(h5):
             if damage == "appended to": check(taken(work, run) == whole, h5, "HDF5 knows where its file ends")
-            elif damage == "a flipped bit":  # in a number nobody notices it, but it is no traceback
+            elif damage == "a flipped bit":  # damage in a number is not noticed, but causes no traceback
                 done = script("outputs", run, "--status", "all", code=None)
                 check(done.returncode == 0 or done.returncode == 2 and done.stderr.count("\n") == 1, h5, done.stderr)
             else: check(f"{h5}: " in refused(run), h5, damage)
@@ -175,7 +175,7 @@ def outputs_of_another_run(work):
 
 
 def prompts_that_are_not_there(work):
-    """Without prompts.h5 nothing tells JSON from text and whole numbers from others: said, with the columns that it may touch."""
+    """Without prompts.h5 JSON and text, or whole numbers and floats, cannot be distinguished: a note names the columns."""
     prompts = work / "prompts.h5"
     with h5py.File(prompts, "w") as f:
         f["prompt"], f["nest"], f["gap"] = ["p", "q"], ['{"a": 1}', ""], [3.0, float("nan")]
@@ -194,7 +194,7 @@ def prompts_that_are_not_there(work):
 
 
 def prompts_that_have_changed(work):
-    """Other prompts under the same name and with the same ids: the old answers are not paired with them."""
+    """Different prompts under the same name and with the same ids: the old answers are not paired with them."""
     prompts = work / "prompts.h5"
     def write(path, words):
         with h5py.File(path, "w") as f: f["prompt"], f["id"] = words, ["a", "b"]
@@ -207,7 +207,7 @@ def prompts_that_have_changed(work):
     check([row["prompt"] for row in want] == ["old p", "old q"], want)
     prompts.rename(work / "old.h5")
     write(prompts, ["new p", "new q"])
-    for more in (words, ["--prompts", prompts], []):  # also where only the kinds of the columns come from it
+    for more in (words, ["--prompts", prompts], []):  # also if it is read only for the kinds of the columns
         said = script("outputs", work / "a.h5", *more, code=2).stderr
         check(said.startswith(f"outputs.py: {prompts}: has changed since this run was made") and "--prompts" in said and said.count("\n") == 1, said)
     check(taken(work, work / "a.h5", *words, "--prompts", work / "old.h5") == want)
@@ -216,7 +216,7 @@ def prompts_that_have_changed(work):
 
 
 def prompts_that_are_stored_another_way(work):
-    """What the columns hold counts, not the bytes of the file: an attribute, chunks, another column that the run does not know."""
+    """The contents of the columns count, not the bytes of the file: an attribute, chunks, or a column unknown to the run change nothing."""
     prompts = work / "prompts.h5"
     def write(word="old", **how):
         with h5py.File(prompts, "w") as f:
@@ -239,7 +239,7 @@ def prompts_that_are_stored_another_way(work):
 
 
 def a_run_that_was_extended(work):
-    """outputs.h5 of before the run was given more is not said to be all of it."""
+    """An outputs.h5 from before the run was extended is not reported as complete."""
     (work / "run").mkdir()
     (work / "run/run.json").write_text(json.dumps({**MANIFEST, "completions": 14}))
     outputs(work / "run/outputs.h5")

@@ -14,7 +14,7 @@ from tools import HAS_PYARROW, SCRIPTS, OutputsMaker, check, main, needs_pyarrow
 
 from moemill_tools.digests import Digests
 
-# Five prompts of two samples; prompt 3 failed, one sample of prompt 4 too.
+# Five prompts with two samples each; prompt 3 failed, and one sample of prompt 4.
 IDS = ["a", "b", "ü", "d", "e"]
 TEXTS = ["one", "two ", "größe 水 👋🏽", "x\ny\0z", "", "Two", "", "", "same", ""]
 TOKENS = [[1, 2], [3], [4, 5, 6], [7], [], [8], [], [], [1, 1, 1, 1], []]
@@ -130,7 +130,7 @@ def duplicates(work):
 
 
 def same_prompt_in_two_rows(work):
-    """Rows of one prompt with one answer are duplicates, however the prompt is known; the same answer to another is none."""
+    """Rows of one prompt with one answer are duplicates, however the prompt is identified; the same answer to a different prompt is not."""
     prompts, asked = work / "dp.h5", ["2+2?", "1+3?", "2+2?", "2+2? "]
     with h5py.File(prompts, "w") as f: f["prompt"] = asked
     maker = OutputsMaker(work / "d.h5").rows(range(4), [0] * 4, list(range(4)), [b"4", b"4", b" 4\n", b"4"], [[1]] * 4)
@@ -152,7 +152,7 @@ def same_prompt_in_two_rows(work):
 
 
 def carried_texts_of_odd_form(work):
-    """Tables and lists of texts, records, Latin-1: what they are in JSON and Parquet; bytes that are no UTF-8 are escaped and told."""
+    """Tables and lists of texts, records, Latin-1: their form in JSON and Parquet; bytes that are not UTF-8 are escaped and reported."""
     maker = OutputsMaker(work / "a.h5").rows([0, 1], [0, 0], ["a", "b"], [b"x", b"y"], [[1]] * 2)
     carry, text = maker.file["carry"], h5py.string_dtype()
     carry["pair"] = np.array([[b"ab", b"c"], ["ü".encode(), b""]], "S4")
@@ -260,14 +260,14 @@ def batch_results(work):
 
 
 def refused(run, *words):
-    """What outputs.py says of a run directory that it cannot read: one line."""
+    """Messages of outputs.py about a run directory that it cannot read: one line each."""
     done = script("outputs", run, "--limit", "1", "--status", "all", *words, code=2)
     check(done.stderr.startswith("outputs.py: ") and done.stderr.count("\n") == 1, done.stderr)
     return done.stderr
 
 
 def values_that_a_format_has_not(work):
-    """Complex numbers, half of a surrogate pair, messages that are none, a negative limit: a line, or the value as it is."""
+    """Complex numbers, half of a surrogate pair, messages that are not messages, a negative limit: one line, or the value as it is."""
     def source(name, value, **more):
         maker = OutputsMaker(work / name).rows([0, 1], [0, 0], ["a", "b"], [b"x", b"y"], [[1]] * 2, logprobs=[[-1.0]] * 2)
         maker.carry("v", value, **more).carry("deep", [[0.5, float("nan")], [1, 2]], "f8").done()
@@ -287,7 +287,7 @@ def values_that_a_format_has_not(work):
     check(taken(work, half, "--limit", "0") == [])
 
 
-# The process says its own peak: what wait4 tells includes the parent's memory at the fork.
+# The process reports its own peak, because wait4's value includes the parent's memory at the fork.
 PEAK = """import runpy, sys
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -301,7 +301,7 @@ def peak_mb(*words):
 
 
 def peaks_of_long_rows(work, ending, spare):
-    """Prompts and carried columns of 200 KB: what a block holds does not grow with their number."""
+    """Prompts and carried columns of 200 KB: the size of a block does not grow with their number."""
     def source(name, count, packed):
         texts = [f"{i:06}" * 34_000 for i in range(count)]
         with h5py.File(work / f"{name}.prompts.h5", "w") as f:
@@ -348,7 +348,7 @@ def large_rows_and_blocks(work):
 
 
 def what_a_run_may_have_stored(work):
-    """Why a row ended, and the token ids that the model read: columns where the run has them, no prompts.h5 needed."""
+    """Why a row ended, and the token ids that the model read: columns if the run stored them; no prompts.h5 is needed."""
     source = outputs(work / "a.h5")
     check("output.store with stop_reason" in refused(source, "--add", "stop_reason") and "--prompts" in refused(source, "--columns", "prompt_token_ids"))
     with h5py.File(source, "r+") as f:

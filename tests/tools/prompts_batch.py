@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/prompts.py: batch files of other endpoints, tool calls, the settings it advises (which the program must take),
-numbers beyond float64.
+"""scripts/prompts.py: batch files of other endpoints, tool calls, the settings that it advises (which the program must accept), numbers
+beyond float64.
 
     prompts_batch.py WORK_DIR MOEMILL [TEST ...]"""
 import json
@@ -34,7 +34,8 @@ def line(name, url, **body): return {"custom_id": name, "method": "POST", "url":
 
 
 def tool_calls(work):
-    """Arguments come as JSON text, as the API sends them: objects for a template that looks into them, text for one that does not."""
+    """Arguments arrive as JSON text, as in the API: they are objects for a template that reads their items, and text for one that does
+    not."""
     def rendered(template, arguments):
         call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
         messages = [*SAY, {"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "1"}]
@@ -57,7 +58,7 @@ def tool_calls(work):
 
 
 def endpoints(work):
-    """Requests for something else than text are bad rows with a reason that is counted."""
+    """Requests for anything except text are bad rows with a counted reason."""
     chat = line("a", "/v1/chat/completions", messages=SAY)
     others = [line(f"e{i}", "/v1/embeddings", input="embed me") for i in range(3)] + [line("r", "/v1/rerank", query="q", input="x")]
     (work / "t.jinja").write_text(TURNS)
@@ -107,7 +108,8 @@ def responses(work):
 
 
 def advised_settings(work):
-    """What no column can say is advised for run.yaml, in words that `validate` takes; values that it would refuse are not advised."""
+    """Settings that a column cannot hold are advised for run.yaml, in a form that `validate` accepts; values that it would refuse are
+    not advised."""
     def told(*bodies):
         return script("prompts", write_lines(work / "a.jsonl", [{"prompt": "x", **b} for b in bodies]), "-o", work / "p.h5", "--quiet", "--overwrite").stderr
     for body, want in (({"prompt_logprobs": 2}, "prompt_logprobs: true"), ({"prompt_logprobs": True}, "prompt_logprobs: true")):
@@ -123,7 +125,7 @@ def advised_settings(work):
 
 
 def settings_as_columns(work):
-    """Every field of `sampling` that can differ by row; -1, NaN and "" are the run's own."""
+    """Every field of `sampling` that may vary per row; -1, NaN and "" mean the run's value."""
     def column(name, *values):
         rows = [{"prompt": "x", **v} if isinstance(v, dict) else {"prompt": "x", name: v} for v in (*values, None)]
         got = made(work, rows)[name]
@@ -143,7 +145,7 @@ def settings_as_columns(work):
 
 
 def logprobs_of_requests(work):
-    """There and back: results have logprobs in the form of their endpoint, tokens spelled, where the request asked for them."""
+    """Input and results: results have logprobs in the form of their endpoint, with spelled tokens, if the request asked for them."""
     (work / "t.jinja").write_text(TURNS)
     chat, plain = "/v1/chat/completions", "/v1/completions"
     rows = [line("two", chat, messages=SAY, logprobs=True, top_logprobs=2), line("none", chat, messages=SAY), line("bare", chat, messages=SAY, logprobs=True),
@@ -180,7 +182,8 @@ def logprobs_of_requests(work):
 
 
 def keys_of_requests(work):
-    """What changes answers elsewhere and not here is said, once a key, with the number of its rows; what changes nothing is not."""
+    """Settings that change answers elsewhere but not here are reported, once per key, with the number of rows; those without effect are
+    not."""
     (work / "t.jinja").write_text(TURNS)
     def told(*bodies):
         rows = [line(str(i), "/v1/chat/completions", messages=SAY, **body) for i, body in enumerate(bodies)]

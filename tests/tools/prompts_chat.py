@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/prompts.py and chat templates: nothing of a conversation is lost unsaid, turns that stay open, special tokens.
+"""scripts/prompts.py and chat templates: nothing of a conversation is lost silently, turns that stay open, special tokens.
 
     prompts_chat.py WORK_DIR [TEST ...]"""
 import json
@@ -15,7 +15,7 @@ ASK = {"role": "user", "content": "Weather in Bonn?"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Bonn"}'}}
 ANSWER = {"role": "tool", "tool_call_id": "c1", "content": "9 degrees"}
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]
-# Templates that tell a message of tool calls alone each by a test of its own; a call elsewhere is lost, or ends the rendering.
+# Templates that each recognise a message with only tool calls by a different test; elsewhere a call is lost, or ends the rendering.
 CALLS = "{% for c in m.tool_calls %}<{{ c.function.name }}>{% endfor %}"
 TESTS_OF_CONTENT = {
     "is none": "{% if m['content'] is none %}" + CALLS + "{% else %}{{ m['content'] }}{% endif %}",
@@ -41,7 +41,7 @@ def turns(body): return "{% for m in messages %}[{{ m.role }}]" + body + "{% end
 
 
 def contents_of_tool_calls(work):
-    """Content null, absent and "" of a message of tool calls are one thing, whichever the template looks for."""
+    """For a message with only tool calls, content null, absent and "" are the same, whichever one the template tests."""
     for name, test in TESTS_OF_CONTENT.items():
         for content in ({"content": None}, {}, {"content": ""}, {"content": []}):
             messages = [ASK, {"role": "assistant", **content, "tool_calls": [CALL]}, ANSWER]
@@ -61,7 +61,8 @@ def contents_of_tool_calls(work):
 
 
 def calls_that_cannot_be_shown(work):
-    """A row whose call the template leaves out is refused with the reason; what else it leaves out is told with its number of rows."""
+    """A row whose call the template leaves out is refused with the reason; anything else that it leaves out is reported with the number
+    of rows."""
     with_text = [ASK, {"role": "assistant", "content": "I look.", "tool_calls": [CALL]}, ANSWER]
     fault = made(work, [{"messages": [ASK]}, {"messages": with_text}], "--model", DATA / "deepseek_v3", code=2)
     check("line 2: the chat template leaves out tool calls: get_weather" in fault, fault)
@@ -79,7 +80,7 @@ def calls_that_cannot_be_shown(work):
 
 
 def roles(work):
-    """A role that a template does not know has the name that it knows; legacy calls and refusals are seen."""
+    """A role that a template does not know is renamed to one that it knows; legacy calls and refusals are kept."""
     known = ("{% for m in messages %}{% if m.role not in ('system', 'user', 'assistant', 'tool') %}{{ raise_exception('role ' + m.role) if strict }}"
              "{% else %}[{{ m.role }}]{{ m.content }}{{ m.tool_calls[0].function.name if m.tool_calls }}{% endif %}{% endfor %}")
     for strict in ("true", "false"):
@@ -98,7 +99,7 @@ def roles(work):
 
 
 def roles_that_no_template_knows(work):
-    """A turn that is left out for its role makes a bad row, which names the role that is meant."""
+    """A turn that is left out because of its role makes a bad row, which names the intended role."""
     for role, cure in (("User", "is it user?"), ("tool_result", "is it tool?"), ("asistant", "is it assistant?"), ("critic", "roles are system, user, assistant and tool")):
         rows = [{"messages": [ASK]}, {"messages": [ASK, {"role": role, "content": "9"}]}]
         fault = made(work, rows, "--model", DATA / "qwen3", code=2)
@@ -134,7 +135,7 @@ def sharegpt(work):
 
 
 def what_has_no_effect(work):
-    """Variables that a template does not look at, names of speakers, and contents that are no text."""
+    """Variables that a template does not read, names of speakers, and contents that are not text."""
     words = templated(work, "{% if thinking %}+{% endif %}" + turns("{{ m.content }}"))
     rows = [{"messages": [ASK], "chat_template_kwargs": {"thinking": True, "enable_thinking": False}}] * 2
     got, told = made(work, rows, *words)
@@ -152,7 +153,7 @@ def what_has_no_effect(work):
 
 
 def nulls_within_tools(work):
-    """Parquet gives every row all keys of any row: nulls that the model would see are told, and left out on demand."""
+    """Parquet gives every row all keys of any row: nulls that the model would see are reported, and left out on request."""
     words = templated(work, "{{ (tools | tojson) if tools }}" + turns("{% for c in m.tool_calls or [] %}{{ c.function.arguments | tojson }}{% endfor %}"))
     def call(**arguments): return {"type": "function", "function": {"name": "f", "arguments": arguments}}
     rows = [{"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [call(city="Bonn", day=None)]}], "tools": [{"type": "function", "function": {"name": "f", "strict": None}}]},
@@ -168,7 +169,7 @@ def nulls_within_tools(work):
 
 
 def open_turns(work):
-    """An assistant's turn that the model goes on with: the prompt ends within it, and its text is a column of its own."""
+    """An assistant's turn that the model continues: the prompt ends within it, and its text is a column of its own."""
     words = templated(work, turns("{{ m.content | trim }}<end>"))
     begun = [ASK, {"role": "assistant", "content": "It is"}]
     got, told = made(work, [{"messages": begun}, {"messages": [ASK]}], *words, "--continue-final-message")
@@ -193,7 +194,7 @@ def open_turns(work):
 
 
 def skipped_rows_take_no_id(work):
-    """The id of a row that is left out is free for the next one, whatever the row was left out for."""
+    """The id of a row that is left out is free for the next one, whatever the reason."""
     rows = [{"id": "a", "messages": []}, {"id": "a", "messages": [ASK]}, {"id": "b", "messages": [ASK]}, {"id": "b", "messages": [ASK]}, {"id": "c", "messages": [ASK]},
             {"id": "c", "messages": []}, {"id": "a", "messages": [ASK]}]
     script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "p.h5", "--on-error", "skip", "--quiet", *templated(work, turns("{{ m.content }}")))
@@ -204,7 +205,8 @@ def skipped_rows_take_no_id(work):
 
 
 def special_tokens(work):
-    """What input.add_special_tokens: auto obeys: an attribute where all rows are alike, a column where chat and plain rows share a file."""
+    """The value for input.add_special_tokens: auto: an attribute if all rows have the same value, a column if chat and plain rows share
+    a file."""
     model = work / "model"
     model.mkdir()
     (model / "tokenizer.json").write_text(json.dumps({"post_processor": {"type": "TemplateProcessing", "single": [

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/prompts.py and the disk: full ones, ends in mid-write, two at once, what is left beside the output.
+"""scripts/prompts.py and the disk: full disks, ends in mid-write, two processes at once, and what is left beside the output.
 
     prompts_disk.py WORK_DIR [TEST ...]"""
 import contextlib
@@ -24,7 +24,7 @@ COMMAND = [sys.executable, SCRIPTS / "prompts.py"]
 
 
 def reference(work):
-    """The input and, in a folder of its own, the prompts.h5 that must come of it."""
+    """The input and, in a folder of its own, the prompts.h5 that must result."""
     source, want = write_lines(work / "a.jsonl", ROWS), work / "want/p.h5"
     want.parent.mkdir()
     script("prompts", source, "-o", want, "--quiet")
@@ -38,7 +38,7 @@ def one_line_of(done, output, code):
 
 
 def file_too_large(work):
-    """Every write fails from some size on: RLIMIT_FSIZE, which needs no rights."""
+    """Every write fails beyond some size: RLIMIT_FSIZE, which needs no rights."""
     source, want = reference(work)
     whole = want.stat().st_size
     for part in (0.001, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999, 1):
@@ -73,11 +73,11 @@ def full_disk(work):
 
 
 def wrong_bytes_are_noticed(work):
-    """A file that does not read back as it was written gets no name; neither does one that fsync fails for."""
+    """A file that does not read back as it was written gets no name, and neither does one whose fsync fails."""
     source, want = reference(work)
     prompts = sys.modules["moemill_tools.prompts.write"]
     write = prompts.Disk.write
-    # In the prompts' text, in a column of numbers, in one of text.
+    # In the prompts' text, in a column of numbers, in a column of text.
     for mark in ("1234 größe".encode(), np.arange(1234, 1236).tobytes(), b"row-01234"):
         seen = []
 
@@ -99,10 +99,10 @@ def wrong_bytes_are_noticed(work):
 
 @contextlib.contextmanager
 def endless(source, out):
-    """A script in the midst of writing, where it stays: its template takes for ever."""
+    """A script that stays in the middle of writing, because its template never ends."""
     forever = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 
-    def heard():  # what started the test may have left them ignored
+    def heard():  # the parent process may have set them to be ignored
         for number in SIGNALS: signal.signal(number, signal.SIG_DFL)
     begun = subprocess.Popen([*COMMAND, source, "-o", out, "--overwrite", "--template", forever], stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     try:
@@ -126,7 +126,7 @@ def signals_leave_nothing(work):
 
 
 def two_at_once(work):
-    """Neither writes into the file of the other, and none takes a name that another has got meanwhile."""
+    """Neither process writes into the other's file, and neither uses a name that has been taken in the meantime."""
     source, want = reference(work)
     with endless(source, work / "out.h5") as begun:
         script("prompts", source, "-o", work / "out.h5", "--quiet")
@@ -161,7 +161,7 @@ def skipped_list_is_of_this_run(work):
 
 
 def outputs_that_are_no_files(work):
-    """A folder, a pipe or a device is refused before any work; of a link the target is replaced."""
+    """A folder, a pipe or a device is refused before any work; the target of a link is replaced."""
     source, want = reference(work)
     (work / "folder").mkdir()
     os.mkfifo(work / "pipe")
@@ -181,7 +181,7 @@ def outputs_that_are_no_files(work):
 
 
 def said_on_a_full_terminal(work):
-    """What is made stays made where the last line cannot be printed."""
+    """The file is kept if the last line cannot be printed."""
     source, want = reference(work)
     with open("/dev/full", "w") as full:
         done = subprocess.run([*COMMAND, source, "-o", work / "p.h5", "--quiet"], stdout=full, stderr=subprocess.PIPE, text=True)

@@ -12,7 +12,7 @@ from tools import check, columns, fresh, main, needs_pyarrow, script, write_line
 
 
 def laid_out(work, *names):
-    """A folder of JSON lines, each file one prompt that is the file's name."""
+    """A folder of JSON lines; each file has one prompt, which is the file's name."""
     folder = fresh(work, "data_set")
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +21,7 @@ def laid_out(work, *names):
 
 
 def read(folder, *words, code=0):
-    """The files that were read, in their order, or what is said of them."""
+    """The files that were read, in order, or the error message."""
     inputs = folder if isinstance(folder, list) else [folder]
     done = script("prompts", *inputs, "-o", inputs[0].parent / "p.h5", "--overwrite", "--quiet", *words, code=code)
     return columns(inputs[0].parent / "p.h5")["prompt"] if code == 0 else done.stderr

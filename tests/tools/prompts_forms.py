@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/prompts.py: forms of prompts. Conversations and where their templates are found, templates over columns, batch lines, token ids.
+"""scripts/prompts.py: forms of prompts. Conversations and where their templates are found, templates over columns, batch lines, token
+ids.
 
     prompts_forms.py WORK_DIR [TEST ...]"""
 import json
@@ -65,13 +66,13 @@ def where_templates_are_found(work):
     (model / "tokenizer.json").write_text(json.dumps({"post_processor": {"type": "Sequence", "processors": [
         {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}]}]}}))
     (model / "chat_template.jinja").write_text("<s>x")
-    def added(*words):  # what input.add_special_tokens: auto obeys
+    def added(*words):  # the value for input.add_special_tokens: auto
         got = made(work, path, "--model", model, *words)
         with h5py.File(work / "p.h5") as f: return f.attrs.get("add_special_tokens", got.get("add_special_tokens"))
     check(added() == 0, "the template writes <s>, as tokenizer.json does")
     (work / "bare.jinja").write_text("x<s>")
     check(added("--chat-template", work / "bare.jinja") == 0, "nothing is added to what a chat template wrote")
-    # Plain prompts: those that begin with what tokenizer.json puts before them need it no more.
+    # Plain prompts that begin with the tokens of tokenizer.json do not need them again.
     write_lines(path, [{"prompt": c} for c in ("<s>", "y", "<s>z")])
     check(list(added()) == [0, 1, 0])
     write_lines(path, [{"prompt": "<b>"}])
@@ -115,7 +116,7 @@ def conversations(work):
 
 
 def content_parts(work):
-    """Content as OpenAI's list of parts: joined for templates that take text, left to those that loop over it; never lost."""
+    """Content as OpenAI's list of parts: joined for templates that take text, kept for those that loop over it; never lost."""
     def parts(*texts): return [{"type": "text", "text": t} for t in texts]
     path = write_lines(work / "a.jsonl", [{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": parts("What is", "7+8?")}]}])
     for template, want in (("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", "[system]s[user]What is\n7+8?"),
@@ -137,7 +138,7 @@ def content_parts(work):
         for bad in ([*parts("a"), image], [{**image, "text": ""}], ["a"], [{"type": "text", "text": 5}]):
             fault = made(work, write_lines(work / "b.jsonl", [{"messages": [{"role": "user", "content": bad}]}]), "--chat-template", work / "t.jinja", code=2)
             check("line 1" in fault and "not text" in fault, bad, fault)
-    (work / "t.jinja").write_text(looping)  # a null that Parquet puts beside the text is no image
+    (work / "t.jinja").write_text(looping)  # a null that Parquet adds beside the text is not an image
     nulls = [{"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "image_url": None}]}]}]
     check(made(work, write_lines(work / "c.jsonl", nulls), "--chat-template", work / "t.jinja")["prompt"] == [str(parts("a")[0])])
     answered = [{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": parts("x", "y")}]}]
@@ -189,7 +190,7 @@ def openai_batch(work):
 
 
 def mixed_openai_batch(work):
-    """Chat and completion lines in one file, an empty prompt; which request was left out."""
+    """Chat and completion lines in one file, and an empty prompt; the request that was left out is known."""
     template = work / "t.jinja"
     template.write_text("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}")
     say = [{"role": "user", "content": "hi"}]

@@ -211,7 +211,7 @@ def ids(work):
 
 
 def odd_first_rows(work):
-    """The first row alone decides nothing: where prompts and ids come from is settled by all rows of the first block."""
+    """The first row alone decides nothing: all rows of the first block decide where prompts and ids come from."""
     def skipping(rows, *words):
         done = script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "s.h5", "--on-error", "skip", "--quiet", "--overwrite", *words)
         return columns(work / "s.h5"), done.stderr
@@ -323,7 +323,7 @@ def peak_mb(work, source, *words): return measured(SCRIPTS / "prompts.py", sourc
 
 
 def long_rows_in_flat_memory(work):
-    """Seven times as many rows, 120 MB more, take no more memory, in reading, in writing and in reading back."""
+    """Seven times as many rows, 120 MB more, take no more memory in reading, in writing and in reading back."""
     (work / "t.jinja").write_text("{{ messages[0].content }}")
     peaks = []
     for count in (FEW, MANY):

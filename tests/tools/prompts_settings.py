@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/prompts.py: columns that are settings of their rows, their names, and names that are nearly theirs.
+"""scripts/prompts.py: columns that are settings of their rows, their names, and names that are almost settings' names.
 
     prompts_settings.py WORK_DIR [TEST ...]"""
 import json
@@ -28,7 +28,7 @@ def sampling_columns(work):
 
 
 def stops_as_they_are_typed(work):
-    """Escapes of --set are characters, as in --template; a stop of a file is taken as it stands, and a note says what may be meant."""
+    """Escapes in --set are characters, as in --template; a stop in a file is used literally, and a note says what may be meant."""
     path = write_lines(work / "a.jsonl", [{"prompt": "x"}])
     for typed, want in (("\\n", "\n"), ("\\n\\n", "\n\n"), ("\\nu", "\nu"), ("a\\tb", "a\tb"), ("\\\\n", "\\n"), ('"\\n"', "\n"), ("END", "END"), ("\n", "\n")):
         check(json.loads(made(work, path, "--set", f"stop={typed}")["stop"][0]) == [want], typed)
@@ -43,7 +43,7 @@ def stops_as_they_are_typed(work):
 
 
 def off_and_the_runs_own(work):
-    """top_k -1 is off, as in vLLM and run.yaml, in whatever rows; -1 elsewhere is the run's own, which a note tells."""
+    """top_k -1 is off, as in vLLM and run.yaml, in any rows; elsewhere -1 means the run's value, which a note reports."""
     rows = [{"prompt": "x", "top_k": -1, "min_p": 0, "top_p": 1, "max_tokens": -1, "seed": -1}, {"prompt": "y", "top_k": 5}]
     done = script("prompts", write_lines(work / "a.jsonl", rows), "-o", work / "a.h5", "--quiet")
     got = columns(work / "a.h5")
@@ -58,7 +58,7 @@ def off_and_the_runs_own(work):
 
 
 def seeds_of_64_bits(work):
-    """All of uint64, which has no -1 then; no float that has lost the last digits."""
+    """All of uint64, which then has no -1; no float that has lost its last digits."""
     top = 2**64 - 1
     for rows in ([{"seed": top}, {"seed": str(2**63)}, {"seed": 7.0}], [{"seed": top, "topic": "t"}, {"seed": 2**63}, {"seed": 7}]):
         got = made(work, write_lines(work / "a.jsonl", [{"prompt": "x", **r} for r in rows]))
@@ -72,7 +72,7 @@ def seeds_of_64_bits(work):
 
 
 def settings_under_other_names(work):
-    """What other programs call a setting acts where it means the same; what may not, and a typing error, is refused with what to do."""
+    """Names of other programs apply if they mean the same; ambiguous names and typing errors are refused with advice."""
     rows = [{"prompt": "x", "max_new_tokens": 5, "num_return_sequences": 2, "stop_sequences": ["\n"], "min_new_tokens": 1}, {"prompt": "y", "max_tokens": 7},
             {"prompt": "z", "max_completion_tokens": 9, "max_tokens": None}]
     path = write_lines(work / "a.jsonl", rows)
@@ -103,7 +103,8 @@ def settings_under_other_names(work):
 
 
 def settings_within_objects(work):
-    """sampling_params and extra_body act as they do elsewhere; what no setting is within them is told by name; two values are a bad row."""
+    """sampling_params and extra_body apply as in other programs; keys in them that are not settings are reported by name; two values
+    make a bad row."""
     got = made(work, write_lines(work / "n.jsonl", [{"prompt": "a", "extra_body": {"top_k": 3, "min_p": None}}, {"prompt": "b", "extra_body": None}]))
     check(got.keys() == {"prompt", "top_k"} and got["top_k"] == [3, -1], got)
     rows = [{"prompt": "a", "sampling_params": {"temperature": 0, "max_new_tokens": 5, "guess": 1}, "extra_body": {"top_k": 3, "seed": None}},
@@ -131,7 +132,7 @@ def settings_within_objects(work):
 
 
 def keys_that_come_twice(work):
-    """Of two values for one key none is known to be meant: a bad row, in lines and arrays, at any depth."""
+    """If a key has two values neither is known to be meant: a bad row, in lines and arrays, at any depth."""
     twice = ('{"prompt": "a", "id": 2, "prompt": "b"}', '{"prompt": "a", "id": 3, "meta": {"x": [{"k": 1, "k": 1}]}}')
     sound = '{"prompt": "s", "id": 1, "meta": {"k": 1, "x": [{"k": 1}, {"k": 2}]}}'
     for name, text in (("a.jsonl", "\n".join((*twice, sound))), ("a.json", f"[{', '.join((*twice, sound))}]")):
@@ -147,7 +148,7 @@ def keys_that_come_twice(work):
 
 
 def at_least_more_than_at_most(work):
-    """moemill would refuse the whole file; what the run's own values are is not known here."""
+    """moemill would refuse the whole file; the run's own values are not known here."""
     sound = [{"prompt": "a", "min_tokens": 5, "max_tokens": 5}, {"prompt": "b", "min_tokens": 9}, {"prompt": "c", "max_tokens": 1}, {"prompt": "d", "min_tokens": -1, "max_tokens": 0}]
     path = write_lines(work / "a.jsonl", [*sound, {"prompt": "e", "min_tokens": 9, "extra_body": {"max_completion_tokens": 5}}])
     fault = made(work, path, code=2)
@@ -158,7 +159,7 @@ def at_least_more_than_at_most(work):
 
 
 def names_are_those_of_the_program(work):
-    """Other programs' names of settings, and typing errors, as the program knows them."""
+    """Names of settings in other programs, and typing errors, as the program knows them."""
     from moemill_tools.prompts.sampling.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
     source, header = ((SOURCE / "lib/dataset/prompts" / f"column_names.{kind}").read_text() for kind in ("cpp", "hpp"))
     def table(text, name): return re.search(name + r"(?:\[\])? = \{(.*?)\};", text, re.S).group(1)
@@ -180,7 +181,7 @@ def names_are_those_of_the_program(work):
 
 
 def sampling_columns_are_named(work):
-    """A column that happens to have the name of a setting is used with a note, and not when --drop leaves it out; --keep is about what is carried."""
+    """A column that happens to have the name of a setting is used with a note, and not with --drop; --keep decides only what is carried."""
     path = write_lines(work / "a.jsonl", [{"prompt": "x", "temperature": 0.5, "n": 2, "stop": "z", "topic": "t"}])
     def told(*words): return script("prompts", path, "-o", work / "p.h5", "--overwrite", "--quiet", *words).stderr
     check("note: used as sampling settings: n, temperature, stop\n" in told(), told())
@@ -198,7 +199,7 @@ def sampling_columns_are_named(work):
 
 
 def keys_of_another_form(work):
-    """What only a conversation uses, beside a plain prompt, token ids or a template: said with the cure, and not where it is used."""
+    """Columns that only a conversation uses, beside a plain prompt, token ids or a template: reported with advice if they are not used."""
     def told(row, *words, **more):
         return script("prompts", write_lines(work / "a.jsonl", [row, {**row, "system": ""}]), "-o", work / "p.h5", "--overwrite", "--quiet", *words, **more).stderr
     (work / "t.jinja").write_text("{{ effort }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{{ tools }}{{ documents }}")

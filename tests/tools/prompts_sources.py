@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/prompts.py: where rows come from. Packed files, standard input, JSON arrays, pandas' HDF5, instructions, several files in
-one call, rows of several forms in one file, and rows of any content.
+"""scripts/prompts.py: where rows come from. Compressed files, standard input, JSON arrays, pandas' HDF5, instructions, several files in
+one call, rows of several forms in one file, and rows with any content.
 
     prompts_sources.py WORK_DIR [TEST ...]"""
 import bz2
@@ -114,7 +114,7 @@ def json_arrays(work):
 
 
 def pandas_tables(work):
-    """Files that pandas 3.1 wrote (to_hdf in both formats, a named index), without pandas."""
+    """Files that pandas 3.1 wrote (to_hdf in both formats, a named index), read without pandas."""
     for name in ("fixed", "table"):
         got = made(work, DATA / f"pandas/{name}.h5")
         check(got["prompt"] == ["Once", "größe 水", "nan"] and got["id"] == [7, 8, 9] and got["n"] == [1, 2, 3] and got["topic"] == ["a", "", "c"], name, got)
@@ -135,7 +135,7 @@ def pandas_tables(work):
 
 
 def hdf5_columns(work):
-    """Columns side by side, as h5py and prompts.py itself write them."""
+    """Columns of the same length, as h5py and prompts.py itself write them."""
     want = made(work, write_lines(work / "a.jsonl", [{"id": i, "prompt": f"{i} ü", "n": i + 1, "tags": ["a", i], "gap": None if i else 3, "good": True} for i in range(5)]))
     shutil.copy(work / "p.h5", work / "b.h5")
     got = made(work, work / "b.h5")
@@ -205,7 +205,7 @@ def rows_of_several_forms(work):
 
 
 def several_files(work):
-    """Columns are the union, ids stay unique, CSV may stand beside JSON."""
+    """Columns are the union, ids stay unique, and CSV may be combined with JSON."""
     write_lines(work / "a.jsonl", [{"id": 1, "prompt": "x", "a": 5}, {"id": 2, "prompt": "y", "a": 6}])
     write_lines(work / "b.jsonl", [{"id": 1, "prompt": "z", "b": "t"}])
     (work / "c.csv").write_text("id,prompt,a,n\n7,v,8,2\n8,w,,3\n")
@@ -233,8 +233,8 @@ def several_files(work):
 
 
 def damaged_files(work):
-    """Files that end early or have wrong bytes in them: rows, or a fault that names the file; never a traceback, and of a packed
-    file or an array that ends early never a part of its rows."""
+    """Truncated files and wrong bytes: rows, or an error that names the file; never a traceback, and never part of the rows of a
+    truncated compressed file or array."""
     rng, array, lines = random.Random(7), json.dumps(ROWS[:200]).encode(), "".join(json.dumps(r) + "\n" for r in ROWS[:200]).encode()
     packed = {"a.json": array, "a.jsonl.gz": gzip.compress(lines), "a.jsonl.xz": lzma.compress(lines), "a.jsonl.bz2": bz2.compress(lines), "b.json.gz": gzip.compress(array)}
     if importlib.util.find_spec("zstandard"): packed["a.jsonl.zst"] = zstd(lines)
@@ -288,8 +288,8 @@ def any_row(rng):
 
 
 def rows_of_any_content(work):
-    """Whatever stands in the rows: a file, or a fault with its line; every row is in the file or in the list of skipped ones; and
-    taking out the skipped rows changes no byte of the prompts."""
+    """Rows with any content: a file, or an error with its line; every row is in the file or in the list of skipped ones, and removing
+    the skipped rows changes no byte of the prompts."""
     for seed in range(150):
         rng = random.Random(seed)
         (work / "t.jinja").write_text(rng.choice([TURNS, TURNS + "{{ tools | tojson if tools }}", "{% for m in messages %}{% if m['content'] is none %}{% for c in m.tool_calls %}"

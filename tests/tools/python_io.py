@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/moemill_io.py with the program: what it writes is read, what it reads is what outputs.h5 holds, a running run is followed.
-The README's examples are run as they stand there.
+"""scripts/moemill_io.py with the program: the program reads what it writes, it reads what outputs.h5 contains, and it follows a running
+run. The README's examples are run unchanged.
 
     python_io.py WORK_DIR MOEMILL [TEST ...]"""
 import contextlib
@@ -82,7 +82,7 @@ def prompts_of_all_kinds(work):
 
 
 class NAType:
-    """As pandas.NA: neither equal nor unequal to anything."""
+    """Like pandas.NA: neither equal nor unequal to anything."""
     def __bool__(self): raise TypeError("boolean value of NA is ambiguous")
     def __eq__(self, other): return self
     def __ne__(self, other): return self
@@ -90,7 +90,7 @@ class NAType:
 
 
 class Column:
-    """As pandas.Series: iterated, with a type of its own or one of numpy's."""
+    """Like pandas.Series: iterable, with a type of its own or one of numpy's."""
     def __init__(self, values, dtype=None): self.values, self.dtype = values, np.dtype(dtype) if dtype else "category"
     def __iter__(self): return iter(self.values)
     def __len__(self): return len(self.values)
@@ -98,7 +98,7 @@ class Column:
 
 
 def columns_of_other_libraries(work):
-    """Arrays of texts, tuples, columns of pandas: categories, nullable ones, NA and NaT and NaN as no value."""
+    """Arrays of texts, tuples, pandas columns: categories, nullable types; NA, NaT and NaN mean no value."""
     na, path = NAType(), work / "p.h5"
     write_prompts(path, Column(["one", "two", "three"]), id=np.array(["a", "b", "c"]), max_tokens=Column([5, na, 7]), temperature=Column([0.5, np.nan, 1], "f8"),
                   ignore_eos=Column([True, na, False]), stop=Column([("x", "y"), na, np.array(["z"])]), seed=Column([2**64 - 1, 2**63, 1], "u8"), kind=Column(["u", na, "u"]),
@@ -181,7 +181,7 @@ def rows_and_tables(work):
 
 
 def settings_of_some_rows(work):
-    """None is the run's own setting, in a column of any kind, in some rows or in all: the program takes the file."""
+    """None means the run's setting, in a column of any kind, in some rows or in all: the program accepts the file."""
     nothing = dict.fromkeys(("n", "top_k", "min_tokens", "seed", "logprobs", "temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "stop"))
     write_prompts(work / "prompts.h5", [f"prompt {i}" for i in range(3)], max_tokens=[2, None, 5.0], ignore_eos=[True, None, True], add_special_tokens=[False, None, True],
                   stop_token_ids=[2, None, []], **nothing)
@@ -195,7 +195,7 @@ def settings_of_some_rows(work):
 
 
 def logprobs_of_some_rows(work):
-    """Rows that asked for fewer, or for none, have no fillers as data: here and in outputs.py alike, whatever the run stored beside them."""
+    """Rows that asked for fewer logprobs, or for none, have no fillers as data, here and in outputs.py, whatever else the run stored."""
     asked = [3, 1, None, 0]
     write_prompts(work / "prompts.h5", ["a", "b", "c", "d"], logprobs=asked)
     for store in ("[text]", "[text, token_ids]"):
@@ -212,7 +212,7 @@ def logprobs_of_some_rows(work):
 
 
 def follow_shards(work):
-    """Shards come, go when outputs.h5 has come, and each row is told once."""
+    """Shards appear, are removed when outputs.h5 is complete, and each row is returned once."""
     write_prompts(work / "prompts.h5", [f"prompt {i}" for i in range(20)], n=2)
     path = run(work, "output.shard_prompts=4", "sampling.max_tokens=2", "output.keep_shards=true" if takes_keep_shards(work) else "sampling.seed=0")
     want = [(r["prompt_index"], r["sample_index"], r["text"]) for r in read_run(path)]
@@ -221,7 +221,7 @@ def follow_shards(work):
     def bring(number): shutil.copy(path / f"shards/shard-{number:06}.h5", fake / "shards")
     rows = follow(fake, poll_seconds=0.01, timeout_seconds=60)
     def take(count): return [(r["prompt_index"], r["sample_index"], r["text"]) for r in itertools.islice(rows, count)]
-    began = threading.Timer(0.2, lambda: (bring(0), shutil.copy(path / "run.json", fake / "run.json")))  # it may begin before the run does
+    began = threading.Timer(0.2, lambda: (bring(0), shutil.copy(path / "run.json", fake / "run.json")))  # it may start before the run does
     began.start()
     got = take(8)
     began.join()

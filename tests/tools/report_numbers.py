@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/report.py: its numbers are those of the run, whichever attempts and lines of metrics there are.
+"""scripts/report.py: its numbers are those of the run, for any attempts and lines of metrics.
 
     report_numbers.py WORK_DIR [TEST ...]"""
 import importlib.util
@@ -17,7 +17,7 @@ from moemill_tools.report.pictures import Pictures
 
 
 def done_and_failed_are_two_things(work):
-    """Done is on the disk and ok, as everywhere; the curve begins and ends with such rows."""
+    """Done means on the disk and ok, as everywhere; the curve begins and ends with such rows."""
     run = make_run(work / "run", attempts=2, done=False, code=3)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for line in lines: line.update(rows_done=line["rows_done"] - 4, rows_failed=4)
@@ -45,7 +45,7 @@ def seconds_of_killed_attempts(work):
             {"attempt": 3, "event": "end", "exit_code": 0, "seconds": 52.0, "core_hours_allocated": 0.0578, "time": "2026-01-05T01:03:00Z"}]
     write_lines(run / "attempts.jsonl", told)
     summary = json.loads((run / "summary.json").read_text())
-    for is_told in (True, False):  # by the summary, or by the table alone
+    for is_told in (True, False):  # from the summary, or from the table alone
         if is_told: (run / "summary.json").write_text(json.dumps({**summary, "attempts": 3, "wall_seconds": 115.015}))
         else: (run / "summary.json").unlink()
         text = page_with(run)
@@ -60,7 +60,7 @@ def seconds_of_killed_attempts(work):
 
 
 def numbers_as_of(work):
-    """What a killed or running job wrote last is told with its time, or that of the attempt that counted more rows when it began."""
+    """The last line of a killed or running job is shown with its time, or that of the attempt that counted more rows when it began."""
     run = make_run(work / "run", done=False, code=None)
     manifest = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**manifest, "completions": 80}))
@@ -75,7 +75,7 @@ def numbers_as_of(work):
 
 
 def a_price_names_its_unit(work):
-    """What cost.unit: auto came to."""
+    """The result of cost.unit: auto."""
     run = make_run(work / "run", lines=1)
     for unit, said in (("auto", "core"), ("node", "node")):
         (run / "config.yaml").write_text(CONFIG.replace("unit: node", f"unit: {unit}"))
@@ -83,7 +83,7 @@ def a_price_names_its_unit(work):
 
 
 def nothing_that_ran_is_no_chart(work):
-    """Lines of metrics at the ends only, when nothing runs: words instead of an empty picture."""
+    """Lines of metrics only at the ends, when nothing runs: words instead of an empty picture."""
     run = make_run(work / "run", lines=2)
     write_lines(run / "metrics.jsonl", [{**json.loads(line), "running": 0} for line in (run / "metrics.jsonl").read_text().splitlines()])
     check("No line of metrics was written while sequences ran" in page_with(run))

@@ -65,18 +65,18 @@ def page(run):
 
 
 def page_with(run, *drawn):
-    """A page with these of its pictures only: they take most of its time, and nothing of what it says."""
+    """A page with only these pictures, because they take most of its time and add nothing to its words."""
     blank = {name: lambda *_: "" for name in ("rate", "running", "progress", "exchange", "histogram", "bar", "scores", "experts") if name not in drawn}
     with unittest.mock.patch("moemill_tools.report.page.Pictures", type("Some", (Pictures,), blank)): return page(run)
 
 
 def pictures(text):
-    """The pictures of a page as SVG, in which words are words."""
+    """The pictures of a page as SVG in which words are words."""
     return [base64.b64decode(found).decode() for found in re.findall(r"data:image/svg\+xml;base64,([^\"]*)", text)]
 
 
 def damaged_run_directories(work):
-    """A page in any case, which says what could not be read."""
+    """There is always a page, which lists what could not be read."""
     run = make_run(work / "run", lines=20)
     write_lines(run / "attempts.jsonl", [{"time": "2026-01-05T01:02:03Z", "attempt": 1, "event": "begin", "ranks": 8, "rows_before": 0}] * 3)
     (run / "shards").mkdir()
@@ -85,7 +85,7 @@ def damaged_run_directories(work):
     def pages(name):
         path = run / name
         whole = path.read_bytes()
-        # Lines cut off, and none at all, are no damage of a file that grows by lines; of an empty run.json nothing is known.
+        # Cut-off lines, or no lines, are not damage in a file that grows by lines; from an empty run.json nothing is known.
         grows = name.endswith(".jsonl")
         for damage, what, told in (("empty", b"", not grows), ("garbage", bytes(range(255, 0, -1)) * 8, True), ("half", whole[:len(whole) // 2], not grows),
                                    ("zeroed", bytes(len(whole)), True), ("an array", b"[1]\n", True), ("deep", b"[" * 100000, True), ("missing", None, name == "run.json")):
@@ -111,7 +111,7 @@ def damaged_run_directories(work):
         path.mkdir()
         check(f"Not readable: {path.name}: " in page_with(run), name)
         path.rmdir()
-        if name == "outputs.h5": continue  # the shards are read where there is none
+        if name == "outputs.h5": continue  # the shards are read if there is none
         path.write_bytes(whole)
     for name, changes in (("run.json", {"prompts": "5"}), ("run.json", {"attempts": 10**15}), ("run.json", {"fingerprints": 1}), ("run.json", {"exit_code": "0"}),
                           ("summary.json", {"exchange": {}}), ("summary.json", {"cost": {"total": 1}}), ("summary.json", {"expert_load": []}),
@@ -137,7 +137,7 @@ def a_finished_run(work):
 
 def unfinished_and_killed_runs(work):
     run = make_run(work / "killed", done=False, code=None)
-    with open(run / "metrics.jsonl", "a") as f: f.write('{"time": "2026-01-02T')  # torn by a kill
+    with open(run / "metrics.jsonl", "a") as f: f.write('{"time": "2026-01-02T')  # cut off by a kill
     manifest = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**manifest, "completions": 80}))
     text = page(run)
@@ -158,7 +158,7 @@ def unfinished_and_killed_runs(work):
 
 
 def killed_before_the_first_line(work):
-    """The first attempt left no metrics: what the second one did is not said to be all."""
+    """The first attempt left no metrics: the work of the second is not reported as everything."""
     run = make_run(work / "untold", attempts=2)
     lines = (run / "metrics.jsonl").read_text().splitlines(True)
     (run / "metrics.jsonl").write_text("".join(line for line in lines if '"attempt": 2' in line))
@@ -170,7 +170,7 @@ def killed_before_the_first_line(work):
 
 
 def a_summary_that_is_not_of_all_attempts(work):
-    """While the second attempt runs there is the first one's summary: its cost is not said to be that of both."""
+    """While the second attempt runs there is the first one's summary: its cost is not reported for both."""
     run = make_run(work / "second", attempts=2, code=None)
     summary = json.loads((run / "summary.json").read_text())
     (run / "summary.json").write_text(json.dumps({**summary, "attempts": 1}))
@@ -188,7 +188,7 @@ def a_summary_that_is_not_of_all_attempts(work):
 
 
 def a_page_under_another_name(work):
-    """A link stays, what it points to is replaced; no pipe is taken away."""
+    """A link is kept and its target replaced; no pipe is removed."""
     run = make_run(work / "run", lines=2)
     (work / "target.html").write_text("old")
     (run / "report.html").symlink_to(work / "target.html")
@@ -218,7 +218,7 @@ def many_attempts(work):
 
 
 def rates_are_those_of_the_lines(work):
-    """The last line of an attempt has the bytes of all ranks, the others rank 0's: no leap in the curve."""
+    """The last line of an attempt has the bytes of all ranks, the others rank 0's: the curve has no jump."""
     lines = [{"attempt": a, "wall_seconds": 10.0 * i, "load_seconds": 0.0, "generated_tokens": 500 * i, "intra_node_bytes": 1000 * i,
               **({"max_over_mean": 1.5, "intra_node_bytes": 80000} if i == 4 else {})} for a in (1, 2) for i in (1, 2, 3, 4)]
     metrics = Metrics(write_lines(work / "metrics.jsonl", lines), Damage())
@@ -229,7 +229,7 @@ def rates_are_those_of_the_lines(work):
 
 
 def numbers_that_no_job_has(work):
-    """Numbers beyond any float, half of a surrogate pair, a million attempts: the page is made, and is a page."""
+    """Numbers beyond any float, half of a surrogate pair, a million attempts: the page is made and is well-formed."""
     run = make_run(work / "run", lines=3)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for name in ("prefill_seconds", "wall_seconds", "rows_done"):
@@ -273,7 +273,7 @@ def very_long_metrics(work):
 
 
 def answers_and_their_shares(work):
-    """A few answers, escaped and cut; how many are distinct; core-hours, seconds a row, a token twice at the begin; failures by code."""
+    """A few answers, escaped and cut; the number of distinct ones; core-hours, seconds per row, a doubled first token; failures by code."""
     run = make_run(work / "run")
     (run / "outputs.h5").unlink()
     texts = ["<b>&same", "<b>&same", "other " * 500, "<b>&same", "once", ""]
@@ -299,7 +299,7 @@ def answers_and_their_shares(work):
 
 
 def runs_that_only_score(work):
-    """No plot of what is not there, no alarm about answers without tokens: the scores instead."""
+    """No plots without data, no alarm about answers without tokens: the scores instead."""
     run = make_run(work / "run")
     (run / "outputs.h5").unlink()
     lines = [{**json.loads(line), "generated_tokens": 0} for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -313,7 +313,7 @@ def runs_that_only_score(work):
 
 
 def layers_have_the_numbers_of_the_model(work):
-    """Those with experts: behind dense ones, every second one; by config.json of the model, where that is here."""
+    """The layers with experts, after dense ones or every second one, from the model's config.json if it exists."""
     run, folder = make_run(work / "run"), work / "model"
     folder.mkdir()
     def shown(model):
@@ -331,7 +331,7 @@ def layers_have_the_numbers_of_the_model(work):
 
 
 def pages_are_narrow_too(work):
-    """Pictures over the whole page have a second form for small screens, whose letters keep their size."""
+    """Pictures over the whole page have a second form for small screens, with letters of the same size."""
     text = page(make_run(work / "run"))
     check(text.count("<picture><source media=") == 2 and 'name="viewport"' in text and "@media(max-width:760px)" in text, text.count("<picture>"))
     sizes = [float(re.search(r'width="([\d.]+)pt"', p).group(1)) for p in pictures(text)]

@@ -17,7 +17,7 @@ from moemill_tools.report.text import apart, brief, time_ticks
 
 
 def pictures_can_be_read(work):
-    """Numbers of attempts do not stand on one another, each rate has an axis, steps of time are round."""
+    """Labels of attempts do not overlap, each rate has an axis, steps of time are round."""
     check(apart([(2, 10.0), (3, 12.0), (4, 19.0), (5, 60.0), (6, 61.0)], 100) == [(2, 10.0), (5, 60.0)])
     check(time_ticks(4300) == [0, 900, 1800, 2700, 3600] and time_ticks(0.9) == [0, 0.2, 0.4, 0.6000000000000001, 0.8], time_ticks(0.9))
     check([brief(t) for t in (0, 0.5, 30, 600, 3600, 5400, 86400 * 3)] == ["0", "0.5 s", "30 s", "10 min", "1 h", "1 h 30 min", "3 d"])
@@ -59,7 +59,7 @@ def colours_that_end_before_the_maximum(work):
 
 
 def levels_are_steps(work):
-    """A number of rows holds until the next line: no slope, which nobody has seen, and no saw where attempts begin."""
+    """A number of rows is constant until the next line: no interpolated slope, and no saw teeth at the beginnings of attempts."""
     import matplotlib.axes
     styles, whole = [], matplotlib.axes.Axes.plot
     def watched(self, *words, **more):

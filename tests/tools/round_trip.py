@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Through the program and back: rows of a file become prompts, a job answers them, every form of output has what outputs.h5
-has, joined with what the rows had. And the report of that run.
+"""Through the program and back: rows of a file become prompts, a job answers them, and every output format has the contents of
+outputs.h5, joined with the columns of the rows. Also the report of that run.
 
     round_trip.py WORK_DIR MOEMILL [TEST ...]"""
 import json
@@ -71,13 +71,13 @@ def chat_there_and_back(work):
                 single, theirs = np.array(row[name], "f4"), np.array(other.pop(name), "f4")
                 check(np.array_equal(single, theirs, equal_nan=True), name, single, theirs)
         check(flat == [{k: v for k, v in row.items() if "logprob" not in k} for row in got])
-    rows = [{**row, "messages": [{"role": "user", "content": "another question"}]} for row in ROWS]  # with the ids of before
+    rows = [{**row, "messages": [{"role": "user", "content": "another question"}]} for row in ROWS]  # with the ids from before
     (work / "p.h5").rename(work / "old.h5")
     script("prompts", write_lines(work / "b.jsonl", rows), "-o", work / "p.h5", "--quiet", "--chat-template", work / "t.jinja")
     done = script("outputs", run, "--format", "prompt-completion", code=2)
     check(f"{work / 'p.h5'}: has changed since this run was made" in done.stderr, done.stderr)
     check(export(work, run, "--format", "prompt-completion", "--prompts", work / "old.h5") == whole)
-    again = work / "again.jsonl"  # what came out goes in again
+    again = work / "again.jsonl"  # the output becomes input
     write_lines(again, chat)
     script("prompts", again, "-o", work / "q.h5", "--quiet", "--chat-template", work / "t.jinja", "--drop-last-answer", "--id-column", "none")
     with h5py.File(work / "q.h5") as f:

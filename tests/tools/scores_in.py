@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/outputs.py --scores and --format pairs: scores written in every way, in wrong ways, of another run; ties.
+"""scripts/outputs.py --scores and --format pairs: scores in every form, in wrong forms, of a different run; ties.
 
     scores_in.py WORK_DIR [TEST ...]"""
 import gzip
@@ -13,7 +13,7 @@ from tools import HAS_PYARROW, OutputsMaker, check, main, read_lines, script, wr
 
 
 def run_of(path, ids, texts=None, samples=2, **carried):
-    """Good rows: `samples` of each prompt."""
+    """Good rows: `samples` for each prompt."""
     prompts, count = [p for p in range(len(ids)) for _ in range(samples)], len(ids) * samples
     made = OutputsMaker(path).rows(prompts, list(range(samples)) * len(ids), [ids[p] for p in prompts],
                                    [t.encode() for t in texts or [f"text {i}" for i in range(count)]], [[1]] * count)
@@ -24,13 +24,13 @@ def run_of(path, ids, texts=None, samples=2, **carried):
 
 
 def scored(work, source, scores, *words):
-    """The score of each row, in order, and what was said."""
+    """The score of each row, in order, and the notes."""
     done = script("outputs", source, "-o", work / "o.jsonl", "--overwrite", "--scores", scores, "--add", "score", *words)
     return [row["score"] for row in read_lines(work / "o.jsonl")], done.stderr
 
 
 def refused(work, source, scores, *words):
-    """The one line that is said, of a file of that name."""
+    """The one line of the error, for a file with that name."""
     for old in work.glob("no.jsonl*"): old.unlink()
     done = script("outputs", source, "-o", work / "no.jsonl", "--scores", scores, "--format", "pairs", *words, code=2)
     check(done.stderr.startswith(f"outputs.py: {scores}: ") and done.stderr.count("\n") == 1, done.stderr)
@@ -55,7 +55,7 @@ def in_every_file(work, stem, rows):
 
 
 def whole_numbers_in_every_way(work):
-    """pandas writes 3 as 3.0 where a column has a gap."""
+    """pandas writes 3 as 3.0 if a column has a gap."""
     numbers, names = run_of(work / "n.h5", [10, 11, 12]), run_of(work / "s.h5", ["10", "11", "x.0"])
     want = [0, .5, 1, 1.5, 2, 2.5]
     for stem, form in (("whole", int), ("float", float), ("text", str), ("text-float", lambda n: f"{n}.0")):
@@ -69,7 +69,7 @@ def whole_numbers_in_every_way(work):
 
 
 def files_as_programs_write_them(work):
-    """A mark of the byte order before the first name, a text of many bytes beside the score, packed, scores that are missing."""
+    """A byte order mark before the first name, a long text beside the score, compressed files, missing scores."""
     source = run_of(work / "a.h5", ["a", "ü"])
     rows = [("a", 0, "0.5"), ("a", 1, ""), ("ü", 0, "NaN"), ("ü", 1, "2")]
     text = "\ufeffid,sample_index,score,text\n" + "".join(f'{i},{s},{v},"{"x, " * 100000}\n"\n' for i, s, v in rows)
@@ -135,7 +135,7 @@ def samples_must_be_told_apart(work):
 
 
 def scores_that_match_nothing(work):
-    """They end in an error, or in a count where some match."""
+    """They end in an error, or in a count if some match."""
     source = run_of(work / "a.h5", ["a", "b"])
     rows = [{"id": i, "sample_index": s, "score": 1 + s} for i in "ab" for s in range(2)]
     check(scored(work, source, write_lines(work / "all.jsonl", rows)) == ([1, 2, 1, 2], ""))
@@ -155,7 +155,7 @@ def scores_that_match_nothing(work):
 
 
 def scores_are_a_column(work):
-    """Whoever gives scores gets them, without asking for the column."""
+    """Scores that are given are written, without asking for the column."""
     source = run_of(work / "a.h5", ["a", "b"], samples=1)
     scores = write_lines(work / "s.jsonl", [{"id": "a", "reward": 1}, {"id": "b", "reward": 2}])
     def rows(*words):
@@ -176,7 +176,7 @@ def pairs_of(work, texts, scores, *words):
 
 
 def ties(work):
-    """The first best and the first worst that differ; a prompt is lost only where no two texts do."""
+    """The first best and the first worst that differ; a prompt is dropped only if no two texts differ."""
     check(pairs_of(work, ["x", "y", "z"], [1, 1, 0]) == ("x", "z", 1, 0))
     check(pairs_of(work, ["x", "X ", "y"], [1, 0, 0]) == ("x", "y", 1, 0), "the second of two worst ones")
     check(pairs_of(work, ["x", "y", "x"], [1, 1, 0]) == ("y", "x", 1, 0), "the second of two best ones")

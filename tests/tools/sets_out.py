@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/outputs.py where data sets are made: several runs at once, columns that are dropped or never looked at, ShareGPT, Alpaca,
-KTO, a validation file, a second round, perplexities.
+"""scripts/outputs.py where data sets are made: several runs at once, columns that are dropped or never read, ShareGPT, Alpaca, KTO, a
+validation file, a second round, perplexities.
 
     sets_out.py WORK_DIR [TEST ...]"""
 import json
@@ -42,7 +42,8 @@ def chats(*conversations): return [json.dumps(c) for c in conversations]
 
 
 def several_runs(work):
-    """One after the other, with the column run; columns of one of them are null in the other; duplicates and limits over all."""
+    """One run after another, with the column run; columns of only one of them are null in the other; duplicates and limits count over
+    all."""
     one = run_of(work / "one.h5", [1, 2], ["x", "y"], topic=["t", "u"], level=[1.0, 2.0])
     two = run_of(work / "two.h5", ["a", "b", "c"], ["x", "z", "w"], level=[3.0, 4.0, 5.0], more=["m", "n", "o"])
     rows, said = exported(work, one, two)
@@ -68,7 +69,7 @@ def several_runs(work):
 
 
 def names_that_are_taken(work):
-    """The run's own columns keep their names, and no column of the input is lost: read_run says the same."""
+    """The run's own columns keep their names, and no column of the input is lost: read_run does the same."""
     one = run_of(work / "one.h5", [1], ["answer"], **{name: [f"in {name}"] for name in ("text", "input_text", "run", "content", "label", "perplexity")})
     rows, said = exported(work, one)
     check({n: v for n, v in rows[0].items() if str(v).startswith("in ")} == {
@@ -93,7 +94,7 @@ def names_that_are_taken(work):
 
 
 def only_columns_that_are_asked_for(work):
-    """What nobody asks for may be anything: it is not read, and not refused."""
+    """Columns that are not requested may hold anything: they are not read, and not refused."""
     source = run_of(work / "a.h5", ["a", "b"], topic=["t", "u"])
     with h5py.File(source, "r+") as f:
         f["carry/odd"] = np.array([b"ab", b"cd"], "V2")
@@ -107,7 +108,7 @@ def only_columns_that_are_asked_for(work):
 
 
 def conversations(work):
-    """ShareGPT and Alpaca, with what came before; tools have no Alpaca form."""
+    """ShareGPT and Alpaca, with earlier turns; tools have no Alpaca form."""
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]}
     tooled = [{"role": "user", "content": [{"type": "text", "text": "c?"}]}, call, {"role": "tool", "content": "2", "tool_call_id": "1"}]
     source = run_of(work / "a.h5", ["a", "b"], ["B.", "C."], messages=chats(LONG, tooled), tools=["", json.dumps([{"name": "f"}])])
@@ -129,8 +130,8 @@ def conversations(work):
 
 
 def content_in_parts(work):
-    """JSON Lines keep the parts; where a column holds text, Parquet's and those of other formats, their texts are joined. What is no text is
-    not lost unsaid."""
+    """JSON Lines keep the parts; for columns of text, in Parquet and other formats, their texts are joined. Parts that are not text are
+    not lost silently."""
     parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "7+8?"}]
     asked, joined = [SYSTEM, {"role": "user", "content": parts}], [SYSTEM, {"role": "user", "content": "What is\n7+8?"}]
     source = run_of(work / "a.h5", ["a"], ["15", "16"], samples=2, messages=chats(asked))
@@ -154,7 +155,7 @@ def content_in_parts(work):
 
 
 def answers_as_token_ids(work):
-    """A run that stored no text: rows have token_ids and a note says why; what needs text says how to get it."""
+    """A run that stored no text: rows have token_ids and a note says why; formats that need text say how to get it."""
     source = run_of(work / "a.h5", ["a", "b"])
     with h5py.File(source, "r+") as f: del f["completions/text"]
     rows, said = exported(work, source)
@@ -194,7 +195,7 @@ def unpaired(work):
 
 
 def two_files(work):
-    """All samples of a prompt on one side, and the same prompt in two rows; more rows change no row's side."""
+    """All samples of a prompt are on one side, also if two rows have the same prompt; additional rows never move a row."""
     def sides(count, *words):
         source = run_of(work / f"{count}.h5", list(range(count)), samples=2, messages=chats(*([{"role": "user", "content": f"ask {i % 900}"}] for i in range(count))))
         script("outputs", source, "-o", work / "t.jsonl", "--validation", work / "v.jsonl", "--overwrite", *words)
@@ -212,7 +213,7 @@ def two_files(work):
 
 
 def a_second_round(work):
-    """Messages with a user's turn behind the answer: prompts.py takes them as they are."""
+    """Messages with a user's turn after the answer: prompts.py accepts them as they are."""
     source = run_of(work / "a.h5", ["a", "b", "c"], samples=2, messages=chats(*[[{"role": "user", "content": f"ask {i}"}] for i in "abc"]),
                     next=["Sure?", "Why?", ""])
     rows, said = exported(work, source, "--format", "messages", "--then", "next")
@@ -232,7 +233,7 @@ def a_second_round(work):
 
 
 def scored_prompts(work):
-    """A run that only scores gives the mean and the perplexity of each prompt, to be filtered by."""
+    """A run that only scores gives the mean and the perplexity of each prompt, which can be filtered."""
     parts = [[float("nan"), -1.0, -2.0], [float("nan")], [float("nan"), -0.5]]
     maker = OutputsMaker(work / "a.h5", config_yaml="sampling:\n  max_tokens: 0\n  prompt_logprobs: true\n")
     maker.rows([0, 1, 2], [0] * 3, ["a", "b", "c"], [b""] * 3, [[]] * 3).scores(parts).done()
@@ -245,7 +246,7 @@ def scored_prompts(work):
 
 
 def scored_prompts_are_no_training_data(work):
-    """They have no answer; one that stops at once has an empty one."""
+    """They have no answer; one that stops at once has an empty answer."""
     maker = OutputsMaker(work / "a.h5")
     maker.rows([0, 1, 2], [0] * 3, ["a", "b", "c"], [b"", b"", b"x"], [[], [], [1]], finish=[2, 1, 2]).carry("good", [1, 0, 1], "i4")
     maker.carry("messages", chats(*[[{"role": "user", "content": "q"}]] * 3)).done()
@@ -257,9 +258,9 @@ def scored_prompts_are_no_training_data(work):
 
 
 def prompts_that_were_cut(work):
-    """Beside an answer stands what the model read of the prompt, where the run stored it; else a note counts the rows."""
+    """Beside an answer is what the model read of the prompt, if the run stored it; otherwise a note counts the rows."""
     model = model_folder(work / "model", ["<s>"])
-    texts = ["abc", "0123456789", "01234567é", "<s>23456789ab", "0123456789"]  # a token a byte, room for 8 or of the last for 9
+    texts = ["abc", "0123456789", "01234567é", "<s>23456789ab", "0123456789"]  # one token per byte, with space for 8, or for the last one 9
     with h5py.File(work / "p.h5", "w") as f: f["prompt"], f["max_tokens"] = texts, [-1, -1, -1, -1, 3]
     def made(policy, read, room="12", **carried):
         config = (f"model:\n  path: {model}\n  max_model_len: {room}\ninput:\n  path: {work / 'p.h5'}\nsampling:\n  max_tokens: 4\n"

@@ -1,5 +1,5 @@
-"""For the tests of this folder: runs the scripts with the Python of the test, reads prompt files as plain values, makes
-outputs.h5 of any content and size without a job. Needs h5py and numpy."""
+"""Functions for the tests of this folder: run the scripts with the test's Python, read prompt files as plain values, make outputs.h5
+with any content and size without a job. Needs h5py and numpy."""
 import contextlib
 import gc
 import importlib.util
@@ -14,13 +14,13 @@ import numpy as np
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SCRIPTS = SOURCE / "scripts"
-sys.path.insert(0, str(SCRIPTS))  # for tests of a part of them
+sys.path.insert(0, str(SCRIPTS))  # for tests of one of their modules
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 
 
 class Skip(Exception):
-    """The test cannot be done here; said aloud."""
+    """The test cannot run here; reported in the output."""
 
 
 def needs_pyarrow():
@@ -43,7 +43,8 @@ class Done:
 
 
 def script(name, *words, code=0):
-    """What scripts/NAME.py prints; code None: any. Within this process: hundreds of starts of Python would take most of the time."""
+    """The output of scripts/NAME.py; code None accepts any. It runs within this process, because hundreds of starts of Python would take
+    most of the time."""
     module = sys.modules.get(f"script_{name}")
     if module is None:
         spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
@@ -55,7 +56,7 @@ def script(name, *words, code=0):
             module.main([str(w) for w in words])
         except SystemExit as end:
             ended = end.code or 0
-    gc.collect()  # files that a fault left open would stay so, and HDF5 opens none anew that is
+    gc.collect()  # files that an error left open would stay open, and HDF5 opens no such file again
     done = Done(ended, out.getvalue(), err.getvalue())
     check(code is None or ended == code, f"exit {ended}, not {code}: {name}.py {words}\n{done.stdout}\n{done.stderr}")
     return done
@@ -156,7 +157,7 @@ class OutputsMaker:
 
 
 def main(work, tests, words):
-    """Runs the tests, or those named, without those named with a stroke before; 77 when some were skipped and none failed."""
+    """Runs the tests, or those named, without those named with a dash before; 77 if some were skipped and none failed."""
     failed = skipped = 0
     wanted, unwanted = [w for w in words if w[0] != "-"], [w[1:] for w in words if w[0] == "-"]
     for name in (*wanted, *unwanted): check(name in [test.__name__ for test in tests], "there is no test", name)

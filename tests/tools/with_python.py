@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a test of this folder with one of two Pythons; ctest calls it, because the environment may be made after CMake ran.
+"""Runs a test of this folder with one of two Pythons. Called by ctest, because the environment may be made after CMake ran.
 
     with_python.py system|venv VENV_PYTHON TEST.py WORDS..."""
 import os
@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import sys
 
-SKIPPED = 77  # tests within the file could not be done here: they have said so
+SKIPPED = 77  # some tests within the file could not run here and have reported it
 
 kind, venv, *words = sys.argv[1:]
 python = sys.executable if kind == "system" else venv

@@ -4,7 +4,7 @@
 //   FAULT_RANK  only the process of this MPI rank (or without MPI); absent: every process
 //   FAULT_LOG   file that gets a line "number call path" for every counted call
 //   FAULT_AT    number of the call, from 1, at which FAULT_DO is done
-//   FAULT_DO    kill: end before the call; torn: half of a write, or the whole of another call, then end;
+//   FAULT_DO    kill: end before the call; torn: half of a write, or all of any other call, then end;
 //               fail: the call and all later ones of its kind fail with FAULT_ERRNO; fail_once: this call alone
 //   FAULT_ERRNO number of the error
 //   FAULT_DRAIN number of the call at which the process sends itself SIGUSR1
@@ -49,7 +49,7 @@ struct Settings {
 };
 
 const Settings& settings() {
-  static const Settings* const once = new Settings;  // outlives the calls that come while the process ends
+  static const Settings* const once = new Settings;  // outlives calls at the end of the process
   return *once;
 }
 
@@ -81,7 +81,7 @@ std::string path_of(int fd) {
   return length > 0 ? std::string(path, static_cast<std::size_t>(length)) : std::string();
 }
 
-// What becomes of this call.
+// What happens to this call.
 Act decide(const char* call, const std::string& path) {
   if (!inside(path)) return Act::Pass;
   const Settings& s = settings();
@@ -107,7 +107,7 @@ Function next(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
 
-// The call itself unless it is to fail; afterwards the process ends if it was to be torn.
+// Makes the call unless it has to fail. Ends the process afterwards if the call has to be torn.
 template <class Call>
 auto through(const char* name, const std::string& path, Call&& call) -> decltype(call()) {
   const Act act = decide(name, path);
@@ -136,7 +136,7 @@ ssize_t written(const char* name, int fd, std::size_t size, Call&& call) {
 
 bool makes_file(int flags) { return (flags & (O_CREAT | O_TRUNC)) != 0; }
 
-// `rest` holds the mode where one is given.
+// `rest` holds the mode if there is one.
 int opened(int (*real)(const char*, int, ...), const char* path, int flags, va_list rest) {
   const mode_t mode = makes_file(flags) ? va_arg(rest, mode_t) : 0;
   if (!makes_file(flags)) return real(path, flags, mode);
@@ -182,13 +182,13 @@ int ftruncate64(int fd, off64_t size) {
   return through("ftruncate", path_of(fd), [&] { return real(fd, size); });
 }
 
-// Closes of files that were only read change nothing and are not counted.
+// Closing a file that was only read changes nothing and is not counted.
 int close(int fd) {
   static const auto real = next<int (*)(int)>("close");
   const int flags = settings().folder.empty() ? -1 : fcntl(fd, F_GETFL);
   if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) return real(fd);
   const Act act = decide("close", path_of(fd));
-  const int result = real(fd);  // the descriptor is gone, whatever close says
+  const int result = real(fd);  // the descriptor is closed, whatever close returns
   if (act == Act::Tear) end_process();
   if (act != Act::Fail) return result;
   errno = settings().error;

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Every call by which a run changes its directory fails in turn, and the process is killed at every one of them, before
-it and in the middle of it; the same command must then end with the outputs of an undisturbed run.
+"""Every call by which a run changes its directory fails in turn, and the process is killed before and in the middle of every
+such call. Rerunning the same command must then end with the outputs of an undisturbed run.
 
     faults.py MOEMILL SOURCE_DIR WORK_DIR [--library FILE] [--all] [--seed S]
 
-Without --all a sample of the calls is taken: the first or last of each kind of call on each kind of file (of some kinds
-where a job drains or has two ranks), and some others by the seed. The calls are counted by tests/torture/faults.cpp."""
+Without --all a sample of the calls is used: the first or last of each kind of call on each kind of file (fewer kinds if a
+job drains or has two ranks), and some others chosen by the seed. tests/torture/faults.cpp counts the calls."""
 import argparse
 import collections
 import errno
@@ -32,7 +32,7 @@ ERRORS = {"write": (errno.EIO, errno.ENOSPC, errno.EDQUOT), "fsync": (errno.EIO,
 
 
 def prepare(name, *settings):
-    """A job, and in whole/ what comes of it undisturbed and with these settings. A prompt is too long for 40 tokens."""
+    """A job, and in whole/ the result of an undisturbed run with these settings. A prompt is too long for 40 tokens."""
     folder = fresh(name)
     draw = random.Random(7)
     words = "alpha beta gamma delta epsilon zeta".split()
@@ -58,18 +58,18 @@ def run(folder, faults=None, ranks=0, drain=0, options_of_run=()):
 
 class Point(collections.namedtuple("Point", "number call path")):
     def kind(self):
-        """The call and the kind of file: shard numbers are all one."""
+        """The call and the kind of file: all shard numbers are the same kind."""
         return self.call, re.sub(r"[0-9a-f]{32}|[0-9a-f]{16}|\d{6}", "N", pathlib.Path(self.path).name)
 
     def must_work(self):
-        """Rows hang on it, or what says whose they are: no job may pass over its failure."""
+        """Rows depend on it, or it identifies them: no job may ignore its failure."""
         name = pathlib.Path(self.path).name
         return self.call in ("write", "fsync", "rename", "ftruncate", "mkdir") and name.startswith(
             ("shard-", "outputs.h5", "run.json", "config.yaml", "summary.json", "journal", "shards"))
 
 
 def run_and_count(folder, faults, ranks, drain, options_of_run=()):
-    """What became of a run, and the calls of its rank 0 (or the one process)."""
+    """The state of a run, and the calls of its rank 0 (or its only process)."""
     log = folder / "calls.log"
     log.unlink(missing_ok=True)
     done = run(folder, {"LOG": log, "RANK": 0, **faults}, ranks, drain, options_of_run)
@@ -100,7 +100,7 @@ def remove_run(folder):
 
 
 def resumes(folder, draw, what, options_of_run=()):
-    """By the same command, any number of ranks; every row once and the same bytes."""
+    """By the same command, with any number of ranks; every row once and the same bytes."""
     expect_exit(run(folder, ranks=draw.choice((0, 0, 0, 2, 3)), options_of_run=options_of_run), 0)
     different = differences(folder / "whole/outputs.h5", folder / "out/outputs.h5")
     check(not different, "the outputs differ after", what, different)
@@ -111,9 +111,9 @@ def resumes(folder, draw, what, options_of_run=()):
 def kill_at(folder, point, how, ranks, draw, drain):
     what = (how, *point)
     done = run(folder, {"AT": point.number, "DO": how, "RANK": 0}, ranks, drain)
-    # The number of calls hangs on the clock a little (journal flushes, metrics): the last ones may not be reached.
+    # The number of calls depends slightly on the clock (journal flushes, metrics): the last ones may not be reached.
     check(done.returncode in (-signal.SIGKILL, 0, 75) or ranks > 0, what, done.returncode, done.stderr)
-    # Its end is written before the shards go: the read-back of a large outputs.h5 takes longer than a time limit leaves.
+    # Its end is recorded before the shards are removed: reading a large outputs.h5 back takes longer than a time limit leaves.
     manifest = folder / "out/run.json"
     if manifest.exists() and json.loads(manifest.read_text())["shards_removed"]:
         check((folder / "out/summary.json").exists() and status_code(folder) == 0, what, "shards go, and the run is not done")
@@ -122,7 +122,7 @@ def kill_at(folder, point, how, ranks, draw, drain):
 
 
 def fail_at(folder, point, error, ranks, draw, drain, how="fail"):
-    """The job ends with 1 and names what failed. It may do without what only tells, and tidies up."""
+    """The job ends with 1 and names the failed call. It may do without files that only report, and without tidying up."""
     what = (how, errno.errorcode[error], *point)
     done, calls = run_and_count(folder, {"AT": point.number, "DO": how, "ERRNO": error}, ranks, drain)
     failed = [p for p in calls if p.call == point.call and p.must_work() and
@@ -139,7 +139,7 @@ def torture(name, ranks, kinds, few, drain=0):
     folder = prepare(name)
     draw = random.Random(options.seed)
     tally = collections.Counter()
-    # Counted anew when many of the calls were not reached: a job that a busy machine has held up makes more of them.
+    # Counted again if many of the calls were not reached: a job that a busy machine has delayed makes more of them.
     for _ in range(5):
         found = strike(folder, draw, ranks, kinds, few, drain, tally)
         if tally["kill"] + tally["torn"] >= 6: break
@@ -150,8 +150,8 @@ def torture(name, ranks, kinds, few, drain=0):
 
 
 def fail_once():
-    """A disk that has room again a moment later, a file server that was away: one call fails and all later ones work.
-    The writes of a shard and of outputs.h5, each by itself: HDF5 forgets rows there when it is let. With --all, all calls."""
+    """Space is free again a moment later, or a file server was away: one call fails and all later ones work. By default the writes of a
+    shard and of outputs.h5, each by itself, because HDF5 can lose rows there. With --all, all calls."""
     folder = prepare("one failure")
     draw = random.Random(options.seed)
     found = points(folder, 0, 0)
@@ -174,11 +174,11 @@ def status_code(folder):
 
 
 def drained_at_the_end():
-    """Asked to stop when all rows are on disk, or nearly: 0 only with outputs.h5, else 75, and the run says the same."""
+    """Asked to stop when all rows are on disk, or nearly: 0 only with outputs.h5, otherwise 75, and the run reports the same."""
     folder = prepare("drained at the end")
     draw = random.Random(options.seed)
     codes = collections.Counter()
-    for _ in range(5):  # counted anew where all came too late: a job that a busy machine has held up makes more calls
+    for _ in range(5):  # counted again if all came too late: a job that a busy machine has delayed makes more calls
         if codes[75] > 0: break
         remove_run(folder)
         found = points(folder, 0, 0)
@@ -192,7 +192,7 @@ def drained_at_the_end():
             check(done.returncode == 75 or (folder / "out/outputs.h5").exists(), point, "ended with 0 and without outputs.h5")
             check(status_code(folder) == done.returncode, point, "status says another code than", done.returncode)
             resumes(folder, draw, point)
-        remove_run(folder)  # and where the shards are all that is wanted
+        remove_run(folder)  # and if only the shards are wanted
         done = run(folder, {"RANK": 0}, 0, last_shard, ["--set", "output.merge=false"])
         finished = len(list((folder / "out/shards").glob("shard-??????.h5")))
         check(done.returncode == (0 if finished == 3 else 75), finished, "shards of 3, but", done.returncode, done.stderr)
@@ -202,8 +202,8 @@ def drained_at_the_end():
 
 
 def taken_away(option, before, after, every=6):
-    """Killed while --retry-failed, --extend or --overwrite takes rows away: the run does not say any longer that it is done.
-    It was made with other settings before."""
+    """Killed while --retry-failed, --extend or --overwrite removes rows: the run no longer reports that it is done. It was made with
+    different settings before."""
     folder = prepare("taken away", *after)
     draw = random.Random(options.seed)
     expect_exit(run(folder, options_of_run=before), 0)
@@ -226,7 +226,7 @@ def taken_away(option, before, after, every=6):
 
 
 def strike(folder, draw, ranks, kinds, few, drain, tally):
-    """At a sample of the calls of a run, or at all; how many they are."""
+    """At a sample of the calls of a run, or at all of them; returns their number."""
     remove_run(folder)
     found = points(folder, ranks, drain)
     for point in sample(found, draw, kinds, few):

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Runs jobs on random numbers of ranks and kills random processes of them at random times, resumes with other ranks and
-batch limits. The first of them do a part of the prompts, later ones extend the run to all, until one ends; then every
-row must be there once with the bytes of an undisturbed run.
+"""Runs jobs on random numbers of ranks, kills random processes at random times, and resumes with different ranks and batch
+limits. The first jobs do part of the prompts, later ones extend the run to all, until one finishes; then every row must
+exist once with the bytes of an undisturbed run.
 
     kills.py MOEMILL SOURCE_DIR WORK_DIR [--kills N] [--seed S]
 
-Killed are: one rank, all ranks at once, the launcher, the agent of a pretended node; or the job is drained (SIGUSR1),
-told to end (SIGTERM) or interrupted twice. Two times in five the next job starts at once, while ranks of the last one may
-still be there. Prints a line a job and a table at the end."""
+The script kills one rank, all ranks at once, the launcher, or the daemon of a pretended node; or it drains the job (SIGUSR1),
+terminates it (SIGTERM) or interrupts it twice. Two times in five the next job starts at once, while ranks of the previous
+one may still exist. Prints one line per job and a table at the end."""
 import argparse
 import collections
 import os
@@ -28,8 +28,8 @@ options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
 from moemill_program import MODELS, PROGRAM, SECONDS, SOURCE, check, differences, expect_exit, fresh, moemill, mpirun_is_stuck, summary, write_prompts  # noqa: E402
 
 FLUSH_SECONDS = 0.2
-END_SECONDS = 10  # after a rank has died, all of its job is gone
-SLOW = 4  # where an undisturbed job takes long, because the machine is busy: in so many times that
+END_SECONDS = 10  # seconds; after a rank has died, all of its job must be gone
+SLOW = 4  # if an undisturbed job takes long because the machine is busy: a multiple of that time
 
 
 def prepare(draw):
@@ -56,7 +56,7 @@ def layout(draw):
 
 
 def start(folder, draw, nodes, more):
-    """A job on 1 to 4 ranks; with nodes, on as many pretended ones with an agent each. `more`: of its command."""
+    """A job on 1 to 4 ranks; with nodes, on as many pretended ones with a daemon each. `more` is added to its command."""
     ranks = draw.randint(1, 4)
     command = [str(PROGRAM), "run", "-c", str(folder / "run.yaml"), *layout(draw), *more]
     environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
@@ -69,7 +69,7 @@ def start(folder, draw, nodes, more):
 
 
 def processes(session):
-    """{pid: command line} of everything that descends from the job's launcher, also when its parent is gone."""
+    """{pid: command line} of all descendants of the job's launcher, even if their parent is gone."""
     found = {}
     for entry in pathlib.Path("/proc").iterdir():
         if not entry.name.isdigit(): continue
@@ -88,7 +88,7 @@ def ranks_of(session):
 
 
 def launchers_of(session):
-    """mpirun of this job alone; none while it is being started."""
+    """The mpirun of this job alone; none while it is being started."""
     return [pid for pid, words in processes(session).items() if words and words[0] == "mpirun" and session_of(pid) == session]
 
 
@@ -98,7 +98,7 @@ def session_of(pid):
 
 
 def agents_of(ranks):
-    """Daemons that hold the ranks of a pretended node: they are parents of ranks, and have a session of their own."""
+    """Daemons that hold the ranks of a pretended node: they are parents of ranks, and have their own sessions."""
     found = set()
     for rank in ranks:
         try:
@@ -116,7 +116,7 @@ def send(pids, number):
 
 
 def disturb(job, draw, others):
-    """What was done, or None when there was nothing to do it to: what is left of the job before is no part of this one."""
+    """What was done, or None if there was nothing to do it to: what is left of the previous job does not count."""
     ranks = [pid for pid in ranks_of(job.pid) if pid not in others]
     agents, launchers = agents_of(ranks), launchers_of(job.pid)
     kind = draw.choice(("one rank", "one rank", "all ranks", "launcher", "agent", "drain", "terminate", "interrupt twice"))
@@ -136,12 +136,12 @@ def disturb(job, draw, others):
 
 
 def alive(pids):
-    """Of these ranks, those that are still there."""
+    """The ranks among these that still exist."""
     return [pid for pid in pids if pid in ranks_of(0)]
 
 
 def gone_within(job, ranks, seconds):
-    """Whether the job's launcher and all of these ranks end in that time."""
+    """Whether the job's launcher and all of these ranks end within that time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if job.poll() is not None and not alive(ranks): return True
@@ -159,7 +159,7 @@ def check_gone(job, ranks, seconds, folder, said, kind, tally):
 
 
 def since(folder, size):
-    """What the jobs said behind the first `size` bytes of their log."""
+    """The part of the jobs' log after the first `size` bytes."""
     return (folder / "job.log").read_bytes()[size:].decode(errors="replace")
 
 
@@ -169,12 +169,12 @@ def pairs(path):
 
 
 def one_job(draw, tally, kills_left):
-    """Kills until the job ends by itself, or enough were made; then it may end in peace."""
+    """Kills until the job ends by itself, or until enough kills were made; then it may end undisturbed."""
     folder, whole_seconds = prepare(draw)
     end_seconds = max(END_SECONDS, SLOW * whole_seconds)
     done = 0
-    growing = False  # from some attempt on, or when all is done of a part
-    before = None  # what is left to check of a job that the next one did not wait for
+    growing = False  # from some attempt on, or when a part is done
+    before = None  # checks that remain for a job that the next one did not wait for
     for attempt in range(1000):
         nodes = draw.choice((1, 1, 2))
         said = (folder / "job.log").stat().st_size if (folder / "job.log").exists() else 0

@@ -1,5 +1,5 @@
-// A library to preload: the process works on a file system without locks, as Lustre mounted without flock is. With
-// NO_LINKS in the environment it has no links either.
+// A library to preload: the process sees a file system without locks, such as Lustre mounted without flock. With
+// NO_LINKS in the environment there are no links either.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -28,7 +28,7 @@ Function next(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
 
-// Every command takes one argument at most, a number or a pointer.
+// Every command takes at most one argument, a number or a pointer.
 int call(int (*real)(int, int, ...), int fd, int command, va_list rest) {
   if (!asks_for_lock(command)) return real(fd, command, va_arg(rest, void*));
   errno = ENOLCK;
@@ -39,7 +39,7 @@ int call(int (*real)(int, int, ...), int fd, int command, va_list rest) {
 
 extern "C" {
 
-// HDF5's kind of lock.
+// The kind of lock that HDF5 uses.
 int flock(int, int) {
   errno = ENOLCK;
   return -1;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# pretend_nodes.sh NODES RANKS_A_NODE PROGRAM ARGUMENTS...: mpirun over pretended nodes of one machine, without root. A
-# node is a second daemon of mpirun with its own folder for shared memory: MPI sees several nodes, their ranks talk over
-# TCP, and killing a daemon is losing a node. mpirun starts this script again as its remote shell.
+# pretend_nodes.sh NODES RANKS_PER_NODE PROGRAM ARGUMENTS...: mpirun over pretended nodes on one machine, without root. A
+# node is an extra daemon of mpirun with its own folder for shared memory: MPI sees several nodes, their ranks use
+# TCP, and killing a daemon means losing a node. mpirun starts this script again as its remote shell.
 if [[ $1 == node-* ]]; then
   folder=$PRETEND_DIR/$1
   shift

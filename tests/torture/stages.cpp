@@ -46,7 +46,7 @@ struct Settings {
 };
 
 const Settings& settings() {
-  static const Settings* const once = new Settings;  // outlives the calls that come while the process ends
+  static const Settings* const once = new Settings;  // outlives calls at the end of the process
   return *once;
 }
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """One rank of several is killed, or has a call fail, at every stage of a job: start, load, prefill, decode, exchange,
-shard, merge, end. All ranks must be gone within 10 s, the rank that failed must have said so with its host and the
-cause, and the same command must end with the outputs of an undisturbed run.
+shard, merge, end. All ranks must be gone within 10 s, the rank that failed must have reported its host and the cause, and
+rerunning the same command must end with the outputs of an undisturbed run.
 
     stages.py MOEMILL SOURCE_DIR WORK_DIR --library FILE [--points N] [--seed S]
 
-The points are the MPI calls of the rank and its openings of files of the model and of the run directory, counted by
-tests/torture/stages.cpp: the first and last of each kind of call and file, and N others spread over the run."""
+The points are the rank's MPI calls and its openings of files of the model and the run directory, which
+tests/torture/stages.cpp counts: the first and last of each kind of call and file, and N others spread over the run."""
 import argparse
 import collections
 import os
@@ -29,8 +29,8 @@ options, sys.argv[4:] = arguments.parse_args(sys.argv[4:]), []
 from moemill_program import MODELS, PROGRAM, SECONDS, check, differences, expect_exit, fresh, moemill, mpirun_is_stuck, write_prompts  # noqa: E402
 
 HOST = re.escape(socket.gethostname())
-END_SECONDS = 10  # after a rank has died, all of its job is gone
-SLOW = 10  # where an undisturbed job takes long, because the machine is busy: in so many times that
+END_SECONDS = 10  # seconds; after a rank has died, all of its job must be gone
+SLOW = 10  # if an undisturbed job takes long because the machine is busy: a multiple of that time
 Point = collections.namedtuple("Point", "number call path")
 
 
@@ -73,7 +73,7 @@ def alive(folder):
 
 
 def points(folder, ranks, rank):
-    """The calls of an undisturbed job, and how long it may take for one to be gone."""
+    """The calls of an undisturbed job, and the time within which a job must be gone."""
     begun = time.monotonic()
     log = folder / "calls"
     log.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def strike(folder, ranks, rank, point, how, end_seconds, tally):
         time.sleep(0.01)
     begun = time.monotonic()
     if (folder / "mark").exists():
-        # The calls of a job on several ranks are not the same ones each time.
+        # The calls of a job on several ranks vary from run to run.
         while not (folder / "mark").read_text().endswith("\n"): time.sleep(0.01)
         struck = (folder / "mark").read_text().split(" ", 2)
         point = Point(int(struck[0]), struck[1], struck[2].rstrip())
@@ -126,13 +126,13 @@ def strike(folder, ranks, rank, point, how, end_seconds, tally):
         if not stuck: tally["slowest"] = max(tally["slowest"], time.monotonic() - begun)
         tally[how] += 1
         errors = (folder / "errors").read_text()
-        # All is done and said when a rank is at MPI_Finalize.
+        # All is done and reported when a rank is at MPI_Finalize.
         if how == "kill" and point.call != "MPI_Finalize":
             check(job.returncode == (-9 if stuck else 137) and re.search(rf"rank {rank} .*on node \S+ exited on signal 9", errors), what,
                   job.returncode, errors)
         if how == "fail" and job.returncode != 0 and point.call != "MPI_Finalize":
             cause = "Input/output error|HDF5" if point.call == "open" else point.call
-            # Before the ranks know each other, mpirun alone can say which one it was.
+            # Before the ranks know each other, only mpirun can say which one it was.
             teller = r"system error" if point.call in ("MPI_Init_thread", "MPI_Comm_dup") else rf"rank {rank} on {HOST}"
             # What a user can cure (exit code 2) is told without a rank where it is rank 0's finding.
             if rank == 0 and job.returncode == 2: teller = "error"
@@ -155,7 +155,7 @@ def main():
         found, end_seconds = points(folder, ranks, rank)
         first = draw.randrange(2)
         for number, point in enumerate(sample(found, draw)):
-            # One of both in turn: drawn, there would now and then be too few of one.
+            # Both in turn: if drawn, there would now and then be too few of one.
             for how in ("kill", "fail") if options.most == 0 else (("kill", "fail")[(first + number) % 2],):
                 strike(folder, ranks, rank, point, how, end_seconds, tally)
     check(tally["kill"] > 5 and tally["fail"] > 5, "too few faults came to pass", tally)

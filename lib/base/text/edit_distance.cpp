@@ -7,7 +7,7 @@
 namespace moemill {
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
-  // Row i holds the distances of the first i letters of `a` from every beginning of `b`.
+  // Row i holds the distances between the first i letters of `a` and every prefix of `b`.
   std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 1; i <= a.size(); ++i) {
@@ -30,7 +30,7 @@ std::optional<std::size_t> typing_errors(std::string_view written, std::string_v
 
 namespace {
 
-constexpr std::size_t least_beginning = 3;  // letters; fewer begin too many names
+constexpr std::size_t least_beginning = 3;  // letters; shorter prefixes match too many names
 
 bool is_stroke(char c) { return c == '_' || c == '-'; }
 

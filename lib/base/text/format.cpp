@@ -19,7 +19,7 @@ std::string counted(std::uint64_t count, const char* one, const char* many) {
 }
 
 std::string clock_text(double seconds) {
-  auto s = static_cast<std::uint64_t>(std::clamp(seconds + 0.5, 0.0, 1e15));  // a file may say anything
+  auto s = static_cast<std::uint64_t>(std::clamp(seconds + 0.5, 0.0, 1e15));  // a file may hold any number
   if (seconds < 10) return fmt::format("{:.1f}s", seconds);
   if (s < 60) return fmt::format("{}s", s);
   if (s < 3600) return fmt::format("{}m{:02}s", s / 60, s % 60);

@@ -1,5 +1,5 @@
-// A model repository that was cloned without Git LFS has small text files in the places of its large ones. Whoever
-// reads such a file says so, in place of what its own format finds wrong with it.
+// A model repository that was cloned without Git LFS has small text files in place of its large ones. Readers of such
+// files report this, rather than the fault that the file's format would find.
 #pragma once
 
 #include <string>

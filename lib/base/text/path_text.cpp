@@ -7,7 +7,7 @@ namespace moemill {
 
 void check_path(std::string_view what, const std::string& path) {
   if (first_bad_utf8(path)) user_error("{}: is not UTF-8, as names in config.yaml must be", what);
-  if (path.starts_with('~'))  // also "~" alone and "~somebody/x"
+  if (path.starts_with('~'))  // "~" alone and "~user/x" as well
     user_error(
         "{}: {}: only a shell makes a home folder of '~', and here it would be a folder of that name; write the full "
         "path",

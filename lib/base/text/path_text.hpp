@@ -1,5 +1,5 @@
-// Paths as people write them in run.yaml and on the command line. Called wherever one is taken, so that all are read
-// the same.
+// Paths in run.yaml and on the command line. Called wherever a path is taken, so that all paths are read in the same
+// way.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace moemill {
 
-// Refuses what only a shell understands, a `~` at the beginning and `$NAME`, and names that are not UTF-8. `what`
-// begins the message. UserError.
+// UserError, which begins with `what`, for text that only a shell replaces (`~` at the beginning, `$NAME`) and for
+// names that are not UTF-8.
 void check_path(std::string_view what, const std::string& path);
 
 }  // namespace moemill

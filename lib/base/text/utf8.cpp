@@ -5,7 +5,7 @@
 namespace moemill {
 namespace {
 
-// Allowed second bytes after a lead byte: they rule out overlong forms, surrogates and what lies beyond U+10FFFF.
+// The allowed second bytes after a lead byte exclude overlong forms, surrogates and code points beyond U+10FFFF.
 struct SecondByte {
   unsigned char low, high;
 };

@@ -1,4 +1,4 @@
-// Register-only chains of fused multiply-adds, one function an instruction set. Used by peak.cpp.
+// Register-only chains of fused multiply-adds, one function per instruction set. Used by peak.cpp.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@ namespace moemill::bench {
 
 constexpr std::size_t fma_chains = 12;  // latency times pipes is 8 to 10 on the CPUs of interest
 
-// `rounds` times one multiply-add in every chain.
+// Each runs one multiply-add in every chain, `rounds` times.
 void run_fma_chains_plain(std::size_t rounds);   // 1 lane
 void run_fma_chains_avx2(std::size_t rounds);    // 8 lanes
 void run_fma_chains_avx512(std::size_t rounds);  // 16 lanes

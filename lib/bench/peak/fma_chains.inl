@@ -1,7 +1,7 @@
 // The chains over the including file's instruction set: its Vector, splat(value) and multiply_add(a, b, c).
 
-// Named registers, not an array: an array behind asm barriers would live in memory. The barrier hides every result from
-// the compiler, so that none can be merged or dropped.
+// The chains are named variables, because an array behind asm barriers would live in memory. The barrier hides every
+// result from the compiler, so that none can be merged or dropped.
 void run_chains(std::size_t rounds) {
   const Vector factor = splat(0.5f);
   Vector a = factor, b = factor, c = factor, d = factor, e = factor, f = factor, g = factor, h = factor, i = factor,

@@ -3,7 +3,7 @@
 namespace moemill::bench {
 namespace {
 
-// One lane, as the plain bodies have it: fmaf is the C library's unless the compiler may use FMA.
+// One lane, like the plain bodies: fmaf is the C library's function unless the compiler may use FMA.
 using Vector = float;
 inline Vector splat(float value) { return value; }
 inline Vector multiply_add(Vector a, Vector b, Vector c) { return __builtin_fmaf(a, b, c); }

@@ -32,8 +32,8 @@ Chains chains_of(cpu::Isa isa) {
   return {run_fma_chains_plain, 1};
 }
 
-// Sums whole lines, so that every byte is fetched and nothing can be left out. Four streams and prefetching 2 KiB ahead
-// keep more lines on their way than one stream read by the hardware's guesses alone.
+// Sums whole cache lines, so that every byte is fetched and the compiler can omit nothing. Four streams and prefetching
+// 2 KiB ahead keep more lines in flight than the hardware prefetcher on a single stream.
 std::uint64_t read_all(const std::uint64_t* p, std::size_t count) {
   constexpr std::size_t streams = 4, line = 8, ahead = 256;  // in words
   const std::size_t length = count / streams / line * line;
@@ -95,7 +95,7 @@ FmaPeak measure_fma_peak(cpu::Isa isa, int threads) {
 double read_bandwidth(cpu::Stream& stream, Clock clock) {
   constexpr std::size_t words = read_bytes / sizeof(std::uint64_t);
   AlignedBuffer<std::uint64_t> buffer(words);
-  std::fill_n(buffer.data(), words, std::uint64_t{1});  // real pages, not the kernel's one page of zeros
+  std::fill_n(buffer.data(), words, std::uint64_t{1});  // real pages instead of the kernel's shared page of zeros
   std::vector<std::uint64_t> sums(static_cast<std::size_t>(stream.team().size()));
   const Timing t = measure(clock, 5 * sample_seconds, [&](std::size_t) {
     stream.team().parallel_for(words, std::size_t{1} << 16, [&](std::size_t begin, std::size_t end, int thread) {

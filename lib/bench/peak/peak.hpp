@@ -1,5 +1,5 @@
-// What this machine can do at most, measured: fused multiply-adds from registers and reads from memory; and the way
-// every benchmark takes its times. Used by *_bench.cpp.
+// The machine's measured peaks, fused multiply-adds from registers and reads from memory, and the clocks and timing
+// loops of all benchmarks. Used by bench/.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace moemill::bench {
 
-// One thread is timed by its own CPU clock, so neighbours on the core do not count; a team by the wall clock.
+// One thread is timed by its own CPU clock, so that neighbours on the core do not count; a team by the wall clock.
 enum class Clock { ThreadCpu, Wall };
 Clock clock_for(int threads);
 const char* describe(Clock clock);
@@ -22,15 +22,14 @@ struct Timing {
 // Calls body(i) with i = 0, 1, 2, ... for about `seconds`, at least three times, after one call that does not count.
 Timing measure(Clock clock, double seconds, const std::function<void(std::size_t call)>& body);
 
-// Of all threads together, a multiply-add counting two; best of several samples. Twelve chains a thread, each result
-// hidden from the compiler so that none can be merged or dropped.
+// The rate of all threads together, the best of several samples; a multiply-add counts as two operations.
 struct FmaPeak {
   double gflops;
 };
 FmaPeak measure_fma_peak(cpu::Isa isa, int threads);
-// Bytes a second read from memory by all threads together, from a buffer far larger than the caches.
+// Bytes per second that all threads together read from a buffer far larger than the caches.
 double read_bandwidth(cpu::Stream& stream, Clock clock);
 
-std::string cpu_model();  // as the system names it
+std::string cpu_model();  // the system's name for it
 
 }  // namespace moemill::bench

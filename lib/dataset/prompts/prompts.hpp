@@ -1,5 +1,5 @@
 // prompts.h5, read-only: the prompt column in any accepted form, the optional columns, and what is carried to the
-// output (CONTRACT.md section 3). Used by mill/ and the commands. Memory is flat in the number of prompts: everything
+// output (lib/dataset/README.md). Used by mill/ and the commands. Memory is flat in the number of prompts: everything
 // is read in ranges. A file that cannot work is a UserError that names file, dataset, row and the way out; a prompt
 // that cannot work is a `fault` in its row.
 #pragma once

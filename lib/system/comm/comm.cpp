@@ -53,7 +53,7 @@ Comm Comm::split_by_node() const {
 
 void Comm::all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) const {
   auto ranks = static_cast<std::size_t>(size());
-  expect(send.size() == ranks && receive.size() == ranks, "all_to_all_counts: one number a rank");
+  expect(send.size() == ranks && receive.size() == ranks, "all_to_all_counts: one number per rank");
   impl_->with([&](auto& t) { t.all_to_all_counts(send, receive); });
 }
 
@@ -61,7 +61,7 @@ Comm::Transfer Comm::start_all_to_all(const std::byte* send, std::span<const std
                                       std::byte* receive, std::span<const std::uint32_t> receive_units,
                                       std::size_t unit_bytes, int channel) const {
   auto ranks = static_cast<std::size_t>(size());
-  expect(send_units.size() == ranks && receive_units.size() == ranks, "start_all_to_all: one number of units a rank");
+  expect(send_units.size() == ranks && receive_units.size() == ranks, "start_all_to_all: one number of units per rank");
   expect(channel == 0 || channel == 1, "start_all_to_all: channel is 0 or 1");
   expect(unit_bytes > 0, "start_all_to_all: units have bytes");
   impl_->with([&](auto& t) { t.start(send, send_units, receive, receive_units, unit_bytes, channel); });

@@ -1,6 +1,6 @@
-// A group of ranks. Two transports behind one value type: MPI, and loopback (the threads of one process play the ranks,
-// for tests and for one plain process without a launcher). All calls are collective over the group and in the same
-// order on every rank, unless said otherwise. Every MPI return code is checked.
+// A group of ranks. One value type stands for two transports: MPI, and loopback, where threads of one process play the
+// ranks (for tests, and for one plain process without a launcher). Unless a comment says otherwise, every call is
+// collective over the group, and all ranks make their calls in the same order. Every MPI return code is checked.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ class Comm {
   struct Impl;
 
  public:
-  // The world of MPI (MPI_Init_thread must have been done by MpiSession), or one rank alone.
+  // The world of MPI, which needs an MpiSession, or one rank alone.
   static Comm world();
   static Comm alone();
 
@@ -27,28 +27,28 @@ class Comm {
   int size() const;
 
   void barrier() const;
-  // all has size() * mine.size() bytes, in rank order.
+  // `all` has size() * mine.size() bytes, in rank order.
   void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) const;
-  // Root's bytes to everyone; the size may differ between calls and is sent along.
+  // Sends root's bytes to all ranks, with their size, so that it may change from call to call.
   std::vector<std::byte> broadcast(std::span<const std::byte> mine, int root) const;
   Comm split(int color, int key) const;
-  // Ranks that share this one's node by what MPI reports (MPI_COMM_TYPE_SHARED); loopback: all of them.
+  // The ranks on this rank's node, as MPI reports them (MPI_COMM_TYPE_SHARED); all ranks on loopback.
   Comm split_by_node() const;
 
-  // One number from each rank to each: send[r] goes to rank r.
+  // Each rank sends one number to each rank: send[r] goes to rank r.
   void all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) const;
-  // Blocks of whole units (rows) of `unit_bytes`, in two halves. send_units[r] units for rank r lie one behind the
-  // other in rank order, so do the received ones. Buffers must stay untouched until the wait, or a test that says true.
-  // At most one Transfer a channel (0 or 1) is in flight. Ranks start the transfers of a channel in the same order, but
-  // channels are independent of each other and of the calls above. Ranks with nothing to say to each other exchange no
-  // message.
+  // Starts to exchange blocks of units (rows) of `unit_bytes`; the Transfer ends it. The send_units[r] units for rank r
+  // follow those for rank r - 1, and the received units are ordered in the same way. Both buffers must stay untouched
+  // until wait() returns or test() returns true. At most one Transfer per channel (0 or 1) is in flight. All ranks
+  // start the transfers of a channel in the same order; channels are independent of each other and of the calls above.
+  // Two ranks without units for each other exchange no message.
   class Transfer {
    public:
-    Transfer() = default;  // of nothing: wait returns at once, test says true
+    Transfer() = default;  // empty: wait() returns immediately, test() returns true
     Transfer(Transfer&&) noexcept = default;
     Transfer& operator=(Transfer&&) noexcept = default;
     void wait();
-    bool test();  // also makes progress; MPI moves nothing while nobody calls it
+    bool test();  // also makes progress: MPI moves data only during calls
 
    private:
     friend class Comm;
@@ -59,7 +59,7 @@ class Comm {
                                           std::byte* receive, std::span<const std::uint32_t> receive_units,
                                           std::size_t unit_bytes, int channel) const;
 
-  // Ends the whole job at once (MPI_Abort), from any thread, for what cannot be agreed on.
+  // Ends the whole job immediately (MPI_Abort), from any thread: for failures that ranks cannot agree on.
   [[noreturn]] void abort(int exit_code) const;
 
  private:
@@ -68,7 +68,7 @@ class Comm {
   friend void run_loopback(int ranks, const std::function<void(Comm)>& body);
 };
 
-// One value of each rank, in rank order; collective.
+// The ranks' values, in rank order; collective.
 template <class T>
 std::vector<T> gather(const Comm& comm, const T& mine) {
   static_assert(std::is_trivially_copyable_v<T>, "values travel as their bytes");
@@ -76,15 +76,15 @@ std::vector<T> gather(const Comm& comm, const T& mine) {
   comm.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   return all;
 }
-// [mine.size()] sums over all ranks; collective, with equally many counts on each.
+// [mine.size()] sums over all ranks; collective, with the same number of counts on each.
 std::vector<std::uint64_t> sum_counts(const Comm& comm, std::span<const std::uint64_t> mine);
 
-// Plays `ranks` ranks as threads of this process; rethrows the first exception after all have ended (a rank that throws
-// makes the others' calls throw too).
+// Runs `body` on `ranks` threads of this process, one per rank. A rank that throws makes the others' calls throw too;
+// the first exception is rethrown when all have ended.
 void run_loopback(int ranks, const std::function<void(Comm)>& body);
 
-// MPI from start to end of the program. Works without a launcher (one rank). Not finalized while unwinding, because
-// that would wait for ranks that are not coming.
+// Initializes MPI and finalizes it at the end of the program; without a launcher there is one rank. An exception skips
+// the finalization, which would wait for ranks that never arrive.
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
@@ -92,7 +92,7 @@ class MpiSession {
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
   static std::string library_version();  // "Open MPI v4.1.4"
-  // Whether this Open MPI is built with Slurm's PMI-1 or PMI-2, or Cray's. May be asked before the session.
+  // Whether this Open MPI is built with Slurm's PMI-1 or PMI-2, or Cray's. It may be called before the session starts.
   static bool speaks_pmi();
 };
 

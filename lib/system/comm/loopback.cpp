@@ -20,15 +20,15 @@ std::deque<Message>& Member::box(std::size_t lane, int source, int destination) 
       ->mail[lane][static_cast<std::size_t>(source) * group_->job_ranks.size() + static_cast<std::size_t>(destination)];
 }
 
-// With the lock held: throws when waiting for `source` would be in vain.
+// Called with the lock held; throws if `source` can no longer send.
 void Member::check_alive(int source) const {
-  if (group_->job->first_failure) system_error("loopback: rank {} cannot go on, because another rank failed", rank_);
+  if (group_->job->first_failure) system_error("loopback: rank {} cannot continue, because another rank failed", rank_);
   int job_rank = group_->job_ranks[static_cast<std::size_t>(source)];
   if (group_->job->ended[static_cast<std::size_t>(job_rank)])
     system_error("loopback: rank {} waits for rank {}, which has ended", rank_, source);
 }
 
-// With the lock held: the oldest message is there. Throws where it never will be.
+// Called with the lock held; returns when the oldest message has arrived, and throws if it never can.
 bool Member::arrived(std::size_t lane, int source) {
   if (!group_->job->first_failure && !box(lane, source, rank_).empty()) return true;
   check_alive(source);
@@ -90,7 +90,7 @@ Member Member::split(int color, int key) {
     job_ranks.push_back(group_->job_ranks[static_cast<std::size_t>(w.rank)]);
   }
   std::lock_guard guard(group_->job->lock);
-  auto& child = group_->children[{splits_++, color}];  // the first member to come makes it
+  auto& child = group_->children[{splits_++, color}];  // the first member to arrive creates it
   if (!child) child = std::make_shared<Group>(group_->job, std::move(job_ranks));
   return Member(child, rank);
 }

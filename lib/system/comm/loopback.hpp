@@ -1,6 +1,6 @@
-// The loopback transport: threads of one process play the ranks and hand copies of their messages to each other through
-// mailboxes. For tests, and (as one rank) for a plain process. Private to system/; comm.cpp picks it.
-// Promises: a rank that throws or leaves early makes every call of the others that needs it throw; nothing hangs.
+// The loopback transport: threads of one process play the ranks and exchange copies of their messages through
+// mailboxes. It serves tests and, with one rank, a plain process. Private to system/; comm.cpp picks it. It promises
+// that nothing hangs: when a rank throws or returns early, every call that needs it throws.
 #pragma once
 
 #include <array>
@@ -21,13 +21,13 @@ namespace moemill::loopback {
 
 using Message = std::vector<std::byte>;
 
-// What all threads of a run share. One lock and one signal serve all groups: there are few threads and this is no fast
-// path.
+// State shared by all threads of a run. One lock and one signal serve all groups: threads are few, and this path need
+// not be fast.
 struct Job {
   explicit Job(int ranks) : ended(static_cast<std::size_t>(ranks), 0) {}
   std::mutex lock;
   std::condition_variable changed;
-  std::vector<char> ended;  // [ranks] left its body
+  std::vector<char> ended;  // [ranks] whether the rank has left its body
   std::exception_ptr first_failure;
 };
 
@@ -77,10 +77,10 @@ class Member {
   std::shared_ptr<Group> group_;
   int rank_;
   std::uint64_t splits_ = 0;
-  std::array<std::vector<Expected>, 2> expected_;  // by channel: what the transfer in flight still waits for
+  std::array<std::vector<Expected>, 2> expected_;  // by channel: messages that the transfer in flight still waits for
 };
 
-// Starts `ranks` threads, each as one member of a new group; rethrows the first failure after all have ended.
+// Starts `ranks` threads, each as one member of a new group, and rethrows the first failure when all have ended.
 void run(int ranks, const std::function<void(Member)>& body);
 Member alone();
 

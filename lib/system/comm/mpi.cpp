@@ -19,7 +19,7 @@ namespace moemill {
 namespace mpi {
 namespace {
 
-// A message has an int count of bytes; longer blocks go in pieces of whole units near this size.
+// MPI counts a message in an int; longer blocks are sent in pieces of whole units near this size.
 constexpr std::size_t piece_bytes = std::size_t{1} << 30;
 
 int byte_count(std::size_t bytes, const char* what) {
@@ -27,7 +27,7 @@ int byte_count(std::size_t bytes, const char* what) {
   return static_cast<int>(bytes);
 }
 
-// Calls piece(data, bytes) for a block of `units`, in the same pieces on both sides.
+// Calls piece(data, bytes) for each piece of a block of `units`; both sides cut it in the same way.
 template <class Byte, class Piece>
 void in_pieces(Byte* data, std::size_t units, std::size_t unit_bytes, Piece&& piece) {
   std::size_t piece_units = std::max<std::size_t>(1, piece_bytes / unit_bytes);
@@ -39,12 +39,12 @@ void in_pieces(Byte* data, std::size_t units, std::size_t unit_bytes, Piece&& pi
   }
 }
 
-// Throws SystemError unless `code` is MPI_SUCCESS; rank -1: not known yet.
+// Throws SystemError unless `code` is MPI_SUCCESS. A rank of -1 is not known yet.
 void check(int code, const char* call, int rank) {
   if (code == MPI_SUCCESS) return;
   char text[MPI_MAX_ERROR_STRING] = "";
   int length = 0, ready = 0;
-  MPI_Initialized(&ready);  // else asking for the text would end the process
+  MPI_Initialized(&ready);  // before that, asking for the text would end the process
   if (!ready || MPI_Error_string(code, text, &length) != MPI_SUCCESS) length = 0;
   system_error("{} on rank {}: {} (code {})", call, rank, std::string(text, static_cast<std::size_t>(length)), code);
 }
@@ -72,7 +72,8 @@ Group::Group(std::unique_ptr<Handles> owned) : handles_(std::move(owned)) {
 Group::Group(Group&& other) noexcept = default;
 
 Group::~Group() {
-  if (!handles_ || std::uncaught_exceptions() > 0) return;  // freeing is collective: not while unwinding
+  if (!handles_ || std::uncaught_exceptions() > 0)
+    return;  // freeing is collective, which an exception on one rank rules out
   int finalized = 0;
   if (MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized) MPI_Comm_free(&handles_->comm);
 }
@@ -81,7 +82,7 @@ void Group::barrier() { check(MPI_Barrier(handles_->comm), "MPI_Barrier", rank_)
 
 void Group::all_gather(std::span<const std::byte> mine, std::span<std::byte> all) {
   expect(all.size() == mine.size() * static_cast<std::size_t>(size_), "all_gather: room for every rank's bytes");
-  int bytes = byte_count(mine.size(), "all_gather: below 2 GiB a rank");
+  int bytes = byte_count(mine.size(), "all_gather: below 2 GiB per rank");
   check(MPI_Allgather(mine.data(), bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, handles_->comm), "MPI_Allgather",
         rank_);
 }
@@ -119,7 +120,7 @@ void Group::start(const std::byte* send, std::span<const std::uint32_t> send_uni
                   std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel) {
   auto& requests = handles_->in_flight[static_cast<std::size_t>(channel)];
   expect(requests.empty(), "start_all_to_all: one transfer a channel is in flight");
-  // Receives are posted before any send, so that a message finds its place at once.
+  // Receives are posted before any send, so that each message can be delivered immediately.
   std::byte* my_place = nullptr;
   for (int r = 0; r < size_; ++r) {
     std::size_t units = receive_units[static_cast<std::size_t>(r)];
@@ -165,7 +166,7 @@ void Group::wait(int channel) {
 
 void Group::abort(int exit_code) {
   MPI_Abort(MPI_COMM_WORLD, exit_code);
-  std::_Exit(exit_code);  // where MPI_Abort returns, which it may
+  std::_Exit(exit_code);  // MPI_Abort may return
 }
 
 }  // namespace mpi
@@ -185,7 +186,7 @@ MpiSession::~MpiSession() {
   if (std::uncaught_exceptions() == 0) MPI_Finalize();
 }
 
-// Each component that Open MPI has registers its version as variables of the tools interface.
+// Each component of Open MPI registers its version as variables of the tools interface.
 bool MpiSession::speaks_pmi() {
   int provided = 0, count = 0;
   if (MPI_T_init_thread(MPI_THREAD_SINGLE, &provided) != MPI_SUCCESS) return false;
@@ -212,7 +213,7 @@ std::string MpiSession::library_version() {
   mpi::check(MPI_Get_library_version(text, &length), "MPI_Get_library_version", -1);
   std::string line(text, static_cast<std::size_t>(length));
   line = line.substr(0, line.find_first_of(",\n"));
-  // MPICH and what is built on it: "MPICH Version:      4.0.2".
+  // MPICH and its derivatives report "MPICH Version:      4.0.2".
   constexpr std::string_view label = " Version:";
   if (const auto at = line.find(label); at != std::string::npos) {
     const auto number = line.find_first_not_of(" \t", at + label.size());

@@ -1,6 +1,6 @@
-// The MPI transport: one communicator and its transfers in flight. Private to system/; comm.cpp picks it. Errors come
-// back as return codes, and each becomes a SystemError that names the call and the rank. No <mpi.h> here, so that
-// mpi.cpp alone is compiled for one MPI or another.
+// The MPI transport: one communicator and its transfers in flight. Private to system/; comm.cpp picks it. Each error
+// code becomes a SystemError that names the call and the rank. This header does not include <mpi.h>, so that only
+// mpi.cpp is compiled separately for each MPI.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +11,9 @@
 
 namespace moemill::mpi {
 
-// Move-only owner of a communicator. Transfers are plain sends and receives between the ranks that have something for
-// each other: counts are known on both sides, so ranks without rows cost nothing, and channels (their tags) cannot
-// block each other as collectives in flight would.
+// Move-only owner of a communicator. Transfers are plain sends and receives between ranks that have units for each
+// other: both sides know the counts, so ranks without rows cost nothing, and channels, which are tags, cannot block
+// each other as collectives in flight would.
 class Group {
  public:
   static Group world();  // a duplicate of MPI_COMM_WORLD

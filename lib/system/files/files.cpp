@@ -22,8 +22,10 @@ namespace moemill::files {
 std::string reason(int error) {
   const char* cure = nullptr;
   switch (error) {
-    case ENOSPC: cure = "make room there, then the same command goes on"; break;
-    case EDQUOT: cure = "the quota is used up: make room there or raise it, then the same command goes on"; break;
+    case ENOSPC: cure = "make room there, then rerun the same command to resume"; break;
+    case EDQUOT:
+      cure = "the quota is used up: make room there or raise it, then rerun the same command to resume";
+      break;
     case EACCES:
     case EPERM:
     case EROFS: cure = "check owner, rights and mount, or let output.dir name another folder"; break;
@@ -63,7 +65,7 @@ Descriptor::~Descriptor() {
 
 void Descriptor::close(const std::string& path) {
   if (fd_ < 0) return;
-  // After EINTR the descriptor is gone as well: never close twice.
+  // The descriptor is gone even after EINTR: never close it twice.
   if (::close(std::exchange(fd_, -1)) != 0 && errno != EINTR) fail("close", path);
 }
 
@@ -110,7 +112,7 @@ void sync_file(const std::string& path) {
 
 void sync_folder(const std::string& path) {
   Descriptor folder = open_or_fail(path, O_RDONLY | O_DIRECTORY);
-  // Some network file systems refuse to sync a folder and say EINVAL; their renames are durable by themselves.
+  // Some network file systems refuse to sync a folder with EINVAL; their renames are durable by themselves.
   while (::fsync(folder.fd()) != 0) {
     if (errno == EINVAL) break;
     if (errno != EINTR) fail("fsync folder", path);
@@ -153,7 +155,7 @@ void make_folders(const std::string& path) {
   std::filesystem::create_directory(path, error);
   if (error == std::errc::file_exists) error = std::make_error_code(std::errc::not_a_directory);
   if (error) system_error("make folder {}: {}", path, reason(error.value()));
-  if (::access(parent.c_str(), R_OK) == 0) sync_folder(parent);  // where one may write, but not look
+  if (::access(parent.c_str(), R_OK) == 0) sync_folder(parent);  // a folder may be writable but unreadable
 }
 
 std::vector<std::string> list(const std::string& folder) {
@@ -186,7 +188,7 @@ void try_remove(const std::string& path) noexcept { ::unlink(path.c_str()); }
 
 namespace {
 
-// An invalid one when the file is absent, also when it went a moment ago.
+// Returns an invalid descriptor if the file is absent, even if it was removed a moment ago.
 Descriptor open_if_there(const std::string& path) {
   int fd;
   do fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -217,13 +219,13 @@ std::string read_tail(const std::string& path, std::uint64_t most_bytes) {
   if (size < 0 || ::lseek(file.fd(), std::max<off_t>(0, size - static_cast<off_t>(most_bytes)), SEEK_SET) < 0)
     fail("lseek", path);
   std::string text = read_rest(file.fd(), path);
-  return text.size() <= most_bytes ? text : text.substr(text.size() - most_bytes);  // it grew meanwhile
+  return text.size() <= most_bytes ? text : text.substr(text.size() - most_bytes);  // the file grew meanwhile
 }
 
 std::string temporary_name(const std::string& path) {
   static const std::uint64_t random = std::stoull(random_hex(8), nullptr, 16);
   return fmt::format("{}.{:016x}.tmp", path,
-                     random ^ static_cast<std::uint64_t>(::getpid()));  // a fork is another process
+                     random ^ static_cast<std::uint64_t>(::getpid()));  // a fork must not share the name
 }
 
 std::optional<std::string> name_of_temporary(std::string_view name) {

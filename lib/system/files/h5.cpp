@@ -12,12 +12,12 @@ namespace {
 
 constexpr std::size_t metadata_cache_bytes = 512 << 10;
 
-// One file access list for all: no HDF5 file locks, which fail on parallel file systems without flock and which the
-// rename rule makes needless.
+// One file access list for all files: without HDF5's file locks, which fail on parallel file systems without flock, and
+// which atomic renames make unnecessary.
 Handle file_access(const std::string& path) {
   Handle list = own(H5Pcreate(H5P_FILE_ACCESS), path);
   check(H5Pset_file_locking(list, false, true), path);
-  // HDF5 would let its cache of tables and of texts' heaps grow to 32 MiB a file; these are read and written in order.
+  // HDF5 would let its cache of tables and text heaps grow to 32 MiB per file, but they are read and written in order.
   H5AC_cache_config_t cache{};
   cache.version = H5AC__CURR_CACHE_CONFIG_VERSION;
   check(H5Pget_mdc_config(list, &cache), path);
@@ -29,8 +29,8 @@ Handle file_access(const std::string& path) {
 
 std::string named(const std::string& kind, const std::string& name) { return kind + " '" + name + "'"; }
 
-// Of a broken file HDF5's reasons, and names in it, may hold any bytes; what would not print becomes '?', a line
-// break (HDF5 tells the time with one) a space.
+// Error texts and names from a corrupt file may contain arbitrary bytes. Unprintable ones become '?'; a line break,
+// which HDF5 puts behind a time, becomes a space.
 std::string printable(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
@@ -46,7 +46,7 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-// The error of a failed system call, or 0: HDF5 tells it as "..., errno = 28, error message = ..." among addresses.
+// The errno of a failed system call, or 0: HDF5 reports it as "..., errno = 28, error message = ..." among addresses.
 int system_error_of(const std::string& reason) {
   constexpr std::string_view key = "errno = ";
   const std::size_t at = reason.find(key);
@@ -55,14 +55,14 @@ int system_error_of(const std::string& reason) {
   return error;
 }
 
-// Innermost first. A full disk has many more reasons, of which none says more than the first.
+// Takes the innermost reason first. A full disk has many more, and none says more than the first.
 herr_t append_reason(unsigned, const H5E_error2_t* error, void* out) {
   std::string& text = *static_cast<std::string*>(out);
   const std::string reason = error->desc ? error->desc : "";
   if (reason.empty()) return 0;
   if (const int number = system_error_of(reason); number > 0) {
     text = files::reason(number);
-    return 1;  // that is all
+    return 1;  // the walk ends
   }
   if (!text.empty()) text += "; ";
   text += printable(reason);
@@ -78,7 +78,7 @@ herr_t append_name(hid_t, const char* name, const H5L_info_t*, void* out) {
 
 void Handle::release() noexcept {
   if (id_ < 0) return;
-  // A library that was shut down, or an id that HDF5 closed with its file, is nothing to complain about here.
+  // The library may be shut down, or HDF5 may have closed the id with its file: neither is an error here.
   if (H5Iis_valid(id_) > 0) H5Idec_ref(id_);
   id_ = H5I_INVALID_HID;
 }
@@ -96,11 +96,11 @@ std::string error_text() {
 }
 
 void be_quiet() {
-  // Closing is explicit here. HDF5's own clean-up at exit crashes on a file that a full disk kept from closing, and
-  // would put a signal in place of the exit code. Only the first call, ahead of all others, counts.
+  // Files are closed explicitly. HDF5's own clean-up at exit crashes on a file that a full disk kept from closing, and
+  // replaces the exit code by a signal. This call works only before every other HDF5 call.
   H5dont_atexit();
-  // What file_access() asks for does not reach the files that links and virtual datasets lead to: where flock fails,
-  // HDF5 then puts fill values in their place, without a word. It looks at this when it starts.
+  // The access list of file_access() does not reach files behind links and virtual datasets: where flock fails, HDF5
+  // silently substitutes fill values for them. The variable is read when HDF5 starts.
   [[maybe_unused]] static const int once = setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
@@ -121,7 +121,7 @@ Handle open_file(const std::string& path) {
 Handle create_file(const std::string& path, std::uint64_t user_block) {
   be_quiet();
   Handle access = file_access(path);
-  // Closing then fails while anything in the file is open, instead of leaving it open unseen.
+  // With this degree, closing fails while an object in the file is open, instead of silently leaving the file open.
   check(H5Pset_fclose_degree(access, H5F_CLOSE_SEMI), path);
   Handle creation = own(H5Pcreate(H5P_FILE_CREATE), path);
   check(H5Pset_obj_track_times(creation, false), path);
@@ -137,7 +137,7 @@ Handle create_group(hid_t parent, const std::string& name) {
 
 bool exists(hid_t parent, const std::string& name) {
   be_quiet();
-  // Each link on the way must be asked for by itself: HDF5 fails on "a/b" when there is no "a".
+  // Each link of the path is checked by itself, because HDF5 fails on "a/b" if there is no "a".
   for (std::size_t slash = name.find('/', 1); slash != std::string::npos; slash = name.find('/', slash + 1)) {
     if (H5Lexists(parent, name.substr(0, slash).c_str(), H5P_DEFAULT) <= 0) return H5Eclear2(H5E_DEFAULT), false;
   }
@@ -149,7 +149,8 @@ bool exists(hid_t parent, const std::string& name) {
 
 namespace {
 
-// lzf, blosc, zstd: what h5py may bring along and this HDF5 lacks. Better said at the start than at the first read.
+// Filters such as lzf, blosc and zstd may come with h5py and be missing in this HDF5. Reports that at the start rather
+// than at the first read.
 void refuse_missing_filters(const Handle& dataset, const std::string& name) {
   const Handle settings = own(H5Dget_create_plist(dataset), named("settings of dataset", name));
   const int filters = H5Pget_nfilters(settings);
@@ -190,7 +191,7 @@ Handle open_dataset(hid_t parent, const std::string& name) {
   if (bytes <= hdf5_cache_bytes || bytes > most_cached_bytes) return dataset;
   const Handle access = own(H5Pcreate(H5P_DATASET_ACCESS), named("dataset", name));
   check(H5Pset_chunk_cache(access, cache_slots, bytes, H5D_CHUNK_CACHE_W0_DEFAULT), named("dataset", name));
-  dataset = Handle();  // who has it open first says how large the cache is
+  dataset = Handle();  // the first open handle decides the size of the cache
   return own(H5Dopen2(parent, name.c_str(), access), named("dataset", name));
 }
 
@@ -222,7 +223,7 @@ H5I_type_t object_kind(hid_t parent, const std::string& name) {
 
 namespace {
 
-// Selects the rows in the file and makes a space in memory of the same shape.
+// Selects the rows in the file and creates a dataspace of the same shape in memory.
 struct RowSelection {
   RowSelection(hid_t dataset, std::uint64_t first, std::uint64_t count, const std::string& what)
       : file(own(H5Dget_space(dataset), what)) {
@@ -289,7 +290,7 @@ void write_attribute(hid_t object, const std::string& name, std::int64_t number)
 
 namespace {
 
-// There is room for one value only.
+// Reports a fault unless the attribute holds one value: an array would overflow the scalar we read into.
 void refuse_several(hid_t attribute, const std::string& what) {
   const Handle space = own(H5Aget_space(attribute), what);
   if (H5Sget_simple_extent_npoints(space) != 1) system_error("{} has not exactly one value", what);

@@ -16,11 +16,11 @@
 namespace moemill::h5 {
 namespace {
 
-constexpr int most_depth = 16;  // of virtual datasets over virtual datasets, which may form a ring
-// Blocks of a numbered source behind a missing one are looked for that far.
+constexpr int most_depth = 16;  // of virtual datasets over virtual datasets, which may form a cycle
+// How far behind a missing block of a numbered source further blocks are looked for.
 constexpr std::uint64_t most_gap = 1000;
 
-// A name that HDF5 tells by filling a buffer.
+// A name that HDF5 returns by filling a buffer.
 template <class Call>
 std::string name_by(Call&& call) {
   const ssize_t length = call(nullptr, std::size_t{0});
@@ -34,7 +34,7 @@ std::string file_of(hid_t object) {
   return name_by([&](char* out, std::size_t size) { return H5Fget_name(object, out, size); });
 }
 
-// Where a link points to: "the dataset '/x' of 'part.h5'".
+// The target of a link: "the dataset '/x' of 'part.h5'".
 std::string target_of(hid_t parent, const std::string& name, const H5L_info_t& link) {
   std::string value(link.u.val_size, '\0');
   if (H5Lget_val(parent, name.c_str(), value.data(), value.size(), H5P_DEFAULT) < 0) return "an unknown place";
@@ -67,8 +67,8 @@ bool has_blocks(const std::string& name) {
   return false;
 }
 
-// Every place where HDF5 looks for a source, in its order (H5F_prefix_open_file): as it is named when that is a full
-// path; the folders of HDF5_VDS_PREFIX; beside the file, as that was named; here; beside the file, links resolved.
+// All places where HDF5 looks for a source, in its order (H5F_prefix_open_file): the name itself if it is a full path;
+// the folders of HDF5_VDS_PREFIX; the file's folder; the current folder; the file's folder with links resolved.
 std::vector<std::string> places_of(const std::string& from, const std::string& name) {
   namespace fs = std::filesystem;
   std::vector<std::string> places;
@@ -103,8 +103,8 @@ bool is_unlimited(hid_t space) {
   return std::any_of(count.begin(), count.end(), unlimited) || std::any_of(block.begin(), block.end(), unlimited);
 }
 
-// Whether a selection that was made for a source of another shape lies within this one, and gives so many values. "All"
-// is stored without a shape.
+// Whether a selection, which may have been made for a source of a different shape, lies within this one and selects
+// that many values. "All" is stored without a shape.
 bool lies_within(hid_t selection, const std::vector<hsize_t>& shape, hssize_t values) {
   if (is_unlimited(selection)) return true;
   if (H5Sget_select_type(selection) == H5S_SEL_ALL) {
@@ -121,12 +121,12 @@ bool lies_within(hid_t selection, const std::vector<hsize_t>& shape, hssize_t va
   return true;
 }
 
-// Values in a raw file of their own (H5Pset_external): HDF5 reads zeros where the file ends early.
+// Values in separate raw files (H5Pset_external): where such a file ends early, HDF5 reads zeros.
 void refuse_missing_raw_files(hid_t dataset, hid_t settings, const std::string& place, std::set<std::string>& seen) {
   const int count = H5Pget_external_count(settings);
   if (count <= 0) return;
   const Handle space = own(H5Dget_space(dataset), place), type = own(H5Dget_type(dataset), place);
-  std::uint64_t rest = 0;  // bytes of values that the files before do not hold
+  std::uint64_t rest = 0;  // bytes of values that the previous files do not hold
   if (__builtin_mul_overflow(static_cast<std::uint64_t>(check(H5Sget_simple_extent_npoints(space), place)),
                              std::uint64_t{H5Tget_size(type)}, &rest))
     rest = std::numeric_limits<std::uint64_t>::max();
@@ -149,7 +149,7 @@ void refuse_missing_raw_files(hid_t dataset, hid_t settings, const std::string& 
   }
 }
 
-// Which rows of a virtual dataset with one axis have a source.
+// The rows of a virtual dataset with one axis that have a source.
 class CoveredRows {
  public:
   void add(hid_t target, hsize_t rows) {
@@ -157,11 +157,11 @@ class CoveredRows {
     if (H5Sget_select_type(target) != H5S_SEL_HYPERSLABS) return;
     const hssize_t blocks = H5Sget_select_hyper_nblocks(target);
     if (blocks <= 0) return;
-    std::vector<hsize_t> ends(2 * static_cast<std::size_t>(blocks));  // first and last of each
+    std::vector<hsize_t> ends(2 * static_cast<std::size_t>(blocks));  // the first and the last row of each block
     h5::check(H5Sget_select_hyper_blocklist(target, 0, static_cast<hsize_t>(blocks), ends.data()), "virtual dataset");
     for (std::size_t i = 0; i < ends.size(); i += 2) ranges_.push_back({ends[i], ends[i + 1] + 1});
   }
-  // The first rows without one, of these, and how many rows have one.
+  // The first of these rows without a source, and the number of rows with one.
   struct Gap {
     hsize_t first = 0, end = 0, covered = 0;
   };
@@ -184,7 +184,7 @@ class CoveredRows {
   std::vector<std::pair<hsize_t, hsize_t>> ranges_;
 };
 
-// `mapped`: values of all mappings together, for datasets of several axes.
+// `mapped` is the number of values in all mappings, for datasets of several axes.
 void refuse_uncovered(hid_t dataset, hid_t settings, hssize_t mapped, CoveredRows covered,
                       const SourceFiles::Wanted& wanted, const std::string& place) {
   H5D_fill_value_t fill = H5D_FILL_VALUE_UNDEFINED;
@@ -220,18 +220,18 @@ void refuse_dangling(hid_t parent, const std::string& name, const std::string& p
   const Handle object(H5Oopen(parent, name.c_str(), H5P_DEFAULT));
   if (object.valid()) return;
   std::string reason = error_text();
-  reason.resize(std::min(reason.find("; "), reason.size()));  // what follows from it says nothing more
+  reason.resize(std::min(reason.find("; "), reason.size()));  // the later reasons are only consequences
   user_error("{}: is a link to {}, which cannot be opened ({}): put it in its place, or make the link anew", place,
              target_of(parent, name, link), reason);
 }
 
 // One mapping of a virtual dataset.
 struct SourceFiles::Source {
-  std::string place;  // of the virtual dataset, for messages
+  std::string place;  // of the virtual dataset, in messages
   std::string from;   // the path of its file
   std::string file, dataset;
   hid_t selection;
-  hssize_t values;  // that it is to give; -1 where that grows with it
+  hssize_t values;  // that the source must give; -1 if the mapping grows with the source
   Wanted wanted;
   int depth;
 };
@@ -285,7 +285,7 @@ std::string SourceFiles::stamp() const {
     text += failed != 0 ? "gone\n" : fmt::format("{} {}.{:09}\n", s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec);
   };
   for (const auto& [path, file] : files_) {
-    void* descriptor = nullptr;  // of HDF5's default driver, the one that open_file() takes
+    void* descriptor = nullptr;  // of HDF5's default driver, which open_file() uses
     struct stat s = {};
     const bool is_open = H5Fget_vfd_handle(file, H5P_DEFAULT, &descriptor) >= 0 && descriptor != nullptr;
     add(is_open ? fstat(*static_cast<const int*>(descriptor), &s) : stat(path.c_str(), &s), s);
@@ -297,14 +297,14 @@ std::string SourceFiles::stamp() const {
   return text;
 }
 
-// The open file, or none.
+// The open file, or nothing.
 const Handle* SourceFiles::open(const std::string& from, const std::string& name) {
   for (const std::string& path : name == "." ? std::vector{from} : places_of(from, name)) {
     if (const auto known = files_.find(path); known != files_.end()) return &known->second;
     if (!files::exists(path)) continue;
     try {
       return &files_.emplace(path, open_file(path)).first->second;
-    } catch (const SystemError&) {  // HDF5 goes on to the next place, too
+    } catch (const SystemError&) {  // HDF5 tries the next place as well
     }
   }
   return nullptr;
@@ -339,7 +339,7 @@ void SourceFiles::look_at(const Source& source, Chunks& found) {
   found.files += its.files;
 }
 
-// The rows that are taken from a source.
+// The rows that come from a source.
 SourceFiles::Wanted SourceFiles::rows_of(const Source& source, hid_t dataset) {
   Wanted wanted{source.wanted.unmapped};
   if (shape(dataset).size() != 1 || is_unlimited(source.selection) ||
@@ -352,7 +352,7 @@ SourceFiles::Wanted SourceFiles::rows_of(const Source& source, hid_t dataset) {
   return wanted;
 }
 
-// Numbered sources go on as long as there is a next one; behind a missing one HDF5 does not look.
+// HDF5 reads numbered sources up to the first missing one and ignores the rest.
 void SourceFiles::look_at_blocks(Source source, const std::string& file_name, const std::string& dataset_name,
                                  Chunks& found) {
   std::optional<std::uint64_t> missing;
@@ -360,7 +360,7 @@ void SourceFiles::look_at_blocks(Source source, const std::string& file_name, co
     source.file = block_name(file_name, block);
     source.dataset = block_name(dataset_name, block);
     if (!find(source).valid()) {
-      if (block == 0) look_at(source, found);  // says so
+      if (block == 0) look_at(source, found);  // reports it
       if (!missing) missing = block;
     } else if (missing) {
       source.file = block_name(file_name, *missing);

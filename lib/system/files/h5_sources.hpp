@@ -1,6 +1,6 @@
-// Where the values of a dataset come from when they are not in its own file: links, the sources of virtual datasets,
-// raw files. HDF5 treats a link that leads nowhere as absent and hands out fill values for a source that is not there,
-// without a word; here either is a UserError that names it. Used by PromptFile before it reads anything.
+// Checks the places outside a dataset's own file that its values come from: links, sources of virtual datasets, raw
+// files. HDF5 treats a dangling link as absent and silently returns fill values for a missing source; here both are a
+// UserError that names it. Used by PromptFile before it reads anything.
 #pragma once
 
 #include <cstdint>
@@ -12,28 +12,29 @@
 
 namespace moemill::h5 {
 
-// UserError when the link `name` is there and what it leads to is not. `place` says where it stands, for the message.
+// UserError if the link `name` exists and its target does not. `place` is the link's location in messages.
 void refuse_dangling(hid_t parent, const std::string& name, const std::string& place);
 
-// Rows of a virtual dataset that no source gives: data may have a fill value of its owner's choice in their place,
-// prompts and settings not.
+// Whether a virtual dataset may have rows without a source: carried data may have its owner's fill value there, prompts
+// and settings may not.
 enum class UnmappedRows { MayBeFilled, Refused };
 
-// Keeps the files that it has seen open, so that HDF5 does not run out of descriptors when it reads them later.
+// Keeps the files that it has visited open, so that HDF5 does not run out of descriptors when it reads them later.
 class SourceFiles {
  public:
   struct Chunks {
-    std::uint64_t largest_bytes = 0;  // of an unpacked chunk, the sources' included
-    std::uint64_t files = 0;          // that hold values of the dataset
+    std::uint64_t largest_bytes = 0;  // of an unpacked chunk, in the sources as well
+    std::uint64_t files = 0;          // files that hold values of the dataset
   };
-  // UserError where a source, or a source of a source, is missing, is too small, or leaves values without any.
+  // UserError if a source, or a source of a source, is missing or too small, or if values have no source.
   Chunks check(hid_t dataset, const std::string& place, UnmappedRows unmapped);
 
-  // Size and time of the last change of every file that `check` met, the dataset's own included: another text when one
-  // was written to since, through whatever name. The open files count, not others that took their names.
+  // Size and modification time of every file that `check` visited, including the dataset's own: the text changes when
+  // one of them is written to, through whatever name. It describes the open files, not files that have taken their
+  // names.
   std::string stamp() const;
 
-  // The rows that are to be read from a dataset with one axis.
+  // The rows that will be read from a dataset with one axis.
   struct Wanted {
     UnmappedRows unmapped = UnmappedRows::MayBeFilled;
     std::uint64_t first = 0, end = ~std::uint64_t{0};
@@ -49,7 +50,7 @@ class SourceFiles {
   Handle find(const Source& source);
   void remember_file(hid_t dataset, const std::string& place);
 
-  std::map<std::string, Handle> files_;  // by the path that opened
+  std::map<std::string, Handle> files_;  // by the path that opened them
   std::set<std::string> raw_files_;
 };
 

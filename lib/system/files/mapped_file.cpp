@@ -16,10 +16,10 @@
 namespace moemill {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a fifo must not hang the job
+  fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a FIFO must not block the job
   struct stat info {};
   if (fd_ < 0 || ::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
-    const int error = errno;  // in case that another try to open it finds nothing wrong
+    const int error = errno;  // a second attempt to open it may succeed
     if (fd_ >= 0) ::close(fd_);
     user_error("{}: {}", path, why_unreadable(path).value_or("cannot be opened: " + reason_of(error)));
   }
@@ -76,7 +76,7 @@ void MappedFile::read(std::uint64_t offset, std::span<std::byte> out) const {
 }
 
 void MappedFile::read_ahead(std::uint64_t offset, std::uint64_t length) const {
-  // Linux takes no more of one request than the device's read-ahead, which is rarely less than this.
+  // Linux serves at most the device's read-ahead per request, which is rarely less than this.
   constexpr std::uint64_t request_bytes = 128 << 10;
   for (std::uint64_t end = offset + length; offset < end; offset += request_bytes) {
     ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(std::min(request_bytes, end - offset)),
@@ -95,7 +95,7 @@ MappedMemory::MappedMemory(std::uint64_t bytes, const char* purpose) : size_(byt
     system_error("mmap of {} bytes of memory for {}: {}", bytes, purpose, std::strerror(errno));
   }
   data_ = static_cast<std::byte*>(data);
-  ::madvise(data_, bytes, MADV_HUGEPAGE);  // a hint: matrices are streamed, so fewer TLB misses
+  ::madvise(data_, bytes, MADV_HUGEPAGE);  // a hint: matrices are streamed, so huge pages save TLB misses
 }
 
 MappedMemory::~MappedMemory() {

@@ -1,5 +1,5 @@
-// Read-only files, memory-mapped and readable in pieces, and big anonymous memory: owners of their mmap. The model's
-// weights are read through the first and held in the second; nothing here knows what the bytes mean.
+// Owners of mmap regions: read-only files, mapped and readable in pieces, and large anonymous memory. The model's
+// weights are read through the first and held in the second.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,9 @@
 
 namespace moemill {
 
-// A whole regular file, symlinks followed. The size is taken once; `bytes` asks the system again, so that a file that
-// was cut short since then is an error with a name. Only a cut in the moment between that question and the read itself
-// still ends the process by SIGBUS: no file may be rewritten in place under a running job (replace it by rename).
+// A whole regular file; symlinks are followed. The size is read once; `bytes` reads it again, so that a file truncated
+// since then gives an error with its name. A truncation between that check and the read still ends the process with
+// SIGBUS: do not rewrite a file in place under a running job, replace it by a rename.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);  // UserError: absent, unreadable, not a regular file
@@ -21,14 +21,15 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::uint64_t size() const { return size_; }
-  // [offset, offset + length) of the file; the range must lie inside it. SystemError when the file was cut short.
+  // Bytes [offset, offset + length) of the file, which must contain the range. SystemError if the file was truncated.
   std::span<const std::byte> bytes(std::uint64_t offset, std::uint64_t length) const;
 
-  // Copies the range without touching the mapping: no page faults, and a file cut short is a SystemError whenever it
-  // happens. Any number of threads at a time.
+  // Copies the range without touching the mapping: no page faults, and a truncated file is always a SystemError. Any
+  // number of threads may call it at the same time.
   void read(std::uint64_t offset, std::span<std::byte> out) const;
 
-  // Hints, which cannot fail: read the range ahead (returns at once); the mapping will be read here and there only.
+  // Hints, which cannot fail: the first reads the range ahead and returns immediately, the second announces random
+  // access.
   void read_ahead(std::uint64_t offset, std::uint64_t length) const;
   void expect_random_use() const;
 
@@ -39,11 +40,11 @@ class MappedFile {
   std::uint64_t size_ = 0;
 };
 
-// Zeroed memory straight from the system, page aligned, on huge pages where the system grants them.
+// Zeroed, page-aligned memory directly from the system, on huge pages if the system grants them.
 class MappedMemory {
  public:
   MappedMemory() = default;
-  // SystemError when the system refuses; `purpose` is named in it.
+  // SystemError that names `purpose` if the system refuses.
   MappedMemory(std::uint64_t bytes, const char* purpose);
   ~MappedMemory();
   MappedMemory(MappedMemory&& other) noexcept;

@@ -6,8 +6,8 @@
 
 namespace moemill {
 
-// A relative path that is not there, beside the program: in share/moemill of an installed tree, or in the checkout that
-// it was built in. As it was given where it is in neither.
+// Resolves a relative path that does not exist in the current folder against the program's own: share/moemill of an
+// installed tree, or the checkout it was built in. Returns the path unchanged if neither has it.
 std::string shipped_path(const std::string& path);
 
 }  // namespace moemill

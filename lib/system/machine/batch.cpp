@@ -14,7 +14,7 @@ namespace {
 
 using Count = std::optional<std::uint64_t>;
 
-constexpr std::uint64_t most_cpus = 1 << 20;  // of a node; more is no number of CPUs
+constexpr std::uint64_t most_cpus = 1 << 20;  // per node; a larger number is not a number of CPUs
 
 Count count_in(std::string_view text) {
   std::uint64_t value = 0;
@@ -30,7 +30,7 @@ Count count_of(const Environment& environment, const char* name) {
 
 std::string short_name(std::string_view host) { return std::string(host.substr(0, host.find('.'))); }
 
-// CPUs, or lines of a list, by host.
+// CPUs by host, or lines of a list by host.
 struct Hosts {
   std::map<std::string, std::uint64_t> counts;
   Count of(std::string_view host) const {
@@ -39,7 +39,7 @@ struct Hosts {
   }
 };
 
-// "HOST SLOTS QUEUE PROCESSORS" a line. A host may have several, of different queues.
+// Each line is "HOST SLOTS QUEUE PROCESSORS". A host may have several lines, for different queues.
 Hosts read_grid_engine_hosts(const char* path) {
   Hosts hosts;
   std::ifstream file(path ? path : "");
@@ -52,7 +52,7 @@ Hosts read_grid_engine_hosts(const char* path) {
   return hosts;
 }
 
-// A line a process slot.
+// The file has one line per process slot.
 Hosts read_pbs_hosts(const char* path) {
   Hosts hosts;
   std::ifstream file(path ? path : "");
@@ -85,8 +85,9 @@ BatchCpus of_lsf(const Environment& environment, std::string_view host) {
   return job;
 }
 
-// Torque lists a host once a processor. PBS Pro lists it once an MPI process, and NCPUS is what each chunk of the first
-// kind has: with several processes a chunk the product is more than the job has, and never less.
+// Torque lists a host once per processor. PBS Pro lists it once per MPI process, and NCPUS is the number of CPUs in
+// each chunk of the first kind: with several processes per chunk the product exceeds the job's CPUs, but is never below
+// them.
 BatchCpus of_pbs(const Environment& environment, std::string_view host) {
   BatchCpus job;
   const Hosts hosts = read_pbs_hosts(environment("PBS_NODEFILE"));
@@ -103,8 +104,8 @@ BatchCpus of_pbs(const Environment& environment, std::string_view host) {
   return job;
 }
 
-// "32(x3),16": the largest is what no node of the job has more of. SLURM_CPUS_ON_NODE is the step's, and mpirun's
-// agents are a step of their own.
+// "32(x3),16": the largest number bounds every node of the job. SLURM_CPUS_ON_NODE is no alternative, because it
+// belongs to the step, and mpirun's agents are a step of their own.
 Count most_of_slurm(const char* text) {
   Count most;
   std::istringstream items(text ? text : "");
@@ -127,11 +128,11 @@ BatchCpus batch_cpus(const Environment& environment, std::string_view host) {
 }
 
 void limit_to(const BatchCpus& job, CpuView& view) {
-  if (!job.on_node || *job.on_node >= view.count()) return;  // the mask tells it already
+  if (!job.on_node || *job.on_node >= view.count()) return;  // the mask is at least as tight
   const auto cpus = static_cast<double>(*job.on_node);
   if (view.quota > 0 && view.quota <= cpus) return;
   view.quota = cpus;
-  view.quota_group = 1;  // that of the job
+  view.quota_group = 1;  // the group of all the job's processes
 }
 
 CpuView cpus_of_this_rank() {

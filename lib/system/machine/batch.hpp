@@ -1,5 +1,5 @@
-// What batch systems say about the CPUs of a job, for those that give numbers and bind nobody to them: an affinity mask
-// or a control group that is tighter counts all the same. Used to choose the number of threads, and for core-hours.
+// The number of CPUs that a batch system grants a job, for systems that report it without binding processes. A tighter
+// affinity mask or control group still applies. Used to choose the number of threads and to account core-hours.
 #pragma once
 
 #include <cstdint>
@@ -13,19 +13,19 @@
 namespace moemill {
 
 struct BatchCpus {
-  std::optional<std::uint64_t> on_node;  // of the job on this node, at most
-  std::optional<std::uint64_t> all;      // of the job
+  std::optional<std::uint64_t> on_node;  // upper bound for the job's CPUs on this node
+  std::optional<std::uint64_t> all;      // all the job's CPUs
 };
 
 // Grid Engine (NSLOTS, PE_HOSTFILE), LSF (LSB_MCPU_HOSTS, LSB_DJOB_NUMPROC), Torque (PBS_NODEFILE, PBS_NP,
-// PBS_NUM_PPN), PBS Pro and OpenPBS (NCPUS a chunk, PBS_NODEFILE), Slurm (SLURM_JOB_CPUS_PER_NODE; `all` is in
-// slurm_job). Nothing where the numbers of this host cannot be told.
+// PBS_NUM_PPN), PBS Pro and OpenPBS (NCPUS per chunk, PBS_NODEFILE), Slurm (SLURM_JOB_CPUS_PER_NODE; `all` is in
+// slurm_job). Both members are absent if the numbers for this host are unknown.
 BatchCpus batch_cpus(const Environment& environment, std::string_view host);
 
-// The job's CPUs on this node as a limit that its processes share, as they share a control group's.
+// Applies the job's CPUs on this node as a limit that its processes share, like the limit of a control group.
 void limit_to(const BatchCpus& job, CpuView& view);
 
-// What the kernel says, held to what the batch system says.
+// The CPUs that both the kernel and the batch system allow.
 CpuView cpus_of_this_rank();
 
 }  // namespace moemill

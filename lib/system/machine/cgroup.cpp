@@ -17,8 +17,8 @@ bool has_word(std::string_view list, std::string_view word) {
   return false;
 }
 
-// The process's path in the hierarchy of that controller: lines "ID:CONTROLLERS:PATH" of /proc/self/cgroup, "0::PATH"
-// for version 2.
+// The process's path in the controller's hierarchy, from the lines "ID:CONTROLLERS:PATH" of /proc/self/cgroup; version
+// 2 has "0::PATH".
 std::optional<std::string> own_path(const std::string& root, std::string_view controller, int version) {
   std::ifstream in(root + "/proc/self/cgroup");
   for (std::string line; std::getline(in, line);) {
@@ -31,11 +31,11 @@ std::optional<std::string> own_path(const std::string& root, std::string_view co
 }
 
 struct Mount {
-  std::string point;  // where it is
-  std::string top;    // which group lies there: a container may see a part alone
+  std::string point;  // the folder where it is mounted
+  std::string top;    // the group that is mounted there; a container may see only a part
 };
 
-// Lines "ID PARENT MAJOR:MINOR TOP POINT OPTIONS... - TYPE SOURCE OPTIONS" of /proc/self/mountinfo.
+// Parses the lines "ID PARENT MAJOR:MINOR TOP POINT OPTIONS... - TYPE SOURCE OPTIONS" of /proc/self/mountinfo.
 std::optional<Mount> mount_of(const std::string& root, std::string_view controller, int version) {
   std::ifstream in(root + "/proc/self/mountinfo");
   for (std::string line; std::getline(in, line);) {
@@ -51,7 +51,8 @@ std::optional<Mount> mount_of(const std::string& root, std::string_view controll
   return std::nullopt;
 }
 
-// The path below the mount: without the group that is mounted there. A path out of it ("/../..") cannot be followed.
+// The path below the mount, without the group that is mounted there. A path that leads out of it ("/../..") cannot be
+// followed.
 std::string below(const Mount& mount, std::string path) {
   const bool within = mount.top != "/" && (path == mount.top || path.starts_with(mount.top + "/"));
   if (within) path.erase(0, mount.top.size());

@@ -23,7 +23,7 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-// "MAX PERIOD" (version 2; "max" is no limit), or quota and period in two files (version 1; -1 is no limit).
+// Version 2 has "MAX PERIOD", where "max" means no limit; version 1 has quota and period in two files, where -1 does.
 double quota_of(const ControlGroup& group) {
   double quota = 0, period = 0;
   if (group.version == 2) {
@@ -120,7 +120,7 @@ std::uint32_t fair_threads(std::span<const CpuView> beside, std::size_t mine) {
     });
     share = std::min(share, me.quota / static_cast<double>(in_group));
   }
-  constexpr double rounding = 1e-6;  // a third three times is one
+  constexpr double rounding = 1e-6;  // three thirds are one
   return static_cast<std::uint32_t>(std::max(1.0, std::floor(share + rounding)));
 }
 

@@ -1,4 +1,5 @@
-// True random numbers, for names that no other process may have. (Those that decide about tokens are random.hpp's.)
+// The kernel's random numbers, for names that no two processes may share. Random numbers that decide about tokens come
+// from base/random.hpp.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +7,7 @@
 
 namespace moemill {
 
-// `bytes` (at most 256) random bytes of the kernel as hex digits, two a byte. SystemError when it has none.
+// `bytes` random bytes (at most 256) as hex digits, two per byte. SystemError if the kernel provides none.
 std::string random_hex(std::size_t bytes);
 
 }  // namespace moemill

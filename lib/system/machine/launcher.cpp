@@ -19,17 +19,17 @@ std::optional<int> number_in(const Environment& environment, const char* name) {
   return error == std::errc() && *rest == '\0' && value >= 0 ? std::optional(value) : std::nullopt;
 }
 
-// What a family of launchers leaves. `sizes`: the first that is there tells the number of tasks; without any, the rank
-// and the number of tasks on this node tell the least it can be.
+// The environment variables of a family of launchers. The first of `sizes` that is set holds the number of tasks;
+// without one, the rank and the number of tasks on this node give a lower bound.
 struct Family {
   std::string_view launcher;
-  std::vector<const char*> marks;  // one of them says that this launcher is meant
+  std::vector<const char*> marks;  // any of them identifies this launcher
   std::vector<const char*> sizes;
   std::vector<const char*> ranks;
   std::vector<const char*> local_sizes;
 };
 
-// Slurm's own numbers are last: below mpirun on several nodes they count its agents, and a batch script has
+// Slurm's own numbers come last: under mpirun on several nodes they count its agents, and a batch script has
 // SLURM_NTASKS, but neither SLURM_STEP_NUM_TASKS nor PMIX_RANK.
 const std::vector<Family>& families() {
   static const std::vector<Family> all = {
@@ -89,7 +89,7 @@ std::vector<LaunchClaim> launch_claims(const Environment& environment) {
   std::vector<LaunchClaim> claims;
   for (const Family& family : families())
     if (const auto claim = claim_of(family, environment)) claims.push_back(*claim);
-  // PMIx itself does not say how many: the launcher beside it does, else MPI alone knows.
+  // PMIx itself does not give the number: its launcher does, or else only MPI knows.
   if (environment("PMIX_RANK") && claims.empty())
     claims.push_back({"a launcher that speaks PMIx", "PMIX_RANK", number_in(environment, "PMIX_RANK").value_or(0) + 1,
                       Count::AtLeast});
@@ -114,7 +114,7 @@ std::string world_fault(const Environment& environment, int world_size, std::str
   const std::vector<LaunchClaim> claims = launch_claims(environment);
   const LaunchClaim* most = nullptr;
   for (const LaunchClaim& claim : claims) {
-    // One of nested launchers is MPI's own; and a world that is larger than a claim is one that MPI has made of parts.
+    // Among nested launchers one is MPI's own. A world larger than a claim was assembled by MPI from parts.
     if (claim.tasks == world_size) return "";
     if (!most || claim.tasks > most->tasks) most = &claim;
   }

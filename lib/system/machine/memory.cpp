@@ -15,7 +15,7 @@
 namespace moemill {
 namespace {
 
-// "Name:   123 kB" of a file of /proc, in bytes.
+// Reads "Name:   123 kB" from a file of /proc; returns bytes.
 std::uint64_t proc_kilobytes(const char* path, std::string_view name) {
   std::ifstream in(path);
   for (std::string line; std::getline(in, line);) {
@@ -36,8 +36,8 @@ std::optional<std::uint64_t> number_in(const std::string& path) {
   return std::nullopt;  // absent, or the word "max"
 }
 
-// Pages of files that the kernel gives up when memory is short: they are in what is used, but in nobody's way. Version
-// 1 counts those of groups below under names of their own.
+// Bytes of cached files, which the kernel evicts when memory is short although it counts them as used. Version 1 has
+// separate counters that include the groups below.
 std::uint64_t file_cache(const ControlGroup& group) {
   const std::string prefix = group.version == 1 ? "total_" : "";
   std::ifstream in(group.folder + "/memory.stat");
@@ -48,7 +48,7 @@ std::uint64_t file_cache(const ControlGroup& group) {
   return sum;
 }
 
-// The root of version 1 has a limit of 2^63 rounded down to pages, which is none.
+// The root of version 1 reports a limit of 2^63 rounded down to pages, which means no limit.
 constexpr std::uint64_t no_limit = std::uint64_t{1} << 60;
 
 std::optional<std::uint64_t> limit_of(const ControlGroup& group) {
@@ -65,7 +65,7 @@ void keep_least(MemoryLeft& least, std::uint64_t bytes, const std::string& limit
   if (bytes < least.bytes) least = {bytes, limit};
 }
 
-// What a ulimit leaves to this process; `counted`: the line of /proc/self/status that it is held against.
+// What a ulimit leaves to this process. `counted` is the line of /proc/self/status that the limit applies to.
 std::optional<std::uint64_t> ulimit_left(int resource, const char* counted) {
   rlimit limit{};
   if (::getrlimit(static_cast<__rlimit_resource_t>(resource), &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)

@@ -23,7 +23,7 @@ std::optional<std::uint64_t> number_of(const Environment& environment, const cha
   return text ? number(text) : std::nullopt;
 }
 
-// "32(x3),16": three nodes with 32 and one with 16, added up.
+// Adds up "32(x3),16": three nodes with 32 and one with 16.
 std::optional<std::uint64_t> sum_over_nodes(std::string_view text) {
   std::uint64_t sum = 0;
   while (!text.empty()) {
@@ -42,7 +42,7 @@ std::optional<std::uint64_t> sum_over_nodes(std::string_view text) {
   return sum > 0 ? std::optional(sum) : std::nullopt;
 }
 
-// The step that `salloc` puts its shell into (LaunchParameters=use_interactive_step) is no start of a program.
+// The step in which `salloc` runs its shell (LaunchParameters=use_interactive_step), which does not launch ranks.
 constexpr std::string_view interactive_step = "4294967290";
 
 }  // namespace
@@ -63,7 +63,7 @@ SlurmJob slurm_job(const Environment& environment) {
   if (!job.cpus && job.tasks && job.cpus_per_task) job.cpus = *job.tasks * *job.cpus_per_task;
   const char* step = environment("SLURM_STEP_ID");
   if (!step || step != interactive_step) job.step_tasks = number_of(environment, "SLURM_STEP_NUM_TASKS");
-  // 0 stands for all memory of the node, as --mem=0 does.
+  // 0 means all memory of the node, like --mem=0.
   constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20;
   const auto per_node = number_of(environment, "SLURM_MEM_PER_NODE"),
              per_cpu = number_of(environment, "SLURM_MEM_PER_CPU");

@@ -15,8 +15,8 @@ namespace moemill {
 
 namespace {
 
-// About 20 us of watching before a thread sleeps: regions of a step follow each other closely, but ranks may share
-// cores, where watching longer would take time from the work.
+// A thread spins for about 20 us before it sleeps: regions of a step follow each other closely, but where ranks share
+// cores, longer spinning would take time from the work.
 constexpr int spins_before_sleep = 1000;
 
 template <class T>
@@ -30,14 +30,14 @@ void wait_while(const std::atomic<T>& value, T old) {
 
 }  // namespace
 
-// A region is opened by raising `region`, which publishes the fields before it; who is done with a range lowers `busy`.
-// A range belongs to whoever raises its claim from the region before to this one: its member, or the caller, when it is
-// done with its own range and the member has not begun, since other programs have its core. A member that comes late
-// finds the claim raised, however many regions it has slept through, and touches nothing.
+// Incrementing `region` opens a region and publishes the fields before it; each thread that finishes a range decrements
+// `busy`. A range belongs to the thread that raises its claim from the previous region to this one: its member, or the
+// caller, if it has finished its own range and the member has not begun (another program may hold its core). A member
+// that comes late finds the claim raised, however many regions it has slept through, and touches nothing.
 struct ThreadTeam::State {
   using Body = std::function<void(std::size_t, std::size_t, int)>;
 
-  // A cache line each: members claim at the same moment.
+  // One cache line each, because members claim at the same moment.
   struct alignas(64) Claim {
     std::atomic<std::uint32_t> region{0};
   };
@@ -73,7 +73,7 @@ struct ThreadTeam::State {
     }
   }
 
-  // The caller's: ranges that nobody has begun.
+  // The caller runs the ranges that no member has begun.
   void take_over(std::uint32_t now) {
     for (int thread = 1; thread < size; ++thread) {
       if (!claim(thread, now)) continue;
@@ -92,7 +92,7 @@ struct ThreadTeam::State {
   int size;
   const Body* body = nullptr;
   std::size_t count = 0;
-  std::size_t length = 0;  // of a thread's range
+  std::size_t length = 0;  // of one thread's range
   std::vector<std::exception_ptr> failures;
   std::vector<Claim> claims;
   std::atomic<std::uint32_t> region{0};

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import unicodedata
 
-os.environ["RUST_BACKTRACE"] = "0"  # the library panics often, on empty matches
+os.environ["RUST_BACKTRACE"] = "0"  # the library often panics on empty matches
 
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
@@ -32,8 +32,7 @@ WORDS = structures.SAMPLE.split(" ") + """'s 'S 'ſ 'll 'LL 've 'Ve 'RE 'd 'M ' 
 ﬁ ß ẞ İ ı ſ K Å ǅ ǆ Σσς Ⅷ ⅷ ① ½ 10⁵ ٣٤ ४५६ 一二三 〇 ㈱ ｶﾞ 각 각 가각 e\u0301 é ệ ệ Å \u0301\u0323 \u0323\u0301 q̣̇ a\u200db
 👨‍👩‍👧‍👦 👍🏽 🇫🇷🇩 ❤️ 1️⃣ 😀😀 \ufe0f \u200d \u200c \u200b \ufeff \u202e \u00ad \u034f \ufffd \ufffe \uffff \x00 \x7f \x9f \ue000 \U000f0000 \U0010ffff
 0 00 000 0000 1,000,000.00 1e-9 0x7F 20260101 ab12cd //path/to /a/b.c:12 foo(){} a=b;c x_y-z CamelCaseWord ALLCAPS aB Ab éÉ я Я あア 々 ー""".split()
-# Characters that the library and PCRE2 10.42 see alike: Unicode 14 and the library's 16 agree on them. --young leaves
-# in the others.
+# Characters that the library and PCRE2 10.42 classify alike: Unicode 14 and the library's 16 agree on them. --young includes the others.
 KINDS = collections.defaultdict(list)
 YOUNG, EVERY = set(), []
 
@@ -58,7 +57,7 @@ def random_text(rng, contents):
     if kind == 0:  # a long run
         unit = rng.choice([rng.choice(WORDS), rng.choice(SPACES), rng.choice(KINDS[rng.choice(sorted(KINDS))])])
         return rng.choice(["", "x", " "]) + unit * rng.choice([2, 3, 5, 17, 60, 130]) + rng.choice(["", "x", " ", "\n"])
-    if kind == 1:  # one character class after the other
+    if kind == 1:  # one character class after another
         return "".join(rng.choice(KINDS[rng.choice(sorted(KINDS))]) for _ in range(rng.randrange(1, 20)))
     if kind == 2:  # any code point
         return "".join(rng.choice(EVERY) for _ in range(rng.randrange(1, 12)))
@@ -114,7 +113,7 @@ class Run:
         """Random strings, or `texts`, through both; then random ids."""
         theirs = library(lambda: Tokenizer.from_file(str(path)))
         if isinstance(theirs, str):
-            return self.ours(path, [])  # the library refuses it: ours only must not fall over
+            return self.ours(path, [])  # the library refuses it: moemill must only not crash
         contents = [t.content for t in theirs.get_added_tokens_decoder().values()][:60]
         if texts is None:
             texts = [random_text(self.rng, contents) for _ in range(count)]
@@ -162,7 +161,7 @@ class Run:
 
 
 def every_code_point(run, only):
-    """Any character as a letter's, digit's, sign's and space's neighbour, many to a text, with visible cuts."""
+    """Every character next to a letter, digit, sign and space, many in one text, with visible cuts."""
     chars = EVERY
     frames = ["a{}b", " {}", "1{}2", "!{}\n", "{}{}x", "A{}a", "'{} "]
     texts = []

@@ -1,5 +1,5 @@
-"""tokenizer.json files as published MoE models have them, with small vocabularies trained on made-up text, and random
-files from every part that the library knows and moemill reads. Needs the `tokenizers` package."""
+"""tokenizer.json files with the structures of published MoE models and small vocabularies trained on made-up text, and random files with
+every part that the library has and moemill reads. Needs the `tokenizers` package."""
 import json
 import random
 
@@ -166,21 +166,21 @@ def sample_text(rng, words=4000):
 
 
 def fill(kind, options, parts, rng, size=700):
-    """The whole file: a vocabulary trained on pieces as this file's own pre-tokenizer cuts them."""
+    """The complete file, with a vocabulary trained on pieces as this file's own pre-tokenizer cuts them."""
     file = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
             "pre_tokenizer": None, "post_processor": None, "decoder": None} | json.loads(json.dumps(parts))
     bare = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
             "fuse_unk": False, "byte_fallback": False, "ignore_merges": False}
     untrained = file | {"added_tokens": [], "post_processor": None, "model": bare | {"vocab": {}, "merges": []}}
     learner = Tokenizer.from_str(json.dumps(untrained))
-    if kind == "characters" and file["pre_tokenizer"] is None:  # one piece a text: learn from words
+    if kind == "characters" and file["pre_tokenizer"] is None:  # one piece per text: learn from words
         learner.pre_tokenizer = Tokenizer.from_str(json.dumps(untrained | {"pre_tokenizer": split(SPACE, "MergedWithNext")})).pre_tokenizer
     learner.train_from_iterator(sample_text(rng), trainers.BpeTrainer(
         vocab_size=size, show_progress=False, limit_alphabet=400, initial_alphabet=byte_letters() if kind == "bytes" else list("abc" + SPACE)))
     learned = json.loads(learner.to_str())["model"]
     head = [] if kind == "bytes" else ["<unk>", "<s>", "</s>"] + BYTES
     vocab = {t: i for i, t in enumerate(head)}
-    if kind == "bytes" and rng.random() < .5:  # DeepSeek's special tokens come first, and are in the vocabulary
+    if kind == "bytes" and rng.random() < .5:  # DeepSeek's special tokens come first and are in the vocabulary
         vocab = {t["content"]: i for i, t in enumerate(file["added_tokens"]) if t["special"] and not t["normalized"]}
     for t in sorted(learned["vocab"], key=learned["vocab"].get):
         vocab.setdefault(t, len(vocab))
@@ -190,7 +190,7 @@ def fill(kind, options, parts, rng, size=700):
 
 
 def number(file):
-    """Gives added tokens the ids that the library would, and names them to the post-processor."""
+    """Gives added tokens the ids that the library would give, and adds them to the post-processor."""
     next_id = len(file["model"]["vocab"])
     for t in file["added_tokens"]:
         t["id"] = file["model"]["vocab"].get(t["content"], next_id)
@@ -208,8 +208,8 @@ def number(file):
 
 
 def show_pieces(file, rng):
-    """The same file with a vocabulary in which any two neighbours merge, in random order: a cut in another place gives
-    other ids. Byte-level files only."""
+    """The same file with a vocabulary in which any two neighbours merge, in random order, so that a cut at a different place gives
+    different ids. Byte-level files only."""
     letters = byte_letters()
     pairs = [[a, b] for a in letters for b in letters]
     rng.shuffle(pairs)
@@ -272,7 +272,7 @@ def random_file(base, rng):
 
     if rng.random() < .7:
         file["normalizer"] = some(normalizer, normalizers)
-    if rng.random() < .1:  # by itself: before others the library can ask for all memory there is
+    if rng.random() < .1:  # alone: before others the library can use up all memory
         file["normalizer"] = {"type": "Strip", "strip_left": coin(), "strip_right": coin()}
     if rng.random() < .7:
         file["pre_tokenizer"] = some(piece, pieces)
