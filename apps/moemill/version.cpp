@@ -2,7 +2,7 @@
 
 #include "base/build_info.hpp"
 #include "commands.hpp"
-#include "kernels/stream.hpp"
+#include "kernels/cpu/stream.hpp"
 #include "options.hpp"
 #include "system/comm/comm.hpp"
 #include "system/files/h5.hpp"

@@ -14,7 +14,7 @@ struct Id {
 
 using LayerId = Id<struct LayerTag>;
 using GlobalExpert = Id<struct GlobalExpertTag>;  // 0 .. E-1 of the model
-using LocalExpert = Id<struct LocalExpertTag>;    // index into the experts that a rank holds
+using LocalExpert = Id<struct LocalExpertTag>;    // slot of an expert on a rank that holds it
 using WorldRank = Id<struct WorldRankTag>;        // rank of the whole job
 using DomainRank = Id<struct DomainRankTag>;      // rank within an expert domain
 using ShardId = Id<struct ShardTag>;              // 0 .. shards-1, a fixed range of prompts

@@ -6,13 +6,13 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "base/aligned.hpp"
+#include "base/buffer.hpp"
 #include "base/error.hpp"
 #include "base/page_tokens.hpp"
 #include "base/rounding.hpp"
 #include "bench/random_values.hpp"
 #include "bench/report.hpp"
-#include "kernels/attention.hpp"
+#include "kernels/cpu/attention_lanes.hpp"
 #include "system/files/shipped_files.hpp"
 
 namespace moemill::bench {
@@ -23,7 +23,7 @@ constexpr std::size_t cold_bytes = 320'000'000;  // of all pages: far larger tha
 
 // The tile and the blocks of one thread.
 struct Work {
-  AlignedBuffer<float> query, maximum, sum, output, keys, values;
+  Buffer<float> query, maximum, sum, output, keys, values;
   std::vector<std::uint32_t> first, last;
   cpu::AttentionTile tile{};
 
@@ -49,7 +49,7 @@ struct Work {
 // bf16 pages, each [tokens][key_width + value_width]: so many that none is still in a cache when its turn comes.
 struct Pages {
   std::size_t width, count;
-  AlignedBuffer<bf16> values;
+  Buffer<bf16> values;
 
   explicit Pages(Shape shape) : width(std::size_t{shape.first} + shape.second) {
     const std::size_t page = page_tokens * width;
@@ -80,8 +80,8 @@ AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, S
         for (std::size_t at = 0; at < tokens; at += page_tokens) {
           const std::size_t count = std::min<std::size_t>(page_tokens, tokens - at);
           before_block(work, w, at / page_tokens, count);
-          cpu::attention_block(stream, work.tile, work.keys.data(), shape.first, work.values.data(), shape.second,
-                               count, static_cast<std::uint32_t>(at));
+          cpu::attention_block(stream, work.tile, {work.keys.data(), count, shape.first},
+                               {work.values.data(), count, shape.second}, static_cast<std::uint32_t>(at));
         }
         cpu::attention_end(stream, work.tile);
       }
@@ -94,8 +94,9 @@ AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, S
   r.pages = measure(clock, options.seconds, [&](std::size_t call) {
     context([&](Work& work, std::size_t w, std::size_t block, std::size_t count) {
       const bf16* page = pages.page((call * threads + w) * pages_a_context + block);
-      cpu::widen_rows(stream, page, pages.width, count, shape.first, work.keys.data(), shape.first);
-      cpu::widen_rows(stream, page + shape.first, pages.width, count, shape.second, work.values.data(), shape.second);
+      const Rows<const bf16> both(page, count, pages.width);
+      cpu::widen_rows(stream, both.columns(0, shape.first), {work.keys.data(), count, shape.first});
+      cpu::widen_rows(stream, both.columns(shape.first, shape.second), {work.values.data(), count, shape.second});
     });
   });
   return r;

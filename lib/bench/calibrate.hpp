@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/stream.hpp"
+#include "kernels/cpu/stream.hpp"
 #include "plan/machine.hpp"
 #include "system/comm/comm.hpp"
 

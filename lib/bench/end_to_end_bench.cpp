@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/bf16.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/random.hpp"
@@ -16,10 +17,8 @@
 #include "base/text/path_text.hpp"
 #include "base/timer.hpp"
 #include "bench/peak/peak.hpp"
-#include "layers/forward.hpp"
-#include "sample/sampler.hpp"
+#include "generate/backends.hpp"
 #include "system/files/shipped_files.hpp"
-#include "weights/weights.hpp"
 
 namespace moemill::bench {
 namespace {
@@ -27,8 +26,6 @@ namespace {
 using schedule::page_tokens;
 using schedule::RowKind;
 using schedule::Step;
-
-constexpr std::size_t logit_rows_at_a_time = 128;
 
 // This rank's even share of the sequences.
 std::uint32_t share(std::uint32_t sequences, const Comm& world) {
@@ -66,34 +63,24 @@ Step make_step(std::uint32_t sequences, RowKind kind, std::uint32_t first, std::
   return step;
 }
 
-// Computes logits and draws at temperature 1 for each wanted row.
+// A draw at temperature 1 for every wanted row.
 class Drawer {
  public:
-  Drawer(cpu::Stream& stream, std::uint32_t vocabulary) : sampler_(stream, vocabulary) {}
-
-  void draw(layers::Forward& forward, std::size_t rows) {
-    for (std::size_t first = 0; first < rows; first += logit_rows_at_a_time) {
-      const std::size_t count = std::min(logit_rows_at_a_time, rows - first);
-      const float* logits = forward.logits(first, count);
-      const ScopeTimer timer(seconds_);
-      requests_.assign(count, {});
-      results_.resize(count);
-      for (std::size_t i = 0; i < count; i++) {
-        requests_[i].logits = logits + i * forward.logits_stride();
-        requests_[i].params = &params_;
-        requests_[i].seed = first + i;
-      }
-      sampler_.sample(requests_, results_);
+  void draw(mill::Backend& backend, std::size_t rows) {
+    requests_.assign(rows, {});
+    results_.resize(rows);
+    for (std::size_t i = 0; i < rows; i++) {
+      requests_[i].row = static_cast<std::uint32_t>(i);
+      requests_[i].params = &params_;
+      requests_[i].seed = i;
     }
+    backend.draw({.scores = {}, .logprobs = {}, .samples = requests_, .results = results_});
   }
-  double seconds() const { return seconds_; }
 
  private:
-  sample::Sampler sampler_;
   SamplingParams params_;
   std::vector<sample::SampleRequest> requests_;
   std::vector<sample::SampleResult> results_;
-  double seconds_ = 0;
 };
 
 // The largest value of all ranks, and the sum.
@@ -123,13 +110,18 @@ double cached_bytes(const EndToEndOptions& o, const model::ModelConfig& config) 
          sizeof(bf16);
 }
 
+double bandwidth(const EndToEndOptions& o) {
+  cpu::Stream stream(o.isa, static_cast<int>(o.threads));
+  return read_bandwidth(stream, Clock::Wall);
+}
+
 }  // namespace
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   const model::ModelConfig config = model::read_config(o.model);
-  const model::Placement placement{config.moe.experts, static_cast<std::uint32_t>(world.size())};
-  const model::Weights weights = model::load_weights(o.model, config, placement, {world.rank()}, "dummy");
-  cpu::Stream stream(o.isa, static_cast<int>(o.threads));
+  const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
+  const auto backend = mill::make_cpu_backend(config, o.isa, static_cast<int>(o.threads));
+  backend->load_weights({o.model, "dummy", placement, {world.rank()}}, [] {});
 
   const bool decode = o.workload == Workload::Decode;
   const std::uint32_t mine = share(o.sequences, world);
@@ -141,49 +133,48 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   settings.pages = groups_of(config)[0] ? pages : 0;
   settings.window_pages = groups_of(config)[1] ? pages : 0;
   settings.micro_batches = o.micro_batches;
-  layers::Forward forward(stream, config, weights, world, nodes, settings);
-  Drawer drawer(stream, config.vocabulary);
+  backend->prepare(world, nodes, settings);
+  Drawer drawer;
 
   world.barrier();
   EndToEndResult result;
   result.ranks = static_cast<std::uint32_t>(world.size());
   result.peak_gflops = over_ranks(world, measure_fma_peak(o.isa, static_cast<int>(o.threads)).gflops).sum;
-  result.peak_bandwidth = over_ranks(world, read_bandwidth(stream, Clock::Wall)).sum;
-  const double weight_bytes = over_ranks(world, static_cast<double>(weights.bytes)).sum;
+  result.peak_bandwidth = over_ranks(world, bandwidth(o)).sum;
+  const double weight_bytes = over_ranks(world, static_cast<double>(backend->memory().weights)).sum;
 
   if (decode) {  // fills the cache with real keys, from prompts of the same length, some hundred rows at a time
     const std::uint32_t chunk = std::max<std::uint32_t>(1, 512 / std::max<std::uint32_t>(1, mine));
     for (std::uint32_t first = 0; first < o.tokens; first += chunk)
-      forward.run(make_step(mine, RowKind::Prompt, first, std::min(chunk, o.tokens - first), 1, config));
+      backend->run(make_step(mine, RowKind::Prompt, first, std::min(chunk, o.tokens - first), 1, config));
   }
 
   std::vector<double> seconds;
   layers::ForwardTotals before;
-  double total = 0;
   for (std::uint32_t i = 0; i <= o.steps; i++) {
     const Step step = decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config)
                              : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config);
-    if (i == 1) before = forward.totals(), total = -drawer.seconds();
+    if (i == 1) before = backend->totals();
     world.barrier();
     const double start = now_seconds();
-    forward.run(step);
-    drawer.draw(forward, step.logit_rows.size());
+    backend->run(step);
+    drawer.draw(*backend, step.logit_rows.size());
     const double slowest = over_ranks(world, now_seconds() - start).slowest;
     if (i > 0) seconds.push_back(slowest);
   }
-  const double drawing = total + drawer.seconds(), all = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+  const double all = std::accumulate(seconds.begin(), seconds.end(), 0.0);
   std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
   result.seconds_per_step = seconds[seconds.size() / 2];
   result.tokens_per_second = o.sequences * (decode ? 1.0 : o.tokens) / result.seconds_per_step;
   result.needed_gflops = needed_flops(o, config) / result.seconds_per_step * 1e-9;
   result.bytes_per_second = (weight_bytes + cached_bytes(o, config)) / result.seconds_per_step;
 
-  const layers::ForwardTotals& after = forward.totals();
+  const layers::ForwardTotals& after = backend->totals();
   result.attention_share = (after.attention_seconds - before.attention_seconds) / all;
   result.mlp_share = (after.mlp_seconds - before.mlp_seconds) / all;
   result.exchange_share = (after.exchange_seconds - before.exchange_seconds) / all;
   result.head_share = (after.head_seconds - before.head_seconds) / all;
-  result.sample_share = drawing / all;
+  result.sample_share = (after.sample_seconds - before.sample_seconds) / all;
   return result;
 }
 

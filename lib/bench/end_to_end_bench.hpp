@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bench/options.hpp"
-#include "kernels/stream.hpp"
+#include "kernels/cpu/stream.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::bench {

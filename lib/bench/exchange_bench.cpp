@@ -13,12 +13,12 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/random.hpp"
-#include "layers/exchange.hpp"
+#include "layers/dispatch/exchange.hpp"
 
 namespace moemill::bench {
 namespace {
 
-// A step's part, from the moment that all ranks are ready to the moment that the last one is done.
+// Times of one part of the steps, each from the moment when all ranks are ready to the moment when the last is done.
 class SlowestRank {
  public:
   explicit SlowestRank(const Comm& world) : world_(world) {}
@@ -34,11 +34,10 @@ class SlowestRank {
 
  private:
   const Comm& world_;
-  std::vector<double> all_;  // by rank
   std::vector<double> samples_;
 };
 
-// Random picks, as a router without favourites makes them.
+// Random picks, every expert equally likely.
 std::vector<GlobalExpert> draw_picks(const ExchangeOptions& o, std::size_t rows, int rank) {
   std::vector<GlobalExpert> picks;
   std::vector<std::int32_t> ids(o.experts);
@@ -65,7 +64,7 @@ std::uint64_t sum_of(const Comm& world, std::uint64_t mine) {
 
 void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& result) {
   cpu::Stream stream(cpu::best_isa(), o.threads);
-  const model::Placement placement{o.experts, static_cast<std::uint32_t>(world.size())};
+  const model::Placement placement({model::contiguous_slices(o.experts, static_cast<std::uint32_t>(world.size()))});
   const std::vector<int> one_node(static_cast<std::size_t>(world.size()), 0);
   layers::Exchange exchange(stream, world, placement, o.hidden, o.picks, one_node);
   const std::vector<bf16> rows(result.rows * o.hidden, to_bf16(0.5f));
@@ -77,25 +76,25 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
   for (std::uint32_t step = 0; step <= o.steps; ++step) {
     world.barrier();
     const double start = now_seconds();
-    exchange.send_dispatch(0, rows.data(), o.hidden, static_cast<std::uint32_t>(result.rows), picks);
-    exchange.receive_dispatch(0);
+    exchange.begin_dispatch(0, {0}, {rows.data(), result.rows, o.hidden}, {picks.data(), result.rows, o.picks});
+    exchange.finish_dispatch(0);
     const double received = now_seconds();
     world.barrier();  // where the experts would compute
     const double computed = now_seconds();
-    exchange.send_combine(0);
-    exchange.receive_combine(0, weights, out.data(), o.hidden);
+    exchange.begin_combine(0);
+    exchange.finish_combine(0, {weights.data(), result.rows, o.picks}, {out.data(), result.rows, o.hidden});
     const double end = now_seconds();
     if (step == 0) continue;  // buffers grow
     dispatch.add(received - start), combine.add(end - computed), whole.add(received - start + end - computed);
   }
   result.dispatch = dispatch.timing(), result.combine = combine.timing(), result.whole = whole.timing();
-  const layers::ExchangeTotals& t = exchange.totals();
+  const layers::ExchangeTotals t = exchange.totals();
   result.rows_sent = sum_of(world, t.rows_sent) / (o.steps + 1);
   result.rows_deduplicated = sum_of(world, t.rows_deduplicated) / (o.steps + 1);
   result.bytes = most_of(world, t.intra_node_bytes / (o.steps + 1));
 }
 
-// The same bytes in two bare transfers, spread evenly over the other ranks; and copied.
+// Measures the same bytes in two bare transfers, spread evenly over the other ranks, and in a copy.
 void measure_bounds(const ExchangeOptions& o, const Comm& world, ExchangeResult& result) {
   const auto ranks = static_cast<std::uint64_t>(world.size());
   const std::uint64_t each = ranks > 1 ? result.bytes / 2 / (ranks - 1) : 0;

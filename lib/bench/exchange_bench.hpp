@@ -14,9 +14,9 @@
 namespace moemill::bench {
 
 struct ExchangeOptions {
-  std::vector<std::size_t> rows;  // of each rank
+  std::vector<std::size_t> rows;  // rows per rank, one measurement each
   std::uint32_t hidden = 1024, experts = 32, picks = 4;
-  std::uint32_t steps = 200;  // measured, for each number
+  std::uint32_t steps = 200;  // per measurement, after one that is not measured
   int threads = 1;
   Form form = Form::Table;
 };

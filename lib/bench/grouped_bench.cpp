@@ -9,7 +9,7 @@
 #include "base/page_tokens.hpp"
 #include "base/rounding.hpp"
 #include "bench/random_values.hpp"
-#include "kernels/attention_pages.hpp"
+#include "kernels/cpu/attention_pages.hpp"
 
 namespace moemill::bench {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/stream.hpp"
+#include "kernels/cpu/stream.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::bench {

@@ -13,12 +13,14 @@
 
 #include "commands/print_fit.hpp"
 #include "commands/prompt_survey.hpp"
+#include "generate/backend.hpp"
 #include "generate/model_folder.hpp"
 #include "job/change.hpp"
 #include "mill/summary.hpp"
 #include "plan/cores.hpp"
 #include "plan/fit.hpp"
 #include "system/files/shipped_files.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -90,6 +92,7 @@ Files files_of(const ValidateRequest& request) {
 }
 
 ModelFolder open_and_print_model(const RunConfig& config, Files files) {
+  backend_name(config.runtime.backend);  // refuses what this program was built without
   ModelSettings settings = config.model;
   if (files == Files::SizesOnly) settings.load_format = "dummy";
   ModelFolder model = open_model(settings);

@@ -332,8 +332,8 @@ std::vector<Field> make_fields() {
                     "from 1 to 1024",
                     Layout, "auto", {1, 1024}, parallel(&ParallelSettings::threads_per_rank)),
 
-      one_of("runtime.backend", "auto or cpu (cuda is not in this build)", Layout, {"auto", "cpu"},
-             runtime(&RuntimeSettings::backend)),
+      one_of("runtime.backend", "auto, cpu or cuda (cuda only where moemill is built with it)", Layout,
+             {"auto", "cpu", "cuda"}, runtime(&RuntimeSettings::backend)),
       max_wall_time(),
       seconds("runtime.drain_margin", runtime(&RuntimeSettings::drain_margin_seconds)),
       text("runtime.stop_file", "a file name; relative ones lie in the run directory", Layout,

@@ -1,7 +1,6 @@
 #include "generate/engine.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <span>
 
 #include "base/error.hpp"
@@ -10,11 +9,6 @@
 #include "system/machine/memory.hpp"
 
 namespace moemill::mill {
-
-cpu::Isa chosen_isa() {
-  const char* name = std::getenv("MOEMILL_ISA");
-  return name && *name ? cpu::parse_isa(name) : cpu::best_isa();
-}
 
 std::uint64_t spare_memory_bytes(int ranks_sharing_memory) {
   return cache_budget(memory_left(ranks_sharing_memory).bytes, static_cast<std::uint64_t>(ranks_sharing_memory));
@@ -43,14 +37,16 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
                const std::function<void()>& between) {
   const ParallelSettings& parallel = config.parallel;
   const Comm& world = ranks.world;
+  const model::Placement placement =
+      model::contiguous_slices(model.config, static_cast<std::uint32_t>(ranks.domain.size()));
   // Only now do all ranks' weights take memory, so what is free is asked for behind the agreement.
+  model::WeightsDigest digest;
   together(world, [&] {
-    stream_ = std::make_unique<cpu::Stream>(chosen_isa(), ranks.cores.threads);
-    const model::Placement placement{model.config.moe.experts, static_cast<std::uint32_t>(ranks.domain.size())};
-    weights_ = model::load_weights(config.model.path, model.config, placement, {ranks.domain.rank()},
-                                   config.model.load_format, stream_->team(), between);
+    backend_ = make_backend(config.runtime.backend, model.config, ranks.cores.threads);
+    digest = backend_->load_weights({config.model.path, config.model.load_format, placement, {ranks.domain.rank()}},
+                                    between);
   });
-  weights_digest_ = agree_on_weights(ranks, weights_.digest, config.model.path);
+  weights_digest_ = agree_on_weights(ranks, digest, config.model.path);
   longest_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(job.longest_tokens, 1));
   const KvNeed need{std::min<std::uint64_t>(parallel.max_num_seqs, job.sequences), job.likely_tokens,
                     job.longest_tokens};
@@ -64,10 +60,9 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
     settings.pages = pages_.full;
     settings.window_pages = pages_.window;
     settings.micro_batches = parallel.micro_batches.value_or(1);
-    forward_ = std::make_unique<layers::Forward>(*stream_, model.config, weights_, ranks.domain,
-                                                 ranks.node_of_domain_rank, settings);
+    backend_->prepare(ranks.domain, ranks.node_of_domain_rank, settings);
     generator_ = std::make_unique<Generator>(
-        Generator::Parts{*stream_, model.config, model.tokenizer_or_null(), *forward_},
+        Generator::Parts{model.config, model.tokenizer_or_null(), *backend_},
         schedule::SchedulerSettings{parallel.max_num_seqs, parallel.max_num_batched_tokens, pages_.full, longest_,
                                     pages_.window > 0 ? model.config.gqa.window : 0, pages_.window},
         TextRules{config.output.store_text ? DecodeText::Yes : DecodeText::No,

@@ -1,24 +1,20 @@
-// One rank's loaded model, ready to generate: stream, weights, forward pass, generator, in the order of acquisition.
-// Made by run_job on every rank, and alone by preview and replay.
+// One rank's loaded model, ready to generate: backend and generator, in the order of acquisition. Made by run_job on
+// every rank, and alone by preview and replay.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "generate/backend.hpp"
 #include "generate/generator.hpp"
 #include "generate/model_folder.hpp"
 #include "plan/job_size.hpp"
 #include "plan/kv_plan.hpp"
 #include "plan/ranks.hpp"
-#include "weights/weights.hpp"
 
 namespace moemill::mill {
-
-// The kernel bodies to use: what the CPU has, or what the environment's MOEMILL_ISA (plain, avx2, avx512) says.
-cpu::Isa chosen_isa();
 
 // What a rank may use for KV pages: free memory shared by the ranks of the machine, less a margin of a fifth.
 std::uint64_t spare_memory_bytes(int ranks_sharing_memory);
@@ -31,17 +27,14 @@ class Engine {
       const RunConfig& config, const ModelFolder& model, const Ranks& ranks, const JobEstimate& job,
       const std::function<void()>& between = [] {});
   Generator& generator() { return *generator_; }
-  const layers::Forward& forward() const { return *forward_; }
-  const model::Weights& weights() const { return weights_; }
+  const Backend& backend() const { return *backend_; }
   const KvPages& kv_pages() const { return pages_; }
   std::uint32_t longest_sequence() const { return longest_; }
   // Of the whole model's weights, the same for any layout: 32 hex digits; "" for random weights.
   const std::string& weights_digest() const { return weights_digest_; }
 
  private:
-  std::unique_ptr<cpu::Stream> stream_;
-  model::Weights weights_;
-  std::unique_ptr<layers::Forward> forward_;
+  std::unique_ptr<Backend> backend_;
   std::unique_ptr<Generator> generator_;
   KvPages pages_;
   std::uint32_t longest_ = 0;

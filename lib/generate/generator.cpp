@@ -11,9 +11,6 @@
 namespace moemill::mill {
 namespace {
 
-// Rows of logits that exist at a time: a long prompt's never do all at once.
-constexpr std::size_t logit_chunk = 128;
-
 std::size_t top_count(const SamplingParams& params, std::uint32_t vocabulary) {
   return std::min<std::size_t>(params.logprobs.value_or(0), vocabulary);
 }
@@ -21,7 +18,7 @@ std::size_t top_count(const SamplingParams& params, std::uint32_t vocabulary) {
 }  // namespace
 
 Generator::Generator(Parts parts, const schedule::SchedulerSettings& settings, TextRules text)
-    : parts_(parts), text_(text), scheduler_(settings), sampler_(parts.stream, parts.config.vocabulary) {}
+    : parts_(parts), text_(text), scheduler_(settings) {}
 
 bool Generator::fits(const PreparedPrompt& prompt) const {
   return scheduler_.fits(prompt.tokens.size(), prompt.sampling.max_tokens, prompt.sampling.n);
@@ -53,82 +50,61 @@ void Generator::step(const schedule::Decision& decision) {
   last_rows_ = step.rows();
   for (const auto& segment : step.segments)
     if (segment.kind == schedule::RowKind::Prompt) prompt_tokens_ += segment.rows;
-  parts_.forward.run(step);
-  draw(step);
+  parts_.backend.run(step);
+  draw();
   scheduler_.commit(drawn_);
   collect();
 }
 
-void Generator::draw(const schedule::Step& step) {
-  drawn_.clear();
-  auto uses = scheduler_.uses();
+void Generator::draw() {
   while (tracks_.size() < scheduler_.slot_count()) tracks_.emplace_back();
-  std::size_t begin = 0;
-  for (std::size_t first = 0; first < step.logit_rows.size(); first += logit_chunk) {
-    const std::size_t count = std::min(logit_chunk, step.logit_rows.size() - first);
-    std::size_t end = begin;
-    while (end < uses.size() && uses[end].logit_index < first + count) ++end;
-    const float* logits = parts_.forward.logits(first, count);
-    score_uses(uses.subspan(begin, end - begin), logits, first);
-    sample_uses(uses.subspan(begin, end - begin), logits, first);
-    begin = end;
-  }
+  ask_for_scores();
+  ask_for_samples();
+  parts_.backend.draw({targets_, scores_, requests_, results_});
+  take_answers();
 }
 
-// Consecutive rows that predict prompt tokens are scored together.
-void Generator::score_uses(std::span<const schedule::LogitUse> uses, const float* logits, std::size_t first) {
-  using schedule::LogitPurpose;
-  const std::size_t stride = parts_.forward.logits_stride();
-  for (std::size_t i = 0; i < uses.size();) {
-    if (uses[i].purpose != LogitPurpose::PromptLogprob) {
-      ++i;
-      continue;
-    }
-    std::size_t end = i;
-    targets_.clear();
-    for (; end < uses.size() && uses[end].purpose == LogitPurpose::PromptLogprob &&
-           uses[end].logit_index == uses[i].logit_index + (end - i);
-         ++end)
-      targets_.push_back(scheduler_.sequence(uses[end].slot).prompt->tokens[uses[end].index]);
-    scores_.resize(targets_.size());
-    sample::score_rows(parts_.stream, logits + (uses[i].logit_index - first) * stride, stride, targets_,
-                       parts_.config.vocabulary, scores_.data());
-    for (std::size_t j = i; j < end; ++j) {
-      auto& prompt = prompts_.at(scheduler_.sequence(uses[j].slot).prompt->prompt_index);
-      prompt.score[uses[j].index] = scores_[j - i];
-    }
-    i = end;
-  }
+void Generator::ask_for_scores() {
+  targets_.clear();
+  for (const auto& use : scheduler_.uses())
+    if (use.purpose == schedule::LogitPurpose::PromptLogprob)
+      targets_.push_back({use.logit_index, scheduler_.sequence(use.slot).prompt->tokens[use.index]});
+  scores_.resize(targets_.size());
 }
 
-void Generator::sample_uses(std::span<const schedule::LogitUse> uses, const float* logits, std::size_t first) {
+void Generator::ask_for_samples() {
   const std::uint32_t vocabulary = parts_.config.vocabulary;
   requests_.clear();
   std::size_t tops = 0;
-  for (const auto& use : uses)
+  for (const auto& use : scheduler_.uses())
     if (use.purpose == schedule::LogitPurpose::Sample)
       tops += top_count(scheduler_.sequence(use.slot).prompt->params, vocabulary);
   top_.resize(tops);
   tops = 0;
-  for (const auto& use : uses) {
+  for (const auto& use : scheduler_.uses()) {
     if (use.purpose != schedule::LogitPurpose::Sample) continue;
     const schedule::Sequence& sequence = scheduler_.sequence(use.slot);
     if (use.index == sequence.resumed) start_track(use.slot);
     const SamplingParams& params = sequence.prompt->params;
     const std::size_t k = top_count(params, vocabulary);
-    requests_.push_back({logits + (use.logit_index - first) * parts_.forward.logits_stride(), &params,
-                         sequence.prompt->tokens, sequence.generated, track(use.slot).stop_tokens, sequence.seed,
-                         std::span(top_).subspan(tops, k)});
+    requests_.push_back({use.logit_index, &params, sequence.prompt->tokens, sequence.generated,
+                         track(use.slot).stop_tokens, sequence.seed, std::span(top_).subspan(tops, k)});
     tops += k;
   }
   results_.assign(requests_.size(), {});
-  sampler_.sample(requests_, results_);
-  std::size_t at = 0;
-  for (const auto& use : uses)
+}
+
+void Generator::take_answers() {
+  drawn_.clear();
+  std::size_t score = 0, sample = 0;
+  for (const auto& use : scheduler_.uses()) {
     if (use.purpose == schedule::LogitPurpose::Sample) {
-      drawn_.push_back(take_token(use, results_[at], requests_[at].top));
-      ++at;
+      drawn_.push_back(take_token(use, results_[sample], requests_[sample].top));
+      ++sample;
+    } else {
+      prompts_.at(scheduler_.sequence(use.slot).prompt->prompt_index).score[use.index] = scores_[score++];
     }
+  }
 }
 
 // A sample's first draw. Tokens of an earlier attempt go through decoder and stopping once more; they ended nothing

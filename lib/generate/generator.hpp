@@ -1,5 +1,5 @@
-// One rank's production line: prompts in, finished rows out, one step at a time. It drives scheduler, forward pass,
-// sampler and stopping; it knows no files and no shards. The loop, preview and replay all generate through it, so what
+// One rank's production line: prompts in, finished rows out, one step at a time. It drives scheduler, backend
+// and stopping; it knows no files and no shards. The loop, preview and replay all generate through it, so what
 // replay compares is what run writes. step() is collective over the expert domain.
 #pragma once
 
@@ -14,12 +14,11 @@
 
 #include "base/run_config.hpp"
 #include "dataset/rows.hpp"
+#include "generate/backend.hpp"
 #include "generate/prepare.hpp"
 #include "generate/row_seconds.hpp"
-#include "kernels/stream.hpp"
-#include "layers/forward.hpp"
 #include "model/config.hpp"
-#include "sample/sampler.hpp"
+#include "sample/requests.hpp"
 #include "sample/stopping.hpp"
 #include "schedule/scheduler.hpp"
 #include "text/tokenizer.hpp"
@@ -41,10 +40,9 @@ struct GeneratedRows {
 class Generator {
  public:
   struct Parts {
-    cpu::Stream& stream;
     const model::ModelConfig& config;
     const text::Tokenizer* tokenizer;  // null: token ids only, no text and no stop strings
-    layers::Forward& forward;
+    Backend& backend;
   };
   Generator(Parts parts, const schedule::SchedulerSettings& settings, TextRules text);
 
@@ -88,9 +86,10 @@ class Generator {
     bool any_ended = false;
   };
 
-  void draw(const schedule::Step& step);
-  void score_uses(std::span<const schedule::LogitUse> uses, const float* logits, std::size_t first);
-  void sample_uses(std::span<const schedule::LogitUse> uses, const float* logits, std::size_t first);
+  void draw();
+  void ask_for_scores();
+  void ask_for_samples();
+  void take_answers();
   void start_track(SlotId slot);
   schedule::Drawn take_token(const schedule::LogitUse& use, const sample::SampleResult& result,
                              std::span<const sample::TokenLogprob> top);
@@ -101,7 +100,6 @@ class Generator {
   Parts parts_;
   TextRules text_;
   schedule::Scheduler scheduler_;
-  sample::Sampler sampler_;
   std::deque<Track> tracks_;  // [slots]; a deque, because Stopping keeps views into its Track
   std::map<std::uint64_t, PromptFacts> prompts_;
   std::map<Key, dataset::PartialSample> resumed_;
@@ -117,7 +115,7 @@ class Generator {
   std::vector<sample::SampleRequest> requests_;
   std::vector<sample::SampleResult> results_;
   std::vector<sample::TokenLogprob> top_;
-  std::vector<TokenId> targets_;
+  std::vector<sample::ScoreRequest> targets_;
   std::vector<float> scores_;
 };
 

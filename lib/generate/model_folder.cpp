@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "generate/advice.hpp"
+#include "generate/backend.hpp"
 
 namespace moemill::mill {
 
@@ -30,6 +31,7 @@ dataset::PromptFile open_prompts(const RunConfig& config) {
 }
 
 void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts) {
+  backend_name(config.runtime.backend);  // refuses what this program was built without
   const std::uint32_t logprobs = prompts.most_logprobs(config.sampling.logprobs).value_or(0);
   if (logprobs > model.config.vocabulary)
     user_error(

@@ -26,8 +26,9 @@ struct ModelFolder {
 // UserError for whatever in the folder cannot work, including max_model_len beyond what the model was made for.
 ModelFolder open_model(const ModelSettings& settings);
 dataset::PromptFile open_prompts(const RunConfig& config);
-// UserError where the job asks for what this model has not: more logprobs than tokens, or, without a tokenizer, prompts
-// of text, text to store, stop strings, which all are refused with the reason why it has no tokenizer.
+// UserError where the job asks for what this program or this model has not: a backend, or more logprobs than tokens,
+// or, without a tokenizer, prompts of text, text to store, stop strings, which all are refused with the reason why it
+// has no tokenizer.
 void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts);
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model);
 // With input.add_special_tokens as the file says it, where run.yaml leaves it to the file: so a run keeps it, and a

@@ -184,13 +184,13 @@ Report start_report(const Ranks& ranks, const model::ModelConfig& model, const R
   return report;
 }
 
-void Report::take(const Comm& world, const Totals& mine, const RowSeconds& rows, const layers::Forward& forward,
+void Report::take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Backend& backend,
                   const model::ModelConfig& model) {
   Totals all = mine;
-  all.take(forward.totals());
+  all.take(backend.totals());
   all.peak_rss_bytes = peak_rss_bytes();
   summary.totals = sum_over_ranks(world, all);
-  expert_counts = sum_counts(world, forward.expert_counts());
+  expert_counts = sum_counts(world, backend.expert_counts());
   row_seconds = rows.over_ranks(world);
   const Totals& t = summary.totals;
   expert_load = {max_over_mean(expert_counts, model.moe.experts), t.prompt_tokens + t.generated_tokens};

@@ -10,7 +10,6 @@
 #include "dataset/prompts/prompts.hpp"
 #include "dataset/run_dir/counts.hpp"
 #include "job/run_setup.hpp"
-#include "layers/forward.hpp"
 #include "mill/mill.hpp"
 #include "mill/stop.hpp"
 #include "mill/summary.hpp"
@@ -29,7 +28,7 @@ struct Report {
   RowSeconds row_seconds;  // of this attempt, all ranks
 
   // The loop's totals over all ranks; collective.
-  void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const layers::Forward& forward,
+  void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Backend& backend,
             const model::ModelConfig& model);
 };
 dataset::AttemptCores attempt_cores(const Ranks& ranks);

@@ -22,6 +22,7 @@
 #include "plan/ranks.hpp"
 #include "system/comm/agree.hpp"
 #include "system/machine/memory.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -72,7 +73,7 @@ dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& co
           print("input_sha256"),
           print("model_sha256"),
           print("tokenizer_sha256"),
-          fmt::format("cpu ({})", cpu::name(chosen_isa())),
+          backend_name(config.runtime.backend),
           config.model.dtype,
           world_size,
           slurm_job_id(),
@@ -83,15 +84,15 @@ void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, co
               const Engine& engine) {
   const ModelFolder& model = in.model;
   const auto counts = model::count_parameters(model.config);
-  log::info(
-      "{}: {} of {:.3g}M parameters, {:.3g}M active a token; {} on {}, experts over {}; {} kernels", config.model.path,
-      model.config.model_type, static_cast<double>(counts.total) / 1e6, static_cast<double>(counts.active) / 1e6,
-      counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
-      counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), ranks.domain.size(), cpu::name(chosen_isa()));
+  log::info("{}: {} of {:.3g}M parameters, {:.3g}M active a token; {} on {}, experts over {}; {}", config.model.path,
+            model.config.model_type, static_cast<double>(counts.total) / 1e6, static_cast<double>(counts.active) / 1e6,
+            counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
+            counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), ranks.domain.size(),
+            backend_name(config.runtime.backend));
   const KvPages& pages = engine.kv_pages();
   const bool both = pages.full > 0 && pages.window > 0;
   log::info("a rank holds {} of weights and {} of KV cache for {} tokens{}, works on up to {} sequences",
-            gib(engine.weights().bytes), gib(engine.forward().kv_bytes()), thousands(pages.tokens()),
+            gib(engine.backend().memory().weights), gib(engine.backend().memory().kv_cache), thousands(pages.tokens()),
             both ? fmt::format(" ({} where layers see a window)", thousands(pages.window * schedule::page_tokens)) : "",
             thousands(config.parallel.max_num_seqs));
   log::info("{}: {} prompts, {} rows{}", plan.paths.dir, thousands(plan.manifest.prompts),
@@ -153,13 +154,13 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
     progress.emplace(plan.paths.metrics(), goal_of(plan), started);
   });
   Mill mill(
-      {world, engine.generator(), engine.forward(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
+      {world, engine.generator(), engine.backend(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
        config.output.journal_flush_seconds, config.runtime.progress_interval_seconds},
       schedule::ClaimState(job.shards));
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.turn();
   report.stop_reason = mill.drain_reason();
-  report.take(world, mill.totals(), engine.generator().row_seconds(), engine.forward(), in.model.config);
+  report.take(world, mill.totals(), engine.generator().row_seconds(), engine.backend(), in.model.config);
   rank_zero(world, [&] {
     const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
     progress->finish(report.summary.totals,

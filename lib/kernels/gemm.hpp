@@ -8,9 +8,11 @@
 #include <span>
 
 #include "base/bf16.hpp"
-#include "kernels/stream.hpp"
+#include "base/rows.hpp"
 
 namespace moemill::cpu {
+
+class Stream;  // kernels/cpu/stream.hpp
 
 // A view of packed weights; the packed layout is private to gemm (K blocks of 512, panels of 32 columns, pairs of
 // successive k in one 32-bit lane), padded with zeros to whole pairs and panels.
@@ -67,5 +69,13 @@ struct GemmProblem {
 };
 void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsBf16>> problems);
 void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsF32>> problems);
+
+// The same over views; rows of A as they follow each other.
+inline void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c) {
+  gemm(stream, RowsBf16{a.data, a.stride}, a.rows, w, c.data, c.stride);
+}
+inline void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
+  gemm(stream, RowsF32{a.data, a.stride}, a.rows, w, c.data, c.stride);
+}
 
 }  // namespace moemill::cpu

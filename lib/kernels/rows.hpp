@@ -1,80 +1,93 @@
-// Row-wise kernels around the matrix products: norms, rotation, SwiGLU, sums, softmax statistics.
+// Row-wise kernels around the matrix products: norms, rotation, SwiGLU, sums, softmax statistics. A kernel is a set of
+// overloads, one per kind of stream; layers call them unqualified and the stream's type finds the body.
 // Sums over a row follow one fixed 16-lane tree (lane l takes elements l, l+16, ...; then lanes fold 8, 4, 2, 1), so
 // plain, AVX2 and AVX-512 bodies and any split by rows give the same bits.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/bf16.hpp"
 #include "base/rotary_pairs.hpp"
-#include "kernels/stream.hpp"
+#include "base/rows.hpp"
 
-namespace moemill::cpu {
+namespace moemill {
 
-// y = (x * (1 / sqrt(mean(x^2) + eps))) * weight. Either output may be null: `rounded` feeds matrix products, `exact`
-// the router.
-void rms_norm(Stream& stream, const float* x, std::size_t x_stride, std::size_t rows, std::size_t width,
-              const float* weight, float eps, bf16* rounded, std::size_t rounded_stride, float* exact,
-              std::size_t exact_stride);
+namespace cpu {
+class Stream;  // kernels/cpu/stream.hpp
+}
 
-void round_rows(Stream& stream, const float* x, std::size_t x_stride, std::size_t rows, std::size_t width, bf16* out,
-                std::size_t out_stride);
-// x[r] = table[ids[r]]: the embedding. Ids are already checked against the vocabulary.
-void gather_rows(Stream& stream, const bf16* table, std::size_t width, const std::int32_t* ids, std::size_t rows,
-                 float* x, std::size_t x_stride);
-// x += y
-void add_rows(Stream& stream, float* x, std::size_t x_stride, const float* y, std::size_t y_stride, std::size_t rows,
-              std::size_t width);
-// x[r] = fma(scale[r], y[r], x[r]): one factor a row
-void add_scaled_rows(Stream& stream, float* x, std::size_t x_stride, const float* y, std::size_t y_stride,
-                     const float* scale, std::size_t rows, std::size_t width);
-// x += bias[width], one bias for all rows
-void add_bias(Stream& stream, float* x, std::size_t x_stride, const float* bias, std::size_t rows, std::size_t width);
+// The part of every head that a rotation turns: head h of row r is `count` views of first.width values, `distance`
+// values apart.
+template <class Space = Host>
+struct HeadRows {
+  Rows<float, Space> first;  // [rows, rotated values] of head 0
+  std::size_t count;
+  std::size_t distance;
+};
 
-// x[r] += bias_of_row[r][width]: rows of several experts, each with its own
-void add_biases(Stream& stream, float* x, std::size_t x_stride, const float* const* bias_of_row, std::size_t rows,
-                std::size_t width);
-
-// Rotary embedding in place on `heads` vectors of `dim` values a row, at x + r * x_stride + h * head_stride.
-// cosine and sine are [rows][dim / 2] (already gathered by position). Adjacent: pairs (2i, 2i+1), DeepSeek's; Halves:
-// pairs (i, i + dim/2), everyone else's. Each output is fma(a, c, -(b*s)) resp. fma(b, c, a*s).
-using moemill::RotaryPairs;
-void rotate(Stream& stream, float* x, std::size_t x_stride, std::size_t head_stride, std::size_t rows,
-            std::size_t heads, std::size_t dim, const float* cosine, const float* sine, RotaryPairs pairs);
-
-// out = silu(gate) * up, rounded; gate = gate_up[., 0 .. width), up = gate_up[., up_offset .. up_offset + width).
-void swiglu(Stream& stream, const float* gate_up, std::size_t stride, std::size_t up_offset, std::size_t rows,
-            std::size_t width, bf16* out, std::size_t out_stride);
-
-// The clamped kind (gpt-oss): g = min(gate, limit), u = clamp(up, -limit, limit), out = (u + 1) * g * sigmoid(1.702 g),
-// rounded.
-void clamped_swiglu(Stream& stream, const float* gate_up, std::size_t stride, std::size_t up_offset, std::size_t rows,
-                    std::size_t width, float limit, bf16* out, std::size_t out_stride);
-
-// out[r] (fp32) = fma over p ascending of weights[r * picks + p] * y[row_of[r * picks + p]] starting from `out` as it
-// is: the routed experts' outputs of a token summed in the order of its picks. y rows are bf16.
-void weighted_sum(Stream& stream, const bf16* y, std::size_t y_stride, const std::uint32_t* row_of,
-                  const float* weights, std::size_t rows, std::size_t picks, std::size_t width, float* out,
-                  std::size_t out_stride);
-
-// Softmax (in place) or sigmoid (in place) of each row.
-void softmax_rows(Stream& stream, float* x, std::size_t stride, std::size_t rows, std::size_t width);
-void sigmoid_rows(Stream& stream, float* x, std::size_t stride, std::size_t rows, std::size_t width);
-// out[r] = sigmoid(x[r] . weight), the products summed with fma in the 16-lane tree: the gate of a shared expert.
-void sigmoid_dots(Stream& stream, const float* x, std::size_t stride, std::size_t rows, std::size_t width,
-                  const float* weight, float* out);
-
-// max and log(sum(exp(x))) of one row: logprob(i) = x[i] - log_sum_exp.
+// The maximum and log(sum(exp(x))) of one row: logprob(i) = x[i] - log_sum_exp.
 struct LogSumExp {
   float maximum;
   float log_sum_exp;
 };
-LogSumExp log_sum_exp(Stream& stream, const float* x, std::size_t width);
-// Many rows, split over the team.
-void log_sum_exp_rows(Stream& stream, const float* x, std::size_t stride, std::size_t rows, std::size_t width,
-                      LogSumExp* out);
-// p[i] = exp((x[i] - maximum) * scale), and their sum by the 16-lane tree.
-float exp_row(Stream& stream, const float* x, std::size_t width, float maximum, float scale, float* p);
 
-}  // namespace moemill::cpu
+namespace cpu {
+
+// y = (x * (1 / sqrt(mean(x^2) + eps))) * weight. Either output may be left out: `rounded` feeds matrix products,
+// `exact` the router.
+void rms_norm(Stream& stream, Rows<const float> x, const float* weight, float eps, Rows<bf16> rounded,
+              Rows<float> exact);
+
+void round_rows(Stream& stream, Rows<const float> x, Rows<bf16> out);
+// x[r] = table[ids[r]]: the embedding. Ids were checked against the vocabulary.
+void gather_rows(Stream& stream, Rows<const bf16> table, const std::int32_t* ids, Rows<float> x);
+// out[place[r]] = x[r], rows of x.width values that lie close together in `out`.
+void scatter_rows(Stream& stream, Rows<const bf16> x, const std::uint32_t* place, bf16* out);
+// x += y
+void add_rows(Stream& stream, Rows<float> x, Rows<const float> y);
+// x[r] = fma(scale[r], y[r], x[r]): one factor per row
+void add_scaled_rows(Stream& stream, Rows<float> x, Rows<const float> y, const float* scale);
+// x += bias[width], one bias for all rows
+void add_bias(Stream& stream, Rows<float> x, const float* bias);
+// x[r] += bias_of_row[r][width]: rows of several experts, each with its own
+void add_biases(Stream& stream, Rows<float> x, const float* const* bias_of_row);
+// x = clamp(x, -limit, limit)
+void clamp_rows(Stream& stream, Rows<float> x, float limit);
+
+// Rotary embedding in place. cosine and sine are [rows, rotated values / 2], already gathered by position. Each output
+// is fma(a, c, -(b*s)) or fma(b, c, a*s).
+void rotate(Stream& stream, const HeadRows<>& x, Rows<const float> cosine, Rows<const float> sine, RotaryPairs pairs);
+
+// out = silu(gate) * up, rounded.
+void swiglu(Stream& stream, Rows<const float> gate, Rows<const float> up, Rows<bf16> out);
+// The clamped kind (gpt-oss): g = min(gate, limit), u = clamp(up, -limit, limit), out = (u + 1) * g * sigmoid(1.702 g),
+// rounded.
+void clamped_swiglu(Stream& stream, Rows<const float> gate, Rows<const float> up, float limit, Rows<bf16> out);
+
+// out[r] (fp32) = fma over p ascending of weights[r, p] * y[row_of[r, p]] starting from `out` as it is: the routed
+// experts' outputs of a token summed in the order of its picks.
+void weighted_sum(Stream& stream, Rows<const bf16> y, Rows<const std::uint32_t> row_of, Rows<const float> weights,
+                  Rows<float> out);
+
+// Softmax or sigmoid of each row, in place.
+void softmax_rows(Stream& stream, Rows<float> x);
+void sigmoid_rows(Stream& stream, Rows<float> x);
+// out[r] = sigmoid(x[r] . weight), the products summed with fma in the 16-lane tree: the gate of a shared expert.
+void sigmoid_dots(Stream& stream, Rows<const float> x, const float* weight, float* out);
+
+LogSumExp log_sum_exp(Stream& stream, std::span<const float> x);
+// p[i] = exp((x[i] - maximum) * scale), and their sum by the 16-lane tree; p may be null.
+float exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, float* p);
+
+// Values to the host's memory, row after row without gaps.
+template <class T>
+void download(Stream&, Rows<const T> from, T* out) {
+  for (std::size_t r = 0; r < from.rows; ++r) {
+    for (std::size_t i = 0; i < from.width; ++i) *out++ = from.row(r)[i];
+  }
+}
+
+}  // namespace cpu
+}  // namespace moemill

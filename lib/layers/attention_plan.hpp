@@ -1,7 +1,7 @@
-// What a step, or one half of it, asks of attention, worked out once and used by every layer: where rows go in the
-// cache, what each generated row reads, and in which pieces prompts are expanded and attended. Made by layers/forward,
-// read by layers/mla and layers/gqa. None of it can change a bit: blocks of keys are pages, aligned to position 0 of
-// their sequence, and a lane or row knows nothing of those beside it.
+// What a step, or one half of it, asks of attention, worked out once on the host and used by every layer: which rows
+// follow each other, where they go in the cache, which pages they read, and their rotary tables. Made by
+// layers/forward; a backend's attention makes its own work list from it once a step. None of it can change a bit:
+// blocks of keys are pages, aligned to position 0 of their sequence, and a row knows nothing of those beside it.
 #pragma once
 
 #include <array>
@@ -9,77 +9,47 @@
 #include <span>
 #include <vector>
 
-#include "base/aligned.hpp"
-#include "kernels/attention.hpp"
-#include "layers/kv_cache.hpp"
+#include "base/buffer.hpp"
 #include "layers/rope_table.hpp"
 #include "schedule/step.hpp"
 
 namespace moemill::layers {
 
+// Place of a token in its layer: the same in every layer of a page group.
+using TokenSlot = std::uint32_t;
+
+inline TokenSlot token_slot(PageId page, std::uint32_t position) {
+  return static_cast<std::uint32_t>(page.value) * schedule::page_tokens + position % schedule::page_tokens;
+}
+
 // Consecutive rows of one sequence.
 struct Run {
+  schedule::RowKind kind;
   std::uint32_t row;  // of the plan
   std::uint32_t rows;
   std::uint32_t first_position;
   std::uint32_t first_page;  // into AttentionPlan::pages
 };
 
-// A generated token: one row against all pages of its sequence.
-struct GeneratedRow {
-  std::uint32_t row;  // of the plan
-  std::uint32_t position;
-  std::uint32_t first_page;  // into AttentionPlan::pages
-};
-
-// Up to attention_lanes consecutive queries of a prompt; for each head they are the lanes of one tile.
-struct QueryTile {
-  std::uint32_t row;  // of the plan
-  std::uint32_t queries;
-  std::uint32_t first_position;
-};
-
-// A tile meets the keys of its sequence that lie in one wave.
-struct Visit {
-  QueryTile tile;
-  std::uint32_t first_key;       // row of the wave's keys; they are consecutive
-  std::uint32_t keys;            // up to and with the tile's last query
-  std::uint32_t first_position;  // of the first key, a multiple of page_tokens
-  bool opens;                    // the tile's first visit
-  bool closes;                   // and its last
-  std::uint32_t state;           // where a tile lives between its visits
-};
-
-// Keys and values that are expanded together, of one or several prompts.
-struct Wave {
-  std::uint32_t first_slot;  // into AttentionPlan::key_slots
-  std::uint32_t keys;
-  std::uint32_t first_visit;
-  std::uint32_t visits;
-};
-
-constexpr std::uint32_t wave_keys = 4 * schedule::page_tokens;  // of one head in fp32 they fit a core's L2
-
 struct AttentionPlan {
   std::uint32_t first_row = 0;  // of the step
   std::uint32_t rows = 0;
-  std::vector<Run> runs;
+  std::vector<Run> runs;  // in row order; generated ones come first
   // By PageGroup; empty where the model has no such layers.
   std::array<std::vector<TokenSlot>, schedule::page_groups> slots;  // [rows]
   std::array<std::vector<PageId>, schedule::page_groups> pages;     // as in the step
-  AlignedBuffer<float> cosine;                                      // [rows][rope / 2]
-  AlignedBuffer<float> sine;
+  Buffer<float> cosines, sines;                                     // [rows, rotated_pairs]
+  std::size_t rotated_pairs = 0;                                    // pairs of values that a rotation turns
 
-  // Latent attention alone, whose pages are all of PageGroup::Full.
-  std::vector<GeneratedRow> generated;  // rows 0 .. generated.size() - 1 of the plan, in order
-  std::vector<TokenSlot> key_slots;
-  std::vector<Visit> visits;
-  std::vector<Wave> waves;
-  std::uint32_t states = 0;
+  Rows<const float> cosine() const { return cosines.rows(rows, rotated_pairs); }
+  Rows<const float> sine() const { return sines.rows(rows, rotated_pairs); }
 };
 
+// The slot of a position of a sequence whose pages begin at `first_page`. The page must not have been given back.
+TokenSlot slot_of(std::span<const PageId> pages, std::uint32_t first_page, std::uint32_t position);
+
 // Plans the rows of `segments`, which are consecutive ones of the step.
-void plan_attention(const schedule::Step& step, std::span<const schedule::Segment> segments, model::AttentionKind kind,
-                    RopeTable& rope, AttentionPlan& plan);
+void plan_attention(const schedule::Step& step, std::span<const schedule::Segment> segments, RopeTable& rope,
+                    AttentionPlan& plan);
 
 }  // namespace moemill::layers

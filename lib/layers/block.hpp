@@ -1,19 +1,13 @@
 // One transformer block over a step's micro-batches: norm, attention, norm, dense MLP or routed experts; the residual
-// stream is fp32 and stays where it is. Called by layers/forward once a layer.
+// stream is fp32 and stays where it is. Called by layers/forward once a layer. A template over the backend B, a type
+// that names what its layers are made of (layers/cpu/cpu.hpp is one); block.inl has the page itself.
 #pragma once
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
-#include "base/aligned.hpp"
-#include "kernels/stream.hpp"
 #include "layers/attention_plan.hpp"
-#include "layers/exchange.hpp"
-#include "layers/forward.hpp"
-#include "layers/gqa.hpp"
-#include "layers/mla.hpp"
-#include "layers/mlp.hpp"
+#include "layers/forward_settings.hpp"
 #include "layers/trace.hpp"
 #include "model/config.hpp"
 #include "weights/weights.hpp"
@@ -21,40 +15,54 @@
 namespace moemill::layers {
 
 // A part of the step's rows that goes through the layers together, with the memory that must live while they travel.
+template <class B>
 struct MicroBatch {
+  using Space = typename B::Space;
+  template <class T>
+  using Buffer = typename B::template Buffer<T>;
+
   int channel = 0;  // of the exchange
   AttentionPlan plan;
-  float* hidden = nullptr;      // [rows, hidden] its rows of the residual stream
-  AlignedBuffer<bf16> normed;   // [rows, hidden]
-  AlignedBuffer<float> exact;   // [rows, hidden] unrounded: grouped attention's input, any attention's output, router's
-  AlignedBuffer<float> scores;  // [rows, experts]
-  AlignedBuffer<float> router_part;  // [rows, experts] of a router in several parts
-  AlignedBuffer<float> shared_gate;  // [rows] what the shared expert's output is multiplied by, where it has a gate
-  std::vector<GlobalExpert> picks;   // [rows, picks]
-  std::vector<float> weights;        // [rows, picks]
-  bool travelling = false;           // combine was sent and not yet received
+  typename B::Attention::Work attention;
+  Rows<float, Space> hidden;   // [rows, hidden] its rows of the residual stream
+  Buffer<bf16> normed_values;  // [rows, hidden]
+  Buffer<float> exact_values;  // [rows, hidden] unrounded: grouped attention's input, any attention's output, router's
+  Buffer<float> shared_gate;   // [rows] what the shared expert's output is multiplied by, where it has a gate
+  Buffer<GlobalExpert> pick_values;  // [rows, picks]
+  Buffer<float> weight_values;       // [rows, picks]
+  std::size_t picks_per_row = 0;
+  bool travelling = false;  // begin_combine was called, finish_combine not yet
+
+  Rows<bf16, Space> normed() { return normed_values.rows(plan.rows, hidden.width); }
+  Rows<float, Space> exact() { return exact_values.rows(plan.rows, hidden.width); }
+  Rows<GlobalExpert, Space> picks() { return pick_values.rows(plan.rows, picks_per_row); }
+  Rows<float, Space> weights() { return weight_values.rows(plan.rows, picks_per_row); }
 
   void reserve(const model::ModelConfig& config, std::size_t rows);
   std::uint64_t bytes() const;
 };
 
 // What a block works with.
+template <class B>
 struct BlockTools {
-  cpu::Stream& stream;
+  typename B::Stream& stream;
   const model::ModelConfig& config;
-  Mla* mla;  // as the model's AttentionKind says, the one or
-  Gqa* gqa;  // the other; the one that is not is null
-  Exchange& exchange;
-  MlpScratch& mlp;
+  typename B::Attention& attention;
+  typename B::Router& router;
+  typename B::Experts& experts;
+  typename B::Exchange& exchange;
   ForwardTotals& totals;
-  Trace* trace;          // null but in tests
-  const KvCache& cache;  // for the trace
+  Trace* trace;                      // null but in tests
+  const typename B::KvCache& cache;  // for the trace
 };
 
-// pick_counts: [experts], the layer's; empty where it is dense. Rows may still be travelling home afterwards: the next
-// block, or finish_block after the last one, takes them in.
-void run_block(BlockTools& tools, const model::LayerWeights& weights, LayerId layer, std::span<MicroBatch> batches,
-               std::span<std::uint64_t> pick_counts);
-void finish_block(BlockTools& tools, LayerId last_layer, std::span<MicroBatch> batches);
+template <class B>
+using LayerWeights = model::LayerWeightsOf<typename B::Matrix>;
+
+// Rows may still be travelling home afterwards: the next block, or finish_block after the last one, takes them in.
+template <class B>
+void run_block(BlockTools<B>& tools, const LayerWeights<B>& weights, LayerId layer, std::span<MicroBatch<B>> batches);
+template <class B>
+void finish_block(BlockTools<B>& tools, LayerId last_layer, std::span<MicroBatch<B>> batches);
 
 }  // namespace moemill::layers

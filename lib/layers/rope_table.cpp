@@ -17,8 +17,8 @@ RopeTable::RopeTable(const model::Rope& rope) : frequencies_(rope.frequencies), 
 void RopeTable::grow(std::uint32_t positions) {
   if (positions <= filled_) return;
   const std::uint32_t target = std::max({positions, filled_ + growth, filled_ + filled_ / 2});
-  cosine_.reserve(target * half());
-  sine_.reserve(target * half());
+  cosine_.reserve(target * pairs());
+  sine_.reserve(target * pairs());
   for (std::uint32_t p = filled_; p < target; ++p) {
     for (float f : frequencies_) {
       const double angle = static_cast<float>(p) * f;
@@ -30,7 +30,7 @@ void RopeTable::grow(std::uint32_t positions) {
 }
 
 void RopeTable::gather(std::span<const std::uint32_t> positions, float* cosine, float* sine) {
-  const std::size_t n = half();
+  const std::size_t n = pairs();
   for (std::size_t r = 0; r < positions.size(); ++r) {
     grow(positions[r] + 1);
     std::copy_n(cosine_.data() + positions[r] * n, n, cosine + r * n);

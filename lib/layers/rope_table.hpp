@@ -17,16 +17,16 @@ class RopeTable {
 
   // At least that many positions.
   void grow(std::uint32_t positions);
-  std::size_t half() const { return frequencies_.size(); }
-  // cosine and sine become [positions][dim / 2].
+  std::size_t pairs() const { return frequencies_.size(); }
+  // cosine and sine become [positions][pairs].
   void gather(std::span<const std::uint32_t> positions, float* cosine, float* sine);
   std::uint64_t bytes() const { return (cosine_.capacity() + sine_.capacity()) * sizeof(float); }
 
  private:
-  std::vector<float> frequencies_;  // [dim / 2]
+  std::vector<float> frequencies_;  // [pairs]
   float magnitude_;
   std::uint32_t filled_ = 0;   // positions in the table
-  std::vector<float> cosine_;  // [filled_][dim / 2]
+  std::vector<float> cosine_;  // [filled_][pairs]
   std::vector<float> sine_;
 };
 

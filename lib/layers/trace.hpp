@@ -1,11 +1,10 @@
 // What a test may look at inside a forward pass: the inner states of the last run(), row by row of the step. Nobody
-// else sets it; without it the pass pays a few comparisons a layer. Filled by layers/block.
+// else sets it; without it the pass pays a few comparisons a layer. Filled by layers/block and
+// layers/forward through trace.inl.
 #pragma once
 
 #include <cstdint>
 #include <vector>
-
-#include "base/ids.hpp"
 
 namespace moemill::layers {
 
@@ -22,15 +21,7 @@ struct LayerTrace {
 struct Trace {
   std::vector<float> embedding;    // [rows, hidden]
   std::vector<LayerTrace> layers;  // [layers]
+  std::vector<float> logits;       // [wanted rows, vocabulary]
 };
-
-struct BlockTools;
-struct MicroBatch;
-
-void trace_embedding(Trace& trace, const BlockTools& tools, const MicroBatch& batch);
-void trace_attention(Trace& trace, const BlockTools& tools, LayerId layer, const MicroBatch& batch);
-void trace_logits(Trace& trace, const BlockTools& tools, LayerId layer, const MicroBatch& batch);
-void trace_picks(Trace& trace, const BlockTools& tools, LayerId layer, const MicroBatch& batch);
-void trace_hidden(Trace& trace, const BlockTools& tools, LayerId layer, const MicroBatch& batch);
 
 }  // namespace moemill::layers

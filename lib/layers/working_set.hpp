@@ -31,8 +31,8 @@ inline std::size_t expert_group_rows(const MlpShape& shape, int threads) {
   return std::max<std::size_t>(64, intermediate_bytes / row_bytes) * static_cast<std::size_t>(threads);
 }
 
-// Values in each buffer of MlpScratch. Dense MLPs, shared and routed experts use the same buffers, one after the other:
-// each buffer is as large as the largest user of it, which need not be the same user for all.
+// Values in each buffer of cpu::Experts. Dense MLPs, shared and routed experts use the same buffers, one after the
+// other: each buffer is as large as the largest user of it, which need not be the same user for all.
 struct MlpScratchSize {
   std::size_t gate_up = 0;  // fp32
   std::size_t inner = 0;    // bf16

@@ -140,7 +140,7 @@ void Mill::save_partials() {
 // All ranks' counts came with the facts; seconds are this rank's.
 Totals Mill::progress_totals() const {
   Totals sum = totals_;
-  sum.take(parts_.forward.totals());
+  sum.take(parts_.backend.totals());
   sum.completions = sum.rows_failed = sum.prompts_done = sum.running = 0;
   sum.prompt_tokens = sum.cached_prompt_tokens = sum.generated_tokens = sum.decode_step_tokens = 0;
   for (const auto& facts : facts_) {

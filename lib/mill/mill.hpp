@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "generate/backend.hpp"
 #include "generate/generator.hpp"
-#include "layers/forward.hpp"
 #include "mill/open_shard.hpp"
 #include "mill/progress.hpp"
 #include "mill/stop.hpp"
@@ -22,7 +22,7 @@ namespace moemill::mill {
 struct MillParts {
   const Comm& world;
   Generator& generator;
-  const layers::Forward& forward;
+  const Backend& backend;
   const ShardInputs& inputs;
   const dataset::OutputLayout& layout;
   const dataset::RootAttributes& attributes;

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "layers/forward.hpp"
+#include "layers/forward_settings.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::mill {

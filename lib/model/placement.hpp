@@ -1,28 +1,61 @@
-// Which rank of an expert domain holds which routed experts. Contiguous balanced slices: rank r of D holds experts
-// [r*E/D, (r+1)*E/D) (integer division), so counts differ by at most one, and ranks beyond the experts hold none.
+// Which ranks of an expert domain hold which routed experts, layer by layer. The engine makes one for its domain, and
+// `validate` one for each domain of a job; weights, exchange and memory plan all take it from there. No byte of an
+// answer depends on it.
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "base/ids.hpp"
+#include "model/config.hpp"
 
 namespace moemill::model {
 
-struct Placement {
-  std::uint32_t experts = 0;
-  std::uint32_t domain_size = 1;
-
-  GlobalExpert first(DomainRank rank) const {
-    return {static_cast<std::int32_t>(static_cast<std::uint64_t>(rank.value) * experts / domain_size)};
-  }
-  std::uint32_t count(DomainRank rank) const {
-    return static_cast<std::uint32_t>(first({rank.value + 1}).value - first(rank).value);
-  }
-  DomainRank owner(GlobalExpert expert) const {
-    auto r = static_cast<std::int32_t>(((static_cast<std::uint64_t>(expert.value) + 1) * domain_size - 1) / experts);
-    return {r};
-  }
-  LocalExpert local(GlobalExpert expert) const { return {expert.value - first(owner(expert)).value}; }
+// Where one copy of an expert's weights is.
+struct Holder {
+  DomainRank rank;
+  LocalExpert slot;  // into MoeWeights::experts of that rank
+  friend bool operator==(const Holder&, const Holder&) = default;
 };
+
+// The table of one layer. Every expert has a holder; it may have several, but no rank holds it twice.
+class LayerPlacement {
+ public:
+  // slots: [ranks] the experts of each rank, by slot.
+  LayerPlacement(std::uint32_t experts, std::span<const std::vector<GlobalExpert>> slots);
+
+  std::uint32_t ranks() const { return static_cast<std::uint32_t>(slots_begin_.size() - 1); }
+  std::uint32_t experts() const { return static_cast<std::uint32_t>(holders_begin_.size() - 1); }
+  // By LocalExpert.
+  std::span<const GlobalExpert> slots(DomainRank rank) const;
+  // By rank.
+  std::span<const Holder> holders(GlobalExpert expert) const;
+
+ private:
+  std::vector<GlobalExpert> slots_;           // of rank 0, then of rank 1, ...
+  std::vector<std::uint32_t> slots_begin_;    // [ranks + 1]
+  std::vector<Holder> holders_;               // of expert 0, then of expert 1, ...
+  std::vector<std::uint32_t> holders_begin_;  // [experts + 1]
+};
+
+class Placement {
+ public:
+  // layers: [layers of the model]; a dense layer has a table without experts.
+  explicit Placement(std::vector<LayerPlacement> layers);
+
+  std::uint32_t ranks() const { return layers_.front().ranks(); }
+  std::uint32_t layers() const { return static_cast<std::uint32_t>(layers_.size()); }
+  const LayerPlacement& layer(LayerId layer) const { return layers_[static_cast<std::size_t>(layer.value)]; }
+
+ private:
+  std::vector<LayerPlacement> layers_;
+};
+
+// Contiguous balanced slices: rank r of R holds experts [r*E/R, (r+1)*E/R) (integer division), so counts differ by at
+// most one, and ranks beyond the experts hold none.
+LayerPlacement contiguous_slices(std::uint32_t experts, std::uint32_t ranks);
+// The same slices in every layer of the model that has routed experts.
+Placement contiguous_slices(const ModelConfig& config, std::uint32_t ranks);
 
 }  // namespace moemill::model

@@ -5,7 +5,7 @@
 #include <limits>
 #include <map>
 
-#include "layers/forward.hpp"
+#include "layers/cpu/cpu.hpp"
 #include "layers/working_set.hpp"
 #include "plan/ranks.hpp"
 #include "weights/weights.hpp"
@@ -20,6 +20,7 @@ constexpr std::uint32_t rows_to_try = 1024;
 std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSettings& settings, std::uint32_t rows) {
   cpu::Stream stream(cpu::best_isa(), static_cast<int>(settings.threads_per_rank.value_or(1)));
   const model::Weights none;
+  const model::Placement alone = model::contiguous_slices(config, 1);
   const int here[] = {0};
   layers::ForwardSettings forward;
   forward.max_rows = rows;
@@ -27,10 +28,11 @@ std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSett
   forward.pages = model::windowed_layers(config) < config.layers ? 1 : 0;
   forward.window_pages = model::windowed_layers(config) > 0 ? 1 : 0;
   forward.micro_batches = settings.micro_batches.value_or(1);
-  return layers::Forward(stream, config, none, Comm::alone(), here, forward).workspace_bytes();
+  return layers::Forward<Cpu>(stream, config, none, alone, Comm::alone(), here, forward).workspace_bytes();
 }
 
-// Rows in flight, if the busiest rank receives a fifth more picks than the mean, in full steps on all ranks.
+// Rows in flight (layers/dispatch), if the busiest rank receives a fifth more picks than the mean, in full steps on all
+// ranks.
 constexpr double busiest_over_mean = 1.2;
 double exchange_bytes(const model::ModelConfig& config, double rows, double ranks) {
   const double picks = config.moe.picks, row_bytes = 2.0 * config.hidden;
@@ -54,6 +56,16 @@ std::uint64_t mlp_bytes(const model::ModelConfig& config, std::uint32_t rows, in
   return size.bytes();
 }
 
+// [layers with routed experts]
+std::vector<std::uint32_t> experts_held(const model::Placement& placement, DomainRank rank) {
+  std::vector<std::uint32_t> held;
+  for (std::uint32_t l = 0; l < placement.layers(); ++l) {
+    const model::LayerPlacement& layer = placement.layer({static_cast<std::int32_t>(l)});
+    if (layer.experts() > 0) held.push_back(static_cast<std::uint32_t>(layer.slots(rank).size()));
+  }
+  return held;
+}
+
 }  // namespace
 
 JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node) {
@@ -70,28 +82,33 @@ JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::ui
 }
 
 WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape) {
-  const std::uint32_t experts = config.moe.experts;
-  std::map<std::uint32_t, std::uint64_t> bytes_of;  // by the number of experts per layer
-  auto bytes = [&](std::uint32_t size, std::uint32_t rank) {
-    const model::Placement placement{experts, size};
-    const DomainRank place{static_cast<std::int32_t>(rank)};
-    auto [it, is_new] = bytes_of.try_emplace(placement.count(place));
-    if (is_new) it->second = model::weight_bytes(config, placement, place);
-    return it->second;
+  std::map<std::vector<std::uint32_t>, std::uint64_t> bytes_of;  // by the number of experts in each routed layer
+  auto bytes = [&](const model::Placement& placement, DomainRank rank, const std::vector<std::uint32_t>& held) {
+    const auto [known, is_new] = bytes_of.try_emplace(held);
+    if (is_new) known->second = model::weight_bytes(config, placement, rank);
+    return known->second;
   };
   WeightShare share;
-  share.replicated_bytes = bytes(experts + 1, 0);  // with more ranks than experts the first rank holds none
+  const auto none = model::contiguous_slices(config, config.moe.experts + 1);  // the first rank holds no expert
+  share.replicated_bytes = model::weight_bytes(config, none, {0});
   share.fewest_experts = std::numeric_limits<std::uint32_t>::max();
+  std::map<std::uint32_t, model::Placement> placements;  // by domain size
   std::uint64_t node_bytes = 0;
   for (std::uint32_t r = 0; r < shape.ranks; ++r) {
-    const std::uint32_t size = shape.domain_size[r], rank = shape.domain_rank[r];
-    const std::uint32_t held = model::Placement{experts, size}.count({static_cast<std::int32_t>(rank)});
-    share.fewest_experts = std::min(share.fewest_experts, held);
-    share.most_experts = std::max(share.most_experts, held);
-    share.ranks_without_experts += held == 0;
-    share.rank_bytes = std::max(share.rank_bytes, bytes(size, rank));
+    const std::uint32_t size = shape.domain_size[r];
+    const DomainRank rank{static_cast<std::int32_t>(shape.domain_rank[r])};
+    if (!placements.contains(size)) placements.emplace(size, model::contiguous_slices(config, size));
+    const model::Placement& placement = placements.at(size);
+    const std::vector<std::uint32_t> held = experts_held(placement, rank);
+    for (std::uint32_t experts : held) {
+      share.fewest_experts = std::min(share.fewest_experts, experts);
+      share.most_experts = std::max(share.most_experts, experts);
+    }
+    share.ranks_without_experts += std::count(held.begin(), held.end(), 0u) == std::ssize(held);
+    const std::uint64_t rank_bytes = bytes(placement, rank, held);
+    share.rank_bytes = std::max(share.rank_bytes, rank_bytes);
     if (r % shape.ranks_per_node == 0) node_bytes = 0;
-    node_bytes += bytes(size, rank);
+    node_bytes += rank_bytes;
     share.node_bytes = std::max(share.node_bytes, node_bytes);
   }
   return share;

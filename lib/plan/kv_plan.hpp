@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "base/run_config.hpp"
-#include "layers/forward.hpp"
+#include "layers/cache_pages.hpp"
 #include "model/config.hpp"
 
 namespace moemill::mill {

@@ -73,6 +73,7 @@ WeightsDigest carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& 
     for (std::size_t i = next++; i < count; i = next++) {
       if (i + ahead < count) source.read_ahead(plan.pieces[i + ahead]);
       own.holders = plan.tensors[tensor_of(plan.pieces[i])].holders;
+      own.is_copy = is_copy(plan.pieces[i]);
       carry_out(plan.pieces[i], source, own);
       progress.add(source.bytes(plan.pieces[i]));
       if (thread == 0) progress.tell(), between();

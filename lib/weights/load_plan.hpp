@@ -54,6 +54,7 @@ struct RowsPiece {
   std::array<Destination, 3> packed;
   std::uint32_t packs = 0;  // how many of them
   bf16* table = nullptr;    // or as they are, row-major
+  bool is_copy = false;     // of an expert that a rank before this one holds, too
 };
 
 // Values first, first + step, ... of a vector, `count` of them.
@@ -61,11 +62,16 @@ struct FloatsPiece {
   std::uint32_t tensor;
   std::uint64_t first, step, count;
   float* out;
+  bool is_copy = false;
 };
 
 using Piece = std::variant<RowsPiece, FloatsPiece>;
 inline std::uint32_t tensor_of(const Piece& piece) {
   return std::visit([](const auto& p) { return p.tensor; }, piece);
+}
+
+inline bool is_copy(const Piece& piece) {
+  return std::visit([](const auto& p) { return p.is_copy; }, piece);
 }
 
 struct LoadPlan {

@@ -51,13 +51,13 @@ LayerWeights Loader::block(const std::string& name, std::uint32_t layer, const P
   LayerWeights w;
   w.attention_norm = floats(name + ".input_layernorm.weight", {c_.hidden}, Content::Norm);
   if (c_.attention == AttentionKind::Latent) {
-    w.mla = latent_attention(name + ".self_attn");
+    w.attention = latent_attention(name + ".self_attn");
   } else {
-    w.gqa = grouped_attention(name + ".self_attn");
+    w.attention = grouped_attention(name + ".self_attn");
   }
   w.mlp_norm = floats(name + ".post_attention_layernorm.weight", {c_.hidden}, Content::Norm);
   if (c_.layer_is_moe[layer]) {
-    w.moe = experts(name + "." + c_.names.moe, placement, rank);
+    w.moe = experts(name + "." + c_.names.moe, placement.layer({static_cast<std::int32_t>(layer)}), rank);
   } else {
     w.dense = mlp(name + ".mlp", c_.dense_width, {"gate_proj", "up_proj", "down_proj"});
   }
@@ -127,7 +127,20 @@ GqaWeights Loader::grouped_attention(const std::string& name) {
   return w;
 }
 
-MoeWeights Loader::experts(const std::string& name, const Placement& placement, DomainRank rank) {
+// Calls load(expert) for each expert that `rank` holds, by slot.
+template <class Load>
+void Loader::for_each_slot(const LayerPlacement& placement, DomainRank rank, const Load& load) {
+  for (GlobalExpert expert : placement.slots(rank)) {
+    const std::size_t first_piece = plan_ == nullptr ? 0 : plan_->pieces.size();
+    load(static_cast<std::uint64_t>(expert.value));
+    if (plan_ == nullptr || placement.holders(expert).front().rank == rank) continue;
+    for (std::size_t i = first_piece; i < plan_->pieces.size(); ++i) {
+      std::visit([](auto& piece) { piece.is_copy = true; }, plan_->pieces[i]);
+    }
+  }
+}
+
+MoeWeights Loader::experts(const std::string& name, const LayerPlacement& placement, DomainRank rank) {
   const TensorNames& names = c_.names;
   const std::string router = name + "." + names.router;
   MoeWeights w;
@@ -152,11 +165,10 @@ MoeWeights Loader::experts(const std::string& name, const Placement& placement, 
   } else if (names.experts == ExpertStorage::FusedHalves) {
     halved_experts(name + ".experts", placement, rank, w);
   } else {
-    for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
-      const std::uint32_t expert = static_cast<std::uint32_t>(placement.first(rank).value) + i;
+    for_each_slot(placement, rank, [&](std::uint64_t expert) {
       const std::string prefix = name + ".experts." + std::to_string(expert);
       w.experts.push_back(mlp(prefix, c_.moe.expert_width, {names.gate, names.up, names.down}));
-    }
+    });
   }
   holders_ = Holders::AllRanks;
   return w;
@@ -182,7 +194,7 @@ void Loader::exact_router(const std::string& name, MoeWeights& w) {
 
 // All experts in one tensor each for gate and up, whose outputs alternate, and down. Plain numbers are stored input
 // first, MXFP4 output first.
-void Loader::fused_experts(const std::string& name, const Placement& placement, DomainRank rank, MoeWeights& w) {
+void Loader::fused_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w) {
   const std::uint32_t e = c_.moe.experts, width = c_.moe.expert_width, hidden = c_.hidden;
   const std::string gate_up_name = name + ".gate_up_proj", down_name = name + ".down_proj";
   const bool mxfp4 = c_.quantization.format == WeightFormat::Mxfp4;
@@ -197,8 +209,7 @@ void Loader::fused_experts(const std::string& name, const Placement& placement, 
     gate_up_bias = want(gate_up_name + "_bias", {e, 2 * width}, Content::Bias, 0);
     down_bias = want(down_name + "_bias", {e, hidden}, Content::Bias, 0);
   }
-  for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
-    const std::uint64_t expert = static_cast<std::uint64_t>(placement.first(rank).value) + i;
+  for_each_slot(placement, rank, [&](std::uint64_t expert) {
     Room to_gate_up{}, to_down{};
     MlpWeights mlp = empty_mlp(width, to_gate_up, to_down);
     const Columns gates{to_gate_up, 0, width}, ups{to_gate_up, mlp.up_offset, width}, downs{to_down, 0, hidden};
@@ -219,24 +230,23 @@ void Loader::fused_experts(const std::string& name, const Placement& placement, 
       mlp.gate_up_bias = first, mlp.down_bias = second;
     }
     w.experts.push_back(mlp);
-  }
+  });
 }
 
 // All experts in one tensor each for gate and up, gate's rows before up's, and down. A rank reads its experts' rows.
-void Loader::halved_experts(const std::string& name, const Placement& placement, DomainRank rank, MoeWeights& w) {
+void Loader::halved_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w) {
   const std::uint32_t e = c_.moe.experts, width = c_.moe.expert_width, hidden = c_.hidden;
   const std::uint32_t gate_up =
       want(name + ".gate_up_proj", {e, 2 * std::uint64_t{width}, hidden}, Content::Matrix, hidden);
   const std::uint32_t down = want(name + ".down_proj", {e, hidden, width}, Content::Matrix, width);
-  for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
-    const std::uint64_t expert = static_cast<std::uint64_t>(placement.first(rank).value) + i;
+  for_each_slot(placement, rank, [&](std::uint64_t expert) {
     Room to_gate_up{}, to_down{};
     const MlpWeights mlp = empty_mlp(width, to_gate_up, to_down);
     outputs(gate_up, expert * 2 * width, {{to_gate_up, 0, width}});
     outputs(gate_up, expert * 2 * width + width, {{to_gate_up, mlp.up_offset, width}});
     outputs(down, expert * hidden, {{to_down, 0, hidden}});
     w.experts.push_back(mlp);
-  }
+  });
 }
 
 MlpWeights Loader::empty_mlp(std::uint32_t width, Room& gate_up, Room& down) {

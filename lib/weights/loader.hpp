@@ -45,10 +45,12 @@ class Loader {
   MlaWeights latent_attention(const std::string& name);
   void latent_to_heads(const std::string& name, MlaWeights& w);
   GqaWeights grouped_attention(const std::string& name);
-  MoeWeights experts(const std::string& name, const Placement& placement, DomainRank rank);
-  void fused_experts(const std::string& name, const Placement& placement, DomainRank rank, MoeWeights& w);
+  MoeWeights experts(const std::string& name, const LayerPlacement& placement, DomainRank rank);
+  void fused_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
   void exact_router(const std::string& name, MoeWeights& w);
-  void halved_experts(const std::string& name, const Placement& placement, DomainRank rank, MoeWeights& w);
+  void halved_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
+  template <class Load>
+  void for_each_slot(const LayerPlacement& placement, DomainRank rank, const Load& load);
   MlpWeights mlp(const std::string& name, std::uint32_t width, const std::array<std::string, 3>& parts);
   const bf16* embedding();
 

@@ -180,7 +180,7 @@ const std::byte* FileSource::read(const TensorInfo& tensor, std::uint64_t offset
   std::byte* out = buffers.stored.reserve(length);
   files_.file(tensor).read(tensor.offset + offset, {out, length});
   ByteSum& sum = buffers.holders == Holders::AllRanks ? buffers.read.replicated : buffers.read.experts;
-  sum.add(tensor.name, offset, {out, length});
+  if (!buffers.is_copy) sum.add(tensor.name, offset, {out, length});
   return out;
 }
 

@@ -22,6 +22,7 @@ namespace moemill::model {
 struct ReadBuffers {
   WeightsDigest read;
   Holders holders = Holders::AllRanks;  // of the piece that is read
+  bool is_copy = false;                 // likewise; copies are not in the digest
   AlignedBuffer<std::byte> stored;
   AlignedBuffer<bf16> decoded;
   AlignedBuffer<float> scales;

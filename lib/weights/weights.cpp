@@ -25,7 +25,7 @@ Format parse_format(const std::string& load_format) {
 // Every tensor of the model, whoever holds it: all faults and warnings are the same on every rank.
 LoadPlan all_tensors(const ModelConfig& config) {
   LoadPlan plan;
-  Loader(config, nullptr, &plan).walk({config.moe.experts, 1}, {0});
+  Loader(config, nullptr, &plan).walk(contiguous_slices(config, 1), {0});
   return plan;
 }
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/bf16.hpp"
@@ -75,18 +76,17 @@ struct MoeWeightsOf {
   const float* router_bias = nullptr;         // [experts]; null where the model has none
   const float* shared_gate = nullptr;         // [hidden]; null where the model has none
   const float* selection_bias = nullptr;      // [experts], fp32; null where the model has none
-  std::vector<MlpWeightsOf<Matrix>> experts;  // this rank's slice, by LocalExpert
+  std::vector<MlpWeightsOf<Matrix>> experts;  // those of this rank, by LocalExpert
   MlpWeightsOf<Matrix> shared;                // width 0 where there is none
 };
 
 template <class Matrix>
 struct LayerWeightsOf {
-  const float* attention_norm = nullptr;  // [hidden]
-  const float* mlp_norm = nullptr;        // [hidden]
-  MlaWeightsOf<Matrix> mla;               // as the model's AttentionKind says, the one or
-  GqaWeightsOf<Matrix> gqa;               // the other
-  MlpWeightsOf<Matrix> dense;             // where the layer is dense
-  MoeWeightsOf<Matrix> moe;               // where it is not
+  const float* attention_norm = nullptr;                               // [hidden]
+  const float* mlp_norm = nullptr;                                     // [hidden]
+  std::variant<MlaWeightsOf<Matrix>, GqaWeightsOf<Matrix>> attention;  // as the model's AttentionKind says
+  MlpWeightsOf<Matrix> dense;                                          // where the layer is dense
+  MoeWeightsOf<Matrix> moe;                                            // where it is not
 };
 
 template <class Matrix>
@@ -107,10 +107,10 @@ using MoeWeights = MoeWeightsOf<cpu::Matrix>;
 using LayerWeights = LayerWeightsOf<cpu::Matrix>;
 using Weights = WeightsOf<cpu::Matrix>;
 
-// Loads the slice of `rank`. load_format dummy: repeatable random weights from config.json alone (the same value for
-// the same tensor element whatever the slice). Read, decoded and packed by all threads of the team; rank 0 logs how far
-// it is. `between` is called by the calling thread between pieces; what it throws ends the loading. Throws UserError
-// naming file, tensor, and what was expected.
+// Loads the part of `rank`. load_format dummy: repeatable random weights from config.json alone (the same value for
+// the same tensor element whatever the placement). Read, decoded and packed by all threads of the team; rank 0 logs how
+// far it is. `between` is called by the calling thread between pieces; what it throws ends the loading. Throws
+// UserError naming file, tensor, and what was expected.
 Weights load_weights(
     const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
     const std::string& load_format, ThreadTeam& team, const std::function<void()>& between = [] {});

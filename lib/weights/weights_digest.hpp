@@ -21,8 +21,8 @@ struct ByteSum {
   std::string hex() const;  // 32 digits
 };
 
-// Of one rank. The model's is the sum of `experts` over the ranks that hold one copy of them, and one rank's
-// `replicated`. All zero for random weights.
+// The digest of one rank. The model's is the sum of `experts` over the ranks of an expert domain, where the first
+// holder of an expert counts and others do not, and the `replicated` of one rank. All zero for random weights.
 struct WeightsDigest {
   ByteSum replicated;
   ByteSum experts;

@@ -245,7 +245,7 @@ TEST_CASE("what this version cannot do is refused, not ignored") {
   CHECK(has(fault("parallel: {redundant_experts: 2}"), "not in this version"));
   CHECK(has(fault("parallel: {rebalance: {policy: eplb}}"), "not in this version"));
   CHECK(has(fault("parallel: {roles: {prefill_ranks: 1}}"), "not in this version"));
-  CHECK(has(fault("runtime: {backend: cuda}"), "not in this build"));
+  CHECK(has(fault("runtime: {backend: tpu}"), "built with it"));
 }
 
 TEST_CASE("rules between keys") {

@@ -202,9 +202,9 @@ void load_bent(const Form& form, Choices choices) {
   ModelConfig stored = config;
   if (form.format == WeightFormat::Fp8) stored.names.experts = form.experts;
   LoadPlan plan;
-  Loader(stored, nullptr, &plan).walk({config.moe.experts, 1}, {0});
+  Loader(stored, nullptr, &plan).walk(contiguous_slices(config, 1), {0});
   std::ofstream(folder() + "/model.safetensors", std::ios::binary) << make_file(form, plan, choices);
-  const Weights weights = load_weights(folder(), config, {config.moe.experts, 2}, {1}, "auto");
+  const Weights weights = load_weights(folder(), config, contiguous_slices(config, 2), {1}, "auto");
   expect(weights.layers.front().moe.experts.size() == 2, "the rank has its experts");
   if (form.format != WeightFormat::Mxfp4) return;  // plain values, also in an FP8 model, are taken as they are
   for (const MlpWeights& expert : weights.layers.front().moe.experts) {

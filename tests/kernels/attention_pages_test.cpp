@@ -1,10 +1,10 @@
-#include "kernels/attention_pages.hpp"
+#include "kernels/cpu/attention_pages.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "base/aligned.hpp"
+#include "base/buffer.hpp"
 #include "support.hpp"
 
 using namespace moemill;
@@ -21,7 +21,7 @@ struct Problem {
   std::vector<float> query, keys, values;  // [rows][dim], [tokens][dim] twice, as bf16 holds them
   std::vector<std::uint32_t> first, last;
   std::vector<float> sinks;  // [rows], or none
-  AlignedBuffer<bf16> pages;
+  Buffer<bf16> pages;
 
   Problem(std::size_t r, std::size_t d, std::size_t t, std::uint64_t seed)
       : rows(r), dim(d), tokens(t), first(r, 0), last(r, static_cast<std::uint32_t>(t - 1)) {

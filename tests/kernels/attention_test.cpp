@@ -1,4 +1,4 @@
-#include "kernels/attention.hpp"
+#include "kernels/cpu/attention_lanes.hpp"
 
 #include <algorithm>
 #include <array>
@@ -38,13 +38,14 @@ Result attend(Isa isa, Problem& p, std::size_t skip_from = 0, std::size_t skip_t
   Padded<float> output(1, p.dv * p.lanes, 0), maximum(1, p.lanes, 0), sum(1, p.lanes, 0);
   cpu::AttentionTile tile{p.lanes,       p.dk,           p.dv,       p.query.data(), p.first.data(),
                           p.last.data(), maximum.data(), sum.data(), output.data()};
-  cpu::attention_begin(stream, tile);
+  attention_begin(stream, tile);
   for (std::size_t t = 0; t < p.tokens; t += 64) {
     if (t >= skip_from && t < skip_to) continue;
-    cpu::attention_block(stream, tile, &p.keys[t * (p.dk + 3)], p.dk + 3, &p.values[t * (p.dv + 1)], p.dv + 1,
-                         std::min<std::size_t>(64, p.tokens - t), static_cast<std::uint32_t>(t));
+    const std::size_t tokens = std::min<std::size_t>(64, p.tokens - t);
+    attention_block(stream, tile, rows_of(p.keys, tokens, p.dk, p.dk + 3, t * (p.dk + 3)),
+                    rows_of(p.values, tokens, p.dv, p.dv + 1, t * (p.dv + 1)), static_cast<std::uint32_t>(t));
   }
-  cpu::attention_end(stream, tile);
+  attention_end(stream, tile);
   CHECK(output.padding_untouched());
   CHECK(maximum.padding_untouched());
   CHECK(sum.padding_untouched());
@@ -177,14 +178,14 @@ TEST_CASE("attention: lanes go in scaled and come out as they were") {
         for (std::size_t width : {1, 15, 16, 33, 64}) {
           auto in = random_floats(used * (width + 2), used + width);
           Padded<float> tile(1, width * lanes, 0), back(used, width, 3);
-          cpu::lanes_in(stream, in.data(), width + 2, used, width, 0.25f, tile.data(), lanes);
+          lanes_in(stream, rows_of(in, used, width, width + 2), 0.25f, {tile.data(), width, lanes});
           CHECK(tile.padding_untouched());
           for (std::size_t w = 0; w < width; ++w) {
             for (std::size_t l = 0; l < lanes; ++l) {
               REQUIRE(tile.at(0, w * lanes + l) == (l < used ? in[l * (width + 2) + w] * 0.25f : 0.0f));
             }
           }
-          cpu::lanes_out(stream, tile.data(), lanes, used, width, back.data(), back.stride);
+          lanes_out(stream, {tile.data(), width, lanes}, back.view());
           CHECK(back.padding_untouched());
           for (std::size_t l = 0; l < used; ++l) {
             for (std::size_t w = 0; w < width; ++w) REQUIRE(back.at(l, w) == in[l * (width + 2) + w] * 0.25f);
@@ -194,7 +195,7 @@ TEST_CASE("attention: lanes go in scaled and come out as they were") {
     }
     auto rows = random_bf16(5 * 40, 2);
     Padded<float> out(5, 37, 4);
-    cpu::widen_rows(stream, rows.data(), 40, 5, 37, out.data(), out.stride);
+    widen_rows(stream, rows_of(rows, 5, 37, 40), out.view());
     CHECK(out.padding_untouched());
     for (std::size_t r = 0; r < 5; ++r) {
       for (std::size_t c = 0; c < 37; ++c) REQUIRE(out.at(r, c) == to_float(rows[r * 40 + c]));

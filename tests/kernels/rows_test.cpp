@@ -4,36 +4,33 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <span>
 
 #include "support.hpp"
 
 using namespace moemill;
 using namespace moemill::test;
-using cpu::Isa;
 
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 const std::vector<std::size_t> widths = {1, 2, 15, 16, 17, 31, 32, 33, 100, 513};
 
-// Runs `kernel` on a fresh canary-padded output per instruction set and thread count: same bits everywhere, nothing
-// written behind the rows. Returns the plain result.
-template <class T>
+// Runs `kernel` on a fresh canary-padded output per stream of the backend: same bits everywhere, nothing written behind
+// the rows. Returns the result of the first.
+template <class B, class T>
 Padded<T> everywhere(std::size_t rows, std::size_t width,
-                     const std::function<void(cpu::Stream&, Padded<T>& out)>& kernel) {
-  Padded<T> plain(rows, width, 3);
-  cpu::Stream stream(Isa::Plain, 1);
-  kernel(stream, plain);
-  CHECK(plain.padding_untouched());
-  for (Isa isa : vector_isas()) {
-    for (int threads : {1, 2, 3}) {
-      Padded<T> out(rows, width, 3);
-      cpu::Stream other(isa, threads);
-      kernel(other, out);
-      CHECK(same_bits(out.values, plain.values));
-    }
+                     const std::function<void(typename B::Stream&, Padded<T>& out)>& kernel) {
+  const auto streams = B::streams();
+  Padded<T> defined(rows, width, 3);
+  kernel(*streams.front(), defined);
+  CHECK(defined.padding_untouched());
+  for (std::size_t i = 1; i < streams.size(); ++i) {
+    Padded<T> out(rows, width, 3);
+    kernel(*streams[i], out);
+    CHECK(same_bits(out.values, defined.values));
   }
-  return plain;
+  return defined;
 }
 
 void fill(Padded<float>& x, const std::vector<float>& values) {
@@ -46,15 +43,14 @@ double ulp(double x) { return std::ldexp(1.0, std::max(std::ilogb(x), -126) - 23
 
 }  // namespace
 
-TEST_CASE("rows: exp is within 2 ulp, exact at 0, and ends in 0 and infinity") {
+TEST_CASE_TEMPLATE("rows: exp is within 2 ulp, exact at 0, and ends in 0 and infinity", B, OnCpu) {
   const std::size_t n = 20000;
   std::vector<float> x(n);
   for (std::size_t i = 0; i < n; ++i) x[i] = -104.0f + static_cast<float>(i) * (193.0f / static_cast<float>(n));
   std::vector<float> special = {0.0f, -0.0f, 88.72f, 89.5f, 1e30f, infinity, -103.9f, -104.5f, -1e30f, -infinity};
   x.insert(x.end(), special.begin(), special.end());
-  auto p = everywhere<float>(1, x.size(), [&](cpu::Stream& s, Padded<float>& out) {
-    cpu::exp_row(s, x.data(), x.size(), 0.0f, 1.0f, out.data());
-  });
+  auto p =
+      everywhere<B, float>(1, x.size(), [&](auto& s, Padded<float>& out) { exp_row(s, x, 0.0f, 1.0f, out.data()); });
   double worst = 0;
   for (std::size_t i = 0; i < n; ++i) {
     double exact = std::exp(double{x[i]});
@@ -72,35 +68,29 @@ TEST_CASE("rows: exp is within 2 ulp, exact at 0, and ends in 0 and infinity") {
   for (int i : {7, 8, 9}) CHECK(s[i] == 0);
 }
 
-TEST_CASE("rows: exp keeps NaN") {
+TEST_CASE_TEMPLATE("rows: exp keeps NaN", B, OnCpu) {
   const float x[2] = {std::nanf(""), 1.0f};
-  for (Isa isa : {Isa::Plain, Isa::Avx2, Isa::Avx512}) {
-    if (!cpu::available(isa)) continue;
-    cpu::Stream stream(isa);
+  for (const auto& stream : B::streams()) {
     float p[2];
-    CHECK(std::isnan(cpu::exp_row(stream, x, 2, 0, 1, p)));
+    CHECK(std::isnan(exp_row(*stream, x, 0, 1, p)));
     CHECK(std::isnan(p[0]));
     CHECK(p[1] == doctest::Approx(std::exp(1.0)));
   }
 }
 
-TEST_CASE("rows: sums follow the sixteen-lane tree") {
+TEST_CASE_TEMPLATE("rows: sums follow the sixteen-lane tree", B, OnCpu) {
   for (std::size_t width : widths) {
     auto x = random_floats(width, width, 4.0f);
     std::vector<float> p(width);
-    cpu::Stream stream(cpu::best_isa());
-    const float sum = cpu::exp_row(stream, x.data(), width, 1.5f, 0.75f, p.data());
+    const auto streams = B::streams();
+    const float sum = exp_row(*streams.back(), x, 1.5f, 0.75f, p.data());
     float lane[16] = {};
     for (std::size_t i = 0; i < width; ++i) lane[i % 16] += p[i];
     for (int half = 8; half > 0; half /= 2) {
       for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
     }
     CHECK(sum == lane[0]);
-    for (Isa isa : {Isa::Plain, Isa::Avx2, Isa::Avx512}) {
-      if (!cpu::available(isa)) continue;
-      cpu::Stream other(isa);
-      CHECK(cpu::exp_row(other, x.data(), width, 1.5f, 0.75f, nullptr) == sum);
-    }
+    for (const auto& stream : streams) CHECK(exp_row(*stream, x, 1.5f, 0.75f, nullptr) == sum);
     for (std::size_t i = 0; i < width; ++i) {
       double exact = std::exp((double{x[i]} - 1.5) * 0.75);
       CHECK(std::fabs(p[i] - exact) <= 8 * 0x1p-24 * exact);  // argument up to 4.2: 4 ulp of it, and exp's own 2
@@ -108,19 +98,18 @@ TEST_CASE("rows: sums follow the sixteen-lane tree") {
   }
 }
 
-TEST_CASE("rows: rms_norm") {
+TEST_CASE_TEMPLATE("rows: rms_norm", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 5;
     auto x = random_floats(rows * (width + 2), 1, 3.0f);
     auto weight = random_floats(width, 2);
     const float eps = 1e-6f;
-    auto exact = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& out) {
-      cpu::rms_norm(s, x.data(), width + 2, rows, width, weight.data(), eps, nullptr, 0, out.data(), out.stride);
+    auto exact = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& out) {
+      rms_norm(s, rows_of(x, rows, width, width + 2), weight.data(), eps, {}, out.view());
     });
-    auto rounded = everywhere<bf16>(rows, width, [&](cpu::Stream& s, Padded<bf16>& out) {
+    auto rounded = everywhere<B, bf16>(rows, width, [&](auto& s, Padded<bf16>& out) {
       std::vector<float> beside(rows * width);
-      cpu::rms_norm(s, x.data(), width + 2, rows, width, weight.data(), eps, out.data(), out.stride, beside.data(),
-                    width);
+      rms_norm(s, rows_of(x, rows, width, width + 2), weight.data(), eps, out.view(), {beside.data(), rows, width});
     });
     for (std::size_t r = 0; r < rows; ++r) {
       double squares = 0;
@@ -136,37 +125,36 @@ TEST_CASE("rows: rms_norm") {
   }
 }
 
-TEST_CASE("rows: a row of many equals the row alone") {
+TEST_CASE_TEMPLATE("rows: a row of many equals the row alone", B, OnCpu) {
   const std::size_t width = 77, rows = 30;
   auto x = random_floats(rows * width, 5);
   auto weight = random_floats(width, 6);
-  cpu::Stream stream(cpu::best_isa(), 3);
+  const auto streams = B::streams();
+  auto& stream = *streams.back();
   std::vector<float> many(rows * width), one(width);
-  cpu::rms_norm(stream, x.data(), width, rows, width, weight.data(), 1e-5f, nullptr, 0, many.data(), width);
+  rms_norm(stream, rows_of(x, rows, width), weight.data(), 1e-5f, {}, {many.data(), rows, width});
   for (std::size_t r = 0; r < rows; ++r) {
-    cpu::rms_norm(stream, x.data() + r * width, width, 1, width, weight.data(), 1e-5f, nullptr, 0, one.data(), width);
+    rms_norm(stream, rows_of(x, rows, width).range(r, 1), weight.data(), 1e-5f, {}, {one.data(), 1, width});
     REQUIRE(std::memcmp(one.data(), &many[r * width], width * sizeof(float)) == 0);
   }
 }
 
-TEST_CASE("rows: rounding and gathering") {
+TEST_CASE_TEMPLATE("rows: rounding and gathering", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 4;
     auto x = random_floats(rows * width, 9, 1e3f);
     const float special[] = {infinity,  -infinity,       std::nanf(""), -0.0f,
                              0x1p-140f, 0x1.fffffep127f, 1 + 0x1p-8f,   1 + 0x3p-8f};
     for (std::size_t i = 0; i < std::min<std::size_t>(8, x.size()); ++i) x[i] = special[i];
-    auto out = everywhere<bf16>(rows, width, [&](cpu::Stream& s, Padded<bf16>& o) {
-      cpu::round_rows(s, x.data(), width, rows, width, o.data(), o.stride);
-    });
+    auto out = everywhere<B, bf16>(rows, width,
+                                   [&](auto& s, Padded<bf16>& o) { round_rows(s, rows_of(x, rows, width), o.view()); });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) REQUIRE(out.at(r, c) == to_bf16(x[r * width + c]));
     }
     auto table = random_bf16(6 * width, 3);
     const std::int32_t ids[] = {5, 0, 5, 2};
-    auto picked = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
-      cpu::gather_rows(s, table.data(), width, ids, rows, o.data(), o.stride);
-    });
+    auto picked = everywhere<B, float>(
+        rows, width, [&](auto& s, Padded<float>& o) { gather_rows(s, rows_of(table, 6, width), ids, o.view()); });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
         REQUIRE(picked.at(r, c) == to_float(table[static_cast<std::size_t>(ids[r]) * width + c]));
@@ -175,14 +163,14 @@ TEST_CASE("rows: rounding and gathering") {
   }
 }
 
-TEST_CASE("rows: adding rows and a bias") {
+TEST_CASE_TEMPLATE("rows: adding rows and a bias", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 7;
     auto x = random_floats(rows * width, 1), y = random_floats(rows * (width + 1), 2);
-    auto sum = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+    auto sum = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       fill(o, x);
-      cpu::add_rows(s, o.data(), o.stride, y.data(), width + 1, rows, width);
-      cpu::add_bias(s, o.data(), o.stride, y.data(), rows, width);
+      add_rows(s, o.view(), rows_of(y, rows, width, width + 1));
+      add_bias(s, o.view(), y.data());
     });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
@@ -192,19 +180,44 @@ TEST_CASE("rows: adding rows and a bias") {
   }
 }
 
-TEST_CASE("rows: every row with its own bias or factor") {
+TEST_CASE_TEMPLATE("rows: clamping and scattering", B, OnCpu) {
+  for (std::size_t width : widths) {
+    const std::size_t rows = 5;
+    auto x = random_floats(rows * width, 4, 3.0f);
+    x[0] = std::nanf("");
+    auto clamped = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
+      fill(o, x);
+      clamp_rows(s, o.view(), 1.25f);
+    });
+    for (std::size_t i = 1; i < x.size(); ++i) {
+      REQUIRE(clamped.at(i / width, i % width) == std::clamp(x[i], -1.25f, 1.25f));
+    }
+    CHECK(std::isnan(clamped.at(0, 0)));
+    auto rounded = random_bf16(rows * (width + 2), 6);
+    const std::uint32_t place[] = {6, 0, 3, 1, 5};
+    auto out = everywhere<B, bf16>(1, 7 * width, [&](auto& s, Padded<bf16>& o) {
+      scatter_rows(s, rows_of(rounded, rows, width, width + 2), place, o.data());
+    });
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < width; ++c) REQUIRE(out.at(0, place[r] * width + c) == rounded[r * (width + 2) + c]);
+    }
+    for (std::size_t c = 0; c < width; ++c) REQUIRE(out.at(0, 2 * width + c) == Padded<bf16>::canary());
+  }
+}
+
+TEST_CASE_TEMPLATE("rows: every row with its own bias or factor", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 7;
     auto x = random_floats(rows * width, 1), y = random_floats(rows * (width + 1), 2), scale = random_floats(rows, 3);
     std::vector<const float*> bias_of_row;
     for (std::size_t r = 0; r < rows; ++r) bias_of_row.push_back(&y[r * 5 % rows * (width + 1)]);
-    auto biased = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+    auto biased = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       fill(o, x);
-      cpu::add_biases(s, o.data(), o.stride, bias_of_row.data(), rows, width);
+      add_biases(s, o.view(), bias_of_row.data());
     });
-    auto scaled = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+    auto scaled = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       fill(o, x);
-      cpu::add_scaled_rows(s, o.data(), o.stride, y.data(), width + 1, scale.data(), rows, width);
+      add_scaled_rows(s, o.view(), rows_of(y, rows, width, width + 1), scale.data());
     });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
@@ -215,12 +228,12 @@ TEST_CASE("rows: every row with its own bias or factor") {
   }
 }
 
-TEST_CASE("rows: the sigmoid of a dot product follows the sixteen-lane tree") {
+TEST_CASE_TEMPLATE("rows: the sigmoid of a dot product follows the sixteen-lane tree", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 6;
     auto x = random_floats(rows * (width + 2), 1), weight = random_floats(width, 2);
-    auto out = everywhere<float>(1, rows, [&](cpu::Stream& s, Padded<float>& o) {
-      cpu::sigmoid_dots(s, x.data(), width + 2, rows, width, weight.data(), o.data());
+    auto out = everywhere<B, float>(1, rows, [&](auto& s, Padded<float>& o) {
+      sigmoid_dots(s, rows_of(x, rows, width, width + 2), weight.data(), o.data());
     });
     for (std::size_t r = 0; r < rows; ++r) {
       float lane[16] = {};
@@ -228,28 +241,28 @@ TEST_CASE("rows: the sigmoid of a dot product follows the sixteen-lane tree") {
       for (int half = 8; half > 0; half /= 2) {
         for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
       }
-      cpu::Stream stream(Isa::Plain);
-      cpu::sigmoid_rows(stream, lane, 1, 1, 1);
+      sigmoid_rows(*B::streams().front(), {lane, 1, 1});
       CHECK(out.at(0, r) == lane[0]);
     }
   }
 }
 
-TEST_CASE("rows: rotation of adjacent pairs and of halves") {
+TEST_CASE_TEMPLATE("rows: rotation of adjacent pairs and of halves", B, OnCpu) {
   for (std::size_t dim : {2, 6, 16, 30, 32, 64, 96}) {
     const std::size_t rows = 3, heads = 2, head_stride = dim + 5, width = head_stride + dim;
     auto x = random_floats(rows * width, 1), c = random_floats(rows * dim / 2, 2), s = random_floats(rows * dim / 2, 3);
-    for (auto pairs : {cpu::RotaryPairs::Adjacent, cpu::RotaryPairs::Halves}) {
-      auto out = everywhere<float>(rows, width, [&](cpu::Stream& stream, Padded<float>& o) {
+    for (auto pairs : {RotaryPairs::Adjacent, RotaryPairs::Halves}) {
+      auto out = everywhere<B, float>(rows, width, [&](auto& stream, Padded<float>& o) {
         fill(o, x);
-        cpu::rotate(stream, o.data(), o.stride, head_stride, rows, heads, dim, c.data(), s.data(), pairs);
+        rotate(stream, {o.view().columns(0, dim), heads, head_stride}, rows_of(c, rows, dim / 2),
+               rows_of(s, rows, dim / 2), pairs);
       });
       for (std::size_t r = 0; r < rows; ++r) {
         std::vector<float> expected(x.begin() + static_cast<std::ptrdiff_t>(r * width),
                                     x.begin() + static_cast<std::ptrdiff_t>((r + 1) * width));
         for (std::size_t h = 0; h < heads; ++h) {
           for (std::size_t i = 0; i < dim / 2; ++i) {
-            const bool adjacent = pairs == cpu::RotaryPairs::Adjacent;
+            const bool adjacent = pairs == RotaryPairs::Adjacent;
             float& a = expected[h * head_stride + (adjacent ? 2 * i : i)];
             float& b = expected[h * head_stride + (adjacent ? 2 * i + 1 : i + dim / 2)];
             const float cosine = c[r * dim / 2 + i], sine = s[r * dim / 2 + i], before = a;
@@ -263,17 +276,17 @@ TEST_CASE("rows: rotation of adjacent pairs and of halves") {
   }
 }
 
-TEST_CASE("rows: swiglu and sigmoid") {
+TEST_CASE_TEMPLATE("rows: swiglu and sigmoid", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 4, offset = width + 3, stride = 2 * width + 3;
     auto x = random_floats(rows * stride, 1, 20.0f);
     x[0] = -200.0f;  // exp overflows: silu goes to -0
-    auto out = everywhere<bf16>(rows, width, [&](cpu::Stream& s, Padded<bf16>& o) {
-      cpu::swiglu(s, x.data(), stride, offset, rows, width, o.data(), o.stride);
+    auto out = everywhere<B, bf16>(rows, width, [&](auto& s, Padded<bf16>& o) {
+      swiglu(s, rows_of(x, rows, width, stride), rows_of(x, rows, width, stride, offset), o.view());
     });
-    auto probability = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+    auto probability = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       for (std::size_t r = 0; r < rows; ++r) std::copy_n(&x[r * stride], width, &o.at(r, 0));
-      cpu::sigmoid_rows(s, o.data(), o.stride, rows, width);
+      sigmoid_rows(s, o.view());
     });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
@@ -286,15 +299,15 @@ TEST_CASE("rows: swiglu and sigmoid") {
   }
 }
 
-TEST_CASE("rows: clamped swiglu") {
+TEST_CASE_TEMPLATE("rows: clamped swiglu", B, OnCpu) {
   const float limit = 7.0f;
   for (std::size_t width : widths) {
     const std::size_t rows = 4, offset = width + 3, stride = 2 * width + 3;
     auto x = random_floats(rows * stride, 1, 20.0f);  // a third of the gates and two thirds of the ups are clamped
     x[0] = -200.0f;                                   // no lower bound: goes to -0
     x[stride] = limit, x[stride + offset] = -limit;
-    auto out = everywhere<bf16>(rows, width, [&](cpu::Stream& s, Padded<bf16>& o) {
-      cpu::clamped_swiglu(s, x.data(), stride, offset, rows, width, limit, o.data(), o.stride);
+    auto out = everywhere<B, bf16>(rows, width, [&](auto& s, Padded<bf16>& o) {
+      clamped_swiglu(s, rows_of(x, rows, width, stride), rows_of(x, rows, width, stride, offset), limit, o.view());
     });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
@@ -308,26 +321,25 @@ TEST_CASE("rows: clamped swiglu") {
   }
   const float nan = std::nanf("");
   const float special[4] = {nan, infinity, 1, nan};  // gates NaN and infinity, ups 1 and NaN
-  for (Isa isa : {Isa::Plain, Isa::Avx2, Isa::Avx512}) {
-    if (!cpu::available(isa)) continue;
-    cpu::Stream stream(isa);
+  for (const auto& stream : B::streams()) {
     bf16 out[2];
-    cpu::clamped_swiglu(stream, special, 4, 2, 1, 2, limit, out, 2);
+    clamped_swiglu(*stream, {special, 1, 2}, {special + 2, 1, 2}, limit, {out, 1, 2});
     CHECK(std::isnan(to_float(out[0])));
     CHECK(std::isnan(to_float(out[1])));
   }
 }
 
-TEST_CASE("rows: picks are summed in their order") {
+TEST_CASE_TEMPLATE("rows: picks are summed in their order", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 5, picks = 3;
     auto y = random_bf16(20 * (width + 1), 1);
     auto weights = random_floats(rows * picks, 2), x = random_floats(rows * width, 3);
     std::vector<std::uint32_t> row_of;
     for (std::size_t i = 0; i < rows * picks; ++i) row_of.push_back(philox(5, i)[0] % 20);
-    auto out = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+    auto out = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       fill(o, x);
-      cpu::weighted_sum(s, y.data(), width + 1, row_of.data(), weights.data(), rows, picks, width, o.data(), o.stride);
+      weighted_sum(s, rows_of(y, 20, width, width + 1), rows_of(row_of, rows, picks), rows_of(weights, rows, picks),
+                   o.view());
     });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
@@ -341,23 +353,20 @@ TEST_CASE("rows: picks are summed in their order") {
   }
 }
 
-TEST_CASE("rows: softmax and log of sums of exponentials") {
+TEST_CASE_TEMPLATE("rows: softmax and log of sums of exponentials", B, OnCpu) {
   for (std::size_t width : {std::size_t{1}, std::size_t{17}, std::size_t{64}, std::size_t{1000}}) {
     const std::size_t rows = 3;
     auto x = random_floats(rows * width, 1, 30.0f);
     if (width > 5) x[5] = -infinity;  // a masked logit
-    auto out = everywhere<float>(rows, width, [&](cpu::Stream& s, Padded<float>& o) {
+    auto out = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       fill(o, x);
-      cpu::softmax_rows(s, o.data(), o.stride, rows, width);
+      softmax_rows(s, o.view());
     });
-    auto statistics = everywhere<float>(rows, 2, [&](cpu::Stream& s, Padded<float>& o) {
-      std::vector<cpu::LogSumExp> all(rows);
-      cpu::log_sum_exp_rows(s, x.data(), width, rows, width, all.data());
+    auto statistics = everywhere<B, float>(rows, 2, [&](auto& s, Padded<float>& o) {
       for (std::size_t r = 0; r < rows; ++r) {
-        auto alone = cpu::log_sum_exp(s, x.data() + r * width, width);
-        CHECK(alone.log_sum_exp == all[r].log_sum_exp);
-        o.at(r, 0) = all[r].maximum;
-        o.at(r, 1) = all[r].log_sum_exp;
+        const LogSumExp row = log_sum_exp(s, std::span(x).subspan(r * width, width));
+        o.at(r, 0) = row.maximum;
+        o.at(r, 1) = row.log_sum_exp;
       }
     });
     for (std::size_t r = 0; r < rows; ++r) {

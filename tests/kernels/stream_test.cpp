@@ -1,4 +1,4 @@
-#include "kernels/stream.hpp"
+#include "kernels/cpu/stream.hpp"
 
 #include <doctest/doctest.h>
 

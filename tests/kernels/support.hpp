@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "base/bf16.hpp"
 #include "base/random.hpp"
-#include "kernels/stream.hpp"
+#include "base/rows.hpp"
+#include "kernels/cpu/stream.hpp"
 
 namespace moemill::test {
 
@@ -21,6 +23,20 @@ inline std::vector<cpu::Isa> vector_isas() {
   if (out.size() < 2) MESSAGE("this CPU lacks a vector instruction set: its bodies are not compared here");
   return out;
 }
+
+// A backend that kernels are tested on: its streams, the first of which has the bodies that define the results. A
+// second backend is a structure of the same names.
+struct OnCpu {
+  using Stream = cpu::Stream;
+  static std::vector<std::unique_ptr<Stream>> streams() {
+    std::vector<std::unique_ptr<Stream>> all;
+    all.push_back(std::make_unique<Stream>(cpu::Isa::Plain, 1));
+    for (cpu::Isa isa : vector_isas()) {
+      for (int threads : {1, 2, 3}) all.push_back(std::make_unique<Stream>(isa, threads));
+    }
+    return all;
+  }
+};
 
 // Uniform in [-scale, scale); number `seed` picks the stream.
 inline std::vector<float> random_floats(std::size_t count, std::uint64_t seed, float scale = 1.0f) {
@@ -37,6 +53,17 @@ inline std::vector<bf16> random_bf16(std::size_t count, std::uint64_t seed, floa
   out.reserve(count);
   for (float x : random_floats(count, seed, scale)) out.push_back(to_bf16(x));
   return out;
+}
+
+// Rows of a vector that lie `stride` values apart, from `offset` on.
+template <class T>
+Rows<const T> rows_of(const std::vector<T>& values, std::size_t rows, std::size_t width, std::size_t stride,
+                      std::size_t offset = 0) {
+  return {values.data() + offset, rows, width, stride};
+}
+template <class T>
+Rows<const T> rows_of(const std::vector<T>& values, std::size_t rows, std::size_t width) {
+  return {values.data(), rows, width};
 }
 
 template <class T>
@@ -58,6 +85,7 @@ struct Padded {
   Padded(std::size_t r, std::size_t w, std::size_t padding)
       : rows(r), width(w), stride(w + padding), values(r * stride + 7, canary()) {}
   T* data() { return values.data(); }
+  Rows<T> view() { return {values.data(), rows, width, stride}; }
   T& at(std::size_t r, std::size_t c) { return values[r * stride + c]; }
   bool padding_untouched() const {
     T expected = canary();

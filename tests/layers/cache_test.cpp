@@ -6,11 +6,13 @@
 
 #include "base/error.hpp"
 #include "layers/attention_plan.hpp"
-#include "layers/kv_cache.hpp"
+#include "layers/cpu/kv_cache.hpp"
+#include "layers/cpu/latent_tiles.hpp"
 #include "layers/rope_table.hpp"
 
 using namespace moemill;
 using namespace moemill::layers;
+using cpu::KvCache;
 using schedule::page_tokens;
 using schedule::RowKind;
 using schedule::Step;
@@ -126,7 +128,7 @@ TEST_CASE("rotary tables hold cosines and sines of angles rounded to fp32") {
   }
 }
 
-TEST_CASE("a plan takes every query of a prompt past every key up to it, once, in order") {
+TEST_CASE("latent attention's tiles take every query of a prompt past every key up to it, once, in order") {
   Step step;
   add(step, RowKind::Generated, 130, 1);
   add(step, RowKind::Generated, 64, 3);
@@ -134,24 +136,25 @@ TEST_CASE("a plan takes every query of a prompt past every key up to it, once, i
   add(step, RowKind::Prompt, 100, 700);  // a later chunk
   RopeTable rope(small_config().rope);
   AttentionPlan plan;
-  plan_attention(step, step.segments, model::AttentionKind::Latent, rope, plan);
-
+  plan_attention(step, step.segments, rope, plan);
   CHECK(plan.rows == step.rows());
-  REQUIRE(plan.generated.size() == 4);
-  CHECK(plan.generated[3].position == 66);
+  cpu::LatentTiles tiles;
+  make_tiles(plan, tiles);
+  REQUIRE(tiles.generated.size() == 4);
+  CHECK(tiles.generated[3].position == 66);
   std::vector<std::uint32_t> seen(step.rows(), 0);  // keys that a row has met so far
   std::set<std::uint32_t> alive;                    // states in use between waves
-  for (const Wave& wave : plan.waves) {
-    CHECK(wave.keys <= wave_keys);
+  for (const cpu::Wave& wave : tiles.waves) {
+    CHECK(wave.keys <= cpu::wave_keys);
     std::set<std::uint32_t> used;
     for (std::uint32_t i = 0; i < wave.visits; ++i) {
-      const Visit& v = plan.visits[wave.first_visit + i];
+      const cpu::Visit& v = tiles.visits[wave.first_visit + i];
       CHECK(v.first_position % page_tokens == 0);
       CHECK(v.first_key + v.keys <= wave.keys);
       CHECK(v.opens == (v.first_position == 0));
       // A visit that does not end where it began has a state of its own: no other visit of the wave uses it.
       if (!(v.opens && v.closes)) {
-        CHECK(v.state < plan.states);
+        CHECK(v.state < tiles.states);
         CHECK(used.insert(v.state).second);
         CHECK(alive.contains(v.state) == !v.opens);
         if (v.closes) alive.erase(v.state);
@@ -176,11 +179,11 @@ TEST_CASE("a plan refuses a step that contradicts itself") {
   Step step;
   add(step, RowKind::Prompt, 0, 70);
   step.segments[0].page_count = 1;
-  CHECK_THROWS_AS(plan_attention(step, step.segments, model::AttentionKind::Latent, rope, plan), ContractViolation);
+  CHECK_THROWS_AS(plan_attention(step, step.segments, rope, plan), ContractViolation);
   step.segments[0].page_count = 2;
-  plan_attention(step, step.segments, model::AttentionKind::Latent, rope, plan);
+  plan_attention(step, step.segments, rope, plan);
   step.pages[0][1] = {-1};  // given back, though rows lie there
-  CHECK_THROWS_AS(plan_attention(step, step.segments, model::AttentionKind::Latent, rope, plan), ContractViolation);
+  CHECK_THROWS_AS(plan_attention(step, step.segments, rope, plan), ContractViolation);
   step.pages[0].clear();
-  CHECK_THROWS_AS(plan_attention(step, step.segments, model::AttentionKind::Grouped, rope, plan), ContractViolation);
+  CHECK_THROWS_AS(plan_attention(step, step.segments, rope, plan), ContractViolation);
 }

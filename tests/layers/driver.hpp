@@ -1,5 +1,6 @@
 // Drives layers::Forward the way a scheduler would, but in any layout a test asks for: texts are dealt over ranks,
-// prompts cut into chunks, tokens generated greedily or replayed, several at a time. Answers hold every row's logits.
+// prompts cut into chunks, tokens generated greedily or replayed, several at a time. Answers hold every row's logits,
+// which only a trace sees.
 #pragma once
 
 #include <algorithm>
@@ -10,10 +11,11 @@
 #include <string>
 #include <vector>
 
-#include "layers/forward.hpp"
+#include "layers/cpu/cpu.hpp"
 #include "layers/trace.hpp"
 #include "model/config.hpp"
 #include "schedule/step.hpp"
+#include "support/placements.hpp"
 #include "system/comm/comm.hpp"
 #include "weights/weights.hpp"
 
@@ -34,6 +36,7 @@ struct Layout {
   std::uint32_t replay_chunk = 1;  // replayed rows a step
   std::uint32_t sequences = 64;    // at a time and rank
   std::uint32_t page_stride = 1;   // odd: order in which pages are handed out
+  Spread experts = Spread::Slices;
 };
 
 struct Answer {
@@ -50,25 +53,24 @@ inline TokenId best_token(const float* logits, std::size_t vocabulary) {
   return static_cast<TokenId>(std::max_element(logits, logits + vocabulary) - logits);
 }
 
-// One rank of the job.
+// One rank of the job. trace: of the last step.
 class Player {
  public:
-  Player(Comm comm, const std::string& dir, const std::vector<Text>& texts, const Layout& layout,
-         layers::Trace* trace = nullptr)
+  Player(Comm comm, const std::string& dir, const std::vector<Text>& texts, const Layout& layout)
       : comm_(comm),
         texts_(texts),
         layout_(layout),
         config_(model::read_config(dir)),
-        weights_(model::load_weights(dir, config_, {config_.moe.experts, static_cast<std::uint32_t>(comm.size())},
-                                     {comm.rank()}, "auto")),
+        placement_(placement_for(config_, static_cast<std::uint32_t>(comm.size()), layout.experts)),
+        weights_(model::load_weights(dir, config_, placement_, {comm.rank()}, "auto")),
         stream_(layout.isa, layout.threads),
         nodes_(static_cast<std::size_t>(comm.size()), 0),
-        forward_(stream_, config_, weights_, comm, nodes_,
+        forward_(stream_, config_, weights_, placement_, comm, nodes_,
                  {.max_rows = 64,
                   .pages = pages,
                   .window_pages = pages,
                   .micro_batches = layout.micro_batches,
-                  .trace = trace}) {
+                  .trace = &trace_}) {
     const std::uint32_t windowed = model::windowed_layers(config_);
     in_use_ = {windowed<config_.layers, windowed> 0};
     for (std::uint32_t i = 0; i < pages; ++i) {
@@ -89,7 +91,7 @@ class Player {
       take(answers);
     }
   }
-  layers::Forward& forward() { return forward_; }
+  const layers::Trace& trace() const { return trace_; }
   const model::ModelConfig& config() const { return config_; }
 
  private:
@@ -189,7 +191,7 @@ class Player {
     for (Running* r : order) {
       Answer& a = answers[r->text];
       for (std::uint32_t i = 0; i < r->in_step; ++i, ++row) {
-        const float* logits = forward_.logits(row, 1);
+        const float* logits = trace_.logits.data() + row * config_.vocabulary;
         a.logits.insert(a.logits.end(), logits, logits + config_.vocabulary);
       }
       r->done += r->in_step;
@@ -213,10 +215,12 @@ class Player {
   const std::vector<Text>& texts_;
   const Layout layout_;
   const model::ModelConfig config_;
+  const model::Placement placement_;
   const model::Weights weights_;
   cpu::Stream stream_;
   const std::vector<int> nodes_;
-  layers::Forward forward_;
+  layers::Trace trace_;
+  layers::Forward<Cpu> forward_;
   schedule::Step step_;
   std::array<bool, schedule::page_groups> in_use_{};
   std::array<std::vector<PageId>, schedule::page_groups> free_;

@@ -1,5 +1,5 @@
-// The test bodies of the exchange, run on loopback (exchange.cpp) and on MPI (exchange_mpi.cpp). Every rank makes all
-// ranks' rows and picks from one seed, so it knows what it must receive and what must come home.
+// The test bodies of the exchange, run on loopback (exchange_test.cpp) and on MPI (exchange_mpi_test.cpp). Every rank
+// makes all ranks' rows and picks from one seed, so it knows what it must receive and what must come home.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "base/random.hpp"
-#include "layers/exchange.hpp"
+#include "layers/dispatch/exchange.hpp"
+#include "support/placements.hpp"
 
 namespace moemill::test {
 
@@ -51,7 +52,7 @@ inline Batch make_batch(const ExchangeCase& shape, int round, int rank) {
   return b;
 }
 
-// A stand-in for an expert that no two experts or elements share.
+// A stand-in for an expert's work, different for every expert and element.
 inline bf16 expert_output(bf16 x, GlobalExpert expert, std::uint32_t i) {
   return to_bf16(to_float(x) * static_cast<float>(expert.value + 1) + static_cast<float>(i % 5));
 }
@@ -62,13 +63,13 @@ inline std::vector<int> nodes_of_two(int ranks) {
   return nodes;
 }
 
-// One rank of a domain that goes through rounds; two channels.
+// One rank of a domain that goes through rounds, on two channels.
 class ExchangeTester {
  public:
-  ExchangeTester(Comm comm, const ExchangeCase& shape)
+  ExchangeTester(Comm comm, const ExchangeCase& shape, Spread spread)
       : comm_(comm),
         shape_(shape),
-        placement_{shape.experts, static_cast<std::uint32_t>(comm.size())},
+        placement_({layer_placement_for(shape.experts, static_cast<std::uint32_t>(comm.size()), spread)}),
         exchange_(stream_, comm, placement_, shape.hidden, shape.picks, nodes_of_two(comm.size())) {}
 
   void send(int channel, int round) {
@@ -76,20 +77,21 @@ class ExchangeTester {
     all.clear();
     for (int r = 0; r < comm_.size(); ++r) all.push_back(make_batch(shape_, round, r));
     const Batch& mine = all[static_cast<std::size_t>(comm_.rank())];
-    exchange_.send_dispatch(channel, mine.rows.data(), shape_.hidden, mine.count, mine.picks);
+    exchange_.begin_dispatch(channel, {0}, {mine.rows.data(), mine.count, shape_.hidden},
+                             {mine.picks.data(), mine.count, shape_.picks});
     expect_sent(mine);
   }
 
   void compute(int channel) {
-    layers::ReceivedRows received = exchange_.receive_dispatch(channel);
+    layers::ReceivedRows received = exchange_.finish_dispatch(channel);
     check_received(received, all_[static_cast<std::size_t>(channel)]);
-    std::int32_t first = placement_.first(me()).value;
-    for (std::size_t e = 0; e + 1 < received.expert_begin.size(); ++e)
-      for (std::size_t p = received.expert_begin[e]; p < received.expert_begin[e + 1]; ++p)
+    const auto slots = placement_.layer({0}).slots(me());
+    for (std::size_t s = 0; s < slots.size(); ++s)
+      for (std::size_t p = received.expert_begin[s]; p < received.expert_begin[s + 1]; ++p)
         for (std::uint32_t i = 0; i < shape_.hidden; ++i)
-          received.outputs[std::size_t{received.place[p]} * shape_.hidden + i] = expert_output(
-              received.rows[received.row[p] * received.stride + i], {first + static_cast<std::int32_t>(e)}, i);
-    exchange_.send_combine(channel);
+          received.outputs[std::size_t{received.place[p]} * shape_.hidden + i] =
+              expert_output(received.rows.row(received.row[p])[i], slots[s], i);
+    exchange_.begin_combine(channel);
     expect_returned(all_[static_cast<std::size_t>(channel)]);
   }
 
@@ -97,7 +99,8 @@ class ExchangeTester {
     const Batch& mine = all_[static_cast<std::size_t>(channel)][static_cast<std::size_t>(comm_.rank())];
     std::size_t stride = shape_.hidden + 3;
     std::vector<float> out(mine.count * stride, 0.25f), expected = out;
-    exchange_.receive_combine(channel, mine.weights, out.data(), stride);
+    exchange_.finish_combine(channel, {mine.weights.data(), mine.count, shape_.picks},
+                             {out.data(), mine.count, shape_.hidden, stride});
     for (std::uint32_t r = 0; r < mine.count; ++r)
       for (std::uint32_t i = 0; i < shape_.hidden; ++i)
         for (std::uint32_t p = 0; p < shape_.picks; ++p) {
@@ -112,10 +115,10 @@ class ExchangeTester {
   void progress() { exchange_.progress(); }
 
   void check_totals() const {
-    const layers::ExchangeTotals& t = exchange_.totals();
+    const layers::ExchangeTotals t = exchange_.totals();
     CHECK(t.rows_sent == expected_.rows_sent);
     CHECK(t.rows_deduplicated == expected_.rows_deduplicated);
-    // A record is the row, a count and k local experts of 2 bytes each, rounded up to 16 bytes.
+    // A record is the row, a count and k slots of 2 bytes each, rounded up to 16 bytes.
     std::uint64_t record = (shape_.hidden * 2 + (1 + shape_.picks) * 2 + 15) / 16 * 16;
     CHECK(t.intra_node_bytes == intra_.records * record + intra_.outputs * shape_.hidden * 2);
     CHECK(t.inter_node_bytes == inter_.records * record + inter_.outputs * shape_.hidden * 2);
@@ -127,12 +130,22 @@ class ExchangeTester {
     std::uint64_t records = 0, outputs = 0;
   };
   DomainRank me() const { return {comm_.rank()}; }
+  // Of the ranks that hold the expert, the source itself comes first, then the lowest one.
+  DomainRank computes(GlobalExpert expert, DomainRank source) const {
+    for (std::int32_t i = -1; i < comm_.size(); ++i) {
+      const DomainRank rank = i < 0 ? source : DomainRank{i};
+      const auto slots = placement_.layer({0}).slots(rank);
+      if (std::find(slots.begin(), slots.end(), expert) != slots.end()) return rank;
+    }
+    FAIL("an expert without a holder");
+    return {-1};
+  }
   Traffic& traffic_to(DomainRank rank) { return rank.value / 2 == comm_.rank() / 2 ? intra_ : inter_; }
 
   void expect_sent(const Batch& mine) {
     for (std::uint32_t r = 0; r < mine.count; ++r) {
       std::map<DomainRank, int> picks_at;
-      for (std::uint32_t p = 0; p < shape_.picks; ++p) ++picks_at[placement_.owner(mine.picks[r * shape_.picks + p])];
+      for (std::uint32_t p = 0; p < shape_.picks; ++p) ++picks_at[computes(mine.picks[r * shape_.picks + p], me())];
       picks_at.erase(me());
       for (auto [rank, picks] : picks_at) {
         ++expected_.rows_sent;
@@ -144,33 +157,33 @@ class ExchangeTester {
   void expect_returned(const std::vector<Batch>& all) {
     for (int r = 0; r < comm_.size(); ++r)
       for (GlobalExpert e : all[static_cast<std::size_t>(r)].picks)
-        if (r != comm_.rank() && placement_.owner(e) == me()) ++traffic_to({r}).outputs;
+        if (r != comm_.rank() && computes(e, {r}) == me()) ++traffic_to({r}).outputs;
   }
 
-  // Every expert gets the rows of all ranks that picked it, own rows first, then by rank and row; every output has a
-  // place of its own.
+  // Every slot gets the rows of all ranks that picked its expert and chose this rank, own rows first, then by rank and
+  // row; every output has a place of its own.
   void check_received(const layers::ReceivedRows& received, const std::vector<Batch>& all) const {
     std::vector<int> sources{comm_.rank()};
     for (int r = 0; r < comm_.size(); ++r)
       if (r != comm_.rank()) sources.push_back(r);
-    CHECK(received.expert_begin.size() == placement_.count(me()) + 1);
+    const auto slots = placement_.layer({0}).slots(me());
+    CHECK(received.expert_begin.size() == slots.size() + 1);
     CHECK(received.expert_begin.back() == received.row.size());
     bool same = true;
     std::size_t pair = 0;
-    for (std::size_t e = 0; e < placement_.count(me()); ++e) {
-      CHECK(received.expert_begin[e] == pair);
-      GlobalExpert expert{placement_.first(me()).value + static_cast<std::int32_t>(e)};
+    for (std::size_t s = 0; s < slots.size(); ++s) {
+      CHECK(received.expert_begin[s] == pair);
       for (int source : sources) {
         const Batch& theirs = all[static_cast<std::size_t>(source)];
         for (std::size_t i = 0; i < theirs.picks.size(); ++i) {
-          if (theirs.picks[i] != expert) continue;
+          if (theirs.picks[i] != slots[s] || computes(slots[s], {source}) != me()) continue;
           if (pair == received.row.size()) {
             FAIL_CHECK("a row is missing");
             return;
           }
           const bf16* sent = theirs.rows.data() + i / shape_.picks * shape_.hidden;
-          same = same && received.row[pair] < received.count &&
-                 std::equal(sent, sent + shape_.hidden, received.rows + received.row[pair] * received.stride);
+          same = same && received.row[pair] < received.rows.rows &&
+                 std::equal(sent, sent + shape_.hidden, received.rows.row(received.row[pair]));
           ++pair;
         }
       }
@@ -193,8 +206,8 @@ class ExchangeTester {
 };
 
 // One layer after the other on one channel.
-inline void check_rounds(Comm comm, const ExchangeCase& shape) {
-  ExchangeTester tester(comm, shape);
+inline void check_rounds(Comm comm, const ExchangeCase& shape, Spread spread) {
+  ExchangeTester tester(comm, shape, spread);
   for (int round = 0; round < 15; ++round) {
     tester.send(0, round);
     tester.compute(0);
@@ -205,8 +218,8 @@ inline void check_rounds(Comm comm, const ExchangeCase& shape) {
 
 // Two micro-batches in the block's order, each travelling while the other computes, with progress called in between by
 // some ranks and not by others.
-inline void check_overlap(Comm comm, const ExchangeCase& shape) {
-  ExchangeTester tester(comm, shape);
+inline void check_overlap(Comm comm, const ExchangeCase& shape, Spread spread) {
+  ExchangeTester tester(comm, shape, spread);
   auto maybe_progress = [&](int step) {
     for (int i = 0; i < (step * 7 + comm.rank() * 3) % 4; ++i) tester.progress();
   };
@@ -240,8 +253,10 @@ inline const std::vector<ExchangeCase>& exchange_cases() {
 inline void check_exchange(Comm comm) {
   for (const ExchangeCase& shape : exchange_cases()) {
     CAPTURE(shape.experts);
-    check_rounds(comm, shape);
-    check_overlap(comm, shape);
+    for (Spread spread : {Spread::Slices, Spread::Shuffled, Spread::SomeTwice}) {
+      check_rounds(comm, shape, spread);
+      check_overlap(comm, shape, spread);
+    }
   }
 }
 

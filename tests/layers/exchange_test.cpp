@@ -1,4 +1,4 @@
-#include "layers/exchange.hpp"
+#include "layers/dispatch/exchange.hpp"
 
 #include <stdexcept>
 
@@ -6,6 +6,10 @@
 #include "exchange_cases.inl"
 
 using namespace moemill;
+
+namespace {
+model::Placement one_rank_of_four() { return model::Placement({model::contiguous_slices(4, 1)}); }
+}  // namespace
 
 TEST_CASE("rows travel to their experts and come home on loopback ranks") {
   for (int ranks = 1; ranks <= 5; ++ranks) {
@@ -16,20 +20,20 @@ TEST_CASE("rows travel to their experts and come home on loopback ranks") {
 
 TEST_CASE("a domain of one rank computes on the caller's rows in place") {
   cpu::Stream stream;
-  layers::Exchange exchange(stream, Comm::alone(), {4, 1}, 8, 2, std::vector<int>{0});
+  layers::Exchange exchange(stream, Comm::alone(), one_rank_of_four(), 8, 2, std::vector<int>{0});
   std::vector<bf16> rows(3 * 8);
   std::vector<GlobalExpert> picks{{0}, {3}, {1}, {0}, {3}, {2}};
-  exchange.send_dispatch(0, rows.data(), 8, 3, picks);
-  layers::ReceivedRows received = exchange.receive_dispatch(0);
-  CHECK(received.rows == rows.data());
-  CHECK(received.stride == 8);
+  exchange.begin_dispatch(0, {0}, {rows.data(), 3, 8}, {picks.data(), 3, 2});
+  layers::ReceivedRows received = exchange.finish_dispatch(0);
+  CHECK(received.rows.data == rows.data());
+  CHECK(received.rows.stride == 8);
   CHECK(std::vector<std::uint32_t>(received.row.begin(), received.row.end()) ==
         std::vector<std::uint32_t>{0, 1, 1, 2, 0, 2});
 }
 
 TEST_CASE("one rank's exception in the middle of an exchange ends all ranks") {
   auto body = [](Comm comm) {
-    test::ExchangeTester tester(comm, {8, 2, 16, 20});
+    test::ExchangeTester tester(comm, {8, 2, 16, 20}, test::Spread::Slices);
     for (int round = 0; round < 5; ++round) {
       tester.send(0, round);
       if (round == 3 && comm.rank() == 1) throw std::runtime_error("rank 1 broke");
@@ -42,14 +46,14 @@ TEST_CASE("one rank's exception in the middle of an exchange ends all ranks") {
 
 TEST_CASE("halves out of order are contract violations") {
   cpu::Stream stream;
-  layers::Exchange exchange(stream, Comm::alone(), {4, 1}, 8, 2, std::vector<int>{0});
+  layers::Exchange exchange(stream, Comm::alone(), one_rank_of_four(), 8, 2, std::vector<int>{0});
   std::vector<GlobalExpert> picks{{0}, {1}};
   std::vector<bf16> row(8);
-  CHECK_THROWS_AS(exchange.receive_dispatch(0), ContractViolation);
-  CHECK_THROWS_AS(exchange.send_combine(0), ContractViolation);
-  CHECK_THROWS_AS(exchange.receive_combine(0, {}, nullptr, 8), ContractViolation);
-  CHECK_THROWS_AS(exchange.send_dispatch(2, row.data(), 8, 1, picks), ContractViolation);
-  CHECK_THROWS_AS(exchange.send_dispatch(0, row.data(), 8, 2, picks), ContractViolation);
-  exchange.send_dispatch(0, row.data(), 8, 1, picks);
-  CHECK_THROWS_AS(exchange.send_dispatch(0, row.data(), 8, 1, picks), ContractViolation);
+  CHECK_THROWS_AS(exchange.finish_dispatch(0), ContractViolation);
+  CHECK_THROWS_AS(exchange.begin_combine(0), ContractViolation);
+  CHECK_THROWS_AS(exchange.finish_combine(0, {}, {}), ContractViolation);
+  CHECK_THROWS_AS(exchange.begin_dispatch(2, {0}, {row.data(), 1, 8}, {picks.data(), 1, 2}), ContractViolation);
+  CHECK_THROWS_AS(exchange.begin_dispatch(0, {0}, {row.data(), 2, 8}, {picks.data(), 1, 2}), ContractViolation);
+  exchange.begin_dispatch(0, {0}, {row.data(), 1, 8}, {picks.data(), 1, 2});
+  CHECK_THROWS_AS(exchange.begin_dispatch(0, {0}, {row.data(), 1, 8}, {picks.data(), 1, 2}), ContractViolation);
 }

@@ -1,4 +1,4 @@
-#include "layers/experts.hpp"
+#include "layers/cpu/experts.hpp"
 
 #include <cmath>
 
@@ -51,12 +51,13 @@ double tolerance(const std::vector<double>& out) {
 TEST_CASE("a dense MLP adds down(silu(gate) * up) whatever the number of rows") {
   cpu::Stream stream;
   test::TestExpert expert(5);
-  layers::MlpScratch scratch;
+  cpu::Experts mlp(stream, test::test_moe(1));
   constexpr std::size_t rows = 1100;  // more than one piece
   std::vector<bf16> x(rows * test::moe_hidden);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = to_bf16(test::unit_value(77, i));
   std::vector<float> out(rows * test::moe_hidden, 1.0f);
-  layers::add_mlp(stream, expert.weights, {x.data(), test::moe_hidden}, rows, out.data(), test::moe_hidden, scratch);
+  const Rows<const bf16> all(x.data(), rows, test::moe_hidden);
+  mlp.add_mlp(expert.weights, all, {out.data(), rows, test::moe_hidden});
   for (std::size_t r : {std::size_t{0}, std::size_t{1}, std::size_t{500}, rows - 1}) {
     CAPTURE(r);
     auto expected = naive_mlp(test::test_moe(1), expert.weights, x.data() + r * test::moe_hidden);
@@ -65,24 +66,21 @@ TEST_CASE("a dense MLP adds down(silu(gate) * up) whatever the number of rows") 
       CHECK(std::abs(out[r * test::moe_hidden + j] - (1.0 + expected[j])) < allowed);
     // One row alone gives the same bits.
     std::vector<float> alone(test::moe_hidden, 1.0f);
-    layers::add_mlp(stream, expert.weights, {x.data() + r * test::moe_hidden, test::moe_hidden}, 1, alone.data(),
-                    test::moe_hidden, scratch);
+    mlp.add_mlp(expert.weights, all.range(r, 1), {alone.data(), 1, test::moe_hidden});
     CHECK(std::memcmp(alone.data(), out.data() + r * test::moe_hidden, alone.size() * sizeof(float)) == 0);
   }
   // With a factor a row: one fma instead of the addition.
   std::vector<float> factors(rows), scaled(out.size(), 1.0f);
   for (std::size_t r = 0; r < rows; ++r) factors[r] = test::unit_value(79, r);
-  layers::add_scaled_mlp(stream, expert.weights, {x.data(), test::moe_hidden}, rows, factors.data(), scaled.data(),
-                         test::moe_hidden, scratch);
+  mlp.add_scaled_mlp(expert.weights, all, factors.data(), {scaled.data(), rows, test::moe_hidden});
   for (std::size_t r : {std::size_t{0}, std::size_t{700}, rows - 1}) {
-    std::vector<float> mlp(test::moe_hidden, 0.0f);
-    layers::add_mlp(stream, expert.weights, {x.data() + r * test::moe_hidden, test::moe_hidden}, 1, mlp.data(),
-                    test::moe_hidden, scratch);
-    for (std::size_t j = 0; j < mlp.size(); ++j)
-      CHECK(scaled[r * test::moe_hidden + j] == std::fma(factors[r], mlp[j], 1.0f));
+    std::vector<float> alone(test::moe_hidden, 0.0f);
+    mlp.add_mlp(expert.weights, all.range(r, 1), {alone.data(), 1, test::moe_hidden});
+    for (std::size_t j = 0; j < alone.size(); ++j)
+      CHECK(scaled[r * test::moe_hidden + j] == std::fma(factors[r], alone[j], 1.0f));
   }
   model::MlpWeights none;
-  layers::add_mlp(stream, none, {x.data(), test::moe_hidden}, rows, nullptr, 0, scratch);  // adds nothing
+  mlp.add_mlp(none, all, {});  // adds nothing
 }
 
 namespace {
@@ -99,11 +97,12 @@ void check_experts(const model::Moe& moe, test::TestExpert::Biases biases) {
   std::vector<GlobalExpert> picks;
   for (int r = 0; r < static_cast<int>(rows); ++r) picks.push_back({r % 4}), picks.push_back({(r + 2) % 4});
 
-  layers::Exchange exchange(stream, Comm::alone(), {4, 1}, test::moe_hidden, 2, std::vector<int>{0});
-  layers::MlpScratch scratch;
-  exchange.send_dispatch(1, x.data(), test::moe_hidden, rows, picks);
-  auto received = exchange.receive_dispatch(1);
-  layers::run_experts(stream, moe, weights, received, scratch);
+  const model::Placement placement({model::contiguous_slices(4, 1)});
+  layers::Exchange exchange(stream, Comm::alone(), placement, test::moe_hidden, 2, std::vector<int>{0});
+  cpu::Experts tools(stream, moe);
+  exchange.begin_dispatch(1, {0}, {x.data(), rows, test::moe_hidden}, {picks.data(), rows, 2});
+  auto received = exchange.finish_dispatch(1);
+  tools.run(weights, received);
   for (std::size_t i = 0; i < picks.size(); ++i) {
     auto expected =
         naive_mlp(moe, weights[static_cast<std::size_t>(picks[i].value)], x.data() + i / 2 * test::moe_hidden);

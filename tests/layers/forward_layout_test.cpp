@@ -49,6 +49,14 @@ TEST_CASE("ranks change no bit") {
   check_layouts({{.ranks = 2}, {.ranks = 3}, {.ranks = 4, .chunk = 40}, {.ranks = 16, .sequences = 2}});
 }
 
+TEST_CASE("the placement of experts changes no bit") {
+  for (const Spread experts : {Spread::Shuffled, Spread::SomeTwice}) {
+    check_layouts({{.ranks = 1, .experts = experts},
+                   {.ranks = 2, .micro_batches = 2, .experts = experts},
+                   {.ranks = 3, .experts = experts}});
+  }
+}
+
 TEST_CASE("micro-batches change no bit") {
   check_layouts({{.micro_batches = 2},
                  {.micro_batches = 2, .chunk = 50, .sequences = 3},

@@ -36,7 +36,9 @@ struct Traced {
     const std::vector<Text> texts{{goldens.prompts()[goldens.trace_prompt()], 1}};
     rows = texts[0].prompt.size();
     std::vector<Answer> answers(1);
-    Player(Comm::alone(), model_dir(name), texts, {}, &trace).play(answers);
+    Player player(Comm::alone(), model_dir(name), texts, {});
+    player.play(answers);
+    trace = player.trace();
   }
   std::string at(std::size_t layer) const { return "trace/layers/" + std::to_string(layer) + "/"; }
 };

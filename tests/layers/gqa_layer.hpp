@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "base/random.hpp"
-#include "layers/gqa.hpp"
+#include "kernels/gemm.hpp"
+#include "layers/cpu/grouped_attention.hpp"
 
 namespace moemill::test {
 
@@ -59,7 +60,7 @@ struct GqaMatrix {
 struct GqaOptions {
   const char* name;
   std::uint32_t heads, kv_heads, head_dim, rope_dim;
-  cpu::RotaryPairs pairs = cpu::RotaryPairs::Halves;
+  RotaryPairs pairs = RotaryPairs::Halves;
   bool biases = false, sinks = false;
   QkNorm norm = QkNorm::None;
   float clip = 0;
@@ -72,14 +73,14 @@ inline const std::vector<GqaOptions> gqa_options = {
     {"one for all", 16, 1, 24, 24},
     {"half of a head rotates", 6, 2, 24, 12},
     {"a head of odd width", 6, 3, 13, 6},
-    {"adjacent pairs", 4, 2, 8, 4, cpu::RotaryPairs::Adjacent},
-    {"biases", 6, 2, 24, 24, cpu::RotaryPairs::Halves, true},
-    {"norm of a head", 6, 2, 24, 24, cpu::RotaryPairs::Halves, false, false, QkNorm::PerHead},
-    {"norm of all heads, clipped", 3, 3, 32, 32, cpu::RotaryPairs::Halves, true, false, QkNorm::AllHeads, 0.8f},
-    {"sinks", 8, 1, 80, 80, cpu::RotaryPairs::Halves, false, true},
-    {"window of 24", 10, 2, 8, 8, cpu::RotaryPairs::Halves, false, false, QkNorm::None, 0, 24},
-    {"window of 128, sinks, biases", 8, 2, 64, 64, cpu::RotaryPairs::Halves, true, true, QkNorm::None, 0, 128},
-    {"window of 1", 4, 2, 16, 16, cpu::RotaryPairs::Halves, false, true, QkNorm::None, 0, 1},
+    {"adjacent pairs", 4, 2, 8, 4, RotaryPairs::Adjacent},
+    {"biases", 6, 2, 24, 24, RotaryPairs::Halves, true},
+    {"norm of a head", 6, 2, 24, 24, RotaryPairs::Halves, false, false, QkNorm::PerHead},
+    {"norm of all heads, clipped", 3, 3, 32, 32, RotaryPairs::Halves, true, false, QkNorm::AllHeads, 0.8f},
+    {"sinks", 8, 1, 80, 80, RotaryPairs::Halves, false, true},
+    {"window of 24", 10, 2, 8, 8, RotaryPairs::Halves, false, false, QkNorm::None, 0, 24},
+    {"window of 128, sinks, biases", 8, 2, 64, 64, RotaryPairs::Halves, true, true, QkNorm::None, 0, 128},
+    {"window of 1", 4, 2, 16, 16, RotaryPairs::Halves, false, true, QkNorm::None, 0, 1},
 };
 
 // A layer's weights; layer 0 of the model sees everything, layer 1 its window.
@@ -149,22 +150,26 @@ inline std::vector<float> rows_of(std::uint64_t key, std::size_t tokens) {
 struct GqaBench {
   const GqaLayer& layer;
   cpu::Stream stream;
-  KvCache cache;
+  cpu::KvCache cache;
   RopeTable rope;
-  Gqa gqa;
+  cpu::GroupedAttention attention;
 
   explicit GqaBench(const GqaLayer& l, cpu::Isa isa = cpu::best_isa(), int threads = 1)
       : layer(l),
         stream(isa, threads),
         cache(l.config, {gqa_pages, gqa_pages}),
         rope(l.config.rope),
-        gqa(stream, l.config, cache) {}
+        attention(stream, l.config, cache) {}
 
   // out: [rows, hidden] of the step's segments [first, first + count).
   void run(const Step& step, std::size_t first, std::size_t count, const float* rows, float* out) {
     AttentionPlan plan;
-    plan_attention(step, std::span(step.segments).subspan(first, count), layer.config.attention, rope, plan);
-    gqa.run(layer.weights, layer.id(), plan, rows + plan.first_row * gqa_hidden, out + plan.first_row * gqa_hidden);
+    plan_attention(step, std::span(step.segments).subspan(first, count), rope, plan);
+    cpu::GroupedTiles tiles;
+    attention.make_tiles(plan, tiles);
+    const std::size_t from = plan.first_row * gqa_hidden;
+    attention.run(layer.weights, layer.id(), plan, tiles, {rows + from, plan.rows, gqa_hidden},
+                  {out + from, plan.rows, gqa_hidden});
   }
 };
 

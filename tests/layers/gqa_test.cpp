@@ -37,7 +37,7 @@ void norm_clip_rotate(const GqaLayer& l, std::vector<double>& x, const std::vect
   for (std::size_t h = 0; h < x.size(); h += dim) {
     for (std::size_t i = 0; i < half; ++i) {
       const double angle = static_cast<float>(position) * l.config.rope.frequencies[i];
-      const bool halves = l.options.pairs == cpu::RotaryPairs::Halves;
+      const bool halves = l.options.pairs == RotaryPairs::Halves;
       double &a = x[h + (halves ? i : 2 * i)], &b = x[h + (halves ? i + half : 2 * i + 1)];
       const double turned = a * std::cos(angle) - b * std::sin(angle);
       b = b * std::cos(angle) + a * std::sin(angle);

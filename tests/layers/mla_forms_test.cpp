@@ -18,8 +18,10 @@ constexpr std::uint32_t pages = 8;
 struct Single {
   explicit Single(const std::string& name)
       : config(model::read_config(model_dir(name))),
-        weights(model::load_weights(model_dir(name), config, {config.moe.experts, 1}, {0}, "auto")),
-        forward(stream, config, weights, Comm::alone(), nodes, {.max_rows = 64, .pages = pages, .trace = &trace}) {}
+        placement(model::contiguous_slices(config, 1)),
+        weights(model::load_weights(model_dir(name), config, placement, {0}, "auto")),
+        forward(stream, config, weights, placement, Comm::alone(), nodes,
+                {.max_rows = 64, .pages = pages, .trace = &trace}) {}
 
   void add(Step& step, RowKind kind, std::span<const TokenId> tokens, std::uint32_t first_position,
            const std::vector<PageId>& on) {
@@ -34,16 +36,16 @@ struct Single {
   }
   std::vector<float> run(const Step& step) {
     forward.run(step);
-    const float* logits = forward.logits(0, step.logit_rows.size());
-    return {logits, logits + step.logit_rows.size() * forward.logits_stride()};
+    return trace.logits;
   }
 
   model::ModelConfig config;
+  model::Placement placement;
   model::Weights weights;
   cpu::Stream stream;
   std::vector<int> nodes{0};
   layers::Trace trace;
-  layers::Forward forward;
+  layers::Forward<Cpu> forward;
 };
 
 }  // namespace

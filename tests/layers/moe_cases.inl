@@ -9,10 +9,10 @@
 
 #include "base/random.hpp"
 #include "kernels/rows.hpp"
-#include "layers/exchange.hpp"
-#include "layers/experts.hpp"
-#include "layers/mlp.hpp"
-#include "layers/route.hpp"
+#include "layers/cpu/experts.hpp"
+#include "layers/cpu/router.hpp"
+#include "layers/dispatch/exchange.hpp"
+#include "support/placements.hpp"
 
 namespace moemill::test {
 
@@ -22,7 +22,7 @@ inline float unit_value(std::uint64_t key, std::uint64_t i) {
   return static_cast<float>(philox(key, i)[0]) * 0x1p-31f - 1.0f;
 }
 
-// One expert's matrices and their owner.
+// One expert's matrices and the memory that they lie in.
 struct TestExpert {
   std::vector<bf16> gate_up, down;
   std::vector<float> gate_up_bias, down_bias;
@@ -71,14 +71,14 @@ inline model::Moe clamped_moe(std::uint32_t experts) {
 }
 
 // The layer over this rank's share of `rows` rows; returns its outputs, [own rows, hidden].
-inline std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::uint32_t rows, int threads) {
+inline std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::uint32_t rows, int threads,
+                                        Spread spread) {
   cpu::Stream stream(cpu::best_isa(), threads);
-  model::Placement placement{moe.experts, static_cast<std::uint32_t>(comm.size())};
-  DomainRank me{comm.rank()};
+  const model::Placement placement({layer_placement_for(moe.experts, static_cast<std::uint32_t>(comm.size()), spread)});
   std::vector<TestExpert> experts;
   std::vector<model::MlpWeights> weights;
-  for (std::uint32_t e = 0; e < placement.count(me); ++e)
-    experts.emplace_back(static_cast<std::uint32_t>(placement.first(me).value) + e,
+  for (GlobalExpert e : placement.layer({0}).slots({comm.rank()}))
+    experts.emplace_back(static_cast<std::uint32_t>(e.value),
                          moe.expert_bias ? TestExpert::Biases::Yes : TestExpert::Biases::No);
   for (const TestExpert& e : experts) weights.push_back(e.weights);
 
@@ -93,15 +93,16 @@ inline std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::u
   }
   std::vector<GlobalExpert> picks(std::size_t{mine} * moe.picks);
   std::vector<float> pick_weights(picks.size());
-  layers::route(stream, moe, nullptr, logits.data(), moe.experts, mine, picks, pick_weights);
+  cpu::route(stream, moe, nullptr, {logits.data(), mine, moe.experts}, {picks.data(), mine, moe.picks},
+             {pick_weights.data(), mine, moe.picks});
   layers::Exchange exchange(stream, comm, placement, moe_hidden, moe.picks,
                             std::vector<int>(static_cast<std::size_t>(comm.size()), 0));
-  layers::MlpScratch scratch;
-  exchange.send_dispatch(0, x.data(), moe_hidden, mine, picks);
-  layers::ReceivedRows received = exchange.receive_dispatch(0);
-  layers::run_experts(stream, moe, weights, received, scratch);
-  exchange.send_combine(0);
-  exchange.receive_combine(0, pick_weights, out.data(), moe_hidden);
+  cpu::Experts tools(stream, moe);
+  exchange.begin_dispatch(0, {0}, {x.data(), mine, moe_hidden}, {picks.data(), mine, moe.picks});
+  layers::ReceivedRows received = exchange.finish_dispatch(0);
+  tools.run(weights, received);
+  exchange.begin_combine(0);
+  exchange.finish_combine(0, {pick_weights.data(), mine, moe.picks}, {out.data(), mine, moe_hidden});
   return out;
 }
 
@@ -110,15 +111,17 @@ inline void check_moe_layer(Comm comm) {
     for (std::uint32_t rows : {0u, 1u, 5u, 400u}) {
       CAPTURE(moe.experts);
       CAPTURE(rows);
-      std::vector<float> reference = run_moe_layer(Comm::alone(), moe, rows, 1);
-      std::vector<float> mine = run_moe_layer(comm, moe, rows, 1 + comm.rank() % 2);
-      auto size = static_cast<std::size_t>(comm.size());
-      bool same = true;
-      for (std::size_t r = 0; r * moe_hidden < mine.size(); ++r)
-        same = same && std::memcmp(mine.data() + r * moe_hidden,
-                                   reference.data() + (r * size + static_cast<std::size_t>(comm.rank())) * moe_hidden,
-                                   moe_hidden * sizeof(float)) == 0;
-      CHECK(same);
+      const std::vector<float> reference = run_moe_layer(Comm::alone(), moe, rows, 1, Spread::Slices);
+      for (Spread spread : {Spread::Slices, Spread::Shuffled, Spread::SomeTwice}) {
+        const std::vector<float> mine = run_moe_layer(comm, moe, rows, 1 + comm.rank() % 2, spread);
+        auto size = static_cast<std::size_t>(comm.size());
+        bool same = true;
+        for (std::size_t r = 0; r * moe_hidden < mine.size(); ++r)
+          same = same && std::memcmp(mine.data() + r * moe_hidden,
+                                     reference.data() + (r * size + static_cast<std::size_t>(comm.rank())) * moe_hidden,
+                                     moe_hidden * sizeof(float)) == 0;
+        CHECK(same);
+      }
     }
 }
 

@@ -1,4 +1,4 @@
-#include "layers/route.hpp"
+#include "layers/cpu/router.hpp"
 
 #include <doctest/doctest.h>
 
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/random.hpp"
+#include "kernels/gemm.hpp"
 
 using namespace moemill;
 
@@ -31,8 +32,8 @@ Routed route_rows(const model::Moe& moe, const std::vector<float>& bias, std::ve
   std::vector<GlobalExpert> picks(rows * moe.picks);
   Routed out;
   out.weights.resize(picks.size());
-  layers::route(stream, moe, bias.empty() ? nullptr : bias.data(), logits.data(), moe.experts, rows, picks,
-                out.weights);
+  cpu::route(stream, moe, bias.empty() ? nullptr : bias.data(), {logits.data(), rows, moe.experts},
+             {picks.data(), rows, moe.picks}, {out.weights.data(), rows, moe.picks});
   for (GlobalExpert e : picks) out.picks.push_back(e.value);
   return out;
 }
@@ -277,8 +278,28 @@ TEST_CASE("routing gives the same bits for any threads, instruction set and batc
   check_same_bits(make_moe(256, 8, model::RouterScore::SoftmaxOfPicks), {});
 }
 
-TEST_CASE("picks are counted by expert") {
-  std::vector<std::uint64_t> counts{1, 0, 0, 10};
-  layers::count_picks(std::vector<GlobalExpert>{{3}, {0}, {3}, {2}}, counts);
-  CHECK(counts == std::vector<std::uint64_t>{2, 0, 1, 12});
+TEST_CASE("picks are counted by layer and expert") {
+  model::ModelConfig config;
+  config.hidden = 1;
+  config.moe = make_moe(4, 1, model::RouterScore::Sigmoid);
+  config.layer_is_moe = {true, false, true};
+  cpu::Stream stream;
+  cpu::Router router(stream, config);
+  // A matrix of one input: the logits of a row x are x times the experts' values.
+  const std::vector<bf16> experts{to_bf16(1), to_bf16(3), to_bf16(2), to_bf16(-1)};
+  std::vector<bf16> packed(cpu::packed_count(1, 4));
+  cpu::pack(packed.data(), 1, 4, experts.data(), 1, 1, 0, 4);
+  model::MoeWeights weights;
+  weights.router.data = packed.data(), weights.router.k = 1, weights.router.n = 4;
+  const std::vector<float> rows{1, -1, 2};
+  std::vector<GlobalExpert> picks(3);
+  std::vector<float> pick_weights(3);
+  for (std::int32_t layer : {0, 2, 2}) {
+    router.run_logits(weights, {rows.data(), 3, 1});
+    CHECK(router.scores().row(2)[1] == 6);
+    router.route(weights, {layer}, {picks.data(), 3, 1}, {pick_weights.data(), 3, 1});
+  }
+  CHECK(picks == std::vector<GlobalExpert>{{1}, {3}, {1}});
+  const auto counts = router.counts();
+  CHECK(std::vector<std::uint64_t>(counts.begin(), counts.end()) == std::vector<std::uint64_t>{0, 2, 0, 1, 0, 4, 0, 2});
 }

@@ -5,7 +5,7 @@
 #include <random>
 
 #include "base/error.hpp"
-#include "layers/forward.hpp"
+#include "layers/cpu/cpu.hpp"
 #include "layers/working_set.hpp"
 #include "plan/footprint.hpp"
 #include "plan/kv_plan.hpp"
@@ -123,13 +123,13 @@ TEST_CASE("the weights of ranks and nodes, also where ranks and experts do not d
       std::uint64_t most = 0, node = 0, largest_node = 0;
       std::uint32_t without = 0;
       for (std::uint32_t r = 0; r < ranks; ++r) {
-        const model::Placement placement{experts, shape.domain_size[r]};
+        const model::Placement placement = model::contiguous_slices(config, shape.domain_size[r]);
         const DomainRank place{static_cast<std::int32_t>(shape.domain_rank[r])};
         const std::uint64_t bytes = model::weight_bytes(config, placement, place);
         most = std::max(most, bytes);
         node = (r % 2 == 0 ? 0 : node) + bytes;
         largest_node = std::max(largest_node, node);
-        without += placement.count(place) == 0;
+        without += placement.layer({static_cast<std::int32_t>(config.layers) - 1}).slots(place).empty();
       }
       CHECK(share.rank_bytes == most);
       CHECK(share.node_bytes == largest_node);
@@ -155,13 +155,13 @@ void check_workspace(const model::ModelConfig& config, std::uint32_t threads) {
       settings.threads_per_rank = threads;
       const double told = static_cast<double>(workspace_bytes(config, settings, static_cast<std::uint32_t>(ranks)));
       run_loopback(ranks, [&](Comm world) {
-        const model::Placement placement{config.moe.experts, static_cast<std::uint32_t>(ranks)};
+        const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(ranks));
         const model::Weights weights = model::load_weights(tiny, config, placement, {world.rank()}, "dummy");
         cpu::Stream stream(cpu::best_isa(), static_cast<int>(threads));
         const std::vector<int> nodes(static_cast<std::size_t>(ranks), 0);
         const std::uint32_t pages = schedule::pages_for(rows);
-        layers::Forward forward(stream, config, weights, world, nodes,
-                                {.max_rows = rows, .max_positions = config.max_positions, .pages = pages});
+        layers::Forward<Cpu> forward(stream, config, weights, placement, world, nodes,
+                                     {.max_rows = rows, .max_positions = config.max_positions, .pages = pages});
         // A full step of consecutive prompts, each one page long.
         schedule::Step step;
         std::minstd_rand draw(static_cast<unsigned>(world.rank() + 1));

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/random.hpp"
-#include "sample/sampler.hpp"
+#include "sample/requests.hpp"
 
 namespace moemill::sample::test {
 
@@ -28,9 +28,8 @@ inline std::vector<float> random_logits(std::uint64_t seed, std::size_t count, f
   return row;
 }
 
-inline std::vector<float> adjusted_logits(const SampleRequest& request, std::size_t vocabulary) {
+inline std::vector<float> adjusted_logits(const SampleRequest& request, std::vector<float> x) {
   const SamplingParams& p = *request.params;
-  std::vector<float> x(request.logits, request.logits + vocabulary);
   std::set<TokenId> generated(request.generated.begin(), request.generated.end()), all = generated;
   all.insert(request.prompt.begin(), request.prompt.end());
   for (TokenId t : all) {

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <map>
 
-#include "kernels/stream.hpp"
+#include "kernels/cpu/stream.hpp"
+#include "sample/cpu/sampler.hpp"
 #include "sample/reference.hpp"
-#include "sample/sampler.hpp"
 
 using namespace moemill;
 using namespace moemill::sample;
@@ -19,13 +19,29 @@ struct Case {
   SamplingParams params;
   std::vector<TokenId> prompt, generated, stop;
   std::uint64_t seed = 1;
-  SampleRequest request() const { return {logits.data(), &params, prompt, generated, stop, seed, {}}; }
+  SampleRequest request(std::uint32_t row = 0) const { return {row, &params, prompt, generated, stop, seed, {}}; }
 };
 
-SampleResult sample_one(Sampler& sampler, const SampleRequest& request) {
+// A backend that tests of drawing run on. A second one is a structure of the same names.
+struct OnCpu {
+  using Stream = cpu::Stream;
+  using Sampler = cpu::Sampler;
+};
+
+template <class Sampler>
+SampleResult sample_one(Sampler& sampler, const Case& c, std::span<TokenLogprob> top = {}) {
+  SampleRequest request = c.request();
+  request.top = top;
   SampleResult result;
-  sampler.sample(std::span(&request, 1), std::span(&result, 1));
+  sampler.sample({c.logits.data(), 1, c.logits.size()}, 0, std::span(&request, 1), std::span(&result, 1));
   return result;
+}
+
+// The logits of several cases, row after row.
+std::vector<float> logits_of(std::span<const Case> cases) {
+  std::vector<float> all;
+  for (const Case& c : cases) all.insert(all.end(), c.logits.begin(), c.logits.end());
+  return all;
 }
 
 Case random_case(std::uint64_t seed, std::size_t vocabulary) {
@@ -56,23 +72,23 @@ Case random_case(std::uint64_t seed, std::size_t vocabulary) {
 
 }  // namespace
 
-TEST_CASE("every parameter, alone and together, against a plain reference") {
-  cpu::Stream stream;
+TEST_CASE_TEMPLATE("every parameter, alone and together, against a plain reference", B, OnCpu) {
+  typename B::Stream stream;
   int compared = 0, ambiguous = 0;
   for (std::size_t vocabulary :
        {std::size_t{1}, std::size_t{3}, std::size_t{63}, std::size_t{65}, std::size_t{500}, std::size_t{5000}}) {
-    Sampler sampler(stream, static_cast<std::uint32_t>(vocabulary));
+    typename B::Sampler sampler(stream, static_cast<std::uint32_t>(vocabulary));
     for (std::uint64_t i = 0; i < 150; ++i) {
       CAPTURE(vocabulary);
       CAPTURE(i);
       Case c = random_case(vocabulary * 1000 + i, vocabulary);
-      Kept kept = kept_distribution(adjusted_logits(c.request(), vocabulary), c.params);
+      Kept kept = kept_distribution(adjusted_logits(c.request(), c.logits), c.params);
       if (kept.ambiguous) {
         ++ambiguous;
         continue;
       }
       for (int draw = 0; draw < 20; ++draw, ++compared, ++c.seed) {
-        SampleResult result = sample_one(sampler, c.request());
+        SampleResult result = sample_one(sampler, c);
         auto random = philox(c.seed, c.generated.size());
         REQUIRE(result.finite);
         REQUIRE(agrees(kept, uniform(random[1], random[0]), result.token));
@@ -84,31 +100,31 @@ TEST_CASE("every parameter, alone and together, against a plain reference") {
   CHECK(ambiguous < 200);
 }
 
-TEST_CASE("greedy takes the largest logit, ties to the lowest id, after penalties") {
-  cpu::Stream stream;
-  Sampler sampler(stream, 200);
+TEST_CASE_TEMPLATE("greedy takes the largest logit, ties to the lowest id, after penalties", B, OnCpu) {
+  typename B::Stream stream;
+  typename B::Sampler sampler(stream, 200);
   Case c;
   c.logits.assign(200, -3.0f);
   c.logits[150] = c.logits[70] = c.logits[199] = 2.0f;
   c.params.temperature = 0;
-  CHECK(sample_one(sampler, c.request()).token == 70);
+  CHECK(sample_one(sampler, c).token == 70);
   c.generated = {70};
-  CHECK(sample_one(sampler, c.request()).token == 70);
+  CHECK(sample_one(sampler, c).token == 70);
   c.params.presence_penalty = 0.5f;
-  CHECK(sample_one(sampler, c.request()).token == 150);
+  CHECK(sample_one(sampler, c).token == 150);
   c.prompt = {150};
   c.params.repetition_penalty = 1.1f;
-  CHECK(sample_one(sampler, c.request()).token == 199);
+  CHECK(sample_one(sampler, c).token == 199);
   c.params.min_tokens = 2, c.stop = {199};  // one token generated: 199 is still masked
-  CHECK(sample_one(sampler, c.request()).token == 150);
+  CHECK(sample_one(sampler, c).token == 150);
   c.generated = {70, 70};
-  CHECK(sample_one(sampler, c.request()).token == 199);
+  CHECK(sample_one(sampler, c).token == 199);
 }
 
-TEST_CASE("draws have the distribution's frequencies (chi-square, fixed seeds)") {
-  cpu::Stream stream;
+TEST_CASE_TEMPLATE("draws have the distribution's frequencies (chi-square, fixed seeds)", B, OnCpu) {
+  typename B::Stream stream;
   const std::size_t vocabulary = 12;
-  Sampler sampler(stream, vocabulary);
+  typename B::Sampler sampler(stream, vocabulary);
   for (int variant = 0; variant < 4; ++variant) {
     CAPTURE(variant);
     Case c;
@@ -122,7 +138,7 @@ TEST_CASE("draws have the distribution's frequencies (chi-square, fixed seeds)")
     std::vector<int> counts(vocabulary, 0);
     for (int d = 0; d < draws; ++d) {
       c.seed = sample_seed(7, static_cast<std::uint64_t>(d), static_cast<std::uint32_t>(variant));
-      ++counts[static_cast<std::size_t>(sample_one(sampler, c.request()).token)];
+      ++counts[static_cast<std::size_t>(sample_one(sampler, c).token)];
     }
     double total = std::accumulate(kept.p.begin(), kept.p.end(), 0.0), chi = 0;
     int kinds = 0;
@@ -140,33 +156,34 @@ TEST_CASE("draws have the distribution's frequencies (chi-square, fixed seeds)")
   }
 }
 
-TEST_CASE("successive tokens of a sample and samples of a prompt are drawn independently") {
-  cpu::Stream stream;
-  Sampler sampler(stream, 2);
+TEST_CASE_TEMPLATE("successive tokens of a sample and samples of a prompt are drawn independently", B, OnCpu) {
+  typename B::Stream stream;
+  typename B::Sampler sampler(stream, 2);
   Case c;
   c.logits = {0, 0};
   int same = 0;
   for (std::uint64_t s = 0; s < 4000; ++s) {
     c.generated.clear();
     c.seed = sample_seed(1, 2, static_cast<std::uint32_t>(s));
-    TokenId first = sample_one(sampler, c.request()).token;
+    TokenId first = sample_one(sampler, c).token;
     c.generated = {first};
-    same += sample_one(sampler, c.request()).token == first ? 1 : 0;
+    same += sample_one(sampler, c).token == first ? 1 : 0;
   }
   CHECK(std::abs(same - 2000) < 158);  // five standard deviations
 }
 
-TEST_CASE("logits that are not finite fail their row and no other") {
-  cpu::Stream stream;
+TEST_CASE_TEMPLATE("logits that are not finite fail their row and no other", B, OnCpu) {
+  typename B::Stream stream;
   const std::size_t vocabulary = 300;
-  Sampler sampler(stream, vocabulary);
+  typename B::Sampler sampler(stream, vocabulary);
   for (float bad : {std::nanf(""), INFINITY, -INFINITY}) {
     for (std::size_t place : {std::size_t{0}, std::size_t{17}, std::size_t{255}, std::size_t{299}}) {
       Case good = random_case(1, vocabulary), broken = good;
       broken.logits[place] = bad;
-      std::vector<SampleRequest> requests = {broken.request(), good.request()};
+      const std::vector<float> logits = logits_of(std::vector{broken, good});
+      std::vector<SampleRequest> requests = {broken.request(0), good.request(1)};
       std::vector<SampleResult> results(2);
-      sampler.sample(requests, results);
+      sampler.sample({logits.data(), 2, vocabulary}, 0, requests, results);
       CHECK_FALSE(results[0].finite);
       CHECK(results[1].finite);
     }
@@ -174,14 +191,14 @@ TEST_CASE("logits that are not finite fail their row and no other") {
   Case masked;
   masked.logits = {1.0f};
   masked.params.min_tokens = 1, masked.stop = {0};
-  Sampler one(stream, 1);
-  CHECK_FALSE(sample_one(one, masked.request()).finite);
+  typename B::Sampler one(stream, 1);
+  CHECK_FALSE(sample_one(one, masked).finite);
 }
 
-TEST_CASE("logprobs are the model's own, best first, ties to the lowest id") {
-  cpu::Stream stream;
+TEST_CASE_TEMPLATE("logprobs are the model's own, best first, ties to the lowest id", B, OnCpu) {
+  typename B::Stream stream;
   const std::size_t vocabulary = 1000;
-  Sampler sampler(stream, vocabulary);
+  typename B::Sampler sampler(stream, vocabulary);
   Case c = random_case(12, vocabulary);
   for (float& x : c.logits) x = std::round(x * 4) / 4;
   c.params.temperature = 0.3f, c.params.repetition_penalty = 1.5f;  // change the draw, not the logprobs
@@ -194,9 +211,7 @@ TEST_CASE("logprobs are the model's own, best first, ties to the lowest id") {
     CAPTURE(k);
     c.params.logprobs = k;
     std::vector<TokenLogprob> top(k);
-    SampleRequest request = c.request();
-    request.top = top;
-    SampleResult result = sample_one(sampler, request);
+    SampleResult result = sample_one(sampler, c, top);
     double tolerance = 8 * 1.2e-7 * 10;  // a few roundings at the size of the values
     CHECK(std::abs(result.logprob - (c.logits[static_cast<std::size_t>(result.token)] - std::log(total))) < tolerance);
     for (std::size_t i = 0; i < k; ++i) {
@@ -204,12 +219,12 @@ TEST_CASE("logprobs are the model's own, best first, ties to the lowest id") {
       REQUIRE(std::abs(top[i].logprob - (c.logits[order[i]] - std::log(total))) < tolerance);
     }
   }
-  std::vector<TokenId> targets = {5, 0};
+  const std::vector<ScoreRequest> targets = {{7, 5}, {8, 0}};
   std::vector<float> two(2 * 1024, 0.0f);
   std::copy(c.logits.begin(), c.logits.end(), two.begin());
   std::copy(c.logits.begin(), c.logits.end(), two.begin() + 1024);
   float scores[2];
-  score_rows(stream, two.data(), 1024, targets, vocabulary, scores);
+  sampler.score({two.data(), 2, vocabulary, 1024}, 7, targets, scores);
   CHECK(std::abs(scores[0] - (c.logits[5] - std::log(total))) < 1e-5);
   CHECK(std::abs(scores[1] - (c.logits[0] - std::log(total))) < 1e-5);
 }
@@ -222,6 +237,7 @@ TEST_CASE("same bits for any instruction set, threads, batch and neighbours") {
     cases.back().params.logprobs = 3;
     if (i % 5 == 0) cases.back().params.temperature = 0;
   }
+  const std::vector<float> all = logits_of(cases);
   std::vector<SampleResult> expected;
   std::vector<std::vector<TokenLogprob>> expected_top;
   for (cpu::Isa isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
@@ -232,16 +248,19 @@ TEST_CASE("same bits for any instruction set, threads, batch and neighbours") {
     for (int threads : {1, 3}) {
       for (std::size_t batch : {std::size_t{1}, std::size_t{7}, std::size_t{60}}) {
         cpu::Stream stream(isa, threads);
-        Sampler sampler(stream, vocabulary);
+        cpu::Sampler sampler(stream, vocabulary);
         std::vector<SampleResult> results(cases.size());
         std::vector<std::vector<TokenLogprob>> top(cases.size(), std::vector<TokenLogprob>(3));
         for (std::size_t first = 0; first < cases.size(); first += batch) {
           std::vector<SampleRequest> requests;
-          for (std::size_t i = first; i < std::min(first + batch, cases.size()); ++i) {
-            requests.push_back(cases[i].request());
+          const std::size_t end = std::min(first + batch, cases.size());
+          for (std::size_t i = first; i < end; ++i) {
+            requests.push_back(cases[i].request(static_cast<std::uint32_t>(i)));
             requests.back().top = top[i];
           }
-          sampler.sample(requests, std::span(results).subspan(first, requests.size()));
+          const Rows<const float> logits(all.data() + first * vocabulary, end - first, vocabulary);
+          sampler.sample(logits, static_cast<std::uint32_t>(first), requests,
+                         std::span(results).subspan(first, requests.size()));
         }
         if (expected.empty()) expected = results, expected_top = top;
         for (std::size_t i = 0; i < cases.size(); ++i) {

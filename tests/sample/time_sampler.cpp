@@ -4,9 +4,9 @@
 #include <ctime>
 #include <string>
 
-#include "kernels/stream.hpp"
+#include "kernels/cpu/stream.hpp"
+#include "sample/cpu/sampler.hpp"
 #include "sample/reference.hpp"
-#include "sample/sampler.hpp"
 
 using namespace moemill;
 using namespace moemill::sample;
@@ -40,18 +40,19 @@ TEST_CASE("time of a row" * doctest::skip()) {
     for (float spread : {0.5f, 3.0f}) {  // nearly flat, as of random weights; and like a trained model's
       const std::size_t rows = 64;
       std::vector<float> logits = random_logits(3, rows * vocabulary, spread);
-      Sampler sampler(stream, static_cast<std::uint32_t>(vocabulary));
+      const Rows<const float> view(logits.data(), rows, vocabulary);
+      cpu::Sampler sampler(stream, static_cast<std::uint32_t>(vocabulary));
       for (const Named& kind : kinds) {
         std::vector<SampleRequest> requests(rows);
         std::vector<SampleResult> results(rows);
         std::vector<TokenLogprob> top(rows * 5);
         for (std::size_t r = 0; r < rows; ++r) {
-          requests[r] = {logits.data() + r * vocabulary, &kind.params, {}, {}, {}, r, {}};
+          requests[r] = {static_cast<std::uint32_t>(r), &kind.params, {}, {}, {}, r, {}};
           if (kind.params.logprobs) requests[r].top = std::span(top).subspan(r * 5, 5);
         }
-        sampler.sample(requests, results);
+        sampler.sample(view, 0, requests, results);
         double start = thread_seconds();
-        for (int i = 0; i < 5; ++i) sampler.sample(requests, results);
+        for (int i = 0; i < 5; ++i) sampler.sample(view, 0, requests, results);
         MESSAGE(cpu::name(stream.isa()) << " vocabulary " << vocabulary << " spread " << spread << " " << kind.name
                                         << ": " << (thread_seconds() - start) / (5.0 * rows) * 1e6 << " us a row");
       }

@@ -51,7 +51,8 @@ class Compare {
     linear(w.head, c_.tied_embeddings ? "model.embed_tokens" : "lm_head");
     floats(w.final_norm, c_.hidden, "model.norm.weight");
     REQUIRE(w.layers.size() == c_.layers);
-    for (std::uint32_t i = 0; i < c_.layers; ++i) layer(w.layers[i], i, placement, rank);
+    for (std::uint32_t i = 0; i < c_.layers; ++i)
+      layer(w.layers[i], i, placement.layer({static_cast<std::int32_t>(i)}).slots(rank));
   }
 
   // The tensors that were compared; everything else in the folder is left over.
@@ -69,14 +70,14 @@ class Compare {
                 shared = "shared_experts";
   };
 
-  void layer(const model::LayerWeights& w, std::uint32_t index, const model::Placement& placement, DomainRank rank) {
+  void layer(const model::LayerWeights& w, std::uint32_t index, std::span<const GlobalExpert> slots) {
     const std::string name = "model.layers." + std::to_string(index);
     floats(w.attention_norm, c_.hidden, name + ".input_layernorm.weight");
     floats(w.mlp_norm, c_.hidden, name + ".post_attention_layernorm.weight");
     if (tensors_.contains(name + ".self_attn.kv_b_proj.weight")) {
-      latent(w.mla, name + ".self_attn");
+      latent(std::get<model::MlaWeights>(w.attention), name + ".self_attn");
     } else {
-      grouped(w.gqa, name + ".self_attn");
+      grouped(std::get<model::GqaWeights>(w.attention), name + ".self_attn");
     }
     const std::string moe = name + "." + names_.moe;
     if (!tensors_.contains(moe + "." + names_.router + ".weight")) {
@@ -88,9 +89,9 @@ class Compare {
     const std::string shared = moe + "." + names_.shared;
     if (tensors_.contains(shared + ".up_proj.weight")) mlp(w.moe.shared, shared, {"gate_proj", "up_proj", "down_proj"});
     optional_floats(w.moe.shared_gate, c_.hidden, shared + "_gate.weight");
-    REQUIRE(w.moe.experts.size() == placement.count(rank));
-    for (std::uint32_t i = 0; i < placement.count(rank); ++i) {
-      const auto expert = static_cast<std::uint32_t>(placement.first(rank).value) + i;
+    REQUIRE(w.moe.experts.size() == slots.size());
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      const auto expert = static_cast<std::uint32_t>(slots[i].value);
       if (tensors_.contains(moe + ".experts.gate_up_proj_bias")) {
         fused(w.moe.experts[i], moe + ".experts.", expert);
       } else {

@@ -73,7 +73,7 @@ void check_decoded(const std::vector<RawTensor>& tensors, const Json& quantizati
   check_contains(warnings[0], {"3 scales of activations", "not used", "q_proj.input_scale"});
   Compare compare(c, dir.path);
   for (std::int32_t rank = 0; rank < 3; ++rank) {
-    compare.all(load_weights(dir.str(), c, {c.moe.experts, 3}, {rank}, "auto"), {c.moe.experts, 3}, {rank});
+    compare.all(load_weights(dir.str(), c, contiguous_slices(c, 3), {rank}, "auto"), contiguous_slices(c, 3), {rank});
   }
   CHECK(compare.wrong == 0);
   CHECK(compare.compared > 500000);
@@ -184,8 +184,8 @@ TEST_CASE("fp8: experts fused by transformers, joined matrices with blocks of th
   write_text(two.path / "model.safetensors", safetensors(fused));
   const ModelConfig c = read_config(one.str());
   for (std::int32_t rank = 0; rank < 3; ++rank) {
-    const Weights a = load_weights(one.str(), c, {c.moe.experts, 3}, {rank}, "auto");
-    const Weights b = load_weights(two.str(), c, {c.moe.experts, 3}, {rank}, "auto");
+    const Weights a = load_weights(one.str(), c, contiguous_slices(c, 3), {rank}, "auto");
+    const Weights b = load_weights(two.str(), c, contiguous_slices(c, 3), {rank}, "auto");
     REQUIRE(a.bytes == b.bytes);
     CHECK(std::memcmp(a.embedding, b.embedding, a.bytes - 256) == 0);
   }

@@ -200,7 +200,7 @@ TEST_CASE("model folder: what is refused") {
   }
   ModelConfig c = read_config(dir.str());
   check_contains(user_error_of([&] { check_model_files(dir.str(), c, "auto"); }), said);
-  check_contains(user_error_of([&] { load_weights(dir.str(), c, {c.moe.experts, 2}, {1}, "auto"); }), said);
+  check_contains(user_error_of([&] { load_weights(dir.str(), c, contiguous_slices(c, 2), {1}, "auto"); }), said);
 }
 
 TEST_CASE("model folder: an index that is wrong about what nobody needs, or about the place, is told and no more") {
@@ -239,7 +239,7 @@ TEST_CASE("model folder: an index that is wrong about what nobody needs, or abou
   const auto warnings = check_model_files(dir.str(), c, "auto");
   REQUIRE(!warnings.empty());
   check_contains(warnings[0], said);
-  const Placement placement{c.moe.experts, 1};
+  const Placement placement = contiguous_slices(c, 1);
   Weights changed = load_weights(dir.str(), c, placement, {0}, "auto");
   Weights whole = load_weights(v3.string(), c, placement, {0}, "auto");
   CHECK(changed.digest.replicated == whole.digest.replicated);
@@ -281,7 +281,7 @@ TEST_CASE("model folder: tensors that do not fit config.json") {
   ModelConfig c = read_config(dir.str());
   check_contains(user_error_of([&] { check_model_files(dir.str(), c, "auto"); }), said);
   // Every rank sees the fault, also one that does not hold the tensor.
-  check_contains(user_error_of([&] { load_weights(dir.str(), c, {c.moe.experts, 10}, {5}, "auto"); }), said);
+  check_contains(user_error_of([&] { load_weights(dir.str(), c, contiguous_slices(c, 10), {5}, "auto"); }), said);
 }
 
 TEST_CASE("model folder: an unknown load_format") {

@@ -19,7 +19,7 @@ bool same_bits(const cpu::Matrix& a, const cpu::Matrix& b) {
 // Both folders on `domain` ranks: all bytes of all weights.
 void check_same(const fs::path& changed, const fs::path& published, std::uint32_t domain) {
   const ModelConfig c = read_config(changed.string()), original = read_config(published.string());
-  const Placement placement{c.moe.experts, domain};
+  const Placement placement = contiguous_slices(c, domain);
   for (std::int32_t rank = 0; rank < static_cast<std::int32_t>(domain); ++rank) {
     CAPTURE(rank);
     const Weights a = load_weights(changed.string(), c, placement, {rank}, "auto");
@@ -28,7 +28,8 @@ void check_same(const fs::path& changed, const fs::path& published, std::uint32_
     // Everything lies behind the embedding, in the order of the walk.
     CHECK(std::memcmp(a.embedding, b.embedding, a.bytes - 256) == 0);
     CHECK(same_bits(a.head, b.head));
-    CHECK(a.layers.back().moe.experts.size() == placement.count({rank}));
+    CHECK(a.layers.back().moe.experts.size() ==
+          placement.layer({static_cast<std::int32_t>(c.layers) - 1}).slots({rank}).size());
   }
 }
 
@@ -97,7 +98,7 @@ TEST_CASE("stored form: a rank reads the rows of its own experts alone") {
   down.bytes[down.bytes.size() - 2] = '\xc0', down.bytes.back() = '\x7f';  // a NaN in the last expert
   TempDir dir;
   write_folder(dir, qwen, tensors);
-  const Placement placement{c.moe.experts, 2};
+  const Placement placement = contiguous_slices(c, 2);
   CHECK_NOTHROW(load_weights(dir.str(), c, placement, {0}, "auto"));
   check_contains(user_error_of([&] { load_weights(dir.str(), c, placement, {1}, "auto"); }), {down.name, "NaN"});
 }
@@ -199,7 +200,7 @@ TEST_CASE("stored form: a router in fp32 keeps every bit, and no warning says th
     write_folder(dir, from, tensors);
     const ModelConfig c = read_config(dir.str());
     CHECK(check_model_files(dir.str(), c, "auto").empty());
-    const Placement placement{c.moe.experts, 1};
+    const Placement placement = contiguous_slices(c, 1);
     const Weights w = load_weights(dir.str(), c, placement, {0}, "auto");
     CHECK(w.bytes == weight_bytes(stored_config(dir.str(), c, "auto"), placement, {0}));
     CHECK(w.bytes > weight_bytes(c, placement, {0}));

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "model/folders.hpp"
+#include "support/placements.hpp"
 #include "weights/weights.hpp"
 
 using namespace moemill;
@@ -10,13 +11,15 @@ using namespace moemill::test;
 
 namespace {
 
-// Of the whole model, over the ranks that hold one copy of the experts, on so many threads each.
-ByteSum digest_of(const fs::path& dir, std::uint32_t ranks, int threads, const char* format = "auto") {
+// The digest of the whole model, over the ranks of an expert domain, on that many threads each.
+ByteSum digest_of(const fs::path& dir, std::uint32_t ranks, int threads, const char* format = "auto",
+                  Spread spread = Spread::Slices) {
   const ModelConfig c = read_config(dir.string());
+  const Placement placement = placement_for(c, ranks, spread);
   ThreadTeam team(threads);
   ByteSum sum, replicated;
   for (std::int32_t rank = 0; rank < static_cast<std::int32_t>(ranks); ++rank) {
-    const WeightsDigest d = load_weights(dir.string(), c, {c.moe.experts, ranks}, {rank}, format, team).digest;
+    const WeightsDigest d = load_weights(dir.string(), c, placement, {rank}, format, team).digest;
     if (rank == 0) sum = replicated = d.replicated;
     CHECK(d.replicated == replicated);
     sum += d.experts;
@@ -33,13 +36,16 @@ std::string first_weights_file(const fs::path& dir) {
 
 }  // namespace
 
-TEST_CASE("weights digest: the same on any number of ranks and threads, in every form of storage") {
+TEST_CASE("weights digest: the same for any ranks, threads and placement, in every form of storage") {
   for (const char* name : {"deepseek_v3", "deepseek_v3_fp8", "gpt_oss", "gpt_oss_mxfp4", "mixtral"}) {
     CAPTURE(name);
     const ByteSum whole = digest_of(models / name, 1, 1);
     CHECK(whole.hex().size() == 32);
     CHECK(whole != ByteSum());
-    for (std::uint32_t ranks : {2u, 3u, 5u}) CHECK(digest_of(models / name, ranks, 2) == whole);
+    for (std::uint32_t ranks : {2u, 3u, 5u}) {
+      CHECK(digest_of(models / name, ranks, 2) == whole);
+      CHECK(digest_of(models / name, ranks, 2, "auto", Spread::SomeTwice) == whole);
+    }
   }
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 Weights load_on(const fs::path& dir, const ModelConfig& c, std::uint32_t domain, std::int32_t rank, int threads) {
   ThreadTeam team(threads);
-  return load_weights(dir.string(), c, {c.moe.experts, domain}, {rank}, "auto", team);
+  return load_weights(dir.string(), c, contiguous_slices(c, domain), {rank}, "auto", team);
 }
 
 void rewrite(const TempDir& dir, const fs::path& from, const std::vector<RawTensor>& tensors, const Json& patch = {}) {
@@ -22,7 +22,7 @@ void rewrite(const TempDir& dir, const fs::path& from, const std::vector<RawTens
 
 std::string load_error(const TempDir& dir) {
   ModelConfig c = read_config(dir.str());
-  return user_error_of([&] { load_weights(dir.str(), c, {c.moe.experts, 1}, {0}, "auto"); });
+  return user_error_of([&] { load_weights(dir.str(), c, contiguous_slices(c, 1), {0}, "auto"); });
 }
 
 // Whole comparisons, values counted.
@@ -30,7 +30,7 @@ std::uint64_t compare_all(const fs::path& dir) {
   ModelConfig c = read_config(dir.string());
   Compare compare(c, dir);
   Weights w = load_on(dir, c, 1, 0, 1);
-  compare.all(w, {c.moe.experts, 1}, {0});
+  compare.all(w, contiguous_slices(c, 1), {0});
   CHECK(compare.wrong == 0);
   CHECK(compare.left_over().empty());
   return compare.compared;
@@ -50,8 +50,8 @@ TEST_CASE("families: every tensor of the files is in its place, on every rank an
         CAPTURE(domain);
         CAPTURE(rank);
         Weights w = load_on(dir, c, domain, rank, domain == 3 ? 3 : 1);
-        CHECK(w.bytes == weight_bytes(c, {c.moe.experts, domain}, {rank}));
-        compare.all(w, {c.moe.experts, domain}, {rank});
+        CHECK(w.bytes == weight_bytes(c, contiguous_slices(c, domain), {rank}));
+        compare.all(w, contiguous_slices(c, domain), {rank});
         CHECK(compare.wrong == 0);
       }
     }
@@ -212,7 +212,7 @@ TEST_CASE("gpt-oss: F32 fused experts are rounded with a warning, biases and sin
   const auto warnings = check_model_files(dir.str(), c, "auto");
   REQUIRE(warnings.size() == 1);
   check_contains(warnings[0], {"1 matrices", "rounded", "model.layers.2.mlp.experts.gate_up_proj"});
-  compare.all(w, {c.moe.experts, 1}, {0});
+  compare.all(w, contiguous_slices(c, 1), {0});
   CHECK(compare.wrong == 0);
 }
 
@@ -355,15 +355,16 @@ TEST_CASE("dummy: every family from config.json alone, the same values on every 
     ModelConfig c = read_config(dir.str());
     CHECK_NOTHROW(check_model_files(dir.str(), c, "dummy"));
     ThreadTeam team(3);
-    Weights whole = load_weights(dir.str(), c, {c.moe.experts, 1}, {0}, "dummy");
+    Weights whole = load_weights(dir.str(), c, contiguous_slices(c, 1), {0}, "dummy");
     for (std::int32_t rank = 0; rank < 2; ++rank) {
-      const Placement placement{c.moe.experts, 2};
+      const Placement placement = contiguous_slices(c, 2);
       Weights w = load_weights(dir.str(), c, placement, {rank}, "dummy", team);
       const MoeWeights &part = w.layers.back().moe, &all = whole.layers.back().moe;
-      REQUIRE(part.experts.size() == placement.count({rank}));
+      const auto slots = placement.layer({static_cast<std::int32_t>(c.layers) - 1}).slots({rank});
+      REQUIRE(part.experts.size() == slots.size());
       for (std::size_t i = 0; i < part.experts.size(); ++i) {
         const MlpWeights& a = part.experts[i];
-        const MlpWeights& b = all.experts[i + static_cast<std::size_t>(placement.first({rank}).value)];
+        const MlpWeights& b = all.experts[static_cast<std::size_t>(slots[i].value)];
         for (auto [x, y] : {std::pair{&a.gate_up, &b.gate_up}, {&a.down, &b.down}}) {
           CHECK(std::memcmp(x->data, y->data, cpu::packed_count(x->k, x->n) * sizeof(bf16)) == 0);
         }

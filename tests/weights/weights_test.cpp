@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "compare.hpp"
+#include "support/placements.hpp"
 #include "weights/dummy.hpp"
 
 using namespace moemill;
@@ -36,7 +37,7 @@ void rewrite(const TempDir& dir, const fs::path& from, Change&& change) {
 
 Weights load_whole(const std::string& dir, const char* format = "auto") {
   ModelConfig c = read_config(dir);
-  return load_weights(dir, c, {c.moe.experts, 1}, {0}, format);
+  return load_weights(dir, c, contiguous_slices(c, 1), {0}, format);
 }
 
 // Pattern i of a walk over the finite halves, subnormals and both signs among them, and its value by the definition.
@@ -57,7 +58,7 @@ TEST_CASE("weights: packed values are the file's, on every rank") {
     ModelConfig c = read_config(dir.string());
     Compare compare(c, dir);
     for (std::uint32_t domain : {1u, 3u, 5u, 17u}) {
-      Placement placement{c.moe.experts, domain};
+      Placement placement = contiguous_slices(c, domain);
       for (std::int32_t rank = 0; rank < static_cast<std::int32_t>(domain); ++rank) {
         CAPTURE(domain);
         CAPTURE(rank);
@@ -71,16 +72,34 @@ TEST_CASE("weights: packed values are the file's, on every rank") {
   }
 }
 
+TEST_CASE("weights: any slot of any layer holds the expert that the placement says, once or twice") {
+  for (const char* name : {"deepseek_v3", "gpt_oss", "gpt_oss_mxfp4", "qwen3_moe"}) {
+    CAPTURE(name);
+    ModelConfig c = read_config((models / name).string());
+    Compare compare(c, models / name);
+    for (Spread spread : {Spread::Shuffled, Spread::SomeTwice}) {
+      const Placement placement = placement_for(c, 3, spread);
+      for (std::int32_t rank = 0; rank < 3; ++rank) {
+        Weights w = load_weights((models / name).string(), c, placement, {rank}, "auto");
+        CHECK(w.bytes == weight_bytes(c, placement, {rank}));
+        compare.all(w, placement, {rank});
+      }
+    }
+    CHECK(compare.wrong == 0);
+  }
+}
+
 TEST_CASE("weights: bytes are the parameters' plus padding") {
   ModelConfig c = read_config((fs::path(MOEMILL_SOURCE_DIR) / "configs/bench/deepseek-0.5b").string());
   // kv_b is held twice for keys (both forms), all else once, in bf16; norms and biases in fp32.
   double keys = 8.0 * 16 * 64 * 256;
   double wanted = 2 * (static_cast<double>(count_parameters(c).total) + keys);
-  double held = static_cast<double>(weight_bytes(c, {32, 1}, {0}));
+  double held = static_cast<double>(weight_bytes(c, contiguous_slices(c, 1), {0}));
   CHECK(held == doctest::Approx(wanted).epsilon(0.002));
   CHECK(held >= wanted);
   double routed = 2 * static_cast<double>(count_parameters(c).routed);
-  CHECK(held - static_cast<double>(weight_bytes(c, {32, 2}, {1})) == doctest::Approx(routed / 2).epsilon(0.001));
+  CHECK(held - static_cast<double>(weight_bytes(c, contiguous_slices(c, 2), {1})) ==
+        doctest::Approx(routed / 2).epsilon(0.001));
 }
 
 TEST_CASE("weights: tied embeddings make the head") {
@@ -91,7 +110,7 @@ TEST_CASE("weights: tied embeddings make the head") {
   write_config(dir, v3, {{"tie_word_embeddings", true}});
   ModelConfig c = read_config(dir.str());
   Compare compare(c, dir.path);
-  compare.all(load_whole(dir.str()), {c.moe.experts, 1}, {0});
+  compare.all(load_whole(dir.str()), contiguous_slices(c, 1), {0});
   CHECK(compare.wrong == 0);
 }
 
@@ -106,7 +125,7 @@ TEST_CASE("weights: odd data alignment in the file changes nothing") {
   write_text(dir.path / "model.safetensors", safetensors(header, file.substr(8 + length)));
   ModelConfig c = read_config(dir.str());
   Compare compare(c, v2);
-  compare.all(load_whole(dir.str()), {c.moe.experts, 1}, {0});
+  compare.all(load_whole(dir.str()), contiguous_slices(c, 1), {0});
   CHECK(compare.wrong == 0);
 }
 
@@ -221,12 +240,13 @@ TEST_CASE("weights: dummy values depend on tensor name and place alone") {
   CHECK(check_model_files(dir.str(), c, "dummy").empty());
   Weights whole = load_whole(dir.str(), "dummy");
   for (std::uint32_t domain : {2u, 5u}) {
-    Placement placement{c.moe.experts, domain};
+    Placement placement = contiguous_slices(c, domain);
     for (std::int32_t rank = 0; rank < static_cast<std::int32_t>(domain); ++rank) {
       Weights w = load_weights(dir.str(), c, placement, {rank}, "dummy");
       CHECK(bits_of(w.layers[1].moe.shared) == bits_of(whole.layers[1].moe.shared));
-      for (std::uint32_t i = 0; i < placement.count({rank}); ++i) {
-        auto expert = static_cast<std::size_t>(placement.first({rank}).value) + i;
+      const auto slots = placement.layer({1}).slots({rank});
+      for (std::size_t i = 0; i < slots.size(); ++i) {
+        const auto expert = static_cast<std::size_t>(slots[i].value);
         CHECK(bits_of(w.layers[1].moe.experts[i]) == bits_of(whole.layers[1].moe.experts[expert]));
       }
     }

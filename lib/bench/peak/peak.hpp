@@ -6,7 +6,7 @@
 #include <functional>
 #include <string>
 
-#include "kernels/stream.hpp"
+#include "kernels/cpu/stream.hpp"
 
 namespace moemill::bench {
 

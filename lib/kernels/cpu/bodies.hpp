@@ -1,0 +1,73 @@
+// The functions of one instruction set: what kernels/cpu/*.cpp call after splitting the work over the team, and what
+// each bodies_*.cpp fills in. Private to kernels/cpu/. The plain table is the definition; the others give the same
+// bits. The vector files define nothing but their table: any inline function they shared with other files could be
+// linked from their copy and fail on a CPU without the instructions (scripts/check_vector_symbols.sh holds this).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/bf16.hpp"
+#include "base/page_tokens.hpp"
+#include "kernels/cpu/attention_lanes.hpp"
+#include "kernels/cpu/attention_pages.hpp"
+#include "kernels/panel.hpp"
+
+namespace moemill::cpu {
+
+constexpr std::size_t block_inputs = 512;  // k of a block: 32 KiB of bf16 a panel, half of most L1 caches
+// Row stride of expanded A. Not a multiple of 4 KiB, so the rows of a tile do not fall into one cache set.
+constexpr std::size_t a_row_stride = block_inputs + 16;
+constexpr std::size_t widened_panel_floats = block_inputs * panel_columns;
+
+// Rows of A against successive panels of one K block: C += A * W, or C = A * W in the first block.
+struct GemmBlock {
+  const float* a;  // [rows][a_row_stride], zero padded to whole pairs
+  std::size_t rows;
+  const bf16* w;  // [panels][pairs][panel_columns][2]
+  std::size_t pairs;
+  std::size_t panels;
+  std::size_t last_columns;  // columns of the last panel that C has, 1..panel_columns
+  float* c;                  // [rows][c_stride], first column of the first panel
+  std::size_t c_stride;
+  bool first;        // start from zero instead of C
+  const bf16* next;  // the block needed after this one, to be prefetched; may be null
+  float* widened;    // widened_panel_floats of scratch
+};
+
+struct Bodies {
+  void (*gemm_block)(const GemmBlock& block);
+  // One row each; n is its width.
+  void (*widen)(const bf16* in, std::size_t n, float* out);
+  void (*round)(const float* in, std::size_t n, bf16* out);
+  void (*add)(float* x, const float* y, std::size_t n);
+  void (*add_scaled)(float* x, const float* y, float scale, std::size_t n);
+  float (*dot)(const float* x, const float* y, std::size_t n);
+  void (*rms_norm)(const float* x, std::size_t n, const float* weight, float eps, bf16* rounded, float* exact);
+  void (*rotate_adjacent)(float* x, std::size_t dim, const float* cosine, const float* sine);
+  void (*rotate_halves)(float* x, std::size_t dim, const float* cosine, const float* sine);
+  void (*swiglu)(const float* gate, const float* up, std::size_t n, bf16* out);
+  void (*clamped_swiglu)(const float* gate, const float* up, std::size_t n, float limit, bf16* out);
+  void (*weighted_sum)(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
+                       std::size_t picks, std::size_t n, float* out);
+  void (*sigmoid)(float* x, std::size_t n);
+  void (*divide)(float* x, std::size_t n, float by);
+  float (*maximum)(const float* x, std::size_t n);
+  // Sum of p[i] = exp((x[i] - maximum) * scale); p may be null.
+  float (*exp_sum)(const float* x, std::size_t n, float maximum, float scale, float* p);
+  void (*attention_block)(AttentionTile& tile, const float* keys, std::size_t key_stride, const float* values,
+                          std::size_t value_stride, std::size_t tokens, std::uint32_t first_position);
+  void (*attention_end)(AttentionTile& tile);
+  void (*attention_page)(AttentionRows& rows, const bf16* page, std::uint32_t first_position, const bf16* next);
+  void (*attention_rows_end)(AttentionRows& rows);
+  void (*lanes_in)(const float* in, std::size_t in_stride, std::size_t used, std::size_t width, float scale, float* out,
+                   std::size_t lanes);
+  void (*lanes_out)(const float* in, std::size_t lanes, std::size_t used, std::size_t width, float* out,
+                    std::size_t out_stride);
+};
+
+extern const Bodies plain_bodies;
+extern const Bodies avx2_bodies;
+extern const Bodies avx512_bodies;
+
+}  // namespace moemill::cpu

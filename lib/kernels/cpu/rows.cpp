@@ -1,0 +1,133 @@
+#include "kernels/rows.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+#include "kernels/cpu/bodies.hpp"
+#include "kernels/cpu/stream.hpp"
+#include "kernels/math.hpp"
+
+namespace moemill::cpu {
+
+namespace {
+
+// Rows a range must have before another thread is worth waking: about 16 thousand values.
+std::size_t grain_of(std::size_t width) { return std::max<std::size_t>(1, 16384 / std::max<std::size_t>(width, 1)); }
+
+template <class Body>
+void for_rows(Stream& stream, std::size_t rows, std::size_t width, Body body) {
+  auto range = [&](std::size_t begin, std::size_t end, int) {
+    for (std::size_t r = begin; r < end; ++r) body(r);
+  };
+  stream.team().parallel_for(rows, grain_of(width), std::ref(range));
+}
+
+}  // namespace
+
+void rms_norm(Stream& stream, Rows<const float> x, const float* weight, float eps, Rows<bf16> rounded,
+              Rows<float> exact) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) {
+    stream.bodies().rms_norm(x.row(r), x.width, weight, eps, rounded ? rounded.row(r) : nullptr,
+                             exact ? exact.row(r) : nullptr);
+  });
+}
+
+void round_rows(Stream& stream, Rows<const float> x, Rows<bf16> out) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().round(x.row(r), x.width, out.row(r)); });
+}
+
+void gather_rows(Stream& stream, Rows<const bf16> table, const std::int32_t* ids, Rows<float> x) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) {
+    stream.bodies().widen(table.row(static_cast<std::size_t>(ids[r])), x.width, x.row(r));
+  });
+}
+
+void scatter_rows(Stream& stream, Rows<const bf16> x, const std::uint32_t* place, bf16* out) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) {
+    std::memcpy(out + std::size_t{place[r]} * x.width, x.row(r), x.width * sizeof(bf16));
+  });
+}
+
+void add_rows(Stream& stream, Rows<float> x, Rows<const float> y) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().add(x.row(r), y.row(r), x.width); });
+}
+
+void add_scaled_rows(Stream& stream, Rows<float> x, Rows<const float> y, const float* scale) {
+  for_rows(stream, x.rows, x.width,
+           [&](std::size_t r) { stream.bodies().add_scaled(x.row(r), y.row(r), scale[r], x.width); });
+}
+
+void add_bias(Stream& stream, Rows<float> x, const float* bias) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().add(x.row(r), bias, x.width); });
+}
+
+void add_biases(Stream& stream, Rows<float> x, const float* const* bias_of_row) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().add(x.row(r), bias_of_row[r], x.width); });
+}
+
+void clamp_rows(Stream& stream, Rows<float> x, float limit) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) {
+    for (float& value : std::span(x.row(r), x.width)) value = std::clamp(value, -limit, limit);
+  });
+}
+
+void rotate(Stream& stream, const HeadRows<>& x, Rows<const float> cosine, Rows<const float> sine, RotaryPairs pairs) {
+  auto turn = pairs == RotaryPairs::Adjacent ? stream.bodies().rotate_adjacent : stream.bodies().rotate_halves;
+  for_rows(stream, x.first.rows, x.count * x.first.width, [&](std::size_t r) {
+    for (std::size_t h = 0; h < x.count; ++h) {
+      turn(x.first.row(r) + h * x.distance, x.first.width, cosine.row(r), sine.row(r));
+    }
+  });
+}
+
+void swiglu(Stream& stream, Rows<const float> gate, Rows<const float> up, Rows<bf16> out) {
+  for_rows(stream, out.rows, out.width,
+           [&](std::size_t r) { stream.bodies().swiglu(gate.row(r), up.row(r), out.width, out.row(r)); });
+}
+
+void clamped_swiglu(Stream& stream, Rows<const float> gate, Rows<const float> up, float limit, Rows<bf16> out) {
+  for_rows(stream, out.rows, out.width, [&](std::size_t r) {
+    stream.bodies().clamped_swiglu(gate.row(r), up.row(r), out.width, limit, out.row(r));
+  });
+}
+
+void weighted_sum(Stream& stream, Rows<const bf16> y, Rows<const std::uint32_t> row_of, Rows<const float> weights,
+                  Rows<float> out) {
+  const std::size_t picks = row_of.width;
+  for_rows(stream, out.rows, picks * out.width, [&](std::size_t r) {
+    stream.bodies().weighted_sum(y.data, y.stride, row_of.row(r), weights.row(r), picks, out.width, out.row(r));
+  });
+}
+
+void softmax_rows(Stream& stream, Rows<float> x) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) {
+    float* row = x.row(r);
+    const float sum = stream.bodies().exp_sum(row, x.width, stream.bodies().maximum(row, x.width), 1.0f, row);
+    stream.bodies().divide(row, x.width, sum);
+  });
+}
+
+void sigmoid_rows(Stream& stream, Rows<float> x) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().sigmoid(x.row(r), x.width); });
+}
+
+void sigmoid_dots(Stream& stream, Rows<const float> x, const float* weight, float* out) {
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) {
+    out[r] = stream.bodies().dot(x.row(r), weight, x.width);
+    stream.bodies().sigmoid(out + r, 1);
+  });
+}
+
+LogSumExp log_sum_exp(Stream& stream, std::span<const float> x) {
+  const Bodies& bodies = stream.bodies();
+  const float maximum = bodies.maximum(x.data(), x.size());
+  const float sum = bodies.exp_sum(x.data(), x.size(), maximum, 1.0f, nullptr);
+  return {maximum, static_cast<float>(double{maximum} + math::log(double{sum}))};
+}
+
+float exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, float* p) {
+  return stream.bodies().exp_sum(x.data(), x.size(), maximum, scale, p);
+}
+
+}  // namespace moemill::cpu

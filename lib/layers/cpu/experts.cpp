@@ -1,0 +1,98 @@
+// The routed experts.
+#include "layers/cpu/experts.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "layers/working_set.hpp"
+
+namespace moemill::cpu {
+namespace {
+
+using ExpertBegin = std::span<const std::uint32_t>;
+
+std::size_t expert_of(ExpertBegin begin, std::size_t pair) {
+  return static_cast<std::size_t>(std::upper_bound(begin.begin(), begin.end(), pair) - begin.begin()) - 1;
+}
+
+// Where the group that starts at pair `first` ends: whole experts while they fit (a product of few rows reads its
+// weights for little), a part of one only where it alone is too long.
+std::size_t group_end(ExpertBegin begin, std::size_t first, std::size_t most_rows) {
+  std::size_t end = first;
+  for (std::size_t e = expert_of(begin, first); e + 1 < begin.size() && begin[e + 1] <= first + most_rows; ++e)
+    end = begin[e + 1];
+  return end > first ? end : first + most_rows;
+}
+
+// Calls piece(expert, first_pair, rows) for every expert with pairs in [first, end).
+template <class Piece>
+void for_each_piece(ExpertBegin begin, std::size_t first, std::size_t end, Piece&& piece) {
+  for (std::size_t e = expert_of(begin, first); first < end; ++e) {
+    std::size_t stop = std::min<std::size_t>(begin[e + 1], end);
+    if (stop > first) piece(e, first, stop - first);
+    first = stop;
+  }
+}
+
+}  // namespace
+
+void Experts::activate(const model::MlpWeights& shape, Rows<const float> gate_up, Rows<bf16> inner) {
+  const Rows<const float> gate = gate_up.columns(0, shape.width), up = gate_up.columns(shape.up_offset, shape.width);
+  if (moe_.activation == model::Activation::Silu)
+    swiglu(stream_, gate, up, inner);
+  else
+    clamped_swiglu(stream_, gate, up, moe_.activation_limit, inner);
+}
+
+// out[i] += the bias of the expert of pair first + i, where the model has biases.
+void Experts::add_biases(std::span<const model::MlpWeights> experts, const float* model::MlpWeights::*bias,
+                         ExpertBegin begin, std::size_t first, Rows<float> out) {
+  if (experts.front().*bias == nullptr) return;
+  biases_.clear();
+  for_each_piece(begin, first, first + out.rows, [&](std::size_t expert, std::size_t, std::size_t count) {
+    biases_.insert(biases_.end(), count, experts[expert].*bias);
+  });
+  cpu::add_biases(stream_, out, biases_.data());
+}
+
+void Experts::run(std::span<const model::MlpWeights> experts, const layers::ReceivedRows& received) {
+  expect(received.expert_begin.size() == experts.size() + 1, "experts: one list of pairs per expert");
+  if (received.row.empty()) return;
+  const model::MlpWeights& shape = experts.front();  // all routed experts of a layer have one shape
+  const std::size_t inner_width = shape.gate_up.n, width = shape.width, hidden = shape.down.n;
+  const std::size_t most_rows =
+      std::min(layers::expert_group_rows({inner_width, width, hidden}, stream_.team().size()), received.row.size());
+  gate_up_.reserve(most_rows * inner_width), inner_.reserve(most_rows * width);
+  down_.reserve(most_rows * hidden), rounded_.reserve(most_rows * hidden);
+
+  ExpertBegin begin = received.expert_begin;
+  for (std::size_t first = 0, end; first < received.row.size(); first = end) {
+    end = group_end(begin, first, most_rows);
+    const std::size_t rows = end - first;
+    const Rows<float> gate_up = gate_up_.rows(rows, inner_width), down = down_.rows(rows, hidden);
+    const Rows<bf16> inner = inner_.rows(rows, width), rounded = rounded_.rows(rows, hidden);
+    problems_.clear();
+    for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t count) {
+      problems_.push_back({{received.rows.data, received.rows.stride, &received.row[pair]},
+                           count,
+                           experts[expert].gate_up,
+                           gate_up.row(pair - first),
+                           inner_width});
+    });
+    gemm_grouped(stream_, problems_);
+    add_biases(experts, &model::MlpWeights::gate_up_bias, begin, first, gate_up);
+    activate(shape, gate_up, inner);
+    problems_.clear();
+    for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t count) {
+      problems_.push_back(
+          {{inner.row(pair - first), width}, count, experts[expert].down, down.row(pair - first), hidden});
+    });
+    gemm_grouped(stream_, problems_);
+    add_biases(experts, &model::MlpWeights::down_bias, begin, first, down);
+    round_rows(stream_, down, rounded);
+    scatter_rows(stream_, rounded, &received.place[first], received.outputs);
+    stream_.between_pieces();
+  }
+}
+
+}  // namespace moemill::cpu

@@ -1,0 +1,38 @@
+// The end of the model on the CPU: the final norm of the wanted rows, and their logits. Called by layers/forward.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/buffer.hpp"
+#include "kernels/cpu/stream.hpp"
+#include "model/config.hpp"
+#include "weights/weights.hpp"
+
+namespace moemill::cpu {
+
+class Head {
+ public:
+  Head(Stream& stream, const model::ModelConfig& config, const model::Weights& weights);
+
+  void reserve(std::size_t rows);
+  // Keeps the final norm of rows wanted[..] of the residual stream, which is [rows, hidden].
+  void keep(Rows<const float> hidden, std::span<const std::uint32_t> wanted);
+  std::size_t rows() const { return rows_; }
+  // Logits of wanted rows [first, first + count): [count, vocabulary], valid until the next call. Callers take
+  // rows_at_a_time of them, so that a long prompt's logits never exist at once.
+  Rows<const float> logits(std::size_t first, std::size_t count);
+  static constexpr std::size_t rows_at_a_time = 128;
+  std::uint64_t workspace_bytes() const { return normed_.capacity_bytes() + logits_.capacity_bytes(); }
+
+ private:
+  Stream& stream_;
+  const model::ModelConfig& config_;
+  const model::Weights& weights_;
+  std::size_t rows_ = 0;
+  Buffer<bf16> normed_;   // [wanted rows, hidden]
+  Buffer<float> logits_;  // [a few, vocabulary]
+};
+
+}  // namespace moemill::cpu

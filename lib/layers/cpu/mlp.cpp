@@ -1,0 +1,47 @@
+// Dense layers and shared experts.
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "layers/cpu/experts.hpp"
+#include "layers/working_set.hpp"
+
+namespace moemill::cpu {
+
+// Calls finish(first, down) for every part of the rows: down is [rows of the part, hidden], the MLP's output.
+template <class Finish>
+void Experts::for_each_part(const model::MlpWeights& weights, Rows<const bf16> x, Finish&& finish) {
+  if (weights.width == 0) return;
+  expect(weights.gate_up_bias == nullptr && weights.down_bias == nullptr, "mlp: only routed experts have biases");
+  const std::size_t inner_width = weights.gate_up.n, hidden = weights.down.n, width = weights.width;
+  const std::size_t most = std::min(x.rows, layers::mlp_piece_rows({inner_width, width, hidden}));
+  gate_up_.reserve(most * inner_width), inner_.reserve(most * width), down_.reserve(most * hidden);
+  for (std::size_t first = 0; first < x.rows; first += most) {
+    const std::size_t rows = std::min(most, x.rows - first);
+    const Rows<float> gate_up = gate_up_.rows(rows, inner_width), down = down_.rows(rows, hidden);
+    const Rows<bf16> inner = inner_.rows(rows, width);
+    gemm(stream_, x.range(first, rows), weights.gate_up, gate_up);
+    swiglu(stream_, gate_up.columns(0, width), gate_up.columns(weights.up_offset, width), inner);
+    gemm(stream_, inner, weights.down, down);
+    finish(first, Rows<const float>(down));
+  }
+}
+
+void Experts::add_mlp(const model::MlpWeights& weights, Rows<const bf16> x, Rows<float> out) {
+  for_each_part(weights, x, [&](std::size_t first, Rows<const float> down) {
+    add_rows(stream_, out.range(first, down.rows), down);
+  });
+}
+
+void Experts::add_scaled_mlp(const model::MlpWeights& weights, Rows<const bf16> x, const float* factors,
+                             Rows<float> out) {
+  for_each_part(weights, x, [&](std::size_t first, Rows<const float> down) {
+    add_scaled_rows(stream_, out.range(first, down.rows), down, factors + first);
+  });
+}
+
+std::uint64_t Experts::workspace_bytes() const {
+  return gate_up_.capacity_bytes() + inner_.capacity_bytes() + down_.capacity_bytes() + rounded_.capacity_bytes() +
+         biases_.capacity() * sizeof(const float*);
+}
+
+}  // namespace moemill::cpu

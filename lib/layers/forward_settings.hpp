@@ -1,0 +1,32 @@
+// What a forward pass is made with, and what it counts: plain values that every backend shares.
+#pragma once
+
+#include <cstdint>
+
+namespace moemill::layers {
+
+struct Trace;
+
+struct ForwardSettings {
+  std::uint32_t max_rows = 2048;    // of one step
+  std::uint32_t max_positions = 0;  // longest sequence
+  std::uint32_t pages = 0;          // KV pages of this rank, schedule::page_tokens each: of PageGroup::Full
+  std::uint32_t window_pages = 0;   // of PageGroup::Window
+  std::uint32_t micro_batches = 1;  // 1, or 2: one computes while the other's rows travel
+  Trace* trace = nullptr;           // tests only: inner states of the last run(), see layers/trace.hpp
+};
+
+// Since the start, of this rank. Seconds are wall time.
+struct ForwardTotals {
+  double attention_seconds = 0;  // projections, cache and attention of all layers
+  double mlp_seconds = 0;        // routers, dense, shared and routed experts
+  double exchange_seconds = 0;   // packing, sending, waiting for rows, unpacking
+  double head_seconds = 0;
+  double sample_seconds = 0;            // scores and draws
+  std::uint64_t rows_sent = 0;          // row copies sent to other ranks by dispatch
+  std::uint64_t rows_deduplicated = 0;  // copies saved because several picks of a row live on one rank
+  std::uint64_t intra_node_bytes = 0;   // dispatch and combine payload to other ranks of the node
+  std::uint64_t inter_node_bytes = 0;
+};
+
+}  // namespace moemill::layers

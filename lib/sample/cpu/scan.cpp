@@ -1,0 +1,139 @@
+#include "sample/cpu/scan.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <numeric>
+
+namespace moemill::cpu {
+namespace {
+
+constexpr std::size_t lanes = 16;
+
+// Largest of one whole chunk; adds a NaN to `poison` for each value that is NaN or infinite.
+float chunk_maximum(const float* x, float* poison) {
+  float best[lanes], bad[lanes];
+  for (std::size_t l = 0; l < lanes; ++l) best[l] = x[l], bad[l] = x[l] - x[l];
+  for (std::size_t i = lanes; i < chunk_tokens; i += lanes) {
+    for (std::size_t l = 0; l < lanes; ++l) {
+      best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
+      bad[l] += x[i + l] - x[i + l];
+    }
+  }
+  for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+    for (std::size_t l = 0; l < half; ++l) {
+      best[l] = best[l + half] > best[l] ? best[l + half] : best[l];
+      bad[l] += bad[l + half];
+    }
+  }
+  *poison += bad[0];
+  return best[0];
+}
+
+}  // namespace
+
+void find_maxima(std::span<const float> row, Maxima& maxima) {
+  std::size_t chunks = (row.size() + chunk_tokens - 1) / chunk_tokens;
+  std::size_t whole = row.size() / chunk_tokens;
+  maxima.chunks.resize(chunks);
+  float poison = 0;
+  for (std::size_t c = 0; c < whole; ++c) maxima.chunks[c] = chunk_maximum(&row[c * chunk_tokens], &poison);
+  if (whole < chunks) {
+    float rest[chunk_tokens];
+    for (std::size_t i = 0; i < chunk_tokens; ++i) {
+      std::size_t token = whole * chunk_tokens + i;
+      rest[i] = row[token < row.size() ? token : row.size() - 1];  // repeated: changes no maximum
+    }
+    maxima.chunks[whole] = chunk_maximum(rest, &poison);
+  }
+  maxima.finite = poison == 0;
+  std::size_t first = 0;
+  for (std::size_t c = 1; c < chunks; ++c) {
+    if (maxima.chunks[c] > maxima.chunks[first]) first = c;
+  }
+  maxima.largest = maxima.chunks[first];
+  std::size_t token = first * chunk_tokens;
+  while (token + 1 < row.size() && row[token] != maxima.largest) ++token;
+  maxima.best = static_cast<TokenId>(token);
+}
+
+void collect(std::span<const float> row, const Maxima& maxima, float threshold, Candidates& candidates) {
+  candidates.ids.resize(row.size());
+  candidates.logits.resize(row.size());
+  candidates.p.resize(row.size());
+  std::size_t n = 0;
+  for (std::size_t c = 0; c < maxima.chunks.size(); ++c) {
+    if (maxima.chunks[c] < threshold) continue;
+    std::size_t end = std::min(row.size(), (c + 1) * chunk_tokens);
+    for (std::size_t i = c * chunk_tokens; i < end; ++i) {  // no branch: where some pass, many may
+      candidates.ids[n] = static_cast<TokenId>(i);
+      candidates.logits[n] = row[i];
+      n += row[i] >= threshold ? 1 : 0;
+    }
+  }
+  candidates.count = n;
+}
+
+float threshold_for(std::size_t count, const Maxima& maxima, std::vector<float>& scratch) {
+  if (count == 0 || count > maxima.chunks.size()) return std::numeric_limits<float>::lowest();
+  scratch.assign(maxima.chunks.begin(), maxima.chunks.end());
+  auto nth = scratch.begin() + static_cast<std::ptrdiff_t>(count - 1);
+  std::nth_element(scratch.begin(), nth, scratch.end(), [](float a, float b) { return a > b; });
+  return std::max(*nth, std::numeric_limits<float>::lowest());
+}
+
+Cut cut_at_count(std::span<const float> values, std::size_t count, std::vector<std::uint32_t>& scratch) {
+  scratch.resize(values.size());
+  std::iota(scratch.begin(), scratch.end(), 0u);
+  auto last = scratch.begin() + static_cast<std::ptrdiff_t>(count - 1);
+  std::nth_element(scratch.begin(), last, scratch.end(), [&](std::uint32_t i, std::uint32_t j) {
+    return values[i] > values[j] || (values[i] == values[j] && i < j);
+  });
+  return {values[*last], *last};
+}
+
+Cut CutAtSum::find(std::span<const float> p, double target) {
+  // The bits of values in [0, 1] are in their order; the first level is the exponent and three bits behind it.
+  auto leading = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 20; };
+  auto next = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 10 & (buckets_ - 1); };
+  double reached = 0;  // by the buckets before the one that reaches the target, or before the last that has any p
+  auto find_bucket = [&](std::span<const double> sums) {
+    std::size_t found = 0;
+    double before = reached;
+    for (std::size_t b = buckets_; b-- > 0;) {
+      if (sums[b] == 0) continue;
+      found = b, reached = before;
+      before += sums[b];
+      if (before >= target) break;
+    }
+    return found;
+  };
+
+  for (auto& sums : sums_) sums.fill(0);
+  for (std::size_t i = 0; i < p.size(); ++i) sums_[i % 4][leading(i)] += static_cast<double>(p[i]);
+  for (std::size_t b = 0; b < buckets_; ++b) sums_[0][b] += sums_[1][b] + sums_[2][b] + sums_[3][b];
+  const std::size_t first_bucket = find_bucket(sums_[0]);
+  band_.resize(p.size());
+  std::size_t in_band = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) {  // no branch: a tenth of a flat row may pass
+    band_[in_band] = static_cast<std::uint32_t>(i);
+    in_band += leading(i) == first_bucket ? 1 : 0;
+  }
+  band_.resize(in_band);
+
+  sums_[0].fill(0);
+  for (std::uint32_t i : band_) sums_[0][next(i)] += static_cast<double>(p[i]);
+  const std::size_t second_bucket = find_bucket(sums_[0]);
+  narrow_.clear();
+  for (std::uint32_t i : band_) {
+    if (next(i) == second_bucket && p[i] > 0) narrow_.push_back(i);
+  }
+  std::sort(narrow_.begin(), narrow_.end(),
+            [&](std::uint32_t i, std::uint32_t j) { return p[i] > p[j] || (p[i] == p[j] && i < j); });
+  std::size_t kept = 0;
+  do reached += static_cast<double>(p[narrow_[kept++]]);
+  while (kept < narrow_.size() && reached < target);
+  return {p[narrow_[kept - 1]], narrow_[kept - 1]};
+}
+
+}  // namespace moemill::cpu
