@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "base/aligned.hpp"
+#include "base/buffer.hpp"
 #include "base/page_tokens.hpp"
 #include "base/rounding.hpp"
 #include "bench/random_values.hpp"
@@ -22,7 +22,7 @@ constexpr std::size_t tokens_per_call = 4096;    // reading the clock takes as l
 // Consecutive pages of a key-value head: so many that none is still in a cache when its turn comes.
 struct Pages {
   std::size_t values, count;  // values per page, number of pages
-  AlignedBuffer<bf16> memory;
+  Buffer<bf16> memory;
 
   explicit Pages(std::size_t head_dim) : values(2 * page_tokens * head_dim) {
     count = cold_bytes / (values * sizeof(bf16)) + 1;
@@ -35,7 +35,7 @@ struct Pages {
 
 // One thread's rows: the last `queries` positions of the context, times the heads of a group.
 struct Rows {
-  AlignedBuffer<float> query, maximum, sum, output;
+  Buffer<float> query, maximum, sum, output;
   std::vector<std::uint32_t> first, last;
   cpu::AttentionRows tile{};
   std::size_t begin, end;  // pages of the context that at least one row sees

@@ -30,7 +30,7 @@ class Engine {
   const Backend& backend() const { return *backend_; }
   const KvPages& kv_pages() const { return pages_; }
   std::uint32_t longest_sequence() const { return longest_; }
-  // Of the whole model's weights, the same for any layout: 32 hex digits; "" for random weights.
+  // The digest of the whole model's weights, the same for any layout: 32 hex digits; "" for random weights.
   const std::string& weights_digest() const { return weights_digest_; }
 
  private:

@@ -1,4 +1,4 @@
-// One rank's production line: prompts in, finished rows out, one step at a time. It drives scheduler, backend
+// Generates on one rank: prompts in, finished rows out, one step at a time. It drives scheduler, backend
 // and stopping; it knows no files and no shards. The loop, preview and replay all generate through it, so what
 // replay compares is what run writes. step() is collective over the expert domain.
 #pragma once
@@ -25,7 +25,7 @@
 
 namespace moemill::mill {
 
-// Text is decoded where it is stored; stop strings decode it anyway.
+// Text is decoded if it is stored; stop strings need it in any case.
 enum class DecodeText { No, Yes };
 struct TextRules {
   DecodeText decode = DecodeText::Yes;
@@ -62,7 +62,7 @@ class Generator {
   std::vector<dataset::PartialSample> partials() const;
 
   std::uint64_t prompt_tokens() const { return prompt_tokens_; }
-  // Of rows that took their prompt's pages from the sample before.
+  // Prompt tokens that were not computed because an earlier sample had computed their pages.
   std::uint64_t cached_prompt_tokens() const { return cached_prompt_tokens_; }
   std::uint64_t generated_tokens() const { return generated_tokens_; }
   std::uint32_t last_rows() const { return last_rows_; }

@@ -10,7 +10,7 @@ namespace moemill::mill {
 
 namespace {
 
-// Of all ranks' jobs, so that all ranks plan alike.
+// Covers the jobs of all ranks, so that all ranks plan alike.
 JobEstimate estimate(std::span<const SmallJob> jobs) {
   JobEstimate job;
   for (const auto& one : jobs) {

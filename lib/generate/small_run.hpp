@@ -1,5 +1,5 @@
-// Generates a few prompts in memory, on one rank or several: under preview and replay. The same rows that a run makes,
-// because both go through Generator.
+// Generates a few prompts in memory, on one rank or several. Called by preview and replay. The rows are those of a run,
+// because both use Generator.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,7 @@ struct SmallJob {
 GeneratedRows generate_rows(
     const Comm& world, const RunConfig& config, const ModelFolder& model, std::span<const SmallJob> jobs,
     const std::function<void(const Engine&)>& loaded = [](const Engine&) {});
-// Of `count` jobs, the share of a rank.
+// The part of the jobs that this rank generates.
 template <class T>
 std::span<T> share_of(const Comm& world, std::span<T> jobs) {
   const auto ranks = static_cast<std::size_t>(world.size()), rank = static_cast<std::size_t>(world.rank());

@@ -1,7 +1,7 @@
-// What a step, or one half of it, asks of attention, worked out once on the host and used by every layer: which rows
-// follow each other, where they go in the cache, which pages they read, and their rotary tables. Made by
-// layers/forward; a backend's attention makes its own work list from it once a step. None of it can change a bit:
-// blocks of keys are pages, aligned to position 0 of their sequence, and a row knows nothing of those beside it.
+// The work of attention in one step, or in one half of it, for all layers: which rows follow each other, where they go
+// in the cache, which pages they read, and their rotary tables. layers/forward makes it on the host once per step, and
+// the backend's attention derives its own work list from it. Nothing in it can change a bit of an answer: blocks of
+// keys are pages, aligned to position 0 of their sequence, and a row does not depend on its neighbours.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@
 
 namespace moemill::layers {
 
-// Place of a token in its layer: the same in every layer of a page group.
+// The place of a token in the cache of a layer. It is the same in every layer of a page group.
 using TokenSlot = std::uint32_t;
 
 inline TokenSlot token_slot(PageId page, std::uint32_t position) {

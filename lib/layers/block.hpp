@@ -1,5 +1,5 @@
 // One transformer block over a step's micro-batches: norm, attention, norm, dense MLP or routed experts; the residual
-// stream is fp32 and stays where it is. Called by layers/forward once a layer. A template over the backend B, a type
+// stream is fp32 and stays where it is. Called by layers/forward once per layer. A template over the backend B, a type
 // that names what its layers are made of (layers/cpu/cpu.hpp is one); block.inl has the page itself.
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace moemill::layers {
 
-// A part of the step's rows that goes through the layers together, with the memory that must live while they travel.
+// Rows of the step that go through the layers together, with the memory that they need while they travel.
 template <class B>
 struct MicroBatch {
   using Space = typename B::Space;
@@ -52,7 +52,7 @@ struct BlockTools {
   typename B::Experts& experts;
   typename B::Exchange& exchange;
   ForwardTotals& totals;
-  Trace* trace;                      // null but in tests
+  Trace* trace;                      // null except in tests
   const typename B::KvCache& cache;  // for the trace
 };
 

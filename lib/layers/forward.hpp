@@ -24,7 +24,7 @@ class Forward {
   using Weights = model::WeightsOf<typename B::Matrix>;
 
   // placement: over the expert domain, the one that the weights were loaded for. node_of_domain_rank: [domain size],
-  // which node a rank is on.
+  // the node of each rank.
   Forward(Stream& stream, const model::ModelConfig& config, const Weights& weights, const model::Placement& placement,
           Comm domain, std::span<const int> node_of_domain_rank, const ForwardSettings& settings);
   ~Forward();

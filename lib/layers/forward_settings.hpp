@@ -12,7 +12,7 @@ struct ForwardSettings {
   std::uint32_t max_positions = 0;  // longest sequence
   std::uint32_t pages = 0;          // KV pages of this rank, schedule::page_tokens each: of PageGroup::Full
   std::uint32_t window_pages = 0;   // of PageGroup::Window
-  std::uint32_t micro_batches = 1;  // 1, or 2: one computes while the other's rows travel
+  std::uint32_t micro_batches = 1;  // 1, or 2: one computes while the rows of the second travel
   Trace* trace = nullptr;           // tests only: inner states of the last run(), see layers/trace.hpp
 };
 
@@ -23,9 +23,9 @@ struct ForwardTotals {
   double exchange_seconds = 0;   // packing, sending, waiting for rows, unpacking
   double head_seconds = 0;
   double sample_seconds = 0;            // scores and draws
-  std::uint64_t rows_sent = 0;          // row copies sent to other ranks by dispatch
-  std::uint64_t rows_deduplicated = 0;  // copies saved because several picks of a row live on one rank
-  std::uint64_t intra_node_bytes = 0;   // dispatch and combine payload to other ranks of the node
+  std::uint64_t rows_sent = 0;          // row copies that dispatch sent to different ranks
+  std::uint64_t rows_deduplicated = 0;  // copies saved because one rank computes several picks of a row
+  std::uint64_t intra_node_bytes = 0;   // payload of dispatch and combine to ranks of the same node
   std::uint64_t inter_node_bytes = 0;
 };
 

@@ -1,5 +1,5 @@
 // Cosines and sines of the rotary embedding by position, for layers/attention_plan, which gathers those of a step's
-// rows. Grown as positions are first used, so a model with a very long context costs nothing until a sequence is that
+// rows. It grows when positions are first used, so a very long context costs nothing until a sequence is that
 // long.
 #pragma once
 

@@ -1,6 +1,6 @@
-// What a test may look at inside a forward pass: the inner states of the last run(), row by row of the step. Nobody
-// else sets it; without it the pass pays a few comparisons a layer. Filled by layers/block and
-// layers/forward through trace.inl.
+// What a test may look at inside a forward pass: the inner states of the last run(), row by row of the step. Only
+// tests set it; without it the pass pays a few comparisons per layer. Filled by layers/block and layers/forward
+// through trace.inl.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What is asked of the rows of logits that a step leaves behind, and what comes back: next tokens and
+// Requests about the rows of logits that a step ends in, and their results: next tokens and
 // log-probabilities. Logits themselves never leave the backend. Made by generate/generator, answered by a backend's
 // sampler.
 //
@@ -48,7 +48,7 @@ struct ScoreRequest {
   TokenId target = 0;
 };
 
-// All that is asked of a step. Requests come by ascending row.
+// All requests about one step, each list by ascending row.
 struct Draws {
   std::span<const ScoreRequest> scores;
   std::span<float> logprobs;  // [scores]

@@ -32,9 +32,9 @@ struct Layout {
   int threads = 1;
   std::uint32_t micro_batches = 1;
   cpu::Isa isa = cpu::best_isa();
-  std::uint32_t chunk = 4096;      // prompt rows a step
-  std::uint32_t replay_chunk = 1;  // replayed rows a step
-  std::uint32_t sequences = 64;    // at a time and rank
+  std::uint32_t chunk = 4096;      // prompt rows per step
+  std::uint32_t replay_chunk = 1;  // replayed rows per step
+  std::uint32_t sequences = 64;    // at a time, per rank
   std::uint32_t page_stride = 1;   // odd: order in which pages are handed out
   Spread experts = Spread::Slices;
 };
@@ -53,7 +53,18 @@ inline TokenId best_token(const float* logits, std::size_t vocabulary) {
   return static_cast<TokenId>(std::max_element(logits, logits + vocabulary) - logits);
 }
 
+// A backend that tests of the forward pass run on. A second one is a structure of the same names.
+struct OnCpu {
+  using Backend = Cpu;
+  static cpu::Stream stream(const Layout& layout) { return cpu::Stream(layout.isa, layout.threads); }
+  static model::Weights weights(const std::string& dir, const model::ModelConfig& config,
+                                const model::Placement& placement, DomainRank rank) {
+    return model::load_weights(dir, config, placement, rank, "auto");
+  }
+};
+
 // One rank of the job. trace: of the last step.
+template <class On>
 class Player {
  public:
   Player(Comm comm, const std::string& dir, const std::vector<Text>& texts, const Layout& layout)
@@ -62,8 +73,8 @@ class Player {
         layout_(layout),
         config_(model::read_config(dir)),
         placement_(placement_for(config_, static_cast<std::uint32_t>(comm.size()), layout.experts)),
-        weights_(model::load_weights(dir, config_, placement_, {comm.rank()}, "auto")),
-        stream_(layout.isa, layout.threads),
+        weights_(On::weights(dir, config_, placement_, {comm.rank()})),
+        stream_(On::stream(layout)),
         nodes_(static_cast<std::size_t>(comm.size()), 0),
         forward_(stream_, config_, weights_, placement_, comm, nodes_,
                  {.max_rows = 64,
@@ -95,6 +106,7 @@ class Player {
   const model::ModelConfig& config() const { return config_; }
 
  private:
+  using Forward = layers::Forward<typename On::Backend>;
   static constexpr std::uint32_t pages = 256;
 
   struct Running {
@@ -148,7 +160,7 @@ class Player {
     }
   }
 
-  // Pages that no row from r.done on can see: others take and overwrite them.
+  // Gives back the pages that no row from r.done on can see, so that different sequences overwrite them.
   void give_back_pages(Running& r) {
     const std::uint32_t window = config_.gqa.window;
     const std::uint32_t first_seen = r.done + 1 > window ? r.done + 1 - window : 0;
@@ -216,11 +228,11 @@ class Player {
   const Layout layout_;
   const model::ModelConfig config_;
   const model::Placement placement_;
-  const model::Weights weights_;
-  cpu::Stream stream_;
+  const typename Forward::Weights weights_;
+  typename Forward::Stream stream_;
   const std::vector<int> nodes_;
   layers::Trace trace_;
-  layers::Forward<Cpu> forward_;
+  Forward forward_;
   schedule::Step step_;
   std::array<bool, schedule::page_groups> in_use_{};
   std::array<std::vector<PageId>, schedule::page_groups> free_;
@@ -229,9 +241,10 @@ class Player {
 };
 
 // The whole job on loopback ranks.
-inline std::vector<Answer> answer(const std::string& dir, const std::vector<Text>& texts, const Layout& layout) {
+template <class On>
+std::vector<Answer> answer(const std::string& dir, const std::vector<Text>& texts, const Layout& layout) {
   std::vector<Answer> answers(texts.size());
-  run_loopback(layout.ranks, [&](Comm comm) { Player(comm, dir, texts, layout).play(answers); });
+  run_loopback(layout.ranks, [&](Comm comm) { Player<On>(comm, dir, texts, layout).play(answers); });
   return answers;
 }
 

@@ -10,7 +10,7 @@
 using namespace moemill;
 using namespace moemill::test;
 
-TEST_CASE("demo model: greedy tokens are transformers'") {
+TEST_CASE_TEMPLATE("demo model: greedy tokens are transformers'", On, OnCpu) {
   const std::string demo = std::string(MOEMILL_SOURCE_DIR) + "/configs/demo";
   REQUIRE(std::filesystem::exists(demo + "/golden.jsonl"));
   std::ifstream file(demo + "/golden.jsonl");
@@ -24,7 +24,7 @@ TEST_CASE("demo model: greedy tokens are transformers'") {
     texts.push_back({golden.at("prompt_token_ids"), static_cast<std::uint32_t>(expected.back().size())});
   }
   REQUIRE(texts.size() == 16);
-  const auto answers = answer(demo + "/model", texts, {.ranks = 2});
+  const auto answers = answer<On>(demo + "/model", texts, {.ranks = 2});
   std::size_t equal = 0, total = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     total += expected[i].size();

@@ -126,16 +126,17 @@ void check_greedy(const Goldens& goldens, const std::vector<Answer>& answers, Ag
 }
 
 // One rank with the best body against the goldens; every other layout asked for must give the same bytes.
+template <class On>
 Agreement compare(const std::string& dir, const Goldens& goldens, const std::vector<Layout>& others) {
   Agreement out;
   const auto steps = goldens.read<std::int32_t>("greedy/token_ids").size() / goldens.prompts().size();
   const auto texts = texts_of(goldens, static_cast<std::uint32_t>(steps));
-  const auto answers = answer(dir, texts, {});
+  const auto answers = answer<On>(dir, texts, {});
   check_logits(goldens, texts, answers, model::read_config(dir).vocabulary, out);
   check_greedy(goldens, answers, out);
   for (std::size_t i = 0; i < others.size(); ++i) {
     CAPTURE(i);
-    CHECK(answer(dir, texts, others[i]) == answers);
+    CHECK(answer<On>(dir, texts, others[i]) == answers);
   }
   return out;
 }
@@ -183,27 +184,31 @@ void tabulate(const std::vector<std::string>& names, Compare compare_one) {
 
 }  // namespace
 
-TEST_CASE("reference models: logits within transformers' bf16 error and its greedy tokens, on all bodies and ranks") {
+TEST_CASE_TEMPLATE(
+    "reference models: logits within transformers' bf16 error and its greedy tokens, on all bodies and ranks", On,
+    OnCpu) {
   const auto layouts = bodies_and_ranks();
-  tabulate(reference_models, [&](const std::string& name) { return compare(model_dir(name), Goldens(name), layouts); });
+  tabulate(reference_models,
+           [&](const std::string& name) { return compare<On>(model_dir(name), Goldens(name), layouts); });
 }
 
-TEST_CASE("variants of the families: logits within transformers' bf16 error and its greedy tokens") {
+TEST_CASE_TEMPLATE("variants of the families: logits within transformers' bf16 error and its greedy tokens", On,
+                   OnCpu) {
   const std::filesystem::path folder = std::string(MOEMILL_TEST_DATA) + "/variants";
   const auto names = models_in(folder);
   REQUIRE(names.size() >= 8);
   tabulate(names, [&](const std::string& name) {
-    return compare(folder / name, Goldens(folder / name / "golden.h5"),
-                   {{.ranks = 3, .isa = cpu::Isa::Plain, .chunk = 20}});
+    return compare<On>(folder / name, Goldens(folder / name / "golden.h5"),
+                       {{.ranks = 3, .isa = cpu::Isa::Plain, .chunk = 20}});
   });
 }
 
 // A folder of models made by tests/data/layers/make_variants.py, of which only a few are kept in tests/data.
-TEST_CASE("models of the folder that MOEMILL_GOLDENS names") {
+TEST_CASE_TEMPLATE("models of the folder that MOEMILL_GOLDENS names", On, OnCpu) {
   const char* parent = std::getenv("MOEMILL_GOLDENS");
   if (parent == nullptr) return;
   const std::filesystem::path folder = parent;
   tabulate(models_in(folder), [&](const std::string& name) {
-    return compare(folder / name, Goldens(folder / name / "golden.h5"), {{.ranks = 2, .chunk = 20}});
+    return compare<On>(folder / name, Goldens(folder / name / "golden.h5"), {{.ranks = 2, .chunk = 20}});
   });
 }

@@ -36,7 +36,7 @@ struct Traced {
     const std::vector<Text> texts{{goldens.prompts()[goldens.trace_prompt()], 1}};
     rows = texts[0].prompt.size();
     std::vector<Answer> answers(1);
-    Player player(Comm::alone(), model_dir(name), texts, {});
+    Player<OnCpu> player(Comm::alone(), model_dir(name), texts, {});
     player.play(answers);
     trace = player.trace();
   }

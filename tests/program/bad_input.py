@@ -242,6 +242,7 @@ def bad_layouts():
     words = ["--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder / "out"]
     refused("domain", [*words, "--set", "parallel.expert_domain=2"], ["parallel.expert_domain: 2 does not divide the 3 ranks"], ranks=(3,))
     refused("domain", [*words, "--set", "parallel.expert_domain=4"], ["parallel.expert_domain: 4 does not divide the 2 ranks"], ranks=(2,))
+    refused("cuda", [*words, "--set", "runtime.backend=cuda"], ["runtime.backend: cuda: this moemill is built without CUDA; write cpu or auto"])
     refused("context", [*words, "--set", "model.max_model_len=100000"], ["model.max_model_len: 100000 is more than", "512"])
     refused("cache", [*words, "--set", "parallel.kv_cache_tokens=64", "--set", "sampling.max_tokens=200"],
             ["p.h5: row 0 needs 6 prompt and 200 new tokens", "raise parallel.kv_cache_tokens"])

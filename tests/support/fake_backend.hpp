@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <utility>
 #include <vector>
@@ -27,14 +28,15 @@ class FakeBackend : public mill::Backend {
 
   // Sequences of `tokens` end in logits that are not finite.
   void break_after(std::vector<TokenId> tokens) { broken_ = std::move(tokens); }
-  std::size_t steps() const { return steps_; }
+  // Called with the number of each step, from 1 on, before it is computed.
+  void on_step(std::function<void(std::size_t)> hook) { on_step_ = std::move(hook); }
   std::uint32_t largest_step() const { return largest_step_; }
 
   model::WeightsDigest load_weights(const mill::WeightsWanted&, const std::function<void()>&) override { return {}; }
   void prepare(Comm, std::span<const int>, const layers::ForwardSettings&) override {}
 
   void run(const schedule::Step& step) override {
-    ++steps_;
+    on_step_(++steps_);
     largest_step_ = std::max(largest_step_, step.rows());
     for (const schedule::PageCopy& copy : step.copies) {
       for (std::uint32_t i = 0; i < copy.tokens; ++i) cache_[{copy.to.value, i}] = cache_.at({copy.from.value, i});
@@ -99,6 +101,7 @@ class FakeBackend : public mill::Backend {
   std::map<Place, TokenId> cache_;
   std::vector<std::vector<TokenId>> seen_;  // [wanted rows] of the last step
   std::vector<TokenId> broken_;
+  std::function<void(std::size_t)> on_step_ = [](std::size_t) {};
   std::size_t steps_ = 0;
   std::uint32_t largest_step_ = 0;
   layers::ForwardTotals totals_;

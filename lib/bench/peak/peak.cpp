@@ -6,7 +6,7 @@
 #include <fstream>
 #include <vector>
 
-#include "base/aligned.hpp"
+#include "base/buffer.hpp"
 #include "base/clock.hpp"
 #include "bench/peak/fma_chains.hpp"
 
@@ -94,7 +94,7 @@ FmaPeak measure_fma_peak(cpu::Isa isa, int threads) {
 
 double read_bandwidth(cpu::Stream& stream, Clock clock) {
   constexpr std::size_t words = read_bytes / sizeof(std::uint64_t);
-  AlignedBuffer<std::uint64_t> buffer(words);
+  Buffer<std::uint64_t> buffer(words);
   std::fill_n(buffer.data(), words, std::uint64_t{1});  // real pages instead of the kernel's shared page of zeros
   std::vector<std::uint64_t> sums(static_cast<std::size_t>(stream.team().size()));
   const Timing t = measure(clock, 5 * sample_seconds, [&](std::size_t) {

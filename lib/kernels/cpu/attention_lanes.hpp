@@ -1,12 +1,12 @@
-// The attention kernel under every form of attention: a block of up to 64 keys against a tile of lanes. A lane is one
-// (query, head) pair; all lanes of a tile share the same keys and values: the heads of a token over MLA's latent cache,
-// consecutive queries of one head over expanded keys, the query group of a GQA head.
+// The kernel of latent attention: a block of up to 64 keys against a tile of lanes. A lane is one (query, head) pair,
+// and all lanes of a tile share the same keys and values. The lanes are the heads of a token over the cached latents,
+// or consecutive queries of one head over expanded keys. Called by cpu::LatentAttention.
 //
 // Definition, per lane: scores s_t = one chain over d ascending of fma(k[t][d], q[d]); with m' = max(m, max visible
 // s_t) the state is rescaled by exp(m - m') (when m' > m), p_t = exp(s_t - m') (0 where not visible), l and each o[d]
 // are chains over t ascending (o by fma, l by addition). Blocks come in order of position, aligned to multiples of 64
-// positions of the sequence, so chunking, batching and lanes beside it cannot change a bit. Queries carry the softmax
-// scale already. A block in which a lane sees nothing leaves that lane as it is.
+// positions of the sequence, so chunking, batching and neighbouring lanes cannot change a bit. Queries include the
+// softmax scale. A block in which a lane sees nothing leaves that lane unchanged.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ namespace moemill::cpu {
 
 constexpr std::size_t attention_lanes = 32;  // lanes of a full tile; tiles of 16 exist too
 
-// The running softmax of a tile. Layouts have lanes innermost.
+// The running softmax of a tile. Lanes are innermost in all arrays.
 struct AttentionTile {
   std::size_t lanes;           // 16 or 32
   std::size_t key_width;       // dk
@@ -41,11 +41,12 @@ void attention_block(const Stream& stream, AttentionTile& tile, Rows<const float
 // output /= sum (lanes with sum 0 stay 0).
 void attention_end(const Stream& stream, AttentionTile& tile);
 
-// bf16 rows to fp32 rows: how a page or an expanded block becomes `keys` and `values`.
+// Converts bf16 rows to fp32: a cached page becomes `keys` and `values` this way.
 void widen_rows(const Stream& stream, Rows<const bf16> in, Rows<float> out);
-// [lanes, width] to [width, lanes] times scale, and back: how queries get in and outputs get out. `lanes` is the width
-// of the view that holds them innermost; the outer view has the rows in use, and lanes beyond those are zeroed.
+// Transposes queries [lanes in use, width] into a tile's [width, lanes] and multiplies them by `scale`. Lanes that are
+// not in use become zero.
 void lanes_in(const Stream& stream, Rows<const float> in, float scale, Rows<float> out);
+// Transposes a tile's [width, lanes] back into rows [lanes in use, width].
 void lanes_out(const Stream& stream, Rows<const float> in, Rows<float> out);
 
 }  // namespace moemill::cpu

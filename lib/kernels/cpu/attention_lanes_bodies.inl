@@ -122,7 +122,7 @@ INLINE bool any_lane_hides(const AttentionTile& tile, std::uint32_t begin, std::
   return hides;
 }
 
-// In attention_block's terms: S for every sixteen (or pair of sixteens) of lanes, softmax, then P V.
+// attention_block for lanes in groups of 16 * Vectors: scores, softmax, then the weighted sum of values.
 template <int Vectors>
 void block_of_lanes(AttentionTile& tile, const float* keys, std::size_t key_stride, const float* values,
                     std::size_t value_stride, std::size_t tokens, std::uint32_t first_position) {

@@ -1,6 +1,7 @@
-// The attention kernel of grouped queries: rows, each a (query, head) pair, against one page of a key-value head, read
-// as it is cached in bf16. Called by grouped attention for prompt and generated rows alike. The lanes are 16 positions
-// of the page for scores and 16 values of a head for outputs, so no lane is idle however few heads share the page.
+// The kernel of grouped attention: rows, each a (query, head) pair, against one page of a key-value head, which is read
+// in bf16 as it is cached. Called by cpu::GroupedAttention for prompt rows and generated rows. The lanes are 16
+// positions of the page for scores and 16 values of a head for outputs, so all lanes are busy even if few heads share
+// the page.
 //
 // A page of a key-value head: keys [head_dim / 2][64][2] (and [64] for the last dimension where head_dim is odd), then
 // values [32][head_dim][2]. Neighbours in a 32-bit word are dimensions 2i and 2i + 1 of a key, and positions 2i and
@@ -10,8 +11,8 @@
 // m' = max(m, max s_t) the state is rescaled by exp(m - m'), p_t = exp(s_t - m'). The page's sum is a tree: lane l adds
 // p_l, p_l+16, p_l+32, p_l+48 in this order, then lanes fold 8, 4, 2, 1; sum = sum * factor + it. o[d] = o[d] * factor,
 // then one chain over t ascending of fma(p_t, v[t][d], o[d]). Pages come in order of position, aligned to multiples of
-// 64 positions of the sequence, so chunking, batching and rows beside it cannot change a bit. Queries carry the softmax
-// scale already. A page in which a row sees nothing leaves that row as it is.
+// 64 positions of the sequence, so chunking, batching and neighbouring rows cannot change a bit. Queries include the
+// softmax scale. A page in which a row sees nothing leaves that row unchanged.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@
 
 namespace moemill::cpu {
 
-// Queries lie in pieces of so many values: all rows of a piece at a distance that is known when compiled.
+// Queries are stored in pieces of this many values, so that the distance of two rows is a compile-time constant.
 constexpr std::size_t attention_query_chunk = 64;
 
 // The running softmax of some rows.
@@ -40,8 +41,9 @@ struct AttentionRows {
 
 // maximum = sinks[row % heads], sum = 1, output = 0; without sinks (null) maximum = -inf, sum = 0.
 void attention_begin(const Stream& stream, AttentionRows& rows, const float* sinks, std::size_t heads);
-// One page of a key-value head; first_position is a multiple of 64. Positions that no row sees are not looked at, but
-// for keys, where their memory must be readable. `next`: the page needed after this one, to be prefetched; may be null.
+// One page of a key-value head; first_position is a multiple of 64. Positions that no row sees do not
+// count, but the memory of their keys must be readable. `next` is the page needed after this one, which is prefetched;
+// it may be null.
 void attention_page(const Stream& stream, AttentionRows& rows, const bf16* page, std::uint32_t first_position,
                     const bf16* next);
 inline std::size_t attention_query_floats(std::size_t rows, std::size_t head_dim) {

@@ -112,7 +112,7 @@ template <int... Less>
 struct MakeProductTables<0, Less...> : ProductTables<Less...> {};
 using Products = MakeProductTables<tile_rows>;
 
-// Columns of `vectors` sixteens.
+// Columns of `vectors` vectors of sixteen.
 INLINE void product(PageProduct t, std::size_t rows, std::size_t vectors) {
   while (vectors > 0) {
     const auto most = static_cast<std::size_t>(Products::vectors[rows - 1]);
@@ -140,12 +140,12 @@ INLINE float max_of_lanes(F a) {
   return first_lane(max(a, swap_lanes<1>(a)));
 }
 
-// The positions of a page that some of its rows see, and whether every row sees all of them.
-struct Sight {
+// The positions of a page that at least one row sees, and whether every row sees all of them.
+struct VisibleRange {
   std::uint32_t begin, end;
   bool all;
 };
-INLINE Sight sight_of(const AttentionRows& t, std::size_t row, std::size_t rows, std::uint32_t position) {
+INLINE VisibleRange visible_range(const AttentionRows& t, std::size_t row, std::size_t rows, std::uint32_t position) {
   std::uint32_t begin = page_positions, end = 0, inner_begin = 0, inner_end = page_positions;
   for (std::size_t r = row; r < row + rows; ++r) {
     const std::uint32_t first = t.first[r] > position ? t.first[r] - position : 0;
@@ -159,7 +159,7 @@ INLINE Sight sight_of(const AttentionRows& t, std::size_t row, std::size_t rows,
   return {begin, end, inner_begin == begin && inner_end == end};
 }
 
-// Of sixteens [from, to) of the scores: the maximum and sum of each row, and the scores become exp(s - maximum).
+// Updates the maximum and sum of each row from vectors [from, to) of the scores; the scores become exp(s - maximum).
 INLINE void softmax_page(AttentionRows& t, std::size_t row, std::size_t rows, std::uint32_t position, bool masked,
                          std::size_t from, std::size_t to, float* scores, float* factor) {
   alignas(64) static const std::uint32_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -201,10 +201,10 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
   const bf16 *keys = page, *values = page + page_positions * t.head_dim;
   const char* ahead = reinterpret_cast<const char*>(next);
   balanced_tiles(t.rows, [&](std::size_t row, std::size_t rows) {
-    const Sight sight = sight_of(t, row, rows, position);
-    if (sight.begin >= sight.end) return;
+    const VisibleRange visible = visible_range(t, row, rows, position);
+    if (visible.begin >= visible.end) return;
     const bool fetches = row == 0 && next;
-    const std::size_t from = sight.begin / 16, to = (sight.end + 15) / 16, pair = sight.begin / 2;
+    const std::size_t from = visible.begin / 16, to = (visible.end + 15) / 16, pair = visible.begin / 2;
     product({.a = t.query + row * row_chunk,
              .a_chunk = t.rows * row_chunk,
              .b = keys + from * 32,
@@ -216,13 +216,13 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
              .c_stride = page_positions,
              .next = fetches ? ahead : nullptr},
             rows, to - from);
-    const bool masked = !sight.all || from * 16 < sight.begin || to * 16 > sight.end;
+    const bool masked = !visible.all || from * 16 < visible.begin || to * 16 > visible.end;
     softmax_page(t, row, rows, position, masked, from, to, scores, factor);
     product({.a = scores + pair * 2,
              .a_chunk = 0,
              .b = values + pair * 2 * t.head_dim,
              .b_stride = t.head_dim,
-             .count = sight.end - pair * 2,
+             .count = visible.end - pair * 2,
              .last = nullptr,
              .factor = factor,
              .c = t.output + row * t.output_stride,
@@ -232,8 +232,8 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
   });
 }
 
-// Adding zero turns -0 into +0: whether positions out of sight were multiplied in by 0 then cannot show in the sign of
-// a zero.
+// Adding zero turns -0 into +0: whether positions that are not visible were multiplied in by 0 then cannot show in the
+// sign of a zero.
 void attention_rows_end(AttentionRows& t) {
   for (std::size_t r = 0; r < t.rows; ++r) {
     const F divisor = splat(t.sum[r] > 0x1p-126f ? t.sum[r] : 0x1p-126f);  // a row that sees something has at least 1

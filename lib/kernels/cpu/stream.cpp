@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "base/aligned.hpp"
+#include "base/buffer.hpp"
 #include "base/error.hpp"
 #include "kernels/cpu/bodies.hpp"
 
@@ -57,7 +57,7 @@ Isa parse_isa(std::string_view text) {
 }
 
 struct Stream::Scratch {
-  std::vector<AlignedBuffer<std::byte>> of_thread;
+  std::vector<Buffer<std::byte>> of_thread;
 };
 
 Stream::Stream(Isa isa, int threads) : isa_(isa), bodies_(&bodies_of(isa)) {

@@ -1,5 +1,5 @@
-// Attention of one layer on the CPU, of the kind that the model has. Called by layers/block once a layer and
-// micro-batch; layers/forward has it prepare a plan once a step.
+// The attention of a layer on the CPU, latent or grouped as the model requires. Called by layers/block once per layer
+// and micro-batch; layers/forward calls prepare() once per step.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace moemill::cpu {
 
 class Attention {
  public:
-  // What is made of a plan once a step, for all layers; one of the two is in use.
+  // Derived from a plan once per step, for all layers. One of the two is in use.
   struct Work {
     LatentTiles latent;
     GroupedTiles grouped;

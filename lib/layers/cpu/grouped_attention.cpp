@@ -116,7 +116,7 @@ void GroupedAttention::norm(Rows<float> x, std::size_t heads, const float* weigh
   }
 }
 
-// Two rows may write halves of one 32-bit word of a value, hence bf16 by bf16.
+// Two rows may write the two halves of one 32-bit word, so values are stored one bf16 at a time.
 void GroupedAttention::append(const Job& job) {
   const std::size_t rows = job.plan.rows, width = 2 * kv_width_;
   const auto& slots = job.plan.slots[job.group];
@@ -149,7 +149,8 @@ const bf16* GroupedAttention::page_at(const Job& job, const Walk& walk) const {
   return cache_.layer(job.layer) + token_slot(page, 0) * cache_.width() + GroupedPage{gqa_.head_dim}.head(walk.kv_head);
 }
 
-// Key-value heads one after the other, all tiles of each. Threads get equal shares of the work, cut between tiles.
+// Goes through the key-value heads in order, and through all tiles of each. Threads get equal shares of the work; a
+// share begins and ends between two tiles.
 void GroupedAttention::attend(const Job& job) {
   const auto threads = static_cast<std::size_t>(stream_.team().size());
   const std::vector<std::uint64_t>& work = job.tiles.work[job.group];
@@ -170,7 +171,7 @@ void GroupedAttention::attend(const Job& job) {
   });
 }
 
-// after: the page to be prefetched during the walk's last one, or null.
+// after: the page to prefetch during the walk's last page, or null.
 void GroupedAttention::follow(const Job& job, const Walk& walk, const bf16* after, Memory& memory) {
   const std::size_t heads = heads_per_kv_head(), dim = gqa_.head_dim, rows = walk.tile->queries * heads;
   const Rows<const float> queries = query(job.plan.rows);

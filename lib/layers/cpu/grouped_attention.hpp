@@ -1,7 +1,7 @@
 // Grouped-query attention over the paged cache: windows, sinks, partial rotation, norms, biases, clipping. Called
-// through layers/attention once a layer and micro-batch. One form for prompt and generated rows: the queries of a tile
-// times the heads that share a key-value head are the rows of kernels/cpu/attention_pages, and a cached page is read
-// once for all of them.
+// through layers/attention once per layer and micro-batch. One form for prompt and generated rows: the queries of a
+// tile times the heads that share a key-value head are the rows of kernels/cpu/attention_pages, and a cached page is
+// read once for all of them.
 //
 // Definition: projections take the norm's fp32 rows, unrounded, and give fp32; biases join; norms of queries and keys,
 // then clipping, then the rotation of the first rope.dim values of a head, all in fp32. The query stays fp32 and
@@ -40,7 +40,7 @@ class GroupedAttention {
   std::uint64_t workspace_bytes() const;
 
  private:
-  // What a layer's attention is computed from.
+  // The inputs of one layer's attention.
   struct Job {
     const model::GqaWeights& weights;
     LayerId layer;
@@ -49,13 +49,13 @@ class GroupedAttention {
     std::size_t group;     // PageGroup of the layer
     std::uint32_t window;  // 0: the layer sees all positions
   };
-  // A tile's way through the pages of one key-value head.
+  // The pages of one key-value head that a tile reads, in order.
   struct Walk {
     const GroupedTile* tile;
     std::size_t kv_head;
     std::uint32_t page, end;  // of the sequence
   };
-  // What a thread needs for one tile at a time.
+  // The memory in which a thread works on one tile.
   struct Memory {
     Buffer<float> query, maximum, sum, output;
     Buffer<std::uint32_t> first, last;

@@ -1,5 +1,5 @@
-// What grouped attention on the CPU makes of an attention plan once a step: tiles of queries and the pages each of them
-// walks through. Read by layers/cpu/grouped_attention.
+// The work list of grouped attention on the CPU, derived from the attention plan once per step: tiles of queries and
+// the pages that each tile reads. Read by layers/cpu/grouped_attention.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
-// The paged cache of one rank: for every layer and token kv_width bf16 values and nothing more. Latent attention keeps
-// kv_lora + rope values a token, row by row; grouped attention keeps keys and values page by page in the order of its
-// kernel. Read and written by the two kinds of attention; which sequence owns which page is the scheduler's business.
+// The paged KV cache of one rank: kv_width bf16 values per layer and token. Latent attention keeps kv_lora + rope
+// values per token, row by row; grouped attention keeps keys and values page by page in the order of its kernel. The
+// two kinds of attention read and write it; the scheduler decides which sequence owns which page.
 #pragma once
 
 #include <array>
@@ -40,8 +40,8 @@ struct GroupedPage {
 
 class KvCache {
  public:
-  // Pages by PageGroup. One allocation for all; memory is taken from the machine when a page is first written. Throws
-  // UserError when the address space does not hold it.
+  // pages: by PageGroup. There is one allocation, and the system provides memory when a page is first written. Throws
+  // UserError when the allocation fails.
   KvCache(const model::ModelConfig& config, std::array<std::uint32_t, schedule::page_groups> pages);
 
   std::size_t width() const { return width_; }  // values per token and layer
@@ -50,7 +50,8 @@ class KvCache {
   // layer(l) + s * width(), the latent (after its norm), then the rotated key.
   bf16* layer(LayerId layer) { return data_ + layers_[static_cast<std::size_t>(layer.value)].offset; }
   const bf16* layer(LayerId layer) const { return data_ + layers_[static_cast<std::size_t>(layer.value)].offset; }
-  // What is cached of a token: Latent as it lies there; Grouped [kv_heads, head_dim] keys, then as many values.
+  // The cached values of a token: for Latent as they are stored; for Grouped [kv_heads, head_dim] keys, then as many
+  // values.
   void read(LayerId layer, TokenSlot slot, float* out) const;
 
   void copy(std::span<const schedule::PageCopy> copies);

@@ -1,5 +1,5 @@
 // Multi-head latent attention over the paged latent cache, in both of its forms. Called through layers/cpu/attention
-// once a layer and micro-batch. Prompt rows use the expanded form: keys and values of every head are made from the
+// once per layer and micro-batch. Prompt rows use the expanded form: keys and values of every head are made from the
 // cached latents. Generated rows use the absorbed form: the query is brought into the latent space, and the latents are
 // keys and values of all heads.
 //
@@ -37,7 +37,7 @@ class LatentAttention {
   std::uint64_t workspace_bytes() const;
 
  private:
-  // What a layer's attention is computed from.
+  // The inputs of one layer's attention.
   struct Job {
     const model::MlaWeights& weights;
     LayerId layer;
@@ -95,7 +95,7 @@ class LatentAttention {
   Buffer<float> values_;      // [heads at a time, wave_keys, v]
   Buffer<float> states_;      // [heads at a time, states, tile]
   Buffer<float> absorbed_;    // [rows at a time, heads, kv_lora]: queries, then outputs
-  std::vector<Buffer<float>> thread_memory_;  // [threads] a page and the tiles of a token, or one tile
+  std::vector<Buffer<float>> thread_memory_;  // [threads] each holds a page and the tiles of a token, or one tile
   std::vector<GemmProblem<RowsBf16>> expansions_;
   std::vector<GemmProblem<RowsF32>> products_;
 };

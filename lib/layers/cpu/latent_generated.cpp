@@ -1,5 +1,5 @@
-// The absorbed form. The heads of a token are the lanes; a cached page, widened once, is keys and values of all of
-// them.
+// The absorbed form. The heads of a token are the lanes; a cached page is widened once and serves as keys and values of
+// all heads.
 #include <algorithm>
 
 #include "base/error.hpp"

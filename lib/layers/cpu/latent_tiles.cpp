@@ -18,8 +18,8 @@ class WaveFiller {
   WaveFiller(const AttentionPlan& plan, LatentTiles& tiles)
       : pages_(plan.pages[static_cast<std::size_t>(schedule::PageGroup::Full)]), tiles_(tiles) {}
 
-  // A run that does not end in the wave where it begins lives on in `states`. A wave may end one such run and begin
-  // another, so neighbouring ones take turns between two sets of states.
+  // A run that does not end in the wave where it begins keeps its tiles in `states`. A wave may end one such run and
+  // begin the next one, so consecutive runs alternate between two sets of states.
   void add(const Run& run, std::uint32_t set_size) {
     const std::uint32_t end = run.first_position + run.rows;
     for (std::uint32_t from = 0; from < end;) {

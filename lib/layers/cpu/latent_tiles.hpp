@@ -1,5 +1,5 @@
-// What latent attention on the CPU makes of an attention plan once a step: generated rows one by one, and the pieces in
-// which prompts are expanded and attended. Read by layers/cpu/latent_attention.
+// The work list of latent attention on the CPU, derived from the attention plan once per step: generated rows one by
+// one, and the pieces in which prompts are expanded and attended. Read by cpu::LatentAttention.
 #pragma once
 
 #include <cstdint>
@@ -26,15 +26,15 @@ struct QueryTile {
   std::uint32_t first_position;
 };
 
-// A tile meets the keys of its sequence that lie in one wave.
+// A tile attends to the keys of its sequence that are in one wave.
 struct Visit {
   QueryTile tile;
-  std::uint32_t first_key;       // row of the wave's keys; they are consecutive
-  std::uint32_t keys;            // up to and with the tile's last query
+  std::uint32_t first_key;       // index among the wave's keys; the keys are consecutive
+  std::uint32_t keys;            // up to and including the tile's last query
   std::uint32_t first_position;  // of the first key, a multiple of page_tokens
-  bool opens;                    // the tile's first visit
-  bool closes;                   // and its last
-  std::uint32_t state;           // where a tile lives between its visits
+  bool opens;                    // this is the tile's first visit
+  bool closes;                   // this is the tile's last visit
+  std::uint32_t state;           // index of the memory that keeps the tile between visits
 };
 
 // Keys and values that are expanded together, of one or several prompts.
@@ -45,7 +45,7 @@ struct Wave {
   std::uint32_t visits;
 };
 
-constexpr std::uint32_t wave_keys = 4 * schedule::page_tokens;  // of one head in fp32 they fit a core's L2
+constexpr std::uint32_t wave_keys = 4 * schedule::page_tokens;  // one head's keys and values in fp32 fit a core's L2
 
 struct LatentTiles {
   std::vector<GeneratedRow> generated;  // rows 0 .. generated.size() - 1 of the plan, in order

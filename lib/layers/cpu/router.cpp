@@ -12,7 +12,7 @@ namespace {
 
 constexpr float lowest = -std::numeric_limits<float>::infinity();
 
-// What is compared: the score with its bias, NaN as the lowest value.
+// The values that are compared: scores with their biases, where NaN becomes the lowest value.
 void choose_by(const float* scores, const float* bias, std::size_t experts, float* choice) {
   for (std::size_t e = 0; e < experts; ++e) {
     float c = bias ? scores[e] + bias[e] : scores[e];

@@ -1,5 +1,5 @@
-// A layer's router on the CPU: logits, which experts a row goes to, and what each one's output is multiplied by. Called
-// by layers/block once a MoE layer. Free of layout: a row's result depends on the row alone, every sum has one order.
+// The router of a MoE layer on the CPU: logits, the experts that a row goes to, and the weight of each expert's output.
+// Called by layers/block once per MoE layer. A row's result depends on that row alone, and every sum has one order.
 #pragma once
 
 #include <cstddef>
@@ -15,11 +15,11 @@
 
 namespace moemill::cpu {
 
-// Picks of each row: best first by the value compared, ties to the lowest id; always moe.picks different experts in
-// range (NaN counts as the lowest value). Weights are in pick order, every factor included.
-// logits: [rows, experts], with the router's bias; overwritten with the scores (softmax or sigmoid, no selection bias).
-// SoftmaxOfPicks has no scores: logits choose, and stay. selection_bias: [experts], or null where the model has none;
-// it chooses and never weighs. picks and weights are [rows, picks].
+// The picks of each row, best first; ties go to the lowest id. There are always moe.picks different experts in range
+// (NaN counts as the lowest value). Weights are in pick order and include every factor. logits: [rows, experts], with
+// the router's bias; overwritten with the scores (softmax or sigmoid, no selection bias). SoftmaxOfPicks has no scores:
+// logits choose, and stay. selection_bias: [experts], or null where the model has none; it chooses and never weighs.
+// picks and weights are [rows, picks].
 void route(Stream& stream, const model::Moe& moe, const float* selection_bias, Rows<float> logits,
            Rows<GlobalExpert> picks, Rows<float> weights);
 

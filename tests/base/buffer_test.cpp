@@ -1,4 +1,4 @@
-#include "base/aligned.hpp"
+#include "base/buffer.hpp"
 
 #include <doctest/doctest.h>
 
@@ -6,8 +6,8 @@
 
 using namespace moemill;
 
-TEST_CASE("an aligned buffer grows, never shrinks, and starts zeroed") {
-  AlignedBuffer<float> buffer;
+TEST_CASE("a buffer in host memory is aligned, grows, never shrinks, and starts zeroed") {
+  Buffer<float> buffer;
   float* p = buffer.reserve(100);
   CHECK(reinterpret_cast<std::uintptr_t>(p) % 64 == 0);
   for (int i = 0; i < 100; i++) REQUIRE(p[i] == 0.0f);
