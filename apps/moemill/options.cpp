@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.hpp"
+#include "base/readable.hpp"
 #include "base/text/path_text.hpp"
 #include "base/text/text_wrap.hpp"
 #include "config/config_names.hpp"
@@ -100,7 +101,7 @@ Options::ConfigSource Options::read_config() const {
   if (auto file = find<std::string>("config")) {
     check_path("-c", *file);
     source.name = *file;
-    source.yaml = mill::read_text_file(*file);
+    source.yaml = read_text_file(*file);
   } else {
     source.name = "command line";
   }

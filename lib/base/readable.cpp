@@ -8,6 +8,10 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/error.hpp"
 
 namespace moemill {
 
@@ -40,6 +44,18 @@ std::optional<std::string> why_unreadable(const std::string& path) {
         "cannot be opened: {} (who starts the job needs the right to read it, and to enter each folder above it)",
         std::strerror(error));
   return "cannot be opened: " + reason_of(error);
+}
+
+std::string read_text_file(const std::string& path) {
+  // Opening a folder works, and reading it gives nothing.
+  std::error_code unreadable;  // said below
+  if (std::filesystem::is_directory(path, unreadable)) user_error("{}: is a folder, not a file", path);
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (in) text << in.rdbuf();
+  const int error = errno;
+  if (!in) user_error("{}: {}", path, why_unreadable(path).value_or("cannot be read: " + reason_of(error)));
+  return text.str();
 }
 
 bool is_named(const std::string& path) {

@@ -127,7 +127,7 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
   auto option = known.add_options();
   option("help,h", "show this");
   option("rows", po::value(&rows)->default_value("1,16,64,128,512"), "rows of each rank, one or more");
-  option("hidden", po::value(&o.hidden)->default_value(o.hidden), "values a row");
+  option("hidden", po::value(&o.hidden)->default_value(o.hidden), "values per row");
   option("experts", po::value(&o.experts)->default_value(o.experts), "routed experts of all ranks");
   option("picks", po::value(&o.picks)->default_value(o.picks), "experts a row goes to");
   option("steps", po::value(&o.steps)->default_value(o.steps), "steps for each number");

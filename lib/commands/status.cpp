@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/readable.hpp"
 #include "base/text/format.hpp"
 #include "config/config.hpp"
 #include "dataset/json_values.hpp"
@@ -29,7 +30,7 @@ const char* state_of(const dataset::RunStatus& status) {
   }
 }
 
-// The last metrics line where it is this attempt's: that of an earlier one says nothing about now.
+// The last line of metrics.jsonl if this attempt wrote it; that of an earlier attempt says nothing about now.
 ordered_json metrics_now(const dataset::RunStatus& status) {
   auto line = ordered_json::parse(status.last_metrics, nullptr, false);
   return line.is_object() && dataset::value_of<std::uint32_t>(line, "attempt") == status.manifest.attempts
@@ -51,12 +52,12 @@ std::string next_of_killed(const dataset::RunStatus& status) {
       tries);
 }
 
-// outputs.h5 alone had the rows, and it is gone.
+// Whether only outputs.h5 had the rows, and it is gone.
 bool rows_are_lost(const dataset::RunStatus& status) {
   return !status.running && status.manifest.shards_removed && !status.manifest.reopening && !status.merged;
 }
 
-// What a reader can do, or wait for; "" when nothing is left.
+// What the user can do or wait for next; "" when nothing is left.
 std::string next_of(const dataset::RunStatus& status) {
   if (rows_are_lost(status))
     return "restore outputs.h5 from a copy, and the run is done; or make all rows again: the same command with "
@@ -95,7 +96,7 @@ std::string rate_line(const ordered_json& metrics) {
                      time.is_string() ? " (told at " + time.get<std::string>() + ")" : "");
 }
 
-// Where outputs.h5 is too large to be asked at every look, the summary has told it at the end.
+// When outputs.h5 is too large to be read at every look, the counts come from the summary.
 std::map<std::string, std::uint64_t> failed_by_code(const dataset::RunStatus& status) {
   if (!status.failed_by_code.empty() || status.rows_failed == 0) return status.failed_by_code;
   const auto summary = ordered_json::parse(status.summary, nullptr, false);
@@ -107,7 +108,7 @@ std::map<std::string, std::uint64_t> failed_by_code(const dataset::RunStatus& st
   return codes;
 }
 
-// "4 ranks × 16 threads on 2 nodes"; threads are those of all ranks.
+// "4 ranks × 16 threads on 2 nodes"; `attempt` has the threads of all ranks.
 std::string ranks_text(const dataset::AttemptRecord& attempt) {
   const auto ranks = static_cast<std::uint64_t>(std::max(attempt.ranks, 1));
   const std::uint64_t threads = attempt.cores.threads;
@@ -123,12 +124,12 @@ ordered_json ranks_json(const dataset::RunStatus& status) {
       {"ranks", status.attempt->ranks}, {"nodes", status.attempt->nodes}, {"threads", status.attempt->cores.threads}};
 }
 
-// An exit code is of the moment when it was stored; what lies there now is the truth.
+// The exit code describes the moment when it was stored; files that were removed since make it wrong.
 void hold_against_files(dataset::RunStatus& status, bool merges) {
   const bool says_done = status.exit_code == static_cast<int>(ExitCode::Done) ||
                          status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
   const bool whole = status.rows_pending == 0 && (status.merged || !merges);
-  if (!says_done || whole) return;  // nor has a run that is worked on a code
+  if (!says_done || whole) return;  // a run that a job works on has no code
   if (rows_are_lost(status)) {
     status.exit_code = static_cast<int>(ExitCode::Usage);
     status.end_reason = "all rows were done, but outputs.h5 is gone, and the shards were removed when it was whole";
@@ -145,8 +146,8 @@ void hold_against_files(dataset::RunStatus& status, bool merges) {
 
 dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& counter) {
   const dataset::RunPaths paths{dir};
-  // Prompts in journals are done when all their samples are; without the input, which may lie elsewhere by now, they
-  // count when their shard is finished.
+  // Prompts in journals are done when all their samples are. Without the input, which may have been moved, they count
+  // only when their shard is finished.
   std::optional<dataset::PromptFile> prompts;
   SamplingParams defaults;
   bool merges = false;
@@ -217,7 +218,7 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       : status.kept_before ? "; outputs-before.h5 has the rows as they were before"
                                            : "");
   if (status.attempt) text += fmt::format("on       {}\n", ranks_text(*status.attempt));
-  if (status.running) text += rate_line(metrics);  // of the last interval; a run that ended has its ledger
+  if (status.running) text += rate_line(metrics);  // of the last interval; a run that has ended has its ledger
   if (const std::string next = next_of(status); !next.empty()) text += fmt::format("next     {}\n", next);
   return text;
 }

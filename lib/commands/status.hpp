@@ -7,13 +7,13 @@
 
 namespace moemill::mill {
 
-// The run in `dir` as it is on disk. UserError when there is none. `counter`: of the looks before.
+// The run in `dir` as it is on disk. UserError when there is none. `counter` may come from earlier calls.
 dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& counter);
 
 enum class StatusForm { Text, Json };
-// Rows: done + failed + pending = total. The rate and the ETA are the last ones of metrics.jsonl.
+// Rows: done + failed + pending = total. Rate and ETA are those of the last line of metrics.jsonl.
 std::string status_text(const dataset::RunStatus& status, StatusForm form);
-// The run's own exit code; 75 while it runs or when it was killed, because running the command (again) is what helps.
+// The exit code of the run; 75 while it runs or when it was killed, because running the command again is what helps.
 int exit_code_of(const dataset::RunStatus& status);
 
 }  // namespace moemill::mill

@@ -13,6 +13,7 @@
 
 #include "base/log.hpp"
 #include "base/random.hpp"
+#include "base/readable.hpp"
 #include "base/text/format.hpp"
 #include "config/config.hpp"
 #include "dataset/reopen/finished_rows.hpp"
@@ -28,8 +29,8 @@ namespace {
 
 using dataset::Completion;
 
-// Finished files of the run: outputs.h5 where it is merged, else its shards. HDF5 may crash on one whose seal is
-// broken, so none of them is opened then.
+// The finished files of the run: outputs.h5 if it is merged, else its shards. HDF5 may crash on a file whose seal is
+// broken, so such a run is refused.
 std::vector<std::string> sound_files(const dataset::RunPaths& paths, const dataset::VerifyReport& report) {
   const auto& whole = report.whole_files;
   if (!whole.empty() && whole[0] == paths.outputs()) return {paths.outputs()};
@@ -38,11 +39,11 @@ std::vector<std::string> sound_files(const dataset::RunPaths& paths, const datas
   return whole;
 }
 
-// What a file says of one sample.
+// What a file stores of one sample.
 struct StoredRow {
   Completion row;
   std::vector<float> score;            // its prompt's log-probabilities, when they are stored
-  std::vector<TokenId> prompt_tokens;  // likewise
+  std::vector<TokenId> prompt_tokens;  // its prompt's tokens, when they are stored
 };
 
 std::pair<std::uint64_t, std::uint32_t> key_of(const StoredRow& stored) {
@@ -60,7 +61,7 @@ StoredRow read_row(const dataset::OutputReader& reader, std::uint64_t row) {
   return stored;
 }
 
-// Where a drawn row is, and the random number that drew it.
+// The place of a drawn row, and the random number that drew it.
 struct Place {
   std::uint64_t random;
   std::size_t file;
@@ -68,8 +69,8 @@ struct Place {
   friend auto operator<=>(const Place&, const Place&) = default;
 };
 
-// Up to `count` finished rows, drawn by `seed` with every row equally likely. Opens one file at a time, and keeps no
-// more than `count` places and a block of rows.
+// Up to `count` finished rows, drawn by `seed`, every row equally likely. Opens one file at a time and keeps at most
+// `count` places and a block of rows.
 std::vector<Place> draw_places(const std::vector<std::string>& files, std::uint64_t count, std::uint64_t seed) {
   constexpr std::uint64_t block = 1 << 20;
   std::priority_queue<Place> drawn;  // the smallest random numbers, the largest of these on top
@@ -91,7 +92,7 @@ std::vector<Place> draw_places(const std::vector<std::string>& files, std::uint6
   return places;
 }
 
-// The drawn rows as rank 0 tells them to the others: file (within the run directory): its rows.
+// The drawn rows as JSON for the other ranks: path below the run directory -> rows.
 std::string drawn_rows(const VerifyRunRequest& request, const dataset::VerifyReport& report) {
   const auto files = sound_files(dataset::RunPaths{request.dir}, report);
   nlohmann::json rows = nlohmann::json::object();
@@ -117,19 +118,19 @@ std::string difference(const StoredRow& before, const StoredRow& again, const da
   return names;
 }
 
-// What is to be replayed, the same on all ranks: each reads the rows that rank 0 has drawn.
+// What is replayed, the same on all ranks: each reads the rows that rank 0 has drawn.
 struct Replay {
   ModelFolder model;
   dataset::OutputLayout layout;
   std::vector<StoredRow> rows;  // in the order of prompts and samples
-  std::vector<SmallJob> jobs;   // a prompt each, in order; none for a prompt that fails now
+  std::vector<SmallJob> jobs;   // one per prompt, in order; none for a prompt that fails now
 };
 
 std::vector<SmallJob> jobs_for(const std::vector<StoredRow>& rows, const RunConfig& config, const ModelFolder& model,
                                const dataset::PromptFile& prompts) {
   std::vector<SmallJob> jobs;
   for (const auto& [row, score, tokens] : rows) {
-    if (row.prompt_index >= prompts.size()) continue;  // verify's own checks have said so
+    if (row.prompt_index >= prompts.size()) continue;  // verify's own checks report it
     if (jobs.empty() || jobs.back().prompt.index != row.prompt_index)
       jobs.push_back({prepare(prompts.read(row.prompt_index, 1, config.sampling).at(0), model.tokenizer_or_null(),
                               prepare_rules(config, model)),
@@ -170,7 +171,7 @@ bool is_of(const StoredRow& stored, std::span<const SmallJob> jobs) {
   return at != jobs.end() && at->prompt.index == stored.row.prompt_index;
 }
 
-// A line for each row of these jobs that differs, and on rank 0 for each that has no job.
+// One line for each row of these jobs that differs, and on rank 0 for each row that has no job.
 std::string compare(const Replay& replay, std::span<const SmallJob> mine, GeneratedRows again, int rank) {
   std::map<std::uint64_t, std::vector<float>> scores;
   for (auto& score : again.scores) scores[score.prompt_index] = std::move(score.logprobs);
@@ -196,7 +197,7 @@ std::string compare(const Replay& replay, std::span<const SmallJob> mine, Genera
   return lines;
 }
 
-// Tells the rows that differ, a line each, and how many there are (on rank 0).
+// Prints the rows that differ, one line each, on rank 0. Returns how many there are.
 std::uint64_t replay_rows(const Comm& world, const VerifyRunRequest& request, const RunConfig& config,
                           const dataset::RunManifest& manifest, const dataset::PromptFile& prompts,
                           const dataset::VerifyReport& report) {
@@ -220,7 +221,7 @@ std::uint64_t replay_rows(const Comm& world, const VerifyRunRequest& request, co
   return count;
 }
 
-// An archived run is checked without its model, too.
+// Nothing if the model is not there: archived runs are checked without it.
 std::optional<std::uint32_t> vocabulary_of(const RunConfig& config) {
   try {
     return model::read_config(config.model.path).vocabulary;
@@ -235,7 +236,7 @@ struct RunInputs {
   dataset::PromptFile prompts;
 };
 
-// A damaged config.yaml is a fault that verify_run() lists, as long as it leads to the prompts.
+// A damaged config.yaml is a fault that verify_run() reports, as long as it can be parsed and names the prompts.
 RunInputs open_run_inputs(const dataset::RunPaths& paths) {
   const std::string text = read_text_file(paths.config());
   try {
@@ -249,7 +250,7 @@ RunInputs open_run_inputs(const dataset::RunPaths& paths) {
   }
 }
 
-// What to say of prompts that are not those which the run was made of, or "". Reads the file as a whole.
+// What to report if the prompts are not those that the run was made of, or "". Reads the whole file.
 std::string changed_prompts(const RunInputs& in, const dataset::RunManifest& manifest) {
   const std::string columns = changed_columns(manifest, in.prompts.contents(), in.config.input.path);
   if (columns.empty()) return "";
@@ -294,7 +295,7 @@ ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
     tell(report, manifest->completions);
   });
   bool whole = report.faults.empty();
-  changed = broadcast_text(world, changed, 0);  // then no row could be made again
+  changed = broadcast_text(world, changed, 0);  // no row can be made again from changed prompts
   if (request.replay > 0 && changed.empty())
     whole = replay_rows(world, request, in->config, *manifest, in->prompts, report) == 0 && whole;
   return broadcast_text(world, whole ? "" : "faults", 0).empty() ? ExitCode::Done : ExitCode::Internal;

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <optional>
 #include <set>
-#include <sstream>
 
 #include "base/error.hpp"
 #include "base/readable.hpp"
@@ -241,18 +239,6 @@ Override parse_override(std::string_view assignment) {
 
 Override literal_override(std::string key, std::string value, std::string_view flag) {
   return {std::move(key), value, fmt::format("--{} {}", flag, value), Override::Form::Literal};
-}
-
-std::string read_text_file(const std::string& path) {
-  // A folder can be opened, but reading it returns nothing.
-  std::error_code unreadable;  // reported below
-  if (std::filesystem::is_directory(path, unreadable)) user_error("{}: is a folder, not a file", path);
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (in) text << in.rdbuf();
-  const int error = errno;
-  if (!in) user_error("{}: {}", path, why_unreadable(path).value_or("cannot be read: " + reason_of(error)));
-  return text.str();
 }
 
 namespace {

@@ -24,8 +24,6 @@ struct Override {
 Override parse_override(std::string_view assignment);
 Override literal_override(std::string key, std::string value, std::string_view flag);  // "--flag value"
 
-std::string read_text_file(const std::string& path);  // UserError if it cannot be read
-
 // `name` is the file's name in messages. The overrides apply in order, after the file.
 RunConfig parse_config(std::string_view yaml, std::string_view name, const std::vector<Override>& overrides);
 

@@ -15,7 +15,7 @@ constexpr const char* more_ranks =
     "experts are spread over MPI ranks: start more of them, mpirun -n R (parallel.expert_domain)";
 constexpr const char* of_the_model = "it is read from the model folder";
 constexpr const char* no_server = "there is no server: prompts are read from an HDF5 file, answers written to one";
-constexpr const char* no_grammar = "answers cannot be held to a grammar";
+constexpr const char* no_grammar = "answers cannot be constrained by a grammar";
 constexpr const char* download = "download the model first, and give its folder as model.path";
 
 // Names of vLLM and transformers with their replacement; "" if there is none.
@@ -25,9 +25,9 @@ constexpr std::pair<std::string_view, std::string_view> foreign_names[] = {
     {"data_parallel_size", more_ranks},
     {"enable_expert_parallel", more_ranks},
     {"distributed_executor_backend", more_ranks},
-    {"enable_eplb", "parallel.rebalance is where it will be"},
-    {"gpu_memory_utilization", "memory is measured; parallel.kv_cache_tokens overrules it"},
-    {"kv_cache_memory_bytes", "memory is measured; parallel.kv_cache_tokens overrules it"},
+    {"enable_eplb", ""},
+    {"gpu_memory_utilization", "memory is measured; parallel.kv_cache_tokens overrides it"},
+    {"kv_cache_memory_bytes", "memory is measured; parallel.kv_cache_tokens overrides it"},
     {"swap_space", ""},
     {"cpu_offload_gb", ""},
     {"block_size", "the cache's pages have one size"},
@@ -71,7 +71,7 @@ constexpr std::pair<std::string_view, std::string_view> foreign_names[] = {
     {"logits_processors", ""},
     {"bad_words", ""},
     {"allowed_token_ids", ""},
-    {"no_repeat_ngram_size", "sampling.repetition_detection ends an answer that goes round in circles"},
+    {"no_repeat_ngram_size", "sampling.repetition_detection ends an answer that repeats itself"},
     {"guided_json", no_grammar},
     {"guided_regex", no_grammar},
     {"guided_choice", no_grammar},
@@ -86,7 +86,7 @@ constexpr std::pair<std::string_view, std::string_view> foreign_names[] = {
     {"max_logprobs", "sampling.logprobs"},
     {"max_new_tokens", "sampling.max_tokens"},
     {"max_completion_tokens", "sampling.max_tokens"},
-    {"max_length", "sampling.max_tokens, of the answer alone"},
+    {"max_length", "sampling.max_tokens, which counts only the answer"},
     {"min_new_tokens", "sampling.min_tokens"},
     {"num_return_sequences", "sampling.n"},
     {"stop_strings", "sampling.stop"},

@@ -109,8 +109,8 @@ bool members_convert(hid_t a, hid_t b) {
   return true;
 }
 
-// Whether HDF5 makes values of one type of the other's, such that coming back from there tells whether they are the
-// same.
+// Whether HDF5 converts values of each type into the other, so that a conversion there and back shows whether they are
+// equal.
 bool converts(hid_t a, hid_t b) {
   const H5T_class_t kind = H5Tget_class(a), other = H5Tget_class(b);
   if (H5Tequal(a, b) > 0) return true;
@@ -126,7 +126,7 @@ bool converts(hid_t a, hid_t b) {
   }
 }
 
-// A text as every reader has it, without the padding of a fixed one.
+// A text without the padding of a fixed-length string.
 std::string_view text_at(hid_t type, const std::byte* at) {
   if (is_variable_text(type)) {
     const auto* text = load<const char*>(at);
@@ -147,7 +147,7 @@ std::optional<std::uint64_t> first_unequal_text(const RowsInMemory& a, const Row
   return std::nullopt;
 }
 
-// Each side as it is, and as the other's type has it.
+// Compares each side, converted to the type of the other, with that other side.
 std::optional<std::uint64_t> first_unequal_there_and_back(hid_t a, std::uint64_t first, hid_t b, std::uint64_t b_first,
                                                           std::uint64_t count) {
   const RowsInMemory x(a, first, count), y(b, b_first, count);

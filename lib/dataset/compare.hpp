@@ -1,5 +1,5 @@
-// Holds rows of two datasets of any type against each other: carried columns of a run against those of its input. Used
-// by verify and reopen.
+// Compares rows of two datasets of any type: a run's carried columns with those of its input. Used by verify and
+// reopen.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@
 
 namespace moemill::dataset {
 
-// Where two datasets of the same rows differ, or nothing: types, inner axes, values (rows first .. of `a` against rows
-// 0 .. of `b`). Compared as values, so strings compare by text.
+// Where two datasets differ, or nothing: in their types, their inner axes, or the values of `count` rows, from row
+// `first` of `a` and row `b_first` of `b` on. Strings compare by their text.
 std::optional<std::string> differ(hid_t a, std::uint64_t first, std::uint64_t count, hid_t b, std::uint64_t b_first);
 
-// The same where the types may differ, as when a column is written anew with longer texts or larger numbers among them:
-// texts of fixed and variable length are the same where their bytes are, numbers (also in lists, arrays and records)
-// where each type holds the other's value.
+// The same, but the types may differ, as they do when a column is written again with longer texts or larger numbers.
+// Texts of fixed and variable length are equal when their bytes are; numbers, also in lists, arrays and records, are
+// equal when each type can hold the value of the other.
 std::optional<std::string> differ_in_value(hid_t a, std::uint64_t first, std::uint64_t count, hid_t b,
                                            std::uint64_t b_first);
 

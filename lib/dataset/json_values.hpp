@@ -1,5 +1,5 @@
-// Values of a JSON object that was read from a file and may be damaged: nothing where the library would throw, or round
-// a number into another. Used by the readers of run.lock, attempts.jsonl and metrics.jsonl, here and in mill.
+// Values of a JSON object from a file that may be damaged: nothing where the library would throw or round a number.
+// Used by the readers of run.lock, attempts.jsonl, metrics.jsonl and summary.json.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,7 +10,8 @@
 
 namespace moemill::dataset {
 
-// T is bool, an integer, double or std::string. Nothing when the value is missing, of another kind, or does not fit T.
+// T is bool, an integer, double or std::string. Nothing when the value is missing, has a different kind or does not fit
+// T.
 template <class T, class Json>
 std::optional<T> value_of(const Json& object, const char* name) {
   const auto found = object.find(name);

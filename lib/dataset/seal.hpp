@@ -1,7 +1,7 @@
-// Checksums over whole files, so that a bit which flips anywhere is noticed. A finished HDF5 file begins with a block
-// of 512 bytes that HDF5 leaves to its user: there stands the SHA-256 of all bytes behind it, as text
-// (`tail -c +513 outputs.h5 | sha256sum` says the same). config.yaml ends with a line that has the CRC32C of the lines
-// before. Used where files are written, merged and verified.
+// Checksums over whole files, so that a flipped bit anywhere is noticed. A finished HDF5 file begins with 512 bytes
+// that HDF5 leaves to its user. They hold the SHA-256 of all bytes behind them, as text (`tail -c +513 outputs.h5 |
+// sha256sum` prints the same). config.yaml ends with a line that has the CRC32C of the lines before it. Used where
+// files are written, merged and verified.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,21 @@ namespace moemill::dataset {
 
 constexpr std::uint64_t seal_bytes = 512;  // HDF5's smallest user block
 
-// Of a closed file that was made with a user block of `seal_bytes`. Both read the whole file and call `between` after
-// each block of a MiB; what it throws goes through.
+// Seals a closed file that was made with a user block of `seal_bytes`. This and broken_seal() read the whole file and
+// call `between` after each MiB; what it throws is passed on.
 void seal(const std::string& path, const std::function<void()>& between);
-// What is wrong, without the path; nothing when every byte is as it was sealed. SystemError when it cannot be read.
+// What is wrong, without the path; nothing when every byte is as it was sealed. SystemError when the file cannot be
+// read.
 std::optional<std::string> broken_seal(const std::string& path, const std::function<void()>& between);
-// For whoever hands the file to HDF5, which may crash on a broken one: SystemError by tell_damaged(), or with the
-// system's reason when it cannot be read.
+// Called before HDF5 reads values of a file, because HDF5 may crash on a broken one: SystemError by tell_damaged(), or
+// with the system's reason when the file cannot be read.
 void refuse_broken(const std::string& path, const std::function<void()>& between);
-[[noreturn]] void tell_damaged(const std::string& path, std::string_view what);  // SystemError with the way out
+[[noreturn]] void tell_damaged(const std::string& path, std::string_view what);  // SystemError that says what to do
 
 // 8 hex digits.
 std::string crc32c_hex(std::string_view text);
 std::string with_checksum_line(std::string text);
-// What is wrong with a text that with_checksum_line() made; nothing when nothing is.
+// What is wrong with a text that with_checksum_line() has made; nothing if it is whole.
 std::optional<std::string> broken_checksum_line(std::string_view text);
 
 }  // namespace moemill::dataset

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "base/readable.hpp"
 #include "config/config.hpp"
 #include "config/published_sampling.hpp"
 #include "system/files/files.hpp"

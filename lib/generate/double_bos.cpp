@@ -10,7 +10,7 @@
 namespace moemill::mill {
 namespace {
 
-constexpr std::size_t head_bytes = 256;  // of a text: its first token lies within, where it is a special one
+constexpr std::size_t head_bytes = 256;  // bytes of a text that contain its first token if that is a special one
 constexpr std::uint64_t block_prompts = 1024;
 
 std::string_view head_of(std::string_view text) {
@@ -37,7 +37,7 @@ bool FrontTokens::doubled_in(const dataset::Prompt& prompt) const {
     const auto tokens = tokenizer_->encode(head, text::AddSpecial::No);
     return !tokens.empty() && tokens[0] == tokens_[0];
   } catch (const text::TextError&) {
-    return false;  // a failing row
+    return false;  // a row that will fail
   }
 }
 

@@ -16,7 +16,7 @@ std::uint64_t spare_memory_bytes(int ranks_sharing_memory) {
 
 namespace {
 
-// Each copy of the experts must be of one and the same model: nodes may have a folder of their own under one path.
+// Each copy of the experts must belong to the same model: nodes may have different folders under one path.
 std::string agree_on_weights(const Ranks& ranks, const model::WeightsDigest& mine, const std::string& path) {
   struct Sums {
     model::ByteSum replicated, model;
@@ -26,7 +26,7 @@ std::string agree_on_weights(const Ranks& ranks, const model::WeightsDigest& min
   const std::vector<Sums> all = gather(ranks.world, here);
   together(ranks.world, [&] {
     if (here.replicated != all[0].replicated || here.model != all[0].model)
-      user_error("{}: has other weights here than rank 0 has read: do all nodes see the same files?", path);
+      user_error("{}: has different weights here than rank 0 has read: do all nodes see the same files?", path);
   });
   return all[0].model == model::ByteSum() ? "" : all[0].model.hex();
 }
@@ -39,7 +39,7 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   const Comm& world = ranks.world;
   const model::Placement placement =
       model::contiguous_slices(model.config, static_cast<std::uint32_t>(ranks.domain.size()));
-  // Only now do all ranks' weights take memory, so what is free is asked for behind the agreement.
+  // All ranks' weights take memory only now, so free memory is asked for after the agreement.
   model::WeightsDigest digest;
   together(world, [&] {
     backend_ = make_backend(config.runtime.backend, model.config, ranks.cores.threads);

@@ -1,5 +1,5 @@
-// What a command needs of a model folder before and without its weights: its config, its tokenizer, the rules for
-// prompts. Used by run, validate, preview and replay, so that all four accept the same things.
+// The parts of a model folder that commands need before or without its weights: its config, its tokenizer, the rules
+// for prompts. Used by run, validate, preview and replay, so that all four accept the same things.
 #pragma once
 
 #include <optional>
@@ -23,20 +23,19 @@ struct ModelFolder {
   std::string tokenizer_sha256() const { return tokenizer ? tokenizer->fingerprint() : ""; }
 };
 
-// UserError for whatever in the folder cannot work, including max_model_len beyond what the model was made for.
+// UserError for anything in the folder that cannot work, including a max_model_len beyond the model's limit.
 ModelFolder open_model(const ModelSettings& settings);
 dataset::PromptFile open_prompts(const RunConfig& config);
-// UserError where the job asks for what this program or this model has not: a backend, or more logprobs than tokens,
-// or, without a tokenizer, prompts of text, text to store, stop strings, which all are refused with the reason why it
-// has no tokenizer.
+// UserError if the job asks for something that this program or model lacks: a backend, more logprobs than tokens, or,
+// without a tokenizer, prompts of text, text to store, or stop strings; the message says why there is no tokenizer.
 void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts);
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model);
-// With input.add_special_tokens as the file says it, where run.yaml leaves it to the file: so a run keeps it, and a
-// changed attribute is told when it goes on.
+// The settings with input.add_special_tokens taken from the file if run.yaml leaves it to the file: a run keeps this
+// value, and a changed attribute is reported when the run is resumed.
 RunConfig settle(RunConfig config, const dataset::PromptFile& prompts);
-// The columns beside the prompt, so that a misspelt one is seen: "used: n, seed; carried along: topic", or "".
+// The columns beside the prompt, so that a misspelt one is noticed: "used: n, seed; carried along: topic", or "".
 std::string columns_text(const dataset::PromptFile& prompts);
-// What a user should know before the job: one sentence each.
+// Warnings for the user before the job, one sentence each.
 std::vector<std::string> warnings_of(const ModelFolder& model, const RunConfig& config,
                                      const dataset::PromptFile& prompts);
 

@@ -38,7 +38,7 @@ void fit(PreparedPrompt& p, const text::Tokenizer* tokenizer, const PrepareRules
   const auto kept = static_cast<std::ptrdiff_t>(limit - wanted);
   if (rules.too_long == TooLong::TruncateLeft) {
     const std::ptrdiff_t head =
-        tokenizer && tokenizer->is_special(p.tokens[0]) && kept > 1 ? 1 : 0;  // a BOS stays in front
+        tokenizer && tokenizer->is_special(p.tokens[0]) && kept > 1 ? 1 : 0;  // a BOS stays at the beginning
     p.tokens.erase(p.tokens.begin() + head, p.tokens.end() - (kept - head));
   } else {
     p.tokens.resize(static_cast<std::size_t>(kept));

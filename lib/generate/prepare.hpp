@@ -1,6 +1,6 @@
-// From a row of prompts.h5 to the tokens that the model reads: tokenised, checked, cut by errors.too_long. A prompt
-// that cannot work comes out as a fault, never as an exception. Used by the loop, validate, preview and replay, so that
-// all four agree.
+// Converts a row of prompts.h5 to the tokens that the model reads: tokenised, checked, cut by errors.too_long. A prompt
+// that cannot work yields a fault, never an exception. Used by the loop, validate, preview and replay, so that all four
+// agree.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +23,12 @@ struct PreparedPrompt {
   std::uint64_t index = 0;
   dataset::PromptId id;
   std::vector<TokenId> tokens;
-  SamplingParams sampling;  // max_tokens lowered where the policy says so
+  SamplingParams sampling;  // max_tokens is lowered if the policy asks for it
   std::optional<dataset::RowFault> fault;
   std::uint32_t full_length = 0;  // tokens before any cut
 };
 
-// `tokenizer` may be null where prompts are token ids.
+// `tokenizer` may be null if prompts are token ids.
 PreparedPrompt prepare(const dataset::Prompt& prompt, const text::Tokenizer* tokenizer, const PrepareRules& rules);
 
 }  // namespace moemill::mill

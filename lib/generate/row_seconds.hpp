@@ -1,5 +1,5 @@
-// How long the rows of a run took, each from the step that made its first token to its end. The generator counts, the
-// summary and metrics.jsonl tell. Nothing in the datasets depends on it.
+// How long the rows of a run took, each from the step that made its first token to its end. The generator counts; the
+// summary and metrics.jsonl report. Nothing in the datasets depends on it.
 #pragma once
 
 #include <array>
@@ -16,17 +16,17 @@ class RowSeconds {
   void add(double seconds);
   RowSeconds& operator+=(const RowSeconds& other);
   std::uint64_t rows() const;
-  // The upper end of the bucket up to which this share of the rows lie, at most the longest.
+  // The upper end of the bucket that contains this quantile, at most the longest time.
   double quantile(double share) const;
   double longest() const { return longest_; }
-  // All ranks' together; collective.
+  // Sums over all ranks; collective.
   RowSeconds over_ranks(const Comm& world) const;
 
-  // p50, p90, p99, max; null where there are no rows.
+  // p50, p90, p99, max; null if there are no rows.
   nlohmann::ordered_json summary() const;
-  // The same and the counts, from which a later attempt makes the sum.
+  // The same and the counts, from which a later attempt computes the sum.
   nlohmann::ordered_json whole() const;
-  static RowSeconds from(const nlohmann::json& whole);  // what is not as it should be counts as nothing
+  static RowSeconds from(const nlohmann::json& whole);  // malformed values count as nothing
 
  private:
   static constexpr std::size_t buckets = 256;

@@ -27,12 +27,12 @@ using dataset::RunPaths;
 
 constexpr std::string_view retries = "retry_failed", extends = "extend";
 
-// Else it is a fingerprint.
+// Otherwise the key is a fingerprint.
 bool is_setting(const std::string& key) { return key.find('.') != std::string::npos; }
 
 bool does(const RunChange& change, std::string_view what) { return change.what.find(what) != std::string::npos; }
 
-// Failures that come from the prompt alone come again, whatever is set.
+// Failures that the prompt alone causes repeat with any settings.
 Fate fate_of_failed(const RunChange& change, ErrorCode code) {
   const bool other_settings = !change.values.empty();
   if (code == ErrorCode::TooLong) return other_settings ? Fate::Again : Fate::Keep;  // its message names the limits
@@ -42,24 +42,25 @@ Fate fate_of_failed(const RunChange& change, ErrorCode code) {
 Fate fate_of(const RunChange& change, WantedRows& wanted, const Completion& row) {
   const bool failed = row.status == RowStatus::Failed;
   const ErrorCode code = row.error ? row.error->code : ErrorCode::Internal;
-  if (change.values.empty())  // only failed rows can have changed, and no prompt need be read
+  if (change.values.empty())  // only failed rows can have changed, and no prompt needs to be read
     return failed ? fate_of_failed(change, code) : Fate::Keep;
   const Fate fate = wanted.fate_of(row);
   if (failed) return fate_of_failed(change, code);
   if (change.values.contains("errors.too_long") && row.num_prompt_tokens < wanted.of(row.prompt_index).full_length)
     user_error(
-        "prompt {}: its answer is that of a prompt cut to {} of {} tokens, and another errors.too_long would cut it "
-        "otherwise: leave errors.too_long as it was, or choose a run of its own; nothing was changed",
+        "prompt {}: its answer is that of a prompt cut to {} of {} tokens, and a different errors.too_long would cut "
+        "it "
+        "differently: leave errors.too_long as it was, or start a separate run; nothing was changed",
         row.prompt_index, row.num_prompt_tokens, wanted.of(row.prompt_index).full_length);
   if (fate != Fate::Keep && !does(change, extends))
     user_error(
-        "prompt {}: its answer was ended by its length, and with these settings it would go on: add --extend, "
+        "prompt {}: its answer was ended by its length, and with these settings it would continue: add --extend, "
         "or leave model.max_model_len as it was; nothing was changed",
         row.prompt_index);
   return fate;
 }
 
-// What the settings were before the change, of what they are with it.
+// The values before the change, for keys with new values.
 RunConfig config_before(RunConfig config, const RunChange& change, const std::string& origin) {
   for (const auto& [key, both] : change.values)
     if (is_setting(key)) config = with_value(std::move(config), key, both.first, origin);
@@ -91,7 +92,7 @@ void hash_text(Sha256& sha, std::string_view text) {
   sha.update(text);
 }
 
-// Takes in a prompt and what its columns say, n and max_tokens left out.
+// Hashes a prompt and its columns, without n and max_tokens.
 void hash_prompt(Sha256& sha, const dataset::Prompt& prompt) {
   const SamplingParams& s = prompt.sampling;
   hash_text(sha, dataset::to_text(prompt.id));
@@ -107,11 +108,12 @@ void hash_prompt(Sha256& sha, const dataset::Prompt& prompt) {
                          s.logprobs ? static_cast<std::int64_t>(*s.logprobs) : -1, s.prompt_logprobs,
                          fmt::join(s.stop_token_ids, " ")));
   for (const std::string& stop : s.stop) hash_text(sha, stop);
-  // Where they are added nothing is said: the sums of most runs that are there stay what they are.
+  // Nothing is hashed if special tokens are added, so that the hashes of most existing runs stay valid.
   if (!prompt.add_special_tokens) sha.update(std::string_view("no special tokens;"));
 }
 
-// config.yaml with the values of the change, and the input that it needs; the rest follows when the job has begun.
+// Writes config.yaml with the values of the change and the input that it needs; the rest follows when the job has
+// begun.
 void keep_changed_config(const RunPaths& paths, const RunManifest& manifest, const std::string& input) {
   RunConfig config = config_of_run(paths, manifest);
   config.input.path = std::filesystem::absolute(input).lexically_normal().string();
@@ -130,7 +132,7 @@ void carry_through(const RunPaths& paths, RunManifest& manifest, const RunConfig
   dataset::write_manifest(paths, manifest);
 }
 
-// What --retry-failed and --extend change beside the rows.
+// The parts of the manifest that --retry-failed and --extend change besides the rows.
 RunChange change_for(const RunRequest& request, const RunPaths& paths, const RunManifest& manifest,
                      const ModelFolder& model, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
   RunChange change;
@@ -157,7 +159,7 @@ RunChange change_for(const RunRequest& request, const RunPaths& paths, const Run
   return change;
 }
 
-// Which failures can come out otherwise, and which cannot.
+// Reports which failures can change and which cannot.
 bool retry_is_worth_it(const RunChange& change, const dataset::RunCounts& counts) {
   std::map<std::string, std::uint64_t> again, stay;
   for (const auto& [name, count] : counts.failed_by_code) {
@@ -165,18 +167,18 @@ bool retry_is_worth_it(const RunChange& change, const dataset::RunCounts& counts
     (code && fate_of_failed(change, *code) == Fate::Again ? again : stay)[name] += count;
   }
   if (!stay.empty())
-    log::warning("--retry-failed: {} cannot come out otherwise and stay{}", codes_text(stay),
+    log::warning("--retry-failed: {} cannot change and stay{}", codes_text(stay),
                  stay.contains("too_long")
-                     ? ": with another errors.too_long or model.max_model_len the too_long rows are "
-                       "made again"
+                     ? ": with a different errors.too_long or model.max_model_len the too_long rows are "
+                       "generated again"
                      : ": they come from the prompts themselves");
-  if (!again.empty()) log::info("--retry-failed: {} are made again", codes_text(again));
+  if (!again.empty()) log::info("--retry-failed: {} are generated again", codes_text(again));
   if (counts.rows_failed == 0) log::info("--retry-failed: no row has failed");
   return !again.empty();
 }
 
-// Settings that are there for failed rows alone stay what they were where none is made again: config.yaml tells how the
-// rows came about.
+// Settings that apply only to failed rows must not change if no row is generated again, because config.yaml documents
+// how the rows were made.
 void refuse_idle_settings(const RunRequest& request, const RunChange& change) {
   std::vector<std::string> idle;
   for (const auto& [key, both] : change.values) {
@@ -185,14 +187,14 @@ void refuse_idle_settings(const RunRequest& request, const RunChange& change) {
   }
   if (!idle.empty())
     user_error(
-        "--retry-failed: no row is there to be made again, and the settings differ ({}): leave them as they were; "
+        "--retry-failed: there is no row to generate again, and the settings differ ({}): leave them as they were; "
         "nothing was changed",
         fmt::join(idle, ", "));
 }
 
-// A run that was small has small shards, too many of them for a large one. Where outputs.h5 alone has the rows, they
-// are cut out of it anew, and may as well be those of a run that had these prompts from the start. Shards that are
-// there keep their size.
+// A run that was small has small shards, which would be too many for a large run. If only outputs.h5 has the rows, they
+// are cut from it again, with the shard size of a run that had these prompts from the start. Existing shards keep their
+// size.
 std::uint64_t shard_prompts_for(const RunRequest& request, const RunManifest& manifest, const RunChange& change) {
   if (!manifest.shards_removed) return manifest.shard_prompts;
   return request.config.output.shard_prompts.value_or(dataset::auto_shard_prompts(change.prompts));
@@ -203,7 +205,7 @@ void say_growth(const RunChange& change, std::size_t shards) {
   std::vector<std::string> parts;
   for (const auto& [key, both] : change.values)
     if (is_setting(key)) parts.push_back(fmt::format("{} {} -> {}", key, both.first, both.second));
-  log::info("--extend: {} -> {} prompts, {} -> {} rows{}{}; {} of the run's shards are taken up again",
+  log::info("--extend: {} -> {} prompts, {} -> {} rows{}{}; {} of the run's shards are continued",
             thousands(change.prompts_before), thousands(change.prompts), thousands(change.completions_before),
             thousands(change.completions), parts.empty() ? "" : ", ", fmt::join(parts, ", "), shards);
 }
@@ -237,7 +239,7 @@ RunConfig config_of_run(const RunPaths& paths, const RunManifest& manifest) {
   const auto text = files::read_text(paths.config());
   const auto broken = dataset::broken_checksum_line(text.value_or(""));
   if (broken)
-    user_error("{}: {}, and the settings of this run stand there: restore it, or start anew with --overwrite",
+    user_error("{}: {}, and it has the settings of this run: restore it, or start again with --overwrite",
                paths.config(), text ? "is damaged (" + *broken + ")" : "is missing");
   std::vector<Override> overrides;
   if (manifest.reopening)
@@ -251,7 +253,7 @@ void finish_change(const RunPaths& paths, RunManifest& manifest, const ModelFold
   if (!manifest.reopening) return;
   const RunConfig config = config_of_run(paths, manifest);
   const RunChange change = manifest.history.back();
-  log::info("a change of this run ({}) was broken off: it is carried through first", change.what);
+  log::info("a change of this run ({}) was interrupted: it is completed first", change.what);
   keep_changed_config(paths, manifest, prompts.path());
   WantedRows wanted = wanted_rows(config, change, paths, model, prompts);
   const dataset::Verdicts verdicts = verdicts_of(change, config, wanted, prompts);
@@ -295,7 +297,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
       dataset::shards_to_reopen(paths, changed, change.prompts_before, change.completions_before, verdicts);
   say_growth(change, shards.size());
   if (step == ChangeStep::Ask) return;
-  dataset::write_manifest(paths, changed);  // from here on the change is carried through, whoever starts next
+  dataset::write_manifest(paths, changed);  // from here on any later job completes the change
   manifest = changed;
   keep_changed_config(paths, manifest, prompts.path());
   carry_through(paths, manifest, request.config, shards, verdicts);

@@ -1,5 +1,5 @@
-// --retry-failed and --extend: what a run that is there is made into. Rank 0 does it, under the run's lock and before
-// the attempt begins; the attempt then finds an ordinary run that is not finished. Used by open_run.
+// --retry-failed and --extend: how an existing run is changed. Rank 0 does it under the run's lock and before the
+// attempt begins; the attempt then finds an ordinary unfinished run. Used by open_run.
 #pragma once
 
 #include <string>
@@ -10,31 +10,31 @@
 
 namespace moemill::mill {
 
-// The keys of run.yaml that may differ from the run's own, because the request asks for a change.
+// The keys of run.yaml that may differ from the run's own because the request asks for a change.
 std::vector<std::string> changeable_keys(const RunRequest& request);
 
-// Whether the first prompts of the input, as many as the run has, are those that it was made of: everything of them but
+// Whether the first prompts of the input, as many as the run has, are those that it was made from, in everything except
 // n and max_tokens.
 bool begins_with_the_same(const dataset::RunManifest& manifest, const RunConfig& config,
                           const dataset::PromptFile& prompts);
-// What the manifest keeps for it, of the first `count` prompts. Reads them.
+// The manifest's hash of the first `count` prompts for that comparison. Reads the prompts.
 constexpr const char* prompts_fingerprint = "prompts_sha256";
 std::string hash_prompts(const RunConfig& config, const dataset::PromptFile& prompts, std::uint64_t count);
 
-// Settings of the run: config.yaml, and where a change was not carried through yet, with its values.
+// Settings of the run: config.yaml, with the values of a change that was not completed.
 RunConfig config_of_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest);
 
-// Ends what a killed change left half done.
+// Completes a change that was killed.
 void finish_change(const dataset::RunPaths& paths, dataset::RunManifest& manifest, const ModelFolder& model,
                    const dataset::PromptFile& prompts);
-// Makes the change, if there is one to make, and says what stays as it is. UserError, and nothing is changed, where
-// rows that are there would have to be others. A dry run asks the same and writes nothing.
+// Makes the change if there is one, and reports what stays as it is. UserError, without changing anything, if existing
+// rows would have to be different. A dry run makes the same checks and writes nothing.
 enum class ChangeStep { Make, Ask };
 void change_run(const RunRequest& request, const dataset::RunPaths& paths, dataset::RunManifest& manifest,
                 const ModelFolder& model, const dataset::PromptFile& prompts, const Fingerprints& fingerprints,
                 const dataset::RunCounts& counts, ChangeStep step);
 
-// "2 too_long, 1 empty"
+// Text such as "2 too_long, 1 empty".
 std::string codes_text(const std::map<std::string, std::uint64_t>& failed_by_code);
 
 }  // namespace moemill::mill

@@ -16,8 +16,8 @@ ShardSize size_of(const dataset::PromptFile& prompts, dataset::ShardRange range,
   ShardSize size{0, 0, 0, 1, 1};
   for (const auto& prompt : prompts.read(range.first, range.count, defaults)) {
     const bool text = prompt.token_ids.empty();
-    // About four bytes a token, rarely under two; never more than three tokens a byte and a few special ones (NFC may
-    // lengthen a text).
+    // About four bytes per token, rarely fewer than two; never more than three tokens per byte and a few special tokens
+    // (NFC may lengthen a text).
     const std::uint64_t tokens = text ? prompt.text.size() / 4 + 1 : prompt.token_ids.size();
     size[0] += prompt.sampling.n;
     size[1] += tokens;

@@ -1,4 +1,4 @@
-// The size of a job from its prompts, before any of them is tokenised. Used by run_job.
+// The size of a job, estimated from its prompts before any of them is tokenised. Used by run_job.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace moemill::mill {
 
-// Ranks look at different shards and tell each other; collective.
+// Ranks look at different shards and share the result; collective.
 JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, const dataset::RunManifest& manifest,
                          std::span<const ShardId> unfinished, const SamplingParams& defaults,
                          std::uint32_t max_model_len);

@@ -40,20 +40,21 @@ void merge(const RunPlan& plan, const RunConfig& config, const dataset::PromptFi
                         plan.manifest.completions, [&] { stop.check(); });
 }
 
-// An empty object when there is none, or no whole one.
+// summary.json, or an empty object when it is absent or damaged.
 nlohmann::ordered_json read_summary(const dataset::RunPaths& paths) {
   auto json = nlohmann::ordered_json::parse(files::read_text(paths.summary()).value_or(""), nullptr, false);
   return json.is_object() ? json : nlohmann::ordered_json::object();
 }
 
-// All rows may be on disk when a drain is agreed, and not yet in the files that the user was promised.
+// Whether all rows are in the files that the user asked for. When a drain is agreed, they may all be on disk and yet
+// not be merged.
 bool stands_in_files(const RunPlan& plan, const RunConfig& config, bool merged) {
   if (config.output.merge) return merged;
   return dataset::list_run(plan.paths, plan.manifest).finished.size() == plan.manifest.shard_count();
 }
 
-// What is in the outputs need not be there twice. The run is done without that: it comes when everything else is
-// written, and where it is stopped or killed the next start does it.
+// Removes what outputs.h5 has as well. It comes last, when everything else is written; if it is stopped or killed, the
+// next start does it.
 void remove_what_is_twice(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   files::remove(plan.paths.outputs_before());
   if (!config.output.merge || config.output.keep_shards || !is_merged(plan.paths, plan.manifest)) return;
@@ -69,7 +70,7 @@ void remove_what_is_twice(RunPlan& plan, const RunConfig& config, StopWish& stop
   }
 }
 
-// Where the rows are. Shards that were removed do not come back when output.merge is switched off.
+// The path of the rows. Shards that were removed do not come back when output.merge is switched off.
 std::string files_of_rows(const RunPlan& plan, const RunConfig& config) {
   return config.output.merge || plan.manifest.shards_removed ? plan.paths.outputs() : plan.paths.shards();
 }
@@ -81,7 +82,7 @@ void store_code(const dataset::RunPaths& paths, ExitCode code) {
   files::write_atomically(paths.summary(), summary.dump(2) + "\n");
 }
 
-// A fault of it, such as a damaged outputs.h5, ends the job: summary.json must not say otherwise.
+// A fault here, such as a damaged outputs.h5, ends the job: summary.json and run.json must not say otherwise.
 void remove_what_is_twice_at_the_end(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   try {
     remove_what_is_twice(plan, config, stop);
@@ -89,8 +90,9 @@ void remove_what_is_twice_at_the_end(RunPlan& plan, const RunConfig& config, Sto
     const ExitCode code = describe_current_exception().code;
     try {
       store_code(plan.paths, code);
+      dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));
     } catch (const SystemError& e) {
-      log::warning("the exit code is not in summary.json: {}", e.what());  // what ended the job counts
+      log::warning("the exit code is not in the run directory: {}", e.what());  // what ended the job counts
     }
     throw;
   }
@@ -127,7 +129,7 @@ std::string whole_text(const RunPlan& plan, const RunCounts& counts) {
                      thousands(plan.manifest.prompts), rows_text(counts));
 }
 
-// Past the stream, whose failure would be the command's: the ledger stands in run.log and summary.json, too.
+// Writes without the stream: a failed stream would fail the command, and the ledger is in run.log and summary.json too.
 void say_on_stdout(const std::string& text) {
   std::fflush(stdout);
   for (std::string_view left = text; !left.empty();) {
@@ -229,13 +231,11 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     s.failed_by_code = counts.failed_by_code;
     s.completions = counts.rows;
     const EarlierAttempts earlier = read_earlier_attempts(plan.paths, plan.manifest.attempts);
-    const std::uint64_t most_memory = std::max(s.totals.peak_rss_bytes, earlier.totals.peak_rss_bytes);
-    s.totals += earlier.totals;
+    s.totals.add_attempt(earlier.totals);
     s.row_seconds = report.row_seconds;
     s.row_seconds += earlier.row_seconds;
-    s.totals.peak_rss_bytes = most_memory;
     s.max_over_mean = (report.expert_load += earlier.expert_load).max_over_mean;
-    s.max_over_mean_balanced = s.max_over_mean;  // there are no redundant experts to balance with
+    s.max_over_mean_balanced = s.max_over_mean;  // without redundant experts there is no balancing
     s.load_seconds = report.load_seconds + earlier.load_seconds;
     const double seconds = now_seconds() - started;
     s.wall_seconds = seconds + earlier.wall_seconds;
@@ -269,12 +269,7 @@ ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config,
   ExitCode code = ExitCode::Done;
   rank_zero(world, [&] {
     const RunCounts& counts = plan.before;
-    try {
-      remove_what_is_twice_at_the_end(plan, config, stop);
-    } catch (...) {
-      dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(describe_current_exception().code));
-      throw;
-    }
+    remove_what_is_twice_at_the_end(plan, config, stop);
     code = exit_code_of(counts, plan.manifest, config.errors);
     log::info("{} already; nothing to do: {}", whole_text(plan, counts), files_of_rows(plan, config));
     warn_of_failed(counts, plan, config);

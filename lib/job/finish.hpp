@@ -1,4 +1,4 @@
-// The end of a run: merge, count, summary.json, ledger, exit code. Rank 0 does it, the others wait and hear the code.
+// The end of a run: merge, count, summary.json, ledger, exit code. Rank 0 does it; the other ranks wait for the code.
 #pragma once
 
 #include <cstdint>
@@ -17,22 +17,21 @@
 
 namespace moemill::mill {
 
-// What the summary will say, as it becomes known.
+// What the summary needs to know about this attempt.
 struct Report {
   Summary summary;
   double load_seconds = 0;
   ExpertLoad expert_load;
   std::string stop_reason;                   // why the attempt stopped early, the same on all ranks; "" when it did not
-  std::vector<std::uint64_t> expert_counts;  // of this attempt, all ranks: [moe layers][experts]
+  std::vector<std::uint64_t> expert_counts;  // [MoE layers, experts], summed over ranks
+  RowSeconds row_seconds;                    // of all ranks
 
-  RowSeconds row_seconds;  // of this attempt, all ranks
-
-  // The loop's totals over all ranks; collective.
+  // Takes in the loop's totals over all ranks; collective.
   void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Backend& backend,
             const model::ModelConfig& model);
 };
 dataset::AttemptCores attempt_cores(const Ranks& ranks);
-// attempts.jsonl is a log: rows do not hang on it.
+// Adds a line to attempts.jsonl. If that fails, a warning says so and the job goes on: no row depends on it.
 void record_or_warn(const dataset::RunPaths& paths, const auto& line);
 Report start_report(const Ranks& ranks, const model::ModelConfig& model, const RunPlan& plan);
 
@@ -41,18 +40,18 @@ using dataset::RunCounts;
 std::string rows_text(const RunCounts& counts);
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);
 
-// Merges, unless `stop` ends that early; writes summary.json, stores the exit code, says the ledger; then removes the
-// shards where they are not to be kept. Collective.
+// Merges, unless `stop` ends that early; writes summary.json, stores the exit code, prints the ledger; then removes the
+// shards unless they are to be kept. Collective.
 ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
                     dataset::RunCounter& counter, double started);
 
-// Whether an earlier attempt came to the very end of the run: every shard, outputs.h5 where it is wanted, summary.json.
-// Rank 0 looks; collective.
+// Whether an earlier attempt completed the run: every shard, outputs.h5 if it is wanted, and summary.json. Rank 0
+// looks; collective.
 bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config);
 
-// A run with nothing left to do, unless shards are left that are not to be kept: says so; the exit code comes from its
-// rows. Collective.
+// Reports that a run has nothing left to do, and removes shards that are not to be kept. The exit code depends on the
+// run's rows. Collective.
 ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop);
 
 }  // namespace moemill::mill

@@ -10,14 +10,14 @@ namespace moemill::mill {
 namespace {
 
 bool grows(const std::string& key, const RunConfig& before, const RunConfig& now) {
-  constexpr auto all = std::numeric_limits<std::uint32_t>::max();  // auto: what the model has
+  constexpr auto all = std::numeric_limits<std::uint32_t>::max();  // auto: the model's own limit
   if (key == "sampling.n") return now.sampling.n > before.sampling.n;
   if (key == "sampling.max_tokens") return now.sampling.max_tokens > before.sampling.max_tokens;
   return key == "model.max_model_len" &&
          now.model.max_model_len.value_or(all) > before.model.max_model_len.value_or(all);
 }
 
-// Columns that a run keeps in another way than by their contents, and those that may grow.
+// Columns that a run compares by other means than their contents, and columns that may grow.
 bool can_differ(const std::string& column, const dataset::PromptFile& prompts) {
   const auto& carried = prompts.carried();
   return column == "n" || column == "max_tokens" ||
@@ -33,8 +33,8 @@ std::string growth_advice(const RunConfig& before, const RunConfig& now, const s
   const bool columns_may_grow =
       columns.empty() || columns == "column n" || columns == "column max_tokens" || columns == "columns max_tokens, n";
   if (!settings_grow || !columns_may_grow || (keys.empty() && columns.empty())) return "";
-  return " Or --extend takes it into this run: a larger n makes more samples of each prompt, and with a larger "
-         "max_tokens the rows that ended by their length go on.";
+  return " Or use --extend to change this run: a larger n generates more samples per prompt, and with a larger "
+         "max_tokens the rows that ended by their length continue.";
 }
 
 std::string differing_prompts(const dataset::RunManifest& manifest, const dataset::PromptFile& prompts) {
@@ -46,7 +46,7 @@ std::string differing_prompts(const dataset::RunManifest& manifest, const datase
   std::erase_if(columns, [&](const auto& column) { return can_differ(column, prompts); });
   if (columns.empty()) return "";
   return fmt::format(
-      ", in {} {}; the run keeps sums of them alone: where the old file still is, `h5diff -v OLD {}` names the rows",
+      ", in {} {}; the run keeps only their hashes: if the old file still exists, `h5diff -v OLD {}` names the rows",
       columns.size() == 1 ? "column" : "columns", fmt::join(columns, ", "), prompts.path());
 }
 

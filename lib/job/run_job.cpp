@@ -27,7 +27,7 @@
 namespace moemill::mill {
 namespace {
 
-// Everything that stands before the first weight is read.
+// Everything that is opened before the first weight is read.
 struct Opened {
   ModelFolder model;
   dataset::PromptFile prompts;
@@ -50,7 +50,7 @@ Opened open_inputs(const Comm& world, const RunConfig& config) {
   return std::move(*opened);
 }
 
-// How many prompts begin with the token that is added in front of them.
+// The number of prompts that begin with the token that is added before them.
 std::uint64_t warn_of_doubled(const Comm& world, const RunConfig& config, const Opened& in) {
   const FrontTokens front(in.model.tokenizer_or_null());
   const std::uint64_t count = count_doubled(world, in.prompts, config.sampling, front);
@@ -58,7 +58,7 @@ std::uint64_t warn_of_doubled(const Comm& world, const RunConfig& config, const 
   return count;
 }
 
-// "" outside of Slurm.
+// "" outside Slurm.
 std::string slurm_job_id() {
   const char* job = std::getenv("SLURM_JOB_ID");
   return job ? job : "";
@@ -84,27 +84,28 @@ void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, co
               const Engine& engine) {
   const ModelFolder& model = in.model;
   const auto counts = model::count_parameters(model.config);
-  log::info("{}: {} of {:.3g}M parameters, {:.3g}M active a token; {} on {}, experts over {}; {}", config.model.path,
+  log::info("{}: {} of {:.3g}M parameters, {:.3g}M active per token; {} on {}, experts over {}; {}", config.model.path,
             model.config.model_type, static_cast<double>(counts.total) / 1e6, static_cast<double>(counts.active) / 1e6,
             counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
             counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), ranks.domain.size(),
             backend_name(config.runtime.backend));
   const KvPages& pages = engine.kv_pages();
   const bool both = pages.full > 0 && pages.window > 0;
-  log::info("a rank holds {} of weights and {} of KV cache for {} tokens{}, works on up to {} sequences",
+  log::info("a rank holds {} of weights and {} of KV cache for {} tokens{}, and runs up to {} sequences",
             gib(engine.backend().memory().weights), gib(engine.backend().memory().kv_cache), thousands(pages.tokens()),
-            both ? fmt::format(" ({} where layers see a window)", thousands(pages.window * schedule::page_tokens)) : "",
+            both ? fmt::format(" ({} in layers with a window)", thousands(pages.window * schedule::page_tokens)) : "",
             thousands(config.parallel.max_num_seqs));
   log::info("{}: {} prompts, {} rows{}", plan.paths.dir, thousands(plan.manifest.prompts),
             thousands(plan.manifest.completions),
-            plan.before.rows > 0
-                ? fmt::format(", {} of them from before (attempt {})", rows_text(plan.before), plan.manifest.attempts)
-                : "");
+            plan.before.rows > 0 ? fmt::format(", {} of them from earlier attempts (attempt {})",
+                                               rows_text(plan.before), plan.manifest.attempts)
+                                 : "");
   if (const std::string columns = columns_text(in.prompts); !columns.empty())
     log::info("{}: columns {}", config.input.path, columns);
 }
 
-// Reading and hashing the inputs may have taken long, and loading the model will. "" when there is none.
+// Checks before loading: reading and hashing the inputs may have taken long, and loading the model will. Returns "" if
+// there is no reason to stop.
 std::string reason_to_stop(const Comm& world, StopWish& stop) {
   const char mine = stop.ask() ? 1 : 0;
   const std::vector<char> all = gather(world, mine);
@@ -119,7 +120,7 @@ Progress::Goal goal_of(const RunPlan& plan) {
   return {plan.manifest.prompts, plan.manifest.completions, plan.before, plan.manifest.attempts};
 }
 
-// Loads the model and turns the mill until nothing is left or a drain is agreed.
+// Loads the model and runs the loop until nothing is left or a drain is agreed.
 MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, RunPlan& plan,
                  const dataset::RootAttributes& attributes, StopWish& stop, double started, Report& report) {
   const Comm& world = ranks.world;
@@ -169,7 +170,8 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   return end;
 }
 
-// Every rank reads its prompts when their turn comes, hours later. An older moemill's run does not know the columns.
+// Checks the prompts again, because every rank reads its prompts hours later. A run of an older moemill does not know
+// the columns.
 void hold_to_contents(const Comm& world, const RunPlan& plan, dataset::PromptFile& prompts) {
   const auto& prints = plan.manifest.fingerprints;
   const std::string stamp = broadcast_text(world, prompts.stamp_when_opened(), 0);
@@ -179,13 +181,13 @@ void hold_to_contents(const Comm& world, const RunPlan& plan, dataset::PromptFil
   });
 }
 
-// What only rank 0 has, to the end of the job.
+// What only rank 0 holds until the end of the job.
 struct RankZero {
   RunLog log;
   std::optional<dataset::RunLock> lock;
 };
 
-// "2 ranks on 1 node (n07), Slurm job 4711, moemill 0.1.0 (3f2a9c1)"
+// Text such as "2 ranks on 1 node (n07), Slurm job 4711, moemill 0.1.0 (3f2a9c1)".
 std::string who_works(const Ranks& ranks) {
   const std::string job = slurm_job_id();
   return fmt::format(
@@ -198,11 +200,11 @@ void check_is_folder(const std::string& dir) {
   std::error_code ignored;
   const auto status = std::filesystem::symlink_status(dir, ignored);
   if (std::filesystem::exists(status) && !std::filesystem::is_directory(dir, ignored))
-    user_error("{}: is not a folder, or a link to none: output.dir names the folder of the run", dir);
+    user_error("{}: is neither a folder nor a link to one: output.dir names the folder of the run", dir);
 }
 
-// What the ledger knows of an attempt that could not say its end itself. Before anything may refuse this one: whoever
-// comes next finds this job's last sign of life in run.lock.
+// Records an attempt that could not record its own end. Called before this job may be refused, because the next job
+// would find this job's heartbeat in run.lock.
 void record_killed(const dataset::RunPaths& paths, const dataset::RunLock& lock) {
   const auto last = dataset::read_manifest(paths);
   const auto sign = lock.last_sign_of_the_dead();
@@ -213,13 +215,14 @@ void record_killed(const dataset::RunPaths& paths, const dataset::RunLock& lock)
   record_or_warn(paths,
                  dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*sign), lock.seconds_of_the_dead()});
   log::warning(
-      "attempt {} was killed: if the launcher said 137 or 9, mostly because memory ran out (more for the job, or fewer "
-      "ranks a node, cure that); finished rows are kept",
+      "attempt {} was killed: if the launcher reported 137 or 9, usually because memory ran out (allow the job more, "
+      "or "
+      "start fewer ranks per node); finished rows are kept",
       last->attempts);
 }
 
-// Rank 0 takes the lock, looks into the run directory and tells the others what is to be done. The log begins as soon
-// as there is a run that it is about.
+// Rank 0 takes the lock, inspects the run directory and sends the plan to the other ranks. The log begins as soon as
+// the run exists.
 RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opened& in, StopWish& stop,
                       std::optional<RankZero>& zero, dataset::RunCounter& counter) {
   const RunConfig& config = request.config;
@@ -229,7 +232,7 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
       log::warning("{}", warning);
     const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
     const dataset::RunPaths paths{config.output.dir};
-    find_run(request);  // what is refused anyway leaves no lock behind
+    find_run(request);  // a request that is refused anyway leaves no lock
     check_is_folder(paths.dir);
     take_lock(zero->lock, paths, stop);
     const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
@@ -249,8 +252,8 @@ void begin_attempt(RunPlan& plan, const Ranks& ranks) {
                                           rows_text(plan.before), thousands(plan.manifest.completions)));
 }
 
-// What ends the attempt counts, not that its code cannot be stored either. A fault that all ranks know is told by rank
-// 0; one in the middle of a step by the rank that has it, before it ends the others.
+// Reports the original failure even if recording it also fails. An agreed failure is recorded by rank 0; a failure
+// within a step is recorded by its rank, before that rank ends the others.
 void store_failure(RunPlan& plan, const Ranks& ranks, const Failure& failure, double started) {
   const Comm& world = ranks.world;
   try {
@@ -261,11 +264,11 @@ void store_failure(RunPlan& plan, const Ranks& ranks, const Failure& failure, do
                                                      now_seconds() - started, attempt_cores(ranks)});
     if (world.rank() == 0) dataset::end_attempt(plan.paths, plan.manifest, code);
   } catch (const std::exception& e) {
-    log::warning("the exit code is not in the run directory: {}", e.what());
+    log::warning("the exit code could not be stored in the run directory: {}", e.what());
   }
 }
 
-// Not of a job that is refused, or has nothing to compute.
+// Not called for a job that is refused or has nothing to compute.
 void tell_cores(const Ranks& ranks) {
   const SlurmJob job = slurm_job([](const char* name) { return std::getenv(name); });
   log::info("{}", cores_line(ranks.cores.use, job));
@@ -284,10 +287,10 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);
   if (world.rank() == 0 && !stop.warning().empty()) log::warning("{}", stop.warning());
-  dataset::RunCounter counter;  // rank 0 counts
+  dataset::RunCounter counter;  // counts on rank 0
   RunPlan plan = agree_on_plan(ranks, request, in, stop, zero, counter);
   rank_zero(world, [&] {
-    if (plan.unfinished.empty()) keep_config(plan, config);  // else when the weights are known
+    if (plan.unfinished.empty()) keep_config(plan, config);  // otherwise it is kept when the weights are known
   });
   if (stands_finished(world, plan, config)) return already_done(world, plan, config, stop);
   rank_zero(world, [&] {

@@ -10,8 +10,8 @@
 
 namespace moemill::mill {
 
-// `started`: now_seconds() at the start of the program. AgreedFailure on every rank when the job cannot work; anything
-// else that comes out is one rank's own and must end the others too (Comm::abort).
+// `started` is now_seconds() at the start of the program. Throws AgreedFailure on every rank if the job cannot work;
+// any other exception belongs to one rank and must end the others too (Comm::abort).
 ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& request, double started);
 
 }  // namespace moemill::mill

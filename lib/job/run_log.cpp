@@ -10,7 +10,8 @@
 namespace moemill::mill {
 namespace {
 
-// Opened and closed for every text, because network file systems show others what was written when a file is closed.
+// The file is opened and closed for every text, because network file systems show a write to other clients when the
+// file is closed.
 void append(const std::string& path, std::string_view text) {
   dataset::JsonLines file(path);
   for (std::size_t begin = 0; begin <= text.size();) {
@@ -56,14 +57,14 @@ void RunLog::take(std::string_view line) {
       fault = e.what();
     }
   }
-  log::warning("the log in the run directory ends here, the job goes on: {}", fault);  // comes by here again
+  log::warning("the log in the run directory ends here; the job goes on: {}", fault);  // this warning comes back here
 }
 
 void append_to_run_log(const dataset::RunPaths& paths, std::string_view fault) {
   try {
     append(paths.log(), fmt::format("{} error: {}", utc_now(), fault));
   } catch (const SystemError& e) {
-    log::warning("this rank's fault is not in the log of the run directory: {}", e.what());
+    log::warning("this rank's error could not be written to the log of the run directory: {}", e.what());
   }
 }
 

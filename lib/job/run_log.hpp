@@ -1,6 +1,6 @@
 // RUN_DIR/run.log, for `tail -f` from any node: what rank 0 logs, with full dates, and why it ended. Made by run_job.
-// No part of the outputs: the program never reads it, and when it cannot be written that is said once and the job goes
-// on.
+// It is not part of the outputs: the program never reads it, and if it cannot be written one warning says so and the
+// job continues.
 #pragma once
 
 #include <mutex>
@@ -12,15 +12,15 @@
 
 namespace moemill::mill {
 
-// Rank 0's. What is logged before `open` is kept until then, and forgotten when it never comes: a job that did not get
-// the run directory leaves no line in it.
+// Rank 0's log. Lines logged before `open` are kept until then, and dropped if it is never called: a job that did not
+// get the run directory leaves no line in it.
 class RunLog {
  public:
   RunLog();
   ~RunLog();
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;
-  // Under the run's lock: one line that tells who works now, then what was kept and what follows.
+  // Called under the run's lock: writes one line about this job, then the kept lines, then all that follow.
   void open(const dataset::RunPaths& paths, std::string_view header);
 
  private:
@@ -29,10 +29,10 @@ class RunLog {
   std::mutex mutex_;
   std::string path_;  // "" before `open`
   std::vector<std::string> kept_;
-  bool given_up_ = false;  // the file cannot be written
+  bool given_up_ = false;  // whether the file cannot be written
 };
 
-// Another rank's last words, when it is about to end the whole job.
+// The last message of a rank that is about to end the whole job.
 void append_to_run_log(const dataset::RunPaths& paths, std::string_view fault);
 
 }  // namespace moemill::mill

@@ -81,7 +81,7 @@ std::string changed_columns(const RunManifest& manifest, const dataset::InputCon
 
 namespace {
 
-// What --extend says of an input that has changed, or "" where prompts were only added.
+// What --extend reports about an input that has changed, or "" if prompts were only added.
 std::string other_prompts(const RunManifest& manifest, const RunConfig& config, const dataset::PromptFile& prompts) {
   if (!manifest.fingerprints.contains(prompts_fingerprint))
     return "\n  the prompts, and the run is of an older moemill: run.json has no prompts_sha256, so that nobody can "
@@ -179,7 +179,7 @@ bool is_merged(const RunPaths& paths, const RunManifest& manifest) {
 
 namespace {
 
-// What config.yaml keeps: full paths, so that verify and status find model and prompts from any folder.
+// The text of config.yaml, with absolute paths, so that verify and status find model and prompts from any folder.
 std::string resolved(RunConfig config) {
   for (std::string* path : {&config.model.path, &config.input.path})
     *path = std::filesystem::absolute(*path).lexically_normal().string();
@@ -199,10 +199,10 @@ dataset::SampleCounts sample_counts(const RunConfig& config, const dataset::Prom
 
 namespace {
 
-// What is there already is brought into the form that the request asks for.
+// Brings an existing run into the form that the request asks for.
 void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
              const Fingerprints& fingerprints, dataset::RunCounter& counter) {
-  is_merged(plan.paths, plan.manifest);  // a run that has lost its rows is not made again unasked
+  is_merged(plan.paths, plan.manifest);  // throws for a run that has lost its rows: only --overwrite makes them again
   dataset::make_folders(plan.paths);
   dataset::remove_leftovers(plan.paths);
   finish_change(plan.paths, plan.manifest, model, prompts);
@@ -250,25 +250,18 @@ void keep_config(const RunPlan& plan, const RunConfig& config) {
 }
 
 RunPlan share(const Comm& world, const RunPlan& plan) {
-  nlohmann::json j;
+  nlohmann::ordered_json j;
   if (world.rank() == 0) {
     std::vector<std::int32_t> unfinished;
     for (ShardId shard : plan.unfinished) unfinished.push_back(shard.value);
-    const dataset::RunCounts& c = plan.before;
-    j = {{"dir", plan.paths.dir},
-         {"manifest", dataset::manifest_text(plan.manifest)},
-         {"unfinished", unfinished},
-         {"before", {c.rows, c.rows_failed, c.prompts_done, c.prompts_failed}},
-         {"failed_by_code", c.failed_by_code}};
+    j = {{"dir", plan.paths.dir}, {"manifest", plan.manifest}, {"unfinished", unfinished}, {"before", plan.before}};
   }
-  std::string mine = world.rank() == 0 ? j.dump() : "";
-  j = nlohmann::json::parse(broadcast_text(world, mine, 0));
+  j = nlohmann::ordered_json::parse(broadcast_text(world, j.dump(), 0));
   RunPlan out;
-  out.paths.dir = j["dir"].get<std::string>();
-  out.manifest = dataset::parse_manifest(j["manifest"].get<std::string>(), out.paths.manifest());
+  j["dir"].get_to(out.paths.dir);
+  j["manifest"].get_to(out.manifest);
+  j["before"].get_to(out.before);
   for (auto shard : j["unfinished"].get<std::vector<std::int32_t>>()) out.unfinished.push_back({shard});
-  const auto before = j["before"].get<std::vector<std::uint64_t>>();
-  out.before = {before.at(0), before.at(1), before.at(2), before.at(3), j["failed_by_code"]};
   return out;
 }
 

@@ -1,5 +1,5 @@
-// The run directory at the start of an attempt: made, or found and checked for resume. Rank 0 looks and writes; the
-// others are told in plain data. Used by run_job.
+// The run directory at the start of an attempt: made, or found and checked for resume. Rank 0 reads and writes it and
+// sends the other ranks plain data. Used by run_job.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +32,10 @@ struct RunRequest {
 struct Fingerprints {
   dataset::InputContents input;
   std::string model, tokenizer;  // SHA-256, hex
-  std::uint64_t prompts = 0;     // how many the input has
+  std::uint64_t prompts = 0;     // in the input
 };
 
-// Reads the prompts and the weights as a whole.
+// Reads all prompts and all weights.
 Fingerprints fingerprints_of(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts);
 
 // What all ranks know about the attempt.
@@ -43,44 +43,44 @@ struct RunPlan {
   dataset::RunPaths paths;
   dataset::RunManifest manifest;
   std::vector<ShardId> unfinished;  // ascending
-  dataset::RunCounts before;        // of what earlier attempts left: shards and journals
+  dataset::RunCounts before;        // rows of earlier attempts, in shards and journals
 };
 
-// The run to go on with: none where none is, or where --overwrite will remove it. UserError when there is a run and
-// resume is `never`, or none and it is `always`.
+// The run to resume, or nothing when there is none or --overwrite will remove it. UserError when there is a run and
+// resume is `never`, or there is none and resume is `always`.
 std::optional<dataset::RunManifest> find_run(const RunRequest& request);
-// Which columns of the input hold something else than when the run began: "prompt, topic", or "". Of a run whose
-// manifest knows only the SHA-256 of the whole file, as those had that were made before moemill looked at columns, the
-// file is held against that.
+// Which columns of the input have changed since the run began: "columns prompt, topic", or "". Manifests of early
+// versions have only the SHA-256 of the whole file; the file is then compared with that.
 std::string changed_columns(const dataset::RunManifest& manifest, const dataset::InputContents& now,
                             const std::string& input_path);
-// UserError naming what differs, when the answers would be others: what was written and what would follow must be one
-// run. What the request asks to change may differ.
+// UserError naming what differs when the answers would change: rows that exist and rows to come must belong to one run.
+// Keys that the request asks to change may differ.
 void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunRequest& request,
                     const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
-// Rank 0, before the first row: the weights that were read, all of them, must be those of the attempts before. The
-// first attempt that comes so far keeps what they are. UserError as above.
+// Called by rank 0 before the first row: all weights that were read must be those of the attempts before. The first
+// attempt that gets this far stores their digest. UserError as above.
 void check_same_weights(RunPlan& plan, const std::string& weights_digest);
-// What the manifest's fingerprints call it; absent before the first load, and with random weights. The number goes up
-// when the pieces change in which weights are read (weights/loader.cpp): sums of another number say nothing.
+// The digest's key in the manifest's fingerprints; absent before the first load, and with random weights. The number at
+// the end increases when weights are read in different pieces (weights/loader.cpp), because digests then are not
+// comparable.
 constexpr const char* weights_fingerprint = "weights_xxh3_1";
-// Rank 0, once nothing can refuse the job any more: config.yaml has the settings and paths of this one.
+// Called by rank 0 once nothing can refuse the job any more: config.yaml then has the settings and paths of this job.
 void keep_config(const RunPlan& plan, const RunConfig& config);
-// The manifest of a new run. UserError for everything in prompts and settings that may refuse one.
+// The manifest of a new run. UserError for everything in prompts and settings that makes a run impossible.
 dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfig& config, const ModelFolder& model,
                                   const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
-// UserError when a file of somebody else is in the way of a new run.
+// UserError when a foreign file is in the way of a new run.
 void check_nothing_in_the_way(const dataset::RunPaths& paths, const RunConfig& config);
-// Whether outputs.h5 speaks for all rows, also where the shards were removed. UserError when it is of another run, or
-// when it is not there and neither are the shards.
+// Whether outputs.h5 has all rows. UserError when it belongs to a different run, or when it is missing and the shards
+// were removed.
 bool is_merged(const dataset::RunPaths& paths, const dataset::RunManifest& manifest);
-// Rank 0, holding the run's lock. UserError as the three above; only then is anything removed or written. Makes the
-// change that the request asks for (job/change.hpp).
+// Called by rank 0, which holds the run's lock. UserError like the three functions above, before anything is removed or
+// written. Makes the change that the request asks for (job/change.hpp).
 RunPlan open_run(const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
                  const Fingerprints& fingerprints, dataset::RunCounter& counter);
-// The n of the run's prompts, for counting its rows. Both must outlive it.
+// The n of the run's prompts, for counting its rows. Both arguments must outlive the result.
 dataset::SampleCounts sample_counts(const RunConfig& config, const dataset::PromptFile& prompts);
-// Rank 0's plan to everyone; collective.
+// Sends rank 0's plan to all ranks; collective.
 RunPlan share(const Comm& world, const RunPlan& plan);
 
 }  // namespace moemill::mill

@@ -12,22 +12,23 @@ namespace {
 
 constexpr int most_wait_ms = 1000;
 
-// Not the way all other faults take: agreeing on one ends with journals, attempts.jsonl and run.json, and those are the
-// other job's by now. The launcher ends the other ranks, as it does when one is killed; they get no further than the
-// step they are in, and what they leave is as after a kill: shards in the making have temporary names, and rows have
-// the same bytes whoever writes them.
+// This does not use the normal way of errors: agreeing on one ends with writing journals, attempts.jsonl and run.json,
+// which belong to the other job by now. The launcher ends the other ranks as it does after a kill; they finish at most
+// their current step, and what they leave is as after a kill: unfinished shards have temporary names, and rows have the
+// same bytes whoever writes them.
 [[noreturn]] void leave_to(const std::string& dir, const std::string& holder) noexcept {
   try {
     const std::string line = fmt::format(
-        "moemill: error: {}: another job works in this run directory ({}): this one gave no sign of life for long "
-        "(suspended?) and was taken for dead; leaving at once, without writing any more\n",
+        "moemill: error: {}: another job works in this run directory ({}): this one gave no sign of life for a long "
+        "time "
+        "(suspended?) and was taken for dead; leaving at once, without writing anything more\n",
         dir, holder);
-    // Not for ever, when nobody reads what stands there.
+    // The time is limited, in case nobody reads stderr.
     pollfd ready{STDERR_FILENO, POLLOUT, 0};
     if (::poll(&ready, 1, most_wait_ms) > 0) (void)!::write(STDERR_FILENO, line.data(), line.size());
-  } catch (...) {  // no memory for the text: the end does not depend on it
+  } catch (...) {  // no memory for the text: the process ends in any case
   }
-  ::_exit(static_cast<int>(ExitCode::Usage));  // as a job that is refused
+  ::_exit(static_cast<int>(ExitCode::Usage));  // the code of a job that is refused
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The run directory is this job's alone from here on, or the job ends. Used by rank 0 of run_job.
+// Takes the run directory for this job alone, or ends the job. Used by rank 0 of run_job.
 #pragma once
 
 #include <optional>
@@ -8,8 +8,8 @@
 
 namespace moemill::mill {
 
-// Into `lock`, where it stays to the end of the job. UserError when another job works there. May watch a holder on
-// another machine for some seconds; a wish to stop ends that with StopRequested.
+// Puts the lock into `lock`, where it stays until the end of the job. UserError if another job works in the directory.
+// May watch a holder on another machine for some seconds; a request to stop ends that with StopRequested.
 void take_lock(std::optional<dataset::RunLock>& lock, const dataset::RunPaths& paths, StopWish& stop);
 
 }  // namespace moemill::mill

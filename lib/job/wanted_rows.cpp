@@ -13,7 +13,7 @@ using dataset::Fate;
 
 constexpr std::uint64_t block_prompts = 256;
 
-// The model folder was opened with the settings of the request, which may want more than these.
+// The model folder was opened with the settings of the request, which may differ from these.
 PrepareRules rules_of(const RunConfig& config, const ModelFolder& model) {
   PrepareRules rules = prepare_rules(config, model);
   rules.max_model_len = config.model.max_model_len.value_or(model.config.max_positions);
@@ -61,7 +61,7 @@ Fate WantedRows::fate_of(const dataset::Completion& row) {
   if (now.tokens.size() != row.num_prompt_tokens)
     refuse(
         fmt::format("was answered with {} tokens of prompt, and with these settings it would be cut to {} "
-                    "(errors.too_long): choose a smaller max_tokens, or a run of its own",
+                    "(errors.too_long): choose a smaller max_tokens, or start a separate run",
                     row.num_prompt_tokens, now.tokens.size()));
   if (row.num_completion_tokens > now.sampling.max_tokens)
     refuse(fmt::format("has an answer of {} tokens, and max_tokens is {} now: max_tokens can only grow",
@@ -74,7 +74,7 @@ Fate WantedRows::fate_of(const dataset::Completion& row) {
 bool WantedRows::begins_as_before(std::uint64_t prompt) {
   const PreparedPrompt& now = of(prompt);
   if (now.fault) return false;
-  // Where a cut hangs on max_tokens, and a column of it may have said something else, nobody knows any more.
+  // If a cut depends on max_tokens, and a column of it may have had a different value, the cut is unknown.
   const auto& used = prompts_.used();
   const bool by_column = std::find(used.begin(), used.end(), "max_tokens") != used.end();
   if (by_column && columns_ == Columns::Changed && cuts(before_.errors.too_long)) return false;
@@ -89,7 +89,7 @@ bool WantedRows::goes_on(const dataset::PartialSample& partial) {
          begins_as_before(partial.prompt_index);
 }
 
-// Among the rules of an end, repetition alone comes behind length.
+// Among the rules for an end, only repetition comes after length.
 FinishReason WantedRows::ends_after_all(const dataset::Completion& row) {
   const PreparedPrompt& now = of(row.prompt_index);
   const std::vector<TokenId> stop_tokens = sample::stop_tokens(now.sampling, model_.config.eos);

@@ -1,5 +1,5 @@
-// What the settings of now want of prompts whose rows are there: their tokens, how many samples, how long. Used where a
-// run is changed.
+// What the present settings ask of prompts that have rows already: their tokens, the number of samples, their length.
+// Used when a run is changed.
 #pragma once
 
 #include <cstdint>
@@ -13,20 +13,20 @@ namespace moemill::mill {
 
 class WantedRows {
  public:
-  // What the columns are said to be now and were when the rows were made.
+  // The settings' names for the columns now, and when the rows were made.
   enum class Columns { Same, Changed };
-  // `before`: the settings that the rows were made with. All but it must outlive this.
+  // `before` are the settings with which the rows were made. All other arguments must outlive this.
   WantedRows(const RunConfig& config, RunConfig before, Columns columns, const ModelFolder& model,
              const dataset::PromptFile& prompts);
-  // Cheap where prompts are asked for in order.
+  // Fast if prompts are asked for in order.
   const PreparedPrompt& of(std::uint64_t prompt);
-  // Whether a row that is there goes on. UserError where a run with these settings would not have begun with it.
+  // Whether an existing row continues. UserError if a run with these settings would not have begun with it.
   dataset::Fate fate_of(const dataset::Completion& row);
-  // The end that a row had found, had it been allowed to be longer; None when it goes on.
+  // The end that a row would have had if it had been allowed to be longer; None if it continues.
   FinishReason ends_after_all(const dataset::Completion& row);
   // Whether the model read the same tokens of a prompt before as it would now: errors.too_long may have cut it.
   bool begins_as_before(std::uint64_t prompt);
-  // Whether an answer that was broken off is the beginning of one that is wanted now.
+  // Whether an unfinished answer is the beginning of one that is wanted now.
   bool goes_on(const dataset::PartialSample& partial);
 
  private:

@@ -10,7 +10,9 @@ namespace moemill::mill {
 Mill::Mill(MillParts parts, schedule::ClaimState claims)
     : parts_(parts),
       claims_(std::move(claims)),
-      facts_(static_cast<std::size_t>(parts.world.size())),
+      states_(static_cast<std::size_t>(parts.world.size())),
+      facts_(states_.size()),
+      counts_(states_.size()),
       next_flush_(now_seconds() + parts.flush_seconds),
       next_progress_(now_seconds() + parts.progress_seconds) {}
 
@@ -47,12 +49,14 @@ schedule::Decision Mill::agree_on_step() {
   schedule::Facts mine = parts_.generator.facts();
   mine.error = static_cast<std::int32_t>(failure_.code);
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::GoOn;
-  mine.progress = {totals_.completions,       totals_.rows_failed,          totals_.prompts_done,
-                   totals_.prompt_tokens,     totals_.cached_prompt_tokens, totals_.generated_tokens,
-                   totals_.decode_step_tokens};
+  const RankState state{mine, step_counts(totals_)};
   const double before = now_seconds();
-  parts_.world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(facts_)));
+  parts_.world.all_gather(std::as_bytes(std::span(&state, 1)), std::as_writable_bytes(std::span(states_)));
   totals_.idle_seconds += now_seconds() - before;
+  for (std::size_t r = 0; r < states_.size(); ++r) {
+    facts_[r] = states_[r].facts;
+    counts_[r] = states_[r].counts;
+  }
   return schedule::decide(facts_, claims_);
 }
 
@@ -137,23 +141,13 @@ void Mill::save_partials() {
   for (const auto& partial : parts_.generator.partials()) shard_of(partial.prompt_index).take(partial);
 }
 
-// All ranks' counts came with the facts; seconds are this rank's.
+// The counts are those of all ranks, which came with the facts; seconds and bytes are this rank's.
 Totals Mill::progress_totals() const {
   Totals sum = totals_;
   sum.take(parts_.backend.totals());
-  sum.completions = sum.rows_failed = sum.prompts_done = sum.running = 0;
-  sum.prompt_tokens = sum.cached_prompt_tokens = sum.generated_tokens = sum.decode_step_tokens = 0;
-  for (const auto& facts : facts_) {
-    sum.completions += facts.progress.rows_done;
-    sum.rows_failed += facts.progress.rows_failed;
-    sum.prompts_done += facts.progress.prompts_done;
-    sum.prompt_tokens += facts.progress.prompt_tokens;
-    sum.cached_prompt_tokens += facts.progress.cached_prompt_tokens;
-    sum.generated_tokens += facts.progress.generated_tokens;
-    sum.decode_step_tokens += facts.progress.decode_step_tokens;
-    sum.running += facts.running;
-  }
-  return sum;
+  sum.running = 0;
+  for (const auto& facts : facts_) sum.running += facts.running;
+  return with_step_counts(sum, counts_);
 }
 
 void Mill::tell_progress() {

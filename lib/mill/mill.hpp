@@ -61,7 +61,13 @@ class Mill {
   MillParts parts_;
   schedule::ClaimState claims_;
   std::vector<std::unique_ptr<OpenShard>> open_;
-  std::vector<schedule::Facts> facts_;  // [ranks], of this step
+  struct RankState {
+    schedule::Facts facts;
+    StepCounts counts;
+  };
+  std::vector<RankState> states_;       // [ranks], of this step, as they are gathered
+  std::vector<schedule::Facts> facts_;  // [ranks]
+  std::vector<StepCounts> counts_;      // [ranks]
   Failure failure_;                     // what this rank will report with its next facts
   Totals totals_;
   std::string drain_reason_;

@@ -11,7 +11,7 @@
 namespace moemill::mill {
 namespace {
 
-// What an earlier attempt left of one prompt.
+// The rows and partial samples that an earlier attempt left of one prompt.
 struct Known {
   std::set<std::uint32_t> samples;
   Generator::Score score = Generator::Score::Wanted;
@@ -26,7 +26,8 @@ std::unordered_map<std::uint64_t, Known> known_prompts(dataset::JournalContents&
   return known;
 }
 
-// What the model read of each prompt, made once more: rows of earlier attempts then need no record of it.
+// The tokens that the model read of each prompt, computed again, so that no record of them is needed for rows of
+// earlier attempts.
 std::vector<std::vector<TokenId>> prompt_tokens(dataset::ShardRange range, const ShardInputs& inputs) {
   std::vector<std::vector<TokenId>> tokens;
   for (const auto& prompt : inputs.prompts.read(range.first, range.count, inputs.defaults)) {
@@ -63,7 +64,7 @@ OpenShard::OpenShard(ShardId shard, const ShardInputs& inputs, Generator& genera
     left_[prompt.index - range_.first].samples = prompt.sampling.n;
     missing_ += prompt.sampling.n;
   }
-  Totals counted_before;  // among the rows that the attempt begins with
+  Totals counted_before;  // its rows count among those that the attempt begins with
   for (auto& row : contents.completions) {
     count(row, counted_before);
     rows_.completions.push_back(std::move(row));
@@ -83,9 +84,10 @@ OpenShard::OpenShard(ShardId shard, const ShardInputs& inputs, Generator& genera
     if (!generator.fits(prepared))
       user_error(
           "{}: row {} needs {} prompt and {} new tokens at once, more than this rank's KV cache holds; raise "
-          "parallel.kv_cache_tokens or leave it on auto, start fewer ranks a machine or allow the job more memory: the "
-          "same command then goes on, and finished rows are kept. A lower max_tokens or model.max_model_len would be "
-          "another run.",
+          "parallel.kv_cache_tokens or leave it on auto, start fewer ranks per machine or allow the job more memory, "
+          "and "
+          "rerun the same command: it resumes, and finished rows are kept. A lower max_tokens or model.max_model_len "
+          "would be a different run.",
           inputs.prompts.path(), prompt.index, prepared.tokens.size(), prepared.sampling.max_tokens);
     generator.add(prepared, missing, std::move(before.partials), before.score);
   }

@@ -1,4 +1,4 @@
-// A shard that this rank has claimed: its rows as they come, its journal, and at the end its file. Used by the loop.
+// A shard that this rank has claimed: its rows as they end, its journal, and finally its file. Used by the loop.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ struct ShardInputs {
 
 class OpenShard {
  public:
-  // Reads the shard's prompts and journal, and hands what is missing to `generator`. A prompt with a fault becomes
-  // failed rows at once. UserError when a prompt does not fit the KV cache at all.
+  // Reads the shard's prompts and journal, and hands the missing samples to `generator`. A prompt with a fault becomes
+  // failed rows at once. UserError if a prompt does not fit the KV cache at all.
   OpenShard(ShardId shard, const ShardInputs& inputs, Generator& generator, Totals& totals);
 
   ShardId id() const { return id_; }
@@ -37,7 +37,7 @@ class OpenShard {
   void take(const dataset::PartialSample& partial) { journal_.append(partial); }
   void flush() { journal_.flush(); }
   bool complete() const { return missing_ == 0; }
-  // The shard's file by rename, then the journal goes. Only when complete.
+  // Renames the shard's file to its final name, then removes the journal. The shard must be complete.
   void finish(const ShardInputs& inputs, const dataset::OutputLayout& layout,
               const dataset::RootAttributes& attributes);
   void close() { journal_.close(); }

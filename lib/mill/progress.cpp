@@ -18,7 +18,7 @@
 namespace moemill::mill {
 namespace {
 
-// Since the last report, or since the start when that is the same moment.
+// Per second since the last report.
 double rate(std::uint64_t now, std::uint64_t before, double seconds) {
   return seconds > 0 ? static_cast<double>(now - before) / seconds : 0;
 }
@@ -33,27 +33,6 @@ nlohmann::ordered_json by_layer(std::span<const std::uint64_t> counts, std::size
     layers.push_back(std::vector(counts.begin() + static_cast<std::ptrdiff_t>(at),
                                  counts.begin() + static_cast<std::ptrdiff_t>(at + experts)));
   return layers;
-}
-
-// The part of a metrics line that adds up over attempts.
-Totals totals_of(const nlohmann::json& line) {
-  auto count = [&](const char* name) { return dataset::value_or(line, name, std::uint64_t{0}); };
-  auto seconds = [&](const char* name) { return dataset::value_or(line, name, 0.0); };
-  Totals t;
-  t.prompt_tokens = count("prompt_tokens");
-  t.cached_prompt_tokens = count("cached_prompt_tokens");
-  t.generated_tokens = count("generated_tokens");
-  t.decode_step_tokens = count("decode_step_tokens");
-  t.prefill_seconds = seconds("prefill_seconds");
-  t.decode_seconds = seconds("decode_seconds");
-  t.exchange_seconds = seconds("exchange_seconds");
-  t.idle_seconds = seconds("idle_seconds");
-  t.intra_node_bytes = count("intra_node_bytes");
-  t.inter_node_bytes = count("inter_node_bytes");
-  t.rows_sent = count("rows_sent");
-  t.rows_deduplicated = count("rows_deduplicated");
-  t.peak_rss_bytes = count("peak_rss_bytes");
-  return t;
 }
 
 }  // namespace
@@ -89,23 +68,15 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
       {"rows_failed", failed(t)},
       {"prompts_total", goal_.prompts},
       {"prompts_done", goal_.before.prompts_done + t.prompts_done},
-      {"running", t.running},
-      {"prompt_tokens", t.prompt_tokens},
-      {"cached_prompt_tokens", t.cached_prompt_tokens},
-      {"generated_tokens", t.generated_tokens},
-      {"decode_step_tokens", t.decode_step_tokens},
-      {"prompt_tokens_per_second", rate(t.prompt_tokens, last_.prompt_tokens, seconds)},
-      {"generated_tokens_per_second", rate(t.generated_tokens, last_.generated_tokens, seconds)},
-      {"prefill_seconds", t.prefill_seconds},
-      {"decode_seconds", t.decode_seconds},
-      {"exchange_seconds", t.exchange_seconds},
-      {"idle_seconds", t.idle_seconds},
-      {"intra_node_bytes", t.intra_node_bytes},
-      {"inter_node_bytes", t.inter_node_bytes},
-      {"rows_sent", t.rows_sent},
-      {"rows_deduplicated", t.rows_deduplicated}};
+  };
+  put(j, t, CountOf::Now);
+  put(j, t, CountOf::Tokens);
+  j["prompt_tokens_per_second"] = rate(t.prompt_tokens, last_.prompt_tokens, seconds);
+  j["generated_tokens_per_second"] = rate(t.generated_tokens, last_.generated_tokens, seconds);
+  put_seconds(j, t);
+  put(j, t, CountOf::Exchange);
   if (end) {
-    j["peak_rss_bytes"] = t.peak_rss_bytes;
+    put(j, t, CountOf::Memory);
     j["max_over_mean"] = end->max_over_mean;
     j["expert_counts"] = by_layer(end->expert_counts, end->experts);
     j["row_seconds"] = end->row_seconds.whole();
@@ -155,10 +126,8 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
   EarlierAttempts sum;
   std::map<std::uint32_t, dataset::AttemptRecord> records = dataset::attempt_records(paths);  // more than have metrics
   for (const auto& [number, j] : last) {
-    const Totals t = totals_of(j);
-    const std::uint64_t most_memory = std::max(sum.totals.peak_rss_bytes, t.peak_rss_bytes);
-    sum.totals += t;
-    sum.totals.peak_rss_bytes = most_memory;
+    const Totals t = totals_in(j);
+    sum.totals.add_attempt(t);
     if (const auto ratio = dataset::value_of<double>(j, "max_over_mean"))
       sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens};
     if (j.contains("row_seconds")) sum.row_seconds += RowSeconds::from(j["row_seconds"]);

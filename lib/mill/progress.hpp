@@ -1,5 +1,5 @@
-// How far the run is, told by rank 0: one live line on a terminal, one line an interval in a log, and one JSON object
-// an interval in metrics.jsonl.
+// How far the run is, reported by rank 0: one live line on a terminal, or one line per interval in a log, and one JSON
+// object per interval in metrics.jsonl.
 #pragma once
 
 #include <cstdint>
@@ -24,16 +24,16 @@ class Progress {
     dataset::RunCounts before;  // of earlier attempts
     std::uint32_t attempt = 1;
   };
-  // `started`: now_seconds() at the start of the program.
-  // A metrics.jsonl that cannot be written is said once: rows do not hang on it.
+  // `started`: now_seconds() at the start of the program. If metrics.jsonl cannot be written, one warning says so and
+  // the job goes on.
   Progress(std::string metrics_path, Goal goal, double started);
-  // Totals of all ranks in this attempt.
+  // `totals`: of all ranks in this attempt.
   void report(const Totals& totals);
-  // What is known only at the end of an attempt. Picks of each expert by MoE layer: [layers][experts], flat.
+  // What is known only at the end of an attempt.
   struct End {
     double max_over_mean = 1;
-    std::span<const std::uint64_t> expert_counts;
-    std::size_t experts = 0;  // of a layer
+    std::span<const std::uint64_t> expert_counts;  // [MoE layers, experts], how often each expert was picked
+    std::size_t experts = 0;                       // per layer
     RowSeconds row_seconds;
   };
   // The last report; ends the live line.
@@ -59,15 +59,15 @@ class Progress {
   enum class Look { Live, Log } look_;
 };
 
-// What the attempts before `attempt` did, by the last line of each in metrics.jsonl: a killed one up to its last line,
-// but its time up to its last sign of life.
+// What the attempts before `attempt` did, by the last line of each in metrics.jsonl: a killed attempt counts up to that
+// line, but its time up to its last sign of life.
 struct EarlierAttempts {
-  Totals totals;  // memory: the most of any
+  Totals totals;
   double wall_seconds = 0;
   double load_seconds = 0;
   Held held;
   ExpertLoad expert_load;
-  RowSeconds row_seconds;  // of those that came to their last line
+  RowSeconds row_seconds;  // of the attempts that ended in order
 };
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt);
 

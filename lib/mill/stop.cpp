@@ -18,18 +18,18 @@ namespace {
 
 constexpr int stop_signals[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
 
-// Of one Ctrl-C: some launchers pass it on to the process and to its group.
+// The time between two SIGINTs of one Ctrl-C: some launchers send it to the process and to its group.
 constexpr double same_press_seconds = 0.05;
 
 [[noreturn]] void leave_at_once() {
   constexpr std::string_view line =
-      "moemill: second SIGINT: leaving at once; finished rows are kept up to the last journal flush, the same command "
-      "goes on\n";
+      "moemill: second SIGINT: leaving at once; finished rows are kept up to the last journal flush; rerun the same "
+      "command to resume\n";
   (void)!::write(STDERR_FILENO, line.data(), line.size());
   ::_exit(static_cast<int>(ExitCode::Stopped));
 }
 
-// Seconds from now until SLURM_JOB_END_TIME (a UNIX time), when Slurm tells.
+// Seconds from now until SLURM_JOB_END_TIME (a UNIX time), if Slurm sets it.
 std::optional<double> slurm_seconds_left() {
   const char* text = std::getenv("SLURM_JOB_END_TIME");
   if (!text) return std::nullopt;
@@ -51,16 +51,15 @@ StopSignals::StopSignals() {
 
 StopSignals::~StopSignals() {
   over_ = true;
-  pthread_kill(listener_.native_handle(), SIGUSR1);  // wakes it
+  pthread_kill(listener_.native_handle(), SIGUSR1);  // wakes the listener
   listener_.join();
   timespec none{};
   while (sigtimedwait(&held_, nullptr, &none) > 0) {
-  }  // what has come was meant for the job that is over
+  }  // pending signals were meant for the job that has ended
   pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
-// The main thread may be in the middle of a long step or wait for another rank: only a thread of its own sees a second
-// signal then.
+// The main thread may be in a long step or wait for another rank, so only a separate thread sees a second signal then.
 void StopSignals::listen() {
   std::optional<double> interrupted;  // now_seconds() of the first SIGINT
   for (;;) {
@@ -88,7 +87,8 @@ StopWish::StopWish(StopSignals& signals, const RuntimeSettings& runtime, double 
   if (left && *left <= 0) {
     warning_ = fmt::format("SLURM_JOB_END_TIME was {:.0f} s ago: it is not taken for the end of this job", -*left);
   } else if (left) {
-    const double margin = std::clamp(*left / 4, 0.0, runtime.drain_margin_seconds);  // a short job shall get on, too
+    const double margin =
+        std::clamp(*left / 4, 0.0, runtime.drain_margin_seconds);  // a short job must make progress too
     const double end = now_seconds() + *left - margin;
     if (deadline_ && *deadline_ <= end) return;
     if (margin < runtime.drain_margin_seconds)

@@ -1,5 +1,5 @@
-// When a job should stop early: signals, the wall-time limit, the stop file. The loop asks once a step; the answer goes
-// into the facts that all ranks share, so that one rank's signal drains them all.
+// Reasons to stop a job early: signals, the wall-time limit, the stop file. The loop asks once per step; the answer
+// goes into the facts that all ranks share, so a signal to one rank drains all of them.
 #pragma once
 
 #include <atomic>
@@ -14,16 +14,16 @@
 
 namespace moemill::mill {
 
-// Takes SIGUSR1, SIGUSR2, SIGTERM and SIGINT of the process in a thread of its own and keeps them to be asked for. A
-// second SIGINT ends the process at once with exit code 75, whatever it is in the middle of: the run directory is as
-// after a kill. Made before MPI and any thread is started, because threads inherit what is held back.
+// Receives SIGUSR1, SIGUSR2, SIGTERM and SIGINT of the process in a thread of its own and keeps the last one for
+// poll(). A second SIGINT ends the process at once with exit code 75, which leaves the run directory as a kill does.
+// Must be constructed before MPI and before any thread starts, because threads inherit the mask of blocked signals.
 class StopSignals {
  public:
   StopSignals();
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
-  // The name of the last signal that has come since the last call.
+  // The name of the last signal that has arrived since the last call.
   std::optional<std::string> poll();
 
  private:
@@ -38,13 +38,14 @@ class StopSignals {
 
 class StopWish {
  public:
-  // `started`: now_seconds() at the job's start.
+  // `started` is now_seconds() at the job's start.
   StopWish(StopSignals& signals, const RuntimeSettings& runtime, double started);
-  // On the one rank that looks for the stop file.
+  // Called on the one rank that looks for the stop file.
   void look_for(StopFile& stop_file) { stop_file_ = &stop_file; }
-  // Why to stop, once there is a reason; it stays. Looks for the stop file a few times a second.
+  // The reason to stop, once there is one; it does not change after that. Looks for the stop file a few times per
+  // second.
   const std::optional<std::string>& ask();
-  // What rank 0 should tell of the time limit; "" mostly.
+  // What rank 0 should report about the time limit; usually "".
   const std::string& warning() const { return warning_; }
   // Throws StopRequested with the reason, once there is one.
   void check();

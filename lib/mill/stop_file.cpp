@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t most_bytes = 1024;  // whoever asks may say why
+constexpr std::uint64_t most_bytes = 1024;  // the file may contain a reason
 
 bool lies_inside(const std::string& dir, const std::string& path) {
   const fs::path way = fs::absolute(path).lexically_normal().lexically_relative(fs::absolute(dir).lexically_normal());
@@ -36,9 +36,8 @@ StopFile::StopFile(const std::string& dir, const std::string& name)
   old_ = files::stamp(path_);
   if (old_ && (!old_->is_regular || old_->size_bytes > most_bytes))
     user_error(
-        "runtime.stop_file: {} is there, and a job that begins would remove it, but it is a folder or holds more than "
-        "a "
-        "few words: move it away, or choose another name",
+        "runtime.stop_file: {} exists, and the start of a job would remove it, but it is a folder or holds more than a "
+        "few words: move it away, or choose a different name",
         path_);
 }
 
@@ -47,7 +46,7 @@ bool StopFile::asks() {
     const auto now = files::stamp(path_);
     return now && now != old_;
   } catch (const SystemError& error) {
-    if (!warned_) log::warning("the stop file cannot be looked for, the job goes on: {}", error.what());
+    if (!warned_) log::warning("cannot look for the stop file, the job continues: {}", error.what());
     warned_ = true;
     return false;
   }
@@ -61,7 +60,7 @@ void StopFile::remove_old() {
 }
 
 std::string StopFile::told() const {
-  return inside_ ? path_ : path_ + " (it lies outside of the run directory: remove it to go on)";
+  return inside_ ? path_ : path_ + " (it is outside the run directory: remove it to resume)";
 }
 
 }  // namespace moemill::mill

@@ -1,4 +1,4 @@
-// runtime.stop_file: whoever makes a file of this name asks the job to stop. Rank 0 looks for it.
+// runtime.stop_file: creating a file of this name asks the job to stop. Rank 0 looks for it.
 #pragma once
 
 #include <optional>
@@ -10,21 +10,22 @@ namespace moemill::mill {
 
 class StopFile {
  public:
-  // To be made as early as possible in a job: what lies in the run directory then has stopped an earlier one. UserError
-  // when that is a folder or holds more than a few words, or the name is one of the run's own files. `dir`: of the run,
-  // may be absent.
+  // Must be constructed as early as possible in a job: a file that exists then has stopped an earlier job. UserError if
+  // it is a folder or holds more than a few words, or if the name is one of the run's own files. `dir` is the run
+  // directory, which may not exist yet.
   StopFile(const std::string& dir, const std::string& name);
-  // Since the job began; for a file outside of the run directory, ever: it speaks to all jobs that look for it. One
-  // that cannot be looked for (a file server that is away for a moment) does not ask, which is said once.
+  // Whether the file was created since the job began; a file outside the run directory counts whenever it exists,
+  // because it applies to all jobs that look for it. If looking fails (a file server is away for a moment), the answer
+  // is no, and one warning says so.
   bool asks();
-  // The file that stopped an earlier job. One outside of the run directory is left to whoever made it.
+  // Removes the file that stopped an earlier job. A file outside the run directory is never removed.
   void remove_old();
-  // Of people: its path, and what it takes to go on where the next job would stop at once.
+  // Human-readable: the file's path and, if it would stop the next job immediately, how to continue.
   std::string told() const;
 
  private:
   std::string path_;
-  bool inside_;  // of the run directory
+  bool inside_;  // whether it is inside the run directory
   std::optional<files::Stamp> old_;
   bool warned_ = false;
 };

@@ -58,10 +58,7 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   j["generated_tokens"] = t.generated_tokens;
   j["wall_seconds"] = s.wall_seconds;
   j["load_seconds"] = s.load_seconds;
-  j["prefill_seconds"] = t.prefill_seconds;
-  j["decode_seconds"] = t.decode_seconds;
-  j["exchange_seconds"] = t.exchange_seconds;
-  j["idle_seconds"] = t.idle_seconds;
+  put_seconds(j, t);
   j["tokens_per_second"] = rate(t.prompt_tokens + t.generated_tokens, s.wall_seconds);
   j["prefill_tokens_per_second"] = rate(t.prompt_tokens, t.prefill_seconds);
   j["decode_tokens_per_second"] = rate(t.decode_step_tokens, t.decode_seconds);
@@ -71,12 +68,9 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   j["nodes"] = s.nodes;
   j["attempts"] = s.attempts;
   j["resumed_rows"] = s.resumed_rows;
-  j["peak_rss_bytes"] = t.peak_rss_bytes;
+  put(j, t, CountOf::Memory);
   j["kv_bytes_per_token"] = s.kv_bytes_per_token;
-  j["exchange"] = {{"intra_node_bytes", t.intra_node_bytes},
-                   {"inter_node_bytes", t.inter_node_bytes},
-                   {"rows_sent", t.rows_sent},
-                   {"rows_deduplicated", t.rows_deduplicated}};
+  put(j["exchange"], t, CountOf::Exchange);
   j["expert_load"] = {{"max_over_mean", s.max_over_mean}, {"max_over_mean_balanced", s.max_over_mean_balanced}};
   j["row_seconds"] = s.row_seconds.summary();
   nlohmann::ordered_json cost = {{"currency", settings.currency}};

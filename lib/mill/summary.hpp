@@ -1,4 +1,4 @@
-// summary.json and the ledger: what the run did and what it cost. Written by rank 0 at every end, also an early one.
+// summary.json and the ledger: what the run did and what it cost. Rank 0 writes them at every end, also an early one.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace moemill::mill {
 
-// What the run has held, over time, in all its attempts.
+// The ranks, nodes and cores that all attempts of the run have held, each times the seconds that it was held.
 struct Held {
   double rank_seconds = 0;
   double node_seconds = 0;
@@ -23,22 +23,22 @@ struct Held {
 };
 
 struct Cost {
-  double unit_hours = 0;  // of cost.unit, that the run has held
+  double unit_hours = 0;  // hours of cost.unit that the run has held
   double total = 0;
   double per_million_tokens = 0;         // computed prompt tokens and generated ones
   double per_million_output_tokens = 0;  // generated
 };
 
 struct Summary {
-  Totals totals;  // over ranks, of all attempts as far as metrics.jsonl knows them; memory: of the largest attempt
+  Totals totals;  // all ranks and attempts, as far as metrics.jsonl has them
   std::uint64_t prompts_total = 0;
   std::uint64_t prompts_done = 0;
   std::uint64_t prompts_failed = 0;
   std::map<std::string, std::uint64_t> failed_by_code;  // rows
   std::uint64_t double_bos_prompts = 0;                 // double_bos.hpp
-  std::uint64_t completions = 0;                        // finished rows of the whole run, whoever made them
-  double wall_seconds = 0;                              // of the same attempts, start-up and merge included
-  double load_seconds = 0;                              // of them, from the start of the program to the first step
+  std::uint64_t completions = 0;                        // finished rows of all attempts
+  double wall_seconds = 0;                              // all attempts, start-up and merge included
+  double load_seconds = 0;                              // the part of them before the first step
   int ranks = 1;
   int nodes = 1;
   dataset::AttemptCores cores;  // of this attempt
@@ -48,7 +48,7 @@ struct Summary {
   std::uint64_t kv_bytes_per_token = 0;
   double max_over_mean = 1;
   double max_over_mean_balanced = 1;
-  RowSeconds row_seconds;  // of the rows of all attempts that came to their end
+  RowSeconds row_seconds;  // rows of the attempts that ended in order
   int exit_code = 0;
 };
 
@@ -58,7 +58,7 @@ const std::string& cost_unit(const CostSettings& settings);
 Cost cost_of(const Summary& summary, const CostSettings& settings);
 
 std::string to_json(const Summary& summary, const CostSettings& settings);
-// One line for people: tokens, rate, and price where one is given.
+// One line to read: tokens, rate, and cost where a price is given.
 std::string ledger_line(const Summary& summary, const CostSettings& settings);
 
 }  // namespace moemill::mill

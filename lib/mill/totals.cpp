@@ -1,11 +1,16 @@
 #include "mill/totals.hpp"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <type_traits>
+
+#include "dataset/json_values.hpp"
 
 namespace moemill::mill {
 
 static_assert(std::is_trivially_copyable_v<Totals>);
+static_assert(sizeof(Totals) == 8 * (std::size(all_counts) + std::size(all_seconds)),
+              "every counter stands in a table");
 
 void Totals::take(const layers::ForwardTotals& forward) {
   exchange_seconds = forward.exchange_seconds;
@@ -16,18 +21,52 @@ void Totals::take(const layers::ForwardTotals& forward) {
 }
 
 Totals& Totals::operator+=(const Totals& other) {
-  constexpr std::uint64_t Totals::*counts[] = {&Totals::prompts_done,     &Totals::prompts_failed,
-                                               &Totals::completions,      &Totals::rows_failed,
-                                               &Totals::prompt_tokens,    &Totals::cached_prompt_tokens,
-                                               &Totals::generated_tokens, &Totals::decode_step_tokens,
-                                               &Totals::intra_node_bytes, &Totals::inter_node_bytes,
-                                               &Totals::rows_sent,        &Totals::rows_deduplicated,
-                                               &Totals::peak_rss_bytes,   &Totals::running};
-  constexpr double Totals::*seconds[] = {&Totals::prefill_seconds, &Totals::decode_seconds, &Totals::exchange_seconds,
-                                         &Totals::idle_seconds};
-  for (auto count : counts) this->*count += other.*count;
-  for (auto second : seconds) this->*second += other.*second;
+  for (const Count& count : all_counts) this->*count.member += other.*count.member;
+  for (const Seconds& second : all_seconds) this->*second.member += other.*second.member;
   return *this;
+}
+
+void Totals::add_attempt(const Totals& earlier) {
+  const std::uint64_t most_memory = std::max(peak_rss_bytes, earlier.peak_rss_bytes);
+  *this += earlier;
+  peak_rss_bytes = most_memory;
+}
+
+void put(nlohmann::ordered_json& json, const Totals& totals, CountOf of) {
+  for (const Count& count : all_counts)
+    if (count.of == of) json[count.name] = totals.*count.member;
+}
+
+void put_seconds(nlohmann::ordered_json& json, const Totals& totals) {
+  for (const Seconds& second : all_seconds) json[second.name] = totals.*second.member;
+}
+
+Totals totals_in(const nlohmann::json& metrics_line) {
+  Totals totals;
+  for (const Count& count : all_counts)
+    if (count.of != CountOf::Rows && count.of != CountOf::Now)
+      totals.*count.member = dataset::value_or(metrics_line, count.name, std::uint64_t{0});
+  for (const Seconds& second : all_seconds) totals.*second.member = dataset::value_or(metrics_line, second.name, 0.0);
+  return totals;
+}
+
+StepCounts step_counts(const Totals& totals) {
+  StepCounts sent{};
+  std::size_t at = 0;
+  for (const Count& count : all_counts)
+    if (is_sent_each_step(count)) sent[at++] = totals.*count.member;
+  return sent;
+}
+
+Totals with_step_counts(Totals totals, std::span<const StepCounts> ranks) {
+  std::size_t at = 0;
+  for (const Count& count : all_counts) {
+    if (!is_sent_each_step(count)) continue;
+    totals.*count.member = 0;
+    for (const StepCounts& rank : ranks) totals.*count.member += rank[at];
+    ++at;
+  }
+  return totals;
 }
 
 ExpertLoad& ExpertLoad::operator+=(const ExpertLoad& other) {
@@ -41,9 +80,7 @@ ExpertLoad& ExpertLoad::operator+=(const ExpertLoad& other) {
 Totals sum_over_ranks(const Comm& world, const Totals& mine) {
   Totals sum;
   for (const Totals& one : gather(world, mine)) sum += one;
-  for (auto second :
-       {&Totals::prefill_seconds, &Totals::decode_seconds, &Totals::exchange_seconds, &Totals::idle_seconds})
-    sum.*second /= world.size();
+  for (const Seconds& second : all_seconds) sum.*second.member /= world.size();
   return sum;
 }
 

@@ -1,8 +1,10 @@
-// What a rank has done so far, and the same summed over ranks: the numbers under progress lines, metrics.jsonl, the
-// summary and the ledger.
+// What a rank has done so far, and the same summed over ranks and attempts. `all_counts` and `all_seconds` list every
+// counter once: progress lines, metrics.jsonl, the summary and the sums go through them.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <vector>
 
@@ -11,18 +13,18 @@
 
 namespace moemill::mill {
 
-// Plain numbers only: it is gathered as bytes.
+// Plain numbers only: they are gathered as bytes.
 struct Totals {
-  std::uint64_t prompts_done = 0;          // whose last sample ended in this attempt, all of them done
-  std::uint64_t prompts_failed = 0;        // or one of them failed
+  std::uint64_t prompts_done = 0;          // prompts whose last sample ended in this attempt, none of them failed
+  std::uint64_t prompts_failed = 0;        // the same with a failed sample
   std::uint64_t completions = 0;           // rows that ended in this attempt
-  std::uint64_t rows_failed = 0;           // of them
+  std::uint64_t rows_failed = 0;           // how many of these failed
   std::uint64_t prompt_tokens = 0;         // computed
-  std::uint64_t cached_prompt_tokens = 0;  // not computed: an earlier sample of the prompt did
+  std::uint64_t cached_prompt_tokens = 0;  // not computed, because an earlier sample of the prompt did
   std::uint64_t generated_tokens = 0;
   std::uint64_t decode_step_tokens = 0;  // generated in steps without prompt rows
-  double prefill_seconds = 0;            // steps with prompt rows anywhere
-  double decode_seconds = 0;             // other steps
+  double prefill_seconds = 0;            // steps with prompt rows on any rank
+  double decode_seconds = 0;             // all other steps
   double exchange_seconds = 0;           // packing, sending and waiting for rows
   double idle_seconds = 0;               // steps in which this rank had no rows, and waiting for the others' facts
   std::uint64_t intra_node_bytes = 0;
@@ -34,14 +36,80 @@ struct Totals {
 
   void take(const layers::ForwardTotals& forward);
   Totals& operator+=(const Totals& other);
+  // Adds what an earlier attempt did. Its memory was free again: the larger of the two counts.
+  void add_attempt(const Totals& earlier);
 };
 
-// Counts, bytes and memory add up; seconds are the mean over ranks (every rank lives through the same wall time).
+// What a count is about, which decides where it is shown.
+enum class CountOf {
+  Rows,      // shown together with the rows of earlier attempts
+  Now,       // every line of metrics.jsonl; means nothing once the attempt is over
+  Tokens,    // every line of metrics.jsonl and the summary, with rates
+  Exchange,  // the same, without rates
+  Memory     // the last line of an attempt and the summary
+};
+
+// Counts add up over ranks; `name` is the key in metrics.jsonl and summary.json.
+struct Count {
+  const char* name;
+  std::uint64_t Totals::*member;
+  CountOf of;
+};
+inline constexpr Count all_counts[] = {
+    {"completions", &Totals::completions, CountOf::Rows},
+    {"rows_failed", &Totals::rows_failed, CountOf::Rows},
+    {"prompts_done", &Totals::prompts_done, CountOf::Rows},
+    {"prompts_failed", &Totals::prompts_failed, CountOf::Rows},
+    {"running", &Totals::running, CountOf::Now},
+    {"prompt_tokens", &Totals::prompt_tokens, CountOf::Tokens},
+    {"cached_prompt_tokens", &Totals::cached_prompt_tokens, CountOf::Tokens},
+    {"generated_tokens", &Totals::generated_tokens, CountOf::Tokens},
+    {"decode_step_tokens", &Totals::decode_step_tokens, CountOf::Tokens},
+    {"intra_node_bytes", &Totals::intra_node_bytes, CountOf::Exchange},
+    {"inter_node_bytes", &Totals::inter_node_bytes, CountOf::Exchange},
+    {"rows_sent", &Totals::rows_sent, CountOf::Exchange},
+    {"rows_deduplicated", &Totals::rows_deduplicated, CountOf::Exchange},
+    {"peak_rss_bytes", &Totals::peak_rss_bytes, CountOf::Memory},
+};
+
+// Seconds are the mean over ranks, because every rank lives through the same wall time. All are shown in every line of
+// metrics.jsonl and in the summary.
+struct Seconds {
+  const char* name;
+  double Totals::*member;
+};
+inline constexpr Seconds all_seconds[] = {
+    {"prefill_seconds", &Totals::prefill_seconds},
+    {"decode_seconds", &Totals::decode_seconds},
+    {"exchange_seconds", &Totals::exchange_seconds},
+    {"idle_seconds", &Totals::idle_seconds},
+};
+
+void put(nlohmann::ordered_json& json, const Totals& totals, CountOf of);
+void put_seconds(nlohmann::ordered_json& json, const Totals& totals);
+// The counts and seconds of an attempt, from a line of metrics.jsonl; those of rows mean something else there.
+Totals totals_in(const nlohmann::json& metrics_line);
+
+// The counts that every rank sends to all others at each step, for progress lines.
+constexpr bool is_sent_each_step(const Count& count) {
+  return count.of == CountOf::Rows || count.of == CountOf::Tokens;
+}
+constexpr std::size_t counts_each_step = [] {
+  std::size_t sent = 0;
+  for (const Count& count : all_counts) sent += is_sent_each_step(count) ? 1 : 0;
+  return sent;
+}();
+using StepCounts = std::array<std::uint64_t, counts_each_step>;
+StepCounts step_counts(const Totals& totals);
+// This rank's totals with the counts of all ranks in their place.
+Totals with_step_counts(Totals totals, std::span<const StepCounts> ranks);
+
+// The totals over all ranks; collective.
 Totals sum_over_ranks(const Comm& world, const Totals& mine);
 
 // Busiest expert over the mean, the mean of that over the MoE layers; from counts [moe layers][experts] of all ranks.
 double max_over_mean(std::span<const std::uint64_t> counts, std::size_t experts);
-// That ratio and the tokens it was seen over, so that attempts weigh as much as they did.
+// That ratio and the tokens it was seen over, which are its weight among the attempts.
 struct ExpertLoad {
   double max_over_mean = 1;
   std::uint64_t tokens = 0;

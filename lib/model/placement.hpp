@@ -27,9 +27,9 @@ class LayerPlacement {
 
   std::uint32_t ranks() const { return static_cast<std::uint32_t>(slots_begin_.size() - 1); }
   std::uint32_t experts() const { return static_cast<std::uint32_t>(holders_begin_.size() - 1); }
-  // By LocalExpert.
+  // The experts of a rank, by slot.
   std::span<const GlobalExpert> slots(DomainRank rank) const;
-  // By rank.
+  // The holders of an expert, by rank.
   std::span<const Holder> holders(GlobalExpert expert) const;
 
  private:

@@ -26,17 +26,6 @@ enum class Wish : std::uint8_t {
   Drain  // save the sequences in flight and leave with exit code 75
 };
 
-// One rank's counts since the start of this attempt, for the progress line. No decision depends on them.
-struct Progress {
-  std::uint64_t rows_done = 0;
-  std::uint64_t rows_failed = 0;
-  std::uint64_t prompts_done = 0;
-  std::uint64_t prompt_tokens = 0;
-  std::uint64_t cached_prompt_tokens = 0;
-  std::uint64_t generated_tokens = 0;
-  std::uint64_t decode_step_tokens = 0;
-};
-
 struct Facts {
   // Filled in by Scheduler::facts().
   std::uint64_t work_left = 0;  // rows that the prompts on hand may still need (max_tokens is the estimate)
@@ -52,7 +41,6 @@ struct Facts {
   // Filled in by the mill.
   std::int32_t error = 0;  // exit code if this rank cannot continue, otherwise 0
   Wish wish = Wish::GoOn;
-  Progress progress;
 };
 static_assert(std::is_trivially_copyable_v<Facts>);
 

@@ -1,9 +1,5 @@
 #include "text/tokenizer.hpp"
 
-#include <cerrno>
-#include <fstream>
-#include <sstream>
-
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/readable.hpp"
@@ -18,11 +14,7 @@ namespace {
 
 std::string read_file(const std::string& path) {
   if (const auto why = why_unreadable(path)) user_error("{}: {}", path, *why);
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream bytes;
-  bytes << in.rdbuf();
-  if (!in) system_error("{}: reading failed: {}", path, reason_of(errno));
-  return std::move(bytes).str();
+  return read_text_file(path);
 }
 
 // Names the forms of a tokenizer that transformers can convert into tokenizer.json.

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "base/error.hpp"
+#include "base/readable.hpp"
 #include "base/text/path_text.hpp"
 #include "config/config_names.hpp"
 

@@ -9,12 +9,12 @@ from output_files import datasets
 # Root attributes in which two runs with the same answers may differ; lib/dataset/README.md describes them.
 OF_THE_RUN = {"run_id", "created_utc", "moemill_version", "git_commit", "world_size", "slurm_job_id"}
 SETTINGS = ("model.", "input.", "sampling.", "errors.")  # sections of config_yaml that are part of the answers
-# What a drawn token changes. All the rest is the same for any draw.
+# What a drawn token changes. Everything else is the same for any draw.
 DRAWN = ("finish_reason", "num_completion_tokens", "cumulative_logprob", "text/", "token_ids/", "stop_reason/", "logprobs/")
 
 
 def first_difference(old, new):
-    """Where two outputs.h5 differ first, as text; None where they hold the same."""
+    """The first difference between two outputs.h5, as text; None if they are equal."""
     return different_values(old, new) or different_attributes(old, new) or different_root(old, new)
 
 
@@ -68,7 +68,7 @@ def plain(value):
 
 
 def different_root(old, new):
-    """What the old file says of its answers, the new one says, too. It may say more."""
+    """Every description of answers in the old file is also in the new one, which may have more."""
     left, right = about(old), about(new)
     for name, value in left.items():
         if right.get(name) != value: return f"{name}: {value!r}, then {right.get(name)!r}"
@@ -79,7 +79,7 @@ def about(path):
     """Root attributes that describe the answers, settings one by one, and run.json's fingerprints."""
     with h5py.File(path) as f: found = {f"root attribute {k}": plain(v) for k, v in f.attrs.items() if k not in OF_THE_RUN}
     backend = "root attribute backend"
-    found[backend] = found[backend].split()[0]  # behind it stand the kernel bodies
+    found[backend] = found[backend].split()[0]  # the kernel bodies come after it
     config = settings(found.pop("root attribute config_yaml"))
     fingerprints = json.loads((path.parent / "run.json").read_text())["fingerprints"]
     return (found | {f"config_yaml {k}": v for k, v in config.items() if k.startswith(SETTINGS)}

@@ -19,7 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "program
 from launch import command, environment, instruction_sets
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-# Ranks and options of each benchmark. Two rounds of all take some three minutes on two cores that do nothing else.
+# Ranks and options of each benchmark. Two rounds of all take some six minutes on two cores that do nothing else, most of
+# it for the random weights of decode and prefill.
 SHORT = {"gemm": (0, "--shapes 2048x1408 --rows 1,4,16,64 --seconds 0.1"),
          "attention": (0, "--rows 512 --groups 8x64 --seconds 0.1"),
          "exchange": (2, "--rows 1,64,512 --steps 200"),
@@ -29,7 +30,7 @@ LONG = {"gemm": (0, ""), "attention": (0, ""), "exchange": (2, "--steps 1000"),
         "decode": (2, "--steps 16"), "prefill": (2, "--steps 8")}
 # Shapes, which name a number.
 NAMES = ("rows", "k", "n", "key_width", "value_width", "lanes", "tokens", "group", "head_dim")
-BARE = ("copy", "transfers")  # what the machine does without the program
+BARE = ("copy", "transfers")  # time of the machine without the program
 
 
 def parse_words():

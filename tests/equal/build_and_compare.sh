@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds a commit in a worktree of its own and compares its answers with those of a program:
 #   build_and_compare.sh COMMIT [NEW_PROGRAM] [words of compare_commits.py...]
-# NEW_PROGRAM is this tree's build/bin/moemill where none is given. The worktree goes when all is done.
+# NEW_PROGRAM defaults to this tree's build/bin/moemill. The worktree is removed at the end.
 set -euo pipefail
 if [ $# -lt 1 ]; then sed -n '2,4s/^# //p' "$0"; exit 2; fi
 here=$(cd "$(dirname "$0")" && pwd)

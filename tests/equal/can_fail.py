@@ -93,7 +93,7 @@ def compare(old, new, work, *more):
 
 
 def other_program():
-    """The same program with another seed stands for one that draws otherwise."""
+    """The same program with a different seed stands for one that draws differently."""
     folder = fresh("other_program")
     other = folder / "moemill"
     other.write_text(f'#!/bin/sh\n[ "$1" = run ] && set -- "$@" --set sampling.seed=9\nexec {PROGRAM} "$@"\n')

@@ -1,4 +1,4 @@
-"""What is compared: the demo, and jobs of every family with every way to sample, to stop and to score."""
+"""The compared jobs: the demo, and every family with every way to sample, to stop and to score."""
 import dataclasses
 import json
 import math
@@ -28,7 +28,7 @@ class Case:
     write: Callable[[Path], object]  # makes the prompts
     settings: dict = dataclasses.field(default_factory=dict)
     layouts: list = dataclasses.field(default_factory=lambda: TWO_LAYOUTS)
-    ends: tuple = ()  # finish reasons that its rows must have, so that the case shows what it is about
+    ends: tuple = ()  # finish reasons that its rows must have, so that the case tests what it is for
     config: Path | None = None
 
     def words(self):
@@ -65,7 +65,7 @@ def text_prompts(count, **columns):
 
 
 def families():
-    """Greedy and drawn rows beside each other, with scores of tokens and of prompts; two families in every layout."""
+    """Greedy and drawn rows in one file, with scores of tokens and of prompts; two families in every layout."""
     cases = []
     for seed, family in enumerate(sorted(path.parent.name for path in MODELS.glob("*/config.json"))):
         layouts = LAYOUTS if family in ("deepseek_v3", "gpt_oss") else FEW_LAYOUTS
@@ -116,7 +116,7 @@ def sampling():
 
 
 def resumed():
-    """Jobs that are long enough to be stopped in the middle, with shards that end one after the other."""
+    """Jobs that are long enough to be stopped in the middle, with shards that end one after another."""
     def case(family):
         settings = {"sampling.max_tokens": 200, "sampling.ignore_eos": "true", "sampling.logprobs": 1,
                     "sampling.prompt_logprobs": "true", "output.shard_prompts": 8, "output.journal_flush_seconds": 0.05,

@@ -19,13 +19,13 @@ import cases
 from job_layouts import environment_of, words_of
 from launch import command, environment, instruction_sets
 
-SECONDS = 600  # longer than any of these jobs takes on a busy machine
+SECONDS = 600  # seconds; longer than any of these jobs takes even on a busy machine
 QUICK = ("family/deepseek_v3", "family/gpt_oss_mxfp4", "family/mixtral", "sampling/temperature_top_p", "sampling/penalties",
          "sampling/stop", "sampling/scoring", "resume/deepseek_v3")
 
 
 class Failed(Exception):
-    """A program that did not end as it must."""
+    """A program that did not end as required."""
 
 
 def parse_words():
@@ -61,20 +61,20 @@ class Comparison:
             self.report(case, layout, old, new, prompts)
 
     def resume(self, case):
-        """Begun by the old program, stopped, finished by the new one: equal to a run that nobody disturbed."""
+        """Begun by the old program, stopped, finished by the new one: equal to an undisturbed run."""
         folder, prompts = self.prepare(case)
         old, new = folder / "old/outputs.h5", folder / "resumed/outputs.h5"
         first, then = case.layouts
         if self.fails(case, then, lambda: self.run(self.old, case, prompts, old.parent, first)): return
         if self.fails(case, then, lambda: self.run_until_stopped(case, prompts, new.parent, first)): return
-        if self.counting:  # another definition: what was begun is the old program's to finish
+        if self.counting:  # a different definition: only the old program can finish what was begun
             refused = self.started(self.new, case, prompts, new.parent, then).wait(SECONDS) == 2
             return self.line(case, then, "", "refused, as it must be" if refused else "NOT REFUSED", refused)
         if self.fails(case, then, lambda: self.run(self.new, case, prompts, new.parent, then)): return
         self.report(case, then, old, new, prompts)
 
     def replay(self, case):
-        """The new program makes rows of the old one again."""
+        """The new program generates rows of the old one again."""
         folder = self.work / case.name.replace("/", "-")
         words = command(self.new, 0, "verify", folder / "old", "--deep", "--replay", "12")
         done = subprocess.run(words, env=environment(), cwd=cases.SOURCE, timeout=SECONDS, capture_output=True, text=True)

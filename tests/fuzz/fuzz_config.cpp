@@ -19,7 +19,7 @@ const std::string& folder() {
 using moemill::expect;
 using moemill::model::ModelConfig;
 
-// What the layers and the schedule take for granted of an accepted config.
+// Properties of an accepted config that layers and schedule rely on.
 void check_attention(const ModelConfig& config) {
   const auto& gqa = config.gqa;
   bool grouped = config.attention == moemill::model::AttentionKind::Grouped;

@@ -1,4 +1,4 @@
-// Any bytes as a journal: parsed to rows that come back the same when they are written again, or refused.
+// Any bytes as a journal: refused, or parsed to rows that are the same after writing and reading them again.
 #include <algorithm>
 
 #include <cstddef>
@@ -17,8 +17,8 @@ namespace {
 
 constexpr moemill::ShardId shard{0};
 
-// The input is the frames behind a right header, each with its checksum put right, so that the fuzzer gets past them:
-// byte 0 of a frame says how long it is.
+// The input is the frames after a correct header, each with a corrected checksum, so that the fuzzer gets past it; byte
+// 0 of a frame is its length.
 std::vector<std::byte> with_checksums(const std::string& header, const std::uint8_t* data, std::size_t size) {
   auto bytes = std::as_bytes(std::span(header.data(), header.size()));
   std::vector<std::byte> journal(bytes.begin(), bytes.end());

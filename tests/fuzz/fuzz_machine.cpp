@@ -1,5 +1,5 @@
-// Any bytes as a file of `bench calibrate`: refused with a UserError, or a machine that is written and read back as it
-// was.
+// Any bytes as a file of `bench calibrate`: refused with a UserError, or a machine that is the same after writing and
+// reading it.
 #include <cstddef>
 #include <cstdint>
 #include <fstream>

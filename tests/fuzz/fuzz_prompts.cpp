@@ -1,8 +1,7 @@
-// Any contents of prompts.h5: refused with a UserError, or prompts that can be read. The input says which columns there
-// are, of which types, with which bytes, whether they are virtual, raw or links, and what an attribute says of special
-// tokens; the file around them is written by HDF5. Its own format is not fuzzed:
-// HDF5 1.10 overruns buffers on broken files within seconds, which is the library's to mend (a crash there ends the
-// job).
+// Any contents of prompts.h5: refused with a UserError, or prompts that can be read. The input chooses which columns
+// there are, of which types and with which bytes, whether they are virtual, raw or links, and an attribute about
+// special tokens; HDF5 writes the file around them. HDF5's own format is not fuzzed: HDF5 1.10 overruns buffers on
+// corrupt files within seconds, which only the library can fix (a crash there ends the job).
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -50,7 +49,7 @@ void write(hid_t parent, const std::string& name, hid_t type, hsize_t rows, cons
   h5::write_rows(dataset, type, 0, rows, values, name);
 }
 
-// Numbers, or fixed strings, from the input's bytes.
+// Numbers or fixed strings from the input's bytes.
 void write_plain(hid_t parent, const std::string& name, Input& in, hsize_t rows) {
   const std::array<hid_t, 8> types = {H5T_STD_I8LE,  H5T_STD_U8BE,  H5T_STD_I16BE,  H5T_STD_I64LE,
                                       H5T_STD_U64LE, H5T_STD_I32LE, H5T_IEEE_F32LE, H5T_IEEE_F64BE};
@@ -89,7 +88,8 @@ void write_variable_numbers(hid_t parent, const std::string& name, Input& in, hs
   write(parent, name, type, rows, values.data());
 }
 
-// Blocks of a column that lie in other datasets: of this file, of another one, of none, of one file a block.
+// Blocks of a column that are stored in other datasets: in this file, in a different file, in none, or one file per
+// block.
 void write_virtual(hid_t parent, const std::string& name, Input& in, hsize_t rows) {
   constexpr const char* files[] = {".", "source.h5", "part-%b.h5", "gone.h5"};
   constexpr const char* datasets[] = {"values", "prompt", "id", "values-%b", "gone", "other"};
@@ -106,7 +106,7 @@ void write_virtual(hid_t parent, const std::string& name, Input& in, hsize_t row
     const hsize_t start = in.byte() % most, block = 1 + in.byte() % 3, source_rows = in.byte() % 6;
     const hsize_t count = form % 2 && where % 2 ? H5S_UNLIMITED : 1;
     h5::Handle source = h5::own(H5Screate_simple(1, &source_rows, nullptr), name);
-    // What HDF5 does not take is left out.
+    // Columns that HDF5 does not accept are left out.
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, &block, &count, &block) < 0) continue;
     H5Pset_virtual(plan, space, files[where % 4], datasets[what % 6], source);
   }
@@ -116,7 +116,7 @@ void write_virtual(hid_t parent, const std::string& name, Input& in, hsize_t row
   if (made >= 0) H5Dclose(made);
 }
 
-// Values in files of their own, which may be absent or shorter than it is said.
+// Values in separate files, which may be missing or shorter than declared.
 void write_raw(hid_t parent, const std::string& name, Input& in, hsize_t rows) {
   h5::Handle space = h5::own(H5Screate_simple(1, &rows, nullptr), name);
   h5::Handle plan = h5::own(H5Pcreate(H5P_DATASET_CREATE), name);
@@ -139,7 +139,7 @@ void write_link(hid_t parent, const std::string& name, Input& in) {
   }
 }
 
-// add_special_tokens of the whole file, of one value or several.
+// add_special_tokens for the whole file, with one value or several.
 void write_attribute(hid_t file, Input& in) {
   const std::uint8_t what = in.byte();
   if (what % 4 == 0) return;
@@ -152,7 +152,7 @@ void write_attribute(hid_t file, Input& in) {
   h5::check(H5Awrite(attribute, H5T_NATIVE_INT64, values), "attribute");
 }
 
-// What the columns of prompts.h5 may lead to.
+// Targets that the columns of prompts.h5 may lead to.
 void write_sources(const std::string& folder) {
   const std::array<std::int64_t, 5> values = {5, 1, 7, 2, 3};
   const std::array<const char*, 5> texts = {"a", "", "b c", "d", "e"};
@@ -174,7 +174,7 @@ void write_file(const std::string& path, Input& in) {
   for (int columns = 0; columns < 6 && !in.empty(); columns++) {
     std::uint8_t what = in.byte();
     const std::string& name = names[what % names.size()];
-    if (h5::check(H5Lexists(file, name.c_str(), H5P_DEFAULT), name) > 0) continue;  // also a link that leads nowhere
+    if (h5::check(H5Lexists(file, name.c_str(), H5P_DEFAULT), name) > 0) continue;  // also a dangling link
     hsize_t own_rows = what > 240 ? in.byte() % 6 : rows;
     switch (in.byte() % 7) {
       case 0: write_variable_text(file, name, in, own_rows); break;

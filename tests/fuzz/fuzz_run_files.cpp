@@ -1,6 +1,6 @@
-// The text files of a run directory, which no HDF5 stands in front of: run.json, attempts.jsonl, metrics.jsonl and
-// run.lock. The first byte says which one the rest is. run.json gets its right checksum where it is an object, so that
-// the fuzzer gets past it.
+// The text files of a run directory, which HDF5 does not protect: run.json, attempts.jsonl, metrics.jsonl and run.lock.
+// The first byte chooses the file, the rest is its contents. run.json gets its correct checksum if it is an object, so
+// that the fuzzer gets past it.
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -60,7 +60,7 @@ void read_metrics(const RunPaths& paths, const std::string& text) {
   mill::read_earlier_attempts(paths, 3);
 }
 
-// Whole lines have one length: the rest is blanks, as in a holder's own.
+// Complete lines have one length: the rest is blanks, as in a holder's own line.
 void read_lock(const RunPaths& paths, std::string text) {
   if (text.size() < holder_line_bytes && !text.empty() && text.back() == '}') {
     text.resize(holder_line_bytes - 1, ' ');

@@ -1,6 +1,6 @@
-// Any text as run.yaml: refused with a UserError, or settings that come back the same from the text that is written of
-// them, as a run directory's config.yaml. What stands behind a zero byte is the model's generation_config.json, whose
-// recommendations the settings begin with then.
+// Any text as run.yaml: refused with a UserError, or settings that are the same after writing them, as a run
+// directory's config.yaml, and reading them back. The text after a zero byte is the model's generation_config.json,
+// whose recommendations the settings begin with then.
 #include <cstddef>
 #include <cstdint>
 #include <fstream>

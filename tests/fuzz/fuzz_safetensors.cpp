@@ -1,8 +1,9 @@
 // The first byte chooses, modulo 9. 0: the rest as a safetensors file: refused with a UserError, or tensors that lie
-// inside it, back to back. 7: the rest as the index of a folder with two parts. 8: the rest chooses names and types of
-// tensors, by which a folder shows how it stores its model. Else: a whole model of fused or FP8 experts (scales by
-// block, row or matrix; transformers 5's two tensors a layer) whose tensors the rest bends (left out, of another dtype
-// or shape, any bytes as values): refused with a UserError, or loaded, and then every MXFP4 weight is finite.
+// inside it, one after another. 7: the rest as the index of a folder with two parts. 8: the rest chooses names and
+// types of tensors, which show how a folder stores its model. Any other: a complete model of fused or FP8 experts
+// (scales per block, row or matrix; transformers 5's two tensors per layer) whose tensors the rest changes (left out,
+// with a different dtype or shape, any bytes as values): refused with a UserError, or loaded, and then every MXFP4
+// weight is finite.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -31,7 +32,7 @@ void parse_alone(std::span<const std::byte> bytes) {
   expect(held <= bytes.size(), "tensors do not overlap");
 }
 
-// The input, byte after byte; zeros behind its end.
+// The input, byte by byte, followed by zeros.
 class Choices {
  public:
   explicit Choices(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
@@ -47,7 +48,7 @@ class Choices {
   std::size_t at_ = 0;
 };
 
-// How the file says what the config does not: names of the scales and what they cover, experts one by one or fused.
+// The properties that only the file shows: names of the scales and what they cover, experts one by one or fused.
 enum class Scales { Blocks, Rows, Matrix };
 struct Form {
   WeightFormat format = WeightFormat::Plain;
@@ -136,7 +137,7 @@ void add_empty(File& file, const std::string& name, const std::string& dtype, st
   file.data.append(value_bytes, '\0');
 }
 
-// Two parts that share a name, as parts of several downloads may.
+// Two parts with the same name, as parts of several downloads may have.
 const std::string& folder_of_parts() {
   static const std::string path = [] {
     std::string dir = process_folder("parts");
@@ -162,7 +163,7 @@ void read_index(std::string_view text) {
   for (const std::string& line : files.index_faults()) expect(!line.empty(), "a fault is told");
 }
 
-// Names that tools give the same tensors, in any company.
+// Names that tools give to the same tensors, in any combination.
 void find_form(Choices choices) {
   constexpr const char* bodies[] = {"", "model.", "model.language_model.", "language_model.model.", ".", "x"};
   constexpr const char* names[] = {"embed_tokens.weight",
@@ -206,7 +207,7 @@ void load_bent(const Form& form, Choices choices) {
   std::ofstream(folder() + "/model.safetensors", std::ios::binary) << make_file(form, plan, choices);
   const Weights weights = load_weights(folder(), config, contiguous_slices(config, 2), {1}, "auto");
   expect(weights.layers.front().moe.experts.size() == 2, "the rank has its experts");
-  if (form.format != WeightFormat::Mxfp4) return;  // plain values, also in an FP8 model, are taken as they are
+  if (form.format != WeightFormat::Mxfp4) return;  // plain values, also in an FP8 model, are used as they are
   for (const MlpWeights& expert : weights.layers.front().moe.experts) {
     for (const cpu::Matrix& w : {expert.gate_up, expert.down}) {
       for (std::size_t i = 0; i < cpu::packed_count(w.k, w.n); ++i) {

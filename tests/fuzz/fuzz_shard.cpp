@@ -1,7 +1,6 @@
-// Any contents of a shard: its form is refused with faults, or everything in it can be read, verified and merged, each
-// ending well or with an error that is told. The input says in what the file differs from a whole one; an empty input
-// is a whole one. The file around the contents is written by HDF5, whose own format is not fuzzed (see
-// fuzz_prompts.cpp).
+// Any contents of a shard: refused with faults, or everything in it can be read, verified and merged, each successfully
+// or with an error message. The input chooses how the file differs from a complete one; an empty input is a complete
+// one. HDF5, whose own format is not fuzzed (see fuzz_prompts.cpp), writes the file around the contents.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -48,7 +47,7 @@ class Input {
   std::size_t size_;
 };
 
-// What is done to a dataset. `Right` counts most, so that the fuzzer gets past the first one.
+// Changes to a dataset. `Right` is the most frequent, so that the fuzzer gets past the first dataset.
 enum class Change { Right, Missing, Group, Type, Rank, Extent, HugeExtent, Values };
 
 hid_t any_type(std::uint8_t choice) {
@@ -64,7 +63,7 @@ class ShardFile {
   ShardFile(const std::string& path, Input& in) : in_(in), file_(h5::create_file(path, seal_bytes)) {}
 
   void write() {
-    const std::uint8_t parts = in_.byte();  // set: the part is left out
+    const std::uint8_t parts = in_.byte();  // bits of parts that are left out
     for (const char* group : {"completions", "errors"}) make_group(group);
     completions();
     if (!(parts & 1)) text();
@@ -160,8 +159,7 @@ class ShardFile {
     put(name, type, extents, bytes, change == Change::HugeExtent);
   }
 
-  // Values as far as `bytes` goes, which may have been meant for other extents; nothing for huge ones, which take no
-  // room.
+  // Values from `bytes`, which may have been made for different extents; none for huge extents, which take no space.
   void put(const std::string& name, hid_t type, const std::vector<hsize_t>& extents, std::vector<std::byte>& bytes,
            bool huge) {
     const int rank = static_cast<int>(extents.size());
@@ -237,7 +235,7 @@ struct Run {
 Run make_run() {
   Run run{{process_path("shard")}, {}};
   run.input = run.paths.dir + "/p.h5";
-  std::filesystem::remove_all(run.paths.dir);  // of an earlier process with this number
+  std::filesystem::remove_all(run.paths.dir);  // left by an earlier process with the same number
   files::make_folders(run.paths.dir);
   h5::Handle file = h5::create_file(run.input);
   const hsize_t rows = prompts;
@@ -317,7 +315,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const PromptFile& input = input_of(run);
   ends_well([&] { verify_run(request, input); });
   OutputLayout layout;
-  layout.gzip_level.reset();  // quicker
+  layout.gzip_level.reset();  // faster
   layout.logprobs = 2;
   layout.prompt_logprobs = layout.prompt_token_ids = layout.stop_reason = true;
   RootAttributes attributes;
@@ -326,7 +324,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try {
       return ends_well([&] { merge_shards({shard}, run.paths.outputs(), layout, attributes, prompts); });
     } catch (const ContractViolation&) {
-      return false;  // the writer's own rules, for rows and columns that do not belong together
+      return false;  // the writer refuses rows and columns that do not belong together
     }
   };
   if (merged()) {

@@ -1,8 +1,8 @@
-// tokenizer.json from anybody: whatever the bytes, parse() either refuses them with a UserError or gives a tokenizer
-// that encodes any text, decodes any ids, and streams what it decodes. Input: the file, a NUL, the text. Where a NUL
-// follows the file at once, the three files beside it that can add tokens come before the text, a NUL behind each. What
-// does not begin as JSON is the end of a tiktoken.model, behind its 256 single bytes, then a NUL, its
-// tokenizer_config.json, a NUL, the text.
+// tokenizer.json from any source: parse() either refuses the bytes with a UserError or gives a tokenizer that encodes
+// any text, decodes any ids, and streams what it decodes. The input is the file, a NUL, the text. If a second NUL
+// follows the first, the three files that can add tokens come before the text, each followed by a NUL. Input that does
+// not begin as JSON is the end of a tiktoken.model, after its 256 single bytes, then a NUL, its tokenizer_config.json,
+// a NUL, the text.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// Places for what a fuzz target reads by name: one for each process, in memory where the system has such a place.
+// Paths for files that a fuzz target reads by name: one per process, in memory if the system has such a place.
 #pragma once
 
 #include <unistd.h>
@@ -14,7 +14,7 @@ inline std::string process_path(const std::string& name) {
   return (base / ("moemill-fuzz-" + name + "-" + std::to_string(::getpid()))).string();
 }
 
-// The same as a folder that is there.
+// The same as an existing folder.
 inline std::string process_folder(const std::string& name) {
   const std::string dir = process_path(name);
   std::filesystem::create_directories(dir);

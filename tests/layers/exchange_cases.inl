@@ -130,7 +130,7 @@ class ExchangeTester {
     std::uint64_t records = 0, outputs = 0;
   };
   DomainRank me() const { return {comm_.rank()}; }
-  // Of the ranks that hold the expert, the source itself comes first, then the lowest one.
+  // The source itself if it holds the expert, else the lowest rank that does.
   DomainRank computes(GlobalExpert expert, DomainRank source) const {
     for (std::int32_t i = -1; i < comm_.size(); ++i) {
       const DomainRank rank = i < 0 ? source : DomainRank{i};

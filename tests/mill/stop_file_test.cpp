@@ -86,7 +86,7 @@ TEST_CASE("stop file: one outside of the run directory is nobody's to remove") {
     CHECK(file.asks());
     file.remove_old();
     CHECK(file.asks());
-    CHECK(file.told().find("outside of the run directory: remove it") != std::string::npos);
+    CHECK(file.told().find("outside the run directory: remove it") != std::string::npos);
     fs::remove(folder.path / "all");
     CHECK(!file.asks());
   }

@@ -189,7 +189,7 @@ def what_is_refused():
     changed = prompts_of(12)
     changed["prompt"][3] = "something else"
     write_prompts(folder / "changed.h5", changed)
-    refused("the first 10 prompts, in column prompt; the run keeps sums of them alone", prompts="changed.h5")
+    refused("the first 10 prompts, in column prompt; the run keeps only their hashes", prompts="changed.h5")
     changed = prompts_of(12)
     changed["topic"][9] = "another"
     write_prompts(folder / "carried.h5", changed)
@@ -241,11 +241,11 @@ def failures_that_can_and_cannot_change():
         check("4 rows of 3 prompts failed: 1 empty, 3 too_long" in done.stderr, done.stderr)
         before = (folder / name / "outputs.h5").read_bytes()
         done = expect_exit(moemill(*words_for(folder, name, *base), "--retry-failed"), 0)
-        check("1 empty, 3 too_long cannot come out otherwise" in done.stderr and "nothing to do" in done.stderr, done.stderr)
+        check("1 empty, 3 too_long cannot change" in done.stderr and "nothing to do" in done.stderr, done.stderr)
         check((folder / name / "outputs.h5").read_bytes() == before and history(folder / name) == [], "something was done")
         expect_exit(moemill(*words_for(folder, name, *now)), 2)
         done = expect_exit(moemill(*words_for(folder, name, *now), "--retry-failed", ranks=2), 0)
-        check("3 too_long are made again" in done.stderr and "1 empty cannot" in done.stderr, done.stderr)
+        check("3 too_long are generated again" in done.stderr and "1 empty cannot" in done.stderr, done.stderr)
         equal(folder, name, f"whole_{name}")
         s = summary(folder / name)
         check((s["prompts_done"], s["prompts_failed"], s["failed_by_code"], s["resumed_rows"]) == (5, 1, {"empty": 1}, 6), s)
@@ -271,14 +271,14 @@ def settings_that_rows_have_used():
     base = ["sampling.max_tokens=6", "model.max_model_len=24", "errors.max_failed_fraction=1"]
     write_prompts(folder / "p.h5", {"prompt": ["a b c", LONG, "d"], "max_tokens": [6, 6, 24]})  # the last one leaves no space for a prompt
     expect_exit(moemill(*words_for(folder, "cut", *base, "errors.too_long=truncate_left")), 0)
-    refused("cut", "would cut it otherwise", *base, "errors.too_long=truncate_right", flags=["--retry-failed"])
-    refused("cut", "would cut it otherwise", *base, "errors.too_long=truncate_right", flags=["--retry-failed", "--extend"])
+    refused("cut", "would cut it differently", *base, "errors.too_long=truncate_right", flags=["--retry-failed"])
+    refused("cut", "would cut it differently", *base, "errors.too_long=truncate_right", flags=["--retry-failed", "--extend"])
     expect_exit(moemill("verify", folder / "cut", "--deep", "--replay", "5"), 0)
     write_prompts(folder / "p.h5", {"prompt": ["a b c", "d"]})
     expect_exit(moemill(*words_for(folder, "none", *base)), 0)
     for other in ("errors.too_long=truncate_left", "model.max_model_len=30"):
-        refused("none", "no row is there to be made again", *base, other, flags=["--retry-failed"])
-    refused("none", "no row is there to be made again", *base, "sampling.max_tokens=8", "errors.too_long=truncate_left",
+        refused("none", "there is no row to generate again", *base, other, flags=["--retry-failed"])
+    refused("none", "there is no row to generate again", *base, "sampling.max_tokens=8", "errors.too_long=truncate_left",
             flags=["--retry-failed", "--extend"])
     done = expect_exit(moemill(*words_for(folder, "none", *base), "--retry-failed"), 0)
     check("no row has failed" in done.stderr and "nothing to do" in done.stderr, done.stderr)
@@ -330,7 +330,7 @@ def answers_that_are_no_numbers():
     done = expect_exit(moemill(*words), 3)
     check("3 rows of 3 prompts failed: 1 empty, 2 internal" in done.stderr, done.stderr)
     done = expect_exit(moemill(*words, "--retry-failed", ranks=2), 3)
-    check("2 internal are made again" in done.stderr and "1 empty cannot" in done.stderr, done.stderr)
+    check("2 internal are generated again" in done.stderr and "1 empty cannot" in done.stderr, done.stderr)
     check(summary(folder / "out")["attempts"] == 2 and summary(folder / "out")["resumed_rows"] == 1, summary(folder / "out"))
     told = expect_exit(moemill("status", folder / "out"), 0).stdout
     check("failed   1 empty, 2 internal" in told and "0 done, 3 failed, 0 pending" in told, told)

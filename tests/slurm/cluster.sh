@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # A real Slurm of several nodes on this one machine, for tests of job scripts: munged, a controller, and a slurmd for
 # each node n1, n2, ..., on free ports of the loopback device. No systemd, no cgroups, no namespaces, no root needed,
-# nothing in /etc: all it writes lies in DIR and in /dev/shm/NAME_OF_DIR. Several clusters can run beside each other.
+# nothing in /etc: all its files are in DIR and in /dev/shm/NAME_OF_DIR. Several clusters can run at the same time.
 #
 #   cluster.sh up DIR NODES CPUS [OWNER]   start it in the new or empty DIR; it ends with process OWNER
 #   cluster.sh run DIR COMMAND...          sbatch, squeue, scontrol ... in the cluster's environment
-#   cluster.sh kill-node DIR NODE          a power cut: SIGKILL to the node's daemon and to all that runs there
-#   cluster.sh start-node DIR NODE         the node is back
-#   cluster.sh down DIR                    end all of it at once, jobs included, and remove DIR
+#   cluster.sh kill-node DIR NODE          a power cut: SIGKILL to the node's daemon and all its processes
+#   cluster.sh start-node DIR NODE         starts the node again
+#   cluster.sh down DIR                    end everything at once, including jobs, and remove DIR
 #
 # $SLURM_TEST_CONF, when set for `up`, is added to slurm.conf (partitions, preemption).
 # Debian packages: slurmctld slurmd slurm-client munge.
@@ -20,12 +20,12 @@ shift 2
 shm=/dev/shm/$(basename "$dir")
 mark=MOEMILL_TEST_CLUSTER=$dir  # in the environment of everything that belongs to this cluster
 
-# What a process that submits needs; sbatch hands it on to the job. The nodes share the machine's cores.
+# The environment of a process that submits; sbatch passes it on to the job. The nodes share the machine's cores.
 environment=("$mark" SLURM_CONF="$dir/slurm.conf" TMPDIR="$dir/tmp" OMPI_ALLOW_RUN_AS_ROOT=1
   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
   OMPI_MCA_mpi_yield_when_idle=1)
 
-# NAME COMMAND...: a daemon in a session of its own, not a child of whoever called us.
+# NAME COMMAND...: starts a daemon in its own session, not as a child of the caller.
 spawn() {
   local name=$1
   shift
@@ -33,7 +33,7 @@ spawn() {
   disown
 }
 
-# SECONDS COMMAND...: until it succeeds.
+# SECONDS COMMAND...: repeats the command until it succeeds.
 wait_for() {
   local end=$((SECONDS + $1))
   shift
@@ -43,8 +43,8 @@ wait_for() {
   done
 }
 
-# Process ids of all that belongs to this cluster, or of one node's part of it. Jobs, their launchers and most daemons
-# are known by their environment; step daemons wipe theirs, but keep the log of their node open.
+# Process ids of everything that belongs to this cluster, or to one node of it. Jobs, their launchers and most daemons
+# are recognised by their environment; step daemons clear theirs, but keep the log of their node open.
 processes() {
   local node=${1:-*}
   {
@@ -55,7 +55,7 @@ processes() {
   } 2>/dev/null | cut -d/ -f3 | sort -un | grep -vx $$ || true
 }
 
-# Until nothing is left: what is being killed may just have started something. Zombies have no environment.
+# Repeats until nothing is left, because a killed process may just have started another. Zombies have no environment.
 kill_all() {
   local left
   for _ in $(seq 100); do
@@ -68,7 +68,7 @@ kill_all() {
   echo "cluster: these do not end: ${left//$'\n'/ }" >&2
 }
 
-# COUNT ports in a row that nobody listens on; below those that the system gives out by itself.
+# COUNT consecutive ports without a listener, below those that the system assigns by itself.
 free_ports() {
   local first port
   while :; do
@@ -82,9 +82,9 @@ free_ports() {
 }
 
 write_conf() {  # NODES CPUS FIRST_PORT
-  # Open MPI names its shared-memory files by host: nodes that share one need a folder each. In a batch step it would be
-  # handed on to all nodes, and there only one node is at work. But every batch step needs a folder for its mpirun: one
-  # that ends would remove what another is about to make.
+  # Open MPI names its shared-memory files by host, so nodes that share a host need a folder each. A batch step would pass
+  # it on to all nodes, although only one node works there. But every batch step needs a folder for its mpirun: a step
+  # that ends would remove what another step is about to create.
   cat >"$dir/task_prolog" <<PROLOG
 #!/bin/sh
 if [ -z "\$SLURM_STEP_ID" ]; then
@@ -128,7 +128,7 @@ SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=100
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0
-# a busy machine may stand still for a while: nothing is given up for that
+# a busy machine may stop for a while, which must not end anything
 SlurmdTimeout=600
 MessageTimeout=60
 OverTimeLimit=5
@@ -185,7 +185,7 @@ up() {  # NODES CPUS [OWNER]
   exit 1
 }
 
-# DIR is what `up` made; anything else is not ours to remove.
+# Only a DIR that `up` made may be removed.
 must_be_ours() {
   if [ ! -e "$dir/slurm.conf" ]; then echo "cluster: there is none in $dir" >&2; exit 2; fi
 }

@@ -69,7 +69,7 @@ def time_limit_under_srun(bench, nodes):
 
 
 def time_limit_straight_to_the_ranks(bench, nodes):
-    """srun passes exit code 75 on; the same script again goes on. As above, the limit is set later."""
+    """srun passes exit code 75 on; submitting the script again resumes. As above, the limit is set later."""
     folder = bench.folder("limit-ranks")
     job = bench.job("nodes-srun.sbatch", folder, nodes).stands_still_at_work()
     job.set_limit(1)
@@ -126,7 +126,7 @@ def requeued(bench, nodes):
 
 
 def cancelled(bench, nodes):
-    """A cancelled chain does not come back by itself; a new one goes on."""
+    """A cancelled chain does not come back by itself; a new one resumes."""
     folder = bench.folder("cancelled")
     job = bench.job("chain.sbatch", folder, nodes).stands_still_at_work()
     bench.cluster.must("scancel", job.id)
@@ -141,7 +141,7 @@ def cancelled(bench, nodes):
 
 
 def twice_at_once(bench, nodes):
-    """The second of two jobs in one run directory is refused and the first goes on; a singleton waits for the first."""
+    """The second of two jobs in one run directory is refused and the first continues; a singleton waits for the first."""
     folder = bench.folder("twice")
     job = bench.job("nodes-mpirun.sbatch", folder, nodes[:2]).stands_still_at_work()
     second = bench.job("nodes-srun.sbatch", folder, nodes[2:]).ends(2)
@@ -157,7 +157,7 @@ def twice_at_once(bench, nodes):
 
 
 def asked_to_stop(bench, nodes):
-    """SIGUSR1 by hand and the stop file end a job with 75; a chain does not go on by itself after the stop file."""
+    """SIGUSR1 by hand and the stop file end a job with 75; a chain does not continue by itself after the stop file."""
     folder = bench.folder("asked")
     job = bench.job("one-node.sbatch", folder, nodes).stands_still_at_work()
     bench.cluster.must("scancel", "-b", "-s", "USR1", job.id)

@@ -1,4 +1,4 @@
-"""Jobs that submit themselves again: when a chain goes on, and when it ends."""
+"""Jobs that requeue themselves: when a chain continues, and when it ends."""
 import os
 import signal
 
@@ -11,7 +11,7 @@ def chain_knows_when_to_end(bench, nodes):
     folder = bench.folder("ends")
     job = bench.job("chain.sbatch", folder, nodes, TRIES=2).stands_still_at_work()
     for attempt in range(2):
-        os.kill(job.ranks()[0], signal.SIGKILL)  # mpirun says 137, the run directory 75
+        os.kill(job.ranks()[0], signal.SIGKILL)  # mpirun reports 137, the run directory 75
         job.goes_on()
         if attempt == 0:
             job.runs_again()

@@ -1,4 +1,4 @@
-"""What the tests of job scripts share: the cluster, run directories, and the outputs of a run that nobody disturbed."""
+"""Functions that the tests of job scripts share: the cluster, run directories, and the outputs of an undisturbed run."""
 import os
 import random
 import re
@@ -12,7 +12,7 @@ SRUN = "srun --mpi=pmix --kill-on-bad-exit=1"
 
 
 def write_inputs(path, seed, count):
-    """Prompts with answers of different lengths, so that shards end one after the other."""
+    """Prompts with answers of different lengths, so that shards end one after another."""
     draw = random.Random(seed)
     return write_prompts(path, {"prompt": [" ".join(draw.choices(WORDS, k=draw.randint(1, 9))) for _ in range(count)],
                                 "max_tokens": [draw.randint(2, 60) for _ in range(count)]})
@@ -36,7 +36,7 @@ def write_script(path, *lines):
 
 
 def without(option, script, folder):
-    """A copy of the script without an option that a word of sbatch could only overrule, not take away."""
+    """A copy of the script without an option that sbatch's command line can override but not remove."""
     bare = folder / f"bare-{script}"
     bare.write_text(re.sub(f"#SBATCH {option}.*\n", "", (SOURCE / "jobs" / script).read_text()))
     return bare
@@ -47,7 +47,7 @@ def attempts(run_dir):
 
 
 class Bench:
-    """What the tests share: the cluster, the prompts, and the outputs of a run that nobody disturbed."""
+    """Objects that the tests share: the cluster, the prompts, and the outputs of an undisturbed run."""
 
     def __init__(self):
         folder = fresh("undisturbed")

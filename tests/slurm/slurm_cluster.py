@@ -1,4 +1,4 @@
-"""The cluster of cluster.sh as an object: jobs are submitted, watched and disturbed. It ends with this process."""
+"""The cluster of cluster.sh as an object: submits, watches and disturbs jobs. The cluster ends with this process."""
 import atexit
 import os
 import pathlib
@@ -14,9 +14,9 @@ from moemill_program import PROGRAM, SOURCE, check
 SCRIPT = SOURCE / "tests/slurm/cluster.sh"
 TOOLS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "mpirun")
 ENDED = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "OUT_OF_MEMORY"}
-PATIENCE = 240  # seconds; longer than any step of any job takes, on a busy machine too
+PATIENCE = 240  # seconds; longer than any step of any job takes even on a busy machine
 
-# Jobs of `urgent` push those of `usual` away: at once back into the queue. Those of `graceful` get some time to leave.
+# Jobs of `urgent` preempt those of `usual`, which are requeued at once. Those of `graceful` get some time to leave.
 PARTITIONS = """
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -33,7 +33,7 @@ def missing_tools():
 
 
 def until(holds, what, seconds=PATIENCE):
-    """Waits; the last try counts even on a machine that stood still."""
+    """Waits; the last try counts even on a machine that was suspended."""
     end = time.monotonic() + seconds
     while True:
         late = time.monotonic() >= end
@@ -45,8 +45,8 @@ def until(holds, what, seconds=PATIENCE):
 
 class Cluster:
     def __init__(self, nodes, cpus):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="moemill-slurm."))  # short: Unix sockets lie in it
-        # Not the user's own settings of Slurm, nor those of a job that this test itself runs in.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="moemill-slurm."))  # short, because Unix sockets are in it
+        # Not the user's own Slurm settings, nor those of a job that this test runs in.
         theirs = ("SLURM", "SBATCH_", "SRUN_", "SQUEUE_", "SINFO_", "SCONTROL_", "OMPI_", "PMIX_")
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
         self.environment |= {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "SLURM_TEST_CONF": PARTITIONS}
@@ -60,7 +60,7 @@ class Cluster:
         subprocess.run([SCRIPT, "down", self.folder])
 
     def take(self, count):
-        """Nodes for one test alone, so that tests can run beside each other. One that fails keeps its own."""
+        """Nodes for one test alone, so that tests can run at the same time. A test that fails keeps its nodes."""
         with self.changed:
             enough = self.changed.wait_for(lambda: len(self.free) >= count, timeout=2 * PATIENCE)
             check(enough, f"waited {2 * PATIENCE} s for {count} free nodes; there are {len(self.free)}")
@@ -86,7 +86,7 @@ class Cluster:
         subprocess.run([SCRIPT, "kill-node", self.folder, node], env=self.environment, check=True)
 
     def call_it_down(self, node):
-        """What the controller finds out by itself after SlurmdTimeout, usually minutes."""
+        """What the controller notices by itself after SlurmdTimeout, usually minutes."""
         self.must("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
     def revive(self, node):
@@ -101,7 +101,7 @@ class Cluster:
 
 
 class Job:
-    """One submitted job script, on nodes of its own."""
+    """One submitted job script, on its own nodes."""
 
     def __init__(self, cluster, script, folder, nodes, *options, per_node=1, partition="usual", run_dir=None, **variables):
         self.cluster, self.nodes, self.run_dir = cluster, nodes, run_dir or folder / "out"
@@ -113,7 +113,7 @@ class Job:
         self.log = folder / f"{name}-{self.id}.log"
 
     def facts(self):
-        """What Slurm says; empty for the moment where it says nothing."""
+        """Slurm's description; empty while Slurm has none."""
         text = self.cluster.run("scontrol", "show", "job", "-o", self.id).stdout
         return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
@@ -142,9 +142,9 @@ class Job:
         until(lambda: self.state() == "PENDING", lambda: f"the queue: {self.tell()}")
 
     def runs_again(self, restarts=1):
-        """Out of the queue within seconds; Slurm would keep it there for two minutes. Not at once: nodes refuse a job
-        that they have ended in the same second."""
-        seen = {}  # since when it waits for which try
+        """Out of the queue within seconds, where Slurm would keep it for two minutes. Not at once, because nodes refuse a job that they
+        ended in the same second."""
+        seen = {}  # the time since which it waits for which try
         def again():
             facts = self.facts()
             now = int(facts.get("Restarts", 0))
@@ -173,7 +173,7 @@ class Job:
                 marks = set((process / "environ").read_bytes().split(b"\0"))
                 if wanted <= marks and (process / "comm").read_text().strip() == PROGRAM.name: found.append(int(process.name))
             except OSError:
-                pass  # gone meanwhile
+                pass  # ended in the meantime
         return found
 
     def signal_ranks(self, number):
@@ -182,14 +182,14 @@ class Job:
             except ProcessLookupError: pass
 
     def is_told(self, number):
-        """Every suspended rank has the signal, and will see it before it goes on with its work."""
+        """Every suspended rank has the signal, and will see it before it continues its work."""
         def told(process):
             state = pathlib.Path(f"/proc/{process}/status").read_text()
             return int(state.split("ShdPnd:")[1].split()[0], 16) >> (number - 1) & 1
         until(lambda: all(map(told, self.ranks())), lambda: f"signal {number} to be with the ranks of {self.tell()}")
 
     def stands_still_at_work(self):
-        """In the middle of its work, ranks stopped: on a fast machine, too, it is not over before it is disturbed."""
+        """In the middle of its work, with suspended ranks, so that even on a fast machine it is not over before it is disturbed."""
         def shards():
             return len(list((self.run_dir / "shards").glob("shard-*.h5")))
         before, end = shards(), time.monotonic() + PATIENCE

@@ -33,7 +33,7 @@ TESTS = [(time_limit_by_the_clock, 1), (time_limit_under_mpirun, 2), (time_limit
 
 
 def run_one(bench, test, count):
-    """Whether it holds."""
+    """Returns whether the test passes."""
     began = time.monotonic()
     try:
         nodes = bench.cluster.take(count)
@@ -44,7 +44,7 @@ def run_one(bench, test, count):
         fault = thrown
     seconds = f"({time.monotonic() - began:.0f} s)"
     print(f"FAILED  {test.__name__} {seconds}: {fault}" if fault else f"ok      {test.__name__} {seconds}", flush=True)
-    if not fault: bench.cluster.give_back(nodes)  # after a fault they may be down or busy
+    if not fault: bench.cluster.give_back(nodes)  # after a failure they may be down or busy
     return fault is None
 
 

@@ -1,4 +1,4 @@
-"""Every script of jobs/ on nodes that nobody disturbs: launchers, run directories, arrays, the time of its end."""
+"""Every script of jobs/ on undisturbed nodes: launchers, run directories, arrays, the time of its end."""
 import pathlib
 import re
 import subprocess
@@ -9,7 +9,7 @@ from slurm_cluster import ENDED, until
 
 
 def one_node(bench, nodes):
-    """In the run directory that the config names, and in another one when RUN_DIR says so."""
+    """In the run directory that the config names, and in a different one if RUN_DIR is set."""
     folder = bench.folder("one_node")
     job = bench.job("one-node.sbatch", folder, nodes, per_node=MOST_RANKS, RUN_DIR="").ends(0)
     check(",mem=4000M," in job.facts()["TRES"], "not all of the node's memory:", job.facts())
@@ -35,7 +35,7 @@ def mpirun_on_three_nodes(bench, nodes):
 
 
 def srun_without_pmix(bench, nodes):
-    """Each rank would take itself for the only one, and all would write the same files."""
+    """Each rank would believe that it is alone, and all would write the same files."""
     folder = bench.folder("no-pmix")
     for kind in ("none", "pmi2"):
         done = bench.cluster.run("srun", f"--mpi={kind}", "-w", ",".join(nodes), "-N", len(nodes), PROGRAM, "run", "-c",
@@ -45,7 +45,7 @@ def srun_without_pmix(bench, nodes):
 
 
 def srun_that_fails(bench, nodes):
-    """Without a run directory the job ends with srun's code, or with 1 where that is 0."""
+    """Without a run directory the job ends with srun's code, or with 1 if that is 0."""
     folder = bench.folder("srun-fails")
     for said, code in ((9, 9), (0, 1)):
         broken = write_script(folder / "bin/srun", f"exit {said}").parent
@@ -54,7 +54,7 @@ def srun_that_fails(bench, nodes):
 
 
 def array(bench, nodes):
-    """One run per input, also without a newline after the last; the same array again leaves finished runs alone."""
+    """One run per input, even without a newline after the last; submitting the array again leaves finished runs alone."""
     folder = bench.folder("array")
     names = ["first", "second"]
     for seed, name in enumerate(names): write_inputs(folder / f"{name}.h5", seed, count=10)
@@ -77,12 +77,12 @@ def array(bench, nodes):
         whole = bench.undisturbed(fresh(f"array-{name}"), "-c", folder / "run.yaml", "-i", folder / f"{name}.h5")
         bench.is_whole(folder / "runs" / name, whole)
     job = bench.job("array.sbatch", folder, nodes, RUNS=folder / "none").ends(2)
-    check("this job is no array" in job.text(), job.tell())
+    check("this job is not an array" in job.text(), job.tell())
 
 
 def end_time(bench, nodes):
-    """The program gets the job's end from SLURM_JOB_END_TIME where it is set, else from squeue, whatever the user's time
-    format, for each task of an array; and nothing where squeue fails."""
+    """The program gets the job's end from SLURM_JOB_END_TIME if it is set, otherwise from squeue, for any time format of the user and
+    for each task of an array; and nothing if squeue fails."""
     folder = bench.folder("end-time")
     (folder / "inputs.txt").write_text("first.h5\nsecond.h5\n")
     program = write_script(folder / "moemill", '[ "$1" = run ] || exit 0', "sleep 1",  # so that tasks run at once

@@ -139,7 +139,7 @@ def what_has_no_effect(work):
     words = templated(work, "{% if thinking %}+{% endif %}" + turns("{{ m.content }}"))
     rows = [{"messages": [ASK], "chat_template_kwargs": {"thinking": True, "enable_thinking": False}}] * 2
     got, told = made(work, rows, *words)
-    check(got["prompt"][0].startswith("+") and "has no variable enable_thinking: it changes nothing in 2 rows" in told and "variable thinking" not in told, told)
+    check(got["prompt"][0].startswith("+") and "has no variable enable_thinking: it has no effect in 2 rows" in told and "variable thinking" not in told, told)
     told = made(work, [{"messages": [ASK]}], *words, "--template-arg", "thinkin=true", "--template-arg", "thinking=true")[1]
     check("--template-arg thinkin: " in told and "--template-arg thinking: " not in told, told)
     batch = [{"custom_id": "a", "body": {"messages": [ASK], "reasoning_effort": "high"}}]

@@ -61,8 +61,8 @@ def plain_folders(work):
     folder = laid_out(work, *names)
     check(read(folder) == names and read(folder, "--split", "all") == names)
     done = script("prompts", folder, "-o", work / "n.h5", "--quiet")
-    check("4 files name no splits" in done.stderr, done.stderr)
-    refused(folder, "--split", "train", naming=["name no splits"])
+    check("4 files have no splits in their names" in done.stderr, done.stderr)
+    refused(folder, "--split", "train", naming=["contain no splits"])
     check(read(laid_out(work, "x.jsonl", ".cache/y.jsonl", "__MACOSX/z.jsonl", ".w.jsonl")) == ["x.jsonl"])
 
 

@@ -231,7 +231,7 @@ def odd_first_rows(work):
             rows = [*form[:at], {"id": "two", **both}, *form[at:]]
             got, told = skipping(rows, *words)
             check(got["id"] == ["k0", "k1", "k2"] and "1 of them: has " in told, "two forms, by the row alone", at, told)
-            check(f"line {at + 1}: has {' and '.join(n for n in ('messages', 'conversations', 'prompt') if n in both)}: say which" in made(work, work / "a.jsonl", *words, code=2))
+            check(f"line {at + 1}: has {' and '.join(n for n in ('messages', 'conversations', 'prompt') if n in both)}: choose one" in made(work, work / "a.jsonl", *words, code=2))
     many = [{"other": 1}] * 2500  # more than a block
     check(skipping([*many, *plain], "--id-column", "none")[0]["prompt"] == ["x"] * 3, "the first block has no prompt")
     texts = [{"id": row["id"], "text": row["prompt"]} for row in plain]
@@ -295,7 +295,7 @@ def bad_files(work):
                    {"chat_template": {"default": 5}}):
         (model / "tokenizer_config.json").write_text(json.dumps(config))
         fault = made(work, rows, "--user-turn", "--model", model, code=2)
-        check("tokenizer_config.json: is not as transformers writes it" in fault, config, fault)
+        check("tokenizer_config.json: is not in the form that transformers writes" in fault, config, fault)
     (model / "tokenizer_config.json").write_bytes(b'{"chat_template": "\xff"}')
     check("tokenizer_config.json: is not UTF-8" in made(work, rows, "--user-turn", "--model", model, code=2))
     for text, told in (("{}", "must be a JSON list"), ("nonsense", "is not JSON"), (None, "tools.json: no such file")):

@@ -84,7 +84,7 @@ def settings_under_other_names(work):
     check(made(work, path, "--map", "max_new_tokens=budget")["budget"][0] == 5)
     check("--map max_new_tokens=my_max_new_tokens" in made(work, write_lines(work / "b.jsonl", [{"prompt": "x", "max_new_tokens": "many"}]), code=2))
     fault = made(work, write_lines(work / "c.jsonl", [{"prompt": "x"}, {"prompt": "x", "max_tokens": 5, "max_new_tokens": 6}]), code=2)
-    check("line 2: has max_tokens 5 and max_new_tokens 6, which are one setting" in fault, fault)
+    check("line 2: has max_tokens 5 and max_new_tokens 6, which are the same setting" in fault, fault)
     near = {"temp": ("temperature", 0.5), "seeds": ("seed", 1), "stops": ("stop", ["x"]), "rep_penalty": ("repetition_penalty", 1.5), "n_samples": ("n", 2),
             "num_samples": ("n", 2), "max_length": ("max_tokens", 9), "temprature": ("temperature", 0.5), "maxNewTokens": ("max_tokens", 5), "random_seed": ("seed", 3),
             "topP": ("top_p", 0.5), "sotp": ("stop", "x"), "eos_token_id": ("stop_token_ids", "[1]"), "top_logprobs": ("logprobs", 2)}
@@ -120,9 +120,9 @@ def settings_within_objects(work):
     check(columns(work / "b.h5")["top_k"] == [3] and "note: extra_body.guided_regex: is not a key" in said and "extra_body: is" not in said, said)
     got = made(work, path, "--drop", "extra_body", "--map", "sampling_params=mine")
     check("top_k" not in got and got["temperature"][1] == 0.5 and math.isnan(got["temperature"][0]), got)
-    for row, why in (({"temperature": 1, "sampling_params": {"temperature": 0}}, "line 1: has temperature 1 and sampling_params.temperature 0, which are one setting"),
+    for row, why in (({"temperature": 1, "sampling_params": {"temperature": 0}}, "line 1: has temperature 1 and sampling_params.temperature 0, which are the same setting"),
                      ({"extra_body": {"max_tokens": 2}, "sampling_params": {"max_new_tokens": 3}}, "has max_tokens 3 and extra_body.max_tokens 2"),
-                     ({"extra_body": {"top_p": 7}}, "top_p is 7, must be a number above 0 to 1 (if it is not the sampling setting: --map extra_body=my_extra_body)")):
+                     ({"extra_body": {"top_p": 7}}, "top_p is 7, must be a number above 0 to 1 (if it is not meant as the setting, use --map extra_body=my_extra_body)")):
         fault = made(work, write_lines(work / "c.jsonl", [{"prompt": "x", **row}]), code=2)
         check(why in fault, fault)
     path = write_lines(work / "d.jsonl", [{"prompt": "x", "sampling_params": "greedy", "parameters": {"max_new_tokens": 3}, "info": {"seed": 1}}])
@@ -192,7 +192,7 @@ def sampling_columns_are_named(work):
     check(set(columns(work / "p.h5")) == {"prompt", "n", "temperature", "stop", "top_p", "topic"}, columns(work / "p.h5"))
     path = write_lines(work / "a.jsonl", [{"prompt": "x", "temperature": "37 C", "stop": "Halle"}, {"prompt": "x", "stop": 5}])
     fault = made(work, path, code=2)
-    check("line 1: temperature" in fault and "(if it is not the sampling setting: --map temperature=my_temperature)" in fault, fault)
+    check("line 1: temperature" in fault and "(if it is not meant as the setting, use --map temperature=my_temperature)" in fault, fault)
     check("--map stop=my_stop)" in (fault := made(work, path, "--drop", "temperature", code=2)), fault)
     check(made(work, path, "--map", "temperature=my_temperature", "--map", "stop=s")["my_temperature"] == ["37 C", ""])
     check("sampling setting" not in made(work, path, "--set", "temperature=hot", code=2))
@@ -204,14 +204,14 @@ def keys_of_another_form(work):
         return script("prompts", write_lines(work / "a.jsonl", [row, {**row, "system": ""}]), "-o", work / "p.h5", "--overwrite", "--quiet", *words, **more).stderr
     (work / "t.jinja").write_text("{{ effort }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{{ tools }}{{ documents }}")
     row, model = {"system": "Be brief.", "prompt": "hi"}, ["--chat-template", work / "t.jinja"]
-    check("system changes nothing in 1 row, whose prompt is plain text: --user-turn" in (said := told(row)), said)
-    check("changes nothing" not in told(row, "--user-turn", *model) and "changes nothing" not in told(row, "--drop", "system"))
-    check("changes nothing" not in told(row, "--template", "{{ system }} {{ prompt }}") and "changes nothing" in told(row, "--template", "{{ prompt }}"))
+    check("system has no effect in 1 row, whose prompt is plain text: --user-turn" in (said := told(row)), said)
+    check("has no effect" not in told(row, "--user-turn", *model) and "has no effect" not in told(row, "--drop", "system"))
+    check("has no effect" not in told(row, "--template", "{{ system }} {{ prompt }}") and "has no effect" in told(row, "--template", "{{ prompt }}"))
     for name, value in (("tools", [{"name": "f"}]), ("tools", '[{"name": "f"}]'), ("chat_template_kwargs", {"a": 1}), ("continue_final_message", True), ("add_generation_prompt", True),
                         ("documents", ["d"])):
-        check(f"{name} changes nothing in 2 rows, whose prompt is plain" in (said := told({"prompt": "hi", name: value})), name, said)
-    check("tools changes nothing in 2 rows, whose prompt is token ids" in told({"prompt_token_ids": [1], "tools": [{"name": "f"}]}))
-    for value in (None, "", [], "[]", False): check("changes nothing" not in told({"prompt": "hi", "tools": value}), value)
+        check(f"{name} has no effect in 2 rows, whose prompt is plain" in (said := told({"prompt": "hi", name: value})), name, said)
+    check("tools has no effect in 2 rows, whose prompt is token ids" in told({"prompt_token_ids": [1], "tools": [{"name": "f"}]}))
+    for value in (None, "", [], "[]", False): check("has no effect" not in told({"prompt": "hi", "tools": value}), value)
     check("--template-arg, --continue-final-message: no row is a conversation" in (said := told({"prompt": "hi"}, "--continue-final-message", "--template-arg", "a=1")), said)
     chat = {"messages": [{"role": "user", "content": "hi"}], "effort": "high", "documents": ["d"], "topic": "t"}
     said = told(chat, *model)

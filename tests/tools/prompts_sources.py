@@ -87,7 +87,7 @@ def standard_input(work):
     check(piped(b"prompt;n\nx;2\n", "--delimiter", ";") == {"prompt": ["x"], "n": [2]})
     check("standard input: line 2: is not JSON" in (fault := piped(data.replace(b'"q1"', b'"q1')[:400], code=2)), fault)
     check("no row" in (fault := piped(b"", "--from", "jsonl", code=2)), fault)
-    check("once only" in (fault := piped(b"", "-", code=2)), fault)
+    check("only once" in (fault := piped(b"", "-", code=2)), fault)
     (work / "odd.name").write_bytes(data)
     check(made(work, work / "odd.name", "--from", "jsonl") == want)
     if HAS_PYARROW:

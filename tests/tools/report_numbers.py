@@ -27,11 +27,11 @@ def done_and_failed_are_two_things(work):
         [(i, 0, "too_long", "why " * 70 + "end") for i in range(4)]).done()
     text = page_with(run)
     for word in ("96 of 100 completions of 100 prompts done, 4 failed, with ", "<b>96.0 %</b><span>of the rows done", "4 rows failed (4.0 % of those that have ended)", "4 rows more failed",
-                 "The upright line: where attempt 2 began", "why end"): check(word in text, word, text[2500:6000])
+                 "The vertical line marks the beginning of attempt 2", "why end"): check(word in text, word, text[2500:6000])
     held = []
     with unittest.mock.patch.object(Pictures, "curve", lambda self, axes, points, **look: held.append(points)): page_with(run, "progress")
     check([value for _, value in held[0] if value is not None][-1] == 96 and (52.0, 46) in held[0] and 50 not in [value for _, value in held[0]], held)
-    check("where the attempts 2 to 3 began" in page_with(make_run(work / "three", attempts=3)))
+    check("the beginnings of attempts 2 to 3" in page_with(make_run(work / "three", attempts=3)))
 
 
 def seconds_of_killed_attempts(work):
@@ -79,7 +79,7 @@ def a_price_names_its_unit(work):
     run = make_run(work / "run", lines=1)
     for unit, said in (("auto", "core"), ("node", "node")):
         (run / "config.yaml").write_text(CONFIG.replace("unit: node", f"unit: {unit}"))
-        check(f"2.5 EUR an hour and {said}<" in page_with(run), unit)
+        check(f"2.5 EUR per hour and {said}<" in page_with(run), unit)
 
 
 def nothing_that_ran_is_no_chart(work):

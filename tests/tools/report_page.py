@@ -130,8 +130,8 @@ def damaged_run_directories(work):
 
 def a_finished_run(work):
     text = page(make_run(work / "first"))
-    for word in ("first</h1>", "finished", "50 of 50 completions", "Tiny-MoE", "8 ranks of 2 nodes", "Tokens a second", "Expert load by layer",
-                 "0.072 EUR", "<td>all attempts</td>", "2.5 EUR an hour and node", "copies saved (row already on its way to that rank)", "34.0 % of the completions were cut at max_tokens", "5 GB", "2.2 times the mean"):
+    for word in ("first</h1>", "finished", "50 of 50 completions", "Tiny-MoE", "8 ranks of 2 nodes", "Tokens per second", "Expert load by layer",
+                 "0.072 EUR", "<td>all attempts</td>", "2.5 EUR per hour and node", "copies saved (row already on its way to that rank)", "34.0 % of the completions were cut at max_tokens", "5 GB", "2.2 times the mean"):
         check(word in text, word)
 
 
@@ -240,7 +240,7 @@ def numbers_that_no_job_has(work):
     manifest = json.loads((run / "run.json").read_text())
     for changes in ({"prompts": 10**400}, {"completions": 10**400}, {"exit_code": 10**400}):
         (run / "run.json").write_text(json.dumps({**manifest, **changes}))
-        check("run.json: is not as moemill writes it" in page_with(run), changes)
+        check("run.json: is not in the form that moemill writes" in page_with(run), changes)
     (run / "run.json").write_text(json.dumps({**manifest, "attempts": 200_000}))
     check("The last 1,000 of 200,000." in page(run))
     (run / "run.json").write_text(json.dumps(manifest))
@@ -286,12 +286,12 @@ def answers_and_their_shares(work):
     for word in ("&lt;b&gt;&amp;same", "&lt;i&gt;", "&lt;ask&gt; 2", "other other", " …</pre>", "<td class=n>3</td><td class=n>60.0 %</td>", "<b>12.5</b><span>core-hours allocated</span>",
                  "core-hours used", "3 prompts began with the token", "1 min 10 s", "<td>too_long</td><td class=n>1</td><td class=n>16.7 %</td>"):
         check(word in text, word)
-    check("<b>&same" not in text and "other " * 120 not in text and "an earlier sample of the prompt had</td><td class=n>1</td><td class=n>20.0 %" in text)
+    check("<b>&same" not in text and "other " * 120 not in text and "within the samples of a prompt</td><td class=n>1</td><td class=n>20.0 %" in text)
     (run / "summary.json").write_text(json.dumps({**summary, "row_seconds": None, "core_hours_allocated": None, "double_bos_prompts": 0}))
-    check("Seconds a row" not in page_with(run))
+    check("Seconds per row" not in page_with(run))
     (run / "summary.json").write_text(json.dumps({**summary, "row_seconds": dict.fromkeys(("p50", "p90", "p99", "max"))}))
     text = page_with(run)
-    check("Seconds a row" not in text and "core-hours" not in text and "began with the token" not in text)
+    check("Seconds per row" not in text and "core-hours" not in text and "began with the token" not in text)
     (run / "summary.json").write_text(json.dumps({**summary, "row_seconds": {"p50": "x"}}))
     check("Not readable: summary.json" in page_with(run))
     with h5py.File(run / "outputs.h5", "r+") as f: del f["completions/text"]

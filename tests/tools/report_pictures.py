@@ -35,7 +35,7 @@ def curves_begin_where_attempts_do(work):
 
 def one_line_is_no_curve(work):
     text = page(make_run(work / "one", lines=1))
-    check("One line of metrics only" in text and "generated a second" in text and "Running sequences" not in text and "Rows done" not in text, text[:4000])
+    check("One line of metrics only" in text and "generated per second" in text and "Running sequences" not in text and "Rows done" not in text, text[:4000])
     check("One line" not in page_with(make_run(work / "two", lines=2)))
 
 

@@ -165,12 +165,12 @@ TEST_CASE("weights: F32 and F16 matrices are rounded to bf16, norms are not, and
   for (std::size_t i = 0; i < q.bytes.size() / 4; ++i) {
     float x;
     std::memcpy(&x, q.bytes.data() + 4 * i, 4);
-    wrong += packed_at(w.layers[0].mla.q, i % c.hidden, i / c.hidden) != to_bf16(x);
+    wrong += cpu::packed_at(std::get<MlaWeights>(w.layers[0].attention).q, i % c.hidden, i / c.hidden) != to_bf16(x);
   }
   CHECK(wrong == 0);
-  const cpu::Matrix& o = w.layers[1].mla.out;
+  const cpu::Matrix& o = std::get<MlaWeights>(w.layers[1].attention).out;
   for (std::size_t i = 0; i < std::size_t{o.k} * o.n; ++i) {
-    wrong += packed_at(o, i % o.k, i / o.k) != to_bf16(half_value(half_bits(i)));
+    wrong += cpu::packed_at(o, i % o.k, i / o.k) != to_bf16(half_value(half_bits(i)));
   }
   CHECK(wrong == 0);
   for (std::size_t i = 0; i < c.hidden; ++i) CHECK(w.final_norm[i] == 1.0f + 0x1p-20f * static_cast<float>(i));

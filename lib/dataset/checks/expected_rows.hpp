@@ -1,4 +1,4 @@
-// The rows that a range of prompts must have, in order, read from the input a block at a time. Used by verify.
+// The rows that a range of prompts must have, in order. The input is read in blocks. Used by verify.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace moemill::dataset {
 
-// Hands out the (prompt, sample) pairs that must come, in order.
+// Returns the expected (prompt, sample) pairs one after the other.
 class ExpectedRows {
  public:
   ExpectedRows(const PromptFile& prompts, ShardRange range, const SamplingParams& defaults)

@@ -8,7 +8,7 @@
 namespace moemill::dataset {
 namespace {
 
-// Of a file that may be long: its end is read, twice as much where that holds no whole line.
+// The file may be long, so its end is read, and twice as much when that contains no whole line.
 std::string last_line(const std::string& path) {
   if (const auto there = files::stamp(path); !there || !there->is_regular) return "";
   for (std::uint64_t most = 16384;; most *= 2) {
@@ -41,7 +41,7 @@ RunStatus read_status(const std::string& dir, const SampleCounts& samples, RunCo
   if (!status.running) status.exit_code = manifest->exit_code;
   if (auto end = read_end(paths, manifest->attempts); end && !status.running) {
     status.end_reason = end->rank == 0 ? end->reason : fmt::format("rank {}: {}", end->rank, end->reason);
-    if (!status.exit_code) status.exit_code = end->exit_code;  // the rank that failed could not reach run.json
+    if (!status.exit_code) status.exit_code = end->exit_code;  // a rank that fails alone does not write run.json
   }
   if (const auto records = attempt_records(paths); records.contains(manifest->attempts))
     status.attempt = records.at(manifest->attempts);

@@ -64,7 +64,7 @@ class Verification {
   }
   bool full() const { return report_.faults.size() > most_faults; }
 
-  // A file that cannot be read is a fault, not the end.
+  // Records a file that cannot be read as a fault and goes on.
   template <class Body>
   void guarded(const std::string& path, Body&& body) {
     try {
@@ -112,7 +112,7 @@ class Verification {
     for (std::uint32_t i = first; i < end; i++) pass_over(manifest_.range_of({static_cast<std::int32_t>(i)}));
   }
 
-  // Whether every byte is as it was written. HDF5 is not to be trusted with a file that is not: it may crash.
+  // Whether every byte is as it was written. HDF5 must not open a file where this is not so: it may crash.
   bool is_whole(const std::string& path) {
     bool whole = false;
     guarded(path, [&] {
@@ -146,7 +146,7 @@ class Verification {
     return rows;
   }
 
-  // The place in outputs.h5 behind a shard that is not there.
+  // Moves on in outputs.h5 past the rows of a shard that is missing.
   void pass_over(ShardRange range) {
     compared_rows_ += rows_of(range);
     compared_prompts_ += range.count;
@@ -158,7 +158,8 @@ class Verification {
   }
 
   void check_attributes(const OutputReader& file) {
-    auto was = [&](const char* name, const std::string& value) {  // of a shard that stayed when the run was changed
+    // Whether a shard that was kept when the run was changed may have the value.
+    auto was = [&](const char* name, const std::string& value) {
       return std::any_of(manifest_.history.begin(), manifest_.history.end(), [&](const RunChange& change) {
         const auto both = change.values.find(name);
         return both != change.values.end() && both->second.first == value;

@@ -1,4 +1,5 @@
-// Proof from disk that a run's outputs are whole: for `moemill verify [--deep]`. Read-only. (--replay is mill's.)
+// Checks from disk that a run's outputs are whole, for `moemill verify [--deep]`. Read-only. commands/verify.cpp has
+// --replay.
 #pragma once
 
 #include <optional>
@@ -11,10 +12,10 @@
 
 namespace moemill::dataset {
 
-// Form: every byte of outputs.h5, or of the shards where it is not there yet, against its seal (dataset/seal.hpp);
-// every (prompt, sample) exactly once against the input, attributes, types, offsets, legal values, errors. Deep: also
-// the shards beside an outputs.h5, whose rows must be equal, and every stored value: token ids within the vocabulary,
-// text as UTF-8, carried columns as in the input.
+// Form: every byte of outputs.h5, or of the shards if it does not exist yet, is as it was sealed (dataset/seal.hpp);
+// every (prompt, sample) of the input is there exactly once; attributes, types, offsets, values and errors are legal.
+// Deep: also the shards beside an outputs.h5 have equal rows, token ids are within the vocabulary, texts are UTF-8 and
+// carried columns are as in the input.
 enum class VerifyDepth { Form, Deep };
 
 struct VerifyRequest {
@@ -27,10 +28,10 @@ struct VerifyRequest {
 
 struct VerifyReport {
   std::uint64_t rows_checked = 0;
-  std::uint64_t rows_unfinished = 0;     // of shards that are not there, without an outputs.h5
-  std::vector<std::string> whole_files;  // outputs.h5, then shards, as far as looked at: every byte is as it was sealed
-  std::vector<std::string> broken_files;  // or this is not so, or they cannot be read
-  std::vector<std::string> faults;        // file, dataset, row, what; at most `most_faults`, then one line that says so
+  std::uint64_t rows_unfinished = 0;      // rows of missing shards, when there is no outputs.h5
+  std::vector<std::string> whole_files;   // outputs.h5, then the shards that were checked, with every byte as sealed
+  std::vector<std::string> broken_files;  // the others, and those that cannot be read
+  std::vector<std::string> faults;        // file, dataset, row, what; at most `most_faults` and a line that says so
 };
 constexpr std::size_t most_faults = 100;
 

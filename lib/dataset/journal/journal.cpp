@@ -21,7 +21,7 @@ constexpr std::size_t header_checked_bytes = 60;
 constexpr std::array<unsigned char, 4> marker = {0xf5, 'm', 'r', 0x0a};  // 0xf5 never occurs in UTF-8
 constexpr std::size_t frame_head_bytes = 12;
 constexpr std::size_t write_buffer_bytes = 1 << 20;
-// Looking for whole frames behind a broken one hashes at most this much of a hostile file.
+// The search for whole frames after a broken one hashes at most this much of a hostile file.
 constexpr std::uint64_t most_searched_bytes = 256u << 20;
 
 std::uint32_t get_u32(std::span<const std::byte> bytes, std::size_t at) {
@@ -49,7 +49,7 @@ bool has_marker(std::span<const std::byte> bytes, std::size_t at) {
   return bytes.size() - at >= frame_head_bytes && std::memcmp(bytes.data() + at, marker.data(), marker.size()) == 0;
 }
 
-// The payload of the frame at `at`, if a whole one is there.
+// The payload of the frame at `at`, if it is whole.
 std::optional<std::span<const std::byte>> frame_at(std::span<const std::byte> bytes, std::size_t at) {
   if (!has_marker(bytes, at)) return std::nullopt;
   std::uint32_t length = get_u32(bytes, at + 4);
@@ -68,7 +68,7 @@ bool whole_frame_behind(std::span<const std::byte> bytes, std::size_t at) {
     if (at == bytes.size() || !has_marker(bytes, at)) continue;
     if (frame_at(bytes, at)) return true;
     searched += std::min<std::uint64_t>(get_u32(bytes, at + 4), bytes.size() - at);
-    if (searched > most_searched_bytes) return true;  // so many markers are no torn tail
+    if (searched > most_searched_bytes) return true;  // a torn tail has not so many markers
   }
   return false;
 }
@@ -100,7 +100,7 @@ auto key_of(const Row& row) {
   }
 }
 
-// Sorts by key and keeps the first written of each.
+// Sorts by key and keeps the first that was written of each.
 template <class Row>
 void keep_first(std::vector<Row>& rows) {
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return key_of(a) < key_of(b); });
@@ -212,7 +212,7 @@ void JournalWriter::frame(std::size_t start) {
 
 void JournalWriter::write_buffer() {
   expect(state_ == State::Open, "journal: written only while it is whole and open");
-  state_ = State::Failed;  // a write that fails half way leaves a torn frame: nothing may come behind it
+  state_ = State::Failed;  // a write that fails half way leaves a torn frame, and nothing may follow it
   files::write_all(file_.fd(), buffer_, path_);
   state_ = State::Open;
   buffer_.clear();

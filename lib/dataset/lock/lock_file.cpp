@@ -16,7 +16,7 @@
 namespace moemill::dataset {
 namespace {
 
-// A lock of the open file, not of the process: it goes when the file does, however that comes about.
+// A lock of the open file, not of the process: it ends when the file is closed, whatever closes it.
 struct flock whole_file() {
   struct flock lock {};
   lock.l_type = F_WRLCK;
@@ -24,7 +24,7 @@ struct flock whole_file() {
   return lock;
 }
 
-// Again when a signal came in between, as it may on a network file system. -1 and errno as of the call.
+// Repeats a call that a signal has interrupted, as happens on a network file system. Result and errno are the call's.
 template <class Call>
 auto repeated(Call&& call) {
   auto result = call();
@@ -47,7 +47,7 @@ double written_at(int fd, const std::string& path) {
   return seconds_of(info.st_mtim);
 }
 
-// Asked about only, so that looking is never in a job's way.
+// Only asks for the lock's state: a lock taken here, even briefly, could make a job fail to take it.
 bool is_kernel_locked(int fd) {
   struct flock lock = whole_file();
   return repeated([&] { return ::fcntl(fd, F_OFD_GETLK, &lock); }) == 0 && lock.l_type != F_UNLCK;
@@ -61,7 +61,7 @@ void write_line(int fd, const std::string& line, const std::string& path) {
     if (written < 0) fail("write", path);
     done += static_cast<std::size_t>(written);
   }
-  files::sync(fd, path);  // other machines see it from here on
+  files::sync(fd, path);  // only now do other machines see it
 }
 
 }  // namespace
@@ -118,11 +118,11 @@ bool OwnLockFile::place(const std::string& name, const Holder& me) {
   if (repeated([&] { return ::link(temporary_.c_str(), name.c_str()); }) == 0) return true;
   switch (errno) {
     case EEXIST: {
-      // A network file system repeats a call whose answer was lost, and then finds what the first one made.
+      // A network file system repeats a call whose answer was lost, and then finds what the first call has made.
       const auto there = look(name);
       return there && there->holder && there->holder->token == me.token;
     }
-    case ENOENT:  // who came first has tidied up, and will be found
+    case ENOENT:  // the job that was first has removed it as a leftover, and will be found
       forget();
       return false;
     case EPERM:
@@ -135,7 +135,7 @@ bool OwnLockFile::place(const std::string& name, const Holder& me) {
   if (fd < 0) fail("open", name);
   file_ = files::Descriptor(fd);
   lock_by_kernel();
-  // A kill before the line stands leaves an empty file: others watch it, and see that nothing happens to it.
+  // A kill before the line is written leaves an empty file: other jobs watch it and see that it does not change.
   write_line(fd, to_line(me), path_);
   return true;
 }

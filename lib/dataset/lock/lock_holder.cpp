@@ -21,14 +21,14 @@
 namespace moemill::dataset {
 namespace {
 
-// Of a name that others choose: at most 64 characters that need no escaping, so that the line's length is bounded.
+// A name from outside, cut to 64 characters that need no escaping, so that the line's length is bounded.
 std::string plain(std::string_view text) {
   std::string kept;
   for (char c : text.substr(0, 64)) kept += c > ' ' && c < 127 && c != '"' && c != '\\' ? c : '_';
   return kept;
 }
 
-// "" where /proc does not tell.
+// "" where /proc does not have it.
 std::string first_word(const char* path) {
   std::string word;
   std::ifstream(path) >> word;
@@ -41,8 +41,8 @@ std::string target_of(const char* link) {
   return length > 0 ? std::string(target, static_cast<std::size_t>(length)) : std::string();
 }
 
-// Two processes with the same answer see each other under the same numbers. "" when /proc is not there, or that of
-// another container: then nothing can be said of any process.
+// Processes with the same value see each other under the same numbers. "" when /proc is absent or belongs to a
+// different container: then nothing can be said about any process.
 std::string process_namespace() {
   if (target_of("/proc/self") != fmt::format("{}", ::getpid())) return "";
   return target_of("/proc/self/ns/pid");
@@ -53,7 +53,7 @@ struct ProcessLine {
   std::uint64_t started = 0;
 };
 
-// Of /proc/PID/stat: "PID (NAME) STATE ..." with the start as the 22nd field. NAME may hold blanks and parentheses.
+// From /proc/PID/stat: "PID (NAME) STATE ..." with the start as the 22nd field. NAME may hold blanks and parentheses.
 std::optional<ProcessLine> process_line(std::int64_t process) {
   std::ifstream file(fmt::format("/proc/{}/stat", process));
   const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -87,18 +87,29 @@ Holder this_process() {
   return holder;
 }
 
+namespace {
+
+// The entries of the line in their order: one list for writing and reading.
+template <class Visit>
+void visit_entries(auto& holder, Visit&& visit) {
+  visit("process", holder.process);
+  visit("host", holder.host);
+  visit("slurm_job", holder.slurm_job);
+  visit("since", holder.since);
+  visit("released", holder.released);
+  visit("beat", holder.beat);
+  visit("token", holder.token);
+  visit("started", holder.started);
+  visit("boot", holder.boot);
+  visit("processes", holder.processes);
+}
+
+}  // namespace
+
 std::string to_line(const Holder& holder) {
-  const nlohmann::ordered_json json = {{"process", holder.process},
-                                       {"host", holder.host},
-                                       {"slurm_job", holder.slurm_job},
-                                       {"since", holder.since},
-                                       {"released", holder.released},
-                                       {"beat", holder.beat},
-                                       {"token", holder.token},
-                                       {"started", holder.started},
-                                       {"boot", holder.boot},
-                                       {"processes", holder.processes},
-                                       {"held_seconds", holder.held_seconds}};
+  nlohmann::ordered_json json;
+  visit_entries(holder, [&](const char* name, const auto& value) { json[name] = value; });
+  json["held_seconds"] = holder.held_seconds;
   std::string line = json.dump();
   expect(line.size() < holder_line_bytes, "lock: the holder's line has room");
   line.resize(holder_line_bytes - 1, ' ');
@@ -110,21 +121,17 @@ std::optional<Holder> parse_holder(std::string_view line) {
   const auto json = nlohmann::json::parse(line, nullptr, false);
   if (!json.is_object()) return std::nullopt;
   Holder holder;
-  auto take = [&]<class T>(const char* name, T& into) {
+  bool whole = true;
+  visit_entries(holder, [&]<class T>(const char* name, T& into) {
     const auto value = value_of<T>(json, name);
     if (value) into = *value;
-    return value.has_value();
-  };
-  const bool whole = take("process", holder.process) && take("host", holder.host) &&
-                     take("slurm_job", holder.slurm_job) && take("since", holder.since) &&
-                     take("released", holder.released) && take("beat", holder.beat) && take("token", holder.token) &&
-                     take("started", holder.started) && take("boot", holder.boot) &&
-                     take("processes", holder.processes);
-  holder.held_seconds = value_or(json, "held_seconds", -1.0);  // lines of older versions have none
+    whole = whole && value.has_value();
+  });
+  holder.held_seconds = value_or(json, "held_seconds", -1.0);  // lines of older versions lack it
   const bool names_a_file =
       holder.token.size() == 32 && holder.token.find_first_not_of("0123456789abcdef") == std::string::npos;
-  return whole && names_a_file && holder.process > 0 && std::in_range<pid_t>(holder.process) ? std::optional(holder)
-                                                                                             : std::nullopt;
+  whole = whole && names_a_file && holder.process > 0 && std::in_range<pid_t>(holder.process);
+  return whole ? std::optional(holder) : std::nullopt;
 }
 
 std::string describe(const Holder& holder) {
@@ -139,9 +146,9 @@ ProcessState process_state(const Holder& holder) {
     return ProcessState::Elsewhere;
   if (no_such_process(holder.process)) return ProcessState::Gone;
   const auto line = process_line(holder.process);
-  // It may have gone just now; or /proc hides the processes of other users.
+  // It may have ended just now; or /proc hides the processes of other users.
   if (!line) return no_such_process(holder.process) ? ProcessState::Gone : ProcessState::Elsewhere;
-  const bool ended = line->state == 'Z' || line->state == 'X';  // its parent has not asked for its end yet
+  const bool ended = line->state == 'Z' || line->state == 'X';  // its parent has not collected it yet
   return ended || line->started != holder.started ? ProcessState::Gone : ProcessState::Alive;
 }
 

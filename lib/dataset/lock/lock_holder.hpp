@@ -1,5 +1,5 @@
-// The one line of run.lock: which process holds the run directory, and its sign of life. Written by run_lock of the
-// holder, read by the run_lock of other jobs and by `status`, here or on another machine.
+// The one line of run.lock: which process holds the run directory, and its heartbeat. The holder's run_lock writes it;
+// the run_lock of other jobs and `status` read it, on the same machine or a different one.
 #pragma once
 
 #include <cstddef>
@@ -10,30 +10,30 @@
 
 namespace moemill::dataset {
 
-// Every line has this length, so that one is written over another in place and a reader never sees the end of a longer
-// one. A reader in the middle of a write sees digits of two beats at most, which is a sign of life as well.
+// Every line has this length, so that a line is written over the previous one in place and a reader never sees the rest
+// of a longer one. A reader in the middle of a write sees at most a mixture of two beats, which is a heartbeat as well.
 constexpr std::size_t holder_line_bytes = 640;
 
 struct Holder {
-  std::string token;  // 32 hex digits, another one for every lock that was ever taken
+  std::string token;  // 32 hex digits, different for every lock that is ever taken
   std::int64_t process = 0;
-  std::uint64_t started = 0;  // of the process, clock ticks after the machine's start
-  std::string boot;           // id of the machine's start
-  std::string processes;      // the process numbers' namespace: a container has its own
+  std::uint64_t started = 0;  // when the process started, clock ticks after the machine's boot
+  std::string boot;           // id of the machine's boot
+  std::string processes;      // namespace of the process numbers: a container has its own
   std::string host;
   std::string slurm_job;    // "" without
   std::string since;        // UTC
-  std::uint64_t beat = 0;   // counts signs of life
-  bool released = false;    // its job ended in order
-  double held_seconds = 0;  // from the first line to the beat, by a clock that nobody sets; below 0: not told
+  std::uint64_t beat = 0;   // counts heartbeats
+  bool released = false;    // the job ended in order
+  double held_seconds = 0;  // from the first line to the beat, by a steady clock; below 0: not known
 };
 
 Holder this_process();
 std::string to_line(const Holder& holder);
-std::optional<Holder> parse_holder(std::string_view line);  // nothing when it is no such line, or not whole
+std::optional<Holder> parse_holder(std::string_view line);  // nothing unless it is such a line, and whole
 std::string describe(const Holder& holder);                 // "process 12 on node7, Slurm job 3, since ..."
 
-// Elsewhere: on another machine, or in a container whose processes cannot be seen from here.
+// Elsewhere: on a different machine, or in a container whose processes cannot be seen from here.
 enum class ProcessState { Alive, Gone, Elsewhere };
 ProcessState process_state(const Holder& holder);
 

@@ -13,7 +13,7 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr int most_tries = 200;  // each means that another job came first: more is a broken file system
+constexpr int most_tries = 200;  // each failed try means that a different job was first; more is a broken file system
 constexpr std::chrono::milliseconds short_while{50};
 
 [[noreturn]] void refuse(const std::string& dir, const LockSight& holder) {
@@ -34,15 +34,15 @@ bool changed(const LockSight& before, const LockSight& now) {
 
 }  // namespace
 
-// How the lock changes hands. The holder is who stands in run.lock. Nobody writes into a file of another: a newcomer
-// that may follow the holder T puts its own, complete file under the name run.lock.after-T, which only one can, looks
-// once more whether run.lock is T's, and renames its file to run.lock.
-// Why only one gets through, also without any lock of the kernel: to rename, a job needs the name after-T while T
-// stands in run.lock. Who comes later finds that name taken, or, when the rename has freed it, another holder in
-// run.lock (a file system that remembers names looks again after it has made one in the folder). A newcomer N that dies
-// between the two leaves after-T. Its file is followed in the same way, by way of after-N. What remains: a newcomer
-// that is suspended right between its look and its rename, for as long as a dead one is watched, may go on beside its
-// successor until the next beat, as any suspended holder may; then who is not in run.lock leaves.
+// How the lock changes hands. The holder is the job whose line is in run.lock. No job writes into the file of a
+// different job: a newcomer that may follow the holder T gives its own, complete file the name run.lock.after-T, which
+// only one job can, checks once more that run.lock is T's, and renames its file to run.lock. Why only one job gets
+// through, also without any lock of the kernel: to rename, a job needs the name after-T while T is in run.lock. A later
+// job finds that name taken or, when the rename has freed it, a different holder in run.lock (a file system that caches
+// names looks again after it has made a file in the folder). A newcomer N that dies between the two steps leaves
+// after-T; its file is followed in the same way, through after-N. One case remains: a newcomer that is suspended
+// exactly between its check and its rename, for as long as a dead job is watched, may run beside its successor until
+// the next beat, as any suspended holder may; then the job that is not in run.lock leaves.
 RunLock::RunLock(const RunPaths& paths, LockCalls calls, LockTimes times)
     : dir_(paths.dir),
       path_(paths.lock()),
@@ -77,7 +77,7 @@ RunLock::~RunLock() {
     me_.released = true;
     file_.write(me_);
   } catch (const std::exception& e) {
-    // Nothing is lost by it: the next job sees that the process is gone, or that it is silent.
+    // No harm is done: the next job sees that the process is gone, or that it is silent.
     log::warning("the end of the job is not in run.lock: {}", e.what());
   }
 }
@@ -85,7 +85,7 @@ RunLock::~RunLock() {
 bool RunLock::try_to_take() {
   const auto there = look(path_);
   if (!there) return file_.place(path_, me_);
-  if (is_mine(*there)) return true;  // a network file system that repeats a rename may say that there was nothing
+  if (is_mine(*there)) return true;  // a network file system that repeats a rename may report a missing file
   if (!may_follow(path_, *there) || !succeed(path_, *there)) return false;
   if (there->holder && !there->holder->released) {
     last_sign_of_the_dead_ = there->written;
@@ -94,8 +94,8 @@ bool RunLock::try_to_take() {
   return true;
 }
 
-// Puts this job's file in the place of a dead one: run.lock, or the claim of a newcomer that died. False: another was
-// first.
+// Replaces a dead job's file by this job's: run.lock, or the claim of a newcomer that died. False if a different job
+// was first.
 bool RunLock::succeed(const std::string& path, const LockSight& dead) {
   const std::string claim = path_ + ".after-" + dead.generation();
   if (!file_.place(claim, me_)) {
@@ -110,10 +110,10 @@ bool RunLock::succeed(const std::string& path, const LockSight& dead) {
 
 bool RunLock::is_mine(const LockSight& sight) const { return sight.holder && sight.holder->token == me_.token; }
 
-// False: it is another's by now, look again. UserError when the holder lives.
+// False if the file has changed hands meanwhile: look again. UserError when the holder is alive.
 bool RunLock::may_follow(const std::string& path, const LockSight& there) {
   if (!there.holder) {
-    if (there.kernel_locked) refuse(dir_, there);  // it never promised signs of life
+    if (there.kernel_locked) refuse(dir_, there);  // a program that gives no heartbeats
     return stays_silent(path, there);
   }
   if (there.holder->released) return true;
@@ -126,9 +126,9 @@ bool RunLock::may_follow(const std::string& path, const LockSight& there) {
   return true;
 }
 
-// The holder cannot be asked from here. Every look opens the file anew.
+// For a holder whose process cannot be seen from here. Every look opens the file again.
 bool RunLock::stays_silent(const std::string& path, const LockSight& there) {
-  file_.write(me_);  // for its time: that of the file system, as the time of the holder's file is
+  file_.write(me_);  // for its time, which is the file system's, as that of the holder's file is
   const double silent = std::max(0.0, file_.written() - there.written);
   if (!there.kernel_locked && silent > times_.surely_over) return true;
   log::warning("{}: {} has not ended in order and cannot be asked from here: watching for a sign of life", path,
@@ -150,8 +150,8 @@ bool RunLock::stays_silent(const std::string& path, const LockSight& there) {
   return true;
 }
 
-// Of jobs that were killed while they took the lock, and this one's temporary name. A job that is about to take it is
-// not harmed: it looks for the holder again when a file of its own is gone.
+// Removes the files of jobs that were killed while they took the lock, and this job's temporary name. A job that is
+// about to take the lock is not harmed: it looks for the holder again when its file is gone.
 void RunLock::remove_leftovers() const {
   const std::string prefix = path_.substr(dir_.size() + 1) + ".";
   for (const std::string& name : files::list(dir_))
@@ -168,12 +168,12 @@ void RunLock::give_signs() {
   }
 }
 
-// A sign that cannot be given, or a look that fails, is no reason to end the job.
+// A heartbeat or a look that fails is no reason to end the job.
 void RunLock::give_sign() {
   try {
     const auto there = look(path_);
     if (there && there->holder && there->holder->token != me_.token) {
-      const std::string holder = there->told();  // may throw, and is then looked at again
+      const std::string holder = there->told();  // may throw; then the next beat looks again
       lost_ = true;
       return calls_.lost(holder);
     }
@@ -188,11 +188,11 @@ void RunLock::give_sign() {
   }
 }
 
-// Somebody removed run.lock: the next job would find the directory free.
+// run.lock was removed from outside: the next job would find the directory free.
 void RunLock::put_back() {
   log::warning("{}: was removed while the job runs; it is there again", path_);
   file_.forget();
-  file_.place(path_, me_);  // or another job was first, as the next look will show
+  file_.place(path_, me_);  // or a different job was first, as the next look will show
   file_.remove_temporary();
 }
 
@@ -205,7 +205,7 @@ std::optional<std::string> lock_holder(const RunPaths& paths, const LockTimes& t
     case ProcessState::Gone: return std::nullopt;
     case ProcessState::Elsewhere: break;
   }
-  // By this machine's clock: asking the file system for its own takes a file.
+  // By this machine's clock: the file system's can only be read by writing a file.
   const double silent = static_cast<double>(std::time(nullptr)) - there->written;
   if (silent <= times.kept_by_server) return there->told();
   if (!there->kernel_locked) return std::nullopt;

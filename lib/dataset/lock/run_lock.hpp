@@ -1,6 +1,6 @@
-// run.lock: one job at a time in a run directory, on every kind of file system, and a dead job is in nobody's way.
-// Taken by rank 0 of a job, looked at by `status`. Where the kernel's locks do not reach (other machines, file systems
-// without locks) it goes by signs of life: the holder writes its line again every few seconds.
+// run.lock: one job at a time in a run directory, on every kind of file system, and a dead job blocks none. Rank 0 of a
+// job takes it, `status` reads it. Where the kernel's locks do not reach (different machines, file systems without
+// locks) it relies on heartbeats: the holder writes its line again every few seconds.
 #pragma once
 
 #include <condition_variable>
@@ -16,33 +16,35 @@
 namespace moemill::dataset {
 
 struct LockTimes {             // seconds
-  double beat = 3;             // between two signs of life
-  double watch = 10;           // so long none is seen: a holder on another machine is dead
-  double kept_by_server = 60;  // the same while its lock is kept, for a file server forgets those of dead machines late
-  // Nobody watches who was silent for so long: more than the clocks of one cluster differ (munge and Kerberos allow 5
-  // minutes), since some file systems write a machine's own time.
+  double beat = 3;             // between two heartbeats
+  double watch = 10;           // a holder on a different machine that is silent for so long is dead
+  double kept_by_server = 60;  // the same while its lock is kept: a file server drops the locks of dead machines late
+  // A holder that was silent for so long is not watched. This is more than the clocks of one cluster differ (munge and
+  // Kerberos allow 5 minutes), because some file systems write a machine's own time.
   double surely_over = 900;
 };
 
 struct LockCalls {
-  // A few times a second while a holder is watched, which is before the lock is made; may throw to give up.
+  // Called a few times per second while the constructor watches a holder; may throw to give up.
   std::function<void()> waiting;
-  // From another thread: another job has taken over, because this one was taken for dead. It must write no more.
+  // Called from the heartbeat's thread when a different job has taken over, because it took this one for dead. This job
+  // must write no more.
   std::function<void(const std::string& holder)> lost;
 };
 
 // Held by one rank for the length of a job.
 class RunLock {
  public:
-  // Makes the directory when it is absent. UserError, with who holds it since when, if another job does.
+  // Makes the directory when it is absent. UserError, with the holder and since when, if a different job holds it.
   RunLock(const RunPaths& paths, LockCalls calls, LockTimes times = {});
-  ~RunLock();  // says that the job ended in order, unless
-  // ... other ranks may still be at work: then the next job on another machine waits as it does for a killed one.
+  // Marks the lock as released: the job ended in order.
+  ~RunLock();
+  // The destructor then does not mark the release, because other ranks may still be running: the next job waits as it
+  // would after a kill.
   void leave_unreleased() { released_at_end_ = false; }
-  // When the job before, that did not end in order, gave its last one, by the file system's clock; nothing without
-  // such.
+  // The last heartbeat of the previous job if it did not end in order, seconds by the file system's clock.
   std::optional<double> last_sign_of_the_dead() const { return last_sign_of_the_dead_; }
-  // How long it had held the lock by then, by a clock that nobody sets; nothing where its version did not say.
+  // How long that job had held the lock by then, by a steady clock; nothing if its version did not record it.
   std::optional<double> seconds_of_the_dead() const { return seconds_of_the_dead_; }
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
@@ -69,12 +71,12 @@ class RunLock {
   std::optional<double> last_sign_of_the_dead_, seconds_of_the_dead_;
   bool ended_ = false;
   bool released_at_end_ = true;
-  bool lost_ = false;    // of the thread, and of the destructor when that is over
-  bool warned_ = false;  // of the thread
+  bool lost_ = false;    // written by the thread, read by the destructor after the thread has ended
+  bool warned_ = false;  // used by the thread only
   std::thread signs_;
 };
 
-// Who holds the lock, if anybody does; for status. Writes nothing.
+// The holder of the lock, if there is one; for status. Writes nothing.
 std::optional<std::string> lock_holder(const RunPaths& paths, const LockTimes& times = {});
 
 }  // namespace moemill::dataset

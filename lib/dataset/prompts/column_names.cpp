@@ -13,8 +13,8 @@ namespace {
 constexpr std::size_t short_letters = 4;  // seed, stop, top_p
 constexpr std::size_t long_letters = 11;  // from temperature on
 
-// Other programs' and other people's names, without strokes and in lower case. Words that are as often data (`length`,
-// `samples`, `penalty`) are none of them.
+// Names that different programs use, without separators and in lower case. Words that are as often data (`length`,
+// `samples`, `penalty`) are left out.
 constexpr std::pair<std::string_view, std::string_view> other_names[] = {
     {"maxnewtokens", "max_tokens"},
     {"maxcompletiontokens", "max_tokens"},
@@ -89,7 +89,7 @@ std::string letters_of(std::string_view name) {
   return letters;
 }
 
-// `temperature_c`, `seed2`: a word or a number behind the setting's name makes another name of it.
+// `temperature_c`, `seed2`: with a word or a number behind the setting's name it is a different name.
 bool has_more_words(std::string_view name, std::string_view setting) {
   if (name.empty() || (name.back() >= '0' && name.back() <= '9')) return true;
   return name.size() > setting.size() + 1 && name.starts_with(setting) && is_stroke(name[setting.size()]);
@@ -101,7 +101,7 @@ bool takes(std::string_view setting, ColumnKind kind) {
   return kind == ColumnKind::Integers || (kind == ColumnKind::Floats && setting != "logprobs");
 }
 
-// Two neighbours swapped, or a letter twice instead of once.
+// Whether two neighbouring letters are swapped, or one letter is doubled.
 bool is_slip(std::string_view wrong, std::string_view right) {
   if (edit_distance(wrong, right) != 1) return false;
   if (wrong.size() == right.size()) {
@@ -123,7 +123,7 @@ bool is_typing_error(std::string_view name, std::string_view setting, ColumnKind
   if (right.size() < short_letters || letters.empty() || letters[0] != right[0]) return false;
   if (has_more_words(name, setting)) return false;
   if (right.size() == short_letters) return takes(setting, kind) && is_slip(letters, right);
-  if (setting == "logprobs" && !takes(setting, kind)) return false;  // `logprob` is what another run may have given
+  if (setting == "logprobs" && !takes(setting, kind)) return false;  // `logprob` may be the result of an earlier run
   return edit_distance(letters, right) <= (right.size() >= long_letters ? 2u : 1u);
 }
 

@@ -36,12 +36,6 @@ h5::Handle open_column(hid_t group, const ColumnPlace& place) {
   return h5::open_dataset(group, place.name);
 }
 
-// The two members of a packed column.
-struct Packed {
-  h5::Handle values, offsets;
-  std::uint64_t rows, value_count;
-};
-
 h5::Handle open_member(hid_t group, const ColumnPlace& place, std::size_t most_bytes) {
   if (!h5::exists(group, place.name) || h5::object_kind(group, place.name) != H5I_DATASET) {
     user_error("{}: is missing: a packed column is a group with the datasets 'values' and 'offsets'", place.text());
@@ -55,39 +49,11 @@ h5::Handle open_member(hid_t group, const ColumnPlace& place, std::size_t most_b
   return dataset;
 }
 
-Packed open_packed(hid_t parent, const ColumnPlace& place, std::size_t most_value_bytes) {
-  h5::Handle group = h5::open_group(parent, place.name);
-  ColumnPlace values = {place.file, place.group, place.name + "/values"};
-  ColumnPlace offsets = {place.file, place.group, place.name + "/offsets"};
-  Packed packed{open_member(parent, values, most_value_bytes), open_member(parent, offsets, 8), 0, 0};
-  packed.value_count = rows_of(packed.values, values);
-  std::uint64_t entries = rows_of(packed.offsets, offsets);
-  if (entries == 0) user_error("{}: is empty, needs one entry more than there are prompts", offsets.text());
-  packed.rows = entries - 1;
-  return packed;
+ColumnPlace member_of(const ColumnPlace& packed, const char* name) {
+  return {packed.file, packed.group, packed.name + "/" + name};
 }
 
-// offsets[first .. first+count], checked to ascend within the values.
-std::vector<std::int64_t> read_offsets(const ColumnPlace& place, hid_t offsets, std::uint64_t first,
-                                       std::uint64_t count, std::uint64_t values, std::uint64_t rows) {
-  std::vector<std::int64_t> ends(count + 1);
-  std::string what = ColumnPlace{place.file, place.group, place.name + "/offsets"}.text();
-  h5::read_rows(offsets, H5T_NATIVE_INT64, first, count + 1, ends.data(), what);
-  if (first == 0 && ends.front() != 0) user_error("{}: row 0 is {}, must be 0", what, ends.front());
-  for (std::uint64_t i = 0; i <= count; i++) {
-    bool ascends = ends[i] >= 0 && (i == 0 || ends[i] >= ends[i - 1]);
-    if (!ascends || static_cast<std::uint64_t>(ends[i]) > values) {
-      user_error("{}: row {} is {}: offsets must ascend from 0 to the {} entries of 'values'", what, first + i, ends[i],
-                 values);
-    }
-  }
-  if (first + count == rows && static_cast<std::uint64_t>(ends.back()) != values) {
-    user_error("{}: ends at {}, but 'values' has {} entries", what, ends.back(), values);
-  }
-  return ends;
-}
-
-// The lengths of variable-length rows as HDF5 hands them out; given back to HDF5 at the end of the scope.
+// Variable-length rows in HDF5's own memory, which it gets back at the end of the scope.
 class VariableRows {
  public:
   VariableRows(hid_t dataset, hid_t type, std::uint64_t first, std::uint64_t count, std::size_t row_bytes,
@@ -127,14 +93,36 @@ std::uint64_t rows_of(hid_t dataset, const ColumnPlace& place) {
   return shape[0];
 }
 
+PackedColumn::PackedColumn(hid_t group, ColumnPlace place, std::size_t most_value_bytes) : place_(std::move(place)) {
+  const ColumnPlace values = member_of(place_, "values"), offsets = member_of(place_, "offsets");
+  values_ = open_member(group, values, most_value_bytes);
+  offsets_ = open_member(group, offsets, 8);
+  value_count_ = rows_of(values_, values);
+  const std::uint64_t entries = rows_of(offsets_, offsets);
+  if (entries == 0) user_error("{}: is empty, needs one entry more than there are prompts", offsets.text());
+  rows_ = entries - 1;
+}
+
+std::vector<std::int64_t> PackedColumn::read_offsets(std::uint64_t first, std::uint64_t count) const {
+  std::vector<std::int64_t> ends(count + 1);
+  const std::string what = member_of(place_, "offsets").text();
+  h5::read_rows(offsets_, H5T_NATIVE_INT64, first, count + 1, ends.data(), what);
+  if (first == 0 && ends.front() != 0) user_error("{}: row 0 is {}, must be 0", what, ends.front());
+  for (std::uint64_t i = 0; i <= count; i++) {
+    bool ascends = ends[i] >= 0 && (i == 0 || ends[i] >= ends[i - 1]);
+    if (!ascends || static_cast<std::uint64_t>(ends[i]) > value_count_) {
+      user_error("{}: row {} is {}: offsets must ascend from 0 to the {} entries of 'values'", what, first + i, ends[i],
+                 value_count_);
+    }
+  }
+  if (first + count == rows_ && static_cast<std::uint64_t>(ends.back()) != value_count_)
+    user_error("{}: ends at {}, but 'values' has {} entries", what, ends.back(), value_count_);
+  return ends;
+}
+
 TextColumn::TextColumn(hid_t group, ColumnPlace place) : place_(std::move(place)) {
   if (is_group(group, place_.name)) {
-    Packed packed = open_packed(group, place_, 1);
-    form_ = Form::Packed;
-    data_ = std::move(packed.values);
-    offsets_ = std::move(packed.offsets);
-    rows_ = packed.rows;
-    values_ = packed.value_count;
+    rows_ = packed_.emplace(group, place_, 1).rows();
     return;
   }
   data_ = open_column(group, place_);
@@ -148,13 +136,13 @@ TextColumn::TextColumn(hid_t group, ColumnPlace place) : place_(std::move(place)
 }
 
 void TextColumn::check_offsets(std::uint64_t first, std::uint64_t count) const {
-  if (form_ == Form::Packed) read_offsets(place_, offsets_, first, count, values_, rows_);
+  if (packed_) packed_->read_offsets(first, count);
 }
 
 std::vector<std::string> TextColumn::read(std::uint64_t first, std::uint64_t count) const {
   expect(first <= rows_ && count <= rows_ - first, "text column: rows lie within it");
   if (count == 0) return {};
-  if (form_ == Form::Packed) return read_packed(first, count);
+  if (packed_) return read_packed(first, count);
   return form_ == Form::Fixed ? read_fixed(first, count) : read_variable(first, count);
 }
 
@@ -195,10 +183,11 @@ std::vector<std::string> TextColumn::read_fixed(std::uint64_t first, std::uint64
 }
 
 std::vector<std::string> TextColumn::read_packed(std::uint64_t first, std::uint64_t count) const {
-  std::vector<std::int64_t> ends = read_offsets(place_, offsets_, first, count, values_, rows_);
+  std::vector<std::int64_t> ends = packed_->read_offsets(first, count);
   std::string bytes(static_cast<std::size_t>(ends.back() - ends.front()), '\0');
-  h5::Handle type = h5::type_of(data_);  // one byte each, signed or not
-  h5::read_rows(data_, type, static_cast<std::uint64_t>(ends.front()), bytes.size(), bytes.data(), place_.text());
+  h5::Handle type = h5::type_of(packed_->values());  // one byte each, signed or not
+  h5::read_rows(packed_->values(), type, static_cast<std::uint64_t>(ends.front()), bytes.size(), bytes.data(),
+                place_.text());
   std::vector<std::string> texts(count);
   for (std::uint64_t i = 0; i < count; i++) {
     texts[i] =
@@ -209,12 +198,7 @@ std::vector<std::string> TextColumn::read_packed(std::uint64_t first, std::uint6
 
 TokenColumn::TokenColumn(hid_t group, ColumnPlace place) : place_(std::move(place)) {
   if (is_group(group, place_.name)) {
-    Packed packed = open_packed(group, place_, 8);
-    form_ = Form::Packed;
-    data_ = std::move(packed.values);
-    offsets_ = std::move(packed.offsets);
-    rows_ = packed.rows;
-    values_ = packed.value_count;
+    rows_ = packed_.emplace(group, place_, 8).rows();
     return;
   }
   data_ = open_column(group, place_);
@@ -238,13 +222,13 @@ TokenColumn::TokenColumn(hid_t group, ColumnPlace place) : place_(std::move(plac
 }
 
 void TokenColumn::check_offsets(std::uint64_t first, std::uint64_t count) const {
-  if (form_ == Form::Packed) read_offsets(place_, offsets_, first, count, values_, rows_);
+  if (packed_) packed_->read_offsets(first, count);
 }
 
 std::vector<std::vector<std::int64_t>> TokenColumn::read(std::uint64_t first, std::uint64_t count) const {
   expect(first <= rows_ && count <= rows_ - first, "token column: rows lie within it");
   if (count == 0) return {};
-  return form_ == Form::Packed ? read_packed(first, count) : read_variable(first, count);
+  return packed_ ? read_packed(first, count) : read_variable(first, count);
 }
 
 std::vector<std::vector<std::int64_t>> TokenColumn::read_variable(std::uint64_t first, std::uint64_t count) const {
@@ -260,10 +244,10 @@ std::vector<std::vector<std::int64_t>> TokenColumn::read_variable(std::uint64_t 
 }
 
 std::vector<std::vector<std::int64_t>> TokenColumn::read_packed(std::uint64_t first, std::uint64_t count) const {
-  std::vector<std::int64_t> ends = read_offsets(place_, offsets_, first, count, values_, rows_);
+  std::vector<std::int64_t> ends = packed_->read_offsets(first, count);
   std::vector<std::int64_t> values(static_cast<std::size_t>(ends.back() - ends.front()));
-  h5::read_rows(data_, H5T_NATIVE_INT64, static_cast<std::uint64_t>(ends.front()), values.size(), values.data(),
-                place_.text());
+  h5::read_rows(packed_->values(), H5T_NATIVE_INT64, static_cast<std::uint64_t>(ends.front()), values.size(),
+                values.data(), place_.text());
   std::vector<std::vector<std::int64_t>> tokens(count);
   for (std::uint64_t i = 0; i < count; i++) {
     tokens[i].assign(values.begin() + (ends[i] - ends[0]), values.begin() + (ends[i + 1] - ends[0]));

@@ -1,6 +1,6 @@
 // Columns of prompts.h5 by what they hold: text, token ids, numbers, each in every form that h5py may have written.
-// Used by PromptFile only. Opening checks the form; a form that does not fit is a UserError naming file and dataset.
-// Rows are read in ranges.
+// Used by PromptFile only. Opening a column checks its form; a form that does not fit is a UserError naming file and
+// dataset. Rows are read in ranges.
 #pragma once
 
 #include <cstdint>
@@ -20,31 +20,47 @@ struct ColumnPlace {
   std::string text() const;
 };
 
-// Variable-length or fixed strings, or a group of packed UTF-8 `values` + `offsets`.
+// A group of `values` and `offsets`: row i has the values offsets[i] .. offsets[i+1]-1.
+class PackedColumn {
+ public:
+  // Integers of at most `most_value_bytes` each.
+  PackedColumn(hid_t group, ColumnPlace place, std::size_t most_value_bytes);
+  std::uint64_t rows() const { return rows_; }
+  hid_t values() const { return values_; }
+  // offsets[first .. first+count]; UserError unless they ascend within the values.
+  std::vector<std::int64_t> read_offsets(std::uint64_t first, std::uint64_t count) const;
+
+ private:
+  ColumnPlace place_;
+  h5::Handle values_, offsets_;
+  std::uint64_t rows_ = 0, value_count_ = 0;
+};
+
+// Variable-length or fixed strings, or packed UTF-8 bytes.
 class TextColumn {
  public:
   TextColumn(hid_t group, ColumnPlace place);
   std::uint64_t rows() const { return rows_; }
   const ColumnPlace& place() const { return place_; }
-  void check_offsets(std::uint64_t first, std::uint64_t count) const;             // of these rows, when packed
-  std::vector<std::string> read(std::uint64_t first, std::uint64_t count) const;  // bytes, not yet known as UTF-8
+  // Reads the offsets of these rows, when the column is packed.
+  void check_offsets(std::uint64_t first, std::uint64_t count) const;
+  // The bytes of each row, not yet known to be UTF-8.
+  std::vector<std::string> read(std::uint64_t first, std::uint64_t count) const;
 
  private:
   std::vector<std::string> read_variable(std::uint64_t first, std::uint64_t count) const;
   std::vector<std::string> read_fixed(std::uint64_t first, std::uint64_t count) const;
   std::vector<std::string> read_packed(std::uint64_t first, std::uint64_t count) const;
 
-  enum class Form { Variable, Fixed, Packed };
+  enum class Form { Variable, Fixed };
   ColumnPlace place_;
+  std::optional<PackedColumn> packed_;  // or
+  h5::Handle data_;
   Form form_ = Form::Variable;
-  h5::Handle data_;     // the strings, or the packed values
-  h5::Handle offsets_;  // packed only
   std::uint64_t rows_ = 0;
-  std::uint64_t values_ = 0;  // packed only
 };
 
-// Variable-length integers, or a group of packed integer `values` + `offsets`. Ids come as int64; what int64 cannot
-// hold comes as its largest value.
+// Variable-length integers, or packed ones. Ids are read as int64; a value that int64 cannot hold becomes its largest.
 class TokenColumn {
  public:
   TokenColumn(hid_t group, ColumnPlace place);
@@ -57,27 +73,24 @@ class TokenColumn {
   std::vector<std::vector<std::int64_t>> read_variable(std::uint64_t first, std::uint64_t count) const;
   std::vector<std::vector<std::int64_t>> read_packed(std::uint64_t first, std::uint64_t count) const;
 
-  enum class Form { Variable, Packed };
   ColumnPlace place_;
-  Form form_ = Form::Variable;
+  std::optional<PackedColumn> packed_;  // or
   h5::Handle data_;
-  h5::Handle offsets_;
   std::uint64_t rows_ = 0;
-  std::uint64_t values_ = 0;
 };
 
-// Integers or floats of any width and byte order, one a row.
+// Integers or floats of any width and byte order, one per row.
 class NumberColumn {
  public:
-  enum class Booleans { Refused, Accepted };  // as h5py writes numpy's bool
+  enum class Booleans { Refused, Accepted };  // whether numpy's bool, as h5py writes it, is a number too
   NumberColumn(hid_t group, ColumnPlace place, Booleans booleans = Booleans::Refused);
   std::uint64_t rows() const { return rows_; }
   const ColumnPlace& place() const { return place_; }
-  // NaN and -1 are "run default": nothing.
+  // Nothing where the row has NaN or -1, which mean the run's default.
   std::vector<std::optional<double>> read_reals(std::uint64_t first, std::uint64_t count) const;
-  // The same where -1 is a value like any other: NaN alone is nothing.
+  // The same where -1 is an ordinary value: only NaN is nothing.
   std::vector<std::optional<double>> read_signed_reals(std::uint64_t first, std::uint64_t count) const;
-  // The same as whole numbers from 0 on; UserError naming the row for any other.
+  // Whole numbers from 0 on; nothing for NaN and -1; UserError naming the row for everything else.
   std::vector<std::optional<std::uint64_t>> read_wholes(std::uint64_t first, std::uint64_t count) const;
   // Integers as they are, for ids; UserError for floats and for what int64 cannot hold.
   std::vector<std::int64_t> read_integers(std::uint64_t first, std::uint64_t count) const;
@@ -90,7 +103,8 @@ class NumberColumn {
   std::uint64_t rows_ = 0;
 };
 
-// Booleans, or numbers 1 and 0; -1 and NaN are "run default": nothing. UserError naming the row for any other.
+// Booleans, or numbers 1 and 0; nothing for -1 and NaN, which mean the run's default. UserError naming the row for
+// everything else.
 class SwitchColumn {
  public:
   SwitchColumn(hid_t group, ColumnPlace place) : numbers_(group, std::move(place), NumberColumn::Booleans::Accepted) {}

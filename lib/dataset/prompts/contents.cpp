@@ -17,19 +17,19 @@ namespace moemill::dataset {
 namespace {
 
 constexpr std::uint64_t block_bytes = 32u << 20;
-constexpr std::uint64_t most_block_rows = 4096;  // each may point to much more
+constexpr std::uint64_t most_block_rows = 4096;  // a row may point to much more memory
 
 h5::Handle own(hid_t id) { return h5::own(id, "type of a column"); }
 
-// A type, looked at once: HDF5 takes longer to say what a type is than to read a value of it.
+// A type as plain values: asking HDF5 about a type takes longer than reading a value of it.
 struct Form {
   enum class Kind { Plain, FixedText, Text, List, Array, Record } kind = Kind::Plain;
   std::size_t bytes = 0;          // in memory
   std::size_t offset = 0;         // within a record
   H5T_str_t pad = H5T_STR_ERROR;  // of fixed text
   std::vector<Form> parts;        // the element of a list or an array, the members of a record
-  std::string name;               // as the definition spells it
-  bool is_plain = true;           // bytes in memory are the values, nothing else
+  std::string name;               // as lib/dataset/README.md spells it
+  bool is_plain = true;           // the bytes in memory are the values, without pointers and gaps
 };
 
 Form form_of(hid_t type);

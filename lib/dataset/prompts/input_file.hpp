@@ -7,7 +7,8 @@
 
 namespace moemill::dataset {
 
-// UserError when it is not there or not HDF5; one of a form that scripts/prompts.py reads is told so.
+// UserError when the file does not exist or is not HDF5; for a format that scripts/prompts.py reads the message says
+// so.
 h5::Handle open_input(const std::string& path);
 h5::Handle open_input_group(hid_t file, const std::string& path, const std::string& group);
 

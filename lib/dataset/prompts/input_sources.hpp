@@ -1,4 +1,5 @@
-// Where the columns of prompts.h5 really lie, looked at before anything is read. Used by PromptFile.
+// The files that the columns of prompts.h5 lead to, by links and virtual datasets. They are checked before anything is
+// read. Used by PromptFile.
 #pragma once
 
 #include <functional>
@@ -13,13 +14,13 @@ namespace moemill::dataset {
 
 class InputSources {
  public:
-  // Every child of the group that `counts`, the members of packed columns included. UserError when one is a link that
-  // leads nowhere, has a source that is missing, or leaves rows without any; of data (`is_data`) these may have a fill
-  // value.
+  // Checks every child of the group for which `counts` is true, and the members of packed columns. UserError for a link
+  // that leads nowhere, a missing source, or rows without a source; carried data (`is_data`) may have a fill value for
+  // these.
   void check(hid_t group, const ColumnPlace& place, const std::function<bool(const std::string&)>& counts,
              const std::function<bool(const std::string&)>& is_data);
-  std::string stamp() const { return files_.stamp(); }  // of the files of all that was checked
-  // What will be slow, one sentence a column.
+  std::string stamp() const { return files_.stamp(); }  // of all files that the checked columns lead to
+  // What will be slow, one sentence per column.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:

@@ -14,7 +14,7 @@
 namespace moemill::dataset {
 namespace {
 
-// One value of a row, held to its range.
+// One value of a row, checked against its range.
 template <class Value, class Allowed>
 void hold(const ColumnPlace& place, std::uint64_t row, Value value, const char* rule, Allowed allowed) {
   if (!allowed(value)) user_error("{}: row {} is {}, must be {}", place.text(), row, value, rule);
@@ -58,7 +58,7 @@ void merge(const NumberColumn& column, const Values& values, std::uint64_t first
     auto& target = rows[i].*field;
     using Target = typename Plain<std::remove_reference_t<decltype(target)>>::type;
     auto value = static_cast<Target>(*values[i]);
-    // As in run.yaml: a number too near to 0 for its type counts as the nearest that is none.
+    // As in run.yaml: a number too near to 0 for its type counts as the smallest one that is not 0.
     if constexpr (std::is_same_v<Target, float>)
       if (*values[i] != 0 && std::abs(value) < std::numeric_limits<float>::min())
         value = std::copysign(std::numeric_limits<float>::min(), value);
@@ -150,7 +150,7 @@ void OptionColumns::check_stop_tokens(const std::vector<SamplingParams>& rows, s
                    stop_token_ids->place().text(), first + i, id, vocabulary - 1);
 }
 
-// Where the run's own min_tokens stands against a row's max_tokens, the smaller one counts (mill/prepare).
+// The run's min_tokens may exceed a row's max_tokens; generate/prepare.cpp then uses the smaller one.
 void OptionColumns::check_min_tokens(const std::vector<SamplingParams>& rows, std::uint64_t first) const {
   if (!min_tokens) return;
   const auto own = min_tokens->read_wholes(first, rows.size());

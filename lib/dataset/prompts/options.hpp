@@ -16,13 +16,13 @@ struct OptionColumns {
   std::optional<TextColumn> stop, stop_token_ids;
   std::optional<SwitchColumn> ignore_eos, add_special_tokens;
 
-  // Over the run's defaults that `rows` hold: the values of rows first .. of the file. UserError naming dataset and row
-  // for a value out of its range.
+  // Writes the values of the file's rows from `first` on over the run's defaults in `rows`. UserError naming dataset
+  // and row for a value out of its range.
   void merge_into(std::vector<SamplingParams>& rows, std::uint64_t first) const;
-  // The different strings of the column `stop` in the first rows, `most` of them at most. Lists that are none are left
-  // to merge_into.
+  // The different strings of the column `stop` in the first rows, at most `most`. Values that are not lists are left to
+  // merge_into.
   std::vector<std::string> stop_strings(std::uint64_t rows, std::size_t most) const;
-  // UserError for a stop token of rows that were merged which no model of this vocabulary makes.
+  // UserError for a stop token in merged rows that is outside the vocabulary.
   void check_stop_tokens(const std::vector<SamplingParams>& rows, std::uint64_t first, std::uint32_t vocabulary) const;
 
  private:

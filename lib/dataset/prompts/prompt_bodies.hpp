@@ -11,7 +11,7 @@ namespace moemill::dataset {
 
 // Moves the body into the prompt, or sets its fault: empty, bad_utf8.
 void take_text(std::string text, Prompt& prompt);
-// The same of token ids: empty, bad_token.
+// The same for token ids: empty, bad_token.
 void take_tokens(const std::vector<std::int64_t>& ids, Prompt& prompt);
 
 }  // namespace moemill::dataset

@@ -26,7 +26,7 @@ void for_rows(std::uint64_t rows, const ReadIds& read, auto&& body) {
   }
 }
 
-// Nobody finds a row by it, and elsewhere in the file "" says that a row has no value of its own.
+// "" cannot identify a row: in the other columns it means that a row has no value of its own.
 void refuse_empty(std::uint64_t row, const Prompt& prompt, const std::string& place) {
   const auto* text = std::get_if<std::string>(&prompt.id);
   if (!text || !text->empty()) return;
@@ -34,7 +34,7 @@ void refuse_empty(std::uint64_t row, const Prompt& prompt, const std::string& pl
              row);
 }
 
-// Keys that more than one row has, ascending: none in a good file.
+// Keys that more than one row has, ascending; a good file has none.
 std::vector<std::uint64_t> repeated_keys(std::vector<std::uint64_t> keys) {
   std::sort(keys.begin(), keys.end());
   std::vector<std::uint64_t> repeated;
@@ -55,7 +55,7 @@ void check_unique_ids(std::uint64_t rows, const std::string& place, const ReadId
   });
   const std::vector<std::uint64_t> repeated = repeated_keys(std::move(all));
   if (repeated.empty()) return;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> keys;  // (key, row) of the rows in question
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> keys;  // (key, row) of the rows with such a key
   for_rows(rows, read, [&](std::uint64_t row, const Prompt& prompt) {
     const std::uint64_t key = key_of(prompt);
     if (std::binary_search(repeated.begin(), repeated.end(), key)) keys.emplace_back(key, row);

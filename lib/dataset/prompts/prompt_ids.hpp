@@ -1,4 +1,4 @@
-// Ids of prompts: each names one row of the run, in its seeds, its outputs and whatever joins them to other tables.
+// Ids of prompts. An id names one row of the run, in its seeds, its outputs and in tables that are joined with them.
 // Used by PromptFile for columns of ids.
 #pragma once
 
@@ -11,11 +11,11 @@
 
 namespace moemill::dataset {
 
-// Some rows, of which the ids count.
+// Some rows; only their ids are used.
 using ReadIds = std::function<std::vector<Prompt>(std::uint64_t first, std::uint64_t count)>;
 
-// UserError where a text id of `rows` rows is empty, or two rows have the same one. Goes over them twice at most, and
-// holds a number for each. `place` is the column, for the message.
+// UserError when a text id is empty, or two of the `rows` rows have the same id. Reads them at most twice and keeps one
+// number per row. `place` is the column, for the message.
 void check_unique_ids(std::uint64_t rows, const std::string& place, const ReadIds& read);
 
 }  // namespace moemill::dataset

@@ -16,9 +16,9 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::uint64_t check_rows = 4096;  // a range of the passes over whole columns
+constexpr std::uint64_t check_rows = 4096;  // rows per range when whole columns are read
 
-// A file that HDF5 cannot read is the user's to fix, whatever call it failed in.
+// A file that HDF5 cannot read is a UserError, whichever call fails.
 template <class Body>
 auto reading(const std::string& path, Body&& body) {
   try {
@@ -38,7 +38,7 @@ struct PromptFile::State {
   InputSettings input;
   std::optional<std::vector<std::string>> carry;
   std::optional<InputContents> held_to;
-  std::string stamp;  // as the file was opened
+  std::string stamp;  // of the file when it was opened
   std::string path;
   std::string group_name;
   h5::Handle file;
@@ -53,7 +53,7 @@ struct PromptFile::State {
   std::vector<std::string> warnings;
   std::vector<CarriedColumn> carried;
   std::vector<h5::Handle> carried_datasets;  // open to the end: closing one would drop its chunks
-  bool add_special_tokens = true;            // of rows that do not say it themselves
+  bool add_special_tokens = true;            // for rows that do not say it themselves
   std::uint64_t file_rows = 0;
   std::uint64_t size = 0;
 
@@ -72,7 +72,7 @@ struct PromptFile::State {
   void read_bodies(std::vector<Prompt>& prompts, std::uint64_t first) const;
 };
 
-// A column that is a dangling link would count as absent: its setting would be the run's for all rows.
+// A column that is a dangling link would count as absent, and the run's setting would be used for all rows.
 void PromptFile::State::check_sources(const std::optional<std::vector<std::string>>& wanted) {
   const auto has_meaning = [](const std::string& name) {
     return name == "prompt" || name == "prompt_token_ids" || name == "id" || is_setting(name);
@@ -151,7 +151,7 @@ void PromptFile::State::open_options() {
   open_option(options.add_special_tokens, "add_special_tokens");
 }
 
-// Every other dataset with a first axis, or exactly the wanted ones.
+// All datasets without a meaning that have a first axis, or exactly the wanted ones.
 void PromptFile::State::find_carried(const std::optional<std::vector<std::string>>& wanted) {
   auto is_used = [&](const std::string& name) { return name == prompt_name() || name == "id" || is_setting(name); };
   for (const std::string& name : wanted ? *wanted : h5::child_names(group)) {
@@ -164,7 +164,7 @@ void PromptFile::State::find_carried(const std::optional<std::vector<std::string
     if (!is_dataset || (!wanted && is_used(name))) continue;
     h5::Handle dataset = h5::open_dataset(group, name);
     const std::vector<hsize_t> shape = h5::shape(dataset);
-    if (shape.empty() && !wanted) continue;  // a scalar is no column
+    if (shape.empty() && !wanted) continue;  // a scalar is not a column
     refuse_ragged(name, shape.empty() ? 1 : shape[0]);
     const std::uint64_t row_bytes = carried_row_bytes(dataset, place(name).text());
     carried.push_back({name, row_bytes});
@@ -244,16 +244,16 @@ PromptFile::Reopened PromptFile::check_contents() const {
   return state_->held_to && state_->sources.stamp() != state_->stamp ? reopen() : Reopened::No;
 }
 
-// HDF5 would give what it remembers of an open file, so that all of it is closed first. A file that is refused stays
-// so: whoever asks after the fault, to finish a shard, say, is refused as well, unless the contents are back by then.
+// HDF5 would return what it has cached of an open file, so everything is closed first. A file that is refused stays
+// refused: later reads, for instance to finish a shard, throw as well, unless the old contents are back by then.
 PromptFile::Reopened PromptFile::reopen() const {
   State& state = *state_;
   const InputContents wanted = *state.held_to;
   const std::uint64_t rows = state.size;
   const auto refuse = [&](const std::string& how) {
     state.held_to = wanted;
-    state.stamp = "refused";  // no stamp is that
-    state.size = rows;        // of the run; nothing is read before the file is held against its contents again
+    state.stamp = "refused";  // differs from every stamp
+    state.size = rows;        // the run's; nothing is read before the contents are compared again
     user_error(
         "{}: was written to while this job reads it, and {}. Rows that are done are kept, and are of the prompts as "
         "they were: put these back and start the same command again, or give the new prompts a run of their own",
@@ -273,7 +273,7 @@ PromptFile::Reopened PromptFile::reopen() const {
   return Reopened::Yes;
 }
 
-// What was read while somebody wrote is read again, or is a fault of who wrote.
+// Reads again what was read while the file changed. An error of that read counts only if the file did not change.
 template <class Body>
 auto PromptFile::read_held(Body&& body) const {
   for (;;) {
@@ -356,7 +356,7 @@ std::optional<std::uint32_t> PromptFile::most_logprobs(std::optional<std::uint32
     for (std::uint64_t first = 0; first < size(); first += check_rows) {
       for (const auto& own : column->read_wholes(first, std::min(check_rows, size() - first))) {
         const auto asked = own ? std::optional(static_cast<std::uint32_t>(*own)) : run_wide;
-        most = std::max(most, asked);  // nothing is less than 0
+        most = std::max(most, asked);  // an empty optional is less than 0
       }
     }
     return most;

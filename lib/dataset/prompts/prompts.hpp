@@ -1,7 +1,7 @@
-// prompts.h5, read-only: the prompt column in any accepted form, the optional columns, and what is carried to the
-// output (lib/dataset/README.md). Used by mill/ and the commands. Memory is flat in the number of prompts: everything
-// is read in ranges. A file that cannot work is a UserError that names file, dataset, row and the way out; a prompt
-// that cannot work is a `fault` in its row.
+// prompts.h5, read-only: the prompt column in any accepted form, the optional columns, and the columns that are carried
+// to the output; lib/dataset/README.md has the format. Used by the job and the commands. Everything is read in ranges,
+// so memory does not grow with the number of prompts. A file that cannot be used is a UserError that names file,
+// dataset, row and what to do; a prompt that cannot be answered has a `fault` in its row.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct Prompt {
   std::string text;                // the text form
   std::vector<TokenId> token_ids;  // the token form
   SamplingParams sampling;         // the run's defaults with this row's columns merged in
-  bool add_special_tokens = true;  // to the text: the row's column, else run.yaml, else the file's attribute, else so
+  bool add_special_tokens = true;  // for a text: the row's column, else run.yaml, else the file's attribute
   // empty, bad_utf8 (text form), bad_token (not a token id of any vocabulary: negative or above 2^31-1)
   std::optional<RowFault> fault;
 };
@@ -32,17 +32,17 @@ constexpr std::uint32_t any_vocabulary = 0x8000'0000;  // one more than the larg
 
 enum class PromptForm { Text, TokenIds };
 
-// A dataset with one row a prompt that moves to /carry as it is. Names are those of the input group.
+// A dataset with one row per prompt that is copied to /carry. Names are those of the input group.
 struct CarriedColumn {
   std::string name;
-  std::uint64_t row_bytes;  // of a row in memory, without what variable-length values point to
+  std::uint64_t row_bytes;  // bytes of a row in memory, without what variable-length values point to
 };
 
 class PromptFile {
  public:
-  // Opens the file and finds its columns. `carry` is output.carry_columns: empty carries all. UserError for a missing
-  // or foreign file, an absent group, no prompt column, zero rows, ragged columns, unsupported types, and for a column
-  // that nearly has a setting's name, unless `carry` names it.
+  // Opens the file and finds its columns. `carry` is output.carry_columns; nothing carries all. UserError for a missing
+  // or foreign file, an absent group, no prompt column, no rows, columns of different lengths, unsupported types, and
+  // for a column that nearly has a setting's name, unless `carry` names it.
   PromptFile(const InputSettings& input, const std::optional<std::vector<std::string>>& carry);
   PromptFile(PromptFile&&) noexcept;
   PromptFile& operator=(PromptFile&&) noexcept;
@@ -55,10 +55,10 @@ class PromptFile {
   bool has_text_ids() const;  // ids are strings; else integers (the row index without an id column)
   bool has_id_column() const;
   bool has_stop_column() const;
-  bool add_special_tokens() const;  // of rows that do not say it themselves
-  // Names of the columns beside the prompt that mean something: id, n ...
+  bool add_special_tokens() const;  // for rows that do not say it themselves
+  // Names of the columns beside the prompt that have a meaning: id, n ...
   const std::vector<std::string>& used() const;
-  // What a user should know of the columns, a sentence each: what will be slow, what changes nothing.
+  // What a user should know about the columns, one sentence each: what will be slow, what changes nothing.
   const std::vector<std::string>& warnings() const;
   const std::vector<CarriedColumn>& carried() const;
   hid_t carried_dataset(const std::string& name) const;  // one of carried(); open as long as this object is
@@ -69,33 +69,32 @@ class PromptFile {
   std::vector<std::uint32_t> read_sample_counts(std::uint64_t first, std::uint64_t count,
                                                 const SamplingParams& defaults) const;
 
-  // The most logprobs that any row asks for, `run_wide` being sampling.logprobs: what the files of outputs have room
-  // for. Reads the column `logprobs`.
+  // The most logprobs that any row asks for, where `run_wide` is sampling.logprobs: the k of the files of outputs.
+  // Reads the column `logprobs`.
   std::optional<std::uint32_t> most_logprobs(std::optional<std::uint32_t> run_wide) const;
 
-  // The different strings of the column `stop`, a thousand at most. Reads that column.
+  // The different strings of the column `stop`, at most a thousand. Reads that column.
   std::vector<std::string> row_stops() const;
 
-  // Reads every optional column once, in ranges: a value out of its range (n = 0, temperature = -3, a `stop` that is
-  // not a JSON list of strings) is a UserError naming dataset and row, as are offsets that do not ascend, and a stop
-  // token that is outside the model's `vocabulary` and so can never occur. Returns the total of samples = completions
-  // of the run.
+  // Reads every optional column once, in ranges. A value out of its range (n = 0, temperature = -3, a `stop` that is
+  // not a JSON list of strings) is a UserError naming dataset and row, and so are offsets that do not ascend and a stop
+  // token outside the model's `vocabulary`, which could never occur. Returns the sum of n, the completions of the run.
   std::uint64_t check_columns(const SamplingParams& defaults, std::uint32_t vocabulary = any_vocabulary) const;
-  // Reads every id once: a UserError names both rows of the first duplicate. Takes 8 bytes an id while it runs.
+  // Reads every id once; a UserError names both rows of the first duplicate. Takes 8 bytes per id while it runs.
   void check_ids() const;
 
-  // What the columns of the prompts to process hold, for input_sha256. Reads all of them.
+  // The contents of the columns, for input_sha256. Reads all of them, for the prompts to process.
   InputContents contents() const;
-  // The same of the first `rows` of them, which may have been all of an earlier file.
+  // The same for the first `rows` prompts, which may have been all prompts of an earlier file.
   InputContents contents_of_first(std::uint64_t rows) const;
 
-  // Who writes to the file while a job reads it would give the job other prompts than it began with, or half of them.
-  // After hold_to(), read(), read_sample_counts() and check_contents() see whether somebody wrote; then the file is
-  // opened anew and must hold these contents: a UserError says that it does not. `stamp` is stamp_when_opened() of the
-  // process that found the contents: sizes and times of the files.
+  // A file that is written to while a job reads it would give the job different prompts from those it began with, or
+  // half of them. After hold_to(), read(), read_sample_counts() and check_contents() notice when the file has changed;
+  // it is then opened again and must have these contents, or a UserError says that it has not. `stamp` is
+  // stamp_when_opened() of the process that computed the contents: sizes and times of the files.
   const std::string& stamp_when_opened() const;
   void hold_to(InputContents contents, const std::string& stamp);
-  // Yes: what was read through carried_dataset() since the last call is to be read again.
+  // Yes: what was read through carried_dataset() since the last call must be read again.
   enum class Reopened { No, Yes };
   Reopened check_contents() const;
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t block_rows = 4096;
 
-// The first of `count` entries, in the order of their prompts, from prompt `prompt` on.
+// The first of `count` entries, in the order of their prompts, whose prompt is `prompt` or a later one.
 template <class PromptOf>
 std::uint64_t first_from(std::uint64_t prompt, std::uint64_t count, PromptOf&& prompt_of) {
   std::uint64_t low = 0, high = count;

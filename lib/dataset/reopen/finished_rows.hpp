@@ -14,7 +14,7 @@
 
 namespace moemill::dataset {
 
-// The rows of some prompts in a finished file: all of a shard, or a part of outputs.h5.
+// The rows of some prompts in a finished file: a whole shard, or a part of outputs.h5.
 struct Piece {
   using Key = std::pair<std::uint64_t, std::uint32_t>;  // prompt, sample
   const OutputReader& file;
@@ -28,13 +28,14 @@ Piece piece_of(const OutputReader& file, ShardRange range);
 // Calls body for each row of the piece, with its numbers and its error; no id and no values.
 void for_rows(const Piece& piece, const std::function<void(const Completion&)>& body);
 
-// Whether outputs.h5 has all rows that the run had: it may have been made larger since.
+// Whether outputs.h5 has all `completions` rows. After a change that makes the run larger it may have fewer.
 bool speaks_for(const RunPaths& paths, const RunManifest& manifest, std::uint64_t completions);
 
-// The finished files as they stand: outputs.h5 where it has all rows, else shards.
+// The finished files: outputs.h5 if it has all rows, else the shards.
 class FinishedFiles {
  public:
-  // `prompts_before` and `completions_before`: of the run when they were written. Paths and manifest must outlive it.
+  // `prompts_before` and `completions_before` are the run's numbers when the files were written. Paths and manifest
+  // must outlive this object.
   FinishedFiles(const RunPaths& paths, const RunManifest& manifest, std::uint64_t prompts_before,
                 std::uint64_t completions_before);
   bool merged() const { return outputs_.has_value(); }

@@ -64,7 +64,7 @@ void filter_journal(const RunPaths& paths, const RunManifest& manifest, ShardId 
   std::stable_sort(contents.partials.begin(), contents.partials.end(), by_prompt);
   const std::string temporary = files::temporary_name(paths.journal(shard));
   JournalWriter journal(temporary, manifest.run_id, shard, 0);
-  std::set<std::uint64_t> answered;  // whose scores stay in any case: nothing would make them again
+  std::set<std::uint64_t> answered;  // prompts whose scores stay in any case, because they would not be made again
   for (const auto& row : contents.completions)
     if (verdicts.fate(row) != Fate::Again) answered.insert(row.prompt_index);
   for (const auto& score : contents.scores)

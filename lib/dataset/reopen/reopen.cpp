@@ -10,8 +10,8 @@
 namespace moemill::dataset {
 namespace {
 
-// Whether rows do not stay or are missing: samples that a prompt is to have, or prompts that the shard has got since.
-// All rows are asked for, so that what forbids the change is found.
+// Whether rows do not stay, or samples or prompts are missing from the shard. The fate of every row is asked for, so
+// that a row that forbids the change is found.
 bool is_to_reopen(const Piece& piece, ShardRange now, const Verdicts& verdicts) {
   bool work = piece.range.count < now.count;
   std::uint64_t rows = 0, wanted = 0;
@@ -23,7 +23,7 @@ bool is_to_reopen(const Piece& piece, ShardRange now, const Verdicts& verdicts) 
   return work || rows < wanted;
 }
 
-// A shard that stays has its carried rows from before, one that is taken up again those of the input.
+// A shard that stays keeps its carried rows, a reopened one takes them from the input: the two must agree.
 void check_carried(const Piece& piece, const PromptFile& input) {
   std::vector<std::string> there = piece.file.carried_names(), now;
   for (const CarriedColumn& column : input.carried()) now.push_back(column.name);
@@ -46,9 +46,9 @@ void check_carried(const Piece& piece, const PromptFile& input) {
   }
 }
 
-// Whether the run's files are to have other room from now on: for more logprobs, or for longer texts and larger numbers
-// in a carried column. All files of a run have the same layout.
-bool is_of_other_room(const Piece& piece, const Verdicts& verdicts) {
+// Whether the layout of the run's files changes: more logprobs, or longer texts and larger numbers in a carried column.
+// All files of a run have the same layout.
+bool has_old_layout(const Piece& piece, const Verdicts& verdicts) {
   if (piece.file.layout().logprobs != verdicts.layout.logprobs) return true;
   const auto& carried = verdicts.input->carried();
   return std::any_of(carried.begin(), carried.end(), [&](const CarriedColumn& column) {
@@ -79,11 +79,11 @@ std::vector<ShardId> shards_to_reopen(const RunPaths& paths, const RunManifest& 
   finished.for_pieces([&](ShardId shard, const Piece& piece) {
     if (verdicts.input) check_kind_of_ids(*verdicts.input, piece.file.layout().ids, verdicts.layout.ids);
     if (verdicts.input) check_carried(piece, *verdicts.input);
-    const bool is_narrow = verdicts.input && is_of_other_room(piece, verdicts);
-    if (is_to_reopen(piece, manifest.range_of(shard), verdicts) || is_narrow) shards.push_back(shard);
+    const bool is_old = verdicts.input && has_old_layout(piece, verdicts);
+    if (is_to_reopen(piece, manifest.range_of(shard), verdicts) || is_old) shards.push_back(shard);
   });
   if (finished.merged()) return shards;
-  for (ShardId shard : finished.listing().journals)  // which are gone through anyway, but may forbid the change
+  for (ShardId shard : finished.listing().journals)  // they are filtered in any case, but a row may forbid the change
     for (const auto& row : read_journal(paths.journal(shard), manifest.run_id, shard).completions) {
       const IdKind before = std::holds_alternative<std::string>(row.id) ? IdKind::Text : IdKind::Integer;
       if (verdicts.input) check_kind_of_ids(*verdicts.input, before, verdicts.layout.ids);

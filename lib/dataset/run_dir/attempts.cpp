@@ -14,7 +14,7 @@ namespace {
 
 void append(const RunPaths& paths, const nlohmann::ordered_json& line) {
   JsonLines file(paths.attempts());
-  // A reason may hold bytes of a damaged input: they must not cost the line.
+  // A reason may contain bytes of a damaged input, which must not make the line fail.
   file.append(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   file.sync();
 }
@@ -65,7 +65,8 @@ void record(const RunPaths& paths, const AttemptKilled& k) {
 std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt) {
   std::optional<AttemptEnd> end;
   for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
-    // The first fault is the cause. A job that has said its end may still fail where shards are removed: that counts.
+    // The first failure is the cause. An attempt that has recorded its end may still fail when shards are removed: that
+    // counts.
     const auto has_failed = [&] {
       return end->exit_code != code_of(ExitCode::Done) && end->exit_code != code_of(ExitCode::TooManyFailed);
     };
@@ -95,8 +96,8 @@ std::map<std::uint32_t, AttemptRecord> attempt_records(const RunPaths& paths) {
                       value_or(j, "cores_used", ranks)};
       return;
     }
-    if (record.seconds) return;  // of several ends the first
-    // Clocks are set, and those of a node and a file server differ: without seconds the times of day are all there is.
+    if (record.seconds) return;  // the first of several ends counts
+    // Seconds are preferred to times of day: clocks are set, and those of a node and a file server differ.
     if (const auto seconds = value_of<double>(j, "seconds"); seconds && *seconds >= 0)
       record.seconds = *seconds;
     else if (time && begins.contains(*attempt))
@@ -111,7 +112,7 @@ std::uint32_t tries_without_a_row(const RunPaths& paths, std::uint64_t rows) {
   for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
     const auto event = value_or(j, "event", std::string());
     const bool in_order = event == "end" && value_or(j, "exit_code", 1) != 1;
-    if (in_order) tries = 0;  // what was in flight is saved: that is getting on, too
+    if (in_order) tries = 0;  // partial answers were saved, which is progress too
     if (event != "begin") return;
     const std::string its_job = value_or(j, "slurm_job_id", std::string());
     if (job != its_job || value_or(j, "rows_before", rows + 1) != rows) tries = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
@@ -57,17 +58,24 @@ RunCounts count_journal(const JournalContents& journal, ShardRange range, const 
 }
 
 void add(RunCounts& sum, const RunCounts& more) {
-  sum.rows += more.rows;
-  sum.rows_failed += more.rows_failed;
-  sum.prompts_done += more.prompts_done;
-  sum.prompts_failed += more.prompts_failed;
+  for (const RunCountField& field : run_count_fields) sum.*field.member += more.*field.member;
   for (const auto& [code, count] : more.failed_by_code) sum.failed_by_code[code] += count;
 }
 
 }  // namespace
 
+void to_json(nlohmann::ordered_json& json, const RunCounts& counts) {
+  for (const RunCountField& field : run_count_fields) json[field.name] = counts.*field.member;
+  json["failed_by_code"] = counts.failed_by_code;
+}
+
+void from_json(const nlohmann::ordered_json& json, RunCounts& counts) {
+  for (const RunCountField& field : run_count_fields) json.at(field.name).get_to(counts.*field.member);
+  json.at("failed_by_code").get_to(counts.failed_by_code);
+}
+
 RunCounts RunCounter::count_file(const std::string& path) {
-  const auto stamp = files::stamp(path);  // ahead of the numbers: a file that is replaced meanwhile is opened again
+  const auto stamp = files::stamp(path);  // before the numbers: a file that is replaced meanwhile is opened again
   const auto known = seen_.find(path);
   if (known != seen_.end() && stamp == known->second.first) return known->second.second;
   const RunCounts counts = open_and_count(path, most_file_bytes_);

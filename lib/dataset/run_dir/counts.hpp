@@ -1,10 +1,11 @@
-// How many rows and prompts of a run are on disk: for its end, its exit code and `moemill status`. Read-only, without a
-// lock, while a job works on it or after.
+// How many rows and prompts of a run are on disk: for its end, its exit code and `moemill status`. Read-only and
+// without a lock, also while a job works on the run.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,21 +20,31 @@ struct RunCounts {
   std::uint64_t rows_failed = 0;
   std::uint64_t prompts_done = 0;
   std::uint64_t prompts_failed = 0;                     // with a failed sample
-  std::map<std::string, std::uint64_t> failed_by_code;  // of the rows, as far as their files could be asked
+  std::map<std::string, std::uint64_t> failed_by_code;  // rows, as far as the codes could be read
 };
+struct RunCountField {
+  const char* name;
+  std::uint64_t RunCounts::*member;
+};
+inline constexpr RunCountField run_count_fields[] = {{"rows", &RunCounts::rows},
+                                                     {"rows_failed", &RunCounts::rows_failed},
+                                                     {"prompts_done", &RunCounts::prompts_done},
+                                                     {"prompts_failed", &RunCounts::prompts_failed}};
+// For the other ranks.
+void to_json(nlohmann::ordered_json& json, const RunCounts& counts);
+void from_json(const nlohmann::ordered_json& json, RunCounts& counts);
 
-// The n of each prompt of a range, or empty when that cannot be known: then no prompt of the range is done until its
-// shard is.
+// The n of each prompt of a range, or empty when that cannot be known: then no prompt of the range counts as done until
+// its shard is finished.
 using SampleCounts = std::function<std::vector<std::uint32_t>(ShardRange)>;
 
-// Counts a run, maybe again and again. A finished file is opened once: as long as another look finds the same one
-// there, its numbers stand.
+// Counts a run, also repeatedly: a finished file is opened again only when a different one has taken its place.
 class RunCounter {
  public:
-  // Codes are texts, which are not read from a file before its seal is looked at: its bytes are read once for that, if
-  // it has failed rows and is not larger than this.
+  // Error codes are texts, which are read only from a file whose seal is whole. To check the seal a file is read once,
+  // if it has failed rows and is not larger than `most_file_bytes`.
   explicit RunCounter(std::uint64_t most_file_bytes = ~std::uint64_t{0}) : most_file_bytes_(most_file_bytes) {}
-  // Of outputs.h5 where it is there, else of finished shards and journals.
+  // Counts outputs.h5 if it exists, else finished shards and journals.
   RunCounts count(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples);
 
  private:

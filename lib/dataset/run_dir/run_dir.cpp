@@ -17,7 +17,7 @@ constexpr std::string_view shard_prefix = "shard-";
 
 std::string shard_name(ShardId shard) { return fmt::format("{}{:06}", shard_prefix, shard.value); }
 
-// The shard of "shard-000012" + suffix; nothing for any other name.
+// The shard of the name "shard-000012" + suffix; nothing for every different name.
 std::optional<ShardId> shard_of(std::string_view name, std::string_view suffix) {
   if (name.size() != shard_prefix.size() + 6 + suffix.size()) return std::nullopt;
   if (!name.starts_with(shard_prefix) || !name.ends_with(suffix)) return std::nullopt;
@@ -70,8 +70,8 @@ ShardRange RunManifest::range_of(ShardId shard) const {
 std::string new_run_id() { return random_hex(16); }
 
 std::uint64_t auto_shard_prompts(std::uint64_t prompts) {
-  // Many more shards than ranks would need, so that ranks end together; but a shard is a file, which costs more than
-  // some short answers, so a small job has few. At most 1024 prompts in one, unless the names run out.
+  // Many more shards than ranks need, so that ranks end together. But a shard is a file, which costs more than some
+  // short answers, so a small job has few. At most 1024 prompts per shard, unless the shard names run out.
   std::uint64_t size = prompts < 64 ? (prompts + 3) / 4 : std::clamp<std::uint64_t>((prompts + 63) / 64, 16, 1024);
   return std::max(size, (prompts + most_shards - 1) / most_shards);
 }
@@ -92,7 +92,8 @@ void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_
 
 namespace {
 
-// Of the files that this program writes, whoever did; a rank of the killed job that still writes one fails then.
+// Removes the temporary files of this program, whichever job made them. A rank of a killed job that still writes one
+// fails then.
 void remove_temporaries(const RunPaths& paths) {
   auto sweep = [](const std::string& folder, auto&& is_of_run) {
     for (const std::string& name : files::list(folder)) {
@@ -108,13 +109,14 @@ void remove_temporaries(const RunPaths& paths) {
   });
 }
 
-// A run that loses its rows does not say that they are in outputs.h5; a kill then leaves one that begins anew.
+// Before a run loses its rows, its manifest must stop saying that they are in outputs.h5: a kill then leaves a run that
+// starts from nothing.
 void forget_end(const RunPaths& paths) {
   std::optional<RunManifest> manifest;
   try {
     manifest = read_manifest(paths);
   } catch (const UserError&) {
-    return;  // a damaged one says nothing, and goes
+    return;  // a damaged manifest says nothing and is removed
   }
   if (!manifest->shards_removed) return;
   manifest->shards_removed = false;
@@ -125,7 +127,7 @@ void forget_end(const RunPaths& paths) {
 }  // namespace
 
 void clear_run(const RunPaths& paths) {
-  if (!files::exists(paths.manifest())) return;  // whatever is there is not a run's
+  if (!files::exists(paths.manifest())) return;  // what is there does not belong to a run
   forget_end(paths);
   files::remove(paths.outputs());  // while shards go it must not speak for them
   remove_temporaries(paths);
@@ -187,7 +189,7 @@ std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest, c
   if (manifest.shards_removed && shards.empty() && journals.empty()) return 0;
   refuse_broken(paths.outputs(), between);
   if (!manifest.shards_removed) {
-    manifest.shards_removed = true;  // first, so that nobody takes a run without shards for one that has made none
+    manifest.shards_removed = true;  // first, so that a run without shards is not taken for one that has made none
     write_manifest(paths, manifest);
   }
   for (ShardId shard : shards) files::remove(paths.shard(shard));

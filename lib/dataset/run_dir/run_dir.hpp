@@ -1,10 +1,11 @@
-// RUN_DIR: its names, its manifest run.json, what lies finished in it. One rank lists and writes the files of
-// the run as a whole and tells the others in plain data; the owner of a shard writes that shard's files.
+// RUN_DIR: the names of its files, its manifest run.json, and what is finished in it. Rank 0 lists and writes the files
+// of the whole run and sends the other ranks plain data; the owner of a shard writes that shard's files.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,8 +30,8 @@ struct RunPaths {
   std::string attempts() const { return dir + "/attempts.jsonl"; }
   std::string summary() const { return dir + "/summary.json"; }
   std::string outputs() const { return dir + "/outputs.h5"; }
-  // outputs.h5 as it was before --extend or --retry-failed, to be read until there is a new one. The run needs it for
-  // nothing.
+  // outputs.h5 as it was before --extend or --retry-failed, for readers until there is a new one. The run does not use
+  // it.
   std::string outputs_before() const { return dir + "/outputs-before.h5"; }
   std::string log() const { return dir + "/run.log"; }
   std::string lock() const { return dir + "/run.lock"; }
@@ -40,28 +41,30 @@ struct RunPaths {
   std::string journal(ShardId shard) const;  // journal/shard-000012.journal
 };
 
-// What --retry-failed or --extend made of a run that was there.
+// A change of an existing run by --retry-failed or --extend.
 struct RunChange {
   std::string time_utc;
   std::string what;                                                   // "retry_failed", "extend"
-  std::uint32_t after_attempt = 0;                                    // how many attempts had begun before it
+  std::uint32_t after_attempt = 0;                                    // the attempts that had begun before it
   std::map<std::string, std::pair<std::string, std::string>> values;  // key of run.yaml, or fingerprint: before, after
   std::uint64_t prompts_before = 0, prompts = 0;
   std::uint64_t completions_before = 0, completions = 0;
 };
+void to_json(nlohmann::ordered_json& json, const RunChange& change);
+void from_json(const nlohmann::ordered_json& json, RunChange& change);
 
 // What is fixed when the directory is made or the run is changed, and how the attempts ended.
 struct RunManifest {
   std::string run_id;       // 32 hex digits
-  std::string created_utc;  // of the first attempt
+  std::string created_utc;  // begin of the first attempt
   std::uint64_t prompts = 0;
   std::uint64_t completions = 0;  // rows of outputs.h5: the sum of n
   std::uint64_t shard_prompts = 0;
   std::map<std::string, std::string> fingerprints;  // input_sha256, model_sha256, tokenizer_sha256, config, ...
   std::uint32_t attempts = 0;
-  std::optional<int> exit_code;  // of the last attempt; empty while it runs, or when it was killed
-  bool shards_removed = false;   // outputs.h5 alone has the rows: without it they are lost
-  bool reopening = false;        // files may still be as they were before the last change: it is carried through first
+  std::optional<int> exit_code;  // of the last attempt; nothing while it runs, or when it was killed
+  bool shards_removed = false;   // only outputs.h5 has the rows: without it they are lost
+  bool reopening = false;        // the last change may not have reached all files: it must be completed first
   std::vector<RunChange> history;
 
   std::uint32_t shard_count() const;
@@ -69,29 +72,29 @@ struct RunManifest {
 };
 
 std::string new_run_id();  // 128 random bits of the kernel as hex
-// Prompts a shard for `auto`: from the number of prompts alone, so that it does not depend on the ranks: about 64
-// shards of 16 to 1024 prompts each, or 4 shards of fewer.
+// Prompts per shard for `auto`. It depends on the number of prompts alone, not on the ranks: about 64 shards of 16 to
+// 1024 prompts each, or 4 shards of fewer.
 std::uint64_t auto_shard_prompts(std::uint64_t prompts);
 
-// The manifest, or nothing when the directory holds no run. UserError when it cannot be read or is of a later version.
+// The manifest, or nothing when the directory holds no run. UserError when it is damaged or of a different version.
 std::optional<RunManifest> read_manifest(const RunPaths& paths);
 // UserError when shards of that size cannot be numbered.
 void check_numbers(const RunPaths& paths, const RunManifest& manifest);
 void write_manifest(const RunPaths& paths, const RunManifest& manifest);  // atomic
-// The same as text, for other ranks.
-std::string manifest_text(const RunManifest& manifest);
-RunManifest parse_manifest(const std::string& text, const std::string& name);  // `name` is for messages
+// As in run.json, but without its checksum: also what other ranks get.
+void to_json(nlohmann::ordered_json& json, const RunManifest& manifest);
+void from_json(const nlohmann::ordered_json& json, RunManifest& manifest);
 // UserError when a directory without run.json has a file under a name that the run would write, other than the
 // config.yaml that a job which was killed early left there.
 void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml);
 void make_folders(const RunPaths& paths);  // of shards and journals
-// Folders and config.yaml, then run.json: a directory with run.json is a whole one. UserError when there is a run, or a
-// file of somebody else under a name that the run would write.
+// Makes the folders and config.yaml, then run.json, so that a directory with run.json is complete. UserError when there
+// is a run, or a foreign file under a name that the run would write.
 void create_run(const RunPaths& paths, const RunManifest& manifest, std::string_view config_yaml);
-// For --overwrite: removes the files that a run makes, run.json last, and nothing else; nothing at all in a directory
-// without run.json. A kill leaves a run that can be resumed or overwritten.
+// For --overwrite: removes the files that a run makes, run.json last, and nothing else. In a directory without run.json
+// it removes nothing. A kill leaves a run that can be resumed or overwritten.
 void clear_run(const RunPaths& paths);
-// An attempt begins: counts it and forgets the last exit code. It ends: stores the code.
+// begin_attempt() counts the attempt and clears the last exit code; end_attempt() stores the code.
 void begin_attempt(const RunPaths& paths, RunManifest& manifest);
 void end_attempt(const RunPaths& paths, RunManifest& manifest, int exit_code);
 
@@ -100,14 +103,14 @@ struct RunListing {
   std::vector<ShardId> journals;  // ascending, of shards that are not finished
 };
 RunListing list_run(const RunPaths& paths);
-// UserError for a file with a number that this run has not.
+// UserError for a file whose number is not one of this run's shards.
 RunListing list_run(const RunPaths& paths, const RunManifest& manifest);
-// Under the lock: removes what a killed job left: temporary files, and journals of finished shards.
+// To be called under the lock. Removes what a killed job left: temporary files, and journals of finished shards.
 void remove_leftovers(const RunPaths& paths);
-// Under the lock, where outputs.h5 has all rows: once every byte of it is found as it was sealed, shards and journals
-// go. From then on the manifest says that outputs.h5 is all there is. A kill in between is finished by the next call.
-// Returns how many shards went. SystemError when outputs.h5 is not whole: then nothing is removed. `between` is called
-// while the file is read, which may take long, and may throw to end that.
+// To be called under the lock when outputs.h5 has all rows. Checks every byte of it against its seal, then removes
+// shards and journals; from then on the manifest says that only outputs.h5 has the rows. After a kill the next call
+// completes it. Returns how many shards were removed. SystemError when outputs.h5 is not whole: then nothing is
+// removed. `between` is called while the file is read, which may take long, and may throw to end that.
 std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest, const std::function<void()>& between);
 
 }  // namespace moemill::dataset

@@ -31,7 +31,7 @@ Exchange::Exchange(cpu::Stream& stream, Comm domain, const model::Placement& pla
       packer_(form_, picks, static_cast<std::size_t>(transport_.ranks())) {
   const auto ranks = static_cast<std::size_t>(transport_.ranks());
   expect(placement.ranks() == ranks, "exchange: the placement is over the domain's ranks");
-  expect(table_.highest_slot() <= RecordForm::most && picks <= RecordForm::most, "exchange: tags fit in records");
+  expect(table_.highest_slot() <= RecordForm::max_tag && picks <= RecordForm::max_tag, "exchange: tags fit in records");
   first_output_.resize(ranks);
   for (Channel& c : channel_) {
     c.shares.records.resize(ranks), c.shares.outputs.resize(ranks);

@@ -67,9 +67,9 @@ class Exchange {
   struct Channel {
     Phase phase = Phase::Idle;
     LayerId layer;
-    RoutedRows rows;  // the caller's
-    Shares shares;    // of other ranks; this rank's own share is kept apart:
-    std::uint32_t own_outputs = 0;
+    RoutedRows rows;                       // the caller's
+    Shares shares;                         // of other ranks; this rank's own entries are zero
+    std::uint32_t own_outputs = 0;         // outputs that this rank makes for its own rows
     std::uint32_t home = 0;                // outputs that come home from other ranks
     std::vector<std::uint32_t> to_others;  // [ranks] outputs that go back to each
     Buffer<std::uint32_t> output_of_pick;  // [count, picks] index into outputs

@@ -55,7 +55,7 @@ void FlatTransport::begin_dispatch(int channel) {
   count_bytes(c.to, record_bytes_);
 }
 
-// All numbers are known: the records can travel.
+// Posts the receives and sends the records, once all numbers are known.
 void FlatTransport::send_records(int channel) {
   Channel& c = at(channel);
   make_room(c);
@@ -64,7 +64,7 @@ void FlatTransport::send_records(int channel) {
   c.cargo = Cargo::Records;
 }
 
-// For all arrivals, keeping the own records, which are there already.
+// Makes room for all arrivals and keeps the own records, which are there already.
 void FlatTransport::make_room(Channel& c) {
   const std::size_t bytes = (c.own + sum(c.from)) * record_bytes_;
   if (bytes <= c.arrivals.capacity()) return;

@@ -18,8 +18,8 @@ namespace moemill::layers {
 
 class RecordForm {
  public:
-  using Tag = std::uint16_t;                     // a number of picks, or a slot
-  static constexpr std::uint32_t most = 0xffff;  // as a tag
+  using Tag = std::uint16_t;  // a number of picks, or a slot
+  static constexpr std::uint32_t max_tag = 0xffff;
 
   RecordForm(std::size_t hidden, std::size_t picks);
 

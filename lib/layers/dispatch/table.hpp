@@ -37,9 +37,9 @@ class DispatchTable {
 
   // [experts] the holder that computes a pick of the expert by one of this rank's rows.
   std::span<const model::Holder> holders(LayerId layer) const { return at(layer).holders; }
-  // Experts that this rank holds.
+  // The number of experts that this rank holds.
   std::uint32_t slots(LayerId layer) const { return at(layer).slots; }
-  // Of all holders in all layers.
+  // The highest slot of any holder in any layer.
   std::uint32_t highest_slot() const { return highest_slot_; }
 
  private:

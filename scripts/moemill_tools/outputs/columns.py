@@ -137,5 +137,5 @@ class Columns:
             if not source.prompts:
                 raise Fault("the prompts are not in the outputs: name the run's input file with --prompts")
             if "prompt" in wanted and "prompt" not in source.prompts.group:
-                raise Fault(f"{source.prompts.path}: has token ids and no text of the prompts: --format rows --add prompt_token_ids has these")
+                raise Fault(f"{source.prompts.path}: has token ids but no text of the prompts: use --format rows --add prompt_token_ids")
         return wanted

@@ -73,7 +73,7 @@ class Converter:
         tools, extra = (self.plan.of_chat(row, name) for name in ("tools", "chat_template_kwargs"))
         tools = parsed(tools, "tools") if tools is not None else None
         extra = (parsed(extra, "chat_template_kwargs") if extra is not None else None) or {}
-        if tools is not None and not isinstance(tools, list): raise RowFault(f"tools is {short(tools)}, must be a list (--drop tools: it is data)")
+        if tools is not None and not isinstance(tools, list): raise RowFault(f"tools is {short(tools)}, must be a list (use --drop tools if it is data)")
         if tools and is_sharegpt: tools = wrapped_tools(tools)
         shown = messages
         if nulls_in_tools(messages, tools):
@@ -178,7 +178,7 @@ class Converter:
             except RowFault as fault:
                 if name in self.plan.constants: raise
                 own = min(self.plan.called.get(name, {name})).split(".")[0]  # for a setting within an object, the object
-                raise RowFault(f"{fault} (if it is not the sampling setting: --map {own}=my_{own})") from None
+                raise RowFault(f"{fault} (if it is not meant as the setting, use --map {own}=my_{own})") from None
         check_lengths(out)
         return out
 

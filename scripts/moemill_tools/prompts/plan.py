@@ -106,7 +106,7 @@ class Plan:
             mine = out.get(setting)
             if mine in (None, "") or mine != mine: out[setting] = value
             elif value not in (None, "", mine) and value == value:
-                raise RowFault(f"has {setting} {short(mine)} and {other} {short(value)}, which are one setting: --drop one of them")
+                raise RowFault(f"has {setting} {short(mine)} and {other} {short(value)}, which are the same setting: --drop one of them")
             self.called.setdefault(setting, set()).add(other)
         return out
 
@@ -154,9 +154,9 @@ class Plan:
             kind, name = ("tokens", "prompt_token_ids") if row.get("prompt_token_ids") is not None else batch_source(row)
         elif kind == "rows":
             found = self.prompts_of(row)
-            if len(found) > 1: raise RowFault(f"has {' and '.join(found)}: say which with --messages-column or --prompt-column")
+            if len(found) > 1: raise RowFault(f"has {' and '.join(found)}: choose one with --messages-column or --prompt-column")
             if not found: found = [n for n in PROMPTS if n in row and (n != "instruction" or "prompt" not in row)]
-            if not found: raise RowFault("has neither prompt nor messages (--prompt-column or --messages-column says where it is)")
+            if not found: raise RowFault("has neither prompt nor messages (--prompt-column or --messages-column names it)")
             kind, name = PROMPTS[found[-1]], found[-1]
         if kind == "text" and holds_tokens(row.get(name)): return "tokens", name
         is_list = kind == "text" and self.form != "batch" and holds_messages(row.get(name))

@@ -61,7 +61,7 @@ def read_json(path, shape, damage):
         damage.add(path, one_line(fault))
         return {}
     if has_shape(found, shape) and found: return found
-    damage.add(path, "is not as moemill writes it")
+    damage.add(path, "is not in the form that moemill writes")
     return {}
 
 

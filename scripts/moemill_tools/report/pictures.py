@@ -76,7 +76,7 @@ class Pictures:
         """One panel per quantity, because beside the rate of prompt tokens that of generated tokens would be a flat line. Empty
         quantities have none."""
         names = [name for name in ("generated", "prompt") if self.run.metrics.sum(Metrics.RATES[name])] or ["generated"]
-        return self.wide(lambda width: self.rate_figure(width, names), f"{' and '.join(names)} tokens a second over working time")
+        return self.wide(lambda width: self.rate_figure(width, names), f"{' and '.join(names)} tokens per second over working time")
 
     def rate_figure(self, width, names):
         figure, panels = self.plt.subplots(len(names), 1, figsize=(width, 0.4 + 1.6 * len(names)), layout="constrained", sharex=True, squeeze=False)
@@ -110,9 +110,9 @@ class Pictures:
         figure, axes = self.figure()
         for (name, key), colour in zip(Metrics.BYTES.items(), ("#7fb8a4", "#b0508e")):
             if self.run.metrics.sum(key) > 0: self.curve(axes, smoothed(self.run.metrics.rates(key, "rank 0")), color=colour, linewidth=1.2, label=name)
-        self.over_time(axes, "bytes a second, rank 0")
+        self.over_time(axes, "bytes per second, rank 0")
         axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderaxespad=0, handlelength=1)
-        return self.image(figure, "bytes exchanged a second over working time")
+        return self.image(figure, "bytes exchanged per second over working time")
 
     def bins(self, counters):
         """Edges for lengths: even, or logarithmic if the longest is far from the usual."""
@@ -174,12 +174,12 @@ class Pictures:
         figure, axes = self.figure()
         low, high = (float(self.np.quantile(means, q)) for q in (0.002, 0.998))  # a few distant values would leave one bar for all others
         axes.hist(self.np.clip(means, low, high), self.np.linspace(low, max(high, low + 1e-3), 41), color=COLOURS["prompt"], edgecolor="white", linewidth=0.3)
-        axes.set_xlabel("mean log-probability a token")
+        axes.set_xlabel("mean log-probability per token")
         axes.set_ylabel("prompts")
         axes.grid(axis="x", visible=False)
         axes.yaxis.set_major_locator(self.plt.MaxNLocator(5, integer=True))
         axes.yaxis.set_major_formatter(self.plt.FuncFormatter(lambda v, _: compact(v)))
-        return self.image(figure, "histogram: prompts by mean log-probability a token")
+        return self.image(figure, "histogram: prompts by mean log-probability per token")
 
     def experts(self, counts):
         return self.wide(lambda width: self.experts_figure(counts, width), "load of the experts by layer")

@@ -44,16 +44,16 @@ class Run:
         self.as_of = counted_at if not self.summary_counts and self.ended < self.total else None
         # Without a line of metrics tokens and time are unknown, which is not the same as zero.
         self.measured = bool(self.metrics.last) or self.summary_counts
-        self.untold = [a for a in self.attempts if a["code"] is None and a["number"] not in self.metrics.last]
+        self.without_metrics = [a for a in self.attempts if a["code"] is None and a["number"] not in self.metrics.last]
         attributes = self.rows.attributes
         if self.manifest and str(attributes.get("run_id", self.manifest.get("run_id"))) != self.manifest.get("run_id"):
             self.damage.add(self.rows.files[0], f"is of the run {attributes['run_id']}, run.json is of {self.manifest.get('run_id')}")
         self.ranks, self.nodes = latest["ranks"], latest["nodes"]
         # Only the summary has cost, memory and load of the experts, for the attempts up to it.
-        told = self.summary.get("attempts", 0)
+        attempts = self.summary.get("attempts", 0)
         self.layers = layers_of(self.config, self.metrics.expert_counts)
         self.only_scores = bool(self.rows.answers.means) and not sum(self.rows.lengths.values(), collections.Counter()).keys() - {0}
-        self.summary_of = "" if told >= latest["number"] else "first attempt" if told == 1 else f"first {whole(told)} attempts"
+        self.summary_of = "" if attempts >= latest["number"] else "first attempt" if attempts == 1 else f"first {whole(attempts)} attempts"
 
     def read_config(self, path):
         if not path.exists(): return ""
@@ -117,11 +117,11 @@ def seconds_between(first, last):
 
 def seconds_of(begin, end, killed, last):
     """How long an attempt worked, as the summary counts it: by attempts.jsonl, and at least as long as its metrics show."""
-    told = next((line["seconds"] for line in (end, killed) if line.get("seconds") is not None and line["seconds"] >= 0), None)
-    if told is None:
-        told = seconds_between(begin.get("time"), end.get("time") or killed.get("last_sign_of_life"))
-        if told is not None: told = max(0.0, told)
-    return max((s for s in (told, last.get("wall_seconds")) if s is not None), default=None)
+    seconds = next((line["seconds"] for line in (end, killed) if line.get("seconds") is not None and line["seconds"] >= 0), None)
+    if seconds is None:
+        seconds = seconds_between(begin.get("time"), end.get("time") or killed.get("last_sign_of_life"))
+        if seconds is not None: seconds = max(0.0, seconds)
+    return max((s for s in (seconds, last.get("wall_seconds")) if s is not None), default=None)
 
 
 def core_hours_of(begin, end, seconds):

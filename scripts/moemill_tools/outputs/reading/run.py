@@ -19,7 +19,7 @@ def read_manifest(path):
     def fits(name, kind, low): return type(run.get(name)) is kind and (kind is str or run[name] >= low)
     if not wrong:
         bad = [n for n, kind, low in (("run_id", str, 0), ("prompts", int, 0), ("shard_prompts", int, 1)) if not fits(n, kind, low)]
-        if bad: wrong = f"no {', '.join(bad)}, or not as moemill writes it"
+        if bad: wrong = f"no {', '.join(bad)}, or not in the form that moemill writes"
     if wrong:
         raise Fault(f"{path}: cannot be read: it is damaged or missing ({wrong}); restore it from a copy, or copy outputs.h5 (or a shard) to "
                     "another folder and name that copy: it needs no run.json")

@@ -17,7 +17,7 @@ def read_config(folder):
         names = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
         tokens = {name: t["content"] if isinstance(t, dict) else t for name in names if (t := config.get(name)) is not None}
     except (AttributeError, KeyError, TypeError):
-        raise Fault(f"{path}: is not as transformers writes it; take the file of the model's publisher") from None
+        raise Fault(f"{path}: is not in the form that transformers writes; use the publisher's file") from None
     return found, tokens
 
 

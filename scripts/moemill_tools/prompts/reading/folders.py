@@ -34,7 +34,7 @@ def listed(path, read):
     try:
         return read(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise Fault(f"{path}: is not as datasets' save_to_disk writes it; save the data set anew") from None
+        raise Fault(f"{path}: is not in the form of datasets' save_to_disk; save the data set again") from None
 
 
 def files_of_folder(folder, split):
@@ -51,8 +51,8 @@ def files_of_folder(folder, split):
         if not files: continue
         said = {p: split_and_subset(p.relative_to(folder)) for p in files}
         if not any(name for name, _ in said.values()):
-            if split not in (None, "all"): raise Fault(f"{folder}: its files name no splits; leave out --split")
-            if len(files) > 1: note(f"{folder}: its {len(files):,} files name no splits: all are read, in the order of their names")
+            if split not in (None, "all"): raise Fault(f"{folder}: its file names contain no splits; remove --split")
+            if len(files) > 1: note(f"{folder}: its {len(files):,} files have no splits in their names: all are read, in the order of their names")
             return files
         subsets = {subset for _, subset in said.values()}
         if len(subsets) > 1:
@@ -66,7 +66,7 @@ def files_of_folder(folder, split):
 
 def find_sources(options, output):
     sources, kind = [], options.input_kind
-    if options.inputs.count("-") > 1: raise Fault("standard input (-) can be read once only")
+    if options.inputs.count("-") > 1: raise Fault("standard input (-) can be read only once")
     for name in options.inputs:
         path = pathlib.Path(name)
         if name == "-": sources.append(source_of_stdin(output, kind))

@@ -22,10 +22,10 @@ TOLD = {
     "reasoning": "the chat template leaves out reasoning of assistants' turns in {rows}, as most do for all turns except the last",
     "tools": "the chat template does not write tools: the model does not see those of {rows}",
     "name": "the chat template does not write names: the model does not see the names in messages of {rows}",
-    "beside": "{0} changes nothing in {rows}, whose prompt is plain text: --user-turn (with --model) makes the prompt a user's turn, which {0} "
-              "belongs to (--drop {0}: it is data)",
-    "beside ids": "{0} changes nothing in {rows}, whose prompt is token ids (--drop {0}: it is data)",
-    "argument": "the chat template has no variable {0}: it changes nothing in {rows}",
+    "beside": "{0} has no effect in {rows}, whose prompt is plain text: --user-turn (with --model) makes the prompt a user's turn, to which "
+              "{0} belongs (use --drop {0} if it is data)",
+    "beside ids": "{0} has no effect in {rows}, whose prompt is token ids (use --drop {0} if it is data)",
+    "argument": "the chat template has no variable {0}: it has no effect in {rows}",
     "nulls": "tools or arguments of their calls hold nulls in {rows}, because Parquet adds them for keys of other rows: the model sees "
              "them; --drop-nulls leaves them out",
     "role": "the chat template does not know the role {0}: in {rows} it is rendered as {1}"}
@@ -96,9 +96,9 @@ class Advice:
                      f"{name} leaves it out")
         for name, values in self.run_only.items(): self.say_run_only(name, values)
         for name in self.plan.chat.unknown_arguments() if self.plan.chat else ():
-            note(f"--template-arg {name}: the chat template has no such variable; it changes nothing")
+            note(f"--template-arg {name}: the chat template has no such variable; it has no effect")
         if idle := self.plan.idle_options():
-            note(f"{', '.join(idle)}: no row is a conversation, so this changes nothing; --user-turn makes one of each plain prompt")
+            note(f"{', '.join(idle)}: no row is a conversation, so this has no effect; --user-turn makes each plain prompt one")
         for name in self.plan.idle_variables(carried):
             note(f"the column {name} is only carried along, though the chat template has a variable of that name: chat_template_kwargs of a row, or "
                  f"--template-arg {name}=VALUE for all, gives it")

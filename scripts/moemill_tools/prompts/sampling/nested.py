@@ -31,7 +31,7 @@ def without_objects(row, names, called):
             mine = out.get(setting)
             if says_nothing(mine): out[setting] = value
             elif not says_nothing(value) and value != mine:
-                raise RowFault(f"has {setting} {short(mine)} and {name}.{key} {short(value)}, which are one setting: leave one of them out")
+                raise RowFault(f"has {setting} {short(mine)} and {name}.{key} {short(value)}, which are the same setting: remove one of them")
             if setting in SAMPLING: called.setdefault(setting, set()).add(f"{name}.{key}")
         if rest: out[name] = rest
         else: del out[name]
