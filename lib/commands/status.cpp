@@ -41,13 +41,13 @@ ordered_json metrics_now(const dataset::RunStatus& status) {
 std::string next_of_killed(const dataset::RunStatus& status) {
   const std::uint32_t tries = status.tries_without_a_row;
   if (tries < 2)
-    return "the same command again goes on. If the launcher said 137 (killed) or 9: mostly the memory ran out; "
-           "`moemill "
-           "validate --ranks R` says how much a rank takes";
+    return "run the same command again to continue. If the launcher reported 137 (killed) or 9, memory probably ran "
+           "out; "
+           "`moemill validate --ranks R` says how much a rank takes";
   return fmt::format(
-      "{} tries in a row were killed before a row was done. The likely cause is memory (the launcher then says 137 or "
-      "9, "
-      "Slurm OUT_OF_MEMORY): allow the job more (--mem), start fewer ranks a node, or lower parallel.max_num_seqs or "
+      "{} tries in a row were killed before a row was done. The likely cause is memory (the launcher then reports 137 "
+      "or 9, Slurm OUT_OF_MEMORY): allow the job more (--mem), start fewer ranks a node, or lower "
+      "parallel.max_num_seqs or "
       "kv_cache_tokens; `moemill validate --ranks R` says how much a rank takes",
       tries);
 }
@@ -60,7 +60,7 @@ bool rows_are_lost(const dataset::RunStatus& status) {
 // What the user can do or wait for next; "" when nothing is left.
 std::string next_of(const dataset::RunStatus& status) {
   if (rows_are_lost(status))
-    return "restore outputs.h5 from a copy, and the run is done; or make all rows again: the same command with "
+    return "restore outputs.h5 from a copy, and the run is done; or make all rows again: run the same command with "
            "--overwrite";
   if (status.running)
     return status.rows_pending == 0 && !status.merged ? "all rows are there, the end is being written" : "";
@@ -70,8 +70,8 @@ std::string next_of(const dataset::RunStatus& status) {
     case ExitCode::TooManyFailed:
       return "see /errors of the outputs; --retry-failed makes rows again that can come out otherwise";
     case ExitCode::Usage:
-    case ExitCode::Internal: return "cure the cause; then the same command again goes on (run.log has more)";
-    case ExitCode::Stopped: return "the same command again goes on";
+    case ExitCode::Internal: return "fix the cause, then run the same command again to continue (run.log has more)";
+    case ExitCode::Stopped: return "run the same command again to continue";
   }
   return "";
 }
@@ -87,13 +87,13 @@ std::string shown(const ordered_json& number) {
 
 std::string rate_line(const ordered_json& metrics) {
   if (!metrics.is_object())
-    return "rate     not known yet: it is told every runtime.progress_interval, once the model is loaded\n";
+    return "rate     not known yet: it is measured every runtime.progress_interval, once the model is loaded\n";
   const ordered_json eta = metric(metrics, "eta_seconds"), time = metric(metrics, "time");
   return fmt::format("rate     tokens/s in {} out {}, {} running{}{}\n",
                      shown(metric(metrics, "prompt_tokens_per_second")),
                      shown(metric(metrics, "generated_tokens_per_second")), shown(metric(metrics, "running")),
                      eta.is_number() ? ", ETA " + clock_text(eta.get<double>()) : "",
-                     time.is_string() ? " (told at " + time.get<std::string>() + ")" : "");
+                     time.is_string() ? " (measured at " + time.get<std::string>() + ")" : "");
 }
 
 // When outputs.h5 is too large to be read at every look, the counts come from the summary.
@@ -137,9 +137,8 @@ void hold_against_files(dataset::RunStatus& status, bool merges) {
   }
   status.exit_code = static_cast<int>(ExitCode::Stopped);
   status.end_reason =
-      "all rows were done, but some or outputs.h5 were taken away since (by a killed --retry-failed, --extend or "
-      "--overwrite, or "
-      "by hand)";
+      "all rows were done, but some of them or outputs.h5 were removed since (by a killed --retry-failed, --extend or "
+      "--overwrite, or by hand)";
 }
 
 }  // namespace

@@ -226,7 +226,7 @@ std::optional<std::uint32_t> vocabulary_of(const RunConfig& config) {
   try {
     return model::read_config(config.model.path).vocabulary;
   } catch (const UserError& e) {
-    log::warning("token ids are not held against the model's vocabulary: {}", e.what());
+    log::warning("token ids are not checked against the model's vocabulary: {}", e.what());
     return std::nullopt;
   }
 }

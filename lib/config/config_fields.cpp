@@ -159,22 +159,27 @@ Field compression() {
   return {"output.compression", "gzip-1 to gzip-9, or none", Effect::Layout, read, write};
 }
 
+// The words of output.store, besides logprobs.
+struct StoreWord {
+  std::string_view word;
+  bool OutputSettings::*flag;
+};
+constexpr StoreWord store_words[] = {{"text", &OutputSettings::store_text},
+                                     {"token_ids", &OutputSettings::store_token_ids},
+                                     {"prompt_token_ids", &OutputSettings::store_prompt_token_ids},
+                                     {"stop_reason", &OutputSettings::store_stop_reason}};
+
 // sampling.logprobs decides whether `logprobs` is stored; the word is accepted here as well (config.cpp checks it).
 Field store() {
   Read read = [](const yaml::Node& node, RunConfig& c) {
     std::vector<std::string> words;
     if (!read_list(node, words, nonempty_string)) return false;
-    c.output.store_text = c.output.store_token_ids = false;
-    c.output.store_prompt_token_ids = c.output.store_stop_reason = false;
+    for (const StoreWord& known : store_words) c.output.*known.flag = false;
     for (const auto& word : words) {
-      if (word == "text") {
-        c.output.store_text = true;
-      } else if (word == "token_ids") {
-        c.output.store_token_ids = true;
-      } else if (word == "prompt_token_ids") {
-        c.output.store_prompt_token_ids = true;
-      } else if (word == "stop_reason") {
-        c.output.store_stop_reason = true;
+      const auto* known = std::find_if(std::begin(store_words), std::end(store_words),
+                                       [&](const StoreWord& w) { return w.word == word; });
+      if (known != std::end(store_words)) {
+        c.output.*known->flag = true;
       } else if (word != "logprobs") {
         return false;
       }
@@ -183,10 +188,8 @@ Field store() {
   };
   Write write = [](const RunConfig& c) {
     std::vector<std::string> words;
-    if (c.output.store_text) words.push_back("text");
-    if (c.output.store_token_ids) words.push_back("token_ids");
-    if (c.output.store_prompt_token_ids) words.push_back("prompt_token_ids");
-    if (c.output.store_stop_reason) words.push_back("stop_reason");
+    for (const StoreWord& known : store_words)
+      if (c.output.*known.flag) words.emplace_back(known.word);
     if (c.sampling.logprobs) words.push_back("logprobs");
     return flow_list(words);
   };

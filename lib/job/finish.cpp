@@ -23,9 +23,9 @@
 namespace moemill::mill {
 namespace {
 
-// Rank 0's value to everyone.
+// Rank 0's value, on every rank.
 template <class T>
-T told(const Comm& world, T value) {
+T from_rank_zero(const Comm& world, T value) {
   auto bytes = world.broadcast(std::as_bytes(std::span(&value, 1)), 0);
   std::memcpy(&value, bytes.data(), sizeof value);
   return value;
@@ -65,7 +65,8 @@ void remove_what_is_twice(RunPlan& plan, const RunConfig& config, StopWish& stop
                 counted(removed, "shard is", "shards are"));
   } catch (const StopRequested& e) {
     log::info(
-        "{} has all rows; its shards stay, because {} came before it was read back: the same command removes them",
+        "{} has all rows; its shards stay, because {} came before it was read back: run the same command again to "
+        "remove them",
         plan.paths.outputs(), e.what());
   }
 }
@@ -251,7 +252,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     log::note(log::Level::Info, fmt::format("==== attempt {} ends with exit code {}: {}", plan.manifest.attempts,
                                             s.exit_code, end_text(code, counts, report)));
   });
-  return told(world, code);
+  return from_rank_zero(world, code);
 }
 
 bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config) {
@@ -262,7 +263,7 @@ bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& co
     finished = dataset::value_of<std::uint32_t>(summary, "attempts") == plan.manifest.attempts &&
                dataset::value_of<std::uint64_t>(summary, "completions") == plan.manifest.completions;
   });
-  return told(world, finished);
+  return from_rank_zero(world, finished);
 }
 
 ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop) {
@@ -276,7 +277,7 @@ ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config,
     store_code(plan.paths, code);  // errors.max_failed_fraction may have changed
     dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));
   });
-  return told(world, code);
+  return from_rank_zero(world, code);
 }
 
 }  // namespace moemill::mill

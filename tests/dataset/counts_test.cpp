@@ -1,4 +1,4 @@
-// Rows that lie on disk, counted for status and the end of a job.
+// Counts of the rows on disk, for status and the end of a job.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -49,7 +49,7 @@ TEST_CASE("status counts rows of shards and journals") {
   CHECK(status.shards_finished == 1);
   CHECK(status.last_metrics == R"({"step":2})");
   run.write(prompts, ShardId{1}), run.write(prompts, ShardId{2});
-  CHECK(read_status(run.paths.dir).shards_finished == 3);  // the journal is still there, and not counted
+  CHECK(read_status(run.paths.dir).shards_finished == 3);  // the journal still exists and is not counted
   CHECK(read_status(run.paths.dir).rows_pending == 0);
   run.merge();
   status = read_status(run.paths.dir);
@@ -73,7 +73,7 @@ TEST_CASE("a finished file is counted once, and again when another stands there"
   const std::string kept = *files::read_text(shard);
   std::ofstream(shard, std::ios::binary) << std::string(kept.size(), '?');
   fs::last_write_time(shard, written);
-  CHECK(rows(counter) == run.manifest.completions);  // not opened
+  CHECK(rows(counter) == run.manifest.completions);  // no file is opened
   RunCounter fresh;
   CHECK_THROWS_AS(rows(fresh), SystemError);
   fs::last_write_time(shard, written + std::chrono::seconds(1));

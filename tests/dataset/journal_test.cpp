@@ -1,4 +1,4 @@
-// The journal: what goes in comes out, whatever a kill leaves at its end and whatever happens to its bytes.
+// The journal: records are read back as they were written, whatever a kill leaves at its end and whatever bytes change.
 #include "dataset/journal/journal.hpp"
 
 #include <doctest/doctest.h>
@@ -34,7 +34,7 @@ struct Sample {
   PartialSample partial{10, 2, {5, 6}, {-0.25f, -0.5f}, {}, {}};
 };
 
-// A journal of five records, and where each of them ends.
+// A journal of five records, and the byte at which each of them ends.
 std::string write_sample(const std::string& path, std::vector<std::size_t>& ends) {
   Sample sample;
   JournalWriter journal(path, run_id, shard, 0);
@@ -133,7 +133,7 @@ TEST_CASE("every flipped bit is noticed: no row comes out changed") {
     JournalContents contents = parse(bytes);
     CAPTURE(bit);
     std::size_t at = bit / 8;
-    // Damage in the last record looks like a torn tail; before that, whole records follow and it is said.
+    // Damage in the last record looks like a torn tail; before that, whole records follow and it is reported.
     REQUIRE(contents.damage.has_value() == (at < last_start));
     REQUIRE(contents.dropped_bytes > 0);
     REQUIRE(contents.whole_bytes <= at);
@@ -225,7 +225,7 @@ TEST_CASE("a full disk is a SystemError, and what was flushed stays") {
     journal.append(ok_row(1, 0, 2000));
     std::string text = message_of<SystemError>([&] { journal.flush(); });
     CHECK_CONTAINS(text, path);
-    // Behind a torn record nothing may be written.
+    // Nothing may be written after a torn record.
     setrlimit(RLIMIT_FSIZE, &before);
     journal.append(ok_row(2, 0, 10));
     CHECK_THROWS_AS(journal.flush(), ContractViolation);

@@ -1,5 +1,5 @@
-// Holders of run.lock: this process, children of it, and made-up ones of other machines. Times are short; the rules are
-// those of a job.
+// Holders of run.lock: this process, its children, and invented ones on different machines. Times are short; the rules
+// are those of a job.
 #pragma once
 
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 namespace moemill::dataset {
 
 inline constexpr LockTimes quick{0.05, 0.4, 1.2, 900};
-inline constexpr LockTimes patient{0.05, 30, 60, 900};  // where a busy machine must not look like a dead one
+inline constexpr LockTimes patient{0.05, 30, 60, 900};  // for tests in which a busy machine must not look dead
 
 inline void do_nothing() {}
 inline void not_lost(const std::string& holder) { FAIL_CHECK("lost to ", holder); }
@@ -56,7 +56,7 @@ bool comes_true(Holds&& holds) {
   return holds();
 }
 
-// Waits for the line: without links a file is there before its line, and a sign of life is written in place.
+// Waits for the line: without links a file exists before its line, and a heartbeat is written in place.
 inline Holder holder_in(const RunPaths& paths) {
   std::optional<Holder> holder;
   REQUIRE(comes_true([&] { return (holder = parse_holder(files::read_text(paths.lock()).value_or(""))).has_value(); }));
@@ -75,7 +75,7 @@ inline bool has_links(const std::string& dir) {
   return ::link((dir + "/one").c_str(), (dir + "/other").c_str()) == 0;
 }
 
-// A child that runs `body` and exits with 0, with 2 on a UserError, with 1 on any other exception.
+// A child that runs `body` and exits with 0, with 2 after a UserError, with 1 after all different exceptions.
 template <class Body>
 pid_t fork_to(Body&& body) {
   const pid_t child = ::fork();
@@ -101,7 +101,7 @@ inline std::string refusal(const RunPaths& paths) {
   return message_of<UserError>([&] { RunLock lock(paths, calm(), patient); });
 }
 
-// Checks that nothing but run.lock lies in the directory, now or in a moment.
+// Checks that the directory has only run.lock, now or in a moment.
 inline void check_tidy(const RunPaths& paths) {
   CHECK(comes_true([&] { return files::list(paths.dir) == std::vector<std::string>{"run.lock"}; }));
 }

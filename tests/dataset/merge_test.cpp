@@ -1,4 +1,4 @@
-// The merge: what does not get into outputs.h5. On runs made of numbers.
+// The merge: what it refuses to put into outputs.h5. On runs made of numbers.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -11,7 +11,7 @@ namespace {
 
 std::string joined(const std::vector<std::string>& faults) { return fmt::format("{}", fmt::join(faults, "\n")); }
 
-// Changes a finished file as a writer that was wrong would have, and seals it.
+// Changes a finished file as a faulty writer would have, and seals it.
 template <class Change>
 void change_sealed(const std::string& path, Change&& change) {
   h5::Handle file = h5::own(H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), path);

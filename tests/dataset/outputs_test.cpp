@@ -17,7 +17,7 @@ namespace {
 
 std::string joined(const VerifyReport& report) { return fmt::format("{}", fmt::join(report.faults, "\n")); }
 
-// Every dataset of a file as raw stored numbers would be too little: compares types, shapes, chunks and values.
+// Compares types, shapes, chunks and values of all datasets: equal stored numbers alone would be too little.
 void compare_datasets(hid_t a, hid_t b, const std::string& where) {
   REQUIRE(h5::child_names(a) == h5::child_names(b));
   for (const std::string& name : h5::child_names(a)) {
@@ -121,7 +121,8 @@ TEST_CASE("what the model read and what ended a row") {
     CHECK(shard.read(1, 1)[0].stop_reason == std::to_string(ok_row(1, 0, 3).token_ids[2]));
     CHECK(shard.read(2, 1)[0].stop_reason.empty());
   }
-  // What cannot be is noticed: another token than the last one, a reason without one, a token that is none.
+  // Impossible values are noticed: a token that is not the last one, a reason for a row without one, a token outside
+  // the vocabulary.
   auto fault_of = [&](auto&& spoil) {
     ShardRows rows = rows_of_range(prompts, {0, 6}, run.layout);
     spoil(rows);
@@ -199,7 +200,7 @@ TEST_CASE("verify tells rows that are not finished from rows whose file has a fa
   CHECK_CONTAINS(joined(report), "shard-000002.h5: its bytes are not those that were written");
   CHECK(report.broken_files == std::vector<std::string>{run.paths.shard(ShardId{2})});
   files::remove(run.paths.shard(ShardId{2}));
-  std::ofstream(run.paths.outputs()) << "no";  // speaks for all rows, so none of them is unfinished
+  std::ofstream(run.paths.outputs()) << "no";  // with an outputs.h5 no row counts as unfinished
   report = run.verify(prompts, VerifyDepth::Form);
   CHECK(report.rows_checked == 0);
   CHECK(report.rows_unfinished == 0);
@@ -260,7 +261,7 @@ TEST_CASE("verify finds what is wrong") {
       h5::read_rows(dataset, type, row, 1, &before, name);
       h5::write_rows(dataset, type, row, 1, &value, name);
     }
-    seal(path, [] {});  // as a writer that was wrong would have
+    seal(path, [] {});  // as a faulty writer would have
     return before;
   };
   struct Case {
@@ -299,7 +300,7 @@ TEST_CASE("verify finds what is wrong") {
   }
   CHECK(joined(run.verify(prompts, VerifyDepth::Deep)) == "");
 
-  files::remove(run.paths.shard(ShardId{1}));  // a merged run needs its shards no more
+  files::remove(run.paths.shard(ShardId{1}));  // a merged run does not need its shards
   CHECK(joined(run.verify(prompts, VerifyDepth::Deep)) == "");
   std::string bytes = *files::read_text(outputs);
   std::ofstream(outputs, std::ios::binary) << bytes.substr(0, bytes.size() / 2);
@@ -314,7 +315,7 @@ TEST_CASE("a full disk under a shard is a SystemError and no shard") {
   PromptFile prompts = open_fixture("columns");
   Scratch scratch;
   Run run(scratch.path("run"), prompts, 6, OutputLayout{});
-  // In a process of its own, as in a job: HDF5 keeps what it could not write, and leaks it.
+  // In a process of its own, as in a job: HDF5 keeps what it could not write and leaks it.
   pid_t child = ::fork();
   if (child == 0) {
     std::signal(SIGXFSZ, SIG_IGN);

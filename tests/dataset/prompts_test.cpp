@@ -1,4 +1,4 @@
-// prompts.h5 in every form h5py writes (fixtures made by tests/data/dataset/make_fixtures.py).
+// prompts.h5 in every form that h5py writes (tests/data/dataset/make_fixtures.py makes the fixtures).
 #include "dataset/prompts/prompts.hpp"
 
 #include <doctest/doctest.h>
@@ -182,7 +182,7 @@ TEST_CASE("ids are unique or both rows are named") {
   CHECK_CONTAINS(text, "dataset '/id'");
   text = message_of<UserError>([] { open_fixture("ids_double_integer").check_ids(); });
   CHECK_CONTAINS(text, "rows 0 and 3 have the same id '4'");
-  InputSettings input;  // behind the limit nobody minds
+  InputSettings input;  // rows beyond the limit are not checked
   input.path = fixture("ids_double");
   input.limit = 3;
   PromptFile(input, std::nullopt).check_ids();
@@ -268,8 +268,8 @@ void make_prompts(const std::string& path, const std::vector<std::string>& promp
   h5::check(H5Dwrite(set, text, H5S_ALL, H5S_ALL, H5P_DEFAULT, padded.data()), path);
 }
 
-// In place, as another process does it with h5py's mode "w": the file keeps its inode. HDF5 does not write to a file
-// that this process reads.
+// Writes in place, as a different process does with h5py's mode "w": the file keeps its inode. HDF5 does not write to a
+// file that this process reads.
 void write_prompts(const std::string& path, const std::vector<std::string>& prompts, hsize_t chunk) {
   make_prompts(path + ".made", prompts, chunk);
   std::ifstream made(path + ".made", std::ios::binary);
@@ -332,7 +332,7 @@ TEST_CASE("other prompts in a file that is being read are refused, half-written 
     std::filesystem::resize_file(path, 100);
     CHECK(fault_of(file).find("cannot be read any more") != std::string::npos);
   }
-  // Who asks again, to finish a shard, is refused as well, and served when the prompts are back.
+  // A later read, to finish a shard, throws as well, and succeeds when the prompts are back.
   CHECK(fault_of(file).find("was written to while") != std::string::npos);
   CHECK_THROWS_AS(file.check_contents(), UserError);
   CHECK(file.size() == 4);

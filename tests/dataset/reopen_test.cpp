@@ -1,4 +1,4 @@
-// Finished runs taken apart again: what stays, what becomes a journal, what goes. On runs made of numbers.
+// Finished runs that are taken apart: what stays, what becomes a journal, what is removed. On runs made of numbers.
 #include "dataset/reopen/reopen.hpp"
 
 #include <doctest/doctest.h>
@@ -13,7 +13,7 @@
 namespace moemill::dataset {
 namespace {
 
-// A whole run, of which every fifth prompt fails.
+// A complete run in which every fifth prompt fails.
 struct Merged {
   PromptFile prompts = open_fixture("columns");
   Scratch scratch;
@@ -59,7 +59,7 @@ TEST_CASE("outputs.h5 becomes the shards and journals that it was made of") {
   const RunListing listing = list_run(m.run.paths);
   CHECK(listing.finished.size() == m.run.manifest.shard_count() - 1);
   REQUIRE(listing.journals == std::vector{second});
-  // The journal has all that the shard had, messages and scores, too.
+  // The journal has everything that the shard had, also messages and scores.
   JournalContents journal = read_journal(m.run.paths.journal(second), m.run.manifest.run_id, second);
   write_shard(m.run.paths.shard(second), {m.run.manifest.range_of(second), journal.completions, journal.scores, {}},
               m.prompts, m.run.layout, attributes_for(m.run.manifest));

@@ -26,7 +26,7 @@ RunManifest sample_manifest() {
   return manifest;
 }
 
-// The temporary name of a file as another process would give it.
+// The temporary name that a different process would give a file.
 std::string other_process(const std::string& path) { return path + ".0123456789abcdef.tmp"; }
 
 TEST_CASE("temporary names") {
@@ -122,7 +122,7 @@ TEST_CASE("a bit that flips in run.json or config.yaml is noticed") {
   CHECK(broken_checksum_line(""));
   create_run(paths, sample_manifest(), yaml);
   const std::string json = *files::read_text(paths.manifest());
-  for (std::size_t bit = 0; bit < (json.size() - 1) * 8; bit++) {  // the last line break says nothing
+  for (std::size_t bit = 0; bit < (json.size() - 1) * 8; bit++) {  // the last line break has no meaning
     std::string flipped = json;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
     std::ofstream(paths.manifest()) << flipped;

@@ -18,8 +18,8 @@ inline RootAttributes attributes_for(const RunManifest& manifest) {
   RootAttributes attributes;
   attributes.run_id = manifest.run_id;
   attributes.created_utc = manifest.created_utc;
-  attributes.config_yaml =
-      "schema_version: 1\n" + std::string(100'000, '#') + "\n";  // above HDF5's 64 KiB for attributes
+  attributes.config_yaml = "schema_version: 1\n" + std::string(100'000, '#') +
+                           "\n";  // longer than 64 KiB, HDF5's limit for attributes of fixed size
   attributes.input_sha256 = "11";
   attributes.model_sha256 = "22";
   attributes.tokenizer_sha256 = "33";

@@ -1,4 +1,4 @@
-// A run directory whose last holder was on another machine, with made-up lines.
+// A run directory whose last holder was on a different machine, with invented lines.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -48,7 +48,7 @@ TEST_CASE("lock: a silent holder on another machine is followed") {
   const RunPaths paths{scratch.path("run")};
   SUBCASE("after a while of watching") {
     write_line(paths, to_line(elsewhere()));
-    CHECK(lock_holder(paths));  // it gave a sign a moment ago
+    CHECK(lock_holder(paths));  // its last heartbeat was a moment ago
     CHECK(seconds_to_take(paths) >= quick.watch);
   }
   SUBCASE("at once when it ended in order, or long ago") {
@@ -79,7 +79,7 @@ TEST_CASE("lock: one that the file server keeps for a dead machine") {
     return;
   }
   const RunPaths paths{scratch.path("run")};
-  const double written = now_seconds();  // silence begins before anybody watches
+  const double written = now_seconds();  // the silence begins before a job watches
   write_line(paths, to_line(elsewhere()));
   files::Descriptor server = files::open_to_append(paths.lock());
   struct flock lock {};

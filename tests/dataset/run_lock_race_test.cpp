@@ -12,8 +12,8 @@ using namespace moemill::dataset;
 
 namespace {
 
-// What the last holder left behind: nothing, an orderly end, a line that is old, or that and the claim of a job that
-// was killed before it took over.
+// What the last holder left: nothing, a clean release, an old line, or an old line and the claim of a job that was
+// killed before it took over.
 void leave_behind(const RunPaths& paths, int kind) {
   files::make_folders(paths.dir);
   if (kind == 0) return;

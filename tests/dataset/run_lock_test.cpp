@@ -33,7 +33,7 @@ pid_t fork_holder(const RunPaths& paths) {
 
 }  // namespace
 
-// tests/torture preloads no_locks.cpp. The tests below pass without it, too, and show less then.
+// tests/torture preloads no_locks.cpp. The tests below pass without it as well, but then they show less.
 TEST_CASE("lock: a preloaded library is in force where one was asked for") {
   Scratch scratch;
   if (std::getenv("NO_LOCKS")) CHECK_FALSE(has_kernel_locks(scratch.dir()));

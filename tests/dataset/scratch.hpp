@@ -1,4 +1,4 @@
-// A folder of this test's own, gone at its end; and prompts files to read from.
+// A folder of this test's own, which is removed at its end; and prompts files to read from.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -37,7 +37,7 @@ inline PromptFile open_fixture(const std::string& name, const std::string& group
   return open_prompts(fixture(name), group);
 }
 
-// The text of the exception that `body` must end with.
+// The text of the exception that `body` must throw.
 template <class Exception, class Body>
 std::string message_of(Body&& body) {
   try {

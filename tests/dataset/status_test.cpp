@@ -1,4 +1,4 @@
-// What `status` reads beside the counts: the end of metrics.jsonl however long it is, and folders without a run.
+// What `status` reads beside the counts: the end of metrics.jsonl, whatever its length, and folders without a run.
 #include "dataset/checks/status.hpp"
 
 #include <fstream>

@@ -1,4 +1,4 @@
-// A rank of a killed job that lives on for a moment writes what the next job writes, too.
+// A rank of a killed job that runs on for a moment writes the same file as the next job.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 namespace moemill::dataset {
 namespace {
 
-// Waits for, and says, "now" between two processes.
+// Lets one process wait until a different one gives a signal.
 struct Signal {
   std::array<int, 2> ends{};
   Signal() { REQUIRE(::pipe(ends.data()) == 0); }
@@ -44,7 +44,7 @@ TEST_CASE("two processes write one shard at the same time: what stands there is 
   }
   half_written.wait();
   OutputWriter other(path, OutputLayout{}, RootAttributes{});
-  go_on.say();  // the first one publishes while the second is half written
+  go_on.say();  // the first writer publishes while the second is half way
   int status = -1;
   REQUIRE(::waitpid(child, &status, 0) == child);
   CHECK(status == 0);

@@ -54,7 +54,8 @@ TEST_CASE("ranks whose copies of the model differ are refused") {
         CHECK(e.code() == ExitCode::Usage);
         refusal = e.what();
       }
-      CHECK(refusal.find(changed.path.string() + ": has different weights here than rank 0 has read") != std::string::npos);
+      CHECK(refusal.find(changed.path.string() + ": has different weights here than rank 0 has read") !=
+            std::string::npos);
       config.model.path = changed.path;
       CHECK_NOTHROW(Engine(config, model, ranks, job));
     });

@@ -1,4 +1,4 @@
-// What a summary takes over from the attempts before, also from those that were killed.
+// What a summary adds from earlier attempts, also from those that were killed.
 #include <doctest/doctest.h>
 
 #include <fstream>
@@ -40,9 +40,9 @@ TEST_CASE("earlier attempts: each lasts from its begin to its end or last sign o
   put(attempts, line("2026-01-31T12:01:40Z", 1, "end"));
   put(attempts, line("2026-01-31T12:10:00Z", 2, "begin") + "{\"torn\n");
   put(attempts, line("2026-01-31T12:10:30Z", 2, "killed", "last_sign_of_life"));
-  put(attempts, line("2026-01-31T12:20:00Z", 3, "begin"));  // killed, and nobody knows when
+  put(attempts, line("2026-01-31T12:20:00Z", 3, "begin"));  // killed at an unknown time
   put(attempts, line("2026-01-31T12:30:00Z", 4, "begin"));
-  put(attempts, line("2026-01-31T12:29:00Z", 4, "killed", "last_sign_of_life"));  // of another clock
+  put(attempts, line("2026-01-31T12:29:00Z", 4, "killed", "last_sign_of_life"));  // by a different clock
   put(attempts, line("2026-01-31T12:40:00Z", 5, "begin"));
   put(folder.paths.metrics(),
       R"({"attempt":1,"wall_seconds":100.5,"load_seconds":2,"generated_tokens":10})"
@@ -109,17 +109,17 @@ TEST_CASE("tries without a row: killed ones of one job, since the last row or or
   CHECK(dataset::tries_without_a_row(folder.paths, 0) == 0);
   for (int attempt : {1, 2, 3}) begin(attempt, 0);
   CHECK(dataset::tries_without_a_row(folder.paths, 0) == 3);
-  CHECK(dataset::tries_without_a_row(folder.paths, 5) == 0);  // the last one made rows
+  CHECK(dataset::tries_without_a_row(folder.paths, 5) == 0);  // the last attempt added rows
   begin(4, 5);
   CHECK(dataset::tries_without_a_row(folder.paths, 5) == 1);
   begin(5, 5);
   end(5, 1);
   CHECK(dataset::tries_without_a_row(folder.paths, 5) == 2);
   begin(6, 5);
-  end(6, 75);  // saved what was in flight
+  end(6, 75);  // saved its partial answers
   CHECK(dataset::tries_without_a_row(folder.paths, 5) == 0);
   begin(7, 5);
-  begin(8, 5, "\"8\"");  // another job, with more memory perhaps
+  begin(8, 5, "\"8\"");  // a different job, which may have more memory
   CHECK(dataset::tries_without_a_row(folder.paths, 5) == 1);
   begin(9, 5, "null");
   begin(10, 5, "null");

@@ -1,4 +1,4 @@
-// The stop file: whose it is, and what is never removed.
+// The stop file: which job it is for, and what is never removed.
 #include "mill/stop_file.hpp"
 
 #include <doctest/doctest.h>
@@ -41,7 +41,7 @@ TEST_CASE("stop file: one that was made since the job began") {
   CHECK(!file.asks());
   put(path);
   CHECK(file.asks());
-  file.remove_old();  // the job was asked while it began: it must not overhear that
+  file.remove_old();  // the job was asked to stop while it began, and must not miss that
   CHECK(fs::exists(path));
   CHECK(file.asks());
   CHECK(file.told() == path.string());
@@ -51,7 +51,7 @@ TEST_CASE("stop file: one that cannot be looked for does not ask") {
   Folder folder;
   StopFile file(folder.run(), "stop");
   const fs::path path = folder.run() + "/stop";
-  fs::create_symlink("stop", path);  // leads to itself: stat fails
+  fs::create_symlink("stop", path);  // links to itself, so stat fails
   CHECK(!file.asks());
   fs::remove(path);
   put(path);
@@ -78,7 +78,7 @@ TEST_CASE("stop file: one that has stopped an earlier job") {
   }
 }
 
-TEST_CASE("stop file: one outside of the run directory is nobody's to remove") {
+TEST_CASE("stop file: one outside the run directory is nobody's to remove") {
   Folder folder;
   for (const std::string& name : {(folder.path / "all").string(), std::string("../all")}) {
     put(folder.path / "all", "please");

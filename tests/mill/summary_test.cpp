@@ -1,4 +1,4 @@
-// What a run cost.
+// The cost of a run.
 #include "mill/summary.hpp"
 
 #include <doctest/doctest.h>

@@ -368,7 +368,7 @@ def shards_go_and_come():
         check("restore it from a copy" in done.stderr and "--overwrite" in done.stderr, done.stderr)
     expect_exit(moemill("status", folder / "out", "--exit-code"), 2)
     text = moemill("status", folder / "out").stdout
-    check("next     restore outputs.h5 from a copy" in text and "again goes on" not in text, text)
+    check("next     restore outputs.h5 from a copy" in text and "again to continue" not in text, text)
     check("restore it from a copy" in expect_exit(moemill("verify", folder / "out"), 1).stdout)
     (folder / "copy.h5").rename(folder / "out/outputs.h5")
     expect_exit(moemill(*words), 0)

@@ -136,7 +136,7 @@ def status_of_each_state():
     check(watch.wait(timeout=SECONDS) == 75, "--watch --exit-code:", watch.returncode)
     text = told()
     check("state    stopped early, attempt 1\nended    stopped early because of the stop file" in text and "rate" not in text
-          and "next     the same command again goes on" in text, text)
+          and "next     run the same command again to continue" in text, text)
     # An attempt without a line of metrics yet: the last line belongs to the previous one, and its rate is not reported for this one.
     process = subprocess.Popen([str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--set", "runtime.progress_interval=1000"],
                                env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -148,7 +148,7 @@ def status_of_each_state():
     check("rate     not known yet" in text and "next" not in text, text)
     process.kill()
     process.wait()
-    check("state    killed, attempt 2\nrows" in told() and "next     the same command again goes on" in told(), told())
+    check("state    killed, attempt 2\nrows" in told() and "next     run the same command again to continue" in told(), told())
     check("state    killed" in told("--watch"), "--watch of a run that is over")
     expect_exit(moemill("run", "-c", folder / "run.yaml", ranks=2), 0)
     check("state    done, attempt 3" in told() and "25 of 25 shards finished" in told() and "outputs.h5 is there" in told()

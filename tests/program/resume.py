@@ -169,7 +169,7 @@ def asked_to_stop_before_the_first_row():
     done = expect_exit(moemill("run", "-c", folder / "run.yaml", "--set", "runtime.stop_file=mine.h5"), 2)
     check("out/mine.h5 is there" in done.stderr and (folder / "out/mine.h5").exists(), done.stderr)
     done = expect_exit(moemill("run", "-c", folder / "run.yaml", "--set", f"runtime.stop_file={folder / 'p.h5'}"), 75)
-    check("outside of the run directory: remove it" in done.stderr and (folder / "p.h5").exists(), done.stderr)
+    check("outside the run directory: remove it" in done.stderr and (folder / "p.h5").exists(), done.stderr)
     expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
     check_outputs()
 

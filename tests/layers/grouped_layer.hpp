@@ -1,5 +1,5 @@
 // A layer of grouped-query attention with weights made up from seeds, and sequences that walk through it: what the
-// tests of layers/gqa work with.
+// tests of grouped attention work with.
 #pragma once
 
 #include <algorithm>

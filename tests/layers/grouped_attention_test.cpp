@@ -8,7 +8,7 @@
 
 #include "base/error.hpp"
 #include "layers/goldens.hpp"
-#include "layers/gqa_layer.hpp"
+#include "layers/grouped_layer.hpp"
 
 using namespace moemill;
 using namespace moemill::layers;
