@@ -14,6 +14,7 @@ struct ModelSettings {
   std::string load_format = "auto";  // auto | dummy
   std::string dtype = "bfloat16";
   std::optional<std::uint32_t> max_model_len;  // auto: max_position_embeddings
+  std::string keep_quantized = "auto";         // auto | off: FP8 and MXFP4 weights stay in their codes in memory
 };
 
 struct InputSettings {

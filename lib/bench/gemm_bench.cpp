@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/aligned.hpp"
+#include "base/error.hpp"
 #include "base/random.hpp"
+#include "base/small_floats.hpp"
 #include "bench/report.hpp"
 #include "kernels/gemm.hpp"
 
@@ -25,19 +27,58 @@ void fill(bf16* values, std::size_t count, std::uint64_t key) {
   }
 }
 
+constexpr std::uint32_t fp8_block = 128;  // rows and inputs that share a scale, as DeepSeek publishes them
+
+std::byte any_byte(std::size_t i) { return static_cast<std::byte>(philox(1, i)[0]); }
+
+void pack_values(std::byte* to, const cpu::Matrix& w) {
+  std::vector<bf16> source(std::size_t{w.k} * w.n);
+  fill(source.data(), source.size(), 1);
+  cpu::pack(reinterpret_cast<bf16*>(to), w.k, w.n, source.data(), w.k, 1, 0, w.n);
+}
+
+void pack_fp8(std::byte* to, const cpu::Matrix& w) {
+  std::vector<std::byte> codes(std::size_t{w.k} * w.n);
+  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = any_byte(i) & std::byte{0xf7};  // no code is NaN
+  const std::size_t width = (w.k + fp8_block - 1) / fp8_block;
+  const std::vector<float> scales((w.n + fp8_block - 1) / fp8_block * width, 0.001f);
+  cpu::pack(to, w, cpu::Fp8Columns{0, w.n, codes.data(), scales.data(), width, 0, fp8_block});
+}
+
+void pack_mxfp4(std::byte* to, const cpu::Matrix& w) {
+  std::vector<std::byte> blocks(std::size_t{w.k} * w.n / 2);
+  for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = any_byte(i);
+  const std::vector<std::byte> scales(blocks.size() / mxfp4_block_bytes, std::byte{120});
+  cpu::pack(to, w, cpu::Mxfp4Columns{0, w.n, blocks.data(), scales.data(), 1});
+}
+
 struct Weights {
-  std::size_t count, copies;  // bf16 values of one matrix
-  AlignedBuffer<bf16> values;
+  cpu::Matrix shape;
+  std::size_t bytes, copies;  // of one matrix, rounded up to whole cache lines
+  AlignedBuffer<std::byte> memory;
+
+  cpu::Matrix copy(std::size_t index) const {
+    cpu::Matrix w = shape;
+    w.data = memory.data() + index * bytes;
+    return w;
+  }
 };
 
-Weights make_weights(Shape shape) {
-  std::vector<bf16> source(std::size_t{shape.first} * shape.second);
-  fill(source.data(), source.size(), 1);
-  Weights w{cpu::packed_count(shape.first, shape.second), 0, {}};
-  w.copies = std::max<std::size_t>(2, cold_bytes / (w.count * sizeof(bf16)) + 1);
-  bf16* first = w.values.reserve(w.count * w.copies);
-  cpu::pack(first, shape.first, shape.second, source.data(), shape.first, 1, 0, shape.second);
-  for (std::size_t c = 1; c < w.copies; ++c) std::memcpy(first + c * w.count, first, w.count * sizeof(bf16));
+Weights make_weights(Shape shape, cpu::Format format) {
+  Weights w{{nullptr, shape.first, shape.second, format}, 0, 0, {}};
+  if (format == cpu::Format::Fp8) w.shape.scale_inputs = fp8_block, w.shape.scale_columns = 1;
+  if (format == cpu::Format::Mxfp4 && shape.first % mxfp4_block != 0) {
+    user_error("bench: K {} is no multiple of {}, a block of MXFP4", shape.first, mxfp4_block);
+  }
+  w.bytes = (cpu::packed_bytes(w.shape) + 63) / 64 * 64;
+  w.copies = std::max<std::size_t>(2, cold_bytes / w.bytes + 1);
+  std::byte* first = w.memory.reserve(w.bytes * w.copies);
+  switch (format) {
+    case cpu::Format::Bf16: pack_values(first, w.shape); break;
+    case cpu::Format::Fp8: pack_fp8(first, w.shape); break;
+    case cpu::Format::Mxfp4: pack_mxfp4(first, w.shape); break;
+  }
+  for (std::size_t c = 1; c < w.copies; ++c) std::memcpy(first + c * w.bytes, first, w.bytes);
   return w;
 }
 
@@ -45,21 +86,21 @@ double operations(const GemmResult& r) { return 2.0 * static_cast<double>(r.rows
 
 // The lower of the FMA peak and what reading the weights once allows.
 double cold_bound(const GemmResult& r, const GemmReport& report) {
-  const double weight_seconds = 2.0 * r.k * r.n / report.bandwidth;
+  const double weight_seconds = static_cast<double>(r.weight_bytes) / report.bandwidth;
   return std::min(report.peak, operations(r) / weight_seconds);
 }
 
 void print_table(const KernelOptions& options, const GemmReport& report) {
   print_machine(options, report.peak, report.bandwidth);
   fmt::print(
-      "C[M, N] = A[M, K] * W[K, N], bf16 weights. Rates in GFLOP/s: median (best); %: median's share of the FMA\n"
+      "C[M, N] = A[M, K] * W[K, N]. Rates in GFLOP/s: median (best); %: median's share of the FMA\n"
       "peak; bound: cold median's share of the lower of FMA peak and reading W once.\n\n");
-  fmt::print("{:>6} {:>6} {:>5} | {:>15} {:>4} {:>6} | {:>15} {:>4}\n", "K", "N", "M", "weights cold", "%", "bound",
-             "weights warm", "%");
+  fmt::print("{:>6} {:>6} {:>5} {:>6} | {:>15} {:>4} {:>6} | {:>15} {:>4}\n", "K", "N", "M", "W", "weights cold", "%",
+             "bound", "weights warm", "%");
   for (const GemmResult& r : report.results) {
     const double flops = operations(r), cold = flops / r.cold.median, warm = flops / r.warm.median;
-    fmt::print("{:>6} {:>6} {:>5} | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>5.0f}% | {:>7.1f} ({:>5.1f}) {:>4.0f}\n", r.k, r.n,
-               r.rows, cold / 1e9, flops / r.cold.best / 1e9, 100 * cold / report.peak,
+    fmt::print("{:>6} {:>6} {:>5} {:>6} | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>5.0f}% | {:>7.1f} ({:>5.1f}) {:>4.0f}\n", r.k,
+               r.n, r.rows, format_name(r.weights), cold / 1e9, flops / r.cold.best / 1e9, 100 * cold / report.peak,
                100 * cold / cold_bound(r, report), warm / 1e9, flops / r.warm.best / 1e9, 100 * warm / report.peak);
   }
 }
@@ -72,6 +113,7 @@ void print_json(const KernelOptions& options, const GemmReport& report) {
     out["results"].push_back({{"k", r.k},
                               {"n", r.n},
                               {"rows", r.rows},
+                              {"weights", format_name(r.weights)},
                               {"cold_seconds_median", r.cold.median},
                               {"cold_seconds_best", r.cold.best},
                               {"cold_share_of_peak", cold / report.peak},
@@ -90,19 +132,21 @@ GemmReport measure_gemm(const KernelOptions& options) {
   const Clock clock = clock_for(options.threads);
   GemmReport report{1e9 * measure_fma_peak(options.isa, options.threads).gflops, read_bandwidth(stream, clock), {}};
   for (Shape shape : options.shapes) {
-    const Weights w = make_weights(shape);
+    std::vector<Weights> weights;
+    for (cpu::Format format : options.weights) weights.push_back(make_weights(shape, format));
     const std::size_t most = *std::max_element(options.rows.begin(), options.rows.end());
     std::vector<bf16> a(most * shape.first);
     fill(a.data(), a.size(), 2);
     std::vector<float> c(most * shape.second);
     for (std::size_t rows : options.rows) {
-      auto product = [&](std::size_t copy) {
-        const cpu::Matrix matrix{w.values.data() + copy * w.count, shape.first, shape.second};
-        cpu::gemm(stream, cpu::RowsBf16{a.data(), shape.first}, rows, matrix, c.data(), shape.second);
-      };
-      const Timing cold = measure(clock, options.seconds, [&](std::size_t call) { product(call % w.copies); });
-      const Timing warm = measure(clock, options.seconds, [&](std::size_t) { product(0); });
-      report.results.push_back({shape.first, shape.second, rows, cold, warm});
+      for (const Weights& w : weights) {
+        auto product = [&](std::size_t copy) {
+          cpu::gemm(stream, cpu::RowsBf16{a.data(), shape.first}, rows, w.copy(copy), c.data(), shape.second);
+        };
+        const Timing cold = measure(clock, options.seconds, [&](std::size_t call) { product(call % w.copies); });
+        const Timing warm = measure(clock, options.seconds, [&](std::size_t) { product(0); });
+        report.results.push_back({shape.first, shape.second, rows, w.shape.format, w.bytes, cold, warm});
+      }
     }
     // The clock may have risen since.
     report.peak = std::max(report.peak, 1e9 * measure_fma_peak(options.isa, options.threads).gflops);
@@ -114,11 +158,13 @@ int run_gemm_bench(const std::vector<std::string>& args) {
   const auto options = parse_kernel_options(
       args, {"moemill bench gemm [options]",
              {"moemill bench gemm", "moemill bench gemm --threads 8 --shapes 2048x1408 --rows 1,64",
-              "moemill bench gemm --isa avx2 --json"},
+              "moemill bench gemm --isa avx2 --json", "moemill bench gemm --weights bf16,fp8,mxfp4"},
              "K x N of the weights, one or more",
              "1024x1024,512x1024,1024x512,2048x1408,7168x2048",
              "M, one or more",
-             "1,2,4,8,16,32,64,128,256,512"});
+             "1,2,4,8,16,32,64,128,256,512",
+             nullptr,
+             "bf16"});
   if (!options) return 0;
   const GemmReport report = measure_gemm(*options);
   options->form == Form::Json ? print_json(*options, report) : print_table(*options, report);

@@ -1,5 +1,6 @@
-// `moemill bench gemm`: C[M, N] = A[M, K] * W[K, N] with packed bf16 weights, for weights cold in memory (as the
-// experts of a layer are) and warm in cache, with shares of the FMA peak and of what memory bandwidth allows.
+// `moemill bench gemm`: C[M, N] = A[M, K] * W[K, N] with packed weights, in bf16 or kept as stored, for weights cold in
+// memory (as the experts of a layer are) and warm in cache, with shares of the FMA peak and of what memory bandwidth
+// allows.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +15,14 @@ namespace moemill::bench {
 struct GemmResult {
   std::uint32_t k, n;
   std::size_t rows;
-  Timing cold, warm;  // seconds a product
+  cpu::Format weights;
+  std::size_t weight_bytes;
+  Timing cold, warm;  // seconds per product
 };
 
 struct GemmReport {
-  double peak;       // operations a second
-  double bandwidth;  // bytes a second
+  double peak;       // operations per second
+  double bandwidth;  // bytes per second
   std::vector<GemmResult> results;
 };
 

@@ -56,6 +56,28 @@ std::vector<std::size_t> parse_counts(const std::string& text) {
   return out;
 }
 
+std::string_view format_name(cpu::Format format) {
+  switch (format) {
+    case cpu::Format::Bf16: return "bf16";
+    case cpu::Format::Fp8: return "fp8";
+    case cpu::Format::Mxfp4: return "mxfp4";
+  }
+  throw ContractViolation("a format of weights has a name");
+}
+
+std::vector<cpu::Format> parse_formats(const std::string& text) {
+  std::vector<cpu::Format> out;
+  for (std::string_view item : split(text, ',')) {
+    for (cpu::Format format : {cpu::Format::Bf16, cpu::Format::Fp8, cpu::Format::Mxfp4}) {
+      if (item == format_name(format)) out.push_back(format);
+    }
+    if (out.empty() || item != format_name(out.back())) {
+      user_error("bench: '{}' is no format of weights; write one or more of bf16,fp8,mxfp4", item);
+    }
+  }
+  return out;
+}
+
 int parse_threads(const std::string& text, const Comm& world) {
   if (text == "auto") {
     const Comm shared = world.split_by_node();
@@ -91,7 +113,7 @@ void print_usage(const std::string& usage, const po::options_description& known,
 std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>& args,
                                                   const KernelDefaults& defaults) {
   KernelOptions out;
-  std::string isa, shapes, rows, groups;
+  std::string isa, shapes, rows, groups, weights;
   po::options_description known("options");
   known.add_options()("help,h", "show this")("isa", po::value(&isa)->default_value(std::string(cpu::name(out.isa))),
                                              "plain, avx2 or avx512")(
@@ -105,6 +127,10 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
                         "query heads per key-value head x width of a head, one or more")(
         "model", po::value(&out.model), "folder with a config.json: its shapes instead of the lists'");
   }
+  if (defaults.weights) {
+    known.add_options()("weights", po::value(&weights)->default_value(defaults.weights),
+                        "bf16, fp8 or mxfp4, one or more: how the weights are kept");
+  }
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     print_usage(defaults.usage, known, defaults.examples);
@@ -116,6 +142,7 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
   if (!(out.seconds > 0 && out.seconds <= 3600)) user_error("bench: --seconds {}: write up to 3600", out.seconds);
   out.shapes = parse_shapes(shapes);
   if (defaults.groups) out.groups = parse_shapes(groups);
+  if (defaults.weights) out.weights = parse_formats(weights);
   out.rows = parse_counts(rows);
   if (given.count("json")) out.form = Form::Json;
   return out;

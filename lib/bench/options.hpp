@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/cpu/stream.hpp"
+#include "kernels/matrix.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::bench {
@@ -23,7 +25,8 @@ struct KernelOptions {
   int threads = 1;
   std::vector<Shape> shapes;
   std::vector<Shape> groups;  // of grouped attention: heads per group x width of a head
-  std::string model;          // folder whose config.json gives the shapes instead; "": none
+  std::vector<cpu::Format> weights = {cpu::Format::Bf16};
+  std::string model;  // folder whose config.json gives the shapes instead; "": none
   std::vector<std::size_t> rows;
   double seconds = 0.2;  // per measured number
   Form form = Form::Table;
@@ -37,7 +40,8 @@ struct KernelDefaults {
   const char* shapes;
   const char* rows_help;
   const char* rows;
-  const char* groups = nullptr;  // null: neither --groups nor --model
+  const char* groups = nullptr;   // null: neither --groups nor --model
+  const char* weights = nullptr;  // null: no --weights
 };
 
 // Parses the words after a benchmark's name by its `known` options, which may not be abbreviated. Throws UserError.
@@ -52,6 +56,9 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
 // Parse "1024x512,512x1024" and "1,8,32". Throw UserError.
 std::vector<Shape> parse_shapes(const std::string& text);
 std::vector<std::size_t> parse_counts(const std::string& text);
+// "bf16,fp8,mxfp4", likewise.
+std::vector<cpu::Format> parse_formats(const std::string& text);
+std::string_view format_name(cpu::Format format);
 
 // Threads per rank: 1 to 1024, or what parallel.threads_per_rank: auto is on these ranks. Collective; throws UserError.
 int parse_threads(const std::string& text, const Comm& world);

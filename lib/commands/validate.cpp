@@ -91,19 +91,37 @@ Files files_of(const ValidateRequest& request) {
   return config.model.load_format == "auto" ? Files::SizesOnly : Files::Whole;
 }
 
+// Of one copy of the model, by the format in which ranks hold it.
+void print_formats(const model::HeldWeights& held) {
+  std::string text;
+  for (const auto& [name, bytes] :
+       {std::pair("FP8", held.fp8_bytes), {"MXFP4", held.mxfp4_bytes}, {"bf16", held.bf16_bytes}}) {
+    if (bytes > 0) text += fmt::format("{}{} in {}", text.empty() ? "" : ", ", gib(bytes), name);
+  }
+  fmt::print("weights  a copy takes {}\n", text);
+  if (held.widened_matrices > 0) {
+    fmt::print(
+        "         {} stored in FP8 are held in bf16: their scales are too small, or cover an odd number of inputs\n",
+        counted(held.widened_matrices, "matrix", "matrices"));
+  }
+}
+
 ModelFolder open_and_print_model(const RunConfig& config, Files files) {
   backend_name(config.runtime.backend);  // refuses what this program was built without
   ModelSettings settings = config.model;
   if (files == Files::SizesOnly) settings.load_format = "dummy";
   ModelFolder model = open_model(settings);
   const auto warnings = model::check_model_files(settings.path, model.config, settings.load_format);
-  model.config = model::stored_config(settings.path, model.config, settings.load_format);
+  if (files == Files::Whole) {
+    model.config = model::stored_config(settings.path, model.config, settings.load_format);
+  }
   const auto counts = model::count_parameters(model.config);
   fmt::print("model    {}: {}, {} parameters, {} active per token, context {}\n", settings.path,
              model.config.model_type, thousands(counts.total), thousands(counts.active),
              thousands(model.max_model_len));
   if (files == Files::SizesOnly)
     fmt::print("weights  none in this folder: sizes are those of config.json; `run` would need the files\n");
+  print_formats(model::held_weights(model.config));
   for (const auto& warning : warnings) fmt::print("warning: {}\n", warning);
   return model;
 }

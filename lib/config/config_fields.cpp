@@ -250,6 +250,8 @@ std::vector<Field> make_fields() {
              model(&ModelSettings::dtype), {"auto", "bfloat16"}),
       optional<u32>("model.max_model_len", "auto (the model's own) or a number of tokens above 0", Answers, "auto",
                     {1, 1u << 30}, model(&ModelSettings::max_model_len)),
+      one_of("model.keep_quantized", "auto (FP8 and MXFP4 weights stay as stored in memory) or off (held as bfloat16)",
+             Layout, {"auto", "off"}, model(&ModelSettings::keep_quantized), {"false", "off"}),
 
       text("input.path", "an HDF5 file with the prompts", Layout, input(&InputSettings::path)),
       text("input.group", "the group that holds the columns, e.g. /", Answers, input(&InputSettings::group)),

@@ -10,6 +10,7 @@ ModelFolder open_model(const ModelSettings& settings) {
   if (settings.path.empty())
     user_error("model.path is missing: set it in the config, or give --model DIR (a Hugging Face model folder)");
   ModelFolder model{model::read_config(settings.path), {}, {}, 0};
+  model.config.quantization.keep = settings.keep_quantized == "auto";
   try {
     model.tokenizer = text::Tokenizer::load(settings.path);
   } catch (const UserError& e) {

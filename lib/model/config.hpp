@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -101,10 +102,23 @@ struct TensorNames {
 };
 
 enum class WeightFormat { Plain, Fp8, Mxfp4 };  // Plain: bf16, fp16 or fp32, tensor by tensor
+// How the files store one matrix, whose row is an output.
+struct StoredMatrix {
+  WeightFormat format = WeightFormat::Plain;
+  // Fp8: values that share a scale. Rows of a fused tensor begin blocks of their own every group_rows.
+  std::uint64_t group_rows = 0;
+  std::uint32_t block_rows = 0, block_columns = 0;
+  friend bool operator==(const StoredMatrix&, const StoredMatrix&) = default;
+};
+
 struct Quantization {
   WeightFormat format = WeightFormat::Plain;
   // Fp8: the size of the block of values that share a scale; 0 if there is one scale per matrix or per row.
   std::uint32_t block_rows = 0, block_columns = 0;
+  // model.keep_quantized: ranks hold matrices in the codes of the files. No byte of an answer depends on it.
+  bool keep = true;
+  // Matrices that the files store differently, by name: see stored_matrix in weights/files/stored_form.hpp.
+  std::map<std::string, StoredMatrix> exceptions = {};
 };
 
 struct ModelConfig {

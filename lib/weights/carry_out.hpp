@@ -1,5 +1,5 @@
 // Carries out a load plan on a rank's team of threads: every piece is read, decoded and packed by one thread, in the
-// order of the plan, while the bytes of later pieces are on their way. Private to model/.
+// order of the plan, while the bytes of later pieces are on their way. Private to weights/.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 
 #include "base/log.hpp"
 #include "system/machine/threads.hpp"
+#include "weights/layout.hpp"
 #include "weights/load_plan.hpp"
 #include "weights/tensor_source.hpp"
 
@@ -36,17 +37,9 @@ class LoadProgress {
   double told_ = 0;
 };
 
-inline void put(const RowsPiece& piece, const bf16* rows) {
-  if (piece.table != nullptr) std::copy_n(rows, piece.rows * piece.columns, piece.table);
-  for (std::uint32_t i = 0; i < piece.packs; ++i) {
-    const Destination& to = piece.packed[i];
-    cpu::pack(to.packed, to.k, to.n, to.part, rows + to.offset, to.column_stride, to.input_stride);
-  }
-}
-
 template <class Source>
-void carry_out(const Piece& piece, const Source& source, ReadBuffers& buffers) {
-  if (const auto* rows = std::get_if<RowsPiece>(&piece)) return put(*rows, source.rows(*rows, buffers));
+void carry_out(const Piece& piece, const CpuLayout& layout, const Source& source, ReadBuffers& buffers) {
+  if (const auto* rows = std::get_if<RowsPiece>(&piece)) return layout.put(*rows, source.rows(*rows, buffers));
   const auto& p = std::get<FloatsPiece>(piece);
   const std::uint64_t span = (p.count - 1) * p.step + 1;
   float* values = p.step == 1 ? p.out : buffers.floats.reserve(span);
@@ -54,10 +47,10 @@ void carry_out(const Piece& piece, const Source& source, ReadBuffers& buffers) {
   for (std::uint64_t i = 0; p.step != 1 && i < p.count; ++i) p.out[i] = values[i * p.step];
 }
 
-// Tells what was read.
+// Returns the digest of what was read.
 template <class Source>
-WeightsDigest carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& team, Announce announce,
-                        const std::function<void()>& between) {
+WeightsDigest carry_out(const LoadPlan& plan, const CpuLayout& layout, const Source& source, ThreadTeam& team,
+                        Announce announce, const std::function<void()>& between) {
   // Far enough ahead that a disk of several GB/s stays busy while the pieces before are decoded.
   constexpr std::size_t pieces_ahead = 16;
   const auto threads = static_cast<std::size_t>(team.size());
@@ -74,7 +67,7 @@ WeightsDigest carry_out(const LoadPlan& plan, const Source& source, ThreadTeam& 
       if (i + ahead < count) source.read_ahead(plan.pieces[i + ahead]);
       own.holders = plan.tensors[tensor_of(plan.pieces[i])].holders;
       own.is_copy = is_copy(plan.pieces[i]);
-      carry_out(plan.pieces[i], source, own);
+      carry_out(plan.pieces[i], layout, source, own);
       progress.add(source.bytes(plan.pieces[i]));
       if (thread == 0) progress.tell(), between();
     }

@@ -1,6 +1,6 @@
 // What the walk over a model's tensors leaves behind: which tensors the model has, and piece by piece which rows of
-// them go where. A source (files, or random numbers) then carries the pieces out in any order, on many threads. Private
-// to model/.
+// them go where in which matrix. A source (files, or random numbers) reads the pieces and a layout puts them into
+// memory, in any order, on many threads. Private to weights/.
 #pragma once
 
 #include <array>
@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/bf16.hpp"
-#include "kernels/gemm.hpp"
 
 namespace moemill::model {
 
@@ -38,12 +37,16 @@ struct WantedTensor {
   Holders holders;
 };
 
-// One chunk of a source's rows in one packed matrix. Element (column j, input i) of the part is value
+// Counts the matrices of a rank in the order of the walk.
+using MatrixIndex = std::uint32_t;
+
+// One chunk of a source's rows in one matrix: inputs [first_input, first_input + inputs) of columns
+// [first_column, first_column + columns). Element (column first_column + j, input first_input + i) is value
 // offset + j * column_stride + i * input_stride of the rows read.
 struct Destination {
-  bf16* packed;
-  std::uint32_t k, n;
-  cpu::PackedPart part;
+  MatrixIndex matrix;
+  std::uint32_t first_input, inputs;
+  std::uint32_t first_column, columns;
   std::uint64_t offset, column_stride, input_stride;
 };
 
@@ -73,6 +76,17 @@ inline std::uint32_t tensor_of(const Piece& piece) {
 inline bool is_copy(const Piece& piece) {
   return std::visit([](const auto& p) { return p.is_copy; }, piece);
 }
+
+// The rows of a piece as a source has read them: as bf16, row-major, and where they are stored quantised, also the
+// codes.
+struct ReadRows {
+  const bf16* values;
+  const std::byte* codes = nullptr;
+  const void* scales = nullptr;  // fp32 of Fp8, bytes of Mxfp4
+  // Fp8: the scales are [scale rows, scale_width] from the one of `first_row` on, a row of the stored matrix.
+  std::size_t scale_width = 0;
+  std::uint64_t first_row = 0, block_rows = 0;
+};
 
 struct LoadPlan {
   std::vector<WantedTensor> tensors;

@@ -3,13 +3,14 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "weights/stored_matrix.hpp"
 
 namespace moemill::model {
 
 namespace {
 
 // Values of a piece: 1 MB of bf16, which stays in a core's caches between reading, decoding and packing. Weights
-// digests are sums over pieces: who changes these numbers, or how a piece is cut, changes weights_fingerprint in mill/,
+// digests are sums over pieces: who changes these numbers, or how a piece is cut, changes the weights' fingerprints,
 // too.
 constexpr std::uint64_t piece_values = 1u << 19;
 constexpr std::uint32_t panel = cpu::panel_columns;
@@ -23,15 +24,9 @@ void chunks(std::uint64_t rows, std::uint64_t columns, std::uint64_t grain, Visi
 
 }  // namespace
 
-struct Loader::Room {
-  bf16* packed;
-  std::uint32_t k, n;
-  cpu::Matrix view() const { return {packed, k, n}; }
-};
-
 // Columns [first, first + count) of a matrix.
 struct Loader::Columns {
-  Room room;
+  Place place;
   std::uint32_t first, count;
 };
 
@@ -43,7 +38,7 @@ Weights Loader::walk(const Placement& placement, DomainRank rank) {
   }
   w.final_norm = floats(c_.names.body + "norm.weight", {c_.hidden}, Content::Norm);
   w.head = linear(c_.tied_embeddings ? c_.names.body + "embed_tokens" : c_.names.head, c_.hidden, c_.vocabulary);
-  w.bytes = arena_.bytes();
+  w.bytes = layout_.bytes();
   return w;
 }
 
@@ -82,23 +77,24 @@ MlaWeights Loader::latent_attention(const std::string& name) {
   return w;
 }
 
-// kv_b_proj [heads * (nope + v), kv_lora]: of each head first the keys' rows, then the values'.
+// kv_b_proj [heads * (nope + v), kv_lora]: for each head first the keys' rows, then the values'. It is held in bf16
+// however it is stored: its parts begin anywhere within a scale's block, and one of them is transposed.
 void Loader::latent_to_heads(const std::string& name, MlaWeights& w) {
   const Mla& a = c_.mla;
   const std::uint32_t latent = a.kv_lora_rank, head_rows = a.qk_nope_dim + a.v_dim;
   const std::uint32_t tensor = want(name, {std::uint64_t{a.heads} * head_rows, latent}, Content::Matrix, latent);
   for (std::uint32_t head = 0; head < a.heads; ++head) {
-    const Room key_up = take(latent, a.qk_nope_dim), value_up = take(latent, a.v_dim);
-    const Room key_absorb = take(a.qk_nope_dim, latent);
-    w.key_up.push_back(key_up.view());
-    w.value_up.push_back(value_up.view());
-    w.key_absorb.push_back(key_absorb.view());
+    const Place key_up = layout_.take(latent, a.qk_nope_dim), value_up = layout_.take(latent, a.v_dim);
+    const Place key_absorb = layout_.take(a.qk_nope_dim, latent);
+    w.key_up.push_back(key_up.matrix);
+    w.value_up.push_back(value_up.matrix);
+    w.key_absorb.push_back(key_absorb.matrix);
     if (!planning()) continue;
     RowsPiece piece{tensor, std::uint64_t{head} * head_rows, head_rows, latent, {}, 3};
     const std::uint64_t values = std::uint64_t{a.qk_nope_dim} * latent;
-    piece.packed[0] = {key_up.packed, latent, a.qk_nope_dim, {0, latent, 0, a.qk_nope_dim}, 0, latent, 1};
-    piece.packed[1] = {value_up.packed, latent, a.v_dim, {0, latent, 0, a.v_dim}, values, latent, 1};
-    piece.packed[2] = {key_absorb.packed, a.qk_nope_dim, latent, {0, a.qk_nope_dim, 0, latent}, 0, 1, latent};
+    piece.packed[0] = {key_up.index, 0, latent, 0, a.qk_nope_dim, 0, latent, 1};
+    piece.packed[1] = {value_up.index, 0, latent, 0, a.v_dim, values, latent, 1};
+    piece.packed[2] = {key_absorb.index, 0, a.qk_nope_dim, 0, latent, 0, 1, latent};
     plan_->pieces.emplace_back(piece);
   }
 }
@@ -176,16 +172,22 @@ MoeWeights Loader::experts(const std::string& name, const LayerPlacement& placem
 
 void Loader::exact_router(const std::string& name, MoeWeights& w) {
   const std::uint32_t e = c_.moe.experts, hidden = c_.hidden;
-  const std::array<Room, 3> rooms = {take(hidden, e), take(hidden, e), take(hidden, e)};
-  w.router = rooms[0].view();
-  w.router_rest = {rooms[1].view(), rooms[2].view()};
+  const std::array<Place, 3> places = {layout_.take(hidden, e), layout_.take(hidden, e), layout_.take(hidden, e)};
+  w.router = places[0].matrix;
+  w.router_rest = {places[1].matrix, places[2].matrix};
   const std::uint32_t tensor = want(name, {e, hidden}, Content::ExactRouter, hidden);
   if (!planning()) return;
-  chunks(e, rooms.size() * hidden, panel, [&](std::uint64_t first, std::uint64_t count) {
+  chunks(e, places.size() * hidden, panel, [&](std::uint64_t first, std::uint64_t count) {
     RowsPiece piece{tensor, first, count, hidden, {}};
-    const cpu::PackedPart part{0, hidden, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count)};
-    for (const Room& room : rooms) {
-      piece.packed[piece.packs] = {room.packed, hidden, e, part, piece.packs * count * hidden, hidden, 1};
+    for (const Place& place : places) {
+      piece.packed[piece.packs] = {place.index,
+                                   0,
+                                   hidden,
+                                   static_cast<std::uint32_t>(first),
+                                   static_cast<std::uint32_t>(count),
+                                   piece.packs * count * hidden,
+                                   hidden,
+                                   1};
       ++piece.packs;
     }
     plan_->pieces.emplace_back(piece);
@@ -199,6 +201,8 @@ void Loader::fused_experts(const std::string& name, const LayerPlacement& placem
   const std::string gate_up_name = name + ".gate_up_proj", down_name = name + ".down_proj";
   const bool mxfp4 = c_.quantization.format == WeightFormat::Mxfp4;
   const Content content = mxfp4 ? Content::Mxfp4 : Content::Matrix;
+  StoredRows stored{};
+  if (mxfp4 && c_.quantization.keep) stored.stored.format = WeightFormat::Mxfp4;
   auto shape = [&](std::uint64_t out, std::uint64_t in) {
     return mxfp4 ? std::vector<std::uint64_t>{e, out, in} : std::vector<std::uint64_t>{e, in, out};
   };
@@ -210,8 +214,8 @@ void Loader::fused_experts(const std::string& name, const LayerPlacement& placem
     down_bias = want(down_name + "_bias", {e, hidden}, Content::Bias, 0);
   }
   for_each_slot(placement, rank, [&](std::uint64_t expert) {
-    Room to_gate_up{}, to_down{};
-    MlpWeights mlp = empty_mlp(width, to_gate_up, to_down);
+    Place to_gate_up{}, to_down{};
+    MlpWeights mlp = empty_mlp(width, {stored, stored, stored}, to_gate_up, to_down);
     const Columns gates{to_gate_up, 0, width}, ups{to_gate_up, mlp.up_offset, width}, downs{to_down, 0, hidden};
     if (mxfp4) {
       outputs(gate_up, expert * 2 * width, {gates, ups});
@@ -221,8 +225,8 @@ void Loader::fused_experts(const std::string& name, const LayerPlacement& placem
       inputs(down, expert * width, {downs});
     }
     if (c_.moe.expert_bias) {
-      float* first = arena_.take<float>(mlp.gate_up.n);
-      float* second = arena_.take<float>(hidden);
+      float* first = layout_.take<float>(mlp.gate_up.n);
+      float* second = layout_.take<float>(hidden);
       values(gate_up_bias, expert * 2 * width, 2, width, first);
       float* ups_first = first == nullptr ? nullptr : first + mlp.up_offset;  // null while only sizes are counted
       values(gate_up_bias, expert * 2 * width + 1, 2, width, ups_first);
@@ -240,8 +244,12 @@ void Loader::halved_experts(const std::string& name, const LayerPlacement& place
       want(name + ".gate_up_proj", {e, 2 * std::uint64_t{width}, hidden}, Content::Matrix, hidden);
   const std::uint32_t down = want(name + ".down_proj", {e, hidden, width}, Content::Matrix, width);
   for_each_slot(placement, rank, [&](std::uint64_t expert) {
-    Room to_gate_up{}, to_down{};
-    const MlpWeights mlp = empty_mlp(width, to_gate_up, to_down);
+    const std::string gate_up_name = name + ".gate_up_proj";
+    const StoredRows gate = rows_of(gate_up_name, 2 * std::uint64_t{width}, hidden, 0, width);
+    const StoredRows up = rows_of(gate_up_name, 2 * std::uint64_t{width}, hidden, width, width);
+    Place to_gate_up{}, to_down{};
+    const MlpWeights mlp =
+        empty_mlp(width, {gate, up, rows_of(name + ".down_proj", hidden, width, 0, hidden)}, to_gate_up, to_down);
     outputs(gate_up, expert * 2 * width, {{to_gate_up, 0, width}});
     outputs(gate_up, expert * 2 * width + width, {{to_gate_up, mlp.up_offset, width}});
     outputs(down, expert * hidden, {{to_down, 0, hidden}});
@@ -249,21 +257,28 @@ void Loader::halved_experts(const std::string& name, const LayerPlacement& place
   });
 }
 
-MlpWeights Loader::empty_mlp(std::uint32_t width, Room& gate_up, Room& down) {
+// parts: the stored rows of gate, up and down.
+MlpWeights Loader::empty_mlp(std::uint32_t width, const std::array<StoredRows, 3>& parts, Place& gate_up, Place& down) {
   MlpWeights w;
   w.width = width;
   w.up_offset = up_offset_of(width);
-  gate_up = take(c_.hidden, w.up_offset + width);
-  down = take(width, c_.hidden);
-  w.gate_up = gate_up.view();
-  w.down = down.view();
+  gate_up = layout_.take(c_.hidden, w.up_offset + width, {parts.data(), 2});
+  down = layout_.take(width, c_.hidden, {parts.data() + 2, 1});
+  w.gate_up = gate_up.matrix;
+  w.down = down.matrix;
   return w;
 }
 
 // parts: the names of gate, up and down.
 MlpWeights Loader::mlp(const std::string& name, std::uint32_t width, const std::array<std::string, 3>& parts) {
-  Room gate_up{}, down{};
-  MlpWeights w = empty_mlp(width, gate_up, down);
+  auto stored = [&](const std::string& part, std::uint32_t out, std::uint32_t in) {
+    return rows_of(name + "." + part + ".weight", out, in, 0, out);
+  };
+  Place gate_up{}, down{};
+  MlpWeights w = empty_mlp(
+      width,
+      {stored(parts[0], width, c_.hidden), stored(parts[1], width, c_.hidden), stored(parts[2], c_.hidden, width)},
+      gate_up, down);
   auto tensor = [&](const std::string& part, std::uint32_t out, std::uint32_t in) {
     return want(name + "." + part + ".weight", {out, in}, Content::Matrix, in);
   };
@@ -277,7 +292,7 @@ const bf16* Loader::embedding() {
   const std::uint64_t width = c_.hidden;
   const std::uint32_t tensor =
       want(c_.names.body + "embed_tokens.weight", {c_.vocabulary, width}, Content::Matrix, width);
-  bf16* table = arena_.take<bf16>(c_.vocabulary * width);
+  bf16* table = layout_.take<bf16>(c_.vocabulary * width);
   if (planning()) {
     chunks(c_.vocabulary, width, 1, [&](std::uint64_t first, std::uint64_t count) {
       plan_->pieces.emplace_back(RowsPiece{tensor, first, count, width, {}, 0, table + first * width});
@@ -286,33 +301,41 @@ const bf16* Loader::embedding() {
   return table;
 }
 
-Loader::Room Loader::take(std::uint32_t in, std::uint32_t out) {
-  return {arena_.take<bf16>(cpu::packed_count(in, out)), in, out};
+StoredRows Loader::rows_of(const std::string& name, std::uint64_t matrix_rows, std::uint32_t in,
+                           std::uint64_t first_row, std::uint64_t rows) const {
+  return {stored_matrix(c_, name, matrix_rows, in), first_row, rows};
 }
 
 cpu::Matrix Loader::linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content) {
-  const Room room = take(in, out);
-  outputs(want(name + ".weight", {out, in}, content, in), 0, {{room, 0, out}});
-  return room.view();
+  const std::string tensor = name + ".weight";
+  const StoredRows rows = rows_of(tensor, out, in, 0, out);
+  const Place place = content == Content::Matrix ? layout_.take(in, out, {&rows, 1}) : layout_.take(in, out);
+  outputs(want(tensor, {out, in}, content, in), 0, {{place, 0, out}});
+  return place.matrix;
 }
 
 const float* Loader::floats(const std::string& name, std::vector<std::uint64_t> shape, Content content) {
   const std::uint64_t count = shape.back();
   const std::uint64_t inputs = content == Content::Gate ? count : 0;
-  float* out = arena_.take<float>(count);
+  float* out = layout_.take<float>(count);
   values(want(name, std::move(shape), content, inputs), 0, 1, count, out);
   return out;
 }
 
 void Loader::outputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to) {
   if (!planning()) return;
-  const std::uint64_t ways = to.size(), width = to.begin()->room.k;
+  const std::uint64_t ways = to.size(), width = to.begin()->place.matrix.k;
   chunks(to.begin()->count, ways * width, panel, [&](std::uint64_t first, std::uint64_t count) {
     RowsPiece piece{tensor, first_row + first * ways, count * ways, width, {}};
     for (const Columns& c : to) {
-      const cpu::PackedPart part{0, c.room.k, c.first + static_cast<std::uint32_t>(first),
-                                 static_cast<std::uint32_t>(count)};
-      piece.packed[piece.packs] = {c.room.packed, c.room.k, c.room.n, part, piece.packs * width, ways * width, 1};
+      piece.packed[piece.packs] = {c.place.index,
+                                   0,
+                                   c.place.matrix.k,
+                                   c.first + static_cast<std::uint32_t>(first),
+                                   static_cast<std::uint32_t>(count),
+                                   piece.packs * width,
+                                   ways * width,
+                                   1};
       ++piece.packs;
     }
     plan_->pieces.emplace_back(piece);
@@ -322,12 +345,17 @@ void Loader::outputs(std::uint32_t tensor, std::uint64_t first_row, std::initial
 void Loader::inputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to) {
   if (!planning()) return;
   const std::uint64_t ways = to.size(), width = ways * to.begin()->count;
-  chunks(to.begin()->room.k, width, 2, [&](std::uint64_t first, std::uint64_t count) {
+  chunks(to.begin()->place.matrix.k, width, 2, [&](std::uint64_t first, std::uint64_t count) {
     RowsPiece piece{tensor, first_row + first, count, width, {}};
     for (const Columns& c : to) {
-      const cpu::PackedPart part{static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count), c.first,
-                                 c.count};
-      piece.packed[piece.packs] = {c.room.packed, c.room.k, c.room.n, part, piece.packs, ways, width};
+      piece.packed[piece.packs] = {c.place.index,
+                                   static_cast<std::uint32_t>(first),
+                                   static_cast<std::uint32_t>(count),
+                                   c.first,
+                                   c.count,
+                                   piece.packs,
+                                   ways,
+                                   width};
       ++piece.packs;
     }
     plan_->pieces.emplace_back(piece);

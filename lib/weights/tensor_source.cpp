@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "base/error.hpp"
+#include "base/small_floats.hpp"
 #include "weights/dummy.hpp"
 #include "weights/files/fp8_scales.hpp"
 
@@ -25,8 +26,6 @@ bool is_matrix(Content content) {
   return content == Content::Matrix || content == Content::Router || content == Content::ExactRouter ||
          content == Content::Mxfp4;
 }
-
-constexpr std::uint64_t mxfp4_values = 32, mxfp4_bytes = 16;  // of a block
 
 // "<body>layers.N.": N, else nothing.
 std::optional<std::uint32_t> layer_of(std::string_view name, const std::string& body) {
@@ -133,10 +132,10 @@ FileSource::Tensor FileSource::resolve_fp8(const WantedTensor& wanted, const Ten
 
 FileSource::Tensor FileSource::resolve_mxfp4(const WantedTensor& wanted) const {
   std::vector<std::uint64_t> blocks = wanted.shape;
-  expect(blocks.back() % mxfp4_values == 0, "loader: the config has only widths of whole MXFP4 blocks");
-  blocks.back() /= mxfp4_values;
+  expect(blocks.back() % mxfp4_block == 0, "loader: the config has only widths of whole MXFP4 blocks");
+  blocks.back() /= mxfp4_block;
   const std::vector<std::uint64_t> of_scales = blocks;
-  blocks.push_back(mxfp4_bytes);
+  blocks.push_back(mxfp4_block_bytes);
   const TensorInfo& data = find(wanted.name + "_blocks", blocks);
   const TensorInfo& scales = find(wanted.name + "_scales", of_scales);
   for (const TensorInfo* t : {&data, &scales}) {
@@ -158,7 +157,7 @@ FileSource::Range FileSource::range(const Piece& piece) const {
       case Storage::Fp8: return values;
       case Storage::Mxfp4: break;
     }
-    return values / mxfp4_values * mxfp4_bytes;
+    return values / mxfp4_block * mxfp4_block_bytes;
   };
   return {t.data->offset + bytes(rows.first_row * rows.columns), bytes(rows.rows * rows.columns)};
 }
@@ -184,9 +183,9 @@ const std::byte* FileSource::read(const TensorInfo& tensor, std::uint64_t offset
   return out;
 }
 
-const bf16* FileSource::rows(const RowsPiece& piece, ReadBuffers& buffers) const {
+ReadRows FileSource::rows(const RowsPiece& piece, ReadBuffers& buffers) const {
   const Tensor& t = tensors_[piece.tensor];
-  if (t.content == Content::ExactRouter) return exact_rows(t, piece, buffers);
+  if (t.content == Content::ExactRouter) return {exact_rows(t, piece, buffers)};
   if (t.storage == Storage::Fp8) return fp8_rows(t, piece, buffers);
   if (t.storage == Storage::Mxfp4) return mxfp4_rows(t, piece, buffers);
   const std::uint64_t size = bytes_of(t.dtype), count = piece.rows * piece.columns;
@@ -201,7 +200,7 @@ const bf16* FileSource::rows(const RowsPiece& piece, ReadBuffers& buffers) const
     user_error("{}: holds NaN, or values beyond bfloat16's range; the file is damaged, download it again",
                files_.place(*t.data));
   }
-  return values;
+  return {values};
 }
 
 // The rows' three parts, one behind the other.
@@ -209,7 +208,7 @@ const bf16* FileSource::exact_rows(const Tensor& t, const RowsPiece& piece, Read
   const std::uint64_t count = piece.rows * piece.columns;
   float* values = buffers.floats.reserve(count);
   if (t.storage == Storage::Fp8) {
-    const bf16* rounded = fp8_rows(t, piece, buffers);
+    const bf16* rounded = fp8_rows(t, piece, buffers).values;
     std::transform(rounded, rounded + count, values, [](bf16 x) { return to_float(x); });
   } else {
     const std::uint64_t size = bytes_of(t.dtype);
@@ -224,7 +223,7 @@ const bf16* FileSource::exact_rows(const Tensor& t, const RowsPiece& piece, Read
   return out;
 }
 
-const bf16* FileSource::fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const {
+ReadRows FileSource::fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const {
   const ScaleGrid& grid = t.grid;
   const std::uint64_t group = piece.first_row / grid.group_rows, first_row = piece.first_row % grid.group_rows;
   expect(first_row + piece.rows <= grid.group_rows, "loader: a piece lies inside one matrix of a fused tensor");
@@ -247,22 +246,23 @@ const bf16* FileSource::fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBu
         "{}: holds NaN (code 0x7f or 0xff), or values beyond bfloat16's range; the file is damaged, download it again",
         files_.place(*t.data));
   }
-  return out;
+  return {out, codes, scales, width, first_row, grid.block_rows};
 }
 
-const bf16* FileSource::mxfp4_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const {
-  const std::uint64_t blocks = piece.rows * piece.columns / mxfp4_values;
-  const std::uint64_t first = piece.first_row * piece.columns / mxfp4_values;
+ReadRows FileSource::mxfp4_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const {
+  const std::uint64_t blocks = piece.rows * piece.columns / mxfp4_block;
+  const std::uint64_t first = piece.first_row * piece.columns / mxfp4_block;
   const std::uint64_t scale_floats = (blocks + sizeof(float) - 1) / sizeof(float);
   auto* scales = reinterpret_cast<std::byte*>(buffers.scales.reserve(scale_floats));
   std::copy_n(read(*t.scales, first, blocks, buffers), blocks, scales);
-  bf16* out = buffers.decoded.reserve(blocks * mxfp4_values);
-  decode_mxfp4(read(*t.data, first * mxfp4_bytes, blocks * mxfp4_bytes, buffers), scales, blocks, out);
-  if (!all_finite(out, blocks * mxfp4_values)) {
+  bf16* out = buffers.decoded.reserve(blocks * mxfp4_block);
+  const std::byte* codes = read(*t.data, first * mxfp4_block_bytes, blocks * mxfp4_block_bytes, buffers);
+  decode_mxfp4(codes, scales, blocks, out);
+  if (!all_finite(out, blocks * mxfp4_block)) {
     user_error("{}: holds NaN (scale 255), or values beyond bfloat16's range; the file is damaged, download it again",
                files_.place(*t.scales));
   }
-  return out;
+  return {out, codes, scales};
 }
 
 void FileSource::floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out,
@@ -327,14 +327,14 @@ std::vector<std::string> FileSource::warnings(const ModelConfig& config) const {
   return lines;
 }
 
-const bf16* DummySource::rows(const RowsPiece& piece, ReadBuffers& buffers) const {
+ReadRows DummySource::rows(const RowsPiece& piece, ReadBuffers& buffers) const {
   const WantedTensor& t = plan_.tensors[piece.tensor];
   const std::uint64_t count = piece.rows * piece.columns;
   bf16* out = buffers.decoded.reserve(count);
   // A row of deviation 1 keeps its size through a matrix of deviation 1 / sqrt(inputs).
   const float deviation = 1.0f / std::sqrt(static_cast<float>(t.inputs));
   dummy_values(t.name, piece.first_row * piece.columns, count, deviation, out);
-  return out;
+  return {out};
 }
 
 void DummySource::floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out,

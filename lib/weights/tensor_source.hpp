@@ -1,5 +1,5 @@
 // Where the loader's tensors come from: the model's files, or random numbers. Both answer the same questions, so
-// carrying out a plan is written once. Private to model/.
+// carrying out a plan is written once. Private to weights/.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct ReadBuffers {
 };
 
 // A source has, for pieces of its plan,
-//   rows(piece, buffers): the rows in bf16, row-major, valid until the buffers are used again;
+//   rows(piece, buffers): the rows, valid until the buffers are used again;
 //   floats(tensor, first, count, out): values of a vector, exact in fp32;
 //   bytes(piece): what reading it costs;
 //   read_ahead(piece): a hint that it will be wanted soon.
@@ -42,7 +42,7 @@ class FileSource {
   // has another shape or a dtype that is not read.
   FileSource(const ModelFiles& files, const LoadPlan& plan, const Quantization& quantization);
 
-  const bf16* rows(const RowsPiece& piece, ReadBuffers& buffers) const;
+  ReadRows rows(const RowsPiece& piece, ReadBuffers& buffers) const;
   void floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out, ReadBuffers& buffers) const;
   std::uint64_t bytes(const Piece& piece) const;
   void read_ahead(const Piece& piece) const;
@@ -72,8 +72,8 @@ class FileSource {
   const TensorInfo& find(const std::string& name, const std::vector<std::uint64_t>& shape) const;
   Range range(const Piece& piece) const;
   const bf16* exact_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
-  const bf16* fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
-  const bf16* mxfp4_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
+  ReadRows fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
+  ReadRows mxfp4_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
   const std::byte* read(const TensorInfo& tensor, std::uint64_t offset, std::uint64_t length,
                         ReadBuffers& buffers) const;
 
@@ -86,7 +86,7 @@ class DummySource {
  public:
   explicit DummySource(const LoadPlan& plan) : plan_(plan) {}
 
-  const bf16* rows(const RowsPiece& piece, ReadBuffers& buffers) const;
+  ReadRows rows(const RowsPiece& piece, ReadBuffers& buffers) const;
   void floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out, ReadBuffers& buffers) const;
   std::uint64_t bytes(const Piece& piece) const;
   void read_ahead(const Piece&) const {}

@@ -8,7 +8,9 @@
 #include "weights/carry_out.hpp"
 #include "weights/files/safetensors.hpp"
 #include "weights/files/stored_form.hpp"
+#include "weights/layout.hpp"
 #include "weights/loader.hpp"
+#include "weights/stored_matrix.hpp"
 
 namespace moemill::model {
 
@@ -25,17 +27,38 @@ Format parse_format(const std::string& load_format) {
 // Every tensor of the model, whoever holds it: all faults and warnings are the same on every rank.
 LoadPlan all_tensors(const ModelConfig& config) {
   LoadPlan plan;
-  Loader(config, nullptr, &plan).walk(contiguous_slices(config, 1), {0});
+  CpuLayout counting(nullptr);
+  Loader(config, counting, &plan).walk(contiguous_slices(config, 1), {0});
   return plan;
 }
 
-// The rank's weights, their memory still empty.
-Weights make_room(const ModelConfig& config, const Placement& placement, DomainRank rank, LoadPlan& plan) {
+// What only the files tell.
+ModelConfig with_files(const ModelConfig& config, const ModelFiles& files) {
+  ModelConfig stored = as_stored(config, files);
+  find_exceptions(stored, files, all_tensors(stored).tensors);
+  return stored;
+}
+
+// Random weights are bf16, whatever the model's files would have.
+ModelConfig without_files(ModelConfig config) {
+  config.quantization.keep = false;
+  return config;
+}
+
+// The rank's weights with their memory still empty, the plan to fill it, and where its pieces go.
+struct EmptyWeights {
+  Weights weights;
+  LoadPlan plan;
+  CpuLayout layout;
+};
+
+EmptyWeights lay_out(const ModelConfig& config, const Placement& placement, DomainRank rank) {
   auto memory = std::make_shared<const MappedMemory>(weight_bytes(config, placement, rank), "the model's weights");
-  Weights weights = Loader(config, memory->data(), &plan).walk(placement, rank);
-  expect(weights.bytes == memory->size(), "loader: the measuring and the loading walk agree");
-  weights.storage = std::move(memory);
-  return weights;
+  EmptyWeights out{{}, {}, CpuLayout(memory->data())};
+  out.weights = Loader(config, out.layout, &out.plan).walk(placement, rank);
+  expect(out.weights.bytes == memory->size(), "loader: the measuring and the loading walk agree");
+  out.weights.storage = std::move(memory);
+  return out;
 }
 
 // In the order of the files, so that a disk is read from front to back.
@@ -79,20 +102,19 @@ void check_tied_head(const ModelFiles& files, const TensorNames& names) {
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
                      const std::string& load_format, ThreadTeam& team, const std::function<void()>& between) {
   const Announce announce = rank.value == 0 ? Announce::Progress : Announce::Nothing;
-  LoadPlan plan;
   if (parse_format(load_format) == Format::Dummy) {
-    Weights weights = make_room(config, placement, rank, plan);
-    carry_out(plan, DummySource(plan), team, announce, between);
-    return weights;
+    EmptyWeights empty = lay_out(without_files(config), placement, rank);
+    carry_out(empty.plan, empty.layout, DummySource(empty.plan), team, announce, between);
+    return std::move(empty.weights);
   }
   const ModelFiles files(dir);
-  const ModelConfig stored = as_stored(config, files);
+  const ModelConfig stored = with_files(config, files);
   FileSource(files, all_tensors(stored), stored.quantization);  // every rank finds the same faults
-  Weights weights = make_room(stored, placement, rank, plan);
-  const FileSource source(files, plan, stored.quantization);
-  sort_pieces(plan, source);
-  weights.digest = carry_out(plan, source, team, announce, between);
-  return weights;
+  EmptyWeights empty = lay_out(stored, placement, rank);
+  const FileSource source(files, empty.plan, stored.quantization);
+  sort_pieces(empty.plan, source);
+  empty.weights.digest = carry_out(empty.plan, empty.layout, source, team, announce, between);
+  return std::move(empty.weights);
 }
 
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
@@ -102,18 +124,25 @@ Weights load_weights(const std::string& dir, const ModelConfig& config, const Pl
 }
 
 std::uint64_t weight_bytes(const ModelConfig& config, const Placement& placement, DomainRank rank) {
-  return Loader(config, nullptr, nullptr).walk(placement, rank).bytes;
+  CpuLayout counting(nullptr);
+  return Loader(config, counting, nullptr).walk(placement, rank).bytes;
+}
+
+HeldWeights held_weights(const ModelConfig& config) {
+  CpuLayout counting(nullptr);
+  Loader(config, counting, nullptr).walk(contiguous_slices(config, 1), {0});
+  return counting.held();
 }
 
 ModelConfig stored_config(const std::string& dir, const ModelConfig& config, const std::string& load_format) {
-  return parse_format(load_format) == Format::Dummy ? config : as_stored(config, ModelFiles(dir));
+  return parse_format(load_format) == Format::Dummy ? without_files(config) : with_files(config, ModelFiles(dir));
 }
 
 std::vector<std::string> check_model_files(const std::string& dir, const ModelConfig& config,
                                            const std::string& load_format) {
   if (parse_format(load_format) == Format::Dummy) return {};  // needs no files beyond config.json
   const ModelFiles files(dir);
-  const ModelConfig stored = as_stored(config, files);
+  const ModelConfig stored = with_files(config, files);
   if (stored.tied_embeddings) check_tied_head(files, stored.names);
   return FileSource(files, all_tensors(stored), stored.quantization).warnings(stored);
 }

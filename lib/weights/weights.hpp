@@ -117,6 +117,12 @@ Weights load_weights(
 // The same on one thread.
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
                      const std::string& load_format);
+// Of one copy of a model's weights: the bytes of what is held in each format.
+struct HeldWeights {
+  std::uint64_t bf16_bytes = 0, fp8_bytes = 0, mxfp4_bytes = 0;
+  std::uint32_t widened_matrices = 0;  // stored in FP8 and held in bf16, because of how their scales lie
+};
+HeldWeights held_weights(const ModelConfig& config);
 // Bytes that load_weights will hold, by the same packing rules.
 std::uint64_t weight_bytes(const ModelConfig& config, const Placement& placement, DomainRank rank);
 // `config` with what only the files tell: how they name and store its tensors. Memory depends on it a little.

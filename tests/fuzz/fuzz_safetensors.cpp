@@ -203,15 +203,18 @@ void load_bent(const Form& form, Choices choices) {
   ModelConfig stored = config;
   if (form.format == WeightFormat::Fp8) stored.names.experts = form.experts;
   LoadPlan plan;
-  Loader(stored, nullptr, &plan).walk(contiguous_slices(config, 1), {0});
+  CpuLayout counting(nullptr);
+  Loader(stored, counting, &plan).walk(contiguous_slices(config, 1), {0});
   std::ofstream(folder() + "/model.safetensors", std::ios::binary) << make_file(form, plan, choices);
   const Weights weights = load_weights(folder(), config, contiguous_slices(config, 2), {1}, "auto");
   expect(weights.layers.front().moe.experts.size() == 2, "the rank has its experts");
   if (form.format != WeightFormat::Mxfp4) return;  // plain values, also in an FP8 model, are used as they are
   for (const MlpWeights& expert : weights.layers.front().moe.experts) {
     for (const cpu::Matrix& w : {expert.gate_up, expert.down}) {
-      for (std::size_t i = 0; i < cpu::packed_count(w.k, w.n); ++i) {
-        expect(std::isfinite(to_float(w.data[i])), "decoded weights are finite");
+      for (std::uint32_t i = 0; i < w.k; ++i) {
+        for (std::uint32_t j = 0; j < w.n; ++j) {
+          expect(std::isfinite(to_float(cpu::packed_at(w, i, j))), "decoded weights are finite");
+        }
       }
     }
   }

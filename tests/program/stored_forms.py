@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The same weights in the forms in which tools save them, through the whole program. Experts fused as transformers 5 writes
 them, and different names: transformers' greedy tokens. FP8 with every kind of scale: the bytes of the outputs are those of
-a bf16 model that numpy decoded. A router in fp32: the bytes do not depend on the layout.
+a bf16 model that numpy decoded, and of a rank that holds them as bf16. A router in fp32: the bytes do not depend on the layout.
 
     stored_forms.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
+import os
 import shutil
 import struct
 
@@ -179,6 +180,20 @@ def fp8_scales():
     one_fp8("block", compressed(strategy="block", block_structure=[40, 24]), block, "_scale", "BF16")
 
 
+def kept_or_decoded():
+    """Held in the codes of the files or as bf16: the same bytes, whatever the kernels' instructions and the ranks."""
+    for family in ("deepseek_v3_fp8", "gpt_oss_mxfp4"):
+        work = fresh(f"kept_{family}")
+        prompts, greedy = golden_of(family)
+        wanted = generate(MODELS / family, prompts, work, 0, "model.keep_quantized=off")
+        check((wanted[0] == greedy).all(), f"{family}: {(wanted[0] == greedy).sum()} of {greedy.size} tokens")
+        for ranks in (0, 3): check(same(generate(MODELS / family, prompts, work, ranks), wanted), f"{family} on {ranks} ranks")
+        for isa in ("plain", "avx2"):
+            os.environ["MOEMILL_ISA"] = isa
+            check(same(generate(MODELS / family, prompts, work, 0), wanted), f"{family} with {isa} instructions")
+        del os.environ["MOEMILL_ISA"]
+
+
 def fp32_router():
     """With bf16's values stored in fp32 the bytes are those of bf16; with more precise values they are the same in any layout."""
     source = MODELS / "deepseek_v3"
@@ -198,4 +213,4 @@ def fp32_router():
     check(same(one, generate(work / "more", prompts, work, 3, "parallel.max_num_batched_tokens=33")), "3 ranks, small steps")
 
 
-if __name__ == "__main__": main([fused_experts, names_without_model, fp8_scales, fp32_router])
+if __name__ == "__main__": main([fused_experts, names_without_model, fp8_scales, kept_or_decoded, fp32_router])

@@ -1,5 +1,5 @@
-// The test bodies of Comm, run on loopback (comm_test.cpp) and on MPI (comm_mpi_test.cpp). A round's seed determines what
-// all ranks send, so that each rank can check what it receives.
+// The test bodies of Comm, run on loopback (comm_test.cpp) and on MPI (comm_mpi_test.cpp). A round's seed determines
+// what all ranks send, so that each rank can check what it receives.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -84,7 +84,8 @@ inline void check_collectives(Comm comm) {
 
 inline void check_splits(Comm comm) {
   int me = comm.rank(), size = comm.size();
-  // Splits odd and even ranks, in reverse order, twice, and once within the parts, so that mixed-up groups are detected.
+  // Splits odd and even ranks, in reverse order, twice, and once within the parts, so that mixed-up groups are
+  // detected.
   for (int repeat = 0; repeat < 2; ++repeat) {
     Comm part = comm.split(me % 2, -me);
     CHECK(part.size() == (size + (me % 2 == 0 ? 1 : 0)) / 2);

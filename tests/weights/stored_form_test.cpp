@@ -13,7 +13,7 @@ using namespace moemill::test;
 namespace {
 
 bool same_bits(const cpu::Matrix& a, const cpu::Matrix& b) {
-  return a.k == b.k && a.n == b.n && std::memcmp(a.data, b.data, cpu::packed_count(a.k, a.n) * sizeof(bf16)) == 0;
+  return a.k == b.k && a.n == b.n && a.format == b.format && std::memcmp(a.data, b.data, cpu::packed_bytes(a)) == 0;
 }
 
 // Both folders on `domain` ranks: all bytes of all weights.

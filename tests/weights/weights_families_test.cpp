@@ -366,7 +366,7 @@ TEST_CASE("dummy: every family from config.json alone, the same values on every 
         const MlpWeights& a = part.experts[i];
         const MlpWeights& b = all.experts[static_cast<std::size_t>(slots[i].value)];
         for (auto [x, y] : {std::pair{&a.gate_up, &b.gate_up}, {&a.down, &b.down}}) {
-          CHECK(std::memcmp(x->data, y->data, cpu::packed_count(x->k, x->n) * sizeof(bf16)) == 0);
+          CHECK(std::memcmp(x->data, y->data, cpu::packed_bytes(*x)) == 0);
         }
         if (a.gate_up_bias != nullptr) {
           CHECK(std::memcmp(a.gate_up_bias, b.gate_up_bias, a.gate_up.n * sizeof(float)) == 0);

@@ -21,7 +21,8 @@ const fs::path v2 = models / "deepseek_v2_lite";
 std::vector<std::uint16_t> bits_of(const MlpWeights& w) {
   std::vector<std::uint16_t> bits;
   for (const cpu::Matrix* m : {&w.gate_up, &w.down}) {
-    for (std::size_t i = 0; i < cpu::packed_count(m->k, m->n); ++i) bits.push_back(m->data[i].bits);
+    for (std::size_t i = 0; i < cpu::packed_count(m->k, m->n); ++i)
+      bits.push_back(static_cast<const bf16*>(m->data)[i].bits);
   }
   return bits;
 }

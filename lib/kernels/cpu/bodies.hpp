@@ -11,6 +11,7 @@
 #include "base/page_tokens.hpp"
 #include "kernels/cpu/attention_lanes.hpp"
 #include "kernels/cpu/attention_pages.hpp"
+#include "kernels/matrix.hpp"
 #include "kernels/panel.hpp"
 
 namespace moemill::cpu {
@@ -20,19 +21,39 @@ constexpr std::size_t block_inputs = 512;  // k of a block: 32 KiB of bf16 a pan
 constexpr std::size_t a_row_stride = block_inputs + 16;
 constexpr std::size_t widened_panel_floats = block_inputs * panel_columns;
 
+// Codes lie in lines of 64 bytes: one pair of k over a panel in FP8, two pairs in MXFP4 (the low nibbles are the
+// first). A line is four quarters of columns {4q .. 4q + 3, 16 + 4q .. 16 + 4q + 3}, each with its two k, which is the
+// order that the vector bodies' byte shuffles turn into columns 0 .. 15 and 16 .. 31.
+constexpr std::size_t code_line_bytes = 2 * panel_columns;
+constexpr std::size_t code_position(std::size_t column, std::size_t odd) {
+  return column % 16 / 4 * 16 + column / 16 * 8 + column % 4 * 2 + odd;
+}
+
+// The weights of a K block, panel by panel.
+struct GemmPanels {
+  Format format;
+  const std::byte* data;    // of the first panel: [pairs][panel_columns][2], or lines of codes
+  std::size_t panel_bytes;  // from one panel to the next
+  // Of codes only: the scales of the first panel from the matrix's first input on, and how they lie
+  // (packed_layout.hpp).
+  const std::byte* scales = nullptr;
+  std::size_t panel_scale_bytes = 0;
+  std::size_t first_input = 0, scale_inputs = 0, scale_columns = 0;
+};
+
 // Rows of A against successive panels of one K block: C += A * W, or C = A * W in the first block.
 struct GemmBlock {
   const float* a;  // [rows][a_row_stride], zero padded to whole pairs
   std::size_t rows;
-  const bf16* w;  // [panels][pairs][panel_columns][2]
+  GemmPanels w;
   std::size_t pairs;
   std::size_t panels;
   std::size_t last_columns;  // columns of the last panel that C has, 1..panel_columns
   float* c;                  // [rows][c_stride], first column of the first panel
   std::size_t c_stride;
-  bool first;        // start from zero instead of C
-  const bf16* next;  // the block needed after this one, to be prefetched; may be null
-  float* widened;    // widened_panel_floats of scratch
+  bool first;             // start from zero instead of C
+  const std::byte* next;  // the data needed after this block's, to be prefetched; may be null
+  float* widened;         // widened_panel_floats of scratch
 };
 
 struct Bodies {

@@ -16,6 +16,8 @@ namespace {
 
 #include "kernels/cpu/attention_pages_bodies.inl"
 
+#include "kernels/cpu/gemm_codes.inl"
+
 #include "kernels/cpu/gemm_bodies.inl"
 
 #include "kernels/cpu/bodies_table.inl"

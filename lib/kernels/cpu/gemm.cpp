@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <functional>
 
-#include "base/error.hpp"
 #include "kernels/cpu/bodies.hpp"
-#include "kernels/cpu/pack_tile.hpp"
+#include "kernels/cpu/packed_layout.hpp"
 #include "kernels/cpu/stream.hpp"
 
 namespace moemill::cpu {
@@ -16,31 +15,6 @@ namespace {
 // for panels in an L2 of 512 KiB.
 constexpr std::size_t chunk_rows = 168;
 
-std::size_t round_up(std::size_t x, std::size_t step) { return (x + step - 1) / step * step; }
-std::size_t panels_of(std::uint32_t n) { return (n + panel_columns - 1) / panel_columns; }
-
-// A K block of a packed matrix. K is padded to whole pairs: the added terms are 0 * 0.
-struct KBlock {
-  std::size_t first_input;
-  std::size_t pairs;
-  std::size_t offset;  // of its first panel in the packed data
-};
-
-KBlock k_block(std::uint32_t k, std::uint32_t n, std::size_t index) {
-  const std::size_t first = index * block_inputs;
-  const std::size_t inputs = std::min(block_inputs, round_up(k, 2) - first);
-  return {first, inputs / 2, first * panels_of(n) * panel_columns};
-}
-
-std::size_t blocks_of(std::uint32_t k) { return (k + block_inputs - 1) / block_inputs; }
-
-std::size_t packed_index(std::uint32_t k, std::uint32_t n, std::size_t i, std::size_t j) {
-  const KBlock block = k_block(k, n, i / block_inputs);
-  const std::size_t row = i - block.first_input;
-  return block.offset + j / panel_columns * block.pairs * panel_columns * 2 +
-         (row / 2 * panel_columns + j % panel_columns) * 2 + row % 2;
-}
-
 // A row chunk of one problem, panels [first_panel, last_panel): what a thread takes on at a time.
 template <class Rows>
 struct Piece {
@@ -48,10 +22,11 @@ struct Piece {
   std::size_t first_row, rows;
   std::size_t first_panel, last_panel;
 
-  const bf16* block(std::size_t index) const {
+  // Of K block `index`, from the first panel on.
+  const std::byte* data(std::size_t index) const {
     const Matrix& w = problem->w;
     const KBlock b = k_block(w.k, w.n, index);
-    return w.data + b.offset + first_panel * b.pairs * panel_columns * 2;
+    return static_cast<const std::byte*>(w.data) + (b.first_line + first_panel * b.pairs) * pair_bytes_of(w.format);
   }
 };
 
@@ -70,9 +45,21 @@ void expand_rows(const Bodies& bodies, const Piece<Rows>& piece, const KBlock& b
   }
 }
 
+template <class Rows>
+GemmPanels panels_of_block(const Piece<Rows>& piece, std::size_t index) {
+  const Matrix& w = piece.problem->w;
+  const KBlock block = k_block(w.k, w.n, index);
+  GemmPanels out{w.format, piece.data(index), block.pairs * pair_bytes_of(w.format)};
+  if (w.format == Format::Bf16) return out;
+  out.panel_scale_bytes = scale_segments(w) * scales_per_panel(w) * scale_size(w);
+  out.scales = static_cast<const std::byte*>(w.data) + code_bytes(w) + piece.first_panel * out.panel_scale_bytes;
+  out.first_input = block.first_input, out.scale_inputs = scale_inputs(w), out.scale_columns = scales_per_panel(w);
+  return out;
+}
+
 // `after` is the first block of the thread's next piece: the last panel prefetches it.
 template <class Rows>
-void run_piece(const Bodies& bodies, const Piece<Rows>& piece, const bf16* after, float* scratch) {
+void run_piece(const Bodies& bodies, const Piece<Rows>& piece, const std::byte* after, float* scratch) {
   const Matrix& w = piece.problem->w;
   float* expanded = scratch + widened_panel_floats;
   const std::size_t blocks = blocks_of(w.k);
@@ -82,14 +69,14 @@ void run_piece(const Bodies& bodies, const Piece<Rows>& piece, const bf16* after
     GemmBlock g;
     g.a = expanded;
     g.rows = piece.rows;
-    g.w = piece.block(b);
+    g.w = panels_of_block(piece, b);
     g.pairs = block.pairs;
     g.panels = piece.last_panel - piece.first_panel;
     g.last_columns = std::min<std::size_t>(panel_columns, w.n - (piece.last_panel - 1) * panel_columns);
     g.c = piece.problem->c + piece.first_row * piece.problem->c_stride + piece.first_panel * panel_columns;
     g.c_stride = piece.problem->c_stride;
     g.first = b == 0;
-    g.next = b + 1 < blocks ? piece.block(b + 1) : after;
+    g.next = b + 1 < blocks ? piece.data(b + 1) : after;
     g.widened = scratch;
     bodies.gemm_block(g);
   }
@@ -145,7 +132,7 @@ void run(Stream& stream, std::span<const GemmProblem<Rows>> problems) {
     for (std::size_t part = begin; part < end; ++part) {
       Piece<Rows> waiting{};  // runs once the piece after it is known
       visit_share(problems, total, part, threads, [&](const Piece<Rows>& piece) {
-        if (waiting.problem) run_piece(stream.bodies(), waiting, piece.block(0), scratch);
+        if (waiting.problem) run_piece(stream.bodies(), waiting, piece.data(0), scratch);
         waiting = piece;
       });
       if (waiting.problem) run_piece<Rows>(stream.bodies(), waiting, nullptr, scratch);
@@ -155,39 +142,6 @@ void run(Stream& stream, std::span<const GemmProblem<Rows>> problems) {
 }
 
 }  // namespace
-
-std::size_t packed_count(std::uint32_t k, std::uint32_t n) { return panels_of(n) * panel_columns * round_up(k, 2); }
-
-void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const PackedPart& part, const bf16* source,
-          std::size_t column_stride, std::size_t input_stride) {
-  const std::size_t end = std::size_t{part.first_input} + part.inputs;
-  const std::size_t last = std::size_t{part.first_column} + part.columns;
-  expect(part.first_input % 2 == 0 && end <= k && (end % 2 == 0 || end == k), "packed inputs come in pairs");
-  expect(part.first_column % panel_columns == 0 && last <= n, "packed columns begin at a panel");
-  for (std::size_t b = part.first_input / block_inputs; b * block_inputs < end; ++b) {
-    const KBlock block = k_block(k, n, b);
-    const std::size_t first = std::max<std::size_t>(part.first_input, block.first_input);
-    const std::size_t inputs = std::min(end, block.first_input + 2 * block.pairs) - first;
-    for (std::size_t column = part.first_column; column < last; column += panel_columns) {
-      PackTile tile;
-      tile.out = packed + block.offset + column / panel_columns * block.pairs * panel_columns * 2 +
-                 (first - block.first_input) * panel_columns;
-      tile.source = source + (column - part.first_column) * column_stride + (first - part.first_input) * input_stride;
-      tile.column_stride = column_stride;
-      tile.input_stride = input_stride;
-      tile.columns = std::min(panel_columns, last - column);
-      tile.inputs = inputs;
-      pack_tile(tile);
-    }
-  }
-}
-
-void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const bf16* source, std::size_t column_stride,
-          std::size_t input_stride, std::uint32_t first_column, std::uint32_t columns) {
-  pack(packed, k, n, {0, k, first_column, columns}, source, column_stride, input_stride);
-}
-
-bf16 packed_at(const Matrix& w, std::uint32_t i, std::uint32_t j) { return w.data[packed_index(w.k, w.n, i, j)]; }
 
 void gemm(Stream& stream, RowsBf16 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride) {
   const GemmProblem<RowsBf16> problem{a, m, w, c, c_stride};

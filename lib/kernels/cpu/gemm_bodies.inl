@@ -98,11 +98,15 @@ void widen_panel(const bf16* w, std::size_t pairs, float* out) {
   }
 }
 
-// All row tiles of one panel. The first tiles prefetch the panel that comes next.
-void panel_rows(const GemmBlock& g, const bf16* panel, float* c, std::size_t c_stride, const bf16* next) {
-  const bool widened = g.rows >= widen_from_rows;
-  if (widened) widen_panel(panel, g.pairs, g.widened);
-  const char* w = widened ? reinterpret_cast<const char*>(g.widened) : reinterpret_cast<const char*>(panel);
+// A panel as the register tiles read it.
+struct PanelView {
+  const char* data;
+  Weights weights;
+};
+
+// All row tiles of one panel. The first tiles prefetch what comes next.
+void panel_rows(const GemmBlock& g, const PanelView& w, float* c, std::size_t c_stride, const std::byte* next) {
+  const bool widened = w.weights == Weights::Widened;
   const std::size_t steps = panel_columns / (16 * tile_vectors);  // column steps of a panel
   const std::size_t step_bytes = (widened ? sizeof(float) : 2 * sizeof(bf16)) * 16 * tile_vectors;
   const bool single = g.rows <= tile_rows && steps == 1;
@@ -111,16 +115,16 @@ void panel_rows(const GemmBlock& g, const bf16* panel, float* c, std::size_t c_s
   for (std::size_t s = 0; s < steps; ++s) {
     balanced_tiles(g.rows, [&](std::size_t row, std::size_t rows) {
       // One tile alone fetches both halves of the next panel; of several, the first two fetch one half each.
-      const bool fetches = run < 2;
+      const bool fetches = ahead != nullptr && run < 2;
       const std::size_t half = run == 1 ? g.pairs * 64 : 0;
       TileArguments t = {g.a + row * a_row_stride,
-                         w + s * step_bytes,
+                         w.data + s * step_bytes,
                          0,
                          g.pairs,
                          c + row * c_stride + s * 16 * tile_vectors,
                          c_stride,
                          g.first,
-                         fetches ? ahead + half : w,
+                         fetches ? ahead + half : w.data,
                          fetches ? (single ? std::size_t{128} : std::size_t{64}) : 0};
       (widened ? Tiles::widened : Tiles::packed)[rows - 1](t);
       ++run;
@@ -129,7 +133,7 @@ void panel_rows(const GemmBlock& g, const bf16* panel, float* c, std::size_t c_s
 }
 
 // The last panel where C is narrower: through a temporary, so that nothing behind C's columns is touched.
-void narrow_panel(const GemmBlock& g, const bf16* panel, float* c, const bf16* next) {
+void narrow_panel(const GemmBlock& g, const PanelView& w, float* c, const std::byte* next) {
   for (std::size_t row = 0; row < g.rows; row += tile_rows) {
     GemmBlock part = g;
     part.a = g.a + row * a_row_stride;
@@ -140,7 +144,7 @@ void narrow_panel(const GemmBlock& g, const bf16* panel, float* c, const bf16* n
         temporary[i * panel_columns + j] = j < g.last_columns && !g.first ? c[(row + i) * g.c_stride + j] : 0.0f;
       }
     }
-    panel_rows(part, panel, temporary, panel_columns, next);
+    panel_rows(part, w, temporary, panel_columns, next);
     for (std::size_t i = 0; i < part.rows; ++i) {
       for (std::size_t j = 0; j < g.last_columns; ++j) {
         c[(row + i) * g.c_stride + j] = temporary[i * panel_columns + j];
@@ -149,24 +153,34 @@ void narrow_panel(const GemmBlock& g, const bf16* panel, float* c, const bf16* n
   }
 }
 
+// Panel `p` of the block, all rows.
+void one_panel(const GemmBlock& g, std::size_t p, const PanelView& w, const std::byte* next) {
+  float* c = g.c + p * panel_columns;
+  if (p + 1 < g.panels || g.last_columns == panel_columns) return panel_rows(g, w, c, g.c_stride, next);
+  narrow_panel(g, w, c, next);
+}
+
+// The data `panels` panels after panel `p`: the block that follows begins behind the last.
+const std::byte* data_after(const GemmBlock& g, std::size_t p, std::size_t panels) {
+  const std::byte* here = g.w.data + p * g.w.panel_bytes;
+  return p + panels < g.panels ? here + panels * g.w.panel_bytes : (g.next ? g.next : here);
+}
+
 // Few rows do not fill the FMA pipes with one panel's accumulators, so they take several panels side by side.
 // Returns the panels done.
 template <int Rows, int Panels>
 std::size_t wide_panels(const GemmBlock& g, std::size_t full_panels) {
-  const std::size_t panel_values = g.pairs * panel_columns * 2;
   std::size_t p = 0;
   for (; p + Panels <= full_panels; p += Panels) {
-    const bf16* w = g.w + p * panel_values;
-    const bf16* next = p + Panels < g.panels ? w + Panels * panel_values : (g.next ? g.next : w);
-    gemm_tile<Rows, 2 * Panels, Weights::Packed>({g.a, reinterpret_cast<const char*>(w), panel_values * sizeof(bf16),
-                                                  g.pairs, g.c + p * panel_columns, g.c_stride, g.first,
-                                                  reinterpret_cast<const char*>(next), 128 * Panels});
+    const char* w = reinterpret_cast<const char*>(g.w.data + p * g.w.panel_bytes);
+    const char* next = reinterpret_cast<const char*>(data_after(g, p, Panels));
+    gemm_tile<Rows, 2 * Panels, Weights::Packed>(
+        {g.a, w, g.w.panel_bytes, g.pairs, g.c + p * panel_columns, g.c_stride, g.first, next, 128 * Panels});
   }
   return p;
 }
 
-void gemm_block(const GemmBlock& g) {
-  const std::size_t panel_values = g.pairs * panel_columns * 2;
+void packed_block(const GemmBlock& g) {
   const std::size_t full_panels = g.last_columns == panel_columns ? g.panels : g.panels - 1;
   std::size_t p = 0;
   if (g.rows == 1) p = wide_panels<1, one_row_panels>(g, full_panels);
@@ -175,12 +189,39 @@ void gemm_block(const GemmBlock& g) {
     if (g.rows == 3) p = wide_panels<3, three_row_panels>(g, full_panels);
   }
   for (; p < g.panels; ++p) {
-    const bf16* w = g.w + p * panel_values;
-    const bf16* next = p + 1 < g.panels ? w + panel_values : (g.next ? g.next : w);
-    float* c = g.c + p * panel_columns;
-    if (p < full_panels)
-      panel_rows(g, w, c, g.c_stride, next);
-    else
-      narrow_panel(g, w, c, next);
+    const std::byte* data = g.w.data + p * g.w.panel_bytes;
+    PanelView w = {reinterpret_cast<const char*>(data), Weights::Packed};
+    if (g.rows >= widen_from_rows && p < full_panels) {
+      widen_panel(reinterpret_cast<const bf16*>(data), g.pairs, g.widened);
+      w = {reinterpret_cast<const char*>(g.widened), Weights::Widened};
+    }
+    one_panel(g, p, w, data_after(g, p, 1));
   }
+}
+
+// Pairs of k that are decoded at a time: few enough that their 16 KiB of fp32 stay in the L1 cache, or all of a block
+// where so many rows share them that going over C less often is worth more.
+std::size_t decoded_pairs(std::size_t rows) { return rows < 64 ? 64 : block_inputs / 2; }
+
+// One panel of codes: few rows use the weights in registers, more find them in `widened`, segment after segment of k.
+void coded_panel(const GemmBlock& g, std::size_t p) {
+  const char* next = reinterpret_cast<const char*>(data_after(g, p, 1));
+  if (g.rows <= decoded_rows && (p + 1 < g.panels || g.last_columns == panel_columns)) {
+    float* c = g.c + p * panel_columns;
+    return DecodedTiles::of_rows[g.rows - 1](g.w, p, g.pairs, next, g.a, c, g.c_stride, g.first);
+  }
+  const std::size_t step = decoded_pairs(g.rows);
+  for (std::size_t first = 0; first < g.pairs; first += step) {
+    GemmBlock part = g;
+    part.a = g.a + 2 * first;
+    part.pairs = g.pairs - first < step ? g.pairs - first : step;
+    part.first = g.first && first == 0;
+    decode_panel(g.w, p, first, part.pairs, next + first * g.w.panel_bytes / g.pairs, g.widened);
+    one_panel(part, p, {reinterpret_cast<const char*>(g.widened), Weights::Widened}, nullptr);
+  }
+}
+
+void gemm_block(const GemmBlock& g) {
+  if (g.w.format == Format::Bf16) return packed_block(g);
+  for (std::size_t p = 0; p < g.panels; ++p) coded_panel(g, p);
 }

@@ -43,6 +43,35 @@ template <int Count>
 INLINE U shift_right_signed(U a) {
   return {_mm256_srai_epi32(a.low, Count), _mm256_srai_epi32(a.high, Count)};
 }
+INLINE U operator|(U a, U b) { return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)}; }
+
+// Sixty-four bytes or thirty-two words, in four quarters that shuffles and unpacking do not leave.
+INLINE U load_quarters(const std::uint8_t* p) {
+  __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return {v, v};
+}
+INLINE U shuffle_bytes(U table, U index) {
+  return {_mm256_shuffle_epi8(table.low, index.low), _mm256_shuffle_epi8(table.high, index.high)};
+}
+INLINE U unpack_low(U a, U b) { return {_mm256_unpacklo_epi8(a.low, b.low), _mm256_unpacklo_epi8(a.high, b.high)}; }
+INLINE U unpack_high(U a, U b) { return {_mm256_unpackhi_epi8(a.low, b.low), _mm256_unpackhi_epi8(a.high, b.high)}; }
+INLINE U add_bytes(U a, U b) { return {_mm256_add_epi8(a.low, b.low), _mm256_add_epi8(a.high, b.high)}; }
+// Bytes below 128 look up `small` where they are below 8, else `table`, by their lower four bits. Both halves of
+// `small` are the same. A shuffle gives zero for an index with its top bit set.
+INLINE __m256i look_up(__m256i index, __m256i small, __m256i table) {
+  __m256i below_8 = _mm256_cmpgt_epi8(_mm256_set1_epi8(8), index);
+  __m256i from_small = _mm256_shuffle_epi8(small, _mm256_adds_epu8(index, _mm256_set1_epi8(0x78)));
+  return _mm256_or_si256(from_small, _mm256_shuffle_epi8(table, _mm256_or_si256(index, below_8)));
+}
+INLINE U look_up(U index, U small, U table) {
+  return {look_up(index.low, small.low, table.low), look_up(index.high, small.high, table.high)};
+}
+INLINE U shift_words_right_4(U a) { return {_mm256_srai_epi16(a.low, 4), _mm256_srai_epi16(a.high, 4)}; }
+INLINE U load_bytes(const std::uint8_t* p) {
+  __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepu8_epi32(v), _mm256_cvtepu8_epi32(_mm_srli_si128(v, 8))};
+}
+
 INLINE __m256 where_within(__m256i position, __m256i first, __m256i last, __m256 a, __m256 other) {
   __m256i from = _mm256_cmpeq_epi32(_mm256_max_epu32(position, first), position);
   __m256i to = _mm256_cmpeq_epi32(_mm256_min_epu32(position, last), position);

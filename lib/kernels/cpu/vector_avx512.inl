@@ -33,6 +33,27 @@ template <int Count>
 INLINE U shift_right_signed(U a) {
   return {_mm512_srai_epi32(a.v, Count)};
 }
+INLINE U operator|(U a, U b) { return {_mm512_or_si512(a.v, b.v)}; }
+
+// Sixty-four bytes or thirty-two words, in four quarters that shuffles and unpacking do not leave.
+INLINE U load_quarters(const std::uint8_t* p) {
+  return {_mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+INLINE U shuffle_bytes(U table, U index) { return {_mm512_shuffle_epi8(table.v, index.v)}; }
+INLINE U unpack_low(U a, U b) { return {_mm512_unpacklo_epi8(a.v, b.v)}; }
+INLINE U unpack_high(U a, U b) { return {_mm512_unpackhi_epi8(a.v, b.v)}; }
+INLINE U add_bytes(U a, U b) { return {_mm512_add_epi8(a.v, b.v)}; }
+// Bytes below 128 look up `small` where they are below 8, else `table`, by their lower four bits. Both halves of
+// `small` are the same.
+INLINE U look_up(U index, U small, U table) {
+  __mmask64 below_8 = _mm512_testn_epi8_mask(index.v, _mm512_set1_epi8(0x78));
+  return {_mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(table.v, index.v), below_8, small.v, index.v)};
+}
+INLINE U shift_words_right_4(U a) { return {_mm512_srai_epi16(a.v, 4)}; }
+INLINE U load_bytes(const std::uint8_t* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+
 INLINE F where_within(U position, U first, U last, F a, F other) {
   __mmask16 from = _mm512_cmple_epu32_mask(first.v, position.v);
   return {_mm512_mask_blend_ps(_mm512_mask_cmple_epu32_mask(from, position.v, last.v), other.v, a.v)};

@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "base/small_floats.hpp"
+
 namespace moemill::model {
 
 namespace {
@@ -40,40 +42,12 @@ void convert(const std::byte* data, std::uint64_t count, To* out) {
   for (std::uint64_t i = 0; i < count; ++i) store(as_float(load<From>(data + i * sizeof(From))), out + i);
 }
 
-constexpr std::array<float, 256> make_e4m3() {
-  std::array<float, 256> values{};
-  for (std::uint32_t code = 0; code < 256; ++code) {
-    const std::uint32_t exponent = code >> 3 & 15u, fraction = code & 7u;
-    float size = static_cast<float>(exponent == 0 ? fraction : fraction + 8) * 0x1p-9f;  // of 2^-6 in eighths
-    for (std::uint32_t e = 1; e < exponent; ++e) size *= 2;
-    values[code] = (code & 0x80u) != 0 ? -size : size;
-  }
-  values[0x7f] = std::bit_cast<float>(0x7fc00000u);
-  values[0xff] = std::bit_cast<float>(0xffc00000u);
-  return values;
-}
-constexpr std::array<float, 256> e4m3 = make_e4m3();
-
 using NibbleTable = std::array<std::array<bf16, 16>, 256>;  // [scale][nibble]
-
-constexpr bf16 mxfp4_value(std::uint32_t scale, std::uint32_t nibble) {
-  // Size 0, 1, 2, 3, 4, 6, 8, 12 halves: 2^exponent, or 1.5 of it.
-  constexpr int exponents[8] = {0, -1, 0, 0, 1, 1, 2, 2};
-  const std::uint32_t code = nibble & 7u;
-  const auto sign = static_cast<std::uint32_t>((nibble & 8u) << 12);
-  if (scale == 255) return {static_cast<std::uint16_t>(sign | 0x7fc0u)};
-  if (code == 0) return {static_cast<std::uint16_t>(sign)};
-  const std::uint32_t fraction = code >= 3 && code % 2 == 1 ? 0x40u : 0;
-  const int exponent = exponents[code] + static_cast<int>(scale);  // as bf16 has it: 1 is 2^-126
-  if (exponent >= 255) return {static_cast<std::uint16_t>(sign | 0x7f80u)};
-  if (exponent >= 1) return {static_cast<std::uint16_t>(sign | static_cast<std::uint32_t>(exponent) << 7 | fraction)};
-  return {static_cast<std::uint16_t>(sign | (0x80u | fraction) >> (1 - exponent))};  // subnormal, no bit is lost
-}
 
 constexpr NibbleTable make_nibbles() {
   NibbleTable table{};
   for (std::uint32_t scale = 0; scale < 256; ++scale) {
-    for (std::uint32_t nibble = 0; nibble < 16; ++nibble) table[scale][nibble] = mxfp4_value(scale, nibble);
+    for (std::uint32_t nibble = 0; nibble < 16; ++nibble) table[scale][nibble] = mxfp4_weight(nibble, scale);
   }
   return table;
 }
@@ -85,12 +59,12 @@ void decode_block(const Fp8Rows& in, std::uint64_t row, std::uint64_t rows, std:
   if (rows * count < 512) {  // a table is not worth it
     for (std::uint64_t i = 0; i < rows * count; ++i) {
       const std::uint64_t at = (row + i / count) * in.columns + first + i % count;
-      out[at] = to_bf16(e4m3[static_cast<std::size_t>(in.codes[at])] * scale);
+      out[at] = fp8_weight(static_cast<std::uint8_t>(in.codes[at]), scale);
     }
     return;
   }
   std::array<bf16, 256> values;
-  for (std::size_t code = 0; code < 256; ++code) values[code] = to_bf16(e4m3[code] * scale);
+  for (std::size_t code = 0; code < 256; ++code) values[code] = fp8_weight(static_cast<std::uint8_t>(code), scale);
   for (std::uint64_t r = row; r < row + rows; ++r) {
     const std::byte* codes = in.codes + r * in.columns + first;
     bf16* to = out + r * in.columns + first;
@@ -117,8 +91,6 @@ void decode_plain(Plain dtype, const std::byte* data, std::uint64_t count, float
     case Plain::F32: convert<float>(data, count, out); break;
   }
 }
-
-float e4m3_to_float(std::uint8_t code) { return e4m3[code]; }
 
 void decode_fp8(const Fp8Rows& in, bf16* out) {
   const std::uint64_t scale_columns = (in.columns + in.block_columns - 1) / in.block_columns;

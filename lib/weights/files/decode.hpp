@@ -1,6 +1,5 @@
-// Storage formats to bf16, as defined: every value here is what the model's weight *is*; no later step sees the codes.
-// Pure functions on bytes as they lie in a file (no alignment needed); called chunk by chunk while loading. Private to
-// model/.
+// Storage formats to bf16, as defined: every value here is what the model's weight *is*. Pure functions on bytes as
+// they lie in a file (no alignment needed); called chunk by chunk while loading. Private to weights/.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +16,7 @@ std::uint32_t bytes_of(Plain dtype);
 void decode_plain(Plain dtype, const std::byte* data, std::uint64_t count, bf16* out);
 void decode_plain(Plain dtype, const std::byte* data, std::uint64_t count, float* out);
 
-// FP8 E4M3 (FN: no infinities, 0x7f and 0xff are NaN) with one fp32 scale a block: bf16(fp32(code) * scale).
-float e4m3_to_float(std::uint8_t code);
+// FP8 E4M3 with one fp32 scale per block: fp8_weight of base/small_floats.hpp.
 struct Fp8Rows {
   const std::byte* codes;  // [rows, columns], of a matrix whose row `first_row` is the first
   std::uint64_t first_row, rows, columns;
@@ -27,8 +25,7 @@ struct Fp8Rows {
 };
 void decode_fp8(const Fp8Rows& in, bf16* out);
 
-// MXFP4: a block is 16 bytes of two E2M1 nibbles, low one first, with one scale byte: value * 2^(scale - 127), which is
-// exact in bf16 up to its largest finite value; above that the result is an infinity, and scale 255 means NaN.
+// MXFP4: mxfp4_weight of base/small_floats.hpp; `count` blocks, each with one scale byte.
 void decode_mxfp4(const std::byte* blocks, const std::byte* scales, std::uint64_t count, bf16* out);
 
 // out [3, count]: values rounded to bf16, what that leaves over rounded likewise, and what that leaves over. The three

@@ -1,5 +1,5 @@
 // How the files of one folder name and store the model that its config.json describes: tools save the same weights
-// under several names. Found by looking at the files' headers; used by whoever reads them. Private to model/.
+// under several names. Found by looking at the files' headers; used by whoever reads them. Private to weights/.
 #pragma once
 
 #include "model/config.hpp"
