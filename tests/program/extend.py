@@ -203,7 +203,7 @@ def what_is_refused():
                             (["sampling.n=1", base[1]], False), ([base[0], "sampling.max_tokens=7"], False),
                             (["sampling.n=3", base[1], "sampling.seed=4"], False)):
         done = expect_exit(moemill(*words_for(folder, "out", *settings)), 2)
-        check(("--extend takes it" in done.stderr) == takes, settings, done.stderr)
+        check(("use --extend to change this run" in done.stderr) == takes, settings, done.stderr)
     refused("n can only grow", "sampling.n=1", "sampling.max_tokens=8")
     refused("max_tokens can only grow", "sampling.n=2", "sampling.max_tokens=5")
     refused("sampling.temperature", *base, "sampling.temperature=0.5")

@@ -167,7 +167,7 @@ def asked_to_stop_before_the_first_row():
     (folder / "out").mkdir()
     shutil.copy(folder / "p.h5", folder / "out/mine.h5")
     done = expect_exit(moemill("run", "-c", folder / "run.yaml", "--set", "runtime.stop_file=mine.h5"), 2)
-    check("out/mine.h5 is there" in done.stderr and (folder / "out/mine.h5").exists(), done.stderr)
+    check("out/mine.h5 exists" in done.stderr and (folder / "out/mine.h5").exists(), done.stderr)
     done = expect_exit(moemill("run", "-c", folder / "run.yaml", "--set", f"runtime.stop_file={folder / 'p.h5'}"), 75)
     check("outside the run directory: remove it" in done.stderr and (folder / "p.h5").exists(), done.stderr)
     expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)

@@ -289,10 +289,10 @@ def output_dir_that_is_none():
     expect_exit(moemill(*words, "-o", out, "--resume", "always"), 2)
     check(not out.exists(), "the folder was made")
     out.write_text("")
-    check("is not a folder" in expect_exit(moemill(*words, "-o", out), 2).stderr)
+    check("is neither a folder nor a link to one" in expect_exit(moemill(*words, "-o", out), 2).stderr)
     out.unlink()
     out.symlink_to(out.parent / "nothing")
-    check("is not a folder" in expect_exit(moemill(*words, "-o", out, ranks=2), 2).stderr)
+    check("is neither a folder nor a link to one" in expect_exit(moemill(*words, "-o", out, ranks=2), 2).stderr)
     (out.parent / "nothing").mkdir()
     expect_exit(moemill(*words, "-o", out), 0)
 
