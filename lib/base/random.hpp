@@ -20,10 +20,13 @@ inline std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t coun
   return {r[0], r[1], r[2], r[3]};
 }
 
-// Uniform in [0, 1) with 53 bits.
+// Uniform in [0, 1) with 53 bits, as a whole number of 2^-53 and as a number.
+constexpr int uniform_bits = 53;
+inline std::uint64_t uniform_53(std::uint32_t high, std::uint32_t low) {
+  return (static_cast<std::uint64_t>(high) << 32 | low) >> (64 - uniform_bits);
+}
 inline double uniform(std::uint32_t high, std::uint32_t low) {
-  std::uint64_t bits = (static_cast<std::uint64_t>(high) << 32 | low) >> 11;
-  return static_cast<double>(bits) * 0x1p-53;
+  return static_cast<double>(uniform_53(high, low)) * 0x1p-53;
 }
 
 // The seed of one sample, as stored in /completions/seed. It depends on the seed of the run or the row, on the sample

@@ -13,6 +13,7 @@ struct ModelSettings {
   std::string path;
   std::string load_format = "auto";  // auto | dummy
   std::string dtype = "bfloat16";
+  std::string arithmetic = "exact";
   std::optional<std::uint32_t> max_model_len;  // auto: max_position_embeddings
   std::string keep_quantized = "auto";         // auto | off: FP8 and MXFP4 weights stay in their codes in memory
 };

@@ -151,6 +151,8 @@ void check_model(const RunConfig& config, const dataset::RunManifest& manifest, 
 
 Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, const dataset::RunManifest& manifest,
                    const dataset::PromptFile& prompts, const nlohmann::json& drawn) {
+  if (const std::string differs = other_arithmetic(manifest); !differs.empty())
+    user_error("{}: {}; replay it with the moemill that made it", request.dir, differs);
   Replay replay{open_model(config.model), {}, {}, {}};
   check_model(config, manifest, "model_sha256", model::model_fingerprint(config.model.path, config.model.load_format));
   check_model(config, manifest, "tokenizer_sha256", replay.model.tokenizer_sha256());

@@ -248,6 +248,8 @@ std::vector<Field> make_fields() {
              {"auto", "dummy"}, model(&ModelSettings::load_format), {"safetensors", "auto"}),
       one_of("model.dtype", "bfloat16 (other weights are rounded to it; also auto, the same)", Answers, {"bfloat16"},
              model(&ModelSettings::dtype), {"auto", "bfloat16"}),
+      one_of("model.arithmetic", "exact (the same bytes from every processor; also auto, the same)", Answers, {"exact"},
+             model(&ModelSettings::arithmetic), {"auto", "exact"}),
       optional<u32>("model.max_model_len", "auto (the model's own) or a number of tokens above 0", Answers, "auto",
                     {1, 1u << 30}, model(&ModelSettings::max_model_len)),
       one_of("model.keep_quantized", "auto (FP8 and MXFP4 weights stay as stored in memory) or off (held as bfloat16)",

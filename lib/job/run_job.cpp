@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/arithmetic.hpp"
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
@@ -77,7 +78,8 @@ dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& co
           config.model.dtype,
           world_size,
           slurm_job_id(),
-          print("input_columns")};
+          print("input_columns"),
+          std::string(arithmetic_definition)};
 }
 
 void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, const Ranks& ranks,

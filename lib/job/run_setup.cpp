@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/arithmetic.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/hash.hpp"
@@ -26,7 +27,8 @@ std::map<std::string, std::string> as_map(const Fingerprints& f) {
   return {{"input_sha256", f.input.sha256},
           {"input_columns", f.input.columns},
           {"model_sha256", f.model},
-          {"tokenizer_sha256", f.tokenizer}};
+          {"tokenizer_sha256", f.tokenizer},
+          {"arithmetic", std::string(arithmetic_definition)}};
 }
 
 }  // namespace
@@ -110,8 +112,33 @@ std::string model_differences(const RunManifest& manifest, const Fingerprints& f
 
 }  // namespace
 
+std::string other_arithmetic(const RunManifest& manifest) {
+  const auto found = manifest.fingerprints.find("arithmetic");
+  const std::string begun(found == manifest.fingerprints.end() ? first_arithmetic_definition : found->second);
+  if (begun == arithmetic_definition) return "";
+  return fmt::format("its answers are of the arithmetic {}, this moemill computes {}, which draws different tokens",
+                     begun, arithmetic_definition);
+}
+
+namespace {
+
+// A run with all its rows stays as it is, whatever made them.
+void check_arithmetic(const RunPaths& paths, const RunManifest& manifest, const RunRequest& request) {
+  const std::string differs = other_arithmetic(manifest);
+  if (differs.empty()) return;
+  const bool changes = request.failed_rows == FailedRows::Retry || request.growth == Growth::Allowed;
+  if (!changes && is_merged(paths, manifest)) return;
+  user_error(
+      "{} holds a run that this program cannot finish: {}\nFinish it with the moemill that began it, choose another "
+      "output.dir, or start anew with --overwrite.",
+      paths.dir, differs);
+}
+
+}  // namespace
+
 void check_same_run(const RunPaths& paths, const RunManifest& manifest, const RunRequest& request,
                     const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
+  check_arithmetic(paths, manifest, request);
   const RunConfig& config = request.config;
   const RunConfig old_config = config_of_run(paths, manifest);
   const std::vector<std::string> changeable = changeable_keys(request);

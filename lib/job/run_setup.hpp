@@ -53,6 +53,8 @@ std::optional<dataset::RunManifest> find_run(const RunRequest& request);
 // versions have only the SHA-256 of the whole file; the file is then compared with that.
 std::string changed_columns(const dataset::RunManifest& manifest, const dataset::InputContents& now,
                             const std::string& input_path);
+// How the arithmetic of the run differs from this program's (base/arithmetic.hpp), or "".
+std::string other_arithmetic(const dataset::RunManifest& manifest);
 // UserError naming what differs when the answers would change: rows that exist and rows to come must belong to one run.
 // Keys that the request asks to change may differ.
 void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunRequest& request,

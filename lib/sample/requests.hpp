@@ -5,9 +5,11 @@
 // The definition of a draw. Repetition penalty over prompt and generated tokens (divides positive logits, multiplies
 // others), then presence and frequency over generated ones; stop tokens are masked before min_tokens. Temperature below
 // 1e-5 takes the largest logit (ties: lowest id). Else p = exp((logit - largest) / temperature); min_p keeps p >=
-// min_p; top_k keeps the k first by (p descending, id ascending); top_p keeps the shortest run of those, in the same
-// order, that reaches top_p of what is left. The token is the first kept one, by id, whose cumulative p exceeds u times
-// the total; u is uniform from Philox with the sample's seed and the token's number in its completion.
+// min_p; top_k keeps the k first by (p descending, id ascending). From here on p is rounded to whole numbers of 2^-40
+// (kernels/fixed_point.hpp), so that no order of addition matters. top_p keeps the shortest run, in the same order,
+// whose sum reaches floor(top_p * total); the token is the first kept one, by id, whose cumulative sum exceeds
+// floor(u * total of the kept). u is uniform with 53 bits from Philox with the sample's seed and the token's number in
+// its completion.
 #pragma once
 
 #include <cstdint>

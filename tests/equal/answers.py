@@ -109,6 +109,9 @@ def changed_draws(old, new, temperature):
             greedy = temperature[prompt_index[row]] == 0
             if greedy and repr(a) != repr(b): return f"row {row} is greedy and differs", 0, 0, 0
             if greedy: continue
+            if "token_ids" not in a:  # a run that stores text alone
+                rows += repr(a) != repr(b)
+                continue
             ours, theirs = a["token_ids"], b["token_ids"]
             tokens += len(ours)
             differ = sum(x != y for x, y in zip(ours, theirs)) + abs(len(ours) - len(theirs))

@@ -1,4 +1,5 @@
 #include "kernels/rows.hpp"
+#include "kernels/fixed_point.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -76,6 +77,28 @@ TEST_CASE_TEMPLATE("rows: exp keeps NaN", B, OnCpu) {
     CHECK(std::isnan(p[0]));
     CHECK(p[1] == doctest::Approx(std::exp(1.0)));
   }
+}
+
+TEST_CASE_TEMPLATE("rows: sums of probabilities are whole numbers of 2^-40, whatever their order", B, OnCpu) {
+  for (std::size_t width : widths) {
+    auto x = random_floats(width, width, 30.0f);
+    x[width / 2] = 0.0f;
+    for (float& value : x) value = -std::fabs(value);
+    std::vector<float> first;
+    for (const auto& stream : B::streams()) {
+      std::vector<float> p(width);
+      const std::uint64_t sum = fixed_exp_row(*stream, x, 0.0f, 1.0f, p.data());
+      std::uint64_t expected = 0;
+      for (float one : p) expected += static_cast<std::uint64_t>(std::nearbyint(std::ldexp(double{one}, 40)));
+      CHECK(sum == expected);
+      const std::vector<float> reversed(p.rbegin(), p.rend());
+      CHECK(fixed_sum(*stream, reversed) == expected);
+      if (first.empty()) first = p;
+      CHECK(p == first);
+    }
+  }
+  const float ties[] = {0x1p-41f, 0x3p-41f, 0x5p-41f, 1.0f};  // 0.5, 1.5 and 2.5 units round to even
+  for (const auto& stream : B::streams()) CHECK(fixed_sum(*stream, ties) == 0 + 2 + 2 + (std::uint64_t{1} << 40));
 }
 
 TEST_CASE_TEMPLATE("rows: sums follow the sixteen-lane tree", B, OnCpu) {

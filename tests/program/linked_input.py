@@ -25,8 +25,8 @@ sys.path.insert(0, str(SOURCE / "scripts"))
 from moemill_tools.contents import input_columns  # noqa: E402
 
 
-def run(folder, name="p.h5", out="out", code=0, env=None, cwd=None, sets=()):
-    words = [w for s in sets for w in ("--set", s)]
+def run(folder, name="p.h5", out="out", code=0, env=None, cwd=None, sets=(), words=()):
+    words = [*words] + [w for s in sets for w in ("--set", s)]
     return expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", folder / name if cwd is None else name, "-o", folder / out,
                                "--set", "sampling.max_tokens=2", *words, env=env, cwd=cwd), code)
 
@@ -272,6 +272,26 @@ def runs_of_an_older_moemill():
     check("older moemill" in run(folder, code=2).stderr)
 
 
+def runs_of_an_older_arithmetic():
+    """What they have stays; they make no row here, and none is replayed."""
+    folder = fresh("arithmetic")
+    with h5py.File(folder / "p.h5", "w") as f: f["prompt"] = ["one", "two"]
+    def again(code, *words): return run(folder, code=code, sets=("output.keep_shards=true",), words=words)
+    again(0)
+    with h5py.File(folder / "out/outputs.h5") as o: check(o.attrs["arithmetic"] == "exact-2", o.attrs["arithmetic"])
+    manifest = json.loads((folder / "out/run.json").read_text())
+    check(manifest["fingerprints"].pop("arithmetic") == "exact-2", manifest)
+    write_run_json(folder / "out", manifest)
+    again(0)  # nothing to do
+    replay = moemill("verify", folder / "out", "--replay", "1")
+    check(replay.returncode == 2 and "exact-1" in replay.stderr, replay.stdout, replay.stderr)
+    check("exact-1" in again(2, "--retry-failed").stderr)
+    (folder / "out/outputs.h5").unlink()
+    refused = again(2).stderr
+    check("exact-1" in refused and "--overwrite" in refused, refused)
+    again(0, "--overwrite")
+
+
 def rewritten_while_a_job_reads_it():
     """The file is rewritten in place, as three lines of h5py do. No shard has rows of the new file; with the old file the run resumes."""
     folder = fresh("rewritten")
@@ -299,4 +319,4 @@ def rewritten_while_a_job_reads_it():
 
 if __name__ == "__main__":
     main([sources_of_virtual_datasets, rows_that_no_source_gives, links_that_lead_nowhere, raw_files_that_end_early, without_file_locks, columns_of_odd_form, contents_count_not_bytes, rewritten_while_a_job_reads_it,
-          runs_of_an_older_moemill])
+          runs_of_an_older_moemill, runs_of_an_older_arithmetic])

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/random.hpp"
+#include "kernels/fixed_point.hpp"
 #include "sample/requests.hpp"
 
 namespace moemill::sample::test {
@@ -80,6 +81,46 @@ inline Kept kept_distribution(const std::vector<float>& x, const SamplingParams&
     kept.p[i] = p[i];
   }
   return kept;
+}
+
+// The token of the definition in requests.hpp, by whole numbers and a full sort. x: adjusted logits.
+inline TokenId exact_draw(const std::vector<float>& x, const SamplingParams& params, std::uint64_t u53) {
+  const float largest = *std::max_element(x.begin(), x.end());
+  cpu::Stream plain(cpu::Isa::Plain);
+  std::vector<float> p(x.size());
+  cpu::fixed_exp_row(plain, x, largest, 1.0f / params.temperature, p.data());
+  std::vector<std::size_t> order(x.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return x[a] > x[b]; });
+  std::erase_if(order, [&](std::size_t i) { return p[i] < params.min_p; });
+  if (params.top_k > 0 && static_cast<std::size_t>(params.top_k) < order.size())
+    order.resize(static_cast<std::size_t>(params.top_k));
+  auto whole = [&](std::size_t i) { return static_cast<unsigned __int128>(std::llrint(std::ldexp(double{p[i]}, 40))); };
+  auto total = [&] {
+    unsigned __int128 sum = 0;
+    for (std::size_t i : order) sum += whole(i);
+    return sum;
+  };
+  if (params.top_p < 1) {
+    // Different logits may have one p: top_p orders by p.
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return p[a] != p[b] ? p[a] > p[b] : a < b; });
+    const auto target =
+        total() * static_cast<unsigned __int128>(std::llrint(std::ldexp(double{params.top_p}, 40))) >> 40;
+    unsigned __int128 reached = 0;
+    std::size_t kept = 0;
+    do reached += whole(order[kept++]);
+    while (reached < target);
+    order.resize(kept);
+  }
+  std::sort(order.begin(), order.end());
+  const auto target = total() * u53 >> 53;
+  unsigned __int128 sum = 0;
+  for (std::size_t i : order) {
+    sum += whole(i);
+    if (sum > target) return static_cast<TokenId>(i);
+  }
+  return -1;
 }
 
 // Whether `token` is where u falls, give or take rounding.

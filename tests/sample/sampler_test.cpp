@@ -100,6 +100,28 @@ TEST_CASE_TEMPLATE("every parameter, alone and together, against a plain referen
   CHECK(ambiguous < 200);
 }
 
+TEST_CASE("every draw is the one of the definition in whole numbers, on every instruction set") {
+  for (cpu::Isa isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
+    if (!cpu::available(isa)) continue;
+    cpu::Stream stream(isa);
+    for (std::size_t vocabulary : {std::size_t{1}, std::size_t{65}, std::size_t{1025}, std::size_t{5000}}) {
+      cpu::Sampler sampler(stream, static_cast<std::uint32_t>(vocabulary));
+      for (std::uint64_t i = 0; i < 60; ++i) {
+        CAPTURE(vocabulary);
+        CAPTURE(i);
+        Case c = random_case(vocabulary * 1000 + i, vocabulary);
+        c.params.repetition_penalty = 1;
+        c.params.presence_penalty = c.params.frequency_penalty = 0;
+        c.params.min_tokens = 0;
+        for (int draw = 0; draw < 4; ++draw, ++c.seed) {
+          const auto random = philox(c.seed, c.generated.size());
+          REQUIRE(sample_one(sampler, c).token == exact_draw(c.logits, c.params, uniform_53(random[1], random[0])));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE_TEMPLATE("greedy takes the largest logit, ties to the lowest id, after penalties", B, OnCpu) {
   typename B::Stream stream;
   typename B::Sampler sampler(stream, 200);

@@ -170,7 +170,7 @@ class Verification {
         fault("{}: root attribute '{}' is '{}', the run says '{}'", file.path(), name, found, expected);
     };
     same("run_id", manifest_.run_id);
-    for (const char* name : {"input_sha256", "input_columns", "model_sha256", "tokenizer_sha256"}) {
+    for (const char* name : {"input_sha256", "input_columns", "model_sha256", "tokenizer_sha256", "arithmetic"}) {
       if (auto known = manifest_.fingerprints.find(name); known != manifest_.fingerprints.end())
         same(name, known->second);
     }

@@ -35,7 +35,7 @@ class FormCheck {
   void attributes() {
     for (const char* name : {"moemill_version", "git_commit"}) has_attribute(name, H5T_STRING);
     for (const RootField& field : root_fields)
-      if (field.name != newest_root_attribute) has_attribute(field.name, H5T_STRING);
+      if (H5Aexists(file_, field.name) > 0 || !is_newer(field.name)) has_attribute(field.name, H5T_STRING);
     number("format_version", outputs_format_version);
     number("complete", 1);
     has_attribute("world_size", H5T_INTEGER);

@@ -22,6 +22,7 @@ struct RootAttributes {
   std::int64_t world_size = 1;
   std::string slurm_job_id;   // "" outside Slurm
   std::string input_columns;  // dataset/prompts/contents.hpp; input_sha256 is its sum
+  std::string arithmetic;     // base/arithmetic.hpp
 };
 
 struct RootField {
@@ -37,8 +38,11 @@ inline constexpr RootField root_fields[] = {{"run_id", &RootAttributes::run_id},
                                             {"backend", &RootAttributes::backend},
                                             {"dtype", &RootAttributes::dtype},
                                             {"slurm_job_id", &RootAttributes::slurm_job_id},
-                                            {"input_columns", &RootAttributes::input_columns}};
-// Files of the first versions lack it, so that the form check does not ask for it.
-constexpr std::string_view newest_root_attribute = "input_columns";
+                                            {"input_columns", &RootAttributes::input_columns},
+                                            {"arithmetic", &RootAttributes::arithmetic}};
+// Files of earlier versions lack these.
+inline bool is_newer(std::string_view root_attribute) {
+  return root_attribute == "input_columns" || root_attribute == "arithmetic";
+}
 
 }  // namespace moemill::dataset

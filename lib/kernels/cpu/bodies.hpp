@@ -76,6 +76,9 @@ struct Bodies {
   float (*maximum)(const float* x, std::size_t n);
   // Sum of p[i] = exp((x[i] - maximum) * scale); p may be null.
   float (*exp_sum)(const float* x, std::size_t n, float maximum, float scale, float* p);
+  // kernels/fixed_point.hpp
+  std::uint64_t (*fixed_sum)(const float* p, std::size_t n);
+  std::uint64_t (*fixed_exp_row)(const float* x, std::size_t n, float maximum, float scale, float* p);
   void (*attention_block)(AttentionTile& tile, const float* keys, std::size_t key_stride, const float* values,
                           std::size_t value_stride, std::size_t tokens, std::uint32_t first_position);
   void (*attention_end)(AttentionTile& tile);

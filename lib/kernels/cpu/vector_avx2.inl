@@ -167,3 +167,26 @@ constexpr int widest_product = 2;
 constexpr int one_row_panels = 2;
 constexpr int two_row_panels = 1;
 constexpr int three_row_panels = 0;
+
+// Sixteen 64-bit sums of p * 2^40, rounded to nearest even by adding 2^52 (kernels/fixed_point.hpp).
+struct Fixed {
+  __m256i part[4];
+};
+INLINE __m256i fixed_4(__m128 p) {
+  __m256d whole = _mm256_set1_pd(0x1p52);
+  __m256d scaled = _mm256_mul_pd(_mm256_cvtps_pd(p), _mm256_set1_pd(0x1p40));
+  return _mm256_xor_si256(_mm256_castpd_si256(_mm256_add_pd(scaled, whole)), _mm256_castpd_si256(whole));
+}
+INLINE Fixed fixed(F p) {
+  return {{fixed_4(_mm256_castps256_ps128(p.low)), fixed_4(_mm256_extractf128_ps(p.low, 1)),
+           fixed_4(_mm256_castps256_ps128(p.high)), fixed_4(_mm256_extractf128_ps(p.high, 1))}};
+}
+INLINE Fixed operator+(Fixed a, Fixed b) {
+  return {{_mm256_add_epi64(a.part[0], b.part[0]), _mm256_add_epi64(a.part[1], b.part[1]),
+           _mm256_add_epi64(a.part[2], b.part[2]), _mm256_add_epi64(a.part[3], b.part[3])}};
+}
+INLINE std::uint64_t fold_sum(Fixed a) {
+  __m256i four = _mm256_add_epi64(_mm256_add_epi64(a.part[0], a.part[1]), _mm256_add_epi64(a.part[2], a.part[3]));
+  __m128i two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+  return static_cast<std::uint64_t>(_mm_cvtsi128_si64(two)) + static_cast<std::uint64_t>(_mm_extract_epi64(two, 1));
+}

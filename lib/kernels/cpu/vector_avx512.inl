@@ -120,3 +120,20 @@ constexpr int widest_product = 4;
 constexpr int one_row_panels = 4;
 constexpr int two_row_panels = 4;
 constexpr int three_row_panels = 2;
+
+// Sixteen 64-bit sums of p * 2^40; the conversion rounds to nearest even (kernels/fixed_point.hpp).
+struct Fixed {
+  __m512i low, high;
+};
+INLINE Fixed fixed(F p) {
+  __m512 scaled = _mm512_mul_ps(p.v, _mm512_set1_ps(0x1p40f));
+  return {_mm512_cvtps_epi64(_mm512_castps512_ps256(scaled)),
+          _mm512_cvtps_epi64(_mm512_maskz_extractf32x8_ps(0xff, scaled, 1))};
+}
+INLINE Fixed operator+(Fixed a, Fixed b) { return {_mm512_add_epi64(a.low, b.low), _mm512_add_epi64(a.high, b.high)}; }
+INLINE std::uint64_t fold_sum(Fixed a) {
+  const __m512i eight = _mm512_add_epi64(a.low, a.high);
+  const __m256i four = _mm256_add_epi64(_mm512_castsi512_si256(eight), _mm512_maskz_extracti64x4_epi64(0xff, eight, 1));
+  const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+  return static_cast<std::uint64_t>(_mm_cvtsi128_si64(two)) + static_cast<std::uint64_t>(_mm_extract_epi64(two, 1));
+}

@@ -126,3 +126,25 @@ INLINE void load_after(const T*&, F&) {}
 constexpr int tile_rows = 4;       // of a register tile
 constexpr int tile_vectors = 1;    // sixteens of columns or lanes of a register tile
 constexpr int widest_product = 1;  // sixteens side by side when rows are few
+
+// Sixteen 64-bit sums of p * 2^40, rounded to nearest even (kernels/fixed_point.hpp).
+struct Fixed {
+  std::uint64_t lane[16];
+};
+INLINE Fixed fixed(F p) {
+  Fixed out;
+  for (int l = 0; l < 16; ++l) {
+    const double shifted = static_cast<double>(p.lane[l]) * 0x1p40 + 0x1p52;
+    out.lane[l] = __builtin_bit_cast(std::uint64_t, shifted) & ((std::uint64_t{1} << 52) - 1);
+  }
+  return out;
+}
+INLINE Fixed operator+(Fixed a, Fixed b) {
+  for (int l = 0; l < 16; ++l) a.lane[l] += b.lane[l];
+  return a;
+}
+INLINE std::uint64_t fold_sum(Fixed a) {
+  std::uint64_t sum = 0;
+  for (std::uint64_t lane : a.lane) sum += lane;
+  return sum;
+}

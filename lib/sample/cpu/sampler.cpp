@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/buffer.hpp"
 #include "base/error.hpp"
 #include "base/random.hpp"
+#include "kernels/fixed_point.hpp"
 #include "kernels/math.hpp"
 #include "kernels/rows.hpp"
 #include "sample/cpu/adjust.hpp"
@@ -33,20 +35,20 @@ struct Sampler::Workspace {
   Maxima maxima;  // of the row at hand
   Candidates candidates;
   CutAtSum cut_at_sum;
-  Buffer<float> adjusted;          // [vocabulary]
-  Buffer<float> p;                 // [vocabulary]
-  std::vector<double> block_sums;  // of p
+  Buffer<float> adjusted;                 // [vocabulary]
+  Buffer<float> p;                        // [vocabulary]
+  std::vector<std::uint64_t> block_sums;  // [blocks] fixed-point sums of p
   std::vector<float> scratch;
   std::vector<std::uint32_t> indices;
 
   SampleResult sample(Stream& stream, std::span<const float> logits, const SampleRequest& request);
   void find_best(std::span<const float> row, float log_sum_exp, std::span<TokenLogprob> top);
-  TokenId draw(Stream& stream, std::span<const float> row, const SamplingParams& params, double u);
-  double exp_all(Stream& stream, std::span<const float> row, float scale);
-  void drop_from_all(std::size_t vocabulary, Cut cut);
-  TokenId draw_from_all(std::size_t vocabulary, double u) const;
-  TokenId draw_from_candidates(double u) const;
-  double candidates_total() const;
+  TokenId draw(Stream& stream, std::span<const float> row, const SamplingParams& params, std::uint64_t u);
+  std::uint64_t exp_all(Stream& stream, std::span<const float> row, float scale);
+  void drop_from_all(Stream& stream, std::size_t vocabulary, Cut cut);
+  TokenId draw_from_all(std::size_t vocabulary, std::uint64_t u) const;
+  TokenId draw_from_candidates(std::uint64_t u) const;
+  std::uint64_t candidates_total() const;
   void keep_candidates(std::span<const float> values, Cut cut);
 };
 
@@ -64,88 +66,62 @@ void Sampler::Workspace::find_best(std::span<const float> row, float log_sum_exp
   for (TokenLogprob& best : top) best.logprob -= log_sum_exp;
 }
 
-// p of the whole row and its blocks' sums; returns their sum.
-double Sampler::Workspace::exp_all(Stream& stream, std::span<const float> row, float scale) {
+// Fills p and block_sums for the whole row; returns the sum of p.
+std::uint64_t Sampler::Workspace::exp_all(Stream& stream, std::span<const float> row, float scale) {
   float* out = p.reserve(row.size());
   block_sums.clear();
-  double total = 0;
   for (std::size_t first = 0; first < row.size(); first += block_tokens) {
-    std::size_t count = std::min(block_tokens, row.size() - first);
-    block_sums.push_back(
-        static_cast<double>(exp_row(stream, row.subspan(first, count), maxima.largest, scale, out + first)));
-    total += block_sums.back();
+    const std::size_t count = std::min(block_tokens, row.size() - first);
+    block_sums.push_back(fixed_exp_row(stream, row.subspan(first, count), maxima.largest, scale, out + first));
   }
-  return total;
+  return std::accumulate(block_sums.begin(), block_sums.end(), std::uint64_t{0});
 }
 
-// p beyond the cut becomes zero; the sums of the blocks follow, over sixteen lanes as all sums of p.
-void Sampler::Workspace::drop_from_all(std::size_t vocabulary, Cut cut) {
-  constexpr std::size_t lanes = 16;
+// Sets p beyond the cut to zero and sums the blocks again. Ties with the cut's value are kept up to its index, so in
+// most blocks all ties stay or all go, and one comparison per token decides.
+void Sampler::Workspace::drop_from_all(Stream& stream, std::size_t vocabulary, Cut cut) {
   for (std::size_t b = 0; b < block_sums.size(); ++b) {
-    float sum[lanes] = {};
-    std::size_t first = b * block_tokens, end = std::min(first + block_tokens, vocabulary);
-    // Ties of the cut are kept up to its index: below it, values just under the cut's are the first that go.
-    bool ties_stay = end <= cut.index + 1, ties_go = first > cut.index;
-    for (std::size_t i = first; i < end; i += lanes) {
-      if ((ties_stay || ties_go) && i + lanes <= end) {
-        float* x = &p[i];
-        for (std::size_t l = 0; l < lanes; ++l) {
-          float kept = ties_stay ? (x[l] >= cut.value ? x[l] : 0.0f) : (x[l] > cut.value ? x[l] : 0.0f);
-          x[l] = kept;
-          sum[l] += kept;
-        }
-      } else {
-        for (std::size_t l = 0; l < lanes && i + l < end; ++l) {
-          if (!cut.keeps(p[i + l], i + l)) p[i + l] = 0;
-          sum[l] += p[i + l];
-        }
-      }
+    const std::size_t first = b * block_tokens, end = std::min(first + block_tokens, vocabulary);
+    if (end <= cut.index + 1) {
+      for (std::size_t i = first; i < end; ++i) p[i] = p[i] >= cut.value ? p[i] : 0.0f;
+    } else if (first > cut.index) {
+      for (std::size_t i = first; i < end; ++i) p[i] = p[i] > cut.value ? p[i] : 0.0f;
+    } else {
+      for (std::size_t i = first; i < end; ++i) p[i] = cut.keeps(p[i], i) ? p[i] : 0.0f;
     }
-    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
-      for (std::size_t l = 0; l < half; ++l) sum[l] += sum[l + half];
-    }
-    block_sums[b] = static_cast<double>(sum[0]);
+    block_sums[b] = fixed_sum(stream, {&p[first], end - first});
   }
 }
 
-// The first token whose cumulative p exceeds u times the total. Rounding may leave that just beyond what a block's
-// tokens sum to: then it is the last token there that has any p.
-TokenId Sampler::Workspace::draw_from_all(std::size_t vocabulary, double u) const {
-  double total = 0;
-  for (double sum : block_sums) total += sum;
-  const double target = u * total;
+TokenId Sampler::Workspace::draw_from_all(std::size_t vocabulary, std::uint64_t u) const {
+  const std::uint64_t total = std::accumulate(block_sums.begin(), block_sums.end(), std::uint64_t{0});
+  std::uint64_t left = part_of(total, u, uniform_bits);  // what the sum up to the drawn token must exceed
   std::size_t block = 0;
-  double before = 0, cumulative = 0;
-  for (std::size_t b = 0; b < block_sums.size() && cumulative <= target; ++b) {
-    if (block_sums[b] == 0) continue;
-    block = b, before = cumulative;
-    cumulative += block_sums[b];
+  for (; block_sums[block] <= left; ++block) left -= block_sums[block];
+  std::size_t i = block * block_tokens;
+  for (; i < vocabulary; ++i) {
+    const std::uint64_t here = to_fixed(p[i]);
+    if (here > left) break;
+    left -= here;
   }
-  std::size_t end = std::min((block + 1) * block_tokens, vocabulary);
-  TokenId token = -1;
-  for (std::size_t i = block * block_tokens; i < end && before <= target; ++i) {
-    if (p[i] == 0) continue;
-    token = static_cast<TokenId>(i);
-    before += static_cast<double>(p[i]);
-  }
-  return token;
+  return static_cast<TokenId>(i);
 }
 
-double Sampler::Workspace::candidates_total() const {
-  double total = 0;
-  for (std::size_t i = 0; i < candidates.count; ++i) total += static_cast<double>(candidates.p[i]);
+std::uint64_t Sampler::Workspace::candidates_total() const {
+  std::uint64_t total = 0;
+  for (float one : candidates.p_used()) total += to_fixed(one);
   return total;
 }
 
-TokenId Sampler::Workspace::draw_from_candidates(double u) const {
-  double target = u * candidates_total(), before = 0;
-  TokenId token = -1;
-  for (std::size_t i = 0; i < candidates.count && before <= target; ++i) {
-    if (candidates.p[i] == 0) continue;
-    token = candidates.ids[i];
-    before += static_cast<double>(candidates.p[i]);
+TokenId Sampler::Workspace::draw_from_candidates(std::uint64_t u) const {
+  std::uint64_t left = part_of(candidates_total(), u, uniform_bits);
+  std::size_t i = 0;
+  for (; i + 1 < candidates.count; ++i) {
+    const std::uint64_t here = to_fixed(candidates.p[i]);
+    if (here > left) break;
+    left -= here;
   }
-  return token;
+  return candidates.ids[i];
 }
 
 // `values` are the candidates' p or logits: what the cut was made in.
@@ -163,13 +139,18 @@ void Sampler::Workspace::keep_candidates(std::span<const float> values, Cut cut)
 
 // min_p and top_k leave few tokens: only those above a logit that is surely below what they keep are looked at.
 // Otherwise p of the whole row is needed.
-TokenId Sampler::Workspace::draw(Stream& stream, std::span<const float> row, const SamplingParams& params, double u) {
+TokenId Sampler::Workspace::draw(Stream& stream, std::span<const float> row, const SamplingParams& params,
+                                 std::uint64_t u) {
   const float scale = 1.0f / params.temperature;
-  const double top_p = static_cast<double>(params.top_p);
+  const bool top_p = params.top_p < 1;
+  const std::uint64_t share = to_fixed(params.top_p);  // of 2^fixed_bits
   const bool top_k = params.top_k > 0 && static_cast<std::size_t>(params.top_k) < row.size();
   if (params.min_p <= 0 && !top_k) {
-    const double total = exp_all(stream, row, scale);
-    if (top_p < 1) drop_from_all(row.size(), cut_at_sum.find(std::span(p.data(), row.size()), top_p * total));
+    const std::uint64_t total = exp_all(stream, row, scale);
+    if (top_p) {
+      const std::uint64_t target = part_of(total, share, fixed_bits);
+      drop_from_all(stream, row.size(), cut_at_sum.find(std::span(p.data(), row.size()), target));
+    }
     return draw_from_all(row.size(), u);
   }
 
@@ -181,13 +162,16 @@ TokenId Sampler::Workspace::draw(Stream& stream, std::span<const float> row, con
   }
   if (top_k) threshold = std::max(threshold, threshold_for(static_cast<std::size_t>(params.top_k), maxima, scratch));
   collect(row, maxima, threshold, candidates);
-  exp_row(stream, candidates.logits_used(), maxima.largest, scale, candidates.p.data());
+  fixed_exp_row(stream, candidates.logits_used(), maxima.largest, scale, candidates.p.data());
   if (params.min_p > 0) keep_candidates(candidates.p_used(), {params.min_p, candidates.count});
   if (top_k && candidates.count > static_cast<std::size_t>(params.top_k)) {
     std::span logits = candidates.logits_used();
     keep_candidates(logits, cut_at_count(logits, static_cast<std::size_t>(params.top_k), indices));
   }
-  if (top_p < 1) keep_candidates(candidates.p_used(), cut_at_sum.find(candidates.p_used(), top_p * candidates_total()));
+  if (top_p) {
+    const std::uint64_t target = part_of(candidates_total(), share, fixed_bits);
+    keep_candidates(candidates.p_used(), cut_at_sum.find(candidates.p_used(), target));
+  }
   return draw_from_candidates(u);
 }
 
@@ -216,7 +200,7 @@ SampleResult Sampler::Workspace::sample(Stream& stream, std::span<const float> l
     result.token = maxima.best;
   } else {
     std::array<std::uint32_t, 4> random = philox(request.seed, request.generated.size());
-    result.token = draw(stream, row, params, uniform(random[1], random[0]));
+    result.token = draw(stream, row, params, uniform_53(random[1], random[0]));
   }
   result.finite = true;
   result.logprob = logits[static_cast<std::size_t>(result.token)] - log_sum_exp;

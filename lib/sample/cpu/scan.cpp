@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "kernels/fixed_point.hpp"
+
 namespace moemill::cpu {
 namespace {
 
@@ -92,14 +94,15 @@ Cut cut_at_count(std::span<const float> values, std::size_t count, std::vector<s
   return {values[*last], *last};
 }
 
-Cut CutAtSum::find(std::span<const float> p, double target) {
+Cut CutAtSum::find(std::span<const float> p, std::uint64_t target) {
   // The bits of values in [0, 1] are in their order; the first level is the exponent and three bits behind it.
   auto leading = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 20; };
   auto next = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 10 & (buckets_ - 1); };
-  double reached = 0;  // by the buckets before the one that reaches the target, or before the last that has any p
-  auto find_bucket = [&](std::span<const double> sums) {
+  std::uint64_t reached =
+      0;  // by the buckets before the one that reaches the target, or before the last that has any p
+  auto find_bucket = [&](std::span<const std::uint64_t> sums) {
     std::size_t found = 0;
-    double before = reached;
+    std::uint64_t before = reached;
     for (std::size_t b = buckets_; b-- > 0;) {
       if (sums[b] == 0) continue;
       found = b, reached = before;
@@ -110,7 +113,7 @@ Cut CutAtSum::find(std::span<const float> p, double target) {
   };
 
   for (auto& sums : sums_) sums.fill(0);
-  for (std::size_t i = 0; i < p.size(); ++i) sums_[i % 4][leading(i)] += static_cast<double>(p[i]);
+  for (std::size_t i = 0; i < p.size(); ++i) sums_[i % 4][leading(i)] += to_fixed(p[i]);
   for (std::size_t b = 0; b < buckets_; ++b) sums_[0][b] += sums_[1][b] + sums_[2][b] + sums_[3][b];
   const std::size_t first_bucket = find_bucket(sums_[0]);
   band_.resize(p.size());
@@ -122,7 +125,7 @@ Cut CutAtSum::find(std::span<const float> p, double target) {
   band_.resize(in_band);
 
   sums_[0].fill(0);
-  for (std::uint32_t i : band_) sums_[0][next(i)] += static_cast<double>(p[i]);
+  for (std::uint32_t i : band_) sums_[0][next(i)] += to_fixed(p[i]);
   const std::size_t second_bucket = find_bucket(sums_[0]);
   narrow_.clear();
   for (std::uint32_t i : band_) {
@@ -131,7 +134,7 @@ Cut CutAtSum::find(std::span<const float> p, double target) {
   std::sort(narrow_.begin(), narrow_.end(),
             [&](std::uint32_t i, std::uint32_t j) { return p[i] > p[j] || (p[i] == p[j] && i < j); });
   std::size_t kept = 0;
-  do reached += static_cast<double>(p[narrow_[kept++]]);
+  do reached += to_fixed(p[narrow_[kept++]]);
   while (kept < narrow_.size() && reached < target);
   return {p[narrow_[kept - 1]], narrow_[kept - 1]};
 }

@@ -51,13 +51,15 @@ Cut cut_at_count(std::span<const float> values, std::size_t count, std::vector<s
 
 class CutAtSum {
  public:
-  // Keeps the shortest run of p, in order, whose sum reaches `target`: at least one value, and none that is zero. p is
-  // in [0, 1], with at least one above zero. Selects by the leading bits of p, then the next ones, then by sorting.
-  Cut find(std::span<const float> p, double target);
+  // Keeps the shortest run of p, in order, whose fixed-point sum (kernels/fixed_point.hpp) reaches `target`, which is
+  // at most the sum of all: at least one value. p is in [0, 1], with at least one of 1. Selects by the leading bits of
+  // p, then the next ones, then by sorting.
+  Cut find(std::span<const float> p, std::uint64_t target);
 
  private:
   static constexpr std::size_t buckets_ = 1024;
-  std::array<std::array<double, buckets_>, 4> sums_;  // four, so that successive values do not wait for one another
+  std::array<std::array<std::uint64_t, buckets_>, 4>
+      sums_;  // four, so that successive values do not wait for one another
   std::vector<std::uint32_t> band_, narrow_;
 };
 

@@ -1,0 +1,33 @@
+// Probabilities as whole numbers, so that their sums do not depend on the order of addition: a sum over a row, a block
+// or a shuffled list of tokens is the same on every device. Used by the sampler for top_p and the draw.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace moemill {
+
+constexpr int fixed_bits = 40;  // 2^18 tokens of p = 1 add up to 2^58
+
+// p * 2^40 rounded to nearest, ties to even; p is in [0, 1]. Adding 2^52 leaves the rounded number in the mantissa.
+inline std::uint64_t to_fixed(float p) {
+  return std::bit_cast<std::uint64_t>(static_cast<double>(p) * 0x1p40 + 0x1p52) & ((std::uint64_t{1} << 52) - 1);
+}
+// floor(whole * share / 2^share_bits): a part of a sum, with share < 2^share_bits <= 2^63.
+inline std::uint64_t part_of(std::uint64_t whole, std::uint64_t share, int share_bits) {
+  return static_cast<std::uint64_t>(static_cast<unsigned __int128>(whole) * share >> share_bits);
+}
+
+namespace cpu {
+
+class Stream;  // kernels/cpu/stream.hpp
+
+// Sum of to_fixed(p[i]).
+std::uint64_t fixed_sum(Stream& stream, std::span<const float> p);
+// p[i] = exp((x[i] - maximum) * scale); returns their fixed_sum, which needs p <= 1.
+std::uint64_t fixed_exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, float* p);
+
+}  // namespace cpu
+}  // namespace moemill
