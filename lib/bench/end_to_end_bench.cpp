@@ -172,7 +172,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   const layers::ForwardTotals& after = backend->totals();
   result.attention_share = (after.attention_seconds - before.attention_seconds) / all;
   result.mlp_share = (after.mlp_seconds - before.mlp_seconds) / all;
-  result.exchange_share = (after.exchange_seconds - before.exchange_seconds) / all;
+  result.exchange_share = (after.exchange.seconds - before.exchange.seconds) / all;
   result.head_share = (after.head_seconds - before.head_seconds) / all;
   result.sample_share = (after.sample_seconds - before.sample_seconds) / all;
   return result;

@@ -6,9 +6,10 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "base/aligned.hpp"
+#include "base/buffer.hpp"
 #include "base/error.hpp"
 #include "base/random.hpp"
+#include "base/rounding.hpp"
 #include "base/small_floats.hpp"
 #include "bench/report.hpp"
 #include "kernels/gemm.hpp"
@@ -40,8 +41,8 @@ void pack_values(std::byte* to, const cpu::Matrix& w) {
 void pack_fp8(std::byte* to, const cpu::Matrix& w) {
   std::vector<std::byte> codes(std::size_t{w.k} * w.n);
   for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = any_byte(i) & std::byte{0xf7};  // no code is NaN
-  const std::size_t width = (w.k + fp8_block - 1) / fp8_block;
-  const std::vector<float> scales((w.n + fp8_block - 1) / fp8_block * width, 0.001f);
+  const std::size_t width = divide_up<std::size_t>(w.k, fp8_block);
+  const std::vector<float> scales(divide_up<std::size_t>(w.n, fp8_block) * width, 0.001f);
   cpu::pack(to, w, cpu::Fp8Columns{0, w.n, codes.data(), scales.data(), width, 0, fp8_block});
 }
 
@@ -55,7 +56,7 @@ void pack_mxfp4(std::byte* to, const cpu::Matrix& w) {
 struct Weights {
   cpu::Matrix shape;
   std::size_t bytes, copies;  // of one matrix, rounded up to whole cache lines
-  AlignedBuffer<std::byte> memory;
+  Buffer<std::byte> memory;
 
   cpu::Matrix copy(std::size_t index) const {
     cpu::Matrix w = shape;
@@ -70,7 +71,7 @@ Weights make_weights(Shape shape, cpu::Format format) {
   if (format == cpu::Format::Mxfp4 && shape.first % mxfp4_block != 0) {
     user_error("bench: K {} is no multiple of {}, a block of MXFP4", shape.first, mxfp4_block);
   }
-  w.bytes = (cpu::packed_bytes(w.shape) + 63) / 64 * 64;
+  w.bytes = round_up(cpu::packed_bytes(w.shape), std::size_t{64});
   w.copies = std::max<std::size_t>(2, cold_bytes / w.bytes + 1);
   std::byte* first = w.memory.reserve(w.bytes * w.copies);
   switch (format) {

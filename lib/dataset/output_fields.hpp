@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -15,6 +16,9 @@
 #include "dataset/rows.hpp"
 
 namespace moemill::dataset {
+
+// Where a column of rows is in a file.
+inline std::string in_completions(std::string_view column) { return "completions/" + std::string(column); }
 
 enum class IdKind { Integer, Text };
 

@@ -44,7 +44,6 @@ struct Forward<B>::State {
   void embed(const schedule::Step& step);
   void trace_all_logits();
   void draw(const sample::Draws& draws);
-  void update_totals();
 
   Stream& stream;
   const model::ModelConfig& config;
@@ -150,16 +149,6 @@ void Forward<B>::State::draw(const sample::Draws& draws) {
 }
 
 template <class B>
-void Forward<B>::State::update_totals() {
-  const auto& moved = exchange.totals();
-  totals.exchange_seconds = moved.seconds;
-  totals.rows_sent = moved.rows_sent;
-  totals.rows_deduplicated = moved.rows_deduplicated;
-  totals.intra_node_bytes = moved.intra_node_bytes;
-  totals.inter_node_bytes = moved.inter_node_bytes;
-}
-
-template <class B>
 Forward<B>::Forward(Stream& stream, const model::ModelConfig& config, const Weights& weights,
                     const model::Placement& placement, Comm domain, std::span<const int> node_of_domain_rank,
                     const ForwardSettings& settings)
@@ -199,7 +188,7 @@ void Forward<B>::run(const schedule::Step& step) {
   finish_block(tools, {static_cast<std::int32_t>(s.config.layers) - 1}, batches);
   s.head.keep(s.hidden.rows(step.rows(), s.config.hidden), step.logit_rows);
   if (tools.trace) s.trace_all_logits();
-  s.update_totals();
+  s.totals.exchange = s.exchange.totals();
 }
 
 template <class B>

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "layers/dispatch/exchange_totals.hpp"
+
 namespace moemill::layers {
 
 struct Trace;
@@ -20,13 +22,9 @@ struct ForwardSettings {
 struct ForwardTotals {
   double attention_seconds = 0;  // projections, cache and attention of all layers
   double mlp_seconds = 0;        // routers, dense, shared and routed experts
-  double exchange_seconds = 0;   // packing, sending, waiting for rows, unpacking
   double head_seconds = 0;
-  double sample_seconds = 0;            // scores and draws
-  std::uint64_t rows_sent = 0;          // row copies that dispatch sent to different ranks
-  std::uint64_t rows_deduplicated = 0;  // copies saved because one rank computes several picks of a row
-  std::uint64_t intra_node_bytes = 0;   // payload of dispatch and combine to ranks of the same node
-  std::uint64_t inter_node_bytes = 0;
+  double sample_seconds = 0;  // scores and draws
+  ExchangeTotals exchange;
 };
 
 }  // namespace moemill::layers

@@ -51,6 +51,7 @@ schedule::Decision Mill::agree_on_step() {
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::GoOn;
   const RankState state{mine, step_counts(totals_)};
   const double before = now_seconds();
+  // Into memory of its own: gather() would allocate at every step.
   parts_.world.all_gather(std::as_bytes(std::span(&state, 1)), std::as_writable_bytes(std::span(states_)));
   totals_.idle_seconds += now_seconds() - before;
   for (std::size_t r = 0; r < states_.size(); ++r) {

@@ -13,11 +13,12 @@ static_assert(sizeof(Totals) == 8 * (std::size(all_counts) + std::size(all_secon
               "every counter stands in a table");
 
 void Totals::take(const layers::ForwardTotals& forward) {
-  exchange_seconds = forward.exchange_seconds;
-  rows_sent = forward.rows_sent;
-  rows_deduplicated = forward.rows_deduplicated;
-  intra_node_bytes = forward.intra_node_bytes;
-  inter_node_bytes = forward.inter_node_bytes;
+  const layers::ExchangeTotals& moved = forward.exchange;
+  exchange_seconds = moved.seconds;
+  rows_sent = moved.rows_sent;
+  rows_deduplicated = moved.rows_deduplicated;
+  intra_node_bytes = moved.intra_node_bytes;
+  inter_node_bytes = moved.inter_node_bytes;
 }
 
 Totals& Totals::operator+=(const Totals& other) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/rounding.hpp"
 #include "base/run_config.hpp"
 #include "model/config.hpp"
 
@@ -17,7 +18,7 @@ struct JobShape {
   std::vector<std::uint32_t> domain_size;  // [ranks] size of the rank's expert domain
   std::vector<std::uint32_t> domain_rank;  // [ranks] the rank's number in its domain
 
-  std::uint32_t nodes() const { return (ranks + ranks_per_node - 1) / ranks_per_node; }
+  std::uint32_t nodes() const { return divide_up(ranks, ranks_per_node); }
 };
 // UserError if parallel.expert_domain does not divide the ranks.
 JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node);

@@ -12,12 +12,13 @@
 #include <vector>
 
 #include "base/ids.hpp"
+#include "base/rounding.hpp"
 #include "schedule/step.hpp"
 
 namespace moemill::schedule {
 
 constexpr std::uint32_t pages_for(std::uint64_t tokens) {
-  return static_cast<std::uint32_t>((tokens + page_tokens - 1) / page_tokens);
+  return static_cast<std::uint32_t>(divide_up<std::uint64_t>(tokens, page_tokens));
 }
 
 // The largest number of pages that `positions` consecutive positions can touch, wherever they begin.

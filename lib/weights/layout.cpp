@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/rounding.hpp"
 #include "base/small_floats.hpp"
 #include "kernels/panel.hpp"
 
@@ -56,7 +57,7 @@ CpuLayout::Place CpuLayout::take(std::uint32_t k, std::uint32_t n, std::span<con
 
 std::byte* CpuLayout::take_bytes(std::uint64_t bytes) {
   const std::uint64_t at = used_;
-  used_ += (bytes + 63) / 64 * 64;
+  used_ += round_up(bytes, std::uint64_t{64});
   return memory_ == nullptr ? nullptr : memory_ + at;
 }
 

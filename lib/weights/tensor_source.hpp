@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/aligned.hpp"
+#include "base/buffer.hpp"
 #include "model/config.hpp"
 #include "weights/files/decode.hpp"
 #include "weights/files/fp8_scales.hpp"
@@ -23,10 +23,10 @@ struct ReadBuffers {
   WeightsDigest read;
   Holders holders = Holders::AllRanks;  // of the piece that is read
   bool is_copy = false;                 // likewise; copies are not in the digest
-  AlignedBuffer<std::byte> stored;
-  AlignedBuffer<bf16> decoded;
-  AlignedBuffer<float> scales;
-  AlignedBuffer<float> floats;
+  Buffer<std::byte> stored;
+  Buffer<bf16> decoded;
+  Buffer<float> scales;
+  Buffer<float> floats;
 };
 
 // A source has, for pieces of its plan,

@@ -11,8 +11,6 @@ namespace moemill::test {
 
 using namespace model;
 
-inline const fs::path v2 = models / "deepseek_v2_lite";
-inline const fs::path v3 = models / "deepseek_v3";
 inline const fs::path v3_fp8 = models / "deepseek_v3_fp8";
 inline const fs::path glm4 = models / "glm4_moe";
 inline const fs::path gpt_oss = models / "gpt_oss";

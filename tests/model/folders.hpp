@@ -22,6 +22,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 inline const fs::path models = fs::path(MOEMILL_TEST_DATA) / "models";
+inline const fs::path v2 = models / "deepseek_v2_lite";
+inline const fs::path v3 = models / "deepseek_v3";
 
 inline std::string read_text(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);

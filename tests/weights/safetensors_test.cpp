@@ -12,9 +12,6 @@ using namespace moemill::test;
 
 namespace {
 
-const fs::path v3 = models / "deepseek_v3";
-const fs::path v2 = models / "deepseek_v2_lite";
-
 std::string parse_error(const std::string& file) {
   return user_error_of([&] { parse_safetensors("x.safetensors", std::as_bytes(std::span(file.data(), file.size()))); });
 }

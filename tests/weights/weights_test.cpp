@@ -14,9 +14,6 @@ using namespace moemill::test;
 
 namespace {
 
-const fs::path v3 = models / "deepseek_v3";
-const fs::path v2 = models / "deepseek_v2_lite";
-
 // Values of one expert in one order, whatever the rank that holds it.
 std::vector<std::uint16_t> bits_of(const MlpWeights& w) {
   std::vector<std::uint16_t> bits;

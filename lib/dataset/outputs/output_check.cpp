@@ -9,8 +9,6 @@
 namespace moemill::dataset {
 namespace {
 
-std::string in_completions(std::string_view name) { return "completions/" + std::string(name); }
-
 // Looks at one file and collects what is wrong.
 class FormCheck {
  public:
@@ -35,7 +33,7 @@ class FormCheck {
   void attributes() {
     for (const char* name : {"moemill_version", "git_commit"}) has_attribute(name, H5T_STRING);
     for (const RootField& field : root_fields)
-      if (H5Aexists(file_, field.name) > 0 || !is_newer(field.name)) has_attribute(field.name, H5T_STRING);
+      if (field.in == InFiles::Always || H5Aexists(file_, field.name) > 0) has_attribute(field.name, H5T_STRING);
     number("format_version", outputs_format_version);
     number("complete", 1);
     has_attribute("world_size", H5T_INTEGER);

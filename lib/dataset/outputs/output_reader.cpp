@@ -36,8 +36,6 @@ h5::Handle open_finished(const std::string& path) {
   tell_damaged(path, faults.empty() ? refusal : faults);
 }
 
-std::string in_completions(const char* name) { return std::string("completions/") + name; }
-
 OutputLayout layout_in(hid_t file) {
   OutputLayout layout;
   layout.logprobs.reset();

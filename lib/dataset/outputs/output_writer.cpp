@@ -47,8 +47,6 @@ void write_code_names(hid_t dataset, std::span<const std::string_view> names, Nu
   h5::write_attribute(dataset, "names", std::vector<std::string>(names.begin(), names.end()));
 }
 
-std::string in_completions(const char* name) { return std::string("completions/") + name; }
-
 }  // namespace
 
 OutputLayout layout_of(const RunConfig& config, const PromptFile& prompts) {

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 namespace moemill::dataset {
 
@@ -25,24 +24,24 @@ struct RootAttributes {
   std::string arithmetic;     // base/arithmetic.hpp
 };
 
+enum class InFiles { Always, OfNewerVersions };
 struct RootField {
   const char* name;
   std::string RootAttributes::*member;
+  InFiles in = InFiles::Always;
 };
-inline constexpr RootField root_fields[] = {{"run_id", &RootAttributes::run_id},
-                                            {"created_utc", &RootAttributes::created_utc},
-                                            {"config_yaml", &RootAttributes::config_yaml},
-                                            {"input_sha256", &RootAttributes::input_sha256},
-                                            {"model_sha256", &RootAttributes::model_sha256},
-                                            {"tokenizer_sha256", &RootAttributes::tokenizer_sha256},
-                                            {"backend", &RootAttributes::backend},
-                                            {"dtype", &RootAttributes::dtype},
-                                            {"slurm_job_id", &RootAttributes::slurm_job_id},
-                                            {"input_columns", &RootAttributes::input_columns},
-                                            {"arithmetic", &RootAttributes::arithmetic}};
-// Files of earlier versions lack these.
-inline bool is_newer(std::string_view root_attribute) {
-  return root_attribute == "input_columns" || root_attribute == "arithmetic";
-}
+inline constexpr RootField root_fields[] = {
+    {"run_id", &RootAttributes::run_id},
+    {"created_utc", &RootAttributes::created_utc},
+    {"config_yaml", &RootAttributes::config_yaml},
+    {"input_sha256", &RootAttributes::input_sha256},
+    {"model_sha256", &RootAttributes::model_sha256},
+    {"tokenizer_sha256", &RootAttributes::tokenizer_sha256},
+    {"backend", &RootAttributes::backend},
+    {"dtype", &RootAttributes::dtype},
+    {"slurm_job_id", &RootAttributes::slurm_job_id},
+    {"input_columns", &RootAttributes::input_columns, InFiles::OfNewerVersions},
+    {"arithmetic", &RootAttributes::arithmetic, InFiles::OfNewerVersions},
+};
 
 }  // namespace moemill::dataset

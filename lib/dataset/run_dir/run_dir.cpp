@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "base/error.hpp"
+#include "base/rounding.hpp"
 #include "dataset/seal.hpp"
 #include "system/machine/entropy.hpp"
 
@@ -57,9 +58,7 @@ void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml)
 std::string RunPaths::shard(ShardId shard) const { return shards() + "/" + shard_name(shard) + ".h5"; }
 std::string RunPaths::journal(ShardId shard) const { return journals() + "/" + shard_name(shard) + ".journal"; }
 
-std::uint32_t RunManifest::shard_count() const {
-  return static_cast<std::uint32_t>((prompts + shard_prompts - 1) / shard_prompts);
-}
+std::uint32_t RunManifest::shard_count() const { return static_cast<std::uint32_t>(divide_up(prompts, shard_prompts)); }
 
 ShardRange RunManifest::range_of(ShardId shard) const {
   std::uint64_t first = static_cast<std::uint64_t>(shard.value) * shard_prompts;
@@ -72,8 +71,9 @@ std::string new_run_id() { return random_hex(16); }
 std::uint64_t auto_shard_prompts(std::uint64_t prompts) {
   // Many more shards than ranks need, so that ranks end together. But a shard is a file, which costs more than some
   // short answers, so a small job has few. At most 1024 prompts per shard, unless the shard names run out.
-  std::uint64_t size = prompts < 64 ? (prompts + 3) / 4 : std::clamp<std::uint64_t>((prompts + 63) / 64, 16, 1024);
-  return std::max(size, (prompts + most_shards - 1) / most_shards);
+  std::uint64_t size = prompts < 64 ? divide_up<std::uint64_t>(prompts, 4)
+                                    : std::clamp<std::uint64_t>(divide_up<std::uint64_t>(prompts, 64), 16, 1024);
+  return std::max(size, divide_up(prompts, most_shards));
 }
 
 void make_folders(const RunPaths& paths) {

@@ -1,7 +1,7 @@
 #include "kernels/gemm.hpp"
+#include "base/rounding.hpp"
 
 #include <algorithm>
-#include <functional>
 
 #include "kernels/cpu/bodies.hpp"
 #include "kernels/cpu/packed_layout.hpp"
@@ -94,12 +94,12 @@ void visit_share(std::span<const GemmProblem<Rows>> problems, std::size_t total,
   std::size_t before = 0;  // cost of the pieces so far
   for (const GemmProblem<Rows>& problem : problems) {
     const std::size_t panels = panels_of(problem.w.n);
-    const std::size_t chunks = (problem.m + chunk_rows - 1) / chunk_rows;
+    const std::size_t chunks = divide_up(problem.m, chunk_rows);
     for (std::size_t c = 0; c < chunks; ++c) {
       const std::size_t first_row = problem.m * c / chunks, rows = problem.m * (c + 1) / chunks - first_row;
       const std::size_t cost = panel_cost(rows, problem.w.k);
       auto panel_at = [&](std::size_t bound) {
-        return bound <= before ? 0 : std::min(panels, (bound - before + cost - 1) / cost);
+        return bound <= before ? 0 : std::min(panels, divide_up(bound - before, cost));
       };
       const std::size_t first = panel_at(from), last = panel_at(to);
       if (first < last) visit(Piece<Rows>{&problem, first_row, rows, first, last});
@@ -112,7 +112,7 @@ template <class Rows>
 std::size_t total_cost(std::span<const GemmProblem<Rows>> problems) {
   std::size_t total = 0;
   for (const GemmProblem<Rows>& problem : problems) {
-    const std::size_t chunks = (problem.m + chunk_rows - 1) / chunk_rows;
+    const std::size_t chunks = divide_up(problem.m, chunk_rows);
     for (std::size_t c = 0; c < chunks; ++c) {
       const std::size_t rows = problem.m * (c + 1) / chunks - problem.m * c / chunks;
       total += panels_of(problem.w.n) * panel_cost(rows, problem.w.k);
@@ -138,7 +138,7 @@ void run(Stream& stream, std::span<const GemmProblem<Rows>> problems) {
       if (waiting.problem) run_piece<Rows>(stream.bodies(), waiting, nullptr, scratch);
     }
   };
-  stream.team().parallel_for(threads, 1, std::ref(share));
+  stream.team().parallel_for(threads, 1, share);
 }
 
 }  // namespace

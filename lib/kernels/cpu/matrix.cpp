@@ -1,4 +1,5 @@
 #include "kernels/matrix.hpp"
+#include "base/rounding.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -12,8 +13,6 @@
 namespace moemill::cpu {
 
 namespace {
-
-std::size_t round_up(std::size_t x, std::size_t step) { return (x + step - 1) / step * step; }
 
 std::size_t packed_index(std::uint32_t k, std::uint32_t n, std::size_t i, std::size_t j) {
   const KBlock block = k_block(k, n, i / block_inputs);
@@ -70,7 +69,9 @@ void pack_block(std::byte* line, const std::byte* block) {
 
 }  // namespace
 
-std::size_t packed_count(std::uint32_t k, std::uint32_t n) { return panels_of(n) * panel_columns * round_up(k, 2); }
+std::size_t packed_count(std::uint32_t k, std::uint32_t n) {
+  return panels_of(n) * panel_columns * round_up<std::size_t>(k, 2);
+}
 
 std::size_t packed_bytes(const Matrix& shape) {
   if (shape.format == Format::Bf16) return packed_count(shape.k, shape.n) * sizeof(bf16);

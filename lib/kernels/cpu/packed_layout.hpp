@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/rounding.hpp"
 #include "base/small_floats.hpp"
 #include "kernels/cpu/bodies.hpp"
 #include "kernels/matrix.hpp"
@@ -14,8 +15,8 @@ namespace moemill::cpu {
 
 constexpr std::size_t pair_values = 2 * panel_columns;  // one pair of k over a panel
 
-inline std::size_t panels_of(std::uint32_t n) { return (n + panel_columns - 1) / panel_columns; }
-inline std::size_t blocks_of(std::uint32_t k) { return (k + block_inputs - 1) / block_inputs; }
+inline std::size_t panels_of(std::uint32_t n) { return divide_up<std::size_t>(n, panel_columns); }
+inline std::size_t blocks_of(std::uint32_t k) { return divide_up<std::size_t>(k, block_inputs); }
 
 // A K block of a packed matrix. K is padded to whole pairs: the added terms are 0 * 0.
 struct KBlock {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
 
 #include "kernels/cpu/bodies.hpp"
 #include "kernels/cpu/stream.hpp"
@@ -20,7 +19,7 @@ void for_rows(Stream& stream, std::size_t rows, std::size_t width, Body body) {
   auto range = [&](std::size_t begin, std::size_t end, int) {
     for (std::size_t r = begin; r < end; ++r) body(r);
   };
-  stream.team().parallel_for(rows, grain_of(width), std::ref(range));
+  stream.team().parallel_for(rows, grain_of(width), range);
 }
 
 }  // namespace

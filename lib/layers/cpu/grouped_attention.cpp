@@ -17,8 +17,6 @@ using schedule::page_tokens;
 // tiles for each reading of a page, while their queries and outputs stay in L2.
 constexpr std::size_t tile_rows = 112;
 
-std::size_t output_stride(std::size_t head_dim) { return round_up(head_dim, std::size_t{16}); }
-
 }  // namespace
 
 GroupedAttention::GroupedAttention(Stream& stream, const model::ModelConfig& config, KvCache& cache)
@@ -37,7 +35,7 @@ GroupedAttention::GroupedAttention(Stream& stream, const model::ModelConfig& con
          "grouped attention: heads are groups of the key-value heads");
   const std::size_t rows = queries_per_tile() * heads_per_kv_head();
   for (Memory& m : thread_memory_) {
-    m.query.reserve(attention_query_floats(rows, gqa_.head_dim)), m.output.reserve(rows * output_stride(gqa_.head_dim));
+    m.query.reserve(attention_query_floats(rows, gqa_.head_dim)), m.output.reserve(rows * whole_vectors(gqa_.head_dim));
     m.maximum.reserve(rows), m.sum.reserve(rows), m.first.reserve(rows), m.last.reserve(rows);
   }
 }
@@ -180,7 +178,7 @@ void GroupedAttention::follow(const Job& job, const Walk& walk, const bf16* afte
   std::uint32_t *first = memory.first.data(), *last = memory.last.data();
   AttentionRows tile{.rows = rows,
                      .head_dim = dim,
-                     .output_stride = output_stride(dim),
+                     .output_stride = whole_vectors(dim),
                      .query = query,
                      .first = first,
                      .last = last,

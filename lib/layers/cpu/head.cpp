@@ -1,22 +1,18 @@
 #include "layers/cpu/head.hpp"
 
 #include "base/error.hpp"
-#include "base/rounding.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/rows.hpp"
+#include "layers/cpu/padded_stride.hpp"
 
 namespace moemill::cpu {
-
-namespace {
-std::size_t padded(std::size_t width) { return round_up(width, std::size_t{16}); }
-}  // namespace
 
 Head::Head(Stream& stream, const model::ModelConfig& config, const model::Weights& weights)
     : stream_(stream), config_(config), weights_(weights) {}
 
 void Head::reserve(std::size_t rows) {
   normed_.reserve(rows * config_.hidden);
-  logits_.reserve(rows_at_a_time * padded(config_.vocabulary));
+  logits_.reserve(rows_at_a_time * whole_vectors(config_.vocabulary));
 }
 
 // Runs of neighbouring rows are normed in one call.
@@ -34,7 +30,7 @@ void Head::keep(Rows<const float> hidden, std::span<const std::uint32_t> wanted)
 
 Rows<const float> Head::logits(std::size_t first, std::size_t count) {
   expect(first + count <= rows_, "logits: of wanted rows of the last step");
-  const std::size_t stride = padded(config_.vocabulary);
+  const std::size_t stride = whole_vectors(config_.vocabulary);
   const Rows<float> logits{logits_.reserve(count * stride), count, config_.vocabulary, stride};
   gemm(stream_, normed_.rows(rows_, config_.hidden).range(first, count), weights_.head, logits);
   return logits;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "base/rounding.hpp"
 #include "layers/cache_pages.hpp"
 
 namespace moemill::cpu {
@@ -36,7 +37,7 @@ KvCache::KvCache(const model::ModelConfig& config, std::array<std::uint32_t, sch
                static_cast<std::uint64_t>(std::max(pages_[0], pages_[1])) * page_tokens, bytes());
   }
   auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
-  data_ = reinterpret_cast<bf16*>((address + line_bytes - 1) / line_bytes * line_bytes);
+  data_ = reinterpret_cast<bf16*>(round_up(address, line_bytes));
 }
 
 void KvCache::read(LayerId layer, TokenSlot slot, float* out) const {

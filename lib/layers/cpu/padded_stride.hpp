@@ -1,5 +1,5 @@
-// How far rows of a wide matrix lie apart: whole vectors, and no multiple of 4 KiB, because such rows would fall on the
-// same cache sets.
+// How far rows of a matrix lie apart. Kernels store whole vectors of 16 values, and in wide matrices rows at multiples
+// of 4 KiB would fall on the same cache sets.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 
 namespace moemill::cpu {
 
-inline std::size_t padded_stride(std::size_t width) { return round_up(width, std::size_t{16}) + 16; }
+inline std::size_t whole_vectors(std::size_t width) { return round_up(width, std::size_t{16}); }
+inline std::size_t padded_stride(std::size_t width) { return whole_vectors(width) + 16; }
 
 }  // namespace moemill::cpu

@@ -12,14 +12,6 @@
 
 namespace moemill::layers {
 
-namespace {
-
-std::uint32_t sum(std::span<const std::uint32_t> values) {
-  return std::accumulate(values.begin(), values.end(), std::uint32_t{0});
-}
-
-}  // namespace
-
 Exchange::Exchange(cpu::Stream& stream, Comm domain, const model::Placement& placement, std::uint32_t hidden,
                    std::uint32_t picks, std::span<const int> node_of_domain_rank)
     : stream_(stream),

@@ -18,6 +18,7 @@
 #include "base/buffer.hpp"
 #include "base/ids.hpp"
 #include "kernels/cpu/stream.hpp"
+#include "layers/dispatch/exchange_totals.hpp"
 #include "layers/dispatch/flat_transport.hpp"
 #include "layers/dispatch/pair_list.hpp"
 #include "layers/dispatch/received_rows.hpp"
@@ -27,15 +28,6 @@
 #include "system/comm/comm.hpp"
 
 namespace moemill::layers {
-
-// Totals of this rank since the start. Seconds are wall time; bytes are payload sent to other ranks, both ways.
-struct ExchangeTotals {
-  double seconds = 0;
-  std::uint64_t rows_sent = 0;          // row copies sent to other ranks by dispatch
-  std::uint64_t rows_deduplicated = 0;  // copies saved because one other rank computes several picks of a row
-  std::uint64_t intra_node_bytes = 0;
-  std::uint64_t inter_node_bytes = 0;
-};
 
 class Exchange {
  public:

@@ -8,14 +8,6 @@
 
 namespace moemill::layers {
 
-namespace {
-
-std::uint32_t sum(std::span<const std::uint32_t> values) {
-  return std::accumulate(values.begin(), values.end(), std::uint32_t{0});
-}
-
-}  // namespace
-
 FlatTransport::FlatTransport(Comm domain, std::span<const int> node_of_domain_rank, std::size_t record_bytes,
                              std::size_t output_bytes)
     : domain_(std::move(domain)), rank_(domain_.rank()), record_bytes_(record_bytes), output_bytes_(output_bytes) {

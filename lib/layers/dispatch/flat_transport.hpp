@@ -21,13 +21,17 @@
 
 namespace moemill::layers {
 
+inline std::uint32_t sum(std::span<const std::uint32_t> per_rank) {
+  return std::accumulate(per_rank.begin(), per_rank.end(), std::uint32_t{0});
+}
+
 // What a rank has received: its own records, then those of other ranks, by rank.
 struct Arrivals {
   const std::byte* records = nullptr;
   std::uint32_t own = 0;
   std::span<const std::uint32_t> from;  // [ranks] records of each; this rank's entry is zero
 
-  std::uint32_t count() const { return std::accumulate(from.begin(), from.end(), own); }
+  std::uint32_t count() const { return own + sum(from); }
 };
 
 // Bytes of records and outputs sent to other ranks since the start.

@@ -44,7 +44,8 @@ struct Sampler::Workspace {
   SampleResult sample(Stream& stream, std::span<const float> logits, const SampleRequest& request);
   void find_best(std::span<const float> row, float log_sum_exp, std::span<TokenLogprob> top);
   TokenId draw(Stream& stream, std::span<const float> row, const SamplingParams& params, std::uint64_t u);
-  std::uint64_t exp_all(Stream& stream, std::span<const float> row, float scale);
+  void exp_all(Stream& stream, std::span<const float> row, float scale);
+  std::uint64_t blocks_total() const { return std::accumulate(block_sums.begin(), block_sums.end(), std::uint64_t{0}); }
   void drop_from_all(Stream& stream, std::size_t vocabulary, Cut cut);
   TokenId draw_from_all(std::size_t vocabulary, std::uint64_t u) const;
   TokenId draw_from_candidates(std::uint64_t u) const;
@@ -66,15 +67,14 @@ void Sampler::Workspace::find_best(std::span<const float> row, float log_sum_exp
   for (TokenLogprob& best : top) best.logprob -= log_sum_exp;
 }
 
-// Fills p and block_sums for the whole row; returns the sum of p.
-std::uint64_t Sampler::Workspace::exp_all(Stream& stream, std::span<const float> row, float scale) {
+// Fills p and block_sums for the whole row.
+void Sampler::Workspace::exp_all(Stream& stream, std::span<const float> row, float scale) {
   float* out = p.reserve(row.size());
   block_sums.clear();
   for (std::size_t first = 0; first < row.size(); first += block_tokens) {
     const std::size_t count = std::min(block_tokens, row.size() - first);
     block_sums.push_back(fixed_exp_row(stream, row.subspan(first, count), maxima.largest, scale, out + first));
   }
-  return std::accumulate(block_sums.begin(), block_sums.end(), std::uint64_t{0});
 }
 
 // Sets p beyond the cut to zero and sums the blocks again. Ties with the cut's value are kept up to its index, so in
@@ -94,8 +94,7 @@ void Sampler::Workspace::drop_from_all(Stream& stream, std::size_t vocabulary, C
 }
 
 TokenId Sampler::Workspace::draw_from_all(std::size_t vocabulary, std::uint64_t u) const {
-  const std::uint64_t total = std::accumulate(block_sums.begin(), block_sums.end(), std::uint64_t{0});
-  std::uint64_t left = part_of(total, u, uniform_bits);  // what the sum up to the drawn token must exceed
+  std::uint64_t left = part_of(blocks_total(), u, uniform_bits);  // what the sum up to the drawn token must exceed
   std::size_t block = 0;
   for (; block_sums[block] <= left; ++block) left -= block_sums[block];
   std::size_t i = block * block_tokens;
@@ -146,9 +145,9 @@ TokenId Sampler::Workspace::draw(Stream& stream, std::span<const float> row, con
   const std::uint64_t share = to_fixed(params.top_p);  // of 2^fixed_bits
   const bool top_k = params.top_k > 0 && static_cast<std::size_t>(params.top_k) < row.size();
   if (params.min_p <= 0 && !top_k) {
-    const std::uint64_t total = exp_all(stream, row, scale);
+    exp_all(stream, row, scale);
     if (top_p) {
-      const std::uint64_t target = part_of(total, share, fixed_bits);
+      const std::uint64_t target = part_of(blocks_total(), share, fixed_bits);
       drop_from_all(stream, row.size(), cut_at_sum.find(std::span(p.data(), row.size()), target));
     }
     return draw_from_all(row.size(), u);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/rounding.hpp"
 
 namespace moemill {
 
@@ -118,18 +119,18 @@ ThreadTeam::~ThreadTeam() { state_->stop(); }
 
 int ThreadTeam::size() const { return state_->size; }
 
-void ThreadTeam::parallel_for(std::size_t count, std::size_t grain,
-                              const std::function<void(std::size_t begin, std::size_t end, int thread)>& body) {
+void ThreadTeam::run(std::size_t count, std::size_t grain,
+                     const std::function<void(std::size_t begin, std::size_t end, int thread)>& body) {
   if (count == 0) return;
   State& s = *state_;
   grain = std::max<std::size_t>(grain, 1);
   const auto size = static_cast<std::size_t>(s.size);
-  const std::size_t grains = (count + grain - 1) / grain;
+  const std::size_t grains = divide_up(count, grain);
   if (size == 1 || grains == 1) return body(0, count, 0);
 
   s.body = &body;
   s.count = count;
-  s.length = (grains + size - 1) / size * grain;
+  s.length = divide_up(grains, size) * grain;
   s.busy.store(s.size - 1, std::memory_order_relaxed);
   const std::uint32_t now = s.region.fetch_add(1, std::memory_order_release) + 1;
   s.region.notify_all();

@@ -21,10 +21,16 @@ class ThreadTeam {
   // 0 and then the ranges whose threads have not begun, so that it never waits for a core that another program holds.
   // An exception from any range is rethrown here. Only one caller at a time, and no call from inside a body of this
   // team.
-  void parallel_for(std::size_t count, std::size_t grain,
-                    const std::function<void(std::size_t begin, std::size_t end, int thread)>& body);
+  template <class Body>
+  void parallel_for(std::size_t count, std::size_t grain, const Body& body) {
+    run(count, grain,
+        std::cref(body));  // by reference, because std::function would allocate for a body of many captures
+  }
 
  private:
+  void run(std::size_t count, std::size_t grain,
+           const std::function<void(std::size_t begin, std::size_t end, int thread)>& body);
+
   struct State;
   std::unique_ptr<State> state_;
 };

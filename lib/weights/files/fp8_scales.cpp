@@ -2,19 +2,20 @@
 
 #include <fmt/format.h>
 
+#include "base/rounding.hpp"
 #include "weights/files/safetensors.hpp"
 
 namespace moemill::model {
 
 namespace {
 
-std::uint64_t divide_up(std::uint64_t x, std::uint64_t by) { return (x + by - 1) / by; }
-
 // One scale a block of each group of rows.
 std::optional<ScaleGrid> blocks(std::uint64_t rows, std::uint64_t columns, std::uint64_t group_rows,
                                 std::uint64_t scale_rows, std::uint64_t scale_columns, const Quantization& q) {
-  const std::uint64_t group_scales = divide_up(group_rows, q.block_rows);
-  if (scale_rows != rows / group_rows * group_scales || scale_columns != divide_up(columns, q.block_columns)) return {};
+  const std::uint64_t group_scales = divide_up<std::uint64_t>(group_rows, q.block_rows);
+  if (scale_rows != rows / group_rows * group_scales ||
+      scale_columns != divide_up<std::uint64_t>(columns, q.block_columns))
+    return {};
   return ScaleGrid{group_rows, group_scales, q.block_rows, q.block_columns};
 }
 
@@ -56,9 +57,10 @@ std::string scale_shapes(const std::vector<std::uint64_t>& values, const Quantiz
   };
   std::string text;
   if (q.block_rows > 0) {
-    text = fmt::format("{} (a scale a block of {} x {}), ",
-                       shape(divide_up(rows, q.block_rows), divide_up(columns, q.block_columns)), q.block_rows,
-                       q.block_columns);
+    text = fmt::format(
+        "{} (a scale a block of {} x {}), ",
+        shape(divide_up<std::uint64_t>(rows, q.block_rows), divide_up<std::uint64_t>(columns, q.block_columns)),
+        q.block_rows, q.block_columns);
   }
   return text + fmt::format("{} (a scale a row) or {} (a scale a matrix)", shape(rows, 1), shape(1, 1));
 }
