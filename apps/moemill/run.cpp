@@ -38,10 +38,9 @@ Options run_options() {
                 "extend the run: more prompts at the end of the input, a larger n, a larger max_tokens for rows that "
                 "ended by length");
   options.add()("dry-run", "only check everything as validate does, for this number of ranks");
-  options.epilogue(
-      "keys of run.yaml (also for --set), defaults, and what is accepted:\n" + mill::describe_keys() +
-      "\nThe environment's MOEMILL_ISA (plain, avx2, avx512, avx512_bf16, amx) picks the\nkernel bodies instead of the "
-      "fastest ones; the answers are the same.\n");
+  options.epilogue("keys of run.yaml (also for --set), defaults, and what is accepted:\n" + mill::describe_keys() +
+                   "\nThe environment's MOEMILL_ISA (plain, avx2, avx512) picks the kernel bodies; the answers are "
+                   "the\nsame.\n");
   return options;
 }
 
@@ -80,7 +79,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
   mill::RunRequest request;
   std::string yaml;
   bool wanted = true;
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     wanted = options.parse(words);
     if (!wanted) return;
     request = read_request(options);
@@ -95,7 +94,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
     read_intent(options, request);
   }
   if (!options.has("dry-run")) return request;
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     log::start(log::parse_level(request.config.runtime.log_level), world.rank(), world.size());
     mill::ValidateRequest dry{request, static_cast<std::uint32_t>(world.size()),
                               request.config.parallel.ranks_per_node};

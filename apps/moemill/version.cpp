@@ -2,7 +2,7 @@
 
 #include "base/build_info.hpp"
 #include "commands.hpp"
-#include "generate/backend/backends.hpp"
+#include "kernels/cpu/stream.hpp"
 #include "options.hpp"
 #include "system/comm/comm.hpp"
 #include "system/files/h5.hpp"
@@ -11,19 +11,18 @@
 namespace moemill::app {
 
 int version(const Words& words) {
-  Options options(
-      "moemill version",
-      "Version, commit, compiler, libraries, and the kernel bodies that this CPU runs fastest and can run.");
+  Options options("moemill version",
+                  "Version, commit, compiler, libraries, and the kernel bodies that this CPU can run.");
   if (!options.parse(words)) return 0;
   std::string bodies;
-  for (cpu::Isa isa : cpu::all_isas)
+  for (auto isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512})
     if (cpu::available(isa)) bodies += fmt::format("{}{}", bodies.empty() ? "" : ", ", cpu::name(isa));
   fmt::print(
       "moemill {}\ncommit    {}\ncompiler  {} ({})\nMPI       {}\nHDF5      {}\nUnicode   {} (PCRE2 has {})\n"
       "backends  {}\nkernels   {} (of {})\n",
       build_info::version(), build_info::git_commit(), build_info::compiler(), build_info::build_type(),
       MpiSession::library_version(), h5::library_version(), text::unicode_version, text::pcre_unicode_version(),
-      build_info::backends(), cpu::name(mill::chosen_isa()), bodies);
+      build_info::backends(), cpu::name(cpu::best_isa()), bodies);
   return 0;
 }
 

@@ -21,7 +21,7 @@ struct SubCommand {
   int (*run)(const Words& args, const Comm& world);
 };
 
-// Runs a kernel benchmark on rank 0 alone; under mpirun, the other ranks wait until it is done.
+// Single-core kernel benchmarks: under mpirun only rank 0 measures, and the others wait at the end.
 template <int (*body)(const Words&)>
 int on_rank_0(const Words& args, const Comm& world) {
   const int code = world.rank() == 0 ? body(args) : 0;
@@ -31,35 +31,21 @@ int on_rank_0(const Words& args, const Comm& world) {
 
 constexpr SubCommand sub_commands[] = {
     {"gemm", "matrix products with bf16 weights, cold in memory and warm in cache", on_rank_0<run_gemm_bench>},
-    {"attention", "the attention kernels on contexts of several lengths", on_rank_0<run_attention_bench>},
-    {"exchange", "rows to their experts and back, compared with bare transfers; under mpirun", run_exchange_bench},
-    {"decode", "decode steps of a whole model with dummy weights; under mpirun or alone", run_decode_bench},
-    {"prefill", "prefill steps of a whole model with dummy weights; under mpirun or alone", run_prefill_bench},
-    {"calibrate", "peaks and link rates of this machine, written to a file; under mpirun or alone", run_calibrate},
+    {"attention", "the attention kernel on blocks of 64 keys", on_rank_0<run_attention_bench>},
+    {"exchange", "rows to their experts and home again, against bare transfers; under mpirun", run_exchange_bench},
+    {"decode", "steps of generated tokens, a whole model with dummy weights; under mpirun or alone", run_decode_bench},
+    {"prefill", "steps of prompts, a whole model with dummy weights; under mpirun or alone", run_prefill_bench},
+    {"calibrate", "peaks and link rates of this machine, as a file for planning; under mpirun or alone", run_calibrate},
 };
 
 void print_help() {
   fmt::print("usage: moemill bench <benchmark> [options]\n\nbenchmarks:\n");
   for (const SubCommand& s : sub_commands) fmt::print("  {:<12} {}\n", s.name, s.summary);
   fmt::print(
-      "\n`moemill bench <benchmark> --help` lists its options. With --json stdout has one JSON value and\n"
-      "nothing else; progress goes to stderr.\n\n"
-      "what the figures mean\n"
-      "  FMA peak       fused multiply-adds of fp32 on registers, at the vector width of --isa; each\n"
-      "                 counts as two operations\n"
-      "  bf16 dot peak  vdpbf16ps on registers; absent where the processor or --isa does not have it\n"
-      "  int8 dot peak  vpdpbusd on registers, or the three AVX2 instructions that replace it\n"
-      "  memory reads   bytes per second from a buffer of 256 MiB, by all threads of all ranks\n"
-      "  needed         operations of the model's definition, and bytes that a step has to read: experts\n"
-      "                 that its rows picked (each once), all other weights (once per rank), cached values\n"
-      "                 that a row sees (each once); padding, recomputing and repeated reads do not count\n"
-      "  cold, warm     weights that no cache holds any more; weights that the last call has just read\n"
-      "Peaks and reads are the best of several samples, taken on the same cores in the same run; times\n"
-      "are medians.\n\n"
-      "examples:\n"
+      "\n`moemill bench <benchmark> --help` lists its options.\n\nexamples:\n"
       "  moemill bench gemm\n"
       "  moemill bench attention --model configs/models/qwen3-30b-a3b\n"
-      "  mpirun -n 2 --bind-to core moemill bench decode --model configs/bench/qwen3-0.5b\n");
+      "  mpirun -n 2 --bind-to core moemill bench decode\n");
 }
 
 }  // namespace

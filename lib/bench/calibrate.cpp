@@ -21,8 +21,8 @@ namespace {
 
 using mill::Machine;
 
-// Size of the messages that measure bandwidth: far beyond any library's eager limit.
-constexpr std::size_t message_bytes = std::size_t{16} << 20;
+constexpr std::size_t message_bytes = std::size_t{16}
+                                      << 20;  // of the bandwidth measurement: far beyond any eager limit
 constexpr int message_samples = 20, latency_samples = 200;
 
 // Seconds that `bytes` take from rank `a` to rank `b`: half of a round trip, the median of many. Collective.
@@ -31,7 +31,7 @@ double one_way_seconds(const Comm& world, int a, int b, std::size_t bytes, int s
              second = static_cast<std::size_t>(b), me = static_cast<std::size_t>(world.rank());
   std::vector<std::byte> out(bytes), in(bytes);
   std::vector<double> seconds;
-  for (int sample = -1; sample < samples; ++sample) {  // sample -1 warms up and is not used
+  for (int sample = -1; sample < samples; ++sample) {  // the first one does not count
     world.barrier();
     const double start = now_seconds();
     for (const auto& [from, to] : {std::pair(first, second), std::pair(second, first)}) {
@@ -59,21 +59,8 @@ std::optional<Machine::Link> measure_link(const Comm& world, IsPartner is_partne
 
 Machine::Rates measure_rates(cpu::Isa isa, int threads) {
   cpu::Stream stream(isa, threads);
-  const Peaks peaks = measure_peaks(isa, threads);
-  return {peaks.fma, peaks.bf16_dot, peaks.int8_dot, read_bandwidth(stream, clock_for(threads))};
+  return {1e9 * measure_fma_peak(isa, threads).gflops, read_bandwidth(stream, clock_for(threads))};
 }
-
-// The rates of a record, with the words that print them.
-struct Rate {
-  double Machine::Rates::*member;
-  const char* words;
-};
-constexpr Rate all_rates[] = {
-    {&Machine::Rates::fma_flops, "GFLOP/s of fused multiply-adds"},
-    {&Machine::Rates::bf16_dot_flops, "GFLOP/s of bf16 dot products"},
-    {&Machine::Rates::int8_dot_ops, "GOP/s of int8 dot products"},
-    {&Machine::Rates::read_bytes_per_second, "GB/s read from memory"},
-};
 
 }  // namespace
 
@@ -94,13 +81,15 @@ Machine measure_machine(const Comm& world, cpu::Isa isa, int threads) {
   std::map<int, Machine::Rates> of_nodes;
   std::map<int, std::uint32_t> ranks;
   for (std::size_t r = 0; r < node_of.size(); ++r) {
-    for (const Rate& rate : all_rates) of_nodes[node_of[r]].*rate.member += of_ranks[r].*rate.member;
+    of_nodes[node_of[r]].fma_flops += of_ranks[r].fma_flops;
+    of_nodes[node_of[r]].read_bytes_per_second += of_ranks[r].read_bytes_per_second;
     m.ranks_per_node = std::max(m.ranks_per_node, ++ranks[node_of[r]]);
   }
   m.nodes = static_cast<std::uint32_t>(of_nodes.size());
   m.node = of_nodes.begin()->second;
   for (const auto& [node, rates] : of_nodes) {
-    for (const Rate& rate : all_rates) m.node.*rate.member = std::min(m.node.*rate.member, rates.*rate.member);
+    m.node.fma_flops = std::min(m.node.fma_flops, rates.fma_flops);
+    m.node.read_bytes_per_second = std::min(m.node.read_bytes_per_second, rates.read_bytes_per_second);
   }
   const auto node_of_rank = [&](int rank) { return node_of[static_cast<std::size_t>(rank)]; };
   m.within_node = measure_link(world, [&](int rank) { return node_of_rank(rank) == node_of_rank(0); });
@@ -110,18 +99,25 @@ Machine measure_machine(const Comm& world, cpu::Isa isa, int threads) {
 
 namespace {
 
-struct CalibrateOptions : CommonOptions {
+struct CalibrateOptions {
+  cpu::Isa isa = cpu::best_isa();
+  int threads = 1;
   std::string output;  // "": nothing is written
+  Form form = Form::Table;
 };
 
 std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, const Comm& world) {
   namespace po = boost::program_options;
   CalibrateOptions o;
-  po::options_description known = describe_common_options("auto");
+  std::string isa, threads;
+  po::options_description known("options");
   auto option = known.add_options();
+  option("help,h", "show this");
   option("output,o", po::value(&o.output)->value_name("FILE"),
          "write the rates to this file as JSON; an earlier file is compared with and replaced");
-
+  option("threads", po::value(&threads)->default_value("auto"), "threads per rank; auto: as many as a run starts");
+  option("isa", po::value(&isa)->default_value(std::string(cpu::name(o.isa))), "plain, avx2 or avx512");
+  option("json", "print JSON instead of text");
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     if (world.rank() == 0)
@@ -130,22 +126,25 @@ std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, cons
     return std::nullopt;
   }
   check_path("--output", o.output);
-  take_common_options(o, given, world);
+  o.isa = cpu::parse_isa(isa);
+  o.threads = parse_threads(threads, world);
+  if (given.count("json")) o.form = Form::Json;
   return o;
 }
 
-// "; 12.1 before": the number in the file that is being replaced.
+// "; 12.1 before": the same number of the file that was there.
 std::string before(const std::optional<double>& earlier, double unit) {
   return earlier ? fmt::format("; {:.1f} before", *earlier / unit) : "";
 }
 
 void print_rates(const char* name, const Machine::Rates& now, const Machine::Rates* earlier) {
-  for (const Rate& rate : all_rates) {
-    if (now.*rate.member == 0) continue;
-    const auto then = earlier && earlier->*rate.member > 0 ? std::optional(earlier->*rate.member) : std::nullopt;
-    fmt::print("  {:<14} {:>9.1f} {}{}\n", name, now.*rate.member / 1e9, rate.words, before(then, 1e9));
-    name = "";
-  }
+  const auto of_earlier = [&](double Machine::Rates::*rate) {
+    return earlier ? std::optional(earlier->*rate) : std::nullopt;
+  };
+  fmt::print("  {:<14} {:>9.1f} GFLOP/s of fused multiply-adds{}\n", name, now.fma_flops / 1e9,
+             before(of_earlier(&Machine::Rates::fma_flops), 1e9));
+  fmt::print("  {:<14} {:>9.1f} GB/s read from memory{}\n", "", now.read_bytes_per_second / 1e9,
+             before(of_earlier(&Machine::Rates::read_bytes_per_second), 1e9));
 }
 
 void print_link(const char* name, const std::optional<Machine::Link>& now,
@@ -175,11 +174,11 @@ int run_calibrate(const std::vector<std::string>& args, const Comm& world) {
   const auto options = parse(args, world);
   if (!options) return static_cast<int>(ExitCode::Done);
   std::optional<Machine> earlier;
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     if (!options->output.empty() && files::exists(options->output)) earlier = mill::read_machine(options->output);
   });
   const Machine machine = measure_machine(world, options->isa, options->threads);
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     if (options->form == Form::Json)
       fmt::print("{}", to_json(machine));
     else

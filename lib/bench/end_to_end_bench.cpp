@@ -5,22 +5,20 @@
 #include <algorithm>
 #include <array>
 #include <boost/program_options.hpp>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 #include <vector>
 
-#include "base/build_info.hpp"
+#include "base/bf16.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "base/numbers/bf16.hpp"
-#include "base/numbers/random.hpp"
-#include "base/numbers/rounding.hpp"
+#include "base/random.hpp"
+#include "base/rounding.hpp"
 #include "base/text/path_text.hpp"
-#include "bench/report.hpp"
-#include "generate/backend/backends.hpp"
+#include "base/timer.hpp"
+#include "bench/peak/peak.hpp"
+#include "generate/backends.hpp"
 #include "system/files/shipped_files.hpp"
-#include "weights/stored_model.hpp"
 
 namespace moemill::bench {
 namespace {
@@ -29,14 +27,10 @@ using schedule::page_tokens;
 using schedule::RowKind;
 using schedule::Step;
 
-struct Share {
-  std::uint32_t first, count;  // of the sequences of all ranks
-};
-// This rank's even share.
-Share share(std::uint32_t sequences, const Comm& world) {
+// This rank's even share of the sequences.
+std::uint32_t share(std::uint32_t sequences, const Comm& world) {
   const auto rank = static_cast<std::uint64_t>(world.rank()), ranks = static_cast<std::uint64_t>(world.size());
-  const auto first = static_cast<std::uint32_t>(rank * sequences / ranks);
-  return {first, static_cast<std::uint32_t>((rank + 1) * sequences / ranks) - first};
+  return static_cast<std::uint32_t>((rank + 1) * sequences / ranks - rank * sequences / ranks);
 }
 
 std::uint32_t pages_of(std::uint32_t tokens) { return divide_up(tokens, page_tokens); }
@@ -48,20 +42,20 @@ std::array<bool, schedule::page_groups> groups_of(const model::ModelConfig& conf
 }
 
 // `rows` rows of each sequence from position `first` on; each sequence has pages of its own. Pages outside a window are
-// kept, which costs only memory. Tokens depend on the sequence, not on its rank.
-Step make_step(Share sequences, RowKind kind, std::uint32_t first, std::uint32_t rows, std::uint64_t key,
+// kept, which costs only memory.
+Step make_step(std::uint32_t sequences, RowKind kind, std::uint32_t first, std::uint32_t rows, std::uint64_t key,
                const model::ModelConfig& config) {
   Step step;
   const auto groups = groups_of(config);
   const std::uint32_t pages = pages_of(first + rows);
-  for (std::uint32_t s = 0; s < sequences.count; s++) {
+  for (std::uint32_t s = 0; s < sequences; s++) {
     step.segments.push_back({kind, step.rows(), rows, first, s * pages, pages});
     for (std::size_t g = 0; g < groups.size(); g++) {
       for (std::uint32_t p = 0; groups[g] && p < pages; p++)
         step.pages[g].push_back({static_cast<std::int32_t>(s * pages + p)});
     }
     for (std::uint32_t r = 0; r < rows; r++) {
-      step.tokens.push_back(static_cast<TokenId>(philox(key, sequences.first + s, first + r)[0] % config.vocabulary));
+      step.tokens.push_back(static_cast<TokenId>(philox(key, s, first + r)[0] % config.vocabulary));
       step.positions.push_back(first + r);
     }
     step.logit_rows.push_back(step.rows() - 1);
@@ -69,7 +63,7 @@ Step make_step(Share sequences, RowKind kind, std::uint32_t first, std::uint32_t
   return step;
 }
 
-// Draws at temperature 1 for every wanted row.
+// A draw at temperature 1 for every wanted row.
 class Drawer {
  public:
   void draw(mill::Backend& backend, std::size_t rows) {
@@ -99,19 +93,39 @@ OverRanks over_ranks(const Comm& world, double mine) {
   return {*std::max_element(all.begin(), all.end()), std::accumulate(all.begin(), all.end(), 0.0)};
 }
 
-Peaks peaks_of_all(const Comm& world, const Peaks& mine) {
-  Peaks sum;
-  for (const Peaks& p : gather(world, mine)) sum.fma += p.fma, sum.bf16_dot += p.bf16_dot, sum.int8_dot += p.int8_dot;
-  return sum;
+double needed_flops(const EndToEndOptions& o, const model::ModelConfig& config) {
+  if (o.workload == Workload::Decode) return o.sequences * model::flops_per_generated_token(config, o.tokens + 1.0);
+  // A prompt token at position t attends to t + 1 positions: (length + 1) / 2 on average. Each prompt has
+  // one row of logits.
+  return static_cast<double>(o.sequences) * o.tokens *
+         model::flops_per_prompt_token(config, (o.tokens + 1) / 2.0, 1.0 / o.tokens);
+}
+
+// Bytes of the cached keys and values that a step's rows see, each counted once.
+double cached_bytes(const EndToEndOptions& o, const model::ModelConfig& config) {
+  const std::uint32_t windowed = model::windowed_layers(config);
+  const double all = o.workload == Workload::Decode ? o.tokens + 1.0 : o.tokens;
+  const double in_window = o.workload == Workload::Decode ? std::min<double>(all, config.gqa.window) : all;
+  return o.sequences * ((config.layers - windowed) * all + windowed * in_window) * model::kv_width(config) *
+         sizeof(bf16);
 }
 
 double bandwidth(const EndToEndOptions& o) {
-  cpu::Stream stream(o.isa, o.threads);
+  cpu::Stream stream(o.isa, static_cast<int>(o.threads));
   return read_bandwidth(stream, Clock::Wall);
 }
 
-layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::ModelConfig& config, std::uint32_t mine) {
+}  // namespace
+
+EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
+  const model::ModelConfig config = model::read_config(o.model);
+  const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
+  const auto backend = mill::make_cpu_backend(config, o.isa, static_cast<int>(o.threads));
+  backend->load_weights({o.model, "dummy", placement, {world.rank()}}, [] {});
+
   const bool decode = o.workload == Workload::Decode;
+  const std::uint32_t mine = share(o.sequences, world);
+  const std::vector<int> nodes(static_cast<std::size_t>(world.size()), 0);
   layers::ForwardSettings settings;
   settings.max_positions = o.tokens + 1;
   settings.max_rows = std::max<std::uint32_t>(1, decode ? mine : mine * o.tokens);
@@ -119,172 +133,84 @@ layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::Model
   settings.pages = groups_of(config)[0] ? pages : 0;
   settings.window_pages = groups_of(config)[1] ? pages : 0;
   settings.micro_batches = o.micro_batches;
-  return settings;
-}
-
-// What the measured steps took and used.
-struct Measured {
-  std::vector<double> seconds;  // of the slowest rank, by step
-  double experts_picked = 0;    // pairs of a layer and an expert, the mean over the steps
-  layers::ForwardTotals before, after;
-};
-
-Measured run_steps(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
-                   mill::Backend& backend, Share mine) {
-  Measured out;
+  backend->prepare(world, nodes, settings);
   Drawer drawer;
-  std::vector<std::uint64_t> picks = sum_counts(world, backend.expert_counts());
-  for (std::uint32_t i = 0; i <= o.steps; i++) {
-    const Step step = o.workload == Workload::Decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config)
-                                                     : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config);
-    if (i == 1) out.before = backend.totals();
-    world.barrier();
-    const double start = now_seconds();
-    backend.run(step);
-    drawer.draw(backend, step.logit_rows.size());
-    const double slowest = over_ranks(world, now_seconds() - start).slowest;
-    std::vector<std::uint64_t> later = sum_counts(world, backend.expert_counts());
-    if (i > 0) {
-      out.seconds.push_back(slowest);
-      out.experts_picked += static_cast<double>(experts_picked(picks, later)) / o.steps;
-    }
-    picks = std::move(later);
-  }
-  out.after = backend.totals();
-  return out;
-}
-
-// Of the time of all steps; what no pass claims is the rest's.
-PassSeconds shares_of(const Measured& steps, double all_seconds) {
-  PassSeconds shares{};
-  double& rest = shares[static_cast<std::size_t>(Pass::Rest)];
-  rest = 1;
-  for (std::size_t i = 0; i < pass_count; ++i) {
-    if (i == static_cast<std::size_t>(Pass::Rest)) continue;
-    shares[i] = (steps.after.passes[i] - steps.before.passes[i]) / all_seconds;
-    rest -= shares[i];
-  }
-  return shares;
-}
-
-}  // namespace
-
-EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
-  // As the random weights are held: in bf16, whatever the model's files would have.
-  const model::ModelConfig config = model::stored_config(o.model, model::read_config(o.model), "dummy");
-  const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
-  const auto backend = mill::make_cpu_backend(config, o.isa, o.threads);
-  backend->load_weights({o.model, "dummy", placement, {world.rank()}}, [] {});
-  const Share mine = share(o.sequences, world);
-  const std::vector<int> nodes(static_cast<std::size_t>(world.size()), 0);
-  backend->prepare(world, nodes, settings_of(o, config, mine.count));
-  if (o.workload == Workload::Decode) backend->fill_cache(static_cast<std::uint64_t>(world.rank()));
 
   world.barrier();
-  EndToEndResult r;
-  r.ranks = static_cast<std::uint32_t>(world.size());
-  r.peaks = peaks_of_all(world, measure_peaks(o.isa, o.threads));
-  r.peak_bandwidth = over_ranks(world, bandwidth(o)).sum;
+  EndToEndResult result;
+  result.ranks = static_cast<std::uint32_t>(world.size());
+  result.peak_gflops = over_ranks(world, measure_fma_peak(o.isa, static_cast<int>(o.threads)).gflops).sum;
+  result.peak_bandwidth = over_ranks(world, bandwidth(o)).sum;
+  const double weight_bytes = over_ranks(world, static_cast<double>(backend->memory().weights)).sum;
 
-  Measured steps = run_steps(o, config, world, *backend, mine);
-  const double all = std::accumulate(steps.seconds.begin(), steps.seconds.end(), 0.0);
-  const auto middle = steps.seconds.begin() + static_cast<std::ptrdiff_t>(steps.seconds.size() / 2);
-  std::nth_element(steps.seconds.begin(), middle, steps.seconds.end());
-  r.seconds_per_step = *middle;
-  const StepShape shape{o.workload, o.sequences, o.tokens};
-  r.tokens_per_second = o.sequences * (o.workload == Workload::Decode ? 1.0 : o.tokens) / r.seconds_per_step;
-  r.needed_gflops = needed_operations(shape, config) / r.seconds_per_step * 1e-9;
-  r.experts = backend->expert_counts().size();
-  r.experts_picked = steps.experts_picked;
-  r.bytes = needed_bytes(shape, config, std::min(r.ranks, o.sequences), r.experts_picked);
-  r.bytes_per_second = r.bytes.all() / r.seconds_per_step;
+  if (decode) {  // fills the cache with real keys, from prompts of the same length, some hundred rows at a time
+    const std::uint32_t chunk = std::max<std::uint32_t>(1, 512 / std::max<std::uint32_t>(1, mine));
+    for (std::uint32_t first = 0; first < o.tokens; first += chunk)
+      backend->run(make_step(mine, RowKind::Prompt, first, std::min(chunk, o.tokens - first), 1, config));
+  }
 
-  r.passes = shares_of(steps, all);
-  return r;
+  std::vector<double> seconds;
+  layers::ForwardTotals before;
+  for (std::uint32_t i = 0; i <= o.steps; i++) {
+    const Step step = decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config)
+                             : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config);
+    if (i == 1) before = backend->totals();
+    world.barrier();
+    const double start = now_seconds();
+    backend->run(step);
+    drawer.draw(*backend, step.logit_rows.size());
+    const double slowest = over_ranks(world, now_seconds() - start).slowest;
+    if (i > 0) seconds.push_back(slowest);
+  }
+  const double all = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+  std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
+  result.seconds_per_step = seconds[seconds.size() / 2];
+  result.tokens_per_second = o.sequences * (decode ? 1.0 : o.tokens) / result.seconds_per_step;
+  result.needed_gflops = needed_flops(o, config) / result.seconds_per_step * 1e-9;
+  result.bytes_per_second = (weight_bytes + cached_bytes(o, config)) / result.seconds_per_step;
+
+  const layers::ForwardTotals& after = backend->totals();
+  result.attention_share = (after.attention_seconds - before.attention_seconds) / all;
+  result.mlp_share = (after.mlp_seconds - before.mlp_seconds) / all;
+  result.exchange_share = (after.exchange.seconds - before.exchange.seconds) / all;
+  result.head_share = (after.head_seconds - before.head_seconds) / all;
+  result.sample_share = (after.sample_seconds - before.sample_seconds) / all;
+  return result;
 }
 
 namespace {
 
-struct PassName {
-  Pass pass;
-  const char* key;  // in JSON
-  const char* words;
-};
-constexpr PassName all_passes[] = {
-    {Pass::Norms, "norms", "norms and sums of rows"},
-    {Pass::Projections, "projections", "attention's projections"},
-    {Pass::Attention, "attention", "attention over the cache"},
-    {Pass::Router, "router", "router"},
-    {Pass::Packing, "packing", "packing and unpacking rows"},
-    {Pass::Waiting, "waiting", "waiting for rows"},
-    {Pass::Products, "products", "products of experts and dense MLPs"},
-    {Pass::Activations, "activations", "activations and rounding"},
-    {Pass::Head, "head", "head"},
-    {Pass::Drawing, "drawing", "drawing"},
-    {Pass::Rest, "rest", "the rest"},
-};
-static_assert(std::size(all_passes) == pass_count);
-
-const char* name_of(Workload workload) { return workload == Workload::Decode ? "decode" : "prefill"; }
-
-void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
-  nlohmann::ordered_json out{
-      {"benchmark", name_of(o.workload)},
-      {"cpu", cpu_model()},
-      {"version", build_info::version()},
-      {"commit", build_info::git_commit()},
-      {"model", o.model},
-      {"ranks", r.ranks},
-      {"threads", o.threads},
-      {"isa", cpu::name(o.isa)},
-      {"sequences", o.sequences},
-      {"tokens", o.tokens},
-      {"steps", o.steps},
-      {"micro_batches", o.micro_batches},
-      {"seconds_per_step", r.seconds_per_step},
-      {"tokens_per_second", r.tokens_per_second},
-      {"needed_gflops", r.needed_gflops},
-      {"share_of_fma_peak", r.needed_gflops * 1e9 / r.peaks.fma},
-      {"share_of_bf16_dot_peak", r.peaks.bf16_dot > 0 ? nlohmann::ordered_json(r.needed_gflops * 1e9 / r.peaks.bf16_dot)
-                                                      : nlohmann::ordered_json(nullptr)},
-      {"experts_picked", r.experts_picked},
-      {"experts", r.experts},
-      {"needed_bytes",
-       {{"all", r.bytes.all()},
-        {"experts", r.bytes.experts},
-        {"replicated", r.bytes.replicated},
-        {"cache", r.bytes.cache}}},
-      {"bytes_per_second", r.bytes_per_second},
-      {"read_bytes_per_second", r.peak_bandwidth},
-      {"share_of_reads", r.bytes_per_second / r.peak_bandwidth}};
-  for (const PassName& pass : all_passes) out["shares"][pass.key] = r.passes[static_cast<std::size_t>(pass.pass)];
-  put(out, r.peaks);
-  print(out);
-}
-
-void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
-  fmt::print("{}: {}, {} ranks x {} threads, {}\n", name_of(o.workload), o.model, r.ranks, o.threads, cpu::name(o.isa));
+void print(const EndToEndOptions& o, const EndToEndResult& r) {
+  const char* name = o.workload == Workload::Decode ? "decode" : "prefill";
+  if (o.form == Form::Json) {
+    fmt::print(
+        "{{\"bench\": \"{}\", \"model\": \"{}\", \"ranks\": {}, \"threads\": {}, \"isa\": \"{}\", \"sequences\": {}, "
+        "\"tokens\": {}, \"micro_batches\": {}, \"seconds_per_step\": {:.6f}, \"tokens_per_second\": {:.1f}, "
+        "\"needed_gflops\": {:.1f}, \"peak_gflops\": {:.1f}, \"share_of_peak\": {:.4f}, \"bytes_per_second\": {:.0f}, "
+        "\"peak_bandwidth\": {:.0f}, \"shares\": {{\"attention\": "
+        "{:.3f}, \"mlp\": {:.3f}, \"exchange\": {:.3f}, \"head\": {:.3f}, \"sample\": {:.3f}}}}}\n",
+        name, o.model, r.ranks, o.threads, cpu::name(o.isa), o.sequences, o.tokens, o.micro_batches, r.seconds_per_step,
+        r.tokens_per_second, r.needed_gflops, r.peak_gflops, r.needed_gflops / r.peak_gflops, r.bytes_per_second,
+        r.peak_bandwidth, r.attention_share, r.mlp_share, r.exchange_share, r.head_share, r.sample_share);
+    return;
+  }
+  fmt::print("{}: {}, {} ranks x {} threads, {}\n", name, o.model, r.ranks, o.threads, cpu::name(o.isa));
   if (o.workload == Workload::Decode)
     fmt::print("  {} sequences, each with {} positions before the new token\n", o.sequences, o.tokens);
   else
     fmt::print("  {} prompts of {} tokens per step\n", o.sequences, o.tokens);
   fmt::print("  {:9.2f} ms per step (median of {})\n", r.seconds_per_step * 1e3, o.steps);
   fmt::print("  {:9.0f} tokens/s\n", r.tokens_per_second);
-  fmt::print("  {:9.1f} GFLOP/s that the model needs, {:.1f} % of the FMA peak", r.needed_gflops,
-             1e11 * r.needed_gflops / r.peaks.fma);
-  if (r.peaks.bf16_dot > 0) fmt::print(", {:.1f} % of the bf16 dot peak", 1e11 * r.needed_gflops / r.peaks.bf16_dot);
-  fmt::print("\n            (measured before: {})\n", describe(r.peaks));
-  fmt::print("  {:9.1f} GB/s that a step has to read, {:.1f} % of the reads measured before ({:.1f} GB/s)\n",
-             r.bytes_per_second / 1e9, 100 * r.bytes_per_second / r.peak_bandwidth, r.peak_bandwidth / 1e9);
+  fmt::print("  {:9.1f} GFLOP/s that the model needs, {:.1f} % of the FMA peak ({:.1f} GFLOP/s, measured before)\n",
+             r.needed_gflops, 100 * r.needed_gflops / r.peak_gflops, r.peak_gflops);
   fmt::print(
-      "            {:.3f} GB per step: {:.3f} of picked experts ({:.0f} of {} per step, each once), {:.3f} of all "
-      "other\n"
-      "            weights (once per rank), {:.3f} of cached values\n",
-      r.bytes.all() / 1e9, r.bytes.experts / 1e9, r.experts_picked, r.experts, r.bytes.replicated / 1e9,
-      r.bytes.cache / 1e9);
-  fmt::print("  rank 0's time, %:\n");
-  for (const PassName& pass : all_passes)
-    fmt::print("  {:9.1f} {}\n", 100 * r.passes[static_cast<std::size_t>(pass.pass)], pass.words);
+      "  {:9.1f} GB/s of weights and cached values, each once, {:.1f} % of the reads measured before ({:.1f} GB/s)\n",
+      r.bytes_per_second / 1e9, 100 * r.bytes_per_second / r.peak_bandwidth, r.peak_bandwidth / 1e9);
+  fmt::print(
+      "  rank 0's time: attention {:.0f} %, MLPs and experts {:.0f} %, exchange {:.0f} %, head {:.0f} %, drawing "
+      "{:.0f} "
+      "%\n",
+      100 * r.attention_share, 100 * r.mlp_share, 100 * r.exchange_share, 100 * r.head_share, 100 * r.sample_share);
 }
 
 std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::string>& args, const Comm& world) {
@@ -292,8 +218,10 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   const bool decode = workload == Workload::Decode;
   EndToEndOptions o;
   o.workload = workload;
-  po::options_description known = describe_common_options("auto");
+  std::string isa, threads;
+  po::options_description known("options");
   auto add = known.add_options();
+  add("help,h", "this text");
   add("model", po::value(&o.model)->default_value("configs/bench/deepseek-0.5b"),
       "folder with a config.json; weights are random");
   add("sequences", po::value(&o.sequences)->default_value(decode ? 256 : 8),
@@ -301,10 +229,13 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
+  add("threads", po::value(&threads)->default_value("auto"), "threads per rank; auto: as many as a run starts");
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
+  add("isa", po::value(&isa)->default_value(std::string(cpu::name(cpu::best_isa()))), "plain, avx2 or avx512");
+  add("json", "one line of JSON instead of text");
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
-    const char* name = name_of(workload);
+    const char* name = decode ? "decode" : "prefill";
     if (world.rank() == 0)
       print_usage(
           fmt::format("[mpirun -n R] moemill bench {} [options]", name), known,
@@ -313,12 +244,13 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
     return std::nullopt;
   }
   check_path("--model", o.model);
-  take_common_options(o, given, world);
+  o.threads = static_cast<std::uint32_t>(parse_threads(threads, world));
   if (o.sequences < 1 || o.tokens < 1 || o.steps < 1)
     user_error("bench: --sequences, --tokens and --steps are at least 1");
   if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");
   o.model = shipped_path(o.model);
-
+  o.isa = cpu::parse_isa(isa);
+  if (given.count("json")) o.form = Form::Json;
   return o;
 }
 
@@ -326,7 +258,7 @@ int run(Workload workload, const std::vector<std::string>& args, const Comm& wor
   const auto options = parse(workload, args, world);
   if (!options) return static_cast<int>(ExitCode::Done);
   const EndToEndResult result = measure_end_to_end(*options, world);
-  if (world.rank() == 0) options->form == Form::Json ? print_json(*options, result) : print_text(*options, result);
+  if (world.rank() == 0) print(*options, result);
   return static_cast<int>(ExitCode::Done);
 }
 

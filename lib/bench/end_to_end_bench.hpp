@@ -7,36 +7,36 @@
 #include <vector>
 
 #include "bench/options.hpp"
-#include "bench/peak/peak.hpp"
-#include "bench/step_needs.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::bench {
 
-struct EndToEndOptions : CommonOptions {
+enum class Workload { Decode, Prefill };
+
+struct EndToEndOptions {
   Workload workload = Workload::Decode;
   std::string model;              // folder with a config.json
   std::uint32_t sequences = 256;  // of all ranks: sequences in a decode step, prompts in a prefill step
   std::uint32_t tokens = 128;     // decode: positions before the generated token; prefill: length of each prompt
-  std::uint32_t steps = 8;        // timed, after one untimed step
+  std::uint32_t steps = 8;        // measured, after one that does not count
+  std::uint32_t threads = 1;      // per rank
   std::uint32_t micro_batches = 1;
+  cpu::Isa isa = cpu::Isa::Plain;
+  Form form = Form::Table;
 };
 
-// One step of all ranks, as medians over the steps. Operations and bytes are those that the model needs
-// (bench/step_needs.hpp), not those that were executed or moved.
+// One step of all ranks, as medians over the steps. Operations are those that the model needs by definition
+// (model::flops_per_*), not those that were executed.
 struct EndToEndResult {
   std::uint32_t ranks = 1;
   double seconds_per_step = 0;
   double tokens_per_second = 0;  // generated tokens, or prompt tokens
   double needed_gflops = 0;      // per second, of all ranks
-  Peaks peaks;                   // of all ranks' cores, measured at the same time
-  std::uint64_t experts = 0;     // pairs of a layer and a routed expert
-  double experts_picked = 0;     // those that some row of a step went to, the mean over the steps
-  NeededBytes bytes;             // per step
-  double bytes_per_second = 0;   // bytes over seconds_per_step
-  double peak_bandwidth = 0;     // of all ranks' cores, measured at the same time
-  PassSeconds passes{};          // rank 0's shares of the time of all steps; together 1
+  double peak_gflops = 0;        // of all ranks' cores, measured at the same time
+  double bytes_per_second = 0;   // of all ranks: each weight and each visible cached value counts once per step
+  double peak_bandwidth = 0;     // of all ranks' cores, likewise
+  double attention_share = 0, mlp_share = 0, exchange_share = 0, head_share = 0, sample_share = 0;  // of rank 0's time
 };
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& options, const Comm& world);

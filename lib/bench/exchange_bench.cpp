@@ -12,14 +12,13 @@
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "base/numbers/random.hpp"
-#include "bench/report.hpp"
-#include "layers/cpu/exchange.hpp"
+#include "base/random.hpp"
+#include "layers/dispatch/exchange.hpp"
 
 namespace moemill::bench {
 namespace {
 
-// Times of one part of the steps, each from the moment when all ranks are ready until the last rank is done.
+// Times of one part of the steps, each from the moment when all ranks are ready to the moment when the last is done.
 class SlowestRank {
  public:
   explicit SlowestRank(const Comm& world) : world_(world) {}
@@ -64,10 +63,10 @@ std::uint64_t sum_of(const Comm& world, std::uint64_t mine) {
 }
 
 void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& result) {
-  cpu::Stream stream(o.isa, o.threads);
+  cpu::Stream stream(cpu::best_isa(), o.threads);
   const model::Placement placement({model::contiguous_slices(o.experts, static_cast<std::uint32_t>(world.size()))});
   const std::vector<int> one_node(static_cast<std::size_t>(world.size()), 0);
-  cpu::Exchange exchange(stream, world, placement, o.hidden, o.picks, one_node);
+  layers::Exchange exchange(stream, world, placement, o.hidden, o.picks, one_node);
   const std::vector<bf16> rows(result.rows * o.hidden, to_bf16(0.5f));
   const std::vector<GlobalExpert> picks = draw_picks(o, result.rows, world.rank());
   const std::vector<float> weights(picks.size(), 0.25f);
@@ -85,7 +84,7 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
     exchange.begin_combine(0);
     exchange.finish_combine(0, {weights.data(), result.rows, o.picks}, {out.data(), result.rows, o.hidden});
     const double end = now_seconds();
-    if (step == 0) continue;  // buffers grow in the first step, which is not timed
+    if (step == 0) continue;  // buffers grow
     dispatch.add(received - start), combine.add(end - computed), whole.add(received - start + end - computed);
   }
   result.dispatch = dispatch.timing(), result.combine = combine.timing(), result.whole = whole.timing();
@@ -95,7 +94,7 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
   result.bytes = most_of(world, t.intra_node_bytes / (o.steps + 1));
 }
 
-// Measures the same bytes in two bare transfers, spread evenly over all ranks but this one, and in a copy.
+// Measures the same bytes in two bare transfers, spread evenly over the other ranks, and in a copy.
 void measure_bounds(const ExchangeOptions& o, const Comm& world, ExchangeResult& result) {
   const auto ranks = static_cast<std::uint64_t>(world.size());
   const std::uint64_t each = ranks > 1 ? result.bytes / 2 / (ranks - 1) : 0;
@@ -124,14 +123,17 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
   namespace po = boost::program_options;
   ExchangeOptions o;
   std::string rows;
-  po::options_description known = describe_common_options("1");
+  po::options_description known("options");
   auto option = known.add_options();
-  option("rows", po::value(&rows)->default_value("1,16,64,128,512"), "rows per rank; one measurement for each number");
+  option("help,h", "show this");
+  option("rows", po::value(&rows)->default_value("1,16,64,128,512"), "rows of each rank, one or more");
   option("hidden", po::value(&o.hidden)->default_value(o.hidden), "values per row");
   option("experts", po::value(&o.experts)->default_value(o.experts), "routed experts of all ranks");
   option("picks", po::value(&o.picks)->default_value(o.picks), "experts a row goes to");
-  option("steps", po::value(&o.steps)->default_value(o.steps), "timed steps per measurement");
-
+  option("steps", po::value(&o.steps)->default_value(o.steps), "steps for each number");
+  option("threads", po::value(&o.threads)->default_value(o.threads),
+         "threads of a rank, which pack and unpack rows; a run starts as many as it may");
+  option("json", "print JSON instead of a table");
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     if (world.rank() == 0)
@@ -140,13 +142,13 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
                    "mpirun -n 16 moemill bench exchange --hidden 7168 --experts 256 --picks 8"});
     return std::nullopt;
   }
-  take_common_options(o, given, world);
   o.rows = parse_counts(rows);
   if (o.hidden < 1 || o.hidden > 65536) user_error("bench: --hidden {}: write 1 to 65536", o.hidden);
   if (o.experts < 1 || o.experts > 65535) user_error("bench: --experts {}: write 1 to 65535", o.experts);
   if (o.picks < 1 || o.picks > o.experts) user_error("bench: --picks {}: write 1 to {}", o.picks, o.experts);
   if (o.steps < 1 || o.steps > 1000000) user_error("bench: --steps {}: write 1 to 1000000", o.steps);
-
+  if (o.threads < 1 || o.threads > 1024) user_error("bench: --threads {}: write 1 to 1024", o.threads);
+  if (given.count("json")) o.form = Form::Json;
   return o;
 }
 
@@ -171,11 +173,9 @@ void print_table(const ExchangeOptions& o, const Comm& world, const std::vector<
 }
 
 void print_json(const ExchangeOptions& o, const Comm& world, const std::vector<ExchangeResult>& results) {
-  nlohmann::ordered_json out{{"benchmark", "exchange"}, {"isa", cpu::name(o.isa)},
-                             {"cpu", cpu_model()},      {"commit", build_info::git_commit()},
-                             {"ranks", world.size()},   {"hidden", o.hidden},
-                             {"experts", o.experts},    {"picks", o.picks},
-                             {"steps", o.steps},        {"threads", o.threads}};
+  nlohmann::json out{{"benchmark", "exchange"}, {"cpu", cpu_model()}, {"commit", build_info::git_commit()},
+                     {"ranks", world.size()},   {"hidden", o.hidden}, {"experts", o.experts},
+                     {"picks", o.picks},        {"steps", o.steps},   {"threads", o.threads}};
   for (const ExchangeResult& r : results)
     out["results"].push_back({{"rows", r.rows},
                               {"rows_sent", r.rows_sent},
@@ -187,7 +187,7 @@ void print_json(const ExchangeOptions& o, const Comm& world, const std::vector<E
                               {"seconds_best", r.whole.best},
                               {"transfers_seconds_median", r.transfers.median},
                               {"copy_seconds_median", r.copy.median}});
-  print(out);
+  fmt::print("{}\n", out.dump(2));
 }
 
 }  // namespace

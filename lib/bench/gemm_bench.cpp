@@ -8,9 +8,9 @@
 
 #include "base/buffer.hpp"
 #include "base/error.hpp"
-#include "base/numbers/random.hpp"
-#include "base/numbers/rounding.hpp"
-#include "base/numbers/small_floats.hpp"
+#include "base/random.hpp"
+#include "base/rounding.hpp"
+#include "base/small_floats.hpp"
 #include "bench/report.hpp"
 #include "kernels/gemm.hpp"
 
@@ -18,8 +18,7 @@ namespace moemill::bench {
 
 namespace {
 
-// Bytes of all copies of one matrix. Products use them in turn, and together they are far larger than any cache, so
-// each comes from memory.
+// Copies of one matrix to go through in turn: together far larger than any cache, so each comes from memory.
 constexpr std::size_t cold_bytes = 320'000'000;
 
 void fill(bf16* values, std::size_t count, std::uint64_t key) {
@@ -36,7 +35,7 @@ std::byte any_byte(std::size_t i) { return static_cast<std::byte>(philox(1, i)[0
 void pack_values(std::byte* to, const cpu::Matrix& w) {
   std::vector<bf16> source(std::size_t{w.k} * w.n);
   fill(source.data(), source.size(), 1);
-  cpu::pack(reinterpret_cast<bf16*>(to), w, {0, w.k, 0, w.n}, source.data(), w.k, 1);
+  cpu::pack(reinterpret_cast<bf16*>(to), w.k, w.n, source.data(), w.k, 1, 0, w.n);
 }
 
 void pack_fp8(std::byte* to, const cpu::Matrix& w) {
@@ -66,8 +65,8 @@ struct Weights {
   }
 };
 
-Weights make_weights(Shape shape, cpu::Format format, cpu::PairOrder order) {
-  Weights w{{nullptr, shape.first, shape.second, format, 0, 0, order}, 0, 0, {}};
+Weights make_weights(Shape shape, cpu::Format format) {
+  Weights w{{nullptr, shape.first, shape.second, format}, 0, 0, {}};
   if (format == cpu::Format::Fp8) w.shape.scale_inputs = fp8_block, w.shape.scale_columns = 1;
   if (format == cpu::Format::Mxfp4 && shape.first % mxfp4_block != 0) {
     user_error("bench: K {} is no multiple of {}, a block of MXFP4", shape.first, mxfp4_block);
@@ -86,36 +85,29 @@ Weights make_weights(Shape shape, cpu::Format format, cpu::PairOrder order) {
 
 double operations(const GemmResult& r) { return 2.0 * static_cast<double>(r.rows) * r.k * r.n; }
 
-// The lower of what the processor's bf16 products reach (by FMA or dot, whichever is faster) and the rate at which the
-// weights can be read once.
+// The lower of the FMA peak and what reading the weights once allows.
 double cold_bound(const GemmResult& r, const GemmReport& report) {
   const double weight_seconds = static_cast<double>(r.weight_bytes) / report.bandwidth;
-  return std::min(report.peaks.bf16(), operations(r) / weight_seconds);
+  return std::min(report.peak, operations(r) / weight_seconds);
 }
 
 void print_table(const KernelOptions& options, const GemmReport& report) {
-  print_machine(options, report.peaks, report.bandwidth);
+  print_machine(options, report.peak, report.bandwidth);
   fmt::print(
-      "C[M, N] = A[M, K] * W[K, N]. Rates in GFLOP/s: median (best); %: median's share of the FMA peak; dot: of the\n"
-      "bf16 dot peak; bound: cold median's share of the lower of the higher peak and reading W once.\n\n");
-  fmt::print("{:>6} {:>6} {:>5} {:>6} | {:>15} {:>4} {:>4} {:>6} | {:>15} {:>4} {:>4}\n", "K", "N", "M", "W",
-             "weights cold", "%", "dot", "bound", "weights warm", "%", "dot");
+      "C[M, N] = A[M, K] * W[K, N]. Rates in GFLOP/s: median (best); %: median's share of the FMA\n"
+      "peak; bound: cold median's share of the lower of FMA peak and reading W once.\n\n");
+  fmt::print("{:>6} {:>6} {:>5} {:>6} | {:>15} {:>4} {:>6} | {:>15} {:>4}\n", "K", "N", "M", "W", "weights cold", "%",
+             "bound", "weights warm", "%");
   for (const GemmResult& r : report.results) {
     const double flops = operations(r), cold = flops / r.cold.median, warm = flops / r.warm.median;
-    const Peaks& peaks = report.peaks;
-    const auto of_dot = [&](double rate) {
-      return peaks.bf16_dot > 0 ? fmt::format("{:.0f}", 100 * rate / peaks.bf16_dot) : std::string("-");
-    };
-    fmt::print(
-        "{:>6} {:>6} {:>5} {:>6} | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>4} {:>5.0f}% | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>4}\n",
-        r.k, r.n, r.rows, format_name(r.weights), cold / 1e9, flops / r.cold.best / 1e9, 100 * cold / peaks.fma,
-        of_dot(cold), 100 * cold / cold_bound(r, report), warm / 1e9, flops / r.warm.best / 1e9, 100 * warm / peaks.fma,
-        of_dot(warm));
+    fmt::print("{:>6} {:>6} {:>5} {:>6} | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>5.0f}% | {:>7.1f} ({:>5.1f}) {:>4.0f}\n", r.k,
+               r.n, r.rows, format_name(r.weights), cold / 1e9, flops / r.cold.best / 1e9, 100 * cold / report.peak,
+               100 * cold / cold_bound(r, report), warm / 1e9, flops / r.warm.best / 1e9, 100 * warm / report.peak);
   }
 }
 
 void print_json(const KernelOptions& options, const GemmReport& report) {
-  nlohmann::ordered_json out = machine_json(options, report.peaks, report.bandwidth);
+  nlohmann::json out = machine_json(options, report.peak, report.bandwidth);
   out["benchmark"] = "gemm";
   for (const GemmResult& r : report.results) {
     const double cold = operations(r) / r.cold.median, warm = operations(r) / r.warm.median;
@@ -125,16 +117,13 @@ void print_json(const KernelOptions& options, const GemmReport& report) {
                               {"weights", format_name(r.weights)},
                               {"cold_seconds_median", r.cold.median},
                               {"cold_seconds_best", r.cold.best},
-                              {"cold_share_of_peak", cold / report.peaks.fma},
+                              {"cold_share_of_peak", cold / report.peak},
                               {"cold_share_of_bound", cold / cold_bound(r, report)},
                               {"warm_seconds_median", r.warm.median},
                               {"warm_seconds_best", r.warm.best},
-                              {"warm_share_of_peak", warm / report.peaks.fma}});
-    if (report.peaks.bf16_dot == 0) continue;
-    out["results"].back()["cold_share_of_dot_peak"] = cold / report.peaks.bf16_dot;
-    out["results"].back()["warm_share_of_dot_peak"] = warm / report.peaks.bf16_dot;
+                              {"warm_share_of_peak", warm / report.peak}});
   }
-  print(out);
+  fmt::print("{}\n", out.dump(2));
 }
 
 }  // namespace
@@ -142,10 +131,10 @@ void print_json(const KernelOptions& options, const GemmReport& report) {
 GemmReport measure_gemm(const KernelOptions& options) {
   cpu::Stream stream(options.isa, options.threads);
   const Clock clock = clock_for(options.threads);
-  GemmReport report{measure_peaks(options.isa, options.threads), read_bandwidth(stream, clock), {}};
+  GemmReport report{1e9 * measure_fma_peak(options.isa, options.threads).gflops, read_bandwidth(stream, clock), {}};
   for (Shape shape : options.shapes) {
     std::vector<Weights> weights;
-    for (cpu::Format format : options.weights) weights.push_back(make_weights(shape, format, stream.order()));
+    for (cpu::Format format : options.weights) weights.push_back(make_weights(shape, format));
     const std::size_t most = *std::max_element(options.rows.begin(), options.rows.end());
     std::vector<bf16> a(most * shape.first);
     fill(a.data(), a.size(), 2);
@@ -153,15 +142,15 @@ GemmReport measure_gemm(const KernelOptions& options) {
     for (std::size_t rows : options.rows) {
       for (const Weights& w : weights) {
         auto product = [&](std::size_t copy) {
-          cpu::gemm(stream, Rows<const bf16>{a.data(), rows, shape.first}, w.copy(copy),
-                    {c.data(), rows, shape.second});
+          cpu::gemm(stream, cpu::RowsBf16{a.data(), shape.first}, rows, w.copy(copy), c.data(), shape.second);
         };
         const Timing cold = measure(clock, options.seconds, [&](std::size_t call) { product(call % w.copies); });
         const Timing warm = measure(clock, options.seconds, [&](std::size_t) { product(0); });
         report.results.push_back({shape.first, shape.second, rows, w.shape.format, w.bytes, cold, warm});
       }
     }
-    report.peaks = higher(report.peaks, measure_peaks(options.isa, options.threads));
+    // The clock may have risen since.
+    report.peak = std::max(report.peak, 1e9 * measure_fma_peak(options.isa, options.threads).gflops);
   }
   return report;
 }

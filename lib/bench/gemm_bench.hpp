@@ -21,7 +21,7 @@ struct GemmResult {
 };
 
 struct GemmReport {
-  Peaks peaks;
+  double peak;       // operations per second
   double bandwidth;  // bytes per second
   std::vector<GemmResult> results;
 };

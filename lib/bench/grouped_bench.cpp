@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/buffer.hpp"
-#include "base/numbers/rounding.hpp"
 #include "base/page_tokens.hpp"
+#include "base/rounding.hpp"
 #include "bench/random_values.hpp"
 #include "kernels/cpu/attention_pages.hpp"
 
@@ -66,7 +66,7 @@ struct Rows {
   // page_at(p) is page p of the context.
   template <class PageAt>
   void walk(cpu::Stream& stream, PageAt page_at) {
-    cpu::attention_begin(stream, tile, {});
+    cpu::attention_begin(stream, tile, nullptr, 1);
     for (std::size_t p = begin; p < end; ++p) {
       cpu::attention_page(stream, tile, page_at(p), static_cast<std::uint32_t>(p * page_tokens), page_at(p + 1));
     }
@@ -146,7 +146,7 @@ std::vector<GroupedResult> measure_grouped(cpu::Stream& stream, const KernelOpti
 void print_grouped(const std::vector<GroupedResult>& results, double peak, double bandwidth) {
   fmt::print(
       "\nGrouped queries: a generated token's heads of one key-value head over bf16 pages cold in memory, and a tile\n"
-      "of about {} prompt rows over pages in cache. Medians. GB/s: keys and values that the token sees; % bound: of\n"
+      "of about {} prompt rows over pages at hand. Medians. GB/s: keys and values that the token sees; % bound: of\n"
       "the rate that the machine's reads or FMA peak would allow, whichever is less; % peak: of the FMA peak.\n\n",
       prompt_rows);
   fmt::print("{:>6} {:>8} {:>6} {:>7} | {:>9} {:>5} {:>9} {:>7} | {:>9} {:>6}\n", "group", "head_dim", "window",

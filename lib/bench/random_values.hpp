@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/numbers/random.hpp"
+#include "base/random.hpp"
 
 namespace moemill::bench {
 

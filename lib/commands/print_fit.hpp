@@ -1,4 +1,4 @@
-// Prints the lines of `moemill validate` about memory. Used by commands/validate.
+// The lines of `moemill validate` about memory. Used by commands/validate.
 #pragma once
 
 #include "plan/fit.hpp"

@@ -8,7 +8,6 @@
 #include <unordered_set>
 
 #include "base/hash.hpp"
-#include "base/numbers/rounding.hpp"
 #include "schedule/step.hpp"
 
 namespace moemill::mill {
@@ -26,7 +25,7 @@ struct Seen {
   std::unordered_set<std::uint64_t> prompts;
   std::unordered_set<std::uint64_t> pages;  // hash of a prompt's tokens up to the end of each page
 
-  // The number of tokens, in whole pages at the start, that an earlier prompt has as well.
+  // The tokens in whole pages at the start of `tokens` that an earlier prompt began with as well.
   std::uint64_t shared(std::span<const TokenId> tokens) {
     std::uint64_t hash = 0, shared = 0;
     bool still = true;
@@ -84,7 +83,7 @@ std::string histogram_text(const PromptSurvey& s) {
   for (std::size_t i = 0; i < s.histogram.size(); ++i) {
     begun = begun || s.histogram[i] > 0;
     if (!begun) continue;
-    const std::uint64_t bar = divide_up(s.histogram[i] * width, most);
+    const std::uint64_t bar = (s.histogram[i] * width + most - 1) / most;
     text += fmt::format("  {:>7} - {:<7} {:>9}  {}\n", std::uint64_t{1} << i, (std::uint64_t{2} << i) - 1,
                         s.histogram[i], std::string(bar, '#'));
   }

@@ -8,11 +8,10 @@
 #include "base/error.hpp"
 #include "base/readable.hpp"
 #include "base/text/format.hpp"
-#include "base/text/json_values.hpp"
 #include "config/config.hpp"
+#include "dataset/json_values.hpp"
 #include "generate/model_folder.hpp"
 #include "job/change.hpp"
-#include "job/run_setup.hpp"
 #include "mill/summary.hpp"
 
 namespace moemill::mill {
@@ -31,41 +30,40 @@ const char* state_of(const dataset::RunStatus& status) {
   }
 }
 
-// The last line of metrics.jsonl if the current attempt wrote it, otherwise null.
+// The last line of metrics.jsonl if this attempt wrote it; that of an earlier attempt says nothing about now.
 ordered_json metrics_now(const dataset::RunStatus& status) {
-  const auto line = parse_json_object<ordered_json>(status.last_metrics);
-  return line && json_value<std::uint32_t>(*line, "attempt") == status.manifest.attempts ? *line : ordered_json();
+  auto line = ordered_json::parse(status.last_metrics, nullptr, false);
+  return line.is_object() && dataset::value_of<std::uint32_t>(line, "attempt") == status.manifest.attempts
+             ? line
+             : ordered_json();
 }
 
 std::string next_of_killed(const dataset::RunStatus& status) {
   const std::uint32_t tries = status.tries_without_a_row;
   if (tries < 2)
     return "run the same command again to continue. If the launcher reported 137 (killed) or 9, memory probably ran "
-           "out; `moemill validate --ranks R` says how much a rank takes";
+           "out; "
+           "`moemill validate --ranks R` says how much a rank takes";
   return fmt::format(
       "{} tries in a row were killed before a row was done. The likely cause is memory (the launcher then reports 137 "
-      "or 9, Slurm OUT_OF_MEMORY): allow the job more (--mem), start fewer ranks per node, or lower "
-      "parallel.max_num_seqs or kv_cache_tokens; `moemill validate --ranks R` says how much a rank takes",
+      "or 9, Slurm OUT_OF_MEMORY): allow the job more (--mem), start fewer ranks a node, or lower "
+      "parallel.max_num_seqs or "
+      "kv_cache_tokens; `moemill validate --ranks R` says how much a rank takes",
       tries);
 }
 
-// Whether outputs.h5 alone had the rows and is gone.
+// Whether only outputs.h5 had the rows, and it is gone.
 bool rows_are_lost(const dataset::RunStatus& status) {
   return !status.running && status.manifest.shards_removed && !status.manifest.reopening && !status.merged;
 }
 
-// What the user can do or wait for next; "" if nothing is left.
+// What the user can do or wait for next; "" when nothing is left.
 std::string next_of(const dataset::RunStatus& status) {
   if (rows_are_lost(status))
     return "restore outputs.h5 from a copy, and the run is done; or make all rows again: run the same command with "
            "--overwrite";
   if (status.running)
     return status.rows_pending == 0 && !status.merged ? "all rows are there, the end is being written" : "";
-  const bool ended = status.exit_code == static_cast<int>(ExitCode::Done) ||
-                     status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
-  const std::string differs = ended ? "" : differing_arithmetic(status.manifest);
-  if (!differs.empty())
-    return differs + ": let the moemill that began the run finish it, or begin anew with --overwrite";
   if (!status.exit_code) return next_of_killed(status);
   switch (static_cast<ExitCode>(*status.exit_code)) {
     case ExitCode::Done: return "";
@@ -78,7 +76,7 @@ std::string next_of(const dataset::RunStatus& status) {
   return "";
 }
 
-// A number from the last metrics line, or null.
+// A number of the last metrics line, or null.
 ordered_json metric(const ordered_json& metrics, const char* name) {
   return metrics.is_object() && metrics.contains(name) ? metrics[name] : ordered_json();
 }
@@ -98,15 +96,14 @@ std::string rate_line(const ordered_json& metrics) {
                      time.is_string() ? " (measured at " + time.get<std::string>() + ")" : "");
 }
 
-// Failed rows by error code. If outputs.h5 is too large to be read each time, they come from the summary.
+// When outputs.h5 is too large to be read at every look, the counts come from the summary.
 std::map<std::string, std::uint64_t> failed_by_code(const dataset::RunStatus& status) {
   if (!status.failed_by_code.empty() || status.rows_failed == 0) return status.failed_by_code;
+  const auto summary = ordered_json::parse(status.summary, nullptr, false);
   std::map<std::string, std::uint64_t> codes;
-  const auto summary = parse_json_object(status.summary);
-  if (!summary) return codes;
-  const auto counts = summary->find("failed_by_code");
-  if (counts == summary->end() || !counts->is_object()) return codes;
-  for (const auto& [code, count] : counts->items())
+  if (!summary.is_object() || !summary.contains("failed_by_code") || !summary["failed_by_code"].is_object())
+    return codes;
+  for (const auto& [code, count] : summary["failed_by_code"].items())
     if (dataset::parse_error_code(code) && count.is_number_unsigned()) codes[code] = count.get<std::uint64_t>();
   return codes;
 }
@@ -127,12 +124,12 @@ ordered_json ranks_json(const dataset::RunStatus& status) {
       {"ranks", status.attempt->ranks}, {"nodes", status.attempt->nodes}, {"threads", status.attempt->cores.threads}};
 }
 
-// Corrects the stored exit code if files have been removed since it was stored.
-void correct_exit_code(dataset::RunStatus& status, bool merges) {
+// The exit code describes the moment when it was stored; files that were removed since make it wrong.
+void hold_against_files(dataset::RunStatus& status, bool merges) {
   const bool says_done = status.exit_code == static_cast<int>(ExitCode::Done) ||
                          status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
   const bool whole = status.rows_pending == 0 && (status.merged || !merges);
-  if (!says_done || whole) return;  // a run in progress has no code
+  if (!says_done || whole) return;  // a run that a job works on has no code
   if (rows_are_lost(status)) {
     status.exit_code = static_cast<int>(ExitCode::Usage);
     status.end_reason = "all rows were done, but outputs.h5 is gone, and the shards were removed when it was whole";
@@ -166,7 +163,7 @@ dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& 
     return prompts->read_sample_counts(range.first, range.count, defaults);
   };
   dataset::RunStatus status = dataset::read_status(dir, samples, counter);
-  correct_exit_code(status, merges);
+  hold_against_files(status, merges);
   return status;
 }
 
@@ -220,7 +217,7 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       : status.kept_before ? "; outputs-before.h5 has the rows as they were before"
                                            : "");
   if (status.attempt) text += fmt::format("on       {}\n", ranks_text(*status.attempt));
-  if (status.running) text += rate_line(metrics);  // the rate of the last interval; a run that has ended has its ledger
+  if (status.running) text += rate_line(metrics);  // of the last interval; a run that has ended has its ledger
   if (const std::string next = next_of(status); !next.empty()) text += fmt::format("next     {}\n", next);
   return text;
 }

@@ -13,15 +13,14 @@
 
 #include "commands/print_fit.hpp"
 #include "commands/prompt_survey.hpp"
-#include "generate/backend/backend.hpp"
+#include "generate/backend.hpp"
 #include "generate/model_folder.hpp"
 #include "job/change.hpp"
 #include "mill/summary.hpp"
 #include "plan/cores.hpp"
 #include "plan/fit.hpp"
 #include "system/files/shipped_files.hpp"
-#include "weights/cpu/weights.hpp"
-#include "weights/stored_model.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -60,7 +59,7 @@ void check_run_there(const RunRequest& request, const dataset::RunPaths& paths, 
 // Checks the run directory for obstacles that the run would meet.
 void check_run_dir(const RunRequest& asked, const ModelFolder& model, const dataset::PromptFile& prompts) {
   RunRequest request = asked;
-  request.config = with_prompt_settings(asked.config, prompts);
+  request.config = settle(asked.config, prompts);
   const RunConfig& config = request.config;
   const dataset::RunPaths paths{config.output.dir};
   std::filesystem::path folder = std::filesystem::absolute(paths.dir);
@@ -71,14 +70,15 @@ void check_run_dir(const RunRequest& asked, const ModelFolder& model, const data
     user_error("output.dir: {}: {} cannot be written to: {}", paths.dir, folder.string(), std::strerror(errno));
   if (const auto found = find_run(request)) {
     check_run_there(request, paths, *found, model, prompts);
-    fmt::print("run      {}: is there already, after attempt {}; the job resumes it\n", paths.dir, found->attempts);
+    fmt::print("run      {}: is there already, after attempt {}; the job goes on with it\n", paths.dir,
+               found->attempts);
   } else {
     plan_new_run(paths, config, model, prompts, {});
     check_nothing_in_the_way(paths, config);
   }
 }
 
-// SizesOnly means a model folder without weights; its config.json still has the sizes.
+// SizesOnly: a model folder without weights, whose config.json still gives the sizes.
 enum class Files { Whole, SizesOnly };
 
 Files files_of(const ValidateRequest& request) {
@@ -91,7 +91,7 @@ Files files_of(const ValidateRequest& request) {
   return config.model.load_format == "auto" ? Files::SizesOnly : Files::Whole;
 }
 
-// Prints the bytes of one copy of the model by the format in which ranks hold it.
+// Of one copy of the model, by the format in which ranks hold it.
 void print_formats(const model::HeldWeights& held) {
   std::string text;
   for (const auto& [name, bytes] :
@@ -142,7 +142,7 @@ Fit::Shortage answer_fit(const FitQuestion& question) {
 
 constexpr const char* does_not_fit = "the job cannot work: it does not fit into memory\n";
 
-// Validates without prompts, for as many sequences as a rank may hold, each as long as the model allows.
+// Without prompts: as many sequences as a rank may hold, each as long as the model allows.
 ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model) {
   for (const auto& warning : model.config.warnings) fmt::print("warning: {}\n", warning);
   if (!model.tokenizer) fmt::print("warning: {}\n", model.why_no_tokenizer);
@@ -156,7 +156,7 @@ ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model
   return ExitCode::Usage;
 }
 
-// Replaces threads_per_rank: auto by its value on machines like this one.
+// Replaces `auto` by its value on machines like this one.
 ValidateRequest with_threads(ValidateRequest request) {
   ParallelSettings& parallel = request.run.config.parallel;
   const std::uint32_t a_node = request.ranks_per_node.value_or(parallel.ranks_per_node.value_or(request.ranks));

@@ -10,12 +10,12 @@
 
 namespace moemill::mill {
 
-// Whether a key can change the outputs' bytes (Answers), or only where and how fast they are computed (Layout).
+// Whether a key can change the outputs' bytes (Answers), or only where and how fast they are made (Layout).
 enum class Effect { Answers, Layout };
 
 struct Field {
-  std::string key;      // such as "sampling.top_p"
-  std::string accepts;  // such as "a number above 0 and at most 1"; printed after "accepted: "
+  std::string key;      // "sampling.top_p"
+  std::string accepts;  // "a number above 0 and at most 1", which completes "accepted: ..."
   Effect effect;
   std::function<bool(const yaml::Node&, RunConfig&)> read;  // false if the value is not accepted
   std::function<yaml::Node(const RunConfig&)> write;

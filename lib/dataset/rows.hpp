@@ -37,7 +37,7 @@ constexpr std::span<const std::string_view> names_of(ErrorCode) { return error_c
 std::string_view name_of(ErrorCode code);  // "too_long", "empty", ... as stored in /errors/code
 std::optional<ErrorCode> parse_error_code(std::string_view name);
 
-// Why a prompt cannot be answered. Its rows become failed rows; the rows of other prompts are not affected.
+// Why a prompt cannot be answered. Its rows become failed rows; the rows of different prompts are not affected.
 struct RowFault {
   ErrorCode code = ErrorCode::Internal;
   std::string message;
@@ -57,7 +57,7 @@ struct Completion {
   FinishReason finish_reason = FinishReason::None;
   std::uint32_t num_prompt_tokens = 0;
   std::uint32_t num_completion_tokens = 0;  // set where a row is read or stored: files may leave out the tokens
-  std::uint64_t seed = 0;                   // base/numbers/random.hpp sample_seed
+  std::uint64_t seed = 0;                   // base/random.hpp sample_seed
   float cumulative_logprob = std::numeric_limits<float>::quiet_NaN();
   std::string text;
   std::vector<TokenId> token_ids;  // [tokens]; a row in memory has them whatever the outputs store
@@ -68,8 +68,8 @@ struct Completion {
   std::optional<RowFault> error;   // present exactly when the status is Failed
 };
 
-// Widens a row's logprobs to the k of its file: a row that asked for none gets NaN; a row that asked for fewer than k
-// gets entries with token -1 and NaN after its own. A row that has k already stays as it is.
+// Brings a row's logprobs to the k of its file: a row that asked for none gets NaN, a row that asked for fewer gets
+// places with token -1 and NaN behind its own. A row that has k already stays as it is.
 void widen_logprobs(Completion& row, std::uint32_t k);
 // The reverse, for a row that gets more tokens: only what it asked for remains.
 void narrow_logprobs(Completion& row);
@@ -83,8 +83,8 @@ struct PromptScore {
   std::vector<float> logprobs;  // [prompt tokens]
 };
 
-// The tokens of a sample that a drain interrupted. The next attempt continues it. Random numbers depend on positions
-// only, so no further state is needed.
+// A sample that a drain interrupted: what it had generated. The next attempt continues it. Its random numbers depend on
+// positions only, so nothing else is needed.
 struct PartialSample {
   std::uint64_t prompt_index = 0;
   std::uint32_t sample_index = 0;

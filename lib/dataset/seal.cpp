@@ -55,15 +55,15 @@ std::optional<std::string> broken_seal(const std::string& path, const std::funct
 }
 
 void refuse_broken(const std::string& path, const std::function<void()>& between) {
-  if (auto broken = broken_seal(path, between)) fail_as_damaged(path, *broken);
+  if (auto broken = broken_seal(path, between)) tell_damaged(path, *broken);
 }
 
-void fail_as_damaged(const std::string& path, std::string_view what) {
+void tell_damaged(const std::string& path, std::string_view what) {
   if (path.ends_with("/outputs.h5"))  // its shards are gone, if they were not kept
     system_error(
         "{}: is damaged ({}): restore it from a copy. Where the shards of the run were kept (output.keep_shards), "
-        "remove this file and run the same command again, which makes it of them; else --overwrite makes all rows "
-        "again",
+        "remove "
+        "this file and run the same command again, which makes it of them; else --overwrite makes all rows again",
         path, what);
   system_error("{}: is damaged ({}): remove this file and run the same command again, which makes its rows again", path,
                what);

@@ -21,17 +21,12 @@ std::string agree_on_weights(const Ranks& ranks, const model::WeightsDigest& min
   struct Sums {
     model::ByteSum replicated, model;
   };
-  model::WeightsDigest domain;
-  for (const model::WeightsDigest& rank : gather(ranks.domain, mine)) domain += rank;
   Sums here{mine.replicated, mine.replicated};
-  here.model += domain.experts;
+  for (const model::WeightsDigest& rank : gather(ranks.domain, mine)) here.model += rank.experts;
   const std::vector<Sums> all = gather(ranks.world, here);
-  run_on_all_ranks(ranks.world, [&] {
+  together(ranks.world, [&] {
     if (here.replicated != all[0].replicated || here.model != all[0].model)
       user_error("{}: has different weights here than rank 0 has read: do all nodes see the same files?", path);
-    if (domain.copies != model::ByteSum())
-      user_error("{}: ranks that hold the same experts have read different weights: do all nodes see the same files?",
-                 path);
   });
   return all[0].model == model::ByteSum() ? "" : all[0].model.hex();
 }
@@ -44,9 +39,9 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   const Comm& world = ranks.world;
   const model::Placement placement =
       model::contiguous_slices(model.config, static_cast<std::uint32_t>(ranks.domain.size()));
-  // Free memory is measured after the agreement, when all ranks' weights occupy memory.
+  // All ranks' weights take memory only now, so free memory is asked for after the agreement.
   model::WeightsDigest digest;
-  run_on_all_ranks(world, [&] {
+  together(world, [&] {
     backend_ = make_backend(config.runtime.backend, model.config, ranks.cores.threads);
     digest = backend_->load_weights({config.model.path, config.model.load_format, placement, {ranks.domain.rank()}},
                                     between);
@@ -55,10 +50,10 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   longest_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(job.longest_tokens, 1));
   const KvNeed need{std::min<std::uint64_t>(parallel.max_num_seqs, job.sequences), job.likely_tokens,
                     job.longest_tokens};
-  run_on_all_ranks(world, [&] {
+  together(world, [&] {
     pages_ = mill::kv_pages(model.config, parallel, need, spare_memory_bytes(ranks.ranks_sharing_memory));
   });
-  run_on_all_ranks(world, [&] {
+  together(world, [&] {
     layers::ForwardSettings settings;
     settings.max_rows = parallel.max_num_batched_tokens;
     settings.max_positions = longest_;

@@ -27,15 +27,15 @@ using dataset::RunPaths;
 
 constexpr std::string_view retries = "retry_failed", extends = "extend";
 
-// False if the key is a fingerprint.
+// Otherwise the key is a fingerprint.
 bool is_setting(const std::string& key) { return key.find('.') != std::string::npos; }
 
 bool does(const RunChange& change, std::string_view what) { return change.what.find(what) != std::string::npos; }
 
 // Failures that the prompt alone causes repeat with any settings.
 Fate fate_of_failed(const RunChange& change, ErrorCode code) {
-  const bool new_settings = !change.values.empty();
-  if (code == ErrorCode::TooLong) return new_settings ? Fate::Again : Fate::Keep;  // its message names the limits
+  const bool other_settings = !change.values.empty();
+  if (code == ErrorCode::TooLong) return other_settings ? Fate::Again : Fate::Keep;  // its message names the limits
   return code == ErrorCode::Internal && does(change, retries) ? Fate::Again : Fate::Keep;
 }
 
@@ -49,7 +49,8 @@ Fate fate_of(const RunChange& change, WantedRows& wanted, const Completion& row)
   if (change.values.contains("errors.too_long") && row.num_prompt_tokens < wanted.of(row.prompt_index).full_length)
     user_error(
         "prompt {}: its answer is that of a prompt cut to {} of {} tokens, and a different errors.too_long would cut "
-        "it differently: leave errors.too_long as it was, or start a separate run; nothing was changed",
+        "it "
+        "differently: leave errors.too_long as it was, or start a separate run; nothing was changed",
         row.prompt_index, row.num_prompt_tokens, wanted.of(row.prompt_index).full_length);
   if (fate != Fate::Keep && !does(change, extends))
     user_error(
@@ -59,7 +60,7 @@ Fate fate_of(const RunChange& change, WantedRows& wanted, const Completion& row)
   return fate;
 }
 
-// The settings before the change.
+// The values before the change, for keys with new values.
 RunConfig config_before(RunConfig config, const RunChange& change, const std::string& origin) {
   for (const auto& [key, both] : change.values)
     if (is_setting(key)) config = with_value(std::move(config), key, both.first, origin);
@@ -79,7 +80,7 @@ dataset::Verdicts verdicts_of(const RunChange& change, const RunConfig& config, 
           [&](std::uint64_t prompt) { return change.values.empty() ? 0 : wanted.of(prompt).sampling.n; },
           [&](const Completion& row) { return wanted.ends_after_all(row); },
           [&](std::uint64_t prompt) { return change.values.empty() || wanted.begins_as_before(prompt); },
-          [&](const dataset::PartialSample& partial) { return change.values.empty() || wanted.is_beginning(partial); },
+          [&](const dataset::PartialSample& partial) { return change.values.empty() || wanted.goes_on(partial); },
           change.values.empty() ? nullptr : &prompts,
           change.values.empty() ? dataset::OutputLayout{} : dataset::layout_of(config, prompts)};
 }
@@ -124,14 +125,14 @@ void carry_through(const RunPaths& paths, RunManifest& manifest, const RunConfig
   const RunChange& change = manifest.history.back();
   const bool same_rows =
       shards.empty() && change.prompts == change.prompts_before && change.completions == change.completions_before;
-  if (!same_rows || !dataset::has_all_rows(paths, manifest, manifest.completions))
+  if (!same_rows || !dataset::speaks_for(paths, manifest, manifest.completions))
     dataset::reopen(paths, manifest, change.prompts_before, change.completions_before, shards, config.output.gzip_level,
                     verdicts);
   manifest.reopening = false;
   dataset::write_manifest(paths, manifest);
 }
 
-// What --retry-failed and --extend change in the manifest besides the rows.
+// The parts of the manifest that --retry-failed and --extend change besides the rows.
 RunChange change_for(const RunRequest& request, const RunPaths& paths, const RunManifest& manifest,
                      const ModelFolder& model, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
   RunChange change;
@@ -168,7 +169,8 @@ bool retry_is_worth_it(const RunChange& change, const dataset::RunCounts& counts
   if (!stay.empty())
     log::warning("--retry-failed: {} cannot change and stay{}", codes_text(stay),
                  stay.contains("too_long")
-                     ? ": with a different errors.too_long or model.max_model_len the too_long rows are generated again"
+                     ? ": with a different errors.too_long or model.max_model_len the too_long rows are "
+                       "generated again"
                      : ": they come from the prompts themselves");
   if (!again.empty()) log::info("--retry-failed: {} are generated again", codes_text(again));
   if (counts.rows_failed == 0) log::info("--retry-failed: no row has failed");
@@ -177,7 +179,7 @@ bool retry_is_worth_it(const RunChange& change, const dataset::RunCounts& counts
 
 // Settings that apply only to failed rows must not change if no row is generated again, because config.yaml documents
 // how the rows were made.
-void refuse_unused_settings(const RunRequest& request, const RunChange& change) {
+void refuse_idle_settings(const RunRequest& request, const RunChange& change) {
   std::vector<std::string> idle;
   for (const auto& [key, both] : change.values) {
     const bool for_growth = request.growth == Growth::Allowed && key != "errors.too_long";
@@ -198,7 +200,7 @@ std::uint64_t shard_prompts_for(const RunRequest& request, const RunManifest& ma
   return request.config.output.shard_prompts.value_or(dataset::auto_shard_prompts(change.prompts));
 }
 
-void report_growth(const RunChange& change, std::size_t shards) {
+void say_growth(const RunChange& change, std::size_t shards) {
   if (!does(change, extends)) return;
   std::vector<std::string> parts;
   for (const auto& [key, both] : change.values)
@@ -266,7 +268,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
   const RunChange change = change_for(request, paths, manifest, model, prompts, fingerprints);
   const bool again = request.failed_rows == FailedRows::Retry && retry_is_worth_it(change, counts);
-  if (request.failed_rows == FailedRows::Retry && !again) refuse_unused_settings(request, change);
+  if (request.failed_rows == FailedRows::Retry && !again) refuse_idle_settings(request, change);
   if (change.values.empty() && !again) {
     if (request.growth == Growth::Allowed) log::info("--extend: the run has these prompts and settings already");
     return;
@@ -282,7 +284,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   }
   if (change.prompts > change.prompts_before && step == ChangeStep::Make) {
     changed.shard_prompts = shard_prompts_for(request, manifest, change);
-    if (manifest.shards_removed)  // shards that a kill left behind would be taken for new ones
+    if (manifest.shards_removed)  // those that a kill left would be taken for new ones
       dataset::remove_merged_shards(paths, manifest, [] {});
   }
   changed.history.push_back(change);
@@ -293,7 +295,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   const dataset::Verdicts verdicts = verdicts_of(change, request.config, wanted, prompts);
   const auto shards =
       dataset::shards_to_reopen(paths, changed, change.prompts_before, change.completions_before, verdicts);
-  report_growth(change, shards.size());
+  say_growth(change, shards.size());
   if (step == ChangeStep::Ask) return;
   dataset::write_manifest(paths, changed);  // from here on any later job completes the change
   manifest = changed;

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <array>
 
-#include "base/numbers/rounding.hpp"
 #include "system/comm/agree.hpp"
 
 namespace moemill::mill {
 namespace {
 
-// [sequences, prompt tokens, work, longest possible tokens, longest likely tokens]
+// sequences, prompt tokens, work, longest possible, longest likely
 using ShardSize = std::array<std::uint64_t, 5>;
 
 ShardSize size_of(const dataset::PromptFile& prompts, dataset::ShardRange range, const SamplingParams& defaults,
@@ -17,8 +16,8 @@ ShardSize size_of(const dataset::PromptFile& prompts, dataset::ShardRange range,
   ShardSize size{0, 0, 0, 1, 1};
   for (const auto& prompt : prompts.read(range.first, range.count, defaults)) {
     const bool text = prompt.token_ids.empty();
-    // A token has about four bytes, rarely fewer than two. A text never has more than three tokens per byte (NFC may
-    // lengthen it) and a few special tokens.
+    // About four bytes per token, rarely fewer than two; never more than three tokens per byte and a few special tokens
+    // (NFC may lengthen a text).
     const std::uint64_t tokens = text ? prompt.text.size() / 4 + 1 : prompt.token_ids.size();
     size[0] += prompt.sampling.n;
     size[1] += tokens;
@@ -38,9 +37,9 @@ JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, 
                          std::span<const ShardId> unfinished, const SamplingParams& defaults,
                          std::uint32_t max_model_len) {
   const auto ranks = static_cast<std::size_t>(world.size()), rank = static_cast<std::size_t>(world.rank());
-  const std::size_t share = divide_up(unfinished.size(), ranks);
+  const std::size_t share = (unfinished.size() + ranks - 1) / ranks;
   std::vector<ShardSize> mine(share, ShardSize{}), all(share * ranks);
-  run_on_all_ranks(world, [&] {
+  together(world, [&] {
     for (std::size_t i = 0; i < share && i * ranks + rank < unfinished.size(); ++i)
       mine[i] = size_of(prompts, manifest.range_of(unfinished[i * ranks + rank]), defaults, max_model_len);
   });

@@ -13,7 +13,7 @@
 #include "base/clock.hpp"
 #include "base/log.hpp"
 #include "base/text/format.hpp"
-#include "base/text/json_values.hpp"
+#include "dataset/json_values.hpp"
 #include "dataset/outputs/merge.hpp"
 #include "dataset/run_dir/attempts.hpp"
 #include "job/change.hpp"
@@ -42,19 +42,20 @@ void merge(const RunPlan& plan, const RunConfig& config, const dataset::PromptFi
 
 // summary.json, or an empty object when it is absent or damaged.
 nlohmann::ordered_json read_summary(const dataset::RunPaths& paths) {
-  return parse_json_object<nlohmann::ordered_json>(files::read_text(paths.summary()).value_or(""))
-      .value_or(nlohmann::ordered_json::object());
+  auto json = nlohmann::ordered_json::parse(files::read_text(paths.summary()).value_or(""), nullptr, false);
+  return json.is_object() ? json : nlohmann::ordered_json::object();
 }
 
-// Whether all rows are in the files that the user asked for. After a drain, all of them may be on disk but not merged.
-bool is_in_files(const RunPlan& plan, const RunConfig& config, bool merged) {
+// Whether all rows are in the files that the user asked for. When a drain is agreed, they may all be on disk and yet
+// not be merged.
+bool stands_in_files(const RunPlan& plan, const RunConfig& config, bool merged) {
   if (config.output.merge) return merged;
   return dataset::list_run(plan.paths, plan.manifest).finished.size() == plan.manifest.shard_count();
 }
 
-// Removes the files whose rows outputs.h5 has as well: the shards and the outputs.h5 from before a change. Called last,
-// when everything else is written; if it is stopped or killed, the next start completes it.
-void remove_duplicates(RunPlan& plan, const RunConfig& config, StopWish& stop) {
+// Removes what outputs.h5 has as well. It comes last, when everything else is written; if it is stopped or killed, the
+// next start does it.
+void remove_what_is_twice(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   files::remove(plan.paths.outputs_before());
   if (!config.output.merge || config.output.keep_shards || !is_merged(plan.paths, plan.manifest)) return;
   try {
@@ -70,7 +71,7 @@ void remove_duplicates(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   }
 }
 
-// The path that has the rows. Removed shards are not restored when output.merge is switched off.
+// The path of the rows. Shards that were removed do not come back when output.merge is switched off.
 std::string files_of_rows(const RunPlan& plan, const RunConfig& config) {
   return config.output.merge || plan.manifest.shards_removed ? plan.paths.outputs() : plan.paths.shards();
 }
@@ -82,17 +83,17 @@ void store_code(const dataset::RunPaths& paths, ExitCode code) {
   files::write_atomically(paths.summary(), summary.dump(2) + "\n");
 }
 
-// A fault here, such as a damaged outputs.h5, ends the job, so that summary.json and run.json do not report success.
-void remove_duplicates_at_the_end(RunPlan& plan, const RunConfig& config, StopWish& stop) {
+// A fault here, such as a damaged outputs.h5, ends the job: summary.json and run.json must not say otherwise.
+void remove_what_is_twice_at_the_end(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   try {
-    remove_duplicates(plan, config, stop);
+    remove_what_is_twice(plan, config, stop);
   } catch (...) {
     const ExitCode code = describe_current_exception().code;
     try {
       store_code(plan.paths, code);
       dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));
     } catch (const SystemError& e) {
-      log::warning("the exit code is not in the run directory: {}", e.what());  // the original failure is reported
+      log::warning("the exit code is not in the run directory: {}", e.what());  // what ended the job counts
     }
     throw;
   }
@@ -121,8 +122,8 @@ void warn_of_failed(const RunCounts& counts, const RunPlan& plan, const RunConfi
           : "");
 }
 
-// "all 256 rows of 128 prompts are done", or how many are not.
-std::string progress_text(const RunPlan& plan, const RunCounts& counts) {
+// "all 256 rows of 128 prompts are done", or how many of them are not.
+std::string whole_text(const RunPlan& plan, const RunCounts& counts) {
   if (counts.rows_failed == 0)
     return fmt::format("all {} rows of {} prompts are done", thousands(counts.rows), thousands(plan.manifest.prompts));
   return fmt::format("all {} rows of {} prompts have ended, {}", thousands(counts.rows),
@@ -130,7 +131,7 @@ std::string progress_text(const RunPlan& plan, const RunCounts& counts) {
 }
 
 // Writes without the stream: a failed stream would fail the command, and the ledger is in run.log and summary.json too.
-void print_ledger(const std::string& text) {
+void say_on_stdout(const std::string& text) {
   std::fflush(stdout);
   for (std::string_view left = text; !left.empty();) {
     const ssize_t done = ::write(STDOUT_FILENO, left.data(), left.size());
@@ -140,17 +141,16 @@ void print_ledger(const std::string& text) {
   }
 }
 
-void report_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts,
-                ExitCode code) {
+void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts, ExitCode code) {
   if (code == ExitCode::Stopped) {
     log::warning("stopped early with {} of {} rows; everything is saved, run the same command again", rows_text(counts),
                  thousands(plan.manifest.completions));
   } else {
-    log::info("{}: {}", progress_text(plan, counts), files_of_rows(plan, config));
+    log::info("{}: {}", whole_text(plan, counts), files_of_rows(plan, config));
   }
   warn_of_failed(counts, plan, config);
   const std::string ledger = ledger_line(s, config.cost);
-  print_ledger(ledger + "\n");
+  say_on_stdout(ledger + "\n");
   log::note(log::Level::Info, ledger);
 }
 
@@ -166,7 +166,7 @@ void record_or_warn(const dataset::RunPaths& paths, const auto& line) {
   try {
     dataset::record(paths, line);
   } catch (const SystemError& e) {
-    log::warning("attempts.jsonl lacks a line, the job continues: {}", e.what());
+    log::warning("attempts.jsonl lacks a line, the job goes on: {}", e.what());
   }
 }
 template void record_or_warn(const dataset::RunPaths&, const dataset::AttemptBegin&);
@@ -214,9 +214,9 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
                     dataset::RunCounter& counter, double started) {
   ExitCode code = ExitCode::Done;
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     const bool merged = is_merged(plan.paths, plan.manifest);
-    bool stopped = end == MillEnd::Drained && !is_in_files(plan, config, merged);
+    bool stopped = end == MillEnd::Drained && !stands_in_files(plan, config, merged);
     try {
       if (end == MillEnd::Finished && config.output.merge && !merged) merge(plan, config, prompts, attributes, stop);
     } catch (const StopRequested& e) {
@@ -247,32 +247,32 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     dataset::end_attempt(plan.paths, plan.manifest, s.exit_code);
     record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, counts, report),
                                                    0, now_seconds() - started, s.cores});
-    report_end(plan, config, s, counts, code);
-    if (!stopped) remove_duplicates_at_the_end(plan, config, stop);
+    say_end(plan, config, s, counts, code);
+    if (!stopped) remove_what_is_twice_at_the_end(plan, config, stop);
     log::note(log::Level::Info, fmt::format("==== attempt {} ends with exit code {}: {}", plan.manifest.attempts,
                                             s.exit_code, end_text(code, counts, report)));
   });
   return from_rank_zero(world, code);
 }
 
-bool is_finished(const Comm& world, const RunPlan& plan, const RunConfig& config) {
+bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config) {
   bool finished = false;
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     if (!plan.unfinished.empty() || (config.output.merge && !is_merged(plan.paths, plan.manifest))) return;
     const auto summary = read_summary(plan.paths);
-    finished = json_value<std::uint32_t>(summary, "attempts") == plan.manifest.attempts &&
-               json_value<std::uint64_t>(summary, "completions") == plan.manifest.completions;
+    finished = dataset::value_of<std::uint32_t>(summary, "attempts") == plan.manifest.attempts &&
+               dataset::value_of<std::uint64_t>(summary, "completions") == plan.manifest.completions;
   });
   return from_rank_zero(world, finished);
 }
 
-ExitCode report_already_finished(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop) {
+ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop) {
   ExitCode code = ExitCode::Done;
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     const RunCounts& counts = plan.before;
-    remove_duplicates_at_the_end(plan, config, stop);
+    remove_what_is_twice_at_the_end(plan, config, stop);
     code = exit_code_of(counts, plan.manifest, config.errors);
-    log::info("{} already; nothing to do: {}", progress_text(plan, counts), files_of_rows(plan, config));
+    log::info("{} already; nothing to do: {}", whole_text(plan, counts), files_of_rows(plan, config));
     warn_of_failed(counts, plan, config);
     store_code(plan.paths, code);  // errors.max_failed_fraction may have changed
     dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));

@@ -23,12 +23,12 @@
 #include "plan/ranks.hpp"
 #include "system/comm/agree.hpp"
 #include "system/machine/memory.hpp"
-#include "weights/stored_model.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::mill {
 namespace {
 
-// The model folder and the input, opened before the first weight is read.
+// Everything that is opened before the first weight is read.
 struct Opened {
   ModelFolder model;
   dataset::PromptFile prompts;
@@ -37,7 +37,7 @@ struct Opened {
 Opened open_inputs(const Comm& world, const RunConfig& config) {
   std::optional<Opened> opened;
   std::vector<std::string> warnings;  // on rank 0
-  run_on_all_ranks(world, [&] {
+  together(world, [&] {
     ModelFolder model = open_model(config.model);
     dataset::PromptFile prompts = open_prompts(config);
     check_model_can(model, config, prompts);
@@ -51,37 +51,34 @@ Opened open_inputs(const Comm& world, const RunConfig& config) {
   return std::move(*opened);
 }
 
-// Warns about prompts that already begin with the token that is added before every prompt, such as a BOS. Returns their
-// number.
-std::uint64_t warn_of_double_bos(const Comm& world, const RunConfig& config, const Opened& in) {
+// The number of prompts that begin with the token that is added before them.
+std::uint64_t warn_of_doubled(const Comm& world, const RunConfig& config, const Opened& in) {
   const FrontTokens front(in.model.tokenizer_or_null());
   const std::uint64_t count = count_doubled(world, in.prompts, config.sampling, front);
   if (count > 0 && world.rank() == 0) log::warning("{}", front.warning(count, in.prompts.size()));
   return count;
 }
 
-// SLURM_JOB_ID, or "" outside Slurm.
+// "" outside Slurm.
 std::string slurm_job_id() {
   const char* job = std::getenv("SLURM_JOB_ID");
   return job ? job : "";
 }
 
 dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& config, int world_size) {
-  const auto& fingerprints = plan.manifest.fingerprints;
-  auto fingerprint = [&](const char* name) {
-    return fingerprints.contains(name) ? fingerprints.at(name) : std::string();
-  };
+  const auto& prints = plan.manifest.fingerprints;
+  auto print = [&](const char* name) { return prints.contains(name) ? prints.at(name) : std::string(); };
   return {plan.manifest.run_id,
           plan.manifest.created_utc,
           to_yaml(config),
-          fingerprint("input_sha256"),
-          fingerprint("model_sha256"),
-          fingerprint("tokenizer_sha256"),
+          print("input_sha256"),
+          print("model_sha256"),
+          print("tokenizer_sha256"),
           backend_name(config.runtime.backend),
           config.model.dtype,
           world_size,
           slurm_job_id(),
-          fingerprint("input_columns"),
+          print("input_columns"),
           std::string(arithmetic_definition)};
 }
 
@@ -109,29 +106,29 @@ void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, co
     log::info("{}: columns {}", config.input.path, columns);
 }
 
-// The reason to stop before the model is loaded, or "". Asked at this point because reading and hashing the inputs may
-// have taken long, and loading the model will. Collective.
-std::string reason_to_stop_early(const Comm& world, StopWish& stop) {
+// Checks before loading: reading and hashing the inputs may have taken long, and loading the model will. Returns "" if
+// there is no reason to stop.
+std::string reason_to_stop(const Comm& world, StopWish& stop) {
   const char mine = stop.ask() ? 1 : 0;
   const std::vector<char> all = gather(world, mine);
   const auto first = std::find(all.begin(), all.end(), 1);
   if (first == all.end()) return "";
-  const std::string reason = broadcast_text(world, stop.ask().value_or(""), static_cast<int>(first - all.begin()));
-  if (world.rank() == 0) log::warning("stopping early because of {}, before the model is loaded", reason);
-  return reason;
+  const std::string told = broadcast_text(world, stop.ask().value_or(""), static_cast<int>(first - all.begin()));
+  if (world.rank() == 0) log::warning("stopping early because of {}, before the model is loaded", told);
+  return told;
 }
 
 Progress::Goal goal_of(const RunPlan& plan) {
   return {plan.manifest.prompts, plan.manifest.completions, plan.before, plan.manifest.attempts};
 }
 
-// Loads the model and runs the loop until nothing is left or the ranks agree to drain.
+// Loads the model and runs the loop until nothing is left or a drain is agreed.
 MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, RunPlan& plan,
                  const dataset::RootAttributes& attributes, StopWish& stop, double started, Report& report) {
   const Comm& world = ranks.world;
   const JobEstimate job =
       estimate_job(world, in.prompts, plan.manifest, plan.unfinished, config.sampling, in.model.max_model_len);
-  report.stop_reason = reason_to_stop_early(world, stop);
+  report.stop_reason = reason_to_stop(world, stop);
   if (!report.stop_reason.empty()) return MillEnd::Drained;
   std::optional<Engine> loaded;
   try {
@@ -143,7 +140,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
     return MillEnd::Drained;
   }
   Engine& engine = *loaded;
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     check_same_weights(plan, engine.weights_digest());
     keep_config(plan, config);
   });
@@ -155,7 +152,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
                            prepare_rules(config, in.model)};
   const dataset::OutputLayout layout = dataset::layout_of(config, in.prompts);
   std::optional<Progress> progress;
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     announce(plan, config, in, ranks, engine);
     progress.emplace(plan.paths.metrics(), goal_of(plan), started);
   });
@@ -164,10 +161,10 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
        config.output.journal_flush_seconds, config.runtime.progress_interval_seconds},
       schedule::ClaimState(job.shards));
   report.load_seconds = now_seconds() - started;
-  const MillEnd end = mill.run();
+  const MillEnd end = mill.turn();
   report.stop_reason = mill.drain_reason();
   report.take(world, mill.totals(), engine.generator().row_seconds(), engine.backend(), in.model.config);
-  run_on_rank_zero(world, [&] {
+  rank_zero(world, [&] {
     const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
     progress->finish(report.summary.totals,
                      {report.expert_load.max_over_mean, report.expert_counts, experts, report.row_seconds});
@@ -175,25 +172,25 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   return end;
 }
 
-// Keeps the hashes of the columns, so that each rank checks the prompts that it reads hours later. The manifest of an
-// older moemill has no such hashes.
-void check_contents_later(const Comm& world, const RunPlan& plan, dataset::PromptFile& prompts) {
-  const auto& fingerprints = plan.manifest.fingerprints;
+// Checks the prompts again, because every rank reads its prompts hours later. A run of an older moemill does not know
+// the columns.
+void hold_to_contents(const Comm& world, const RunPlan& plan, dataset::PromptFile& prompts) {
+  const auto& prints = plan.manifest.fingerprints;
   const std::string stamp = broadcast_text(world, prompts.stamp_when_opened(), 0);
-  run_on_all_ranks(world, [&] {
-    if (fingerprints.contains("input_columns"))
-      prompts.hold_to({fingerprints.at("input_sha256"), fingerprints.at("input_columns")}, stamp);
+  together(world, [&] {
+    if (prints.contains("input_columns"))
+      prompts.hold_to({prints.at("input_sha256"), prints.at("input_columns")}, stamp);
   });
 }
 
-// What only rank 0 owns, until the end of the job.
+// What only rank 0 holds until the end of the job.
 struct RankZero {
   RunLog log;
   std::optional<dataset::RunLock> lock;
 };
 
 // Text such as "2 ranks on 1 node (n07), Slurm job 4711, moemill 0.1.0 (3f2a9c1)".
-std::string job_header(const Ranks& ranks) {
+std::string who_works(const Ranks& ranks) {
   const std::string job = slurm_job_id();
   return fmt::format(
       "{} on {} ({}){}{}, moemill {} ({})", counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
@@ -208,20 +205,21 @@ void check_is_folder(const std::string& dir) {
     user_error("{}: is neither a folder nor a link to one: output.dir names the folder of the run", dir);
 }
 
-// Records the end of a killed attempt, which could not do so itself. Must run before anything that may refuse this
-// job, because the next job would find the heartbeat of this job in run.lock and no longer that of the killed one.
+// Records an attempt that could not record its own end. Called before this job may be refused, because the next job
+// would find this job's heartbeat in run.lock.
 void record_killed(const dataset::RunPaths& paths, const dataset::RunLock& lock) {
   const auto last = dataset::read_manifest(paths);
-  const auto heartbeat = lock.last_heartbeat_of_killed();
-  if (!last || last->attempts == 0 || last->exit_code || !heartbeat) return;
+  const auto sign = lock.last_sign_of_the_dead();
+  if (!last || last->attempts == 0 || last->exit_code || !sign) return;
   if (const auto records = dataset::attempt_records(paths);
       records.contains(last->attempts) && records.at(last->attempts).seconds)
     return;
-  record_or_warn(paths, dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*heartbeat),
-                                               lock.seconds_held_by_killed()});
+  record_or_warn(paths,
+                 dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*sign), lock.seconds_of_the_dead()});
   log::warning(
       "attempt {} was killed: if the launcher reported 137 or 9, usually because memory ran out (allow the job more, "
-      "or start fewer ranks per node); finished rows are kept",
+      "or "
+      "start fewer ranks per node); finished rows are kept",
       last->attempts);
 }
 
@@ -231,19 +229,19 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
                       std::optional<RankZero>& zero, dataset::RunCounter& counter) {
   const RunConfig& config = request.config;
   RunPlan plan;
-  run_on_rank_zero(ranks.world, [&] {
+  rank_zero(ranks.world, [&] {
     for (const auto& warning : model::check_model_files(config.model.path, in.model.config, config.model.load_format))
       log::warning("{}", warning);
     const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
     const dataset::RunPaths paths{config.output.dir};
-    find_run(request);  // throws before the lock is taken, so that a refused request leaves no lock
+    find_run(request);  // a request that is refused anyway leaves no lock
     check_is_folder(paths.dir);
     take_lock(zero->lock, paths, stop);
-    const bool resumes = request.existing == Existing::Keep && files::exists(paths.manifest());
-    if (resumes) zero->log.open(paths, job_header(ranks));
-    if (resumes) record_killed(paths, *zero->lock);
+    const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
+    if (goes_on) zero->log.open(paths, who_works(ranks));
+    if (goes_on) record_killed(paths, *zero->lock);
     plan = open_run(request, in.model, in.prompts, fingerprints, counter);
-    if (!resumes) zero->log.open(paths, job_header(ranks));
+    if (!goes_on) zero->log.open(paths, who_works(ranks));
   });
   return share(ranks.world, plan);
 }
@@ -257,7 +255,7 @@ void begin_attempt(RunPlan& plan, const Ranks& ranks) {
 }
 
 // Reports the original failure even if recording it also fails. An agreed failure is recorded by rank 0; a failure
-// on one rank within a step is recorded by that rank, before it aborts the others.
+// within a step is recorded by its rank, before that rank ends the others.
 void store_failure(RunPlan& plan, const Ranks& ranks, const Failure& failure, double started) {
   const Comm& world = ranks.world;
   try {
@@ -273,7 +271,7 @@ void store_failure(RunPlan& plan, const Ranks& ranks, const Failure& failure, do
 }
 
 // Not called for a job that is refused or has nothing to compute.
-void report_cores(const Ranks& ranks) {
+void tell_cores(const Ranks& ranks) {
   const SlurmJob job = slurm_job([](const char* name) { return std::getenv(name); });
   log::info("{}", cores_line(ranks.cores.use, job));
   for (const auto& warning : core_warnings(ranks.cores.use, job)) log::warning("{}", warning);
@@ -284,31 +282,30 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   RunRequest request = asked;
   const RunConfig& config = request.config;
   std::optional<StopFile> stop_file;  // on rank 0
-  run_on_rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
+  rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
   const Ranks ranks = arrange_ranks(world, config.parallel);
   Opened in = open_inputs(world, config);
-  request.config = with_prompt_settings(asked.config, in.prompts);
+  request.config = settle(asked.config, in.prompts);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);
   if (world.rank() == 0 && !stop.warning().empty()) log::warning("{}", stop.warning());
   dataset::RunCounter counter;  // counts on rank 0
   RunPlan plan = agree_on_plan(ranks, request, in, stop, zero, counter);
-  run_on_rank_zero(world, [&] {
-    if (plan.unfinished.empty())
-      keep_config(plan, config);  // otherwise generate() writes config.yaml once the weights are loaded
+  rank_zero(world, [&] {
+    if (plan.unfinished.empty()) keep_config(plan, config);  // otherwise it is kept when the weights are known
   });
-  if (is_finished(world, plan, config)) return report_already_finished(world, plan, config, stop);
-  run_on_rank_zero(world, [&] {
+  if (stands_finished(world, plan, config)) return already_done(world, plan, config, stop);
+  rank_zero(world, [&] {
     stop_file->remove_old();
     begin_attempt(plan, ranks);
-    if (!plan.unfinished.empty()) report_cores(ranks);
+    if (!plan.unfinished.empty()) tell_cores(ranks);
   });
   plan = share(world, plan);
   try {
-    check_contents_later(world, plan, in.prompts);
+    hold_to_contents(world, plan, in.prompts);
     const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
     Report report = start_report(ranks, in.model.config, plan);
-    report.summary.double_bos_prompts = warn_of_double_bos(world, config, in);
+    report.summary.double_bos_prompts = warn_of_doubled(world, config, in);
     MillEnd end = MillEnd::Finished;
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
     return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, counter, started);

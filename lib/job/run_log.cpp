@@ -10,8 +10,8 @@
 namespace moemill::mill {
 namespace {
 
-// Opens and closes the file for every text, because network file systems show a write to other clients only after
-// close.
+// The file is opened and closed for every text, because network file systems show a write to other clients when the
+// file is closed.
 void append(const std::string& path, std::string_view text) {
   dataset::JsonLines file(path);
   for (std::size_t begin = 0; begin <= text.size();) {
@@ -57,7 +57,7 @@ void RunLog::take(std::string_view line) {
       fault = e.what();
     }
   }
-  log::warning("the log in the run directory ends here; the job continues: {}", fault);  // this warning comes back here
+  log::warning("the log in the run directory ends here; the job goes on: {}", fault);  // this warning comes back here
 }
 
 void append_to_run_log(const dataset::RunPaths& paths, std::string_view fault) {

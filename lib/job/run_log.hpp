@@ -1,5 +1,6 @@
-// RUN_DIR/run.log, for `tail -f` from any node: rank 0's log with full dates, and the reason why the job ended. Written
-// by run_job. The program never reads it; if it cannot be written, one warning says so and the job continues.
+// RUN_DIR/run.log, for `tail -f` from any node: what rank 0 logs, with full dates, and why it ended. Made by run_job.
+// It is not part of the outputs: the program never reads it, and if it cannot be written one warning says so and the
+// job continues.
 #pragma once
 
 #include <mutex>
@@ -11,8 +12,8 @@
 
 namespace moemill::mill {
 
-// Copies rank 0's log to the file. Lines logged before `open` are kept in memory until then, and dropped if `open` is
-// never called: a job that did not get the run directory leaves no line there.
+// Rank 0's log. Lines logged before `open` are kept until then, and dropped if it is never called: a job that did not
+// get the run directory leaves no line in it.
 class RunLog {
  public:
   RunLog();
@@ -28,10 +29,10 @@ class RunLog {
   std::mutex mutex_;
   std::string path_;  // "" before `open`
   std::vector<std::string> kept_;
-  bool given_up_ = false;  // a write has failed; no further one is tried
+  bool given_up_ = false;  // whether the file cannot be written
 };
 
-// Adds to the file the last message of a rank that is about to abort the whole job.
+// The last message of a rank that is about to end the whole job.
 void append_to_run_log(const dataset::RunPaths& paths, std::string_view fault);
 
 }  // namespace moemill::mill

@@ -15,7 +15,7 @@
 #include "job/change.hpp"
 #include "job/growth.hpp"
 #include "system/comm/agree.hpp"
-#include "weights/stored_model.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -44,8 +44,8 @@ std::optional<RunManifest> find_run(const RunRequest& request) {
   std::optional<RunManifest> found = dataset::read_manifest(paths);
   if (found && request.resume == Resume::Never)
     user_error(
-        "{} holds a run already and --resume never forbids to resume it; choose another output.dir, or start "
-        "over with --overwrite",
+        "{} holds a run already and --resume never forbids to go on with it; choose another output.dir, or start "
+        "anew with --overwrite",
         paths.dir);
   if (!found && request.resume == Resume::Always)
     user_error("{} holds no run to resume, as --resume always asks; check output.dir, or leave the option out",
@@ -57,7 +57,7 @@ namespace {
 
 [[noreturn]] void refuse(const RunPaths& paths, const std::string& differences, const std::string& advice = "") {
   user_error(
-      "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start over "
+      "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start anew "
       "with --overwrite.{}",
       paths.dir, differences, advice);
 }
@@ -83,16 +83,17 @@ std::string changed_columns(const RunManifest& manifest, const dataset::InputCon
 
 namespace {
 
-// How --extend describes an input that has changed, or "" if prompts were only added.
-std::string how_prompts_differ(const RunManifest& manifest, const RunConfig& config,
-                               const dataset::PromptFile& prompts) {
+// What --extend reports about an input that has changed, or "" if prompts were only added.
+std::string other_prompts(const RunManifest& manifest, const RunConfig& config, const dataset::PromptFile& prompts) {
   if (!manifest.fingerprints.contains(prompts_fingerprint))
-    return "\n  the prompts, and the run is of an older moemill: run.json has no prompts_sha256, so it is "
-           "unknown whether the first prompts are the same (with the input as it was, n and max_tokens can grow)";
+    return "\n  the prompts, and the run is of an older moemill: run.json has no prompts_sha256, so that nobody can "
+           "tell "
+           "whether the first prompts are the same (with the input as it was, n and max_tokens can grow)";
   if (begins_with_the_same(manifest, config, prompts)) return "";
   return fmt::format(
-      "\n  the first {} prompts{} (--extend takes more prompts at the end of the file; existing prompts must "
-      "stay as they are, except for n and max_tokens)",
+      "\n  the first {} prompts{} (--extend takes more prompts at the end of the file; those that are there must stay "
+      "as "
+      "they are, but for n and max_tokens)",
       manifest.prompts, differing_prompts(manifest, prompts));
 }
 
@@ -111,25 +112,25 @@ std::string model_differences(const RunManifest& manifest, const Fingerprints& f
 
 }  // namespace
 
-std::string differing_arithmetic(const RunManifest& manifest) {
+std::string other_arithmetic(const RunManifest& manifest) {
   const auto found = manifest.fingerprints.find("arithmetic");
   const std::string begun(found == manifest.fingerprints.end() ? first_arithmetic_definition : found->second);
   if (begun == arithmetic_definition) return "";
-  return fmt::format("its answers are of the arithmetic {}, this moemill computes {}, whose answers differ", begun,
-                     arithmetic_definition);
+  return fmt::format("its answers are of the arithmetic {}, this moemill computes {}, which draws different tokens",
+                     begun, arithmetic_definition);
 }
 
 namespace {
 
-// A run that has all its rows is accepted with any arithmetic.
+// A run with all its rows stays as it is, whatever made them.
 void check_arithmetic(const RunPaths& paths, const RunManifest& manifest, const RunRequest& request) {
-  const std::string differs = differing_arithmetic(manifest);
+  const std::string differs = other_arithmetic(manifest);
   if (differs.empty()) return;
   const bool changes = request.failed_rows == FailedRows::Retry || request.growth == Growth::Allowed;
   if (!changes && is_merged(paths, manifest)) return;
   user_error(
       "{} holds a run that this program cannot finish: {}\nFinish it with the moemill that began it, choose another "
-      "output.dir, or start over with --overwrite.",
+      "output.dir, or start anew with --overwrite.",
       paths.dir, differs);
 }
 
@@ -145,7 +146,7 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
   std::vector<std::string> changed_keys;
   const bool same_prompts = manifest.prompts == fingerprints.prompts;
   for (const auto& key : differing_keys(old_config, config)) {
-    if (key == "input.limit" && same_prompts) continue;  // no limit, or a limit of all prompts: the same prompts
+    if (key == "input.limit" && same_prompts) continue;  // none, and all of them, are the same
     if (std::find(changeable.begin(), changeable.end(), key) != changeable.end()) continue;
     changed_keys.push_back(key);
     differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
@@ -167,7 +168,7 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
           " Prompts that were added at the end of the file are taken into the run with --extend; or they have a run of "
           "their own: a file with only them and another output.dir.";
   }
-  if (request.growth == Growth::Allowed && !same_input) differences += how_prompts_differ(manifest, config, prompts);
+  if (request.growth == Growth::Allowed && !same_input) differences += other_prompts(manifest, config, prompts);
   if (!differences.empty()) refuse(paths, differences, advice);
 }
 
@@ -197,9 +198,10 @@ bool is_merged(const RunPaths& paths, const RunManifest& manifest) {
   if (manifest.shards_removed && !files::exists(paths.outputs()))
     user_error(
         "{}: is missing, and the run's shards were removed when it was whole (output.keep_shards: false), so its rows "
-        "are lost here: restore it from a copy, or make all rows again with --overwrite",
+        "are "
+        "lost here: restore it from a copy, or make all rows again with --overwrite",
         paths.outputs());
-  return !manifest.reopening && dataset::has_all_rows(paths, manifest, manifest.completions);
+  return !manifest.reopening && dataset::speaks_for(paths, manifest, manifest.completions);
 }
 
 namespace {
@@ -224,11 +226,10 @@ dataset::SampleCounts sample_counts(const RunConfig& config, const dataset::Prom
 
 namespace {
 
-// Resumes an existing run, with the change that the request asks for.
-void resume_run(RunPlan& plan, const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
-                const Fingerprints& fingerprints, dataset::RunCounter& counter) {
-  is_merged(plan.paths,
-            plan.manifest);  // throws for a run that has lost its rows, which only --overwrite generates again
+// Brings an existing run into the form that the request asks for.
+void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
+             const Fingerprints& fingerprints, dataset::RunCounter& counter) {
+  is_merged(plan.paths, plan.manifest);  // throws for a run that has lost its rows: only --overwrite makes them again
   dataset::make_folders(plan.paths);
   dataset::remove_leftovers(plan.paths);
   finish_change(plan.paths, plan.manifest, model, prompts);
@@ -237,7 +238,7 @@ void resume_run(RunPlan& plan, const RunRequest& request, const ModelFolder& mod
     change_run(request, plan.paths, plan.manifest, model, prompts, fingerprints, counts, ChangeStep::Make);
   }
   if (const auto wanted = request.config.output.shard_prompts; wanted && *wanted != plan.manifest.shard_prompts)
-    log::info("output.shard_prompts: the run began with {} prompts per shard and keeps that",
+    log::info("output.shard_prompts: the run began with {} prompts a shard and goes on with them",
               plan.manifest.shard_prompts);
   if (files::exists(plan.paths.outputs_before()) && !files::exists(plan.paths.outputs()))
     log::info("{}: the rows as they were before, until all are done", plan.paths.outputs_before());
@@ -253,7 +254,7 @@ RunPlan open_run(const RunRequest& request, const ModelFolder& model, const data
   if (found) {
     check_same_run(paths, *found, request, prompts, fingerprints);
     plan.manifest = *found;
-    resume_run(plan, request, model, prompts, fingerprints, counter);
+    take_up(plan, request, model, prompts, fingerprints, counter);
   } else {
     plan.manifest = plan_new_run(paths, request.config, model, prompts, fingerprints);
     plan.manifest.fingerprints[prompts_fingerprint] = hash_prompts(request.config, prompts, prompts.size());

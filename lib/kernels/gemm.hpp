@@ -1,21 +1,13 @@
 // C[m, n] = A[m, k] * W[k, n] with W prepacked, each weight a bf16 value whatever its format, and C in fp32.
-//
-// Definition of every output, on every instruction set. Inputs are taken in groups of 32 from 0, the last
-// one filled up with zeros (+0 * +0 is added like any other product). In a group, E is a chain of fused multiply-adds
-// over its even inputs, ascending, from +0, and O the same over its odd ones; then C = C + (E + O), from +0. Everything
-// rounds to nearest even, and subnormal operands and results count as zeros of their sign
-// (system/machine/flush_subnormals.hpp). So no number of rows, no split by columns, no instruction set and no thread
-// count changes a bit, and the matrix units of x86 follow it: tdpbf16ps does a group, vdpbf16ps two inputs.
-//
-// Rows in fp32 enter the same sums unrounded, by fused multiply-adds on every unit: for the router, whose picks turn on
-// small differences, and for what attention has not rounded yet. Where one rounding is harmless, the caller rounds.
+// Definition of every output: one fp32 accumulator starting at +0, k ascending, fused multiply-add. So no number of
+// rows, no split by columns, no instruction set and no thread count changes a bit.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-#include "base/numbers/bf16.hpp"
+#include "base/bf16.hpp"
 #include "base/rows.hpp"
 #include "kernels/matrix.hpp"
 
@@ -23,21 +15,40 @@ namespace moemill::cpu {
 
 class Stream;  // kernels/cpu/stream.hpp
 
-// One product. Row i of C is row i of A times W, or row index[i] of A where there is an index.
-template <class T>
-struct GemmProblem {
-  Rows<const T> a;                    // [rows, w.k]
-  Matrix w;                           // [w.k, w.n]
-  Rows<float> c;                      // [m, w.n]
-  Vector<const std::uint32_t> index;  // [m] rows of A, or none
+// Rows of A. Row r is data + (index ? index[r] : r) * stride. fp32 rows are used as they are, unrounded.
+struct RowsBf16 {
+  const bf16* data;
+  std::size_t stride;
+  const std::uint32_t* index = nullptr;
+};
+struct RowsF32 {
+  const float* data;
+  std::size_t stride;
+  const std::uint32_t* index = nullptr;
 };
 
-void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c);
-void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c);
+void gemm(Stream& stream, RowsBf16 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride);
+void gemm(Stream& stream, RowsF32 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride);
 
 // Several independent products, split over the team by problem and column panel: the experts of a layer, or the heads
-// of an attention. Problems without rows are skipped.
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems);
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems);
+// of an attention. Problems with m = 0 are skipped.
+template <class Rows>
+struct GemmProblem {
+  Rows a;
+  std::size_t m;
+  Matrix w;
+  float* c;
+  std::size_t c_stride;
+};
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsBf16>> problems);
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsF32>> problems);
+
+// The same over views; rows of A as they follow each other.
+inline void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c) {
+  gemm(stream, RowsBf16{a.data, a.stride}, a.rows, w, c.data, c.stride);
+}
+inline void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
+  gemm(stream, RowsF32{a.data, a.stride}, a.rows, w, c.data, c.stride);
+}
 
 }  // namespace moemill::cpu

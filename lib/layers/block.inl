@@ -2,17 +2,18 @@
 //
 // Partial order of a block with micro-batches 0 and 1 (with one, drop the second column):
 //
-//   combine(0) of the block before     outputs of 1 return
+//   combine(0) of the block before     rows of 1 come home
 //   attention(0), route(0), dispatch(0)
-//   combine(1) of the block before     rows of 0 leave
+//   combine(1) of the block before     rows of 0 travel out
 //   attention(1), route(1), dispatch(1)
-//   shared(0), experts(0), send back   rows of 1 leave
-//   shared(1), experts(1), send back   outputs of 0 return
+//   shared(0), experts(0), send home   rows of 1 travel out
+//   shared(1), experts(1), send home   rows of 0 come home
 //
 // Within a micro-batch every line needs the one before; attention(1) needs attention(0) where a prompt was cut between
 // them; nothing else. Each row's sums are the same in any order of the lines.
 #pragma once
 
+#include "base/timer.hpp"
 #include "kernels/rows.hpp"
 #include "layers/block.hpp"
 #include "layers/trace.inl"
@@ -24,35 +25,33 @@ void MicroBatch<B>::reserve(const model::ModelConfig& config, std::size_t rows) 
   picks_per_row = config.moe.picks;
   normed_values.reserve(rows * config.hidden);
   exact_values.reserve(rows * config.hidden);
-  if (config.moe.shared_gate) gate_values.reserve(rows);
+  if (config.moe.shared_gate) shared_gate.reserve(rows);
   pick_values.reserve(rows * picks_per_row);
   weight_values.reserve(rows * picks_per_row);
 }
 
 template <class B>
 std::uint64_t MicroBatch<B>::bytes() const {
-  return normed_values.capacity_bytes() + exact_values.capacity_bytes() + gate_values.capacity_bytes() +
+  return normed_values.capacity_bytes() + exact_values.capacity_bytes() + shared_gate.capacity_bytes() +
          pick_values.capacity_bytes() + weight_values.capacity_bytes();
 }
 
 template <class B>
 void attention(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
-  PassScope scope(t.stream.passes(), Pass::Norms);
+  const ScopeTimer timer(t.totals.attention_seconds);
   // Latent attention takes rounded rows, grouped attention exact ones.
   if (t.config.attention == model::AttentionKind::Latent)
     rms_norm(t.stream, b.hidden, w.attention_norm, t.config.norm_eps, b.normed(), {});
   else
     rms_norm(t.stream, b.hidden, w.attention_norm, t.config.norm_eps, {}, b.exact());
-  scope.change(Pass::Projections);
-  t.attention.run(w, layer, b.attention, b.normed(), b.exact(), b.exact());
-  scope.change(Pass::Norms);
+  t.attention.run(w, layer, b.plan, b.attention, b.normed(), b.exact(), b.exact());
   if (t.trace) trace_attention(*t.trace, t, layer, b);
   add_rows(t.stream, b.hidden, b.exact());
 }
 
 template <class B>
 void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
-  const PassScope scope(t.stream.passes(), Pass::Norms);
+  const ScopeTimer timer(t.totals.mlp_seconds);
   rms_norm(t.stream, b.hidden, w.mlp_norm, t.config.norm_eps, b.normed(), {});
   t.experts.add_mlp(w.dense, b.normed(), b.hidden);
   if (t.trace) trace_hidden(*t.trace, t, layer, b);
@@ -60,11 +59,10 @@ void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroB
 
 template <class B>
 void route(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
-  PassScope scope(t.stream.passes(), Pass::Norms);
+  const ScopeTimer timer(t.totals.mlp_seconds);
   rms_norm(t.stream, b.hidden, w.mlp_norm, t.config.norm_eps, b.normed(), b.exact());
-  scope.change(Pass::Router);
   t.router.run_logits(w.moe, b.exact());
-  if (w.moe.shared_gate) sigmoid_dots(t.stream, b.exact(), w.moe.shared_gate, b.gates());
+  if (w.moe.shared_gate) sigmoid_dots(t.stream, b.exact(), w.moe.shared_gate, b.shared_gate.data());
   if (t.trace) trace_logits(*t.trace, t, layer, b);
   t.router.route(w.moe, layer, b.picks(), b.weights());
   if (t.trace) trace_picks(*t.trace, t, layer, b);
@@ -77,8 +75,9 @@ void dispatch(BlockTools<B>& t, LayerId layer, MicroBatch<B>& b) {
 
 template <class B>
 void shared_expert(BlockTools<B>& t, const LayerWeights<B>& w, MicroBatch<B>& b) {
+  const ScopeTimer timer(t.totals.mlp_seconds);
   if (w.moe.shared_gate)
-    t.experts.add_scaled_mlp(w.moe.shared, b.normed(), b.gates(), b.hidden);
+    t.experts.add_scaled_mlp(w.moe.shared, b.normed(), b.shared_gate.data(), b.hidden);
   else
     t.experts.add_mlp(w.moe.shared, b.normed(), b.hidden);
 }
@@ -86,7 +85,10 @@ void shared_expert(BlockTools<B>& t, const LayerWeights<B>& w, MicroBatch<B>& b)
 template <class B>
 void experts(BlockTools<B>& t, const LayerWeights<B>& w, MicroBatch<B>& b) {
   const auto received = t.exchange.finish_dispatch(b.channel);
-  t.experts.run(w.moe.experts, received);
+  {
+    const ScopeTimer timer(t.totals.mlp_seconds);
+    t.experts.run(w.moe.experts, received);
+  }
   t.exchange.begin_combine(b.channel);
   b.travelling = true;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "kernels/rows.hpp"
 #include "layers/block.inl"
@@ -57,9 +58,7 @@ struct Forward<B>::State {
   typename B::Head head;
   typename B::Sampler sampler;
   std::vector<MicroBatch<B>> batches;
-  Halves halves;           // of the step, where there are two micro-batches
-  Buffer<float> hidden;    // [rows, hidden] the residual stream
-  Buffer<TokenId> tokens;  // [rows] where the backend cannot read the host's
+  Buffer<float> hidden;  // [rows, hidden] the residual stream
   ForwardTotals totals;
 };
 
@@ -98,7 +97,7 @@ void Forward<B>::State::split(const schedule::Step& step) {
   if (batches.size() == 1) {
     plan_attention(step, step.segments, rope, batches[0].plan);
   } else {
-    halve(step.segments, halves);
+    const auto halves = halve(step.segments);
     for (std::size_t i = 0; i < halves.size(); ++i) plan_attention(step, halves[i], rope, batches[i].plan);
   }
   const auto rows = hidden.rows(step.rows(), config.hidden);
@@ -111,8 +110,8 @@ void Forward<B>::State::split(const schedule::Step& step) {
 
 template <class B>
 void Forward<B>::State::embed(const schedule::Step& step) {
-  gather_rows(stream, weights.embedding, upload(stream, std::span(step.tokens), tokens),
-              hidden.rows(step.rows(), config.hidden));
+  const Rows<const bf16, Space> table(weights.embedding, config.vocabulary, config.hidden);
+  gather_rows(stream, table, step.tokens.data(), hidden.rows(step.rows(), config.hidden));
 }
 
 template <class B>
@@ -124,7 +123,7 @@ void Forward<B>::State::trace_all_logits() {
   }
 }
 
-// Requests come by ascending row, so those of the current rows are the next ones.
+// Requests come by ascending row, so those of the rows at hand are the next ones.
 template <class B>
 void Forward<B>::State::draw(const sample::Draws& draws) {
   std::size_t score = 0, sample = 0;
@@ -136,15 +135,16 @@ void Forward<B>::State::draw(const sample::Draws& draws) {
     };
     const std::size_t scores = behind(draws.scores, score) - score, samples = behind(draws.samples, sample) - sample;
     if (scores + samples == 0) continue;
-    PassScope scope(stream.passes(), Pass::Head);
+    const double start = now_seconds();
     const Rows<const float, Space> logits = head.logits(first, count);
-    scope.change(Pass::Drawing);
+    const double computed = now_seconds();
     const auto from = static_cast<std::uint32_t>(first);
     sampler.score(logits, from, draws.scores.subspan(score, scores), draws.logprobs.subspan(score, scores));
     sampler.sample(logits, from, draws.samples.subspan(sample, samples), draws.results.subspan(sample, samples));
+    totals.head_seconds += computed - start;
+    totals.sample_seconds += now_seconds() - computed;
     score += scores, sample += samples;
   }
-  totals.passes = stream.passes().seconds();
   expect(score == draws.scores.size() && sample == draws.samples.size(), "draw: requests are about wanted rows");
 }
 
@@ -186,23 +186,14 @@ void Forward<B>::run(const schedule::Step& step) {
     run_block(tools, s.weights.layers[l], {static_cast<std::int32_t>(l)}, batches);
   }
   finish_block(tools, {static_cast<std::int32_t>(s.config.layers) - 1}, batches);
-  {
-    const PassScope norms(s.stream.passes(), Pass::Norms);
-    s.head.keep(s.hidden.rows(step.rows(), s.config.hidden), step.logit_rows);
-  }
+  s.head.keep(s.hidden.rows(step.rows(), s.config.hidden), step.logit_rows);
   if (tools.trace) s.trace_all_logits();
   s.totals.exchange = s.exchange.totals();
-  s.totals.passes = s.stream.passes().seconds();
 }
 
 template <class B>
 void Forward<B>::draw(const sample::Draws& draws) {
   state_->draw(draws);
-}
-
-template <class B>
-void Forward<B>::fill_cache(std::uint64_t seed) {
-  state_->cache.fill(state_->stream, seed);
 }
 
 template <class B>
@@ -223,7 +214,7 @@ std::uint64_t Forward<B>::workspace_bytes() const {
   const State& s = *state_;
   std::uint64_t bytes = s.attention.workspace_bytes() + s.router.workspace_bytes() + s.experts.workspace_bytes() +
                         s.exchange.workspace_bytes() + s.head.workspace_bytes() + s.hidden.capacity_bytes() +
-                        s.tokens.capacity_bytes() + s.rope.bytes();
+                        s.rope.bytes();
   for (const MicroBatch<B>& b : s.batches) bytes += b.bytes();
   return bytes;
 }

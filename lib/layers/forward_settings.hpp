@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "base/passes.hpp"
 #include "layers/dispatch/exchange_totals.hpp"
 
 namespace moemill::layers {
@@ -21,7 +20,10 @@ struct ForwardSettings {
 
 // Since the start, of this rank. Seconds are wall time.
 struct ForwardTotals {
-  PassSeconds passes{};
+  double attention_seconds = 0;  // projections, cache and attention of all layers
+  double mlp_seconds = 0;        // routers, dense, shared and routed experts
+  double head_seconds = 0;
+  double sample_seconds = 0;  // scores and draws
   ExchangeTotals exchange;
 };
 

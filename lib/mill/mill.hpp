@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "generate/backend/backend.hpp"
+#include "generate/backend.hpp"
 #include "generate/generator.hpp"
 #include "mill/open_shard.hpp"
 #include "mill/progress.hpp"
@@ -27,7 +27,7 @@ struct MillParts {
   const dataset::OutputLayout& layout;
   const dataset::RootAttributes& attributes;
   StopWish& stop;
-  Progress* progress;  // rank 0's, for reports while the loop runs
+  Progress* progress;  // rank 0's, for reports while the mill turns
   double flush_seconds;
   double progress_seconds;
 };
@@ -37,16 +37,15 @@ enum class MillEnd { Finished, Drained };
 class Mill {
  public:
   Mill(MillParts parts, schedule::ClaimState claims);
-  // Returns when all rows are done, or when a drain has saved everything. Throws AgreedFailure if a rank cannot
-  // continue.
-  MillEnd run();
+  // Until all rows are done, or a drain has saved everything. Throws AgreedFailure when a rank cannot go on.
+  MillEnd turn();
   const Totals& totals() const { return totals_; }
   // Why the mill drained, the same on all ranks; "" when it did not.
   const std::string& drain_reason() const { return drain_reason_; }
 
  private:
   schedule::Decision agree_on_step();
-  void report_progress();
+  void tell_progress();
   void open(std::span<const schedule::Claim> claims);
   void take_step(const schedule::Decision& decision);
   void store();
@@ -66,10 +65,10 @@ class Mill {
     schedule::Facts facts;
     StepCounts counts;
   };
-  std::vector<RankState> states_;       // [ranks], gathered at this step
+  std::vector<RankState> states_;       // [ranks], of this step, as they are gathered
   std::vector<schedule::Facts> facts_;  // [ranks]
   std::vector<StepCounts> counts_;      // [ranks]
-  Failure failure_;                     // this rank reports it with its next facts
+  Failure failure_;                     // what this rank will report with its next facts
   Totals totals_;
   std::string drain_reason_;
   double next_flush_;

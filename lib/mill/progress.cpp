@@ -11,14 +11,14 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/text/format.hpp"
-#include "base/text/json_values.hpp"
+#include "dataset/json_values.hpp"
 #include "dataset/run_dir/attempts.hpp"
 #include "mill/summary.hpp"
 
 namespace moemill::mill {
 namespace {
 
-// Counts per second since the last report.
+// Per second since the last report.
 double rate(std::uint64_t now, std::uint64_t before, double seconds) {
   return seconds > 0 ? static_cast<double>(now - before) / seconds : 0;
 }
@@ -85,7 +85,7 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
   return j.dump();
 }
 
-void Progress::report(const Totals& totals) { write(totals, std::nullopt); }
+void Progress::report(const Totals& totals) { tell(totals, std::nullopt); }
 
 void Progress::append_metrics(const std::string& line) {
   if (written_ == Metrics::GivenUp) return;
@@ -94,11 +94,11 @@ void Progress::append_metrics(const std::string& line) {
     metrics_->append(line);
   } catch (const SystemError& e) {
     written_ = Metrics::GivenUp;
-    log::warning("metrics.jsonl ends here, the job continues: {}", e.what());
+    log::warning("metrics.jsonl ends here, the job goes on: {}", e.what());
   }
 }
 
-void Progress::write(const Totals& totals, const std::optional<End>& end) {
+void Progress::tell(const Totals& totals, const std::optional<End>& end) {
   double now = now_seconds();
   append_metrics(metrics_line(totals, end, now));
   if (look_ == Look::Live && log::enabled(log::Level::Info)) {
@@ -113,14 +113,14 @@ void Progress::write(const Totals& totals, const std::optional<End>& end) {
 }
 
 void Progress::finish(const Totals& totals, const End& end) {
-  write(totals, end);
+  tell(totals, end);
   if (look_ == Look::Live && log::enabled(log::Level::Info)) log::raw("\n");
 }
 
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt) {
   std::map<std::uint32_t, nlohmann::json> last;
   dataset::for_each_object(paths.metrics(), [&](nlohmann::json& j) {
-    const auto number = json_value_or(j, "attempt", attempt);
+    const auto number = dataset::value_or(j, "attempt", attempt);
     if (number < attempt) last[number] = std::move(j);
   });
   EarlierAttempts sum;
@@ -128,12 +128,12 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
   for (const auto& [number, j] : last) {
     const Totals t = totals_in(j);
     sum.totals.add_attempt(t);
-    if (const auto ratio = json_value<double>(j, "max_over_mean"))
+    if (const auto ratio = dataset::value_of<double>(j, "max_over_mean"))
       sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens};
     if (j.contains("row_seconds")) sum.row_seconds += RowSeconds::from(j["row_seconds"]);
     std::optional<double>& seconds = records[number].seconds;
-    seconds = std::max(seconds.value_or(0), json_value_or(j, "wall_seconds", 0.0));
-    sum.load_seconds += json_value_or(j, "load_seconds", 0.0);
+    seconds = std::max(seconds.value_or(0), dataset::value_or(j, "wall_seconds", 0.0));
+    sum.load_seconds += dataset::value_or(j, "load_seconds", 0.0);
   }
   for (const auto& [number, record] : records) {
     if (number >= attempt || !record.seconds) continue;

@@ -25,18 +25,18 @@ class Progress {
     std::uint32_t attempt = 1;
   };
   // `started`: now_seconds() at the start of the program. If metrics.jsonl cannot be written, one warning says so and
-  // the job continues.
+  // the job goes on.
   Progress(std::string metrics_path, Goal goal, double started);
-  // `totals` covers all ranks in this attempt.
+  // `totals`: of all ranks in this attempt.
   void report(const Totals& totals);
-  // Values that exist only at the end of an attempt.
+  // What is known only at the end of an attempt.
   struct End {
     double max_over_mean = 1;
     std::span<const std::uint64_t> expert_counts;  // [MoE layers, experts], how often each expert was picked
     std::size_t experts = 0;                       // per layer
     RowSeconds row_seconds;
   };
-  // Writes the last report and ends the live line.
+  // The last report; ends the live line.
   void finish(const Totals& totals, const End& end);
 
  private:
@@ -44,7 +44,7 @@ class Progress {
   std::uint64_t failed(const Totals& totals) const { return goal_.before.rows_failed + totals.rows_failed; }
   std::string line(const Totals& totals, double now) const;
   std::string metrics_line(const Totals& totals, const std::optional<End>& end, double now) const;
-  void write(const Totals& totals, const std::optional<End>& end);
+  void tell(const Totals& totals, const std::optional<End>& end);
 
   void append_metrics(const std::string& line);
 
@@ -59,15 +59,15 @@ class Progress {
   enum class Look { Live, Log } look_;
 };
 
-// Sums of the attempts before `attempt`, by the last line of each in metrics.jsonl. A killed attempt is counted up to
-// that line, but its time up to its last heartbeat.
+// What the attempts before `attempt` did, by the last line of each in metrics.jsonl: a killed attempt counts up to that
+// line, but its time up to its last sign of life.
 struct EarlierAttempts {
   Totals totals;
   double wall_seconds = 0;
   double load_seconds = 0;
   Held held;
   ExpertLoad expert_load;
-  RowSeconds row_seconds;  // of the attempts that ended cleanly
+  RowSeconds row_seconds;  // of the attempts that ended in order
 };
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt);
 

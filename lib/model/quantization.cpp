@@ -1,5 +1,5 @@
-// Reads quantization_config: the quantised format of the weights. Which tensors have it is read from the files, tensor
-// by tensor, so the lists of excluded modules are not needed here.
+// quantization_config: which of the stored formats besides plain ones the weights have. What is stored how is read from
+// the files tensor by tensor, so the lists of modules left alone are not needed here.
 #include <algorithm>
 
 #include "base/error.hpp"
@@ -23,8 +23,7 @@ void read_block(const JsonObject& json, std::string_view key, Quantization& quan
   quantization.block_columns = extent(1);
 }
 
-// DeepSeek's and similar files have one scale per block. AutoFP8's files have one scale per matrix and no
-// weight_block_size.
+// DeepSeek's files and their like in blocks; AutoFP8's with a scale a matrix have no weight_block_size.
 void read_fp8(const JsonObject& json, Quantization& quantization) {
   quantization = {WeightFormat::Fp8, 128, 128};
   if (json.text_or("fmt", "e4m3") != "e4m3") json.refuse("fmt", "e4m3");
@@ -36,7 +35,7 @@ void read_fp8(const JsonObject& json, Quantization& quantization) {
   }
 }
 
-// Reads the weight scheme of one group of modules in the format of compressed-tensors.
+// The weights of one group of modules under compressed-tensors.
 Quantization read_scheme(const JsonObject& weights) {
   if (weights.text("type") != "float") {
     weights.refuse("type",
@@ -73,7 +72,7 @@ void check_compressed_format(const JsonObject& json) {
       "not read yet; use a copy of the model in FP8 or bfloat16");
 }
 
-// Reads the files of llm-compressor: FP8 with one scale per matrix, row or block.
+// Written by llm-compressor: FP8 with a scale a matrix, a row or a block.
 void read_compressed_tensors(const JsonObject& json, Quantization& quantization) {
   const bool mixed = json.text_or("format", "") == "mixed-precision";
   if (!mixed) check_compressed_format(json);
@@ -87,7 +86,7 @@ void read_compressed_tensors(const JsonObject& json, Quantization& quantization)
   quantization = {WeightFormat::Fp8, 0, 0};
   for (const auto& [name, value] : groups.json().items()) {
     const JsonObject group = groups.object(name);
-    if (!group.has("weights")) continue;  // the group quantises activations only
+    if (!group.has("weights")) continue;  // activations alone
     if (mixed || group.has("format")) check_compressed_format(group);
     const Quantization own = read_scheme(group.object("weights"));
     if (own.block_rows == 0) continue;
@@ -97,14 +96,14 @@ void read_compressed_tensors(const JsonObject& json, Quantization& quantization)
   }
 }
 
-// Reads MXFP4. Blocks of 32 values lie along the inputs of both products: hidden_size and the experts' width.
+// Blocks of 32 values go along the inputs of both products: hidden_size and the experts' width.
 void read_mxfp4(const JsonObject& json, ModelConfig& config) {
   config.quantization.format = WeightFormat::Mxfp4;
   if (config.hidden % 32 != 0) json.refuse("hidden_size", "a multiple of 32, a block of MXFP4");
   if (config.moe.expert_width % 32 != 0) json.refuse("intermediate_size", "a multiple of 32, a block of MXFP4");
 }
 
-// The format's usual name, for messages; the method's own name if there is no other.
+// What people call it; the method's own name where that is what they call it.
 std::string spoken_name(const std::string& method) {
   constexpr std::pair<std::string_view, std::string_view> names[] = {
       {"gptq", "GPTQ"},
@@ -140,7 +139,7 @@ void read_quantization(const JsonObject& json, ModelConfig& config) {
   if (json.has("quantization")) {
     json.refuse("quantization", "absent: MLX's weights are not read yet; use a copy of the model in FP8 or bfloat16");
   }
-  // Until 2024, compressed-tensors wrote another key.
+  // compressed-tensors' name of the key until 2024.
   const bool old = !json.has("quantization_config") && json.has("compression_config");
   if (!old && !json.has("quantization_config")) return;
   const JsonObject quantization = json.object(old ? "compression_config" : "quantization_config");
@@ -151,7 +150,7 @@ void read_quantization(const JsonObject& json, ModelConfig& config) {
   if (method == "fp8") return read_fp8(quantization, config.quantization);
   if (method == "compressed-tensors") return read_compressed_tensors(quantization, config.quantization);
   if (method != "fbgemm_fp8") refuse_method(quantization, method, fused);
-  config.quantization = {WeightFormat::Fp8, 0, 0};  // one scale per row
+  config.quantization = {WeightFormat::Fp8, 0, 0};  // a scale a row
 }
 
 }  // namespace moemill::model

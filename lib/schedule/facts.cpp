@@ -31,7 +31,6 @@ std::size_t rank_for_next_shard(std::span<const Demand> ranks, std::uint64_t all
   return best;
 }
 
-// Allocates nothing unless a rank asks for a shard and there is one.
 std::vector<Claim> deal(std::span<const Facts> facts, const ClaimState& claims) {
   std::vector<Claim> dealt;
   auto wants = [](const Facts& f) { return f.wanted_sequences > 0 && f.wanted_prompt_tokens > 0; };
@@ -99,7 +98,7 @@ void ClaimState::take(std::size_t count) {
 
 Decision decide(std::span<const Facts> facts, const ClaimState& claims) {
   Decision decision;
-  Wish wish = Wish::Continue;
+  Wish wish = Wish::GoOn;
   for (std::size_t r = 0; r < facts.size(); ++r) {
     if (facts[r].error != 0) {
       decision.phase = Phase::Failed;
@@ -109,7 +108,7 @@ Decision decide(std::span<const Facts> facts, const ClaimState& claims) {
     }
     wish = std::max(wish, facts[r].wish);
   }
-  if (wish != Wish::Continue) {
+  if (wish != Wish::GoOn) {
     decision.phase = Phase::Drain;
     return decision;
   }

@@ -18,7 +18,7 @@ using moemill::FinishReason;
 // generated and saved at a drain: they are computed again as generated rows, then generation continues.
 struct SampleWork {
   std::uint32_t sample_index = 0;
-  std::uint64_t seed = 0;  // this sample's seed (sample_seed in base/numbers/random.hpp)
+  std::uint64_t seed = 0;  // this sample's seed (sample_seed in base/random.hpp)
   std::vector<TokenId> resumed;
 };
 
@@ -55,7 +55,7 @@ enum class LogitPurpose : std::uint8_t {
 };
 
 struct LogitUse {
-  std::uint32_t logit_index;  // index into Step::logit_rows; several samples may use one row
+  std::uint32_t logit_index;  // into Step::logit_rows; several samples may use one row
   LogitPurpose purpose;
   SlotId slot;
   std::uint32_t index;

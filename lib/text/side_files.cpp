@@ -8,7 +8,6 @@
 #include <set>
 
 #include "base/error.hpp"
-#include "base/text/json_values.hpp"
 
 namespace moemill::text {
 namespace {
@@ -26,15 +25,20 @@ enum class Special { No, Yes };
 // yields null. A special token is not normalised unless its object asks for it, which is AddedToken's default.
 json entry_of(const json& token, Special otherwise) {
   const json object = token.is_object() ? token : json{{"content", token}};
-  const auto content = json_value<std::string>(object, "content");
-  if (!content) return nullptr;
-  json entry = {{"content", *content}, {"special", json_value_or(object, "special", otherwise == Special::Yes)}};
-  for (const char* key : flags) entry[key] = json_value_or(object, key, false);
-  entry["normalized"] = json_value_or(object, "normalized", !entry["special"].get<bool>());
+  if (!object.contains("content") || !object["content"].is_string()) return nullptr;
+  auto flag = [&](const char* key, bool value) {
+    return object.contains(key) && object[key].is_boolean() ? object[key].get<bool>() : value;
+  };
+  json entry = {{"content", object["content"]}, {"special", flag("special", otherwise == Special::Yes)}};
+  for (const char* key : flags) entry[key] = flag(key, false);
+  entry["normalized"] = flag("normalized", !entry["special"].get<bool>());
   return entry;
 }
 
-json object_in(const std::string& text) { return parse_json_object(text).value_or(json::object()); }
+json object_in(const std::string& text) {
+  json value = text.empty() ? json() : json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return value.is_object() ? value : json::object();
+}
 
 // The tokens that have a role (bos_token, pad_token, ...), in transformers' order.
 std::vector<json> special_tokens(const json& config) {
@@ -77,7 +81,7 @@ class Appender {
     if (id && *id != given)
       user_error(
           "{}: \"{}\" has the id {} here, but tokenizer.json lacks the token among its added_tokens, and its id would "
-          "be {} ({}). Save the tokenizer again with transformers (AutoTokenizer.from_pretrained, save_pretrained)",
+          "be {} ({}). Save the tokenizer anew with transformers (AutoTokenizer.from_pretrained, save_pretrained)",
           where, content, *id, given, in_vocabulary ? "that of model.vocab" : "the next free one");
     next_id_ = std::max(next_id_, given + 1);
     entry["id"] = static_cast<std::uint64_t>(given);
@@ -153,12 +157,6 @@ json append_side_tokens(TokenizerFile& file, const SideFiles& side) {
   }
   for (json& token : special_tokens(config)) appender.append(std::move(token), std::nullopt, "");
   return appender.take();
-}
-
-std::optional<std::string> token_text(const json& config, const char* key) {
-  const auto token = config.find(key);
-  if (token == config.end() || !token->is_object()) return json_value<std::string>(config, key);
-  return json_value<std::string>(*token, "content");
 }
 
 }  // namespace moemill::text

@@ -3,7 +3,6 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/readable.hpp"
-#include "base/text/json_values.hpp"
 #include "base/text/lfs_pointer.hpp"
 #include "base/text/utf8.hpp"
 #include "text/side_files.hpp"
@@ -18,14 +17,14 @@ std::string read_file(const std::string& path) {
   return read_text_file(path);
 }
 
-// If the folder has the tokenizer in a form that transformers can convert, the message says how to make tokenizer.json.
+// Names the forms of a tokenizer that transformers can convert into tokenizer.json.
 [[noreturn]] void refuse_without_tokenizer(const std::string& dir) {
-  for (const char* convertible : {"tokenizer.model", "spiece.model", "vocab.json"})
-    if (is_named(dir + "/" + convertible))
+  for (const char* other : {"tokenizer.model", "spiece.model", "vocab.json"})
+    if (is_named(dir + "/" + other))
       user_error(
           "{}: has {}, but no tokenizer.json. Make it once (pip install transformers sentencepiece protobuf): python3 "
           "-c \"from transformers import AutoTokenizer; AutoTokenizer.from_pretrained('{}').save_pretrained('{}')\"",
-          dir, convertible, dir, dir);
+          dir, other, dir, dir);
   user_error("{}: has no tokenizer.json, which the model folder needs for texts; download it with the model", dir);
 }
 
@@ -38,7 +37,7 @@ std::string text_of(const std::string& path) {
 }
 
 std::string side_tokens_note(const nlohmann::json& appended, const std::string& file_name) {
-  return fmt::format("{}: {} more added token{} (\"{}\", id {}{}) taken from the files beside it", file_name,
+  return fmt::format("{}: {} more added token{} (\"{}\", id {}{}) are taken from the files beside it", file_name,
                      appended.size(), appended.size() == 1 ? "" : "s", appended[0]["content"].get<std::string>(),
                      appended[0]["id"].get<std::int64_t>(), appended.size() == 1 ? "" : ", ...");
 }
@@ -62,7 +61,7 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& file_name, 
   if (!file.has_vocabulary) model.refuse("\"vocab\" is missing or not an object; only BPE models are supported");
   if (!file.has_merges) model.refuse("\"merges\" is missing or not an array; only BPE models are supported");
   Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, root));
-  // If no side file adds tokens, the fingerprint is the hash of tokenizer.json alone.
+  // Without tokens from other files it is the hash of tokenizer.json alone.
   tokenizer.parts_->fingerprint =
       sha256_hex(appended.empty() ? std::string(json) : std::string(json) + appended.dump());
   if (!appended.empty()) tokenizer.parts_->warnings.push_back(side_tokens_note(appended, file_name));
@@ -76,8 +75,7 @@ Tokenizer Tokenizer::parse_tiktoken(std::string_view ranks, const std::string& f
                                     const std::string& config_name) {
   TokenizerFile file = read_tiktoken_file(ranks, file_name, config, config_name);
   Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, Place(file.tree, config_name, "")));
-  // The fingerprint covers only the added tokens of tokenizer_config.json, because a changed chat template leaves the
-  // tokenizer the same.
+  // Only the added tokens of tokenizer_config.json count: a changed chat template leaves the tokenizer the same.
   tokenizer.parts_->fingerprint = sha256_hex(std::string(ranks) + file.tree["added_tokens"].dump());
   return tokenizer;
 }
@@ -104,24 +102,26 @@ Tokenizer Tokenizer::load(const std::string& dir) {
   return tokenizer;
 }
 
-// The post-processor alone decides which special tokens are added. tokenizer_config.json may ask for others, which
-// older versions of transformers did add; the user is warned that they are not added.
+// The post-processor alone decides which special tokens are added. tokenizer_config.json may ask for different ones, as
+// older versions of transformers added them; the user is warned about that.
 void Tokenizer::warn_about_config(const std::string& path, const std::string& text) {
   if (text.empty()) return;
-  const auto config = parse_json_object(text);
-  if (!config) {
+  nlohmann::json config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object()) {
     parts_->warnings.push_back(fmt::format("{}: not a JSON object; it is ignored", path));
     return;
   }
   std::vector<TokenId> added = parts_->post_processor.apply({});
   auto check = [&](const char* switch_key, const char* token_key) {
-    const auto token = token_text(*config, token_key);
-    if (!json_value_or(*config, switch_key, false) || !token) return;
-    auto id = id_of(*token);
+    if (!config.contains(switch_key) || config[switch_key] != true || !config.contains(token_key)) return;
+    const nlohmann::json& token = config[token_key];
+    const nlohmann::json content = token.is_object() ? token.value("content", nlohmann::json()) : token;
+    if (!content.is_string()) return;
+    auto id = id_of(content.get<std::string>());
     if (!id || std::find(added.begin(), added.end(), *id) == added.end())
       parts_->warnings.push_back(
           fmt::format("{}: {} is true, but the tokenizer's post-processor does not add \"{}\", so it is not added",
-                      path, switch_key, *token));
+                      path, switch_key, content.get<std::string>()));
   };
   check("add_bos_token", "bos_token");
   check("add_eos_token", "eos_token");

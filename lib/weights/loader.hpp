@@ -1,81 +1,59 @@
-// Walks over a model's tensors. This is the only place that knows their names, their shapes and which matrices they
-// make. The walk measures a rank's memory, lists the tensors, and plans what is read and where it goes. Loader is a
-// template over the layout, which decides how matrices lie in memory; files that instantiate it include loader.inl.
-// Private to weights/.
-//
-// A layout L has:
-//   L::Matrix            what a backend's kernels take: a view of k inputs and n outputs in memory of L::Matrix::Space
-//   L::Place             a matrix that is being filled: {MatrixIndex index; Matrix matrix}
-//   L::columns_step      where two tensors fill a matrix side by side, the second begins at a multiple of this number
-//   L()                  a layout without memory, which only counts
-//   L(bytes)             a layout that owns that many bytes, all zero
-//   take<T>(count)       Vector<T, L::Matrix::Space>, with that size even where it has no memory
-//   take(k, n)           Place, a matrix in bf16
-//   take(k, n, parts)    Place, a matrix whose columns are the parts' rows, kept in its stored format if L can
-//   put(piece, values)   puts the values of a piece into memory; called by many threads for different pieces
-//   bytes()              the memory taken so far
-//   storage()            the owner of the memory
+// The walk over a model's tensors: names, shapes, places in memory and packing, each said once. It measures, makes the
+// list of what is wanted, and with memory the plan of what is read where. Private to weights/: load_weights,
+// weight_bytes and check_model_files are this walk.
 #pragma once
 
-#include <array>
+#include <initializer_list>
 #include <string>
 
-#include "model/config.hpp"
-#include "model/placement.hpp"
-#include "weights/plan_writer.hpp"
-#include "weights/stored_matrix.hpp"
+#include "weights/layout.hpp"
+#include "weights/load_plan.hpp"
 #include "weights/weights.hpp"
 
 namespace moemill::model {
 
-template <class Layout>
 class Loader {
  public:
-  using Matrix = typename Layout::Matrix;
+  // No pieces are planned while the layout only counts. `plan` may be null: then the walk only measures.
+  Loader(const ModelConfig& config, CpuLayout& layout, LoadPlan* plan) : c_(config), layout_(layout), plan_(plan) {}
 
-  Loader(const ModelConfig& config, Layout& layout, const PlanWriter& plan)
-      : config_(config), layout_(layout), plan_(plan) {}
-
-  WeightsOf<Matrix> walk(const Placement& placement, DomainRank rank);
+  Weights walk(const Placement& placement, DomainRank rank);
 
  private:
-  using Space = typename Matrix::Space;
-  using Place = typename Layout::Place;
-  using MlpWeights = MlpWeightsOf<Matrix>;
-  using MlaWeights = MlaWeightsOf<Matrix>;
-  using GqaWeights = GqaWeightsOf<Matrix>;
-  using MoeWeights = MoeWeightsOf<Matrix>;
-
-  LayerWeightsOf<Matrix> layer(const std::string& name, std::uint32_t index, const Placement& placement,
-                               DomainRank rank);
+  using Place = CpuLayout::Place;  // of a matrix that is being filled
+  struct Columns;
+  LayerWeights block(const std::string& name, std::uint32_t layer, const Placement& placement, DomainRank rank);
   MlaWeights latent_attention(const std::string& name);
   void latent_to_heads(const std::string& name, MlaWeights& w);
   GqaWeights grouped_attention(const std::string& name);
-  MoeWeights routed(const std::string& name, const LayerPlacement& placement, DomainRank rank);
-  void exact_router(const std::string& name, MoeWeights& w);
-  void experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
+  MoeWeights experts(const std::string& name, const LayerPlacement& placement, DomainRank rank);
   void fused_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
+  void exact_router(const std::string& name, MoeWeights& w);
   void halved_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
-  void expert_biases(std::uint64_t expert, std::uint32_t gate_up_bias, std::uint32_t down_bias, MlpWeights& w);
   template <class Load>
   void for_each_slot(const LayerPlacement& placement, DomainRank rank, const Load& load);
   MlpWeights mlp(const std::string& name, std::uint32_t width, const std::array<std::string, 3>& parts);
-  MlpWeights empty_mlp(std::uint32_t width, const std::array<StoredRows, 3>& parts, Place& gate_up, Place& down);
-  Rows<const bf16, Space> embedding();
+  const bf16* embedding();
 
-  // The rows of a tensor that is made of matrices [matrix_rows, in], as the files store them.
+  // The rows of a tensor of matrices [.., in], as the files store them.
   StoredRows rows_of(const std::string& name, std::uint64_t matrix_rows, std::uint32_t in, std::uint64_t first_row,
                      std::uint64_t rows) const;
-  // The matrix of the tensor NAME.weight [out, in].
-  Matrix linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content = Content::Matrix);
-  Vector<const float, Space> floats(const std::string& name, std::vector<std::uint64_t> shape, Content content);
-  static Columns columns(const Place& place, std::uint32_t first, std::uint32_t count) {
-    return {place.index, place.matrix.k, first, count};
-  }
+  MlpWeights empty_mlp(std::uint32_t width, const std::array<StoredRows, 3>& parts, Place& gate_up, Place& down);
+  // A tensor NAME.weight [out, in].
+  cpu::Matrix linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content = Content::Matrix);
+  const float* floats(const std::string& name, std::vector<std::uint64_t> shape, Content content);
+  // Rows of a tensor that are outputs, from first_row on, dealt out in turn to `to` (gate and up may alternate).
+  void outputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to);
+  // Rows that are inputs, whose values are outputs, likewise dealt out in turn.
+  void inputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to);
+  void values(std::uint32_t tensor, std::uint64_t first, std::uint64_t step, std::uint64_t count, float* out);
+  std::uint32_t want(std::string name, std::vector<std::uint64_t> shape, Content content, std::uint64_t inputs);
+  bool planning() const { return plan_ != nullptr && !layout_.counts_only(); }
 
-  const ModelConfig& config_;
-  Layout& layout_;
-  PlanWriter plan_;
+  const ModelConfig& c_;
+  CpuLayout& layout_;
+  LoadPlan* plan_;
+  Holders holders_ = Holders::AllRanks;  // of the tensors that are walked over just now
 };
 
 }  // namespace moemill::model

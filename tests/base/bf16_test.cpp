@@ -1,4 +1,4 @@
-#include "base/numbers/bf16.hpp"
+#include "base/bf16.hpp"
 
 #include <doctest/doctest.h>
 

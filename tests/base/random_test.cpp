@@ -1,4 +1,4 @@
-#include "base/numbers/random.hpp"
+#include "base/random.hpp"
 
 #include <doctest/doctest.h>
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "base/numbers/random.hpp"
+#include "base/random.hpp"
 
 using namespace moemill;
 

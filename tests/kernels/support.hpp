@@ -5,12 +5,11 @@
 
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <vector>
 
-#include "base/numbers/bf16.hpp"
-#include "base/numbers/random.hpp"
+#include "base/bf16.hpp"
+#include "base/random.hpp"
 #include "base/rows.hpp"
 #include "kernels/cpu/stream.hpp"
 
@@ -68,11 +67,6 @@ Rows<const T> rows_of(const std::vector<T>& values, std::size_t rows, std::size_
 }
 
 template <class T>
-Vector<const T> vector_of(const std::vector<T>& values) {
-  return {values.data(), values.size()};
-}
-
-template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
@@ -102,30 +96,5 @@ struct Padded {
     return true;
   }
 };
-
-inline const std::vector<std::size_t> widths = {1, 2, 15, 16, 17, 31, 32, 33, 100, 513};
-
-// Runs `kernel` on a fresh canary-padded output per stream of the backend: same bits everywhere, nothing written behind
-// the rows. Returns the result of the first.
-template <class B, class T>
-Padded<T> everywhere(std::size_t rows, std::size_t width,
-                     const std::function<void(typename B::Stream&, Padded<T>& out)>& kernel) {
-  const auto streams = B::streams();
-  Padded<T> defined(rows, width, 3);
-  kernel(*streams.front(), defined);
-  CHECK(defined.padding_untouched());
-  for (std::size_t i = 1; i < streams.size(); ++i) {
-    Padded<T> out(rows, width, 3);
-    kernel(*streams[i], out);
-    CHECK(same_bits(out.values, defined.values));
-  }
-  return defined;
-}
-
-inline void fill(Padded<float>& x, const std::vector<float>& values) {
-  for (std::size_t r = 0; r < x.rows; ++r) {
-    for (std::size_t c = 0; c < x.width; ++c) x.at(r, c) = values[r * x.width + c];
-  }
-}
 
 }  // namespace moemill::test

@@ -8,8 +8,9 @@
 #include <cstring>
 #include <vector>
 
-#include "base/numbers/random.hpp"
-#include "layers/on_cpu.hpp"
+#include "base/random.hpp"
+#include "kernels/gemm.hpp"
+#include "layers/cpu/grouped_attention.hpp"
 
 namespace moemill::test {
 
@@ -34,22 +35,18 @@ inline std::vector<float> vector_of(std::uint64_t key, std::size_t count, float 
 }
 
 // [out, in] as a weight file has it, and packed.
-template <class On>
 struct GqaMatrix {
   std::uint32_t in, out;
-  std::vector<bf16> plain;
-  typename On::Packed packed;
+  std::vector<bf16> plain, packed;
 
-  GqaMatrix(std::uint64_t key, std::uint32_t in_, std::uint32_t out_)
-      : in(in_), out(out_), plain(values(key, in_, out_)), packed(in_, out_, plain) {}
-  static std::vector<bf16> values(std::uint64_t key, std::uint32_t in, std::uint32_t out) {
-    std::vector<bf16> all;
+  GqaMatrix(std::uint64_t key, std::uint32_t in_, std::uint32_t out_) : in(in_), out(out_) {
     for (float x : vector_of(key, std::size_t{in} * out, 0, 2.0f / std::sqrt(static_cast<float>(in)))) {
-      all.push_back(to_bf16(x));
+      plain.push_back(to_bf16(x));
     }
-    return all;
+    packed.resize(cpu::packed_count(in, out));
+    cpu::pack(packed.data(), in, out, plain.data(), in, 1, 0, out);
   }
-  auto view() const { return packed.view(); }
+  cpu::Matrix view() const { return {packed.data(), in, out}; }
   std::vector<double> times(const std::vector<double>& x, const std::vector<float>& bias) const {
     std::vector<double> y(out);
     for (std::size_t o = 0; o < out; ++o) {
@@ -87,14 +84,13 @@ inline const std::vector<GqaOptions> gqa_options = {
 };
 
 // A layer's weights; layer 0 of the model sees everything, layer 1 its window.
-template <class On>
 struct GqaLayer {
   GqaOptions options;
   model::ModelConfig config;
   std::uint32_t width, kv_width;
-  GqaMatrix<On> q, k, v, out;
+  GqaMatrix q, k, v, out;
   std::vector<float> q_bias, k_bias, v_bias, out_bias, q_norm, k_norm, sinks;
-  model::LayerWeightsOf<typename On::Backend::Matrix> layer_weights;
+  model::GqaWeights weights;
 
   explicit GqaLayer(const GqaOptions& o)
       : options(o),
@@ -125,12 +121,11 @@ struct GqaLayer {
     config.rope.pairs = o.pairs;
     for (std::uint32_t i = 0; i < o.rope_dim / 2; ++i)
       config.rope.frequencies.push_back(1.0f / static_cast<float>(1 + 3 * i));
-    auto& weights = layer_weights.attention.template emplace<model::GqaWeightsOf<typename On::Backend::Matrix>>();
     weights.q = q.view(), weights.k = k.view(), weights.v = v.view(), weights.out = out.view();
-    const auto fill = [](std::vector<float>& to, Vector<const float>& view, std::uint64_t key, std::size_t count,
+    const auto fill = [](std::vector<float>& to, const float*& view, std::uint64_t key, std::size_t count,
                          float around) {
       to = vector_of(key, count, around, 0.5f);
-      view = {to.data(), to.size()};
+      view = to.data();
     };
     if (o.biases) {
       fill(q_bias, weights.q_bias, 5, width, 0), fill(k_bias, weights.k_bias, 6, kv_width, 0);
@@ -152,27 +147,28 @@ inline std::vector<float> rows_of(std::uint64_t key, std::size_t tokens) {
 }
 
 // One rank's attention layer, its cache, and sequences that walk through it.
-template <class On>
 struct GqaBench {
-  using Backend = typename On::Backend;
-  using Stream = typename Backend::Stream;
-
-  const GqaLayer<On>& layer;
-  typename Backend::KvCache cache;
+  const GqaLayer& layer;
+  cpu::Stream stream;
+  cpu::KvCache cache;
   RopeTable rope;
-  typename Backend::Attention attention;
+  cpu::GroupedAttention attention;
 
-  GqaBench(const GqaLayer<On>& l, Stream& stream)
-      : layer(l), cache(l.config, {gqa_pages, gqa_pages}), rope(l.config.rope), attention(stream, l.config, cache) {}
+  explicit GqaBench(const GqaLayer& l, cpu::Isa isa = cpu::best_isa(), int threads = 1)
+      : layer(l),
+        stream(isa, threads),
+        cache(l.config, {gqa_pages, gqa_pages}),
+        rope(l.config.rope),
+        attention(stream, l.config, cache) {}
 
   // out: [rows, hidden] of the step's segments [first, first + count).
   void run(const Step& step, std::size_t first, std::size_t count, const float* rows, float* out) {
     AttentionPlan plan;
     plan_attention(step, std::span(step.segments).subspan(first, count), rope, plan);
-    typename Backend::Attention::Work work;
-    attention.prepare(plan, work);
+    cpu::GroupedTiles tiles;
+    attention.make_tiles(plan, tiles);
     const std::size_t from = plan.first_row * gqa_hidden;
-    attention.run(layer.layer_weights, layer.id(), work, {}, {rows + from, plan.rows, gqa_hidden},
+    attention.run(layer.weights, layer.id(), plan, tiles, {rows + from, plan.rows, gqa_hidden},
                   {out + from, plan.rows, gqa_hidden});
   }
 };
@@ -202,9 +198,8 @@ inline void add(Step& step, RowKind kind, std::uint32_t first, std::uint32_t row
 }
 
 // The whole sequence in chunks, one step each.
-template <class On>
-std::vector<float> attend(GqaBench<On>& bench, const std::vector<float>& rows, std::uint32_t chunk, RowKind kind,
-                          const GqaPlaces& places) {
+inline std::vector<float> attend(GqaBench& bench, const std::vector<float>& rows, std::uint32_t chunk, RowKind kind,
+                                 const GqaPlaces& places) {
   const auto tokens = static_cast<std::uint32_t>(rows.size() / gqa_hidden);
   std::vector<float> out(rows.size());
   for (std::uint32_t first = 0; first < tokens; first += chunk) {
@@ -220,8 +215,7 @@ inline bool same(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 // [rows, keys then values] as cached.
-template <class On>
-std::vector<std::vector<float>> cached(const GqaBench<On>& bench, const GqaPlaces& places, std::size_t tokens) {
+inline std::vector<std::vector<float>> cached(const GqaBench& bench, const GqaPlaces& places, std::size_t tokens) {
   std::vector<std::vector<float>> out(tokens, std::vector<float>(bench.cache.width()));
   const auto& on = places.pages[static_cast<std::size_t>(bench.layer.group())];
   for (std::uint32_t t = 0; t < tokens; ++t) {

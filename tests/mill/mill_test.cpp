@@ -12,7 +12,7 @@
 
 #include "base/clock.hpp"
 #include "base/hash.hpp"
-#include "base/numbers/random.hpp"
+#include "base/random.hpp"
 #include "support/fake_backend.hpp"
 #include "support/temp_dir.hpp"
 
@@ -91,7 +91,7 @@ struct Run {
     const Comm world = Comm::alone();
     Mill mill({world, generator, backend, inputs, layout, attributes, stop, nullptr, flush_seconds, 1e9},
               schedule::ClaimState(unfinished()));
-    const MillEnd end = mill.run();
+    const MillEnd end = mill.turn();
     return {end, mill.totals(), mill.drain_reason()};
   }
 

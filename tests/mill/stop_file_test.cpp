@@ -44,7 +44,7 @@ TEST_CASE("stop file: one that was made since the job began") {
   file.remove_old();  // the job was asked to stop while it began, and must not miss that
   CHECK(fs::exists(path));
   CHECK(file.asks());
-  CHECK(file.description() == path.string());
+  CHECK(file.told() == path.string());
 }
 
 TEST_CASE("stop file: one that cannot be looked for does not ask") {
@@ -78,7 +78,7 @@ TEST_CASE("stop file: one that has stopped an earlier job") {
   }
 }
 
-TEST_CASE("stop file: one outside the run directory is never removed") {
+TEST_CASE("stop file: one outside the run directory is nobody's to remove") {
   Folder folder;
   for (const std::string& name : {(folder.path / "all").string(), std::string("../all")}) {
     put(folder.path / "all", "please");
@@ -86,7 +86,7 @@ TEST_CASE("stop file: one outside the run directory is never removed") {
     CHECK(file.asks());
     file.remove_old();
     CHECK(file.asks());
-    CHECK(file.description().find("outside the run directory: remove it") != std::string::npos);
+    CHECK(file.told().find("outside the run directory: remove it") != std::string::npos);
     fs::remove(folder.path / "all");
     CHECK(!file.asks());
   }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "base/numbers/random.hpp"
+#include "base/random.hpp"
 #include "sample/stopping.hpp"
 
 using namespace moemill;

@@ -7,7 +7,7 @@
 #include <memory>
 #include <span>
 
-#include "base/numbers/random.hpp"
+#include "base/random.hpp"
 
 namespace moemill::schedule::test {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "base/numbers/random.hpp"
+#include "base/random.hpp"
 #include "schedule/simulation.hpp"
 
 using namespace moemill;

@@ -10,7 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "generate/backend/backend.hpp"
+#include "generate/backend.hpp"
 
 namespace moemill::test {
 
@@ -56,7 +56,6 @@ class FakeBackend : public mill::Backend {
     for (std::size_t i = 0; i < draws.samples.size(); ++i) draws.results[i] = answer(draws.samples[i]);
   }
 
-  void fill_cache(std::uint64_t) override {}
   const layers::ForwardTotals& totals() const override { return totals_; }
   std::span<const std::uint64_t> expert_counts() const override { return {}; }
   mill::BackendMemory memory() const override { return {}; }

@@ -1,4 +1,5 @@
-// Weights that are held as stored: which of them are, how much memory they take, and that their values are the same.
+// Weights that are held as stored: which of them, how much memory that takes, and that their values stay what they
+// were.
 #include <doctest/doctest.h>
 
 #include "compare.hpp"
@@ -21,7 +22,7 @@ Weights load(const fs::path& dir, const ModelConfig& c) {
   return load_weights(dir.string(), c, contiguous_slices(c, 1), {0}, "auto");
 }
 
-// Memory of one copy of a published model.
+// Published in FP8 or MXFP4: bytes of one copy.
 HeldWeights published(const char* name) {
   return held_weights(read_config((fs::path(MOEMILL_SOURCE_DIR) / "configs/models" / name).string()));
 }
@@ -83,7 +84,7 @@ TEST_CASE("kept formats: experts in MXFP4, all else in bf16") {
   CHECK(compare.wrong == 0);
 }
 
-TEST_CASE("kept formats: a module that was not quantised is held in bf16, and its memory is known before loading") {
+TEST_CASE("kept formats: a module that was not quantised is held in bf16, and the memory is known before") {
   std::vector<RawTensor> tensors = read_tensors(fp8_model);
   const std::string name = "model.layers.1.mlp.experts.2.down_proj.weight";
   RawTensor& down = tensor(tensors, name);

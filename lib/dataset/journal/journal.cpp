@@ -68,7 +68,7 @@ bool whole_frame_behind(std::span<const std::byte> bytes, std::size_t at) {
     if (at == bytes.size() || !has_marker(bytes, at)) continue;
     if (frame_at(bytes, at)) return true;
     searched += std::min<std::uint64_t>(get_u32(bytes, at + 4), bytes.size() - at);
-    if (searched > most_searched_bytes) return true;  // a torn tail does not contain so many markers
+    if (searched > most_searched_bytes) return true;  // a torn tail has not so many markers
   }
   return false;
 }
@@ -78,7 +78,7 @@ void check_header(std::span<const std::byte> bytes, const std::string& name, con
   if (version != journal_version) {
     user_error(
         "{}: journal of format version {}, this moemill reads version {}: resume with the moemill that began "
-        "the run, or start over with --overwrite",
+        "the run, or start anew with --overwrite",
         name, version, journal_version);
   }
   const char* text = reinterpret_cast<const char*>(bytes.data() + 16);
@@ -86,7 +86,7 @@ void check_header(std::span<const std::byte> bytes, const std::string& name, con
   if (found != run_id || get_u32(bytes, 12) != static_cast<std::uint32_t>(shard.value)) {
     user_error(
         "{}: belongs to shard {} of run {}, expected shard {} of run {}: the directory mixes two runs; remove the "
-        "file, or start over with --overwrite",
+        "file, or start anew with --overwrite",
         name, get_u32(bytes, 12), found, shard.value, run_id);
   }
 }
@@ -100,7 +100,7 @@ auto key_of(const Row& row) {
   }
 }
 
-// Sorts by key; of equal keys, the row that was written first stays.
+// Sorts by key and keeps the first that was written of each.
 template <class Row>
 void keep_first(std::vector<Row>& rows) {
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return key_of(a) < key_of(b); });
@@ -108,7 +108,7 @@ void keep_first(std::vector<Row>& rows) {
   rows.erase(std::unique(rows.begin(), rows.end(), same), rows.end());
 }
 
-void sort_and_keep_first(JournalContents& contents) {
+void settle(JournalContents& contents) {
   keep_first(contents.completions);
   keep_first(contents.scores);
   auto longer_first = [](const PartialSample& a, const PartialSample& b) {
@@ -162,7 +162,7 @@ JournalContents parse_journal(std::span<const std::byte> bytes, const std::strin
         "dropped and their rows computed again",
         name, at, contents.dropped_bytes);
   }
-  sort_and_keep_first(contents);
+  settle(contents);
   return contents;
 }
 
@@ -173,7 +173,7 @@ JournalContents read_journal(const std::string& path, const std::string& run_id,
 
 JournalWriter::JournalWriter(std::string path, const std::string& run_id, ShardId shard, std::uint64_t whole_bytes)
     : path_(std::move(path)), file_(files::open_to_append(path_)) {
-  expect(whole_bytes == 0 || whole_bytes >= header_bytes, "journal: continues after a whole header");
+  expect(whole_bytes == 0 || whole_bytes >= header_bytes, "journal: goes on behind a whole header");
   if (whole_bytes > files::size_bytes(path_))
     system_error(
         "{}: is shorter than it was a moment ago: a process of the job before still works here; run the same "
@@ -212,7 +212,7 @@ void JournalWriter::frame(std::size_t start) {
 
 void JournalWriter::write_buffer() {
   expect(state_ == State::Open, "journal: written only while it is whole and open");
-  state_ = State::Failed;  // a write that failed half way has left a torn frame, so nothing may follow it
+  state_ = State::Failed;  // a write that fails half way leaves a torn frame, and nothing may follow it
   files::write_all(file_.fd(), buffer_, path_);
   state_ = State::Open;
   buffer_.clear();

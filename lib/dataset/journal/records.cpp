@@ -9,10 +9,10 @@
 namespace moemill::dataset {
 namespace {
 
-// Numbers and arrays are copied as they lie in memory, and the journal is little-endian.
+// Arrays are copied as they lie in memory.
 static_assert(std::endian::native == std::endian::little);
 
-// All kinds except these two are completions; output_fields.hpp says which columns each of them has.
+// All other kinds are completions, with the columns that output_fields.hpp names for them.
 constexpr RecordKind score_kind = 2, partial_kind = 3;
 
 bool is_completion(RecordKind kind) {
@@ -42,8 +42,7 @@ class Encoder {
   std::vector<std::byte>& out_;
 };
 
-// Reads what the encoder has written. After the first value that is too long or not a legal choice, whole() is false
-// and the values must not be used.
+// Reads what the encoder has written; after anything that does not fit, `whole()` is false and values are zeros.
 class Decoder {
  public:
   explicit Decoder(std::span<const std::byte> in) : in_(in) {}
@@ -63,14 +62,13 @@ class Decoder {
     values.resize(count);
     bytes(values.data(), count * sizeof(values[0]));
   }
-  // Reads one of `count` values of a one-byte enum.
+  // One of `count` values of an enum of one byte.
   template <class Enum>
   Enum choice(std::size_t count) {
     auto value = number<std::uint8_t>();
     if (value >= count) fits_ = false;
     return static_cast<Enum>(value);
   }
-  // Whether all values were legal and no byte is left.
   bool whole() const { return fits_ && in_.empty(); }
 
  private:

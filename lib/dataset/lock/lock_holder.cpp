@@ -14,7 +14,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "base/text/json_values.hpp"
+#include "dataset/json_values.hpp"
 #include "system/machine/entropy.hpp"
 #include "system/machine/host.hpp"
 
@@ -28,7 +28,7 @@ std::string plain(std::string_view text) {
   return kept;
 }
 
-// The first word of the file, or "" if there is no such file.
+// "" where /proc does not have it.
 std::string first_word(const char* path) {
   std::string word;
   std::ifstream(path) >> word;
@@ -41,8 +41,8 @@ std::string target_of(const char* link) {
   return length > 0 ? std::string(target, static_cast<std::size_t>(length)) : std::string();
 }
 
-// Processes with equal values see each other under the same numbers. "" if /proc is absent or belongs to another
-// container, where no process can be judged.
+// Processes with the same value see each other under the same numbers. "" when /proc is absent or belongs to a
+// different container: then nothing can be said about any process.
 std::string process_namespace() {
   if (target_of("/proc/self") != fmt::format("{}", ::getpid())) return "";
   return target_of("/proc/self/ns/pid");
@@ -118,16 +118,16 @@ std::string to_line(const Holder& holder) {
 
 std::optional<Holder> parse_holder(std::string_view line) {
   if (line.size() != holder_line_bytes) return std::nullopt;
-  const auto json = parse_json_object(line);
-  if (!json) return std::nullopt;
+  const auto json = nlohmann::json::parse(line, nullptr, false);
+  if (!json.is_object()) return std::nullopt;
   Holder holder;
   bool whole = true;
   visit_entries(holder, [&]<class T>(const char* name, T& into) {
-    const auto value = json_value<T>(*json, name);
+    const auto value = value_of<T>(json, name);
     if (value) into = *value;
     whole = whole && value.has_value();
   });
-  holder.held_seconds = json_value_or(*json, "held_seconds", -1.0);  // lines of older versions lack it
+  holder.held_seconds = value_or(json, "held_seconds", -1.0);  // lines of older versions lack it
   const bool names_a_file =
       holder.token.size() == 32 && holder.token.find_first_not_of("0123456789abcdef") == std::string::npos;
   whole = whole && names_a_file && holder.process > 0 && std::in_range<pid_t>(holder.process);
@@ -146,7 +146,7 @@ ProcessState process_state(const Holder& holder) {
     return ProcessState::Elsewhere;
   if (no_such_process(holder.process)) return ProcessState::Gone;
   const auto line = process_line(holder.process);
-  // It may have ended just now, or /proc hides processes of other users.
+  // It may have ended just now; or /proc hides the processes of other users.
   if (!line) return no_such_process(holder.process) ? ProcessState::Gone : ProcessState::Elsewhere;
   const bool ended = line->state == 'Z' || line->state == 'X';  // its parent has not collected it yet
   return ended || line->started != holder.started ? ProcessState::Gone : ProcessState::Alive;

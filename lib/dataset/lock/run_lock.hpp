@@ -1,6 +1,6 @@
 // run.lock: one job at a time in a run directory, on every kind of file system, and a dead job blocks none. Rank 0 of a
-// job takes it, `status` reads it. Where the kernel's locks do not work (across machines, on file systems without
-// locks) it relies on heartbeats: the holder rewrites its line every few seconds.
+// job takes it, `status` reads it. Where the kernel's locks do not reach (different machines, file systems without
+// locks) it relies on heartbeats: the holder writes its line again every few seconds.
 #pragma once
 
 #include <condition_variable>
@@ -15,20 +15,19 @@
 
 namespace moemill::dataset {
 
-struct LockTimes {    // seconds
-  double beat = 3;    // between two heartbeats
-  double watch = 10;  // a holder on another machine that is silent for so long is dead
-  // As `watch`, but while the file server keeps the holder's lock: it drops the locks of dead machines late.
-  double kept_by_server = 60;
-  // A holder that was silent for so long is dead without being watched. Some file systems write a machine's own time,
-  // so this is longer than the clocks of a cluster differ (munge and Kerberos allow 5 minutes).
+struct LockTimes {             // seconds
+  double beat = 3;             // between two heartbeats
+  double watch = 10;           // a holder on a different machine that is silent for so long is dead
+  double kept_by_server = 60;  // the same while its lock is kept: a file server drops the locks of dead machines late
+  // A holder that was silent for so long is not watched. This is more than the clocks of one cluster differ (munge and
+  // Kerberos allow 5 minutes), because some file systems write a machine's own time.
   double surely_over = 900;
 };
 
 struct LockCalls {
   // Called a few times per second while the constructor watches a holder; may throw to give up.
   std::function<void()> waiting;
-  // Called from the heartbeat's thread when another job has taken over, because it took this one for dead. This job
+  // Called from the heartbeat's thread when a different job has taken over, because it took this one for dead. This job
   // must write no more.
   std::function<void(const std::string& holder)> lost;
 };
@@ -36,30 +35,30 @@ struct LockCalls {
 // Held by one rank for the length of a job.
 class RunLock {
  public:
-  // Makes the directory when it is absent. UserError, with the holder and since when, if another job holds it.
+  // Makes the directory when it is absent. UserError, with the holder and since when, if a different job holds it.
   RunLock(const RunPaths& paths, LockCalls calls, LockTimes times = {});
-  // Marks the lock as released: the job ended cleanly.
+  // Marks the lock as released: the job ended in order.
   ~RunLock();
-  // Makes the destructor leave the lock unreleased, because further ranks may still be running: the next job then waits
-  // as it would after a kill.
+  // The destructor then does not mark the release, because other ranks may still be running: the next job waits as it
+  // would after a kill.
   void leave_unreleased() { released_at_end_ = false; }
-  // The last heartbeat of the previous job if it did not end cleanly, seconds by the file system's clock.
-  std::optional<double> last_heartbeat_of_killed() const { return last_heartbeat_of_killed_; }
+  // The last heartbeat of the previous job if it did not end in order, seconds by the file system's clock.
+  std::optional<double> last_sign_of_the_dead() const { return last_sign_of_the_dead_; }
   // How long that job had held the lock by then, by a steady clock; nothing if its version did not record it.
-  std::optional<double> seconds_held_by_killed() const { return seconds_held_by_killed_; }
+  std::optional<double> seconds_of_the_dead() const { return seconds_of_the_dead_; }
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
  private:
   bool try_to_take();
-  bool take_over(const std::string& path, const LockSnapshot& dead);
-  bool may_follow(const std::string& path, const LockSnapshot& there);
-  bool stays_silent(const std::string& path, const LockSnapshot& there);
-  bool is_mine(const LockSnapshot& snapshot) const;
+  bool succeed(const std::string& path, const LockSight& dead);
+  bool may_follow(const std::string& path, const LockSight& there);
+  bool stays_silent(const std::string& path, const LockSight& there);
+  bool is_mine(const LockSight& sight) const;
   void remove_leftovers() const;
-  void send_heartbeats();
-  void send_heartbeat();
-  void restore();
+  void give_signs();
+  void give_sign();
+  void put_back();
 
   std::string dir_, path_;
   LockCalls calls_;
@@ -69,12 +68,12 @@ class RunLock {
   OwnLockFile file_;
   std::mutex mutex_;
   std::condition_variable ended_changed_;
-  std::optional<double> last_heartbeat_of_killed_, seconds_held_by_killed_;
+  std::optional<double> last_sign_of_the_dead_, seconds_of_the_dead_;
   bool ended_ = false;
   bool released_at_end_ = true;
   bool lost_ = false;    // written by the thread, read by the destructor after the thread has ended
   bool warned_ = false;  // used by the thread only
-  std::thread heartbeats_;
+  std::thread signs_;
 };
 
 // The holder of the lock, if there is one; for status. Writes nothing.

@@ -1,11 +1,10 @@
-// The HDF5 types of the numbers in outputs.h5 and its shards: little-endian in the file, native in memory. Used by the
-// readers and writers of these files.
+// HDF5's types of the numbers that files of outputs hold: little-endian in the file, the machine's own in memory.
 #pragma once
+
+#include <hdf5.h>
 
 #include <concepts>
 #include <cstdint>
-
-#include "system/files/h5.hpp"
 
 namespace moemill::dataset {
 
@@ -22,7 +21,7 @@ hid_t stored_type() {
   else if constexpr (std::same_as<T, std::uint64_t>)
     return H5T_STD_U64LE;
   else {
-    static_assert(sizeof(T) == 1, "all other types are one-byte codes or bytes of text");
+    static_assert(sizeof(T) == 1, "codes and bytes of text");
     return H5T_STD_U8LE;
   }
 }

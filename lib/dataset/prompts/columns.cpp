@@ -149,7 +149,7 @@ std::vector<std::string> TextColumn::read(std::uint64_t first, std::uint64_t cou
 std::vector<std::string> TextColumn::read_variable(std::uint64_t first, std::uint64_t count) const {
   h5::Handle type = h5::text_type();
   h5::Handle stored = h5::type_of(data_);
-  // HDF5 does not convert between ASCII and UTF-8, so the stored type is used; the bytes are checked later.
+  // ASCII and UTF-8 strings do not convert into one another: take what is stored, the bytes are judged later.
   h5::check(H5Tset_cset(type, H5Tget_cset(stored)), place_.text());
   VariableRows rows(data_, type, first, count, sizeof(char*), place_.text());
   std::vector<std::string> texts(count);
@@ -205,8 +205,7 @@ TokenColumn::TokenColumn(hid_t group, ColumnPlace place) : place_(std::move(plac
   std::vector<hsize_t> shape = h5::shape(data_);
   if (shape.size() == 2) {
     user_error(
-        "{}: is a table of {} x {} numbers, in which padding cannot be distinguished from tokens: write "
-        "variable-length "
+        "{}: is a table of {} x {} numbers, in which padding cannot be told from tokens: write variable-length "
         "rows (dtype=h5py.vlen_dtype(np.int32)), or a group with 'values' and 'offsets'",
         place_.text(), shape[0], shape[1]);
   }

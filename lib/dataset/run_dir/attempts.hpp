@@ -49,9 +49,10 @@ struct AttemptKilled {
 void record(const RunPaths& paths, const AttemptBegin& begin);
 void record(const RunPaths& paths, const AttemptEnd& end);
 void record(const RunPaths& paths, const AttemptKilled& killed);
-// The first end that was written for the attempt; later ends are its consequences. Skips lines that are not JSON.
+// The first end that was written for that attempt; later ones are its consequences. Lines that are not JSON are
+// skipped.
 std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt);
-// An attempt as the lines of the file describe it.
+// What the lines say about an attempt.
 struct AttemptRecord {
   std::optional<double> seconds;  // to its end or last heartbeat; nothing if neither is known
   int ranks = 1;
@@ -59,7 +60,7 @@ struct AttemptRecord {
   AttemptCores cores;
 };
 std::map<std::uint32_t, AttemptRecord> attempt_records(const RunPaths& paths);
-// How many attempts at the end of the file were begun by the same Slurm job, or outside Slurm, did not end cleanly and
+// How many attempts at the end of the file were begun by the same Slurm job, or outside Slurm, did not end in order and
 // added no row to the `rows` that exist: another attempt would not help.
 std::uint32_t tries_without_a_row(const RunPaths& paths, std::uint64_t rows);
 

@@ -13,10 +13,9 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::uint64_t error_block_rows = 4096;  // rows of /errors that are read at a time
+constexpr std::uint64_t error_rows = 4096;
 
-// Counts a finished file. It has rows of every prompt in its range; they, and therefore /errors, are in the order of
-// the prompts.
+// A finished file. Rows, and so /errors, are in the order of the prompts.
 RunCounts open_and_count(const std::string& path, std::uint64_t most_file_bytes) {
   OutputReader file(path);
   RunCounts counts;
@@ -26,8 +25,8 @@ RunCounts open_and_count(const std::string& path, std::uint64_t most_file_bytes)
   const bool with_codes =
       file.errors() > 0 && files::size_bytes(path) <= most_file_bytes && !broken_seal(path, [] {}).has_value();
   std::optional<std::uint64_t> last;
-  for (std::uint64_t first = 0; first < file.errors(); first += error_block_rows) {
-    const std::uint64_t count = std::min(error_block_rows, file.errors() - first);
+  for (std::uint64_t first = 0; first < file.errors(); first += error_rows) {
+    const std::uint64_t count = std::min(error_rows, file.errors() - first);
     for (std::uint64_t prompt : file.read_error_prompts(first, count)) {
       if (prompt != last) counts.prompts_failed++;
       last = prompt;
@@ -41,20 +40,19 @@ RunCounts open_and_count(const std::string& path, std::uint64_t most_file_bytes)
 
 RunCounts count_journal(const JournalContents& journal, ShardRange range, const std::vector<std::uint32_t>& samples) {
   RunCounts counts;
-  std::map<std::uint64_t, std::uint32_t> ended_rows;  // by prompt
-  std::set<std::uint64_t> failed_prompts;
+  std::map<std::uint64_t, std::uint32_t> ended;
+  std::set<std::uint64_t> failed;
   for (const Completion& row : journal.completions) {
     counts.rows++;
-    ended_rows[row.prompt_index]++;
+    ended[row.prompt_index]++;
     if (row.status != RowStatus::Failed) continue;
     counts.rows_failed++;
     counts.failed_by_code[std::string(name_of(row.error ? row.error->code : ErrorCode::Internal))]++;
-    failed_prompts.insert(row.prompt_index);
+    failed.insert(row.prompt_index);
   }
-  counts.prompts_failed = failed_prompts.size();
-  for (const auto& [prompt, rows] : ended_rows) {
-    if (!samples.empty() && rows == samples.at(prompt - range.first) && !failed_prompts.contains(prompt))
-      counts.prompts_done++;
+  counts.prompts_failed = failed.size();
+  for (const auto& [prompt, rows] : ended) {
+    if (!samples.empty() && rows == samples.at(prompt - range.first) && !failed.contains(prompt)) counts.prompts_done++;
   }
   return counts;
 }
@@ -77,9 +75,7 @@ void from_json(const nlohmann::ordered_json& json, RunCounts& counts) {
 }
 
 RunCounts RunCounter::count_file(const std::string& path) {
-  // The stamp is taken before the file is read: if the file is replaced while it is being counted, the next call sees a
-  // different stamp and opens it again.
-  const auto stamp = files::stamp(path);
+  const auto stamp = files::stamp(path);  // before the numbers: a file that is replaced meanwhile is opened again
   const auto known = seen_.find(path);
   if (known != seen_.end() && stamp == known->second.first) return known->second.second;
   const RunCounts counts = open_and_count(path, most_file_bytes_);
@@ -89,7 +85,7 @@ RunCounts RunCounter::count_file(const std::string& path) {
 
 RunCounts RunCounter::count(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples) {
   if (files::exists(paths.outputs())) return count_file(paths.outputs());
-  // Journals are read first, so that the rows of a shard that finishes meanwhile are counted from its file.
+  // Journals first: the rows of a shard that finishes meanwhile are then counted from its file.
   std::map<ShardId, RunCounts> journals;
   for (ShardId shard : list_run(paths, manifest).journals) {
     ShardRange range = manifest.range_of(shard);

@@ -1,5 +1,5 @@
-// Counts the rows and prompts of a run that are on disk, for the job's closing report, its exit code and `moemill
-// status`. Reads files only and takes no lock, so it works while a job runs.
+// How many rows and prompts of a run are on disk: for its end, its exit code and `moemill status`. Read-only and
+// without a lock, also while a job works on the run.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ inline constexpr RunCountField run_count_fields[] = {{"rows", &RunCounts::rows},
                                                      {"rows_failed", &RunCounts::rows_failed},
                                                      {"prompts_done", &RunCounts::prompts_done},
                                                      {"prompts_failed", &RunCounts::prompts_failed}};
-// Used to send the counts to all ranks.
+// For the other ranks.
 void to_json(nlohmann::ordered_json& json, const RunCounts& counts);
 void from_json(const nlohmann::ordered_json& json, RunCounts& counts);
 
@@ -38,7 +38,7 @@ void from_json(const nlohmann::ordered_json& json, RunCounts& counts);
 // its shard is finished.
 using SampleCounts = std::function<std::vector<std::uint32_t>(ShardRange)>;
 
-// Counts a run, also repeatedly: a finished file is opened again only when another one has taken its place.
+// Counts a run, also repeatedly: a finished file is opened again only when a different one has taken its place.
 class RunCounter {
  public:
   // Error codes are texts, which are read only from a file whose seal is whole. To check the seal a file is read once,

@@ -5,13 +5,12 @@
 
 #include "base/error.hpp"
 #include "kernels/cpu/bodies.hpp"
-#include "system/machine/flush_subnormals.hpp"
 
 namespace moemill::cpu {
 
-void attention_begin(const Stream&, AttentionRows& rows, Vector<const float> sinks) {
+void attention_begin(const Stream&, AttentionRows& rows, const float* sinks, std::size_t heads) {
   for (std::size_t r = 0; r < rows.rows; ++r) {
-    rows.maximum[r] = sinks ? sinks.data[r % sinks.size] : -std::numeric_limits<float>::infinity();
+    rows.maximum[r] = sinks ? sinks[r % heads] : -std::numeric_limits<float>::infinity();
     rows.sum[r] = sinks ? 1.0f : 0.0f;
   }
   std::fill_n(rows.output, rows.rows * rows.output_stride, 0.0f);
@@ -22,13 +21,9 @@ void attention_page(const Stream& stream, AttentionRows& rows, const bf16* page,
   expect(first_position % page_tokens == 0, "attention pages are aligned to 64 positions");
   expect(rows.output_stride % 16 == 0 && rows.output_stride >= rows.head_dim,
          "attention rows: outputs in whole vectors");
-  const FlushSubnormals flush;
   stream.bodies().attention_page(rows, page, first_position, next);
 }
 
-void attention_end(const Stream& stream, AttentionRows& rows) {
-  const FlushSubnormals flush;
-  stream.bodies().attention_rows_end(rows);
-}
+void attention_end(const Stream& stream, AttentionRows& rows) { stream.bodies().attention_rows_end(rows); }
 
 }  // namespace moemill::cpu

@@ -3,7 +3,7 @@
 #include "base/error.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/rows.hpp"
-#include "layers/cpu/attention/padded_stride.hpp"
+#include "layers/cpu/padded_stride.hpp"
 
 namespace moemill::cpu {
 

@@ -8,7 +8,7 @@
 #include "base/buffer.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "model/config.hpp"
-#include "weights/cpu/weights.hpp"
+#include "weights/weights.hpp"
 
 namespace moemill::cpu {
 

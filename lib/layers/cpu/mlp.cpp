@@ -11,7 +11,7 @@ namespace moemill::cpu {
 template <class Finish>
 void Experts::for_each_part(const model::MlpWeights& weights, Rows<const bf16> x, Finish&& finish) {
   if (weights.width == 0) return;
-  expect(!weights.gate_up_bias && !weights.down_bias, "mlp: only routed experts have biases");
+  expect(weights.gate_up_bias == nullptr && weights.down_bias == nullptr, "mlp: only routed experts have biases");
   const std::size_t inner_width = weights.gate_up.n, hidden = weights.down.n, width = weights.width;
   const std::size_t most = std::min(x.rows, layers::mlp_piece_rows({inner_width, width, hidden}));
   gate_up_.reserve(most * inner_width), inner_.reserve(most * width), down_.reserve(most * hidden);
@@ -19,13 +19,9 @@ void Experts::for_each_part(const model::MlpWeights& weights, Rows<const bf16> x
     const std::size_t rows = std::min(most, x.rows - first);
     const Rows<float> gate_up = gate_up_.rows(rows, inner_width), down = down_.rows(rows, hidden);
     const Rows<bf16> inner = inner_.rows(rows, width);
-    PassScope scope(stream_.passes(), Pass::Products);
     gemm(stream_, x.range(first, rows), weights.gate_up, gate_up);
-    scope.change(Pass::Activations);
     swiglu(stream_, gate_up.columns(0, width), gate_up.columns(weights.up_offset, width), inner);
-    scope.change(Pass::Products);
     gemm(stream_, inner, weights.down, down);
-    scope.change(Pass::Norms);
     finish(first, Rows<const float>(down));
   }
 }
@@ -36,10 +32,10 @@ void Experts::add_mlp(const model::MlpWeights& weights, Rows<const bf16> x, Rows
   });
 }
 
-void Experts::add_scaled_mlp(const model::MlpWeights& weights, Rows<const bf16> x, Vector<const float> factors,
+void Experts::add_scaled_mlp(const model::MlpWeights& weights, Rows<const bf16> x, const float* factors,
                              Rows<float> out) {
   for_each_part(weights, x, [&](std::size_t first, Rows<const float> down) {
-    add_scaled_rows(stream_, out.range(first, down.rows), down, factors.range(first, down.rows));
+    add_scaled_rows(stream_, out.range(first, down.rows), down, factors + first);
   });
 }
 

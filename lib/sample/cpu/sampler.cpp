@@ -7,7 +7,7 @@
 
 #include "base/buffer.hpp"
 #include "base/error.hpp"
-#include "base/numbers/random.hpp"
+#include "base/random.hpp"
 #include "kernels/fixed_point.hpp"
 #include "kernels/math.hpp"
 #include "kernels/rows.hpp"
@@ -32,7 +32,7 @@ struct Sampler::Workspace {
   explicit Workspace(std::uint32_t vocabulary) : adjuster(vocabulary) {}
 
   Adjuster adjuster;
-  Maxima maxima;  // of the current row
+  Maxima maxima;  // of the row at hand
   Candidates candidates;
   CutAtSum cut_at_sum;
   Buffer<float> adjusted;                 // [vocabulary]

@@ -5,7 +5,6 @@
 #include <limits>
 #include <numeric>
 
-#include "base/numbers/rounding.hpp"
 #include "kernels/fixed_point.hpp"
 
 namespace moemill::cpu {
@@ -36,7 +35,7 @@ float chunk_maximum(const float* x, float* poison) {
 }  // namespace
 
 void find_maxima(std::span<const float> row, Maxima& maxima) {
-  std::size_t chunks = divide_up(row.size(), chunk_tokens);
+  std::size_t chunks = (row.size() + chunk_tokens - 1) / chunk_tokens;
   std::size_t whole = row.size() / chunk_tokens;
   maxima.chunks.resize(chunks);
   float poison = 0;
@@ -96,12 +95,11 @@ Cut cut_at_count(std::span<const float> values, std::size_t count, std::vector<s
 }
 
 Cut CutAtSum::find(std::span<const float> p, std::uint64_t target) {
-  // As integers, the bits of values in [0, 1] have the order of the values. The leading bits are the exponent and the
-  // first three bits of the mantissa.
+  // The bits of values in [0, 1] are in their order; the first level is the exponent and three bits behind it.
   auto leading = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 20; };
   auto next = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 10 & (buckets_ - 1); };
-  // The sum of the buckets before the one that reaches the target, or before the last one that is not empty.
-  std::uint64_t reached = 0;
+  std::uint64_t reached =
+      0;  // by the buckets before the one that reaches the target, or before the last that has any p
   auto find_bucket = [&](std::span<const std::uint64_t> sums) {
     std::size_t found = 0;
     std::uint64_t before = reached;

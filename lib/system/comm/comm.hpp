@@ -35,6 +35,8 @@ class Comm {
   // The ranks on this rank's node, as MPI reports them (MPI_COMM_TYPE_SHARED); all ranks on loopback.
   Comm split_by_node() const;
 
+  // Each rank sends one number to each rank: send[r] goes to rank r.
+  void all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) const;
   // Starts to exchange blocks of units (rows) of `unit_bytes`; the Transfer ends it. The send_units[r] units for rank r
   // follow those for rank r - 1, and the received units are ordered in the same way. Both buffers must stay untouched
   // until wait() returns or test() returns true. At most one Transfer per channel (0 or 1) is in flight. All ranks
@@ -50,7 +52,7 @@ class Comm {
 
    private:
     friend class Comm;
-    std::shared_ptr<Impl> group_;  // shared, because a transfer may outlive its Comm; null: nothing in flight
+    std::shared_ptr<Impl> group_;  // null: nothing in flight
     int channel_ = 0;
   };
   [[nodiscard]] Transfer start_all_to_all(const std::byte* send, std::span<const std::uint32_t> send_units,
@@ -62,7 +64,7 @@ class Comm {
 
  private:
   explicit Comm(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-  std::shared_ptr<Impl> impl_;  // shared, because a Comm is copied like a value and MPI's group must be freed once
+  std::shared_ptr<Impl> impl_;
   friend void run_loopback(int ranks, const std::function<void(Comm)>& body);
 };
 

@@ -1,6 +1,6 @@
-// The MPI transport: one communicator and its transfers in flight. Private to system/; used by comm.cpp only. Each
-// error code becomes a SystemError that names the call and the rank. This header does not include <mpi.h>, so that only
-// mpi.cpp has to be compiled once for each MPI library.
+// The MPI transport: one communicator and its transfers in flight. Private to system/; comm.cpp picks it. Each error
+// code becomes a SystemError that names the call and the rank. This header does not include <mpi.h>, so that only
+// mpi.cpp is compiled separately for each MPI.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +11,9 @@
 
 namespace moemill::mpi {
 
-// Move-only owner of a communicator. Transfers are nonblocking sends and receives between ranks that have units for
-// each other. Both sides know the counts, so two ranks without units for each other exchange no message. A channel is a
-// message tag, so transfers on different channels cannot block each other, as collectives in flight could.
+// Move-only owner of a communicator. Transfers are plain sends and receives between ranks that have units for each
+// other: both sides know the counts, so ranks without rows cost nothing, and channels, which are tags, cannot block
+// each other as collectives in flight would.
 class Group {
  public:
   static Group world();  // a duplicate of MPI_COMM_WORLD
@@ -28,6 +28,7 @@ class Group {
   std::vector<std::byte> broadcast(std::span<const std::byte> mine, int root);
   Group split(int color, int key);
   Group split_by_node();
+  void all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive);
 
   void start(const std::byte* send, std::span<const std::uint32_t> send_units, std::byte* receive,
              std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel);

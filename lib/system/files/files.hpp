@@ -57,17 +57,16 @@ void make_folders(const std::string& path);                // with its parents; 
 std::string parent_folder(const std::string& path);        // "." for a bare name
 std::vector<std::string> list(const std::string& folder);  // sorted names; empty if the folder is absent
 void rename(const std::string& from, const std::string& to);
-bool rename_if_there(const std::string& from, const std::string& to);  // false if `from` is absent
-void remove(const std::string& path);                                  // no error if absent
-void try_remove(const std::string& path) noexcept;                     // ignores errors
-std::optional<std::string> read_text(const std::string& path);         // nothing if absent
+void remove(const std::string& path);                           // no error if absent
+void try_remove(const std::string& path) noexcept;              // ignores errors
+std::optional<std::string> read_text(const std::string& path);  // nothing if absent
 // The last bytes of a file, or the whole file if it is shorter; "" if absent.
 std::string read_tail(const std::string& path, std::uint64_t most_bytes);
 
 // PATH.<16 hex digits of this process>.tmp. No other process writes to this name: if a rank of a killed job outlives it
 // for a moment, it shares no file with the next job, and whatever either publishes is whole.
 std::string temporary_name(const std::string& path);
-// "outputs.h5" of "outputs.h5.0123456789abcdef.tmp", whichever process made it; nothing for a name of any other form.
+// "outputs.h5" of "outputs.h5.0123456789abcdef.tmp", whichever process made it; nothing for a name of a different form.
 std::optional<std::string> name_of_temporary(std::string_view name);
 
 // Everything that must be whole or absent is written under a temporary name, synced, renamed, and its folder synced.

@@ -1,6 +1,5 @@
 // A fixed team of threads inside one rank, for work split by rows, columns, heads or experts (never by k, so the
-// split cannot change a bit). One thread (the usual setting: one rank per core) runs everything inline. Bodies run
-// under FlushSubnormals.
+// split cannot change a bit). One thread (the usual setting: one rank per core) runs everything inline.
 #pragma once
 
 #include <cstddef>

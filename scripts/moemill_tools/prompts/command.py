@@ -57,7 +57,7 @@ INPUT. If no name contains a split, all files are read.
 
 batch files: one file may contain chat lines (body.messages), completion lines (body.prompt) and
 lines for /v1/responses (input, instructions, max_output_tokens); a line with both is treated by its
-url, and a line without url gets that of its kind. Lines with any other url (/v1/embeddings) are
+url, and a line without url gets that of its kind. Lines with a different url (/v1/embeddings) are
 bad rows. A prompt may be a list of token ids, if it is in all lines, or a list of one prompt;
 several prompts in a line are a bad row, because each needs a custom_id of its own. An empty prompt
 is kept and fails in the run, with the code `empty`. The run does not know rows that skip left out:
@@ -176,7 +176,7 @@ def parse_arguments(words):
                    "(\\n is a line break, except at the beginning of a TeX command such as \\nabla; in a FILE nothing is replaced)")
     g = p.add_argument_group("chat")
     g.add_argument("--model", metavar="DIR", help="the model's folder: its chat template and special tokens")
-    g.add_argument("--chat-template", metavar="NAME|FILE", help="another template of the model, or a file")
+    g.add_argument("--chat-template", metavar="NAME|FILE", help="a different template of the model, or a file")
     g.add_argument("--template-arg", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
                    help="variable for the chat template, e.g. enable_thinking=false (repeatable; VALUE as JSON or text)")
     g.add_argument("--tools", metavar="FILE", help="JSON list of tools for every row (a column `tools` takes precedence)")

@@ -26,7 +26,7 @@ def positions_of(folder):
 
 class Cuts:
     def __init__(self, source, vocabulary, chat):
-        """`chat` says whether messages, which cannot be cut, replace the prompt's text."""
+        """`chat` tells whether messages, which cannot be cut, replace the prompt's text."""
         self.source, self.vocabulary, self.chat, self.counts = source, vocabulary, chat, collections.Counter()
         config = source.outputs.config()
         self.policy = setting(config, "errors", "too_long") or ""
@@ -63,8 +63,8 @@ class Cuts:
         """The rows, with the text that the model read if the run stored it."""
         for row in rows:
             if "num_prompt_tokens" in row and self.policy.startswith("truncate") and self.may_be_cut(row):
-                comparable = self.restores() and "prompt_token_ids" in row and "prompt" in row
-                seen = self.seen(row["prompt"], row["prompt_token_ids"]) if comparable else None
+                is_told = self.restores() and "prompt_token_ids" in row and "prompt" in row
+                seen = self.seen(row["prompt"], row["prompt_token_ids"]) if is_told else None
                 if seen is None and self.limit is None: self.counts["unknown"] += 1
                 elif seen is None: self.counts["messages" if self.chat or "prompt" not in row else "whole"] += 1
                 elif seen != row["prompt"]:

@@ -1,0 +1,40 @@
+// Values of a JSON object from a file that may be damaged: nothing where the library would throw or round a number.
+// Used by the readers of run.lock, attempts.jsonl, metrics.jsonl and summary.json.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace moemill::dataset {
+
+// T is bool, an integer, double or std::string. Nothing when the value is missing, has a different kind or does not fit
+// T.
+template <class T, class Json>
+std::optional<T> value_of(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  if (found == object.end()) return std::nullopt;
+  if constexpr (std::is_same_v<T, bool>) {
+    if (found->is_boolean()) return found->template get<bool>();
+  } else if constexpr (std::is_integral_v<T>) {
+    const bool is_unsigned = found->is_number_unsigned();
+    if (is_unsigned && std::in_range<T>(found->template get<std::uint64_t>())) return found->template get<T>();
+    if (!is_unsigned && found->is_number_integer() && std::in_range<T>(found->template get<std::int64_t>()))
+      return found->template get<T>();
+  } else if constexpr (std::is_same_v<T, double>) {
+    if (found->is_number()) return found->template get<double>();
+  } else {
+    static_assert(std::is_same_v<T, std::string>);
+    if (found->is_string()) return found->template get<std::string>();
+  }
+  return std::nullopt;
+}
+
+template <class T, class Json>
+T value_or(const Json& object, const char* name, T otherwise) {
+  return value_of<T>(object, name).value_or(std::move(otherwise));
+}
+
+}  // namespace moemill::dataset

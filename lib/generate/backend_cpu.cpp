@@ -1,0 +1,57 @@
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "generate/backends.hpp"
+#include "layers/cpu/cpu.hpp"
+
+namespace moemill::mill {
+
+namespace {
+
+class CpuBackend : public Backend {
+ public:
+  CpuBackend(const model::ModelConfig& config, cpu::Isa isa, int threads) : config_(config), stream_(isa, threads) {}
+
+  model::WeightsDigest load_weights(const WeightsWanted& wanted, const std::function<void()>& between) override {
+    placement_ = wanted.placement;
+    weights_ = model::load_weights(wanted.dir, config_, wanted.placement, wanted.rank, wanted.load_format,
+                                   stream_.team(), between);
+    return weights_.digest;
+  }
+  void prepare(Comm domain, std::span<const int> node_of_domain_rank,
+               const layers::ForwardSettings& settings) override {
+    forward_.emplace(stream_, config_, weights_, *placement_, std::move(domain), node_of_domain_rank, settings);
+  }
+
+  void run(const schedule::Step& step) override { forward_->run(step); }
+  void draw(const sample::Draws& draws) override { forward_->draw(draws); }
+
+  const layers::ForwardTotals& totals() const override { return forward_->totals(); }
+  std::span<const std::uint64_t> expert_counts() const override { return forward_->expert_counts(); }
+  BackendMemory memory() const override { return {weights_.bytes, forward_->kv_bytes(), forward_->workspace_bytes()}; }
+
+ private:
+  const model::ModelConfig& config_;
+  cpu::Stream stream_;
+  std::optional<model::Placement> placement_;  // of the weights
+  model::Weights weights_;
+  std::optional<layers::Forward<Cpu>> forward_;
+};
+
+}  // namespace
+
+cpu::Isa chosen_isa() {
+  const char* name = std::getenv("MOEMILL_ISA");
+  return name && *name ? cpu::parse_isa(name) : cpu::best_isa();
+}
+
+std::unique_ptr<Backend> make_cpu_backend(const model::ModelConfig& config, cpu::Isa isa, int threads) {
+  return std::make_unique<CpuBackend>(config, isa, threads);
+}
+
+std::string cpu_backend_name() { return fmt::format("cpu ({})", cpu::name(chosen_isa())); }
+
+}  // namespace moemill::mill

@@ -1,0 +1,159 @@
+#include "kernels/gemm.hpp"
+#include "base/rounding.hpp"
+
+#include <algorithm>
+
+#include "kernels/cpu/bodies.hpp"
+#include "kernels/cpu/packed_layout.hpp"
+#include "kernels/cpu/stream.hpp"
+
+namespace moemill::cpu {
+
+namespace {
+
+// Rows that share one expansion of A and one widening of a panel: 168 rows of a K block are 350 KB, which leaves room
+// for panels in an L2 of 512 KiB.
+constexpr std::size_t chunk_rows = 168;
+
+// A row chunk of one problem, panels [first_panel, last_panel): what a thread takes on at a time.
+template <class Rows>
+struct Piece {
+  const GemmProblem<Rows>* problem;
+  std::size_t first_row, rows;
+  std::size_t first_panel, last_panel;
+
+  // Of K block `index`, from the first panel on.
+  const std::byte* data(std::size_t index) const {
+    const Matrix& w = problem->w;
+    const KBlock b = k_block(w.k, w.n, index);
+    return static_cast<const std::byte*>(w.data) + (b.first_line + first_panel * b.pairs) * pair_bytes_of(w.format);
+  }
+};
+
+void expand(const Bodies& bodies, const bf16* in, std::size_t n, float* out) { bodies.widen(in, n, out); }
+void expand(const Bodies&, const float* in, std::size_t n, float* out) { std::copy_n(in, n, out); }
+
+template <class Rows>
+void expand_rows(const Bodies& bodies, const Piece<Rows>& piece, const KBlock& block, float* out) {
+  const Rows& a = piece.problem->a;
+  const std::size_t inputs = std::min<std::size_t>(2 * block.pairs, piece.problem->w.k - block.first_input);
+  for (std::size_t i = 0; i < piece.rows; ++i) {
+    const std::size_t row = a.index ? a.index[piece.first_row + i] : piece.first_row + i;
+    float* to = out + i * a_row_stride;
+    expand(bodies, a.data + row * a.stride + block.first_input, inputs, to);
+    if (inputs < 2 * block.pairs) to[inputs] = 0.0f;
+  }
+}
+
+template <class Rows>
+GemmPanels panels_of_block(const Piece<Rows>& piece, std::size_t index) {
+  const Matrix& w = piece.problem->w;
+  const KBlock block = k_block(w.k, w.n, index);
+  GemmPanels out{w.format, piece.data(index), block.pairs * pair_bytes_of(w.format)};
+  if (w.format == Format::Bf16) return out;
+  out.panel_scale_bytes = scale_segments(w) * scales_per_panel(w) * scale_size(w);
+  out.scales = static_cast<const std::byte*>(w.data) + code_bytes(w) + piece.first_panel * out.panel_scale_bytes;
+  out.first_input = block.first_input, out.scale_inputs = scale_inputs(w), out.scale_columns = scales_per_panel(w);
+  return out;
+}
+
+// `after` is the first block of the thread's next piece: the last panel prefetches it.
+template <class Rows>
+void run_piece(const Bodies& bodies, const Piece<Rows>& piece, const std::byte* after, float* scratch) {
+  const Matrix& w = piece.problem->w;
+  float* expanded = scratch + widened_panel_floats;
+  const std::size_t blocks = blocks_of(w.k);
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const KBlock block = k_block(w.k, w.n, b);
+    expand_rows(bodies, piece, block, expanded);
+    GemmBlock g;
+    g.a = expanded;
+    g.rows = piece.rows;
+    g.w = panels_of_block(piece, b);
+    g.pairs = block.pairs;
+    g.panels = piece.last_panel - piece.first_panel;
+    g.last_columns = std::min<std::size_t>(panel_columns, w.n - (piece.last_panel - 1) * panel_columns);
+    g.c = piece.problem->c + piece.first_row * piece.problem->c_stride + piece.first_panel * panel_columns;
+    g.c_stride = piece.problem->c_stride;
+    g.first = b == 0;
+    g.next = b + 1 < blocks ? piece.data(b + 1) : after;
+    g.widened = scratch;
+    bodies.gemm_block(g);
+  }
+}
+
+// What a panel costs, for an even split: below 8 rows reading the weights is what takes the time.
+std::size_t panel_cost(std::size_t rows, std::uint32_t k) { return std::max<std::size_t>(rows, 8) * k; }
+
+// Calls visit(piece) for the thread's share: [total * thread / threads, total * (thread + 1) / threads) of all panels'
+// cost, cut at whole panels.
+template <class Rows, class Visit>
+void visit_share(std::span<const GemmProblem<Rows>> problems, std::size_t total, std::size_t thread,
+                 std::size_t threads, Visit visit) {
+  const std::size_t from = total * thread / threads, to = total * (thread + 1) / threads;
+  std::size_t before = 0;  // cost of the pieces so far
+  for (const GemmProblem<Rows>& problem : problems) {
+    const std::size_t panels = panels_of(problem.w.n);
+    const std::size_t chunks = divide_up(problem.m, chunk_rows);
+    for (std::size_t c = 0; c < chunks; ++c) {
+      const std::size_t first_row = problem.m * c / chunks, rows = problem.m * (c + 1) / chunks - first_row;
+      const std::size_t cost = panel_cost(rows, problem.w.k);
+      auto panel_at = [&](std::size_t bound) {
+        return bound <= before ? 0 : std::min(panels, divide_up(bound - before, cost));
+      };
+      const std::size_t first = panel_at(from), last = panel_at(to);
+      if (first < last) visit(Piece<Rows>{&problem, first_row, rows, first, last});
+      before += panels * cost;
+    }
+  }
+}
+
+template <class Rows>
+std::size_t total_cost(std::span<const GemmProblem<Rows>> problems) {
+  std::size_t total = 0;
+  for (const GemmProblem<Rows>& problem : problems) {
+    const std::size_t chunks = divide_up(problem.m, chunk_rows);
+    for (std::size_t c = 0; c < chunks; ++c) {
+      const std::size_t rows = problem.m * (c + 1) / chunks - problem.m * c / chunks;
+      total += panels_of(problem.w.n) * panel_cost(rows, problem.w.k);
+    }
+  }
+  return total;
+}
+
+template <class Rows>
+void run(Stream& stream, std::span<const GemmProblem<Rows>> problems) {
+  const std::size_t total = total_cost(problems);
+  if (total == 0) return;
+  const auto threads = static_cast<std::size_t>(stream.team().size());
+  const std::size_t scratch_bytes = (widened_panel_floats + chunk_rows * a_row_stride) * sizeof(float);
+  auto share = [&](std::size_t begin, std::size_t end, int thread) {
+    float* scratch = reinterpret_cast<float*>(stream.scratch(thread, scratch_bytes));
+    for (std::size_t part = begin; part < end; ++part) {
+      Piece<Rows> waiting{};  // runs once the piece after it is known
+      visit_share(problems, total, part, threads, [&](const Piece<Rows>& piece) {
+        if (waiting.problem) run_piece(stream.bodies(), waiting, piece.data(0), scratch);
+        waiting = piece;
+      });
+      if (waiting.problem) run_piece<Rows>(stream.bodies(), waiting, nullptr, scratch);
+    }
+  };
+  stream.team().parallel_for(threads, 1, share);
+}
+
+}  // namespace
+
+void gemm(Stream& stream, RowsBf16 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride) {
+  const GemmProblem<RowsBf16> problem{a, m, w, c, c_stride};
+  run<RowsBf16>(stream, {&problem, 1});
+}
+
+void gemm(Stream& stream, RowsF32 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride) {
+  const GemmProblem<RowsF32> problem{a, m, w, c, c_stride};
+  run<RowsF32>(stream, {&problem, 1});
+}
+
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsBf16>> problems) { run(stream, problems); }
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsF32>> problems) { run(stream, problems); }
+
+}  // namespace moemill::cpu

@@ -1,0 +1,51 @@
+// Where the values, codes and scales of a packed matrix lie. Private to kernels/: packing writes by it, gemm reads by
+// it.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/rounding.hpp"
+#include "base/small_floats.hpp"
+#include "kernels/cpu/bodies.hpp"
+#include "kernels/matrix.hpp"
+
+namespace moemill::cpu {
+
+constexpr std::size_t pair_values = 2 * panel_columns;  // one pair of k over a panel
+
+inline std::size_t panels_of(std::uint32_t n) { return divide_up<std::size_t>(n, panel_columns); }
+inline std::size_t blocks_of(std::uint32_t k) { return divide_up<std::size_t>(k, block_inputs); }
+
+// A K block of a packed matrix. K is padded to whole pairs: the added terms are 0 * 0.
+struct KBlock {
+  std::size_t first_input;
+  std::size_t pairs;
+  std::size_t first_line;  // pairs of all panels that lie before it; its panels follow one another
+};
+inline KBlock k_block(std::uint32_t k, std::uint32_t n, std::size_t index) {
+  const std::size_t first = index * block_inputs;
+  const std::size_t inputs = std::min(block_inputs, (std::size_t{k} + 1) / 2 * 2 - first);
+  return {first, inputs / 2, first / 2 * panels_of(n)};
+}
+
+// Bytes of one pair of k over a panel.
+inline std::size_t pair_bytes_of(Format format) {
+  return format == Format::Bf16 ? pair_values * sizeof(bf16) : format == Format::Fp8 ? pair_values : pair_values / 2;
+}
+inline std::size_t code_bytes(const Matrix& w) {
+  return panels_of(w.n) * ((std::size_t{w.k} + 1) / 2) * pair_bytes_of(w.format);
+}
+
+// Scales lie panel by panel, [panels][segments of k][scales_per_panel]. A scale for all of an odd k covers the padding.
+inline std::size_t scale_inputs(const Matrix& w) {
+  return w.format == Format::Fp8 ? (std::size_t{w.scale_inputs} + 1) / 2 * 2 : mxfp4_block;
+}
+inline std::size_t scale_segments(const Matrix& w) { return (w.k + scale_inputs(w) - 1) / scale_inputs(w); }
+inline std::size_t scales_per_panel(const Matrix& w) {
+  return w.format == Format::Fp8 ? w.scale_columns : panel_columns;
+}
+inline std::size_t scale_size(const Matrix& w) { return w.format == Format::Fp8 ? sizeof(float) : 1; }
+
+}  // namespace moemill::cpu

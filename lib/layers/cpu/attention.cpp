@@ -1,0 +1,44 @@
+#include "layers/cpu/attention.hpp"
+
+namespace moemill::cpu {
+
+namespace {
+
+using Kind = std::variant<LatentAttention, GroupedAttention>;
+
+Kind kind_of(Stream& stream, const model::ModelConfig& config, KvCache& cache) {
+  if (config.attention == model::AttentionKind::Latent)
+    return Kind(std::in_place_type<LatentAttention>, stream, config, cache);
+  return Kind(std::in_place_type<GroupedAttention>, stream, config, cache);
+}
+
+}  // namespace
+
+Attention::Attention(Stream& stream, const model::ModelConfig& config, KvCache& cache)
+    : kind_(kind_of(stream, config, cache)) {}
+
+void Attention::reserve(std::size_t rows) {
+  std::visit([&](auto& kind) { kind.reserve(rows); }, kind_);
+}
+
+void Attention::prepare(const AttentionPlan& plan, Work& work) const {
+  if (const auto* grouped = std::get_if<GroupedAttention>(&kind_))
+    grouped->make_tiles(plan, work.grouped);
+  else
+    make_tiles(plan, work.latent);
+}
+
+void Attention::run(const model::LayerWeights& weights, LayerId layer, const AttentionPlan& plan, const Work& work,
+                    Rows<const bf16> rounded, Rows<const float> exact, Rows<float> out) {
+  if (auto* grouped = std::get_if<GroupedAttention>(&kind_))
+    grouped->run(std::get<model::GqaWeights>(weights.attention), layer, plan, work.grouped, exact, out);
+  else
+    std::get<LatentAttention>(kind_).run(std::get<model::MlaWeights>(weights.attention), layer, plan, work.latent,
+                                         rounded, out);
+}
+
+std::uint64_t Attention::workspace_bytes() const {
+  return std::visit([](const auto& kind) { return kind.workspace_bytes(); }, kind_);
+}
+
+}  // namespace moemill::cpu

@@ -1,0 +1,38 @@
+// The work list of grouped attention on the CPU, derived from the attention plan once per step: tiles of queries and
+// the pages that each tile reads. Read by layers/cpu/grouped_attention.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "layers/attention_plan.hpp"
+
+namespace moemill::cpu {
+
+using layers::AttentionPlan;
+
+// Consecutive queries of a sequence that go through its pages together.
+struct GroupedTile {
+  std::uint32_t row;  // of the plan
+  std::uint32_t queries;
+  std::uint32_t first_position;
+  std::uint32_t first_page;  // into AttentionPlan::pages
+};
+
+// Pages of a tile's sequence that any of its queries sees; a window of 0 shows all positions.
+struct PageRange {
+  std::uint32_t begin, end;
+};
+PageRange pages_seen(const GroupedTile& tile, std::uint32_t window);
+
+struct GroupedTiles {
+  std::vector<GroupedTile> tiles;
+  // By PageGroup: [tiles + 1], the queries times pages of the tiles before, for one key-value head.
+  std::array<std::vector<std::uint64_t>, schedule::page_groups> work;
+};
+
+// window: of the layers whose pages are in PageGroup::Window.
+void make_tiles(const AttentionPlan& plan, std::uint32_t queries_per_tile, std::uint32_t window, GroupedTiles& tiles);
+
+}  // namespace moemill::cpu

@@ -1,0 +1,96 @@
+#include "layers/cpu/kv_cache.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.hpp"
+#include "base/rounding.hpp"
+#include "layers/cache_pages.hpp"
+
+namespace moemill::cpu {
+
+namespace {
+
+using schedule::page_tokens;
+
+constexpr std::size_t line_bytes = 64;
+constexpr std::size_t slack_bytes = 256;  // kernels load and prefetch whole vectors past the last value
+
+}  // namespace
+
+// calloc: large blocks come from the kernel zeroed and untouched, so an unused page costs no memory.
+KvCache::KvCache(const model::ModelConfig& config, std::array<std::uint32_t, schedule::page_groups> pages)
+    : kind_(config.attention),
+      gqa_(config.gqa),
+      width_(model::kv_width(config)),
+      pages_(pages),
+      count_(0),
+      memory_(nullptr, &std::free),
+      data_(nullptr) {
+  for (std::size_t l = 0; l < config.layers; ++l) {
+    layers_.push_back({layers::page_group(config, {static_cast<std::int32_t>(l)}), count_});
+    count_ += static_cast<std::size_t>(pages_[static_cast<std::size_t>(layers_[l].group)]) * page_tokens * width_;
+  }
+  memory_.reset(std::calloc(count_ * sizeof(bf16) + line_bytes + slack_bytes, 1));
+  if (!memory_) {
+    user_error("parallel.kv_cache_tokens: no memory for {} tokens ({} bytes); ask for fewer",
+               static_cast<std::uint64_t>(std::max(pages_[0], pages_[1])) * page_tokens, bytes());
+  }
+  auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
+  data_ = reinterpret_cast<bf16*>(round_up(address, line_bytes));
+}
+
+void KvCache::read(LayerId layer, TokenSlot slot, float* out) const {
+  const bf16* from = this->layer(layer);
+  if (kind_ == model::AttentionKind::Latent) {
+    for (std::size_t i = 0; i < width_; ++i) out[i] = to_float(from[slot * width_ + i]);
+    return;
+  }
+  const GroupedPage page{gqa_.head_dim};
+  const std::size_t token = slot % page_tokens;
+  from += (slot - token) * width_;
+  for (std::size_t h = 0; h < gqa_.kv_heads; ++h) {
+    for (std::size_t d = 0; d < gqa_.head_dim; ++d) {
+      out[h * gqa_.head_dim + d] = to_float(from[page.key(h, token, d)]);
+      out[width_ / 2 + h * gqa_.head_dim + d] = to_float(from[page.value(h, token, d)]);
+    }
+  }
+}
+
+void KvCache::copy(std::span<const schedule::PageCopy> copies) {
+  for (const schedule::PageCopy& c : copies) {
+    const auto pages = static_cast<std::int32_t>(pages_[static_cast<std::size_t>(c.group)]);
+    expect(
+        c.tokens <= page_tokens && c.from.value >= 0 && c.to.value >= 0 && c.from.value < pages && c.to.value < pages,
+        "kv cache: a page copy names pages of this rank");
+    for (const Layer& layer : layers_) {
+      if (layer.group != c.group) continue;
+      bf16* base = data_ + layer.offset;
+      copy_page(base + token_slot(c.from, 0) * width_, c.tokens, base + token_slot(c.to, 0) * width_);
+    }
+  }
+}
+
+// The first `tokens` of a page and nothing else.
+void KvCache::copy_page(const bf16* from, std::size_t tokens, bf16* to) const {
+  if (kind_ == model::AttentionKind::Latent || tokens == page_tokens) {
+    std::memcpy(to, from, tokens * width_ * sizeof(bf16));
+    return;
+  }
+  const GroupedPage page{gqa_.head_dim};
+  for (std::size_t h = 0; h < gqa_.kv_heads; ++h) {
+    for (std::size_t d = 0; d < gqa_.head_dim; d += 2) {
+      const std::size_t at = page.key(h, 0, d);
+      std::memcpy(to + at, from + at, tokens * (d + 1 < gqa_.head_dim ? 2 : 1) * sizeof(bf16));
+    }
+    const std::size_t at = page.value(h, 0, 0);
+    std::memcpy(to + at, from + at, tokens / 2 * 2 * gqa_.head_dim * sizeof(bf16));
+    if (tokens % 2 == 0) continue;
+    for (std::size_t d = 0; d < gqa_.head_dim; ++d) {
+      const std::size_t last = page.value(h, tokens - 1, d);
+      to[last] = from[last];
+    }
+  }
+}
+
+}  // namespace moemill::cpu

@@ -1,0 +1,77 @@
+// The paged KV cache of one rank: kv_width bf16 values per layer and token. Latent attention keeps kv_lora + rope
+// values per token, row by row; grouped attention keeps keys and values page by page in the order of its kernel. The
+// two kinds of attention read and write it; the scheduler decides which sequence owns which page.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/bf16.hpp"
+#include "base/ids.hpp"
+#include "layers/attention_plan.hpp"
+#include "model/config.hpp"
+#include "schedule/step.hpp"
+
+namespace moemill::cpu {
+
+using layers::token_slot;
+using layers::TokenSlot;
+
+// Offsets in a page of grouped attention: for each key-value head the keys, then the values; see
+// kernels/cpu/attention_pages.hpp.
+struct GroupedPage {
+  std::size_t head_dim;
+
+  std::size_t head(std::size_t kv_head) const { return kv_head * 2 * schedule::page_tokens * head_dim; }
+  std::size_t key(std::size_t kv_head, std::size_t token, std::size_t d) const {
+    const bool alone = d + 1 == head_dim && head_dim % 2 == 1;
+    return head(kv_head) +
+           (alone ? d * schedule::page_tokens + token : (d / 2 * schedule::page_tokens + token) * 2 + d % 2);
+  }
+  std::size_t value(std::size_t kv_head, std::size_t token, std::size_t d) const {
+    return head(kv_head) + schedule::page_tokens * head_dim + (token / 2 * head_dim + d) * 2 + token % 2;
+  }
+};
+
+class KvCache {
+ public:
+  // pages: by PageGroup. There is one allocation, and the system provides memory when a page is first written. Throws
+  // UserError when the allocation fails.
+  KvCache(const model::ModelConfig& config, std::array<std::uint32_t, schedule::page_groups> pages);
+
+  std::size_t width() const { return width_; }  // values per token and layer
+  schedule::PageGroup group(LayerId layer) const { return layers_[static_cast<std::size_t>(layer.value)].group; }
+  // Page p of this layer is at layer(l) + p * page_tokens * width(). Latent: the row of token slot s is at
+  // layer(l) + s * width(), the latent (after its norm), then the rotated key.
+  bf16* layer(LayerId layer) { return data_ + layers_[static_cast<std::size_t>(layer.value)].offset; }
+  const bf16* layer(LayerId layer) const { return data_ + layers_[static_cast<std::size_t>(layer.value)].offset; }
+  // The cached values of a token: for Latent as they are stored; for Grouped [kv_heads, head_dim] keys, then as many
+  // values.
+  void read(LayerId layer, TokenSlot slot, float* out) const;
+
+  void copy(std::span<const schedule::PageCopy> copies);
+  std::uint64_t bytes() const { return count_ * sizeof(bf16); }
+
+ private:
+  struct Layer {
+    schedule::PageGroup group;
+    std::size_t offset;  // values
+  };
+  void copy_page(const bf16* from, std::size_t tokens, bf16* to) const;
+
+  model::AttentionKind kind_;
+  model::Gqa gqa_;
+  std::size_t width_;
+  std::array<std::uint32_t, schedule::page_groups> pages_;
+  std::vector<Layer> layers_;
+  std::size_t count_;  // values in all
+  std::unique_ptr<void, decltype(&std::free)> memory_;
+  bf16* data_;  // memory_, aligned to a cache line
+};
+
+}  // namespace moemill::cpu

@@ -1,0 +1,103 @@
+// Multi-head latent attention over the paged latent cache, in both of its forms. Called through layers/cpu/attention
+// once per layer and micro-batch. Prompt rows use the expanded form: keys and values of every head are made from the
+// cached latents. Generated rows use the absorbed form: the query is brought into the latent space, and the latents are
+// keys and values of all heads.
+//
+// Definition: projections take bf16 rows (norms are rounded) and give fp32. The query stays fp32 and unrounded; the
+// softmax scale joins it as it enters the lanes. The latent is rounded to bf16 after its norm, the rotary key after its
+// rotation, and every form reads these cached values, also those of the rows at hand. Expanded keys and values,
+// absorbed queries, latent outputs and the heads' outputs are fp32, unrounded, and so enter the output projection.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/buffer.hpp"
+#include "kernels/cpu/attention_lanes.hpp"
+#include "kernels/cpu/stream.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/rows.hpp"
+#include "layers/cpu/kv_cache.hpp"
+#include "layers/cpu/latent_tiles.hpp"
+#include "model/config.hpp"
+#include "weights/weights.hpp"
+
+namespace moemill::cpu {
+
+class LatentAttention {
+ public:
+  LatentAttention(Stream& stream, const model::ModelConfig& config, KvCache& cache);
+
+  // Workspace for micro-batches of up to that many rows.
+  void reserve(std::size_t rows);
+  // Writes the rows' latents into the cache, then out = attention. normed and out are [rows, hidden].
+  void run(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan, const LatentTiles& tiles,
+           Rows<const bf16> normed, Rows<float> out);
+  std::uint64_t workspace_bytes() const;
+
+ private:
+  // The inputs of one layer's attention.
+  struct Job {
+    const model::MlaWeights& weights;
+    LayerId layer;
+    const AttentionPlan& plan;
+    const LatentTiles& tiles;
+  };
+  // One tile of lanes: its memory, and the span of lanes in use.
+  struct Tile {
+    AttentionTile lanes;
+    Rows<float> query;  // [key width, lanes], the same memory as lanes.query
+    std::uint32_t first[attention_lanes];
+    std::uint32_t last[attention_lanes];
+
+    Rows<const float> output() const { return {lanes.output, lanes.value_width, lanes.lanes}; }
+  };
+  static std::size_t tile_floats(std::size_t key_width, std::size_t value_width);
+  static Tile place_tile(float* memory, std::size_t used, std::size_t key_width, std::size_t value_width);
+
+  void project_queries(const Job& job, Rows<const bf16> normed);
+  void append(const Job& job, Rows<const bf16> normed);
+
+  void reserve_prompts(std::size_t tiles);
+  void attend_prompts(const Job& job);
+  void expand(const Job& job, const Wave& wave, std::size_t first_head, std::size_t heads);
+  void visit(const Visit& visit, std::size_t head, std::size_t place, float* state);
+
+  void reserve_generated(std::size_t rows);
+  void attend_generated(const Job& job);
+  void absorb(const Job& job, std::size_t first_row, std::size_t rows);
+  void read_pages(const Job& job, std::size_t first_row, std::size_t index, std::size_t first_tile,
+                  std::size_t end_tile, float* memory);
+
+  std::size_t heads_at_a_time() const;
+  std::size_t key_width() const { return mla_.qk_nope_dim + mla_.qk_rope_dim; }
+  // Rows [first, first + rows) of a head's part of the queries, or of the heads' outputs.
+  Rows<float> query(std::size_t first, std::size_t rows, std::size_t head);
+  Rows<float> attended(std::size_t first, std::size_t rows, std::size_t head);
+  // Keys or values of the head that is at `place` among those expanded together.
+  Rows<float> keys(std::size_t place);
+  Rows<float> values(std::size_t place);
+
+  Stream& stream_;
+  const model::Mla mla_;
+  const RotaryPairs pairs_;
+  KvCache& cache_;
+  const std::size_t query_stride_;     // values per row of query_
+  const std::size_t attended_stride_;  // of attended_
+  const std::size_t absorbed_stride_;  // of absorbed_
+
+  Buffer<float> low_;         // [rows, q_lora], then [rows, kv_lora + rope]: down-projections before their norm
+  Buffer<bf16> low_rounded_;  // the same after it
+  Buffer<float> query_;       // [rows, heads, nope + rope]
+  Buffer<float> attended_;    // [rows, heads, v]
+  Buffer<float> keys_;        // [heads at a time, wave_keys, nope + rope]
+  Buffer<float> values_;      // [heads at a time, wave_keys, v]
+  Buffer<float> states_;      // [heads at a time, states, tile]
+  Buffer<float> absorbed_;    // [rows at a time, heads, kv_lora]: queries, then outputs
+  std::vector<Buffer<float>> thread_memory_;  // [threads] each holds a page and the tiles of a token, or one tile
+  std::vector<GemmProblem<RowsBf16>> expansions_;
+  std::vector<GemmProblem<RowsF32>> products_;
+};
+
+}  // namespace moemill::cpu

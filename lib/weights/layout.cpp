@@ -1,0 +1,105 @@
+#include "weights/layout.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/rounding.hpp"
+#include "base/small_floats.hpp"
+#include "kernels/panel.hpp"
+
+namespace moemill::model {
+
+namespace {
+
+constexpr std::uint64_t panel = cpu::panel_columns;
+
+// One scale is common to the columns of each panel that these rows make.
+bool has_panel_scales(const StoredRows& rows) {
+  const std::uint64_t first = rows.first_row % rows.stored.group_rows, block = rows.stored.block_rows;
+  return (block % panel == 0 && first % panel == 0) || first / block == (first + rows.rows - 1) / block;
+}
+
+cpu::Matrix fp8_shape(std::uint32_t k, std::uint32_t n, std::span<const StoredRows> parts) {
+  const std::uint32_t inputs = parts[0].stored.block_columns;
+  const bool panel_scales = std::all_of(parts.begin(), parts.end(), has_panel_scales);
+  const std::uint32_t scale_columns = panel_scales ? 1 : static_cast<std::uint32_t>(panel);
+  return {nullptr, k, n, cpu::Format::Fp8, std::min(inputs, k), scale_columns};
+}
+
+cpu::Matrix kept_shape(std::uint32_t k, std::uint32_t n, std::span<const StoredRows> parts) {
+  const cpu::Matrix plain{nullptr, k, n};
+  const StoredMatrix& first = parts[0].stored;
+  const bool alike = std::all_of(parts.begin(), parts.end(), [&](const StoredRows& part) {
+    return part.stored.format == first.format && part.stored.block_columns == first.block_columns;
+  });
+  if (!alike || first.format == WeightFormat::Plain) return plain;
+  if (first.format == WeightFormat::Mxfp4) return {nullptr, k, n, cpu::Format::Mxfp4};
+  if (first.block_columns % 2 != 0 && first.block_columns < k) return plain;
+  const cpu::Matrix kept = fp8_shape(k, n, parts);
+  return cpu::packed_bytes(kept) < cpu::packed_bytes(plain) ? kept : plain;
+}
+
+}  // namespace
+
+HeldWeights CpuLayout::held() const {
+  HeldWeights out = held_;
+  out.bf16_bytes = bytes() - out.fp8_bytes - out.mxfp4_bytes;  // vectors included
+  return out;
+}
+
+CpuLayout::Place CpuLayout::take(std::uint32_t k, std::uint32_t n, std::span<const StoredRows> parts) {
+  const cpu::Matrix shape = kept_shape(k, n, parts);
+  const bool stored = std::any_of(parts.begin(), parts.end(),
+                                  [](const StoredRows& part) { return part.stored.format != WeightFormat::Plain; });
+  held_.widened_matrices += stored && shape.format == cpu::Format::Bf16;
+  return take(shape);
+}
+
+std::byte* CpuLayout::take_bytes(std::uint64_t bytes) {
+  const std::uint64_t at = used_;
+  used_ += round_up(bytes, std::uint64_t{64});
+  return memory_ == nullptr ? nullptr : memory_ + at;
+}
+
+CpuLayout::Place CpuLayout::take(const cpu::Matrix& shape) {
+  const std::uint64_t bytes = cpu::packed_bytes(shape);
+  if (shape.format == cpu::Format::Fp8) held_.fp8_bytes += bytes;
+  if (shape.format == cpu::Format::Mxfp4) held_.mxfp4_bytes += bytes;
+  Place place{static_cast<MatrixIndex>(matrices_.size()), shape};
+  std::byte* memory = take_bytes(bytes);
+  if (!counts_only()) matrices_.push_back({shape, memory});
+  place.matrix.data = memory;
+  return place;
+}
+
+void CpuLayout::put(const RowsPiece& piece, const ReadRows& rows) const {
+  if (piece.table != nullptr) std::copy_n(rows.values, piece.rows * piece.columns, piece.table);
+  for (std::uint32_t i = 0; i < piece.packs; ++i) {
+    const Destination& to = piece.packed[i];
+    const auto& [w, memory] = matrices_[to.matrix];
+    if (w.format != cpu::Format::Bf16) {
+      put_codes(to, rows);
+      continue;
+    }
+    auto* packed = reinterpret_cast<bf16*>(memory);
+    const cpu::PackedPart part{to.first_input, to.inputs, to.first_column, to.columns};
+    cpu::pack(packed, w.k, w.n, part, rows.values + to.offset, to.column_stride, to.input_stride);
+  }
+}
+
+void CpuLayout::put_codes(const Destination& to, const ReadRows& rows) const {
+  const auto& [w, memory] = matrices_[to.matrix];
+  expect(to.input_stride == 1 && to.inputs == w.k, "layout: codes are packed by whole columns");
+  if (w.format == cpu::Format::Mxfp4) {
+    const auto* scales = static_cast<const std::byte*>(rows.scales) + to.offset / mxfp4_block;
+    const std::byte* blocks = rows.codes + to.offset / mxfp4_block * mxfp4_block_bytes;
+    cpu::pack(memory, w, cpu::Mxfp4Columns{to.first_column, to.columns, blocks, scales, to.column_stride / w.k});
+    return;
+  }
+  expect(to.offset == 0 && to.column_stride == w.k, "layout: FP8 rows follow one another");
+  cpu::pack(memory, w,
+            cpu::Fp8Columns{to.first_column, to.columns, rows.codes, static_cast<const float*>(rows.scales),
+                            rows.scale_width, rows.first_row, rows.block_rows});
+}
+
+}  // namespace moemill::model
