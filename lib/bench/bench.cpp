@@ -21,7 +21,7 @@ struct SubCommand {
   int (*run)(const Words& args, const Comm& world);
 };
 
-// Single-core kernel benchmarks: under mpirun only rank 0 measures, and the others wait at the end.
+// Runs a benchmark of kernels on rank 0 alone; under mpirun, all ranks wait for it at the end.
 template <int (*body)(const Words&)>
 int on_rank_0(const Words& args, const Comm& world) {
   const int code = world.rank() == 0 ? body(args) : 0;

@@ -99,25 +99,18 @@ Machine measure_machine(const Comm& world, cpu::Isa isa, int threads) {
 
 namespace {
 
-struct CalibrateOptions {
-  cpu::Isa isa = cpu::best_isa();
-  int threads = 1;
+struct CalibrateOptions : CommonOptions {
   std::string output;  // "": nothing is written
-  Form form = Form::Table;
 };
 
 std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, const Comm& world) {
   namespace po = boost::program_options;
   CalibrateOptions o;
-  std::string isa, threads;
-  po::options_description known("options");
+  po::options_description known = describe_common_options("auto");
   auto option = known.add_options();
-  option("help,h", "show this");
   option("output,o", po::value(&o.output)->value_name("FILE"),
          "write the rates to this file as JSON; an earlier file is compared with and replaced");
-  option("threads", po::value(&threads)->default_value("auto"), "threads per rank; auto: as many as a run starts");
-  option("isa", po::value(&isa)->default_value(std::string(cpu::name(o.isa))), "plain, avx2 or avx512");
-  option("json", "print JSON instead of text");
+
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     if (world.rank() == 0)
@@ -126,13 +119,11 @@ std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, cons
     return std::nullopt;
   }
   check_path("--output", o.output);
-  o.isa = cpu::parse_isa(isa);
-  o.threads = parse_threads(threads, world);
-  if (given.count("json")) o.form = Form::Json;
+  take_common_options(o, given, world);
   return o;
 }
 
-// "; 12.1 before": the same number of the file that was there.
+// "; 12.1 before": the number in the file that is being replaced.
 std::string before(const std::optional<double>& earlier, double unit) {
   return earlier ? fmt::format("; {:.1f} before", *earlier / unit) : "";
 }
@@ -174,11 +165,11 @@ int run_calibrate(const std::vector<std::string>& args, const Comm& world) {
   const auto options = parse(args, world);
   if (!options) return static_cast<int>(ExitCode::Done);
   std::optional<Machine> earlier;
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     if (!options->output.empty() && files::exists(options->output)) earlier = mill::read_machine(options->output);
   });
   const Machine machine = measure_machine(world, options->isa, options->threads);
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     if (options->form == Form::Json)
       fmt::print("{}", to_json(machine));
     else

@@ -1,5 +1,5 @@
 // `moemill bench calibrate`: the rates of this machine that planning starts from, measured on all ranks of the launch,
-// printed and written to a file. A file that is there already is compared with and replaced.
+// printed and written to a file. An existing file is compared with them and replaced.
 #pragma once
 
 #include <string>

@@ -63,7 +63,7 @@ Step make_step(std::uint32_t sequences, RowKind kind, std::uint32_t first, std::
   return step;
 }
 
-// A draw at temperature 1 for every wanted row.
+// Draws at temperature 1 for every wanted row.
 class Drawer {
  public:
   void draw(mill::Backend& backend, std::size_t rows) {
@@ -111,7 +111,7 @@ double cached_bytes(const EndToEndOptions& o, const model::ModelConfig& config) 
 }
 
 double bandwidth(const EndToEndOptions& o) {
-  cpu::Stream stream(o.isa, static_cast<int>(o.threads));
+  cpu::Stream stream(o.isa, o.threads);
   return read_bandwidth(stream, Clock::Wall);
 }
 
@@ -120,7 +120,7 @@ double bandwidth(const EndToEndOptions& o) {
 EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   const model::ModelConfig config = model::read_config(o.model);
   const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
-  const auto backend = mill::make_cpu_backend(config, o.isa, static_cast<int>(o.threads));
+  const auto backend = mill::make_cpu_backend(config, o.isa, o.threads);
   backend->load_weights({o.model, "dummy", placement, {world.rank()}}, [] {});
 
   const bool decode = o.workload == Workload::Decode;
@@ -139,7 +139,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   world.barrier();
   EndToEndResult result;
   result.ranks = static_cast<std::uint32_t>(world.size());
-  result.peak_gflops = over_ranks(world, measure_fma_peak(o.isa, static_cast<int>(o.threads)).gflops).sum;
+  result.peak_gflops = over_ranks(world, measure_fma_peak(o.isa, o.threads).gflops).sum;
   result.peak_bandwidth = over_ranks(world, bandwidth(o)).sum;
   const double weight_bytes = over_ranks(world, static_cast<double>(backend->memory().weights)).sum;
 
@@ -218,10 +218,8 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   const bool decode = workload == Workload::Decode;
   EndToEndOptions o;
   o.workload = workload;
-  std::string isa, threads;
-  po::options_description known("options");
+  po::options_description known = describe_common_options("auto");
   auto add = known.add_options();
-  add("help,h", "this text");
   add("model", po::value(&o.model)->default_value("configs/bench/deepseek-0.5b"),
       "folder with a config.json; weights are random");
   add("sequences", po::value(&o.sequences)->default_value(decode ? 256 : 8),
@@ -229,10 +227,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
-  add("threads", po::value(&threads)->default_value("auto"), "threads per rank; auto: as many as a run starts");
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
-  add("isa", po::value(&isa)->default_value(std::string(cpu::name(cpu::best_isa()))), "plain, avx2 or avx512");
-  add("json", "one line of JSON instead of text");
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     const char* name = decode ? "decode" : "prefill";
@@ -244,13 +239,12 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
     return std::nullopt;
   }
   check_path("--model", o.model);
-  o.threads = static_cast<std::uint32_t>(parse_threads(threads, world));
+  take_common_options(o, given, world);
   if (o.sequences < 1 || o.tokens < 1 || o.steps < 1)
     user_error("bench: --sequences, --tokens and --steps are at least 1");
   if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");
   o.model = shipped_path(o.model);
-  o.isa = cpu::parse_isa(isa);
-  if (given.count("json")) o.form = Form::Json;
+
   return o;
 }
 

@@ -14,16 +14,13 @@ namespace moemill::bench {
 
 enum class Workload { Decode, Prefill };
 
-struct EndToEndOptions {
+struct EndToEndOptions : CommonOptions {
   Workload workload = Workload::Decode;
   std::string model;              // folder with a config.json
   std::uint32_t sequences = 256;  // of all ranks: sequences in a decode step, prompts in a prefill step
   std::uint32_t tokens = 128;     // decode: positions before the generated token; prefill: length of each prompt
   std::uint32_t steps = 8;        // measured, after one that does not count
-  std::uint32_t threads = 1;      // per rank
   std::uint32_t micro_batches = 1;
-  cpu::Isa isa = cpu::Isa::Plain;
-  Form form = Form::Table;
 };
 
 // One step of all ranks, as medians over the steps. Operations are those that the model needs by definition

@@ -18,7 +18,7 @@
 namespace moemill::bench {
 namespace {
 
-// Times of one part of the steps, each from the moment when all ranks are ready to the moment when the last is done.
+// Times of one part of the steps, each from the moment when all ranks are ready until the last rank is done.
 class SlowestRank {
  public:
   explicit SlowestRank(const Comm& world) : world_(world) {}
@@ -63,7 +63,7 @@ std::uint64_t sum_of(const Comm& world, std::uint64_t mine) {
 }
 
 void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& result) {
-  cpu::Stream stream(cpu::best_isa(), o.threads);
+  cpu::Stream stream(o.isa, o.threads);
   const model::Placement placement({model::contiguous_slices(o.experts, static_cast<std::uint32_t>(world.size()))});
   const std::vector<int> one_node(static_cast<std::size_t>(world.size()), 0);
   layers::Exchange exchange(stream, world, placement, o.hidden, o.picks, one_node);
@@ -94,7 +94,7 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
   result.bytes = most_of(world, t.intra_node_bytes / (o.steps + 1));
 }
 
-// Measures the same bytes in two bare transfers, spread evenly over the other ranks, and in a copy.
+// Measures the same bytes in two bare transfers, spread evenly over all ranks but this one, and in a copy.
 void measure_bounds(const ExchangeOptions& o, const Comm& world, ExchangeResult& result) {
   const auto ranks = static_cast<std::uint64_t>(world.size());
   const std::uint64_t each = ranks > 1 ? result.bytes / 2 / (ranks - 1) : 0;
@@ -123,17 +123,14 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
   namespace po = boost::program_options;
   ExchangeOptions o;
   std::string rows;
-  po::options_description known("options");
+  po::options_description known = describe_common_options("1");
   auto option = known.add_options();
-  option("help,h", "show this");
   option("rows", po::value(&rows)->default_value("1,16,64,128,512"), "rows of each rank, one or more");
   option("hidden", po::value(&o.hidden)->default_value(o.hidden), "values per row");
   option("experts", po::value(&o.experts)->default_value(o.experts), "routed experts of all ranks");
   option("picks", po::value(&o.picks)->default_value(o.picks), "experts a row goes to");
   option("steps", po::value(&o.steps)->default_value(o.steps), "steps for each number");
-  option("threads", po::value(&o.threads)->default_value(o.threads),
-         "threads of a rank, which pack and unpack rows; a run starts as many as it may");
-  option("json", "print JSON instead of a table");
+
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     if (world.rank() == 0)
@@ -142,13 +139,13 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
                    "mpirun -n 16 moemill bench exchange --hidden 7168 --experts 256 --picks 8"});
     return std::nullopt;
   }
+  take_common_options(o, given, world);
   o.rows = parse_counts(rows);
   if (o.hidden < 1 || o.hidden > 65536) user_error("bench: --hidden {}: write 1 to 65536", o.hidden);
   if (o.experts < 1 || o.experts > 65535) user_error("bench: --experts {}: write 1 to 65535", o.experts);
   if (o.picks < 1 || o.picks > o.experts) user_error("bench: --picks {}: write 1 to {}", o.picks, o.experts);
   if (o.steps < 1 || o.steps > 1000000) user_error("bench: --steps {}: write 1 to 1000000", o.steps);
-  if (o.threads < 1 || o.threads > 1024) user_error("bench: --threads {}: write 1 to 1024", o.threads);
-  if (given.count("json")) o.form = Form::Json;
+
   return o;
 }
 

@@ -13,12 +13,10 @@
 
 namespace moemill::bench {
 
-struct ExchangeOptions {
+struct ExchangeOptions : CommonOptions {
   std::vector<std::size_t> rows;  // rows per rank, one measurement each
   std::uint32_t hidden = 1024, experts = 32, picks = 4;
   std::uint32_t steps = 200;  // per measurement, after one that is not measured
-  int threads = 1;
-  Form form = Form::Table;
 };
 
 // Times are wall clock and of the slowest rank in each step; bytes are what the rank that sends most sends.

@@ -18,7 +18,8 @@ namespace moemill::bench {
 
 namespace {
 
-// Copies of one matrix to go through in turn: together far larger than any cache, so each comes from memory.
+// Bytes of all copies of one matrix. Products use them in turn, and together they are far larger than any cache, so
+// each comes from memory.
 constexpr std::size_t cold_bytes = 320'000'000;
 
 void fill(bf16* values, std::size_t count, std::uint64_t key) {
@@ -85,7 +86,7 @@ Weights make_weights(Shape shape, cpu::Format format) {
 
 double operations(const GemmResult& r) { return 2.0 * static_cast<double>(r.rows) * r.k * r.n; }
 
-// The lower of the FMA peak and what reading the weights once allows.
+// The lower of the FMA peak and the rate at which the weights can be read once.
 double cold_bound(const GemmResult& r, const GemmReport& report) {
   const double weight_seconds = static_cast<double>(r.weight_bytes) / report.bandwidth;
   return std::min(report.peak, operations(r) / weight_seconds);
@@ -149,7 +150,7 @@ GemmReport measure_gemm(const KernelOptions& options) {
         report.results.push_back({shape.first, shape.second, rows, w.shape.format, w.bytes, cold, warm});
       }
     }
-    // The clock may have risen since.
+    // The clock rate may have risen since the first measurement.
     report.peak = std::max(report.peak, 1e9 * measure_fma_peak(options.isa, options.threads).gflops);
   }
   return report;

@@ -38,6 +38,19 @@ std::uint32_t parse_count(std::string_view text, std::string_view whole) {
   return value;
 }
 
+int parse_threads(const std::string& text, const Comm& ranks) {
+  if (text == "auto") {
+    const Comm shared = ranks.split_by_node();
+    const auto beside = gather(shared, cpus_of_this_rank());
+    return static_cast<int>(fair_threads(beside, static_cast<std::size_t>(shared.rank())));
+  }
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > 1024)
+    user_error("bench: --threads {}: write auto or 1 to 1024", text);
+  return value;
+}
+
 }  // namespace
 
 std::vector<Shape> parse_shapes(const std::string& text) {
@@ -78,17 +91,20 @@ std::vector<cpu::Format> parse_formats(const std::string& text) {
   return out;
 }
 
-int parse_threads(const std::string& text, const Comm& world) {
-  if (text == "auto") {
-    const Comm shared = world.split_by_node();
-    const auto beside = gather(shared, cpus_of_this_rank());
-    return static_cast<int>(fair_threads(beside, static_cast<std::size_t>(shared.rank())));
-  }
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > 1024)
-    user_error("bench: --threads {}: write auto or 1 to 1024", text);
-  return value;
+po::options_description describe_common_options(const char* threads) {
+  po::options_description known("options");
+  auto add = known.add_options();
+  add("help,h", "show this");
+  add("isa", po::value<std::string>()->default_value(std::string(cpu::name(cpu::best_isa()))), "plain, avx2 or avx512");
+  add("threads", po::value<std::string>()->default_value(threads), "threads per rank; auto: as many as a run starts");
+  add("json", "print JSON instead of text");
+  return known;
+}
+
+void take_common_options(CommonOptions& options, const po::variables_map& given, const Comm& ranks) {
+  options.isa = cpu::parse_isa(given["isa"].as<std::string>());
+  options.threads = parse_threads(given["threads"].as<std::string>(), ranks);
+  if (given.count("json")) options.form = Form::Json;
 }
 
 po::variables_map parse_words(const std::vector<std::string>& args, const po::options_description& known) {
@@ -113,23 +129,21 @@ void print_usage(const std::string& usage, const po::options_description& known,
 std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>& args,
                                                   const KernelDefaults& defaults) {
   KernelOptions out;
-  std::string isa, shapes, rows, groups, weights;
-  po::options_description known("options");
-  known.add_options()("help,h", "show this")("isa", po::value(&isa)->default_value(std::string(cpu::name(out.isa))),
-                                             "plain, avx2 or avx512")(
-      "threads", po::value(&out.threads)->default_value(1), "threads of the team; 1 measures a single core")(
-      "shapes", po::value(&shapes)->default_value(defaults.shapes), defaults.shapes_help)(
-      "rows", po::value(&rows)->default_value(defaults.rows), defaults.rows_help)(
-      "seconds", po::value(&out.seconds)->default_value(out.seconds, fmt::format("{}", out.seconds)),
-      "seconds to spend on each number")("json", "print JSON instead of a table");
+  std::string shapes, rows, groups, weights;
+  po::options_description known = describe_common_options("1");
+  auto add = known.add_options();
+  add("shapes", po::value(&shapes)->default_value(defaults.shapes), defaults.shapes_help);
+  add("rows", po::value(&rows)->default_value(defaults.rows), defaults.rows_help);
+  add("seconds", po::value(&out.seconds)->default_value(out.seconds, fmt::format("{}", out.seconds)),
+      "seconds to spend on each number");
   if (defaults.groups) {
-    known.add_options()("groups", po::value(&groups)->default_value(defaults.groups),
-                        "query heads per key-value head x width of a head, one or more")(
-        "model", po::value(&out.model), "folder with a config.json: its shapes instead of the lists'");
+    add("groups", po::value(&groups)->default_value(defaults.groups),
+        "query heads per key-value head x width of a head, one or more");
+    add("model", po::value(&out.model), "folder with a config.json: its shapes instead of the lists'");
   }
   if (defaults.weights) {
-    known.add_options()("weights", po::value(&weights)->default_value(defaults.weights),
-                        "bf16, fp8 or mxfp4, one or more: how the weights are kept");
+    add("weights", po::value(&weights)->default_value(defaults.weights),
+        "bf16, fp8 or mxfp4, one or more: how the weights are kept");
   }
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
@@ -137,14 +151,12 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
     return std::nullopt;
   }
   check_path("--model", out.model);
-  out.isa = cpu::parse_isa(isa);
-  if (out.threads < 1 || out.threads > 1024) user_error("bench: --threads {}: write 1 to 1024", out.threads);
+  take_common_options(out, given, Comm::alone());
   if (!(out.seconds > 0 && out.seconds <= 3600)) user_error("bench: --seconds {}: write up to 3600", out.seconds);
   out.shapes = parse_shapes(shapes);
   if (defaults.groups) out.groups = parse_shapes(groups);
   if (defaults.weights) out.weights = parse_formats(weights);
   out.rows = parse_counts(rows);
-  if (given.count("json")) out.form = Form::Json;
   return out;
 }
 

@@ -10,7 +10,8 @@
 
 namespace moemill::bench {
 
-// One thread is timed by its own CPU clock, so that neighbours on the core do not count; a team by the wall clock.
+// One thread is timed by its own CPU clock, so that different programs on the core do not count; a team is timed by the
+// wall clock.
 enum class Clock { ThreadCpu, Wall };
 Clock clock_for(int threads);
 const char* describe(Clock clock);
@@ -30,6 +31,6 @@ FmaPeak measure_fma_peak(cpu::Isa isa, int threads);
 // Bytes per second that all threads together read from a buffer far larger than the caches.
 double read_bandwidth(cpu::Stream& stream, Clock clock);
 
-std::string cpu_model();  // the system's name for it
+std::string cpu_model();  // the system's name of the CPU
 
 }  // namespace moemill::bench
