@@ -79,7 +79,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
   mill::RunRequest request;
   std::string yaml;
   bool wanted = true;
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     wanted = options.parse(words);
     if (!wanted) return;
     request = read_request(options);
@@ -94,7 +94,7 @@ std::optional<mill::RunRequest> agree_on_request(const Comm& world, const Words&
     read_intent(options, request);
   }
   if (!options.has("dry-run")) return request;
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     log::start(log::parse_level(request.config.runtime.log_level), world.rank(), world.size());
     mill::ValidateRequest dry{request, static_cast<std::uint32_t>(world.size()),
                               request.config.parallel.ranks_per_node};

@@ -1,5 +1,5 @@
-// The program's log: lines on stderr with time, level and rank, and a second time where `also_to` sends them. Never
-// called per token.
+// The program's log: lines on stderr with time, level and rank; also_to() sends them to a second place. Never called
+// per token.
 #pragma once
 
 #include <fmt/format.h>

@@ -47,8 +47,8 @@ std::optional<std::string> why_unreadable(const std::string& path) {
 }
 
 std::string read_text_file(const std::string& path) {
-  // Opening a folder works, and reading it gives nothing.
-  std::error_code unreadable;  // said below
+  // A folder can be opened, but reading it returns nothing.
+  std::error_code unreadable;  // reported below
   if (std::filesystem::is_directory(path, unreadable)) user_error("{}: is a folder, not a file", path);
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;

@@ -1,4 +1,4 @@
-// Files that a user named: their text, or why they cannot be read, in words for this user. Used by every part that
+// Files that a user named: their text, or a message for the user about why they cannot be read. Used by every part that
 // reads such a file: run.yaml, prompts.h5, the files of a model folder.
 #pragma once
 
@@ -8,7 +8,7 @@
 namespace moemill {
 
 // The reason: absent, a dangling link, a folder, a pipe, or the system's error. Nothing if the file can be read. Does
-// not open a pipe, because its other end would notice.
+// not open a pipe, because its writer would notice.
 std::optional<std::string> why_unreadable(const std::string& path);
 // The contents of a file or of a pipe; UserError if it cannot be read.
 std::string read_text_file(const std::string& path);

@@ -1,5 +1,5 @@
-// Which two values of a head a rotary embedding turns together: neighbours (2i, 2i + 1), or value i of the first half
-// and value i of the second. A family of models decides; the rotation kernels ask.
+// The pairs of a head's values that a rotary embedding rotates: neighbours (2i, 2i + 1), or value i of the first half
+// and value i of the second. The model's family sets it; the rotation kernels read it.
 #pragma once
 
 namespace moemill {

@@ -5,7 +5,7 @@
 
 namespace moemill {
 
-// How many pieces of size `step` cover `x`.
+// The number of pieces of size `step` that cover `x`.
 template <std::unsigned_integral T>
 constexpr T divide_up(T x, T step) {
   return (x + step - 1) / step;

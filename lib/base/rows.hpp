@@ -1,5 +1,5 @@
-// Views of memory that carry shape and space: what kernels and layers pass to each other. A view of one memory space
-// does not convert to a view of another, so a kernel cannot be given memory that it does not reach.
+// Views of memory with shape and space, which kernels and layers pass to each other. A view of one memory space does
+// not convert to a view of a different one, so a kernel cannot be called with memory that it cannot access.
 #pragma once
 
 #include <concepts>
@@ -25,7 +25,7 @@ struct Rows {
   Rows(T* data_, std::size_t rows_, std::size_t width_) : Rows(data_, rows_, width_, width_) {}
   Rows(T* data_, std::size_t rows_, std::size_t width_, std::size_t stride_)
       : data(data_), rows(rows_), width(width_), stride(stride_) {}
-  // A view for reading of a view for writing.
+  // Converts a view for writing to a view for reading.
   template <class Mutable>
   requires std::same_as<const Mutable, T> Rows(const Rows<Mutable, Space>& from)
       : Rows(from.data, from.rows, from.width, from.stride) {}

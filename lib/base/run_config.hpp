@@ -1,5 +1,5 @@
-// run.yaml as plain values, with its defaults. Read by config/, used by every part; no YAML in here. The word `auto` is
-// an empty optional. configs/README.md lists the keys.
+// run.yaml as plain values, with its defaults. Filled by config/, used by every part; there is no YAML here. The word
+// `auto` is an empty optional. configs/README.md lists the keys.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The floating-point codes of eight and four bits in which models are published, and the bf16 weights that they stand
-// for. Every reader of codes gives exactly these values: the loader, and the kernels that keep weights as stored.
+// The eight-bit and four-bit floating-point codes in which models are published, and the bf16 weights that they stand
+// for. Every reader of codes yields exactly these values: the loader, and the kernels on weights that stay as stored.
 #pragma once
 
 #include <array>

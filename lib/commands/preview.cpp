@@ -89,12 +89,12 @@ ExitCode preview(const PreviewRequest& request) {
   std::vector<Shown> shown;
   std::vector<SmallJob> jobs;
   for (const auto& prompt : prompts.read(0, std::min(request.prompts, prompts.size()), request.config.sampling)) {
-    // Only the generation is shortened; the prompt is the one of the run.
+    // Only the generation is shortened; the prompt is the run's.
     PreparedPrompt p = prepare(prompt, model.tokenizer_or_null(), rules);
     p.sampling.max_tokens = std::min(p.sampling.max_tokens, request.max_tokens);
     p.sampling.min_tokens = std::min(p.sampling.min_tokens, p.sampling.max_tokens);
     p.sampling.prompt_logprobs =
-        p.sampling.prompt_logprobs && p.sampling.max_tokens == 0;  // only for jobs that do nothing but score
+        p.sampling.prompt_logprobs && p.sampling.max_tokens == 0;  // only for jobs that score without generating
     if (!p.fault && (p.sampling.max_tokens > 0 || p.sampling.prompt_logprobs)) jobs.push_back({p, {0}});
     shown.push_back({std::move(p), front.doubled_in(prompt) ? front.warning(0, 0) : ""});
   }

@@ -1,4 +1,4 @@
-// The lines of `moemill validate` about memory. Used by commands/validate.
+// Prints the lines of `moemill validate` about memory. Used by commands/validate.
 #pragma once
 
 #include "plan/fit.hpp"

@@ -25,7 +25,7 @@ struct Seen {
   std::unordered_set<std::uint64_t> prompts;
   std::unordered_set<std::uint64_t> pages;  // hash of a prompt's tokens up to the end of each page
 
-  // The tokens in whole pages at the start of `tokens` that an earlier prompt began with as well.
+  // The number of tokens, in whole pages at the start, that an earlier prompt has as well.
   std::uint64_t shared(std::span<const TokenId> tokens) {
     std::uint64_t hash = 0, shared = 0;
     bool still = true;

@@ -30,7 +30,7 @@ const char* state_of(const dataset::RunStatus& status) {
   }
 }
 
-// The last line of metrics.jsonl if this attempt wrote it; that of an earlier attempt says nothing about now.
+// The last line of metrics.jsonl if the current attempt wrote it, otherwise null.
 ordered_json metrics_now(const dataset::RunStatus& status) {
   auto line = ordered_json::parse(status.last_metrics, nullptr, false);
   return line.is_object() && dataset::value_of<std::uint32_t>(line, "attempt") == status.manifest.attempts
@@ -52,12 +52,12 @@ std::string next_of_killed(const dataset::RunStatus& status) {
       tries);
 }
 
-// Whether only outputs.h5 had the rows, and it is gone.
+// Whether outputs.h5 alone had the rows and is gone.
 bool rows_are_lost(const dataset::RunStatus& status) {
   return !status.running && status.manifest.shards_removed && !status.manifest.reopening && !status.merged;
 }
 
-// What the user can do or wait for next; "" when nothing is left.
+// What the user can do or wait for next; "" if nothing is left.
 std::string next_of(const dataset::RunStatus& status) {
   if (rows_are_lost(status))
     return "restore outputs.h5 from a copy, and the run is done; or make all rows again: run the same command with "
@@ -76,7 +76,7 @@ std::string next_of(const dataset::RunStatus& status) {
   return "";
 }
 
-// A number of the last metrics line, or null.
+// A number from the last metrics line, or null.
 ordered_json metric(const ordered_json& metrics, const char* name) {
   return metrics.is_object() && metrics.contains(name) ? metrics[name] : ordered_json();
 }
@@ -96,7 +96,7 @@ std::string rate_line(const ordered_json& metrics) {
                      time.is_string() ? " (measured at " + time.get<std::string>() + ")" : "");
 }
 
-// When outputs.h5 is too large to be read at every look, the counts come from the summary.
+// Failed rows by error code. If outputs.h5 is too large to be read each time, they come from the summary.
 std::map<std::string, std::uint64_t> failed_by_code(const dataset::RunStatus& status) {
   if (!status.failed_by_code.empty() || status.rows_failed == 0) return status.failed_by_code;
   const auto summary = ordered_json::parse(status.summary, nullptr, false);
@@ -124,12 +124,12 @@ ordered_json ranks_json(const dataset::RunStatus& status) {
       {"ranks", status.attempt->ranks}, {"nodes", status.attempt->nodes}, {"threads", status.attempt->cores.threads}};
 }
 
-// The exit code describes the moment when it was stored; files that were removed since make it wrong.
+// Corrects the stored exit code if files have been removed since it was stored.
 void hold_against_files(dataset::RunStatus& status, bool merges) {
   const bool says_done = status.exit_code == static_cast<int>(ExitCode::Done) ||
                          status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
   const bool whole = status.rows_pending == 0 && (status.merged || !merges);
-  if (!says_done || whole) return;  // a run that a job works on has no code
+  if (!says_done || whole) return;  // a run in progress has no code
   if (rows_are_lost(status)) {
     status.exit_code = static_cast<int>(ExitCode::Usage);
     status.end_reason = "all rows were done, but outputs.h5 is gone, and the shards were removed when it was whole";
@@ -217,7 +217,7 @@ std::string status_text(const dataset::RunStatus& status, StatusForm form) {
                       : status.kept_before ? "; outputs-before.h5 has the rows as they were before"
                                            : "");
   if (status.attempt) text += fmt::format("on       {}\n", ranks_text(*status.attempt));
-  if (status.running) text += rate_line(metrics);  // of the last interval; a run that has ended has its ledger
+  if (status.running) text += rate_line(metrics);  // the rate of the last interval; a run that has ended has its ledger
   if (const std::string next = next_of(status); !next.empty()) text += fmt::format("next     {}\n", next);
   return text;
 }

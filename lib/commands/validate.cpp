@@ -59,7 +59,7 @@ void check_run_there(const RunRequest& request, const dataset::RunPaths& paths, 
 // Checks the run directory for obstacles that the run would meet.
 void check_run_dir(const RunRequest& asked, const ModelFolder& model, const dataset::PromptFile& prompts) {
   RunRequest request = asked;
-  request.config = settle(asked.config, prompts);
+  request.config = with_prompt_settings(asked.config, prompts);
   const RunConfig& config = request.config;
   const dataset::RunPaths paths{config.output.dir};
   std::filesystem::path folder = std::filesystem::absolute(paths.dir);
@@ -78,7 +78,7 @@ void check_run_dir(const RunRequest& asked, const ModelFolder& model, const data
   }
 }
 
-// SizesOnly: a model folder without weights, whose config.json still gives the sizes.
+// SizesOnly means a model folder without weights; its config.json still has the sizes.
 enum class Files { Whole, SizesOnly };
 
 Files files_of(const ValidateRequest& request) {
@@ -91,7 +91,7 @@ Files files_of(const ValidateRequest& request) {
   return config.model.load_format == "auto" ? Files::SizesOnly : Files::Whole;
 }
 
-// Of one copy of the model, by the format in which ranks hold it.
+// Prints the bytes of one copy of the model by the format in which ranks hold it.
 void print_formats(const model::HeldWeights& held) {
   std::string text;
   for (const auto& [name, bytes] :
@@ -142,7 +142,7 @@ Fit::Shortage answer_fit(const FitQuestion& question) {
 
 constexpr const char* does_not_fit = "the job cannot work: it does not fit into memory\n";
 
-// Without prompts: as many sequences as a rank may hold, each as long as the model allows.
+// Validates without prompts, for as many sequences as a rank may hold, each as long as the model allows.
 ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model) {
   for (const auto& warning : model.config.warnings) fmt::print("warning: {}\n", warning);
   if (!model.tokenizer) fmt::print("warning: {}\n", model.why_no_tokenizer);
@@ -156,7 +156,7 @@ ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model
   return ExitCode::Usage;
 }
 
-// Replaces `auto` by its value on machines like this one.
+// Replaces threads_per_rank: auto by its value on machines like this one.
 ValidateRequest with_threads(ValidateRequest request) {
   ParallelSettings& parallel = request.run.config.parallel;
   const std::uint32_t a_node = request.ranks_per_node.value_or(parallel.ranks_per_node.value_or(request.ranks));

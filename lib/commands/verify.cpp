@@ -39,7 +39,7 @@ std::vector<std::string> sound_files(const dataset::RunPaths& paths, const datas
   return whole;
 }
 
-// What a file stores of one sample.
+// The values that a file stores for one sample.
 struct StoredRow {
   Completion row;
   std::vector<float> score;            // its prompt's log-probabilities, when they are stored
@@ -69,11 +69,11 @@ struct Place {
   friend auto operator<=>(const Place&, const Place&) = default;
 };
 
-// Up to `count` finished rows, drawn by `seed`, every row equally likely. Opens one file at a time and keeps at most
-// `count` places and a block of rows.
+// Draws up to `count` finished rows by `seed`, every row equally likely. Opens one file at a time and keeps at most
+// `count` places and a block of rows in memory.
 std::vector<Place> draw_places(const std::vector<std::string>& files, std::uint64_t count, std::uint64_t seed) {
   constexpr std::uint64_t block = 1 << 20;
-  std::priority_queue<Place> drawn;  // the smallest random numbers, the largest of these on top
+  std::priority_queue<Place> drawn;  // the smallest random numbers so far, the largest of them on top
   std::uint64_t counter = 0;
   for (std::size_t f = 0; f < files.size(); ++f) {
     const dataset::OutputReader reader(files[f]);
@@ -92,7 +92,7 @@ std::vector<Place> draw_places(const std::vector<std::string>& files, std::uint6
   return places;
 }
 
-// The drawn rows as JSON for the other ranks: path below the run directory -> rows.
+// The drawn rows as JSON, to be sent to all ranks: path below the run directory -> rows.
 std::string drawn_rows(const VerifyRunRequest& request, const dataset::VerifyReport& report) {
   const auto files = sound_files(dataset::RunPaths{request.dir}, report);
   nlohmann::json rows = nlohmann::json::object();
@@ -107,18 +107,18 @@ bool same_bytes(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
-// What differs between the stored row and the one made now, or "".
+// The fields that differ between the stored row and the one generated now, or "".
 std::string difference(const StoredRow& before, const StoredRow& again, const dataset::OutputLayout& layout) {
   std::string names = dataset::differing_columns(before.row, again.row, layout);
-  auto hold = [&](const auto& field, bool same) {
+  auto compare = [&](const auto& field, bool same) {
     if (layout.*field.flag && !same) names += (names.empty() ? "" : ", ") + std::string(field.group);
   };
-  hold(dataset::prompt_logprobs, same_bytes(before.score, again.score));
-  hold(dataset::prompt_token_ids, before.prompt_tokens == again.prompt_tokens);
+  compare(dataset::prompt_logprobs, same_bytes(before.score, again.score));
+  compare(dataset::prompt_token_ids, before.prompt_tokens == again.prompt_tokens);
   return names;
 }
 
-// What is replayed, the same on all ranks: each reads the rows that rank 0 has drawn.
+// The rows to replay, the same on all ranks: each rank reads the rows that rank 0 has drawn.
 struct Replay {
   ModelFolder model;
   dataset::OutputLayout layout;
@@ -151,7 +151,7 @@ void check_model(const RunConfig& config, const dataset::RunManifest& manifest, 
 
 Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, const dataset::RunManifest& manifest,
                    const dataset::PromptFile& prompts, const nlohmann::json& drawn) {
-  if (const std::string differs = other_arithmetic(manifest); !differs.empty())
+  if (const std::string differs = differing_arithmetic(manifest); !differs.empty())
     user_error("{}: {}; replay it with the moemill that made it", request.dir, differs);
   Replay replay{open_model(config.model), {}, {}, {}};
   check_model(config, manifest, "model_sha256", model::model_fingerprint(config.model.path, config.model.load_format));
@@ -173,7 +173,7 @@ bool is_of(const StoredRow& stored, std::span<const SmallJob> jobs) {
   return at != jobs.end() && at->prompt.index == stored.row.prompt_index;
 }
 
-// One line for each row of these jobs that differs, and on rank 0 for each row that has no job.
+// One line for each row of these jobs that differs, and on rank 0 also for each row that has no job.
 std::string compare(const Replay& replay, std::span<const SmallJob> mine, GeneratedRows again, int rank) {
   std::map<std::uint64_t, std::vector<float>> scores;
   for (auto& score : again.scores) scores[score.prompt_index] = std::move(score.logprobs);
@@ -204,11 +204,11 @@ std::uint64_t replay_rows(const Comm& world, const VerifyRunRequest& request, co
                           const dataset::RunManifest& manifest, const dataset::PromptFile& prompts,
                           const dataset::VerifyReport& report) {
   std::string drawn;
-  rank_zero(world, [&] { drawn = drawn_rows(request, report); });
+  run_on_rank_zero(world, [&] { drawn = drawn_rows(request, report); });
   drawn = broadcast_text(world, drawn, 0);
   std::optional<Replay> replay;
-  together(world,
-           [&] { replay.emplace(read_replay(request, config, manifest, prompts, nlohmann::json::parse(drawn))); });
+  run_on_all_ranks(
+      world, [&] { replay.emplace(read_replay(request, config, manifest, prompts, nlohmann::json::parse(drawn))); });
   auto same_weights = [&](const Engine& engine) {
     check_model(config, manifest, weights_fingerprint, engine.weights_digest());
   };
@@ -223,7 +223,7 @@ std::uint64_t replay_rows(const Comm& world, const VerifyRunRequest& request, co
   return count;
 }
 
-// Nothing if the model is not there: archived runs are checked without it.
+// The model's vocabulary size; nothing if the model is absent, because archived runs are checked without it.
 std::optional<std::uint32_t> vocabulary_of(const RunConfig& config) {
   try {
     return model::read_config(config.model.path).vocabulary;
@@ -252,7 +252,7 @@ RunInputs open_run_inputs(const dataset::RunPaths& paths) {
   }
 }
 
-// What to report if the prompts are not those that the run was made of, or "". Reads the whole file.
+// A fault if the prompts are not those that the run was made from, or "". Reads the whole file.
 std::string changed_prompts(const RunInputs& in, const dataset::RunManifest& manifest) {
   const std::string columns = changed_columns(manifest, in.prompts.contents(), in.config.input.path);
   if (columns.empty()) return "";
@@ -280,15 +280,15 @@ ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
   const dataset::RunPaths paths{request.dir};
   std::optional<dataset::RunManifest> manifest;
   std::optional<RunInputs> in;
-  together(world, [&] {
+  run_on_all_ranks(world, [&] {
     manifest = dataset::read_manifest(paths);
     if (!manifest) user_error("{}: holds no run; give the folder that output.dir named", request.dir);
     log::start(log::Level::Warning, 0, 1);
     in.emplace(open_run_inputs(paths));
   });
-  dataset::VerifyReport report;  // rank 0's
+  dataset::VerifyReport report;  // filled on rank 0
   std::string changed;
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     dataset::VerifyRequest form{request.dir, request.depth, in->config.sampling, {}, in->config.output.merge};
     if (request.depth == dataset::VerifyDepth::Deep) form.vocabulary = vocabulary_of(in->config);
     report = dataset::verify_run(form, in->prompts);
@@ -297,7 +297,7 @@ ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
     tell(report, manifest->completions);
   });
   bool whole = report.faults.empty();
-  changed = broadcast_text(world, changed, 0);  // no row can be made again from changed prompts
+  changed = broadcast_text(world, changed, 0);  // no row can be generated again from changed prompts
   if (request.replay > 0 && changed.empty())
     whole = replay_rows(world, request, in->config, *manifest, in->prompts, report) == 0 && whole;
   return broadcast_text(world, whole ? "" : "faults", 0).empty() ? ExitCode::Done : ExitCode::Internal;

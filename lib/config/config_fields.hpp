@@ -10,7 +10,7 @@
 
 namespace moemill::mill {
 
-// Whether a key can change the outputs' bytes (Answers), or only where and how fast they are made (Layout).
+// Whether a key can change the outputs' bytes (Answers), or only where and how fast they are computed (Layout).
 enum class Effect { Answers, Layout };
 
 struct Field {

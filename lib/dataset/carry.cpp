@@ -32,7 +32,7 @@ std::uint64_t carried_row_bytes(hid_t dataset, const std::string& place) {
 h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std::optional<std::uint32_t> gzip_level,
                         std::uint64_t most_chunk_rows) {
   std::string what = "carried column '" + name + "'";
-  h5::Handle type = h5::own(H5Tcopy(h5::type_of(source)), what);  // a committed type stays behind in its own file
+  h5::Handle type = h5::own(H5Tcopy(h5::type_of(source)), what);  // a committed type cannot leave its file
   std::vector<hsize_t> extents = h5::shape(source), limits(extents.size(), H5S_UNLIMITED), chunk = extents;
   extents[0] = 0;
   std::uint64_t row_bytes = std::max<std::uint64_t>(1, row_bytes_of(source));
@@ -45,7 +45,7 @@ h5::Handle make_carried(hid_t group, const std::string& name, hid_t source, std:
   h5::check(H5Pset_chunk(creation, rank, chunk.data()), what);
   if (gzip_level) h5::check(H5Pset_deflate(creation, *gzip_level), what);
   const bool fixed_text = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0;
-  if (fixed_text || !has_variable_parts(type)) h5::check(H5Pset_fletcher32(creation), what);  // notices a flipped bit
+  if (fixed_text || !has_variable_parts(type)) h5::check(H5Pset_fletcher32(creation), what);  // detects flipped bits
   return h5::own(H5Dcreate2(group, name.c_str(), type, space, H5P_DEFAULT, creation, H5P_DEFAULT), what);
 }
 

@@ -39,7 +39,7 @@ bool equal_compounds(hid_t type, const std::byte* a, const std::byte* b) {
   return true;
 }
 
-// Values in memory, through whatever they point to. Numbers compare as bits, so that NaN equals itself.
+// Compares values in memory and what they point to. Numbers compare as bits, so that NaN equals itself.
 bool equal_values(hid_t type, const std::byte* a, const std::byte* b) {
   switch (H5Tget_class(type)) {
     case H5T_STRING: {
@@ -109,7 +109,7 @@ bool members_convert(hid_t a, hid_t b) {
   return true;
 }
 
-// Whether HDF5 converts values of each type into the other, so that a conversion there and back shows whether they are
+// Whether HDF5 converts between the two types in both directions, so that converting both ways shows whether values are
 // equal.
 bool converts(hid_t a, hid_t b) {
   const H5T_class_t kind = H5Tget_class(a), other = H5Tget_class(b);
@@ -147,7 +147,7 @@ std::optional<std::uint64_t> first_unequal_text(const RowsInMemory& a, const Row
   return std::nullopt;
 }
 
-// Compares each side, converted to the type of the other, with that other side.
+// Compares the values twice: `a` converted to the type of `b`, and `b` converted to the type of `a`.
 std::optional<std::uint64_t> first_unequal_there_and_back(hid_t a, std::uint64_t first, hid_t b, std::uint64_t b_first,
                                                           std::uint64_t count) {
   const RowsInMemory x(a, first, count), y(b, b_first, count);

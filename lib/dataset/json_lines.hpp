@@ -1,6 +1,6 @@
 // A file of one JSON object per line that only grows: metrics.jsonl, attempts.jsonl; run.log has lines of text. A line
 // is appended in one write. A line that a kill has torn is ended before the next is written, so that readers lose only
-// it.
+// the torn line.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,6 @@
-// Values of a JSON object from a file that may be damaged: nothing where the library would throw or round a number.
-// Used by the readers of run.lock, attempts.jsonl, metrics.jsonl and summary.json.
+// Reads values of a JSON object from a file that may be damaged, and never throws or rounds a number. Used by the
+// readers of run.lock, attempts.jsonl, metrics.jsonl and summary.json, which have defaults for what is missing;
+// model/json_object reads files that must be right.
 #pragma once
 
 #include <nlohmann/json.hpp>

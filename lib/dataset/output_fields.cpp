@@ -23,16 +23,16 @@ void fit_to_layout(Completion& row, const OutputLayout& layout) {
 
 std::string differing_columns(const Completion& a, const Completion& b, const OutputLayout& layout) {
   std::string names;
-  auto hold = [&](const char* name, bool same) {
+  auto compare = [&](const char* name, bool same) {
     if (!same) names += (names.empty() ? "" : ", ") + std::string(name);
   };
   for_each_field(completion_fields, Cases{[&]<class T>(const ScalarField<T>& field) {
-                                            hold(field.name, same_bytes(a.*field.member, b.*field.member));
+                                            compare(field.name, same_bytes(a.*field.member, b.*field.member));
                                           },
-                                          [&](const IdField& field) { hold(field.name, a.id == b.id); },
+                                          [&](const IdField& field) { compare(field.name, a.id == b.id); },
                                           [&]<class T>(const RaggedField<T>& field) {
                                             if (field.width(layout) == 0) return;
-                                            hold(field.name, same_bytes(a.*field.member, b.*field.member));
+                                            compare(field.name, same_bytes(a.*field.member, b.*field.member));
                                           }});
   return names;
 }

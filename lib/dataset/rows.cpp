@@ -9,7 +9,7 @@
 namespace moemill::dataset {
 namespace {
 
-// How many of the best tokens stand beside each token of a row.
+// The number of top logprobs per token of a row.
 std::size_t width_of_tops(const Completion& row) {
   const std::size_t tokens = row.token_ids.size();
   if (tokens == 0) return 0;

@@ -83,8 +83,8 @@ struct PromptScore {
   std::vector<float> logprobs;  // [prompt tokens]
 };
 
-// A sample that a drain interrupted: what it had generated. The next attempt continues it. Its random numbers depend on
-// positions only, so nothing else is needed.
+// The tokens of a sample that a drain interrupted. The next attempt continues it. Random numbers depend on positions
+// only, so no further state is needed.
 struct PartialSample {
   std::uint64_t prompt_index = 0;
   std::uint32_t sample_index = 0;

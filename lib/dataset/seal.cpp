@@ -55,10 +55,10 @@ std::optional<std::string> broken_seal(const std::string& path, const std::funct
 }
 
 void refuse_broken(const std::string& path, const std::function<void()>& between) {
-  if (auto broken = broken_seal(path, between)) tell_damaged(path, *broken);
+  if (auto broken = broken_seal(path, between)) fail_as_damaged(path, *broken);
 }
 
-void tell_damaged(const std::string& path, std::string_view what) {
+void fail_as_damaged(const std::string& path, std::string_view what) {
   if (path.ends_with("/outputs.h5"))  // its shards are gone, if they were not kept
     system_error(
         "{}: is damaged ({}): restore it from a copy. Where the shards of the run were kept (output.keep_shards), "

@@ -18,12 +18,12 @@ namespace {
 
 using nlohmann::json;
 
-// Tokens that end a turn of a chat wherever they are used.
+// Tokens that end a chat turn in every model that has them.
 constexpr const char* turn_ends[] = {"<|im_end|>", "<|eot_id|>", "<|eot|>", "<end_of_turn>", "<|end_of_turn|>"};
 
 struct ChatFiles {
   std::string end_token;  // tokenizer_config.json's eos_token, or ""
-  std::string templates;  // all that there are
+  std::string templates;  // all chat templates, concatenated
 };
 
 ChatFiles read_chat_files(const std::string& dir) {
@@ -33,7 +33,7 @@ ChatFiles read_chat_files(const std::string& dir) {
   const std::string path = dir + "/tokenizer_config.json";
   if (!files::exists(path)) return found;
   const json config = json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) return found;  // the tokenizer has said so
+  if (!config.is_object()) return found;  // the tokenizer has reported it
   const json token = config.value("eos_token", json());
   const json content = token.is_object() ? token.value("content", json()) : token;
   if (content.is_string()) found.end_token = content.get<std::string>();
@@ -47,7 +47,7 @@ bool ends_a_row(TokenId id, const ModelFolder& model, const RunConfig& config) {
          std::find(more.begin(), more.end(), id) != more.end();
 }
 
-// Special tokens in a stop string, which text without special tokens never has.
+// The special tokens in a stop string. Text without special tokens never contains them.
 std::vector<TokenId> special_tokens_of(const std::string& stop, const text::Tokenizer& tokenizer) {
   std::vector<TokenId> ids;
   try {
@@ -67,8 +67,8 @@ std::string never_matches(const char* where, const std::string& stop, const char
       where, stop, instead, fmt::join(special, ", "));
 }
 
-// What a key would be with a recommended value, or nothing where moemill does not take it ("top_p": 0.0): nobody asked
-// for it, so it is no fault.
+// The config with a recommended value for a key, or nothing if moemill does not accept the value ("top_p": 0.0). This
+// is no error, because the user did not ask for it.
 std::optional<std::string> taken(const RunConfig& config, const std::string& key, const std::string& value,
                                  const std::string& file) {
   try {
@@ -89,7 +89,7 @@ std::vector<std::string> advice_on_endings(const ModelFolder& model, const RunCo
       if (!special.empty()) advice.push_back(never_matches("sampling.stop", stop, "sampling.stop_token_ids", special));
     }
   }
-  if (config.sampling.ignore_eos || model.config.eos.empty()) return advice;  // asked for, or said elsewhere
+  if (config.sampling.ignore_eos || model.config.eos.empty()) return advice;  // asked for, or reported elsewhere
   const ChatFiles chat = read_chat_files(config.model.path);
   auto check = [&](const std::string& token, const char* what) {
     const auto id = model.tokenizer->id_of(token);
@@ -115,7 +115,7 @@ std::vector<std::string> advice_on_row_stops(const ModelFolder& model, const Run
     const auto special = special_tokens_of(stop, *model.tokenizer);
     if (special.empty()) continue;
     advice.push_back(never_matches("column stop", stop, "the column stop_token_ids of these rows", special));
-    if (advice.size() == most) break;  // the others are of the same make
+    if (advice.size() == most) break;  // the remaining rows are alike
   }
   return advice;
 }
@@ -126,7 +126,7 @@ std::vector<std::string> advice_on_sampling(const RunConfig& config) {
     if (!published.values.empty()) return {};
     return {fmt::format("sampling.from_model is true, but {} recommends nothing", published.file)};
   }
-  // What is no longer the default was chosen by somebody. With greedy sampling, only a penalty would count.
+  // A setting that is not the default was chosen by the user. With greedy sampling, only penalties matter.
   std::vector<std::string> recommended, used;
   for (const auto& [name, value] : published.values) {
     const std::string key = "sampling." + name, now = value_of(config, key);

@@ -1,5 +1,5 @@
-// What a user should know before the job because model and settings hardly mean the same: where answers end, and what
-// the publisher recommends. One sentence each, for validate, preview and run.
+// Advice before the job where settings hardly fit the model: where answers end, and what the publisher recommends. One
+// sentence each, for validate, preview and run.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 namespace moemill::mill {
 
 std::vector<std::string> advice_on_endings(const ModelFolder& model, const RunConfig& config);
-// The same of stop strings that rows have as a column.
+// The same for stop strings in a column of the input.
 std::vector<std::string> advice_on_row_stops(const ModelFolder& model, const RunConfig& config,
                                              const dataset::PromptFile& prompts);
 std::vector<std::string> advice_on_sampling(const RunConfig& config);

@@ -1,6 +1,6 @@
-// What the mill sees of the machine that computes: one rank's loaded model, whatever it runs on. Calls come once a
-// step, never within one. Made by make_backend, used by generate/engine, generate/generator and the benchmarks; tests
-// have a fake one.
+// The interface between the mill and the hardware: one rank's loaded model, whatever it runs on. Called once per step,
+// never within a step. Made by make_backend, used by generate/engine, generate/generator and the benchmarks; tests have
+// a fake one.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +19,14 @@
 
 namespace moemill::mill {
 
-// Bytes that a rank holds.
+// Bytes on one rank.
 struct BackendMemory {
   std::uint64_t weights = 0;
   std::uint64_t kv_cache = 0;  // of all pages
   std::uint64_t workspace = 0;
 };
 
-// The slice of a model that a rank is to hold.
+// The slice of a model that a rank loads.
 struct WeightsWanted {
   std::string dir;
   std::string load_format;
@@ -41,15 +41,15 @@ class Backend {
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
-  // Before the first step: weights, then the memory to work in. `between` is called now and then while weights are
-  // read; what it throws ends the loading. `domain` is the expert domain; node_of_domain_rank[r] is the node where a
-  // rank of the domain lives.
+  // Called before the first step: weights first, then the working memory. `between` is called now and then while
+  // weights are read; what it throws ends the loading. `domain` is the expert domain; node_of_domain_rank[r] is the
+  // node of rank r of the domain.
   virtual model::WeightsDigest load_weights(const WeightsWanted& wanted, const std::function<void()>& between) = 0;
   virtual void prepare(Comm domain, std::span<const int> node_of_domain_rank,
                        const layers::ForwardSettings& settings) = 0;
 
-  // All layers over the step's rows; collective over the expert domain. draw() then answers requests about the rows in
-  // step.logit_rows, any number of times until the next run().
+  // Computes all layers for the step's rows; collective over the expert domain. draw() then answers requests about the
+  // rows in step.logit_rows, any number of times until the next run().
   virtual void run(const schedule::Step& step) = 0;
   virtual void draw(const sample::Draws& draws) = 0;
 
@@ -59,10 +59,10 @@ class Backend {
   virtual BackendMemory memory() const = 0;
 };
 
-// runtime.backend as it is in run.yaml: auto, cpu or cuda. UserError for one that this program was built without.
-// `config` must outlive the backend.
+// `wanted` is runtime.backend of run.yaml: auto, cpu or cuda. UserError for a backend that this program was built
+// without. `config` must outlive the backend.
 std::unique_ptr<Backend> make_backend(const std::string& wanted, const model::ModelConfig& config, int threads);
-// What a run records about where it computed: "cpu (avx512)". UserError as above.
+// The backend as a run records it: "cpu (avx512)". UserError as above.
 std::string backend_name(const std::string& wanted);
 
 }  // namespace moemill::mill

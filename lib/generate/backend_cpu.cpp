@@ -36,7 +36,7 @@ class CpuBackend : public Backend {
  private:
   const model::ModelConfig& config_;
   cpu::Stream stream_;
-  std::optional<model::Placement> placement_;  // of the weights
+  std::optional<model::Placement> placement_;  // where the weights' experts lie
   model::Weights weights_;
   std::optional<layers::Forward<Cpu>> forward_;
 };

@@ -1,4 +1,4 @@
-// In the place of the CUDA backend, in a program that is built without it.
+// Stands in for the CUDA backend in a program that is built without it.
 #include "base/error.hpp"
 #include "generate/backends.hpp"
 

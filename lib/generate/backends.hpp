@@ -1,5 +1,5 @@
-// The backends there are, one file each: what generate/backend chooses from. Private to generate/; the CPU's also
-// serves the benchmarks, which choose the kernel bodies themselves.
+// The backends that generate/backend chooses from, one file each. Private to generate/; the benchmarks also use the
+// CPU's, because they choose the kernel bodies themselves.
 #pragma once
 
 #include <memory>
@@ -10,13 +10,13 @@
 
 namespace moemill::mill {
 
-// The kernel bodies to use: what the CPU has, or what the environment's MOEMILL_ISA (plain, avx2, avx512) says.
+// The kernel bodies to use: the best that the CPU supports, or the ones that MOEMILL_ISA names (plain, avx2, avx512).
 cpu::Isa chosen_isa();
 
 std::unique_ptr<Backend> make_cpu_backend(const model::ModelConfig& config, cpu::Isa isa, int threads);
 std::string cpu_backend_name();
 
-// UserError where this program was built without CUDA.
+// UserError if this program was built without CUDA.
 std::unique_ptr<Backend> make_cuda_backend(const model::ModelConfig& config);
 std::string cuda_backend_name();
 

@@ -10,7 +10,7 @@
 namespace moemill::mill {
 namespace {
 
-constexpr std::size_t head_bytes = 256;  // bytes of a text that contain its first token if that is a special one
+constexpr std::size_t head_bytes = 256;  // enough bytes of a text to contain its first token if that is a special one
 constexpr std::uint64_t block_prompts = 1024;
 
 std::string_view head_of(std::string_view text) {
@@ -59,7 +59,7 @@ std::uint64_t count_doubled(const Comm& world, const dataset::PromptFile& prompt
   if (!front.any() || prompts.form() == dataset::PromptForm::TokenIds) return 0;
   const auto ranks = static_cast<std::uint64_t>(world.size()), rank = static_cast<std::uint64_t>(world.rank());
   std::uint64_t mine = 0;
-  together(world, [&] {
+  run_on_all_ranks(world, [&] {
     for (std::uint64_t first = rank * block_prompts; first < prompts.size(); first += ranks * block_prompts)
       for (const auto& prompt : prompts.read(first, std::min(block_prompts, prompts.size() - first), defaults))
         mine += front.doubled_in(prompt) ? 1 : 0;

@@ -24,7 +24,7 @@ std::string agree_on_weights(const Ranks& ranks, const model::WeightsDigest& min
   Sums here{mine.replicated, mine.replicated};
   for (const model::WeightsDigest& rank : gather(ranks.domain, mine)) here.model += rank.experts;
   const std::vector<Sums> all = gather(ranks.world, here);
-  together(ranks.world, [&] {
+  run_on_all_ranks(ranks.world, [&] {
     if (here.replicated != all[0].replicated || here.model != all[0].model)
       user_error("{}: has different weights here than rank 0 has read: do all nodes see the same files?", path);
   });
@@ -39,9 +39,9 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   const Comm& world = ranks.world;
   const model::Placement placement =
       model::contiguous_slices(model.config, static_cast<std::uint32_t>(ranks.domain.size()));
-  // All ranks' weights take memory only now, so free memory is asked for after the agreement.
+  // Free memory is measured after the agreement, when all ranks' weights occupy memory.
   model::WeightsDigest digest;
-  together(world, [&] {
+  run_on_all_ranks(world, [&] {
     backend_ = make_backend(config.runtime.backend, model.config, ranks.cores.threads);
     digest = backend_->load_weights({config.model.path, config.model.load_format, placement, {ranks.domain.rank()}},
                                     between);
@@ -50,10 +50,10 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   longest_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(job.longest_tokens, 1));
   const KvNeed need{std::min<std::uint64_t>(parallel.max_num_seqs, job.sequences), job.likely_tokens,
                     job.longest_tokens};
-  together(world, [&] {
+  run_on_all_ranks(world, [&] {
     pages_ = mill::kv_pages(model.config, parallel, need, spare_memory_bytes(ranks.ranks_sharing_memory));
   });
-  together(world, [&] {
+  run_on_all_ranks(world, [&] {
     layers::ForwardSettings settings;
     settings.max_rows = parallel.max_num_batched_tokens;
     settings.max_positions = longest_;

@@ -16,13 +16,13 @@
 
 namespace moemill::mill {
 
-// What a rank may use for KV pages: free memory shared by the ranks of the machine, less a margin of a fifth.
+// Memory that a rank may use for KV pages: its share of the machine's free memory, less a margin of a fifth.
 std::uint64_t spare_memory_bytes(int ranks_sharing_memory);
 
 class Engine {
  public:
-  // Collective over the world. AgreedFailure when weights or memory fail on any rank, when two ranks have read other
-  // weights, or when `between`, which is called now and then while weights are read, throws.
+  // Collective over the world. AgreedFailure if weights or memory fail on any rank, if two ranks have read different
+  // weights, or if `between`, which is called now and then while weights are read, throws.
   Engine(
       const RunConfig& config, const ModelFolder& model, const Ranks& ranks, const JobEstimate& job,
       const std::function<void()>& between = [] {});

@@ -107,8 +107,8 @@ void Generator::take_answers() {
   }
 }
 
-// A sample's first draw. Tokens of an earlier attempt go through decoder and stopping once more; they ended nothing
-// then, so they end nothing now.
+// Called at a sample's first draw. Tokens of an earlier attempt go through decoder and stopping once more; they did not
+// end the sample then, so they do not end it now.
 void Generator::start_track(SlotId slot) {
   const schedule::Sequence& sequence = scheduler_.sequence(slot);
   const SamplingParams& params = sequence.prompt->params;
@@ -147,7 +147,7 @@ schedule::Drawn Generator::take_token(const schedule::LogitUse& use, const sampl
     }
   }
   const std::size_t before = t.text.size();
-  // A stop token says nothing: it is in token_ids, not in text.
+  // A stop token adds nothing to the text: it is in token_ids only.
   const bool ends = std::binary_search(t.stop_tokens.begin(), t.stop_tokens.end(), result.token);
   if (t.decoder && !ends) t.decoder->push(result.token, t.text);
   return {result.token, t.stopping.push(result.token, std::string_view(t.text).substr(before))};
@@ -161,7 +161,7 @@ void Generator::collect() {
     if (!it->second.score.empty()) ended_.scores.push_back({work.prompt_index, std::exchange(it->second.score, {})});
     ended_.completions.push_back(completion_of(slot, it->second));
     row_seconds_.add(now_seconds() - (ended_.completions.back().token_ids.empty() ? step_began_ : track(slot).began));
-    // A prompt that is only scored counts whole, though its last token is never computed.
+    // All tokens of a prompt that is only scored are counted, although its last one is never computed.
     const bool looked_at = work.params.max_tokens > 0 || work.params.prompt_logprobs;
     if (std::exchange(it->second.any_ended, true) && looked_at) cached_prompt_tokens_ += work.tokens.size();
     if (--it->second.samples_left > 0) continue;
@@ -218,7 +218,7 @@ std::vector<dataset::PartialSample> Generator::partials() const {
   std::vector<dataset::PartialSample> all;
   for (const schedule::Partial& p : scheduler_.partials()) {
     dataset::PartialSample partial;
-    // Logprobs lie with the slot once it has drawn, with the earlier attempt's partial until then.
+    // Before the slot's first draw, the logprobs are still in the earlier attempt's partial.
     if (auto it = resumed_.find({p.prompt_index, p.sample_index}); it != resumed_.end()) {
       partial = it->second;
     } else {

@@ -1,6 +1,6 @@
-// Generates on one rank: prompts in, finished rows out, one step at a time. It drives scheduler, backend
-// and stopping; it knows no files and no shards. The loop, preview and replay all generate through it, so what
-// replay compares is what run writes. step() is collective over the expert domain.
+// Generates on one rank: prompts in, finished rows out, one step at a time. It drives scheduler, backend and stopping;
+// it knows no files and no shards. The loop, preview and replay all generate through it, so replay compares exactly
+// what run writes. step() is collective over the expert domain.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@
 
 namespace moemill::mill {
 
-// Text is decoded if it is stored; stop strings need it in any case.
+// Yes if text is stored. A row with stop strings is decoded in any case.
 enum class DecodeText { No, Yes };
 struct TextRules {
   DecodeText decode = DecodeText::Yes;
@@ -47,9 +47,9 @@ class Generator {
   Generator(Parts parts, const schedule::SchedulerSettings& settings, TextRules text);
 
   bool fits(const PreparedPrompt& prompt) const;
-  // The missing samples of a prompt without fault. `known_score`: an earlier attempt has its prompt_logprobs already.
-  // Partials continue where a drain stopped.
+  // Whether the prompt's log-probabilities are still to be computed, or are those of an earlier attempt.
   enum class Score { Wanted, Known };
+  // Adds the missing samples of a prompt without fault. Partials continue where a drain stopped.
   void add(const PreparedPrompt& prompt, std::span<const std::uint32_t> missing_samples,
            std::vector<dataset::PartialSample> partials, Score score);
 
@@ -58,7 +58,7 @@ class Generator {
   void step(const schedule::Decision& decision);
   // Rows that ended since the last call.
   GeneratedRows take_finished() { return std::exchange(ended_, {}); }
-  // After a Drain decision: what the unfinished samples have so far.
+  // The tokens of unfinished samples after a Drain decision.
   std::vector<dataset::PartialSample> partials() const;
 
   std::uint64_t prompt_tokens() const { return prompt_tokens_; }
@@ -70,7 +70,7 @@ class Generator {
 
  private:
   using Key = std::pair<std::uint64_t, std::uint32_t>;  // prompt, sample
-  // What grows beside a sequence's tokens, by slot.
+  // State of a slot's sequence besides its tokens.
   struct Track {
     std::vector<TokenId> stop_tokens;
     sample::Stopping stopping;

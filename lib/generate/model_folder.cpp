@@ -61,7 +61,7 @@ PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model) {
   return {config.errors.too_long, model.max_model_len, model.config.vocabulary};
 }
 
-RunConfig settle(RunConfig config, const dataset::PromptFile& prompts) {
+RunConfig with_prompt_settings(RunConfig config, const dataset::PromptFile& prompts) {
   config.input.add_special_tokens = prompts.add_special_tokens();
   return config;
 }

@@ -32,7 +32,7 @@ void check_model_can(const ModelFolder& model, const RunConfig& config, const da
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model);
 // The settings with input.add_special_tokens taken from the file if run.yaml leaves it to the file: a run keeps this
 // value, and a changed attribute is reported when the run is resumed.
-RunConfig settle(RunConfig config, const dataset::PromptFile& prompts);
+RunConfig with_prompt_settings(RunConfig config, const dataset::PromptFile& prompts);
 // The columns beside the prompt, so that a misspelt one is noticed: "used: n, seed; carried along: topic", or "".
 std::string columns_text(const dataset::PromptFile& prompts);
 // Warnings for the user before the job, one sentence each.

@@ -24,9 +24,9 @@ class RowSeconds {
 
   // p50, p90, p99, max; null if there are no rows.
   nlohmann::ordered_json summary() const;
-  // The same and the counts, from which a later attempt computes the sum.
+  // The same with the counts, from which a later attempt computes the run's sum.
   nlohmann::ordered_json whole() const;
-  static RowSeconds from(const nlohmann::json& whole);  // malformed values count as nothing
+  static RowSeconds from(const nlohmann::json& whole);  // ignores malformed values
 
  private:
   static constexpr std::size_t buckets = 256;

@@ -36,7 +36,7 @@ GeneratedRows generate_rows(const Comm& world, const RunConfig& config, const Mo
   settings.parallel.kv_cache_tokens.reset();
   const Ranks ranks = arrange_ranks(world, settings.parallel);
   Engine engine(settings, model, ranks, estimate(jobs));
-  together(world, [&] { loaded(engine); });
+  run_on_all_ranks(world, [&] { loaded(engine); });
   Generator& generator = engine.generator();
   for (const auto& one : share_of(world, jobs)) generator.add(one.prompt, one.samples, {}, Generator::Score::Wanted);
   GeneratedRows rows;

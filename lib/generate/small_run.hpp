@@ -16,9 +16,9 @@ struct SmallJob {
   PreparedPrompt prompt;               // without fault
   std::vector<std::uint32_t> samples;  // to make
 };
-// This rank's rows, of its share of the jobs: consecutive ones, rank after rank. Collective; all ranks give all jobs.
-// The experts are spread over the whole world, whatever expert_domain says, so that the model fits if it fits at all.
-// `loaded` sees the engine before the first step; what it throws on any rank, all throw.
+// Returns the rows of this rank's share of the jobs; shares are consecutive, in rank order. Collective; all ranks pass
+// all jobs. The experts are spread over the whole world, whatever expert_domain says, so that the model fits if it fits
+// at all. `loaded` is called with the engine before the first step; if it throws on any rank, all ranks throw.
 GeneratedRows generate_rows(
     const Comm& world, const RunConfig& config, const ModelFolder& model, std::span<const SmallJob> jobs,
     const std::function<void(const Engine&)>& loaded = [](const Engine&) {});

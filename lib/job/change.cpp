@@ -27,15 +27,15 @@ using dataset::RunPaths;
 
 constexpr std::string_view retries = "retry_failed", extends = "extend";
 
-// Otherwise the key is a fingerprint.
+// False if the key is a fingerprint.
 bool is_setting(const std::string& key) { return key.find('.') != std::string::npos; }
 
 bool does(const RunChange& change, std::string_view what) { return change.what.find(what) != std::string::npos; }
 
 // Failures that the prompt alone causes repeat with any settings.
 Fate fate_of_failed(const RunChange& change, ErrorCode code) {
-  const bool other_settings = !change.values.empty();
-  if (code == ErrorCode::TooLong) return other_settings ? Fate::Again : Fate::Keep;  // its message names the limits
+  const bool new_settings = !change.values.empty();
+  if (code == ErrorCode::TooLong) return new_settings ? Fate::Again : Fate::Keep;  // its message names the limits
   return code == ErrorCode::Internal && does(change, retries) ? Fate::Again : Fate::Keep;
 }
 
@@ -60,7 +60,7 @@ Fate fate_of(const RunChange& change, WantedRows& wanted, const Completion& row)
   return fate;
 }
 
-// The values before the change, for keys with new values.
+// The settings before the change.
 RunConfig config_before(RunConfig config, const RunChange& change, const std::string& origin) {
   for (const auto& [key, both] : change.values)
     if (is_setting(key)) config = with_value(std::move(config), key, both.first, origin);
@@ -80,7 +80,7 @@ dataset::Verdicts verdicts_of(const RunChange& change, const RunConfig& config, 
           [&](std::uint64_t prompt) { return change.values.empty() ? 0 : wanted.of(prompt).sampling.n; },
           [&](const Completion& row) { return wanted.ends_after_all(row); },
           [&](std::uint64_t prompt) { return change.values.empty() || wanted.begins_as_before(prompt); },
-          [&](const dataset::PartialSample& partial) { return change.values.empty() || wanted.goes_on(partial); },
+          [&](const dataset::PartialSample& partial) { return change.values.empty() || wanted.is_beginning(partial); },
           change.values.empty() ? nullptr : &prompts,
           change.values.empty() ? dataset::OutputLayout{} : dataset::layout_of(config, prompts)};
 }
@@ -132,7 +132,7 @@ void carry_through(const RunPaths& paths, RunManifest& manifest, const RunConfig
   dataset::write_manifest(paths, manifest);
 }
 
-// The parts of the manifest that --retry-failed and --extend change besides the rows.
+// What --retry-failed and --extend change in the manifest besides the rows.
 RunChange change_for(const RunRequest& request, const RunPaths& paths, const RunManifest& manifest,
                      const ModelFolder& model, const dataset::PromptFile& prompts, const Fingerprints& fingerprints) {
   RunChange change;
@@ -284,7 +284,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   }
   if (change.prompts > change.prompts_before && step == ChangeStep::Make) {
     changed.shard_prompts = shard_prompts_for(request, manifest, change);
-    if (manifest.shards_removed)  // those that a kill left would be taken for new ones
+    if (manifest.shards_removed)  // shards that a kill left behind would be taken for new ones
       dataset::remove_merged_shards(paths, manifest, [] {});
   }
   changed.history.push_back(change);

@@ -13,18 +13,17 @@ namespace moemill::mill {
 // The keys of run.yaml that may differ from the run's own because the request asks for a change.
 std::vector<std::string> changeable_keys(const RunRequest& request);
 
-// Whether the first prompts of the input, as many as the run has, are those that it was made from, in everything except
-// n and max_tokens.
+// Whether the input still begins with the run's prompts, equal in everything except n and max_tokens.
 bool begins_with_the_same(const dataset::RunManifest& manifest, const RunConfig& config,
                           const dataset::PromptFile& prompts);
 // The manifest's hash of the first `count` prompts for that comparison. Reads the prompts.
 constexpr const char* prompts_fingerprint = "prompts_sha256";
 std::string hash_prompts(const RunConfig& config, const dataset::PromptFile& prompts, std::uint64_t count);
 
-// Settings of the run: config.yaml, with the values of a change that was not completed.
+// The run's settings: config.yaml, with the values of a change that was interrupted.
 RunConfig config_of_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest);
 
-// Completes a change that was killed.
+// Completes a change that a kill interrupted.
 void finish_change(const dataset::RunPaths& paths, dataset::RunManifest& manifest, const ModelFolder& model,
                    const dataset::PromptFile& prompts);
 // Makes the change if there is one, and reports what stays as it is. UserError, without changing anything, if existing

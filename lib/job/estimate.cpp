@@ -8,7 +8,7 @@
 namespace moemill::mill {
 namespace {
 
-// sequences, prompt tokens, work, longest possible, longest likely
+// [sequences, prompt tokens, work, longest possible tokens, longest likely tokens]
 using ShardSize = std::array<std::uint64_t, 5>;
 
 ShardSize size_of(const dataset::PromptFile& prompts, dataset::ShardRange range, const SamplingParams& defaults,
@@ -16,8 +16,8 @@ ShardSize size_of(const dataset::PromptFile& prompts, dataset::ShardRange range,
   ShardSize size{0, 0, 0, 1, 1};
   for (const auto& prompt : prompts.read(range.first, range.count, defaults)) {
     const bool text = prompt.token_ids.empty();
-    // About four bytes per token, rarely fewer than two; never more than three tokens per byte and a few special tokens
-    // (NFC may lengthen a text).
+    // A token has about four bytes, rarely fewer than two. A text never has more than three tokens per byte (NFC may
+    // lengthen it) and a few special tokens.
     const std::uint64_t tokens = text ? prompt.text.size() / 4 + 1 : prompt.token_ids.size();
     size[0] += prompt.sampling.n;
     size[1] += tokens;
@@ -39,7 +39,7 @@ JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, 
   const auto ranks = static_cast<std::size_t>(world.size()), rank = static_cast<std::size_t>(world.rank());
   const std::size_t share = (unfinished.size() + ranks - 1) / ranks;
   std::vector<ShardSize> mine(share, ShardSize{}), all(share * ranks);
-  together(world, [&] {
+  run_on_all_ranks(world, [&] {
     for (std::size_t i = 0; i < share && i * ranks + rank < unfinished.size(); ++i)
       mine[i] = size_of(prompts, manifest.range_of(unfinished[i * ranks + rank]), defaults, max_model_len);
   });

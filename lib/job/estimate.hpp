@@ -13,7 +13,7 @@
 
 namespace moemill::mill {
 
-// Ranks look at different shards and share the result; collective.
+// Each rank looks at some of the shards, and all get the result; collective.
 JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, const dataset::RunManifest& manifest,
                          std::span<const ShardId> unfinished, const SamplingParams& defaults,
                          std::uint32_t max_model_len);

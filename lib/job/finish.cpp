@@ -46,15 +46,14 @@ nlohmann::ordered_json read_summary(const dataset::RunPaths& paths) {
   return json.is_object() ? json : nlohmann::ordered_json::object();
 }
 
-// Whether all rows are in the files that the user asked for. When a drain is agreed, they may all be on disk and yet
-// not be merged.
+// Whether all rows are in the files that the user asked for. After a drain, all of them may be on disk but not merged.
 bool stands_in_files(const RunPlan& plan, const RunConfig& config, bool merged) {
   if (config.output.merge) return merged;
   return dataset::list_run(plan.paths, plan.manifest).finished.size() == plan.manifest.shard_count();
 }
 
-// Removes what outputs.h5 has as well. It comes last, when everything else is written; if it is stopped or killed, the
-// next start does it.
+// Removes what outputs.h5 has as well. Called last, when everything else is written; if it is stopped or killed, the
+// next start completes it.
 void remove_what_is_twice(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   files::remove(plan.paths.outputs_before());
   if (!config.output.merge || config.output.keep_shards || !is_merged(plan.paths, plan.manifest)) return;
@@ -71,7 +70,7 @@ void remove_what_is_twice(RunPlan& plan, const RunConfig& config, StopWish& stop
   }
 }
 
-// The path of the rows. Shards that were removed do not come back when output.merge is switched off.
+// The path that has the rows. Removed shards are not restored when output.merge is switched off.
 std::string files_of_rows(const RunPlan& plan, const RunConfig& config) {
   return config.output.merge || plan.manifest.shards_removed ? plan.paths.outputs() : plan.paths.shards();
 }
@@ -83,7 +82,7 @@ void store_code(const dataset::RunPaths& paths, ExitCode code) {
   files::write_atomically(paths.summary(), summary.dump(2) + "\n");
 }
 
-// A fault here, such as a damaged outputs.h5, ends the job: summary.json and run.json must not say otherwise.
+// A fault here, such as a damaged outputs.h5, ends the job, so that summary.json and run.json do not report success.
 void remove_what_is_twice_at_the_end(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   try {
     remove_what_is_twice(plan, config, stop);
@@ -93,7 +92,7 @@ void remove_what_is_twice_at_the_end(RunPlan& plan, const RunConfig& config, Sto
       store_code(plan.paths, code);
       dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));
     } catch (const SystemError& e) {
-      log::warning("the exit code is not in the run directory: {}", e.what());  // what ended the job counts
+      log::warning("the exit code is not in the run directory: {}", e.what());  // the original failure is reported
     }
     throw;
   }
@@ -122,7 +121,7 @@ void warn_of_failed(const RunCounts& counts, const RunPlan& plan, const RunConfi
           : "");
 }
 
-// "all 256 rows of 128 prompts are done", or how many of them are not.
+// "all 256 rows of 128 prompts are done", or how many are not.
 std::string whole_text(const RunPlan& plan, const RunCounts& counts) {
   if (counts.rows_failed == 0)
     return fmt::format("all {} rows of {} prompts are done", thousands(counts.rows), thousands(plan.manifest.prompts));
@@ -214,7 +213,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
                     dataset::RunCounter& counter, double started) {
   ExitCode code = ExitCode::Done;
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     const bool merged = is_merged(plan.paths, plan.manifest);
     bool stopped = end == MillEnd::Drained && !stands_in_files(plan, config, merged);
     try {
@@ -257,7 +256,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
 
 bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config) {
   bool finished = false;
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     if (!plan.unfinished.empty() || (config.output.merge && !is_merged(plan.paths, plan.manifest))) return;
     const auto summary = read_summary(plan.paths);
     finished = dataset::value_of<std::uint32_t>(summary, "attempts") == plan.manifest.attempts &&
@@ -268,7 +267,7 @@ bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& co
 
 ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop) {
   ExitCode code = ExitCode::Done;
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     const RunCounts& counts = plan.before;
     remove_what_is_twice_at_the_end(plan, config, stop);
     code = exit_code_of(counts, plan.manifest, config.errors);

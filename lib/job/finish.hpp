@@ -31,7 +31,7 @@ struct Report {
             const model::ModelConfig& model);
 };
 dataset::AttemptCores attempt_cores(const Ranks& ranks);
-// Adds a line to attempts.jsonl. If that fails, a warning says so and the job goes on: no row depends on it.
+// Adds a line to attempts.jsonl. If that fails, a warning says so and the job continues: no row depends on it.
 void record_or_warn(const dataset::RunPaths& paths, const auto& line);
 Report start_report(const Ranks& ranks, const model::ModelConfig& model, const RunPlan& plan);
 

@@ -17,7 +17,7 @@ bool grows(const std::string& key, const RunConfig& before, const RunConfig& now
          now.model.max_model_len.value_or(all) > before.model.max_model_len.value_or(all);
 }
 
-// Columns that a run compares by other means than their contents, and columns that may grow.
+// Columns whose contents are not compared, because the run compares them in a different way or allows them to grow.
 bool can_differ(const std::string& column, const dataset::PromptFile& prompts) {
   const auto& carried = prompts.carried();
   return column == "n" || column == "max_tokens" ||

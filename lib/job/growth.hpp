@@ -15,7 +15,7 @@ namespace moemill::mill {
 // settings; `columns` is changed_columns() for the same number of prompts.
 std::string growth_advice(const RunConfig& before, const RunConfig& now, const std::vector<std::string>& keys,
                           const std::string& columns);
-// What is known about prompts that differ from those the run began with: the columns, and how to find the row.
+// A text about prompts that differ from those the run began with: the columns, and how to find the row.
 std::string differing_prompts(const dataset::RunManifest& manifest, const dataset::PromptFile& prompts);
 
 }  // namespace moemill::mill

@@ -28,7 +28,7 @@
 namespace moemill::mill {
 namespace {
 
-// Everything that is opened before the first weight is read.
+// The model folder and the input, opened before the first weight is read.
 struct Opened {
   ModelFolder model;
   dataset::PromptFile prompts;
@@ -37,7 +37,7 @@ struct Opened {
 Opened open_inputs(const Comm& world, const RunConfig& config) {
   std::optional<Opened> opened;
   std::vector<std::string> warnings;  // on rank 0
-  together(world, [&] {
+  run_on_all_ranks(world, [&] {
     ModelFolder model = open_model(config.model);
     dataset::PromptFile prompts = open_prompts(config);
     check_model_can(model, config, prompts);
@@ -113,9 +113,9 @@ std::string reason_to_stop(const Comm& world, StopWish& stop) {
   const std::vector<char> all = gather(world, mine);
   const auto first = std::find(all.begin(), all.end(), 1);
   if (first == all.end()) return "";
-  const std::string told = broadcast_text(world, stop.ask().value_or(""), static_cast<int>(first - all.begin()));
-  if (world.rank() == 0) log::warning("stopping early because of {}, before the model is loaded", told);
-  return told;
+  const std::string reason = broadcast_text(world, stop.ask().value_or(""), static_cast<int>(first - all.begin()));
+  if (world.rank() == 0) log::warning("stopping early because of {}, before the model is loaded", reason);
+  return reason;
 }
 
 Progress::Goal goal_of(const RunPlan& plan) {
@@ -140,7 +140,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
     return MillEnd::Drained;
   }
   Engine& engine = *loaded;
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     check_same_weights(plan, engine.weights_digest());
     keep_config(plan, config);
   });
@@ -152,7 +152,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
                            prepare_rules(config, in.model)};
   const dataset::OutputLayout layout = dataset::layout_of(config, in.prompts);
   std::optional<Progress> progress;
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     announce(plan, config, in, ranks, engine);
     progress.emplace(plan.paths.metrics(), goal_of(plan), started);
   });
@@ -164,7 +164,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   const MillEnd end = mill.turn();
   report.stop_reason = mill.drain_reason();
   report.take(world, mill.totals(), engine.generator().row_seconds(), engine.backend(), in.model.config);
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
     progress->finish(report.summary.totals,
                      {report.expert_load.max_over_mean, report.expert_counts, experts, report.row_seconds});
@@ -172,18 +172,18 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   return end;
 }
 
-// Checks the prompts again, because every rank reads its prompts hours later. A run of an older moemill does not know
-// the columns.
+// Keeps the hashes of the columns, so that each rank checks the prompts that it reads hours later. The manifest of an
+// older moemill has no such hashes.
 void hold_to_contents(const Comm& world, const RunPlan& plan, dataset::PromptFile& prompts) {
   const auto& prints = plan.manifest.fingerprints;
   const std::string stamp = broadcast_text(world, prompts.stamp_when_opened(), 0);
-  together(world, [&] {
+  run_on_all_ranks(world, [&] {
     if (prints.contains("input_columns"))
       prompts.hold_to({prints.at("input_sha256"), prints.at("input_columns")}, stamp);
   });
 }
 
-// What only rank 0 holds until the end of the job.
+// Owned by rank 0 alone until the end of the job.
 struct RankZero {
   RunLog log;
   std::optional<dataset::RunLock> lock;
@@ -205,8 +205,8 @@ void check_is_folder(const std::string& dir) {
     user_error("{}: is neither a folder nor a link to one: output.dir names the folder of the run", dir);
 }
 
-// Records an attempt that could not record its own end. Called before this job may be refused, because the next job
-// would find this job's heartbeat in run.lock.
+// Records the end of a killed attempt, which could not do so itself. Called before this job may be refused, because the
+// next job would find this job's heartbeat in run.lock.
 void record_killed(const dataset::RunPaths& paths, const dataset::RunLock& lock) {
   const auto last = dataset::read_manifest(paths);
   const auto sign = lock.last_sign_of_the_dead();
@@ -229,19 +229,19 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
                       std::optional<RankZero>& zero, dataset::RunCounter& counter) {
   const RunConfig& config = request.config;
   RunPlan plan;
-  rank_zero(ranks.world, [&] {
+  run_on_rank_zero(ranks.world, [&] {
     for (const auto& warning : model::check_model_files(config.model.path, in.model.config, config.model.load_format))
       log::warning("{}", warning);
     const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
     const dataset::RunPaths paths{config.output.dir};
-    find_run(request);  // a request that is refused anyway leaves no lock
+    find_run(request);  // throws first, so that a request that is refused anyway leaves no lock
     check_is_folder(paths.dir);
     take_lock(zero->lock, paths, stop);
-    const bool goes_on = request.existing == Existing::Keep && files::exists(paths.manifest());
-    if (goes_on) zero->log.open(paths, who_works(ranks));
-    if (goes_on) record_killed(paths, *zero->lock);
+    const bool resumes = request.existing == Existing::Keep && files::exists(paths.manifest());
+    if (resumes) zero->log.open(paths, who_works(ranks));
+    if (resumes) record_killed(paths, *zero->lock);
     plan = open_run(request, in.model, in.prompts, fingerprints, counter);
-    if (!goes_on) zero->log.open(paths, who_works(ranks));
+    if (!resumes) zero->log.open(paths, who_works(ranks));
   });
   return share(ranks.world, plan);
 }
@@ -271,7 +271,7 @@ void store_failure(RunPlan& plan, const Ranks& ranks, const Failure& failure, do
 }
 
 // Not called for a job that is refused or has nothing to compute.
-void tell_cores(const Ranks& ranks) {
+void report_cores(const Ranks& ranks) {
   const SlurmJob job = slurm_job([](const char* name) { return std::getenv(name); });
   log::info("{}", cores_line(ranks.cores.use, job));
   for (const auto& warning : core_warnings(ranks.cores.use, job)) log::warning("{}", warning);
@@ -282,23 +282,24 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   RunRequest request = asked;
   const RunConfig& config = request.config;
   std::optional<StopFile> stop_file;  // on rank 0
-  rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
+  run_on_rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
   const Ranks ranks = arrange_ranks(world, config.parallel);
   Opened in = open_inputs(world, config);
-  request.config = settle(asked.config, in.prompts);
+  request.config = with_prompt_settings(asked.config, in.prompts);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);
   if (world.rank() == 0 && !stop.warning().empty()) log::warning("{}", stop.warning());
   dataset::RunCounter counter;  // counts on rank 0
   RunPlan plan = agree_on_plan(ranks, request, in, stop, zero, counter);
-  rank_zero(world, [&] {
-    if (plan.unfinished.empty()) keep_config(plan, config);  // otherwise it is kept when the weights are known
+  run_on_rank_zero(world, [&] {
+    if (plan.unfinished.empty())
+      keep_config(plan, config);  // otherwise config.yaml is written when the weights are known
   });
   if (stands_finished(world, plan, config)) return already_done(world, plan, config, stop);
-  rank_zero(world, [&] {
+  run_on_rank_zero(world, [&] {
     stop_file->remove_old();
     begin_attempt(plan, ranks);
-    if (!plan.unfinished.empty()) tell_cores(ranks);
+    if (!plan.unfinished.empty()) report_cores(ranks);
   });
   plan = share(world, plan);
   try {

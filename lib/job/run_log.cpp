@@ -10,8 +10,8 @@
 namespace moemill::mill {
 namespace {
 
-// The file is opened and closed for every text, because network file systems show a write to other clients when the
-// file is closed.
+// Opens and closes the file for every text, because network file systems show a write to other clients only after
+// close.
 void append(const std::string& path, std::string_view text) {
   dataset::JsonLines file(path);
   for (std::size_t begin = 0; begin <= text.size();) {

@@ -1,6 +1,5 @@
-// RUN_DIR/run.log, for `tail -f` from any node: what rank 0 logs, with full dates, and why it ended. Made by run_job.
-// It is not part of the outputs: the program never reads it, and if it cannot be written one warning says so and the
-// job continues.
+// RUN_DIR/run.log, for `tail -f` from any node: rank 0's log with full dates, and the reason for the job's end. Made by
+// run_job. The program never reads it; if it cannot be written, one warning says so and the job continues.
 #pragma once
 
 #include <mutex>
@@ -32,7 +31,7 @@ class RunLog {
   bool given_up_ = false;  // whether the file cannot be written
 };
 
-// The last message of a rank that is about to end the whole job.
+// Adds the last message of a rank that is about to abort the whole job.
 void append_to_run_log(const dataset::RunPaths& paths, std::string_view fault);
 
 }  // namespace moemill::mill

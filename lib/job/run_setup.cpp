@@ -83,8 +83,9 @@ std::string changed_columns(const RunManifest& manifest, const dataset::InputCon
 
 namespace {
 
-// What --extend reports about an input that has changed, or "" if prompts were only added.
-std::string other_prompts(const RunManifest& manifest, const RunConfig& config, const dataset::PromptFile& prompts) {
+// How --extend describes an input that has changed, or "" if prompts were only added.
+std::string how_prompts_differ(const RunManifest& manifest, const RunConfig& config,
+                               const dataset::PromptFile& prompts) {
   if (!manifest.fingerprints.contains(prompts_fingerprint))
     return "\n  the prompts, and the run is of an older moemill: run.json has no prompts_sha256, so that nobody can "
            "tell "
@@ -112,7 +113,7 @@ std::string model_differences(const RunManifest& manifest, const Fingerprints& f
 
 }  // namespace
 
-std::string other_arithmetic(const RunManifest& manifest) {
+std::string differing_arithmetic(const RunManifest& manifest) {
   const auto found = manifest.fingerprints.find("arithmetic");
   const std::string begun(found == manifest.fingerprints.end() ? first_arithmetic_definition : found->second);
   if (begun == arithmetic_definition) return "";
@@ -122,9 +123,9 @@ std::string other_arithmetic(const RunManifest& manifest) {
 
 namespace {
 
-// A run with all its rows stays as it is, whatever made them.
+// A run that has all its rows is accepted with any arithmetic.
 void check_arithmetic(const RunPaths& paths, const RunManifest& manifest, const RunRequest& request) {
-  const std::string differs = other_arithmetic(manifest);
+  const std::string differs = differing_arithmetic(manifest);
   if (differs.empty()) return;
   const bool changes = request.failed_rows == FailedRows::Retry || request.growth == Growth::Allowed;
   if (!changes && is_merged(paths, manifest)) return;
@@ -146,7 +147,7 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
   std::vector<std::string> changed_keys;
   const bool same_prompts = manifest.prompts == fingerprints.prompts;
   for (const auto& key : differing_keys(old_config, config)) {
-    if (key == "input.limit" && same_prompts) continue;  // none, and all of them, are the same
+    if (key == "input.limit" && same_prompts) continue;  // no limit, or a limit of all prompts: the same prompts
     if (std::find(changeable.begin(), changeable.end(), key) != changeable.end()) continue;
     changed_keys.push_back(key);
     differences += fmt::format("\n  {}: {} there, {} now", key, value_of(old_config, key), value_of(config, key));
@@ -168,7 +169,7 @@ void check_same_run(const RunPaths& paths, const RunManifest& manifest, const Ru
           " Prompts that were added at the end of the file are taken into the run with --extend; or they have a run of "
           "their own: a file with only them and another output.dir.";
   }
-  if (request.growth == Growth::Allowed && !same_input) differences += other_prompts(manifest, config, prompts);
+  if (request.growth == Growth::Allowed && !same_input) differences += how_prompts_differ(manifest, config, prompts);
   if (!differences.empty()) refuse(paths, differences, advice);
 }
 
@@ -226,10 +227,11 @@ dataset::SampleCounts sample_counts(const RunConfig& config, const dataset::Prom
 
 namespace {
 
-// Brings an existing run into the form that the request asks for.
+// Resumes an existing run, with the change that the request asks for.
 void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
              const Fingerprints& fingerprints, dataset::RunCounter& counter) {
-  is_merged(plan.paths, plan.manifest);  // throws for a run that has lost its rows: only --overwrite makes them again
+  is_merged(plan.paths,
+            plan.manifest);  // throws for a run that has lost its rows, which only --overwrite generates again
   dataset::make_folders(plan.paths);
   dataset::remove_leftovers(plan.paths);
   finish_change(plan.paths, plan.manifest, model, prompts);

@@ -1,5 +1,5 @@
-// The run directory at the start of an attempt: made, or found and checked for resume. Rank 0 reads and writes it and
-// sends the other ranks plain data. Used by run_job.
+// The run directory at the start of an attempt: created, or found and checked for resume. Rank 0 reads and writes it
+// and sends plain data to all ranks. Used by run_job.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ struct Fingerprints {
 // Reads all prompts and all weights.
 Fingerprints fingerprints_of(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts);
 
-// What all ranks know about the attempt.
+// The attempt as all ranks see it.
 struct RunPlan {
   dataset::RunPaths paths;
   dataset::RunManifest manifest;
@@ -46,20 +46,20 @@ struct RunPlan {
   dataset::RunCounts before;        // rows of earlier attempts, in shards and journals
 };
 
-// The run to resume, or nothing when there is none or --overwrite will remove it. UserError when there is a run and
-// resume is `never`, or there is none and resume is `always`.
+// The run to resume, or nothing if there is none or --overwrite will remove it. UserError if there is a run and resume
+// is `never`, or if there is none and resume is `always`.
 std::optional<dataset::RunManifest> find_run(const RunRequest& request);
 // Which columns of the input have changed since the run began: "columns prompt, topic", or "". Manifests of early
 // versions have only the SHA-256 of the whole file; the file is then compared with that.
 std::string changed_columns(const dataset::RunManifest& manifest, const dataset::InputContents& now,
                             const std::string& input_path);
 // How the arithmetic of the run differs from this program's (base/arithmetic.hpp), or "".
-std::string other_arithmetic(const dataset::RunManifest& manifest);
-// UserError naming what differs when the answers would change: rows that exist and rows to come must belong to one run.
-// Keys that the request asks to change may differ.
+std::string differing_arithmetic(const dataset::RunManifest& manifest);
+// UserError, with what differs, if the answers would change: existing and new rows must belong to one run. Keys that
+// the request asks to change may differ.
 void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& manifest, const RunRequest& request,
                     const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
-// Called by rank 0 before the first row: all weights that were read must be those of the attempts before. The first
+// Called by rank 0 before the first row: all weights that were read must be those of the earlier attempts. The first
 // attempt that gets this far stores their digest. UserError as above.
 void check_same_weights(RunPlan& plan, const std::string& weights_digest);
 // The digest's key in the manifest's fingerprints; absent before the first load, and with random weights. The number at
@@ -71,10 +71,10 @@ void keep_config(const RunPlan& plan, const RunConfig& config);
 // The manifest of a new run. UserError for everything in prompts and settings that makes a run impossible.
 dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfig& config, const ModelFolder& model,
                                   const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
-// UserError when a foreign file is in the way of a new run.
+// UserError if a file that is not the run's own is in the way of a new run.
 void check_nothing_in_the_way(const dataset::RunPaths& paths, const RunConfig& config);
-// Whether outputs.h5 has all rows. UserError when it belongs to a different run, or when it is missing and the shards
-// were removed.
+// Whether outputs.h5 has all rows. UserError if it belongs to a different run, or if it is missing and the shards were
+// removed.
 bool is_merged(const dataset::RunPaths& paths, const dataset::RunManifest& manifest);
 // Called by rank 0, which holds the run's lock. UserError like the three functions above, before anything is removed or
 // written. Makes the change that the request asks for (job/change.hpp).

@@ -12,10 +12,10 @@ namespace {
 
 constexpr int most_wait_ms = 1000;
 
-// This does not use the normal way of errors: agreeing on one ends with writing journals, attempts.jsonl and run.json,
-// which belong to the other job by now. The launcher ends the other ranks as it does after a kill; they finish at most
-// their current step, and what they leave is as after a kill: unfinished shards have temporary names, and rows have the
-// same bytes whoever writes them.
+// Ends the process at once, because an agreed error would still write journals, attempts.jsonl and run.json, which the
+// new holder owns by now. The launcher then ends the remaining ranks as after a kill. They finish at most their current
+// step, and their files do no harm: unfinished shards have temporary names, and a row has the same bytes whichever job
+// writes it.
 [[noreturn]] void leave_to(const std::string& dir, const std::string& holder) noexcept {
   try {
     const std::string line = fmt::format(
@@ -23,12 +23,12 @@ constexpr int most_wait_ms = 1000;
         "time "
         "(suspended?) and was taken for dead; leaving at once, without writing anything more\n",
         dir, holder);
-    // The time is limited, in case nobody reads stderr.
+    // Waits for a limited time, because nothing may be reading stderr.
     pollfd ready{STDERR_FILENO, POLLOUT, 0};
     if (::poll(&ready, 1, most_wait_ms) > 0) (void)!::write(STDERR_FILENO, line.data(), line.size());
-  } catch (...) {  // no memory for the text: the process ends in any case
+  } catch (...) {  // there is no memory for the text: the process ends without it
   }
-  ::_exit(static_cast<int>(ExitCode::Usage));  // the code of a job that is refused
+  ::_exit(static_cast<int>(ExitCode::Usage));  // the code of a refused job
 }
 
 }  // namespace

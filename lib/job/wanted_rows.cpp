@@ -68,7 +68,7 @@ Fate WantedRows::fate_of(const dataset::Completion& row) {
                        row.num_completion_tokens, now.sampling.max_tokens));
   const bool cut = row.finish_reason == FinishReason::Length && row.num_completion_tokens < now.sampling.max_tokens;
   if (!cut) return Fate::Keep;
-  return row.num_completion_tokens > 0 ? Fate::GoOn : Fate::Again;
+  return row.num_completion_tokens > 0 ? Fate::Continue : Fate::Again;
 }
 
 bool WantedRows::begins_as_before(std::uint64_t prompt) {
@@ -83,13 +83,13 @@ bool WantedRows::begins_as_before(std::uint64_t prompt) {
   return !then.fault && then.tokens == now.tokens;
 }
 
-bool WantedRows::goes_on(const dataset::PartialSample& partial) {
+bool WantedRows::is_beginning(const dataset::PartialSample& partial) {
   const SamplingParams& now = of(partial.prompt_index).sampling;
   return partial.sample_index < now.n && partial.token_ids.size() < now.max_tokens &&
          begins_as_before(partial.prompt_index);
 }
 
-// Among the rules for an end, only repetition comes after length.
+// Only the rule for repetition is checked after the rule for length.
 FinishReason WantedRows::ends_after_all(const dataset::Completion& row) {
   const PreparedPrompt& now = of(row.prompt_index);
   const std::vector<TokenId> stop_tokens = sample::stop_tokens(now.sampling, model_.config.eos);

@@ -21,14 +21,14 @@ Mill::Mill(MillParts parts, schedule::ClaimState claims)
 MillEnd Mill::turn() {
   for (;;) {
     const schedule::Decision decision = agree_on_step();
-    attempt([&] { tell_progress(); });
+    attempt([&] { report_progress(); });
     if (!schedule::takes_a_step(decision.phase)) return leave(decision);
     attempt([&] { open(decision.claims); });
     claims_.take(decision.claims.size());
     try {
       take_step(decision);
     } catch (...) {
-      flush_all();  // in the middle of a step there is no agreeing: the caller ends the other ranks
+      flush_all();  // ranks cannot agree in the middle of a step: the caller aborts the other ranks
       throw;
     }
     attempt([&] { store(); });
@@ -51,7 +51,7 @@ schedule::Decision Mill::agree_on_step() {
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::GoOn;
   const RankState state{mine, step_counts(totals_)};
   const double before = now_seconds();
-  // Into memory of its own: gather() would allocate at every step.
+  // gather() would allocate memory at every step.
   parts_.world.all_gather(std::as_bytes(std::span(&state, 1)), std::as_writable_bytes(std::span(states_)));
   totals_.idle_seconds += now_seconds() - before;
   for (std::size_t r = 0; r < states_.size(); ++r) {
@@ -94,14 +94,14 @@ void Mill::store() {
       continue;
     }
     (*shard)->finish(parts_.inputs, parts_.layout, parts_.attributes);
-    shard = open_.erase(shard);  // at once: when the next one cannot be written, what is left here is still open
+    shard = open_.erase(shard);  // immediately: if the next shard cannot be written, only open shards may be left here
   }
   if (now_seconds() < next_flush_) return;
   for (auto& shard : open_) shard->flush();
   next_flush_ = now_seconds() + parts_.flush_seconds;
 }
 
-// What is finished stays, whoever failed: as many journals as can be written.
+// Saves the finished rows of as many journals as can be written, whatever has failed.
 void Mill::flush_all() {
   for (auto& shard : open_) attempt([&] { shard->flush(); });
 }
@@ -122,7 +122,7 @@ MillEnd Mill::leave(const schedule::Decision& decision) {
   }
   const bool finished = decision.phase == schedule::Phase::Finished;
   if (!finished) drain_reason_ = agree_on_reason();
-  together(parts_.world, [&] {
+  run_on_all_ranks(parts_.world, [&] {
     if (!finished) save_partials();
     for (auto& shard : open_) shard->close();
   });
@@ -130,7 +130,7 @@ MillEnd Mill::leave(const schedule::Decision& decision) {
   return finished ? MillEnd::Finished : MillEnd::Drained;
 }
 
-// Of the first rank that wished to drain.
+// The reason of the first rank that wished to drain.
 std::string Mill::agree_on_reason() const {
   std::size_t rank = 0;
   while (rank + 1 < facts_.size() && facts_[rank].wish != schedule::Wish::Drain) ++rank;
@@ -151,7 +151,7 @@ Totals Mill::progress_totals() const {
   return with_step_counts(sum, counts_);
 }
 
-void Mill::tell_progress() {
+void Mill::report_progress() {
   if (!parts_.progress || now_seconds() < next_progress_) return;
   parts_.progress->report(progress_totals());
   next_progress_ = now_seconds() + parts_.progress_seconds;

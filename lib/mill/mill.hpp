@@ -37,7 +37,8 @@ enum class MillEnd { Finished, Drained };
 class Mill {
  public:
   Mill(MillParts parts, schedule::ClaimState claims);
-  // Until all rows are done, or a drain has saved everything. Throws AgreedFailure when a rank cannot go on.
+  // Returns when all rows are done, or when a drain has saved everything. Throws AgreedFailure if a rank cannot
+  // continue.
   MillEnd turn();
   const Totals& totals() const { return totals_; }
   // Why the mill drained, the same on all ranks; "" when it did not.
@@ -45,7 +46,7 @@ class Mill {
 
  private:
   schedule::Decision agree_on_step();
-  void tell_progress();
+  void report_progress();
   void open(std::span<const schedule::Claim> claims);
   void take_step(const schedule::Decision& decision);
   void store();
@@ -65,10 +66,10 @@ class Mill {
     schedule::Facts facts;
     StepCounts counts;
   };
-  std::vector<RankState> states_;       // [ranks], of this step, as they are gathered
+  std::vector<RankState> states_;       // [ranks], gathered at this step
   std::vector<schedule::Facts> facts_;  // [ranks]
   std::vector<StepCounts> counts_;      // [ranks]
-  Failure failure_;                     // what this rank will report with its next facts
+  Failure failure_;                     // this rank reports it with its next facts
   Totals totals_;
   std::string drain_reason_;
   double next_flush_;

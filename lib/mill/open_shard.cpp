@@ -11,7 +11,7 @@
 namespace moemill::mill {
 namespace {
 
-// The rows and partial samples that an earlier attempt left of one prompt.
+// The rows and partial samples of one prompt that earlier attempts left in the journal.
 struct Known {
   std::set<std::uint32_t> samples;
   Generator::Score score = Generator::Score::Wanted;

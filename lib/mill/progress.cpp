@@ -18,7 +18,7 @@
 namespace moemill::mill {
 namespace {
 
-// Per second since the last report.
+// Counts per second since the last report.
 double rate(std::uint64_t now, std::uint64_t before, double seconds) {
   return seconds > 0 ? static_cast<double>(now - before) / seconds : 0;
 }

@@ -25,18 +25,18 @@ class Progress {
     std::uint32_t attempt = 1;
   };
   // `started`: now_seconds() at the start of the program. If metrics.jsonl cannot be written, one warning says so and
-  // the job goes on.
+  // the job continues.
   Progress(std::string metrics_path, Goal goal, double started);
-  // `totals`: of all ranks in this attempt.
+  // `totals` covers all ranks in this attempt.
   void report(const Totals& totals);
-  // What is known only at the end of an attempt.
+  // Values that exist only at the end of an attempt.
   struct End {
     double max_over_mean = 1;
     std::span<const std::uint64_t> expert_counts;  // [MoE layers, experts], how often each expert was picked
     std::size_t experts = 0;                       // per layer
     RowSeconds row_seconds;
   };
-  // The last report; ends the live line.
+  // Writes the last report and ends the live line.
   void finish(const Totals& totals, const End& end);
 
  private:
@@ -59,8 +59,8 @@ class Progress {
   enum class Look { Live, Log } look_;
 };
 
-// What the attempts before `attempt` did, by the last line of each in metrics.jsonl: a killed attempt counts up to that
-// line, but its time up to its last sign of life.
+// Sums of the attempts before `attempt`, by the last line of each in metrics.jsonl. A killed attempt is counted up to
+// that line, but its time up to its last heartbeat.
 struct EarlierAttempts {
   Totals totals;
   double wall_seconds = 0;

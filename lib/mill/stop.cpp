@@ -55,7 +55,7 @@ StopSignals::~StopSignals() {
   listener_.join();
   timespec none{};
   while (sigtimedwait(&held_, nullptr, &none) > 0) {
-  }  // pending signals were meant for the job that has ended
+  }  // pending signals were sent to the job that has ended
   pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
@@ -107,7 +107,7 @@ const std::optional<std::string>& StopWish::ask() {
     reason_ = "the time limit";
   } else if (stop_file_ && now >= next_look_) {
     next_look_ = now + 0.2;
-    if (stop_file_->asks()) reason_ = "the stop file " + stop_file_->told();
+    if (stop_file_->asks()) reason_ = "the stop file " + stop_file_->description();
   }
   return reason_;
 }

@@ -1,5 +1,5 @@
-// Reasons to stop a job early: signals, the wall-time limit, the stop file. The loop asks once per step; the answer
-// goes into the facts that all ranks share, so a signal to one rank drains all of them.
+// Reasons to stop a job early: signals, the wall-time limit, the stop file. The loop asks once per step and shares the
+// answer with all ranks, so a signal to one rank drains all of them.
 #pragma once
 
 #include <atomic>
@@ -45,7 +45,7 @@ class StopWish {
   // The reason to stop, once there is one; it does not change after that. Looks for the stop file a few times per
   // second.
   const std::optional<std::string>& ask();
-  // What rank 0 should report about the time limit; usually "".
+  // A warning about the time limit, to be reported by rank 0; usually "".
   const std::string& warning() const { return warning_; }
   // Throws StopRequested with the reason, once there is one.
   void check();

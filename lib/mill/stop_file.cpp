@@ -59,7 +59,7 @@ void StopFile::remove_old() {
   old_.reset();
 }
 
-std::string StopFile::told() const {
+std::string StopFile::description() const {
   return inside_ ? path_ : path_ + " (it is outside the run directory: remove it to resume)";
 }
 

@@ -21,7 +21,7 @@ class StopFile {
   // Removes the file that stopped an earlier job. A file outside the run directory is never removed.
   void remove_old();
   // Human-readable: the file's path and, if it would stop the next job immediately, how to continue.
-  std::string told() const;
+  std::string description() const;
 
  private:
   std::string path_;

@@ -1,4 +1,4 @@
-// summary.json and the ledger: what the run did and what it cost. Rank 0 writes them at every end, also an early one.
+// summary.json and the ledger: what the run did and what it cost. Rank 0 writes them whenever a job ends in order.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ struct Held {
 struct Cost {
   double unit_hours = 0;  // hours of cost.unit that the run has held
   double total = 0;
-  double per_million_tokens = 0;         // computed prompt tokens and generated ones
-  double per_million_output_tokens = 0;  // generated
+  double per_million_tokens = 0;         // prompt tokens that were computed, and generated tokens
+  double per_million_output_tokens = 0;  // generated tokens only
 };
 
 struct Summary {
@@ -38,7 +38,7 @@ struct Summary {
   std::uint64_t double_bos_prompts = 0;                 // double_bos.hpp
   std::uint64_t completions = 0;                        // finished rows of all attempts
   double wall_seconds = 0;                              // all attempts, start-up and merge included
-  double load_seconds = 0;                              // the part of them before the first step
+  double load_seconds = 0;                              // the part of wall_seconds before the first step
   int ranks = 1;
   int nodes = 1;
   dataset::AttemptCores cores;  // of this attempt
@@ -54,11 +54,12 @@ struct Summary {
 
 // "core" for auto: this backend computes on CPUs.
 const std::string& cost_unit(const CostSettings& settings);
-// gpu and rank count ranks, node nodes, core the cores that were allocated, job the time alone.
+// The unit decides what each hour is multiplied by: gpu and rank by ranks, node by nodes, core by allocated cores, job
+// by one.
 Cost cost_of(const Summary& summary, const CostSettings& settings);
 
 std::string to_json(const Summary& summary, const CostSettings& settings);
-// One line to read: tokens, rate, and cost where a price is given.
+// One line for people: tokens, rate, and cost if a price is set.
 std::string ledger_line(const Summary& summary, const CostSettings& settings);
 
 }  // namespace moemill::mill

@@ -13,7 +13,7 @@
 
 namespace moemill::mill {
 
-// Plain numbers only: they are gathered as bytes.
+// All members are plain numbers, because ranks exchange them as bytes.
 struct Totals {
   std::uint64_t prompts_done = 0;          // prompts whose last sample ended in this attempt, none of them failed
   std::uint64_t prompts_failed = 0;        // the same with a failed sample
@@ -24,9 +24,9 @@ struct Totals {
   std::uint64_t generated_tokens = 0;
   std::uint64_t decode_step_tokens = 0;  // generated in steps without prompt rows
   double prefill_seconds = 0;            // steps with prompt rows on any rank
-  double decode_seconds = 0;             // all other steps
+  double decode_seconds = 0;             // steps without prompt rows
   double exchange_seconds = 0;           // packing, sending and waiting for rows
-  double idle_seconds = 0;               // steps in which this rank had no rows, and waiting for the others' facts
+  double idle_seconds = 0;               // steps in which this rank had no rows, and waiting for the facts of all ranks
   std::uint64_t intra_node_bytes = 0;
   std::uint64_t inter_node_bytes = 0;
   std::uint64_t rows_sent = 0;
@@ -36,13 +36,14 @@ struct Totals {
 
   void take(const layers::ForwardTotals& forward);
   Totals& operator+=(const Totals& other);
-  // Adds what an earlier attempt did. Its memory was free again: the larger of the two counts.
+  // Adds the counts of an earlier attempt. Memory is the larger of the two, because the earlier attempt has freed its
+  // own.
   void add_attempt(const Totals& earlier);
 };
 
-// What a count is about, which decides where it is shown.
+// The subject of a count, which decides where it is shown.
 enum class CountOf {
-  Rows,      // shown together with the rows of earlier attempts
+  Rows,      // shown as the sum with earlier attempts
   Now,       // every line of metrics.jsonl; means nothing once the attempt is over
   Tokens,    // every line of metrics.jsonl and the summary, with rates
   Exchange,  // the same, without rates
@@ -72,7 +73,7 @@ inline constexpr Count all_counts[] = {
     {"peak_rss_bytes", &Totals::peak_rss_bytes, CountOf::Memory},
 };
 
-// Seconds are the mean over ranks, because every rank lives through the same wall time. All are shown in every line of
+// Seconds are averaged over ranks, because all ranks run for the same wall time. All of them are shown in every line of
 // metrics.jsonl and in the summary.
 struct Seconds {
   const char* name;
@@ -87,10 +88,11 @@ inline constexpr Seconds all_seconds[] = {
 
 void put(nlohmann::ordered_json& json, const Totals& totals, CountOf of);
 void put_seconds(nlohmann::ordered_json& json, const Totals& totals);
-// The counts and seconds of an attempt, from a line of metrics.jsonl; those of rows mean something else there.
+// The counts and seconds of an attempt, from a line of metrics.jsonl. Counts of rows are left out: there they include
+// earlier attempts.
 Totals totals_in(const nlohmann::json& metrics_line);
 
-// The counts that every rank sends to all others at each step, for progress lines.
+// Whether all ranks exchange the count at each step, for progress lines.
 constexpr bool is_sent_each_step(const Count& count) {
   return count.of == CountOf::Rows || count.of == CountOf::Tokens;
 }
@@ -107,9 +109,10 @@ Totals with_step_counts(Totals totals, std::span<const StepCounts> ranks);
 // The totals over all ranks; collective.
 Totals sum_over_ranks(const Comm& world, const Totals& mine);
 
-// Busiest expert over the mean, the mean of that over the MoE layers; from counts [moe layers][experts] of all ranks.
+// The busiest expert's count over the mean count, averaged over the MoE layers. `counts` [MoE layers, experts] covers
+// all ranks.
 double max_over_mean(std::span<const std::uint64_t> counts, std::size_t experts);
-// That ratio and the tokens it was seen over, which are its weight among the attempts.
+// That ratio, and the number of tokens behind it, which is its weight among the attempts.
 struct ExpertLoad {
   double max_over_mean = 1;
   std::uint64_t tokens = 0;

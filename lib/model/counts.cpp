@@ -1,5 +1,5 @@
-// What a model costs by its definition: parameters, cache bytes, operations. The planner, the ledger and the benchmarks
-// measure themselves against these.
+// The costs of a model by its definition: parameters, cache bytes, operations. Planning, the ledger and the benchmarks
+// compare measurements with them.
 #include <algorithm>
 
 #include "model/config.hpp"
@@ -100,7 +100,8 @@ std::uint64_t kv_bytes_per_token(const ModelConfig& c) { return Count{c.layers} 
 
 double flops_per_generated_token(const ModelConfig& c, double context) {
   const Mla& a = c.mla;
-  // Absorbed: kv_b's two halves act on the query and on the output, so its weights count once a token as well.
+  // In the absorbed form, kv_b's two halves act on the query and on the output, so its weights also count once per
+  // token.
   bool latent = c.attention == AttentionKind::Latent;
   double a_position = latent ? a.heads * (2.0 * a.kv_lora_rank + a.qk_rope_dim) : grouped_attention(c.gqa);
   return 2 * (static_cast<double>(matrices_per_token(c) + head(c)) + positions_seen(c, context) * a_position);

@@ -42,10 +42,10 @@ constexpr std::uint32_t shared = 1u << 6;
 
 // Reads the keys that every family has: sizes, norms, embeddings. `norm_eps` is the default of rms_norm_eps.
 void read_common(const JsonObject& json, ModelConfig& config, double norm_eps);
-// Refuses a hidden_act other than silu.
+// Refuses every hidden_act except silu.
 void require_silu(const JsonObject& json);
-// Refuses flags that are set, which this family's definition does not read but which change the numbers in other
-// families.
+// Refuses flags that are set although the family's definition does not read them, because they change the numbers in
+// different families.
 void refuse_set(const JsonObject& json, std::initializer_list<std::string_view> flags);
 // Reads num_nextn_predict_layers: layers after the last one that only speculative decoding uses. The default is one,
 // because transformers omits the key for families that are published with one such layer.
@@ -72,7 +72,7 @@ struct ExpertDefaults {
 // Reads the number of routed experts, the number of picks, and the width of one expert.
 void read_routed_experts(const JsonObject& json, ModelConfig& config, std::string_view experts_key,
                          std::string_view width_key, const ExpertDefaults& otherwise);
-// Reads the layers of DeepSeek and GLM: the first ones dense, all others MoE. If width_otherwise is 0,
+// Reads the layers of DeepSeek and GLM: the first ones are dense, the remaining ones MoE. If width_otherwise is 0,
 // intermediate_size is required.
 void read_dense_first(const JsonObject& json, ModelConfig& config, std::uint32_t dense_otherwise,
                       std::uint32_t width_otherwise);

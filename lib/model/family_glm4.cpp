@@ -1,5 +1,5 @@
 // GLM-4.5: grouped-query attention in which a part of each head rotates, dense first layers, and DeepSeek-V3's routing
-// in all others.
+// in the remaining layers.
 #include "model/family.hpp"
 
 namespace moemill::model {

@@ -1,5 +1,5 @@
-// Which ranks of an expert domain hold which routed experts, layer by layer. The engine makes one for its domain, and
-// `validate` one for each domain of a job; weights, exchange and memory plan all take it from there. No byte of an
+// The table of which ranks of an expert domain hold which routed experts, layer by layer. The engine makes one for its
+// domain, `validate` makes one for each domain of a job; weights, exchange and memory plan all use it. No byte of an
 // answer depends on it.
 #pragma once
 
@@ -22,7 +22,7 @@ struct Holder {
 // The table of one layer. Every expert has a holder; it may have several, but no rank holds it twice.
 class LayerPlacement {
  public:
-  // slots: [ranks] the experts of each rank, by slot.
+  // `slots` [ranks] has the experts of each rank, by slot.
   LayerPlacement(std::uint32_t experts, std::span<const std::vector<GlobalExpert>> slots);
 
   std::uint32_t ranks() const { return static_cast<std::uint32_t>(slots_begin_.size() - 1); }
@@ -41,7 +41,7 @@ class LayerPlacement {
 
 class Placement {
  public:
-  // layers: [layers of the model]; a dense layer has a table without experts.
+  // `layers` [layers of the model]; a dense layer has a table without experts.
   explicit Placement(std::vector<LayerPlacement> layers);
 
   std::uint32_t ranks() const { return layers_.front().ranks(); }

@@ -1,5 +1,5 @@
-// quantization_config: which of the stored formats besides plain ones the weights have. What is stored how is read from
-// the files tensor by tensor, so the lists of modules left alone are not needed here.
+// Reads quantization_config: the quantised format of the weights. Which tensors have it is read from the files, tensor
+// by tensor, so the lists of excluded modules are not needed here.
 #include <algorithm>
 
 #include "base/error.hpp"
@@ -23,7 +23,8 @@ void read_block(const JsonObject& json, std::string_view key, Quantization& quan
   quantization.block_columns = extent(1);
 }
 
-// DeepSeek's files and their like in blocks; AutoFP8's with a scale a matrix have no weight_block_size.
+// DeepSeek's and similar files have one scale per block. AutoFP8's files have one scale per matrix and no
+// weight_block_size.
 void read_fp8(const JsonObject& json, Quantization& quantization) {
   quantization = {WeightFormat::Fp8, 128, 128};
   if (json.text_or("fmt", "e4m3") != "e4m3") json.refuse("fmt", "e4m3");
@@ -35,7 +36,7 @@ void read_fp8(const JsonObject& json, Quantization& quantization) {
   }
 }
 
-// The weights of one group of modules under compressed-tensors.
+// Reads the weight scheme of one group of modules in the format of compressed-tensors.
 Quantization read_scheme(const JsonObject& weights) {
   if (weights.text("type") != "float") {
     weights.refuse("type",
@@ -72,7 +73,7 @@ void check_compressed_format(const JsonObject& json) {
       "not read yet; use a copy of the model in FP8 or bfloat16");
 }
 
-// Written by llm-compressor: FP8 with a scale a matrix, a row or a block.
+// Reads the files of llm-compressor: FP8 with one scale per matrix, row or block.
 void read_compressed_tensors(const JsonObject& json, Quantization& quantization) {
   const bool mixed = json.text_or("format", "") == "mixed-precision";
   if (!mixed) check_compressed_format(json);
@@ -86,7 +87,7 @@ void read_compressed_tensors(const JsonObject& json, Quantization& quantization)
   quantization = {WeightFormat::Fp8, 0, 0};
   for (const auto& [name, value] : groups.json().items()) {
     const JsonObject group = groups.object(name);
-    if (!group.has("weights")) continue;  // activations alone
+    if (!group.has("weights")) continue;  // the group quantises activations only
     if (mixed || group.has("format")) check_compressed_format(group);
     const Quantization own = read_scheme(group.object("weights"));
     if (own.block_rows == 0) continue;
@@ -96,14 +97,14 @@ void read_compressed_tensors(const JsonObject& json, Quantization& quantization)
   }
 }
 
-// Blocks of 32 values go along the inputs of both products: hidden_size and the experts' width.
+// Reads MXFP4. Blocks of 32 values lie along the inputs of both products: hidden_size and the experts' width.
 void read_mxfp4(const JsonObject& json, ModelConfig& config) {
   config.quantization.format = WeightFormat::Mxfp4;
   if (config.hidden % 32 != 0) json.refuse("hidden_size", "a multiple of 32, a block of MXFP4");
   if (config.moe.expert_width % 32 != 0) json.refuse("intermediate_size", "a multiple of 32, a block of MXFP4");
 }
 
-// What people call it; the method's own name where that is what they call it.
+// The format's usual name, for messages; the method's own name if there is no different one.
 std::string spoken_name(const std::string& method) {
   constexpr std::pair<std::string_view, std::string_view> names[] = {
       {"gptq", "GPTQ"},
@@ -139,7 +140,7 @@ void read_quantization(const JsonObject& json, ModelConfig& config) {
   if (json.has("quantization")) {
     json.refuse("quantization", "absent: MLX's weights are not read yet; use a copy of the model in FP8 or bfloat16");
   }
-  // compressed-tensors' name of the key until 2024.
+  // Until 2024, compressed-tensors wrote a different key.
   const bool old = !json.has("quantization_config") && json.has("compression_config");
   if (!old && !json.has("quantization_config")) return;
   const JsonObject quantization = json.object(old ? "compression_config" : "quantization_config");
@@ -150,7 +151,7 @@ void read_quantization(const JsonObject& json, ModelConfig& config) {
   if (method == "fp8") return read_fp8(quantization, config.quantization);
   if (method == "compressed-tensors") return read_compressed_tensors(quantization, config.quantization);
   if (method != "fbgemm_fp8") refuse_method(quantization, method, fused);
-  config.quantization = {WeightFormat::Fp8, 0, 0};  // a scale a row
+  config.quantization = {WeightFormat::Fp8, 0, 0};  // one scale per row
 }
 
 }  // namespace moemill::model

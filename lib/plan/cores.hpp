@@ -1,5 +1,5 @@
-// Threads and cores of a job: how many threads a rank starts, how many cores of the machines they use, and what to warn
-// users about. Used by arrange_ranks at the start, by validate and by the ledger. The outputs do not depend on it.
+// Threads and cores of a job: how many threads a rank starts, how many cores they use, and warnings about both. Used by
+// arrange_ranks at the start, by validate and by the ledger. The outputs do not depend on it.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,7 @@ struct RankCores {
 // Collective over both. `shared` holds the ranks on this rank's machine.
 RankCores arrange_cores(const Comm& world, const Comm& shared, const ParallelSettings& settings);
 
-// One node's part, from the CPUs that its ranks see and the threads that each rank starts.
+// The core use of one node, from the CPUs that its ranks see and the threads that each rank starts.
 CoreUse core_use_of_node(std::span<const CpuView> beside, std::span<const std::uint32_t> threads);
 void add(CoreUse& sum, const CoreUse& node);
 

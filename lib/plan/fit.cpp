@@ -17,7 +17,7 @@ constexpr std::uint64_t launched_bytes = std::uint64_t{12} << 20;
 
 std::uint64_t sequences_per_rank(const FitQuestion& q) { return divide_up(q.sequences, std::uint64_t{q.shape.ranks}); }
 
-// Sequences of the longest length that run at a time in these pages, per rank.
+// The number of sequences of full length, per rank, that can run at a time in these pages.
 std::uint64_t sequences_in(const FitQuestion& q, const KvPages& pages) {
   const KvPages one = least_kv_pages(q.model, q.sequence_tokens);
   std::uint64_t n = q.parallel.max_num_seqs;
@@ -55,7 +55,7 @@ Fit fit(const FitQuestion& q) {
   fit.available = memory_left(static_cast<int>(fit.ranks_on_node));
   if (q.node_bytes) fit.available = {*q.node_bytes, ""};
 
-  // As the engine does it: pages come out of what the weights leave, less the margin.
+  // As in the engine: KV pages get the memory that the weights leave, less the margin.
   const std::uint64_t ranks = fit.ranks_on_node, memory = fit.available.bytes;
   const std::uint64_t before_cache = fit.weights.node_bytes + ranks * fit.process_bytes;
   const std::uint64_t left = memory > before_cache ? memory - before_cache : 0;
@@ -71,7 +71,7 @@ Fit fit(const FitQuestion& q) {
 
   fit.cache_bytes = fit.pages.bytes(q.model);
   fit.node_bytes = fit.weights.node_bytes + ranks * (fit.cache_bytes + fit.workspace_bytes + fit.process_bytes);
-  // The workspace comes out of the fifth that the cache leaves.
+  // The workspace lies in the fifth that the cache leaves free.
   if (automatic)
     fit.kept_free_bytes = ranks * (std::max(fit.cache_bytes / 4, fit.workspace_bytes) - fit.workspace_bytes);
   fit.shortage = shortage_of(fit, has_room);

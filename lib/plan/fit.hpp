@@ -1,5 +1,5 @@
-// "Does it fit, and how much is it per rank?": the memory that a job's ranks and nodes need against what there is, as a
-// value. Nothing is loaded or printed. Used by validate.
+// The memory that a job's ranks and nodes need, compared with what there is, as a value. Nothing is loaded or printed.
+// Used by validate.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct FitQuestion {
 };
 
 struct Fit {
-  enum class Shortage { None, Cache, All };  // Cache: a smaller KV cache would fit. All: not even that.
+  enum class Shortage { None, Cache, All };  // Cache: a smaller KV cache would fit. All: no KV cache fits.
 
   WeightShare weights;
   std::uint32_t ranks_on_node = 1;

@@ -8,7 +8,7 @@
 
 namespace moemill::mill {
 
-// The unfinished shards, with rough sizes by which they are dealt out, and the length of the longest sequence.
+// The unfinished shards, with estimated sizes by which ranks claim them, and the length of the longest sequence.
 struct JobEstimate {
   std::vector<schedule::UnclaimedShard> shards;
   std::uint64_t sequences = 0;  // in all shards

@@ -22,7 +22,7 @@ std::uint32_t clamp(std::uint64_t pages) { return static_cast<std::uint32_t>(std
 bool has_full_layers(const model::ModelConfig& config) { return model::windowed_layers(config) < config.layers; }
 bool has_windows(const model::ModelConfig& config) { return model::windowed_layers(config) > 0; }
 
-// The job cannot use more pages than these.
+// The most pages that the job can use.
 KvPages useful_pages(const model::ModelConfig& config, const ParallelSettings& settings, const KvNeed& need) {
   KvPages pages;
   const std::uint64_t longest = pages_for(need.longest_tokens);
@@ -52,7 +52,7 @@ KvPages explicit_pages(const model::ModelConfig& config, const ParallelSettings&
   return pages;
 }
 
-// `least`, and a share of what `more` has beyond it.
+// `least` plus a share of the difference to `more`.
 std::uint32_t between(std::uint32_t least, std::uint32_t more, double share) {
   return more <= least ? more : least + static_cast<std::uint32_t>(share * static_cast<double>(more - least));
 }

@@ -10,7 +10,7 @@
 
 namespace moemill::mill {
 
-// What a rank's cache should hold.
+// The sequences that a rank's cache should hold.
 struct KvNeed {
   std::uint64_t sequences = 0;       // at a time, on this rank
   std::uint64_t likely_tokens = 0;   // of a typical long sequence

@@ -1,5 +1,5 @@
-// What a machine can do at most, measured by `moemill bench calibrate` and kept as a small JSON file for planning.
-// Every rate is a measurement, none is taken from a data sheet; what was not measured is absent.
+// A machine's peak rates, measured by `moemill bench calibrate` and kept as a small JSON file for planning. Every rate
+// is a measurement, none is taken from a data sheet; a rate that was not measured is absent.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ struct Machine {
     double fma_flops = 0;              // operations per second, a fused multiply-add counting two
     double read_bytes_per_second = 0;  // from memory
   };
-  // One rank to another rank, one way, while nothing else runs.
+  // Transfers from one rank to another, one way, while nothing else runs.
   struct Link {
     double latency_seconds = 0;  // of a message of 8 bytes
     double bytes_per_second = 0;

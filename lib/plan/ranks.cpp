@@ -56,7 +56,7 @@ Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings) {
   Comm shared = world.split_by_node();
   std::vector<int> nodes = nodes_of_world(world, shared, settings);
   int domain = 0;
-  together(world, [&] {
+  run_on_all_ranks(world, [&] {
     domain =
         domain_of(settings.expert_domain, world.rank(), world.size(), nodes[static_cast<std::size_t>(world.rank())]);
   });

@@ -122,7 +122,7 @@ json added_token(std::size_t id, const std::string& content) {
           {"rstrip", false}, {"normalized", false}, {"special", false}};
 }
 
-// The added tokens that tokenizer_config.json names, and reserved ones for all other ids after the ranks.
+// The added tokens that tokenizer_config.json names, and reserved tokens for the remaining ids after the ranks.
 json added_tokens(const Place& config, std::size_t ranks) {
   std::map<std::size_t, json> tokens;
   for (std::size_t id = ranks; id < ranks + reserved_ids; id++)

@@ -61,7 +61,7 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& file_name, 
   if (!file.has_vocabulary) model.refuse("\"vocab\" is missing or not an object; only BPE models are supported");
   if (!file.has_merges) model.refuse("\"merges\" is missing or not an array; only BPE models are supported");
   Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, root));
-  // Without tokens from other files it is the hash of tokenizer.json alone.
+  // If no side file adds tokens, it is the hash of tokenizer.json alone.
   tokenizer.parts_->fingerprint =
       sha256_hex(appended.empty() ? std::string(json) : std::string(json) + appended.dump());
   if (!appended.empty()) tokenizer.parts_->warnings.push_back(side_tokens_note(appended, file_name));

@@ -78,7 +78,7 @@ TEST_CASE("rows that go on are partials, rows to make again are gone, and broken
   verdicts.fate = [](const Completion& row) {
     if (row.status == RowStatus::Failed)
       return row.error && row.error->code == ErrorCode::TooLong ? Fate::Again : Fate::Keep;
-    return row.prompt_index < 2 && row.num_completion_tokens > 0 ? Fate::GoOn : Fate::Keep;
+    return row.prompt_index < 2 && row.num_completion_tokens > 0 ? Fate::Continue : Fate::Keep;
   };
   const auto to_do = [&] {
     return shards_to_reopen(m.run.paths, m.run.manifest, m.run.manifest.prompts, m.run.manifest.completions, verdicts);

@@ -44,7 +44,7 @@ TEST_CASE("stop file: one that was made since the job began") {
   file.remove_old();  // the job was asked to stop while it began, and must not miss that
   CHECK(fs::exists(path));
   CHECK(file.asks());
-  CHECK(file.told() == path.string());
+  CHECK(file.description() == path.string());
 }
 
 TEST_CASE("stop file: one that cannot be looked for does not ask") {
@@ -86,7 +86,7 @@ TEST_CASE("stop file: one outside the run directory is nobody's to remove") {
     CHECK(file.asks());
     file.remove_old();
     CHECK(file.asks());
-    CHECK(file.told().find("outside the run directory: remove it") != std::string::npos);
+    CHECK(file.description().find("outside the run directory: remove it") != std::string::npos);
     fs::remove(folder.path / "all");
     CHECK(!file.asks());
   }

@@ -12,11 +12,11 @@ using namespace moemill;
 
 TEST_CASE("a fault of one rank becomes that of all, with one message and one exit code") {
   run_loopback(4, [](Comm world) {
-    together(world, [] {});
+    run_on_all_ranks(world, [] {});
     std::string text;
     ExitCode code = ExitCode::Done;
     try {
-      together(world, [&] {
+      run_on_all_ranks(world, [&] {
         if (world.rank() == 3) user_error("file x is broken");
         if (world.rank() == 2) system_error("disk full");
       });
@@ -26,6 +26,6 @@ TEST_CASE("a fault of one rank becomes that of all, with one message and one exi
     CHECK(text.starts_with("rank 2 on "));
     CHECK(text.ends_with(": disk full"));
     CHECK(code == ExitCode::Internal);
-    CHECK_THROWS_WITH_AS(rank_zero(world, [] { user_error("no model"); }), "no model", AgreedFailure);
+    CHECK_THROWS_WITH_AS(run_on_rank_zero(world, [] { user_error("no model"); }), "no model", AgreedFailure);
   });
 }

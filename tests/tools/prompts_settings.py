@@ -163,7 +163,7 @@ def names_are_those_of_the_program(work):
     from moemill_tools.prompts.sampling.names import LONG, MEANT, SAME, SETTINGS, SHORT, letters_of, near_setting
     source, header = ((SOURCE / "lib/dataset/prompts" / f"column_names.{kind}").read_text() for kind in ("cpp", "hpp"))
     def table(text, name): return re.search(name + r"(?:\[\])? = \{(.*?)\};", text, re.S).group(1)
-    program = dict(re.findall(r'\{"(\w+)",\s*"(\w+)"\}', table(source, "other_names")))
+    program = dict(re.findall(r'\{"(\w+)",\s*"(\w+)"\}', table(source, "synonyms")))
     check(program == MEANT, "the program refuses more:", program.items() - MEANT.items(), "and prompts.py:", MEANT.items() - program.items())
     check(set(re.findall(r'"(\w+)"', table(header, "setting_names"))) == set(SETTINGS), table(header, "setting_names"))
     check(re.findall(r"(?:short|long)_letters = (\d+)", source) == [str(SHORT), str(LONG)], "letters of a typing error")

@@ -8,7 +8,7 @@
 namespace moemill::dataset {
 namespace {
 
-// The file may be long, so its end is read, and twice as much when that contains no whole line.
+// The file may be long, so only its end is read: twice as much each time, until that contains a whole line.
 std::string last_line(const std::string& path) {
   if (const auto there = files::stamp(path); !there || !there->is_regular) return "";
   for (std::uint64_t most = 16384;; most *= 2) {

@@ -64,7 +64,7 @@ class Verification {
   }
   bool full() const { return report_.faults.size() > most_faults; }
 
-  // Records a file that cannot be read as a fault and goes on.
+  // Records a file that cannot be read as a fault and continues.
   template <class Body>
   void guarded(const std::string& path, Body&& body) {
     try {
@@ -112,7 +112,7 @@ class Verification {
     for (std::uint32_t i = first; i < end; i++) pass_over(manifest_.range_of({static_cast<std::int32_t>(i)}));
   }
 
-  // Whether every byte is as it was written. HDF5 must not open a file where this is not so: it may crash.
+  // Whether every byte is as it was written. HDF5 must not open a file with changed bytes: it may crash.
   bool is_whole(const std::string& path) {
     bool whole = false;
     guarded(path, [&] {
@@ -146,7 +146,7 @@ class Verification {
     return rows;
   }
 
-  // Moves on in outputs.h5 past the rows of a shard that is missing.
+  // Skips the rows of a missing shard in outputs.h5.
   void pass_over(ShardRange range) {
     compared_rows_ += rows_of(range);
     compared_prompts_ += range.count;
@@ -158,7 +158,7 @@ class Verification {
   }
 
   void check_attributes(const OutputReader& file) {
-    // Whether a shard that was kept when the run was changed may have the value.
+    // Whether the attribute may have this value because the shard was kept when the run was changed.
     auto was = [&](const char* name, const std::string& value) {
       return std::any_of(manifest_.history.begin(), manifest_.history.end(), [&](const RunChange& change) {
         const auto both = change.values.find(name);
@@ -215,7 +215,7 @@ class Verification {
               wanted
                   ? fmt::format("prompt {} sample {} with id '{}'", wanted->prompt, wanted->sample, to_text(wanted->id))
                   : "no more rows");
-        return InStep::No;  // the rest would be noise
+        return InStep::No;  // all later rows would be reported too
       }
       check_row(file, first + i, row);
       if (row.status == RowStatus::Failed) failures.emplace_back(found.prompt, found.sample);
@@ -249,7 +249,7 @@ class Verification {
       if (row.top_ids[i] != -1 || !std::isnan(row.top_values[i])) check_token(file, index, row.top_ids[i]);
   }
 
-  // A stop token is stored in decimal, a stop string as it is; rows that ended otherwise have none.
+  // A stop token is stored in decimal, a stop string as it is; rows with a different finish reason have none.
   void check_stop_reason(const OutputReader& file, std::uint64_t index, const Completion& row) {
     const FinishReason finish = row.finish_reason;
     bool fits = row.stop_reason.empty() != (finish == FinishReason::Stop || finish == FinishReason::StopString);

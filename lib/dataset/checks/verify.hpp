@@ -30,12 +30,12 @@ struct VerifyReport {
   std::uint64_t rows_checked = 0;
   std::uint64_t rows_unfinished = 0;      // rows of missing shards, when there is no outputs.h5
   std::vector<std::string> whole_files;   // outputs.h5, then the shards that were checked, with every byte as sealed
-  std::vector<std::string> broken_files;  // the others, and those that cannot be read
-  std::vector<std::string> faults;        // file, dataset, row, what; at most `most_faults` and a line that says so
+  std::vector<std::string> broken_files;  // files with faults, and files that cannot be read
+  std::vector<std::string> faults;  // "file: dataset, row: fault"; at most `most_faults`, and a line about the rest
 };
 constexpr std::size_t most_faults = 100;
 
-// UserError when `dir` holds no run. An unfinished run has faults: its missing rows.
+// UserError if `dir` holds no run. The missing rows of an unfinished run are faults.
 VerifyReport verify_run(const VerifyRequest& request, const PromptFile& prompts);
 
 }  // namespace moemill::dataset

@@ -68,7 +68,7 @@ bool whole_frame_behind(std::span<const std::byte> bytes, std::size_t at) {
     if (at == bytes.size() || !has_marker(bytes, at)) continue;
     if (frame_at(bytes, at)) return true;
     searched += std::min<std::uint64_t>(get_u32(bytes, at + 4), bytes.size() - at);
-    if (searched > most_searched_bytes) return true;  // a torn tail has not so many markers
+    if (searched > most_searched_bytes) return true;  // a torn tail does not contain so many markers
   }
   return false;
 }
@@ -100,7 +100,7 @@ auto key_of(const Row& row) {
   }
 }
 
-// Sorts by key and keeps the first that was written of each.
+// Sorts by key; of equal keys, the row that was written first stays.
 template <class Row>
 void keep_first(std::vector<Row>& rows) {
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return key_of(a) < key_of(b); });
@@ -108,7 +108,7 @@ void keep_first(std::vector<Row>& rows) {
   rows.erase(std::unique(rows.begin(), rows.end(), same), rows.end());
 }
 
-void settle(JournalContents& contents) {
+void with_prompt_settings(JournalContents& contents) {
   keep_first(contents.completions);
   keep_first(contents.scores);
   auto longer_first = [](const PartialSample& a, const PartialSample& b) {
@@ -162,7 +162,7 @@ JournalContents parse_journal(std::span<const std::byte> bytes, const std::strin
         "dropped and their rows computed again",
         name, at, contents.dropped_bytes);
   }
-  settle(contents);
+  with_prompt_settings(contents);
   return contents;
 }
 
@@ -212,7 +212,7 @@ void JournalWriter::frame(std::size_t start) {
 
 void JournalWriter::write_buffer() {
   expect(state_ == State::Open, "journal: written only while it is whole and open");
-  state_ = State::Failed;  // a write that fails half way leaves a torn frame, and nothing may follow it
+  state_ = State::Failed;  // a write that failed half way has left a torn frame, so nothing may follow it
   files::write_all(file_.fd(), buffer_, path_);
   state_ = State::Open;
   buffer_.clear();

@@ -34,7 +34,7 @@ struct JournalContents {
 // A file that is absent or has only a header gives empty contents. UserError when the file belongs to a different run,
 // shard or version.
 JournalContents read_journal(const std::string& path, const std::string& run_id, ShardId shard);
-// The same from bytes in memory; `name` is for messages.
+// Reads a journal from bytes in memory; `name` is for messages.
 JournalContents parse_journal(std::span<const std::byte> bytes, const std::string& name, const std::string& run_id,
                               ShardId shard);
 

@@ -12,7 +12,7 @@ namespace {
 // Arrays are copied as they lie in memory.
 static_assert(std::endian::native == std::endian::little);
 
-// All other kinds are completions, with the columns that output_fields.hpp names for them.
+// Each different kind is a completion, with the columns that output_fields.hpp names for it.
 constexpr RecordKind score_kind = 2, partial_kind = 3;
 
 bool is_completion(RecordKind kind) {
@@ -42,7 +42,7 @@ class Encoder {
   std::vector<std::byte>& out_;
 };
 
-// Reads what the encoder has written; after anything that does not fit, `whole()` is false and values are zeros.
+// Reads what the encoder has written. After the first value that does not fit, whole() is false and values are zeros.
 class Decoder {
  public:
   explicit Decoder(std::span<const std::byte> in) : in_(in) {}
@@ -62,7 +62,7 @@ class Decoder {
     values.resize(count);
     bytes(values.data(), count * sizeof(values[0]));
   }
-  // One of `count` values of an enum of one byte.
+  // Reads one of `count` values of a one-byte enum.
   template <class Enum>
   Enum choice(std::size_t count) {
     auto value = number<std::uint8_t>();

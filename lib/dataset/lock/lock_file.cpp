@@ -61,33 +61,33 @@ void write_line(int fd, const std::string& line, const std::string& path) {
     if (written < 0) fail("write", path);
     done += static_cast<std::size_t>(written);
   }
-  files::sync(fd, path);  // only now do other machines see it
+  files::sync(fd, path);  // different machines see it only from here on
 }
 
 }  // namespace
 
-std::string LockSight::generation() const { return holder ? holder->token : sha256_hex(text).substr(0, 32); }
+std::string LockSnapshot::generation() const { return holder ? holder->token : sha256_hex(text).substr(0, 32); }
 
-std::string LockSight::told() const {
+std::string LockSnapshot::description() const {
   if (holder) return describe(*holder);
   return text.empty() ? "a job that has not said its name"
                       : text.substr(0, std::min(text.find('\n'), std::size_t{200}));
 }
 
-std::optional<LockSight> look(const std::string& path) {
+std::optional<LockSnapshot> look(const std::string& path) {
   const int fd = repeated([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); });
   if (fd < 0 && errno == ENOENT) return std::nullopt;
   if (fd < 0) fail("open", path);
   const files::Descriptor file(fd);
-  LockSight sight;
-  sight.written = written_at(fd, path);
+  LockSnapshot snapshot;
+  snapshot.written = written_at(fd, path);
   std::array<char, 4096> buffer;
   const ssize_t got = repeated([&] { return ::pread(fd, buffer.data(), buffer.size(), 0); });
   if (got < 0) fail("read", path);
-  sight.text.assign(buffer.data(), static_cast<std::size_t>(got));
-  sight.holder = parse_holder(sight.text);
-  sight.kernel_locked = is_kernel_locked(fd);
-  return sight;
+  snapshot.text.assign(buffer.data(), static_cast<std::size_t>(got));
+  snapshot.holder = parse_holder(snapshot.text);
+  snapshot.kernel_locked = is_kernel_locked(fd);
+  return snapshot;
 }
 
 OwnLockFile::OwnLockFile(const std::string& path, const Holder& me)
@@ -122,7 +122,7 @@ bool OwnLockFile::place(const std::string& name, const Holder& me) {
       const auto there = look(name);
       return there && there->holder && there->holder->token == me.token;
     }
-    case ENOENT:  // the job that was first has removed it as a leftover, and will be found
+    case ENOENT:  // the job that was first has removed it as a leftover; the next look finds that job
       forget();
       return false;
     case EPERM:
@@ -135,7 +135,7 @@ bool OwnLockFile::place(const std::string& name, const Holder& me) {
   if (fd < 0) fail("open", name);
   file_ = files::Descriptor(fd);
   lock_by_kernel();
-  // A kill before the line is written leaves an empty file: other jobs watch it and see that it does not change.
+  // A kill before the line is written leaves an empty file; later jobs watch it and see that it does not change.
   write_line(fd, to_line(me), path_);
   return true;
 }

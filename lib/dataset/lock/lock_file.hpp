@@ -1,4 +1,4 @@
-// A lock file as other jobs see it, and a job's own lock file. Used by run_lock. Both work on any file system: a file
+// A lock file as any job sees it, and a job's own lock file. Used by run_lock. Both work on any file system: a file
 // gets its name by link() or O_EXCL, which are atomic also between machines.
 #pragma once
 
@@ -11,7 +11,7 @@
 namespace moemill::dataset {
 
 // A lock file at one moment.
-struct LockSight {
+struct LockSnapshot {
   std::string text;
   std::optional<Holder> holder;  // nothing if the file is torn, empty, or not written by this program
   double written = 0;            // time of the last write, seconds by the file system's clock
@@ -19,11 +19,11 @@ struct LockSight {
 
   // Distinguishes this holder's file from those before and after it.
   std::string generation() const;
-  std::string told() const;  // the holder, for messages
+  std::string description() const;  // the holder, for messages
 };
 
 // Opens the file again, so that a network file system asks its server; nothing when there is none. Reads only.
-std::optional<LockSight> look(const std::string& path);
+std::optional<LockSnapshot> look(const std::string& path);
 
 // A job's own lock file: made under a temporary name, locked and filled with the job's line, then placed under the name
 // that counts.
@@ -36,10 +36,10 @@ class OwnLockFile {
   // Time of the last write, seconds by the file system's clock.
   double written() const;
   void touch();  // a heartbeat where writing fails
-  // Gives the file the name `name` too; false when that name is taken. Other jobs always find a whole line under it.
+  // Gives the file the additional name `name`; false if that name is taken. Under it, every job finds a whole line.
   bool place(const std::string& name, const Holder& me);
   void remove_temporary();
-  // The file was replaced or removed by someone else: the next write makes a new one.
+  // Called when the file was replaced or removed from outside: the next write makes a new one.
   void forget() { file_ = {}; }
 
  private:

@@ -28,7 +28,7 @@ std::string plain(std::string_view text) {
   return kept;
 }
 
-// "" where /proc does not have it.
+// The first word of the file, or "" if there is no such file.
 std::string first_word(const char* path) {
   std::string word;
   std::ifstream(path) >> word;
@@ -41,8 +41,8 @@ std::string target_of(const char* link) {
   return length > 0 ? std::string(target, static_cast<std::size_t>(length)) : std::string();
 }
 
-// Processes with the same value see each other under the same numbers. "" when /proc is absent or belongs to a
-// different container: then nothing can be said about any process.
+// Processes with equal values see each other under the same numbers. "" if /proc is absent or belongs to a different
+// container, where no process can be judged.
 std::string process_namespace() {
   if (target_of("/proc/self") != fmt::format("{}", ::getpid())) return "";
   return target_of("/proc/self/ns/pid");
@@ -146,7 +146,7 @@ ProcessState process_state(const Holder& holder) {
     return ProcessState::Elsewhere;
   if (no_such_process(holder.process)) return ProcessState::Gone;
   const auto line = process_line(holder.process);
-  // It may have ended just now; or /proc hides the processes of other users.
+  // It may have ended just now, or /proc hides processes of different users.
   if (!line) return no_such_process(holder.process) ? ProcessState::Gone : ProcessState::Elsewhere;
   const bool ended = line->state == 'Z' || line->state == 'X';  // its parent has not collected it yet
   return ended || line->started != holder.started ? ProcessState::Gone : ProcessState::Alive;

@@ -1,9 +1,7 @@
 #include "dataset/lock/run_lock.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <ctime>
 
 #include "base/clock.hpp"
@@ -13,36 +11,33 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr int most_tries = 200;  // each failed try means that a different job was first; more is a broken file system
+constexpr int most_tries =
+    200;  // a try fails when a different job is first; so many failures mean a broken file system
 constexpr std::chrono::milliseconds short_while{50};
 
-[[noreturn]] void refuse(const std::string& dir, const LockSight& holder) {
+[[noreturn]] void refuse(const std::string& dir, const LockSnapshot& holder) {
   user_error("{}: another job works in this run directory ({}): wait for it or stop it; output.dir names another one",
-             dir, holder.told());
+             dir, holder.description());
 }
 
-// False when it was removed just now.
-bool move_if_there(const std::string& from, const std::string& to) {
-  if (std::rename(from.c_str(), to.c_str()) == 0) return true;
-  if (errno != ENOENT) system_error("rename {} to {}: {}", from, to, files::reason(errno));
-  return false;
-}
-
-bool changed(const LockSight& before, const LockSight& now) {
+bool changed(const LockSnapshot& before, const LockSnapshot& now) {
   return now.text != before.text || now.written != before.written;
 }
 
 }  // namespace
 
-// How the lock changes hands. The holder is the job whose line is in run.lock. No job writes into the file of a
-// different job: a newcomer that may follow the holder T gives its own, complete file the name run.lock.after-T, which
-// only one job can, checks once more that run.lock is T's, and renames its file to run.lock. Why only one job gets
-// through, also without any lock of the kernel: to rename, a job needs the name after-T while T is in run.lock. A later
-// job finds that name taken or, when the rename has freed it, a different holder in run.lock (a file system that caches
-// names looks again after it has made a file in the folder). A newcomer N that dies between the two steps leaves
-// after-T; its file is followed in the same way, through after-N. One case remains: a newcomer that is suspended
-// exactly between its check and its rename, for as long as a dead job is watched, may run beside its successor until
-// the next beat, as any suspended holder may; then the job that is not in run.lock leaves.
+// How the lock changes hands. The holder is the job whose line is in run.lock. No job writes into a different job's
+// file. A newcomer that may follow the holder T gives its own, complete file the name run.lock.after-T, which only one
+// job can do. It checks once more that run.lock is T's and then renames its file to run.lock.
+//
+// Only one job succeeds, even without the kernel's locks: to rename, a job needs the name after-T while T is in
+// run.lock. A later job finds that name taken or, once the rename has freed it, a different holder in run.lock (a file
+// system that caches names looks again after it has made a file in the folder). If a newcomer N dies between the two
+// steps, after-T remains and is replaced in the same way, through after-N.
+//
+// One case remains: a newcomer that is suspended exactly between its check and its rename, for as long as a dead job is
+// watched, may run beside its successor until the next heartbeat, as any suspended holder may; then the job that is not
+// in run.lock ends.
 RunLock::RunLock(const RunPaths& paths, LockCalls calls, LockTimes times)
     : dir_(paths.dir),
       path_(paths.lock()),
@@ -77,7 +72,7 @@ RunLock::~RunLock() {
     me_.released = true;
     file_.write(me_);
   } catch (const std::exception& e) {
-    // No harm is done: the next job sees that the process is gone, or that it is silent.
+    // This is harmless: the next job sees that the process is gone or silent.
     log::warning("the end of the job is not in run.lock: {}", e.what());
   }
 }
@@ -86,7 +81,7 @@ bool RunLock::try_to_take() {
   const auto there = look(path_);
   if (!there) return file_.place(path_, me_);
   if (is_mine(*there)) return true;  // a network file system that repeats a rename may report a missing file
-  if (!may_follow(path_, *there) || !succeed(path_, *there)) return false;
+  if (!may_follow(path_, *there) || !take_over(path_, *there)) return false;
   if (there->holder && !there->holder->released) {
     last_sign_of_the_dead_ = there->written;
     if (there->holder->held_seconds >= 0) seconds_of_the_dead_ = there->holder->held_seconds;
@@ -96,22 +91,24 @@ bool RunLock::try_to_take() {
 
 // Replaces a dead job's file by this job's: run.lock, or the claim of a newcomer that died. False if a different job
 // was first.
-bool RunLock::succeed(const std::string& path, const LockSight& dead) {
+bool RunLock::take_over(const std::string& path, const LockSnapshot& dead) {
   const std::string claim = path_ + ".after-" + dead.generation();
   if (!file_.place(claim, me_)) {
     const auto other = look(claim);
-    if (!other || !may_follow(claim, *other) || !succeed(claim, *other)) return false;
+    if (!other || !may_follow(claim, *other) || !take_over(claim, *other)) return false;
   }
   const auto now = look(path);
-  if (now && now->generation() == dead.generation()) return move_if_there(claim, path);
+  if (now && now->generation() == dead.generation()) return files::rename_if_there(claim, path);
   files::remove(claim);
   return false;
 }
 
-bool RunLock::is_mine(const LockSight& sight) const { return sight.holder && sight.holder->token == me_.token; }
+bool RunLock::is_mine(const LockSnapshot& snapshot) const {
+  return snapshot.holder && snapshot.holder->token == me_.token;
+}
 
-// False if the file has changed hands meanwhile: look again. UserError when the holder is alive.
-bool RunLock::may_follow(const std::string& path, const LockSight& there) {
+// False if the file has changed hands meanwhile, so that the caller must look again. UserError if the holder is alive.
+bool RunLock::may_follow(const std::string& path, const LockSnapshot& there) {
   if (!there.holder) {
     if (there.kernel_locked) refuse(dir_, there);  // a program that gives no heartbeats
     return stays_silent(path, there);
@@ -122,17 +119,17 @@ bool RunLock::may_follow(const std::string& path, const LockSight& there) {
     case ProcessState::Elsewhere: return stays_silent(path, there);
     case ProcessState::Gone: break;
   }
-  log::info("{}: the job before ({}) was killed", path_, there.told());
+  log::info("{}: the job before ({}) was killed", path_, there.description());
   return true;
 }
 
-// For a holder whose process cannot be seen from here. Every look opens the file again.
-bool RunLock::stays_silent(const std::string& path, const LockSight& there) {
-  file_.write(me_);  // for its time, which is the file system's, as that of the holder's file is
+// Called for a holder whose process cannot be seen from here. Every look opens the file again.
+bool RunLock::stays_silent(const std::string& path, const LockSnapshot& there) {
+  file_.write(me_);  // for the file system's present time, which the holder's file is compared with
   const double silent = std::max(0.0, file_.written() - there.written);
   if (!there.kernel_locked && silent > times_.surely_over) return true;
   log::warning("{}: {} has not ended in order and cannot be asked from here: watching for a sign of life", path,
-               there.told());
+               there.description());
   const double begin = now_seconds();
   bool kernel_locked = there.kernel_locked;
   auto wanted = [&] { return std::max(times_.watch, kernel_locked ? times_.kept_by_server - silent : 0.0); };
@@ -145,7 +142,7 @@ bool RunLock::stays_silent(const std::string& path, const LockSight& there) {
     if (changed(there, *now)) refuse(dir_, *now);
     kernel_locked = now->kernel_locked;
   }
-  log::warning("{}: no sign of life of {} for {:.0f} s: taking the run directory over", path, there.told(),
+  log::warning("{}: no sign of life of {} for {:.0f} s: taking the run directory over", path, there.description(),
                silent + now_seconds() - begin);
   return true;
 }
@@ -168,12 +165,12 @@ void RunLock::give_signs() {
   }
 }
 
-// A heartbeat or a look that fails is no reason to end the job.
+// Errors are logged, because a heartbeat that fails is no reason to end the job.
 void RunLock::give_sign() {
   try {
     const auto there = look(path_);
     if (there && there->holder && there->holder->token != me_.token) {
-      const std::string holder = there->told();  // may throw; then the next beat looks again
+      const std::string holder = there->description();  // may throw; then the next beat looks again
       lost_ = true;
       return calls_.lost(holder);
     }
@@ -188,28 +185,29 @@ void RunLock::give_sign() {
   }
 }
 
-// run.lock was removed from outside: the next job would find the directory free.
+// Called when run.lock was removed from outside, because the next job would find the directory free.
 void RunLock::put_back() {
   log::warning("{}: was removed while the job runs; it is there again", path_);
   file_.forget();
-  file_.place(path_, me_);  // or a different job was first, as the next look will show
+  file_.place(path_, me_);  // if a different job was first, the next look shows it
   file_.remove_temporary();
 }
 
 std::optional<std::string> lock_holder(const RunPaths& paths, const LockTimes& times) {
   const auto there = look(paths.lock());
   if (!there || (there->holder && there->holder->released)) return std::nullopt;
-  if (!there->holder) return there->kernel_locked ? std::optional(there->told()) : std::nullopt;
+  if (!there->holder) return there->kernel_locked ? std::optional(there->description()) : std::nullopt;
   switch (process_state(*there->holder)) {
-    case ProcessState::Alive: return there->told();
+    case ProcessState::Alive: return there->description();
     case ProcessState::Gone: return std::nullopt;
     case ProcessState::Elsewhere: break;
   }
-  // By this machine's clock: the file system's can only be read by writing a file.
+  // This is the machine's clock, because the file system's can only be read by writing a file.
   const double silent = static_cast<double>(std::time(nullptr)) - there->written;
-  if (silent <= times.kept_by_server) return there->told();
+  if (silent <= times.kept_by_server) return there->description();
   if (!there->kernel_locked) return std::nullopt;
-  return fmt::format("{}, no sign of life for {:.0f} s", there->told(), silent);  // suspended, or its machine is lost
+  return fmt::format("{}, no sign of life for {:.0f} s", there->description(),
+                     silent);  // suspended, or its machine is lost
 }
 
 }  // namespace moemill::dataset

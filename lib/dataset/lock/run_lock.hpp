@@ -1,6 +1,6 @@
 // run.lock: one job at a time in a run directory, on every kind of file system, and a dead job blocks none. Rank 0 of a
-// job takes it, `status` reads it. Where the kernel's locks do not reach (different machines, file systems without
-// locks) it relies on heartbeats: the holder writes its line again every few seconds.
+// job takes it, `status` reads it. Where the kernel's locks do not work (across machines, on file systems without
+// locks) it relies on heartbeats: the holder rewrites its line every few seconds.
 #pragma once
 
 #include <condition_variable>
@@ -15,12 +15,13 @@
 
 namespace moemill::dataset {
 
-struct LockTimes {             // seconds
-  double beat = 3;             // between two heartbeats
-  double watch = 10;           // a holder on a different machine that is silent for so long is dead
-  double kept_by_server = 60;  // the same while its lock is kept: a file server drops the locks of dead machines late
-  // A holder that was silent for so long is not watched. This is more than the clocks of one cluster differ (munge and
-  // Kerberos allow 5 minutes), because some file systems write a machine's own time.
+struct LockTimes {    // seconds
+  double beat = 3;    // between two heartbeats
+  double watch = 10;  // a holder on a different machine that is silent for so long is dead
+  double kept_by_server =
+      60;  // the same while the file server keeps its lock: it drops the locks of dead machines late
+  // A holder that was silent for so long is dead without being watched. Some file systems write a machine's own time,
+  // so this is longer than the clocks of a cluster differ (munge and Kerberos allow 5 minutes).
   double surely_over = 900;
 };
 
@@ -39,8 +40,8 @@ class RunLock {
   RunLock(const RunPaths& paths, LockCalls calls, LockTimes times = {});
   // Marks the lock as released: the job ended in order.
   ~RunLock();
-  // The destructor then does not mark the release, because other ranks may still be running: the next job waits as it
-  // would after a kill.
+  // Makes the destructor leave the lock unreleased, because further ranks may still be running: the next job then waits
+  // as it would after a kill.
   void leave_unreleased() { released_at_end_ = false; }
   // The last heartbeat of the previous job if it did not end in order, seconds by the file system's clock.
   std::optional<double> last_sign_of_the_dead() const { return last_sign_of_the_dead_; }
@@ -51,10 +52,10 @@ class RunLock {
 
  private:
   bool try_to_take();
-  bool succeed(const std::string& path, const LockSight& dead);
-  bool may_follow(const std::string& path, const LockSight& there);
-  bool stays_silent(const std::string& path, const LockSight& there);
-  bool is_mine(const LockSight& sight) const;
+  bool take_over(const std::string& path, const LockSnapshot& dead);
+  bool may_follow(const std::string& path, const LockSnapshot& there);
+  bool stays_silent(const std::string& path, const LockSnapshot& there);
+  bool is_mine(const LockSnapshot& snapshot) const;
   void remove_leftovers() const;
   void give_signs();
   void give_sign();

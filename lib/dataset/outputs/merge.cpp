@@ -17,18 +17,18 @@ void check_layout(const OutputReader& shard, OutputLayout layout) {
 // Shards come in the order of their prompts, without a gap: each begins where the one before it has ended.
 void check_place(const OutputReader& shard, const RootAttributes& attributes, std::uint64_t next_prompt) {
   if (const std::string id = shard.text_attribute("run_id"); id != attributes.run_id)
-    tell_damaged(shard.path(), fmt::format("it is of run {}, not of {}", id, attributes.run_id));
-  if (shard.rows() == 0) tell_damaged(shard.path(), "it has no rows");
+    fail_as_damaged(shard.path(), fmt::format("it is of run {}, not of {}", id, attributes.run_id));
+  if (shard.rows() == 0) fail_as_damaged(shard.path(), "it has no rows");
   const std::uint64_t first = shard.read_prompts(0, 1).at(0);
   if (first != next_prompt)
-    tell_damaged(shard.path(), fmt::format("it begins with prompt {}, not with {}", first, next_prompt));
+    fail_as_damaged(shard.path(), fmt::format("it begins with prompt {}, not with {}", first, next_prompt));
 }
 
 // Columns by prompt and /carry have one row for each of the `prompts` of a shard.
 void check_prompts(const OutputReader& shard, std::uint64_t prompts) {
   auto check = [&](const std::string& what, std::uint64_t count) {
     if (count != prompts)
-      tell_damaged(shard.path(), fmt::format("'/{}' has {} rows for {} prompts", what, count, prompts));
+      fail_as_damaged(shard.path(), fmt::format("'/{}' has {} rows for {} prompts", what, count, prompts));
   };
   for_each_field(prompt_fields, [&](const auto& field) {
     if (shard.layout().*field.flag) check(field.group, shard.prompts(field));

@@ -1,5 +1,5 @@
-// The last act of a run: all finished shards, in order, into outputs.h5. One rank calls it. Memory does not grow with
-// the run, and the datasets are byte for byte the same for any size of shards.
+// The last step of a run: copies all finished shards, in order, into outputs.h5. One rank calls it. Memory does not
+// grow with the run, and the datasets are byte for byte the same for any shard size.
 #pragma once
 
 #include <functional>

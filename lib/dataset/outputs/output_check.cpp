@@ -9,7 +9,7 @@
 namespace moemill::dataset {
 namespace {
 
-// Looks at one file and collects what is wrong.
+// Checks one file and collects its faults.
 class FormCheck {
  public:
   explicit FormCheck(hid_t file) : file_(file) {}
@@ -64,7 +64,7 @@ class FormCheck {
     }
   }
 
-  // Extents of a dataset of the given type; faults and nothing for any other.
+  // Extents of a dataset of the given type. For a different type it records a fault and returns nothing.
   std::optional<std::vector<hsize_t>> dataset(const std::string& name, hid_t type, std::size_t rank = 1) {
     if (!h5::exists(file_, name) || h5::object_kind(file_, name) != H5I_DATASET) {
       fault("dataset '/{}' is missing", name);
@@ -83,13 +83,13 @@ class FormCheck {
     return extents;
   }
 
-  // Where a chunk is not there HDF5 reads zeros, as if they had been written, and no checksum is looked at.
+  // For a missing chunk, HDF5 reads zeros as if they had been written and checks no checksum.
   void check_chunks(hid_t dataset, const std::string& name, const std::vector<hsize_t>& extents) {
     const h5::Handle settings = h5::own(H5Dget_create_plist(dataset), name);
     if (H5Pget_layout(settings) != H5D_CHUNKED) return;
     std::vector<hsize_t> chunk(extents.size());
     h5::check(H5Pget_chunk(settings, static_cast<int>(chunk.size()), chunk.data()), name);
-    double wanted = 1;  // beyond what a number could hold, of extents that nothing has
+    double wanted = 1;  // double, because extents of a corrupt file may overflow an integer
     for (std::size_t axis = 0; axis < chunk.size(); axis++)
       wanted *= static_cast<double>(extents[axis] / chunk[axis] + (extents[axis] % chunk[axis] > 0 ? 1 : 0));
     hsize_t found = 0;
@@ -188,8 +188,8 @@ class FormCheck {
     }
   }
 
-  // A prompt has one row or more, a row one error at most. Readers may then allocate by these extents, even for a
-  // corrupt file that claims more than a disk could hold.
+  // A prompt has at least one row, and a row has at most one error. After this check readers may allocate memory by
+  // these extents, even for a corrupt file that claims more than a disk could hold.
   void no_more_than_rows(const std::string& what, std::uint64_t count) {
     if (count > rows_) fault("{} speaks of {}, but there are only {} rows", what, count, rows_);
   }
@@ -231,7 +231,7 @@ class FormCheck {
 }  // namespace
 
 std::vector<std::string> check_form(hid_t file) {
-  // What HDF5 cannot read is a fault too, and so is a filter that it lacks (a UserError in a prompt file).
+  // A value that HDF5 cannot read is a fault too, and so is a missing filter (which is a UserError in a prompt file).
   try {
     return FormCheck(file).run();
   } catch (const std::runtime_error& error) {

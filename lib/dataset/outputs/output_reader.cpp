@@ -12,15 +12,15 @@ namespace {
 constexpr std::uint64_t most_block_rows = 4096;
 constexpr std::uint64_t most_block_values = 4u << 20;
 
-// How many of the rows that `ends` = offsets[first ..] describe make a block.
+// The number of rows that make a block; `ends` is offsets[first ..].
 std::uint64_t rows_within(const std::vector<std::uint64_t>& ends, std::uint64_t most_rows) {
   std::uint64_t rows = 1;
   while (rows < most_rows && ends[rows + 1] - ends[0] <= most_block_values) rows++;
   return rows;
 }
 
-// A file is called damaged only when the system reads it to its end: a missing right, too few descriptors or a broken
-// disk are no reason to remove a file.
+// Reports a file as damaged only if the system can read it to its end: missing permissions, too few descriptors or a
+// broken disk are no reason to remove a file.
 h5::Handle open_finished(const std::string& path) {
   files::open_to_read(path).close(path);
   std::string refusal, faults;
@@ -33,7 +33,7 @@ h5::Handle open_finished(const std::string& path) {
   }
   const auto broken = broken_seal(path, [] {});
   if (!broken && faults.empty()) system_error("{}: cannot be opened: {}", path, refusal);
-  tell_damaged(path, faults.empty() ? refusal : faults);
+  fail_as_damaged(path, faults.empty() ? refusal : faults);
 }
 
 OutputLayout layout_in(hid_t file) {

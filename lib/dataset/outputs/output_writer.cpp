@@ -37,7 +37,7 @@ void write_root_attributes(hid_t file, const RootAttributes& attributes) {
   for (const RootField& field : root_fields) h5::write_attribute(file, field.name, attributes.*field.member);
 }
 
-// For a reader who has the file and no documentation: names[code], and the same as one line.
+// Writes names[code] as attributes, as a list and as one line, for readers without documentation.
 enum class Numbered { No, Yes };
 void write_code_names(hid_t dataset, std::span<const std::string_view> names, Numbered numbered) {
   std::string line;
@@ -131,7 +131,7 @@ void OutputWriter::make_errors() {
   write_code_names(columns_.at("errors/code").dataset, error_code_names, Numbered::No);
 }
 
-// The values, and the offsets of the group `lengths` where they are not there yet.
+// Writes the values, and the offsets of the group `lengths` unless they are written already.
 template <class T>
 void OutputWriter::make_ragged(const std::string& values, const std::string& lengths, std::uint64_t rows, Shape shape) {
   for (const std::string& group : {lengths, values.substr(0, values.rfind('/'))})
@@ -157,7 +157,7 @@ void OutputWriter::make(const std::string& name, hid_t stored, hid_t memory, Sha
     if (H5Tget_class(stored) != H5T_STRING && H5Tget_size(stored) > 1) h5::check(H5Pset_shuffle(creation), what);
     h5::check(H5Pset_deflate(creation, *layout_.gzip_level), what);
   }
-  // Any reader of the values then notices a flipped bit. Texts of variable length lie outside of the chunks.
+  // Lets every reader of the values detect flipped bits. Variable-length texts are stored outside the chunks.
   if (H5Tget_class(stored) != H5T_STRING) h5::check(H5Pset_fletcher32(creation), what);
   hid_t id = H5Dcreate2(file_, name.c_str(), stored, space, H5P_DEFAULT, creation, H5P_DEFAULT);
   columns_[name] = {h5::own(id, what), memory, what};
@@ -269,7 +269,7 @@ OutputWriter::~OutputWriter() {
 }
 
 void OutputWriter::close(const std::string& path) {
-  // Before the datasets are let go: HDF5 then forgets a chunk that cannot be written, without an error.
+  // Flushes before the datasets are closed, because closing drops a chunk that cannot be written without an error.
   h5::check(H5Fflush(file_, H5F_SCOPE_LOCAL), path + ": flush");
   columns_.clear();
   carried_.clear();

@@ -45,8 +45,8 @@ struct PromptBlock {
   std::vector<T> values;
 };
 
-// How much there will be, where the writer knows it before: chunks are no larger than that. HDF5 compresses whole
-// chunks, so a small shard costs little.
+// The final size, if the writer knows it in advance: chunks are no larger than that. HDF5 compresses whole chunks, so a
+// small shard then costs little.
 struct OutputSize {
   static constexpr std::uint64_t unknown = ~std::uint64_t{0};
   std::uint64_t prompts = unknown, rows = unknown, errors = unknown;
@@ -55,8 +55,8 @@ struct OutputSize {
   std::uint64_t of(const std::string& name) const;
 };
 
-// Writes a file of a temporary name beside PATH; `publish` gives it the name PATH, after it was closed, opened again
-// and checked. A file that is not published is removed with its writer, so that a full disk gets its space back.
+// Writes a file under a temporary name beside PATH; publish() closes it, opens it again, checks it and renames it to
+// PATH. The destructor removes a file that was not published, so that a full disk gets its space back.
 class OutputWriter {
  public:
   OutputWriter(std::string path, const OutputLayout& layout, const RootAttributes& attributes, OutputSize size = {});
@@ -70,8 +70,8 @@ class OutputWriter {
   void append(const PromptField<T>& field, const PromptBlock<T>& block) {
     put_ragged(std::string(field.group) + "/values", field.group, block.counts, block.values.data());
   }
-  // Rows first .. first+count-1 of a dataset of a different file, behind /carry/<name>. In the end the column must have
-  // one row per prompt.
+  // Appends rows first .. first+count-1 of a dataset of a different file to /carry/<name>. In the end the column must
+  // have one row per prompt.
   void append_carried(const std::string& name, hid_t source, std::uint64_t first, std::uint64_t count);
   // Closes, seals (dataset/seal.hpp) and renames the file. `between` is called now and then, and may throw.
   void publish(const std::function<void()>& between = [] {});
@@ -133,7 +133,7 @@ class OutputReader {
   std::uint64_t prompts(const PromptField<T>& field) const {
     return layout_.*field.flag ? entries(field.group) : 0;
   }
-  // What the layout stores of the rows first .. first+count-1, without their errors.
+  // The stored columns of rows first .. first+count-1, without their errors.
   std::vector<Completion> read(std::uint64_t first, std::uint64_t count) const;
   // Only the columns with one number per row; no ids.
   std::vector<Completion> read_numbers(std::uint64_t first, std::uint64_t count) const;
@@ -189,8 +189,8 @@ void copy_prompts(
     const OutputReader& from, std::uint64_t first, std::uint64_t end, OutputWriter& to,
     const std::function<void()>& between = [] {});
 
-// What is wrong with the form of a finished file: attributes, presence, types and lengths of its datasets, ends of its
-// offsets. Empty when nothing is. Reads no values.
+// The faults in the form of a finished file: attributes, presence, types and lengths of its datasets, ends of its
+// offsets. Reads no values.
 std::vector<std::string> check_form(hid_t file);
 std::vector<std::string> check_form(const std::string& path);
 

@@ -7,8 +7,8 @@
 
 namespace moemill::dataset {
 
-// What may differ between two runs with the same answer. The writer adds format, format_version, moemill_version,
-// git_commit and, last, `complete`.
+// Attributes that may differ between two runs with the same answers. The writer adds format, format_version,
+// moemill_version, git_commit and, last, `complete`.
 struct RootAttributes {
   std::string run_id;
   std::string created_utc;

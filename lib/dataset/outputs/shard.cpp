@@ -12,7 +12,7 @@ constexpr std::size_t most_block_values = 4u << 20;
 
 // Sorts the rows and expects each prompt of the range with samples 0 .. n-1, each once, and an error in exactly the
 // failed rows.
-void settle(ShardRows& rows) {
+void with_prompt_settings(ShardRows& rows) {
   auto by_key = [](const Completion& a, const Completion& b) {
     return std::tie(a.prompt_index, a.sample_index) < std::tie(b.prompt_index, b.sample_index);
   };
@@ -41,7 +41,7 @@ void extend(std::vector<T>& into, const std::vector<T>& values) {
   into.insert(into.end(), values.begin(), values.end());
 }
 
-// In blocks, each row fitted to the layout: the logprobs of a whole shard may be more than memory holds.
+// Writes blocks of rows that are fitted to the layout, because the logprobs of a whole shard may exceed memory.
 void write_completions(const std::vector<Completion>& rows, const OutputLayout& layout, OutputWriter& writer) {
   std::vector<Completion> block;
   std::size_t values = 0;
@@ -63,7 +63,7 @@ void write_errors(const std::vector<Completion>& rows, OutputWriter& writer) {
   writer.append(errors);
 }
 
-// One entry per prompt of the range; that of a prompt without a score, which has failed, is empty.
+// Writes one entry per prompt of the range. A failed prompt has no score, and its entry is empty.
 void write_scores(const ShardRows& rows, OutputWriter& writer) {
   PromptBlock<float> block;
   auto next = rows.scores.begin();
@@ -97,7 +97,7 @@ OutputSize size_of(const ShardRows& rows) {
   return size;
 }
 
-// Rows of carried columns may be torn while a different process writes to the prompts file: the fault is then its own.
+// A fault while the prompts file changes is not reported, because a different process may have been writing to it.
 PromptFile::Reopened append_carried(const PromptFile& prompts, ShardRange range, OutputWriter& writer) {
   prompts.check_contents();
   try {
@@ -114,7 +114,7 @@ PromptFile::Reopened append_carried(const PromptFile& prompts, ShardRange range,
 
 void write_shard(const std::string& path, ShardRows rows, const PromptFile& prompts, const OutputLayout& layout,
                  const RootAttributes& attributes) {
-  settle(rows);
+  with_prompt_settings(rows);
   do {
     OutputWriter writer(path, layout, attributes, size_of(rows));
     write_completions(rows.completions, layout, writer);

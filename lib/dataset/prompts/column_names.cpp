@@ -15,7 +15,7 @@ constexpr std::size_t long_letters = 11;  // from temperature on
 
 // Names that different programs use, without separators and in lower case. Words that are as often data (`length`,
 // `samples`, `penalty`) are left out.
-constexpr std::pair<std::string_view, std::string_view> other_names[] = {
+constexpr std::pair<std::string_view, std::string_view> synonyms[] = {
     {"maxnewtokens", "max_tokens"},
     {"maxcompletiontokens", "max_tokens"},
     {"maxoutputtokens", "max_tokens"},
@@ -133,8 +133,8 @@ std::optional<std::string_view> meant_setting(std::string_view name, ColumnKind 
   const std::string letters = letters_of(name);
   for (std::string_view setting : setting_names)
     if (letters == letters_of(setting) && (letters.size() > 1 || takes(setting, kind))) return setting;
-  for (const auto& [other, setting] : other_names)
-    if (letters == other && takes(setting, kind)) return setting;
+  for (const auto& [foreign, setting] : synonyms)
+    if (letters == foreign && takes(setting, kind)) return setting;
   for (std::string_view setting : setting_names)
     if (is_typing_error(name, setting, kind)) return setting;
   return std::nullopt;

@@ -50,7 +50,7 @@ std::optional<bool> special_tokens_attribute(hid_t file, hid_t group, const std:
 
 bool is_setting(std::string_view name);
 
-// Settings of other programs that no column and no key of this one can give; as columns they change nothing.
+// Settings of different programs that moemill does not have; as columns they change nothing.
 bool is_foreign_setting(std::string_view name);
 
 }  // namespace moemill::dataset

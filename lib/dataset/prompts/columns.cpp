@@ -149,7 +149,7 @@ std::vector<std::string> TextColumn::read(std::uint64_t first, std::uint64_t cou
 std::vector<std::string> TextColumn::read_variable(std::uint64_t first, std::uint64_t count) const {
   h5::Handle type = h5::text_type();
   h5::Handle stored = h5::type_of(data_);
-  // ASCII and UTF-8 strings do not convert into one another: take what is stored, the bytes are judged later.
+  // HDF5 does not convert between ASCII and UTF-8, so the stored type is used; the bytes are checked later.
   h5::check(H5Tset_cset(type, H5Tget_cset(stored)), place_.text());
   VariableRows rows(data_, type, first, count, sizeof(char*), place_.text());
   std::vector<std::string> texts(count);

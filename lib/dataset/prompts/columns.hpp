@@ -88,7 +88,7 @@ class NumberColumn {
   const ColumnPlace& place() const { return place_; }
   // Nothing where the row has NaN or -1, which mean the run's default.
   std::vector<std::optional<double>> read_reals(std::uint64_t first, std::uint64_t count) const;
-  // The same where -1 is an ordinary value: only NaN is nothing.
+  // The same for settings where -1 is an ordinary value: nothing only for NaN.
   std::vector<std::optional<double>> read_signed_reals(std::uint64_t first, std::uint64_t count) const;
   // Whole numbers from 0 on; nothing for NaN and -1; UserError naming the row for everything else.
   std::vector<std::optional<std::uint64_t>> read_wholes(std::uint64_t first, std::uint64_t count) const;
@@ -116,7 +116,7 @@ class SwitchColumn {
   NumberColumn numbers_;
 };
 
-// Rows of a one-dimensional dataset; UserError for any other shape.
+// The number of rows of a one-dimensional dataset; UserError for a different shape.
 std::uint64_t rows_of(hid_t dataset, const ColumnPlace& place);
 
 }  // namespace moemill::dataset

@@ -16,11 +16,11 @@ namespace {
 
 // One value of a row, checked against its range.
 template <class Value, class Allowed>
-void hold(const ColumnPlace& place, std::uint64_t row, Value value, const char* rule, Allowed allowed) {
+void require(const ColumnPlace& place, std::uint64_t row, Value value, const char* rule, Allowed allowed) {
   if (!allowed(value)) user_error("{}: row {} is {}, must be {}", place.text(), row, value, rule);
 }
 
-// The JSON list of a row, each of whose values `fits`; `example` completes the message.
+// The row's JSON list. UserError unless `fits` is true for each value; `example` completes the message.
 template <class Value, class Fits>
 std::vector<Value> parse_list(const ColumnPlace& place, std::uint64_t row, const std::string& text, Fits fits,
                               const char* example) {
@@ -54,7 +54,7 @@ void merge(const NumberColumn& column, const Values& values, std::uint64_t first
            const char* rule, Allowed allowed, Field field) {
   for (std::size_t i = 0; i < rows.size(); i++) {
     if (!values[i]) continue;
-    hold(column.place(), first + i, *values[i], rule, allowed);
+    require(column.place(), first + i, *values[i], rule, allowed);
     auto& target = rows[i].*field;
     using Target = typename Plain<std::remove_reference_t<decltype(target)>>::type;
     auto value = static_cast<Target>(*values[i]);

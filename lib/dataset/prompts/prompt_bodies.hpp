@@ -1,4 +1,4 @@
-// What is wrong with one prompt, as the fault of its row. Used by PromptFile.
+// Checks the text or token ids of one prompt; an error becomes the row's fault. Used by PromptFile.
 #pragma once
 
 #include <cstdint>

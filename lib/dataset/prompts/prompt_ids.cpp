@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint64_t block_rows = 4096;
 
-// An integer itself, or the hash of a text.
+// The id itself if it is an integer, else the hash of its text.
 std::uint64_t key_of(const Prompt& prompt) {
   const auto* text = std::get_if<std::string>(&prompt.id);
   return text ? stable_hash64(*text) : static_cast<std::uint64_t>(std::get<std::int64_t>(prompt.id));
@@ -26,7 +26,7 @@ void for_rows(std::uint64_t rows, const ReadIds& read, auto&& body) {
   }
 }
 
-// "" cannot identify a row: in the other columns it means that a row has no value of its own.
+// "" cannot identify a row, because in every column it means that the row has no value of its own.
 void refuse_empty(std::uint64_t row, const Prompt& prompt, const std::string& place) {
   const auto* text = std::get_if<std::string>(&prompt.id);
   if (!text || !text->empty()) return;
@@ -34,7 +34,7 @@ void refuse_empty(std::uint64_t row, const Prompt& prompt, const std::string& pl
              row);
 }
 
-// Keys that more than one row has, ascending; a good file has none.
+// Keys that occur in more than one row, ascending; a correct file has none.
 std::vector<std::uint64_t> repeated_keys(std::vector<std::uint64_t> keys) {
   std::sort(keys.begin(), keys.end());
   std::vector<std::uint64_t> repeated;

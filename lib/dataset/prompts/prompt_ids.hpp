@@ -11,7 +11,7 @@
 
 namespace moemill::dataset {
 
-// Some rows; only their ids are used.
+// Reads rows, of which only the ids are used.
 using ReadIds = std::function<std::vector<Prompt>(std::uint64_t first, std::uint64_t count)>;
 
 // UserError when a text id is empty, or two of the `rows` rows have the same id. Reads them at most twice and keeps one

@@ -72,7 +72,7 @@ struct PromptFile::State {
   void read_bodies(std::vector<Prompt>& prompts, std::uint64_t first) const;
 };
 
-// A column that is a dangling link would count as absent, and the run's setting would be used for all rows.
+// Without this check, a column that is a dangling link would count as absent, and all rows would use the run's setting.
 void PromptFile::State::check_sources(const std::optional<std::vector<std::string>>& wanted) {
   const auto has_meaning = [](const std::string& name) {
     return name == "prompt" || name == "prompt_token_ids" || name == "id" || is_setting(name);
@@ -151,7 +151,7 @@ void PromptFile::State::open_options() {
   open_option(options.add_special_tokens, "add_special_tokens");
 }
 
-// All datasets without a meaning that have a first axis, or exactly the wanted ones.
+// Finds all datasets that are no prompts or settings and have a first axis, or exactly the wanted ones.
 void PromptFile::State::find_carried(const std::optional<std::vector<std::string>>& wanted) {
   auto is_used = [&](const std::string& name) { return name == prompt_name() || name == "id" || is_setting(name); };
   for (const std::string& name : wanted ? *wanted : h5::child_names(group)) {
@@ -244,8 +244,8 @@ PromptFile::Reopened PromptFile::check_contents() const {
   return state_->held_to && state_->sources.stamp() != state_->stamp ? reopen() : Reopened::No;
 }
 
-// HDF5 would return what it has cached of an open file, so everything is closed first. A file that is refused stays
-// refused: later reads, for instance to finish a shard, throw as well, unless the old contents are back by then.
+// Everything is closed first, because HDF5 would return cached values of an open file. A refused file stays refused:
+// later reads, for instance to finish a shard, throw as well, unless the old contents are back by then.
 PromptFile::Reopened PromptFile::reopen() const {
   State& state = *state_;
   const InputContents wanted = *state.held_to;
@@ -273,7 +273,7 @@ PromptFile::Reopened PromptFile::reopen() const {
   return Reopened::Yes;
 }
 
-// Reads again what was read while the file changed. An error of that read counts only if the file did not change.
+// Repeats a read during which the file changed. An error is passed on only if the file did not change during the read.
 template <class Body>
 auto PromptFile::read_held(Body&& body) const {
   for (;;) {

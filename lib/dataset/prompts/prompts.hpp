@@ -58,7 +58,7 @@ class PromptFile {
   bool add_special_tokens() const;  // for rows that do not say it themselves
   // Names of the columns beside the prompt that have a meaning: id, n ...
   const std::vector<std::string>& used() const;
-  // What a user should know about the columns, one sentence each: what will be slow, what changes nothing.
+  // Warnings for the user about columns that are slow to read or change nothing, one sentence each.
   const std::vector<std::string>& warnings() const;
   const std::vector<CarriedColumn>& carried() const;
   hid_t carried_dataset(const std::string& name) const;  // one of carried(); open as long as this object is
@@ -69,8 +69,8 @@ class PromptFile {
   std::vector<std::uint32_t> read_sample_counts(std::uint64_t first, std::uint64_t count,
                                                 const SamplingParams& defaults) const;
 
-  // The most logprobs that any row asks for, where `run_wide` is sampling.logprobs: the k of the files of outputs.
-  // Reads the column `logprobs`.
+  // The most logprobs that any row asks for, which is the k of the output files; `run_wide` is sampling.logprobs. Reads
+  // the column `logprobs`.
   std::optional<std::uint32_t> most_logprobs(std::optional<std::uint32_t> run_wide) const;
 
   // The different strings of the column `stop`, at most a thousand. Reads that column.
@@ -88,13 +88,13 @@ class PromptFile {
   // The same for the first `rows` prompts, which may have been all prompts of an earlier file.
   InputContents contents_of_first(std::uint64_t rows) const;
 
-  // A file that is written to while a job reads it would give the job different prompts from those it began with, or
-  // half of them. After hold_to(), read(), read_sample_counts() and check_contents() notice when the file has changed;
-  // it is then opened again and must have these contents, or a UserError says that it has not. `stamp` is
-  // stamp_when_opened() of the process that computed the contents: sizes and times of the files.
+  // Protects a job against a file that is written to while the job reads it. After hold_to(), read(),
+  // read_sample_counts() and check_contents() notice a change; the file is then opened again, and a UserError says so
+  // if its contents are not these. `stamp` is stamp_when_opened() of the process that computed the contents: sizes and
+  // times of the files.
   const std::string& stamp_when_opened() const;
   void hold_to(InputContents contents, const std::string& stamp);
-  // Yes: what was read through carried_dataset() since the last call must be read again.
+  // Yes if everything that was read through carried_dataset() since the last call must be read again.
   enum class Reopened { No, Yes };
   Reopened check_contents() const;
 

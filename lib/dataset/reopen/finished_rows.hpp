@@ -1,5 +1,5 @@
-// The rows of a run's finished files as they stand: all of outputs.h5, or a shard at a time. Used where files are taken
-// apart (dataset/reopen/reopen.hpp) or some rows are made again (commands/verify.cpp). Changes nothing.
+// Reads the rows of a run's finished files: all of outputs.h5, or one shard at a time. Used to reopen files
+// (dataset/reopen/reopen.hpp) and to generate rows again (commands/verify.cpp). Changes nothing.
 #pragma once
 
 #include <cstdint>

@@ -22,7 +22,7 @@ void keep_scores(const Piece& piece, JournalWriter& journal) {
 void keep(Completion row, const Verdicts& verdicts, JournalWriter& journal) {
   const Fate fate = verdicts.fate(row);
   if (fate == Fate::Again) return;
-  if (fate == Fate::GoOn) {
+  if (fate == Fate::Continue) {
     const FinishReason reason = verdicts.ends_after_all(row);
     if (reason == FinishReason::None) {
       narrow_logprobs(row);
@@ -71,7 +71,7 @@ void filter_journal(const RunPaths& paths, const RunManifest& manifest, ShardId 
     if (answered.contains(score.prompt_index) || verdicts.begins_as_before(score.prompt_index)) journal.append(score);
   for (auto& row : contents.completions) keep(std::move(row), verdicts, journal);
   for (const auto& partial : contents.partials)
-    if (verdicts.goes_on(partial)) journal.append(partial);
+    if (verdicts.is_beginning(partial)) journal.append(partial);
   journal.close();
   files::publish(temporary, paths.journal(shard));
 }

@@ -1,5 +1,5 @@
-// What remains of the finished rows when a run is changed: journals, from which their shards are made again, or shards.
-// Used by reopen, under the run's lock.
+// Keeps finished rows when a run is changed: as journals, from which their shards are written again, or as shards. Used
+// by reopen, under the run's lock.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +13,25 @@ namespace moemill::dataset {
 
 enum class Fate {
   Keep,
-  GoOn,  // its tokens are the beginning of a longer answer
+  Continue,  // its tokens are the beginning of a longer answer
   Again
 };
 
-// What becomes of the finished rows. The functions are called shard by shard, each in the order of the prompts.
+// Decides what happens to finished rows. The functions are called shard by shard, each in the order of the prompts.
 struct Verdicts {
   // Depends on the row's numbers and error; the row may come without id and values.
   std::function<Fate(const Completion&)> fate;
   std::function<std::uint32_t(std::uint64_t prompt)> samples;  // how many rows a prompt is to have
-  // Why a row that would go on ends where it is after all, by a rule that is asked after its length; None if it does
-  // not.
+  // The reason why a row that would continue ends where it is after all, by a rule that is checked after its length;
+  // None if it continues.
   std::function<FinishReason(const Completion&)> ends_after_all;
   // Whether a prompt's scores in a journal are those of the tokens that the model would read now.
   std::function<bool(std::uint64_t prompt)> begins_as_before;
   // Whether a partial answer in a journal is the beginning of the answer that is wanted now.
-  std::function<bool(const PartialSample&)> goes_on;
-  // An input that may have changed: its carried columns must have the same values for the finished prompts. Or null.
+  std::function<bool(const PartialSample&)> is_beginning;
+  // An input that may have changed, or null. Its carried columns must have the same values for the finished prompts.
   const PromptFile* input = nullptr;
-  // With `input`: what the run's files store from now on.
+  // The layout of the run's files from now on; used together with `input`.
   OutputLayout layout = {};
 };
 

@@ -10,7 +10,7 @@
 namespace moemill::dataset {
 namespace {
 
-// Whether rows do not stay, or samples or prompts are missing from the shard. The fate of every row is asked for, so
+// Whether some rows do not stay, or samples or prompts are missing from the shard. Asks for the fate of every row, so
 // that a row that forbids the change is found.
 bool is_to_reopen(const Piece& piece, ShardRange now, const Verdicts& verdicts) {
   bool work = piece.range.count < now.count;
@@ -23,7 +23,8 @@ bool is_to_reopen(const Piece& piece, ShardRange now, const Verdicts& verdicts) 
   return work || rows < wanted;
 }
 
-// A shard that stays keeps its carried rows, a reopened one takes them from the input: the two must agree.
+// Checks that the shard's carried rows equal those of the input: a shard that stays keeps its own, a reopened shard
+// gets the input's.
 void check_carried(const Piece& piece, const PromptFile& input) {
   std::vector<std::string> there = piece.file.carried_names(), now;
   for (const CarriedColumn& column : input.carried()) now.push_back(column.name);

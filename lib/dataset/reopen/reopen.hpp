@@ -1,5 +1,5 @@
-// Takes a run's finished files apart, so that rows can be made again, be continued or be joined by more: for
-// --retry-failed and --extend. Rank 0 calls it under the run's lock. Rows that stay keep their bytes.
+// Reopens a run's finished files, so that rows can be generated again, continued or added, for --retry-failed and
+// --extend. Rank 0 calls it under the run's lock. Rows that stay keep their bytes.
 #pragma once
 
 #include <cstdint>

@@ -65,8 +65,8 @@ void record(const RunPaths& paths, const AttemptKilled& k) {
 std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt) {
   std::optional<AttemptEnd> end;
   for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
-    // The first failure is the cause. An attempt that has recorded its end may still fail when shards are removed: that
-    // counts.
+    // The first failure is the cause. An attempt that has recorded a good end may still fail when it removes shards;
+    // the failure then replaces that end.
     const auto has_failed = [&] {
       return end->exit_code != code_of(ExitCode::Done) && end->exit_code != code_of(ExitCode::TooManyFailed);
     };
@@ -96,8 +96,8 @@ std::map<std::uint32_t, AttemptRecord> attempt_records(const RunPaths& paths) {
                       value_or(j, "cores_used", ranks)};
       return;
     }
-    if (record.seconds) return;  // the first of several ends counts
-    // Seconds are preferred to times of day: clocks are set, and those of a node and a file server differ.
+    if (record.seconds) return;  // only the first of several ends is used
+    // Seconds are preferred to times of day, because clocks are adjusted and differ between a node and a file server.
     if (const auto seconds = value_of<double>(j, "seconds"); seconds && *seconds >= 0)
       record.seconds = *seconds;
     else if (time && begins.contains(*attempt))

@@ -49,10 +49,9 @@ struct AttemptKilled {
 void record(const RunPaths& paths, const AttemptBegin& begin);
 void record(const RunPaths& paths, const AttemptEnd& end);
 void record(const RunPaths& paths, const AttemptKilled& killed);
-// The first end that was written for that attempt; later ones are its consequences. Lines that are not JSON are
-// skipped.
+// The first end that was written for the attempt; later ends are its consequences. Skips lines that are not JSON.
 std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt);
-// What the lines say about an attempt.
+// An attempt as the lines of the file describe it.
 struct AttemptRecord {
   std::optional<double> seconds;  // to its end or last heartbeat; nothing if neither is known
   int ranks = 1;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t error_rows = 4096;
 
-// A finished file. Rows, and so /errors, are in the order of the prompts.
+// Counts a finished file. Its rows, and therefore /errors, are in the order of the prompts.
 RunCounts open_and_count(const std::string& path, std::uint64_t most_file_bytes) {
   OutputReader file(path);
   RunCounts counts;
@@ -85,7 +85,7 @@ RunCounts RunCounter::count_file(const std::string& path) {
 
 RunCounts RunCounter::count(const RunPaths& paths, const RunManifest& manifest, const SampleCounts& samples) {
   if (files::exists(paths.outputs())) return count_file(paths.outputs());
-  // Journals first: the rows of a shard that finishes meanwhile are then counted from its file.
+  // Journals are read first, so that the rows of a shard that finishes meanwhile are counted from its file.
   std::map<ShardId, RunCounts> journals;
   for (ShardId shard : list_run(paths, manifest).journals) {
     ShardRange range = manifest.range_of(shard);

@@ -30,7 +30,7 @@ inline constexpr RunCountField run_count_fields[] = {{"rows", &RunCounts::rows},
                                                      {"rows_failed", &RunCounts::rows_failed},
                                                      {"prompts_done", &RunCounts::prompts_done},
                                                      {"prompts_failed", &RunCounts::prompts_failed}};
-// For the other ranks.
+// Used to send the counts to all ranks.
 void to_json(nlohmann::ordered_json& json, const RunCounts& counts);
 void from_json(const nlohmann::ordered_json& json, RunCounts& counts);
 

@@ -36,7 +36,7 @@ void visit_manifest(Manifest& manifest, Visit&& visit) {
   visit("history", manifest.history);
 }
 
-// Runs of a moemill before runs could be changed lack these.
+// Entries that manifests of older versions lack.
 bool is_newer(std::string_view name) { return name == "shards_removed" || name == "reopening" || name == "history"; }
 
 struct EntryWriter {

@@ -18,7 +18,7 @@ constexpr std::string_view shard_prefix = "shard-";
 
 std::string shard_name(ShardId shard) { return fmt::format("{}{:06}", shard_prefix, shard.value); }
 
-// The shard of the name "shard-000012" + suffix; nothing for every different name.
+// The shard that a name such as "shard-000012" + suffix belongs to; nothing for a different name.
 std::optional<ShardId> shard_of(std::string_view name, std::string_view suffix) {
   if (name.size() != shard_prefix.size() + 6 + suffix.size()) return std::nullopt;
   if (!name.starts_with(shard_prefix) || !name.ends_with(suffix)) return std::nullopt;
@@ -69,8 +69,8 @@ ShardRange RunManifest::range_of(ShardId shard) const {
 std::string new_run_id() { return random_hex(16); }
 
 std::uint64_t auto_shard_prompts(std::uint64_t prompts) {
-  // Many more shards than ranks need, so that ranks end together. But a shard is a file, which costs more than some
-  // short answers, so a small job has few. At most 1024 prompts per shard, unless the shard names run out.
+  // There are many more shards than ranks, so that ranks end together. A small job has few, because a file costs more
+  // than some short answers. A shard has at most 1024 prompts, unless the shard names run out.
   std::uint64_t size = prompts < 64 ? divide_up<std::uint64_t>(prompts, 4)
                                     : std::clamp<std::uint64_t>(divide_up<std::uint64_t>(prompts, 64), 16, 1024);
   return std::max(size, divide_up(prompts, most_shards));
@@ -109,14 +109,14 @@ void remove_temporaries(const RunPaths& paths) {
   });
 }
 
-// Before a run loses its rows, its manifest must stop saying that they are in outputs.h5: a kill then leaves a run that
-// starts from nothing.
+// Called before a run loses its rows: removes from the manifest that outputs.h5 has them, so that a kill leaves a run
+// that starts from the beginning.
 void forget_end(const RunPaths& paths) {
   std::optional<RunManifest> manifest;
   try {
     manifest = read_manifest(paths);
   } catch (const UserError&) {
-    return;  // a damaged manifest says nothing and is removed
+    return;  // a damaged manifest is removed as it is
   }
   if (!manifest->shards_removed) return;
   manifest->shards_removed = false;
@@ -127,9 +127,9 @@ void forget_end(const RunPaths& paths) {
 }  // namespace
 
 void clear_run(const RunPaths& paths) {
-  if (!files::exists(paths.manifest())) return;  // what is there does not belong to a run
+  if (!files::exists(paths.manifest())) return;  // the files there do not belong to a run
   forget_end(paths);
-  files::remove(paths.outputs());  // while shards go it must not speak for them
+  files::remove(paths.outputs());  // it must not exist without its shards
   remove_temporaries(paths);
   files::sync_folder(paths.dir);
   for (const auto& [folder, suffix] : {std::pair(paths.shards(), ".h5"), std::pair(paths.journals(), ".journal")}) {
@@ -157,7 +157,7 @@ void end_attempt(const RunPaths& paths, RunManifest& manifest, int exit_code) {
 }
 
 RunListing list_run(const RunPaths& paths) {
-  // Journals first: a shard that finishes in between is then seen as finished, never as absent.
+  // Journals are listed first, so that a shard that finishes in between is seen as finished, never as absent.
   std::vector<ShardId> journals = shards_in(paths.journals(), ".journal");
   RunListing listing;
   listing.finished = shards_in(paths.shards(), ".h5");
@@ -189,7 +189,7 @@ std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest, c
   if (manifest.shards_removed && shards.empty() && journals.empty()) return 0;
   refuse_broken(paths.outputs(), between);
   if (!manifest.shards_removed) {
-    manifest.shards_removed = true;  // first, so that a run without shards is not taken for one that has made none
+    manifest.shards_removed = true;  // written first, so that a run without shards is not taken for an empty one
     write_manifest(paths, manifest);
   }
   for (ShardId shard : shards) files::remove(paths.shard(shard));

@@ -1,5 +1,5 @@
-// RUN_DIR: the names of its files, its manifest run.json, and what is finished in it. Rank 0 lists and writes the files
-// of the whole run and sends the other ranks plain data; the owner of a shard writes that shard's files.
+// RUN_DIR: the names of its files, its manifest run.json, and its finished shards. Rank 0 lists and writes the files of
+// the whole run and sends plain data to all ranks; the owner of a shard writes that shard's files.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +53,7 @@ struct RunChange {
 void to_json(nlohmann::ordered_json& json, const RunChange& change);
 void from_json(const nlohmann::ordered_json& json, RunChange& change);
 
-// What is fixed when the directory is made or the run is changed, and how the attempts ended.
+// Values that are fixed when the directory is made or the run is changed, and how the attempts ended.
 struct RunManifest {
   std::string run_id;       // 32 hex digits
   std::string created_utc;  // begin of the first attempt
@@ -81,11 +81,11 @@ std::optional<RunManifest> read_manifest(const RunPaths& paths);
 // UserError when shards of that size cannot be numbered.
 void check_numbers(const RunPaths& paths, const RunManifest& manifest);
 void write_manifest(const RunPaths& paths, const RunManifest& manifest);  // atomic
-// As in run.json, but without its checksum: also what other ranks get.
+// The entries of run.json without its checksum; also used to send the manifest to all ranks.
 void to_json(nlohmann::ordered_json& json, const RunManifest& manifest);
 void from_json(const nlohmann::ordered_json& json, RunManifest& manifest);
-// UserError when a directory without run.json has a file under a name that the run would write, other than the
-// config.yaml that a job which was killed early left there.
+// UserError if a directory without run.json has a file under a name that the run would write. A config.yaml that a job
+// left there when it was killed early is accepted.
 void check_no_foreign_files(const RunPaths& paths, std::string_view config_yaml);
 void make_folders(const RunPaths& paths);  // of shards and journals
 // Makes the folders and config.yaml, then run.json, so that a directory with run.json is complete. UserError when there
@@ -105,12 +105,12 @@ struct RunListing {
 RunListing list_run(const RunPaths& paths);
 // UserError for a file whose number is not one of this run's shards.
 RunListing list_run(const RunPaths& paths, const RunManifest& manifest);
-// To be called under the lock. Removes what a killed job left: temporary files, and journals of finished shards.
+// Removes the leftovers of a killed job: temporary files, and journals of finished shards. Called under the lock.
 void remove_leftovers(const RunPaths& paths);
-// To be called under the lock when outputs.h5 has all rows. Checks every byte of it against its seal, then removes
-// shards and journals; from then on the manifest says that only outputs.h5 has the rows. After a kill the next call
-// completes it. Returns how many shards were removed. SystemError when outputs.h5 is not whole: then nothing is
-// removed. `between` is called while the file is read, which may take long, and may throw to end that.
+// Called under the lock when outputs.h5 has all rows. Checks every byte of it against its seal, then removes shards and
+// journals; from then on the manifest says that only outputs.h5 has the rows. After a kill, the next call completes it.
+// Returns the number of removed shards. SystemError, with nothing removed, if outputs.h5 is damaged. `between` is
+// called while the file is read, which may take long, and may throw to stop that.
 std::size_t remove_merged_shards(const RunPaths& paths, RunManifest& manifest, const std::function<void()>& between);
 
 }  // namespace moemill::dataset

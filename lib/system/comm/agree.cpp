@@ -35,7 +35,7 @@ Failure describe_current_exception() {
   }
 }
 
-void together(const Comm& world, const std::function<void()>& phase) {
+void run_on_all_ranks(const Comm& world, const std::function<void()>& phase) {
   Failure mine;
   try {
     phase();
@@ -59,8 +59,8 @@ std::string attribution(const Comm& world, const Failure& failure) {
   return fmt::format("rank {} on {}: {}", world.rank(), host_name(), failure.text);
 }
 
-void rank_zero(const Comm& world, const std::function<void()>& phase) {
-  together(world, [&] {
+void run_on_rank_zero(const Comm& world, const std::function<void()>& phase) {
+  run_on_all_ranks(world, [&] {
     if (world.rank() == 0) phase();
   });
 }

@@ -1,5 +1,5 @@
-// How ranks fail together: after each start-up phase the ranks exchange how it went, so that either all continue or all
-// leave with the same code and one message. Used wherever one rank alone may find a fault. Also the one place that maps
+// Lets ranks fail in agreement: after each start-up phase they exchange its outcome, so that either all continue or all
+// end with the same code and one message. Used wherever one rank alone may find a fault. Also the one place that maps
 // exceptions to exit codes.
 #pragma once
 
@@ -22,14 +22,15 @@ class AgreedFailure : public std::runtime_error {
   ExitCode code_;
 };
 
-// The text of rank `from`, on every rank; collective.
+// Returns the text of rank `from` on every rank; collective.
 std::string broadcast_text(const Comm& world, const std::string& mine, int from);
 
-// Runs `phase`, which must not communicate, on this rank; collective. Throws AgreedFailure on all ranks if any threw.
-void together(const Comm& world, const std::function<void()>& phase);
+// Runs `phase`, which must not communicate, on every rank; collective. If it throws on any rank, AgreedFailure is
+// thrown on all ranks.
+void run_on_all_ranks(const Comm& world, const std::function<void()>& phase);
 
-// The same when only rank 0 has work to do.
-void rank_zero(const Comm& world, const std::function<void()>& phase);
+// The same for a phase that only rank 0 runs.
+void run_on_rank_zero(const Comm& world, const std::function<void()>& phase);
 
 // An exception as an exit code and text.
 struct Failure {

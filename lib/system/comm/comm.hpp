@@ -52,7 +52,7 @@ class Comm {
 
    private:
     friend class Comm;
-    std::shared_ptr<Impl> group_;  // null: nothing in flight
+    std::shared_ptr<Impl> group_;  // shared, because a transfer may outlive its Comm; null: nothing in flight
     int channel_ = 0;
   };
   [[nodiscard]] Transfer start_all_to_all(const std::byte* send, std::span<const std::uint32_t> send_units,
@@ -64,7 +64,7 @@ class Comm {
 
  private:
   explicit Comm(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-  std::shared_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // shared, because a Comm is copied like a value and MPI's group must be freed once
   friend void run_loopback(int ranks, const std::function<void(Comm)>& body);
 };
 

@@ -12,8 +12,8 @@
 namespace moemill::mpi {
 
 // Move-only owner of a communicator. Transfers are plain sends and receives between ranks that have units for each
-// other: both sides know the counts, so ranks without rows cost nothing, and channels, which are tags, cannot block
-// each other as collectives in flight would.
+// other. Both sides know the counts, so ranks without rows cost nothing. Channels are tags, so they cannot block each
+// other as collectives in flight would.
 class Group {
  public:
   static Group world();  // a duplicate of MPI_COMM_WORLD

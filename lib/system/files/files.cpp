@@ -180,6 +180,12 @@ void rename(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) fail("rename", from + " to " + to);
 }
 
+bool rename_if_there(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) == 0) return true;
+  if (errno != ENOENT) fail("rename", from + " to " + to);
+  return false;
+}
+
 void remove(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail("unlink", path);
 }

@@ -57,9 +57,10 @@ void make_folders(const std::string& path);                // with its parents; 
 std::string parent_folder(const std::string& path);        // "." for a bare name
 std::vector<std::string> list(const std::string& folder);  // sorted names; empty if the folder is absent
 void rename(const std::string& from, const std::string& to);
-void remove(const std::string& path);                           // no error if absent
-void try_remove(const std::string& path) noexcept;              // ignores errors
-std::optional<std::string> read_text(const std::string& path);  // nothing if absent
+bool rename_if_there(const std::string& from, const std::string& to);  // false if `from` is absent
+void remove(const std::string& path);                                  // no error if absent
+void try_remove(const std::string& path) noexcept;                     // ignores errors
+std::optional<std::string> read_text(const std::string& path);         // nothing if absent
 // The last bytes of a file, or the whole file if it is shorter; "" if absent.
 std::string read_tail(const std::string& path, std::uint64_t most_bytes);
 

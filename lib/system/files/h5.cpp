@@ -55,14 +55,14 @@ int system_error_of(const std::string& reason) {
   return error;
 }
 
-// Takes the innermost reason first. A full disk has many more, and none says more than the first.
+// Takes the innermost reason first. A full disk has many more, which add nothing to the first.
 herr_t append_reason(unsigned, const H5E_error2_t* error, void* out) {
   std::string& text = *static_cast<std::string*>(out);
   const std::string reason = error->desc ? error->desc : "";
   if (reason.empty()) return 0;
   if (const int number = system_error_of(reason); number > 0) {
     text = files::reason(number);
-    return 1;  // the walk ends
+    return 1;  // ends the walk over the stack
   }
   if (!text.empty()) text += "; ";
   text += printable(reason);

@@ -17,7 +17,7 @@ struct SlurmJob {
   std::optional<std::uint64_t> nodes;
   std::optional<std::uint64_t> memory_on_node_bytes;  // the job's limit on this node
   std::optional<std::uint64_t> step_tasks;            // inside an srun step, except the shell that salloc starts
-  bool of_another_system = false;                     // PBS, LSF or Grid Engine, where only `cpus` is known
+  bool of_another_system = false;                     // PBS, LSF or Grid Engine, which report only `cpus`
 };
 // All members are empty outside of a job. batch.hpp has the job's share of this node.
 SlurmJob slurm_job(const Environment& environment);

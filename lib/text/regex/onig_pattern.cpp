@@ -322,7 +322,8 @@ class Translator {
     groups_.pop_back();
   }
 
-  // Reads {n}, {n,}, {,n} or {n,m}; any other { is a literal. A following +, or ? after {n}, applies to the repetition.
+  // Reads {n}, {n,}, {,n} or {n,m}; a { in any different form is a literal. A following +, or ? after {n}, applies to
+  // the repetition.
   void interval() {
     std::size_t end = in_.find_first_not_of("0123456789,", at_ + 1);
     std::string body(end == in_.npos ? "" : in_.substr(at_ + 1, end - at_ - 1));

@@ -1,5 +1,5 @@
-// GPT-2's alphabet, in which byte-level vocabularies spell each byte as one printable character: the 188 bytes that are
-// printable in Latin-1 stand for themselves, the others are U+0100 and up in byte order.
+// GPT-2's alphabet, in which byte-level vocabularies spell each byte as one printable character. The 188 bytes that are
+// printable in Latin-1 stand for themselves; the remaining bytes are U+0100 and up, in byte order.
 #pragma once
 
 #include <array>
