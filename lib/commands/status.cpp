@@ -8,8 +8,8 @@
 #include "base/error.hpp"
 #include "base/readable.hpp"
 #include "base/text/format.hpp"
+#include "base/text/json_values.hpp"
 #include "config/config.hpp"
-#include "dataset/json_values.hpp"
 #include "generate/model_folder.hpp"
 #include "job/change.hpp"
 #include "mill/summary.hpp"
@@ -32,10 +32,8 @@ const char* state_of(const dataset::RunStatus& status) {
 
 // The last line of metrics.jsonl if the current attempt wrote it, otherwise null.
 ordered_json metrics_now(const dataset::RunStatus& status) {
-  auto line = ordered_json::parse(status.last_metrics, nullptr, false);
-  return line.is_object() && dataset::value_of<std::uint32_t>(line, "attempt") == status.manifest.attempts
-             ? line
-             : ordered_json();
+  const auto line = parse_json_object<ordered_json>(status.last_metrics);
+  return line && json_value<std::uint32_t>(*line, "attempt") == status.manifest.attempts ? *line : ordered_json();
 }
 
 std::string next_of_killed(const dataset::RunStatus& status) {
@@ -99,11 +97,10 @@ std::string rate_line(const ordered_json& metrics) {
 // Failed rows by error code. If outputs.h5 is too large to be read each time, they come from the summary.
 std::map<std::string, std::uint64_t> failed_by_code(const dataset::RunStatus& status) {
   if (!status.failed_by_code.empty() || status.rows_failed == 0) return status.failed_by_code;
-  const auto summary = ordered_json::parse(status.summary, nullptr, false);
   std::map<std::string, std::uint64_t> codes;
-  if (!summary.is_object() || !summary.contains("failed_by_code") || !summary["failed_by_code"].is_object())
-    return codes;
-  for (const auto& [code, count] : summary["failed_by_code"].items())
+  const auto summary = parse_json_object(status.summary);
+  if (!summary || !summary->contains("failed_by_code")) return codes;
+  for (const auto& [code, count] : (*summary)["failed_by_code"].items())
     if (dataset::parse_error_code(code) && count.is_number_unsigned()) codes[code] = count.get<std::uint64_t>();
   return codes;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/text/json_values.hpp"
 
 namespace moemill::dataset {
 
@@ -34,8 +35,7 @@ void for_each_object(const std::string& path, const std::function<void(nlohmann:
   if (const auto there = files::stamp(path); !there || !there->is_regular) return;  // a device may have no end
   std::istringstream lines(files::read_text(path).value_or(""));
   for (std::string line; std::getline(lines, line);) {
-    auto j = nlohmann::json::parse(line, nullptr, false);
-    if (j.is_object()) visit(j);
+    if (auto object = parse_json_object(line)) visit(*object);
   }
 }
 

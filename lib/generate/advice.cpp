@@ -4,19 +4,18 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.hpp"
 #include "base/readable.hpp"
+#include "base/text/json_values.hpp"
 #include "config/config.hpp"
 #include "config/published_sampling.hpp"
 #include "system/files/files.hpp"
+#include "text/side_files.hpp"
 
 namespace moemill::mill {
 namespace {
-
-using nlohmann::json;
 
 // Tokens that end a chat turn in every model that has them.
 constexpr const char* turn_ends[] = {"<|im_end|>", "<|eot_id|>", "<|eot|>", "<end_of_turn>", "<|end_of_turn|>"};
@@ -32,12 +31,10 @@ ChatFiles read_chat_files(const std::string& dir) {
     found.templates = read_text_file(path);
   const std::string path = dir + "/tokenizer_config.json";
   if (!files::exists(path)) return found;
-  const json config = json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) return found;  // the tokenizer has reported it
-  const json token = config.value("eos_token", json());
-  const json content = token.is_object() ? token.value("content", json()) : token;
-  if (content.is_string()) found.end_token = content.get<std::string>();
-  if (config.contains("chat_template")) found.templates += config["chat_template"].dump();
+  const auto config = parse_json_object(read_text_file(path));
+  if (!config) return found;  // the tokenizer has reported it
+  found.end_token = text::token_text(*config, "eos_token").value_or("");
+  if (config->contains("chat_template")) found.templates += (*config)["chat_template"].dump();
   return found;
 }
 

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/text/json_values.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::mill {
@@ -75,7 +76,7 @@ RowSeconds RowSeconds::from(const nlohmann::json& whole) {
     found.counts_[std::min(static_cast<std::size_t>(std::min(bucket, 1e6)), buckets - 1)] +=
         std::min(pair[1].get<std::uint64_t>(), std::uint64_t{1} << 50);
   }
-  if (whole.contains("max") && whole["max"].is_number()) found.longest_ = std::max(0.0, whole["max"].get<double>());
+  found.longest_ = std::max(0.0, json_value_or(whole, "max", 0.0));
   return found;
 }
 

@@ -13,7 +13,7 @@
 #include "base/clock.hpp"
 #include "base/log.hpp"
 #include "base/text/format.hpp"
-#include "dataset/json_values.hpp"
+#include "base/text/json_values.hpp"
 #include "dataset/outputs/merge.hpp"
 #include "dataset/run_dir/attempts.hpp"
 #include "job/change.hpp"
@@ -42,8 +42,8 @@ void merge(const RunPlan& plan, const RunConfig& config, const dataset::PromptFi
 
 // summary.json, or an empty object when it is absent or damaged.
 nlohmann::ordered_json read_summary(const dataset::RunPaths& paths) {
-  auto json = nlohmann::ordered_json::parse(files::read_text(paths.summary()).value_or(""), nullptr, false);
-  return json.is_object() ? json : nlohmann::ordered_json::object();
+  return parse_json_object<nlohmann::ordered_json>(files::read_text(paths.summary()).value_or(""))
+      .value_or(nlohmann::ordered_json::object());
 }
 
 // Whether all rows are in the files that the user asked for. After a drain, all of them may be on disk but not merged.
@@ -259,8 +259,8 @@ bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& co
   run_on_rank_zero(world, [&] {
     if (!plan.unfinished.empty() || (config.output.merge && !is_merged(plan.paths, plan.manifest))) return;
     const auto summary = read_summary(plan.paths);
-    finished = dataset::value_of<std::uint32_t>(summary, "attempts") == plan.manifest.attempts &&
-               dataset::value_of<std::uint64_t>(summary, "completions") == plan.manifest.completions;
+    finished = json_value<std::uint32_t>(summary, "attempts") == plan.manifest.attempts &&
+               json_value<std::uint64_t>(summary, "completions") == plan.manifest.completions;
   });
   return from_rank_zero(world, finished);
 }

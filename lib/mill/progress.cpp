@@ -11,7 +11,7 @@
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/text/format.hpp"
-#include "dataset/json_values.hpp"
+#include "base/text/json_values.hpp"
 #include "dataset/run_dir/attempts.hpp"
 #include "mill/summary.hpp"
 
@@ -120,7 +120,7 @@ void Progress::finish(const Totals& totals, const End& end) {
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt) {
   std::map<std::uint32_t, nlohmann::json> last;
   dataset::for_each_object(paths.metrics(), [&](nlohmann::json& j) {
-    const auto number = dataset::value_or(j, "attempt", attempt);
+    const auto number = json_value_or(j, "attempt", attempt);
     if (number < attempt) last[number] = std::move(j);
   });
   EarlierAttempts sum;
@@ -128,12 +128,12 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
   for (const auto& [number, j] : last) {
     const Totals t = totals_in(j);
     sum.totals.add_attempt(t);
-    if (const auto ratio = dataset::value_of<double>(j, "max_over_mean"))
+    if (const auto ratio = json_value<double>(j, "max_over_mean"))
       sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens};
     if (j.contains("row_seconds")) sum.row_seconds += RowSeconds::from(j["row_seconds"]);
     std::optional<double>& seconds = records[number].seconds;
-    seconds = std::max(seconds.value_or(0), dataset::value_or(j, "wall_seconds", 0.0));
-    sum.load_seconds += dataset::value_or(j, "load_seconds", 0.0);
+    seconds = std::max(seconds.value_or(0), json_value_or(j, "wall_seconds", 0.0));
+    sum.load_seconds += json_value_or(j, "load_seconds", 0.0);
   }
   for (const auto& [number, record] : records) {
     if (number >= attempt || !record.seconds) continue;

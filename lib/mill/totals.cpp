@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
-#include "dataset/json_values.hpp"
+#include "base/text/json_values.hpp"
 
 namespace moemill::mill {
 
@@ -46,8 +46,8 @@ Totals totals_in(const nlohmann::json& metrics_line) {
   Totals totals;
   for (const Count& count : all_counts)
     if (count.of != CountOf::Rows && count.of != CountOf::Now)
-      totals.*count.member = dataset::value_or(metrics_line, count.name, std::uint64_t{0});
-  for (const Seconds& second : all_seconds) totals.*second.member = dataset::value_or(metrics_line, second.name, 0.0);
+      totals.*count.member = json_value_or(metrics_line, count.name, std::uint64_t{0});
+  for (const Seconds& second : all_seconds) totals.*second.member = json_value_or(metrics_line, second.name, 0.0);
   return totals;
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/text/json_values.hpp"
 
 namespace moemill::text {
 namespace {
@@ -25,20 +26,15 @@ enum class Special { No, Yes };
 // yields null. A special token is not normalised unless its object asks for it, which is AddedToken's default.
 json entry_of(const json& token, Special otherwise) {
   const json object = token.is_object() ? token : json{{"content", token}};
-  if (!object.contains("content") || !object["content"].is_string()) return nullptr;
-  auto flag = [&](const char* key, bool value) {
-    return object.contains(key) && object[key].is_boolean() ? object[key].get<bool>() : value;
-  };
-  json entry = {{"content", object["content"]}, {"special", flag("special", otherwise == Special::Yes)}};
-  for (const char* key : flags) entry[key] = flag(key, false);
-  entry["normalized"] = flag("normalized", !entry["special"].get<bool>());
+  const auto content = json_value<std::string>(object, "content");
+  if (!content) return nullptr;
+  json entry = {{"content", *content}, {"special", json_value_or(object, "special", otherwise == Special::Yes)}};
+  for (const char* key : flags) entry[key] = json_value_or(object, key, false);
+  entry["normalized"] = json_value_or(object, "normalized", !entry["special"].get<bool>());
   return entry;
 }
 
-json object_in(const std::string& text) {
-  json value = text.empty() ? json() : json::parse(text, nullptr, /*allow_exceptions=*/false);
-  return value.is_object() ? value : json::object();
-}
+json object_in(const std::string& text) { return parse_json_object(text).value_or(json::object()); }
 
 // The tokens that have a role (bos_token, pad_token, ...), in transformers' order.
 std::vector<json> special_tokens(const json& config) {
@@ -157,6 +153,12 @@ json append_side_tokens(TokenizerFile& file, const SideFiles& side) {
   }
   for (json& token : special_tokens(config)) appender.append(std::move(token), std::nullopt, "");
   return appender.take();
+}
+
+std::optional<std::string> token_text(const json& config, const char* key) {
+  const auto token = config.find(key);
+  if (token == config.end() || !token->is_object()) return json_value<std::string>(config, key);
+  return json_value<std::string>(*token, "content");
 }
 
 }  // namespace moemill::text

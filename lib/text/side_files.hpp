@@ -4,6 +4,8 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
 #include "text/files/json_file.hpp"
 #include "text/tokenizer.hpp"
@@ -14,5 +16,8 @@ namespace moemill::text {
 // that tokenizer.json has keep its settings. UserError if a file gives a token an id that differs from the one it would
 // get, because neither id would be safe.
 nlohmann::json append_side_tokens(TokenizerFile& file, const SideFiles& side);
+
+// The text of a token in tokenizer_config.json, where it is a string or an object with "content"; nothing if absent.
+std::optional<std::string> token_text(const nlohmann::json& config, const char* key);
 
 }  // namespace moemill::text

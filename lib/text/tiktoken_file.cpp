@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/error.hpp"
+#include "base/text/json_values.hpp"
 #include "text/stages/byte_alphabet.hpp"
 
 namespace moemill::text {
@@ -147,9 +148,9 @@ json added_tokens(const Place& config, std::size_t ranks) {
 
 TokenizerFile read_tiktoken_file(std::string_view text, const std::string& file_name, std::string_view config_text,
                                  const std::string& config_name) {
-  const json config = json::parse(config_text, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) user_error("{}: not a JSON object; {} needs its special tokens", config_name, file_name);
-  const Place place(config, config_name, "");
+  const auto config = parse_json_object(config_text);
+  if (!config) user_error("{}: not a JSON object; {} needs its special tokens", config_name, file_name);
+  const Place place(*config, config_name, "");
   if (const std::string name = place.string_or("tokenizer_class", ""); name != known_class)
     user_error(
         "{}: tokenizer_class is \"{}\", and only {}'s way to split texts for tiktoken.model is known; make a "

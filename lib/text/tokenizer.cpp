@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/readable.hpp"
+#include "base/text/json_values.hpp"
 #include "base/text/lfs_pointer.hpp"
 #include "base/text/utf8.hpp"
 #include "text/side_files.hpp"
@@ -106,22 +107,20 @@ Tokenizer Tokenizer::load(const std::string& dir) {
 // older versions of transformers added them; the user is warned about that.
 void Tokenizer::warn_about_config(const std::string& path, const std::string& text) {
   if (text.empty()) return;
-  nlohmann::json config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) {
+  const auto config = parse_json_object(text);
+  if (!config) {
     parts_->warnings.push_back(fmt::format("{}: not a JSON object; it is ignored", path));
     return;
   }
   std::vector<TokenId> added = parts_->post_processor.apply({});
   auto check = [&](const char* switch_key, const char* token_key) {
-    if (!config.contains(switch_key) || config[switch_key] != true || !config.contains(token_key)) return;
-    const nlohmann::json& token = config[token_key];
-    const nlohmann::json content = token.is_object() ? token.value("content", nlohmann::json()) : token;
-    if (!content.is_string()) return;
-    auto id = id_of(content.get<std::string>());
+    const auto token = token_text(*config, token_key);
+    if (!json_value_or(*config, switch_key, false) || !token) return;
+    auto id = id_of(*token);
     if (!id || std::find(added.begin(), added.end(), *id) == added.end())
       parts_->warnings.push_back(
           fmt::format("{}: {} is true, but the tokenizer's post-processor does not add \"{}\", so it is not added",
-                      path, switch_key, content.get<std::string>()));
+                      path, switch_key, *token));
   };
   check("add_bos_token", "bos_token");
   check("add_eos_token", "eos_token");

@@ -14,7 +14,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "dataset/json_values.hpp"
+#include "base/text/json_values.hpp"
 #include "system/machine/entropy.hpp"
 #include "system/machine/host.hpp"
 
@@ -118,16 +118,16 @@ std::string to_line(const Holder& holder) {
 
 std::optional<Holder> parse_holder(std::string_view line) {
   if (line.size() != holder_line_bytes) return std::nullopt;
-  const auto json = nlohmann::json::parse(line, nullptr, false);
-  if (!json.is_object()) return std::nullopt;
+  const auto json = parse_json_object(line);
+  if (!json) return std::nullopt;
   Holder holder;
   bool whole = true;
   visit_entries(holder, [&]<class T>(const char* name, T& into) {
-    const auto value = value_of<T>(json, name);
+    const auto value = json_value<T>(*json, name);
     if (value) into = *value;
     whole = whole && value.has_value();
   });
-  holder.held_seconds = value_or(json, "held_seconds", -1.0);  // lines of older versions lack it
+  holder.held_seconds = json_value_or(*json, "held_seconds", -1.0);  // lines of older versions lack it
   const bool names_a_file =
       holder.token.size() == 32 && holder.token.find_first_not_of("0123456789abcdef") == std::string::npos;
   whole = whole && names_a_file && holder.process > 0 && std::in_range<pid_t>(holder.process);

@@ -6,8 +6,8 @@
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/text/json_values.hpp"
 #include "dataset/json_lines.hpp"
-#include "dataset/json_values.hpp"
 
 namespace moemill::dataset {
 namespace {
@@ -70,10 +70,11 @@ std::optional<AttemptEnd> read_end(const RunPaths& paths, std::uint32_t attempt)
     const auto has_failed = [&] {
       return end->exit_code != code_of(ExitCode::Done) && end->exit_code != code_of(ExitCode::TooManyFailed);
     };
-    if ((end && has_failed()) || value_of<std::string>(j, "event") != "end" ||
-        value_of<std::uint32_t>(j, "attempt") != attempt)
+    if ((end && has_failed()) || json_value<std::string>(j, "event") != "end" ||
+        json_value<std::uint32_t>(j, "attempt") != attempt)
       return;
-    end = {attempt, value_or(j, "exit_code", 1), value_or(j, "reason", std::string()), value_or(j, "rank", 0)};
+    end = {attempt, json_value_or(j, "exit_code", 1), json_value_or(j, "reason", std::string()),
+           json_value_or(j, "rank", 0)};
   });
   return end;
 }
@@ -82,23 +83,23 @@ std::map<std::uint32_t, AttemptRecord> attempt_records(const RunPaths& paths) {
   std::map<std::uint32_t, std::time_t> begins;
   std::map<std::uint32_t, AttemptRecord> records;
   for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
-    const auto attempt = value_of<std::uint32_t>(j, "attempt");
-    const auto event = value_or(j, "event", std::string());
+    const auto attempt = json_value<std::uint32_t>(j, "attempt");
+    const auto event = json_value_or(j, "event", std::string());
     if (!attempt || (event != "begin" && event != "end" && event != "killed")) return;
     AttemptRecord& record = records[*attempt];
-    const auto time = parse_utc(value_or(j, event == "killed" ? "last_sign_of_life" : "time", std::string()));
+    const auto time = parse_utc(json_value_or(j, event == "killed" ? "last_sign_of_life" : "time", std::string()));
     if (event == "begin") {
       if (time) begins[*attempt] = *time;
-      record.ranks = value_or(j, "ranks", 1);
-      record.nodes = value_or(j, "nodes", 1);
+      record.ranks = json_value_or(j, "ranks", 1);
+      record.nodes = json_value_or(j, "nodes", 1);
       const auto ranks = static_cast<std::uint64_t>(std::max(record.ranks, 1));
-      record.cores = {value_or(j, "threads", ranks), value_or(j, "cores_allocated", ranks),
-                      value_or(j, "cores_used", ranks)};
+      record.cores = {json_value_or(j, "threads", ranks), json_value_or(j, "cores_allocated", ranks),
+                      json_value_or(j, "cores_used", ranks)};
       return;
     }
     if (record.seconds) return;  // only the first of several ends is used
     // Seconds are preferred to times of day, because clocks are adjusted and differ between a node and a file server.
-    if (const auto seconds = value_of<double>(j, "seconds"); seconds && *seconds >= 0)
+    if (const auto seconds = json_value<double>(j, "seconds"); seconds && *seconds >= 0)
       record.seconds = *seconds;
     else if (time && begins.contains(*attempt))
       record.seconds = std::max(0.0, std::difftime(*time, begins[*attempt]));
@@ -110,14 +111,14 @@ std::uint32_t tries_without_a_row(const RunPaths& paths, std::uint64_t rows) {
   std::uint32_t tries = 0;
   std::optional<std::string> job;
   for_each_object(paths.attempts(), [&](const nlohmann::json& j) {
-    const auto event = value_or(j, "event", std::string());
-    const bool in_order = event == "end" && value_or(j, "exit_code", 1) != 1;
+    const auto event = json_value_or(j, "event", std::string());
+    const bool in_order = event == "end" && json_value_or(j, "exit_code", 1) != 1;
     if (in_order) tries = 0;  // partial answers were saved, which is progress too
     if (event != "begin") return;
-    const std::string its_job = value_or(j, "slurm_job_id", std::string());
-    if (job != its_job || value_or(j, "rows_before", rows + 1) != rows) tries = 0;
+    const std::string its_job = json_value_or(j, "slurm_job_id", std::string());
+    if (job != its_job || json_value_or(j, "rows_before", rows + 1) != rows) tries = 0;
     job = its_job;
-    if (value_or(j, "rows_before", rows + 1) == rows) ++tries;
+    if (json_value_or(j, "rows_before", rows + 1) == rows) ++tries;
   });
   return tries;
 }

@@ -1,20 +1,28 @@
-// Reads values of a JSON object from a file that may be damaged, and never throws or rounds a number. Used by the
-// readers of run.lock, attempts.jsonl, metrics.jsonl and summary.json, which have defaults for what is missing;
-// model/json_object reads files that must be right.
+// Reads values of a JSON object from a file that may be damaged or is not required: whatever is missing or malformed is
+// nothing, and no number is rounded. Used by the readers of run.lock, attempts.jsonl, metrics.jsonl, summary.json and
+// tokenizer_config.json. Files that must be right are read by model/json_object and text/files/json_file.
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
-namespace moemill::dataset {
+namespace moemill {
+
+// The object that the text holds; nothing if it is not JSON, or not an object.
+template <class Json = nlohmann::json>
+std::optional<Json> parse_json_object(std::string_view text) {
+  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return value.is_object() ? std::optional(std::move(value)) : std::nullopt;
+}
 
 // T is bool, an integer, double or std::string. Nothing when the value is missing, has a different kind or does not fit
 // T.
 template <class T, class Json>
-std::optional<T> value_of(const Json& object, const char* name) {
+std::optional<T> json_value(const Json& object, const char* name) {
   const auto found = object.find(name);
   if (found == object.end()) return std::nullopt;
   if constexpr (std::is_same_v<T, bool>) {
@@ -34,8 +42,8 @@ std::optional<T> value_of(const Json& object, const char* name) {
 }
 
 template <class T, class Json>
-T value_or(const Json& object, const char* name, T otherwise) {
-  return value_of<T>(object, name).value_or(std::move(otherwise));
+T json_value_or(const Json& object, const char* name, T otherwise) {
+  return json_value<T>(object, name).value_or(std::move(otherwise));
 }
 
-}  // namespace moemill::dataset
+}  // namespace moemill
