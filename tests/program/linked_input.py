@@ -19,6 +19,7 @@ if "--library" in sys.argv:
     del sys.argv[at:at + 2]
 
 from moemill_program import MODELS, SECONDS, SOURCE, check, differences, expect_exit, fresh, main, moemill, start, write_prompts, write_run_json  # noqa: E402
+sys.path.insert(0, str(SOURCE / "tests/program/runs"))
 from resume import wait_for_rows  # noqa: E402
 
 sys.path.insert(0, str(SOURCE / "scripts"))

@@ -3,13 +3,16 @@
 
     changes.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
+import pathlib
 import shutil
 import signal
+import sys
 
 import h5py
 
-from moemill_program import MODELS, SECONDS, check, differences, expect_exit, fresh, main, moemill, rows, start, write_prompts
-from resume import prepare, reference, wait_for_rows
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import MODELS, SECONDS, check, differences, expect_exit, fresh, main, moemill, rows, start, write_prompts  # noqa: E402
+from resume import prepare, reference, wait_for_rows  # noqa: E402
 
 
 def changed_settings_are_refused():

@@ -4,12 +4,15 @@ tokenizer; end tokens and sampling settings of a model folder.
 
     texts.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
+import pathlib
+import sys
 
 import h5py
 import numpy as np
 
-from chain_model import sentencepiece_tokenizer, write_chain_model
-from moemill_program import SOURCE, check, expect_exit, fresh, main, moemill, rows, write_prompts
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from chain_model import sentencepiece_tokenizer, write_chain_model  # noqa: E402
+from moemill_program import SOURCE, check, expect_exit, fresh, main, moemill, rows, write_prompts  # noqa: E402
 
 STOP, STOP_STRING, LENGTH = 1, 3, 2
 SPECIAL = ["<unk>", "<s>", "</s>", "<|channel|>", "<|message|>"]

@@ -10,8 +10,9 @@ import sys
 
 import h5py
 
-from prompts_in import made
-from tools import SOURCE, check, columns, main, script, write_lines
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from prompts_in import made  # noqa: E402
+from tools import SOURCE, check, columns, main, script, write_lines  # noqa: E402
 
 
 def sampling_columns(work):

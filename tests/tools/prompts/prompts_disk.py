@@ -16,7 +16,8 @@ import unittest.mock
 
 import numpy as np
 
-from tools import SCRIPTS, Skip, check, columns, main, read_lines, script, write_lines
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from tools import SCRIPTS, Skip, check, columns, main, read_lines, script, write_lines  # noqa: E402
 
 ROWS = [{"id": f"row-{i:05}", "prompt": f"{i} größe 水 " + "word " * 60, "level": i, "topic": f"t{i % 7}", "score": i / 7} for i in range(3000)]
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -4,6 +4,7 @@ outputs.h5. The result is compared with a run that had these prompts and setting
 
     extend.py MOEMILL SOURCE_DIR WORK_DIR [test names]"""
 import json
+import pathlib
 import random
 import shutil
 import signal
@@ -13,7 +14,8 @@ import time
 
 import numpy as np
 
-from moemill_program import MODELS, SECONDS, SOURCE, check, command, differences, environment, expect_exit, fresh, main, moemill, rows, summary, write_prompts, write_run_json
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import MODELS, SECONDS, SOURCE, check, command, differences, environment, expect_exit, fresh, main, moemill, rows, summary, write_prompts, write_run_json  # noqa: E402
 
 sys.path.insert(0, str(SOURCE / "scripts"))
 from moemill_io import read_run  # noqa: E402

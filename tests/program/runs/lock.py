@@ -19,6 +19,7 @@ import time
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--library", help="tests/torture/no_locks.cpp, built")
 options, sys.argv[4:] = arguments.parse_known_args(sys.argv[4:])
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from moemill_program import (PROGRAM, SECONDS, Skipped, check, differences, expect_exit, fresh, main,  # noqa: E402
                              moemill, start)
 from resume import halt, prepare, reference, wait_for_rows  # noqa: E402

@@ -5,14 +5,17 @@ jobs/README.md explains all of their keys.
     reading.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
+import sys
 import time
 
-from moemill_program import (PROGRAM, SECONDS, SOURCE, check, differences, environment, expect_exit, main, moemill, start,
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import (PROGRAM, SECONDS, SOURCE, check, differences, environment, expect_exit, main, moemill, start,  # noqa: E402
                              summary)
-from resume import halt, prepare, reference, wait_for_rows
+from resume import halt, prepare, reference, wait_for_rows  # noqa: E402
 
 
 def last_metrics(folder):

@@ -8,7 +8,8 @@ import sys
 
 import h5py
 
-from tools import SOURCE, check, columns, main, read_lines, script, write_lines
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from tools import SOURCE, check, columns, main, read_lines, script, write_lines  # noqa: E402
 
 DATA = SOURCE / "tests/data/tools"
 ASK = {"role": "user", "content": "Weather in Bonn?"}

@@ -9,8 +9,9 @@ import sys
 
 import h5py
 
-from prompts_in import DATA, SHARED, made
-from tools import check, columns, main, read_lines, script, write_lines
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from prompts_in import DATA, SHARED, made  # noqa: E402
+from tools import check, columns, main, read_lines, script, write_lines  # noqa: E402
 
 
 def render(work, case, *words):

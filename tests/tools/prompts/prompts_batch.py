@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 
-from tools import SOURCE, check, columns, main, read_lines, script, write_lines
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from tools import SOURCE, check, columns, main, read_lines, script, write_lines  # noqa: E402
 
 PROGRAM = pathlib.Path(sys.argv[2]).resolve()
 MODEL = SOURCE / "tests/data/models/deepseek_v3"

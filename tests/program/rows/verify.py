@@ -3,13 +3,16 @@
 
     verify.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
+import pathlib
 import resource
 import shutil
+import sys
 
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, check, differences, expect_exit, fresh, main, moemill, seal_again, write_prompts
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import MODELS, check, differences, expect_exit, fresh, main, moemill, seal_again, write_prompts  # noqa: E402
 
 PROMPTS = {"prompt": ["a b c", "one two", "d", "e f", "three four five"], "n": [2, 1, 1, 2, 1]}
 NO_TIME = ["--set", "runtime.max_wall_time=0.0001", "--set", "runtime.drain_margin=0"]

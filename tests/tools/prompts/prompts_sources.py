@@ -21,7 +21,8 @@ import unittest.mock
 import h5py
 import numpy as np
 
-from tools import HAS_PYARROW, SCRIPTS, SOURCE, Skip, check, columns, main, read_lines, script, write_lines
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from tools import HAS_PYARROW, SCRIPTS, SOURCE, Skip, check, columns, main, read_lines, script, write_lines  # noqa: E402
 
 DATA = SOURCE / "tests/data/tools"
 ROWS = [{"id": f"q{i}", "prompt": f"{i} größe 水", "level": i, "topic": "t"} for i in range(3000)]

@@ -4,14 +4,17 @@ the test data.
 
     scoring.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
+import pathlib
 import random
+import sys
 import threading
 import time
 
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, SECONDS, check, differences, expect_exit, fresh, main, moemill, rows, summary
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import MODELS, SECONDS, check, differences, expect_exit, fresh, main, moemill, rows, summary  # noqa: E402
 
 LENGTHS = [1, 2, 3, 63, 64, 65, 130, 200, 1, 17]
 LAYOUTS = [dict(ranks=0), dict(ranks=0, batch=5, seqs=2), dict(ranks=2, batch=70, shard=3), dict(ranks=3, batch=33, seqs=1)]

@@ -5,9 +5,12 @@
 
 import h5py
 import numpy as np
+import pathlib
+import sys
 
-from moemill_program import check, differences, expect_exit, main, moemill
-from verify import CUT, SHORT, WITH_LONG, elsewhere, flip, words_for
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import check, differences, expect_exit, main, moemill  # noqa: E402
+from verify import CUT, SHORT, WITH_LONG, elsewhere, flip, words_for  # noqa: E402
 
 
 def flipped_bits_are_noticed():

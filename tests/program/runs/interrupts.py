@@ -6,10 +6,12 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
-from moemill_program import PROGRAM, SECONDS, check, differences, expect_exit, main, moemill, start
-from resume import prepare, reference, taken, wait_for_rows
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import PROGRAM, SECONDS, check, differences, expect_exit, main, moemill, start  # noqa: E402
+from resume import prepare, reference, taken, wait_for_rows  # noqa: E402
 
 
 def signals_before_the_first_step():

@@ -4,12 +4,15 @@ that had these prompts and settings from the start.
 
     extend_columns.py MOEMILL SOURCE_DIR WORK_DIR [test names]"""
 import json
+import pathlib
 import shutil
+import sys
 
 import numpy as np
 
-from extend import WORDS, equal, prompts_of, words_for
-from moemill_program import check, expect_exit, fresh, main, moemill, summary, write_prompts
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from extend import WORDS, equal, prompts_of, words_for  # noqa: E402
+from moemill_program import check, expect_exit, fresh, main, moemill, summary, write_prompts  # noqa: E402
 
 
 def columns_that_grow():

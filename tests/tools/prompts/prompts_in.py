@@ -13,8 +13,9 @@ import uuid
 import h5py
 import numpy as np
 
-from million import measured
-from tools import HAS_PYARROW, SCRIPTS, SOURCE, check, columns, main, needs_pyarrow, read_lines, script, write_lines
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from million import measured  # noqa: E402
+from tools import HAS_PYARROW, SCRIPTS, SOURCE, check, columns, main, needs_pyarrow, read_lines, script, write_lines  # noqa: E402
 
 DATA = SOURCE / "tests/data/tools"
 SHARED = pathlib.Path(os.environ.get("MOEMILL_SHARED", SOURCE.parent / "shared"))

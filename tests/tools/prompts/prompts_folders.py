@@ -8,7 +8,8 @@ import pathlib
 import re
 import sys
 
-from tools import check, columns, fresh, main, needs_pyarrow, script, write_lines
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from tools import check, columns, fresh, main, needs_pyarrow, script, write_lines  # noqa: E402
 
 
 def laid_out(work, *names):

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 
-from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, main, write_prompts
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, main, write_prompts  # noqa: E402
 
 # Permissions do not stop root, and folders above a build folder may be closed to other users.
 AS_USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []

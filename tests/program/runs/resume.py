@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 
-from moemill_program import (MODELS, PROGRAM, SECONDS, Skipped, check, command, differences, environment, expect_exit, fresh,
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import (MODELS, PROGRAM, SECONDS, Skipped, check, command, differences, environment, expect_exit, fresh,  # noqa: E402
                              main, moemill, rows, start, summary, write_prompts)
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()

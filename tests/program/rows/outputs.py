@@ -4,11 +4,14 @@
     outputs.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
 import math
+import pathlib
+import sys
 
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, WORK, check, differences, expect_exit, fresh, main, moemill, rows, summary, write_prompts
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from moemill_program import MODELS, WORK, check, differences, expect_exit, fresh, main, moemill, rows, summary, write_prompts  # noqa: E402
 
 PROMPTS = {"prompt": ["one two three", "", "four", "five six"], "id": ["a", "b", "c", "d"], "n": [2, 1, 1, 1],
            "temperature": [1.0, float("nan"), 0.0, 0.5], "topic": ["p", "q", "r", "s"],
