@@ -1,16 +1,18 @@
 #!/bin/sh
-# usage: check_vector_symbols.sh libmoemill_kernels.a
-# Each file of vector bodies may define only one global symbol, its table. The linker could keep a weak (inline or
+# usage: check_vector_symbols.sh ARCHIVE ALLOWED
+# Each file of vector code in the archive must define a global symbol that matches the pattern ALLOWED (its table, or
+# the functions that its header declares), and no different global function. The linker could keep a weak (inline or
 # template) function that was compiled there with AVX-512 for the whole program, which would crash on CPUs without it.
 set -eu
-members=$(ar t "$1" | grep -E '_avx(2|512)\.cpp' || true)
-[ -n "$members" ] || { echo "no vector bodies in $1"; exit 1; }
+vector_file='_(avx|amx)[a-z0-9_]*\.cpp'
+members=$(ar t "$1" | grep -cE "$vector_file" || true)
+[ "$members" -gt 0 ] || { echo "no vector code in $1"; exit 1; }
 # T: global function, W: weak function, i: resolver; weak data (V) and what sanitizers add (B) hold no instructions.
-defined=$(nm -A -C --defined-only "$1" | grep -E '_avx(2|512)\.cpp' || true)
-wrong=$(echo "$defined" | grep -E ' [TWi] ' || true)
-tables=$(echo "$defined" | grep -cE ' [DR] moemill::cpu::avx(2|512)_bodies$' || true)
-if [ -n "$wrong" ] || [ "$tables" -ne 2 ]; then
-  echo "vector bodies must define their table and no global or weak function; found $tables tables and:"
+defined=$(nm -A -C --defined-only "$1" | grep -E "$vector_file" || true)
+wrong=$(echo "$defined" | grep -E ' [TWi] ' | grep -vE "$2" || true)
+with_allowed=$(echo "$defined" | grep -E "$2" | cut -d: -f2 | sort -u | wc -l)
+if [ -n "$wrong" ] || [ "$with_allowed" -ne "$members" ]; then
+  echo "$with_allowed of $members files of vector code define $2; functions that they may not define:"
   echo "$wrong"
   exit 1
 fi

@@ -112,19 +112,19 @@ void print_tiles(const KernelOptions& options, const AttentionReport& report) {
   for (const AttentionResult& r : report.results) {
     const double flops = operations(r, options.threads), block = flops / r.block.median, pages = flops / r.pages.median;
     fmt::print("{:>6} {:>6} {:>6} {:>7} | {:>7.1f} ({:>5.1f}) {:>4.0f} | {:>7.1f} ({:>5.1f}) {:>4.0f}\n", r.key_width,
-               r.value_width, r.lanes, r.tokens, block / 1e9, flops / r.block.best / 1e9, 100 * block / report.peak,
-               pages / 1e9, flops / r.pages.best / 1e9, 100 * pages / report.peak);
+               r.value_width, r.lanes, r.tokens, block / 1e9, flops / r.block.best / 1e9,
+               100 * block / report.peaks.fma, pages / 1e9, flops / r.pages.best / 1e9, 100 * pages / report.peaks.fma);
   }
 }
 
 void print_table(const KernelOptions& options, const AttentionReport& report) {
-  print_machine(options, report.peak, report.bandwidth);
+  print_machine(options, report.peaks, report.bandwidth);
   if (!report.results.empty()) print_tiles(options, report);
-  if (!report.grouped.empty()) print_grouped(report.grouped, report.peak, report.bandwidth);
+  if (!report.grouped.empty()) print_grouped(report.grouped, report.peaks.fma, report.bandwidth);
 }
 
 void print_json(const KernelOptions& options, const AttentionReport& report) {
-  nlohmann::json out = machine_json(options, report.peak, report.bandwidth);
+  nlohmann::ordered_json out = machine_json(options, report.peaks, report.bandwidth);
   out["benchmark"] = "attention";
   for (const AttentionResult& r : report.results) {
     const double flops = operations(r, options.threads);
@@ -134,13 +134,13 @@ void print_json(const KernelOptions& options, const AttentionReport& report) {
                               {"tokens", r.tokens},
                               {"block_seconds_median", r.block.median},
                               {"block_seconds_best", r.block.best},
-                              {"block_share_of_peak", flops / r.block.median / report.peak},
+                              {"block_share_of_peak", flops / r.block.median / report.peaks.fma},
                               {"pages_seconds_median", r.pages.median},
                               {"pages_seconds_best", r.pages.best},
-                              {"pages_share_of_peak", flops / r.pages.median / report.peak}});
+                              {"pages_share_of_peak", flops / r.pages.median / report.peaks.fma}});
   }
-  out["grouped"] = grouped_json(report.grouped, report.peak, report.bandwidth);
-  fmt::print("{}\n", out.dump(2));
+  out["grouped"] = grouped_json(report.grouped, report.peaks.fma, report.bandwidth);
+  print(out);
 }
 
 // The tiles of the model's latent attention, in its absorbed and its expanded form.
@@ -162,8 +162,7 @@ AttentionReport measure_attention(const KernelOptions& options) {
   }
   cpu::Stream stream(options.isa, options.threads);
   const Clock clock = clock_for(options.threads);
-  AttentionReport report{
-      1e9 * measure_fma_peak(options.isa, options.threads).gflops, read_bandwidth(stream, clock), {}, {}};
+  AttentionReport report{measure_peaks(options.isa, options.threads), read_bandwidth(stream, clock), {}, {}};
   for (Shape shape : tiles) {
     const Pages pages(shape);
     for (std::size_t lanes : {std::size_t{32}, std::size_t{16}}) {
@@ -173,8 +172,7 @@ AttentionReport measure_attention(const KernelOptions& options) {
     }
   }
   report.grouped = measure_grouped(stream, options, groups);
-  // The clock rate may have risen since the first measurement.
-  report.peak = std::max(report.peak, 1e9 * measure_fma_peak(options.isa, options.threads).gflops);
+  report.peaks = higher(report.peaks, measure_peaks(options.isa, options.threads));
   return report;
 }
 

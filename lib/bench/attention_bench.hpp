@@ -20,7 +20,7 @@ struct AttentionResult {
 };
 
 struct AttentionReport {
-  double peak;       // operations per second
+  Peaks peaks;
   double bandwidth;  // bytes per second
   std::vector<AttentionResult> results;
   std::vector<GroupedResult> grouped;

@@ -59,8 +59,21 @@ std::optional<Machine::Link> measure_link(const Comm& world, IsPartner is_partne
 
 Machine::Rates measure_rates(cpu::Isa isa, int threads) {
   cpu::Stream stream(isa, threads);
-  return {1e9 * measure_fma_peak(isa, threads).gflops, read_bandwidth(stream, clock_for(threads))};
+  const Peaks peaks = measure_peaks(isa, threads);
+  return {peaks.fma, peaks.bf16_dot, peaks.int8_dot, read_bandwidth(stream, clock_for(threads))};
 }
+
+// The rates of a record, with the words that print them.
+struct Rate {
+  double Machine::Rates::*member;
+  const char* words;
+};
+constexpr Rate all_rates[] = {
+    {&Machine::Rates::fma_flops, "GFLOP/s of fused multiply-adds"},
+    {&Machine::Rates::bf16_dot_flops, "GFLOP/s of bf16 dot products"},
+    {&Machine::Rates::int8_dot_ops, "GOP/s of int8 dot products"},
+    {&Machine::Rates::read_bytes_per_second, "GB/s read from memory"},
+};
 
 }  // namespace
 
@@ -81,15 +94,13 @@ Machine measure_machine(const Comm& world, cpu::Isa isa, int threads) {
   std::map<int, Machine::Rates> of_nodes;
   std::map<int, std::uint32_t> ranks;
   for (std::size_t r = 0; r < node_of.size(); ++r) {
-    of_nodes[node_of[r]].fma_flops += of_ranks[r].fma_flops;
-    of_nodes[node_of[r]].read_bytes_per_second += of_ranks[r].read_bytes_per_second;
+    for (const Rate& rate : all_rates) of_nodes[node_of[r]].*rate.member += of_ranks[r].*rate.member;
     m.ranks_per_node = std::max(m.ranks_per_node, ++ranks[node_of[r]]);
   }
   m.nodes = static_cast<std::uint32_t>(of_nodes.size());
   m.node = of_nodes.begin()->second;
   for (const auto& [node, rates] : of_nodes) {
-    m.node.fma_flops = std::min(m.node.fma_flops, rates.fma_flops);
-    m.node.read_bytes_per_second = std::min(m.node.read_bytes_per_second, rates.read_bytes_per_second);
+    for (const Rate& rate : all_rates) m.node.*rate.member = std::min(m.node.*rate.member, rates.*rate.member);
   }
   const auto node_of_rank = [&](int rank) { return node_of[static_cast<std::size_t>(rank)]; };
   m.within_node = measure_link(world, [&](int rank) { return node_of_rank(rank) == node_of_rank(0); });
@@ -129,13 +140,12 @@ std::string before(const std::optional<double>& earlier, double unit) {
 }
 
 void print_rates(const char* name, const Machine::Rates& now, const Machine::Rates* earlier) {
-  const auto of_earlier = [&](double Machine::Rates::*rate) {
-    return earlier ? std::optional(earlier->*rate) : std::nullopt;
-  };
-  fmt::print("  {:<14} {:>9.1f} GFLOP/s of fused multiply-adds{}\n", name, now.fma_flops / 1e9,
-             before(of_earlier(&Machine::Rates::fma_flops), 1e9));
-  fmt::print("  {:<14} {:>9.1f} GB/s read from memory{}\n", "", now.read_bytes_per_second / 1e9,
-             before(of_earlier(&Machine::Rates::read_bytes_per_second), 1e9));
+  for (const Rate& rate : all_rates) {
+    if (now.*rate.member == 0) continue;
+    const auto then = earlier && earlier->*rate.member > 0 ? std::optional(earlier->*rate.member) : std::nullopt;
+    fmt::print("  {:<14} {:>9.1f} {}{}\n", name, now.*rate.member / 1e9, rate.words, before(then, 1e9));
+    name = "";
+  }
 }
 
 void print_link(const char* name, const std::optional<Machine::Link>& now,

@@ -5,18 +5,20 @@
 #include <algorithm>
 #include <array>
 #include <boost/program_options.hpp>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 #include <vector>
 
 #include "base/bf16.hpp"
+#include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/random.hpp"
 #include "base/rounding.hpp"
 #include "base/text/path_text.hpp"
 #include "base/timer.hpp"
-#include "bench/peak/peak.hpp"
+#include "bench/report.hpp"
 #include "generate/backends.hpp"
 #include "system/files/shipped_files.hpp"
 
@@ -93,6 +95,12 @@ OverRanks over_ranks(const Comm& world, double mine) {
   return {*std::max_element(all.begin(), all.end()), std::accumulate(all.begin(), all.end(), 0.0)};
 }
 
+Peaks peaks_of_all(const Comm& world, const Peaks& mine) {
+  Peaks sum;
+  for (const Peaks& p : gather(world, mine)) sum.fma += p.fma, sum.bf16_dot += p.bf16_dot, sum.int8_dot += p.int8_dot;
+  return sum;
+}
+
 double needed_flops(const EndToEndOptions& o, const model::ModelConfig& config) {
   if (o.workload == Workload::Decode) return o.sequences * model::flops_per_generated_token(config, o.tokens + 1.0);
   // A prompt token at position t attends to t + 1 positions: (length + 1) / 2 on average. Each prompt has
@@ -139,7 +147,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   world.barrier();
   EndToEndResult result;
   result.ranks = static_cast<std::uint32_t>(world.size());
-  result.peak_gflops = over_ranks(world, measure_fma_peak(o.isa, o.threads).gflops).sum;
+  result.peaks = peaks_of_all(world, measure_peaks(o.isa, o.threads));
   result.peak_bandwidth = over_ranks(world, bandwidth(o)).sum;
   const double weight_bytes = over_ranks(world, static_cast<double>(backend->memory().weights)).sum;
 
@@ -180,29 +188,50 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
 
 namespace {
 
-void print(const EndToEndOptions& o, const EndToEndResult& r) {
-  const char* name = o.workload == Workload::Decode ? "decode" : "prefill";
-  if (o.form == Form::Json) {
-    fmt::print(
-        "{{\"bench\": \"{}\", \"model\": \"{}\", \"ranks\": {}, \"threads\": {}, \"isa\": \"{}\", \"sequences\": {}, "
-        "\"tokens\": {}, \"micro_batches\": {}, \"seconds_per_step\": {:.6f}, \"tokens_per_second\": {:.1f}, "
-        "\"needed_gflops\": {:.1f}, \"peak_gflops\": {:.1f}, \"share_of_peak\": {:.4f}, \"bytes_per_second\": {:.0f}, "
-        "\"peak_bandwidth\": {:.0f}, \"shares\": {{\"attention\": "
-        "{:.3f}, \"mlp\": {:.3f}, \"exchange\": {:.3f}, \"head\": {:.3f}, \"sample\": {:.3f}}}}}\n",
-        name, o.model, r.ranks, o.threads, cpu::name(o.isa), o.sequences, o.tokens, o.micro_batches, r.seconds_per_step,
-        r.tokens_per_second, r.needed_gflops, r.peak_gflops, r.needed_gflops / r.peak_gflops, r.bytes_per_second,
-        r.peak_bandwidth, r.attention_share, r.mlp_share, r.exchange_share, r.head_share, r.sample_share);
-    return;
-  }
-  fmt::print("{}: {}, {} ranks x {} threads, {}\n", name, o.model, r.ranks, o.threads, cpu::name(o.isa));
+const char* name_of(Workload workload) { return workload == Workload::Decode ? "decode" : "prefill"; }
+
+void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
+  nlohmann::ordered_json out{{"benchmark", name_of(o.workload)},
+                             {"cpu", cpu_model()},
+                             {"version", build_info::version()},
+                             {"commit", build_info::git_commit()},
+                             {"model", o.model},
+                             {"ranks", r.ranks},
+                             {"threads", o.threads},
+                             {"isa", cpu::name(o.isa)},
+                             {"sequences", o.sequences},
+                             {"tokens", o.tokens},
+                             {"steps", o.steps},
+                             {"micro_batches", o.micro_batches},
+                             {"seconds_per_step", r.seconds_per_step},
+                             {"tokens_per_second", r.tokens_per_second},
+                             {"needed_gflops", r.needed_gflops},
+                             {"share_of_fma_peak", r.needed_gflops * 1e9 / r.peaks.fma},
+                             {"bytes_per_second", r.bytes_per_second},
+                             {"read_bytes_per_second", r.peak_bandwidth},
+                             {"share_of_reads", r.bytes_per_second / r.peak_bandwidth},
+                             {"shares",
+                              {{"attention", r.attention_share},
+                               {"mlp", r.mlp_share},
+                               {"exchange", r.exchange_share},
+                               {"head", r.head_share},
+                               {"sample", r.sample_share}}}};
+  put(out, r.peaks);
+  print(out);
+}
+
+void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
+  fmt::print("{}: {}, {} ranks x {} threads, {}\n", name_of(o.workload), o.model, r.ranks, o.threads, cpu::name(o.isa));
   if (o.workload == Workload::Decode)
     fmt::print("  {} sequences, each with {} positions before the new token\n", o.sequences, o.tokens);
   else
     fmt::print("  {} prompts of {} tokens per step\n", o.sequences, o.tokens);
   fmt::print("  {:9.2f} ms per step (median of {})\n", r.seconds_per_step * 1e3, o.steps);
   fmt::print("  {:9.0f} tokens/s\n", r.tokens_per_second);
-  fmt::print("  {:9.1f} GFLOP/s that the model needs, {:.1f} % of the FMA peak ({:.1f} GFLOP/s, measured before)\n",
-             r.needed_gflops, 100 * r.needed_gflops / r.peak_gflops, r.peak_gflops);
+  fmt::print("  {:9.1f} GFLOP/s that the model needs, {:.1f} % of the FMA peak", r.needed_gflops,
+             1e11 * r.needed_gflops / r.peaks.fma);
+  if (r.peaks.bf16_dot > 0) fmt::print(", {:.1f} % of the bf16 dot peak", 1e11 * r.needed_gflops / r.peaks.bf16_dot);
+  fmt::print("\n            (measured before: {})\n", describe(r.peaks));
   fmt::print(
       "  {:9.1f} GB/s of weights and cached values, each once, {:.1f} % of the reads measured before ({:.1f} GB/s)\n",
       r.bytes_per_second / 1e9, 100 * r.bytes_per_second / r.peak_bandwidth, r.peak_bandwidth / 1e9);
@@ -230,7 +259,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
-    const char* name = decode ? "decode" : "prefill";
+    const char* name = name_of(workload);
     if (world.rank() == 0)
       print_usage(
           fmt::format("[mpirun -n R] moemill bench {} [options]", name), known,
@@ -252,7 +281,7 @@ int run(Workload workload, const std::vector<std::string>& args, const Comm& wor
   const auto options = parse(workload, args, world);
   if (!options) return static_cast<int>(ExitCode::Done);
   const EndToEndResult result = measure_end_to_end(*options, world);
-  if (world.rank() == 0) print(*options, result);
+  if (world.rank() == 0) options->form == Form::Json ? print_json(*options, result) : print_text(*options, result);
   return static_cast<int>(ExitCode::Done);
 }
 

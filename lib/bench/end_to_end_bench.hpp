@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bench/options.hpp"
+#include "bench/peak/peak.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "system/comm/comm.hpp"
 
@@ -30,7 +31,7 @@ struct EndToEndResult {
   double seconds_per_step = 0;
   double tokens_per_second = 0;  // generated tokens, or prompt tokens
   double needed_gflops = 0;      // per second, of all ranks
-  double peak_gflops = 0;        // of all ranks' cores, measured at the same time
+  Peaks peaks;                   // of all ranks' cores, measured at the same time
   double bytes_per_second = 0;   // of all ranks: each weight and each visible cached value counts once per step
   double peak_bandwidth = 0;     // of all ranks' cores, likewise
   double attention_share = 0, mlp_share = 0, exchange_share = 0, head_share = 0, sample_share = 0;  // of rank 0's time

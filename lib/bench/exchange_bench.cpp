@@ -13,6 +13,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/random.hpp"
+#include "bench/report.hpp"
 #include "layers/dispatch/exchange.hpp"
 
 namespace moemill::bench {
@@ -170,9 +171,9 @@ void print_table(const ExchangeOptions& o, const Comm& world, const std::vector<
 }
 
 void print_json(const ExchangeOptions& o, const Comm& world, const std::vector<ExchangeResult>& results) {
-  nlohmann::json out{{"benchmark", "exchange"}, {"cpu", cpu_model()}, {"commit", build_info::git_commit()},
-                     {"ranks", world.size()},   {"hidden", o.hidden}, {"experts", o.experts},
-                     {"picks", o.picks},        {"steps", o.steps},   {"threads", o.threads}};
+  nlohmann::ordered_json out{{"benchmark", "exchange"}, {"cpu", cpu_model()}, {"commit", build_info::git_commit()},
+                             {"ranks", world.size()},   {"hidden", o.hidden}, {"experts", o.experts},
+                             {"picks", o.picks},        {"steps", o.steps},   {"threads", o.threads}};
   for (const ExchangeResult& r : results)
     out["results"].push_back({{"rows", r.rows},
                               {"rows_sent", r.rows_sent},
@@ -184,7 +185,7 @@ void print_json(const ExchangeOptions& o, const Comm& world, const std::vector<E
                               {"seconds_best", r.whole.best},
                               {"transfers_seconds_median", r.transfers.median},
                               {"copy_seconds_median", r.copy.median}});
-  fmt::print("{}\n", out.dump(2));
+  print(out);
 }
 
 }  // namespace

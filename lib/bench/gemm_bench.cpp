@@ -86,29 +86,36 @@ Weights make_weights(Shape shape, cpu::Format format) {
 
 double operations(const GemmResult& r) { return 2.0 * static_cast<double>(r.rows) * r.k * r.n; }
 
-// The lower of the FMA peak and the rate at which the weights can be read once.
+// The lower of what the processor's bf16 products reach (by FMA or dot, whichever is faster) and the rate at which the
+// weights can be read once.
 double cold_bound(const GemmResult& r, const GemmReport& report) {
   const double weight_seconds = static_cast<double>(r.weight_bytes) / report.bandwidth;
-  return std::min(report.peak, operations(r) / weight_seconds);
+  return std::min(report.peaks.bf16(), operations(r) / weight_seconds);
 }
 
 void print_table(const KernelOptions& options, const GemmReport& report) {
-  print_machine(options, report.peak, report.bandwidth);
+  print_machine(options, report.peaks, report.bandwidth);
   fmt::print(
-      "C[M, N] = A[M, K] * W[K, N]. Rates in GFLOP/s: median (best); %: median's share of the FMA\n"
-      "peak; bound: cold median's share of the lower of FMA peak and reading W once.\n\n");
-  fmt::print("{:>6} {:>6} {:>5} {:>6} | {:>15} {:>4} {:>6} | {:>15} {:>4}\n", "K", "N", "M", "W", "weights cold", "%",
-             "bound", "weights warm", "%");
+      "C[M, N] = A[M, K] * W[K, N]. Rates in GFLOP/s: median (best); %: median's share of the FMA peak; dot: of the\n"
+      "bf16 dot peak; bound: cold median's share of the lower of the higher peak and reading W once.\n\n");
+  fmt::print("{:>6} {:>6} {:>5} {:>6} | {:>15} {:>4} {:>4} {:>6} | {:>15} {:>4} {:>4}\n", "K", "N", "M", "W",
+             "weights cold", "%", "dot", "bound", "weights warm", "%", "dot");
   for (const GemmResult& r : report.results) {
     const double flops = operations(r), cold = flops / r.cold.median, warm = flops / r.warm.median;
-    fmt::print("{:>6} {:>6} {:>5} {:>6} | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>5.0f}% | {:>7.1f} ({:>5.1f}) {:>4.0f}\n", r.k,
-               r.n, r.rows, format_name(r.weights), cold / 1e9, flops / r.cold.best / 1e9, 100 * cold / report.peak,
-               100 * cold / cold_bound(r, report), warm / 1e9, flops / r.warm.best / 1e9, 100 * warm / report.peak);
+    const Peaks& peaks = report.peaks;
+    const auto of_dot = [&](double rate) {
+      return peaks.bf16_dot > 0 ? fmt::format("{:.0f}", 100 * rate / peaks.bf16_dot) : std::string("-");
+    };
+    fmt::print(
+        "{:>6} {:>6} {:>5} {:>6} | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>4} {:>5.0f}% | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>4}\n",
+        r.k, r.n, r.rows, format_name(r.weights), cold / 1e9, flops / r.cold.best / 1e9, 100 * cold / peaks.fma,
+        of_dot(cold), 100 * cold / cold_bound(r, report), warm / 1e9, flops / r.warm.best / 1e9, 100 * warm / peaks.fma,
+        of_dot(warm));
   }
 }
 
 void print_json(const KernelOptions& options, const GemmReport& report) {
-  nlohmann::json out = machine_json(options, report.peak, report.bandwidth);
+  nlohmann::ordered_json out = machine_json(options, report.peaks, report.bandwidth);
   out["benchmark"] = "gemm";
   for (const GemmResult& r : report.results) {
     const double cold = operations(r) / r.cold.median, warm = operations(r) / r.warm.median;
@@ -118,13 +125,13 @@ void print_json(const KernelOptions& options, const GemmReport& report) {
                               {"weights", format_name(r.weights)},
                               {"cold_seconds_median", r.cold.median},
                               {"cold_seconds_best", r.cold.best},
-                              {"cold_share_of_peak", cold / report.peak},
+                              {"cold_share_of_peak", cold / report.peaks.fma},
                               {"cold_share_of_bound", cold / cold_bound(r, report)},
                               {"warm_seconds_median", r.warm.median},
                               {"warm_seconds_best", r.warm.best},
-                              {"warm_share_of_peak", warm / report.peak}});
+                              {"warm_share_of_peak", warm / report.peaks.fma}});
   }
-  fmt::print("{}\n", out.dump(2));
+  print(out);
 }
 
 }  // namespace
@@ -132,7 +139,7 @@ void print_json(const KernelOptions& options, const GemmReport& report) {
 GemmReport measure_gemm(const KernelOptions& options) {
   cpu::Stream stream(options.isa, options.threads);
   const Clock clock = clock_for(options.threads);
-  GemmReport report{1e9 * measure_fma_peak(options.isa, options.threads).gflops, read_bandwidth(stream, clock), {}};
+  GemmReport report{measure_peaks(options.isa, options.threads), read_bandwidth(stream, clock), {}};
   for (Shape shape : options.shapes) {
     std::vector<Weights> weights;
     for (cpu::Format format : options.weights) weights.push_back(make_weights(shape, format));
@@ -150,8 +157,7 @@ GemmReport measure_gemm(const KernelOptions& options) {
         report.results.push_back({shape.first, shape.second, rows, w.shape.format, w.bytes, cold, warm});
       }
     }
-    // The clock rate may have risen since the first measurement.
-    report.peak = std::max(report.peak, 1e9 * measure_fma_peak(options.isa, options.threads).gflops);
+    report.peaks = higher(report.peaks, measure_peaks(options.isa, options.threads));
   }
   return report;
 }

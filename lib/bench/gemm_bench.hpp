@@ -21,7 +21,7 @@ struct GemmResult {
 };
 
 struct GemmReport {
-  double peak;       // operations per second
+  Peaks peaks;
   double bandwidth;  // bytes per second
   std::vector<GemmResult> results;
 };

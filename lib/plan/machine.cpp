@@ -17,7 +17,11 @@ constexpr std::uint32_t most_count = 1 << 24;  // of nodes, ranks, threads
 constexpr double most_rate = 1e24;             // per second
 
 ordered_json json_of(const Machine::Rates& rates) {
-  return {{"fma_flops", rates.fma_flops}, {"read_bytes_per_second", rates.read_bytes_per_second}};
+  const auto known = [](double rate) { return rate > 0 ? ordered_json(rate) : ordered_json(nullptr); };
+  return {{"fma_flops", rates.fma_flops},
+          {"bf16_dot_flops", known(rates.bf16_dot_flops)},
+          {"int8_dot_ops", known(rates.int8_dot_ops)},
+          {"read_bytes_per_second", rates.read_bytes_per_second}};
 }
 
 ordered_json json_of(const std::optional<Machine::Link>& link) {
@@ -26,7 +30,9 @@ ordered_json json_of(const std::optional<Machine::Link>& link) {
 }
 
 Machine::Rates read_rates(const model::JsonObject& json) {
-  return {json.number("fma_flops", 0, most_rate), json.number("read_bytes_per_second", 0, most_rate)};
+  // Files of earlier versions have no dot products.
+  return {json.number("fma_flops", 0, most_rate), json.number_or("bf16_dot_flops", 0, 0, most_rate),
+          json.number_or("int8_dot_ops", 0, 0, most_rate), json.number("read_bytes_per_second", 0, most_rate)};
 }
 
 std::optional<Machine::Link> read_link(const model::JsonObject& machine, const char* key) {

@@ -37,6 +37,17 @@ TEST_CASE("bench: what cannot be run is the user's error") {
   CHECK(bench::run_bench({}, Comm::alone()) == 2);
 }
 
+TEST_CASE("bench: peaks of each instruction set that the CPU has") {
+  for (cpu::Isa isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
+    if (!cpu::available(isa)) continue;
+    const bench::Peaks peaks = bench::measure_peaks(isa, 1);
+    CHECK(peaks.fma > 0);
+    CHECK(peaks.bf16() >= peaks.fma);
+    CHECK((peaks.int8_dot > 0) == (isa != cpu::Isa::Plain));
+    if (isa != cpu::Isa::Avx512) CHECK(peaks.bf16_dot == 0);
+  }
+}
+
 TEST_CASE("bench: calibrate measures what the ranks of the launch can see") {
   for (int ranks : {1, 2}) {
     run_loopback(ranks, [&](Comm world) {
@@ -67,7 +78,7 @@ TEST_CASE("bench: every number asked for is measured") {
   CHECK(gemm.results[0].cold.best > 0);
   CHECK(gemm.results[0].cold.best <= gemm.results[0].cold.median);
   CHECK(gemm.results[0].warm.median > 0);
-  CHECK(gemm.peak > 0);
+  CHECK(gemm.peaks.fma > 0);
 
   options.groups = {{3, 20}};
   options.rows = {3, 100};
@@ -113,7 +124,7 @@ TEST_CASE("bench: whole steps on any number of ranks count the same operations")
         const bench::EndToEndResult r = bench::measure_end_to_end(options, world);
         if (world.rank() != 0) return;
         CHECK(r.ranks == static_cast<std::uint32_t>(ranks));
-        CHECK(r.peak_gflops > 0);
+        CHECK(r.peaks.fma > 0);
         CHECK(r.peak_bandwidth > 0);
         CHECK(r.bytes_per_second > 0);
         CHECK(r.tokens_per_second * r.seconds_per_step ==

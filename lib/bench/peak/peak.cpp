@@ -1,14 +1,17 @@
 #include "bench/peak/peak.hpp"
 
+#include <cpuid.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <ctime>
 #include <fstream>
+#include <optional>
 #include <vector>
 
 #include "base/buffer.hpp"
 #include "base/clock.hpp"
-#include "bench/peak/fma_chains.hpp"
+#include "bench/peak/chains.hpp"
 
 namespace moemill::bench {
 
@@ -18,18 +21,55 @@ constexpr int peak_samples = 10;
 constexpr double sample_seconds = 0.02;
 constexpr std::size_t read_bytes = std::size_t{256} << 20;
 
-struct Chains {
+// One instruction's chains, and how many pairs of numbers a step of one chain multiplies and adds.
+struct Instruction {
   void (*run)(std::size_t rounds);
-  std::size_t lanes;
+  std::size_t pairs;
 };
 
-Chains chains_of(cpu::Isa isa) {
-  switch (isa) {
-    case cpu::Isa::Avx2: return {run_fma_chains_avx2, 8};
-    case cpu::Isa::Avx512: return {run_fma_chains_avx512, 16};
-    case cpu::Isa::Plain: break;
-  }
-  return {run_fma_chains_plain, 1};
+// What the CPU has beyond the instruction sets of the kernels. CPUID is asked itself, because compilers differ in which
+// of these names they know.
+struct DotSupport {
+  bool avx512vnni = false, avxvnni = false, avx512bf16 = false;
+};
+DotSupport dot_support() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  DotSupport has;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) has.avx512vnni = (c >> 11) & 1;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) has.avxvnni = (a >> 4) & 1, has.avx512bf16 = (a >> 5) & 1;
+  return has;
+}
+
+Instruction fma_of(cpu::Isa isa) {
+  if (isa >= cpu::Isa::Avx512) return {run_fma_avx512, 16};
+  return isa == cpu::Isa::Avx2 ? Instruction{run_fma_avx2, 8} : Instruction{run_fma_plain, 1};
+}
+
+std::optional<Instruction> bf16_dot_of(cpu::Isa isa) {
+  if (isa < cpu::Isa::Avx512 || !dot_support().avx512bf16) return std::nullopt;
+  return Instruction{run_bf16_dot_avx512bf16, 32};
+}
+
+std::optional<Instruction> int8_dot_of(cpu::Isa isa) {
+  const DotSupport has = dot_support();
+  if (isa >= cpu::Isa::Avx512) return Instruction{has.avx512vnni ? run_int8_dot_avx512vnni : run_int8_dot_avx512, 64};
+  if (isa == cpu::Isa::Avx2) return Instruction{has.avxvnni ? run_int8_dot_avxvnni : run_int8_dot_avx2, 32};
+  return std::nullopt;
+}
+
+// Operations per second of all threads of the team, the best of several samples.
+double rate_of(const Instruction& instruction, ThreadTeam& team, Clock clock) {
+  std::size_t rounds = 1000;
+  auto seconds_of = [&](std::size_t count) {
+    const double start = read_clock(clock);
+    team.parallel_for(static_cast<std::size_t>(team.size()), 1,
+                      [&](std::size_t, std::size_t, int) { instruction.run(count); });
+    return read_clock(clock) - start;
+  };
+  while (seconds_of(rounds) < sample_seconds) rounds *= 2;
+  double best = seconds_of(rounds);
+  for (int i = 1; i < peak_samples; ++i) best = std::min(best, seconds_of(rounds));
+  return static_cast<double>(rounds * chains * instruction.pairs * 2 * static_cast<std::size_t>(team.size())) / best;
 }
 
 // Sums whole cache lines, so that every byte is fetched and the compiler can omit nothing. Four streams and prefetching
@@ -74,22 +114,15 @@ Timing measure(Clock clock, double seconds, const std::function<void(std::size_t
   return {times.front(), times[times.size() / 2]};
 }
 
-FmaPeak measure_fma_peak(cpu::Isa isa, int threads) {
-  const Chains chains = chains_of(isa);
-  const Clock clock = clock_for(threads);
+Peaks measure_peaks(cpu::Isa isa, int threads) {
   ThreadTeam team(threads);
-  std::size_t rounds = 1000;
-  auto seconds_of = [&](std::size_t count) {
-    const double start = read_clock(clock);
-    team.parallel_for(static_cast<std::size_t>(team.size()), 1,
-                      [&](std::size_t, std::size_t, int) { chains.run(count); });
-    return read_clock(clock) - start;
-  };
-  while (seconds_of(rounds) < sample_seconds) rounds *= 2;
-  double best = seconds_of(rounds);
-  for (int i = 1; i < peak_samples; ++i) best = std::min(best, seconds_of(rounds));
-  const std::size_t operations = rounds * fma_chains * chains.lanes * 2 * static_cast<std::size_t>(team.size());
-  return {static_cast<double>(operations) / best / 1e9};
+  const Clock clock = clock_for(threads);
+  const auto rate = [&](const std::optional<Instruction>& of) { return of ? rate_of(*of, team, clock) : 0.0; };
+  return {rate(fma_of(isa)), rate(bf16_dot_of(isa)), rate(int8_dot_of(isa))};
+}
+
+Peaks higher(const Peaks& a, const Peaks& b) {
+  return {std::max(a.fma, b.fma), std::max(a.bf16_dot, b.bf16_dot), std::max(a.int8_dot, b.int8_dot)};
 }
 
 double read_bandwidth(cpu::Stream& stream, Clock clock) {

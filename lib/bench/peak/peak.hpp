@@ -1,5 +1,5 @@
-// The machine's measured peaks, fused multiply-adds from registers and reads from memory, and the clocks and timing
-// loops of all benchmarks. Used by bench/.
+// The machine's measured peaks (arithmetic on registers, reads from memory), and the clocks and timing loops of all
+// benchmarks. Used by bench/.
 #pragma once
 
 #include <cstddef>
@@ -23,11 +23,20 @@ struct Timing {
 // Calls body(i) with i = 0, 1, 2, ... for about `seconds`, at least three times, after one call that does not count.
 Timing measure(Clock clock, double seconds, const std::function<void(std::size_t call)>& body);
 
-// The rate of all threads together, the best of several samples; a multiply-add counts as two operations.
-struct FmaPeak {
-  double gflops;
+// Operations per second of all threads together; a multiplication and an addition count as two. 0 stands for an
+// instruction that the processor does not have at the vector width of the instruction set.
+struct Peaks {
+  double fma = 0;       // fused multiply-adds of fp32
+  double bf16_dot = 0;  // dot products of bf16 pairs that add to fp32 (vdpbf16ps)
+  double int8_dot = 0;  // dot products of int8 that add to int32 (vpdpbusd, or vpmaddubsw, vpmaddwd and vpaddd)
+
+  // What products of bf16 values can reach at most.
+  double bf16() const { return fma > bf16_dot ? fma : bf16_dot; }
 };
-FmaPeak measure_fma_peak(cpu::Isa isa, int threads);
+// The best of several samples.
+Peaks measure_peaks(cpu::Isa isa, int threads);
+// The higher of both, peak by peak: clock rates rise under load.
+Peaks higher(const Peaks& a, const Peaks& b);
 // Bytes per second that all threads together read from a buffer far larger than the caches.
 double read_bandwidth(cpu::Stream& stream, Clock clock);
 
