@@ -29,10 +29,14 @@ using schedule::page_tokens;
 using schedule::RowKind;
 using schedule::Step;
 
-// This rank's even share of the sequences.
-std::uint32_t share(std::uint32_t sequences, const Comm& world) {
+struct Share {
+  std::uint32_t first, count;  // of the sequences of all ranks
+};
+// This rank's even share.
+Share share(std::uint32_t sequences, const Comm& world) {
   const auto rank = static_cast<std::uint64_t>(world.rank()), ranks = static_cast<std::uint64_t>(world.size());
-  return static_cast<std::uint32_t>((rank + 1) * sequences / ranks - rank * sequences / ranks);
+  const auto first = static_cast<std::uint32_t>(rank * sequences / ranks);
+  return {first, static_cast<std::uint32_t>((rank + 1) * sequences / ranks) - first};
 }
 
 std::uint32_t pages_of(std::uint32_t tokens) { return divide_up(tokens, page_tokens); }
@@ -44,20 +48,20 @@ std::array<bool, schedule::page_groups> groups_of(const model::ModelConfig& conf
 }
 
 // `rows` rows of each sequence from position `first` on; each sequence has pages of its own. Pages outside a window are
-// kept, which costs only memory.
-Step make_step(std::uint32_t sequences, RowKind kind, std::uint32_t first, std::uint32_t rows, std::uint64_t key,
+// kept, which costs only memory. Tokens depend on the sequence, not on its rank.
+Step make_step(Share sequences, RowKind kind, std::uint32_t first, std::uint32_t rows, std::uint64_t key,
                const model::ModelConfig& config) {
   Step step;
   const auto groups = groups_of(config);
   const std::uint32_t pages = pages_of(first + rows);
-  for (std::uint32_t s = 0; s < sequences; s++) {
+  for (std::uint32_t s = 0; s < sequences.count; s++) {
     step.segments.push_back({kind, step.rows(), rows, first, s * pages, pages});
     for (std::size_t g = 0; g < groups.size(); g++) {
       for (std::uint32_t p = 0; groups[g] && p < pages; p++)
         step.pages[g].push_back({static_cast<std::int32_t>(s * pages + p)});
     }
     for (std::uint32_t r = 0; r < rows; r++) {
-      step.tokens.push_back(static_cast<TokenId>(philox(key, s, first + r)[0] % config.vocabulary));
+      step.tokens.push_back(static_cast<TokenId>(philox(key, sequences.first + s, first + r)[0] % config.vocabulary));
       step.positions.push_back(first + r);
     }
     step.logit_rows.push_back(step.rows() - 1);
@@ -101,26 +105,53 @@ Peaks peaks_of_all(const Comm& world, const Peaks& mine) {
   return sum;
 }
 
-double needed_flops(const EndToEndOptions& o, const model::ModelConfig& config) {
-  if (o.workload == Workload::Decode) return o.sequences * model::flops_per_generated_token(config, o.tokens + 1.0);
-  // A prompt token at position t attends to t + 1 positions: (length + 1) / 2 on average. Each prompt has
-  // one row of logits.
-  return static_cast<double>(o.sequences) * o.tokens *
-         model::flops_per_prompt_token(config, (o.tokens + 1) / 2.0, 1.0 / o.tokens);
-}
-
-// Bytes of the cached keys and values that a step's rows see, each counted once.
-double cached_bytes(const EndToEndOptions& o, const model::ModelConfig& config) {
-  const std::uint32_t windowed = model::windowed_layers(config);
-  const double all = o.workload == Workload::Decode ? o.tokens + 1.0 : o.tokens;
-  const double in_window = o.workload == Workload::Decode ? std::min<double>(all, config.gqa.window) : all;
-  return o.sequences * ((config.layers - windowed) * all + windowed * in_window) * model::kv_width(config) *
-         sizeof(bf16);
-}
-
 double bandwidth(const EndToEndOptions& o) {
   cpu::Stream stream(o.isa, o.threads);
   return read_bandwidth(stream, Clock::Wall);
+}
+
+layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::ModelConfig& config, std::uint32_t mine) {
+  const bool decode = o.workload == Workload::Decode;
+  layers::ForwardSettings settings;
+  settings.max_positions = o.tokens + 1;
+  settings.max_rows = std::max<std::uint32_t>(1, decode ? mine : mine * o.tokens);
+  const std::uint32_t pages = std::max<std::uint32_t>(1, mine * pages_of(decode ? o.tokens + 1 : o.tokens));
+  settings.pages = groups_of(config)[0] ? pages : 0;
+  settings.window_pages = groups_of(config)[1] ? pages : 0;
+  settings.micro_batches = o.micro_batches;
+  return settings;
+}
+
+// What the measured steps took and used.
+struct Measured {
+  std::vector<double> seconds;  // of the slowest rank, by step
+  double experts_picked = 0;    // pairs of a layer and an expert, the mean over the steps
+  layers::ForwardTotals before, after;
+};
+
+Measured run_steps(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
+                   mill::Backend& backend, Share mine) {
+  Measured out;
+  Drawer drawer;
+  std::vector<std::uint64_t> picks = sum_counts(world, backend.expert_counts());
+  for (std::uint32_t i = 0; i <= o.steps; i++) {
+    const Step step = o.workload == Workload::Decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config)
+                                                     : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config);
+    if (i == 1) out.before = backend.totals();
+    world.barrier();
+    const double start = now_seconds();
+    backend.run(step);
+    drawer.draw(backend, step.logit_rows.size());
+    const double slowest = over_ranks(world, now_seconds() - start).slowest;
+    std::vector<std::uint64_t> later = sum_counts(world, backend.expert_counts());
+    if (i > 0) {
+      out.seconds.push_back(slowest);
+      out.experts_picked += static_cast<double>(experts_picked(picks, later)) / o.steps;
+    }
+    picks = std::move(later);
+  }
+  out.after = backend.totals();
+  return out;
 }
 
 }  // namespace
@@ -130,60 +161,37 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
   const auto backend = mill::make_cpu_backend(config, o.isa, o.threads);
   backend->load_weights({o.model, "dummy", placement, {world.rank()}}, [] {});
-
-  const bool decode = o.workload == Workload::Decode;
-  const std::uint32_t mine = share(o.sequences, world);
+  const Share mine = share(o.sequences, world);
   const std::vector<int> nodes(static_cast<std::size_t>(world.size()), 0);
-  layers::ForwardSettings settings;
-  settings.max_positions = o.tokens + 1;
-  settings.max_rows = std::max<std::uint32_t>(1, decode ? mine : mine * o.tokens);
-  const std::uint32_t pages = std::max<std::uint32_t>(1, mine * pages_of(decode ? o.tokens + 1 : o.tokens));
-  settings.pages = groups_of(config)[0] ? pages : 0;
-  settings.window_pages = groups_of(config)[1] ? pages : 0;
-  settings.micro_batches = o.micro_batches;
-  backend->prepare(world, nodes, settings);
-  Drawer drawer;
+  backend->prepare(world, nodes, settings_of(o, config, mine.count));
+  if (o.workload == Workload::Decode) backend->fill_cache(static_cast<std::uint64_t>(world.rank()));
 
   world.barrier();
-  EndToEndResult result;
-  result.ranks = static_cast<std::uint32_t>(world.size());
-  result.peaks = peaks_of_all(world, measure_peaks(o.isa, o.threads));
-  result.peak_bandwidth = over_ranks(world, bandwidth(o)).sum;
-  const double weight_bytes = over_ranks(world, static_cast<double>(backend->memory().weights)).sum;
+  EndToEndResult r;
+  r.ranks = static_cast<std::uint32_t>(world.size());
+  r.peaks = peaks_of_all(world, measure_peaks(o.isa, o.threads));
+  r.peak_bandwidth = over_ranks(world, bandwidth(o)).sum;
 
-  if (decode) {  // fills the cache with real keys, from prompts of the same length, some hundred rows at a time
-    const std::uint32_t chunk = std::max<std::uint32_t>(1, 512 / std::max<std::uint32_t>(1, mine));
-    for (std::uint32_t first = 0; first < o.tokens; first += chunk)
-      backend->run(make_step(mine, RowKind::Prompt, first, std::min(chunk, o.tokens - first), 1, config));
-  }
+  Measured steps = run_steps(o, config, world, *backend, mine);
+  const double all = std::accumulate(steps.seconds.begin(), steps.seconds.end(), 0.0);
+  const auto middle = steps.seconds.begin() + static_cast<std::ptrdiff_t>(steps.seconds.size() / 2);
+  std::nth_element(steps.seconds.begin(), middle, steps.seconds.end());
+  r.seconds_per_step = *middle;
+  const StepShape shape{o.workload, o.sequences, o.tokens};
+  r.tokens_per_second = o.sequences * (o.workload == Workload::Decode ? 1.0 : o.tokens) / r.seconds_per_step;
+  r.needed_gflops = needed_operations(shape, config) / r.seconds_per_step * 1e-9;
+  r.experts = backend->expert_counts().size();
+  r.experts_picked = steps.experts_picked;
+  r.bytes = needed_bytes(shape, config, std::min(r.ranks, o.sequences), r.experts_picked);
+  r.bytes_per_second = r.bytes.all() / r.seconds_per_step;
 
-  std::vector<double> seconds;
-  layers::ForwardTotals before;
-  for (std::uint32_t i = 0; i <= o.steps; i++) {
-    const Step step = decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config)
-                             : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config);
-    if (i == 1) before = backend->totals();
-    world.barrier();
-    const double start = now_seconds();
-    backend->run(step);
-    drawer.draw(*backend, step.logit_rows.size());
-    const double slowest = over_ranks(world, now_seconds() - start).slowest;
-    if (i > 0) seconds.push_back(slowest);
-  }
-  const double all = std::accumulate(seconds.begin(), seconds.end(), 0.0);
-  std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
-  result.seconds_per_step = seconds[seconds.size() / 2];
-  result.tokens_per_second = o.sequences * (decode ? 1.0 : o.tokens) / result.seconds_per_step;
-  result.needed_gflops = needed_flops(o, config) / result.seconds_per_step * 1e-9;
-  result.bytes_per_second = (weight_bytes + cached_bytes(o, config)) / result.seconds_per_step;
-
-  const layers::ForwardTotals& after = backend->totals();
-  result.attention_share = (after.attention_seconds - before.attention_seconds) / all;
-  result.mlp_share = (after.mlp_seconds - before.mlp_seconds) / all;
-  result.exchange_share = (after.exchange.seconds - before.exchange.seconds) / all;
-  result.head_share = (after.head_seconds - before.head_seconds) / all;
-  result.sample_share = (after.sample_seconds - before.sample_seconds) / all;
-  return result;
+  const auto share_of = [&](auto seconds) { return (seconds(steps.after) - seconds(steps.before)) / all; };
+  r.attention_share = share_of([](const layers::ForwardTotals& t) { return t.attention_seconds; });
+  r.mlp_share = share_of([](const layers::ForwardTotals& t) { return t.mlp_seconds; });
+  r.exchange_share = share_of([](const layers::ForwardTotals& t) { return t.exchange.seconds; });
+  r.head_share = share_of([](const layers::ForwardTotals& t) { return t.head_seconds; });
+  r.sample_share = share_of([](const layers::ForwardTotals& t) { return t.sample_seconds; });
+  return r;
 }
 
 namespace {
@@ -207,6 +215,13 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
                              {"tokens_per_second", r.tokens_per_second},
                              {"needed_gflops", r.needed_gflops},
                              {"share_of_fma_peak", r.needed_gflops * 1e9 / r.peaks.fma},
+                             {"experts_picked", r.experts_picked},
+                             {"experts", r.experts},
+                             {"needed_bytes",
+                              {{"all", r.bytes.all()},
+                               {"experts", r.bytes.experts},
+                               {"replicated", r.bytes.replicated},
+                               {"cache", r.bytes.cache}}},
                              {"bytes_per_second", r.bytes_per_second},
                              {"read_bytes_per_second", r.peak_bandwidth},
                              {"share_of_reads", r.bytes_per_second / r.peak_bandwidth},
@@ -232,9 +247,14 @@ void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
              1e11 * r.needed_gflops / r.peaks.fma);
   if (r.peaks.bf16_dot > 0) fmt::print(", {:.1f} % of the bf16 dot peak", 1e11 * r.needed_gflops / r.peaks.bf16_dot);
   fmt::print("\n            (measured before: {})\n", describe(r.peaks));
+  fmt::print("  {:9.1f} GB/s that a step has to read, {:.1f} % of the reads measured before ({:.1f} GB/s)\n",
+             r.bytes_per_second / 1e9, 100 * r.bytes_per_second / r.peak_bandwidth, r.peak_bandwidth / 1e9);
   fmt::print(
-      "  {:9.1f} GB/s of weights and cached values, each once, {:.1f} % of the reads measured before ({:.1f} GB/s)\n",
-      r.bytes_per_second / 1e9, 100 * r.bytes_per_second / r.peak_bandwidth, r.peak_bandwidth / 1e9);
+      "            {:.3f} GB per step: {:.3f} of picked experts ({:.0f} of {} per step, each once), {:.3f} of all "
+      "other\n"
+      "            weights (once per rank), {:.3f} of cached values\n",
+      r.bytes.all() / 1e9, r.bytes.experts / 1e9, r.experts_picked, r.experts, r.bytes.replicated / 1e9,
+      r.bytes.cache / 1e9);
   fmt::print(
       "  rank 0's time: attention {:.0f} %, MLPs and experts {:.0f} %, exchange {:.0f} %, head {:.0f} %, drawing "
       "{:.0f} "

@@ -8,12 +8,11 @@
 
 #include "bench/options.hpp"
 #include "bench/peak/peak.hpp"
+#include "bench/step_needs.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::bench {
-
-enum class Workload { Decode, Prefill };
 
 struct EndToEndOptions : CommonOptions {
   Workload workload = Workload::Decode;
@@ -24,15 +23,18 @@ struct EndToEndOptions : CommonOptions {
   std::uint32_t micro_batches = 1;
 };
 
-// One step of all ranks, as medians over the steps. Operations are those that the model needs by definition
-// (model::flops_per_*), not those that were executed.
+// One step of all ranks, as medians over the steps. Operations and bytes are those that the model needs
+// (bench/step_needs.hpp), not those that were executed or moved.
 struct EndToEndResult {
   std::uint32_t ranks = 1;
   double seconds_per_step = 0;
   double tokens_per_second = 0;  // generated tokens, or prompt tokens
   double needed_gflops = 0;      // per second, of all ranks
   Peaks peaks;                   // of all ranks' cores, measured at the same time
-  double bytes_per_second = 0;   // of all ranks: each weight and each visible cached value counts once per step
+  std::uint64_t experts = 0;     // pairs of a layer and a routed expert
+  double experts_picked = 0;     // those that some row of a step went to, the mean over the steps
+  NeededBytes bytes;             // per step
+  double bytes_per_second = 0;   // likewise
   double peak_bandwidth = 0;     // of all ranks' cores, likewise
   double attention_share = 0, mlp_share = 0, exchange_share = 0, head_share = 0, sample_share = 0;  // of rank 0's time
 };

@@ -53,6 +53,10 @@ class Backend {
   virtual void run(const schedule::Step& step) = 0;
   virtual void draw(const sample::Draws& draws) = 0;
 
+  // For benchmarks: all pages of the KV cache get random values of the size that keys and latents have, the same ones
+  // for the same seed. A step then reads what it would read after prompts, at a small part of their time.
+  virtual void fill_cache(std::uint64_t seed) = 0;
+
   virtual const layers::ForwardTotals& totals() const = 0;
   // Tokens routed to each expert so far by this rank's own rows: [MoE layers, experts].
   virtual std::span<const std::uint64_t> expert_counts() const = 0;

@@ -29,6 +29,7 @@ class CpuBackend : public Backend {
   void run(const schedule::Step& step) override { forward_->run(step); }
   void draw(const sample::Draws& draws) override { forward_->draw(draws); }
 
+  void fill_cache(std::uint64_t seed) override { forward_->fill_cache(seed); }
   const layers::ForwardTotals& totals() const override { return forward_->totals(); }
   std::span<const std::uint64_t> expert_counts() const override { return forward_->expert_counts(); }
   BackendMemory memory() const override { return {weights_.bytes, forward_->kv_bytes(), forward_->workspace_bytes()}; }

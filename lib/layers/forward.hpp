@@ -34,6 +34,9 @@ class Forward {
   // Answers requests about wanted rows of the last step.
   void draw(const sample::Draws& draws);
 
+  // Fills the cache with random values in place of prompts, for benchmarks.
+  void fill_cache(std::uint64_t seed);
+
   const ForwardTotals& totals() const;
   // Tokens routed to each expert so far by this rank's own rows: [MoE layers, experts].
   std::span<const std::uint64_t> expert_counts() const;

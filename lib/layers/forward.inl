@@ -197,6 +197,11 @@ void Forward<B>::draw(const sample::Draws& draws) {
 }
 
 template <class B>
+void Forward<B>::fill_cache(std::uint64_t seed) {
+  state_->cache.fill(state_->stream, seed);
+}
+
+template <class B>
 const ForwardTotals& Forward<B>::totals() const {
   return state_->totals;
 }

@@ -84,6 +84,25 @@ void check_grouped_copies(std::uint32_t head_dim) {
 
 }  // namespace
 
+TEST_CASE("a filled cache has values of magnitude 0.5 to 1 of either sign, the same for the same seed and any team") {
+  cpu::Stream one(cpu::best_isa(), 1), three(cpu::best_isa(), 3);
+  KvCache a(small_config(), {3, 0}), b(small_config(), {3, 0}), c(small_config(), {3, 0});
+  a.fill(one, 1), b.fill(three, 1), c.fill(one, 2);
+  std::size_t negative = 0, different = 0;
+  const std::size_t values = a.bytes() / sizeof(bf16);
+  for (std::size_t i = 0; i < values; ++i) {
+    const float value = to_float(a.layer({0})[i]);
+    REQUIRE(std::abs(value) >= 0.5f);
+    REQUIRE(std::abs(value) < 1.0f);
+    REQUIRE(a.layer({0})[i] == b.layer({0})[i]);
+    negative += value < 0 ? 1 : 0;
+    different += a.layer({0})[i] == c.layer({0})[i] ? 0 : 1;
+  }
+  CHECK(negative > values / 3);
+  CHECK(negative < values * 2 / 3);
+  CHECK(different > values / 2);
+}
+
 TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else") {
   KvCache cache(small_config(), {4, 0});
   CHECK(cache.width() == 14);

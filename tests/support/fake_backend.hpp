@@ -56,6 +56,7 @@ class FakeBackend : public mill::Backend {
     for (std::size_t i = 0; i < draws.samples.size(); ++i) draws.results[i] = answer(draws.samples[i]);
   }
 
+  void fill_cache(std::uint64_t) override {}
   const layers::ForwardTotals& totals() const override { return totals_; }
   std::span<const std::uint64_t> expert_counts() const override { return {}; }
   mill::BackendMemory memory() const override { return {}; }

@@ -18,7 +18,7 @@ namespace moemill::bench {
 namespace {
 
 constexpr int peak_samples = 10;
-constexpr double sample_seconds = 0.02;
+constexpr double sample_seconds = 0.01;
 constexpr std::size_t read_bytes = std::size_t{256} << 20;
 
 // One instruction's chains, and how many pairs of numbers a step of one chain multiplies and adds.
@@ -130,7 +130,7 @@ double read_bandwidth(cpu::Stream& stream, Clock clock) {
   Buffer<std::uint64_t> buffer(words);
   std::fill_n(buffer.data(), words, std::uint64_t{1});  // real pages instead of the kernel's shared page of zeros
   std::vector<std::uint64_t> sums(static_cast<std::size_t>(stream.team().size()));
-  const Timing t = measure(clock, 5 * sample_seconds, [&](std::size_t) {
+  const Timing t = measure(clock, 10 * sample_seconds, [&](std::size_t) {
     stream.team().parallel_for(words, std::size_t{1} << 16, [&](std::size_t begin, std::size_t end, int thread) {
       volatile std::uint64_t& sink = sums[static_cast<std::size_t>(thread)];
       sink = read_all(buffer.data() + begin, end - begin);

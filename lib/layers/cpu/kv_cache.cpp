@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "base/random.hpp"
 #include "base/rounding.hpp"
 #include "layers/cache_pages.hpp"
 
@@ -69,6 +70,20 @@ void KvCache::copy(std::span<const schedule::PageCopy> copies) {
       copy_page(base + token_slot(c.from, 0) * width_, c.tokens, base + token_slot(c.to, 0) * width_);
     }
   }
+}
+
+void KvCache::fill(Stream& stream, std::uint64_t seed) {
+  constexpr std::size_t at_a_time = 8;  // values, 16 bits of one random number each
+  stream.team().parallel_for(divide_up(count_, at_a_time), 1 << 12, [&](std::size_t begin, std::size_t end, int) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto words = philox(seed, i);
+      for (std::size_t j = 0; j < std::min(at_a_time, count_ - i * at_a_time); ++j) {
+        constexpr std::uint32_t sign_and_mantissa = 0x807f, exponent = 0x3f00;
+        const std::uint32_t bits = words[j / 2] >> (16 * (j % 2));
+        data_[i * at_a_time + j] = {static_cast<std::uint16_t>((bits & sign_and_mantissa) | exponent)};
+      }
+    }
+  });
 }
 
 // The first `tokens` of a page and nothing else.

@@ -13,6 +13,7 @@
 
 #include "base/bf16.hpp"
 #include "base/ids.hpp"
+#include "kernels/cpu/stream.hpp"
 #include "layers/attention_plan.hpp"
 #include "model/config.hpp"
 #include "schedule/step.hpp"
@@ -55,6 +56,8 @@ class KvCache {
   void read(LayerId layer, TokenSlot slot, float* out) const;
 
   void copy(std::span<const schedule::PageCopy> copies);
+  // Fills all pages with random values of magnitude 0.5 to 1, about that of normed latents and keys. For benchmarks.
+  void fill(Stream& stream, std::uint64_t seed);
   std::uint64_t bytes() const { return count_ * sizeof(bf16); }
 
  private:
