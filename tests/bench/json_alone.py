@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""With --json, stdout of every benchmark is one JSON value and nothing else, alone and under mpirun.
+
+    json_alone.py MOEMILL SOURCE_DIR WORK_DIR"""
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+PROGRAM, SOURCE, WORK = (pathlib.Path(p).resolve() for p in sys.argv[1:4])
+sys.path.insert(0, str(SOURCE / "tests/program"))
+from launch import command, environment
+
+STEP = ("--sequences", "2", "--tokens", "3", "--steps", "2", "--threads", "1")
+CASES = {
+    "gemm": ("--shapes", "64x32", "--rows", "1,5", "--seconds", "0.01", "--weights", "bf16,fp8,mxfp4"),
+    "attention": ("--shapes", "40x32", "--groups", "2x16", "--rows", "3", "--seconds", "0.01"),
+    "exchange": ("--rows", "1,3", "--hidden", "64", "--experts", "4", "--picks", "2", "--steps", "2"),
+    "decode": STEP,
+    "prefill": STEP,
+    "calibrate": ("--threads", "1"),
+}
+
+
+def measured(bench, ranks, *words):
+    done = subprocess.run(command(PROGRAM, ranks, "bench", bench, *CASES[bench], *words, "--json"), env=environment(),
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (bench, ranks, done.stderr)
+    try:
+        return json.loads(done.stdout)
+    except json.JSONDecodeError as fault:
+        sys.exit(f"bench {bench} on {ranks} ranks: {fault}\n{done.stdout}")
+
+
+def check_step(out, model):
+    assert out["model"] == str(model), out["model"]
+    parts = out["needed_bytes"]
+    assert abs(sum(bytes for part, bytes in parts.items() if part != "all") - parts["all"]) < 1, parts
+    assert 0 < out["experts_picked"] <= out["experts"], out
+    assert out["needed_gflops"] > 0 and out["share_of_reads"] > 0, out
+
+
+# A quotation mark and a backslash in the path must not spoil the JSON.
+shutil.rmtree(WORK, ignore_errors=True)
+model = WORK / 'a "quoted\\" folder'
+shutil.copytree(SOURCE / "tests/data/models/deepseek_v3", model)
+for bench in CASES:
+    steps = bench in ("decode", "prefill")
+    for ranks in (0, 2):
+        out = measured(bench, ranks, *(("--model", model) if steps else ()))
+        if steps: check_step(out, model)
+        if bench in ("gemm", "attention", "exchange"): assert out["results"], out
+        peaks = out["core"] if bench == "calibrate" else out
+        if bench != "exchange": assert any(key in peaks for key in ("fma_peak_flops", "fma_flops")), out
