@@ -1,7 +1,7 @@
 #!/bin/sh
 # usage: check_vector_symbols.sh ARCHIVE ALLOWED
 # Each file of vector code in the archive must define a global symbol that matches the pattern ALLOWED (its table, or
-# the functions that its header declares), and no different global function. The linker could keep a weak (inline or
+# the functions that its header declares), and no other global function. The linker could keep a weak (inline or
 # template) function that was compiled there with AVX-512 for the whole program, which would crash on CPUs without it.
 set -eu
 vector_file='_(avx|amx)[a-z0-9_]*\.cpp'

@@ -12,12 +12,10 @@ namespace {
 
 constexpr std::string_view gone =
     "moemill: error: this process ended while MPI was starting: either MPI ended it, and its own message is above, or "
-    "it "
-    "was killed from outside (a time or memory limit, a signal). If MPI ended it: a launcher starts one MPI program, "
-    "so "
-    "in a script that runs several, write mpirun or srun in front of each moemill, not in front of the script. "
-    "Otherwise this launcher does not belong to the MPI that moemill is built with (moemill --version); under srun, a "
-    "different --mpi may help (srun --mpi=list).\n";
+    "it was killed from outside (a time or memory limit, a signal). If MPI ended it: a launcher starts one MPI "
+    "program, so in a script that runs several, write mpirun or srun in front of each moemill, not in front of the "
+    "script. Otherwise this launcher does not belong to the MPI that moemill is built with (moemill --version); under "
+    "srun, a different --mpi may help (srun --mpi=list).\n";
 
 // Uses only calls that are allowed in the forked child of a process with threads.
 [[noreturn]] void watch(int from_parent) {

@@ -39,7 +39,7 @@ class Options {
     return has(name) ? std::optional<T>(values_[name].as<T>()) : std::nullopt;
   }
 
-  // A count, declared as std::int64_t. UserError outside of [least, most].
+  // A count, declared as std::int64_t. UserError outside [least, most].
   std::uint64_t count(const char* name, std::int64_t least, std::int64_t most) const;
 
   // The config that the options name: the YAML text, its name, and the overrides.

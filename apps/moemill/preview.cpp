@@ -9,8 +9,7 @@ namespace moemill::app {
 int preview(const Words& words) {
   Options options("moemill preview [-c run.yaml] [options]",
                   "Prints the first prompts as the model receives them, as text and as token ids, with a short "
-                  "generation for each. "
-                  "One process; nothing is written.");
+                  "generation for each. One process; nothing is written.");
   options.examples({"moemill preview -c run.yaml --num-prompts 5",
                     "moemill preview --model models/Qwen3-30B-A3B -i prompts.h5 --max-tokens 100"});
   options.add_config_options();

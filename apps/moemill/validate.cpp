@@ -16,8 +16,7 @@ int validate(const Words& words) {
       "moemill validate [-c run.yaml] [options]",
       "Checks everything that can be known before a job starts: config, model files, all prompts tokenised, the memory "
       "per rank and whether it fits.\nOne process, no computation. Exit code 2 if the job cannot work.\nWithout an "
-      "input "
-      "file it reports only the sizes; for these a folder with just a config.json suffices.");
+      "input file it reports only the sizes; for these a folder with just a config.json suffices.");
   options.examples({"moemill validate -c run.yaml --ranks 32",
                     "moemill validate --model models/Qwen3-30B-A3B -i prompts.h5 --ranks 64 --ranks-per-node 16",
                     "moemill validate --model configs/models/deepseek-v3 --ranks 8 --memory-per-node 1500"});

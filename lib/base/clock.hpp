@@ -24,7 +24,7 @@ inline std::string utc_text(std::time_t t) {
 }
 inline std::string utc_now() { return utc_text(std::time(nullptr)); }
 
-// Nothing for text of a different form.
+// Nothing for text of any other form.
 inline std::optional<std::time_t> parse_utc(const std::string& text) {
   std::tm utc{};
   const char* end = strptime(text.c_str(), utc_format, &utc);

@@ -21,8 +21,8 @@ namespace {
 
 using mill::Machine;
 
-constexpr std::size_t message_bytes = std::size_t{16}
-                                      << 20;  // of the bandwidth measurement: far beyond any eager limit
+// Size of the messages that measure bandwidth: far beyond any library's eager limit.
+constexpr std::size_t message_bytes = std::size_t{16} << 20;
 constexpr int message_samples = 20, latency_samples = 200;
 
 // Seconds that `bytes` take from rank `a` to rank `b`: half of a round trip, the median of many. Collective.
@@ -31,7 +31,7 @@ double one_way_seconds(const Comm& world, int a, int b, std::size_t bytes, int s
              second = static_cast<std::size_t>(b), me = static_cast<std::size_t>(world.rank());
   std::vector<std::byte> out(bytes), in(bytes);
   std::vector<double> seconds;
-  for (int sample = -1; sample < samples; ++sample) {  // the first one does not count
+  for (int sample = -1; sample < samples; ++sample) {  // sample -1 warms up and is not used
     world.barrier();
     const double start = now_seconds();
     for (const auto& [from, to] : {std::pair(first, second), std::pair(second, first)}) {

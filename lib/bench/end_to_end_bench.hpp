@@ -19,7 +19,7 @@ struct EndToEndOptions : CommonOptions {
   std::string model;              // folder with a config.json
   std::uint32_t sequences = 256;  // of all ranks: sequences in a decode step, prompts in a prefill step
   std::uint32_t tokens = 128;     // decode: positions before the generated token; prefill: length of each prompt
-  std::uint32_t steps = 8;        // measured, after one that does not count
+  std::uint32_t steps = 8;        // timed, after one untimed step
   std::uint32_t micro_batches = 1;
 };
 

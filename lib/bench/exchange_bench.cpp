@@ -85,7 +85,7 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
     exchange.begin_combine(0);
     exchange.finish_combine(0, {weights.data(), result.rows, o.picks}, {out.data(), result.rows, o.hidden});
     const double end = now_seconds();
-    if (step == 0) continue;  // buffers grow
+    if (step == 0) continue;  // buffers grow in the first step, which is not timed
     dispatch.add(received - start), combine.add(end - computed), whole.add(received - start + end - computed);
   }
   result.dispatch = dispatch.timing(), result.combine = combine.timing(), result.whole = whole.timing();
@@ -126,11 +126,11 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
   std::string rows;
   po::options_description known = describe_common_options("1");
   auto option = known.add_options();
-  option("rows", po::value(&rows)->default_value("1,16,64,128,512"), "rows of each rank, one or more");
+  option("rows", po::value(&rows)->default_value("1,16,64,128,512"), "rows per rank; one measurement for each number");
   option("hidden", po::value(&o.hidden)->default_value(o.hidden), "values per row");
   option("experts", po::value(&o.experts)->default_value(o.experts), "routed experts of all ranks");
   option("picks", po::value(&o.picks)->default_value(o.picks), "experts a row goes to");
-  option("steps", po::value(&o.steps)->default_value(o.steps), "steps for each number");
+  option("steps", po::value(&o.steps)->default_value(o.steps), "timed steps per measurement");
 
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {

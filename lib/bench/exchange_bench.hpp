@@ -1,5 +1,5 @@
-// `moemill bench exchange`, under mpirun: dispatch and combine of a MoE layer's rows over all ranks, without any
-// expert's work between them, against the same bytes sent by bare transfers and copied in memory.
+// `moemill bench exchange`, under mpirun: dispatch and combine of an MoE layer's rows over all ranks, with no expert
+// computation between them, compared with bare transfers and with a copy in memory of the same number of bytes.
 #pragma once
 
 #include <cstddef>
@@ -16,21 +16,21 @@ namespace moemill::bench {
 struct ExchangeOptions : CommonOptions {
   std::vector<std::size_t> rows;  // rows per rank, one measurement each
   std::uint32_t hidden = 1024, experts = 32, picks = 4;
-  std::uint32_t steps = 200;  // per measurement, after one that is not measured
+  std::uint32_t steps = 200;  // timed per measurement, after one untimed step
 };
 
-// Times are wall clock and of the slowest rank in each step; bytes are what the rank that sends most sends.
+// The wall-clock times are those of the slowest rank in each step.
 struct ExchangeResult {
   std::size_t rows;
-  std::uint64_t rows_sent, rows_deduplicated;  // of all ranks, one step
-  std::uint64_t bytes;                         // dispatch and combine
-  Timing dispatch, combine, whole;
-  Timing transfers;  // the same numbers of bytes there and back, nothing packed, listed or summed
-  Timing copy;       // memcpy of as many bytes on one rank
+  std::uint64_t rows_sent, rows_deduplicated;  // per step, all ranks together
+  std::uint64_t bytes;                         // that the busiest rank sends per step, dispatch and combine together
+  Timing dispatch, combine, whole;             // `whole` is dispatch plus combine
+  Timing transfers;                            // `bytes` in two bare transfers, without packing, lists or sums
+  Timing copy;                                 // memcpy of `bytes` on each rank
 };
 
 std::vector<ExchangeResult> measure_exchange(const ExchangeOptions& options, const Comm& world);
-// Rank 0 of `world` prints.
+// Runs the command and returns its exit code. Rank 0 of `world` prints.
 int run_exchange_bench(const std::vector<std::string>& args, const Comm& world);
 
 }  // namespace moemill::bench

@@ -74,7 +74,7 @@ void print_shortage(const FitQuestion& q, const Fit& fit) {
              gib(fit.node_bytes + fit.kept_free_bytes),
              fit.kept_free_bytes > 0 ? " (a fifth of what weights leave is kept free)" : "", available_text(q, fit),
              fit.ranks_on_node > 1 ? " or fewer ranks per node" : "", smaller_cache);
-  if (!q.node_bytes) fmt::print("         for different machines give --memory-per-node GIB\n");
+  if (!q.node_bytes) fmt::print("         for other machines give --memory-per-node GIB\n");
 }
 
 }  // namespace

@@ -40,13 +40,11 @@ std::string next_of_killed(const dataset::RunStatus& status) {
   const std::uint32_t tries = status.tries_without_a_row;
   if (tries < 2)
     return "run the same command again to continue. If the launcher reported 137 (killed) or 9, memory probably ran "
-           "out; "
-           "`moemill validate --ranks R` says how much a rank takes";
+           "out; `moemill validate --ranks R` says how much a rank takes";
   return fmt::format(
       "{} tries in a row were killed before a row was done. The likely cause is memory (the launcher then reports 137 "
-      "or 9, Slurm OUT_OF_MEMORY): allow the job more (--mem), start fewer ranks a node, or lower "
-      "parallel.max_num_seqs or "
-      "kv_cache_tokens; `moemill validate --ranks R` says how much a rank takes",
+      "or 9, Slurm OUT_OF_MEMORY): allow the job more (--mem), start fewer ranks per node, or lower "
+      "parallel.max_num_seqs or kv_cache_tokens; `moemill validate --ranks R` says how much a rank takes",
       tries);
 }
 

@@ -44,7 +44,7 @@ std::string shown(const yaml::Node& node) {
   return node.is_map() ? "a mapping" : "a list";
 }
 
-// Numbers in forms of C, Python and YAML 1.1 are refused with this cure; "" for any different text.
+// Numbers in forms of C, Python and YAML 1.1 are refused with this cure; "" for any other text.
 std::string number_cure(const yaml::Node& node) {
   if (!node.is_scalar()) return "";
   std::string_view text = node.scalar;

@@ -14,8 +14,8 @@ namespace moemill::mill {
 enum class Effect { Answers, Layout };
 
 struct Field {
-  std::string key;      // "sampling.top_p"
-  std::string accepts;  // "a number above 0 and at most 1", which completes "accepted: ..."
+  std::string key;      // such as "sampling.top_p"
+  std::string accepts;  // such as "a number above 0 and at most 1"; printed after "accepted: "
   Effect effect;
   std::function<bool(const yaml::Node&, RunConfig&)> read;  // false if the value is not accepted
   std::function<yaml::Node(const RunConfig&)> write;

@@ -56,7 +56,7 @@ sampling: {temperature: 0.7, top_p: 0.95, max_tokens: 512, n: 4, seed: 1}
   merge keys. Paths are relative to the current folder; `~` and `$NAME` in them are refused, because only a shell
   replaces them.
 - The default of `output.dir` is runs/ and the input's name without its extension.
-- If a column asks for fewer `logprobs` in one row than in a different one, the row's unused places in
+- If a column asks for fewer `logprobs` in one row than in another, the row's unused places in
   `/completions/logprobs` hold token -1 and NaN; a row without logprobs holds NaN throughout.
 
 | key | default | accepted | column | answers |

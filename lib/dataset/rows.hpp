@@ -37,7 +37,7 @@ constexpr std::span<const std::string_view> names_of(ErrorCode) { return error_c
 std::string_view name_of(ErrorCode code);  // "too_long", "empty", ... as stored in /errors/code
 std::optional<ErrorCode> parse_error_code(std::string_view name);
 
-// Why a prompt cannot be answered. Its rows become failed rows; the rows of different prompts are not affected.
+// Why a prompt cannot be answered. Its rows become failed rows; the rows of other prompts are not affected.
 struct RowFault {
   ErrorCode code = ErrorCode::Internal;
   std::string message;

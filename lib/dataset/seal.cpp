@@ -62,8 +62,8 @@ void fail_as_damaged(const std::string& path, std::string_view what) {
   if (path.ends_with("/outputs.h5"))  // its shards are gone, if they were not kept
     system_error(
         "{}: is damaged ({}): restore it from a copy. Where the shards of the run were kept (output.keep_shards), "
-        "remove "
-        "this file and run the same command again, which makes it of them; else --overwrite makes all rows again",
+        "remove this file and run the same command again, which makes it of them; else --overwrite makes all rows "
+        "again",
         path, what);
   system_error("{}: is damaged ({}): remove this file and run the same command again, which makes its rows again", path,
                what);

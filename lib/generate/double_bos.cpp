@@ -49,8 +49,7 @@ std::string FrontTokens::warning(std::uint64_t count, std::uint64_t prompts) con
         count == 0 ? "begins" : fmt::format("all {} prompts begin", count), first_);
   return fmt::format(
       "{} of {} prompts begin with {}, the token that add_special_tokens adds: the model reads it twice; give these "
-      "rows "
-      "a 0 in a column add_special_tokens",
+      "rows a 0 in a column add_special_tokens",
       count, prompts, first_);
 }
 

@@ -49,8 +49,7 @@ Fate fate_of(const RunChange& change, WantedRows& wanted, const Completion& row)
   if (change.values.contains("errors.too_long") && row.num_prompt_tokens < wanted.of(row.prompt_index).full_length)
     user_error(
         "prompt {}: its answer is that of a prompt cut to {} of {} tokens, and a different errors.too_long would cut "
-        "it "
-        "differently: leave errors.too_long as it was, or start a separate run; nothing was changed",
+        "it differently: leave errors.too_long as it was, or start a separate run; nothing was changed",
         row.prompt_index, row.num_prompt_tokens, wanted.of(row.prompt_index).full_length);
   if (fate != Fate::Keep && !does(change, extends))
     user_error(

@@ -218,8 +218,7 @@ void record_killed(const dataset::RunPaths& paths, const dataset::RunLock& lock)
                  dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*sign), lock.seconds_of_the_dead()});
   log::warning(
       "attempt {} was killed: if the launcher reported 137 or 9, usually because memory ran out (allow the job more, "
-      "or "
-      "start fewer ranks per node); finished rows are kept",
+      "or start fewer ranks per node); finished rows are kept",
       last->attempts);
 }
 

@@ -11,7 +11,7 @@
 namespace moemill::mill {
 
 // `started` is now_seconds() at the start of the program. Throws AgreedFailure on every rank if the job cannot work;
-// any different exception occurs on one rank only, and the caller must abort all ranks (Comm::abort).
+// any other exception occurs on one rank only, and the caller must abort all ranks (Comm::abort).
 ExitCode run_job(const Comm& world, StopSignals& signals, const RunRequest& request, double started);
 
 }  // namespace moemill::mill

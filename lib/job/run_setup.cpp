@@ -88,13 +88,11 @@ std::string how_prompts_differ(const RunManifest& manifest, const RunConfig& con
                                const dataset::PromptFile& prompts) {
   if (!manifest.fingerprints.contains(prompts_fingerprint))
     return "\n  the prompts, and the run is of an older moemill: run.json has no prompts_sha256, so that nobody can "
-           "tell "
-           "whether the first prompts are the same (with the input as it was, n and max_tokens can grow)";
+           "tell whether the first prompts are the same (with the input as it was, n and max_tokens can grow)";
   if (begins_with_the_same(manifest, config, prompts)) return "";
   return fmt::format(
       "\n  the first {} prompts{} (--extend takes more prompts at the end of the file; those that are there must stay "
-      "as "
-      "they are, but for n and max_tokens)",
+      "as they are, but for n and max_tokens)",
       manifest.prompts, differing_prompts(manifest, prompts));
 }
 
@@ -199,8 +197,7 @@ bool is_merged(const RunPaths& paths, const RunManifest& manifest) {
   if (manifest.shards_removed && !files::exists(paths.outputs()))
     user_error(
         "{}: is missing, and the run's shards were removed when it was whole (output.keep_shards: false), so its rows "
-        "are "
-        "lost here: restore it from a copy, or make all rows again with --overwrite",
+        "are lost here: restore it from a copy, or make all rows again with --overwrite",
         paths.outputs());
   return !manifest.reopening && dataset::speaks_for(paths, manifest, manifest.completions);
 }

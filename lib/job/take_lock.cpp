@@ -20,8 +20,7 @@ constexpr int most_wait_ms = 1000;
   try {
     const std::string line = fmt::format(
         "moemill: error: {}: another job works in this run directory ({}): this one gave no sign of life for a long "
-        "time "
-        "(suspended?) and was taken for dead; leaving at once, without writing anything more\n",
+        "time (suspended?) and was taken for dead; leaving at once, without writing anything more\n",
         dir, holder);
     // Waits for a limited time, because nothing may be reading stderr.
     pollfd ready{STDERR_FILENO, POLLOUT, 0};

@@ -85,9 +85,8 @@ OpenShard::OpenShard(ShardId shard, const ShardInputs& inputs, Generator& genera
       user_error(
           "{}: row {} needs {} prompt and {} new tokens at once, more than this rank's KV cache holds; raise "
           "parallel.kv_cache_tokens or leave it on auto, start fewer ranks per machine or allow the job more memory, "
-          "and "
-          "rerun the same command: it resumes, and finished rows are kept. A lower max_tokens or model.max_model_len "
-          "would be a different run.",
+          "and rerun the same command: it resumes, and finished rows are kept. A lower max_tokens or "
+          "model.max_model_len would be a different run.",
           inputs.prompts.path(), prompt.index, prepared.tokens.size(), prepared.sampling.max_tokens);
     generator.add(prepared, missing, std::move(before.partials), before.score);
   }

@@ -45,7 +45,7 @@ void read_common(const JsonObject& json, ModelConfig& config, double norm_eps);
 // Refuses every hidden_act except silu.
 void require_silu(const JsonObject& json);
 // Refuses flags that are set although the family's definition does not read them, because they change the numbers in
-// different families.
+// other families.
 void refuse_set(const JsonObject& json, std::initializer_list<std::string_view> flags);
 // Reads num_nextn_predict_layers: layers after the last one that only speculative decoding uses. The default is one,
 // because transformers omits the key for families that are published with one such layer.

@@ -104,7 +104,7 @@ void read_mxfp4(const JsonObject& json, ModelConfig& config) {
   if (config.moe.expert_width % 32 != 0) json.refuse("intermediate_size", "a multiple of 32, a block of MXFP4");
 }
 
-// The format's usual name, for messages; the method's own name if there is no different one.
+// The format's usual name, for messages; the method's own name if it has no other.
 std::string spoken_name(const std::string& method) {
   constexpr std::pair<std::string_view, std::string_view> names[] = {
       {"gptq", "GPTQ"},

@@ -52,8 +52,7 @@ std::string idle(const CoreUse& use, const SlurmJob& job, std::uint64_t all) {
   if (use.bound <= use.threads && all > use.bound) {
     text += fmt::format(
         ": the ranks are bound to {} of them; say --map-by ppr:R:node:pe=T to mpirun, --cpus-per-task=T to srun "
-        "(again: "
-        "it does not come from sbatch)",
+        "(again: it does not come from sbatch)",
         use.bound);
     if (job.cpus_per_task) text += fmt::format("; the job asked for {} per task", *job.cpus_per_task);
     return text;
@@ -135,8 +134,7 @@ std::vector<std::string> core_warnings(const CoreUse& use, const SlurmJob& job) 
   if (use.cramped_ranks > 0)
     warnings.push_back(
         fmt::format("{} with {} threads {} bound to {}: say --bind-to none or --map-by ppr:R:node:pe=T to mpirun, "
-                    "--cpus-per-task=T "
-                    "to srun, or leave parallel.threads_per_rank on auto",
+                    "--cpus-per-task=T to srun, or leave parallel.threads_per_rank on auto",
                     counted(use.cramped_ranks, "rank", "ranks"), use.most_threads,
                     use.cramped_ranks == 1 ? "is" : "are", counted(use.cramped_cores, "core", "cores")));
   else if (use.crowded_threads > 0)

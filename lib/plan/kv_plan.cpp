@@ -80,11 +80,9 @@ KvPages kv_pages(const model::ModelConfig& config, const ParallelSettings& setti
   if (least_bytes > spare_bytes)
     user_error(
         "the KV cache of one sequence of {} tokens takes {}, but only {} of memory are free per rank (the least of "
-        "what "
-        "the machine has, its control groups, Slurm's --mem and ulimit -v allow, less a fifth); use fewer ranks per "
-        "machine or allow the job more, and rerun the same command to resume; a lower max_tokens or "
-        "model.max_model_len makes "
-        "other answers, and needs another output.dir or --overwrite where the run has begun",
+        "what the machine has, its control groups, Slurm's --mem and ulimit -v allow, less a fifth); use fewer ranks "
+        "per machine or allow the job more, and rerun the same command to resume; a lower max_tokens or "
+        "model.max_model_len makes other answers, and needs another output.dir or --overwrite where the run has begun",
         need.likely_tokens, gib(least_bytes), gib(spare_bytes));
   const double share = static_cast<double>(spare_bytes - least_bytes) / static_cast<double>(useful_bytes - least_bytes);
   return {between(least.full, useful.full, share), between(least.window, useful.window, share)};

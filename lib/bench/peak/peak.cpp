@@ -27,8 +27,8 @@ struct Instruction {
   std::size_t pairs;
 };
 
-// What the CPU has beyond the instruction sets of the kernels. CPUID is asked itself, because compilers differ in which
-// of these names they know.
+// Instructions that the CPU has beyond the instruction sets of the kernels. They are read from CPUID directly, because
+// not every compiler's __builtin_cpu_supports knows these names.
 struct DotSupport {
   bool avx512vnni = false, avxvnni = false, avx512bf16 = false;
 };

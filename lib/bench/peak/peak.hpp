@@ -10,7 +10,7 @@
 
 namespace moemill::bench {
 
-// One thread is timed by its own CPU clock, so that different programs on the core do not count; a team is timed by the
+// One thread is timed by its own CPU clock, so that other programs on the core do not count; a team is timed by the
 // wall clock.
 enum class Clock { ThreadCpu, Wall };
 Clock clock_for(int threads);
@@ -18,28 +18,28 @@ const char* describe(Clock clock);
 double read_clock(Clock clock);  // seconds
 
 struct Timing {
-  double best, median;  // seconds of one call
+  double best, median;  // seconds per call
 };
-// Calls body(i) with i = 0, 1, 2, ... for about `seconds`, at least three times, after one call that does not count.
+// Calls body(0) once without timing it, then body(1), body(2), ... for about `seconds`, at least three times.
 Timing measure(Clock clock, double seconds, const std::function<void(std::size_t call)>& body);
 
-// Operations per second of all threads together; a multiplication and an addition count as two. 0 stands for an
-// instruction that the processor does not have at the vector width of the instruction set.
+// Operations per second of all threads together; one multiply-add counts as two operations. A peak is 0 if the
+// processor lacks the instruction at the vector width of the chosen instruction set.
 struct Peaks {
-  double fma = 0;       // fused multiply-adds of fp32
+  double fma = 0;       // fp32 fused multiply-adds
   double bf16_dot = 0;  // dot products of bf16 pairs that add to fp32 (vdpbf16ps)
   double int8_dot = 0;  // dot products of int8 that add to int32 (vpdpbusd, or vpmaddubsw, vpmaddwd and vpaddd)
 
-  // What products of bf16 values can reach at most.
+  // The most that a product of bf16 matrices can reach.
   double bf16() const { return fma > bf16_dot ? fma : bf16_dot; }
 };
-// The best of several samples.
+// Returns the best of several samples for each peak.
 Peaks measure_peaks(cpu::Isa isa, int threads);
-// The higher of both, peak by peak: clock rates rise under load.
+// The higher value of each peak. Benchmarks measure before and after their work, because clock rates rise under load.
 Peaks higher(const Peaks& a, const Peaks& b);
 // Bytes per second that all threads together read from a buffer far larger than the caches.
 double read_bandwidth(cpu::Stream& stream, Clock clock);
 
-std::string cpu_model();  // the system's name of the CPU
+std::string cpu_model();  // the model name in /proc/cpuinfo
 
 }  // namespace moemill::bench

@@ -249,7 +249,7 @@ class Verification {
       if (row.top_ids[i] != -1 || !std::isnan(row.top_values[i])) check_token(file, index, row.top_ids[i]);
   }
 
-  // A stop token is stored in decimal, a stop string as it is; rows with a different finish reason have none.
+  // A stop token is stored in decimal, a stop string as it is; rows with any other finish reason have none.
   void check_stop_reason(const OutputReader& file, std::uint64_t index, const Completion& row) {
     const FinishReason finish = row.finish_reason;
     bool fits = row.stop_reason.empty() != (finish == FinishReason::Stop || finish == FinishReason::StopString);

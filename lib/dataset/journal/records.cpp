@@ -12,7 +12,7 @@ namespace {
 // Arrays are copied as they lie in memory.
 static_assert(std::endian::native == std::endian::little);
 
-// Each different kind is a completion, with the columns that output_fields.hpp names for it.
+// Every other kind is a completion, with the columns that output_fields.hpp names for it.
 constexpr RecordKind score_kind = 2, partial_kind = 3;
 
 bool is_completion(RecordKind kind) {

@@ -61,7 +61,7 @@ void write_line(int fd, const std::string& line, const std::string& path) {
     if (written < 0) fail("write", path);
     done += static_cast<std::size_t>(written);
   }
-  files::sync(fd, path);  // different machines see it only from here on
+  files::sync(fd, path);  // other machines see it only from here on
 }
 
 }  // namespace

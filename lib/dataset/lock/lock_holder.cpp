@@ -146,7 +146,7 @@ ProcessState process_state(const Holder& holder) {
     return ProcessState::Elsewhere;
   if (no_such_process(holder.process)) return ProcessState::Gone;
   const auto line = process_line(holder.process);
-  // It may have ended just now, or /proc hides processes of different users.
+  // It may have ended just now, or /proc hides processes of other users.
   if (!line) return no_such_process(holder.process) ? ProcessState::Gone : ProcessState::Elsewhere;
   const bool ended = line->state == 'Z' || line->state == 'X';  // its parent has not collected it yet
   return ended || line->started != holder.started ? ProcessState::Gone : ProcessState::Alive;

@@ -11,8 +11,7 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr int most_tries =
-    200;  // a try fails when a different job is first; so many failures mean a broken file system
+constexpr int most_tries = 200;  // a try fails when another job is first; so many failures mean a broken file system
 constexpr std::chrono::milliseconds short_while{50};
 
 [[noreturn]] void refuse(const std::string& dir, const LockSnapshot& holder) {
@@ -26,7 +25,7 @@ bool changed(const LockSnapshot& before, const LockSnapshot& now) {
 
 }  // namespace
 
-// How the lock changes hands. The holder is the job whose line is in run.lock. No job writes into a different job's
+// How the lock changes hands. The holder is the job whose line is in run.lock. No job writes into another job's
 // file. A newcomer that may follow the holder T gives its own, complete file the name run.lock.after-T, which only one
 // job can do. It checks once more that run.lock is T's and then renames its file to run.lock.
 //
@@ -89,7 +88,7 @@ bool RunLock::try_to_take() {
   return true;
 }
 
-// Replaces a dead job's file by this job's: run.lock, or the claim of a newcomer that died. False if a different job
+// Replaces a dead job's file by this job's: run.lock, or the claim of a newcomer that died. False if another job
 // was first.
 bool RunLock::take_over(const std::string& path, const LockSnapshot& dead) {
   const std::string claim = path_ + ".after-" + dead.generation();
@@ -189,7 +188,7 @@ void RunLock::give_sign() {
 void RunLock::put_back() {
   log::warning("{}: was removed while the job runs; it is there again", path_);
   file_.forget();
-  file_.place(path_, me_);  // if a different job was first, the next look shows it
+  file_.place(path_, me_);  // if another job was first, the next look shows it
   file_.remove_temporary();
 }
 

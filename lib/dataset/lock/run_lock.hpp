@@ -17,9 +17,9 @@ namespace moemill::dataset {
 
 struct LockTimes {    // seconds
   double beat = 3;    // between two heartbeats
-  double watch = 10;  // a holder on a different machine that is silent for so long is dead
-  double kept_by_server =
-      60;  // the same while the file server keeps its lock: it drops the locks of dead machines late
+  double watch = 10;  // a holder on another machine that is silent for so long is dead
+  // As `watch`, but while the file server keeps the holder's lock: it drops the locks of dead machines late.
+  double kept_by_server = 60;
   // A holder that was silent for so long is dead without being watched. Some file systems write a machine's own time,
   // so this is longer than the clocks of a cluster differ (munge and Kerberos allow 5 minutes).
   double surely_over = 900;
@@ -28,7 +28,7 @@ struct LockTimes {    // seconds
 struct LockCalls {
   // Called a few times per second while the constructor watches a holder; may throw to give up.
   std::function<void()> waiting;
-  // Called from the heartbeat's thread when a different job has taken over, because it took this one for dead. This job
+  // Called from the heartbeat's thread when another job has taken over, because it took this one for dead. This job
   // must write no more.
   std::function<void(const std::string& holder)> lost;
 };
@@ -36,7 +36,7 @@ struct LockCalls {
 // Held by one rank for the length of a job.
 class RunLock {
  public:
-  // Makes the directory when it is absent. UserError, with the holder and since when, if a different job holds it.
+  // Makes the directory when it is absent. UserError, with the holder and since when, if another job holds it.
   RunLock(const RunPaths& paths, LockCalls calls, LockTimes times = {});
   // Marks the lock as released: the job ended in order.
   ~RunLock();

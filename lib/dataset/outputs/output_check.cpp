@@ -64,7 +64,7 @@ class FormCheck {
     }
   }
 
-  // Extents of a dataset of the given type. For a different type it records a fault and returns nothing.
+  // Extents of a dataset of the given type. For any other type it records a fault and returns nothing.
   std::optional<std::vector<hsize_t>> dataset(const std::string& name, hid_t type, std::size_t rank = 1) {
     if (!h5::exists(file_, name) || h5::object_kind(file_, name) != H5I_DATASET) {
       fault("dataset '/{}' is missing", name);

@@ -97,7 +97,7 @@ OutputSize size_of(const ShardRows& rows) {
   return size;
 }
 
-// A fault while the prompts file changes is not reported, because a different process may have been writing to it.
+// A fault while the prompts file changes is not reported, because another process may have been writing to it.
 PromptFile::Reopened append_carried(const PromptFile& prompts, ShardRange range, OutputWriter& writer) {
   prompts.check_contents();
   try {

@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t short_letters = 4;  // seed, stop, top_p
 constexpr std::size_t long_letters = 11;  // from temperature on
 
-// Names that different programs use, without separators and in lower case. Words that are as often data (`length`,
+// Names that other programs use, without separators and in lower case. Words that are as often data (`length`,
 // `samples`, `penalty`) are left out.
 constexpr std::pair<std::string_view, std::string_view> synonyms[] = {
     {"maxnewtokens", "max_tokens"},

@@ -33,7 +33,7 @@ constexpr std::array<std::string_view, 16> setting_names = {"n",
 enum class ColumnKind { Integers, Floats, Texts, Other };
 
 // The setting that a column was likely meant to be: a name that differs in case or in the separators between its words
-// (`Top-P`, `maxTokens`), the name of the setting in a different program (`max_new_tokens`, `temp`), or a typing error.
+// (`Top-P`, `maxTokens`), the name of the setting in another program (`max_new_tokens`, `temp`), or a typing error.
 // Long names may have two errors, names of middle length one; in names of four letters only swapped and doubled letters
 // count, because `tempo`, `step` and `shop` are words. The column must hold values that the setting takes.
 std::optional<std::string_view> meant_setting(std::string_view name, ColumnKind kind);
@@ -50,7 +50,7 @@ std::optional<bool> special_tokens_attribute(hid_t file, hid_t group, const std:
 
 bool is_setting(std::string_view name);
 
-// Settings of different programs that moemill does not have; as columns they change nothing.
+// Settings of other programs that moemill does not have; as columns they change nothing.
 bool is_foreign_setting(std::string_view name);
 
 }  // namespace moemill::dataset

@@ -116,7 +116,7 @@ class SwitchColumn {
   NumberColumn numbers_;
 };
 
-// The number of rows of a one-dimensional dataset; UserError for a different shape.
+// The number of rows of a one-dimensional dataset; UserError for any other shape.
 std::uint64_t rows_of(hid_t dataset, const ColumnPlace& place);
 
 }  // namespace moemill::dataset

@@ -19,7 +19,7 @@ struct OptionColumns {
   // Writes the values of the file's rows from `first` on over the run's defaults in `rows`. UserError naming dataset
   // and row for a value out of its range.
   void merge_into(std::vector<SamplingParams>& rows, std::uint64_t first) const;
-  // The different strings of the column `stop` in the first rows, at most `most`. Values that are not lists are left to
+  // The distinct strings of the column `stop` in the first rows, at most `most`. Values that are not lists are left to
   // merge_into.
   std::vector<std::string> stop_strings(std::uint64_t rows, std::size_t most) const;
   // UserError for a stop token in merged rows that is outside the vocabulary.

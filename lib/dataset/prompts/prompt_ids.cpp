@@ -30,11 +30,12 @@ void for_rows(std::uint64_t rows, const ReadIds& read, auto&& body) {
 void refuse_empty(std::uint64_t row, const Prompt& prompt, const std::string& place) {
   const auto* text = std::get_if<std::string>(&prompt.id);
   if (!text || !text->empty()) return;
-  user_error("{}: row {} is empty: each prompt needs an id of its own; without the column its row is its id", place,
-             row);
+  user_error(
+      "{}: row {} is empty: each prompt needs an id of its own; without this column, a prompt's row number is its id",
+      place, row);
 }
 
-// Keys that occur in more than one row, ascending; a correct file has none.
+// Keys that occur in more than one row, ascending; a file with unique ids has practically none.
 std::vector<std::uint64_t> repeated_keys(std::vector<std::uint64_t> keys) {
   std::sort(keys.begin(), keys.end());
   std::vector<std::uint64_t> repeated;
@@ -47,29 +48,33 @@ std::vector<std::uint64_t> repeated_keys(std::vector<std::uint64_t> keys) {
 }  // namespace
 
 void check_unique_ids(std::uint64_t rows, const std::string& place, const ReadIds& read) {
-  std::vector<std::uint64_t> all;
-  all.reserve(rows);
+  std::vector<std::uint64_t> keys;
+  keys.reserve(rows);
   for_rows(rows, read, [&](std::uint64_t row, const Prompt& prompt) {
     refuse_empty(row, prompt, place);
-    all.push_back(key_of(prompt));
+    keys.push_back(key_of(prompt));
   });
-  const std::vector<std::uint64_t> repeated = repeated_keys(std::move(all));
+  const std::vector<std::uint64_t> repeated = repeated_keys(std::move(keys));
   if (repeated.empty()) return;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> keys;  // (key, row) of the rows with such a key
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> candidates;  // (key, row) of each row with a repeated key
   for_rows(rows, read, [&](std::uint64_t row, const Prompt& prompt) {
     const std::uint64_t key = key_of(prompt);
-    if (std::binary_search(repeated.begin(), repeated.end(), key)) keys.emplace_back(key, row);
+    if (std::binary_search(repeated.begin(), repeated.end(), key)) candidates.emplace_back(key, row);
   });
-  std::sort(keys.begin(), keys.end());
+  std::sort(candidates.begin(), candidates.end());
   const auto id_of = [&](std::uint64_t row) { return to_text(read(row, 1).at(0).id); };
-  std::optional<std::pair<std::uint64_t, std::uint64_t>> doubled;  // the one whose second row comes first
-  for (std::size_t i = 1; i < keys.size(); i++) {
-    if (keys[i].first != keys[i - 1].first || (doubled && keys[i].second >= doubled->second)) continue;
-    if (id_of(keys[i].second) == id_of(keys[i - 1].second)) doubled = {keys[i - 1].second, keys[i].second};
+  // Different ids can have the same key, so the ids themselves are compared. The pair of rows whose second row comes
+  // first in the file is reported.
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> duplicate;
+  for (std::size_t i = 1; i < candidates.size(); i++) {
+    const auto& [key, row] = candidates[i];
+    const auto& [earlier_key, earlier_row] = candidates[i - 1];
+    if (key != earlier_key || (duplicate && row >= duplicate->second)) continue;
+    if (id_of(row) == id_of(earlier_row)) duplicate = {earlier_row, row};
   }
-  if (!doubled) return;
-  user_error("{}: rows {} and {} have the same id '{}': ids must be unique", place, doubled->first, doubled->second,
-             id_of(doubled->second));
+  if (!duplicate) return;
+  user_error("{}: rows {} and {} have the same id '{}': ids must be unique", place, duplicate->first, duplicate->second,
+             id_of(duplicate->second));
 }
 
 }  // namespace moemill::dataset

@@ -73,7 +73,7 @@ class PromptFile {
   // the column `logprobs`.
   std::optional<std::uint32_t> most_logprobs(std::optional<std::uint32_t> run_wide) const;
 
-  // The different strings of the column `stop`, at most a thousand. Reads that column.
+  // The distinct strings of the column `stop`, at most a thousand. Reads that column.
   std::vector<std::string> row_stops() const;
 
   // Reads every optional column once, in ranges. A value out of its range (n = 0, temperature = -3, a `stop` that is

@@ -13,9 +13,10 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::uint64_t error_rows = 4096;
+constexpr std::uint64_t error_block_rows = 4096;  // rows of /errors that are read at a time
 
-// Counts a finished file. Its rows, and therefore /errors, are in the order of the prompts.
+// Counts a finished file. It has rows of every prompt in its range; they, and therefore /errors, are in the order of
+// the prompts.
 RunCounts open_and_count(const std::string& path, std::uint64_t most_file_bytes) {
   OutputReader file(path);
   RunCounts counts;
@@ -25,8 +26,8 @@ RunCounts open_and_count(const std::string& path, std::uint64_t most_file_bytes)
   const bool with_codes =
       file.errors() > 0 && files::size_bytes(path) <= most_file_bytes && !broken_seal(path, [] {}).has_value();
   std::optional<std::uint64_t> last;
-  for (std::uint64_t first = 0; first < file.errors(); first += error_rows) {
-    const std::uint64_t count = std::min(error_rows, file.errors() - first);
+  for (std::uint64_t first = 0; first < file.errors(); first += error_block_rows) {
+    const std::uint64_t count = std::min(error_block_rows, file.errors() - first);
     for (std::uint64_t prompt : file.read_error_prompts(first, count)) {
       if (prompt != last) counts.prompts_failed++;
       last = prompt;
@@ -40,19 +41,20 @@ RunCounts open_and_count(const std::string& path, std::uint64_t most_file_bytes)
 
 RunCounts count_journal(const JournalContents& journal, ShardRange range, const std::vector<std::uint32_t>& samples) {
   RunCounts counts;
-  std::map<std::uint64_t, std::uint32_t> ended;
-  std::set<std::uint64_t> failed;
+  std::map<std::uint64_t, std::uint32_t> ended_rows;  // by prompt
+  std::set<std::uint64_t> failed_prompts;
   for (const Completion& row : journal.completions) {
     counts.rows++;
-    ended[row.prompt_index]++;
+    ended_rows[row.prompt_index]++;
     if (row.status != RowStatus::Failed) continue;
     counts.rows_failed++;
     counts.failed_by_code[std::string(name_of(row.error ? row.error->code : ErrorCode::Internal))]++;
-    failed.insert(row.prompt_index);
+    failed_prompts.insert(row.prompt_index);
   }
-  counts.prompts_failed = failed.size();
-  for (const auto& [prompt, rows] : ended) {
-    if (!samples.empty() && rows == samples.at(prompt - range.first) && !failed.contains(prompt)) counts.prompts_done++;
+  counts.prompts_failed = failed_prompts.size();
+  for (const auto& [prompt, rows] : ended_rows) {
+    if (!samples.empty() && rows == samples.at(prompt - range.first) && !failed_prompts.contains(prompt))
+      counts.prompts_done++;
   }
   return counts;
 }
@@ -75,7 +77,9 @@ void from_json(const nlohmann::ordered_json& json, RunCounts& counts) {
 }
 
 RunCounts RunCounter::count_file(const std::string& path) {
-  const auto stamp = files::stamp(path);  // before the numbers: a file that is replaced meanwhile is opened again
+  // The stamp is taken before the file is read: if the file is replaced while it is being counted, the next call sees a
+  // different stamp and opens it again.
+  const auto stamp = files::stamp(path);
   const auto known = seen_.find(path);
   if (known != seen_.end() && stamp == known->second.first) return known->second.second;
   const RunCounts counts = open_and_count(path, most_file_bytes_);

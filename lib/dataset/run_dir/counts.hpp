@@ -1,5 +1,5 @@
-// How many rows and prompts of a run are on disk: for its end, its exit code and `moemill status`. Read-only and
-// without a lock, also while a job works on the run.
+// Counts the rows and prompts of a run that are on disk, for the job's closing report, its exit code and `moemill
+// status`. Reads files only and takes no lock, so it works while a job runs.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ void from_json(const nlohmann::ordered_json& json, RunCounts& counts);
 // its shard is finished.
 using SampleCounts = std::function<std::vector<std::uint32_t>(ShardRange)>;
 
-// Counts a run, also repeatedly: a finished file is opened again only when a different one has taken its place.
+// Counts a run, also repeatedly: a finished file is opened again only when another has taken its place.
 class RunCounter {
  public:
   // Error codes are texts, which are read only from a file whose seal is whole. To check the seal a file is read once,

@@ -18,7 +18,7 @@ constexpr std::string_view shard_prefix = "shard-";
 
 std::string shard_name(ShardId shard) { return fmt::format("{}{:06}", shard_prefix, shard.value); }
 
-// The shard that a name such as "shard-000012" + suffix belongs to; nothing for a different name.
+// The shard that a name such as "shard-000012" + suffix belongs to; nothing for any other name.
 std::optional<ShardId> shard_of(std::string_view name, std::string_view suffix) {
   if (name.size() != shard_prefix.size() + 6 + suffix.size()) return std::nullopt;
   if (!name.starts_with(shard_prefix) || !name.ends_with(suffix)) return std::nullopt;

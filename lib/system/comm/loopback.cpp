@@ -20,7 +20,7 @@ std::deque<Message>& Member::box(std::size_t lane, int source, int destination) 
       ->mail[lane][static_cast<std::size_t>(source) * group_->job_ranks.size() + static_cast<std::size_t>(destination)];
 }
 
-// Called with the lock held; throws if `source` can no longer send.
+// Called with the lock held. Throws if `source` can no longer send.
 void Member::check_alive(int source) const {
   if (group_->job->first_failure) system_error("loopback: rank {} cannot continue, because another rank failed", rank_);
   int job_rank = group_->job_ranks[static_cast<std::size_t>(source)];
@@ -28,7 +28,7 @@ void Member::check_alive(int source) const {
     system_error("loopback: rank {} waits for rank {}, which has ended", rank_, source);
 }
 
-// Called with the lock held; returns when the oldest message has arrived, and throws if it never can.
+// Called with the lock held. Returns whether a message from `source` has arrived; throws if none can arrive any more.
 bool Member::arrived(std::size_t lane, int source) {
   if (!group_->job->first_failure && !box(lane, source, rank_).empty()) return true;
   check_alive(source);
@@ -57,12 +57,13 @@ Message Member::receive(std::size_t lane, int source) {
 void Member::barrier() { all_gather({}, {}); }
 
 void Member::all_gather(std::span<const std::byte> mine, std::span<std::byte> all) {
-  expect(all.size() == mine.size() * static_cast<std::size_t>(size()), "all_gather: room for every rank's bytes");
+  expect(all.size() == mine.size() * static_cast<std::size_t>(size()),
+         "all_gather: `all` has room for every rank's bytes");
   for (int r = 0; r < size(); ++r) send(collective_lane, r, mine);
   for (int r = 0; r < size(); ++r) {
-    Message theirs = receive(collective_lane, r);
-    expect(theirs.size() == mine.size(), "all_gather: ranks give equally many bytes");
-    std::copy(theirs.begin(), theirs.end(), all.begin() + static_cast<std::ptrdiff_t>(theirs.size()) * r);
+    Message message = receive(collective_lane, r);
+    expect(message.size() == mine.size(), "all_gather: every rank gives the same number of bytes");
+    std::copy(message.begin(), message.end(), all.begin() + static_cast<std::ptrdiff_t>(message.size()) * r);
   }
 }
 
@@ -74,20 +75,20 @@ std::vector<std::byte> Member::broadcast(std::span<const std::byte> mine, int ro
 }
 
 Member Member::split(int color, int key) {
-  struct Wish {
+  struct Choice {
     int color, key, rank;
   };
-  Wish mine{color, key, rank_};
-  std::vector<Wish> all(group_->job_ranks.size());
+  Choice mine{color, key, rank_};
+  std::vector<Choice> all(group_->job_ranks.size());
   all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
-  std::erase_if(all, [&](const Wish& w) { return w.color != color; });
-  std::stable_sort(all.begin(), all.end(), [](const Wish& a, const Wish& b) { return a.key < b.key; });
+  std::erase_if(all, [&](const Choice& c) { return c.color != color; });
+  std::stable_sort(all.begin(), all.end(), [](const Choice& a, const Choice& b) { return a.key < b.key; });
 
   std::vector<int> job_ranks;
   int rank = 0;
-  for (const Wish& w : all) {
-    if (w.rank == rank_) rank = static_cast<int>(job_ranks.size());
-    job_ranks.push_back(group_->job_ranks[static_cast<std::size_t>(w.rank)]);
+  for (const Choice& c : all) {
+    if (c.rank == rank_) rank = static_cast<int>(job_ranks.size());
+    job_ranks.push_back(group_->job_ranks[static_cast<std::size_t>(c.rank)]);
   }
   std::lock_guard guard(group_->job->lock);
   auto& child = group_->children[{splits_++, color}];  // the first member to arrive creates it
@@ -99,9 +100,9 @@ void Member::all_to_all_counts(std::span<const std::uint32_t> send_counts, std::
   for (int r = 0; r < size(); ++r)
     send(collective_lane, r, std::as_bytes(send_counts.subspan(static_cast<std::size_t>(r), 1)));
   for (int r = 0; r < size(); ++r) {
-    Message theirs = receive(collective_lane, r);
-    expect(theirs.size() == sizeof(std::uint32_t), "all_to_all_counts: one number from each rank");
-    std::memcpy(&receive_counts[static_cast<std::size_t>(r)], theirs.data(), theirs.size());
+    Message message = receive(collective_lane, r);
+    expect(message.size() == sizeof(std::uint32_t), "all_to_all_counts: each rank sends one number");
+    std::memcpy(&receive_counts[static_cast<std::size_t>(r)], message.data(), message.size());
   }
 }
 
@@ -109,7 +110,7 @@ void Member::start(const std::byte* from, std::span<const std::uint32_t> send_un
                    std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel) {
   auto lane = static_cast<std::size_t>(channel);
   auto& expected = expected_[lane];
-  expect(expected.empty(), "start_all_to_all: one transfer a channel is in flight");
+  expect(expected.empty(), "start_all_to_all: at most one transfer per channel is in flight");
   for (int r = 0; r < size(); ++r) {
     std::size_t send_bytes = send_units[static_cast<std::size_t>(r)] * unit_bytes;
     std::size_t receive_bytes = receive_units[static_cast<std::size_t>(r)] * unit_bytes;
@@ -129,7 +130,7 @@ bool Member::test(int channel) {
     }
     auto [source, to, bytes] = expected.back();
     Message message = receive(lane, source);
-    expect(message.size() == bytes, "start_all_to_all: what is received is what was sent");
+    expect(message.size() == bytes, "start_all_to_all: each message has the size that its receiver expects");
     std::memcpy(to, message.data(), bytes);
     expected.pop_back();
   }
@@ -147,13 +148,13 @@ void Member::wait(int channel) {
 void Member::abort(int exit_code) { std::_Exit(exit_code); }
 
 void run(int ranks, const std::function<void(Member)>& body) {
-  expect(ranks > 0, "run_loopback: at least one rank");
+  expect(ranks > 0, "run_loopback: there is at least one rank");
   auto job = std::make_shared<Job>(ranks);
-  std::vector<int> everyone(static_cast<std::size_t>(ranks));
-  std::iota(everyone.begin(), everyone.end(), 0);
-  auto group = std::make_shared<Group>(job, std::move(everyone));
+  std::vector<int> job_ranks(static_cast<std::size_t>(ranks));
+  std::iota(job_ranks.begin(), job_ranks.end(), 0);
+  auto group = std::make_shared<Group>(job, std::move(job_ranks));
 
-  auto play = [&](int rank) {
+  auto run_rank = [&](int rank) {
     std::exception_ptr failure;
     try {
       body(Member(group, rank));
@@ -169,7 +170,7 @@ void run(int ranks, const std::function<void(Member)>& body) {
   };
   {
     std::vector<std::jthread> threads;
-    for (int r = 0; r < ranks; ++r) threads.emplace_back(play, r);
+    for (int r = 0; r < ranks; ++r) threads.emplace_back(run_rank, r);
   }
   if (job->first_failure) std::rethrow_exception(job->first_failure);
 }

@@ -81,7 +81,8 @@ Group::~Group() {
 void Group::barrier() { check(MPI_Barrier(handles_->comm), "MPI_Barrier", rank_); }
 
 void Group::all_gather(std::span<const std::byte> mine, std::span<std::byte> all) {
-  expect(all.size() == mine.size() * static_cast<std::size_t>(size_), "all_gather: room for every rank's bytes");
+  expect(all.size() == mine.size() * static_cast<std::size_t>(size_),
+         "all_gather: `all` has room for every rank's bytes");
   int bytes = byte_count(mine.size(), "all_gather: below 2 GiB per rank");
   check(MPI_Allgather(mine.data(), bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, handles_->comm), "MPI_Allgather",
         rank_);
@@ -119,7 +120,7 @@ void Group::all_to_all_counts(std::span<const std::uint32_t> send, std::span<std
 void Group::start(const std::byte* send, std::span<const std::uint32_t> send_units, std::byte* receive,
                   std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel) {
   auto& requests = handles_->in_flight[static_cast<std::size_t>(channel)];
-  expect(requests.empty(), "start_all_to_all: one transfer a channel is in flight");
+  expect(requests.empty(), "start_all_to_all: at most one transfer per channel is in flight");
   // Receives are posted before any send, so that each message can be delivered immediately.
   std::byte* my_place = nullptr;
   for (int r = 0; r < size_; ++r) {

@@ -1,6 +1,6 @@
-// The MPI transport: one communicator and its transfers in flight. Private to system/; comm.cpp picks it. Each error
-// code becomes a SystemError that names the call and the rank. This header does not include <mpi.h>, so that only
-// mpi.cpp is compiled separately for each MPI.
+// The MPI transport: one communicator and its transfers in flight. Private to system/; used by comm.cpp only. Each
+// error code becomes a SystemError that names the call and the rank. This header does not include <mpi.h>, so that only
+// mpi.cpp has to be compiled once for each MPI library.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +11,9 @@
 
 namespace moemill::mpi {
 
-// Move-only owner of a communicator. Transfers are plain sends and receives between ranks that have units for each
-// other. Both sides know the counts, so ranks without rows cost nothing. Channels are tags, so they cannot block each
-// other as collectives in flight would.
+// Move-only owner of a communicator. Transfers are nonblocking sends and receives between ranks that have units for
+// each other. Both sides know the counts, so two ranks without units for each other exchange no message. A channel is a
+// message tag, so transfers on different channels cannot block each other, as collectives in flight could.
 class Group {
  public:
   static Group world();  // a duplicate of MPI_COMM_WORLD

@@ -67,7 +67,7 @@ std::string read_tail(const std::string& path, std::uint64_t most_bytes);
 // PATH.<16 hex digits of this process>.tmp. No other process writes to this name: if a rank of a killed job outlives it
 // for a moment, it shares no file with the next job, and whatever either publishes is whole.
 std::string temporary_name(const std::string& path);
-// "outputs.h5" of "outputs.h5.0123456789abcdef.tmp", whichever process made it; nothing for a name of a different form.
+// "outputs.h5" of "outputs.h5.0123456789abcdef.tmp", whichever process made it; nothing for a name of any other form.
 std::optional<std::string> name_of_temporary(std::string_view name);
 
 // Everything that must be whole or absent is written under a temporary name, synced, renamed, and its folder synced.

@@ -17,7 +17,8 @@ bool is_one_property(std::string_view contents) {  // "\p{Lu}"
   return contents.starts_with("\\p{") && contents.find('}') == contents.size() - 1;
 }
 
-std::string written(const CodePointSet& set) {
+// The set as the contents of a [class].
+std::string class_contents(const CodePointSet& set) {
   std::string contents;
   for (const auto& [first, last] : set.ranges())
     contents += first == last
@@ -26,7 +27,7 @@ std::string written(const CodePointSet& set) {
   return contents;
 }
 
-enum class Tables { Pcre, Own };  // whose definition of \p{Name} is used
+enum class Tables { Pcre, Ours };  // the Unicode tables that define \p{Name}: PCRE2's or this program's
 
 class Translator {
  public:
@@ -85,8 +86,8 @@ class Translator {
   }
   void atom() { atom_begin_ = out_.size(); }
 
-  // The contents of a class, with each \p{Name} as the chosen tables define it.
-  std::string tabled(std::string_view contents) {
+  // Returns the contents of a class with each \p{Name} as the chosen tables define it.
+  std::string expand_properties(std::string_view contents) {
     std::string all;
     for (std::size_t at = 0; at < contents.size();) {
       std::size_t begin = std::min(contents.find("\\p{", at), contents.size());
@@ -94,35 +95,35 @@ class Translator {
       at = begin;
       if (at == contents.size()) break;
       const std::size_t end = contents.find('}', at);
-      all += tabled_property(contents.substr(at + 3, end - at - 3));
+      all += expand_property(contents.substr(at + 3, end - at - 3));
       at = end + 1;
     }
     return all;
   }
-  std::string tabled_property(std::string_view written_name) {
-    const std::string as_it_is = fmt::format("\\p{{{}}}", written_name);
+  std::string expand_property(std::string_view written_name) {
+    const std::string unchanged = fmt::format("\\p{{{}}}", written_name);
     std::string name(written_name);
     std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-    const CodePointSet* own = unicode_set(name);
-    if (!own || pcre_unicode_version() == unicode_version) return as_it_is;
-    const CodePointSet theirs = pcre_set(name);
-    if (theirs.empty()) return written(*own);  // a script that PCRE2 does not know
-    const CodePointSet added = own->minus(theirs), gone = theirs.minus(*own);
-    differing_ = differing_.with(added).with(gone);
-    if (tables_ == Tables::Pcre || (added.empty() && gone.empty())) return as_it_is;
-    return gone.empty() ? as_it_is + written(added) : written(*own);
+    const CodePointSet* ours = unicode_set(name);
+    if (!ours || pcre_unicode_version() == unicode_version) return unchanged;
+    const CodePointSet pcre = pcre_set(name);
+    if (pcre.empty()) return class_contents(*ours);  // a script that PCRE2 does not know
+    const CodePointSet added = ours->minus(pcre), removed = pcre.minus(*ours);
+    differing_ = differing_.with(added).with(removed);
+    if (tables_ == Tables::Pcre || (added.empty() && removed.empty())) return unchanged;
+    return removed.empty() ? unchanged + class_contents(added) : class_contents(*ours);
   }
 
-  // Writes the set of characters that has these class contents.
-  void set(std::size_t consumed, std::string_view named, Where where) {
-    const std::string contents = tabled(named);
+  // Writes the set of characters that is given as the contents of a [class].
+  void write_set(std::size_t consumed, std::string_view class_text, Where where) {
+    const std::string contents = expand_properties(class_text);
     bool bare = where == Where::Inside || is_one_property(contents);
     write(consumed, bare ? contents : fmt::format("[{}]", contents));
   }
-  // Writes all characters outside the set. PCRE2 cannot negate part of a class, so inside a class they become an
-  // alternative to it.
-  void others(std::size_t consumed, std::string_view named, Where where) {
-    const std::string contents = tabled(named);
+  // Writes all characters outside the set. PCRE2 cannot negate part of a class, so inside a class the complement
+  // becomes an alternative to it.
+  void write_complement(std::size_t consumed, std::string_view class_text, Where where) {
+    const std::string contents = expand_properties(class_text);
     if (is_one_property(contents)) return write(consumed, "\\P" + contents.substr(2));
     at_ += consumed;
     (where == Where::Inside ? class_.alternatives.emplace_back() : out_) += fmt::format("[^{}]", contents);
@@ -133,14 +134,14 @@ class Translator {
     char c = in_[at_ + 1];
     bool inside = where == Where::Inside;
     switch (c) {
-      case 's': return set(2, space_set, where);
-      case 'S': return others(2, space_set, where);
-      case 'h': return set(2, hex_set, where);
-      case 'H': return others(2, hex_set, where);
-      case 'd': return set(2, R"(\p{Nd})", where);
-      case 'D': return others(2, R"(\p{Nd})", where);
-      case 'w': return set(2, word_set, where);
-      case 'W': return others(2, word_set, where);
+      case 's': return write_set(2, space_set, where);
+      case 'S': return write_complement(2, space_set, where);
+      case 'h': return write_set(2, hex_set, where);
+      case 'H': return write_complement(2, hex_set, where);
+      case 'd': return write_set(2, R"(\p{Nd})", where);
+      case 'D': return write_complement(2, R"(\p{Nd})", where);
+      case 'w': return write_set(2, word_set, where);
+      case 'W': return write_complement(2, word_set, where);
       case 'v': return write(2, R"(\x{b})");
       case 'p':
       case 'P': return property(where);
@@ -154,10 +155,10 @@ class Translator {
       case 'e': return copy(2);
       case 'b':
         if (inside) return write(2, R"(\x{8})");
-        return write(2, fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", tabled(word_set)));
+        return write(2, fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", expand_properties(word_set)));
       case 'B':
         if (inside) break;
-        return write(2, fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", tabled(word_set)));
+        return write(2, fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", expand_properties(word_set)));
       case 'A':
       case 'z':
       case 'Z':
@@ -174,7 +175,7 @@ class Translator {
   }
 
   // Reads \xHH, \x{H...} or \uHHHH.
-  void hex_code(char kind, std::size_t most) {
+  void hex_code(char kind, std::size_t most_digits) {
     std::size_t begin = at_ + 2, end = begin;
     bool braces = kind == 'x' && peek(2) == '{';
     if (braces) {
@@ -182,7 +183,8 @@ class Translator {
       end = in_.find('}', begin);
       if (end == in_.npos) refuse("\\x{ is not closed");
     } else {
-      while (end < in_.size() && end < begin + most && std::isxdigit(static_cast<unsigned char>(in_[end]))) end++;
+      while (end < in_.size() && end < begin + most_digits && std::isxdigit(static_cast<unsigned char>(in_[end])))
+        end++;
       if (end == begin || (kind == 'u' && end != begin + 4)) refuse(fmt::format("\\{} without its digits", kind));
     }
     std::string digits(in_.substr(begin, end - begin));
@@ -205,7 +207,7 @@ class Translator {
     }
     auto contents = property_set(raw);
     if (!contents) refuse(fmt::format("the property name \"{}\" is not supported", raw));
-    negated ? others(end + 1 - at_, *contents, where) : set(end + 1 - at_, *contents, where);
+    negated ? write_complement(end + 1 - at_, *contents, where) : write_set(end + 1 - at_, *contents, where);
   }
 
   // A [class] of a Ruby-like expression can contain classes and "&&" (both sides must match). Such a class is written
@@ -257,7 +259,7 @@ class Translator {
     char_class();
   }
 
-  // Takes the pattern of the part between two &&, and begins the next part.
+  // Returns the pattern of the part of a class that ends here, at && or at the class's end, and begins the next part.
   std::string take_class_part() {
     std::string all = out_.empty() ? "" : fmt::format("[{}]", std::exchange(out_, {}));
     for (const std::string& alternative : std::exchange(class_.alternatives, {}))
@@ -273,7 +275,8 @@ class Translator {
     bool negated = name.starts_with('^');
     auto contents = posix_set(negated ? name.substr(1) : name);
     if (!contents) refuse(fmt::format("[:{}:] is not supported", name));
-    negated ? others(end + 2 - at_, *contents, Where::Inside) : set(end + 2 - at_, *contents, Where::Inside);
+    negated ? write_complement(end + 2 - at_, *contents, Where::Inside)
+            : write_set(end + 2 - at_, *contents, Where::Inside);
   }
 
   void group() {
@@ -322,8 +325,8 @@ class Translator {
     groups_.pop_back();
   }
 
-  // Reads {n}, {n,}, {,n} or {n,m}; a { in any different form is a literal. A following +, or ? after {n}, applies to
-  // the repetition.
+  // Reads {n}, {n,}, {,n} or {n,m}; a { in any other form is a literal. A + after an interval, or a ? after {n},
+  // repeats the interval in Oniguruma but changes its greediness in PCRE2, so such an interval is put into a group.
   void interval() {
     std::size_t end = in_.find_first_not_of("0123456789,", at_ + 1);
     std::string body(end == in_.npos ? "" : in_.substr(at_ + 1, end - at_ - 1));
@@ -358,7 +361,7 @@ class Translator {
 PcrePattern pcre_pattern(std::string_view onig) {
   Translator plain(onig, Tables::Pcre);
   PcrePattern pattern{plain.run(), "", plain.differing()};
-  if (!pattern.differing.empty()) pattern.exact = Translator(onig, Tables::Own).run();
+  if (!pattern.differing.empty()) pattern.exact = Translator(onig, Tables::Ours).run();
   return pattern;
 }
 

@@ -57,7 +57,7 @@ INPUT. If no name contains a split, all files are read.
 
 batch files: one file may contain chat lines (body.messages), completion lines (body.prompt) and
 lines for /v1/responses (input, instructions, max_output_tokens); a line with both is treated by its
-url, and a line without url gets that of its kind. Lines with a different url (/v1/embeddings) are
+url, and a line without url gets that of its kind. Lines with any other url (/v1/embeddings) are
 bad rows. A prompt may be a list of token ids, if it is in all lines, or a list of one prompt;
 several prompts in a line are a bad row, because each needs a custom_id of its own. An empty prompt
 is kept and fails in the run, with the code `empty`. The run does not know rows that skip left out:

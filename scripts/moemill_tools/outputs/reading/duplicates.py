@@ -12,7 +12,7 @@ def normalised(text): return " ".join(unicodedata.normalize("NFKC", text).casefo
 
 class Duplicates:
     """Rows whose text occurred before. The result has one bit per row."""
-    WHERE = "the temporary file of --dedup, 24 bytes a row (TMPDIR names its folder)"
+    WHERE = "the temporary file of --dedup, 24 bytes per row (TMPDIR names its folder)"
 
     def __init__(self, rows):
         with writing(self.WHERE): self.digests = Digests()

@@ -154,7 +154,7 @@ class Chat:
         for order, way in enumerate(ways(messages)):
             try:
                 text = fill(by_way(marked, way), marked_tools)
-            except Exception:  # refused; a different way may be accepted
+            except Exception:  # refused; another way may be accepted
                 continue
             lost = survey(marked, marked_tools, text)
             rank = len(lost.calls), len(lost.turns), len(lost.remarks), text.count("None"), order
