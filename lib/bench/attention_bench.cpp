@@ -8,8 +8,8 @@
 
 #include "base/buffer.hpp"
 #include "base/error.hpp"
+#include "base/numbers/rounding.hpp"
 #include "base/page_tokens.hpp"
-#include "base/rounding.hpp"
 #include "bench/random_values.hpp"
 #include "bench/report.hpp"
 #include "kernels/cpu/attention_lanes.hpp"

@@ -10,16 +10,17 @@
 #include <optional>
 #include <vector>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "base/random.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/bf16.hpp"
+#include "base/numbers/random.hpp"
+#include "base/numbers/rounding.hpp"
 #include "base/text/path_text.hpp"
 #include "base/timer.hpp"
 #include "bench/report.hpp"
-#include "generate/backends.hpp"
+#include "generate/backend/backends.hpp"
 #include "system/files/shipped_files.hpp"
 
 namespace moemill::bench {
@@ -257,8 +258,7 @@ void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
       r.bytes.cache / 1e9);
   fmt::print(
       "  rank 0's time: attention {:.0f} %, MLPs and experts {:.0f} %, exchange {:.0f} %, head {:.0f} %, drawing "
-      "{:.0f} "
-      "%\n",
+      "{:.0f} %\n",
       100 * r.attention_share, 100 * r.mlp_share, 100 * r.exchange_share, 100 * r.head_share, 100 * r.sample_share);
 }
 

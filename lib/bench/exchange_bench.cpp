@@ -12,7 +12,7 @@
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "bench/report.hpp"
 #include "layers/dispatch/exchange.hpp"
 

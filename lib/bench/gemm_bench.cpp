@@ -8,9 +8,9 @@
 
 #include "base/buffer.hpp"
 #include "base/error.hpp"
-#include "base/random.hpp"
-#include "base/rounding.hpp"
-#include "base/small_floats.hpp"
+#include "base/numbers/random.hpp"
+#include "base/numbers/rounding.hpp"
+#include "base/numbers/small_floats.hpp"
 #include "bench/report.hpp"
 #include "kernels/gemm.hpp"
 

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/buffer.hpp"
+#include "base/numbers/rounding.hpp"
 #include "base/page_tokens.hpp"
-#include "base/rounding.hpp"
 #include "bench/random_values.hpp"
 #include "kernels/cpu/attention_pages.hpp"
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 
 namespace moemill::bench {
 

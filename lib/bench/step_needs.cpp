@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 #include "model/placement.hpp"
 #include "weights/weights.hpp"
 

@@ -120,7 +120,7 @@ ordered_json ranks_json(const dataset::RunStatus& status) {
 }
 
 // Corrects the stored exit code if files have been removed since it was stored.
-void hold_against_files(dataset::RunStatus& status, bool merges) {
+void correct_exit_code(dataset::RunStatus& status, bool merges) {
   const bool says_done = status.exit_code == static_cast<int>(ExitCode::Done) ||
                          status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
   const bool whole = status.rows_pending == 0 && (status.merged || !merges);
@@ -158,7 +158,7 @@ dataset::RunStatus read_run_status(const std::string& dir, dataset::RunCounter& 
     return prompts->read_sample_counts(range.first, range.count, defaults);
   };
   dataset::RunStatus status = dataset::read_status(dir, samples, counter);
-  hold_against_files(status, merges);
+  correct_exit_code(status, merges);
   return status;
 }
 

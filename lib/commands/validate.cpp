@@ -13,7 +13,7 @@
 
 #include "commands/print_fit.hpp"
 #include "commands/prompt_survey.hpp"
-#include "generate/backend.hpp"
+#include "generate/backend/backend.hpp"
 #include "generate/model_folder.hpp"
 #include "job/change.hpp"
 #include "mill/summary.hpp"
@@ -70,8 +70,7 @@ void check_run_dir(const RunRequest& asked, const ModelFolder& model, const data
     user_error("output.dir: {}: {} cannot be written to: {}", paths.dir, folder.string(), std::strerror(errno));
   if (const auto found = find_run(request)) {
     check_run_there(request, paths, *found, model, prompts);
-    fmt::print("run      {}: is there already, after attempt {}; the job goes on with it\n", paths.dir,
-               found->attempts);
+    fmt::print("run      {}: is there already, after attempt {}; the job resumes it\n", paths.dir, found->attempts);
   } else {
     plan_new_run(paths, config, model, prompts, {});
     check_nothing_in_the_way(paths, config);

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "base/log.hpp"
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "base/readable.hpp"
 #include "base/text/format.hpp"
 #include "config/config.hpp"

@@ -57,7 +57,7 @@ struct Completion {
   FinishReason finish_reason = FinishReason::None;
   std::uint32_t num_prompt_tokens = 0;
   std::uint32_t num_completion_tokens = 0;  // set where a row is read or stored: files may leave out the tokens
-  std::uint64_t seed = 0;                   // base/random.hpp sample_seed
+  std::uint64_t seed = 0;                   // base/numbers/random.hpp sample_seed
   float cumulative_logprob = std::numeric_limits<float>::quiet_NaN();
   std::string text;
   std::vector<TokenId> token_ids;  // [tokens]; a row in memory has them whatever the outputs store

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "generate/backend.hpp"
+#include "generate/backend/backend.hpp"
 #include "generate/generator.hpp"
 #include "generate/model_folder.hpp"
 #include "plan/job_size.hpp"

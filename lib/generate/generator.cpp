@@ -6,7 +6,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 
 namespace moemill::mill {
 namespace {

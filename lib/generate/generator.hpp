@@ -14,7 +14,7 @@
 
 #include "base/run_config.hpp"
 #include "dataset/rows.hpp"
-#include "generate/backend.hpp"
+#include "generate/backend/backend.hpp"
 #include "generate/prepare.hpp"
 #include "generate/row_seconds.hpp"
 #include "model/config.hpp"

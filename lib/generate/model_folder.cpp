@@ -2,7 +2,7 @@
 
 #include "base/error.hpp"
 #include "generate/advice.hpp"
-#include "generate/backend.hpp"
+#include "generate/backend/backend.hpp"
 
 namespace moemill::mill {
 

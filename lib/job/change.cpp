@@ -124,7 +124,7 @@ void carry_through(const RunPaths& paths, RunManifest& manifest, const RunConfig
   const RunChange& change = manifest.history.back();
   const bool same_rows =
       shards.empty() && change.prompts == change.prompts_before && change.completions == change.completions_before;
-  if (!same_rows || !dataset::speaks_for(paths, manifest, manifest.completions))
+  if (!same_rows || !dataset::has_all_rows(paths, manifest, manifest.completions))
     dataset::reopen(paths, manifest, change.prompts_before, change.completions_before, shards, config.output.gzip_level,
                     verdicts);
   manifest.reopening = false;
@@ -178,7 +178,7 @@ bool retry_is_worth_it(const RunChange& change, const dataset::RunCounts& counts
 
 // Settings that apply only to failed rows must not change if no row is generated again, because config.yaml documents
 // how the rows were made.
-void refuse_idle_settings(const RunRequest& request, const RunChange& change) {
+void refuse_unused_settings(const RunRequest& request, const RunChange& change) {
   std::vector<std::string> idle;
   for (const auto& [key, both] : change.values) {
     const bool for_growth = request.growth == Growth::Allowed && key != "errors.too_long";
@@ -199,7 +199,7 @@ std::uint64_t shard_prompts_for(const RunRequest& request, const RunManifest& ma
   return request.config.output.shard_prompts.value_or(dataset::auto_shard_prompts(change.prompts));
 }
 
-void say_growth(const RunChange& change, std::size_t shards) {
+void report_growth(const RunChange& change, std::size_t shards) {
   if (!does(change, extends)) return;
   std::vector<std::string> parts;
   for (const auto& [key, both] : change.values)
@@ -267,7 +267,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   if (request.failed_rows == FailedRows::Keep && request.growth == Growth::Forbidden) return;
   const RunChange change = change_for(request, paths, manifest, model, prompts, fingerprints);
   const bool again = request.failed_rows == FailedRows::Retry && retry_is_worth_it(change, counts);
-  if (request.failed_rows == FailedRows::Retry && !again) refuse_idle_settings(request, change);
+  if (request.failed_rows == FailedRows::Retry && !again) refuse_unused_settings(request, change);
   if (change.values.empty() && !again) {
     if (request.growth == Growth::Allowed) log::info("--extend: the run has these prompts and settings already");
     return;
@@ -294,7 +294,7 @@ void change_run(const RunRequest& request, const RunPaths& paths, RunManifest& m
   const dataset::Verdicts verdicts = verdicts_of(change, request.config, wanted, prompts);
   const auto shards =
       dataset::shards_to_reopen(paths, changed, change.prompts_before, change.completions_before, verdicts);
-  say_growth(change, shards.size());
+  report_growth(change, shards.size());
   if (step == ChangeStep::Ask) return;
   dataset::write_manifest(paths, changed);  // from here on any later job completes the change
   manifest = changed;

@@ -47,14 +47,14 @@ nlohmann::ordered_json read_summary(const dataset::RunPaths& paths) {
 }
 
 // Whether all rows are in the files that the user asked for. After a drain, all of them may be on disk but not merged.
-bool stands_in_files(const RunPlan& plan, const RunConfig& config, bool merged) {
+bool is_in_files(const RunPlan& plan, const RunConfig& config, bool merged) {
   if (config.output.merge) return merged;
   return dataset::list_run(plan.paths, plan.manifest).finished.size() == plan.manifest.shard_count();
 }
 
 // Removes what outputs.h5 has as well. Called last, when everything else is written; if it is stopped or killed, the
 // next start completes it.
-void remove_what_is_twice(RunPlan& plan, const RunConfig& config, StopWish& stop) {
+void remove_duplicates(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   files::remove(plan.paths.outputs_before());
   if (!config.output.merge || config.output.keep_shards || !is_merged(plan.paths, plan.manifest)) return;
   try {
@@ -83,9 +83,9 @@ void store_code(const dataset::RunPaths& paths, ExitCode code) {
 }
 
 // A fault here, such as a damaged outputs.h5, ends the job, so that summary.json and run.json do not report success.
-void remove_what_is_twice_at_the_end(RunPlan& plan, const RunConfig& config, StopWish& stop) {
+void remove_duplicates_at_the_end(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   try {
-    remove_what_is_twice(plan, config, stop);
+    remove_duplicates(plan, config, stop);
   } catch (...) {
     const ExitCode code = describe_current_exception().code;
     try {
@@ -122,7 +122,7 @@ void warn_of_failed(const RunCounts& counts, const RunPlan& plan, const RunConfi
 }
 
 // "all 256 rows of 128 prompts are done", or how many are not.
-std::string whole_text(const RunPlan& plan, const RunCounts& counts) {
+std::string progress_text(const RunPlan& plan, const RunCounts& counts) {
   if (counts.rows_failed == 0)
     return fmt::format("all {} rows of {} prompts are done", thousands(counts.rows), thousands(plan.manifest.prompts));
   return fmt::format("all {} rows of {} prompts have ended, {}", thousands(counts.rows),
@@ -130,7 +130,7 @@ std::string whole_text(const RunPlan& plan, const RunCounts& counts) {
 }
 
 // Writes without the stream: a failed stream would fail the command, and the ledger is in run.log and summary.json too.
-void say_on_stdout(const std::string& text) {
+void print_ledger(const std::string& text) {
   std::fflush(stdout);
   for (std::string_view left = text; !left.empty();) {
     const ssize_t done = ::write(STDOUT_FILENO, left.data(), left.size());
@@ -145,11 +145,11 @@ void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, con
     log::warning("stopped early with {} of {} rows; everything is saved, run the same command again", rows_text(counts),
                  thousands(plan.manifest.completions));
   } else {
-    log::info("{}: {}", whole_text(plan, counts), files_of_rows(plan, config));
+    log::info("{}: {}", progress_text(plan, counts), files_of_rows(plan, config));
   }
   warn_of_failed(counts, plan, config);
   const std::string ledger = ledger_line(s, config.cost);
-  say_on_stdout(ledger + "\n");
+  print_ledger(ledger + "\n");
   log::note(log::Level::Info, ledger);
 }
 
@@ -165,7 +165,7 @@ void record_or_warn(const dataset::RunPaths& paths, const auto& line) {
   try {
     dataset::record(paths, line);
   } catch (const SystemError& e) {
-    log::warning("attempts.jsonl lacks a line, the job goes on: {}", e.what());
+    log::warning("attempts.jsonl lacks a line, the job continues: {}", e.what());
   }
 }
 template void record_or_warn(const dataset::RunPaths&, const dataset::AttemptBegin&);
@@ -215,7 +215,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
   ExitCode code = ExitCode::Done;
   run_on_rank_zero(world, [&] {
     const bool merged = is_merged(plan.paths, plan.manifest);
-    bool stopped = end == MillEnd::Drained && !stands_in_files(plan, config, merged);
+    bool stopped = end == MillEnd::Drained && !is_in_files(plan, config, merged);
     try {
       if (end == MillEnd::Finished && config.output.merge && !merged) merge(plan, config, prompts, attributes, stop);
     } catch (const StopRequested& e) {
@@ -247,14 +247,14 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, counts, report),
                                                    0, now_seconds() - started, s.cores});
     say_end(plan, config, s, counts, code);
-    if (!stopped) remove_what_is_twice_at_the_end(plan, config, stop);
+    if (!stopped) remove_duplicates_at_the_end(plan, config, stop);
     log::note(log::Level::Info, fmt::format("==== attempt {} ends with exit code {}: {}", plan.manifest.attempts,
                                             s.exit_code, end_text(code, counts, report)));
   });
   return from_rank_zero(world, code);
 }
 
-bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config) {
+bool is_finished(const Comm& world, const RunPlan& plan, const RunConfig& config) {
   bool finished = false;
   run_on_rank_zero(world, [&] {
     if (!plan.unfinished.empty() || (config.output.merge && !is_merged(plan.paths, plan.manifest))) return;
@@ -269,9 +269,9 @@ ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config,
   ExitCode code = ExitCode::Done;
   run_on_rank_zero(world, [&] {
     const RunCounts& counts = plan.before;
-    remove_what_is_twice_at_the_end(plan, config, stop);
+    remove_duplicates_at_the_end(plan, config, stop);
     code = exit_code_of(counts, plan.manifest, config.errors);
-    log::info("{} already; nothing to do: {}", whole_text(plan, counts), files_of_rows(plan, config));
+    log::info("{} already; nothing to do: {}", progress_text(plan, counts), files_of_rows(plan, config));
     warn_of_failed(counts, plan, config);
     store_code(plan.paths, code);  // errors.max_failed_fraction may have changed
     dataset::end_attempt(plan.paths, plan.manifest, static_cast<int>(code));

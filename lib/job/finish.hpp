@@ -48,7 +48,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
 
 // Whether an earlier attempt completed the run: every shard, outputs.h5 if it is wanted, and summary.json. Rank 0
 // looks; collective.
-bool stands_finished(const Comm& world, const RunPlan& plan, const RunConfig& config);
+bool is_finished(const Comm& world, const RunPlan& plan, const RunConfig& config);
 
 // Reports that a run has nothing left to do, and removes shards that are not to be kept. The exit code depends on the
 // run's rows. Collective.

@@ -174,7 +174,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
 
 // Keeps the hashes of the columns, so that each rank checks the prompts that it reads hours later. The manifest of an
 // older moemill has no such hashes.
-void hold_to_contents(const Comm& world, const RunPlan& plan, dataset::PromptFile& prompts) {
+void check_contents_later(const Comm& world, const RunPlan& plan, dataset::PromptFile& prompts) {
   const auto& prints = plan.manifest.fingerprints;
   const std::string stamp = broadcast_text(world, prompts.stamp_when_opened(), 0);
   run_on_all_ranks(world, [&] {
@@ -190,7 +190,7 @@ struct RankZero {
 };
 
 // Text such as "2 ranks on 1 node (n07), Slurm job 4711, moemill 0.1.0 (3f2a9c1)".
-std::string who_works(const Ranks& ranks) {
+std::string job_header(const Ranks& ranks) {
   const std::string job = slurm_job_id();
   return fmt::format(
       "{} on {} ({}){}{}, moemill {} ({})", counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
@@ -237,10 +237,10 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
     check_is_folder(paths.dir);
     take_lock(zero->lock, paths, stop);
     const bool resumes = request.existing == Existing::Keep && files::exists(paths.manifest());
-    if (resumes) zero->log.open(paths, who_works(ranks));
+    if (resumes) zero->log.open(paths, job_header(ranks));
     if (resumes) record_killed(paths, *zero->lock);
     plan = open_run(request, in.model, in.prompts, fingerprints, counter);
-    if (!resumes) zero->log.open(paths, who_works(ranks));
+    if (!resumes) zero->log.open(paths, job_header(ranks));
   });
   return share(ranks.world, plan);
 }
@@ -294,7 +294,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
     if (plan.unfinished.empty())
       keep_config(plan, config);  // otherwise config.yaml is written when the weights are known
   });
-  if (stands_finished(world, plan, config)) return already_done(world, plan, config, stop);
+  if (is_finished(world, plan, config)) return already_done(world, plan, config, stop);
   run_on_rank_zero(world, [&] {
     stop_file->remove_old();
     begin_attempt(plan, ranks);
@@ -302,7 +302,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   });
   plan = share(world, plan);
   try {
-    hold_to_contents(world, plan, in.prompts);
+    check_contents_later(world, plan, in.prompts);
     const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
     Report report = start_report(ranks, in.model.config, plan);
     report.summary.double_bos_prompts = warn_of_doubled(world, config, in);

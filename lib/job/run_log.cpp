@@ -57,7 +57,7 @@ void RunLog::take(std::string_view line) {
       fault = e.what();
     }
   }
-  log::warning("the log in the run directory ends here; the job goes on: {}", fault);  // this warning comes back here
+  log::warning("the log in the run directory ends here; the job continues: {}", fault);  // this warning comes back here
 }
 
 void append_to_run_log(const dataset::RunPaths& paths, std::string_view fault) {

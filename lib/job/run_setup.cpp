@@ -44,8 +44,8 @@ std::optional<RunManifest> find_run(const RunRequest& request) {
   std::optional<RunManifest> found = dataset::read_manifest(paths);
   if (found && request.resume == Resume::Never)
     user_error(
-        "{} holds a run already and --resume never forbids to go on with it; choose another output.dir, or start "
-        "anew with --overwrite",
+        "{} holds a run already and --resume never forbids to resume it; choose another output.dir, or start "
+        "over with --overwrite",
         paths.dir);
   if (!found && request.resume == Resume::Always)
     user_error("{} holds no run to resume, as --resume always asks; check output.dir, or leave the option out",
@@ -57,7 +57,7 @@ namespace {
 
 [[noreturn]] void refuse(const RunPaths& paths, const std::string& differences, const std::string& advice = "") {
   user_error(
-      "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start anew "
+      "{} holds a run that differs in:{}\nUndo the change to resume it, choose another output.dir, or start over "
       "with --overwrite.{}",
       paths.dir, differences, advice);
 }
@@ -87,12 +87,12 @@ namespace {
 std::string how_prompts_differ(const RunManifest& manifest, const RunConfig& config,
                                const dataset::PromptFile& prompts) {
   if (!manifest.fingerprints.contains(prompts_fingerprint))
-    return "\n  the prompts, and the run is of an older moemill: run.json has no prompts_sha256, so that nobody can "
-           "tell whether the first prompts are the same (with the input as it was, n and max_tokens can grow)";
+    return "\n  the prompts, and the run is of an older moemill: run.json has no prompts_sha256, so it is "
+           "unknown whether the first prompts are the same (with the input as it was, n and max_tokens can grow)";
   if (begins_with_the_same(manifest, config, prompts)) return "";
   return fmt::format(
-      "\n  the first {} prompts{} (--extend takes more prompts at the end of the file; those that are there must stay "
-      "as they are, but for n and max_tokens)",
+      "\n  the first {} prompts{} (--extend takes more prompts at the end of the file; existing prompts must "
+      "stay as they are, except for n and max_tokens)",
       manifest.prompts, differing_prompts(manifest, prompts));
 }
 
@@ -129,7 +129,7 @@ void check_arithmetic(const RunPaths& paths, const RunManifest& manifest, const 
   if (!changes && is_merged(paths, manifest)) return;
   user_error(
       "{} holds a run that this program cannot finish: {}\nFinish it with the moemill that began it, choose another "
-      "output.dir, or start anew with --overwrite.",
+      "output.dir, or start over with --overwrite.",
       paths.dir, differs);
 }
 
@@ -199,7 +199,7 @@ bool is_merged(const RunPaths& paths, const RunManifest& manifest) {
         "{}: is missing, and the run's shards were removed when it was whole (output.keep_shards: false), so its rows "
         "are lost here: restore it from a copy, or make all rows again with --overwrite",
         paths.outputs());
-  return !manifest.reopening && dataset::speaks_for(paths, manifest, manifest.completions);
+  return !manifest.reopening && dataset::has_all_rows(paths, manifest, manifest.completions);
 }
 
 namespace {
@@ -225,8 +225,8 @@ dataset::SampleCounts sample_counts(const RunConfig& config, const dataset::Prom
 namespace {
 
 // Resumes an existing run, with the change that the request asks for.
-void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
-             const Fingerprints& fingerprints, dataset::RunCounter& counter) {
+void resume_run(RunPlan& plan, const RunRequest& request, const ModelFolder& model, const dataset::PromptFile& prompts,
+                const Fingerprints& fingerprints, dataset::RunCounter& counter) {
   is_merged(plan.paths,
             plan.manifest);  // throws for a run that has lost its rows, which only --overwrite generates again
   dataset::make_folders(plan.paths);
@@ -237,7 +237,7 @@ void take_up(RunPlan& plan, const RunRequest& request, const ModelFolder& model,
     change_run(request, plan.paths, plan.manifest, model, prompts, fingerprints, counts, ChangeStep::Make);
   }
   if (const auto wanted = request.config.output.shard_prompts; wanted && *wanted != plan.manifest.shard_prompts)
-    log::info("output.shard_prompts: the run began with {} prompts a shard and goes on with them",
+    log::info("output.shard_prompts: the run began with {} prompts per shard and keeps that",
               plan.manifest.shard_prompts);
   if (files::exists(plan.paths.outputs_before()) && !files::exists(plan.paths.outputs()))
     log::info("{}: the rows as they were before, until all are done", plan.paths.outputs_before());
@@ -253,7 +253,7 @@ RunPlan open_run(const RunRequest& request, const ModelFolder& model, const data
   if (found) {
     check_same_run(paths, *found, request, prompts, fingerprints);
     plan.manifest = *found;
-    take_up(plan, request, model, prompts, fingerprints, counter);
+    resume_run(plan, request, model, prompts, fingerprints, counter);
   } else {
     plan.manifest = plan_new_run(paths, request.config, model, prompts, fingerprints);
     plan.manifest.fingerprints[prompts_fingerprint] = hash_prompts(request.config, prompts, prompts.size());

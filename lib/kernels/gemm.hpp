@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 #include "base/rows.hpp"
 #include "kernels/matrix.hpp"
 

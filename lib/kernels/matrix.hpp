@@ -5,13 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 
 namespace moemill::cpu {
 
 enum class Format : std::uint8_t {
   Bf16,
-  Fp8,    // E4M3 codes, an fp32 scale for scale_inputs of them: fp8_weight of base/small_floats.hpp
+  Fp8,    // E4M3 codes, an fp32 scale for scale_inputs of them: fp8_weight of base/numbers/small_floats.hpp
   Mxfp4,  // E2M1 nibbles, a scale byte for 32 of them: mxfp4_weight
 };
 

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 #include "base/rotary_pairs.hpp"
 #include "base/rows.hpp"
 

@@ -1,6 +1,6 @@
 #include "layers/cache_pages.hpp"
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 
 namespace moemill::layers {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "generate/backend.hpp"
+#include "generate/backend/backend.hpp"
 #include "generate/generator.hpp"
 #include "mill/open_shard.hpp"
 #include "mill/progress.hpp"

@@ -6,24 +6,24 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/log.hpp"
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 
 namespace moemill::mill {
 namespace {
 
 // The rows and partial samples of one prompt that earlier attempts left in the journal.
-struct Known {
+struct EarlierRows {
   std::set<std::uint32_t> samples;
   Generator::Score score = Generator::Score::Wanted;
   std::vector<dataset::PartialSample> partials;
 };
 
-std::unordered_map<std::uint64_t, Known> known_prompts(dataset::JournalContents& contents) {
-  std::unordered_map<std::uint64_t, Known> known;
-  for (const auto& row : contents.completions) known[row.prompt_index].samples.insert(row.sample_index);
-  for (const auto& score : contents.scores) known[score.prompt_index].score = Generator::Score::Known;
-  for (auto& partial : contents.partials) known[partial.prompt_index].partials.push_back(std::move(partial));
-  return known;
+std::unordered_map<std::uint64_t, EarlierRows> earlier_rows(dataset::JournalContents& contents) {
+  std::unordered_map<std::uint64_t, EarlierRows> found;
+  for (const auto& row : contents.completions) found[row.prompt_index].samples.insert(row.sample_index);
+  for (const auto& score : contents.scores) found[score.prompt_index].score = Generator::Score::Known;
+  for (auto& partial : contents.partials) found[partial.prompt_index].partials.push_back(std::move(partial));
+  return found;
 }
 
 // The tokens that the model read of each prompt, computed again, so that no record of them is needed for rows of
@@ -55,13 +55,13 @@ OpenShard::OpenShard(ShardId shard, const ShardInputs& inputs, Generator& genera
     : id_(shard),
       range_(inputs.manifest.range_of(shard)),
       journal_(inputs.paths.journal(shard), inputs.manifest.run_id, shard, contents.whole_bytes),
-      left_(range_.count) {
+      remaining_(range_.count) {
   if (contents.damage) log::warning("{}; what lies behind it is generated again", *contents.damage);
   rows_.range = range_;
-  auto known = known_prompts(contents);
+  auto earlier = earlier_rows(contents);
   const std::vector<dataset::Prompt> prompts = inputs.prompts.read(range_.first, range_.count, inputs.defaults);
   for (const auto& prompt : prompts) {
-    left_[prompt.index - range_.first].samples = prompt.sampling.n;
+    remaining_[prompt.index - range_.first].samples = prompt.sampling.n;
     missing_ += prompt.sampling.n;
   }
   Totals counted_before;  // its rows count among those that the attempt begins with
@@ -71,7 +71,7 @@ OpenShard::OpenShard(ShardId shard, const ShardInputs& inputs, Generator& genera
   }
   rows_.scores = std::move(contents.scores);
   for (const auto& prompt : prompts) {
-    Known& before = known[prompt.index];
+    EarlierRows& before = earlier[prompt.index];
     std::vector<std::uint32_t> missing;
     for (std::uint32_t s = 0; s < prompt.sampling.n; ++s)
       if (!before.samples.contains(s)) missing.push_back(s);
@@ -94,7 +94,7 @@ OpenShard::OpenShard(ShardId shard, const ShardInputs& inputs, Generator& genera
 
 // One row of this shard has ended, in this attempt or an earlier one.
 void OpenShard::count(const dataset::Completion& row, Totals& totals) {
-  Left& left = left_.at(row.prompt_index - range_.first);
+  Remaining& left = remaining_.at(row.prompt_index - range_.first);
   expect(left.samples > 0 && missing_ > 0, "a row of a shard ends once");
   --missing_;
   if (row.status == dataset::RowStatus::Failed) ++left.failed;

@@ -51,11 +51,11 @@ class OpenShard {
   dataset::ShardRange range_;
   dataset::JournalWriter journal_;
   dataset::ShardRows rows_;
-  struct Left {
+  struct Remaining {
     std::uint32_t samples = 0;
     std::uint32_t failed = 0;
   };
-  std::vector<Left> left_;  // [prompts of the range]
+  std::vector<Remaining> remaining_;  // [prompts of the range]
   std::uint64_t missing_ = 0;
 };
 

@@ -94,7 +94,7 @@ void Progress::append_metrics(const std::string& line) {
     metrics_->append(line);
   } catch (const SystemError& e) {
     written_ = Metrics::GivenUp;
-    log::warning("metrics.jsonl ends here, the job goes on: {}", e.what());
+    log::warning("metrics.jsonl ends here, the job continues: {}", e.what());
   }
 }
 

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "base/error.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 #include "schedule/pages.hpp"
 
 namespace moemill::mill {

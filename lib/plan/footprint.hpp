@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 #include "base/run_config.hpp"
 #include "model/config.hpp"
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/ids.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 #include "schedule/step.hpp"
 
 namespace moemill::schedule {

@@ -18,7 +18,7 @@ using moemill::FinishReason;
 // generated and saved at a drain: they are computed again as generated rows, then generation continues.
 struct SampleWork {
   std::uint32_t sample_index = 0;
-  std::uint64_t seed = 0;  // this sample's seed (sample_seed in base/random.hpp)
+  std::uint64_t seed = 0;  // this sample's seed (sample_seed in base/numbers/random.hpp)
   std::vector<TokenId> resumed;
 };
 

@@ -77,7 +77,7 @@ class Appender {
     if (id && *id != given)
       user_error(
           "{}: \"{}\" has the id {} here, but tokenizer.json lacks the token among its added_tokens, and its id would "
-          "be {} ({}). Save the tokenizer anew with transformers (AutoTokenizer.from_pretrained, save_pretrained)",
+          "be {} ({}). Save the tokenizer again with transformers (AutoTokenizer.from_pretrained, save_pretrained)",
           where, content, *id, given, in_vocabulary ? "that of model.vocab" : "the next free one");
     next_id_ = std::max(next_id_, given + 1);
     entry["id"] = static_cast<std::uint64_t>(given);

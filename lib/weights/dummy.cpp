@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/hash.hpp"
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 
 namespace moemill::model {
 

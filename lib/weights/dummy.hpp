@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 
 namespace moemill::model {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "base/rounding.hpp"
-#include "base/small_floats.hpp"
+#include "base/numbers/rounding.hpp"
+#include "base/numbers/small_floats.hpp"
 #include "kernels/panel.hpp"
 
 namespace moemill::model {

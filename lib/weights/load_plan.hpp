@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 
 namespace moemill::model {
 

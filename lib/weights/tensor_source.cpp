@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "base/error.hpp"
-#include "base/small_floats.hpp"
+#include "base/numbers/small_floats.hpp"
 #include "weights/dummy.hpp"
 #include "weights/files/fp8_scales.hpp"
 

@@ -12,8 +12,8 @@
 #include <variant>
 #include <vector>
 
-#include "base/bf16.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/bf16.hpp"
+#include "base/numbers/rounding.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/panel.hpp"
 #include "model/config.hpp"

@@ -1,4 +1,4 @@
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 
 #include <doctest/doctest.h>
 

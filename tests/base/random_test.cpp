@@ -1,4 +1,4 @@
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 
 #include <doctest/doctest.h>
 

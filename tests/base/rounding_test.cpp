@@ -1,4 +1,4 @@
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 
 #include <doctest/doctest.h>
 

@@ -100,7 +100,7 @@ TEST_CASE("cut at every byte: the whole records before the cut remain") {
   }
 }
 
-TEST_CASE("a cut journal goes on behind its last whole record") {
+TEST_CASE("a cut journal continues after its last whole record") {
   Scratch scratch;
   std::vector<std::size_t> ends;
   std::string whole = write_sample(scratch.path("j"), ends);

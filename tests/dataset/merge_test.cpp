@@ -33,7 +33,7 @@ void set_last(hid_t file, const std::string& name, hid_t type, T value) {
   h5::write_rows(dataset, type, h5::shape(dataset)[0] - 1, 1, &value, name);
 }
 
-TEST_CASE("a shard with extents that its rows cannot have is told damaged, and nothing runs through them") {
+TEST_CASE("a shard with extents that its rows cannot have is reported as damaged, and they are not read") {
   PromptFile prompts = open_fixture("columns");
   Scratch scratch;
   Run run(scratch.path("run"), prompts, 6, OutputLayout{true, true, 2, true, 4, {}});
@@ -62,10 +62,10 @@ TEST_CASE("a shard with extents that its rows cannot have is told damaged, and n
     set_last(file, "carry/label", H5T_NATIVE_INT, 9);
   };
   refused(one_label_more, "'/carry/label' has 7 rows for 6 prompts");
-  refused([&](hid_t file) { extend(file, "carry/label", huge); }, "'/carry/label' speaks of 8589934598");
+  refused([&](hid_t file) { extend(file, "carry/label", huge); }, "'/carry/label' claims 8589934598");
   refused([&](hid_t file) { more_scores(file, 1); }, "'/prompt_logprobs' has 7 rows for 6 prompts");
-  refused([&](hid_t file) { more_scores(file, 4); }, "'/prompt_logprobs/offsets' speaks of 10");
-  refused([&](hid_t file) { more_errors(file, 9); }, "'/errors/prompt_index' speaks of 10");
+  refused([&](hid_t file) { more_scores(file, 4); }, "'/prompt_logprobs/offsets' claims 10");
+  refused([&](hid_t file) { more_errors(file, 9); }, "'/errors/prompt_index' claims 10");
   refused([&](hid_t file) { extend(file, "completions/text/values", huge); }, "completions/text/values");
 }
 

@@ -181,7 +181,7 @@ TEST_CASE("a file that the system does not give is not called damaged") {
   CHECK_CONTAINS(message(shard), "remove this file");
 }
 
-TEST_CASE("verify tells rows that are not finished from rows whose file has a fault") {
+TEST_CASE("verify distinguishes unfinished rows from rows whose file has a fault") {
   PromptFile prompts = open_fixture("columns");
   Scratch scratch;
   Run run(scratch.path("run"), prompts, 2, OutputLayout{});

@@ -201,7 +201,7 @@ TEST_CASE("files that cannot work name file, dataset and the way out") {
                  {"prompt_scalar", "has 0 dimensions"},
                  {"prompt_table", "has 2 dimensions"},
                  {"prompt_compound", "holds compound records"},
-                 {"tokens_table", "padding cannot be told from tokens"},
+                 {"tokens_table", "padding cannot be distinguished from tokens"},
                  {"tokens_floats", "holds floats, needs variable-length integers"},
                  {"id_floats", "dataset '/id': holds floats"},
                  {"n_text", "dataset '/n': holds strings, needs numbers"},
@@ -309,7 +309,7 @@ TEST_CASE("a file that somebody writes to while it is read holds the same values
     CHECK_NOTHROW(late.hold_to(file.contents(), "another stamp"));
     CHECK_THROWS_WITH_AS(
         late.hold_to({"of others", ""}, "another stamp"),
-        doctest::Contains("was written to while this job reads it, and holds other values (in prompt)"), UserError);
+        doctest::Contains("was written to while this job reads it, and holds different values (in prompt)"), UserError);
   }
   CHECK(fault_of(file) == "three");
 }
@@ -322,11 +322,11 @@ TEST_CASE("other prompts in a file that is being read are refused, half-written 
   file.hold_to(file.contents(), file.stamp_when_opened());
   SUBCASE("other values") {
     write_prompts(path, {"one", "two", "THREE", "four"}, 4);
-    CHECK(fault_of(file).find("holds other values (in prompt)") != std::string::npos);
+    CHECK(fault_of(file).find("holds different values (in prompt)") != std::string::npos);
   }
   SUBCASE("fewer rows") {
     write_prompts(path, {"one", "two"}, 2);
-    CHECK(fault_of(file).find("holds other values (in prompt)") != std::string::npos);
+    CHECK(fault_of(file).find("holds different values (in prompt)") != std::string::npos);
   }
   SUBCASE("cut short") {
     std::filesystem::resize_file(path, 100);

@@ -40,7 +40,7 @@ TEST_CASE("lock: a preloaded library is in force where one was asked for") {
   if (std::getenv("NO_LINKS")) CHECK_FALSE(has_links(scratch.dir()));
 }
 
-TEST_CASE("lock: one job at a time; a killed job blocks nobody") {
+TEST_CASE("lock: one job at a time; a killed job blocks none") {
   Scratch scratch;
   const RunPaths paths{scratch.path("deep/run")};
   const pid_t child = fork_holder(paths);

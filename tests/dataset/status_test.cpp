@@ -50,7 +50,7 @@ TEST_CASE("the end of a file is read, or all of a shorter one") {
   CHECK_THROWS_AS(files::read_tail(scratch.dir(), 4), SystemError);
 }
 
-TEST_CASE("a folder that is not there and one without a run are told apart") {
+TEST_CASE("an absent folder and one without a run are distinguished") {
   Scratch scratch;
   CHECK_THROWS_WITH_AS(status_of({scratch.path("none")}), doctest::Contains("none: no such folder"), UserError);
   CHECK_THROWS_WITH_AS(status_of({scratch.dir()}), doctest::Contains("holds no run (there is no "), UserError);

@@ -69,7 +69,7 @@ void read_lock(const RunPaths& paths, std::string text) {
   put(paths.lock(), text);
   lock_holder(paths);
   if (auto holder = parse_holder(text)) {
-    expect(!describe(*holder).empty(), "a holder can be told");
+    expect(!describe(*holder).empty(), "a holder can be described");
     process_state(*holder);
   }
 }

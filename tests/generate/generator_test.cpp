@@ -8,7 +8,7 @@
 #include <map>
 #include <numeric>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "support/fake_backend.hpp"
 
 using namespace moemill;
@@ -170,7 +170,7 @@ TEST_CASE("every row is what its prompt and seed make of it, whatever the batch,
   }
 }
 
-TEST_CASE("an interrupted job goes on with what it had, and makes the same rows") {
+TEST_CASE("an interrupted job continues with the tokens that it had, and makes the same rows") {
   constexpr std::uint64_t prompts = 12;
   const schedule::SchedulerSettings settings{
       .max_num_seqs = 8, .max_num_batched_tokens = 64, .pages = 60, .max_model_len = 200};

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/small_floats.hpp"
+#include "base/numbers/small_floats.hpp"
 #include "kernels/gemm.hpp"
 #include "support.hpp"
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 
 using namespace moemill;
 

@@ -8,8 +8,8 @@
 #include <memory>
 #include <vector>
 
-#include "base/bf16.hpp"
-#include "base/random.hpp"
+#include "base/numbers/bf16.hpp"
+#include "base/numbers/random.hpp"
 #include "base/rows.hpp"
 #include "kernels/cpu/stream.hpp"
 

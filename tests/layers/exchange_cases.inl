@@ -9,7 +9,7 @@
 #include <map>
 #include <vector>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "layers/dispatch/exchange.hpp"
 #include "support/placements.hpp"
 

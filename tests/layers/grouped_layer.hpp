@@ -8,7 +8,7 @@
 #include <cstring>
 #include <vector>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "kernels/gemm.hpp"
 #include "layers/cpu/grouped_attention.hpp"
 

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "kernels/rows.hpp"
 #include "layers/cpu/experts.hpp"
 #include "layers/cpu/router.hpp"

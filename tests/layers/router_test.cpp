@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "kernels/gemm.hpp"
 
 using namespace moemill;

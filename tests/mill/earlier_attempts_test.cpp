@@ -77,7 +77,7 @@ TEST_CASE("earlier attempts: what is recorded is read back") {
   CHECK(sum.held.node_seconds >= 2 * 1860);
 }
 
-TEST_CASE("earlier attempts: the first fault is the end, also behind an end that was told too early") {
+TEST_CASE("earlier attempts: the first failure is the end, even after an end that was recorded too early") {
   Folder folder;
   for (const auto& [code, reason] : {std::pair(0, "done"), {1, "damaged"}, {1, "later"}})
     dataset::record(folder.paths, dataset::AttemptEnd{1, code, reason, 0, 1800, {16, 64, 16}});

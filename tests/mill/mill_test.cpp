@@ -12,7 +12,7 @@
 
 #include "base/clock.hpp"
 #include "base/hash.hpp"
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "support/fake_backend.hpp"
 #include "support/temp_dir.hpp"
 

@@ -78,7 +78,7 @@ TEST_CASE("stop file: one that has stopped an earlier job") {
   }
 }
 
-TEST_CASE("stop file: one outside the run directory is nobody's to remove") {
+TEST_CASE("stop file: one outside the run directory is never removed") {
   Folder folder;
   for (const std::string& name : {(folder.path / "all").string(), std::string("../all")}) {
     put(folder.path / "all", "please");

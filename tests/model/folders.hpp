@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "base/bf16.hpp"
 #include "base/error.hpp"
+#include "base/numbers/bf16.hpp"
 #include "support/temp_dir.hpp"
 
 namespace moemill::test {

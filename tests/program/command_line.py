@@ -22,7 +22,7 @@ def help_of_every_command():
     text = moemill("run", "--help").stdout
     for word in ("--resume", "--overwrite", "--retry-failed", "--dry-run", "--limit", "--set", "--log-level",
                  "sampling.temperature", "parallel.expert_domain", "MOEMILL_ISA"):
-        check(word in text, f"run --help does not tell {word}")
+        check(word in text, f"run --help does not mention {word}")
 
 
 def help_is_readable_and_has_examples():
@@ -165,7 +165,7 @@ def validate_looks_at_the_run_directory():
     words = ["--model", MODELS / "deepseek_v3", "-i", prompts, "-o", folder / "out", "--set", "sampling.max_tokens=2"]
     expect_exit(moemill("run", *words), 0)
     text = expect_exit(moemill("validate", *words), 0).stdout
-    check("goes on with it" in text and "the job can work" in text, text)
+    check("the job resumes it" in text and "the job can work" in text, text)
     for more in (["--set", "sampling.seed=7"], ["--set", "sampling.seed=7", "--limit", "1"]):
         done = expect_exit(moemill("validate", *words, *more), 2)
         check("sampling.seed" in done.stderr and "can work" not in done.stdout, done.stderr)

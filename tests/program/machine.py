@@ -114,7 +114,7 @@ def a_full_disk_under_the_logs():
         for gone in [folder / "out/outputs.h5", *(folder / "out/shards").glob("*.h5"), folder / "out" / name]: gone.unlink()
         (folder / "out" / name).symlink_to("/dev/full")
         done = expect_exit(moemill("run", "-c", folder / "run.yaml"), 0)
-        check("the job goes on" in done.stderr and "No space" in done.stderr, name, done.stderr)
+        check("the job continues" in done.stderr and "No space" in done.stderr, name, done.stderr)
         check(not differences(folder / "whole/outputs.h5", folder / "out/outputs.h5"))
         expect_exit(moemill("status", folder / "out", "--exit-code"), 0)
 

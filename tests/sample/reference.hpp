@@ -9,7 +9,7 @@
 #include <set>
 #include <vector>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "kernels/fixed_point.hpp"
 #include "sample/requests.hpp"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "sample/stopping.hpp"
 
 using namespace moemill;

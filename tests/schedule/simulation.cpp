@@ -7,7 +7,7 @@
 #include <memory>
 #include <span>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 
 namespace moemill::schedule::test {
 namespace {

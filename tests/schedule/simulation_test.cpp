@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "schedule/simulation.hpp"
 
 using namespace moemill;

@@ -10,7 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "generate/backend.hpp"
+#include "generate/backend/backend.hpp"
 
 namespace moemill::test {
 

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::test {

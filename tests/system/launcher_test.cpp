@@ -128,7 +128,7 @@ TEST_CASE("launcher: of nested launchers the inner one counts") {
   CHECK(fault(step_pmix, 12, open_mpi) == "");
 }
 
-TEST_CASE("launcher: where no number is told, rank and neighbours tell the least") {
+TEST_CASE("launcher: without a number of tasks, rank and neighbours give a lower bound") {
   const Variables prun = {{"PMIX_RANK", "3"}, {"PMIX_NAMESPACE", "p.1"}};
   CHECK(decide(prun, open_mpi).use == Use::Mpi);
   CHECK(fault(prun, 8, open_mpi) == "");

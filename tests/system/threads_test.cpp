@@ -44,7 +44,7 @@ TEST_CASE("threads: one thread, or one grain, runs on the caller") {
   team.parallel_for(10, 10, on_caller);
 }
 
-TEST_CASE("threads: an exception of any range comes out, and the team goes on") {
+TEST_CASE("threads: an exception of any range is rethrown, and the team can be used again") {
   ThreadTeam team(3);
   for (std::size_t bad : {std::size_t{0}, std::size_t{50}, std::size_t{99}}) {
     std::string message;

@@ -134,7 +134,7 @@ def strike(folder, ranks, rank, point, how, end_seconds, tally):
             cause = "Input/output error|HDF5" if point.call == "open" else point.call
             # Before the ranks know each other, only mpirun can say which one it was.
             teller = r"system error" if point.call in ("MPI_Init_thread", "MPI_Comm_dup") else rf"rank {rank} on {HOST}"
-            # What a user can cure (exit code 2) is told without a rank where it is rank 0's finding.
+            # What a user can cure (exit code 2) is reported without a rank if rank 0 finds it.
             if rank == 0 and job.returncode == 2: teller = "error"
             check(re.search(rf"moemill: ((failed|error): )?{teller}: .*({cause})", errors, re.S), what, errors)
             log = folder / "in/out/run.log"  # says the same, whichever rank it was

@@ -78,7 +78,7 @@ void check_header(std::span<const std::byte> bytes, const std::string& name, con
   if (version != journal_version) {
     user_error(
         "{}: journal of format version {}, this moemill reads version {}: resume with the moemill that began "
-        "the run, or start anew with --overwrite",
+        "the run, or start over with --overwrite",
         name, version, journal_version);
   }
   const char* text = reinterpret_cast<const char*>(bytes.data() + 16);
@@ -86,7 +86,7 @@ void check_header(std::span<const std::byte> bytes, const std::string& name, con
   if (found != run_id || get_u32(bytes, 12) != static_cast<std::uint32_t>(shard.value)) {
     user_error(
         "{}: belongs to shard {} of run {}, expected shard {} of run {}: the directory mixes two runs; remove the "
-        "file, or start anew with --overwrite",
+        "file, or start over with --overwrite",
         name, get_u32(bytes, 12), found, shard.value, run_id);
   }
 }
@@ -173,7 +173,7 @@ JournalContents read_journal(const std::string& path, const std::string& run_id,
 
 JournalWriter::JournalWriter(std::string path, const std::string& run_id, ShardId shard, std::uint64_t whole_bytes)
     : path_(std::move(path)), file_(files::open_to_append(path_)) {
-  expect(whole_bytes == 0 || whole_bytes >= header_bytes, "journal: goes on behind a whole header");
+  expect(whole_bytes == 0 || whole_bytes >= header_bytes, "journal: continues after a whole header");
   if (whole_bytes > files::size_bytes(path_))
     system_error(
         "{}: is shorter than it was a moment ago: a process of the job before still works here; run the same "

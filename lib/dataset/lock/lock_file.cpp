@@ -96,7 +96,7 @@ OwnLockFile::OwnLockFile(const std::string& path, const Holder& me)
 void OwnLockFile::lock_by_kernel() {
   struct flock lock = whole_file();
   if (repeated([&] { return ::fcntl(file_.fd(), F_OFD_SETLK, &lock); }) == 0) return;
-  log::debug("lock {}: {}: other jobs go by the signs of life in it", temporary_, std::strerror(errno));
+  log::debug("lock {}: {}: further jobs rely on its heartbeats", temporary_, std::strerror(errno));
 }
 
 void OwnLockFile::write(const Holder& me) {

@@ -48,7 +48,7 @@ RunLock::RunLock(const RunPaths& paths, LockCalls calls, LockTimes times)
   files::make_folders(dir_);
   try {
     for (int tries = 0; !try_to_take(); ++tries) {
-      if (tries == most_tries) system_error("{}: cannot be taken, and nobody holds it", path_);
+      if (tries == most_tries) system_error("{}: cannot be taken, although no job holds it", path_);
       std::this_thread::sleep_for(short_while);
     }
   } catch (...) {
@@ -56,7 +56,7 @@ RunLock::RunLock(const RunPaths& paths, LockCalls calls, LockTimes times)
     throw;
   }
   remove_leftovers();
-  signs_ = std::thread([this] { give_signs(); });
+  signs_ = std::thread([this] { send_heartbeats(); });
 }
 
 RunLock::~RunLock() {
@@ -154,18 +154,18 @@ void RunLock::remove_leftovers() const {
     if (name.starts_with(prefix)) files::remove(dir_ + "/" + name);
 }
 
-void RunLock::give_signs() {
+void RunLock::send_heartbeats() {
   const auto beat = std::chrono::duration<double>(times_.beat);
   std::unique_lock hold(mutex_);
   while (!lost_ && !ended_changed_.wait_for(hold, beat, [&] { return ended_; })) {
     hold.unlock();
-    give_sign();
+    send_heartbeat();
     hold.lock();
   }
 }
 
 // Errors are logged, because a heartbeat that fails is no reason to end the job.
-void RunLock::give_sign() {
+void RunLock::send_heartbeat() {
   try {
     const auto there = look(path_);
     if (there && there->holder && there->holder->token != me_.token) {
@@ -173,7 +173,7 @@ void RunLock::give_sign() {
       lost_ = true;
       return calls_.lost(holder);
     }
-    if (!there) put_back();
+    if (!there) restore();
     me_.beat++;
     me_.held_seconds = now_seconds() - began_;
     file_.write(me_);
@@ -185,7 +185,7 @@ void RunLock::give_sign() {
 }
 
 // Called when run.lock was removed from outside, because the next job would find the directory free.
-void RunLock::put_back() {
+void RunLock::restore() {
   log::warning("{}: was removed while the job runs; it is there again", path_);
   file_.forget();
   file_.place(path_, me_);  // if another job was first, the next look shows it

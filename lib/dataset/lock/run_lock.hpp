@@ -57,9 +57,9 @@ class RunLock {
   bool stays_silent(const std::string& path, const LockSnapshot& there);
   bool is_mine(const LockSnapshot& snapshot) const;
   void remove_leftovers() const;
-  void give_signs();
-  void give_sign();
-  void put_back();
+  void send_heartbeats();
+  void send_heartbeat();
+  void restore();
 
   std::string dir_, path_;
   LockCalls calls_;

@@ -11,7 +11,7 @@ namespace {
 void check_layout(const OutputReader& shard, OutputLayout layout) {
   layout.gzip_level = shard.layout().gzip_level;
   if (shard.layout() != layout)
-    system_error("{}: stores other parts (text, token ids, logprobs, kind of id) than this run does", shard.path());
+    system_error("{}: stores different parts (text, token ids, logprobs, kind of id) from this run", shard.path());
 }
 
 // Shards come in the order of their prompts, without a gap: each begins where the one before it has ended.

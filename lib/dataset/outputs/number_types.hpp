@@ -1,10 +1,10 @@
 // HDF5's types of the numbers that files of outputs hold: little-endian in the file, the machine's own in memory.
 #pragma once
 
-#include <hdf5.h>
-
 #include <concepts>
 #include <cstdint>
+
+#include "system/files/h5.hpp"
 
 namespace moemill::dataset {
 

@@ -155,7 +155,7 @@ class FormCheck {
     if ((*extents)[1] > std::numeric_limits<std::uint32_t>::max())
       fault("dataset '/{}' has {} columns, more than k may be", name, (*extents)[1]);
     if (k_.value_or((*extents)[1]) != (*extents)[1] || (*extents)[0] != *end)
-      fault("dataset '/{}' has other extents than the {} tokens and their top logprobs", name, *end);
+      fault("dataset '/{}' does not have the extents of the {} tokens and their top logprobs", name, *end);
     k_ = (*extents)[1];
   }
 
@@ -191,7 +191,7 @@ class FormCheck {
   // A prompt has at least one row, and a row has at most one error. After this check readers may allocate memory by
   // these extents, even for a corrupt file that claims more than a disk could hold.
   void no_more_than_rows(const std::string& what, std::uint64_t count) {
-    if (count > rows_) fault("{} speaks of {}, but there are only {} rows", what, count, rows_);
+    if (count > rows_) fault("{} claims {}, but there are only {} rows", what, count, rows_);
   }
 
   void errors() {

@@ -205,7 +205,8 @@ TokenColumn::TokenColumn(hid_t group, ColumnPlace place) : place_(std::move(plac
   std::vector<hsize_t> shape = h5::shape(data_);
   if (shape.size() == 2) {
     user_error(
-        "{}: is a table of {} x {} numbers, in which padding cannot be told from tokens: write variable-length "
+        "{}: is a table of {} x {} numbers, in which padding cannot be distinguished from tokens: write "
+        "variable-length "
         "rows (dtype=h5py.vlen_dtype(np.int32)), or a group with 'values' and 'offsets'",
         place_.text(), shape[0], shape[1]);
   }

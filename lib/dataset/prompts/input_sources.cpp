@@ -24,7 +24,7 @@ void InputSources::check_dataset(hid_t dataset, const std::string& place, h5::Un
   const h5::SourceFiles::Chunks chunks = files_.check(dataset, place, unmapped);
   if (chunks.largest_bytes <= h5::most_cached_bytes) return;
   warnings_.push_back(
-      fmt::format("{}: is stored in chunks of {} MiB, which is more than a rank keeps in memory: it unpacks one anew "
+      fmt::format("{}: is stored in chunks of {} MiB, which is more than a rank keeps in memory: it unpacks one again "
                   "for every block of rows that it reads, which is slow; write it with smaller ones, such as "
                   "chunks=(1024, ...)",
                   place, chunks.largest_bytes >> 20));

@@ -268,7 +268,8 @@ PromptFile::Reopened PromptFile::reopen() const {
     refuse(fmt::format("cannot be read any more ({})", e.what()));
   }
   if (now.sha256 != wanted.sha256)
-    refuse(fmt::format("holds other values (in {})", fmt::join(changed_columns(wanted.columns, now.columns), ", ")));
+    refuse(
+        fmt::format("holds different values (in {})", fmt::join(changed_columns(wanted.columns, now.columns), ", ")));
   state.held_to = wanted;
   return Reopened::Yes;
 }

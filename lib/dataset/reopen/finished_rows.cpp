@@ -56,19 +56,20 @@ void for_rows(const Piece& piece, const std::function<void(const Completion&)>& 
     }
 }
 
-bool speaks_for(const RunPaths& paths, const RunManifest& manifest, std::uint64_t completions) {
+bool has_all_rows(const RunPaths& paths, const RunManifest& manifest, std::uint64_t completions) {
   if (!files::exists(paths.outputs())) return false;
   const OutputReader outputs(paths.outputs());
   if (const std::string id = outputs.text_attribute("run_id"); id != manifest.run_id)
-    user_error("{}: is of another run (run_id {}, this directory holds {}): move it away, and the same command goes on",
-               paths.outputs(), id, manifest.run_id);
+    user_error(
+        "{}: is of another run (run_id {}, this directory holds {}): move it away and run the same command again",
+        paths.outputs(), id, manifest.run_id);
   return outputs.rows() == completions;
 }
 
 FinishedFiles::FinishedFiles(const RunPaths& paths, const RunManifest& manifest, std::uint64_t prompts_before,
                              std::uint64_t completions_before)
     : paths_(paths), manifest_(manifest), prompts_before_(prompts_before), listing_(list_run(paths, manifest)) {
-  if (!speaks_for(paths, manifest, completions_before)) return;
+  if (!has_all_rows(paths, manifest, completions_before)) return;
   refuse_broken(paths.outputs(), [] {});
   outputs_.emplace(paths.outputs());
 }

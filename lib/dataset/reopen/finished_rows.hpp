@@ -29,7 +29,7 @@ Piece piece_of(const OutputReader& file, ShardRange range);
 void for_rows(const Piece& piece, const std::function<void(const Completion&)>& body);
 
 // Whether outputs.h5 has all `completions` rows. After a change that makes the run larger it may have fewer.
-bool speaks_for(const RunPaths& paths, const RunManifest& manifest, std::uint64_t completions);
+bool has_all_rows(const RunPaths& paths, const RunManifest& manifest, std::uint64_t completions);
 
 // The finished files: outputs.h5 if it has all rows, else the shards.
 class FinishedFiles {

@@ -83,7 +83,7 @@ void check_numbers(const RunPaths& paths, const RunManifest& manifest) {
   }
   if (manifest.reopening && manifest.history.empty())
     user_error(
-        "{}: is damaged (it speaks of a change that it does not name): restore it, or start anew with --overwrite",
+        "{}: is damaged (it mentions a change that it does not describe): restore it, or start over with --overwrite",
         paths.manifest());
 }
 
@@ -95,17 +95,17 @@ std::optional<RunManifest> read_manifest(const RunPaths& paths) {
     auto json = ordered_json::parse(*text);
     if (auto version = json.at("format_version").get<std::uint32_t>(); version != run_format_version)
       user_error(
-          "{}: run of format version {}, this moemill knows version {}: go on with the moemill that began it, or "
-          "start anew with --overwrite",
+          "{}: run of format version {}, this moemill knows version {}: continue with the moemill that began it, or "
+          "start over with --overwrite",
           paths.manifest(), version, run_format_version);
     manifest = json.get<RunManifest>();
     const auto checksum = json.at("crc32c").get<std::string>();
     json.erase("crc32c");
     if (checksum != crc32c_hex(json.dump(2)))
-      user_error("{}: is damaged (its checksum is that of another text): restore it, or start anew with --overwrite",
+      user_error("{}: is damaged (its checksum is that of another text): restore it, or start over with --overwrite",
                  paths.manifest());
   } catch (const nlohmann::json::exception& error) {
-    user_error("{}: is damaged ({}): restore it, or start anew with --overwrite", paths.manifest(), error.what());
+    user_error("{}: is damaged ({}): restore it, or start over with --overwrite", paths.manifest(), error.what());
   }
   check_numbers(paths, manifest);
   return manifest;

@@ -7,7 +7,7 @@
 #include <iterator>
 
 #include "base/error.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 #include "dataset/seal.hpp"
 #include "system/machine/entropy.hpp"
 

@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 #include "base/rows.hpp"
 #include "kernels/cpu/stream.hpp"
 

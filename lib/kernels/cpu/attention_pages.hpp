@@ -18,7 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 #include "kernels/cpu/stream.hpp"
 
 namespace moemill::cpu {

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 #include "base/page_tokens.hpp"
 #include "kernels/cpu/attention_lanes.hpp"
 #include "kernels/cpu/attention_pages.hpp"

@@ -1,5 +1,5 @@
 // The plain C++ bodies: what every kernel computes, without any instruction set beyond the compiler's default.
-#include "base/small_floats.hpp"
+#include "base/numbers/small_floats.hpp"
 #include "kernels/cpu/bodies.hpp"
 
 #define INLINE [[gnu::always_inline]] inline

@@ -1,5 +1,5 @@
 #include "kernels/gemm.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 
 #include <algorithm>
 

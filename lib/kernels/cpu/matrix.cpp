@@ -1,12 +1,12 @@
 #include "kernels/matrix.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "base/error.hpp"
-#include "base/small_floats.hpp"
+#include "base/numbers/small_floats.hpp"
 #include "kernels/cpu/pack_tile.hpp"
 #include "kernels/cpu/packed_layout.hpp"
 

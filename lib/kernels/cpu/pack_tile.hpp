@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 
 namespace moemill::cpu {
 

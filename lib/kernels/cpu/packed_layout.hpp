@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/rounding.hpp"
-#include "base/small_floats.hpp"
+#include "base/numbers/rounding.hpp"
+#include "base/numbers/small_floats.hpp"
 #include "kernels/cpu/bodies.hpp"
 #include "kernels/matrix.hpp"
 

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "base/error.hpp"
-#include "base/random.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/random.hpp"
+#include "base/numbers/rounding.hpp"
 #include "layers/cache_pages.hpp"
 
 namespace moemill::cpu {

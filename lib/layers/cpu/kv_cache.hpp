@@ -11,7 +11,6 @@
 #include <span>
 #include <vector>
 
-#include "base/bf16.hpp"
 #include "base/ids.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "layers/attention_plan.hpp"

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 #include "layers/cpu/latent_attention.hpp"
 
 namespace moemill::cpu {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 #include "kernels/cpu/attention_lanes.hpp"
 
 namespace moemill::cpu {

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 
 namespace moemill::cpu {
 

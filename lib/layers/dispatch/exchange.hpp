@@ -14,9 +14,9 @@
 #include <span>
 #include <vector>
 
-#include "base/bf16.hpp"
 #include "base/buffer.hpp"
 #include "base/ids.hpp"
+#include "base/numbers/bf16.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "layers/dispatch/exchange_totals.hpp"
 #include "layers/dispatch/flat_transport.hpp"

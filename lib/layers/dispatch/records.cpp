@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 
 namespace moemill::layers {
 

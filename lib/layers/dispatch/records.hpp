@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "base/bf16.hpp"
 #include "base/ids.hpp"
+#include "base/numbers/bf16.hpp"
 #include "base/rows.hpp"
 #include "model/placement.hpp"
 #include "system/machine/threads.hpp"

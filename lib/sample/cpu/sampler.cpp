@@ -7,7 +7,7 @@
 
 #include "base/buffer.hpp"
 #include "base/error.hpp"
-#include "base/random.hpp"
+#include "base/numbers/random.hpp"
 #include "kernels/fixed_point.hpp"
 #include "kernels/math.hpp"
 #include "kernels/rows.hpp"

@@ -143,7 +143,7 @@ void refuse_missing_raw_files(hid_t dataset, hid_t settings, const std::string& 
     const std::uint64_t size = files::exists(path) ? files::size_bytes(path) : 0;
     const auto first = static_cast<std::uint64_t>(offset);
     if (!files::exists(path) || size < first || size - first < held)
-      user_error("{}: its values are in the raw file '{}', which {}: put it in its place, or write the values anew",
+      user_error("{}: its values are in the raw file '{}', which {}: put it in its place, or write the values again",
                  place, path, files::exists(path) ? "is too short" : "is not there");
     seen.insert(path);
   }
@@ -221,7 +221,7 @@ void refuse_dangling(hid_t parent, const std::string& name, const std::string& p
   if (object.valid()) return;
   std::string reason = error_text();
   reason.resize(std::min(reason.find("; "), reason.size()));  // the later reasons are only consequences
-  user_error("{}: is a link to {}, which cannot be opened ({}): put it in its place, or make the link anew", place,
+  user_error("{}: is a link to {}, which cannot be opened ({}): put it in its place, or create the link again", place,
              target_of(parent, name, link), reason);
 }
 
@@ -331,8 +331,8 @@ void SourceFiles::look_at(const Source& source, Chunks& found) {
   }
   if (!lies_within(source.selection, shape(dataset), source.values))
     user_error(
-        "{}: is a virtual dataset that takes other values from '{}' of '{}' than there are (its shape has changed): "
-        "make it anew",
+        "{}: is a virtual dataset that takes values from '{}' of '{}' that are not there (its shape has changed): "
+        "create it again",
         source.place, source.dataset, source.file);
   const Chunks its = look(dataset, source.place, rows_of(source, dataset), source.depth + 1);
   found.largest_bytes = std::max(found.largest_bytes, its.largest_bytes);

@@ -1,5 +1,5 @@
 // The kernel's random numbers, for names that no two processes may share. Random numbers that decide about tokens come
-// from base/random.hpp.
+// from base/numbers/random.hpp.
 #pragma once
 
 #include <cstddef>

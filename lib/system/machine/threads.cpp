@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 
 namespace moemill {
 

@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstring>
 
-#include "base/small_floats.hpp"
+#include "base/numbers/small_floats.hpp"
 
 namespace moemill::model {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/bf16.hpp"
+#include "base/numbers/bf16.hpp"
 
 namespace moemill::model {
 
@@ -16,7 +16,7 @@ std::uint32_t bytes_of(Plain dtype);
 void decode_plain(Plain dtype, const std::byte* data, std::uint64_t count, bf16* out);
 void decode_plain(Plain dtype, const std::byte* data, std::uint64_t count, float* out);
 
-// FP8 E4M3 with one fp32 scale per block: fp8_weight of base/small_floats.hpp.
+// FP8 E4M3 with one fp32 scale per block: fp8_weight of base/numbers/small_floats.hpp.
 struct Fp8Rows {
   const std::byte* codes;  // [rows, columns], of a matrix whose row `first_row` is the first
   std::uint64_t first_row, rows, columns;
@@ -25,7 +25,7 @@ struct Fp8Rows {
 };
 void decode_fp8(const Fp8Rows& in, bf16* out);
 
-// MXFP4: mxfp4_weight of base/small_floats.hpp; `count` blocks, each with one scale byte.
+// MXFP4: mxfp4_weight of base/numbers/small_floats.hpp; `count` blocks, each with one scale byte.
 void decode_mxfp4(const std::byte* blocks, const std::byte* scales, std::uint64_t count, bf16* out);
 
 // out [3, count]: values rounded to bf16, what that leaves over rounded likewise, and what that leaves over. The three

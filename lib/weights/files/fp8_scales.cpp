@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "base/rounding.hpp"
+#include "base/numbers/rounding.hpp"
 #include "weights/files/safetensors.hpp"
 
 namespace moemill::model {

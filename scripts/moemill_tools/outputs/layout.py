@@ -14,7 +14,7 @@ SCORING = ("prompt_mean_logprob", "perplexity")  # made from prompt_logprobs
 RUN = "run"  # which of several runs
 ROW_COLUMNS = ("id", "prompt_index", "sample_index", "status", "finish_reason", "text", "num_prompt_tokens",
                "num_completion_tokens", "cumulative_logprob")
-OF_FORMAT = {  # default columns of the formats other than rows
+OF_FORMAT = {  # default columns of every format except rows
     "messages": ("id", "sample_index", "messages"),
     "prompt-completion": ("id", "sample_index", "prompt", "completion"),
     "sharegpt": ("id", "sample_index", "conversations"),

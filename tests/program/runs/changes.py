@@ -134,7 +134,7 @@ def other_layouts_are_accepted():
     process.communicate(timeout=SECONDS)
     words = ["run", "-c", folder / "run.yaml", "--set", "output.shard_prompts=50", "--limit", "200"]
     done = expect_exit(moemill(*words, ranks=2), 0)
-    check("output.shard_prompts: the run began with 8 prompts a shard" in done.stderr, done.stderr)
+    check("output.shard_prompts: the run began with 8 prompts per shard" in done.stderr, done.stderr)
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
     done = expect_exit(moemill(*words[:-1], "199"), 2)
     check("input.limit: 200 there, 199 now" in done.stderr, done.stderr)

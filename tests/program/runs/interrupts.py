@@ -69,7 +69,7 @@ def second_interrupt_leaves_at_once():
         errors = process.communicate(timeout=SECONDS)[1]
     check(process.returncode == 75 and "second SIGINT" in errors, process.returncode, errors)
 
-    # In the middle of a step: one rank is suspended, and the other waits for its rows.
+    # In the middle of a step: one rank is suspended, and the second one waits for its rows.
     whole = reference(folder)
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 1), "the job was over before it could be stopped")

@@ -101,7 +101,7 @@ def the_log_can_be_followed():
     log.mkdir()
     done = expect_exit(moemill(*words), 0)
     check(not differences(whole, folder / "out/outputs.h5"), differences(whole, folder / "out/outputs.h5"))
-    check(done.stderr.count("run.log") == 1 and "the job goes on" in done.stderr, done.stderr)
+    check(done.stderr.count("run.log") == 1 and "the job continues" in done.stderr, done.stderr)
     log.rmdir()
     log.write_text("an old line\n")
     process = start(folder, 0)
@@ -124,7 +124,7 @@ def status_of_each_state():
     def told(*words): return expect_exit(moemill("status", folder / "out", *words), 0).stdout
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
-    holder = halt(folder)  # the other rank waits for it
+    holder = halt(folder)  # the second rank waits for it
     check("state    running, attempt 1 (process " in told() and "next" not in told(), told())
     done = expect_exit(moemill("verify", folder / "out"), 1)
     check(re.search(r"checked \d+ of 300 rows: ", done.stdout) and "the run is not finished: " in done.stdout, done.stdout)

@@ -4,7 +4,7 @@ import re
 
 CHANNELS = ("analysis", "commentary", "final")
 MARKS = ("<|channel|>", "<|message|>", "<|start|>")
-HEADER = ("<|channel|>", "<|constrain|>")  # markers that continue a message's head; any other marker begins its body
+HEADER = ("<|channel|>", "<|constrain|>")  # markers that continue a message's head; every different marker begins its body
 
 
 def messages_of(pieces, opened):

@@ -26,7 +26,7 @@ def positions_of(folder):
 
 class Cuts:
     def __init__(self, source, vocabulary, chat):
-        """`chat` tells whether messages, which cannot be cut, replace the prompt's text."""
+        """`chat` says whether messages, which cannot be cut, replace the prompt's text."""
         self.source, self.vocabulary, self.chat, self.counts = source, vocabulary, chat, collections.Counter()
         config = source.outputs.config()
         self.policy = setting(config, "errors", "too_long") or ""

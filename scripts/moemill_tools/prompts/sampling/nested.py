@@ -23,7 +23,7 @@ def without_objects(row, names, called):
         if not isinstance(row[name], dict): continue
         rest = {}
         for key, value in with_off(row[name]).items():
-            if value is None: continue  # Parquet adds such nulls for keys of other rows
+            if value is None: continue  # Parquet adds such nulls for keys that only different rows have
             if key not in KNOWN:
                 rest[key] = value
                 continue

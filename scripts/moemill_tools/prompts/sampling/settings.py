@@ -60,7 +60,7 @@ def stop_tokens(value, name):
         raise RowFault(f"{name} is {short(value)}, must be a token id or a list of token ids") from None
 
 
-# Numbers are (low, high, whole, above) by name; other settings have the function that makes the file's value.
+# Numbers are (low, high, whole, above) by name; the remaining settings have the function that makes the file's value.
 SAMPLING = {"n": (1, 65536, True), "temperature": (0, 100, False), "top_p": (0, 1, False, True), "top_k": (0, 2**30, True),
             "min_p": (0, 1, False), "repetition_penalty": (0, 100, False, True), "presence_penalty": (-100, 100, False, False, "value"),
             "frequency_penalty": (-100, 100, False, False, "value"), "max_tokens": (0, 2**30, True), "min_tokens": (0, 2**30, True),
@@ -133,7 +133,7 @@ def scores_prompts(value):
 RUN_ONLY = {"prompt_logprobs": ("sampling", scores_prompts),
             "skip_special_tokens": ("output", lambda value: None if value in (True, 1, "true") else bool(value) and value != "false")}
 
-# Settings that change answers in other programs and are not supported here: in any rows, and only in requests of a batch file.
+# Settings that change answers in different programs and are not supported here: in any rows, and only in requests of a batch file.
 NOT_DONE = ("logit_bias", "response_format", "tool_choice", "best_of", "echo", "suffix", "structured_outputs", "bad_words", "images",
             "image", "videos", "audios")
 NOT_DONE_OF_REQUESTS = (

@@ -1,6 +1,6 @@
 // Stands in for the CUDA backend in a program that is built without it.
 #include "base/error.hpp"
-#include "generate/backends.hpp"
+#include "generate/backend/backends.hpp"
 
 namespace moemill::mill {
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "generate/backend.hpp"
+#include "generate/backend/backend.hpp"
 #include "kernels/cpu/stream.hpp"
 
 namespace moemill::mill {

@@ -1,6 +1,6 @@
-#include "generate/backend.hpp"
+#include "generate/backend/backend.hpp"
 
-#include "generate/backends.hpp"
+#include "generate/backend/backends.hpp"
 
 namespace moemill::mill {
 

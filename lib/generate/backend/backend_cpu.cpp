@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "generate/backends.hpp"
+#include "generate/backend/backends.hpp"
 #include "layers/cpu/cpu.hpp"
 
 namespace moemill::mill {

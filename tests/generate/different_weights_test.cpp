@@ -1,4 +1,4 @@
-// Ranks that find other files under the model's path.
+// Ranks that find different files under the model's path.
 #include <doctest/doctest.h>
 
 #include <filesystem>
