@@ -60,7 +60,7 @@ bool Options::parse(const Words& words) {
   return true;
 }
 
-// A flag that is a key of run.yaml, or another program's, is more likely than a typing error.
+// A flag that is a key of run.yaml, or of another program, is more likely than a typing error.
 void Options::refuse_unknown(const std::string& word) const {
   const std::string option = word.substr(0, word.find('='));
   const std::string help = fmt::format("; see {} --help", usage_.substr(0, usage_.find(" [")));

@@ -1,5 +1,5 @@
-// Why a sample ended. The scheduler, the stopping rules, the journal and outputs.h5 share it; the numbers are those of
-// /completions/finish_reason.
+// Why a sample ended. Used by the scheduler, the stopping rules, the journal and outputs.h5, which stores these numbers
+// in /completions/finish_reason.
 #pragma once
 
 #include <cstdint>

@@ -13,13 +13,13 @@ struct Id {
 };
 
 using LayerId = Id<struct LayerTag>;
-using GlobalExpert = Id<struct GlobalExpertTag>;  // 0 .. E-1 of the model
+using GlobalExpert = Id<struct GlobalExpertTag>;  // 0 .. experts-1 in a layer of the model
 using LocalExpert = Id<struct LocalExpertTag>;    // slot of an expert on a rank that holds it
-using WorldRank = Id<struct WorldRankTag>;        // rank of the whole job
+using WorldRank = Id<struct WorldRankTag>;        // rank within the whole job
 using DomainRank = Id<struct DomainRankTag>;      // rank within an expert domain
-using ShardId = Id<struct ShardTag>;              // 0 .. shards-1, a fixed range of prompts
-using PageId = Id<struct PageTag>;                // a KV page of this rank
-using SlotId = Id<struct SlotTag>;                // the place of a running sequence on this rank
-using TokenId = std::int32_t;  // a plain integer, because it is stored, exchanged and indexed everywhere
+using ShardId = Id<struct ShardTag>;              // 0 .. shards-1; a shard is a fixed range of prompts
+using PageId = Id<struct PageTag>;                // KV page on this rank
+using SlotId = Id<struct SlotTag>;                // place of a running sequence on this rank
+using TokenId = std::int32_t;  // a plain integer, because it is stored, exchanged and used as an index everywhere
 
 }  // namespace moemill

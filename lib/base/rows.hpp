@@ -1,5 +1,5 @@
 // Views of memory with shape and space, which kernels and layers pass to each other. A view of one memory space does
-// not convert to a view of another, so a kernel cannot be called with memory that it cannot access.
+// not convert to a view of another one, so a kernel cannot be called with memory that it cannot access.
 #pragma once
 
 #include <concepts>

@@ -127,7 +127,7 @@ std::vector<std::string> names_in(std::string_view section) {
   return names;
 }
 
-// A key of a different section is suggested only if the name is nearly right, or a prefix of it.
+// A key of another section is suggested only if the name is nearly right, or a prefix of it.
 std::string key_elsewhere(std::string_view written) {
   std::vector<std::string> names;
   for (const Field& field : config_fields()) names.emplace_back(last_part(field.key));

@@ -168,8 +168,7 @@ bool retry_is_worth_it(const RunChange& change, const dataset::RunCounts& counts
   if (!stay.empty())
     log::warning("--retry-failed: {} cannot change and stay{}", codes_text(stay),
                  stay.contains("too_long")
-                     ? ": with a different errors.too_long or model.max_model_len the too_long rows are "
-                       "generated again"
+                     ? ": with a different errors.too_long or model.max_model_len the too_long rows are generated again"
                      : ": they come from the prompts themselves");
   if (!again.empty()) log::info("--retry-failed: {} are generated again", codes_text(again));
   if (counts.rows_failed == 0) log::info("--retry-failed: no row has failed");

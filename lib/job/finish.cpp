@@ -52,8 +52,8 @@ bool is_in_files(const RunPlan& plan, const RunConfig& config, bool merged) {
   return dataset::list_run(plan.paths, plan.manifest).finished.size() == plan.manifest.shard_count();
 }
 
-// Removes what outputs.h5 has as well. Called last, when everything else is written; if it is stopped or killed, the
-// next start completes it.
+// Removes the files whose rows outputs.h5 has as well: the shards and the outputs.h5 from before a change. Called last,
+// when everything else is written; if it is stopped or killed, the next start completes it.
 void remove_duplicates(RunPlan& plan, const RunConfig& config, StopWish& stop) {
   files::remove(plan.paths.outputs_before());
   if (!config.output.merge || config.output.keep_shards || !is_merged(plan.paths, plan.manifest)) return;
@@ -140,7 +140,8 @@ void print_ledger(const std::string& text) {
   }
 }
 
-void say_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts, ExitCode code) {
+void report_end(const RunPlan& plan, const RunConfig& config, const Summary& s, const RunCounts& counts,
+                ExitCode code) {
   if (code == ExitCode::Stopped) {
     log::warning("stopped early with {} of {} rows; everything is saved, run the same command again", rows_text(counts),
                  thousands(plan.manifest.completions));
@@ -246,7 +247,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     dataset::end_attempt(plan.paths, plan.manifest, s.exit_code);
     record_or_warn(plan.paths, dataset::AttemptEnd{plan.manifest.attempts, s.exit_code, end_text(code, counts, report),
                                                    0, now_seconds() - started, s.cores});
-    say_end(plan, config, s, counts, code);
+    report_end(plan, config, s, counts, code);
     if (!stopped) remove_duplicates_at_the_end(plan, config, stop);
     log::note(log::Level::Info, fmt::format("==== attempt {} ends with exit code {}: {}", plan.manifest.attempts,
                                             s.exit_code, end_text(code, counts, report)));
@@ -265,7 +266,7 @@ bool is_finished(const Comm& world, const RunPlan& plan, const RunConfig& config
   return from_rank_zero(world, finished);
 }
 
-ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop) {
+ExitCode report_already_finished(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop) {
   ExitCode code = ExitCode::Done;
   run_on_rank_zero(world, [&] {
     const RunCounts& counts = plan.before;

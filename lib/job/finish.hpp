@@ -1,4 +1,5 @@
-// The end of a run: merge, count, summary.json, ledger, exit code. Rank 0 does it; the other ranks wait for the code.
+// The end of a run: merging the shards, counting rows, writing summary.json, printing the ledger, choosing the exit
+// code. Called by run_job. Rank 0 does the work; the other ranks wait for the exit code.
 #pragma once
 
 #include <cstdint>
@@ -24,34 +25,36 @@ struct Report {
   ExpertLoad expert_load;
   std::string stop_reason;                   // why the attempt stopped early, the same on all ranks; "" when it did not
   std::vector<std::uint64_t> expert_counts;  // [MoE layers, experts], summed over ranks
-  RowSeconds row_seconds;                    // of all ranks
+  RowSeconds row_seconds;                    // combined over ranks
 
-  // Takes in the loop's totals over all ranks; collective.
+  // Combines the loop's totals over all ranks and stores them in this report. Collective.
   void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Backend& backend,
             const model::ModelConfig& model);
 };
+
 dataset::AttemptCores attempt_cores(const Ranks& ranks);
 // Adds a line to attempts.jsonl. If that fails, a warning says so and the job continues: no row depends on it.
 void record_or_warn(const dataset::RunPaths& paths, const auto& line);
 Report start_report(const Ranks& ranks, const model::ModelConfig& model, const RunPlan& plan);
 
 using dataset::RunCounts;
-// "12 done", "12 done and 3 failed"
+// Text such as "12 done" or "12 done and 3 failed".
 std::string rows_text(const RunCounts& counts);
 ExitCode exit_code_of(const RunCounts& counts, const dataset::RunManifest& manifest, const ErrorSettings& errors);
 
-// Merges, unless `stop` ends that early; writes summary.json, stores the exit code, prints the ledger; then removes the
-// shards unless they are to be kept. Collective.
+// Merges the shards, unless `stop` interrupts the merge; writes summary.json, stores the exit code and prints the
+// ledger; then removes the shards unless they are to be kept. `started` is now_seconds() at the start of the program.
+// Collective.
 ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, const dataset::PromptFile& prompts,
                     const dataset::RootAttributes& attributes, MillEnd end, Report& report, StopWish& stop,
                     dataset::RunCounter& counter, double started);
 
-// Whether an earlier attempt completed the run: every shard, outputs.h5 if it is wanted, and summary.json. Rank 0
-// looks; collective.
+// Whether an earlier attempt completed the run: every shard, outputs.h5 if it is wanted, and summary.json. Rank 0 looks
+// at the files and sends the answer to all ranks. Collective.
 bool is_finished(const Comm& world, const RunPlan& plan, const RunConfig& config);
 
 // Reports that a run has nothing left to do, and removes shards that are not to be kept. The exit code depends on the
 // run's rows. Collective.
-ExitCode already_done(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop);
+ExitCode report_already_finished(const Comm& world, RunPlan& plan, const RunConfig& config, StopWish& stop);
 
 }  // namespace moemill::mill

@@ -51,34 +51,37 @@ Opened open_inputs(const Comm& world, const RunConfig& config) {
   return std::move(*opened);
 }
 
-// The number of prompts that begin with the token that is added before them.
-std::uint64_t warn_of_doubled(const Comm& world, const RunConfig& config, const Opened& in) {
+// Warns about prompts that already begin with the token that is added before every prompt, such as a BOS. Returns their
+// number.
+std::uint64_t warn_of_double_bos(const Comm& world, const RunConfig& config, const Opened& in) {
   const FrontTokens front(in.model.tokenizer_or_null());
   const std::uint64_t count = count_doubled(world, in.prompts, config.sampling, front);
   if (count > 0 && world.rank() == 0) log::warning("{}", front.warning(count, in.prompts.size()));
   return count;
 }
 
-// "" outside Slurm.
+// SLURM_JOB_ID, or "" outside Slurm.
 std::string slurm_job_id() {
   const char* job = std::getenv("SLURM_JOB_ID");
   return job ? job : "";
 }
 
 dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& config, int world_size) {
-  const auto& prints = plan.manifest.fingerprints;
-  auto print = [&](const char* name) { return prints.contains(name) ? prints.at(name) : std::string(); };
+  const auto& fingerprints = plan.manifest.fingerprints;
+  auto fingerprint = [&](const char* name) {
+    return fingerprints.contains(name) ? fingerprints.at(name) : std::string();
+  };
   return {plan.manifest.run_id,
           plan.manifest.created_utc,
           to_yaml(config),
-          print("input_sha256"),
-          print("model_sha256"),
-          print("tokenizer_sha256"),
+          fingerprint("input_sha256"),
+          fingerprint("model_sha256"),
+          fingerprint("tokenizer_sha256"),
           backend_name(config.runtime.backend),
           config.model.dtype,
           world_size,
           slurm_job_id(),
-          print("input_columns"),
+          fingerprint("input_columns"),
           std::string(arithmetic_definition)};
 }
 
@@ -106,9 +109,9 @@ void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, co
     log::info("{}: columns {}", config.input.path, columns);
 }
 
-// Checks before loading: reading and hashing the inputs may have taken long, and loading the model will. Returns "" if
-// there is no reason to stop.
-std::string reason_to_stop(const Comm& world, StopWish& stop) {
+// The reason to stop before the model is loaded, or "". Asked at this point because reading and hashing the inputs may
+// have taken long, and loading the model will. Collective.
+std::string reason_to_stop_early(const Comm& world, StopWish& stop) {
   const char mine = stop.ask() ? 1 : 0;
   const std::vector<char> all = gather(world, mine);
   const auto first = std::find(all.begin(), all.end(), 1);
@@ -122,13 +125,13 @@ Progress::Goal goal_of(const RunPlan& plan) {
   return {plan.manifest.prompts, plan.manifest.completions, plan.before, plan.manifest.attempts};
 }
 
-// Loads the model and runs the loop until nothing is left or a drain is agreed.
+// Loads the model and runs the loop until nothing is left or the ranks agree to drain.
 MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, RunPlan& plan,
                  const dataset::RootAttributes& attributes, StopWish& stop, double started, Report& report) {
   const Comm& world = ranks.world;
   const JobEstimate job =
       estimate_job(world, in.prompts, plan.manifest, plan.unfinished, config.sampling, in.model.max_model_len);
-  report.stop_reason = reason_to_stop(world, stop);
+  report.stop_reason = reason_to_stop_early(world, stop);
   if (!report.stop_reason.empty()) return MillEnd::Drained;
   std::optional<Engine> loaded;
   try {
@@ -161,7 +164,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
        config.output.journal_flush_seconds, config.runtime.progress_interval_seconds},
       schedule::ClaimState(job.shards));
   report.load_seconds = now_seconds() - started;
-  const MillEnd end = mill.turn();
+  const MillEnd end = mill.run();
   report.stop_reason = mill.drain_reason();
   report.take(world, mill.totals(), engine.generator().row_seconds(), engine.backend(), in.model.config);
   run_on_rank_zero(world, [&] {
@@ -175,15 +178,15 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
 // Keeps the hashes of the columns, so that each rank checks the prompts that it reads hours later. The manifest of an
 // older moemill has no such hashes.
 void check_contents_later(const Comm& world, const RunPlan& plan, dataset::PromptFile& prompts) {
-  const auto& prints = plan.manifest.fingerprints;
+  const auto& fingerprints = plan.manifest.fingerprints;
   const std::string stamp = broadcast_text(world, prompts.stamp_when_opened(), 0);
   run_on_all_ranks(world, [&] {
-    if (prints.contains("input_columns"))
-      prompts.hold_to({prints.at("input_sha256"), prints.at("input_columns")}, stamp);
+    if (fingerprints.contains("input_columns"))
+      prompts.hold_to({fingerprints.at("input_sha256"), fingerprints.at("input_columns")}, stamp);
   });
 }
 
-// Owned by rank 0 alone until the end of the job.
+// What only rank 0 owns, until the end of the job.
 struct RankZero {
   RunLog log;
   std::optional<dataset::RunLock> lock;
@@ -205,17 +208,17 @@ void check_is_folder(const std::string& dir) {
     user_error("{}: is neither a folder nor a link to one: output.dir names the folder of the run", dir);
 }
 
-// Records the end of a killed attempt, which could not do so itself. Called before this job may be refused, because the
-// next job would find this job's heartbeat in run.lock.
+// Records the end of a killed attempt, which could not do so itself. Must run before anything that may refuse this
+// job, because the next job would find the heartbeat of this job in run.lock and no longer that of the killed one.
 void record_killed(const dataset::RunPaths& paths, const dataset::RunLock& lock) {
   const auto last = dataset::read_manifest(paths);
-  const auto sign = lock.last_sign_of_the_dead();
-  if (!last || last->attempts == 0 || last->exit_code || !sign) return;
+  const auto heartbeat = lock.last_heartbeat_of_killed();
+  if (!last || last->attempts == 0 || last->exit_code || !heartbeat) return;
   if (const auto records = dataset::attempt_records(paths);
       records.contains(last->attempts) && records.at(last->attempts).seconds)
     return;
-  record_or_warn(paths,
-                 dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*sign), lock.seconds_of_the_dead()});
+  record_or_warn(paths, dataset::AttemptKilled{last->attempts, static_cast<std::time_t>(*heartbeat),
+                                               lock.seconds_held_by_killed()});
   log::warning(
       "attempt {} was killed: if the launcher reported 137 or 9, usually because memory ran out (allow the job more, "
       "or start fewer ranks per node); finished rows are kept",
@@ -233,7 +236,7 @@ RunPlan agree_on_plan(const Ranks& ranks, const RunRequest& request, const Opene
       log::warning("{}", warning);
     const Fingerprints fingerprints = fingerprints_of(config, in.model, in.prompts);
     const dataset::RunPaths paths{config.output.dir};
-    find_run(request);  // throws first, so that a request that is refused anyway leaves no lock
+    find_run(request);  // throws before the lock is taken, so that a refused request leaves no lock
     check_is_folder(paths.dir);
     take_lock(zero->lock, paths, stop);
     const bool resumes = request.existing == Existing::Keep && files::exists(paths.manifest());
@@ -254,7 +257,7 @@ void begin_attempt(RunPlan& plan, const Ranks& ranks) {
 }
 
 // Reports the original failure even if recording it also fails. An agreed failure is recorded by rank 0; a failure
-// within a step is recorded by its rank, before that rank ends the others.
+// on one rank within a step is recorded by that rank, before it aborts the others.
 void store_failure(RunPlan& plan, const Ranks& ranks, const Failure& failure, double started) {
   const Comm& world = ranks.world;
   try {
@@ -292,9 +295,9 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   RunPlan plan = agree_on_plan(ranks, request, in, stop, zero, counter);
   run_on_rank_zero(world, [&] {
     if (plan.unfinished.empty())
-      keep_config(plan, config);  // otherwise config.yaml is written when the weights are known
+      keep_config(plan, config);  // otherwise generate() writes config.yaml once the weights are loaded
   });
-  if (is_finished(world, plan, config)) return already_done(world, plan, config, stop);
+  if (is_finished(world, plan, config)) return report_already_finished(world, plan, config, stop);
   run_on_rank_zero(world, [&] {
     stop_file->remove_old();
     begin_attempt(plan, ranks);
@@ -305,7 +308,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
     check_contents_later(world, plan, in.prompts);
     const dataset::RootAttributes attributes = root_attributes(plan, config, world.size());
     Report report = start_report(ranks, in.model.config, plan);
-    report.summary.double_bos_prompts = warn_of_doubled(world, config, in);
+    report.summary.double_bos_prompts = warn_of_double_bos(world, config, in);
     MillEnd end = MillEnd::Finished;
     if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
     return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, counter, started);

@@ -73,7 +73,7 @@ dataset::RunManifest plan_new_run(const dataset::RunPaths& paths, const RunConfi
                                   const dataset::PromptFile& prompts, const Fingerprints& fingerprints);
 // UserError if a file that is not the run's own is in the way of a new run.
 void check_nothing_in_the_way(const dataset::RunPaths& paths, const RunConfig& config);
-// Whether outputs.h5 has all rows. UserError if it belongs to a different run, or if it is missing and the shards were
+// Whether outputs.h5 has all rows. UserError if it belongs to another run, or if it is missing and the shards were
 // removed.
 bool is_merged(const dataset::RunPaths& paths, const dataset::RunManifest& manifest);
 // Called by rank 0, which holds the run's lock. UserError like the three functions above, before anything is removed or

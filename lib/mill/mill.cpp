@@ -18,7 +18,7 @@ Mill::Mill(MillParts parts, schedule::ClaimState claims)
 
 // Order within a turn: facts before claims, claims before the step that uses them, the step before its rows are stored.
 // A fault of one rank waits for the next facts, so that all ranks leave at the same place.
-MillEnd Mill::turn() {
+MillEnd Mill::run() {
   for (;;) {
     const schedule::Decision decision = agree_on_step();
     attempt([&] { report_progress(); });

@@ -27,7 +27,7 @@ struct MillParts {
   const dataset::OutputLayout& layout;
   const dataset::RootAttributes& attributes;
   StopWish& stop;
-  Progress* progress;  // rank 0's, for reports while the mill turns
+  Progress* progress;  // rank 0's, for reports while the loop runs
   double flush_seconds;
   double progress_seconds;
 };
@@ -39,7 +39,7 @@ class Mill {
   Mill(MillParts parts, schedule::ClaimState claims);
   // Returns when all rows are done, or when a drain has saved everything. Throws AgreedFailure if a rank cannot
   // continue.
-  MillEnd turn();
+  MillEnd run();
   const Totals& totals() const { return totals_; }
   // Why the mill drained, the same on all ranks; "" when it did not.
   const std::string& drain_reason() const { return drain_reason_; }

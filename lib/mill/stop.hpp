@@ -36,6 +36,7 @@ class StopSignals {
   std::thread listener_;
 };
 
+// Finds out whether this rank has a reason to stop the job early, and keeps that reason.
 class StopWish {
  public:
   // `started` is now_seconds() at the job's start.

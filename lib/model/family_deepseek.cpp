@@ -1,4 +1,4 @@
-// DeepSeek-V2 and V3 (and Kimi K2, which is V3 under a different name): multi-head latent attention, dense first
+// DeepSeek-V2 and V3 (and Kimi K2, which is V3 under another name): multi-head latent attention, dense first
 // layers, routed and shared experts. transformers 5 is the definition, including the defaults of absent keys.
 #include <cmath>
 

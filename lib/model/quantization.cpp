@@ -104,7 +104,7 @@ void read_mxfp4(const JsonObject& json, ModelConfig& config) {
   if (config.moe.expert_width % 32 != 0) json.refuse("intermediate_size", "a multiple of 32, a block of MXFP4");
 }
 
-// The format's usual name, for messages; the method's own name if it has no other.
+// The format's usual name, for messages; the method's own name if there is no other.
 std::string spoken_name(const std::string& method) {
   constexpr std::pair<std::string_view, std::string_view> names[] = {
       {"gptq", "GPTQ"},
@@ -140,7 +140,7 @@ void read_quantization(const JsonObject& json, ModelConfig& config) {
   if (json.has("quantization")) {
     json.refuse("quantization", "absent: MLX's weights are not read yet; use a copy of the model in FP8 or bfloat16");
   }
-  // Until 2024, compressed-tensors wrote a different key.
+  // Until 2024, compressed-tensors wrote another key.
   const bool old = !json.has("quantization_config") && json.has("compression_config");
   if (!old && !json.has("quantization_config")) return;
   const JsonObject quantization = json.object(old ? "compression_config" : "quantization_config");

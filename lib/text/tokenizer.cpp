@@ -18,14 +18,14 @@ std::string read_file(const std::string& path) {
   return read_text_file(path);
 }
 
-// Names the forms of a tokenizer that transformers can convert into tokenizer.json.
+// If the folder has the tokenizer in a form that transformers can convert, the message says how to make tokenizer.json.
 [[noreturn]] void refuse_without_tokenizer(const std::string& dir) {
-  for (const char* other : {"tokenizer.model", "spiece.model", "vocab.json"})
-    if (is_named(dir + "/" + other))
+  for (const char* convertible : {"tokenizer.model", "spiece.model", "vocab.json"})
+    if (is_named(dir + "/" + convertible))
       user_error(
           "{}: has {}, but no tokenizer.json. Make it once (pip install transformers sentencepiece protobuf): python3 "
           "-c \"from transformers import AutoTokenizer; AutoTokenizer.from_pretrained('{}').save_pretrained('{}')\"",
-          dir, other, dir, dir);
+          dir, convertible, dir, dir);
   user_error("{}: has no tokenizer.json, which the model folder needs for texts; download it with the model", dir);
 }
 
@@ -38,7 +38,7 @@ std::string text_of(const std::string& path) {
 }
 
 std::string side_tokens_note(const nlohmann::json& appended, const std::string& file_name) {
-  return fmt::format("{}: {} more added token{} (\"{}\", id {}{}) are taken from the files beside it", file_name,
+  return fmt::format("{}: {} more added token{} (\"{}\", id {}{}) taken from the files beside it", file_name,
                      appended.size(), appended.size() == 1 ? "" : "s", appended[0]["content"].get<std::string>(),
                      appended[0]["id"].get<std::int64_t>(), appended.size() == 1 ? "" : ", ...");
 }
@@ -62,7 +62,7 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& file_name, 
   if (!file.has_vocabulary) model.refuse("\"vocab\" is missing or not an object; only BPE models are supported");
   if (!file.has_merges) model.refuse("\"merges\" is missing or not an array; only BPE models are supported");
   Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, root));
-  // If no side file adds tokens, it is the hash of tokenizer.json alone.
+  // If no side file adds tokens, the fingerprint is the hash of tokenizer.json alone.
   tokenizer.parts_->fingerprint =
       sha256_hex(appended.empty() ? std::string(json) : std::string(json) + appended.dump());
   if (!appended.empty()) tokenizer.parts_->warnings.push_back(side_tokens_note(appended, file_name));
@@ -76,7 +76,8 @@ Tokenizer Tokenizer::parse_tiktoken(std::string_view ranks, const std::string& f
                                     const std::string& config_name) {
   TokenizerFile file = read_tiktoken_file(ranks, file_name, config, config_name);
   Tokenizer tokenizer(std::make_unique<TokenizerParts>(file, Place(file.tree, config_name, "")));
-  // Only the added tokens of tokenizer_config.json count: a changed chat template leaves the tokenizer the same.
+  // The fingerprint covers only the added tokens of tokenizer_config.json, because a changed chat template leaves the
+  // tokenizer the same.
   tokenizer.parts_->fingerprint = sha256_hex(std::string(ranks) + file.tree["added_tokens"].dump());
   return tokenizer;
 }
@@ -103,8 +104,8 @@ Tokenizer Tokenizer::load(const std::string& dir) {
   return tokenizer;
 }
 
-// The post-processor alone decides which special tokens are added. tokenizer_config.json may ask for different ones, as
-// older versions of transformers added them; the user is warned about that.
+// The post-processor alone decides which special tokens are added. tokenizer_config.json may ask for others, which
+// older versions of transformers did add; the user is warned that they are not added.
 void Tokenizer::warn_about_config(const std::string& path, const std::string& text) {
   if (text.empty()) return;
   const auto config = parse_json_object(text);

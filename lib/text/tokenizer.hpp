@@ -32,7 +32,7 @@ class Tokenizer {
  public:
   // Reads DIR/tokenizer.json and the tokens that DIR/tokenizer_config.json, added_tokens.json and
   // special_tokens_map.json add to it. Without a tokenizer.json, reads DIR/tiktoken.model and its
-  // tokenizer_config.json. UserError names file, JSON path or line, and reason.
+  // tokenizer_config.json. A UserError names the file, the JSON path or line, and the reason.
   static Tokenizer load(const std::string& dir);
   static Tokenizer parse(std::string_view json, const std::string& file_name, const SideFiles& side = {});
   static Tokenizer parse_tiktoken(std::string_view ranks, const std::string& file_name, std::string_view config,
@@ -44,13 +44,13 @@ class Tokenizer {
 
   // Throws BadUtf8, or TextError if a split pattern reaches its limits. The text may have any length and contain NULs.
   std::vector<TokenId> encode(std::string_view utf8, AddSpecial add) const;
-  // Ids that do not exist are skipped. Invalid UTF-8 becomes U+FFFD, one for each maximal prefix of a character.
+  // Ids that do not exist are skipped. Invalid UTF-8 becomes U+FFFD, one for each maximal prefix of a valid character.
   std::string decode(std::span<const TokenId> ids, SkipSpecial skip) const;
 
   std::size_t vocabulary_size() const;  // highest id + 1, added tokens included; ids below it may be unused
   bool is_special(TokenId id) const;
   std::optional<TokenId> id_of(std::string_view token) const;  // by its spelling in tokenizer.json
-  std::string token_bytes(TokenId id) const;         // bytes that the token adds within a text; empty for an unused id
+  std::string token_bytes(TokenId id) const;         // bytes that the token adds in mid-text; empty for an unused id
   const std::string& fingerprint() const;            // SHA-256 in hex of all file contents that decide ids and texts
   const std::vector<std::string>& warnings() const;  // for the log, one sentence each
 

@@ -91,7 +91,7 @@ struct Run {
     const Comm world = Comm::alone();
     Mill mill({world, generator, backend, inputs, layout, attributes, stop, nullptr, flush_seconds, 1e9},
               schedule::ClaimState(unfinished()));
-    const MillEnd end = mill.turn();
+    const MillEnd end = mill.run();
     return {end, mill.totals(), mill.drain_reason()};
   }
 

@@ -32,7 +32,7 @@ namespace {
 
 constexpr std::size_t least_beginning = 3;  // letters; shorter prefixes match too many names
 
-bool is_stroke(char c) { return c == '_' || c == '-'; }
+bool is_separator(char c) { return c == '_' || c == '-'; }
 
 std::string shortened_name(std::string_view written, const std::vector<std::string>& known) {
   if (written.size() < least_beginning) return "";
@@ -45,7 +45,7 @@ std::string name_with_more(std::string_view written, const std::vector<std::stri
   std::string longest;
   for (const std::string& name : known)
     if (name.size() > std::max(longest.size(), least_beginning) && written.size() > name.size() &&
-        written.starts_with(name) && is_stroke(written[name.size()]))
+        written.starts_with(name) && is_separator(written[name.size()]))
       longest = name;
   return longest;
 }

@@ -19,7 +19,7 @@ std::optional<Json> parse_json_object(std::string_view text) {
   return value.is_object() ? std::optional(std::move(value)) : std::nullopt;
 }
 
-// T is bool, an integer, double or std::string. Nothing when the value is missing, has a different kind or does not fit
+// T is bool, an integer, double or std::string. Nothing when the value is missing, is of another kind or does not fit
 // T.
 template <class T, class Json>
 std::optional<T> json_value(const Json& object, const char* name) {

@@ -31,7 +31,7 @@ struct JournalContents {
   std::optional<std::string> damage;    // set when more than a torn tail is dropped
 };
 
-// A file that is absent or has only a header gives empty contents. UserError when the file belongs to a different run,
+// A file that is absent or has only a header gives empty contents. UserError when the file belongs to another run,
 // shard or version.
 JournalContents read_journal(const std::string& path, const std::string& run_id, ShardId shard);
 // Reads a journal from bytes in memory; `name` is for messages.

@@ -9,10 +9,10 @@
 namespace moemill::dataset {
 namespace {
 
-// Arrays are copied as they lie in memory.
+// Numbers and arrays are copied as they lie in memory, and the journal is little-endian.
 static_assert(std::endian::native == std::endian::little);
 
-// Every other kind is a completion, with the columns that output_fields.hpp names for it.
+// All kinds except these two are completions; output_fields.hpp says which columns each of them has.
 constexpr RecordKind score_kind = 2, partial_kind = 3;
 
 bool is_completion(RecordKind kind) {
@@ -42,7 +42,8 @@ class Encoder {
   std::vector<std::byte>& out_;
 };
 
-// Reads what the encoder has written. After the first value that does not fit, whole() is false and values are zeros.
+// Reads what the encoder has written. After the first value that is too long or not a legal choice, whole() is false
+// and the values must not be used.
 class Decoder {
  public:
   explicit Decoder(std::span<const std::byte> in) : in_(in) {}
@@ -69,6 +70,7 @@ class Decoder {
     if (value >= count) fits_ = false;
     return static_cast<Enum>(value);
   }
+  // Whether all values were legal and no byte is left.
   bool whole() const { return fits_ && in_.empty(); }
 
  private:

@@ -41,7 +41,7 @@ std::string target_of(const char* link) {
   return length > 0 ? std::string(target, static_cast<std::size_t>(length)) : std::string();
 }
 
-// Processes with equal values see each other under the same numbers. "" if /proc is absent or belongs to a different
+// Processes with equal values see each other under the same numbers. "" if /proc is absent or belongs to another
 // container, where no process can be judged.
 std::string process_namespace() {
   if (target_of("/proc/self") != fmt::format("{}", ::getpid())) return "";

@@ -1,5 +1,5 @@
 // The one line of run.lock: which process holds the run directory, and its heartbeat. The holder's run_lock writes it;
-// the run_lock of other jobs and `status` read it, on the same machine or a different one.
+// the run_lock of other jobs and `status` read it, on the same machine or on another.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,7 @@ std::string to_line(const Holder& holder);
 std::optional<Holder> parse_holder(std::string_view line);  // nothing unless it is such a line, and whole
 std::string describe(const Holder& holder);                 // "process 12 on node7, Slurm job 3, since ..."
 
-// Elsewhere: on a different machine, or in a container whose processes cannot be seen from here.
+// Elsewhere: on another machine, or in a container whose processes cannot be seen from here.
 enum class ProcessState { Alive, Gone, Elsewhere };
 ProcessState process_state(const Holder& holder);
 

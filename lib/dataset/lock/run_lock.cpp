@@ -82,8 +82,8 @@ bool RunLock::try_to_take() {
   if (is_mine(*there)) return true;  // a network file system that repeats a rename may report a missing file
   if (!may_follow(path_, *there) || !take_over(path_, *there)) return false;
   if (there->holder && !there->holder->released) {
-    last_sign_of_the_dead_ = there->written;
-    if (there->holder->held_seconds >= 0) seconds_of_the_dead_ = there->holder->held_seconds;
+    last_heartbeat_of_killed_ = there->written;
+    if (there->holder->held_seconds >= 0) seconds_held_by_killed_ = there->holder->held_seconds;
   }
   return true;
 }

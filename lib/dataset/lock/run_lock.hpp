@@ -44,9 +44,9 @@ class RunLock {
   // as it would after a kill.
   void leave_unreleased() { released_at_end_ = false; }
   // The last heartbeat of the previous job if it did not end in order, seconds by the file system's clock.
-  std::optional<double> last_sign_of_the_dead() const { return last_sign_of_the_dead_; }
+  std::optional<double> last_heartbeat_of_killed() const { return last_heartbeat_of_killed_; }
   // How long that job had held the lock by then, by a steady clock; nothing if its version did not record it.
-  std::optional<double> seconds_of_the_dead() const { return seconds_of_the_dead_; }
+  std::optional<double> seconds_held_by_killed() const { return seconds_held_by_killed_; }
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
@@ -69,7 +69,7 @@ class RunLock {
   OwnLockFile file_;
   std::mutex mutex_;
   std::condition_variable ended_changed_;
-  std::optional<double> last_sign_of_the_dead_, seconds_of_the_dead_;
+  std::optional<double> last_heartbeat_of_killed_, seconds_held_by_killed_;
   bool ended_ = false;
   bool released_at_end_ = true;
   bool lost_ = false;    // written by the thread, read by the destructor after the thread has ended

@@ -12,8 +12,8 @@ namespace moemill::dataset {
 
 // `shards` are the paths of all shards in the order of their prompts. The file is written under a temporary name, like
 // a shard. Everything, carried columns too, comes from the shards, so the input is not needed. `between` is called
-// between blocks of rows; what it throws ends the merge. SystemError, and no outputs.h5, when a shard belongs to a
-// different run, is not in its place or is damaged, or when the shards do not hold all `completions` rows.
+// between blocks of rows; what it throws ends the merge. SystemError, and no outputs.h5, when a shard belongs to
+// another run, is not in its place or is damaged, or when the shards do not hold all `completions` rows.
 void merge_shards(
     const std::vector<std::string>& shards, const std::string& path, const OutputLayout& layout,
     const RootAttributes& attributes, std::uint64_t completions, const std::function<void()>& between = [] {});

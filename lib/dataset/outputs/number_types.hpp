@@ -1,4 +1,5 @@
-// HDF5's types of the numbers that files of outputs hold: little-endian in the file, the machine's own in memory.
+// The HDF5 types of the numbers in outputs.h5 and its shards: little-endian in the file, native in memory. Used by the
+// readers and writers of these files.
 #pragma once
 
 #include <concepts>
@@ -21,7 +22,7 @@ hid_t stored_type() {
   else if constexpr (std::same_as<T, std::uint64_t>)
     return H5T_STD_U64LE;
   else {
-    static_assert(sizeof(T) == 1, "codes and bytes of text");
+    static_assert(sizeof(T) == 1, "all other types are one-byte codes or bytes of text");
     return H5T_STD_U8LE;
   }
 }

@@ -70,7 +70,7 @@ class OutputWriter {
   void append(const PromptField<T>& field, const PromptBlock<T>& block) {
     put_ragged(std::string(field.group) + "/values", field.group, block.counts, block.values.data());
   }
-  // Appends rows first .. first+count-1 of a dataset in another file to /carry/<name>. In the end the column must
+  // Appends rows first .. first+count-1 of another file's dataset to /carry/<name>. In the end the column must
   // have one row per prompt.
   void append_carried(const std::string& name, hid_t source, std::uint64_t first, std::uint64_t count);
   // Closes, seals (dataset/seal.hpp) and renames the file. `between` is called now and then, and may throw.

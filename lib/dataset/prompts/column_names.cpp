@@ -10,11 +10,12 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::size_t short_letters = 4;  // seed, stop, top_p
-constexpr std::size_t long_letters = 11;  // from temperature on
+// A setting's name is short up to 4 letters (seed, stop, top_p) and long from 11 letters on (temperature). The length
+// decides how many typing errors its name may have.
+constexpr std::size_t short_name_letters = 4, long_name_letters = 11;
 
-// Names that other programs use, without separators and in lower case. Words that are as often data (`length`,
-// `samples`, `penalty`) are left out.
+// Names that other programs give to our settings, in lower case and without separators. Words that are just as often
+// the name of a data column (`length`, `samples`, `penalty`) are left out.
 constexpr std::pair<std::string_view, std::string_view> synonyms[] = {
     {"maxnewtokens", "max_tokens"},
     {"maxcompletiontokens", "max_tokens"},
@@ -60,6 +61,7 @@ constexpr std::pair<std::string_view, std::string_view> synonyms[] = {
     {"eostokenids", "stop_token_ids"},
 };
 
+// Settings of other programs that moemill does not have.
 constexpr std::string_view foreign_names[] = {"best_of",
                                               "use_beam_search",
                                               "length_penalty",
@@ -78,30 +80,33 @@ constexpr std::string_view foreign_names[] = {"best_of",
                                               "repetition_detection",
                                               "include_stop_str_in_output"};
 
-bool is_stroke(char c) { return c == '_' || c == '-' || c == ' ' || c == '.'; }
+bool is_separator(char c) { return c == '_' || c == '-' || c == ' ' || c == '.'; }
 
+// The name in lower case, without separators.
 std::string letters_of(std::string_view name) {
   std::string letters;
   for (char c : name) {
-    if (is_stroke(c)) continue;
+    if (is_separator(c)) continue;
     letters += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
   }
   return letters;
 }
 
-// `temperature_c`, `seed2`: with a word or a number behind the setting's name it is a different name.
+// Whether a further word or a number follows the setting's name, as in `temperature_c` or `seed2`: such a name was
+// chosen on purpose and is not a typing error.
 bool has_more_words(std::string_view name, std::string_view setting) {
   if (name.empty() || (name.back() >= '0' && name.back() <= '9')) return true;
-  return name.size() > setting.size() + 1 && name.starts_with(setting) && is_stroke(name[setting.size()]);
+  return name.size() > setting.size() + 1 && name.starts_with(setting) && is_separator(name[setting.size()]);
 }
 
+// Whether the setting can take its values from a column of this kind.
 bool takes(std::string_view setting, ColumnKind kind) {
   const bool texts = setting == "stop" || setting == "stop_token_ids";
   if (texts) return kind == ColumnKind::Texts;
   return kind == ColumnKind::Integers || (kind == ColumnKind::Floats && setting != "logprobs");
 }
 
-// Whether two neighbouring letters are swapped, or one letter is doubled.
+// Whether `wrong` is `right` with two neighbouring letters swapped, or with one letter doubled.
 bool is_slip(std::string_view wrong, std::string_view right) {
   if (edit_distance(wrong, right) != 1) return false;
   if (wrong.size() == right.size()) {
@@ -120,11 +125,11 @@ bool is_slip(std::string_view wrong, std::string_view right) {
 
 bool is_typing_error(std::string_view name, std::string_view setting, ColumnKind kind) {
   const std::string letters = letters_of(name), right = letters_of(setting);
-  if (right.size() < short_letters || letters.empty() || letters[0] != right[0]) return false;
+  if (right.size() < short_name_letters || letters.empty() || letters[0] != right[0]) return false;
   if (has_more_words(name, setting)) return false;
-  if (right.size() == short_letters) return takes(setting, kind) && is_slip(letters, right);
-  if (setting == "logprobs" && !takes(setting, kind)) return false;  // `logprob` may be the result of an earlier run
-  return edit_distance(letters, right) <= (right.size() >= long_letters ? 2u : 1u);
+  if (right.size() == short_name_letters) return takes(setting, kind) && is_slip(letters, right);
+  if (setting == "logprobs" && !takes(setting, kind)) return false;  // `logprob` may hold results of an earlier run
+  return edit_distance(letters, right) <= (right.size() >= long_name_letters ? 2u : 1u);
 }
 
 }  // namespace
@@ -185,8 +190,8 @@ std::vector<std::string> check_column_names(hid_t group, const ColumnPlace& plac
     const std::string where = ColumnPlace{place.file, place.group, name}.text();
     if (const auto meant = meant_setting(name, kind_of(group, name))) {
       user_error(
-          "{}: is nearly the setting '{}', which a column of that name gives each row: rename it to '{}', or, if it is "
-          "data to carry along, name it in output.carry_columns, e.g. [{}]",
+          "{}: has nearly the name of the setting '{}': rename it to '{}' if it is meant to give each row that "
+          "setting, or, if it is data to carry along, list it in output.carry_columns, e.g. [{}]",
           where, *meant, *meant, name);
     }
     if (is_foreign_setting(name)) warnings.push_back(where + ": changes nothing: no column can give such a setting");
@@ -200,13 +205,13 @@ std::optional<bool> special_tokens_attribute(hid_t file, hid_t group, const std:
     if (h5::check(H5Aexists(object, name), path) == 0) continue;
     h5::Handle attribute = h5::own(H5Aopen(object, name, H5P_DEFAULT), path);
     h5::Handle type = h5::own(H5Aget_type(attribute), path), space = h5::own(H5Aget_space(attribute), path);
-    const bool whole = H5Tget_class(type) == H5T_INTEGER || H5Tget_class(type) == H5T_ENUM;
-    std::int64_t value = -2;
-    if (whole && H5Sget_simple_extent_npoints(space) == 1)
+    const bool is_integer = H5Tget_class(type) == H5T_INTEGER || H5Tget_class(type) == H5T_ENUM;
+    std::int64_t value = -2;  // stays out of range if the attribute is not one integer
+    if (is_integer && H5Sget_simple_extent_npoints(space) == 1)
       h5::check(H5Aread(attribute, H5T_NATIVE_INT64, &value), path);
     if (value < -1 || value > 1)
-      user_error("{}: attribute '{}' must be one number or boolean: 1 or true, 0 or false (-1 where nothing is said)",
-                 path, name);
+      user_error("{}: attribute '{}' must be one number or boolean: 1 or true, 0 or false (or -1 for not set)", path,
+                 name);
     if (value >= 0) return value == 1;
   }
   return std::nullopt;

@@ -1,4 +1,4 @@
-// Names of columns that are settings, and names so near to them that a typing error is likelier than data. Used by
+// Names of columns that are settings, and names so close to them that a typing error is likelier than data. Used by
 // PromptFile only.
 #pragma once
 
@@ -50,7 +50,7 @@ std::optional<bool> special_tokens_attribute(hid_t file, hid_t group, const std:
 
 bool is_setting(std::string_view name);
 
-// Settings of other programs that moemill does not have; as columns they change nothing.
+// Whether the name is a setting of another program that moemill does not have; a column of that name changes nothing.
 bool is_foreign_setting(std::string_view name);
 
 }  // namespace moemill::dataset

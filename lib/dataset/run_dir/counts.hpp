@@ -38,7 +38,7 @@ void from_json(const nlohmann::ordered_json& json, RunCounts& counts);
 // its shard is finished.
 using SampleCounts = std::function<std::vector<std::uint32_t>(ShardRange)>;
 
-// Counts a run, also repeatedly: a finished file is opened again only when another has taken its place.
+// Counts a run, also repeatedly: a finished file is opened again only when another one has taken its place.
 class RunCounter {
  public:
   // Error codes are texts, which are read only from a file whose seal is whole. To check the seal a file is read once,

@@ -45,7 +45,7 @@ std::string library_version();  // "1.10.8", of the library that is loaded
 // stack.
 std::string error_text();
 // Turns off HDF5's messages on stderr (a setting of each thread), its clean-up at exit and its file locks. Opening and
-// creating a file do this; call it first if the first HDF5 call is any other.
+// creating a file do this; call it first if the first HDF5 call is neither.
 void be_quiet();
 
 // Every HDF5 call goes through one of these two. `what` names the call's target ("prompts.h5: dataset 'prompt'").

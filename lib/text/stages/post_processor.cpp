@@ -24,7 +24,7 @@ void PostProcessor::read(const Place& place, int depth) {
     read_template(place);
   } else if (type == "BertProcessing" || type == "RobertaProcessing") {
     read_pair(place);
-  } else if (type != "ByteLevel") {  // ByteLevel only changes offsets, which are not used here
+  } else if (type != "ByteLevel") {  // ByteLevel only changes offsets, which nothing here uses
     place.refuse(fmt::format("the post-processor \"{}\" is not supported", type));
   }
 }
@@ -34,24 +34,24 @@ void PostProcessor::read_template(const Place& place) {
   for (const auto& [name, token] : place.at("special_tokens").members())
     for (const Place& id : token.at("ids").elements()) special[name].push_back(read_id(id));
   std::vector<TokenId> before, after;
-  int texts = 0;
+  int text_count = 0;
   for (const Place& item : place.at("single").elements()) {
     if (auto sequence = item.find("Sequence")) {
       if (sequence->at("id").string() != "A") sequence->refuse("only the sequence A can be in \"single\"");
-      if (++texts > 1) sequence->refuse("the text twice in \"single\" is not supported");
+      if (++text_count > 1) sequence->refuse("the sequence A twice in \"single\" is not supported");
     } else {
       Place name = item.at("SpecialToken").at("id");
       auto it = special.find(name.string());
       if (it == special.end()) name.refuse(fmt::format("\"{}\" is not among \"special_tokens\"", name.string()));
-      auto& side = texts == 0 ? before : after;
+      auto& side = text_count == 0 ? before : after;
       side.insert(side.end(), it->second.begin(), it->second.end());
     }
   }
-  if (texts == 0) place.at("single").refuse("the text itself (the sequence A) is missing");
+  if (text_count == 0) place.at("single").refuse("the text itself (the sequence A) is missing");
   wrap(before, after);
 }
 
-// Reads "cls": ["<s>", 0], "sep": ["</s>", 2].
+// Reads the form "cls": ["<s>", 0], "sep": ["</s>", 2].
 void PostProcessor::read_pair(const Place& place) {
   auto id = [&](const char* key) {
     auto pair = place.at(key).elements();
