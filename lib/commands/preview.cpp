@@ -9,7 +9,7 @@
 
 #include "generate/double_bos.hpp"
 #include "generate/small_run.hpp"
-#include "weights/weights.hpp"
+#include "weights/stored_model.hpp"
 
 namespace moemill::mill {
 namespace {

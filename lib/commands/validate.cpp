@@ -20,7 +20,8 @@
 #include "plan/cores.hpp"
 #include "plan/fit.hpp"
 #include "system/files/shipped_files.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
+#include "weights/stored_model.hpp"
 
 namespace moemill::mill {
 namespace {

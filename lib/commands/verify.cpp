@@ -22,7 +22,7 @@
 #include "job/run_setup.hpp"
 #include "mill/summary.hpp"
 #include "system/comm/agree.hpp"
-#include "weights/weights.hpp"
+#include "weights/stored_model.hpp"
 
 namespace moemill::mill {
 namespace {

@@ -21,12 +21,17 @@ std::string agree_on_weights(const Ranks& ranks, const model::WeightsDigest& min
   struct Sums {
     model::ByteSum replicated, model;
   };
+  model::WeightsDigest domain;
+  for (const model::WeightsDigest& rank : gather(ranks.domain, mine)) domain += rank;
   Sums here{mine.replicated, mine.replicated};
-  for (const model::WeightsDigest& rank : gather(ranks.domain, mine)) here.model += rank.experts;
+  here.model += domain.experts;
   const std::vector<Sums> all = gather(ranks.world, here);
   run_on_all_ranks(ranks.world, [&] {
     if (here.replicated != all[0].replicated || here.model != all[0].model)
       user_error("{}: has different weights here than rank 0 has read: do all nodes see the same files?", path);
+    if (domain.copies != model::ByteSum())
+      user_error("{}: ranks that hold the same experts have read different weights: do all nodes see the same files?",
+                 path);
   });
   return all[0].model == model::ByteSum() ? "" : all[0].model.hex();
 }

@@ -23,7 +23,7 @@
 #include "plan/ranks.hpp"
 #include "system/comm/agree.hpp"
 #include "system/machine/memory.hpp"
-#include "weights/weights.hpp"
+#include "weights/stored_model.hpp"
 
 namespace moemill::mill {
 namespace {

@@ -15,7 +15,7 @@
 #include "job/change.hpp"
 #include "job/growth.hpp"
 #include "system/comm/agree.hpp"
-#include "weights/weights.hpp"
+#include "weights/stored_model.hpp"
 
 namespace moemill::mill {
 namespace {

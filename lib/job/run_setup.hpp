@@ -63,7 +63,7 @@ void check_same_run(const dataset::RunPaths& paths, const dataset::RunManifest& 
 // attempt that gets this far stores their digest. UserError as above.
 void check_same_weights(RunPlan& plan, const std::string& weights_digest);
 // The digest's key in the manifest's fingerprints; absent before the first load, and with random weights. The number at
-// the end increases when weights are read in different pieces (weights/loader.cpp), because digests then are not
+// the end increases when weights are read in different pieces (weights/plan_writer.cpp), because digests then are not
 // comparable.
 constexpr const char* weights_fingerprint = "weights_xxh3_1";
 // Called by rank 0 once nothing can refuse the job any more: config.yaml then has the settings and paths of this job.

@@ -117,7 +117,7 @@ struct Quantization {
   std::uint32_t block_rows = 0, block_columns = 0;
   // model.keep_quantized: ranks hold matrices in the codes of the files. No byte of an answer depends on it.
   bool keep = true;
-  // Matrices that the files store differently, by name: see stored_matrix in weights/files/stored_form.hpp.
+  // Matrices that the files store differently, by name: see weights/stored_matrix.hpp.
   std::map<std::string, StoredMatrix> exceptions = {};
 };
 

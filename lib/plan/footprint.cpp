@@ -8,7 +8,7 @@
 #include "layers/cpu/cpu.hpp"
 #include "layers/working_set.hpp"
 #include "plan/ranks.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 namespace moemill::mill {
 namespace {

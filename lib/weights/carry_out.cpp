@@ -1,5 +1,7 @@
 #include "weights/carry_out.hpp"
 
+#include "base/log.hpp"
+
 namespace moemill::model {
 
 namespace {
@@ -10,15 +12,15 @@ double gigabytes(std::uint64_t bytes) { return static_cast<double>(bytes) * 1e-9
 
 }  // namespace
 
-void LoadProgress::tell() {
+void LoadProgress::report() {
   const double now = seconds();
-  if (announce_ == Announce::Nothing || now - told_ < seconds_between_lines) return;
-  told_ = now;
+  if (announce_ == Announce::Nothing || now - reported_ < seconds_between_lines) return;
+  reported_ = now;
   const double done = gigabytes(done_.load(std::memory_order_relaxed));
   log::info("weights: {:.1f} GB of {:.1f} GB, {:.2f} GB/s", done, gigabytes(goal_), done / now);
 }
 
-void LoadProgress::tell_end() {
+void LoadProgress::report_end() {
   const double now = seconds();
   if (announce_ == Announce::Nothing || now < 1) return;
   log::info("weights: {:.1f} GB in {:.1f} s, {:.2f} GB/s", gigabytes(goal_), now, gigabytes(goal_) / now);

@@ -12,11 +12,11 @@ namespace {
 inline void store(float x, bf16* out) { *out = to_bf16(x); }
 inline void store(float x, float* out) { *out = x; }
 
-// One Philox block makes eight elements of 16 bits each: the midpoints of 65536 equal steps, symmetric about zero.
+// A Philox block makes eight elements of 16 bits each: midpoints of 65536 equal steps, symmetric about zero.
 template <class T>
 void fill(std::string_view tensor, std::uint64_t first, std::uint64_t count, float deviation, T* out) {
   const std::uint64_t key = stable_hash64(tensor);
-  const float step = deviation * 3.4641016f / 65536.0f;  // a uniform's width is sqrt(12) of its deviations
+  const float step = deviation * 3.4641016f / 65536.0f;  // a uniform distribution is sqrt(12) deviations wide
   for (std::uint64_t i = first; i < first + count;) {
     std::array<std::uint32_t, 4> words = philox(key, i / 8);
     std::uint64_t end = std::min((i / 8 + 1) * 8, first + count);

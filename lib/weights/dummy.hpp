@@ -1,5 +1,5 @@
-// Random weights that need no files: element i of a tensor is a pure function of (tensor name, i), so every slice of
-// every rank sees the same tensor. For benchmarks and tests; scaled so that activations, logits and routing stay sane.
+// Random weights that need no files: element i of a tensor is a pure function of (tensor name, i), so all ranks see the
+// same tensor whatever part they hold. For benchmarks and tests.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace moemill::model {
 
-// Elements [first, first + count) of the tensor, uniform with the standard deviation given.
+// Elements [first, first + count) of the tensor, uniform with standard deviation `deviation`.
 void dummy_values(std::string_view tensor, std::uint64_t first, std::uint64_t count, float deviation, bf16* out);
 void dummy_values(std::string_view tensor, std::uint64_t first, std::uint64_t count, float deviation, float* out);
 

@@ -1,8 +1,8 @@
-// model_sha256: which model made these outputs, without reading all of it. Takes the whole of config.json and
-// generation_config.json, every safetensors header, and the middle 4 KB of every tensor (all of a smaller one): any
-// fine-tuning, merge or requantisation changes those. A change of single values elsewhere is seen only when the weights
-// have been read (weights_digest.hpp). File names count, the folder's path does not. DeepSeek-V3 has some 90,000
-// tensors: seconds from a local disk.
+// model_sha256 identifies the model that made the outputs without reading all of it. It covers config.json,
+// generation_config.json, every safetensors header, and the middle 4 KB of every tensor (or all of a smaller one),
+// which any fine-tuning, merging or requantisation changes. A change of single values elsewhere is noticed only when
+// the weights have been read (weights_digest.hpp). File names count, the folder's path does not. DeepSeek-V3 has some
+// 90,000 tensors, which take seconds from a local disk.
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -10,7 +10,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "weights/files/safetensors.hpp"
-#include "weights/weights.hpp"
+#include "weights/stored_model.hpp"
 
 namespace moemill::model {
 
@@ -40,7 +40,7 @@ void add_weights(Sha256& hash, const ModelFiles& files) {
     const MappedFile& file = files.files()[f];
     file.expect_random_use();
     add(hash, std::filesystem::path(file.path()).filename().string());
-    std::uint64_t header = file.size();  // all of a file that holds no tensors
+    std::uint64_t header = file.size();  // a file without tensors is all header
     for (const TensorInfo& t : files.tensors()) {
       if (t.file == f) header = std::min(header, t.offset);
     }

@@ -1,59 +1,79 @@
-// The walk over a model's tensors: names, shapes, places in memory and packing, each said once. It measures, makes the
-// list of what is wanted, and with memory the plan of what is read where. Private to weights/: load_weights,
-// weight_bytes and check_model_files are this walk.
+// The walk over a model's tensors, the only place that knows their names, their shapes and which matrices they make. It
+// measures a rank's memory, lists the tensors, and writes the plan of what is read where. A template over the layout,
+// which decides how matrices lie in memory; files that instantiate it include loader.inl. Private to weights/.
+//
+// A layout L has:
+//   L::Matrix            what a backend's kernels take: a view of k inputs and n outputs
+//   L::Place             a matrix that is being filled: {MatrixIndex index; Matrix matrix}
+//   L::columns_step      where two tensors fill a matrix side by side, the second begins at a multiple of this column
+//   L()                  a layout without memory, which only counts
+//   L(bytes)             a layout that owns that many bytes, all zero
+//   take<T>(count)       T*, a vector; null without memory
+//   take(k, n)           Place, a matrix in bf16
+//   take(k, n, parts)    Place, a matrix whose columns are the parts' rows, kept in the stored codes if L can
+//   put(piece, values)   puts the values of a piece into memory; called by many threads for different pieces
+//   bytes()              the memory taken so far
+//   storage()            the owner of the memory
 #pragma once
 
-#include <initializer_list>
+#include <array>
 #include <string>
 
-#include "weights/layout.hpp"
-#include "weights/load_plan.hpp"
+#include "model/config.hpp"
+#include "model/placement.hpp"
+#include "weights/plan_writer.hpp"
+#include "weights/stored_matrix.hpp"
 #include "weights/weights.hpp"
 
 namespace moemill::model {
 
+template <class Layout>
 class Loader {
  public:
-  // No pieces are planned while the layout only counts. `plan` may be null: then the walk only measures.
-  Loader(const ModelConfig& config, CpuLayout& layout, LoadPlan* plan) : c_(config), layout_(layout), plan_(plan) {}
+  using Matrix = typename Layout::Matrix;
 
-  Weights walk(const Placement& placement, DomainRank rank);
+  Loader(const ModelConfig& config, Layout& layout, const PlanWriter& plan)
+      : c_(config), layout_(layout), plan_(plan) {}
+
+  WeightsOf<Matrix> walk(const Placement& placement, DomainRank rank);
 
  private:
-  using Place = CpuLayout::Place;  // of a matrix that is being filled
-  struct Columns;
-  LayerWeights block(const std::string& name, std::uint32_t layer, const Placement& placement, DomainRank rank);
+  using Place = typename Layout::Place;
+  using MlpWeights = MlpWeightsOf<Matrix>;
+  using MlaWeights = MlaWeightsOf<Matrix>;
+  using GqaWeights = GqaWeightsOf<Matrix>;
+  using MoeWeights = MoeWeightsOf<Matrix>;
+
+  LayerWeightsOf<Matrix> layer(const std::string& name, std::uint32_t index, const Placement& placement,
+                               DomainRank rank);
   MlaWeights latent_attention(const std::string& name);
   void latent_to_heads(const std::string& name, MlaWeights& w);
   GqaWeights grouped_attention(const std::string& name);
-  MoeWeights experts(const std::string& name, const LayerPlacement& placement, DomainRank rank);
-  void fused_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
+  MoeWeights routed(const std::string& name, const LayerPlacement& placement, DomainRank rank);
   void exact_router(const std::string& name, MoeWeights& w);
+  void experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
+  void fused_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
   void halved_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
+  void expert_biases(std::uint64_t expert, std::uint32_t gate_up_bias, std::uint32_t down_bias, MlpWeights& w);
   template <class Load>
   void for_each_slot(const LayerPlacement& placement, DomainRank rank, const Load& load);
   MlpWeights mlp(const std::string& name, std::uint32_t width, const std::array<std::string, 3>& parts);
+  MlpWeights empty_mlp(std::uint32_t width, const std::array<StoredRows, 3>& parts, Place& gate_up, Place& down);
   const bf16* embedding();
 
-  // The rows of a tensor of matrices [.., in], as the files store them.
+  // The rows of a tensor that is made of matrices [matrix_rows, in], as the files store them.
   StoredRows rows_of(const std::string& name, std::uint64_t matrix_rows, std::uint32_t in, std::uint64_t first_row,
                      std::uint64_t rows) const;
-  MlpWeights empty_mlp(std::uint32_t width, const std::array<StoredRows, 3>& parts, Place& gate_up, Place& down);
   // A tensor NAME.weight [out, in].
-  cpu::Matrix linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content = Content::Matrix);
+  Matrix linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content = Content::Matrix);
   const float* floats(const std::string& name, std::vector<std::uint64_t> shape, Content content);
-  // Rows of a tensor that are outputs, from first_row on, dealt out in turn to `to` (gate and up may alternate).
-  void outputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to);
-  // Rows that are inputs, whose values are outputs, likewise dealt out in turn.
-  void inputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to);
-  void values(std::uint32_t tensor, std::uint64_t first, std::uint64_t step, std::uint64_t count, float* out);
-  std::uint32_t want(std::string name, std::vector<std::uint64_t> shape, Content content, std::uint64_t inputs);
-  bool planning() const { return plan_ != nullptr && !layout_.counts_only(); }
+  static Columns columns(const Place& place, std::uint32_t first, std::uint32_t count) {
+    return {place.index, place.matrix.k, first, count};
+  }
 
   const ModelConfig& c_;
-  CpuLayout& layout_;
-  LoadPlan* plan_;
-  Holders holders_ = Holders::AllRanks;  // of the tensors that are walked over just now
+  Layout& layout_;
+  PlanWriter plan_;
 };
 
 }  // namespace moemill::model

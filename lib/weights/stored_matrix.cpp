@@ -6,16 +6,17 @@ namespace moemill::model {
 
 namespace {
 
-// What config.json says.
+// As config.json says.
 StoredMatrix usual(const ModelConfig& config, const std::string& name, std::uint64_t rows, std::uint32_t columns) {
   const Quantization& q = config.quantization;
   const bool left_alone = name == config.names.body + "embed_tokens.weight" || name == config.names.head + ".weight";
   if (q.format != WeightFormat::Fp8 || left_alone) return {};
-  if (q.block_rows == 0) return {WeightFormat::Fp8, rows, 1, columns};  // or one per matrix, which only files tell
+  // A scale per row; files with a scale per matrix are exceptions.
+  if (q.block_rows == 0) return {WeightFormat::Fp8, rows, 1, columns};
   return {WeightFormat::Fp8, rows, q.block_rows, q.block_columns};
 }
 
-// What the files say. Scales that mean nothing are a fault, which reading them names.
+// As the files show. Scales of a wrong shape count as none here; reading the tensor reports them.
 StoredMatrix stored_as(const ModelFiles& files, const TensorInfo& data, const Quantization& quantization) {
   if (data.dtype != "F8_E4M3") return {};
   const TensorInfo* scales = files.find(data.name + "_scale_inv");

@@ -27,7 +27,7 @@ bool is_matrix(Content content) {
          content == Content::Mxfp4;
 }
 
-// "<body>layers.N.": N, else nothing.
+// N of a name that begins with "<body>layers.N."
 std::optional<std::uint32_t> layer_of(std::string_view name, const std::string& body) {
   const std::string prefix = body + "layers.";
   if (!name.starts_with(prefix)) return std::nullopt;
@@ -37,14 +37,14 @@ std::optional<std::uint32_t> layer_of(std::string_view name, const std::string& 
   return layer;
 }
 
-// Whether it belongs to activations or to the KV cache, which are not rounded to FP8 here.
+// Whether the tensor scales activations or the KV cache, which are not rounded to FP8 here.
 bool is_activation_scale(std::string_view name) {
   constexpr std::string_view endings[] = {".input_scale", ".output_scale", ".q_scale",          ".k_scale",
                                           ".v_scale",     ".kv_scale",     "_activation_scale", ".act_scale"};
   return std::any_of(std::begin(endings), std::end(endings), [&](auto ending) { return name.ends_with(ending); });
 }
 
-// Tensors at the same place under other names tell what the files have instead: fused experts, packed integers.
+// Names of tensors at the same place. They show what the files have instead: fused experts, packed integers.
 std::vector<std::string> names_beside(const ModelFiles& files, std::string_view name) {
   std::vector<std::string> names;
   for (std::size_t dot = name.rfind('.'); names.empty() && dot != std::string_view::npos && dot > 0;
@@ -58,11 +58,11 @@ std::vector<std::string> names_beside(const ModelFiles& files, std::string_view 
   return names;
 }
 
-[[noreturn]] void tell_missing(const ModelFiles& files, const std::string& name,
-                               const std::vector<std::uint64_t>& shape) {
-  const std::string said = files.why_missing(name);
-  if (!said.empty()) {
-    user_error("{}: no tensor {} {}, which config.json calls for: {}", files.origin(), name, shape_text(shape), said);
+[[noreturn]] void refuse_missing(const ModelFiles& files, const std::string& name,
+                                 const std::vector<std::uint64_t>& shape) {
+  const std::string reason = files.why_missing(name);
+  if (!reason.empty()) {
+    user_error("{}: no tensor {} {}, which config.json calls for: {}", files.origin(), name, shape_text(shape), reason);
   }
   const std::vector<std::string> beside = names_beside(files, name);
   user_error(
@@ -75,17 +75,18 @@ std::vector<std::string> names_beside(const ModelFiles& files, std::string_view 
 
 }  // namespace
 
-FileSource::FileSource(const ModelFiles& files, const LoadPlan& plan, const Quantization& quantization)
+FileSource::FileSource(const ModelFiles& files, const std::vector<WantedTensor>& tensors,
+                       const Quantization& quantization)
     : files_(files), quantization_(quantization) {
-  tensors_.reserve(plan.tensors.size());
-  for (const WantedTensor& wanted : plan.tensors) {
+  tensors_.reserve(tensors.size());
+  for (const WantedTensor& wanted : tensors) {
     tensors_.push_back(wanted.content == Content::Mxfp4 ? resolve_mxfp4(wanted) : resolve(wanted));
   }
 }
 
 const TensorInfo& FileSource::find(const std::string& name, const std::vector<std::uint64_t>& shape) const {
   const TensorInfo* found = files_.find(name);
-  if (found == nullptr) tell_missing(files_, name, shape);
+  if (found == nullptr) refuse_missing(files_, name, shape);
   if (found->shape != shape) {
     user_error("{}: has shape {}, but config.json calls for {}", files_.place(*found), shape_text(found->shape),
                shape_text(shape));
@@ -109,7 +110,7 @@ FileSource::Tensor FileSource::resolve(const WantedTensor& wanted) const {
   return resolve_fp8(wanted, data);
 }
 
-// Both names mean what codes are multiplied by.
+// Under both names the scales are factors of the codes.
 FileSource::Tensor FileSource::resolve_fp8(const WantedTensor& wanted, const TensorInfo& data) const {
   const TensorInfo* scales = files_.find(wanted.name + "_scale_inv");
   if (scales == nullptr) scales = files_.find(wanted.name + "_scale");
@@ -134,10 +135,10 @@ FileSource::Tensor FileSource::resolve_mxfp4(const WantedTensor& wanted) const {
   std::vector<std::uint64_t> blocks = wanted.shape;
   expect(blocks.back() % mxfp4_block == 0, "loader: the config has only widths of whole MXFP4 blocks");
   blocks.back() /= mxfp4_block;
-  const std::vector<std::uint64_t> of_scales = blocks;
+  const std::vector<std::uint64_t> scales_shape = blocks;
   blocks.push_back(mxfp4_block_bytes);
   const TensorInfo& data = find(wanted.name + "_blocks", blocks);
-  const TensorInfo& scales = find(wanted.name + "_scales", of_scales);
+  const TensorInfo& scales = find(wanted.name + "_scales", scales_shape);
   for (const TensorInfo* t : {&data, &scales}) {
     if (t->dtype != "U8") user_error("{}: has dtype {}; MXFP4 is stored as U8", files_.place(*t), t->dtype);
   }
@@ -169,8 +170,18 @@ void FileSource::read_ahead(const Piece& piece) const {
   files_.file(*tensors_[tensor_of(piece)].data).read_ahead(r.offset, r.length);
 }
 
-std::pair<std::uint32_t, std::uint64_t> FileSource::position(const Piece& piece) const {
-  return {tensors_[tensor_of(piece)].data->file, range(piece).offset};
+void FileSource::sort(std::vector<Piece>& pieces) const {
+  using Position = std::pair<std::uint32_t, std::uint64_t>;  // file and offset
+  std::vector<std::pair<Position, std::size_t>> order;
+  order.reserve(pieces.size());
+  for (const Piece& piece : pieces) {
+    order.emplace_back(Position{tensors_[tensor_of(piece)].data->file, range(piece).offset}, order.size());
+  }
+  std::sort(order.begin(), order.end());
+  std::vector<Piece> sorted;
+  sorted.reserve(order.size());
+  for (const auto& [position, index] : order) sorted.push_back(pieces[index]);
+  pieces = std::move(sorted);
 }
 
 const std::byte* FileSource::read(const TensorInfo& tensor, std::uint64_t offset, std::uint64_t length,
@@ -178,8 +189,7 @@ const std::byte* FileSource::read(const TensorInfo& tensor, std::uint64_t offset
   expect(offset <= tensor.length && length <= tensor.length - offset, "loader: a piece lies inside its tensor");
   std::byte* out = buffers.stored.reserve(length);
   files_.file(tensor).read(tensor.offset + offset, {out, length});
-  ByteSum& sum = buffers.holders == Holders::AllRanks ? buffers.read.replicated : buffers.read.experts;
-  if (!buffers.is_copy) sum.add(tensor.name, offset, {out, length});
+  buffers.digest.add(buffers.readers, tensor.name, offset, {out, length});
   return out;
 }
 
@@ -203,7 +213,7 @@ ReadRows FileSource::rows(const RowsPiece& piece, ReadBuffers& buffers) const {
   return {values};
 }
 
-// The rows' three parts, one behind the other.
+// The three parts of the rows, one behind the other.
 const bf16* FileSource::exact_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const {
   const std::uint64_t count = piece.rows * piece.columns;
   float* values = buffers.floats.reserve(count);
@@ -276,12 +286,9 @@ void FileSource::floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t
   }
 }
 
-std::vector<std::string> FileSource::warnings(const ModelConfig& config) const {
-  std::unordered_set<const TensorInfo*> needed;
-  std::vector<std::string> rounded, coarse, unexpected, activations;
+void FileSource::warn_of_rounding(std::vector<std::string>& lines) const {
+  std::vector<std::string> rounded, coarse;
   for (const Tensor& t : tensors_) {
-    needed.insert(t.data);
-    if (t.scales != nullptr) needed.insert(t.scales);
     const bool is_rounded = is_matrix(t.content) && t.content != Content::ExactRouter;
     if (t.storage == Storage::Plain && is_rounded && t.dtype != Plain::Bf16) {
       rounded.push_back(t.data->name);
@@ -289,16 +296,6 @@ std::vector<std::string> FileSource::warnings(const ModelConfig& config) const {
       coarse.push_back(t.data->name);
     }
   }
-  std::uint32_t stored_layers = 0;  // those the model uses, and more
-  for (const TensorInfo& t : files_.tensors()) {
-    const auto layer = layer_of(t.name, config.names.body);
-    if (layer) stored_layers = std::max(stored_layers, *layer + 1);
-    const bool known = (layer && *layer >= config.layers) || t.name.ends_with("rotary_emb.inv_freq");
-    if (known || needed.contains(&t)) continue;
-    const bool activation = quantization_.format == WeightFormat::Fp8 && is_activation_scale(t.name);
-    (activation ? activations : unexpected).push_back(t.name);
-  }
-  std::vector<std::string> lines = files_.index_faults();
   if (!rounded.empty()) {
     lines.push_back(fmt::format("{} matrices are stored in F32 or F16 and were rounded to bfloat16: {}", rounded.size(),
                                 first_names(rounded)));
@@ -308,6 +305,21 @@ std::vector<std::string> FileSource::warnings(const ModelConfig& config) const {
         fmt::format("selection biases are published in F32 but stored in less here, which can change expert picks: {}",
                     first_names(coarse)));
   }
+}
+
+void FileSource::warn_of_unused(const ModelConfig& config, std::vector<std::string>& lines) const {
+  std::unordered_set<const TensorInfo*> used;
+  for (const Tensor& t : tensors_) used.insert({t.data, t.scales});
+  std::vector<std::string> unexpected, activations;
+  std::uint32_t stored_layers = 0;  // used or not
+  for (const TensorInfo& t : files_.tensors()) {
+    const auto layer = layer_of(t.name, config.names.body);
+    if (layer) stored_layers = std::max(stored_layers, *layer + 1);
+    const bool known = (layer && *layer >= config.layers) || t.name.ends_with("rotary_emb.inv_freq");
+    if (known || used.contains(&t)) continue;
+    const bool activation = quantization_.format == WeightFormat::Fp8 && is_activation_scale(t.name);
+    (activation ? activations : unexpected).push_back(t.name);
+  }
   if (stored_layers > config.layers + config.spare_layers) {
     lines.push_back(fmt::format(
         "the weights have {} layers, but config.json has num_hidden_layers {}: the others were not used (are "
@@ -315,20 +327,25 @@ std::vector<std::string> FileSource::warnings(const ModelConfig& config) const {
         stored_layers, config.layers));
   }
   if (!activations.empty()) {
-    lines.push_back(
-        fmt::format("{} scales of activations or of the KV cache were not used, as these are not rounded "
-                    "to FP8 here: {}",
-                    activations.size(), first_names(activations)));
+    lines.push_back(fmt::format(
+        "{} scales of activations or of the KV cache were not used, as these are not rounded to FP8 here: {}",
+        activations.size(), first_names(activations)));
   }
   if (!unexpected.empty()) {
     lines.push_back(fmt::format("{} tensors belong to no part of this model and were not used: {}", unexpected.size(),
                                 first_names(unexpected)));
   }
+}
+
+std::vector<std::string> FileSource::warnings(const ModelConfig& config) const {
+  std::vector<std::string> lines = files_.index_faults();
+  warn_of_rounding(lines);
+  warn_of_unused(config, lines);
   return lines;
 }
 
 ReadRows DummySource::rows(const RowsPiece& piece, ReadBuffers& buffers) const {
-  const WantedTensor& t = plan_.tensors[piece.tensor];
+  const WantedTensor& t = tensors_[piece.tensor];
   const std::uint64_t count = piece.rows * piece.columns;
   bf16* out = buffers.decoded.reserve(count);
   // A row of deviation 1 keeps its size through a matrix of deviation 1 / sqrt(inputs).
@@ -339,13 +356,13 @@ ReadRows DummySource::rows(const RowsPiece& piece, ReadBuffers& buffers) const {
 
 void DummySource::floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out,
                          ReadBuffers&) const {
-  const WantedTensor& t = plan_.tensors[tensor];
+  const WantedTensor& t = tensors_[tensor];
   switch (t.content) {
     case Content::Norm: std::fill_n(out, count, 1.0f); break;
-    // Small beside scores in 0..1 and logits of deviation 1: experts are picked evenly.
+    // Small beside scores in 0..1 and logits of deviation 1, so that experts are picked evenly.
     case Content::SelectionBias: dummy_values(t.name, first, count, 0.01f, out); break;
     case Content::Bias: dummy_values(t.name, first, count, 0.02f, out); break;
-    case Content::Sinks: dummy_values(t.name, first, count, 1.0f, out); break;  // as large as other attention logits
+    case Content::Sinks: dummy_values(t.name, first, count, 1.0f, out); break;  // as large as attention logits
     default: dummy_values(t.name, first, count, 1.0f / std::sqrt(static_cast<float>(t.inputs)), out);
   }
 }

@@ -1,5 +1,5 @@
-// Where the loader's tensors come from: the model's files, or random numbers. Both answer the same questions, so
-// carrying out a plan is written once. Private to weights/.
+// Where the values of tensors come from: the model's files, or random numbers. Both have the same functions, so that
+// carry_out is written once. Private to weights/.
 #pragma once
 
 #include <cstdint>
@@ -18,52 +18,51 @@
 
 namespace moemill::model {
 
-// One thread's buffers, and what it has read.
+// One thread's buffers, and the digest of what it has read.
 struct ReadBuffers {
-  WeightsDigest read;
-  Holders holders = Holders::AllRanks;  // of the piece that is read
-  bool is_copy = false;                 // likewise; copies are not in the digest
+  WeightsDigest digest;
+  Readers readers;  // of the current piece
   Buffer<std::byte> stored;
   Buffer<bf16> decoded;
   Buffer<float> scales;
   Buffer<float> floats;
 };
 
-// A source has, for pieces of its plan,
-//   rows(piece, buffers): the rows, valid until the buffers are used again;
-//   floats(tensor, first, count, out): values of a vector, exact in fp32;
-//   bytes(piece): what reading it costs;
-//   read_ahead(piece): a hint that it will be wanted soon.
-// Any number of threads at a time.
+// A source has these functions, which any number of threads may call at a time:
+//   rows(piece, buffers): the rows, valid until the buffers are used again
+//   floats(tensor, first, count, out, buffers): values of a vector, exact in fp32
+//   bytes(piece): the number of bytes to read
+//   read_ahead(piece): a hint that the piece will be read soon
 
 class FileSource {
  public:
-  // Finds and checks every tensor of the plan. UserError naming file and tensor for the first that is missing, or that
-  // has another shape or a dtype that is not read.
-  FileSource(const ModelFiles& files, const LoadPlan& plan, const Quantization& quantization);
+  // Finds and checks every tensor. UserError naming file and tensor for the first that is missing, or that has a
+  // different shape or an unsupported dtype.
+  FileSource(const ModelFiles& files, const std::vector<WantedTensor>& tensors, const Quantization& quantization);
 
   ReadRows rows(const RowsPiece& piece, ReadBuffers& buffers) const;
   void floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out, ReadBuffers& buffers) const;
   std::uint64_t bytes(const Piece& piece) const;
   void read_ahead(const Piece& piece) const;
-  // Where its bytes begin, for reading in the order of the files: (file, offset).
-  std::pair<std::uint32_t, std::uint64_t> position(const Piece& piece) const;
+  // Sorts pieces by file and offset, so that a disk reads forward.
+  void sort(std::vector<Piece>& pieces) const;
 
-  // What was rounded, tensors that nobody asked for (rotary tables and spare layers excepted), more layers than that.
-  // For a plan that wants every tensor of the model.
+  // What a user should know: matrices that are rounded, tensors of the files that are not used (rotary tables and spare
+  // layers are not reported), more layers than config.json has. Right only if the source has all tensors of the model.
   std::vector<std::string> warnings(const ModelConfig& config) const;
 
  private:
   enum class Storage { Plain, Fp8, Mxfp4 };
   struct Tensor {
     Storage storage = Storage::Plain;
-    Plain dtype = Plain::Bf16;         // of values, or of Fp8's scales
-    const TensorInfo* data = nullptr;  // values, codes or blocks
+    Plain dtype = Plain::Bf16;         // of the values; Fp8: of the scales
+    const TensorInfo* data = nullptr;  // values, codes or blocks of codes
     const TensorInfo* scales = nullptr;
     Content content = Content::Matrix;
     ScaleGrid grid;  // Fp8
   };
-  struct Range {  // of a file
+  // Bytes of a file.
+  struct Range {
     std::uint64_t offset, length;
   };
   Tensor resolve(const WantedTensor& wanted) const;
@@ -74,17 +73,20 @@ class FileSource {
   const bf16* exact_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
   ReadRows fp8_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
   ReadRows mxfp4_rows(const Tensor& t, const RowsPiece& piece, ReadBuffers& buffers) const;
+  void warn_of_rounding(std::vector<std::string>& lines) const;
+  void warn_of_unused(const ModelConfig& config, std::vector<std::string>& lines) const;
   const std::byte* read(const TensorInfo& tensor, std::uint64_t offset, std::uint64_t length,
                         ReadBuffers& buffers) const;
 
   const ModelFiles& files_;
   Quantization quantization_;
-  std::vector<Tensor> tensors_;  // parallel to LoadPlan::tensors
+  std::vector<Tensor> tensors_;  // in the order of the wanted tensors
 };
 
 class DummySource {
  public:
-  explicit DummySource(const LoadPlan& plan) : plan_(plan) {}
+  // `tensors` must outlive the source.
+  explicit DummySource(const std::vector<WantedTensor>& tensors) : tensors_(tensors) {}
 
   ReadRows rows(const RowsPiece& piece, ReadBuffers& buffers) const;
   void floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t count, float* out, ReadBuffers& buffers) const;
@@ -92,7 +94,7 @@ class DummySource {
   void read_ahead(const Piece&) const {}
 
  private:
-  const LoadPlan& plan_;
+  const std::vector<WantedTensor>& tensors_;
 };
 
 }  // namespace moemill::model

@@ -20,4 +20,23 @@ ByteSum& ByteSum::operator+=(const ByteSum& other) {
 
 std::string ByteSum::hex() const { return fmt::format("{:016x}{:016x}", high, low); }
 
+void WeightsDigest::add(const Readers& readers, std::string_view tensor, std::uint64_t offset,
+                        std::span<const std::byte> bytes) {
+  ByteSum reading;
+  reading.add(tensor, offset, bytes);
+  switch (readers.who) {
+    case Readers::Who::EveryRank: replicated += reading; break;
+    case Readers::Who::FirstHolder:
+      experts += reading;
+      copies.low -= readers.copies * reading.low, copies.high -= readers.copies * reading.high;
+      break;
+    case Readers::Who::LaterHolder: copies += reading; break;
+  }
+}
+
+WeightsDigest& WeightsDigest::operator+=(const WeightsDigest& other) {
+  replicated += other.replicated, experts += other.experts, copies += other.copies;
+  return *this;
+}
+
 }  // namespace moemill::model

@@ -1,5 +1,6 @@
-// Which bytes of the model's files were read, as sums that do not depend on who read what and when: with them a run
-// knows its model to the last weight, at no more reading. The sampled fingerprint (fingerprint.cpp) knows it before.
+// A digest of the bytes of the model's files that a load has read. It identifies the model down to the last weight, at
+// no more reading; sums make it independent of which rank reads what and when. The fingerprint of sampled bytes
+// (fingerprint.cpp) identifies the model before it is loaded.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +11,7 @@
 
 namespace moemill::model {
 
-// Of the pieces that a load reads (some bytes, as scales and biases, in several): the sum of a 128-bit hash (XXH3) of
-// each one's name, place and bytes, mod 2^64 twice.
+// The sum over readings of a 128-bit hash (XXH3) of tensor name, place and bytes; each half is a sum mod 2^64.
 struct ByteSum {
   std::uint64_t low = 0, high = 0;
 
@@ -21,11 +21,28 @@ struct ByteSum {
   std::string hex() const;  // 32 digits
 };
 
-// The digest of one rank. The model's is the sum of `experts` over the ranks of an expert domain, where the first
-// holder of an expert counts and others do not, and the `replicated` of one rank. All zero for random weights.
+// Which ranks of an expert domain read the same bytes, and which of them is the reader.
+struct Readers {
+  enum class Who : std::uint8_t {
+    EveryRank,    // each rank reads them
+    FirstHolder,  // the first rank that holds the expert
+    LaterHolder,  // a rank that holds a copy of the expert
+  };
+  Who who = Who::EveryRank;
+  std::uint32_t copies = 0;  // FirstHolder: how many later holders there are
+};
+
+// The digest of one rank, all zero for random weights. The model's digest is the `replicated` of any rank plus the sum
+// of `experts` over the ranks of an expert domain, so it does not depend on the placement.
 struct WeightsDigest {
   ByteSum replicated;
-  ByteSum experts;
+  ByteSum experts;  // readings as FirstHolder
+  // Readings as LaterHolder, minus `copies` times each reading as FirstHolder. The sum over the ranks of an expert
+  // domain is zero if every copy of an expert has the bytes that its first holder has read.
+  ByteSum copies;
+
+  void add(const Readers& readers, std::string_view tensor, std::uint64_t offset, std::span<const std::byte> bytes);
+  WeightsDigest& operator+=(const WeightsDigest& other);
 };
 
 }  // namespace moemill::model

@@ -7,7 +7,7 @@
 #include "base/error.hpp"
 #include "model/config.hpp"
 #include "process_path.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 namespace {
 

@@ -14,9 +14,10 @@
 
 #include "base/error.hpp"
 #include "process_path.hpp"
+#include "weights/cpu/weights.hpp"
 #include "weights/files/safetensors.hpp"
 #include "weights/files/stored_form.hpp"
-#include "weights/loader.hpp"
+#include "weights/tensor_list.hpp"
 
 namespace {
 
@@ -108,9 +109,9 @@ void add_fp8(File& file, const WantedTensor& t, Scales scales, Choices& choices)
   file.add(t.name, "F8_E4M3", t.shape, 1, choices);
 }
 
-std::string make_file(const Form& form, const LoadPlan& plan, Choices choices) {
+std::string make_file(const Form& form, const std::vector<WantedTensor>& tensors, Choices choices) {
   File file;
-  for (const WantedTensor& t : plan.tensors) {
+  for (const WantedTensor& t : tensors) {
     std::vector<std::uint64_t> shape = t.shape;
     if (t.content == Content::Mxfp4) {
       shape.back() /= 32;
@@ -160,7 +161,7 @@ void read_index(std::string_view text) {
     expect(found != nullptr && files.bytes(*found).size() == 2, "a tensor of a part is found by its name");
     expect(files.why_missing(tensor.name).empty(), "what is there is not missed");
   }
-  for (const std::string& line : files.index_faults()) expect(!line.empty(), "a fault is told");
+  for (const std::string& line : files.index_faults()) expect(!line.empty(), "a fault is reported");
 }
 
 // Names that tools give to the same tensors, in any combination.
@@ -202,10 +203,7 @@ void load_bent(const Form& form, Choices choices) {
   const ModelConfig config = small_model(form.format);
   ModelConfig stored = config;
   if (form.format == WeightFormat::Fp8) stored.names.experts = form.experts;
-  LoadPlan plan;
-  CpuLayout counting(nullptr);
-  Loader(stored, counting, &plan).walk(contiguous_slices(config, 1), {0});
-  std::ofstream(folder() + "/model.safetensors", std::ios::binary) << make_file(form, plan, choices);
+  std::ofstream(folder() + "/model.safetensors", std::ios::binary) << make_file(form, all_tensors(stored), choices);
   const Weights weights = load_weights(folder(), config, contiguous_slices(config, 2), {1}, "auto");
   expect(weights.layers.front().moe.experts.size() == 2, "the rank has its experts");
   if (form.format != WeightFormat::Mxfp4) return;  // plain values, also in an FP8 model, are used as they are

@@ -17,7 +17,7 @@
 #include "schedule/step.hpp"
 #include "support/placements.hpp"
 #include "system/comm/comm.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 namespace moemill::test {
 

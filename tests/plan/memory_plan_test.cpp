@@ -11,7 +11,7 @@
 #include "plan/kv_plan.hpp"
 #include "schedule/pages.hpp"
 #include "schedule/scheduler.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 using namespace moemill;
 using namespace moemill::mill;

@@ -1,5 +1,5 @@
-// Compares a rank's packed weights with a folder's tensors, value by value: names, shapes and storage formats are said
-// again here, plainly, so that a slip of the loader shows.
+// Compares a rank's packed weights with a folder's tensors, value by value. It has its own plain description of names,
+// shapes and storage formats, so that a mistake of the loader shows.
 #pragma once
 
 #include <cmath>
@@ -8,13 +8,14 @@
 #include <set>
 
 #include "model/folders.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
+#include "weights/stored_model.hpp"
 
 namespace moemill::test {
 
 using model::ModelConfig;
 
-// E4M3 by its definition: 1 sign, 4 exponent bits with bias 7, 3 fraction bits; 0x7f and 0xff are NaN.
+// E4M3 by its definition: 1 sign bit, 4 exponent bits with bias 7, 3 fraction bits; 0x7f and 0xff are NaN.
 inline float e4m3_value(std::uint8_t code) {
   const int exponent = code >> 3 & 15, fraction = code & 7;
   if ((code & 0x7f) == 0x7f) return std::numeric_limits<float>::quiet_NaN();
@@ -23,7 +24,7 @@ inline float e4m3_value(std::uint8_t code) {
   return (code & 0x80) != 0 ? -size : size;
 }
 
-// E2M1 times 2^(scale - 127).
+// The value of an E2M1 code times 2^(scale - 127).
 inline double mxfp4_value(std::uint8_t nibble, std::uint8_t scale) {
   constexpr double sizes[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
   const double size = std::ldexp(sizes[nibble & 7], scale - 127);
@@ -55,7 +56,7 @@ class Compare {
       layer(w.layers[i], i, placement.layer({static_cast<std::int32_t>(i)}).slots(rank));
   }
 
-  // The tensors that were compared; everything else in the folder is left over.
+  // Tensors of the folder that were not compared.
   std::vector<std::string> left_over() const {
     std::vector<std::string> names;
     for (const auto& [name, t] : tensors_) {
@@ -151,7 +152,7 @@ class Compare {
     CHECK(w.down_bias == nullptr);
   }
 
-  // gpt-oss: gate and up alternate; plain numbers are stored input first, MXFP4 output first.
+  // gpt-oss: gate and up alternate; unquantised numbers are stored input first, MXFP4 output first.
   void fused(const model::MlpWeights& w, const std::string& name, std::uint32_t expert) {
     const bool mxfp4 = tensors_.contains(name + "gate_up_proj_blocks");
     const Decoded &gate_up = matrix(name + "gate_up_proj"), &down = matrix(name + "down_proj");
@@ -198,7 +199,7 @@ class Compare {
     }
   }
 
-  // count 0: whatever the file has.
+  // count 0: any number of values.
   void floats(const float* w, std::uint64_t count, const std::string& name) {
     const RawTensor& t = at(name);
     REQUIRE(w != nullptr);
@@ -210,7 +211,7 @@ class Compare {
     CHECK_MESSAGE(w == nullptr, name);
   }
 
-  // A tensor as matrices, whatever it is stored in.
+  // A tensor as bf16 matrices.
   struct Decoded {
     std::uint64_t rows, columns;
     std::vector<bf16> values;
@@ -219,7 +220,7 @@ class Compare {
     }
   };
 
-  // A router of more than bf16 is three matrices, whose sum is compared.
+  // A router that is stored in fp32 is three matrices, whose sum is compared.
   void router(const model::MoeWeights& w, const std::string& name) {
     const RawTensor& t = at(name + ".weight");
     if (t.dtype != "F32") return linear(w.router, name);

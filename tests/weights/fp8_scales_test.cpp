@@ -1,5 +1,5 @@
-// FP8 by one scale a matrix, a row, a group or a block, under every name that publishers give it, against a decoder of
-// one line; and what the shape of the scales means.
+// FP8 with a scale per matrix, row, group or block, under every name that publishers use, against a decoder of one
+// line; and what the shape of the scales means.
 #include "weights/files/fp8_scales.hpp"
 
 #include <doctest/doctest.h>
@@ -25,7 +25,8 @@ std::string floats_as(const std::string& dtype, const std::vector<float>& values
   return bytes;
 }
 
-// Every matrix but embedding, head and routers as codes, with scales of `scale_shape(rows, columns)`.
+// The model with every matrix but embedding, head and routers in codes, with scales of shape
+// `scale_shape(rows, columns)`.
 template <class Shape>
 std::vector<RawTensor> quantized(const std::string& suffix, const std::string& dtype, const Shape& scale_shape) {
   std::vector<RawTensor> out;
@@ -62,7 +63,7 @@ Json compressed(const char* strategy) {
 
 using Dims = std::vector<std::uint64_t>;
 
-// Loads and compares on three ranks; the static scales of activations are told.
+// Loads and compares on three ranks. Static scales of activations are reported.
 void check_decoded(const std::vector<RawTensor>& tensors, const Json& quantization) {
   TempDir dir;
   write_config(dir, qwen, {{"quantization_config", quantization}});
@@ -81,7 +82,7 @@ void check_decoded(const std::vector<RawTensor>& tensors, const Json& quantizati
 
 }  // namespace
 
-TEST_CASE("fp8: a scale a matrix, as AutoFP8 and compressed-tensors store it") {
+TEST_CASE("fp8: a scale per matrix, as AutoFP8 and compressed-tensors store it") {
   const Json auto_fp8 = {{"quant_method", "fp8"}, {"activation_scheme", "static"}, {"ignored_layers", {"lm_head"}}};
   check_decoded(quantized("_scale", "F32", [](auto, auto) { return Dims{}; }), auto_fp8);
   check_decoded(quantized("_scale", "BF16", [](auto, auto) { return Dims{1}; }), compressed("tensor"));
@@ -92,7 +93,7 @@ TEST_CASE("fp8: a scale a matrix, as AutoFP8 and compressed-tensors store it") {
                 {{"quant_method", "fp8"}, {"weight_block_size", nullptr}});
 }
 
-TEST_CASE("fp8: a scale a row, as fbgemm and compressed-tensors store it") {
+TEST_CASE("fp8: a scale per row, as fbgemm and compressed-tensors store it") {
   auto column = [](std::uint64_t rows, auto) { return Dims{rows, 1}; };
   check_decoded(quantized("_scale", "F32", column), {{"quant_method", "fbgemm_fp8"}, {"activation_scale_ub", 1200.0}});
   check_decoded(quantized("_scale", "BF16", column), compressed("channel"));
@@ -100,7 +101,7 @@ TEST_CASE("fp8: a scale a row, as fbgemm and compressed-tensors store it") {
                 compressed("channel"));
 }
 
-TEST_CASE("fp8: a scale a block or a group of a row under compressed-tensors") {
+TEST_CASE("fp8: a scale per block, or per group of values in a row under compressed-tensors") {
   Json block = compressed("block");
   block["config_groups"]["group_0"]["weights"]["block_structure"] = {40, 24};
   check_decoded(quantized("_scale", "F32", [](auto r, auto c) { return Dims{(r + 39) / 40, (c + 23) / 24}; }), block);
@@ -126,7 +127,7 @@ TEST_CASE("fp8: what the shape of the scales means") {
   for (const Dims& column : {Dims{10}, Dims{10, 1}}) is({10, 7}, column, none, {10, 10, 1, 7});
   is({10, 7}, {3, 3}, block, {10, 3, 4, 3});
   is({10, 7}, {10, 1}, block, {10, 10, 1, 7});
-  // Fused: each matrix begins its own blocks, and where two matrices were joined, each of them.
+  // In a fused tensor each matrix begins blocks of its own; if it was joined from two, each of these does.
   for (const Dims& one : {Dims{5}, Dims{5, 1}, Dims{5, 1, 1}}) is({5, 10, 7}, one, none, {10, 1, 10, 7});
   is({5, 10, 7}, {5, 2, 1}, none, {5, 1, 5, 7});
   is({5, 10, 7}, {5, 10, 1}, none, {10, 10, 1, 7});

@@ -1,5 +1,4 @@
-// Weights that are held as stored: which of them, how much memory that takes, and that their values stay what they
-// were.
+// Weights that are held as stored: which of them are, how much memory they take, and that their values are the same.
 #include <doctest/doctest.h>
 
 #include "compare.hpp"
@@ -22,7 +21,7 @@ Weights load(const fs::path& dir, const ModelConfig& c) {
   return load_weights(dir.string(), c, contiguous_slices(c, 1), {0}, "auto");
 }
 
-// Published in FP8 or MXFP4: bytes of one copy.
+// Memory of one copy of a published model.
 HeldWeights published(const char* name) {
   return held_weights(read_config((fs::path(MOEMILL_SOURCE_DIR) / "configs/models" / name).string()));
 }
@@ -84,7 +83,7 @@ TEST_CASE("kept formats: experts in MXFP4, all else in bf16") {
   CHECK(compare.wrong == 0);
 }
 
-TEST_CASE("kept formats: a module that was not quantised is held in bf16, and the memory is known before") {
+TEST_CASE("kept formats: a module that was not quantised is held in bf16, and its memory is known before loading") {
   std::vector<RawTensor> tensors = read_tensors(fp8_model);
   const std::string name = "model.layers.1.mlp.experts.2.down_proj.weight";
   RawTensor& down = tensor(tensors, name);

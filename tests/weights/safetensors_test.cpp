@@ -1,10 +1,11 @@
-// Model folders that must be refused: damaged, hostile, or of another model. Each names the file and the fault.
+// Model folders that are damaged, hostile or of a different model are refused, with the file and the fault.
 #include "weights/files/safetensors.hpp"
 
 #include <doctest/doctest.h>
 
 #include "model/folders.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
+#include "weights/stored_model.hpp"
 
 using namespace moemill;
 using namespace moemill::model;
@@ -200,7 +201,8 @@ TEST_CASE("model folder: what is refused") {
   check_contains(user_error_of([&] { load_weights(dir.str(), c, contiguous_slices(c, 2), {1}, "auto"); }), said);
 }
 
-TEST_CASE("model folder: an index that is wrong about what nobody needs, or about the place, is told and no more") {
+TEST_CASE(
+    "model folder: an index that is wrong about tensors that are not needed, or about their file, is only reported") {
   TempDir dir(v3);
   const fs::path index = dir.path / "model.safetensors.index.json";
   auto edit_index = [&](auto&& change) {
@@ -277,7 +279,7 @@ TEST_CASE("model folder: tensors that do not fit config.json") {
   said.push_back((dir.path / "model.safetensors").string());
   ModelConfig c = read_config(dir.str());
   check_contains(user_error_of([&] { check_model_files(dir.str(), c, "auto"); }), said);
-  // Every rank sees the fault, also one that does not hold the tensor.
+  // Every rank finds the fault, even if it does not hold the tensor.
   check_contains(user_error_of([&] { load_weights(dir.str(), c, contiguous_slices(c, 10), {5}, "auto"); }), said);
 }
 

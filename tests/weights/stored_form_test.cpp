@@ -1,5 +1,5 @@
-// The same weights under other names and in other forms, as tools save them: every rank holds the same bits as from the
-// published files.
+// The same weights under different names and in different forms, as tools save them. Every rank holds the same bits as
+// from the published files.
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -16,7 +16,7 @@ bool same_bits(const cpu::Matrix& a, const cpu::Matrix& b) {
   return a.k == b.k && a.n == b.n && a.format == b.format && std::memcmp(a.data, b.data, cpu::packed_bytes(a)) == 0;
 }
 
-// Both folders on `domain` ranks: all bytes of all weights.
+// Compares all bytes of all weights of both folders on `domain` ranks.
 void check_same(const fs::path& changed, const fs::path& published, std::uint32_t domain) {
   const ModelConfig c = read_config(changed.string()), original = read_config(published.string());
   const Placement placement = contiguous_slices(c, domain);
@@ -46,7 +46,7 @@ struct ExpertNames {
   std::string moe = "mlp", gate = "gate_proj", up = "up_proj", down = "down_proj";
 };
 
-// As transformers 5 writes them with save_original_format=False: gate's rows first, Mixtral's under mlp.
+// The tensors as transformers 5 writes them with save_original_format=False: gate's rows first, Mixtral's under mlp.
 std::vector<RawTensor> fuse_experts(std::vector<RawTensor> all, const ModelConfig& c, const ExpertNames& names) {
   std::vector<RawTensor> fused;
   for (std::uint32_t layer = 0; layer < c.layers; ++layer) {
@@ -117,7 +117,7 @@ TEST_CASE("stored form: Mixtral's experts one by one under transformers' names")
   check_same(dir.path, from, 2);
 }
 
-TEST_CASE("stored form: whatever stands before the names of the body and of the head") {
+TEST_CASE("stored form: any prefix of the body and of the head") {
   struct Row {
     std::string body, head;
   };
@@ -144,7 +144,7 @@ TEST_CASE("stored form: whatever stands before the names of the body and of the 
   }
 }
 
-TEST_CASE("stored form: of several models in one folder the language model is meant, and no other") {
+TEST_CASE("stored form: of several models in a folder the language model is loaded") {
   std::vector<RawTensor> tensors = read_tensors(qwen), twice;
   for (RawTensor t : tensors) {
     if (!t.name.starts_with("model.")) {
@@ -167,7 +167,7 @@ TEST_CASE("stored form: of several models in one folder the language model is me
   check_contains(user_error_of([&] { check_model_files(dir.str(), c, "auto"); }), {"several models", "config.json"});
 }
 
-TEST_CASE("stored form: where experts are named in a way that nobody knows, the message names what is there") {
+TEST_CASE("stored form: if the experts have unknown names, the message lists tensors that are there") {
   std::vector<RawTensor> tensors = read_tensors(qwen);
   for (RawTensor& t : tensors) replace(t.name, ".experts.", ".many_experts.");
   TempDir dir;

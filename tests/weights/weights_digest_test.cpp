@@ -1,9 +1,9 @@
-// The digest of the weights that are read: the same however they are spread, another for every changed byte.
+// The digest of the weights that are read: the same for any placement, different for every changed byte.
 #include <doctest/doctest.h>
 
 #include "model/folders.hpp"
 #include "support/placements.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 using namespace moemill;
 using namespace moemill::model;
@@ -11,19 +11,32 @@ using namespace moemill::test;
 
 namespace {
 
-// The digest of the whole model, over the ranks of an expert domain, on that many threads each.
+// The sum of the digests of an expert domain whose rank r reads dirs[r], except that `replicated` is one rank's.
+WeightsDigest domain_digest(const std::vector<fs::path>& dirs, const Placement& placement, int threads,
+                            const char* format = "auto") {
+  ThreadTeam team(threads);
+  WeightsDigest sum;
+  ByteSum replicated;
+  for (std::size_t r = 0; r < dirs.size(); ++r) {
+    const ModelConfig c = read_config(dirs[r].string());
+    const DomainRank rank{static_cast<std::int32_t>(r)};
+    const WeightsDigest d = load_weights(dirs[r].string(), c, placement, rank, format, team).digest;
+    if (r == 0) replicated = d.replicated;
+    CHECK(d.replicated == replicated);
+    sum += d;
+  }
+  sum.replicated = replicated;
+  return sum;
+}
+
+// The digest of the whole model.
 ByteSum digest_of(const fs::path& dir, std::uint32_t ranks, int threads, const char* format = "auto",
                   Spread spread = Spread::Slices) {
-  const ModelConfig c = read_config(dir.string());
-  const Placement placement = placement_for(c, ranks, spread);
-  ThreadTeam team(threads);
-  ByteSum sum, replicated;
-  for (std::int32_t rank = 0; rank < static_cast<std::int32_t>(ranks); ++rank) {
-    const WeightsDigest d = load_weights(dir.string(), c, placement, {rank}, format, team).digest;
-    if (rank == 0) sum = replicated = d.replicated;
-    CHECK(d.replicated == replicated);
-    sum += d.experts;
-  }
+  const Placement placement = placement_for(read_config(dir.string()), ranks, spread);
+  const WeightsDigest d = domain_digest(std::vector<fs::path>(ranks, dir), placement, threads, format);
+  CHECK(d.copies == ByteSum());
+  ByteSum sum = d.replicated;
+  sum += d.experts;
   return sum;
 }
 
@@ -49,7 +62,7 @@ TEST_CASE("weights digest: the same for any ranks, threads and placement, in eve
   }
 }
 
-TEST_CASE("weights digest: what run directories hold stays true") {
+TEST_CASE("weights digest: the digests in run directories stay valid") {
   // When this changes, job/run_setup.hpp's weights_fingerprint needs another number.
   CHECK(digest_of(models / "deepseek_v3", 2, 1).hex() == "f630c90c365b4ba3b47c3048c6fb01a2");
 }
@@ -71,6 +84,50 @@ TEST_CASE("weights digest: a changed byte is seen, wherever it is") {
   }
   write_text(file, kept);
   CHECK(digest_of(dir.path, 2, 1) == before);
+}
+
+TEST_CASE(
+    "weights digest: a changed byte of a copy is seen, and which of the holders has read it makes no difference") {
+  const fs::path original = models / "gpt_oss_mxfp4";
+  const ModelConfig c = read_config(original.string());
+  const Placement placement = placement_for(c, 3, Spread::SomeTwice);
+  const GlobalExpert expert{3};
+  const std::span<const Holder> holders = placement.layer({0}).holders(expert);
+  REQUIRE(holders.size() == 2);
+  const ByteSum experts = domain_digest({original, original, original}, placement, 1).experts;
+  for (const char* name : {"gate_up_proj_blocks", "down_proj_scales", "gate_up_proj_bias", "down_proj_bias"}) {
+    CAPTURE(name);
+    std::vector<RawTensor> tensors = read_tensors(original);
+    RawTensor& changed = tensor(tensors, std::string("model.layers.0.mlp.experts.") + name);
+    char& first = changed.bytes[changed.bytes.size() / c.moe.experts * static_cast<std::size_t>(expert.value)];
+    first = static_cast<char>(first ^ 1);
+    TempDir dir;
+    write_config(dir, original, Json::object());
+    write_text(dir.path / "model.safetensors", safetensors(tensors));
+    for (const std::size_t holder : {0u, 1u}) {
+      CAPTURE(holder);
+      std::vector<fs::path> dirs(3, original);
+      dirs[static_cast<std::size_t>(holders[holder].rank.value)] = dir.path;
+      const WeightsDigest d = domain_digest(dirs, placement, 1);
+      CHECK(d.copies != ByteSum());
+      CHECK((d.experts == experts) == (holder == 1));
+    }
+    const WeightsDigest both = domain_digest({dir.path, dir.path, dir.path}, placement, 1);
+    CHECK(both.copies == ByteSum());
+    CHECK(both.experts != experts);
+  }
+}
+
+TEST_CASE("weights digest: an expert with several copies") {
+  const auto bytes = [](const char* text) { return std::as_bytes(std::span(text, 4)); };
+  for (const char* third : {"same", "diff"}) {
+    WeightsDigest sum;
+    sum.add({Readers::Who::FirstHolder, 2}, "expert", 0, bytes("same"));
+    sum.add({Readers::Who::LaterHolder}, "expert", 0, bytes("same"));
+    CHECK(sum.copies != ByteSum());
+    sum.add({Readers::Who::LaterHolder}, "expert", 0, bytes(third));
+    CHECK((sum.copies == ByteSum()) == (third == std::string("same")));
+  }
 }
 
 TEST_CASE("weights digest: tensors that change places are seen, random weights have none") {

@@ -1,4 +1,4 @@
-// The walk over every family's tensors, in every storage format, against the files themselves.
+// Loaded weights of every family and storage format, compared with the files.
 #include <doctest/doctest.h>
 
 #include "compare.hpp"
@@ -25,7 +25,7 @@ std::string load_error(const TempDir& dir) {
   return user_error_of([&] { load_weights(dir.str(), c, contiguous_slices(c, 1), {0}, "auto"); });
 }
 
-// Whole comparisons, values counted.
+// Compares a whole model. Returns the number of values.
 std::uint64_t compare_all(const fs::path& dir) {
   ModelConfig c = read_config(dir.string());
   Compare compare(c, dir);
@@ -86,7 +86,7 @@ TEST_CASE("decode: every E4M3 code under awkward scales is the rounded fp32 prod
   }
 }
 
-TEST_CASE("decode: every scale of an FP8 matrix covers its block, whatever rows a chunk begins and ends with") {
+TEST_CASE("decode: every scale of an FP8 matrix covers its block, whichever rows a piece begins and ends with") {
   const std::uint64_t rows = 13, columns = 11;
   for (auto [block_rows, block_columns] : {std::pair{4u, 3u}, {1u, 11u}, {13u, 1u}, {5u, 128u}, {128u, 128u}}) {
     const std::uint64_t width = (columns + block_columns - 1) / block_columns;
@@ -151,7 +151,7 @@ TEST_CASE("decode: what is not finite is found wherever it is") {
   }
 }
 
-TEST_CASE("fp8: other blocks, BF16 scales and matrices left in bf16") {
+TEST_CASE("fp8: different blocks, BF16 scales and matrices left in bf16") {
   const fs::path from = models / "deepseek_v3_fp8";
   std::vector<RawTensor> tensors = read_tensors(from);
   Json patch = Json::object();

@@ -1,4 +1,4 @@
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 #include <doctest/doctest.h>
 
@@ -14,7 +14,7 @@ using namespace moemill::test;
 
 namespace {
 
-// Values of one expert in one order, whatever the rank that holds it.
+// The values of an expert, in the same order on every rank.
 std::vector<std::uint16_t> bits_of(const MlpWeights& w) {
   std::vector<std::uint16_t> bits;
   for (const cpu::Matrix* m : {&w.gate_up, &w.down}) {
@@ -38,7 +38,7 @@ Weights load_whole(const std::string& dir, const char* format = "auto") {
   return load_weights(dir, c, contiguous_slices(c, 1), {0}, format);
 }
 
-// Pattern i of a walk over the finite halves, subnormals and both signs among them, and its value by the definition.
+// Pattern i of a walk over finite fp16 numbers, with subnormals and both signs, and its value by the definition.
 std::uint16_t half_bits(std::size_t i) {
   return static_cast<std::uint16_t>((i * 37) % 0x7c00u | (i % 2 == 0 ? 0u : 0x8000u));
 }
@@ -266,7 +266,8 @@ TEST_CASE("weights: dummy values are even, of the deviation asked for, and the s
     dummy_values("some.tensor", first, part.size(), 0.5f, part.data());
     CHECK(std::equal(part.begin(), part.end(), x.begin() + static_cast<std::ptrdiff_t>(first)));
   }
-  // Never changes: benchmarks of two versions must mean the same model. (Philox4x32-10 keyed by the name's hash.)
+  // Never changes: benchmarks of two versions must mean the same model. The generator is Philox4x32-10, keyed by the
+  // hash of the name.
   std::vector<bf16> rounded(2);
   dummy_values("model.norm.weight", 0, 2, 1.0f, rounded.data());
   CHECK(rounded[0].bits == 49032);

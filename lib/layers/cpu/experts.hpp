@@ -16,7 +16,7 @@
 #include "kernels/rows.hpp"
 #include "layers/dispatch/received_rows.hpp"
 #include "model/config.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 namespace moemill::cpu {
 

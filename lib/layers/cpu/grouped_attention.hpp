@@ -22,7 +22,7 @@
 #include "layers/cpu/grouped_tiles.hpp"
 #include "layers/cpu/kv_cache.hpp"
 #include "model/config.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 namespace moemill::cpu {
 

@@ -8,7 +8,7 @@
 #include "base/buffer.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "model/config.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 namespace moemill::cpu {
 

@@ -21,7 +21,7 @@
 #include "layers/cpu/kv_cache.hpp"
 #include "layers/cpu/latent_tiles.hpp"
 #include "model/config.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 namespace moemill::cpu {
 

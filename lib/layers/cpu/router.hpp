@@ -11,7 +11,7 @@
 #include "base/ids.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "model/config.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 namespace moemill::cpu {
 

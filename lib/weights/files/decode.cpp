@@ -53,10 +53,10 @@ constexpr NibbleTable make_nibbles() {
 }
 constexpr NibbleTable nibbles = make_nibbles();  // 8 KiB
 
-// Rows [0, rows) of columns [first, first + count), all under one scale.
+// Rows [row, row + rows) of columns [first, first + count), which share a scale.
 void decode_block(const Fp8Rows& in, std::uint64_t row, std::uint64_t rows, std::uint64_t first, std::uint64_t count,
                   float scale, bf16* out) {
-  if (rows * count < 512) {  // a table is not worth it
+  if (rows * count < 512) {  // too few for a table of 256 values
     for (std::uint64_t i = 0; i < rows * count; ++i) {
       const std::uint64_t at = (row + i / count) * in.columns + first + i % count;
       out[at] = fp8_weight(static_cast<std::uint8_t>(in.codes[at]), scale);
@@ -128,7 +128,8 @@ void split_floats(const float* values, std::uint64_t count, bf16* out) {
 }
 
 bool all_finite(const bf16* values, std::uint64_t count) {
-  // Exponents of all ones are what is not finite; adding one in their place carries into the cleared sign bit.
+  // A value is not finite if all bits of its exponent are set; adding one to such an exponent carries into the cleared
+  // sign bit.
   std::uint64_t carried = 0, i = 0;
   for (; i + 4 <= count; i += 4) {
     std::uint64_t four;

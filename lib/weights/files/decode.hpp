@@ -1,5 +1,5 @@
-// Storage formats to bf16, as defined: every value here is what the model's weight *is*. Pure functions on bytes as
-// they lie in a file (no alignment needed); called chunk by chunk while loading. Private to weights/.
+// Decodes storage formats to bf16. The results are, by definition, the model's weights. Pure functions on bytes as they
+// lie in a file, at any alignment; called piece by piece while loading. Private to weights/.
 #pragma once
 
 #include <cstddef>
@@ -10,29 +10,30 @@
 
 namespace moemill::model {
 
-// BF16, F16 or F32; to bf16 rounded to nearest even, to fp32 exact.
+// Formats of unquantised numbers.
 enum class Plain { Bf16, F16, F32 };
-std::uint32_t bytes_of(Plain dtype);
+std::uint32_t bytes_of(Plain dtype);  // per value
+// To bf16 rounded to nearest even, to fp32 exact.
 void decode_plain(Plain dtype, const std::byte* data, std::uint64_t count, bf16* out);
 void decode_plain(Plain dtype, const std::byte* data, std::uint64_t count, float* out);
 
-// FP8 E4M3 with one fp32 scale per block: fp8_weight of base/numbers/small_floats.hpp.
+// Rows of FP8 E4M3 codes with an fp32 scale per block. Decoded by fp8_weight of base/numbers/small_floats.hpp.
 struct Fp8Rows {
-  const std::byte* codes;  // [rows, columns], of a matrix whose row `first_row` is the first
+  const std::byte* codes;  // [rows, columns]; the first is row `first_row` of a matrix
   std::uint64_t first_row, rows, columns;
-  const float* scales;  // [scale rows, ceil(columns / block_columns)], from the one of first_row on
+  const float* scales;  // [scale rows, ceil(columns / block_columns)]; the first belong to row first_row
   std::uint32_t block_rows, block_columns;
 };
 void decode_fp8(const Fp8Rows& in, bf16* out);
 
-// MXFP4: mxfp4_weight of base/numbers/small_floats.hpp; `count` blocks, each with one scale byte.
+// `count` blocks of MXFP4, with a scale byte per block. Decoded by mxfp4_weight of base/numbers/small_floats.hpp.
 void decode_mxfp4(const std::byte* blocks, const std::byte* scales, std::uint64_t count, bf16* out);
 
-// out [3, count]: values rounded to bf16, what that leaves over rounded likewise, and what that leaves over. The three
-// add up to a value that is not subnormal exactly.
+// Splits each value into three parts: the value rounded to bf16, the rest rounded to bf16, and what is then still
+// missing. They add up exactly to any value that is not subnormal. out: [3, count]
 void split_floats(const float* values, std::uint64_t count, bf16* out);
 
-// No infinity and no NaN among them.
+// True if every value is finite.
 bool all_finite(const bf16* values, std::uint64_t count);
 
 }  // namespace moemill::model

@@ -9,7 +9,7 @@ namespace moemill::model {
 
 namespace {
 
-// One scale a block of each group of rows.
+// A scale per block, where every group of rows begins a block.
 std::optional<ScaleGrid> blocks(std::uint64_t rows, std::uint64_t columns, std::uint64_t group_rows,
                                 std::uint64_t scale_rows, std::uint64_t scale_columns, const Quantization& q) {
   const std::uint64_t group_scales = divide_up<std::uint64_t>(group_rows, q.block_rows);
@@ -25,7 +25,7 @@ std::optional<ScaleGrid> scale_grid(const std::vector<std::uint64_t>& values, co
                                     const Quantization& q) {
   const bool fused = values.size() == 3;
   const std::uint64_t rows = values[values.size() - 2], columns = values.back();
-  std::vector<std::uint64_t> own = scales;  // of one matrix
+  std::vector<std::uint64_t> own = scales;  // the shape for one matrix
   if (fused) {
     if (own.empty() || own[0] != values[0]) return {};
     own.erase(own.begin());
@@ -37,7 +37,7 @@ std::optional<ScaleGrid> scale_grid(const std::vector<std::uint64_t>& values, co
   if (q.block_rows > 0) {
     const auto whole = blocks(rows, columns, rows, scale_rows, scale_columns, q);
     const auto half = halves ? blocks(rows, columns, rows / 2, scale_rows, scale_columns, q) : std::nullopt;
-    if (whole && half && rows / 2 % q.block_rows != 0) return {};  // nobody can say which is meant
+    if (whole && half && rows / 2 % q.block_rows != 0) return {};  // ambiguous
     if (whole || half) return whole ? whole : half;
   }
   if (scale_columns != 1) return {};
@@ -58,11 +58,11 @@ std::string scale_shapes(const std::vector<std::uint64_t>& values, const Quantiz
   std::string text;
   if (q.block_rows > 0) {
     text = fmt::format(
-        "{} (a scale a block of {} x {}), ",
+        "{} (a scale per block of {} x {}), ",
         shape(divide_up<std::uint64_t>(rows, q.block_rows), divide_up<std::uint64_t>(columns, q.block_columns)),
         q.block_rows, q.block_columns);
   }
-  return text + fmt::format("{} (a scale a row) or {} (a scale a matrix)", shape(rows, 1), shape(1, 1));
+  return text + fmt::format("{} (a scale per row) or {} (a scale per matrix)", shape(rows, 1), shape(1, 1));
 }
 
 }  // namespace moemill::model

@@ -1,6 +1,6 @@
-// The files of a model folder and the index that says which tensor is in which of them. An index is a list made by
-// somebody's tool: what it says wrongly or of tensors that nobody needs is told, and only a tensor that is needed and
-// not found is an error.
+// The files of a model folder, and the index that says which tensor is in which file. An index may be wrong, or may
+// name tensors that are not needed: both are reported as warnings, and only a needed tensor that is not found is an
+// error.
 #include <algorithm>
 #include <filesystem>
 #include <set>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t max_index_bytes = 256u << 20;
 
-// Files of weights, of whatever format; a folder that cannot be listed has none.
+// Files of weights in any format. Empty if the folder cannot be listed.
 std::vector<std::string> weight_files(const std::string& dir) {
   std::vector<std::string> names;
   std::error_code error;
@@ -29,7 +29,7 @@ std::vector<std::string> weight_files(const std::string& dir) {
   return names;
 }
 
-[[noreturn]] void no_weights(const std::string& dir) {
+[[noreturn]] void refuse_without_weights(const std::string& dir) {
   const std::vector<std::string> files = weight_files(dir);
   const auto part = std::find_if(files.begin(), files.end(), [](const std::string& name) {
     return name.ends_with(".safetensors") && name.find("-of-") != std::string::npos;
@@ -52,7 +52,6 @@ std::vector<std::string> weight_files(const std::string& dir) {
       dir, but);
 }
 
-// Tensor to the path of its file, as the index says.
 WeightMap read_index(const std::string& path, const std::string& dir) {
   JsonObject index = JsonObject::read(path, max_index_bytes);
   JsonObject map = index.object("weight_map");
@@ -91,7 +90,7 @@ ModelFiles::ModelFiles(const std::string& dir) {
     name_tensors({});
     return;
   }
-  if (!fs::exists(fs::symlink_status(index, error))) no_weights(dir);
+  if (!fs::exists(fs::symlink_status(index, error))) refuse_without_weights(dir);
   origin_ = index.string();
   const WeightMap weight_map = read_index(origin_, dir);
   std::set<std::string> parts;
@@ -115,22 +114,22 @@ void ModelFiles::open(const std::string& path) {
   files_.push_back(std::move(file));
 }
 
-void ModelFiles::name_tensors(const WeightMap& said) {
+void ModelFiles::name_tensors(const WeightMap& index) {
   by_name_.reserve(tensors_.size());
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    auto [other, fresh] = by_name_.emplace(tensors_[i].name, i);
-    if (fresh) continue;
-    const std::string &first = files_[tensors_[other->second].file].path(), &second = files_[tensors_[i].file].path();
-    const auto meant = said.find(tensors_[i].name);
-    if (meant == said.end() || (meant->second != first && meant->second != second)) {
+    auto [known, is_new] = by_name_.emplace(tensors_[i].name, i);
+    if (is_new) continue;
+    const std::string &first = files_[tensors_[known->second].file].path(), &second = files_[tensors_[i].file].path();
+    const auto meant = index.find(tensors_[i].name);
+    if (meant == index.end() || (meant->second != first && meant->second != second)) {
       user_error("{}: is in {} as well: which one is meant?", place(tensors_[i]), first);
     }
-    if (meant->second == second) other->second = i;
+    if (meant->second == second) known->second = i;
   }
-  for (const auto& [tensor, path] : said) {
+  for (const auto& [tensor, path] : index) {
     const TensorInfo* found = find(tensor);
     if (found == nullptr) {
-      promised_.emplace(tensor, path);
+      not_found_.emplace(tensor, path);
     } else if (files_[found->file].path() != path) {
       misplaced_.push_back(tensor);
     }
@@ -138,23 +137,23 @@ void ModelFiles::name_tensors(const WeightMap& said) {
 }
 
 std::string ModelFiles::why_missing(std::string_view name) const {
-  const auto said = promised_.find(std::string(name));
-  if (said == promised_.end()) return "";
-  if (missing_parts_.contains(said->second)) {
-    return fmt::format("it is in {}, which is not there: download it again", said->second);
+  const auto named = not_found_.find(std::string(name));
+  if (named == not_found_.end()) return "";
+  if (missing_parts_.contains(named->second)) {
+    return fmt::format("it is in {}, which is not there: download it again", named->second);
   }
-  return fmt::format("the index says that it is in {}, but it is in no part: download both again", said->second);
+  return fmt::format("the index says that it is in {}, but it is in no part: download both again", named->second);
 }
 
 std::vector<std::string> ModelFiles::index_faults() const {
   std::vector<std::string> lines, nowhere;
   for (const std::string& part : missing_parts_) {
     const auto count =
-        std::count_if(promised_.begin(), promised_.end(), [&](const auto& p) { return p.second == part; });
+        std::count_if(not_found_.begin(), not_found_.end(), [&](const auto& p) { return p.second == part; });
     lines.push_back(
         fmt::format("{} is named by the index but is not there; none of its {} tensors is needed", part, count));
   }
-  for (const auto& [tensor, path] : promised_) {
+  for (const auto& [tensor, path] : not_found_) {
     if (!missing_parts_.contains(path)) nowhere.push_back(tensor);
   }
   if (!nowhere.empty()) {

@@ -44,7 +44,7 @@ std::uint64_t header_length(const std::string& file, std::span<const std::byte> 
   return length;
 }
 
-// nlohmann keeps the last of two equal keys in silence; a header with two is refused, as nobody can say which is meant.
+// nlohmann silently keeps the last of two equal keys. A header with two is refused, because either may be meant.
 nlohmann::json parse_header(const std::string& file, const char* text, std::uint64_t length) {
   using Json = nlohmann::json;
   std::vector<std::unordered_set<std::string>> seen;
@@ -86,7 +86,7 @@ std::vector<std::uint64_t> integers(const nlohmann::json& entry, const char* key
   return values;
 }
 
-// Bytes that the shape needs; empty where it overflows.
+// Bytes that the shape needs; empty if they overflow or are not whole.
 std::optional<std::uint64_t> needed_bytes(const std::vector<std::uint64_t>& shape, std::uint32_t bits) {
   std::uint64_t total = bits;
   for (std::uint64_t extent : shape) {

@@ -10,15 +10,15 @@ namespace {
 
 constexpr std::string_view table = "embed_tokens.weight", language = "language_model.";
 
-// What stands before embed_tokens and the layers: usually "model.". A folder of several models (one that sees, one that
-// speaks) has several; the language model is meant.
+// The prefix of embed_tokens and of the layers, usually "model.". A folder with several models (for images and for
+// language) has several prefixes; the language model's is returned.
 std::string body_of(const ModelFiles& files, const std::string& published) {
   std::vector<std::string> found;
   for (const TensorInfo& t : files.tensors()) {
     if (!t.name.ends_with(table)) continue;
-    const std::string before = t.name.substr(0, t.name.size() - table.size());
-    const bool whole_word = before.empty() || before.ends_with('.');
-    if (whole_word && files.find(before + "layers.0.input_layernorm.weight") != nullptr) found.push_back(before);
+    const std::string prefix = t.name.substr(0, t.name.size() - table.size());
+    const bool whole_word = prefix.empty() || prefix.ends_with('.');
+    if (whole_word && files.find(prefix + "layers.0.input_layernorm.weight") != nullptr) found.push_back(prefix);
   }
   if (found.empty() || std::find(found.begin(), found.end(), published) != found.end()) return published;
   if (found.size() > 1) {
@@ -33,18 +33,19 @@ std::string body_of(const ModelFiles& files, const std::string& published) {
   return found.front();
 }
 
-// The head stands beside the body or in a part of what stands before it: "model.language_model.", "model.", "".
+// The name of the head. Its prefix is the body's or a shorter one: "model.language_model.", "model.", "".
 std::string head_of(const ModelFiles& files, const std::string& body, const std::string& published) {
-  std::string before = body;
-  while (files.find(published + ".weight") == nullptr && !before.empty()) {
-    if (files.find(before + published + ".weight") != nullptr) return before + published;
-    before.pop_back();  // the dot
-    before.resize(before.rfind('.') + 1);
+  std::string prefix = body;
+  while (files.find(published + ".weight") == nullptr && !prefix.empty()) {
+    if (files.find(prefix + published + ".weight") != nullptr) return prefix + published;
+    prefix.pop_back();  // the dot
+    prefix.resize(prefix.rfind('.') + 1);
   }
   return published;
 }
 
-// Names of a layer's experts. transformers 5 has one name for all families in memory and writes it on request.
+// Sets the names of a layer's experts. transformers 5 renames all families' experts alike in memory, and may save them
+// under these names.
 void find_experts(const ModelFiles& files, const std::string& layer, TensorNames& names) {
   auto has = [&](const std::string& name) { return files.find(name) != nullptr; };
   auto router = [&](const std::string& moe) { return layer + moe + "." + names.router + ".weight"; };

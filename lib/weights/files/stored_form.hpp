@@ -1,5 +1,5 @@
-// How the files of one folder name and store the model that its config.json describes: tools save the same weights
-// under several names. Found by looking at the files' headers; used by whoever reads them. Private to weights/.
+// How the files of a folder name and store the model that its config.json describes. Tools save the same weights under
+// different names; the headers of the files show which. Private to weights/.
 #pragma once
 
 #include "model/config.hpp"
@@ -7,10 +7,10 @@
 
 namespace moemill::model {
 
-// `config` with its names as they are in `files`: what stands before the layers (model., nothing,
-// model.language_model., what wrappers add), Mixtral's experts by either name, experts that transformers 5 saved as two
-// tensors a layer. Also whether a router is kept in more than bf16. Where neither form is found, names stay as
-// published. UserError where two models are in the files.
+// `config` with the names that `files` have: the prefix of the layers (model., none, model.language_model., or what
+// wrappers add), Mixtral's experts by either name, experts that transformers 5 saved as two tensors per layer. Also
+// sets whether a router is stored in more than bf16. Names that are not found stay as published. UserError if the files
+// hold several models and none is clearly meant.
 ModelConfig as_stored(ModelConfig config, const ModelFiles& files);
 
 }  // namespace moemill::model

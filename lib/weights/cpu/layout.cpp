@@ -1,19 +1,20 @@
-#include "weights/layout.hpp"
+#include "weights/cpu/layout.hpp"
 
 #include <algorithm>
 
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
 #include "base/numbers/small_floats.hpp"
-#include "kernels/panel.hpp"
+#include "weights/plan_writer.hpp"
 
 namespace moemill::model {
 
 namespace {
 
 constexpr std::uint64_t panel = cpu::panel_columns;
+static_assert(piece_columns % panel == 0, "every piece begins at a panel");
 
-// One scale is common to the columns of each panel that these rows make.
+// Whether one scale is common to all columns of each panel that these rows fill.
 bool has_panel_scales(const StoredRows& rows) {
   const std::uint64_t first = rows.first_row % rows.stored.group_rows, block = rows.stored.block_rows;
   return (block % panel == 0 && first % panel == 0) || first / block == (first + rows.rows - 1) / block;
@@ -41,9 +42,15 @@ cpu::Matrix kept_shape(std::uint32_t k, std::uint32_t n, std::span<const StoredR
 
 }  // namespace
 
+CpuLayout::CpuLayout(std::uint64_t bytes)
+    : memory_(std::make_shared<const MappedMemory>(bytes, "the model's weights")) {}
+
+// Kernels may load whole vectors past the last value.
+std::uint64_t CpuLayout::bytes() const { return used_ + 256; }
+
 HeldWeights CpuLayout::held() const {
   HeldWeights out = held_;
-  out.bf16_bytes = bytes() - out.fp8_bytes - out.mxfp4_bytes;  // vectors included
+  out.bf16_bytes = bytes() - out.fp8_bytes - out.mxfp4_bytes;  // including vectors
   return out;
 }
 
@@ -58,7 +65,7 @@ CpuLayout::Place CpuLayout::take(std::uint32_t k, std::uint32_t n, std::span<con
 std::byte* CpuLayout::take_bytes(std::uint64_t bytes) {
   const std::uint64_t at = used_;
   used_ += round_up(bytes, std::uint64_t{64});
-  return memory_ == nullptr ? nullptr : memory_ + at;
+  return memory_ == nullptr ? nullptr : memory_->data() + at;
 }
 
 CpuLayout::Place CpuLayout::take(const cpu::Matrix& shape) {
@@ -67,15 +74,15 @@ CpuLayout::Place CpuLayout::take(const cpu::Matrix& shape) {
   if (shape.format == cpu::Format::Mxfp4) held_.mxfp4_bytes += bytes;
   Place place{static_cast<MatrixIndex>(matrices_.size()), shape};
   std::byte* memory = take_bytes(bytes);
-  if (!counts_only()) matrices_.push_back({shape, memory});
+  if (memory_ != nullptr) matrices_.push_back({shape, memory});
   place.matrix.data = memory;
   return place;
 }
 
 void CpuLayout::put(const RowsPiece& piece, const ReadRows& rows) const {
   if (piece.table != nullptr) std::copy_n(rows.values, piece.rows * piece.columns, piece.table);
-  for (std::uint32_t i = 0; i < piece.packs; ++i) {
-    const Destination& to = piece.packed[i];
+  for (std::uint32_t i = 0; i < piece.destination_count; ++i) {
+    const Destination& to = piece.destinations[i];
     const auto& [w, memory] = matrices_[to.matrix];
     if (w.format != cpu::Format::Bf16) {
       put_codes(to, rows);
@@ -85,6 +92,10 @@ void CpuLayout::put(const RowsPiece& piece, const ReadRows& rows) const {
     const cpu::PackedPart part{to.first_input, to.inputs, to.first_column, to.columns};
     cpu::pack(packed, w.k, w.n, part, rows.values + to.offset, to.column_stride, to.input_stride);
   }
+}
+
+void CpuLayout::put(const FloatsPiece& piece, const float* values) const {
+  for (std::uint64_t i = 0; i < piece.count; ++i) piece.out[i] = values[i * piece.step];
 }
 
 void CpuLayout::put_codes(const Destination& to, const ReadRows& rows) const {

@@ -1,0 +1,55 @@
+// Writes a load plan for the walk over a model's tensors: cuts tensors into pieces and says where their values go. The
+// cut is the same for every layout, because the weights' digest is a sum over pieces. Private to weights/.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "weights/load_plan.hpp"
+
+namespace moemill::model {
+
+// Layouts rely on how pieces are cut. A piece of outputs holds a multiple of piece_columns columns, except the last one
+// of a tensor. A piece of inputs holds an even number of inputs, likewise except the last one.
+constexpr std::uint32_t piece_columns = 32;
+
+// Columns [first, first + count) of a matrix that has that many inputs.
+struct Columns {
+  MatrixIndex matrix;
+  std::uint32_t inputs;
+  std::uint32_t first, count;
+};
+
+class PlanWriter {
+ public:
+  // Either list may be null; then it is not written.
+  PlanWriter(std::vector<WantedTensor>* tensors, std::vector<Piece>* pieces) : tensors_(tensors), pieces_(pieces) {}
+
+  // Returns the tensor's index.
+  std::uint32_t want(std::string name, std::vector<std::uint64_t> shape, Content content, std::uint64_t inputs);
+
+  // Rows that are outputs, from first_row on. They go to `to` in turn (gate and up may alternate).
+  void outputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to);
+  // Rows that are inputs, from first_row on. Their values are outputs, which go to `to` in turn.
+  void inputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to);
+  // An ExactRouter, whose rows are outputs: its three parts.
+  void exact_outputs(std::uint32_t tensor, const std::array<Columns, 3>& to);
+  // All rows unchanged, row-major. out: [rows, width]
+  void table(std::uint32_t tensor, std::uint64_t rows, std::uint64_t width, bf16* out);
+  // Values first, first + step, ... of a vector. out: [count]
+  void floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t step, std::uint64_t count, float* out);
+  // Rows whose destinations the caller knows.
+  void rows(RowsPiece piece);
+
+  // The readers of the pieces that follow.
+  void set_readers(const Readers& readers) { readers_ = readers; }
+
+ private:
+  std::vector<WantedTensor>* tensors_;
+  std::vector<Piece>* pieces_;
+  Readers readers_;
+};
+
+}  // namespace moemill::model
