@@ -1,5 +1,6 @@
-// Views of memory with shape and space, which kernels and layers pass to each other. A view of one memory space does
-// not convert to a view of another one, so a kernel cannot be called with memory that it cannot access.
+// Views of memory that carry shape and space: what kernels and layers pass to each other. A view of one memory space
+// does not convert to a view of another, so a kernel cannot be given memory that it does not reach. Lists that only the
+// host makes and reads are std::span.
 #pragma once
 
 #include <concepts>
@@ -34,6 +35,23 @@ struct Rows {
   T* row(std::size_t r) const { return data + r * stride; }
   Rows range(std::size_t first, std::size_t count) const { return {row(first), count, width, stride}; }
   Rows columns(std::size_t first, std::size_t count) const { return {data + first, rows, count, stride}; }
+};
+
+// `size` values that lie close together: the weights of a norm, a bias, one factor per row. A view without memory
+// stands for an argument that is not wanted, or for weights that the model does not have.
+template <class T, class Space = Host>
+struct Vector {
+  T* data = nullptr;
+  std::size_t size = 0;
+
+  Vector() = default;
+  Vector(T* data_, std::size_t size_) : data(data_), size(size_) {}
+  // A view for reading of a view for writing.
+  template <class Mutable>
+  requires std::same_as<const Mutable, T> Vector(const Vector<Mutable, Space>& from) : Vector(from.data, from.size) {}
+
+  explicit operator bool() const { return data != nullptr; }
+  Vector range(std::size_t first, std::size_t count) const { return {data + first, count}; }
 };
 
 }  // namespace moemill

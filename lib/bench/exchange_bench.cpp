@@ -14,7 +14,7 @@
 #include "base/error.hpp"
 #include "base/numbers/random.hpp"
 #include "bench/report.hpp"
-#include "layers/dispatch/exchange.hpp"
+#include "layers/cpu/exchange.hpp"
 
 namespace moemill::bench {
 namespace {
@@ -67,7 +67,7 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
   cpu::Stream stream(o.isa, o.threads);
   const model::Placement placement({model::contiguous_slices(o.experts, static_cast<std::uint32_t>(world.size()))});
   const std::vector<int> one_node(static_cast<std::size_t>(world.size()), 0);
-  layers::Exchange exchange(stream, world, placement, o.hidden, o.picks, one_node);
+  cpu::Exchange exchange(stream, world, placement, o.hidden, o.picks, one_node);
   const std::vector<bf16> rows(result.rows * o.hidden, to_bf16(0.5f));
   const std::vector<GlobalExpert> picks = draw_picks(o, result.rows, world.rank());
   const std::vector<float> weights(picks.size(), 0.25f);

@@ -150,7 +150,8 @@ GemmReport measure_gemm(const KernelOptions& options) {
     for (std::size_t rows : options.rows) {
       for (const Weights& w : weights) {
         auto product = [&](std::size_t copy) {
-          cpu::gemm(stream, cpu::RowsBf16{a.data(), shape.first}, rows, w.copy(copy), c.data(), shape.second);
+          cpu::gemm(stream, Rows<const bf16>{a.data(), rows, shape.first}, w.copy(copy),
+                    {c.data(), rows, shape.second});
         };
         const Timing cold = measure(clock, options.seconds, [&](std::size_t call) { product(call % w.copies); });
         const Timing warm = measure(clock, options.seconds, [&](std::size_t) { product(0); });

@@ -66,7 +66,7 @@ struct Rows {
   // page_at(p) is page p of the context.
   template <class PageAt>
   void walk(cpu::Stream& stream, PageAt page_at) {
-    cpu::attention_begin(stream, tile, nullptr, 1);
+    cpu::attention_begin(stream, tile, {});
     for (std::size_t p = begin; p < end; ++p) {
       cpu::attention_page(stream, tile, page_at(p), static_cast<std::uint32_t>(p * page_tokens), page_at(p + 1));
     }

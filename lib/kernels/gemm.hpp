@@ -15,40 +15,22 @@ namespace moemill::cpu {
 
 class Stream;  // kernels/cpu/stream.hpp
 
-// Rows of A. Row r is data + (index ? index[r] : r) * stride. fp32 rows are used as they are, unrounded.
-struct RowsBf16 {
-  const bf16* data;
-  std::size_t stride;
-  const std::uint32_t* index = nullptr;
-};
-struct RowsF32 {
-  const float* data;
-  std::size_t stride;
-  const std::uint32_t* index = nullptr;
+// One product. Row i of C is row i of A times W, or row index[i] of A where there is an index. Rows of A are bf16, or
+// fp32 that is used as it is, unrounded.
+template <class T>
+struct GemmProblem {
+  Rows<const T> a;                    // [rows, w.k]
+  Matrix w;                           // [w.k, w.n]
+  Rows<float> c;                      // [m, w.n]
+  Vector<const std::uint32_t> index;  // [m] rows of A, or none
 };
 
-void gemm(Stream& stream, RowsBf16 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride);
-void gemm(Stream& stream, RowsF32 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride);
+void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c);
+void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c);
 
 // Several independent products, split over the team by problem and column panel: the experts of a layer, or the heads
-// of an attention. Problems with m = 0 are skipped.
-template <class Rows>
-struct GemmProblem {
-  Rows a;
-  std::size_t m;
-  Matrix w;
-  float* c;
-  std::size_t c_stride;
-};
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsBf16>> problems);
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsF32>> problems);
-
-// The same over views; rows of A as they follow each other.
-inline void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c) {
-  gemm(stream, RowsBf16{a.data, a.stride}, a.rows, w, c.data, c.stride);
-}
-inline void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
-  gemm(stream, RowsF32{a.data, a.stride}, a.rows, w, c.data, c.stride);
-}
+// of an attention. Problems without rows are skipped.
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems);
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems);
 
 }  // namespace moemill::cpu

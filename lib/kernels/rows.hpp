@@ -9,6 +9,7 @@
 #include <span>
 
 #include "base/numbers/bf16.hpp"
+#include "base/buffer.hpp"
 #include "base/rotary_pairs.hpp"
 #include "base/rows.hpp"
 
@@ -37,22 +38,22 @@ namespace cpu {
 
 // y = (x * (1 / sqrt(mean(x^2) + eps))) * weight. Either output may be left out: `rounded` feeds matrix products,
 // `exact` the router.
-void rms_norm(Stream& stream, Rows<const float> x, const float* weight, float eps, Rows<bf16> rounded,
+void rms_norm(Stream& stream, Rows<const float> x, Vector<const float> weight, float eps, Rows<bf16> rounded,
               Rows<float> exact);
 
 void round_rows(Stream& stream, Rows<const float> x, Rows<bf16> out);
 // x[r] = table[ids[r]]: the embedding. Ids were checked against the vocabulary.
-void gather_rows(Stream& stream, Rows<const bf16> table, const std::int32_t* ids, Rows<float> x);
-// out[place[r]] = x[r], rows of x.width values that lie close together in `out`.
-void scatter_rows(Stream& stream, Rows<const bf16> x, const std::uint32_t* place, bf16* out);
+void gather_rows(Stream& stream, Rows<const bf16> table, Vector<const std::int32_t> ids, Rows<float> x);
+// out[place[r]] = x[r]
+void scatter_rows(Stream& stream, Rows<const bf16> x, Vector<const std::uint32_t> place, Rows<bf16> out);
 // x += y
 void add_rows(Stream& stream, Rows<float> x, Rows<const float> y);
 // x[r] = fma(scale[r], y[r], x[r]): one factor per row
-void add_scaled_rows(Stream& stream, Rows<float> x, Rows<const float> y, const float* scale);
-// x += bias[width], one bias for all rows
-void add_bias(Stream& stream, Rows<float> x, const float* bias);
-// x[r] += bias_of_row[r][width]: rows of several experts, each with its own
-void add_biases(Stream& stream, Rows<float> x, const float* const* bias_of_row);
+void add_scaled_rows(Stream& stream, Rows<float> x, Rows<const float> y, Vector<const float> scale);
+// x[r] += bias, one [width] for all rows
+void add_bias(Stream& stream, Rows<float> x, Vector<const float> bias);
+// x[r] += bias_of_row[r], which is [width]: rows of several experts, each expert with its own bias
+void add_biases(Stream& stream, Rows<float> x, Vector<const float* const> bias_of_row);
 // x = clamp(x, -limit, limit)
 void clamp_rows(Stream& stream, Rows<float> x, float limit);
 
@@ -75,12 +76,18 @@ void weighted_sum(Stream& stream, Rows<const bf16> y, Rows<const std::uint32_t> 
 void softmax_rows(Stream& stream, Rows<float> x);
 void sigmoid_rows(Stream& stream, Rows<float> x);
 // out[r] = sigmoid(x[r] . weight), the products summed with fma in the 16-lane tree: the gate of a shared expert.
-void sigmoid_dots(Stream& stream, Rows<const float> x, const float* weight, float* out);
+void sigmoid_dots(Stream& stream, Rows<const float> x, Vector<const float> weight, Vector<float> out);
 
 LogSumExp log_sum_exp(Stream& stream, std::span<const float> x);
-// p[i] = exp((x[i] - maximum) * scale), and their sum by the 16-lane tree; p may be null.
-float exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, float* p);
+// p[i] = exp((x[i] - maximum) * scale), and their sum by the 16-lane tree; p may be empty, which gives the sum alone.
+float exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, std::span<float> p);
 
+// The host's values in the memory of the stream's kernels. Those of the CPU read them where they are; the buffer is for
+// a stream with a memory of its own.
+template <class T>
+Vector<const T> upload(Stream&, std::span<const T> from, Buffer<T>&) {
+  return {from.data(), from.size()};
+}
 // Values to the host's memory, row after row without gaps.
 template <class T>
 void download(Stream&, Rows<const T> from, T* out) {

@@ -1,7 +1,8 @@
 // The work of attention in one step, or in one half of it, for all layers: which rows follow each other, where they go
 // in the cache, which pages they read, and their rotary tables. layers/forward makes it on the host once per step, and
-// the backend's attention derives its own work list from it. Nothing in it can change a bit of an answer: blocks of
-// keys are pages, aligned to position 0 of their sequence, and a row does not depend on its neighbours.
+// the backend's attention derives its own work list from it (Attention::Work), in its own memory. Nothing in it can
+// change a bit of an answer: blocks of keys are pages, aligned to position 0 of their sequence, and a row does not
+// depend on its neighbours.
 #pragma once
 
 #include <array>

@@ -27,7 +27,7 @@ struct MicroBatch {
   Rows<float, Space> hidden;   // [rows, hidden] its rows of the residual stream
   Buffer<bf16> normed_values;  // [rows, hidden]
   Buffer<float> exact_values;  // [rows, hidden] unrounded: grouped attention's input, any attention's output, router's
-  Buffer<float> shared_gate;   // [rows] what the shared expert's output is multiplied by, where it has a gate
+  Buffer<float> gate_values;   // [rows] what the shared expert's output is multiplied by, where it has a gate
   Buffer<GlobalExpert> pick_values;  // [rows, picks]
   Buffer<float> weight_values;       // [rows, picks]
   std::size_t picks_per_row = 0;
@@ -37,6 +37,8 @@ struct MicroBatch {
   Rows<float, Space> exact() { return exact_values.rows(plan.rows, hidden.width); }
   Rows<GlobalExpert, Space> picks() { return pick_values.rows(plan.rows, picks_per_row); }
   Rows<float, Space> weights() { return weight_values.rows(plan.rows, picks_per_row); }
+
+  Vector<float, Space> gates() { return {gate_values.data(), plan.rows}; }
 
   void reserve(const model::ModelConfig& config, std::size_t rows);
   std::uint64_t bytes() const;
@@ -59,7 +61,7 @@ struct BlockTools {
 template <class B>
 using LayerWeights = model::LayerWeightsOf<typename B::Matrix>;
 
-// Rows may still be travelling home afterwards: the next block, or finish_block after the last one, takes them in.
+// Outputs may still be on their way back afterwards: the next block, or finish_block after the last one, adds them.
 template <class B>
 void run_block(BlockTools<B>& tools, const LayerWeights<B>& weights, LayerId layer, std::span<MicroBatch<B>> batches);
 template <class B>

@@ -2,12 +2,12 @@
 //
 // Partial order of a block with micro-batches 0 and 1 (with one, drop the second column):
 //
-//   combine(0) of the block before     rows of 1 come home
+//   combine(0) of the block before     outputs of 1 return
 //   attention(0), route(0), dispatch(0)
-//   combine(1) of the block before     rows of 0 travel out
+//   combine(1) of the block before     rows of 0 leave
 //   attention(1), route(1), dispatch(1)
-//   shared(0), experts(0), send home   rows of 1 travel out
-//   shared(1), experts(1), send home   rows of 0 come home
+//   shared(0), experts(0), send back   rows of 1 leave
+//   shared(1), experts(1), send back   outputs of 0 return
 //
 // Within a micro-batch every line needs the one before; attention(1) needs attention(0) where a prompt was cut between
 // them; nothing else. Each row's sums are the same in any order of the lines.
@@ -25,26 +25,33 @@ void MicroBatch<B>::reserve(const model::ModelConfig& config, std::size_t rows) 
   picks_per_row = config.moe.picks;
   normed_values.reserve(rows * config.hidden);
   exact_values.reserve(rows * config.hidden);
-  if (config.moe.shared_gate) shared_gate.reserve(rows);
+  if (config.moe.shared_gate) gate_values.reserve(rows);
   pick_values.reserve(rows * picks_per_row);
   weight_values.reserve(rows * picks_per_row);
 }
 
 template <class B>
 std::uint64_t MicroBatch<B>::bytes() const {
-  return normed_values.capacity_bytes() + exact_values.capacity_bytes() + shared_gate.capacity_bytes() +
+  return normed_values.capacity_bytes() + exact_values.capacity_bytes() + gate_values.capacity_bytes() +
          pick_values.capacity_bytes() + weight_values.capacity_bytes();
+}
+
+// Weights for each value of a hidden row, such as those of a norm.
+template <class B>
+Vector<const float, typename B::Space> hidden_weights(const BlockTools<B>& t, const float* weights) {
+  return {weights, t.config.hidden};
 }
 
 template <class B>
 void attention(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   const ScopeTimer timer(t.totals.attention_seconds);
   // Latent attention takes rounded rows, grouped attention exact ones.
+  const auto norm = hidden_weights(t, w.attention_norm);
   if (t.config.attention == model::AttentionKind::Latent)
-    rms_norm(t.stream, b.hidden, w.attention_norm, t.config.norm_eps, b.normed(), {});
+    rms_norm(t.stream, b.hidden, norm, t.config.norm_eps, b.normed(), {});
   else
-    rms_norm(t.stream, b.hidden, w.attention_norm, t.config.norm_eps, {}, b.exact());
-  t.attention.run(w, layer, b.plan, b.attention, b.normed(), b.exact(), b.exact());
+    rms_norm(t.stream, b.hidden, norm, t.config.norm_eps, {}, b.exact());
+  t.attention.run(w, layer, b.attention, b.normed(), b.exact(), b.exact());
   if (t.trace) trace_attention(*t.trace, t, layer, b);
   add_rows(t.stream, b.hidden, b.exact());
 }
@@ -52,7 +59,7 @@ void attention(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroB
 template <class B>
 void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   const ScopeTimer timer(t.totals.mlp_seconds);
-  rms_norm(t.stream, b.hidden, w.mlp_norm, t.config.norm_eps, b.normed(), {});
+  rms_norm(t.stream, b.hidden, hidden_weights(t, w.mlp_norm), t.config.norm_eps, b.normed(), {});
   t.experts.add_mlp(w.dense, b.normed(), b.hidden);
   if (t.trace) trace_hidden(*t.trace, t, layer, b);
 }
@@ -60,9 +67,9 @@ void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroB
 template <class B>
 void route(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   const ScopeTimer timer(t.totals.mlp_seconds);
-  rms_norm(t.stream, b.hidden, w.mlp_norm, t.config.norm_eps, b.normed(), b.exact());
+  rms_norm(t.stream, b.hidden, hidden_weights(t, w.mlp_norm), t.config.norm_eps, b.normed(), b.exact());
   t.router.run_logits(w.moe, b.exact());
-  if (w.moe.shared_gate) sigmoid_dots(t.stream, b.exact(), w.moe.shared_gate, b.shared_gate.data());
+  if (w.moe.shared_gate) sigmoid_dots(t.stream, b.exact(), hidden_weights(t, w.moe.shared_gate), b.gates());
   if (t.trace) trace_logits(*t.trace, t, layer, b);
   t.router.route(w.moe, layer, b.picks(), b.weights());
   if (t.trace) trace_picks(*t.trace, t, layer, b);
@@ -77,7 +84,7 @@ template <class B>
 void shared_expert(BlockTools<B>& t, const LayerWeights<B>& w, MicroBatch<B>& b) {
   const ScopeTimer timer(t.totals.mlp_seconds);
   if (w.moe.shared_gate)
-    t.experts.add_scaled_mlp(w.moe.shared, b.normed(), b.shared_gate.data(), b.hidden);
+    t.experts.add_scaled_mlp(w.moe.shared, b.normed(), b.gates(), b.hidden);
   else
     t.experts.add_mlp(w.moe.shared, b.normed(), b.hidden);
 }

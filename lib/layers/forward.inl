@@ -58,7 +58,9 @@ struct Forward<B>::State {
   typename B::Head head;
   typename B::Sampler sampler;
   std::vector<MicroBatch<B>> batches;
-  Buffer<float> hidden;  // [rows, hidden] the residual stream
+  Halves halves;           // of the step, where there are two micro-batches
+  Buffer<float> hidden;    // [rows, hidden] the residual stream
+  Buffer<TokenId> tokens;  // [rows] where the backend cannot read the host's
   ForwardTotals totals;
 };
 
@@ -97,7 +99,7 @@ void Forward<B>::State::split(const schedule::Step& step) {
   if (batches.size() == 1) {
     plan_attention(step, step.segments, rope, batches[0].plan);
   } else {
-    const auto halves = halve(step.segments);
+    halve(step.segments, halves);
     for (std::size_t i = 0; i < halves.size(); ++i) plan_attention(step, halves[i], rope, batches[i].plan);
   }
   const auto rows = hidden.rows(step.rows(), config.hidden);
@@ -111,7 +113,7 @@ void Forward<B>::State::split(const schedule::Step& step) {
 template <class B>
 void Forward<B>::State::embed(const schedule::Step& step) {
   const Rows<const bf16, Space> table(weights.embedding, config.vocabulary, config.hidden);
-  gather_rows(stream, table, step.tokens.data(), hidden.rows(step.rows(), config.hidden));
+  gather_rows(stream, table, upload(stream, std::span(step.tokens), tokens), hidden.rows(step.rows(), config.hidden));
 }
 
 template <class B>
@@ -219,7 +221,7 @@ std::uint64_t Forward<B>::workspace_bytes() const {
   const State& s = *state_;
   std::uint64_t bytes = s.attention.workspace_bytes() + s.router.workspace_bytes() + s.experts.workspace_bytes() +
                         s.exchange.workspace_bytes() + s.head.workspace_bytes() + s.hidden.capacity_bytes() +
-                        s.rope.bytes();
+                        s.tokens.capacity_bytes() + s.rope.bytes();
   for (const MicroBatch<B>& b : s.batches) bytes += b.bytes();
   return bytes;
 }

@@ -10,8 +10,8 @@ std::uint32_t rows_of(std::span<const Segment> segments) {
   return rows;
 }
 
-std::array<std::vector<Segment>, 2> halve(std::span<const Segment> segments) {
-  std::array<std::vector<Segment>, 2> halves;
+void halve(std::span<const Segment> segments, Halves& halves) {
+  for (auto& half : halves) half.clear();
   const std::uint32_t rows = rows_of(segments), middle = (rows + 1) / 2, near = rows / 8;
   std::uint32_t done = 0;
   for (const Segment& s : segments) {
@@ -31,7 +31,6 @@ std::array<std::vector<Segment>, 2> halve(std::span<const Segment> segments) {
     }
     done = end;
   }
-  return halves;
 }
 
 }  // namespace moemill::layers

@@ -1,5 +1,5 @@
 // When a completion ends: stop tokens, stop strings, length, repetition, checked after each drawn token at a cost that
-// does not grow with the completion. One a sequence, kept by the mill, which also decodes the text.
+// does not grow with the completion. The generator keeps one per sequence and decodes the text.
 #pragma once
 
 #include <cstdint>

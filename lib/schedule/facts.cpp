@@ -31,6 +31,7 @@ std::size_t rank_for_next_shard(std::span<const Demand> ranks, std::uint64_t all
   return best;
 }
 
+// Allocates nothing unless a rank asks for a shard and there is one.
 std::vector<Claim> deal(std::span<const Facts> facts, const ClaimState& claims) {
   std::vector<Claim> dealt;
   auto wants = [](const Facts& f) { return f.wanted_sequences > 0 && f.wanted_prompt_tokens > 0; };

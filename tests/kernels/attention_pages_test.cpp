@@ -61,7 +61,9 @@ Result attend(Isa isa, const Problem& p, std::size_t from, std::size_t to, Unsee
   cpu::AttentionRows tile{
       rows,           p.dim,      stride,       query.data(), p.first.data() + from, p.last.data() + from,
       maximum.data(), sum.data(), output.data()};
-  cpu::attention_begin(stream, tile, p.sinks.empty() ? nullptr : p.sinks.data() + from, rows);
+  Vector<const float> sinks;
+  if (!p.sinks.empty()) sinks = {p.sinks.data() + from, rows};
+  cpu::attention_begin(stream, tile, sinks);
   for (std::size_t t = 0; t < p.tokens; t += page_positions) {
     bool seen = false;
     for (std::size_t r = from; r < to; ++r) seen |= p.first[r] < t + page_positions && p.last[r] >= t;

@@ -106,7 +106,7 @@ Weights mxfp4(std::uint32_t k, std::uint32_t n, std::size_t row_step) {
 std::vector<float> product(Isa isa, const std::vector<bf16>& a, std::size_t m, const cpu::Matrix& w) {
   cpu::Stream stream(isa, m % 5 == 2 ? 3 : 1);
   Padded<float> c(m, w.n, 5);
-  cpu::gemm(stream, cpu::RowsBf16{a.data(), w.k}, m, w, c.data(), c.stride);
+  cpu::gemm(stream, rows_of(a, m, w.k), w, c.view());
   CHECK(c.padding_untouched());
   std::vector<float> out;
   for (std::size_t r = 0; r < m; ++r) out.insert(out.end(), &c.at(r, 0), &c.at(r, 0) + w.n);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "support.hpp"
 
@@ -24,12 +25,19 @@ struct Weights {
   cpu::Matrix view() const { return {packed.data(), k, n}; }
 };
 
-// Columns [0, n) of m rows; the buffer behind every row is checked.
-template <class Rows>
-std::vector<float> product(Isa isa, int threads, Rows a, std::size_t m, const Weights& w) {
+// Columns [0, n) of the product of all rows, or of those that an index names; the buffer behind every row is checked.
+template <class T>
+std::vector<float> product(Isa isa, int threads, Rows<const T> a, const Weights& w,
+                           const std::vector<std::uint32_t>& index = {}) {
   cpu::Stream stream(isa, threads);
+  const std::size_t m = index.empty() ? a.rows : index.size();
   Padded<float> c(m, w.n, 5);
-  cpu::gemm(stream, a, m, w.view(), c.data(), c.stride);
+  if (index.empty()) {
+    cpu::gemm(stream, a, w.view(), c.view());
+  } else {
+    const cpu::GemmProblem<T> problem{a, w.view(), c.view(), {index.data(), m}};
+    cpu::gemm_grouped(stream, std::span(&problem, 1));
+  }
   CHECK(c.padding_untouched());
   std::vector<float> out;
   for (std::size_t r = 0; r < m; ++r) out.insert(out.end(), &c.at(r, 0), &c.at(r, 0) + w.n);
@@ -126,7 +134,7 @@ TEST_CASE("gemm: the plain body is one ascending chain of fused multiply-adds") 
   const std::size_t m = 4;
   Weights w(k, n, 7);
   auto a = random_floats(m * k, 8);
-  auto c = product(Isa::Plain, 1, cpu::RowsF32{a.data(), k}, m, w);
+  auto c = product(Isa::Plain, 1, rows_of(a, m, k), w);
   for (std::size_t r = 0; r < m; ++r) {
     for (std::uint32_t j = 0; j < n; ++j) {
       float sum = 0;
@@ -152,8 +160,8 @@ TEST_CASE("gemm: vector bodies, threads and row counts give the plain body's bit
     CAPTURE(n);
     Weights w(k, n, k + n);
     auto a = random_bf16(most * k, 11);
-    const cpu::RowsBf16 rows{a.data(), k};
-    auto all = product(Isa::Plain, 1, rows, most, w);
+    const Rows<const bf16> rows = rows_of(a, most, k);
+    auto all = product(Isa::Plain, 1, rows, w);
     for (Isa isa : vector_isas()) {
       for (std::size_t m = 1; m <= most; m += m < 40 ? 1 : 13) {
         for (int threads : {1, 2, 3}) {
@@ -161,11 +169,11 @@ TEST_CASE("gemm: vector bodies, threads and row counts give the plain body's bit
           std::vector<float> expected(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(m * n));
           CAPTURE(m);
           CAPTURE(threads);
-          REQUIRE(same_bits(product(isa, threads, rows, m, w), expected));
+          REQUIRE(same_bits(product(isa, threads, rows.range(0, m), w), expected));
         }
       }
     }
-    CHECK(same_bits(product(Isa::Plain, 3, rows, most, w), all));
+    CHECK(same_bits(product(Isa::Plain, 3, rows, w), all));
   }
 }
 
@@ -177,12 +185,14 @@ TEST_CASE("gemm: more rows than a chunk, both kinds of rows, gathered and stride
   auto f = random_floats(m * (k + 3), 3);
   std::vector<std::uint32_t> index(m);
   for (std::size_t i = 0; i < m; ++i) index[i] = static_cast<std::uint32_t>(philox(4, i)[0] % m);
-  auto plain_a = product(Isa::Plain, 1, cpu::RowsBf16{a.data(), k + 3}, m, w);
-  auto plain_f = product(Isa::Plain, 1, cpu::RowsF32{f.data(), k + 3, index.data()}, m, w);
+  const Rows<const bf16> rounded = rows_of(a, m, k, k + 3);
+  const Rows<const float> exact = rows_of(f, m, k, k + 3);
+  auto plain_a = product(Isa::Plain, 1, rounded, w);
+  auto plain_f = product(Isa::Plain, 1, exact, w, index);
   for (Isa isa : vector_isas()) {
-    CHECK(same_bits(product(isa, 2, cpu::RowsBf16{a.data(), k + 3}, m, w), plain_a));
-    CHECK(same_bits(product(isa, 1, cpu::RowsF32{f.data(), k + 3, index.data()}, m, w), plain_f));
-    auto gathered = product(isa, 1, cpu::RowsBf16{a.data(), k + 3, index.data()}, m, w);
+    CHECK(same_bits(product(isa, 2, rounded, w), plain_a));
+    CHECK(same_bits(product(isa, 1, exact, w, index), plain_f));
+    auto gathered = product(isa, 1, rounded, w, index);
     for (std::size_t r = 0; r < m; ++r) {
       REQUIRE(std::memcmp(&gathered[r * n], &plain_a[index[r] * n], n * sizeof(float)) == 0);
     }
@@ -194,11 +204,11 @@ TEST_CASE("gemm: a split by columns changes nothing") {
   Weights whole(k, n, 21);
   auto a = random_bf16(20 * k, 22);
   for (Isa isa : vector_isas()) {
-    auto all = product(isa, 1, cpu::RowsBf16{a.data(), k}, 20, whole);
+    auto all = product(isa, 1, rows_of(a, 20, k), whole);
     for (std::uint32_t first = 0; first < n; first += 32) {
       Weights part(k, 32, 21);
       cpu::pack(part.packed.data(), k, 32, whole.source.data() + std::size_t{first} * k, k, 1, 0, 32);
-      auto c = product(isa, 1, cpu::RowsBf16{a.data(), k}, 20, part);
+      auto c = product(isa, 1, rows_of(a, 20, k), part);
       for (std::size_t r = 0; r < 20; ++r) {
         REQUIRE(std::memcmp(&c[r * 32], &all[r * n + first], 32 * sizeof(float)) == 0);
       }
@@ -224,15 +234,14 @@ TEST_CASE("gemm: grouped problems equal single ones for any number of threads") 
         rows.push_back(random_floats(c.m * c.k, c.m));
         outputs.emplace_back(c.m, c.n, 3);
       }
-      std::vector<cpu::GemmProblem<cpu::RowsF32>> problems;
+      std::vector<cpu::GemmProblem<float>> problems;
       for (std::size_t i = 0; i < cases.size(); ++i) {
-        problems.push_back(
-            {{rows[i].data(), cases[i].k}, cases[i].m, weights[i].view(), outputs[i].data(), outputs[i].stride});
+        problems.push_back({rows_of(rows[i], cases[i].m, cases[i].k), weights[i].view(), outputs[i].view(), {}});
       }
       cpu::gemm_grouped(stream, problems);
       for (std::size_t i = 0; i < cases.size(); ++i) {
         CHECK(outputs[i].padding_untouched());
-        auto alone = product(Isa::Plain, 1, cpu::RowsF32{rows[i].data(), cases[i].k}, cases[i].m, weights[i]);
+        auto alone = product(Isa::Plain, 1, rows_of(rows[i], cases[i].m, cases[i].k), weights[i]);
         for (std::size_t r = 0; r < cases[i].m; ++r) {
           REQUIRE(std::memcmp(&outputs[i].at(r, 0), &alone[r * cases[i].n], cases[i].n * sizeof(float)) == 0);
         }
@@ -252,12 +261,12 @@ TEST_CASE("gemm: denormals, signed zeros and infinities as IEEE has them") {
     if (!cpu::available(isa)) continue;
     std::vector<float> a = {0x1p-133f, 0, 0, 0};
     set(1);
-    for (float c : product(isa, 1, cpu::RowsF32{a.data(), k}, 1, w)) REQUIRE(c == 0x1p-133f);
+    for (float c : product(isa, 1, rows_of(a, 1, k), w)) REQUIRE(c == 0x1p-133f);
     a = {-0.0f, -0.0f, 0.0f, -0.0f};
-    for (float c : product(isa, 1, cpu::RowsF32{a.data(), k}, 1, w)) REQUIRE((c == 0 && !std::signbit(c)));
+    for (float c : product(isa, 1, rows_of(a, 1, k), w)) REQUIRE((c == 0 && !std::signbit(c)));
     a = {std::numeric_limits<float>::infinity(), 1, 1, 1};
-    for (float c : product(isa, 1, cpu::RowsF32{a.data(), k}, 1, w)) REQUIRE(c == a[0]);
+    for (float c : product(isa, 1, rows_of(a, 1, k), w)) REQUIRE(c == a[0]);
     set(0);
-    for (float c : product(isa, 1, cpu::RowsF32{a.data(), k}, 1, w)) REQUIRE(std::isnan(c));
+    for (float c : product(isa, 1, rows_of(a, 1, k), w)) REQUIRE(std::isnan(c));
   }
 }

@@ -50,8 +50,9 @@ TEST_CASE_TEMPLATE("rows: exp is within 2 ulp, exact at 0, and ends in 0 and inf
   for (std::size_t i = 0; i < n; ++i) x[i] = -104.0f + static_cast<float>(i) * (193.0f / static_cast<float>(n));
   std::vector<float> special = {0.0f, -0.0f, 88.72f, 89.5f, 1e30f, infinity, -103.9f, -104.5f, -1e30f, -infinity};
   x.insert(x.end(), special.begin(), special.end());
-  auto p =
-      everywhere<B, float>(1, x.size(), [&](auto& s, Padded<float>& out) { exp_row(s, x, 0.0f, 1.0f, out.data()); });
+  auto p = everywhere<B, float>(1, x.size(), [&](auto& s, Padded<float>& out) {
+    exp_row(s, x, 0.0f, 1.0f, {out.data(), x.size()});
+  });
   double worst = 0;
   for (std::size_t i = 0; i < n; ++i) {
     double exact = std::exp(double{x[i]});
@@ -106,14 +107,14 @@ TEST_CASE_TEMPLATE("rows: sums follow the sixteen-lane tree", B, OnCpu) {
     auto x = random_floats(width, width, 4.0f);
     std::vector<float> p(width);
     const auto streams = B::streams();
-    const float sum = exp_row(*streams.back(), x, 1.5f, 0.75f, p.data());
+    const float sum = exp_row(*streams.back(), x, 1.5f, 0.75f, p);
     float lane[16] = {};
     for (std::size_t i = 0; i < width; ++i) lane[i % 16] += p[i];
     for (int half = 8; half > 0; half /= 2) {
       for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
     }
     CHECK(sum == lane[0]);
-    for (const auto& stream : streams) CHECK(exp_row(*stream, x, 1.5f, 0.75f, nullptr) == sum);
+    for (const auto& stream : streams) CHECK(exp_row(*stream, x, 1.5f, 0.75f, {}) == sum);
     for (std::size_t i = 0; i < width; ++i) {
       double exact = std::exp((double{x[i]} - 1.5) * 0.75);
       CHECK(std::fabs(p[i] - exact) <= 8 * 0x1p-24 * exact);  // argument up to 4.2: 4 ulp of it, and exp's own 2
@@ -128,11 +129,11 @@ TEST_CASE_TEMPLATE("rows: rms_norm", B, OnCpu) {
     auto weight = random_floats(width, 2);
     const float eps = 1e-6f;
     auto exact = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& out) {
-      rms_norm(s, rows_of(x, rows, width, width + 2), weight.data(), eps, {}, out.view());
+      rms_norm(s, rows_of(x, rows, width, width + 2), vector_of(weight), eps, {}, out.view());
     });
     auto rounded = everywhere<B, bf16>(rows, width, [&](auto& s, Padded<bf16>& out) {
       std::vector<float> beside(rows * width);
-      rms_norm(s, rows_of(x, rows, width, width + 2), weight.data(), eps, out.view(), {beside.data(), rows, width});
+      rms_norm(s, rows_of(x, rows, width, width + 2), vector_of(weight), eps, out.view(), {beside.data(), rows, width});
     });
     for (std::size_t r = 0; r < rows; ++r) {
       double squares = 0;
@@ -155,9 +156,9 @@ TEST_CASE_TEMPLATE("rows: a row of many equals the row alone", B, OnCpu) {
   const auto streams = B::streams();
   auto& stream = *streams.back();
   std::vector<float> many(rows * width), one(width);
-  rms_norm(stream, rows_of(x, rows, width), weight.data(), 1e-5f, {}, {many.data(), rows, width});
+  rms_norm(stream, rows_of(x, rows, width), vector_of(weight), 1e-5f, {}, {many.data(), rows, width});
   for (std::size_t r = 0; r < rows; ++r) {
-    rms_norm(stream, rows_of(x, rows, width).range(r, 1), weight.data(), 1e-5f, {}, {one.data(), 1, width});
+    rms_norm(stream, rows_of(x, rows, width).range(r, 1), vector_of(weight), 1e-5f, {}, {one.data(), 1, width});
     REQUIRE(std::memcmp(one.data(), &many[r * width], width * sizeof(float)) == 0);
   }
 }
@@ -176,8 +177,9 @@ TEST_CASE_TEMPLATE("rows: rounding and gathering", B, OnCpu) {
     }
     auto table = random_bf16(6 * width, 3);
     const std::int32_t ids[] = {5, 0, 5, 2};
-    auto picked = everywhere<B, float>(
-        rows, width, [&](auto& s, Padded<float>& o) { gather_rows(s, rows_of(table, 6, width), ids, o.view()); });
+    auto picked = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
+      gather_rows(s, rows_of(table, 6, width), {ids, rows}, o.view());
+    });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
         REQUIRE(picked.at(r, c) == to_float(table[static_cast<std::size_t>(ids[r]) * width + c]));
@@ -193,7 +195,7 @@ TEST_CASE_TEMPLATE("rows: adding rows and a bias", B, OnCpu) {
     auto sum = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       fill(o, x);
       add_rows(s, o.view(), rows_of(y, rows, width, width + 1));
-      add_bias(s, o.view(), y.data());
+      add_bias(s, o.view(), {y.data(), width});
     });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
@@ -219,7 +221,7 @@ TEST_CASE_TEMPLATE("rows: clamping and scattering", B, OnCpu) {
     auto rounded = random_bf16(rows * (width + 2), 6);
     const std::uint32_t place[] = {6, 0, 3, 1, 5};
     auto out = everywhere<B, bf16>(1, 7 * width, [&](auto& s, Padded<bf16>& o) {
-      scatter_rows(s, rows_of(rounded, rows, width, width + 2), place, o.data());
+      scatter_rows(s, rows_of(rounded, rows, width, width + 2), {place, rows}, {o.data(), 7, width});
     });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) REQUIRE(out.at(0, place[r] * width + c) == rounded[r * (width + 2) + c]);
@@ -236,11 +238,11 @@ TEST_CASE_TEMPLATE("rows: every row with its own bias or factor", B, OnCpu) {
     for (std::size_t r = 0; r < rows; ++r) bias_of_row.push_back(&y[r * 5 % rows * (width + 1)]);
     auto biased = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       fill(o, x);
-      add_biases(s, o.view(), bias_of_row.data());
+      add_biases(s, o.view(), {bias_of_row.data(), rows});
     });
     auto scaled = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       fill(o, x);
-      add_scaled_rows(s, o.view(), rows_of(y, rows, width, width + 1), scale.data());
+      add_scaled_rows(s, o.view(), rows_of(y, rows, width, width + 1), {scale.data(), rows});
     });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
@@ -256,7 +258,7 @@ TEST_CASE_TEMPLATE("rows: the sigmoid of a dot product follows the sixteen-lane 
     const std::size_t rows = 6;
     auto x = random_floats(rows * (width + 2), 1), weight = random_floats(width, 2);
     auto out = everywhere<B, float>(1, rows, [&](auto& s, Padded<float>& o) {
-      sigmoid_dots(s, rows_of(x, rows, width, width + 2), weight.data(), o.data());
+      sigmoid_dots(s, rows_of(x, rows, width, width + 2), vector_of(weight), {o.data(), rows});
     });
     for (std::size_t r = 0; r < rows; ++r) {
       float lane[16] = {};

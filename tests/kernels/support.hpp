@@ -67,6 +67,11 @@ Rows<const T> rows_of(const std::vector<T>& values, std::size_t rows, std::size_
 }
 
 template <class T>
+Vector<const T> vector_of(const std::vector<T>& values) {
+  return {values.data(), values.size()};
+}
+
+template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }

@@ -1,4 +1,4 @@
-// The latent cache, the rotary table and the plan of attention by themselves.
+// The KV cache, the rotary table, the plan of attention and the tiles of latent attention by themselves.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -6,16 +6,16 @@
 
 #include "base/error.hpp"
 #include "layers/attention_plan.hpp"
-#include "layers/cpu/kv_cache.hpp"
-#include "layers/cpu/latent_tiles.hpp"
+#include "layers/cpu/attention/latent_tiles.hpp"
+#include "layers/on_cpu.hpp"
 #include "layers/rope_table.hpp"
 
 using namespace moemill;
 using namespace moemill::layers;
-using cpu::KvCache;
 using schedule::page_tokens;
 using schedule::RowKind;
 using schedule::Step;
+using test::OnCpu;
 
 namespace {
 
@@ -39,13 +39,14 @@ void add(Step& step, RowKind kind, std::uint32_t first, std::uint32_t rows) {
   }
 }
 
+template <class On>
 void check_grouped_copies(std::uint32_t head_dim) {
   model::ModelConfig config;
   config.layers = 3;
   config.attention = model::AttentionKind::Grouped;
   config.gqa.kv_heads = 2, config.gqa.head_dim = head_dim, config.gqa.window = 8;
   config.gqa.layer_has_window = {true, false, true};
-  KvCache cache(config, {2, 3});
+  typename On::Backend::KvCache cache(config, {2, 3});
   const std::size_t width = cache.width();
   CHECK(width == 4 * head_dim);
   CHECK(cache.bytes() == (2u + 3 + 3) * page_tokens * width * 2);
@@ -56,7 +57,7 @@ void check_grouped_copies(std::uint32_t head_dim) {
     // Values that bf16 holds, different everywhere in a layer's first pages.
     for (std::int32_t l = 0; l < 3; ++l) {
       for (std::size_t i = 0; i < tokens[l] * width; ++i) {
-        cache.layer({l})[i] = to_bf16(static_cast<float>(i % 211) - static_cast<float>(i / 211));
+        cache.layer({l}).data[i] = to_bf16(static_cast<float>(i % 211) - static_cast<float>(i / 211));
       }
     }
     std::vector<std::vector<float>> before;
@@ -84,32 +85,34 @@ void check_grouped_copies(std::uint32_t head_dim) {
 
 }  // namespace
 
-TEST_CASE("a filled cache has values of magnitude 0.5 to 1 of either sign, the same for the same seed and any team") {
-  cpu::Stream one(cpu::best_isa(), 1), three(cpu::best_isa(), 3);
+TEST_CASE_TEMPLATE("a filled cache holds values from 0.5 to 1 of either sign, the same for any team of threads", On,
+                   OnCpu) {
+  using KvCache = typename On::Backend::KvCache;
+  auto one = On::stream(1), three = On::stream(3);
   KvCache a(small_config(), {3, 0}), b(small_config(), {3, 0}), c(small_config(), {3, 0});
   a.fill(one, 1), b.fill(three, 1), c.fill(one, 2);
   std::size_t negative = 0, different = 0;
   const std::size_t values = a.bytes() / sizeof(bf16);
   for (std::size_t i = 0; i < values; ++i) {
-    const float value = to_float(a.layer({0})[i]);
+    const float value = to_float(a.layer({0}).data[i]);
     REQUIRE(std::abs(value) >= 0.5f);
     REQUIRE(std::abs(value) < 1.0f);
-    REQUIRE(a.layer({0})[i] == b.layer({0})[i]);
+    REQUIRE(a.layer({0}).data[i] == b.layer({0}).data[i]);
     negative += value < 0 ? 1 : 0;
-    different += a.layer({0})[i] == c.layer({0})[i] ? 0 : 1;
+    different += a.layer({0}).data[i] == c.layer({0}).data[i] ? 0 : 1;
   }
   CHECK(negative > values / 3);
   CHECK(negative < values * 2 / 3);
   CHECK(different > values / 2);
 }
 
-TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else") {
-  KvCache cache(small_config(), {4, 0});
+TEST_CASE_TEMPLATE("a page copy takes the first tokens, in every layer, and nothing else", On, OnCpu) {
+  typename On::Backend::KvCache cache(small_config(), {4, 0});
   CHECK(cache.width() == 14);
   CHECK(cache.bytes() == 3u * 4 * page_tokens * 14 * 2);
   for (std::int32_t l = 0; l < 3; ++l) {
     for (std::size_t i = 0; i < 4 * page_tokens * 14; ++i) {
-      cache.layer({l})[i] = {static_cast<std::uint16_t>(i + 7 * static_cast<std::size_t>(l))};
+      cache.layer({l}).data[i] = {static_cast<std::uint16_t>(i + 7 * static_cast<std::size_t>(l))};
     }
   }
   const schedule::PageCopy copy{schedule::PageGroup::Full, {3}, {1}, 5};
@@ -118,15 +121,16 @@ TEST_CASE("a page copy takes the first tokens, in every layer, and nothing else"
     for (std::size_t i = 0; i < 4 * page_tokens * 14; ++i) {
       const std::size_t to = page_tokens * 14, from = 3 * page_tokens * 14;
       const std::size_t source = i >= to && i < to + 5 * 14 ? i - to + from : i;
-      REQUIRE(cache.layer({l})[i].bits == static_cast<std::uint16_t>(source + 7 * static_cast<std::size_t>(l)));
+      REQUIRE(cache.layer({l}).data[i].bits == static_cast<std::uint16_t>(source + 7 * static_cast<std::size_t>(l)));
     }
   }
   const schedule::PageCopy outside{schedule::PageGroup::Full, {4}, {1}, 5};
   CHECK_THROWS_AS(cache.copy({&outside, 1}), ContractViolation);
 }
 
-TEST_CASE("a page copy of grouped attention takes the first tokens of every layer of its group and nothing else") {
-  for (std::uint32_t head_dim : {6u, 7u}) check_grouped_copies(head_dim);
+TEST_CASE_TEMPLATE(
+    "a page copy of grouped attention takes the first tokens of every layer of its group and nothing else", On, OnCpu) {
+  for (std::uint32_t head_dim : {6u, 7u}) check_grouped_copies<On>(head_dim);
 }
 
 TEST_CASE("rotary tables hold cosines and sines of angles rounded to fp32") {

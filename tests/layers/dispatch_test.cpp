@@ -21,7 +21,7 @@ model::Placement some_twice() {
   return model::Placement({model::contiguous_slices(0, 3), routed});
 }
 
-std::vector<std::uint32_t> list(std::span<const std::uint32_t> values) { return {values.begin(), values.end()}; }
+std::vector<std::uint32_t> list(Vector<const std::uint32_t> values) { return {values.data, values.data + values.size}; }
 
 }  // namespace
 
@@ -67,10 +67,10 @@ TEST_CASE("records: a row goes to a rank once, and its outputs are numbered by r
   std::vector<bf16> values;
   for (std::uint16_t i = 0; i < 3 * 5; ++i) values.push_back({i});
   const std::vector<GlobalExpert> picks{{1}, {2}, {0}, {3}, {2}, {3}};
-  const RoutedRows rows{{values.data(), 3, 4, 5}, picks, table.holders({1})};
+  const RoutedPicks routed{picks, table.holders({1})};
   RecordPacker packer(form, 2, 3);
   Shares shares{std::vector<std::uint32_t>(3), std::vector<std::uint32_t>(3)};
-  packer.count(rows, shares);
+  packer.count(routed, shares);
   CHECK(shares.records == std::vector<std::uint32_t>{2, 2, 1});
   CHECK(shares.outputs == std::vector<std::uint32_t>{3, 2, 1});
 
@@ -79,9 +79,10 @@ TEST_CASE("records: a row goes to a rank once, and its outputs are numbered by r
   std::byte* const first_record[] = {memory, memory + 2 * 16, memory + 4 * 16};
   const std::uint32_t first_output[] = {3, 0, 2};  // own outputs behind those of others
   std::uint32_t output_of_pick[6];
-  ThreadTeam team(1);
-  packer.pack(team, rows, first_record, first_output, output_of_pick);
-  CHECK(list(output_of_pick) == std::vector<std::uint32_t>{2, 0, 3, 4, 1, 5});
+  const auto copies = packer.pack(routed, first_record, first_output, output_of_pick);
+  CHECK(copies.size() == 5);
+  for (const RowCopy& copy : copies) std::memcpy(copy.record, values.data() + copy.row * 5, form.row_bytes());
+  CHECK(list({output_of_pick, 6}) == std::vector<std::uint32_t>{2, 0, 3, 4, 1, 5});
   const std::uint16_t rows_sent[] = {1, 2, 0, 2, 0};
   const std::vector<std::vector<std::uint16_t>> slots{{0, 1}, {1}, {1}, {1}, {2}};
   for (std::size_t r = 0; r < 5; ++r) {

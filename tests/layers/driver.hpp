@@ -11,13 +11,12 @@
 #include <string>
 #include <vector>
 
-#include "layers/cpu/cpu.hpp"
+#include "layers/on_cpu.hpp"
 #include "layers/trace.hpp"
 #include "model/config.hpp"
 #include "schedule/step.hpp"
 #include "support/placements.hpp"
 #include "system/comm/comm.hpp"
-#include "weights/cpu/weights.hpp"
 
 namespace moemill::test {
 
@@ -53,16 +52,6 @@ inline TokenId best_token(const float* logits, std::size_t vocabulary) {
   return static_cast<TokenId>(std::max_element(logits, logits + vocabulary) - logits);
 }
 
-// A backend that tests of the forward pass run on. A second one is a structure of the same names.
-struct OnCpu {
-  using Backend = Cpu;
-  static cpu::Stream stream(const Layout& layout) { return cpu::Stream(layout.isa, layout.threads); }
-  static model::Weights weights(const std::string& dir, const model::ModelConfig& config,
-                                const model::Placement& placement, DomainRank rank) {
-    return model::load_weights(dir, config, placement, rank, "auto");
-  }
-};
-
 // One rank of the job. trace: of the last step.
 template <class On>
 class Player {
@@ -74,7 +63,7 @@ class Player {
         config_(model::read_config(dir)),
         placement_(placement_for(config_, static_cast<std::uint32_t>(comm.size()), layout.experts)),
         weights_(On::weights(dir, config_, placement_, {comm.rank()})),
-        stream_(On::stream(layout)),
+        stream_(On::stream(layout.threads, layout.isa)),
         nodes_(static_cast<std::size_t>(comm.size()), 0),
         forward_(stream_, config_, weights_, placement_, comm, nodes_,
                  {.max_rows = 64,

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/numbers/random.hpp"
-#include "layers/dispatch/exchange.hpp"
+#include "layers/on_cpu.hpp"
 #include "support/placements.hpp"
 
 namespace moemill::test {
@@ -64,6 +64,7 @@ inline std::vector<int> nodes_of_two(int ranks) {
 }
 
 // One rank of a domain that goes through rounds, on two channels.
+template <class On>
 class ExchangeTester {
  public:
   ExchangeTester(Comm comm, const ExchangeCase& shape, Spread spread)
@@ -83,14 +84,14 @@ class ExchangeTester {
   }
 
   void compute(int channel) {
-    layers::ReceivedRows received = exchange_.finish_dispatch(channel);
+    const auto received = exchange_.finish_dispatch(channel);
     check_received(received, all_[static_cast<std::size_t>(channel)]);
     const auto slots = placement_.layer({0}).slots(me());
     for (std::size_t s = 0; s < slots.size(); ++s)
-      for (std::size_t p = received.expert_begin[s]; p < received.expert_begin[s + 1]; ++p)
+      for (std::size_t p = received.expert_begin.data[s]; p < received.expert_begin.data[s + 1]; ++p)
         for (std::uint32_t i = 0; i < shape_.hidden; ++i)
-          received.outputs[std::size_t{received.place[p]} * shape_.hidden + i] =
-              expert_output(received.rows.row(received.row[p])[i], slots[s], i);
+          received.outputs.row(received.place.data[p])[i] =
+              expert_output(received.rows.row(received.row.data[p])[i], slots[s], i);
     exchange_.begin_combine(channel);
     expect_returned(all_[static_cast<std::size_t>(channel)]);
   }
@@ -162,52 +163,53 @@ class ExchangeTester {
 
   // Every slot gets the rows of all ranks that picked its expert and chose this rank, own rows first, then by rank and
   // row; every output has a place of its own.
-  void check_received(const layers::ReceivedRows& received, const std::vector<Batch>& all) const {
+  void check_received(const layers::ReceivedRows<>& received, const std::vector<Batch>& all) const {
     std::vector<int> sources{comm_.rank()};
     for (int r = 0; r < comm_.size(); ++r)
       if (r != comm_.rank()) sources.push_back(r);
     const auto slots = placement_.layer({0}).slots(me());
-    CHECK(received.expert_begin.size() == slots.size() + 1);
-    CHECK(received.expert_begin.back() == received.row.size());
+    REQUIRE(received.expert_begin.size == slots.size() + 1);
+    CHECK(received.expert_begin.data[slots.size()] == received.row.size);
     bool same = true;
     std::size_t pair = 0;
     for (std::size_t s = 0; s < slots.size(); ++s) {
-      CHECK(received.expert_begin[s] == pair);
+      CHECK(received.expert_begin.data[s] == pair);
       for (int source : sources) {
         const Batch& theirs = all[static_cast<std::size_t>(source)];
         for (std::size_t i = 0; i < theirs.picks.size(); ++i) {
           if (theirs.picks[i] != slots[s] || computes(slots[s], {source}) != me()) continue;
-          if (pair == received.row.size()) {
+          if (pair == received.row.size) {
             FAIL_CHECK("a row is missing");
             return;
           }
           const bf16* sent = theirs.rows.data() + i / shape_.picks * shape_.hidden;
-          same = same && received.row[pair] < received.rows.rows &&
-                 std::equal(sent, sent + shape_.hidden, received.rows.row(received.row[pair]));
+          same = same && received.row.data[pair] < received.rows.rows &&
+                 std::equal(sent, sent + shape_.hidden, received.rows.row(received.row.data[pair]));
           ++pair;
         }
       }
     }
     CHECK(same);
-    CHECK(pair == received.row.size());
-    std::vector<std::uint32_t> places(received.place.begin(), received.place.end());
+    CHECK(pair == received.row.size);
+    std::vector<std::uint32_t> places(received.place.data, received.place.data + received.place.size);
     std::sort(places.begin(), places.end());
     CHECK(std::adjacent_find(places.begin(), places.end()) == places.end());
   }
 
-  cpu::Stream stream_;
+  typename On::Backend::Stream stream_ = On::stream();
   Comm comm_;
   ExchangeCase shape_;
   model::Placement placement_;
-  layers::Exchange exchange_;
+  typename On::Backend::Exchange exchange_;
   std::array<std::vector<Batch>, 2> all_;  // by channel: every rank's batch
   layers::ExchangeTotals expected_;
   Traffic intra_, inter_;
 };
 
 // One layer after the other on one channel.
-inline void check_rounds(Comm comm, const ExchangeCase& shape, Spread spread) {
-  ExchangeTester tester(comm, shape, spread);
+template <class On>
+void check_rounds(Comm comm, const ExchangeCase& shape, Spread spread) {
+  ExchangeTester<On> tester(comm, shape, spread);
   for (int round = 0; round < 15; ++round) {
     tester.send(0, round);
     tester.compute(0);
@@ -218,8 +220,9 @@ inline void check_rounds(Comm comm, const ExchangeCase& shape, Spread spread) {
 
 // Two micro-batches in the block's order, each travelling while the other computes, with progress called in between by
 // some ranks and not by others.
-inline void check_overlap(Comm comm, const ExchangeCase& shape, Spread spread) {
-  ExchangeTester tester(comm, shape, spread);
+template <class On>
+void check_overlap(Comm comm, const ExchangeCase& shape, Spread spread) {
+  ExchangeTester<On> tester(comm, shape, spread);
   auto maybe_progress = [&](int step) {
     for (int i = 0; i < (step * 7 + comm.rank() * 3) % 4; ++i) tester.progress();
   };
@@ -250,12 +253,13 @@ inline const std::vector<ExchangeCase>& exchange_cases() {
   return cases;
 }
 
-inline void check_exchange(Comm comm) {
+template <class On>
+void check_exchange(Comm comm) {
   for (const ExchangeCase& shape : exchange_cases()) {
     CAPTURE(shape.experts);
     for (Spread spread : {Spread::Slices, Spread::Shuffled, Spread::SomeTwice}) {
-      check_rounds(comm, shape, spread);
-      check_overlap(comm, shape, spread);
+      check_rounds<On>(comm, shape, spread);
+      check_overlap<On>(comm, shape, spread);
     }
   }
 }

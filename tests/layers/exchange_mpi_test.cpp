@@ -5,7 +5,12 @@
 #include "support/on_world.hpp"
 
 using namespace moemill;
+using test::OnCpu;
 
-TEST_CASE("rows travel to their experts and come home on MPI ranks") { test::on_world(test::check_exchange); }
+TEST_CASE_TEMPLATE("rows travel to their experts and come home on MPI ranks", On, OnCpu) {
+  test::on_world(test::check_exchange<On>);
+}
 
-TEST_CASE("a routed layer gives the same bytes on any number of MPI ranks") { test::on_world(test::check_moe_layer); }
+TEST_CASE_TEMPLATE("a routed layer gives the same bytes on any number of MPI ranks", On, OnCpu) {
+  test::on_world(test::check_moe_layer<On>);
+}

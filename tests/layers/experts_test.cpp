@@ -1,16 +1,15 @@
-#include "layers/cpu/experts.hpp"
-
 #include <cmath>
 
 #include "kernels/rows.hpp"
 #include "moe_cases.inl"
 
 using namespace moemill;
+using test::OnCpu;
 
-TEST_CASE("a routed layer gives the same bytes on any number of loopback ranks and threads") {
+TEST_CASE_TEMPLATE("a routed layer gives the same bytes on any number of loopback ranks and threads", On, OnCpu) {
   for (int ranks = 1; ranks <= 5; ++ranks) {
     CAPTURE(ranks);
-    run_loopback(ranks, test::check_moe_layer);
+    run_loopback(ranks, test::check_moe_layer<On>);
   }
 }
 
@@ -23,7 +22,8 @@ double activated(const model::Moe& moe, double gate, double up) {
 }
 
 // The layer's definition, element by element, in double where the definition leaves no rounding.
-std::vector<double> naive_mlp(const model::Moe& moe, const model::MlpWeights& w, const bf16* x) {
+template <class Weights>
+std::vector<double> naive_mlp(const model::Moe& moe, const Weights& w, const bf16* x) {
   std::vector<double> inner(w.width), out(w.down.n, 0.0);
   for (std::uint32_t j = 0; j < w.width; ++j) {
     double gate = w.gate_up_bias ? w.gate_up_bias[j] : 0, up = w.gate_up_bias ? w.gate_up_bias[w.up_offset + j] : 0;
@@ -48,10 +48,10 @@ double tolerance(const std::vector<double>& out) {
 
 }  // namespace
 
-TEST_CASE("a dense MLP adds down(silu(gate) * up) whatever the number of rows") {
-  cpu::Stream stream;
-  test::TestExpert expert(5);
-  cpu::Experts mlp(stream, test::test_moe(1));
+TEST_CASE_TEMPLATE("a dense MLP adds down(silu(gate) * up) whatever the number of rows", On, OnCpu) {
+  auto stream = On::stream();
+  const test::TestExpert<On> expert(5);
+  typename On::Backend::Experts mlp(stream, test::test_moe(1));
   constexpr std::size_t rows = 1100;  // more than one piece
   std::vector<bf16> x(rows * test::moe_hidden);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = to_bf16(test::unit_value(77, i));
@@ -72,23 +72,24 @@ TEST_CASE("a dense MLP adds down(silu(gate) * up) whatever the number of rows") 
   // With a factor a row: one fma instead of the addition.
   std::vector<float> factors(rows), scaled(out.size(), 1.0f);
   for (std::size_t r = 0; r < rows; ++r) factors[r] = test::unit_value(79, r);
-  mlp.add_scaled_mlp(expert.weights, all, factors.data(), {scaled.data(), rows, test::moe_hidden});
+  mlp.add_scaled_mlp(expert.weights, all, {factors.data(), factors.size()}, {scaled.data(), rows, test::moe_hidden});
   for (std::size_t r : {std::size_t{0}, std::size_t{700}, rows - 1}) {
     std::vector<float> alone(test::moe_hidden, 0.0f);
     mlp.add_mlp(expert.weights, all.range(r, 1), {alone.data(), 1, test::moe_hidden});
     for (std::size_t j = 0; j < alone.size(); ++j)
       CHECK(scaled[r * test::moe_hidden + j] == std::fma(factors[r], alone[j], 1.0f));
   }
-  model::MlpWeights none;
+  const test::MlpWeights<On> none;
   mlp.add_mlp(none, all, {});  // adds nothing
 }
 
 namespace {
 
-void check_experts(const model::Moe& moe, test::TestExpert::Biases biases) {
-  cpu::Stream stream;
-  std::vector<test::TestExpert> experts;
-  std::vector<model::MlpWeights> weights;
+template <class On>
+void check_experts(const model::Moe& moe, test::Biases biases) {
+  auto stream = On::stream();
+  std::vector<test::TestExpert<On>> experts;
+  std::vector<test::MlpWeights<On>> weights;
   for (std::uint32_t e = 0; e < 4; ++e) experts.emplace_back(e, biases);
   for (const auto& e : experts) weights.push_back(e.weights);
   constexpr std::uint32_t rows = 9;
@@ -98,8 +99,8 @@ void check_experts(const model::Moe& moe, test::TestExpert::Biases biases) {
   for (int r = 0; r < static_cast<int>(rows); ++r) picks.push_back({r % 4}), picks.push_back({(r + 2) % 4});
 
   const model::Placement placement({model::contiguous_slices(4, 1)});
-  layers::Exchange exchange(stream, Comm::alone(), placement, test::moe_hidden, 2, std::vector<int>{0});
-  cpu::Experts tools(stream, moe);
+  typename On::Backend::Exchange exchange(stream, Comm::alone(), placement, test::moe_hidden, 2, std::vector<int>{0});
+  typename On::Backend::Experts tools(stream, moe);
   exchange.begin_dispatch(1, {0}, {x.data(), rows, test::moe_hidden}, {picks.data(), rows, 2});
   auto received = exchange.finish_dispatch(1);
   tools.run(weights, received);
@@ -109,16 +110,17 @@ void check_experts(const model::Moe& moe, test::TestExpert::Biases biases) {
     double allowed = tolerance(expected);
     for (std::size_t j = 0; j < expected.size(); ++j) {
       double rounding = std::abs(expected[j]) * 0x1p-8;  // the output's own
-      CHECK(std::abs(to_float(received.outputs[i * test::moe_hidden + j]) - expected[j]) < allowed + rounding);
+      CHECK(std::abs(to_float(received.outputs.row(i)[j]) - expected[j]) < allowed + rounding);
     }
   }
 }
 
 }  // namespace
 
-TEST_CASE("routed experts compute what they are defined as") {
-  check_experts(test::test_moe(4), test::TestExpert::Biases::No);
+TEST_CASE_TEMPLATE("routed experts compute what they are defined as", On, OnCpu) {
+  check_experts<On>(test::test_moe(4), test::Biases::No);
 }
-TEST_CASE("routed experts with biases and the clamped activation compute what they are defined as") {
-  check_experts(test::clamped_moe(4), test::TestExpert::Biases::Yes);
+TEST_CASE_TEMPLATE("routed experts with biases and the clamped activation compute what they are defined as", On,
+                   OnCpu) {
+  check_experts<On>(test::clamped_moe(4), test::Biases::Yes);
 }

@@ -21,7 +21,8 @@ namespace {
 struct Projected {
   std::vector<double> query, key, value;
 };
-void norm_clip_rotate(const GqaLayer& l, std::vector<double>& x, const std::vector<float>& norm,
+template <class On>
+void norm_clip_rotate(const GqaLayer<On>& l, std::vector<double>& x, const std::vector<float>& norm,
                       std::uint32_t position) {
   const std::size_t dim = l.options.head_dim, width = l.options.norm == QkNorm::AllHeads ? x.size() : dim;
   for (std::size_t h = 0; !norm.empty() && h < x.size(); h += width) {
@@ -45,7 +46,8 @@ void norm_clip_rotate(const GqaLayer& l, std::vector<double>& x, const std::vect
     }
   }
 }
-Projected project(const GqaLayer& l, const float* row, std::uint32_t position) {
+template <class On>
+Projected project(const GqaLayer<On>& l, const float* row, std::uint32_t position) {
   std::vector<double> x;
   for (std::size_t i = 0; i < gqa_hidden; ++i) x.push_back(row[i]);
   Projected p{l.q.times(x, l.q_bias), l.k.times(x, l.k_bias), l.v.times(x, l.v_bias)};
@@ -58,7 +60,8 @@ Projected project(const GqaLayer& l, const float* row, std::uint32_t position) {
 }
 
 // Attention of one query row over the cached keys and values, in double.
-std::vector<double> attend_plainly(const GqaLayer& l, const std::vector<double>& query, std::uint32_t position,
+template <class On>
+std::vector<double> attend_plainly(const GqaLayer<On>& l, const std::vector<double>& query, std::uint32_t position,
                                    const std::vector<std::vector<float>>& cache) {
   const std::size_t dim = l.options.head_dim, group = l.options.heads / l.options.kv_heads;
   const std::uint32_t window = l.options.window, first = window && position >= window ? position - window + 1 : 0;
@@ -86,13 +89,15 @@ std::vector<double> attend_plainly(const GqaLayer& l, const std::vector<double>&
 
 }  // namespace
 
-TEST_CASE("grouped attention is the plain one, with every option, the same bits on all bodies and threads") {
+TEST_CASE_TEMPLATE("grouped attention is the plain one, with every option, the same bits on all bodies and threads", On,
+                   OnCpu) {
   constexpr std::uint32_t tokens = 150;
   const auto rows = rows_of(20, tokens);
   for (const GqaOptions& options : gqa_options) {
     CAPTURE(options.name);
-    const GqaLayer layer(options);
-    GqaBench bench(layer);
+    const GqaLayer<On> layer(options);
+    auto stream = On::stream();
+    GqaBench<On> bench(layer, stream);
     const GqaPlaces places(tokens);
     const auto out = attend(bench, rows, tokens, RowKind::Prompt, places);
     const auto cache = cached(bench, places, tokens);
@@ -115,23 +120,22 @@ TEST_CASE("grouped attention is the plain one, with every option, the same bits 
     const double terms = gqa_hidden + options.head_dim + tokens + layer.width;
     CHECK(rms_difference(out, wanted) / rms(wanted) <= 4 * terms * 0x1p-24);
 
-    for (cpu::Isa isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
-      for (int threads : {1, 3}) {
-        if (!cpu::available(isa)) continue;
-        GqaBench other(layer, isa, threads);
-        CHECK(same(attend(other, rows, tokens, RowKind::Prompt, places), out));
-      }
+    for (const auto& one : On::streams()) {
+      GqaBench<On> other(layer, *one);
+      CHECK(same(attend(other, rows, tokens, RowKind::Prompt, places), out));
     }
   }
 }
 
-TEST_CASE("chunks, kinds of rows, neighbours, micro-batches and the order of pages do not change a bit") {
+TEST_CASE_TEMPLATE("chunks, kinds of rows, neighbours, micro-batches and the order of pages do not change a bit", On,
+                   OnCpu) {
   constexpr std::uint32_t tokens = 300;
   const auto rows = rows_of(21, tokens);
   for (const GqaOptions& options : gqa_options) {
     CAPTURE(options.name);
-    const GqaLayer layer(options);
-    GqaBench bench(layer, cpu::best_isa(), 2);
+    const GqaLayer<On> layer(options);
+    auto stream = On::stream(2);
+    GqaBench<On> bench(layer, stream);
     const auto out = attend(bench, rows, tokens, RowKind::Prompt, GqaPlaces(tokens));
     for (std::uint32_t chunk : {64u, 37u, 200u}) {
       CHECK(same(attend(bench, rows, chunk, RowKind::Prompt, GqaPlaces(tokens, 3, 7)), out));
@@ -163,14 +167,15 @@ TEST_CASE("chunks, kinds of rows, neighbours, micro-batches and the order of pag
   }
 }
 
-TEST_CASE("pages outside the window are not needed, pages inside are") {
+TEST_CASE_TEMPLATE("pages outside the window are not needed, pages inside are", On, OnCpu) {
   constexpr std::uint32_t tokens = 400, begun = 330;
   const auto rows = rows_of(22, tokens);
   for (const GqaOptions& options : gqa_options) {
     if (!options.window) continue;
     CAPTURE(options.name);
-    const GqaLayer layer(options);
-    GqaBench bench(layer);
+    const GqaLayer<On> layer(options);
+    auto stream = On::stream();
+    GqaBench<On> bench(layer, stream);
     GqaPlaces places(tokens);
     const auto out = attend(bench, rows, tokens, RowKind::Prompt, places);
     const std::uint32_t gone = (begun - options.window + 1) / page_tokens;
@@ -178,7 +183,7 @@ TEST_CASE("pages outside the window are not needed, pages inside are") {
     const std::size_t page = page_tokens * bench.cache.width();
     for (std::uint32_t p = 0; p < gone; ++p) {
       PageId& id = places.pages[1][p];
-      std::memset(static_cast<void*>(bench.cache.layer(layer.id()) + id.value * page), 0xff,
+      std::memset(static_cast<void*>(bench.cache.layer(layer.id()).data + id.value * page), 0xff,
                   page * sizeof(bf16));  // NaN
       id = {-1};
     }
@@ -198,13 +203,14 @@ TEST_CASE("pages outside the window are not needed, pages inside are") {
   }
 }
 
-TEST_CASE("a copied page of grouped attention is as good as the page") {
+TEST_CASE_TEMPLATE("a copied page of grouped attention is as good as the page", On, OnCpu) {
   constexpr std::uint32_t tokens = 160, begun = 83;  // an odd number of the second page's tokens
   const auto rows = rows_of(23, tokens);
   for (const GqaOptions& options : gqa_options) {
     CAPTURE(options.name);
-    const GqaLayer layer(options);
-    GqaBench bench(layer);
+    const GqaLayer<On> layer(options);
+    auto stream = On::stream();
+    GqaBench<On> bench(layer, stream);
     const GqaPlaces places(tokens);
     const auto out = attend(bench, rows, tokens, RowKind::Prompt, places);
     GqaPlaces copied = places;

@@ -9,8 +9,7 @@
 #include <vector>
 
 #include "base/numbers/random.hpp"
-#include "kernels/gemm.hpp"
-#include "layers/cpu/grouped_attention.hpp"
+#include "layers/on_cpu.hpp"
 
 namespace moemill::test {
 
@@ -35,18 +34,22 @@ inline std::vector<float> vector_of(std::uint64_t key, std::size_t count, float 
 }
 
 // [out, in] as a weight file has it, and packed.
+template <class On>
 struct GqaMatrix {
   std::uint32_t in, out;
-  std::vector<bf16> plain, packed;
+  std::vector<bf16> plain;
+  typename On::Packed packed;
 
-  GqaMatrix(std::uint64_t key, std::uint32_t in_, std::uint32_t out_) : in(in_), out(out_) {
+  GqaMatrix(std::uint64_t key, std::uint32_t in_, std::uint32_t out_)
+      : in(in_), out(out_), plain(values(key, in_, out_)), packed(in_, out_, plain) {}
+  static std::vector<bf16> values(std::uint64_t key, std::uint32_t in, std::uint32_t out) {
+    std::vector<bf16> all;
     for (float x : vector_of(key, std::size_t{in} * out, 0, 2.0f / std::sqrt(static_cast<float>(in)))) {
-      plain.push_back(to_bf16(x));
+      all.push_back(to_bf16(x));
     }
-    packed.resize(cpu::packed_count(in, out));
-    cpu::pack(packed.data(), in, out, plain.data(), in, 1, 0, out);
+    return all;
   }
-  cpu::Matrix view() const { return {packed.data(), in, out}; }
+  auto view() const { return packed.view(); }
   std::vector<double> times(const std::vector<double>& x, const std::vector<float>& bias) const {
     std::vector<double> y(out);
     for (std::size_t o = 0; o < out; ++o) {
@@ -84,13 +87,14 @@ inline const std::vector<GqaOptions> gqa_options = {
 };
 
 // A layer's weights; layer 0 of the model sees everything, layer 1 its window.
+template <class On>
 struct GqaLayer {
   GqaOptions options;
   model::ModelConfig config;
   std::uint32_t width, kv_width;
-  GqaMatrix q, k, v, out;
+  GqaMatrix<On> q, k, v, out;
   std::vector<float> q_bias, k_bias, v_bias, out_bias, q_norm, k_norm, sinks;
-  model::GqaWeights weights;
+  model::LayerWeightsOf<typename On::Backend::Matrix> layer_weights;
 
   explicit GqaLayer(const GqaOptions& o)
       : options(o),
@@ -121,6 +125,7 @@ struct GqaLayer {
     config.rope.pairs = o.pairs;
     for (std::uint32_t i = 0; i < o.rope_dim / 2; ++i)
       config.rope.frequencies.push_back(1.0f / static_cast<float>(1 + 3 * i));
+    auto& weights = layer_weights.attention.template emplace<model::GqaWeightsOf<typename On::Backend::Matrix>>();
     weights.q = q.view(), weights.k = k.view(), weights.v = v.view(), weights.out = out.view();
     const auto fill = [](std::vector<float>& to, const float*& view, std::uint64_t key, std::size_t count,
                          float around) {
@@ -147,28 +152,27 @@ inline std::vector<float> rows_of(std::uint64_t key, std::size_t tokens) {
 }
 
 // One rank's attention layer, its cache, and sequences that walk through it.
+template <class On>
 struct GqaBench {
-  const GqaLayer& layer;
-  cpu::Stream stream;
-  cpu::KvCache cache;
-  RopeTable rope;
-  cpu::GroupedAttention attention;
+  using Backend = typename On::Backend;
+  using Stream = typename Backend::Stream;
 
-  explicit GqaBench(const GqaLayer& l, cpu::Isa isa = cpu::best_isa(), int threads = 1)
-      : layer(l),
-        stream(isa, threads),
-        cache(l.config, {gqa_pages, gqa_pages}),
-        rope(l.config.rope),
-        attention(stream, l.config, cache) {}
+  const GqaLayer<On>& layer;
+  typename Backend::KvCache cache;
+  RopeTable rope;
+  typename Backend::Attention attention;
+
+  GqaBench(const GqaLayer<On>& l, Stream& stream)
+      : layer(l), cache(l.config, {gqa_pages, gqa_pages}), rope(l.config.rope), attention(stream, l.config, cache) {}
 
   // out: [rows, hidden] of the step's segments [first, first + count).
   void run(const Step& step, std::size_t first, std::size_t count, const float* rows, float* out) {
     AttentionPlan plan;
     plan_attention(step, std::span(step.segments).subspan(first, count), rope, plan);
-    cpu::GroupedTiles tiles;
-    attention.make_tiles(plan, tiles);
+    typename Backend::Attention::Work work;
+    attention.prepare(plan, work);
     const std::size_t from = plan.first_row * gqa_hidden;
-    attention.run(layer.weights, layer.id(), plan, tiles, {rows + from, plan.rows, gqa_hidden},
+    attention.run(layer.layer_weights, layer.id(), work, {}, {rows + from, plan.rows, gqa_hidden},
                   {out + from, plan.rows, gqa_hidden});
   }
 };
@@ -198,8 +202,9 @@ inline void add(Step& step, RowKind kind, std::uint32_t first, std::uint32_t row
 }
 
 // The whole sequence in chunks, one step each.
-inline std::vector<float> attend(GqaBench& bench, const std::vector<float>& rows, std::uint32_t chunk, RowKind kind,
-                                 const GqaPlaces& places) {
+template <class On>
+std::vector<float> attend(GqaBench<On>& bench, const std::vector<float>& rows, std::uint32_t chunk, RowKind kind,
+                          const GqaPlaces& places) {
   const auto tokens = static_cast<std::uint32_t>(rows.size() / gqa_hidden);
   std::vector<float> out(rows.size());
   for (std::uint32_t first = 0; first < tokens; first += chunk) {
@@ -215,7 +220,8 @@ inline bool same(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 // [rows, keys then values] as cached.
-inline std::vector<std::vector<float>> cached(const GqaBench& bench, const GqaPlaces& places, std::size_t tokens) {
+template <class On>
+std::vector<std::vector<float>> cached(const GqaBench<On>& bench, const GqaPlaces& places, std::size_t tokens) {
   std::vector<std::vector<float>> out(tokens, std::vector<float>(bench.cache.width()));
   const auto& on = places.pages[static_cast<std::size_t>(bench.layer.group())];
   for (std::uint32_t t = 0; t < tokens; ++t) {

@@ -15,11 +15,12 @@ namespace {
 constexpr std::uint32_t pages = 8;
 
 // One rank, one forward pass at a time, by hand.
+template <class On>
 struct Single {
   explicit Single(const std::string& name)
       : config(model::read_config(model_dir(name))),
         placement(model::contiguous_slices(config, 1)),
-        weights(model::load_weights(model_dir(name), config, placement, {0}, "auto")),
+        weights(On::weights(model_dir(name), config, placement, {0})),
         forward(stream, config, weights, placement, Comm::alone(), nodes,
                 {.max_rows = 64, .pages = pages, .trace = &trace}) {}
 
@@ -41,18 +42,18 @@ struct Single {
 
   model::ModelConfig config;
   model::Placement placement;
-  model::Weights weights;
-  cpu::Stream stream;
+  typename layers::Forward<typename On::Backend>::Weights weights;
+  typename On::Backend::Stream stream = On::stream();
   std::vector<int> nodes{0};
   layers::Trace trace;
-  layers::Forward<Cpu> forward;
+  layers::Forward<typename On::Backend> forward;
 };
 
 }  // namespace
 
-TEST_CASE("absorbed and expanded form agree") {
+TEST_CASE_TEMPLATE("absorbed and expanded form agree", On, OnCpu) {
   for (const std::string name : {"deepseek_v3", "deepseek_v2_lite"}) {
-    Single single(name);
+    Single<On> single(name);
     const auto prompt = Goldens(name).prompts().back();  // 150 tokens, three pages
     const std::vector<PageId> on{{0}, {1}, {2}};
     Step expanded, absorbed;
@@ -74,11 +75,11 @@ TEST_CASE("absorbed and expanded form agree") {
   }
 }
 
-TEST_CASE("a copied page is as good as the page") {
+TEST_CASE_TEMPLATE("a copied page is as good as the page", On, OnCpu) {
   const std::string name = "deepseek_v3";
   const auto prompt = Goldens(name).prompts()[7];
   const std::span<const TokenId> head(prompt.data(), 70), tail(prompt.data() + 70, 20);
-  Single single(name);
+  Single<On> single(name);
   Step start, same, copied;
   single.add(start, RowKind::Prompt, head, 0, {{0}, {1}});
   single.run(start);
@@ -95,7 +96,7 @@ TEST_CASE("a copied page is as good as the page") {
   CHECK(single.run(blank) != a);
 }
 
-TEST_CASE("a step with zero rows is a step") {
-  Single single("deepseek_v3");
+TEST_CASE_TEMPLATE("a step with zero rows is a step", On, OnCpu) {
+  Single<On> single("deepseek_v3");
   CHECK(single.run(Step{}).empty());
 }

@@ -9,9 +9,7 @@
 
 #include "base/numbers/random.hpp"
 #include "kernels/rows.hpp"
-#include "layers/cpu/experts.hpp"
-#include "layers/cpu/router.hpp"
-#include "layers/dispatch/exchange.hpp"
+#include "layers/on_cpu.hpp"
 #include "support/placements.hpp"
 
 namespace moemill::test {
@@ -22,35 +20,41 @@ inline float unit_value(std::uint64_t key, std::uint64_t i) {
   return static_cast<float>(philox(key, i)[0]) * 0x1p-31f - 1.0f;
 }
 
-// One expert's matrices and the memory that they lie in.
-struct TestExpert {
-  std::vector<bf16> gate_up, down;
-  std::vector<float> gate_up_bias, down_bias;
-  model::MlpWeights weights;
+template <class On>
+using MlpWeights = model::MlpWeightsOf<typename On::Backend::Matrix>;
 
-  enum class Biases { No, Yes };
-  explicit TestExpert(std::uint32_t id, Biases biases = Biases::No) {
-    auto matrix = [](std::uint64_t key, std::uint32_t out, std::uint32_t in) {
-      std::vector<bf16> m(std::size_t{out} * in);
-      for (std::size_t i = 0; i < m.size(); ++i) m[i] = to_bf16(unit_value(key, i) * 0.3f);
-      return m;
-    };
-    auto gate = matrix(3 * id, moe_width, moe_hidden), up = matrix(3 * id + 1, moe_width, moe_hidden);
-    auto low = matrix(3 * id + 2, moe_hidden, moe_width);
-    std::uint32_t n = moe_up_offset + moe_width;
-    gate_up.resize(cpu::packed_count(moe_hidden, n));
-    down.resize(cpu::packed_count(moe_width, moe_hidden));
-    // The gap between gate and up is written with zeros, as the loader does.
-    gate.resize(std::size_t{moe_up_offset} * moe_hidden, bf16{0});
-    cpu::pack(gate_up.data(), moe_hidden, n, gate.data(), moe_hidden, 1, 0, moe_up_offset);
-    cpu::pack(gate_up.data(), moe_hidden, n, up.data(), moe_hidden, 1, moe_up_offset, moe_width);
-    cpu::pack(down.data(), moe_width, moe_hidden, low.data(), moe_width, 1, 0, moe_hidden);
-    weights = {{gate_up.data(), moe_hidden, n}, {down.data(), moe_width, moe_hidden}, moe_width, moe_up_offset};
+// One expert's matrices and the memory that they lie in.
+enum class Biases { No, Yes };
+template <class On>
+struct TestExpert {
+  typename On::Packed gate_up, down;
+  std::vector<float> gate_up_bias, down_bias;
+  MlpWeights<On> weights;
+
+  explicit TestExpert(std::uint32_t id, Biases biases = Biases::No)
+      : gate_up(moe_hidden, moe_up_offset + moe_width, gate_and_up(id)),
+        down(moe_width, moe_hidden, matrix(3 * id + 2, moe_hidden, moe_width)),
+        weights{gate_up.view(), down.view(), moe_width, moe_up_offset} {
     if (biases == Biases::No) return;
-    for (std::uint32_t i = 0; i < n; ++i) gate_up_bias.push_back(unit_value(1000 + id, i));
+    for (std::uint32_t i = 0; i < moe_up_offset + moe_width; ++i) gate_up_bias.push_back(unit_value(1000 + id, i));
     for (std::uint32_t i = 0; i < moe_hidden; ++i) down_bias.push_back(unit_value(2000 + id, i));
     weights.gate_up_bias = gate_up_bias.data();
     weights.down_bias = down_bias.data();
+  }
+
+ private:
+  static std::vector<bf16> matrix(std::uint64_t key, std::uint32_t out, std::uint32_t in) {
+    std::vector<bf16> m(std::size_t{out} * in);
+    for (std::size_t i = 0; i < m.size(); ++i) m[i] = to_bf16(unit_value(key, i) * 0.3f);
+    return m;
+  }
+  // The gap between gate and up is zero, as the loader leaves it.
+  static std::vector<bf16> gate_and_up(std::uint32_t id) {
+    auto all = matrix(3 * id, moe_width, moe_hidden);
+    const auto up = matrix(3 * id + 1, moe_width, moe_hidden);
+    all.resize(std::size_t{moe_up_offset} * moe_hidden, bf16{0});
+    all.insert(all.end(), up.begin(), up.end());
+    return all;
   }
 };
 
@@ -71,16 +75,15 @@ inline model::Moe clamped_moe(std::uint32_t experts) {
 }
 
 // The layer over this rank's share of `rows` rows; returns its outputs, [own rows, hidden].
-inline std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::uint32_t rows, int threads,
-                                        Spread spread) {
-  cpu::Stream stream(cpu::best_isa(), threads);
+template <class On>
+std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::uint32_t rows, int threads, Spread spread) {
+  auto stream = On::stream(threads);
   const model::Placement placement({layer_placement_for(moe.experts, static_cast<std::uint32_t>(comm.size()), spread)});
-  std::vector<TestExpert> experts;
-  std::vector<model::MlpWeights> weights;
+  std::vector<TestExpert<On>> experts;
+  std::vector<MlpWeights<On>> weights;
   for (GlobalExpert e : placement.layer({0}).slots({comm.rank()}))
-    experts.emplace_back(static_cast<std::uint32_t>(e.value),
-                         moe.expert_bias ? TestExpert::Biases::Yes : TestExpert::Biases::No);
-  for (const TestExpert& e : experts) weights.push_back(e.weights);
+    experts.emplace_back(static_cast<std::uint32_t>(e.value), moe.expert_bias ? Biases::Yes : Biases::No);
+  for (const TestExpert<On>& e : experts) weights.push_back(e.weights);
 
   std::vector<bf16> x;
   std::vector<float> logits, out;
@@ -93,27 +96,28 @@ inline std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::u
   }
   std::vector<GlobalExpert> picks(std::size_t{mine} * moe.picks);
   std::vector<float> pick_weights(picks.size());
-  cpu::route(stream, moe, nullptr, {logits.data(), mine, moe.experts}, {picks.data(), mine, moe.picks},
-             {pick_weights.data(), mine, moe.picks});
-  layers::Exchange exchange(stream, comm, placement, moe_hidden, moe.picks,
-                            std::vector<int>(static_cast<std::size_t>(comm.size()), 0));
-  cpu::Experts tools(stream, moe);
+  route(stream, moe, {}, {logits.data(), mine, moe.experts}, {picks.data(), mine, moe.picks},
+        {pick_weights.data(), mine, moe.picks});
+  typename On::Backend::Exchange exchange(stream, comm, placement, moe_hidden, moe.picks,
+                                          std::vector<int>(static_cast<std::size_t>(comm.size()), 0));
+  typename On::Backend::Experts tools(stream, moe);
   exchange.begin_dispatch(0, {0}, {x.data(), mine, moe_hidden}, {picks.data(), mine, moe.picks});
-  layers::ReceivedRows received = exchange.finish_dispatch(0);
+  const auto received = exchange.finish_dispatch(0);
   tools.run(weights, received);
   exchange.begin_combine(0);
   exchange.finish_combine(0, {pick_weights.data(), mine, moe.picks}, {out.data(), mine, moe_hidden});
   return out;
 }
 
-inline void check_moe_layer(Comm comm) {
+template <class On>
+void check_moe_layer(Comm comm) {
   for (const model::Moe& moe : {test_moe(3), test_moe(7), test_moe(16), clamped_moe(7)})
     for (std::uint32_t rows : {0u, 1u, 5u, 400u}) {
       CAPTURE(moe.experts);
       CAPTURE(rows);
-      const std::vector<float> reference = run_moe_layer(Comm::alone(), moe, rows, 1, Spread::Slices);
+      const std::vector<float> reference = run_moe_layer<On>(Comm::alone(), moe, rows, 1, Spread::Slices);
       for (Spread spread : {Spread::Slices, Spread::Shuffled, Spread::SomeTwice}) {
-        const std::vector<float> mine = run_moe_layer(comm, moe, rows, 1 + comm.rank() % 2, spread);
+        const std::vector<float> mine = run_moe_layer<On>(comm, moe, rows, 1 + comm.rank() % 2, spread);
         auto size = static_cast<std::size_t>(comm.size());
         bool same = true;
         for (std::size_t r = 0; r * moe_hidden < mine.size(); ++r)

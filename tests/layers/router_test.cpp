@@ -1,5 +1,3 @@
-#include "layers/cpu/router.hpp"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -14,9 +12,10 @@
 #include <vector>
 
 #include "base/numbers/random.hpp"
-#include "kernels/gemm.hpp"
+#include "layers/on_cpu.hpp"
 
 using namespace moemill;
+using test::OnCpu;
 
 namespace {
 
@@ -25,17 +24,22 @@ struct Routed {
   std::vector<float> weights;       // [rows, picks]
 };
 
-Routed route_rows(const model::Moe& moe, const std::vector<float>& bias, std::vector<float> logits, int threads = 1,
-                  cpu::Isa isa = cpu::best_isa()) {
-  cpu::Stream stream(isa, threads);
+template <class Stream>
+Routed route_rows(Stream& stream, const model::Moe& moe, const std::vector<float>& bias, std::vector<float> logits) {
   std::size_t rows = logits.size() / moe.experts;
   std::vector<GlobalExpert> picks(rows * moe.picks);
   Routed out;
   out.weights.resize(picks.size());
-  cpu::route(stream, moe, bias.empty() ? nullptr : bias.data(), {logits.data(), rows, moe.experts},
-             {picks.data(), rows, moe.picks}, {out.weights.data(), rows, moe.picks});
+  route(stream, moe, bias.empty() ? Vector<const float>() : Vector(bias.data(), bias.size()),
+        {logits.data(), rows, moe.experts}, {picks.data(), rows, moe.picks}, {out.weights.data(), rows, moe.picks});
   for (GlobalExpert e : picks) out.picks.push_back(e.value);
   return out;
+}
+
+template <class On>
+Routed route_rows(const model::Moe& moe, const std::vector<float>& bias, std::vector<float> logits) {
+  auto stream = On::stream();
+  return route_rows(stream, moe, bias, std::move(logits));
 }
 
 // The rules again in double, by sorting: one row. `margin` is how far the nearest decision was.
@@ -115,10 +119,11 @@ std::vector<float> random_values(std::uint64_t key, std::size_t count, float sca
 // sum of `picks` terms and two more.
 double relative_tolerance(const model::Moe& moe) { return (moe.experts / 16.0 + moe.picks + 16) * FLT_EPSILON; }
 
+template <class On>
 void check_against_naive(const model::Moe& moe, const std::vector<float>& bias, std::uint64_t key) {
   constexpr std::size_t rows = 60;
   auto logits = random_values(key, rows * moe.experts, 4.0f);
-  Routed routed = route_rows(moe, bias, logits);
+  Routed routed = route_rows<On>(moe, bias, logits);
   double bias_size = 0;
   for (float b : bias) bias_size = std::max(bias_size, std::abs(static_cast<double>(b)));
   std::size_t close = 0;
@@ -139,7 +144,7 @@ void check_against_naive(const model::Moe& moe, const std::vector<float>& bias, 
 
 }  // namespace
 
-TEST_CASE("every routing agrees with a plain double computation") {
+TEST_CASE_TEMPLATE("every routing agrees with a plain double computation", On, OnCpu) {
   std::uint64_t key = 1;
   for (auto score : {model::RouterScore::Softmax, model::RouterScore::Sigmoid})
     for (const auto& shape : {std::array{8u, 2u, 1u, 1u}, std::array{64u, 6u, 1u, 1u}, std::array{12u, 3u, 4u, 2u},
@@ -158,11 +163,11 @@ TEST_CASE("every routing agrees with a plain double computation") {
             // A negative mean makes every choice of many groups negative.
             auto bias = bias_scale == 0 ? std::vector<float>{} : random_values(1000 + key, experts, bias_scale);
             for (float& b : bias) b -= 0.8f;
-            check_against_naive(moe, bias, key++);
+            check_against_naive<On>(moe, bias, key++);
           }
 }
 
-TEST_CASE("picks and weights are those of transformers on the reference models' traces") {
+TEST_CASE_TEMPLATE("picks and weights are those of transformers on the reference models' traces", On, OnCpu) {
   std::ifstream file(std::string(MOEMILL_TEST_DATA) + "/layers/route.json");
   auto golden = nlohmann::json::parse(file);
   CHECK(golden["cases"].size() >= 10);
@@ -175,7 +180,7 @@ TEST_CASE("picks and weights are those of transformers on the reference models' 
     auto bias = c["bias"].is_null() ? std::vector<float>{} : c["bias"].get<std::vector<float>>();
     CAPTURE(c["model"].get<std::string>());
     CAPTURE(c["layer"].get<int>());
-    Routed routed = route_rows(moe, bias, c["logits"].get<std::vector<float>>());
+    Routed routed = route_rows<On>(moe, bias, c["logits"].get<std::vector<float>>());
     CHECK(routed.picks == c["picks_of_rows"].get<std::vector<std::int32_t>>());
     auto weights = c["weights"].get<std::vector<float>>();
     REQUIRE(weights.size() == routed.weights.size());
@@ -184,50 +189,50 @@ TEST_CASE("picks and weights are those of transformers on the reference models' 
   }
 }
 
-TEST_CASE("the softmax over the picks agrees with a plain double computation") {
+TEST_CASE_TEMPLATE("the softmax over the picks agrees with a plain double computation", On, OnCpu) {
   std::uint64_t key = 500;
   for (const auto& shape : {std::array{8u, 2u}, std::array{32u, 4u}, std::array{7u, 7u}, std::array{1u, 1u}}) {
     const std::uint32_t experts = shape[0], picks = shape[1];
     CAPTURE(experts);
-    check_against_naive(make_moe(experts, picks, model::RouterScore::SoftmaxOfPicks), {}, key++);
+    check_against_naive<On>(make_moe(experts, picks, model::RouterScore::SoftmaxOfPicks), {}, key++);
   }
 }
 
-TEST_CASE("ties go to the lowest id") {
+TEST_CASE_TEMPLATE("ties go to the lowest id", On, OnCpu) {
   model::Moe moe = make_moe(6, 3, model::RouterScore::Sigmoid);
-  CHECK(route_rows(moe, {}, {1, 2, 2, 1, 2, 2}).picks == std::vector<std::int32_t>{1, 2, 4});
-  CHECK(route_rows(moe, {}, {0, 0, 0, 0, 0, 0}).picks == std::vector<std::int32_t>{0, 1, 2});
+  CHECK(route_rows<On>(moe, {}, {1, 2, 2, 1, 2, 2}).picks == std::vector<std::int32_t>{1, 2, 4});
+  CHECK(route_rows<On>(moe, {}, {0, 0, 0, 0, 0, 0}).picks == std::vector<std::int32_t>{0, 1, 2});
   moe.groups = 3, moe.groups_kept = 2;
   for (auto kind : {model::GroupScore::Largest, model::GroupScore::SumOfTwoLargest}) {
     moe.group_score = kind;
-    CHECK(route_rows(moe, {}, {0, 0, 0, 0, 0, 0}).picks == std::vector<std::int32_t>{0, 1, 2});
-    CHECK(route_rows(moe, {}, {0, 0, 1, 1, 0, 0}).picks == std::vector<std::int32_t>{2, 3, 0});
+    CHECK(route_rows<On>(moe, {}, {0, 0, 0, 0, 0, 0}).picks == std::vector<std::int32_t>{0, 1, 2});
+    CHECK(route_rows<On>(moe, {}, {0, 0, 1, 1, 0, 0}).picks == std::vector<std::int32_t>{2, 3, 0});
   }
 }
 
-TEST_CASE("experts of dropped groups are out even where all kept values are negative") {
+TEST_CASE_TEMPLATE("experts of dropped groups are out even where all kept values are negative", On, OnCpu) {
   model::Moe moe = make_moe(6, 3, model::RouterScore::Sigmoid);
   moe.groups = 3, moe.groups_kept = 2, moe.group_score = model::GroupScore::SumOfTwoLargest;
   // sigmoid(0) = 0.5 everywhere. Group sums: -1.5 + -1.6, -1.1 + -4, -1.7 + -1.8: groups 0 and 2 stay, although
   // expert 2 of the dropped group has the largest value of all.
   std::vector<float> bias{-2.0f, -2.1f, -1.6f, -4.5f, -2.2f, -2.3f};
-  CHECK(route_rows(moe, bias, std::vector<float>(6, 0.0f)).picks == std::vector<std::int32_t>{0, 1, 4});
+  CHECK(route_rows<On>(moe, bias, std::vector<float>(6, 0.0f)).picks == std::vector<std::int32_t>{0, 1, 4});
 }
 
-TEST_CASE("the bias chooses and never weighs") {
+TEST_CASE_TEMPLATE("the bias chooses and never weighs", On, OnCpu) {
   model::Moe moe = make_moe(4, 2, model::RouterScore::Sigmoid);
-  Routed routed = route_rows(moe, {0, 0, 5, 4}, {3, 2, 0, 0});
+  Routed routed = route_rows<On>(moe, {0, 0, 5, 4}, {3, 2, 0, 0});
   CHECK(routed.picks == std::vector<std::int32_t>{2, 3});
   CHECK(routed.weights == std::vector<float>{0.5f, 0.5f});
 }
 
-TEST_CASE("what is not a number loses and stays in range") {
+TEST_CASE_TEMPLATE("what is not a number loses and stays in range", On, OnCpu) {
   float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
   model::Moe moe = make_moe(6, 4, model::RouterScore::Sigmoid);
-  CHECK(route_rows(moe, {}, {nan, 1, nan, 2, 3, nan}).picks == std::vector<std::int32_t>{4, 3, 1, 0});
-  CHECK(route_rows(moe, {}, std::vector<float>(6, nan)).picks == std::vector<std::int32_t>{0, 1, 2, 3});
-  CHECK(route_rows(moe, {}, {-inf, inf, 0, -inf, 0, 0}).picks == std::vector<std::int32_t>{1, 2, 4, 5});
-  CHECK(route_rows(moe, {0, nan, 0, 0, 0, 0}, std::vector<float>(6, 0.0f)).picks ==
+  CHECK(route_rows<On>(moe, {}, {nan, 1, nan, 2, 3, nan}).picks == std::vector<std::int32_t>{4, 3, 1, 0});
+  CHECK(route_rows<On>(moe, {}, std::vector<float>(6, nan)).picks == std::vector<std::int32_t>{0, 1, 2, 3});
+  CHECK(route_rows<On>(moe, {}, {-inf, inf, 0, -inf, 0, 0}).picks == std::vector<std::int32_t>{1, 2, 4, 5});
+  CHECK(route_rows<On>(moe, {0, nan, 0, 0, 0, 0}, std::vector<float>(6, 0.0f)).picks ==
         std::vector<std::int32_t>{0, 2, 3, 4});
   for (auto score : {model::RouterScore::Softmax, model::RouterScore::Sigmoid, model::RouterScore::SoftmaxOfPicks})
     for (auto kind : {model::GroupScore::Largest, model::GroupScore::SumOfTwoLargest})
@@ -235,7 +240,7 @@ TEST_CASE("what is not a number loses and stays in range") {
         model::Moe grouped = make_moe(6, 4, score);
         grouped.groups = 3, grouped.groups_kept = 2, grouped.group_score = kind;
         for (std::vector<float> logits : {std::vector<float>(6, bad), std::vector<float>{bad, 0, bad, bad, 0, 1}}) {
-          auto picks = route_rows(grouped, std::vector<float>(6, bad), logits).picks;
+          auto picks = route_rows<On>(grouped, std::vector<float>(6, bad), logits).picks;
           std::sort(picks.begin(), picks.end());
           CHECK(std::adjacent_find(picks.begin(), picks.end()) == picks.end());
           CHECK(picks.front() >= 0);
@@ -246,20 +251,19 @@ TEST_CASE("what is not a number loses and stays in range") {
 
 namespace {
 
+template <class On>
 void check_same_bits(const model::Moe& moe, const std::vector<float>& bias) {
   auto logits = random_values(6, 50 * 256, 4.0f);
-  Routed reference = route_rows(moe, bias, logits, 1, cpu::Isa::Plain);
-  for (auto isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
-    if (!cpu::available(isa)) continue;
-    for (int threads : {1, 2, 3}) {
-      Routed routed = route_rows(moe, bias, logits, threads, isa);
-      CHECK(routed.picks == reference.picks);
-      CHECK(routed.weights == reference.weights);
-    }
+  const auto streams = On::streams();
+  const Routed reference = route_rows(*streams.front(), moe, bias, logits);
+  for (const auto& stream : streams) {
+    const Routed routed = route_rows(*stream, moe, bias, logits);
+    CHECK(routed.picks == reference.picks);
+    CHECK(routed.weights == reference.weights);
     for (std::size_t r = 0; r < 50; ++r) {
       std::vector<float> row(logits.begin() + static_cast<std::ptrdiff_t>(r * 256),
                              logits.begin() + static_cast<std::ptrdiff_t>((r + 1) * 256));
-      Routed alone = route_rows(moe, bias, row, 1, isa);
+      const Routed alone = route_rows(*stream, moe, bias, row);
       CHECK(std::equal(alone.picks.begin(), alone.picks.end(),
                        reference.picks.begin() + static_cast<std::ptrdiff_t>(r * 8)));
       CHECK(std::equal(alone.weights.begin(), alone.weights.end(),
@@ -270,27 +274,26 @@ void check_same_bits(const model::Moe& moe, const std::vector<float>& bias) {
 
 }  // namespace
 
-TEST_CASE("routing gives the same bits for any threads, instruction set and batch") {
+TEST_CASE_TEMPLATE("routing gives the same bits for any threads, instruction set and batch", On, OnCpu) {
   model::Moe moe = make_moe(256, 8, model::RouterScore::Sigmoid);
   moe.groups = 8, moe.groups_kept = 4, moe.group_score = model::GroupScore::SumOfTwoLargest;
   moe.normalize = true, moe.normalize_eps = 1e-20f, moe.scale = 2.5f;
-  check_same_bits(moe, random_values(5, 256, 0.1f));
-  check_same_bits(make_moe(256, 8, model::RouterScore::SoftmaxOfPicks), {});
+  check_same_bits<On>(moe, random_values(5, 256, 0.1f));
+  check_same_bits<On>(make_moe(256, 8, model::RouterScore::SoftmaxOfPicks), {});
 }
 
-TEST_CASE("picks are counted by layer and expert") {
+TEST_CASE_TEMPLATE("picks are counted by layer and expert", On, OnCpu) {
   model::ModelConfig config;
   config.hidden = 1;
   config.moe = make_moe(4, 1, model::RouterScore::Sigmoid);
   config.layer_is_moe = {true, false, true};
-  cpu::Stream stream;
-  cpu::Router router(stream, config);
+  auto stream = On::stream();
+  typename On::Backend::Router router(stream, config);
   // A matrix of one input: the logits of a row x are x times the experts' values.
   const std::vector<bf16> experts{to_bf16(1), to_bf16(3), to_bf16(2), to_bf16(-1)};
-  std::vector<bf16> packed(cpu::packed_count(1, 4));
-  cpu::pack(packed.data(), 1, 4, experts.data(), 1, 1, 0, 4);
-  model::MoeWeights weights;
-  weights.router.data = packed.data(), weights.router.k = 1, weights.router.n = 4;
+  const typename On::Packed packed(1, 4, experts);
+  model::MoeWeightsOf<typename On::Backend::Matrix> weights;
+  weights.router = packed.view();
   const std::vector<float> rows{1, -1, 2};
   std::vector<GlobalExpert> picks(3);
   std::vector<float> pick_weights(3);

@@ -126,9 +126,6 @@ int MPI_Allgather(const void* mine, int count, MPI_Datatype type, void* all, int
                   MPI_Comm comm) {
   return mpi(MPI_Allgather, "MPI_Allgather", mine, count, type, all, each, its, comm);
 }
-int MPI_Alltoall(const void* mine, int count, MPI_Datatype type, void* all, int each, MPI_Datatype its, MPI_Comm comm) {
-  return mpi(MPI_Alltoall, "MPI_Alltoall", mine, count, type, all, each, its, comm);
-}
 int MPI_Irecv(void* data, int count, MPI_Datatype type, int from, int tag, MPI_Comm comm, MPI_Request* request) {
   return mpi(MPI_Irecv, "MPI_Irecv", data, count, type, from, tag, comm, request);
 }

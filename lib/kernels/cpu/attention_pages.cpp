@@ -8,9 +8,9 @@
 
 namespace moemill::cpu {
 
-void attention_begin(const Stream&, AttentionRows& rows, const float* sinks, std::size_t heads) {
+void attention_begin(const Stream&, AttentionRows& rows, Vector<const float> sinks) {
   for (std::size_t r = 0; r < rows.rows; ++r) {
-    rows.maximum[r] = sinks ? sinks[r % heads] : -std::numeric_limits<float>::infinity();
+    rows.maximum[r] = sinks ? sinks.data[r % sinks.size] : -std::numeric_limits<float>::infinity();
     rows.sum[r] = sinks ? 1.0f : 0.0f;
   }
   std::fill_n(rows.output, rows.rows * rows.output_stride, 0.0f);

@@ -19,6 +19,7 @@
 #include <cstdint>
 
 #include "base/numbers/bf16.hpp"
+#include "base/rows.hpp"
 #include "kernels/cpu/stream.hpp"
 
 namespace moemill::cpu {
@@ -39,8 +40,8 @@ struct AttentionRows {
   float* output;               // [rows][output_stride]
 };
 
-// maximum = sinks[row % heads], sum = 1, output = 0; without sinks (null) maximum = -inf, sum = 0.
-void attention_begin(const Stream& stream, AttentionRows& rows, const float* sinks, std::size_t heads);
+// maximum = sinks[row % sinks.size], sum = 1, output = 0; without sinks maximum = -inf, sum = 0.
+void attention_begin(const Stream& stream, AttentionRows& rows, Vector<const float> sinks);
 // One page of a key-value head; first_position is a multiple of 64. Positions that no row sees do not
 // count, but the memory of their keys must be readable. `next` is the page needed after this one, which is prefetched;
 // it may be null.

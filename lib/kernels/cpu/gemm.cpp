@@ -1,8 +1,9 @@
 #include "kernels/gemm.hpp"
-#include "base/numbers/rounding.hpp"
 
 #include <algorithm>
 
+#include "base/error.hpp"
+#include "base/numbers/rounding.hpp"
 #include "kernels/cpu/bodies.hpp"
 #include "kernels/cpu/packed_layout.hpp"
 #include "kernels/cpu/stream.hpp"
@@ -16,13 +17,13 @@ namespace {
 constexpr std::size_t chunk_rows = 168;
 
 // A row chunk of one problem, panels [first_panel, last_panel): what a thread takes on at a time.
-template <class Rows>
+template <class T>
 struct Piece {
-  const GemmProblem<Rows>* problem;
+  const GemmProblem<T>* problem;
   std::size_t first_row, rows;
   std::size_t first_panel, last_panel;
 
-  // Of K block `index`, from the first panel on.
+  // The panels' data in K block `index`.
   const std::byte* data(std::size_t index) const {
     const Matrix& w = problem->w;
     const KBlock b = k_block(w.k, w.n, index);
@@ -33,20 +34,21 @@ struct Piece {
 void expand(const Bodies& bodies, const bf16* in, std::size_t n, float* out) { bodies.widen(in, n, out); }
 void expand(const Bodies&, const float* in, std::size_t n, float* out) { std::copy_n(in, n, out); }
 
-template <class Rows>
-void expand_rows(const Bodies& bodies, const Piece<Rows>& piece, const KBlock& block, float* out) {
-  const Rows& a = piece.problem->a;
+template <class T>
+void expand_rows(const Bodies& bodies, const Piece<T>& piece, const KBlock& block, float* out) {
+  const Rows<const T>& a = piece.problem->a;
+  const std::uint32_t* index = piece.problem->index.data;
   const std::size_t inputs = std::min<std::size_t>(2 * block.pairs, piece.problem->w.k - block.first_input);
   for (std::size_t i = 0; i < piece.rows; ++i) {
-    const std::size_t row = a.index ? a.index[piece.first_row + i] : piece.first_row + i;
+    const std::size_t row = index ? index[piece.first_row + i] : piece.first_row + i;
     float* to = out + i * a_row_stride;
-    expand(bodies, a.data + row * a.stride + block.first_input, inputs, to);
+    expand(bodies, a.row(row) + block.first_input, inputs, to);
     if (inputs < 2 * block.pairs) to[inputs] = 0.0f;
   }
 }
 
-template <class Rows>
-GemmPanels panels_of_block(const Piece<Rows>& piece, std::size_t index) {
+template <class T>
+GemmPanels panels_of_block(const Piece<T>& piece, std::size_t index) {
   const Matrix& w = piece.problem->w;
   const KBlock block = k_block(w.k, w.n, index);
   GemmPanels out{w.format, piece.data(index), block.pairs * pair_bytes_of(w.format)};
@@ -58,8 +60,8 @@ GemmPanels panels_of_block(const Piece<Rows>& piece, std::size_t index) {
 }
 
 // `after` is the first block of the thread's next piece: the last panel prefetches it.
-template <class Rows>
-void run_piece(const Bodies& bodies, const Piece<Rows>& piece, const std::byte* after, float* scratch) {
+template <class T>
+void run_piece(const Bodies& bodies, const Piece<T>& piece, const std::byte* after, float* scratch) {
   const Matrix& w = piece.problem->w;
   float* expanded = scratch + widened_panel_floats;
   const std::size_t blocks = blocks_of(w.k);
@@ -73,8 +75,8 @@ void run_piece(const Bodies& bodies, const Piece<Rows>& piece, const std::byte* 
     g.pairs = block.pairs;
     g.panels = piece.last_panel - piece.first_panel;
     g.last_columns = std::min<std::size_t>(panel_columns, w.n - (piece.last_panel - 1) * panel_columns);
-    g.c = piece.problem->c + piece.first_row * piece.problem->c_stride + piece.first_panel * panel_columns;
-    g.c_stride = piece.problem->c_stride;
+    g.c = piece.problem->c.row(piece.first_row) + piece.first_panel * panel_columns;
+    g.c_stride = piece.problem->c.stride;
     g.first = b == 0;
     g.next = b + 1 < blocks ? piece.data(b + 1) : after;
     g.widened = scratch;
@@ -87,42 +89,43 @@ std::size_t panel_cost(std::size_t rows, std::uint32_t k) { return std::max<std:
 
 // Calls visit(piece) for the thread's share: [total * thread / threads, total * (thread + 1) / threads) of all panels'
 // cost, cut at whole panels.
-template <class Rows, class Visit>
-void visit_share(std::span<const GemmProblem<Rows>> problems, std::size_t total, std::size_t thread,
-                 std::size_t threads, Visit visit) {
+template <class T, class Visit>
+void visit_share(std::span<const GemmProblem<T>> problems, std::size_t total, std::size_t thread, std::size_t threads,
+                 Visit visit) {
   const std::size_t from = total * thread / threads, to = total * (thread + 1) / threads;
   std::size_t before = 0;  // cost of the pieces so far
-  for (const GemmProblem<Rows>& problem : problems) {
+  for (const GemmProblem<T>& problem : problems) {
     const std::size_t panels = panels_of(problem.w.n);
-    const std::size_t chunks = divide_up(problem.m, chunk_rows);
+    const std::size_t chunks = divide_up(problem.c.rows, chunk_rows);
     for (std::size_t c = 0; c < chunks; ++c) {
-      const std::size_t first_row = problem.m * c / chunks, rows = problem.m * (c + 1) / chunks - first_row;
+      const std::size_t first_row = problem.c.rows * c / chunks, rows = problem.c.rows * (c + 1) / chunks - first_row;
       const std::size_t cost = panel_cost(rows, problem.w.k);
       auto panel_at = [&](std::size_t bound) {
         return bound <= before ? 0 : std::min(panels, divide_up(bound - before, cost));
       };
       const std::size_t first = panel_at(from), last = panel_at(to);
-      if (first < last) visit(Piece<Rows>{&problem, first_row, rows, first, last});
+      if (first < last) visit(Piece<T>{&problem, first_row, rows, first, last});
       before += panels * cost;
     }
   }
 }
 
-template <class Rows>
-std::size_t total_cost(std::span<const GemmProblem<Rows>> problems) {
+template <class T>
+std::size_t total_cost(std::span<const GemmProblem<T>> problems) {
   std::size_t total = 0;
-  for (const GemmProblem<Rows>& problem : problems) {
-    const std::size_t chunks = divide_up(problem.m, chunk_rows);
+  for (const GemmProblem<T>& problem : problems) {
+    expect(problem.a.width == problem.w.k && problem.c.width == problem.w.n, "gemm: rows have the matrix's widths");
+    const std::size_t chunks = divide_up(problem.c.rows, chunk_rows);
     for (std::size_t c = 0; c < chunks; ++c) {
-      const std::size_t rows = problem.m * (c + 1) / chunks - problem.m * c / chunks;
+      const std::size_t rows = problem.c.rows * (c + 1) / chunks - problem.c.rows * c / chunks;
       total += panels_of(problem.w.n) * panel_cost(rows, problem.w.k);
     }
   }
   return total;
 }
 
-template <class Rows>
-void run(Stream& stream, std::span<const GemmProblem<Rows>> problems) {
+template <class T>
+void run(Stream& stream, std::span<const GemmProblem<T>> problems) {
   const std::size_t total = total_cost(problems);
   if (total == 0) return;
   const auto threads = static_cast<std::size_t>(stream.team().size());
@@ -130,12 +133,12 @@ void run(Stream& stream, std::span<const GemmProblem<Rows>> problems) {
   auto share = [&](std::size_t begin, std::size_t end, int thread) {
     float* scratch = reinterpret_cast<float*>(stream.scratch(thread, scratch_bytes));
     for (std::size_t part = begin; part < end; ++part) {
-      Piece<Rows> waiting{};  // runs once the piece after it is known
-      visit_share(problems, total, part, threads, [&](const Piece<Rows>& piece) {
+      Piece<T> waiting{};  // runs once the piece after it is known
+      visit_share(problems, total, part, threads, [&](const Piece<T>& piece) {
         if (waiting.problem) run_piece(stream.bodies(), waiting, piece.data(0), scratch);
         waiting = piece;
       });
-      if (waiting.problem) run_piece<Rows>(stream.bodies(), waiting, nullptr, scratch);
+      if (waiting.problem) run_piece<T>(stream.bodies(), waiting, nullptr, scratch);
     }
   };
   stream.team().parallel_for(threads, 1, share);
@@ -143,17 +146,17 @@ void run(Stream& stream, std::span<const GemmProblem<Rows>> problems) {
 
 }  // namespace
 
-void gemm(Stream& stream, RowsBf16 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride) {
-  const GemmProblem<RowsBf16> problem{a, m, w, c, c_stride};
-  run<RowsBf16>(stream, {&problem, 1});
+void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c) {
+  const GemmProblem<bf16> problem{a, w, c, {}};
+  run<bf16>(stream, {&problem, 1});
 }
 
-void gemm(Stream& stream, RowsF32 a, std::size_t m, const Matrix& w, float* c, std::size_t c_stride) {
-  const GemmProblem<RowsF32> problem{a, m, w, c, c_stride};
-  run<RowsF32>(stream, {&problem, 1});
+void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
+  const GemmProblem<float> problem{a, w, c, {}};
+  run<float>(stream, {&problem, 1});
 }
 
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsBf16>> problems) { run(stream, problems); }
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<RowsF32>> problems) { run(stream, problems); }
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems) { run(stream, problems); }
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems) { run(stream, problems); }
 
 }  // namespace moemill::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/error.hpp"
 #include "kernels/cpu/bodies.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "kernels/math.hpp"
@@ -24,10 +25,11 @@ void for_rows(Stream& stream, std::size_t rows, std::size_t width, Body body) {
 
 }  // namespace
 
-void rms_norm(Stream& stream, Rows<const float> x, const float* weight, float eps, Rows<bf16> rounded,
+void rms_norm(Stream& stream, Rows<const float> x, Vector<const float> weight, float eps, Rows<bf16> rounded,
               Rows<float> exact) {
+  expect(weight.size == x.width, "rms_norm: one weight per value");
   for_rows(stream, x.rows, x.width, [&](std::size_t r) {
-    stream.bodies().rms_norm(x.row(r), x.width, weight, eps, rounded ? rounded.row(r) : nullptr,
+    stream.bodies().rms_norm(x.row(r), x.width, weight.data, eps, rounded ? rounded.row(r) : nullptr,
                              exact ? exact.row(r) : nullptr);
   });
 }
@@ -36,33 +38,34 @@ void round_rows(Stream& stream, Rows<const float> x, Rows<bf16> out) {
   for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().round(x.row(r), x.width, out.row(r)); });
 }
 
-void gather_rows(Stream& stream, Rows<const bf16> table, const std::int32_t* ids, Rows<float> x) {
+void gather_rows(Stream& stream, Rows<const bf16> table, Vector<const std::int32_t> ids, Rows<float> x) {
   for_rows(stream, x.rows, x.width, [&](std::size_t r) {
-    stream.bodies().widen(table.row(static_cast<std::size_t>(ids[r])), x.width, x.row(r));
+    stream.bodies().widen(table.row(static_cast<std::size_t>(ids.data[r])), x.width, x.row(r));
   });
 }
 
-void scatter_rows(Stream& stream, Rows<const bf16> x, const std::uint32_t* place, bf16* out) {
-  for_rows(stream, x.rows, x.width, [&](std::size_t r) {
-    std::memcpy(out + std::size_t{place[r]} * x.width, x.row(r), x.width * sizeof(bf16));
-  });
+void scatter_rows(Stream& stream, Rows<const bf16> x, Vector<const std::uint32_t> place, Rows<bf16> out) {
+  for_rows(stream, x.rows, x.width,
+           [&](std::size_t r) { std::memcpy(out.row(place.data[r]), x.row(r), x.width * sizeof(bf16)); });
 }
 
 void add_rows(Stream& stream, Rows<float> x, Rows<const float> y) {
   for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().add(x.row(r), y.row(r), x.width); });
 }
 
-void add_scaled_rows(Stream& stream, Rows<float> x, Rows<const float> y, const float* scale) {
+void add_scaled_rows(Stream& stream, Rows<float> x, Rows<const float> y, Vector<const float> scale) {
   for_rows(stream, x.rows, x.width,
-           [&](std::size_t r) { stream.bodies().add_scaled(x.row(r), y.row(r), scale[r], x.width); });
+           [&](std::size_t r) { stream.bodies().add_scaled(x.row(r), y.row(r), scale.data[r], x.width); });
 }
 
-void add_bias(Stream& stream, Rows<float> x, const float* bias) {
-  for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().add(x.row(r), bias, x.width); });
+void add_bias(Stream& stream, Rows<float> x, Vector<const float> bias) {
+  expect(bias.size == x.width, "add_bias: one value per column");
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().add(x.row(r), bias.data, x.width); });
 }
 
-void add_biases(Stream& stream, Rows<float> x, const float* const* bias_of_row) {
-  for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().add(x.row(r), bias_of_row[r], x.width); });
+void add_biases(Stream& stream, Rows<float> x, Vector<const float* const> bias_of_row) {
+  for_rows(stream, x.rows, x.width,
+           [&](std::size_t r) { stream.bodies().add(x.row(r), bias_of_row.data[r], x.width); });
 }
 
 void clamp_rows(Stream& stream, Rows<float> x, float limit) {
@@ -111,10 +114,11 @@ void sigmoid_rows(Stream& stream, Rows<float> x) {
   for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().sigmoid(x.row(r), x.width); });
 }
 
-void sigmoid_dots(Stream& stream, Rows<const float> x, const float* weight, float* out) {
+void sigmoid_dots(Stream& stream, Rows<const float> x, Vector<const float> weight, Vector<float> out) {
+  expect(weight.size == x.width, "sigmoid_dots: one weight per value");
   for_rows(stream, x.rows, x.width, [&](std::size_t r) {
-    out[r] = stream.bodies().dot(x.row(r), weight, x.width);
-    stream.bodies().sigmoid(out + r, 1);
+    out.data[r] = stream.bodies().dot(x.row(r), weight.data, x.width);
+    stream.bodies().sigmoid(out.data + r, 1);
   });
 }
 
@@ -125,8 +129,8 @@ LogSumExp log_sum_exp(Stream& stream, std::span<const float> x) {
   return {maximum, static_cast<float>(double{maximum} + math::log(double{sum}))};
 }
 
-float exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, float* p) {
-  return stream.bodies().exp_sum(x.data(), x.size(), maximum, scale, p);
+float exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, std::span<float> p) {
+  return stream.bodies().exp_sum(x.data(), x.size(), maximum, scale, p.data());
 }
 
 }  // namespace moemill::cpu

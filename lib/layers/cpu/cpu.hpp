@@ -5,12 +5,12 @@
 #include "base/buffer.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "kernels/gemm.hpp"
-#include "layers/cpu/attention.hpp"
+#include "layers/cpu/attention/attention.hpp"
+#include "layers/cpu/attention/kv_cache.hpp"
+#include "layers/cpu/exchange.hpp"
 #include "layers/cpu/experts.hpp"
 #include "layers/cpu/head.hpp"
-#include "layers/cpu/kv_cache.hpp"
 #include "layers/cpu/router.hpp"
-#include "layers/dispatch/exchange.hpp"
 #include "layers/forward.hpp"
 #include "sample/cpu/sampler.hpp"
 
@@ -28,7 +28,7 @@ struct Cpu {
   using Attention = cpu::Attention;  // one of the two
   using Router = cpu::Router;
   using Experts = cpu::Experts;
-  using Exchange = layers::Exchange;
+  using Exchange = cpu::Exchange;
   using Head = cpu::Head;
   using Sampler = cpu::Sampler;
 };

@@ -52,32 +52,30 @@ void Experts::add_biases(std::span<const model::MlpWeights> experts, const float
   for_each_piece(begin, first, first + out.rows, [&](std::size_t expert, std::size_t, std::size_t count) {
     biases_.insert(biases_.end(), count, experts[expert].*bias);
   });
-  cpu::add_biases(stream_, out, biases_.data());
+  cpu::add_biases(stream_, out, {biases_.data(), biases_.size()});
 }
 
-void Experts::run(std::span<const model::MlpWeights> experts, const layers::ReceivedRows& received) {
-  expect(received.expert_begin.size() == experts.size() + 1, "experts: one list of pairs per expert");
-  if (received.row.empty()) return;
+void Experts::run(std::span<const model::MlpWeights> experts, const layers::ReceivedRows<>& received) {
+  expect(received.expert_begin.size == experts.size() + 1, "experts: one list of pairs per expert");
+  const std::size_t pairs = received.row.size;
+  if (pairs == 0) return;
   const model::MlpWeights& shape = experts.front();  // all routed experts of a layer have one shape
   const std::size_t inner_width = shape.gate_up.n, width = shape.width, hidden = shape.down.n;
   const std::size_t most_rows =
-      std::min(layers::expert_group_rows({inner_width, width, hidden}, stream_.team().size()), received.row.size());
+      std::min(layers::expert_group_rows({inner_width, width, hidden}, stream_.team().size()), pairs);
   gate_up_.reserve(most_rows * inner_width), inner_.reserve(most_rows * width);
   down_.reserve(most_rows * hidden), rounded_.reserve(most_rows * hidden);
 
-  ExpertBegin begin = received.expert_begin;
-  for (std::size_t first = 0, end; first < received.row.size(); first = end) {
+  const ExpertBegin begin(received.expert_begin.data, received.expert_begin.size);
+  for (std::size_t first = 0, end; first < pairs; first = end) {
     end = group_end(begin, first, most_rows);
     const std::size_t rows = end - first;
     const Rows<float> gate_up = gate_up_.rows(rows, inner_width), down = down_.rows(rows, hidden);
     const Rows<bf16> inner = inner_.rows(rows, width), rounded = rounded_.rows(rows, hidden);
     problems_.clear();
     for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t count) {
-      problems_.push_back({{received.rows.data, received.rows.stride, &received.row[pair]},
-                           count,
-                           experts[expert].gate_up,
-                           gate_up.row(pair - first),
-                           inner_width});
+      problems_.push_back({received.rows, experts[expert].gate_up, gate_up.range(pair - first, count),
+                           received.row.range(pair, count)});
     });
     gemm_grouped(stream_, problems_);
     add_biases(experts, &model::MlpWeights::gate_up_bias, begin, first, gate_up);
@@ -85,12 +83,12 @@ void Experts::run(std::span<const model::MlpWeights> experts, const layers::Rece
     problems_.clear();
     for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t count) {
       problems_.push_back(
-          {{inner.row(pair - first), width}, count, experts[expert].down, down.row(pair - first), hidden});
+          {inner.range(pair - first, count), experts[expert].down, down.range(pair - first, count), {}});
     });
     gemm_grouped(stream_, problems_);
     add_biases(experts, &model::MlpWeights::down_bias, begin, first, down);
     round_rows(stream_, down, rounded);
-    scatter_rows(stream_, rounded, &received.place[first], received.outputs);
+    scatter_rows(stream_, rounded, received.place.range(first, rows), received.outputs);
     stream_.between_pieces();
   }
 }

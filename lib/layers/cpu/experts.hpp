@@ -2,7 +2,7 @@
 // Called by layers/block.
 // Definition: down(activation(gate(x), up(x))). x is bf16; products, biases and the activation are fp32; the inner
 // values are rounded to bf16. The output of a dense or shared MLP stays fp32, also where a factor multiplies it; a
-// routed expert's, after down's bias, is rounded to bf16, because it travels home. Only routed experts have biases.
+// routed expert's, after down's bias, is rounded to bf16, because it is sent back. Only routed experts have biases.
 #pragma once
 
 #include <cstddef>
@@ -27,9 +27,10 @@ class Experts {
   // out[r] += mlp(x[r]). x and out are [rows, hidden]. A width of 0 adds nothing.
   void add_mlp(const model::MlpWeights& weights, Rows<const bf16> x, Rows<float> out);
   // out[r] += factors[r] * mlp(x[r]), one fma: a shared expert with its gate.
-  void add_scaled_mlp(const model::MlpWeights& weights, Rows<const bf16> x, const float* factors, Rows<float> out);
+  void add_scaled_mlp(const model::MlpWeights& weights, Rows<const bf16> x, Vector<const float> factors,
+                      Rows<float> out);
   // Every pair's output, rounded to bf16, at its place. experts: of this rank, in the order of received.expert_begin.
-  void run(std::span<const model::MlpWeights> experts, const layers::ReceivedRows& received);
+  void run(std::span<const model::MlpWeights> experts, const layers::ReceivedRows<>& received);
   std::uint64_t workspace_bytes() const;
 
  private:
@@ -46,7 +47,7 @@ class Experts {
   Buffer<bf16> inner_;     // [rows of a part, width]
   Buffer<float> down_;     // [rows of a part, hidden]
   Buffer<bf16> rounded_;   // [rows of a part, hidden], of routed experts
-  std::vector<GemmProblem<RowsBf16>> problems_;
+  std::vector<GemmProblem<bf16>> problems_;
   std::vector<const float*> biases_;  // [rows of a part], of routed experts
 };
 

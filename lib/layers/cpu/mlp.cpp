@@ -32,10 +32,10 @@ void Experts::add_mlp(const model::MlpWeights& weights, Rows<const bf16> x, Rows
   });
 }
 
-void Experts::add_scaled_mlp(const model::MlpWeights& weights, Rows<const bf16> x, const float* factors,
+void Experts::add_scaled_mlp(const model::MlpWeights& weights, Rows<const bf16> x, Vector<const float> factors,
                              Rows<float> out) {
   for_each_part(weights, x, [&](std::size_t first, Rows<const float> down) {
-    add_scaled_rows(stream_, out.range(first, down.rows), down, factors + first);
+    add_scaled_rows(stream_, out.range(first, down.rows), down, factors.range(first, down.rows));
   });
 }
 

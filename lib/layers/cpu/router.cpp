@@ -99,7 +99,7 @@ void pick_row(const model::Moe& moe, const float* bias, const float* scores, Glo
 void softmax_picks(Stream& stream, const model::Moe& moe, const float* logits, const GlobalExpert* picks,
                    float* weights) {
   for (std::size_t p = 0; p < moe.picks; ++p) weights[p] = logits[picks[p].value];
-  const float sum = exp_row(stream, {weights, moe.picks}, weights[0], 1.0f, weights);
+  const float sum = exp_row(stream, {weights, moe.picks}, weights[0], 1.0f, {weights, moe.picks});
   for (std::size_t p = 0; p < moe.picks; ++p) weights[p] = weights[p] / sum * moe.scale;
 }
 
@@ -118,7 +118,7 @@ void weigh_row(const model::Moe& moe, const float* scores, const GlobalExpert* p
 
 }  // namespace
 
-void route(Stream& stream, const model::Moe& moe, const float* selection_bias, Rows<float> logits,
+void route(Stream& stream, const model::Moe& moe, Vector<const float> selection_bias, Rows<float> logits,
            Rows<GlobalExpert> picks, Rows<float> weights) {
   expect(picks.width == moe.picks && weights.width == moe.picks && picks.rows == logits.rows,
          "route: there is a place for every pick");
@@ -136,7 +136,7 @@ void route(Stream& stream, const model::Moe& moe, const float* selection_bias, R
     RowScratch scratch = carve(memory, moe.experts);
     for (std::size_t r = begin; r < end; ++r) {
       const float* scores = logits.row(r);
-      pick_row(moe, selection_bias, scores, picks.row(r), scratch);
+      pick_row(moe, selection_bias.data, scores, picks.row(r), scratch);
       if (scored)
         weigh_row(moe, scores, picks.row(r), weights.row(r));
       else
@@ -170,12 +170,13 @@ void Router::run_logits(const model::MoeWeights& weights, Rows<const float> rows
     gemm(stream_, rows, rest, part);
     add_rows(stream_, logits, part);
   }
-  if (weights.router_bias) add_bias(stream_, logits, weights.router_bias);
+  if (weights.router_bias) add_bias(stream_, logits, {weights.router_bias, logits.width});
 }
 
 void Router::route(const model::MoeWeights& weights, LayerId layer, Rows<GlobalExpert> picks,
                    Rows<float> pick_weights) {
-  cpu::route(stream_, moe_, weights.selection_bias, scores_.rows(rows_, moe_.experts), picks, pick_weights);
+  cpu::route(stream_, moe_, {weights.selection_bias, moe_.experts}, scores_.rows(rows_, moe_.experts), picks,
+             pick_weights);
   std::uint64_t* counts = counts_.data() + counted_[static_cast<std::size_t>(layer.value)];
   for (std::size_t r = 0; r < picks.rows; ++r) {
     for (std::size_t p = 0; p < picks.width; ++p) ++counts[picks.row(r)[p].value];

@@ -18,9 +18,9 @@ namespace moemill::cpu {
 // The picks of each row, best first; ties go to the lowest id. There are always moe.picks different experts in range
 // (NaN counts as the lowest value). Weights are in pick order and include every factor. logits: [rows, experts], with
 // the router's bias; overwritten with the scores (softmax or sigmoid, no selection bias). SoftmaxOfPicks has no scores:
-// logits choose, and stay. selection_bias: [experts], or null where the model has none; it chooses and never weighs.
+// logits choose, and stay. selection_bias: [experts], or none; it chooses and never weighs.
 // picks and weights are [rows, picks].
-void route(Stream& stream, const model::Moe& moe, const float* selection_bias, Rows<float> logits,
+void route(Stream& stream, const model::Moe& moe, Vector<const float> selection_bias, Rows<float> logits,
            Rows<GlobalExpert> picks, Rows<float> weights);
 
 class Router {

@@ -1,11 +1,11 @@
-// The pairs (row, expert) that a rank computes in a layer, sorted by the expert's slot. Filled by the exchange.
+// The pairs (row, expert) that a rank computes in a layer, sorted by the expert's slot. Made on the host by the
+// exchange.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
-#include <span>
 #include <vector>
 
 #include "base/buffer.hpp"
@@ -37,9 +37,9 @@ class PairList {
   }
 
   std::uint32_t size() const { return begin_.back(); }
-  std::span<const std::uint32_t> slot_begin() const { return begin_; }                 // [slots + 1]
-  std::span<const std::uint32_t> rows() const { return {row_.data(), size()}; }        // [pairs]
-  std::span<const std::uint32_t> outputs() const { return {output_.data(), size()}; }  // [pairs]
+  Vector<const std::uint32_t> slot_begin() const { return {begin_.data(), begin_.size()}; }  // [slots + 1]
+  Vector<const std::uint32_t> rows() const { return {row_.data(), size()}; }                 // [pairs]
+  Vector<const std::uint32_t> outputs() const { return {output_.data(), size()}; }           // [pairs]
   std::uint64_t bytes() const { return row_.capacity_bytes() + output_.capacity_bytes(); }
 
  private:

@@ -1,6 +1,7 @@
-// The wire form of rows on their way to the ranks that hold their experts, and how they are packed into it. A record is
-// a row's bf16 values, then how many of its picks that rank computes, then the slots of their experts in pick order.
-// A row goes to a rank once, however many of its picks are computed there.
+// The wire form of rows on their way to the ranks that hold their experts, and the host's part of packing them. A
+// record is a row's bf16 values, then how many of its picks that rank computes, then the slots of their experts in pick
+// order. A row goes to a rank once, however many of its picks are computed there. Used by a backend's exchange, which
+// moves the values.
 #pragma once
 
 #include <cstddef>
@@ -9,10 +10,7 @@
 #include <vector>
 
 #include "base/ids.hpp"
-#include "base/numbers/bf16.hpp"
-#include "base/rows.hpp"
 #include "model/placement.hpp"
-#include "system/machine/threads.hpp"
 
 namespace moemill::layers {
 
@@ -42,11 +40,16 @@ class RecordForm {
   std::size_t bytes_;
 };
 
-// A micro-batch of this rank's rows in one layer.
-struct RoutedRows {
-  Rows<const bf16> rows;                     // [rows, hidden]
+// The picks of a micro-batch of this rank's rows in one layer.
+struct RoutedPicks {
   std::span<const GlobalExpert> picks;       // [rows, picks]
   std::span<const model::Holder> holder_of;  // [experts]
+};
+
+// A row whose values go into a record.
+struct RowCopy {
+  std::byte* record;
+  std::uint32_t row;
 };
 
 // How much goes to each rank and comes back, this rank itself among them.
@@ -59,21 +62,18 @@ class RecordPacker {
  public:
   RecordPacker(RecordForm form, std::size_t picks, std::size_t ranks);
 
-  void count(const RoutedRows& rows, Shares& shares);
-  // Writes the records. first_record: [ranks] where those for each rank begin. first_output: [ranks] number of the
-  // output that answers the first pick computed there. output_of_pick: [count, picks], is filled.
-  void pack(ThreadTeam& team, const RoutedRows& rows, std::span<std::byte* const> first_record,
-            std::span<const std::uint32_t> first_output, std::uint32_t* output_of_pick);
+  void count(const RoutedPicks& routed, Shares& shares);
+  // Writes the slots of all records and returns which row goes into which record, valid until the next call.
+  // first_record: [ranks] where those for each rank begin. first_output: [ranks] number of the output that answers the
+  // first pick computed there. output_of_pick: [rows, picks], is filled.
+  std::span<const RowCopy> pack(const RoutedPicks& routed, std::span<std::byte* const> first_record,
+                                std::span<const std::uint32_t> first_output, std::uint32_t* output_of_pick);
 
  private:
-  struct RowCopy {
-    std::byte* record;
-    std::uint32_t row;
-  };
   bool is_new(std::size_t rank, std::uint32_t row);
 
   const RecordForm form_;
-  const std::size_t picks_;
+  const std::size_t picks_per_row_;
   // By rank: the record of the row at hand, the next free record and output, the last row that went there.
   std::vector<std::byte*> record_, next_record_;
   std::vector<std::uint32_t> next_output_, last_row_;

@@ -51,12 +51,6 @@ Comm Comm::split_by_node() const {
   return impl_->with([](auto& t) { return Impl::make(t.split_by_node()); });
 }
 
-void Comm::all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) const {
-  auto ranks = static_cast<std::size_t>(size());
-  expect(send.size() == ranks && receive.size() == ranks, "all_to_all_counts: one number per rank");
-  impl_->with([&](auto& t) { t.all_to_all_counts(send, receive); });
-}
-
 Comm::Transfer Comm::start_all_to_all(const std::byte* send, std::span<const std::uint32_t> send_units,
                                       std::byte* receive, std::span<const std::uint32_t> receive_units,
                                       std::size_t unit_bytes, int channel) const {

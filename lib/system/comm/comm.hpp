@@ -35,8 +35,6 @@ class Comm {
   // The ranks on this rank's node, as MPI reports them (MPI_COMM_TYPE_SHARED); all ranks on loopback.
   Comm split_by_node() const;
 
-  // Each rank sends one number to each rank: send[r] goes to rank r.
-  void all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) const;
   // Starts to exchange blocks of units (rows) of `unit_bytes`; the Transfer ends it. The send_units[r] units for rank r
   // follow those for rank r - 1, and the received units are ordered in the same way. Both buffers must stay untouched
   // until wait() returns or test() returns true. At most one Transfer per channel (0 or 1) is in flight. All ranks

@@ -96,16 +96,6 @@ Member Member::split(int color, int key) {
   return Member(child, rank);
 }
 
-void Member::all_to_all_counts(std::span<const std::uint32_t> send_counts, std::span<std::uint32_t> receive_counts) {
-  for (int r = 0; r < size(); ++r)
-    send(collective_lane, r, std::as_bytes(send_counts.subspan(static_cast<std::size_t>(r), 1)));
-  for (int r = 0; r < size(); ++r) {
-    Message message = receive(collective_lane, r);
-    expect(message.size() == sizeof(std::uint32_t), "all_to_all_counts: each rank sends one number");
-    std::memcpy(&receive_counts[static_cast<std::size_t>(r)], message.data(), message.size());
-  }
-}
-
 void Member::start(const std::byte* from, std::span<const std::uint32_t> send_units, std::byte* to,
                    std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel) {
   auto lane = static_cast<std::size_t>(channel);

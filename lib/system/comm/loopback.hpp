@@ -54,7 +54,6 @@ class Member {
   std::vector<std::byte> broadcast(std::span<const std::byte> mine, int root);
   Member split(int color, int key);
   Member split_by_node() { return split(0, rank_); }
-  void all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive);
 
   void start(const std::byte* send, std::span<const std::uint32_t> send_units, std::byte* receive,
              std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel);

@@ -112,11 +112,6 @@ Group Group::split_by_node() {
   return Group(std::move(node));
 }
 
-void Group::all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive) {
-  check(MPI_Alltoall(send.data(), 1, MPI_UINT32_T, receive.data(), 1, MPI_UINT32_T, handles_->comm), "MPI_Alltoall",
-        rank_);
-}
-
 void Group::start(const std::byte* send, std::span<const std::uint32_t> send_units, std::byte* receive,
                   std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel) {
   auto& requests = handles_->in_flight[static_cast<std::size_t>(channel)];

@@ -28,7 +28,6 @@ class Group {
   std::vector<std::byte> broadcast(std::span<const std::byte> mine, int root);
   Group split(int color, int key);
   Group split_by_node();
-  void all_to_all_counts(std::span<const std::uint32_t> send, std::span<std::uint32_t> receive);
 
   void start(const std::byte* send, std::span<const std::uint32_t> send_units, std::byte* receive,
              std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel);

@@ -1,4 +1,4 @@
-// Multi-head latent attention over the paged latent cache, in both of its forms. Called through layers/cpu/attention
+// Multi-head latent attention over the paged latent cache, in both of its forms. Called through cpu::Attention
 // once per layer and micro-batch. Prompt rows use the expanded form: keys and values of every head are made from the
 // cached latents. Generated rows use the absorbed form: the query is brought into the latent space, and the latents are
 // keys and values of all heads.
@@ -18,8 +18,8 @@
 #include "kernels/cpu/stream.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/rows.hpp"
-#include "layers/cpu/kv_cache.hpp"
-#include "layers/cpu/latent_tiles.hpp"
+#include "layers/cpu/attention/kv_cache.hpp"
+#include "layers/cpu/attention/latent_tiles.hpp"
 #include "model/config.hpp"
 #include "weights/cpu/weights.hpp"
 
@@ -75,6 +75,8 @@ class LatentAttention {
   // Rows [first, first + rows) of a head's part of the queries, or of the heads' outputs.
   Rows<float> query(std::size_t first, std::size_t rows, std::size_t head);
   Rows<float> attended(std::size_t first, std::size_t rows, std::size_t head);
+  // A head's part of the queries in latent space, and of the outputs there, of rows taken together.
+  Rows<float> absorbed(std::size_t rows, std::size_t head);
   // Keys or values of the head that is at `place` among those expanded together.
   Rows<float> keys(std::size_t place);
   Rows<float> values(std::size_t place);
@@ -96,8 +98,8 @@ class LatentAttention {
   Buffer<float> states_;      // [heads at a time, states, tile]
   Buffer<float> absorbed_;    // [rows at a time, heads, kv_lora]: queries, then outputs
   std::vector<Buffer<float>> thread_memory_;  // [threads] each holds a page and the tiles of a token, or one tile
-  std::vector<GemmProblem<RowsBf16>> expansions_;
-  std::vector<GemmProblem<RowsF32>> products_;
+  std::vector<GemmProblem<bf16>> expansions_;
+  std::vector<GemmProblem<float>> products_;
 };
 
 }  // namespace moemill::cpu

@@ -1,5 +1,5 @@
 // Grouped-query attention over the paged cache: windows, sinks, partial rotation, norms, biases, clipping. Called
-// through layers/attention once per layer and micro-batch. One form for prompt and generated rows: the queries of a
+// through cpu::Attention once per layer and micro-batch. One form for prompt and generated rows: the queries of a
 // tile times the heads that share a key-value head are the rows of kernels/cpu/attention_pages, and a cached page is
 // read once for all of them.
 //
@@ -19,8 +19,8 @@
 #include "base/buffer.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "kernels/rows.hpp"
-#include "layers/cpu/grouped_tiles.hpp"
-#include "layers/cpu/kv_cache.hpp"
+#include "layers/cpu/attention/grouped_tiles.hpp"
+#include "layers/cpu/attention/kv_cache.hpp"
 #include "model/config.hpp"
 #include "weights/cpu/weights.hpp"
 
@@ -62,6 +62,7 @@ class GroupedAttention {
   };
 
   void project(const Job& job, Rows<const float> normed);
+  void add_bias_of(const float* bias, Rows<float> x);  // nothing where the model has none
   void norm(Rows<float> x, std::size_t heads, const float* weight);
   void append(const Job& job);
 

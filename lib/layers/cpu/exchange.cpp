@@ -1,8 +1,9 @@
 // Own rows never pass through the transport's messages: dispatch writes them in front of the received records, and
 // combine leaves their outputs where the experts put them. A domain of one rank copies nothing at all. Outputs travel
-// by record and pick order, so the home rank knows which pick an output answers from its position alone.
-#include "layers/dispatch/exchange.hpp"
+// by record and pick order, so the rank of a row knows which pick an output answers from its position alone.
+#include "layers/cpu/exchange.hpp"
 
+#include <cstring>
 #include <numeric>
 #include <utility>
 
@@ -10,9 +11,12 @@
 #include "base/timer.hpp"
 #include "kernels/rows.hpp"
 
-namespace moemill::layers {
+namespace moemill::cpu {
 
-Exchange::Exchange(cpu::Stream& stream, Comm domain, const model::Placement& placement, std::uint32_t hidden,
+using layers::Arrivals;
+using layers::RecordForm;
+
+Exchange::Exchange(Stream& stream, Comm domain, const model::Placement& placement, std::uint32_t hidden,
                    std::uint32_t picks, std::span<const int> node_of_domain_rank)
     : stream_(stream),
       hidden_(hidden),
@@ -45,7 +49,8 @@ void Exchange::begin_dispatch(int channel, LayerId layer, Rows<const bf16> rows,
          "begin_dispatch: top-k picks per row");
   const std::size_t count = rows.rows * picks_;
   c.layer = layer;
-  c.rows = {rows, {picks.data, count}, table_.holders(layer)};
+  c.rows = rows;
+  c.routed = {{picks.data, count}, table_.holders(layer)};
   c.output_of_pick.reserve(count);
   if (alone()) {
     std::iota(c.output_of_pick.data(), c.output_of_pick.data() + count, 0u);
@@ -56,19 +61,27 @@ void Exchange::begin_dispatch(int channel, LayerId layer, Rows<const bf16> rows,
 }
 
 void Exchange::send(int channel, Channel& c) {
-  packer_.count(c.rows, c.shares);
+  packer_.count(c.routed, c.shares);
   const std::span<std::byte* const> first_record = transport_.place_records(channel, c.shares.records);
   const auto me = static_cast<std::size_t>(transport_.rank());
   c.shares.records[me] = 0;
   c.own_outputs = std::exchange(c.shares.outputs[me], 0);
-  c.home = sum(c.shares.outputs);
+  c.returning_outputs = layers::sum(c.shares.outputs);
   std::exclusive_scan(c.shares.outputs.begin(), c.shares.outputs.end(), first_output_.begin(), 0u);
-  first_output_[me] = c.home;
-  packer_.pack(stream_.team(), c.rows, first_record, first_output_, c.output_of_pick.data());
+  first_output_[me] = c.returning_outputs;
+  copy_rows(c, packer_.pack(c.routed, first_record, first_output_, c.output_of_pick.data()));
   transport_.begin_dispatch(channel);
-  const std::uint32_t sent = sum(c.shares.records);
+  const std::uint32_t sent = layers::sum(c.shares.records);
   totals_.rows_sent += sent;
-  totals_.rows_deduplicated += c.home - sent;
+  totals_.rows_deduplicated += c.returning_outputs - sent;
+}
+
+void Exchange::copy_rows(const Channel& c, std::span<const layers::RowCopy> copies) {
+  stream_.team().parallel_for(copies.size(), 16, [&](std::size_t begin, std::size_t end, int) {
+    for (std::size_t i = begin; i < end; ++i) {
+      std::memcpy(copies[i].record, c.rows.row(copies[i].row), form_.row_bytes());
+    }
+  });
 }
 
 // Calls visit(row, slot) for every pair in the order of the outputs: own rows, then those of other ranks, by rank.
@@ -89,28 +102,30 @@ void Exchange::for_each_pair(Channel& c, const Arrivals& arrivals, const Visit& 
   for (std::size_t r = 0; r < c.to_others.size(); ++r) c.to_others[r] = visit_records(arrivals.from[r]);
 }
 
-ReceivedRows Exchange::finish_dispatch(int channel) {
+ReceivedRows<> Exchange::finish_dispatch(int channel) {
   const ScopeTimer timer(totals_.seconds);
   Channel& c = at(channel, Phase::Dispatching, "finish_dispatch: rows were sent");
-  ReceivedRows received;
+  ReceivedRows<> received;
   if (alone()) {
     c.pairs.fill(table_.slots(c.layer), 0, [&](const auto& visit) {
-      for (std::size_t i = 0; i < c.rows.picks.size(); ++i) {
-        const model::Holder& holder = c.rows.holder_of[static_cast<std::size_t>(c.rows.picks[i].value)];
+      for (std::size_t i = 0; i < c.routed.picks.size(); ++i) {
+        const model::Holder& holder = c.routed.holder_of[static_cast<std::size_t>(c.routed.picks[i].value)];
         visit(static_cast<std::uint32_t>(i / picks_), static_cast<std::uint32_t>(holder.slot.value));
       }
     });
-    received.rows = c.rows.rows;
+    received.rows = c.rows;
   } else {
     const Arrivals arrivals = transport_.finish_dispatch(channel);
-    c.pairs.fill(table_.slots(c.layer), c.home, [&](const auto& visit) { for_each_pair(c, arrivals, visit); });
+    c.pairs.fill(table_.slots(c.layer), c.returning_outputs,
+                 [&](const auto& visit) { for_each_pair(c, arrivals, visit); });
     received.rows = {reinterpret_cast<const bf16*>(arrivals.records), arrivals.count(), hidden_,
                      form_.bytes() / sizeof(bf16)};
   }
   received.expert_begin = c.pairs.slot_begin();
   received.row = c.pairs.rows();
   received.place = c.pairs.outputs();
-  received.outputs = c.outputs.reserve((std::size_t{c.home} + c.pairs.size()) * hidden_);
+  const std::size_t outputs = std::size_t{c.returning_outputs} + c.pairs.size();
+  received.outputs = {c.outputs.reserve(outputs * hidden_), outputs, hidden_};
   c.phase = Phase::Received;
   return received;
 }
@@ -120,7 +135,7 @@ void Exchange::begin_combine(int channel) {
   Channel& c = at(channel, Phase::Received, "begin_combine: the rows were received");
   c.phase = Phase::Combining;
   if (alone()) return;
-  const bf16* go_back = c.outputs.data() + (std::size_t{c.home} + c.own_outputs) * hidden_;
+  const bf16* go_back = c.outputs.data() + (std::size_t{c.returning_outputs} + c.own_outputs) * hidden_;
   transport_.begin_combine(channel, reinterpret_cast<const std::byte*>(go_back), c.to_others,
                            reinterpret_cast<std::byte*>(c.outputs.data()), c.shares.outputs);
 }
@@ -128,10 +143,10 @@ void Exchange::begin_combine(int channel) {
 void Exchange::finish_combine(int channel, Rows<const float> weights, Rows<float> out) {
   const ScopeTimer timer(totals_.seconds);
   Channel& c = at(channel, Phase::Combining, "finish_combine: the outputs were sent");
-  expect(weights.rows == c.rows.rows.rows && weights.width == picks_, "finish_combine: one weight per pick");
+  expect(weights.rows == c.rows.rows && weights.width == picks_, "finish_combine: one weight per pick");
   if (!alone()) transport_.finish_combine(channel);
   if (weights.rows > 0) {
-    const Rows<const bf16> outputs(c.outputs.data(), std::size_t{c.home} + c.pairs.size(), hidden_);
+    const Rows<const bf16> outputs(c.outputs.data(), std::size_t{c.returning_outputs} + c.pairs.size(), hidden_);
     weighted_sum(stream_, outputs, c.output_of_pick.rows(weights.rows, picks_), weights, out);
   }
   c.phase = Phase::Idle;
@@ -143,8 +158,8 @@ void Exchange::progress() {
   transport_.progress();
 }
 
-ExchangeTotals Exchange::totals() const {
-  ExchangeTotals totals = totals_;
+layers::ExchangeTotals Exchange::totals() const {
+  layers::ExchangeTotals totals = totals_;
   totals.intra_node_bytes = transport_.sent().intra_node;
   totals.inter_node_bytes = transport_.sent().inter_node;
   return totals;
@@ -158,4 +173,4 @@ std::uint64_t Exchange::workspace_bytes() const {
   return bytes;
 }
 
-}  // namespace moemill::layers
+}  // namespace moemill::cpu

@@ -5,15 +5,17 @@
 #include <cstdint>
 #include <variant>
 
-#include "layers/cpu/grouped_attention.hpp"
-#include "layers/cpu/latent_attention.hpp"
+#include "layers/cpu/attention/grouped_attention.hpp"
+#include "layers/cpu/attention/latent_attention.hpp"
 
 namespace moemill::cpu {
 
 class Attention {
  public:
-  // Derived from a plan once per step, for all layers. One of the two is in use.
+  // What a plan becomes on the backend, once per step for all layers. The CPU reads the host's plan where it is, and
+  // adds the tiles of one of the two kinds.
   struct Work {
+    const AttentionPlan* plan = nullptr;
     LatentTiles latent;
     GroupedTiles grouped;
   };
@@ -22,11 +24,12 @@ class Attention {
 
   // Workspace for micro-batches of up to that many rows.
   void reserve(std::size_t rows);
+  // The plan must outlive the step.
   void prepare(const AttentionPlan& plan, Work& work) const;
   // Writes what the cache keeps of the rows, then out = attention. Latent attention reads `rounded`, grouped attention
   // `exact`; `out` may be the same memory as `exact`. All are [rows, hidden].
-  void run(const model::LayerWeights& weights, LayerId layer, const AttentionPlan& plan, const Work& work,
-           Rows<const bf16> rounded, Rows<const float> exact, Rows<float> out);
+  void run(const model::LayerWeights& weights, LayerId layer, const Work& work, Rows<const bf16> rounded,
+           Rows<const float> exact, Rows<float> out);
   std::uint64_t workspace_bytes() const;
 
  private:

@@ -1,4 +1,4 @@
-#include "layers/cpu/kv_cache.hpp"
+#include "layers/cpu/attention/kv_cache.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -41,15 +41,20 @@ KvCache::KvCache(const model::ModelConfig& config, std::array<std::uint32_t, sch
   data_ = reinterpret_cast<bf16*>(round_up(address, line_bytes));
 }
 
+Rows<bf16> KvCache::slots(LayerId layer) const {
+  const Layer& l = layers_[static_cast<std::size_t>(layer.value)];
+  return {data_ + l.offset, std::size_t{pages_[static_cast<std::size_t>(l.group)]} * page_tokens, width_};
+}
+
 void KvCache::read(LayerId layer, TokenSlot slot, float* out) const {
-  const bf16* from = this->layer(layer);
+  const Rows<const bf16> slots = this->layer(layer);
   if (kind_ == model::AttentionKind::Latent) {
-    for (std::size_t i = 0; i < width_; ++i) out[i] = to_float(from[slot * width_ + i]);
+    for (std::size_t i = 0; i < width_; ++i) out[i] = to_float(slots.row(slot)[i]);
     return;
   }
   const GroupedPage page{gqa_.head_dim};
   const std::size_t token = slot % page_tokens;
-  from += (slot - token) * width_;
+  const bf16* from = slots.row(slot - token);
   for (std::size_t h = 0; h < gqa_.kv_heads; ++h) {
     for (std::size_t d = 0; d < gqa_.head_dim; ++d) {
       out[h * gqa_.head_dim + d] = to_float(from[page.key(h, token, d)]);

@@ -1,5 +1,5 @@
 // The work list of grouped attention on the CPU, derived from the attention plan once per step: tiles of queries and
-// the pages that each tile reads. Read by layers/cpu/grouped_attention.
+// the pages that each tile reads. Read by cpu::GroupedAttention.
 #pragma once
 
 #include <array>

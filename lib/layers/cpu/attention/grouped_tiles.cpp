@@ -1,4 +1,4 @@
-#include "layers/cpu/grouped_tiles.hpp"
+#include "layers/cpu/attention/grouped_tiles.hpp"
 
 #include <algorithm>
 

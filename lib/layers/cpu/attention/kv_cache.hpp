@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "base/ids.hpp"
+#include "base/numbers/bf16.hpp"
+#include "base/rows.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "layers/attention_plan.hpp"
 #include "model/config.hpp"
@@ -46,10 +48,10 @@ class KvCache {
 
   std::size_t width() const { return width_; }  // values per token and layer
   schedule::PageGroup group(LayerId layer) const { return layers_[static_cast<std::size_t>(layer.value)].group; }
-  // Page p of this layer is at layer(l) + p * page_tokens * width(). Latent: the row of token slot s is at
-  // layer(l) + s * width(), the latent (after its norm), then the rotated key.
-  bf16* layer(LayerId layer) { return data_ + layers_[static_cast<std::size_t>(layer.value)].offset; }
-  const bf16* layer(LayerId layer) const { return data_ + layers_[static_cast<std::size_t>(layer.value)].offset; }
+  // [token slots, width] of a layer; page p begins at row p * page_tokens. Latent: row s is what slot s holds, the
+  // latent (after its norm), then the rotated key.
+  Rows<bf16> layer(LayerId layer) { return slots(layer); }
+  Rows<const bf16> layer(LayerId layer) const { return slots(layer); }
   // The cached values of a token: for Latent as they are stored; for Grouped [kv_heads, head_dim] keys, then as many
   // values.
   void read(LayerId layer, TokenSlot slot, float* out) const;
@@ -64,6 +66,7 @@ class KvCache {
     schedule::PageGroup group;
     std::size_t offset;  // values
   };
+  Rows<bf16> slots(LayerId layer) const;
   void copy_page(const bf16* from, std::size_t tokens, bf16* to) const;
 
   model::AttentionKind kind_;

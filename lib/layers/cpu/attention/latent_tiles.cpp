@@ -1,4 +1,4 @@
-#include "layers/cpu/latent_tiles.hpp"
+#include "layers/cpu/attention/latent_tiles.hpp"
 
 #include <algorithm>
 

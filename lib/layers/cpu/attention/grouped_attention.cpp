@@ -1,11 +1,11 @@
-#include "layers/cpu/grouped_attention.hpp"
+#include "layers/cpu/attention/grouped_attention.hpp"
 
 #include <algorithm>
 
 #include "base/error.hpp"
 #include "kernels/cpu/attention_pages.hpp"
 #include "kernels/gemm.hpp"
-#include "layers/cpu/padded_stride.hpp"
+#include "layers/cpu/attention/padded_stride.hpp"
 
 namespace moemill::cpu {
 
@@ -80,7 +80,7 @@ void GroupedAttention::run(const model::GqaWeights& weights, LayerId layer, cons
   append(job);
   attend(job);
   gemm(stream_, attended(plan.rows), weights.out, out);
-  if (weights.out_bias) add_bias(stream_, out, weights.out_bias);
+  add_bias_of(weights.out_bias, out);
 }
 
 void GroupedAttention::project(const Job& job, Rows<const float> normed) {
@@ -90,9 +90,7 @@ void GroupedAttention::project(const Job& job, Rows<const float> normed) {
   gemm(stream_, normed, weights.q, query);
   gemm(stream_, normed, weights.k, key);
   gemm(stream_, normed, weights.v, value);
-  if (weights.q_bias) add_bias(stream_, query, weights.q_bias);
-  if (weights.k_bias) add_bias(stream_, key, weights.k_bias);
-  if (weights.v_bias) add_bias(stream_, value, weights.v_bias);
+  add_bias_of(weights.q_bias, query), add_bias_of(weights.k_bias, key), add_bias_of(weights.v_bias, value);
   norm(query, gqa_.heads, weights.q_norm);
   norm(key, gqa_.kv_heads, weights.k_norm);
   if (gqa_.clip != 0) {
@@ -104,13 +102,17 @@ void GroupedAttention::project(const Job& job, Rows<const float> normed) {
   rotate(stream_, {key.columns(0, rope_dim_), gqa_.kv_heads, gqa_.head_dim}, cosine, sine, pairs_);
 }
 
+void GroupedAttention::add_bias_of(const float* bias, Rows<float> x) {
+  if (bias != nullptr) add_bias(stream_, x, {bias, x.width});
+}
+
 void GroupedAttention::norm(Rows<float> x, std::size_t heads, const float* weight) {
   if (gqa_.qk_norm == model::QkNorm::None) return;
   const bool together = gqa_.qk_norm == model::QkNorm::AllHeads;
   const std::size_t norms = together ? 1 : heads, width = together ? heads * gqa_.head_dim : gqa_.head_dim;
   for (std::size_t h = 0; h < norms; ++h) {
     const Rows<float> head = x.columns(h * width, width);
-    rms_norm(stream_, head, weight, norm_eps_, {}, head);
+    rms_norm(stream_, head, {weight, width}, norm_eps_, {}, head);
   }
 }
 
@@ -121,13 +123,13 @@ void GroupedAttention::append(const Job& job) {
   expect(slots.size() == rows, "step: rows have pages in the group of every layer");
   const Rows<bf16> rounded = rounded_.rows(rows, width);
   round_rows(stream_, keys_and_values(rows), rounded);
-  bf16* cache = cache_.layer(job.layer);
+  const Rows<bf16> cache = cache_.layer(job.layer);
   const GroupedPage page{gqa_.head_dim};
   stream_.team().parallel_for(gqa_.kv_heads * rows, 1, [&](std::size_t begin, std::size_t end, int) {
     for (std::size_t i = begin; i < end; ++i) {
       const std::size_t head = i / rows, row = i % rows, token = slots[row] % page_tokens;
       const bf16* key = rounded.row(row) + head * gqa_.head_dim;
-      bf16* to = cache + (slots[row] - token) * cache_.width();
+      bf16* to = cache.row(slots[row] - token);
       for (std::size_t d = 0; d < gqa_.head_dim; ++d) to[page.key(head, token, d)] = key[d];
       for (std::size_t d = 0; d < gqa_.head_dim; ++d) to[page.value(head, token, d)] = key[kv_width_ + d];
     }
@@ -144,7 +146,7 @@ GroupedAttention::Walk GroupedAttention::walk_of(const Job& job, std::size_t ind
 const bf16* GroupedAttention::page_at(const Job& job, const Walk& walk) const {
   const PageId page = job.plan.pages[job.group][walk.tile->first_page + walk.page];
   expect(page.value >= 0, "step: a page that a row sees was given back");
-  return cache_.layer(job.layer) + token_slot(page, 0) * cache_.width() + GroupedPage{gqa_.head_dim}.head(walk.kv_head);
+  return cache_.layer(job.layer).row(token_slot(page, 0)) + GroupedPage{gqa_.head_dim}.head(walk.kv_head);
 }
 
 // Goes through the key-value heads in order, and through all tiles of each. Threads get equal shares of the work; a
@@ -195,8 +197,9 @@ void GroupedAttention::follow(const Job& job, const Walk& walk, const bf16* afte
     last[r] = walk.tile->first_position + static_cast<std::uint32_t>(r / heads);
     first[r] = job.window && last[r] >= job.window ? last[r] - job.window + 1 : 0;
   }
-  const float* sinks = job.weights.sinks;
-  attention_begin(stream_, tile, sinks ? sinks + walk.kv_head * heads : nullptr, heads);
+  Vector<const float> sinks(job.weights.sinks, gqa_.heads);
+  if (sinks) sinks = sinks.range(walk.kv_head * heads, heads);
+  attention_begin(stream_, tile, sinks);
   Walk at = walk;
   for (const bf16* page = page_at(job, at); page;) {
     const std::uint32_t position = at.page * page_tokens;

@@ -4,7 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
-#include "layers/cpu/latent_attention.hpp"
+#include "layers/cpu/attention/latent_attention.hpp"
 
 namespace moemill::cpu {
 
@@ -30,6 +30,11 @@ void LatentAttention::reserve_generated(std::size_t rows) {
   for (auto& memory : thread_memory_) memory.reserve(page_tokens * cache_.width() + tiles);
 }
 
+Rows<float> LatentAttention::absorbed(std::size_t rows, std::size_t head) {
+  return absorbed_.rows(rows, std::size_t{mla_.heads} * mla_.kv_lora_rank, absorbed_stride_)
+      .columns(head * mla_.kv_lora_rank, mla_.kv_lora_rank);
+}
+
 void LatentAttention::attend_generated(const Job& job) {
   const std::size_t tiles = tiles_of(mla_.heads), generated = job.tiles.generated.size();
   for (std::size_t first = 0; first < generated; first += rows_at_a_time) {
@@ -46,11 +51,7 @@ void LatentAttention::attend_generated(const Job& job) {
     });
     products_.clear();
     for (std::size_t h = 0; h < mla_.heads; ++h) {
-      products_.push_back({{absorbed_.data() + h * mla_.kv_lora_rank, absorbed_stride_},
-                           rows,
-                           job.weights.value_up[h],
-                           attended(first, rows, h).data,
-                           attended_stride_});
+      products_.push_back({absorbed(rows, h), job.weights.value_up[h], attended(first, rows, h), {}});
     }
     gemm_grouped(stream_, products_);
   }
@@ -60,11 +61,8 @@ void LatentAttention::attend_generated(const Job& job) {
 void LatentAttention::absorb(const Job& job, std::size_t first_row, std::size_t rows) {
   products_.clear();
   for (std::size_t h = 0; h < mla_.heads; ++h) {
-    products_.push_back({{query(first_row, rows, h).data, query_stride_},
-                         rows,
-                         job.weights.key_absorb[h],
-                         absorbed_.data() + h * mla_.kv_lora_rank,
-                         absorbed_stride_});
+    const Rows<float> unrotated = query(first_row, rows, h).columns(0, mla_.qk_nope_dim);
+    products_.push_back({unrotated, job.weights.key_absorb[h], absorbed(rows, h), {}});
   }
   gemm_grouped(stream_, products_);
 }
@@ -96,14 +94,14 @@ void LatentAttention::read_pages(const Job& job, std::size_t first_row, std::siz
     attention_begin(stream_, tile.lanes);
   }
   const PageId* pages = job.plan.pages[static_cast<std::size_t>(schedule::PageGroup::Full)].data() + token.first_page;
-  const bf16* cache = cache_.layer(job.layer);
+  const Rows<const bf16> cache = cache_.layer(job.layer);
   for (std::uint32_t p = 0; p <= token.position; p += page_tokens) {
     const std::size_t tokens = std::min<std::size_t>(page_tokens, token.position + 1 - p);
     const Rows<float> page{memory, tokens, width};
     expect(pages[p / page_tokens].value >= 0, "step: a page that a row sees was given back");
-    widen_rows(stream_, {cache + token_slot(pages[p / page_tokens], 0) * width, tokens, width}, page);
+    widen_rows(stream_, cache.range(token_slot(pages[p / page_tokens], 0), tokens), page);
     if (p + page_tokens <= token.position) {
-      prefetch(cache + token_slot(pages[p / page_tokens + 1], 0) * width, page_tokens * width * sizeof(bf16));
+      prefetch(cache.row(token_slot(pages[p / page_tokens + 1], 0)), page_tokens * width * sizeof(bf16));
     }
     for (std::size_t t = first_tile; t < end_tile; ++t) {
       auto [tile, used] = tile_of(t);

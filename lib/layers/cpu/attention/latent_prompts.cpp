@@ -2,7 +2,7 @@
 // wave are made once, then every tile of queries that sees them takes them in, page by page.
 #include <algorithm>
 
-#include "layers/cpu/latent_attention.hpp"
+#include "layers/cpu/attention/latent_attention.hpp"
 
 namespace moemill::cpu {
 
@@ -52,13 +52,14 @@ void LatentAttention::attend_prompts(const Job& job) {
 }
 
 void LatentAttention::expand(const Job& job, const Wave& wave, std::size_t first_head, std::size_t heads) {
-  const bf16* cache = cache_.layer(job.layer);
+  const Rows<const bf16> cache = cache_.layer(job.layer), latents = cache.columns(0, mla_.kv_lora_rank);
   const TokenSlot* slots = job.tiles.key_slots.data() + wave.first_slot;
-  const RowsBf16 latents{cache, cache_.width(), slots};
+  const Vector<const TokenSlot> index{slots, wave.keys};
   expansions_.clear();
   for (std::size_t i = 0; i < heads; ++i) {
-    expansions_.push_back({latents, wave.keys, job.weights.key_up[first_head + i], keys(i).data, key_width()});
-    expansions_.push_back({latents, wave.keys, job.weights.value_up[first_head + i], values(i).data, mla_.v_dim});
+    const Rows<float> key = keys(i).range(0, wave.keys), value = values(i).range(0, wave.keys);
+    expansions_.push_back({latents, job.weights.key_up[first_head + i], key.columns(0, mla_.qk_nope_dim), index});
+    expansions_.push_back({latents, job.weights.value_up[first_head + i], value, index});
   }
   gemm_grouped(stream_, expansions_);
   // The rotary part is the same for all heads and comes as it is cached. Slots of a page follow each other.
@@ -67,8 +68,8 @@ void LatentAttention::expand(const Job& job, const Wave& wave, std::size_t first
       const Rows<float> rotated = keys(i).columns(mla_.qk_nope_dim, mla_.qk_rope_dim);
       for (std::size_t from = 0, to = 0; from < wave.keys; from = to) {
         for (to = from + 1; to < wave.keys && slots[to] == slots[to - 1] + 1;) ++to;
-        const bf16* cached = cache + slots[from] * cache_.width() + mla_.kv_lora_rank;
-        widen_rows(stream_, {cached, to - from, mla_.qk_rope_dim, cache_.width()}, rotated.range(from, to - from));
+        const Rows<const bf16> cached = cache.range(slots[from], to - from);
+        widen_rows(stream_, cached.columns(mla_.kv_lora_rank, mla_.qk_rope_dim), rotated.range(from, to - from));
       }
     }
   });

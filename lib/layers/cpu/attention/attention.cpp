@@ -1,4 +1,4 @@
-#include "layers/cpu/attention.hpp"
+#include "layers/cpu/attention/attention.hpp"
 
 namespace moemill::cpu {
 
@@ -22,18 +22,19 @@ void Attention::reserve(std::size_t rows) {
 }
 
 void Attention::prepare(const AttentionPlan& plan, Work& work) const {
+  work.plan = &plan;
   if (const auto* grouped = std::get_if<GroupedAttention>(&kind_))
     grouped->make_tiles(plan, work.grouped);
   else
     make_tiles(plan, work.latent);
 }
 
-void Attention::run(const model::LayerWeights& weights, LayerId layer, const AttentionPlan& plan, const Work& work,
-                    Rows<const bf16> rounded, Rows<const float> exact, Rows<float> out) {
+void Attention::run(const model::LayerWeights& weights, LayerId layer, const Work& work, Rows<const bf16> rounded,
+                    Rows<const float> exact, Rows<float> out) {
   if (auto* grouped = std::get_if<GroupedAttention>(&kind_))
-    grouped->run(std::get<model::GqaWeights>(weights.attention), layer, plan, work.grouped, exact, out);
+    grouped->run(std::get<model::GqaWeights>(weights.attention), layer, *work.plan, work.grouped, exact, out);
   else
-    std::get<LatentAttention>(kind_).run(std::get<model::MlaWeights>(weights.attention), layer, plan, work.latent,
+    std::get<LatentAttention>(kind_).run(std::get<model::MlaWeights>(weights.attention), layer, *work.plan, work.latent,
                                          rounded, out);
 }
 
