@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Sets up, builds, and generates from the shipped demo model on two ranks. Rerunning it is quick, because the build exists
-# and a finished job is not computed again (`demo.sh --overwrite` computes it again).
+# Sets up, builds, and generates from the shipped demo model on two ranks. A second call is quick: the build exists by then,
+# and a finished job is not computed again (unless with `demo.sh --overwrite`).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
-[ -x build/bin/moemill ] || echo "== building moemill (some minutes, once)"
+[ -x build/bin/moemill ] || echo "== building moemill (once; takes a few minutes)"
 scripts/build.sh release moemill
 . scripts/root_mpi.sh
 
@@ -24,7 +24,7 @@ echo
 echo "== files"
 echo "    runs/demo-prompts.h5       the prompts, made from configs/demo/prompts.jsonl"
 echo "    runs/demo/outputs.h5       the answers: one row per completion (h5ls -r, h5py)"
-echo "    runs/demo/summary.json     counts, seconds, rates, bytes and cost, measured"
-echo "    runs/demo/metrics.jsonl    the same over time"
-echo "    runs/demo/config.yaml      the run's settings, resolved"
+echo "    runs/demo/summary.json     measured counts, seconds, rates, bytes and cost"
+echo "    runs/demo/metrics.jsonl    the same measurements over time"
+echo "    runs/demo/config.yaml      all settings of the run, with defaults filled in"
 echo "    build/bin/moemill status runs/demo, build/bin/moemill verify runs/demo --deep: look again at any time"

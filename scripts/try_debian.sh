@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# try_debian.sh RELEASE [gcc|clang] [FOLDER]: builds the committed state of this checkout on a different Debian release, such
+# try_debian.sh RELEASE [gcc|clang] [FOLDER]: builds the committed state of this checkout on another Debian release, such
 # as `trixie` (13) or `bookworm` (12), in a folder made by debootstrap, and runs `scripts/test.sh quick` there. Needs root
 # and about 4 GB. The folder (default build/debian/RELEASE) is kept, so a second try is fast.
 set -euo pipefail

@@ -19,7 +19,7 @@ class Launch {
 };
 
 // Runs a command's body on all ranks and turns exceptions into exit codes. If the ranks have agreed on a failure, rank
-// 0 reports it and all leave in order; the failure of one rank, which the remaining ranks would wait for, ends the job.
+// 0 reports it and all exit cleanly; the failure of one rank, which the remaining ranks would wait for, ends the job.
 int on_all_ranks(const Comm& world, const std::function<int()>& body);
 
 }  // namespace moemill::app

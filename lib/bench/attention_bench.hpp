@@ -1,6 +1,6 @@
-// `moemill bench attention`: the attention kernels over contexts of several lengths. Latent attention is measured with
-// full (32) and half (16) tiles of lanes, once from fp32 blocks in cache and once from bf16 pages in memory, which are
-// widened on the way. For grouped attention see bench/grouped_bench.
+// `moemill bench attention`: measures the attention kernels on contexts of several lengths. Latent attention is
+// measured with full tiles of 32 lanes and half tiles of 16, on fp32 blocks in cache and on bf16 pages in memory, which
+// are widened as they are read. For grouped attention see bench/grouped_bench.
 #pragma once
 
 #include <cstdint>

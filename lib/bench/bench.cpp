@@ -21,7 +21,7 @@ struct SubCommand {
   int (*run)(const Words& args, const Comm& world);
 };
 
-// Runs a benchmark of kernels on rank 0 alone; under mpirun, all ranks wait for it at the end.
+// Runs a kernel benchmark on rank 0 alone; under mpirun, the other ranks wait until it is done.
 template <int (*body)(const Words&)>
 int on_rank_0(const Words& args, const Comm& world) {
   const int code = world.rank() == 0 ? body(args) : 0;
@@ -31,11 +31,12 @@ int on_rank_0(const Words& args, const Comm& world) {
 
 constexpr SubCommand sub_commands[] = {
     {"gemm", "matrix products with bf16 weights, cold in memory and warm in cache", on_rank_0<run_gemm_bench>},
-    {"attention", "the attention kernel on blocks of 64 keys", on_rank_0<run_attention_bench>},
-    {"exchange", "rows to their experts and home again, against bare transfers; under mpirun", run_exchange_bench},
-    {"decode", "steps of generated tokens, a whole model with dummy weights; under mpirun or alone", run_decode_bench},
-    {"prefill", "steps of prompts, a whole model with dummy weights; under mpirun or alone", run_prefill_bench},
-    {"calibrate", "peaks and link rates of this machine, as a file for planning; under mpirun or alone", run_calibrate},
+    {"attention", "the attention kernels on contexts of several lengths", on_rank_0<run_attention_bench>},
+    {"exchange", "rows to their experts and back, compared with bare transfers; under mpirun", run_exchange_bench},
+    {"decode", "decode steps of a whole model with dummy weights; under mpirun or alone", run_decode_bench},
+    {"prefill", "prefill steps of a whole model with dummy weights; under mpirun or alone", run_prefill_bench},
+    {"calibrate", "peaks and link rates of this machine, written to a file for planning; under mpirun or alone",
+     run_calibrate},
 };
 
 void print_help() {

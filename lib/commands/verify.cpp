@@ -136,7 +136,7 @@ std::vector<SmallJob> jobs_for(const std::vector<StoredRow>& rows, const RunConf
                               prepare_rules(config, model)),
                       {}});
     auto& samples = jobs.back().samples;
-    if (samples.empty() || samples.back() != row.sample_index) samples.push_back(row.sample_index);  // a doubled row
+    if (samples.empty() || samples.back() != row.sample_index) samples.push_back(row.sample_index);  // a duplicate row
   }
   std::erase_if(jobs, [](const SmallJob& job) { return job.prompt.fault.has_value(); });
   return jobs;

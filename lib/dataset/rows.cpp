@@ -13,7 +13,7 @@ namespace {
 std::size_t width_of_tops(const Completion& row) {
   const std::size_t tokens = row.token_ids.size();
   if (tokens == 0) return 0;
-  expect(row.top_ids.size() % tokens == 0, "each token of a row has as many best tokens as the others");
+  expect(row.top_ids.size() % tokens == 0, "all tokens of a row have the same number of top logprobs");
   return row.top_ids.size() / tokens;
 }
 
@@ -45,12 +45,12 @@ Completion failed_row(std::uint64_t prompt_index, std::uint32_t sample_index, co
 }
 
 void widen_logprobs(Completion& row, std::uint32_t k) {
-  constexpr float nothing = std::numeric_limits<float>::quiet_NaN();
+  constexpr float missing = std::numeric_limits<float>::quiet_NaN();
   const std::size_t tokens = row.token_ids.size(), own = width_of_tops(row);
-  row.logprobs.resize(tokens, nothing);
+  row.logprobs.resize(tokens, missing);
   if (own == k) return;
   std::vector<TokenId> ids(tokens * k, -1);
-  std::vector<float> values(tokens * k, nothing);
+  std::vector<float> values(tokens * k, missing);
   for (std::size_t t = 0; t < tokens; t++) {
     for (std::size_t i = 0; i < std::min<std::size_t>(own, k); i++) {
       ids[t * k + i] = row.top_ids[t * own + i];

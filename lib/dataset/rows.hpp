@@ -68,8 +68,8 @@ struct Completion {
   std::optional<RowFault> error;   // present exactly when the status is Failed
 };
 
-// Brings a row's logprobs to the k of its file: a row that asked for none gets NaN, a row that asked for fewer gets
-// places with token -1 and NaN behind its own. A row that has k already stays as it is.
+// Widens a row's logprobs to the k of its file: a row that asked for none gets NaN; a row that asked for fewer than k
+// gets entries with token -1 and NaN after its own. A row that has k already stays as it is.
 void widen_logprobs(Completion& row, std::uint32_t k);
 // The reverse, for a row that gets more tokens: only what it asked for remains.
 void narrow_logprobs(Completion& row);

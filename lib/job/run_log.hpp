@@ -1,5 +1,5 @@
-// RUN_DIR/run.log, for `tail -f` from any node: rank 0's log with full dates, and the reason for the job's end. Made by
-// run_job. The program never reads it; if it cannot be written, one warning says so and the job continues.
+// RUN_DIR/run.log, for `tail -f` from any node: rank 0's log with full dates, and the reason why the job ended. Written
+// by run_job. The program never reads it; if it cannot be written, one warning says so and the job continues.
 #pragma once
 
 #include <mutex>
@@ -11,8 +11,8 @@
 
 namespace moemill::mill {
 
-// Rank 0's log. Lines logged before `open` are kept until then, and dropped if it is never called: a job that did not
-// get the run directory leaves no line in it.
+// Copies rank 0's log to the file. Lines logged before `open` are kept in memory until then, and dropped if `open` is
+// never called: a job that did not get the run directory leaves no line there.
 class RunLog {
  public:
   RunLog();
@@ -28,10 +28,10 @@ class RunLog {
   std::mutex mutex_;
   std::string path_;  // "" before `open`
   std::vector<std::string> kept_;
-  bool given_up_ = false;  // whether the file cannot be written
+  bool given_up_ = false;  // a write has failed; no further one is tried
 };
 
-// Adds the last message of a rank that is about to abort the whole job.
+// Adds to the file the last message of a rank that is about to abort the whole job.
 void append_to_run_log(const dataset::RunPaths& paths, std::string_view fault);
 
 }  // namespace moemill::mill

@@ -67,7 +67,7 @@ struct EarlierAttempts {
   double load_seconds = 0;
   Held held;
   ExpertLoad expert_load;
-  RowSeconds row_seconds;  // of the attempts that ended in order
+  RowSeconds row_seconds;  // of the attempts that ended cleanly
 };
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt);
 

@@ -1,4 +1,4 @@
-// summary.json and the ledger: what the run did and what it cost. Rank 0 writes them whenever a job ends in order.
+// summary.json and the ledger: what the run did and what it cost. Rank 0 writes them whenever a job ends cleanly.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +48,7 @@ struct Summary {
   std::uint64_t kv_bytes_per_token = 0;
   double max_over_mean = 1;
   double max_over_mean_balanced = 1;
-  RowSeconds row_seconds;  // rows of the attempts that ended in order
+  RowSeconds row_seconds;  // rows of the attempts that ended cleanly
   int exit_code = 0;
 };
 

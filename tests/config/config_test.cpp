@@ -196,7 +196,7 @@ TEST_CASE("what users of vLLM write where it means the same") {
   CHECK(has(fault("sampling: {top_k: -2}"), "sampling.top_k"));
 }
 
-TEST_CASE("names of different programs are answered with their replacement; nothing far-fetched is suggested") {
+TEST_CASE("names of other programs' settings are answered with their replacement; nothing far-fetched is suggested") {
   CHECK(has(fault("parallel: {tensor_parallel_size: 4}"),
             "does not support it; instead: experts are spread over MPI ranks"));
   CHECK(has(fault("gpu_memory_utilization: 0.9"), "run.yaml:1: unknown key 'gpu_memory_utilization'"));

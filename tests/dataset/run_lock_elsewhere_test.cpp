@@ -51,7 +51,7 @@ TEST_CASE("lock: a silent holder on another machine is followed") {
     CHECK(lock_holder(paths));  // its last heartbeat was a moment ago
     CHECK(seconds_to_take(paths) >= quick.watch);
   }
-  SUBCASE("at once when it ended in order, or long ago") {
+  SUBCASE("at once when it ended cleanly, or long ago") {
     Holder other = elsewhere();
     other.released = true;
     write_line(paths, to_line(other));

@@ -24,7 +24,7 @@ struct Holder {
   std::string slurm_job;    // "" without
   std::string since;        // UTC
   std::uint64_t beat = 0;   // counts heartbeats
-  bool released = false;    // the job ended in order
+  bool released = false;    // the job ended cleanly
   double held_seconds = 0;  // from the first line to the beat, by a steady clock; below 0: not known
 };
 

@@ -127,7 +127,7 @@ bool RunLock::stays_silent(const std::string& path, const LockSnapshot& there) {
   file_.write(me_);  // for the file system's present time, which the holder's file is compared with
   const double silent = std::max(0.0, file_.written() - there.written);
   if (!there.kernel_locked && silent > times_.surely_over) return true;
-  log::warning("{}: {} has not ended in order and cannot be asked from here: watching for a sign of life", path,
+  log::warning("{}: {} has not ended cleanly and cannot be asked from here: watching for a sign of life", path,
                there.description());
   const double begin = now_seconds();
   bool kernel_locked = there.kernel_locked;

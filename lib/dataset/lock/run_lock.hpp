@@ -38,12 +38,12 @@ class RunLock {
  public:
   // Makes the directory when it is absent. UserError, with the holder and since when, if another job holds it.
   RunLock(const RunPaths& paths, LockCalls calls, LockTimes times = {});
-  // Marks the lock as released: the job ended in order.
+  // Marks the lock as released: the job ended cleanly.
   ~RunLock();
   // Makes the destructor leave the lock unreleased, because further ranks may still be running: the next job then waits
   // as it would after a kill.
   void leave_unreleased() { released_at_end_ = false; }
-  // The last heartbeat of the previous job if it did not end in order, seconds by the file system's clock.
+  // The last heartbeat of the previous job if it did not end cleanly, seconds by the file system's clock.
   std::optional<double> last_heartbeat_of_killed() const { return last_heartbeat_of_killed_; }
   // How long that job had held the lock by then, by a steady clock; nothing if its version did not record it.
   std::optional<double> seconds_held_by_killed() const { return seconds_held_by_killed_; }

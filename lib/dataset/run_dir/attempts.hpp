@@ -59,7 +59,7 @@ struct AttemptRecord {
   AttemptCores cores;
 };
 std::map<std::uint32_t, AttemptRecord> attempt_records(const RunPaths& paths);
-// How many attempts at the end of the file were begun by the same Slurm job, or outside Slurm, did not end in order and
+// How many attempts at the end of the file were begun by the same Slurm job, or outside Slurm, did not end cleanly and
 // added no row to the `rows` that exist: another attempt would not help.
 std::uint32_t tries_without_a_row(const RunPaths& paths, std::uint64_t rows);
 

@@ -5,10 +5,10 @@
 
 namespace moemill::layers {
 
-// Totals of this rank since the start. Seconds are wall time; bytes are payload sent to different ranks, both ways.
+// Totals of this rank since the start. Seconds are wall time; bytes are payload sent to other ranks, both ways.
 struct ExchangeTotals {
   double seconds = 0;                   // packing, sending, waiting for rows, unpacking
-  std::uint64_t rows_sent = 0;          // row copies that dispatch sent to different ranks
+  std::uint64_t rows_sent = 0;          // row copies that dispatch sent to other ranks
   std::uint64_t rows_deduplicated = 0;  // copies saved because one rank computes several picks of a row
   std::uint64_t intra_node_bytes = 0;
   std::uint64_t inter_node_bytes = 0;

@@ -32,7 +32,7 @@ std::optional<std::string> own_path(const std::string& root, std::string_view co
 
 struct Mount {
   std::string point;  // the folder where it is mounted
-  std::string top;    // the group that is mounted there; a container may see only a part
+  std::string top;    // the group that is mounted there; a container may see only this part of the tree
 };
 
 // Parses the lines "ID PARENT MAJOR:MINOR TOP POINT OPTIONS... - TYPE SOURCE OPTIONS" of /proc/self/mountinfo.
@@ -42,17 +42,17 @@ std::optional<Mount> mount_of(const std::string& root, std::string_view controll
     const std::size_t dash = line.find(" - ");
     if (dash == std::string::npos) continue;
     std::istringstream head(line), tail(line.substr(dash + 3));
-    std::string passed, type, source, options;
+    std::string skipped, type, source, options;
     Mount mount;
-    head >> passed >> passed >> passed >> mount.top >> mount.point;
+    head >> skipped >> skipped >> skipped >> mount.top >> mount.point;
     tail >> type >> source >> options;
     if (version == 2 ? type == "cgroup2" : type == "cgroup" && has_word(options, controller)) return mount;
   }
   return std::nullopt;
 }
 
-// The path below the mount, without the group that is mounted there. A path that leads out of it ("/../..") cannot be
-// followed.
+// The path below the mount, without the group that is mounted there. A path that leads out of the mount ("/../..")
+// cannot be followed and becomes "", the mount itself.
 std::string below(const Mount& mount, std::string path) {
   const bool within = mount.top != "/" && (path == mount.top || path.starts_with(mount.top + "/"));
   if (within) path.erase(0, mount.top.size());

@@ -23,7 +23,8 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-// Version 2 has "MAX PERIOD", where "max" means no limit; version 1 has quota and period in two files, where -1 does.
+// CPU seconds per second that the group allows; 0: no limit. Version 2 has one file with "QUOTA PERIOD", where a quota
+// of "max" means no limit; version 1 has a file for each of the two, where a quota of -1 means no limit.
 double quota_of(const ControlGroup& group) {
   double quota = 0, period = 0;
   if (group.version == 2) {
@@ -88,16 +89,16 @@ CpuView this_process_cpus(const std::string& root) {
 std::vector<std::uint32_t> parse_cpu_list(std::string_view text) {
   std::vector<std::uint32_t> cpus;
   const char *at = text.data(), *end = text.data() + text.size();
-  const auto number = [&](std::uint32_t& value) {
+  const auto read_number = [&](std::uint32_t& value) {
     const auto [rest, error] = std::from_chars(at, end, value);
     at = rest;
     return error == std::errc() && value < CpuView::most_cpus;
   };
   while (at != end) {
     std::uint32_t first = 0;
-    if (!number(first)) return {};
+    if (!read_number(first)) return {};
     std::uint32_t last = first;
-    if (at != end && *at == '-' && (++at, !number(last))) return {};
+    if (at != end && *at == '-' && (++at, !read_number(last))) return {};
     for (std::uint32_t cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
     if (at != end && *at++ != ',') return {};
   }
@@ -120,24 +121,24 @@ std::uint32_t fair_threads(std::span<const CpuView> beside, std::size_t mine) {
     });
     share = std::min(share, me.quota / static_cast<double>(in_group));
   }
-  constexpr double rounding = 1e-6;  // three thirds are one
+  constexpr double rounding = 1e-6;  // so that 1/3 + 1/3 + 1/3 counts as a whole CPU
   return static_cast<std::uint32_t>(std::max(1.0, std::floor(share + rounding)));
 }
 
 std::uint32_t usable_cpus(std::span<const CpuView> beside) {
   CpuView all;
   std::map<std::uint64_t, double> quotas;
-  bool everyone_limited = true;
+  bool all_limited = true;
   for (const CpuView& one : beside) {
     for (std::size_t word = 0; word < all.mask.size(); ++word) all.mask[word] |= one.mask[word];
     if (one.quota > 0)
       quotas[one.quota_group] = one.quota;
     else
-      everyone_limited = false;
+      all_limited = false;
   }
   double cpus = all.count(), allowed = 0;
   for (const auto& [group, quota] : quotas) allowed += quota;
-  if (everyone_limited && allowed > 0) cpus = std::min(cpus, std::ceil(allowed));
+  if (all_limited && allowed > 0) cpus = std::min(cpus, std::ceil(allowed));
   return static_cast<std::uint32_t>(std::max(1.0, cpus));
 }
 

@@ -176,7 +176,7 @@ def parse_arguments(words):
                    "(\\n is a line break, except at the beginning of a TeX command such as \\nabla; in a FILE nothing is replaced)")
     g = p.add_argument_group("chat")
     g.add_argument("--model", metavar="DIR", help="the model's folder: its chat template and special tokens")
-    g.add_argument("--chat-template", metavar="NAME|FILE", help="a different template of the model, or a file")
+    g.add_argument("--chat-template", metavar="NAME|FILE", help="another template of the model, or a file")
     g.add_argument("--template-arg", metavar="NAME=VALUE", type=valued_pair, action="append", default=[],
                    help="variable for the chat template, e.g. enable_thinking=false (repeatable; VALUE as JSON or text)")
     g.add_argument("--tools", metavar="FILE", help="JSON list of tools for every row (a column `tools` takes precedence)")

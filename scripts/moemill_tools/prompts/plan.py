@@ -67,7 +67,7 @@ class Plan:
         self.kinds = set()  # the kinds that rows actually have
         self.served = set()  # (kind, column) of each row
         self.columns, self.id_types = {}, set()
-        self.called = {}  # {setting: names in different programs under which rows have it}
+        self.called = {}  # {setting: names under which rows have it}
         self.wide = set()  # settings with values of 2^63 or more
         self.beside = set(CHAT_COLUMNS) - set(options.drop)  # the settings that any row has, once all rows are read
 

@@ -38,7 +38,7 @@ class Run:
         counted_at = latest["began"] if latest["before"] > self.ended else last.get("time")
         self.ended = max(self.ended, latest["before"])
         self.done = max(0, self.ended - self.failed)
-        # The last attempt's end is in the summary only if that attempt ended in order.
+        # The last attempt's end is in the summary only if that attempt ended cleanly.
         self.summary_counts = self.summary.get("attempts") == self.manifest.get("attempts") and self.code is not None
         # The last line of a job that is running or was killed: more of its rows may have ended since.
         self.as_of = counted_at if not self.summary_counts and self.ended < self.total else None

@@ -167,7 +167,7 @@ def names_are_those_of_the_program(work):
     program = dict(re.findall(r'\{"(\w+)",\s*"(\w+)"\}', table(source, "synonyms")))
     check(program == MEANT, "the program refuses more:", program.items() - MEANT.items(), "and prompts.py:", MEANT.items() - program.items())
     check(set(re.findall(r'"(\w+)"', table(header, "setting_names"))) == set(SETTINGS), table(header, "setting_names"))
-    check(re.findall(r"(?:short|long)_letters = (\d+)", source) == [str(SHORT), str(LONG)], "letters of a typing error")
+    check(re.findall(r"(?:short|long)_name_letters = (\d+)", source) == [str(SHORT), str(LONG)], "letters of a typing error")
     check({letters_of(name): setting for name, setting in SAME.items()}.items() <= MEANT.items(), SAME)
     near = {"tempreture": "temperature", "Temperature": "temperature", "top-p": "top_p", "topp": "top_p", "tpo_k": "top_k", "max_token": "max_tokens", "min_tokns": "min_tokens",
             "repitition_penalty": "repetition_penalty", "presence-penalty": "presence_penalty", "frequence_penalty": "frequency_penalty", "ignore_oes": "ignore_eos", "sede": "seed",

@@ -7,7 +7,7 @@ import sys
 from ...common import note, short
 from .names import near_setting
 from .nested import holds_settings, unknown_within
-from .settings import NOT_DONE, NOT_DONE_OF_REQUESTS, REQUEST_KEYS, RUN_ONLY, SAMPLING, has_typed_escape, is_asked
+from .settings import REQUEST_KEYS, RUN_ONLY, SAMPLING, UNSUPPORTED, UNSUPPORTED_IN_REQUESTS, has_typed_escape, is_asked
 
 # Texts for what happened to rows, by the first word of a remark.
 TOLD = {
@@ -49,7 +49,7 @@ class Advice:
         if name in RUN_ONLY: self.note_run_only(name, rows)
         if name in SAMPLING and name not in self.plan.constants: self.observe_setting(name, values)
         is_batch = self.plan.form == "batch"
-        if name in (NOT_DONE_OF_REQUESTS if is_batch else NOT_DONE): self.asked[name] += sum(is_asked(name, v) for v in values)
+        if name in (UNSUPPORTED_IN_REQUESTS if is_batch else UNSUPPORTED): self.asked[name] += sum(is_asked(name, v) for v in values)
         elif self.plan.takes_within(name):
             for value in values: self.unknown.update(unknown_within(name, value))
             self.no_objects[name] += sum(value not in (None, "") and not isinstance(value, dict) for value in values)
@@ -103,7 +103,7 @@ class Advice:
             note(f"the column {name} is only carried along, though the chat template has a variable of that name: chat_template_kwargs of a row, or "
                  f"--template-arg {name}=VALUE for all, gives it")
         others = [f"{name or repr(name)} is {dataset}" for name, dataset in carried.items() if name != dataset]
-        if others: note(f"columns that are carried along under different names: {', '.join(others)}")
+        if others: note(f"columns that are carried along under other names: {', '.join(others)}")
         for remark, rows in sorted(self.remarks.items()): note(TOLD[remark[0]].format(*remark[1:], rows=counted(rows)))
         for name, meant in (("system_prompt", "system"), ("functions", "tools")):
             if self.plan.chat and name in carried and self.plan.form != "batch":
