@@ -4,7 +4,7 @@
 
 #include "base/numbers/bf16.hpp"
 #include "model/placement.hpp"
-#include "weights/weights.hpp"
+#include "weights/cpu/weights.hpp"
 
 namespace moemill::bench {
 namespace {

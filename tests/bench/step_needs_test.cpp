@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "bench/end_to_end_bench.hpp"
-#include "weights/weights.hpp"
+#include "model/placement.hpp"
+#include "weights/cpu/weights.hpp"
 
 using namespace moemill;
 using namespace moemill::bench;

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "base/numbers/bf16.hpp"
 #include "layers/dispatch/pair_list.hpp"
 #include "layers/dispatch/records.hpp"
 #include "layers/dispatch/table.hpp"
