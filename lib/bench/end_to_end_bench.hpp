@@ -34,8 +34,8 @@ struct EndToEndResult {
   std::uint64_t experts = 0;     // pairs of a layer and a routed expert
   double experts_picked = 0;     // those that some row of a step went to, the mean over the steps
   NeededBytes bytes;             // per step
-  double bytes_per_second = 0;   // likewise
-  double peak_bandwidth = 0;     // of all ranks' cores, likewise
+  double bytes_per_second = 0;   // bytes over seconds_per_step
+  double peak_bandwidth = 0;     // of all ranks' cores, measured at the same time
   double attention_share = 0, mlp_share = 0, exchange_share = 0, head_share = 0, sample_share = 0;  // of rank 0's time
 };
 

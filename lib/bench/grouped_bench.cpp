@@ -146,7 +146,7 @@ std::vector<GroupedResult> measure_grouped(cpu::Stream& stream, const KernelOpti
 void print_grouped(const std::vector<GroupedResult>& results, double peak, double bandwidth) {
   fmt::print(
       "\nGrouped queries: a generated token's heads of one key-value head over bf16 pages cold in memory, and a tile\n"
-      "of about {} prompt rows over pages at hand. Medians. GB/s: keys and values that the token sees; % bound: of\n"
+      "of about {} prompt rows over pages in cache. Medians. GB/s: keys and values that the token sees; % bound: of\n"
       "the rate that the machine's reads or FMA peak would allow, whichever is less; % peak: of the FMA peak.\n\n",
       prompt_rows);
   fmt::print("{:>6} {:>8} {:>6} {:>7} | {:>9} {:>5} {:>9} {:>7} | {:>9} {:>6}\n", "group", "head_dim", "window",

@@ -29,7 +29,7 @@ struct Run {
   std::uint32_t row;  // of the plan
   std::uint32_t rows;
   std::uint32_t first_position;
-  std::uint32_t first_page;  // into AttentionPlan::pages
+  std::uint32_t first_page;  // index into AttentionPlan::pages
 };
 
 struct AttentionPlan {

@@ -125,7 +125,7 @@ void Forward<B>::State::trace_all_logits() {
   }
 }
 
-// Requests come by ascending row, so those of the rows at hand are the next ones.
+// Requests come by ascending row, so those of the current rows are the next ones.
 template <class B>
 void Forward<B>::State::draw(const sample::Draws& draws) {
   std::size_t score = 0, sample = 0;

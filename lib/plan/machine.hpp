@@ -13,7 +13,7 @@ struct Machine {
   struct Rates {
     double fma_flops = 0;              // fused multiply-adds of fp32
     double bf16_dot_flops = 0;         // dot products of bf16 pairs; 0: not measured, or the processor has none
-    double int8_dot_ops = 0;           // dot products of int8, likewise
+    double int8_dot_ops = 0;           // dot products of int8; 0 has the same meaning
     double read_bytes_per_second = 0;  // from memory
   };
   // Transfers from one rank to another, one way, while nothing else runs.

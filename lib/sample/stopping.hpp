@@ -14,22 +14,24 @@
 
 namespace moemill::sample {
 
-// The tokens that end a completion: the model's EOS tokens (unless ignore_eos) and stop_token_ids; ascending, unique.
-// These are also the tokens that the sampler does not draw before min_tokens.
+// The tokens that end a completion: the model's EOS tokens (unless ignore_eos) and stop_token_ids, in ascending
+// order and without duplicates. These are also the tokens that the sampler does not draw before min_tokens.
 std::vector<TokenId> stop_tokens(const SamplingParams& params, std::span<const TokenId> eos);
 
-// The order when several apply to one token: stop token, stop string, length, repetition. Before min_tokens tokens only
-// length ends a completion; a stop string counts when it ends in text that came after them (vLLM's rule).
+// If several reasons apply to one token, the first of these is reported: stop token, stop string, length, repetition.
+// Only length ends a completion within its first min_tokens tokens; a stop string counts if its end is in the text of a
+// later token (vLLM's rule).
 class Stopping {
  public:
   // `params` and `stop_tokens` must outlive the sequence.
   void start(const SamplingParams& params, std::span<const TokenId> stop_tokens);
-  // `text` is what the token added to the decoded text (often a part of a character is held back: then it comes with a
-  // later token). With a stop token, and where no stop strings are given, it is not looked at.
+  // `text` is what the token added to the decoded text. The decoder holds back the bytes of an incomplete character, so
+  // they come with a later token. The text of a stop token is ignored.
   schedule::FinishReason push(TokenId token, std::string_view text);
-  // Bytes of all pushed text that belong to the completion: all of it, or up to the stop string.
+  // How many bytes of the pushed text belong to the completion: all, or those before the stop string.
   std::size_t text_bytes() const { return text_bytes_; }
-  // The stop string that ended it: the first of the list where several begin at the same place. "" before.
+  // The stop string that ended the completion, "" if none has. It is the one that begins first in the text; ties: the
+  // first in the list.
   const std::string& stop_string() const { return stop_string_; }
 
  private:
@@ -43,8 +45,8 @@ class Stopping {
   std::string stop_string_;
   std::size_t longest_stop_ = 0;        // bytes
   std::string tail_;                    // the last longest_stop_ - 1 bytes of text
-  std::vector<TokenId> recent_;         // ring of the last max_pattern_size tokens
-  std::vector<std::uint32_t> matches_;  // [p - 1]: how many of the last tokens equal the one p before
+  std::vector<TokenId> recent_;         // ring buffer of the last max_pattern_size tokens
+  std::vector<std::uint32_t> matches_;  // [p - 1]: how many tokens in a row, up to the last, equal the one p before
 };
 
 }  // namespace moemill::sample

@@ -8,7 +8,7 @@
 // no rank takes work that would make it finish last. The step is a Prefill step if any rank can compute prompt rows
 // (generated rows are computed in it as well, so a finished sequence's slot is refilled at once), otherwise a Decode
 // step if any work is left, otherwise the job is finished. All ranks wait for the rank with the most rows, so prompt
-// rows are levelled: no rank fills a step beyond halfway between the least and the mean of the ranks' rows; the rest is
+// rows are balanced: no rank fills a step beyond halfway between the least and the mean of the ranks' rows; the rest is
 // computed in later steps, when other ranks have prompts too.
 #pragma once
 
@@ -28,12 +28,12 @@ enum class Wish : std::uint8_t {
 
 struct Facts {
   // Filled in by Scheduler::facts().
-  std::uint64_t work_left = 0;  // rows that the prompts on hand may still need (max_tokens is the estimate)
+  std::uint64_t work_left = 0;  // rows that the prompts on hand may still need (max_tokens stands for the length)
   std::uint32_t waiting_prompts = 0;
   std::uint32_t running = 0;         // sequences that hold pages, including prompts being prefilled
   std::uint32_t generated_rows = 0;  // rows of generated tokens that can be computed now
   std::uint32_t prompt_rows = 0;     // prompt rows that can be computed now; an estimate, 0 only when none can
-  std::uint32_t free_rows = 0;       // rows of a step that remain beside the generated rows
+  std::uint32_t free_rows = 0;       // rows of a step that the generated rows leave free
   std::uint32_t free_slots = 0;
   std::uint32_t free_pages = 0;            // sum over both page groups
   std::uint32_t wanted_sequences = 0;      // sequences that this rank could start soon, beyond those on hand
@@ -90,7 +90,7 @@ struct Decision {
   std::int32_t error = 0;       // Failed: the exit code that failed_rank reported
 };
 
-// facts[r] is rank r's report. The decision claims the first shards of claims.unclaimed(): afterwards every rank calls
+// facts[r] is rank r's report. The decision claims the first shards of claims.unclaimed(); afterwards every rank calls
 // claims.take(decision.claims.size()).
 Decision decide(std::span<const Facts> facts, const ClaimState& claims);
 

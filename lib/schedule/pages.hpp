@@ -1,6 +1,6 @@
-// The KV pages of one group on one rank, by number only: which list holds which page, and how many pages each list is
-// still promised. Several samples of a prompt may hold one page of prompt tokens, so holders are counted. Used by the
-// scheduler; the layers own the memory.
+// The KV pages of one page group on one rank, as numbers only: which list holds which page, and how many more pages
+// each list is promised. Several samples of a prompt may hold one page of prompt tokens, so holders are counted. Used
+// by the scheduler; the layers own the memory.
 //
 // Layers with a window never read a page that lies outside it, so a list frees such pages as its sequence advances and
 // holds only those that the window can touch. A list is promised that many pages when it is opened, so a sequence that
@@ -24,11 +24,11 @@ constexpr std::uint32_t pages_for(std::uint64_t tokens) {
 // The largest number of pages that `positions` consecutive positions can touch, wherever they begin.
 constexpr std::uint32_t pages_touched(std::uint64_t positions) { return pages_for(positions + page_tokens - 1); }
 
-// Pages with which windowed layers can run `sequences` sequences of up to `tokens` tokens at the same time while a step
-// has `rows` prompt rows. More pages would never be used.
+// The number of pages with which windowed layers can run `sequences` sequences of up to `tokens` tokens at the same
+// time while a step has `rows` prompt rows. More pages would never be used.
 std::uint64_t useful_window_pages(std::uint32_t window, std::uint64_t tokens, std::uint64_t sequences,
                                   std::uint32_t rows);
-// Pages that one such sequence needs, including the prompt's own pages if several samples share it.
+// The number of pages that one such sequence needs, including the prompt's own pages if several samples share it.
 std::uint32_t least_window_pages(std::uint32_t window, std::uint64_t tokens);
 
 // The pages of one group that a prompt or a sample holds. Pages before `own` belong to the prompt, the others to this
@@ -37,7 +37,7 @@ struct PageList {
   std::vector<PageId> pages;   // for positions from 0 on; PageId{-1} where freed
   std::uint32_t first = 0;     // index of the first page that is not freed
   std::uint32_t own = 0;       // index of the first page that is, or will be, allocated for this list
-  std::uint32_t end = 0;       // pages of the whole sequence
+  std::uint32_t end = 0;       // number of pages of the whole sequence
   std::uint32_t promised = 0;  // pages that are reserved for this list but not taken yet
 };
 
@@ -55,16 +55,17 @@ class PagePool {
   // The number of pages that a list with pages own .. end - 1 is promised. A sequence that advances by one row at a
   // time never holds more.
   std::uint32_t promise(std::uint32_t own, std::uint32_t end) const;
-  // Opens an empty list with that promise. Callers check unpromised() first: too few pages break an invariant.
+  // Opens an empty list with that promise. Callers check unpromised() first: it is our bug if there are too few.
   void open(PageList& list, std::uint32_t own, std::uint32_t end);
   // Makes the first `pages` pages of `from` the first pages of `list`; both lists hold them.
   void share(const PageList& from, std::uint32_t pages, PageList& list);
   // How many of `rows` rows starting at `position` can get pages now. At least one if all rows before `position` are
   // computed and slide() was called.
   std::uint32_t rows_within(const PageList& list, std::uint32_t position, std::uint32_t rows) const;
-  // Takes pages until they cover `positions` positions. Too few pages break an invariant: see rows_within().
+  // Takes pages until they cover `positions` positions. Callers check rows_within() first: it is our bug if there are
+  // too few.
   void reach(PageList& list, std::uint32_t positions);
-  // Frees the pages that neither a row at `position`, the next row of the sequence, nor a later row sees.
+  // Frees the pages that no row from `position` on sees; `position` is that of the sequence's next row.
   void slide(PageList& list, std::uint32_t position);
   // Frees all pages and ends the promise.
   void close(PageList& list);
@@ -77,7 +78,7 @@ class PagePool {
   std::uint32_t span_;                  // the largest number of pages that a window can touch
   std::uint32_t promised_ = 0;          // pages promised to all lists together
   std::vector<std::uint32_t> holders_;  // [pages]
-  std::vector<PageId> free_;            // a stack: the pages freed last are taken first because they are warm
+  std::vector<PageId> free_;            // a stack: pages freed last are taken first, as they may still be in cache
 };
 
 }  // namespace moemill::schedule

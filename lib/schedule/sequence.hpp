@@ -55,7 +55,7 @@ enum class LogitPurpose : std::uint8_t {
 };
 
 struct LogitUse {
-  std::uint32_t logit_index;  // into Step::logit_rows; several samples may use one row
+  std::uint32_t logit_index;  // index into Step::logit_rows; several samples may use one row
   LogitPurpose purpose;
   SlotId slot;
   std::uint32_t index;

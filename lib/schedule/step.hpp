@@ -30,7 +30,7 @@ struct Segment {
   std::uint32_t first_row;
   std::uint32_t rows;
   std::uint32_t first_position;
-  std::uint32_t first_page;  // into Step::pages; pages cover positions 0 .. first_position + rows - 1
+  std::uint32_t first_page;  // index into Step::pages; pages cover positions 0 .. first_position + rows - 1
   std::uint32_t page_count;
 };
 

@@ -1,16 +1,17 @@
-// The walk over a model's tensors, the only place that knows their names, their shapes and which matrices they make. It
-// measures a rank's memory, lists the tensors, and writes the plan of what is read where. A template over the layout,
-// which decides how matrices lie in memory; files that instantiate it include loader.inl. Private to weights/.
+// Walks over a model's tensors. This is the only place that knows their names, their shapes and which matrices they
+// make. The walk measures a rank's memory, lists the tensors, and plans what is read and where it goes. Loader is a
+// template over the layout, which decides how matrices lie in memory; files that instantiate it include loader.inl.
+// Private to weights/.
 //
 // A layout L has:
 //   L::Matrix            what a backend's kernels take: a view of k inputs and n outputs
 //   L::Place             a matrix that is being filled: {MatrixIndex index; Matrix matrix}
-//   L::columns_step      where two tensors fill a matrix side by side, the second begins at a multiple of this column
+//   L::columns_step      where two tensors fill a matrix side by side, the second begins at a multiple of this number
 //   L()                  a layout without memory, which only counts
 //   L(bytes)             a layout that owns that many bytes, all zero
 //   take<T>(count)       T*, a vector; null without memory
 //   take(k, n)           Place, a matrix in bf16
-//   take(k, n, parts)    Place, a matrix whose columns are the parts' rows, kept in the stored codes if L can
+//   take(k, n, parts)    Place, a matrix whose columns are the parts' rows, kept in its stored format if L can
 //   put(piece, values)   puts the values of a piece into memory; called by many threads for different pieces
 //   bytes()              the memory taken so far
 //   storage()            the owner of the memory
@@ -64,7 +65,7 @@ class Loader {
   // The rows of a tensor that is made of matrices [matrix_rows, in], as the files store them.
   StoredRows rows_of(const std::string& name, std::uint64_t matrix_rows, std::uint32_t in, std::uint64_t first_row,
                      std::uint64_t rows) const;
-  // A tensor NAME.weight [out, in].
+  // The matrix of the tensor NAME.weight [out, in].
   Matrix linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content = Content::Matrix);
   const float* floats(const std::string& name, std::vector<std::uint64_t> shape, Content content);
   static Columns columns(const Place& place, std::uint32_t first, std::uint32_t count) {

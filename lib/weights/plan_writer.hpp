@@ -11,8 +11,8 @@
 
 namespace moemill::model {
 
-// Layouts rely on how pieces are cut. A piece of outputs holds a multiple of piece_columns columns, except the last one
-// of a tensor. A piece of inputs holds an even number of inputs, likewise except the last one.
+// Layouts rely on how pieces are cut. Except for the last one of a tensor, a piece of outputs holds a multiple of
+// piece_columns columns, and a piece of inputs an even number of inputs.
 constexpr std::uint32_t piece_columns = 32;
 
 // Columns [first, first + count) of a matrix that has that many inputs.

@@ -16,9 +16,9 @@ def cure_of(path):
     path = pathlib.Path(path)
     if path.parent.name == "shards": return "restore it from a copy, or remove it and rerun the same `moemill run`, which computes its rows again"
     if path.name != "outputs.h5": return "restore it from a copy"
-    told = f"`moemill verify {path.parent}` shows what can be read"
-    if not any(path.parent.glob("shards/shard-*.h5")): return f"restore it from a copy, and keep it until then: nothing else has the run's rows; {told}"
-    return f"move it away and rerun the same `moemill run`, which makes it from the run's shards; {told}"
+    advice = f"`moemill verify {path.parent}` shows what can be read"
+    if not any(path.parent.glob("shards/shard-*.h5")): return f"restore it from a copy, and keep it until then: nothing else has the run's rows; {advice}"
+    return f"move it away and rerun the same `moemill run`, which makes it from the run's shards; {advice}"
 
 
 def refusal(fault):

@@ -1,11 +1,11 @@
 // Sends rows to the ranks that hold their experts and brings the outputs back: dispatch and combine of one expert
-// domain, in two halves each, so that the block can compute while rows are on their way. This is the CPU's exchange,
-// whose rows lie in the memory that the transport sends; what it shares with other backends is in layers/dispatch.
+// domain, each in two halves, so that the block can compute while rows are on their way. This is the CPU's exchange,
+// which packs rows in the memory that the transport sends; what it shares with other backends is in layers/dispatch.
 // Called by the block once per MoE layer and channel; a channel is a micro-batch with buffers of its own. Every rank of
 // the domain calls in the same order, with zero rows where it has none. A row goes to a rank once, however many of its
 // picks are computed there; one bf16 row per pick comes back.
 //
-// Partial order of a channel; nothing binds the two channels to each other:
+// Partial order of a channel; the two channels are independent of each other:
 //   begin_dispatch -> finish_dispatch -> experts fill ReceivedRows::outputs -> begin_combine -> finish_combine
 #pragma once
 
@@ -36,22 +36,22 @@ class Exchange {
  public:
   static constexpr int channels = layers::FlatTransport::channels;
 
-  // picks: top-k of the model. node_of_domain_rank: [domain size], which node a rank is on.
+  // picks: how many per row, the model's top-k. node_of_domain_rank: [domain size] the node that each rank is on.
   Exchange(Stream& stream, Comm domain, const model::Placement& placement, std::uint32_t hidden, std::uint32_t picks,
            std::span<const int> node_of_domain_rank);
 
-  // rows: [rows, hidden], picks: [rows, picks], close together, different experts within a row. Both must stay as they
-  // are until begin_combine of this channel (a domain of one rank computes on them in place).
+  // rows: [rows, hidden], picks: [rows, picks], without a gap between rows; the picks of a row are different experts.
+  // Both must stay as they are until begin_combine of this channel (a domain of one rank computes on them in place).
   void begin_dispatch(int channel, LayerId layer, Rows<const bf16> rows, Rows<const GlobalExpert> picks);
   // Waits until all rows for this rank are there. The result is valid until begin_combine of this channel.
   ReceivedRows<> finish_dispatch(int channel);
-  // Sends ReceivedRows::outputs back to the ranks of their rows.
+  // Sends ReceivedRows::outputs back to the ranks that the rows came from.
   void begin_combine(int channel);
   // Waits until all outputs are back, then out[r] += sum over picks, in pick order, of weights[r, p] * output of pick
   // p. weights: [rows, picks]; out: [rows, hidden].
   void finish_combine(int channel, Rows<const float> weights, Rows<float> out);
 
-  // Lets rows in flight move; called between pieces of work. Never waits.
+  // Advances the transfers in flight; called between pieces of work. Never waits.
   void progress();
 
   layers::ExchangeTotals totals() const;
@@ -64,14 +64,14 @@ class Exchange {
     LayerId layer;
     Rows<const bf16> rows;                 // [rows, hidden] the caller's
     layers::RoutedPicks routed;            // the caller's
-    layers::Shares shares;                 // of other ranks; this rank's own entries are zero
+    layers::Shares shares;                 // to and from each other rank; this rank's own entries are zero
     std::uint32_t own_outputs = 0;         // outputs that this rank makes for its own rows
     std::uint32_t returning_outputs = 0;   // outputs that come back from other ranks
-    std::vector<std::uint32_t> to_others;  // [ranks] outputs that go back to each
+    std::vector<std::uint32_t> to_others;  // [ranks] outputs that go back to each rank
     Buffer<std::uint32_t> output_of_pick;  // [rows, picks] index into outputs
     layers::PairList pairs;
-    // [from others, by rank][own][to others, by rank]: in one array, so that one index finds the
-    // answer to any pick of an own row, wherever it was computed.
+    // [from other ranks, by rank][own][to other ranks, by rank]: in one array, so that one index finds the output of
+    // any pick of this rank's rows, wherever it was computed.
     Buffer<bf16> outputs;
   };
   Channel& at(int channel, Phase expected, const char* invariant);

@@ -74,7 +74,7 @@ class RecordPacker {
 
   const RecordForm form_;
   const std::size_t picks_per_row_;
-  // By rank: the record of the row at hand, the next free record and output, the last row that went there.
+  // By rank: the record of the current row, the next free record and output, the last row that went there.
   std::vector<std::byte*> record_, next_record_;
   std::vector<std::uint32_t> next_output_, last_row_;
   std::vector<RowCopy> copies_;

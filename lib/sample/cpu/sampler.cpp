@@ -32,7 +32,7 @@ struct Sampler::Workspace {
   explicit Workspace(std::uint32_t vocabulary) : adjuster(vocabulary) {}
 
   Adjuster adjuster;
-  Maxima maxima;  // of the row at hand
+  Maxima maxima;  // of the current row
   Candidates candidates;
   CutAtSum cut_at_sum;
   Buffer<float> adjusted;                 // [vocabulary]

@@ -1,6 +1,7 @@
-// Logits to next tokens and log-probabilities on the CPU, many rows at a time, split over the team by rows. Called by
-// layers/forward. Same bits for any threads, batch and instruction set: a draw depends on its own row, parameters,
-// history, seed and place alone. The definition is in sample/requests.hpp.
+// Turns rows of logits into next tokens and log-probabilities on the CPU; the threads of the team share the rows.
+// Called by layers/forward. The results have the same bits for any number of threads, any batch and any instruction
+// set: a draw depends only on its own row, parameters, history and seed, and on the token's number in its completion.
+// The definition is in sample/requests.hpp.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ class Sampler {
  public:
   Sampler(Stream& stream, std::uint32_t vocabulary);
   ~Sampler();
-  // logits: [rows, vocabulary] of the step's wanted rows from `first` on, among them those of all requests; not
-  // changed.
+  // logits: [rows, vocabulary], rows `first` and following of the step's logit_rows. They must include the rows of all
+  // requests.
   void sample(Rows<const float> logits, std::uint32_t first, std::span<const sample::SampleRequest> requests,
               std::span<sample::SampleResult> results);
   void score(Rows<const float> logits, std::uint32_t first, std::span<const sample::ScoreRequest> requests,

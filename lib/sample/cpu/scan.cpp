@@ -95,11 +95,12 @@ Cut cut_at_count(std::span<const float> values, std::size_t count, std::vector<s
 }
 
 Cut CutAtSum::find(std::span<const float> p, std::uint64_t target) {
-  // The bits of values in [0, 1] are in their order; the first level is the exponent and three bits behind it.
+  // As integers, the bits of values in [0, 1] have the order of the values. The leading bits are the exponent and the
+  // first three bits of the mantissa.
   auto leading = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 20; };
   auto next = [&](std::size_t i) { return std::bit_cast<std::uint32_t>(p[i]) >> 10 & (buckets_ - 1); };
-  std::uint64_t reached =
-      0;  // by the buckets before the one that reaches the target, or before the last that has any p
+  // The sum of the buckets before the one that reaches the target, or before the last one that is not empty.
+  std::uint64_t reached = 0;
   auto find_bucket = [&](std::span<const std::uint64_t> sums) {
     std::size_t found = 0;
     std::uint64_t before = reached;

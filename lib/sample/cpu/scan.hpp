@@ -1,5 +1,5 @@
-// Passes over one row of logits that find its large values without sorting all: used for filters and the best tokens.
-// Private to sample/cpu/.
+// Finds the large values of one row of logits without sorting the row, for the filters (min_p, top_k, top_p) and for
+// the best tokens. Called by cpu::Sampler. Private to sample/cpu/.
 #pragma once
 
 #include <array>
@@ -14,16 +14,16 @@ namespace moemill::cpu {
 
 constexpr std::size_t chunk_tokens = 64;
 
-// The largest logit of each chunk of 64 and of the row.
+// The largest logit of each chunk of chunk_tokens logits, and of the row.
 struct Maxima {
   std::vector<float> chunks;
-  TokenId best = 0;  // ties to the lowest id
+  TokenId best = 0;  // the token of the largest logit; ties: lowest id
   float largest = 0;
   bool finite = true;  // no logit is NaN or infinite
 };
 void find_maxima(std::span<const float> row, Maxima& maxima);
 
-// Some of a row's tokens, by ascending id.
+// Some of a row's tokens, by ascending id. The first `count` entries of each vector are in use.
 struct Candidates {
   std::vector<TokenId> ids;
   std::vector<float> logits;
@@ -32,12 +32,13 @@ struct Candidates {
   std::span<const float> logits_used() const { return std::span(logits).first(count); }
   std::span<const float> p_used() const { return std::span(p).first(count); }
 };
-// All tokens whose logit is at least `threshold`.
+// Sets `candidates` to all tokens whose logit is at least `threshold`.
 void collect(std::span<const float> row, const Maxima& maxima, float threshold, Candidates& candidates);
-// A threshold that at least `count` logits reach, and not many more; lowest finite value where chunks cannot tell.
+// A threshold that at least `count` logits reach, and seldom many more: the count-th largest of the chunks' maxima. It
+// is the lowest finite value if there are fewer chunks than that.
 float threshold_for(std::size_t count, const Maxima& maxima, std::vector<float>& scratch);
 
-// The last of the values that are kept; the order is larger value first, ties to the lower index.
+// The last value that is kept. Larger values come first, and equal ones by ascending index.
 struct Cut {
   float value;
   std::size_t index;
@@ -51,16 +52,17 @@ Cut cut_at_count(std::span<const float> values, std::size_t count, std::vector<s
 
 class CutAtSum {
  public:
-  // Keeps the shortest run of p, in order, whose fixed-point sum (kernels/fixed_point.hpp) reaches `target`, which is
-  // at most the sum of all: at least one value. p is in [0, 1], with at least one of 1. Selects by the leading bits of
-  // p, then the next ones, then by sorting.
+  // Keeps the fewest values, largest first, whose fixed-point sum (kernels/fixed_point.hpp) reaches `target`, and at
+  // least one. `target` is at most the sum of all values; the values are in [0, 1], and at least one of them is 1.
+  // Selects by the leading bits of p, then by the next bits, then by sorting.
   Cut find(std::span<const float> p, std::uint64_t target);
 
  private:
   static constexpr std::size_t buckets_ = 1024;
-  std::array<std::array<std::uint64_t, buckets_>, 4>
-      sums_;  // four, so that successive values do not wait for one another
-  std::vector<std::uint32_t> band_, narrow_;
+  // There are four arrays so that the additions of successive values do not wait for one another.
+  std::array<std::array<std::uint64_t, buckets_>, 4> sums_;
+  std::vector<std::uint32_t> band_;    // indices of the values whose leading bits are those of the cut
+  std::vector<std::uint32_t> narrow_;  // those of them whose next bits are the cut's, too
 };
 
 }  // namespace moemill::cpu

@@ -8,26 +8,26 @@ namespace moemill::model {
 
 namespace {
 
-constexpr std::string_view table = "embed_tokens.weight", language = "language_model.";
+constexpr std::string_view embedding = "embed_tokens.weight", language_model = "language_model.";
 
 // The prefix of embed_tokens and of the layers, usually "model.". A folder with several models (for images and for
 // language) has several prefixes; the language model's is returned.
 std::string body_of(const ModelFiles& files, const std::string& published) {
   std::vector<std::string> found;
   for (const TensorInfo& t : files.tensors()) {
-    if (!t.name.ends_with(table)) continue;
-    const std::string prefix = t.name.substr(0, t.name.size() - table.size());
+    if (!t.name.ends_with(embedding)) continue;
+    const std::string prefix = t.name.substr(0, t.name.size() - embedding.size());
     const bool whole_word = prefix.empty() || prefix.ends_with('.');
     if (whole_word && files.find(prefix + "layers.0.input_layernorm.weight") != nullptr) found.push_back(prefix);
   }
   if (found.empty() || std::find(found.begin(), found.end(), published) != found.end()) return published;
   if (found.size() > 1) {
-    std::erase_if(found, [](const std::string& body) { return body.find(language) == std::string::npos; });
+    std::erase_if(found, [](const std::string& body) { return body.find(language_model) == std::string::npos; });
   }
   if (found.size() != 1) {
     user_error(
-        "{}: has tensors of several models, none of them under \"model.\" and not one under \"language_model.\": which "
-        "one is meant? Save the one that config.json describes alone",
+        "{}: the files hold several models; none of them is under \"model.\", and not exactly one is under "
+        "\"language_model.\": save only the one that config.json describes",
         files.origin());
   }
   return found.front();
@@ -44,8 +44,8 @@ std::string head_of(const ModelFiles& files, const std::string& body, const std:
   return published;
 }
 
-// Sets the names of a layer's experts. transformers 5 renames all families' experts alike in memory, and may save them
-// under these names.
+// Sets the names of a layer's experts. In memory, transformers 5 gives the experts of all families the same names, and
+// it may save them under these.
 void find_experts(const ModelFiles& files, const std::string& layer, TensorNames& names) {
   auto has = [&](const std::string& name) { return files.find(name) != nullptr; };
   auto router = [&](const std::string& moe) { return layer + moe + "." + names.router + ".weight"; };

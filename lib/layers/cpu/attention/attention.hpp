@@ -12,8 +12,8 @@ namespace moemill::cpu {
 
 class Attention {
  public:
-  // What a plan becomes on the backend, once per step for all layers. The CPU reads the host's plan where it is, and
-  // adds the tiles of one of the two kinds.
+  // The backend's form of a plan, made once per step for all layers. The CPU reads the host's plan in place and adds
+  // the tiles of one of the two kinds of attention.
   struct Work {
     const AttentionPlan* plan = nullptr;
     LatentTiles latent;
@@ -22,18 +22,18 @@ class Attention {
 
   Attention(Stream& stream, const model::ModelConfig& config, KvCache& cache);
 
-  // Workspace for micro-batches of up to that many rows.
+  // Reserves workspace for micro-batches of up to `rows` rows.
   void reserve(std::size_t rows);
   // The plan must outlive the step.
   void prepare(const AttentionPlan& plan, Work& work) const;
-  // Writes what the cache keeps of the rows, then out = attention. Latent attention reads `rounded`, grouped attention
-  // `exact`; `out` may be the same memory as `exact`. All are [rows, hidden].
+  // Writes what the cache keeps of the rows, then sets `out` to the attention's output. Latent attention reads
+  // `rounded`, grouped attention `exact`; `out` may be the same memory as `exact`. All are [rows, hidden].
   void run(const model::LayerWeights& weights, LayerId layer, const Work& work, Rows<const bf16> rounded,
            Rows<const float> exact, Rows<float> out);
   std::uint64_t workspace_bytes() const;
 
  private:
-  std::variant<LatentAttention, GroupedAttention> kind_;
+  std::variant<LatentAttention, GroupedAttention> attention_;
 };
 
 }  // namespace moemill::cpu

@@ -3,13 +3,13 @@
 // tile times the heads that share a key-value head are the rows of kernels/cpu/attention_pages, and a cached page is
 // read once for all of them.
 //
-// Definition: projections take the norm's fp32 rows, unrounded, and give fp32; biases join; norms of queries and keys,
-// then clipping, then the rotation of the first rope.dim values of a head, all in fp32. The query stays fp32 and
-// unrounded; the softmax scale joins it as it enters the kernel. Keys (after their rotation) and values are rounded to
-// bf16 as they enter the cache, and are read back from it, also those of the rows at hand. The row at position t of a
-// layer with window W sees t - W + 1 .. t. A sink is a score, unscaled, without a value: the running softmax begins
-// with maximum = sink and sum = 1. The heads' outputs are fp32, unrounded, and so enter the output projection, whose
-// bias joins its result.
+// Definition: projections take the norm's fp32 rows, unrounded, and return fp32; biases are added; then come the norms
+// of queries and keys, clipping, and the rotation of the first rope.dim values of a head, all in fp32. The query stays
+// in fp32, unrounded; it is multiplied by the softmax scale as it enters the kernel. Keys (after their rotation) and
+// values are rounded to bf16 as they enter the cache and are read back from it, including those of the current rows.
+// The row at position t of a layer with window W sees t - W + 1 .. t. A sink is a score, unscaled, without a value: the
+// running softmax begins with maximum = sink and sum = 1. The output projection takes the heads' outputs in fp32,
+// unrounded, and its bias is added to its result.
 #pragma once
 
 #include <cstddef>
@@ -30,11 +30,11 @@ class GroupedAttention {
  public:
   GroupedAttention(Stream& stream, const model::ModelConfig& config, KvCache& cache);
 
-  // Workspace for micro-batches of up to that many rows.
+  // Reserves workspace for micro-batches of up to `rows` rows.
   void reserve(std::size_t rows);
   void make_tiles(const AttentionPlan& plan, GroupedTiles& tiles) const;
-  // Writes the rows' keys and values into the cache, then out = attention. normed and out are [rows, hidden] and may be
-  // the same memory.
+  // Writes the rows' keys and values into the cache, then sets `out` to the attention's output. normed and out are
+  // [rows, hidden] and may be the same memory.
   void run(const model::GqaWeights& weights, LayerId layer, const AttentionPlan& plan, const GroupedTiles& tiles,
            Rows<const float> normed, Rows<float> out);
   std::uint64_t workspace_bytes() const;

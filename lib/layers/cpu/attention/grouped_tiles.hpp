@@ -17,22 +17,24 @@ struct GroupedTile {
   std::uint32_t row;  // of the plan
   std::uint32_t queries;
   std::uint32_t first_position;
-  std::uint32_t first_page;  // into AttentionPlan::pages
+  std::uint32_t first_page;  // index into AttentionPlan::pages
 };
 
-// Pages of a tile's sequence that any of its queries sees; a window of 0 shows all positions.
+// Pages [begin, end) of a sequence.
 struct PageRange {
   std::uint32_t begin, end;
 };
+// The pages that at least one query of the tile sees. A window of 0 means that a query sees all earlier positions.
 PageRange pages_seen(const GroupedTile& tile, std::uint32_t window);
 
 struct GroupedTiles {
   std::vector<GroupedTile> tiles;
-  // By PageGroup: [tiles + 1], the queries times pages of the tiles before, for one key-value head.
+  // By PageGroup: [tiles + 1] running totals of queries * pages for one key-value head. Entry t is the total of the
+  // tiles before t.
   std::array<std::vector<std::uint64_t>, schedule::page_groups> work;
 };
 
-// window: of the layers whose pages are in PageGroup::Window.
+// `window` is that of the layers whose pages are in PageGroup::Window.
 void make_tiles(const AttentionPlan& plan, std::uint32_t queries_per_tile, std::uint32_t window, GroupedTiles& tiles);
 
 }  // namespace moemill::cpu

@@ -1,6 +1,6 @@
 // The paged KV cache of one rank: kv_width bf16 values per layer and token. Latent attention keeps kv_lora + rope
-// values per token, row by row; grouped attention keeps keys and values page by page in the order of its kernel. The
-// two kinds of attention read and write it; the scheduler decides which sequence owns which page.
+// values per token, row by row; grouped attention keeps keys and values page by page in the order that its kernel
+// reads. The two kinds of attention read and write it; the scheduler decides which sequence owns which page.
 #pragma once
 
 #include <array>
@@ -31,9 +31,9 @@ struct GroupedPage {
 
   std::size_t head(std::size_t kv_head) const { return kv_head * 2 * schedule::page_tokens * head_dim; }
   std::size_t key(std::size_t kv_head, std::size_t token, std::size_t d) const {
-    const bool alone = d + 1 == head_dim && head_dim % 2 == 1;
+    const bool unpaired = d + 1 == head_dim && head_dim % 2 == 1;
     return head(kv_head) +
-           (alone ? d * schedule::page_tokens + token : (d / 2 * schedule::page_tokens + token) * 2 + d % 2);
+           (unpaired ? d * schedule::page_tokens + token : (d / 2 * schedule::page_tokens + token) * 2 + d % 2);
   }
   std::size_t value(std::size_t kv_head, std::size_t token, std::size_t d) const {
     return head(kv_head) + schedule::page_tokens * head_dim + (token / 2 * head_dim + d) * 2 + token % 2;
@@ -42,14 +42,14 @@ struct GroupedPage {
 
 class KvCache {
  public:
-  // pages: by PageGroup. There is one allocation, and the system provides memory when a page is first written. Throws
-  // UserError when the allocation fails.
+  // pages: how many, by PageGroup. All of them are one allocation, to which the operating system gives memory as it is
+  // first written. Throws UserError when the allocation fails.
   KvCache(const model::ModelConfig& config, std::array<std::uint32_t, schedule::page_groups> pages);
 
   std::size_t width() const { return width_; }  // values per token and layer
   schedule::PageGroup group(LayerId layer) const { return layers_[static_cast<std::size_t>(layer.value)].group; }
-  // [token slots, width] of a layer; page p begins at row p * page_tokens. Latent: row s is what slot s holds, the
-  // latent (after its norm), then the rotated key.
+  // [token slots, width] of a layer; page p begins at row p * page_tokens. Latent: row s holds the token of slot
+  // s, first its latent (after the norm), then its rotated key. Grouped: GroupedPage gives the order in a page.
   Rows<bf16> layer(LayerId layer) { return slots(layer); }
   Rows<const bf16> layer(LayerId layer) const { return slots(layer); }
   // The cached values of a token: for Latent as they are stored; for Grouped [kv_heads, head_dim] keys, then as many

@@ -1,12 +1,13 @@
 // Multi-head latent attention over the paged latent cache, in both of its forms. Called through cpu::Attention
 // once per layer and micro-batch. Prompt rows use the expanded form: keys and values of every head are made from the
-// cached latents. Generated rows use the absorbed form: the query is brought into the latent space, and the latents are
-// keys and values of all heads.
+// cached latents. Generated rows use the absorbed form: the query is projected into the latent space, and the latents
+// serve as keys and values of all heads.
 //
-// Definition: projections take bf16 rows (norms are rounded) and give fp32. The query stays fp32 and unrounded; the
-// softmax scale joins it as it enters the lanes. The latent is rounded to bf16 after its norm, the rotary key after its
-// rotation, and every form reads these cached values, also those of the rows at hand. Expanded keys and values,
-// absorbed queries, latent outputs and the heads' outputs are fp32, unrounded, and so enter the output projection.
+// Definition: projections take bf16 rows (the results of norms are rounded) and return fp32. The query stays in fp32,
+// unrounded; it is multiplied by the softmax scale as it is written to the lanes of a tile. The latent is rounded to
+// bf16 after its norm, the rotary key after its rotation, and both forms read these values from the cache, including
+// those of the current rows. Expanded keys and values, absorbed queries, latent outputs and the heads' outputs are
+// fp32; the output projection takes the heads' outputs unrounded.
 #pragma once
 
 #include <cstddef>
@@ -29,9 +30,10 @@ class LatentAttention {
  public:
   LatentAttention(Stream& stream, const model::ModelConfig& config, KvCache& cache);
 
-  // Workspace for micro-batches of up to that many rows.
+  // Reserves workspace for micro-batches of up to `rows` rows.
   void reserve(std::size_t rows);
-  // Writes the rows' latents into the cache, then out = attention. normed and out are [rows, hidden].
+  // Writes the rows' latents into the cache, then sets `out` to the attention's output. normed and out are
+  // [rows, hidden].
   void run(const model::MlaWeights& weights, LayerId layer, const AttentionPlan& plan, const LatentTiles& tiles,
            Rows<const bf16> normed, Rows<float> out);
   std::uint64_t workspace_bytes() const;
@@ -44,7 +46,7 @@ class LatentAttention {
     const AttentionPlan& plan;
     const LatentTiles& tiles;
   };
-  // One tile of lanes: its memory, and the span of lanes in use.
+  // One tile of lanes in its memory, with the first and last position that each lane sees.
   struct Tile {
     AttentionTile lanes;
     Rows<float> query;  // [key width, lanes], the same memory as lanes.query
@@ -72,13 +74,16 @@ class LatentAttention {
 
   std::size_t heads_at_a_time() const;
   std::size_t key_width() const { return mla_.qk_nope_dim + mla_.qk_rope_dim; }
-  // Rows [first, first + rows) of a head's part of the queries, or of the heads' outputs.
+  // The queries of one head for rows [first, first + rows).
   Rows<float> query(std::size_t first, std::size_t rows, std::size_t head);
+  // The outputs of one head for rows [first, first + rows).
   Rows<float> attended(std::size_t first, std::size_t rows, std::size_t head);
-  // A head's part of the queries in latent space, and of the outputs there, of rows taken together.
+  // The queries of one head in latent space, later replaced by its outputs there, for the first `rows` of the rows that
+  // are computed together.
   Rows<float> absorbed(std::size_t rows, std::size_t head);
-  // Keys or values of the head that is at `place` among those expanded together.
+  // The keys of the head that is at `place` among those expanded together.
   Rows<float> keys(std::size_t place);
+  // The values of the same head.
   Rows<float> values(std::size_t place);
 
   Stream& stream_;
@@ -86,11 +91,11 @@ class LatentAttention {
   const RotaryPairs pairs_;
   KvCache& cache_;
   const std::size_t query_stride_;     // values per row of query_
-  const std::size_t attended_stride_;  // of attended_
-  const std::size_t absorbed_stride_;  // of absorbed_
+  const std::size_t attended_stride_;  // values per row of attended_
+  const std::size_t absorbed_stride_;  // values per row of absorbed_
 
   Buffer<float> low_;         // [rows, q_lora], then [rows, kv_lora + rope]: down-projections before their norm
-  Buffer<bf16> low_rounded_;  // the same after it
+  Buffer<bf16> low_rounded_;  // the same values after the norm
   Buffer<float> query_;       // [rows, heads, nope + rope]
   Buffer<float> attended_;    // [rows, heads, v]
   Buffer<float> keys_;        // [heads at a time, wave_keys, nope + rope]

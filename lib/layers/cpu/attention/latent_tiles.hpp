@@ -16,7 +16,7 @@ using layers::TokenSlot;
 struct GeneratedRow {
   std::uint32_t row;  // of the plan
   std::uint32_t position;
-  std::uint32_t first_page;  // into AttentionPlan::pages
+  std::uint32_t first_page;  // index into AttentionPlan::pages
 };
 
 // Up to attention_lanes consecutive queries of a prompt; for each head they are the lanes of one tile.
@@ -39,7 +39,7 @@ struct Visit {
 
 // Keys and values that are expanded together, of one or several prompts.
 struct Wave {
-  std::uint32_t first_slot;  // into LatentTiles::key_slots
+  std::uint32_t first_slot;  // index into LatentTiles::key_slots
   std::uint32_t keys;
   std::uint32_t first_visit;
   std::uint32_t visits;

@@ -23,8 +23,8 @@ def opened_thought(prompt):
 class Answers:
     def __init__(self, options, source):
         self.options, self.source, self.counts = options, source, collections.Counter()
-        told = options.model or setting(source.outputs.config(), "model", "path")
-        folder = pathlib.Path(told) if told else None
+        path = options.model or setting(source.outputs.config(), "model", "path")
+        folder = pathlib.Path(path) if path else None
         if options.model and not folder.is_dir(): raise Fault(f"{folder}: no such folder (--model)")
         self.vocabulary = Vocabulary(folder)
         self.missing = folder if folder and not folder.is_dir() else None

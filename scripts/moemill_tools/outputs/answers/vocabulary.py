@@ -55,8 +55,8 @@ class Vocabulary:
     def read_template(self, settings):
         alone = self.folder / "chat_template.jinja"
         if alone.exists(): return alone.read_text(encoding="utf-8", errors="replace")
-        told = settings.get("chat_template") or self.read("chat_template.json").get("chat_template") or ""
-        return told if isinstance(told, str) else "".join(str(t.get("template", "")) for t in told if isinstance(t, dict))
+        template = settings.get("chat_template") or self.read("chat_template.json").get("chat_template") or ""
+        return template if isinstance(template, str) else "".join(str(t.get("template", "")) for t in template if isinstance(t, dict))
 
     def hides(self):
         """Whether any of the tokens that text leaves out is a marker."""

@@ -180,8 +180,8 @@ class Reader:
         if set(SCORING) & self.wanted:
             known = [values[a:b][~np.isnan(values[a:b])] for a, b in zip(ends, ends[1:])]
             means = [float(k.mean(dtype="f8")) if len(k) else None for k in known]
-            told = dict(zip(SCORING, (means, [None if m is None else math.exp(min(-m, 700.0)) for m in means])))
-            for name in set(SCORING) & self.wanted: out[name] = [told[name][i] for i in at]
+            scores = dict(zip(SCORING, (means, [None if m is None else math.exp(min(-m, 700.0)) for m in means])))
+            for name in set(SCORING) & self.wanted: out[name] = [scores[name][i] for i in at]
 
     def carried_values(self, dataset, low, high):
         item = self.file["carry"][dataset]

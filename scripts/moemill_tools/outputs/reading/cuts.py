@@ -63,8 +63,8 @@ class Cuts:
         """The rows, with the text that the model read if the run stored it."""
         for row in rows:
             if "num_prompt_tokens" in row and self.policy.startswith("truncate") and self.may_be_cut(row):
-                is_told = self.restores() and "prompt_token_ids" in row and "prompt" in row
-                seen = self.seen(row["prompt"], row["prompt_token_ids"]) if is_told else None
+                comparable = self.restores() and "prompt_token_ids" in row and "prompt" in row
+                seen = self.seen(row["prompt"], row["prompt_token_ids"]) if comparable else None
                 if seen is None and self.limit is None: self.counts["unknown"] += 1
                 elif seen is None: self.counts["messages" if self.chat or "prompt" not in row else "whole"] += 1
                 elif seen != row["prompt"]:

@@ -68,7 +68,7 @@ def labels(paths):
     for stem, group in of_stem.items():
         folders = [pathlib.Path(os.path.abspath(path)).parts[1:-1] for path in group]
         depths = range(max(map(len, folders)) + 1)
-        def told(names, depth): return ["/".join((*f[max(0, len(f) - depth):], name)) for f, name in zip(folders, names)]
-        ways = (told(names, depth) for names in ([stem] * len(group), [path.name for path in group]) for depth in depths)
+        def qualified(names, depth): return ["/".join((*f[max(0, len(f) - depth):], name)) for f, name in zip(folders, names)]
+        ways = (qualified(names, depth) for names in ([stem] * len(group), [path.name for path in group]) for depth in depths)
         out.update(zip(group, next((way for way in ways if len(set(way)) == len(group)), [stem] * len(group))))
     return out
