@@ -3,6 +3,7 @@
 
 A part may include only itself and the parts it NEEDS, and may need only parts listed above it. A part's subfolders are
 its ROOMS: a file may include its own room and the rooms listed before it ("." is the part's own folder).
+Also checks that the files which the READMEs of lib/ name in backticks exist.
 Exit 1 and a line for each fault."""
 import pathlib
 import re
@@ -44,7 +45,17 @@ def check(path, name):
             faults.append(f"lib/{name}:{number}: {part}'s room {room} may not include its later room {room_of(other)}")
 
 
+def check_named_files(readme, known):
+    """A path such as `mill/mill.cpp` may lack its first folders. NAME stands for any name."""
+    for number, line in enumerate(readme.read_text().splitlines(), 1):
+        for name in re.findall(r"`([\w./-]+\.(?:hpp|cpp|inl|py|sh))`", line):
+            if "NAME" not in name and not any(f"/{path}".endswith(f"/{name.lstrip('./')}") for path in known):
+                faults.append(f"{readme.relative_to(root)}:{number}: there is no {name}")
+
+
 read_parts()
+known = [p.relative_to(root).as_posix() for top in ("lib", "apps", "scripts", "tests") for p in (root / top).rglob("*.*")]
+for readme in sorted((root / "lib").rglob("README.md")): check_named_files(readme, known)
 files = sorted(p for p in (root / "lib").rglob("*") if p.suffix in (".hpp", ".cpp", ".inl", ".inc", ".cu"))
 for path in files: check(path, path.relative_to(root / "lib"))
 print("\n".join(faults) if faults else f"{len(files)} files in {len(order)} parts include only what stands above them")

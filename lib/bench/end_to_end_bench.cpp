@@ -10,7 +10,6 @@
 #include <optional>
 #include <vector>
 
-#include "base/numbers/bf16.hpp"
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
@@ -22,6 +21,7 @@
 #include "bench/report.hpp"
 #include "generate/backend/backends.hpp"
 #include "system/files/shipped_files.hpp"
+#include "weights/stored_model.hpp"
 
 namespace moemill::bench {
 namespace {
@@ -158,7 +158,8 @@ Measured run_steps(const EndToEndOptions& o, const model::ModelConfig& config, c
 }  // namespace
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
-  const model::ModelConfig config = model::read_config(o.model);
+  // As the random weights are held: in bf16, whatever the model's files would have.
+  const model::ModelConfig config = model::stored_config(o.model, model::read_config(o.model), "dummy");
   const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
   const auto backend = mill::make_cpu_backend(config, o.isa, o.threads);
   backend->load_weights({o.model, "dummy", placement, {world.rank()}}, [] {});

@@ -171,9 +171,11 @@ void print_table(const ExchangeOptions& o, const Comm& world, const std::vector<
 }
 
 void print_json(const ExchangeOptions& o, const Comm& world, const std::vector<ExchangeResult>& results) {
-  nlohmann::ordered_json out{{"benchmark", "exchange"}, {"cpu", cpu_model()}, {"commit", build_info::git_commit()},
-                             {"ranks", world.size()},   {"hidden", o.hidden}, {"experts", o.experts},
-                             {"picks", o.picks},        {"steps", o.steps},   {"threads", o.threads}};
+  nlohmann::ordered_json out{{"benchmark", "exchange"}, {"isa", cpu::name(o.isa)},
+                             {"cpu", cpu_model()},      {"commit", build_info::git_commit()},
+                             {"ranks", world.size()},   {"hidden", o.hidden},
+                             {"experts", o.experts},    {"picks", o.picks},
+                             {"steps", o.steps},        {"threads", o.threads}};
   for (const ExchangeResult& r : results)
     out["results"].push_back({{"rows", r.rows},
                               {"rows_sent", r.rows_sent},

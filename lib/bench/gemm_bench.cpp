@@ -130,6 +130,9 @@ void print_json(const KernelOptions& options, const GemmReport& report) {
                               {"warm_seconds_median", r.warm.median},
                               {"warm_seconds_best", r.warm.best},
                               {"warm_share_of_peak", warm / report.peaks.fma}});
+    if (report.peaks.bf16_dot == 0) continue;
+    out["results"].back()["cold_share_of_dot_peak"] = cold / report.peaks.bf16_dot;
+    out["results"].back()["warm_share_of_dot_peak"] = warm / report.peaks.bf16_dot;
   }
   print(out);
 }

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "base/hash.hpp"
+#include "base/numbers/rounding.hpp"
 #include "schedule/step.hpp"
 
 namespace moemill::mill {
@@ -83,7 +84,7 @@ std::string histogram_text(const PromptSurvey& s) {
   for (std::size_t i = 0; i < s.histogram.size(); ++i) {
     begun = begun || s.histogram[i] > 0;
     if (!begun) continue;
-    const std::uint64_t bar = (s.histogram[i] * width + most - 1) / most;
+    const std::uint64_t bar = divide_up(s.histogram[i] * width, most);
     text += fmt::format("  {:>7} - {:<7} {:>9}  {}\n", std::uint64_t{1} << i, (std::uint64_t{2} << i) - 1,
                         s.histogram[i], std::string(bar, '#'));
   }

@@ -97,8 +97,10 @@ std::map<std::string, std::uint64_t> failed_by_code(const dataset::RunStatus& st
   if (!status.failed_by_code.empty() || status.rows_failed == 0) return status.failed_by_code;
   std::map<std::string, std::uint64_t> codes;
   const auto summary = parse_json_object(status.summary);
-  if (!summary || !summary->contains("failed_by_code")) return codes;
-  for (const auto& [code, count] : (*summary)["failed_by_code"].items())
+  if (!summary) return codes;
+  const auto counts = summary->find("failed_by_code");
+  if (counts == summary->end() || !counts->is_object()) return codes;
+  for (const auto& [code, count] : counts->items())
     if (dataset::parse_error_code(code) && count.is_number_unsigned()) codes[code] = count.get<std::uint64_t>();
   return codes;
 }

@@ -256,11 +256,11 @@ RunInputs open_run_inputs(const dataset::RunPaths& paths) {
 std::string changed_prompts(const RunInputs& in, const dataset::RunManifest& manifest) {
   const std::string columns = changed_columns(manifest, in.prompts.contents(), in.config.input.path);
   if (columns.empty()) return "";
-  return fmt::format("{}: is not what this run was made of: {} changed (input_sha256 in run.json is another)",
+  return fmt::format("{}: is not what this run was made of: {} changed (input_sha256 in run.json differs)",
                      in.config.input.path, columns);
 }
 
-void tell(const dataset::VerifyReport& report, std::uint64_t all_rows) {
+void print_report(const dataset::VerifyReport& report, std::uint64_t all_rows) {
   fmt::print("checked {} of {} rows: {}\n", thousands(report.rows_checked), thousands(all_rows),
              counted(report.faults.size(), "fault", "faults"));
   if (report.rows_unfinished > 0)
@@ -294,7 +294,7 @@ ExitCode verify(const Comm& world, const VerifyRunRequest& request) {
     report = dataset::verify_run(form, in->prompts);
     if (request.depth == dataset::VerifyDepth::Deep || request.replay > 0) changed = changed_prompts(*in, *manifest);
     if (!changed.empty()) report.faults.push_back(changed);
-    tell(report, manifest->completions);
+    print_report(report, manifest->completions);
   });
   bool whole = report.faults.empty();
   changed = broadcast_text(world, changed, 0);  // no row can be generated again from changed prompts

@@ -93,8 +93,7 @@ std::vector<std::string> advice_on_endings(const ModelFolder& model, const RunCo
     if (!id || ends_a_row(*id, model, config)) return;
     advice.push_back(
         fmt::format("\"{}\" (token {}) is {}, but no eos_token_id of generation_config.json or config.json ({}): rows "
-                    "continue after "
-                    "it; set sampling.stop_token_ids: [{}] to end them there",
+                    "continue after it; set sampling.stop_token_ids: [{}] to end them there",
                     token, *id, what, fmt::join(model.config.eos, ", "), *id));
   };
   if (!chat.end_token.empty()) check(chat.end_token, "tokenizer_config.json's eos_token");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/numbers/rounding.hpp"
 #include "system/comm/agree.hpp"
 
 namespace moemill::mill {
@@ -37,7 +38,7 @@ JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, 
                          std::span<const ShardId> unfinished, const SamplingParams& defaults,
                          std::uint32_t max_model_len) {
   const auto ranks = static_cast<std::size_t>(world.size()), rank = static_cast<std::size_t>(world.rank());
-  const std::size_t share = (unfinished.size() + ranks - 1) / ranks;
+  const std::size_t share = divide_up(unfinished.size(), ranks);
   std::vector<ShardSize> mine(share, ShardSize{}), all(share * ranks);
   run_on_all_ranks(world, [&] {
     for (std::size_t i = 0; i < share && i * ranks + rank < unfinished.size(); ++i)

@@ -48,7 +48,7 @@ void Mill::attempt(Work&& work) {
 schedule::Decision Mill::agree_on_step() {
   schedule::Facts mine = parts_.generator.facts();
   mine.error = static_cast<std::int32_t>(failure_.code);
-  mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::GoOn;
+  mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::Continue;
   const RankState state{mine, step_counts(totals_)};
   const double before = now_seconds();
   // gather() would allocate memory at every step.

@@ -85,7 +85,7 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
   return j.dump();
 }
 
-void Progress::report(const Totals& totals) { tell(totals, std::nullopt); }
+void Progress::report(const Totals& totals) { write(totals, std::nullopt); }
 
 void Progress::append_metrics(const std::string& line) {
   if (written_ == Metrics::GivenUp) return;
@@ -98,7 +98,7 @@ void Progress::append_metrics(const std::string& line) {
   }
 }
 
-void Progress::tell(const Totals& totals, const std::optional<End>& end) {
+void Progress::write(const Totals& totals, const std::optional<End>& end) {
   double now = now_seconds();
   append_metrics(metrics_line(totals, end, now));
   if (look_ == Look::Live && log::enabled(log::Level::Info)) {
@@ -113,7 +113,7 @@ void Progress::tell(const Totals& totals, const std::optional<End>& end) {
 }
 
 void Progress::finish(const Totals& totals, const End& end) {
-  tell(totals, end);
+  write(totals, end);
   if (look_ == Look::Live && log::enabled(log::Level::Info)) log::raw("\n");
 }
 

@@ -44,7 +44,7 @@ class Progress {
   std::uint64_t failed(const Totals& totals) const { return goal_.before.rows_failed + totals.rows_failed; }
   std::string line(const Totals& totals, double now) const;
   std::string metrics_line(const Totals& totals, const std::optional<End>& end, double now) const;
-  void tell(const Totals& totals, const std::optional<End>& end);
+  void write(const Totals& totals, const std::optional<End>& end);
 
   void append_metrics(const std::string& line);
 

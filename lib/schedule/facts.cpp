@@ -99,7 +99,7 @@ void ClaimState::take(std::size_t count) {
 
 Decision decide(std::span<const Facts> facts, const ClaimState& claims) {
   Decision decision;
-  Wish wish = Wish::GoOn;
+  Wish wish = Wish::Continue;
   for (std::size_t r = 0; r < facts.size(); ++r) {
     if (facts[r].error != 0) {
       decision.phase = Phase::Failed;
@@ -109,7 +109,7 @@ Decision decide(std::span<const Facts> facts, const ClaimState& claims) {
     }
     wish = std::max(wish, facts[r].wish);
   }
-  if (wish != Wish::GoOn) {
+  if (wish != Wish::Continue) {
     decision.phase = Phase::Drain;
     return decision;
   }

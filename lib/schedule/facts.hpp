@@ -22,7 +22,7 @@
 namespace moemill::schedule {
 
 enum class Wish : std::uint8_t {
-  GoOn,
+  Continue,
   Drain  // save the sequences in flight and leave with exit code 75
 };
 
@@ -40,7 +40,7 @@ struct Facts {
   std::uint32_t wanted_prompt_tokens = 0;  // prompt tokens that it could take soon; 0: it wants no shard
   // Filled in by the mill.
   std::int32_t error = 0;  // exit code if this rank cannot continue, otherwise 0
-  Wish wish = Wish::GoOn;
+  Wish wish = Wish::Continue;
 };
 static_assert(std::is_trivially_copyable_v<Facts>);
 

@@ -1,5 +1,5 @@
 // The test bodies of the exchange, run on loopback (exchange_test.cpp) and on MPI (exchange_mpi_test.cpp). Every rank
-// makes all ranks' rows and picks from one seed, so it knows what it must receive and what must come home.
+// makes all ranks' rows and picks from one seed, so it knows what it must receive and which outputs must come back.
 #pragma once
 
 #include <doctest/doctest.h>

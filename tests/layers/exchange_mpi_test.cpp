@@ -7,7 +7,7 @@
 using namespace moemill;
 using test::OnCpu;
 
-TEST_CASE_TEMPLATE("rows travel to their experts and come home on MPI ranks", On, OnCpu) {
+TEST_CASE_TEMPLATE("rows travel to their experts and back on MPI ranks", On, OnCpu) {
   test::on_world(test::check_exchange<On>);
 }
 

@@ -10,7 +10,7 @@ namespace {
 model::Placement one_rank_of_four() { return model::Placement({model::contiguous_slices(4, 1)}); }
 }  // namespace
 
-TEST_CASE_TEMPLATE("rows travel to their experts and come home on loopback ranks", On, OnCpu) {
+TEST_CASE_TEMPLATE("rows travel to their experts and back on loopback ranks", On, OnCpu) {
   for (int ranks = 1; ranks <= 5; ++ranks) {
     CAPTURE(ranks);
     run_loopback(ranks, test::check_exchange<On>);

@@ -23,7 +23,7 @@ void check_close(const std::string& what, std::span<const float> ours, std::span
 }
 
 // Every layer rounds its attention's input, what it caches and its output, its MLP's input and inner values, and the
-// rows that come home, and the stream carries the errors of the layers before.
+// rows that come back, and the stream carries the errors of the layers before.
 int roundings_before(std::size_t layer) { return 8 * static_cast<int>(layer + 1); }
 
 struct Traced {

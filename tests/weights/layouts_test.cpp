@@ -164,6 +164,7 @@ TEST_CASE("layouts: a second layout is filled by the same walk, with the same va
       CHECK(plain.bytes == measure<PlainLayout>(c, placement, rank));
       CHECK(plain.digest.replicated == packed.digest.replicated);
       CHECK(plain.digest.experts == packed.digest.experts);
+      CHECK(plain.digest.copies == packed.digest.copies);
       CHECK(std::memcmp(plain.embedding, packed.embedding, std::size_t{c.vocabulary} * c.hidden * sizeof(bf16)) == 0);
       differences.matrix(plain.head, packed.head);
       differences.vector(plain.final_norm, packed.final_norm, c.hidden);

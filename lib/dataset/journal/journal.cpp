@@ -108,7 +108,7 @@ void keep_first(std::vector<Row>& rows) {
   rows.erase(std::unique(rows.begin(), rows.end(), same), rows.end());
 }
 
-void with_prompt_settings(JournalContents& contents) {
+void sort_and_keep_first(JournalContents& contents) {
   keep_first(contents.completions);
   keep_first(contents.scores);
   auto longer_first = [](const PartialSample& a, const PartialSample& b) {
@@ -162,7 +162,7 @@ JournalContents parse_journal(std::span<const std::byte> bytes, const std::strin
         "dropped and their rows computed again",
         name, at, contents.dropped_bytes);
   }
-  with_prompt_settings(contents);
+  sort_and_keep_first(contents);
   return contents;
 }
 

@@ -56,7 +56,7 @@ RunLock::RunLock(const RunPaths& paths, LockCalls calls, LockTimes times)
     throw;
   }
   remove_leftovers();
-  signs_ = std::thread([this] { send_heartbeats(); });
+  heartbeats_ = std::thread([this] { send_heartbeats(); });
 }
 
 RunLock::~RunLock() {
@@ -65,7 +65,7 @@ RunLock::~RunLock() {
     ended_ = true;
   }
   ended_changed_.notify_all();
-  signs_.join();
+  heartbeats_.join();
   if (lost_ || !released_at_end_) return;
   try {
     me_.released = true;

@@ -74,7 +74,7 @@ class RunLock {
   bool released_at_end_ = true;
   bool lost_ = false;    // written by the thread, read by the destructor after the thread has ended
   bool warned_ = false;  // used by the thread only
-  std::thread signs_;
+  std::thread heartbeats_;
 };
 
 // The holder of the lock, if there is one; for status. Writes nothing.

@@ -12,7 +12,7 @@ constexpr std::size_t most_block_values = 4u << 20;
 
 // Sorts the rows and expects each prompt of the range with samples 0 .. n-1, each once, and an error in exactly the
 // failed rows.
-void with_prompt_settings(ShardRows& rows) {
+void sort_and_check(ShardRows& rows) {
   auto by_key = [](const Completion& a, const Completion& b) {
     return std::tie(a.prompt_index, a.sample_index) < std::tie(b.prompt_index, b.sample_index);
   };
@@ -114,7 +114,7 @@ PromptFile::Reopened append_carried(const PromptFile& prompts, ShardRange range,
 
 void write_shard(const std::string& path, ShardRows rows, const PromptFile& prompts, const OutputLayout& layout,
                  const RootAttributes& attributes) {
-  with_prompt_settings(rows);
+  sort_and_check(rows);
   do {
     OutputWriter writer(path, layout, attributes, size_of(rows));
     write_completions(rows.completions, layout, writer);

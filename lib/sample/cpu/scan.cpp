@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/numbers/rounding.hpp"
 #include "kernels/fixed_point.hpp"
 
 namespace moemill::cpu {
@@ -35,7 +36,7 @@ float chunk_maximum(const float* x, float* poison) {
 }  // namespace
 
 void find_maxima(std::span<const float> row, Maxima& maxima) {
-  std::size_t chunks = (row.size() + chunk_tokens - 1) / chunk_tokens;
+  std::size_t chunks = divide_up(row.size(), chunk_tokens);
   std::size_t whole = row.size() / chunk_tokens;
   maxima.chunks.resize(chunks);
   float poison = 0;
