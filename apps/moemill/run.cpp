@@ -38,9 +38,10 @@ Options run_options() {
                 "extend the run: more prompts at the end of the input, a larger n, a larger max_tokens for rows that "
                 "ended by length");
   options.add()("dry-run", "only check everything as validate does, for this number of ranks");
-  options.epilogue("keys of run.yaml (also for --set), defaults, and what is accepted:\n" + mill::describe_keys() +
-                   "\nThe environment's MOEMILL_ISA (plain, avx2, avx512) picks the kernel bodies; the answers are "
-                   "the\nsame.\n");
+  options.epilogue(
+      "keys of run.yaml (also for --set), defaults, and what is accepted:\n" + mill::describe_keys() +
+      "\nThe environment's MOEMILL_ISA (plain, avx2, avx512, avx512_bf16, amx) picks the\nkernel bodies instead of the "
+      "fastest ones; the answers are the same.\n");
   return options;
 }
 

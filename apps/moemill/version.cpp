@@ -15,7 +15,7 @@ int version(const Words& words) {
                   "Version, commit, compiler, libraries, and the kernel bodies that this CPU can run.");
   if (!options.parse(words)) return 0;
   std::string bodies;
-  for (auto isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512})
+  for (cpu::Isa isa : cpu::all_isas)
     if (cpu::available(isa)) bodies += fmt::format("{}{}", bodies.empty() ? "" : ", ", cpu::name(isa));
   fmt::print(
       "moemill {}\ncommit    {}\ncompiler  {} ({})\nMPI       {}\nHDF5      {}\nUnicode   {} (PCRE2 has {})\n"

@@ -36,7 +36,7 @@ std::byte any_byte(std::size_t i) { return static_cast<std::byte>(philox(1, i)[0
 void pack_values(std::byte* to, const cpu::Matrix& w) {
   std::vector<bf16> source(std::size_t{w.k} * w.n);
   fill(source.data(), source.size(), 1);
-  cpu::pack(reinterpret_cast<bf16*>(to), w.k, w.n, source.data(), w.k, 1, 0, w.n);
+  cpu::pack(reinterpret_cast<bf16*>(to), w, {0, w.k, 0, w.n}, source.data(), w.k, 1);
 }
 
 void pack_fp8(std::byte* to, const cpu::Matrix& w) {
@@ -66,8 +66,8 @@ struct Weights {
   }
 };
 
-Weights make_weights(Shape shape, cpu::Format format) {
-  Weights w{{nullptr, shape.first, shape.second, format}, 0, 0, {}};
+Weights make_weights(Shape shape, cpu::Format format, cpu::PairOrder order) {
+  Weights w{{nullptr, shape.first, shape.second, format, 0, 0, order}, 0, 0, {}};
   if (format == cpu::Format::Fp8) w.shape.scale_inputs = fp8_block, w.shape.scale_columns = 1;
   if (format == cpu::Format::Mxfp4 && shape.first % mxfp4_block != 0) {
     user_error("bench: K {} is no multiple of {}, a block of MXFP4", shape.first, mxfp4_block);
@@ -145,7 +145,7 @@ GemmReport measure_gemm(const KernelOptions& options) {
   GemmReport report{measure_peaks(options.isa, options.threads), read_bandwidth(stream, clock), {}};
   for (Shape shape : options.shapes) {
     std::vector<Weights> weights;
-    for (cpu::Format format : options.weights) weights.push_back(make_weights(shape, format));
+    for (cpu::Format format : options.weights) weights.push_back(make_weights(shape, format, stream.order()));
     const std::size_t most = *std::max_element(options.rows.begin(), options.rows.end());
     std::vector<bf16> a(most * shape.first);
     fill(a.data(), a.size(), 2);

@@ -95,7 +95,8 @@ po::options_description describe_common_options(const char* threads) {
   po::options_description known("options");
   auto add = known.add_options();
   add("help,h", "show this");
-  add("isa", po::value<std::string>()->default_value(std::string(cpu::name(cpu::best_isa()))), "plain, avx2 or avx512");
+  add("isa", po::value<std::string>()->default_value(std::string(cpu::name(cpu::best_isa()))),
+      "plain, avx2, avx512, avx512_bf16 or amx");
   add("threads", po::value<std::string>()->default_value(threads), "threads per rank; auto: as many as a run starts");
   add("json", "print JSON instead of text");
   return known;

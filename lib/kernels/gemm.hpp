@@ -1,6 +1,12 @@
 // C[m, n] = A[m, k] * W[k, n] with W prepacked, each weight a bf16 value whatever its format, and C in fp32.
-// Definition of every output: one fp32 accumulator starting at +0, k ascending, fused multiply-add. So no number of
-// rows, no split by columns, no instruction set and no thread count changes a bit.
+//
+// Definition of every output, on every instruction set. A is bf16; fp32 rows are rounded to nearest even. Inputs are
+// taken in groups of 32 from 0, the last one filled up with zeros (+0 * +0 is added like any other product). In a
+// group, E is a chain of fused multiply-adds over its even inputs, ascending, from +0, and O the same over its odd
+// ones; then C = C + (E + O), from +0. Everything rounds to nearest even, and subnormal operands and results count as
+// zeros of their sign (system/machine/flush_subnormals.hpp). So no number of rows, no split by columns, no instruction
+// set and no thread count changes a bit, and the matrix units of x86 follow it: tdpbf16ps does a group, vdpbf16ps two
+// inputs.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +21,7 @@ namespace moemill::cpu {
 
 class Stream;  // kernels/cpu/stream.hpp
 
-// One product. Row i of C is row i of A times W, or row index[i] of A where there is an index. Rows of A are bf16, or
-// fp32 that is used as it is, unrounded.
+// One product. Row i of C is row i of A times W, or row index[i] of A where there is an index.
 template <class T>
 struct GemmProblem {
   Rows<const T> a;                    // [rows, w.k]
@@ -32,5 +37,10 @@ void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c);
 // of an attention. Problems without rows are skipped.
 void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems);
 void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems);
+
+// The router's product, whose picks turn on small differences. Rows stay in fp32, W is bf16 in any order of pairs, and
+// every output is one chain of fused multiply-adds over all inputs, ascending, from +0; the last group of 32 inputs is
+// filled up with zeros.
+void gemm_in_one_chain(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c);
 
 }  // namespace moemill::cpu

@@ -15,25 +15,32 @@ enum class Format : std::uint8_t {
   Mxfp4,  // E2M1 nibbles, a scale byte for 32 of them: mxfp4_weight
 };
 
-// The packed layout is private to kernels/ (K blocks of 512, panels of 32 columns, pairs of successive k side by side),
-// padded with zeros to whole pairs and panels. Without data it is the description of a matrix.
+// Which two inputs lie side by side: a kernel body reads one of these orders (order_of, kernels/cpu/stream.hpp).
+enum class PairOrder : std::uint8_t {
+  EvenThenOdd,  // of 32 inputs first the even ones: what FMA and dot instructions read
+  Successive,   // what tile instructions read
+};
+
+// The packed layout is private to kernels/ (K blocks of 512, panels of 32 columns, pairs of inputs side by side),
+// padded with zeros to whole groups of 32 inputs and whole panels. Without data it is the description of a matrix.
 struct Matrix {
   const void* data = nullptr;  // values or codes; scales follow the codes
   std::uint32_t k = 0;         // inputs
   std::uint32_t n = 0;         // outputs
   Format format = Format::Bf16;
-  // Fp8: successive inputs of a column that share a scale (even, or all k), and the scales that they have per panel:
-  // one for its 32 columns, or 32.
+  // Fp8: successive inputs of a column that share a scale (a multiple of 32, or all k), and the scales that they have
+  // per panel: one for its 32 columns, or 32.
   std::uint32_t scale_inputs = 0;
   std::uint32_t scale_columns = 0;
+  PairOrder order = PairOrder::EvenThenOdd;
 };
 
 std::size_t packed_count(std::uint32_t k, std::uint32_t n);  // bf16 values, padding included
 std::size_t packed_bytes(const Matrix& shape);               // padding and scales included
 
 // The part of a packed matrix that one source fills: inputs [first_input, first_input + inputs) of columns
-// [first_column, first_column + columns). Inputs begin at an even one and end at an even one or at k; columns begin at
-// a multiple of 32. What the last panel has behind them is zeroed, so several sources (gate and up) can fill one matrix
+// [first_column, first_column + columns). Inputs begin and end at multiples of 32, or end at k; columns begin at a
+// multiple of 32. What the last panel has behind them is zeroed, so several sources (gate and up) can fill one matrix
 // if each begins at a panel of its own.
 struct PackedPart {
   std::uint32_t first_input, inputs;
@@ -41,11 +48,8 @@ struct PackedPart {
 };
 // Element (column first_column + j, input first_input + i) is source[j * column_stride + i * input_stride]: a torch
 // Linear weight [out, in] has column_stride = in, input_stride = 1; a matrix stored input first has 1 and out.
-void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const PackedPart& part, const bf16* source,
-          std::size_t column_stride, std::size_t input_stride);
-// The same with all inputs.
-void pack(bf16* packed, std::uint32_t k, std::uint32_t n, const bf16* source, std::size_t column_stride,
-          std::size_t input_stride, std::uint32_t first_column, std::uint32_t columns);
+void pack(bf16* packed, const Matrix& shape, const PackedPart& part, const bf16* source, std::size_t column_stride,
+          std::size_t input_stride);
 
 // Codes of an Fp8 matrix, for columns [first_column, first_column + columns) and all inputs. Column first_column + j is
 // row `first_row + j` of a stored matrix that has one scale per block of block_rows rows and shape.scale_inputs inputs.

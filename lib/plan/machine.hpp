@@ -23,7 +23,7 @@ struct Machine {
   };
 
   std::string cpu;           // as the system names it
-  std::string isa;           // the kernel bodies that were measured: plain, avx2 or avx512
+  std::string isa;           // the kernel bodies that were measured: plain, avx2, avx512, avx512_bf16 or amx
   std::string measured_utc;  // "2026-11-22T21:46:05Z"
   std::string moemill_version, git_commit;
   std::uint32_t nodes = 1, ranks_per_node = 1, threads_per_rank = 1;  // of the measurement

@@ -12,7 +12,7 @@
 namespace moemill::model {
 
 // Layouts rely on how pieces are cut. Except for the last one of a tensor, a piece of outputs holds a multiple of
-// piece_columns columns, and a piece of inputs an even number of inputs.
+// piece_columns columns, and a piece of inputs a multiple of piece_columns inputs.
 constexpr std::uint32_t piece_columns = 32;
 
 // Columns [first, first + count) of a matrix that has that many inputs.

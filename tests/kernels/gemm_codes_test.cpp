@@ -3,29 +3,20 @@
 #include <cmath>
 
 #include "base/numbers/small_floats.hpp"
-#include "kernels/gemm.hpp"
-#include "support.hpp"
+#include "gemm_support.hpp"
 
 using namespace moemill;
 using namespace moemill::test;
 using cpu::Format;
-using cpu::Isa;
+using cpu::PairOrder;
 
 namespace {
 
-// The same weights twice: in codes, and as bf16 values.
-struct Weights {
-  cpu::Matrix coded, plain;
-  std::vector<bf16> values;        // [n, k]
-  std::vector<std::byte> packed;   // of `coded`
-  std::vector<bf16> packed_plain;  // of `plain`
-
-  void pack_values() {
-    packed_plain.resize(cpu::packed_count(coded.k, coded.n));
-    cpu::pack(packed_plain.data(), coded.k, coded.n, values.data(), coded.k, 1, 0, coded.n);
-    coded.data = packed.data();
-    plain = {packed_plain.data(), coded.k, coded.n};
-  }
+// The same weights twice: in codes of one order of pairs, and as bf16 values.
+struct Coded {
+  cpu::Matrix coded;
+  std::vector<bf16> values;       // [n, k]
+  std::vector<std::byte> packed;  // `coded`
 };
 
 struct Grid {
@@ -44,9 +35,9 @@ std::byte fp8_code(std::uint64_t i) {
   return static_cast<std::byte>((code & 0x7f) == 0x7f ? 0x80 : code);
 }
 
-Weights fp8(std::uint32_t k, std::uint32_t n, const Grid& grid) {
-  Weights w;
-  w.coded = {nullptr, k, n, Format::Fp8, grid.block_inputs, grid.scale_columns};
+Coded fp8(std::uint32_t k, std::uint32_t n, const Grid& grid, PairOrder order) {
+  Coded w;
+  w.coded = {nullptr, k, n, Format::Fp8, grid.block_inputs, grid.scale_columns, order};
   const std::size_t width = (k + grid.block_inputs - 1) / grid.block_inputs;
   auto scale_row = [&](std::size_t j) {
     return (grid.first_row + j) / grid.block_rows - grid.first_row / grid.block_rows;
@@ -72,14 +63,14 @@ Weights fp8(std::uint32_t k, std::uint32_t n, const Grid& grid) {
     cpu::pack(w.packed.data(), w.coded,
               cpu::Fp8Columns{0, n, codes.data(), scales.data(), width, grid.first_row, grid.block_rows});
   }
-  w.pack_values();
+  w.coded.data = w.packed.data();
   return w;
 }
 
 // Rows of gate and up may alternate: of two stored rows, the odd one is packed.
-Weights mxfp4(std::uint32_t k, std::uint32_t n, std::size_t row_step) {
-  Weights w;
-  w.coded = {nullptr, k, n, Format::Mxfp4};
+Coded mxfp4(std::uint32_t k, std::uint32_t n, std::size_t row_step, PairOrder order) {
+  Coded w;
+  w.coded = {nullptr, k, n, Format::Mxfp4, 0, 0, order};
   const std::size_t blocks = k / mxfp4_block, rows = n * row_step;
   std::vector<std::byte> codes(rows * k / 2), scales(rows * blocks);
   for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::byte>(philox(6, i)[0]);
@@ -99,40 +90,45 @@ Weights mxfp4(std::uint32_t k, std::uint32_t n, std::size_t row_step) {
   w.packed.resize(cpu::packed_bytes(w.coded));
   cpu::pack(w.packed.data(), w.coded,
             cpu::Mxfp4Columns{0, n, codes.data() + first * k / 2, scales.data() + first * blocks, row_step});
-  w.pack_values();
+  w.coded.data = w.packed.data();
   return w;
 }
 
-std::vector<float> product(Isa isa, const std::vector<bf16>& a, std::size_t m, const cpu::Matrix& w) {
-  cpu::Stream stream(isa, m % 5 == 2 ? 3 : 1);
-  Padded<float> c(m, w.n, 5);
-  cpu::gemm(stream, rows_of(a, m, w.k), w, c.view());
-  CHECK(c.padding_untouched());
-  std::vector<float> out;
-  for (std::size_t r = 0; r < m; ++r) out.insert(out.end(), &c.at(r, 0), &c.at(r, 0) + w.n);
-  return out;
-}
-
-void check(const Weights& w) {
-  const std::uint32_t k = w.coded.k, n = w.coded.n;
+// make(order) gives the same weights in an order of pairs.
+template <class Make>
+void check(Make make) {
+  const Coded first = make(PairOrder::EvenThenOdd);
+  const std::uint32_t k = first.coded.k, n = first.coded.n;
   CAPTURE(k);
   CAPTURE(n);
-  std::size_t wrong = 0;
-  for (std::uint32_t j = 0; j < n; ++j) {
-    for (std::uint32_t i = 0; i < k; ++i) wrong += !(cpu::packed_at(w.coded, i, j) == w.values[std::size_t{j} * k + i]);
-  }
-  REQUIRE(wrong == 0);
   const std::size_t most = 170;
   const auto a = random_bf16(most * k, 11);
-  const auto all = product(Isa::Plain, a, most, w.plain);
-  CHECK(same_bits(product(Isa::Plain, a, most, w.coded), all));
-  for (Isa isa : vector_isas()) {
-    for (std::size_t m = 1; m <= most; m += m < 18 ? 1 : 19) {
-      CAPTURE(m);
-      const std::vector<float> expected(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(m * n));
-      REQUIRE(same_bits(product(isa, a, m, w.coded), expected));
+  const Weights plain(k, n, first.values);
+  const auto all = product(plain_unit(), 1, rows_of(a, most, k), plain);
+  for (PairOrder order : both_orders) {
+    const Coded w = make(order);
+    std::size_t wrong = 0;
+    for (std::uint32_t j = 0; j < n; ++j) {
+      for (std::uint32_t i = 0; i < k; ++i) {
+        wrong += !(cpu::packed_at(w.coded, i, j) == w.values[std::size_t{j} * k + i]);
+      }
+    }
+    REQUIRE(wrong == 0);
+    const std::vector<float> of_three(all.begin(), all.begin() + std::ptrdiff_t{3} * n);
+    CHECK(same_bits(product(plain_unit(), 1, rows_of(a, 3, k), w.coded), of_three));
+    for (const Unit& unit : fast_units()) {
+      if (unit.gemm->order != order) continue;
+      CAPTURE(unit.name);
+      for (std::size_t m = 1; m <= most; m += m < 18 ? 1 : 19) {
+        CAPTURE(m);
+        const std::vector<float> expected(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(m * n));
+        REQUIRE(same_bits(product(unit, m % 5 == 2 ? 3 : 1, rows_of(a, m, k), w.coded), expected));
+      }
     }
   }
+}
+void check_fp8(std::uint32_t k, std::uint32_t n, const Grid& grid) {
+  check([&](PairOrder order) { return fp8(k, n, grid, order); });
 }
 
 }  // namespace
@@ -141,18 +137,20 @@ TEST_CASE("gemm: FP8 weights under every form of scales have the bits of their b
   for (const auto& shape :
        {std::pair{1u, 1u}, {2u, 33u}, {31u, 31u}, {513u, 65u}, {1025u, 161u}, {64u, 129u}, {700u, 290u}}) {
     const std::uint32_t k = shape.first, n = shape.second;
-    check(fp8(k, n, {0, 128, 128, 1}));  // blocks
-    check(fp8(k, n, {96, 128, 64, 1}));  // blocks, from a row within one on
-    check(fp8(k, n, {0, n, k, 1}));      // one for the matrix
-    check(fp8(k, n, {0, 1, k, 32}));     // one per row
-    check(fp8(k, n, {5, 40, 24, 32}));   // blocks that fit no panel
-    check(fp8(k, n, {0, 1, 16, 32}));    // groups of a row
+    check_fp8(k, n, {0, 128, 128, 1});  // blocks
+    check_fp8(k, n, {96, 128, 64, 1});  // blocks, from a row within one on
+    check_fp8(k, n, {0, n, k, 1});      // one for the matrix
+    check_fp8(k, n, {0, 1, k, 32});     // one per row
+    check_fp8(k, n, {5, 40, 96, 32});   // blocks that fit no panel
+    check_fp8(k, n, {0, 1, 32, 32});    // groups of a row
   }
 }
 
 TEST_CASE("gemm: MXFP4 weights have the bits of their bf16 values") {
   for (const auto& shape : {std::pair{32u, 1u}, {64u, 33u}, {544u, 129u}, {1056u, 65u}, {512u, 290u}}) {
-    for (std::size_t row_step : {1u, 2u}) check(mxfp4(shape.first, shape.second, row_step));
+    for (std::size_t row_step : {1u, 2u}) {
+      check([&](PairOrder order) { return mxfp4(shape.first, shape.second, row_step, order); });
+    }
   }
 }
 
@@ -164,14 +162,20 @@ void check_every_code(const std::vector<float>& scales) {
   const std::uint32_t k = 256, n = 32;
   std::vector<std::byte> codes(std::size_t{n} * k);
   for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::byte>((i & 0x7f) == 0x7f ? 0 : i);
-  cpu::Matrix w{nullptr, k, n, Format::Fp8, k, static_cast<std::uint32_t>(scales.size())};
-  std::vector<std::byte> packed(cpu::packed_bytes(w));
-  cpu::pack(packed.data(), w, cpu::Fp8Columns{0, n, codes.data(), scales.data(), 1, 0, n / scales.size()});
-  w.data = packed.data();
+  std::vector<std::byte> packed[2];
+  auto matrix = [&](PairOrder order) {
+    cpu::Matrix w{nullptr, k, n, Format::Fp8, k, static_cast<std::uint32_t>(scales.size()), order};
+    auto& memory = packed[static_cast<int>(order)];
+    memory.resize(cpu::packed_bytes(w));
+    cpu::pack(memory.data(), w, cpu::Fp8Columns{0, n, codes.data(), scales.data(), 1, 0, n / scales.size()});
+    w.data = memory.data();
+    return w;
+  };
   std::vector<bf16> identity(std::size_t{k} * k);
   for (std::size_t i = 0; i < k; ++i) identity[i * k + i] = to_bf16(1);
-  for (Isa isa : vector_isas()) {
-    const auto c = product(isa, identity, k, w);
+  for (const Unit& unit : fast_units()) {
+    CAPTURE(unit.name);
+    const auto c = product(unit, 1, rows_of(identity, k, k), matrix(unit.gemm->order));
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < k; ++i) {
       for (std::size_t j = 0; j < n; ++j) {

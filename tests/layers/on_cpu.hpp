@@ -20,7 +20,7 @@ struct OnCpu {
    public:
     Packed(std::uint32_t k, std::uint32_t n, const std::vector<bf16>& values)
         : k_(k), n_(n), values_(cpu::packed_count(k, n)) {
-      cpu::pack(values_.data(), k, n, values.data(), k, 1, 0, n);
+      cpu::pack(values_.data(), {nullptr, k, n}, {0, k, 0, n}, values.data(), k, 1);
     }
     cpu::Matrix view() const { return {values_.data(), k_, n_}; }
 
@@ -33,7 +33,7 @@ struct OnCpu {
   // The first has the bodies that define the results.
   static std::vector<std::unique_ptr<cpu::Stream>> streams() {
     std::vector<std::unique_ptr<cpu::Stream>> all;
-    for (const cpu::Isa isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
+    for (const cpu::Isa isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512, cpu::Isa::Avx512Bf16}) {
       if (!cpu::available(isa)) continue;
       for (const int threads : {1, 2, 3}) all.push_back(std::make_unique<cpu::Stream>(isa, threads));
     }

@@ -34,8 +34,11 @@ class PlainLayout {
   };
   static constexpr std::uint32_t columns_step = 5;  // unlike any panel of the CPU
 
-  PlainLayout() = default;
-  explicit PlainLayout(std::uint64_t bytes) : memory_(std::make_shared<std::vector<std::byte>>(bytes)) {}
+  PlainLayout with_memory(std::uint64_t bytes) const {
+    PlainLayout out;
+    out.memory_ = std::make_shared<std::vector<std::byte>>(bytes);
+    return out;
+  }
 
   template <class T>
   T* take(std::uint64_t count) {
@@ -160,7 +163,7 @@ TEST_CASE("layouts: a second layout is filled by the same walk, with the same va
     Differences differences;
     for (const DomainRank rank : {DomainRank{0}, DomainRank{1}}) {
       const Weights packed = load_weights(dir, c, placement, rank, load_format);
-      const auto plain = load<PlainLayout>({dir, c, placement, rank, load_format}, team, [] {});
+      const auto plain = load({dir, c, placement, rank, load_format}, PlainLayout(), team, [] {});
       CHECK(plain.bytes == measure<PlainLayout>(c, placement, rank));
       CHECK(plain.digest.replicated == packed.digest.replicated);
       CHECK(plain.digest.experts == packed.digest.experts);

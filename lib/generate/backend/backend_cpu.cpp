@@ -4,7 +4,10 @@
 #include <optional>
 #include <utility>
 
+#include "base/error.hpp"
+#include "base/log.hpp"
 #include "generate/backend/backends.hpp"
+#include "kernels/cpu/choose_isa.hpp"
 #include "layers/cpu/cpu.hpp"
 
 namespace moemill::mill {
@@ -18,7 +21,7 @@ class CpuBackend : public Backend {
   model::WeightsDigest load_weights(const WeightsWanted& wanted, const std::function<void()>& between) override {
     placement_ = wanted.placement;
     weights_ = model::load_weights(wanted.dir, config_, wanted.placement, wanted.rank, wanted.load_format,
-                                   stream_.team(), between);
+                                   stream_.team(), between, stream_.order());
     return weights_.digest;
   }
   void prepare(Comm domain, std::span<const int> node_of_domain_rank,
@@ -44,9 +47,37 @@ class CpuBackend : public Backend {
 
 }  // namespace
 
+namespace {
+
+cpu::Isa wanted_isa(const char* name) {
+  const cpu::Isa isa = cpu::parse_isa(name);
+  if (!cpu::has_plain_bits(isa)) {
+    user_error("MOEMILL_ISA={}: these kernel bodies do not give the plain body's bits on this CPU", name);
+  }
+  return isa;
+}
+
+cpu::Isa fastest_isa() {
+  const cpu::IsaChoice choice = cpu::choose_isa();
+  for (const cpu::IsaTrial& trial : choice.trials) {
+    if (trial.right) {
+      log::debug("kernels {}: {:.0f} us for a product of 32 rows", cpu::name(trial.isa), 1e6 * trial.seconds);
+    } else {
+      log::warning("kernels {} do not give the plain body's bits on this CPU and are not used", cpu::name(trial.isa));
+    }
+  }
+  return choice.isa;
+}
+
+}  // namespace
+
 cpu::Isa chosen_isa() {
-  const char* name = std::getenv("MOEMILL_ISA");
-  return name && *name ? cpu::parse_isa(name) : cpu::best_isa();
+  // Chosen once per process, though that is a global: times differ, but the outputs name the bodies that ran.
+  static const cpu::Isa isa = [] {
+    const char* name = std::getenv("MOEMILL_ISA");
+    return name && *name ? wanted_isa(name) : fastest_isa();
+  }();
+  return isa;
 }
 
 std::unique_ptr<Backend> make_cpu_backend(const model::ModelConfig& config, cpu::Isa isa, int threads) {

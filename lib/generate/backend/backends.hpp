@@ -10,7 +10,8 @@
 
 namespace moemill::mill {
 
-// The kernel bodies to use: the best that the CPU supports, or the ones that MOEMILL_ISA names (plain, avx2, avx512).
+// The kernel bodies to use: the fastest right ones (kernels/cpu/choose_isa.hpp), or those that the environment's
+// MOEMILL_ISA names (plain, avx2, avx512, avx512_bf16, amx), which have to be right, too. Measured at the first call.
 cpu::Isa chosen_isa();
 
 std::unique_ptr<Backend> make_cpu_backend(const model::ModelConfig& config, cpu::Isa isa, int threads);

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "kernels/cpu/bodies.hpp"
+#include "system/machine/flush_subnormals.hpp"
 
 namespace moemill::cpu {
 
@@ -24,10 +25,14 @@ void attention_block(const Stream& stream, AttentionTile& tile, Rows<const float
                      std::uint32_t first_position) {
   expect(tile.lanes == 16 || tile.lanes == attention_lanes, "an attention tile has 16 or 32 lanes");
   expect(keys.rows <= page_tokens && first_position % page_tokens == 0, "attention blocks are aligned to 64 positions");
+  const FlushSubnormals flush;
   stream.bodies().attention_block(tile, keys.data, keys.stride, values.data, values.stride, keys.rows, first_position);
 }
 
-void attention_end(const Stream& stream, AttentionTile& tile) { stream.bodies().attention_end(tile); }
+void attention_end(const Stream& stream, AttentionTile& tile) {
+  const FlushSubnormals flush;
+  stream.bodies().attention_end(tile);
+}
 
 void widen_rows(const Stream& stream, Rows<const bf16> in, Rows<float> out) {
   // Rows come cold from memory and with a stride, which the hardware alone does not read ahead well.
@@ -41,10 +46,12 @@ void widen_rows(const Stream& stream, Rows<const bf16> in, Rows<float> out) {
 }
 
 void lanes_in(const Stream& stream, Rows<const float> in, float scale, Rows<float> out) {
+  const FlushSubnormals flush;
   stream.bodies().lanes_in(in.data, in.stride, in.rows, in.width, scale, out.data, out.width);
 }
 
 void lanes_out(const Stream& stream, Rows<const float> in, Rows<float> out) {
+  const FlushSubnormals flush;
   stream.bodies().lanes_out(in.data, in.width, out.rows, out.width, out.data, out.stride);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "kernels/cpu/bodies.hpp"
+#include "system/machine/flush_subnormals.hpp"
 
 namespace moemill::cpu {
 
@@ -21,9 +22,13 @@ void attention_page(const Stream& stream, AttentionRows& rows, const bf16* page,
   expect(first_position % page_tokens == 0, "attention pages are aligned to 64 positions");
   expect(rows.output_stride % 16 == 0 && rows.output_stride >= rows.head_dim,
          "attention rows: outputs in whole vectors");
+  const FlushSubnormals flush;
   stream.bodies().attention_page(rows, page, first_position, next);
 }
 
-void attention_end(const Stream& stream, AttentionRows& rows) { stream.bodies().attention_rows_end(rows); }
+void attention_end(const Stream& stream, AttentionRows& rows) {
+  const FlushSubnormals flush;
+  stream.bodies().attention_rows_end(rows);
+}
 
 }  // namespace moemill::cpu

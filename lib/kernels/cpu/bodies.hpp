@@ -11,31 +11,53 @@
 #include "base/page_tokens.hpp"
 #include "kernels/cpu/attention_lanes.hpp"
 #include "kernels/cpu/attention_pages.hpp"
+#include "kernels/cpu/stream.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/panel.hpp"
 
 namespace moemill::cpu {
 
+// Inputs are summed in groups of 32: fp32 E of the even ones, O of the odd ones, and then C + (E + O)
+// (kernels/gemm.hpp).
+constexpr std::size_t group_inputs = 32, group_pairs = group_inputs / 2, half_pairs = group_pairs / 2;
+
+// A pair of inputs is 32 bits, or two codes. Pairs of a group, by their two inputs (upper half, lower half):
+// - EvenThenOdd: (0, 2), (4, 6) .. (28, 30), (1, 3) .. (29, 31), so that they come in the order of the two sums and a
+//   dot instruction, which adds the upper product first, follows it.
+// - Successive: (1, 0), (3, 2) .. (31, 30), as a tile instruction reads them.
+struct PairPlace {
+  std::size_t pair;   // of the group
+  std::size_t upper;  // 1 in the upper half, 0 in the lower
+};
+constexpr PairPlace place_in_group(PairOrder order, std::size_t input) {
+  if (order == PairOrder::Successive) return {input / 2, input % 2};
+  const std::size_t position = input % 2 * group_pairs + input / 2;
+  return {position / 2, 1 - position % 2};
+}
+constexpr std::size_t input_of(PairOrder order, PairPlace place) {
+  if (order == PairOrder::Successive) return 2 * place.pair + place.upper;
+  const std::size_t position = 2 * place.pair + 1 - place.upper;
+  return position % group_pairs * 2 + position / group_pairs;
+}
+
 constexpr std::size_t block_inputs = 512;  // k of a block: 32 KiB of bf16 a panel, half of most L1 caches
-// Row stride of expanded A. Not a multiple of 4 KiB, so the rows of a tile do not fall into one cache set.
-constexpr std::size_t a_row_stride = block_inputs + 16;
-constexpr std::size_t widened_panel_floats = block_inputs * panel_columns;
 
 // Codes lie in lines of 64 bytes: one pair of k over a panel in FP8, two pairs in MXFP4 (the low nibbles are the
 // first). A line is four quarters of columns {4q .. 4q + 3, 16 + 4q .. 16 + 4q + 3}, each with its two k, which is the
 // order that the vector bodies' byte shuffles turn into columns 0 .. 15 and 16 .. 31.
 constexpr std::size_t code_line_bytes = 2 * panel_columns;
-constexpr std::size_t code_position(std::size_t column, std::size_t odd) {
-  return column % 16 / 4 * 16 + column / 16 * 8 + column % 4 * 2 + odd;
+constexpr std::size_t code_position(std::size_t column, std::size_t upper) {
+  return column % 16 / 4 * 16 + column / 16 * 8 + column % 4 * 2 + upper;
 }
 
 // The weights of a K block, panel by panel.
 struct GemmPanels {
   Format format;
-  const std::byte* data;    // of the first panel: [pairs][panel_columns][2], or lines of codes
+  PairOrder order;
+  const std::byte* data;    // the first panel: [pairs][panel_columns][2], or lines of codes
   std::size_t panel_bytes;  // from one panel to the next
-  // Of codes only: the scales of the first panel from the matrix's first input on, and how they lie
-  // (packed_layout.hpp).
+  // Only codes have these: the scales of the first panel from the matrix's first input on, and how they lie
+  // (gemm/packed_layout.hpp).
   const std::byte* scales = nullptr;
   std::size_t panel_scale_bytes = 0;
   std::size_t first_input = 0, scale_inputs = 0, scale_columns = 0;
@@ -43,21 +65,41 @@ struct GemmPanels {
 
 // Rows of A against successive panels of one K block: C += A * W, or C = A * W in the first block.
 struct GemmBlock {
-  const float* a;  // [rows][a_row_stride], zero padded to whole pairs
+  const std::byte* a;  // [rows], each as the body packs it
   std::size_t rows;
   GemmPanels w;
-  std::size_t pairs;
+  std::size_t groups;  // of inputs
   std::size_t panels;
   std::size_t last_columns;  // columns of the last panel that C has, 1..panel_columns
   float* c;                  // [rows][c_stride], first column of the first panel
   std::size_t c_stride;
   bool first;             // start from zero instead of C
   const std::byte* next;  // the data needed after this block's, to be prefetched; may be null
-  float* widened;         // widened_panel_floats of scratch
+  std::byte* scratch;     // gemm_scratch_bytes, on a cache line
 };
+constexpr std::size_t widened_panel_bytes = block_inputs * panel_columns * sizeof(float);
+constexpr std::size_t sums_bytes = 8192;
+constexpr std::size_t gemm_scratch_bytes = widened_panel_bytes + sums_bytes;
+// Row stride of A for the chain: no multiple of 4 KiB, so that rows share no cache set.
+constexpr std::size_t chain_row_values = block_inputs + 16;
+
+// The product with weights, in one instruction set's way.
+struct GemmBody {
+  PairOrder order;        // of the pairs that it reads
+  std::size_t row_bytes;  // of a packed row of A in a K block; no multiple of 4 KiB, so that rows share no cache set
+  // One row of A in a K block, padded with zeros to whole groups.
+  void (*pack_row)(const bf16* in, std::size_t inputs, std::byte* out);
+  void (*block)(const GemmBlock& block);
+};
+extern const GemmBody plain_gemm;  // reads both orders
+extern const GemmBody avx2_gemm;
+extern const GemmBody avx512_gemm;
+extern const GemmBody avx512_bf16_gemm;
+extern const GemmBody amx_gemm;
 
 struct Bodies {
-  void (*gemm_block)(const GemmBlock& block);
+  // The router's product: rows of A are fp32 in the order of k, each output is one ascending chain (kernels/gemm.hpp).
+  void (*chain_block)(const GemmBlock& block);
   // One row each; n is its width.
   void (*widen)(const bf16* in, std::size_t n, float* out);
   void (*round)(const float* in, std::size_t n, bf16* out);
@@ -93,5 +135,8 @@ struct Bodies {
 extern const Bodies plain_bodies;
 extern const Bodies avx2_bodies;
 extern const Bodies avx512_bodies;
+
+const Bodies& bodies_of(Isa isa);
+const GemmBody& gemm_body_of(Isa isa);
 
 }  // namespace moemill::cpu

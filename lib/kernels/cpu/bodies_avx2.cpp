@@ -12,13 +12,13 @@ namespace {
 
 #include "kernels/cpu/rows_bodies.inl"
 
+#include "kernels/cpu/balanced_tiles.inl"
+
 #include "kernels/cpu/attention_lanes_bodies.inl"
 
 #include "kernels/cpu/attention_pages_bodies.inl"
 
-#include "kernels/cpu/gemm_codes.inl"
-
-#include "kernels/cpu/gemm_bodies.inl"
+#include "kernels/cpu/chain_bodies.inl"
 
 #include "kernels/cpu/bodies_table.inl"
 

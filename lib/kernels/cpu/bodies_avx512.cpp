@@ -4,6 +4,7 @@
 // GCC 12's own header passes an undefined vector to every unmasked AVX-512 shuffle and then warns about it.
 #ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
 #include "kernels/cpu/bodies.hpp"
@@ -17,13 +18,13 @@ namespace {
 
 #include "kernels/cpu/rows_bodies.inl"
 
+#include "kernels/cpu/balanced_tiles.inl"
+
 #include "kernels/cpu/attention_lanes_bodies.inl"
 
 #include "kernels/cpu/attention_pages_bodies.inl"
 
-#include "kernels/cpu/gemm_codes.inl"
-
-#include "kernels/cpu/gemm_bodies.inl"
+#include "kernels/cpu/chain_bodies.inl"
 
 #include "kernels/cpu/bodies_table.inl"
 

@@ -1,6 +1,6 @@
 // The including file's functions in the order of Bodies.
 constexpr Bodies table = {
-    gemm_block,      widen,
+    chain_block,     widen,
     round,           add,
     add_scaled,      dot,
     rms_norm,        rotate_adjacent,

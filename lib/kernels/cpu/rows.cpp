@@ -7,6 +7,7 @@
 #include "kernels/cpu/bodies.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "kernels/math.hpp"
+#include "system/machine/flush_subnormals.hpp"
 
 namespace moemill::cpu {
 
@@ -123,6 +124,7 @@ void sigmoid_dots(Stream& stream, Rows<const float> x, Vector<const float> weigh
 }
 
 LogSumExp log_sum_exp(Stream& stream, std::span<const float> x) {
+  const FlushSubnormals flush;
   const Bodies& bodies = stream.bodies();
   const float maximum = bodies.maximum(x.data(), x.size());
   const float sum = bodies.exp_sum(x.data(), x.size(), maximum, 1.0f, nullptr);
@@ -130,6 +132,7 @@ LogSumExp log_sum_exp(Stream& stream, std::span<const float> x) {
 }
 
 float exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, std::span<float> p) {
+  const FlushSubnormals flush;
   return stream.bodies().exp_sum(x.data(), x.size(), maximum, scale, p.data());
 }
 

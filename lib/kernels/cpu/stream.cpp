@@ -1,5 +1,9 @@
 #include "kernels/cpu/stream.hpp"
 
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <vector>
 
 #include "base/buffer.hpp"
@@ -8,15 +12,40 @@
 
 namespace moemill::cpu {
 
-namespace {
-
 const Bodies& bodies_of(Isa isa) {
   switch (isa) {
     case Isa::Plain: return plain_bodies;
     case Isa::Avx2: return avx2_bodies;
-    case Isa::Avx512: return avx512_bodies;
+    case Isa::Avx512:
+    case Isa::Avx512Bf16:
+    case Isa::Amx: return avx512_bodies;
   }
   throw ContractViolation("an instruction set has a name");
+}
+
+const GemmBody& gemm_body_of(Isa isa) {
+  switch (isa) {
+    case Isa::Plain: return plain_gemm;
+    case Isa::Avx2: return avx2_gemm;
+    case Isa::Avx512: return avx512_gemm;
+    case Isa::Avx512Bf16: return avx512_bf16_gemm;
+    case Isa::Amx: return amx_gemm;
+  }
+  throw ContractViolation("an instruction set has a name");
+}
+
+namespace {
+
+// The processor's tiles, the system's saving of their state, and its leave to use them, which a process asks for once.
+bool tiles_available() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned saves_state = 1u << 27, amx_bf16 = 1u << 22, amx_tile = 1u << 24, tile_state = 3u << 17;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || (c & saves_state) == 0) return false;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & amx_bf16) == 0 || (d & amx_tile) == 0) return false;
+  unsigned low = 0, high = 0;
+  asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return (low & tile_state) == tile_state && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 
 }  // namespace
@@ -28,6 +57,8 @@ bool available(Isa isa) {
     case Isa::Avx512:
       return available(Isa::Avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    case Isa::Avx512Bf16: return available(Isa::Avx512) && __builtin_cpu_supports("avx512bf16");
+    case Isa::Amx: return available(Isa::Avx512) && tiles_available();
   }
   return false;
 }
@@ -42,32 +73,42 @@ std::string_view name(Isa isa) {
     case Isa::Plain: return "plain";
     case Isa::Avx2: return "avx2";
     case Isa::Avx512: return "avx512";
+    case Isa::Avx512Bf16: return "avx512_bf16";
+    case Isa::Amx: return "amx";
   }
   return "unknown";
 }
 
 Isa parse_isa(std::string_view text) {
-  for (Isa isa : {Isa::Plain, Isa::Avx2, Isa::Avx512}) {
+  for (Isa isa : all_isas) {
     if (text != name(isa)) continue;
     if (!available(isa))
       user_error("instruction set {}: this CPU does not have it; its best is {}", text, name(best_isa()));
     return isa;
   }
-  user_error("instruction set '{}' is unknown; write plain, avx2 or avx512", text);
+  user_error("instruction set '{}' is unknown; write plain, avx2, avx512, avx512_bf16 or amx", text);
 }
 
 struct Stream::Scratch {
   std::vector<Buffer<std::byte>> of_thread;
 };
 
-Stream::Stream(Isa isa, int threads) : isa_(isa), bodies_(&bodies_of(isa)) {
+Stream::Stream(Isa isa, int threads) : Stream(bodies_of(isa), gemm_body_of(isa), threads) {
   expect(available(isa), "the stream's instruction set is available");
-  team_ = std::make_unique<ThreadTeam>(threads);
-  scratch_ = std::make_unique<Scratch>();
+}
+
+Stream::Stream(const Bodies& bodies, const GemmBody& gemm_body, int threads)
+    : bodies_(&bodies),
+      gemm_body_(&gemm_body),
+      team_(std::make_unique<ThreadTeam>(threads)),
+      scratch_(std::make_unique<Scratch>()) {
   scratch_->of_thread.resize(static_cast<std::size_t>(threads));
 }
 
 Stream::~Stream() = default;
+
+PairOrder Stream::order() const { return gemm_body_->order; }
+bool Stream::reads(PairOrder order) const { return gemm_body_ == &plain_gemm || order == gemm_body_->order; }
 
 std::byte* Stream::scratch(int thread, std::size_t bytes) {
   return scratch_->of_thread[static_cast<std::size_t>(thread)].reserve(bytes);

@@ -8,29 +8,38 @@
 #include <string_view>
 #include <utility>
 
+#include "kernels/matrix.hpp"
 #include "system/machine/threads.hpp"
 
 namespace moemill::cpu {
 
-// The bodies of every kernel: plain C++ is the definition, the vector bodies give the same bits.
-enum class Isa { Plain, Avx2, Avx512 };
+// The bodies of every kernel: plain C++ is the definition, the others give the same bits. Avx512Bf16 and Amx have a
+// product with weights of their own; everything else that they do is AVX-512's.
+enum class Isa { Plain, Avx2, Avx512, Avx512Bf16, Amx };
+constexpr Isa all_isas[] = {Isa::Plain, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16, Isa::Amx};
 
-Isa best_isa();  // of this CPU; Avx512 needs F, BW, VL, DQ; Avx2 needs AVX2 and FMA
+Isa best_isa();  // of this CPU
+// Avx2 needs AVX2 and FMA, Avx512 F, BW, VL and DQ, Avx512Bf16 AVX512_BF16, and Amx AMX-BF16 and the system's leave.
 bool available(Isa isa);
-std::string_view name(Isa isa);        // "plain", "avx2", "avx512"
+std::string_view name(Isa isa);        // "plain", "avx2", "avx512", "avx512_bf16", "amx"
 Isa parse_isa(std::string_view name);  // throws UserError for an unknown or unavailable one
 
-struct Bodies;  // table of one instruction set's functions (bodies.hpp)
+struct Bodies;    // table of one instruction set's functions (bodies.hpp)
+struct GemmBody;  // its product with weights
 
 class Stream {
  public:
   explicit Stream(Isa isa = best_isa(), int threads = 1);
+  Stream(const Bodies& bodies, const GemmBody& gemm_body, int threads);  // these bodies, to compare or time them
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  Isa isa() const { return isa_; }
   const Bodies& bodies() const { return *bodies_; }
+  const GemmBody& gemm_body() const { return *gemm_body_; }
+  // The order in which matrices are packed for this stream, and whether it can read another one.
+  PairOrder order() const;
+  bool reads(PairOrder order) const;
   ThreadTeam& team() { return *team_; }
   // 64-byte aligned memory private to `thread`, valid until the next call for the same thread.
   std::byte* scratch(int thread, std::size_t bytes);
@@ -44,8 +53,8 @@ class Stream {
 
  private:
   struct Scratch;
-  Isa isa_;
   const Bodies* bodies_;
+  const GemmBody* gemm_body_;
   std::unique_ptr<ThreadTeam> team_;
   std::unique_ptr<Scratch> scratch_;
   std::function<void()> between_pieces_;

@@ -28,6 +28,10 @@ INLINE __m256i load_words(const void* p) { return _mm256_loadu_si256(static_cast
 INLINE U bits(F a) { return {_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)}; }
 INLINE F floats(U a) { return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)}; }
 INLINE U load(const std::uint32_t* p) { return {load_words(p), load_words(p + 8)}; }
+INLINE void store_bits(void* p, U a) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), a.low);
+  _mm256_storeu_si256(static_cast<__m256i*>(p) + 1, a.high);
+}
 INLINE U splat(std::uint32_t x) {
   __m256i v = _mm256_set1_epi32(static_cast<int>(x));
   return {v, v};
@@ -42,6 +46,10 @@ INLINE U shift_left(U a) {
 template <int Count>
 INLINE U shift_right_signed(U a) {
   return {_mm256_srai_epi32(a.low, Count), _mm256_srai_epi32(a.high, Count)};
+}
+template <int Count>
+INLINE U shift_right(U a) {
+  return {_mm256_srli_epi32(a.low, Count), _mm256_srli_epi32(a.high, Count)};
 }
 INLINE U operator|(U a, U b) { return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)}; }
 

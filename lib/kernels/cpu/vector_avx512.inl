@@ -21,6 +21,7 @@ INLINE F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
 INLINE U bits(F a) { return {_mm512_castps_si512(a.v)}; }
 INLINE F floats(U a) { return {_mm512_castsi512_ps(a.v)}; }
 INLINE U load(const std::uint32_t* p) { return {_mm512_loadu_si512(p)}; }
+INLINE void store_bits(void* p, U a) { _mm512_storeu_si512(p, a.v); }
 INLINE U splat(std::uint32_t x) { return {_mm512_set1_epi32(static_cast<int>(x))}; }
 INLINE U operator+(U a, U b) { return {_mm512_add_epi32(a.v, b.v)}; }
 INLINE U operator-(U a, U b) { return {_mm512_sub_epi32(a.v, b.v)}; }
@@ -32,6 +33,10 @@ INLINE U shift_left(U a) {
 template <int Count>
 INLINE U shift_right_signed(U a) {
   return {_mm512_srai_epi32(a.v, Count)};
+}
+template <int Count>
+INLINE U shift_right(U a) {
+  return {_mm512_srli_epi32(a.v, Count)};
 }
 INLINE U operator|(U a, U b) { return {_mm512_or_si512(a.v, b.v)}; }
 

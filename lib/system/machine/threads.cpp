@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
+#include "system/machine/flush_subnormals.hpp"
 
 namespace moemill {
 
@@ -64,6 +65,7 @@ struct ThreadTeam::State {
   }
 
   void member(int thread) {
+    const FlushSubnormals flush;
     for (std::uint32_t seen = 0;;) {
       wait_while(region, seen);
       seen = region.load(std::memory_order_acquire);
@@ -122,6 +124,7 @@ int ThreadTeam::size() const { return state_->size; }
 void ThreadTeam::run(std::size_t count, std::size_t grain,
                      const std::function<void(std::size_t begin, std::size_t end, int thread)>& body) {
   if (count == 0) return;
+  const FlushSubnormals flush;
   State& s = *state_;
   grain = std::max<std::size_t>(grain, 1);
   const auto size = static_cast<std::size_t>(s.size);

@@ -1,5 +1,6 @@
 // A fixed team of threads inside one rank, for work split by rows, columns, heads or experts (never by k, so the
-// split cannot change a bit). One thread (the usual setting: one rank per core) runs everything inline.
+// split cannot change a bit). One thread (the usual setting: one rank per core) runs everything inline. Bodies run
+// under FlushSubnormals.
 #pragma once
 
 #include <cstddef>

@@ -35,15 +35,18 @@ cpu::Matrix kept_shape(std::uint32_t k, std::uint32_t n, std::span<const StoredR
   });
   if (!alike || first.format == WeightFormat::Plain) return plain;
   if (first.format == WeightFormat::Mxfp4) return {nullptr, k, n, cpu::Format::Mxfp4};
-  if (first.block_columns % 2 != 0 && first.block_columns < k) return plain;
+  if (first.block_columns % 32 != 0 && first.block_columns < k) return plain;
   const cpu::Matrix kept = fp8_shape(k, n, parts);
   return cpu::packed_bytes(kept) < cpu::packed_bytes(plain) ? kept : plain;
 }
 
 }  // namespace
 
-CpuLayout::CpuLayout(std::uint64_t bytes)
-    : memory_(std::make_shared<const MappedMemory>(bytes, "the model's weights")) {}
+CpuLayout CpuLayout::with_memory(std::uint64_t bytes) const {
+  CpuLayout out(order_);
+  out.memory_ = std::make_shared<const MappedMemory>(bytes, "the model's weights");
+  return out;
+}
 
 // Kernels may load whole vectors past the last value.
 std::uint64_t CpuLayout::bytes() const { return used_ + 256; }
@@ -68,7 +71,8 @@ std::byte* CpuLayout::take_bytes(std::uint64_t bytes) {
   return memory_ == nullptr ? nullptr : memory_->data() + at;
 }
 
-CpuLayout::Place CpuLayout::take(const cpu::Matrix& shape) {
+CpuLayout::Place CpuLayout::take(cpu::Matrix shape) {
+  shape.order = order_;
   const std::uint64_t bytes = cpu::packed_bytes(shape);
   if (shape.format == cpu::Format::Fp8) held_.fp8_bytes += bytes;
   if (shape.format == cpu::Format::Mxfp4) held_.mxfp4_bytes += bytes;
@@ -90,7 +94,7 @@ void CpuLayout::put(const RowsPiece& piece, const ReadRows& rows) const {
     }
     auto* packed = reinterpret_cast<bf16*>(memory);
     const cpu::PackedPart part{to.first_input, to.inputs, to.first_column, to.columns};
-    cpu::pack(packed, w.k, w.n, part, rows.values + to.offset, to.column_stride, to.input_stride);
+    cpu::pack(packed, w, part, rows.values + to.offset, to.column_stride, to.input_stride);
   }
 }
 

@@ -27,8 +27,9 @@ class CpuLayout {
   };
   static constexpr std::uint32_t columns_step = cpu::panel_columns;
 
-  CpuLayout() = default;
-  explicit CpuLayout(std::uint64_t bytes);
+  // Without memory it only counts.
+  explicit CpuLayout(cpu::PairOrder order = cpu::PairOrder::EvenThenOdd) : order_(order) {}
+  CpuLayout with_memory(std::uint64_t bytes) const;
 
   // 64-byte aligned.
   template <class T>
@@ -36,8 +37,9 @@ class CpuLayout {
     return reinterpret_cast<T*>(take_bytes(count * sizeof(T)));
   }
   Place take(std::uint32_t k, std::uint32_t n) { return take({nullptr, k, n}); }
-  // Keeps the stored codes if it can. FP8 needs scales over the same number of inputs in all parts, which is even or
-  // all inputs. The matrix is bf16 if that is not so, or if scales would take more memory than codes save.
+  // Keeps the stored codes if it can. FP8 needs scales over the same number of inputs in all parts, which is a
+  // multiple of 32 or all inputs. The matrix is bf16 if that is not so, or if scales would take more memory than codes
+  // save.
   Place take(std::uint32_t k, std::uint32_t n, std::span<const StoredRows> parts);
 
   void put(const RowsPiece& piece, const ReadRows& rows) const;
@@ -49,10 +51,11 @@ class CpuLayout {
   HeldWeights held() const;
 
  private:
-  Place take(const Matrix& shape);
+  Place take(Matrix shape);
   std::byte* take_bytes(std::uint64_t bytes);
   void put_codes(const Destination& to, const ReadRows& rows) const;
 
+  cpu::PairOrder order_;
   std::shared_ptr<const MappedMemory> memory_;  // passed on to the weights; null: it only counts
   std::uint64_t used_ = 0;
   HeldWeights held_;

@@ -6,8 +6,9 @@
 namespace moemill::model {
 
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
-                     const std::string& load_format, ThreadTeam& team, const std::function<void()>& between) {
-  return load<CpuLayout>({dir, config, placement, rank, load_format}, team, between);
+                     const std::string& load_format, ThreadTeam& team, const std::function<void()>& between,
+                     cpu::PairOrder order) {
+  return load({dir, config, placement, rank, load_format}, CpuLayout(order), team, between);
 }
 
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,

@@ -29,10 +29,11 @@ inline std::uint32_t up_offset_of(std::uint32_t width) { return round_up(width, 
 // Loads the part of `rank`. load_format auto reads the files in `dir`. dummy makes random weights from config.json
 // alone, with the same value for the same element of a tensor in any placement. All threads of the team read, decode
 // and pack; rank 0 logs the progress. The calling thread calls `between` between pieces; what it throws ends the
-// loading. Throws UserError naming file, tensor and what was expected.
+// loading. `order` is the stream's that will multiply. Throws UserError naming file, tensor and what was expected.
 Weights load_weights(
     const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
-    const std::string& load_format, ThreadTeam& team, const std::function<void()>& between = [] {});
+    const std::string& load_format, ThreadTeam& team, const std::function<void()>& between = [] {},
+    cpu::PairOrder order = cpu::PairOrder::EvenThenOdd);
 // The same on one thread.
 Weights load_weights(const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
                      const std::string& load_format);

@@ -1,5 +1,5 @@
-// Where the values, codes and scales of a packed matrix lie. Private to kernels/: packing writes by it, gemm reads by
-// it.
+// Where the values, codes and scales of a packed matrix lie. Private to kernels/cpu/: packing writes by it, gemm reads
+// by it.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,9 @@ constexpr std::size_t pair_values = 2 * panel_columns;  // one pair of k over a 
 
 inline std::size_t panels_of(std::uint32_t n) { return divide_up<std::size_t>(n, panel_columns); }
 inline std::size_t blocks_of(std::uint32_t k) { return divide_up<std::size_t>(k, block_inputs); }
+inline std::size_t padded_inputs(std::uint32_t k) { return round_up<std::size_t>(k, group_inputs); }
 
-// A K block of a packed matrix. K is padded to whole pairs: the added terms are 0 * 0.
+// A K block of a packed matrix. K is padded to whole groups.
 struct KBlock {
   std::size_t first_input;
   std::size_t pairs;
@@ -26,8 +27,14 @@ struct KBlock {
 };
 inline KBlock k_block(std::uint32_t k, std::uint32_t n, std::size_t index) {
   const std::size_t first = index * block_inputs;
-  const std::size_t inputs = std::min(block_inputs, (std::size_t{k} + 1) / 2 * 2 - first);
+  const std::size_t inputs = std::min(block_inputs, padded_inputs(k) - first);
   return {first, inputs / 2, first / 2 * panels_of(n)};
+}
+
+// The place of an input in its K block.
+inline PairPlace place_in_block(PairOrder order, std::size_t input) {
+  const PairPlace place = place_in_group(order, input % group_inputs);
+  return {input / group_inputs * group_pairs + place.pair, place.upper};
 }
 
 // Bytes of one pair of k over a panel.
@@ -35,14 +42,14 @@ inline std::size_t pair_bytes_of(Format format) {
   return format == Format::Bf16 ? pair_values * sizeof(bf16) : format == Format::Fp8 ? pair_values : pair_values / 2;
 }
 inline std::size_t code_bytes(const Matrix& w) {
-  return panels_of(w.n) * ((std::size_t{w.k} + 1) / 2) * pair_bytes_of(w.format);
+  return panels_of(w.n) * (padded_inputs(w.k) / 2) * pair_bytes_of(w.format);
 }
 
-// Scales lie panel by panel, [panels][segments of k][scales_per_panel]. A scale for all of an odd k covers the padding.
+// Scales lie panel by panel, [panels][segments of k][scales_per_panel]. A scale for all of k covers the padding.
 inline std::size_t scale_inputs(const Matrix& w) {
-  return w.format == Format::Fp8 ? (std::size_t{w.scale_inputs} + 1) / 2 * 2 : mxfp4_block;
+  return w.format == Format::Fp8 ? round_up<std::size_t>(w.scale_inputs, group_inputs) : mxfp4_block;
 }
-inline std::size_t scale_segments(const Matrix& w) { return (w.k + scale_inputs(w) - 1) / scale_inputs(w); }
+inline std::size_t scale_segments(const Matrix& w) { return divide_up<std::size_t>(w.k, scale_inputs(w)); }
 inline std::size_t scales_per_panel(const Matrix& w) {
   return w.format == Format::Fp8 ? w.scale_columns : panel_columns;
 }

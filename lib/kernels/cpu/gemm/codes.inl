@@ -1,4 +1,4 @@
-// A panel's codes in registers, as the same bf16 values as the plain body's, for vector instruction sets.
+// A panel's weights in registers, as the same bf16 values as the plain body's, for vector instruction sets.
 //
 // A code becomes bf16 by tables of sixteen values, whose upper and lower bytes byte shuffles look up. In MXFP4 the
 // nibble is the index. In FP8 it is the fraction with the exponent's lowest bit, and the rest of the exponent is added
@@ -53,7 +53,7 @@ INLINE CodeTable mxfp4_table() {
   return make_table(words);
 }
 
-// A pair of k over a panel: bf16 pairs of columns 0 .. 15 and 16 .. 31.
+// A pair of inputs over a panel: bf16 pairs of columns 0 .. 15 and 16 .. 31.
 struct PairBits {
   U columns[2];
 };
@@ -73,19 +73,26 @@ INLINE PairBits mxfp4_pair(U nibbles, const CodeTable& table) {
   return {{unpack_low(low, high), unpack_high(low, high)}};
 }
 
-// The same in fp32: of the even k and of the odd one.
+// The same in fp32.
 struct PairValues {
-  F even[2], odd[2];
+  F upper[2], lower[2];
 };
 
 INLINE PairValues values_of(const PairBits& pair) {
   const U upper = splat(0xffff0000u);
-  return {{floats(shift_left<16>(pair.columns[0])), floats(shift_left<16>(pair.columns[1]))},
-          {floats(pair.columns[0] & upper), floats(pair.columns[1] & upper)}};
+  return {{floats(pair.columns[0] & upper), floats(pair.columns[1] & upper)},
+          {floats(shift_left<16>(pair.columns[0])), floats(shift_left<16>(pair.columns[1]))}};
 }
+INLINE PairValues values_of(const PairValues& x) { return x; }
+
+// The values are bf16's.
+INLINE PairBits bits_of(const PairValues& x) {
+  return {{bits(x.upper[0]) | shift_right<16>(bits(x.lower[0])), bits(x.upper[1]) | shift_right<16>(bits(x.lower[1]))}};
+}
+INLINE PairBits bits_of(const PairBits& x) { return x; }
 
 INLINE PairValues scaled(const PairValues& x, const F (&scale)[2]) {
-  return {{x.even[0] * scale[0], x.even[1] * scale[1]}, {x.odd[0] * scale[0], x.odd[1] * scale[1]}};
+  return {{x.upper[0] * scale[0], x.upper[1] * scale[1]}, {x.lower[0] * scale[0], x.lower[1] * scale[1]}};
 }
 
 // To bf16's values, ties to even. Nothing here is infinite or NaN: loading refuses such weights.
@@ -101,14 +108,14 @@ INLINE F round_normal(F x) {
 }
 template <F round(F)>
 INLINE PairValues rounded(const PairValues& x) {
-  return {{round(x.even[0]), round(x.even[1])}, {round(x.odd[0]), round(x.odd[1])}};
+  return {{round(x.upper[0]), round(x.upper[1])}, {round(x.lower[0]), round(x.lower[1])}};
 }
 
-// Pairs of a panel that share their scales.
+// Groups of inputs of a panel that share their scales.
 struct Segment {
   const std::uint8_t* codes;
   const char* next;  // as many bytes to prefetch
-  std::size_t pairs;
+  std::size_t groups;
 };
 
 INLINE U line_of(const Segment& s, std::size_t line) {
@@ -116,106 +123,87 @@ INLINE U line_of(const Segment& s, std::size_t line) {
   return load(reinterpret_cast<const std::uint32_t*>(s.codes + line * code_line_bytes));
 }
 
-// visit(values) for each pair, in order.
-template <class Visit>
-INLINE void fp8_uniform(const Segment& s, float scale, Visit visit) {
+// visitor.pair(x) for each pair, in order, as PairBits or PairValues; visitor.end_half() after each half of a group.
+template <class Visitor>
+INLINE void fp8_uniform(const Segment& s, float scale, Visitor& visitor) {
   const Fp8Table table = fp8_table(scale);
-  for (std::size_t pair = 0; pair < s.pairs; ++pair) visit(values_of(fp8_pair(line_of(s, pair), table)));
+  for (std::size_t half = 0; half < 2 * s.groups; ++half) {
+    for (std::size_t i = 0; i < half_pairs; ++i) visitor.pair(fp8_pair(line_of(s, half * half_pairs + i), table));
+    visitor.end_half();
+  }
 }
 
 // Any scale: one per column, or one for all of them.
-template <F round(F), class Visit>
-INLINE void fp8_by_column(const Segment& s, const float* scales, std::size_t columns, Visit visit) {
+template <F round(F), class Visitor>
+INLINE void fp8_by_column(const Segment& s, const float* scales, std::size_t columns, Visitor& visitor) {
   const Fp8Table table = fp8_table(1);
   const F scale[2] = {columns == 1 ? splat(*scales) : load(scales), columns == 1 ? splat(*scales) : load(scales + 16)};
-  for (std::size_t pair = 0; pair < s.pairs; ++pair) {
-    visit(rounded<round>(scaled(values_of(fp8_pair(line_of(s, pair), table)), scale)));
+  for (std::size_t half = 0; half < 2 * s.groups; ++half) {
+    for (std::size_t i = 0; i < half_pairs; ++i) {
+      visitor.pair(rounded<round>(scaled(values_of(fp8_pair(line_of(s, half * half_pairs + i), table)), scale)));
+    }
+    visitor.end_half();
   }
 }
 
-// One scale byte per column.
-template <class Visit>
-INLINE void mxfp4_segment(const Segment& s, const CodeTable& table, const std::uint8_t* scales, Visit visit) {
-  F scale[2];
-  for (int v = 0; v < 2; ++v) {
-    scale[v] = max(floats(shift_left<23>(load_bytes(scales + 16 * v))), splat(0x1p-127f));  // byte 0 means 2^-127
-  }
+// One scale byte per column; byte 0 is zero (base/numbers/small_floats.hpp).
+template <class Visitor>
+INLINE void mxfp4_segment(const Segment& s, const CodeTable& table, const std::uint8_t* scales, Visitor& visitor) {
+  const F scale[2] = {floats(shift_left<23>(load_bytes(scales))), floats(shift_left<23>(load_bytes(scales + 16)))};
   const U nibble = splat(0x0f0f0f0fu);
-  for (std::size_t line = 0; line < s.pairs / 2; ++line) {
-    const U both = line_of(s, line);
-    visit(scaled(values_of(mxfp4_pair(both & nibble, table)), scale));
-    visit(scaled(values_of(mxfp4_pair(shift_words_right_4(both) & nibble, table)), scale));
+  for (std::size_t half = 0; half < 2 * s.groups; ++half) {
+    for (std::size_t i = 0; i < half_pairs / 2; ++i) {
+      const U both = line_of(s, half * half_pairs / 2 + i);
+      visitor.pair(scaled(values_of(mxfp4_pair(both & nibble, table)), scale));
+      visitor.pair(scaled(values_of(mxfp4_pair(shift_words_right_4(both) & nibble, table)), scale));
+    }
+    visitor.end_half();
   }
 }
 
-// visit(values) for each of the pairs [first, first + pairs) of a panel, in order. `next` is what the data of as many
-// pairs are prefetched from.
-template <class Visit>
-INLINE void decode_pairs(const GemmPanels& w, std::size_t panel, std::size_t first, std::size_t pairs, const char* next,
-                         Visit visit) {
+// Weights in bf16 are pairs already.
+template <class Visitor>
+INLINE void bf16_groups(const char* lines, std::size_t groups, const char* next, Visitor& visitor) {
+  for (std::size_t half = 0; half < 2 * groups; ++half) {
+    for (std::size_t i = 0; i < half_pairs; ++i, lines += 128, next += 128) {
+      __builtin_prefetch(next, 0, 2);
+      __builtin_prefetch(next + 64, 0, 2);
+      const auto* line = reinterpret_cast<const std::uint32_t*>(lines);
+      visitor.pair(PairBits{{load(line), load(line + 16)}});
+    }
+    visitor.end_half();
+  }
+}
+
+// The groups [first, first + groups) of a panel. `next` is what the data of as many groups are prefetched from.
+template <class Visitor>
+INLINE void decode_groups(const GemmPanels& w, std::size_t panel, std::size_t first, std::size_t groups,
+                          const char* next, Visitor& visitor) {
   const std::uint8_t* codes = reinterpret_cast<const std::uint8_t*>(w.data) + panel * w.panel_bytes;
+  if (w.format == Format::Bf16) {
+    constexpr std::size_t bytes = group_inputs * panel_columns * sizeof(bf16);
+    return bf16_groups(reinterpret_cast<const char*>(codes) + first * bytes, groups, next, visitor);
+  }
   const std::byte* scales = w.scales + panel * w.panel_scale_bytes;
   const bool fp8 = w.format == Format::Fp8;
-  const std::size_t pair_code_bytes = fp8 ? code_line_bytes : code_line_bytes / 2;
+  const std::size_t group_bytes = group_pairs * (fp8 ? code_line_bytes : code_line_bytes / 2);
   const CodeTable nibbles = mxfp4_table();
-  for (std::size_t pair = first; pair < first + pairs;) {
-    const std::size_t input = w.first_input + 2 * pair, segment = input / w.scale_inputs;
-    const std::size_t left = ((segment + 1) * w.scale_inputs - input) / 2;
-    const std::size_t count = left < first + pairs - pair ? left : first + pairs - pair;
-    const Segment s = {codes + pair * pair_code_bytes, next + (pair - first) * pair_code_bytes, count};
+  for (std::size_t group = first; group < first + groups;) {
+    const std::size_t input = w.first_input + group_inputs * group, segment = input / w.scale_inputs;
+    const std::size_t left = ((segment + 1) * w.scale_inputs - input) / group_inputs;
+    const std::size_t count = left < first + groups - group ? left : first + groups - group;
+    const Segment s = {codes + group * group_bytes, next + (group - first) * group_bytes, count};
     const std::byte* own = scales + segment * w.scale_columns * (fp8 ? sizeof(float) : 1);
     const float* scale = reinterpret_cast<const float*>(own);
     if (!fp8) {
-      mxfp4_segment(s, nibbles, reinterpret_cast<const std::uint8_t*>(own), visit);
+      mxfp4_segment(s, nibbles, reinterpret_cast<const std::uint8_t*>(own), visitor);
     } else if (w.scale_columns == 1 && keeps_normal(*scale)) {
-      fp8_uniform(s, *scale, visit);
-    } else if (w.scale_columns != 1 && count >= 32 && keep_normal(scale)) {  // few pairs do not pay the question
-      fp8_by_column<round_normal>(s, scale, w.scale_columns, visit);
+      fp8_uniform(s, *scale, visitor);
+    } else if (w.scale_columns != 1 && count >= 2 && keep_normal(scale)) {  // one group does not pay the question
+      fp8_by_column<round_normal>(s, scale, w.scale_columns, visitor);
     } else {
-      fp8_by_column<round_to_bf16>(s, scale, w.scale_columns, visit);
+      fp8_by_column<round_to_bf16>(s, scale, w.scale_columns, visitor);
     }
-    pair += count;
+    group += count;
   }
 }
-
-// To fp32 [2 * pairs][panel_columns].
-void decode_panel(const GemmPanels& w, std::size_t panel, std::size_t first, std::size_t pairs, const char* next,
-                  float* out) {
-  decode_pairs(
-      w, panel, first, pairs, next, [&](const PairValues& x) __attribute__((always_inline)) {
-        for (int v = 0; v < 2; ++v) {
-          store(out + 16 * v, x.even[v]);
-          store(out + panel_columns + 16 * v, x.odd[v]);
-        }
-        out += 2 * panel_columns;
-      });
-}
-
-// Rows of C over one panel and all pairs of its K block. The weights go from registers into the products.
-template <int Rows>
-void decoded_tile(const GemmPanels& w, std::size_t panel, std::size_t pairs, const char* next, const float* a, float* c,
-                  std::size_t c_stride, bool first) {
-  F sum[Rows][2];
-  for (int i = 0; i < Rows; ++i) {
-    for (int v = 0; v < 2; ++v)
-      sum[i][v] = first ? splat(0.0f) : load(c + static_cast<std::size_t>(i) * c_stride + 16 * v);
-  }
-  decode_pairs(
-      w, panel, 0, pairs, next, [&](const PairValues& x) __attribute__((always_inline)) {
-        for (int i = 0; i < Rows; ++i) {
-          const float* row = a + static_cast<std::size_t>(i) * a_row_stride;
-          const F even = splat(row[0]), odd = splat(row[1]);
-          for (int v = 0; v < 2; ++v) sum[i][v] = fma(odd, x.odd[v], fma(even, x.even[v], sum[i][v]));
-        }
-        a += 2;
-      });
-  for (int i = 0; i < Rows; ++i) {
-    for (int v = 0; v < 2; ++v) store(c + static_cast<std::size_t>(i) * c_stride + 16 * v, sum[i][v]);
-  }
-}
-
-constexpr std::size_t decoded_rows = 4;  // more accumulators than these do not fit beside the decoding
-struct DecodedTiles {
-  static constexpr decltype(&decoded_tile<1>) of_rows[decoded_rows] = {decoded_tile<1>, decoded_tile<2>,
-                                                                       decoded_tile<3>, decoded_tile<4>};
-};

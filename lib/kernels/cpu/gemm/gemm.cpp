@@ -5,16 +5,17 @@
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
 #include "kernels/cpu/bodies.hpp"
-#include "kernels/cpu/packed_layout.hpp"
+#include "kernels/cpu/gemm/packed_layout.hpp"
 #include "kernels/cpu/stream.hpp"
 
 namespace moemill::cpu {
 
 namespace {
 
-// Rows that share one expansion of A and one widening of a panel: 168 rows of a K block are 350 KB, which leaves room
-// for panels in an L2 of 512 KiB.
+// Rows that share one packing of A and one widening of a panel: 168 fp32 rows of a K block are 350 KB, which leaves
+// room for panels in an L2 of 512 KiB.
 constexpr std::size_t chunk_rows = 168;
+constexpr std::size_t packed_rows = 192;  // of memory, because tiles read 32 rows at a time
 
 // A row chunk of one problem, panels [first_panel, last_panel): what a thread takes on at a time.
 template <class T>
@@ -31,19 +32,42 @@ struct Piece {
   }
 };
 
-void expand(const Bodies& bodies, const bf16* in, std::size_t n, float* out) { bodies.widen(in, n, out); }
-void expand(const Bodies&, const float* in, std::size_t n, float* out) { std::copy_n(in, n, out); }
+// The product with weights: rows are rounded to bf16 and packed as the body reads them.
+struct Rounded {
+  const Bodies& bodies;
+  const GemmBody& body;
 
-template <class T>
-void expand_rows(const Bodies& bodies, const Piece<T>& piece, const KBlock& block, float* out) {
+  std::size_t row_bytes() const { return body.row_bytes; }
+  void pack_row(const bf16* in, std::size_t inputs, std::byte* out) const { body.pack_row(in, inputs, out); }
+  void pack_row(const float* in, std::size_t inputs, std::byte* out) const {
+    bf16 rounded[block_inputs];
+    bodies.round(in, inputs, rounded);
+    body.pack_row(rounded, inputs, out);
+  }
+  void block(const GemmBlock& g) const { body.block(g); }
+};
+
+// The router's product: fp32 rows as they are.
+struct Exact {
+  const Bodies& bodies;
+
+  std::size_t row_bytes() const { return chain_row_values * sizeof(float); }
+  void pack_row(const float* in, std::size_t inputs, std::byte* out) const {
+    auto* to = reinterpret_cast<float*>(out);
+    std::copy_n(in, inputs, to);
+    std::fill(to + inputs, to + round_up(inputs, group_inputs), 0.0f);
+  }
+  void block(const GemmBlock& g) const { bodies.chain_block(g); }
+};
+
+template <class Product, class T>
+void pack_rows(const Product& product, const Piece<T>& piece, const KBlock& block, std::byte* out) {
   const Rows<const T>& a = piece.problem->a;
   const std::uint32_t* index = piece.problem->index.data;
   const std::size_t inputs = std::min<std::size_t>(2 * block.pairs, piece.problem->w.k - block.first_input);
   for (std::size_t i = 0; i < piece.rows; ++i) {
     const std::size_t row = index ? index[piece.first_row + i] : piece.first_row + i;
-    float* to = out + i * a_row_stride;
-    expand(bodies, a.row(row) + block.first_input, inputs, to);
-    if (inputs < 2 * block.pairs) to[inputs] = 0.0f;
+    product.pack_row(a.row(row) + block.first_input, inputs, out + i * product.row_bytes());
   }
 }
 
@@ -51,7 +75,7 @@ template <class T>
 GemmPanels panels_of_block(const Piece<T>& piece, std::size_t index) {
   const Matrix& w = piece.problem->w;
   const KBlock block = k_block(w.k, w.n, index);
-  GemmPanels out{w.format, piece.data(index), block.pairs * pair_bytes_of(w.format)};
+  GemmPanels out{w.format, w.order, piece.data(index), block.pairs * pair_bytes_of(w.format)};
   if (w.format == Format::Bf16) return out;
   out.panel_scale_bytes = scale_segments(w) * scales_per_panel(w) * scale_size(w);
   out.scales = static_cast<const std::byte*>(w.data) + code_bytes(w) + piece.first_panel * out.panel_scale_bytes;
@@ -60,27 +84,27 @@ GemmPanels panels_of_block(const Piece<T>& piece, std::size_t index) {
 }
 
 // `after` is the first block of the thread's next piece: the last panel prefetches it.
-template <class T>
-void run_piece(const Bodies& bodies, const Piece<T>& piece, const std::byte* after, float* scratch) {
+template <class Product, class T>
+void run_piece(const Product& product, const Piece<T>& piece, const std::byte* after, std::byte* scratch) {
   const Matrix& w = piece.problem->w;
-  float* expanded = scratch + widened_panel_floats;
+  std::byte* packed = scratch + gemm_scratch_bytes;
   const std::size_t blocks = blocks_of(w.k);
   for (std::size_t b = 0; b < blocks; ++b) {
     const KBlock block = k_block(w.k, w.n, b);
-    expand_rows(bodies, piece, block, expanded);
+    pack_rows(product, piece, block, packed);
     GemmBlock g;
-    g.a = expanded;
+    g.a = packed;
     g.rows = piece.rows;
     g.w = panels_of_block(piece, b);
-    g.pairs = block.pairs;
+    g.groups = block.pairs / group_pairs;
     g.panels = piece.last_panel - piece.first_panel;
     g.last_columns = std::min<std::size_t>(panel_columns, w.n - (piece.last_panel - 1) * panel_columns);
     g.c = piece.problem->c.row(piece.first_row) + piece.first_panel * panel_columns;
     g.c_stride = piece.problem->c.stride;
     g.first = b == 0;
     g.next = b + 1 < blocks ? piece.data(b + 1) : after;
-    g.widened = scratch;
-    bodies.gemm_block(g);
+    g.scratch = scratch;
+    product.block(g);
   }
 }
 
@@ -124,39 +148,53 @@ std::size_t total_cost(std::span<const GemmProblem<T>> problems) {
   return total;
 }
 
-template <class T>
-void run(Stream& stream, std::span<const GemmProblem<T>> problems) {
+template <class Product, class T>
+void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>> problems) {
   const std::size_t total = total_cost(problems);
   if (total == 0) return;
   const auto threads = static_cast<std::size_t>(stream.team().size());
-  const std::size_t scratch_bytes = (widened_panel_floats + chunk_rows * a_row_stride) * sizeof(float);
+  const std::size_t scratch_bytes = gemm_scratch_bytes + packed_rows * product.row_bytes();
   auto share = [&](std::size_t begin, std::size_t end, int thread) {
-    float* scratch = reinterpret_cast<float*>(stream.scratch(thread, scratch_bytes));
+    std::byte* scratch = stream.scratch(thread, scratch_bytes);
     for (std::size_t part = begin; part < end; ++part) {
       Piece<T> waiting{};  // runs once the piece after it is known
       visit_share(problems, total, part, threads, [&](const Piece<T>& piece) {
-        if (waiting.problem) run_piece(stream.bodies(), waiting, piece.data(0), scratch);
+        if (waiting.problem) run_piece(product, waiting, piece.data(0), scratch);
         waiting = piece;
       });
-      if (waiting.problem) run_piece<T>(stream.bodies(), waiting, nullptr, scratch);
+      if (waiting.problem) run_piece(product, waiting, nullptr, scratch);
     }
   };
   stream.team().parallel_for(threads, 1, share);
+}
+
+template <class T>
+void run_rounded(Stream& stream, std::span<const GemmProblem<T>> problems) {
+  for (const GemmProblem<T>& problem : problems) {
+    expect(stream.reads(problem.w.order), "gemm: the matrix has the order of pairs that the body reads");
+  }
+  run(stream, Rounded{stream.bodies(), stream.gemm_body()}, problems);
 }
 
 }  // namespace
 
 void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c) {
   const GemmProblem<bf16> problem{a, w, c, {}};
-  run<bf16>(stream, {&problem, 1});
+  run_rounded<bf16>(stream, {&problem, 1});
 }
 
 void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
   const GemmProblem<float> problem{a, w, c, {}};
-  run<float>(stream, {&problem, 1});
+  run_rounded<float>(stream, {&problem, 1});
 }
 
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems) { run(stream, problems); }
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems) { run(stream, problems); }
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems) { run_rounded(stream, problems); }
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems) { run_rounded(stream, problems); }
+
+void gemm_in_one_chain(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
+  expect(w.format == Format::Bf16, "gemm: the chain's weights are bf16");
+  const GemmProblem<float> problem{a, w, c, {}};
+  run<Exact, float>(stream, Exact{stream.bodies()}, {&problem, 1});
+}
 
 }  // namespace moemill::cpu

@@ -4,12 +4,15 @@
 #include <cstddef>
 
 #include "base/numbers/bf16.hpp"
+#include "kernels/matrix.hpp"
 
 namespace moemill::cpu {
 
-// out: [pairs][panel_columns][2], of which `inputs` (the last pair may be half) and `columns` have a source; the rest
-// becomes zero. Element (column j, input i) is source[j * column_stride + i * input_stride].
+// out: [pairs][panel_columns][2] from the first pair of a group on, where `inputs` and `columns` have a source; the
+// rest up to whole groups and the whole panel becomes zero. Element (column j, input i) is source[j * column_stride + i
+// * input_stride].
 struct PackTile {
+  PairOrder order;
   bf16* out;
   const bf16* source;
   std::size_t column_stride, input_stride;

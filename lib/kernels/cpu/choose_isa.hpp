@@ -1,0 +1,29 @@
+// Which kernel bodies this CPU shall use. Every available product with weights proves that it has the plain body's bits
+// on random operands of all exponents, in every format, and times itself; the fastest right one wins. Called once by
+// the backend, which logs what was found. Ranks may choose differently: the bytes are the same.
+#pragma once
+
+#include <vector>
+
+#include "kernels/cpu/stream.hpp"
+
+namespace moemill::cpu {
+
+struct IsaTrial {
+  Isa isa;
+  bool right;
+  double seconds;  // of a product of decode's shape
+};
+
+struct IsaChoice {
+  Isa isa = Isa::Plain;
+  std::vector<IsaTrial> trials;  // all available ones but the plain one
+};
+
+IsaChoice choose_isa();
+
+// The proof alone, which takes a few milliseconds.
+bool has_plain_bits(Isa isa);
+bool has_plain_bits(const Bodies& bodies, const GemmBody& gemm_body);
+
+}  // namespace moemill::cpu

@@ -1,0 +1,32 @@
+// The product with weights by AVX512_BF16's dot instruction. Everything but gemm_body is local to this file: see
+// bodies.hpp.
+#include <immintrin.h>
+
+// GCC 12's own header passes an undefined vector to every unmasked AVX-512 shuffle and then warns about it.
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+#include "kernels/cpu/bodies.hpp"
+
+#define INLINE [[gnu::always_inline]] inline
+
+namespace moemill::cpu {
+namespace {
+
+#include "kernels/cpu/vector_avx512.inl"
+
+#include "kernels/cpu/balanced_tiles.inl"
+
+#include "kernels/cpu/gemm/codes.inl"
+
+#include "kernels/cpu/gemm/dot.inl"
+
+#include "kernels/cpu/gemm/tiles.inl"
+
+}  // namespace
+
+const GemmBody avx512_bf16_gemm = gemm_body;
+
+}  // namespace moemill::cpu

@@ -1,0 +1,326 @@
+// The product with weights for vector instruction sets, over the sixteen lanes F, the tile sizes and the pairs
+// (gemm/fma.inl or a dot instruction) of the including file.
+
+constexpr std::size_t half_steps = half_pairs * pair_row_values;      // values of a row in half a group
+constexpr std::size_t pair_bytes = panel_columns * 2 * sizeof(bf16);  // one pair over a panel
+constexpr std::size_t decoded_pair_bytes =
+    decoded_weights == Weights::Widened ? 2 * panel_columns * sizeof(float) : pair_bytes;
+// Row stride of packed A. Not a multiple of 4 KiB, so the rows of a tile do not fall into one cache set.
+constexpr std::size_t row_values = block_inputs / 2 * pair_row_values + 16;
+
+struct TileArguments {
+  const RowValue* a;
+  const char* w;            // first panel, at the tile's first column
+  std::size_t panel_bytes;  // from one panel to the next
+  std::size_t groups;
+  float* c;
+  std::size_t c_stride;
+  bool first;
+  const char* next;  // lines to prefetch, two (or a line a vector) every pair, advancing by next_step
+  std::size_t next_step;
+  float* sums;  // sums_bytes of scratch
+};
+
+// Rows x (16 * Vectors) of C over one K block. A half of a group adds up in registers; the sums of the even half and
+// the tile of C wait in L1.
+template <int Rows, int Vectors, Weights weights>
+void gemm_tile(const TileArguments& t) {
+  static_assert(2 * Rows * Vectors * 16 * sizeof(float) <= sums_bytes);
+  float* total = t.sums;
+  float* even = total + Rows * Vectors * 16;
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) {
+      store(total + (i * Vectors + v) * 16,
+            t.first ? splat(0.0f) : load(t.c + static_cast<std::size_t>(i) * t.c_stride + 16 * v));
+    }
+  }
+  const RowValue* a = t.a;
+  const char* w = t.w;
+  const char* next = t.next;
+  const std::size_t panel_bytes = t.panel_bytes, next_step = t.next_step;
+  for (std::size_t halves = 2 * t.groups; halves > 0; --halves) {
+    F sum[Rows][Vectors];
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = splat(0.0f);
+    }
+#pragma GCC unroll 1
+    for (std::size_t pair = 0; pair < half_pairs; ++pair) {
+#pragma GCC unroll 8
+      for (int line = 0; line < (Vectors > 2 ? Vectors : 2); ++line) __builtin_prefetch(next + 64 * line, 0, 2);
+      next += next_step;
+#pragma GCC unroll 2
+      for (int step = 0; step < static_cast<int>(pair_row_values); ++step) {
+        decltype(load_weights<weights>(w, panel_bytes, step, 0)) x[Vectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) x[v] = load_weights<weights>(w, panel_bytes, step, v);
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; ++i) {
+          const auto row = splat(a[static_cast<std::size_t>(i) * row_values + static_cast<std::size_t>(step)]);
+#pragma GCC unroll 8
+          for (int v = 0; v < Vectors; ++v) sum[i][v] = multiply_add(row, x[v], sum[i][v]);
+          if constexpr (weights == Weights::Packed) load_after(a, sum[i][Vectors - 1]);
+        }
+        if constexpr (weights == Weights::Packed) load_after(w, sum[Rows - 1][Vectors - 1]);
+      }
+      a += pair_row_values;
+      w += weights == decoded_weights ? decoded_pair_bytes : pair_bytes;
+    }
+    if (halves % 2 == 0) {
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) store(even + (i * Vectors + v) * 16, sum[i][v]);
+      }
+    } else {
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) {
+          const int at = (i * Vectors + v) * 16;
+          store(total + at, load(total + at) + (load(even + at) + sum[i][v]));
+        }
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) {
+      store(t.c + static_cast<std::size_t>(i) * t.c_stride + 16 * v, load(total + (i * Vectors + v) * 16));
+    }
+  }
+}
+
+using GemmTile = void (*)(const TileArguments&);
+
+template <int... Less>
+struct GemmTables {
+  static constexpr GemmTile packed[] = {gemm_tile<Less + 1, tile_vectors, Weights::Packed>...};
+  static constexpr GemmTile decoded[] = {gemm_tile<Less + 1, tile_vectors, decoded_weights>...};
+};
+template <int Count, int... Less>
+struct MakeGemmTables : MakeGemmTables<Count - 1, Count - 1, Less...> {};
+template <int... Less>
+struct MakeGemmTables<0, Less...> : GemmTables<Less...> {};
+using Tiles = MakeGemmTables<tile_rows>;
+
+// A panel as the register tiles read it.
+struct PanelView {
+  const char* data;
+  bool decoded;  // or packed
+};
+
+float* sums_of(const GemmBlock& g) { return reinterpret_cast<float*>(g.scratch + widened_panel_bytes); }
+const RowValue* row_of(const GemmBlock& g, std::size_t row) {
+  return reinterpret_cast<const RowValue*>(g.a + row * row_values * sizeof(RowValue));
+}
+
+// All row tiles of one panel. The first tiles prefetch what comes next.
+void panel_rows(const GemmBlock& g, const PanelView& w, float* c, std::size_t c_stride, const std::byte* next) {
+  const std::size_t steps = panel_columns / (16 * tile_vectors);  // column steps of a panel
+  const std::size_t line_bytes = (w.decoded ? decoded_pair_bytes / pair_row_values : pair_bytes);
+  const std::size_t step_bytes = line_bytes / steps;
+  const bool single = g.rows <= tile_rows && steps == 1;
+  const char* ahead = reinterpret_cast<const char*>(next);
+  std::size_t run = 0;  // register tiles so far
+  for (std::size_t s = 0; s < steps; ++s) {
+    balanced_tiles(g.rows, [&](std::size_t row, std::size_t rows) {
+      // One tile alone fetches both halves of the next panel; of several, the first two fetch one half each.
+      const bool fetches = ahead != nullptr && run < 2;
+      const std::size_t half = run == 1 ? g.groups * group_pairs * 64 : 0;
+      TileArguments t = {row_of(g, row),
+                         w.data + s * step_bytes,
+                         0,
+                         g.groups,
+                         c + row * c_stride + s * 16 * tile_vectors,
+                         c_stride,
+                         g.first,
+                         fetches ? ahead + half : w.data,
+                         fetches ? (single ? std::size_t{128} : std::size_t{64}) : 0,
+                         sums_of(g)};
+      (w.decoded ? Tiles::decoded : Tiles::packed)[rows - 1](t);
+      ++run;
+    });
+  }
+}
+
+// The last panel where C is narrower: through a temporary, so that nothing behind C's columns is touched.
+void narrow_panel(const GemmBlock& g, const PanelView& w, float* c, const std::byte* next) {
+  for (std::size_t row = 0; row < g.rows; row += tile_rows) {
+    GemmBlock part = g;
+    part.a = reinterpret_cast<const std::byte*>(row_of(g, row));
+    part.rows = g.rows - row < tile_rows ? g.rows - row : tile_rows;
+    alignas(64) float temporary[tile_rows * panel_columns];
+    for (std::size_t i = 0; i < part.rows; ++i) {
+      for (std::size_t j = 0; j < panel_columns; ++j) {
+        temporary[i * panel_columns + j] = j < g.last_columns && !g.first ? c[(row + i) * g.c_stride + j] : 0.0f;
+      }
+    }
+    panel_rows(part, w, temporary, panel_columns, next);
+    for (std::size_t i = 0; i < part.rows; ++i) {
+      for (std::size_t j = 0; j < g.last_columns; ++j) {
+        c[(row + i) * g.c_stride + j] = temporary[i * panel_columns + j];
+      }
+    }
+  }
+}
+
+// Panel `p` of the block, all rows.
+void one_panel(const GemmBlock& g, std::size_t p, const PanelView& w, const std::byte* next) {
+  float* c = g.c + p * panel_columns;
+  if (p + 1 < g.panels || g.last_columns == panel_columns) return panel_rows(g, w, c, g.c_stride, next);
+  narrow_panel(g, w, c, next);
+}
+
+// The data `panels` panels after panel `p`: the block that follows begins behind the last.
+const std::byte* data_after(const GemmBlock& g, std::size_t p, std::size_t panels) {
+  const std::byte* here = g.w.data + p * g.w.panel_bytes;
+  return p + panels < g.panels ? here + panels * g.w.panel_bytes : (g.next ? g.next : here);
+}
+
+// Few rows do not fill the FMA pipes with one panel's accumulators, so they take several panels side by side.
+// Returns the panels done.
+template <int Rows, int Panels>
+std::size_t wide_panels(const GemmBlock& g, std::size_t full_panels) {
+  std::size_t p = 0;
+  for (; p + Panels <= full_panels; p += Panels) {
+    const char* w = reinterpret_cast<const char*>(g.w.data + p * g.w.panel_bytes);
+    const char* next = reinterpret_cast<const char*>(data_after(g, p, Panels));
+    gemm_tile<Rows, 2 * Panels, Weights::Packed>({row_of(g, 0), w, g.w.panel_bytes, g.groups, g.c + p * panel_columns,
+                                                  g.c_stride, g.first, next, 128 * Panels, sums_of(g)});
+  }
+  return p;
+}
+
+void packed_block(const GemmBlock& g) {
+  const std::size_t full_panels = g.last_columns == panel_columns ? g.panels : g.panels - 1;
+  std::size_t p = 0;
+  if (g.rows == 1) p = wide_panels<1, one_row_panels>(g, full_panels);
+  if (g.rows == 2) p = wide_panels<2, two_row_panels>(g, full_panels);
+  if constexpr (three_row_panels > 0) {
+    if (g.rows == 3) p = wide_panels<3, three_row_panels>(g, full_panels);
+  }
+  for (; p < g.panels; ++p) {
+    const std::byte* data = g.w.data + p * g.w.panel_bytes;
+    one_panel(g, p, {reinterpret_cast<const char*>(data), false}, data_after(g, p, 1));
+  }
+}
+
+// Rows of C over one panel and all groups of its K block. Decoded weights go from registers into the products.
+template <int Rows>
+struct DecodedTile {
+  const RowValue* a;
+  float* total;
+  F sum[Rows][2];
+  bool odd;
+
+  template <class Pair>
+  INLINE void pair(const Pair& x) {
+    const Decoded w = decoded(x);
+    for (int i = 0; i < Rows; ++i) {
+      for (int v = 0; v < 2; ++v)
+        sum[i][v] = add_decoded(a + static_cast<std::size_t>(i) * row_values, w, v, sum[i][v]);
+    }
+    a += pair_row_values;
+  }
+  INLINE void end_half() {
+    float* even = total + Rows * panel_columns;
+    for (int i = 0; i < Rows; ++i) {
+      for (int v = 0; v < 2; ++v) {
+        const int at = (2 * i + v) * 16;
+        if (odd)
+          store(total + at, load(total + at) + (load(even + at) + sum[i][v]));
+        else
+          store(even + at, sum[i][v]);
+        sum[i][v] = splat(0.0f);
+      }
+    }
+    odd = !odd;
+  }
+};
+
+template <int Rows>
+void decoded_tile(const GemmBlock& g, std::size_t p, const char* next) {
+  float* c = g.c + p * panel_columns;
+  DecodedTile<Rows> tile;
+  tile.a = row_of(g, 0);
+  tile.total = sums_of(g);
+  tile.odd = false;
+  for (int i = 0; i < Rows; ++i) {
+    for (int v = 0; v < 2; ++v) {
+      store(tile.total + (2 * i + v) * 16,
+            g.first ? splat(0.0f) : load(c + static_cast<std::size_t>(i) * g.c_stride + 16 * v));
+      tile.sum[i][v] = splat(0.0f);
+    }
+  }
+  decode_groups(g.w, p, 0, g.groups, next, tile);
+  for (int i = 0; i < Rows; ++i) {
+    for (int v = 0; v < 2; ++v) {
+      store(c + static_cast<std::size_t>(i) * g.c_stride + 16 * v, load(tile.total + (2 * i + v) * 16));
+    }
+  }
+}
+
+constexpr std::size_t decoded_rows = 4;  // more accumulators than these do not fit beside the decoding
+struct DecodedTiles {
+  static constexpr decltype(&decoded_tile<1>) of_rows[decoded_rows] = {decoded_tile<1>, decoded_tile<2>,
+                                                                       decoded_tile<3>, decoded_tile<4>};
+};
+
+// Decoded pairs as the register tiles read them.
+struct DecodedPanel {
+  std::byte* out;
+
+  template <class Pair>
+  INLINE void pair(const Pair& x) {
+    store_decoded(decoded(x), out);
+    out += decoded_pair_bytes;
+  }
+  INLINE void end_half() {}
+};
+
+// One panel through scratch, segment after segment of k.
+void decoded_panel(const GemmBlock& g, std::size_t p) {
+  const char* next = reinterpret_cast<const char*>(data_after(g, p, 1));
+  const std::size_t step = groups_at_a_time(g.rows);
+  for (std::size_t first = 0; first < g.groups; first += step) {
+    GemmBlock part = g;
+    part.a = g.a + first * group_pairs * pair_row_values * sizeof(RowValue);
+    part.groups = g.groups - first < step ? g.groups - first : step;
+    part.first = g.first && first == 0;
+    DecodedPanel panel{g.scratch};
+    decode_groups(g.w, p, first, part.groups, next + first * g.w.panel_bytes / g.groups, panel);
+    one_panel(part, p, {reinterpret_cast<const char*>(g.scratch), true}, nullptr);
+  }
+}
+
+// Few rows use decoded weights in registers, more find them in scratch.
+void gemm_block(const GemmBlock& g) {
+  const bool coded = g.w.format != Format::Bf16;
+  if (!coded && g.rows < widen_from_rows) return packed_block(g);
+  for (std::size_t p = 0; p < g.panels; ++p) {
+    const bool whole = p + 1 < g.panels || g.last_columns == panel_columns;
+    if (coded && whole && g.rows <= decoded_rows) {
+      DecodedTiles::of_rows[g.rows - 1](g, p, reinterpret_cast<const char*>(data_after(g, p, 1)));
+    } else {
+      decoded_panel(g, p);
+    }
+  }
+}
+
+void pack_row(const bf16* in, std::size_t inputs, std::byte* out) {
+  auto* to = reinterpret_cast<RowValue*>(out);
+  std::size_t i = 0;
+  for (; i + group_inputs <= inputs; i += group_inputs, to += group_pairs * pair_row_values)
+    store_row_group(in + i, to);
+  if (i == inputs) return;
+  bf16 last[group_inputs] = {};
+  for (std::size_t j = i; j < inputs; ++j) last[j - i] = in[j];
+  store_row_group(last, to);
+}
+
+constexpr GemmBody gemm_body = {PairOrder::EvenThenOdd, row_values * sizeof(RowValue), pack_row, gemm_block};

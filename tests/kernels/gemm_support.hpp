@@ -1,0 +1,115 @@
+// What the tests of the product with weights share: its bodies, weights in both orders of pairs, and its definition
+// written out.
+#pragma once
+
+#include <cmath>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "amx_emulated.hpp"
+#include "kernels/cpu/bodies.hpp"
+#include "kernels/gemm.hpp"
+#include "support.hpp"
+#include "system/machine/flush_subnormals.hpp"
+
+namespace moemill::test {
+
+// Kernels of one instruction set, with one body of the product with weights.
+struct Unit {
+  std::string name;
+  const cpu::Bodies* bodies;
+  const cpu::GemmBody* gemm;
+};
+
+inline Unit unit_of(cpu::Isa isa) {
+  return {std::string(cpu::name(isa)), &cpu::bodies_of(isa), &cpu::gemm_body_of(isa)};
+}
+inline Unit plain_unit() { return unit_of(cpu::Isa::Plain); }
+
+// All that this CPU has but the plain one, and emulated tiles.
+inline std::vector<Unit> fast_units() {
+  std::vector<Unit> out;
+  for (cpu::Isa isa : cpu::all_isas) {
+    if (isa != cpu::Isa::Plain && cpu::available(isa)) out.push_back(unit_of(isa));
+  }
+  if (cpu::available(cpu::Isa::Avx2)) out.push_back({"amx, emulated", &cpu::avx2_bodies, &emulated_amx_gemm});
+  return out;
+}
+
+constexpr cpu::PairOrder both_orders[] = {cpu::PairOrder::EvenThenOdd, cpu::PairOrder::Successive};
+
+// bf16 weights [n, k], packed in both orders.
+struct Weights {
+  std::uint32_t k, n;
+  std::vector<bf16> source;  // [n][k], a torch Linear weight
+  std::vector<bf16> packed[2];
+
+  Weights(std::uint32_t inputs, std::uint32_t outputs, std::vector<bf16> values)
+      : k(inputs), n(outputs), source(std::move(values)) {
+    for (cpu::PairOrder order : both_orders) {
+      packed_in(order).resize(cpu::packed_count(k, n));
+      cpu::pack(packed_in(order).data(), view(order), {0, k, 0, n}, source.data(), k, 1);
+    }
+  }
+  Weights(std::uint32_t inputs, std::uint32_t outputs, std::uint64_t seed)
+      : Weights(inputs, outputs, random_bf16(std::size_t{inputs} * outputs, seed)) {}
+
+  std::vector<bf16>& packed_in(cpu::PairOrder order) { return packed[static_cast<int>(order)]; }
+  cpu::Matrix view(cpu::PairOrder order) const {
+    cpu::Matrix w{packed[static_cast<int>(order)].data(), k, n};
+    w.order = order;
+    return w;
+  }
+};
+
+// Columns [0, n) of the product of all rows, or of those that an index names; the buffer behind every row is checked.
+template <class T>
+std::vector<float> product(const Unit& unit, int threads, Rows<const T> a, const cpu::Matrix& w,
+                           const std::vector<std::uint32_t>& index = {}) {
+  cpu::Stream stream(*unit.bodies, *unit.gemm, threads);
+  const std::size_t m = index.empty() ? a.rows : index.size();
+  Padded<float> c(m, w.n, 5);
+  if (index.empty()) {
+    cpu::gemm(stream, a, w, c.view());
+  } else {
+    const cpu::GemmProblem<T> problem{a, w, c.view(), {index.data(), m}};
+    cpu::gemm_grouped(stream, std::span(&problem, 1));
+  }
+  CHECK(c.padding_untouched());
+  std::vector<float> out;
+  for (std::size_t r = 0; r < m; ++r) out.insert(out.end(), &c.at(r, 0), &c.at(r, 0) + w.n);
+  return out;
+}
+template <class T>
+std::vector<float> product(const Unit& unit, int threads, Rows<const T> a, const Weights& w,
+                           const std::vector<std::uint32_t>& index = {}) {
+  return product(unit, threads, a, w.view(unit.gemm->order), index);
+}
+
+// kernels/gemm.hpp's definition of one output; a: k values, w: k weights.
+inline float defined_output(std::span<const bf16> a, std::span<const bf16> w) {
+  const FlushSubnormals flush;
+  float c = 0;
+  for (std::size_t first = 0; first < a.size(); first += 32) {
+    float sums[2] = {0, 0};
+    for (std::size_t i = first; i < first + 32; ++i) {
+      const float x = i < a.size() ? to_float(a[i]) : 0, y = i < a.size() ? to_float(w[i]) : 0;
+      sums[i % 2] = std::fma(x, y, sums[i % 2]);
+    }
+    c = c + (sums[0] + sums[1]);
+  }
+  return c;
+}
+
+// Values of all exponents, subnormal ones and zeros of both signs included, but for the largest: no sum is infinite.
+inline std::vector<bf16> bf16_of_all_exponents(std::size_t count, std::uint64_t seed) {
+  std::vector<bf16> out;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t bits = philox(seed, i)[0], exponent = (bits >> 16 & 0xffu) % 188;
+    out.push_back({static_cast<std::uint16_t>((bits & 0x8000u) | exponent << 7 | (bits & 0x7fu))});
+  }
+  return out;
+}
+
+}  // namespace moemill::test
