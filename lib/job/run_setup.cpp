@@ -115,8 +115,8 @@ std::string differing_arithmetic(const RunManifest& manifest) {
   const auto found = manifest.fingerprints.find("arithmetic");
   const std::string begun(found == manifest.fingerprints.end() ? first_arithmetic_definition : found->second);
   if (begun == arithmetic_definition) return "";
-  return fmt::format("its answers are of the arithmetic {}, this moemill computes {}, which draws different tokens",
-                     begun, arithmetic_definition);
+  return fmt::format("its answers are of the arithmetic {}, this moemill computes {}, whose answers differ", begun,
+                     arithmetic_definition);
 }
 
 namespace {
