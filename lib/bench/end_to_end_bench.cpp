@@ -17,7 +17,6 @@
 #include "base/numbers/random.hpp"
 #include "base/numbers/rounding.hpp"
 #include "base/text/path_text.hpp"
-#include "base/timer.hpp"
 #include "bench/report.hpp"
 #include "generate/backend/backends.hpp"
 #include "system/files/shipped_files.hpp"
@@ -155,6 +154,19 @@ Measured run_steps(const EndToEndOptions& o, const model::ModelConfig& config, c
   return out;
 }
 
+// Of the time of all steps; what no pass claims is the rest's.
+PassSeconds shares_of(const Measured& steps, double all_seconds) {
+  PassSeconds shares{};
+  double& rest = shares[static_cast<std::size_t>(Pass::Rest)];
+  rest = 1;
+  for (std::size_t i = 0; i < pass_count; ++i) {
+    if (i == static_cast<std::size_t>(Pass::Rest)) continue;
+    shares[i] = (steps.after.passes[i] - steps.before.passes[i]) / all_seconds;
+    rest -= shares[i];
+  }
+  return shares;
+}
+
 }  // namespace
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
@@ -187,16 +199,31 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   r.bytes = needed_bytes(shape, config, std::min(r.ranks, o.sequences), r.experts_picked);
   r.bytes_per_second = r.bytes.all() / r.seconds_per_step;
 
-  const auto share_of = [&](auto seconds) { return (seconds(steps.after) - seconds(steps.before)) / all; };
-  r.attention_share = share_of([](const layers::ForwardTotals& t) { return t.attention_seconds; });
-  r.mlp_share = share_of([](const layers::ForwardTotals& t) { return t.mlp_seconds; });
-  r.exchange_share = share_of([](const layers::ForwardTotals& t) { return t.exchange.seconds; });
-  r.head_share = share_of([](const layers::ForwardTotals& t) { return t.head_seconds; });
-  r.sample_share = share_of([](const layers::ForwardTotals& t) { return t.sample_seconds; });
+  r.passes = shares_of(steps, all);
   return r;
 }
 
 namespace {
+
+struct PassName {
+  Pass pass;
+  const char* key;  // in JSON
+  const char* words;
+};
+constexpr PassName all_passes[] = {
+    {Pass::Norms, "norms", "norms and sums of rows"},
+    {Pass::Projections, "projections", "attention's projections"},
+    {Pass::Attention, "attention", "attention over the cache"},
+    {Pass::Router, "router", "router"},
+    {Pass::Packing, "packing", "packing and unpacking rows"},
+    {Pass::Waiting, "waiting", "waiting for rows"},
+    {Pass::Products, "products", "products of experts and dense MLPs"},
+    {Pass::Activations, "activations", "activations and rounding"},
+    {Pass::Head, "head", "head"},
+    {Pass::Drawing, "drawing", "drawing"},
+    {Pass::Rest, "rest", "the rest"},
+};
+static_assert(std::size(all_passes) == pass_count);
 
 const char* name_of(Workload workload) { return workload == Workload::Decode ? "decode" : "prefill"; }
 
@@ -229,13 +256,8 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
         {"cache", r.bytes.cache}}},
       {"bytes_per_second", r.bytes_per_second},
       {"read_bytes_per_second", r.peak_bandwidth},
-      {"share_of_reads", r.bytes_per_second / r.peak_bandwidth},
-      {"shares",
-       {{"attention", r.attention_share},
-        {"mlp", r.mlp_share},
-        {"exchange", r.exchange_share},
-        {"head", r.head_share},
-        {"sample", r.sample_share}}}};
+      {"share_of_reads", r.bytes_per_second / r.peak_bandwidth}};
+  for (const PassName& pass : all_passes) out["shares"][pass.key] = r.passes[static_cast<std::size_t>(pass.pass)];
   put(out, r.peaks);
   print(out);
 }
@@ -260,10 +282,9 @@ void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
       "            weights (once per rank), {:.3f} of cached values\n",
       r.bytes.all() / 1e9, r.bytes.experts / 1e9, r.experts_picked, r.experts, r.bytes.replicated / 1e9,
       r.bytes.cache / 1e9);
-  fmt::print(
-      "  rank 0's time: attention {:.0f} %, MLPs and experts {:.0f} %, exchange {:.0f} %, head {:.0f} %, drawing "
-      "{:.0f} %\n",
-      100 * r.attention_share, 100 * r.mlp_share, 100 * r.exchange_share, 100 * r.head_share, 100 * r.sample_share);
+  fmt::print("  rank 0's time, %:\n");
+  for (const PassName& pass : all_passes)
+    fmt::print("  {:9.1f} {}\n", 100 * r.passes[static_cast<std::size_t>(pass.pass)], pass.words);
 }
 
 std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::string>& args, const Comm& world) {

@@ -36,7 +36,7 @@ struct EndToEndResult {
   NeededBytes bytes;             // per step
   double bytes_per_second = 0;   // bytes over seconds_per_step
   double peak_bandwidth = 0;     // of all ranks' cores, measured at the same time
-  double attention_share = 0, mlp_share = 0, exchange_share = 0, head_share = 0, sample_share = 0;  // of rank 0's time
+  PassSeconds passes{};          // rank 0's shares of the time of all steps; together 1
 };
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& options, const Comm& world);

@@ -13,7 +13,6 @@
 // them; nothing else. Each row's sums are the same in any order of the lines.
 #pragma once
 
-#include "base/timer.hpp"
 #include "kernels/rows.hpp"
 #include "layers/block.hpp"
 #include "layers/trace.inl"
@@ -44,21 +43,23 @@ Vector<const float, typename B::Space> hidden_weights(const BlockTools<B>& t, co
 
 template <class B>
 void attention(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
-  const ScopeTimer timer(t.totals.attention_seconds);
+  PassScope scope(t.stream.passes(), Pass::Norms);
   // Latent attention takes rounded rows, grouped attention exact ones.
   const auto norm = hidden_weights(t, w.attention_norm);
   if (t.config.attention == model::AttentionKind::Latent)
     rms_norm(t.stream, b.hidden, norm, t.config.norm_eps, b.normed(), {});
   else
     rms_norm(t.stream, b.hidden, norm, t.config.norm_eps, {}, b.exact());
+  scope.change(Pass::Projections);
   t.attention.run(w, layer, b.attention, b.normed(), b.exact(), b.exact());
+  scope.change(Pass::Norms);
   if (t.trace) trace_attention(*t.trace, t, layer, b);
   add_rows(t.stream, b.hidden, b.exact());
 }
 
 template <class B>
 void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
-  const ScopeTimer timer(t.totals.mlp_seconds);
+  const PassScope scope(t.stream.passes(), Pass::Norms);
   rms_norm(t.stream, b.hidden, hidden_weights(t, w.mlp_norm), t.config.norm_eps, b.normed(), {});
   t.experts.add_mlp(w.dense, b.normed(), b.hidden);
   if (t.trace) trace_hidden(*t.trace, t, layer, b);
@@ -66,8 +67,9 @@ void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroB
 
 template <class B>
 void route(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
-  const ScopeTimer timer(t.totals.mlp_seconds);
+  PassScope scope(t.stream.passes(), Pass::Norms);
   rms_norm(t.stream, b.hidden, hidden_weights(t, w.mlp_norm), t.config.norm_eps, b.normed(), b.exact());
+  scope.change(Pass::Router);
   t.router.run_logits(w.moe, b.exact());
   if (w.moe.shared_gate) sigmoid_dots(t.stream, b.exact(), hidden_weights(t, w.moe.shared_gate), b.gates());
   if (t.trace) trace_logits(*t.trace, t, layer, b);
@@ -82,7 +84,6 @@ void dispatch(BlockTools<B>& t, LayerId layer, MicroBatch<B>& b) {
 
 template <class B>
 void shared_expert(BlockTools<B>& t, const LayerWeights<B>& w, MicroBatch<B>& b) {
-  const ScopeTimer timer(t.totals.mlp_seconds);
   if (w.moe.shared_gate)
     t.experts.add_scaled_mlp(w.moe.shared, b.normed(), b.gates(), b.hidden);
   else
@@ -92,10 +93,7 @@ void shared_expert(BlockTools<B>& t, const LayerWeights<B>& w, MicroBatch<B>& b)
 template <class B>
 void experts(BlockTools<B>& t, const LayerWeights<B>& w, MicroBatch<B>& b) {
   const auto received = t.exchange.finish_dispatch(b.channel);
-  {
-    const ScopeTimer timer(t.totals.mlp_seconds);
-    t.experts.run(w.moe.experts, received);
-  }
+  t.experts.run(w.moe.experts, received);
   t.exchange.begin_combine(b.channel);
   b.travelling = true;
 }

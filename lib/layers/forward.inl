@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "kernels/rows.hpp"
 #include "layers/block.inl"
@@ -137,16 +136,15 @@ void Forward<B>::State::draw(const sample::Draws& draws) {
     };
     const std::size_t scores = behind(draws.scores, score) - score, samples = behind(draws.samples, sample) - sample;
     if (scores + samples == 0) continue;
-    const double start = now_seconds();
+    PassScope scope(stream.passes(), Pass::Head);
     const Rows<const float, Space> logits = head.logits(first, count);
-    const double computed = now_seconds();
+    scope.change(Pass::Drawing);
     const auto from = static_cast<std::uint32_t>(first);
     sampler.score(logits, from, draws.scores.subspan(score, scores), draws.logprobs.subspan(score, scores));
     sampler.sample(logits, from, draws.samples.subspan(sample, samples), draws.results.subspan(sample, samples));
-    totals.head_seconds += computed - start;
-    totals.sample_seconds += now_seconds() - computed;
     score += scores, sample += samples;
   }
+  totals.passes = stream.passes().seconds();
   expect(score == draws.scores.size() && sample == draws.samples.size(), "draw: requests are about wanted rows");
 }
 
@@ -188,9 +186,13 @@ void Forward<B>::run(const schedule::Step& step) {
     run_block(tools, s.weights.layers[l], {static_cast<std::int32_t>(l)}, batches);
   }
   finish_block(tools, {static_cast<std::int32_t>(s.config.layers) - 1}, batches);
-  s.head.keep(s.hidden.rows(step.rows(), s.config.hidden), step.logit_rows);
+  {
+    const PassScope norms(s.stream.passes(), Pass::Norms);
+    s.head.keep(s.hidden.rows(step.rows(), s.config.hidden), step.logit_rows);
+  }
   if (tools.trace) s.trace_all_logits();
   s.totals.exchange = s.exchange.totals();
+  s.totals.passes = s.stream.passes().seconds();
 }
 
 template <class B>

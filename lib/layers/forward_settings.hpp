@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "base/passes.hpp"
 #include "layers/dispatch/exchange_totals.hpp"
 
 namespace moemill::layers {
@@ -20,10 +21,7 @@ struct ForwardSettings {
 
 // Since the start, of this rank. Seconds are wall time.
 struct ForwardTotals {
-  double attention_seconds = 0;  // projections, cache and attention of all layers
-  double mlp_seconds = 0;        // routers, dense, shared and routed experts
-  double head_seconds = 0;
-  double sample_seconds = 0;  // scores and draws
+  PassSeconds passes{};
   ExchangeTotals exchange;
 };
 

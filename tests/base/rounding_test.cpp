@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "base/timer.hpp"
+#include "base/passes.hpp"
 
 using namespace moemill;
 
@@ -16,9 +16,22 @@ TEST_CASE("pieces and multiples round up") {
   CHECK(round_up<std::uint64_t>(96, 32) == 96);
 }
 
-TEST_CASE("a scope's time is added") {
-  double seconds = 1;
-  { const ScopeTimer timer(seconds); }
-  CHECK(seconds >= 1);
-  CHECK(seconds < 2);
+TEST_CASE("a scope's time goes to its pass, and that of scopes within it to theirs") {
+  PassClock clock;
+  const double start = now_seconds();
+  {
+    PassScope outer(clock, Pass::Products);
+    while (clock.of(Pass::Packing) == 0) const PassScope inner(clock, Pass::Packing);
+    const double packed = clock.of(Pass::Packing);
+    outer.change(Pass::Activations);
+    while (now_seconds() - start < 0.01) {
+    }
+    CHECK(clock.of(Pass::Packing) == packed);
+  }
+  clock.change(Pass::Rest);
+  CHECK(clock.of(Pass::Activations) > 0);
+  double all = 0;
+  for (double seconds : clock.seconds()) all += seconds;
+  CHECK(all >= 0.01);
+  CHECK(all <= now_seconds() - start + 0.01);
 }

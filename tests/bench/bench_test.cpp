@@ -127,6 +127,13 @@ TEST_CASE("bench: whole steps on any number of ranks count the same operations")
         CHECK(r.peaks.fma > 0);
         CHECK(r.peak_bandwidth > 0);
         CHECK(r.bytes_per_second > 0);
+        double shares = 0;
+        for (double share : r.passes) {
+          CHECK(share >= 0);
+          shares += share;
+        }
+        CHECK(shares == doctest::Approx(1));
+        CHECK(r.passes[static_cast<std::size_t>(Pass::Products)] > 0);
         CHECK(r.tokens_per_second * r.seconds_per_step ==
               doctest::Approx(options.workload == bench::Workload::Decode ? 5 : 5 * 70));
         const double this_many = r.needed_gflops * r.seconds_per_step;

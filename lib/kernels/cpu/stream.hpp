@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/passes.hpp"
 #include "kernels/matrix.hpp"
 #include "system/machine/threads.hpp"
 
@@ -41,6 +42,7 @@ class Stream {
   PairOrder order() const;
   bool reads(PairOrder order) const;
   ThreadTeam& team() { return *team_; }
+  PassClock& passes() { return passes_; }  // of the thread that drives this stream
   // 64-byte aligned memory private to `thread`, valid until the next call for the same thread.
   std::byte* scratch(int thread, std::size_t bytes);
 
@@ -58,6 +60,7 @@ class Stream {
   std::unique_ptr<ThreadTeam> team_;
   std::unique_ptr<Scratch> scratch_;
   std::function<void()> between_pieces_;
+  PassClock passes_;
 };
 
 }  // namespace moemill::cpu

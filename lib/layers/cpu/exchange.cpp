@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/timer.hpp"
+#include "base/passes.hpp"
 #include "kernels/rows.hpp"
 
 namespace moemill::cpu {
@@ -43,7 +43,7 @@ Exchange::Channel& Exchange::at(int channel, Phase expected, const char* invaria
 }
 
 void Exchange::begin_dispatch(int channel, LayerId layer, Rows<const bf16> rows, Rows<const GlobalExpert> picks) {
-  const ScopeTimer timer(totals_.seconds);
+  const PassScope scope(stream_.passes(), Pass::Packing);
   Channel& c = at(channel, Phase::Idle, "begin_dispatch: the channel is idle");
   expect(picks.rows == rows.rows && picks.width == picks_ && picks.stride == picks_,
          "begin_dispatch: top-k picks per row");
@@ -102,8 +102,14 @@ void Exchange::for_each_pair(Channel& c, const Arrivals& arrivals, const Visit& 
   for (std::size_t r = 0; r < c.to_others.size(); ++r) c.to_others[r] = visit_records(arrivals.from[r]);
 }
 
+template <class Wait>
+auto Exchange::waiting(const Wait& wait) {
+  const PassScope scope(stream_.passes(), Pass::Waiting);
+  return wait();
+}
+
 ReceivedRows<> Exchange::finish_dispatch(int channel) {
-  const ScopeTimer timer(totals_.seconds);
+  const PassScope scope(stream_.passes(), Pass::Packing);
   Channel& c = at(channel, Phase::Dispatching, "finish_dispatch: rows were sent");
   ReceivedRows<> received;
   if (alone()) {
@@ -115,7 +121,7 @@ ReceivedRows<> Exchange::finish_dispatch(int channel) {
     });
     received.rows = c.rows;
   } else {
-    const Arrivals arrivals = transport_.finish_dispatch(channel);
+    const Arrivals arrivals = waiting([&] { return transport_.finish_dispatch(channel); });
     c.pairs.fill(table_.slots(c.layer), c.returning_outputs,
                  [&](const auto& visit) { for_each_pair(c, arrivals, visit); });
     received.rows = {reinterpret_cast<const bf16*>(arrivals.records), arrivals.count(), hidden_,
@@ -131,7 +137,7 @@ ReceivedRows<> Exchange::finish_dispatch(int channel) {
 }
 
 void Exchange::begin_combine(int channel) {
-  const ScopeTimer timer(totals_.seconds);
+  const PassScope scope(stream_.passes(), Pass::Packing);
   Channel& c = at(channel, Phase::Received, "begin_combine: the rows were received");
   c.phase = Phase::Combining;
   if (alone()) return;
@@ -141,10 +147,10 @@ void Exchange::begin_combine(int channel) {
 }
 
 void Exchange::finish_combine(int channel, Rows<const float> weights, Rows<float> out) {
-  const ScopeTimer timer(totals_.seconds);
+  const PassScope scope(stream_.passes(), Pass::Packing);
   Channel& c = at(channel, Phase::Combining, "finish_combine: the outputs were sent");
   expect(weights.rows == c.rows.rows && weights.width == picks_, "finish_combine: one weight per pick");
-  if (!alone()) transport_.finish_combine(channel);
+  if (!alone()) waiting([&] { transport_.finish_combine(channel); });
   if (weights.rows > 0) {
     const Rows<const bf16> outputs(c.outputs.data(), std::size_t{c.returning_outputs} + c.pairs.size(), hidden_);
     weighted_sum(stream_, outputs, c.output_of_pick.rows(weights.rows, picks_), weights, out);
@@ -154,12 +160,13 @@ void Exchange::finish_combine(int channel, Rows<const float> weights, Rows<float
 
 void Exchange::progress() {
   if (alone()) return;
-  const ScopeTimer timer(totals_.seconds);
+  const PassScope scope(stream_.passes(), Pass::Packing);
   transport_.progress();
 }
 
 layers::ExchangeTotals Exchange::totals() const {
   layers::ExchangeTotals totals = totals_;
+  totals.seconds = stream_.passes().of(Pass::Packing) + stream_.passes().of(Pass::Waiting);
   totals.intra_node_bytes = transport_.sent().intra_node;
   totals.inter_node_bytes = transport_.sent().inter_node;
   return totals;

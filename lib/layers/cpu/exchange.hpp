@@ -76,6 +76,8 @@ class Exchange {
   };
   Channel& at(int channel, Phase expected, const char* invariant);
   void send(int channel, Channel& c);
+  template <class Wait>
+  auto waiting(const Wait& wait);
   void copy_rows(const Channel& c, std::span<const layers::RowCopy> copies);
   template <class Visit>
   void for_each_pair(Channel& c, const layers::Arrivals& arrivals, const Visit& visit) const;

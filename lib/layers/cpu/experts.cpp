@@ -59,6 +59,7 @@ void Experts::run(std::span<const model::MlpWeights> experts, const layers::Rece
   expect(received.expert_begin.size == experts.size() + 1, "experts: one list of pairs per expert");
   const std::size_t pairs = received.row.size;
   if (pairs == 0) return;
+  PassScope scope(stream_.passes(), Pass::Products);
   const model::MlpWeights& shape = experts.front();  // all routed experts of a layer have one shape
   const std::size_t inner_width = shape.gate_up.n, width = shape.width, hidden = shape.down.n;
   const std::size_t most_rows =
@@ -78,18 +79,22 @@ void Experts::run(std::span<const model::MlpWeights> experts, const layers::Rece
                            received.row.range(pair, count)});
     });
     gemm_grouped(stream_, problems_);
+    scope.change(Pass::Activations);
     add_biases(experts, &model::MlpWeights::gate_up_bias, begin, first, gate_up);
     activate(shape, gate_up, inner);
+    scope.change(Pass::Products);
     problems_.clear();
     for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t count) {
       problems_.push_back(
           {inner.range(pair - first, count), experts[expert].down, down.range(pair - first, count), {}});
     });
     gemm_grouped(stream_, problems_);
+    scope.change(Pass::Activations);
     add_biases(experts, &model::MlpWeights::down_bias, begin, first, down);
     round_rows(stream_, down, rounded);
     scatter_rows(stream_, rounded, received.place.range(first, rows), received.outputs);
     stream_.between_pieces();
+    scope.change(Pass::Products);
   }
 }
 

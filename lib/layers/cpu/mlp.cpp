@@ -19,9 +19,13 @@ void Experts::for_each_part(const model::MlpWeights& weights, Rows<const bf16> x
     const std::size_t rows = std::min(most, x.rows - first);
     const Rows<float> gate_up = gate_up_.rows(rows, inner_width), down = down_.rows(rows, hidden);
     const Rows<bf16> inner = inner_.rows(rows, width);
+    PassScope scope(stream_.passes(), Pass::Products);
     gemm(stream_, x.range(first, rows), weights.gate_up, gate_up);
+    scope.change(Pass::Activations);
     swiglu(stream_, gate_up.columns(0, width), gate_up.columns(weights.up_offset, width), inner);
+    scope.change(Pass::Products);
     gemm(stream_, inner, weights.down, down);
+    scope.change(Pass::Norms);
     finish(first, Rows<const float>(down));
   }
 }

@@ -108,6 +108,7 @@ void GroupedAttention::add_bias_of(const float* bias, Rows<float> x) {
 
 void GroupedAttention::norm(Rows<float> x, std::size_t heads, const float* weight) {
   if (gqa_.qk_norm == model::QkNorm::None) return;
+  const PassScope scope(stream_.passes(), Pass::Norms);
   const bool together = gqa_.qk_norm == model::QkNorm::AllHeads;
   const std::size_t norms = together ? 1 : heads, width = together ? heads * gqa_.head_dim : gqa_.head_dim;
   for (std::size_t h = 0; h < norms; ++h) {
@@ -152,6 +153,7 @@ const bf16* GroupedAttention::page_at(const Job& job, const Walk& walk) const {
 // Goes through the key-value heads in order, and through all tiles of each. Threads get equal shares of the work; a
 // share begins and ends between two tiles.
 void GroupedAttention::attend(const Job& job) {
+  const PassScope scope(stream_.passes(), Pass::Attention);
   const auto threads = static_cast<std::size_t>(stream_.team().size());
   const std::vector<std::uint64_t>& work = job.tiles.work[job.group];
   const std::uint64_t all = work.back();

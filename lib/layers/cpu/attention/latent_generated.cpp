@@ -40,6 +40,7 @@ void LatentAttention::attend_generated(const Job& job) {
   for (std::size_t first = 0; first < generated; first += rows_at_a_time) {
     const std::size_t rows = std::min(rows_at_a_time, generated - first);
     absorb(job, first, rows);
+    PassScope scope(stream_.passes(), Pass::Attention);
     stream_.team().parallel_for(rows * tiles, 1, [&](std::size_t begin, std::size_t end, int thread) {
       float* own = thread_memory_[thread].data();
       for (std::size_t i = begin; i < end;) {
@@ -49,6 +50,7 @@ void LatentAttention::attend_generated(const Job& job) {
         if (thread == 0) stream_.between_pieces();
       }
     });
+    scope.change(Pass::Projections);
     products_.clear();
     for (std::size_t h = 0; h < mla_.heads; ++h) {
       products_.push_back({absorbed(rows, h), job.weights.value_up[h], attended(first, rows, h), {}});

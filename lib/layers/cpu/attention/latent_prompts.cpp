@@ -36,6 +36,7 @@ void LatentAttention::attend_prompts(const Job& job) {
     const std::size_t heads = std::min<std::size_t>(group, mla_.heads - first_head);
     for (const Wave& wave : job.tiles.waves) {
       expand(job, wave, first_head, heads);
+      const PassScope scope(stream_.passes(), Pass::Attention);
       stream_.team().parallel_for(heads * wave.visits, 1, [&](std::size_t begin, std::size_t end, int thread) {
         for (std::size_t i = begin; i < end; ++i) {
           const std::size_t place = i / wave.visits;
