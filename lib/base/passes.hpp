@@ -16,7 +16,7 @@ enum class Pass {
   Projections,  // products of attention, with norms of latents, rotation and writing to the cache
   Attention,    // queries against the cache
   Router,       // logits, picks and their weights
-  Packing,      // rows to their experts and home again: packing, sending, listing, weighted sums
+  Packing,      // rows to their experts and back: packing, sending, listing, weighted sums
   Waiting,      // for rows of other ranks
   Products,     // of routed and shared experts and of dense layers
   Activations,  // between these products and after them: activation, biases, rounding, scattering

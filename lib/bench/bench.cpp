@@ -35,27 +35,27 @@ constexpr SubCommand sub_commands[] = {
     {"exchange", "rows to their experts and back, compared with bare transfers; under mpirun", run_exchange_bench},
     {"decode", "decode steps of a whole model with dummy weights; under mpirun or alone", run_decode_bench},
     {"prefill", "prefill steps of a whole model with dummy weights; under mpirun or alone", run_prefill_bench},
-    {"calibrate", "peaks and link rates of this machine, written to a file for planning; under mpirun or alone",
-     run_calibrate},
+    {"calibrate", "peaks and link rates of this machine, written to a file; under mpirun or alone", run_calibrate},
 };
 
 void print_help() {
   fmt::print("usage: moemill bench <benchmark> [options]\n\nbenchmarks:\n");
   for (const SubCommand& s : sub_commands) fmt::print("  {:<12} {}\n", s.name, s.summary);
   fmt::print(
-      "\n`moemill bench <benchmark> --help` lists its options. --json prints one JSON value on stdout and nothing "
-      "else;\n"
-      "progress goes to stderr.\n\n"
+      "\n`moemill bench <benchmark> --help` lists its options. With --json stdout has one JSON value and\n"
+      "nothing else; progress goes to stderr.\n\n"
       "what the figures mean\n"
-      "  FMA peak       fused multiply-adds of fp32 on registers, at the vector width of --isa; two operations each\n"
-      "  bf16 dot peak  vdpbf16ps on registers; it is absent where the processor or --isa does not have it\n"
+      "  FMA peak       fused multiply-adds of fp32 on registers, at the vector width of --isa; each\n"
+      "                 counts as two operations\n"
+      "  bf16 dot peak  vdpbf16ps on registers; absent where the processor or --isa does not have it\n"
       "  int8 dot peak  vpdpbusd on registers, or the three AVX2 instructions that replace it\n"
-      "  memory reads   bytes per second from a buffer of 256 MiB, by all threads of all ranks that measure\n"
-      "  needed         operations of the model's definition and bytes that a step has to read: experts that its rows\n"
-      "                 picked (each once), all other weights (once per rank), cached values that a row sees (each\n"
-      "                 once); padding, recomputing and second readings do not count\n"
+      "  memory reads   bytes per second from a buffer of 256 MiB, by all threads of all ranks\n"
+      "  needed         operations of the model's definition, and bytes that a step has to read: experts\n"
+      "                 that its rows picked (each once), all other weights (once per rank), cached values\n"
+      "                 that a row sees (each once); padding, recomputing and repeated reads do not count\n"
       "  cold, warm     weights that no cache holds any more; weights that the last call has just read\n"
-      "Peaks and reads are the best of several samples, taken on the same cores in the same run; times are medians.\n\n"
+      "Peaks and reads are the best of several samples, taken on the same cores in the same run; times\n"
+      "are medians.\n\n"
       "examples:\n"
       "  moemill bench gemm\n"
       "  moemill bench attention --model configs/models/qwen3-30b-a3b\n"
