@@ -31,6 +31,7 @@ TEST_CASE_TEMPLATE("demo model: greedy tokens are transformers'", On, OnCpu) {
     for (std::size_t t = 0; t < expected[i].size(); ++t) {
       CAPTURE(i);
       CAPTURE(t);
+      CAPTURE(margins[i][t]);
       // Rounding activations to bf16 moves logits of this size, about 20, by 20 / 2^8 at most now and then.
       if (margins[i][t] > 20.0f / 256) CHECK(answers[i].generated[t] == expected[i][t]);
       if (answers[i].generated[t] != expected[i][t]) break;

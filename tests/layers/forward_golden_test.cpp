@@ -62,7 +62,7 @@ std::vector<double> closeness(const Goldens& goldens, std::size_t rows) {
 }
 
 // A row with a decision that close may lose a pick to rounding in bf16 and is then another sum, of any difference.
-constexpr double coin_toss = 0.1;
+constexpr double coin_toss = 0.15;
 
 void check_logits(const Goldens& goldens, const std::vector<Text>& texts, const std::vector<Answer>& answers,
                   std::size_t vocabulary, Agreement& out) {
@@ -87,7 +87,7 @@ void check_logits(const Goldens& goldens, const std::vector<Text>& texts, const 
       const auto ours_r = ours.subspan(r * vocabulary, vocabulary);
       const double error = rms_difference(wanted.subspan(r * vocabulary, vocabulary), ours_r);
       squares += error * error;
-      if (error > 2 * allowed * bf16_rms[p]) far += fmt::format(" {}", r);
+      if (error > 2 * allowed * bf16_rms[p]) far += fmt::format(" {} (closeness {:.2f})", r, close[row + r]);
       if (r + 1 == rows) continue;
       const double logprob = log_probability(ours_r.data(), vocabulary, texts[p].prompt[r + 1]);
       logprob_squares += std::pow(logprob - logprobs[row + r + 1], 2);
