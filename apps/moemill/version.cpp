@@ -2,7 +2,7 @@
 
 #include "base/build_info.hpp"
 #include "commands.hpp"
-#include "kernels/cpu/stream.hpp"
+#include "kernels/cpu/choose_isa.hpp"
 #include "options.hpp"
 #include "system/comm/comm.hpp"
 #include "system/files/h5.hpp"
@@ -12,7 +12,7 @@ namespace moemill::app {
 
 int version(const Words& words) {
   Options options("moemill version",
-                  "Version, commit, compiler, libraries, and the kernel bodies that this CPU can run.");
+                  "Version, commit, compiler, libraries, and the kernel bodies that this CPU runs fastest and can run.");
   if (!options.parse(words)) return 0;
   std::string bodies;
   for (cpu::Isa isa : cpu::all_isas)
@@ -22,7 +22,7 @@ int version(const Words& words) {
       "backends  {}\nkernels   {} (of {})\n",
       build_info::version(), build_info::git_commit(), build_info::compiler(), build_info::build_type(),
       MpiSession::library_version(), h5::library_version(), text::unicode_version, text::pcre_unicode_version(),
-      build_info::backends(), cpu::name(cpu::best_isa()), bodies);
+      build_info::backends(), cpu::name(cpu::choose_isa().isa), bodies);
   return 0;
 }
 

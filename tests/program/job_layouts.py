@@ -19,6 +19,7 @@ LAYOUTS = [
     dict(ranks=2, isa="avx2", threads=2),
     dict(ranks=2, isa="plain", micro=2, shard=2),
     dict(ranks=4, isa="avx512", batch=1, seqs=1),
+    dict(ranks=2, isa="avx512_bf16", micro=2),
 ]
 # Each kind of difference once, for most families.
 FEW_LAYOUTS = [
@@ -28,6 +29,7 @@ FEW_LAYOUTS = [
     dict(ranks=3, micro=2, batch=64),
     dict(ranks=4, domain=2, isa="plain", shard=3),
     dict(ranks=2, isa="avx512", micro=2, batch=33, threads=2),
+    dict(ranks=2, isa="avx512_bf16", batch=7),
 ]
 KEYS = {"threads": "parallel.threads_per_rank", "batch": "parallel.max_num_batched_tokens",
         "seqs": "parallel.max_num_seqs", "shard": "output.shard_prompts", "domain": "parallel.expert_domain",
