@@ -9,6 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include "system/machine/flush_subnormals.hpp"
+
+using moemill::FlushSubnormals;
 using moemill::ThreadTeam;
 
 TEST_CASE("threads: every index once, in ranges cut at the grain") {
@@ -99,4 +102,23 @@ TEST_CASE("threads: a range whose thread has no core to begin on is the caller's
     CHECK(taken_over > 0);
   }
   sched_setaffinity(0, sizeof all, &all);
+}
+
+TEST_CASE("threads: bodies flush subnormals, and the caller's mode comes back") {
+  for (int threads : {1, 3}) {
+    ThreadTeam team(threads);
+    for (std::size_t count : {std::size_t{1}, std::size_t{30}}) {
+      std::atomic<int> flushing{0}, ranges{0};
+      team.parallel_for(count, 1, [&](std::size_t, std::size_t, int) {
+        volatile float small = 0x1p-100f;
+        flushing += FlushSubnormals::on() && small * small == 0 && small * 0x1p-30f == 0;
+        ++ranges;
+      });
+      CHECK(flushing == ranges);
+      CHECK(!FlushSubnormals::on());
+    }
+  }
+  const FlushSubnormals outer;
+  { const FlushSubnormals inner; }
+  CHECK(FlushSubnormals::on());
 }

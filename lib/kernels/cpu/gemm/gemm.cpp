@@ -7,6 +7,7 @@
 #include "kernels/cpu/bodies.hpp"
 #include "kernels/cpu/gemm/packed_layout.hpp"
 #include "kernels/cpu/stream.hpp"
+#include "system/machine/flush_subnormals.hpp"
 
 namespace moemill::cpu {
 
@@ -86,6 +87,7 @@ GemmPanels panels_of_block(const Piece<T>& piece, std::size_t index) {
 // `after` is the first block of the thread's next piece: the last panel prefetches it.
 template <class Product, class T>
 void run_piece(const Product& product, const Piece<T>& piece, const std::byte* after, std::byte* scratch) {
+  expect(FlushSubnormals::on(), "gemm: the definition flushes subnormals");
   const Matrix& w = piece.problem->w;
   std::byte* packed = scratch + gemm_scratch_bytes;
   const std::size_t blocks = blocks_of(w.k);
