@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/numbers/bf16.hpp"
+#include "base/rows.hpp"
 
 namespace moemill::cpu {
 
@@ -24,6 +25,7 @@ enum class PairOrder : std::uint8_t {
 // The packed layout is private to kernels/ (K blocks of 512, panels of 32 columns, pairs of inputs side by side),
 // padded with zeros to whole groups of 32 inputs and whole panels. Without data it is the description of a matrix.
 struct Matrix {
+  using Space = Host;
   const void* data = nullptr;  // values or codes; scales follow the codes
   std::uint32_t k = 0;         // inputs
   std::uint32_t n = 0;         // outputs

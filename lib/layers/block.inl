@@ -35,21 +35,14 @@ std::uint64_t MicroBatch<B>::bytes() const {
          pick_values.capacity_bytes() + weight_values.capacity_bytes();
 }
 
-// Weights for each value of a hidden row, such as those of a norm.
-template <class B>
-Vector<const float, typename B::Space> hidden_weights(const BlockTools<B>& t, const float* weights) {
-  return {weights, t.config.hidden};
-}
-
 template <class B>
 void attention(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   PassScope scope(t.stream.passes(), Pass::Norms);
   // Latent attention takes rounded rows, grouped attention exact ones.
-  const auto norm = hidden_weights(t, w.attention_norm);
   if (t.config.attention == model::AttentionKind::Latent)
-    rms_norm(t.stream, b.hidden, norm, t.config.norm_eps, b.normed(), {});
+    rms_norm(t.stream, b.hidden, w.attention_norm, t.config.norm_eps, b.normed(), {});
   else
-    rms_norm(t.stream, b.hidden, norm, t.config.norm_eps, {}, b.exact());
+    rms_norm(t.stream, b.hidden, w.attention_norm, t.config.norm_eps, {}, b.exact());
   scope.change(Pass::Projections);
   t.attention.run(w, layer, b.attention, b.normed(), b.exact(), b.exact());
   scope.change(Pass::Norms);
@@ -60,7 +53,7 @@ void attention(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroB
 template <class B>
 void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   const PassScope scope(t.stream.passes(), Pass::Norms);
-  rms_norm(t.stream, b.hidden, hidden_weights(t, w.mlp_norm), t.config.norm_eps, b.normed(), {});
+  rms_norm(t.stream, b.hidden, w.mlp_norm, t.config.norm_eps, b.normed(), {});
   t.experts.add_mlp(w.dense, b.normed(), b.hidden);
   if (t.trace) trace_hidden(*t.trace, t, layer, b);
 }
@@ -68,10 +61,10 @@ void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroB
 template <class B>
 void route(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   PassScope scope(t.stream.passes(), Pass::Norms);
-  rms_norm(t.stream, b.hidden, hidden_weights(t, w.mlp_norm), t.config.norm_eps, b.normed(), b.exact());
+  rms_norm(t.stream, b.hidden, w.mlp_norm, t.config.norm_eps, b.normed(), b.exact());
   scope.change(Pass::Router);
   t.router.run_logits(w.moe, b.exact());
-  if (w.moe.shared_gate) sigmoid_dots(t.stream, b.exact(), hidden_weights(t, w.moe.shared_gate), b.gates());
+  if (w.moe.shared_gate) sigmoid_dots(t.stream, b.exact(), w.moe.shared_gate, b.gates());
   if (t.trace) trace_logits(*t.trace, t, layer, b);
   t.router.route(w.moe, layer, b.picks(), b.weights());
   if (t.trace) trace_picks(*t.trace, t, layer, b);

@@ -111,8 +111,8 @@ void Forward<B>::State::split(const schedule::Step& step) {
 
 template <class B>
 void Forward<B>::State::embed(const schedule::Step& step) {
-  const Rows<const bf16, Space> table(weights.embedding, config.vocabulary, config.hidden);
-  gather_rows(stream, table, upload(stream, std::span(step.tokens), tokens), hidden.rows(step.rows(), config.hidden));
+  gather_rows(stream, weights.embedding, upload(stream, std::span(step.tokens), tokens),
+              hidden.rows(step.rows(), config.hidden));
 }
 
 template <class B>

@@ -4,12 +4,12 @@
 // Private to weights/.
 //
 // A layout L has:
-//   L::Matrix            what a backend's kernels take: a view of k inputs and n outputs
+//   L::Matrix            what a backend's kernels take: a view of k inputs and n outputs in memory of L::Matrix::Space
 //   L::Place             a matrix that is being filled: {MatrixIndex index; Matrix matrix}
 //   L::columns_step      where two tensors fill a matrix side by side, the second begins at a multiple of this number
 //   L()                  a layout without memory, which only counts
 //   L(bytes)             a layout that owns that many bytes, all zero
-//   take<T>(count)       T*, a vector; null without memory
+//   take<T>(count)       Vector<T, L::Matrix::Space>, with that size even where it has no memory
 //   take(k, n)           Place, a matrix in bf16
 //   take(k, n, parts)    Place, a matrix whose columns are the parts' rows, kept in its stored format if L can
 //   put(piece, values)   puts the values of a piece into memory; called by many threads for different pieces
@@ -34,11 +34,12 @@ class Loader {
   using Matrix = typename Layout::Matrix;
 
   Loader(const ModelConfig& config, Layout& layout, const PlanWriter& plan)
-      : c_(config), layout_(layout), plan_(plan) {}
+      : config_(config), layout_(layout), plan_(plan) {}
 
   WeightsOf<Matrix> walk(const Placement& placement, DomainRank rank);
 
  private:
+  using Space = typename Matrix::Space;
   using Place = typename Layout::Place;
   using MlpWeights = MlpWeightsOf<Matrix>;
   using MlaWeights = MlaWeightsOf<Matrix>;
@@ -60,19 +61,19 @@ class Loader {
   void for_each_slot(const LayerPlacement& placement, DomainRank rank, const Load& load);
   MlpWeights mlp(const std::string& name, std::uint32_t width, const std::array<std::string, 3>& parts);
   MlpWeights empty_mlp(std::uint32_t width, const std::array<StoredRows, 3>& parts, Place& gate_up, Place& down);
-  const bf16* embedding();
+  Rows<const bf16, Space> embedding();
 
   // The rows of a tensor that is made of matrices [matrix_rows, in], as the files store them.
   StoredRows rows_of(const std::string& name, std::uint64_t matrix_rows, std::uint32_t in, std::uint64_t first_row,
                      std::uint64_t rows) const;
   // The matrix of the tensor NAME.weight [out, in].
   Matrix linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content = Content::Matrix);
-  const float* floats(const std::string& name, std::vector<std::uint64_t> shape, Content content);
+  Vector<const float, Space> floats(const std::string& name, std::vector<std::uint64_t> shape, Content content);
   static Columns columns(const Place& place, std::uint32_t first, std::uint32_t count) {
     return {place.index, place.matrix.k, first, count};
   }
 
-  const ModelConfig& c_;
+  const ModelConfig& config_;
   Layout& layout_;
   PlanWriter plan_;
 };

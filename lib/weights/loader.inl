@@ -11,11 +11,12 @@ template <class Layout>
 auto Loader<Layout>::walk(const Placement& placement, DomainRank rank) -> WeightsOf<Matrix> {
   WeightsOf<Matrix> w;
   w.embedding = embedding();
-  for (std::uint32_t layer = 0; layer < c_.layers; ++layer) {
-    w.layers.push_back(this->layer(c_.names.body + "layers." + std::to_string(layer), layer, placement, rank));
+  for (std::uint32_t layer = 0; layer < config_.layers; ++layer) {
+    w.layers.push_back(this->layer(config_.names.body + "layers." + std::to_string(layer), layer, placement, rank));
   }
-  w.final_norm = floats(c_.names.body + "norm.weight", {c_.hidden}, Content::Norm);
-  w.head = linear(c_.tied_embeddings ? c_.names.body + "embed_tokens" : c_.names.head, c_.hidden, c_.vocabulary);
+  w.final_norm = floats(config_.names.body + "norm.weight", {config_.hidden}, Content::Norm);
+  w.head = linear(config_.tied_embeddings ? config_.names.body + "embed_tokens" : config_.names.head, config_.hidden,
+                  config_.vocabulary);
   w.bytes = layout_.bytes();
   w.storage = layout_.storage();
   return w;
@@ -25,37 +26,37 @@ template <class Layout>
 auto Loader<Layout>::layer(const std::string& name, std::uint32_t index, const Placement& placement, DomainRank rank)
     -> LayerWeightsOf<Matrix> {
   LayerWeightsOf<Matrix> w;
-  w.attention_norm = floats(name + ".input_layernorm.weight", {c_.hidden}, Content::Norm);
-  if (c_.attention == AttentionKind::Latent) {
+  w.attention_norm = floats(name + ".input_layernorm.weight", {config_.hidden}, Content::Norm);
+  if (config_.attention == AttentionKind::Latent) {
     w.attention = latent_attention(name + ".self_attn");
   } else {
     w.attention = grouped_attention(name + ".self_attn");
   }
-  w.mlp_norm = floats(name + ".post_attention_layernorm.weight", {c_.hidden}, Content::Norm);
-  if (c_.layer_is_moe[index]) {
-    w.moe = routed(name + "." + c_.names.moe, placement.layer({static_cast<std::int32_t>(index)}), rank);
+  w.mlp_norm = floats(name + ".post_attention_layernorm.weight", {config_.hidden}, Content::Norm);
+  if (config_.layer_is_moe[index]) {
+    w.moe = routed(name + "." + config_.names.moe, placement.layer({static_cast<std::int32_t>(index)}), rank);
   } else {
-    w.dense = mlp(name + ".mlp", c_.dense_width, {"gate_proj", "up_proj", "down_proj"});
+    w.dense = mlp(name + ".mlp", config_.dense_width, {"gate_proj", "up_proj", "down_proj"});
   }
   return w;
 }
 
 template <class Layout>
 auto Loader<Layout>::latent_attention(const std::string& name) -> MlaWeights {
-  const Mla& a = c_.mla;
+  const Mla& a = config_.mla;
   const std::uint32_t queries = a.heads * (a.qk_nope_dim + a.qk_rope_dim);
   MlaWeights w;
   if (a.q_lora_rank == 0) {
-    w.q = linear(name + ".q_proj", c_.hidden, queries);
+    w.q = linear(name + ".q_proj", config_.hidden, queries);
   } else {
-    w.q_a = linear(name + ".q_a_proj", c_.hidden, a.q_lora_rank);
+    w.q_a = linear(name + ".q_a_proj", config_.hidden, a.q_lora_rank);
     w.q_a_norm = floats(name + ".q_a_layernorm.weight", {a.q_lora_rank}, Content::Norm);
     w.q_b = linear(name + ".q_b_proj", a.q_lora_rank, queries);
   }
-  w.kv_a = linear(name + ".kv_a_proj_with_mqa", c_.hidden, a.kv_lora_rank + a.qk_rope_dim);
+  w.kv_a = linear(name + ".kv_a_proj_with_mqa", config_.hidden, a.kv_lora_rank + a.qk_rope_dim);
   w.kv_a_norm = floats(name + ".kv_a_layernorm.weight", {a.kv_lora_rank}, Content::Norm);
   latent_to_heads(name + ".kv_b_proj.weight", w);
-  w.out = linear(name + ".o_proj", a.heads * a.v_dim, c_.hidden);
+  w.out = linear(name + ".o_proj", a.heads * a.v_dim, config_.hidden);
   return w;
 }
 
@@ -63,7 +64,7 @@ auto Loader<Layout>::latent_attention(const std::string& name) -> MlaWeights {
 // however it is stored: its parts begin anywhere within a scale's block, and one of them is transposed.
 template <class Layout>
 void Loader<Layout>::latent_to_heads(const std::string& name, MlaWeights& w) {
-  const Mla& a = c_.mla;
+  const Mla& a = config_.mla;
   const std::uint32_t latent = a.kv_lora_rank, head_rows = a.qk_nope_dim + a.v_dim;
   const std::uint32_t tensor = plan_.want(name, {std::uint64_t{a.heads} * head_rows, latent}, Content::Matrix, latent);
   for (std::uint32_t head = 0; head < a.heads; ++head) {
@@ -83,20 +84,20 @@ void Loader<Layout>::latent_to_heads(const std::string& name, MlaWeights& w) {
 
 template <class Layout>
 auto Loader<Layout>::grouped_attention(const std::string& name) -> GqaWeights {
-  const Gqa& a = c_.gqa;
+  const Gqa& a = config_.gqa;
   const std::uint32_t queries = a.heads * a.head_dim, keys = a.kv_heads * a.head_dim;
   auto bias = [&](const char* part, std::uint32_t count) { return floats(name + part, {count}, Content::Bias); };
   GqaWeights w;
-  w.q = linear(name + ".q_proj", c_.hidden, queries);
-  w.k = linear(name + ".k_proj", c_.hidden, keys);
-  w.v = linear(name + ".v_proj", c_.hidden, keys);
-  w.out = linear(name + ".o_proj", queries, c_.hidden);
+  w.q = linear(name + ".q_proj", config_.hidden, queries);
+  w.k = linear(name + ".k_proj", config_.hidden, keys);
+  w.v = linear(name + ".v_proj", config_.hidden, keys);
+  w.out = linear(name + ".o_proj", queries, config_.hidden);
   if (a.qkv_bias) {
     w.q_bias = bias(".q_proj.bias", queries);
     w.k_bias = bias(".k_proj.bias", keys);
     w.v_bias = bias(".v_proj.bias", keys);
   }
-  if (a.out_bias) w.out_bias = bias(".o_proj.bias", c_.hidden);
+  if (a.out_bias) w.out_bias = bias(".o_proj.bias", config_.hidden);
   if (a.qk_norm != QkNorm::None) {
     const bool all = a.qk_norm == QkNorm::AllHeads;
     w.q_norm = floats(name + ".q_norm.weight", {all ? queries : a.head_dim}, Content::Norm);
@@ -124,21 +125,21 @@ void Loader<Layout>::for_each_slot(const LayerPlacement& placement, DomainRank r
 
 template <class Layout>
 auto Loader<Layout>::routed(const std::string& name, const LayerPlacement& placement, DomainRank rank) -> MoeWeights {
-  const std::string router = name + "." + c_.names.router;
+  const std::string router = name + "." + config_.names.router;
   MoeWeights w;
-  if (c_.moe.router_exact) {
+  if (config_.moe.router_exact) {
     exact_router(router + ".weight", w);
   } else {
-    w.router = linear(router, c_.hidden, c_.moe.experts, Content::Router);
+    w.router = linear(router, config_.hidden, config_.moe.experts, Content::Router);
   }
-  if (c_.moe.router_bias) w.router_bias = floats(router + ".bias", {c_.moe.experts}, Content::Bias);
-  if (c_.moe.selection_bias) {
-    w.selection_bias = floats(router + ".e_score_correction_bias", {c_.moe.experts}, Content::SelectionBias);
+  if (config_.moe.router_bias) w.router_bias = floats(router + ".bias", {config_.moe.experts}, Content::Bias);
+  if (config_.moe.selection_bias) {
+    w.selection_bias = floats(router + ".e_score_correction_bias", {config_.moe.experts}, Content::SelectionBias);
   }
-  if (c_.moe.shared_width > 0) {
-    const std::string shared = name + "." + c_.names.shared;
-    w.shared = mlp(shared, c_.moe.shared_width, {"gate_proj", "up_proj", "down_proj"});
-    if (c_.moe.shared_gate) w.shared_gate = floats(shared + "_gate.weight", {1, c_.hidden}, Content::Gate);
+  if (config_.moe.shared_width > 0) {
+    const std::string shared = name + "." + config_.names.shared;
+    w.shared = mlp(shared, config_.moe.shared_width, {"gate_proj", "up_proj", "down_proj"});
+    if (config_.moe.shared_gate) w.shared_gate = floats(shared + "_gate.weight", {1, config_.hidden}, Content::Gate);
   }
   experts(name + ".experts", placement, rank, w);
   return w;
@@ -146,7 +147,7 @@ auto Loader<Layout>::routed(const std::string& name, const LayerPlacement& place
 
 template <class Layout>
 void Loader<Layout>::exact_router(const std::string& name, MoeWeights& w) {
-  const std::uint32_t e = c_.moe.experts, hidden = c_.hidden;
+  const std::uint32_t e = config_.moe.experts, hidden = config_.hidden;
   const std::array<Place, 3> places = {layout_.take(hidden, e), layout_.take(hidden, e), layout_.take(hidden, e)};
   w.router = places[0].matrix;
   w.router_rest = {places[1].matrix, places[2].matrix};
@@ -156,15 +157,16 @@ void Loader<Layout>::exact_router(const std::string& name, MoeWeights& w) {
 
 template <class Layout>
 void Loader<Layout>::experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w) {
-  const TensorNames& names = c_.names;
-  expect(names.experts == ExpertStorage::Fused || !c_.moe.expert_bias, "loader: only gpt-oss's experts have biases");
+  const TensorNames& names = config_.names;
+  expect(names.experts == ExpertStorage::Fused || !config_.moe.expert_bias,
+         "loader: only gpt-oss's experts have biases");
   switch (names.experts) {
     case ExpertStorage::Fused: fused_experts(name, placement, rank, w); break;
     case ExpertStorage::FusedHalves: halved_experts(name, placement, rank, w); break;
     case ExpertStorage::Separate:
       for_each_slot(placement, rank, [&](std::uint64_t expert) {
         const std::string prefix = name + "." + std::to_string(expert);
-        w.experts.push_back(mlp(prefix, c_.moe.expert_width, {names.gate, names.up, names.down}));
+        w.experts.push_back(mlp(prefix, config_.moe.expert_width, {names.gate, names.up, names.down}));
       });
       break;
   }
@@ -175,19 +177,19 @@ void Loader<Layout>::experts(const std::string& name, const LayerPlacement& plac
 template <class Layout>
 void Loader<Layout>::fused_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank,
                                    MoeWeights& w) {
-  const std::uint32_t e = c_.moe.experts, width = c_.moe.expert_width, hidden = c_.hidden;
+  const std::uint32_t e = config_.moe.experts, width = config_.moe.expert_width, hidden = config_.hidden;
   const std::string gate_up_name = name + ".gate_up_proj", down_name = name + ".down_proj";
-  const bool mxfp4 = c_.quantization.format == WeightFormat::Mxfp4;
+  const bool mxfp4 = config_.quantization.format == WeightFormat::Mxfp4;
   const Content content = mxfp4 ? Content::Mxfp4 : Content::Matrix;
   StoredRows stored{};
-  if (mxfp4 && c_.quantization.keep) stored.stored.format = WeightFormat::Mxfp4;
+  if (mxfp4 && config_.quantization.keep) stored.stored.format = WeightFormat::Mxfp4;
   auto shape = [&](std::uint64_t out, std::uint64_t in) {
     return mxfp4 ? std::vector<std::uint64_t>{e, out, in} : std::vector<std::uint64_t>{e, in, out};
   };
   const std::uint32_t gate_up = plan_.want(gate_up_name, shape(2 * width, hidden), content, hidden);
   const std::uint32_t down = plan_.want(down_name, shape(hidden, width), content, width);
   std::uint32_t gate_up_bias = 0, down_bias = 0;
-  if (c_.moe.expert_bias) {
+  if (config_.moe.expert_bias) {
     gate_up_bias = plan_.want(gate_up_name + "_bias", {e, 2 * width}, Content::Bias, 0);
     down_bias = plan_.want(down_name + "_bias", {e, hidden}, Content::Bias, 0);
   }
@@ -203,7 +205,7 @@ void Loader<Layout>::fused_experts(const std::string& name, const LayerPlacement
       plan_.inputs(gate_up, expert * hidden, {gates, ups});
       plan_.inputs(down, expert * width, {downs});
     }
-    if (c_.moe.expert_bias) expert_biases(expert, gate_up_bias, down_bias, mlp);
+    if (config_.moe.expert_bias) expert_biases(expert, gate_up_bias, down_bias, mlp);
     w.experts.push_back(mlp);
   });
 }
@@ -213,12 +215,12 @@ template <class Layout>
 void Loader<Layout>::expert_biases(std::uint64_t expert, std::uint32_t gate_up_bias, std::uint32_t down_bias,
                                    MlpWeights& w) {
   const std::uint64_t width = w.width, first = expert * 2 * width;
-  float* gate_up = layout_.template take<float>(w.up_offset + width);
-  float* down = layout_.template take<float>(c_.hidden);
-  float* up = gate_up == nullptr ? nullptr : gate_up + w.up_offset;  // null while the layout only counts
-  plan_.floats(gate_up_bias, first, 2, width, gate_up);
+  const Vector<float, Space> gate_up = layout_.template take<float>(w.up_offset + width);
+  const Vector<float, Space> down = layout_.template take<float>(config_.hidden);
+  float* up = gate_up ? gate_up.data + w.up_offset : nullptr;  // null while the layout only counts
+  plan_.floats(gate_up_bias, first, 2, width, gate_up.data);
   plan_.floats(gate_up_bias, first + 1, 2, width, up);
-  plan_.floats(down_bias, expert * c_.hidden, 1, c_.hidden, down);
+  plan_.floats(down_bias, expert * config_.hidden, 1, config_.hidden, down.data);
   w.gate_up_bias = gate_up, w.down_bias = down;
 }
 
@@ -226,7 +228,7 @@ void Loader<Layout>::expert_biases(std::uint64_t expert, std::uint32_t gate_up_b
 template <class Layout>
 void Loader<Layout>::halved_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank,
                                     MoeWeights& w) {
-  const std::uint32_t e = c_.moe.experts, width = c_.moe.expert_width, hidden = c_.hidden;
+  const std::uint32_t e = config_.moe.experts, width = config_.moe.expert_width, hidden = config_.hidden;
   const std::uint64_t both = 2 * std::uint64_t{width};  // rows of gate and up
   const std::string gate_up_name = name + ".gate_up_proj", down_name = name + ".down_proj";
   const std::uint32_t gate_up = plan_.want(gate_up_name, {e, both, hidden}, Content::Matrix, hidden);
@@ -251,8 +253,8 @@ auto Loader<Layout>::empty_mlp(std::uint32_t width, const std::array<StoredRows,
   MlpWeights w;
   w.width = width;
   w.up_offset = round_up(width, Layout::columns_step);
-  gate_up = layout_.take(c_.hidden, w.up_offset + width, {parts.data(), 2});
-  down = layout_.take(width, c_.hidden, {parts.data() + 2, 1});
+  gate_up = layout_.take(config_.hidden, w.up_offset + width, {parts.data(), 2});
+  down = layout_.take(width, config_.hidden, {parts.data() + 2, 1});
   w.gate_up = gate_up.matrix;
   w.down = down.matrix;
   return w;
@@ -263,33 +265,33 @@ template <class Layout>
 auto Loader<Layout>::mlp(const std::string& name, std::uint32_t width, const std::array<std::string, 3>& parts)
     -> MlpWeights {
   auto tensor_name = [&](std::size_t part) { return name + "." + parts[part] + ".weight"; };
-  const std::array<StoredRows, 3> stored = {rows_of(tensor_name(0), width, c_.hidden, 0, width),
-                                            rows_of(tensor_name(1), width, c_.hidden, 0, width),
-                                            rows_of(tensor_name(2), c_.hidden, width, 0, c_.hidden)};
+  const std::array<StoredRows, 3> stored = {rows_of(tensor_name(0), width, config_.hidden, 0, width),
+                                            rows_of(tensor_name(1), width, config_.hidden, 0, width),
+                                            rows_of(tensor_name(2), config_.hidden, width, 0, config_.hidden)};
   Place gate_up{}, down{};
   const MlpWeights w = empty_mlp(width, stored, gate_up, down);
   auto tensor = [&](std::size_t part, std::uint32_t out, std::uint32_t in) {
     return plan_.want(tensor_name(part), {out, in}, Content::Matrix, in);
   };
-  plan_.outputs(tensor(0, width, c_.hidden), 0, {columns(gate_up, 0, width)});
-  plan_.outputs(tensor(1, width, c_.hidden), 0, {columns(gate_up, w.up_offset, width)});
-  plan_.outputs(tensor(2, c_.hidden, width), 0, {columns(down, 0, c_.hidden)});
+  plan_.outputs(tensor(0, width, config_.hidden), 0, {columns(gate_up, 0, width)});
+  plan_.outputs(tensor(1, width, config_.hidden), 0, {columns(gate_up, w.up_offset, width)});
+  plan_.outputs(tensor(2, config_.hidden, width), 0, {columns(down, 0, config_.hidden)});
   return w;
 }
 
 template <class Layout>
-const bf16* Loader<Layout>::embedding() {
-  const std::uint64_t width = c_.hidden;
-  const std::string name = c_.names.body + "embed_tokens.weight";
-  bf16* table = layout_.template take<bf16>(c_.vocabulary * width);
-  plan_.table(plan_.want(name, {c_.vocabulary, width}, Content::Matrix, width), c_.vocabulary, width, table);
-  return table;
+auto Loader<Layout>::embedding() -> Rows<const bf16, Space> {
+  const std::uint64_t width = config_.hidden;
+  const std::string name = config_.names.body + "embed_tokens.weight";
+  bf16* table = layout_.template take<bf16>(config_.vocabulary * width).data;
+  plan_.table(plan_.want(name, {config_.vocabulary, width}, Content::Matrix, width), config_.vocabulary, width, table);
+  return {table, config_.vocabulary, width};
 }
 
 template <class Layout>
 StoredRows Loader<Layout>::rows_of(const std::string& name, std::uint64_t matrix_rows, std::uint32_t in,
                                    std::uint64_t first_row, std::uint64_t rows) const {
-  return {stored_matrix(c_, name, matrix_rows, in), first_row, rows};
+  return {stored_matrix(config_, name, matrix_rows, in), first_row, rows};
 }
 
 template <class Layout>
@@ -302,11 +304,12 @@ auto Loader<Layout>::linear(const std::string& name, std::uint32_t in, std::uint
 }
 
 template <class Layout>
-const float* Loader<Layout>::floats(const std::string& name, std::vector<std::uint64_t> shape, Content content) {
+auto Loader<Layout>::floats(const std::string& name, std::vector<std::uint64_t> shape, Content content)
+    -> Vector<const float, Space> {
   const std::uint64_t count = shape.back();
   const std::uint64_t inputs = content == Content::Gate ? count : 0;
-  float* out = layout_.template take<float>(count);
-  plan_.floats(plan_.want(name, std::move(shape), content, inputs), 0, 1, count, out);
+  const Vector<float, Space> out = layout_.template take<float>(count);
+  plan_.floats(plan_.want(name, std::move(shape), content, inputs), 0, 1, count, out.data);
   return out;
 }
 

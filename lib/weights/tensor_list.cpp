@@ -13,6 +13,7 @@ namespace {
 // A layout without memory: a walk over it only lists tensors.
 struct NoLayout {
   struct Matrix {
+    using Space = Host;
     std::uint32_t k = 0, n = 0;
   };
   struct Place {
@@ -22,8 +23,8 @@ struct NoLayout {
   static constexpr std::uint32_t columns_step = 1;
 
   template <class T>
-  T* take(std::uint64_t) {
-    return nullptr;
+  Vector<T> take(std::uint64_t count) {
+    return {nullptr, count};
   }
   Place take(std::uint32_t k, std::uint32_t n) { return {0, {k, n}}; }
   Place take(std::uint32_t k, std::uint32_t n, std::span<const StoredRows>) { return take(k, n); }

@@ -1,6 +1,7 @@
 // One rank's weights as its kernels take them: the replicated part (attention, embedding, norms, routers, dense and
 // shared MLPs, head) and the rank's routed experts. The structures are templates over a backend's matrix type: a view
-// with at least the members k (inputs) and n (outputs). Filled by weights/load.hpp; weights/cpu/weights.hpp has the
+// with at least the members k (inputs) and n (outputs) and the type Space, the memory space of all weights. A vector
+// that the model does not have is empty: it has no memory. Filled by weights/load.hpp; weights/cpu/weights.hpp has the
 // CPU's names.
 #pragma once
 
@@ -11,9 +12,14 @@
 #include <vector>
 
 #include "base/numbers/bf16.hpp"
+#include "base/rows.hpp"
 #include "weights/weights_digest.hpp"
 
 namespace moemill::model {
+
+// Values of a norm, a bias and the like, in fp32.
+template <class Matrix>
+using WeightVector = Vector<const float, typename Matrix::Space>;
 
 // Gate and up lie side by side in one matrix: gate in columns [0, width), up in [up_offset, up_offset + width). The
 // layout chooses up_offset.
@@ -23,18 +29,18 @@ struct MlpWeightsOf {
   Matrix down;  // [width, hidden]
   std::uint32_t width = 0;
   std::uint32_t up_offset = 0;
-  const float* gate_up_bias = nullptr;  // [gate_up.n], one per column of gate_up; null: none
-  const float* down_bias = nullptr;     // [hidden]; null: none
+  WeightVector<Matrix> gate_up_bias = {};  // [gate_up.n], one per column of gate_up
+  WeightVector<Matrix> down_bias = {};     // [hidden]
 };
 
 template <class Matrix>
 struct MlaWeightsOf {
-  Matrix q;                          // [hidden, heads * (nope + rope)], without q-LoRA
-  Matrix q_a;                        // [hidden, q_lora]
-  const float* q_a_norm = nullptr;   // [q_lora]
-  Matrix q_b;                        // [q_lora, heads * (nope + rope)]
-  Matrix kv_a;                       // [hidden, kv_lora + rope]
-  const float* kv_a_norm = nullptr;  // [kv_lora]
+  Matrix q;                        // [hidden, heads * (nope + rope)], without q-LoRA
+  Matrix q_a;                      // [hidden, q_lora]
+  WeightVector<Matrix> q_a_norm;   // [q_lora]
+  Matrix q_b;                      // [q_lora, heads * (nope + rope)]
+  Matrix kv_a;                     // [hidden, kv_lora + rope]
+  WeightVector<Matrix> kv_a_norm;  // [kv_lora]
   // kv_b per head, in both forms: keys and values from the latent (expanded), and queries into the latent (absorbed).
   std::vector<Matrix> key_up;      // [heads] of [kv_lora, nope]
   std::vector<Matrix> value_up;    // [heads] of [kv_lora, v]
@@ -42,39 +48,37 @@ struct MlaWeightsOf {
   Matrix out;                      // [heads * v, hidden]
 };
 
-// Vectors are null where the model has none.
 template <class Matrix>
 struct GqaWeightsOf {
-  Matrix q;                         // [hidden, heads * head_dim]
-  Matrix k, v;                      // [hidden, kv_heads * head_dim]
-  Matrix out;                       // [heads * head_dim, hidden]
-  const float* q_bias = nullptr;    // [q.n]
-  const float* k_bias = nullptr;    // [k.n]
-  const float* v_bias = nullptr;    // [v.n]
-  const float* out_bias = nullptr;  // [hidden]
-  const float* q_norm = nullptr;    // [head_dim] or [q.n], see QkNorm
-  const float* k_norm = nullptr;    // [head_dim] or [k.n]
-  const float* sinks = nullptr;     // [heads]
+  Matrix q;                       // [hidden, heads * head_dim]
+  Matrix k, v;                    // [hidden, kv_heads * head_dim]
+  Matrix out;                     // [heads * head_dim, hidden]
+  WeightVector<Matrix> q_bias;    // [q.n]
+  WeightVector<Matrix> k_bias;    // [k.n]
+  WeightVector<Matrix> v_bias;    // [v.n]
+  WeightVector<Matrix> out_bias;  // [hidden]
+  WeightVector<Matrix> q_norm;    // [head_dim] or [q.n], see QkNorm
+  WeightVector<Matrix> k_norm;    // [head_dim] or [k.n]
+  WeightVector<Matrix> sinks;     // [heads]
 };
 
-// Vectors are null where the model has none.
 template <class Matrix>
 struct MoeWeightsOf {
   Matrix router;  // [hidden, experts]; multiplied with unrounded fp32 rows
   // For a router that is stored in fp32: the stored value minus `router`, rounded to bf16, and what is still missing.
   // The three matrices add up to the stored values. Without data where the stored values are bf16.
   std::array<Matrix, 2> router_rest;
-  const float* router_bias = nullptr;         // [experts]
-  const float* shared_gate = nullptr;         // [hidden]
-  const float* selection_bias = nullptr;      // [experts], fp32
+  WeightVector<Matrix> router_bias;           // [experts]
+  WeightVector<Matrix> shared_gate;           // [hidden]
+  WeightVector<Matrix> selection_bias;        // [experts]
   std::vector<MlpWeightsOf<Matrix>> experts;  // the experts of this rank, by LocalExpert
   MlpWeightsOf<Matrix> shared;                // width 0 where there is none
 };
 
 template <class Matrix>
 struct LayerWeightsOf {
-  const float* attention_norm = nullptr;                               // [hidden]
-  const float* mlp_norm = nullptr;                                     // [hidden]
+  WeightVector<Matrix> attention_norm;                                 // [hidden]
+  WeightVector<Matrix> mlp_norm;                                       // [hidden]
   std::variant<MlaWeightsOf<Matrix>, GqaWeightsOf<Matrix>> attention;  // as the model's AttentionKind says
   MlpWeightsOf<Matrix> dense;                                          // of a dense layer
   MoeWeightsOf<Matrix> moe;                                            // of a layer with routed experts
@@ -82,12 +86,12 @@ struct LayerWeightsOf {
 
 template <class Matrix>
 struct WeightsOf {
-  const bf16* embedding = nullptr;  // [vocabulary, hidden], row-major
+  Rows<const bf16, typename Matrix::Space> embedding;  // [vocabulary, hidden]
   std::vector<LayerWeightsOf<Matrix>> layers;
-  const float* final_norm = nullptr;  // [hidden]
-  Matrix head;                        // [hidden, vocabulary]
-  std::uint64_t bytes = 0;            // memory that this rank holds
-  WeightsDigest digest;               // digest of the files' bytes that were read
+  WeightVector<Matrix> final_norm;  // [hidden]
+  Matrix head;                      // [hidden, vocabulary]
+  std::uint64_t bytes = 0;          // memory that this rank holds
+  WeightsDigest digest;             // digest of the files' bytes that were read
   // Owns everything above. Nobody shares it: a shared_ptr knows how to free memory whose type only the layout knows.
   std::shared_ptr<const void> storage;
 };

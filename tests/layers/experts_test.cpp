@@ -26,14 +26,15 @@ template <class Weights>
 std::vector<double> naive_mlp(const model::Moe& moe, const Weights& w, const bf16* x) {
   std::vector<double> inner(w.width), out(w.down.n, 0.0);
   for (std::uint32_t j = 0; j < w.width; ++j) {
-    double gate = w.gate_up_bias ? w.gate_up_bias[j] : 0, up = w.gate_up_bias ? w.gate_up_bias[w.up_offset + j] : 0;
+    double gate = w.gate_up_bias ? w.gate_up_bias.data[j] : 0;
+    double up = w.gate_up_bias ? w.gate_up_bias.data[w.up_offset + j] : 0;
     for (std::uint32_t i = 0; i < w.gate_up.k; ++i) {
       gate += double(to_float(x[i])) * to_float(packed_at(w.gate_up, i, j));
       up += double(to_float(x[i])) * to_float(packed_at(w.gate_up, i, w.up_offset + j));
     }
     inner[j] = to_float(to_bf16(static_cast<float>(activated(moe, gate, up))));
   }
-  for (std::uint32_t j = 0; j < w.down.n; ++j) out[j] = w.down_bias ? w.down_bias[j] : 0;
+  for (std::uint32_t j = 0; j < w.down.n; ++j) out[j] = w.down_bias ? w.down_bias.data[j] : 0;
   for (std::uint32_t j = 0; j < w.down.n; ++j)
     for (std::uint32_t i = 0; i < w.width; ++i) out[j] += inner[i] * to_float(packed_at(w.down, i, j));
   return out;

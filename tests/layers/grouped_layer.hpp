@@ -127,10 +127,10 @@ struct GqaLayer {
       config.rope.frequencies.push_back(1.0f / static_cast<float>(1 + 3 * i));
     auto& weights = layer_weights.attention.template emplace<model::GqaWeightsOf<typename On::Backend::Matrix>>();
     weights.q = q.view(), weights.k = k.view(), weights.v = v.view(), weights.out = out.view();
-    const auto fill = [](std::vector<float>& to, const float*& view, std::uint64_t key, std::size_t count,
+    const auto fill = [](std::vector<float>& to, Vector<const float>& view, std::uint64_t key, std::size_t count,
                          float around) {
       to = vector_of(key, count, around, 0.5f);
-      view = to.data();
+      view = {to.data(), to.size()};
     };
     if (o.biases) {
       fill(q_bias, weights.q_bias, 5, width, 0), fill(k_bias, weights.k_bias, 6, kv_width, 0);

@@ -38,8 +38,8 @@ struct TestExpert {
     if (biases == Biases::No) return;
     for (std::uint32_t i = 0; i < moe_up_offset + moe_width; ++i) gate_up_bias.push_back(unit_value(1000 + id, i));
     for (std::uint32_t i = 0; i < moe_hidden; ++i) down_bias.push_back(unit_value(2000 + id, i));
-    weights.gate_up_bias = gate_up_bias.data();
-    weights.down_bias = down_bias.data();
+    weights.gate_up_bias = {gate_up_bias.data(), gate_up_bias.size()};
+    weights.down_bias = {down_bias.data(), down_bias.size()};
   }
 
  private:

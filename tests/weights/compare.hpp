@@ -46,8 +46,10 @@ class Compare {
 
   void all(const model::Weights& w, const model::Placement& placement, DomainRank rank) {
     const Decoded& table = matrix("model.embed_tokens.weight");
+    REQUIRE(w.embedding.rows == c_.vocabulary);
+    REQUIRE(w.embedding.width == c_.hidden);
     for (std::uint64_t i = 0; i < c_.vocabulary; ++i) {
-      for (std::uint64_t j = 0; j < c_.hidden; ++j) same(w.embedding[i * c_.hidden + j], table(i, j));
+      for (std::uint64_t j = 0; j < c_.hidden; ++j) same(w.embedding.row(i)[j], table(i, j));
     }
     linear(w.head, c_.tied_embeddings ? "model.embed_tokens" : "lm_head");
     floats(w.final_norm, c_.hidden, "model.norm.weight");
@@ -148,8 +150,8 @@ class Compare {
     REQUIRE(gate.rows == w.width);
     columns(w, gate, up);
     linear(w.down, name + "." + parts[2]);
-    CHECK(w.gate_up_bias == nullptr);
-    CHECK(w.down_bias == nullptr);
+    CHECK_FALSE(w.gate_up_bias);
+    CHECK_FALSE(w.down_bias);
   }
 
   // gpt-oss: gate and up alternate; unquantised numbers are stored input first, MXFP4 output first.
@@ -165,15 +167,16 @@ class Compare {
     for (std::uint32_t j = 0; j < c_.hidden; ++j) {
       for (std::uint32_t i = 0; i < w.width; ++i) same(packed_at(w.down, i, j), value(down, j, i));
     }
-    REQUIRE(w.gate_up_bias != nullptr);
+    REQUIRE(w.gate_up_bias.size == w.gate_up.n);
+    REQUIRE(w.down_bias.size == c_.hidden);
     const RawTensor& bias = at(name + "gate_up_proj_bias");
     for (std::uint32_t j = 0; j < w.up_offset; ++j) {
       const std::size_t gate = (std::size_t{expert} * w.width + j) * 2;
-      same(w.gate_up_bias[j], j < w.width ? float_at(bias, gate) : 0.0f);
-      if (j < w.width) same(w.gate_up_bias[w.up_offset + j], float_at(bias, gate + 1));
+      same(w.gate_up_bias.data[j], j < w.width ? float_at(bias, gate) : 0.0f);
+      if (j < w.width) same(w.gate_up_bias.data[w.up_offset + j], float_at(bias, gate + 1));
     }
     for (std::size_t j = 0; j < c_.hidden; ++j) {
-      same(w.down_bias[j], float_at(at(name + "down_proj_bias"), expert * c_.hidden + j));
+      same(w.down_bias.data[j], float_at(at(name + "down_proj_bias"), expert * c_.hidden + j));
     }
   }
 
@@ -200,15 +203,16 @@ class Compare {
   }
 
   // count 0: any number of values.
-  void floats(const float* w, std::uint64_t count, const std::string& name) {
+  void floats(Vector<const float> w, std::uint64_t count, const std::string& name) {
     const RawTensor& t = at(name);
-    REQUIRE(w != nullptr);
-    if (count > 0) REQUIRE(t.shape.back() == count);
-    for (std::size_t i = 0; i < t.shape.back(); ++i) same(w[i], float_at(t, i));
+    REQUIRE(w);
+    REQUIRE(w.size == t.shape.back());
+    if (count > 0) REQUIRE(w.size == count);
+    for (std::size_t i = 0; i < w.size; ++i) same(w.data[i], float_at(t, i));
   }
-  void optional_floats(const float* w, std::uint64_t count, const std::string& name) {
+  void optional_floats(Vector<const float> w, std::uint64_t count, const std::string& name) {
     if (tensors_.contains(name)) return floats(w, count, name);
-    CHECK_MESSAGE(w == nullptr, name);
+    CHECK_MESSAGE(!w, name);
   }
 
   // A tensor as bf16 matrices.

@@ -188,6 +188,6 @@ TEST_CASE("fp8: experts fused by transformers, joined matrices with blocks of th
     const Weights a = load_weights(one.str(), c, contiguous_slices(c, 3), {rank}, "auto");
     const Weights b = load_weights(two.str(), c, contiguous_slices(c, 3), {rank}, "auto");
     REQUIRE(a.bytes == b.bytes);
-    CHECK(std::memcmp(a.embedding, b.embedding, a.bytes - 256) == 0);
+    CHECK(std::memcmp(a.embedding.data, b.embedding.data, a.bytes - 256) == 0);
   }
 }

@@ -21,6 +21,7 @@ using namespace moemill::test;
 namespace {
 
 struct PlainMatrix {
+  using Space = Host;
   float* values = nullptr;  // [k, n]
   std::uint32_t k = 0, n = 0;
 };
@@ -41,13 +42,13 @@ class PlainLayout {
   }
 
   template <class T>
-  T* take(std::uint64_t count) {
+  Vector<T> take(std::uint64_t count) {
     const std::uint64_t at = used_;
     used_ += round_up<std::uint64_t>(count * sizeof(T), alignof(std::max_align_t));
-    return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_->data() + at);
+    return {memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_->data() + at), count};
   }
   Place take(std::uint32_t k, std::uint32_t n) {
-    matrices_.push_back({take<float>(std::uint64_t{k} * n), k, n});
+    matrices_.push_back({take<float>(std::uint64_t{k} * n).data, k, n});
     return {static_cast<MatrixIndex>(matrices_.size() - 1), matrices_.back()};
   }
   Place take(std::uint32_t k, std::uint32_t n, std::span<const StoredRows>) { return take(k, n); }
@@ -100,52 +101,52 @@ struct Differences {
     REQUIRE(a.size() == b.size());
     for (std::size_t i = 0; i < a.size(); ++i) matrix(a[i], b[i]);
   }
-  void vector(const float* a, const float* b, std::uint64_t count) {
-    REQUIRE((a == nullptr) == (b == nullptr));
-    for (std::uint64_t i = 0; a != nullptr && i < count; ++i) same(a[i], b[i]);
+  void vector(Vector<const float> a, Vector<const float> b) {
+    REQUIRE(a.size == b.size);
+    for (std::size_t i = 0; i < a.size; ++i) same(a.data[i], b.data[i]);
   }
 
-  void mlp(const MlpWeightsOf<PlainMatrix>& a, const MlpWeights& b, std::uint32_t hidden) {
+  void mlp(const MlpWeightsOf<PlainMatrix>& a, const MlpWeights& b) {
     REQUIRE(a.width == b.width);
     if (a.width == 0) return;
     CHECK(a.up_offset == round_up(a.width, PlainLayout::columns_step));
     columns(a.gate_up, 0, b.gate_up, 0, a.width);
     columns(a.gate_up, a.up_offset, b.gate_up, b.up_offset, a.width);
     matrix(a.down, b.down);
-    vector(a.gate_up_bias, b.gate_up_bias, a.width);
-    if (a.gate_up_bias != nullptr) vector(a.gate_up_bias + a.up_offset, b.gate_up_bias + b.up_offset, a.width);
-    vector(a.down_bias, b.down_bias, hidden);
+    REQUIRE(bool(a.gate_up_bias) == bool(b.gate_up_bias));
+    if (a.gate_up_bias) {
+      vector(a.gate_up_bias.range(0, a.width), b.gate_up_bias.range(0, a.width));
+      vector(a.gate_up_bias.range(a.up_offset, a.width), b.gate_up_bias.range(b.up_offset, a.width));
+    }
+    vector(a.down_bias, b.down_bias);
   }
   void attention(const MlaWeightsOf<PlainMatrix>& a, const MlaWeights& b) {
     matrix(a.q, b.q), matrix(a.q_a, b.q_a), matrix(a.q_b, b.q_b), matrix(a.kv_a, b.kv_a), matrix(a.out, b.out);
     matrices(a.key_up, b.key_up), matrices(a.value_up, b.value_up), matrices(a.key_absorb, b.key_absorb);
-    vector(a.q_a_norm, b.q_a_norm, a.q_a.n);
-    vector(a.kv_a_norm, b.kv_a_norm, a.key_up[0].k);
+    vector(a.q_a_norm, b.q_a_norm);
+    vector(a.kv_a_norm, b.kv_a_norm);
   }
-  void attention(const GqaWeightsOf<PlainMatrix>& a, const GqaWeights& b, const Gqa& gqa) {
+  void attention(const GqaWeightsOf<PlainMatrix>& a, const GqaWeights& b) {
     matrix(a.q, b.q), matrix(a.k, b.k), matrix(a.v, b.v), matrix(a.out, b.out);
-    vector(a.q_bias, b.q_bias, a.q.n), vector(a.k_bias, b.k_bias, a.k.n), vector(a.v_bias, b.v_bias, a.v.n);
-    vector(a.out_bias, b.out_bias, a.out.n);
-    const bool all_heads = gqa.qk_norm == QkNorm::AllHeads;
-    vector(a.q_norm, b.q_norm, all_heads ? a.q.n : gqa.head_dim);
-    vector(a.k_norm, b.k_norm, all_heads ? a.k.n : gqa.head_dim);
-    vector(a.sinks, b.sinks, gqa.heads);
+    vector(a.q_bias, b.q_bias), vector(a.k_bias, b.k_bias), vector(a.v_bias, b.v_bias);
+    vector(a.out_bias, b.out_bias);
+    vector(a.q_norm, b.q_norm), vector(a.k_norm, b.k_norm), vector(a.sinks, b.sinks);
   }
   void layer(const LayerWeightsOf<PlainMatrix>& a, const LayerWeights& b, const ModelConfig& c) {
-    vector(a.attention_norm, b.attention_norm, c.hidden), vector(a.mlp_norm, b.mlp_norm, c.hidden);
+    vector(a.attention_norm, b.attention_norm), vector(a.mlp_norm, b.mlp_norm);
     if (c.attention == AttentionKind::Latent) {
       attention(std::get<0>(a.attention), std::get<0>(b.attention));
     } else {
-      attention(std::get<1>(a.attention), std::get<1>(b.attention), c.gqa);
+      attention(std::get<1>(a.attention), std::get<1>(b.attention));
     }
-    mlp(a.dense, b.dense, c.hidden), mlp(a.moe.shared, b.moe.shared, c.hidden);
+    mlp(a.dense, b.dense), mlp(a.moe.shared, b.moe.shared);
     matrix(a.moe.router, b.moe.router);
     for (std::size_t i = 0; i < 2; ++i) matrix(a.moe.router_rest[i], b.moe.router_rest[i]);
-    vector(a.moe.router_bias, b.moe.router_bias, c.moe.experts);
-    vector(a.moe.selection_bias, b.moe.selection_bias, c.moe.experts);
-    vector(a.moe.shared_gate, b.moe.shared_gate, c.hidden);
+    vector(a.moe.router_bias, b.moe.router_bias);
+    vector(a.moe.selection_bias, b.moe.selection_bias);
+    vector(a.moe.shared_gate, b.moe.shared_gate);
     REQUIRE(a.moe.experts.size() == b.moe.experts.size());
-    for (std::size_t i = 0; i < a.moe.experts.size(); ++i) mlp(a.moe.experts[i], b.moe.experts[i], c.hidden);
+    for (std::size_t i = 0; i < a.moe.experts.size(); ++i) mlp(a.moe.experts[i], b.moe.experts[i]);
   }
 };
 
@@ -168,9 +169,10 @@ TEST_CASE("layouts: a second layout is filled by the same walk, with the same va
       CHECK(plain.digest.replicated == packed.digest.replicated);
       CHECK(plain.digest.experts == packed.digest.experts);
       CHECK(plain.digest.copies == packed.digest.copies);
-      CHECK(std::memcmp(plain.embedding, packed.embedding, std::size_t{c.vocabulary} * c.hidden * sizeof(bf16)) == 0);
+      CHECK(std::memcmp(plain.embedding.data, packed.embedding.data,
+                        std::size_t{c.vocabulary} * c.hidden * sizeof(bf16)) == 0);
       differences.matrix(plain.head, packed.head);
-      differences.vector(plain.final_norm, packed.final_norm, c.hidden);
+      differences.vector(plain.final_norm, packed.final_norm);
       REQUIRE(plain.layers.size() == packed.layers.size());
       for (std::size_t l = 0; l < plain.layers.size(); ++l) differences.layer(plain.layers[l], packed.layers[l], c);
     }

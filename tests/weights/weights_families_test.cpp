@@ -373,9 +373,9 @@ TEST_CASE("dummy: every family from config.json alone, the same values on every 
         for (auto [x, y] : {std::pair{&a.gate_up, &b.gate_up}, {&a.down, &b.down}}) {
           CHECK(std::memcmp(x->data, y->data, cpu::packed_bytes(*x)) == 0);
         }
-        if (a.gate_up_bias != nullptr) {
-          CHECK(std::memcmp(a.gate_up_bias, b.gate_up_bias, a.gate_up.n * sizeof(float)) == 0);
-          CHECK(a.gate_up_bias[0] != a.gate_up_bias[1]);
+        if (a.gate_up_bias) {
+          CHECK(std::memcmp(a.gate_up_bias.data, b.gate_up_bias.data, a.gate_up.n * sizeof(float)) == 0);
+          CHECK(a.gate_up_bias.data[0] != a.gate_up_bias.data[1]);
         }
       }
     }

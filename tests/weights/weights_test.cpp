@@ -171,7 +171,7 @@ TEST_CASE("weights: F32 and F16 matrices are rounded to bf16, norms are not, and
     wrong += cpu::packed_at(o, i % o.k, i / o.k) != to_bf16(half_value(half_bits(i)));
   }
   CHECK(wrong == 0);
-  for (std::size_t i = 0; i < c.hidden; ++i) CHECK(w.final_norm[i] == 1.0f + 0x1p-20f * static_cast<float>(i));
+  for (std::size_t i = 0; i < c.hidden; ++i) CHECK(w.final_norm.data[i] == 1.0f + 0x1p-20f * static_cast<float>(i));
 }
 
 TEST_CASE("weights: what is left over or coarse is named, at most three times") {

@@ -45,12 +45,12 @@ void Experts::activate(const model::MlpWeights& shape, Rows<const float> gate_up
 }
 
 // out[i] += the bias of the expert of pair first + i, where the model has biases.
-void Experts::add_biases(std::span<const model::MlpWeights> experts, const float* model::MlpWeights::*bias,
+void Experts::add_biases(std::span<const model::MlpWeights> experts, Vector<const float> model::MlpWeights::*bias,
                          ExpertBegin begin, std::size_t first, Rows<float> out) {
-  if (experts.front().*bias == nullptr) return;
+  if (!(experts.front().*bias)) return;
   biases_.clear();
   for_each_piece(begin, first, first + out.rows, [&](std::size_t expert, std::size_t, std::size_t count) {
-    biases_.insert(biases_.end(), count, experts[expert].*bias);
+    biases_.insert(biases_.end(), count, (experts[expert].*bias).data);
   });
   cpu::add_biases(stream_, out, {biases_.data(), biases_.size()});
 }

@@ -37,7 +37,7 @@ class Experts {
   template <class Finish>
   void for_each_part(const model::MlpWeights& weights, Rows<const bf16> x, Finish&& finish);
   void activate(const model::MlpWeights& shape, Rows<const float> gate_up, Rows<bf16> inner);
-  void add_biases(std::span<const model::MlpWeights> experts, const float* model::MlpWeights::*bias,
+  void add_biases(std::span<const model::MlpWeights> experts, Vector<const float> model::MlpWeights::*bias,
                   std::span<const std::uint32_t> begin, std::size_t first, Rows<float> out);
 
   Stream& stream_;

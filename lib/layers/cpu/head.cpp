@@ -23,7 +23,7 @@ void Head::keep(Rows<const float> hidden, std::span<const std::uint32_t> wanted)
   for (std::size_t from = 0, to = 0; from < wanted.size(); from = to) {
     expect(wanted[from] < hidden.rows, "step: logit rows are rows of the step");
     for (to = from + 1; to < wanted.size() && wanted[to] == wanted[to - 1] + 1;) ++to;
-    rms_norm(stream_, hidden.range(wanted[from], to - from), {weights_.final_norm, hidden.width}, config_.norm_eps,
+    rms_norm(stream_, hidden.range(wanted[from], to - from), weights_.final_norm, config_.norm_eps,
              normed.range(from, to - from), {});
   }
 }

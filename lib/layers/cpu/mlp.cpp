@@ -11,7 +11,7 @@ namespace moemill::cpu {
 template <class Finish>
 void Experts::for_each_part(const model::MlpWeights& weights, Rows<const bf16> x, Finish&& finish) {
   if (weights.width == 0) return;
-  expect(weights.gate_up_bias == nullptr && weights.down_bias == nullptr, "mlp: only routed experts have biases");
+  expect(!weights.gate_up_bias && !weights.down_bias, "mlp: only routed experts have biases");
   const std::size_t inner_width = weights.gate_up.n, hidden = weights.down.n, width = weights.width;
   const std::size_t most = std::min(x.rows, layers::mlp_piece_rows({inner_width, width, hidden}));
   gate_up_.reserve(most * inner_width), inner_.reserve(most * width), down_.reserve(most * hidden);

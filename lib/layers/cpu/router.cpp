@@ -170,13 +170,12 @@ void Router::run_logits(const model::MoeWeights& weights, Rows<const float> rows
     gemm_in_one_chain(stream_, rows, rest, part);
     add_rows(stream_, logits, part);
   }
-  if (weights.router_bias) add_bias(stream_, logits, {weights.router_bias, logits.width});
+  if (weights.router_bias) add_bias(stream_, logits, weights.router_bias);
 }
 
 void Router::route(const model::MoeWeights& weights, LayerId layer, Rows<GlobalExpert> picks,
                    Rows<float> pick_weights) {
-  cpu::route(stream_, moe_, {weights.selection_bias, moe_.experts}, scores_.rows(rows_, moe_.experts), picks,
-             pick_weights);
+  cpu::route(stream_, moe_, weights.selection_bias, scores_.rows(rows_, moe_.experts), picks, pick_weights);
   std::uint64_t* counts = counts_.data() + counted_[static_cast<std::size_t>(layer.value)];
   for (std::size_t r = 0; r < picks.rows; ++r) {
     for (std::size_t p = 0; p < picks.width; ++p) ++counts[picks.row(r)[p].value];

@@ -33,8 +33,8 @@ class CpuLayout {
 
   // 64-byte aligned.
   template <class T>
-  T* take(std::uint64_t count) {
-    return reinterpret_cast<T*>(take_bytes(count * sizeof(T)));
+  Vector<T> take(std::uint64_t count) {
+    return {reinterpret_cast<T*>(take_bytes(count * sizeof(T))), count};
   }
   Place take(std::uint32_t k, std::uint32_t n) { return take({nullptr, k, n}); }
   // Keeps the stored codes if it can. FP8 needs scales over the same number of inputs in all parts, which is a

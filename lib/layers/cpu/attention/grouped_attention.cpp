@@ -91,8 +91,8 @@ void GroupedAttention::project(const Job& job, Rows<const float> normed) {
   gemm(stream_, normed, weights.k, key);
   gemm(stream_, normed, weights.v, value);
   add_bias_of(weights.q_bias, query), add_bias_of(weights.k_bias, key), add_bias_of(weights.v_bias, value);
-  norm(query, gqa_.heads, weights.q_norm);
-  norm(key, gqa_.kv_heads, weights.k_norm);
+  norm(query, weights.q_norm);
+  norm(key, weights.k_norm);
   if (gqa_.clip != 0) {
     clamp_rows(stream_, query, gqa_.clip);
     clamp_rows(stream_, kv, gqa_.clip);
@@ -102,18 +102,16 @@ void GroupedAttention::project(const Job& job, Rows<const float> normed) {
   rotate(stream_, {key.columns(0, rope_dim_), gqa_.kv_heads, gqa_.head_dim}, cosine, sine, pairs_);
 }
 
-void GroupedAttention::add_bias_of(const float* bias, Rows<float> x) {
-  if (bias != nullptr) add_bias(stream_, x, {bias, x.width});
+void GroupedAttention::add_bias_of(Vector<const float> bias, Rows<float> x) {
+  if (bias) add_bias(stream_, x, bias);
 }
 
-void GroupedAttention::norm(Rows<float> x, std::size_t heads, const float* weight) {
-  if (gqa_.qk_norm == model::QkNorm::None) return;
+void GroupedAttention::norm(Rows<float> x, Vector<const float> weight) {
+  if (!weight) return;
   const PassScope scope(stream_.passes(), Pass::Norms);
-  const bool together = gqa_.qk_norm == model::QkNorm::AllHeads;
-  const std::size_t norms = together ? 1 : heads, width = together ? heads * gqa_.head_dim : gqa_.head_dim;
-  for (std::size_t h = 0; h < norms; ++h) {
-    const Rows<float> head = x.columns(h * width, width);
-    rms_norm(stream_, head, {weight, width}, norm_eps_, {}, head);
+  for (std::size_t first = 0; first < x.width; first += weight.size) {
+    const Rows<float> part = x.columns(first, weight.size);
+    rms_norm(stream_, part, weight, norm_eps_, {}, part);
   }
 }
 
@@ -199,7 +197,7 @@ void GroupedAttention::follow(const Job& job, const Walk& walk, const bf16* afte
     last[r] = walk.tile->first_position + static_cast<std::uint32_t>(r / heads);
     first[r] = job.window && last[r] >= job.window ? last[r] - job.window + 1 : 0;
   }
-  Vector<const float> sinks(job.weights.sinks, gqa_.heads);
+  Vector<const float> sinks = job.weights.sinks;
   if (sinks) sinks = sinks.range(walk.kv_head * heads, heads);
   attention_begin(stream_, tile, sinks);
   Walk at = walk;

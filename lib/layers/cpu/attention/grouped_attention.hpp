@@ -62,8 +62,9 @@ class GroupedAttention {
   };
 
   void project(const Job& job, Rows<const float> normed);
-  void add_bias_of(const float* bias, Rows<float> x);  // nothing where the model has none
-  void norm(Rows<float> x, std::size_t heads, const float* weight);
+  void add_bias_of(Vector<const float> bias, Rows<float> x);  // nothing where the model has none
+  // Norms every weight.size values of a row; nothing where the model has no such norm.
+  void norm(Rows<float> x, Vector<const float> weight);
   void append(const Job& job);
 
   Walk walk_of(const Job& job, std::size_t index) const;

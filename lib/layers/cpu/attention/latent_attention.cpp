@@ -54,8 +54,7 @@ void LatentAttention::append(const Job& job, Rows<const bf16> normed) {
   const Rows<float> kv = low_.rows(rows, width), key = kv.columns(latent, mla_.qk_rope_dim);
   const Rows<bf16> rounded = low_rounded_.rows(rows, width);
   gemm(stream_, normed, job.weights.kv_a, kv);
-  rms_norm(stream_, kv.columns(0, latent), {job.weights.kv_a_norm, latent}, mla_.latent_norm_eps,
-           rounded.columns(0, latent), {});
+  rms_norm(stream_, kv.columns(0, latent), job.weights.kv_a_norm, mla_.latent_norm_eps, rounded.columns(0, latent), {});
   rotate(stream_, {key, 1, 0}, job.plan.cosine(), job.plan.sine(), pairs_);
   round_rows(stream_, key, rounded.columns(latent, mla_.qk_rope_dim));
   const Rows<bf16> cache = cache_.layer(job.layer);
@@ -73,7 +72,7 @@ void LatentAttention::project_queries(const Job& job, Rows<const bf16> normed) {
     const Rows<float> low = low_.rows(rows, mla_.q_lora_rank);
     const Rows<bf16> rounded = low_rounded_.rows(rows, mla_.q_lora_rank);
     gemm(stream_, normed, weights.q_a, low);
-    rms_norm(stream_, low, {weights.q_a_norm, low.width}, mla_.latent_norm_eps, rounded, {});
+    rms_norm(stream_, low, weights.q_a_norm, mla_.latent_norm_eps, rounded, {});
     gemm(stream_, rounded, weights.q_b, all);
   }
   rotate(stream_, {all.columns(mla_.qk_nope_dim, mla_.qk_rope_dim), mla_.heads, key_width()}, job.plan.cosine(),
