@@ -11,8 +11,9 @@
 namespace moemill::app {
 
 int version(const Words& words) {
-  Options options("moemill version",
-                  "Version, commit, compiler, libraries, and the kernel bodies that this CPU runs fastest and can run.");
+  Options options(
+      "moemill version",
+      "Version, commit, compiler, libraries, and the kernel bodies that this CPU runs fastest and can run.");
   if (!options.parse(words)) return 0;
   std::string bodies;
   for (cpu::Isa isa : cpu::all_isas)

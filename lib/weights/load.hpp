@@ -31,7 +31,8 @@ struct EmptyWeights {
 };
 
 template <class Layout>
-std::uint64_t measure(const ModelConfig& stored, const Placement& placement, DomainRank rank, Layout counting = Layout()) {
+std::uint64_t measure(const ModelConfig& stored, const Placement& placement, DomainRank rank,
+                      Layout counting = Layout()) {
   return Loader(stored, counting, PlanWriter(nullptr, nullptr)).walk(placement, rank).bytes;
 }
 

@@ -54,7 +54,7 @@ TEST_CASE("time of a row" * doctest::skip()) {
         double start = thread_seconds();
         for (int i = 0; i < 5; ++i) sampler.sample(view, 0, requests, results);
         MESSAGE(cpu::name(cpu::best_isa()) << " vocabulary " << vocabulary << " spread " << spread << " " << kind.name
-                                        << ": " << (thread_seconds() - start) / (5.0 * rows) * 1e6 << " us a row");
+                                           << ": " << (thread_seconds() - start) / (5.0 * rows) * 1e6 << " us a row");
       }
     }
   }

@@ -19,8 +19,8 @@ constexpr std::uint32_t proof_inputs = 557, proof_outputs = 70;
 constexpr std::size_t proof_rows = 20;
 constexpr std::uint32_t coded_inputs = 96, coded_outputs = 64;
 
-// Of three vectors in turn, one has values of all exponents but the largest, one values near 1, and one values whose
-// products are near the smallest normal number.
+// Vectors have values of all exponents but the largest, values near 1, and values whose products are near the smallest
+// normal number, in turn.
 bf16 proof_value(std::uint64_t key, std::size_t vector, std::size_t at) {
   const std::uint32_t bits = philox(key, vector << 32 | at)[0], high = bits >> 16;
   std::uint32_t exponent = high % 188;

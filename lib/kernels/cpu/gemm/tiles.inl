@@ -21,6 +21,23 @@ struct TileArguments {
   float* sums;  // sums_bytes of scratch
 };
 
+// A tile of C comes to scratch and goes back.
+template <int Rows, int Vectors>
+INLINE void tile_in(const TileArguments& t) {
+#pragma GCC unroll 32
+  for (int i = 0; i < Rows * Vectors; ++i) {
+    const float* from = t.c + static_cast<std::size_t>(i / Vectors) * t.c_stride + 16 * (i % Vectors);
+    store(t.sums + i * 16, t.first ? splat(0.0f) : load(from));
+  }
+}
+template <int Rows, int Vectors>
+INLINE void tile_out(const TileArguments& t) {
+#pragma GCC unroll 32
+  for (int i = 0; i < Rows * Vectors; ++i) {
+    store(t.c + static_cast<std::size_t>(i / Vectors) * t.c_stride + 16 * (i % Vectors), load(t.sums + i * 16));
+  }
+}
+
 // Rows x (16 * Vectors) of C over one K block. A half of a group adds up in registers; the sums of the even half and
 // the tile of C wait in L1.
 template <int Rows, int Vectors, Weights weights>
@@ -28,14 +45,7 @@ void gemm_tile(const TileArguments& t) {
   static_assert(2 * Rows * Vectors * 16 * sizeof(float) <= sums_bytes);
   float* total = t.sums;
   float* even = total + Rows * Vectors * 16;
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) {
-      store(total + (i * Vectors + v) * 16,
-            t.first ? splat(0.0f) : load(t.c + static_cast<std::size_t>(i) * t.c_stride + 16 * v));
-    }
-  }
+  tile_in<Rows, Vectors>(t);
   const RowValue* a = t.a;
   const char* w = t.w;
   const char* next = t.next;
@@ -86,13 +96,7 @@ void gemm_tile(const TileArguments& t) {
       }
     }
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) {
-      store(t.c + static_cast<std::size_t>(i) * t.c_stride + 16 * v, load(total + (i * Vectors + v) * 16));
-    }
-  }
+  tile_out<Rows, Vectors>(t);
 }
 
 using GemmTile = void (*)(const TileArguments&);
