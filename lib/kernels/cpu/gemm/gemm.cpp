@@ -1,6 +1,7 @@
 #include "kernels/gemm.hpp"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
@@ -33,16 +34,24 @@ struct Piece {
   }
 };
 
-// The product with weights: rows are rounded to bf16 and packed as the body reads them.
-struct Rounded {
+// The product with weights: rows are packed as the body reads them, fp32 rows in two parts.
+struct Packed {
   const Bodies& bodies;
   const GemmBody& body;
 
+  template <class T>
+  static constexpr int parts = std::is_same_v<T, float> ? 2 : 1;
   std::size_t row_bytes() const { return body.row_bytes; }
-  void pack_row(const bf16* in, std::size_t inputs, std::byte* out) const { body.pack_row(in, inputs, out); }
-  void pack_row(const float* in, std::size_t inputs, std::byte* out) const {
+  void pack_row(const bf16* in, std::size_t inputs, int, std::byte* out) const { body.pack_row(in, inputs, out); }
+  void pack_row(const float* in, std::size_t inputs, int part, std::byte* out) const {
     bf16 rounded[block_inputs];
     bodies.round(in, inputs, rounded);
+    if (part == 1) {
+      float rest[block_inputs];
+      bodies.widen(rounded, inputs, rest);
+      for (std::size_t i = 0; i < inputs; ++i) rest[i] = in[i] - rest[i];
+      bodies.round(rest, inputs, rounded);
+    }
     body.pack_row(rounded, inputs, out);
   }
   void block(const GemmBlock& g) const { body.block(g); }
@@ -52,8 +61,10 @@ struct Rounded {
 struct Exact {
   const Bodies& bodies;
 
+  template <class T>
+  static constexpr int parts = 1;
   std::size_t row_bytes() const { return chain_row_values * sizeof(float); }
-  void pack_row(const float* in, std::size_t inputs, std::byte* out) const {
+  void pack_row(const float* in, std::size_t inputs, int, std::byte* out) const {
     auto* to = reinterpret_cast<float*>(out);
     std::copy_n(in, inputs, to);
     std::fill(to + inputs, to + round_up(inputs, group_inputs), 0.0f);
@@ -62,13 +73,13 @@ struct Exact {
 };
 
 template <class Product, class T>
-void pack_rows(const Product& product, const Piece<T>& piece, const KBlock& block, std::byte* out) {
+void pack_rows(const Product& product, const Piece<T>& piece, const KBlock& block, int part, std::byte* out) {
   const Rows<const T>& a = piece.problem->a;
   const std::uint32_t* index = piece.problem->index.data;
   const std::size_t inputs = std::min<std::size_t>(2 * block.pairs, piece.problem->w.k - block.first_input);
   for (std::size_t i = 0; i < piece.rows; ++i) {
     const std::size_t row = index ? index[piece.first_row + i] : piece.first_row + i;
-    product.pack_row(a.row(row) + block.first_input, inputs, out + i * product.row_bytes());
+    product.pack_row(a.row(row) + block.first_input, inputs, part, out + i * product.row_bytes());
   }
 }
 
@@ -91,9 +102,11 @@ void run_piece(const Product& product, const Piece<T>& piece, const std::byte* a
   const Matrix& w = piece.problem->w;
   std::byte* packed = scratch + gemm_scratch_bytes;
   const std::size_t blocks = blocks_of(w.k);
-  for (std::size_t b = 0; b < blocks; ++b) {
+  constexpr int parts = Product::template parts<T>;
+  for (std::size_t i = 0; i < parts * blocks; ++i) {
+    const std::size_t b = i / parts;
     const KBlock block = k_block(w.k, w.n, b);
-    pack_rows(product, piece, block, packed);
+    pack_rows(product, piece, block, static_cast<int>(i % parts), packed);
     GemmBlock g;
     g.a = packed;
     g.rows = piece.rows;
@@ -103,8 +116,8 @@ void run_piece(const Product& product, const Piece<T>& piece, const std::byte* a
     g.last_columns = std::min<std::size_t>(panel_columns, w.n - (piece.last_panel - 1) * panel_columns);
     g.c = piece.problem->c.row(piece.first_row) + piece.first_panel * panel_columns;
     g.c_stride = piece.problem->c.stride;
-    g.first = b == 0;
-    g.next = b + 1 < blocks ? piece.data(b + 1) : after;
+    g.first = i == 0;
+    g.next = i + 1 < parts * blocks ? piece.data((i + 1) / parts) : after;
     g.scratch = scratch;
     product.block(g);
   }
@@ -140,7 +153,6 @@ template <class T>
 std::size_t total_cost(std::span<const GemmProblem<T>> problems) {
   std::size_t total = 0;
   for (const GemmProblem<T>& problem : problems) {
-    expect(problem.a.width == problem.w.k && problem.c.width == problem.w.n, "gemm: rows have the matrix's widths");
     const std::size_t chunks = divide_up(problem.c.rows, chunk_rows);
     for (std::size_t c = 0; c < chunks; ++c) {
       const std::size_t rows = problem.c.rows * (c + 1) / chunks - problem.c.rows * c / chunks;
@@ -152,6 +164,11 @@ std::size_t total_cost(std::span<const GemmProblem<T>> problems) {
 
 template <class Product, class T>
 void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>> problems) {
+  for (const GemmProblem<T>& problem : problems) {
+    expect(problem.a.width == problem.w.k && problem.c.width == problem.w.n, "gemm: rows have the matrix's widths");
+    expect(problem.c.rows == (problem.index ? problem.index.size : problem.a.rows),
+           "gemm: every row of C has one of A");
+  }
   const std::size_t total = total_cost(problems);
   if (total == 0) return;
   const auto threads = static_cast<std::size_t>(stream.team().size());
@@ -171,27 +188,27 @@ void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>>
 }
 
 template <class T>
-void run_rounded(Stream& stream, std::span<const GemmProblem<T>> problems) {
+void run_packed(Stream& stream, std::span<const GemmProblem<T>> problems) {
   for (const GemmProblem<T>& problem : problems) {
     expect(stream.reads(problem.w.order), "gemm: the matrix has the order of pairs that the body reads");
   }
-  run(stream, Rounded{stream.bodies(), stream.gemm_body()}, problems);
+  run(stream, Packed{stream.bodies(), stream.gemm_body()}, problems);
 }
 
 }  // namespace
 
 void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c) {
   const GemmProblem<bf16> problem{a, w, c, {}};
-  run_rounded<bf16>(stream, {&problem, 1});
+  run_packed<bf16>(stream, {&problem, 1});
 }
 
 void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
   const GemmProblem<float> problem{a, w, c, {}};
-  run_rounded<float>(stream, {&problem, 1});
+  run_packed<float>(stream, {&problem, 1});
 }
 
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems) { run_rounded(stream, problems); }
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems) { run_rounded(stream, problems); }
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems) { run_packed(stream, problems); }
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems) { run_packed(stream, problems); }
 
 void gemm_in_one_chain(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
   expect(w.format == Format::Bf16, "gemm: the chain's weights are bf16");
