@@ -1,15 +1,14 @@
 // C[m, n] = A[m, k] * W[k, n] with W prepacked, each weight a bf16 value whatever its format, and C in fp32.
 //
-// Definition of every output, on every instruction set. A is bf16. Inputs are taken in groups of 32 from 0, the last
+// Definition of every output, on every instruction set. Inputs are taken in groups of 32 from 0, the last
 // one filled up with zeros (+0 * +0 is added like any other product). In a group, E is a chain of fused multiply-adds
 // over its even inputs, ascending, from +0, and O the same over its odd ones; then C = C + (E + O), from +0. Everything
 // rounds to nearest even, and subnormal operands and results count as zeros of their sign
 // (system/machine/flush_subnormals.hpp). So no number of rows, no split by columns, no instruction set and no thread
 // count changes a bit, and the matrix units of x86 follow it: tdpbf16ps does a group, vdpbf16ps two inputs.
 //
-// Rows in fp32 count as two bf16 rows, at twice the cost: the rounded values, and what they leave over, rounded. Each
-// block of 512 inputs adds the groups of the first and then those of the second to C. Where one rounding is enough, the
-// caller rounds.
+// Rows in fp32 enter the same sums unrounded, by fused multiply-adds on every unit: for the router, whose picks turn on
+// small differences, and for what attention has not rounded yet. Where one rounding is harmless, the caller rounds.
 #pragma once
 
 #include <cstddef>
@@ -40,10 +39,5 @@ void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c);
 // of an attention. Problems without rows are skipped.
 void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems);
 void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems);
-
-// The router's product, whose picks turn on small differences. Rows stay in fp32, W is bf16 in any order of pairs, and
-// every output is one chain of fused multiply-adds over all inputs, ascending, from +0; the last group of 32 inputs is
-// filled up with zeros.
-void gemm_in_one_chain(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c);
 
 }  // namespace moemill::cpu

@@ -19,6 +19,8 @@ namespace {
 
 #include "kernels/cpu/gemm/amx.inl"
 
+#include "kernels/cpu/gemm/amx_exact.inl"
+
 void hold(bool rule) {
   if (!rule) std::abort();
 }
@@ -94,7 +96,8 @@ class EmulatedTiles {
 
 namespace moemill::test {
 
+const cpu::ExactGemm exact_gemm = cpu::exact_gemm;
 const cpu::GemmBody emulated_amx_gemm = {cpu::PairOrder::Successive, cpu::row_bytes, cpu::pack_row,
-                                         cpu::gemm_block<cpu::EmulatedTiles>};
+                                         cpu::gemm_block<cpu::EmulatedTiles>, &exact_gemm};
 
 }  // namespace moemill::test

@@ -88,13 +88,16 @@ std::vector<float> product(const Unit& unit, int threads, Rows<const T> a, const
 }
 
 // kernels/gemm.hpp's definition of one output; a: k values, w: k weights.
-inline float defined_output(std::span<const bf16> a, std::span<const bf16> w) {
+inline float as_float(bf16 x) { return to_float(x); }
+inline float as_float(float x) { return x; }
+template <class T>
+float defined_output(std::span<const T> a, std::span<const bf16> w) {
   const FlushSubnormals flush;
   float c = 0;
   for (std::size_t first = 0; first < a.size(); first += 32) {
     float sums[2] = {0, 0};
     for (std::size_t i = first; i < first + 32; ++i) {
-      const float x = i < a.size() ? to_float(a[i]) : 0, y = i < a.size() ? to_float(w[i]) : 0;
+      const float x = i < a.size() ? as_float(a[i]) : 0, y = i < a.size() ? to_float(w[i]) : 0;
       sums[i % 2] = std::fma(x, y, sums[i % 2]);
     }
     c = c + (sums[0] + sums[1]);

@@ -80,8 +80,16 @@ struct GemmBlock {
 constexpr std::size_t widened_panel_bytes = block_inputs * panel_columns * sizeof(float);
 constexpr std::size_t sums_bytes = 8192;
 constexpr std::size_t gemm_scratch_bytes = widened_panel_bytes + sums_bytes;
-// Row stride of A for the chain: no multiple of 4 KiB, so that rows share no cache set.
-constexpr std::size_t chain_row_values = block_inputs + 16;
+// The product with weights of fp32 rows, by fused multiply-adds. Fields as in GemmBody.
+struct ExactGemm {
+  std::size_t row_bytes;
+  void (*pack_row)(const float* in, std::size_t inputs, std::byte* out);
+  void (*block)(const GemmBlock& block);
+};
+extern const ExactGemm plain_exact_gemm;
+extern const ExactGemm avx2_exact_gemm;
+extern const ExactGemm avx512_exact_gemm;
+extern const ExactGemm amx_exact_gemm;  // by AVX-512, for the order of pairs that tiles read
 
 // The product with weights, in one instruction set's way.
 struct GemmBody {
@@ -90,6 +98,7 @@ struct GemmBody {
   // One row of A in a K block, padded with zeros to whole groups.
   void (*pack_row)(const bf16* in, std::size_t inputs, std::byte* out);
   void (*block)(const GemmBlock& block);
+  const ExactGemm* exact;  // for fp32 rows, reading the same order
 };
 extern const GemmBody plain_gemm;  // reads both orders
 extern const GemmBody avx2_gemm;
@@ -98,8 +107,6 @@ extern const GemmBody avx512_bf16_gemm;
 extern const GemmBody amx_gemm;
 
 struct Bodies {
-  // The router's product: rows of A are fp32 in the order of k, each output is one ascending chain (kernels/gemm.hpp).
-  void (*chain_block)(const GemmBlock& block);
   // One row each; n is its width.
   void (*widen)(const bf16* in, std::size_t n, float* out);
   void (*round)(const float* in, std::size_t n, bf16* out);

@@ -16,8 +16,6 @@ namespace {
 
 #include "kernels/cpu/attention_pages_bodies.inl"
 
-#include "kernels/cpu/chain_bodies.inl"
-
 #include "kernels/cpu/bodies_table.inl"
 
 }  // namespace

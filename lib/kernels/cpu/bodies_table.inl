@@ -1,7 +1,7 @@
 // The including file's functions in the order of Bodies.
 constexpr Bodies table = {
-    chain_block,     widen,
-    round,           add,
+    widen,           round,
+    add,
     add_scaled,      dot,
     rms_norm,        rotate_adjacent,
     rotate_halves,   swiglu,

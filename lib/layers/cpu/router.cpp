@@ -164,10 +164,10 @@ void Router::run_logits(const model::MoeWeights& weights, Rows<const float> rows
   rows_ = rows.rows;
   reserve(rows_);
   const Rows<float> logits = scores_.rows(rows_, moe_.experts), part = part_.rows(rows_, moe_.experts);
-  gemm_in_one_chain(stream_, rows, weights.router, logits);
+  gemm(stream_, rows, weights.router, logits);
   for (const Matrix& rest : weights.router_rest) {
     if (rest.data == nullptr) continue;
-    gemm_in_one_chain(stream_, rows, rest, part);
+    gemm(stream_, rows, rest, part);
     add_rows(stream_, logits, part);
   }
   if (weights.router_bias) add_bias(stream_, logits, weights.router_bias);

@@ -10,6 +10,10 @@ INLINE void store_row_group(const bf16* in, RowValue* out) {
   store(out + 16, floats(both & splat(0xffff0000u)));
 }
 
+INLINE void store_row_group(const float* in, RowValue* out) {
+  for (std::size_t i = 0; i < group_inputs; ++i) out[i % 2 * 16 + i / 2] = in[i];
+}
+
 enum class Weights { Packed, Widened };
 constexpr Weights decoded_weights = Weights::Widened;
 

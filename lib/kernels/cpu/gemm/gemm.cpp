@@ -1,7 +1,6 @@
 #include "kernels/gemm.hpp"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
@@ -34,52 +33,14 @@ struct Piece {
   }
 };
 
-// The product with weights: rows are packed as the body reads them, fp32 rows in two parts.
-struct Packed {
-  const Bodies& bodies;
-  const GemmBody& body;
-
-  template <class T>
-  static constexpr int parts = std::is_same_v<T, float> ? 2 : 1;
-  std::size_t row_bytes() const { return body.row_bytes; }
-  void pack_row(const bf16* in, std::size_t inputs, int, std::byte* out) const { body.pack_row(in, inputs, out); }
-  void pack_row(const float* in, std::size_t inputs, int part, std::byte* out) const {
-    bf16 rounded[block_inputs];
-    bodies.round(in, inputs, rounded);
-    if (part == 1) {
-      float rest[block_inputs];
-      bodies.widen(rounded, inputs, rest);
-      for (std::size_t i = 0; i < inputs; ++i) rest[i] = in[i] - rest[i];
-      bodies.round(rest, inputs, rounded);
-    }
-    body.pack_row(rounded, inputs, out);
-  }
-  void block(const GemmBlock& g) const { body.block(g); }
-};
-
-// The router's product: fp32 rows as they are.
-struct Exact {
-  const Bodies& bodies;
-
-  template <class T>
-  static constexpr int parts = 1;
-  std::size_t row_bytes() const { return chain_row_values * sizeof(float); }
-  void pack_row(const float* in, std::size_t inputs, int, std::byte* out) const {
-    auto* to = reinterpret_cast<float*>(out);
-    std::copy_n(in, inputs, to);
-    std::fill(to + inputs, to + round_up(inputs, group_inputs), 0.0f);
-  }
-  void block(const GemmBlock& g) const { bodies.chain_block(g); }
-};
-
 template <class Product, class T>
-void pack_rows(const Product& product, const Piece<T>& piece, const KBlock& block, int part, std::byte* out) {
+void pack_rows(const Product& product, const Piece<T>& piece, const KBlock& block, std::byte* out) {
   const Rows<const T>& a = piece.problem->a;
   const std::uint32_t* index = piece.problem->index.data;
   const std::size_t inputs = std::min<std::size_t>(2 * block.pairs, piece.problem->w.k - block.first_input);
   for (std::size_t i = 0; i < piece.rows; ++i) {
     const std::size_t row = index ? index[piece.first_row + i] : piece.first_row + i;
-    product.pack_row(a.row(row) + block.first_input, inputs, part, out + i * product.row_bytes());
+    product.pack_row(a.row(row) + block.first_input, inputs, out + i * product.row_bytes);
   }
 }
 
@@ -102,11 +63,9 @@ void run_piece(const Product& product, const Piece<T>& piece, const std::byte* a
   const Matrix& w = piece.problem->w;
   std::byte* packed = scratch + gemm_scratch_bytes;
   const std::size_t blocks = blocks_of(w.k);
-  constexpr int parts = Product::template parts<T>;
-  for (std::size_t i = 0; i < parts * blocks; ++i) {
-    const std::size_t b = i / parts;
+  for (std::size_t b = 0; b < blocks; ++b) {
     const KBlock block = k_block(w.k, w.n, b);
-    pack_rows(product, piece, block, static_cast<int>(i % parts), packed);
+    pack_rows(product, piece, block, packed);
     GemmBlock g;
     g.a = packed;
     g.rows = piece.rows;
@@ -116,8 +75,8 @@ void run_piece(const Product& product, const Piece<T>& piece, const std::byte* a
     g.last_columns = std::min<std::size_t>(panel_columns, w.n - (piece.last_panel - 1) * panel_columns);
     g.c = piece.problem->c.row(piece.first_row) + piece.first_panel * panel_columns;
     g.c_stride = piece.problem->c.stride;
-    g.first = i == 0;
-    g.next = i + 1 < parts * blocks ? piece.data((i + 1) / parts) : after;
+    g.first = b == 0;
+    g.next = b + 1 < blocks ? piece.data(b + 1) : after;
     g.scratch = scratch;
     product.block(g);
   }
@@ -162,17 +121,23 @@ std::size_t total_cost(std::span<const GemmProblem<T>> problems) {
   return total;
 }
 
-template <class Product, class T>
-void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>> problems) {
+// The body for rows of a type.
+const GemmBody& product_of(Stream& stream, const bf16*) { return stream.gemm_body(); }
+const ExactGemm& product_of(Stream& stream, const float*) { return *stream.gemm_body().exact; }
+
+template <class T>
+void run(Stream& stream, std::span<const GemmProblem<T>> problems) {
   for (const GemmProblem<T>& problem : problems) {
     expect(problem.a.width == problem.w.k && problem.c.width == problem.w.n, "gemm: rows have the matrix's widths");
+    expect(stream.reads(problem.w.order), "gemm: the matrix has the order of pairs that the body reads");
     expect(problem.c.rows == (problem.index ? problem.index.size : problem.a.rows),
            "gemm: every row of C has one of A");
   }
+  const auto& product = product_of(stream, static_cast<const T*>(nullptr));
   const std::size_t total = total_cost(problems);
   if (total == 0) return;
   const auto threads = static_cast<std::size_t>(stream.team().size());
-  const std::size_t scratch_bytes = gemm_scratch_bytes + packed_rows * product.row_bytes();
+  const std::size_t scratch_bytes = gemm_scratch_bytes + packed_rows * product.row_bytes;
   auto share = [&](std::size_t begin, std::size_t end, int thread) {
     std::byte* scratch = stream.scratch(thread, scratch_bytes);
     for (std::size_t part = begin; part < end; ++part) {
@@ -187,33 +152,19 @@ void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>>
   stream.team().parallel_for(threads, 1, share);
 }
 
-template <class T>
-void run_packed(Stream& stream, std::span<const GemmProblem<T>> problems) {
-  for (const GemmProblem<T>& problem : problems) {
-    expect(stream.reads(problem.w.order), "gemm: the matrix has the order of pairs that the body reads");
-  }
-  run(stream, Packed{stream.bodies(), stream.gemm_body()}, problems);
-}
-
 }  // namespace
 
 void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c) {
   const GemmProblem<bf16> problem{a, w, c, {}};
-  run_packed<bf16>(stream, {&problem, 1});
+  run<bf16>(stream, {&problem, 1});
 }
 
 void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
   const GemmProblem<float> problem{a, w, c, {}};
-  run_packed<float>(stream, {&problem, 1});
+  run<float>(stream, {&problem, 1});
 }
 
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems) { run_packed(stream, problems); }
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems) { run_packed(stream, problems); }
-
-void gemm_in_one_chain(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
-  expect(w.format == Format::Bf16, "gemm: the chain's weights are bf16");
-  const GemmProblem<float> problem{a, w, c, {}};
-  run<Exact, float>(stream, Exact{stream.bodies()}, {&problem, 1});
-}
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems) { run(stream, problems); }
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems) { run(stream, problems); }
 
 }  // namespace moemill::cpu

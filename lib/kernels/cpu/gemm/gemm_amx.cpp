@@ -20,6 +20,8 @@ namespace {
 
 #include "kernels/cpu/gemm/amx.inl"
 
+#include "kernels/cpu/gemm/amx_exact.inl"
+
 // The instructions. A tile's number is part of one, and g++ 12 wants it written out.
 struct AmxTiles {
   void configure(const TileConfig& config) { _tile_loadconfig(&config); }
@@ -59,6 +61,7 @@ struct AmxTiles {
 
 }  // namespace
 
-const GemmBody amx_gemm = {PairOrder::Successive, row_bytes, pack_row, gemm_block<AmxTiles>};
+const ExactGemm amx_exact_gemm = exact_gemm;
+const GemmBody amx_gemm = {PairOrder::Successive, row_bytes, pack_row, gemm_block<AmxTiles>, &amx_exact_gemm};
 
 }  // namespace moemill::cpu

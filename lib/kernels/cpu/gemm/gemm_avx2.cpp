@@ -20,6 +20,8 @@ namespace {
 
 }  // namespace
 
-const GemmBody avx2_gemm = gemm_body;
+const ExactGemm avx2_exact_gemm = {row_values * sizeof(RowValue), pack_row<float>, gemm_block};
+const GemmBody avx2_gemm = {PairOrder::EvenThenOdd, row_values * sizeof(RowValue), pack_row<bf16>, gemm_block,
+                            &avx2_exact_gemm};
 
 }  // namespace moemill::cpu

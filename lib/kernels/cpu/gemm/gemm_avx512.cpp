@@ -26,6 +26,8 @@ namespace {
 
 }  // namespace
 
-const GemmBody avx512_gemm = gemm_body;
+const ExactGemm avx512_exact_gemm = {row_values * sizeof(RowValue), pack_row<float>, gemm_block};
+const GemmBody avx512_gemm = {PairOrder::EvenThenOdd, row_values * sizeof(RowValue), pack_row<bf16>, gemm_block,
+                            &avx512_exact_gemm};
 
 }  // namespace moemill::cpu

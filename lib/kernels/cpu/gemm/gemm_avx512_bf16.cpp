@@ -27,6 +27,7 @@ namespace {
 
 }  // namespace
 
-const GemmBody avx512_bf16_gemm = gemm_body;
+const GemmBody avx512_bf16_gemm = {PairOrder::EvenThenOdd, row_values * sizeof(RowValue), pack_row<bf16>, gemm_block,
+                                   &avx512_exact_gemm};
 
 }  // namespace moemill::cpu

@@ -52,17 +52,23 @@ void block(const GemmBlock& g) {
   }
 }
 
-void pack_row(const bf16* in, std::size_t inputs, std::byte* out) {
+float value(bf16 x) { return to_float(x); }
+float value(float x) { return x; }
+
+template <class T>
+void pack_row(const T* in, std::size_t inputs, std::byte* out) {
   auto* to = reinterpret_cast<float*>(out);
   for (std::size_t first = 0; first < inputs; first += group_inputs) {
     for (std::size_t i = 0; i < group_inputs; ++i) {
-      to[first + i % 2 * group_inputs / 2 + i / 2] = first + i < inputs ? to_float(in[first + i]) : 0.0f;
+      to[first + i % 2 * group_inputs / 2 + i / 2] = first + i < inputs ? value(in[first + i]) : 0.0f;
     }
   }
 }
 
 }  // namespace
 
-const GemmBody plain_gemm = {PairOrder::EvenThenOdd, row_values * sizeof(float), pack_row, block};
+const ExactGemm plain_exact_gemm = {row_values * sizeof(float), pack_row<float>, block};
+const GemmBody plain_gemm = {PairOrder::EvenThenOdd, row_values * sizeof(float), pack_row<bf16>, block,
+                             &plain_exact_gemm};
 
 }  // namespace moemill::cpu

@@ -316,15 +316,14 @@ void gemm_block(const GemmBlock& g) {
   }
 }
 
-void pack_row(const bf16* in, std::size_t inputs, std::byte* out) {
+template <class T>
+void pack_row(const T* in, std::size_t inputs, std::byte* out) {
   auto* to = reinterpret_cast<RowValue*>(out);
   std::size_t i = 0;
   for (; i + group_inputs <= inputs; i += group_inputs, to += group_pairs * pair_row_values)
     store_row_group(in + i, to);
   if (i == inputs) return;
-  bf16 last[group_inputs] = {};
+  T last[group_inputs] = {};
   for (std::size_t j = i; j < inputs; ++j) last[j - i] = in[j];
   store_row_group(last, to);
 }
-
-constexpr GemmBody gemm_body = {PairOrder::EvenThenOdd, row_values * sizeof(RowValue), pack_row, gemm_block};
