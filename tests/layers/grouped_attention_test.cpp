@@ -92,8 +92,7 @@ std::vector<double> attend_plainly(const GqaLayer<On>& l, const std::vector<doub
 TEST_CASE_TEMPLATE("grouped attention is the plain one, with every option, the same bits on all bodies and threads", On,
                    OnCpu) {
   constexpr std::uint32_t tokens = 150;
-  auto rows = rows_of(20, tokens);
-  for (float& x : rows) x = to_float(to_bf16(x));  // as products with weights round them
+  const auto rows = rows_of(20, tokens);
   for (const GqaOptions& options : gqa_options) {
     CAPTURE(options.name);
     const GqaLayer<On> layer(options);
@@ -116,8 +115,10 @@ TEST_CASE_TEMPLATE("grouped attention is the plain one, with every option, the s
     }
     CHECK(key_errors > 0);
     CHECK(key_errors <= 0x1p-16 * key_squares);
-    // Between the cache and here only the heads' outputs are rounded to bf16, by at most 2^-9 of a value.
-    CHECK(rms_difference(out, wanted) / rms(wanted) <= 0x1p-9);
+    // No rounding to bf16 between the cache and here: chains of so many fp32 terms, whose errors reach the weights of
+    // the softmax through scores of a few units.
+    const double terms = gqa_hidden + options.head_dim + tokens + layer.width;
+    CHECK(rms_difference(out, wanted) / rms(wanted) <= 4 * terms * 0x1p-24);
 
     for (const auto& one : On::streams()) {
       GqaBench<On> other(layer, *one);

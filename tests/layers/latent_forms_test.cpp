@@ -62,16 +62,16 @@ TEST_CASE_TEMPLATE("absorbed and expanded form agree", On, OnCpu) {
     single.run(expanded);
     const auto first = single.trace;
     single.run(absorbed);
-    // In the first layer both start from the same rows; the absorbed form rounds its queries and the latents that it
-    // sums up to bf16 once more, by at most 2^-9 of a value. Later layers carry what that changed before them.
+    // In the first layer both start from the same rows and round nothing: they differ by fp32 sums alone, here of some
+    // hundred terms. Afterwards what is rounded to bf16 may fall on either side.
     const auto& a = first.layers[0].attention_out;
     const auto& b = single.trace.layers[0].attention_out;
     const double relative = rms_difference(a, b) / rms(a);
     CHECK(first.layers[0].cache == single.trace.layers[0].cache);
     CHECK(relative > 0);
-    CHECK(relative < 1.0 / 256);
+    CHECK(relative < 100 * std::ldexp(1.0, -24));
     const auto& last = first.layers.back().attention_out;
-    CHECK(rms_difference(last, single.trace.layers.back().attention_out) / rms(last) < 1.0 / 32);
+    CHECK(rms_difference(last, single.trace.layers.back().attention_out) / rms(last) < 1.0 / 64);
   }
 }
 

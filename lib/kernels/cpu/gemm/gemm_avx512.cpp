@@ -28,6 +28,6 @@ namespace {
 
 const ExactGemm avx512_exact_gemm = {row_values * sizeof(RowValue), pack_row<float>, gemm_block};
 const GemmBody avx512_gemm = {PairOrder::EvenThenOdd, row_values * sizeof(RowValue), pack_row<bf16>, gemm_block,
-                            &avx512_exact_gemm};
+                              &avx512_exact_gemm};
 
 }  // namespace moemill::cpu
