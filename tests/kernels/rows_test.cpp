@@ -1,5 +1,4 @@
 #include "kernels/rows.hpp"
-#include "kernels/fixed_point.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -15,93 +14,7 @@ using namespace moemill::test;
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-const std::vector<std::size_t> widths = {1, 2, 15, 16, 17, 31, 32, 33, 100, 513};
-
-// Runs `kernel` on a fresh canary-padded output per stream of the backend: same bits everywhere, nothing written behind
-// the rows. Returns the result of the first.
-template <class B, class T>
-Padded<T> everywhere(std::size_t rows, std::size_t width,
-                     const std::function<void(typename B::Stream&, Padded<T>& out)>& kernel) {
-  const auto streams = B::streams();
-  Padded<T> defined(rows, width, 3);
-  kernel(*streams.front(), defined);
-  CHECK(defined.padding_untouched());
-  for (std::size_t i = 1; i < streams.size(); ++i) {
-    Padded<T> out(rows, width, 3);
-    kernel(*streams[i], out);
-    CHECK(same_bits(out.values, defined.values));
-  }
-  return defined;
-}
-
-void fill(Padded<float>& x, const std::vector<float>& values) {
-  for (std::size_t r = 0; r < x.rows; ++r) {
-    for (std::size_t c = 0; c < x.width; ++c) x.at(r, c) = values[r * x.width + c];
-  }
-}
-
-double ulp(double x) { return std::ldexp(1.0, std::max(std::ilogb(x), -126) - 23); }
-
 }  // namespace
-
-TEST_CASE_TEMPLATE("rows: exp is within 2 ulp or a flushed zero, exact at 0, and ends in 0 and infinity", B, OnCpu) {
-  const std::size_t n = 20000;
-  std::vector<float> x(n);
-  for (std::size_t i = 0; i < n; ++i) x[i] = -104.0f + static_cast<float>(i) * (193.0f / static_cast<float>(n));
-  std::vector<float> special = {0.0f, -0.0f, 88.72f, 89.5f, 1e30f, infinity, -87.3f, -104.5f, -1e30f, -infinity};
-  x.insert(x.end(), special.begin(), special.end());
-  auto p = everywhere<B, float>(1, x.size(), [&](auto& s, Padded<float>& out) {
-    exp_row(s, x, 0.0f, 1.0f, {out.data(), x.size()});
-  });
-  double worst = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    double exact = std::exp(double{x[i]});
-    if (exact > std::numeric_limits<float>::max()) continue;
-    if (exact < 0x1p-126 && p.at(0, i) == 0) continue;
-    worst = std::max(worst, std::fabs(p.at(0, i) - exact) / ulp(exact));
-  }
-  MESSAGE("exp: worst error " << worst << " ulp");
-  CHECK(worst <= 2);
-  const float* s = &p.at(0, n);
-  CHECK(s[0] == 1);
-  CHECK(s[1] == 1);
-  CHECK(std::isfinite(s[2]));
-  for (int i : {3, 4, 5}) CHECK(s[i] == infinity);
-  CHECK(s[6] > 0);
-  for (int i : {7, 8, 9}) CHECK(s[i] == 0);
-}
-
-TEST_CASE_TEMPLATE("rows: exp keeps NaN", B, OnCpu) {
-  const float x[2] = {std::nanf(""), 1.0f};
-  for (const auto& stream : B::streams()) {
-    float p[2];
-    CHECK(std::isnan(exp_row(*stream, x, 0, 1, p)));
-    CHECK(std::isnan(p[0]));
-    CHECK(p[1] == doctest::Approx(std::exp(1.0)));
-  }
-}
-
-TEST_CASE_TEMPLATE("rows: sums of probabilities are whole numbers of 2^-40, whatever their order", B, OnCpu) {
-  for (std::size_t width : widths) {
-    auto x = random_floats(width, width, 30.0f);
-    x[width / 2] = 0.0f;
-    for (float& value : x) value = -std::fabs(value);
-    std::vector<float> first;
-    for (const auto& stream : B::streams()) {
-      std::vector<float> p(width);
-      const std::uint64_t sum = fixed_exp_row(*stream, x, 0.0f, 1.0f, p.data());
-      std::uint64_t expected = 0;
-      for (float one : p) expected += static_cast<std::uint64_t>(std::nearbyint(std::ldexp(double{one}, 40)));
-      CHECK(sum == expected);
-      const std::vector<float> reversed(p.rbegin(), p.rend());
-      CHECK(fixed_sum(*stream, reversed) == expected);
-      if (first.empty()) first = p;
-      CHECK(p == first);
-    }
-  }
-  const float ties[] = {0x1p-41f, 0x3p-41f, 0x5p-41f, 1.0f};  // 0.5, 1.5 and 2.5 units round to even
-  for (const auto& stream : B::streams()) CHECK(fixed_sum(*stream, ties) == 0 + 2 + 2 + (std::uint64_t{1} << 40));
-}
 
 TEST_CASE_TEMPLATE("rows: sums follow the sixteen-lane tree", B, OnCpu) {
   for (std::size_t width : widths) {

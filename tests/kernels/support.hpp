@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -101,5 +102,30 @@ struct Padded {
     return true;
   }
 };
+
+inline const std::vector<std::size_t> widths = {1, 2, 15, 16, 17, 31, 32, 33, 100, 513};
+
+// Runs `kernel` on a fresh canary-padded output per stream of the backend: same bits everywhere, nothing written behind
+// the rows. Returns the result of the first.
+template <class B, class T>
+Padded<T> everywhere(std::size_t rows, std::size_t width,
+                     const std::function<void(typename B::Stream&, Padded<T>& out)>& kernel) {
+  const auto streams = B::streams();
+  Padded<T> defined(rows, width, 3);
+  kernel(*streams.front(), defined);
+  CHECK(defined.padding_untouched());
+  for (std::size_t i = 1; i < streams.size(); ++i) {
+    Padded<T> out(rows, width, 3);
+    kernel(*streams[i], out);
+    CHECK(same_bits(out.values, defined.values));
+  }
+  return defined;
+}
+
+inline void fill(Padded<float>& x, const std::vector<float>& values) {
+  for (std::size_t r = 0; r < x.rows; ++r) {
+    for (std::size_t c = 0; c < x.width; ++c) x.at(r, c) = values[r * x.width + c];
+  }
+}
 
 }  // namespace moemill::test

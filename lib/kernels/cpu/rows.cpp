@@ -40,12 +40,14 @@ void round_rows(Stream& stream, Rows<const float> x, Rows<bf16> out) {
 }
 
 void gather_rows(Stream& stream, Rows<const bf16> table, Vector<const std::int32_t> ids, Rows<float> x) {
+  expect(ids.size >= x.rows, "gather_rows: one id per row");
   for_rows(stream, x.rows, x.width, [&](std::size_t r) {
     stream.bodies().widen(table.row(static_cast<std::size_t>(ids.data[r])), x.width, x.row(r));
   });
 }
 
 void scatter_rows(Stream& stream, Rows<const bf16> x, Vector<const std::uint32_t> place, Rows<bf16> out) {
+  expect(place.size >= x.rows, "scatter_rows: one place per row");
   for_rows(stream, x.rows, x.width,
            [&](std::size_t r) { std::memcpy(out.row(place.data[r]), x.row(r), x.width * sizeof(bf16)); });
 }
@@ -55,6 +57,7 @@ void add_rows(Stream& stream, Rows<float> x, Rows<const float> y) {
 }
 
 void add_scaled_rows(Stream& stream, Rows<float> x, Rows<const float> y, Vector<const float> scale) {
+  expect(scale.size >= x.rows, "add_scaled_rows: one factor per row");
   for_rows(stream, x.rows, x.width,
            [&](std::size_t r) { stream.bodies().add_scaled(x.row(r), y.row(r), scale.data[r], x.width); });
 }
@@ -65,6 +68,7 @@ void add_bias(Stream& stream, Rows<float> x, Vector<const float> bias) {
 }
 
 void add_biases(Stream& stream, Rows<float> x, Vector<const float* const> bias_of_row) {
+  expect(bias_of_row.size >= x.rows, "add_biases: one bias per row");
   for_rows(stream, x.rows, x.width,
            [&](std::size_t r) { stream.bodies().add(x.row(r), bias_of_row.data[r], x.width); });
 }
@@ -116,7 +120,7 @@ void sigmoid_rows(Stream& stream, Rows<float> x) {
 }
 
 void sigmoid_dots(Stream& stream, Rows<const float> x, Vector<const float> weight, Vector<float> out) {
-  expect(weight.size == x.width, "sigmoid_dots: one weight per value");
+  expect(weight.size == x.width && out.size >= x.rows, "sigmoid_dots: one weight per value, one result per row");
   for_rows(stream, x.rows, x.width, [&](std::size_t r) {
     out.data[r] = stream.bodies().dot(x.row(r), weight.data, x.width);
     stream.bodies().sigmoid(out.data + r, 1);
