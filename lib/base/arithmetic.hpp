@@ -2,9 +2,8 @@
 // out. It is part of the answers: run.json and every output file name it, and one run never mixes two definitions.
 //   exact-1: sums of probabilities in floating point (moemill before 2026-12)
 //   exact-2: as exact-1, but sums of probabilities for top_p and the draw are whole numbers of 2^-40
-//   exact-3: as exact-2, but products with weights follow kernels/gemm.hpp: bf16 operands, groups of 32 inputs, an even
-//   and
-//            an odd chain, subnormals as zeros
+//   exact-3: as exact-2, but products with weights follow kernels/gemm.hpp: groups of 32 inputs, an even and an odd
+//            chain in each, subnormals as zeros
 // lib/README.md has the rest of the definition.
 #pragma once
 
