@@ -11,6 +11,12 @@ members=$(ar t "$1" | grep -cE "$vector_file" || true)
 defined=$(nm -A -C --defined-only "$1" | grep -E "$vector_file" || true)
 wrong=$(echo "$defined" | grep -E ' [TWi] ' | grep -vE "$2" || true)
 with_allowed=$(echo "$defined" | grep -E "$2" | cut -d: -f2 | sort -u | wc -l)
+start=$(echo "$defined" | grep -E ' t _GLOBAL__sub_I' || true)  # code that would run at start on every CPU
+if [ -n "$start" ]; then
+  echo "vector code that runs when the program starts:"
+  echo "$start"
+  exit 1
+fi
 if [ -n "$wrong" ] || [ "$with_allowed" -ne "$members" ]; then
   echo "$with_allowed of $members files of vector code define $2; functions that they may not define:"
   echo "$wrong"

@@ -2,7 +2,7 @@
 
 #include "base/build_info.hpp"
 #include "commands.hpp"
-#include "kernels/cpu/choose_isa.hpp"
+#include "generate/backend/backends.hpp"
 #include "options.hpp"
 #include "system/comm/comm.hpp"
 #include "system/files/h5.hpp"
@@ -23,7 +23,7 @@ int version(const Words& words) {
       "backends  {}\nkernels   {} (of {})\n",
       build_info::version(), build_info::git_commit(), build_info::compiler(), build_info::build_type(),
       MpiSession::library_version(), h5::library_version(), text::unicode_version, text::pcre_unicode_version(),
-      build_info::backends(), cpu::name(cpu::choose_isa().isa), bodies);
+      build_info::backends(), cpu::name(mill::chosen_isa()), bodies);
   return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/text/path_text.hpp"
+#include "generate/backend/backends.hpp"
 #include "system/machine/batch.hpp"
 
 namespace moemill::bench {
@@ -95,7 +96,7 @@ po::options_description describe_common_options(const char* threads) {
   po::options_description known("options");
   auto add = known.add_options();
   add("help,h", "show this");
-  add("isa", po::value<std::string>()->default_value(std::string(cpu::name(cpu::best_isa()))),
+  add("isa", po::value<std::string>()->default_value(std::string(cpu::name(mill::chosen_isa()))),
       "plain, avx2, avx512, avx512_bf16 or amx");
   add("threads", po::value<std::string>()->default_value(threads), "threads per rank; auto: as many as a run starts");
   add("json", "print JSON instead of text");

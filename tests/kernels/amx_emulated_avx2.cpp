@@ -27,6 +27,7 @@ void hold(bool rule) {
 
 class EmulatedTiles {
  public:
+  void release() { *this = {}; }
   void configure(const TileConfig& config) {
     hold(config.palette == 1 && config.start_row == 0);
     for (std::uint8_t zero : config.reserved) hold(zero == 0);

@@ -105,6 +105,8 @@ void check(Make make) {
   const auto a = random_bf16(most * k, 11);
   const Weights plain(k, n, first.values);
   const auto all = product(plain_unit(), 1, rows_of(a, most, k), plain);
+  const auto unrounded = random_floats(19 * k, 12);
+  const auto of_unrounded = product(plain_unit(), 1, rows_of(unrounded, 19, k), plain);
   for (PairOrder order : both_orders) {
     const Coded w = make(order);
     std::size_t wrong = 0;
@@ -118,6 +120,11 @@ void check(Make make) {
     CHECK(same_bits(product(plain_unit(), 1, rows_of(a, 3, k), w.coded), of_three));
     for (const Unit& unit : fast_units()) {
       if (unit.gemm->order != order) continue;
+      for (std::size_t m : {1u, 5u, 19u}) {
+        CHECK(same_bits(
+            product(unit, 1, rows_of(unrounded, m, k), w.coded),
+            std::vector<float>(of_unrounded.begin(), of_unrounded.begin() + static_cast<std::ptrdiff_t>(m * n))));
+      }
       CAPTURE(unit.name);
       for (std::size_t m = 1; m <= most; m += m < 18 ? 1 : 19) {
         CAPTURE(m);

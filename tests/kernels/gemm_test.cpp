@@ -109,7 +109,7 @@ TEST_CASE("gemm: a split by columns changes nothing") {
   }
 }
 
-TEST_CASE("gemm: grouped problems equal single ones for any number of threads") {
+TEST_CASE_TEMPLATE("gemm: grouped problems equal single ones for any number of threads", T, bf16, float) {
   struct Case {
     std::uint32_t k, n;
     std::size_t m;
@@ -117,10 +117,14 @@ TEST_CASE("gemm: grouped problems equal single ones for any number of threads") 
   const std::vector<Case> cases = {{64, 96, 5},  {64, 96, 0},    {700, 33, 1}, {3, 500, 2},
                                    {64, 96, 40}, {512, 64, 200}, {64, 96, 3}};
   std::vector<Weights> weights;
-  std::vector<std::vector<float>> rows, alone;
+  std::vector<std::vector<T>> rows;
+  std::vector<std::vector<float>> alone;
   for (const Case& c : cases) {
     weights.emplace_back(c.k, c.n, c.k * 7 + c.n);
-    rows.push_back(random_floats(c.m * c.k, c.m));
+    if constexpr (std::is_same_v<T, bf16>)
+      rows.push_back(random_bf16(c.m * c.k, c.m));
+    else
+      rows.push_back(random_floats(c.m * c.k, c.m));
     alone.push_back(product(plain_unit(), 1, rows_of(rows.back(), c.m, c.k), weights.back()));
   }
   for (const Unit& unit : fast_units()) {
@@ -128,12 +132,12 @@ TEST_CASE("gemm: grouped problems equal single ones for any number of threads") 
       cpu::Stream stream(*unit.bodies, *unit.gemm, threads);
       std::vector<Padded<float>> outputs;
       for (const Case& c : cases) outputs.emplace_back(c.m, c.n, 3);
-      std::vector<cpu::GemmProblem<float>> problems;
+      std::vector<cpu::GemmProblem<T>> problems;
       for (std::size_t i = 0; i < cases.size(); ++i) {
         problems.push_back(
             {rows_of(rows[i], cases[i].m, cases[i].k), weights[i].view(stream.order()), outputs[i].view(), {}});
       }
-      cpu::gemm_grouped(stream, std::span<const cpu::GemmProblem<float>>(problems));
+      cpu::gemm_grouped(stream, std::span<const cpu::GemmProblem<T>>(problems));
       for (std::size_t i = 0; i < cases.size(); ++i) {
         CHECK(outputs[i].padding_untouched());
         for (std::size_t r = 0; r < cases[i].m; ++r) {
@@ -146,9 +150,15 @@ TEST_CASE("gemm: grouped problems equal single ones for any number of threads") 
 
 TEST_CASE("gemm: subnormals count as zeros, signed zeros and infinities are as IEEE has them") {
   const std::uint32_t k = 4, n = 34;
-  auto outputs = [&](const Unit& unit, std::vector<float> a, float weight) {
+  // In bf16 and in fp32, one after the other.
+  auto outputs = [&](const Unit& unit, const std::vector<float>& a, float weight) {
     const Weights w(k, n, std::vector<bf16>(std::size_t{k} * n, to_bf16(weight)));
-    return product(unit, 1, rows_of(a, 1, k), w);
+    std::vector<bf16> rounded;
+    for (float x : a) rounded.push_back(to_bf16(x));
+    auto out = product(unit, 1, rows_of(rounded, 1, k), w);
+    const auto exact = product(unit, 1, rows_of(a, 1, k), w);
+    out.insert(out.end(), exact.begin(), exact.end());
+    return out;
   };
   auto units = fast_units();
   units.push_back(plain_unit());

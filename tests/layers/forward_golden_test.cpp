@@ -143,7 +143,7 @@ Agreement compare(const std::string& dir, const Goldens& goldens, const std::vec
 
 std::vector<Layout> bodies_and_ranks() {
   std::vector<Layout> layouts;
-  for (const cpu::Isa isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
+  for (const cpu::Isa isa : cpu::all_isas) {
     if (cpu::available(isa)) {
       layouts.push_back({.isa = isa});
       layouts.push_back({.ranks = 3, .isa = isa, .chunk = 70});

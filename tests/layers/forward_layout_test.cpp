@@ -68,7 +68,7 @@ TEST_CASE_TEMPLATE("micro-batches change no bit", On, OnCpu) {
 
 TEST_CASE("instruction sets change no bit") {
   std::vector<Layout> layouts;
-  for (const cpu::Isa isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
+  for (const cpu::Isa isa : cpu::all_isas) {
     if (cpu::available(isa)) {
       layouts.push_back({.isa = isa});
     } else {

@@ -20,6 +20,7 @@ LAYOUTS = [
     dict(ranks=2, isa="plain", micro=2, shard=2),
     dict(ranks=4, isa="avx512", batch=1, seqs=1),
     dict(ranks=2, isa="avx512_bf16", micro=2),
+    dict(ranks=2, isa="amx", batch=9),
 ]
 # Each kind of difference once, for most families.
 FEW_LAYOUTS = [

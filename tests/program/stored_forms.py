@@ -12,7 +12,8 @@ import struct
 import h5py
 import numpy as np
 
-from moemill_program import MODELS, SOURCE, check, expect_exit, fresh, main, moemill
+from launch import instruction_sets
+from moemill_program import MODELS, PROGRAM, SOURCE, check, expect_exit, fresh, main, moemill
 
 STEPS = 24
 NUMPY = {"BF16": np.uint16, "F32": np.float32, "F8_E4M3": np.uint8}
@@ -188,7 +189,7 @@ def kept_or_decoded():
         wanted = generate(MODELS / family, prompts, work, 0, "model.keep_quantized=off")
         check((wanted[0] == greedy).all(), f"{family}: {(wanted[0] == greedy).sum()} of {greedy.size} tokens")
         for ranks in (0, 3): check(same(generate(MODELS / family, prompts, work, ranks), wanted), f"{family} on {ranks} ranks")
-        for isa in ("plain", "avx2"):
+        for isa in instruction_sets(PROGRAM):
             os.environ["MOEMILL_ISA"] = isa
             check(same(generate(MODELS / family, prompts, work, 0), wanted), f"{family} with {isa} instructions")
         del os.environ["MOEMILL_ISA"]

@@ -72,7 +72,7 @@ cpu::Isa fastest_isa() {
 }  // namespace
 
 cpu::Isa chosen_isa() {
-  // Chosen once per process, though that is a global: times differ, but the outputs name the bodies that ran.
+  // Chosen once per process, though that is a global: times differ from call to call, and one process names one choice.
   static const cpu::Isa isa = [] {
     const char* name = std::getenv("MOEMILL_ISA");
     return name && *name ? wanted_isa(name) : fastest_isa();

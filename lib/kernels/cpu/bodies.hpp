@@ -80,6 +80,10 @@ struct GemmBlock {
 constexpr std::size_t widened_panel_bytes = block_inputs * panel_columns * sizeof(float);
 constexpr std::size_t sums_bytes = 8192;
 constexpr std::size_t gemm_scratch_bytes = widened_panel_bytes + sums_bytes;
+// Rows that share one packing of A and one widening of a panel: 168 fp32 rows of a K block are 350 KB, which leaves
+// room for panels in an L2 of 512 KiB.
+constexpr std::size_t chunk_rows = 168;
+
 // The product with weights of fp32 rows, by fused multiply-adds. Fields as in GemmBody.
 struct ExactGemm {
   std::size_t row_bytes;

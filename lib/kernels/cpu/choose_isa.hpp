@@ -1,6 +1,6 @@
 // Which kernel bodies this CPU shall use. Every available product with weights proves that it has the plain body's bits
-// on random operands of all exponents, in every format, and times itself; the fastest right one wins. Called once by
-// the backend, which logs what was found. Ranks may choose differently: the bytes are the same.
+// on random operands of all exponents, in every format, and times itself; the fastest right one wins. generate/backend
+// asks once per process and logs what was found. Ranks may choose differently: the bytes are the same.
 #pragma once
 
 #include <vector>

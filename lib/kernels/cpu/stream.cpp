@@ -83,7 +83,8 @@ Isa parse_isa(std::string_view text) {
   for (Isa isa : all_isas) {
     if (text != name(isa)) continue;
     if (!available(isa))
-      user_error("instruction set {}: this CPU does not have it; its best is {}", text, name(best_isa()));
+      user_error("instruction set {}: this CPU does not have it, or the system does not allow it; {} is there", text,
+                 name(best_isa()));
     return isa;
   }
   user_error("instruction set '{}' is unknown; write plain, avx2, avx512, avx512_bf16 or amx", text);

@@ -19,7 +19,7 @@ namespace moemill::cpu {
 enum class Isa { Plain, Avx2, Avx512, Avx512Bf16, Amx };
 constexpr Isa all_isas[] = {Isa::Plain, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16, Isa::Amx};
 
-Isa best_isa();  // of this CPU
+Isa best_isa();  // the widest FMA bodies of this CPU; choose_isa() finds the fastest ones of all
 // Avx2 needs AVX2 and FMA, Avx512 F, BW, VL and DQ, Avx512Bf16 AVX512_BF16, and Amx AMX-BF16 and the system's leave.
 bool available(Isa isa);
 std::string_view name(Isa isa);        // "plain", "avx2", "avx512", "avx512_bf16", "amx"

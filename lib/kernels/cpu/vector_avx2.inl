@@ -1,4 +1,4 @@
-// Sixteen fp32 lanes as two AVX2 registers. Included by bodies_avx2.cpp only.
+// Sixteen fp32 lanes as two AVX2 registers. Included by vector files compiled for AVX2 only.
 
 struct F {
   __m256 low, high;

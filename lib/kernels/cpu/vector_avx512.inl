@@ -1,4 +1,4 @@
-// Sixteen fp32 lanes as one AVX-512 register. Included by bodies_avx512.cpp only.
+// Sixteen fp32 lanes as one AVX-512 register. Included by vector files compiled for AVX-512 only.
 
 struct F {
   __m512 v;

@@ -1,7 +1,7 @@
 // The product with weights by a unit of eight tiles, of 16 rows of 64 bytes each. `Tiles` is the five instructions, or
-// an emulation of them: configure, zero, load, store, dot; tests compare the two. A row of A is bf16 as it is, and a
-// group of inputs is one instruction: from zero, one chain over the even inputs and one over the odd ones, their sum,
-// and C plus that, which is the definition in kernels/gemm.hpp.
+// an emulation of them: configure, zero, load, store, dot, release; tests compare the two. A row of A is bf16 as it is,
+// and a group of inputs is one instruction: from zero, one chain over the even inputs and one over the odd ones, their
+// sum, and C plus that, which is the definition in kernels/gemm.hpp.
 
 constexpr std::size_t tile_rows_of_unit = 16, tile_columns = 16;
 constexpr std::size_t block_rows = 2 * tile_rows_of_unit;  // two tiles of rows by two of columns make C
@@ -107,6 +107,7 @@ void gemm_block(const GemmBlock& g) {
       rows_of_panel(tiles, g, p, row, rows, w, row == 0 ? next : nullptr);
     }
   }
+  tiles.release();
 }
 
 void pack_row(const bf16* in, std::size_t inputs, std::byte* out) {

@@ -45,6 +45,7 @@ void exact_panel(const GemmBlock& g, const std::byte* data, float* c, std::size_
 
 void exact_block(const GemmBlock& g) {
   constexpr std::size_t decoded_bytes = block_inputs / 2 * line_bytes;
+  static_assert(decoded_bytes + chunk_rows * panel_columns * sizeof(float) <= gemm_scratch_bytes);
   for (std::size_t p = 0; p < g.panels; ++p) {
     const std::byte* data = g.w.data + p * g.w.panel_bytes;
     if (g.w.format != Format::Bf16) {

@@ -13,10 +13,7 @@ namespace moemill::cpu {
 
 namespace {
 
-// Rows that share one packing of A and one widening of a panel: 168 fp32 rows of a K block are 350 KB, which leaves
-// room for panels in an L2 of 512 KiB.
-constexpr std::size_t chunk_rows = 168;
-constexpr std::size_t packed_rows = 192;  // of memory, because tiles read 32 rows at a time
+constexpr std::size_t packed_rows = round_up<std::size_t>(chunk_rows, 32);  // of memory: tiles read 32 rows at a time
 
 // A row chunk of one problem, panels [first_panel, last_panel): what a thread takes on at a time.
 template <class T>

@@ -1,4 +1,4 @@
-// The product with weights by AMX-BF16. Everything but the table is local to this file: see bodies.hpp.
+// The product with weights by AMX-BF16. Everything but the tables is local to this file: see bodies.hpp.
 #include <immintrin.h>
 
 // GCC 12's own header passes an undefined vector to every unmasked AVX-512 shuffle and then warns about it.
@@ -24,7 +24,11 @@ namespace {
 
 // The instructions. A tile's number is part of one, and g++ 12 wants it written out.
 struct AmxTiles {
-  void configure(const TileConfig& config) { _tile_loadconfig(&config); }
+  void configure(const TileConfig& config) {
+    finish_stores();
+    _tile_loadconfig(&config);
+  }
+  void release() { _tile_release(); }  // or every switch of the thread would save the tiles
   template <int tile>
   INLINE void zero() {
     if constexpr (tile == 0) _tile_zero(0);
@@ -34,6 +38,7 @@ struct AmxTiles {
   }
   template <int tile>
   INLINE void load(const void* from, std::size_t row_stride) {
+    finish_stores();
     if constexpr (tile == 0) _tile_loadd(0, from, row_stride);
     if constexpr (tile == 1) _tile_loadd(1, from, row_stride);
     if constexpr (tile == 2) _tile_loadd(2, from, row_stride);
@@ -57,6 +62,10 @@ struct AmxTiles {
     if constexpr (sum == 2 && rows == 5 && weights == 6) _tile_dpbf16ps(2, 5, 6);
     if constexpr (sum == 3 && rows == 5 && weights == 7) _tile_dpbf16ps(3, 5, 7);
   }
+
+ private:
+  // The intrinsics of g++ 12 do not say that they read memory.
+  INLINE static void finish_stores() { asm volatile("" ::: "memory"); }
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The product with weights by AVX2 and FMA. Everything but gemm_body is local to this file: see bodies.hpp.
+// The product with weights by AVX2 and FMA. Everything but the tables is local to this file: see bodies.hpp.
 #include <immintrin.h>
 
 #include "kernels/cpu/bodies.hpp"

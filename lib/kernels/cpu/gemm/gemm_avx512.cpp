@@ -1,4 +1,4 @@
-// The product with weights by AVX-512 and FMA. Everything but gemm_body is local to this file: see bodies.hpp.
+// The product with weights by AVX-512 and FMA. Everything but the tables is local to this file: see bodies.hpp.
 #include <immintrin.h>
 
 // GCC 12's own header passes an undefined vector to every unmasked AVX-512 shuffle and then warns about it.

@@ -1,4 +1,4 @@
-// The product with weights by AVX512_BF16's dot instruction. Everything but gemm_body is local to this file: see
+// The product with weights by AVX512_BF16's dot instruction. Everything but the tables is local to this file: see
 // bodies.hpp.
 #include <immintrin.h>
 

@@ -31,12 +31,6 @@ inline KBlock k_block(std::uint32_t k, std::uint32_t n, std::size_t index) {
   return {first, inputs / 2, first / 2 * panels_of(n)};
 }
 
-// The place of an input in its K block.
-inline PairPlace place_in_block(PairOrder order, std::size_t input) {
-  const PairPlace place = place_in_group(order, input % group_inputs);
-  return {input / group_inputs * group_pairs + place.pair, place.upper};
-}
-
 // Bytes of one pair of k over a panel.
 inline std::size_t pair_bytes_of(Format format) {
   return format == Format::Bf16 ? pair_values * sizeof(bf16) : format == Format::Fp8 ? pair_values : pair_values / 2;
