@@ -12,6 +12,7 @@
 #include "config/config.hpp"
 #include "generate/model_folder.hpp"
 #include "job/change.hpp"
+#include "job/run_setup.hpp"
 #include "mill/summary.hpp"
 
 namespace moemill::mill {
@@ -60,6 +61,11 @@ std::string next_of(const dataset::RunStatus& status) {
            "--overwrite";
   if (status.running)
     return status.rows_pending == 0 && !status.merged ? "all rows are there, the end is being written" : "";
+  const bool ended = status.exit_code == static_cast<int>(ExitCode::Done) ||
+                     status.exit_code == static_cast<int>(ExitCode::TooManyFailed);
+  const std::string differs = ended ? "" : differing_arithmetic(status.manifest);
+  if (!differs.empty())
+    return differs + ": let the moemill that began the run finish it, or begin anew with --overwrite";
   if (!status.exit_code) return next_of_killed(status);
   switch (static_cast<ExitCode>(*status.exit_code)) {
     case ExitCode::Done: return "";

@@ -290,6 +290,7 @@ def runs_of_an_older_arithmetic():
     (folder / "out/outputs.h5").unlink()
     refused = again(2).stderr
     check("exact-1" in refused and "--overwrite" in refused, refused)
+    check("exact-1" in moemill("status", folder / "out").stdout or "exact-1" in moemill("status", folder / "out").stderr)
     again(0, "--overwrite")
 
 
