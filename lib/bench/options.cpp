@@ -96,15 +96,16 @@ po::options_description describe_common_options(const char* threads) {
   po::options_description known("options");
   auto add = known.add_options();
   add("help,h", "show this");
-  add("isa", po::value<std::string>()->default_value(std::string(cpu::name(mill::chosen_isa()))),
-      "plain, avx2, avx512, avx512_bf16 or amx");
+  add("isa", po::value<std::string>()->default_value("auto"),
+      "plain, avx2, avx512, avx512_bf16 or amx; auto: as a run chooses");
   add("threads", po::value<std::string>()->default_value(threads), "threads per rank; auto: as many as a run starts");
   add("json", "print JSON instead of text");
   return known;
 }
 
 void take_common_options(CommonOptions& options, const po::variables_map& given, const Comm& ranks) {
-  options.isa = cpu::parse_isa(given["isa"].as<std::string>());
+  const auto& isa = given["isa"].as<std::string>();
+  options.isa = isa == "auto" ? mill::chosen_isa() : cpu::parse_isa(isa);
   options.threads = parse_threads(given["threads"].as<std::string>(), ranks);
   if (given.count("json")) options.form = Form::Json;
 }

@@ -165,7 +165,7 @@ struct Proof {
 // Seconds of one product of decode's shape, the best of several.
 double time_product(Stream& stream) {
   constexpr std::uint32_t inputs = 1024, outputs = 512;
-  constexpr std::size_t rows = 32, calls = 6;
+  constexpr std::size_t rows = 32, calls = 12;
   const auto values = proof_values(6, 1, std::size_t{inputs} * outputs);
   PackedMatrix w({nullptr, inputs, outputs, Format::Bf16, 0, 0, stream.order()});
   pack(reinterpret_cast<bf16*>(w.memory.data()), w.view, {0, inputs, 0, outputs}, values.data(), inputs, 1);
