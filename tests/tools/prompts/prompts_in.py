@@ -174,7 +174,7 @@ def names_of_columns(work):
     done = script("prompts", path, "-o", work / "d.h5", "--id-column", "x", "--quiet")
     got = {name: values[0] for name, values in columns(work / "d.h5").items()}
     check(got == {"prompt": "a", "a_b_": 1, "a_b": 2, "column_": 3, "column": 4, "input_id": 5, "id": 6}, "no column takes the name of another", got)
-    check(done.stderr.count("different names: a/b is a_b_, '' is column_, id is input_id") == 1, done.stderr)
+    check(done.stderr.count("other names: a/b is a_b_, '' is column_, id is input_id") == 1, done.stderr)
 
 
 def ids(work):
