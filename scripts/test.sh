@@ -22,7 +22,7 @@ if [ "${1:-}" != quick ]; then
   scripts/build.sh sanitize
   ctest --preset sanitize
   echo "== fuzz targets"
-  scripts/fuzz.sh "${MOEMILL_FUZZ_SECONDS:-10}" 1
+  scripts/fuzz.sh "${MOEMILL_FUZZ_SECONDS:-5}" 1
 fi
 echo "== Python packages for the tests of scripts/ (pyarrow comes from PyPI)"
 scripts/tools_venv.sh || echo "SKIPPED: PyPI cannot be reached: tests of Parquet and datasets folders will be skipped"

@@ -146,7 +146,7 @@ std::vector<Layout> bodies_and_ranks() {
   for (const cpu::Isa isa : cpu::all_isas) {
     if (cpu::available(isa)) {
       layouts.push_back({.isa = isa});
-      layouts.push_back({.ranks = 3, .isa = isa, .chunk = 70});
+      if (isa <= cpu::Isa::Avx512) layouts.push_back({.ranks = 3, .isa = isa, .chunk = 70});
     } else {
       MESSAGE("this CPU has no ", cpu::name(isa), ": not compared");
     }
