@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <span>
 
-#include "base/numbers/bf16.hpp"
 #include "base/buffer.hpp"
+#include "base/numbers/bf16.hpp"
 #include "base/rotary_pairs.hpp"
 #include "base/rows.hpp"
 

@@ -1,5 +1,5 @@
-// The chains over one of the including file's units. A unit is a type with a Sum, an Operand, their first values start()
-// and operand(), and step(sum, operand), whose result depends on both.
+// The chains over one of the including file's units. A unit is a type with a Sum, an Operand, their first values
+// start() and operand(), and step(sum, operand), whose result depends on both.
 
 // The chains are named variables, because an array behind asm barriers would live in memory. The barrier hides every
 // result from the compiler, so that none can be merged or dropped.

@@ -1,6 +1,6 @@
 // The rows that this rank computes in a layer, its own and those of the other ranks, and where the results go. Made by
-// a backend's exchange, worked through by its experts. A pair is one (row, expert); pairs are listed by the expert's slot,
-// so that all ranks' rows for an expert meet in one product.
+// a backend's exchange, worked through by its experts. A pair is one (row, expert); pairs are listed by the expert's
+// slot, so that all ranks' rows for an expert meet in one product.
 #pragma once
 
 #include <cstdint>
