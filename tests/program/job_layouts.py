@@ -1,6 +1,7 @@
 """Layouts of a job that must not change its answers, and the options that ask for them."""
 
-# ranks 0 is a plain process without a launcher. The first layout is the one that all are compared with.
+# ranks 0 is a plain process without a launcher. The first layout is the one that all are compared with. A layout takes the kernels that it
+# prefers if the CPU has them.
 LAYOUTS = [
     dict(ranks=0),
     dict(ranks=1, threads=2),
@@ -11,26 +12,23 @@ LAYOUTS = [
     dict(ranks=4, domain=2),
     dict(ranks=4, domain="node", per_node=2, shard=3),
     dict(ranks=4, domain=1, batch=33),
-    dict(ranks=4, per_node=3, seqs=5),
+    dict(ranks=4, per_node=3, seqs=5, prefer="amx"),
     dict(ranks=2, micro=2),
-    dict(ranks=3, micro=2, batch=16, seqs=16),
+    dict(ranks=3, micro=2, batch=16, seqs=16, prefer="avx512_bf16"),
     dict(ranks=1, kv=256),
     dict(ranks=0, isa="plain"),
     dict(ranks=2, isa="avx2", threads=2),
     dict(ranks=2, isa="plain", micro=2, shard=2),
     dict(ranks=4, isa="avx512", batch=1, seqs=1),
-    dict(ranks=2, isa="avx512_bf16", micro=2),
-    dict(ranks=2, isa="amx", batch=9),
 ]
 # Each kind of difference once, for most families.
 FEW_LAYOUTS = [
     dict(ranks=0),
     dict(ranks=1, kv=256, threads=2),
     dict(ranks=2, isa="avx2", batch=7, seqs=3),
-    dict(ranks=3, micro=2, batch=64),
+    dict(ranks=3, micro=2, batch=64, prefer="avx512_bf16"),
     dict(ranks=4, domain=2, isa="plain", shard=3),
     dict(ranks=2, isa="avx512", micro=2, batch=33, threads=2),
-    dict(ranks=2, isa="avx512_bf16", batch=7),
 ]
 KEYS = {"threads": "parallel.threads_per_rank", "batch": "parallel.max_num_batched_tokens",
         "seqs": "parallel.max_num_seqs", "shard": "output.shard_prompts", "domain": "parallel.expert_domain",

@@ -19,9 +19,10 @@ def job(model, sampling, seed, layouts=FEW_LAYOUTS):
     config.write_text(f"model: {{path: {MODELS / model}}}\ninput: {{path: {prompts}}}\n"
                       f"sampling: {{max_tokens: 12, seed: {seed}, {sampling}}}\noutput: {{store: [text, token_ids]}}\n"
                       "runtime: {log_level: warning}\n")
-    first = None
+    first, here = None, instruction_sets(PROGRAM)
     for number, layout in enumerate(layouts):
-        if layout.get("isa", "plain") not in instruction_sets(PROGRAM):
+        if layout.get("prefer") in here: layout = {**layout, "isa": layout["prefer"]}
+        if layout.get("isa", "plain") not in here:
             print(f"        {layout}: this CPU has no {layout['isa']}, skipped")
             continue
         out = folder / f"out-{number}"

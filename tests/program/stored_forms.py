@@ -189,7 +189,7 @@ def kept_or_decoded():
         wanted = generate(MODELS / family, prompts, work, 0, "model.keep_quantized=off")
         check((wanted[0] == greedy).all(), f"{family}: {(wanted[0] == greedy).sum()} of {greedy.size} tokens")
         for ranks in (0, 3): check(same(generate(MODELS / family, prompts, work, ranks), wanted), f"{family} on {ranks} ranks")
-        for isa in instruction_sets(PROGRAM):
+        for isa in instruction_sets(PROGRAM) - {"avx512"}:  # which is mostly what runs by itself
             os.environ["MOEMILL_ISA"] = isa
             check(same(generate(MODELS / family, prompts, work, 0), wanted), f"{family} with {isa} instructions")
         del os.environ["MOEMILL_ISA"]
