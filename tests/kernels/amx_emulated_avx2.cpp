@@ -98,7 +98,7 @@ class EmulatedTiles {
 namespace moemill::test {
 
 const cpu::ExactGemm exact_gemm = cpu::exact_gemm;
-const cpu::GemmBody emulated_amx_gemm = {cpu::PairOrder::Successive, cpu::row_bytes, cpu::pack_row,
+const cpu::GemmBody emulated_amx_gemm = {cpu::PairOrder::Successive, cpu::row_bytes, cpu::pack_row<bf16>,
                                          cpu::gemm_block<cpu::EmulatedTiles>, &exact_gemm};
 
 }  // namespace moemill::test

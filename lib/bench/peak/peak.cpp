@@ -30,13 +30,13 @@ struct Instruction {
 // Instructions that the CPU has beyond the instruction sets of the kernels. They are read from CPUID directly, because
 // not every compiler's __builtin_cpu_supports knows these names.
 struct DotSupport {
-  bool avx512vnni = false, avxvnni = false, avx512bf16 = false;
+  bool avx512vnni = false, avxvnni = false;
 };
 DotSupport dot_support() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   DotSupport has;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) has.avx512vnni = (c >> 11) & 1;
-  if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) has.avxvnni = (a >> 4) & 1, has.avx512bf16 = (a >> 5) & 1;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) has.avxvnni = (a >> 4) & 1;
   return has;
 }
 
@@ -46,7 +46,7 @@ Instruction fma_of(cpu::Isa isa) {
 }
 
 std::optional<Instruction> bf16_dot_of(cpu::Isa isa) {
-  if (isa < cpu::Isa::Avx512 || !dot_support().avx512bf16) return std::nullopt;
+  if (isa < cpu::Isa::Avx512 || !cpu::available(cpu::Isa::Avx512Bf16)) return std::nullopt;
   return Instruction{run_bf16_dot_avx512bf16, 32};
 }
 

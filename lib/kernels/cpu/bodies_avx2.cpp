@@ -1,9 +1,5 @@
 // The AVX2 + FMA bodies. Everything but the table is local to this file: see bodies.hpp.
-#include <immintrin.h>
-
-#include "kernels/cpu/bodies.hpp"
-
-#define INLINE [[gnu::always_inline]] inline
+#include "kernels/cpu/vector_file.hpp"
 
 namespace moemill::cpu {
 namespace {

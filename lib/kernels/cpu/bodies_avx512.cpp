@@ -1,15 +1,5 @@
 // The AVX-512 bodies. Everything but the table is local to this file: see bodies.hpp.
-#include <immintrin.h>
-
-// GCC 12's own header passes an undefined vector to every unmasked AVX-512 shuffle and then warns about it.
-#ifndef __clang__
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-
-#include "kernels/cpu/bodies.hpp"
-
-#define INLINE [[gnu::always_inline]] inline
+#include "kernels/cpu/vector_file.hpp"
 
 namespace moemill::cpu {
 namespace {

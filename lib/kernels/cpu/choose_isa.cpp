@@ -44,9 +44,9 @@ std::vector<bf16> proof_values(std::uint64_t key, std::size_t vectors, std::size
 }
 
 // Rows in fp32: values of the kinds above with more bits than bf16 has.
-std::vector<float> unrounded(std::uint64_t key, std::size_t count) {
+std::vector<float> unrounded(std::uint64_t key, std::size_t rows) {
   std::vector<float> out;
-  for (bf16 value : proof_values(key, count / proof_inputs, proof_inputs)) {
+  for (bf16 value : proof_values(key, rows, proof_inputs)) {
     const std::uint32_t more = philox(key + 1, out.size())[0] & 0xffffu;
     out.push_back(std::bit_cast<float>(std::uint32_t{value.bits} << 16 | more));
   }
@@ -172,7 +172,7 @@ class Products {
 struct Proof {
   ProofMatrices matrices;
   Products<bf16> rounded{proof_values(5, proof_rows, proof_inputs), matrices};
-  Products<float> exact{unrounded(7, proof_rows* proof_inputs), matrices};
+  Products<float> exact{unrounded(7, proof_rows), matrices};
 
   bool holds(Stream& stream) const { return rounded.hold(stream) && exact.hold(stream); }
 };

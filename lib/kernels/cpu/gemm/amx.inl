@@ -110,9 +110,11 @@ void gemm_block(const GemmBlock& g) {
   tiles.release();
 }
 
-void pack_row(const bf16* in, std::size_t inputs, std::byte* out) {
-  auto* to = reinterpret_cast<bf16*>(out);
+// A row as it is, filled up with zeros.
+template <class T>
+void pack_row(const T* in, std::size_t inputs, std::byte* out) {
+  auto* to = reinterpret_cast<T*>(out);
   const std::size_t padded = (inputs + group_inputs - 1) / group_inputs * group_inputs;
   for (std::size_t i = 0; i < inputs; ++i) to[i] = in[i];
-  for (std::size_t i = inputs; i < padded; ++i) to[i] = bf16{0};
+  for (std::size_t i = inputs; i < padded; ++i) to[i] = T{};
 }

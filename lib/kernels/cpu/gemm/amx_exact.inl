@@ -71,11 +71,4 @@ void exact_block(const GemmBlock& g) {
   }
 }
 
-void pack_exact_row(const float* in, std::size_t inputs, std::byte* out) {
-  auto* to = reinterpret_cast<float*>(out);
-  const std::size_t padded = (inputs + group_inputs - 1) / group_inputs * group_inputs;
-  for (std::size_t i = 0; i < inputs; ++i) to[i] = in[i];
-  for (std::size_t i = inputs; i < padded; ++i) to[i] = 0.0f;
-}
-
-constexpr ExactGemm exact_gemm = {exact_row_values * sizeof(float), pack_exact_row, exact_block};
+constexpr ExactGemm exact_gemm = {exact_row_values * sizeof(float), pack_row<float>, exact_block};

@@ -1,15 +1,5 @@
 // The product with weights by AMX-BF16. Everything but the tables is local to this file: see bodies.hpp.
-#include <immintrin.h>
-
-// GCC 12's own header passes an undefined vector to every unmasked AVX-512 shuffle and then warns about it.
-#ifndef __clang__
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
-
-#include "kernels/cpu/bodies.hpp"
-
-#define INLINE [[gnu::always_inline]] inline
+#include "kernels/cpu/vector_file.hpp"
 
 namespace moemill::cpu {
 namespace {
@@ -71,6 +61,6 @@ struct AmxTiles {
 }  // namespace
 
 const ExactGemm amx_exact_gemm = exact_gemm;
-const GemmBody amx_gemm = {PairOrder::Successive, row_bytes, pack_row, gemm_block<AmxTiles>, &amx_exact_gemm};
+const GemmBody amx_gemm = {PairOrder::Successive, row_bytes, pack_row<bf16>, gemm_block<AmxTiles>, &amx_exact_gemm};
 
 }  // namespace moemill::cpu

@@ -1,9 +1,5 @@
 // The product with weights by AVX2 and FMA. Everything but the tables is local to this file: see bodies.hpp.
-#include <immintrin.h>
-
-#include "kernels/cpu/bodies.hpp"
-
-#define INLINE [[gnu::always_inline]] inline
+#include "kernels/cpu/vector_file.hpp"
 
 namespace moemill::cpu {
 namespace {

@@ -1,7 +1,6 @@
 // The product with weights for vector instruction sets, over the sixteen lanes F, the tile sizes and the pairs
 // (gemm/fma.inl or a dot instruction) of the including file.
 
-constexpr std::size_t half_steps = half_pairs * pair_row_values;      // values of a row in half a group
 constexpr std::size_t pair_bytes = panel_columns * 2 * sizeof(bf16);  // one pair over a panel
 constexpr std::size_t decoded_pair_bytes =
     decoded_weights == Weights::Widened ? 2 * panel_columns * sizeof(float) : pair_bytes;
