@@ -13,7 +13,7 @@ using namespace moemill;
 
 namespace {
 
-std::string fault(std::string_view text) {
+std::string yaml_fault(std::string_view text) {
   try {
     yaml::read(text, "run.yaml");
   } catch (const UserError& e) {
@@ -22,7 +22,7 @@ std::string fault(std::string_view text) {
   return "no error";
 }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
@@ -58,32 +58,34 @@ TEST_CASE("values, their lines, and what is nothing") {
 TEST_CASE("what PyYAML reads otherwise, or not at all, is refused with its line and the cure") {
   // PyYAML: "\tx\n". libyaml accepts the tab only if the number of spaces is given, with the same result.
   for (const char* block : {"a: |\n  \tx\n", "a: >-\n \tx\n y\n", "a:\n  b: |+\n    \tx\n", "- |\n\n \tx\n"})
-    CHECK_MESSAGE(has(fault(block), "e.g. '|2'"), block);
+    CHECK_MESSAGE(contains(yaml_fault(block), "e.g. '|2'"), block);
   CHECK(yaml::read("a: |2\n  \tx\n", "run.yaml").items[1].scalar == "\tx\n");
-  CHECK(has(fault("a:\n\t- b\n"), "run.yaml:2: this is not YAML: found character that cannot start any token"));
-  CHECK(has(fault("a:\n\t- b\n"), "it is a tab: indent by spaces"));
-  CHECK(has(fault("näh: @b\n"), "put a text that begins with '@' in quotes"));
+  CHECK(
+      contains(yaml_fault("a:\n\t- b\n"), "run.yaml:2: this is not YAML: found character that cannot start any token"));
+  CHECK(contains(yaml_fault("a:\n\t- b\n"), "it is a tab: indent by spaces"));
+  CHECK(contains(yaml_fault("näh: @b\n"), "put a text that begins with '@' in quotes"));
   for (const char* tag : {"!include", "!!binary", "!!timestamp", "!!set", "!env", "!"}) {
-    CHECK_MESSAGE(has(fault(fmt::format("a: 1\nb: {} x\n", tag)), "run.yaml:2: the tag "), tag);
-    CHECK_MESSAGE(has(fault(fmt::format("a: {} [x]\n", tag)), fmt::format("the tag {} means nothing here", tag)), tag);
+    CHECK_MESSAGE(contains(yaml_fault(fmt::format("a: 1\nb: {} x\n", tag)), "run.yaml:2: the tag "), tag);
+    CHECK_MESSAGE(
+        contains(yaml_fault(fmt::format("a: {} [x]\n", tag)), fmt::format("the tag {} means nothing here", tag)), tag);
   }
-  CHECK(has(fault("a: !!omap {b: c}\n"), "the tag !!omap"));
+  CHECK(contains(yaml_fault("a: !!omap {b: c}\n"), "the tag !!omap"));
   const yaml::Node root = yaml::read("[!!str null, !!null '', !!int 5, !!seq [a], !!map {}]", "run.yaml");
   CHECK(root.items[0].scalar == "null");
   CHECK(root.items[1].is_null());
 }
 
 TEST_CASE("what is no YAML is named with its line; nothing runs away") {
-  CHECK(has(fault("a: 1\nb: [1, 2\nc: 3\n"), "run.yaml:3: this is not YAML: did not find expected"));
-  CHECK(has(fault("a: 1\nb: n\xe4h\n"), "run.yaml:2: this is not YAML: invalid"));
-  CHECK(has(fault("a: *nothing\n"), "run.yaml:1: *nothing names nothing above it"));
-  CHECK(has(fault("a: &x [*x]\n"), "names nothing"));
-  CHECK(has(fault(std::string(100'000, '[')), "nested too deeply"));
+  CHECK(contains(yaml_fault("a: 1\nb: [1, 2\nc: 3\n"), "run.yaml:3: this is not YAML: did not find expected"));
+  CHECK(contains(yaml_fault("a: 1\nb: n\xe4h\n"), "run.yaml:2: this is not YAML: invalid"));
+  CHECK(contains(yaml_fault("a: *nothing\n"), "run.yaml:1: *nothing names nothing above it"));
+  CHECK(contains(yaml_fault("a: &x [*x]\n"), "names nothing"));
+  CHECK(contains(yaml_fault(std::string(100'000, '[')), "nested too deeply"));
   std::string laughs = "a0: &a0 [x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 12; ++i) {
     laughs += fmt::format("a{0}: &a{0} [", i);
     for (int j = 0; j < 8; ++j) laughs += fmt::format("*a{}, ", i - 1);
     laughs += "]\n";
   }
-  CHECK(has(fault(laughs), "too many values"));
+  CHECK(contains(yaml_fault(laughs), "too many values"));
 }

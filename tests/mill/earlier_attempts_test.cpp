@@ -13,7 +13,7 @@ using namespace moemill::mill;
 
 namespace {
 
-struct Folder {
+struct RunFolder {
   test::TempDir folder;
   dataset::RunPaths paths{folder.str()};
 };
@@ -34,7 +34,7 @@ TEST_CASE("UTC as text is read back, other text is not") {
 }
 
 TEST_CASE("earlier attempts: each lasts from its begin to its end or last sign of life") {
-  Folder folder;
+  RunFolder folder;
   const std::string attempts = folder.paths.attempts();
   put(attempts, line("2026-01-31T12:00:00Z", 1, "begin"));
   put(attempts, line("2026-01-31T12:01:40Z", 1, "end"));
@@ -60,7 +60,7 @@ TEST_CASE("earlier attempts: each lasts from its begin to its end or last sign o
 }
 
 TEST_CASE("earlier attempts: what is recorded is read back") {
-  Folder folder;
+  RunFolder folder;
   dataset::record(folder.paths, dataset::AttemptBegin{1, 4, 2, {"here"}, "", 0, {16, 64, 16}});
   dataset::record(folder.paths, dataset::AttemptKilled{1, std::time(nullptr) + 60});
   CHECK_FALSE(dataset::read_end(folder.paths, 1));
@@ -78,14 +78,14 @@ TEST_CASE("earlier attempts: what is recorded is read back") {
 }
 
 TEST_CASE("earlier attempts: the first failure is the end, even after an end that was recorded too early") {
-  Folder folder;
+  RunFolder folder;
   for (const auto& [code, reason] : {std::pair(0, "done"), {1, "damaged"}, {1, "later"}})
     dataset::record(folder.paths, dataset::AttemptEnd{1, code, reason, 0, 1800, {16, 64, 16}});
   CHECK(dataset::read_end(folder.paths, 1)->reason == "damaged");
 }
 
 TEST_CASE("earlier attempts: a clock that jumps makes no days, an attempt's own seconds count") {
-  Folder folder;
+  RunFolder folder;
   const std::string attempts = folder.paths.attempts();
   put(attempts, line("2026-01-31T12:00:00Z", 1, "begin"));
   put(attempts, R"({"time":"2026-02-02T12:00:00Z","attempt":1,"event":"end","exit_code":75,"seconds":90.5})"
@@ -97,7 +97,7 @@ TEST_CASE("earlier attempts: a clock that jumps makes no days, an attempt's own 
 }
 
 TEST_CASE("tries without a row: killed ones of one job, since the last row or orderly end") {
-  Folder folder;
+  RunFolder folder;
   const std::string attempts = folder.paths.attempts();
   auto begin = [&](int attempt, int rows, const char* job = "\"7\"") {
     put(attempts, fmt::format("{{\"attempt\":{},\"event\":\"begin\",\"rows_before\":{},\"slurm_job_id\":{}}}\n",

@@ -72,7 +72,7 @@ std::vector<RawTensor> fuse_experts(std::vector<RawTensor> all, const ModelConfi
   return all;
 }
 
-const fs::path qwen = models / "qwen3_moe";
+const fs::path qwen3 = models / "qwen3_moe";
 
 }  // namespace
 
@@ -92,12 +92,12 @@ TEST_CASE("stored form: experts fused by transformers 5, in every family that it
 }
 
 TEST_CASE("stored form: a rank reads the rows of its own experts alone") {
-  const ModelConfig c = read_config(qwen.string());
-  std::vector<RawTensor> tensors = fuse_experts(read_tensors(qwen), c, {});
+  const ModelConfig c = read_config(qwen3.string());
+  std::vector<RawTensor> tensors = fuse_experts(read_tensors(qwen3), c, {});
   RawTensor& down = tensor(tensors, "model.layers.1.mlp.experts.down_proj");
   down.bytes[down.bytes.size() - 2] = '\xc0', down.bytes.back() = '\x7f';  // a NaN in the last expert
   TempDir dir;
-  write_folder(dir, qwen, tensors);
+  write_folder(dir, qwen3, tensors);
   const Placement placement = contiguous_slices(c, 2);
   CHECK_NOTHROW(load_weights(dir.str(), c, placement, {0}, "auto"));
   check_contains(user_error_of([&] { load_weights(dir.str(), c, placement, {1}, "auto"); }), {down.name, "NaN"});
@@ -127,7 +127,7 @@ TEST_CASE("stored form: any prefix of the body and of the head") {
         Row{"module.model.", "module.lm_head"}, Row{"model.language_model.", "model.lm_head"}}) {
     CAPTURE(row.body);
     CAPTURE(row.head);
-    std::vector<RawTensor> tensors = read_tensors(qwen);
+    std::vector<RawTensor> tensors = read_tensors(qwen3);
     for (RawTensor& t : tensors) {
       if (t.name.starts_with("model.")) t.name = row.body + t.name.substr(6);
       replace(t.name, "lm_head", row.head);
@@ -135,17 +135,17 @@ TEST_CASE("stored form: any prefix of the body and of the head") {
     // A vision tower's layers have the same names, and an index may list them.
     tensors.push_back({"visual.layers.0.input_layernorm.weight", "BF16", {1}, std::string(2, '\0')});
     TempDir dir;
-    write_folder(dir, qwen, tensors);
+    write_folder(dir, qwen3, tensors);
     const ModelConfig c = read_config(dir.str());
     const auto warnings = check_model_files(dir.str(), c, "auto");
     REQUIRE(warnings.size() == 1);
     check_contains(warnings[0], {"1 tensors belong to no part", "visual.layers.0"});
-    check_same(dir.path, qwen, 2);
+    check_same(dir.path, qwen3, 2);
   }
 }
 
 TEST_CASE("stored form: of several models in a folder the language model is loaded") {
-  std::vector<RawTensor> tensors = read_tensors(qwen), twice;
+  std::vector<RawTensor> tensors = read_tensors(qwen3), twice;
   for (RawTensor t : tensors) {
     if (!t.name.starts_with("model.")) {
       twice.push_back(t);
@@ -159,19 +159,19 @@ TEST_CASE("stored form: of several models in a folder the language model is load
     twice.push_back(t);
   }
   TempDir dir;
-  write_folder(dir, qwen, twice);
-  check_same(dir.path, qwen, 1);
+  write_folder(dir, qwen3, twice);
+  check_same(dir.path, qwen3, 1);
   for (RawTensor& t : twice) replace(t.name, "language_model.", "reader.");
-  write_folder(dir, qwen, twice);
+  write_folder(dir, qwen3, twice);
   const ModelConfig c = read_config(dir.str());
   check_contains(user_error_of([&] { check_model_files(dir.str(), c, "auto"); }), {"several models", "config.json"});
 }
 
 TEST_CASE("stored form: if the experts have unknown names, the message lists tensors that are there") {
-  std::vector<RawTensor> tensors = read_tensors(qwen);
+  std::vector<RawTensor> tensors = read_tensors(qwen3);
   for (RawTensor& t : tensors) replace(t.name, ".experts.", ".many_experts.");
   TempDir dir;
-  write_folder(dir, qwen, tensors);
+  write_folder(dir, qwen3, tensors);
   const ModelConfig c = read_config(dir.str());
   check_contains(user_error_of([&] { check_model_files(dir.str(), c, "auto"); }),
                  {"no tensor model.layers.0.mlp.experts.0.gate_proj.weight", "there are model.layers.0.mlp.gate.weight",

@@ -8,7 +8,7 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::size_t most_block_values = 4u << 20;
+constexpr std::size_t most_held_values = 4u << 20;
 
 // Sorts the rows and expects each prompt of the range with samples 0 .. n-1, each once, and an error in exactly the
 // failed rows.
@@ -48,7 +48,7 @@ void write_completions(const std::vector<Completion>& rows, const OutputLayout& 
   for (const Completion& row : rows) {
     fit_to_layout(block.emplace_back(row), layout);
     values += row.text.size() + row.token_ids.size() * (1 + layout.logprobs.value_or(0));
-    if (values < most_block_values) continue;
+    if (values < most_held_values) continue;
     writer.append(block);
     block.clear();
     values = 0;

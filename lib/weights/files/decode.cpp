@@ -34,12 +34,12 @@ float half_to_float(std::uint16_t half) {
 float as_float(float x) { return x; }
 float as_float(bf16 x) { return to_float(x); }
 float as_float(Half x) { return half_to_float(x.bits); }
-void store(float x, float* out) { *out = x; }
-void store(float x, bf16* out) { *out = to_bf16(x); }
+void store_converted(float x, float* out) { *out = x; }
+void store_converted(float x, bf16* out) { *out = to_bf16(x); }
 
 template <class From, class To>
 void convert(const std::byte* data, std::uint64_t count, To* out) {
-  for (std::uint64_t i = 0; i < count; ++i) store(as_float(load<From>(data + i * sizeof(From))), out + i);
+  for (std::uint64_t i = 0; i < count; ++i) store_converted(as_float(load<From>(data + i * sizeof(From))), out + i);
 }
 
 using NibbleTable = std::array<std::array<bf16, 16>, 256>;  // [scale][nibble]
