@@ -3,176 +3,233 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/buffer.hpp"
 #include "base/error.hpp"
-#include "base/numbers/rounding.hpp"
-#include "base/page_tokens.hpp"
-#include "bench/random_values.hpp"
 #include "bench/report.hpp"
-#include "kernels/cpu/attention_lanes.hpp"
 #include "system/files/shipped_files.hpp"
 
 namespace moemill::bench {
 
 namespace {
 
-constexpr std::size_t cold_bytes = 320'000'000;  // of all pages: far larger than any cache
+using schedule::RowKind;
 
-// The tile and the blocks of one thread.
-struct Work {
-  Buffer<float> query, maximum, sum, output, keys, values;
-  std::vector<std::uint32_t> first, last;
-  cpu::AttentionTile tile{};
+constexpr std::uint64_t cache_bytes = 320'000'000;  // far larger than most caches; steps go through all of it
+constexpr std::uint32_t hidden = 64;
+constexpr std::uint32_t kv_heads = 4;
+constexpr std::uint32_t decode_tokens = 65'536;  // cached tokens that a decode step reads at least
+constexpr std::uint32_t fewest_sequences = 4, most_sequences = 256;
+constexpr std::uint32_t chunk = 512;             // prompt tokens of a step
+constexpr std::uint32_t longest_prompt = 8'192;  // a step's last rows of a longer one would take many seconds
+constexpr std::uint32_t usual_window = 128;      // of the heads of 64, as gpt-oss has it
 
-  Work(Shape shape, std::size_t lanes) : first(lanes, 0), last(lanes, std::numeric_limits<std::int32_t>::max()) {
-    const std::size_t dk = shape.first, dv = shape.second;
-    tile = {lanes,
-            dk,
-            dv,
-            query.reserve(dk * lanes),
-            first.data(),
-            last.data(),
-            maximum.reserve(lanes),
-            sum.reserve(lanes),
-            output.reserve(dv * lanes)};
-    keys.reserve(page_tokens * dk);
-    values.reserve(page_tokens * dv);
-    for (std::size_t i = 0; i < dk * lanes; ++i) query[i] = 0.1f * value_at(1, i);
-    for (std::size_t i = 0; i < page_tokens * dk; ++i) keys[i] = value_at(2, i);
-    for (std::size_t i = 0; i < page_tokens * dv; ++i) values[i] = value_at(3, i);
-  }
-};
-
-// bf16 pages, each [tokens][key_width + value_width]: so many that none is still in a cache when its turn comes.
-struct Pages {
-  std::size_t width, count;
-  Buffer<bf16> values;
-
-  explicit Pages(Shape shape) : width(std::size_t{shape.first} + shape.second) {
-    const std::size_t page = page_tokens * width;
-    count = cold_bytes / (page * sizeof(bf16)) + 1;
-    bf16* to = values.reserve(count * page);
-    for (std::size_t i = 0; i < page; ++i) to[i] = to_bf16(value_at(4, i));
-    for (std::size_t p = 1; p < count; ++p) std::copy_n(to, page, to + p * page);
-  }
-  const bf16* page(std::size_t index) const { return values.data() + index % count * page_tokens * width; }
-};
-
-double operations(const AttentionResult& r, int threads) {
-  return 2.0 * static_cast<double>(r.lanes * r.tokens * threads) * (r.key_width + r.value_width);
+model::ModelConfig one_layer(model::ModelConfig config) {
+  config.hidden = hidden;
+  config.layers = 1;
+  return config;
 }
 
-// Each thread of the team processes its own context of `tokens`.
-AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, Shape shape, const Pages& pages,
-                            std::size_t lanes, std::size_t tokens) {
-  const Clock clock = clock_for(options.threads);
-  const auto threads = static_cast<std::size_t>(options.threads);
-  std::vector<Work> works;
-  for (std::size_t t = 0; t < threads; ++t) works.emplace_back(shape, lanes);
-  auto context = [&](auto before_block) {
-    stream.team().parallel_for(threads, 1, [&](std::size_t begin, std::size_t end, int) {
-      for (std::size_t w = begin; w < end; ++w) {
-        Work& work = works[w];
-        cpu::attention_begin(stream, work.tile);
-        for (std::size_t at = 0; at < tokens; at += page_tokens) {
-          const std::size_t count = std::min<std::size_t>(page_tokens, tokens - at);
-          before_block(work, w, at / page_tokens, count);
-          cpu::attention_block(stream, work.tile, {work.keys.data(), count, shape.first},
-                               {work.values.data(), count, shape.second}, static_cast<std::uint32_t>(at));
-        }
-        cpu::attention_end(stream, work.tile);
-      }
-    });
-  };
-  AttentionResult r{shape.first, shape.second, lanes, tokens, {}, {}};
-  r.block = measure(clock, options.seconds,
-                    [&](std::size_t) { context([](Work&, std::size_t, std::size_t, std::size_t) {}); });
-  const std::size_t pages_a_context = divide_up<std::size_t>(tokens, page_tokens);
-  r.pages = measure(clock, options.seconds, [&](std::size_t call) {
-    context([&](Work& work, std::size_t w, std::size_t block, std::size_t count) {
-      const bf16* page = pages.page((call * threads + w) * pages_a_context + block);
-      const Rows<const bf16> both(page, count, pages.width);
-      cpu::widen_rows(stream, both.columns(0, shape.first), {work.keys.data(), count, shape.first});
-      cpu::widen_rows(stream, both.columns(shape.first, shape.second), {work.values.data(), count, shape.second});
-    });
+void set_rotation(model::ModelConfig& config, std::uint32_t dim) {
+  config.rope.dim = dim;
+  config.rope.frequencies.assign(dim / 2, 1.0f);
+}
+
+// The proportions of DeepSeek's heads: 128 + 64 values of a key and 128 of a value for a latent of 512.
+model::ModelConfig latent_config(Shape shape) {
+  model::ModelConfig config = one_layer({});
+  config.attention = model::AttentionKind::Latent;
+  model::Mla& mla = config.mla;
+  mla.heads = shape.first, mla.kv_lora_rank = shape.second;
+  mla.qk_nope_dim = mla.v_dim = std::max(1u, shape.second / 4);
+  mla.qk_rope_dim = std::max(2u, shape.second / 16 * 2);
+  mla.softmax_scale = 1.0f / std::sqrt(static_cast<float>(mla.qk_nope_dim + mla.qk_rope_dim));
+  set_rotation(config, mla.qk_rope_dim);
+  return config;
+}
+
+model::ModelConfig grouped_config(Shape shape, std::uint32_t window) {
+  model::ModelConfig config = one_layer({});
+  config.attention = model::AttentionKind::Grouped;
+  config.gqa.kv_heads = kv_heads, config.gqa.heads = kv_heads * shape.first, config.gqa.head_dim = shape.second;
+  config.gqa.softmax_scale = 1.0f / std::sqrt(static_cast<float>(shape.second));
+  config.gqa.window = window;
+  if (window) config.gqa.layer_has_window = {true};
+  set_rotation(config, shape.second / 2 * 2);
+  config.rope.pairs = RotaryPairs::Halves;
+  return config;
+}
+
+// One for the layers that see everything, one for those with a window.
+std::vector<model::ModelConfig> configs_of_model(const std::string& folder) {
+  const model::ModelConfig config = model::read_config(shipped_path(folder));
+  const std::uint32_t windowed = model::windowed_layers(config);
+  std::vector<model::ModelConfig> out;
+  for (const bool window : {false, true}) {
+    if ((window ? windowed : config.layers - windowed) == 0) continue;
+    out.push_back(one_layer(config));
+    out.back().gqa.layer_has_window.assign(window ? 1 : 0, true);
+  }
+  return out;
+}
+
+std::vector<model::ModelConfig> configs_of_lists(const KernelOptions& options) {
+  std::vector<model::ModelConfig> out;
+  for (const Shape shape : options.shapes) out.push_back(latent_config(shape));
+  for (const Shape shape : options.groups) {
+    out.push_back(grouped_config(shape, 0));
+    if (shape.second == 64) out.push_back(grouped_config(shape, usual_window));
+  }
+  return out;
+}
+
+std::vector<AttentionStep> steps_of(const model::ModelConfig& config, std::uint32_t context) {
+  const std::uint32_t seen = config.gqa.layer_has_window.empty() ? context : std::min(context, config.gqa.window);
+  const std::uint32_t rows = std::min(context, chunk);
+  std::vector<AttentionStep> out{
+      {RowKind::Generated, std::clamp(decode_tokens / seen, fewest_sequences, most_sequences), context, 1}};
+  if (context <= longest_prompt) out.push_back({RowKind::Prompt, chunk / rows, context, rows});
+  return out;
+}
+
+AttentionResult measure_one(cpu::Stream& stream, const KernelOptions& options, const model::ModelConfig& config,
+                            AttentionLayer& layer, const AttentionStep& step) {
+  AttentionResult r{config, step, needs_of(config, step), {}, 0, 0};
+  layer.plan(step);
+  std::vector<double> core, products;  // shares of the wall time of each call
+  r.layer = measure(clock_for(options.threads), options.seconds, [&](std::size_t call) {
+    const PassClock& passes = stream.passes();
+    const double attention = passes.of(Pass::Attention), rest = passes.of(Pass::Projections);
+    const PassScope scope(stream.passes(), Pass::Projections);
+    const double start = now_seconds();
+    layer.run(call);
+    stream.passes().change(Pass::Projections);  // brings the running pass up to date
+    const double seconds = now_seconds() - start;
+    core.push_back((passes.of(Pass::Attention) - attention) / seconds);
+    products.push_back((passes.of(Pass::Projections) - rest) / seconds);
   });
+  const auto median = [](std::vector<double>& shares) {
+    std::sort(shares.begin(), shares.end());
+    return shares[shares.size() / 2];
+  };
+  r.core_seconds = median(core) * r.layer.median;
+  r.product_seconds = median(products) * r.layer.median;
   return r;
 }
 
-void print_tiles(const KernelOptions& options, const AttentionReport& report) {
-  fmt::print(
-      "A tile of lanes (queries x heads) against a context in blocks of 64 tokens. Rates in GFLOP/s: median\n"
-      "(best); %: median's share of the FMA peak. pages: bf16 keys and values cold in memory, widened for one\n"
-      "tile alone (a model shares one widening among the tiles of a token).\n\n");
-  fmt::print("{:>6} {:>6} {:>6} {:>7} | {:>15} {:>4} | {:>15} {:>4}\n", "dk", "dv", "lanes", "tokens", "fp32 blocks",
-             "%", "bf16 pages", "%");
-  for (const AttentionResult& r : report.results) {
-    const double flops = operations(r, options.threads), block = flops / r.block.median, pages = flops / r.pages.median;
-    fmt::print("{:>6} {:>6} {:>6} {:>7} | {:>7.1f} ({:>5.1f}) {:>4.0f} | {:>7.1f} ({:>5.1f}) {:>4.0f}\n", r.key_width,
-               r.value_width, r.lanes, r.tokens, block / 1e9, flops / r.block.best / 1e9,
-               100 * block / report.peaks.fma, pages / 1e9, flops / r.pages.best / 1e9, 100 * pages / report.peaks.fma);
-  }
+double read_seconds(const AttentionResult& r, const AttentionReport& report) {
+  return r.needs.bytes / report.bandwidth;
+}
+double compute_seconds(const AttentionResult& r, const AttentionReport& report) {
+  return r.needs.operations / report.peaks.fma;
+}
+double share_of_bound(const AttentionResult& r, const AttentionReport& report) {
+  return std::max(read_seconds(r, report), compute_seconds(r, report)) / r.core_seconds;
+}
+// Of the peak, by the latents' products.
+double product_share(const AttentionResult& r, const AttentionReport& report) {
+  return r.needs.product_operations / r.product_seconds / report.peaks.fma;
+}
+
+bool is_latent(const AttentionResult& r) { return r.config.attention == model::AttentionKind::Latent; }
+std::string_view kind_of(const AttentionResult& r) {
+  if (is_latent(r)) return r.step.kind == RowKind::Generated ? "absorbed" : "expanded";
+  return "grouped";
+}
+std::uint32_t heads_of(const AttentionResult& r) { return is_latent(r) ? r.config.mla.heads : r.config.gqa.heads; }
+std::uint32_t group_of(const AttentionResult& r) {
+  return is_latent(r) ? r.config.mla.heads : r.config.gqa.heads / r.config.gqa.kv_heads;
+}
+// Values of a key and of a value.
+std::pair<std::uint32_t, std::uint32_t> widths_of(const AttentionResult& r) {
+  const model::Mla& mla = r.config.mla;
+  if (!is_latent(r)) return {r.config.gqa.head_dim, r.config.gqa.head_dim};
+  if (r.step.kind == RowKind::Generated) return {mla.kv_lora_rank + mla.qk_rope_dim, mla.kv_lora_rank};
+  return {mla.qk_nope_dim + mla.qk_rope_dim, mla.v_dim};
 }
 
 void print_table(const KernelOptions& options, const AttentionReport& report) {
   print_machine(options, report.peaks, report.bandwidth);
-  if (!report.results.empty()) print_tiles(options, report);
-  if (!report.grouped.empty()) print_grouped(report.grouped, report.peaks.fma, report.bandwidth);
+  fmt::print(
+      "A layer of attention over a cache of {} MB. A decode step has one row per sequence; a step of prompts, the last\n"
+      "rows of its sequences. core: scores, exp, weighted sums and all that is done per tile, but no product with\n"
+      "weights. Bound: the longer of the needed operations at the FMA peak and the cached values that are seen, each\n"
+      "read once, at the rate of memory reads. products, %: queries into latent space and back, or keys and values\n"
+      "from latents, and their share of the FMA peak. Medians of milliseconds; hidden width {}.\n\n",
+      cache_bytes / 1'000'000, hidden);
+  fmt::print("{:<8} {:>5} {:>5} {:>9} {:>6} {:<7} {:>7} {:>5} {:>5} | {:>8} {:>7} {:>6} {:>7} {:>7} | {:>8} {:>4}\n",
+             "kind", "heads", "group", "widths", "window", "rows", "context", "seqs", "rows", "core ms", "GFLOP/s",
+             "GB/s", "bound", "% bound", "products", "%");
+  for (const AttentionResult& r : report.results) {
+    const auto [key, value] = widths_of(r);
+    const std::uint32_t window = r.config.gqa.layer_has_window.empty() ? 0 : r.config.gqa.window;
+    fmt::print("{:<8} {:>5} {:>5} {:>9} {:>6} {:<7} {:>7} {:>5} {:>5} | {:>8.2f} {:>7.1f} {:>6.1f} {:>7} {:>7.0f}",
+               kind_of(r), heads_of(r), group_of(r), fmt::format("{}+{}", key, value),
+               window ? fmt::format("{}", window) : "-", r.step.kind == RowKind::Generated ? "decode" : "prompt",
+               r.step.context, r.step.sequences, r.step.rows, r.core_seconds * 1e3,
+               r.needs.operations / r.core_seconds / 1e9, r.needs.bytes / r.core_seconds / 1e9,
+               read_seconds(r, report) > compute_seconds(r, report) ? "reads" : "FMA", 100 * share_of_bound(r, report));
+    if (is_latent(r)) {
+      fmt::print(" | {:>8.2f} {:>4.0f}\n", r.product_seconds * 1e3, 100 * product_share(r, report));
+    } else {
+      fmt::print(" | {:>8} {:>4}\n", "-", "-");
+    }
+  }
+}
+
+nlohmann::ordered_json json_of(const AttentionResult& r, const AttentionReport& report) {
+  const auto [key, value] = widths_of(r);
+  nlohmann::ordered_json out{{"kind", kind_of(r)},
+                             {"rows_are", r.step.kind == RowKind::Generated ? "generated" : "prompt"},
+                             {"heads", heads_of(r)},
+                             {"group", group_of(r)},
+                             {"key_width", key},
+                             {"value_width", value},
+                             {"window", r.config.gqa.layer_has_window.empty() ? 0 : r.config.gqa.window},
+                             {"context", r.step.context},
+                             {"sequences", r.step.sequences},
+                             {"rows_per_sequence", r.step.rows},
+                             {"operations", r.needs.operations},
+                             {"bytes", r.needs.bytes},
+                             {"layer_seconds_median", r.layer.median},
+                             {"layer_seconds_best", r.layer.best},
+                             {"core_seconds_median", r.core_seconds},
+                             {"core_share_of_peak", compute_seconds(r, report) / r.core_seconds},
+                             {"core_share_of_reads", read_seconds(r, report) / r.core_seconds},
+                             {"core_share_of_bound", share_of_bound(r, report)}};
+  if (is_latent(r)) {
+    out["product_operations"] = r.needs.product_operations;
+    out["product_seconds_median"] = r.product_seconds;
+    out["product_share_of_peak"] = product_share(r, report);
+  }
+  return out;
 }
 
 void print_json(const KernelOptions& options, const AttentionReport& report) {
   nlohmann::ordered_json out = machine_json(options, report.peaks, report.bandwidth);
   out["benchmark"] = "attention";
-  for (const AttentionResult& r : report.results) {
-    const double flops = operations(r, options.threads);
-    out["results"].push_back({{"key_width", r.key_width},
-                              {"value_width", r.value_width},
-                              {"lanes", r.lanes},
-                              {"tokens", r.tokens},
-                              {"block_seconds_median", r.block.median},
-                              {"block_seconds_best", r.block.best},
-                              {"block_share_of_peak", flops / r.block.median / report.peaks.fma},
-                              {"pages_seconds_median", r.pages.median},
-                              {"pages_seconds_best", r.pages.best},
-                              {"pages_share_of_peak", flops / r.pages.median / report.peaks.fma}});
-  }
-  out["grouped"] = grouped_json(report.grouped, report.peaks.fma, report.bandwidth);
+  for (const AttentionResult& r : report.results) out["results"].push_back(json_of(r, report));
   print(out);
-}
-
-// The tiles of the model's latent attention, in its absorbed and its expanded form.
-std::vector<Shape> latent_shapes(const model::ModelConfig& config) {
-  const model::Mla& mla = config.mla;
-  if (config.attention != model::AttentionKind::Latent) return {};
-  return {{mla.kv_lora_rank + mla.qk_rope_dim, mla.kv_lora_rank}, {mla.qk_nope_dim + mla.qk_rope_dim, mla.v_dim}};
 }
 
 }  // namespace
 
 AttentionReport measure_attention(const KernelOptions& options) {
-  std::vector<Shape> tiles = options.shapes;
-  std::vector<GroupedShape> groups;
-  for (Shape s : options.groups) groups.push_back({s.first, s.second, 0});
-  if (!options.model.empty()) {
-    const model::ModelConfig config = model::read_config(shipped_path(options.model));
-    tiles = latent_shapes(config), groups = grouped_shapes(config);
-  }
   cpu::Stream stream(options.isa, options.threads);
   const Clock clock = clock_for(options.threads);
-  AttentionReport report{measure_peaks(options.isa, options.threads), read_bandwidth(stream, clock), {}, {}};
-  for (Shape shape : tiles) {
-    const Pages pages(shape);
-    for (std::size_t lanes : {std::size_t{32}, std::size_t{16}}) {
-      for (std::size_t tokens : options.rows) {
-        report.results.push_back(measure_one(stream, options, shape, pages, lanes, tokens));
+  AttentionReport report{measure_peaks(options.isa, options.threads), read_bandwidth(stream, clock), {}};
+  for (const model::ModelConfig& config :
+       options.model.empty() ? configs_of_lists(options) : configs_of_model(options.model)) {
+    AttentionLayer layer(stream, config, cache_bytes);
+    for (const std::size_t context : options.rows) {
+      for (const AttentionStep& step : steps_of(config, static_cast<std::uint32_t>(context))) {
+        report.results.push_back(measure_one(stream, options, config, layer, step));
       }
     }
   }
-  report.grouped = measure_grouped(stream, options, groups);
   report.peaks = higher(report.peaks, measure_peaks(options.isa, options.threads));
+  report.bandwidth = std::max(report.bandwidth, read_bandwidth(stream, clock));
   return report;
 }
 
@@ -180,12 +237,12 @@ int run_attention_bench(const std::vector<std::string>& args) {
   const auto options = parse_kernel_options(
       args, {"moemill bench attention [options]",
              {"moemill bench attention", "moemill bench attention --model configs/models/qwen3-30b-a3b --rows 4096",
-              "moemill bench attention --shapes 576x512 --rows 64,1024 --json"},
-             "key width x value width, one or more",
-             "576x512,192x128",
+              "moemill bench attention --shapes 16x512 --groups 8x128 --rows 128,1024 --json"},
+             "latent attention: heads x width of a latent, one or more",
+             "16x512,128x512",
              "tokens of context, one or more",
-             "64,256,1024",
-             "1x128,4x128,8x64,8x128,16x128"});
+             "128,1024,8192,32768",
+             "1x64,1x128,2x128,4x128,5x128,6x128,7x128,8x64,8x128,12x128,16x128"});
   if (!options) return 0;
   const AttentionReport report = measure_attention(*options);
   options->form == Form::Json ? print_json(*options, report) : print_table(*options, report);

@@ -1,29 +1,30 @@
-// `moemill bench attention`: measures the attention kernels on contexts of several lengths. Latent attention is
-// measured with full tiles of 32 lanes and half tiles of 16, on fp32 blocks in cache and on bf16 pages in memory, which
-// are widened as they are read. For grouped attention see bench/grouped_bench.
+// `moemill bench attention`: a layer of attention, latent and grouped, in decode steps and in steps of prompts, against
+// its bound: the operations that its definition needs at the processor's peak, or the cached values that its rows see,
+// each read once, whichever takes longer.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "bench/grouped_bench.hpp"
+#include "bench/attention_layer.hpp"
 #include "bench/options.hpp"
 #include "bench/peak/peak.hpp"
 
 namespace moemill::bench {
 
 struct AttentionResult {
-  std::uint32_t key_width, value_width;
-  std::size_t lanes, tokens;
-  Timing block, pages;  // seconds for the whole context
+  model::ModelConfig config;
+  AttentionStep step;
+  AttentionNeeds needs;
+  Timing layer;            // seconds of the whole layer
+  double core_seconds;     // median, of scores, exp and weighted sums with all that is done per tile
+  double product_seconds;  // median, of products, norms, rotations and writing to the cache
 };
 
 struct AttentionReport {
   Peaks peaks;
   double bandwidth;  // bytes per second
   std::vector<AttentionResult> results;
-  std::vector<GroupedResult> grouped;
 };
 
 AttentionReport measure_attention(const KernelOptions& options);

@@ -79,31 +79,47 @@ TEST_CASE("bench: every number asked for is measured") {
   CHECK(gemm.results[0].cold.best <= gemm.results[0].cold.median);
   CHECK(gemm.results[0].warm.median > 0);
   CHECK(gemm.peaks.fma > 0);
+}
 
+TEST_CASE("bench: attention of both kinds and both forms, with what it needs") {
+  bench::KernelOptions options;
+  options.shapes = {{3, 32}};
   options.groups = {{3, 20}};
   options.rows = {3, 100};
-  const auto attention = bench::measure_attention(options);
-  REQUIRE(attention.results.size() == 4);
-  REQUIRE(attention.grouped.size() == 2);
-  for (const auto& r : attention.grouped) {
-    CHECK(r.seen == r.tokens);
-    CHECK(r.bytes == 2 * 2 * 20 * static_cast<double>(r.tokens));
-    CHECK(r.operations == 3 * r.bytes);
-    CHECK(r.generated.best > 0);
-    CHECK(r.prompt.best > 0);
+  options.seconds = 0.01;
+  const auto report = bench::measure_attention(options);
+  REQUIRE(report.results.size() == 8);
+  for (const auto& r : report.results) {
+    CHECK(r.layer.best > 0);
+    CHECK(r.layer.best <= r.layer.median);
+    CHECK(r.core_seconds > 0);
+    CHECK(r.product_seconds > 0);
+    CHECK(r.core_seconds < r.layer.median);
+    const bool latent = r.config.attention == model::AttentionKind::Latent;
+    CHECK((r.needs.product_operations > 0) == latent);
+    const double width = latent ? 32 + 4 : 4 * 2 * 20;
+    CHECK(r.needs.bytes == 2 * width * r.step.context * r.step.sequences);
   }
-  // With a model, its own shapes are measured; layers with a window see only the window.
-  options.model = MOEMILL_TEST_DATA "/models/gpt_oss";
-  const auto windowed = bench::measure_attention(options);
-  CHECK(windowed.results.empty());
-  REQUIRE(windowed.grouped.size() == 4);
-  CHECK(windowed.grouped[1].seen == 100);
-  CHECK(windowed.grouped[3].seen == 16);
-  for (const auto& r : attention.results) {
-    CHECK(r.block.best > 0);
-    CHECK(r.block.best <= r.block.median);
-    CHECK(r.pages.best > 0);
-  }
+  const auto& absorbed = report.results[2];  // a context of 100
+  CHECK(absorbed.step.rows == 1);
+  CHECK(absorbed.needs.operations == 100.0 * absorbed.step.sequences * 2 * 3 * (32 + 4 + 32));
+  CHECK(absorbed.needs.product_operations == absorbed.step.sequences * 2.0 * 3 * 32 * (8 + 8));
+  const auto& prompt = report.results[7];
+  CHECK(prompt.step.rows == 100);
+  CHECK(prompt.needs.operations == 100 * 101 / 2 * prompt.step.sequences * 4.0 * 12 * 20);
+}
+
+TEST_CASE("bench: with a model, attention is measured with its shapes, and a window bounds what is seen") {
+  bench::KernelOptions options;
+  options.model = MOEMILL_TEST_DATA "/models/gpt_oss";  // layers with and without a window of 16
+  options.rows = {100};
+  options.seconds = 0.01;
+  const auto report = bench::measure_attention(options);
+  REQUIRE(report.results.size() == 4);
+  const auto& all = report.results[0];
+  const auto& windowed = report.results[2];
+  CHECK(windowed.needs.bytes * 100 == all.needs.bytes * 16);
+  CHECK(windowed.needs.operations * 100 == all.needs.operations * 16);
 }
 
 TEST_CASE("bench: whole steps on any number of ranks count the same operations") {
