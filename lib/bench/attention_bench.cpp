@@ -152,7 +152,7 @@ std::pair<std::uint32_t, std::uint32_t> widths_of(const AttentionResult& r) {
 void print_table(const KernelOptions& options, const AttentionReport& report) {
   print_machine(options, report.peaks, report.bandwidth);
   fmt::print(
-      "A layer of attention over a cache of {} MB. A decode step has one row per sequence; a step of prompts, the last\n"
+      "A layer of attention over a cache of {} MB. A decode step has a row per sequence; a step of prompts, the last\n"
       "rows of its sequences. core: scores, exp, weighted sums and all that is done per tile, but no product with\n"
       "weights. Bound: the longer of the needed operations at the FMA peak and the cached values that are seen, each\n"
       "read once, at the rate of memory reads. products, %: queries into latent space and back, or keys and values\n"

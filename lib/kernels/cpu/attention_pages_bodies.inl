@@ -182,12 +182,12 @@ INLINE void softmax_page(AttentionRows& t, std::size_t row, std::size_t rows, st
     // A row that has seen nothing yet subtracts the lowest finite value instead of -inf: exp gives 0, not NaN.
     offset[r] = t.maximum[row + r] > -3.0e38f ? t.maximum[row + r] : -3.0e38f;
   }
-  store(factor, exp(load(before) - load(offset)));
+  store(factor, exp_of_negative(load(before) - load(offset)));
   for (std::size_t r = 0; r < rows; ++r) {
     float* s = scores + r * page_positions;
     F sum = splat(0.0f);
     for (std::size_t v = from; v < to; ++v) {
-      F p = exp(load(s + 16 * v) - splat(offset[r]));
+      F p = exp_of_negative(load(s + 16 * v) - splat(offset[r]));
       store(s + 16 * v, p);
       sum = sum + p;
     }

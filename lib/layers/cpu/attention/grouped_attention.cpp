@@ -187,12 +187,14 @@ void GroupedAttention::follow(const Job& job, const Walk& walk, const bf16* afte
                      .maximum = memory.maximum.data(),
                      .sum = memory.sum.data(),
                      .output = memory.output.data()};
+  constexpr std::size_t chunk = attention_query_chunk;
+  const float scale = gqa_.softmax_scale;
   for (std::size_t r = 0; r < rows; ++r) {
     const std::size_t row = walk.tile->row + r / heads, head = walk.kv_head * heads + r % heads;
     const float* from = queries.row(row) + head * dim;
-    for (std::size_t d = 0; d < dim; ++d) {
-      constexpr std::size_t chunk = attention_query_chunk;
-      query[(d / chunk * rows + r) * chunk + d % chunk] = from[d] * gqa_.softmax_scale;
+    for (std::size_t d = 0; d < dim; d += chunk) {
+      float* to = query + d * rows + r * chunk;
+      for (std::size_t i = 0; i < std::min(chunk, dim - d); ++i) to[i] = from[d + i] * scale;
     }
     last[r] = walk.tile->first_position + static_cast<std::uint32_t>(r / heads);
     first[r] = job.window && last[r] >= job.window ? last[r] - job.window + 1 : 0;

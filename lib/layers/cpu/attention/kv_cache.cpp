@@ -14,31 +14,30 @@ namespace {
 
 using schedule::page_tokens;
 
-constexpr std::size_t line_bytes = 64;
 constexpr std::size_t slack_bytes = 256;  // kernels load and prefetch whole vectors past the last value
+
+// The kernel gives zeroed memory when it is first touched, so an unused page costs nothing.
+MappedMemory map(std::uint64_t bytes, std::uint64_t tokens) try {
+  return {bytes + slack_bytes, "the KV cache"};
+} catch (const SystemError&) {
+  user_error("parallel.kv_cache_tokens: no memory for {} tokens ({} bytes); ask for fewer", tokens, bytes);
+}
 
 }  // namespace
 
-// calloc: large blocks come from the kernel zeroed and untouched, so an unused page costs no memory.
 KvCache::KvCache(const model::ModelConfig& config, std::array<std::uint32_t, schedule::page_groups> pages)
     : kind_(config.attention),
       gqa_(config.gqa),
       width_(model::kv_width(config)),
       pages_(pages),
       count_(0),
-      memory_(nullptr, &std::free),
       data_(nullptr) {
   for (std::size_t l = 0; l < config.layers; ++l) {
     layers_.push_back({layers::page_group(config, {static_cast<std::int32_t>(l)}), count_});
     count_ += static_cast<std::size_t>(pages_[static_cast<std::size_t>(layers_[l].group)]) * page_tokens * width_;
   }
-  memory_.reset(std::calloc(count_ * sizeof(bf16) + line_bytes + slack_bytes, 1));
-  if (!memory_) {
-    user_error("parallel.kv_cache_tokens: no memory for {} tokens ({} bytes); ask for fewer",
-               static_cast<std::uint64_t>(std::max(pages_[0], pages_[1])) * page_tokens, bytes());
-  }
-  auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
-  data_ = reinterpret_cast<bf16*>(round_up(address, line_bytes));
+  memory_ = map(bytes(), std::uint64_t{std::max(pages_[0], pages_[1])} * page_tokens);
+  data_ = reinterpret_cast<bf16*>(memory_.data());
 }
 
 Rows<bf16> KvCache::slots(LayerId layer) const {

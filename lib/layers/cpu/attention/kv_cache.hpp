@@ -6,8 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -18,6 +16,7 @@
 #include "layers/attention_plan.hpp"
 #include "model/config.hpp"
 #include "schedule/step.hpp"
+#include "system/files/mapped_file.hpp"
 
 namespace moemill::cpu {
 
@@ -42,8 +41,8 @@ struct GroupedPage {
 
 class KvCache {
  public:
-  // pages: how many, by PageGroup. All of them are one allocation, to which the operating system gives memory as it is
-  // first written. Throws UserError when the allocation fails.
+  // pages: how many, by PageGroup. All of them are one mapping, to which the operating system gives memory as it is first
+  // written, in huge pages where it has them. Throws UserError when the allocation fails.
   KvCache(const model::ModelConfig& config, std::array<std::uint32_t, schedule::page_groups> pages);
 
   std::size_t width() const { return width_; }  // values per token and layer
@@ -75,8 +74,8 @@ class KvCache {
   std::array<std::uint32_t, schedule::page_groups> pages_;
   std::vector<Layer> layers_;
   std::size_t count_;  // values in all
-  std::unique_ptr<void, decltype(&std::free)> memory_;
-  bf16* data_;  // memory_, aligned to a cache line
+  MappedMemory memory_;
+  bf16* data_;  // memory_
 };
 
 }  // namespace moemill::cpu
