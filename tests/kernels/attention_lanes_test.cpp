@@ -202,3 +202,56 @@ TEST_CASE("attention: lanes go in scaled and come out as they were") {
     }
   }
 }
+
+// Tiles that share cached latents, the last one of 16 lanes or not, in bf16 rows with something behind their width.
+TEST_CASE("attention: latents in bf16 give the bits of widened rows, on every instruction set") {
+  for (const auto& shape :
+       {std::array{1, 16, 3, 2, 63}, {2, 16, 80, 64, 130}, {2, 32, 36, 32, 64}, {5, 16, 200, 130, 70}}) {
+    const auto count = static_cast<std::size_t>(shape[0]), last_lanes = static_cast<std::size_t>(shape[1]);
+    const auto dk = static_cast<std::size_t>(shape[2]), dv = static_cast<std::size_t>(shape[3]);
+    const auto tokens = static_cast<std::size_t>(shape[4]), stride = dk + 5;
+    CAPTURE(count);
+    CAPTURE(dk);
+    const std::vector<bf16> rows = random_bf16(tokens * stride + 16, 7, 3.0f);
+    std::vector<Problem> problems;
+    for (std::size_t i = 0; i < count; ++i) {
+      problems.emplace_back(i + 1 < count ? 32 : last_lanes, dk, dv, tokens, 10 + i);
+      Problem& p = problems.back();
+      p.last[3] = static_cast<std::uint32_t>(tokens / 2);
+      for (std::size_t t = 0; t < tokens; ++t) {
+        for (std::size_t d = 0; d < dk; ++d) p.keys[t * (dk + 3) + d] = to_float(rows[t * stride + d]);
+        for (std::size_t d = 0; d < dv; ++d) p.values[t * (dv + 1) + d] = to_float(rows[t * stride + d]);
+      }
+    }
+    std::vector<Result> whole;
+    for (Problem& p : problems) whole.push_back(attend(Isa::Plain, p));
+    std::vector<Isa> isas = vector_isas();
+    isas.push_back(Isa::Plain);
+    for (Isa isa : isas) {
+      cpu::Stream stream(isa);
+      std::vector<Result> results;
+      std::vector<cpu::AttentionTile> tiles;
+      for (Problem& p : problems) results.push_back({std::vector<float>(p.lanes), std::vector<float>(p.lanes), {}});
+      for (std::size_t i = 0; i < count; ++i) {
+        Problem& p = problems[i];
+        results[i].output.resize(dv * p.lanes);
+        tiles.push_back({p.lanes, dk, dv, p.query.data(), p.first.data(), p.last.data(), results[i].maximum.data(),
+                         results[i].sum.data(), results[i].output.data()});
+        attention_begin(stream, tiles[i]);
+      }
+      Padded<float> scratch(1, cpu::latent_scratch_floats(count), 0);
+      for (std::size_t t = 0; t < tokens; t += 64) {
+        const std::size_t some = std::min<std::size_t>(64, tokens - t);
+        const bf16* next = t % 128 == 0 ? rows.data() : nullptr;
+        attention_latents(
+            stream, tiles,
+            {rows.data() + t * stride, stride, some, static_cast<std::uint32_t>(t), next, scratch.data()});
+      }
+      CHECK(scratch.padding_untouched());
+      for (std::size_t i = 0; i < count; ++i) {
+        attention_end(stream, tiles[i]);
+        CHECK(same(results[i], whole[i]));
+      }
+    }
+  }
+}

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/buffer.hpp"
+#include "kernels/cpu/bodies.hpp"
 #include "support.hpp"
 
 using namespace moemill;
@@ -203,4 +204,23 @@ TEST_CASE("attention over pages: a row that sees nothing is zero, or its sink's 
   CHECK(sink.maximum == p.sinks);
   for (float x : nothing.output) CHECK(x == 0);
   for (float x : sink.output) CHECK(x == 0);
+}
+
+// The kernels of rows have exp for every operand; attention has one for operands that are not positive.
+TEST_CASE("attention over pages: weights are the exp of the kernels of rows, to the bit") {
+  Problem p(1, page_positions, page_positions, 5);
+  for (std::size_t t = 0; t < page_positions; ++t) {
+    for (std::size_t d = 0; d < p.dim; ++d) p.set(t, d, d == 0 ? -1.5f * static_cast<float>(t) : 0, t == d ? 1.0f : 0);
+  }
+  std::fill(p.query.begin(), p.query.end(), 1.0f);
+  for (Isa isa : {Isa::Plain, Isa::Avx2, Isa::Avx512}) {
+    if (!cpu::available(isa)) continue;
+    cpu::Stream stream(isa);
+    std::vector<float> scores(p.tokens), weights(p.tokens);
+    for (std::size_t t = 0; t < p.tokens; ++t) scores[t] = to_float(to_bf16(-1.5f * static_cast<float>(t)));
+    const float sum = stream.bodies().exp_sum(scores.data(), p.tokens, 0, 1, weights.data());
+    const Result r = attend(isa, p);
+    CHECK(r.sum[0] == sum);
+    for (std::size_t t = 0; t < p.tokens; ++t) CHECK(r.output[t] == (weights[t] >= 0x1p-126f ? weights[t] / sum : 0));
+  }
 }

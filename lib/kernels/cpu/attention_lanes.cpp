@@ -29,6 +29,13 @@ void attention_block(const Stream& stream, AttentionTile& tile, Rows<const float
   stream.bodies().attention_block(tile, keys.data, keys.stride, values.data, values.stride, keys.rows, first_position);
 }
 
+void attention_latents(const Stream& stream, std::span<AttentionTile> tiles, const LatentBlock& block) {
+  expect(!tiles.empty() && block.tokens <= page_tokens && block.first_position % page_tokens == 0,
+         "attention blocks are aligned to 64 positions");
+  const FlushSubnormals flush;
+  stream.bodies().attention_latents(tiles.data(), tiles.size(), block);
+}
+
 void attention_end(const Stream& stream, AttentionTile& tile) {
   const FlushSubnormals flush;
   stream.bodies().attention_end(tile);

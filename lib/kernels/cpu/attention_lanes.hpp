@@ -11,8 +11,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/numbers/bf16.hpp"
+#include "base/page_tokens.hpp"
 #include "base/rows.hpp"
 #include "kernels/cpu/stream.hpp"
 
@@ -38,10 +40,30 @@ void attention_begin(const Stream& stream, AttentionTile& tile);
 // One block: keys [tokens, key_width] and values [tokens, value_width]; first_position is a multiple of 64.
 void attention_block(const Stream& stream, AttentionTile& tile, Rows<const float> keys, Rows<const float> values,
                      std::uint32_t first_position);
+
+// A block of cached latents, in bf16, for tiles that share them: the keys are whole rows, the values the first
+// value_width of each. The same bits as attention_block with widened rows.
+struct LatentBlock {
+  const bf16* rows;  // [tokens][stride]; up to 15 values behind a row may be read
+  std::size_t stride;
+  std::size_t tokens;  // 1 to 64
+  std::uint32_t first_position;
+  const bf16* next;  // as many rows that are needed after it, which are prefetched; may be null
+  float* scratch;    // latent_scratch_floats, on a cache line
+};
+constexpr std::size_t latent_piece = 64;  // columns that are widened at a time: with all positions, they stay in L1
+constexpr std::size_t latent_piece_floats = latent_piece * page_tokens;
+constexpr std::size_t latent_tile_floats = (page_tokens + 1) * attention_lanes;  // scores, factors
+constexpr std::size_t latent_scratch_floats(std::size_t tiles) {
+  return latent_piece_floats + tiles * latent_tile_floats;
+}
+// Tiles of equal widths, all of 32 lanes; the last one may have 16.
+void attention_latents(const Stream& stream, std::span<AttentionTile> tiles, const LatentBlock& block);
+
 // output /= sum (lanes with sum 0 stay 0).
 void attention_end(const Stream& stream, AttentionTile& tile);
 
-// Converts bf16 rows to fp32: a cached page becomes `keys` and `values` this way.
+// Converts bf16 rows to fp32.
 void widen_rows(const Stream& stream, Rows<const bf16> in, Rows<float> out);
 // Transposes queries [lanes in use, width] into a tile's [width, lanes] and multiplies them by `scale`. Lanes that are
 // not in use become zero.

@@ -1,7 +1,8 @@
 // A page of grouped attention over the sixteen lanes F of the including file's instruction set.
-
 constexpr std::size_t page_positions = page_tokens;
 constexpr std::size_t row_chunk = attention_query_chunk;
+constexpr std::size_t line_bytes = 64;
+constexpr std::size_t near_bytes = 2048;  // from L2 to L1 ahead of use
 
 // C[rows][16 * vectors] = C * factor, or 0, then the chain over k of A[row][k] * B[k][column], where B holds pairs of k
 // in 32-bit words. Scores and outputs are both of this kind.
@@ -15,7 +16,8 @@ struct PageProduct {
   const float* factor;   // [rows]; null: from zero
   float* c;
   std::size_t c_stride;
-  const char* next;  // to be prefetched, a line for every vector of a pair; null: nothing
+  const char* next;       // to be prefetched; null: nothing
+  std::size_t next_step;  // bytes of it for every vector of a pair
 };
 
 // One k of all rows.
@@ -65,15 +67,18 @@ void product_tile(const PageProduct& t) {
   const std::size_t b_stride = t.b_stride;
   const auto* b = reinterpret_cast<const std::uint32_t*>(t.b);
   const char* next = t.next ? t.next : reinterpret_cast<const char*>(b);
-  const std::size_t next_step = t.next ? 64 * Vectors : 0;
+  const std::size_t step = t.next ? t.next_step : 0;
   const float* chunk = t.a;
   for (std::size_t rest = t.count; rest > 0; chunk += t.a_chunk) {
     const std::size_t count = rest < row_chunk ? rest : row_chunk;
     const float* a = chunk;
     for (std::size_t pairs = count / 2; pairs > 0; --pairs) {
 #pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(next + 64 * v);
-      next += next_step;
+      for (int v = 0; v < Vectors; ++v) {
+        __builtin_prefetch(next + v * step, 0, 2);
+        __builtin_prefetch(reinterpret_cast<const char*>(b + 16 * v) + near_bytes);
+      }
+      next += Vectors * step;
       add_half<0>(a, b, sum);
       add_half<1>(a, b, sum);
       a += 2;
@@ -122,7 +127,7 @@ INLINE void product(PageProduct t, std::size_t rows, std::size_t vectors) {
     t.b += step * 32;
     t.c += step * 16;
     if (t.last) t.last += step * 16;
-    if (t.next) t.next += t.count / 2 * step * 64;
+    if (t.next) t.next += t.count / 2 * step * t.next_step;
   }
 }
 
@@ -159,23 +164,30 @@ INLINE VisibleRange visible_range(const AttentionRows& t, std::size_t row, std::
   return {begin, end, inner_begin == begin && inner_end == end};
 }
 
-// Updates the maximum and sum of each row from vectors [from, to) of the scores; the scores become exp(s - maximum).
-INLINE void softmax_page(AttentionRows& t, std::size_t row, std::size_t rows, std::uint32_t position, bool masked,
-                         std::size_t from, std::size_t to, float* scores, float* factor) {
+// -inf in place of the scores [from, to) in sixteens of positions that their row does not see.
+INLINE void hide_scores(const AttentionRows& t, std::size_t row, std::size_t rows, std::uint32_t position,
+                        std::size_t from, std::size_t to, float* scores) {
   alignas(64) static const std::uint32_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  for (std::size_t r = 0; r < rows; ++r) {
+    const U first = splat(t.first[row + r]), last = splat(t.last[row + r]);
+    for (std::size_t v = from; v < to; ++v) {
+      float* s = scores + r * page_positions + 16 * v;
+      const U at = load(lanes) + splat(position + static_cast<std::uint32_t>(16 * v));
+      store(s, where_within(at, first, last, load(s), splat(-infinity)));
+    }
+  }
+}
+
+// Updates the maximum and sum of each row from its first `Vectors` sixteens of scores, which become
+// exp(s - maximum).
+template <int Vectors>
+INLINE void softmax_rows(AttentionRows& t, std::size_t row, std::size_t rows, float* scores, float* factor) {
   alignas(64) float before[16] = {}, offset[16] = {};
   for (std::size_t r = 0; r < rows; ++r) {
-    float* s = scores + r * page_positions;
-    F best = splat(-infinity);
-    for (std::size_t v = from; v < to; ++v) {
-      F x = load(s + 16 * v);
-      if (masked) {
-        U at = load(lanes) + splat(position + static_cast<std::uint32_t>(16 * v));
-        x = where_within(at, splat(t.first[row + r]), splat(t.last[row + r]), x, splat(-infinity));
-        store(s + 16 * v, x);
-      }
-      best = max(best, x);
-    }
+    const float* s = scores + r * page_positions;
+    F best = load(s);
+#pragma GCC unroll 4
+    for (int v = 1; v < Vectors; ++v) best = max(best, load(s + 16 * v));
     const float top = max_of_lanes(best);
     before[r] = t.maximum[row + r];
     t.maximum[row + r] = top > before[r] ? top : before[r];
@@ -185,13 +197,26 @@ INLINE void softmax_page(AttentionRows& t, std::size_t row, std::size_t rows, st
   store(factor, exp_of_negative(load(before) - load(offset)));
   for (std::size_t r = 0; r < rows; ++r) {
     float* s = scores + r * page_positions;
-    F sum = splat(0.0f);
-    for (std::size_t v = from; v < to; ++v) {
-      F p = exp_of_negative(load(s + 16 * v) - splat(offset[r]));
-      store(s + 16 * v, p);
-      sum = sum + p;
-    }
+    const F least = splat(offset[r]);
+    F p[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) p[v] = exp_of_negative(load(s + 16 * v) - least);
+    F sum = p[0];
+#pragma GCC unroll 4
+    for (int v = 1; v < Vectors; ++v) sum = sum + p[v];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) store(s + 16 * v, p[v]);
     t.sum[row + r] = t.sum[row + r] * factor[r] + sum_of_lanes(sum);
+  }
+}
+
+INLINE void softmax_page(AttentionRows& t, std::size_t row, std::size_t rows, std::size_t vectors, float* scores,
+                         float* factor) {
+  switch (vectors) {
+    case 4: return softmax_rows<4>(t, row, rows, scores, factor);
+    case 3: return softmax_rows<3>(t, row, rows, scores, factor);
+    case 2: return softmax_rows<2>(t, row, rows, scores, factor);
+    default: return softmax_rows<1>(t, row, rows, scores, factor);
   }
 }
 
@@ -199,11 +224,14 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
   alignas(64) float scores[tile_rows * page_positions];
   alignas(64) float factor[16];
   const bf16 *keys = page, *values = page + page_positions * t.head_dim;
-  const char* ahead = reinterpret_cast<const char*>(next);
+  // The next page comes into L2 (L1 has no room for it beside this one) while this one is used, a part with each tile.
+  const std::size_t half_page = page_positions * t.head_dim * sizeof(bf16);
+  const std::size_t part = half_page / t.rows, step = line_bytes / ((t.rows + tile_rows - 1) / tile_rows);
+  const auto* next_keys = reinterpret_cast<const char*>(next);
+  const char* next_values = next ? next_keys + half_page : nullptr;
   balanced_tiles(t.rows, [&](std::size_t row, std::size_t rows) {
     const VisibleRange visible = visible_range(t, row, rows, position);
     if (visible.begin >= visible.end) return;
-    const bool fetches = row == 0 && next;
     const std::size_t from = visible.begin / 16, to = (visible.end + 15) / 16, pair = visible.begin / 2;
     product({.a = t.query + row * row_chunk,
              .a_chunk = t.rows * row_chunk,
@@ -214,10 +242,12 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
              .factor = nullptr,
              .c = scores + from * 16,
              .c_stride = page_positions,
-             .next = fetches ? ahead : nullptr},
+             .next = next ? next_keys + row * part : nullptr,
+             .next_step = step},
             rows, to - from);
     const bool masked = !visible.all || from * 16 < visible.begin || to * 16 > visible.end;
-    softmax_page(t, row, rows, position, masked, from, to, scores, factor);
+    if (masked) hide_scores(t, row, rows, position, from, to, scores);
+    softmax_page(t, row, rows, to - from, scores + from * 16, factor);
     product({.a = scores + pair * 2,
              .a_chunk = 0,
              .b = values + pair * 2 * t.head_dim,
@@ -227,7 +257,8 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
              .factor = factor,
              .c = t.output + row * t.output_stride,
              .c_stride = t.output_stride,
-             .next = fetches ? ahead + page_positions * t.head_dim * sizeof(bf16) : nullptr},
+             .next = next ? next_values + row * part : nullptr,
+             .next_step = step},
             rows, (t.head_dim + 15) / 16);
   });
 }

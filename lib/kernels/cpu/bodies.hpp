@@ -134,6 +134,7 @@ struct Bodies {
   std::uint64_t (*fixed_exp_row)(const float* x, std::size_t n, float maximum, float scale, float* p);
   void (*attention_block)(AttentionTile& tile, const float* keys, std::size_t key_stride, const float* values,
                           std::size_t value_stride, std::size_t tokens, std::uint32_t first_position);
+  void (*attention_latents)(AttentionTile* tiles, std::size_t count, const LatentBlock& block);
   void (*attention_end)(AttentionTile& tile);
   void (*attention_page)(AttentionRows& rows, const bf16* page, std::uint32_t first_position, const bf16* next);
   void (*attention_rows_end)(AttentionRows& rows);

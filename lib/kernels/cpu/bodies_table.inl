@@ -18,6 +18,7 @@ constexpr Bodies table = {
     fixed_sum,
     fixed_exp_row,
     attention_block,
+    attention_latents,
     attention_end,
     attention_page,
     attention_rows_end,

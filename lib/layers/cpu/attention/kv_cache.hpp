@@ -41,8 +41,8 @@ struct GroupedPage {
 
 class KvCache {
  public:
-  // pages: how many, by PageGroup. All of them are one mapping, to which the operating system gives memory as it is first
-  // written, in huge pages where it has them. Throws UserError when the allocation fails.
+  // pages: how many, by PageGroup. All of them are one mapping, to which the operating system gives memory as it is
+  // first written, in huge pages where it has them. Throws UserError when the allocation fails.
   KvCache(const model::ModelConfig& config, std::array<std::uint32_t, schedule::page_groups> pages);
 
   std::size_t width() const { return width_; }  // values per token and layer

@@ -69,8 +69,13 @@ class LatentAttention {
   void reserve_generated(std::size_t rows);
   void attend_generated(const Job& job);
   void absorb(const Job& job, std::size_t first_row, std::size_t rows);
-  void read_pages(const Job& job, std::size_t first_row, std::size_t index, std::size_t first_tile,
-                  std::size_t end_tile, float* memory);
+  // Tiles [begin, end) of the heads of a generated row, whose queries are at `absorbed` among those computed together.
+  struct HeadTiles {
+    std::size_t row, absorbed;
+    std::size_t begin, end;
+  };
+  const bf16* page_at(const Job& job, const GeneratedRow& token, std::uint32_t page) const;
+  void read_pages(const Job& job, const HeadTiles& heads, const bf16* after, float* memory);
 
   std::size_t heads_at_a_time() const;
   std::size_t key_width() const { return mla_.qk_nope_dim + mla_.qk_rope_dim; }
@@ -102,7 +107,7 @@ class LatentAttention {
   Buffer<float> values_;      // [heads at a time, wave_keys, v]
   Buffer<float> states_;      // [heads at a time, states, tile]
   Buffer<float> absorbed_;    // [rows at a time, heads, kv_lora]: queries, then outputs
-  std::vector<Buffer<float>> thread_memory_;  // [threads] each holds a page and the tiles of a token, or one tile
+  std::vector<Buffer<float>> thread_memory_;  // [threads] each holds the tiles of a token and scratch, or one tile
   std::vector<GemmProblem<bf16>> expansions_;
   std::vector<GemmProblem<float>> products_;
 };

@@ -1,6 +1,7 @@
-// The absorbed form. The heads of a token are the lanes; a cached page is widened once and serves as keys and values of
-// all heads.
+// The absorbed form. The heads of a token are the lanes; a cached page serves as keys and values of all heads.
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
@@ -16,18 +17,18 @@ using schedule::page_tokens;
 // in latent space (heads * kv_lora values per row) stay small.
 constexpr std::size_t rows_at_a_time = 256;
 
-std::size_t tiles_of(std::size_t heads) { return divide_up(heads, attention_lanes); }
+// Tiles of a token that take in a page together, as many as the scores of which stay in L2 with the queries.
+constexpr std::size_t tiles_together = 4;
 
-void prefetch(const void* data, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(data) + i, 0, 2);
-}
+std::size_t tiles_of(std::size_t heads) { return divide_up(heads, attention_lanes); }
 
 }  // namespace
 
 void LatentAttention::reserve_generated(std::size_t rows) {
   absorbed_.reserve(std::min(rows, rows_at_a_time) * absorbed_stride_);
-  const std::size_t tiles = tiles_of(mla_.heads) * tile_floats(cache_.width(), mla_.kv_lora_rank);
-  for (auto& memory : thread_memory_) memory.reserve(page_tokens * cache_.width() + tiles);
+  const std::size_t tiles = std::min(tiles_together, tiles_of(mla_.heads));
+  const std::size_t floats = latent_scratch_floats(tiles) + tiles * tile_floats(cache_.width(), mla_.kv_lora_rank);
+  for (auto& memory : thread_memory_) memory.reserve(floats);
 }
 
 Rows<float> LatentAttention::absorbed(std::size_t rows, std::size_t head) {
@@ -44,8 +45,11 @@ void LatentAttention::attend_generated(const Job& job) {
     stream_.team().parallel_for(rows * tiles, 1, [&](std::size_t begin, std::size_t end, int thread) {
       float* own = thread_memory_[thread].data();
       for (std::size_t i = begin; i < end;) {
-        const std::size_t stop = std::min(end, (i / tiles + 1) * tiles);  // the rest of this row's tiles
-        read_pages(job, first, i / tiles, i % tiles, i % tiles + (stop - i), own);
+        // What is left of this row's tiles, or as many as go together.
+        const std::size_t stop = std::min({end, (i / tiles + 1) * tiles, i + tiles_together});
+        const HeadTiles heads{first + i / tiles, i / tiles, i % tiles, i % tiles + (stop - i)};
+        const bf16* after = stop < end ? page_at(job, job.tiles.generated[first + stop / tiles], 0) : nullptr;
+        read_pages(job, heads, after, own);
         i = stop;
         if (thread == 0) stream_.between_pieces();
       }
@@ -69,53 +73,49 @@ void LatentAttention::absorb(const Job& job, std::size_t first_row, std::size_t 
   gemm_grouped(stream_, products_);
 }
 
-// Tiles [first_tile, end_tile) of generated row first_row + index: queries from absorbed_ and query_, outputs back to
-// absorbed_.
-void LatentAttention::read_pages(const Job& job, std::size_t first_row, std::size_t index, std::size_t first_tile,
-                                 std::size_t end_tile, float* memory) {
-  const GeneratedRow& token = job.tiles.generated[first_row + index];
-  const std::size_t width = cache_.width(), latent = mla_.kv_lora_rank;
+const bf16* LatentAttention::page_at(const Job& job, const GeneratedRow& token, std::uint32_t page) const {
+  const PageId id = job.plan.pages[static_cast<std::size_t>(schedule::PageGroup::Full)][token.first_page + page];
+  expect(id.value >= 0, "step: a page that a row sees was given back");
+  return cache_.layer(job.layer).row(token_slot(id, 0));
+}
+
+// Queries come from absorbed_ and query_, outputs go back to absorbed_. `after` is the page to prefetch during the last
+// one, or null.
+void LatentAttention::read_pages(const Job& job, const HeadTiles& heads, const bf16* after, float* memory) {
+  const GeneratedRow& token = job.tiles.generated[heads.row];
+  const std::size_t width = cache_.width(), latent = mla_.kv_lora_rank, count = heads.end - heads.begin;
   // [heads, width] of this row
   const Rows<const float> rotated{query_.data() + token.row * query_stride_ + mla_.qk_nope_dim, mla_.heads,
                                   mla_.qk_rope_dim, key_width()};
-  const Rows<float> absorbed{absorbed_.data() + index * absorbed_stride_, mla_.heads, latent};
-  float* tiles = memory + page_tokens * width;
-
-  const auto tile_of = [&](std::size_t t) {
-    const std::size_t used = std::min<std::size_t>(attention_lanes, mla_.heads - t * attention_lanes);
-    Tile tile = place_tile(tiles + (t - first_tile) * tile_floats(width, latent), used, width, latent);
-    std::fill_n(tile.first, used, 0u);
-    std::fill_n(tile.last, used, token.position);
-    return std::pair(tile, used);
+  const Rows<float> absorbed{absorbed_.data() + heads.absorbed * absorbed_stride_, mla_.heads, latent};
+  std::array<Tile, tiles_together> tiles;
+  std::array<AttentionTile, tiles_together> lanes;
+  const auto used = [&](std::size_t i) {
+    return std::min<std::size_t>(attention_lanes, mla_.heads - (heads.begin + i) * attention_lanes);
   };
-  for (std::size_t t = first_tile; t < end_tile; ++t) {
-    auto [tile, used] = tile_of(t);
-    const std::size_t head = t * attention_lanes;
-    lanes_in(stream_, absorbed.range(head, used), mla_.softmax_scale, tile.query.range(0, latent));
-    lanes_in(stream_, rotated.range(head, used), mla_.softmax_scale, tile.query.range(latent, mla_.qk_rope_dim));
+  float* tile_memory = memory + latent_scratch_floats(std::min(tiles_together, tiles_of(mla_.heads)));
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t head = (heads.begin + i) * attention_lanes;
+    Tile& tile = tiles[i] = place_tile(tile_memory + i * tile_floats(width, latent), used(i), width, latent);
+    std::fill_n(tile.first, used(i), 0u);
+    std::fill_n(tile.last, used(i), token.position);
+    tile.lanes.first = tile.first;
+    tile.lanes.last = tile.last;
+    lanes_in(stream_, absorbed.range(head, used(i)), mla_.softmax_scale, tile.query.range(0, latent));
+    lanes_in(stream_, rotated.range(head, used(i)), mla_.softmax_scale, tile.query.range(latent, mla_.qk_rope_dim));
     attention_begin(stream_, tile.lanes);
+    lanes[i] = tile.lanes;
   }
-  const PageId* pages = job.plan.pages[static_cast<std::size_t>(schedule::PageGroup::Full)].data() + token.first_page;
-  const Rows<const bf16> cache = cache_.layer(job.layer);
+  const bf16* page = page_at(job, token, 0);
   for (std::uint32_t p = 0; p <= token.position; p += page_tokens) {
     const std::size_t tokens = std::min<std::size_t>(page_tokens, token.position + 1 - p);
-    const Rows<float> page{memory, tokens, width};
-    expect(pages[p / page_tokens].value >= 0, "step: a page that a row sees was given back");
-    widen_rows(stream_, cache.range(token_slot(pages[p / page_tokens], 0), tokens), page);
-    if (p + page_tokens <= token.position) {
-      prefetch(cache.row(token_slot(pages[p / page_tokens + 1], 0)), page_tokens * width * sizeof(bf16));
-    }
-    for (std::size_t t = first_tile; t < end_tile; ++t) {
-      auto [tile, used] = tile_of(t);
-      tile.lanes.first = tile.first;
-      tile.lanes.last = tile.last;
-      attention_block(stream_, tile.lanes, page, page, p);
-    }
+    const bf16* next = p + page_tokens <= token.position ? page_at(job, token, p / page_tokens + 1) : after;
+    attention_latents(stream_, std::span(lanes).first(count), {page, width, tokens, p, next, memory});
+    page = next;
   }
-  for (std::size_t t = first_tile; t < end_tile; ++t) {
-    auto [tile, used] = tile_of(t);
-    attention_end(stream_, tile.lanes);
-    lanes_out(stream_, tile.output(), absorbed.range(t * attention_lanes, used));
+  for (std::size_t i = 0; i < count; ++i) {
+    attention_end(stream_, tiles[i].lanes);
+    lanes_out(stream_, tiles[i].output(), absorbed.range((heads.begin + i) * attention_lanes, used(i)));
   }
 }
 
