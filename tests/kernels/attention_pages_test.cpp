@@ -51,35 +51,31 @@ enum class Unseen { Visit, Skip };
 Result attend(Isa isa, const Problem& p, std::size_t from, std::size_t to, Unseen unseen) {
   cpu::Stream stream(isa);
   const std::size_t rows = to - from, stride = (p.dim + 15) / 16 * 16;
-  Padded<float> output(rows, stride, 0), maximum(1, rows, 0), sum(1, rows, 0);
-  constexpr std::size_t chunk = cpu::attention_query_chunk;
+  Padded<float> running(rows, stride, 0), maximum(1, rows, 0), sum(1, rows, 0), output(rows, p.dim, 0);
   std::vector<float> query(cpu::attention_query_floats(rows, p.dim));
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t d = 0; d < p.dim; ++d) {
-      query[(d / chunk * rows + r) * chunk + d % chunk] = p.query[(from + r) * p.dim + d];
-    }
-  }
   cpu::AttentionRows tile{
-      rows,           p.dim,      stride,       query.data(), p.first.data() + from, p.last.data() + from,
-      maximum.data(), sum.data(), output.data()};
+      rows,           p.dim,      stride,        query.data(), p.first.data() + from, p.last.data() + from,
+      maximum.data(), sum.data(), running.data()};
   Vector<const float> sinks;
   if (!p.sinks.empty()) sinks = {p.sinks.data() + from, rows};
-  cpu::attention_begin(stream, tile, sinks);
+  const std::size_t heads = rows % 2 ? 1 : rows / 2;  // of a query
+  cpu::attention_begin(stream, tile, {p.query.data() + from * p.dim, heads, heads * p.dim}, 1, sinks);
   for (std::size_t t = 0; t < p.tokens; t += page_positions) {
     bool seen = false;
     for (std::size_t r = from; r < to; ++r) seen |= p.first[r] < t + page_positions && p.last[r] >= t;
     if (!seen && unseen == Unseen::Skip) continue;
     const bf16* page = p.pages.data() + t / page_positions * p.page_values();
     const bf16* next = t + page_positions < p.tokens ? page + p.page_values() : nullptr;
-    cpu::attention_page(stream, tile, page, static_cast<std::uint32_t>(t), next);
+    cpu::attention_page(stream, tile, page, static_cast<std::uint32_t>(t), {next, p.query});
   }
-  cpu::attention_end(stream, tile);
+  cpu::attention_end(stream, tile, {output.data(), heads, heads * p.dim});
   CHECK(output.padding_untouched());
+  CHECK(running.padding_untouched());
   CHECK(maximum.padding_untouched());
   CHECK(sum.padding_untouched());
   Result out{{maximum.data(), maximum.data() + rows}, {sum.data(), sum.data() + rows}, {}};
   for (std::size_t r = 0; r < rows; ++r) {
-    out.output.insert(out.output.end(), output.data() + r * stride, output.data() + r * stride + p.dim);
+    out.output.insert(out.output.end(), output.data() + r * p.dim, output.data() + (r + 1) * p.dim);
   }
   return out;
 }

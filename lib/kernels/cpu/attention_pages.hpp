@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/numbers/bf16.hpp"
 #include "base/rows.hpp"
@@ -27,12 +28,20 @@ namespace moemill::cpu {
 // Queries are stored in pieces of this many values, so that the distance of two rows is a compile-time constant.
 constexpr std::size_t attention_query_chunk = 64;
 
+// Where the values of a row lie among those of all heads: row r is head r % heads of query r / heads.
+template <class T>
+struct HeadsOfGroup {
+  T* data;             // of the first head of the first query
+  std::size_t heads;   // that share the key-value head, one behind the other
+  std::size_t stride;  // from one query to the next
+};
+
 // The running softmax of some rows.
 struct AttentionRows {
   std::size_t rows;
   std::size_t head_dim;
   std::size_t output_stride;   // head_dim rounded up to 16 or more
-  const float* query;          // [head_dim / 64, rounded up][rows][64], scaled
+  float* query;                // [head_dim / 64, rounded up][rows][64], scaled
   const std::uint32_t* first;  // [rows] first visible position
   const std::uint32_t* last;   // [rows] last visible position
   float* maximum;              // [rows]
@@ -40,17 +49,23 @@ struct AttentionRows {
   float* output;               // [rows][output_stride]
 };
 
-// maximum = sinks[row % sinks.size], sum = 1, output = 0; without sinks maximum = -inf, sum = 0.
-void attention_begin(const Stream& stream, AttentionRows& rows, Vector<const float> sinks);
+// query = queries * scale, maximum = sinks[row % sinks.size], sum = 1, output = 0; without sinks maximum = -inf, sum =
+// 0.
+void attention_begin(const Stream& stream, AttentionRows& rows, HeadsOfGroup<const float> queries, float scale,
+                     Vector<const float> sinks);
+// What is needed after a page, to be prefetched while it is used: any of it may be missing.
+struct PageAhead {
+  const bf16* page = nullptr;
+  std::span<const float> queries = {};
+};
 // One page of a key-value head; first_position is a multiple of 64. Positions that no row sees do not
-// count, but the memory of their keys must be readable. `next` is the page needed after this one, which is prefetched;
-// it may be null.
+// count, but the memory of their keys must be readable.
 void attention_page(const Stream& stream, AttentionRows& rows, const bf16* page, std::uint32_t first_position,
-                    const bf16* next);
+                    const PageAhead& next);
 inline std::size_t attention_query_floats(std::size_t rows, std::size_t head_dim) {
   return (head_dim + attention_query_chunk - 1) / attention_query_chunk * attention_query_chunk * rows;
 }
-// output /= sum (rows with sum 0 stay 0).
-void attention_end(const Stream& stream, AttentionRows& rows);
+// outputs = output / sum (0 where the sum is 0).
+void attention_end(const Stream& stream, AttentionRows& rows, HeadsOfGroup<float> outputs);
 
 }  // namespace moemill::cpu

@@ -220,15 +220,20 @@ INLINE void softmax_page(AttentionRows& t, std::size_t row, std::size_t rows, st
   }
 }
 
-void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, const bf16* next) {
+INLINE void fetch(const float* data, std::size_t count) {
+  for (std::size_t i = 0; i < count; i += line_bytes / sizeof(float)) __builtin_prefetch(data + i, 0, 2);
+}
+
+void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, const PageAhead& next) {
   alignas(64) float scores[tile_rows * page_positions];
   alignas(64) float factor[16];
   const bf16 *keys = page, *values = page + page_positions * t.head_dim;
   // The next page comes into L2 (L1 has no room for it beside this one) while this one is used, a part with each tile.
   const std::size_t half_page = page_positions * t.head_dim * sizeof(bf16);
   const std::size_t part = half_page / t.rows, step = line_bytes / ((t.rows + tile_rows - 1) / tile_rows);
-  const auto* next_keys = reinterpret_cast<const char*>(next);
-  const char* next_values = next ? next_keys + half_page : nullptr;
+  const auto* next_keys = reinterpret_cast<const char*>(next.page);
+  const char* next_values = next.page ? next_keys + half_page : nullptr;
+  const std::size_t row_floats = next.queries.size() / t.rows;
   balanced_tiles(t.rows, [&](std::size_t row, std::size_t rows) {
     const VisibleRange visible = visible_range(t, row, rows, position);
     if (visible.begin >= visible.end) return;
@@ -242,11 +247,12 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
              .factor = nullptr,
              .c = scores + from * 16,
              .c_stride = page_positions,
-             .next = next ? next_keys + row * part : nullptr,
+             .next = next.page ? next_keys + row * part : nullptr,
              .next_step = step},
             rows, to - from);
     const bool masked = !visible.all || from * 16 < visible.begin || to * 16 > visible.end;
     if (masked) hide_scores(t, row, rows, position, from, to, scores);
+    fetch(next.queries.data() + row * row_floats, rows * row_floats);
     softmax_page(t, row, rows, to - from, scores + from * 16, factor);
     product({.a = scores + pair * 2,
              .a_chunk = 0,
@@ -257,20 +263,33 @@ void attention_page(AttentionRows& t, const bf16* page, std::uint32_t position, 
              .factor = factor,
              .c = t.output + row * t.output_stride,
              .c_stride = t.output_stride,
-             .next = next ? next_values + row * part : nullptr,
+             .next = next.page ? next_values + row * part : nullptr,
              .next_step = step},
             rows, (t.head_dim + 15) / 16);
   });
 }
 
+void attention_rows_begin(AttentionRows& t, HeadsOfGroup<const float> queries, float scale) {
+  for (std::size_t r = 0; r < t.rows; ++r) {
+    const float* in = queries.data + r / queries.heads * queries.stride + r % queries.heads * t.head_dim;
+    for (std::size_t d = 0; d < t.head_dim; d += 16) {
+      const std::size_t rest = t.head_dim - d;
+      float* out = t.query + d / row_chunk * t.rows * row_chunk + r * row_chunk + d % row_chunk;
+      store(out, (rest < 16 ? load_part(in + d, rest, 0) : load(in + d)) * splat(scale));
+    }
+  }
+}
+
 // Adding zero turns -0 into +0: whether positions that are not visible were multiplied in by 0 then cannot show in the
 // sign of a zero.
-void attention_rows_end(AttentionRows& t) {
+void attention_rows_end(AttentionRows& t, HeadsOfGroup<float> outputs) {
   for (std::size_t r = 0; r < t.rows; ++r) {
     const F divisor = splat(t.sum[r] > 0x1p-126f ? t.sum[r] : 0x1p-126f);  // a row that sees something has at least 1
+    float* out = outputs.data + r / outputs.heads * outputs.stride + r % outputs.heads * t.head_dim;
     for (std::size_t d = 0; d < t.head_dim; d += 16) {
-      float* o = t.output + r * t.output_stride + d;
-      store(o, load(o) / divisor + splat(0.0f));
+      const std::size_t rest = t.head_dim - d;
+      const F o = load(t.output + r * t.output_stride + d) / divisor + splat(0.0f);
+      rest < 16 ? store_part(out + d, o, rest) : store(out + d, o);
     }
   }
 }

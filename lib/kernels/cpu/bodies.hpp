@@ -136,8 +136,9 @@ struct Bodies {
                           std::size_t value_stride, std::size_t tokens, std::uint32_t first_position);
   void (*attention_latents)(AttentionTile* tiles, std::size_t count, const LatentBlock& block);
   void (*attention_end)(AttentionTile& tile);
-  void (*attention_page)(AttentionRows& rows, const bf16* page, std::uint32_t first_position, const bf16* next);
-  void (*attention_rows_end)(AttentionRows& rows);
+  void (*attention_page)(AttentionRows& rows, const bf16* page, std::uint32_t first_position, const PageAhead& next);
+  void (*attention_rows_begin)(AttentionRows& rows, HeadsOfGroup<const float> queries, float scale);
+  void (*attention_rows_end)(AttentionRows& rows, HeadsOfGroup<float> outputs);
   void (*lanes_in)(const float* in, std::size_t in_stride, std::size_t used, std::size_t width, float scale, float* out,
                    std::size_t lanes);
   void (*lanes_out)(const float* in, std::size_t lanes, std::size_t used, std::size_t width, float* out,

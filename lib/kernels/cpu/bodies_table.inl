@@ -21,6 +21,7 @@ constexpr Bodies table = {
     attention_latents,
     attention_end,
     attention_page,
+    attention_rows_begin,
     attention_rows_end,
     lanes_in,
     lanes_out,

@@ -1,6 +1,7 @@
 #include "layers/cpu/attention/grouped_attention.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.hpp"
 #include "kernels/cpu/attention_pages.hpp"
@@ -115,7 +116,8 @@ void GroupedAttention::norm(Rows<float> x, Vector<const float> weight) {
   }
 }
 
-// Two rows may write the two halves of one 32-bit word, so values are stored one bf16 at a time.
+// A 32-bit word has two dimensions of one key; but two rows may write the two halves of a word of values, so these are
+// stored one bf16 at a time.
 void GroupedAttention::append(const Job& job) {
   const std::size_t rows = job.plan.rows, width = 2 * kv_width_;
   const auto& slots = job.plan.slots[job.group];
@@ -129,7 +131,10 @@ void GroupedAttention::append(const Job& job) {
       const std::size_t head = i / rows, row = i % rows, token = slots[row] % page_tokens;
       const bf16* key = rounded.row(row) + head * gqa_.head_dim;
       bf16* to = cache.row(slots[row] - token);
-      for (std::size_t d = 0; d < gqa_.head_dim; ++d) to[page.key(head, token, d)] = key[d];
+      for (std::size_t d = 0; d + 1 < gqa_.head_dim; d += 2) {
+        std::memcpy(to + page.key(head, token, d), key + d, 2 * sizeof(bf16));
+      }
+      if (const std::size_t d = gqa_.head_dim - 1; d % 2 == 0) to[page.key(head, token, d)] = key[d];
       for (std::size_t d = 0; d < gqa_.head_dim; ++d) to[page.value(head, token, d)] = key[kv_width_ + d];
     }
   });
@@ -164,56 +169,49 @@ void GroupedAttention::attend(const Job& job) {
   stream_.team().parallel_for(threads, 1, [&](std::size_t begin, std::size_t end, int thread) {
     const std::size_t first = cut(begin), last = cut(end);
     for (std::size_t i = first; i < last; ++i) {
-      const bf16* after = i + 1 < last ? page_at(job, walk_of(job, i + 1)) : nullptr;
+      const PageAhead after = i + 1 < last ? start_of(job, walk_of(job, i + 1)) : PageAhead{};
       follow(job, walk_of(job, i), after, thread_memory_[static_cast<std::size_t>(thread)]);
       if (thread == 0) stream_.between_pieces();
     }
   });
 }
 
-// after: the page to prefetch during the walk's last page, or null.
-void GroupedAttention::follow(const Job& job, const Walk& walk, const bf16* after, Memory& memory) {
+// The first page of a walk, and the queries of its first row.
+PageAhead GroupedAttention::start_of(const Job& job, const Walk& walk) {
+  const std::size_t values = heads_per_kv_head() * gqa_.head_dim;
+  return {page_at(job, walk), {query(job.plan.rows).row(walk.tile->row) + walk.kv_head * values, values}};
+}
+
+// after: what to prefetch during the walk's last page.
+void GroupedAttention::follow(const Job& job, const Walk& walk, const PageAhead& after, Memory& memory) {
   const std::size_t heads = heads_per_kv_head(), dim = gqa_.head_dim, rows = walk.tile->queries * heads;
-  const Rows<const float> queries = query(job.plan.rows);
-  const Rows<float> outputs = attended(job.plan.rows);
-  float* query = memory.query.data();
   std::uint32_t *first = memory.first.data(), *last = memory.last.data();
   AttentionRows tile{.rows = rows,
                      .head_dim = dim,
                      .output_stride = whole_vectors(dim),
-                     .query = query,
+                     .query = memory.query.data(),
                      .first = first,
                      .last = last,
                      .maximum = memory.maximum.data(),
                      .sum = memory.sum.data(),
                      .output = memory.output.data()};
-  constexpr std::size_t chunk = attention_query_chunk;
-  const float scale = gqa_.softmax_scale;
   for (std::size_t r = 0; r < rows; ++r) {
-    const std::size_t row = walk.tile->row + r / heads, head = walk.kv_head * heads + r % heads;
-    const float* from = queries.row(row) + head * dim;
-    for (std::size_t d = 0; d < dim; d += chunk) {
-      float* to = query + d * rows + r * chunk;
-      for (std::size_t i = 0; i < std::min(chunk, dim - d); ++i) to[i] = from[d + i] * scale;
-    }
     last[r] = walk.tile->first_position + static_cast<std::uint32_t>(r / heads);
     first[r] = job.window && last[r] >= job.window ? last[r] - job.window + 1 : 0;
   }
   Vector<const float> sinks = job.weights.sinks;
   if (sinks) sinks = sinks.range(walk.kv_head * heads, heads);
-  attention_begin(stream_, tile, sinks);
+  const std::size_t at_head = walk.kv_head * heads * dim;
+  const float* queries = query(job.plan.rows).row(walk.tile->row) + at_head;
+  attention_begin(stream_, tile, {queries, heads, query_stride_}, gqa_.softmax_scale, sinks);
   Walk at = walk;
   for (const bf16* page = page_at(job, at); page;) {
     const std::uint32_t position = at.page * page_tokens;
     const bf16* next = ++at.page < at.end ? page_at(job, at) : nullptr;
-    attention_page(stream_, tile, page, position, next ? next : after);
+    attention_page(stream_, tile, page, position, next ? PageAhead{next} : after);
     page = next;
   }
-  attention_end(stream_, tile);
-  for (std::size_t r = 0; r < rows; ++r) {
-    const std::size_t row = walk.tile->row + r / heads, head = walk.kv_head * heads + r % heads;
-    std::copy_n(tile.output + r * tile.output_stride, dim, outputs.row(row) + head * dim);
-  }
+  attention_end(stream_, tile, {attended(job.plan.rows).row(walk.tile->row) + at_head, heads, query_stride_});
 }
 
 }  // namespace moemill::cpu

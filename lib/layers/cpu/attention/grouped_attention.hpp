@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/buffer.hpp"
+#include "kernels/cpu/attention_pages.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "kernels/rows.hpp"
 #include "layers/cpu/attention/grouped_tiles.hpp"
@@ -70,7 +71,8 @@ class GroupedAttention {
   Walk walk_of(const Job& job, std::size_t index) const;
   const bf16* page_at(const Job& job, const Walk& walk) const;
   void attend(const Job& job);
-  void follow(const Job& job, const Walk& walk, const bf16* after, Memory& memory);
+  PageAhead start_of(const Job& job, const Walk& walk);
+  void follow(const Job& job, const Walk& walk, const PageAhead& after, Memory& memory);
 
   std::size_t heads_per_kv_head() const { return gqa_.heads / gqa_.kv_heads; }
   std::size_t queries_per_tile() const;

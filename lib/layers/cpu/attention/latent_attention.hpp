@@ -69,6 +69,12 @@ class LatentAttention {
   void reserve_generated(std::size_t rows);
   void attend_generated(const Job& job);
   void absorb(const Job& job, std::size_t first_row, std::size_t rows);
+  // Tiles [begin, end) of generated rows from first_row on, numbered row by row.
+  struct TileShare {
+    std::size_t first_row, begin, end;
+  };
+  std::size_t cut(const Job& job, std::size_t first_row, std::size_t rows, std::size_t share) const;
+  void read_share(const Job& job, const TileShare& share, int thread);
   // Tiles [begin, end) of the heads of a generated row, whose queries are at `absorbed` among those computed together.
   struct HeadTiles {
     std::size_t row, absorbed;

@@ -37,22 +37,15 @@ Rows<float> LatentAttention::absorbed(std::size_t rows, std::size_t head) {
 }
 
 void LatentAttention::attend_generated(const Job& job) {
-  const std::size_t tiles = tiles_of(mla_.heads), generated = job.tiles.generated.size();
+  const std::size_t generated = job.tiles.generated.size();
   for (std::size_t first = 0; first < generated; first += rows_at_a_time) {
     const std::size_t rows = std::min(rows_at_a_time, generated - first);
     absorb(job, first, rows);
     PassScope scope(stream_.passes(), Pass::Attention);
-    stream_.team().parallel_for(rows * tiles, 1, [&](std::size_t begin, std::size_t end, int thread) {
-      float* own = thread_memory_[thread].data();
-      for (std::size_t i = begin; i < end;) {
-        // What is left of this row's tiles, or as many as go together.
-        const std::size_t stop = std::min({end, (i / tiles + 1) * tiles, i + tiles_together});
-        const HeadTiles heads{first + i / tiles, i / tiles, i % tiles, i % tiles + (stop - i)};
-        const bf16* after = stop < end ? page_at(job, job.tiles.generated[first + stop / tiles], 0) : nullptr;
-        read_pages(job, heads, after, own);
-        i = stop;
-        if (thread == 0) stream_.between_pieces();
-      }
+    // Threads get equal shares of the pages, cut between two tiles.
+    const auto threads = static_cast<std::size_t>(stream_.team().size());
+    stream_.team().parallel_for(threads, 1, [&](std::size_t begin, std::size_t end, int thread) {
+      read_share(job, {first, cut(job, first, rows, begin), cut(job, first, rows, end)}, thread);
     });
     scope.change(Pass::Projections);
     products_.clear();
@@ -60,6 +53,34 @@ void LatentAttention::attend_generated(const Job& job) {
       products_.push_back({absorbed(rows, h), job.weights.value_up[h], attended(first, rows, h), {}});
     }
     gemm_grouped(stream_, products_);
+  }
+}
+
+// Of the tiles of generated rows [first_row, first_row + rows), numbered row by row, the first one that begins at or
+// behind share / threads of the pages that all of them read.
+std::size_t LatentAttention::cut(const Job& job, std::size_t first_row, std::size_t rows, std::size_t share) const {
+  const auto threads = static_cast<std::size_t>(stream_.team().size());
+  const std::size_t tiles = tiles_of(mla_.heads);
+  const std::uint64_t* before = job.tiles.work.data() + first_row;  // [rows + 1]
+  const std::uint64_t at = (before[rows] - before[0]) * tiles * share / threads;
+  const auto row =
+      static_cast<std::size_t>(std::upper_bound(before, before + rows, before[0] + at / tiles) - before - 1);
+  if (share == threads) return rows * tiles;
+  const std::uint64_t pages = before[row + 1] - before[row];
+  return row * tiles + divide_up(at - (before[row] - before[0]) * tiles, pages);
+}
+
+void LatentAttention::read_share(const Job& job, const TileShare& share, int thread) {
+  const std::size_t tiles = tiles_of(mla_.heads);
+  for (std::size_t i = share.begin; i < share.end;) {
+    // What is left of this row's tiles, or as many as go together.
+    const std::size_t stop = std::min({share.end, (i / tiles + 1) * tiles, i + tiles_together});
+    const HeadTiles heads{share.first_row + i / tiles, i / tiles, i % tiles, i % tiles + (stop - i)};
+    const bf16* after =
+        stop < share.end ? page_at(job, job.tiles.generated[share.first_row + stop / tiles], 0) : nullptr;
+    read_pages(job, heads, after, thread_memory_[static_cast<std::size_t>(thread)].data());
+    i = stop;
+    if (thread == 0) stream_.between_pieces();
   }
 }
 

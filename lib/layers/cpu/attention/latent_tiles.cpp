@@ -66,6 +66,7 @@ class WaveFiller {
 
 void make_tiles(const AttentionPlan& plan, LatentTiles& tiles) {
   tiles.generated.clear(), tiles.key_slots.clear(), tiles.visits.clear(), tiles.waves.clear();
+  tiles.work.assign(1, 0);
   std::uint32_t states_per_set = 0;
   for (const Run& run : plan.runs) {
     if (run.kind == RowKind::Prompt) {
@@ -74,6 +75,7 @@ void make_tiles(const AttentionPlan& plan, LatentTiles& tiles) {
     }
     for (std::uint32_t i = 0; i < run.rows; ++i) {
       tiles.generated.push_back({run.row + i, run.first_position + i, run.first_page});
+      tiles.work.push_back(tiles.work.back() + (run.first_position + i) / page_tokens + 1);
     }
   }
   tiles.states = 2 * states_per_set;

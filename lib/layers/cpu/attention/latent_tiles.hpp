@@ -49,6 +49,7 @@ constexpr std::uint32_t wave_keys = 4 * schedule::page_tokens;  // one head's ke
 
 struct LatentTiles {
   std::vector<GeneratedRow> generated;  // rows 0 .. generated.size() - 1 of the plan, in order
+  std::vector<std::uint64_t> work;      // [generated + 1] pages that the generated rows before each one read
   std::vector<TokenSlot> key_slots;
   std::vector<Visit> visits;
   std::vector<Wave> waves;
