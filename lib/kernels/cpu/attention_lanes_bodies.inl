@@ -32,8 +32,8 @@ INLINE void fetch(Ahead& ahead) {
   ahead.at += ahead.step;
 }
 
-// s[t][lanes] = the chain over d of k[t][d] * q[d][lanes], for Tokens rows of keys and Vectors sixteens of lanes, from 0
-// or from what it has become so far.
+// s[t][lanes] = the chain over d of k[t][d] * q[d][lanes], for Tokens rows of keys and Vectors sixteens of lanes, from
+// 0 or from what it has become so far.
 template <int Tokens, int Vectors>
 void score_tile(const float* keys, std::size_t key_stride, const float* query, std::size_t width, std::size_t lanes,
                 const float* so_far, float* scores, Ahead& ahead) {
