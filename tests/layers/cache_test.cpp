@@ -165,8 +165,9 @@ TEST_CASE("latent attention's tiles take every query of a prompt past every key 
   make_tiles(plan, tiles);
   REQUIRE(tiles.generated.size() == 4);
   CHECK(tiles.generated[3].position == 66);
-  std::vector<std::uint32_t> seen(step.rows(), 0);  // keys that a row has met so far
-  std::set<std::uint32_t> alive;                    // states in use between waves
+  CHECK(tiles.work == std::vector<std::uint64_t>{0, 3, 5, 7, 9});  // pages that the rows before each one read
+  std::vector<std::uint32_t> seen(step.rows(), 0);                 // keys that a row has met so far
+  std::set<std::uint32_t> alive;                                   // states in use between waves
   for (const cpu::Wave& wave : tiles.waves) {
     CHECK(wave.keys <= cpu::wave_keys);
     std::set<std::uint32_t> used;
