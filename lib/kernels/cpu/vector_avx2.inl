@@ -109,6 +109,16 @@ INLINE void store_bf16(bf16* p, F a) {
 }
 
 INLINE F swap_pairs(F a) { return {_mm256_permute_ps(a.low, 0xb1), _mm256_permute_ps(a.high, 0xb1)}; }
+// [a0 a1 ..] and [b0 b1 ..] -> values at even places of both, and at odd ones
+template <int odd>
+INLINE __m256 every_second(__m256 a, __m256 b) {
+  const __m256 mixed = _mm256_shuffle_ps(a, b, odd ? 0xdd : 0x88);  // in each half of 4, two of a and two of b
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xd8));
+}
+INLINE void split_pairs(F a, F b, F& even, F& odd) {
+  even = {every_second<0>(a.low, a.high), every_second<0>(b.low, b.high)};
+  odd = {every_second<1>(a.low, a.high), every_second<1>(b.low, b.high)};
+}
 INLINE F load_doubled(const float* p) {
   __m256 v = _mm256_loadu_ps(p);
   return {_mm256_permutevar8x32_ps(v, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),

@@ -79,6 +79,12 @@ INLINE void store_bf16(bf16* p, F a) {
 }
 
 INLINE F swap_pairs(F a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
+// [a0 a1 ..] and [b0 b1 ..] -> values at even places of both, and at odd ones
+INLINE void split_pairs(F a, F b, F& even, F& odd) {
+  const __m512i first = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  even.v = _mm512_permutex2var_ps(a.v, first, b.v);
+  odd.v = _mm512_permutex2var_ps(a.v, _mm512_add_epi32(first, _mm512_set1_epi32(1)), b.v);
+}
 INLINE F load_doubled(const float* p) {
   __m512i index = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
   return {_mm512_permutexvar_ps(index, _mm512_castps256_ps512(_mm256_loadu_ps(p)))};

@@ -11,10 +11,11 @@ INLINE void store_row_group(const bf16* in, RowValue* out) {
   _mm512_storeu_si512(out, _mm512_permutexvar_epi16(_mm512_load_si512(inputs), _mm512_loadu_si512(in)));
 }
 
-enum class Weights { Packed, Widened };
-constexpr Weights decoded_weights = Weights::Packed;
+enum class Weights { Packed, Widening, Widened };
+constexpr Weights decoded_weights = Weights::Packed, shared_weights = Weights::Packed;
 
 constexpr std::size_t widen_from_rows = ~std::size_t{0};  // never: bf16 weights are read as they are
+constexpr int shared_rows = tile_rows;
 // Groups that are decoded at a time: their 16 KiB of bf16 stay in the L1 cache.
 std::size_t groups_at_a_time(std::size_t) { return 8; }
 
@@ -23,6 +24,7 @@ INLINE U load_weights(const char* w, std::size_t panel_bytes, int, int vector) {
   return load(
       reinterpret_cast<const std::uint32_t*>(w + static_cast<std::size_t>(vector / 2) * panel_bytes + vector % 2 * 64));
 }
+INLINE void store_widened(U, char*, int, int) {}
 INLINE F multiply_add(U row, U weights, F sum) {
   return {_mm512_dpbf16_ps(sum.v, (__m512bh)row.v, (__m512bh)weights.v)};
 }

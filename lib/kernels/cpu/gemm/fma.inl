@@ -11,18 +11,23 @@ INLINE void store_row_group(const bf16* in, RowValue* out) {
 }
 
 INLINE void store_row_group(const float* in, RowValue* out) {
-  for (std::size_t i = 0; i < group_inputs; ++i) out[i % 2 * 16 + i / 2] = in[i];
+  F even, odd;
+  split_pairs(load(in), load(in + 16), even, odd);
+  store(out, even);
+  store(out + 16, odd);
 }
 
-enum class Weights { Packed, Widened };
-constexpr Weights decoded_weights = Weights::Widened;
+// Widening: packed weights that the tile leaves widened in scratch.
+enum class Weights { Packed, Widening, Widened };
+constexpr Weights decoded_weights = Weights::Widened, shared_weights = Weights::Widening;
 
-// From this many rows on bf16 weights are widened once into scratch instead of again in every row tile. Tiles of 14
-// rows never need it: unpacking costs them 4 instructions beside 56, and widened weights come from the L2 cache.
-constexpr std::size_t widen_from_rows = tile_rows > 8 ? ~std::size_t{0} : 80;
-// Groups that are widened or decoded at a time: few enough that their 16 KiB of fp32 stay in the L1 cache, or all of a
-// block where so many rows share them that going over C less often is worth more.
-std::size_t groups_at_a_time(std::size_t rows) { return rows < 64 ? 4 : block_inputs / group_inputs; }
+// From two row tiles on the first one widens bf16 weights for the others: unpacking takes 4 instructions of a pair
+// beside the tile's 4 FMAs a row, and storing what was unpacked takes none that FMAs wait for.
+constexpr std::size_t widen_from_rows = tile_rows + 1;
+// Rows of a tile that shares widened weights at most: 24 accumulators of 32 are faster than 28.
+constexpr int shared_rows = tile_rows < 12 ? tile_rows : 12;
+// Groups that are widened or decoded at a time: few enough that their 16 KiB of fp32 stay in the L1 cache.
+std::size_t groups_at_a_time(std::size_t) { return 4; }
 
 // What one step of a pair reads and adds: its upper input, then its lower one.
 template <Weights weights>
@@ -34,6 +39,9 @@ INLINE F load_weights(const char* w, std::size_t panel_bytes, int step, int vect
     const U both = load(reinterpret_cast<const std::uint32_t*>(p));
     return floats(step == 0 ? both & splat(0xffff0000u) : shift_left<16>(both));
   }
+}
+INLINE void store_widened(F x, char* out, int step, int vector) {
+  store(reinterpret_cast<float*>(out) + static_cast<std::size_t>(step) * panel_columns + 16 * vector, x);
 }
 INLINE F multiply_add(F row, F weights, F sum) { return fma(row, weights, sum); }
 

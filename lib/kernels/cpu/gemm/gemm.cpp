@@ -22,6 +22,7 @@ struct Piece {
   std::size_t first_row, rows;
   std::size_t first_panel, last_panel;
 
+  Piece part(std::size_t first, std::size_t last) const { return {problem, first_row, rows, first, last}; }
   // The panels' data in K block `index`.
   const std::byte* data(std::size_t index) const {
     const Matrix& w = problem->w;
@@ -53,10 +54,9 @@ GemmPanels panels_of_block(const Piece<T>& piece, std::size_t index) {
   return out;
 }
 
-// `after` is the first block of the thread's next piece: the last panel prefetches it.
+// One K block after the other of panels whose C stays in the cache meanwhile. `after`: the data to prefetch last.
 template <class Product, class T>
-void run_piece(const Product& product, const Piece<T>& piece, const std::byte* after, std::byte* scratch) {
-  expect(FlushSubnormals::on(), "gemm: the definition flushes subnormals");
+void run_panels(const Product& product, const Piece<T>& piece, const std::byte* after, std::byte* scratch) {
   const Matrix& w = piece.problem->w;
   std::byte* packed = scratch + gemm_scratch_bytes;
   const std::size_t blocks = blocks_of(w.k);
@@ -76,6 +76,25 @@ void run_piece(const Product& product, const Piece<T>& piece, const std::byte* a
     g.next = b + 1 < blocks ? piece.data(b + 1) : after;
     g.scratch = scratch;
     product.block(g);
+  }
+}
+
+// C of the panels that go through all K blocks together. A larger one would come from memory again in every block; a
+// much smaller one would have rows packed too often.
+constexpr std::size_t c_bytes_at_a_time = 512 << 10;
+
+// `after` is the first block of the thread's next piece: the last panel prefetches it.
+template <class Product, class T>
+void run_piece(const Product& product, const Piece<T>& piece, const std::byte* after, std::byte* scratch) {
+  expect(FlushSubnormals::on(), "gemm: the definition flushes subnormals");
+  if (blocks_of(piece.problem->w.k) == 1) return run_panels(product, piece, after, scratch);
+  const std::size_t panels = piece.last_panel - piece.first_panel;
+  const std::size_t parts = divide_up(panels * piece.rows * panel_columns * sizeof(float), c_bytes_at_a_time);
+  const auto bound = [&](std::size_t part) { return piece.first_panel + panels * part / parts; };
+  for (std::size_t part = 0; part < parts; ++part) {
+    const std::size_t first = bound(part), last = bound(part + 1);
+    const std::byte* next = part + 1 < parts ? piece.part(last, last + 1).data(0) : after;
+    run_panels(product, piece.part(first, last), next, scratch);
   }
 }
 

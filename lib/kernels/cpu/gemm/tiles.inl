@@ -17,37 +17,44 @@ struct TileArguments {
   bool first;
   const char* next;  // lines to prefetch, two (or a line a vector) every pair, advancing by next_step
   std::size_t next_step;
-  float* sums;  // sums_bytes of scratch
+  float* sums;    // sums_bytes of scratch
+  char* widened;  // Weights::Widening: where the weights go, at the tile's first column
 };
 
-// A tile of C comes to scratch and goes back.
+// Where the totals of a tile lie: C, scratch, or zeros that all rows share.
+template <class T>
+struct Totals {
+  T* data;
+  std::size_t stride;  // from one row to the next
+};
+
+// total_out = total_in + (even + odd), the end of a group.
 template <int Rows, int Vectors>
-INLINE void tile_in(const TileArguments& t) {
-#pragma GCC unroll 32
-  for (int i = 0; i < Rows * Vectors; ++i) {
-    const float* from = t.c + static_cast<std::size_t>(i / Vectors) * t.c_stride + 16 * (i % Vectors);
-    store(t.sums + i * 16, t.first ? splat(0.0f) : load(from));
-  }
-}
-template <int Rows, int Vectors>
-INLINE void tile_out(const TileArguments& t) {
-#pragma GCC unroll 32
-  for (int i = 0; i < Rows * Vectors; ++i) {
-    store(t.c + static_cast<std::size_t>(i / Vectors) * t.c_stride + 16 * (i % Vectors), load(t.sums + i * 16));
+INLINE void add_group(const float* even, const F (&odd)[Rows][Vectors], Totals<const float> in, Totals<float> out) {
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) {
+      store(out.data + 16 * v, load(in.data + 16 * v) + (load(even + (i * Vectors + v) * 16) + odd[i][v]));
+    }
+    in.data += in.stride;
+    out.data += out.stride;
   }
 }
 
-// Rows x (16 * Vectors) of C over one K block. A half of a group adds up in registers; the sums of the even half and
-// the tile of C wait in L1.
+// Rows x (16 * Vectors) of C over one K block. A half of a group adds up in registers; the sums of the even half and,
+// between groups, the tile of C wait in L1.
 template <int Rows, int Vectors, Weights weights>
 void gemm_tile(const TileArguments& t) {
   static_assert(2 * Rows * Vectors * 16 * sizeof(float) <= sums_bytes);
-  float* total = t.sums;
-  float* even = total + Rows * Vectors * 16;
-  tile_in<Rows, Vectors>(t);
+  alignas(64) static constexpr float zeros[Vectors * 16] = {};
+  const Totals<float> waiting{t.sums, Vectors * 16}, c{t.c, t.c_stride};
+  Totals<const float> in = t.first ? Totals<const float>{zeros, 0} : Totals<const float>{t.c, t.c_stride};
+  float* even = t.sums + Rows * Vectors * 16;
   const RowValue* a = t.a;
   const char* w = t.w;
   const char* next = t.next;
+  [[maybe_unused]] char* widened = t.widened;
   const std::size_t panel_bytes = t.panel_bytes, next_step = t.next_step;
   for (std::size_t halves = 2 * t.groups; halves > 0; --halves) {
     F sum[Rows][Vectors];
@@ -65,18 +72,22 @@ void gemm_tile(const TileArguments& t) {
       for (int step = 0; step < static_cast<int>(pair_row_values); ++step) {
         decltype(load_weights<weights>(w, panel_bytes, step, 0)) x[Vectors];
 #pragma GCC unroll 8
-        for (int v = 0; v < Vectors; ++v) x[v] = load_weights<weights>(w, panel_bytes, step, v);
+        for (int v = 0; v < Vectors; ++v) {
+          x[v] = load_weights<weights>(w, panel_bytes, step, v);
+          if constexpr (weights == Weights::Widening) store_widened(x[v], widened, step, v);
+        }
 #pragma GCC unroll 16
         for (int i = 0; i < Rows; ++i) {
           const auto row = splat(a[static_cast<std::size_t>(i) * row_values + static_cast<std::size_t>(step)]);
 #pragma GCC unroll 8
           for (int v = 0; v < Vectors; ++v) sum[i][v] = multiply_add(row, x[v], sum[i][v]);
-          if constexpr (weights == Weights::Packed) load_after(a, sum[i][Vectors - 1]);
+          if constexpr (weights != Weights::Widened) load_after(a, sum[i][Vectors - 1]);
         }
-        if constexpr (weights == Weights::Packed) load_after(w, sum[Rows - 1][Vectors - 1]);
+        if constexpr (weights != Weights::Widened) load_after(w, sum[Rows - 1][Vectors - 1]);
       }
       a += pair_row_values;
       w += weights == decoded_weights ? decoded_pair_bytes : pair_bytes;
+      if constexpr (weights == Weights::Widening) widened += decoded_pair_bytes;
     }
     if (halves % 2 == 0) {
 #pragma GCC unroll 16
@@ -85,36 +96,31 @@ void gemm_tile(const TileArguments& t) {
         for (int v = 0; v < Vectors; ++v) store(even + (i * Vectors + v) * 16, sum[i][v]);
       }
     } else {
-#pragma GCC unroll 16
-      for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 8
-        for (int v = 0; v < Vectors; ++v) {
-          const int at = (i * Vectors + v) * 16;
-          store(total + at, load(total + at) + (load(even + at) + sum[i][v]));
-        }
-      }
+      add_group<Rows, Vectors>(even, sum, in, halves > 1 ? waiting : c);
+      in = {waiting.data, waiting.stride};
     }
   }
-  tile_out<Rows, Vectors>(t);
 }
 
 using GemmTile = void (*)(const TileArguments&);
 
-template <int... Less>
-struct GemmTables {
-  static constexpr GemmTile packed[] = {gemm_tile<Less + 1, tile_vectors, Weights::Packed>...};
-  static constexpr GemmTile decoded[] = {gemm_tile<Less + 1, tile_vectors, decoded_weights>...};
+template <Weights weights, int... Less>
+struct GemmTable {
+  static constexpr GemmTile of_rows[] = {gemm_tile<Less + 1, tile_vectors, weights>...};
 };
-template <int Count, int... Less>
-struct MakeGemmTables : MakeGemmTables<Count - 1, Count - 1, Less...> {};
-template <int... Less>
-struct MakeGemmTables<0, Less...> : GemmTables<Less...> {};
-using Tiles = MakeGemmTables<tile_rows>;
+template <Weights weights, int Count, int... Less>
+struct MakeGemmTable : MakeGemmTable<weights, Count - 1, Count - 1, Less...> {};
+template <Weights weights, int... Less>
+struct MakeGemmTable<weights, 0, Less...> : GemmTable<weights, Less...> {};
+using PackedTiles = MakeGemmTable<Weights::Packed, tile_rows>;
+using SharedTiles = MakeGemmTable<shared_weights, shared_rows>;
+using DecodedTiles = MakeGemmTable<decoded_weights, shared_rows>;
 
-// A panel as the register tiles read it.
+// A panel as the register tiles read it: packed, widened by the first tile for the ones after it, or decoded.
+enum class PanelForm { Packed, Shared, Decoded };
 struct PanelView {
   const char* data;
-  bool decoded;  // or packed
+  PanelForm form;
 };
 
 float* sums_of(const GemmBlock& g) { return reinterpret_cast<float*>(g.scratch + widened_panel_bytes); }
@@ -124,46 +130,60 @@ const RowValue* row_of(const GemmBlock& g, std::size_t row) {
 
 // All row tiles of one panel. The first tiles prefetch what comes next.
 void panel_rows(const GemmBlock& g, const PanelView& w, float* c, std::size_t c_stride, const std::byte* next) {
-  const std::size_t steps = panel_columns / (16 * tile_vectors);  // column steps of a panel
-  const std::size_t line_bytes = (w.decoded ? decoded_pair_bytes / pair_row_values : pair_bytes);
-  const std::size_t step_bytes = line_bytes / steps;
-  const bool single = g.rows <= tile_rows && steps == 1;
+  constexpr std::size_t steps = panel_columns / (16 * tile_vectors);  // column steps of a panel
+  constexpr std::size_t packed_step = pair_bytes / steps, decoded_step = decoded_pair_bytes / pair_row_values / steps;
+  const std::size_t most = w.form == PanelForm::Packed ? tile_rows : shared_rows;
+  const bool single = g.rows <= most && steps == 1;
   const char* ahead = reinterpret_cast<const char*>(next);
+  char* scratch = reinterpret_cast<char*>(g.scratch);
   std::size_t run = 0;  // register tiles so far
   for (std::size_t s = 0; s < steps; ++s) {
-    balanced_tiles(g.rows, [&](std::size_t row, std::size_t rows) {
-      // One tile alone fetches both halves of the next panel; of several, the first two fetch one half each.
-      const bool fetches = ahead != nullptr && run < 2;
-      const std::size_t half = run == 1 ? g.groups * group_pairs * 64 : 0;
-      TileArguments t = {row_of(g, row),
-                         w.data + s * step_bytes,
-                         0,
-                         g.groups,
-                         c + row * c_stride + s * 16 * tile_vectors,
-                         c_stride,
-                         g.first,
-                         fetches ? ahead + half : w.data,
-                         fetches ? (single ? std::size_t{128} : std::size_t{64}) : 0,
-                         sums_of(g)};
-      (w.decoded ? Tiles::decoded : Tiles::packed)[rows - 1](t);
-      ++run;
-    });
+    PanelForm form = w.form;
+    balanced_tiles(
+        g.rows,
+        [&](std::size_t row, std::size_t rows) {
+          // One tile alone fetches both halves of the next panel; of several, the first two fetch one half each.
+          const bool fetches = ahead != nullptr && run < 2;
+          const std::size_t half = run == 1 ? g.groups * group_pairs * 64 : 0;
+          const char* data = form == w.form ? w.data : scratch;
+          TileArguments t = {row_of(g, row),
+                             data + s * (form == PanelForm::Decoded ? decoded_step : packed_step),
+                             0,
+                             g.groups,
+                             c + row * c_stride + s * 16 * tile_vectors,
+                             c_stride,
+                             g.first,
+                             fetches ? ahead + half : data,
+                             fetches ? (single ? std::size_t{128} : std::size_t{64}) : 0,
+                             sums_of(g),
+                             scratch + s * decoded_step};
+          const GemmTile* tiles = form == PanelForm::Packed   ? PackedTiles::of_rows
+                                  : form == PanelForm::Shared ? SharedTiles::of_rows
+                                                              : DecodedTiles::of_rows;
+          tiles[rows - 1](t);
+          if (form == PanelForm::Shared) form = PanelForm::Decoded;
+          ++run;
+        },
+        most);
   }
 }
 
-// The last panel where C is narrower: through a temporary, so that nothing behind C's columns is touched.
+// The last panel where C is narrower: through a temporary, so that nothing behind C's columns is touched. It is a tile
+// at a time, which shares no widened weights.
 void narrow_panel(const GemmBlock& g, const PanelView& w, float* c, const std::byte* next) {
-  for (std::size_t row = 0; row < g.rows; row += tile_rows) {
+  constexpr std::size_t most = shared_rows;
+  for (std::size_t row = 0; row < g.rows; row += most) {
     GemmBlock part = g;
     part.a = reinterpret_cast<const std::byte*>(row_of(g, row));
-    part.rows = g.rows - row < tile_rows ? g.rows - row : tile_rows;
-    alignas(64) float temporary[tile_rows * panel_columns];
+    part.rows = g.rows - row < most ? g.rows - row : most;
+    alignas(64) float temporary[most * panel_columns];
     for (std::size_t i = 0; i < part.rows; ++i) {
       for (std::size_t j = 0; j < panel_columns; ++j) {
         temporary[i * panel_columns + j] = j < g.last_columns && !g.first ? c[(row + i) * g.c_stride + j] : 0.0f;
       }
     }
-    panel_rows(part, w, temporary, panel_columns, next);
+    panel_rows(part, {w.data, w.form == PanelForm::Shared ? PanelForm::Packed : w.form}, temporary, panel_columns,
+               next);
     for (std::size_t i = 0; i < part.rows; ++i) {
       for (std::size_t j = 0; j < g.last_columns; ++j) {
         c[(row + i) * g.c_stride + j] = temporary[i * panel_columns + j];
@@ -194,7 +214,7 @@ std::size_t wide_panels(const GemmBlock& g, std::size_t full_panels) {
     const char* w = reinterpret_cast<const char*>(g.w.data + p * g.w.panel_bytes);
     const char* next = reinterpret_cast<const char*>(data_after(g, p, Panels));
     gemm_tile<Rows, 2 * Panels, Weights::Packed>({row_of(g, 0), w, g.w.panel_bytes, g.groups, g.c + p * panel_columns,
-                                                  g.c_stride, g.first, next, 128 * Panels, sums_of(g)});
+                                                  g.c_stride, g.first, next, 128 * Panels, sums_of(g), nullptr});
   }
   return p;
 }
@@ -209,7 +229,7 @@ void packed_block(const GemmBlock& g) {
   }
   for (; p < g.panels; ++p) {
     const std::byte* data = g.w.data + p * g.w.panel_bytes;
-    one_panel(g, p, {reinterpret_cast<const char*>(data), false}, data_after(g, p, 1));
+    one_panel(g, p, {reinterpret_cast<const char*>(data), PanelForm::Packed}, data_after(g, p, 1));
   }
 }
 
@@ -269,7 +289,7 @@ void decoded_tile(const GemmBlock& g, std::size_t p, const char* next) {
 }
 
 constexpr std::size_t decoded_rows = 4;  // more accumulators than these do not fit beside the decoding
-struct DecodedTiles {
+struct TilesFromCodes {
   static constexpr decltype(&decoded_tile<1>) of_rows[decoded_rows] = {decoded_tile<1>, decoded_tile<2>,
                                                                        decoded_tile<3>, decoded_tile<4>};
 };
@@ -297,7 +317,21 @@ void decoded_panel(const GemmBlock& g, std::size_t p) {
     part.first = g.first && first == 0;
     DecodedPanel panel{g.scratch};
     decode_groups(g.w, p, first, part.groups, next + first * g.w.panel_bytes / g.groups, panel);
-    one_panel(part, p, {reinterpret_cast<const char*>(g.scratch), true}, nullptr);
+    one_panel(part, p, {reinterpret_cast<const char*>(g.scratch), PanelForm::Decoded}, nullptr);
+  }
+}
+
+// One panel of bf16 that several row tiles share: segments of k whose widened weights stay in L1.
+void shared_panel(const GemmBlock& g, std::size_t p) {
+  const std::byte *data = g.w.data + p * g.w.panel_bytes, *next = data_after(g, p, 1);
+  const std::size_t step = groups_at_a_time(g.rows), group_bytes = g.w.panel_bytes / g.groups;
+  for (std::size_t first = 0; first < g.groups; first += step) {
+    GemmBlock part = g;
+    part.a = g.a + first * group_pairs * pair_row_values * sizeof(RowValue);
+    part.groups = g.groups - first < step ? g.groups - first : step;
+    part.first = g.first && first == 0;
+    one_panel(part, p, {reinterpret_cast<const char*>(data + first * group_bytes), PanelForm::Shared},
+              next + first * group_bytes);
   }
 }
 
@@ -307,8 +341,10 @@ void gemm_block(const GemmBlock& g) {
   if (!coded && g.rows < widen_from_rows) return packed_block(g);
   for (std::size_t p = 0; p < g.panels; ++p) {
     const bool whole = p + 1 < g.panels || g.last_columns == panel_columns;
-    if (coded && whole && g.rows <= decoded_rows) {
-      DecodedTiles::of_rows[g.rows - 1](g, p, reinterpret_cast<const char*>(data_after(g, p, 1)));
+    if (!coded) {
+      shared_panel(g, p);
+    } else if (whole && g.rows <= decoded_rows) {
+      TilesFromCodes::of_rows[g.rows - 1](g, p, reinterpret_cast<const char*>(data_after(g, p, 1)));
     } else {
       decoded_panel(g, p);
     }
