@@ -26,7 +26,7 @@ class Stream;  // kernels/cpu/stream.hpp
 
 // Sum of to_fixed(p[i]).
 std::uint64_t fixed_sum(Stream& stream, std::span<const float> p);
-// p[i] = exp((x[i] - maximum) * scale); returns their fixed_sum, which needs p <= 1.
+// p[i] = exp((x[i] - maximum) * scale); returns their fixed_sum, which needs x[i] <= maximum. Without p, the sum alone.
 std::uint64_t fixed_exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, float* p);
 
 }  // namespace cpu

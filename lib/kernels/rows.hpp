@@ -78,6 +78,11 @@ void sigmoid_rows(Stream& stream, Rows<float> x);
 // out[r] = sigmoid(x[r] . weight), the products summed with fma in the 16-lane tree: the gate of a shared expert.
 void sigmoid_dots(Stream& stream, Rows<const float> x, Vector<const float> weight, Vector<float> out);
 
+// maxima[c] = the largest of x from maxima_chunk * c on, maxima_chunk of them or as many as there are. Returns whether
+// all values are finite; where one is NaN, its chunk has any maximum.
+constexpr std::size_t maxima_chunk = 64;
+bool chunk_maxima(Stream& stream, std::span<const float> x, std::span<float> maxima);
+
 LogSumExp log_sum_exp(Stream& stream, std::span<const float> x);
 // p[i] = exp((x[i] - maximum) * scale), and their sum by the 16-lane tree; p may be empty, which gives the sum alone.
 float exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, std::span<float> p);

@@ -36,7 +36,7 @@ TEST_CASE("time of a row" * doctest::skip()) {
   kinds[4].params.min_p = 0.05f;
   kinds[5].params.repetition_penalty = 1.1f;
   kinds[6].params.top_p = 0.9f, kinds[6].params.logprobs = 5;
-  for (std::size_t vocabulary : {std::size_t{32000}, std::size_t{129280}}) {
+  for (std::size_t vocabulary : {std::size_t{32000}, std::size_t{151936}}) {
     for (float spread : {0.5f, 3.0f}) {  // nearly flat, as of random weights; and like a trained model's
       const std::size_t rows = 64;
       std::vector<float> logits = random_logits(3, rows * vocabulary, spread);

@@ -14,6 +14,7 @@
 #include "kernels/cpu/stream.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/panel.hpp"
+#include "kernels/rows.hpp"
 
 namespace moemill::cpu {
 
@@ -127,10 +128,15 @@ struct Bodies {
   void (*sigmoid)(float* x, std::size_t n);
   void (*divide)(float* x, std::size_t n, float by);
   float (*maximum)(const float* x, std::size_t n);
+  // maxima: one per maxima_chunk values; 0 if all values are finite, else NaN.
+  float (*chunk_maxima)(const float* x, std::size_t n, float* maxima);
+  // Sum of exp(x[i] - maximum), none of which exceeds 1.
+  float (*exp_total)(const float* x, std::size_t n, float maximum);
   // Sum of p[i] = exp((x[i] - maximum) * scale); p may be null.
   float (*exp_sum)(const float* x, std::size_t n, float maximum, float scale, float* p);
   // kernels/fixed_point.hpp
   std::uint64_t (*fixed_sum)(const float* p, std::size_t n);
+  // p may be null; none exceeds 1.
   std::uint64_t (*fixed_exp_row)(const float* x, std::size_t n, float maximum, float scale, float* p);
   void (*attention_block)(AttentionTile& tile, const float* keys, std::size_t key_stride, const float* values,
                           std::size_t value_stride, std::size_t tokens, std::uint32_t first_position);

@@ -14,6 +14,8 @@ constexpr Bodies table = {
     sigmoid,
     divide,
     maximum,
+    chunk_maxima,
+    exp_total,
     exp_sum,
     fixed_sum,
     fixed_exp_row,

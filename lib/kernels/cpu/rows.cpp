@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "base/numbers/rounding.hpp"
 #include "kernels/cpu/bodies.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "kernels/math.hpp"
@@ -127,11 +128,17 @@ void sigmoid_dots(Stream& stream, Rows<const float> x, Vector<const float> weigh
   });
 }
 
+bool chunk_maxima(Stream& stream, std::span<const float> x, std::span<float> maxima) {
+  expect(maxima.size() == divide_up(x.size(), maxima_chunk), "chunk_maxima: one maximum per chunk");
+  const FlushSubnormals flush;
+  return stream.bodies().chunk_maxima(x.data(), x.size(), maxima.data()) == 0;
+}
+
 LogSumExp log_sum_exp(Stream& stream, std::span<const float> x) {
   const FlushSubnormals flush;
   const Bodies& bodies = stream.bodies();
   const float maximum = bodies.maximum(x.data(), x.size());
-  const float sum = bodies.exp_sum(x.data(), x.size(), maximum, 1.0f, nullptr);
+  const float sum = bodies.exp_total(x.data(), x.size(), maximum);
   return {maximum, static_cast<float>(double{maximum} + math::log(double{sum}))};
 }
 

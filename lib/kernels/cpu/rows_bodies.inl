@@ -63,6 +63,23 @@ INLINE F exp(F x) {
   return p * floats(shift_left<23>(half + bias)) * floats(shift_left<23>(whole - half + bias));
 }
 
+// exp(x), to the bit, where x is at most 0 or NaN: results that reach the subnormal range are 0 anyway, so 2^n is one
+// factor, whose exponent comes out of the rounding in its place.
+INLINE F exp_at_most_one(F x) {
+  x = max(splat(-88.0f), x);
+  const F magic = splat(0x1.8p23f + 127.0f);
+  const F shifted = fma(x, splat(0x1.715476p+0f), magic);
+  const F n = shifted - magic;
+  F r = fma(n, splat(-0x1.62e4p-1f), x);
+  r = fma(n, splat(-0x1.7f7d1cp-20f), r);
+  F p = fma(splat(0x1.6a21acp-10f), r, splat(0x1.123b6ap-7f));
+  p = fma(p, r, splat(0x1.5558fap-5f));
+  p = fma(p, r, splat(0x1.555490p-3f));
+  p = fma(p, r, splat(0x1.fffffcp-2f));
+  p = fma(p, r * r, r) + splat(1.0f);
+  return p * floats(shift_left<23>(bits(shifted)));
+}
+
 INLINE F sigmoid(F x) { return splat(1.0f) / (splat(1.0f) + exp(splat(0.0f) - x)); }
 
 void widen(const bf16* in, std::size_t n, float* out) {
@@ -213,6 +230,55 @@ float maximum(const float* x, std::size_t n) {
   return fold_max(best);
 }
 
+// Vectors of a chunk, the last filled up with its last value, which changes no maximum.
+constexpr std::size_t chunk_vectors = maxima_chunk / 16;
+INLINE F load_of_chunk(const float* x, std::size_t n, std::size_t vector) {
+  if (16 * (vector + 1) <= n) return load(x + 16 * vector);
+  return load_part(x + 16 * vector, 16 * vector < n ? n - 16 * vector : 0, x[n - 1]);
+}
+
+// x * 0 is 0, or NaN where x is infinite or NaN.
+float chunk_maxima(const float* x, std::size_t n, float* maxima) {
+  F bad[chunk_vectors];
+  for (F& one : bad) one = splat(0.0f);
+  const std::size_t chunks = (n + maxima_chunk - 1) / maxima_chunk;
+  std::size_t c = 0;
+  for (; (c + 16) * maxima_chunk <= n; c += 16) {
+    F best[16];
+    for (std::size_t i = 0; i < 16; ++i) {
+      for (std::size_t v = 0; v < chunk_vectors; ++v) {
+        const F here = load(x + (c + i) * maxima_chunk + 16 * v);
+        best[i] = v == 0 ? here : max(best[i], here);
+        bad[v] = fma(here, splat(0.0f), bad[v]);
+      }
+    }
+    transpose(best);
+    for (std::size_t i = 1; i < 16; ++i) best[0] = max(best[0], best[i]);
+    store(maxima + c, best[0]);
+  }
+  for (; c < chunks; ++c) {
+    F best = splat(-infinity);
+    for (std::size_t v = 0; v < chunk_vectors; ++v) {
+      const F here = load_of_chunk(x + c * maxima_chunk, n - c * maxima_chunk, v);
+      best = max(best, here);
+      bad[v] = fma(here, splat(0.0f), bad[v]);
+    }
+    maxima[c] = fold_max(best);
+  }
+  for (std::size_t v = 1; v < chunk_vectors; ++v) bad[0] = bad[0] + bad[v];
+  return fold_sum(bad[0]);
+}
+
+float exp_total(const float* x, std::size_t n, float maximum) {
+  F sum = splat(0.0f);
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) sum = sum + exp_at_most_one(load(x + i) - splat(maximum));
+  if (i == n) return fold_sum(sum);
+  alignas(64) float lane[16];
+  store(lane, exp_at_most_one(load_part(x + i, n - i, maximum) - splat(maximum)));
+  return fold_sum(sum + load_part(lane, n - i, 0));
+}
+
 float exp_sum(const float* x, std::size_t n, float maximum, float scale, float* p) {
   F sum = splat(0.0f);
   std::size_t i = 0;
@@ -241,13 +307,16 @@ std::uint64_t fixed_exp_row(const float* x, std::size_t n, float maximum, float 
   Fixed sum = fixed(splat(0.0f));
   std::size_t i = 0;
   for (; i + 16 <= n; i += 16) {
-    const F e = exp((load(x + i) - splat(maximum)) * splat(scale));
-    store(p + i, e);
+    const F e = exp_at_most_one((load(x + i) - splat(maximum)) * splat(scale));
+    if (p) store(p + i, e);
     sum = sum + fixed(e);
   }
   if (i < n) {
-    store_part(p + i, exp((load_part(x + i, n - i, maximum) - splat(maximum)) * splat(scale)), n - i);
-    sum = sum + fixed(load_part(p + i, n - i, 0.0f));
+    alignas(64) float lane[16];
+    store(lane, exp_at_most_one((load_part(x + i, n - i, maximum) - splat(maximum)) * splat(scale)));
+    const F e = load_part(lane, n - i, 0.0f);
+    if (p) store_part(p + i, e, n - i);
+    sum = sum + fixed(e);
   }
   return fold_sum(sum);
 }

@@ -44,9 +44,17 @@ struct Sampler::Workspace {
   SampleResult sample(Stream& stream, std::span<const float> logits, const SampleRequest& request);
   void find_best(std::span<const float> row, float log_sum_exp, std::span<TokenLogprob> top);
   TokenId draw(Stream& stream, std::span<const float> row, const SamplingParams& params, std::uint64_t u);
-  void exp_all(Stream& stream, std::span<const float> row, float scale);
+  void exp_all(Stream& stream, std::span<const float> row, float scale, float* out);
+  TokenId draw_whole(Stream& stream, std::span<const float> row, float scale, std::uint64_t u);
+  TokenId draw_top_p(Stream& stream, std::span<const float> row, const SamplingParams& params, std::uint64_t u);
+  bool keep_top_p(Stream& stream, std::span<const float> row, float scale, float threshold, std::uint64_t share);
   std::uint64_t blocks_total() const { return std::accumulate(block_sums.begin(), block_sums.end(), std::uint64_t{0}); }
   void drop_from_all(Stream& stream, std::size_t vocabulary, Cut cut);
+  struct BlockDraw {
+    std::size_t block;
+    std::uint64_t left;  // what the sum up to the drawn token of the block must exceed
+  };
+  BlockDraw draw_block(std::uint64_t u) const;
   TokenId draw_from_all(std::size_t vocabulary, std::uint64_t u) const;
   TokenId draw_from_candidates(std::uint64_t u) const;
   std::uint64_t candidates_total() const;
@@ -67,13 +75,13 @@ void Sampler::Workspace::find_best(std::span<const float> row, float log_sum_exp
   for (TokenLogprob& best : top) best.logprob -= log_sum_exp;
 }
 
-// Fills p and block_sums for the whole row.
-void Sampler::Workspace::exp_all(Stream& stream, std::span<const float> row, float scale) {
-  float* out = p.reserve(row.size());
+// Fills block_sums for the whole row, and p where it is wanted.
+void Sampler::Workspace::exp_all(Stream& stream, std::span<const float> row, float scale, float* out) {
   block_sums.clear();
   for (std::size_t first = 0; first < row.size(); first += block_tokens) {
     const std::size_t count = std::min(block_tokens, row.size() - first);
-    block_sums.push_back(fixed_exp_row(stream, row.subspan(first, count), maxima.largest, scale, out + first));
+    block_sums.push_back(
+        fixed_exp_row(stream, row.subspan(first, count), maxima.largest, scale, out ? out + first : nullptr));
   }
 }
 
@@ -93,17 +101,31 @@ void Sampler::Workspace::drop_from_all(Stream& stream, std::size_t vocabulary, C
   }
 }
 
+Sampler::Workspace::BlockDraw Sampler::Workspace::draw_block(std::uint64_t u) const {
+  BlockDraw at{0, part_of(blocks_total(), u, uniform_bits)};
+  for (; block_sums[at.block] <= at.left; ++at.block) at.left -= block_sums[at.block];
+  return at;
+}
+
 TokenId Sampler::Workspace::draw_from_all(std::size_t vocabulary, std::uint64_t u) const {
-  std::uint64_t left = part_of(blocks_total(), u, uniform_bits);  // what the sum up to the drawn token must exceed
-  std::size_t block = 0;
-  for (; block_sums[block] <= left; ++block) left -= block_sums[block];
-  std::size_t i = block * block_tokens;
+  const BlockDraw at = draw_block(u);
+  std::uint64_t left = at.left;
+  std::size_t i = at.block * block_tokens;
   for (; i < vocabulary; ++i) {
     const std::uint64_t here = to_fixed(p[i]);
     if (here > left) break;
     left -= here;
   }
   return static_cast<TokenId>(i);
+}
+
+// No filter: p is wanted in one block alone.
+TokenId Sampler::Workspace::draw_whole(Stream& stream, std::span<const float> row, float scale, std::uint64_t u) {
+  exp_all(stream, row, scale, nullptr);
+  p.reserve(row.size());
+  const std::size_t first = draw_block(u).block * block_tokens, count = std::min(block_tokens, row.size() - first);
+  fixed_exp_row(stream, row.subspan(first, count), maxima.largest, scale, p.data() + first);
+  return draw_from_all(row.size(), u);
 }
 
 std::uint64_t Sampler::Workspace::candidates_total() const {
@@ -136,22 +158,51 @@ void Sampler::Workspace::keep_candidates(std::span<const float> values, Cut cut)
   candidates.count = n;
 }
 
+// top_p over all tokens. block_sums are those of the row. Keeps the candidates if those above the threshold surely hold
+// the cut: p of other tokens is below the cut's, however exp rounds.
+bool Sampler::Workspace::keep_top_p(Stream& stream, std::span<const float> row, float scale, float threshold,
+                                    std::uint64_t share) {
+  collect(row, maxima, threshold, candidates);
+  const std::uint64_t target = part_of(blocks_total(), share, fixed_bits);
+  if (fixed_exp_row(stream, candidates.logits_used(), maxima.largest, scale, candidates.p.data()) < target)
+    return false;
+  float others = 0;
+  fixed_exp_row(stream, {&threshold, 1}, maxima.largest, scale, &others);
+  const Cut cut = cut_at_sum.find(candidates.p_used(), target);
+  if (cut.value <= others * 1.00001f) return false;
+  keep_candidates(candidates.p_used(), cut);
+  return true;
+}
+
+// A trained model's few likely tokens are found without p of the others; nearly flat rows need all.
+TokenId Sampler::Workspace::draw_top_p(Stream& stream, std::span<const float> row, const SamplingParams& params,
+                                       std::uint64_t u) {
+  const float scale = 1.0f / params.temperature;
+  const std::uint64_t share = to_fixed(params.top_p);  // of 2^fixed_bits
+  block_sums.clear();
+  for (const float least_p : {0x1p-7f, 0x1p-14f}) {
+    const float threshold =
+        maxima.largest + params.temperature * static_cast<float>(math::log(static_cast<double>(least_p)));
+    const auto above = static_cast<std::size_t>(
+        std::count_if(maxima.chunks.begin(), maxima.chunks.end(), [&](float maximum) { return maximum >= threshold; }));
+    if (above > maxima.chunks.size() / 4) break;
+    if (block_sums.empty()) exp_all(stream, row, scale, nullptr);
+    if (keep_top_p(stream, row, scale, threshold, share)) return draw_from_candidates(u);
+  }
+  exp_all(stream, row, scale, p.reserve(row.size()));
+  const std::uint64_t target = part_of(blocks_total(), share, fixed_bits);
+  drop_from_all(stream, row.size(), cut_at_sum.find(std::span(p.data(), row.size()), target));
+  return draw_from_all(row.size(), u);
+}
+
 // min_p and top_k leave few tokens: only those above a logit that is surely below what they keep are looked at.
-// Otherwise p of the whole row is needed.
 TokenId Sampler::Workspace::draw(Stream& stream, std::span<const float> row, const SamplingParams& params,
                                  std::uint64_t u) {
   const float scale = 1.0f / params.temperature;
   const bool top_p = params.top_p < 1;
-  const std::uint64_t share = to_fixed(params.top_p);  // of 2^fixed_bits
   const bool top_k = params.top_k > 0 && static_cast<std::size_t>(params.top_k) < row.size();
-  if (params.min_p <= 0 && !top_k) {
-    exp_all(stream, row, scale);
-    if (top_p) {
-      const std::uint64_t target = part_of(blocks_total(), share, fixed_bits);
-      drop_from_all(stream, row.size(), cut_at_sum.find(std::span(p.data(), row.size()), target));
-    }
-    return draw_from_all(row.size(), u);
-  }
+  if (params.min_p <= 0 && !top_k)
+    return top_p ? draw_top_p(stream, row, params, u) : draw_whole(stream, row, scale, u);
 
   float threshold = lowest;
   if (params.min_p > 0) {  // the logit at which p falls below min_p, a little lowered against rounding
@@ -168,7 +219,7 @@ TokenId Sampler::Workspace::draw(Stream& stream, std::span<const float> row, con
     keep_candidates(logits, cut_at_count(logits, static_cast<std::size_t>(params.top_k), indices));
   }
   if (top_p) {
-    const std::uint64_t target = part_of(candidates_total(), share, fixed_bits);
+    const std::uint64_t target = part_of(candidates_total(), to_fixed(params.top_p), fixed_bits);
     keep_candidates(candidates.p_used(), cut_at_sum.find(candidates.p_used(), target));
   }
   return draw_from_candidates(u);
@@ -177,7 +228,7 @@ TokenId Sampler::Workspace::draw(Stream& stream, std::span<const float> row, con
 SampleResult Sampler::Workspace::sample(Stream& stream, std::span<const float> logits, const SampleRequest& request) {
   const SamplingParams& params = *request.params;
   std::span<const float> row = logits;
-  find_maxima(row, maxima);
+  find_maxima(stream, row, maxima);
   if (!maxima.finite) return {};
 
   float log_sum_exp = std::numeric_limits<float>::quiet_NaN();
@@ -190,7 +241,7 @@ SampleResult Sampler::Workspace::sample(Stream& stream, std::span<const float> l
     std::copy(row.begin(), row.end(), own.begin());
     adjuster.adjust(request, own);
     row = own;
-    find_maxima(row, maxima);
+    find_maxima(stream, row, maxima);
     if (!std::isfinite(maxima.largest)) return {};
   }
 

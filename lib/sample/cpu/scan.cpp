@@ -7,55 +7,20 @@
 
 #include "base/numbers/rounding.hpp"
 #include "kernels/fixed_point.hpp"
+#include "kernels/rows.hpp"
 
 namespace moemill::cpu {
-namespace {
 
-constexpr std::size_t lanes = 16;
-
-// Largest of one whole chunk; adds a NaN to `poison` for each value that is NaN or infinite.
-float chunk_maximum(const float* x, float* poison) {
-  float best[lanes], bad[lanes];
-  for (std::size_t l = 0; l < lanes; ++l) best[l] = x[l], bad[l] = x[l] - x[l];
-  for (std::size_t i = lanes; i < chunk_tokens; i += lanes) {
-    for (std::size_t l = 0; l < lanes; ++l) {
-      best[l] = x[i + l] > best[l] ? x[i + l] : best[l];
-      bad[l] += x[i + l] - x[i + l];
-    }
-  }
-  for (std::size_t half = lanes / 2; half > 0; half /= 2) {
-    for (std::size_t l = 0; l < half; ++l) {
-      best[l] = best[l + half] > best[l] ? best[l + half] : best[l];
-      bad[l] += bad[l + half];
-    }
-  }
-  *poison += bad[0];
-  return best[0];
-}
-
-}  // namespace
-
-void find_maxima(std::span<const float> row, Maxima& maxima) {
-  std::size_t chunks = divide_up(row.size(), chunk_tokens);
-  std::size_t whole = row.size() / chunk_tokens;
+void find_maxima(Stream& stream, std::span<const float> row, Maxima& maxima) {
+  const std::size_t chunks = divide_up(row.size(), maxima_chunk);
   maxima.chunks.resize(chunks);
-  float poison = 0;
-  for (std::size_t c = 0; c < whole; ++c) maxima.chunks[c] = chunk_maximum(&row[c * chunk_tokens], &poison);
-  if (whole < chunks) {
-    float rest[chunk_tokens];
-    for (std::size_t i = 0; i < chunk_tokens; ++i) {
-      std::size_t token = whole * chunk_tokens + i;
-      rest[i] = row[token < row.size() ? token : row.size() - 1];  // repeated: changes no maximum
-    }
-    maxima.chunks[whole] = chunk_maximum(rest, &poison);
-  }
-  maxima.finite = poison == 0;
+  maxima.finite = chunk_maxima(stream, row, maxima.chunks);
   std::size_t first = 0;
   for (std::size_t c = 1; c < chunks; ++c) {
     if (maxima.chunks[c] > maxima.chunks[first]) first = c;
   }
   maxima.largest = maxima.chunks[first];
-  std::size_t token = first * chunk_tokens;
+  std::size_t token = first * maxima_chunk;
   while (token + 1 < row.size() && row[token] != maxima.largest) ++token;
   maxima.best = static_cast<TokenId>(token);
 }
@@ -67,8 +32,8 @@ void collect(std::span<const float> row, const Maxima& maxima, float threshold, 
   std::size_t n = 0;
   for (std::size_t c = 0; c < maxima.chunks.size(); ++c) {
     if (maxima.chunks[c] < threshold) continue;
-    std::size_t end = std::min(row.size(), (c + 1) * chunk_tokens);
-    for (std::size_t i = c * chunk_tokens; i < end; ++i) {  // no branch: where some pass, many may
+    std::size_t end = std::min(row.size(), (c + 1) * maxima_chunk);
+    for (std::size_t i = c * maxima_chunk; i < end; ++i) {  // no branch: where some pass, many may
       candidates.ids[n] = static_cast<TokenId>(i);
       candidates.logits[n] = row[i];
       n += row[i] >= threshold ? 1 : 0;

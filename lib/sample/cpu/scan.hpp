@@ -9,19 +9,18 @@
 #include <vector>
 
 #include "base/ids.hpp"
+#include "kernels/cpu/stream.hpp"
 
 namespace moemill::cpu {
 
-constexpr std::size_t chunk_tokens = 64;
-
-// The largest logit of each chunk of chunk_tokens logits, and of the row.
+// The largest logit of each chunk (maxima_chunk, kernels/rows.hpp), and of the row.
 struct Maxima {
   std::vector<float> chunks;
   TokenId best = 0;  // the token of the largest logit; ties: lowest id
   float largest = 0;
   bool finite = true;  // no logit is NaN or infinite
 };
-void find_maxima(std::span<const float> row, Maxima& maxima);
+void find_maxima(Stream& stream, std::span<const float> row, Maxima& maxima);
 
 // Some of a row's tokens, by ascending id. The first `count` entries of each vector are in use.
 struct Candidates {
