@@ -13,6 +13,7 @@
 #include "base/numbers/small_floats.hpp"
 #include "bench/report.hpp"
 #include "kernels/gemm.hpp"
+#include "system/files/mapped_file.hpp"
 
 namespace moemill::bench {
 
@@ -57,7 +58,7 @@ void pack_mxfp4(std::byte* to, const cpu::Matrix& w) {
 struct Weights {
   cpu::Matrix shape;
   std::size_t bytes, copies;  // of one matrix, rounded up to whole cache lines
-  Buffer<std::byte> memory;
+  MappedMemory memory;  // as a model's weights lie
 
   cpu::Matrix copy(std::size_t index) const {
     cpu::Matrix w = shape;
@@ -74,7 +75,8 @@ Weights make_weights(Shape shape, cpu::Format format, cpu::PairOrder order) {
   }
   w.bytes = round_up(cpu::packed_bytes(w.shape), std::size_t{64});
   w.copies = std::max<std::size_t>(2, cold_bytes / w.bytes + 1);
-  std::byte* first = w.memory.reserve(w.bytes * w.copies);
+  w.memory = MappedMemory(w.bytes * w.copies, "weights");
+  std::byte* first = w.memory.data();
   switch (format) {
     case cpu::Format::Bf16: pack_values(first, w.shape); break;
     case cpu::Format::Fp8: pack_fp8(first, w.shape); break;

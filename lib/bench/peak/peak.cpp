@@ -9,9 +9,9 @@
 #include <optional>
 #include <vector>
 
-#include "base/buffer.hpp"
 #include "base/clock.hpp"
 #include "bench/peak/chains.hpp"
+#include "system/files/mapped_file.hpp"
 
 namespace moemill::bench {
 
@@ -127,13 +127,14 @@ Peaks higher(const Peaks& a, const Peaks& b) {
 
 double read_bandwidth(cpu::Stream& stream, Clock clock) {
   constexpr std::size_t words = read_bytes / sizeof(std::uint64_t);
-  Buffer<std::uint64_t> buffer(words);
-  std::fill_n(buffer.data(), words, std::uint64_t{1});  // real pages instead of the kernel's shared page of zeros
+  const MappedMemory memory(read_bytes, "measuring reads");  // as weights lie, on huge pages where the system has them
+  auto* const values = reinterpret_cast<std::uint64_t*>(memory.data());
+  std::fill_n(values, words, std::uint64_t{1});  // real pages instead of the kernel's shared page of zeros
   std::vector<std::uint64_t> sums(static_cast<std::size_t>(stream.team().size()));
   const Timing t = measure(clock, 10 * sample_seconds, [&](std::size_t) {
     stream.team().parallel_for(words, std::size_t{1} << 16, [&](std::size_t begin, std::size_t end, int thread) {
       volatile std::uint64_t& sink = sums[static_cast<std::size_t>(thread)];
-      sink = read_all(buffer.data() + begin, end - begin);
+      sink = read_all(values + begin, end - begin);
     });
   });
   return static_cast<double>(read_bytes) / t.best;

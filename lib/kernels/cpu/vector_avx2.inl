@@ -181,10 +181,9 @@ INLINE void load_after(const T*& p, F& a) {
 constexpr int tile_rows = 6;  // 12 accumulators of the 16 registers
 constexpr int tile_vectors = 1;
 constexpr int widest_product = 2;
-// Panels side by side for 1 and 2 rows: 8 accumulators. 3 rows would need more than the 16 registers.
+// Panels side by side for 1 and 2 rows: 8 accumulators.
 constexpr int one_row_panels = 2;
 constexpr int two_row_panels = 1;
-constexpr int three_row_panels = 0;
 
 // Sixteen 64-bit sums of p * 2^40, rounded to nearest even by adding 2^52 (kernels/fixed_point.hpp).
 struct Fixed {

@@ -127,10 +127,9 @@ INLINE void load_after(const T*&, F&) {}
 constexpr int tile_rows = 14;  // 28 accumulators of the 32 registers
 constexpr int tile_vectors = 2;
 constexpr int widest_product = 4;
-// Panels side by side for 1, 2 and 3 rows: 8, 16 and 12 accumulators.
+// Panels side by side for 1 and 2 rows: 8 accumulators. Where weights come from memory, more panels at a time are slower.
 constexpr int one_row_panels = 4;
-constexpr int two_row_panels = 4;
-constexpr int three_row_panels = 2;
+constexpr int two_row_panels = 2;
 
 // Sixteen 64-bit sums of p * 2^40; the conversion rounds to nearest even (kernels/fixed_point.hpp).
 struct Fixed {

@@ -139,32 +139,33 @@ void panel_rows(const GemmBlock& g, const PanelView& w, float* c, std::size_t c_
   std::size_t run = 0;  // register tiles so far
   for (std::size_t s = 0; s < steps; ++s) {
     PanelForm form = w.form;
-    balanced_tiles(
-        g.rows,
-        [&](std::size_t row, std::size_t rows) {
-          // One tile alone fetches both halves of the next panel; of several, the first two fetch one half each.
-          const bool fetches = ahead != nullptr && run < 2;
-          const std::size_t half = run == 1 ? g.groups * group_pairs * 64 : 0;
-          const char* data = form == w.form ? w.data : scratch;
-          TileArguments t = {row_of(g, row),
-                             data + s * (form == PanelForm::Decoded ? decoded_step : packed_step),
-                             0,
-                             g.groups,
-                             c + row * c_stride + s * 16 * tile_vectors,
-                             c_stride,
-                             g.first,
-                             fetches ? ahead + half : data,
-                             fetches ? (single ? std::size_t{128} : std::size_t{64}) : 0,
-                             sums_of(g),
-                             scratch + s * decoded_step};
-          const GemmTile* tiles = form == PanelForm::Packed   ? PackedTiles::of_rows
-                                  : form == PanelForm::Shared ? SharedTiles::of_rows
-                                                              : DecodedTiles::of_rows;
-          tiles[rows - 1](t);
-          if (form == PanelForm::Shared) form = PanelForm::Decoded;
-          ++run;
-        },
-        most);
+    const auto tile = [&](std::size_t row, std::size_t rows) {
+      // One tile alone fetches both halves of the next panel; of several, the first two fetch one half each.
+      const bool fetches = ahead != nullptr && run < 2;
+      const std::size_t half = run == 1 ? g.groups * group_pairs * 64 : 0;
+      const char* data = form == w.form ? w.data : scratch;
+      const TileArguments t = {row_of(g, row),
+                               data + s * (form == PanelForm::Decoded ? decoded_step : packed_step),
+                               0,
+                               g.groups,
+                               c + row * c_stride + s * 16 * tile_vectors,
+                               c_stride,
+                               g.first,
+                               fetches ? ahead + half : data,
+                               fetches ? (single ? std::size_t{128} : std::size_t{64}) : 0,
+                               sums_of(g),
+                               scratch + s * decoded_step};
+      const GemmTile* tiles = form == PanelForm::Packed   ? PackedTiles::of_rows
+                              : form == PanelForm::Shared ? SharedTiles::of_rows
+                                                          : DecodedTiles::of_rows;
+      tiles[rows - 1](t);
+      if (form == PanelForm::Shared) form = PanelForm::Decoded;
+      ++run;
+    };
+    if (w.form == PanelForm::Packed)
+      balanced_tiles<tile_rows>(g.rows, tile);
+    else
+      balanced_tiles<shared_rows>(g.rows, tile);
   }
 }
 
@@ -224,9 +225,6 @@ void packed_block(const GemmBlock& g) {
   std::size_t p = 0;
   if (g.rows == 1) p = wide_panels<1, one_row_panels>(g, full_panels);
   if (g.rows == 2) p = wide_panels<2, two_row_panels>(g, full_panels);
-  if constexpr (three_row_panels > 0) {
-    if (g.rows == 3) p = wide_panels<3, three_row_panels>(g, full_panels);
-  }
   for (; p < g.panels; ++p) {
     const std::byte* data = g.w.data + p * g.w.panel_bytes;
     one_panel(g, p, {reinterpret_cast<const char*>(data), PanelForm::Packed}, data_after(g, p, 1));
