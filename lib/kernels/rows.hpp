@@ -41,11 +41,15 @@ namespace cpu {
 void rms_norm(Stream& stream, Rows<const float> x, Vector<const float> weight, float eps, Rows<bf16> rounded,
               Rows<float> exact);
 
+// x += y, and then the norm of x; `exact` may be y.
+void add_rms_norm(Stream& stream, Rows<float> x, Rows<const float> y, Vector<const float> weight, float eps,
+                  Rows<bf16> rounded, Rows<float> exact);
+
 void round_rows(Stream& stream, Rows<const float> x, Rows<bf16> out);
 // x[r] = table[ids[r]]: the embedding. Ids were checked against the vocabulary.
 void gather_rows(Stream& stream, Rows<const bf16> table, Vector<const std::int32_t> ids, Rows<float> x);
-// out[place[r]] = x[r]
-void scatter_rows(Stream& stream, Rows<const bf16> x, Vector<const std::uint32_t> place, Rows<bf16> out);
+// out[place[r]] = x[r], rounded
+void scatter_rows(Stream& stream, Rows<const float> x, Vector<const std::uint32_t> place, Rows<bf16> out);
 // x += y
 void add_rows(Stream& stream, Rows<float> x, Rows<const float> y);
 // x[r] = fma(scale[r], y[r], x[r]): one factor per row

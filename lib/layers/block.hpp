@@ -8,6 +8,7 @@
 
 #include "layers/attention_plan.hpp"
 #include "layers/forward_settings.hpp"
+#include "layers/row_stride.hpp"
 #include "layers/trace.hpp"
 #include "model/config.hpp"
 #include "weights/weights.hpp"
@@ -34,7 +35,7 @@ struct MicroBatch {
   bool travelling = false;  // begin_combine was called, finish_combine not yet
 
   Rows<bf16, Space> normed() { return normed_values.rows(plan.rows, hidden.width); }
-  Rows<float, Space> exact() { return exact_values.rows(plan.rows, hidden.width); }
+  Rows<float, Space> exact() { return exact_values.rows(plan.rows, hidden.width, row_stride(hidden.width)); }
   Rows<GlobalExpert, Space> picks() { return pick_values.rows(plan.rows, picks_per_row); }
   Rows<float, Space> weights() { return weight_values.rows(plan.rows, picks_per_row); }
 

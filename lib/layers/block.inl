@@ -23,7 +23,7 @@ template <class B>
 void MicroBatch<B>::reserve(const model::ModelConfig& config, std::size_t rows) {
   picks_per_row = config.moe.picks;
   normed_values.reserve(rows * config.hidden);
-  exact_values.reserve(rows * config.hidden);
+  exact_values.reserve(rows * row_stride(config.hidden));
   if (config.moe.shared_gate) gate_values.reserve(rows);
   pick_values.reserve(rows * picks_per_row);
   weight_values.reserve(rows * picks_per_row);
@@ -35,6 +35,7 @@ std::uint64_t MicroBatch<B>::bytes() const {
          pick_values.capacity_bytes() + weight_values.capacity_bytes();
 }
 
+// Leaves its output in exact(): the norm that follows adds it to the residual stream.
 template <class B>
 void attention(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   PassScope scope(t.stream.passes(), Pass::Norms);
@@ -47,13 +48,12 @@ void attention(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroB
   t.attention.run(w, layer, b.attention, b.normed(), b.exact(), b.exact());
   scope.change(Pass::Norms);
   if (t.trace) trace_attention(*t.trace, t, layer, b);
-  add_rows(t.stream, b.hidden, b.exact());
 }
 
 template <class B>
 void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   const PassScope scope(t.stream.passes(), Pass::Norms);
-  rms_norm(t.stream, b.hidden, w.mlp_norm, t.config.norm_eps, b.normed(), {});
+  add_rms_norm(t.stream, b.hidden, b.exact(), w.mlp_norm, t.config.norm_eps, b.normed(), {});
   t.experts.add_mlp(w.dense, b.normed(), b.hidden);
   if (t.trace) trace_hidden(*t.trace, t, layer, b);
 }
@@ -61,7 +61,7 @@ void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroB
 template <class B>
 void route(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   PassScope scope(t.stream.passes(), Pass::Norms);
-  rms_norm(t.stream, b.hidden, w.mlp_norm, t.config.norm_eps, b.normed(), b.exact());
+  add_rms_norm(t.stream, b.hidden, b.exact(), w.mlp_norm, t.config.norm_eps, b.normed(), b.exact());
   scope.change(Pass::Router);
   t.router.run_logits(w.moe, b.exact());
   if (w.moe.shared_gate) sigmoid_dots(t.stream, b.exact(), w.moe.shared_gate, b.gates());

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "layers/row_stride.hpp"
+
 namespace moemill::layers {
 
 // Columns of an MLP's products.
@@ -37,22 +39,21 @@ struct MlpScratchSize {
   std::size_t gate_up = 0;  // fp32
   std::size_t inner = 0;    // bf16
   std::size_t down = 0;     // fp32
-  std::size_t rounded = 0;  // bf16, of routed experts
 
   static MlpScratchSize of_mlp(const MlpShape& shape, std::size_t rows) {
     const std::size_t piece = std::min(rows, mlp_piece_rows(shape));
-    return {piece * shape.gate_up, piece * shape.width, piece * shape.hidden, 0};
+    return {piece * row_stride(shape.gate_up), piece * shape.width, piece * row_stride(shape.hidden)};
   }
   // `pairs`: of a row and one of its experts.
   static MlpScratchSize of_experts(const MlpShape& shape, std::size_t pairs, int threads) {
     const std::size_t group = std::min(pairs, expert_group_rows(shape, threads));
-    return {group * shape.gate_up, group * shape.width, group * shape.hidden, group * shape.hidden};
+    return {group * row_stride(shape.gate_up), group * shape.width, group * row_stride(shape.hidden)};
   }
   void cover(const MlpScratchSize& user) {
     gate_up = std::max(gate_up, user.gate_up), inner = std::max(inner, user.inner);
-    down = std::max(down, user.down), rounded = std::max(rounded, user.rounded);
+    down = std::max(down, user.down);
   }
-  std::uint64_t bytes() const { return 4 * (gate_up + down) + 2 * (inner + rounded); }
+  std::uint64_t bytes() const { return 4 * (gate_up + down) + 2 * inner; }
 };
 
 }  // namespace moemill::layers

@@ -119,6 +119,31 @@ TEST_CASE_TEMPLATE("rows: adding rows and a bias", B, OnCpu) {
   }
 }
 
+TEST_CASE_TEMPLATE("rows: a sum and its norm are those of two passes", B, OnCpu) {
+  for (std::size_t width : widths) {
+    const std::size_t rows = 5;
+    const auto x = random_floats(rows * width, 1, 3.0f), y = random_floats(rows * width, 2),
+               weight = random_floats(width, 3);
+    const auto streams = B::streams();
+    auto& s = *streams.back();
+    std::vector<float> sum = x, normed(rows * width);
+    const Rows<float> sums(sum.data(), rows, width);
+    add_rows(s, sums, rows_of(y, rows, width));
+    rms_norm(s, sums, vector_of(weight), 1e-6f, {}, {normed.data(), rows, width});
+    auto out = everywhere<B, float>(2 * rows, width, [&](auto& stream, Padded<float>& o) {
+      std::vector<float> beside = x, added = y;  // the norm takes the place of what was added
+      const Rows<float> total(beside.data(), rows, width), exact(added.data(), rows, width);
+      add_rms_norm(stream, total, exact, vector_of(weight), 1e-6f, {}, exact);
+      std::copy(added.begin(), added.end(), beside.insert(beside.end(), rows * width, 0.0f));
+      fill(o, beside);
+    });
+    for (std::size_t i = 0; i < rows * width; ++i) {
+      REQUIRE(out.at(i / width, i % width) == sum[i]);
+      REQUIRE(out.at(rows + i / width, i % width) == normed[i]);
+    }
+  }
+}
+
 TEST_CASE_TEMPLATE("rows: clamping and scattering", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 5;
@@ -132,13 +157,15 @@ TEST_CASE_TEMPLATE("rows: clamping and scattering", B, OnCpu) {
       REQUIRE(clamped.at(i / width, i % width) == std::clamp(x[i], -1.25f, 1.25f));
     }
     CHECK(std::isnan(clamped.at(0, 0)));
-    auto rounded = random_bf16(rows * (width + 2), 6);
+    auto values = random_floats(rows * (width + 2), 6, 3.0f);
     const std::uint32_t place[] = {6, 0, 3, 1, 5};
     auto out = everywhere<B, bf16>(1, 7 * width, [&](auto& s, Padded<bf16>& o) {
-      scatter_rows(s, rows_of(rounded, rows, width, width + 2), {place, rows}, {o.data(), 7, width});
+      scatter_rows(s, rows_of(values, rows, width, width + 2), {place, rows}, {o.data(), 7, width});
     });
     for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t c = 0; c < width; ++c) REQUIRE(out.at(0, place[r] * width + c) == rounded[r * (width + 2) + c]);
+      for (std::size_t c = 0; c < width; ++c) {
+        REQUIRE(out.at(0, place[r] * width + c) == to_bf16(values[r * (width + 2) + c]));
+      }
     }
     for (std::size_t c = 0; c < width; ++c) REQUIRE(out.at(0, 2 * width + c) == Padded<bf16>::canary());
   }

@@ -195,12 +195,11 @@ TEST_CASE("the workspace predicted is the workspace taken") {
 TEST_CASE("each buffer of an MLP's scratch is as large as its largest user") {
   using layers::MlpScratchSize;
   auto size = MlpScratchSize::of_mlp({8192, 4096, 64}, 512);
-  CHECK(size.bytes() == 128 * (4 * 8192 + 2 * 4096 + 4 * 64));
+  CHECK(size.bytes() == 128 * (4 * 8208 + 2 * 4096 + 4 * 80));  // fp32 rows lie 16 values further apart
   const auto experts = MlpScratchSize::of_experts({48, 16, 64}, 100'000, 2);
-  CHECK(experts.down == 2 * 2340 * 64);
+  CHECK(experts.down == 2 * 2340 * 80);
   size.cover(experts);
-  CHECK(size.gate_up == 128 * 8192);
+  CHECK(size.gate_up == 128 * 8208);
   CHECK(size.down == experts.down);
-  CHECK(size.rounded == experts.down);
-  CHECK(MlpScratchSize::of_experts({48, 16, 64}, 10, 2).down == 640);  // never more rows than there are
+  CHECK(MlpScratchSize::of_experts({48, 16, 64}, 10, 2).down == 800);  // never more rows than there are
 }

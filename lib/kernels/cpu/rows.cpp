@@ -1,7 +1,6 @@
 #include "kernels/rows.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
@@ -36,6 +35,16 @@ void rms_norm(Stream& stream, Rows<const float> x, Vector<const float> weight, f
   });
 }
 
+void add_rms_norm(Stream& stream, Rows<float> x, Rows<const float> y, Vector<const float> weight, float eps,
+                  Rows<bf16> rounded, Rows<float> exact) {
+  expect(weight.size == x.width, "add_rms_norm: one weight per value");
+  for_rows(stream, x.rows, x.width, [&](std::size_t r) {
+    stream.bodies().add(x.row(r), y.row(r), x.width);
+    stream.bodies().rms_norm(x.row(r), x.width, weight.data, eps, rounded ? rounded.row(r) : nullptr,
+                             exact ? exact.row(r) : nullptr);
+  });
+}
+
 void round_rows(Stream& stream, Rows<const float> x, Rows<bf16> out) {
   for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().round(x.row(r), x.width, out.row(r)); });
 }
@@ -47,10 +56,10 @@ void gather_rows(Stream& stream, Rows<const bf16> table, Vector<const std::int32
   });
 }
 
-void scatter_rows(Stream& stream, Rows<const bf16> x, Vector<const std::uint32_t> place, Rows<bf16> out) {
+void scatter_rows(Stream& stream, Rows<const float> x, Vector<const std::uint32_t> place, Rows<bf16> out) {
   expect(place.size >= x.rows, "scatter_rows: one place per row");
   for_rows(stream, x.rows, x.width,
-           [&](std::size_t r) { std::memcpy(out.row(place.data[r]), x.row(r), x.width * sizeof(bf16)); });
+           [&](std::size_t r) { stream.bodies().round(x.row(r), x.width, out.row(place.data[r])); });
 }
 
 void add_rows(Stream& stream, Rows<float> x, Rows<const float> y) {

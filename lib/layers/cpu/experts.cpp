@@ -64,15 +64,17 @@ void Experts::run(std::span<const model::MlpWeights> experts, const layers::Rece
   const std::size_t inner_width = shape.gate_up.n, width = shape.width, hidden = shape.down.n;
   const std::size_t most_rows =
       std::min(layers::expert_group_rows({inner_width, width, hidden}, stream_.team().size()), pairs);
-  gate_up_.reserve(most_rows * inner_width), inner_.reserve(most_rows * width);
-  down_.reserve(most_rows * hidden), rounded_.reserve(most_rows * hidden);
+  const std::size_t gate_up_stride = layers::row_stride(inner_width), down_stride = layers::row_stride(hidden);
+  gate_up_.reserve(most_rows * gate_up_stride), inner_.reserve(most_rows * width);
+  down_.reserve(most_rows * down_stride);
 
   const ExpertBegin begin(received.expert_begin.data, received.expert_begin.size);
   for (std::size_t first = 0, end; first < pairs; first = end) {
     end = group_end(begin, first, most_rows);
     const std::size_t rows = end - first;
-    const Rows<float> gate_up = gate_up_.rows(rows, inner_width), down = down_.rows(rows, hidden);
-    const Rows<bf16> inner = inner_.rows(rows, width), rounded = rounded_.rows(rows, hidden);
+    const Rows<float> gate_up = gate_up_.rows(rows, inner_width, gate_up_stride);
+    const Rows<float> down = down_.rows(rows, hidden, down_stride);
+    const Rows<bf16> inner = inner_.rows(rows, width);
     problems_.clear();
     for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t count) {
       problems_.push_back({received.rows, experts[expert].gate_up, gate_up.range(pair - first, count),
@@ -91,8 +93,7 @@ void Experts::run(std::span<const model::MlpWeights> experts, const layers::Rece
     gemm_grouped(stream_, problems_);
     scope.change(Pass::Activations);
     add_biases(experts, &model::MlpWeights::down_bias, begin, first, down);
-    round_rows(stream_, down, rounded);
-    scatter_rows(stream_, rounded, received.place.range(first, rows), received.outputs);
+    scatter_rows(stream_, down, received.place.range(first, rows), received.outputs);
     stream_.between_pieces();
     scope.change(Pass::Products);
   }

@@ -46,7 +46,6 @@ class Experts {
   Buffer<float> gate_up_;  // [rows of a part, gate_up.n]
   Buffer<bf16> inner_;     // [rows of a part, width]
   Buffer<float> down_;     // [rows of a part, hidden]
-  Buffer<bf16> rounded_;   // [rows of a part, hidden], of routed experts
   std::vector<GemmProblem<bf16>> problems_;
   std::vector<const float*> biases_;  // [rows of a part], of routed experts
 };

@@ -14,10 +14,12 @@ void Experts::for_each_part(const model::MlpWeights& weights, Rows<const bf16> x
   expect(!weights.gate_up_bias && !weights.down_bias, "mlp: only routed experts have biases");
   const std::size_t inner_width = weights.gate_up.n, hidden = weights.down.n, width = weights.width;
   const std::size_t most = std::min(x.rows, layers::mlp_piece_rows({inner_width, width, hidden}));
-  gate_up_.reserve(most * inner_width), inner_.reserve(most * width), down_.reserve(most * hidden);
+  const std::size_t gate_up_stride = layers::row_stride(inner_width), down_stride = layers::row_stride(hidden);
+  gate_up_.reserve(most * gate_up_stride), inner_.reserve(most * width), down_.reserve(most * down_stride);
   for (std::size_t first = 0; first < x.rows; first += most) {
     const std::size_t rows = std::min(most, x.rows - first);
-    const Rows<float> gate_up = gate_up_.rows(rows, inner_width), down = down_.rows(rows, hidden);
+    const Rows<float> gate_up = gate_up_.rows(rows, inner_width, gate_up_stride);
+    const Rows<float> down = down_.rows(rows, hidden, down_stride);
     const Rows<bf16> inner = inner_.rows(rows, width);
     PassScope scope(stream_.passes(), Pass::Products);
     gemm(stream_, x.range(first, rows), weights.gate_up, gate_up);
@@ -44,7 +46,7 @@ void Experts::add_scaled_mlp(const model::MlpWeights& weights, Rows<const bf16> 
 }
 
 std::uint64_t Experts::workspace_bytes() const {
-  return gate_up_.capacity_bytes() + inner_.capacity_bytes() + down_.capacity_bytes() + rounded_.capacity_bytes() +
+  return gate_up_.capacity_bytes() + inner_.capacity_bytes() + down_.capacity_bytes() +
          biases_.capacity() * sizeof(const float*);
 }
 
