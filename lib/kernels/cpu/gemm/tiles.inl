@@ -7,26 +7,28 @@ constexpr std::size_t decoded_pair_bytes =
 // Row stride of packed A. Not a multiple of 4 KiB, so the rows of a tile do not fall into one cache set.
 constexpr std::size_t row_values = block_inputs / 2 * pair_row_values + 16;
 
-struct TileArguments {
-  const RowValue* a;
-  const char* w;            // first panel, at the tile's first column
-  std::size_t panel_bytes;  // from one panel to the next
-  std::size_t groups;
-  float* c;
-  std::size_t c_stride;
-  bool first;
-  const char* next;  // lines to prefetch, two (or a line a vector) every pair, advancing by next_step
-  std::size_t next_step;
-  float* sums;    // sums_bytes of scratch
-  char* widened;  // Weights::Widening: where the weights go, at the tile's first column
-};
-
 // Where the totals of a tile lie: C, scratch, or zeros that all rows share.
 template <class T>
 struct Totals {
   T* data;
   std::size_t stride;  // from one row to the next
 };
+
+struct TileArguments {
+  const RowValue* a;
+  const char* w;            // first panel, at the tile's first column
+  std::size_t panel_bytes;  // from one panel to the next
+  std::size_t groups;
+  Totals<const float> in;
+  Totals<float> out;
+  const char* next;  // lines to prefetch, two (or a line a vector) every pair, advancing by next_step
+  std::size_t next_step;
+  float* sums;    // sums_bytes of scratch
+  char* widened;  // Weights::Widening: where the weights go, at the tile's first column
+};
+
+// What a panel starts from in its first block of k.
+alignas(64) constexpr float zeros[16 * 2 * 4] = {};
 
 // total_out = total_in + (even + odd), the end of a group.
 template <int Rows, int Vectors>
@@ -47,9 +49,8 @@ INLINE void add_group(const float* even, const F (&odd)[Rows][Vectors], Totals<c
 template <int Rows, int Vectors, Weights weights>
 void gemm_tile(const TileArguments& t) {
   static_assert(2 * Rows * Vectors * 16 * sizeof(float) <= sums_bytes);
-  alignas(64) static constexpr float zeros[Vectors * 16] = {};
-  const Totals<float> waiting{t.sums, Vectors * 16}, c{t.c, t.c_stride};
-  Totals<const float> in = t.first ? Totals<const float>{zeros, 0} : Totals<const float>{t.c, t.c_stride};
+  const Totals<float> waiting{t.sums, Vectors * 16}, out = t.out;
+  Totals<const float> in = t.in;
   float* even = t.sums + Rows * Vectors * 16;
   const RowValue* a = t.a;
   const char* w = t.w;
@@ -96,7 +97,7 @@ void gemm_tile(const TileArguments& t) {
         for (int v = 0; v < Vectors; ++v) store(even + (i * Vectors + v) * 16, sum[i][v]);
       }
     } else {
-      add_group<Rows, Vectors>(even, sum, in, halves > 1 ? waiting : c);
+      add_group<Rows, Vectors>(even, sum, in, halves > 1 ? waiting : out);
       in = {waiting.data, waiting.stride};
     }
   }
@@ -128,8 +129,17 @@ const RowValue* row_of(const GemmBlock& g, std::size_t row) {
   return reinterpret_cast<const RowValue*>(g.a + row * row_values * sizeof(RowValue));
 }
 
+// Where all rows of a panel begin and end.
+struct PanelTotals {
+  Totals<const float> in;
+  Totals<float> out;
+};
+PanelTotals totals_in(const GemmBlock& g, float* c, std::size_t stride) {
+  return {g.first ? Totals<const float>{zeros, 0} : Totals<const float>{c, stride}, {c, stride}};
+}
+
 // All row tiles of one panel. The first tiles prefetch what comes next.
-void panel_rows(const GemmBlock& g, const PanelView& w, float* c, std::size_t c_stride, const std::byte* next) {
+void panel_rows(const GemmBlock& g, const PanelView& w, const PanelTotals& c, const std::byte* next) {
   constexpr std::size_t steps = panel_columns / (16 * tile_vectors);  // column steps of a panel
   constexpr std::size_t packed_step = pair_bytes / steps, decoded_step = decoded_pair_bytes / pair_row_values / steps;
   const std::size_t most = w.form == PanelForm::Packed ? tile_rows : shared_rows;
@@ -148,9 +158,8 @@ void panel_rows(const GemmBlock& g, const PanelView& w, float* c, std::size_t c_
                                data + s * (form == PanelForm::Decoded ? decoded_step : packed_step),
                                0,
                                g.groups,
-                               c + row * c_stride + s * 16 * tile_vectors,
-                               c_stride,
-                               g.first,
+                               {c.in.data + row * c.in.stride + s * 16 * tile_vectors, c.in.stride},
+                               {c.out.data + row * c.out.stride + s * 16 * tile_vectors, c.out.stride},
                                fetches ? ahead + half : data,
                                fetches ? (single ? std::size_t{128} : std::size_t{64}) : 0,
                                sums_of(g),
@@ -183,8 +192,8 @@ void narrow_panel(const GemmBlock& g, const PanelView& w, float* c, const std::b
         temporary[i * panel_columns + j] = j < g.last_columns && !g.first ? c[(row + i) * g.c_stride + j] : 0.0f;
       }
     }
-    panel_rows(part, {w.data, w.form == PanelForm::Shared ? PanelForm::Packed : w.form}, temporary, panel_columns,
-               next);
+    panel_rows(part, {w.data, w.form == PanelForm::Shared ? PanelForm::Packed : w.form},
+               totals_in(part, temporary, panel_columns), next);
     for (std::size_t i = 0; i < part.rows; ++i) {
       for (std::size_t j = 0; j < g.last_columns; ++j) {
         c[(row + i) * g.c_stride + j] = temporary[i * panel_columns + j];
@@ -196,7 +205,7 @@ void narrow_panel(const GemmBlock& g, const PanelView& w, float* c, const std::b
 // Panel `p` of the block, all rows.
 void one_panel(const GemmBlock& g, std::size_t p, const PanelView& w, const std::byte* next) {
   float* c = g.c + p * panel_columns;
-  if (p + 1 < g.panels || g.last_columns == panel_columns) return panel_rows(g, w, c, g.c_stride, next);
+  if (p + 1 < g.panels || g.last_columns == panel_columns) return panel_rows(g, w, totals_in(g, c, g.c_stride), next);
   narrow_panel(g, w, c, next);
 }
 
@@ -214,8 +223,9 @@ std::size_t wide_panels(const GemmBlock& g, std::size_t full_panels) {
   for (; p + Panels <= full_panels; p += Panels) {
     const char* w = reinterpret_cast<const char*>(g.w.data + p * g.w.panel_bytes);
     const char* next = reinterpret_cast<const char*>(data_after(g, p, Panels));
-    gemm_tile<Rows, 2 * Panels, Weights::Packed>({row_of(g, 0), w, g.w.panel_bytes, g.groups, g.c + p * panel_columns,
-                                                  g.c_stride, g.first, next, 128 * Panels, sums_of(g), nullptr});
+    const PanelTotals c = totals_in(g, g.c + p * panel_columns, g.c_stride);
+    gemm_tile<Rows, 2 * Panels, Weights::Packed>(
+        {row_of(g, 0), w, g.w.panel_bytes, g.groups, c.in, c.out, next, 128 * Panels, sums_of(g), nullptr});
   }
   return p;
 }
@@ -304,33 +314,49 @@ struct DecodedPanel {
   INLINE void end_half() {}
 };
 
-// One panel through scratch, segment after segment of k.
-void decoded_panel(const GemmBlock& g, std::size_t p) {
-  const char* next = reinterpret_cast<const char*>(data_after(g, p, 1));
+// Calls product(first_group, part, totals) for the segments of k of panel p, whose weights stay in L1. Between them C
+// lies in scratch, row beside row.
+template <class Product>
+void for_each_segment(const GemmBlock& g, std::size_t p, Product product) {
+  constexpr std::size_t kept_at = widened_panel_bytes / 2;
+  static_assert(chunk_rows * panel_columns * sizeof(float) <= widened_panel_bytes - kept_at);
   const std::size_t step = groups_at_a_time(g.rows);
+  const PanelTotals c = totals_in(g, g.c + p * panel_columns, g.c_stride);
+  const Totals<float> kept{reinterpret_cast<float*>(g.scratch + kept_at), panel_columns};
   for (std::size_t first = 0; first < g.groups; first += step) {
     GemmBlock part = g;
     part.a = g.a + first * group_pairs * pair_row_values * sizeof(RowValue);
     part.groups = g.groups - first < step ? g.groups - first : step;
     part.first = g.first && first == 0;
-    DecodedPanel panel{g.scratch};
-    decode_groups(g.w, p, first, part.groups, next + first * g.w.panel_bytes / g.groups, panel);
-    one_panel(part, p, {reinterpret_cast<const char*>(g.scratch), PanelForm::Decoded}, nullptr);
+    const Totals<const float> before{kept.data, kept.stride};
+    product(first, part, PanelTotals{first == 0 ? c.in : before, first + step < g.groups ? kept : c.out});
   }
 }
 
-// One panel of bf16 that several row tiles share: segments of k whose widened weights stay in L1.
+void part_of_panel(const GemmBlock& part, std::size_t p, const PanelView& w, const PanelTotals& c,
+                   const std::byte* next) {
+  if (p + 1 < part.panels || part.last_columns == panel_columns) return panel_rows(part, w, c, next);
+  narrow_panel(part, w, part.c + p * panel_columns, next);
+}
+
+// One panel of codes through scratch.
+void decoded_panel(const GemmBlock& g, std::size_t p) {
+  const char* next = reinterpret_cast<const char*>(data_after(g, p, 1));
+  for_each_segment(g, p, [&](std::size_t first, const GemmBlock& part, const PanelTotals& c) {
+    DecodedPanel panel{g.scratch};
+    decode_groups(g.w, p, first, part.groups, next + first * g.w.panel_bytes / g.groups, panel);
+    part_of_panel(part, p, {reinterpret_cast<const char*>(g.scratch), PanelForm::Decoded}, c, nullptr);
+  });
+}
+
+// One panel of bf16 that several row tiles share.
 void shared_panel(const GemmBlock& g, std::size_t p) {
   const std::byte *data = g.w.data + p * g.w.panel_bytes, *next = data_after(g, p, 1);
-  const std::size_t step = groups_at_a_time(g.rows), group_bytes = g.w.panel_bytes / g.groups;
-  for (std::size_t first = 0; first < g.groups; first += step) {
-    GemmBlock part = g;
-    part.a = g.a + first * group_pairs * pair_row_values * sizeof(RowValue);
-    part.groups = g.groups - first < step ? g.groups - first : step;
-    part.first = g.first && first == 0;
-    one_panel(part, p, {reinterpret_cast<const char*>(data + first * group_bytes), PanelForm::Shared},
-              next + first * group_bytes);
-  }
+  const std::size_t group_bytes = g.w.panel_bytes / g.groups;
+  for_each_segment(g, p, [&](std::size_t first, const GemmBlock& part, const PanelTotals& c) {
+    const PanelView w{reinterpret_cast<const char*>(data + first * group_bytes), PanelForm::Shared};
+    part_of_panel(part, p, w, c, next + first * group_bytes);
+  });
 }
 
 // Few rows use decoded weights in registers, more find them in scratch.
