@@ -17,6 +17,7 @@
 #include "base/numbers/random.hpp"
 #include "base/numbers/rounding.hpp"
 #include "base/text/path_text.hpp"
+#include "bench/drawing.hpp"
 #include "bench/report.hpp"
 #include "generate/backend/backends.hpp"
 #include "system/files/shipped_files.hpp"
@@ -69,26 +70,6 @@ Step make_step(Share sequences, RowKind kind, std::uint32_t first, std::uint32_t
   return step;
 }
 
-// Draws at temperature 1 for every wanted row.
-class Drawer {
- public:
-  void draw(mill::Backend& backend, std::size_t rows) {
-    requests_.assign(rows, {});
-    results_.resize(rows);
-    for (std::size_t i = 0; i < rows; i++) {
-      requests_[i].row = static_cast<std::uint32_t>(i);
-      requests_[i].params = &params_;
-      requests_[i].seed = i;
-    }
-    backend.draw({.scores = {}, .logprobs = {}, .samples = requests_, .results = results_});
-  }
-
- private:
-  SamplingParams params_;
-  std::vector<sample::SampleRequest> requests_;
-  std::vector<sample::SampleResult> results_;
-};
-
 // The largest value of all ranks, and the sum.
 struct OverRanks {
   double slowest = 0;
@@ -132,7 +113,7 @@ struct Measured {
 Measured run_steps(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
                    mill::Backend& backend, Share mine) {
   Measured out;
-  Drawer drawer;
+  Drawer drawer(sampling_of(o.sampling), config.vocabulary);
   std::vector<std::uint64_t> picks = sum_counts(world, backend.expert_counts());
   for (std::uint32_t i = 0; i <= o.steps; i++) {
     const Step step = o.workload == Workload::Decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config)
@@ -241,6 +222,7 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
       {"tokens", o.tokens},
       {"steps", o.steps},
       {"micro_batches", o.micro_batches},
+      {"sampling", o.sampling},
       {"seconds_per_step", r.seconds_per_step},
       {"tokens_per_second", r.tokens_per_second},
       {"needed_gflops", r.needed_gflops},
@@ -302,6 +284,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
+  add("sampling", po::value(&o.sampling)->default_value("temperature"), sampling_names);
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     const char* name = name_of(workload);
@@ -317,6 +300,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   if (o.sequences < 1 || o.tokens < 1 || o.steps < 1)
     user_error("bench: --sequences, --tokens and --steps are at least 1");
   if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");
+  sampling_of(o.sampling);  // refuses unknown names before anything is loaded
   o.model = shipped_path(o.model);
 
   return o;

@@ -21,6 +21,7 @@ struct EndToEndOptions : CommonOptions {
   std::uint32_t tokens = 128;     // decode: positions before the generated token; prefill: length of each prompt
   std::uint32_t steps = 8;        // timed, after one untimed step
   std::uint32_t micro_batches = 1;
+  std::string sampling = "temperature";  // how tokens are drawn (bench/drawing.hpp)
 };
 
 // One step of all ranks, as medians over the steps. Operations and bytes are those that the model needs

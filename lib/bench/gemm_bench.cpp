@@ -58,7 +58,7 @@ void pack_mxfp4(std::byte* to, const cpu::Matrix& w) {
 struct Weights {
   cpu::Matrix shape;
   std::size_t bytes, copies;  // of one matrix, rounded up to whole cache lines
-  MappedMemory memory;  // as a model's weights lie
+  MappedMemory memory;        // as a model's weights lie
 
   cpu::Matrix copy(std::size_t index) const {
     cpu::Matrix w = shape;
