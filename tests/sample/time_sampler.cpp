@@ -37,7 +37,7 @@ TEST_CASE("time of a row" * doctest::skip()) {
   kinds[5].params.repetition_penalty = 1.1f;
   kinds[6].params.top_p = 0.9f, kinds[6].params.logprobs = 5;
   for (std::size_t vocabulary : {std::size_t{32000}, std::size_t{151936}}) {
-    for (float spread : {0.5f, 3.0f}) {  // nearly flat, as of random weights; and like a trained model's
+    for (float spread : {0.5f, 3.0f, 8.0f}) {  // nearly flat, as of random weights, and up to a trained model's
       const std::size_t rows = 64;
       std::vector<float> logits = random_logits(3, rows * vocabulary, spread);
       const Rows<const float> view(logits.data(), rows, vocabulary);

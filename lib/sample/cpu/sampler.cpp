@@ -174,20 +174,29 @@ bool Sampler::Workspace::keep_top_p(Stream& stream, std::span<const float> row, 
   return true;
 }
 
-// A trained model's few likely tokens are found without p of the others; nearly flat rows need all.
+// A trained model's few likely tokens are found without p of the others: first those of at least 1/128 of the largest
+// p, where they are few, then as many as surely hold the cut, because the others' p are too small to add up to what
+// top_p leaves out. Flat rows, as the first tokens tell, need all.
 TokenId Sampler::Workspace::draw_top_p(Stream& stream, std::span<const float> row, const SamplingParams& params,
                                        std::uint64_t u) {
   const float scale = 1.0f / params.temperature;
   const std::uint64_t share = to_fixed(params.top_p);  // of 2^fixed_bits
-  block_sums.clear();
-  for (const float least_p : {0x1p-7f, 0x1p-14f}) {
-    const float threshold =
-        maxima.largest + params.temperature * static_cast<float>(math::log(static_cast<double>(least_p)));
-    const auto above = static_cast<std::size_t>(
-        std::count_if(maxima.chunks.begin(), maxima.chunks.end(), [&](float maximum) { return maximum >= threshold; }));
-    if (above > maxima.chunks.size() / 4) break;
-    if (block_sums.empty()) exp_all(stream, row, scale, nullptr);
-    if (keep_top_p(stream, row, scale, threshold, share)) return draw_from_candidates(u);
+  const auto logit_of = [&](double least_p) {
+    return maxima.largest + params.temperature * static_cast<float>(math::log(least_p));
+  };
+  const auto above = [](std::span<const float> values, float threshold) {
+    return static_cast<std::size_t>(
+        std::count_if(values.begin(), values.end(), [&](float value) { return value >= threshold; }));
+  };
+  const std::span<const float> some = row.first(std::min(row.size(), block_tokens));
+  if (above(some, logit_of(0x1p-10)) <= some.size() / 16) {
+    exp_all(stream, row, scale, nullptr);
+    const float likely = logit_of(0x1p-7);
+    if (above(maxima.chunks, likely) <= maxima.chunks.size() / 4 && keep_top_p(stream, row, scale, likely, share))
+      return draw_from_candidates(u);
+    const double mean_p = static_cast<double>(blocks_total()) * 0x1p-40 / static_cast<double>(row.size());
+    const float enough = logit_of((1 - static_cast<double>(params.top_p)) * mean_p);
+    if (keep_top_p(stream, row, scale, enough, share)) return draw_from_candidates(u);
   }
   exp_all(stream, row, scale, p.reserve(row.size()));
   const std::uint64_t target = part_of(blocks_total(), share, fixed_bits);
