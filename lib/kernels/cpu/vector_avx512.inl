@@ -127,7 +127,7 @@ INLINE void load_after(const T*&, F&) {}
 constexpr int tile_rows = 14;  // 28 accumulators of the 32 registers
 constexpr int tile_vectors = 2;
 constexpr int widest_product = 4;
-// Panels side by side for 1 and 2 rows: 8 accumulators. Where weights come from memory, more panels at a time are slower.
+// Panels side by side for 1 and 2 rows: 8 accumulators. More at a time are slower where weights come from memory.
 constexpr int one_row_panels = 4;
 constexpr int two_row_panels = 2;
 
