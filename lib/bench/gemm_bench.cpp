@@ -55,6 +55,12 @@ void pack_mxfp4(std::byte* to, const cpu::Matrix& w) {
   cpu::pack(to, w, cpu::Mxfp4Columns{0, w.n, blocks.data(), scales.data(), 1});
 }
 
+void pack_quantized(std::byte* to, const cpu::Matrix& w) {
+  std::vector<bf16> source(std::size_t{w.k} * w.n);
+  fill(source.data(), source.size(), 1);
+  cpu::pack_int8(to, w, {0, w.k, 0, w.n}, source.data(), w.k, 1);
+}
+
 struct Weights {
   cpu::Matrix shape;
   std::size_t bytes, copies;  // of one matrix, rounded up to whole cache lines
@@ -81,6 +87,7 @@ Weights make_weights(Shape shape, cpu::Format format, cpu::PairOrder order) {
     case cpu::Format::Bf16: pack_values(first, w.shape); break;
     case cpu::Format::Fp8: pack_fp8(first, w.shape); break;
     case cpu::Format::Mxfp4: pack_mxfp4(first, w.shape); break;
+    case cpu::Format::Int8: pack_quantized(first, w.shape); break;
   }
   for (std::size_t c = 1; c < w.copies; ++c) std::memcpy(first + c * w.bytes, first, w.bytes);
   return w;
@@ -172,7 +179,7 @@ int run_gemm_bench(const std::vector<std::string>& args) {
   const auto options = parse_kernel_options(
       args, {"moemill bench gemm [options]",
              {"moemill bench gemm", "moemill bench gemm --threads 8 --shapes 2048x1408 --rows 1,64",
-              "moemill bench gemm --isa avx2 --json", "moemill bench gemm --weights bf16,fp8,mxfp4"},
+              "moemill bench gemm --isa avx2 --json", "moemill bench gemm --weights bf16,fp8,mxfp4,int8"},
              "K x N of the weights, one or more",
              "1024x1024,512x1024,1024x512,2048x1408,7168x2048",
              "M, one or more",

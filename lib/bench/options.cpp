@@ -75,6 +75,7 @@ std::string_view format_name(cpu::Format format) {
     case cpu::Format::Bf16: return "bf16";
     case cpu::Format::Fp8: return "fp8";
     case cpu::Format::Mxfp4: return "mxfp4";
+    case cpu::Format::Int8: return "int8";
   }
   throw ContractViolation("a format of weights has a name");
 }
@@ -82,11 +83,11 @@ std::string_view format_name(cpu::Format format) {
 std::vector<cpu::Format> parse_formats(const std::string& text) {
   std::vector<cpu::Format> out;
   for (std::string_view item : split(text, ',')) {
-    for (cpu::Format format : {cpu::Format::Bf16, cpu::Format::Fp8, cpu::Format::Mxfp4}) {
+    for (cpu::Format format : {cpu::Format::Bf16, cpu::Format::Fp8, cpu::Format::Mxfp4, cpu::Format::Int8}) {
       if (item == format_name(format)) out.push_back(format);
     }
     if (out.empty() || item != format_name(out.back())) {
-      user_error("bench: '{}' is no format of weights; write one or more of bf16,fp8,mxfp4", item);
+      user_error("bench: '{}' is no format of weights; write one or more of bf16,fp8,mxfp4,int8", item);
     }
   }
   return out;

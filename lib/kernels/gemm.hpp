@@ -1,14 +1,21 @@
-// C[m, n] = A[m, k] * W[k, n] with W prepacked, each weight a bf16 value whatever its format, and C in fp32.
+// C[m, n] = A[m, k] * W[k, n] with W prepacked and C in fp32: each weight a bf16 value whatever its format, or all of
+// them quantised to int8.
 //
-// Definition of every output, on every instruction set. Inputs are taken in groups of 32 from 0, the last
-// one filled up with zeros (+0 * +0 is added like any other product). In a group, E is a chain of fused multiply-adds
-// over its even inputs, ascending, from +0, and O the same over its odd ones; then C = C + (E + O), from +0. Everything
-// rounds to nearest even, and subnormal operands and results count as zeros of their sign
+// Definition of every output for bf16 weights, on every instruction set. Inputs are taken in groups of 32 from 0, the
+// last one filled up with zeros (+0 * +0 is added like any other product). In a group, E is a chain of fused
+// multiply-adds over its even inputs, ascending, from +0, and O the same over its odd ones; then C = C + (E + O), from
+// +0. Everything rounds to nearest even, and subnormal operands and results count as zeros of their sign
 // (system/machine/flush_subnormals.hpp). So no number of rows, no split by columns, no instruction set and no thread
 // count changes a bit, and the matrix units of x86 follow it: tdpbf16ps does a group, vdpbf16ps two inputs.
 //
 // Rows in fp32 enter the same sums unrounded, by fused multiply-adds on every unit: for the router, whose picks turn on
 // small differences, and for what attention has not rounded yet. Where one rounding is harmless, the caller rounds.
+//
+// Definition of every output for Int8 weights: inputs are taken in groups of int8_group from 0, and the row's values of
+// a group are quantised like a column's (kernels/int8.hpp), whether they come in bf16 or fp32. S is the sum of the
+// products of a group's codes, an integer below 2^21 that any order of any unit gives exactly and fp32 holds; then
+// C = fma(S, row's scale * column's scale, C), from +0. Infinite and NaN values make the outputs of their row or column
+// NaN.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +43,7 @@ void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c);
 void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c);
 
 // Several independent products, split over the team by problem and column panel: the experts of a layer, or the heads
-// of an attention. Problems without rows are skipped.
+// of an attention. Problems without rows are skipped. Either all matrices are Int8 or none is.
 void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems);
 void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems);
 

@@ -1,5 +1,6 @@
-// The CPU's weight matrix: a view of values packed for gemm, in bf16 or in the codes in which the model is stored.
-// Whatever the format, a weight is one bf16 value, and gemm multiplies by exactly that. The loader packs, gemm reads.
+// The CPU's weight matrix: a view of values packed for gemm, in bf16, in the codes in which the model is stored, or
+// quantised to int8. But for int8, a weight is one bf16 value whatever the format, and gemm multiplies by exactly that.
+// The loader packs, gemm reads.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +15,7 @@ enum class Format : std::uint8_t {
   Bf16,
   Fp8,    // E4M3 codes, an fp32 scale for scale_inputs of them: fp8_weight of base/numbers/small_floats.hpp
   Mxfp4,  // E2M1 nibbles, a scale byte for 32 of them: mxfp4_weight
+  Int8,   // codes -127 .. 127, an fp32 scale for int8_group of them: kernels/int8.hpp
 };
 
 // Which two inputs lie side by side: a kernel body reads one of these orders (order_of, kernels/cpu/stream.hpp).
@@ -22,8 +24,9 @@ enum class PairOrder : std::uint8_t {
   Successive,   // what tile instructions read
 };
 
-// The packed layout is private to kernels/ (K blocks of 512, panels of 32 columns, pairs of inputs side by side),
-// padded with zeros to whole groups of 32 inputs and whole panels. Without data it is the description of a matrix.
+// The packed layout is private to kernels/ (K blocks of 512, panels of 32 columns, pairs of inputs side by side, in
+// Int8 fours), padded with zeros to whole groups of 32 inputs (in Int8 64) and whole panels. Without data it is the
+// description of a matrix.
 struct Matrix {
   using Space = Host;
   const void* data = nullptr;  // values or codes; scales follow the codes
@@ -34,7 +37,7 @@ struct Matrix {
   // per panel: one for its 32 columns, or 32.
   std::uint32_t scale_inputs = 0;
   std::uint32_t scale_columns = 0;
-  PairOrder order = PairOrder::EvenThenOdd;
+  PairOrder order = PairOrder::EvenThenOdd;  // without a meaning in Int8, which has one layout for all bodies
 };
 
 std::size_t packed_count(std::uint32_t k, std::uint32_t n);  // bf16 values, padding included
@@ -74,7 +77,12 @@ struct Mxfp4Columns {
 };
 void pack(void* packed, const Matrix& shape, const Mxfp4Columns& source);
 
-// The weight at (input i, column j): for tests and tools.
+// Quantises bf16 values into an Int8 matrix, by the strides of pack. Inputs begin and end at multiples of int8_group,
+// or end at k, so that every scale sees all of its inputs.
+void pack_int8(void* packed, const Matrix& shape, const PackedPart& part, const bf16* source, std::size_t column_stride,
+               std::size_t input_stride);
+
+// The weight at (input i, column j): for tests and tools. Not of Int8 matrices (kernels/int8.hpp has int8_at).
 bf16 packed_at(const Matrix& w, std::uint32_t i, std::uint32_t j);
 
 }  // namespace moemill::cpu

@@ -15,11 +15,12 @@
 
 namespace moemill::test {
 
-// Kernels of one instruction set, with one body of the product with weights.
+// Kernels of one instruction set, with one body of the product with weights, and one of that with int8 weights.
 struct Unit {
   std::string name;
   const cpu::Bodies* bodies;
   const cpu::GemmBody* gemm;
+  const cpu::Int8Gemm* int8 = &cpu::plain_int8_gemm;
 };
 
 inline Unit unit_of(cpu::Isa isa) {
@@ -67,7 +68,7 @@ struct Weights {
 template <class T>
 std::vector<float> product(const Unit& unit, int threads, Rows<const T> a, const cpu::Matrix& w,
                            const std::vector<std::uint32_t>& index = {}) {
-  cpu::Stream stream(*unit.bodies, *unit.gemm, threads);
+  cpu::Stream stream(*unit.bodies, *unit.gemm, *unit.int8, threads);
   const std::size_t m = index.empty() ? a.rows : index.size();
   Padded<float> c(m, w.n, 5);
   if (index.empty()) {

@@ -129,7 +129,7 @@ TEST_CASE_TEMPLATE("gemm: grouped problems equal single ones for any number of t
   }
   for (const Unit& unit : fast_units()) {
     for (int threads : {1, 2, 3, 5}) {
-      cpu::Stream stream(*unit.bodies, *unit.gemm, threads);
+      cpu::Stream stream(*unit.bodies, *unit.gemm, *unit.int8, threads);
       std::vector<Padded<float>> outputs;
       for (const Case& c : cases) outputs.emplace_back(c.m, c.n, 3);
       std::vector<cpu::GemmProblem<T>> problems;

@@ -12,6 +12,7 @@
 #include "kernels/cpu/attention_lanes.hpp"
 #include "kernels/cpu/attention_pages.hpp"
 #include "kernels/cpu/stream.hpp"
+#include "kernels/int8.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/panel.hpp"
 #include "kernels/rows.hpp"
@@ -69,7 +70,7 @@ struct GemmBlock {
   const std::byte* a;  // [rows], each as the body packs it
   std::size_t rows;
   GemmPanels w;
-  std::size_t groups;  // of inputs
+  std::size_t groups;  // of 32 inputs
   std::size_t panels;
   std::size_t last_columns;  // columns of the last panel that C has, 1..panel_columns
   float* c;                  // [rows][c_stride], first column of the first panel
@@ -110,6 +111,23 @@ extern const GemmBody avx2_gemm;
 extern const GemmBody avx512_gemm;
 extern const GemmBody avx512_bf16_gemm;
 extern const GemmBody amx_gemm;
+
+// The product with weights quantised to int8, in one instruction set's way. Fields as in GemmBody. A block's panel has,
+// for each int8_group inputs of its K block, fp32 scales [panel_columns] and then codes [inputs / 4][panel_columns][4],
+// to which 128 is added (int8_bias): dot instructions take one operand without a sign.
+struct Int8Gemm {
+  std::size_t row_bytes;
+  void (*pack_bf16)(const bf16* in, std::size_t inputs, std::byte* out);
+  void (*pack_fp32)(const float* in, std::size_t inputs, std::byte* out);
+  void (*block)(const GemmBlock& block);
+};
+constexpr int int8_bias = 128;
+constexpr std::size_t int8_step = 64;                        // K is padded to whole steps: what a tile reads
+constexpr std::size_t int8_quad_bytes = 4 * panel_columns;   // four inputs over a panel
+constexpr std::size_t int8_scale_bytes = 4 * panel_columns;  // of a group over a panel
+constexpr std::size_t int8_block_groups = block_inputs / int8_group;
+constexpr std::size_t int8_group_bytes = int8_scale_bytes + int8_group * panel_columns;  // of a full group over a panel
+extern const Int8Gemm plain_int8_gemm;
 
 struct Bodies {
   // One row each; n is its width.
@@ -157,5 +175,6 @@ extern const Bodies avx512_bodies;
 
 const Bodies& bodies_of(Isa isa);
 const GemmBody& gemm_body_of(Isa isa);
+const Int8Gemm& int8_gemm_of(Int8Unit unit);
 
 }  // namespace moemill::cpu

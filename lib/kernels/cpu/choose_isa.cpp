@@ -200,7 +200,7 @@ double time_product(Stream& stream) {
 bool has_plain_bits(Isa isa) { return has_plain_bits(bodies_of(isa), gemm_body_of(isa)); }
 
 bool has_plain_bits(const Bodies& bodies, const GemmBody& gemm_body) {
-  Stream stream(bodies, gemm_body, 1);
+  Stream stream(bodies, gemm_body, plain_int8_gemm, 1);
   return Proof().holds(stream);
 }
 

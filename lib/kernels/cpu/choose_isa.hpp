@@ -22,8 +22,17 @@ struct IsaChoice {
 
 IsaChoice choose_isa();
 
+// The unit for products with int8 weights: of those that belong to an instruction set, the first one that this CPU has
+// and that has the plain unit's bits.
+struct Int8Choice {
+  Int8Unit unit = Int8Unit::Plain;
+  std::vector<Int8Unit> wrong;  // available, and without the plain unit's bits
+};
+Int8Choice choose_int8(Isa isa);
+
 // The proof alone, which takes a few milliseconds.
 bool has_plain_bits(Isa isa);
 bool has_plain_bits(const Bodies& bodies, const GemmBody& gemm_body);
+bool has_plain_bits(const Int8Gemm& int8_gemm);
 
 }  // namespace moemill::cpu

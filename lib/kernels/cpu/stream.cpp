@@ -34,6 +34,13 @@ const GemmBody& gemm_body_of(Isa isa) {
   throw ContractViolation("an instruction set has a name");
 }
 
+const Int8Gemm& int8_gemm_of(Int8Unit unit) {
+  switch (unit) {
+    case Int8Unit::Plain: return plain_int8_gemm;
+  }
+  throw ContractViolation("a unit for int8 has a name");
+}
+
 namespace {
 
 // The processor's tiles, the system's saving of their state, and its leave to use them, which a process asks for once.
@@ -90,17 +97,47 @@ Isa parse_isa(std::string_view text) {
   user_error("instruction set '{}' is unknown; write plain, avx2, avx512, avx512_bf16 or amx", text);
 }
 
+bool available(Int8Unit unit) {
+  switch (unit) {
+    case Int8Unit::Plain: return true;
+  }
+  return false;
+}
+
+std::string_view name(Int8Unit unit) {
+  switch (unit) {
+    case Int8Unit::Plain: return "plain";
+  }
+  return "unknown";
+}
+
+std::span<const Int8Unit> int8_units_of(Isa) {
+  static constexpr Int8Unit plain[] = {Int8Unit::Plain};
+  return plain;
+}
+
+Int8Unit best_int8_unit(Isa isa) {
+  for (Int8Unit unit : int8_units_of(isa)) {
+    if (available(unit)) return unit;
+  }
+  return Int8Unit::Plain;
+}
+
 struct Stream::Scratch {
   std::vector<Buffer<std::byte>> of_thread;
 };
 
-Stream::Stream(Isa isa, int threads) : Stream(bodies_of(isa), gemm_body_of(isa), threads) {
-  expect(available(isa), "the stream's instruction set is available");
+Stream::Stream(Isa isa, int threads) : Stream(isa, best_int8_unit(isa), threads) {}
+
+Stream::Stream(Isa isa, Int8Unit int8, int threads)
+    : Stream(bodies_of(isa), gemm_body_of(isa), int8_gemm_of(int8), threads) {
+  expect(available(isa) && available(int8), "the stream's instruction sets are available");
 }
 
-Stream::Stream(const Bodies& bodies, const GemmBody& gemm_body, int threads)
+Stream::Stream(const Bodies& bodies, const GemmBody& gemm_body, const Int8Gemm& int8_gemm, int threads)
     : bodies_(&bodies),
       gemm_body_(&gemm_body),
+      int8_gemm_(&int8_gemm),
       team_(std::make_unique<ThreadTeam>(threads)),
       scratch_(std::make_unique<Scratch>()) {
   scratch_->of_thread.resize(static_cast<std::size_t>(threads));

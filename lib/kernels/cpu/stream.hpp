@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -25,19 +26,32 @@ bool available(Isa isa);
 std::string_view name(Isa isa);        // "plain", "avx2", "avx512", "avx512_bf16", "amx"
 Isa parse_isa(std::string_view name);  // throws UserError for an unknown or unavailable one
 
+// What computes products with int8 weights. Their bytes are the same, too.
+enum class Int8Unit { Plain };
+constexpr Int8Unit all_int8_units[] = {Int8Unit::Plain};
+bool available(Int8Unit unit);
+std::string_view name(Int8Unit unit);  // "plain"
+// Those that belong to an instruction set, the fastest first and the plain one last; and the first one that this CPU
+// has. choose_int8() finds the first one that is right, too (choose_isa.hpp).
+std::span<const Int8Unit> int8_units_of(Isa isa);
+Int8Unit best_int8_unit(Isa isa);
+
 struct Bodies;    // table of one instruction set's functions (bodies.hpp)
 struct GemmBody;  // its product with weights
+struct Int8Gemm;  // its product with int8 weights
 
 class Stream {
  public:
-  explicit Stream(Isa isa = best_isa(), int threads = 1);
-  Stream(const Bodies& bodies, const GemmBody& gemm_body, int threads);  // these bodies, to compare or time them
+  explicit Stream(Isa isa = best_isa(), int threads = 1);  // with best_int8_unit(isa)
+  Stream(Isa isa, Int8Unit int8, int threads);
+  Stream(const Bodies& bodies, const GemmBody& gemm_body, const Int8Gemm& int8_gemm, int threads);  // to compare them
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
   const Bodies& bodies() const { return *bodies_; }
   const GemmBody& gemm_body() const { return *gemm_body_; }
+  const Int8Gemm& int8_gemm() const { return *int8_gemm_; }
   // The order in which matrices are packed for this stream, and whether it can read another one.
   PairOrder order() const;
   bool reads(PairOrder order) const;
@@ -57,6 +71,7 @@ class Stream {
   struct Scratch;
   const Bodies* bodies_;
   const GemmBody* gemm_body_;
+  const Int8Gemm* int8_gemm_;
   std::unique_ptr<ThreadTeam> team_;
   std::unique_ptr<Scratch> scratch_;
   std::function<void()> between_pieces_;

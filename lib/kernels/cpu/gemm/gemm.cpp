@@ -25,17 +25,16 @@ struct Piece {
   Piece part(std::size_t first, std::size_t last) const { return {problem, first_row, rows, first, last}; }
   // The panels' data in K block `index`.
   const std::byte* data(std::size_t index) const {
-    const Matrix& w = problem->w;
-    const KBlock b = k_block(w.k, w.n, index);
-    return static_cast<const std::byte*>(w.data) + (b.first_line + first_panel * b.pairs) * pair_bytes_of(w.format);
+    const BlockPlace block = block_place(problem->w, index);
+    return static_cast<const std::byte*>(problem->w.data) + block.first_byte + first_panel * block.panel_bytes;
   }
 };
 
 template <class Product, class T>
-void pack_rows(const Product& product, const Piece<T>& piece, const KBlock& block, std::byte* out) {
+void pack_rows(const Product& product, const Piece<T>& piece, const BlockPlace& block, std::byte* out) {
   const Rows<const T>& a = piece.problem->a;
   const std::uint32_t* index = piece.problem->index.data;
-  const std::size_t inputs = std::min<std::size_t>(2 * block.pairs, piece.problem->w.k - block.first_input);
+  const std::size_t inputs = std::min<std::size_t>(block.inputs, piece.problem->w.k - block.first_input);
   for (std::size_t i = 0; i < piece.rows; ++i) {
     const std::size_t row = index ? index[piece.first_row + i] : piece.first_row + i;
     product.pack_row(a.row(row) + block.first_input, inputs, out + i * product.row_bytes);
@@ -45,9 +44,9 @@ void pack_rows(const Product& product, const Piece<T>& piece, const KBlock& bloc
 template <class T>
 GemmPanels panels_of_block(const Piece<T>& piece, std::size_t index) {
   const Matrix& w = piece.problem->w;
-  const KBlock block = k_block(w.k, w.n, index);
-  GemmPanels out{w.format, w.order, piece.data(index), block.pairs * pair_bytes_of(w.format)};
-  if (w.format == Format::Bf16) return out;
+  const BlockPlace block = block_place(w, index);
+  GemmPanels out{w.format, w.order, piece.data(index), block.panel_bytes};
+  if (w.format == Format::Bf16 || w.format == Format::Int8) return out;
   out.panel_scale_bytes = scale_segments(w) * scales_per_panel(w) * scale_size(w);
   out.scales = static_cast<const std::byte*>(w.data) + code_bytes(w) + piece.first_panel * out.panel_scale_bytes;
   out.first_input = block.first_input, out.scale_inputs = scale_inputs(w), out.scale_columns = scales_per_panel(w);
@@ -61,13 +60,13 @@ void run_panels(const Product& product, const Piece<T>& piece, const std::byte* 
   std::byte* packed = scratch + gemm_scratch_bytes;
   const std::size_t blocks = blocks_of(w.k);
   for (std::size_t b = 0; b < blocks; ++b) {
-    const KBlock block = k_block(w.k, w.n, b);
+    const BlockPlace block = block_place(w, b);
     pack_rows(product, piece, block, packed);
     GemmBlock g;
     g.a = packed;
     g.rows = piece.rows;
     g.w = panels_of_block(piece, b);
-    g.groups = block.pairs / group_pairs;
+    g.groups = block.inputs / group_inputs;
     g.panels = piece.last_panel - piece.first_panel;
     g.last_columns = std::min<std::size_t>(panel_columns, w.n - (piece.last_panel - 1) * panel_columns);
     g.c = piece.problem->c.row(piece.first_row) + piece.first_panel * panel_columns;
@@ -137,19 +136,8 @@ std::size_t total_cost(std::span<const GemmProblem<T>> problems) {
   return total;
 }
 
-// The body for rows of a type.
-const GemmBody& product_of(Stream& stream, const bf16*) { return stream.gemm_body(); }
-const ExactGemm& product_of(Stream& stream, const float*) { return *stream.gemm_body().exact; }
-
-template <class T>
-void run(Stream& stream, std::span<const GemmProblem<T>> problems) {
-  for (const GemmProblem<T>& problem : problems) {
-    expect(problem.a.width == problem.w.k && problem.c.width == problem.w.n, "gemm: rows have the matrix's widths");
-    expect(stream.reads(problem.w.order), "gemm: the matrix has the order of pairs that the body reads");
-    expect(problem.c.rows == (problem.index ? problem.index.size : problem.a.rows),
-           "gemm: every row of C has one of A");
-  }
-  const auto& product = product_of(stream, static_cast<const T*>(nullptr));
+template <class Product, class T>
+void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>> problems) {
   const std::size_t total = total_cost(problems);
   if (total == 0) return;
   const auto threads = static_cast<std::size_t>(stream.team().size());
@@ -166,6 +154,42 @@ void run(Stream& stream, std::span<const GemmProblem<T>> problems) {
     }
   };
   stream.team().parallel_for(threads, 1, share);
+}
+
+// The body for rows of a type.
+const GemmBody& product_of(Stream& stream, const bf16*) { return stream.gemm_body(); }
+const ExactGemm& product_of(Stream& stream, const float*) { return *stream.gemm_body().exact; }
+
+// The body for rows of a type and int8 weights.
+template <class T>
+struct Int8Product {
+  std::size_t row_bytes;
+  void (*pack_row)(const T* in, std::size_t inputs, std::byte* out);
+  void (*block)(const GemmBlock& block);
+};
+Int8Product<bf16> int8_product_of(Stream& stream, const bf16*) {
+  const Int8Gemm& body = stream.int8_gemm();
+  return {body.row_bytes, body.pack_bf16, body.block};
+}
+Int8Product<float> int8_product_of(Stream& stream, const float*) {
+  const Int8Gemm& body = stream.int8_gemm();
+  return {body.row_bytes, body.pack_fp32, body.block};
+}
+
+template <class T>
+void run(Stream& stream, std::span<const GemmProblem<T>> problems) {
+  if (problems.empty()) return;
+  const bool int8 = problems[0].w.format == Format::Int8;
+  for (const GemmProblem<T>& problem : problems) {
+    expect(problem.a.width == problem.w.k && problem.c.width == problem.w.n, "gemm: rows have the matrix's widths");
+    expect((problem.w.format == Format::Int8) == int8, "gemm: all matrices of a call are int8, or none is");
+    expect(int8 || stream.reads(problem.w.order), "gemm: the matrix has the order of pairs that the body reads");
+    expect(problem.c.rows == (problem.index ? problem.index.size : problem.a.rows),
+           "gemm: every row of C has one of A");
+  }
+  constexpr const T* rows = nullptr;
+  if (int8) return run(stream, int8_product_of(stream, rows), problems);
+  run(stream, product_of(stream, rows), problems);
 }
 
 }  // namespace

@@ -94,6 +94,7 @@ std::size_t packed_count(std::uint32_t k, std::uint32_t n) { return panels_of(n)
 
 std::size_t packed_bytes(const Matrix& shape) {
   if (shape.format == Format::Bf16) return packed_count(shape.k, shape.n) * sizeof(bf16);
+  if (shape.format == Format::Int8) return int8_bytes(shape);
   const std::size_t scales = panels_of(shape.n) * scale_segments(shape) * scales_per_panel(shape);
   return code_bytes(shape) + scales * scale_size(shape);
 }
@@ -150,6 +151,7 @@ void pack(void* packed, const Matrix& shape, const Mxfp4Columns& source) {
 }
 
 bf16 packed_at(const Matrix& w, std::uint32_t i, std::uint32_t j) {
+  expect(w.format != Format::Int8, "an int8 weight is no bf16 value");
   if (w.format == Format::Bf16) return static_cast<const bf16*>(w.data)[packed_index(w, i, j)];
   const auto* codes = static_cast<const std::uint8_t*>(w.data);
   const std::uint8_t* scales = codes + code_bytes(w);
