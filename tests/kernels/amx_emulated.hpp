@@ -1,4 +1,4 @@
-// The AMX body over an emulation of its five instructions, which decodes weights by AVX2.
+// The AMX bodies over an emulation of their six instructions, which decode weights by AVX2.
 #pragma once
 
 #include "kernels/cpu/bodies.hpp"
@@ -6,5 +6,6 @@
 namespace moemill::test {
 
 extern const cpu::GemmBody emulated_amx_gemm;
+extern const cpu::Int8Gemm emulated_amx_int8_gemm;
 
 }  // namespace moemill::test

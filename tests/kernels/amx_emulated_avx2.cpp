@@ -1,5 +1,5 @@
-// What Intel's manual (volume 2, TDPBF16PS and its neighbours) says of the five instructions, in plain C++. Any use
-// that the manual forbids ends the test.
+// What Intel's manual (volume 2, TDPBF16PS, TDPBSUD and their neighbours) says of the six instructions, in plain C++.
+// Any use that the manual forbids ends the test.
 #include <immintrin.h>
 
 #include <cstdlib>
@@ -20,6 +20,8 @@ namespace {
 #include "kernels/cpu/gemm/amx.inl"
 
 #include "kernels/cpu/gemm/amx_exact.inl"
+
+#include "kernels/cpu/gemm/int8_amx.inl"
 
 void hold(bool rule) {
   if (!rule) std::abort();
@@ -81,6 +83,26 @@ class EmulatedTiles {
     }
   }
 
+  // Left: signed bytes; right: unsigned ones.
+  template <int sum, int left, int right>
+  void dot_int8() {
+    static_assert(sum != left && sum != right && left != right);
+    hold(rows_[sum] == rows_[left] && bytes_[sum] == bytes_[right] && bytes_[left] == 4 * rows_[right]);
+    for (std::size_t m = 0; m < rows_[sum]; ++m) {
+      std::int32_t c[16];
+      std::memcpy(c, data_[sum][m], 64);
+      for (std::size_t k = 0; k < bytes_[left] / 4u; ++k) {
+        for (std::size_t n = 0; n < bytes_[sum] / 4u; ++n) {
+          for (std::size_t i = 0; i < 4; ++i) {
+            c[n] += static_cast<std::int8_t>(data_[left][m][4 * k + i]) *
+                    static_cast<std::uint8_t>(data_[right][k][4 * n + i]);
+          }
+        }
+      }
+      std::memcpy(data_[sum][m], c, bytes_[sum]);
+    }
+  }
+
  private:
   float half(int tile, std::size_t row, std::size_t at) const {
     bf16 x;
@@ -100,5 +122,7 @@ namespace moemill::test {
 const cpu::ExactGemm exact_gemm = cpu::exact_gemm;
 const cpu::GemmBody emulated_amx_gemm = {cpu::PairOrder::Successive, cpu::row_bytes, cpu::pack_row<bf16>,
                                          cpu::gemm_block<cpu::EmulatedTiles>, &exact_gemm};
+const cpu::Int8Gemm emulated_amx_int8_gemm = {sizeof(cpu::Int8PackedRow), cpu::int8_pack_row<bf16>,
+                                              cpu::int8_pack_row<float>, cpu::int8_block<cpu::EmulatedTiles>};
 
 }  // namespace moemill::test

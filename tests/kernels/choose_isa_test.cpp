@@ -44,3 +44,34 @@ TEST_CASE("choose_isa: the fastest right body wins") {
   }
   CHECK(chosen == best);
 }
+
+namespace {
+
+void int8_block_with_a_wrong_bit(const cpu::GemmBlock& g) {
+  cpu::plain_int8_gemm.block(g);
+  if (g.rows < 3) return;
+  auto bits = std::bit_cast<std::uint32_t>(g.c[2 * g.c_stride]);
+  g.c[2 * g.c_stride] = std::bit_cast<float>(bits ^ 1u);
+}
+
+}  // namespace
+
+TEST_CASE("choose_int8: every unit of this CPU and emulated tiles give the plain one's bits; a liar is found out") {
+  for (const Unit& unit : fast_int8_units()) {
+    CAPTURE(unit.name);
+    CHECK(cpu::has_plain_bits(*unit.int8));
+  }
+  cpu::Int8Gemm liar = cpu::plain_int8_gemm;
+  liar.block = int8_block_with_a_wrong_bit;
+  CHECK(!cpu::has_plain_bits(liar));
+}
+
+TEST_CASE("choose_int8: the unit belongs to the instruction set") {
+  CHECK(cpu::choose_int8(cpu::Isa::Plain).unit == cpu::Int8Unit::Plain);
+  for (cpu::Isa isa : cpu::all_isas) {
+    if (!cpu::available(isa)) continue;
+    const cpu::Int8Choice choice = cpu::choose_int8(isa);
+    CHECK(choice.wrong.empty());
+    CHECK(choice.unit == cpu::best_int8_unit(isa));
+  }
+}

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/error.hpp"
+
 #include "gemm_support.hpp"
 #include "kernels/int8.hpp"
 
@@ -218,4 +220,128 @@ TEST_CASE("int8 gemm: near the product in double precision") {
   const double expected = std::sqrt(2 * (1.0 / 12) / (127.0 * 127.0) * 3);
   CHECK(std::sqrt(errors / sizes) < 1.2 * expected);
   CHECK(std::sqrt(errors / sizes) > 0.5 * expected);
+}
+
+namespace {
+
+template <class T>
+void check_units(const Quantized& w, const std::vector<T>& a, std::size_t most) {
+  const std::uint32_t k = w.view.k, n = w.view.n;
+  const auto all = product(plain_unit(), 1, rows_of(a, most, k), w.view);
+  for (const Unit& unit : fast_int8_units()) {
+    CAPTURE(unit.name);
+    for (std::size_t m = 1; m <= most; m += m < 18 ? 1 : 19) {
+      CAPTURE(m);
+      const std::vector<float> expected(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(m * n));
+      REQUIRE(same_bits(product(unit, m % 5 == 2 ? 3 : 1, rows_of(a, m, k), w.view), expected));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("int8 gemm: every unit has the plain body's bits") {
+  for (const auto& shape : shapes) {
+    const std::uint32_t k = shape.first, n = shape.second;
+    CAPTURE(k);
+    CAPTURE(n);
+    const Quantized w(k, n, uneven(std::size_t{k} * n, 3));
+    check_units(w, uneven(std::size_t{k} * 170, 4), 170);
+    check_units(w, unrounded(std::size_t{k} * 19, 5), 19);
+  }
+}
+
+TEST_CASE("int8 gemm: the largest sums, of all signs") {
+  const std::uint32_t k = 640, n = 64, m = 20;
+  std::vector<bf16> values, a;
+  for (std::size_t j = 0; j < n; ++j) values.insert(values.end(), k, to_bf16(j % 2 == 0 ? 1.0f : -1.0f));
+  for (std::size_t i = 0; i < m; ++i) a.insert(a.end(), k, to_bf16(i % 2 == 0 ? 2.0f : -2.0f));
+  const Quantized w(k, n, values);
+  const auto c = product(plain_unit(), 1, rows_of(a, m, k), w.view);
+  CHECK(std::fabs(c[0] - 1280) < 1e-3f);
+  CHECK(std::fabs(c[1] + 1280) < 1e-3f);
+  CHECK(std::fabs(c[n + 1] - 1280) < 1e-3f);
+  check_units(w, a, m);
+}
+
+TEST_CASE("int8 gemm: infinite values, NaN, zeros and subnormal products of scales") {
+  const std::uint32_t k = 300, n = 96, m = 19;
+  auto values = random_bf16(std::size_t{k} * n, 7), a = random_bf16(std::size_t{k} * m, 8);
+  const auto set = [&](std::vector<bf16>& of, std::size_t vector, std::size_t first, std::size_t count, float x) {
+    for (std::size_t i = 0; i < count; ++i) of[vector * k + first + i] = to_bf16(x);
+  };
+  set(values, 3, 0, k, 0);
+  set(values, 40, 128, 128, 0);
+  set(values, 41, 200, 1, std::numeric_limits<float>::infinity());
+  set(values, 50, 0, k, 0x1p-100f);  // with row 6 a product of scales below the normal ones
+  set(values, 51, 0, k, 0x1p-118f);
+  set(values, 52, 0, k, 0x1p-125f);  // scales that are zero
+  set(values, 60, 0, k, 0x1.8p126f);
+  set(a, 1, 10, 1, std::numeric_limits<float>::quiet_NaN());
+  set(a, 2, 290, 1, -std::numeric_limits<float>::infinity());
+  set(a, 4, 0, k, 0);
+  set(a, 6, 0, k, 0x1p-20f);
+  set(a, 7, 0, k, 0x1.8p126f);  // with column 60 infinite sums
+  const Quantized w(k, n, values);
+  const auto c = product(plain_unit(), 1, rows_of(a, m, k), w.view);
+  for (std::size_t i = 0; i < m; ++i) {
+    for (std::size_t j = 0; j < n; ++j) {
+      const float x = c[i * n + j];
+      if (std::isnan(x)) CHECK(std::bit_cast<std::uint32_t>(x) == cpu::int8_nan_bits);
+      if (i == 1 || i == 2 || j == 41) CHECK(std::isnan(x));
+    }
+  }
+  CHECK(c[0 * n + 3] == 0);
+  CHECK(c[4 * n + 5] == 0);
+  CHECK(c[0 * n + 52] == 0);
+  CHECK(c[6 * n + 51] == 0);
+  CHECK(std::isinf(c[7 * n + 60]));
+  check_units(w, a, m);
+}
+
+TEST_CASE("int8 gemm: rows by an index, and products of a group of problems") {
+  const std::uint32_t k = 260, n = 70;
+  const Quantized w(k, n, uneven(std::size_t{k} * n, 3)), other(k, n, uneven(std::size_t{k} * n, 9));
+  const auto a = uneven(std::size_t{k} * 9, 4);
+  const std::vector<std::uint32_t> index = {8, 0, 3, 3, 5};
+  std::vector<bf16> gathered;
+  for (std::uint32_t row : index) gathered.insert(gathered.end(), &a[row * k], &a[row * k] + k);
+  for (const Unit& unit : fast_int8_units()) {
+    CAPTURE(unit.name);
+    const auto expected = product(plain_unit(), 1, rows_of(gathered, 5, k), w.view);
+    CHECK(same_bits(product(unit, 1, rows_of(a, 9, k), w.view, index), expected));
+    for (int threads : {1, 2, 3}) {
+      cpu::Stream stream(*unit.bodies, *unit.gemm, *unit.int8, threads);
+      Padded<float> c(5, n, 3), d(9, n, 3);
+      const cpu::GemmProblem<bf16> problems[] = {{rows_of(a, 9, k), w.view, c.view(), {index.data(), index.size()}},
+                                                 {rows_of(a, 9, k), other.view, d.view(), {}}};
+      cpu::gemm_grouped(stream, std::span(problems));
+      CHECK(c.padding_untouched());
+      CHECK(d.padding_untouched());
+      const auto of_other = product(plain_unit(), 1, rows_of(a, 9, k), other.view);
+      std::size_t wrong = 0;
+      for (std::size_t j = 0; j < n; ++j) {
+        wrong += c.at(2, j) != expected[2 * n + j];
+        wrong += d.at(8, j) != of_other[8 * n + j];
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
+TEST_CASE("int8 gemm: matrices of int8 and others do not mix, nor do strangers read int8") {
+  const std::uint32_t k = 64, n = 32;
+  const Weights wide(k, n, 1);
+  const Quantized w(k, n, wide.source);
+  cpu::Stream stream;
+  const auto a = random_bf16(k, 2);
+  std::vector<float> c(n);
+  const cpu::GemmProblem<bf16> problems[] = {{rows_of(a, 1, k), w.view, {c.data(), 1, n}, {}},
+                                             {rows_of(a, 1, k), wide.view(stream.order()), {c.data(), 1, n}, {}}};
+  CHECK_THROWS_AS(cpu::gemm_grouped(stream, std::span(problems)), ContractViolation);
+  CHECK_THROWS_AS(cpu::packed_at(w.view, 0, 0), ContractViolation);
+  std::vector<std::byte> packed(cpu::packed_bytes({nullptr, 300, 32, cpu::Format::Int8}));
+  const cpu::Matrix shape{nullptr, 300, 32, cpu::Format::Int8};
+  const auto values = random_bf16(std::size_t{300} * 32, 3);
+  CHECK_THROWS_AS(cpu::pack_int8(packed.data(), shape, {0, 96, 0, 32}, values.data(), 300, 1), ContractViolation);
 }

@@ -38,6 +38,20 @@ inline std::vector<Unit> fast_units() {
   return out;
 }
 
+// Those for int8 weights, likewise.
+inline std::vector<Unit> fast_int8_units() {
+  std::vector<Unit> out;
+  const Unit plain = plain_unit();
+  for (cpu::Int8Unit unit : cpu::all_int8_units) {
+    if (unit == cpu::Int8Unit::Plain || !cpu::available(unit)) continue;
+    out.push_back({std::string(cpu::name(unit)), plain.bodies, plain.gemm, &cpu::int8_gemm_of(unit)});
+  }
+  if (cpu::available(cpu::Isa::Avx2)) {
+    out.push_back({"amx_int8, emulated", plain.bodies, plain.gemm, &emulated_amx_int8_gemm});
+  }
+  return out;
+}
+
 constexpr cpu::PairOrder both_orders[] = {cpu::PairOrder::EvenThenOdd, cpu::PairOrder::Successive};
 
 // bf16 weights [n, k], packed in both orders.

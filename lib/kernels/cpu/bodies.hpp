@@ -128,6 +128,11 @@ constexpr std::size_t int8_scale_bytes = 4 * panel_columns;  // of a group over 
 constexpr std::size_t int8_block_groups = block_inputs / int8_group;
 constexpr std::size_t int8_group_bytes = int8_scale_bytes + int8_group * panel_columns;  // of a full group over a panel
 extern const Int8Gemm plain_int8_gemm;
+extern const Int8Gemm avx2_int8_gemm;
+extern const Int8Gemm avxvnni_int8_gemm;
+extern const Int8Gemm avx512_int8_gemm;
+extern const Int8Gemm avx512vnni_int8_gemm;
+extern const Int8Gemm amx_int8_gemm;
 
 struct Bodies {
   // One row each; n is its width.

@@ -37,6 +37,11 @@ const GemmBody& gemm_body_of(Isa isa) {
 const Int8Gemm& int8_gemm_of(Int8Unit unit) {
   switch (unit) {
     case Int8Unit::Plain: return plain_int8_gemm;
+    case Int8Unit::Avx2: return avx2_int8_gemm;
+    case Int8Unit::AvxVnni: return avxvnni_int8_gemm;
+    case Int8Unit::Avx512: return avx512_int8_gemm;
+    case Int8Unit::Avx512Vnni: return avx512vnni_int8_gemm;
+    case Int8Unit::Amx: return amx_int8_gemm;
   }
   throw ContractViolation("a unit for int8 has a name");
 }
@@ -53,6 +58,18 @@ bool tiles_available() {
   asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   return (low & tile_state) == tile_state && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+
+// Instructions for int8 by CPUID: not every compiler's __builtin_cpu_supports knows their names.
+struct DotSupport {
+  bool avx512vnni = false, avxvnni = false, amx_int8 = false;
+};
+DotSupport dot_support() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  DotSupport has;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) has.avx512vnni = (c >> 11) & 1, has.amx_int8 = (d >> 25) & 1;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) has.avxvnni = (a >> 4) & 1;
+  return has;
 }
 
 }  // namespace
@@ -100,6 +117,11 @@ Isa parse_isa(std::string_view text) {
 bool available(Int8Unit unit) {
   switch (unit) {
     case Int8Unit::Plain: return true;
+    case Int8Unit::Avx2: return available(Isa::Avx2);
+    case Int8Unit::AvxVnni: return available(Isa::Avx2) && dot_support().avxvnni;
+    case Int8Unit::Avx512: return available(Isa::Avx512);
+    case Int8Unit::Avx512Vnni: return available(Isa::Avx512) && dot_support().avx512vnni;
+    case Int8Unit::Amx: return available(Isa::Amx) && dot_support().amx_int8;
   }
   return false;
 }
@@ -107,13 +129,26 @@ bool available(Int8Unit unit) {
 std::string_view name(Int8Unit unit) {
   switch (unit) {
     case Int8Unit::Plain: return "plain";
+    case Int8Unit::Avx2: return "avx2";
+    case Int8Unit::AvxVnni: return "avx_vnni";
+    case Int8Unit::Avx512: return "avx512";
+    case Int8Unit::Avx512Vnni: return "avx512_vnni";
+    case Int8Unit::Amx: return "amx_int8";
   }
   return "unknown";
 }
 
-std::span<const Int8Unit> int8_units_of(Isa) {
-  static constexpr Int8Unit plain[] = {Int8Unit::Plain};
-  return plain;
+std::span<const Int8Unit> int8_units_of(Isa isa) {
+  static constexpr Int8Unit units[] = {Int8Unit::Amx,     Int8Unit::Avx512Vnni, Int8Unit::Avx512,
+                                       Int8Unit::AvxVnni, Int8Unit::Avx2,       Int8Unit::Plain};
+  switch (isa) {
+    case Isa::Plain: return std::span(units).last(1);
+    case Isa::Avx2: return std::span(units).last(3);
+    case Isa::Avx512:
+    case Isa::Avx512Bf16: return std::span(units).last(5);
+    case Isa::Amx: return units;
+  }
+  throw ContractViolation("an instruction set has a name");
 }
 
 Int8Unit best_int8_unit(Isa isa) {

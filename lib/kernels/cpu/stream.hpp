@@ -27,10 +27,11 @@ std::string_view name(Isa isa);        // "plain", "avx2", "avx512", "avx512_bf1
 Isa parse_isa(std::string_view name);  // throws UserError for an unknown or unavailable one
 
 // What computes products with int8 weights. Their bytes are the same, too.
-enum class Int8Unit { Plain };
-constexpr Int8Unit all_int8_units[] = {Int8Unit::Plain};
+enum class Int8Unit { Plain, Avx2, AvxVnni, Avx512, Avx512Vnni, Amx };
+constexpr Int8Unit all_int8_units[] = {Int8Unit::Plain,  Int8Unit::Avx2,       Int8Unit::AvxVnni,
+                                       Int8Unit::Avx512, Int8Unit::Avx512Vnni, Int8Unit::Amx};
 bool available(Int8Unit unit);
-std::string_view name(Int8Unit unit);  // "plain"
+std::string_view name(Int8Unit unit);  // "plain", "avx2", "avx_vnni", "avx512", "avx512_vnni", "amx_int8"
 // Those that belong to an instruction set, the fastest first and the plain one last; and the first one that this CPU
 // has. choose_int8() finds the first one that is right, too (choose_isa.hpp).
 std::span<const Int8Unit> int8_units_of(Isa isa);

@@ -53,6 +53,18 @@ INLINE U shift_right(U a) {
 }
 INLINE U operator|(U a, U b) { return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)}; }
 
+INLINE U larger(U a, U b) { return {_mm256_max_epu32(a.low, b.low), _mm256_max_epu32(a.high, b.high)}; }
+// Integers: those nearest to fp32 values, of two the even one, and as fp32.
+INLINE U nearest(F a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)}; }
+INLINE F to_floats(U a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
+// Lanes of -128 .. 127 as bytes.
+INLINE void store_signed_bytes(void* p, U a) {
+  const __m256i words = _mm256_packs_epi32(a.low, a.high);  // of lanes 0 .. 3, 8 .. 11; 4 .. 7, 12 .. 15
+  const __m256i bytes = _mm256_packs_epi16(words, words);   // the same, twice
+  const __m256i fours = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5));
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_castsi256_si128(fours));
+}
+
 // Sixty-four bytes or thirty-two words, in four quarters that shuffles and unpacking do not leave.
 INLINE U load_quarters(const std::uint8_t* p) {
   __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));

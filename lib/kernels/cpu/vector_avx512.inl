@@ -40,6 +40,13 @@ INLINE U shift_right(U a) {
 }
 INLINE U operator|(U a, U b) { return {_mm512_or_si512(a.v, b.v)}; }
 
+INLINE U larger(U a, U b) { return {_mm512_max_epu32(a.v, b.v)}; }
+// Integers: those nearest to fp32 values, of two the even one, and as fp32.
+INLINE U nearest(F a) { return {_mm512_cvtps_epi32(a.v)}; }
+INLINE F to_floats(U a) { return {_mm512_cvtepi32_ps(a.v)}; }
+// Lanes of -128 .. 127 as bytes.
+INLINE void store_signed_bytes(void* p, U a) { _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v)); }
+
 // Sixty-four bytes or thirty-two words, in four quarters that shuffles and unpacking do not leave.
 INLINE U load_quarters(const std::uint8_t* p) {
   return {_mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};

@@ -1,7 +1,7 @@
-// The product with weights by a unit of eight tiles, of 16 rows of 64 bytes each. `Tiles` is the five instructions, or
-// an emulation of them: configure, zero, load, store, dot, release; tests compare the two. A row of A is bf16 as it is,
-// and a group of inputs is one instruction: from zero, one chain over the even inputs and one over the odd ones, their
-// sum, and C plus that, which is the definition in kernels/gemm.hpp.
+// The product with weights by a unit of eight tiles, of 16 rows of 64 bytes each. `Tiles` is the six instructions, or
+// an emulation of them: configure, zero, load, store, dot, release and dot_int8 of gemm/int8_amx.inl; tests compare the
+// two. A row of A is bf16 as it is, and a group of inputs is one instruction: from zero, one chain over the even inputs
+// and one over the odd ones, their sum, and C plus that, which is the definition in kernels/gemm.hpp.
 
 constexpr std::size_t tile_rows_of_unit = 16, tile_columns = 16;
 constexpr std::size_t block_rows = 2 * tile_rows_of_unit;  // two tiles of rows by two of columns make C

@@ -1,4 +1,4 @@
-// The product with weights by AMX-BF16. Everything but the tables is local to this file: see bodies.hpp.
+// The products with weights by AMX-BF16 and AMX-INT8. Everything but the tables is local to this file: see bodies.hpp.
 #include "kernels/cpu/vector_file.hpp"
 
 namespace moemill::cpu {
@@ -11,6 +11,8 @@ namespace {
 #include "kernels/cpu/gemm/amx.inl"
 
 #include "kernels/cpu/gemm/amx_exact.inl"
+
+#include "kernels/cpu/gemm/int8_amx.inl"
 
 // The instructions. A tile's number is part of one, and g++ 12 wants it written out.
 struct AmxTiles {
@@ -52,6 +54,14 @@ struct AmxTiles {
     if constexpr (sum == 2 && rows == 5 && weights == 6) _tile_dpbf16ps(2, 5, 6);
     if constexpr (sum == 3 && rows == 5 && weights == 7) _tile_dpbf16ps(3, 5, 7);
   }
+  // Of signed bytes and unsigned ones.
+  template <int sum, int rows, int weights>
+  INLINE void dot_int8() {
+    if constexpr (sum == 0 && rows == 4 && weights == 6) _tile_dpbsud(0, 4, 6);
+    if constexpr (sum == 1 && rows == 4 && weights == 7) _tile_dpbsud(1, 4, 7);
+    if constexpr (sum == 2 && rows == 5 && weights == 6) _tile_dpbsud(2, 5, 6);
+    if constexpr (sum == 3 && rows == 5 && weights == 7) _tile_dpbsud(3, 5, 7);
+  }
 
  private:
   // The intrinsics of g++ 12 do not say that they read memory.
@@ -62,5 +72,6 @@ struct AmxTiles {
 
 const ExactGemm amx_exact_gemm = exact_gemm;
 const GemmBody amx_gemm = {PairOrder::Successive, row_bytes, pack_row<bf16>, gemm_block<AmxTiles>, &amx_exact_gemm};
+const Int8Gemm amx_int8_gemm = {sizeof(Int8PackedRow), int8_pack_row<bf16>, int8_pack_row<float>, int8_block<AmxTiles>};
 
 }  // namespace moemill::cpu
