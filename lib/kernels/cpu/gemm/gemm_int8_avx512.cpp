@@ -8,7 +8,10 @@ namespace {
 
 #include "kernels/cpu/balanced_tiles.inl"
 
+#include "kernels/cpu/gemm/int8_sum_512.inl"
+
 INLINE U madd(U a, U b) { return {_mm512_madd_epi16(a.v, b.v)}; }
+INLINE Int8Sum add(Int8Sum sum, U a) { return {sum.v + (Int8x16)a.v}; }
 INLINE U shift_words_right_8(U a) { return {_mm512_srli_epi16(a.v, 8)}; }
 constexpr int int8_rows = 10, int8_vectors = 2;  // 20 accumulators, 4 registers of weights, 2 of rows
 

@@ -8,7 +8,11 @@ namespace {
 
 #include "kernels/cpu/balanced_tiles.inl"
 
-INLINE U dot(U sum, U weights, U row) { return {_mm512_dpbusd_epi32(sum.v, weights.v, row.v)}; }
+#include "kernels/cpu/gemm/int8_sum_512.inl"
+
+INLINE Int8Sum dot(Int8Sum sum, U weights, U row) {
+  return {(Int8x16)_mm512_dpbusd_epi32((__m512i)sum.v, weights.v, row.v)};
+}
 constexpr int int8_rows = tile_rows, int8_vectors = tile_vectors;
 
 #include "kernels/cpu/gemm/int8_dot.inl"

@@ -9,9 +9,11 @@ namespace {
 
 #include "kernels/cpu/balanced_tiles.inl"
 
-INLINE U dot(U sum, U weights, U row) {
-  return {_mm256_dpbusd_avx_epi32(sum.low, weights.low, row.low),
-          _mm256_dpbusd_avx_epi32(sum.high, weights.high, row.high)};
+#include "kernels/cpu/gemm/int8_sum_256.inl"
+
+INLINE Int8Sum dot(Int8Sum sum, U weights, U row) {
+  return {(Int8x8)_mm256_dpbusd_avx_epi32((__m256i)sum.low, weights.low, row.low),
+          (Int8x8)_mm256_dpbusd_avx_epi32((__m256i)sum.high, weights.high, row.high)};
 }
 constexpr int int8_rows = 6, int8_vectors = 1;  // 12 accumulators, 2 registers of weights, 1 of a row
 

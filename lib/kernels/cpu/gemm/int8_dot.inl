@@ -10,4 +10,4 @@ using Int8Weights = U;
 INLINE Int8Weights int8_weights(const std::byte* line) { return load(reinterpret_cast<const std::uint32_t*>(line)); }
 using Int8Row = U;
 INLINE Int8Row int8_row(const std::uint32_t* codes) { return splat(*codes); }
-INLINE U add_products(const Int8Weights& w, const Int8Row& row, U sum) { return dot(sum, w, row); }
+INLINE Int8Sum add_products(const Int8Weights& w, const Int8Row& row, Int8Sum sum) { return dot(sum, w, row); }

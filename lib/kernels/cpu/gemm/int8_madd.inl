@@ -15,8 +15,8 @@ struct Int8Row {
   U even, odd;
 };
 INLINE Int8Row int8_row(const std::uint32_t* codes) { return {splat(codes[0]), splat(codes[1])}; }
-INLINE U add_products(const Int8Weights& w, const Int8Row& row, U sum) {
-  return sum + (madd(w.even, row.even) + madd(w.odd, row.odd));
+INLINE Int8Sum add_products(const Int8Weights& w, const Int8Row& row, Int8Sum sum) {
+  return add(sum, madd(w.even, row.even) + madd(w.odd, row.odd));
 }
 
 // Sixteen codes, one in each lane.

@@ -22,6 +22,34 @@ INLINE const std::byte* line_of(const std::byte* w, std::size_t panel_bytes, int
   return w + static_cast<std::size_t>(vector / 2) * panel_bytes + vector % 2 * 64;
 }
 
+// Four inputs: the fewer of rows and weights stay in registers.
+template <int Rows, int Vectors>
+INLINE void add_quad(const std::uint32_t* a, const std::byte* w, std::size_t panel_bytes,
+                     Int8Sum (&sum)[Rows][Vectors]) {
+  constexpr std::size_t row_stride = sizeof(Int8PackedRow) / sizeof *a;
+  if constexpr (Rows < Vectors) {
+    Int8Row row[Rows];
+#pragma GCC unroll 8
+    for (int i = 0; i < Rows; ++i) row[i] = int8_row(a + static_cast<std::size_t>(i) * row_stride);
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) {
+      const Int8Weights x = int8_weights(line_of(w, panel_bytes, v));
+#pragma GCC unroll 8
+      for (int i = 0; i < Rows; ++i) sum[i][v] = add_products(x, row[i], sum[i][v]);
+    }
+  } else {
+    Int8Weights x[Vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) x[v] = int8_weights(line_of(w, panel_bytes, v));
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const Int8Row row = int8_row(a + static_cast<std::size_t>(i) * row_stride);
+#pragma GCC unroll 8
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = add_products(x[v], row, sum[i][v]);
+    }
+  }
+}
+
 // Rows x (16 * Vectors) of C over one K block. A group adds up in registers. C itself is read before the first group
 // and written after the last one; in between it waits in L1, since rows of C may share a cache set.
 template <int Rows, int Vectors>
@@ -41,26 +69,18 @@ void int8_tile(const Int8Tile& t) {
 #pragma GCC unroll 8
     for (int line = 0; line < (Vectors > 2 ? Vectors : 2); ++line) __builtin_prefetch(next + 64 * line, 0, 2);
     next += next_step;
-    U sum[Rows][Vectors];
+    Int8Sum sum[Rows][Vectors];
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) sum[i][v] = splat(static_cast<std::uint32_t>(t.a[i].starts[group]));
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = sum_from(t.a[i].starts[group]);
     }
 #pragma GCC unroll 1
     for (std::size_t quads = (left < int8_group ? left : int8_group) / 4; quads > 0; --quads) {
 #pragma GCC unroll 8
       for (int line = 0; line < (Vectors > 2 ? Vectors : 2); ++line) __builtin_prefetch(next + 64 * line, 0, 2);
       next += next_step;
-      Int8Weights x[Vectors];
-#pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) x[v] = int8_weights(line_of(w, panel_bytes, v));
-#pragma GCC unroll 16
-      for (int i = 0; i < Rows; ++i) {
-        const Int8Row row = int8_row(a + static_cast<std::size_t>(i) * (sizeof(Int8PackedRow) / 4));
-#pragma GCC unroll 8
-        for (int v = 0; v < Vectors; ++v) sum[i][v] = add_products(x[v], row, sum[i][v]);
-      }
+      add_quad<Rows, Vectors>(a, w, panel_bytes, sum);
       a += row_words;
       w += int8_quad_bytes;
     }
@@ -77,7 +97,7 @@ void int8_tile(const Int8Tile& t) {
       const F row_scale = splat(t.a[i].scales[group]);
 #pragma GCC unroll 8
       for (int v = 0; v < Vectors; ++v) {
-        store(to + 16 * v, fma(to_floats(sum[i][v]), row_scale * scale[v], load(from + 16 * v)));
+        store(to + 16 * v, fma(to_floats(lanes_of(sum[i][v])), row_scale * scale[v], load(from + 16 * v)));
       }
       from += from_stride, to += to_stride;
     }
