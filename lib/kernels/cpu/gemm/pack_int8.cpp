@@ -98,25 +98,28 @@ struct GroupSource {
   const bf16* source;
   std::size_t column_stride, input_stride;
   std::size_t inputs, columns;
-
-  // A column's inputs as they lie, or gathered and filled up with zeros.
-  const bf16* column(std::size_t j, bf16* gathered) const {
-    if (j < columns && inputs == int8_group && input_stride == 1) return source + j * column_stride;
-    std::fill_n(gathered, int8_group, bf16{0});
-    for (std::size_t i = 0; j < columns && i < inputs; ++i) {
-      gathered[i] = source[j * column_stride + i * input_stride];
-    }
-    return gathered;
-  }
 };
 
+// Columns of a full group as they lie; anything else is gathered, input by input because neighbours may be columns, and
+// filled up with zeros.
+GroupSource whole_columns(const GroupSource& from, bf16 (&gathered)[panel_columns * int8_group]) {
+  if (from.inputs == int8_group && from.columns == panel_columns && from.input_stride == 1) return from;
+  std::fill(std::begin(gathered), std::end(gathered), bf16{0});
+  for (std::size_t i = 0; i < from.inputs; ++i) {
+    const bf16* input = from.source + i * from.input_stride;
+    for (std::size_t j = 0; j < from.columns; ++j) gathered[j * int8_group + i] = input[j * from.column_stride];
+  }
+  return {gathered, int8_group, 1, from.inputs, panel_columns};
+}
+
 void pack_group(const GroupSource& from, std::byte* out) {
+  bf16 gathered[panel_columns * int8_group];
+  const GroupSource whole = whole_columns(from, gathered);
   auto* scales = reinterpret_cast<float*>(out);
   for (std::size_t j = 0; j < panel_columns; j += 4) {
     Column columns[4];
     for (std::size_t i = 0; i < 4; ++i) {
-      bf16 gathered[int8_group];
-      columns[i] = quantize_column(from.column(j + i, gathered));
+      columns[i] = quantize_column(whole.source + (j + i) * whole.column_stride);
       scales[j + i] = columns[i].scale;
     }
     store_four(columns, round_up(from.inputs, int8_step), out + code_in_group(0, j));
