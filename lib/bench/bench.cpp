@@ -30,7 +30,8 @@ int on_rank_0(const Words& args, const Comm& world) {
 }
 
 constexpr SubCommand sub_commands[] = {
-    {"gemm", "matrix products with bf16 weights, cold in memory and warm in cache", on_rank_0<run_gemm_bench>},
+    {"gemm", "matrix products with weights of every format, cold in memory and warm in cache",
+     on_rank_0<run_gemm_bench>},
     {"attention", "the attention kernels on contexts of several lengths", on_rank_0<run_attention_bench>},
     {"exchange", "rows to their experts and back, compared with bare transfers; under mpirun", run_exchange_bench},
     {"decode", "decode steps of a whole model with dummy weights; under mpirun or alone", run_decode_bench},
@@ -48,7 +49,7 @@ void print_help() {
       "  FMA peak       fused multiply-adds of fp32 on registers, at the vector width of --isa; each\n"
       "                 counts as two operations\n"
       "  bf16 dot peak  vdpbf16ps on registers; absent where the processor or --isa does not have it\n"
-      "  int8 dot peak  vpdpbusd on registers, or the three AVX2 instructions that replace it\n"
+      "  int8 dot peak  vpdpbusd on registers, or the four instructions that replace it\n"
       "  memory reads   bytes per second from a buffer of 256 MiB, by all threads of all ranks\n"
       "  needed         operations of the model's definition, and bytes that a step has to read: experts\n"
       "                 that its rows picked (each once), all other weights (once per rank), cached values\n"

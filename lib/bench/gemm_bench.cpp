@@ -95,25 +95,41 @@ Weights make_weights(Shape shape, cpu::Format format, cpu::PairOrder order) {
 
 double operations(const GemmResult& r) { return 2.0 * static_cast<double>(r.rows) * r.k * r.n; }
 
-// The lower of what the processor's bf16 products reach (by FMA or dot, whichever is faster) and the rate at which the
-// weights can be read once.
+// The peak of the dot products that the weights' format can use; 0 if the processor has none.
+double dot_peak(const GemmResult& r, const Peaks& peaks) {
+  return r.weights == cpu::Format::Int8 ? peaks.int8_dot : peaks.bf16_dot;
+}
+
+// The lower of what the processor's products of the format reach (bf16 by FMA or dot, whichever is faster) and the rate
+// at which the weights can be read once.
 double cold_bound(const GemmResult& r, const GemmReport& report) {
   const double weight_seconds = static_cast<double>(r.weight_bytes) / report.bandwidth;
-  return std::min(report.peaks.bf16(), operations(r) / weight_seconds);
+  const double peak =
+      std::max(r.weights == cpu::Format::Int8 ? report.peaks.fma : report.peaks.bf16(), dot_peak(r, report.peaks));
+  return std::min(peak, operations(r) / weight_seconds);
+}
+
+bool has_int8(const KernelOptions& options) {
+  return std::find(options.weights.begin(), options.weights.end(), cpu::Format::Int8) != options.weights.end();
 }
 
 void print_table(const KernelOptions& options, const GemmReport& report) {
   print_machine(options, report.peaks, report.bandwidth);
   fmt::print(
-      "C[M, N] = A[M, K] * W[K, N]. Rates in GFLOP/s: median (best); %: median's share of the FMA peak; dot: of the\n"
-      "bf16 dot peak; bound: cold median's share of the lower of the higher peak and reading W once.\n\n");
+      "C[M, N] = A[M, K] * W[K, N]. Rates in GFLOP/s, for int8 in GOP/s: median (best); %: median's share of the FMA\n"
+      "peak; dot: of the dot peak, for int8 of that of int8; bound: cold median's share of the lower of the higher "
+      "peak\n"
+      "and reading W once.\n");
+  if (has_int8(options)) fmt::print("int8 products by {}.\n", cpu::name(cpu::best_int8_unit(options.isa)));
+  fmt::print("\n");
   fmt::print("{:>6} {:>6} {:>5} {:>6} | {:>15} {:>4} {:>4} {:>6} | {:>15} {:>4} {:>4}\n", "K", "N", "M", "W",
              "weights cold", "%", "dot", "bound", "weights warm", "%", "dot");
   for (const GemmResult& r : report.results) {
     const double flops = operations(r), cold = flops / r.cold.median, warm = flops / r.warm.median;
     const Peaks& peaks = report.peaks;
+    const double dot = dot_peak(r, peaks);
     const auto of_dot = [&](double rate) {
-      return peaks.bf16_dot > 0 ? fmt::format("{:.0f}", 100 * rate / peaks.bf16_dot) : std::string("-");
+      return dot > 0 ? fmt::format("{:.0f}", 100 * rate / dot) : std::string("-");
     };
     fmt::print(
         "{:>6} {:>6} {:>5} {:>6} | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>4} {:>5.0f}% | {:>7.1f} ({:>5.1f}) {:>4.0f} {:>4}\n",
@@ -126,6 +142,7 @@ void print_table(const KernelOptions& options, const GemmReport& report) {
 void print_json(const KernelOptions& options, const GemmReport& report) {
   nlohmann::ordered_json out = machine_json(options, report.peaks, report.bandwidth);
   out["benchmark"] = "gemm";
+  if (has_int8(options)) out["int8_unit"] = cpu::name(cpu::best_int8_unit(options.isa));
   for (const GemmResult& r : report.results) {
     const double cold = operations(r) / r.cold.median, warm = operations(r) / r.warm.median;
     out["results"].push_back({{"k", r.k},
@@ -139,9 +156,10 @@ void print_json(const KernelOptions& options, const GemmReport& report) {
                               {"warm_seconds_median", r.warm.median},
                               {"warm_seconds_best", r.warm.best},
                               {"warm_share_of_peak", warm / report.peaks.fma}});
-    if (report.peaks.bf16_dot == 0) continue;
-    out["results"].back()["cold_share_of_dot_peak"] = cold / report.peaks.bf16_dot;
-    out["results"].back()["warm_share_of_dot_peak"] = warm / report.peaks.bf16_dot;
+    const double dot = dot_peak(r, report.peaks);
+    if (dot == 0) continue;
+    out["results"].back()["cold_share_of_dot_peak"] = cold / dot;
+    out["results"].back()["warm_share_of_dot_peak"] = warm / dot;
   }
   print(out);
 }

@@ -1,6 +1,6 @@
-// `moemill bench gemm`: C[M, N] = A[M, K] * W[K, N] with packed weights, in bf16 or kept as stored, for weights cold in
-// memory (as the experts of a layer are) and warm in cache, with shares of the FMA peak and of what memory bandwidth
-// allows.
+// `moemill bench gemm`: C[M, N] = A[M, K] * W[K, N] with packed weights, in bf16, kept as stored or quantised to int8,
+// for weights cold in memory (as the experts of a layer are) and warm in cache, with shares of the peaks and of what
+// memory bandwidth allows.
 #pragma once
 
 #include <cstdint>

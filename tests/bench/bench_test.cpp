@@ -22,7 +22,8 @@ TEST_CASE("bench: lists of shapes and counts") {
   for (const char* wrong : {"", "0", "1,,2", "1;2", "-1", "1.5"})
     CHECK_THROWS_AS(bench::parse_counts(wrong), UserError);
   CHECK(bench::parse_formats("fp8,bf16") == std::vector{cpu::Format::Fp8, cpu::Format::Bf16});
-  for (const char* wrong : {"", "fp4", "bf16,", "bf16,int8"}) CHECK_THROWS_AS(bench::parse_formats(wrong), UserError);
+  CHECK(bench::parse_formats("int8") == std::vector{cpu::Format::Int8});
+  for (const char* wrong : {"", "fp4", "bf16,", "bf16,int4"}) CHECK_THROWS_AS(bench::parse_formats(wrong), UserError);
 }
 
 TEST_CASE("bench: what cannot be run is the user's error") {
@@ -68,12 +69,13 @@ TEST_CASE("bench: every number asked for is measured") {
   options.shapes = {{96, 64}};
   options.rows = {3};
   options.seconds = 0.01;
-  options.weights = {cpu::Format::Bf16, cpu::Format::Fp8, cpu::Format::Mxfp4};
+  options.weights = {cpu::Format::Bf16, cpu::Format::Fp8, cpu::Format::Mxfp4, cpu::Format::Int8};
   const auto gemm = bench::measure_gemm(options);
-  REQUIRE(gemm.results.size() == 3);
+  REQUIRE(gemm.results.size() == 4);
   CHECK(gemm.results[0].weight_bytes == 96 * 64 * 2);
   CHECK(gemm.results[1].weight_bytes < gemm.results[0].weight_bytes * 11 / 20);
   CHECK(gemm.results[2].weight_bytes < gemm.results[0].weight_bytes * 6 / 20);
+  CHECK(gemm.results[3].weight_bytes == gemm.results[0].weight_bytes * 128 / 96 * 33 / 64);  // K is padded to 128
   CHECK(gemm.bandwidth > 0);
   CHECK(gemm.results[0].cold.best > 0);
   CHECK(gemm.results[0].cold.best <= gemm.results[0].cold.median);

@@ -14,7 +14,7 @@ from launch import command, environment
 
 STEP = ("--sequences", "2", "--tokens", "3", "--steps", "2", "--threads", "1")
 CASES = {
-    "gemm": ("--shapes", "64x32", "--rows", "1,5", "--seconds", "0.01", "--weights", "bf16,fp8,mxfp4"),
+    "gemm": ("--shapes", "64x32", "--rows", "1,5", "--seconds", "0.01", "--weights", "bf16,fp8,mxfp4,int8"),
     "attention": ("--shapes", "40x32", "--groups", "2x16", "--rows", "3", "--seconds", "0.01"),
     "exchange": ("--rows", "1,3", "--hidden", "64", "--experts", "4", "--picks", "2", "--steps", "2"),
     "decode": STEP,

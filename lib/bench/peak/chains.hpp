@@ -14,9 +14,9 @@ void run_fma_plain(std::size_t rounds);            // 1 pair
 void run_fma_avx2(std::size_t rounds);             // 8 pairs
 void run_fma_avx512(std::size_t rounds);           // 16 pairs
 void run_bf16_dot_avx512bf16(std::size_t rounds);  // 32 pairs
-void run_int8_dot_avx2(std::size_t rounds);        // 32 pairs by three instructions
+void run_int8_dot_avx2(std::size_t rounds);        // 32 pairs by four instructions
 void run_int8_dot_avxvnni(std::size_t rounds);     // 32 pairs
-void run_int8_dot_avx512(std::size_t rounds);      // 64 pairs by three instructions
+void run_int8_dot_avx512(std::size_t rounds);      // 64 pairs by four instructions
 void run_int8_dot_avx512vnni(std::size_t rounds);  // 64 pairs
 
 }  // namespace moemill::bench

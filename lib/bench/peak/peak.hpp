@@ -28,7 +28,7 @@ Timing measure(Clock clock, double seconds, const std::function<void(std::size_t
 struct Peaks {
   double fma = 0;       // fp32 fused multiply-adds
   double bf16_dot = 0;  // dot products of bf16 pairs that add to fp32 (vdpbf16ps)
-  double int8_dot = 0;  // dot products of int8 that add to int32 (vpdpbusd, or vpmaddubsw, vpmaddwd and vpaddd)
+  double int8_dot = 0;  // dot products of int8 that add to int32 (vpdpbusd, or twice vpmaddwd and vpaddd)
 
   // The most that a product of bf16 matrices can reach.
   double bf16() const { return fma > bf16_dot ? fma : bf16_dot; }

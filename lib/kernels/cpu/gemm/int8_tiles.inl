@@ -50,6 +50,40 @@ INLINE void add_quad(const std::uint32_t* a, const std::byte* w, std::size_t pan
   }
 }
 
+// Rows of C, or of its copy in scratch.
+template <class Value>
+struct Int8Place {
+  Value* data;
+  std::size_t stride;
+};
+
+// C = fma(sums, row's scale * columns' scales, C), from one place to another.
+template <int Rows, int Vectors>
+INLINE void end_group(const Int8Tile& t, std::size_t group, const std::byte* scales,
+                      const Int8Sum (&sum)[Rows][Vectors], Int8Place<const float> from, Int8Place<float> to) {
+  F scale[Vectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < Vectors; ++v) {
+    scale[v] = load(reinterpret_cast<const float*>(line_of(scales, t.panel_bytes, v)));
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+    const F row_scale = splat(t.a[i].scales[group]);
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) {
+      const F c = load(from.data + 16 * v);
+      store(to.data + 16 * v, fma(to_floats(lanes_of(sum[i][v])), row_scale * scale[v], c));
+    }
+    from.data += from.stride, to.data += to.stride;
+  }
+}
+
+template <int Vectors>
+INLINE void prefetch(const char* next) {
+#pragma GCC unroll 8
+  for (int line = 0; line < (Vectors > 2 ? Vectors : 2); ++line) __builtin_prefetch(next + 64 * line, 0, 2);
+}
+
 // Rows x (16 * Vectors) of C over one K block. A group adds up in registers. C itself is read before the first group
 // and written after the last one; in between it waits in L1, since rows of C may share a cache set.
 template <int Rows, int Vectors>
@@ -59,15 +93,15 @@ void int8_tile(const Int8Tile& t) {
   const std::byte* w = t.w;
   const char* next = t.next;
   const std::size_t panel_bytes = t.panel_bytes, next_step = t.next_step;
-  const float* from = t.first ? zeros : t.c;
-  std::size_t from_stride = t.first ? 0 : t.c_stride;
+  const Int8Place<float> c = {t.c, t.c_stride}, copy = {t.sums, 16 * Vectors};
+  Int8Place<const float> from = {t.c, t.c_stride};
+  if (t.first) from = {zeros, 0};
   for (std::size_t input = 0; input < t.inputs; input += int8_group) {
     const std::size_t group = input / int8_group, left = t.inputs - input;
     const std::uint32_t* a = t.a->codes + input / 4 * row_words;
     const std::byte* scales = w;
     w += int8_scale_bytes;
-#pragma GCC unroll 8
-    for (int line = 0; line < (Vectors > 2 ? Vectors : 2); ++line) __builtin_prefetch(next + 64 * line, 0, 2);
+    prefetch<Vectors>(next);
     next += next_step;
     Int8Sum sum[Rows][Vectors];
 #pragma GCC unroll 16
@@ -77,31 +111,14 @@ void int8_tile(const Int8Tile& t) {
     }
 #pragma GCC unroll 1
     for (std::size_t quads = (left < int8_group ? left : int8_group) / 4; quads > 0; --quads) {
-#pragma GCC unroll 8
-      for (int line = 0; line < (Vectors > 2 ? Vectors : 2); ++line) __builtin_prefetch(next + 64 * line, 0, 2);
+      prefetch<Vectors>(next);
       next += next_step;
       add_quad<Rows, Vectors>(a, w, panel_bytes, sum);
       a += row_words;
       w += int8_quad_bytes;
     }
-    F scale[Vectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) {
-      scale[v] = load(reinterpret_cast<const float*>(line_of(scales, panel_bytes, v)));
-    }
-    const bool last = left <= int8_group;
-    float* to = last ? t.c : t.sums;
-    const std::size_t to_stride = last ? t.c_stride : std::size_t{16 * Vectors};
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-      const F row_scale = splat(t.a[i].scales[group]);
-#pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) {
-        store(to + 16 * v, fma(to_floats(lanes_of(sum[i][v])), row_scale * scale[v], load(from + 16 * v)));
-      }
-      from += from_stride, to += to_stride;
-    }
-    from = t.sums, from_stride = 16 * Vectors;
+    end_group<Rows, Vectors>(t, group, scales, sum, from, left <= int8_group ? c : copy);
+    from = {copy.data, copy.stride};
   }
 }
 
