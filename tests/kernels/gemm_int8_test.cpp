@@ -146,9 +146,9 @@ TEST_CASE("int8: a packed matrix has the codes and scales of its columns, and pa
   }
 }
 
-TEST_CASE("int8: half of bf16's bytes and a scale of four for 128 inputs") {
+TEST_CASE("int8: half of the bytes of bf16, and four for the scale of a group") {
   const cpu::Matrix int8{nullptr, 2048, 1408, cpu::Format::Int8}, wide{nullptr, 2048, 1408};
-  CHECK(2 * cpu::packed_bytes(int8) == cpu::packed_bytes(wide) * 33 / 32);
+  CHECK(2 * cpu::packed_bytes(int8) == cpu::packed_bytes(wide) * (int8_group + 4) / int8_group);
 }
 
 TEST_CASE("int8: parts of inputs and columns of any strides give the same matrix") {

@@ -1,15 +1,15 @@
 // Quantising rows of A (kernels/int8.hpp) over the sixteen lanes F and U, and over the including file's row_words,
 // 32-bit words of four inputs, and store_codes.
 
-// A row of A in a K block.
-struct Int8PackedRow {
+// A row of A in a K block. Rows begin at cache lines, and do not share cache sets.
+struct alignas(64) Int8PackedRow {
   std::uint32_t codes[block_inputs / 4 * row_words];
   float scales[int8_block_groups];
   // Minus int8_bias times the sum of a group's codes: what the weights' bias adds. A group's sum starts from it.
   std::int32_t starts[int8_block_groups];
-  std::uint32_t padding[8];  // so that rows begin at cache lines, and do not share cache sets
 };
-static_assert(sizeof(Int8PackedRow) % 64 == 0 && sizeof(Int8PackedRow) % 128 != 0);
+static_assert(sizeof(Int8PackedRow) % 128 != 0);
+static_assert(int8_group % int8_step == 0 && block_inputs % int8_group == 0);
 
 INLINE F load_values(const bf16* p) { return load_bf16(p); }
 INLINE F load_values(const float* p) { return load(p); }
