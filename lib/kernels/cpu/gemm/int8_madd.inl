@@ -1,6 +1,6 @@
 // Four products of codes by instructions that multiply words and add pairs of products, madd(weights, row) of the
 // including file: bytes become words, those of even inputs and those of odd ones. A byte multiplication with saturating
-// sums would be half the work and wrong.
+// sums would be half the work and wrong. The including file has store_codes, too.
 
 constexpr std::size_t row_words = 2;  // of four inputs of a row: 0 and 2, 1 and 3
 
@@ -17,15 +17,4 @@ struct Int8Row {
 INLINE Int8Row int8_row(const std::uint32_t* codes) { return {splat(codes[0]), splat(codes[1])}; }
 INLINE Int8Sum add_products(const Int8Weights& w, const Int8Row& row, Int8Sum sum) {
   return add(sum, madd(w.even, row.even) + madd(w.odd, row.odd));
-}
-
-// Sixteen codes, one in each lane.
-INLINE void store_codes(U codes, std::uint32_t* out) {
-  alignas(64) std::uint32_t lanes[16];
-  store_bits(lanes, codes);
-  for (int quad = 0; quad < 4; ++quad) {
-    const std::uint32_t* four = lanes + 4 * quad;
-    out[2 * quad] = (four[0] & 0xffffu) | four[2] << 16;
-    out[2 * quad + 1] = (four[1] & 0xffffu) | four[3] << 16;
-  }
 }
