@@ -20,10 +20,10 @@ int version(const Words& words) {
     if (cpu::available(isa)) bodies += fmt::format("{}{}", bodies.empty() ? "" : ", ", cpu::name(isa));
   fmt::print(
       "moemill {}\ncommit    {}\ncompiler  {} ({})\nMPI       {}\nHDF5      {}\nUnicode   {} (PCRE2 has {})\n"
-      "backends  {}\nkernels   {} (of {})\n",
+      "backends  {}\nkernels   {} (of {}), int8 by {}\n",
       build_info::version(), build_info::git_commit(), build_info::compiler(), build_info::build_type(),
       MpiSession::library_version(), h5::library_version(), text::unicode_version, text::pcre_unicode_version(),
-      build_info::backends(), cpu::name(mill::chosen_isa()), bodies);
+      build_info::backends(), cpu::name(mill::chosen_isa()), bodies, mill::int8_unit_name(mill::chosen_isa()));
   return 0;
 }
 

@@ -7,15 +7,18 @@
 #include <string>
 #include <vector>
 
+#include "base/arithmetic.hpp"
+
 namespace moemill {
 
 struct ModelSettings {
   std::string path;
   std::string load_format = "auto";  // auto | dummy
   std::string dtype = "bfloat16";
-  std::string arithmetic = "exact";
+  Arithmetic arithmetic = Arithmetic::Bf16;
   std::optional<std::uint32_t> max_model_len;  // auto: max_position_embeddings
-  std::string keep_quantized = "auto";         // auto | off: FP8 and MXFP4 weights stay in their codes in memory
+  std::string keep_quantized =
+      "auto";  // auto | off: FP8 and MXFP4 weights stay in their codes in memory; int8 has codes of its own
 };
 
 struct InputSettings {

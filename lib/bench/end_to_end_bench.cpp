@@ -151,8 +151,9 @@ PassSeconds shares_of(const Measured& steps, double all_seconds) {
 }  // namespace
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
-  // As the random weights are held: in bf16, whatever the model's files would have.
-  const model::ModelConfig config = model::stored_config(o.model, model::read_config(o.model), "dummy");
+  // As the random weights are held: as the arithmetic says, whatever the model's files would have.
+  model::ModelConfig config = model::stored_config(o.model, model::read_config(o.model), "dummy");
+  config.arithmetic = o.arithmetic;
   const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
   const auto backend = mill::make_cpu_backend(config, o.isa, o.threads);
   backend->load_weights({o.model, "dummy", placement, {world.rank()}}, [] {});
@@ -174,7 +175,9 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   r.seconds_per_step = *middle;
   const StepShape shape{o.workload, o.sequences, o.tokens};
   r.tokens_per_second = o.sequences * (o.workload == Workload::Decode ? 1.0 : o.tokens) / r.seconds_per_step;
-  r.needed_gflops = needed_operations(shape, config) / r.seconds_per_step * 1e-9;
+  const NeededOperations needed = needed_operations(shape, config);
+  r.needed_gflops = needed.all() / r.seconds_per_step * 1e-9;
+  r.needed_int8_gops = needed.int8 / r.seconds_per_step * 1e-9;
   r.experts = backend->expert_counts().size();
   r.experts_picked = steps.experts_picked;
   r.bytes = needed_bytes(shape, config, std::min(r.ranks, o.sequences), r.experts_picked);
@@ -182,6 +185,11 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
 
   r.passes = shares_of(steps, all);
   return r;
+}
+
+double EndToEndResult::share_of_peaks() const {
+  const double int8_peak = peaks.int8_dot > 0 ? peaks.int8_dot : peaks.fma;
+  return 1e9 * (needed_int8_gops / int8_peak + (needed_gflops - needed_int8_gops) / peaks.bf16());
 }
 
 namespace {
@@ -222,6 +230,8 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
       {"tokens", o.tokens},
       {"steps", o.steps},
       {"micro_batches", o.micro_batches},
+      {"arithmetic", word_of(o.arithmetic)},
+      {"int8_unit", mill::int8_unit_name(o.isa)},
       {"sampling", o.sampling},
       {"seconds_per_step", r.seconds_per_step},
       {"tokens_per_second", r.tokens_per_second},
@@ -229,6 +239,8 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
       {"share_of_fma_peak", r.needed_gflops * 1e9 / r.peaks.fma},
       {"share_of_bf16_dot_peak", r.peaks.bf16_dot > 0 ? nlohmann::ordered_json(r.needed_gflops * 1e9 / r.peaks.bf16_dot)
                                                       : nlohmann::ordered_json(nullptr)},
+      {"needed_int8_gops", r.needed_int8_gops},
+      {"share_of_peaks", r.share_of_peaks()},
       {"experts_picked", r.experts_picked},
       {"experts", r.experts},
       {"needed_bytes",
@@ -245,7 +257,9 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
 }
 
 void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
-  fmt::print("{}: {}, {} ranks x {} threads, {}\n", name_of(o.workload), o.model, r.ranks, o.threads, cpu::name(o.isa));
+  const bool int8 = o.arithmetic == Arithmetic::Int8;
+  fmt::print("{}: {}, {} ranks x {} threads, {}{}\n", name_of(o.workload), o.model, r.ranks, o.threads,
+             cpu::name(o.isa), int8 ? fmt::format(", int8 by {}", mill::int8_unit_name(o.isa)) : "");
   if (o.workload == Workload::Decode)
     fmt::print("  {} sequences, each with {} positions before the new token\n", o.sequences, o.tokens);
   else
@@ -256,6 +270,12 @@ void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
              1e11 * r.needed_gflops / r.peaks.fma);
   if (r.peaks.bf16_dot > 0) fmt::print(", {:.1f} % of the bf16 dot peak", 1e11 * r.needed_gflops / r.peaks.bf16_dot);
   fmt::print("\n            (measured before: {})\n", describe(r.peaks));
+  if (int8)
+    fmt::print(
+        "  {:9.1f} % of the peaks: {:.1f} % of these operations are products of int8 at the int8 dot peak, the others "
+        "at\n"
+        "            the higher one of FMA and bf16 dot\n",
+        100 * r.share_of_peaks(), 100 * r.needed_int8_gops / r.needed_gflops);
   fmt::print("  {:9.1f} GB/s that a step has to read, {:.1f} % of the reads measured before ({:.1f} GB/s)\n",
              r.bytes_per_second / 1e9, 100 * r.bytes_per_second / r.peak_bandwidth, r.peak_bandwidth / 1e9);
   fmt::print(
@@ -274,6 +294,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   const bool decode = workload == Workload::Decode;
   EndToEndOptions o;
   o.workload = workload;
+  std::string arithmetic;
   po::options_description known = describe_common_options("auto");
   auto add = known.add_options();
   add("model", po::value(&o.model)->default_value("configs/bench/deepseek-0.5b"),
@@ -284,6 +305,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
+  add("arithmetic", po::value(&arithmetic)->default_value("bf16"), "bf16 or int8, as model.arithmetic");
   add("sampling", po::value(&o.sampling)->default_value("temperature"), sampling_names);
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
@@ -300,9 +322,10 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   if (o.sequences < 1 || o.tokens < 1 || o.steps < 1)
     user_error("bench: --sequences, --tokens and --steps are at least 1");
   if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");
+  if (arithmetic != "bf16" && arithmetic != "int8") user_error("bench: --arithmetic is bf16 or int8");
+  if (arithmetic == "int8") o.arithmetic = Arithmetic::Int8;
   sampling_of(o.sampling);  // refuses unknown names before anything is loaded
   o.model = shipped_path(o.model);
-
   return o;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/arithmetic.hpp"
 #include "bench/options.hpp"
 #include "bench/peak/peak.hpp"
 #include "bench/step_needs.hpp"
@@ -21,6 +22,7 @@ struct EndToEndOptions : CommonOptions {
   std::uint32_t tokens = 128;     // decode: positions before the generated token; prefill: length of each prompt
   std::uint32_t steps = 8;        // timed, after one untimed step
   std::uint32_t micro_batches = 1;
+  Arithmetic arithmetic = Arithmetic::Bf16;
   std::string sampling = "temperature";  // how tokens are drawn (bench/drawing.hpp)
 };
 
@@ -31,6 +33,7 @@ struct EndToEndResult {
   double seconds_per_step = 0;
   double tokens_per_second = 0;  // generated tokens, or prompt tokens
   double needed_gflops = 0;      // per second, of all ranks
+  double needed_int8_gops = 0;   // the part of needed_gflops that the arithmetic int8 does in int8
   Peaks peaks;                   // of all ranks' cores, measured at the same time
   std::uint64_t experts = 0;     // pairs of a layer and a routed expert
   double experts_picked = 0;     // those that some row of a step went to, the mean over the steps
@@ -38,6 +41,10 @@ struct EndToEndResult {
   double bytes_per_second = 0;   // bytes over seconds_per_step
   double peak_bandwidth = 0;     // of all ranks' cores, measured at the same time
   PassSeconds passes{};          // rank 0's shares of the time of all steps; together 1
+
+  // The time that the needed operations take at their peaks over the time that they took: int8 products at the peak of
+  // int8, all else at that of bf16.
+  double share_of_peaks() const;
 };
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& options, const Comm& world);

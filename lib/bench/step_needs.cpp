@@ -28,12 +28,14 @@ double cached_bytes(const StepShape& shape, const model::ModelConfig& config) {
 
 }  // namespace
 
-double needed_operations(const StepShape& shape, const model::ModelConfig& config) {
-  if (shape.workload == Workload::Decode)
-    return shape.sequences * model::flops_per_generated_token(config, shape.tokens + 1.0);
+NeededOperations needed_operations(const StepShape& shape, const model::ModelConfig& config) {
   // A prompt token at position t attends to t + 1 positions: (length + 1) / 2 on average. Each prompt has one row of
   // logits.
-  return rows_of(shape) * model::flops_per_prompt_token(config, (shape.tokens + 1) / 2.0, 1.0 / shape.tokens);
+  const double a_row = shape.workload == Workload::Decode
+                           ? model::flops_per_generated_token(config, shape.tokens + 1.0)
+                           : model::flops_per_prompt_token(config, (shape.tokens + 1) / 2.0, 1.0 / shape.tokens);
+  const double int8 = config.arithmetic == Arithmetic::Int8 ? model::rounded_flops_per_token(config) : 0;
+  return {rows_of(shape) * int8, rows_of(shape) * (a_row - int8)};
 }
 
 NeededBytes needed_bytes(const StepShape& shape, const model::ModelConfig& config, std::uint32_t ranks,

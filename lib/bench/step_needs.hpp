@@ -19,7 +19,12 @@ struct StepShape {
 };
 
 // One multiply-add is two operations.
-double needed_operations(const StepShape& shape, const model::ModelConfig& config);
+struct NeededOperations {
+  double int8 = 0;   // in products with matrices that the model's arithmetic rounds to int8
+  double other = 0;  // all else
+  double all() const { return int8 + other; }
+};
+NeededOperations needed_operations(const StepShape& shape, const model::ModelConfig& config);
 
 // Bytes that a step reads at least, of all ranks. Weights are counted in the form in which ranks keep them.
 struct NeededBytes {

@@ -94,8 +94,10 @@ Files files_of(const ValidateRequest& request) {
 // Prints the bytes of one copy of the model by the format in which ranks hold it.
 void print_formats(const model::HeldWeights& held) {
   std::string text;
-  for (const auto& [name, bytes] :
-       {std::pair("FP8", held.fp8_bytes), {"MXFP4", held.mxfp4_bytes}, {"bf16", held.bf16_bytes}}) {
+  for (const auto& [name, bytes] : {std::pair("int8", held.int8_bytes),
+                                    {"FP8", held.fp8_bytes},
+                                    {"MXFP4", held.mxfp4_bytes},
+                                    {"bf16", held.bf16_bytes}}) {
     if (bytes > 0) text += fmt::format("{}{} in {}", text.empty() ? "" : ", ", gib(bytes), name);
   }
   fmt::print("weights  a copy takes {}\n", text);
@@ -106,8 +108,17 @@ void print_formats(const model::HeldWeights& held) {
   }
 }
 
+// Says why model.keep_quantized has no effect where it has none.
+void print_rounding(const model::ModelConfig& config) {
+  if (config.arithmetic != Arithmetic::Int8 || config.quantization.format == model::WeightFormat::Plain) return;
+  fmt::print(
+      "         model.arithmetic int8: what the files store in {} is decoded and rounded to int8, so "
+      "model.keep_quantized does not apply to it\n",
+      config.quantization.format == model::WeightFormat::Fp8 ? "FP8" : "MXFP4");
+}
+
 ModelFolder open_and_print_model(const RunConfig& config, Files files) {
-  backend_name(config.runtime.backend);  // refuses what this program was built without
+  backend_name(config.runtime.backend, config.model.arithmetic);  // refuses what this program was built without
   ModelSettings settings = config.model;
   if (files == Files::SizesOnly) settings.load_format = "dummy";
   ModelFolder model = open_model(settings);
@@ -122,6 +133,7 @@ ModelFolder open_and_print_model(const RunConfig& config, Files files) {
   if (files == Files::SizesOnly)
     fmt::print("weights  none in this folder: sizes are those of config.json; `run` would need the files\n");
   print_formats(model::held_weights(model.config));
+  print_rounding(model.config);
   for (const auto& warning : warnings) fmt::print("warning: {}\n", warning);
   return model;
 }

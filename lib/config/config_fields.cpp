@@ -123,6 +123,22 @@ Field stop_token_ids() {
           [](const RunConfig& c) { return flow_list(c.sampling.stop_token_ids); }};
 }
 
+// Runs from before int8 have the word exact for what is bf16 now.
+Field arithmetic() {
+  Read read = [](const yaml::Node& node, RunConfig& c) {
+    for (const Arithmetic value : all_arithmetics)
+      if (is_word(node, word_of(value))) return c.model.arithmetic = value, true;
+    if (!is_word(node, "auto") && !is_word(node, "exact")) return false;
+    c.model.arithmetic = Arithmetic::Bf16;
+    return true;
+  };
+  return {"model.arithmetic",
+          "bf16 (products with weights of bfloat16; also auto and exact, the same) or int8 (weights of experts and "
+          "other layers rounded to int8 as they are loaded: half the memory, faster, other answers)",
+          Effect::Answers, read,
+          [](const RunConfig& c) { return yaml::text(std::string(word_of(c.model.arithmetic))); }};
+}
+
 const std::vector<std::pair<std::string, TooLong>> too_long_words = {{"fail_row", TooLong::FailRow},
                                                                      {"truncate_left", TooLong::TruncateLeft},
                                                                      {"truncate_right", TooLong::TruncateRight},
@@ -248,12 +264,14 @@ std::vector<Field> make_fields() {
              {"auto", "dummy"}, model(&ModelSettings::load_format), {"safetensors", "auto"}),
       one_of("model.dtype", "bfloat16 (weights of different types are rounded to it; also auto, the same)", Answers,
              {"bfloat16"}, model(&ModelSettings::dtype), {"auto", "bfloat16"}),
-      one_of("model.arithmetic", "exact (the same bytes from every processor; also auto, the same)", Answers, {"exact"},
-             model(&ModelSettings::arithmetic), {"auto", "exact"}),
+      arithmetic(),
       optional<u32>("model.max_model_len", "auto (the model's own) or a number of tokens above 0", Answers, "auto",
                     {1, 1u << 30}, model(&ModelSettings::max_model_len)),
-      one_of("model.keep_quantized", "auto (FP8 and MXFP4 weights stay as stored in memory) or off (held as bfloat16)",
-             Layout, {"auto", "off"}, model(&ModelSettings::keep_quantized), {"false", "off"}),
+      one_of(
+          "model.keep_quantized",
+          "auto (FP8 and MXFP4 weights stay as stored in memory) or off (held as bfloat16); matrices that arithmetic "
+          "int8 rounds are held in int8 in either case",
+          Layout, {"auto", "off"}, model(&ModelSettings::keep_quantized), {"false", "off"}),
 
       text("input.path", "an HDF5 file with the prompts", Layout, input(&InputSettings::path)),
       text("input.group", "the group that holds the columns, e.g. /", Answers, input(&InputSettings::group)),

@@ -11,6 +11,7 @@ ModelFolder open_model(const ModelSettings& settings) {
     user_error("model.path is missing: set it in the config, or give --model DIR (a Hugging Face model folder)");
   ModelFolder model{model::read_config(settings.path), {}, {}, 0};
   model.config.quantization.keep = settings.keep_quantized == "auto";
+  model.config.arithmetic = settings.arithmetic;
   try {
     model.tokenizer = text::Tokenizer::load(settings.path);
   } catch (const UserError& e) {
@@ -32,7 +33,7 @@ dataset::PromptFile open_prompts(const RunConfig& config) {
 }
 
 void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts) {
-  backend_name(config.runtime.backend);  // refuses what this program was built without
+  backend_name(config.runtime.backend, config.model.arithmetic);  // refuses what this program was built without
   const std::uint32_t logprobs = prompts.most_logprobs(config.sampling.logprobs).value_or(0);
   if (logprobs > model.config.vocabulary)
     user_error(

@@ -23,6 +23,7 @@
 #include "plan/ranks.hpp"
 #include "system/comm/agree.hpp"
 #include "system/machine/memory.hpp"
+#include "weights/cpu/weights.hpp"
 #include "weights/stored_model.hpp"
 
 namespace moemill::mill {
@@ -77,12 +78,12 @@ dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& co
           fingerprint("input_sha256"),
           fingerprint("model_sha256"),
           fingerprint("tokenizer_sha256"),
-          backend_name(config.runtime.backend),
+          backend_name(config.runtime.backend, config.model.arithmetic),
           config.model.dtype,
           world_size,
           slurm_job_id(),
           fingerprint("input_columns"),
-          std::string(arithmetic_definition)};
+          std::string(definition_of(config.model.arithmetic))};
 }
 
 void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, const Ranks& ranks,
@@ -93,13 +94,21 @@ void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, co
             model.config.model_type, static_cast<double>(counts.total) / 1e6, static_cast<double>(counts.active) / 1e6,
             counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
             counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), ranks.domain.size(),
-            backend_name(config.runtime.backend));
+            backend_name(config.runtime.backend, config.model.arithmetic));
   const KvPages& pages = engine.kv_pages();
   const bool both = pages.full > 0 && pages.window > 0;
   log::info("a rank holds {} of weights and {} of KV cache for {} tokens{}, and runs up to {} sequences",
             gib(engine.backend().memory().weights), gib(engine.backend().memory().kv_cache), thousands(pages.tokens()),
             both ? fmt::format(" ({} in layers with a window)", thousands(pages.window * schedule::page_tokens)) : "",
             thousands(config.parallel.max_num_seqs));
+  if (config.model.arithmetic == Arithmetic::Int8) {
+    const model::HeldWeights held = model::held_weights(model.config);
+    log::info("arithmetic int8: {} of a copy's {} of weights are held in int8{}", gib(held.int8_bytes),
+              gib(held.all_bytes()),
+              model.config.quantization.format == model::WeightFormat::Plain
+                  ? ""
+                  : ", whatever the codes in the files; model.keep_quantized does not apply to them");
+  }
   log::info("{}: {} prompts, {} rows{}", plan.paths.dir, thousands(plan.manifest.prompts),
             thousands(plan.manifest.completions),
             plan.before.rows > 0 ? fmt::format(", {} of them from earlier attempts (attempt {})",

@@ -28,14 +28,14 @@ std::map<std::string, std::string> as_map(const Fingerprints& f) {
           {"input_columns", f.input.columns},
           {"model_sha256", f.model},
           {"tokenizer_sha256", f.tokenizer},
-          {"arithmetic", std::string(arithmetic_definition)}};
+          {"arithmetic", std::string(definition_of(f.arithmetic))}};
 }
 
 }  // namespace
 
 Fingerprints fingerprints_of(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts) {
   return {prompts.contents(), model::model_fingerprint(config.model.path, config.model.load_format),
-          model.tokenizer_sha256(), prompts.size()};
+          model.tokenizer_sha256(), prompts.size(), config.model.arithmetic};
 }
 
 std::optional<RunManifest> find_run(const RunRequest& request) {
@@ -114,9 +114,9 @@ std::string model_differences(const RunManifest& manifest, const Fingerprints& f
 std::string differing_arithmetic(const RunManifest& manifest) {
   const auto found = manifest.fingerprints.find("arithmetic");
   const std::string begun(found == manifest.fingerprints.end() ? first_arithmetic_definition : found->second);
-  if (begun == arithmetic_definition) return "";
-  return fmt::format("its answers are of the arithmetic {}, this moemill computes {}, whose answers differ", begun,
-                     arithmetic_definition);
+  if (is_computed_here(begun)) return "";
+  return fmt::format("its answers are of the arithmetic {}, this moemill computes {} and {}, whose answers differ",
+                     begun, definition_of(Arithmetic::Bf16), definition_of(Arithmetic::Int8));
 }
 
 namespace {

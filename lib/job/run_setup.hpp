@@ -33,6 +33,7 @@ struct Fingerprints {
   dataset::InputContents input;
   std::string model, tokenizer;  // SHA-256, hex
   std::uint64_t prompts = 0;     // in the input
+  Arithmetic arithmetic = Arithmetic::Bf16;
 };
 
 // Reads all prompts and all weights.
@@ -53,7 +54,7 @@ std::optional<dataset::RunManifest> find_run(const RunRequest& request);
 // versions have only the SHA-256 of the whole file; the file is then compared with that.
 std::string changed_columns(const dataset::RunManifest& manifest, const dataset::InputContents& now,
                             const std::string& input_path);
-// How the arithmetic of the run differs from this program's (base/arithmetic.hpp), or "".
+// How the run's definition of the arithmetic differs from all that this program has (base/arithmetic.hpp), or "".
 std::string differing_arithmetic(const dataset::RunManifest& manifest);
 // UserError, with what differs, if the answers would change: existing and new rows must belong to one run. Keys that
 // the request asks to change may differ.

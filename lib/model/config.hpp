@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/arithmetic.hpp"
 #include "base/ids.hpp"
 #include "base/rotary_pairs.hpp"
 
@@ -115,7 +116,8 @@ struct Quantization {
   WeightFormat format = WeightFormat::Plain;
   // Fp8: the size of the block of values that share a scale; 0 if there is one scale per matrix or per row.
   std::uint32_t block_rows = 0, block_columns = 0;
-  // model.keep_quantized: ranks hold matrices in the codes of the files. No byte of an answer depends on it.
+  // model.keep_quantized: ranks hold matrices in the codes of the files. No byte of an answer depends on it. Matrices
+  // that the arithmetic rounds to int8 are not among them.
   bool keep = true;
   // Matrices that the files store differently, by name: see weights/stored_matrix.hpp.
   std::map<std::string, StoredMatrix> exceptions = {};
@@ -139,6 +141,8 @@ struct ModelConfig {
   Moe moe;
   TensorNames names;
   Quantization quantization;
+  // model.arithmetic: the form of the weights that ranks multiply by, whatever the form in the files.
+  Arithmetic arithmetic = Arithmetic::Bf16;
   std::vector<TokenId> eos;           // eos_token_id of generation_config.json, otherwise of config.json
   std::vector<std::string> warnings;  // what a user should know, for example that fp32 weights are rounded
 };
@@ -161,5 +165,8 @@ std::uint64_t kv_bytes_per_token(const ModelConfig& config);  // layers * kv_wid
 // generated token and in the expanded form for a prompt token.
 double flops_per_generated_token(const ModelConfig& config, double context);
 double flops_per_prompt_token(const ModelConfig& config, double context, double logit_rows_per_token);
+// The part of either that is in matrices which the arithmetic int8 rounds: attention's projections without kv_b, dense
+// and shared MLPs, and the routed top-k.
+double rounded_flops_per_token(const ModelConfig& config);
 
 }  // namespace moemill::model

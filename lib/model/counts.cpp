@@ -98,6 +98,14 @@ std::uint32_t windowed_layers(const ModelConfig& c) {
 
 std::uint64_t kv_bytes_per_token(const ModelConfig& c) { return Count{c.layers} * kv_width(c) * 2; }
 
+double rounded_flops_per_token(const ModelConfig& c) {
+  const Mla& a = c.mla;
+  const Count routers = moe_layers(c) * c.hidden * (c.moe.experts + (c.moe.shared_gate ? 1 : 0));
+  const bool latent = c.attention == AttentionKind::Latent;
+  const Count kv_b = latent ? Count{c.layers} * a.kv_lora_rank * a.heads * (a.qk_nope_dim + a.v_dim) : 0;
+  return 2 * static_cast<double>(matrices_per_token(c) - routers - kv_b);
+}
+
 double flops_per_generated_token(const ModelConfig& c, double context) {
   const Mla& a = c.mla;
   // In the absorbed form, kv_b's two halves act on the query and on the output, so its weights also count once per

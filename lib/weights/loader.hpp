@@ -6,12 +6,14 @@
 // A layout L has:
 //   L::Matrix            what a backend's kernels take: a view of k inputs and n outputs in memory of L::Matrix::Space
 //   L::Place             a matrix that is being filled: {MatrixIndex index; Matrix matrix}
+//   L::int8_inputs       successive inputs of a column that share a scale in int8
 //   L::columns_step      where two tensors fill a matrix side by side, the second begins at a multiple of this number
 //   L()                  a layout without memory, which only counts
 //   L(bytes)             a layout that owns that many bytes, all zero
 //   take<T>(count)       Vector<T, L::Matrix::Space>, with that size even where it has no memory
 //   take(k, n)           Place, a matrix in bf16
 //   take(k, n, parts)    Place, a matrix whose columns are the parts' rows, kept in its stored format if L can
+//   take_int8(k, n)      Place, a matrix that is rounded to int8 as it is filled, by whole L::int8_inputs
 //   put(piece, values)   puts the values of a piece into memory; called by many threads for different pieces
 //   bytes()              the memory taken so far
 //   storage()            the owner of the memory
@@ -66,8 +68,16 @@ class Loader {
   // The rows of a tensor that is made of matrices [matrix_rows, in], as the files store them.
   StoredRows rows_of(const std::string& name, std::uint64_t matrix_rows, std::uint32_t in, std::uint64_t first_row,
                      std::uint64_t rows) const;
-  // The matrix of the tensor NAME.weight [out, in].
-  Matrix linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content = Content::Matrix);
+  // A matrix of a projection, an MLP or an expert, whose columns are the parts' rows. These are what the arithmetic
+  // int8 rounds; router, head and the parts of kv_b stay bf16.
+  Place take_product(std::uint32_t k, std::uint32_t n, std::span<const StoredRows> parts);
+  // Inputs at which a matrix that take_product has taken may be cut.
+  std::uint32_t product_inputs() const;
+  // The product's matrix of the tensor NAME.weight [out, in].
+  Matrix linear(const std::string& name, std::uint32_t in, std::uint32_t out);
+  Matrix head();
+  // The matrix of a place that the tensor NAME.weight fills.
+  Matrix fill(const std::string& name, const Place& place, Content content);
   Vector<const float, Space> floats(const std::string& name, std::vector<std::uint64_t> shape, Content content);
   static Columns columns(const Place& place, std::uint32_t first, std::uint32_t count) {
     return {place.index, place.matrix.k, first, count};

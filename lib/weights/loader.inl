@@ -15,8 +15,7 @@ auto Loader<Layout>::walk(const Placement& placement, DomainRank rank) -> Weight
     w.layers.push_back(this->layer(config_.names.body + "layers." + std::to_string(layer), layer, placement, rank));
   }
   w.final_norm = floats(config_.names.body + "norm.weight", {config_.hidden}, Content::Norm);
-  w.head = linear(config_.tied_embeddings ? config_.names.body + "embed_tokens" : config_.names.head, config_.hidden,
-                  config_.vocabulary);
+  w.head = head();
   w.bytes = layout_.bytes();
   w.storage = layout_.storage();
   return w;
@@ -130,7 +129,7 @@ auto Loader<Layout>::routed(const std::string& name, const LayerPlacement& place
   if (config_.moe.router_exact) {
     exact_router(router + ".weight", w);
   } else {
-    w.router = linear(router, config_.hidden, config_.moe.experts, Content::Router);
+    w.router = fill(router, layout_.take(config_.hidden, config_.moe.experts), Content::Router);
   }
   if (config_.moe.router_bias) w.router_bias = floats(router + ".bias", {config_.moe.experts}, Content::Bias);
   if (config_.moe.selection_bias) {
@@ -202,8 +201,8 @@ void Loader<Layout>::fused_experts(const std::string& name, const LayerPlacement
       plan_.outputs(gate_up, expert * 2 * width, {gates, ups});
       plan_.outputs(down, expert * hidden, {downs});
     } else {
-      plan_.inputs(gate_up, expert * hidden, {gates, ups});
-      plan_.inputs(down, expert * width, {downs});
+      plan_.inputs(gate_up, expert * hidden, {gates, ups}, product_inputs());
+      plan_.inputs(down, expert * width, {downs}, product_inputs());
     }
     if (config_.moe.expert_bias) expert_biases(expert, gate_up_bias, down_bias, mlp);
     w.experts.push_back(mlp);
@@ -253,8 +252,8 @@ auto Loader<Layout>::empty_mlp(std::uint32_t width, const std::array<StoredRows,
   MlpWeights w;
   w.width = width;
   w.up_offset = round_up(width, Layout::columns_step);
-  gate_up = layout_.take(config_.hidden, w.up_offset + width, {parts.data(), 2});
-  down = layout_.take(width, config_.hidden, {parts.data() + 2, 1});
+  gate_up = take_product(config_.hidden, w.up_offset + width, {parts.data(), 2});
+  down = take_product(width, config_.hidden, {parts.data() + 2, 1});
   w.gate_up = gate_up.matrix;
   w.down = down.matrix;
   return w;
@@ -295,11 +294,32 @@ StoredRows Loader<Layout>::rows_of(const std::string& name, std::uint64_t matrix
 }
 
 template <class Layout>
-auto Loader<Layout>::linear(const std::string& name, std::uint32_t in, std::uint32_t out, Content content) -> Matrix {
-  const std::string tensor = name + ".weight";
-  const StoredRows rows = rows_of(tensor, out, in, 0, out);
-  const Place place = content == Content::Matrix ? layout_.take(in, out, {&rows, 1}) : layout_.take(in, out);
-  plan_.outputs(plan_.want(tensor, {out, in}, content, in), 0, {columns(place, 0, out)});
+auto Loader<Layout>::take_product(std::uint32_t k, std::uint32_t n, std::span<const StoredRows> parts) -> Place {
+  return config_.arithmetic == Arithmetic::Int8 ? layout_.take_int8(k, n) : layout_.take(k, n, parts);
+}
+
+template <class Layout>
+std::uint32_t Loader<Layout>::product_inputs() const {
+  return config_.arithmetic == Arithmetic::Int8 ? Layout::int8_inputs : piece_columns;
+}
+
+template <class Layout>
+auto Loader<Layout>::linear(const std::string& name, std::uint32_t in, std::uint32_t out) -> Matrix {
+  const StoredRows rows = rows_of(name + ".weight", out, in, 0, out);
+  return fill(name, take_product(in, out, {&rows, 1}), Content::Matrix);
+}
+
+template <class Layout>
+auto Loader<Layout>::head() -> Matrix {
+  const std::string name = config_.tied_embeddings ? config_.names.body + "embed_tokens" : config_.names.head;
+  const StoredRows rows = rows_of(name + ".weight", config_.vocabulary, config_.hidden, 0, config_.vocabulary);
+  return fill(name, layout_.take(config_.hidden, config_.vocabulary, {&rows, 1}), Content::Matrix);
+}
+
+template <class Layout>
+auto Loader<Layout>::fill(const std::string& name, const Place& place, Content content) -> Matrix {
+  const std::uint32_t in = place.matrix.k, out = place.matrix.n;
+  plan_.outputs(plan_.want(name + ".weight", {out, in}, content, in), 0, {columns(place, 0, out)});
   return place.matrix;
 }
 

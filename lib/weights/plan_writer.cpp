@@ -43,10 +43,11 @@ void PlanWriter::outputs(std::uint32_t tensor, std::uint64_t first_row, std::ini
   });
 }
 
-void PlanWriter::inputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to) {
+void PlanWriter::inputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to,
+                        std::uint32_t step) {
   if (pieces_ == nullptr) return;
   const std::uint64_t ways = to.size(), width = ways * to.begin()->count;
-  chunks(to.begin()->inputs, width, piece_columns, [&](std::uint64_t first, std::uint64_t count) {
+  chunks(to.begin()->inputs, width, step, [&](std::uint64_t first, std::uint64_t count) {
     RowsPiece piece{tensor, first_row + first, count, width, {}};
     for (const Columns& c : to) {
       const std::uint64_t offset = piece.destination_count;

@@ -1,5 +1,6 @@
 // Writes a load plan for the walk over a model's tensors: cuts tensors into pieces and says where their values go. The
-// cut is the same for every layout, because the weights' digest is a sum over pieces. Private to weights/.
+// cut is the same for every rank and placement of a run, because the weights' digest is a sum over pieces; only the
+// arithmetic, which is part of a run, may change it. Private to weights/.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@
 namespace moemill::model {
 
 // Layouts rely on how pieces are cut. Except for the last one of a tensor, a piece of outputs holds a multiple of
-// piece_columns columns, and a piece of inputs a multiple of piece_columns inputs.
+// piece_columns columns, and a piece of inputs a multiple of the step that its caller names.
 constexpr std::uint32_t piece_columns = 32;
 
 // Columns [first, first + count) of a matrix that has that many inputs.
@@ -32,8 +33,9 @@ class PlanWriter {
 
   // Rows that are outputs, from first_row on. They go to `to` in turn (gate and up may alternate).
   void outputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to);
-  // Rows that are inputs, from first_row on. Their values are outputs, which go to `to` in turn.
-  void inputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to);
+  // Rows that are inputs, from first_row on, in pieces of multiples of `step`. Their values are outputs, which go to
+  // `to` in turn.
+  void inputs(std::uint32_t tensor, std::uint64_t first_row, std::initializer_list<Columns> to, std::uint32_t step);
   // An ExactRouter, whose rows are outputs: its three parts.
   void exact_outputs(std::uint32_t tensor, const std::array<Columns, 3>& to);
   // All rows unchanged, row-major. out: [rows, width]

@@ -20,7 +20,7 @@ struct NoLayout {
     MatrixIndex index = 0;
     Matrix matrix;
   };
-  static constexpr std::uint32_t columns_step = 1;
+  static constexpr std::uint32_t columns_step = 1, int8_inputs = piece_columns;
 
   template <class T>
   Vector<T> take(std::uint64_t count) {
@@ -28,6 +28,7 @@ struct NoLayout {
   }
   Place take(std::uint32_t k, std::uint32_t n) { return {0, {k, n}}; }
   Place take(std::uint32_t k, std::uint32_t n, std::span<const StoredRows>) { return take(k, n); }
+  Place take_int8(std::uint32_t k, std::uint32_t n) { return take(k, n); }
   std::uint64_t bytes() const { return 0; }
   std::shared_ptr<const void> storage() const { return nullptr; }
 };

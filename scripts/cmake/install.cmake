@@ -13,7 +13,7 @@ install(CODE "
 install(FILES scripts/completion/moemill.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
         RENAME moemill)
 
-install(PROGRAMS scripts/prompts.py scripts/outputs.py scripts/report.py DESTINATION ${share}/scripts)
+install(PROGRAMS scripts/prompts.py scripts/outputs.py scripts/report.py scripts/quality.py DESTINATION ${share}/scripts)
 install(FILES scripts/moemill_io.py scripts/tools-requirements.txt scripts/README.md DESTINATION ${share}/scripts)
 install(DIRECTORY scripts/moemill_tools DESTINATION ${share}/scripts FILES_MATCHING PATTERN "*.py"
         PATTERN __pycache__ EXCLUDE)

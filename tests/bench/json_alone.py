@@ -41,6 +41,11 @@ def check_step(out, model):
     assert out["needed_gflops"] > 0 and out["share_of_reads"] > 0, out
 
 
+def check_int8(model):
+    out = measured("decode", 0, "--model", model, "--arithmetic", "int8")
+    assert out["arithmetic"] == "int8" and 0 < out["needed_int8_gops"] < out["needed_gflops"] and out["share_of_peaks"] > 0, out
+
+
 # A quotation mark and a backslash in the path must not spoil the JSON.
 shutil.rmtree(WORK, ignore_errors=True)
 model = WORK / 'a "quoted\\" folder'
@@ -53,3 +58,4 @@ for bench in CASES:
         if bench in ("gemm", "attention", "exchange"): assert out["results"], out
         peaks = out["core"] if bench == "calibrate" else out
         if bench != "exchange": assert any(key in peaks for key in ("fma_peak_flops", "fma_flops")), out
+check_int8(model)

@@ -57,6 +57,21 @@ TEST_CASE("needed bytes: weights kept in FP8 count their own bytes") {
   CHECK(needed_bytes(shape, fp8, 1, 4).experts < 0.6 * needed_bytes(shape, plain, 1, 4).experts);
 }
 
+TEST_CASE(
+    "the arithmetic int8 needs the same operations, most of them in int8, and about half of the bytes of experts") {
+  model::ModelConfig plain = model::read_config(MOEMILL_SOURCE_DIR "/configs/bench/deepseek-0.5b"), int8 = plain;
+  int8.arithmetic = Arithmetic::Int8;
+  for (const StepShape& shape : {StepShape{Workload::Decode, 5, 20}, StepShape{Workload::Prefill, 3, 7}}) {
+    const NeededOperations before = needed_operations(shape, plain), after = needed_operations(shape, int8);
+    CHECK(before.int8 == 0);
+    CHECK(after.all() == doctest::Approx(before.all()));
+    CHECK(after.int8 ==
+          doctest::Approx((shape.workload == Workload::Decode ? 5 : 21) * rounded_flops_per_token(plain)));
+    CHECK(needed_bytes(shape, int8, 1, 4).experts < 0.53 * needed_bytes(shape, plain, 1, 4).experts);
+    CHECK(needed_bytes(shape, int8, 1, 4).cache == needed_bytes(shape, plain, 1, 4).cache);
+  }
+}
+
 TEST_CASE("picked experts are those whose counts changed") {
   const std::vector<std::uint64_t> before = {0, 5, 7, 0}, after = {0, 6, 7, 3};
   CHECK(experts_picked(before, after) == 2);

@@ -196,6 +196,16 @@ TEST_CASE("what users of vLLM write where it means the same") {
   CHECK(has(fault("sampling: {top_k: -2}"), "sampling.top_k"));
 }
 
+TEST_CASE("the arithmetic is bf16 under its three names, or int8; it changes the answers") {
+  for (const char* word : {"auto", "exact", "bf16"})
+    CHECK(parse("model: {arithmetic: int8}", {std::string("model.arithmetic=") + word}).model.arithmetic ==
+          Arithmetic::Bf16);
+  const RunConfig int8 = parse("model: {arithmetic: int8}");
+  CHECK(parse(to_yaml(int8)).model.arithmetic == Arithmetic::Int8);
+  CHECK(differing_keys(parse("model: {arithmetic: exact}"), int8) == std::vector<std::string>{"model.arithmetic"});
+  CHECK(has(fault("model: {arithmetic: fp8}"), "int8"));
+}
+
 TEST_CASE("names of other programs' settings are answered with their replacement; nothing far-fetched is suggested") {
   CHECK(has(fault("parallel: {tensor_parallel_size: 4}"),
             "does not support it; instead: experts are spread over MPI ranks"));

@@ -36,7 +36,14 @@ struct Layout {
   std::uint32_t sequences = 64;    // at a time, per rank
   std::uint32_t page_stride = 1;   // odd: order in which pages are handed out
   Spread experts = Spread::Slices;
+  Arithmetic arithmetic = Arithmetic::Bf16;
 };
+
+inline model::ModelConfig config_for(const std::string& dir, const Layout& layout) {
+  model::ModelConfig config = model::read_config(dir);
+  config.arithmetic = layout.arithmetic;
+  return config;
+}
 
 struct Answer {
   std::vector<TokenId> generated;
@@ -60,7 +67,7 @@ class Player {
       : comm_(comm),
         texts_(texts),
         layout_(layout),
-        config_(model::read_config(dir)),
+        config_(config_for(dir, layout)),
         placement_(placement_for(config_, static_cast<std::uint32_t>(comm.size()), layout.experts)),
         weights_(On::weights(dir, config_, placement_, {comm.rank()})),
         stream_(On::stream(layout.threads, layout.isa)),

@@ -17,7 +17,8 @@ using namespace moemill::test;
 
 namespace {
 
-constexpr double allowed = 1.5;  // times transformers' own bf16 error
+constexpr double allowed = 1.5;     // times transformers' own bf16 error
+constexpr double allowed_int8 = 8;  // the same for the median of a model in int8; measured: 2.2 to 5.9
 
 struct Agreement {
   std::vector<double> rms_ratios;    // by prompt
@@ -125,6 +126,19 @@ void check_greedy(const Goldens& goldens, const std::vector<Answer>& answers, Ag
   CHECK(out.greedy >= ids.size() / 2);
 }
 
+// Tokens that are transformers', up to the first other one of each prompt.
+void count_greedy(const Goldens& goldens, const std::vector<Answer>& answers, Agreement& out) {
+  const auto ids = goldens.read<std::int32_t>("greedy/token_ids");
+  const std::size_t steps = ids.size() / answers.size();
+  out.greedy_wanted = ids.size();
+  for (std::size_t p = 0; p < answers.size(); ++p) {
+    const auto theirs = std::span(ids).subspan(p * steps, steps);
+    const auto& ours = answers[p].generated;
+    out.greedy += static_cast<std::size_t>(std::mismatch(ours.begin(), ours.end(), theirs.begin(), theirs.end()).first -
+                                           ours.begin());
+  }
+}
+
 // One rank with the best body against the goldens; every other layout asked for must give the same bytes.
 template <class On>
 Agreement compare(const std::string& dir, const Goldens& goldens, const std::vector<Layout>& others) {
@@ -167,6 +181,45 @@ std::vector<std::string> models_in(const std::filesystem::path& parent) {
   return names;
 }
 
+// The arithmetic int8 against transformers in fp32, in transformers' own bf16 errors, and the same bytes in all
+// layouts. Nobody's int8 can be asked for more than what rounding costs: its codes are 0.4 % of their groups' largest
+// value apart and the sums are exact, so the error is a few of bf16's and stays the same kind of number in every
+// family.
+template <class On>
+Agreement compare_int8(const std::string& dir, const Goldens& goldens, std::vector<Layout> layouts) {
+  Agreement out;
+  const auto steps = goldens.read<std::int32_t>("greedy/token_ids").size() / goldens.prompts().size();
+  const auto texts = texts_of(goldens, static_cast<std::uint32_t>(steps));
+  const auto answers = answer<On>(dir, texts, {.arithmetic = Arithmetic::Int8});
+  const auto golden = goldens.read<float>("logits"), bf16_rms = goldens.read<float>("bf16_rms");
+  const auto close = closeness(goldens, goldens.read<float>("prompt_logprobs").size());
+  const std::size_t vocabulary = model::read_config(dir).vocabulary;
+  std::size_t row = 0;
+  for (std::size_t p = 0; p < texts.size(); ++p) {
+    double squares = 0, clear_squares = 0;
+    std::size_t clear = 0;
+    const std::size_t rows = texts[p].prompt.size();
+    for (std::size_t r = 0; r < rows; ++r, ++row) {
+      const std::span wanted(golden.data() + row * vocabulary, vocabulary);
+      const double square =
+          std::pow(rms_difference(wanted, {answers[p].logits.data() + r * vocabulary, vocabulary}), 2);
+      squares += square;
+      if (close[row] >= coin_toss) clear_squares += square, ++clear;
+    }
+    out.excused += rows - clear;
+    out.rms_ratios.push_back(std::sqrt(squares / static_cast<double>(rows)) / bf16_rms[p]);
+    if (clear > 0) out.clear_ratios.push_back(std::sqrt(clear_squares / static_cast<double>(clear)) / bf16_rms[p]);
+  }
+  count_greedy(goldens, answers, out);
+  CHECK(median(out.clear_ratios) <= allowed_int8);
+  CHECK(out.greedy >= out.greedy_wanted / 3);  // measured: 111 to 192 of 192
+  for (Layout& layout : layouts) {
+    layout.arithmetic = Arithmetic::Int8;
+    CHECK(answer<On>(dir, texts, layout) == answers);
+  }
+  return out;
+}
+
 // Compares every model and prints the table of what it returns; a model that throws fails alone.
 template <class Compare>
 void tabulate(const std::vector<std::string>& names, Compare compare_one) {
@@ -192,6 +245,14 @@ TEST_CASE_TEMPLATE(
   const auto layouts = bodies_and_ranks();
   tabulate(reference_models,
            [&](const std::string& name) { return compare<On>(model_dir(name), Goldens(name), layouts); });
+}
+
+TEST_CASE_TEMPLATE("reference models in int8: logits within a few bf16 errors, the same on other bodies and ranks", On,
+                   OnCpu) {
+  std::vector<Layout> layouts = {{.isa = cpu::Isa::Plain, .chunk = 70}};
+  if (cpu::available(cpu::Isa::Avx2)) layouts.push_back({.ranks = 3, .isa = cpu::Isa::Avx2, .chunk = 20});
+  tabulate(reference_models,
+           [&](const std::string& name) { return compare_int8<On>(model_dir(name), Goldens(name), layouts); });
 }
 
 TEST_CASE_TEMPLATE("variants of the families: logits within transformers' bf16 error and its greedy tokens", On,

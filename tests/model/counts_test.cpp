@@ -109,6 +109,13 @@ TEST_CASE("counts: operations a token, latent attention") {
         doctest::Approx(2.0 * 1000 * 61 * 128 * 320 + 2.0 * 7168 * 129280));
 }
 
+TEST_CASE("counts: operations a token that int8 rounds are all but kv_b, routers and head") {
+  const ModelConfig c = read_published("deepseek-v3"), qwen = read_published("qwen3-30b-a3b");
+  const double kv_b = 2.0 * 61 * 512 * 128 * (128 + 128), routers = 2.0 * 58 * 7168 * 256, head = 2.0 * 7168 * 129280;
+  CHECK(flops_per_prompt_token(c, 0, 1) - rounded_flops_per_token(c) == doctest::Approx(kv_b + routers + head));
+  CHECK(flops_per_prompt_token(qwen, 0, 0) - rounded_flops_per_token(qwen) == doctest::Approx(2.0 * 48 * 2048 * 128));
+}
+
 TEST_CASE("counts: operations a token, grouped-query attention") {
   for (const char* name : {"qwen3-30b-a3b", "mixtral-8x22b", "olmoe-1b-7b", "glm-4.5", "gpt-oss-120b"}) {
     CAPTURE(name);

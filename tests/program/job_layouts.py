@@ -30,6 +30,14 @@ FEW_LAYOUTS = [
     dict(ranks=4, domain=2, isa="plain", shard=3),
     dict(ranks=2, isa="avx512", micro=2, batch=33, threads=2),
 ]
+# For the arithmetic int8, whose bodies and rounding are its own.
+INT8_LAYOUTS = [
+    dict(ranks=0),
+    dict(ranks=1, isa="plain", threads=2),
+    dict(ranks=2, isa="avx2", batch=7, seqs=3),
+    dict(ranks=3, isa="avx512", micro=2, batch=64, shard=3),
+    dict(ranks=2, prefer="amx", threads=2, domain=1),
+]
 KEYS = {"threads": "parallel.threads_per_rank", "batch": "parallel.max_num_batched_tokens",
         "seqs": "parallel.max_num_seqs", "shard": "output.shard_prompts", "domain": "parallel.expert_domain",
         "per_node": "parallel.ranks_per_node", "micro": "parallel.micro_batches", "kv": "parallel.kv_cache_tokens"}

@@ -5,18 +5,21 @@ kernel bodies.
     layouts.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
 
-from job_layouts import FEW_LAYOUTS, LAYOUTS, environment_of, words_of
+import h5py
+
+from job_layouts import FEW_LAYOUTS, INT8_LAYOUTS, LAYOUTS, environment_of, words_of
 from launch import instruction_sets
 from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, fresh, main, moemill, rows
 from prompt_files import random_prompts
 
 
-def job(model, sampling, seed, layouts=FEW_LAYOUTS):
-    folder = fresh(f"{model}-{seed}")
+def job(model, sampling, seed, layouts=FEW_LAYOUTS, arithmetic="bf16"):
+    """Returns the outputs of the first layout."""
+    folder = fresh(f"{model}-{seed}-{arithmetic}")
     vocabulary = json.loads((MODELS / model / "config.json").read_text())["vocab_size"]
     prompts = random_prompts(folder / "prompts.h5", vocabulary, seed)
     config = folder / "run.yaml"
-    config.write_text(f"model: {{path: {MODELS / model}}}\ninput: {{path: {prompts}}}\n"
+    config.write_text(f"model: {{path: {MODELS / model}, arithmetic: {arithmetic}}}\ninput: {{path: {prompts}}}\n"
                       f"sampling: {{max_tokens: 12, seed: {seed}, {sampling}}}\noutput: {{store: [text, token_ids]}}\n"
                       "runtime: {log_level: warning}\n")
     first, here = None, instruction_sets(PROGRAM)
@@ -36,6 +39,7 @@ def job(model, sampling, seed, layouts=FEW_LAYOUTS):
             continue
         names = differences(first, out / "outputs.h5")
         check(not names, f"layout {layout} differs from {layouts[0]} in {names}")
+    return first
 
 
 def deepseek_v3():
@@ -70,9 +74,23 @@ def olmoe():
     job("olmoe", "logprobs: 1, prompt_logprobs: true", 8)
 
 
+def int8_latent():
+    """Its rows are others than those of bf16."""
+    sampling = "logprobs: 2, prompt_logprobs: true, ignore_eos: true"
+    int8 = job("deepseek_v3_fp8", sampling, 10, INT8_LAYOUTS, arithmetic="int8")
+    bf16 = job("deepseek_v3_fp8", sampling, 10, INT8_LAYOUTS[:1])
+    check(differences(int8, bf16), "int8 changes nothing")
+    with h5py.File(int8) as f: check(f.attrs["arithmetic"] == "exact-3-int8" and "int8 by " in f.attrs["backend"], dict(f.attrs))
+
+
+def int8_grouped():
+    job("gpt_oss", "logprobs: 1, prompt_logprobs: true, ignore_eos: true", 12, INT8_LAYOUTS, arithmetic="int8")
+
+
 def glm4_moe():
     job("glm4_moe", "logprobs: 1, prompt_logprobs: true, ignore_eos: true", 9)
 
 
 if __name__ == "__main__":
-    main([deepseek_v3, deepseek_v2_lite, gpt_oss, gpt_oss_mxfp4, mixtral_window, qwen2_moe, qwen3_moe, olmoe, glm4_moe])
+    main([deepseek_v3, deepseek_v2_lite, gpt_oss, gpt_oss_mxfp4, mixtral_window, qwen2_moe, qwen3_moe, olmoe, glm4_moe,
+          int8_latent, int8_grouped])

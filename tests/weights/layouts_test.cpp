@@ -34,6 +34,7 @@ class PlainLayout {
     Matrix matrix;
   };
   static constexpr std::uint32_t columns_step = 5;  // unlike any panel of the CPU
+  static constexpr std::uint32_t int8_inputs = 32;
 
   PlainLayout with_memory(std::uint64_t bytes) const {
     PlainLayout out;
@@ -52,6 +53,7 @@ class PlainLayout {
     return {static_cast<MatrixIndex>(matrices_.size() - 1), matrices_.back()};
   }
   Place take(std::uint32_t k, std::uint32_t n, std::span<const StoredRows>) { return take(k, n); }
+  Place take_int8(std::uint32_t k, std::uint32_t n) { return take(k, n); }
 
   void put(const RowsPiece& piece, const ReadRows& rows) const {
     if (piece.table != nullptr) std::copy_n(rows.values, piece.rows * piece.columns, piece.table);

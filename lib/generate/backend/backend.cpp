@@ -9,8 +9,8 @@ std::unique_ptr<Backend> make_backend(const std::string& wanted, const model::Mo
   return make_cpu_backend(config, chosen_isa(), threads);
 }
 
-std::string backend_name(const std::string& wanted) {
-  return wanted == "cuda" ? cuda_backend_name() : cpu_backend_name();
+std::string backend_name(const std::string& wanted, Arithmetic arithmetic) {
+  return wanted == "cuda" ? cuda_backend_name() : cpu_backend_name(arithmetic);
 }
 
 }  // namespace moemill::mill

@@ -66,7 +66,8 @@ class Backend {
 // `wanted` is runtime.backend of run.yaml: auto, cpu or cuda. UserError for a backend that this program was built
 // without. `config` must outlive the backend.
 std::unique_ptr<Backend> make_backend(const std::string& wanted, const model::ModelConfig& config, int threads);
-// The backend as a run records it: "cpu (avx512)". UserError as above.
-std::string backend_name(const std::string& wanted);
+// The backend as a run records it: "cpu (avx512)", or "cpu (avx512, int8 by avx512_vnni)" where products are int8's.
+// UserError as above.
+std::string backend_name(const std::string& wanted, Arithmetic arithmetic);
 
 }  // namespace moemill::mill

@@ -16,7 +16,8 @@ namespace {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(const model::ModelConfig& config, cpu::Isa isa, int threads) : config_(config), stream_(isa, threads) {}
+  CpuBackend(const model::ModelConfig& config, cpu::Isa isa, cpu::Int8Unit int8, int threads)
+      : config_(config), stream_(isa, int8, threads) {}
 
   model::WeightsDigest load_weights(const WeightsWanted& wanted, const std::function<void()>& between) override {
     placement_ = wanted.placement;
@@ -81,9 +82,20 @@ cpu::Isa chosen_isa() {
 }
 
 std::unique_ptr<Backend> make_cpu_backend(const model::ModelConfig& config, cpu::Isa isa, int threads) {
-  return std::make_unique<CpuBackend>(config, isa, threads);
+  if (config.arithmetic == Arithmetic::Bf16)
+    return std::make_unique<CpuBackend>(config, isa, cpu::best_int8_unit(isa), threads);
+  const cpu::Int8Choice choice = cpu::choose_int8(isa);
+  for (const cpu::Int8Unit unit : choice.wrong)
+    log::warning("int8 kernels {} do not give the plain ones' bits on this CPU and are not used", cpu::name(unit));
+  return std::make_unique<CpuBackend>(config, isa, choice.unit, threads);
 }
 
-std::string cpu_backend_name() { return fmt::format("cpu ({})", cpu::name(chosen_isa())); }
+std::string_view int8_unit_name(cpu::Isa isa) { return cpu::name(cpu::choose_int8(isa).unit); }
+
+std::string cpu_backend_name(Arithmetic arithmetic) {
+  const cpu::Isa isa = chosen_isa();
+  if (arithmetic == Arithmetic::Bf16) return fmt::format("cpu ({})", cpu::name(isa));
+  return fmt::format("cpu ({}, int8 by {})", cpu::name(isa), int8_unit_name(isa));
+}
 
 }  // namespace moemill::mill

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "generate/backend/backend.hpp"
 #include "kernels/cpu/stream.hpp"
@@ -14,8 +15,11 @@ namespace moemill::mill {
 // MOEMILL_ISA names (plain, avx2, avx512, avx512_bf16, amx), which have to be right, too. Measured at the first call.
 cpu::Isa chosen_isa();
 
+// What computes the products of the arithmetic int8 beside these bodies, once proven: "avx512_vnni".
+std::string_view int8_unit_name(cpu::Isa isa);
+
 std::unique_ptr<Backend> make_cpu_backend(const model::ModelConfig& config, cpu::Isa isa, int threads);
-std::string cpu_backend_name();
+std::string cpu_backend_name(Arithmetic arithmetic);
 
 // UserError if this program was built without CUDA.
 std::unique_ptr<Backend> make_cuda_backend(const model::ModelConfig& config);

@@ -53,7 +53,7 @@ std::uint64_t CpuLayout::bytes() const { return used_ + 256; }
 
 HeldWeights CpuLayout::held() const {
   HeldWeights out = held_;
-  out.bf16_bytes = bytes() - out.fp8_bytes - out.mxfp4_bytes;  // including vectors
+  out.bf16_bytes = bytes() - out.fp8_bytes - out.mxfp4_bytes - out.int8_bytes;  // including vectors
   return out;
 }
 
@@ -76,6 +76,7 @@ CpuLayout::Place CpuLayout::take(cpu::Matrix shape) {
   const std::uint64_t bytes = cpu::packed_bytes(shape);
   if (shape.format == cpu::Format::Fp8) held_.fp8_bytes += bytes;
   if (shape.format == cpu::Format::Mxfp4) held_.mxfp4_bytes += bytes;
+  if (shape.format == cpu::Format::Int8) held_.int8_bytes += bytes;
   Place place{static_cast<MatrixIndex>(matrices_.size()), shape};
   std::byte* memory = take_bytes(bytes);
   if (memory_ != nullptr) matrices_.push_back({shape, memory});
@@ -88,13 +89,15 @@ void CpuLayout::put(const RowsPiece& piece, const ReadRows& rows) const {
   for (std::uint32_t i = 0; i < piece.destination_count; ++i) {
     const Destination& to = piece.destinations[i];
     const auto& [w, memory] = matrices_[to.matrix];
-    if (w.format != cpu::Format::Bf16) {
-      put_codes(to, rows);
-      continue;
-    }
-    auto* packed = reinterpret_cast<bf16*>(memory);
     const cpu::PackedPart part{to.first_input, to.inputs, to.first_column, to.columns};
-    cpu::pack(packed, w, part, rows.values + to.offset, to.column_stride, to.input_stride);
+    const bf16* values = rows.values + to.offset;
+    if (w.format == cpu::Format::Bf16) {
+      cpu::pack(reinterpret_cast<bf16*>(memory), w, part, values, to.column_stride, to.input_stride);
+    } else if (w.format == cpu::Format::Int8) {
+      cpu::pack_int8(memory, w, part, values, to.column_stride, to.input_stride);
+    } else {
+      put_codes(to, rows);
+    }
   }
 }
 

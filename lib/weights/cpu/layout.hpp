@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/int8.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/panel.hpp"
 #include "system/files/mapped_file.hpp"
@@ -25,7 +26,7 @@ class CpuLayout {
     MatrixIndex index;
     Matrix matrix;
   };
-  static constexpr std::uint32_t columns_step = cpu::panel_columns;
+  static constexpr std::uint32_t columns_step = cpu::panel_columns, int8_inputs = cpu::int8_group;
 
   // Without memory it only counts.
   explicit CpuLayout(cpu::PairOrder order = cpu::PairOrder::EvenThenOdd) : order_(order) {}
@@ -41,6 +42,7 @@ class CpuLayout {
   // multiple of 32 or all inputs. The matrix is bf16 if that is not so, or if scales would take more memory than codes
   // save.
   Place take(std::uint32_t k, std::uint32_t n, std::span<const StoredRows> parts);
+  Place take_int8(std::uint32_t k, std::uint32_t n) { return take({nullptr, k, n, cpu::Format::Int8}); }
 
   void put(const RowsPiece& piece, const ReadRows& rows) const;
   void put(const FloatsPiece& piece, const float* values) const;

@@ -29,7 +29,9 @@ inline std::uint32_t up_offset_of(std::uint32_t width) { return round_up(width, 
 // Loads the part of `rank`. load_format auto reads the files in `dir`. dummy makes random weights from config.json
 // alone, with the same value for the same element of a tensor in any placement. All threads of the team read, decode
 // and pack; rank 0 logs the progress. The calling thread calls `between` between pieces; what it throws ends the
-// loading. `order` is the stream's that will multiply. Throws UserError naming file, tensor and what was expected.
+// loading. `order` is the stream's that will multiply. In the arithmetic int8, matrices of projections, MLPs and
+// experts are rounded from the bf16 values, whatever the files' format. Throws UserError naming file, tensor and what
+// was expected.
 Weights load_weights(
     const std::string& dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
     const std::string& load_format, ThreadTeam& team, const std::function<void()>& between = [] {},
@@ -42,7 +44,8 @@ std::uint64_t weight_bytes(const ModelConfig& config, const Placement& placement
 
 // Memory of one copy of a model's weights by format. Vectors count as bf16.
 struct HeldWeights {
-  std::uint64_t bf16_bytes = 0, fp8_bytes = 0, mxfp4_bytes = 0;
+  std::uint64_t bf16_bytes = 0, fp8_bytes = 0, mxfp4_bytes = 0, int8_bytes = 0;
+  std::uint64_t all_bytes() const { return bf16_bytes + fp8_bytes + mxfp4_bytes + int8_bytes; }
   std::uint32_t widened_matrices = 0;  // stored in FP8 but held in bf16, because the packed form cannot hold the scales
 };
 HeldWeights held_weights(const ModelConfig& config);
