@@ -19,7 +19,8 @@ DESCRIPTION = """Runs a model in both arithmetics, bf16 and int8, and prints wha
   right        rows whose text is that of the prompts' column `expected`, if there is one
 
 The texts are those of --texts, or else the prompts, each with its `expected` behind it. Without --model: the demo model and
-the reference models of this checkout.
+the reference models of this checkout. These have random weights and prompts: one other token makes another text, and only their
+KL says something.
 """
 EXAMPLES = """examples:
   quality.py                                                    # the shipped models
