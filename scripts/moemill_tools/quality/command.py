@@ -9,25 +9,29 @@ from ..common import Fault, Parser, exit_codes, need
 
 DESCRIPTION = """Runs a model in both arithmetics, bf16 and int8, and prints what int8 changes:
 
-  perplexity   of texts in each, from the log-probabilities of all their tokens but the first ones
-  KL           divergence of int8's distribution of the next token from bf16's, KL(bf16 || int8), in nats: mean over
-               contexts, which are beginnings of the texts. The program lists the 1000 likeliest words. Words in both lists
-               count one by one and all others as one word, which makes it a lower bound. `covered` is bf16's mean
-               probability of the words that count one by one: at 100 % the bound is the divergence.
-  equal        greedy continuations of the prompts: tokens that are equal at the same place over the length of the longer
-               one, and rows that are wholly equal
+  perplexity   of texts in each, from the log-probabilities of all their tokens but the
+               first ones
+  KL           divergence of int8's distribution of the next token from bf16's,
+               KL(bf16 || int8), in nats: mean over contexts, which are beginnings of the
+               texts. The program lists the 1000 likeliest words. Words in both lists count
+               one by one and all others as one word, which makes it a lower bound.
+               `covered` is bf16's mean probability of the words that count one by one: at
+               100 % the bound is the divergence.
+  equal        greedy continuations of the prompts: tokens that are equal at the same place
+               over the length of the longer one, and rows that are wholly equal
   right        rows whose text is that of the prompts' column `expected`, if there is one
 
-The texts are those of --texts, or else the prompts, each with its `expected` behind it. Without --model: the demo model and
-the reference models of this checkout. These have random weights and prompts: one other token makes another text, and only their
-KL says something.
+The texts are those of --texts, or else the prompts, each with its `expected` behind it.
+Without --model: the demo model and the reference models of this checkout. These have random
+weights and prompts: one other token makes another text, and only their KL says something.
 """
 EXAMPLES = """examples:
   quality.py                                                    # the shipped models
   quality.py --model /models/Qwen3-30B-A3B --prompts prompts.h5
-  quality.py --model /models/Qwen3-30B-A3B --prompts prompts.h5 --texts wikitext.h5 --launcher 'mpirun -n 8'
+  quality.py --model /models/Qwen3-30B-A3B --prompts p.h5 --texts t.h5 --launcher 'mpirun -n 8'
 
-prompts.h5 is any job's input (prompts.py makes one); of its columns only max_tokens and expected count here.
+prompts.h5 is any job's input (prompts.py makes one); of its columns only max_tokens and
+expected count here.
 needs Python 3.9 or newer with h5py and numpy (Debian: python3-h5py)
 """
 ROOT = pathlib.Path(__file__).resolve().parents[3]

@@ -18,7 +18,7 @@ class Jobs:
             config = json.loads((model / "config.json").read_text())
         except (OSError, ValueError) as fault:
             raise Fault(f"{model}/config.json: {fault} (--model names a folder as downloaded from Hugging Face)") from None
-        self.vocabulary = config["vocab_size"]
+        self.vocabulary = config.get("vocab_size", config.get("text_config", {}).get("vocab_size", MOST_LOGPROBS))
         self.has_tokenizer = any((model / name).exists() for name in ("tokenizer.json", "tiktoken.model"))
 
     def rows(self, name, prompts, columns, settings):
