@@ -9,6 +9,7 @@ from output_files import datasets
 # Root attributes in which two runs with the same answers may differ; lib/dataset/README.md describes them.
 OF_THE_RUN = {"run_id", "created_utc", "moemill_version", "git_commit", "world_size", "slurm_job_id"}
 SETTINGS = ("model.", "input.", "sampling.", "errors.")  # sections of config_yaml that are part of the answers
+NEW_WORDS = {("model.arithmetic", "exact"): "bf16"}  # of settings that programs have renamed
 # What a drawn token changes. Everything else is the same for any draw.
 DRAWN = ("finish_reason", "num_completion_tokens", "cumulative_logprob", "text/", "token_ids/", "stop_reason/", "logprobs/")
 
@@ -92,7 +93,8 @@ def settings(config_yaml):
     for line in config_yaml.splitlines():
         key, _, value = line.partition(":")
         sections[len(key) - len(key.lstrip()) >> 1:] = [key.strip()]
-        found[".".join(sections)] = value.strip()
+        name = ".".join(sections)
+        found[name] = NEW_WORDS.get((name, value.strip()), value.strip())
     return found
 
 
