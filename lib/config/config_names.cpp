@@ -42,7 +42,7 @@ constexpr std::pair<std::string_view, std::string_view> foreign_names[] = {
     {"tokenizer", of_the_model},
     {"tokenizer_mode", of_the_model},
     {"hf_config_path", of_the_model},
-    {"quantization", of_the_model},
+    {"quantization", "it is read from the model folder; model.arithmetic: int8 rounds any model"},
     {"rope_scaling", of_the_model},
     {"rope_theta", of_the_model},
     {"generation_config", of_the_model},

@@ -177,7 +177,7 @@ TEST_CASE("int8 weights: about half the memory of bf16, known before loading") {
   const auto held = [](const fs::path& dir, Arithmetic arithmetic) { return held_weights(config_of(dir, arithmetic)); };
   const fs::path shapes = fs::path(MOEMILL_SOURCE_DIR) / "configs";
   for (const std::string name : {"bench/deepseek-0.5b", "bench/qwen3-0.5b", "bench/olmoe-0.5b", "models/qwen3-30b-a3b",
-                           "models/deepseek-v3", "models/gpt-oss-120b"}) {
+                                 "models/deepseek-v3", "models/gpt-oss-120b"}) {
     CAPTURE(name);
     ModelConfig c = config_of(shapes / name, Arithmetic::Bf16);
     c.quantization.keep = false;
