@@ -14,6 +14,7 @@ int validate(const Words& words);
 int preview(const Words& words);
 int status(const Words& words);
 int verify(const Words& words);
+int plan(const Words& words);
 int bench(const Words& words);
 int version(const Words& words);
 

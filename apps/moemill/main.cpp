@@ -31,6 +31,8 @@ constexpr Command commands[] = {
     {"status", "report the progress of a run, during it or after it", moemill::app::status},
     {"verify", "prove that every row exists exactly once, and that the model generates what is written",
      moemill::app::verify},
+    {"plan", "what work costs on other machines, and how well such predictions meet published figures",
+     moemill::app::plan},
     {"bench", "micro-benchmarks with their share of the machine's peak", moemill::app::bench},
     {"version", "version, commit, compiler and libraries (also --version)", moemill::app::version},
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/config.hpp"
+#include "model/layer_counts.hpp"
 
 namespace moemill::model {
 
@@ -69,8 +70,24 @@ double positions_seen(const ModelConfig& c, double context) {
   return (c.layers - windowed) * context + windowed * std::min<double>(context, c.gqa.window);
 }
 
-// Queries against keys, then weights against values.
-double grouped_attention(const Gqa& a) { return 2.0 * a.heads * a.head_dim; }
+// Multiply-adds of the core for one row and one position: queries against keys, then weights against values.
+double core_of(const ModelConfig& c, Pass pass) {
+  const Mla& a = c.mla;
+  if (c.attention == AttentionKind::Grouped) return 2.0 * c.gqa.heads * c.gqa.head_dim;
+  return pass == Pass::Prompt ? a.heads * (1.0 * a.qk_nope_dim + a.qk_rope_dim + a.v_dim)
+                              : a.heads * (2.0 * a.kv_lora_rank + a.qk_rope_dim);
+}
+
+Projections projections_of(const ModelConfig& c, Pass pass) {
+  if (c.attention == AttentionKind::Grouped) {
+    const Count out = Count{c.hidden} * c.gqa.heads * c.gqa.head_dim;
+    return {grouped_matrices(c) - out, out, 1, 1};  // queries, keys and values are one matrix to an engine
+  }
+  const Mla& a = c.mla;
+  Count after = Count{a.heads} * a.v_dim * c.hidden;
+  if (pass == Pass::Generated) after += Count{a.kv_lora_rank} * a.heads * a.v_dim;
+  return {latent_matrices(c) - after, after, 3, pass == Pass::Prompt ? 1u : 2u};
+}
 
 }  // namespace
 
@@ -107,20 +124,33 @@ double rounded_flops_per_token(const ModelConfig& c) {
 }
 
 double flops_per_generated_token(const ModelConfig& c, double context) {
-  const Mla& a = c.mla;
   // In the absorbed form, kv_b's two halves act on the query and on the output, so its weights also count once per
   // token.
-  bool latent = c.attention == AttentionKind::Latent;
-  double a_position = latent ? a.heads * (2.0 * a.kv_lora_rank + a.qk_rope_dim) : grouped_attention(c.gqa);
-  return 2 * (static_cast<double>(matrices_per_token(c) + head(c)) + positions_seen(c, context) * a_position);
+  return 2 * (static_cast<double>(matrices_per_token(c) + head(c)) +
+              positions_seen(c, context) * core_of(c, Pass::Generated));
 }
 
 double flops_per_prompt_token(const ModelConfig& c, double context, double logit_rows_per_token) {
-  const Mla& a = c.mla;
-  bool latent = c.attention == AttentionKind::Latent;
-  double a_position = latent ? a.heads * (1.0 * a.qk_nope_dim + a.qk_rope_dim + a.v_dim) : grouped_attention(c.gqa);
   return 2 * (static_cast<double>(matrices_per_token(c)) + logit_rows_per_token * static_cast<double>(head(c)) +
-              positions_seen(c, context) * a_position);
+              positions_seen(c, context) * core_of(c, Pass::Prompt));
+}
+
+LayerCounts count_layers(const ModelConfig& c) {
+  LayerCounts counts;
+  counts.prompt = projections_of(c, Pass::Prompt);
+  counts.generated = projections_of(c, Pass::Generated);
+  counts.prompt_core_flops = 2 * core_of(c, Pass::Prompt);
+  counts.generated_core_flops = 2 * core_of(c, Pass::Generated);
+  const bool latent = c.attention == AttentionKind::Latent;
+  counts.query_heads = latent ? c.mla.heads : c.gqa.heads;
+  counts.cached_head_width = latent ? kv_width(c) : c.gqa.head_dim;
+  counts.expert = mlp(c, c.moe.expert_width);
+  counts.shared_expert = mlp(c, c.moe.shared_width);
+  counts.dense_mlp = mlp(c, c.dense_width);
+  counts.moe_layers = static_cast<std::uint32_t>(moe_layers(c));
+  counts.dense_layers = c.layers - counts.moe_layers;
+  counts.head = head(c);
+  return counts;
 }
 
 }  // namespace moemill::model

@@ -1,0 +1,62 @@
+#include "commands/plan.hpp"
+
+#include <fmt/format.h>
+
+#include "base/log.hpp"
+#include "base/readable.hpp"
+#include "plan/proof/check.hpp"
+#include "plan/proof/examples.hpp"
+
+namespace moemill::mill {
+namespace {
+
+std::string peak_text(const char* name, const std::optional<double>& flops) {
+  return flops ? fmt::format(", {} {:.0f} TFLOP/s", name, *flops / 1e12) : "";
+}
+
+std::string machine_text(const estimate::Hardware& h) {
+  std::string text =
+      fmt::format("{}: {:.0f} GB at {:.0f} GB/s{}{}{}{}\n", h.name, h.memory_bytes / 1e9,
+                  h.memory_bytes_per_second / 1e9, peak_text("bf16", h.bf16_flops), peak_text("fp8", h.fp8_flops),
+                  peak_text("int8", h.int8_ops), peak_text("fp4", h.fp4_flops));
+  text += fmt::format("  links, one way and per GPU: {:.0f} GB/s among {} GPUs", h.scale_up_bytes_per_second / 1e9,
+                      h.scale_up_gpus);
+  text += h.network_bytes_per_second ? fmt::format(", {:.0f} GB/s beyond\n", *h.network_bytes_per_second / 1e9) : "\n";
+  if (h.price)
+    text += fmt::format("  {:.2f} {} per {}-hour ({}: {})\n", h.price->per_hour, h.price->currency, h.price->unit,
+                        h.price->date, h.price->source);
+  for (const std::string& source : h.sources) text += fmt::format("  source: {}\n", source);
+  for (const std::string& assumed : h.assumed) text += fmt::format("  not sure: {}\n", assumed);
+  return text;
+}
+
+}  // namespace
+
+std::string plan_check(const std::string& configs, const std::optional<std::string>& points_file, PlanForm form) {
+  estimate::Catalog catalog(configs);
+  const std::string file = points_file.value_or(configs + "/published.yaml");
+  const auto checked = estimate::check(estimate::read_points(read_text_file(file), file, catalog), catalog);
+  return form == PlanForm::Json ? estimate::check_json(checked) : estimate::check_text(checked);
+}
+
+std::string plan_example(const std::string& configs, const std::string& name) {
+  estimate::Catalog catalog(configs);
+  return estimate::example_text(name, catalog);
+}
+
+std::string plan_machines(const std::string& configs, const std::string& names) {
+  estimate::Catalog catalog(configs);
+  std::string text;
+  for (std::size_t at = 0; at <= names.size();) {
+    const std::size_t comma = std::min(names.find(',', at), names.size());
+    const std::string name = names.substr(at, comma - at);
+    if (name.empty()) user_error("--hardware {}: an empty name; write names or files with commas between them", names);
+    const estimate::Hardware& hardware = catalog.hardware(name);
+    for (const std::string& warning : hardware.warnings) log::warning("{}", warning);
+    text += machine_text(hardware);
+    at = comma + 1;
+  }
+  return text;
+}
+
+}  // namespace moemill::mill

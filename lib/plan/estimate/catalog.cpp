@@ -1,0 +1,71 @@
+#include "plan/estimate/catalog.hpp"
+
+#include <fmt/format.h>
+
+#include <fmt/ranges.h>
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/readable.hpp"
+#include "base/text/edit_distance.hpp"
+
+namespace moemill::estimate {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The names in a folder that have this ending, without it.
+Words names_in(const fs::path& folder, std::string_view ending) {
+  Words names;
+  std::error_code failed;
+  for (const auto& entry : fs::directory_iterator(folder, failed)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(ending)) names.push_back(name.substr(0, name.size() - ending.size()));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+[[noreturn]] void refuse(const char* kind, const std::string& name, const Words& known) {
+  const std::string near = likely_name(name, known);
+  user_error("{}: is no {} that is known{}; known: {}; or give a path", name, kind,
+             near.empty() ? "" : fmt::format(", did you mean '{}'?", near), fmt::join(known, ", "));
+}
+
+}  // namespace
+
+std::string shipped_configs() {
+  std::error_code failed;
+  const fs::path program = fs::read_symlink("/proc/self/exe", failed).parent_path();
+  for (const char* place : {"../share/moemill/configs", "../../configs"})
+    if (fs::exists(program / place / "efficiency.yaml", failed)) return fs::path(program / place).lexically_normal();
+  user_error("the folder configs, which came with moemill, is not beside {}; name it: --configs DIR", program.string());
+}
+
+Catalog::Catalog(std::string folder) : folder_(std::move(folder)) {
+  const std::string file = folder_ + "/efficiency.yaml";
+  efficiencies_ = read_efficiencies(read_text_file(file), file);
+}
+
+const Hardware& Catalog::hardware(const std::string& name) {
+  if (const auto found = hardware_.find(name); found != hardware_.end()) return found->second;
+  const bool is_path = name.find('/') != std::string::npos;
+  const std::string folder = folder_ + "/hardware";
+  const Words known = names_in(folder, ".yaml");
+  if (!is_path && std::find(known.begin(), known.end(), name) == known.end()) refuse("machine", name, known);
+  const std::string file = is_path ? name : fmt::format("{}/{}.yaml", folder, name);
+  return hardware_[name] = read_hardware(read_text_file(file), file, efficiencies_);
+}
+
+const model::ModelConfig& Catalog::model(const std::string& name) {
+  if (const auto found = models_.find(name); found != models_.end()) return found->second;
+  const bool is_path = name.find('/') != std::string::npos;
+  const std::string folder = folder_ + "/models";
+  const Words known = names_in(folder, "");
+  if (!is_path && std::find(known.begin(), known.end(), name) == known.end()) refuse("model", name, known);
+  return models_[name] = model::read_config(is_path ? name : fmt::format("{}/{}", folder, name));
+}
+
+}  // namespace moemill::estimate
