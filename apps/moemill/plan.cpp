@@ -15,7 +15,7 @@ int plan(const Words& words) {
       "Needs no MPI, no network and no weights. This version prints how well its step model meets published "
       "throughputs, and two published calculations.");
   options.examples({"moemill plan --check", "moemill plan --check --points mine.yaml --json | jq .summary",
-                    "moemill plan --example day6", "moemill plan --hardware H100-SXM,GB200"});
+                    "moemill plan --example day6", "moemill plan --hardware H100,GB200"});
   options.add()("check", "compare the step model with published throughputs");
   options.add()("points", po::value<std::string>()->value_name("FILE"),
                 "other points than configs/published.yaml, in the same format (with --check)");

@@ -22,7 +22,7 @@ install(DIRECTORY configs/ DESTINATION ${share}/configs PATTERN __pycache__ EXCL
 # README.md, and the pages that it links to at the places that the links expect.
 install(FILES README.md LICENSE CHANGELOG.md CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES lib/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/lib)
-foreach(folder lib/config lib/dataset lib/kernels lib/layers lib/model lib/weights tests/torture tests/scale)
+foreach(folder lib/config lib/dataset lib/kernels lib/layers lib/model lib/plan lib/weights tests/torture tests/scale)
   install(FILES ${folder}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/${folder})
 endforeach()
 

@@ -51,16 +51,21 @@ Catalog::Catalog(std::string folder) : folder_(std::move(folder)) {
 
 const Hardware& Catalog::hardware(const std::string& name) {
   if (const auto found = hardware_.find(name); found != hardware_.end()) return found->second;
-  const bool is_path = name.find('/') != std::string::npos;
-  const std::string folder = folder_ + "/hardware";
+  const auto read = [&](const std::string& file) { return read_hardware(read_text_file(file), file, efficiencies_); };
+  if (folder_.empty()) refuse("machine", name, {});
+  if (name.find('/') != std::string::npos) return hardware_[name] = read(name);
+  const std::string folder = folder_ + "/hardware/";
   const Words known = names_in(folder, ".yaml");
-  if (!is_path && std::find(known.begin(), known.end(), name) == known.end()) refuse("machine", name, known);
-  const std::string file = is_path ? name : fmt::format("{}/{}.yaml", folder, name);
-  return hardware_[name] = read_hardware(read_text_file(file), file, efficiencies_);
+  if (std::find(known.begin(), known.end(), name) != known.end())
+    return hardware_[name] = read(folder + name + ".yaml");
+  for (const std::string& other : known)
+    if (Hardware machine = read(folder + other + ".yaml"); machine.name == name) return hardware_[name] = machine;
+  refuse("machine", name, known);
 }
 
 const model::ModelConfig& Catalog::model(const std::string& name) {
   if (const auto found = models_.find(name); found != models_.end()) return found->second;
+  if (folder_.empty()) refuse("model", name, {});
   const bool is_path = name.find('/') != std::string::npos;
   const std::string folder = folder_ + "/models";
   const Words known = names_in(folder, "");

@@ -33,26 +33,29 @@ std::string model_lines(Catalog& catalog) {
 
 std::string day6_text(Catalog& catalog) {
   const Day6 d;
-  std::string text = model_lines(catalog);
-  text += fmt::format(
-      "DeepSeek, open-infra day 6 (2025-02-28): totals of a day\n"
-      "  prompt tokens:           608 G, of them hits 342 G: {:.2f} %; computed 266 G\n"
-      "  generated tokens:        168 G\n"
-      "  a node of 8 GPUs:        73.7k prompt tokens/s (with hits), 14.8k generated tokens/s\n",
-      100 * d.hit_share());
-  text += fmt::format(
-      "nodes\n"
-      "  prefill:                 608 G / (73.7k/s * 86,400 s) = {:.2f}\n"
-      "  decode:                  168 G / (14.8k/s * 86,400 s) = {:.2f}\n"
-      "  together:                {:.1f} (published 226.75: {:+.2f} %, the rates are rounded)\n",
-      d.prefill_nodes(), d.decode_nodes(), d.nodes(), 100 * (d.nodes() / d.published_nodes - 1));
-  text += fmt::format(
-      "cost at 2 USD per GPU-hour, 16 USD per node-hour\n"
-      "  generated:               16 / (14.8k/s * 3,600 s) = {:.3f} USD per million tokens\n"
-      "  prompt, with hits:       16 / (73.7k/s * 3,600 s) = {:.3f} USD per million tokens\n"
-      "  prompt, computed:        {:.3f} * 608 / 266 = {:.3f} USD per million tokens\n"
-      "  a day:                   226.75 nodes * 16 USD * 24 h = {} USD\n",
-      d.output_price(), d.input_price(), d.input_price(), d.computed_price(), whole(d.day_price(d.published_nodes)));
+  const double computed = d.input_tokens - d.hit_tokens;
+  std::string text = model_lines(catalog) + "DeepSeek, open-infra day 6 (2025-02-28): totals of a day\n";
+  text += fmt::format("  prompt tokens:           {} G, of them hits {} G: {:.2f} %; computed {} G\n",
+                      d.input_tokens / 1e9, d.hit_tokens / 1e9, 100 * d.hit_share(), computed / 1e9);
+  text += fmt::format("  generated tokens:        {} G\n", d.output_tokens / 1e9);
+  text += fmt::format("  a node of {} GPUs:        {}k prompt tokens/s (with hits), {}k generated tokens/s\nnodes\n",
+                      d.node_gpus, d.node_input_tokens_per_second / 1e3, d.node_output_tokens_per_second / 1e3);
+  text += fmt::format("  prefill:                 {} G / ({}k/s * 86,400 s) = {:.2f}\n", d.input_tokens / 1e9,
+                      d.node_input_tokens_per_second / 1e3, d.prefill_nodes());
+  text += fmt::format("  decode:                  {} G / ({}k/s * 86,400 s) = {:.2f}\n", d.output_tokens / 1e9,
+                      d.node_output_tokens_per_second / 1e3, d.decode_nodes());
+  text += fmt::format("  together:                {:.1f} (published {}: {:+.2f} %, the rates are rounded)\n", d.nodes(),
+                      d.published_nodes, 100 * (d.nodes() / d.published_nodes - 1));
+  const double node_hour = d.node_hour_price();
+  text += fmt::format("cost at {} USD per GPU-hour, {} USD per node-hour\n", d.gpu_hour_price, node_hour);
+  text += fmt::format("  generated:               {} / ({}k/s * 3,600 s) = {:.3f} USD per million tokens\n", node_hour,
+                      d.node_output_tokens_per_second / 1e3, d.output_price());
+  text += fmt::format("  prompt, with hits:       {} / ({}k/s * 3,600 s) = {:.3f} USD per million tokens\n", node_hour,
+                      d.node_input_tokens_per_second / 1e3, d.input_price());
+  text += fmt::format("  prompt, computed:        {:.4f} * {} / {} = {:.3f} USD per million tokens\n", d.input_price(),
+                      d.input_tokens / 1e9, computed / 1e9, d.computed_price());
+  text += fmt::format("  a day:                   {} nodes * {} USD * 24 h = {} USD\n", d.published_nodes, node_hour,
+                      whole(d.day_price(d.published_nodes)));
   return text;
 }
 
@@ -63,7 +66,7 @@ Rate article_rate(const Article& article, double context, std::uint32_t micro_ba
   layout.balance = Balance::Balanced;
   layout.redundant_experts = 32;
   const Setting setting{catalog.model("deepseek-v3"),
-                        catalog.hardware("H100-SXM"),
+                        catalog.hardware("H100"),
                         {Format::Fp8, Format::Fp8, CacheFormat::Bf16},
                         layout};
   return decode_rate(setting, {article.sequences_per_gpu, context});
@@ -71,24 +74,24 @@ Rate article_rate(const Article& article, double context, std::uint32_t micro_ba
 
 std::string article_text(Catalog& catalog) {
   const Article a;
-  std::string text = fmt::format(
-      "72 H100 at 144 USD per hour (2 USD per GPU), 64 sequences per GPU, 0.40 USD per million generated tokens\n"
-      "  tokens per hour:         144 USD / 0.40 USD * 1,000,000 = {}\n"
-      "  tokens per second:       {} / 3,600 = {}\n"
-      "  per GPU:                 {} / 72 = {} tokens/s\n"
-      "  per user:                {} / 64 = {:.1f} tokens/s, a step of {:.1f} ms\n"
-      "  a day:                   {} * 24 = {:.1f} G tokens\n",
-      whole(a.tokens_per_hour()), whole(a.tokens_per_hour()), whole(a.tokens_per_second()),
-      whole(a.tokens_per_second()), whole(a.per_gpu()), whole(a.per_gpu()), a.per_user(), 1e3 * a.step_seconds(),
-      whole(a.tokens_per_hour()), a.tokens_per_day() / 1e9);
+  const std::string hourly = whole(a.tokens_per_hour()), gpu = whole(a.per_gpu());
+  std::string text =
+      fmt::format("{} H100 at {} USD per hour, {} sequences per GPU, {:.2f} USD per million generated tokens\n", a.gpus,
+                  a.hour_price, a.sequences_per_gpu, a.million_price);
+  text += fmt::format("  tokens per hour:         {} USD / {:.2f} USD * 1,000,000 = {}\n", a.hour_price,
+                      a.million_price, hourly);
+  text += fmt::format("  tokens per second:       {} / 3,600 = {}\n", hourly, whole(a.tokens_per_second()));
+  text += fmt::format("  per GPU:                 {} / {} = {} tokens/s\n", whole(a.tokens_per_second()), a.gpus, gpu);
+  text += fmt::format("  per user:                {} / {} = {:.1f} tokens/s, a step of {:.1f} ms\n", gpu,
+                      a.sequences_per_gpu, a.per_user(), 1e3 * a.step_seconds());
+  text += fmt::format("  a day:                   {} * 24 = {:.1f} G tokens\n", hourly, a.tokens_per_day() / 1e9);
   text += "the step model (deepseek-v3 in fp8, experts over 72 GPUs, 32 redundant) says so of one context:\n";
   for (std::uint32_t micro_batches : {1u, 2u}) {
     const double context = article_context(a, micro_batches, catalog);
     const Rate rate = article_rate(a, context, micro_batches, catalog);
-    text +=
-        fmt::format("  {}        {} positions: {:.3f} USD per million (memory has room for {:.0f} such sequences)\n",
-                    micro_batches == 1 ? "one micro-batch: " : "two micro-batches:", whole(context),
-                    per_million(a.hour_price, rate.tokens_per_second * a.gpus), std::floor(rate.room));
+    text += fmt::format("  {}       {} positions: {:.3f} USD per million (memory has room for {:.0f} such sequences)\n",
+                        micro_batches == 1 ? "one micro-batch:  " : "two micro-batches:", whole(context),
+                        per_million(a.hour_price, rate.tokens_per_second * a.gpus), std::floor(rate.room));
   }
   return text;
 }
