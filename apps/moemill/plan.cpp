@@ -2,38 +2,90 @@
 
 #include <fmt/format.h>
 
+#include "base/log.hpp"
 #include "commands.hpp"
+#include "commands/plan_question.hpp"
 #include "options.hpp"
 #include "plan/estimate/catalog.hpp"
 
 namespace moemill::app {
 
+namespace {
+
+void add_question(Options& options) {
+  const auto word = [](const char* name) { return po::value<std::string>()->value_name(name); };
+  const auto number = [](const char* name) { return po::value<double>()->value_name(name); };
+  options.add()("model", word("NAME|DIR"), "a name of configs/models, or a model folder");
+  options.add()(
+      "hardware", word("NAME|FILE,..."),
+      "machines: names of configs/hardware, or files with a '/' in their path; alone: print what is known of them");
+  options.add()("prompts", number("N"), "number of prompts");
+  options.add()("input-tokens", number("MEAN"), "tokens of a prompt, on average");
+  options.add()("output-tokens", number("MEAN"), "generated tokens of a prompt, on average");
+  options.add()("cached-fraction", number("F"), "of input tokens that a cache holds already, 0 to 1");
+  options.add()("gpus", word("LIST"), "numbers of GPUs to try; without it 1 to 64 nodes, in steps");
+  options.add()("nodes", word("LIST"), "the same in nodes");
+  options.add()("tokens-per-second-per-user", number("X"), "at least; without it no speed is asked for");
+  options.add()("deadline", word("TIME"), "at most: 90m, 24h, 2d");
+  options.add()("budget", number("X"), "at most, in the currency of the prices");
+  options.add()("precision", word("NAME"), "auto (as published), bf16, fp8, int8, fp4, mxfp4-fp8 or mxfp4-bf16");
+  options.add()("all", "list every number of GPUs, not the best of each machine");
+  options.add()("hour-price", number("X"), "of a GPU, in place of the machines' own");
+}
+
+int answer_question(const Options& options, const std::string& configs) {
+  mill::PlanQuestion q;
+  q.configs = configs;
+  for (const char* needed : {"model", "hardware", "prompts", "input-tokens", "output-tokens"})
+    if (!options.has(needed)) user_error("--{} is missing; see moemill plan --help", needed);
+  q.model = options.get<std::string>("model"), q.hardware = options.get<std::string>("hardware");
+  q.prompts = options.get<double>("prompts"), q.input_tokens = options.get<double>("input-tokens");
+  q.output_tokens = options.get<double>("output-tokens");
+  q.cached_fraction = options.find<double>("cached-fraction").value_or(0);
+  q.gpus = options.find<std::string>("gpus").value_or(""), q.nodes = options.find<std::string>("nodes").value_or("");
+  q.tokens_per_second_per_user = options.find<double>("tokens-per-second-per-user");
+  q.deadline = options.find<std::string>("deadline"), q.budget = options.find<double>("budget");
+  q.precision = options.find<std::string>("precision").value_or("auto"),
+  q.hour_price = options.find<double>("hour-price");
+  if (options.has("all")) q.listing = estimate::Listing::All;
+  const mill::PlanAnswer answer = mill::answer(q);
+  fmt::print("{}", answer.text);
+  return static_cast<int>(answer.code);
+}
+
+}  // namespace
+
 int plan(const Words& words) {
   Options options(
       "moemill plan [options]",
       "What work costs on machines that are not at hand, from their data sheets and published measurements of kernels. "
-      "Needs no MPI, no network and no weights. This version prints how well its step model meets published "
-      "throughputs, and two published calculations.");
-  options.examples({"moemill plan --check", "moemill plan --check --points mine.yaml --json | jq .summary",
-                    "moemill plan --example day6", "moemill plan --hardware H100,GB200"});
+      "Needs no MPI, no network and no weights. The first line is the answer: time, GPUs and cost of so many prompts. "
+      "--check shows how well the model behind it meets published throughputs.");
+  options.examples({"moemill plan --model deepseek-v3 --prompts 10000000 --input-tokens 1500 --output-tokens 600 \\",
+                    "  --hardware H100,GB200 --deadline 24h", "moemill plan --check",
+                    "moemill plan --check --points mine.yaml --json | jq .summary", "moemill plan --example day6",
+                    "moemill plan --hardware H100,GB200"});
+  add_question(options);
   options.add()("check", "compare the step model with published throughputs");
   options.add()("points", po::value<std::string>()->value_name("FILE"),
                 "other points than configs/published.yaml, in the same format (with --check)");
   options.add()("json", "as one JSON object (with --check)");
   options.add()("example", po::value<std::string>()->value_name("NAME"),
                 "a published calculation, line by line: day6 or article");
-  options.add()("hardware", po::value<std::string>()->value_name("NAME|FILE,..."),
-                "print what is known of machines: names of configs/hardware, or files with a '/' in their path");
   options.add()("configs", po::value<std::string>()->value_name("DIR"),
                 "folder with efficiency.yaml, hardware/, models/ and published.yaml, in place of the program's own");
   if (!options.parse(words)) return 0;
+  log::start(log::Level::Warning, 0, 1);  // on stderr
   const std::string configs =
       options.has("configs") ? options.get<std::string>("configs") : estimate::shipped_configs();
   const bool check = options.has("check");
   if (!check && (options.has("points") || options.has("json")))
     user_error("--points and --json belong to --check: moemill plan --check");
-  if (check + options.has("example") + options.has("hardware") != 1)
-    user_error("plan needs one of --check, --example and --hardware; see moemill plan --help");
+  const bool asks = options.has("prompts") || options.has("model");
+  if (check + options.has("example") + asks + (options.has("hardware") && !asks) != 1)
+    user_error(
+        "plan needs a question (--model, --prompts ...), --check, --example or --hardware; see moemill plan --help");
+  if (asks) return answer_question(options, configs);
   const auto form = options.has("json") ? mill::PlanForm::Json : mill::PlanForm::Text;
   if (check) fmt::print("{}", mill::plan_check(configs, options.find<std::string>("points"), form));
   if (options.has("example")) fmt::print("{}", mill::plan_example(configs, options.get<std::string>("example")));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "base/log.hpp"
 #include "base/readable.hpp"
 #include "plan/proof/check.hpp"
@@ -35,7 +37,12 @@ std::string machine_text(const estimate::Hardware& h) {
 std::string plan_check(const std::string& configs, const std::optional<std::string>& points_file, PlanForm form) {
   estimate::Catalog catalog(configs);
   const std::string file = points_file.value_or(configs + "/published.yaml");
-  const auto checked = estimate::check(estimate::read_points(read_text_file(file), file, catalog), catalog);
+  const auto points = estimate::read_points(read_text_file(file), file, catalog);
+  std::set<std::string> machines;
+  for (const estimate::Point& point : points) machines.insert(point.hardware);
+  for (const std::string& name : machines)
+    for (const std::string& warning : catalog.hardware(name).warnings) log::warning("{}", warning);
+  const auto checked = estimate::check(points, catalog);
   return form == PlanForm::Json ? estimate::check_json(checked) : estimate::check_text(checked);
 }
 

@@ -26,8 +26,9 @@ std::string fault_of(const std::string& points) {
 }
 
 const std::string good = R"(points:
-  - {id: a, date: 2025-01, source: s, hardware: H100, model: deepseek-v3, precision: fp8, layout: {gpus: 32, exchange: every_copy},
-     workload: decode, rows_per_gpu: 64, context: 1000, counted: tokens, published: 1000}
+  - {id: a, date: 2025-01, source: s, hardware: H100, model: deepseek-v3, precision: fp8,
+     layout: {gpus: 32, exchange: every_copy}, workload: decode, rows_per_gpu: 64, context: 1000, counted: tokens,
+     published: 1000}
 )";
 
 std::string changed(const std::string& old, const std::string& now) {
@@ -89,8 +90,8 @@ TEST_CASE("points: keys of a set are those of its points") {
     counted: generated tokens
     points:
       - {id: a, workload: queued, requests: 10, input_tokens: 5, output_tokens: 7, published: 1}
-      - {id: b, workload: decode, rows_per_gpu: 2, context: 3, rows_per_sequence: 2, kept_per_sequence: 1.5, published: 2,
-         layout: {gpus: 3, exchange: all_gather}}
+      - {id: b, workload: decode, rows_per_gpu: 2, context: 3, rows_per_sequence: 2, kept_per_sequence: 1.5,
+         published: 2, layout: {gpus: 3, exchange: all_gather}}
 )",
                                   "p.yaml", catalog);
   REQUIRE(points.size() == 2);
@@ -113,7 +114,7 @@ TEST_CASE("points: faults name file, line and key") {
              {"redundant_experts", "do not divide"}));
   CHECK(says(fault_of(changed("workload: decode", "workload: train")), {"workload", "prefill, decode, queued"}));
   CHECK(says(fault_of(changed("1000, counted", "1000, kept_per_sequence: 2, counted")), {"kept_per_sequence"}));
-  CHECK(says(fault_of(good + good.substr(8)), {"points.yaml:4", "id of an earlier point"}));
+  CHECK(says(fault_of(good + good.substr(8)), {"points.yaml:5", "id of an earlier point"}));
   CHECK(says(fault_of("points: []"), {"points", "a list of points"}));
   CHECK(says(fault_of("[1]"), {"points.yaml", "must be a mapping"}));
   Catalog catalog(configs);

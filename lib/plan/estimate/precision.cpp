@@ -51,6 +51,8 @@ double weight_bytes(Format format) { return row_of(format).weight_bytes; }
 double row_bytes(Format format) { return row_of(format).row_bytes; }
 double cache_bytes(CacheFormat format) { return format == CacheFormat::Fp8 ? 1 : 2; }
 
+bool computes_in(Format format, const Hardware& hardware) { return (hardware.*row_of(format).peak).has_value(); }
+
 FormatRates rates_of(Format format, const Hardware& hardware) {
   const Row& row = row_of(format);
   const std::optional<double> peak = hardware.*row.peak;

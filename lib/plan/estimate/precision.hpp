@@ -22,6 +22,7 @@ struct FormatRates {
   double weight_bytes_per_second = 0;  // while weights stream from memory
 };
 FormatRates rates_of(Format format, const Hardware& hardware);
+bool computes_in(Format format, const Hardware& hardware);
 
 const char* name_of(Format format);
 // Of a weight with its share of the scales: fp4 has one byte per 16 values, mxfp4 one per 32. Scales of fp8 and int8

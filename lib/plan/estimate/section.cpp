@@ -128,9 +128,9 @@ std::string Section::word(std::string_view key, const Words& accepted) const {
 }
 
 std::string Section::date(std::string_view key) const {
-  std::string text = this->text(key);
-  if (!is_date(text)) refuse(key, "a date, as 2025-05-31, 2025-05 or 2025");
-  return text;
+  const yaml::Node* value = find(key);
+  if (!value || !value->is_scalar() || !is_date(value->scalar)) refuse(key, "a date, as 2025-05-31, 2025-05 or 2025");
+  return value->scalar;
 }
 
 Words Section::texts(std::string_view key) const {

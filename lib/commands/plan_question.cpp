@@ -1,0 +1,133 @@
+#include "commands/plan_question.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/log.hpp"
+#include "base/readable.hpp"
+#include "config/config_field_kinds.hpp"
+
+namespace moemill::mill {
+namespace {
+
+std::vector<std::string> split(const std::string& list, const char* option) {
+  std::vector<std::string> words;
+  for (std::size_t at = 0; at <= list.size();) {
+    const std::size_t comma = std::min(list.find(',', at), list.size());
+    words.push_back(list.substr(at, comma - at));
+    if (words.back().empty())
+      user_error("{} {}: an empty place in the list; write words with commas between", option, list);
+    at = comma + 1;
+  }
+  return words;
+}
+
+std::vector<std::uint32_t> counts(const std::string& list, const char* option) {
+  std::vector<std::uint32_t> numbers;
+  if (list.empty()) return numbers;
+  for (const std::string& word : split(list, option)) {
+    const auto number = number_in<std::uint32_t>(word);
+    if (!number || *number == 0 || *number > 65536)
+      user_error("{} {}: '{}' is not a number from 1 to 65536", option, list, word);
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
+double hours_of(const std::string& text) {
+  const double unit = text.ends_with('m') ? 1.0 / 60 : text.ends_with('d') ? 24 : 1;
+  const bool has_unit = text.ends_with('m') || text.ends_with('d') || text.ends_with('h');
+  const auto number = number_in<double>(std::string_view(text).substr(0, text.size() - (has_unit ? 1 : 0)));
+  if (!number || *number <= 0) user_error("--deadline {}: is no time; write 90m, 24h or 2d", text);
+  return *number * unit;
+}
+
+void check_number(double value, double least, double most, const char* option) {
+  if (!(value >= least && value <= most)) user_error("{} {}: must be from {} to {}", option, value, least, most);
+}
+
+estimate::Question question_of(const PlanQuestion& words) {
+  check_number(words.prompts, 1, 1e15, "--prompts");
+  check_number(words.input_tokens, 1, 1e7, "--input-tokens");
+  check_number(words.output_tokens, 1, 1e7, "--output-tokens");
+  check_number(words.cached_fraction, 0, 1, "--cached-fraction");
+  estimate::Question question;
+  question.model = words.model;
+  question.hardware = split(words.hardware, "--hardware");
+  question.gpus = counts(words.gpus, "--gpus");
+  question.nodes = counts(words.nodes, "--nodes");
+  question.work = {words.prompts, words.input_tokens, words.output_tokens, words.cached_fraction};
+  question.limits = {words.tokens_per_second_per_user, {}, words.budget};
+  if (words.deadline) question.limits.hours = hours_of(*words.deadline);
+  if (words.precision != "auto") {
+    const yaml::Node node = estimate::read_mapping("precision: " + words.precision, "--precision");
+    question.precision =
+        estimate::read_precision(estimate::Section(node, "--precision", "", {"precision"}), "precision");
+  }
+  question.hour_price = words.hour_price;
+  return question;
+}
+
+// Lengths that the model cannot hold.
+void check_lengths(const estimate::Question& question, const model::ModelConfig& model) {
+  if (question.work.sequence_tokens() > model.max_positions)
+    user_error("{} + {} tokens are more than the {} positions of {}; shorter prompts or answers",
+               question.work.input_tokens, question.work.output_tokens, model.max_positions, question.model);
+}
+
+// Questions that ask for less, or offer more, each with its name.
+std::vector<std::pair<const char*, estimate::Question>> easier(const estimate::Question& question) {
+  std::vector<std::pair<const char*, estimate::Question>> all;
+  const auto with = [&](const char* name, auto change) {
+    estimate::Question other = question;
+    change(other);
+    all.emplace_back(name, other);
+  };
+  if (!question.gpus.empty() || !question.nodes.empty())
+    with("other numbers of GPUs", [](auto& q) { q.gpus.clear(), q.nodes.clear(); });
+  if (question.limits.tokens_per_second_per_user)
+    with("slower for each user", [](auto& q) { q.limits.tokens_per_second_per_user.reset(); });
+  if (question.limits.hours) with("later", [](auto& q) { q.limits.hours.reset(); });
+  if (question.limits.budget) with("a larger budget", [](auto& q) { q.limits.budget.reset(); });
+  with("fp8 weights", [](auto& q) {
+    q.precision = {estimate::Format::Fp8, estimate::Format::Fp8, estimate::CacheFormat::Fp8};
+  });
+  with("fp4 weights", [](auto& q) {
+    q.precision = {estimate::Format::Fp4, estimate::Format::Fp8, estimate::CacheFormat::Fp8};
+  });
+  return all;
+}
+
+// What would keep the limits, a line each.
+std::string what_would(const estimate::Question& question, estimate::Catalog& catalog,
+                       const std::vector<estimate::Checked>& checked) {
+  std::string text;
+  for (const auto& [name, other] : easier(question)) {
+    try {
+      const estimate::Search search = estimate::search_plans(other, catalog);
+      if (!search.plans.empty()) text += fmt::format("{}: {}\n", name, best_text(other, search, checked));
+    } catch (const UserError&) {  // a machine does not compute in this format
+    }
+  }
+  return text.empty() ? "nothing that was tried would\n" : "what would:\n" + text;
+}
+
+}  // namespace
+
+PlanAnswer answer(const PlanQuestion& words) {
+  estimate::Catalog catalog(words.configs);
+  const estimate::Question question = question_of(words);
+  check_lengths(question, catalog.model(question.model));
+  for (const std::string& name : question.hardware)
+    for (const std::string& warning : catalog.hardware(name).warnings) log::warning("{}", warning);
+  const std::string file = words.configs + "/published.yaml";
+  const auto checked = estimate::check(estimate::read_points(read_text_file(file), file, catalog), catalog);
+  const estimate::Search search = estimate::search_plans(question, catalog);
+  std::string text = answer_text(question, search, checked, words.listing);
+  if (!search.plans.empty()) return {text, ExitCode::Done};
+  return {text + what_would(question, catalog, checked), ExitCode::Internal};
+}
+
+}  // namespace moemill::mill

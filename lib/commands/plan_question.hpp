@@ -1,0 +1,32 @@
+// The question of `moemill plan` as words of the command line, and its answer.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/error.hpp"
+#include "plan/answer/answer.hpp"
+
+namespace moemill::mill {
+
+// As written; numbers that are absent are not asked for.
+struct PlanQuestion {
+  std::string configs;   // folder
+  std::string model;     // name in configs/models, or a folder
+  std::string hardware;  // names or files, with commas between them
+  double prompts = 0, input_tokens = 0, output_tokens = 0, cached_fraction = 0;
+  std::string gpus, nodes;  // numbers with commas between them
+  std::optional<double> tokens_per_second_per_user, budget, hour_price;
+  std::optional<std::string> deadline;  // 90m, 24h, 2d, or hours
+  std::string precision = "auto";
+  estimate::Listing listing = estimate::Listing::Best;
+};
+
+struct PlanAnswer {
+  std::string text;
+  ExitCode code = ExitCode::Done;  // Internal (1) if no layout keeps the limits
+};
+// UserError for words that mean nothing.
+PlanAnswer answer(const PlanQuestion& question);
+
+}  // namespace moemill::mill

@@ -1,0 +1,40 @@
+// What a user asks `moemill plan`: so many prompts of such lengths, on these machines, within these limits.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plan/estimate/precision.hpp"
+
+namespace moemill::estimate {
+
+struct Work {
+  double prompts = 0;
+  double input_tokens = 0;     // mean of a prompt
+  double output_tokens = 0;    // mean of an answer
+  double cached_fraction = 0;  // of input tokens that a cache holds: they are not computed
+
+  double computed_tokens() const { return input_tokens * (1 - cached_fraction); }  // of a prompt
+  double sequence_tokens() const { return input_tokens + output_tokens; }
+};
+
+struct Limits {
+  std::optional<double> tokens_per_second_per_user;  // at least; absent: bulk work, no speed asked
+  std::optional<double> hours;                       // at most
+  std::optional<double> budget;                      // at most, in the price's currency
+};
+
+struct Question {
+  std::string model;
+  std::vector<std::string> hardware;
+  std::vector<std::uint32_t> gpus;   // numbers to try; empty: 1 to 64 nodes, in steps
+  std::vector<std::uint32_t> nodes;  // the same in nodes
+  Work work;
+  Limits limits;
+  std::optional<Precision> precision;  // absent: as the model is published, if the machine computes in it
+  std::optional<double> hour_price;    // of a GPU, in place of the machine's own
+};
+
+}  // namespace moemill::estimate

@@ -1,0 +1,128 @@
+// Questions about a piece of work: the best plan keeps the limits, and the answer says what it is made of.
+#include "plan/answer/answer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <initializer_list>
+
+#include "base/readable.hpp"
+
+using namespace moemill;
+using namespace moemill::estimate;
+
+namespace {
+
+const std::string configs = std::string(MOEMILL_SOURCE_DIR) + "/configs";
+
+Question question(std::vector<std::string> hardware, std::vector<std::uint32_t> gpus = {}) {
+  Question q;
+  q.model = "deepseek-v3", q.hardware = std::move(hardware), q.gpus = std::move(gpus);
+  q.work = {10e6, 1500, 600, 0};
+  return q;
+}
+
+Plan best_of(const Question& q, Catalog& catalog) {
+  Search search = search_plans(q, catalog);
+  REQUIRE(!search.plans.empty());
+  return search.plans.front();
+}
+
+bool says(const std::string& text, std::initializer_list<const char*> words) {
+  for (const char* word : words)
+    if (text.find(word) == std::string::npos) return false;
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("answer: the best plan of a machine, and its parts") {
+  Catalog catalog(configs);
+  const Question q = question({"H100"}, {144});
+  const Plan plan = best_of(q, catalog);
+  CHECK(plan.gpus == 144);
+  CHECK(plan.hours == doctest::Approx(8.4).epsilon(0.01));
+  CHECK(plan.cost() == doctest::Approx(plan.hours * 144 * 2));
+  CHECK(plan.decode.rate.sequences <= plan.decode.rate.room);
+  // Both phases and what is idle are the whole.
+  const double idle = plan.gpu_hours() - plan.prefill_gpu_hours(q.work) - plan.decode_gpu_hours(q.work);
+  CHECK(idle == doctest::Approx(plan.tail_hours * 144));
+  // Half of the work costs half, up to the tail.
+  Question half = q;
+  half.work.prompts /= 2;
+  const Plan half_plan = best_of(half, catalog);
+  CHECK(half_plan.hours - half_plan.tail_hours == doctest::Approx((plan.hours - plan.tail_hours) / 2).epsilon(1e-3));
+  // Tokens that a cache holds are not computed.
+  Question cached = q;
+  cached.work.cached_fraction = 0.5;
+  CHECK(best_of(cached, catalog).prefill_gpu_hours(cached.work) < 0.6 * plan.prefill_gpu_hours(q.work));
+}
+
+TEST_CASE("answer: limits are kept, and cost") {
+  Catalog catalog(configs);
+  Question q = question({"H100"});
+  double before = best_of(q, catalog).cost();
+  for (double speed : {15.0, 20.0, 40.0}) {
+    q.limits.tokens_per_second_per_user = speed;
+    const Plan plan = best_of(q, catalog);
+    CHECK(plan.user_tokens_per_second >= speed);
+    CHECK(plan.cost() >= before);
+    before = plan.cost();
+  }
+  q.limits = {{}, 3.0, {}};
+  CHECK(best_of(q, catalog).hours <= 3);
+  q.limits = {{}, {}, 10.0};
+  const Search none = search_plans(q, catalog);
+  CHECK(none.plans.empty());
+  CHECK(!none.beyond.empty());
+  CHECK(none.left_out.at("beyond the limits asked for") > 0);
+  const Search small = search_plans(question({"H100"}, {8}), catalog);
+  CHECK(small.plans.empty());
+  CHECK(small.beyond.empty());
+  CHECK(small.left_out.count("no room beside the weights for one sequence") == 1);
+  Question fp4 = question({"H100", "GB200"});
+  fp4.precision = Precision{Format::Fp4, Format::Fp8, CacheFormat::Fp8};
+  CHECK(best_of(fp4, catalog).hardware->name == "GB200");
+  CHECK(search_plans(fp4, catalog).left_out.count("H100-SXM does not compute in fp4") == 1);
+}
+
+TEST_CASE("answer: more memory, faster links and more bandwidth are never dearer") {
+  const auto cost = [](auto change) {
+    Catalog catalog(configs);
+    Hardware machine = catalog.hardware("H100");
+    machine.name = "better";
+    change(machine);
+    catalog.add(machine);
+    return best_of(question({"better"}, {32, 64}), catalog).cost();
+  };
+  const double base = cost([](Hardware&) {}) * (1 + 1e-9);
+  CHECK(cost([](Hardware& h) { h.memory_bytes *= 1.3; }) <= base);
+  CHECK(cost([](Hardware& h) { h.memory_bytes_per_second *= 1.3; }) <= base);
+  CHECK(cost([](Hardware& h) { h.scale_up_bytes_per_second *= 1.3; }) <= base);
+  CHECK(cost([](Hardware& h) { *h.network_bytes_per_second *= 1.3; }) <= base);
+  CHECK(cost([](Hardware& h) { h.scale_up_gpus = 64; }) <= base);
+}
+
+TEST_CASE("answer: the first line, the band and what is not checked") {
+  Catalog catalog(configs);
+  const std::string file = configs + "/published.yaml";
+  const auto checked = check(read_points(read_text_file(file), file, catalog), catalog);
+  const Question q = question({"H100"}, {144});
+  const Search search = search_plans(q, catalog);
+  const Band band = band_of(search.plans.front(), checked);
+  CHECK(band.unchecked.empty());
+  CHECK(band.low <= 1);
+  CHECK(band.high >= 1);
+  const std::string text = answer_text(q, search, checked, Listing::Best);
+  CHECK(text.starts_with("10,000,000 prompts (1,500 + 600 tokens): 8.4 h on 144 H100-SXM (18 nodes), 2,"));
+  CHECK(says(text.substr(0, text.find('\n')), {" USD (", " to ", ") at 2.00 USD/GPU-hour (2025-05-05)"}));
+  CHECK(
+      says(text, {"published kernels", "prefill: ", "decode: ", "GPU-hours", "kWh", "per million tokens", "left out"}));
+  const Question other = question({"MI300X"}, {8});
+  const Search unchecked = search_plans(other, catalog);
+  CHECK(!band_of(unchecked.plans.front(), checked).unchecked.empty());
+  CHECK(says(answer_text(other, unchecked, checked, Listing::All), {"unchecked: too few published points of CDNA"}));
+  Question priced = question({"H20"}, {32});
+  CHECK(says(answer_text(priced, search_plans(priced, catalog), checked, Listing::All), {"no price is known"}));
+  priced.hour_price = 1.5;
+  CHECK(says(answer_text(priced, search_plans(priced, catalog), checked, Listing::All), {"at 1.50 per GPU-hour"}));
+}
