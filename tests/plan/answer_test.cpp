@@ -117,6 +117,15 @@ TEST_CASE("answer: the first line, the band and what is not checked") {
   CHECK(says(text.substr(0, text.find('\n')), {" USD (", " to ", ") at 2.00 USD/GPU-hour (2025-05-05)"}));
   CHECK(
       says(text, {"published kernels", "prefill: ", "decode: ", "GPU-hours", "kWh", "per million tokens", "left out"}));
+  // The network is what 144 H100 wait for most; no figure gains more than its own 20 %.
+  const auto gains = sensitivities(search.plans.front(), q.work);
+  CHECK(gains.front().second > 0.02);
+  for (std::size_t i = 0; i < gains.size(); ++i) {
+    CHECK(gains[i].second >= 0);
+    CHECK(gains[i].second < 1 - 1 / 1.2);
+    CHECK((i == 0 || gains[i].second <= gains[i - 1].second));
+  }
+  CHECK(says(text, {"bound: ", "memory rate", "network", "kernel starts"}));
   const Question other = question({"MI300X"}, {8});
   const Search unchecked = search_plans(other, catalog);
   CHECK(!band_of(unchecked.plans.front(), checked).unchecked.empty());

@@ -94,6 +94,28 @@ std::string costs_text(const Question& question, const Plan& plan) {
   return text;
 }
 
+// GPU-seconds of a prompt in both phases of the plan, on this machine.
+double prompt_seconds(const Plan& plan, const Work& work, const Hardware& hardware) {
+  const Setting prefill{*plan.model, hardware, plan.precision, plan.prefill.layout};
+  const Setting decode{*plan.model, hardware, plan.precision, plan.decode.layout};
+  const double context = work.input_tokens + work.output_tokens / 2;
+  const double prompt_rate = prefill_rate(prefill, plan.prefill.rows_per_gpu, work.input_tokens).tokens_per_second;
+  const double generated_rate = decode_rate(decode, {plan.decode.rows_per_gpu, context}).tokens_per_second;
+  return work.computed_tokens() / prompt_rate + work.output_tokens / generated_rate;
+}
+
+void raise(std::optional<double>& rate, double factor) {
+  if (rate) *rate *= factor;
+}
+
+std::string bound_text(const Plan& plan, const Work& work) {
+  const auto gains = sensitivities(plan, work);
+  std::string text = fmt::format("bound: {}; with 20 % more the work takes less time by:", gains.front().first);
+  for (const auto& gain : gains) text += fmt::format(" {} {:.1f} %,", gain.first, 100 * gain.second);
+  text.back() = '\n';
+  return text;
+}
+
 std::string table_row(const Plan& plan, const Band& band) {
   const std::string cost = plan.is_priced ? fmt::format("{} ({} to {})", money(plan.cost()),
                                                         money(plan.cost() * band.low), money(plan.cost() * band.high))
@@ -145,6 +167,36 @@ Band band_of(const Plan& plan, const std::vector<Checked>& checked) {
   return band;
 }
 
+std::vector<std::pair<const char*, double>> sensitivities(const Plan& plan, const Work& work) {
+  constexpr double better = 1.2;
+  struct Change {
+    const char* figure;
+    void (*apply)(Hardware&);
+  };
+  constexpr Change changes[] = {
+      {"memory rate", [](Hardware& h) { h.memory_bytes_per_second *= better; }},
+      {"bf16 peak", [](Hardware& h) { raise(h.bf16_flops, better); }},
+      {"peak of lower precision",
+       [](Hardware& h) { raise(h.fp8_flops, better), raise(h.int8_ops, better), raise(h.fp4_flops, better); }},
+      {"scale-up link", [](Hardware& h) { h.scale_up_bytes_per_second *= better; }},
+      {"network", [](Hardware& h) { raise(h.network_bytes_per_second, better); }},
+      {"shorter kernel starts and latencies",
+       [](Hardware& h) {
+         Efficiencies& e = h.efficiencies;
+         e.kernel_us /= better, e.scale_up_latency_us /= better, e.network_latency_us /= better;
+       }},
+  };
+  const double now = prompt_seconds(plan, work, *plan.hardware);
+  std::vector<std::pair<const char*, double>> gains;
+  for (const Change& change : changes) {
+    Hardware machine = *plan.hardware;
+    change.apply(machine);
+    gains.emplace_back(change.figure, 1 - prompt_seconds(plan, work, machine) / now);
+  }
+  std::stable_sort(gains.begin(), gains.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  return gains;
+}
+
 std::string best_text(const Question& question, const Search& search, const std::vector<Checked>& checked) {
   expect(!search.plans.empty(), "there is a plan");
   return first_line(question, search.plans.front(), band_of(search.plans.front(), checked));
@@ -168,6 +220,7 @@ std::string answer_text(const Question& question, const Search& search, const st
   if (question.work.computed_tokens() > 0) text += phase_text("prefill", best.prefill);
   text += phase_text("decode", best.decode);
   if (!best.is_split) text += "both phases run on the same GPUs, in turn\n";
+  text += bound_text(best, question.work);
   text += costs_text(question, best);
   text += "best layout of each machine and number of GPUs:\n" + table(search.plans, checked, listing) +
           left_out_text(search);

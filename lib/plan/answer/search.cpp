@@ -133,7 +133,7 @@ void PlanSearch::consider_batch(const Layout& layout, const PhasePlan& prefill, 
   const double context = q_.work.input_tokens + q_.work.output_tokens / 2;
   for (Exchange exchange : {Exchange::EveryCopy, Exchange::AllGather}) {
     Plan plan;
-    plan.hardware = &hardware_, plan.gpus = gpus_, plan.precision = precision_;
+    plan.hardware = &hardware_, plan.model = &model_, plan.gpus = gpus_, plan.precision = precision_;
     plan.decode = {layout, 1, sequences, {}};
     plan.decode.layout.exchange = exchange;
     const Rate decode = decode_rate(setting(plan.decode.layout), {sequences, context});

@@ -21,6 +21,7 @@ struct PhasePlan {
 
 struct Plan {
   const Hardware* hardware = nullptr;
+  const model::ModelConfig* model = nullptr;
   std::uint32_t gpus = 0;
   Precision precision;
   bool is_split = false;  // the phases have GPUs of their own; otherwise all GPUs do both in turn

@@ -54,7 +54,9 @@ std::vector<Term> largest_terms(const StepTime& time) {
   return order;
 }
 
-std::string number_text(double value) { return thousands(static_cast<std::uint64_t>(std::llround(value))); }
+std::string number_text(double value) {
+  return value < 1e15 ? thousands(static_cast<std::uint64_t>(std::llround(value))) : fmt::format("{:.3g}", value);
+}
 
 std::string terms_text(const StepTime& time) {
   std::string text;
