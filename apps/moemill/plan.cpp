@@ -20,8 +20,9 @@ void add_question(Options& options) {
       "hardware", word("NAME|FILE,..."),
       "machines: names of configs/hardware, or files with a '/' in their path; alone: print what is known of them");
   options.add()("prompts", number("N"), "number of prompts");
-  options.add()("input-tokens", number("MEAN"), "tokens of a prompt, on average");
-  options.add()("output-tokens", number("MEAN"), "generated tokens of a prompt, on average");
+  options.add()("input-tokens", word("MEAN|FILE"),
+                "tokens of a prompt, on average; or a file of lengths, one per line or with a count behind each");
+  options.add()("output-tokens", word("MEAN|FILE"), "generated tokens of a prompt, in the same way");
   options.add()("cached-fraction", number("F"), "of input tokens that a cache holds already, 0 to 1");
   options.add()("gpus", word("LIST"), "numbers of GPUs to try; without it 1 to 64 nodes, in steps");
   options.add()("nodes", word("LIST"), "the same in nodes");
@@ -39,8 +40,8 @@ int answer_question(const Options& options, const std::string& configs) {
   for (const char* needed : {"model", "hardware", "prompts", "input-tokens", "output-tokens"})
     if (!options.has(needed)) user_error("--{} is missing; see moemill plan --help", needed);
   q.model = options.get<std::string>("model"), q.hardware = options.get<std::string>("hardware");
-  q.prompts = options.get<double>("prompts"), q.input_tokens = options.get<double>("input-tokens");
-  q.output_tokens = options.get<double>("output-tokens");
+  q.prompts = options.get<double>("prompts"), q.input_tokens = options.get<std::string>("input-tokens");
+  q.output_tokens = options.get<std::string>("output-tokens");
   q.cached_fraction = options.find<double>("cached-fraction").value_or(0);
   q.gpus = options.find<std::string>("gpus").value_or(""), q.nodes = options.find<std::string>("nodes").value_or("");
   q.tokens_per_second_per_user = options.find<double>("tokens-per-second-per-user");

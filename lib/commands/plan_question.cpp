@@ -7,6 +7,7 @@
 
 #include "base/log.hpp"
 #include "base/readable.hpp"
+#include "base/text/path_text.hpp"
 #include "config/config_field_kinds.hpp"
 
 namespace moemill::mill {
@@ -48,17 +49,25 @@ void check_number(double value, double least, double most, const char* option) {
   if (!(value >= least && value <= most)) user_error("{} {}: must be from {} to {}", option, value, least, most);
 }
 
+estimate::Lengths lengths_of(const std::string& word, const char* option) {
+  if (const auto mean = number_in<double>(word)) {
+    check_number(*mean, 1, 1e7, option);
+    return estimate::equal_lengths(*mean);
+  }
+  check_path(option, word);
+  return estimate::read_lengths(read_text_file(word), word);
+}
+
 estimate::Question question_of(const PlanQuestion& words) {
   check_number(words.prompts, 1, 1e15, "--prompts");
-  check_number(words.input_tokens, 1, 1e7, "--input-tokens");
-  check_number(words.output_tokens, 1, 1e7, "--output-tokens");
   check_number(words.cached_fraction, 0, 1, "--cached-fraction");
   estimate::Question question;
   question.model = words.model;
   question.hardware = split(words.hardware, "--hardware");
   question.gpus = counts(words.gpus, "--gpus");
   question.nodes = counts(words.nodes, "--nodes");
-  question.work = {words.prompts, words.input_tokens, words.output_tokens, words.cached_fraction};
+  question.work = {words.prompts, lengths_of(words.input_tokens, "--input-tokens"),
+                   lengths_of(words.output_tokens, "--output-tokens"), words.cached_fraction};
   question.limits = {words.tokens_per_second_per_user, {}, words.budget};
   if (words.deadline) question.limits.hours = hours_of(*words.deadline);
   if (words.precision != "auto") {
@@ -72,9 +81,11 @@ estimate::Question question_of(const PlanQuestion& words) {
 
 // Lengths that the model cannot hold.
 void check_lengths(const estimate::Question& question, const model::ModelConfig& model) {
-  if (question.work.sequence_tokens() > model.max_positions)
-    user_error("{} + {} tokens are more than the {} positions of {}; shorter prompts or answers",
-               question.work.input_tokens, question.work.output_tokens, model.max_positions, question.model);
+  const estimate::Work& work = question.work;
+  if (work.input.longest + work.output.mean > model.max_positions)
+    user_error(
+        "prompts of {} tokens and answers of {} are more than the {} positions of {}; shorter prompts or answers",
+        work.input.longest, work.output.mean, model.max_positions, question.model);
 }
 
 // Questions that ask for less, or offer more, each with its name.

@@ -14,8 +14,9 @@ struct PlanQuestion {
   std::string configs;   // folder
   std::string model;     // name in configs/models, or a folder
   std::string hardware;  // names or files, with commas between them
-  double prompts = 0, input_tokens = 0, output_tokens = 0, cached_fraction = 0;
-  std::string gpus, nodes;  // numbers with commas between them
+  double prompts = 0, cached_fraction = 0;
+  std::string input_tokens, output_tokens;  // a mean, or a file of lengths
+  std::string gpus, nodes;                  // numbers with commas between them
   std::optional<double> tokens_per_second_per_user, budget, hour_price;
   std::optional<std::string> deadline;  // 90m, 24h, 2d, or hours
   std::string precision = "auto";

@@ -5,6 +5,7 @@
 
 #include <initializer_list>
 
+#include "base/error.hpp"
 #include "base/readable.hpp"
 
 using namespace moemill;
@@ -17,7 +18,7 @@ const std::string configs = std::string(MOEMILL_SOURCE_DIR) + "/configs";
 Question question(std::vector<std::string> hardware, std::vector<std::uint32_t> gpus = {}) {
   Question q;
   q.model = "deepseek-v3", q.hardware = std::move(hardware), q.gpus = std::move(gpus);
-  q.work = {10e6, 1500, 600, 0};
+  q.work = {10e6, equal_lengths(1500), equal_lengths(600), 0};
   return q;
 }
 
@@ -134,4 +135,24 @@ TEST_CASE("answer: the first line, the band and what is not checked") {
   CHECK(says(answer_text(priced, search_plans(priced, catalog), checked, Listing::All), {"no price is known"}));
   priced.hour_price = 1.5;
   CHECK(says(answer_text(priced, search_plans(priced, catalog), checked, Listing::All), {"at 1.50 per GPU-hour"}));
+}
+
+TEST_CASE("answer: lengths of a file") {
+  const Lengths lengths = read_lengths("# answers\n100\n300 3\n\n1000, 0\n", "l.txt");
+  CHECK(lengths.mean == doctest::Approx(250));
+  CHECK(lengths.of_token == doctest::Approx(280000.0 / 1000));
+  CHECK(lengths.longest == 300);
+  for (const char* wrong : {"", "# nothing\n", "5 0\n", "0\n"})
+    CHECK_THROWS_WITH_AS(read_lengths(wrong, "l.txt"), doctest::Contains("no lengths above 0"), UserError);
+  for (const char* wrong : {"1\n-2\n", "1\nmany\n", "1\n2 3 4\n", "1\nnan\n"})
+    CHECK_THROWS_WITH_AS(read_lengths(wrong, "l.txt"), doctest::Contains("l.txt:2"), UserError);
+  // Uneven lengths of the same mean cost more: contexts and the tail are longer.
+  Catalog catalog(configs);
+  Question q = question({"H100"}, {144});
+  const Plan even = best_of(q, catalog);
+  q.work.output = read_lengths("200 9\n4200 1\n", "l.txt");
+  const Plan uneven = best_of(q, catalog);
+  CHECK(q.work.output.mean == doctest::Approx(600));
+  CHECK(uneven.cost() > even.cost());
+  CHECK(uneven.tail_hours > even.tail_hours);
 }

@@ -46,6 +46,8 @@ def mistakes_are_named():
     check("sparse" in expect_exit(moemill("plan", "--hardware", sparse), 0).stderr, "sparse peaks give a warning")
     dateless = folder / "dateless.yaml"
     dateless.write_text(re.sub("date: [0-9-]*, ", "", (SOURCE / "configs/hardware/H100.yaml").read_text()))
+    empty = folder / "empty.txt"
+    empty.write_text("# no answer\n")
     for words, parts in [(["plan"], ["--check"]),
                          (["plan", "--hardware", dateless], ["dateless.yaml:9", "price.date", "missing"]),
                          (["plan", "--hardware", "H10"], ["H10", "known"]),
@@ -57,6 +59,7 @@ def mistakes_are_named():
                          ([*QUESTION, "--hardware", "H100", "--deadline", "soon"], ["--deadline soon", "24h"]),
                          ([*QUESTION, "--hardware", "H100", "--gpus", "8,,9"], ["--gpus"]),
                          ([*QUESTION, "--hardware", "H100", "--precision", "fp7"], ["fp7", "mxfp4-fp8"]),
+                         ([*QUESTION[:-1], empty, "--hardware", "H100"], ["empty.txt", "no lengths"]),
                          ([*QUESTION[:-1], "9000000", "--hardware", "H100"], ["positions"])]:
         told = moemill(*words)
         check(told.returncode == 2 and all(part in told.stderr for part in parts), words, told.returncode, told.stderr)

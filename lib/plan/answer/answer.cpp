@@ -46,9 +46,9 @@ std::string price_text(const Question& question, const Plan& plan) {
 std::string first_line(const Question& question, const Plan& plan, const Band& band) {
   const Work& w = question.work;
   const std::uint32_t per_node = plan.hardware->gpus_per_node;
-  std::string text = fmt::format("{} prompts ({} + {} tokens): {} on {} {} ({})", whole(w.prompts),
-                                 whole(w.input_tokens), whole(w.output_tokens), hours_text(plan.hours), plan.gpus,
-                                 plan.hardware->name, counted((plan.gpus + per_node - 1) / per_node, "node", "nodes"));
+  std::string text = fmt::format("{} prompts ({} + {} tokens): {} on {} {} ({})", whole(w.prompts), whole(w.input.mean),
+                                 whole(w.output.mean), hours_text(plan.hours), plan.gpus, plan.hardware->name,
+                                 counted((plan.gpus + per_node - 1) / per_node, "node", "nodes"));
   if (!plan.is_priced) return text + ", no price is known: give --hour-price";
   return text + fmt::format(", {} {} ({} to {}) {}", money(plan.cost()), currency_of(plan),
                             money(plan.cost() * band.low), money(plan.cost() * band.high), price_text(question, plan));
@@ -87,10 +87,11 @@ std::string costs_text(const Question& question, const Plan& plan) {
   const auto million = [&](double gpu_hours, double tokens) {
     return gpu_hours * plan.gpu_hour_price / (tokens / 1e6);
   };
-  text += fmt::format(
-      "{} per million tokens: input {:.3f}, cached input 0, output {:.3f}, all {:.3f} (with idle)\n", currency_of(plan),
-      w.computed_tokens() > 0 ? million(prefill, w.prompts * w.computed_tokens()) : 0.0,
-      million(decode, w.prompts * w.output_tokens), million(plan.gpu_hours(), w.prompts * w.sequence_tokens()));
+  text +=
+      fmt::format("{} per million tokens: input {:.3f}, cached input 0, output {:.3f}, all {:.3f} (with idle)\n",
+                  currency_of(plan), w.computed_tokens() > 0 ? million(prefill, w.prompts * w.computed_tokens()) : 0.0,
+                  million(decode, w.prompts * w.output.mean),
+                  million(plan.gpu_hours(), w.prompts * (w.input.mean + w.output.mean)));
   return text;
 }
 
@@ -98,10 +99,9 @@ std::string costs_text(const Question& question, const Plan& plan) {
 double prompt_seconds(const Plan& plan, const Work& work, const Hardware& hardware) {
   const Setting prefill{*plan.model, hardware, plan.precision, plan.prefill.layout};
   const Setting decode{*plan.model, hardware, plan.precision, plan.decode.layout};
-  const double context = work.input_tokens + work.output_tokens / 2;
-  const double prompt_rate = prefill_rate(prefill, plan.prefill.rows_per_gpu, work.input_tokens).tokens_per_second;
-  const double generated_rate = decode_rate(decode, {plan.decode.rows_per_gpu, context}).tokens_per_second;
-  return work.computed_tokens() / prompt_rate + work.output_tokens / generated_rate;
+  const double prompt_rate = prefill_rate(prefill, plan.prefill.rows_per_gpu, work.input.of_token).tokens_per_second;
+  const double generated_rate = decode_rate(decode, {plan.decode.rows_per_gpu, work.context()}).tokens_per_second;
+  return work.computed_tokens() / prompt_rate + work.output.mean / generated_rate;
 }
 
 void raise(std::optional<double>& rate, double factor) {
@@ -224,7 +224,10 @@ std::string answer_text(const Question& question, const Search& search, const st
   text += costs_text(question, best);
   text += "best layout of each machine and number of GPUs:\n" + table(search.plans, checked, listing) +
           left_out_text(search);
-  text += "lengths are means: sequences of uneven lengths, loading of weights and failures are not in it\n";
+  const Work& w = question.work;
+  if (w.input.longest == w.input.mean && w.output.longest == w.output.mean)
+    text += "all lengths are taken as equal: files of lengths give a longer tail and longer contexts\n";
+  text += "loading of weights and failures are not in it\n";
   return text;
 }
 

@@ -6,18 +6,20 @@
 #include <string>
 #include <vector>
 
+#include "plan/answer/lengths.hpp"
 #include "plan/estimate/precision.hpp"
 
 namespace moemill::estimate {
 
 struct Work {
   double prompts = 0;
-  double input_tokens = 0;     // mean of a prompt
-  double output_tokens = 0;    // mean of an answer
+  Lengths input, output;
   double cached_fraction = 0;  // of input tokens that a cache holds: they are not computed
 
-  double computed_tokens() const { return input_tokens * (1 - cached_fraction); }  // of a prompt
-  double sequence_tokens() const { return input_tokens + output_tokens; }
+  double computed_tokens() const { return input.mean * (1 - cached_fraction); }  // of a prompt
+  // Positions that a generated token sees on average, and the length for which a sequence needs room.
+  double context() const { return input.mean + output.of_token / 2; }
+  double room_tokens() const { return input.mean + output.of_token; }
 };
 
 struct Limits {

@@ -112,7 +112,7 @@ std::optional<PhasePlan> PlanSearch::best_prefill(const Layout& group) const {
         PhasePlan plan{group, 1, rows, {}};
         plan.layout.exchange = exchange;
         plan.layout.micro_batches = micro_batches;
-        plan.rate = prefill_rate(setting(plan.layout), rows, q_.work.input_tokens);
+        plan.rate = prefill_rate(setting(plan.layout), rows, q_.work.input.of_token);
         if (!best || plan.rate.tokens_per_second > best->rate.tokens_per_second) best = plan;
         if (group.gpus == 1) return best;
       }
@@ -120,7 +120,7 @@ std::optional<PhasePlan> PlanSearch::best_prefill(const Layout& group) const {
 }
 
 void PlanSearch::consider(const Layout& layout) {
-  const double room = std::floor(memory_use(setting(layout), q_.work.sequence_tokens()).sequences());
+  const double room = std::floor(memory_use(setting(layout), q_.work.room_tokens()).sequences());
   if (room < 1) return leave_out("no room beside the weights for one sequence");
   const std::optional<PhasePlan> prefill = best_prefill(layout);
   const double most = std::min(room, std::max(1.0, std::floor(q_.work.prompts / gpus_)));
@@ -130,13 +130,12 @@ void PlanSearch::consider(const Layout& layout) {
 }
 
 void PlanSearch::consider_batch(const Layout& layout, const PhasePlan& prefill, double sequences, double room) {
-  const double context = q_.work.input_tokens + q_.work.output_tokens / 2;
   for (Exchange exchange : {Exchange::EveryCopy, Exchange::AllGather}) {
     Plan plan;
     plan.hardware = &hardware_, plan.model = &model_, plan.gpus = gpus_, plan.precision = precision_;
     plan.decode = {layout, 1, sequences, {}};
     plan.decode.layout.exchange = exchange;
-    const Rate decode = decode_rate(setting(plan.decode.layout), {sequences, context});
+    const Rate decode = decode_rate(setting(plan.decode.layout), {sequences, q_.work.context()});
     plan.decode.rate = decode;
     plan.decode.rate.room = room;
     offer(plan, decode, prefill);
@@ -152,7 +151,7 @@ void PlanSearch::offer(Plan plan, const Rate& decode, const PhasePlan& prefill) 
   const Work& w = q_.work;
   plan.prefill = prefill;
   const double group = plan.decode.layout.gpus, groups = gpus_ / group;
-  const Phases phases{w.computed_tokens(), w.output_tokens, prefill.rate.tokens_per_second, decode.tokens_per_second};
+  const Phases phases{w.computed_tokens(), w.output.mean, prefill.rate.tokens_per_second, decode.tokens_per_second};
   const double prompt_share = phases.prompt_tokens / phases.prefill_tokens_per_second;
   const double generated_share = phases.generated_tokens / phases.decode_tokens_per_second;
   double prompts_a_second = prompts_per_second(phases, gpus_);
@@ -167,8 +166,9 @@ void PlanSearch::offer(Plan plan, const Rate& decode, const PhasePlan& prefill) 
                            : plan.decode.groups * group / generated_share;
     sequence_seconds = decode.sequences * generated_share;
   }
-  plan.user_tokens_per_second = w.output_tokens / sequence_seconds;
-  plan.tail_hours = sequence_seconds / 2 / 3600;  // half of the GPUs' sequences are done on average
+  plan.user_tokens_per_second = w.output.mean / sequence_seconds;
+  // The longest sequences end last; half of the others are done meanwhile, on average.
+  plan.tail_hours = sequence_seconds * w.output.longest / w.output.mean / 2 / 3600;
   plan.hours = w.prompts / prompts_a_second / 3600 + plan.tail_hours;
   plan.is_priced = price_.has_value();
   plan.gpu_hour_price = price_.value_or(0);
@@ -200,7 +200,7 @@ double Plan::prefill_gpu_hours(const Work& work) const {
 }
 
 double Plan::decode_gpu_hours(const Work& work) const {
-  return work.prompts * work.output_tokens / decode.rate.tokens_per_second / 3600;
+  return work.prompts * work.output.mean / decode.rate.tokens_per_second / 3600;
 }
 
 bool keeps(const Plan& plan, const Limits& limits) {
