@@ -1,6 +1,9 @@
 // The step model: the seconds of one step of a group of GPUs, by term, from the model's counts, a machine's data sheet,
 // the efficiencies and a layout. Every GPU holds the same number of rows.
 //
+// The order of stages and what overlaps is that of DeepSeek's published profiles (profile-data, 2025-02) and of DeepEP;
+// the constants are those of configs/efficiency.yaml, with their measurements.
+//
 // A kernel takes (memory^4 + arithmetic^4)^(1/4) + kernel_us: near one bound the other one hardly counts, and where
 // they meet the kernel is 1.19 times slower than either. A layer has these stages:
 //   a0  projections before the attention core, and half of the small kernels
