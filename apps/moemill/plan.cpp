@@ -15,7 +15,7 @@ namespace {
 void add_question(Options& options) {
   const auto word = [](const char* name) { return po::value<std::string>()->value_name(name); };
   const auto number = [](const char* name) { return po::value<double>()->value_name(name); };
-  options.add()("model", word("NAME|DIR"), "a name of configs/models, or a model folder");
+  options.add_config_options();
   options.add()(
       "hardware", word("NAME|FILE,..."),
       "machines: names of configs/hardware, or files with a '/' in their path; alone: print what is known of them");
@@ -35,19 +35,30 @@ void add_question(Options& options) {
 }
 
 int answer_question(const Options& options, const std::string& configs) {
+  const RunConfig config = options.read_config().config;
   mill::PlanQuestion q;
   q.configs = configs;
-  for (const char* needed : {"model", "hardware", "prompts", "input-tokens", "output-tokens"})
-    if (!options.has(needed)) user_error("--{} is missing; see moemill plan --help", needed);
-  q.model = options.get<std::string>("model"), q.hardware = options.get<std::string>("hardware");
-  q.prompts = options.get<double>("prompts"), q.input_tokens = options.get<std::string>("input-tokens");
-  q.output_tokens = options.get<std::string>("output-tokens");
-  q.cached_fraction = options.find<double>("cached-fraction").value_or(0);
+  q.model = config.model.path;
+  if (!options.has("hardware")) user_error("--hardware is missing; see moemill plan --help");
+  q.hardware = options.get<std::string>("hardware");
+  q.output_tokens = options.find<std::string>("output-tokens").value_or("");
+  if (!config.input.path.empty()) {
+    for (const char* known : {"prompts", "input-tokens", "cached-fraction"})
+      if (options.has(known)) user_error("--{} and an input file: the file says it; leave one of them out", known);
+    q.surveyed = mill::survey_work(config);
+  } else {
+    if (q.model.empty()) user_error("--model is missing; see moemill plan --help");
+    for (const char* needed : {"prompts", "input-tokens", "output-tokens"})
+      if (!options.has(needed)) user_error("--{} is missing; see moemill plan --help", needed);
+    q.prompts = options.get<double>("prompts"), q.input_tokens = options.get<std::string>("input-tokens");
+    q.cached_fraction = options.find<double>("cached-fraction").value_or(0);
+  }
   q.gpus = options.find<std::string>("gpus").value_or(""), q.nodes = options.find<std::string>("nodes").value_or("");
   q.tokens_per_second_per_user = options.find<double>("tokens-per-second-per-user");
   q.deadline = options.find<std::string>("deadline"), q.budget = options.find<double>("budget");
   q.precision = options.find<std::string>("precision").value_or("auto"),
   q.hour_price = options.find<double>("hour-price");
+  if (!q.hour_price && config.cost.unit == "gpu") q.hour_price = config.cost.hour_price;
   if (options.has("all")) q.listing = estimate::Listing::All;
   const mill::PlanAnswer answer = mill::answer(q);
   fmt::print("{}", answer.text);
@@ -63,7 +74,8 @@ int plan(const Words& words) {
       "Needs no MPI, no network and no weights. The first line is the answer: time, GPUs and cost of so many prompts. "
       "--check shows how well the model behind it meets published throughputs.");
   options.examples({"moemill plan --model deepseek-v3 --prompts 10000000 --input-tokens 1500 --output-tokens 600 \\",
-                    "  --hardware H100,GB200 --deadline 24h", "moemill plan --check",
+                    "  --hardware H100,GB200 --deadline 24h",
+                    "moemill plan -c run.yaml --hardware H100 --output-tokens 600", "moemill plan --check",
                     "moemill plan --check --points mine.yaml --json | jq .summary", "moemill plan --example day6",
                     "moemill plan --hardware H100,GB200"});
   add_question(options);
@@ -82,10 +94,11 @@ int plan(const Words& words) {
   const bool check = options.has("check");
   if (!check && (options.has("points") || options.has("json")))
     user_error("--points and --json belong to --check: moemill plan --check");
-  const bool asks = options.has("prompts") || options.has("model");
+  const bool asks = options.has("prompts") || options.has("model") || options.has("config") || options.has("input");
   if (check + options.has("example") + asks + (options.has("hardware") && !asks) != 1)
     user_error(
-        "plan needs a question (--model, --prompts ...), --check, --example or --hardware; see moemill plan --help");
+        "plan needs a question (-c run.yaml, or --model, --prompts ...), --check, --example or --hardware; see moemill "
+        "plan --help");
   if (asks) return answer_question(options, configs);
   const auto form = options.has("json") ? mill::PlanForm::Json : mill::PlanForm::Text;
   if (check) fmt::print("{}", mill::plan_check(configs, options.find<std::string>("points"), form));

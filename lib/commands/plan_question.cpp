@@ -58,16 +58,30 @@ estimate::Lengths lengths_of(const std::string& word, const char* option) {
   return estimate::read_lengths(read_text_file(word), word);
 }
 
-estimate::Question question_of(const PlanQuestion& words) {
+estimate::Work work_of(const PlanQuestion& words) {
+  estimate::Work work;
+  if (!words.output_tokens.empty()) work.output = lengths_of(words.output_tokens, "--output-tokens");
+  if (words.surveyed) {
+    const PromptWork& read = *words.surveyed;
+    work.prompts = read.prompts, work.input = read.input, work.cached_fraction = read.cached_fraction;
+    if (words.output_tokens.empty()) work.output = estimate::equal_lengths(read.most_output_tokens);
+    if (work.output.mean <= 0) user_error("answers have no tokens (max_tokens is 0): give --output-tokens");
+    return work;
+  }
   check_number(words.prompts, 1, 1e15, "--prompts");
   check_number(words.cached_fraction, 0, 1, "--cached-fraction");
+  work.prompts = words.prompts, work.cached_fraction = words.cached_fraction;
+  work.input = lengths_of(words.input_tokens, "--input-tokens");
+  return work;
+}
+
+estimate::Question question_of(const PlanQuestion& words) {
   estimate::Question question;
   question.model = words.model;
   question.hardware = split(words.hardware, "--hardware");
   question.gpus = counts(words.gpus, "--gpus");
   question.nodes = counts(words.nodes, "--nodes");
-  question.work = {words.prompts, lengths_of(words.input_tokens, "--input-tokens"),
-                   lengths_of(words.output_tokens, "--output-tokens"), words.cached_fraction};
+  question.work = work_of(words);
   question.limits = {words.tokens_per_second_per_user, {}, words.budget};
   if (words.deadline) question.limits.hours = hours_of(*words.deadline);
   if (words.precision != "auto") {
@@ -111,6 +125,18 @@ std::vector<std::pair<const char*, estimate::Question>> easier(const estimate::Q
   return all;
 }
 
+// What the work costs at most: if all answers reach max_tokens.
+std::string ceiling_text(const PlanQuestion& words, estimate::Question question, estimate::Catalog& catalog,
+                         const std::vector<estimate::Checked>& checked) {
+  if (!words.surveyed) return "";
+  if (words.output_tokens.empty()) return "all answers are taken to reach max_tokens: give --output-tokens\n";
+  question.work.output = estimate::equal_lengths(words.surveyed->most_output_tokens);
+  if (question.work.output.mean <= 0) return "";
+  const estimate::Search search = estimate::search_plans(question, catalog);
+  if (search.plans.empty()) return "if all answers reach max_tokens, nothing keeps the limits\n";
+  return fmt::format("if all answers reach max_tokens: {}\n", best_text(question, search, checked));
+}
+
 // What would keep the limits, a line each.
 std::string what_would(const estimate::Question& question, estimate::Catalog& catalog,
                        const std::vector<estimate::Checked>& checked) {
@@ -137,6 +163,7 @@ PlanAnswer answer(const PlanQuestion& words) {
   const auto checked = estimate::check(estimate::read_points(read_text_file(file), file, catalog), catalog);
   const estimate::Search search = estimate::search_plans(question, catalog);
   std::string text = answer_text(question, search, checked, words.listing);
+  text += ceiling_text(words, question, catalog, checked);
   if (!search.plans.empty()) return {text, ExitCode::Done};
   return {text + what_would(question, catalog, checked), ExitCode::Internal};
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "commands/plan_prompts.hpp"
 #include "plan/answer/answer.hpp"
 
 namespace moemill::mill {
@@ -16,7 +17,9 @@ struct PlanQuestion {
   std::string hardware;  // names or files, with commas between them
   double prompts = 0, cached_fraction = 0;
   std::string input_tokens, output_tokens;  // a mean, or a file of lengths
-  std::string gpus, nodes;                  // numbers with commas between them
+  // In place of prompts, input_tokens and cached_fraction; its ceiling is the length of answers if output_tokens is "".
+  std::optional<PromptWork> surveyed;
+  std::string gpus, nodes;  // numbers with commas between them
   std::optional<double> tokens_per_second_per_user, budget, hour_price;
   std::optional<std::string> deadline;  // 90m, 24h, 2d, or hours
   std::string precision = "auto";

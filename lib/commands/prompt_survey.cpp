@@ -50,6 +50,7 @@ void take(PromptSurvey& s, Seen& seen, const PreparedPrompt& p) {
   }
   const std::uint64_t length = p.tokens.size();
   s.tokens += length;
+  s.squares += static_cast<double>(length) * static_cast<double>(length);
   s.longest = std::max(s.longest, length);
   s.longest_sequence = std::max(s.longest_sequence, length + p.sampling.max_tokens);
   s.most_new_tokens += std::uint64_t{p.sampling.n} * p.sampling.max_tokens;

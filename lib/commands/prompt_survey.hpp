@@ -16,6 +16,7 @@ struct PromptSurvey {
   std::uint64_t prompts = 0;
   std::uint64_t completions = 0;
   std::uint64_t tokens = 0;         // of prompts that do not fail
+  double squares = 0;               // sum of their squared lengths
   std::uint64_t shared_tokens = 0;  // of these, in whole pages at a prompt's start that an earlier prompt has as well
   std::uint64_t duplicates = 0;     // prompts equal to an earlier one
   std::uint64_t cut = 0;            // prompts changed by errors.too_long

@@ -3,7 +3,7 @@ import json
 import re
 import time
 
-from moemill_program import SOURCE, check, expect_exit, fresh, main, moemill
+from moemill_program import MODELS, SOURCE, check, expect_exit, fresh, main, moemill, write_prompts
 
 QUESTION = ["plan", "--model", "deepseek-v3", "--prompts", "10000000", "--input-tokens", "1500", "--output-tokens", "600"]
 
@@ -39,6 +39,20 @@ def a_question_is_answered_in_its_first_line():
     check(none.returncode == 1 and "other numbers of GPUs: 10,000,000 prompts" in none.stdout, none.stdout)
 
 
+def prompts_of_a_file_are_the_work():
+    folder = fresh("prompts")
+    prompts = write_prompts(folder / "prompts.h5", {"prompt": ["a b c d"] * 40 + ["a b c d e f g h"] * 60})
+    words = ["plan", "--model", MODELS / "deepseek_v3", "-i", prompts, "--hardware", "H100", "--gpus", "1", "--set", "sampling.n=2",
+             "--set", "sampling.max_tokens=12"]
+    text = expect_exit(moemill(*words), 0).stdout
+    check(text.startswith("200 prompts (") and " + 12 tokens)" in text, "samples count each, answers reach max_tokens:", text)
+    check("taken to reach max_tokens" in text, text)
+    text = expect_exit(moemill(*words, "--output-tokens", "5"), 0).stdout
+    check(" + 5 tokens)" in text.splitlines()[0] and "if all answers reach max_tokens: 200 prompts" in text, text)
+    told = moemill(*words, "--prompts", "5")
+    check(told.returncode == 2 and "--prompts and an input file" in told.stderr, told.stderr)
+
+
 def mistakes_are_named():
     folder = fresh("mistakes")
     sparse = folder / "sparse.yaml"
@@ -54,7 +68,8 @@ def mistakes_are_named():
                          (["plan", "--example", "day7"], ["day6"]),
                          (["plan", "--json"], ["--check"]),
                          (["plan", "--check", "--points", "nowhere.yaml"], ["nowhere.yaml"]),
-                         (["plan", "--prompts", "5"], ["--model"]),
+                         (["plan", "--prompts", "5"], ["--hardware"]),
+                         (["plan", "--prompts", "5", "--hardware", "H100"], ["--model"]),
                          ([*QUESTION, "--hardware", "H100", "--cached-fraction", "1.5"], ["--cached-fraction", "0 to 1"]),
                          ([*QUESTION, "--hardware", "H100", "--deadline", "soon"], ["--deadline soon", "24h"]),
                          ([*QUESTION, "--hardware", "H100", "--gpus", "8,,9"], ["--gpus"]),
@@ -66,4 +81,4 @@ def mistakes_are_named():
 
 
 if __name__ == "__main__":
-    main([points_are_met, examples_and_machines, a_question_is_answered_in_its_first_line, mistakes_are_named])
+    main([points_are_met, examples_and_machines, a_question_is_answered_in_its_first_line, prompts_of_a_file_are_the_work, mistakes_are_named])

@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/readable.hpp"
 #include "base/text/edit_distance.hpp"
+#include "system/files/shipped_files.hpp"
 
 namespace moemill::estimate {
 namespace {
@@ -38,10 +39,9 @@ Words names_in(const fs::path& folder, std::string_view ending) {
 
 std::string shipped_configs() {
   std::error_code failed;
-  const fs::path program = fs::read_symlink("/proc/self/exe", failed).parent_path();
-  for (const char* place : {"../share/moemill/configs", "../../configs"})
-    if (fs::exists(program / place / "efficiency.yaml", failed)) return fs::path(program / place).lexically_normal();
-  user_error("the folder configs, which came with moemill, is not beside {}; name it: --configs DIR", program.string());
+  const fs::path file = shipped_path("configs/efficiency.yaml");
+  if (!fs::exists(file, failed)) user_error("the folder configs, which came with moemill, is not there: --configs DIR");
+  return file.parent_path();
 }
 
 Catalog::Catalog(std::string folder) : folder_(std::move(folder)) {
@@ -66,11 +66,12 @@ const Hardware& Catalog::hardware(const std::string& name) {
 const model::ModelConfig& Catalog::model(const std::string& name) {
   if (const auto found = models_.find(name); found != models_.end()) return found->second;
   if (folder_.empty()) refuse("model", name, {});
-  const bool is_path = name.find('/') != std::string::npos;
   const std::string folder = folder_ + "/models";
   const Words known = names_in(folder, "");
+  std::error_code failed;
+  const bool is_path = name.find('/') != std::string::npos || fs::exists(name + "/config.json", failed);
   if (!is_path && std::find(known.begin(), known.end(), name) == known.end()) refuse("model", name, known);
-  return models_[name] = model::read_config(is_path ? name : fmt::format("{}/{}", folder, name));
+  return models_[name] = model::read_config(is_path ? shipped_path(name) : fmt::format("{}/{}", folder, name));
 }
 
 }  // namespace moemill::estimate

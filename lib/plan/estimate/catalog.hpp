@@ -10,8 +10,8 @@
 
 namespace moemill::estimate {
 
-// The folder `configs` that came with the program: beside it when installed, or of the source tree that it was built
-// in. UserError if there is none.
+// The folder `configs` with efficiency.yaml: in the current folder, or the one that came with the program
+// (shipped_path). UserError if there is none.
 std::string shipped_configs();
 
 class Catalog {

@@ -1,0 +1,19 @@
+// The prompts of a run.yaml as a piece of work for `moemill plan`: read and tokenised as the run would do it.
+#pragma once
+
+#include "base/run_config.hpp"
+#include "plan/answer/lengths.hpp"
+
+namespace moemill::mill {
+
+struct PromptWork {
+  double prompts = 0;             // completions that do not fail: a prompt's samples count each
+  estimate::Lengths input;        // of a prompt
+  double cached_fraction = 0;     // of the completions' prompt tokens: shared with an earlier prompt or sample
+  double most_output_tokens = 0;  // mean of max_tokens
+};
+
+// UserError if every prompt fails.
+PromptWork survey_work(const RunConfig& config);
+
+}  // namespace moemill::mill
