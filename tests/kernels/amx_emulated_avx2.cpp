@@ -21,7 +21,7 @@ namespace {
 
 #include "kernels/cpu/gemm/amx_exact.inl"
 
-#include "kernels/cpu/gemm/int8_amx.inl"
+#include "kernels/cpu/int8/amx.inl"
 
 void hold(bool rule) {
   if (!rule) std::abort();

@@ -211,7 +211,6 @@ TEST_CASE("attention: latents in bf16 give the bits of widened rows, on every in
     const auto dk = static_cast<std::size_t>(shape[2]), dv = static_cast<std::size_t>(shape[3]);
     const auto tokens = static_cast<std::size_t>(shape[4]), stride = dk + 5;
     CAPTURE(count);
-    CAPTURE(dk);
     const std::vector<bf16> rows = random_bf16(tokens * stride + 16, 7, 3.0f);
     std::vector<Problem> problems;
     for (std::size_t i = 0; i < count; ++i) {

@@ -1,10 +1,12 @@
 // exp over a row, and sums of probabilities as whole numbers.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "kernels/fixed_point.hpp"
+#include "kernels/math.hpp"
 #include "kernels/rows.hpp"
 #include "support.hpp"
 
@@ -44,6 +46,25 @@ TEST_CASE_TEMPLATE("rows: exp is within 2 ulp or a flushed zero, exact at 0, and
   for (int i : {3, 4, 5}) CHECK(s[i] == infinity);
   CHECK(s[6] > 0);
   for (int i : {7, 8, 9}) CHECK(s[i] == 0);
+}
+
+// Where no operand is positive, kernels take a shorter form of exp, which has to give the bits of the general one.
+TEST_CASE_TEMPLATE("rows: probabilities and their sum are exp's, to the bit", B, OnCpu) {
+  std::vector<float> x;
+  for (std::uint32_t bits = 0x80000000u; bits < 0xff800000u; bits += 65521) x.push_back(std::bit_cast<float>(bits));
+  for (int i = 0; i < 40000; ++i) x.push_back(static_cast<float>(i) * -89.0f / 40000);
+  x.insert(x.end(), {0.0f, -0.0f, -87.3365402f, -87.3365479f, -87.6831f, -88.0f, -88.3763f, -3e38f, -infinity});
+  for (const auto& stream : B::streams()) {
+    std::vector<float> p(x.size()), q(x.size());
+    const float sum = exp_row(*stream, x, 0.0f, 1.0f, p);
+    fixed_exp_row(*stream, x, 0.0f, 1.0f, q.data());
+    CHECK(same_bits(p, q));
+    CHECK(log_sum_exp(*stream, x).log_sum_exp == static_cast<float>(math::log(double{sum})));
+    const float nan[] = {std::nanf("")};
+    float from_nan = 0;
+    fixed_exp_row(*stream, nan, 0.0f, 1.0f, &from_nan);
+    CHECK(std::isnan(from_nan));
+  }
 }
 
 TEST_CASE_TEMPLATE("rows: exp keeps NaN", B, OnCpu) {

@@ -163,6 +163,31 @@ TEST_CASE("gemm: MXFP4 weights have the bits of their bf16 values") {
 
 namespace {
 
+template <class Make>
+void check_large_c(Make make) {
+  const std::uint32_t k = inputs_of_large_c, n = outputs_of_large_c;
+  const auto a = random_bf16(3 * k, 11);
+  const std::vector<float> few =
+      product(plain_unit(), 1, rows_of(a, 3, k), Weights(k, n, make(PairOrder::EvenThenOdd).values));
+  for (PairOrder order : both_orders) {
+    const Coded w = make(order);
+    for (const Unit& unit : fast_units()) {
+      CAPTURE(unit.name);
+      if (unit.gemm->order == order) check_repeats(unit, rows_of(a, 3, k), w.coded, rows_of_large_c, few);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("gemm: FP8 and MXFP4 weights whose outputs outgrow the cache") {
+  check_large_c([](PairOrder order) { return fp8(inputs_of_large_c, outputs_of_large_c, {0, 128, 128, 1}, order); });
+  check_large_c([](PairOrder order) { return fp8(inputs_of_large_c, outputs_of_large_c, {0, 1, 32, 32}, order); });
+  check_large_c([](PairOrder order) { return mxfp4(inputs_of_large_c, outputs_of_large_c, 1, order); });
+}
+
+namespace {
+
 // All codes but NaN in each of 32 columns, under one scale for all of them or one each: an identity matrix as A returns
 // the weights themselves.
 void check_every_code(const std::vector<float>& scales) {

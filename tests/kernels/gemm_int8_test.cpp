@@ -251,6 +251,17 @@ TEST_CASE("int8 gemm: every unit has the plain body's bits") {
   }
 }
 
+TEST_CASE("int8 gemm: outputs that outgrow the cache") {
+  const std::uint32_t k = inputs_of_large_c, n = outputs_of_large_c;
+  const Quantized w(k, n, uneven(std::size_t{k} * n, 3));
+  const auto a = uneven(3 * k, 4);
+  const auto few = product(plain_unit(), 1, rows_of(a, 3, k), w.view);
+  for (const Unit& unit : fast_int8_units()) {
+    CAPTURE(unit.name);
+    check_repeats(unit, rows_of(a, 3, k), w.view, rows_of_large_c, few);
+  }
+}
+
 TEST_CASE("int8 gemm: the largest sums, of all signs") {
   const std::uint32_t k = 640, n = 64, m = 20;
   std::vector<bf16> values, a;
@@ -343,5 +354,8 @@ TEST_CASE("int8 gemm: matrices of int8 and others do not mix, nor do strangers r
   std::vector<std::byte> packed(cpu::packed_bytes({nullptr, 300, 32, cpu::Format::Int8}));
   const cpu::Matrix shape{nullptr, 300, 32, cpu::Format::Int8};
   const auto values = random_bf16(std::size_t{300} * 32, 3);
-  CHECK_THROWS_AS(cpu::pack_int8(packed.data(), shape, {0, 96, 0, 32}, values.data(), 300, 1), ContractViolation);
+  for (const cpu::PackedPart& part :
+       {cpu::PackedPart{0, 96, 0, 32}, {64, 236, 0, 32}, {0, 300, 16, 16}, {0, 384, 0, 32}, {0, 300, 0, 33}}) {
+    CHECK_THROWS_AS(cpu::pack_int8(packed.data(), shape, part, values.data(), 300, 1), ContractViolation);
+  }
 }

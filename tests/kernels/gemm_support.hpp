@@ -102,6 +102,23 @@ std::vector<float> product(const Unit& unit, int threads, Rows<const T> a, const
   return product(unit, threads, a, w.view(unit.gemm->order), index);
 }
 
+// A product of many rows, which are the few of `a` again and again, with those few's products.
+template <class T>
+void check_repeats(const Unit& unit, Rows<const T> a, const cpu::Matrix& w, std::size_t rows,
+                   const std::vector<float>& few) {
+  std::vector<std::uint32_t> index;
+  for (std::size_t i = 0; i < rows; ++i) index.push_back(static_cast<std::uint32_t>(i % a.rows));
+  const std::vector<float> c = product(unit, 1, a, w, index);
+  for (std::size_t i = 0; i < rows; ++i) {
+    CAPTURE(i);
+    REQUIRE(std::memcmp(&c[i * w.n], &few[index[i] * w.n], w.n * sizeof(float)) == 0);
+  }
+}
+// Outputs of so many rows are too many for a thread to keep in its cache: panels go through all blocks of k in parts
+// (run_piece, kernels/cpu/gemm/gemm.cpp), and the last part is narrower.
+constexpr std::size_t rows_of_large_c = 168;
+constexpr std::uint32_t inputs_of_large_c = 544, outputs_of_large_c = 1700;
+
 // kernels/gemm.hpp's definition of one output; a: k values, w: k weights.
 inline float as_float(bf16 x) { return to_float(x); }
 inline float as_float(float x) { return x; }

@@ -91,6 +91,20 @@ TEST_CASE("gemm: more rows than a chunk, both kinds of rows, gathered and stride
   }
 }
 
+TEST_CASE("gemm: outputs that outgrow the cache") {
+  const std::uint32_t k = inputs_of_large_c, n = outputs_of_large_c;
+  const Weights w(k, n, bf16_of_all_exponents(std::size_t{k} * n, 7));
+  const auto a = bf16_of_all_exponents(3 * k, 8);
+  const auto f = random_floats(3 * k, 9);
+  const auto plain_a = product(plain_unit(), 1, rows_of(a, 3, k), w);
+  const auto plain_f = product(plain_unit(), 1, rows_of(f, 3, k), w);
+  for (const Unit& unit : fast_units()) {
+    CAPTURE(unit.name);
+    check_repeats(unit, rows_of(a, 3, k), w.view(unit.gemm->order), rows_of_large_c, plain_a);
+    check_repeats(unit, rows_of(f, 3, k), w.view(unit.gemm->order), rows_of_large_c, plain_f);
+  }
+}
+
 TEST_CASE("gemm: a split by columns changes nothing") {
   const std::uint32_t k = 600, n = 160;
   const Weights whole(k, n, 21);

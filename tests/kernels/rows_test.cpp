@@ -319,6 +319,32 @@ TEST_CASE_TEMPLATE("rows: picks are summed in their order", B, OnCpu) {
   }
 }
 
+TEST_CASE_TEMPLATE("rows: the largest value of every chunk, and whether all are finite", B, OnCpu) {
+  constexpr std::size_t chunk = cpu::maxima_chunk;
+  for (std::size_t width : {std::size_t{1}, std::size_t{17}, std::size_t{64}, std::size_t{65}, 16 * chunk - 1,
+                            16 * chunk, 33 * chunk + 5}) {
+    CAPTURE(width);
+    auto x = random_floats(width, width, 3.0f);
+    const std::size_t chunks = (width + chunk - 1) / chunk;
+    const auto found = everywhere<B, float>(1, chunks, [&](auto& s, Padded<float>& o) {
+      CHECK(chunk_maxima(s, x, {o.data(), chunks}));
+    });
+    std::vector<float> wanted;
+    for (std::size_t i = 0; i < width; i += chunk) {
+      wanted.push_back(*std::max_element(&x[i], x.data() + std::min(width, i + chunk)));
+    }
+    CHECK(std::equal(wanted.begin(), wanted.end(), found.values.begin()));
+    for (std::size_t place : {std::size_t{0}, width / 2, width - 1}) {
+      for (float bad :
+           {std::nanf(""), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+        std::vector<float> broken = x, maxima(chunks);
+        broken[place] = bad;
+        for (const auto& stream : B::streams()) CHECK_FALSE(chunk_maxima(*stream, broken, maxima));
+      }
+    }
+  }
+}
+
 TEST_CASE_TEMPLATE("rows: softmax and log of sums of exponentials", B, OnCpu) {
   for (std::size_t width : {std::size_t{1}, std::size_t{17}, std::size_t{64}, std::size_t{1000}}) {
     const std::size_t rows = 3;

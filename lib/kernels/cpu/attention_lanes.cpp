@@ -32,6 +32,10 @@ void attention_block(const Stream& stream, AttentionTile& tile, Rows<const float
 void attention_latents(const Stream& stream, std::span<AttentionTile> tiles, const LatentBlock& block) {
   expect(!tiles.empty() && block.tokens <= page_tokens && block.first_position % page_tokens == 0,
          "attention blocks are aligned to 64 positions");
+  for (const AttentionTile& tile : tiles) {
+    expect(tile.lanes == attention_lanes || (tile.lanes == 16 && &tile == &tiles.back()),
+           "only the last attention tile has 16 lanes");
+  }
   const FlushSubnormals flush;
   stream.bodies().attention_latents(tiles.data(), tiles.size(), block);
 }

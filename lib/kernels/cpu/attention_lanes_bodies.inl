@@ -2,23 +2,6 @@
 
 constexpr std::size_t block_tokens = page_tokens;
 
-// exp(x), to the bit, for x that is negative, 0 or NaN: results that reach the subnormal range are 0 anyway, so 2^n is
-// one factor, which comes out of the rounding with its exponent in place.
-INLINE F exp_of_negative(F x) {
-  x = max(splat(-88.0f), x);
-  const F magic = splat(0x1.8p23f + 127.0f);
-  F shifted = fma(x, splat(0x1.715476p+0f), magic);
-  F n = shifted - magic;
-  F r = fma(n, splat(-0x1.62e4p-1f), x);
-  r = fma(n, splat(-0x1.7f7d1cp-20f), r);
-  F p = fma(splat(0x1.6a21acp-10f), r, splat(0x1.123b6ap-7f));
-  p = fma(p, r, splat(0x1.5558fap-5f));
-  p = fma(p, r, splat(0x1.555490p-3f));
-  p = fma(p, r, splat(0x1.fffffcp-2f));
-  p = fma(p, r * r, r) + splat(1.0f);
-  return p * floats(shift_left<23>(bits(shifted)));
-}
-
 // Memory that is needed after this block and comes into L2 meanwhile: up to four lines with every sixteen steps of a
 // chain.
 struct Ahead {
@@ -127,10 +110,10 @@ INLINE void softmax_step(AttentionTile& tile, std::size_t lane, std::size_t toke
   best = max(best, before);
   // A lane that has seen nothing yet subtracts the lowest finite value instead of -inf: exp gives 0, not NaN.
   const F offset = max(best, splat(-3.0e38f));
-  const F scale = exp_of_negative(before - offset);
+  const F scale = exp_at_most_one(before - offset);
   F sum = load(tile.sum + lane) * scale;
   for (std::size_t t = 0; t < tokens; ++t) {
-    F p = exp_of_negative(load(scores + t * tile.lanes + lane) - offset);
+    F p = exp_at_most_one(load(scores + t * tile.lanes + lane) - offset);
     store(scores + t * tile.lanes + lane, p);
     sum = sum + p;
   }
@@ -155,8 +138,8 @@ void block_of_lanes(AttentionTile& tile, const float* keys, std::size_t key_stri
   Ahead nothing{nullptr, 0};
   balanced_tiles(tokens, [&](std::size_t t, std::size_t rows) {
     for (std::size_t l = 0; l < tile.lanes; l += 16 * Vectors) {
-      Tables::score[rows - 1](keys + t * key_stride, key_stride, tile.query + l, tile.key_width, tile.lanes,
-                              nullptr, scores + t * tile.lanes + l, nothing);
+      Tables::score[rows - 1](keys + t * key_stride, key_stride, tile.query + l, tile.key_width, tile.lanes, nullptr,
+                              scores + t * tile.lanes + l, nothing);
     }
   });
   const bool masked = any_lane_hides(tile, first_position, first_position + static_cast<std::uint32_t>(tokens));

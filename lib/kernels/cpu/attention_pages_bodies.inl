@@ -194,13 +194,13 @@ INLINE void softmax_rows(AttentionRows& t, std::size_t row, std::size_t rows, fl
     // A row that has seen nothing yet subtracts the lowest finite value instead of -inf: exp gives 0, not NaN.
     offset[r] = t.maximum[row + r] > -3.0e38f ? t.maximum[row + r] : -3.0e38f;
   }
-  store(factor, exp_of_negative(load(before) - load(offset)));
+  store(factor, exp_at_most_one(load(before) - load(offset)));
   for (std::size_t r = 0; r < rows; ++r) {
     float* s = scores + r * page_positions;
     const F least = splat(offset[r]);
     F p[Vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) p[v] = exp_of_negative(load(s + 16 * v) - least);
+    for (int v = 0; v < Vectors; ++v) p[v] = exp_at_most_one(load(s + 16 * v) - least);
     F sum = p[0];
 #pragma GCC unroll 4
     for (int v = 1; v < Vectors; ++v) sum = sum + p[v];

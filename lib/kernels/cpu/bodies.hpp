@@ -59,7 +59,7 @@ struct GemmPanels {
   const std::byte* data;    // the first panel: [pairs][panel_columns][2], or lines of codes
   std::size_t panel_bytes;  // from one panel to the next
   // Only codes have these: the scales of the first panel from the matrix's first input on, and how they lie
-  // (gemm/packed_layout.hpp).
+  // (packed_layout.hpp).
   const std::byte* scales = nullptr;
   std::size_t panel_scale_bytes = 0;
   std::size_t first_input = 0, scale_inputs = 0, scale_columns = 0;

@@ -42,42 +42,41 @@ INLINE float fold_max(F a) {
   return lane[0];
 }
 
-// e^x within 2 ulp: x = n ln2 + r with |r| <= ln2 / 2, then 1 + r + r^2 P(r), P fitted for the least relative error
-// (3e-9 on the range), then times 2^n in two exact steps, so that results below the normal range round once.
-// Overflows to infinity, ends in zero, keeps NaN; e^0 is 1.
-INLINE F exp(F x) {
-  x = min(splat(89.0f), max(splat(-105.0f), x));  // operands in this order keep NaN
-  const F magic = splat(0x1.8p23f);               // adding it rounds to an integer, kept in the low bits
-  F shifted = fma(x, splat(0x1.715476p+0f), magic);
-  F n = shifted - magic;
+// e^x = 2^n (1 + r + r^2 P(r)) with x = n ln2 + r, |r| <= ln2 / 2, and P fitted for the least relative error (3e-9 on
+// the range). Adding `magic`, a multiple of 1 from 1.5 * 2^23 on, rounds to an integer, which stays in the low bits.
+struct Power {
+  F fraction;  // 1 + r + r^2 P(r)
+  F shifted;   // n + magic
+};
+INLINE Power power_of_e(F x, F magic) {
+  const F shifted = fma(x, splat(0x1.715476p+0f), magic);
+  const F n = shifted - magic;
   F r = fma(n, splat(-0x1.62e4p-1f), x);  // upper 15 bits of ln2: the product is exact
   r = fma(n, splat(-0x1.7f7d1cp-20f), r);
   F p = fma(splat(0x1.6a21acp-10f), r, splat(0x1.123b6ap-7f));
   p = fma(p, r, splat(0x1.5558fap-5f));
   p = fma(p, r, splat(0x1.555490p-3f));
   p = fma(p, r, splat(0x1.fffffcp-2f));
-  p = fma(p, r * r, r) + splat(1.0f);
-  U whole = bits(shifted) - bits(magic);
-  U half = shift_right_signed<1>(whole);
-  U bias = splat(std::uint32_t{127});
-  return p * floats(shift_left<23>(half + bias)) * floats(shift_left<23>(whole - half + bias));
+  return {fma(p, r * r, r) + splat(1.0f), shifted};
+}
+
+// e^x within 2 ulp, times 2^n in two exact steps, so that results below the normal range round once. Overflows to
+// infinity, ends in zero, keeps NaN; e^0 is 1.
+INLINE F exp(F x) {
+  x = min(splat(89.0f), max(splat(-105.0f), x));  // operands in this order keep NaN
+  const F magic = splat(0x1.8p23f);
+  const Power power = power_of_e(x, magic);
+  const U whole = bits(power.shifted) - bits(magic);
+  const U half = shift_right_signed<1>(whole);
+  const U bias = splat(std::uint32_t{127});
+  return power.fraction * floats(shift_left<23>(half + bias)) * floats(shift_left<23>(whole - half + bias));
 }
 
 // exp(x), to the bit, where x is at most 0 or NaN: results that reach the subnormal range are 0 anyway, so 2^n is one
 // factor, whose exponent comes out of the rounding in its place.
 INLINE F exp_at_most_one(F x) {
-  x = max(splat(-88.0f), x);
-  const F magic = splat(0x1.8p23f + 127.0f);
-  const F shifted = fma(x, splat(0x1.715476p+0f), magic);
-  const F n = shifted - magic;
-  F r = fma(n, splat(-0x1.62e4p-1f), x);
-  r = fma(n, splat(-0x1.7f7d1cp-20f), r);
-  F p = fma(splat(0x1.6a21acp-10f), r, splat(0x1.123b6ap-7f));
-  p = fma(p, r, splat(0x1.5558fap-5f));
-  p = fma(p, r, splat(0x1.555490p-3f));
-  p = fma(p, r, splat(0x1.fffffcp-2f));
-  p = fma(p, r * r, r) + splat(1.0f);
-  return p * floats(shift_left<23>(bits(shifted)));
+  const Power power = power_of_e(max(splat(-88.0f), x), splat(0x1.8p23f + 127.0f));
+  return power.fraction * floats(shift_left<23>(bits(power.shifted)));
 }
 
 INLINE F sigmoid(F x) { return splat(1.0f) / (splat(1.0f) + exp(splat(0.0f) - x)); }

@@ -1,5 +1,5 @@
 // The product with weights by a unit of eight tiles, of 16 rows of 64 bytes each. `Tiles` is the six instructions, or
-// an emulation of them: configure, zero, load, store, dot, release and dot_int8 of gemm/int8_amx.inl; tests compare the
+// an emulation of them: configure, zero, load, store, dot, release and dot_int8 of int8/amx.inl; tests compare the
 // two. A row of A is bf16 as it is, and a group of inputs is one instruction: from zero, one chain over the even inputs
 // and one over the odd ones, their sum, and C plus that, which is the definition in kernels/gemm.hpp.
 

@@ -17,7 +17,7 @@ constexpr Weights decoded_weights = Weights::Packed, shared_weights = Weights::P
 constexpr std::size_t widen_from_rows = ~std::size_t{0};  // never: bf16 weights are read as they are
 constexpr int shared_rows = tile_rows;
 // Groups that are decoded at a time: their 16 KiB of bf16 stay in the L1 cache.
-std::size_t groups_at_a_time(std::size_t) { return 8; }
+constexpr std::size_t groups_at_a_time = 8;
 
 template <Weights>
 INLINE U load_weights(const char* w, std::size_t panel_bytes, int, int vector) {

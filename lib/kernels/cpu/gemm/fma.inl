@@ -27,7 +27,7 @@ constexpr std::size_t widen_from_rows = tile_rows + 1;
 // Rows of a tile that shares widened weights at most: 24 accumulators of 32 are faster than 28.
 constexpr int shared_rows = tile_rows < 12 ? tile_rows : 12;
 // Groups that are widened or decoded at a time: few enough that their 16 KiB of fp32 stay in the L1 cache.
-std::size_t groups_at_a_time(std::size_t) { return 4; }
+constexpr std::size_t groups_at_a_time = 4;
 
 // What one step of a pair reads and adds: its upper input, then its lower one.
 template <Weights weights>

@@ -5,7 +5,7 @@
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
 #include "kernels/cpu/bodies.hpp"
-#include "kernels/cpu/gemm/packed_layout.hpp"
+#include "kernels/cpu/packed_layout.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "system/machine/flush_subnormals.hpp"
 

@@ -12,7 +12,7 @@ namespace {
 
 #include "kernels/cpu/gemm/amx_exact.inl"
 
-#include "kernels/cpu/gemm/int8_amx.inl"
+#include "kernels/cpu/int8/amx.inl"
 
 // The instructions. A tile's number is part of one, and g++ 12 wants it written out.
 struct AmxTiles {

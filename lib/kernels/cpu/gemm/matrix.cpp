@@ -7,7 +7,7 @@
 #include "base/error.hpp"
 #include "base/numbers/small_floats.hpp"
 #include "kernels/cpu/gemm/pack_tile.hpp"
-#include "kernels/cpu/gemm/packed_layout.hpp"
+#include "kernels/cpu/packed_layout.hpp"
 
 namespace moemill::cpu {
 

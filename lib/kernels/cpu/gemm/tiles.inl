@@ -30,6 +30,16 @@ struct TileArguments {
 // What a panel starts from in its first block of k.
 alignas(64) constexpr float zeros[16 * 2 * 4] = {};
 
+// The sums of a half, vector behind vector.
+template <int Rows, int Vectors>
+INLINE void store_sums(const F (&sum)[Rows][Vectors], float* to) {
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) store(to + (i * Vectors + v) * 16, sum[i][v]);
+  }
+}
+
 // total_out = total_in + (even + odd), the end of a group.
 template <int Rows, int Vectors>
 INLINE void add_group(const float* even, const F (&odd)[Rows][Vectors], Totals<const float> in, Totals<float> out) {
@@ -91,11 +101,7 @@ void gemm_tile(const TileArguments& t) {
       if constexpr (weights == Weights::Widening) widened += decoded_pair_bytes;
     }
     if (halves % 2 == 0) {
-#pragma GCC unroll 16
-      for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 8
-        for (int v = 0; v < Vectors; ++v) store(even + (i * Vectors + v) * 16, sum[i][v]);
-      }
+      store_sums(sum, even);
     } else {
       add_group<Rows, Vectors>(even, sum, in, halves > 1 ? waiting : out);
       in = {waiting.data, waiting.stride};
@@ -219,6 +225,7 @@ const std::byte* data_after(const GemmBlock& g, std::size_t p, std::size_t panel
 // Returns the panels done.
 template <int Rows, int Panels>
 std::size_t wide_panels(const GemmBlock& g, std::size_t full_panels) {
+  static_assert(Panels * panel_columns * sizeof(float) <= sizeof zeros);
   std::size_t p = 0;
   for (; p + Panels <= full_panels; p += Panels) {
     const char* w = reinterpret_cast<const char*>(g.w.data + p * g.w.panel_bytes);
@@ -319,8 +326,9 @@ struct DecodedPanel {
 template <class Product>
 void for_each_segment(const GemmBlock& g, std::size_t p, Product product) {
   constexpr std::size_t kept_at = widened_panel_bytes / 2;
+  static_assert(groups_at_a_time * group_pairs * decoded_pair_bytes <= kept_at);
   static_assert(chunk_rows * panel_columns * sizeof(float) <= widened_panel_bytes - kept_at);
-  const std::size_t step = groups_at_a_time(g.rows);
+  constexpr std::size_t step = groups_at_a_time;
   const PanelTotals c = totals_in(g, g.c + p * panel_columns, g.c_stride);
   const Totals<float> kept{reinterpret_cast<float*>(g.scratch + kept_at), panel_columns};
   for (std::size_t first = 0; first < g.groups; first += step) {

@@ -17,7 +17,7 @@ using schedule::page_tokens;
 // in latent space (heads * kv_lora values per row) stay small.
 constexpr std::size_t rows_at_a_time = 256;
 
-// Tiles of a token that take in a page together, as many as the scores of which stay in L2 with the queries.
+// Tiles of a token that take in a page together: as many as have their queries and scores in L2.
 constexpr std::size_t tiles_together = 4;
 
 std::size_t tiles_of(std::size_t heads) { return divide_up(heads, attention_lanes); }

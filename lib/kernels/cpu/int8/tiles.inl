@@ -1,8 +1,8 @@
 // The product with int8 weights for vector instruction sets, over the sixteen lanes F and U, and over what the
-// including file says of its dot products: int8_rows and int8_vectors of a register tile, and gemm/int8_dot.inl's or
-// gemm/int8_madd.inl's row_words, Int8Weights, Int8Row, int8_weights, int8_row, add_products and store_codes.
+// including file says of its dot products: int8_rows and int8_vectors of a register tile, and int8/dot.inl's or
+// int8/madd.inl's row_words, Int8Weights, Int8Row, int8_weights, int8_row, add_products and store_codes.
 
-#include "kernels/cpu/gemm/int8_rows.inl"
+#include "kernels/cpu/int8/rows.inl"
 
 struct Int8Tile {
   const Int8PackedRow* a;

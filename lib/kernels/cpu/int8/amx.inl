@@ -6,7 +6,7 @@ constexpr std::size_t row_words = 1;  // of four inputs of a row
 // Sixteen codes, one in each lane.
 INLINE void store_codes(U codes, std::uint32_t* out) { store_signed_bytes(out, codes); }
 
-#include "kernels/cpu/gemm/int8_rows.inl"
+#include "kernels/cpu/int8/rows.inl"
 
 // Sums of one group of inputs, and the tile of C between groups.
 struct alignas(64) Int8Sums {

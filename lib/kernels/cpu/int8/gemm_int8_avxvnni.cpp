@@ -9,7 +9,7 @@ namespace {
 
 #include "kernels/cpu/balanced_tiles.inl"
 
-#include "kernels/cpu/gemm/int8_sum_256.inl"
+#include "kernels/cpu/int8/sum_256.inl"
 
 INLINE Int8Sum dot(Int8Sum sum, U weights, U row) {
   return {(Int8x8)_mm256_dpbusd_avx_epi32((__m256i)sum.low, weights.low, row.low),
@@ -17,9 +17,9 @@ INLINE Int8Sum dot(Int8Sum sum, U weights, U row) {
 }
 constexpr int int8_rows = 6, int8_vectors = 1;  // 12 accumulators, 2 registers of weights, 1 of a row
 
-#include "kernels/cpu/gemm/int8_dot.inl"
+#include "kernels/cpu/int8/dot.inl"
 
-#include "kernels/cpu/gemm/int8_tiles.inl"
+#include "kernels/cpu/int8/tiles.inl"
 
 }  // namespace
 

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
-#include "kernels/cpu/gemm/packed_layout.hpp"
+#include "kernels/cpu/packed_layout.hpp"
 #include "kernels/int8.hpp"
 #include "system/machine/flush_subnormals.hpp"
 
@@ -142,9 +142,12 @@ float quantize_group(const float* values, std::size_t count, std::int8_t* codes)
 
 void pack_int8(void* packed, const Matrix& shape, const PackedPart& part, const bf16* source, std::size_t column_stride,
                std::size_t input_stride) {
-  const std::size_t last_input = part.first_input + part.inputs;
-  expect(shape.format == Format::Int8 && part.first_column % panel_columns == 0, "packed columns begin at a panel");
-  expect(part.first_input % int8_group == 0 && (last_input % int8_group == 0 || last_input == shape.k),
+  const std::size_t last_input = std::size_t{part.first_input} + part.inputs;
+  expect(shape.format == Format::Int8 && part.first_column % panel_columns == 0 &&
+             std::size_t{part.first_column} + part.columns <= shape.n,
+         "packed columns begin at a panel");
+  expect(part.first_input % int8_group == 0 && last_input <= shape.k &&
+             (last_input % int8_group == 0 || last_input == shape.k),
          "int8 inputs are packed by whole groups");
   const FlushSubnormals flush;
   auto* to = static_cast<std::byte*>(packed);

@@ -8,16 +8,16 @@ namespace {
 
 #include "kernels/cpu/balanced_tiles.inl"
 
-#include "kernels/cpu/gemm/int8_sum_512.inl"
+#include "kernels/cpu/int8/sum_512.inl"
 
 INLINE Int8Sum dot(Int8Sum sum, U weights, U row) {
   return {(Int8x16)_mm512_dpbusd_epi32((__m512i)sum.v, weights.v, row.v)};
 }
 constexpr int int8_rows = tile_rows, int8_vectors = tile_vectors;
 
-#include "kernels/cpu/gemm/int8_dot.inl"
+#include "kernels/cpu/int8/dot.inl"
 
-#include "kernels/cpu/gemm/int8_tiles.inl"
+#include "kernels/cpu/int8/tiles.inl"
 
 }  // namespace
 
