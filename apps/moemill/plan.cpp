@@ -16,9 +16,9 @@ void add_question(Options& options) {
   const auto word = [](const char* name) { return po::value<std::string>()->value_name(name); };
   const auto number = [](const char* name) { return po::value<double>()->value_name(name); };
   options.add_config_options();
-  options.add()(
-      "hardware", word("NAME|FILE,..."),
-      "machines: names of configs/hardware, or files with a '/' in their path; alone: print what is known of them");
+  options.add()("hardware", word("NAME|FILE,..."),
+                "machines: names of configs/hardware, or files (with a '/', or ending in .yaml); alone: print what is "
+                "known of them");
   options.add()("prompts", number("N"), "number of prompts");
   options.add()("input-tokens", word("MEAN|FILE"),
                 "tokens of a prompt, on average; or a file of lengths, one per line or with a count behind each");
@@ -31,7 +31,16 @@ void add_question(Options& options) {
   options.add()("budget", number("X"), "at most, in the currency of the prices");
   options.add()("precision", word("NAME"), "auto (as published), bf16, fp8, int8, fp4, mxfp4-fp8 or mxfp4-bf16");
   options.add()("all", "list every number of GPUs, not the best of each machine");
-  options.add()("hour-price", number("X"), "of a GPU, in place of the machines' own");
+  options.add()("hour-price", number("X"), "of a GPU, in place of the machines' own; in cost.currency, USD by default");
+}
+
+// What says something of a question only.
+void refuse_question_options(const Options& options) {
+  for (const char* option : {"input-tokens", "output-tokens", "cached-fraction", "gpus", "nodes",
+                             "tokens-per-second-per-user", "deadline", "budget", "precision", "all", "hour-price"})
+    if (options.has(option))
+      user_error("--{} belongs to a question, which -c run.yaml, or --model and --prompts ask; see moemill plan --help",
+                 option);
 }
 
 int answer_question(const Options& options, const std::string& configs) {
@@ -53,12 +62,13 @@ int answer_question(const Options& options, const std::string& configs) {
     q.prompts = options.get<double>("prompts"), q.input_tokens = options.get<std::string>("input-tokens");
     q.cached_fraction = options.find<double>("cached-fraction").value_or(0);
   }
-  q.gpus = options.find<std::string>("gpus").value_or(""), q.nodes = options.find<std::string>("nodes").value_or("");
+  q.gpus = options.find<std::string>("gpus"), q.nodes = options.find<std::string>("nodes");
   q.tokens_per_second_per_user = options.find<double>("tokens-per-second-per-user");
   q.deadline = options.find<std::string>("deadline"), q.budget = options.find<double>("budget");
-  q.precision = options.find<std::string>("precision").value_or("auto"),
+  q.precision = options.find<std::string>("precision").value_or("auto");
   q.hour_price = options.find<double>("hour-price");
   if (!q.hour_price && config.cost.unit == "gpu") q.hour_price = config.cost.hour_price;
+  q.currency = config.cost.currency;
   if (options.has("all")) q.listing = estimate::Listing::All;
   const mill::PlanAnswer answer = mill::answer(q);
   fmt::print("{}", answer.text);
@@ -100,6 +110,7 @@ int plan(const Words& words) {
         "plan needs a question (-c run.yaml, or --model, --prompts ...), --check, --example or --hardware; see moemill "
         "plan --help");
   if (asks) return answer_question(options, configs);
+  refuse_question_options(options);
   const auto form = options.has("json") ? mill::PlanForm::Json : mill::PlanForm::Text;
   if (check) fmt::print("{}", mill::plan_check(configs, options.find<std::string>("points"), form));
   if (options.has("example")) fmt::print("{}", mill::plan_example(configs, options.get<std::string>("example")));

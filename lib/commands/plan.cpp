@@ -6,6 +6,7 @@
 
 #include "base/log.hpp"
 #include "base/readable.hpp"
+#include "commands/plan_question.hpp"
 #include "plan/proof/check.hpp"
 #include "plan/proof/examples.hpp"
 
@@ -54,14 +55,10 @@ std::string plan_example(const std::string& configs, const std::string& name) {
 std::string plan_machines(const std::string& configs, const std::string& names) {
   estimate::Catalog catalog(configs);
   std::string text;
-  for (std::size_t at = 0; at <= names.size();) {
-    const std::size_t comma = std::min(names.find(',', at), names.size());
-    const std::string name = names.substr(at, comma - at);
-    if (name.empty()) user_error("--hardware {}: an empty name; write names or files with commas between them", names);
+  for (const std::string& name : words_of(names, "--hardware")) {
     const estimate::Hardware& hardware = catalog.hardware(name);
     for (const std::string& warning : hardware.warnings) log::warning("{}", warning);
     text += machine_text(hardware);
-    at = comma + 1;
   }
   return text;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -11,24 +12,26 @@
 #include "config/config_field_kinds.hpp"
 
 namespace moemill::mill {
-namespace {
 
-std::vector<std::string> split(const std::string& list, const char* option) {
+std::vector<std::string> words_of(const std::string& list, const char* option) {
   std::vector<std::string> words;
   for (std::size_t at = 0; at <= list.size();) {
     const std::size_t comma = std::min(list.find(',', at), list.size());
-    words.push_back(list.substr(at, comma - at));
-    if (words.back().empty())
-      user_error("{} {}: an empty place in the list; write words with commas between", option, list);
+    const std::string word = list.substr(at, comma - at);
+    if (word.empty()) user_error("{} {}: an empty place in the list; write words with commas between", option, list);
+    if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
     at = comma + 1;
   }
   return words;
 }
 
-std::vector<std::uint32_t> counts(const std::string& list, const char* option) {
+namespace {
+
+std::vector<std::uint32_t> counts(const std::optional<std::string>& words, const char* option) {
   std::vector<std::uint32_t> numbers;
-  if (list.empty()) return numbers;
-  for (const std::string& word : split(list, option)) {
+  if (!words) return numbers;
+  const std::string& list = *words;
+  for (const std::string& word : words_of(list, option)) {
     const auto number = number_in<std::uint32_t>(word);
     if (!number || *number == 0 || *number > 65536)
       user_error("{} {}: '{}' is not a number from 1 to 65536", option, list, word);
@@ -49,13 +52,19 @@ void check_number(double value, double least, double most, const char* option) {
   if (!(value >= least && value <= most)) user_error("{} {}: must be from {} to {}", option, value, least, most);
 }
 
+void check_number(const std::optional<double>& value, double least, double most, const char* option) {
+  if (value) check_number(*value, least, most, option);
+}
+
 estimate::Lengths lengths_of(const std::string& word, const char* option) {
   if (const auto mean = number_in<double>(word)) {
     check_number(*mean, 1, 1e7, option);
     return estimate::equal_lengths(*mean);
   }
   check_path(option, word);
-  return estimate::read_lengths(read_text_file(word), word);
+  const estimate::Lengths lengths = estimate::read_lengths(read_text_file(word), word);
+  if (lengths.mean < 1) user_error("{}: the mean length is {:.3g}; it must be 1 or more", word, lengths.mean);
+  return lengths;
 }
 
 estimate::Work work_of(const PlanQuestion& words) {
@@ -69,6 +78,7 @@ estimate::Work work_of(const PlanQuestion& words) {
     return work;
   }
   check_number(words.prompts, 1, 1e15, "--prompts");
+  if (words.prompts != std::floor(words.prompts)) user_error("--prompts {}: must be a whole number", words.prompts);
   check_number(words.cached_fraction, 0, 1, "--cached-fraction");
   work.prompts = words.prompts, work.cached_fraction = words.cached_fraction;
   work.input = lengths_of(words.input_tokens, "--input-tokens");
@@ -78,28 +88,50 @@ estimate::Work work_of(const PlanQuestion& words) {
 estimate::Question question_of(const PlanQuestion& words) {
   estimate::Question question;
   question.model = words.model;
-  question.hardware = split(words.hardware, "--hardware");
+  question.hardware = words_of(words.hardware, "--hardware");
   question.gpus = counts(words.gpus, "--gpus");
   question.nodes = counts(words.nodes, "--nodes");
   question.work = work_of(words);
+  check_number(words.tokens_per_second_per_user, 0, 1e9, "--tokens-per-second-per-user");
+  check_number(words.budget, 0, 1e18, "--budget");
+  check_number(words.hour_price, 0, 1e6, "--hour-price");
   question.limits = {words.tokens_per_second_per_user, {}, words.budget};
   if (words.deadline) question.limits.hours = hours_of(*words.deadline);
+  if (words.precision.empty())
+    user_error("--precision: is empty; write auto, bf16, fp8 or another of moemill plan --help");
   if (words.precision != "auto") {
     const yaml::Node node = estimate::read_mapping("precision: " + words.precision, "--precision");
     question.precision =
         estimate::read_precision(estimate::Section(node, "--precision", "", {"precision"}), "precision");
   }
-  question.hour_price = words.hour_price;
+  question.hour_price = words.hour_price, question.currency = words.currency;
   return question;
 }
 
 // Lengths that the model cannot hold.
 void check_lengths(const estimate::Question& question, const model::ModelConfig& model) {
   const estimate::Work& work = question.work;
-  if (work.input.longest + work.output.mean > model.max_positions)
-    user_error(
-        "prompts of {} tokens and answers of {} are more than the {} positions of {}; shorter prompts or answers",
-        work.input.longest, work.output.mean, model.max_positions, question.model);
+  for (const auto& [input, output] :
+       {std::pair(work.input.longest, work.output.mean), std::pair(work.input.mean, work.output.longest)})
+    if (input + output > model.max_positions)
+      user_error(
+          "prompts of {:.0f} tokens and answers of {:.0f} are more than the {} positions of {}; shorter prompts or "
+          "answers",
+          input, output, model.max_positions, question.model);
+}
+
+// Costs in different currencies cannot be compared.
+void check_currencies(const estimate::Question& question, estimate::Catalog& catalog) {
+  if (question.hour_price) return;
+  const estimate::Hardware* first = nullptr;
+  for (const std::string& name : question.hardware) {
+    const estimate::Hardware& machine = catalog.hardware(name);
+    if (!machine.price) continue;
+    if (!first) first = &machine;
+    if (machine.price->currency != first->price->currency)
+      user_error("--hardware: {} has a price in {}, {} in {}; ask for each alone, or give --hour-price", first->name,
+                 first->price->currency, machine.name, machine.price->currency);
+  }
 }
 
 // Questions that ask for less, or offer more, each with its name.
@@ -116,10 +148,13 @@ std::vector<std::pair<const char*, estimate::Question>> easier(const estimate::Q
     with("slower for each user", [](auto& q) { q.limits.tokens_per_second_per_user.reset(); });
   if (question.limits.hours) with("later", [](auto& q) { q.limits.hours.reset(); });
   if (question.limits.budget) with("a larger budget", [](auto& q) { q.limits.budget.reset(); });
-  with("fp8 weights", [](auto& q) {
+  const estimate::Limits& limits = question.limits;
+  if (limits.tokens_per_second_per_user.has_value() + limits.hours.has_value() + limits.budget.has_value() > 1)
+    with("without these limits", [](auto& q) { q.limits = {}; });
+  with("fp8 weights and cache", [](auto& q) {
     q.precision = {estimate::Format::Fp8, estimate::Format::Fp8, estimate::CacheFormat::Fp8};
   });
-  with("fp4 weights", [](auto& q) {
+  with("fp4 weights and an fp8 cache", [](auto& q) {
     q.precision = {estimate::Format::Fp4, estimate::Format::Fp8, estimate::CacheFormat::Fp8};
   });
   return all;
@@ -142,11 +177,8 @@ std::string what_would(const estimate::Question& question, estimate::Catalog& ca
                        const std::vector<estimate::Checked>& checked) {
   std::string text;
   for (const auto& [name, other] : easier(question)) {
-    try {
-      const estimate::Search search = estimate::search_plans(other, catalog);
-      if (!search.plans.empty()) text += fmt::format("{}: {}\n", name, best_text(other, search, checked));
-    } catch (const UserError&) {  // a machine does not compute in this format
-    }
+    const estimate::Search search = estimate::search_plans(other, catalog);
+    if (!search.plans.empty()) text += fmt::format("{}: {}\n", name, best_text(other, search, checked));
   }
   return text.empty() ? "nothing that was tried would\n" : "what would:\n" + text;
 }
@@ -157,6 +189,7 @@ PlanAnswer answer(const PlanQuestion& words) {
   estimate::Catalog catalog(words.configs);
   const estimate::Question question = question_of(words);
   check_lengths(question, catalog.model(question.model));
+  check_currencies(question, catalog);
   for (const std::string& name : question.hardware)
     for (const std::string& warning : catalog.hardware(name).warnings) log::warning("{}", warning);
   const std::string file = words.configs + "/published.yaml";

@@ -3,12 +3,16 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "commands/plan_prompts.hpp"
 #include "plan/answer/answer.hpp"
 
 namespace moemill::mill {
+
+// The words of a list with commas between them, each once. UserError for an empty one; `option` is the list's name.
+std::vector<std::string> words_of(const std::string& list, const char* option);
 
 // As written; numbers that are absent are not asked for.
 struct PlanQuestion {
@@ -19,8 +23,9 @@ struct PlanQuestion {
   std::string input_tokens, output_tokens;  // a mean, or a file of lengths
   // In place of prompts, input_tokens and cached_fraction; its ceiling is the length of answers if output_tokens is "".
   std::optional<PromptWork> surveyed;
-  std::string gpus, nodes;  // numbers with commas between them
+  std::optional<std::string> gpus, nodes;  // numbers with commas between them
   std::optional<double> tokens_per_second_per_user, budget, hour_price;
+  std::string currency = "USD";         // of hour_price
   std::optional<std::string> deadline;  // 90m, 24h, 2d, or hours
   std::string precision = "auto";
   estimate::Listing listing = estimate::Listing::Best;

@@ -7,13 +7,13 @@
 
 #include "base/error.hpp"
 #include "base/readable.hpp"
+#include "support.hpp"
 
 using namespace moemill;
+using namespace moemill::test;
 using namespace moemill::estimate;
 
 namespace {
-
-const std::string configs = std::string(MOEMILL_SOURCE_DIR) + "/configs";
 
 Question question(std::vector<std::string> hardware, std::vector<std::uint32_t> gpus = {}) {
   Question q;
@@ -26,12 +26,6 @@ Plan best_of(const Question& q, Catalog& catalog) {
   Search search = search_plans(q, catalog);
   REQUIRE(!search.plans.empty());
   return search.plans.front();
-}
-
-bool says(const std::string& text, std::initializer_list<const char*> words) {
-  for (const char* word : words)
-    if (text.find(word) == std::string::npos) return false;
-  return true;
 }
 
 }  // namespace
@@ -58,6 +52,39 @@ TEST_CASE("answer: the best plan of a machine, and its parts") {
   CHECK(best_of(cached, catalog).prefill_gpu_hours(cached.work) < 0.6 * plan.prefill_gpu_hours(q.work));
 }
 
+TEST_CASE("answer: work of one prompt takes as long as its sequence, and its step holds no other rows") {
+  Catalog catalog(configs);
+  Question q = question({"H100"}, {16});
+  q.work.prompts = 1;
+  const Plan plan = best_of(q, catalog);
+  CHECK(plan.prefill.rows_per_gpu == 1500);
+  CHECK(plan.decode.rows_per_gpu == 1);
+  const double steps = 600 * plan.decode.rate.time.seconds(), prompt = plan.prefill.rate.time.seconds();
+  CHECK(plan.hours * 3600 == doctest::Approx(prompt + steps));
+  CHECK(plan.user_tokens_per_second == doctest::Approx(600 / (prompt + steps)));
+}
+
+TEST_CASE("answer: a number of GPUs that is given twice is planned once") {
+  Catalog catalog(configs);
+  Question q = question({"H100"}, {32, 64, 32});
+  q.nodes = {4};
+  CHECK(search_plans(q, catalog).plans.size() == 2);
+}
+
+TEST_CASE("answer: a layout without room for the longest sequence is no answer") {
+  Catalog catalog(configs);
+  Hardware small = catalog.hardware("H100");
+  Question q = question({"H100"}, {16});
+  q.work.output = {600, 600, 160'000};
+  CHECK(search_plans(q, catalog).plans.size() == 1);
+  small.name = "small", small.memory_bytes = 70e9;
+  catalog.add(small);
+  q.hardware = {"small"};
+  CHECK(search_plans(q, catalog).plans.empty());
+  q.work.output = equal_lengths(600);
+  CHECK(search_plans(q, catalog).plans.size() == 1);
+}
+
 TEST_CASE("answer: limits are kept, and cost") {
   Catalog catalog(configs);
   Question q = question({"H100"});
@@ -79,7 +106,7 @@ TEST_CASE("answer: limits are kept, and cost") {
   const Search small = search_plans(question({"H100"}, {8}), catalog);
   CHECK(small.plans.empty());
   CHECK(small.beyond.empty());
-  CHECK(small.left_out.count("no room beside the weights for one sequence") == 1);
+  CHECK(small.left_out.count("no room beside the weights for the longest sequence") == 1);
   Question fp4 = question({"H100", "GB200"});
   fp4.precision = Precision{Format::Fp4, Format::Fp8, CacheFormat::Fp8};
   CHECK(best_of(fp4, catalog).hardware->name == "GB200");
@@ -134,7 +161,8 @@ TEST_CASE("answer: the first line, the band and what is not checked") {
   Question priced = question({"H20"}, {32});
   CHECK(says(answer_text(priced, search_plans(priced, catalog), checked, Listing::All), {"no price is known"}));
   priced.hour_price = 1.5;
-  CHECK(says(answer_text(priced, search_plans(priced, catalog), checked, Listing::All), {"at 1.50 per GPU-hour"}));
+  CHECK(says(answer_text(priced, search_plans(priced, catalog), checked, Listing::All),
+             {"at 1.50 USD/GPU-hour (as asked)"}));
 }
 
 TEST_CASE("answer: lengths of a file") {

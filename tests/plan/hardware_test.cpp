@@ -8,22 +8,22 @@
 #include "base/error.hpp"
 #include "base/readable.hpp"
 #include "plan/estimate/catalog.hpp"
+#include "support.hpp"
 
 using namespace moemill;
+using namespace moemill::test;
 using namespace moemill::estimate;
 
 namespace {
 
-const std::string configs = std::string(MOEMILL_SOURCE_DIR) + "/configs";
-
-Hardware read(const std::string& text) {
+Hardware read_hardware(const std::string& text) {
   static const Catalog catalog(configs);
-  return read_hardware(text, "m.yaml", catalog.efficiencies());
+  return estimate::read_hardware(text, "m.yaml", catalog.efficiencies());
 }
 
 std::string fault_of(const std::string& text) {
   try {
-    read(text);
+    read_hardware(text);
   } catch (const UserError& fault) {
     return fault.what();
   }
@@ -49,16 +49,10 @@ std::string changed(const std::string& old, const std::string& now) {
   return text;
 }
 
-bool says(const std::string& text, std::initializer_list<const char*> words) {
-  for (const char* word : words)
-    if (text.find(word) == std::string::npos) return false;
-  return true;
-}
-
 }  // namespace
 
 TEST_CASE("hardware: a file and its overrides") {
-  const Hardware h = read(good);
+  const Hardware h = read_hardware(good);
   CHECK(h.family == "M");
   CHECK(h.memory_bytes == 80e9);
   CHECK(*h.fp8_flops == 1979e12);
@@ -72,7 +66,7 @@ TEST_CASE("hardware: a file and its overrides") {
 
 TEST_CASE("hardware: mistakes are named with place and cure") {
   CHECK(fault_of(good) == "no fault");
-  const Hardware sparse = read(changed("fp8: 1979", "fp8: 3958"));
+  const Hardware sparse = read_hardware(changed("fp8: 1979", "fp8: 3958"));
   REQUIRE(sparse.warnings.size() == 1);
   CHECK(says(sparse.warnings[0], {"m.yaml:4", "peak_tflops.fp8", "sparse", "dense"}));
   CHECK(says(fault_of(changed(", date: 2025-05-05", "")), {"m.yaml:8", "price.date", "missing"}));
@@ -84,9 +78,14 @@ TEST_CASE("hardware: mistakes are named with place and cure") {
   CHECK(says(fault_of(changed("0.7, source: s", "0.7")), {"efficiency.tensor_fp8.source", "missing"}));
   CHECK(says(fault_of(changed("value: 0.7", "value: 1.7")), {"efficiency.tensor_fp8.value", "0.01 to 1"}));
   CHECK(says(fault_of(changed("[a, b]", "[]")), {"sources"}));
+  CHECK(
+      says(fault_of(changed("gpus_per_node: 8", "gpus_per_node: 65536")), {"m.yaml:7", "gpus_per_node", "1 to 4096"}));
+  for (const char* wrong : {"2025-13", "2025-00-10", "2025-05-32", "2025-5-1"})
+    CHECK(says(fault_of(changed("2025-05-05", wrong)), {"m.yaml:8", "price.date", wrong}));
   CHECK(says(fault_of(changed("kind: gpu", "kind: cpu")), {"m.yaml:2", "calibration"}));
   CHECK(says(fault_of(good + "name: N\n"), {"m.yaml:12", "given twice"}));
   CHECK(says(fault_of("name: [}"), {"m.yaml:1", "not YAML"}));
+  CHECK(says(fault_of("# nothing"), {"m.yaml", "is empty"}));
 }
 
 TEST_CASE("hardware: all machines that are shipped are read, without warnings") {
@@ -97,7 +96,7 @@ TEST_CASE("hardware: all machines that are shipped are read, without warnings") 
     CAPTURE(name);
     const Hardware& h = catalog.hardware(name);
     CHECK(h.warnings.empty());
-    CHECK(&catalog.hardware(h.name) != nullptr);
+    CHECK(catalog.hardware(h.name).memory_bytes == h.memory_bytes);  // also by the name that the file says
     ++machines;
   }
   CHECK(machines == 10);

@@ -7,13 +7,13 @@
 #include "base/readable.hpp"
 #include "plan/proof/check.hpp"
 #include "plan/proof/examples.hpp"
+#include "support.hpp"
 
 using namespace moemill;
+using namespace moemill::test;
 using namespace moemill::estimate;
 
 namespace {
-
-const std::string configs = std::string(MOEMILL_SOURCE_DIR) + "/configs";
 
 std::string fault_of(const std::string& points) {
   Catalog catalog(configs);
@@ -35,12 +35,6 @@ std::string changed(const std::string& old, const std::string& now) {
   std::string text = good;
   text.replace(text.find(old), old.size(), now);
   return text;
-}
-
-bool says(const std::string& text, std::initializer_list<const char*> words) {
-  for (const char* word : words)
-    if (text.find(word) == std::string::npos) return false;
-  return true;
 }
 
 }  // namespace

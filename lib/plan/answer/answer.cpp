@@ -7,7 +7,7 @@
 #include <map>
 
 #include "base/error.hpp"
-#include "base/text/format.hpp"
+#include "plan/estimate/number_text.hpp"
 
 namespace moemill::estimate {
 namespace {
@@ -17,15 +17,21 @@ constexpr double fewest_rows = 16;        // per GPU: below, kernel starts and l
 constexpr double unchecked_factor = 1.5;
 constexpr std::size_t best_of_machine = 4;  // rows of the table without --all
 
-std::string whole(double value) { return thousands(static_cast<std::uint64_t>(std::llround(value))); }
-
 std::string hours_text(double hours) {
-  return hours < 1 ? fmt::format("{:.1f} min", 60 * hours) : fmt::format("{:.1f} h", hours);
+  if (hours < 1.0 / 60) return fmt::format("{:.1f} s", 3600 * hours);
+  if (hours < 1) return fmt::format("{:.1f} min", 60 * hours);
+  return hours < 1000 ? fmt::format("{:.1f} h", hours) : whole(hours) + " h";
 }
 
-std::string money(double value) { return value < 100 ? fmt::format("{:.2f}", value) : whole(value); }
+std::string money(double value) {
+  if (value > 0 && value < 0.1) return fmt::format("{:.2g}", value);
+  return value < 100 ? fmt::format("{:.2f}", value) : whole(value);
+}
 
-std::string currency_of(const Plan& plan) { return plan.hardware->price ? plan.hardware->price->currency : "USD"; }
+// The plan has a price.
+std::string currency_of(const Question& question, const Plan& plan) {
+  return question.hour_price ? question.currency : plan.hardware->price->currency;
+}
 
 double quantile(const std::vector<double>& sorted, double share) {
   const double at = share * static_cast<double>(sorted.size() - 1);
@@ -39,18 +45,19 @@ bool is_like(const Plan& plan, const Checked& one) {
 }
 
 std::string price_text(const Question& question, const Plan& plan) {
-  if (question.hour_price) return fmt::format("at {:.2f} per GPU-hour (as asked)", plan.gpu_hour_price);
-  return fmt::format("at {:.2f} {}/GPU-hour ({})", plan.gpu_hour_price, currency_of(plan), plan.hardware->price->date);
+  return fmt::format("at {:.2f} {}/GPU-hour ({})", plan.gpu_hour_price, currency_of(question, plan),
+                     question.hour_price ? "as asked" : plan.hardware->price->date);
 }
 
 std::string first_line(const Question& question, const Plan& plan, const Band& band) {
   const Work& w = question.work;
   const std::uint32_t per_node = plan.hardware->gpus_per_node;
-  std::string text = fmt::format("{} prompts ({} + {} tokens): {} on {} {} ({})", whole(w.prompts), whole(w.input.mean),
-                                 whole(w.output.mean), hours_text(plan.hours), plan.gpus, plan.hardware->name,
-                                 counted((plan.gpus + per_node - 1) / per_node, "node", "nodes"));
+  std::string text =
+      fmt::format("{} {} ({} + {} tokens): {} on {} {} ({})", whole(w.prompts), w.prompts == 1 ? "prompt" : "prompts",
+                  whole(w.input.mean), whole(w.output.mean), hours_text(plan.hours), thousands(plan.gpus),
+                  plan.hardware->name, counted((plan.gpus + per_node - 1) / per_node, "node", "nodes"));
   if (!plan.is_priced) return text + ", no price is known: give --hour-price";
-  return text + fmt::format(", {} {} ({} to {}) {}", money(plan.cost()), currency_of(plan),
+  return text + fmt::format(", {} {} ({} to {}) {}", money(plan.cost()), currency_of(question, plan),
                             money(plan.cost() * band.low), money(plan.cost() * band.high), price_text(question, plan));
 }
 
@@ -87,11 +94,11 @@ std::string costs_text(const Question& question, const Plan& plan) {
   const auto million = [&](double gpu_hours, double tokens) {
     return gpu_hours * plan.gpu_hour_price / (tokens / 1e6);
   };
-  text +=
-      fmt::format("{} per million tokens: input {:.3f}, cached input 0, output {:.3f}, all {:.3f} (with idle)\n",
-                  currency_of(plan), w.computed_tokens() > 0 ? million(prefill, w.prompts * w.computed_tokens()) : 0.0,
-                  million(decode, w.prompts * w.output.mean),
-                  million(plan.gpu_hours(), w.prompts * (w.input.mean + w.output.mean)));
+  text += fmt::format(
+      "{} per million tokens: computed input {:.3f}, cached input 0, output {:.3f}, all {:.3f} (with idle)\n",
+      currency_of(question, plan), w.computed_tokens() > 0 ? million(prefill, w.prompts * w.computed_tokens()) : 0.0,
+      million(decode, w.prompts * w.output.mean),
+      million(plan.gpu_hours(), w.prompts * (w.input.mean + w.output.mean)));
   return text;
 }
 
@@ -143,7 +150,7 @@ std::string table(const std::vector<Plan>& plans, const std::vector<Checked>& ch
 std::string left_out_text(const Search& search) {
   std::string text;
   for (const auto& [reason, count] : search.left_out)
-    text += fmt::format("left out: {} settings: {}\n", thousands(count), reason);
+    text += fmt::format("left out: {}: {}\n", counted(count, "setting", "settings"), reason);
   return text;
 }
 

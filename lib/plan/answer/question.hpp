@@ -1,6 +1,7 @@
 // What a user asks `moemill plan`: so many prompts of such lengths, on these machines, within these limits.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -20,6 +21,8 @@ struct Work {
   // Positions that a generated token sees on average, and the length for which a sequence needs room.
   double context() const { return input.mean + output.of_token / 2; }
   double room_tokens() const { return input.mean + output.of_token; }
+  // The longest sequence, as long prompts need not have long answers.
+  double longest_tokens() const { return std::max(input.longest + output.mean, input.mean + output.longest); }
 };
 
 struct Limits {
@@ -37,6 +40,7 @@ struct Question {
   Limits limits;
   std::optional<Precision> precision;  // absent: as the model is published, if the machine computes in it
   std::optional<double> hour_price;    // of a GPU, in place of the machine's own
+  std::string currency = "USD";        // of hour_price
 };
 
 }  // namespace moemill::estimate

@@ -38,8 +38,10 @@ class PlanSearch {
     std::optional<Plan> kept, any;
   };
   Best best() {
-    if (!computes_in(precision_.weights, hardware_) || !computes_in(precision_.projections, hardware_))
-      leave_out(fmt::format("{} does not compute in {}", hardware_.name, name_of(precision_.weights)));
+    const bool has_weights = computes_in(precision_.weights, hardware_);
+    if (!has_weights || !computes_in(precision_.projections, hardware_))
+      leave_out(fmt::format("{} does not compute in {}", hardware_.name,
+                            name_of(has_weights ? precision_.projections : precision_.weights)));
     else
       for (const Layout& layout : layouts()) consider(layout);
     return std::move(best_);
@@ -103,12 +105,15 @@ std::vector<Layout> PlanSearch::layouts() {
   return all;
 }
 
-// The fastest exchange, number of micro-batches and of rows for prompts on the same group.
+// The fastest exchange, number of micro-batches and of rows for prompts on the same group. A step has no more rows than
+// a GPU's share of the work, which is one prompt at least.
 std::optional<PhasePlan> PlanSearch::best_prefill(const Layout& group) const {
+  const double share = std::max(1.0, std::max(1.0, q_.work.prompts / gpus_) * q_.work.computed_tokens());
   std::optional<PhasePlan> best;
   for (Exchange exchange : {Exchange::OnceAGpu, Exchange::OnceANode, Exchange::AllGather})
     for (std::uint32_t micro_batches : {1u, 2u})
-      for (double rows : prompt_rows) {
+      for (double most_rows : prompt_rows) {
+        const double rows = std::min(most_rows, share);
         PhasePlan plan{group, 1, rows, {}};
         plan.layout.exchange = exchange;
         plan.layout.micro_batches = micro_batches;
@@ -121,7 +126,8 @@ std::optional<PhasePlan> PlanSearch::best_prefill(const Layout& group) const {
 
 void PlanSearch::consider(const Layout& layout) {
   const double room = std::floor(memory_use(setting(layout), q_.work.room_tokens()).sequences());
-  if (room < 1) return leave_out("no room beside the weights for one sequence");
+  if (room < 1 || memory_use(setting(layout), q_.work.longest_tokens()).sequences() < 1)
+    return leave_out("no room beside the weights for the longest sequence");
   const std::optional<PhasePlan> prefill = best_prefill(layout);
   const double most = std::min(room, std::max(1.0, std::floor(q_.work.prompts / gpus_)));
   for (double sequences = 1; sequences < most; sequences = std::max(sequences + 1, std::floor(sequences * batch_step)))
@@ -169,7 +175,8 @@ void PlanSearch::offer(Plan plan, const Rate& decode, const PhasePlan& prefill) 
   plan.user_tokens_per_second = w.output.mean / sequence_seconds;
   // The longest sequences end last; half of the others are done meanwhile, on average.
   plan.tail_hours = sequence_seconds * w.output.longest / w.output.mean / 2 / 3600;
-  plan.hours = w.prompts / prompts_a_second / 3600 + plan.tail_hours;
+  // No work is shorter than its longest sequence, which is twice the tail.
+  plan.hours = std::max(w.prompts / prompts_a_second / 3600, plan.tail_hours) + plan.tail_hours;
   plan.is_priced = price_.has_value();
   plan.gpu_hour_price = price_.value_or(0);
   const auto cheaper = [](const Plan& a, const std::optional<Plan>& b) { return !b || a.gpu_hours() < b->gpu_hours(); };
@@ -178,11 +185,11 @@ void PlanSearch::offer(Plan plan, const Rate& decode, const PhasePlan& prefill) 
   if (cheaper(plan, best_.kept)) best_.kept = plan;
 }
 
-std::vector<std::uint32_t> numbers_of_gpus(const Question& question, const Hardware& hardware) {
-  std::vector<std::uint32_t> numbers = question.gpus;
-  for (std::uint32_t nodes : question.nodes) numbers.push_back(nodes * hardware.gpus_per_node);
+std::set<std::uint32_t> numbers_of_gpus(const Question& question, const Hardware& hardware) {
+  std::set<std::uint32_t> numbers(question.gpus.begin(), question.gpus.end());
+  for (std::uint32_t nodes : question.nodes) numbers.insert(nodes * hardware.gpus_per_node);
   if (!numbers.empty()) return numbers;
-  for (std::uint32_t nodes : nodes_to_try) numbers.push_back(nodes * hardware.gpus_per_node);
+  for (std::uint32_t nodes : nodes_to_try) numbers.insert(nodes * hardware.gpus_per_node);
   return numbers;
 }
 

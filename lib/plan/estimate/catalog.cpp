@@ -53,7 +53,7 @@ const Hardware& Catalog::hardware(const std::string& name) {
   if (const auto found = hardware_.find(name); found != hardware_.end()) return found->second;
   const auto read = [&](const std::string& file) { return read_hardware(read_text_file(file), file, efficiencies_); };
   if (folder_.empty()) refuse("machine", name, {});
-  if (name.find('/') != std::string::npos) return hardware_[name] = read(name);
+  if (name.find('/') != std::string::npos || name.ends_with(".yaml")) return hardware_[name] = read(name);
   const std::string folder = folder_ + "/hardware/";
   const Words known = names_in(folder, ".yaml");
   if (std::find(known.begin(), known.end(), name) != known.end())

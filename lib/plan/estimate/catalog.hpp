@@ -21,8 +21,8 @@ class Catalog {
   // Without a folder: only what is added.
   explicit Catalog(const Efficiencies& efficiencies) : efficiencies_(efficiencies) {}
 
-  // By name, or a file (machines) or folder (models) if the name holds a '/'. Read once. UserError with the nearest
-  // name for an unknown one.
+  // By name, or a file (machines: the name holds a '/' or ends in .yaml) or a folder (models). Read once. UserError
+  // with the nearest name for an unknown one.
   const Hardware& hardware(const std::string& name);
   const model::ModelConfig& model(const std::string& name);
 

@@ -8,6 +8,7 @@ namespace moemill::estimate {
 namespace {
 
 constexpr Range any_rate{0.001, 1e9};
+constexpr std::uint32_t most_gpus_per_node = 4096;  // the GPUs of 65,536 nodes are a 32-bit number
 
 // A dense fp8 peak is twice the bf16 peak on every chip so far; one of sparse matrices is four times it.
 constexpr double most_fp8_to_bf16 = 2.1;
@@ -37,7 +38,7 @@ void read_links(const Section& machine, Hardware& hardware) {
   if (machine.has("network"))
     hardware.network_bytes_per_second =
         machine.section("network", {"gbytes_per_second"}).number("gbytes_per_second", any_rate) * 1e9;
-  hardware.gpus_per_node = machine.count("gpus_per_node", 1, 1u << 20);
+  hardware.gpus_per_node = machine.count("gpus_per_node", 1, most_gpus_per_node);
 }
 
 Price read_price(const Section& machine) {

@@ -26,13 +26,17 @@ bool is_date(std::string_view text) {
   if (text.size() != 4 && text.size() != 7 && text.size() != 10) return false;
   for (std::size_t i = 0; i < text.size(); ++i)
     if (form[i] == '-' ? text[i] != '-' : text[i] < '0' || text[i] > '9') return false;
-  return true;
+  const auto is_from_1_to = [&](std::size_t at, std::string_view most) {
+    return text.size() <= at || (text.substr(at, 2) >= "01" && text.substr(at, 2) <= most);
+  };
+  return is_from_1_to(5, "12") && is_from_1_to(8, "31");
 }
 
 }  // namespace
 
 yaml::Node read_mapping(std::string_view text, const std::string& file) {
   yaml::Node root = yaml::read(text, file);
+  if (root.is_null()) user_error("{}: is empty; it must be a mapping of keys to values", file);
   if (!root.is_map()) user_error("{}: holds {}; it must be a mapping of keys to values", file, shown(root));
   return root;
 }

@@ -10,7 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
-#include "base/text/format.hpp"
+#include "plan/estimate/number_text.hpp"
 
 namespace moemill::estimate {
 namespace {
@@ -54,10 +54,6 @@ std::vector<Term> largest_terms(const StepTime& time) {
   return order;
 }
 
-std::string number_text(double value) {
-  return value < 1e15 ? thousands(static_cast<std::uint64_t>(std::llround(value))) : fmt::format("{:.3g}", value);
-}
-
 std::string terms_text(const StepTime& time) {
   std::string text;
   const std::vector<Term> order = largest_terms(time);
@@ -68,8 +64,8 @@ std::string terms_text(const StepTime& time) {
 
 std::string point_text(const Checked& one) {
   const Point& p = one.point;
-  std::string text = fmt::format("{:<32} {:>9} {:>9} {:>+5.0f} % {}  {}\n", p.id, number_text(p.published),
-                                 number_text(one.rate.tokens_per_second), 100 * one.error(), name_of(half_of(p.id)),
+  std::string text = fmt::format("{:<32} {:>9} {:>9} {:>+5.0f} % {}  {}\n", p.id, whole(p.published),
+                                 whole(one.rate.tokens_per_second), 100 * one.error(), name_of(half_of(p.id)),
                                  terms_text(one.rate.time));
   text += fmt::format("  {} {}; {} {}, {}; {}, {}: {}; {}\n", p.date, p.source, p.hardware, p.model, p.precision_text,
                       p.layout_text, estimate::name_of(p.workload), lengths_text(p), p.counted);

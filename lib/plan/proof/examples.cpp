@@ -6,7 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/text/edit_distance.hpp"
-#include "base/text/format.hpp"
+#include "plan/estimate/number_text.hpp"
 #include "plan/estimate/throughput.hpp"
 
 namespace moemill::estimate {
@@ -17,8 +17,6 @@ constexpr double day_seconds = 86400, hour_seconds = 3600;
 double per_million(double hour_price, double tokens_per_second) {
   return hour_price / (tokens_per_second * hour_seconds) * 1e6;
 }
-
-std::string whole(double value) { return thousands(static_cast<std::uint64_t>(std::llround(value))); }
 
 std::string model_lines(Catalog& catalog) {
   const model::ModelConfig& config = catalog.model("deepseek-v3");
@@ -65,10 +63,8 @@ Rate article_rate(const Article& article, double context, std::uint32_t micro_ba
   layout.micro_batches = micro_batches;
   layout.balance = Balance::Balanced;
   layout.redundant_experts = 32;
-  const Setting setting{catalog.model("deepseek-v3"),
-                        catalog.hardware("H100"),
-                        {Format::Fp8, Format::Fp8, CacheFormat::Bf16},
-                        layout};
+  const Setting setting{
+      catalog.model("deepseek-v3"), catalog.hardware("H100"), {Format::Fp8, Format::Fp8, CacheFormat::Bf16}, layout};
   return decode_rate(setting, {article.sequences_per_gpu, context});
 }
 
