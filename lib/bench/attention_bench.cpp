@@ -25,9 +25,11 @@ constexpr std::uint32_t chunk = 512;             // prompt tokens of a step
 constexpr std::uint32_t longest_prompt = 8'192;  // a step's last rows of a longer one would take many seconds
 constexpr std::uint32_t usual_window = 128;      // of the heads of 64, as gpt-oss has it
 
+// Queries come from the hidden width by one matrix, because a second one would hide what attention's own products take.
 model::ModelConfig one_layer(model::ModelConfig config) {
   config.hidden = hidden;
   config.layers = 1;
+  config.mla.q_lora_rank = 0;
   return config;
 }
 

@@ -32,7 +32,8 @@ int on_rank_0(const Words& args, const Comm& world) {
 constexpr SubCommand sub_commands[] = {
     {"gemm", "matrix products with weights of every format, cold in memory and warm in cache",
      on_rank_0<run_gemm_bench>},
-    {"attention", "the attention kernels on contexts of several lengths", on_rank_0<run_attention_bench>},
+    {"attention", "a layer of attention, in decode and in prompts, on contexts of several lengths",
+     on_rank_0<run_attention_bench>},
     {"exchange", "rows to their experts and back, compared with bare transfers; under mpirun", run_exchange_bench},
     {"decode", "decode steps of a whole model with dummy weights; under mpirun or alone", run_decode_bench},
     {"prefill", "prefill steps of a whole model with dummy weights; under mpirun or alone", run_prefill_bench},

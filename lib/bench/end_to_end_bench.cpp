@@ -272,10 +272,10 @@ void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
   fmt::print("\n            (measured before: {})\n", describe(r.peaks));
   if (int8)
     fmt::print(
-        "  {:9.1f} % of the peaks: {:.1f} % of these operations are products of int8 at the int8 dot peak, the others "
-        "at\n"
+        "  {:9.1f} % of the peaks: {:.1f} % of these operations are products of int8 at the {} peak, the others at\n"
         "            the higher one of FMA and bf16 dot\n",
-        100 * r.share_of_peaks(), 100 * r.needed_int8_gops / r.needed_gflops);
+        100 * r.share_of_peaks(), 100 * r.needed_int8_gops / r.needed_gflops,
+        r.peaks.int8_dot > 0 ? "int8 dot" : "FMA");
   fmt::print("  {:9.1f} GB/s that a step has to read, {:.1f} % of the reads measured before ({:.1f} GB/s)\n",
              r.bytes_per_second / 1e9, 100 * r.bytes_per_second / r.peak_bandwidth, r.peak_bandwidth / 1e9);
   fmt::print(
@@ -319,8 +319,10 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   }
   check_path("--model", o.model);
   take_common_options(o, given, world);
-  if (o.sequences < 1 || o.tokens < 1 || o.steps < 1)
-    user_error("bench: --sequences, --tokens and --steps are at least 1");
+  constexpr std::uint32_t most = 1u << 24;  // -1 is read as 4294967295
+  for (std::uint32_t value : {o.sequences, o.tokens, o.steps}) {
+    if (value < 1 || value > most) user_error("bench: --sequences, --tokens and --steps are between 1 and {}", most);
+  }
   if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");
   if (arithmetic != "bf16" && arithmetic != "int8") user_error("bench: --arithmetic is bf16 or int8");
   if (arithmetic == "int8") o.arithmetic = Arithmetic::Int8;

@@ -147,7 +147,7 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
   }
   if (defaults.weights) {
     add("weights", po::value(&weights)->default_value(defaults.weights),
-        "bf16, fp8 or mxfp4, one or more: how the weights are kept");
+        "bf16, fp8, mxfp4 or int8, one or more: how the weights are kept");
   }
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {

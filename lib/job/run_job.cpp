@@ -103,8 +103,7 @@ void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, co
             thousands(config.parallel.max_num_seqs));
   if (config.model.arithmetic == Arithmetic::Int8) {
     const model::HeldWeights held = model::held_weights(model.config);
-    log::info("arithmetic int8: {} of a copy's {} of weights are held in int8{}", gib(held.int8_bytes),
-              gib(held.all_bytes()),
+    log::info("arithmetic int8: {} of a copy's weights are held in int8{}", gib(held.int8_bytes),
               model.config.quantization.format == model::WeightFormat::Plain
                   ? ""
                   : ", whatever the codes in the files; model.keep_quantized does not apply to them");

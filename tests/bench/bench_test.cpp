@@ -124,6 +124,16 @@ TEST_CASE("bench: with a model, attention is measured with its shapes, and a win
   CHECK(windowed.needs.operations * 100 == all.needs.operations * 16);
 }
 
+TEST_CASE("bench: attention of a model whose queries go through a low rank") {
+  bench::KernelOptions options;
+  options.model = MOEMILL_TEST_DATA "/models/deepseek_v3";
+  options.rows = {70};
+  options.seconds = 0.01;
+  const auto report = bench::measure_attention(options);
+  REQUIRE(report.results.size() == 2);
+  for (const auto& r : report.results) CHECK(r.product_seconds > 0);
+}
+
 TEST_CASE("bench: whole steps on any number of ranks count the same operations") {
   for (auto [workload, model] : {std::pair(bench::Workload::Decode, "deepseek_v3"),
                                  {bench::Workload::Prefill, "deepseek_v3"},

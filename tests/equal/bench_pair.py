@@ -28,8 +28,8 @@ SHORT = {"gemm": (0, "--shapes 2048x1408 --rows 1,4,16,64 --seconds 0.1"),
          "prefill": (0, "--sequences 2 --tokens 256 --steps 3 --threads 1")}
 LONG = {"gemm": (0, ""), "attention": (0, ""), "exchange": (2, "--steps 1000"),
         "decode": (2, "--steps 16"), "prefill": (2, "--steps 8")}
-# Shapes, which name a number.
-NAMES = ("rows", "k", "n", "key_width", "value_width", "lanes", "tokens", "group", "head_dim")
+# Shapes, which name a number. Every one that tells two results of a benchmark apart must be here.
+NAMES = ("rows_are", "rows", "k", "n", "group", "key_width", "value_width", "window", "context")
 BARE = ("copy", "transfers")  # time of the machine without the program
 
 
@@ -53,12 +53,14 @@ def measured(program, bench, ranks, options, isa):
     report = json.loads(done.stdout[done.stdout.index("{"):])
     if "seconds_per_step" in report: return {"step": (report["seconds_per_step"],) * 2}
     found = {}
-    for line in report["results"] + report.get("grouped", []):
+    for line in report["results"]:
         shape = " ".join(f"{name} {line[name]}" for name in NAMES if name in line)
         for key, median in line.items():
             what = key.removesuffix("seconds_median").removesuffix("_")
             if not key.endswith("seconds_median") or what in BARE: continue
-            found[f"{what or 'step'} {shape}"] = median, line.get(key.replace("median", "best"), median)
+            name = f"{what or 'step'} {shape}"
+            if name in found: sys.exit(f"{bench}: two results have the name {name}")
+            found[name] = median, line.get(key.replace("median", "best"), median)
     return found | {"all": [math.exp(statistics.mean(map(math.log, times))) for times in zip(*found.values())]}
 
 
@@ -69,8 +71,10 @@ def compare(words, bench, isa):
     for _ in range(words.rounds):
         for program in (words.old, words.new, words.new, words.old):
             runs[program].append(measured(program, bench, ranks, options, isa))
-    if runs[words.old][0].keys() != runs[words.new][0].keys(): sys.exit(f"{bench}: the two programs measure different things")
-    return sum(judged(words, f"{bench:10}{isa:8}{name:54}", *([run[name] for run in runs[p]] for p in (words.old, words.new)))
+    if runs[words.old][0].keys() != runs[words.new][0].keys():
+        print(f"{bench:10}{isa:8}the two programs measure different things")
+        return 0
+    return sum(judged(words, f"{bench:10}{isa:8}{name:94}", *([run[name] for run in runs[p]] for p in (words.old, words.new)))
                for name in runs[words.old][0])
 
 
@@ -92,7 +96,7 @@ def main():
     words = parse_words()
     words.old, words.new = words.old.resolve(), words.new.resolve()
     here = instruction_sets(words.old) & instruction_sets(words.new)
-    print(f"{'benchmark':10}{'bodies':8}{'number':54}{'old, us':>12}{'new, us':>12}{'new/old':>10}{'best':>10}{'spread':>9}")
+    print(f"{'benchmark':10}{'bodies':8}{'number':94}{'old, us':>12}{'new, us':>12}{'new/old':>10}{'best':>10}{'spread':>9}")
     slower = 0
     for bench in SHORT:
         if words.only not in bench: continue

@@ -34,7 +34,7 @@ def help_is_readable_and_has_examples():
         long = [line for line in text.splitlines() if len(line) > 100]
         check(not long, name, "--help has long lines:", long)
         if name: check(told("help", *name.split()) == text, f"help {name} is not {name} --help")
-        if name != "version": check("moemill " in text.split("\nexample" if name else "first run")[1], name, "has no examples:", text)
+        if name != "version": check("moemill " in text.split("examples:" if name else "first run")[1], name, "has no examples:", text)
     for name in ("run", "validate", "preview", "status", "verify", "plan", "bench gemm", "bench attention", "bench exchange", "bench decode", "bench prefill", "bench calibrate"):
         for option in re.findall(r" (--[a-z-]+|-[a-z]) ", " ".join(l for l in pages[name].split("examples:")[1].splitlines() if "moemill" in l)):
             check(option in ("-n", "--bind-to") or f"{option} " in pages[name] or f"{option} " in pages[name].replace(" ]", " "), name, option, "is no option")

@@ -35,6 +35,8 @@ def a_question_is_answered_in_its_first_line():
                    r"\([\d,]+ to [\d,]+\) at [\d.]+ USD/GPU-hour \(\d{4}-\d\d", text), text)
     none = moemill(*QUESTION, "--hardware", "H100", "--budget", "100")
     check(none.returncode == 1 and "a larger budget: 10,000,000 prompts" in none.stdout, none.stdout)
+    none = moemill(*QUESTION, "--hardware", "H100", "--budget", "100", "--deadline", "1m")
+    check(none.returncode == 1 and "without these limits: 10,000,000 prompts" in none.stdout, none.stdout)
     none = moemill(*QUESTION, "--hardware", "H100", "--nodes", "1")
     check(none.returncode == 1 and "other numbers of GPUs: 10,000,000 prompts" in none.stdout, none.stdout)
 
@@ -60,6 +62,10 @@ def mistakes_are_named():
     check("sparse" in expect_exit(moemill("plan", "--hardware", sparse), 0).stderr, "sparse peaks give a warning")
     dateless = folder / "dateless.yaml"
     dateless.write_text(re.sub("date: [0-9-]*, ", "", (SOURCE / "configs/hardware/H100.yaml").read_text()))
+    yen = folder / "yen.yaml"
+    yen.write_text((SOURCE / "configs/hardware/H100.yaml").read_text().replace("USD", "JPY"))
+    long = folder / "long.txt"
+    long.write_text("100 1000\n1000000 1\n")
     empty = folder / "empty.txt"
     empty.write_text("# no answer\n")
     for words, parts in [(["plan"], ["--check"]),
@@ -72,9 +78,18 @@ def mistakes_are_named():
                          (["plan", "--prompts", "5", "--hardware", "H100"], ["--model"]),
                          ([*QUESTION, "--hardware", "H100", "--cached-fraction", "1.5"], ["--cached-fraction", "0 to 1"]),
                          ([*QUESTION, "--hardware", "H100", "--deadline", "soon"], ["--deadline soon", "24h"]),
+                         ([*QUESTION, "--hardware", "H100", "--budget", "-1"], ["--budget -1", "from 0"]),
+                         ([*QUESTION, "--hardware", "H100", "--hour-price", "nan"], ["--hour-price nan", "from 0"]),
+                         ([*QUESTION, "--hardware", "H100", "--tokens-per-second-per-user", "nan"], ["nan", "from 0"]),
+                         ([*QUESTION, "--hardware", "H100", "--gpus", ""], ["--gpus", "empty"]),
+                         ([*QUESTION, "--hardware", "H100", "--precision", ""], ["--precision", "empty"]),
+                         ([*QUESTION, "--hardware", f"H100,{yen}"], ["USD", "JPY", "--hour-price"]),
+                         (["plan", "--hardware", "H100", "--budget", "5"], ["--budget belongs to a question"]),
+                         (["plan", "--check", "--gpus", "8"], ["--gpus belongs to a question"]),
                          ([*QUESTION, "--hardware", "H100", "--gpus", "8,,9"], ["--gpus"]),
                          ([*QUESTION, "--hardware", "H100", "--precision", "fp7"], ["fp7", "mxfp4-fp8"]),
                          ([*QUESTION[:-1], empty, "--hardware", "H100"], ["empty.txt", "no lengths"]),
+                         ([*QUESTION[:-1], long, "--hardware", "H100"], ["1000000", "positions"]),
                          ([*QUESTION[:-1], "9000000", "--hardware", "H100"], ["positions"])]:
         told = moemill(*words)
         check(told.returncode == 2 and all(part in told.stderr for part in parts), words, told.returncode, told.stderr)

@@ -44,4 +44,38 @@ def a_reference_model():
     check(abs(q["kl_covered"] - 1) < 1e-4 and 0 < q["kl_mean"] < 0.1, q)
 
 
-if __name__ == "__main__": main([the_demo, a_reference_model])
+def prompts_with_their_columns():
+    """add_special_tokens of a file counts, as in a run. Token ids are scored without the answers, which are texts."""
+    folder, scored = fresh("columns"), []
+    for name, adds in (("as_the_model", None), ("made_by_a_template", 0)):
+        with h5py.File(folder / f"{name}.h5", "w") as f:
+            f["prompt"] = ["alpha beta gamma", "delta"]
+            if adds is not None: f.attrs["add_special_tokens"] = adds
+        q = quality("--model", MODELS / "deepseek_v3", "--prompts", folder / f"{name}.h5", "--max-tokens", 1, "--contexts", 1)
+        scored.append(q["scored_tokens"])
+    check(scored[0] == scored[1] + 2, "the model's BOS is a token of each text", scored)
+    with h5py.File(folder / "ids.h5", "w") as f:
+        f["prompt_token_ids/values"], f["prompt_token_ids/offsets"] = [5, 6, 7, 8], [0, 2, 4]
+        f["expected"] = ["alpha", ""]
+    q = quality("--model", MODELS / "deepseek_v3", "--prompts", folder / "ids.h5", "--max-tokens", 1, "--contexts", 1)
+    check(q["scored_tokens"] == 2 and q["checkable"] == 1, q)
+
+
+def what_it_refuses():
+    folder = fresh("refused")
+    faults = {"shorter": ("expected has 1 rows", ["alpha"]), "numbers": ("expected holds no texts", [1, 2])}
+    for name, (words, expected) in faults.items():
+        with h5py.File(folder / f"{name}.h5", "w") as f: f["prompt"], f["expected"] = ["alpha", "beta"], expected
+        refused(words, "--model", MODELS / "deepseek_v3", "--prompts", folder / f"{name}.h5")
+    refused("sets the arithmetic", "--set", "model.arithmetic=int8")
+    with h5py.File(folder / "empty.h5", "w") as f: f["prompt"] = [""]
+    refused("all rows failed", "--model", MODELS / "deepseek_v3", "--prompts", folder / "empty.h5", "--set", "input.add_special_tokens=false")
+
+
+def refused(words, *given):
+    done = subprocess.run([sys.executable, SOURCE / "scripts/quality.py", "--program", PROGRAM, *map(str, given)],
+                          env=environment({"PYTHONDONTWRITEBYTECODE": "1"}), capture_output=True, text=True, timeout=300)
+    check(done.returncode == 2 and words in done.stderr, words, done.returncode, done.stderr)
+
+
+if __name__ == "__main__": main([the_demo, a_reference_model, prompts_with_their_columns, what_it_refuses])

@@ -17,7 +17,7 @@ ModelConfig without_keeping(ModelConfig c) {
   return c;
 }
 
-Weights load(const fs::path& dir, const ModelConfig& c) {
+Weights load_all(const fs::path& dir, const ModelConfig& c) {
   return load_weights(dir.string(), c, contiguous_slices(c, 1), {0}, "auto");
 }
 
@@ -47,7 +47,7 @@ TEST_CASE("kept formats: models as published take what their files take") {
 
 TEST_CASE("kept formats: linear layers in FP8, all else in bf16") {
   const ModelConfig c = read_config(fp8_model.string());
-  const Weights w = load(fp8_model, c);
+  const Weights w = load_all(fp8_model, c);
   const LayerWeights& layer = w.layers[1];
   const MlaWeights& mla = std::get<MlaWeights>(layer.attention);
   for (const cpu::Matrix* m : {&mla.q_a, &mla.q_b, &mla.kv_a, &mla.out, &layer.moe.shared.down,
@@ -59,7 +59,7 @@ TEST_CASE("kept formats: linear layers in FP8, all else in bf16") {
     CHECK(m->format == Format::Bf16);
   }
   const ModelConfig plain = without_keeping(c);
-  const Weights decoded = load(fp8_model, plain);
+  const Weights decoded = load_all(fp8_model, plain);
   CHECK(std::get<MlaWeights>(decoded.layers[1].attention).q_a.format == Format::Bf16);
   CHECK(decoded.bytes == weight_bytes(plain, contiguous_slices(c, 1), {0}));
   CHECK(decoded.digest.replicated == w.digest.replicated);
@@ -72,7 +72,7 @@ TEST_CASE("kept formats: linear layers in FP8, all else in bf16") {
 
 TEST_CASE("kept formats: experts in MXFP4, all else in bf16") {
   const ModelConfig c = read_config(mxfp4_model.string());
-  const Weights w = load(mxfp4_model, c), decoded = load(mxfp4_model, without_keeping(c));
+  const Weights w = load_all(mxfp4_model, c), decoded = load_all(mxfp4_model, without_keeping(c));
   CHECK(w.layers[0].moe.experts[0].gate_up.format == Format::Mxfp4);
   CHECK(w.layers[0].moe.experts[0].down.format == Format::Mxfp4);
   CHECK(std::get<GqaWeights>(w.layers[0].attention).q.format == Format::Bf16);
@@ -94,7 +94,7 @@ TEST_CASE("kept formats: a module that was not quantised is held in bf16, and it
   write_config(dir, fp8_model, Json::object());
   write_text(dir.path / "model.safetensors", safetensors(tensors));
   const ModelConfig c = read_config(dir.str()), stored = stored_config(dir.str(), c, "auto");
-  const Weights w = load(dir.path, c);
+  const Weights w = load_all(dir.path, c);
   CHECK(w.layers[1].moe.experts[2].down.format == Format::Bf16);
   CHECK(w.layers[1].moe.experts[2].gate_up.format == Format::Fp8);
   CHECK(w.layers[1].moe.experts[1].down.format == Format::Fp8);

@@ -2,6 +2,7 @@
 import json
 import shlex
 import subprocess
+import sys
 
 from ..common import Fault
 
@@ -32,6 +33,9 @@ class Jobs:
             self.run(path, out, [f"model.arithmetic={arithmetic}", "errors.max_failed_fraction=1", "runtime.log_level=warning",
                                  *settings, *self.more])
             done[arithmetic] = list(read_run(out))
+            failed = [row for row in done[arithmetic] if row["status"] != "ok"]
+            if len(failed) == len(prompts): raise Fault(f"{path}: all rows failed in {arithmetic}; the first: {failed[0]['error_message']}")
+            if failed: print(f"quality.py: {name}: {len(failed)} of {len(prompts)} rows failed in {arithmetic} and do not count", file=sys.stderr)
         return done
 
     def run(self, prompts, out, settings):

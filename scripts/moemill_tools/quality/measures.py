@@ -6,26 +6,26 @@ import numpy as np
 from .jobs import ARITHMETICS, MOST_LOGPROBS, good_pairs
 
 
-def continuations(jobs, prompts, columns, expected, max_tokens):
+def continuations(jobs, asked, max_tokens):
     """Greedy answers: how many tokens and rows are equal, and how many answers are the expected ones ("" expects nothing)."""
     store = "[text,token_ids]" if jobs.has_tokenizer else "[token_ids]"
-    rows = jobs.rows("greedy", prompts, columns, ["sampling.temperature=0", f"sampling.max_tokens={max_tokens}", f"output.store={store}"])
+    rows = jobs.rows("greedy", asked.prompts, asked.columns, ["sampling.temperature=0", f"sampling.max_tokens={max_tokens}", f"output.store={store}"])
     pairs = good_pairs(rows)
     equal = sum(sum(x == y for x, y in zip(a["token_ids"], b["token_ids"])) for a, b in pairs)
     longer = sum(max(len(a["token_ids"]), len(b["token_ids"])) for a, b in pairs)
     out = {"rows": len(pairs), "equal_rows": sum(list(a["token_ids"]) == list(b["token_ids"]) for a, b in pairs),
            "tokens": longer, "equal_tokens": equal}
-    if any(expected) and jobs.has_tokenizer:
-        out["checkable"] = sum(map(bool, expected))
+    if any(asked.expected) and jobs.has_tokenizer:
+        out["checkable"] = sum(map(bool, asked.expected))
         for arithmetic in ARITHMETICS:
             out["right_" + arithmetic] = sum(bool(e) and (row["text"] or "").strip() == e.strip()
-                                             for row, e in zip(rows[arithmetic], expected))
+                                             for row, e in zip(rows[arithmetic], asked.expected))
     return out
 
 
 def perplexities(jobs, texts):
     """The texts' perplexity, and their token ids: exp of minus the mean log-probability of all tokens but the first ones."""
-    rows = jobs.rows("texts", texts, {}, ["sampling.max_tokens=0", "sampling.prompt_logprobs=true", "output.store=[prompt_token_ids]"])
+    rows = jobs.rows("texts", texts.prompts, texts.columns, ["sampling.max_tokens=0", "sampling.prompt_logprobs=true", "output.store=[prompt_token_ids]"])
     pairs = good_pairs(rows)
     out = {"texts": len(pairs)}
     for number, arithmetic in enumerate(ARITHMETICS):
@@ -62,14 +62,15 @@ def divergences(jobs, texts, per_text):
                                                 f"sampling.logprobs={min(MOST_LOGPROBS, jobs.vocabulary)}", "output.store=[token_ids]"])
     pairs = good_pairs(rows)
     found = [divergence(a, b) for a, b in pairs]
+    if not found: return {"contexts": 0}
     values = np.array([value for value, _ in found])
     return {"contexts": len(found), "kl_mean": float(values.mean()), "kl_99": float(np.quantile(values, 0.99)),
             "kl_covered": float(np.mean([covered for _, covered in found])),
             "same_best_word": sum(list(a["token_ids"]) == list(b["token_ids"]) for a, b in pairs)}
 
 
-def quality(jobs, prompts, columns, expected, texts, max_tokens, per_text):
-    out = {"model": str(jobs.model)}
-    out.update(continuations(jobs, prompts, columns, expected, max_tokens))
+def quality(jobs, prompts, texts, max_tokens, per_text):
+    """prompts, texts: with their columns, and prompts with expected answers (command.Prompts)."""
+    out = {"model": str(jobs.model), **continuations(jobs, prompts, max_tokens)}
     scores, tokens = perplexities(jobs, texts)
     return {**out, **scores, **divergences(jobs, tokens, per_text)}
