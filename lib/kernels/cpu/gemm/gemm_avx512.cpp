@@ -12,6 +12,8 @@ namespace {
 
 #include "kernels/cpu/gemm/fma.inl"
 
+#include "kernels/cpu/panels.inl"
+
 #include "kernels/cpu/gemm/tiles.inl"
 
 }  // namespace

@@ -13,6 +13,8 @@ namespace {
 
 #include "kernels/cpu/gemm/dot.inl"
 
+#include "kernels/cpu/panels.inl"
+
 #include "kernels/cpu/gemm/tiles.inl"
 
 }  // namespace

@@ -184,28 +184,12 @@ void panel_rows(const GemmBlock& g, const PanelView& w, const PanelTotals& c, co
   }
 }
 
-// The last panel where C is narrower: through a temporary, so that nothing behind C's columns is touched. It is a tile
-// at a time, which shares no widened weights.
+// A tile at a time, which shares no widened weights.
 void narrow_panel(const GemmBlock& g, const PanelView& w, float* c, const std::byte* next) {
-  constexpr std::size_t most = shared_rows;
-  for (std::size_t row = 0; row < g.rows; row += most) {
-    GemmBlock part = g;
-    part.a = reinterpret_cast<const std::byte*>(row_of(g, row));
-    part.rows = g.rows - row < most ? g.rows - row : most;
-    alignas(64) float temporary[most * panel_columns];
-    for (std::size_t i = 0; i < part.rows; ++i) {
-      for (std::size_t j = 0; j < panel_columns; ++j) {
-        temporary[i * panel_columns + j] = j < g.last_columns && !g.first ? c[(row + i) * g.c_stride + j] : 0.0f;
-      }
-    }
-    panel_rows(part, {w.data, w.form == PanelForm::Shared ? PanelForm::Packed : w.form},
-               totals_in(part, temporary, panel_columns), next);
-    for (std::size_t i = 0; i < part.rows; ++i) {
-      for (std::size_t j = 0; j < g.last_columns; ++j) {
-        c[(row + i) * g.c_stride + j] = temporary[i * panel_columns + j];
-      }
-    }
-  }
+  const PanelView own{w.data, w.form == PanelForm::Shared ? PanelForm::Packed : w.form};
+  through_temporary<shared_rows>(g, row_values * sizeof(RowValue), c, [&](const GemmBlock& part, float* temporary) {
+    panel_rows(part, own, totals_in(part, temporary, panel_columns), next);
+  });
 }
 
 // Panel `p` of the block, all rows.
@@ -213,12 +197,6 @@ void one_panel(const GemmBlock& g, std::size_t p, const PanelView& w, const std:
   float* c = g.c + p * panel_columns;
   if (p + 1 < g.panels || g.last_columns == panel_columns) return panel_rows(g, w, totals_in(g, c, g.c_stride), next);
   narrow_panel(g, w, c, next);
-}
-
-// The data `panels` panels after panel `p`: the block that follows begins behind the last.
-const std::byte* data_after(const GemmBlock& g, std::size_t p, std::size_t panels) {
-  const std::byte* here = g.w.data + p * g.w.panel_bytes;
-  return p + panels < g.panels ? here + panels * g.w.panel_bytes : (g.next ? g.next : here);
 }
 
 // Few rows do not fill the FMA pipes with one panel's accumulators, so they take several panels side by side.

@@ -4,6 +4,8 @@
 
 #include "kernels/cpu/int8/rows.inl"
 
+#include "kernels/cpu/panels.inl"
+
 struct Int8Tile {
   const Int8PackedRow* a;
   const std::byte* w;       // first panel, at the tile's first column
@@ -138,16 +140,10 @@ const Int8PackedRow* int8_row_of(const GemmBlock& g, std::size_t row) {
   return reinterpret_cast<const Int8PackedRow*>(g.a) + row;
 }
 
-// The data `panels` panels after panel `p`: the block that follows begins behind the last.
-const std::byte* int8_data_after(const GemmBlock& g, std::size_t p, std::size_t panels) {
-  const std::byte* here = g.w.data + p * g.w.panel_bytes;
-  return p + panels < g.panels ? here + panels * g.w.panel_bytes : (g.next ? g.next : here);
-}
-
 // All row tiles of one panel. Each prefetches its share of what comes next.
 void int8_panel_rows(const GemmBlock& g, std::size_t p, float* c, std::size_t c_stride) {
   const std::byte* data = g.w.data + p * g.w.panel_bytes;
-  const char* next = reinterpret_cast<const char*>(int8_data_after(g, p, 1));
+  const char* next = reinterpret_cast<const char*>(data_after(g, p, 1));
   constexpr std::size_t column_steps = panel_columns / (16 * int8_vectors);
   const std::size_t tiles = (g.rows + int8_rows - 1) / int8_rows * column_steps;
   const std::size_t step = (int8_quad_bytes + tiles - 1) / tiles;
@@ -161,26 +157,10 @@ void int8_panel_rows(const GemmBlock& g, std::size_t p, float* c, std::size_t c_
   }
 }
 
-// The last panel where C is narrower: through a temporary, so that nothing behind C's columns is touched.
 void int8_narrow_panel(const GemmBlock& g, std::size_t p) {
-  float* c = g.c + p * panel_columns;
-  for (std::size_t row = 0; row < g.rows; row += int8_rows) {
-    GemmBlock part = g;
-    part.a = reinterpret_cast<const std::byte*>(int8_row_of(g, row));
-    part.rows = g.rows - row < int8_rows ? g.rows - row : int8_rows;
-    alignas(64) float temporary[int8_rows * panel_columns];
-    for (std::size_t i = 0; i < part.rows; ++i) {
-      for (std::size_t j = 0; j < panel_columns; ++j) {
-        temporary[i * panel_columns + j] = j < g.last_columns && !g.first ? c[(row + i) * g.c_stride + j] : 0.0f;
-      }
-    }
-    int8_panel_rows(part, p, temporary, panel_columns);
-    for (std::size_t i = 0; i < part.rows; ++i) {
-      for (std::size_t j = 0; j < g.last_columns; ++j) {
-        c[(row + i) * g.c_stride + j] = temporary[i * panel_columns + j];
-      }
-    }
-  }
+  through_temporary<int8_rows>(
+      g, sizeof(Int8PackedRow), g.c + p * panel_columns,
+      [&](const GemmBlock& part, float* temporary) { int8_panel_rows(part, p, temporary, panel_columns); });
 }
 
 // Few rows have too few sums to hide a dot product's latency, so they take several panels side by side. Returns the
@@ -189,7 +169,7 @@ template <int Rows, int Panels>
 std::size_t int8_wide_panels(const GemmBlock& g, std::size_t full_panels) {
   std::size_t p = 0;
   for (; p + Panels <= full_panels; p += Panels) {
-    const char* next = reinterpret_cast<const char*>(int8_data_after(g, p, Panels));
+    const char* next = reinterpret_cast<const char*>(data_after(g, p, Panels));
     int8_tile<Rows, 2 * Panels>({int8_row_of(g, 0), g.w.data + p * g.w.panel_bytes, g.w.panel_bytes,
                                  g.groups * group_inputs, g.c + p * panel_columns, g.c_stride, g.first, next,
                                  int8_quad_bytes * Panels, reinterpret_cast<float*>(g.scratch)});
