@@ -162,11 +162,7 @@ TEST_CASE("int8: parts of inputs and columns of any strides give the same matrix
         CAPTURE(step);
         CAPTURE(inputs_far);
         const std::size_t column_stride = inputs_far ? step : k * step, input_stride = inputs_far ? n * step : step;
-        // Exactly as long as its last value needs: reading behind it is for the sanitizer to see.
-        std::vector<bf16> source((n - 1) * column_stride + (k - 1) * input_stride + 1, bf16{0x7777});
-        for (std::size_t j = 0; j < n; ++j) {
-          for (std::size_t i = 0; i < k; ++i) source[j * column_stride + i * input_stride] = values[j * k + i];
-        }
+        const auto source = strided_source(values, k, n, column_stride, input_stride);
         std::vector<std::byte> packed(whole.packed.size(), std::byte{0x77});
         for (std::uint32_t i = 0; i < k; i += 256) {
           for (std::uint32_t j = 0; j < n; j += 32) {

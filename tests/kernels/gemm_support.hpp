@@ -119,6 +119,17 @@ void check_repeats(const Unit& unit, Rows<const T> a, const cpu::Matrix& w, std:
 constexpr std::size_t rows_of_large_c = 168;
 constexpr std::uint32_t inputs_of_large_c = 544, outputs_of_large_c = 1700;
 
+// Values [n][k] as a source whose columns and inputs are that far apart. It is exactly as long as its last value needs:
+// reading behind it is for the sanitizer to see.
+inline std::vector<bf16> strided_source(const std::vector<bf16>& values, std::size_t k, std::size_t n,
+                                        std::size_t column_stride, std::size_t input_stride) {
+  std::vector<bf16> source((n - 1) * column_stride + (k - 1) * input_stride + 1, bf16{0x7777});
+  for (std::size_t j = 0; j < n; ++j) {
+    for (std::size_t i = 0; i < k; ++i) source[j * column_stride + i * input_stride] = values[j * k + i];
+  }
+  return source;
+}
+
 // kernels/gemm.hpp's definition of one output; a: k values, w: k weights.
 inline float as_float(bf16 x) { return to_float(x); }
 inline float as_float(float x) { return x; }

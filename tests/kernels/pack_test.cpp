@@ -79,11 +79,7 @@ void check_strides(Weights& whole, PairOrder order, std::size_t step, bool input
   CAPTURE(inputs_far);
   CAPTURE(chunk);
   const std::size_t column_stride = inputs_far ? step : k * step, input_stride = inputs_far ? n * step : step;
-  // Exactly as long as its last value needs: reading behind it is for the sanitizer to see.
-  std::vector<bf16> source((n - 1) * column_stride + (k - 1) * input_stride + 1, bf16{0x7777});
-  for (std::size_t j = 0; j < n; ++j) {
-    for (std::size_t i = 0; i < k; ++i) source[j * column_stride + i * input_stride] = whole.source[j * k + i];
-  }
+  const auto source = strided_source(whole.source, k, n, column_stride, input_stride);
   std::vector<bf16> packed(whole.packed_in(order).size(), bf16{0x7777});
   for (std::uint32_t at = 0; at < k; at += chunk) {
     cpu::pack(packed.data(), shape_of(k, n, order), {at, std::min(chunk, k - at), 0, n},

@@ -22,12 +22,7 @@ Hardware read_hardware(const std::string& text) {
 }
 
 std::string fault_of(const std::string& text) {
-  try {
-    read_hardware(text);
-  } catch (const UserError& fault) {
-    return fault.what();
-  }
-  return "no fault";
+  return fault_of_call([&] { read_hardware(text); });
 }
 
 const std::string good = R"(name: M
@@ -43,11 +38,7 @@ efficiency:
 sources: [a, b]
 )";
 
-std::string changed(const std::string& old, const std::string& now) {
-  std::string text = good;
-  text.replace(text.find(old), old.size(), now);
-  return text;
-}
+std::string changed(const std::string& old, const std::string& now) { return replaced(good, old, now); }
 
 }  // namespace
 

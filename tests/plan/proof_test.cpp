@@ -17,12 +17,7 @@ namespace {
 
 std::string fault_of(const std::string& points) {
   Catalog catalog(configs);
-  try {
-    read_points(points, "points.yaml", catalog);
-  } catch (const UserError& fault) {
-    return fault.what();
-  }
-  return "no fault";
+  return fault_of_call([&] { read_points(points, "points.yaml", catalog); });
 }
 
 const std::string good = R"(points:
@@ -31,11 +26,7 @@ const std::string good = R"(points:
      published: 1000}
 )";
 
-std::string changed(const std::string& old, const std::string& now) {
-  std::string text = good;
-  text.replace(text.find(old), old.size(), now);
-  return text;
-}
+std::string changed(const std::string& old, const std::string& now) { return replaced(good, old, now); }
 
 }  // namespace
 
