@@ -156,7 +156,8 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
   }
   check_path("--model", out.model);
   take_common_options(out, given, Comm::alone());
-  if (!(out.seconds > 0 && out.seconds <= 3600)) user_error("bench: --seconds {}: write up to 3600", out.seconds);
+  if (!(out.seconds > 0 && out.seconds <= 3600))
+    user_error("bench: --seconds {}: write a number above 0, up to 3600", out.seconds);
   out.shapes = parse_shapes(shapes);
   if (defaults.groups) out.groups = parse_shapes(groups);
   if (defaults.weights) out.weights = parse_formats(weights);

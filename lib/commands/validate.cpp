@@ -98,9 +98,9 @@ void print_formats(const model::HeldWeights& held) {
                                     {"FP8", held.fp8_bytes},
                                     {"MXFP4", held.mxfp4_bytes},
                                     {"bf16", held.bf16_bytes}}) {
-    if (bytes > 0) text += fmt::format("{}{} in {}", text.empty() ? "" : ", ", gib(bytes), name);
+    if (bytes > 0) text += fmt::format("{}{} in {}", text.empty() ? "" : " and ", gib(bytes), name);
   }
-  fmt::print("weights  a copy takes {}\n", text);
+  fmt::print("weights  a copy of the model takes {}\n", text);
   if (held.widened_matrices > 0) {
     fmt::print(
         "         {} stored in FP8 are held in bf16: their scales are too small, or cover an odd number of inputs\n",
