@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
-#include "model/json_object.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -30,7 +29,6 @@ ordered_json json_of(const std::optional<Machine::Link>& link) {
 }
 
 Machine::Rates read_rates(const model::JsonObject& json) {
-  // Files of earlier versions have no dot products.
   return {json.number("fma_flops", 0, most_rate), json.number_or("bf16_dot_flops", 0, 0, most_rate),
           json.number_or("int8_dot_ops", 0, 0, most_rate), json.number("read_bytes_per_second", 0, most_rate)};
 }
@@ -44,29 +42,22 @@ std::optional<Machine::Link> read_link(const model::JsonObject& machine, const c
 
 }  // namespace
 
-std::string to_json(const Machine& m) {
-  const ordered_json json = {{"format", format_name},
-                             {"format_version", format_version},
-                             {"measured_utc", m.measured_utc},
-                             {"moemill_version", m.moemill_version},
-                             {"git_commit", m.git_commit},
-                             {"cpu", m.cpu},
-                             {"isa", m.isa},
-                             {"nodes", m.nodes},
-                             {"ranks_per_node", m.ranks_per_node},
-                             {"threads_per_rank", m.threads_per_rank},
-                             {"core", json_of(m.core)},
-                             {"node", json_of(m.node)},
-                             {"within_node", json_of(m.within_node)},
-                             {"between_nodes", json_of(m.between_nodes)}};
-  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+ordered_json json_of(const Machine& m) {
+  return {{"measured_utc", m.measured_utc},
+          {"moemill_version", m.moemill_version},
+          {"git_commit", m.git_commit},
+          {"cpu", m.cpu},
+          {"isa", m.isa},
+          {"nodes", m.nodes},
+          {"ranks_per_node", m.ranks_per_node},
+          {"threads_per_rank", m.threads_per_rank},
+          {"core", json_of(m.core)},
+          {"node", json_of(m.node)},
+          {"within_node", json_of(m.within_node)},
+          {"between_nodes", json_of(m.between_nodes)}};
 }
 
-Machine read_machine(const std::string& path) {
-  const auto json = model::JsonObject::read(path, most_file_bytes);
-  if (json.text_or("format", "") != format_name)
-    user_error("{}: is not a file of `moemill bench calibrate`: \"format\" must be \"{}\"", path, format_name);
-  (void)json.integer("format_version", format_version, format_version);
+Machine read_machine(const model::JsonObject& json) {
   Machine m;
   m.measured_utc = json.text("measured_utc");
   m.moemill_version = json.text("moemill_version");
@@ -81,6 +72,20 @@ Machine read_machine(const std::string& path) {
   m.within_node = read_link(json, "within_node");
   m.between_nodes = read_link(json, "between_nodes");
   return m;
+}
+
+std::string to_json(const Machine& m) {
+  ordered_json out{{"format", format_name}, {"format_version", format_version}};
+  out.update(json_of(m));
+  return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+Machine read_machine(const std::string& path) {
+  const auto json = model::JsonObject::read(path, most_file_bytes);
+  if (json.text_or("format", "") != format_name)
+    user_error("{}: is not a file of `moemill bench calibrate`: \"format\" must be \"{}\"", path, format_name);
+  (void)json.integer("format_version", format_version, format_version);
+  return read_machine(json);
 }
 
 }  // namespace moemill::mill

@@ -1,10 +1,13 @@
-// A machine's peak rates, measured by `moemill bench calibrate` and kept as a small JSON file for planning. Every rate
-// is a measurement, none is taken from a data sheet; a rate that was not measured is absent.
+// A machine's peak rates, measured by `moemill bench calibrate` and kept at the beginning of its file for planning.
+// Every rate is a measurement, none is taken from a data sheet; a rate that was not measured is absent.
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+
+#include "model/json_object.hpp"
 
 namespace moemill::mill {
 
@@ -33,8 +36,12 @@ struct Machine {
   std::optional<Link> between_nodes;
 };
 
-std::string to_json(const Machine& machine);
+// The keys of a machine in the JSON object of a calibration.
+nlohmann::ordered_json json_of(const Machine& machine);
 // UserError that names the file and the key of what is wrong.
+Machine read_machine(const model::JsonObject& json);
+// A file of a machine alone.
+std::string to_json(const Machine& machine);
 Machine read_machine(const std::string& path);
 
 }  // namespace moemill::mill
