@@ -1,18 +1,28 @@
-// `moemill bench calibrate`: the rates of this machine that planning starts from, measured on all ranks of the launch,
-// printed and written to a file. An existing file is compared with them and replaced.
+// `moemill bench calibrate`: what this machine does under the job's launcher, ranks and threads, measured on all ranks
+// at the same time, printed and written to a file (plan/calibration/calibration.hpp) that predicts a model's steps. The
+// peaks and links of an existing file are compared with the new ones; then it is replaced.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/stream.hpp"
-#include "plan/machine.hpp"
+#include "base/arithmetic.hpp"
+#include "bench/options.hpp"
+#include "plan/calibration/calibration.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::bench {
 
+struct CalibrateOptions : CommonOptions {
+  std::string model;    // folder with a config.json
+  std::string output;   // "": nothing is written
+  double seconds = 20;  // about, for the steps of each number of micro-batches
+  double gbytes = 1.5;  // of weights on each rank, at most
+  Arithmetic arithmetic = Arithmetic::Bf16;
+};
+
 // Collective; the same value on all ranks.
-mill::Machine measure_machine(const Comm& world, cpu::Isa isa, int threads);
+calibration::Calibration calibrate(const CalibrateOptions& options, const Comm& world);
 int run_calibrate(const std::vector<std::string>& args, const Comm& world);
 
 }  // namespace moemill::bench

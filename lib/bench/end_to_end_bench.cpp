@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/program_options.hpp>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -14,11 +13,10 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/numbers/bf16.hpp"
-#include "base/numbers/random.hpp"
-#include "base/numbers/rounding.hpp"
 #include "base/text/path_text.hpp"
 #include "bench/drawing.hpp"
 #include "bench/report.hpp"
+#include "bench/steps/made_step.hpp"
 #include "generate/backend/backends.hpp"
 #include "system/files/shipped_files.hpp"
 #include "weights/stored_model.hpp"
@@ -26,49 +24,8 @@
 namespace moemill::bench {
 namespace {
 
-using schedule::page_tokens;
 using schedule::RowKind;
 using schedule::Step;
-
-struct Share {
-  std::uint32_t first, count;  // of the sequences of all ranks
-};
-// This rank's even share.
-Share share(std::uint32_t sequences, const Comm& world) {
-  const auto rank = static_cast<std::uint64_t>(world.rank()), ranks = static_cast<std::uint64_t>(world.size());
-  const auto first = static_cast<std::uint32_t>(rank * sequences / ranks);
-  return {first, static_cast<std::uint32_t>((rank + 1) * sequences / ranks) - first};
-}
-
-std::uint32_t pages_of(std::uint32_t tokens) { return divide_up(tokens, page_tokens); }
-
-// Whether the model has layers of each PageGroup.
-std::array<bool, schedule::page_groups> groups_of(const model::ModelConfig& config) {
-  const std::uint32_t windowed = model::windowed_layers(config);
-  return {windowed<config.layers, windowed> 0};
-}
-
-// `rows` rows of each sequence from position `first` on; each sequence has pages of its own. Pages outside a window are
-// kept, which costs only memory. Tokens depend on the sequence, not on its rank.
-Step make_step(Share sequences, RowKind kind, std::uint32_t first, std::uint32_t rows, std::uint64_t key,
-               const model::ModelConfig& config) {
-  Step step;
-  const auto groups = groups_of(config);
-  const std::uint32_t pages = pages_of(first + rows);
-  for (std::uint32_t s = 0; s < sequences.count; s++) {
-    step.segments.push_back({kind, step.rows(), rows, first, s * pages, pages});
-    for (std::size_t g = 0; g < groups.size(); g++) {
-      for (std::uint32_t p = 0; groups[g] && p < pages; p++)
-        step.pages[g].push_back({static_cast<std::int32_t>(s * pages + p)});
-    }
-    for (std::uint32_t r = 0; r < rows; r++) {
-      step.tokens.push_back(static_cast<TokenId>(philox(key, sequences.first + s, first + r)[0] % config.vocabulary));
-      step.positions.push_back(first + r);
-    }
-    step.logit_rows.push_back(step.rows() - 1);
-  }
-  return step;
-}
 
 // The largest value of all ranks, and the sum.
 struct OverRanks {

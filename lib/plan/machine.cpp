@@ -2,16 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/error.hpp"
-
 namespace moemill::mill {
 namespace {
 
 using nlohmann::ordered_json;
 
-constexpr const char* format_name = "moemill-machine";
-constexpr std::uint32_t format_version = 1;
-constexpr std::uint64_t most_file_bytes = 1 << 20;
 constexpr std::uint32_t most_count = 1 << 24;  // of nodes, ranks, threads
 constexpr double most_rate = 1e24;             // per second
 
@@ -72,20 +67,6 @@ Machine read_machine(const model::JsonObject& json) {
   m.within_node = read_link(json, "within_node");
   m.between_nodes = read_link(json, "between_nodes");
   return m;
-}
-
-std::string to_json(const Machine& m) {
-  ordered_json out{{"format", format_name}, {"format_version", format_version}};
-  out.update(json_of(m));
-  return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
-
-Machine read_machine(const std::string& path) {
-  const auto json = model::JsonObject::read(path, most_file_bytes);
-  if (json.text_or("format", "") != format_name)
-    user_error("{}: is not a file of `moemill bench calibrate`: \"format\" must be \"{}\"", path, format_name);
-  (void)json.integer("format_version", format_version, format_version);
-  return read_machine(json);
 }
 
 }  // namespace moemill::mill

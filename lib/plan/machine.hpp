@@ -40,8 +40,5 @@ struct Machine {
 nlohmann::ordered_json json_of(const Machine& machine);
 // UserError that names the file and the key of what is wrong.
 Machine read_machine(const model::JsonObject& json);
-// A file of a machine alone.
-std::string to_json(const Machine& machine);
-Machine read_machine(const std::string& path);
 
 }  // namespace moemill::mill

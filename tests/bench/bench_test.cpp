@@ -5,8 +5,10 @@
 #include "base/error.hpp"
 #include "bench/attention_bench.hpp"
 #include "bench/calibrate.hpp"
+
 #include "bench/end_to_end_bench.hpp"
 #include "bench/gemm_bench.hpp"
+#include "bench/machine_rates.hpp"
 
 using namespace moemill;
 
@@ -52,7 +54,7 @@ TEST_CASE("bench: peaks of each instruction set that the CPU has") {
 TEST_CASE("bench: calibrate measures what the ranks of the launch can see") {
   for (int ranks : {1, 2}) {
     run_loopback(ranks, [&](Comm world) {
-      const mill::Machine m = bench::measure_machine(world, cpu::best_isa(), 1);
+      const mill::Machine m = bench::measure_machine(world, cpu::best_isa(), 1).machine;
       CHECK(m.nodes == 1);
       CHECK(m.ranks_per_node == static_cast<std::uint32_t>(ranks));
       CHECK(m.core.fma_flops > 0);

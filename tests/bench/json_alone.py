@@ -19,7 +19,7 @@ CASES = {
     "exchange": ("--rows", "1,3", "--hidden", "64", "--experts", "4", "--picks", "2", "--steps", "2"),
     "decode": STEP,
     "prefill": STEP,
-    "calibrate": ("--threads", "1"),
+    "calibrate": ("--threads", "1", "--seconds", "0"),
 }
 
 
@@ -41,6 +41,13 @@ def check_step(out, model):
     assert out["needed_gflops"] > 0 and out["share_of_reads"] > 0, out
 
 
+def check_calibration(out, model, ranks):
+    assert out["model"] == str(model) and out["ranks"] == max(ranks, 1), out["ranks"]
+    assert [stages["micro_batches"] for stages in out["stages"]] == [1, 2], out["stages"]
+    for stages in out["stages"]:
+        assert stages["expert"]["seconds"][0] > 0 and stages["generated_core_row"]["seconds"][-1] > 0, stages
+
+
 def check_int8(model):
     out = measured("decode", 0, "--model", model, "--arithmetic", "int8")
     assert out["arithmetic"] == "int8" and 0 < out["needed_int8_gops"] < out["needed_gflops"] and out["share_of_peaks"] > 0, out
@@ -51,10 +58,11 @@ shutil.rmtree(WORK, ignore_errors=True)
 model = WORK / 'a "quoted\\" folder'
 shutil.copytree(SOURCE / "tests/data/models/deepseek_v3", model)
 for bench in CASES:
-    steps = bench in ("decode", "prefill")
+    steps = bench in ("decode", "prefill", "calibrate")
     for ranks in (0, 2):
         out = measured(bench, ranks, *(("--model", model) if steps else ()))
-        if steps: check_step(out, model)
+        if bench in ("decode", "prefill"): check_step(out, model)
+        if bench == "calibrate": check_calibration(out, model, ranks)
         if bench in ("gemm", "attention", "exchange"): assert out["results"], out
         peaks = out["core"] if bench == "calibrate" else out
         if bench != "exchange": assert any(key in peaks for key in ("fma_peak_flops", "fma_flops")), out

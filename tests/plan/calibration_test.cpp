@@ -17,7 +17,7 @@ using estimate::Term;
 namespace {
 
 // Two layers with experts behind a dense one.
-model::ModelConfig toy_model() {
+model::ModelConfig calibrated_model() {
   model::ModelConfig config;
   config.model_type = "toy";
   config.hidden = 64, config.layers = 3, config.vocabulary = 1000, config.dense_width = 256;
@@ -38,7 +38,7 @@ Calibration toy_calibration() {
   c.machine.ranks_per_node = 2, c.machine.threads_per_rank = 4;
   c.machine.within_node = mill::Machine::Link{1.5e-6, 1.25e10};
   c.mpi = "Open MPI v4.1.4", c.ranks = 2, c.model = "configs/toy";
-  c.shape = shape_of(toy_model());
+  c.shape = shape_of(calibrated_model());
   c.measured_layers = 3, c.measured_experts = 8;
   Stages s;
   s.prompt_projections = line(0.001, 0.00001), s.generated_projections = line(0.002, 0.00002);
@@ -108,7 +108,7 @@ TEST_CASE("a curve has its measured seconds at its sizes and lines between them"
 }
 
 TEST_CASE("a decode step's terms are those on paper") {
-  const StepPredictor predictor(toy_calibration(), toy_model(), {2, 1});
+  const StepPredictor predictor(toy_calibration(), calibrated_model(), {2, 1});
   const PredictedStep step = predictor.predict(decode_step());
   const auto& terms = step.terms;
   CHECK(terms[Term::Projections] == doctest::Approx(3 * (0.0022 + 0.00011)));
@@ -129,7 +129,7 @@ TEST_CASE("a decode step's terms are those on paper") {
 }
 
 TEST_CASE("attention grows with the context; rows of prompts and generated rows have their own curves") {
-  const StepPredictor predictor(toy_calibration(), toy_model(), {2, 1});
+  const StepPredictor predictor(toy_calibration(), calibrated_model(), {2, 1});
   StepFacts facts = decode_step();
   facts.generated.positions = 10 * 1024;
   CHECK(predictor.predict(facts).terms[Term::Core] == doctest::Approx(3 * 10 * 0.0001));
@@ -148,7 +148,7 @@ TEST_CASE("attention grows with the context; rows of prompts and generated rows 
 }
 
 TEST_CASE("a step without rows of its own still computes the rows of other ranks") {
-  const StepPredictor predictor(toy_calibration(), toy_model(), {2, 1});
+  const StepPredictor predictor(toy_calibration(), calibrated_model(), {2, 1});
   const PredictedStep none = predictor.predict({});
   CHECK(none.terms[Term::RoutedExperts] == 0);
   CHECK(none.terms[Term::OutsideLayers] == doctest::Approx(0.018));
@@ -161,9 +161,9 @@ TEST_CASE("a step without rows of its own still computes the rows of other ranks
 }
 
 TEST_CASE("another model's stages have the same share of the peak") {
-  model::ModelConfig wider = toy_model();
+  model::ModelConfig wider = calibrated_model();
   wider.moe.expert_width = 64, wider.dense_width = 512, wider.moe.shared_width = 0, wider.vocabulary = 2000;
-  const PredictedStep measured = StepPredictor(toy_calibration(), toy_model(), {2, 1}).predict(decode_step());
+  const PredictedStep measured = StepPredictor(toy_calibration(), calibrated_model(), {2, 1}).predict(decode_step());
   const PredictedStep other = StepPredictor(toy_calibration(), wider, {2, 1}).predict(decode_step());
   CHECK(other.terms[Term::RoutedExperts] == doctest::Approx(2 * measured.terms[Term::RoutedExperts]));
   CHECK(other.terms[Term::DenseLayers] == doctest::Approx(2 * measured.terms[Term::DenseLayers]));
@@ -174,16 +174,16 @@ TEST_CASE("another model's stages have the same share of the peak") {
   // A model with layers of a kind that was not measured takes those of the nearest kind.
   Calibration without_shared = toy_calibration();
   without_shared.shape = shape_of(wider);
-  const PredictedStep nearest = StepPredictor(without_shared, toy_model(), {2, 1}).predict(decode_step());
+  const PredictedStep nearest = StepPredictor(without_shared, calibrated_model(), {2, 1}).predict(decode_step());
   CHECK(nearest.terms[Term::SharedExpert] == doctest::Approx(2 * 0.0033 * 32 / 512));
 }
 
 TEST_CASE("what differs from the calibration is a warning by its name") {
   const Calibration c = toy_calibration();
   Circumstances same{"a CPU", "avx2", Arithmetic::Bf16, 2, 4, 1, 1};
-  CHECK(warnings(c, toy_model(), same).empty());
+  CHECK(warnings(c, calibrated_model(), same).empty());
   const auto only = [&](Circumstances now, const char* name, const char* values) {
-    const auto lines = warnings(c, toy_model(), now);
+    const auto lines = warnings(c, calibrated_model(), now);
     return lines.size() == 1 && lines[0].find(name) == 0 && lines[0].find(values) != std::string::npos;
   };
   Circumstances now = same;
@@ -201,7 +201,7 @@ TEST_CASE("what differs from the calibration is a warning by its name") {
   CHECK(only(now, "nodes:", "1, but this is 2"));
   now = same, now.micro_batches = 2;
   CHECK(only(now, "micro-batches:", "1, but this is 2"));
-  model::ModelConfig other = toy_model();
+  model::ModelConfig other = calibrated_model();
   other.hidden = 128;
   REQUIRE(warnings(c, other, same).size() == 1);
   CHECK(warnings(c, other, same)[0].find("model: calibrated with configs/toy") == 0);

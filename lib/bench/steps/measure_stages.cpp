@@ -1,0 +1,155 @@
+#include "bench/steps/measure_stages.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace moemill::bench {
+namespace {
+
+using calibration::Curve;
+using calibration::Stages;
+using schedule::RowKind;
+
+constexpr std::uint32_t generated_rows[] = {0, 1, 2, 4, 8, 16, 32, 64, 128, 512};
+constexpr std::uint32_t prompt_rows[] = {2, 8, 32, 128, 512, 1024};
+// The curves over contexts have so many rows. A prompt of 512 rows and one of 1024 are measured already.
+constexpr std::uint32_t rows_of_contexts = 64, prompt_rows_of_contexts = 512, short_prompts[] = {32, 128};
+// Memory of the cache on each rank: the largest steps have 512 sequences of 128 positions.
+constexpr std::uint64_t cache_bytes = 768'000'000;
+
+struct Measured {
+  ProbeStep step;
+  StepSeconds seconds;
+};
+
+// Points by size. Sizes that are the same but for rounding become one, with the mean of both.
+Curve curve_of(std::vector<Curve::Point> points) {
+  std::sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.size < b.size; });
+  std::vector<Curve::Point> out;
+  for (const Curve::Point& point : points) {
+    if (!out.empty() && point.size <= out.back().size * 1.01)
+      out.back() = {(out.back().size + point.size) / 2, (out.back().seconds + point.seconds) / 2};
+    else
+      out.push_back({point.size, std::max(point.seconds, 0.0)});
+  }
+  return out.empty() ? Curve() : Curve(std::move(out));
+}
+
+class Measurement {
+ public:
+  Measurement(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid)
+      : probe_(probe), config_(config), grid_(grid) {
+    probe.prepare(grid.micro_batches, prompt_rows[std::size(prompt_rows) - 1], grid.most_positions, cache_bytes);
+    moe_ = static_cast<double>(std::count(config.layer_is_moe.begin(), config.layer_is_moe.end(), true));
+  }
+
+  Stages stages();
+  Curve generated_by_context();
+  Curve prompt_by_context();
+
+ private:
+  Measured measure(RowKind kind, std::uint32_t sequences, std::uint32_t context) {
+    const ProbeStep step{kind, std::min(sequences, probe_.sequences_that_fit(context)), context};
+    return {step, probe_.measure(step, grid_.seconds_a_size)};
+  }
+  // So many rows of prompts, in as few as the model's positions allow.
+  Measured measure_prompts(std::uint32_t rows, std::uint32_t length) {
+    length = std::min(length, grid_.most_positions);
+    return measure(RowKind::Prompt, std::max(1u, rows / length), length);
+  }
+  // A stage over rows, in seconds of one of `layers` layers.
+  static Curve over_rows(const std::vector<Measured>& all, double StepSeconds::*stage, double layers) {
+    std::vector<Curve::Point> points;
+    for (const Measured& m : all)
+      if (layers > 0) points.push_back({static_cast<double>(m.step.rows()), m.seconds.*stage / layers});
+    return curve_of(std::move(points));
+  }
+  void put_mlps(const std::vector<Measured>& all, Stages& out) const;
+  std::uint32_t first_context() const { return std::max(1u, grid_.most_positions / 32); }
+
+  StepProbe& probe_;
+  const model::ModelConfig& config_;
+  const StageGrid grid_;
+  double moe_ = 0;                 // layers with experts
+  std::vector<Measured> prompts_;  // by rows
+};
+
+Stages Measurement::stages() {
+  std::vector<Measured> generated;
+  for (const std::uint32_t rows : generated_rows) {
+    const Measured m = measure(RowKind::Generated, rows, first_context());
+    if (generated.empty() || m.step.rows() > generated.back().step.rows()) generated.push_back(m);
+  }
+  for (const std::uint32_t rows : prompt_rows) prompts_.push_back(measure_prompts(rows, rows));
+  std::vector<Measured> all = generated;  // with the largest step of prompts
+  all.push_back(prompts_.back());
+  std::vector<Measured> prompts = prompts_;
+  prompts.push_back(generated.front());  // without rows there is no difference
+
+  const double layers = config_.layers;
+  Stages out;
+  out.micro_batches = grid_.micro_batches;
+  out.prompt_projections = over_rows(prompts, &StepSeconds::projections, layers);
+  out.generated_projections = over_rows(generated, &StepSeconds::projections, layers);
+  out.small = over_rows(all, &StepSeconds::small, layers);
+  out.dispatch = over_rows(all, &StepSeconds::dispatch, moe_);
+  out.combine = over_rows(all, &StepSeconds::combine, moe_);
+  out.outside = over_rows(all, &StepSeconds::outside, 1);
+  out.generated_core = over_rows(generated, &StepSeconds::core, layers);
+  out.head = over_rows(generated, &StepSeconds::head, 1);
+  put_mlps(all, out);
+  return out;
+}
+
+void Measurement::put_mlps(const std::vector<Measured>& all, Stages& out) const {
+  const double dense = config_.layers - moe_;
+  // Dense layers of the shared experts' width cannot be told from them, and take the same time.
+  const bool are_alike = dense > 0 && config_.dense_width == config_.moe.shared_width;
+  out.shared = over_rows(all, &StepSeconds::shared, are_alike ? config_.layers : moe_);
+  out.dense = are_alike ? out.shared : over_rows(all, &StepSeconds::dense, dense);
+  std::vector<Curve::Point> experts;
+  for (const Measured& m : all) {
+    const double touched = m.seconds.touched;
+    if (touched > 0) experts.push_back({m.seconds.pairs / touched, m.seconds.routed / touched});
+  }
+  out.expert = curve_of(std::move(experts));
+}
+
+Curve Measurement::generated_by_context() {
+  std::vector<Curve::Point> points;
+  for (const std::uint32_t part : {32u, 4u, 1u}) {
+    const Measured m = measure(RowKind::Generated, rows_of_contexts, std::max(1u, grid_.most_positions / part));
+    points.push_back({m.step.mean_context(), m.seconds.core / config_.layers / m.step.rows()});
+  }
+  return curve_of(std::move(points));
+}
+
+Curve Measurement::prompt_by_context() {
+  std::vector<Measured> all;
+  for (const std::uint32_t length : short_prompts) all.push_back(measure_prompts(prompt_rows_of_contexts, length));
+  for (const Measured& m : prompts_)
+    if (m.step.rows() >= prompt_rows_of_contexts / 2) all.push_back(m);
+  std::vector<Curve::Point> points;
+  for (const Measured& m : all)
+    points.push_back({m.step.mean_context(), m.seconds.core / config_.layers / m.step.rows()});
+  return curve_of(std::move(points));
+}
+
+}  // namespace
+
+Stages measure_stages(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid) {
+  Measurement measurement(probe, config, grid);
+  Stages out = measurement.stages();
+  out.generated_by_context = measurement.generated_by_context();
+  out.prompt_by_context = measurement.prompt_by_context();
+  return out;
+}
+
+Stages measure_halves(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid, const Stages& one) {
+  Stages out = Measurement(probe, config, grid).stages();
+  out.generated_by_context = one.generated_by_context;
+  out.prompt_by_context = one.prompt_by_context;
+  return out;
+}
+
+}  // namespace moemill::bench

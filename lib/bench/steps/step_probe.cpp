@@ -1,0 +1,239 @@
+#include "bench/steps/step_probe.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "bench/steps/timed_cpu.hpp"
+#include "kernels/cpu/choose_isa.hpp"
+#include "model/placement.hpp"
+#include "weights/cpu/weights.hpp"
+
+namespace moemill::bench {
+namespace {
+
+using calibration::Drawing;
+using schedule::RowKind;
+using schedule::Step;
+
+// The layers of `config` whose numbers are given, in order.
+model::ModelConfig with_layers(const model::ModelConfig& config, std::span<const std::size_t> kept) {
+  model::ModelConfig out = config;
+  out.layers = static_cast<std::uint32_t>(kept.size());
+  out.layer_is_moe.clear(), out.gqa.layer_has_window.clear();
+  for (const std::size_t layer : kept) {
+    out.layer_is_moe.push_back(config.layer_is_moe[layer]);
+    if (!config.gqa.layer_has_window.empty()) out.gqa.layer_has_window.push_back(config.gqa.layer_has_window[layer]);
+  }
+  return out;
+}
+
+bool fits(const model::ModelConfig& config, std::uint32_t ranks, std::uint64_t bytes) {
+  return model::weight_bytes(config, model::contiguous_slices(config, ranks), DomainRank{0}) <= bytes;
+}
+
+double mean_over_ranks(const Comm& world, double mine) {
+  const std::vector<double> all = gather(world, mine);
+  return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
+}
+
+// All members of StepSeconds, for sums and means.
+constexpr double StepSeconds::*all_members[] = {&StepSeconds::whole,   &StepSeconds::projections, &StepSeconds::core,
+                                                &StepSeconds::small,   &StepSeconds::dense,       &StepSeconds::shared,
+                                                &StepSeconds::routed,  &StepSeconds::dispatch,    &StepSeconds::combine,
+                                                &StepSeconds::head,    &StepSeconds::drawing,     &StepSeconds::outside,
+                                                &StepSeconds::touched, &StepSeconds::pairs};
+
+// The mean of the middle half by whole seconds.
+StepSeconds middle_of(std::vector<StepSeconds> steps) {
+  std::sort(steps.begin(), steps.end(), [](const auto& a, const auto& b) { return a.whole < b.whole; });
+  const std::size_t first = steps.size() / 4, last = steps.size() - first;
+  StepSeconds mean;
+  for (double StepSeconds::*member : all_members) {
+    for (std::size_t i = first; i < last; ++i) mean.*member += steps[i].*member / static_cast<double>(last - first);
+  }
+  return mean;
+}
+
+SamplingParams params_of(Drawing drawing) {
+  SamplingParams params;
+  if (drawing == Drawing::Greedy) params.temperature = 0;
+  if (drawing == Drawing::TopK) params.top_k = 50;
+  if (drawing == Drawing::TopP) params.top_p = 0.9f;
+  if (drawing == Drawing::Logprobs) params.logprobs = 5;
+  return params;
+}
+
+}  // namespace
+
+model::ModelConfig cut_to_size(const model::ModelConfig& config, std::uint32_t ranks, std::uint64_t bytes) {
+  std::vector<std::size_t> kept(config.layers);
+  std::iota(kept.begin(), kept.end(), std::size_t{0});
+  model::ModelConfig out = config;
+  // Layers of the kind that there are more of go first, from the end; two of it are left.
+  while (!fits(out, ranks, bytes) && kept.size() > 2) {
+    const auto moe = static_cast<std::size_t>(std::count(out.layer_is_moe.begin(), out.layer_is_moe.end(), true));
+    const bool drops_moe = moe >= kept.size() - moe;
+    if ((drops_moe ? moe : kept.size() - moe) <= 2) break;
+    const auto last = std::find_if(kept.rbegin(), kept.rend(),
+                                   [&](std::size_t layer) { return config.layer_is_moe[layer] == drops_moe; });
+    kept.erase(std::next(last).base());
+    out = with_layers(config, kept);
+  }
+  while (!fits(out, ranks, bytes) && out.moe.experts % (2 * out.moe.groups) == 0 &&
+         out.moe.experts / 2 >= out.moe.picks + ranks)
+    out.moe.experts /= 2;
+  return out;
+}
+
+struct StepProbe::State {
+  State(const ProbeJob& job, const Comm& world);
+
+  StepSeconds run(const Step& step);
+  StepSeconds totals() const;
+
+  const Comm& world;
+  const model::ModelConfig& config;
+  const std::vector<int> node_of_rank;
+  const model::Placement placement;
+  TimedStream stream;
+  const model::Weights weights;
+  std::optional<layers::Forward<TimedCpu>> forward;
+  std::uint32_t pages = 0;  // of a page group
+  Step last_step;
+  std::vector<sample::SampleRequest> requests;
+  std::vector<sample::SampleResult> results;
+  SamplingParams greedy = params_of(Drawing::Greedy);
+};
+
+StepProbe::State::State(const ProbeJob& job, const Comm& world_)
+    : world(world_),
+      config(job.config),
+      node_of_rank(job.node_of_rank.begin(), job.node_of_rank.end()),
+      placement(model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()))),
+      stream(job.isa, cpu::choose_int8(job.isa).unit, job.threads),
+      weights(model::load_weights(
+          job.model_dir, config, placement, DomainRank{world.rank()}, "dummy", stream.team(), [] {}, stream.order())) {}
+
+StepProbe::StepProbe(const ProbeJob& job, const Comm& world) : state_(std::make_unique<State>(job, world)) {}
+StepProbe::~StepProbe() = default;
+
+void StepProbe::prepare(std::uint32_t micro_batches, std::uint32_t most_rows, std::uint32_t most_positions,
+                        std::uint64_t cache_bytes) {
+  State& s = *state_;
+  const std::uint64_t page = std::uint64_t{schedule::page_tokens} * model::kv_bytes_per_token(s.config);
+  s.pages = static_cast<std::uint32_t>(std::max<std::uint64_t>(cache_bytes / page, pages_of(most_positions)));
+  layers::ForwardSettings settings;
+  settings.max_rows = most_rows;
+  settings.max_positions = most_positions;
+  const auto groups = groups_of(s.config);
+  settings.pages = groups[0] ? s.pages : 0;
+  settings.window_pages = groups[1] ? s.pages : 0;
+  settings.micro_batches = micro_batches;
+  s.forward.reset();  // before the memory of the next one is taken
+  s.forward.emplace(s.stream, s.config, s.weights, s.placement, s.world, s.node_of_rank, settings);
+  s.forward->fill_cache(static_cast<std::uint64_t>(s.world.rank()));
+}
+
+std::uint32_t StepProbe::sequences_that_fit(std::uint32_t positions) const {
+  return state_->pages / pages_of(positions);
+}
+
+// Since the start; `whole` and `outside` are left out.
+StepSeconds StepProbe::State::totals() const {
+  const PassSeconds& passes = forward->totals().passes;
+  const auto of = [&](Pass pass) { return passes[static_cast<std::size_t>(pass)]; };
+  const StageSeconds& stages = stream.stages;
+  StepSeconds t;
+  t.projections = of(Pass::Projections), t.core = of(Pass::Attention), t.small = of(Pass::Norms) + of(Pass::Router);
+  t.dense = stages.dense, t.shared = stages.shared, t.routed = stages.routed;
+  t.dispatch = stages.dispatch, t.combine = stages.combine;
+  t.head = of(Pass::Head), t.drawing = of(Pass::Drawing);
+  t.touched = stages.touched, t.pairs = stages.pairs;
+  return t;
+}
+
+StepSeconds StepProbe::State::run(const Step& step) {
+  const StepSeconds before = totals();
+  world.barrier();
+  const double start = now_seconds();
+  forward->run(step);
+  requests.assign(step.logit_rows.size(), {});
+  results.resize(requests.size());
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].row = static_cast<std::uint32_t>(i);
+    requests[i].params = &greedy;
+  }
+  forward->draw({.scores = {}, .logprobs = {}, .samples = requests, .results = results});
+  StepSeconds out = totals();
+  for (double StepSeconds::*member : all_members) out.*member -= before.*member;
+  out.whole = now_seconds() - start;
+  out.outside = out.whole - out.projections - out.core - out.small - out.dense - out.shared - out.routed -
+                out.dispatch - out.combine - out.head - out.drawing;
+  return out;
+}
+
+StepSeconds StepProbe::measure(const ProbeStep& wanted, double seconds) {
+  State& s = *state_;
+  const auto me = static_cast<std::uint32_t>(s.world.rank());
+  const Share mine{me * wanted.sequences, wanted.sequences};
+  const bool is_prompt = wanted.kind == RowKind::Prompt;
+  const auto step_number = [&](std::uint64_t key) {
+    return is_prompt ? make_step(mine, wanted.kind, 0, wanted.context, key, s.config)
+                     : make_step(mine, wanted.kind, wanted.context - 1, 1, key, s.config);
+  };
+  const auto slowest = [&](double mine_seconds) {
+    const std::vector<double> all = gather(s.world, mine_seconds);
+    return *std::max_element(all.begin(), all.end());
+  };
+  const double first = slowest(s.run(step_number(1)).whole);
+  const auto count = static_cast<std::uint64_t>(std::clamp(seconds / first, 2.0, 30.0));
+  std::vector<StepSeconds> steps;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    s.last_step = step_number(2 + i);
+    StepSeconds step = s.run(s.last_step);
+    step.whole = slowest(step.whole);  // so that all ranks keep the same steps
+    steps.push_back(step);
+  }
+  StepSeconds mean = middle_of(std::move(steps));
+  for (double StepSeconds::*member : all_members) mean.*member = mean_over_ranks(s.world, mean.*member);
+  return mean;
+}
+
+std::array<double, calibration::drawings> StepProbe::measure_drawings(std::uint32_t rows) {
+  State& s = *state_;
+  constexpr int samples = 5;
+  std::array<double, calibration::drawings> seconds{};
+  (void)measure({RowKind::Generated, rows, 2}, 0);
+  std::vector<sample::TokenLogprob> tops(std::size_t{rows} * 5);
+  std::vector<sample::ScoreRequest> targets(rows);
+  std::vector<float> logprobs(rows);
+  for (std::uint32_t i = 0; i < rows; ++i) targets[i].row = i;
+  for (std::size_t d = 0; d < calibration::drawings; ++d) {
+    const SamplingParams params = params_of(static_cast<Drawing>(d));
+    const bool scores = static_cast<Drawing>(d) == Drawing::Score;
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      s.requests[i].params = &params, s.requests[i].seed = i;
+      const std::size_t top = std::min(params.logprobs.value_or(0), s.config.vocabulary);
+      s.requests[i].top = std::span(tops).subspan(i * top, top);
+    }
+    std::vector<double> taken;
+    for (int sample = 0; sample < samples; ++sample) {
+      s.world.barrier();
+      const double before = s.totals().drawing;
+      if (scores)
+        s.forward->draw({.scores = targets, .logprobs = logprobs, .samples = {}, .results = {}});
+      else
+        s.forward->draw({.scores = {}, .logprobs = {}, .samples = s.requests, .results = s.results});
+      taken.push_back(s.totals().drawing - before);
+    }
+    std::nth_element(taken.begin(), taken.begin() + samples / 2, taken.end());
+    seconds[d] = mean_over_ranks(s.world, taken[samples / 2]) / rows;
+  }
+  return seconds;
+}
+
+}  // namespace moemill::bench
