@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/build_info.hpp"
@@ -15,6 +16,7 @@
 #include "base/numbers/bf16.hpp"
 #include "base/text/path_text.hpp"
 #include "bench/drawing.hpp"
+#include "bench/machine_rates.hpp"
 #include "bench/report.hpp"
 #include "bench/steps/made_step.hpp"
 #include "generate/backend/backends.hpp"
@@ -105,6 +107,24 @@ PassSeconds shares_of(const Measured& steps, double all_seconds) {
   return shares;
 }
 
+// The step of the medians beside its prediction.
+Comparison compare(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
+                   const EndToEndResult& r) {
+  const std::vector<int> node_of = nodes_of_ranks(world);
+  const auto nodes = static_cast<std::uint32_t>(std::set<int>(node_of.begin(), node_of.end()).size());
+  const calibration::Calibration calibration = calibration::read_calibration(o.calibration);
+  Comparison out;
+  out.predicted = predict_step(calibration, config, {r.ranks, o.micro_batches}, {o.workload, o.sequences, o.tokens},
+                               sampling_of(o.sampling));
+  out.measured_seconds = r.seconds_per_step;
+  for (std::size_t i = 0; i < pass_count; ++i) out.measured[i] = r.passes[i] * r.seconds_per_step;
+  const calibration::Circumstances now{cpu_model(),    std::string(cpu::name(o.isa)),         o.arithmetic,
+                                       r.ranks,        static_cast<std::uint32_t>(o.threads), nodes,
+                                       o.micro_batches};
+  out.warnings = calibration::warnings(calibration, config, now);
+  return out;
+}
+
 }  // namespace
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
@@ -141,6 +161,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   r.bytes_per_second = r.bytes.all() / r.seconds_per_step;
 
   r.passes = shares_of(steps, all);
+  if (!o.calibration.empty()) r.comparison = compare(o, config, world, r);
   return r;
 }
 
@@ -210,6 +231,7 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
       {"share_of_reads", r.bytes_per_second / r.peak_bandwidth}};
   for (const PassName& pass : all_passes) out["shares"][pass.key] = r.passes[static_cast<std::size_t>(pass.pass)];
   put(out, r.peaks);
+  if (r.comparison) put(out, *r.comparison);
   print(out);
 }
 
@@ -244,6 +266,7 @@ void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
   fmt::print("  rank 0's time, %:\n");
   for (const PassName& pass : all_passes)
     fmt::print("  {:9.1f} {}\n", 100 * r.passes[static_cast<std::size_t>(pass.pass)], pass.words);
+  if (r.comparison) print_text(*r.comparison);
 }
 
 std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::string>& args, const Comm& world) {
@@ -264,6 +287,8 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
   add("arithmetic", po::value(&arithmetic)->default_value("bf16"), "bf16 or int8, as model.arithmetic");
   add("sampling", po::value(&o.sampling)->default_value("temperature"), sampling_names);
+  add("calibration", po::value(&o.calibration)->value_name("FILE"),
+      "a file of bench calibrate: prints what it predicts beside what was measured");
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     const char* name = name_of(workload);
@@ -275,6 +300,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
     return std::nullopt;
   }
   check_path("--model", o.model);
+  check_path("--calibration", o.calibration);
   take_common_options(o, given, world);
   constexpr std::uint32_t most = 1u << 24;  // -1 is read as 4294967295
   for (std::uint32_t value : {o.sequences, o.tokens, o.steps}) {
@@ -284,6 +310,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   if (arithmetic != "bf16" && arithmetic != "int8") user_error("bench: --arithmetic is bf16 or int8");
   if (arithmetic == "int8") o.arithmetic = Arithmetic::Int8;
   sampling_of(o.sampling);  // refuses unknown names before anything is loaded
+  if (!o.calibration.empty()) (void)calibration::read_calibration(o.calibration);  // refused before anything is loaded
   o.model = shipped_path(o.model);
   return o;
 }

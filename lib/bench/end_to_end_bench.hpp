@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/arithmetic.hpp"
 #include "bench/options.hpp"
 #include "bench/peak/peak.hpp"
+#include "bench/predicted_step.hpp"
 #include "bench/step_needs.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "system/comm/comm.hpp"
@@ -24,6 +26,7 @@ struct EndToEndOptions : CommonOptions {
   std::uint32_t micro_batches = 1;
   Arithmetic arithmetic = Arithmetic::Bf16;
   std::string sampling = "temperature";  // how tokens are drawn (bench/drawing.hpp)
+  std::string calibration = {};          // file that predicts the step; "": none
 };
 
 // One step of all ranks, as medians over the steps. Operations and bytes are those that the model needs
@@ -31,16 +34,17 @@ struct EndToEndOptions : CommonOptions {
 struct EndToEndResult {
   std::uint32_t ranks = 1;
   double seconds_per_step = 0;
-  double tokens_per_second = 0;  // generated tokens, or prompt tokens
-  double needed_gflops = 0;      // per second, of all ranks
-  double needed_int8_gops = 0;   // the part of needed_gflops that the arithmetic int8 does in int8
-  Peaks peaks;                   // of all ranks' cores, measured at the same time
-  std::uint64_t experts = 0;     // pairs of a layer and a routed expert
-  double experts_picked = 0;     // those that some row of a step went to, the mean over the steps
-  NeededBytes bytes;             // per step
-  double bytes_per_second = 0;   // bytes over seconds_per_step
-  double peak_bandwidth = 0;     // of all ranks' cores, measured at the same time
-  PassSeconds passes{};          // rank 0's shares of the time of all steps; together 1
+  double tokens_per_second = 0;               // generated tokens, or prompt tokens
+  double needed_gflops = 0;                   // per second, of all ranks
+  double needed_int8_gops = 0;                // the part of needed_gflops that the arithmetic int8 does in int8
+  Peaks peaks;                                // of all ranks' cores, measured at the same time
+  std::uint64_t experts = 0;                  // pairs of a layer and a routed expert
+  double experts_picked = 0;                  // those that some row of a step went to, the mean over the steps
+  NeededBytes bytes;                          // per step
+  double bytes_per_second = 0;                // bytes over seconds_per_step
+  double peak_bandwidth = 0;                  // of all ranks' cores, measured at the same time
+  PassSeconds passes{};                       // rank 0's shares of the time of all steps; together 1
+  std::optional<Comparison> comparison = {};  // with a calibration
 
   // The time that the needed operations take at their peaks over the time that they took: int8 products at the peak of
   // int8, all else at that of bf16.

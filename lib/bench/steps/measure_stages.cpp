@@ -14,8 +14,8 @@ constexpr std::uint32_t generated_rows[] = {0, 1, 2, 4, 8, 16, 32, 64, 128, 512}
 constexpr std::uint32_t prompt_rows[] = {2, 8, 32, 128, 512, 1024};
 // The curves over contexts have so many rows. A prompt of 512 rows and one of 1024 are measured already.
 constexpr std::uint32_t rows_of_contexts = 64, prompt_rows_of_contexts = 512, short_prompts[] = {32, 128};
-// Memory of the cache on each rank: the largest steps have 512 sequences of 128 positions.
-constexpr std::uint64_t cache_bytes = 768'000'000;
+// Memory of the cache on each rank, at most: steps have as many sequences as it holds.
+constexpr std::uint64_t most_cache_bytes = 768'000'000;
 
 struct Measured {
   ProbeStep step;
@@ -39,7 +39,10 @@ class Measurement {
  public:
   Measurement(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid)
       : probe_(probe), config_(config), grid_(grid) {
-    probe.prepare(grid.micro_batches, prompt_rows[std::size(prompt_rows) - 1], grid.most_positions, cache_bytes);
+    const std::uint32_t pages = std::max(generated_rows[std::size(generated_rows) - 1] * pages_of(first_context()),
+                                         rows_of_contexts * pages_of(grid.most_positions));
+    probe.prepare(grid.micro_batches, prompt_rows[std::size(prompt_rows) - 1], grid.most_positions,
+                  {pages, most_cache_bytes});
     moe_ = static_cast<double>(std::count(config.layer_is_moe.begin(), config.layer_is_moe.end(), true));
   }
 

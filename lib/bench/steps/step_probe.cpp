@@ -122,10 +122,11 @@ StepProbe::StepProbe(const ProbeJob& job, const Comm& world) : state_(std::make_
 StepProbe::~StepProbe() = default;
 
 void StepProbe::prepare(std::uint32_t micro_batches, std::uint32_t most_rows, std::uint32_t most_positions,
-                        std::uint64_t cache_bytes) {
+                        Cache cache) {
   State& s = *state_;
   const std::uint64_t page = std::uint64_t{schedule::page_tokens} * model::kv_bytes_per_token(s.config);
-  s.pages = static_cast<std::uint32_t>(std::max<std::uint64_t>(cache_bytes / page, pages_of(most_positions)));
+  const auto fit = static_cast<std::uint32_t>(std::min<std::uint64_t>(cache.most_bytes / page, cache.pages));
+  s.pages = std::max({fit, pages_of(most_positions), pages_of(most_rows)});
   layers::ForwardSettings settings;
   settings.max_rows = most_rows;
   settings.max_positions = most_positions;

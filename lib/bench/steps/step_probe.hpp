@@ -57,9 +57,12 @@ class StepProbe {
   StepProbe(const ProbeJob& job, const Comm& world);
   ~StepProbe();
 
-  // Working memory for steps of at most `most_rows`, with `cache_bytes` of cache.
-  void prepare(std::uint32_t micro_batches, std::uint32_t most_rows, std::uint32_t most_positions,
-               std::uint64_t cache_bytes);
+  // Working memory for steps of at most `most_rows`.
+  struct Cache {
+    std::uint32_t pages;
+    std::uint64_t most_bytes;  // fewer pages if they take more, but one sequence of most_positions
+  };
+  void prepare(std::uint32_t micro_batches, std::uint32_t most_rows, std::uint32_t most_positions, Cache cache);
   // Sequences of so many positions that the cache holds.
   std::uint32_t sequences_that_fit(std::uint32_t positions) const;
   // The mean of the middle half of some steps: as many as take about `seconds`, two to thirty, after one untimed.
