@@ -26,7 +26,7 @@ namespace {
 using calibration::Calibration;
 
 // Sizes that the steps of one number of micro-batches have, about.
-constexpr double sizes = 22;
+constexpr double sizes = 20;
 constexpr std::uint32_t most_positions = 4096, rows_drawn = 32;
 
 // What ranks exchange before every step, the median of many; collective.
@@ -97,7 +97,7 @@ std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, cons
   option("output,o", po::value(&o.output)->value_name("FILE"),
          "write the calibration to this file as JSON; an earlier file is compared with and replaced");
   option("arithmetic", po::value(&arithmetic)->default_value("bf16"), "bf16 or int8, as model.arithmetic");
-  option("seconds", po::value(&o.seconds)->default_value(o.seconds, "20"),
+  option("seconds", po::value(&o.seconds)->default_value(o.seconds, "12"),
          "about how long steps run, for each of 1 and 2 micro-batches");
   option("gbytes", po::value(&o.gbytes)->default_value(o.gbytes, "1.5"),
          "weights on each rank, at most: of a larger model fewer layers are measured");

@@ -37,69 +37,99 @@ Curve curve_of(std::vector<Curve::Point> points) {
 
 class Measurement {
  public:
-  Measurement(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid)
-      : probe_(probe), config_(config), grid_(grid) {
-    const std::uint32_t pages = std::max(generated_rows[std::size(generated_rows) - 1] * pages_of(first_context()),
-                                         rows_of_contexts * pages_of(grid.most_positions));
-    probe.prepare(grid.micro_batches, prompt_rows[std::size(prompt_rows) - 1], grid.most_positions,
-                  {pages, most_cache_bytes});
-    moe_ = static_cast<double>(std::count(config.layer_is_moe.begin(), config.layer_is_moe.end(), true));
-  }
+  Measurement(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid);
+  // Sizes that curves over contexts have besides those over rows.
+  void add_contexts();
+  // Every size, twice and at different moments; the faster measurement counts.
+  void measure();
 
-  Stages stages();
-  Curve generated_by_context();
-  Curve prompt_by_context();
+  Stages stages() const;
+  Curve generated_by_context() const;
+  Curve prompt_by_context() const;
 
  private:
-  Measured measure(RowKind kind, std::uint32_t sequences, std::uint32_t context) {
-    const ProbeStep step{kind, std::min(sequences, probe_.sequences_that_fit(context)), context};
-    return {step, probe_.measure(step, grid_.seconds_a_size)};
-  }
+  void add(std::vector<Measured>& to, RowKind kind, std::uint32_t sequences, std::uint32_t context);
   // So many rows of prompts, in as few as the model's positions allow.
-  Measured measure_prompts(std::uint32_t rows, std::uint32_t length) {
+  void add_prompts(std::vector<Measured>& to, std::uint32_t rows, std::uint32_t length) {
     length = std::min(length, grid_.most_positions);
-    return measure(RowKind::Prompt, std::max(1u, rows / length), length);
+    add(to, RowKind::Prompt, std::max(1u, rows / length), length);
   }
   // A stage over rows, in seconds of one of `layers` layers.
-  static Curve over_rows(const std::vector<Measured>& all, double StepSeconds::*stage, double layers) {
-    std::vector<Curve::Point> points;
-    for (const Measured& m : all)
-      if (layers > 0) points.push_back({static_cast<double>(m.step.rows()), m.seconds.*stage / layers});
-    return curve_of(std::move(points));
-  }
+  static Curve over_rows(const std::vector<Measured>& all, double StepSeconds::*stage, double layers);
+  Curve over_contexts(const std::vector<Measured>& all) const;
   void put_mlps(const std::vector<Measured>& all, Stages& out) const;
   std::uint32_t first_context() const { return std::max(1u, grid_.most_positions / 32); }
 
   StepProbe& probe_;
   const model::ModelConfig& config_;
   const StageGrid grid_;
-  double moe_ = 0;                 // layers with experts
-  std::vector<Measured> prompts_;  // by rows
+  double moe_ = 0;                             // layers with experts
+  std::vector<Measured> generated_, prompts_;  // by rows
+  std::vector<Measured> contexts_, short_prompts_;
 };
 
-Stages Measurement::stages() {
-  std::vector<Measured> generated;
-  for (const std::uint32_t rows : generated_rows) {
-    const Measured m = measure(RowKind::Generated, rows, first_context());
-    if (generated.empty() || m.step.rows() > generated.back().step.rows()) generated.push_back(m);
+Measurement::Measurement(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid)
+    : probe_(probe), config_(config), grid_(grid) {
+  moe_ = static_cast<double>(std::count(config.layer_is_moe.begin(), config.layer_is_moe.end(), true));
+  const std::uint32_t most_generated = generated_rows[std::size(generated_rows) - 1];
+  const std::uint32_t most_rows = prompt_rows[std::size(prompt_rows) - 1];
+  const std::uint32_t pages = std::max(most_generated * pages_of(first_context()),  //
+                                       rows_of_contexts * pages_of(grid.most_positions));
+  probe.prepare(grid.micro_batches, most_rows, grid.most_positions, {pages, most_cache_bytes});
+  for (const std::uint32_t rows : generated_rows) add(generated_, RowKind::Generated, rows, first_context());
+  for (const std::uint32_t rows : prompt_rows) add_prompts(prompts_, rows, rows);
+}
+
+void Measurement::add_contexts() {
+  for (const std::uint32_t part : {32u, 4u, 1u})
+    add(contexts_, RowKind::Generated, rows_of_contexts, std::max(1u, grid_.most_positions / part));
+  for (const std::uint32_t length : short_prompts) add_prompts(short_prompts_, prompt_rows_of_contexts, length);
+}
+
+// A size that the cache limits to the rows of the one before is left out.
+void Measurement::add(std::vector<Measured>& to, RowKind kind, std::uint32_t sequences, std::uint32_t context) {
+  const ProbeStep step{kind, std::min(sequences, probe_.sequences_that_fit(context)), context};
+  if (to.empty() || step != to.back().step) to.push_back({step, {}});
+}
+
+void Measurement::measure() {
+  // Buffers grow in the largest steps.
+  (void)probe_.measure(prompts_.back().step, 0);
+  (void)probe_.measure(generated_.back().step, 0);
+  for (int sweep = 0; sweep < 2; ++sweep) {
+    for (std::vector<Measured>* sizes : {&generated_, &prompts_, &contexts_, &short_prompts_}) {
+      for (Measured& m : *sizes) {
+        const StepSeconds seconds = probe_.measure(m.step, grid_.seconds_a_size / 2);
+        if (sweep == 0 || seconds.whole < m.seconds.whole) m.seconds = seconds;
+      }
+    }
   }
-  for (const std::uint32_t rows : prompt_rows) prompts_.push_back(measure_prompts(rows, rows));
-  std::vector<Measured> all = generated;  // with the largest step of prompts
+}
+
+Curve Measurement::over_rows(const std::vector<Measured>& all, double StepSeconds::*stage, double layers) {
+  std::vector<Curve::Point> points;
+  for (const Measured& m : all)
+    if (layers > 0) points.push_back({static_cast<double>(m.step.rows()), m.seconds.*stage / layers});
+  return curve_of(std::move(points));
+}
+
+Stages Measurement::stages() const {
+  std::vector<Measured> all = generated_;  // with the largest step of prompts
   all.push_back(prompts_.back());
   std::vector<Measured> prompts = prompts_;
-  prompts.push_back(generated.front());  // without rows there is no difference
+  prompts.push_back(generated_.front());  // without rows there is no difference
 
   const double layers = config_.layers;
   Stages out;
   out.micro_batches = grid_.micro_batches;
   out.prompt_projections = over_rows(prompts, &StepSeconds::projections, layers);
-  out.generated_projections = over_rows(generated, &StepSeconds::projections, layers);
+  out.generated_projections = over_rows(generated_, &StepSeconds::projections, layers);
   out.small = over_rows(all, &StepSeconds::small, layers);
   out.dispatch = over_rows(all, &StepSeconds::dispatch, moe_);
   out.combine = over_rows(all, &StepSeconds::combine, moe_);
   out.outside = over_rows(all, &StepSeconds::outside, 1);
-  out.generated_core = over_rows(generated, &StepSeconds::core, layers);
-  out.head = over_rows(generated, &StepSeconds::head, 1);
+  out.generated_core = over_rows(generated_, &StepSeconds::core, layers);
+  out.head = over_rows(generated_, &StepSeconds::head, 1);
   put_mlps(all, out);
   return out;
 }
@@ -118,30 +148,29 @@ void Measurement::put_mlps(const std::vector<Measured>& all, Stages& out) const 
   out.expert = curve_of(std::move(experts));
 }
 
-Curve Measurement::generated_by_context() {
-  std::vector<Curve::Point> points;
-  for (const std::uint32_t part : {32u, 4u, 1u}) {
-    const Measured m = measure(RowKind::Generated, rows_of_contexts, std::max(1u, grid_.most_positions / part));
-    points.push_back({m.step.mean_context(), m.seconds.core / config_.layers / m.step.rows()});
-  }
-  return curve_of(std::move(points));
-}
-
-Curve Measurement::prompt_by_context() {
-  std::vector<Measured> all;
-  for (const std::uint32_t length : short_prompts) all.push_back(measure_prompts(prompt_rows_of_contexts, length));
-  for (const Measured& m : prompts_)
-    if (m.step.rows() >= prompt_rows_of_contexts / 2) all.push_back(m);
+// Attention of one row in one layer.
+Curve Measurement::over_contexts(const std::vector<Measured>& all) const {
   std::vector<Curve::Point> points;
   for (const Measured& m : all)
     points.push_back({m.step.mean_context(), m.seconds.core / config_.layers / m.step.rows()});
   return curve_of(std::move(points));
 }
 
+Curve Measurement::generated_by_context() const { return over_contexts(contexts_); }
+
+Curve Measurement::prompt_by_context() const {
+  std::vector<Measured> all = short_prompts_;
+  for (const Measured& m : prompts_)
+    if (m.step.rows() >= prompt_rows_of_contexts / 2) all.push_back(m);
+  return over_contexts(all);
+}
+
 }  // namespace
 
 Stages measure_stages(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid) {
   Measurement measurement(probe, config, grid);
+  measurement.add_contexts();
+  measurement.measure();
   Stages out = measurement.stages();
   out.generated_by_context = measurement.generated_by_context();
   out.prompt_by_context = measurement.prompt_by_context();
@@ -149,7 +178,9 @@ Stages measure_stages(StepProbe& probe, const model::ModelConfig& config, const 
 }
 
 Stages measure_halves(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid, const Stages& one) {
-  Stages out = Measurement(probe, config, grid).stages();
+  Measurement measurement(probe, config, grid);
+  measurement.measure();
+  Stages out = measurement.stages();
   out.generated_by_context = one.generated_by_context;
   out.prompt_by_context = one.prompt_by_context;
   return out;

@@ -47,13 +47,13 @@ constexpr double StepSeconds::*all_members[] = {&StepSeconds::whole,   &StepSeco
                                                 &StepSeconds::head,    &StepSeconds::drawing,     &StepSeconds::outside,
                                                 &StepSeconds::touched, &StepSeconds::pairs};
 
-// The mean of the middle half by whole seconds.
-StepSeconds middle_of(std::vector<StepSeconds> steps) {
+// The mean of the faster half.
+StepSeconds faster_half(std::vector<StepSeconds> steps) {
   std::sort(steps.begin(), steps.end(), [](const auto& a, const auto& b) { return a.whole < b.whole; });
-  const std::size_t first = steps.size() / 4, last = steps.size() - first;
+  const std::size_t count = (steps.size() + 1) / 2;
   StepSeconds mean;
   for (double StepSeconds::*member : all_members) {
-    for (std::size_t i = first; i < last; ++i) mean.*member += steps[i].*member / static_cast<double>(last - first);
+    for (std::size_t i = 0; i < count; ++i) mean.*member += steps[i].*member / static_cast<double>(count);
   }
   return mean;
 }
@@ -190,16 +190,15 @@ StepSeconds StepProbe::measure(const ProbeStep& wanted, double seconds) {
     const std::vector<double> all = gather(s.world, mine_seconds);
     return *std::max_element(all.begin(), all.end());
   };
-  const double first = slowest(s.run(step_number(1)).whole);
-  const auto count = static_cast<std::uint64_t>(std::clamp(seconds / first, 2.0, 30.0));
   std::vector<StepSeconds> steps;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    s.last_step = step_number(2 + i);
+  for (std::uint64_t i = 0, count = 1; i < count; ++i) {
+    s.last_step = step_number(1 + i);
     StepSeconds step = s.run(s.last_step);
     step.whole = slowest(step.whole);  // so that all ranks keep the same steps
+    if (i == 0) count = static_cast<std::uint64_t>(std::clamp(seconds / step.whole, 1.0, 30.0));
     steps.push_back(step);
   }
-  StepSeconds mean = middle_of(std::move(steps));
+  StepSeconds mean = faster_half(std::move(steps));
   for (double StepSeconds::*member : all_members) mean.*member = mean_over_ranks(s.world, mean.*member);
   return mean;
 }

@@ -25,6 +25,7 @@ struct ProbeStep {
 
   std::uint32_t rows() const { return kind == schedule::RowKind::Prompt ? sequences * context : sequences; }
   double mean_context() const { return kind == schedule::RowKind::Prompt ? (context + 1) / 2.0 : context; }
+  friend bool operator==(const ProbeStep&, const ProbeStep&) = default;
 };
 
 // Seconds of one step, the mean of some steps and of all ranks.
@@ -65,7 +66,8 @@ class StepProbe {
   void prepare(std::uint32_t micro_batches, std::uint32_t most_rows, std::uint32_t most_positions, Cache cache);
   // Sequences of so many positions that the cache holds.
   std::uint32_t sequences_that_fit(std::uint32_t positions) const;
-  // The mean of the middle half of some steps: as many as take about `seconds`, two to thirty, after one untimed.
+  // The mean of the faster half of some steps: as many as take about `seconds`, one to thirty. Other programs on the
+  // machine make steps slower, never faster.
   StepSeconds measure(const ProbeStep& step, double seconds);
   // Draws for the last step's rows: seconds a row.
   std::array<double, calibration::drawings> measure_drawings(std::uint32_t rows);
