@@ -9,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/text/path_text.hpp"
 #include "bench/file_rates.hpp"
 #include "bench/machine_rates.hpp"
@@ -47,8 +48,10 @@ double measure_agreeing(const Comm& world) {
 void measure_steps(const CalibrateOptions& o, const model::ModelConfig& config, const Comm& world, Calibration& c) {
   const std::vector<int> nodes = nodes_of_ranks(world);
   StepProbe probe({o.model, config, o.isa, o.threads, nodes}, world);
+  log::info("calibrate: steps with one micro-batch");
   StageGrid grid{1, std::min(most_positions, config.max_positions), o.seconds / sizes};
   c.stages.push_back(measure_stages(probe, config, grid));
+  log::info("calibrate: draws, and steps with two micro-batches");
   c.drawing_seconds_a_row = probe.measure_drawings(rows_drawn);
   grid.micro_batches = 2;
   c.stages.push_back(measure_halves(probe, config, grid, c.stages.front()));
@@ -65,6 +68,7 @@ Calibration calibrate(const CalibrateOptions& o, const Comm& world) {
   model::ModelConfig config = model::stored_config(o.model, published, "dummy");
   config.arithmetic = o.arithmetic;
   config = cut_to_size(config, ranks, most_bytes);
+  log::info("calibrate: peaks, memory reads and links");
   MachineRates rates = measure_machine(world, o.isa, o.threads);
   c.machine = std::move(rates.machine), c.messages = std::move(rates.messages);
   c.mpi = MpiSession::library_version();
@@ -75,6 +79,7 @@ Calibration calibrate(const CalibrateOptions& o, const Comm& world) {
   c.measured_layers = config.layers;
   c.measured_experts = c.shape.experts > 0 ? config.moe.experts : 0;
   measure_steps(o, config, world, c);
+  log::info("calibrate: weights, tokens and outputs");
   c.agreeing_seconds = measure_agreeing(world);
   ThreadTeam team(o.threads);
   c.load_bytes_per_second = measure_loading(o.model, o.arithmetic, world, team, most_bytes);
@@ -97,7 +102,7 @@ std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, cons
   option("output,o", po::value(&o.output)->value_name("FILE"),
          "write the calibration to this file as JSON; an earlier file is compared with and replaced");
   option("arithmetic", po::value(&arithmetic)->default_value("bf16"), "bf16 or int8, as model.arithmetic");
-  option("seconds", po::value(&o.seconds)->default_value(o.seconds, "12"),
+  option("seconds", po::value(&o.seconds)->default_value(o.seconds, "10"),
          "about how long steps run, for each of 1 and 2 micro-batches");
   option("gbytes", po::value(&o.gbytes)->default_value(o.gbytes, "1.5"),
          "weights on each rank, at most: of a larger model fewer layers are measured");

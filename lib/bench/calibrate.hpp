@@ -16,7 +16,7 @@ namespace moemill::bench {
 struct CalibrateOptions : CommonOptions {
   std::string model;    // folder with a config.json
   std::string output;   // "": nothing is written
-  double seconds = 12;  // about, for the steps of each number of micro-batches
+  double seconds = 10;  // about, for the steps of each number of micro-batches
   double gbytes = 1.5;  // of weights on each rank, at most
   Arithmetic arithmetic = Arithmetic::Bf16;
 };

@@ -15,7 +15,7 @@ constexpr std::uint32_t prompt_rows[] = {2, 8, 32, 128, 512, 1024};
 // The curves over contexts have so many rows. A prompt of 512 rows and one of 1024 are measured already.
 constexpr std::uint32_t rows_of_contexts = 64, prompt_rows_of_contexts = 512, short_prompts[] = {32, 128};
 // Memory of the cache on each rank, at most: steps have as many sequences as it holds.
-constexpr std::uint64_t most_cache_bytes = 768'000'000;
+constexpr std::uint64_t most_cache_bytes = 400'000'000;
 
 struct Measured {
   ProbeStep step;
@@ -40,7 +40,6 @@ class Measurement {
   Measurement(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid);
   // Sizes that curves over contexts have besides those over rows.
   void add_contexts();
-  // Every size, twice and at different moments; the faster measurement counts.
   void measure();
 
   Stages stages() const;
@@ -93,9 +92,6 @@ void Measurement::add(std::vector<Measured>& to, RowKind kind, std::uint32_t seq
 }
 
 void Measurement::measure() {
-  // Buffers grow in the largest steps.
-  (void)probe_.measure(prompts_.back().step, 0);
-  (void)probe_.measure(generated_.back().step, 0);
   for (int sweep = 0; sweep < 2; ++sweep) {
     for (std::vector<Measured>* sizes : {&generated_, &prompts_, &contexts_, &short_prompts_}) {
       for (Measured& m : *sizes) {
