@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "commands.hpp"
 #include "commands/plan_question.hpp"
+#include "commands/plan_run.hpp"
 #include "options.hpp"
 #include "plan/estimate/catalog.hpp"
 
@@ -31,16 +32,37 @@ void add_question(Options& options) {
   options.add()("budget", number("X"), "at most, in the currency of the prices");
   options.add()("precision", word("NAME"), "auto (as published), bf16, fp8, int8, fp4, mxfp4-fp8 or mxfp4-bf16");
   options.add()("all", "list every number of GPUs, not the best of each machine");
+  options.add()("calibration", word("FILE"),
+                "of `moemill bench calibrate`: the time of the run of -c run.yaml on machines like this one");
+  options.add()("ranks", po::value<std::int64_t>()->value_name("R"), "ranks of that run (1)");
+  options.add()("ranks-per-node", po::value<std::int64_t>()->value_name("N"), "of them on each machine (all)");
   options.add()("hour-price", number("X"), "of a GPU, in place of the machines' own; in cost.currency, USD by default");
 }
 
 // What says something of a question only.
 void refuse_question_options(const Options& options) {
-  for (const char* option : {"input-tokens", "output-tokens", "cached-fraction", "gpus", "nodes",
-                             "tokens-per-second-per-user", "deadline", "budget", "precision", "all", "hour-price"})
+  for (const char* option :
+       {"input-tokens", "output-tokens", "cached-fraction", "gpus", "nodes", "tokens-per-second-per-user", "deadline",
+        "budget", "precision", "all", "hour-price", "calibration", "ranks", "ranks-per-node"})
     if (options.has(option))
       user_error("--{} belongs to a question, which -c run.yaml, or --model and --prompts ask; see moemill plan --help",
                  option);
+}
+
+// The time of a run on this machine.
+int time_run(const Options& options) {
+  for (const char* other : {"hardware", "prompts", "input-tokens", "cached-fraction", "gpus", "nodes", "precision",
+                            "tokens-per-second-per-user", "deadline", "budget", "all", "hour-price"})
+    if (options.has(other)) user_error("--{} belongs to machines that are not at hand; leave out --calibration", other);
+  mill::PlanRunRequest run{options.read_config().config, options.get<std::string>("calibration"), 1, {}, ""};
+  if (run.config.input.path.empty()) user_error("--calibration needs a run: -c run.yaml, or --model and -i");
+  constexpr std::int64_t most_ranks = 65536;
+  if (options.has("ranks")) run.ranks = static_cast<std::uint32_t>(options.count("ranks", 1, most_ranks));
+  if (options.has("ranks-per-node"))
+    run.ranks_per_node = static_cast<std::uint32_t>(options.count("ranks-per-node", 1, most_ranks));
+  run.output_tokens = options.find<std::string>("output-tokens").value_or("");
+  fmt::print("{}", mill::plan_run(run));
+  return 0;
 }
 
 int answer_question(const Options& options, const std::string& configs) {
@@ -85,7 +107,8 @@ int plan(const Words& words) {
       "--check shows how well the model behind it meets published throughputs.");
   options.examples({"moemill plan --model deepseek-v3 --prompts 10000000 --input-tokens 1500 --output-tokens 600 \\",
                     "  --hardware H100,GB200 --deadline 24h",
-                    "moemill plan -c run.yaml --hardware H100 --output-tokens 600", "moemill plan --check",
+                    "moemill plan -c run.yaml --hardware H100 --output-tokens 600",
+                    "moemill plan -c run.yaml --ranks 4 --calibration calibration.json", "moemill plan --check",
                     "moemill plan --check --points mine.yaml --json | jq .summary", "moemill plan --example day6",
                     "moemill plan --hardware H100,GB200"});
   add_question(options);
@@ -109,6 +132,7 @@ int plan(const Words& words) {
     user_error(
         "plan needs a question (-c run.yaml, or --model, --prompts ...), --check, --example or --hardware; see moemill "
         "plan --help");
+  if (asks && options.has("calibration")) return time_run(options);
   if (asks) return answer_question(options, configs);
   refuse_question_options(options);
   const auto form = options.has("json") ? mill::PlanForm::Json : mill::PlanForm::Text;

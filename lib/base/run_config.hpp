@@ -105,6 +105,7 @@ struct CostSettings {
   std::optional<double> hour_price;
   std::string unit = "auto";  // core on the CPU backend
   std::string currency = "USD";
+  std::optional<std::string> calibration;  // a file of `moemill bench calibrate`; empty: nothing is predicted
 };
 
 struct RunConfig {

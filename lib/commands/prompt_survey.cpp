@@ -65,14 +65,17 @@ void take(PromptSurvey& s, Seen& seen, const PreparedPrompt& p) {
 }  // namespace
 
 PromptSurvey survey(const dataset::PromptFile& prompts, const SamplingParams& defaults,
-                    const text::Tokenizer* tokenizer, const PrepareRules& rules) {
+                    const text::Tokenizer* tokenizer, const PrepareRules& rules,
+                    const std::function<void(const PreparedPrompt&)>& each) {
   PromptSurvey s;
   Seen seen;
   const FrontTokens front(tokenizer);
   for (std::uint64_t first = 0; first < prompts.size(); first += block_prompts)
     for (const auto& prompt : prompts.read(first, std::min(block_prompts, prompts.size() - first), defaults)) {
       s.doubled += front.doubled_in(prompt);
-      take(s, seen, prepare(prompt, tokenizer, rules));
+      const PreparedPrompt prepared = prepare(prompt, tokenizer, rules);
+      take(s, seen, prepared);
+      if (!prepared.fault) each(prepared);
     }
   return s;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -30,9 +31,10 @@ struct PromptSurvey {
   std::vector<std::string> examples;             // the first few failing prompts: row and message
 };
 
-// Takes 8 bytes of memory per prompt and per page of prompt tokens.
-PromptSurvey survey(const dataset::PromptFile& prompts, const SamplingParams& defaults,
-                    const text::Tokenizer* tokenizer, const PrepareRules& rules);
+// Takes 8 bytes of memory per prompt and per page of prompt tokens. `each` sees every prompt that does not fail.
+PromptSurvey survey(
+    const dataset::PromptFile& prompts, const SamplingParams& defaults, const text::Tokenizer* tokenizer,
+    const PrepareRules& rules, const std::function<void(const PreparedPrompt&)>& each = [](const auto&) {});
 
 // One line with a bar per class of lengths.
 std::string histogram_text(const PromptSurvey& survey);

@@ -13,6 +13,7 @@
 
 #include "commands/print_fit.hpp"
 #include "commands/prompt_survey.hpp"
+#include "commands/run_estimate.hpp"
 #include "generate/backend/backend.hpp"
 #include "generate/model_folder.hpp"
 #include "job/change.hpp"
@@ -168,6 +169,14 @@ ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model
   return ExitCode::Usage;
 }
 
+// The time that the job will take at most, if it has a calibration.
+void print_time(const RunConfig& config, const FitQuestion& question, const WorkLengths& work) {
+  if (!config.cost.calibration) return;
+  const RunEstimate estimate = estimate_run(*config.cost.calibration, config, question, fit(question), work);
+  fmt::print("time     {}, if all answers reach max_tokens\n{}", clock_text(estimate.parts.wall()),
+             details(estimate, config.cost));
+}
+
 // Replaces threads_per_rank: auto by its value on machines like this one.
 ValidateRequest with_threads(ValidateRequest request) {
   ParallelSettings& parallel = request.run.config.parallel;
@@ -192,7 +201,12 @@ ExitCode validate(const ValidateRequest& asked) {
   for (const auto& warning : warnings_of(model, config, prompts)) fmt::print("warning: {}\n", warning);
   for (const auto& warning : prompts.warnings()) fmt::print("warning: {}\n", warning);
   check_run_dir(request.run, model, prompts);
-  const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model));
+  WorkLengths work;
+  work.sampling = config.sampling;
+  const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model),
+                                [&](const PreparedPrompt& prompt) {
+                                  if (config.cost.calibration) add_prompt(work, prompt, {});
+                                });
   print_prompts(prompts, s);
   if (s.doubled > 0)
     fmt::print("warning: {}\n", FrontTokens(model.tokenizer_or_null()).warning(s.doubled, prompts.size()));
@@ -215,6 +229,7 @@ ExitCode validate(const ValidateRequest& asked) {
     fmt::print(does_not_fit);
     return ExitCode::Usage;
   }
+  print_time(config, question, work);
   fmt::print("the job can work\n");
   return ExitCode::Done;
 }

@@ -141,6 +141,19 @@ Field text(const char* key, const char* accepts, Effect effect, At at) {
   return {key, accepts, effect, read, [=](const RunConfig& c) { return yaml::text(at(c)); }};
 }
 
+// `null` empties it.
+template <class At>
+Field optional_text(const char* key, const char* accepts, Effect effect, At at) {
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
+    if (node.is_null()) return at(c).reset(), true;
+    if (!node.is_scalar() || node.scalar.empty() || node.scalar.ends_with('\r')) return false;
+    at(c) = node.scalar;
+    return true;
+  };
+  Write write = [=](const RunConfig& c) { return at(c) ? yaml::text(*at(c)) : yaml::Node(); };
+  return {key, accepts, effect, read, write};
+}
+
 template <class At>
 Field one_of(const char* key, const char* accepts, Effect effect, std::vector<std::string> words, At at,
              Synonym<std::string> also = {}) {

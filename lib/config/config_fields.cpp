@@ -372,6 +372,9 @@ std::vector<Field> make_fields() {
       one_of("cost.unit", "what hour_price buys: auto (core on CPUs), gpu, rank, node, core or job", Layout,
              {"auto", "gpu", "rank", "node", "core", "job"}, cost(&CostSettings::unit)),
       text("cost.currency", "a currency such as USD", Layout, cost(&CostSettings::currency)),
+      optional_text("cost.calibration",
+                    "null or a file of `moemill bench calibrate`, from which the run's time is predicted", Layout,
+                    cost(&CostSettings::calibration)),
   };
 }
 

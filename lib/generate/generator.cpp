@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/numbers/random.hpp"
+#include "plan/forecast/step_facts.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -48,6 +49,7 @@ void Generator::step(const schedule::Decision& decision) {
   step_began_ = now_seconds();
   const schedule::Step& step = scheduler_.plan_step(decision);
   last_rows_ = step.rows();
+  last_facts_ = facts_of(scheduler_, step);
   for (const auto& segment : step.segments)
     if (segment.kind == schedule::RowKind::Prompt) prompt_tokens_ += segment.rows;
   parts_.backend.run(step);

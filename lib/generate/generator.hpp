@@ -18,6 +18,7 @@
 #include "generate/prepare.hpp"
 #include "generate/row_seconds.hpp"
 #include "model/config.hpp"
+#include "plan/calibration/predict.hpp"
 #include "sample/requests.hpp"
 #include "sample/stopping.hpp"
 #include "schedule/scheduler.hpp"
@@ -66,6 +67,7 @@ class Generator {
   std::uint64_t cached_prompt_tokens() const { return cached_prompt_tokens_; }
   std::uint64_t generated_tokens() const { return generated_tokens_; }
   std::uint32_t last_rows() const { return last_rows_; }
+  const calibration::StepFacts& last_facts() const { return last_facts_; }  // of the last step
   const RowSeconds& row_seconds() const { return row_seconds_; }
 
  private:
@@ -108,6 +110,7 @@ class Generator {
   std::uint64_t cached_prompt_tokens_ = 0;
   std::uint64_t generated_tokens_ = 0;
   std::uint32_t last_rows_ = 0;
+  calibration::StepFacts last_facts_;
   RowSeconds row_seconds_;
   double step_began_ = 0;
   // Workspaces of draw().

@@ -98,6 +98,16 @@ void remove_duplicates_at_the_end(RunPlan& plan, const RunConfig& config, StopWi
   }
 }
 
+// All attempts with a calibration. What this one did since its last step is idle time.
+std::optional<Predicted> predicted_of_run(const Report& report, const EarlierAttempts& earlier, double seconds) {
+  std::optional<Predicted> sum = earlier.predicted;
+  if (!report.predicted) return sum;
+  Predicted mine = *report.predicted;
+  mine.measured.idle += std::max(0.0, seconds - mine.measured.wall());
+  add_to(sum, mine);
+  return sum;
+}
+
 std::string end_text(ExitCode code, const RunCounts& counts, const Report& report) {
   if (code == ExitCode::Stopped) return "stopped early because of " + report.stop_reason;
   if (counts.rows_failed == 0) return "all rows are done";
@@ -149,9 +159,13 @@ void report_end(const RunPlan& plan, const RunConfig& config, const Summary& s, 
     log::info("{}: {}", progress_text(plan, counts), files_of_rows(plan, config));
   }
   warn_of_failed(counts, plan, config);
-  const std::string ledger = ledger_line(s, config.cost);
-  print_ledger(ledger + "\n");
-  log::note(log::Level::Info, ledger);
+  std::vector<std::string> ledger{ledger_line(s, config.cost)};
+  if (s.predicted) ledger.push_back("ledger: " + text_of(*s.predicted));
+  for (const std::string& line : ledger) {
+    print_ledger(line + "\n");
+    log::note(log::Level::Info, line);
+  }
+  if (!s.predicted) log::info("{}", calibration_hint(s.ranks, config.model.path));
 }
 
 }  // namespace
@@ -240,6 +254,7 @@ ExitCode finish_run(const Comm& world, RunPlan& plan, const RunConfig& config, c
     s.load_seconds = report.load_seconds + earlier.load_seconds;
     const double seconds = now_seconds() - started;
     s.wall_seconds = seconds + earlier.wall_seconds;
+    s.predicted = predicted_of_run(report, earlier, seconds);
     s.held = earlier.held;
     s.held.add(seconds, s.ranks, s.nodes, s.cores);
     s.exit_code = static_cast<int>(code);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "dataset/run_dir/counts.hpp"
 #include "job/run_setup.hpp"
 #include "mill/mill.hpp"
+#include "mill/run_prediction.hpp"
 #include "mill/stop.hpp"
 #include "mill/summary.hpp"
 #include "plan/ranks.hpp"
@@ -26,6 +28,7 @@ struct Report {
   std::string stop_reason;                   // why the attempt stopped early, the same on all ranks; "" when it did not
   std::vector<std::uint64_t> expert_counts;  // [MoE layers, experts], summed over ranks
   RowSeconds row_seconds;                    // combined over ranks
+  std::optional<Predicted> predicted;        // of this attempt, until its last step; absent without a calibration
 
   // Combines the loop's totals over all ranks and stores them in this report. Collective.
   void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Backend& backend,

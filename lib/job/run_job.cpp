@@ -17,6 +17,7 @@
 #include "generate/model_folder.hpp"
 #include "job/estimate.hpp"
 #include "job/finish.hpp"
+#include "job/prediction.hpp"
 #include "job/run_log.hpp"
 #include "job/take_lock.hpp"
 #include "mill/mill.hpp"
@@ -133,9 +134,29 @@ Progress::Goal goal_of(const RunPlan& plan) {
   return {plan.manifest.prompts, plan.manifest.completions, plan.before, plan.manifest.attempts};
 }
 
+// What rank 0 expects of the attempt, before its first step. Earlier attempts say how long answers are.
+RunPrediction expect_attempt(const RunCalibration& calibration, const Engine& engine, const RunPlan& plan,
+                             const JobEstimate& job, const RunConfig& config, const model::ModelConfig& model,
+                             const PredictedSteps& steps) {
+  std::optional<double> answer;
+  if (plan.before.rows > 0) {
+    const Totals earlier = read_earlier_attempts(plan.paths, plan.manifest.attempts).totals;
+    answer = static_cast<double>(earlier.generated_tokens) / static_cast<double>(plan.before.rows);
+  }
+  const WorkLengths lengths = lengths_of(job, plan.manifest, config.sampling, answer);
+  const DryRunSettings run{calibration.ranks, plan.manifest.shard_prompts,
+                           scheduler_settings(config.parallel, engine.kv_pages(), model)};
+  const auto weight_bytes = static_cast<double>(engine.backend().memory().weights);
+  RunPrediction expected = expect_work(calibration, {lengths, run, weight_bytes}, steps);
+  log::info("forecast by {}: {}", calibration.source,
+            forecast_text(expected.expected, answer ? Answers::AsBefore : Answers::ReachLimit));
+  return expected;
+}
+
 // Loads the model and runs the loop until nothing is left or the ranks agree to drain.
 MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, RunPlan& plan,
-                 const dataset::RootAttributes& attributes, StopWish& stop, double started, Report& report) {
+                 const std::optional<RunCalibration>& calibration, const dataset::RootAttributes& attributes,
+                 StopWish& stop, double started, Report& report) {
   const Comm& world = ranks.world;
   const JobEstimate job =
       estimate_job(world, in.prompts, plan.manifest, plan.unfinished, config.sampling, in.model.max_model_len);
@@ -162,23 +183,31 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
                            in.model.tokenizer_or_null(),
                            prepare_rules(config, in.model)};
   const dataset::OutputLayout layout = dataset::layout_of(config, in.prompts);
+  std::optional<PredictedSteps> steps;
+  if (calibration) steps.emplace(StepSeconds(calibration->predictor, calibration->ranks_of_domain));
+  std::optional<RunPrediction> expected;
   std::optional<Progress> progress;
   run_on_rank_zero(world, [&] {
     announce(plan, config, in, ranks, engine);
-    progress.emplace(plan.paths.metrics(), goal_of(plan), started);
+    if (calibration) expected.emplace(expect_attempt(*calibration, engine, plan, job, config, in.model.config, *steps));
+    progress.emplace(plan.paths.metrics(), goal_of(plan), started, expected ? &*expected : nullptr);
   });
   Mill mill(
       {world, engine.generator(), engine.backend(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
-       config.output.journal_flush_seconds, config.runtime.progress_interval_seconds},
+       config.output.journal_flush_seconds, config.runtime.progress_interval_seconds, steps ? &*steps : nullptr},
       schedule::ClaimState(job.shards));
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.run();
   report.stop_reason = mill.drain_reason();
   report.take(world, mill.totals(), engine.generator().row_seconds(), engine.backend(), in.model.config);
+  const PartSeconds measured = steps ? mean_over_ranks(world, steps->measured()) : PartSeconds{};
   run_on_rank_zero(world, [&] {
+    if (expected)
+      report.predicted = predicted_attempt(*calibration, *expected, measured, report.summary.totals,
+                                           report.load_seconds, now_seconds() - started);
     const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
-    progress->finish(report.summary.totals,
-                     {report.expert_load.max_over_mean, report.expert_counts, experts, report.row_seconds});
+    progress->finish(report.summary.totals, {report.expert_load.max_over_mean, report.expert_counts, experts,
+                                             report.row_seconds, report.predicted});
   });
   return end;
 }
@@ -296,6 +325,7 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   const Ranks ranks = arrange_ranks(world, config.parallel);
   Opened in = open_inputs(world, config);
   request.config = with_prompt_settings(asked.config, in.prompts);
+  const std::optional<RunCalibration> calibration = open_calibration(config, in.model.config, ranks);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);
   if (world.rank() == 0 && !stop.warning().empty()) log::warning("{}", stop.warning());
@@ -318,7 +348,8 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
     Report report = start_report(ranks, in.model.config, plan);
     report.summary.double_bos_prompts = warn_of_double_bos(world, config, in);
     MillEnd end = MillEnd::Finished;
-    if (!plan.unfinished.empty()) end = generate(ranks, config, in, plan, attributes, stop, started, report);
+    if (!plan.unfinished.empty())
+      end = generate(ranks, config, in, plan, calibration, attributes, stop, started, report);
     return finish_run(world, plan, config, in.prompts, attributes, end, report, stop, counter, started);
   } catch (...) {
     store_failure(plan, ranks, describe_current_exception(), started);

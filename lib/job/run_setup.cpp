@@ -208,6 +208,7 @@ namespace {
 std::string resolved(RunConfig config) {
   for (std::string* path : {&config.model.path, &config.input.path})
     *path = std::filesystem::absolute(*path).lexically_normal().string();
+  if (auto& file = config.cost.calibration) *file = std::filesystem::absolute(*file).lexically_normal().string();
   return dataset::with_checksum_line(to_yaml(config));
 }
 

@@ -13,6 +13,7 @@ Mill::Mill(MillParts parts, schedule::ClaimState claims)
       states_(static_cast<std::size_t>(parts.world.size())),
       facts_(states_.size()),
       counts_(states_.size()),
+      shares_(states_.size()),
       next_flush_(now_seconds() + parts.flush_seconds),
       next_progress_(now_seconds() + parts.progress_seconds) {}
 
@@ -49,7 +50,7 @@ schedule::Decision Mill::agree_on_step() {
   schedule::Facts mine = parts_.generator.facts();
   mine.error = static_cast<std::int32_t>(failure_.code);
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::Continue;
-  const RankState state{mine, step_counts(totals_)};
+  const RankState state{mine, step_counts(totals_), parts_.predicted ? parts_.predicted->share() : StepShare{}};
   const double before = now_seconds();
   // gather() would allocate memory at every step.
   parts_.world.all_gather(std::as_bytes(std::span(&state, 1)), std::as_writable_bytes(std::span(states_)));
@@ -57,7 +58,9 @@ schedule::Decision Mill::agree_on_step() {
   for (std::size_t r = 0; r < states_.size(); ++r) {
     facts_[r] = states_[r].facts;
     counts_[r] = states_[r].counts;
+    shares_[r] = states_[r].step;
   }
+  if (parts_.predicted) parts_.predicted->add(shares_);
   return schedule::decide(facts_, claims_);
 }
 
@@ -82,6 +85,9 @@ void Mill::take_step(const schedule::Decision& decision) {
     totals_.decode_step_tokens += totals_.generated_tokens - tokens_before;
   }
   if (parts_.generator.last_rows() == 0) totals_.idle_seconds += seconds;
+  if (parts_.predicted)
+    parts_.predicted->take(decision.phase, parts_.generator.last_facts(), seconds,
+                           parts_.backend.totals().exchange.seconds);
 }
 
 void Mill::store() {

@@ -10,6 +10,7 @@
 #include "generate/backend/backend.hpp"
 #include "generate/generator.hpp"
 #include "mill/open_shard.hpp"
+#include "mill/predicted.hpp"
 #include "mill/progress.hpp"
 #include "mill/stop.hpp"
 #include "mill/totals.hpp"
@@ -30,6 +31,7 @@ struct MillParts {
   Progress* progress;  // rank 0's, for reports while the loop runs
   double flush_seconds;
   double progress_seconds;
+  PredictedSteps* predicted = nullptr;  // null: nothing is predicted
 };
 
 enum class MillEnd { Finished, Drained };
@@ -65,10 +67,12 @@ class Mill {
   struct RankState {
     schedule::Facts facts;
     StepCounts counts;
+    StepShare step;  // of the last step
   };
   std::vector<RankState> states_;       // [ranks], gathered at this step
   std::vector<schedule::Facts> facts_;  // [ranks]
   std::vector<StepCounts> counts_;      // [ranks]
+  std::vector<StepShare> shares_;       // [ranks], of the last step
   Failure failure_;                     // this rank reports it with its next facts
   Totals totals_;
   std::string drain_reason_;

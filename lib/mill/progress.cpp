@@ -37,16 +37,23 @@ nlohmann::ordered_json by_layer(std::span<const std::uint64_t> counts, std::size
 
 }  // namespace
 
-Progress::Progress(std::string metrics_path, Goal goal, double started)
+Progress::Progress(std::string metrics_path, Goal goal, double started, const RunPrediction* prediction)
     : metrics_path_(std::move(metrics_path)),
       goal_(goal),
       started_(started),
+      prediction_(prediction),
       first_step_(now_seconds()),
       last_time_(first_step_),
       look_(isatty(STDERR_FILENO) ? Look::Live : Look::Log) {}
 
+double Progress::eta(const Totals& t, double now) const {
+  const std::uint64_t left = goal_.rows - ended(t);
+  return prediction_ ? prediction_->seconds_left(t, left, now - first_step_)
+                     : eta_seconds(t.completions, left, now - first_step_);
+}
+
 std::string Progress::line(const Totals& t, double now) const {
-  double eta = eta_seconds(t.completions, goal_.rows - ended(t), now - first_step_);
+  const double eta = this->eta(t, now);
   double seconds = now - last_time_;
   return fmt::format("{}/{} rows{}, tokens/s in {:.0f} out {:.0f}, running {}, ETA {}", thousands(ended(t) - failed(t)),
                      thousands(goal_.rows), failed(t) ? fmt::format(" done, {} failed", thousands(failed(t))) : " done",
@@ -57,7 +64,7 @@ std::string Progress::line(const Totals& t, double now) const {
 
 std::string Progress::metrics_line(const Totals& t, const std::optional<End>& end, double now) const {
   double seconds = now - last_time_;
-  double eta = eta_seconds(t.completions, goal_.rows - ended(t), now - first_step_);
+  const double eta = this->eta(t, now);
   nlohmann::ordered_json j = {
       {"time", utc_now()},
       {"attempt", goal_.attempt},
@@ -81,6 +88,10 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
     j["expert_counts"] = by_layer(end->expert_counts, end->experts);
     j["row_seconds"] = end->row_seconds.whole();
   }
+  if (end && end->predicted)
+    j["predicted"] = json_of(*end->predicted, std::nullopt);
+  else if (prediction_)
+    j["predicted"] = json_of(prediction_->so_far(first_step_ - started_, now - started_), std::nullopt);
   j["eta_seconds"] = eta < 0 ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(eta);
   return j.dump();
 }
@@ -130,6 +141,7 @@ EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint3
     sum.totals.add_attempt(t);
     if (const auto ratio = json_value<double>(j, "max_over_mean"))
       sum.expert_load += {*ratio, t.prompt_tokens + t.generated_tokens};
+    if (const auto predicted = predicted_in(j)) add_to(sum.predicted, *predicted);
     if (j.contains("row_seconds")) sum.row_seconds += RowSeconds::from(j["row_seconds"]);
     std::optional<double>& seconds = records[number].seconds;
     seconds = std::max(seconds.value_or(0), json_value_or(j, "wall_seconds", 0.0));

@@ -11,6 +11,7 @@
 #include "dataset/run_dir/counts.hpp"
 #include "dataset/run_dir/run_dir.hpp"
 #include "generate/row_seconds.hpp"
+#include "mill/run_prediction.hpp"
 #include "mill/summary.hpp"
 #include "mill/totals.hpp"
 
@@ -26,7 +27,8 @@ class Progress {
   };
   // `started`: now_seconds() at the start of the program. If metrics.jsonl cannot be written, one warning says so and
   // the job continues.
-  Progress(std::string metrics_path, Goal goal, double started);
+  // `prediction`: what the ETA follows from, if there is one; it must outlive this object.
+  Progress(std::string metrics_path, Goal goal, double started, const RunPrediction* prediction = nullptr);
   // `totals` covers all ranks in this attempt.
   void report(const Totals& totals);
   // Values that exist only at the end of an attempt.
@@ -35,6 +37,7 @@ class Progress {
     std::span<const std::uint64_t> expert_counts;  // [MoE layers, experts], how often each expert was picked
     std::size_t experts = 0;                       // per layer
     RowSeconds row_seconds;
+    std::optional<Predicted> predicted;
   };
   // Writes the last report and ends the live line.
   void finish(const Totals& totals, const End& end);
@@ -42,6 +45,7 @@ class Progress {
  private:
   std::uint64_t ended(const Totals& totals) const { return goal_.before.rows + totals.completions; }
   std::uint64_t failed(const Totals& totals) const { return goal_.before.rows_failed + totals.rows_failed; }
+  double eta(const Totals& totals, double now) const;  // seconds; negative if it is not known
   std::string line(const Totals& totals, double now) const;
   std::string metrics_line(const Totals& totals, const std::optional<End>& end, double now) const;
   void write(const Totals& totals, const std::optional<End>& end);
@@ -53,6 +57,7 @@ class Progress {
   enum class Metrics { Written, GivenUp } written_ = Metrics::Written;
   Goal goal_;
   double started_;
+  const RunPrediction* prediction_;
   double first_step_;
   double last_time_;
   Totals last_;
@@ -67,7 +72,8 @@ struct EarlierAttempts {
   double load_seconds = 0;
   Held held;
   ExpertLoad expert_load;
-  RowSeconds row_seconds;  // of the attempts that ended cleanly
+  RowSeconds row_seconds;              // of the attempts that ended cleanly
+  std::optional<Predicted> predicted;  // of the attempts that had a calibration, up to their last line
 };
 EarlierAttempts read_earlier_attempts(const dataset::RunPaths& paths, std::uint32_t attempt);
 

@@ -83,6 +83,12 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
     cost["total"] = cost["per_million_tokens"] = cost["per_million_output_tokens"] = nullptr;
   }
   j["cost"] = cost;
+  j["predicted"] = nullptr;
+  if (s.predicted) {
+    const auto per_million =
+        settings.hour_price ? std::optional(cost_of(s, settings).per_million_tokens) : std::nullopt;
+    j["predicted"] = json_of(*s.predicted, per_million);
+  }
   j["exit_code"] = s.exit_code;
   return j.dump(2) + "\n";
 }

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/run_config.hpp"
 #include "dataset/run_dir/attempts.hpp"
 #include "generate/row_seconds.hpp"
+#include "mill/predicted.hpp"
 #include "mill/totals.hpp"
 
 namespace moemill::mill {
@@ -48,7 +50,8 @@ struct Summary {
   std::uint64_t kv_bytes_per_token = 0;
   double max_over_mean = 1;
   double max_over_mean_balanced = 1;
-  RowSeconds row_seconds;  // rows of the attempts that ended cleanly
+  RowSeconds row_seconds;              // rows of the attempts that ended cleanly
+  std::optional<Predicted> predicted;  // of the attempts that had a calibration
   int exit_code = 0;
 };
 

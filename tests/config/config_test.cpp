@@ -67,7 +67,7 @@ parallel: {expert_domain: 4, ranks_per_node: 2, redundant_experts: 0,
            kv_cache_tokens: 5000, threads_per_rank: 2}
 runtime: {backend: cpu, max_wall_time: "1-02:00:00", drain_margin: 30s, stop_file: halt,
           progress_interval: 1.5, log_level: debug}
-cost:    {hour_price: 2.5, unit: node, currency: EUR}
+cost:    {hour_price: 2.5, unit: node, currency: EUR, calibration: here.json}
 )";
   RunConfig c = parse(yaml);
   CHECK(c.model.load_format == "dummy");
@@ -94,6 +94,8 @@ cost:    {hour_price: 2.5, unit: node, currency: EUR}
   CHECK(c.runtime.drain_margin_seconds == 30);
   CHECK(c.runtime.progress_interval_seconds == 1.5);
   CHECK(c.cost.hour_price == 2.5);
+  CHECK(c.cost.calibration == "here.json");
+  CHECK(!parse(yaml, {"cost.calibration=null"}).cost.calibration);
 
   RunConfig d = parse(yaml, {"sampling.stop=[a, b, c]", "input.limit=null", "sampling.temperature=0"});
   CHECK(d.sampling.stop.size() == 3);

@@ -135,6 +135,21 @@ def a_finished_run(work):
         check(word in text, word)
 
 
+def predicted_beside_measured_time(work):
+    run = make_run(work / "predicted")
+    check("Predicted and measured time" not in page(run), "a run without a calibration")
+    summary = json.loads((run / "summary.json").read_text())
+    summary["predicted"] = {"source": "machine.json, a <CPU>", "wall_seconds": 50, "load_seconds": 2, "prefill_seconds": 14, "decode_seconds": 30,
+                            "exchange_seconds": 3, "idle_seconds": 1, "per_million_tokens": None, "error": .04,
+                            "measured": {"wall_seconds": 52, "load_seconds": 2, "prefill_seconds": 15.4, "decode_seconds": 30, "exchange_seconds": 2.6, "idle_seconds": 2}}
+    (run / "summary.json").write_text(json.dumps(summary))
+    text = page(run)
+    check("Predicted and measured time" in text and "+4.0 %" in text and "+10.0 %" in text and "a &lt;CPU&gt;" in text, text[-6000:])
+    for broken in (None, {}, {"measured": None}):
+        (run / "summary.json").write_text(json.dumps(summary | {"predicted": broken}))
+        check("Predicted and measured" not in page(run), broken)
+
+
 def unfinished_and_killed_runs(work):
     run = make_run(work / "killed", done=False, code=None)
     with open(run / "metrics.jsonl", "a") as f: f.write('{"time": "2026-01-02T')  # cut off by a kill
@@ -341,7 +356,7 @@ def pages_are_narrow_too(work):
 
 
 if __name__ == "__main__":
-    tests = [a_finished_run, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, a_summary_that_is_not_of_all_attempts,
+    tests = [a_finished_run, predicted_beside_measured_time, damaged_run_directories, unfinished_and_killed_runs, killed_before_the_first_line, a_summary_that_is_not_of_all_attempts,
              a_page_under_another_name, many_attempts, rates_are_those_of_the_lines, numbers_that_no_job_has,
              runs_of_almost_nothing, answers_and_their_shares, runs_that_only_score, layers_have_the_numbers_of_the_model,
              pages_are_narrow_too, very_long_metrics]

@@ -140,14 +140,4 @@ double read_bandwidth(cpu::Stream& stream, Clock clock) {
   return static_cast<double>(read_bytes) / t.best;
 }
 
-std::string cpu_model() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.rfind("model name", 0) != 0) continue;
-    const std::size_t at = line.find(": ");
-    if (at != std::string::npos) return line.substr(at + 2);
-  }
-  return "unknown CPU";
-}
-
 }  // namespace moemill::bench

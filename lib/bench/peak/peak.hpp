@@ -7,6 +7,7 @@
 #include <string>
 
 #include "kernels/cpu/stream.hpp"
+#include "system/machine/cpu_model.hpp"
 
 namespace moemill::bench {
 
@@ -39,7 +40,5 @@ Peaks measure_peaks(cpu::Isa isa, int threads);
 Peaks higher(const Peaks& a, const Peaks& b);
 // Bytes per second that all threads together read from a buffer far larger than the caches.
 double read_bandwidth(cpu::Stream& stream, Clock clock);
-
-std::string cpu_model();  // the model name in /proc/cpuinfo
 
 }  // namespace moemill::bench

@@ -70,4 +70,7 @@ std::unique_ptr<Backend> make_backend(const std::string& wanted, const model::Mo
 // UserError as above.
 std::string backend_name(const std::string& wanted, Arithmetic arithmetic);
 
+// The instruction set that a backend on CPUs computes with in this process, such as "avx512".
+std::string cpu_instruction_set();
+
 }  // namespace moemill::mill

@@ -92,6 +92,8 @@ std::unique_ptr<Backend> make_cpu_backend(const model::ModelConfig& config, cpu:
 
 std::string_view int8_unit_name(cpu::Isa isa) { return cpu::name(cpu::choose_int8(isa).unit); }
 
+std::string cpu_instruction_set() { return std::string(cpu::name(chosen_isa())); }
+
 std::string cpu_backend_name(Arithmetic arithmetic) {
   const cpu::Isa isa = chosen_isa();
   if (arithmetic == Arithmetic::Bf16) return fmt::format("cpu ({})", cpu::name(isa));

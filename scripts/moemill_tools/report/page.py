@@ -176,6 +176,18 @@ class Page:
                  for n, t in (("exchange", "within the steps: rows to experts and back"), ("idle", "waiting for other ranks"))]
         return [card("Time by phase", self.pictures.bar(parts, clock) + table(("", "", "seconds", "share"), rows, (2, 3)))]
 
+    def prediction(self):
+        """Predicted beside measured seconds, part by part."""
+        said = self.run.summary.get("predicted")
+        if not said or not said.get("measured"): return []
+        def error(there, here): return f"{100 * (here / there - 1):+.1f} %" if there else "–"
+        names = {"load": "start-up and loading the model", "prefill": "steps with prompt rows", "decode": "steps without any",
+                 "exchange": "rows to experts and back, waiting for the slowest rank", "idle": "without rows, agreeing, storing, merging", "wall": "all of it"}
+        rows = [(n, t, clock(there), clock(here), error(there, here)) for n, t in names.items()
+                for there, here in [(said.get(f"{n}_seconds", 0), said["measured"].get(f"{n}_seconds", 0))]]
+        note = f"<p class=note>Predicted from {html.escape(str(said.get('source', '')))}; exchange and idle time are not part of the other two here.</p>"
+        return [card("Predicted and measured time", table(("", "", "predicted", "measured", "longer by"), rows, (2, 3, 4)) + note)]
+
     def traffic(self):
         run = self.run
         if not run.measured: return []
@@ -248,7 +260,7 @@ class Page:
         run = self.run
         state, look = run.state()
         name = html.escape(str(run.folder.resolve().name))
-        cards = filled([*self.curves(), *self.lengths(), *self.answers(), *self.phases(), *self.traffic(), *self.price(), *self.experts(), *self.attempts(),
+        cards = filled([*self.curves(), *self.lengths(), *self.answers(), *self.phases(), *self.prediction(), *self.traffic(), *self.price(), *self.experts(), *self.attempts(),
                         *self.errors(), *self.details()])
         made = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
         return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'

@@ -1,0 +1,61 @@
+#include "commands/plan_run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/readable.hpp"
+#include "base/text/path_text.hpp"
+#include "commands/prompt_survey.hpp"
+#include "commands/run_estimate.hpp"
+#include "config/config_field_kinds.hpp"
+#include "generate/model_folder.hpp"
+#include "plan/cores.hpp"
+#include "weights/stored_model.hpp"
+
+namespace moemill::mill {
+namespace {
+
+constexpr double most_tokens = 1e7;
+
+AnswerLengths answer_lengths(const std::string& word) {
+  if (word.empty()) return {};
+  if (const auto mean = number_in<double>(word)) {
+    if (!(*mean >= 1 && *mean <= most_tokens))
+      user_error("--output-tokens {}: must be from 1 to {}", word, most_tokens);
+    return AnswerLengths::of_mean(*mean);
+  }
+  check_path("--output-tokens", word);
+  return AnswerLengths::read(read_text_file(word), word);
+}
+
+const char* answers_text(const std::string& word) {
+  if (word.empty()) return "answers  all reach max_tokens: give --output-tokens for other lengths\n";
+  return number_in<double>(word) ? "answers  log-normal lengths of this mean, with an assumed spread of 0.7\n" : "";
+}
+
+}  // namespace
+
+std::string plan_run(const PlanRunRequest& request) {
+  RunConfig config = request.config;
+  const std::uint32_t a_node = request.ranks_per_node.value_or(config.parallel.ranks_per_node.value_or(request.ranks));
+  config.parallel.threads_per_rank = threads_here(config.parallel, std::min(request.ranks, a_node));
+  const AnswerLengths lengths = answer_lengths(request.output_tokens);
+  const ModelFolder model = open_model(config.model);
+  const dataset::PromptFile prompts = open_prompts(config);
+  WorkLengths work;
+  work.sampling = config.sampling;
+  const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model),
+                                [&](const PreparedPrompt& prompt) { add_prompt(work, prompt, lengths); });
+  if (work.prompts.empty()) user_error("{}: every prompt fails; moemill validate says why", config.input.path);
+  FitQuestion question{model.config,  config.parallel,    shape_of(config.parallel, request.ranks, a_node),
+                       s.completions, s.longest_sequence, std::nullopt};
+  const RunEstimate estimate = estimate_run(request.calibration, config, question, fit(question), work);
+  std::string text = headline(estimate) + "\n" + details(estimate, config.cost) + answers_text(request.output_tokens);
+  if (s.failed_rows > 0)
+    text += fmt::format("failing  {} rows are left out; moemill validate says why\n", s.failed_rows);
+  return text;
+}
+
+}  // namespace moemill::mill

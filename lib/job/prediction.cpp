@@ -1,0 +1,102 @@
+#include "job/prediction.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "base/text/format.hpp"
+#include "generate/backend/backend.hpp"
+#include "system/comm/agree.hpp"
+#include "system/machine/cpu_model.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// Of a forecast before the first step: all ranks wait for it, a tenth of a second at most.
+constexpr std::uint64_t most_rows = std::uint64_t{1} << 20;
+
+}  // namespace
+
+RunCalibration open_calibration(const std::string& file, const RunConfig& config, const model::ModelConfig& model,
+                                const Where& where) {
+  calibration::Calibration measured = calibration::read_calibration(file);
+  const std::uint32_t micro_batches = config.parallel.micro_batches.value_or(1);
+  calibration::StepPredictor predictor(measured, model, {where.ranks_of_domain, micro_batches});
+  auto warnings = calibration::warnings(measured, model,
+                                        {cpu_model(), cpu_instruction_set(), config.model.arithmetic, where.ranks,
+                                         where.threads_per_rank, where.nodes, micro_batches});
+  for (std::string& warning : warnings) warning = fmt::format("cost.calibration: {}: {}", file, warning);
+  std::string source = fmt::format("{}, {}, {}", file, measured.machine.cpu, measured.machine.measured_utc);
+  return {where.ranks,           std::move(measured), std::move(predictor),
+          where.ranks_of_domain, std::move(source),   std::move(warnings)};
+}
+
+std::optional<RunCalibration> open_calibration(const RunConfig& config, const model::ModelConfig& model,
+                                               const Ranks& ranks) {
+  if (!config.cost.calibration) return std::nullopt;
+  std::optional<RunCalibration> opened;
+  run_on_all_ranks(ranks.world, [&] {
+    const Where where{static_cast<std::uint32_t>(ranks.world.size()), static_cast<std::uint32_t>(ranks.nodes),
+                      static_cast<std::uint32_t>(ranks.cores.threads), static_cast<std::uint32_t>(ranks.domain.size())};
+    opened.emplace(open_calibration(*config.cost.calibration, config, model, where));
+  });
+  if (ranks.world.rank() == 0)
+    for (const std::string& warning : opened->warnings) log::warning("{}", warning);
+  return opened;
+}
+
+WorkLengths lengths_of(const JobEstimate& job, const dataset::RunManifest& manifest, const SamplingParams& sampling,
+                       std::optional<double> answer_tokens) {
+  WorkLengths work;
+  work.sampling = sampling;
+  for (const schedule::UnclaimedShard& shard : job.shards) {
+    const std::uint64_t prompts = std::max<std::uint64_t>(manifest.range_of(shard.shard).count, 1);
+    const auto tokens = static_cast<std::uint32_t>(shard.prompt_tokens / prompts);
+    const auto samples = static_cast<std::uint32_t>(std::max<std::uint64_t>(shard.sequences / prompts, 1));
+    const std::uint64_t sequences = std::max(shard.sequences, 1u);
+    const std::uint64_t most = (shard.work - std::min(shard.work, shard.prompt_tokens)) / sequences;
+    // As Engine: no sequence is longer than the longest.
+    const auto room =
+        static_cast<std::uint32_t>(job.longest_tokens - std::min<std::uint64_t>(job.longest_tokens, tokens));
+    const auto max_tokens = std::min(static_cast<std::uint32_t>(most), room);
+    const double answer = answer_tokens.value_or(max_tokens);
+    for (std::uint64_t p = 0; p < prompts; ++p)
+      work.add(tokens, max_tokens, samples, static_cast<std::uint32_t>(std::min<double>(answer, max_tokens)));
+  }
+  return work;
+}
+
+schedule::SchedulerSettings scheduler_settings(const ParallelSettings& parallel, const KvPages& pages,
+                                               const model::ModelConfig& model) {
+  return {
+      parallel.max_num_seqs, parallel.max_num_batched_tokens, pages.full, 0, pages.window > 0 ? model.gqa.window : 0,
+      pages.window};
+}
+
+RunPrediction expect_work(const RunCalibration& calibration, const AttemptWork& work, const PredictedSteps& steps) {
+  const Forecast expected =
+      forecast({calibration.predictor, work.lengths, work.run, calibration.ranks_of_domain, most_rows});
+  const PartSeconds loading = other_seconds(calibration.measured, {work.weight_bytes, 0, 0}, work.run.ranks);
+  double limit = 0;
+  for (const PromptLengths& prompt : work.lengths.prompts) limit += 1.0 * prompt.samples * prompt.max_tokens;
+  return {calibration.source, expected, loading.load, limit, steps};
+}
+
+Predicted predicted_attempt(const RunCalibration& calibration, const RunPrediction& expected,
+                            const PartSeconds& measured, const Totals& totals, double load_seconds,
+                            double wall_seconds) {
+  const OtherWork work =
+      other_work(0, static_cast<double>(totals.prompt_tokens), static_cast<double>(totals.generated_tokens));
+  Predicted attempt = compare(expected, measured, load_seconds, wall_seconds);
+  attempt.predicted += other_seconds(calibration.measured, work, calibration.ranks);
+  return attempt;
+}
+
+std::string forecast_text(const Forecast& forecast, Answers answers) {
+  return fmt::format("{} of steps ({}) {}", clock_text(forecast.parts.wall()), parts_text(forecast.parts),
+                     answers == Answers::ReachLimit ? "if all answers reach max_tokens"
+                                                    : "with answers as long as those of earlier attempts");
+}
+
+}  // namespace moemill::mill
