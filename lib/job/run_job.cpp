@@ -141,7 +141,8 @@ RunPrediction expect_attempt(const RunCalibration& calibration, const Engine& en
   std::optional<double> answer;
   if (plan.before.rows > 0) {
     const Totals earlier = read_earlier_attempts(plan.paths, plan.manifest.attempts).totals;
-    answer = static_cast<double>(earlier.generated_tokens) / static_cast<double>(plan.before.rows);
+    if (earlier.generated_tokens > 0)  // a killed attempt may have left none
+      answer = static_cast<double>(earlier.generated_tokens) / static_cast<double>(plan.before.rows);
   }
   const WorkLengths lengths = lengths_of(job, plan.manifest, config.sampling, answer);
   const DryRunSettings run{calibration.ranks, plan.manifest.shard_prompts,
