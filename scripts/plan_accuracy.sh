@@ -5,4 +5,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/root_mpi.sh
-MOEMILL_MPI_OPTIONS="${mpi_options[*]-}" exec /usr/bin/python3 scripts/moemill_tools/plan_accuracy.py "$@"
+MOEMILL_MPI_OPTIONS="${mpi_options[*]-}" exec /usr/bin/python3 tests/bench/plan_accuracy.py "$@"
