@@ -5,7 +5,6 @@
 #include <set>
 
 #include "base/log.hpp"
-#include "base/readable.hpp"
 #include "commands/plan_question.hpp"
 #include "plan/proof/check.hpp"
 #include "plan/proof/examples.hpp"
@@ -35,16 +34,19 @@ std::string machine_text(const estimate::Hardware& h) {
 
 }  // namespace
 
-std::string plan_check(const std::string& configs, const std::optional<std::string>& points_file, PlanForm form) {
-  estimate::Catalog catalog(configs);
-  const std::string file = points_file.value_or(configs + "/published.yaml");
-  const auto points = estimate::read_points(read_text_file(file), file, catalog);
+std::string plan_check(const PlanCheck& words) {
+  std::vector<estimate::FigureChange> changes;
+  for (const std::string& change : words.changes) changes.push_back(estimate::read_change(change));
+  estimate::Catalog catalog(words.configs, changes);
+  const std::string file = words.points_file.value_or(words.configs + "/published.yaml");
+  const auto points = estimate::read_points(estimate::read_figures(file), file, catalog);
+  catalog.check_changes();
   std::set<std::string> machines;
   for (const estimate::Point& point : points) machines.insert(point.hardware);
   for (const std::string& name : machines)
     for (const std::string& warning : catalog.hardware(name).warnings) log::warning("{}", warning);
   const auto checked = estimate::check(points, catalog);
-  return form == PlanForm::Json ? estimate::check_json(checked) : estimate::check_text(checked);
+  return words.form == PlanForm::Json ? estimate::check_json(checked) : estimate::check_text(checked);
 }
 
 std::string plan_example(const std::string& configs, const std::string& name) {

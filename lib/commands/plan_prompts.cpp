@@ -1,14 +1,24 @@
 #include "commands/plan_prompts.hpp"
 
 #include "base/error.hpp"
+#include "base/readable.hpp"
 #include "commands/prompt_survey.hpp"
 #include "generate/model_folder.hpp"
 
 namespace moemill::mill {
 
-PromptWork survey_work(const RunConfig& config) {
+PromptWork survey_work(const RunConfig& asked, const std::string& configs) {
+  RunConfig config = asked;
+  const std::string known = configs + "/models/" + config.model.path;
+  if (!is_named(config.model.path) && is_named(known + "/config.json")) config.model.path = known;
   const ModelFolder model = open_model(config.model);
   const dataset::PromptFile prompts = open_prompts(config);
+  if (!model.tokenizer && prompts.form() == dataset::PromptForm::Text)
+    user_error(
+        "{}: its prompts are texts, and --model {} has no tokenizer to count their tokens; give the model's own "
+        "folder, "
+        "or --prompts and --input-tokens in place of the file",
+        config.input.path, asked.model.path);
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model));
   const std::uint64_t completions = s.completions - s.failed_rows;
   if (completions == 0 || s.tokens == 0)
@@ -18,7 +28,8 @@ PromptWork survey_work(const RunConfig& config) {
   const auto tokens = static_cast<double>(s.tokens);
   PromptWork work;
   work.prompts = static_cast<double>(completions);
-  work.input = {tokens / static_cast<double>(s.prompts - failing), s.squares / tokens, static_cast<double>(s.longest)};
+  work.input = {tokens / static_cast<double>(s.prompts - failing), s.squares / tokens, static_cast<double>(s.longest),
+                estimate::Lengths::Kind::Measured, 0};
   // What is computed is each prompt once, without its shared beginning.
   work.cached_fraction = 1 - (tokens - static_cast<double>(s.shared_tokens)) / (work.input.mean * work.prompts);
   work.most_output_tokens = static_cast<double>(s.most_new_tokens) / work.prompts;

@@ -1,6 +1,8 @@
 // The prompts of a run.yaml as a piece of work for `moemill plan`: read and tokenised as the run would do it.
 #pragma once
 
+#include <string>
+
 #include "base/run_config.hpp"
 #include "plan/answer/lengths.hpp"
 
@@ -13,7 +15,8 @@ struct PromptWork {
   double most_output_tokens = 0;  // mean of max_tokens
 };
 
-// UserError if every prompt fails.
-PromptWork survey_work(const RunConfig& config);
+// The model may be one of the folder `configs` by its name. UserError if every prompt fails, and if prompts are texts
+// and the model has no tokenizer.
+PromptWork survey_work(const RunConfig& config, const std::string& configs);
 
 }  // namespace moemill::mill

@@ -2,14 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <fmt/ranges.h>
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "base/log.hpp"
-#include "base/readable.hpp"
-#include "base/text/path_text.hpp"
+#include "commands/plan_work.hpp"
 #include "config/config_field_kinds.hpp"
+#include "plan/estimate/changes.hpp"
 
 namespace moemill::mill {
 
@@ -27,6 +27,8 @@ std::vector<std::string> words_of(const std::string& list, const char* option) {
 
 namespace {
 
+constexpr const char* one_domain = " in one domain";  // behind the name of a machine that does not exist
+
 std::vector<std::uint32_t> counts(const std::optional<std::string>& words, const char* option) {
   std::vector<std::uint32_t> numbers;
   if (!words) return numbers;
@@ -41,83 +43,39 @@ std::vector<std::uint32_t> counts(const std::optional<std::string>& words, const
 }
 
 double hours_of(const std::string& text) {
-  const double unit = text.ends_with('m') ? 1.0 / 60 : text.ends_with('d') ? 24 : 1;
-  const bool has_unit = text.ends_with('m') || text.ends_with('d') || text.ends_with('h');
-  const auto number = number_in<double>(std::string_view(text).substr(0, text.size() - (has_unit ? 1 : 0)));
+  const double unit = text.ends_with('m') ? 1.0 / 60 : text.ends_with('h') ? 1 : text.ends_with('d') ? 24 : 0;
+  const auto number = number_in<double>(std::string_view(text).substr(0, text.size() - (unit > 0 ? 1 : 0)));
+  if (number && unit == 0) user_error("--deadline {}: has no unit; write {}m, {}h or {}d", text, text, text, text);
   if (!number || *number <= 0) user_error("--deadline {}: is no time; write 90m, 24h or 2d", text);
   return *number * unit;
 }
 
-void check_number(double value, double least, double most, const char* option) {
-  if (!(value >= least && value <= most)) user_error("{} {}: must be from {} to {}", option, value, least, most);
+std::optional<estimate::Precision> precision_of(const std::string& word) {
+  if (word.empty()) user_error("--precision: is empty; write auto, bf16, fp8 or another of moemill plan --help");
+  if (word == "auto") return std::nullopt;
+  const estimate::Words known = estimate::format_names();
+  if (!word.starts_with('{') && std::find(known.begin(), known.end(), word) == known.end())
+    user_error("--precision {}: is no precision; there are auto, {}, and pairs such as '{{weights: fp8, cache: fp8}}'",
+               word, fmt::join(known, ", "));
+  const yaml::Node node = estimate::read_mapping("precision: " + word, "--precision");
+  return estimate::read_precision(estimate::Section(node, "--precision", "", {"precision"}), "precision");
 }
 
-void check_number(const std::optional<double>& value, double least, double most, const char* option) {
-  if (value) check_number(*value, least, most, option);
-}
-
-estimate::Lengths lengths_of(const std::string& word, const char* option) {
-  if (const auto mean = number_in<double>(word)) {
-    check_number(*mean, 1, 1e7, option);
-    return estimate::equal_lengths(*mean);
-  }
-  check_path(option, word);
-  const estimate::Lengths lengths = estimate::read_lengths(read_text_file(word), word);
-  if (lengths.mean < 1) user_error("{}: the mean length is {:.3g}; it must be 1 or more", word, lengths.mean);
-  return lengths;
-}
-
-estimate::Work work_of(const PlanQuestion& words) {
-  estimate::Work work;
-  if (!words.output_tokens.empty()) work.output = lengths_of(words.output_tokens, "--output-tokens");
-  if (words.surveyed) {
-    const PromptWork& read = *words.surveyed;
-    work.prompts = read.prompts, work.input = read.input, work.cached_fraction = read.cached_fraction;
-    if (words.output_tokens.empty()) work.output = estimate::equal_lengths(read.most_output_tokens);
-    if (work.output.mean <= 0) user_error("answers have no tokens (max_tokens is 0): give --output-tokens");
-    return work;
-  }
-  check_number(words.prompts, 1, 1e15, "--prompts");
-  if (words.prompts != std::floor(words.prompts)) user_error("--prompts {}: must be a whole number", words.prompts);
-  check_number(words.cached_fraction, 0, 1, "--cached-fraction");
-  work.prompts = words.prompts, work.cached_fraction = words.cached_fraction;
-  work.input = lengths_of(words.input_tokens, "--input-tokens");
-  return work;
-}
-
-estimate::Question question_of(const PlanQuestion& words) {
+estimate::Question question_of(const PlanQuestion& words, const estimate::Work& work) {
   estimate::Question question;
   question.model = words.model;
   question.hardware = words_of(words.hardware, "--hardware");
   question.gpus = counts(words.gpus, "--gpus");
   question.nodes = counts(words.nodes, "--nodes");
-  question.work = work_of(words);
+  question.work = work;
   check_number(words.tokens_per_second_per_user, 0, 1e9, "--tokens-per-second-per-user");
   check_number(words.budget, 0, 1e18, "--budget");
   check_number(words.hour_price, 0, 1e6, "--hour-price");
   question.limits = {words.tokens_per_second_per_user, {}, words.budget};
   if (words.deadline) question.limits.hours = hours_of(*words.deadline);
-  if (words.precision.empty())
-    user_error("--precision: is empty; write auto, bf16, fp8 or another of moemill plan --help");
-  if (words.precision != "auto") {
-    const yaml::Node node = estimate::read_mapping("precision: " + words.precision, "--precision");
-    question.precision =
-        estimate::read_precision(estimate::Section(node, "--precision", "", {"precision"}), "precision");
-  }
+  question.precision = precision_of(words.precision);
   question.hour_price = words.hour_price, question.currency = words.currency;
   return question;
-}
-
-// Lengths that the model cannot hold.
-void check_lengths(const estimate::Question& question, const model::ModelConfig& model) {
-  const estimate::Work& work = question.work;
-  for (const auto& [input, output] :
-       {std::pair(work.input.longest, work.output.mean), std::pair(work.input.mean, work.output.longest)})
-    if (input + output > model.max_positions)
-      user_error(
-          "prompts of {:.0f} tokens and answers of {:.0f} are more than the {} positions of {}; shorter prompts or "
-          "answers",
-          input, output, model.max_positions, question.model);
 }
 
 // Costs in different currencies cannot be compared.
@@ -161,44 +119,94 @@ std::vector<std::pair<const char*, estimate::Question>> easier(const estimate::Q
 }
 
 // What the work costs at most: if all answers reach max_tokens.
-std::string ceiling_text(const PlanQuestion& words, estimate::Question question, estimate::Catalog& catalog,
+std::string ceiling_text(const AskedWork& asked, estimate::Question question, estimate::Catalog& catalog,
                          const std::vector<estimate::Checked>& checked) {
-  if (!words.surveyed) return "";
-  if (words.output_tokens.empty()) return "all answers are taken to reach max_tokens: give --output-tokens\n";
-  question.work.output = estimate::equal_lengths(words.surveyed->most_output_tokens);
-  if (question.work.output.mean <= 0) return "";
+  if (asked.reaches_most) return "all answers are taken to reach max_tokens: give --output-tokens or --like\n";
+  if (asked.most_output_tokens.value_or(0) <= 0) return "";
+  question.work.output = estimate::equal_lengths(*asked.most_output_tokens);
   const estimate::Search search = estimate::search_plans(question, catalog);
   if (search.plans.empty()) return "if all answers reach max_tokens, nothing keeps the limits\n";
   return fmt::format("if all answers reach max_tokens: {}\n", best_text(question, search, checked));
 }
 
-// What would keep the limits, a line each.
-std::string what_would(const estimate::Question& question, estimate::Catalog& catalog,
-                       const std::vector<estimate::Checked>& checked) {
-  std::string text;
+// What would keep the limits, each with its first line.
+std::vector<std::pair<std::string, std::string>> what_would(const estimate::Question& question,
+                                                            estimate::Catalog& catalog,
+                                                            const std::vector<estimate::Checked>& checked) {
+  std::vector<std::pair<std::string, std::string>> lines;
   for (const auto& [name, other] : easier(question)) {
     const estimate::Search search = estimate::search_plans(other, catalog);
-    if (!search.plans.empty()) text += fmt::format("{}: {}\n", name, best_text(other, search, checked));
+    if (!search.plans.empty()) lines.emplace_back(name, best_text(other, search, checked));
   }
-  return text.empty() ? "nothing that was tried would\n" : "what would:\n" + text;
+  return lines;
+}
+
+std::vector<estimate::Axis> axes_of(const PlanQuestion& words) {
+  std::vector<estimate::Axis> axes;
+  const bool all = words.curves == "all" || (words.curves.empty() && words.form == PlanForm::Json);
+  if (words.curves.empty() && !all) return axes;
+  for (const std::string& name : all ? estimate::axis_names() : words_of(words.curves, "--curve"))
+    axes.push_back(estimate::axis_named(name));
+  return axes;
+}
+
+// The plans of machines as they would be with one domain of fast links for all GPUs, if that is asked for.
+std::vector<estimate::Plan> imagined_plans(const PlanQuestion& words, estimate::Question question,
+                                           estimate::Catalog& catalog) {
+  if (words.against.empty()) return {};
+  if (words.against != "scale_up") user_error("--against {}: there is scale_up alone", words.against);
+  for (std::string& name : question.hardware) {
+    estimate::Hardware machine = catalog.hardware(name);
+    machine.name += one_domain;
+    machine.scale_up_gpus = 1u << 20;
+    catalog.add(machine);
+    name = machine.name;
+  }
+  return search_plans(question, catalog).plans;
+}
+
+// Of the best plan's machine, and of the same one with one domain if that is among the imagined ones.
+std::vector<estimate::Curve> curves_of(const PlanQuestion& words, const estimate::Question& question,
+                                       const estimate::Search& search, const std::vector<estimate::Plan>& imagined,
+                                       estimate::Catalog& catalog) {
+  std::vector<estimate::Curve> curves;
+  const std::vector<estimate::Axis> axes = axes_of(words);
+  if (search.plans.empty()) return curves;
+  const estimate::Plan& best = search.plans.front();
+  const auto twin = std::find_if(imagined.begin(), imagined.end(), [&](const estimate::Plan& plan) {
+    return plan.hardware->name == best.hardware->name + one_domain;
+  });
+  for (const estimate::Axis axis : axes) {
+    curves.push_back(estimate::curve_of(axis, question, best, catalog));
+    if (twin != imagined.end() && axis != estimate::Axis::Network)
+      curves.push_back(estimate::curve_of(axis, question, *twin, catalog));
+  }
+  return curves;
 }
 
 }  // namespace
 
 PlanAnswer answer(const PlanQuestion& words) {
-  estimate::Catalog catalog(words.configs);
-  const estimate::Question question = question_of(words);
-  check_lengths(question, catalog.model(question.model));
+  std::vector<estimate::FigureChange> changes;
+  for (const std::string& change : words.changes) changes.push_back(estimate::read_change(change));
+  estimate::Catalog catalog(words.configs, changes);
+  axes_of(words);  // whether they are known
+  const AskedWork asked = asked_work(words, catalog.model(words.model));
+  const estimate::Question question = question_of(words, asked.work);
   check_currencies(question, catalog);
   for (const std::string& name : question.hardware)
     for (const std::string& warning : catalog.hardware(name).warnings) log::warning("{}", warning);
+  catalog.check_changes();
   const std::string file = words.configs + "/published.yaml";
-  const auto checked = estimate::check(estimate::read_points(read_text_file(file), file, catalog), catalog);
+  const auto checked = estimate::check(estimate::read_points(estimate::read_figures(file), file, catalog), catalog);
   const estimate::Search search = estimate::search_plans(question, catalog);
-  std::string text = answer_text(question, search, checked, words.listing);
-  text += ceiling_text(words, question, catalog, checked);
-  if (!search.plans.empty()) return {text, ExitCode::Done};
-  return {text + what_would(question, catalog, checked), ExitCode::Internal};
+  estimate::Report report{question, search, checked, words.listing, words.detail, asked.notes};
+  report.ceiling = ceiling_text(asked, question, catalog, checked);
+  if (search.plans.empty()) report.easier = what_would(question, catalog, checked);
+  report.imagined = imagined_plans(words, question, catalog);
+  report.curves = curves_of(words, question, search, report.imagined, catalog);
+  return {words.form == PlanForm::Json ? answer_json(report) : answer_text(report),
+          search.plans.empty() ? ExitCode::Internal : ExitCode::Done};
 }
 
 }  // namespace moemill::mill

@@ -7,6 +7,8 @@
 
 #include "base/error.hpp"
 #include "base/readable.hpp"
+#include "plan/answer/bound.hpp"
+#include "plan/answer/costs.hpp"
 #include "support.hpp"
 
 using namespace moemill;
@@ -21,6 +23,8 @@ Question question(std::vector<std::string> hardware, std::vector<std::uint32_t> 
   q.work = {10e6, equal_lengths(1500), equal_lengths(600), 0};
   return q;
 }
+
+double working_hours(const Plan& plan) { return plan.hours - plan.tail_hours - plan.load_hours; }
 
 Plan best_of(const Question& q, Catalog& catalog) {
   Search search = search_plans(q, catalog);
@@ -38,18 +42,23 @@ TEST_CASE("answer: the best plan of a machine, and its parts") {
   CHECK(plan.hours == doctest::Approx(8.4).epsilon(0.01));
   CHECK(plan.cost() == doctest::Approx(plan.hours * 144 * 2));
   CHECK(plan.decode.rate.sequences <= plan.decode.rate.room);
-  // Both phases and what is idle are the whole.
-  const double idle = plan.gpu_hours() - plan.prefill_gpu_hours(q.work) - plan.decode_gpu_hours(q.work);
-  CHECK(idle == doctest::Approx(plan.tail_hours * 144));
+  // Both phases, what is idle and loading are the whole.
+  const HoursOf hours = hours_of(plan, q.work);
+  CHECK(hours.prefill() + hours.decode + hours.tail + hours.roles + hours.load == doctest::Approx(plan.gpu_hours()));
+  CHECK(hours.cached == 0);
+  CHECK(hours.roles == doctest::Approx(0));
+  CHECK(hours.load > 0);
   // Half of the work costs half, up to the tail.
   Question half = q;
   half.work.prompts /= 2;
   const Plan half_plan = best_of(half, catalog);
-  CHECK(half_plan.hours - half_plan.tail_hours == doctest::Approx((plan.hours - plan.tail_hours) / 2).epsilon(1e-3));
+  CHECK(working_hours(half_plan) == doctest::Approx(working_hours(plan) / 2).epsilon(1e-3));
   // Tokens that a cache holds are not computed.
   Question cached = q;
   cached.work.cached_fraction = 0.5;
-  CHECK(best_of(cached, catalog).prefill_gpu_hours(cached.work) < 0.6 * plan.prefill_gpu_hours(q.work));
+  const HoursOf fewer = hours_of(best_of(cached, catalog), cached.work);
+  CHECK(fewer.prefill() < 0.7 * hours.prefill());
+  CHECK(fewer.cached > 0);  // but they are seen
 }
 
 TEST_CASE("answer: work of one prompt takes as long as its sequence, and its step holds no other rows") {
@@ -60,7 +69,7 @@ TEST_CASE("answer: work of one prompt takes as long as its sequence, and its ste
   CHECK(plan.prefill.rows_per_gpu == 1500);
   CHECK(plan.decode.rows_per_gpu == 1);
   const double steps = 600 * plan.decode.rate.time.seconds(), prompt = plan.prefill.rate.time.seconds();
-  CHECK(plan.hours * 3600 == doctest::Approx(prompt + steps));
+  CHECK((plan.hours - plan.load_hours) * 3600 == doctest::Approx(prompt + steps));
   CHECK(plan.user_tokens_per_second == doctest::Approx(600 / (prompt + steps)));
 }
 
@@ -75,7 +84,7 @@ TEST_CASE("answer: a layout without room for the longest sequence is no answer")
   Catalog catalog(configs);
   Hardware small = catalog.hardware("H100");
   Question q = question({"H100"}, {16});
-  q.work.output = {600, 600, 160'000};
+  q.work.output = {600, 600, 160'000, Lengths::Kind::Measured, 0};
   CHECK(search_plans(q, catalog).plans.size() == 1);
   small.name = "small", small.memory_bytes = 70e9;
   catalog.add(small);
@@ -102,15 +111,15 @@ TEST_CASE("answer: limits are kept, and cost") {
   const Search none = search_plans(q, catalog);
   CHECK(none.plans.empty());
   CHECK(!none.beyond.empty());
-  CHECK(none.left_out.at("beyond the limits asked for") > 0);
+  CHECK(none.left_out.at("beyond the limits asked for").size() > 0);
   const Search small = search_plans(question({"H100"}, {8}), catalog);
   CHECK(small.plans.empty());
   CHECK(small.beyond.empty());
-  CHECK(small.left_out.count("no room beside the weights for the longest sequence") == 1);
+  CHECK(small.left_out.contains("no room beside the weights for the longest sequence"));
   Question fp4 = question({"H100", "GB200"});
   fp4.precision = Precision{Format::Fp4, Format::Fp8, CacheFormat::Fp8};
   CHECK(best_of(fp4, catalog).hardware->name == "GB200");
-  CHECK(search_plans(fp4, catalog).left_out.count("H100-SXM does not compute in fp4") == 1);
+  CHECK(search_plans(fp4, catalog).left_out.contains("H100-SXM does not compute in fp4, but in bf16, fp8"));
 }
 
 TEST_CASE("answer: more memory, faster links and more bandwidth are never dearer") {
@@ -140,7 +149,7 @@ TEST_CASE("answer: the first line, the band and what is not checked") {
   CHECK(band.unchecked.empty());
   CHECK(band.low <= 1);
   CHECK(band.high >= 1);
-  const std::string text = answer_text(q, search, checked, Listing::Best);
+  const std::string text = answer_text({q, search, checked});
   CHECK(text.starts_with("10,000,000 prompts (1,500 + 600 tokens): 8.4 h on 144 H100-SXM (18 nodes), 2,"));
   CHECK(says(text.substr(0, text.find('\n')), {" USD (", " to ", ") at 2.00 USD/GPU-hour (2025-05-05)"}));
   CHECK(
@@ -157,12 +166,11 @@ TEST_CASE("answer: the first line, the band and what is not checked") {
   const Question other = question({"MI300X"}, {8});
   const Search unchecked = search_plans(other, catalog);
   CHECK(!band_of(unchecked.plans.front(), checked).unchecked.empty());
-  CHECK(says(answer_text(other, unchecked, checked, Listing::All), {"unchecked: too few published points of CDNA"}));
+  CHECK(says(answer_text({other, unchecked, checked}), {"unchecked: too few published points of CDNA"}));
   Question priced = question({"H20"}, {32});
-  CHECK(says(answer_text(priced, search_plans(priced, catalog), checked, Listing::All), {"no price is known"}));
+  CHECK(says(answer_text({priced, search_plans(priced, catalog), checked}), {"no price is known"}));
   priced.hour_price = 1.5;
-  CHECK(says(answer_text(priced, search_plans(priced, catalog), checked, Listing::All),
-             {"at 1.50 USD/GPU-hour (as asked)"}));
+  CHECK(says(answer_text({priced, search_plans(priced, catalog), checked}), {"at 1.50 USD/GPU-hour (as asked)"}));
 }
 
 TEST_CASE("answer: lengths of a file") {

@@ -180,12 +180,12 @@ TEST_CASE("exchange: copies over each link") {
   close(copies_of_row(layout, h, 2), 1.75 * 0.5, 1 * 0.5);
   layout.exchange = Exchange::AllGather;
   close(copies_of_row(layout, h, 2), 1, 2);
-  CHECK(exchange_seconds(on(1), h, toy_model(), 100, 2) == 0);
+  CHECK(transfer_of(on(1), h, toy_model(), 100, 2).seconds() == 0);
   // 100 rows of 16 bytes, one copy each at 10 bytes per second; the load of the busiest GPU is 1 + 2 * 0.5 times the
   // mean.
   Hardware uneven = h;
   uneven.efficiencies.imbalance = 0.5, uneven.efficiencies.network_latency_us = 1e6;
-  CHECK(exchange_seconds(on(4), uneven, toy_model(), 100, 2) == about(2 * 160 + 1));
+  CHECK(transfer_of(on(4), uneven, toy_model(), 100, 2).seconds() == about(2 * 160 + 1));
 }
 
 TEST_CASE("memory: what a GPU holds") {

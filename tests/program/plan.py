@@ -1,6 +1,8 @@
 """`moemill plan`: the check table, the examples, a question and its answer, bad input. No MPI, no network, under 2 s."""
 import json
 import re
+import subprocess
+import sys
 import time
 
 from moemill_program import MODELS, SOURCE, check, expect_exit, fresh, main, moemill, write_prompts
@@ -41,6 +43,81 @@ def a_question_is_answered_in_its_first_line():
     check(none.returncode == 1 and "other numbers of GPUs: 10,000,000 prompts" in none.stdout, none.stdout)
 
 
+def a_question_has_json_curves_and_a_page():
+    folder = fresh("json")
+    words = [*QUESTION, "--hardware", "H100", "--against", "scale_up"]
+    begin = time.monotonic()
+    text = expect_exit(moemill(*words, "--json"), 0).stdout
+    check(time.monotonic() - begin < 4, "slow:", time.monotonic() - begin)
+    answer = json.loads(text)
+    check(answer["version"] == 1 and answer["kind"] == "plan" and len(answer["check"]) == 70, answer.keys())
+    best, hours = answer["best"], answer["best"]["gpu_hours_of"]
+    parts = sum(hours[part] for part in ("prefill", "decode", "idle_last_sequences", "idle_other_phase", "load"))
+    check(abs(parts - best["gpu_hours"]) < 1e-9 * parts, "GPU-hours add up:", parts, best["gpu_hours"])
+    plain = expect_exit(moemill(*words), 0).stdout
+    check(plain.splitlines()[0] == answer["answer"] and "one domain" not in answer["answer"], answer["answer"])
+    check("parallel:" in plain and "no GPU backend" in plain and "H100-SXM in one domain" in plain, plain)
+    check("FLOP/s" in expect_exit(moemill(*words, "--explain"), 0).stdout, "formulas with their numbers")
+    (folder / "plan.json").write_text(text)
+    report = [sys.executable, SOURCE / "scripts/report.py", "--plan", folder / "plan.json"]
+    subprocess.run(report, check=True)
+    page = (folder / "plan.html").read_text()
+    check(all(f"Over {curve}" in page for curve in ("batch", "GPUs", "speed", "context", "network", "price")), page[:500])
+    check(page.count("<svg") == 8 and answer["answer"] in page and "nan" not in page.lower(), page.count("<svg"))
+    for wrong in ('{"version": 1}', '{"version": 2, "kind": "plan"}', "[]", "no json", '{"version": 1, "kind": "plan", "best": {}}'):
+        (folder / "plan.json").write_text(wrong)
+        told = subprocess.run(report, capture_output=True, text=True)
+        check(told.returncode == 2 and "plan.json" in told.stderr and "Traceback" not in told.stderr, wrong, told.stderr)
+
+
+def numbers(value):
+    """Every number and word of a JSON value with its path."""
+    if isinstance(value, dict): return {f"{key}.{path}": leaf for key in value for path, leaf in numbers(value[key]).items()}
+    if isinstance(value, list): return {f"{i}.{path}": leaf for i, item in enumerate(value) for path, leaf in numbers(item).items()}
+    return {"": value}
+
+
+GOLDEN = {"bulk": [*QUESTION, "--hardware", "H100,GB200", "--nodes", "9,18"],
+          "promise": [*QUESTION, "--hardware", "H200", "--cached-fraction", "0.5", "--tokens-per-second-per-user", "20", "--output-spread", "0"],
+          "small": ["plan", "--model", "gpt-oss-120b", "--prompts", "20000", "--input-tokens", "800", "--output-tokens", "300", "--hardware", "B200",
+                    "--gpus", "1,2,8", "--budget", "100", "--change", "price.per_hour=-10%"]}
+
+
+GOLDEN_FILE = SOURCE / "tests/program/golden_plans.json"
+
+
+def asked_again():
+    answers = {}
+    for name, words in GOLDEN.items():
+        answers[name] = json.loads(expect_exit(moemill(*words, "--json"), 0).stdout)
+        for long in ("check", "curves"): answers[name].pop(long)
+    return answers
+
+
+def make_golden(): GOLDEN_FILE.write_text(json.dumps(asked_again(), indent=1) + "\n")  # run by its name alone; look at what changes
+
+
+def golden_answers():
+    now, then = numbers(asked_again()), numbers(json.loads(GOLDEN_FILE.read_text()))
+    check(now.keys() == then.keys(), now.keys() ^ then.keys())
+    for path, value in then.items():
+        same = abs(value - now[path]) <= 1e-6 * abs(value) + 1e-9 if isinstance(value, float) else value == now[path]
+        check(same, path, value, now[path])
+
+
+def an_earlier_run_is_a_sample():
+    folder = fresh("like")
+    prompts = write_prompts(folder / "prompts.h5", {"prompt": ["a b c d"] * 20 + ["a b c d e f g h"] * 30})
+    expect_exit(moemill("run", "--model", MODELS / "deepseek_v3", "-i", prompts, "--set", f"output.dir={folder / 'run'}",
+                        "--set", "sampling.max_tokens=6", "--set", "sampling.ignore_eos=true"), 0)
+    words = ["plan", "--model", "deepseek-v3", "--like", folder / "run", "--hardware", "H200", "--gpus", "16"]
+    text = expect_exit(moemill(*words), 0).stdout
+    check(text.startswith("50 prompts (") and " + 6 tokens)" in text.splitlines()[0] and "0.0 % fail" in text, text)
+    check("% of prompt tokens cached" in text, text)
+    text = expect_exit(moemill(*words, "--prompts", "1000000", "--output-tokens", "40"), 0).stdout
+    check(text.startswith("1,000,000 prompts (") and " + 40 tokens)" in text.splitlines()[0], text)
+
+
 def prompts_of_a_file_are_the_work():
     folder = fresh("prompts")
     prompts = write_prompts(folder / "prompts.h5", {"prompt": ["a b c d"] * 40 + ["a b c d e f g h"] * 60})
@@ -73,6 +150,18 @@ def mistakes_are_named():
                          (["plan", "--hardware", "H10"], ["H10", "known"]),
                          (["plan", "--example", "day7"], ["day6"]),
                          (["plan", "--json"], ["--check"]),
+                         (["plan", "--check", "--hardware", "H100"], ["--check and --hardware"]),
+                         ([*QUESTION, "--check", "--hardware", "H100"], ["--check stands alone"]),
+                         ([*QUESTION, "--hardware", "H100", "--deadline", "3"], ["no unit", "3h"]),
+                         ([*QUESTION[:-1], "/dev/zero", "--hardware", "H100"], ["/dev/zero", "never ends"]),
+                         ([*QUESTION, "--hardware", "H100", "--curve", "bach"], ["batch"]),
+                         ([*QUESTION, "--hardware", "H100", "--against", "ethernet"], ["scale_up"]),
+                         ([*QUESTION, "--hardware", "H100", "--output-spread", "-1"], ["--output-spread", "from 0"]),
+                         ([*QUESTION, "--hardware", "H100", "--change", "efficiency.hbm=1"], ["efficiency.memory"]),
+                         ([*QUESTION, "--hardware", "H100", "--change", "efficiency.memory=much"], ["no number"]),
+                         ([*QUESTION, "--hardware", "H100", "--change", "efficiency.memory=7"], ["efficiency.yaml", "0.01 to 1"]),
+                         ([*QUESTION, "--hardware", "H100", "--change", "peak_tflops.fp4=1"], ["peak_tflops.fp4", "no machine"]),
+                         (["plan", "--like", folder, "--model", "deepseek-v3", "--hardware", "H100"], ["no run"]),
                          (["plan", "--check", "--points", "nowhere.yaml"], ["nowhere.yaml"]),
                          (["plan", "--prompts", "5"], ["--hardware"]),
                          (["plan", "--prompts", "5", "--hardware", "H100"], ["--model"]),
@@ -87,7 +176,7 @@ def mistakes_are_named():
                          (["plan", "--hardware", "H100", "--budget", "5"], ["--budget belongs to a question"]),
                          (["plan", "--check", "--gpus", "8"], ["--gpus belongs to a question"]),
                          ([*QUESTION, "--hardware", "H100", "--gpus", "8,,9"], ["--gpus"]),
-                         ([*QUESTION, "--hardware", "H100", "--precision", "fp7"], ["fp7", "mxfp4-fp8"]),
+                         ([*QUESTION, "--hardware", "H100", "--precision", "fp7"], ["--precision fp7: is no precision", "mxfp4-fp8"]),
                          ([*QUESTION[:-1], empty, "--hardware", "H100"], ["empty.txt", "no lengths"]),
                          ([*QUESTION[:-1], long, "--hardware", "H100"], ["1000000", "positions"]),
                          ([*QUESTION[:-1], "9000000", "--hardware", "H100"], ["positions"])]:
@@ -96,4 +185,5 @@ def mistakes_are_named():
 
 
 if __name__ == "__main__":
-    main([points_are_met, examples_and_machines, a_question_is_answered_in_its_first_line, prompts_of_a_file_are_the_work, mistakes_are_named])
+    main([points_are_met, examples_and_machines, a_question_is_answered_in_its_first_line, a_question_has_json_curves_and_a_page, golden_answers, an_earlier_run_is_a_sample, prompts_of_a_file_are_the_work, mistakes_are_named] +
+         ([make_golden] if "make_golden" in sys.argv else []))

@@ -1,11 +1,15 @@
 #include "plan/answer/lengths.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <vector>
 
 #include "base/error.hpp"
 #include "config/config_field_kinds.hpp"
+#include "plan/estimate/number_text.hpp"
 
 namespace moemill::estimate {
 namespace {
@@ -28,10 +32,52 @@ std::optional<double> count_of(std::string_view word) {
   return number && *number >= 0 && *number <= most ? number : std::nullopt;
 }
 
+// The z that a standard normal number exceeds with this probability, below 0.5: Abramowitz and Stegun, 26.2.23, to
+// 0.00045.
+double normal_quantile_above(double probability) {
+  const double t = std::sqrt(-2 * std::log(probability));
+  return t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
+}
+
 }  // namespace
 
+void LengthSums::add(double length, double count) {
+  sequences_ += count, tokens_ += count * length, squares_ += count * length * length;
+  longest_ = std::max(longest_, length);
+}
+
+Lengths LengthSums::lengths() const {
+  expect(tokens_ > 0, "there is a length above 0");
+  return {tokens_ / sequences_, squares_ / tokens_, longest_, Lengths::Kind::Measured, 0};
+}
+
+Lengths log_normal_lengths(double mean, double spread, double sequences, double most) {
+  if (spread == 0) return equal_lengths(mean);
+  // The mean is exp(mu + spread^2 / 2).
+  const double z = normal_quantile_above(std::min(0.5, 1 / sequences));
+  const double longest = mean * std::exp(z * spread - spread * spread / 2);
+  Lengths lengths{mean, mean * std::exp(spread * spread), std::clamp(longest, mean, std::max(mean, most)),
+                  Lengths::Kind::LogNormal, spread};
+  lengths.of_token = std::min(lengths.of_token, lengths.longest);
+  return lengths;
+}
+
+const char* name_of(Lengths::Kind kind) {
+  if (kind == Lengths::Kind::Equal) return "equal";
+  return kind == Lengths::Kind::LogNormal ? "log-normal" : "measured";
+}
+
+std::string lengths_text(const Lengths& lengths) {
+  if (lengths.kind == Lengths::Kind::Equal) return whole(lengths.mean) + " tokens each";
+  const std::string from = lengths.kind == Lengths::Kind::LogNormal
+                               ? fmt::format("log-normal with a spread of {:.3g}{}", lengths.spread,
+                                             lengths.spread == assumed_spread ? " (assumed)" : "")
+                               : "as they are";
+  return fmt::format("{} tokens on average, {}, at most {}", whole(lengths.mean), from, whole(lengths.longest));
+}
+
 Lengths read_lengths(std::string_view text, const std::string& file) {
-  double sequences = 0, tokens = 0, squares = 0, longest = 0;
+  LengthSums sums;
   std::size_t line_number = 0;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
@@ -41,12 +87,10 @@ Lengths read_lengths(std::string_view text, const std::string& file) {
     const auto length = count_of(words[0]), count = words.size() == 1 ? std::optional(1.0) : count_of(words[1]);
     if (!length || !count || words.size() > 2)
       user_error("{}:{}: is no length, nor a length and a number of sequences", file, line_number);
-    if (*count == 0) continue;
-    sequences += *count, tokens += *count * *length, squares += *count * *length * *length;
-    longest = std::max(longest, *length);
+    if (*count > 0) sums.add(*length, *count);
   }
-  if (tokens == 0) user_error("{}: holds no lengths above 0; write one per line, or a length and a count", file);
-  return {tokens / sequences, squares / tokens, longest};
+  if (sums.tokens() == 0) user_error("{}: holds no lengths above 0; write one per line, or a length and a count", file);
+  return sums.lengths();
 }
 
 }  // namespace moemill::estimate

@@ -18,9 +18,14 @@ struct Work {
   double cached_fraction = 0;  // of input tokens that a cache holds: they are not computed
 
   double computed_tokens() const { return input.mean * (1 - cached_fraction); }  // of a prompt
+  // The prompt that a computed token belongs to, and those of its positions that a cache holds.
+  double prompt_tokens() const { return input.of_token; }
+  double cached_positions() const { return input.of_token * std::min(cached_fraction, most_cached); }
   // Positions that a generated token sees on average, and the length for which a sequence needs room.
   double context() const { return input.mean + output.of_token / 2; }
   double room_tokens() const { return input.mean + output.of_token; }
+  // A prompt's last token is computed even if a cache holds all of it.
+  static constexpr double most_cached = 0.999;
   // The longest sequence, as long prompts need not have long answers.
   double longest_tokens() const { return std::max(input.longest + output.mean, input.mean + output.longest); }
 };
@@ -34,8 +39,10 @@ struct Limits {
 struct Question {
   std::string model;
   std::vector<std::string> hardware;
-  std::vector<std::uint32_t> gpus;   // numbers to try; empty: 1 to 64 nodes, in steps
-  std::vector<std::uint32_t> nodes;  // the same in nodes
+  std::vector<std::uint32_t> gpus;          // numbers to try; empty: 1 to 64 nodes, in steps
+  std::vector<std::uint32_t> nodes;         // the same in nodes
+  std::optional<std::uint32_t> group;       // GPUs that share the experts for answers; absent: any
+  std::optional<double> sequences_per_gpu;  // that generate at a time; absent: as many as are cheapest
   Work work;
   Limits limits;
   std::optional<Precision> precision;  // absent: as the model is published, if the machine computes in it

@@ -17,6 +17,8 @@ struct PhasePlan {
   double groups = 0;        // replicas of the layout
   double rows_per_gpu = 0;  // of a step
   Rate rate;                // of a GPU
+
+  double gpus() const { return groups * layout.gpus; }
 };
 
 struct Plan {
@@ -26,7 +28,8 @@ struct Plan {
   Precision precision;
   bool is_split = false;  // the phases have GPUs of their own; otherwise all GPUs do both in turn
   PhasePlan prefill, decode;
-  double hours = 0;       // with the tail
+  double hours = 0;       // with loading and the tail
+  double load_hours = 0;  // while weights are read
   double tail_hours = 0;  // while the last sequences end and no new ones begin
   double user_tokens_per_second = 0;
   double gpu_hour_price = 0;
@@ -34,15 +37,13 @@ struct Plan {
 
   double gpu_hours() const { return hours * gpus; }
   double cost() const { return gpu_hours() * gpu_hour_price; }
-  // GPU-hours of each phase; the rest is idle: the tail, and GPUs of the phase that waits for the other one.
-  double prefill_gpu_hours(const Work& work) const;
-  double decode_gpu_hours(const Work& work) const;
+  Setting setting(const PhasePlan& phase) const;
 };
 
 struct Search {
   std::vector<Plan> plans;   // that keep all limits, the best one of each machine and number of GPUs
   std::vector<Plan> beyond;  // the best ones that do not, by machine and number of GPUs
-  std::map<std::string, std::uint64_t> left_out;  // numbers of layouts by reason
+  std::map<std::string, std::vector<std::string>> left_out;  // layouts by reason
 };
 
 // Plans in order of their cost; without prices, of their GPU-hours.

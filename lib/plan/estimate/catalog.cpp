@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "base/readable.hpp"
 #include "base/text/edit_distance.hpp"
 #include "system/files/shipped_files.hpp"
 
@@ -44,22 +43,43 @@ std::string shipped_configs() {
   return file.parent_path();
 }
 
-Catalog::Catalog(std::string folder) : folder_(std::move(folder)) {
+Catalog::Catalog(std::string folder, std::vector<FigureChange> changes)
+    : folder_(std::move(folder)), changes_(std::move(changes)) {
   const std::string file = folder_ + "/efficiency.yaml";
-  efficiencies_ = read_efficiencies(read_text_file(file), file);
+  yaml::Node root = read_mapping(read_figures(file), file);
+  for (const FigureChange& change : changes_)
+    if (change.key.starts_with("efficiency.") &&
+        change_figure(root, change.key.substr(change.key.find('.') + 1) + ".value", change))
+      changed_.insert(change.key);
+  efficiencies_ = read_efficiencies(root, file);
+}
+
+// A machine's own efficiencies go before those of all, and so do their changes.
+Hardware Catalog::read_machine(const std::string& file) {
+  yaml::Node root = read_mapping(read_figures(file), file);
+  for (const FigureChange& change : changes_)
+    if (change_figure(root, change.key.starts_with("efficiency.") ? change.key + ".value" : change.key, change))
+      changed_.insert(change.key);
+  return read_hardware(root, file, efficiencies_);
+}
+
+void Catalog::check_changes() const {
+  for (const FigureChange& change : changes_)
+    if (!changed_.contains(change.key))
+      user_error("--change {}: no machine that is asked for has this figure", change.key);
 }
 
 const Hardware& Catalog::hardware(const std::string& name) {
   if (const auto found = hardware_.find(name); found != hardware_.end()) return found->second;
-  const auto read = [&](const std::string& file) { return read_hardware(read_text_file(file), file, efficiencies_); };
   if (folder_.empty()) refuse("machine", name, {});
-  if (name.find('/') != std::string::npos || name.ends_with(".yaml")) return hardware_[name] = read(name);
+  if (name.find('/') != std::string::npos || name.ends_with(".yaml")) return hardware_[name] = read_machine(name);
   const std::string folder = folder_ + "/hardware/";
   const Words known = names_in(folder, ".yaml");
   if (std::find(known.begin(), known.end(), name) != known.end())
-    return hardware_[name] = read(folder + name + ".yaml");
+    return hardware_[name] = read_machine(folder + name + ".yaml");
   for (const std::string& other : known)
-    if (Hardware machine = read(folder + other + ".yaml"); machine.name == name) return hardware_[name] = machine;
+    if (Hardware machine = read_machine(folder + other + ".yaml"); machine.name == name)
+      return hardware_[name] = machine;
   refuse("machine", name, known);
 }
 

@@ -3,9 +3,12 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "model/config.hpp"
+#include "plan/estimate/changes.hpp"
 #include "plan/estimate/hardware.hpp"
 
 namespace moemill::estimate {
@@ -16,8 +19,8 @@ std::string shipped_configs();
 
 class Catalog {
  public:
-  // Reads efficiency.yaml of the folder.
-  explicit Catalog(std::string folder);
+  // Reads efficiency.yaml of the folder. The changes are of that file and of every machine that has the figure.
+  explicit Catalog(std::string folder, std::vector<FigureChange> changes = {});
   // Without a folder: only what is added.
   explicit Catalog(const Efficiencies& efficiencies) : efficiencies_(efficiencies) {}
 
@@ -26,12 +29,19 @@ class Catalog {
   const Hardware& hardware(const std::string& name);
   const model::ModelConfig& model(const std::string& name);
 
+  // UserError for a change of a figure that nothing has that was read.
+  void check_changes() const;
+
   const Efficiencies& efficiencies() const { return efficiencies_; }
   void add(const Hardware& hardware) { hardware_[hardware.name] = hardware; }
   void add(const std::string& name, const model::ModelConfig& model) { models_[name] = model; }
 
  private:
+  Hardware read_machine(const std::string& file);
+
   std::string folder_;
+  std::vector<FigureChange> changes_;
+  std::set<std::string> changed_;  // keys that some file has
   Efficiencies efficiencies_;
   std::map<std::string, Hardware> hardware_;
   std::map<std::string, model::ModelConfig> models_;

@@ -8,7 +8,7 @@
 namespace moemill::estimate {
 namespace {
 
-struct Row {
+struct EfficiencyRow {
   const char* name;
   double Efficiencies::*member;
   const char* unit;
@@ -19,7 +19,7 @@ constexpr Range share{0.01, 1};
 constexpr const char* of_memory = "share of the memory's rate";
 constexpr const char* of_peak = "share of the dense peak";
 
-constexpr Row rows[] = {
+constexpr EfficiencyRow efficiency_rows[] = {
     {"memory", &Efficiencies::memory, of_memory, share},
     {"memory_mxfp4_bf16", &Efficiencies::memory_mxfp4_bf16, of_memory, share},
     {"tensor_bf16", &Efficiencies::tensor_bf16, of_peak, share},
@@ -45,12 +45,15 @@ constexpr Row rows[] = {
     {"imbalance_balanced", &Efficiencies::imbalance_balanced, "per doubling of the GPUs", {0, 2}},
     {"compute_beside_exchange", &Efficiencies::compute_beside_exchange, "share of the processors", share},
     {"outside_layers", &Efficiencies::outside_layers, "share of a step", {0, 0.9}},
+    {"load_gbytes_per_second", &Efficiencies::load_gbytes_per_second, "GB/s per GPU", {0.001, 1000}},
     {"usable_memory", &Efficiencies::usable_memory, "share of the memory", share},
 };
 
-const Row& row_named(std::string_view name) {
-  const auto* row = std::find_if(std::begin(rows), std::end(rows), [&](const Row& r) { return name == r.name; });
-  if (row == std::end(rows)) user_error("'{}' is no efficiency; configs/efficiency.yaml names them all", name);
+const EfficiencyRow& efficiency_row(std::string_view name) {
+  const auto* row = std::find_if(std::begin(efficiency_rows), std::end(efficiency_rows),
+                                 [&](const EfficiencyRow& r) { return name == r.name; });
+  if (row == std::end(efficiency_rows))
+    user_error("'{}' is no efficiency; configs/efficiency.yaml names them all", name);
   return *row;
 }
 
@@ -59,21 +62,24 @@ const Row& row_named(std::string_view name) {
 const Words& efficiency_names() {
   static const Words names = [] {
     Words all;
-    for (const Row& row : rows) all.push_back(row.name);
+    for (const EfficiencyRow& row : efficiency_rows) all.push_back(row.name);
     return all;
   }();
   return names;
 }
 
 double& efficiency_named(Efficiencies& efficiencies, std::string_view name) {
-  return efficiencies.*row_named(name).member;
+  return efficiencies.*efficiency_row(name).member;
 }
 
 Efficiencies read_efficiencies(std::string_view text, const std::string& file) {
-  const yaml::Node root = read_mapping(text, file);
+  return read_efficiencies(read_mapping(text, file), file);
+}
+
+Efficiencies read_efficiencies(const yaml::Node& root, const std::string& file) {
   const Section all(root, file, "", efficiency_names());
   Efficiencies read;
-  for (const Row& row : rows) {
+  for (const EfficiencyRow& row : efficiency_rows) {
     const Section one = all.section(row.name, {"value", "unit", "measured"});
     read.*row.member = one.number("value", row.range);
     if (one.text("unit") != row.unit) one.refuse("unit", row.unit);
@@ -86,7 +92,7 @@ Efficiencies overridden(Efficiencies efficiencies, const Section& overrides) {
   for (std::size_t i = 0; i < overrides.entries().size(); i += 2) {
     const std::string& name = overrides.entries()[i].scalar;
     const Section one = overrides.section(name, {"value", "source"});
-    efficiency_named(efficiencies, name) = one.number("value", row_named(name).range);
+    efficiency_named(efficiencies, name) = one.number("value", efficiency_row(name).range);
     one.text("source");
   }
   return efficiencies;

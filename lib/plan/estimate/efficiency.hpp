@@ -35,11 +35,13 @@ struct Efficiencies {
   double imbalance = 0, imbalance_balanced = 0;
   double compute_beside_exchange = 0;  // the share of a GPU's processors that the exchange leaves to a prompt's kernels
   double outside_layers = 0;           // share of a step: scheduling, drawing of tokens, waiting
+  double load_gbytes_per_second = 0;   // of a GPU while it reads its weights
   double usable_memory = 0;            // share of a GPU's memory for weights and cache
 };
 
 // Text of configs/efficiency.yaml: every efficiency with value, unit and measured. `file` is its name in messages.
 Efficiencies read_efficiencies(std::string_view text, const std::string& file);
+Efficiencies read_efficiencies(const yaml::Node& root, const std::string& file);
 // Of a machine: overrides by name, each with value and source.
 Efficiencies overridden(Efficiencies efficiencies, const Section& overrides);
 const Words& efficiency_names();

@@ -27,21 +27,25 @@ Copies copies_of_row(const Layout& layout, const Hardware& hardware, std::uint32
   return {distinct(n, picks) * (per - 1) / per, distinct(reachable, picks) * (domains - 1) / domains};
 }
 
-double exchange_seconds(const Layout& layout, const Hardware& hardware, const model::ModelConfig& model, double rows,
-                        double bytes_per_value) {
-  if (layout.gpus == 1) return 0;
+Transfer transfer_of(const Layout& layout, const Hardware& hardware, const model::ModelConfig& model, double rows,
+                     double bytes_per_value) {
+  Transfer transfer;
+  if (layout.gpus == 1) return transfer;
   const Efficiencies& reached = hardware.efficiencies;
   const Copies copies = copies_of_row(layout, hardware, model.moe.picks);
   const double bytes = rows * model.hidden * bytes_per_value;
-  double seconds = bytes * copies.scale_up / (hardware.scale_up_bytes_per_second * reached.scale_up);
+  transfer.scale_up_bytes = bytes * copies.scale_up;
+  transfer.scale_up_bytes_per_second = hardware.scale_up_bytes_per_second * reached.scale_up;
   double latency_us = reached.scale_up_latency_us;
   if (layout.domains(hardware) > 1) {
     expect(hardware.network_bytes_per_second.has_value(), "several domains are joined by a network");
-    seconds = std::max(seconds, bytes * copies.network / (*hardware.network_bytes_per_second * reached.network));
+    transfer.network_bytes = bytes * copies.network;
+    transfer.network_bytes_per_second = *hardware.network_bytes_per_second * reached.network;
     latency_us = std::max(latency_us, reached.network_latency_us);
   }
-  if (layout.exchange != Exchange::AllGather) seconds *= layout.imbalance(reached);
-  return seconds + latency_us * 1e-6;
+  if (layout.exchange != Exchange::AllGather) transfer.imbalance = layout.imbalance(reached);
+  transfer.latency_seconds = latency_us * 1e-6;
+  return transfer;
 }
 
 }  // namespace moemill::estimate

@@ -2,6 +2,8 @@
 // model.
 #pragma once
 
+#include <algorithm>
+
 #include "model/config.hpp"
 #include "plan/estimate/layout.hpp"
 
@@ -23,8 +25,18 @@ struct Copies {
 Copies copies_of_row(const Layout& layout, const Hardware& hardware, std::uint32_t picks);
 
 // One direction: the longer of both links' times, times the imbalance (all gathered rows are alike), and the latency of
-// the slower link. 0 for a single GPU.
-double exchange_seconds(const Layout& layout, const Hardware& hardware, const model::ModelConfig& model, double rows,
-                        double bytes_per_value);
+// the slower link. Nothing for a single GPU.
+struct Transfer {
+  double scale_up_bytes = 0, scale_up_bytes_per_second = 1;
+  double network_bytes = 0, network_bytes_per_second = 1;
+  double imbalance = 1;
+  double latency_seconds = 0;
+
+  double scale_up_seconds() const { return scale_up_bytes / scale_up_bytes_per_second; }
+  double network_seconds() const { return network_bytes / network_bytes_per_second; }
+  double seconds() const { return std::max(scale_up_seconds(), network_seconds()) * imbalance + latency_seconds; }
+};
+Transfer transfer_of(const Layout& layout, const Hardware& hardware, const model::ModelConfig& model, double rows,
+                     double bytes_per_value);
 
 }  // namespace moemill::estimate

@@ -50,7 +50,10 @@ Price read_price(const Section& machine) {
 }  // namespace
 
 Hardware read_hardware(std::string_view text, const std::string& file, const Efficiencies& efficiencies) {
-  const yaml::Node root = read_mapping(text, file);
+  return read_hardware(read_mapping(text, file), file, efficiencies);
+}
+
+Hardware read_hardware(const yaml::Node& root, const std::string& file, const Efficiencies& efficiencies) {
   const Section machine(root, file, "",
                         {"name", "family", "kind", "memory", "peak_tflops", "scale_up", "network", "gpus_per_node",
                          "price", "power_watts", "efficiency", "sources", "assumed"});

@@ -12,6 +12,8 @@
 
 namespace moemill::estimate {
 
+class MeasuredSteps;  // plan/estimate/step.hpp
+
 struct Price {
   double per_hour = 0;
   std::string unit;  // gpu or node
@@ -28,10 +30,13 @@ struct Hardware {
   std::uint32_t scale_up_gpus = 1;  // GPUs that one fast link domain joins, such as NVLink's
   double scale_up_bytes_per_second = 0;
   std::optional<double> network_bytes_per_second;
-  std::uint32_t gpus_per_node = 1;
+  std::uint32_t gpus_per_node = 1;     // a CPU node: its ranks
+  std::uint32_t threads_per_rank = 0;  // of a CPU node
   std::optional<Price> price;
   std::optional<double> power_watts;  // per GPU, with its share of the machine
   Efficiencies efficiencies;          // configs/efficiency.yaml with the machine's own overrides
+  const MeasuredSteps* measured =
+      nullptr;  // of a machine that was calibrated: its steps, in place of the figures above
   std::vector<std::string> sources;
   std::vector<std::string> assumed;   // figures that have no two sources
   std::vector<std::string> warnings;  // what looks like a mistake, such as peaks of sparse matrices
@@ -39,5 +44,6 @@ struct Hardware {
 
 // Text of a machine's file. UserError names file, line and key.
 Hardware read_hardware(std::string_view text, const std::string& file, const Efficiencies& efficiencies);
+Hardware read_hardware(const yaml::Node& root, const std::string& file, const Efficiencies& efficiencies);
 
 }  // namespace moemill::estimate

@@ -7,7 +7,7 @@
 namespace moemill::estimate {
 namespace {
 
-struct Row {
+struct FormatRow {
   Format format;
   const char* name;
   double weight_bytes, row_bytes;
@@ -19,7 +19,7 @@ struct Row {
 
 using H = Hardware;
 using E = Efficiencies;
-constexpr Row rows[] = {
+constexpr FormatRow format_rows[] = {
     {Format::Bf16, "bf16", 2, 2, Format::Bf16, &H::bf16_flops, &E::tensor_bf16, &E::memory},
     {Format::Fp8, "fp8", 1, 1, Format::Fp8, &H::fp8_flops, &E::tensor_fp8, &E::memory},
     {Format::Int8, "int8", 1, 1, Format::Int8, &H::int8_ops, &E::tensor_int8, &E::memory},
@@ -29,32 +29,35 @@ constexpr Row rows[] = {
      &E::memory_mxfp4_bf16},
 };
 
-const Row& row_of(Format format) {
-  return *std::find_if(std::begin(rows), std::end(rows), [&](const Row& row) { return row.format == format; });
-}
-
-Words format_names() {
-  Words names;
-  for (const Row& row : rows) names.push_back(row.name);
-  return names;
+const FormatRow& format_row(Format format) {
+  return *std::find_if(std::begin(format_rows), std::end(format_rows),
+                       [&](const FormatRow& row) { return row.format == format; });
 }
 
 Format read_format(const Section& section, std::string_view key) {
   const std::string name = section.word(key, format_names());
-  return std::find_if(std::begin(rows), std::end(rows), [&](const Row& row) { return name == row.name; })->format;
+  return std::find_if(std::begin(format_rows), std::end(format_rows),
+                      [&](const FormatRow& row) { return name == row.name; })
+      ->format;
 }
 
 }  // namespace
 
-const char* name_of(Format format) { return row_of(format).name; }
-double weight_bytes(Format format) { return row_of(format).weight_bytes; }
-double row_bytes(Format format) { return row_of(format).row_bytes; }
+Words format_names() {
+  Words names;
+  for (const FormatRow& row : format_rows) names.push_back(row.name);
+  return names;
+}
+
+const char* name_of(Format format) { return format_row(format).name; }
+double weight_bytes(Format format) { return format_row(format).weight_bytes; }
+double row_bytes(Format format) { return format_row(format).row_bytes; }
 double cache_bytes(CacheFormat format) { return format == CacheFormat::Fp8 ? 1 : 2; }
 
-bool computes_in(Format format, const Hardware& hardware) { return (hardware.*row_of(format).peak).has_value(); }
+bool computes_in(Format format, const Hardware& hardware) { return (hardware.*format_row(format).peak).has_value(); }
 
 FormatRates rates_of(Format format, const Hardware& hardware) {
-  const Row& row = row_of(format);
+  const FormatRow& row = format_row(format);
   const std::optional<double> peak = hardware.*row.peak;
   if (!peak)
     user_error("{} does not compute in {}: its peak_tflops lack the peak for it; plan it in a precision that it has",
@@ -67,13 +70,13 @@ Precision read_precision(const Section& section, std::string_view key) {
   const yaml::Node* value = section.find(key);
   if (value && value->is_scalar()) {
     const Format weights = read_format(section, key);
-    return {weights, row_of(weights).projections, CacheFormat::Bf16};
+    return {weights, format_row(weights).projections, CacheFormat::Bf16};
   }
   const Section parts = section.section(key, {"weights", "projections", "cache"});
   Precision precision;
   precision.weights = read_format(parts, "weights");
   precision.projections =
-      parts.has("projections") ? read_format(parts, "projections") : row_of(precision.weights).projections;
+      parts.has("projections") ? read_format(parts, "projections") : format_row(precision.weights).projections;
   if (parts.has("cache") && parts.word("cache", {"bf16", "fp8"}) == "fp8") precision.cache = CacheFormat::Fp8;
   return precision;
 }

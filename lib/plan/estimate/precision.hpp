@@ -25,6 +25,7 @@ FormatRates rates_of(Format format, const Hardware& hardware);
 bool computes_in(Format format, const Hardware& hardware);
 
 const char* name_of(Format format);
+Words format_names();
 // Of a weight with its share of the scales: fp4 has one byte per 16 values, mxfp4 one per 32. Scales of fp8 and int8
 // are less than a thousandth and do not count.
 double weight_bytes(Format format);

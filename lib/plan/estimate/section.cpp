@@ -15,7 +15,12 @@ namespace {
 
 std::string shown(const yaml::Node& node) {
   if (node.is_null()) return "null";
-  if (node.is_scalar()) return "'" + node.scalar + "'";
+  constexpr std::size_t most = 60;  // bytes of a message; a file of another kind can be one long word
+  if (node.is_scalar()) {
+    std::size_t end = std::min(node.scalar.size(), most);
+    while (end < node.scalar.size() && (node.scalar[end] & 0xc0) == 0x80) --end;  // whole characters
+    return "'" + node.scalar.substr(0, end) + (end < node.scalar.size() ? "...'" : "'");
+  }
   return node.is_map() ? "a mapping" : "a list";
 }
 

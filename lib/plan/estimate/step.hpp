@@ -40,10 +40,10 @@ struct Setting {
 struct StepRows {
   model::Pass pass = model::Pass::Generated;
   double rows = 0;
-  // Prompt rows: the length of their prompts, which are computed from their beginning. Generated rows: the positions
-  // that each row sees.
+  // Prompt rows: the length of their prompts. Generated rows: the positions that each row sees.
   double context = 0;
   double rows_per_sequence = 1;  // generated rows that read the cache together, such as a draft and its check
+  double cached = 0;             // positions of a prompt that a cache holds: its rows begin behind them and see them
 };
 
 enum class Term { Projections, Core, SharedExpert, RoutedExperts, Dispatch, Combine, DenseLayers, Head, OutsideLayers };
@@ -60,6 +60,14 @@ struct StepTime {
   double seconds() const { return busy_seconds() - hidden_seconds; }        // of the step
   double share(Term term) const { return (*this)[term] / busy_seconds(); }  // of all terms
   void add(const StepTime& other, double times);
+};
+
+// What a machine's own calibration says of a step, in place of its data sheet (Hardware::measured). Its owner outlives
+// all settings that name it.
+class MeasuredSteps {
+ public:
+  virtual ~MeasuredSteps() = default;
+  virtual StepTime step(const Setting& setting, const StepRows& rows) const = 0;
 };
 
 StepTime predict_step(const Setting& setting, const StepRows& rows);

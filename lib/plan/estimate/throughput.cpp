@@ -9,11 +9,11 @@ namespace moemill::estimate {
 
 using model::Pass;
 
-Rate prefill_rate(const Setting& setting, double rows, double prompt_tokens) {
+Rate prefill_rate(const Setting& setting, double rows, double prompt_tokens, double cached) {
   Rate rate;
-  rate.time = predict_step(setting, {Pass::Prompt, rows, prompt_tokens});
+  rate.time = predict_step(setting, {Pass::Prompt, rows, prompt_tokens, 1, cached});
   rate.tokens_per_second = rows / rate.time.seconds();
-  rate.sequences = rows / prompt_tokens;
+  rate.sequences = rows / (prompt_tokens - cached);
   rate.room = memory_use(setting, prompt_tokens).sequences();
   return rate;
 }

@@ -17,8 +17,9 @@ struct Rate {
   double room = 0;               // sequences of this length that fit on a GPU
 };
 
-// Prompt tokens that are computed: `rows` per GPU and step, of prompts of `prompt_tokens` tokens.
-Rate prefill_rate(const Setting& setting, double rows, double prompt_tokens);
+// Prompt tokens that are computed: `rows` per GPU and step, of prompts of `prompt_tokens` tokens, of which a cache
+// holds the first `cached` ones.
+Rate prefill_rate(const Setting& setting, double rows, double prompt_tokens, double cached = 0);
 
 struct DecodeRows {
   double rows = 0;  // per GPU and step

@@ -1,0 +1,42 @@
+// What changes if one thing does: the batch, the GPUs of a group, the speed promised to a user, the length of prompts,
+// the network, the price. `moemill plan --curve`.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plan/answer/costs.hpp"
+#include "plan/answer/search.hpp"
+
+namespace moemill::estimate {
+
+enum class Axis { Batch, Gpus, Speed, Context, Network, Price };
+const std::vector<std::string>& axis_names();
+Axis axis_named(const std::string& name);  // UserError for an unknown name
+const char* name_of(Axis axis);
+const char* unit_of(Axis axis);  // in JSON names: sequences_per_gpu, prompt_tokens
+
+struct CurvePoint {
+  double value = 0;
+  std::optional<Plan> plan;  // nothing if no layout is possible
+  double batch_limit = 0;    // sequences of a GPU that memory has room for
+  MillionPrices prices;      // GPU-hours instead of money if there is no price
+  const char* answers_bound = "";
+  const char* prompts_bound = "";
+
+  bool memory_ends() const;  // the batch is as large as memory allows
+};
+
+struct Curve {
+  Axis axis = Axis::Batch;
+  std::string machine, currency;
+  std::string about;  // what is held and what is free, in a sentence
+  std::vector<CurvePoint> points;
+};
+
+// Around the best plan of its machine. Adds machines with other networks to the catalog.
+Curve curve_of(Axis axis, const Question& question, const Plan& best, Catalog& catalog);
+std::string curve_text(const Curve& curve);
+
+}  // namespace moemill::estimate
