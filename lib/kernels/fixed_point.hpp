@@ -28,6 +28,20 @@ class Stream;  // kernels/cpu/stream.hpp
 std::uint64_t fixed_sum(Stream& stream, std::span<const float> p);
 // p[i] = exp((x[i] - maximum) * scale); returns their fixed_sum, which needs x[i] <= maximum. Without p, the sum alone.
 std::uint64_t fixed_exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, float* p);
+// The same sums without p, one per `block` values (a multiple of 16), and in the same pass the sum of exp(x[i] -
+// maximum) by the 16-lane tree, which it returns: what a draw and its log-probability need (log_of_sum).
+float fixed_exp_blocks(Stream& stream, std::span<const float> x, float maximum, float scale, std::size_t block,
+                       std::uint64_t* sums);
+// The fixed_sum of all p, and that of the p whose x is at least a threshold.
+struct FixedShares {
+  std::uint64_t all, above;
+};
+FixedShares fixed_exp_above(Stream& stream, std::span<const float> x, float maximum, float scale, float threshold);
+// The values with low <= x[i] < high in their order, and first_id + i of each; returns how many they are. ids and
+// values need room for selected_slack more.
+constexpr std::size_t selected_slack = 16;
+std::size_t select_between(Stream& stream, std::span<const float> x, float low, float high, std::uint32_t first_id,
+                           std::uint32_t* ids, float* values);
 
 }  // namespace cpu
 }  // namespace moemill

@@ -88,6 +88,9 @@ constexpr std::size_t maxima_chunk = 64;
 bool chunk_maxima(Stream& stream, std::span<const float> x, std::span<float> maxima);
 
 LogSumExp log_sum_exp(Stream& stream, std::span<const float> x);
+LogSumExp log_sum_exp(Stream& stream, std::span<const float> x, float maximum);  // where the maximum is known
+// What a sum of exp(x[i] - maximum) makes.
+LogSumExp log_of_sum(float maximum, float sum);
 // p[i] = exp((x[i] - maximum) * scale), and their sum by the 16-lane tree; p may be empty, which gives the sum alone.
 float exp_row(Stream& stream, std::span<const float> x, float maximum, float scale, std::span<float> p);
 

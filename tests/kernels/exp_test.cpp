@@ -98,3 +98,42 @@ TEST_CASE_TEMPLATE("rows: sums of probabilities are whole numbers of 2^-40, what
   const float ties[] = {0x1p-41f, 0x3p-41f, 0x5p-41f, 1.0f};  // 0.5, 1.5 and 2.5 units round to even
   for (const auto& stream : B::streams()) CHECK(fixed_sum(*stream, ties) == 0 + 2 + 2 + (std::uint64_t{1} << 40));
 }
+
+TEST_CASE_TEMPLATE("rows: sums above a threshold, sums by blocks and chosen values, against one value at a time", B,
+                   OnCpu) {
+  for (std::size_t width : {std::size_t{1}, std::size_t{16}, std::size_t{37}, std::size_t{1040}, std::size_t{20000}}) {
+    auto x = random_floats(width, width, 8.0f);
+    for (std::size_t i = 0; i < width; i += 5) x[i] = x[0];  // ties with the ends below
+    const float maximum = *std::max_element(x.begin(), x.end()), low = x[0], high = maximum;
+    for (float scale : {1.0f, 0.7f}) {
+      for (const auto& stream : B::streams()) {
+        std::vector<float> p(width);
+        const std::uint64_t all = fixed_exp_row(*stream, x, maximum, scale, p.data());
+        std::uint64_t above = 0;
+        std::vector<std::uint32_t> ids;
+        std::vector<float> values;
+        for (std::size_t i = 0; i < width; ++i) {
+          if (x[i] >= low) above += to_fixed(p[i]);
+          if (x[i] >= low && x[i] < high) ids.push_back(static_cast<std::uint32_t>(7 + i)), values.push_back(x[i]);
+        }
+        const cpu::FixedShares shares = fixed_exp_above(*stream, x, maximum, scale, low);
+        CHECK(shares.all == all);
+        CHECK(shares.above == above);
+
+        std::vector<std::uint64_t> sums((width + 31) / 32, 1);
+        const float total = fixed_exp_blocks(*stream, x, maximum, scale, 32, sums.data());
+        CHECK(total == exp_row(*stream, x, maximum, 1.0f, {}));
+        for (std::size_t b = 0; b < sums.size(); ++b) {
+          CHECK(sums[b] == fixed_sum(*stream, std::span(p).subspan(32 * b, std::min<std::size_t>(32, width - 32 * b))));
+        }
+
+        std::vector<std::uint32_t> chosen(width + cpu::selected_slack);
+        std::vector<float> with(width + cpu::selected_slack);
+        const std::size_t count = select_between(*stream, x, low, high, 7, chosen.data(), with.data());
+        chosen.resize(count), with.resize(count);
+        CHECK(chosen == ids);
+        CHECK(with == values);
+      }
+    }
+  }
+}

@@ -122,6 +122,36 @@ TEST_CASE("every draw is the one of the definition in whole numbers, on every in
   }
 }
 
+// Rows of many tokens, flat to peaked, with and without ties: by a band of tokens, by the likely ones and by all.
+TEST_CASE("top_p of many tokens is the one of the definition, however flat the row") {
+  constexpr std::size_t vocabulary = 30011;
+  for (cpu::Isa isa : {cpu::Isa::Plain, cpu::Isa::Avx2, cpu::Isa::Avx512}) {
+    if (!cpu::available(isa)) continue;
+    cpu::Stream stream(isa);
+    cpu::Sampler sampler(stream, vocabulary);
+    for (float spread : {0.0f, 0.02f, 0.5f, 2.0f, 5.0f, 12.0f}) {
+      Case c;
+      c.logits = random_logits(11, vocabulary, spread);
+      for (bool with_ties : {false, true}) {
+        if (with_ties) {
+          for (float& x : c.logits) x = std::round(4 * x) / 4;
+        }
+        for (float top_p : {1e-9f, 0.3f, 0.9f, 0.995f, 0.9999999f}) {
+          CAPTURE(spread);
+          CAPTURE(with_ties);
+          CAPTURE(top_p);
+          c.params.top_p = top_p;
+          c.params.temperature = top_p == 0.3f ? 0.6f : 1.0f;
+          for (c.seed = 1; c.seed < 3; ++c.seed) {
+            const auto random = philox(c.seed, 0);
+            REQUIRE(sample_one(sampler, c).token == exact_draw(c.logits, c.params, uniform_53(random[1], random[0])));
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE_TEMPLATE("greedy takes the largest logit, ties to the lowest id, after penalties", B, OnCpu) {
   typename B::Stream stream;
   typename B::Sampler sampler(stream, 200);

@@ -12,6 +12,7 @@
 #include "kernels/cpu/attention_lanes.hpp"
 #include "kernels/cpu/attention_pages.hpp"
 #include "kernels/cpu/stream.hpp"
+#include "kernels/fixed_point.hpp"
 #include "kernels/int8.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/panel.hpp"
@@ -161,6 +162,11 @@ struct Bodies {
   std::uint64_t (*fixed_sum)(const float* p, std::size_t n);
   // p may be null; none exceeds 1.
   std::uint64_t (*fixed_exp_row)(const float* x, std::size_t n, float maximum, float scale, float* p);
+  float (*fixed_exp_blocks)(const float* x, std::size_t n, float maximum, float scale, std::size_t block,
+                            std::uint64_t* sums);
+  FixedShares (*fixed_exp_above)(const float* x, std::size_t n, float maximum, float scale, float threshold);
+  std::size_t (*select_between)(const float* x, std::size_t n, float low, float high, std::uint32_t first_id,
+                                std::uint32_t* ids, float* values);
   void (*attention_block)(AttentionTile& tile, const float* keys, std::size_t key_stride, const float* values,
                           std::size_t value_stride, std::size_t tokens, std::uint32_t first_position);
   void (*attention_latents)(AttentionTile* tiles, std::size_t count, const LatentBlock& block);

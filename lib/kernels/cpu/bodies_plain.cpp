@@ -10,6 +10,8 @@ namespace {
 
 #include "kernels/cpu/rows_bodies.inl"
 
+#include "kernels/cpu/fixed_bodies.inl"
+
 #include "kernels/cpu/balanced_tiles.inl"
 
 #include "kernels/cpu/attention_lanes_bodies.inl"

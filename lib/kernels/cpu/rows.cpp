@@ -145,9 +145,15 @@ bool chunk_maxima(Stream& stream, std::span<const float> x, std::span<float> max
 
 LogSumExp log_sum_exp(Stream& stream, std::span<const float> x) {
   const FlushSubnormals flush;
-  const Bodies& bodies = stream.bodies();
-  const float maximum = bodies.maximum(x.data(), x.size());
-  const float sum = bodies.exp_total(x.data(), x.size(), maximum);
+  return log_sum_exp(stream, x, stream.bodies().maximum(x.data(), x.size()));
+}
+
+LogSumExp log_sum_exp(Stream& stream, std::span<const float> x, float maximum) {
+  const FlushSubnormals flush;
+  return log_of_sum(maximum, stream.bodies().exp_total(x.data(), x.size(), maximum));
+}
+
+LogSumExp log_of_sum(float maximum, float sum) {
   return {maximum, static_cast<float>(double{maximum} + math::log(double{sum}))};
 }
 

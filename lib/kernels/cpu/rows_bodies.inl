@@ -297,29 +297,3 @@ float exp_sum(const float* x, std::size_t n, float maximum, float scale, float* 
   store(lane, e);
   return fold_sum(sum + load_part(lane, n - i, 0));
 }
-
-std::uint64_t fixed_sum(const float* p, std::size_t n) {
-  Fixed sum = fixed(splat(0.0f));
-  std::size_t i = 0;
-  for (; i + 16 <= n; i += 16) sum = sum + fixed(load(p + i));
-  if (i < n) sum = sum + fixed(load_part(p + i, n - i, 0.0f));
-  return fold_sum(sum);
-}
-
-std::uint64_t fixed_exp_row(const float* x, std::size_t n, float maximum, float scale, float* p) {
-  Fixed sum = fixed(splat(0.0f));
-  std::size_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    const F e = exp_at_most_one((load(x + i) - splat(maximum)) * splat(scale));
-    if (p) store(p + i, e);
-    sum = sum + fixed(e);
-  }
-  if (i < n) {
-    alignas(64) float lane[16];
-    store(lane, exp_at_most_one((load_part(x + i, n - i, maximum) - splat(maximum)) * splat(scale)));
-    const F e = load_part(lane, n - i, 0.0f);
-    if (p) store_part(p + i, e, n - i);
-    sum = sum + fixed(e);
-  }
-  return fold_sum(sum);
-}

@@ -183,6 +183,56 @@ INLINE F swap_lanes(F a) {
 }
 INLINE float first_lane(F a) { return _mm256_cvtss_f32(a.low); }
 
+// Lanes that a comparison chose; low <= a < high in the second.
+struct Mask {
+  __m256 low, high;
+};
+INLINE Mask at_least(F a, F b) {
+  return {_mm256_cmp_ps(a.low, b.low, _CMP_GE_OQ), _mm256_cmp_ps(a.high, b.high, _CMP_GE_OQ)};
+}
+INLINE Mask within(F a, F low, F high) {
+  const Mask from = at_least(a, low);
+  return {_mm256_and_ps(from.low, _mm256_cmp_ps(a.low, high.low, _CMP_LT_OQ)),
+          _mm256_and_ps(from.high, _mm256_cmp_ps(a.high, high.high, _CMP_LT_OQ))};
+}
+INLINE U where(Mask mask, U a) {
+  return {_mm256_and_si256(_mm256_castps_si256(mask.low), a.low),
+          _mm256_and_si256(_mm256_castps_si256(mask.high), a.high)};
+}
+
+// lanes[chosen][i]: which of eight lanes is the i-th of those whose bit is set.
+struct ChosenLanes {
+  std::uint8_t lanes[256][8];
+};
+constexpr ChosenLanes make_chosen_lanes() {
+  ChosenLanes out{};
+  for (unsigned chosen = 0; chosen < 256; ++chosen) {
+    unsigned n = 0;
+    for (unsigned lane = 0; lane < 8; ++lane) {
+      if (chosen >> lane & 1) out.lanes[chosen][n++] = static_cast<std::uint8_t>(lane);
+    }
+  }
+  return out;
+}
+alignas(64) constexpr ChosenLanes chosen_lanes = make_chosen_lanes();
+INLINE std::size_t store_chosen(void* p, __m256 mask, __m256i a) {
+  const int chosen = _mm256_movemask_ps(mask);
+  const auto* lanes = reinterpret_cast<const __m128i*>(chosen_lanes.lanes[chosen]);
+  const __m256i order = _mm256_cvtepu8_epi32(_mm_loadl_epi64(lanes));
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(a, order));
+  return static_cast<std::size_t>(__builtin_popcount(static_cast<unsigned>(chosen)));
+}
+// Stores the lanes of the mask one behind the other, returns how many they are, and may write all of p[0..16).
+INLINE std::size_t store_chosen(std::uint32_t* p, Mask mask, U a) {
+  const std::size_t n = store_chosen(p, mask.low, a.low);
+  return n + store_chosen(p + n, mask.high, a.high);
+}
+INLINE std::size_t store_chosen(float* p, Mask mask, F a) {
+  const U words = bits(a);
+  const std::size_t n = store_chosen(p, mask.low, words.low);
+  return n + store_chosen(p + n, mask.high, words.high);
+}
+
 // Keeps loads from p behind the work on `a` in the compiled order: hoisted, they would need more than the 16 registers
 // and push accumulators to the stack.
 template <class T>
@@ -196,26 +246,3 @@ constexpr int widest_product = 2;
 // Panels side by side for 1 and 2 rows: 8 accumulators.
 constexpr int one_row_panels = 2;
 constexpr int two_row_panels = 1;
-
-// Sixteen 64-bit sums of p * 2^40, rounded to nearest even by adding 2^52 (kernels/fixed_point.hpp).
-struct Fixed {
-  __m256i part[4];
-};
-INLINE __m256i fixed_4(__m128 p) {
-  __m256d whole = _mm256_set1_pd(0x1p52);
-  __m256d scaled = _mm256_mul_pd(_mm256_cvtps_pd(p), _mm256_set1_pd(0x1p40));
-  return _mm256_xor_si256(_mm256_castpd_si256(_mm256_add_pd(scaled, whole)), _mm256_castpd_si256(whole));
-}
-INLINE Fixed fixed(F p) {
-  return {{fixed_4(_mm256_castps256_ps128(p.low)), fixed_4(_mm256_extractf128_ps(p.low, 1)),
-           fixed_4(_mm256_castps256_ps128(p.high)), fixed_4(_mm256_extractf128_ps(p.high, 1))}};
-}
-INLINE Fixed operator+(Fixed a, Fixed b) {
-  return {{_mm256_add_epi64(a.part[0], b.part[0]), _mm256_add_epi64(a.part[1], b.part[1]),
-           _mm256_add_epi64(a.part[2], b.part[2]), _mm256_add_epi64(a.part[3], b.part[3])}};
-}
-INLINE std::uint64_t fold_sum(Fixed a) {
-  __m256i four = _mm256_add_epi64(_mm256_add_epi64(a.part[0], a.part[1]), _mm256_add_epi64(a.part[2], a.part[3]));
-  __m128i two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
-  return static_cast<std::uint64_t>(_mm_cvtsi128_si64(two)) + static_cast<std::uint64_t>(_mm_extract_epi64(two, 1));
-}

@@ -127,6 +127,25 @@ INLINE F swap_lanes(F a) {
 }
 INLINE float first_lane(F a) { return _mm512_cvtss_f32(a.v); }
 
+// Lanes that a comparison chose; low <= a < high in the second.
+struct Mask {
+  __mmask16 v;
+};
+INLINE Mask at_least(F a, F b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ)}; }
+INLINE Mask within(F a, F low, F high) {
+  return {_mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(a.v, low.v, _CMP_GE_OQ), a.v, high.v, _CMP_LT_OQ)};
+}
+INLINE U where(Mask mask, U a) { return {_mm512_maskz_mov_epi32(mask.v, a.v)}; }
+// Compressing into memory is slow on Zen 4, into a register it is not.
+INLINE std::size_t store_chosen(float* p, Mask mask, F a) {
+  _mm512_storeu_ps(p, _mm512_maskz_compress_ps(mask.v, a.v));
+  return static_cast<std::size_t>(__builtin_popcount(mask.v));
+}
+INLINE std::size_t store_chosen(std::uint32_t* p, Mask mask, U a) {
+  _mm512_storeu_si512(p, _mm512_maskz_compress_epi32(mask.v, a.v));
+  return static_cast<std::size_t>(__builtin_popcount(mask.v));
+}
+
 // Nothing to keep in order: there are registers enough to load ahead.
 template <class T>
 INLINE void load_after(const T*&, F&) {}
@@ -137,20 +156,3 @@ constexpr int widest_product = 4;
 // Panels side by side for 1 and 2 rows: 8 accumulators. More at a time are slower where weights come from memory.
 constexpr int one_row_panels = 4;
 constexpr int two_row_panels = 2;
-
-// Sixteen 64-bit sums of p * 2^40; the conversion rounds to nearest even (kernels/fixed_point.hpp).
-struct Fixed {
-  __m512i low, high;
-};
-INLINE Fixed fixed(F p) {
-  __m512 scaled = _mm512_mul_ps(p.v, _mm512_set1_ps(0x1p40f));
-  return {_mm512_cvtps_epi64(_mm512_castps512_ps256(scaled)),
-          _mm512_cvtps_epi64(_mm512_maskz_extractf32x8_ps(0xff, scaled, 1))};
-}
-INLINE Fixed operator+(Fixed a, Fixed b) { return {_mm512_add_epi64(a.low, b.low), _mm512_add_epi64(a.high, b.high)}; }
-INLINE std::uint64_t fold_sum(Fixed a) {
-  const __m512i eight = _mm512_add_epi64(a.low, a.high);
-  const __m256i four = _mm256_add_epi64(_mm512_castsi512_si256(eight), _mm512_maskz_extracti64x4_epi64(0xff, eight, 1));
-  const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
-  return static_cast<std::uint64_t>(_mm_cvtsi128_si64(two)) + static_cast<std::uint64_t>(_mm_extract_epi64(two, 1));
-}

@@ -119,6 +119,30 @@ INLINE F swap_lanes(F a) {
 }
 INLINE float first_lane(F a) { return a.lane[0]; }
 
+// Lanes that a comparison chose.
+struct Mask {
+  bool lane[16];
+};
+INLINE Mask at_least(F a, F b) {
+  return each<Mask>([&](int i) { return a.lane[i] >= b.lane[i]; });
+}
+INLINE Mask within(F a, F low, F high) {  // low <= a < high
+  return each<Mask>([&](int i) { return low.lane[i] <= a.lane[i] && a.lane[i] < high.lane[i]; });
+}
+// Zero in the other lanes.
+INLINE U where(Mask mask, U a) {
+  return each<U>([&](int i) { return mask.lane[i] ? a.lane[i] : 0u; });
+}
+// Stores the lanes of the mask one behind the other, returns how many they are, and may write all of p[0..16).
+template <class T, class Lanes>
+INLINE std::size_t store_chosen(T* p, Mask mask, Lanes a) {
+  std::size_t n = 0;
+  for (int i = 0; i < 16; ++i) {
+    if (mask.lane[i]) p[n++] = a.lane[i];
+  }
+  return n;
+}
+
 // Nothing to keep in order: the compiler has no registers to run out of.
 template <class T>
 INLINE void load_after(const T*&, F&) {}
@@ -126,25 +150,3 @@ INLINE void load_after(const T*&, F&) {}
 constexpr int tile_rows = 4;       // of a register tile
 constexpr int tile_vectors = 1;    // sixteens of columns or lanes of a register tile
 constexpr int widest_product = 1;  // sixteens side by side when rows are few
-
-// Sixteen 64-bit sums of p * 2^40, rounded to nearest even (kernels/fixed_point.hpp).
-struct Fixed {
-  std::uint64_t lane[16];
-};
-INLINE Fixed fixed(F p) {
-  Fixed out;
-  for (int l = 0; l < 16; ++l) {
-    const double shifted = static_cast<double>(p.lane[l]) * 0x1p40 + 0x1p52;
-    out.lane[l] = __builtin_bit_cast(std::uint64_t, shifted) & ((std::uint64_t{1} << 52) - 1);
-  }
-  return out;
-}
-INLINE Fixed operator+(Fixed a, Fixed b) {
-  for (int l = 0; l < 16; ++l) a.lane[l] += b.lane[l];
-  return a;
-}
-INLINE std::uint64_t fold_sum(Fixed a) {
-  std::uint64_t sum = 0;
-  for (std::uint64_t lane : a.lane) sum += lane;
-  return sum;
-}

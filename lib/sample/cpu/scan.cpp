@@ -25,21 +25,28 @@ void find_maxima(Stream& stream, std::span<const float> row, Maxima& maxima) {
   maxima.best = static_cast<TokenId>(token);
 }
 
-void collect(std::span<const float> row, const Maxima& maxima, float threshold, Candidates& candidates) {
-  candidates.ids.resize(row.size());
-  candidates.logits.resize(row.size());
-  candidates.p.resize(row.size());
-  std::size_t n = 0;
-  for (std::size_t c = 0; c < maxima.chunks.size(); ++c) {
-    if (maxima.chunks[c] < threshold) continue;
-    std::size_t end = std::min(row.size(), (c + 1) * maxima_chunk);
-    for (std::size_t i = c * maxima_chunk; i < end; ++i) {  // no branch: where some pass, many may
-      candidates.ids[n] = static_cast<TokenId>(i);
-      candidates.logits[n] = row[i];
-      n += row[i] >= threshold ? 1 : 0;
-    }
+void Candidates::reserve(std::size_t vocabulary) {
+  ids.resize(vocabulary + selected_slack), logits.resize(ids.size()), p.resize(ids.size());
+}
+
+void Candidates::add(Stream& stream, std::span<const float> part, std::size_t first, float low, float high) {
+  auto* to = reinterpret_cast<std::uint32_t*>(ids.data() + count);  // none is negative
+  count += select_between(stream, part, low, high, static_cast<std::uint32_t>(first), to, logits.data() + count);
+}
+
+// Neighbouring chunks with such tokens are one part.
+void collect(Stream& stream, std::span<const float> row, const Maxima& maxima, float threshold,
+             Candidates& candidates) {
+  candidates.reserve(row.size());
+  candidates.count = 0;
+  const std::vector<float>& chunks = maxima.chunks;
+  for (std::size_t c = 0; c < chunks.size(); ++c) {
+    if (chunks[c] < threshold) continue;
+    const std::size_t first = c * maxima_chunk;
+    while (c + 1 < chunks.size() && chunks[c + 1] >= threshold) ++c;
+    const std::size_t end = std::min(row.size(), (c + 1) * maxima_chunk);
+    candidates.add(stream, row.subspan(first, end - first), first, threshold, std::numeric_limits<float>::infinity());
   }
-  candidates.count = n;
 }
 
 float threshold_for(std::size_t count, const Maxima& maxima, std::vector<float>& scratch) {

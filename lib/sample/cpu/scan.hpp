@@ -24,6 +24,10 @@ void find_maxima(Stream& stream, std::span<const float> row, Maxima& maxima);
 
 // Some of a row's tokens, by ascending id. The first `count` entries of each vector are in use.
 struct Candidates {
+  void reserve(std::size_t vocabulary);
+  // Adds the tokens of `part`, the row from `first` on, whose logits lie in [low, high).
+  void add(Stream& stream, std::span<const float> part, std::size_t first, float low, float high);
+
   std::vector<TokenId> ids;
   std::vector<float> logits;
   std::vector<float> p;  // filled in by the sampler
@@ -32,7 +36,7 @@ struct Candidates {
   std::span<const float> p_used() const { return std::span(p).first(count); }
 };
 // Sets `candidates` to all tokens whose logit is at least `threshold`.
-void collect(std::span<const float> row, const Maxima& maxima, float threshold, Candidates& candidates);
+void collect(Stream& stream, std::span<const float> row, const Maxima& maxima, float threshold, Candidates& candidates);
 // A threshold that at least `count` logits reach, and seldom many more: the count-th largest of the chunks' maxima. It
 // is the lowest finite value if there are fewer chunks than that.
 float threshold_for(std::size_t count, const Maxima& maxima, std::vector<float>& scratch);
