@@ -37,7 +37,7 @@ constexpr SubCommand sub_commands[] = {
     {"exchange", "rows to their experts and back, compared with bare transfers; under mpirun", run_exchange_bench},
     {"decode", "decode steps of a whole model with dummy weights; under mpirun or alone", run_decode_bench},
     {"prefill", "prefill steps of a whole model with dummy weights; under mpirun or alone", run_prefill_bench},
-    {"calibrate", "peaks and link rates of this machine, written to a file; under mpirun or alone", run_calibrate},
+    {"calibrate", "what a model's steps take on this machine, written to a file; under mpirun or alone", run_calibrate},
 };
 
 void print_help() {

@@ -201,6 +201,10 @@ TEST_CASE("what differs from the calibration is a warning by its name") {
   CHECK(only(now, "nodes:", "1, but this is 2"));
   now = same, now.micro_batches = 2;
   CHECK(only(now, "micro-batches:", "1, but this is 2"));
+  Calibration disturbed = c;
+  disturbed.stages[0].share_on_core = 0.75;
+  REQUIRE(warnings(disturbed, calibrated_model(), same).size() == 1);
+  CHECK(warnings(disturbed, calibrated_model(), same)[0].find("other programs: they took 25 %") == 0);
   model::ModelConfig other = calibrated_model();
   other.hidden = 128;
   REQUIRE(warnings(c, other, same).size() == 1);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/clock.hpp"
+
 namespace moemill::bench {
 namespace {
 
@@ -17,9 +19,15 @@ constexpr std::uint32_t rows_of_contexts = 64, prompt_rows_of_contexts = 512, sh
 // Memory of the cache on each rank, at most: steps have as many sequences as it holds.
 constexpr std::uint64_t most_cache_bytes = 400'000'000;
 
+// Every size is measured twice, at different moments; again, for some time, where other programs had taken the cores.
+constexpr int least_sweeps = 2, most_sweeps = 4;
+constexpr double undisturbed_share = 0.97, late_seconds = 22;
+
 struct Measured {
   ProbeStep step;
   StepSeconds seconds;
+
+  double share_on_core() const { return seconds.on_core / seconds.whole; }
 };
 
 // Points by size. Sizes that are the same but for rounding become one, with the mean of both.
@@ -40,7 +48,9 @@ class Measurement {
   Measurement(StepProbe& probe, const model::ModelConfig& config, const StageGrid& grid);
   // Sizes that curves over contexts have besides those over rows.
   void add_contexts();
+  // Of each size the fastest measurement counts. Buffers have grown after the first one.
   void measure();
+  double share_on_core() const;
 
   Stages stages() const;
   Curve generated_by_context() const;
@@ -57,6 +67,8 @@ class Measurement {
   static Curve over_rows(const std::vector<Measured>& all, double StepSeconds::*stage, double layers);
   Curve over_contexts(const std::vector<Measured>& all) const;
   void put_mlps(const std::vector<Measured>& all, Stages& out) const;
+  // The same answer on all ranks.
+  bool is_late(double start) const { return probe_.slowest(now_seconds() - start) > late_seconds; }
   std::uint32_t first_context() const { return std::max(1u, grid_.most_positions / 32); }
 
   StepProbe& probe_;
@@ -92,14 +104,24 @@ void Measurement::add(std::vector<Measured>& to, RowKind kind, std::uint32_t seq
 }
 
 void Measurement::measure() {
-  for (int sweep = 0; sweep < 2; ++sweep) {
+  const double start = now_seconds();
+  for (int sweep = 0; sweep < most_sweeps; ++sweep) {
     for (std::vector<Measured>* sizes : {&generated_, &prompts_, &contexts_, &short_prompts_}) {
       for (Measured& m : *sizes) {
-        const StepSeconds seconds = probe_.measure(m.step, grid_.seconds_a_size / 2);
+        if (sweep >= least_sweeps && (m.share_on_core() > undisturbed_share || is_late(start))) continue;
+        const StepSeconds seconds = probe_.measure(m.step, grid_.seconds_a_size / least_sweeps);
         if (sweep == 0 || seconds.whole < m.seconds.whole) m.seconds = seconds;
       }
     }
   }
+}
+
+double Measurement::share_on_core() const {
+  double on_core = 0, whole = 0;
+  for (const std::vector<Measured>* sizes : {&generated_, &prompts_, &contexts_, &short_prompts_}) {
+    for (const Measured& m : *sizes) on_core += m.seconds.on_core, whole += m.seconds.whole;
+  }
+  return std::min(1.0, on_core / whole);
 }
 
 Curve Measurement::over_rows(const std::vector<Measured>& all, double StepSeconds::*stage, double layers) {
@@ -168,6 +190,7 @@ Stages measure_stages(StepProbe& probe, const model::ModelConfig& config, const 
   measurement.add_contexts();
   measurement.measure();
   Stages out = measurement.stages();
+  out.share_on_core = measurement.share_on_core();
   out.generated_by_context = measurement.generated_by_context();
   out.prompt_by_context = measurement.prompt_by_context();
   return out;
@@ -177,6 +200,7 @@ Stages measure_halves(StepProbe& probe, const model::ModelConfig& config, const 
   Measurement measurement(probe, config, grid);
   measurement.measure();
   Stages out = measurement.stages();
+  out.share_on_core = measurement.share_on_core();
   out.generated_by_context = one.generated_by_context;
   out.prompt_by_context = one.prompt_by_context;
   return out;

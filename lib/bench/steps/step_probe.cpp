@@ -7,6 +7,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "bench/peak/peak.hpp"
 #include "bench/steps/timed_cpu.hpp"
 #include "kernels/cpu/choose_isa.hpp"
 #include "model/placement.hpp"
@@ -45,7 +46,7 @@ constexpr double StepSeconds::*all_members[] = {&StepSeconds::whole,   &StepSeco
                                                 &StepSeconds::small,   &StepSeconds::dense,       &StepSeconds::shared,
                                                 &StepSeconds::routed,  &StepSeconds::dispatch,    &StepSeconds::combine,
                                                 &StepSeconds::head,    &StepSeconds::drawing,     &StepSeconds::outside,
-                                                &StepSeconds::touched, &StepSeconds::pairs};
+                                                &StepSeconds::on_core, &StepSeconds::touched,     &StepSeconds::pairs};
 
 // The mean of the faster half.
 StepSeconds faster_half(std::vector<StepSeconds> steps) {
@@ -160,7 +161,7 @@ StepSeconds StepProbe::State::totals() const {
 StepSeconds StepProbe::State::run(const Step& step) {
   const StepSeconds before = totals();
   world.barrier();
-  const double start = now_seconds();
+  const double start = now_seconds(), cpu = read_clock(Clock::ThreadCpu);
   forward->run(step);
   requests.assign(step.logit_rows.size(), {});
   results.resize(requests.size());
@@ -172,9 +173,15 @@ StepSeconds StepProbe::State::run(const Step& step) {
   StepSeconds out = totals();
   for (double StepSeconds::*member : all_members) out.*member -= before.*member;
   out.whole = now_seconds() - start;
+  out.on_core = read_clock(Clock::ThreadCpu) - cpu;
   out.outside = out.whole - out.projections - out.core - out.small - out.dense - out.shared - out.routed -
                 out.dispatch - out.combine - out.head - out.drawing;
   return out;
+}
+
+double StepProbe::slowest(double mine) const {
+  const std::vector<double> all = gather(state_->world, mine);
+  return *std::max_element(all.begin(), all.end());
 }
 
 StepSeconds StepProbe::measure(const ProbeStep& wanted, double seconds) {
@@ -185,10 +192,6 @@ StepSeconds StepProbe::measure(const ProbeStep& wanted, double seconds) {
   const auto step_number = [&](std::uint64_t key) {
     return is_prompt ? make_step(mine, wanted.kind, 0, wanted.context, key, s.config)
                      : make_step(mine, wanted.kind, wanted.context - 1, 1, key, s.config);
-  };
-  const auto slowest = [&](double mine_seconds) {
-    const std::vector<double> all = gather(s.world, mine_seconds);
-    return *std::max_element(all.begin(), all.end());
   };
   std::vector<StepSeconds> steps;
   for (std::uint64_t i = 0, count = 1; i < count; ++i) {

@@ -35,6 +35,7 @@ struct StepSeconds {
   double dense = 0, shared = 0;                  // of all layers; dense ones of the shared experts' width are in shared
   double routed = 0, dispatch = 0, combine = 0;  // of all layers with experts
   double head = 0, drawing = 0;
+  double on_core = 0;             // in which the rank's thread had a core
   double outside = 0;             // what is none of these
   double touched = 0, pairs = 0;  // of all layers with experts and all micro-batches of a rank
 };
@@ -69,6 +70,8 @@ class StepProbe {
   // The mean of the faster half of some steps: as many as take about `seconds`, one to thirty. Other programs on the
   // machine make steps slower, never faster.
   StepSeconds measure(const ProbeStep& step, double seconds);
+  // The largest of the ranks' values.
+  double slowest(double mine) const;
   // Draws for the last step's rows: seconds a row.
   std::array<double, calibration::drawings> measure_drawings(std::uint32_t rows);
 

@@ -44,6 +44,7 @@ Drawing drawing_of(const SamplingParams& params);  // the dearest that the setti
 // rank in a step. A row's context is the number of positions up to it, itself included, whatever window a layer has.
 struct Stages {
   std::uint32_t micro_batches = 1;
+  double share_on_core = 1;  // of the measured time, in which the ranks had their cores; the rest other programs took
   Curve prompt_projections, generated_projections;
   Curve small;          // norms, router
   Curve dense, shared;  // MLPs of all rows

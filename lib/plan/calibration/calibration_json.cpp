@@ -80,7 +80,7 @@ ordered_json json_of(const ModelShape& shape) {
 }
 
 ordered_json json_of(const Stages& stages) {
-  ordered_json out{{"micro_batches", stages.micro_batches}};
+  ordered_json out{{"micro_batches", stages.micro_batches}, {"share_on_core", stages.share_on_core}};
   for (const CurveKey& key : stage_curves) out[key.name] = json_of(stages.*key.member, key.size);
   return out;
 }
@@ -134,6 +134,7 @@ ModelShape read_shape(const JsonObject& object) {
 Stages read_stages(const JsonObject& object) {
   Stages stages;
   stages.micro_batches = object.integer("micro_batches", 1, 2);
+  stages.share_on_core = object.number("share_on_core", 0, 1);
   for (const CurveKey& key : stage_curves) stages.*key.member = read_curve(object.object(key.name), key.size);
   return stages;
 }

@@ -165,6 +165,10 @@ std::vector<std::string> warnings(const Calibration& c, const model::ModelConfig
   if (!measured(c, now.micro_batches))
     out.push_back(fmt::format("micro-batches: calibrated with {}, but this is {}",
                               stages_of(c, now.micro_batches).micro_batches, now.micro_batches));
+  constexpr double least_share = 0.95;
+  if (const double share = stages_of(c, now.micro_batches).share_on_core; share < least_share)
+    out.push_back(fmt::format("other programs: they took {:.0f} % of the cores' time while it was calibrated",
+                              100 * (1 - share)));
   if (shape_of(config) != c.shape)
     out.push_back(fmt::format(
         "model: calibrated with {}; the seconds of this model's shapes follow from the same shares of the peak",
