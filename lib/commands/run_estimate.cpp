@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/numbers/rounding.hpp"
 #include "base/readable.hpp"
 #include "base/text/format.hpp"
 #include "dataset/run_dir/run_dir.hpp"
@@ -38,9 +39,11 @@ RunEstimate estimate_run(const std::string& file, const RunConfig& config, const
                 {shape.ranks, shard_prompts, scheduler_settings(config.parallel, fit.pages, question.model)},
                 calibration.ranks_of_domain});
   estimate.parts = steps.parts;
-  estimate.parts += other_seconds(
-      calibration.measured,
-      other_work(static_cast<double>(fit.weights.rank_bytes), steps.prompt_tokens, steps.answer_tokens), shape.ranks);
+  estimate.parts +=
+      other_seconds(calibration.measured,
+                    other_work(static_cast<double>(fit.weights.rank_bytes), steps.prompt_tokens, steps.answer_tokens,
+                               static_cast<double>(divide_up<std::uint64_t>(work.prompts.size(), shard_prompts))),
+                    shape.ranks);
   estimate.steps = steps.steps, estimate.sampled = steps.sampled;
   estimate.prompts = static_cast<double>(work.prompts.size());
   estimate.answers = static_cast<double>(work.answers.size());

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "base/numbers/rounding.hpp"
 #include "base/text/format.hpp"
 #include "generate/backend/backend.hpp"
 #include "system/comm/agree.hpp"
@@ -77,17 +78,18 @@ schedule::SchedulerSettings scheduler_settings(const ParallelSettings& parallel,
 RunPrediction expect_work(const RunCalibration& calibration, const AttemptWork& work, const PredictedSteps& steps) {
   const Forecast expected =
       forecast({calibration.predictor, work.lengths, work.run, calibration.ranks_of_domain, most_rows});
-  const PartSeconds loading = other_seconds(calibration.measured, {work.weight_bytes, 0, 0}, work.run.ranks);
+  const PartSeconds loading = other_seconds(calibration.measured, {.weight_bytes = work.weight_bytes}, work.run.ranks);
   double limit = 0;
   for (const PromptLengths& prompt : work.lengths.prompts) limit += 1.0 * prompt.samples * prompt.max_tokens;
-  return {calibration.source, expected, loading.load, limit, steps};
+  const double shards = static_cast<double>(divide_up(work.lengths.prompts.size(), work.run.shard_prompts));
+  return {calibration.source, expected, loading.load, limit, shards, steps};
 }
 
 Predicted predicted_attempt(const RunCalibration& calibration, const RunPrediction& expected,
                             const PartSeconds& measured, const Totals& totals, double load_seconds,
                             double wall_seconds) {
-  const OtherWork work =
-      other_work(0, static_cast<double>(totals.prompt_tokens), static_cast<double>(totals.generated_tokens));
+  const OtherWork work = other_work(0, static_cast<double>(totals.prompt_tokens),
+                                    static_cast<double>(totals.generated_tokens), expected.shards);
   Predicted attempt = compare(expected, measured, load_seconds, wall_seconds);
   attempt.predicted += other_seconds(calibration.measured, work, calibration.ranks);
   return attempt;

@@ -14,6 +14,7 @@ struct RunPrediction {
   Forecast expected;        // of the attempt's steps, before the first one
   double load_seconds = 0;  // predicted
   double answer_limit = 0;  // tokens of all answers of the attempt if they reach max_tokens
+  double shards = 0;        // that the attempt writes
   const PredictedSteps& steps;
 
   // `rows_left` have not ended; `seconds` have passed since the first step. The lengths of the answers so far stand for

@@ -15,7 +15,7 @@ PROGRAM = pathlib.Path("build/bin/moemill").resolve()
 PARTS = ("load", "prefill", "decode", "exchange", "idle")
 MODELS = {"demo": "configs/demo/model"} | {name: f"configs/bench/{name}" for name in ("deepseek-0.5b", "qwen3-0.5b", "olmoe-0.5b")}
 # Of each job: prompts, tokens of a prompt, samples, and tokens of an answer. The tail's lengths are log-normal.
-JOBS = {"short": (96, 24, 1, 64), "long": (24, 768, 1, 16), "samples": (16, 96, 8, 48), "tail": (128, 48, 1, None)}
+JOBS = {"short": (96, 24, 1, 64), "long": (32, 512, 1, 16), "samples": (16, 96, 8, 48), "tail": (128, 48, 1, None)}
 DEMO_TIMES = 8  # the demo model is so small that its jobs have so many times the prompts
 
 
@@ -47,11 +47,15 @@ def write_prompts(path, job, model):
         f["n"] = numpy.full(prompts, samples, "i4")
 
 
-def settings(folder, model, job):
+def threads(ranks): return max(1, len(os.sched_getaffinity(0)) // ranks)
+
+
+def settings(folder, model, ranks):
     dummy = "" if model == "demo" else ", load_format: dummy"
     (folder / "run.yaml").write_text(
         f"model: {{path: {MODELS[model]}{dummy}}}\ninput: {{path: {folder / 'prompts.h5'}}}\nsampling: {{ignore_eos: true}}\n"
-        f"output: {{dir: {folder / 'out'}, store: [token_ids]}}\ncost: {{calibration: {folder.parent / 'calibration.json'}}}\n")
+        f"output: {{dir: {folder / 'out'}, store: [token_ids]}}\n"
+        f"parallel: {{threads_per_rank: {threads(ranks)}}}\ncost: {{calibration: {folder.parent / 'calibration.json'}}}\n")
     return folder / "run.yaml"
 
 
@@ -67,7 +71,7 @@ def planned_seconds(text):
 def run_job(folder, model, ranks, job):
     folder.mkdir()
     write_prompts(folder / "prompts.h5", job, model)
-    config = settings(folder, model, job)
+    config = settings(folder, model, ranks)
     output_of(launched(ranks, PROGRAM, "run", "-c", config))
     predicted = json.loads((folder / "out/summary.json").read_text())["predicted"]
     plan = planned_seconds(output_of([str(PROGRAM), "plan", "-c", str(config), "--ranks", str(ranks), "--calibration",
@@ -93,7 +97,8 @@ def main():
         for ranks in asked.ranks:
             shutil.rmtree(asked.work, ignore_errors=True)
             asked.work.mkdir(parents=True)
-            output_of(launched(ranks, PROGRAM, "bench", "calibrate", "--model", MODELS[model], "-o", asked.work / "calibration.json",
+            output_of(launched(ranks, PROGRAM, "bench", "calibrate", "--model", MODELS[model], "--threads", threads(ranks), "-o",
+                               asked.work / "calibration.json",
                                *asked.calibrate.split()))
             for job in asked.jobs:
                 print("| " + " | ".join(map(str, run_job(asked.work / job, model, ranks, job))) + " |", flush=True)

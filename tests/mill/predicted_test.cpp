@@ -90,7 +90,7 @@ TEST_CASE("steps are measured by part, and predicted once their shares have come
   CHECK(steps.measured().exchange == doctest::Approx(0.3));
   CHECK(steps.measured().idle == doctest::Approx(0.2));
 
-  const RunPrediction run{"file", {}, 2, 0, steps};
+  const RunPrediction run{"file", {}, 2, 0, 0, steps};
   const Predicted so_far = run.so_far(3, 10);
   CHECK(so_far.predicted.wall() == doctest::Approx(2.75));
   CHECK(so_far.measured.wall() == doctest::Approx(10));
@@ -102,7 +102,7 @@ TEST_CASE("what is left follows from the lengths and the speed so far") {
   calibration::StepFacts facts;
   facts.generated = {1, 10};
   const Forecast expected{{0, 100, 300, 0, 0}, 40, 1000, 3000, false};  // 0.1 s for a token of either kind
-  const RunPrediction run{"file", expected, 0, 3000, steps};
+  const RunPrediction run{"file", expected, 0, 3000, 0, steps};
   Totals t;
   CHECK(run.seconds_left(t, 30, 0) == doctest::Approx(400));
   t.prompt_tokens = 1000, t.generated_tokens = 1000;

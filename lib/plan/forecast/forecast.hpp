@@ -39,10 +39,11 @@ struct OtherWork {
   double weight_bytes = 0;  // that a rank reads
   double prompt_bytes = 0;  // of all prompts
   double row_bytes = 0;     // of all rows
+  double shards = 0;        // files that the rows are written to
 };
 // Loading, and as idle time tokenising, writing shards and merging them; without what the calibration has not measured.
 PartSeconds other_seconds(const calibration::Calibration& calibration, const OtherWork& work, std::uint32_t ranks);
 // The bytes that prompts and rows of so many tokens have: a token's text has about four bytes, its id four.
-OtherWork other_work(double weight_bytes, double prompt_tokens, double answer_tokens);
+OtherWork other_work(double weight_bytes, double prompt_tokens, double answer_tokens, double shards);
 
 }  // namespace moemill::mill
