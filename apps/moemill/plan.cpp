@@ -140,12 +140,12 @@ int plan(const Words& words) {
       "What work costs on machines that are not at hand, from their data sheets and published measurements of kernels. "
       "Needs no MPI, no network and no weights. The first line is the answer: time, GPUs and cost of so many prompts. "
       "--check shows how well the model behind it meets published throughputs.");
-  options.examples(
-      {"moemill plan --model deepseek-v3 --prompts 10000000 --input-tokens 1500 --output-tokens 600 \\",
-       "  --hardware H100,GB200 --deadline 24h", "moemill plan -c run.yaml --hardware H100 --output-tokens 600",
-       "moemill plan --check", "moemill plan --check --points mine.yaml --json | jq .summary",
-       "moemill plan --model deepseek-v3 --like runs/first --prompts 10000000 --hardware H200 --curve batch",
-       "moemill plan --example day6", "moemill plan --hardware H100,GB200"});
+  options.examples({"moemill plan --model deepseek-v3 --prompts 10000000 --input-tokens 1500 --output-tokens 600 \\",
+                    "  --hardware H100,GB200 --deadline 24h",
+                    "moemill plan -c run.yaml --hardware H100 --output-tokens 600", "moemill plan --check",
+                    "moemill plan --check --points mine.yaml --json | jq .summary",
+                    "moemill plan --model deepseek-v3 --like runs/first --prompts 1000000 --hardware H200 --curve all",
+                    "moemill plan --example day6", "moemill plan --hardware H100,GB200"});
   add_question(options);
   options.add()("check", "compare the step model with published throughputs");
   options.add()("points", po::value<std::string>()->value_name("FILE"),

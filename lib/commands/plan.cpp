@@ -16,7 +16,17 @@ std::string peak_text(const char* name, const std::optional<double>& flops) {
   return flops ? fmt::format(", {} {:.0f} TFLOP/s", name, *flops / 1e12) : "";
 }
 
+std::string cpu_node_text(const estimate::Hardware& h) {
+  std::string text = fmt::format("{}: a CPU node of {:.0f} GB, whose rates are those of {}\n", h.name,
+                                 h.memory_bytes / 1e9, h.calibration);
+  if (h.price)
+    text += fmt::format("  {:.2f} {} per {}-hour ({}: {})\n", h.price->per_hour, h.price->currency, h.price->unit,
+                        h.price->date, h.price->source);
+  return text;
+}
+
 std::string machine_text(const estimate::Hardware& h) {
+  if (!h.calibration.empty()) return cpu_node_text(h);
   std::string text =
       fmt::format("{}: {:.0f} GB at {:.0f} GB/s{}{}{}{}\n", h.name, h.memory_bytes / 1e9,
                   h.memory_bytes_per_second / 1e9, peak_text("bf16", h.bf16_flops), peak_text("fp8", h.fp8_flops),

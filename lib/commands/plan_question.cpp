@@ -4,11 +4,13 @@
 
 #include <fmt/ranges.h>
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "base/log.hpp"
 #include "commands/plan_work.hpp"
 #include "config/config_field_kinds.hpp"
+#include "plan/answer/calibrated.hpp"
 #include "plan/estimate/changes.hpp"
 
 namespace moemill::mill {
@@ -76,6 +78,20 @@ estimate::Question question_of(const PlanQuestion& words, const estimate::Work& 
   question.precision = precision_of(words.precision);
   question.hour_price = words.hour_price, question.currency = words.currency;
   return question;
+}
+
+// Machines of kind cpu take their calibration's steps, which `owned` keeps.
+using OwnedSteps = std::vector<std::unique_ptr<estimate::CalibratedSteps>>;
+void attach_calibrations(estimate::Question& question, estimate::Catalog& catalog, OwnedSteps& owned) {
+  const model::ModelConfig& model = catalog.model(question.model);
+  for (std::string& name : question.hardware) {
+    const estimate::Hardware machine = catalog.hardware(name);
+    if (machine.calibration.empty()) continue;
+    owned.push_back(
+        std::make_unique<estimate::CalibratedSteps>(calibration::read_calibration(machine.calibration), model));
+    catalog.add(estimate::calibrated(machine, *owned.back()));
+    name = machine.name;
+  }
 }
 
 // Costs in different currencies cannot be compared.
@@ -157,6 +173,7 @@ std::vector<estimate::Plan> imagined_plans(const PlanQuestion& words, estimate::
   if (words.against != "scale_up") user_error("--against {}: there is scale_up alone", words.against);
   for (std::string& name : question.hardware) {
     estimate::Hardware machine = catalog.hardware(name);
+    if (machine.measured) user_error("--against scale_up: {} is a CPU node; leave it or --against out", name);
     machine.name += one_domain;
     machine.scale_up_gpus = 1u << 20;
     catalog.add(machine);
@@ -166,10 +183,10 @@ std::vector<estimate::Plan> imagined_plans(const PlanQuestion& words, estimate::
 }
 
 // Of the best plan's machine, and of the same one with one domain if that is among the imagined ones.
-std::vector<estimate::Curve> curves_of(const PlanQuestion& words, const estimate::Question& question,
-                                       const estimate::Search& search, const std::vector<estimate::Plan>& imagined,
-                                       estimate::Catalog& catalog) {
-  std::vector<estimate::Curve> curves;
+std::vector<estimate::PlanCurve> curves_of(const PlanQuestion& words, const estimate::Question& question,
+                                           const estimate::Search& search, const std::vector<estimate::Plan>& imagined,
+                                           estimate::Catalog& catalog) {
+  std::vector<estimate::PlanCurve> curves;
   const std::vector<estimate::Axis> axes = axes_of(words);
   if (search.plans.empty()) return curves;
   const estimate::Plan& best = search.plans.front();
@@ -177,6 +194,7 @@ std::vector<estimate::Curve> curves_of(const PlanQuestion& words, const estimate
     return plan.hardware->name == best.hardware->name + one_domain;
   });
   for (const estimate::Axis axis : axes) {
+    if (axis == estimate::Axis::Network && best.hardware->measured) continue;  // the calibration's is the only one
     curves.push_back(estimate::curve_of(axis, question, best, catalog));
     if (twin != imagined.end() && axis != estimate::Axis::Network)
       curves.push_back(estimate::curve_of(axis, question, *twin, catalog));
@@ -191,8 +209,11 @@ PlanAnswer answer(const PlanQuestion& words) {
   for (const std::string& change : words.changes) changes.push_back(estimate::read_change(change));
   estimate::Catalog catalog(words.configs, changes);
   axes_of(words);  // whether they are known
-  const AskedWork asked = asked_work(words, catalog.model(words.model));
-  const estimate::Question question = question_of(words, asked.work);
+  AskedWork asked = asked_work(words, catalog.model(words.model));
+  estimate::Question question = question_of(words, asked.work);
+  OwnedSteps owned;
+  attach_calibrations(question, catalog, owned);
+  for (const auto& steps : owned) asked.notes.insert(asked.notes.begin(), calibration_text(*steps));
   check_currencies(question, catalog);
   for (const std::string& name : question.hardware)
     for (const std::string& warning : catalog.hardware(name).warnings) log::warning("{}", warning);

@@ -45,6 +45,7 @@ void check_time(const StepTime& time) {
 
 void try_machine(std::string_view text) {
   const Hardware h = read_hardware(text, "m.yaml", usual_efficiencies());
+  if (!h.calibration.empty()) return;  // a CPU node, which has no rates of its own
   const model::ModelConfig m = small_model();
   for (model::Pass pass : {model::Pass::Prompt, model::Pass::Generated})
     check_time(predict_step({m, h, {}, {}}, {pass, 100, 1000}));

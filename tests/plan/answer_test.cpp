@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <initializer_list>
 
 #include "base/error.hpp"
@@ -122,6 +123,15 @@ TEST_CASE("answer: limits are kept, and cost") {
   CHECK(search_plans(fp4, catalog).left_out.contains("H100-SXM does not compute in fp4, but in bf16, fp8"));
 }
 
+TEST_CASE("answer: a GPU alone exchanges nothing") {
+  Catalog catalog(configs);
+  Question q = question({"B200"}, {1});
+  q.model = "gpt-oss-20b";
+  const Plan plan = best_of(q, catalog);
+  for (const PhasePlan* phase : {&plan.prefill, &plan.decode})
+    CHECK(phase->rate.time[Term::Dispatch] + phase->rate.time[Term::Combine] == 0);
+}
+
 TEST_CASE("answer: more memory, faster links and more bandwidth are never dearer") {
   const auto cost = [](auto change) {
     Catalog catalog(configs);
@@ -171,6 +181,60 @@ TEST_CASE("answer: the first line, the band and what is not checked") {
   CHECK(says(answer_text({priced, search_plans(priced, catalog), checked}), {"no price is known"}));
   priced.hour_price = 1.5;
   CHECK(says(answer_text({priced, search_plans(priced, catalog), checked}), {"at 1.50 USD/GPU-hour (as asked)"}));
+}
+
+TEST_CASE("answer: groups for prompts and for answers may differ in size") {
+  Catalog catalog(configs);
+  Question q = question({"H100"}, {176});
+  q.limits.tokens_per_second_per_user = 25;
+  q.group = 144;
+  const Plan plan = best_of(q, catalog);
+  CHECK(plan.is_split);
+  CHECK(plan.decode.layout.gpus == 144);
+  CHECK(plan.prefill.layout.gpus < 144);
+  CHECK(plan.prefill.gpus() + plan.decode.gpus() <= 176);
+  const HoursOf hours = hours_of(plan, q.work);
+  CHECK(hours.roles > 0);
+  CHECK(hours.prefill() + hours.decode + hours.tail + hours.roles + hours.load == doctest::Approx(plan.gpu_hours()));
+  // With any group the plan is at least as cheap.
+  q.group.reset();
+  CHECK(best_of(q, catalog).cost() <= plan.cost());
+}
+
+TEST_CASE("answer: every GPU-hour has its formula, and figures can be changed one by one") {
+  const auto cost = [](std::vector<FigureChange> changes) {
+    Catalog catalog(configs, std::move(changes));
+    return best_of(question({"H100"}, {144}), catalog).cost();
+  };
+  const double base = cost({});
+  CHECK(cost({read_change("price.per_hour=+20%")}) == doctest::Approx(1.2 * base));
+  CHECK(cost({read_change("network.gbytes_per_second=100")}) < base);
+  CHECK(cost({read_change("efficiency.memory=-20%")}) > base);
+  CHECK(cost({read_change("efficiency.memory=0.8")}) == base);
+  for (const char* wrong : {"memory", "memory.gbytes=", "memory.gbytes=many", "memory.gbytes=-100%", "memory=80"})
+    CHECK_THROWS_AS(read_change(wrong), UserError);
+  CHECK(
+      says(fault_of_call([] { read_change("efficiency.memori=1"); }), {"efficiency.memori", "did you mean", "memory"}));
+  Catalog catalog(configs, {read_change("peak_tflops.fp4=1")});
+  catalog.hardware("H100");
+  CHECK_THROWS_WITH_AS(catalog.check_changes(), doctest::Contains("peak_tflops.fp4"), UserError);
+  const Question q = question({"H100"}, {144});
+  const Search search = search_plans(q, catalog);
+  const std::string text = answer_text({q, search, {}, Listing::Best, Detail::Explained});
+  CHECK(says(text, {"how a step of prefill", "how a step of decode", "B/s = ", "FLOP/s = ", "the longer * imbalance",
+                    "2 (max(s + a0, d) + m + max(a1, c))", "hidden beside others"}));
+}
+
+TEST_CASE("answer: a mean alone is a log-normal distribution") {
+  const Lengths lengths = log_normal_lengths(600, 0.7, 10e6, 1e9);
+  CHECK(lengths.mean == 600);
+  CHECK(lengths.of_token == doctest::Approx(600 * std::exp(0.49)));
+  // 1 of 10 million lies 5.2 standard deviations above the median.
+  CHECK(lengths.longest == doctest::Approx(600 * std::exp(5.1993 * 0.7 - 0.245)).epsilon(0.001));
+  CHECK(log_normal_lengths(600, 0.7, 10e6, 2000).longest == 2000);
+  CHECK(log_normal_lengths(600, 0, 10e6, 1e9).longest == 600);
+  CHECK(says(lengths_text(lengths), {"600 tokens on average", "log-normal", "0.7 (assumed)", "at most 17,8"}));
+  CHECK(lengths_text(equal_lengths(600)) == "600 tokens each");
 }
 
 TEST_CASE("answer: lengths of a file") {

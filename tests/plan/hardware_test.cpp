@@ -21,11 +21,11 @@ Hardware read_hardware(const std::string& text) {
   return estimate::read_hardware(text, "m.yaml", catalog.efficiencies());
 }
 
-std::string fault_of(const std::string& text) {
+std::string fault_of_machine(const std::string& text) {
   return fault_of_call([&] { read_hardware(text); });
 }
 
-const std::string good = R"(name: M
+const std::string good_machine = R"(name: M
 kind: gpu
 memory: {gbytes: 80, gbytes_per_second: 3350}
 peak_tflops: {bf16: 989, fp8: 1979}
@@ -38,12 +38,12 @@ efficiency:
 sources: [a, b]
 )";
 
-std::string changed(const std::string& old, const std::string& now) { return replaced(good, old, now); }
+std::string changed_machine(const std::string& old, const std::string& now) { return replaced(good_machine, old, now); }
 
 }  // namespace
 
 TEST_CASE("hardware: a file and its overrides") {
-  const Hardware h = read_hardware(good);
+  const Hardware h = read_hardware(good_machine);
   CHECK(h.family == "M");
   CHECK(h.memory_bytes == 80e9);
   CHECK(*h.fp8_flops == 1979e12);
@@ -56,27 +56,31 @@ TEST_CASE("hardware: a file and its overrides") {
 }
 
 TEST_CASE("hardware: mistakes are named with place and cure") {
-  CHECK(fault_of(good) == "no fault");
-  const Hardware sparse = read_hardware(changed("fp8: 1979", "fp8: 3958"));
+  CHECK(fault_of_machine(good_machine) == "no fault");
+  const Hardware sparse = read_hardware(changed_machine("fp8: 1979", "fp8: 3958"));
   REQUIRE(sparse.warnings.size() == 1);
   CHECK(says(sparse.warnings[0], {"m.yaml:4", "peak_tflops.fp8", "sparse", "dense"}));
-  CHECK(says(fault_of(changed(", date: 2025-05-05", "")), {"m.yaml:8", "price.date", "missing"}));
-  CHECK(says(fault_of(changed(", unit: gpu", "")), {"price.unit", "missing", "gpu, node"}));
-  CHECK(says(fault_of(changed("gbytes: 80", "gbyte: 80")), {"m.yaml:3", "memory.gbyte", "nearest", "memory.gbytes"}));
-  CHECK(says(fault_of(changed("gbytes: 80", "gbytes: 0")), {"memory.gbytes", "'0'"}));
-  CHECK(says(fault_of(changed("gbytes: 80", "gbytes: lots")), {"memory.gbytes", "'lots'", "a number"}));
-  CHECK(says(fault_of(changed("tensor_fp8", "tensor_fp16")), {"m.yaml:10", "efficiency.tensor_fp16", "nearest"}));
-  CHECK(says(fault_of(changed("0.7, source: s", "0.7")), {"efficiency.tensor_fp8.source", "missing"}));
-  CHECK(says(fault_of(changed("value: 0.7", "value: 1.7")), {"efficiency.tensor_fp8.value", "0.01 to 1"}));
-  CHECK(says(fault_of(changed("[a, b]", "[]")), {"sources"}));
-  CHECK(
-      says(fault_of(changed("gpus_per_node: 8", "gpus_per_node: 65536")), {"m.yaml:7", "gpus_per_node", "1 to 4096"}));
+  CHECK(says(fault_of_machine(changed_machine(", date: 2025-05-05", "")), {"m.yaml:8", "price.date", "missing"}));
+  CHECK(says(fault_of_machine(changed_machine(", unit: gpu", "")), {"price.unit", "missing", "gpu, node"}));
+  CHECK(says(fault_of_machine(changed_machine("gbytes: 80", "gbyte: 80")),
+             {"m.yaml:3", "memory.gbyte", "nearest", "memory.gbytes"}));
+  CHECK(says(fault_of_machine(changed_machine("gbytes: 80", "gbytes: 0")), {"memory.gbytes", "'0'"}));
+  CHECK(says(fault_of_machine(changed_machine("gbytes: 80", "gbytes: lots")), {"memory.gbytes", "'lots'", "a number"}));
+  CHECK(says(fault_of_machine(changed_machine("tensor_fp8", "tensor_fp16")),
+             {"m.yaml:10", "efficiency.tensor_fp16", "nearest"}));
+  CHECK(says(fault_of_machine(changed_machine("0.7, source: s", "0.7")), {"efficiency.tensor_fp8.source", "missing"}));
+  CHECK(says(fault_of_machine(changed_machine("value: 0.7", "value: 1.7")),
+             {"efficiency.tensor_fp8.value", "0.01 to 1"}));
+  CHECK(says(fault_of_machine(changed_machine("[a, b]", "[]")), {"sources"}));
+  CHECK(says(fault_of_machine(changed_machine("gpus_per_node: 8", "gpus_per_node: 65536")),
+             {"m.yaml:7", "gpus_per_node", "1 to 4096"}));
   for (const char* wrong : {"2025-13", "2025-00-10", "2025-05-32", "2025-5-1"})
-    CHECK(says(fault_of(changed("2025-05-05", wrong)), {"m.yaml:8", "price.date", wrong}));
-  CHECK(says(fault_of(changed("kind: gpu", "kind: cpu")), {"m.yaml:2", "calibration"}));
-  CHECK(says(fault_of(good + "name: N\n"), {"m.yaml:12", "given twice"}));
-  CHECK(says(fault_of("name: [}"), {"m.yaml:1", "not YAML"}));
-  CHECK(says(fault_of("# nothing"), {"m.yaml", "is empty"}));
+    CHECK(says(fault_of_machine(changed_machine("2025-05-05", wrong)), {"m.yaml:8", "price.date", wrong}));
+  CHECK(says(fault_of_machine(changed_machine("kind: gpu", "kind: cpu")),
+             {"m.yaml:4", "unknown key 'peak_tflops'", "calibration"}));
+  CHECK(says(fault_of_machine(good_machine + "name: N\n"), {"m.yaml:12", "given twice"}));
+  CHECK(says(fault_of_machine("name: [}"), {"m.yaml:1", "not YAML"}));
+  CHECK(says(fault_of_machine("# nothing"), {"m.yaml", "is empty"}));
 }
 
 TEST_CASE("hardware: all machines that are shipped are read, without warnings") {

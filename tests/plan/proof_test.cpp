@@ -15,18 +15,18 @@ using namespace moemill::estimate;
 
 namespace {
 
-std::string fault_of(const std::string& points) {
+std::string fault_of_points(const std::string& points) {
   Catalog catalog(configs);
   return fault_of_call([&] { read_points(points, "points.yaml", catalog); });
 }
 
-const std::string good = R"(points:
+const std::string good_points = R"(points:
   - {id: a, date: 2025-01, source: s, hardware: H100, model: deepseek-v3, precision: fp8,
      layout: {gpus: 32, exchange: every_copy}, workload: decode, rows_per_gpu: 64, context: 1000, counted: tokens,
      published: 1000}
 )";
 
-std::string changed(const std::string& old, const std::string& now) { return replaced(good, old, now); }
+std::string changed_points(const std::string& old, const std::string& now) { return replaced(good_points, old, now); }
 
 }  // namespace
 
@@ -54,7 +54,7 @@ TEST_CASE("check: published throughputs are met") {
 
 TEST_CASE("check: text and JSON hold every point and every group") {
   Catalog catalog(configs);
-  const auto checked = check(read_points(good, "points.yaml", catalog), catalog);
+  const auto checked = check(read_points(good_points, "points.yaml", catalog), catalog);
   REQUIRE(checked.size() == 1);
   CHECK(checked[0].point.layout.redundant_experts == 0);
   CHECK(says(check_text(checked), {"a ", "1,000", "2025-01 s", "H100 deepseek-v3", "EP32, every copy",
@@ -88,22 +88,27 @@ TEST_CASE("points: keys of a set are those of its points") {
 }
 
 TEST_CASE("points: faults name file, line and key") {
-  CHECK(fault_of(good) == "no fault");
-  CHECK(says(fault_of(changed("context: 1000", "contxt: 1000")), {"points.yaml:3", "contxt", "nearest", "context"}));
-  CHECK(says(fault_of(changed("H100", "H10")), {"points.yaml:2", "H10", "known", "H100"}));
-  CHECK(says(fault_of(changed("deepseek-v3", "deepseek-v4")), {"deepseek-v4", "did you mean 'deepseek-v3'"}));
-  CHECK(says(fault_of(changed("precision: fp8", "precision: fp7")), {"precision", "'fp7'", "mxfp4-fp8"}));
-  CHECK(says(fault_of(changed("published: 1000", "published: -1")), {"published", "'-1'", "a number from"}));
-  CHECK(says(fault_of(changed("date: 2025-01", "date: May 2025")), {"date", "2025-05-31"}));
-  CHECK(says(fault_of(changed("every_copy", "every_copy, redundant_experts: 5")),
+  CHECK(fault_of_points(good_points) == "no fault");
+  CHECK(says(fault_of_points(changed_points("context: 1000", "contxt: 1000")),
+             {"points.yaml:3", "contxt", "nearest", "context"}));
+  CHECK(says(fault_of_points(changed_points("H100", "H10")), {"points.yaml:2", "H10", "known", "H100"}));
+  CHECK(says(fault_of_points(changed_points("deepseek-v3", "deepseek-v4")),
+             {"deepseek-v4", "did you mean 'deepseek-v3'"}));
+  CHECK(says(fault_of_points(changed_points("precision: fp8", "precision: fp7")), {"precision", "'fp7'", "mxfp4-fp8"}));
+  CHECK(says(fault_of_points(changed_points("published: 1000", "published: -1")),
+             {"published", "'-1'", "a number from"}));
+  CHECK(says(fault_of_points(changed_points("date: 2025-01", "date: May 2025")), {"date", "2025-05-31"}));
+  CHECK(says(fault_of_points(changed_points("every_copy", "every_copy, redundant_experts: 5")),
              {"redundant_experts", "do not divide"}));
-  CHECK(says(fault_of(changed("workload: decode", "workload: train")), {"workload", "prefill, decode, queued"}));
-  CHECK(says(fault_of(changed("1000, counted", "1000, kept_per_sequence: 2, counted")), {"kept_per_sequence"}));
-  CHECK(says(fault_of(good + good.substr(8)), {"points.yaml:5", "id of an earlier point"}));
-  CHECK(says(fault_of("points: []"), {"points", "a list of points"}));
-  CHECK(says(fault_of("[1]"), {"points.yaml", "must be a mapping"}));
+  CHECK(says(fault_of_points(changed_points("workload: decode", "workload: train")),
+             {"workload", "prefill, decode, queued"}));
+  CHECK(says(fault_of_points(changed_points("1000, counted", "1000, kept_per_sequence: 2, counted")),
+             {"kept_per_sequence"}));
+  CHECK(says(fault_of_points(good_points + good_points.substr(8)), {"points.yaml:5", "id of an earlier point"}));
+  CHECK(says(fault_of_points("points: []"), {"points", "a list of points"}));
+  CHECK(says(fault_of_points("[1]"), {"points.yaml", "must be a mapping"}));
   Catalog catalog(configs);
-  const auto fp4 = read_points(changed("precision: fp8", "precision: fp4"), "points.yaml", catalog);
+  const auto fp4 = read_points(changed_points("precision: fp8", "precision: fp4"), "points.yaml", catalog);
   CHECK_THROWS_WITH_AS(check(fp4, catalog), doctest::Contains("does not compute in fp4"), UserError);
 }
 

@@ -14,7 +14,6 @@
 
 using namespace moemill;
 using namespace moemill::estimate;
-using model::Pass;
 
 namespace {
 
@@ -92,7 +91,7 @@ TEST_CASE("counts: three models by hand") {
 TEST_CASE("step: arithmetic alone, on paper") {
   const model::ModelConfig m = toy_model();
   const Hardware h = toy_machine();
-  const StepTime t = predict_step({m, h, {}, on(1)}, {Pass::Generated, 10, 5});
+  const StepTime t = predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 10, 5});
   CHECK(t[Term::Projections] == about(2 * 2 * 192 * 10 / 1000.0));
   CHECK(t[Term::Core] == about(2 * 32 * 10 * 5 / 1000.0));
   CHECK(t[Term::SharedExpert] == about(2 * 48 * 10 / 1000.0));
@@ -102,26 +101,49 @@ TEST_CASE("step: arithmetic alone, on paper") {
   CHECK(t[Term::Dispatch] + t[Term::Combine] + t[Term::OutsideLayers] == 0);
   CHECK(t.seconds() == about(7.68 + 3.2 + 0.96 + 1.92 + 1.92 + 2.56));
   // Rows of prompts of 5 see half of it, and only the last of 5 rows has logits.
-  const StepTime prompt = predict_step({m, h, {}, on(1)}, {Pass::Prompt, 10, 5});
+  const StepTime prompt = predict_step({m, h, {}, on(1)}, {model::Pass::Prompt, 10, 5});
   CHECK(prompt[Term::Core] == about(t[Term::Core] / 2));
   CHECK(prompt[Term::Head] == about(t[Term::Head] / 5));
+}
+
+TEST_CASE("step: rows of a prompt see the positions that a cache holds, on paper") {
+  const model::ModelConfig m = toy_model();
+  const Hardware h = toy_machine();
+  const auto core = [&](double context, double cached) {
+    return predict_step({m, h, {}, on(1)}, {model::Pass::Prompt, 10, context, 1, cached})[Term::Core];
+  };
+  // 2 layers, 10 rows, 32 operations a row and position: a prompt of 8 with 4 cached sees 6 positions on average.
+  CHECK(core(8, 4) == about(2 * 10 * 32 * 6 / 1000.0));
+  CHECK(core(4, 0) == about(2 * 10 * 32 * 2 / 1000.0));
+  // Half of the prompt has rows, so twice as many prompts need logits.
+  CHECK(predict_step({m, h, {}, on(1)}, {model::Pass::Prompt, 10, 8, 1, 4})[Term::Head] ==
+        about(2 * predict_step({m, h, {}, on(1)}, {model::Pass::Prompt, 10, 8})[Term::Head]));
+  model::ModelConfig windowed = m;
+  windowed.gqa.window = 4, windowed.gqa.layer_has_window = {true, true};
+  const auto seen = [&](double context, double cached) {
+    return predict_step({windowed, h, {}, on(1)}, {model::Pass::Prompt, 10, context, 1, cached})[Term::Core] * 1000 /
+           (2 * 10 * 32);
+  };
+  CHECK(seen(8, 4) == about(4));                      // every row sees a whole window
+  CHECK(seen(8, 2) == about((2 * 3 + 4 * 4) / 6.0));  // rows 2 to 4 see 3 on average, the others 4
+  CHECK(seen(8, 0) == about((4 * 2 + 4 * 4) / 8.0));
 }
 
 TEST_CASE("step: memory alone, on paper") {
   const model::ModelConfig m = toy_model();
   Hardware h = toy_machine();
   h.bf16_flops = no_limit, h.memory_bytes_per_second = 1000;
-  const StepTime t = predict_step({m, h, {}, on(1)}, {Pass::Generated, 1, 5});
+  const StepTime t = predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 1, 5});
   CHECK(t[Term::Projections] == about(2 * 192 * 2 / 1000.0));
   CHECK(t[Term::Core] == about(2 * 5 * 8 * 2 / 1000.0));              // 5 positions of 8 values
   CHECK(t[Term::RoutedExperts] == about(4 * 0.5 * 48 * 2 / 1000.0));  // a row touches half of 4 experts
   CHECK(t[Term::Head] == about(128 * 2 / 1000.0));
   // Two rows of one sequence read the cache once.
-  const StepTime draft = predict_step({m, h, {}, on(1)}, {Pass::Generated, 2, 5, 2});
+  const StepTime draft = predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 2, 5, 2});
   CHECK(draft[Term::Core] == about(t[Term::Core]));
   // Where both bounds meet, a kernel takes the fourth root of 2 times either.
   h.bf16_flops = 1000;
-  const StepTime both = predict_step({m, h, {}, on(1)}, {Pass::Generated, 1, 5});
+  const StepTime both = predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 1, 5});
   CHECK(both[Term::Head] == about(0.256 * std::pow(2, 0.25)));
 }
 
@@ -130,26 +152,26 @@ TEST_CASE("step: kernels, small kernels, rows of the core and the time outside t
   Hardware h = toy_machine();
   h.bf16_flops = no_limit;
   h.efficiencies.kernel_us = 1e6;  // a second
-  CHECK(predict_step({m, h, {}, on(1)}, {Pass::Generated, 1, 1}).seconds() == about(2 * 3 + 2 + 2 + 2 + 1));
+  CHECK(predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 1, 1}).seconds() == about(2 * 3 + 2 + 2 + 2 + 1));
   h.efficiencies.small_kernels = 8;
-  CHECK(predict_step({m, h, {}, on(1)}, {Pass::Generated, 1, 1})[Term::Projections] == about(2 * (2 + 8)));
+  CHECK(predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 1, 1})[Term::Projections] == about(2 * (2 + 8)));
   h.efficiencies.kernel_us = 0, h.memory_bytes_per_second = 16, h.efficiencies.row_passes = 3;
   h.efficiencies.memory_mxfp4_bf16 = 1;
-  const StepTime passes = predict_step({m, h, {}, on(1)}, {Pass::Generated, 1, 1});
+  const StepTime passes = predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 1, 1});
   h.efficiencies.row_passes = 0;
-  const StepTime without = predict_step({m, h, {}, on(1)}, {Pass::Generated, 1, 1});
+  const StepTime without = predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 1, 1});
   CHECK(passes[Term::Projections] - without[Term::Projections] == about(2 * 3));  // a row is 16 bytes
   h.memory_bytes_per_second = no_limit, h.efficiencies.core_grouped_row_us = 5e5;
-  CHECK(predict_step({m, h, {}, on(1)}, {Pass::Generated, 3, 1})[Term::Core] == about(2 * 1.5));
+  CHECK(predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 3, 1})[Term::Core] == about(2 * 1.5));
   h.efficiencies.outside_layers = 0.25;
-  const StepTime outside = predict_step({m, h, {}, on(1)}, {Pass::Generated, 3, 1});
+  const StepTime outside = predict_step({m, h, {}, on(1)}, {model::Pass::Generated, 3, 1});
   CHECK(outside[Term::OutsideLayers] == about(outside.seconds() / 4));
 }
 
 TEST_CASE("step: the exchange hides the shared expert, and two micro-batches hide the exchange") {
   const model::ModelConfig m = toy_model();
   const Hardware h = toy_machine();
-  const StepTime one = predict_step({m, h, {}, on(2)}, {Pass::Generated, 10, 5});
+  const StepTime one = predict_step({m, h, {}, on(2)}, {model::Pass::Generated, 10, 5});
   // Two copies of a row, of which one leaves its GPU: 16 bytes at 100 bytes per second.
   CHECK(one[Term::Dispatch] == about(1.6));
   CHECK(one[Term::Combine] == about(1.6));
@@ -157,10 +179,10 @@ TEST_CASE("step: the exchange hides the shared expert, and two micro-batches hid
   CHECK(one.seconds() == about(18.24 - 0.96 + 2 * 1.6));
   // Halves: a0 1.28, a1 1.44, s 0.48, m 0.96, d and c 0.8 each: 2 (max(1.76, 0.8) + 0.96 + max(1.44, 0.8)); the dense
   // layer takes 5.44 + 1.92, the head 2.56.
-  const StepTime two = predict_step({m, h, {}, on(2, 2)}, {Pass::Generated, 10, 5});
+  const StepTime two = predict_step({m, h, {}, on(2, 2)}, {model::Pass::Generated, 10, 5});
   CHECK(two.seconds() == about(2 * (1.76 + 0.96 + 1.44) + 5.44 + 1.92 + 2.56));
   // A prompt's rows: a is 2.32 there, as rows see half of it.
-  const StepTime prompt = predict_step({m, h, {}, on(2, 2)}, {Pass::Prompt, 10, 5});
+  const StepTime prompt = predict_step({m, h, {}, on(2, 2)}, {model::Pass::Prompt, 10, 5});
   CHECK(prompt.seconds() == about((2.32 + 0.48) + 2.32 + 0.96 + (0.96 + 0.48) + 2 * 2.32 + 1.92 + 0.512));
 }
 
@@ -213,8 +235,8 @@ TEST_CASE("throughput: queued work runs in waves, phases share GPUs or have thei
   const Rate rate = queued_rate(setting, {60, 5, 5, 100});  // room for 25 sequences of 10 tokens
   CHECK(rate.waves == 3);
   CHECK(rate.sequences == 20);
-  const double prompts = 3 * predict_step(setting, {Pass::Prompt, 100, 5}).seconds();
-  const double generated = 3 * 5 * predict_step(setting, {Pass::Generated, 20, 7.5}).seconds();
+  const double prompts = 3 * predict_step(setting, {model::Pass::Prompt, 100, 5}).seconds();
+  const double generated = 3 * 5 * predict_step(setting, {model::Pass::Generated, 20, 7.5}).seconds();
   CHECK(rate.tokens_per_second == about(60 * 5 / (prompts + generated)));
   CHECK_THROWS_AS(queued_rate(setting, {1, 100, 1000, 100}), UserError);  // 17,600 bytes of cache
   const Phases phases{200, 10, 100, 5};                                   // two seconds a prompt for each phase
@@ -230,15 +252,15 @@ TEST_CASE("step: the sum of the terms less what is hidden is the step, on every 
     for (std::uint32_t micro_batches : {1u, 2u}) {
       Layout layout = on(32, micro_batches);
       const StepTime t = predict_step({known.model("deepseek-v3"), known.hardware(name), all_fp8, layout},
-                                      {Pass::Generated, 128, 4096});
+                                      {model::Pass::Generated, 128, 4096});
       CHECK(t.hidden_seconds >= 0);
       CHECK(t.seconds() > 0);
       double sum = -t.hidden_seconds;
       for (double seconds : t.seconds_of) sum += seconds;
       CHECK(t.seconds() == about(sum));
     }
-    const StepTime alone =
-        predict_step({known.model("deepseek-v3"), known.hardware(name), all_fp8, on(1)}, {Pass::Generated, 128, 4096});
+    const StepTime alone = predict_step({known.model("deepseek-v3"), known.hardware(name), all_fp8, on(1)},
+                                        {model::Pass::Generated, 128, 4096});
     CHECK(alone[Term::Dispatch] + alone[Term::Combine] == 0);
   }
 }

@@ -128,6 +128,8 @@ def prompts_of_a_file_are_the_work():
     check("taken to reach max_tokens" in text, text)
     text = expect_exit(moemill(*words, "--output-tokens", "5"), 0).stdout
     check(" + 5 tokens)" in text.splitlines()[0] and "if all answers reach max_tokens: 200 prompts" in text, text)
+    told = moemill("plan", "--model", "deepseek-v3", "-i", prompts, "--hardware", "H200")
+    check(told.returncode == 2 and "has no tokenizer" in told.stderr and "--input-tokens" in told.stderr, told.stderr)
     told = moemill(*words, "--prompts", "5")
     check(told.returncode == 2 and "--prompts and an input file" in told.stderr, told.stderr)
 
@@ -141,6 +143,20 @@ def mistakes_are_named():
     dateless.write_text(re.sub("date: [0-9-]*, ", "", (SOURCE / "configs/hardware/H100.yaml").read_text()))
     yen = folder / "yen.yaml"
     yen.write_text((SOURCE / "configs/hardware/H100.yaml").read_text().replace("USD", "JPY"))
+    node = folder / "node.yaml"
+    node.write_text("name: n\nkind: cpu\ncalibration: nowhere.json\nmemory: {gbytes: 100}\n")
+    other = folder / "other.yaml"
+    (folder / "calibration.json").write_text('{"version": 99}')
+    other.write_text(node.read_text().replace("nowhere", "calibration"))
+    rated = folder / "rated.yaml"
+    rated.write_text(node.read_text() + "peak_tflops: {bf16: 2}\n")
+    gpu = folder / "gpu.yaml"
+    gpu.write_text((SOURCE / "configs/hardware/H100.yaml").read_text() + "calibration: c.json\n")
+    pairs = folder / "points.yaml"
+    pairs.write_text(re.sub("redundant_experts: [0-9]+", "redundant_experts: 1", (SOURCE / "configs/published.yaml").read_text()))
+    hybrid = folder / "hybrid"
+    hybrid.mkdir()
+    (hybrid / "config.json").write_text((SOURCE / "configs/models/qwen3-30b-a3b/config.json").read_text().replace("qwen3_moe", "qwen3_next"))
     long = folder / "long.txt"
     long.write_text("100 1000\n1000000 1\n")
     empty = folder / "empty.txt"
@@ -161,6 +177,13 @@ def mistakes_are_named():
                          ([*QUESTION, "--hardware", "H100", "--change", "efficiency.memory=much"], ["no number"]),
                          ([*QUESTION, "--hardware", "H100", "--change", "efficiency.memory=7"], ["efficiency.yaml", "0.01 to 1"]),
                          ([*QUESTION, "--hardware", "H100", "--change", "peak_tflops.fp4=1"], ["peak_tflops.fp4", "no machine"]),
+                         ([*QUESTION, "--hardware", node], ["nowhere.json"]),
+                         ([*QUESTION, "--hardware", other], ["calibration.json", "bench calibrate"]),
+                         ([*QUESTION, "--hardware", rated], ["rated.yaml:5", "peak_tflops"]),
+                         ([*QUESTION, "--hardware", gpu], ["gpu.yaml:15", "calibration", "kind: cpu"]),
+                         ([*QUESTION, "--hardware", "/etc/passwd"], ["/etc/passwd"]),
+                         (["plan", "--check", "--points", pairs], ["redundant_experts", "do not divide"]),
+                         (["plan", "--model", hybrid, *QUESTION[3:], "--hardware", "H100"], ["qwen3_next"]),
                          (["plan", "--like", folder, "--model", "deepseek-v3", "--hardware", "H100"], ["no run"]),
                          (["plan", "--check", "--points", "nowhere.yaml"], ["nowhere.yaml"]),
                          (["plan", "--prompts", "5"], ["--hardware"]),

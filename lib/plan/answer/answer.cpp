@@ -10,7 +10,6 @@
 #include "plan/answer/launch.hpp"
 #include "plan/answer/tables.hpp"
 #include "plan/answer/words.hpp"
-#include "plan/estimate/explain.hpp"
 #include "plan/estimate/number_text.hpp"
 
 namespace moemill::estimate {
@@ -20,8 +19,11 @@ std::string first_line(const Question& question, const Plan& plan, const Band& b
   const Work& w = question.work;
   const std::uint32_t per_node = plan.hardware->gpus_per_node;
   std::string text =
-      fmt::format("{} {} ({} + {} tokens): {} on {} {} ({})", whole(w.prompts), w.prompts == 1 ? "prompt" : "prompts",
+      fmt::format("{} {} ({} + {} tokens): {} on {}{} {} ({})", whole(w.prompts), w.prompts == 1 ? "prompt" : "prompts",
                   whole(w.input.mean), whole(w.output.mean), hours_text(plan.hours), thousands(plan.gpus),
+                  !plan.hardware->measured ? ""
+                  : plan.gpus == 1         ? " rank of"
+                                           : " ranks of",
                   plan.hardware->name, counted((plan.gpus + per_node - 1) / per_node, "node", "nodes"));
   if (!plan.is_priced) return text + ", no price is known: give --hour-price";
   return text + fmt::format(", {} {} ({} to {}) {}", money(plan.cost()), currency_of(question, plan),
@@ -36,17 +38,20 @@ std::string shares_text(const StepTime& time) {
   return text;
 }
 
-std::string phase_text(const char* name, const PhasePlan& phase, const char* bound) {
-  return fmt::format("{}: {:.0f} x {}; {:.0f} rows a GPU, a step of {:.1f} ms, {} tokens/s a GPU\n  {}; bound: {}\n",
-                     name, phase.groups, layout_text(phase.layout), phase.rows_per_gpu, 1e3 * phase.rate.time.seconds(),
-                     whole(phase.rate.tokens_per_second), shares_text(phase.rate.time), bound);
+std::string phase_text(const char* name, const Plan& plan, const PhasePlan& phase, const char* bound) {
+  const char* unit = unit_word(plan);
+  return fmt::format("{}: {:.0f} x {}; {:.0f} rows a {}, a step of {:.1f} ms, {} tokens/s a {}\n  {}; bound: {}\n",
+                     name, phase.groups, layout_text(phase.layout, plan), phase.rows_per_gpu, unit,
+                     1e3 * phase.rate.time.seconds(), whole(phase.rate.tokens_per_second), unit,
+                     shares_text(phase.rate.time), bound);
 }
 
 std::string phases_text(const Plan& plan, const Work& work) {
   std::string text;
-  if (work.computed_tokens() > 0) text += phase_text("prefill", plan.prefill, bound_of(plan, work, WorkPart::Prompts));
-  text += phase_text("decode", plan.decode, bound_of(plan, work, WorkPart::Answers));
-  if (!plan.is_split) return text + "both phases run on the same GPUs, in turn\n";
+  if (work.computed_tokens() > 0)
+    text += phase_text("prefill", plan, plan.prefill, bound_of(plan, work, WorkPart::Prompts));
+  text += phase_text("decode", plan, plan.decode, bound_of(plan, work, WorkPart::Answers));
+  if (!plan.is_split) return text + fmt::format("both phases run on the same {}s, in turn\n", unit_word(plan));
   const double spare = plan.gpus - plan.prefill.gpus() - plan.decode.gpus();
   text += "the phases have GPUs of their own";
   return text + (spare > 0 ? fmt::format(", {:.0f} are left over\n", spare) : "\n");
@@ -64,9 +69,9 @@ std::string bound_text(const Plan& plan, const Work& work) {
 std::string costs_text(const Question& question, const Plan& plan) {
   const HoursOf hours = hours_of(plan, question.work);
   std::string text = fmt::format(
-      "GPU-hours: prefill {}, decode {}, idle {} (last sequences {}, the other phase {}), loading of weights {}; all "
+      "{}-hours: prefill {}, decode {}, idle {} (last sequences {}, the other phase {}), loading of weights {}; all "
       "{}\n",
-      money(hours.prefill()), money(hours.decode), money(hours.tail + hours.roles), money(hours.tail),
+      unit_word(plan), money(hours.prefill()), money(hours.decode), money(hours.tail + hours.roles), money(hours.tail),
       money(hours.roles), money(hours.load), money(plan.gpu_hours()));
   if (plan.hardware->power_watts)
     text += fmt::format("energy: {} kWh\n", money(plan.gpu_hours() * *plan.hardware->power_watts / 1000));
@@ -84,19 +89,6 @@ std::string launch_text(const Plan& plan) {
   const std::string line = launch_line(plan);
   if (!line.empty()) return text + line + "\n";
   return text + "moemill has no GPU backend yet, so no command starts this\n";
-}
-
-std::string explanation(const Plan& plan, const Work& work) {
-  std::string text;
-  if (work.computed_tokens() > 0)
-    text += fmt::format("how a step of prefill comes about: {:.0f} rows of prompts of {} tokens, {} of them cached\n{}",
-                        plan.prefill.rows_per_gpu, whole(work.prompt_tokens()), whole(work.cached_positions()),
-                        explain_step(plan.setting(plan.prefill), {model::Pass::Prompt, plan.prefill.rows_per_gpu,
-                                                                  work.prompt_tokens(), 1, work.cached_positions()}));
-  return text + fmt::format("how a step of decode comes about: {:.0f} rows that see {} positions\n{}",
-                            plan.decode.rows_per_gpu, whole(work.context()),
-                            explain_step(plan.setting(plan.decode),
-                                         {model::Pass::Generated, plan.decode.rows_per_gpu, work.context()}));
 }
 
 std::string without_a_plan(const Report& report) {
@@ -145,7 +137,7 @@ std::string answer_text(const Report& report) {
     text += "if one domain of fast links joined all GPUs of these machines:\n" + plans_table(report, report.imagined);
   text += left_out_text(report) + report.ceiling;
   for (const std::string& note : report.notes) text += note + "\n";
-  for (const Curve& curve : report.curves) text += curve_text(curve);
+  for (const PlanCurve& curve : report.curves) text += curve_text(curve);
   return text;
 }
 

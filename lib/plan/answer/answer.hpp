@@ -26,7 +26,7 @@ struct Report {
   std::vector<std::string> notes = {};                           // what is taken for granted, a line each
   std::string ceiling = "";                                      // what it costs if all answers reach max_tokens
   std::vector<std::pair<std::string, std::string>> easier = {};  // what would keep the limits, with its first line
-  std::vector<Curve> curves = {};
+  std::vector<PlanCurve> curves = {};
   std::vector<Plan> imagined = {};  // of machines that do not exist: the real ones with one domain of fast links
 };
 

@@ -4,6 +4,7 @@
 #include "plan/answer/bound.hpp"
 #include "plan/answer/costs.hpp"
 #include "plan/answer/launch.hpp"
+#include "plan/answer/tables.hpp"
 #include "plan/answer/words.hpp"
 #include "plan/estimate/explain.hpp"
 
@@ -136,12 +137,13 @@ Json best_of(const Report& report) {
   json["price_per_million_tokens"] = plan.is_priced ? json_of(million_prices(plan, work)) : Json();
   json["parallel"] = parallel_block(plan);
   json["launch"] = launch_line(plan);
+  if (report.detail == Detail::Explained) json["explanation"] = explanation(plan, work);
   return json;
 }
 
-Json json_of(const Curve& curve) {
+Json json_of(const PlanCurve& curve) {
   Json points = Json::array();
-  for (const CurvePoint& p : curve.points) {
+  for (const PlanCurvePoint& p : curve.points) {
     Json point = {{unit_of(curve.axis), p.value}, {"possible", p.plan.has_value()}};
     if (p.plan) {
       point["gpus"] = p.plan->gpus, point["gpus_per_group"] = p.plan->decode.layout.gpus;
@@ -188,12 +190,12 @@ std::string answer_json(const Report& report) {
     json["left_out"].push_back({{"reason", reason},
                                 {"layouts", layouts.size()},
                                 {"list", report.listing == Listing::All ? Json(layouts) : Json::array()}});
-  json["ceiling"] = report.ceiling;
+  json["ceiling"] = report.ceiling.substr(0, report.ceiling.find_last_not_of('\n') + 1);
   json["notes"] = report.notes;
   json["would"] = Json::array();
   for (const auto& [name, line] : report.easier) json["would"].push_back({{"change", name}, {"answer", line}});
   json["curves"] = Json::array();
-  for (const Curve& curve : report.curves) json["curves"].push_back(json_of(curve));
+  for (const PlanCurve& curve : report.curves) json["curves"].push_back(json_of(curve));
   json["check"] = json_of(report.checked);
   return json.dump(2) + "\n";
 }

@@ -27,7 +27,7 @@ constexpr AxisRow axis_rows[] = {
      "the cheapest of all numbers of GPUs that were asked for"},
     {Axis::Context, "context", "prompt_tokens", "prompts of equal lengths on the best plan's GPUs, the rest is free"},
     {Axis::Network, "network", "gbytes_per_second", "the best plan's GPUs and group size, the rest is free"},
-    {Axis::Price, "price", "per_gpu_hour", "the best plan's GPUs, the rest is free"},
+    {Axis::Price, "price", "price_per_hour", "the best plan's GPUs, the rest is free"},
 };
 
 const AxisRow& axis_row(Axis axis) { return axis_rows[static_cast<std::size_t>(axis)]; }
@@ -40,7 +40,7 @@ class CurveMaker {
     catalog_.add(Hardware(*best.hardware));  // a file's machine also by its name
   }
 
-  std::vector<CurvePoint> points(Axis axis) {
+  std::vector<PlanCurvePoint> points(Axis axis) {
     if (axis != Axis::Speed) question_.gpus = {best_.gpus}, question_.nodes.clear();
     switch (axis) {
       case Axis::Batch: return over_batch();
@@ -54,8 +54,8 @@ class CurveMaker {
   }
 
  private:
-  CurvePoint point(const Question& question, double value) {
-    CurvePoint point;
+  PlanCurvePoint point(const Question& question, double value) {
+    PlanCurvePoint point;
     point.value = value;
     Search search = search_plans(question, catalog_);
     if (search.plans.empty()) return point;
@@ -69,10 +69,10 @@ class CurveMaker {
     return point;
   }
 
-  std::vector<CurvePoint> over_batch() {
+  std::vector<PlanCurvePoint> over_batch() {
     question_.limits = {};
     question_.group = best_.decode.layout.gpus;
-    std::vector<CurvePoint> points;
+    std::vector<PlanCurvePoint> points;
     const auto add = [&](double batch) {
       question_.sequences_per_gpu = batch;
       points.push_back(point(question_, batch));
@@ -92,8 +92,8 @@ class CurveMaker {
     return points;
   }
 
-  std::vector<CurvePoint> over_gpus() {
-    std::vector<CurvePoint> points;
+  std::vector<PlanCurvePoint> over_gpus() {
+    std::vector<PlanCurvePoint> points;
     for (std::uint32_t gpus : {1u, 2u, 4u, 8u, 16u, 24u, 32u, 48u, 64u, 72u, 96u, 128u, 144u, 256u}) {
       question_.gpus = {gpus}, question_.group = gpus;
       points.push_back(point(question_, gpus));
@@ -101,8 +101,8 @@ class CurveMaker {
     return points;
   }
 
-  std::vector<CurvePoint> over_speed() {
-    std::vector<CurvePoint> points;
+  std::vector<PlanCurvePoint> over_speed() {
+    std::vector<PlanCurvePoint> points;
     for (double speed : {0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 75.0, 100.0}) {
       question_.limits.tokens_per_second_per_user = speed;
       points.push_back(point(question_, speed));
@@ -110,8 +110,8 @@ class CurveMaker {
     return points;
   }
 
-  std::vector<CurvePoint> over_context() {
-    std::vector<CurvePoint> points;
+  std::vector<PlanCurvePoint> over_context() {
+    std::vector<PlanCurvePoint> points;
     for (double tokens = 256; tokens <= 1 << 20; tokens *= 2) {
       question_.work.input = equal_lengths(tokens);
       if (question_.work.longest_tokens() > best_.model->max_positions) break;
@@ -120,8 +120,8 @@ class CurveMaker {
     return points;
   }
 
-  std::vector<CurvePoint> over_network() {
-    std::vector<CurvePoint> points;
+  std::vector<PlanCurvePoint> over_network() {
+    std::vector<PlanCurvePoint> points;
     question_.group = best_.decode.layout.gpus;
     for (double gbytes : {12.5, 25.0, 50.0, 100.0, 200.0, 400.0, 800.0}) {
       Hardware machine = *best_.hardware;
@@ -134,9 +134,10 @@ class CurveMaker {
     return points;
   }
 
-  std::vector<CurvePoint> over_price() {
-    std::vector<CurvePoint> points;
-    const double now = best_.is_priced && best_.gpu_hour_price > 0 ? best_.gpu_hour_price : 2;
+  std::vector<PlanCurvePoint> over_price() {
+    std::vector<PlanCurvePoint> points;
+    const double ranks = best_.hardware->measured ? best_.hardware->gpus_per_node : 1;  // a CPU node has one price
+    const double now = best_.is_priced && best_.gpu_hour_price > 0 ? best_.gpu_hour_price * ranks : 2;
     if (!question_.hour_price && best_.is_priced) question_.currency = best_.hardware->price->currency;
     for (double factor : {0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0}) {
       question_.hour_price = now * factor;
@@ -150,7 +151,7 @@ class CurveMaker {
   Catalog& catalog_;
 };
 
-std::string point_text(const CurvePoint& p) {
+std::string point_text(const PlanCurvePoint& p) {
   const std::string value = p.value >= 10 ? fmt::format("{:.6g}", p.value) : fmt::format("{:.3g}", p.value);
   if (!p.plan) return fmt::format("  {:>8}  no layout can do this\n", value);
   const Plan& plan = *p.plan;
@@ -162,7 +163,7 @@ std::string point_text(const CurvePoint& p) {
 
 }  // namespace
 
-bool CurvePoint::memory_ends() const { return plan && plan->decode.rows_per_gpu >= batch_limit; }
+bool PlanCurvePoint::memory_ends() const { return plan && plan->decode.rows_per_gpu >= batch_limit; }
 
 const char* name_of(Axis axis) { return axis_row(axis).name; }
 const char* unit_of(Axis axis) { return axis_row(axis).unit; }
@@ -184,25 +185,25 @@ Axis axis_named(const std::string& name) {
              near.empty() ? "" : fmt::format(", did you mean '{}'?", near), fmt::join(axis_names(), ", "));
 }
 
-Curve curve_of(Axis axis, const Question& question, const Plan& best, Catalog& catalog) {
-  Curve curve;
+PlanCurve curve_of(Axis axis, const Question& question, const Plan& best, Catalog& catalog) {
+  PlanCurve curve;
   curve.axis = axis, curve.machine = best.hardware->name, curve.about = axis_row(axis).about;
   if (best.is_priced) curve.currency = currency_of(question, best);
   curve.points = CurveMaker(question, best, catalog).points(axis);
   return curve;
 }
 
-std::string curve_text(const Curve& curve) {
+std::string curve_text(const PlanCurve& curve) {
   const std::string money = curve.currency.empty() ? "GPU-h" : curve.currency;
   std::string text =
       fmt::format("curve over {} ({}), {}: {}\n", name_of(curve.axis), unit_of(curve.axis), curve.machine, curve.about);
   text += fmt::format("  {:>8} {:>6} {:>8} {:>7}  {:>9} {:>9} {:>9} {:>8}  {:<24} {}\n", name_of(curve.axis), "GPUs",
                       "group", "batch", "time", money + "/M out", money + "/M all", "a user", "bound of answers",
                       "bound of prompts");
-  const CurvePoint* before = nullptr;
+  const PlanCurvePoint* before = nullptr;
   std::string changes;
   bool any_end = false;
-  for (const CurvePoint& point : curve.points) {
+  for (const PlanCurvePoint& point : curve.points) {
     text += point_text(point);
     any_end = any_end || point.memory_ends();
     if (!point.plan) continue;

@@ -17,7 +17,7 @@ Axis axis_named(const std::string& name);  // UserError for an unknown name
 const char* name_of(Axis axis);
 const char* unit_of(Axis axis);  // in JSON names: sequences_per_gpu, prompt_tokens
 
-struct CurvePoint {
+struct PlanCurvePoint {
   double value = 0;
   std::optional<Plan> plan;  // nothing if no layout is possible
   double batch_limit = 0;    // sequences of a GPU that memory has room for
@@ -28,15 +28,15 @@ struct CurvePoint {
   bool memory_ends() const;  // the batch is as large as memory allows
 };
 
-struct Curve {
+struct PlanCurve {
   Axis axis = Axis::Batch;
   std::string machine, currency;
   std::string about;  // what is held and what is free, in a sentence
-  std::vector<CurvePoint> points;
+  std::vector<PlanCurvePoint> points;
 };
 
 // Around the best plan of its machine. Adds machines with other networks to the catalog.
-Curve curve_of(Axis axis, const Question& question, const Plan& best, Catalog& catalog);
-std::string curve_text(const Curve& curve);
+PlanCurve curve_of(Axis axis, const Question& question, const Plan& best, Catalog& catalog);
+std::string curve_text(const PlanCurve& curve);
 
 }  // namespace moemill::estimate

@@ -13,7 +13,8 @@
 namespace moemill::estimate {
 namespace {
 
-constexpr std::array<double, 3> prompt_rows = {4096, 8192, 16384};  // of a step; prompts are computed in pieces
+constexpr std::array<double, 3> prompt_rows = {4096, 8192, 16384};
+constexpr double prompt_rows_of_rank = 2048;  // of a step; prompts are computed in pieces
 constexpr std::uint32_t groups_to_try[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 72, 96, 128, 144, 256};
 constexpr double batch_step = 1.15;  // between batches that are tried
 
@@ -24,8 +25,10 @@ std::uint32_t balancing_experts(std::uint32_t experts, std::uint32_t gpus) {
 }
 
 std::optional<double> price_of(const Question& question, const Hardware& hardware) {
-  if (question.hour_price) return question.hour_price;
+  const bool is_cpu = hardware.measured;
+  if (question.hour_price) return *question.hour_price / (is_cpu ? hardware.gpus_per_node : 1);
   if (!hardware.price) return std::nullopt;
+  if (hardware.price->unit == "core") return hardware.price->per_hour * hardware.threads_per_rank;
   return hardware.price->per_hour / (hardware.price->unit == "node" ? hardware.gpus_per_node : 1);
 }
 
@@ -97,7 +100,7 @@ void MachineSearch::add_layouts(std::uint32_t size, std::vector<Layout>& all) co
     layout.balance = Balance::None;
     layout.redundant_experts = (size - model_.moe.experts % size) % size;
     all.push_back(layout);
-    if (size == 1) continue;
+    if (size == 1 || hardware_.measured) continue;  // ranks hold no redundant experts
     layout.balance = Balance::Balanced;
     layout.redundant_experts = balancing_experts(model_.moe.experts, size);
     all.push_back(layout);
@@ -140,16 +143,19 @@ PhasePlan MachineSearch::best_prefill(const Layout& group) const {
   const Work& w = q_.work;
   const double share = std::max(1.0, std::max(1.0, w.prompts / gpus_) * w.computed_tokens());
   std::optional<PhasePlan> best;
-  for (Exchange exchange : {Exchange::OnceAGpu, Exchange::OnceANode, Exchange::AllGather})
+  for (Exchange exchange : {Exchange::OnceAGpu, Exchange::OnceANode, Exchange::AllGather}) {
+    if (hardware_.measured && best) break;  // ranks have one exchange
     for (std::uint32_t micro_batches : {1u, 2u})
       for (double most_rows : prompt_rows) {
         if (group.gpus == 1 && micro_batches == 2) continue;
+        if (hardware_.measured) most_rows = prompt_rows_of_rank;
         PhasePlan plan{group, 1, std::min(most_rows, share), {}};
         plan.layout.exchange = exchange;
         plan.layout.micro_batches = micro_batches;
         plan.rate = prefill_rate(setting(plan.layout), plan.rows_per_gpu, w.prompt_tokens(), w.cached_positions());
         if (!best || plan.rate.tokens_per_second > best->rate.tokens_per_second) best = plan;
       }
+  }
   return *best;
 }
 
@@ -172,10 +178,11 @@ void MachineSearch::consider(const Group& group) {
       for (double n = 1; n < most; n = std::max(n + 1, std::floor(n * batch_step)))
         consider_batch(group, exchange, n, lone);
     consider_batch(group, exchange, most, lone);
-    if (group.layout.gpus == 1) break;
+    if (group.layout.gpus == 1 || hardware_.measured) break;
   }
   if (layout_is_open_) return;
-  const bool alone = prefills_.empty() || group.layout.gpus + prefills_.front()->layout.gpus > gpus_;
+  const bool alone =
+      hardware_.measured || prefills_.empty() || group.layout.gpus + prefills_.front()->layout.gpus > gpus_;
   leave_out(!divides && alone ? "groups that do not divide the GPUs" : "beyond the limits asked for",
             described(group.layout));
 }
@@ -187,7 +194,7 @@ void MachineSearch::consider_batch(const Group& group, Exchange exchange, double
   batch.decode.rate.room = group.room;
   batch.generated_seconds = q_.work.output.mean / batch.decode.rate.tokens_per_second;
   if (gpus_ % group.layout.gpus == 0) offer_pool(batch);
-  if (q_.work.computed_tokens() == 0) return;
+  if (q_.work.computed_tokens() == 0 || hardware_.measured) return;  // ranks do both phases in the same steps
   for (const Group* prefill : prefills_) {
     const double size = prefill->layout.gpus, most = std::floor((gpus_ - group.layout.gpus) / size);
     if (prefill->layout.gpus + group.layout.gpus > gpus_) break;

@@ -39,6 +39,7 @@ bool keeps(const Plan& plan, const Limits& limits) {
 }
 
 Precision published_precision(const model::ModelConfig& model, const Hardware& hardware) {
+  if (hardware.measured && hardware.int8_ops) return {Format::Int8, Format::Int8, CacheFormat::Bf16};
   switch (model.quantization.format) {
     case model::WeightFormat::Plain: break;
     case model::WeightFormat::Fp8:
@@ -47,6 +48,7 @@ Precision published_precision(const model::ModelConfig& model, const Hardware& h
       break;
     case model::WeightFormat::Mxfp4:
       // Chips that compute in 4 bits also decode such weights for fp8 rows.
+      if (hardware.measured) return {Format::Mxfp4Bf16, Format::Bf16, CacheFormat::Bf16};
       return {hardware.fp4_flops ? Format::Mxfp4Fp8 : Format::Mxfp4Bf16, Format::Bf16, CacheFormat::Bf16};
   }
   return {};

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "plan/answer/words.hpp"
+#include "plan/estimate/explain.hpp"
 #include "plan/estimate/number_text.hpp"
 
 namespace moemill::estimate {
@@ -51,6 +52,19 @@ std::string left_out_text(const Report& report) {
       for (const std::string& layout : layouts) text += fmt::format("  {}\n", layout);
   }
   return text;
+}
+
+std::string explanation(const Plan& plan, const Work& work) {
+  std::string text;
+  if (work.computed_tokens() > 0)
+    text += fmt::format("how a step of prefill comes about: {:.0f} rows of prompts of {} tokens, {} of them cached\n{}",
+                        plan.prefill.rows_per_gpu, whole(work.prompt_tokens()), whole(work.cached_positions()),
+                        explain_step(plan.setting(plan.prefill), {model::Pass::Prompt, plan.prefill.rows_per_gpu,
+                                                                  work.prompt_tokens(), 1, work.cached_positions()}));
+  return text + fmt::format("how a step of decode comes about: {:.0f} rows that see {} positions\n{}",
+                            plan.decode.rows_per_gpu, whole(work.context()),
+                            explain_step(plan.setting(plan.decode),
+                                         {model::Pass::Generated, plan.decode.rows_per_gpu, work.context()}));
 }
 
 }  // namespace moemill::estimate

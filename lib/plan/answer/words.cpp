@@ -22,17 +22,29 @@ std::string currency_of(const Question& question, const Plan& plan) {
   return question.hour_price ? question.currency : plan.hardware->price->currency;
 }
 
+const char* unit_word(const Plan& plan) { return plan.hardware->measured ? "rank" : "GPU"; }
+
 std::string price_text(const Question& question, const Plan& plan) {
+  if (plan.hardware->measured) {
+    const auto& price = plan.hardware->price;
+    return fmt::format("at {} {}/{}-hour ({})", money(question.hour_price ? *question.hour_price : price->per_hour),
+                       currency_of(question, plan), question.hour_price ? "node" : price->unit,
+                       question.hour_price ? "as asked" : price->date);
+  }
   return fmt::format("at {} {}/GPU-hour ({})", money(plan.gpu_hour_price), currency_of(question, plan),
                      question.hour_price ? "as asked" : plan.hardware->price->date);
 }
 
-std::string layout_text(const Layout& layout) {
+std::string layout_text(const Layout& layout, const Plan& plan) {
   constexpr const char* exchanges[] = {"every copy", "once a node", "once a GPU", "all-gather"};
-  std::string text = layout.gpus == 1 ? "whole model on each GPU" : fmt::format("experts over {} GPUs", layout.gpus);
-  if (layout.gpus > 1) text += fmt::format(", exchange {}", exchanges[static_cast<std::size_t>(layout.exchange)]);
+  const char* unit = unit_word(plan);
+  std::string text = layout.gpus == 1 ? fmt::format("whole model on each {}", unit)
+                                      : fmt::format("experts over {} {}s", layout.gpus, unit);
+  if (layout.gpus > 1 && !plan.hardware->measured)
+    text += fmt::format(", exchange {}", exchanges[static_cast<std::size_t>(layout.exchange)]);
   if (layout.micro_batches == 2) text += ", two micro-batches";
-  if (layout.redundant_experts > 0) text += fmt::format(", {} redundant experts", layout.redundant_experts);
+  if (layout.redundant_experts > 0 && !plan.hardware->measured)
+    text += fmt::format(", {} redundant experts", layout.redundant_experts);
   return text;
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "base/error.hpp"
 
 namespace moemill::estimate {
@@ -41,10 +43,31 @@ void read_links(const Section& machine, Hardware& hardware) {
   hardware.gpus_per_node = machine.count("gpus_per_node", 1, most_gpus_per_node);
 }
 
-Price read_price(const Section& machine) {
+Price read_price(const Section& machine, const Words& units) {
   const Section price = machine.section("price", {"per_hour", "unit", "currency", "date", "source"});
-  return {price.number("per_hour", {0, 1e6}), price.word("unit", {"gpu", "node"}), price.text_or("currency", "USD"),
+  return {price.number("per_hour", {0, 1e6}), price.word("unit", units), price.text_or("currency", "USD"),
           price.date("date"), price.text("source")};
+}
+
+// A CPU node: its calibration stands for all peaks and rates. The file is looked for beside the machine's.
+Hardware read_cpu_node(const yaml::Node& root, const std::string& file, const Efficiencies& efficiencies) {
+  const Section node(
+      root, file, "",
+      {"name", "kind", "calibration", "memory", "ranks_per_node", "price", "power_watts", "sources", "assumed"});
+  Hardware hardware;
+  hardware.name = node.text("name");
+  hardware.family = "CPU";
+  const std::filesystem::path calibration = node.text("calibration");
+  hardware.calibration = calibration.is_absolute() ? calibration.string()
+                                                   : (std::filesystem::path(file).parent_path() / calibration).string();
+  hardware.memory_bytes = node.section("memory", {"gbytes"}).number("gbytes", any_rate) * 1e9;  // of the node
+  hardware.gpus_per_node = node.count_or("ranks_per_node", 0, 1, most_gpus_per_node);           // 0: as calibrated
+  if (node.has("price")) hardware.price = read_price(node, {"node", "core"});
+  hardware.power_watts = node.find_number("power_watts", {1, 1e6});
+  hardware.efficiencies = efficiencies;
+  hardware.sources = node.texts("sources");
+  hardware.assumed = node.texts("assumed");
+  return hardware;
 }
 
 }  // namespace
@@ -56,21 +79,20 @@ Hardware read_hardware(std::string_view text, const std::string& file, const Eff
 Hardware read_hardware(const yaml::Node& root, const std::string& file, const Efficiencies& efficiencies) {
   const Section machine(root, file, "",
                         {"name", "family", "kind", "memory", "peak_tflops", "scale_up", "network", "gpus_per_node",
-                         "price", "power_watts", "efficiency", "sources", "assumed"});
+                         "price", "power_watts", "efficiency", "sources", "assumed", "calibration", "ranks_per_node"});
+  for (const char* key : {"calibration", "ranks_per_node"})
+    if (machine.has(key) && machine.word("kind", {"gpu", "cpu"}) == "gpu")
+      user_error("{}: belongs to kind: cpu; a GPU has peaks and rates", machine.place_of(key));
   Hardware hardware;
   hardware.name = machine.text("name");
   hardware.family = machine.text_or("family", hardware.name);
-  if (machine.word("kind", {"gpu", "cpu"}) == "cpu")
-    user_error(
-        "{}: cpu: a CPU's rates are those of its own calibration (moemill bench calibrate); this version plans "
-        "GPUs only",
-        machine.place_of("kind"));
+  if (machine.word("kind", {"gpu", "cpu"}) == "cpu") return read_cpu_node(root, file, efficiencies);
   const Section memory = machine.section("memory", {"gbytes", "gbytes_per_second"});
   hardware.memory_bytes = memory.number("gbytes", any_rate) * 1e9;
   hardware.memory_bytes_per_second = memory.number("gbytes_per_second", any_rate) * 1e9;
   read_peaks(machine, hardware);
   read_links(machine, hardware);
-  if (machine.has("price")) hardware.price = read_price(machine);
+  if (machine.has("price")) hardware.price = read_price(machine, {"gpu", "node"});
   hardware.power_watts = machine.find_number("power_watts", {1, 1e6});
   hardware.efficiencies = efficiencies;
   if (machine.has("efficiency"))

@@ -16,7 +16,7 @@ class MeasuredSteps;  // plan/estimate/step.hpp
 
 struct Price {
   double per_hour = 0;
-  std::string unit;  // gpu or node
+  std::string unit;  // gpu or node; of a CPU node: node or core
   std::string currency, date, source;
 };
 
@@ -35,6 +35,7 @@ struct Hardware {
   std::optional<Price> price;
   std::optional<double> power_watts;  // per GPU, with its share of the machine
   Efficiencies efficiencies;          // configs/efficiency.yaml with the machine's own overrides
+  std::string calibration;            // file of a CPU node; "": a GPU
   const MeasuredSteps* measured =
       nullptr;  // of a machine that was calibrated: its steps, in place of the figures above
   std::vector<std::string> sources;

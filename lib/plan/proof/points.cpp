@@ -91,7 +91,9 @@ Point read_point(const Section& section, Catalog& catalog) {
   point.hardware = section.text("hardware");
   point.model = section.text("model");
   try {
-    catalog.hardware(point.hardware), catalog.model(point.model);
+    if (!catalog.hardware(point.hardware).calibration.empty())
+      user_error("{}: is a CPU node, which its own calibration predicts; points are of data sheets", point.hardware);
+    catalog.model(point.model);
   } catch (const UserError& unknown) {
     user_error("{}: {}", section.place_of("id"), unknown.what());
   }
