@@ -39,7 +39,7 @@ void Generator::add(const PreparedPrompt& prompt, std::span<const std::uint32_t>
     it->resumed = partial.token_ids;
     resumed_[{prompt.index, partial.sample_index}] = std::move(partial);
   }
-  PromptFacts& facts = prompts_[prompt.index];
+  PromptFacts& facts = prompts_[key_of(work)];
   facts = {prompt.id, {}, static_cast<std::uint32_t>(missing_samples.size())};
   if (work.params.prompt_logprobs) facts.score.assign(work.tokens.size(), std::numeric_limits<float>::quiet_NaN());
   scheduler_.add(std::move(work));
@@ -104,7 +104,7 @@ void Generator::take_answers() {
       drawn_.push_back(take_token(use, results_[sample], requests_[sample].top));
       ++sample;
     } else {
-      prompts_.at(scheduler_.sequence(use.slot).prompt->prompt_index).score[use.index] = scores_[score++];
+      prompts_.at(key_of(*scheduler_.sequence(use.slot).prompt)).score[use.index] = scores_[score++];
     }
   }
 }
@@ -158,7 +158,7 @@ schedule::Drawn Generator::take_token(const schedule::LogitUse& use, const sampl
 void Generator::collect() {
   for (SlotId slot : scheduler_.finished()) {
     const schedule::PromptWork& work = *scheduler_.sequence(slot).prompt;
-    auto it = prompts_.find(work.prompt_index);
+    auto it = prompts_.find(key_of(work));
     expect(it != prompts_.end(), "a finished sequence belongs to a prompt on hand");
     if (!it->second.score.empty()) ended_.scores.push_back({work.prompt_index, std::exchange(it->second.score, {})});
     ended_.completions.push_back(completion_of(slot, it->second));

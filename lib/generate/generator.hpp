@@ -88,6 +88,8 @@ class Generator {
     bool any_ended = false;
   };
 
+  // A rank may be given some samples of a prompt and later others.
+  static Key key_of(const schedule::PromptWork& work) { return {work.prompt_index, work.samples.front().sample_index}; }
   void draw();
   void ask_for_scores();
   void ask_for_samples();
@@ -102,8 +104,8 @@ class Generator {
   Parts parts_;
   TextRules text_;
   schedule::Scheduler scheduler_;
-  std::deque<Track> tracks_;  // [slots]; a deque, because Stopping keeps views into its Track
-  std::map<std::uint64_t, PromptFacts> prompts_;
+  std::deque<Track> tracks_;            // [slots]; a deque, because Stopping keeps views into its Track
+  std::map<Key, PromptFacts> prompts_;  // by the prompt and the first of its samples that were added with it
   std::map<Key, dataset::PartialSample> resumed_;
   GeneratedRows ended_;
   std::uint64_t prompt_tokens_ = 0;

@@ -23,7 +23,7 @@ JobEstimate estimate(std::span<const SmallJob> jobs) {
 }
 
 schedule::Decision agree_on_step(const Comm& world, const Generator& generator) {
-  return schedule::decide(gather(world, generator.facts()), schedule::ClaimState());
+  return schedule::decide(gather(world, generator.facts()), schedule::LotList());
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The size of a job, estimated from its prompts before any of them is tokenised. Used by run_job.
+// The size of a job, estimated from its prompts before any of them is tokenised, and the lots that its ranks are dealt.
+// Used by run_job.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,10 @@
 
 namespace moemill::mill {
 
-// Each rank looks at some of the shards, and all get the result; collective.
-JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, const dataset::RunManifest& manifest,
-                         std::span<const ShardId> unfinished, const SamplingParams& defaults,
-                         std::uint32_t max_model_len);
+// Each rank looks at some of the prompts of the unfinished shards and at what their journals have of them, and all get
+// the result; collective.
+JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, const dataset::RunPaths& paths,
+                         const dataset::RunManifest& manifest, std::span<const ShardId> unfinished,
+                         const SamplingParams& defaults, std::uint32_t max_model_len);
 
 }  // namespace moemill::mill

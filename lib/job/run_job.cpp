@@ -159,8 +159,8 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
                  const std::optional<RunCalibration>& calibration, const dataset::RootAttributes& attributes,
                  StopWish& stop, double started, Report& report) {
   const Comm& world = ranks.world;
-  const JobEstimate job =
-      estimate_job(world, in.prompts, plan.manifest, plan.unfinished, config.sampling, in.model.max_model_len);
+  const JobEstimate job = estimate_job(world, in.prompts, plan.paths, plan.manifest, plan.unfinished, config.sampling,
+                                       in.model.max_model_len);
   report.stop_reason = reason_to_stop_early(world, stop);
   if (!report.stop_reason.empty()) return MillEnd::Drained;
   std::optional<Engine> loaded;
@@ -194,9 +194,9 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
     progress.emplace(plan.paths.metrics(), goal_of(plan), started, expected ? &*expected : nullptr);
   });
   Mill mill(
-      {world, engine.generator(), engine.backend(), inputs, layout, attributes, stop, progress ? &*progress : nullptr,
-       config.output.journal_flush_seconds, config.runtime.progress_interval_seconds, steps ? &*steps : nullptr},
-      schedule::ClaimState(job.shards));
+      {world, engine.generator(), engine.backend(), inputs, plan.unfinished, layout, attributes, stop,
+       progress ? &*progress : nullptr, config.output.journal_flush_seconds, config.runtime.progress_interval_seconds},
+      schedule::LotList(job.lots));
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.run();
   report.stop_reason = mill.drain_reason();

@@ -1,15 +1,19 @@
 #include "mill/mill.hpp"
 
 #include <algorithm>
+#include <utility>
+#include <variant>
 
 #include "base/clock.hpp"
 #include "base/log.hpp"
 
 namespace moemill::mill {
 
-Mill::Mill(MillParts parts, schedule::ClaimState claims)
+Mill::Mill(MillParts parts, schedule::LotList lots)
     : parts_(parts),
-      claims_(std::move(claims)),
+      lots_(std::move(lots)),
+      keeper_(parts.world, parts.inputs, parts.unfinished, lots_.left()),
+      mail_(parts.world),
       states_(static_cast<std::size_t>(parts.world.size())),
       facts_(states_.size()),
       counts_(states_.size()),
@@ -17,15 +21,18 @@ Mill::Mill(MillParts parts, schedule::ClaimState claims)
       next_flush_(now_seconds() + parts.flush_seconds),
       next_progress_(now_seconds() + parts.progress_seconds) {}
 
-// Order within a turn: facts before claims, claims before the step that uses them, the step before its rows are stored.
-// A fault of one rank waits for the next facts, so that all ranks leave at the same place.
+// Order within a turn: facts before lots, a shard is opened before a row of its lots can arrive, lots before the step
+// that uses them, the step before its rows are sent and stored. A fault of one rank waits for the next facts, so that
+// all ranks leave at the same place.
 MillEnd Mill::run() {
   for (;;) {
     const schedule::Decision decision = agree_on_step();
     attempt([&] { report_progress(); });
     if (!schedule::takes_a_step(decision.phase)) return leave(decision);
-    attempt([&] { open(decision.claims); });
-    claims_.take(decision.claims.size());
+    attempt([&] { open_shards(decision); });
+    if (decision.deliver) deliver();
+    attempt([&] { open_lots(decision); });
+    lots_.take(decision.dealt.size());
     try {
       take_step(decision);
     } catch (...) {
@@ -48,6 +55,8 @@ void Mill::attempt(Work&& work) {
 
 schedule::Decision Mill::agree_on_step() {
   schedule::Facts mine = parts_.generator.facts();
+  mine.unwritten_shards = keeper_.unwritten();
+  attempt([&] { mine.unsent_bytes = mail_.unsent_bytes(); });
   mine.error = static_cast<std::int32_t>(failure_.code);
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::Continue;
   const RankState state{mine, step_counts(totals_), parts_.predicted ? parts_.predicted->share() : StepShare{}};
@@ -60,14 +69,32 @@ schedule::Decision Mill::agree_on_step() {
     counts_[r] = states_[r].counts;
     shares_[r] = states_[r].step;
   }
-  if (parts_.predicted) parts_.predicted->add(shares_);
-  return schedule::decide(facts_, claims_);
+  return schedule::decide(facts_, lots_);
 }
 
-void Mill::open(std::span<const schedule::Claim> claims) {
-  for (const auto& claim : claims)
-    if (claim.rank.value == parts_.world.rank())
-      open_.push_back(std::make_unique<OpenShard>(claim.shard, parts_.inputs, parts_.generator, totals_));
+// The keeper of a lot that is begun tells the rank that gets it what is there.
+void Mill::open_shards(const schedule::Decision& decision) {
+  const int rank = parts_.world.rank();
+  keeper_.open(decision.dealt);
+  for (const auto& [to, lot] : decision.dealt) {
+    if (!lot.begun || keeper_.keeper_of(lot.first_prompt) != rank) continue;
+    if (to.value == rank) {
+      begun_[{lot.first_prompt, lot.first_sample}] = keeper_.begun(lot);
+    } else {
+      mail_.send(to.value, keeper_.begun(lot));
+    }
+  }
+}
+
+void Mill::open_lots(const schedule::Decision& decision) {
+  for (const auto& [to, lot] : decision.dealt) {
+    if (to.value != parts_.world.rank()) continue;
+    const auto begun = begun_.find({lot.first_prompt, lot.first_sample});
+    if (lot.begun && begun == begun_.end()) continue;  // its keeper has failed, and reports it with its next facts
+    const BegunLot* left = lot.begun ? &begun->second : nullptr;
+    for (const auto& row : open_lot(lot, left, parts_.inputs, parts_.generator)) send_home(row);
+  }
+  begun_.clear();
 }
 
 void Mill::take_step(const schedule::Decision& decision) {
@@ -91,49 +118,98 @@ void Mill::take_step(const schedule::Decision& decision) {
 }
 
 void Mill::store() {
-  GeneratedRows ended = parts_.generator.take_finished();
-  for (auto& score : ended.scores) shard_of(score.prompt_index).take(std::move(score));
-  for (auto& row : ended.completions) shard_of(row.prompt_index).take(std::move(row), totals_);
-  for (auto shard = open_.begin(); shard != open_.end();) {
-    if (!(*shard)->complete()) {
-      ++shard;
-      continue;
-    }
-    (*shard)->finish(parts_.inputs, parts_.layout, parts_.attributes);
-    shard = open_.erase(shard);  // immediately: if the next shard cannot be written, only open shards may be left here
-  }
+  const GeneratedRows ended = parts_.generator.take_finished();
+  for (const auto& score : ended.scores) send_home(score);  // before its rows
+  for (const auto& row : ended.completions) send_home(row);
+  mail_.post();
+  receive();
+  keeper_.finish_complete(parts_.layout, parts_.attributes);
   if (now_seconds() < next_flush_) return;
-  for (auto& shard : open_) shard->flush();
+  keeper_.for_open([](KeptShard& shard) { shard.flush(); });
   next_flush_ = now_seconds() + parts_.flush_seconds;
+}
+
+// To the keeper of its shard: by mail, unless that is this rank.
+template <class Row>
+void Mill::send_home(const Row& row) {
+  const int keeper = keeper_.keeper_of(row.prompt_index);
+  if (keeper == parts_.world.rank()) {
+    take(row);
+  } else {
+    mail_.write(keeper, row);
+  }
+}
+
+// Takes the letters that have arrived. A letter that cannot be stored does not keep the next ones from being taken.
+void Mill::receive() {
+  for (;;) {
+    std::optional<std::vector<std::byte>> letter;
+    attempt([&] { letter = mail_.next(); });
+    if (!letter) return;
+    attempt([&] {
+      Mail::Contents contents = Mail::read(*letter);
+      if (auto* lot = std::get_if<BegunLot>(&contents)) {
+        BegunLot& begun = begun_[{lot->first_prompt, lot->first_sample}];
+        begun.add(std::move(*lot));
+        return;
+      }
+      for (const auto& record : std::get<std::vector<dataset::JournalRecord>>(contents))
+        std::visit([&](const auto& row) { take(row); }, record);
+    });
+  }
+}
+
+// Waits until every letter that was sent is received; collective. Nobody sends meanwhile, so the numbers of letters say
+// when that is.
+void Mill::deliver() {
+  attempt([&] { mail_.post(); });
+  for (;;) {
+    receive();
+    std::uint64_t sent = 0, received = 0, faults = 0;
+    for (const Mail::Counts& counts : gather(parts_.world, mail_.counts()))
+      sent += counts.sent, received += counts.received, faults += counts.faults;
+    if (faults > 0) return;
+    if (sent == received) break;
+  }
+  attempt([&] {
+    while (mail_.unsent_bytes() > 0) continue;  // received letters leave at once
+  });
 }
 
 // Saves the finished rows of as many journals as can be written, whatever has failed.
 void Mill::flush_all() {
-  for (auto& shard : open_) attempt([&] { shard->flush(); });
+  keeper_.for_open([&](KeptShard& shard) { attempt([&] { shard.flush(); }); });
 }
 
-OpenShard& Mill::shard_of(std::uint64_t prompt_index) {
-  for (auto& shard : open_) {
-    const auto range = shard->range();
-    if (prompt_index >= range.first && prompt_index < range.first + range.count) return *shard;
-  }
-  throw ContractViolation("broken invariant: a finished row belongs to an open shard");
-}
-
+// What is on its way is stored before the ranks part, even if one of them has failed.
 MillEnd Mill::leave(const schedule::Decision& decision) {
-  if (decision.phase == schedule::Phase::Failed) {
-    flush_all();
-    throw AgreedFailure(static_cast<ExitCode>(decision.error),
-                        broadcast_text(parts_.world, attribution(parts_.world, failure_), decision.failed_rank.value));
-  }
   const bool finished = decision.phase == schedule::Phase::Finished;
-  if (!finished) drain_reason_ = agree_on_reason();
-  run_on_all_ranks(parts_.world, [&] {
-    if (!finished) save_partials();
-    for (auto& shard : open_) shard->close();
-  });
-  if (finished) expect(open_.empty(), "every shard is written when nothing is left to do");
+  const bool drained = decision.phase == schedule::Phase::Drain;
+  if (drained) {
+    drain_reason_ = agree_on_reason();
+    attempt([&] { save_partials(); });
+  }
+  deliver();
+  flush_all();
+  if (decision.phase == schedule::Phase::Failed) throw_failure_of(decision.failed_rank, decision.error);
+  throw_agreed_failure();
+  if (drained) attempt([&] { keeper_.finish_complete(parts_.layout, parts_.attributes); });
+  keeper_.for_open([&](KeptShard& shard) { attempt([&] { shard.close(); }); });
+  throw_agreed_failure();
+  if (finished) expect(keeper_.unwritten() == 0, "every shard is written when nothing is left to do");
   return finished ? MillEnd::Finished : MillEnd::Drained;
+}
+
+void Mill::throw_failure_of(WorldRank rank, std::int32_t code) const {
+  throw AgreedFailure(static_cast<ExitCode>(code),
+                      broadcast_text(parts_.world, attribution(parts_.world, failure_), rank.value));
+}
+
+// AgreedFailure on all ranks if one of them has failed, with the message of the lowest such rank; collective.
+void Mill::throw_agreed_failure() const {
+  const std::vector<std::int32_t> codes = gather(parts_.world, static_cast<std::int32_t>(failure_.code));
+  const auto failed = std::ranges::find_if(codes, [](std::int32_t code) { return code != 0; });
+  if (failed != codes.end()) throw_failure_of({static_cast<std::int32_t>(failed - codes.begin())}, *failed);
 }
 
 // The reason of the first rank that wished to drain.
@@ -145,7 +221,7 @@ std::string Mill::agree_on_reason() const {
 
 void Mill::save_partials() {
   if (parts_.stop.ask()) log::warning("stopping early because of {}; saving what is in flight", drain_reason_);
-  for (const auto& partial : parts_.generator.partials()) shard_of(partial.prompt_index).take(partial);
+  for (const auto& partial : parts_.generator.partials()) send_home(partial);
 }
 
 // The counts are those of all ranks, which came with the facts; seconds and bytes are this rank's.

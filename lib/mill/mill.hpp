@@ -1,17 +1,21 @@
-// The loop: facts, decision, claims, a step, rows to the journals, until nothing is left anywhere. All ranks of the
-// world take the same number of steps. Called by run_job once everything is loaded.
+// The loop: facts, decision, lots, a step, rows to their keepers and into journals, until nothing is left anywhere. All
+// ranks of the world take the same number of steps. Called by run_job once everything is loaded.
 #pragma once
 
-#include <memory>
+#include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "generate/backend/backend.hpp"
 #include "generate/generator.hpp"
-#include "mill/open_shard.hpp"
-#include "mill/predicted.hpp"
+#include "mill/keeper.hpp"
+#include "mill/mail.hpp"
+#include "mill/open_lot.hpp"
 #include "mill/progress.hpp"
+#include "mill/shard_inputs.hpp"
 #include "mill/stop.hpp"
 #include "mill/totals.hpp"
 #include "schedule/facts.hpp"
@@ -25,6 +29,7 @@ struct MillParts {
   Generator& generator;
   const Backend& backend;
   const ShardInputs& inputs;
+  std::span<const ShardId> unfinished;
   const dataset::OutputLayout& layout;
   const dataset::RootAttributes& attributes;
   StopWish& stop;
@@ -38,7 +43,7 @@ enum class MillEnd { Finished, Drained };
 
 class Mill {
  public:
-  Mill(MillParts parts, schedule::ClaimState claims);
+  Mill(MillParts parts, schedule::LotList lots);
   // Returns when all rows are done, or when a drain has saved everything. Throws AgreedFailure if a rank cannot
   // continue.
   MillEnd run();
@@ -49,21 +54,33 @@ class Mill {
  private:
   schedule::Decision agree_on_step();
   void report_progress();
-  void open(std::span<const schedule::Claim> claims);
+  void open_shards(const schedule::Decision& decision);
+  void open_lots(const schedule::Decision& decision);
   void take_step(const schedule::Decision& decision);
   void store();
+  template <class Row>
+  void send_home(const Row& row);
+  void receive();
+  void deliver();
+  void take(const dataset::Completion& row) { keeper_.take(row, totals_); }
+  void take(const dataset::PromptScore& score) { keeper_.take(score); }
+  void take(const dataset::PartialSample& partial) { keeper_.take(partial); }
   MillEnd leave(const schedule::Decision& decision);
   std::string agree_on_reason() const;
   void save_partials();
   void flush_all();
+  [[noreturn]] void throw_failure_of(WorldRank rank, std::int32_t code) const;
+  void throw_agreed_failure() const;
   Totals progress_totals() const;
   template <class Work>
   void attempt(Work&& work);
-  OpenShard& shard_of(std::uint64_t prompt_index);
 
   MillParts parts_;
-  schedule::ClaimState claims_;
-  std::vector<std::unique_ptr<OpenShard>> open_;
+  schedule::LotList lots_;
+  Keeper keeper_;
+  Mail mail_;
+  std::map<std::pair<std::uint64_t, std::uint32_t>, BegunLot>
+      begun_;  // by first prompt and sample, for lots just dealt
   struct RankState {
     schedule::Facts facts;
     StepCounts counts;

@@ -4,14 +4,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "schedule/facts.hpp"
+#include "schedule/lots.hpp"
 
 namespace moemill::mill {
 
-// The unfinished shards, with estimated sizes by which ranks claim them, and the length of the longest sequence.
+// The work that is left, in the lots that are dealt, and the length of the longest sequence.
 struct JobEstimate {
-  std::vector<schedule::UnclaimedShard> shards;
-  std::uint64_t sequences = 0;  // in all shards
+  std::vector<schedule::Lot> lots;  // in the order of the prompts
+  std::uint64_t sequences = 0;      // in all lots
   // Tokens of the longest sequence, prompt + max_tokens, at most max_model_len: an upper bound and a likely value.
   std::uint64_t longest_tokens = 0;
   std::uint64_t likely_tokens = 0;

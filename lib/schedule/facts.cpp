@@ -1,8 +1,7 @@
 #include "schedule/facts.hpp"
 
 #include <algorithm>
-
-#include "base/error.hpp"
+#include <tuple>
 
 namespace moemill::schedule {
 namespace {
@@ -10,66 +9,72 @@ namespace {
 // Prompt rows that always fit beside the most generated rows of any rank, so that every prompt advances.
 constexpr std::uint64_t least_prompt_rows = 16;
 
-// A rank's load and what it still wants, updated as shards are dealt.
+// A rank's load and what it still wants, updated as lots are dealt.
 struct Demand {
   std::uint64_t work_left;
   std::uint64_t sequences;
   std::uint64_t prompt_tokens;
+  std::size_t rank;
   bool wants() const { return sequences > 0 && prompt_tokens > 0; }
 };
 
 std::uint64_t less(std::uint64_t from, std::uint64_t amount) { return from > amount ? from - amount : 0; }
 
-// The rank that takes the next shard: the one with the least work left among those that want a shard and are not above
-// the mean of `all_work`; ranks.size() if there is none. The least loaded rank is never above the mean.
-std::size_t rank_for_next_shard(std::span<const Demand> ranks, std::uint64_t all_work) {
-  std::size_t best = ranks.size();
-  for (std::size_t r = 0; r < ranks.size(); ++r) {
-    if (!ranks[r].wants() || ranks[r].work_left > all_work / ranks.size()) continue;
-    if (best == ranks.size() || ranks[r].work_left < ranks[best].work_left) best = r;
-  }
-  return best;
+// Heap order: the least work left first, then the lowest rank.
+bool waits_longer(const Demand& a, const Demand& b) {
+  return std::tuple(a.work_left, a.rank) > std::tuple(b.work_left, b.rank);
 }
 
-// Allocates nothing unless a rank asks for a shard and there is one.
-std::vector<Claim> deal(std::span<const Facts> facts, const ClaimState& claims) {
-  std::vector<Claim> dealt;
+// Each lot goes to the rank with the least work left among those that want a lot, unless that rank is above the mean of
+// all work; the least loaded of all ranks never is. Allocates nothing unless a rank asks for a lot and there is one.
+std::vector<Dealt> deal(std::span<const Facts> facts, const LotList& lots) {
+  std::vector<Dealt> dealt;
   auto wants = [](const Facts& f) { return f.wanted_sequences > 0 && f.wanted_prompt_tokens > 0; };
-  if (claims.unclaimed().empty() || std::none_of(facts.begin(), facts.end(), wants)) return dealt;
+  if (lots.left().empty() || std::none_of(facts.begin(), facts.end(), wants)) return dealt;
 
-  std::vector<Demand> ranks;
-  std::uint64_t all_work = claims.unclaimed_work();
-  for (const Facts& f : facts) {
-    ranks.push_back({f.work_left, f.wanted_sequences, f.wanted_prompt_tokens});
+  std::vector<Demand> ranks;  // a heap of those that want a lot
+  std::uint64_t all_work = lots.work_left();
+  for (std::size_t r = 0; r < facts.size(); ++r) {
+    const Facts& f = facts[r];
+    if (wants(f)) ranks.push_back({f.work_left, f.wanted_sequences, f.wanted_prompt_tokens, r});
     all_work += f.work_left;
   }
-  for (const UnclaimedShard& shard : claims.unclaimed()) {
-    std::size_t r = rank_for_next_shard(ranks, all_work);
-    if (r == ranks.size()) break;
-    dealt.push_back({WorldRank{static_cast<std::int32_t>(r)}, shard.shard});
-    ranks[r].work_left += shard.work;
-    ranks[r].sequences = less(ranks[r].sequences, shard.sequences);
-    ranks[r].prompt_tokens = less(ranks[r].prompt_tokens, shard.prompt_tokens);
+  std::make_heap(ranks.begin(), ranks.end(), waits_longer);
+  for (const Lot& lot : lots.left()) {
+    if (ranks.empty() || ranks.front().work_left > all_work / facts.size()) break;
+    std::pop_heap(ranks.begin(), ranks.end(), waits_longer);
+    Demand& rank = ranks.back();
+    dealt.push_back({WorldRank{static_cast<std::int32_t>(rank.rank)}, lot});
+    rank.work_left += lot.work;
+    rank.sequences = less(rank.sequences, lot.sequences);
+    rank.prompt_tokens = less(rank.prompt_tokens, lot.prompt_tokens);
+    if (rank.wants()) {
+      std::push_heap(ranks.begin(), ranks.end(), waits_longer);
+    } else {
+      ranks.pop_back();
+    }
   }
   return dealt;
 }
 
-// Prompt rows that a rank could compute now: those on hand and those of the shards that it is being dealt.
-std::uint64_t prompt_rows(std::size_t rank, const Facts& f, const ClaimState& claims, std::span<const Claim> dealt) {
-  std::uint64_t rows = f.prompt_rows;
-  for (std::size_t c = 0; c < dealt.size(); ++c) {
-    if (dealt[c].rank.value != static_cast<std::int32_t>(rank)) continue;
-    const UnclaimedShard& shard = claims.unclaimed()[c];
-    rows += shard.prompt_tokens * std::min(f.free_slots, shard.sequences) / shard.sequences;
+// [ranks] prompt rows that a rank could compute now: those on hand and those of the lots that it is being dealt.
+std::vector<std::uint64_t> prompt_rows(std::span<const Facts> facts, std::span<const Dealt> dealt) {
+  std::vector<std::uint64_t> rows(facts.size());
+  for (std::size_t r = 0; r < facts.size(); ++r) rows[r] = facts[r].prompt_rows;
+  for (const Dealt& d : dealt) {
+    const auto rank = static_cast<std::size_t>(d.rank.value);
+    rows[rank] += d.lot.prompt_tokens * std::min(facts[rank].free_slots, d.lot.sequences) / d.lot.sequences;
   }
-  return std::min<std::uint64_t>(rows, f.free_rows);
+  for (std::size_t r = 0; r < facts.size(); ++r) rows[r] = std::min<std::uint64_t>(rows[r], facts[r].free_rows);
+  return rows;
 }
 
 // The row limit of a step: halfway between the mean and the least number of rows of the ranks that have any.
-std::uint32_t level(std::span<const Facts> facts, const ClaimState& claims, std::span<const Claim> dealt) {
+std::uint32_t level(std::span<const Facts> facts, std::span<const Dealt> dealt) {
+  const std::vector<std::uint64_t> prompts = prompt_rows(facts, dealt);
   std::uint64_t all = 0, busy = 0, least = UINT64_MAX, most_generated = 0;
   for (std::size_t r = 0; r < facts.size(); ++r) {
-    std::uint64_t rows = facts[r].generated_rows + prompt_rows(r, facts[r], claims, dealt);
+    std::uint64_t rows = facts[r].generated_rows + prompts[r];
     if (rows == 0) continue;
     all += rows, ++busy;
     least = std::min(least, rows);
@@ -79,25 +84,14 @@ std::uint32_t level(std::span<const Facts> facts, const ClaimState& claims, std:
   return static_cast<std::uint32_t>(std::max(middle, most_generated + least_prompt_rows));
 }
 
-bool has_work(const Facts& f) { return f.work_left > 0 || f.waiting_prompts > 0 || f.running > 0; }
+// A rank with shards to write waits for their rows, which may be on their way.
+bool has_work(const Facts& f) {
+  return f.work_left > 0 || f.waiting_prompts > 0 || f.running > 0 || f.unwritten_shards > 0;
+}
 
 }  // namespace
 
-ClaimState::ClaimState(std::vector<UnclaimedShard> shards) : shards_(std::move(shards)) {
-  for (UnclaimedShard& shard : shards_) {
-    // Every shard reduces a rank's demand; otherwise one rank could be dealt any number of empty shards.
-    shard.sequences = std::max<std::uint32_t>(shard.sequences, 1);
-    shard.work = std::max<std::uint64_t>(shard.work, 1);
-    work_ += shard.work;
-  }
-}
-
-void ClaimState::take(std::size_t count) {
-  expect(count <= shards_.size() - next_, "claims: only shards on the list are taken");
-  for (; count > 0; --count) work_ -= shards_[next_++].work;
-}
-
-Decision decide(std::span<const Facts> facts, const ClaimState& claims) {
+Decision decide(std::span<const Facts> facts, const LotList& lots) {
   Decision decision;
   Wish wish = Wish::Continue;
   for (std::size_t r = 0; r < facts.size(); ++r) {
@@ -114,15 +108,19 @@ Decision decide(std::span<const Facts> facts, const ClaimState& claims) {
     return decision;
   }
 
-  decision.claims = deal(facts, claims);
+  decision.dealt = deal(facts, lots);
+  auto is_begun = [](const Dealt& d) { return d.lot.begun; };
+  auto sends_much = [](const Facts& f) { return f.unsent_bytes > most_unsent_bytes; };
+  decision.deliver = std::any_of(decision.dealt.begin(), decision.dealt.end(), is_begun) ||
+                     std::any_of(facts.begin(), facts.end(), sends_much);
   bool prompts = std::any_of(facts.begin(), facts.end(), [](const Facts& f) { return f.prompt_rows > 0; });
-  bool work = std::any_of(facts.begin(), facts.end(), has_work) || !claims.unclaimed().empty();
-  if (prompts || !decision.claims.empty()) {
+  bool work = std::any_of(facts.begin(), facts.end(), has_work) || !lots.left().empty();
+  if (prompts || !decision.dealt.empty()) {
     decision.phase = Phase::Prefill;
   } else {
     decision.phase = work ? Phase::Decode : Phase::Finished;
   }
-  if (decision.phase == Phase::Prefill) decision.row_limit = level(facts, claims, decision.claims);
+  if (decision.phase == Phase::Prefill) decision.row_limit = level(facts, decision.dealt);
   return decision;
 }
 

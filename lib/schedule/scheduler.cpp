@@ -66,7 +66,7 @@ Facts Scheduler::facts() const {
     prompt_rows += std::max<std::uint64_t>(s.waiting_prompt_tokens * prompts / s.waiting.size(), 1);
   }
   f.prompt_rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(prompt_rows, s.settings.max_num_batched_tokens));
-  // Wants shards only if the waiting prompts cannot fill the free slots and less than two steps' rows are on hand.
+  // Wants lots only if the waiting prompts cannot fill the free slots and less than two steps' rows are on hand.
   bool blocked = !s.parked.empty() || (!s.waiting.empty() && !admits);
   std::uint64_t rows_at_hand = prefill_rows + s.waiting_prompt_tokens;
   std::uint64_t rows_soon = 2 * std::uint64_t{s.settings.max_num_batched_tokens};

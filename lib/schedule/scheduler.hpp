@@ -1,5 +1,5 @@
 // One rank's sequences: which prompts are admitted, which rows a step has, what a drawn token changes. Host only. The
-// mill drives it: facts() -> decide() -> add() claimed prompts -> plan_step() -> forward and sampling -> commit().
+// mill drives it: facts() -> decide() -> add() dealt prompts -> plan_step() -> forward and sampling -> commit().
 //
 // The policy: a prompt is admitted when a slot and all pages that one of its samples may ever hold at a time are free,
 // in both groups, so nothing is evicted or computed twice for lack of memory. The waiting prompt with the most work

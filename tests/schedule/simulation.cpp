@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <set>
 #include <span>
 
 #include "base/numbers/random.hpp"
@@ -159,54 +160,120 @@ std::uint64_t Rank::step(const Decision& decision, Outcome& outcome) {
   return rows;
 }
 
-ClaimState shards_of(const std::vector<PromptWork>& job, std::uint32_t prompts_a_shard) {
-  std::vector<UnclaimedShard> shards;
-  for (std::size_t p = 0; p < job.size(); ++p) {
-    if (p % prompts_a_shard == 0) {
-      shards.push_back({ShardId{static_cast<std::int32_t>(p / prompts_a_shard)}, 0, 0, 0});
-    }
-    shards.back().sequences += static_cast<std::uint32_t>(job[p].samples.size());
-    shards.back().prompt_tokens += job[p].tokens.size();
-    shards.back().work += job[p].work();
+std::vector<Lot> lots_of(const std::vector<PromptWork>& job, const SimulationSettings& settings) {
+  WorkPlan plan{.ranks = settings.ranks};
+  for (const PromptWork& prompt : job)
+    plan.work += prompt.tokens.size() + prompt.samples.size() * prompt.params.max_tokens;
+  std::vector<Lot> lots;
+  for (std::size_t first = 0; first < job.size(); first += settings.prompts_a_shard) {
+    std::vector<PromptSize> sizes;
+    for (std::size_t p = first; p < std::min<std::size_t>(first + settings.prompts_a_shard, job.size()); ++p)
+      sizes.push_back({p, job[p].tokens.size(), static_cast<std::uint32_t>(job[p].samples.size()),
+                       job[p].params.max_tokens, false});
+    const ShardId shard{static_cast<std::int32_t>(first / settings.prompts_a_shard)};
+    for (const Lot& lot : cut_lots(shard, sizes, plan)) lots.push_back(lot);
+    for (const PromptSize& size : sizes) plan.before += size.work();
   }
-  return ClaimState(std::move(shards));
+  return lots;
 }
+
+// A lot of some samples of a prompt: only the first of them makes the prompt's scores.
+PromptWork part_of(const PromptWork& prompt, const Lot& lot) {
+  if (lot.prompts > 1) return prompt;
+  PromptWork part = prompt;
+  part.samples.assign(prompt.samples.begin() + lot.first_sample,
+                      prompt.samples.begin() + lot.first_sample + lot.sequences);
+  part.params.prompt_logprobs = part.params.prompt_logprobs && lot.first_sample == 0;
+  return part;
+}
+
+// The shards that have lots and not all their rows, each at its keeper.
+class Keepers {
+ public:
+  Keepers(const std::vector<PromptWork>& job, const SimulationSettings& settings) : settings_(settings) {
+    shards_ = static_cast<std::uint32_t>((job.size() + settings.prompts_a_shard - 1) / settings.prompts_a_shard);
+    missing_.resize(shards_);
+    for (std::size_t p = 0; p < job.size(); ++p) missing_[p / settings.prompts_a_shard] += job[p].samples.size();
+    for (std::size_t p = 0; p < job.size(); ++p) places_[job[p].prompt_index] = p;
+  }
+  void open(const Lot& lot) { open_.insert(lot.shard); }
+  void post(const std::map<SampleKey, Completion>& rows) {
+    for (const auto& [key, row] : rows) {
+      if (!seen_.insert(key).second) continue;
+      const std::uint32_t steps =
+          settings_.letter_steps == 0 ? 0 : philox(key.first, key.second)[0] % (settings_.letter_steps + 1);
+      under_way_.emplace(now_ + steps, key);
+    }
+  }
+  void take_arrived() {
+    for (; !under_way_.empty() && under_way_.begin()->first <= now_; under_way_.erase(under_way_.begin())) {
+      const std::size_t shard = places_.at(under_way_.begin()->second.first) / settings_.prompts_a_shard;
+      const ShardId id{static_cast<std::int32_t>(shard)};
+      REQUIRE(open_.contains(id));
+      if (--missing_[shard] == 0) open_.erase(id);
+    }
+    ++now_;
+  }
+  void report(std::vector<Facts>& facts) const {
+    for (ShardId shard : open_)
+      ++facts[static_cast<std::size_t>(keeper_of(shard, shards_, settings_.ranks).value)].unwritten_shards;
+  }
+  bool all_written() const {
+    return open_.empty() && under_way_.empty() &&
+           std::all_of(missing_.begin(), missing_.end(), [](std::uint64_t rows) { return rows == 0; });
+  }
+
+ private:
+  const SimulationSettings& settings_;
+  std::uint32_t shards_ = 0;
+  std::vector<std::uint64_t> missing_;           // [shards] rows
+  std::map<std::uint64_t, std::size_t> places_;  // of prompts in the job
+  std::set<ShardId> open_;
+  std::set<SampleKey> seen_;
+  std::multimap<std::uint64_t, SampleKey> under_way_;  // by the step of their arrival
+  std::uint64_t now_ = 0;
+};
 
 }  // namespace
 
 Outcome simulate(const std::vector<PromptWork>& job, const SimulationSettings& settings) {
   std::vector<std::unique_ptr<Rank>> ranks;
   for (std::uint32_t r = 0; r < settings.ranks; ++r) ranks.push_back(std::make_unique<Rank>(settings.scheduler));
-  ClaimState claims = shards_of(job, settings.prompts_a_shard);
+  LotList lots(lots_of(job, settings));
   // Every step computes a row or ends a prompt on some rank; including replays and chunks this limit is generous.
-  std::uint64_t most_steps = 100;
+  std::uint64_t most_steps = 100 + settings.letter_steps;
   for (const PromptWork& p : job) most_steps += 2 + p.work();
 
   Outcome outcome;
   outcome.last_busy.assign(settings.ranks, 0);
   std::vector<Facts> facts(settings.ranks);
+  Keepers keepers(job, settings);
   for (;; ++outcome.steps) {
     REQUIRE(outcome.steps <= most_steps);
     for (std::uint32_t r = 0; r < settings.ranks; ++r) facts[r] = ranks[r]->scheduler.facts();
+    keepers.report(facts);
     if (static_cast<std::int64_t>(outcome.steps) == settings.drain_at_step) facts.back().wish = Wish::Drain;
-    Decision decision = decide(facts, claims);
+    Decision decision = decide(facts, lots);
     outcome.end = decision.phase;
     if (!takes_a_step(decision.phase)) break;
-    claims.take(decision.claims.size());
-    for (const Claim& claim : decision.claims) {
-      std::size_t first = static_cast<std::size_t>(claim.shard.value) * settings.prompts_a_shard;
-      std::size_t last = std::min<std::size_t>(first + settings.prompts_a_shard, job.size());
-      for (std::size_t p = first; p < last; ++p)
-        ranks[static_cast<std::size_t>(claim.rank.value)]->scheduler.add(job[p]);
+    lots.take(decision.dealt.size());
+    for (const auto& [to, lot] : decision.dealt) {
+      keepers.open(lot);
+      for (std::size_t p = lot.first_prompt; p < lot.first_prompt + lot.prompts; ++p)
+        ranks[static_cast<std::size_t>(to.value)]->scheduler.add(part_of(job[p], lot));
     }
     std::uint64_t slowest = 0, all = 0;
     for (std::uint32_t r = 0; r < settings.ranks; ++r) {
       std::uint64_t rows = ranks[r]->step(decision, outcome);
       if (rows > 0) outcome.last_busy[r] = outcome.steps;
+      if (rows > 0 && outcome.steps == 0) ++outcome.busy_at_first;
       slowest = std::max(slowest, rows), all += rows;
     }
     outcome.rows += all, outcome.slowest_rows += slowest;
+    keepers.post(outcome.completions);
+    keepers.take_arrived();
   }
+  if (outcome.end == Phase::Finished) CHECK(keepers.all_written());
   for (const auto& rank : ranks) {
     for (const Partial& partial : rank->scheduler.partials()) {
       outcome.partials[{partial.prompt_index, partial.sample_index}].assign(partial.tokens.begin(),

@@ -1,4 +1,5 @@
-// A job on simulated ranks with real schedulers and decisions and a fake model. The model's cache is simulated page by
+// A job on simulated ranks with real lots, schedulers and decisions, a fake model, and rows that take some steps to the
+// keeper of their shard. The model's cache is simulated page by
 // page with the tokens themselves, in both groups of layers, and the next token is a hash of what a row can read there:
 // a wrong page, copy, position or order, or a page freed too soon, gives different tokens.
 #pragma once
@@ -16,6 +17,7 @@ namespace moemill::schedule::test {
 struct SimulationSettings {
   std::uint32_t ranks = 1;
   std::uint32_t prompts_a_shard = 4;
+  std::uint32_t letter_steps = 0;  // how long a row is on its way to the keeper of its shard, at most
   SchedulerSettings scheduler{8, 64, 64, 4096};
   std::int64_t drain_at_step = -1;  // the step at which one rank asks for a drain
 };
@@ -38,6 +40,7 @@ struct Outcome {
   std::uint64_t rows = 0;          // sum over all ranks and steps
   std::uint64_t slowest_rows = 0;  // sum over steps of the busiest rank's rows, which lockstep waits for
   std::uint64_t prompt_rows = 0;
+  std::uint32_t busy_at_first = 0;       // ranks with rows in the first step
   std::vector<std::uint64_t> last_busy;  // [ranks]: the last step in which the rank had rows
 };
 

@@ -56,6 +56,35 @@ struct Round {
 
 inline void check_transfers(Comm comm);
 
+// Every rank posts letters of many lengths to every rank, itself included; each arrives once and in order.
+inline void check_letters(Comm comm) {
+  constexpr int letters = 6;  // to each rank
+  const std::size_t lengths[letters] = {0, 1, 100, 70'000, 3'000'000, 5};
+  const int me = comm.rank(), size = comm.size();
+  for (int i = 0; i < letters; ++i) {
+    for (int to = 0; to < size; ++to) {
+      Bytes letter;
+      append_block(letter, i, me, to, lengths[i]);
+      comm.post(to, std::move(letter));
+    }
+  }
+  std::vector<int> next(static_cast<std::size_t>(size));  // [senders] number of the next letter
+  for (int left = letters * size; left > 0;) {
+    const auto letter = comm.next_letter();
+    comm.unsent_bytes();
+    if (!letter) continue;
+    int& number = next.at(static_cast<std::size_t>(letter->from));
+    REQUIRE(number < letters);
+    Bytes expected;
+    append_block(expected, number, letter->from, me, lengths[number]);
+    CHECK(letter->bytes == expected);
+    ++number, --left;
+  }
+  comm.barrier();
+  CHECK(comm.unsent_bytes() == 0);
+  CHECK_FALSE(comm.next_letter());
+}
+
 inline void check_collectives(Comm comm) {
   int me = comm.rank(), size = comm.size();
   comm.barrier();

@@ -12,4 +12,6 @@ TEST_CASE("MPI ranks: both channels at once") { test::on_world(test::check_both_
 TEST_CASE("MPI ranks: a transfer of nothing") { test::on_world(test::check_transfer_of_nothing); }
 TEST_CASE("MPI ranks: a long transfer") { test::on_world(test::check_long_transfer); }
 
+TEST_CASE("MPI ranks: letters") { test::on_world(test::check_letters); }
+
 TEST_CASE("MPI says what it is") { CHECK(MpiSession::library_version().find("MPI") != std::string::npos); }

@@ -18,6 +18,7 @@ TEST_CASE("loopback ranks: collectives, splits and transfers") {
     run_loopback(ranks, test::check_both_channels);
     run_loopback(ranks, test::check_transfer_of_nothing);
     run_loopback(ranks, test::check_long_transfer);
+    run_loopback(ranks, test::check_letters);
   }
 }
 
@@ -29,6 +30,7 @@ TEST_CASE("one rank alone needs no MPI") {
   test::check_splits(alone);
   test::check_transfers(alone);
   test::check_both_channels(alone);
+  test::check_letters(alone);
 }
 
 TEST_CASE("a loopback rank that throws ends all ranks with its exception") {
@@ -64,6 +66,7 @@ TEST_CASE("a loopback rank that throws ends all ranks with its exception") {
     while (!transfer.test()) {
     }
   });
+  others_wait_in([](Comm& c) { c.next_letter(); });
 }
 
 TEST_CASE("a loopback rank that leaves early does not leave the others waiting") {

@@ -36,16 +36,17 @@ def prepare(draw):
     folder = fresh("job")
     words = "alpha beta gamma delta epsilon zeta eta theta".split()
     count = 160
+    shard_prompts = draw.choice((7, 80))  # with two shards some ranks of most jobs keep none, and send all their rows
     write_prompts(folder / "p.h5", {"prompt": [" ".join(draw.choices(words, k=draw.randint(1, 12))) for _ in range(count)],
                                     "n": [draw.randint(1, 3) for _ in range(count)],
                                     "max_tokens": [draw.choice((3, 40, 250)) for _ in range(count)]})
     (folder / "run.yaml").write_text(
         f"model: {{path: {MODELS / 'deepseek_v3'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
         "sampling: {ignore_eos: true, logprobs: 1, prompt_logprobs: true}\n"
-        f"output: {{dir: {folder / 'out'}, shard_prompts: 7, journal_flush_seconds: {FLUSH_SECONDS}}}\n")
+        f"output: {{dir: {folder / 'out'}, shard_prompts: {shard_prompts}, journal_flush_seconds: {FLUSH_SECONDS}}}\n")
     begun = time.monotonic()
     expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole", ranks=2), 0)
-    return folder, time.monotonic() - begun
+    return folder, time.monotonic() - begun, -(-count // shard_prompts)
 
 
 def layout(draw):
@@ -115,14 +116,29 @@ def send(pids, number):
         except ProcessLookupError: pass
 
 
-def disturb(job, draw, others):
+def place_of(pid, shards):
+    """What the tally calls the death of a rank: with fewer shards than ranks, only some ranks keep one (keeper_of in lib/schedule)."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+        variables = dict(v.split("=", 1) for v in text.split("\0") if "=" in v)
+        rank, ranks = int(variables["OMPI_COMM_WORLD_RANK"]), int(variables["OMPI_COMM_WORLD_SIZE"])
+    except (OSError, KeyError):
+        return "one rank"
+    keeps = shards >= ranks or rank in {s * ranks // shards for s in range(shards)}
+    return "one rank, a keeper" if keeps else "one rank, which keeps no shard"
+
+
+def disturb(job, draw, others, shards):
     """What was done, or None if there was nothing to do it to: what is left of the previous job does not count."""
     ranks = [pid for pid in ranks_of(job.pid) if pid not in others]
     agents, launchers = agents_of(ranks), launchers_of(job.pid)
     kind = draw.choice(("one rank", "one rank", "all ranks", "launcher", "agent", "drain", "terminate", "interrupt twice"))
     if kind == "agent" and not agents: kind = "one rank"
     if not (launchers if kind == "launcher" else ranks): return None
-    if kind == "one rank": send([draw.choice(ranks)], signal.SIGKILL)
+    if kind == "one rank":
+        killed = draw.choice(ranks)
+        kind = place_of(killed, shards)
+        send([killed], signal.SIGKILL)
     if kind == "all ranks": send(ranks, signal.SIGKILL)
     if kind == "launcher": send(launchers, signal.SIGKILL)
     if kind == "agent": send([draw.choice(agents)], signal.SIGKILL)
@@ -170,7 +186,7 @@ def pairs(path):
 
 def one_job(draw, tally, kills_left):
     """Kills until the job ends by itself, or until enough kills were made; then it may end undisturbed."""
-    folder, whole_seconds = prepare(draw)
+    folder, whole_seconds, shards = prepare(draw)
     end_seconds = max(END_SECONDS, SLOW * whole_seconds)
     done = 0
     growing = False  # from some attempt on, or when a part is done
@@ -186,7 +202,7 @@ def one_job(draw, tally, kills_left):
             wait = whole_seconds * draw.choice((0.3, 1.0, 1.0)) * draw.random()
             while time.monotonic() < begun + wait and job.poll() is None: time.sleep(0.01)
             ranks = ranks_of(job.pid)
-            kind = disturb(job, draw, before[1] if before else []) if job.poll() is None else None
+            kind = disturb(job, draw, before[1] if before else [], shards) if job.poll() is None else None
         if kind:
             done += 1
             tally[kind] += 1

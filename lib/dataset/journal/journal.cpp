@@ -133,16 +133,16 @@ void store(JournalContents& contents, JournalRecord&& record) {
 
 }  // namespace
 
-JournalContents parse_journal(std::span<const std::byte> bytes, const std::string& name, const std::string& run_id,
-                              ShardId shard) {
-  JournalContents contents;
-  contents.dropped_bytes = bytes.size();
-  if (bytes.size() < header_bytes) return contents;  // killed before the header was whole
+JournalExtent for_each_record(std::span<const std::byte> bytes, const std::string& name, const std::string& run_id,
+                              ShardId shard, const VisitRecord& visit) {
+  JournalExtent extent;
+  extent.dropped_bytes = bytes.size();
+  if (bytes.size() < header_bytes) return extent;  // killed before the header was whole
   if (std::memcmp(bytes.data(), magic.data(), magic.size()) != 0 ||
       crc32c(bytes.first(header_checked_bytes)) != get_u32(bytes, header_checked_bytes)) {
-    contents.damage =
+    extent.damage =
         fmt::format("{}: the header is damaged: all {} bytes are dropped and computed again", name, bytes.size());
-    return contents;
+    return extent;
   }
   check_header(bytes, name, run_id, shard);
   std::size_t at = header_bytes;
@@ -151,17 +151,38 @@ JournalContents parse_journal(std::span<const std::byte> bytes, const std::strin
     if (!payload) break;
     auto record = decode(*payload);
     if (!record) break;
-    store(contents, std::move(*record));
-    at += frame_head_bytes + payload->size();
+    const std::uint64_t size = frame_head_bytes + payload->size();
+    visit(std::move(*record), {at, size});
+    at += size;
   }
-  contents.whole_bytes = at;
-  contents.dropped_bytes = bytes.size() - at;
+  extent.whole_bytes = at;
+  extent.dropped_bytes = bytes.size() - at;
   if (at < bytes.size() && (frame_at(bytes, at) || whole_frame_behind(bytes, at))) {
-    contents.damage = fmt::format(
+    extent.damage = fmt::format(
         "{}: damaged at byte {}, with whole records behind it: the {} bytes from there on are "
         "dropped and their rows computed again",
-        name, at, contents.dropped_bytes);
+        name, at, extent.dropped_bytes);
   }
+  return extent;
+}
+
+JournalRecord read_record(const std::string& path, RecordPlace place) {
+  const files::Descriptor file = files::open_to_read(path);
+  std::vector<std::byte> bytes(place.bytes);
+  files::seek(file.fd(), place.first_byte, path);
+  bytes.resize(files::read_up_to(file.fd(), reinterpret_cast<char*>(bytes.data()), bytes.size(), path));
+  if (const auto payload = frame_at(bytes, 0))
+    if (auto record = decode(*payload)) return std::move(*record);
+  system_error(
+      "{}: the record of {} bytes at byte {} is not what it was when this job began: run the same command again", path,
+      place.bytes, place.first_byte);
+}
+
+JournalContents parse_journal(std::span<const std::byte> bytes, const std::string& name, const std::string& run_id,
+                              ShardId shard) {
+  JournalContents contents;
+  static_cast<JournalExtent&>(contents) = for_each_record(
+      bytes, name, run_id, shard, [&](JournalRecord&& record, RecordPlace) { store(contents, std::move(record)); });
   sort_and_keep_first(contents);
   return contents;
 }
@@ -181,7 +202,6 @@ JournalWriter::JournalWriter(std::string path, const std::string& run_id, ShardI
         path_);
   files::truncate(file_.fd(), whole_bytes, path_);
   if (whole_bytes == 0) buffer_ = make_header(run_id, shard);
-  buffer_.reserve(write_buffer_bytes);
 }
 
 namespace {
@@ -221,6 +241,7 @@ void JournalWriter::write_buffer() {
 
 void JournalWriter::flush() {
   if (!buffer_.empty()) write_buffer();
+  std::vector<std::byte>().swap(buffer_);  // a rank may keep many open journals with few rows each
   if (synced_) return;
   files::sync(file_.fd(), path_);
   if (!folder_synced_) files::sync_folder(files::parent_folder(path_));

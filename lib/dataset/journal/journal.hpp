@@ -10,26 +10,43 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/ids.hpp"
+#include "dataset/journal/records.hpp"
 #include "dataset/rows.hpp"
 #include "system/files/files.hpp"
 
 namespace moemill::dataset {
 
-struct JournalContents {
+struct JournalExtent {
+  std::uint64_t whole_bytes = 0;      // the header and the whole frames from the start
+  std::uint64_t dropped_bytes = 0;    // everything after them
+  std::optional<std::string> damage;  // set when more than a torn tail is dropped
+};
+
+struct JournalContents : JournalExtent {
   // Sorted by (prompt, sample), each at most once; the first that was written stays.
   std::vector<Completion> completions;
   std::vector<PromptScore> scores;      // sorted by prompt, each at most once; the first that was written stays
   std::vector<PartialSample> partials;  // sorted, each at most once, without completed ones; the longest stays
-  std::uint64_t whole_bytes = 0;        // the header and the whole frames from the start
-  std::uint64_t dropped_bytes = 0;      // everything after them
-  std::optional<std::string> damage;    // set when more than a torn tail is dropped
 };
+
+// Where the frame of a record lies in its journal.
+struct RecordPlace {
+  std::uint64_t first_byte = 0;
+  std::uint64_t bytes = 0;
+};
+using VisitRecord = std::function<void(JournalRecord&&, RecordPlace)>;
+// Calls visit for each whole record in the order of the file, duplicates included.
+JournalExtent for_each_record(std::span<const std::byte> bytes, const std::string& name, const std::string& run_id,
+                              ShardId shard, const VisitRecord& visit);
+// A record that for_each_record() has found before. SystemError when it is not there any more.
+JournalRecord read_record(const std::string& path, RecordPlace place);
 
 // A file that is absent or has only a header gives empty contents. UserError when the file belongs to another run,
 // shard or version.

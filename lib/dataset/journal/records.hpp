@@ -1,5 +1,5 @@
-// The payloads of journal frames: each kind of row to bytes and back. Used by the journal only. Little-endian, floats
-// as their bits, so that a row is read back exactly as it was written.
+// The payloads of journal frames: each kind of row to bytes and back. Used by the journal, and for rows that travel
+// between ranks. Little-endian, floats as their bits, so that a row is read back exactly as it was written.
 #pragma once
 
 #include <cstddef>

@@ -60,6 +60,10 @@ std::string RunPaths::journal(ShardId shard) const { return journals() + "/" + s
 
 std::uint32_t RunManifest::shard_count() const { return static_cast<std::uint32_t>(divide_up(prompts, shard_prompts)); }
 
+ShardId RunManifest::shard_of(std::uint64_t prompt_index) const {
+  return {static_cast<std::int32_t>(prompt_index / shard_prompts)};
+}
+
 ShardRange RunManifest::range_of(ShardId shard) const {
   std::uint64_t first = static_cast<std::uint64_t>(shard.value) * shard_prompts;
   expect(shard.value >= 0 && first < prompts, "run: the shard exists");

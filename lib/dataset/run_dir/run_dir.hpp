@@ -69,6 +69,7 @@ struct RunManifest {
 
   std::uint32_t shard_count() const;
   ShardRange range_of(ShardId shard) const;
+  ShardId shard_of(std::uint64_t prompt_index) const;
 };
 
 std::string new_run_id();  // 128 random bits of the kernel as hex

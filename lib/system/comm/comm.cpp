@@ -76,6 +76,22 @@ bool Comm::Transfer::test() {
   return !group_;
 }
 
+void Comm::post(int to, std::vector<std::byte> letter) const {
+  expect(to >= 0 && to < size(), "post: the receiver is a rank of the group");
+  expect(letter.size() <= most_letter_bytes, "post: a letter is not longer than 1 GiB");
+  impl_->with([&](auto& t) { t.post(to, std::move(letter)); });
+}
+
+std::optional<Comm::Letter> Comm::next_letter() const {
+  Letter letter;
+  const bool arrived = impl_->with([&](auto& t) { return t.take_letter(letter.from, letter.bytes); });
+  return arrived ? std::optional(std::move(letter)) : std::nullopt;
+}
+
+std::size_t Comm::unsent_bytes() const {
+  return impl_->with([](auto& t) { return t.unsent_bytes(); });
+}
+
 void Comm::abort(int exit_code) const {
   impl_->with([&](auto& t) { t.abort(exit_code); });
   std::abort();  // not reached: both transports end the process

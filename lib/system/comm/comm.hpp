@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -56,6 +57,21 @@ class Comm {
   [[nodiscard]] Transfer start_all_to_all(const std::byte* send, std::span<const std::uint32_t> send_units,
                                           std::byte* receive, std::span<const std::uint32_t> receive_units,
                                           std::size_t unit_bytes, int channel) const;
+
+  // Letters are messages of any length whose receiver does not know when they come, for the rare traffic beside the
+  // steps. These calls are not collective, and independent of all others. Letters of one rank to another arrive in the
+  // order in which they were posted. A letter is sent once: who ends while one is on its way loses it.
+  struct Letter {
+    int from = 0;
+    std::vector<std::byte> bytes;
+  };
+  static constexpr std::size_t most_letter_bytes = std::size_t{1} << 30;
+  // Returns immediately; the letter is kept until it has left.
+  void post(int to, std::vector<std::byte> letter) const;
+  // The next letter that has arrived, if there is one.
+  std::optional<Letter> next_letter() const;
+  // Bytes of this rank's letters that have not left. Receivers make them leave by next_letter().
+  std::size_t unsent_bytes() const;
 
   // Ends the whole job immediately (MPI_Abort), from any thread: for failures that ranks cannot agree on.
   [[noreturn]] void abort(int exit_code) const;

@@ -13,6 +13,7 @@ namespace moemill::loopback {
 Group::Group(std::shared_ptr<Job> job_, std::vector<int> job_ranks_)
     : job(std::move(job_)), job_ranks(std::move(job_ranks_)) {
   for (auto& lane : mail) lane.resize(job_ranks.size() * job_ranks.size());
+  letters.resize(job_ranks.size());
 }
 
 std::deque<Message>& Member::box(std::size_t lane, int source, int destination) {
@@ -133,6 +134,25 @@ void Member::wait(int channel) {
     std::unique_lock guard(group_->job->lock);
     group_->job->changed.wait(guard, [&] { return arrived(lane, expected_[lane].back().source); });
   }
+}
+
+void Member::post(int to, Message letter) {
+  std::lock_guard guard(group_->job->lock);
+  if (group_->job->first_failure) check_alive(to);
+  group_->letters[static_cast<std::size_t>(to)].emplace_back(rank_, std::move(letter));
+}
+
+bool Member::take_letter(int& from, Message& letter) {
+  std::lock_guard guard(group_->job->lock);
+  auto& arrived = group_->letters[static_cast<std::size_t>(rank_)];
+  if (arrived.empty()) {
+    if (group_->job->first_failure) check_alive(rank_);
+    return false;
+  }
+  from = arrived.front().first;
+  letter = std::move(arrived.front().second);
+  arrived.pop_front();
+  return true;
 }
 
 void Member::abort(int exit_code) { std::_Exit(exit_code); }

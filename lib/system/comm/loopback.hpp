@@ -39,6 +39,7 @@ struct Group {
   std::vector<int> job_ranks;  // [size]
   // [lane][source * size + destination]: messages not yet taken, oldest first
   std::array<std::vector<std::deque<Message>>, 3> mail;
+  std::vector<std::deque<std::pair<int, Message>>> letters;  // [destination]: source and bytes, oldest first
   std::map<std::pair<std::uint64_t, int>, std::shared_ptr<Group>> children;  // by (which split, color)
 };
 
@@ -59,6 +60,9 @@ class Member {
              std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel);
   bool test(int channel);
   void wait(int channel);
+  void post(int to, Message letter);
+  bool take_letter(int& from, Message& letter);
+  std::size_t unsent_bytes() const { return 0; }  // a letter is in its receiver's mailbox at once
   [[noreturn]] void abort(int exit_code);
 
  private:

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <list>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -49,11 +50,20 @@ void check(int code, const char* call, int rank) {
   system_error("{} on rank {}: {} (code {})", call, rank, std::string(text, static_cast<std::size_t>(length)), code);
 }
 
+// Tags 0 and 1 are the channels of transfers.
+constexpr int letter_tag = 2;
+
+struct Posted {
+  std::vector<std::byte> bytes;
+  MPI_Request request = MPI_REQUEST_NULL;
+};
+
 }  // namespace
 
 struct Group::Handles {
   MPI_Comm comm = MPI_COMM_NULL;
   std::array<std::vector<MPI_Request>, 2> in_flight = {};  // by channel
+  std::list<Posted> letters = {};                          // that have not left
 };
 
 Group Group::world() {
@@ -72,8 +82,12 @@ Group::Group(std::unique_ptr<Handles> owned) : handles_(std::move(owned)) {
 Group::Group(Group&& other) noexcept = default;
 
 Group::~Group() {
-  if (!handles_ || std::uncaught_exceptions() > 0)
-    return;  // freeing is collective, which an exception on one rank rules out
+  if (handles_ && std::uncaught_exceptions() > 0) {
+    // Freeing is collective, which an exception on one rank rules out. MPI may still read the letters on their way.
+    (void)handles_.release();
+    return;
+  }
+  if (!handles_) return;
   int finalized = 0;
   if (MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized) MPI_Comm_free(&handles_->comm);
 }
@@ -158,6 +172,40 @@ void Group::wait(int channel) {
   if (requests.empty()) return;
   check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall", rank_);
   requests.clear();
+}
+
+void Group::post(int to, std::vector<std::byte> letter) {
+  unsent_bytes();  // lets go of those that have left
+  Posted& posted = handles_->letters.emplace_back(Posted{std::move(letter)});
+  const int code = MPI_Isend(posted.bytes.data(), byte_count(posted.bytes.size(), "a letter is shorter than 2 GiB"),
+                             MPI_BYTE, to, letter_tag, handles_->comm, &posted.request);
+  if (code != MPI_SUCCESS) handles_->letters.pop_back();
+  check(code, "MPI_Isend", rank_);
+}
+
+bool Group::take_letter(int& from, std::vector<std::byte>& letter) {
+  int there = 0, bytes = 0;
+  MPI_Message message = MPI_MESSAGE_NULL;
+  MPI_Status status;
+  check(MPI_Improbe(MPI_ANY_SOURCE, letter_tag, handles_->comm, &there, &message, &status), "MPI_Improbe", rank_);
+  if (!there) return false;
+  check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count", rank_);
+  from = status.MPI_SOURCE;
+  letter.resize(static_cast<std::size_t>(bytes));
+  check(MPI_Mrecv(letter.data(), bytes, MPI_BYTE, &message, MPI_STATUS_IGNORE), "MPI_Mrecv", rank_);
+  return true;
+}
+
+std::size_t Group::unsent_bytes() {
+  std::size_t bytes = 0;
+  auto& letters = handles_->letters;
+  for (auto posted = letters.begin(); posted != letters.end();) {
+    int done = 0;
+    check(MPI_Test(&posted->request, &done, MPI_STATUS_IGNORE), "MPI_Test", rank_);
+    if (!done) bytes += posted->bytes.size();
+    posted = done ? letters.erase(posted) : std::next(posted);
+  }
+  return bytes;
 }
 
 void Group::abort(int exit_code) {

@@ -13,7 +13,8 @@ namespace moemill::mpi {
 
 // Move-only owner of a communicator. Transfers are nonblocking sends and receives between ranks that have units for
 // each other. Both sides know the counts, so two ranks without units for each other exchange no message. A channel is a
-// message tag, so transfers on different channels cannot block each other, as collectives in flight could.
+// message tag, so transfers on different channels cannot block each other, as collectives in flight could. Letters have
+// a tag of their own.
 class Group {
  public:
   static Group world();  // a duplicate of MPI_COMM_WORLD
@@ -33,6 +34,9 @@ class Group {
              std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel);
   bool test(int channel);
   void wait(int channel);
+  void post(int to, std::vector<std::byte> letter);
+  bool take_letter(int& from, std::vector<std::byte>& letter);
+  std::size_t unsent_bytes();
   [[noreturn]] void abort(int exit_code);
 
  private:

@@ -73,6 +73,10 @@ Descriptor open_to_read(const std::string& path) { return open_or_fail(path, O_R
 Descriptor open_to_write(const std::string& path) { return open_or_fail(path, O_WRONLY); }
 Descriptor open_to_append(const std::string& path) { return open_or_fail(path, O_RDWR | O_CREAT | O_APPEND); }
 
+void seek(int fd, std::uint64_t first_byte, const std::string& path) {
+  if (::lseek(fd, static_cast<off_t>(first_byte), SEEK_SET) < 0) fail("lseek", path);
+}
+
 std::size_t read_up_to(int fd, char* out, std::size_t size, const std::string& path) {
   std::size_t done = 0;
   while (done < size) {

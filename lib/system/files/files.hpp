@@ -35,6 +35,7 @@ class Descriptor {
 Descriptor open_to_read(const std::string& path);
 Descriptor open_to_write(const std::string& path);   // an existing file, at its first byte
 Descriptor open_to_append(const std::string& path);  // created if absent; for reading and writing
+void seek(int fd, std::uint64_t first_byte, const std::string& path);
 // Reads up to `size` bytes at the descriptor's position; fewer only at the end of the file.
 std::size_t read_up_to(int fd, char* out, std::size_t size, const std::string& path);
 void write_all(int fd, std::span<const std::byte> bytes, const std::string& path);

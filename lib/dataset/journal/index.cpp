@@ -1,0 +1,84 @@
+#include "dataset/journal/index.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+namespace moemill::dataset {
+namespace {
+
+template <class Entry>
+std::tuple<std::uint64_t, std::uint32_t> place_of(const Entry& entry) {
+  return {entry.prompt_index, entry.sample_index};
+}
+
+// Of entries with one key, the first stays.
+template <class Entry>
+void sort_entries(std::vector<Entry>& entries) {
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const Entry& a, const Entry& b) { return place_of(a) < place_of(b); });
+  auto same = [](const Entry& a, const Entry& b) { return place_of(a) == place_of(b); };
+  entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
+}
+
+template <class Entry>
+std::span<const Entry> entries_of(std::span<const Entry> entries, std::uint64_t prompt) {
+  auto before = [](const Entry& entry, std::uint64_t index) { return entry.prompt_index < index; };
+  const auto first = std::lower_bound(entries.begin(), entries.end(), prompt, before);
+  const auto end = std::lower_bound(first, entries.end(), prompt + 1, before);
+  return {first, end};
+}
+
+void sort_index(JournalIndex& index) {
+  sort_entries(index.rows);
+  std::sort(index.scored_prompts.begin(), index.scored_prompts.end());
+  auto longer_first = [](const auto& a, const auto& b) { return a.tokens > b.tokens; };
+  std::stable_sort(index.partials.begin(), index.partials.end(), longer_first);
+  sort_entries(index.partials);
+  std::erase_if(index.partials, [&](const JournalIndex::Partial& partial) {
+    const auto rows = index.rows_of(partial.prompt_index);
+    return std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return place_of(row) == place_of(partial); });
+  });
+}
+
+}  // namespace
+
+std::span<const JournalIndex::Row> JournalIndex::rows_of(std::uint64_t prompt_index) const {
+  return entries_of(std::span(rows), prompt_index);
+}
+
+std::span<const JournalIndex::Partial> JournalIndex::partials_of(std::uint64_t prompt_index) const {
+  return entries_of(std::span(partials), prompt_index);
+}
+
+bool JournalIndex::has_score(std::uint64_t prompt_index) const {
+  return std::binary_search(scored_prompts.begin(), scored_prompts.end(), prompt_index);
+}
+
+std::vector<std::uint32_t> JournalIndex::missing_samples(std::uint64_t prompt_index, std::uint32_t n) const {
+  std::vector<std::uint32_t> missing;
+  auto row = rows_of(prompt_index).begin();
+  const auto end = rows_of(prompt_index).end();
+  for (std::uint32_t s = 0; s < n; ++s) {
+    while (row != end && row->sample_index < s) ++row;
+    if (row == end || row->sample_index != s) missing.push_back(s);
+  }
+  return missing;
+}
+
+JournalIndex index_journal(const std::string& path, const std::string& run_id, ShardId shard) {
+  const std::string bytes = files::read_text(path).value_or("");
+  JournalIndex index;
+  const auto visit = [&](JournalRecord&& record, RecordPlace place) {
+    if (const auto* row = std::get_if<Completion>(&record))
+      index.rows.push_back({row->prompt_index, row->sample_index, row->status});
+    if (const auto* score = std::get_if<PromptScore>(&record)) index.scored_prompts.push_back(score->prompt_index);
+    if (const auto* partial = std::get_if<PartialSample>(&record))
+      index.partials.push_back({partial->prompt_index, partial->sample_index, partial->token_ids.size(), place});
+  };
+  static_cast<JournalExtent&>(index) =
+      for_each_record(std::as_bytes(std::span(bytes.data(), bytes.size())), path, run_id, shard, visit);
+  sort_index(index);
+  return index;
+}
+
+}  // namespace moemill::dataset

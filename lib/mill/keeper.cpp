@@ -1,0 +1,59 @@
+#include "mill/keeper.hpp"
+
+#include <tuple>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace moemill::mill {
+
+Keeper::Keeper(const Comm& world, const ShardInputs& inputs, std::span<const ShardId> unfinished,
+               std::span<const schedule::Lot> lots)
+    : ranks_(world.size()), rank_(world.rank()), inputs_(inputs) {
+  for (const auto& lot : lots)
+    if (keeper_of(lot.first_prompt) == rank_) missing_[lot.shard] += lot.sequences;
+  for (ShardId shard : unfinished)
+    if (keeper_of(inputs.manifest.range_of(shard).first) == rank_ && !missing_.contains(shard))
+      complete_.push_back(shard);
+}
+
+int Keeper::keeper_of(std::uint64_t prompt_index) const {
+  const ShardId shard = inputs_.manifest.shard_of(prompt_index);
+  return schedule::keeper_of(shard, inputs_.manifest.shard_count(), static_cast<std::uint32_t>(ranks_)).value;
+}
+
+void Keeper::open(std::span<const schedule::Dealt> dealt) {
+  for (const auto& [to, lot] : dealt) {
+    const auto mine = missing_.find(lot.shard);
+    if (mine == missing_.end() || open_.contains(lot.shard)) continue;
+    open_.emplace(std::piecewise_construct, std::forward_as_tuple(lot.shard),
+                  std::forward_as_tuple(lot.shard, inputs_, mine->second));
+  }
+}
+
+KeptShard& Keeper::shard_of(std::uint64_t prompt_index) {
+  const auto found = open_.find(inputs_.manifest.shard_of(prompt_index));
+  expect(found != open_.end(), "a finished row belongs to an open shard of its keeper");
+  return found->second;
+}
+
+void Keeper::finish_complete(const dataset::OutputLayout& layout, const dataset::RootAttributes& attributes) {
+  if (!complete_.empty()) {
+    KeptShard(complete_.back(), inputs_, 0).finish(inputs_, layout, attributes);
+    complete_.pop_back();
+  }
+  for (auto shard = open_.begin(); shard != open_.end();) {
+    if (!shard->second.complete()) {
+      ++shard;
+      continue;
+    }
+    shard->second.finish(inputs_, layout, attributes);
+    shard = open_.erase(shard);  // immediately: if the next shard cannot be written, only open shards may be left here
+  }
+}
+
+void Keeper::for_open(const std::function<void(KeptShard&)>& body) {
+  for (auto& [id, shard] : open_) body(shard);
+}
+
+}  // namespace moemill::mill
