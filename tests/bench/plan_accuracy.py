@@ -83,12 +83,22 @@ def run_job(folder, model, ranks, job):
     return row + [percent(here["wall_seconds"], sum(plan.values()))]
 
 
+def run_bench(work, model, ranks, bench):
+    """A row of `bench decode` or `bench prefill` with their own settings: one step, in seconds."""
+    report = json.loads(output_of(launched(ranks, PROGRAM, "bench", bench, "--model", MODELS[model], "--threads", threads(ranks), "--json",
+                                           "--calibration", work / "calibration.json")))
+    predicted = report["predicted"]
+    measured = predicted["seconds_per_step"] * (1 + predicted["error"])
+    return [model, ranks, f"bench {bench}", f"{measured:.2f}", f"{100 * predicted['error']:+.0f} %"] + ["–"] * (len(PARTS) + 1)
+
+
 def main():
-    names = lambda known: lambda text: [name if name in known else sys.exit(f"{name}: is none of {', '.join(known)}") for name in text.split(",")]
+    names = lambda known: lambda text: [name if name in known else sys.exit(f"{name}: is none of {', '.join(known)}") for name in text.split(",") if name]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=names(MODELS), default=list(MODELS))
     parser.add_argument("--ranks", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2, 4])
     parser.add_argument("--jobs", type=names(JOBS), default=list(JOBS))
+    parser.add_argument("--benches", type=names(("decode", "prefill")), default=["decode", "prefill"])
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/plan_accuracy"), help="folder for files that pass")
     parser.add_argument("--calibrate", default="", help="more options of bench calibrate")
     asked = parser.parse_args()
@@ -100,6 +110,8 @@ def main():
             output_of(launched(ranks, PROGRAM, "bench", "calibrate", "--model", MODELS[model], "--threads", threads(ranks), "-o",
                                asked.work / "calibration.json",
                                *asked.calibrate.split()))
+            for bench in asked.benches:
+                print("| " + " | ".join(map(str, run_bench(asked.work, model, ranks, bench))) + " |", flush=True)
             for job in asked.jobs:
                 print("| " + " | ".join(map(str, run_job(asked.work / job, model, ranks, job))) + " |", flush=True)
     print(f"\nPer cent: how much longer it took than predicted. {output_of([str(PROGRAM), '--version']).splitlines()[0]}")
