@@ -87,8 +87,21 @@ void attach_calibrations(estimate::Question& question, estimate::Catalog& catalo
   for (std::string& name : question.hardware) {
     const estimate::Hardware machine = catalog.hardware(name);
     if (machine.calibration.empty()) continue;
+    if (question.precision)
+      user_error("--precision: {} is a CPU node, which computes as it was calibrated; leave it or --precision out",
+                 name);
     owned.push_back(
         std::make_unique<estimate::CalibratedSteps>(calibration::read_calibration(machine.calibration), model));
+    const calibration::Calibration& c = owned.back()->calibration();
+    const calibration::Circumstances same{c.machine.cpu,
+                                          c.machine.isa,
+                                          c.arithmetic,
+                                          c.ranks,
+                                          c.machine.threads_per_rank,
+                                          c.machine.nodes,
+                                          c.stages.front().micro_batches};
+    for (const std::string& warning : calibration::warnings(c, model, same))  // another model than the measured one
+      log::warning("{}: {}", machine.calibration, warning);
     catalog.add(estimate::calibrated(machine, *owned.back()));
     name = machine.name;
   }
@@ -109,7 +122,8 @@ void check_currencies(const estimate::Question& question, estimate::Catalog& cat
 }
 
 // Questions that ask for less, or offer more, each with its name.
-std::vector<std::pair<const char*, estimate::Question>> easier(const estimate::Question& question) {
+std::vector<std::pair<const char*, estimate::Question>> easier(const estimate::Question& question,
+                                                               const OwnedSteps& calibrated) {
   std::vector<std::pair<const char*, estimate::Question>> all;
   const auto with = [&](const char* name, auto change) {
     estimate::Question other = question;
@@ -125,6 +139,7 @@ std::vector<std::pair<const char*, estimate::Question>> easier(const estimate::Q
   const estimate::Limits& limits = question.limits;
   if (limits.tokens_per_second_per_user.has_value() + limits.hours.has_value() + limits.budget.has_value() > 1)
     with("without these limits", [](auto& q) { q.limits = {}; });
+  if (!calibrated.empty()) return all;  // CPU nodes compute as they were calibrated
   with("fp8 weights and cache", [](auto& q) {
     q.precision = {estimate::Format::Fp8, estimate::Format::Fp8, estimate::CacheFormat::Fp8};
   });
@@ -147,10 +162,10 @@ std::string ceiling_text(const AskedWork& asked, estimate::Question question, es
 
 // What would keep the limits, each with its first line.
 std::vector<std::pair<std::string, std::string>> what_would(const estimate::Question& question,
-                                                            estimate::Catalog& catalog,
+                                                            estimate::Catalog& catalog, const OwnedSteps& calibrated,
                                                             const std::vector<estimate::Checked>& checked) {
   std::vector<std::pair<std::string, std::string>> lines;
-  for (const auto& [name, other] : easier(question)) {
+  for (const auto& [name, other] : easier(question, calibrated)) {
     const estimate::Search search = estimate::search_plans(other, catalog);
     if (!search.plans.empty()) lines.emplace_back(name, best_text(other, search, checked));
   }
@@ -223,7 +238,7 @@ PlanAnswer answer(const PlanQuestion& words) {
   const estimate::Search search = estimate::search_plans(question, catalog);
   estimate::Report report{question, search, checked, words.listing, words.detail, asked.notes};
   report.ceiling = ceiling_text(asked, question, catalog, checked);
-  if (search.plans.empty()) report.easier = what_would(question, catalog, checked);
+  if (search.plans.empty()) report.easier = what_would(question, catalog, owned, checked);
   report.imagined = imagined_plans(words, question, catalog);
   report.curves = curves_of(words, question, search, report.imagined, catalog);
   return {words.form == PlanForm::Json ? answer_json(report) : answer_text(report),

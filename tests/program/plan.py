@@ -178,6 +178,7 @@ def mistakes_are_named():
                          ([*QUESTION, "--hardware", "H100", "--change", "efficiency.memory=7"], ["efficiency.yaml", "0.01 to 1"]),
                          ([*QUESTION, "--hardware", "H100", "--change", "peak_tflops.fp4=1"], ["peak_tflops.fp4", "no machine"]),
                          ([*QUESTION, "--hardware", node], ["nowhere.json"]),
+                         ([*QUESTION, "--hardware", node, "--precision", "fp8"], ["--precision", "CPU node"]),
                          ([*QUESTION, "--hardware", other], ["calibration.json", "bench calibrate"]),
                          ([*QUESTION, "--hardware", rated], ["rated.yaml:5", "peak_tflops"]),
                          ([*QUESTION, "--hardware", gpu], ["gpu.yaml:15", "calibration", "kind: cpu"]),

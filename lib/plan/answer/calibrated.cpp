@@ -51,10 +51,11 @@ Hardware calibrated(Hardware machine, const CalibratedSteps& steps) {
 
 std::string calibration_text(const CalibratedSteps& steps) {
   const calibration::Calibration& c = steps.calibration();
-  return fmt::format("calibrated {} with {} of {} and {} on {}: {}, {}, {}; other numbers of ranks follow from these",
+  return fmt::format("calibrated {} with {} of {} and {} on {}: {}, {}, {}; other numbers of ranks follow from these{}",
                      c.machine.measured_utc, counted(c.ranks, "rank", "ranks"),
                      counted(c.machine.threads_per_rank, "thread", "threads"), c.model,
-                     counted(c.machine.nodes, "node", "nodes"), c.machine.cpu, c.machine.isa, word_of(c.arithmetic));
+                     counted(c.machine.nodes, "node", "nodes"), c.machine.cpu, c.machine.isa, word_of(c.arithmetic),
+                     c.messages.between_nodes ? "" : ", groups over several nodes are a guess");
 }
 
 }  // namespace moemill::estimate

@@ -89,8 +89,9 @@ std::string explain_step(const Setting& setting, const StepRows& rows) {
   for (std::size_t i = 0; i < terms; ++i)
     if (const Term term = static_cast<Term>(i); time[term] > 0)
       text += fmt::format("  {:<26} {:.3f} ms a step\n", name_of(term), 1e3 * time[term]);
-  return text + fmt::format("  {:<26} {:.3f} ms\n  {:<26} {:.3f} ms\n", "hidden beside others",
-                            -1e3 * time.hidden_seconds, "step", 1e3 * time.seconds());
+  if (time.hidden_seconds > 0)
+    text += fmt::format("  {:<26} {:.3f} ms\n", "hidden beside others", -1e3 * time.hidden_seconds);
+  return text + fmt::format("  {:<26} {:.3f} ms\n", "step", 1e3 * time.seconds());
 }
 
 }  // namespace moemill::estimate
