@@ -32,7 +32,9 @@ def in_order(names): return list(dict.fromkeys(names))
 
 
 class PlanPage:
-    def __init__(self, plan): self.plan, self.best = plan, plan["best"]
+    def __init__(self, plan):
+        self.plan, self.best = plan, plan["best"]
+        self.unit = "rank" if self.best["speed"].startswith("this machine") else "GPU"  # a CPU node is planned by its ranks
 
     def money(self, value): return "–" if value is None else f"{value:,.4g} {self.currency()}"
 
@@ -40,12 +42,14 @@ class PlanPage:
 
     def tiles(self):
         best, prices = self.best, self.best["price_per_million_tokens"]
-        tiles = [(f"{best['hours']:,.3g} h", "time"), (f"{best['gpus']:,} {html.escape(best['hardware'])}", "GPUs"),
-                 (f"{best['cost']:,.0f} {self.currency()}" if best["cost"] is not None else "no price", "cost"),
-                 (f"{best['cost_low']:,.0f} to {best['cost_high']:,.0f}" if best["cost"] is not None else "–", "as sure as published points are met")]
+        cost, low, high = (number_text(best[key] or 0) for key in ("cost", "cost_low", "cost_high"))
+        sure = "within 10 %, which calibrations aim at" if self.unit == "rank" else "as sure as published points are met"
+        tiles = [(f"{best['hours']:,.3g} h", "time"), (f"{best['gpus']:,} {html.escape(best['hardware'])}", self.unit + "s"),
+                 (f"{cost} {self.currency()}" if best["cost"] is not None else "no price", "cost"),
+                 (f"{low} to {high}" if best["cost"] is not None else "–", sure)]
         if prices: tiles += [(self.money(prices["output"]), "per million generated tokens"), (self.money(prices["input"]), "per million prompt tokens")]
         tiles.append((f"{best['tokens_per_second_per_user']:,.3g}", "tokens per second of a user"))
-        if best["energy_kwh"] is not None: tiles.append((f"{best['energy_kwh']:,.0f} kWh", "energy"))
+        if best["energy_kwh"] is not None: tiles.append((f"{number_text(best['energy_kwh'])} kWh", "energy"))
         return '<div class="tiles">' + "".join(f'<div class="tile"><b>{v}</b><span>{t}</span></div>' for v, t in tiles) + "</div>"
 
     def terms(self):
@@ -56,8 +60,8 @@ class PlanPage:
             whole = sum(seconds.values()) or 1
             bars.append((name, {term: s / whole for term, s in seconds.items()}))
             names += seconds
-        notes = "".join(f'<p class="note">{name}: {phase["rows_per_gpu"]:,.0f} rows a GPU, a step of {1e3 * phase["step_seconds"]:,.1f} ms, '
-                        f'{phase["tokens_per_second_per_gpu"]:,.0f} tokens/s a GPU; bound: {html.escape(phase["bound"])}</p>' for name, phase in phases)
+        notes = "".join(f'<p class="note">{name}: {phase["rows_per_gpu"]:,.0f} rows a {self.unit}, a step of {1e3 * phase["step_seconds"]:,.1f} ms, '
+                        f'{phase["tokens_per_second_per_gpu"]:,.0f} tokens/s a {self.unit}; bound: {html.escape(phase["bound"])}</p>' for name, phase in phases)
         return card("Terms of a step, in per cent", stacked_bars(bars, colored(in_order(names))) + notes)
 
     def hours(self):
@@ -67,9 +71,9 @@ class PlanPage:
         whole = self.best["gpu_hours"]
         rows = [(label, f"{shares[key]:,.4g}", f"{100 * shares[key] / whole:.1f} %") for key, label in names.items()]
         faster = [(html.escape(gain["figure"]), f"{100 * gain['time_saved_share']:.1f} %") for gain in self.best["saved_by_20_percent_more"]]
-        body = table(["", "GPU-hours", ""], rows + [("all", f"{whole:,.4g}", "")], (1, 2))
+        body = table(["", f"{self.unit}-hours", ""], rows + [("all", f"{whole:,.4g}", "")], (1, 2))
         if faster: body += '<p class="note">Time that 20 % more of a figure saves; the first one is the bound.</p>' + table(["figure", "saves"], faster, (1,))
-        return card("Where the GPU-hours go", body)
+        return card(f"Where the {self.unit}-hours go", body)
 
     def curves(self):
         by_name = {}
@@ -95,14 +99,14 @@ class PlanPage:
         return card(title, chart + notes + "</p>")
 
     def layouts(self):
-        rows = [(html.escape(p["hardware"]), f"{p['gpus']:,}", f"{p['hours']:,.3g}", "–" if p["cost"] is None else f"{p['cost']:,.0f}",
-                 "–" if p["cost"] is None else f"{p['cost_low']:,.0f} to {p['cost_high']:,.0f}", f"{p['tokens_per_second_per_user']:.1f}",
+        rows = [(html.escape(p["hardware"]), f"{p['gpus']:,}", f"{p['hours']:,.3g}", "–" if p["cost"] is None else number_text(p["cost"]),
+                 "–" if p["cost"] is None else f"{number_text(p['cost_low'])} to {number_text(p['cost_high'])}", f"{p['tokens_per_second_per_user']:.1f}",
                  f"EP{p['decode']['gpus_per_group']}" if not p["phases_apart"] else
                  f"{p['prefill']['groups']:.0f} EP{p['prefill']['gpus_per_group']} + {p['decode']['groups']:.0f} EP{p['decode']['gpus_per_group']}",
                  html.escape(p["unchecked"])) for p in self.plan["plans"]]
         left_out = "".join(f'<p class="note">left out: {l["layouts"]:,} layouts: {html.escape(l["reason"])}</p>' for l in self.plan["left_out"])
         return card("Best layout of each machine and number of GPUs",
-                    '<div class="scroll">' + table(["machine", "GPUs", "hours", "cost", "range", "a user", "group", "unchecked"], rows, (1, 2, 3, 4, 5)) + "</div>" + left_out, True)
+                    '<div class="scroll">' + table(["machine", self.unit + "s", "hours", "cost", "range", "a user", "group", "unchecked"], rows, (1, 2, 3, 4, 5)) + "</div>" + left_out, True)
 
     def check(self):
         points = [(p["published_tokens_per_second_per_gpu"], p["predicted_tokens_per_second_per_gpu"], p["family"], p["id"]) for p in self.plan["check"]]
@@ -115,7 +119,7 @@ class PlanPage:
         start = f"<pre>{html.escape(self.best['parallel'] + (self.best['launch'] or '# moemill has no GPU backend yet, so no command starts this'))}</pre>"
         price = self.best["price"]
         said = html.escape(self.best["speed"]) + (f"; unchecked: {html.escape(self.best['unchecked'])}" if self.best["unchecked"] else "")
-        if price: said += f"; {price['per_gpu_hour']:g} {price['currency']} per GPU-hour, {html.escape(str(price['date'] or 'as asked'))}: {html.escape(price['source'])}"
+        if price: said += f"; {price['per_gpu_hour']:g} {price['currency']} per {self.unit}-hour, {html.escape(str(price['date'] or 'as asked'))}: {html.escape(price['source'])}"
         cards = filled([self.terms(), self.hours(), *self.curves(), self.check(), card("For run.yaml", start + f"<ul>{notes}</ul>"), self.layouts()])
         model = html.escape(self.plan["question"]["model"])
         return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
