@@ -39,12 +39,42 @@ struct GemmProblem {
   Vector<const std::uint32_t> index;  // [m] rows of A, or none
 };
 
-void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c);
-void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c);
+// A part of C that has its final values: what a product's epilogue works on, by the thread that computed it, while the
+// part is in its cache. Parts begin at multiples of epilogue_columns and share no value.
+struct GemmPart {
+  std::size_t problem;  // of a grouped product
+  std::size_t first_row, rows;
+  std::size_t first_column, columns;
+};
+constexpr std::size_t epilogue_columns = 64;
+// Refers to a function that outlives the product.
+class GemmEpilogue {
+ public:
+  GemmEpilogue() = default;
+  template <class Function>
+  explicit GemmEpilogue(const Function& function)
+      : context_(&function),
+        call_([](const void* context, const GemmPart& part) { (*static_cast<const Function*>(context))(part); }) {}
+  explicit operator bool() const { return call_ != nullptr; }
+  void operator()(const GemmPart& part) const { call_(context_, part); }
+
+ private:
+  const void* context_ = nullptr;
+  void (*call_)(const void*, const GemmPart&) = nullptr;
+};
+
+void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c, GemmEpilogue epilogue = {});
+void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c, GemmEpilogue epilogue = {});
 
 // Several independent products, split over the team by problem and column panel: the experts of a layer, or the heads
-// of an attention. Problems without rows are skipped. Either all matrices are Int8 or none is.
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems);
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems);
+// of an attention. Problems without rows are skipped. Either all matrices are Int8 or none is. Neighbours with the same
+// rows of A pack them, or quantise them, once: queries, keys and values.
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems, GemmEpilogue epilogue = {});
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems, GemmEpilogue epilogue = {});
+
+// For epilogues, on the thread that calls them: c += bias, one for all rows; and out[place[r]] = c[r], rounded.
+void add_bias(Stream& stream, const GemmPart& part, Rows<float> c, Vector<const float> bias);
+void scatter_rounded(Stream& stream, const GemmPart& part, Rows<const float> c, Vector<const std::uint32_t> place,
+                     Rows<bf16> out);
 
 }  // namespace moemill::cpu

@@ -48,16 +48,12 @@ void add_rms_norm(Stream& stream, Rows<float> x, Rows<const float> y, Vector<con
 void round_rows(Stream& stream, Rows<const float> x, Rows<bf16> out);
 // x[r] = table[ids[r]]: the embedding. Ids were checked against the vocabulary.
 void gather_rows(Stream& stream, Rows<const bf16> table, Vector<const std::int32_t> ids, Rows<float> x);
-// out[place[r]] = x[r], rounded
-void scatter_rows(Stream& stream, Rows<const float> x, Vector<const std::uint32_t> place, Rows<bf16> out);
 // x += y
 void add_rows(Stream& stream, Rows<float> x, Rows<const float> y);
 // x[r] = fma(scale[r], y[r], x[r]): one factor per row
 void add_scaled_rows(Stream& stream, Rows<float> x, Rows<const float> y, Vector<const float> scale);
 // x[r] += bias, one [width] for all rows
 void add_bias(Stream& stream, Rows<float> x, Vector<const float> bias);
-// x[r] += bias_of_row[r], which is [width]: rows of several experts, each expert with its own bias
-void add_biases(Stream& stream, Rows<float> x, Vector<const float* const> bias_of_row);
 // x = clamp(x, -limit, limit)
 void clamp_rows(Stream& stream, Rows<float> x, float limit);
 

@@ -120,7 +120,7 @@ void Forward<B>::State::trace_all_logits() {
   std::vector<float>& all = settings.trace->logits;
   all.resize(head.rows() * config.vocabulary);
   for (std::size_t r = 0; r < head.rows(); ++r) {
-    download(stream, head.logits(r, 1), all.data() + r * config.vocabulary);
+    download(stream, head.logits(r, 1).values, all.data() + r * config.vocabulary);
   }
 }
 
@@ -137,7 +137,7 @@ void Forward<B>::State::draw(const sample::Draws& draws) {
     const std::size_t scores = behind(draws.scores, score) - score, samples = behind(draws.samples, sample) - sample;
     if (scores + samples == 0) continue;
     PassScope scope(stream.passes(), Pass::Head);
-    const Rows<const float, Space> logits = head.logits(first, count);
+    const auto logits = head.logits(first, count);
     scope.change(Pass::Drawing);
     const auto from = static_cast<std::uint32_t>(first);
     sampler.score(logits, from, draws.scores.subspan(score, scores), draws.logprobs.subspan(score, scores));

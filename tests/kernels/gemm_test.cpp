@@ -162,6 +162,48 @@ TEST_CASE_TEMPLATE("gemm: grouped problems equal single ones for any number of t
   }
 }
 
+// Rows that stay packed for all blocks of k, and rows too wide for that; two chunks of rows.
+TEST_CASE_TEMPLATE("gemm: neighbours with the same rows, and an epilogue that sees each final value once", T, bf16,
+                   float) {
+  const std::size_t m = 190;
+  for (std::uint32_t k : {600u, 4200u}) {
+    std::vector<T> a;
+    if constexpr (std::is_same_v<T, bf16>)
+      a = random_bf16(m * k, k);
+    else
+      a = random_floats(m * k, k);
+    std::vector<Weights> weights;
+    for (std::uint32_t n : {70u, 33u, 260u}) weights.emplace_back(k, n, k + n);
+    for (const Unit& unit : fast_units()) {
+      CAPTURE(unit.name);
+      for (int threads : {1, 3}) {
+        cpu::Stream stream(*unit.bodies, *unit.gemm, *unit.int8, threads);
+        std::vector<Padded<float>> outputs;
+        for (const Weights& w : weights) outputs.emplace_back(m, w.n, 3);
+        std::vector<cpu::GemmProblem<T>> problems;
+        std::vector<std::vector<float>> seen, expected;
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+          problems.push_back({rows_of(a, m, k), weights[i].view(stream.order()), outputs[i].view(), {}});
+          seen.emplace_back(m * weights[i].n, 0.0f);
+          expected.push_back(product(unit, 1, rows_of(a, m, k), weights[i]));
+        }
+        const auto epilogue = [&](const cpu::GemmPart& part) {
+          if (part.first_column % cpu::epilogue_columns != 0) return;
+          for (std::size_t r = part.first_row; r < part.first_row + part.rows; ++r) {
+            for (std::size_t c = part.first_column; c < part.first_column + part.columns; ++c)
+              seen[part.problem][r * weights[part.problem].n + c] += outputs[part.problem].at(r, c);
+          }
+        };
+        cpu::gemm_grouped(stream, std::span<const cpu::GemmProblem<T>>(problems), cpu::GemmEpilogue(epilogue));
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+          CHECK(outputs[i].padding_untouched());
+          REQUIRE(seen[i] == expected[i]);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("gemm: subnormals count as zeros, signed zeros and infinities are as IEEE has them") {
   const std::uint32_t k = 4, n = 34;
   // In bf16 and in fp32, one after the other.

@@ -1,4 +1,5 @@
 #include "kernels/rows.hpp"
+#include "kernels/gemm.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -144,7 +145,7 @@ TEST_CASE_TEMPLATE("rows: a sum and its norm are those of two passes", B, OnCpu)
   }
 }
 
-TEST_CASE_TEMPLATE("rows: clamping and scattering", B, OnCpu) {
+TEST_CASE_TEMPLATE("rows: clamping, and what epilogues do to a part", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 5;
     auto x = random_floats(rows * width, 4, 3.0f);
@@ -160,8 +161,19 @@ TEST_CASE_TEMPLATE("rows: clamping and scattering", B, OnCpu) {
     auto values = random_floats(rows * (width + 2), 6, 3.0f);
     const std::uint32_t place[] = {6, 0, 3, 1, 5};
     auto out = everywhere<B, bf16>(1, 7 * width, [&](auto& s, Padded<bf16>& o) {
-      scatter_rows(s, rows_of(values, rows, width, width + 2), {place, rows}, {o.data(), 7, width});
+      const auto in = rows_of(values, rows, width, width + 2);
+      const std::size_t half = width / 2;
+      scatter_rounded(s, cpu::GemmPart{0, 0, rows, 0, half}, in, {place, rows}, {o.data(), 7, width});
+      scatter_rounded(s, cpu::GemmPart{0, 0, rows, half, width - half}, in, {place, rows}, {o.data(), 7, width});
     });
+    auto biased = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
+      fill(o, x);
+      add_bias(s, cpu::GemmPart{0, 1, rows - 1, width / 2, width - width / 2}, o.view(), vector_of(values));
+    });
+    for (std::size_t i = 1; i < x.size(); ++i) {
+      const bool in_part = i >= width && i % width >= width / 2;
+      REQUIRE(biased.at(i / width, i % width) == (in_part ? x[i] + values[i % width] : x[i]));
+    }
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
         REQUIRE(out.at(0, place[r] * width + c) == to_bf16(values[r * (width + 2) + c]));
@@ -171,23 +183,16 @@ TEST_CASE_TEMPLATE("rows: clamping and scattering", B, OnCpu) {
   }
 }
 
-TEST_CASE_TEMPLATE("rows: every row with its own bias or factor", B, OnCpu) {
+TEST_CASE_TEMPLATE("rows: every row with its own factor", B, OnCpu) {
   for (std::size_t width : widths) {
     const std::size_t rows = 7;
     auto x = random_floats(rows * width, 1), y = random_floats(rows * (width + 1), 2), scale = random_floats(rows, 3);
-    std::vector<const float*> bias_of_row;
-    for (std::size_t r = 0; r < rows; ++r) bias_of_row.push_back(&y[r * 5 % rows * (width + 1)]);
-    auto biased = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
-      fill(o, x);
-      add_biases(s, o.view(), {bias_of_row.data(), rows});
-    });
     auto scaled = everywhere<B, float>(rows, width, [&](auto& s, Padded<float>& o) {
       fill(o, x);
       add_scaled_rows(s, o.view(), rows_of(y, rows, width, width + 1), {scale.data(), rows});
     });
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < width; ++c) {
-        REQUIRE(biased.at(r, c) == x[r * width + c] + bias_of_row[r][c]);
         REQUIRE(scaled.at(r, c) == std::fma(scale[r], y[r * (width + 1) + c], x[r * width + c]));
       }
     }

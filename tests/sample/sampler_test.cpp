@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <map>
 
 #include "kernels/cpu/stream.hpp"
+#include "kernels/rows.hpp"
 #include "sample/cpu/sampler.hpp"
 #include "sample/reference.hpp"
 
@@ -33,7 +36,8 @@ SampleResult sample_one(Sampler& sampler, const Case& c, std::span<TokenLogprob>
   SampleRequest request = c.request();
   request.top = top;
   SampleResult result;
-  sampler.sample({c.logits.data(), 1, c.logits.size()}, 0, std::span(&request, 1), std::span(&result, 1));
+  sampler.sample(Rows<const float>(c.logits.data(), 1, c.logits.size()), 0, std::span(&request, 1),
+                 std::span(&result, 1));
   return result;
 }
 
@@ -152,6 +156,39 @@ TEST_CASE("top_p of many tokens is the one of the definition, however flat the r
   }
 }
 
+TEST_CASE("maxima that come with the logits change nothing, and tell of a logit that is not finite") {
+  constexpr std::size_t vocabulary = 5003, chunks = (vocabulary + cpu::maxima_chunk - 1) / cpu::maxima_chunk;
+  cpu::Stream stream;
+  cpu::Sampler sampler(stream, vocabulary);
+  for (std::uint64_t i = 0; i < 40; ++i) {
+    CAPTURE(i);
+    Case c = random_case(i, vocabulary);
+    c.params.logprobs = 3;
+    if (i % 8 == 7) c.logits[i * 100] = i % 16 == 7 ? -std::numeric_limits<float>::infinity() : std::nanf("");
+    std::vector<float> maxima(chunks);
+    if (!chunk_maxima(stream, c.logits, maxima)) maxima[i] = std::nanf("");
+    const Rows<const float> values(c.logits.data(), 1, vocabulary);
+    const cpu::Logits with(values, {maxima.data(), 1, chunks});
+    TokenLogprob top[2][3];
+    SampleResult results[2];
+    float scores[2];
+    const ScoreRequest target{0, 17};
+    for (int k : {0, 1}) {
+      SampleRequest request = c.request();
+      request.top = top[k];
+      sampler.sample(k ? with : cpu::Logits(values), 0, std::span(&request, 1), std::span(&results[k], 1));
+      sampler.score(k ? with : cpu::Logits(values), 0, std::span(&target, 1), std::span(&scores[k], 1));
+    }
+    CHECK(results[0].finite == (i % 8 != 7));
+    CHECK(results[1].finite == results[0].finite);
+    CHECK(std::memcmp(&scores[0], &scores[1], sizeof(float)) == 0);
+    if (!results[0].finite) continue;
+    CHECK(results[1].token == results[0].token);
+    CHECK(results[1].logprob == results[0].logprob);
+    for (int t : {0, 1, 2}) CHECK((top[0][t].token == top[1][t].token && top[0][t].logprob == top[1][t].logprob));
+  }
+}
+
 TEST_CASE_TEMPLATE("greedy takes the largest logit, ties to the lowest id, after penalties", B, OnCpu) {
   typename B::Stream stream;
   typename B::Sampler sampler(stream, 200);
@@ -235,7 +272,7 @@ TEST_CASE_TEMPLATE("logits that are not finite fail their row and no other", B, 
       const std::vector<float> logits = logits_of(std::vector{broken, good});
       std::vector<SampleRequest> requests = {broken.request(0), good.request(1)};
       std::vector<SampleResult> results(2);
-      sampler.sample({logits.data(), 2, vocabulary}, 0, requests, results);
+      sampler.sample(Rows<const float>(logits.data(), 2, vocabulary), 0, requests, results);
       CHECK_FALSE(results[0].finite);
       CHECK(results[1].finite);
     }
@@ -276,7 +313,7 @@ TEST_CASE_TEMPLATE("logprobs are the model's own, best first, ties to the lowest
   std::copy(c.logits.begin(), c.logits.end(), two.begin());
   std::copy(c.logits.begin(), c.logits.end(), two.begin() + 1024);
   float scores[2];
-  sampler.score({two.data(), 2, vocabulary, 1024}, 7, targets, scores);
+  sampler.score(Rows<const float>(two.data(), 2, vocabulary, 1024), 7, targets, scores);
   CHECK(std::abs(scores[0] - (c.logits[5] - std::log(total))) < 1e-5);
   CHECK(std::abs(scores[1] - (c.logits[0] - std::log(total))) < 1e-5);
 }

@@ -56,12 +56,6 @@ void gather_rows(Stream& stream, Rows<const bf16> table, Vector<const std::int32
   });
 }
 
-void scatter_rows(Stream& stream, Rows<const float> x, Vector<const std::uint32_t> place, Rows<bf16> out) {
-  expect(place.size >= x.rows, "scatter_rows: one place per row");
-  for_rows(stream, x.rows, x.width,
-           [&](std::size_t r) { stream.bodies().round(x.row(r), x.width, out.row(place.data[r])); });
-}
-
 void add_rows(Stream& stream, Rows<float> x, Rows<const float> y) {
   for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().add(x.row(r), y.row(r), x.width); });
 }
@@ -75,12 +69,6 @@ void add_scaled_rows(Stream& stream, Rows<float> x, Rows<const float> y, Vector<
 void add_bias(Stream& stream, Rows<float> x, Vector<const float> bias) {
   expect(bias.size == x.width, "add_bias: one value per column");
   for_rows(stream, x.rows, x.width, [&](std::size_t r) { stream.bodies().add(x.row(r), bias.data, x.width); });
-}
-
-void add_biases(Stream& stream, Rows<float> x, Vector<const float* const> bias_of_row) {
-  expect(bias_of_row.size >= x.rows, "add_biases: one bias per row");
-  for_rows(stream, x.rows, x.width,
-           [&](std::size_t r) { stream.bodies().add(x.row(r), bias_of_row.data[r], x.width); });
 }
 
 void clamp_rows(Stream& stream, Rows<float> x, float limit) {

@@ -236,20 +236,20 @@ INLINE F load_of_chunk(const float* x, std::size_t n, std::size_t vector) {
   return load_part(x + 16 * vector, 16 * vector < n ? n - 16 * vector : 0, x[n - 1]);
 }
 
-constexpr std::size_t maxima_ahead = 2048;  // 8 KiB: rows come from memory
+constexpr std::size_t maxima_ahead = 2048;  // 8 KiB, where a long row comes from memory
 
 // x * 0 is 0, or NaN where x is infinite or NaN.
 float chunk_maxima(const float* x, std::size_t n, float* maxima) {
   F bad[chunk_vectors];
   for (F& one : bad) one = splat(0.0f);
-  const std::size_t chunks = (n + maxima_chunk - 1) / maxima_chunk;
+  const std::size_t chunks = (n + maxima_chunk - 1) / maxima_chunk, ahead = n > maxima_ahead ? maxima_ahead : 0;
   std::size_t c = 0;
   for (; (c + 16) * maxima_chunk <= n; c += 16) {
     F best[16];
     for (std::size_t i = 0; i < 16; ++i) {
       for (std::size_t v = 0; v < chunk_vectors; ++v) {
         const float* from = x + (c + i) * maxima_chunk + 16 * v;
-        __builtin_prefetch(from + maxima_ahead, 0, 2);
+        __builtin_prefetch(from + ahead, 0, 2);
         const F here = load(from);
         best[i] = v == 0 ? here : max(best[i], here);
         bad[v] = fma(here, splat(0.0f), bad[v]);

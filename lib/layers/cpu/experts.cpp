@@ -44,17 +44,6 @@ void Experts::activate(const model::MlpWeights& shape, Rows<const float> gate_up
     clamped_swiglu(stream_, gate, up, moe_.activation_limit, inner);
 }
 
-// out[i] += the bias of the expert of pair first + i, where the model has biases.
-void Experts::add_biases(std::span<const model::MlpWeights> experts, Vector<const float> model::MlpWeights::*bias,
-                         ExpertBegin begin, std::size_t first, Rows<float> out) {
-  if (!(experts.front().*bias)) return;
-  biases_.clear();
-  for_each_piece(begin, first, first + out.rows, [&](std::size_t expert, std::size_t, std::size_t count) {
-    biases_.insert(biases_.end(), count, (experts[expert].*bias).data);
-  });
-  cpu::add_biases(stream_, out, {biases_.data(), biases_.size()});
-}
-
 void Experts::run(std::span<const model::MlpWeights> experts, const layers::ReceivedRows<>& received) {
   expect(received.expert_begin.size == experts.size() + 1, "experts: one list of pairs per expert");
   const std::size_t pairs = received.row.size;
@@ -75,14 +64,17 @@ void Experts::run(std::span<const model::MlpWeights> experts, const layers::Rece
     const Rows<float> gate_up = gate_up_.rows(rows, inner_width, gate_up_stride);
     const Rows<float> down = down_.rows(rows, hidden, down_stride);
     const Rows<bf16> inner = inner_.rows(rows, width);
-    problems_.clear();
+    problems_.clear(), pieces_.clear();
     for_each_piece(begin, first, end, [&](std::size_t expert, std::size_t pair, std::size_t count) {
       problems_.push_back({received.rows, experts[expert].gate_up, gate_up.range(pair - first, count),
                            received.row.range(pair, count)});
+      pieces_.push_back({&experts[expert], received.place.range(pair, count)});
     });
-    gemm_grouped(stream_, problems_);
+    const auto add_gate_up_bias = [&](const GemmPart& part) {
+      add_bias(stream_, part, problems_[part.problem].c, pieces_[part.problem].weights->gate_up_bias);
+    };
+    gemm_grouped(stream_, problems_, shape.gate_up_bias ? GemmEpilogue(add_gate_up_bias) : GemmEpilogue());
     scope.change(Pass::Activations);
-    add_biases(experts, &model::MlpWeights::gate_up_bias, begin, first, gate_up);
     activate(shape, gate_up, inner);
     scope.change(Pass::Products);
     problems_.clear();
@@ -90,12 +82,14 @@ void Experts::run(std::span<const model::MlpWeights> experts, const layers::Rece
       problems_.push_back(
           {inner.range(pair - first, count), experts[expert].down, down.range(pair - first, count), {}});
     });
-    gemm_grouped(stream_, problems_);
-    scope.change(Pass::Activations);
-    add_biases(experts, &model::MlpWeights::down_bias, begin, first, down);
-    scatter_rows(stream_, down, received.place.range(first, rows), received.outputs);
+    const auto finish = [&](const GemmPart& part) {
+      const Piece& piece = pieces_[part.problem];
+      const Rows<float> out = problems_[part.problem].c;
+      if (piece.weights->down_bias) add_bias(stream_, part, out, piece.weights->down_bias);
+      scatter_rounded(stream_, part, out, piece.place, received.outputs);
+    };
+    gemm_grouped(stream_, problems_, GemmEpilogue(finish));
     stream_.between_pieces();
-    scope.change(Pass::Products);
   }
 }
 

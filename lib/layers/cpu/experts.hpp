@@ -37,8 +37,12 @@ class Experts {
   template <class Finish>
   void for_each_part(const model::MlpWeights& weights, Rows<const bf16> x, Finish&& finish);
   void activate(const model::MlpWeights& shape, Rows<const float> gate_up, Rows<bf16> inner);
-  void add_biases(std::span<const model::MlpWeights> experts, Vector<const float> model::MlpWeights::*bias,
-                  std::span<const std::uint32_t> begin, std::size_t first, Rows<float> out);
+
+  // What a product's epilogue needs of an expert's pairs.
+  struct Piece {
+    const model::MlpWeights* weights;
+    Vector<const std::uint32_t> place;  // of each pair's output
+  };
 
   Stream& stream_;
   const model::Moe moe_;
@@ -47,7 +51,7 @@ class Experts {
   Buffer<bf16> inner_;     // [rows of a part, width]
   Buffer<float> down_;     // [rows of a part, hidden]
   std::vector<GemmProblem<bf16>> problems_;
-  std::vector<const float*> biases_;  // [rows of a part], of routed experts
+  std::vector<Piece> pieces_;  // [problems]
 };
 
 }  // namespace moemill::cpu

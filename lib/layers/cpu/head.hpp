@@ -8,6 +8,8 @@
 #include "base/buffer.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "model/config.hpp"
+#include "sample/cpu/logits.hpp"
+#include "system/files/mapped_file.hpp"
 #include "weights/cpu/weights.hpp"
 
 namespace moemill::cpu {
@@ -22,9 +24,9 @@ class Head {
   std::size_t rows() const { return rows_; }
   // Logits of wanted rows [first, first + count): [count, vocabulary], valid until the next call. Callers take
   // rows_at_a_time of them, so that a long prompt's logits never exist at once.
-  Rows<const float> logits(std::size_t first, std::size_t count);
+  Logits logits(std::size_t first, std::size_t count);
   static constexpr std::size_t rows_at_a_time = 128;
-  std::uint64_t workspace_bytes() const { return normed_.capacity_bytes() + logits_.capacity_bytes(); }
+  std::uint64_t workspace_bytes() const { return normed_.capacity_bytes() + maxima_.capacity_bytes() + logits_.size(); }
 
  private:
   Stream& stream_;
@@ -32,7 +34,8 @@ class Head {
   const model::Weights& weights_;
   std::size_t rows_ = 0;
   Buffer<bf16> normed_;   // [wanted rows, hidden]
-  Buffer<float> logits_;  // [a few, vocabulary]
+  Buffer<float> maxima_;  // [a few, chunks of the vocabulary]
+  MappedMemory logits_;   // [a few, vocabulary] of fp32, on huge pages: a panel of the product touches every row
 };
 
 }  // namespace moemill::cpu

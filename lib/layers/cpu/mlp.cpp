@@ -47,7 +47,7 @@ void Experts::add_scaled_mlp(const model::MlpWeights& weights, Rows<const bf16> 
 
 std::uint64_t Experts::workspace_bytes() const {
   return gate_up_.capacity_bytes() + inner_.capacity_bytes() + down_.capacity_bytes() +
-         biases_.capacity() * sizeof(const float*);
+         pieces_.capacity() * sizeof(Piece);
 }
 
 }  // namespace moemill::cpu

@@ -155,10 +155,28 @@ TokenId Sampler::Workspace::draw(Stream& stream, std::span<const float> row, con
   return draw_from_blocks(stream, row, scale, keep_all, u);
 }
 
-SampleResult Sampler::Workspace::sample(Stream& stream, std::span<const float> logits, const SampleRequest& request) {
+Sampler::Workspace::Row Sampler::Workspace::row_of(const Logits& logits, std::uint32_t row) {
+  const Rows<const float>&values = logits.values, &maxima = logits.maxima;
+  Row out{{values.row(row), values.width}, {}};
+  if (maxima) out.maxima = {maxima.row(row), maxima.width};
+  return out;
+}
+
+void Sampler::Workspace::find_row_maxima(Stream& stream, const Row& row) {
+  row.maxima.empty() ? find_maxima(stream, row.logits, maxima) : find_maxima(row.logits, row.maxima, maxima);
+}
+
+float Sampler::Workspace::score(Stream& stream, const Row& row, TokenId target) {
+  find_row_maxima(stream, row);
+  const LogSumExp sum =
+      maxima.finite ? log_sum_exp(stream, row.logits, maxima.largest) : log_sum_exp(stream, row.logits);
+  return row.logits[static_cast<std::size_t>(target)] - sum.log_sum_exp;
+}
+
+SampleResult Sampler::Workspace::sample(Stream& stream, const Row& own, const SampleRequest& request) {
   const SamplingParams& params = *request.params;
-  std::span<const float> row = logits;
-  find_maxima(stream, row, maxima);
+  std::span<const float> row = own.logits;
+  find_row_maxima(stream, own);
   if (!maxima.finite) return {};
 
   // A draw from the model's own distribution shares a pass with its log-probability.
@@ -170,10 +188,10 @@ SampleResult Sampler::Workspace::sample(Stream& stream, std::span<const float> l
     find_best(stream, row, log_sum_exp, request.top);
   }
   if (needs_adjustment(request)) {
-    std::span<float> own(adjusted.reserve(row.size()), row.size());
-    std::copy(row.begin(), row.end(), own.begin());
-    adjuster.adjust(request, own);
-    row = own;
+    std::span<float> changed(adjusted.reserve(row.size()), row.size());
+    std::copy(row.begin(), row.end(), changed.begin());
+    adjuster.adjust(request, changed);
+    row = changed;
     find_maxima(stream, row, maxima);
     if (!std::isfinite(maxima.largest)) return {};
   }
@@ -189,7 +207,7 @@ SampleResult Sampler::Workspace::sample(Stream& stream, std::span<const float> l
                        : draw(stream, row, params, u);
   }
   result.finite = true;
-  result.logprob = logits[static_cast<std::size_t>(result.token)] - log_sum_exp;
+  result.logprob = own.logits[static_cast<std::size_t>(result.token)] - log_sum_exp;
   return result;
 }
 
@@ -200,25 +218,24 @@ Sampler::Sampler(Stream& stream, std::uint32_t vocabulary) : stream_(stream), vo
 
 Sampler::~Sampler() = default;
 
-void Sampler::sample(Rows<const float> logits, std::uint32_t first, std::span<const SampleRequest> requests,
+void Sampler::sample(const Logits& logits, std::uint32_t first, std::span<const SampleRequest> requests,
                      std::span<SampleResult> results) {
-  expect(requests.size() == results.size() && logits.width == vocabulary_, "sampler: one result per request");
+  expect(requests.size() == results.size() && logits.values.width == vocabulary_, "sampler: one result per request");
   stream_.team().parallel_for(requests.size(), 1, [&](std::size_t begin, std::size_t end, int thread) {
     Workspace& workspace = *workspaces_[static_cast<std::size_t>(thread)];
     for (std::size_t i = begin; i < end; ++i) {
-      const std::span<const float> row(logits.row(requests[i].row - first), vocabulary_);
-      results[i] = workspace.sample(stream_, row, requests[i]);
+      results[i] = workspace.sample(stream_, Workspace::row_of(logits, requests[i].row - first), requests[i]);
     }
   });
 }
 
-void Sampler::score(Rows<const float> logits, std::uint32_t first, std::span<const ScoreRequest> requests,
+void Sampler::score(const Logits& logits, std::uint32_t first, std::span<const ScoreRequest> requests,
                     std::span<float> logprobs) {
-  expect(requests.size() == logprobs.size() && logits.width == vocabulary_, "sampler: one score per request");
-  stream_.team().parallel_for(requests.size(), 1, [&](std::size_t begin, std::size_t end, int) {
+  expect(requests.size() == logprobs.size() && logits.values.width == vocabulary_, "sampler: one score per request");
+  stream_.team().parallel_for(requests.size(), 1, [&](std::size_t begin, std::size_t end, int thread) {
+    Workspace& workspace = *workspaces_[static_cast<std::size_t>(thread)];
     for (std::size_t i = begin; i < end; ++i) {
-      const std::span<const float> row(logits.row(requests[i].row - first), vocabulary_);
-      logprobs[i] = row[static_cast<std::size_t>(requests[i].target)] - log_sum_exp(stream_, row).log_sum_exp;
+      logprobs[i] = workspace.score(stream_, Workspace::row_of(logits, requests[i].row - first), requests[i].target);
     }
   });
 }

@@ -11,6 +11,7 @@
 
 #include "base/rows.hpp"
 #include "kernels/cpu/stream.hpp"
+#include "sample/cpu/logits.hpp"
 #include "sample/requests.hpp"
 
 namespace moemill::cpu {
@@ -21,9 +22,9 @@ class Sampler {
   ~Sampler();
   // logits: [rows, vocabulary], rows `first` and following of the step's logit_rows. They must include the rows of all
   // requests.
-  void sample(Rows<const float> logits, std::uint32_t first, std::span<const sample::SampleRequest> requests,
+  void sample(const Logits& logits, std::uint32_t first, std::span<const sample::SampleRequest> requests,
               std::span<sample::SampleResult> results);
-  void score(Rows<const float> logits, std::uint32_t first, std::span<const sample::ScoreRequest> requests,
+  void score(const Logits& logits, std::uint32_t first, std::span<const sample::ScoreRequest> requests,
              std::span<float> logprobs);
 
  private:

@@ -11,18 +11,34 @@
 
 namespace moemill::cpu {
 
-void find_maxima(Stream& stream, std::span<const float> row, Maxima& maxima) {
-  const std::size_t chunks = divide_up(row.size(), maxima_chunk);
-  maxima.chunks.resize(chunks);
-  maxima.finite = chunk_maxima(stream, row, maxima.chunks);
+namespace {
+
+// `chunks` is filled in.
+void find_best(std::span<const float> row, Maxima& maxima) {
+  const std::vector<float>& chunks = maxima.chunks;
   std::size_t first = 0;
-  for (std::size_t c = 1; c < chunks; ++c) {
-    if (maxima.chunks[c] > maxima.chunks[first]) first = c;
+  for (std::size_t c = 1; c < chunks.size(); ++c) {
+    if (chunks[c] > chunks[first]) first = c;
   }
-  maxima.largest = maxima.chunks[first];
+  maxima.largest = chunks[first];
   std::size_t token = first * maxima_chunk;
   while (token + 1 < row.size() && row[token] != maxima.largest) ++token;
   maxima.best = static_cast<TokenId>(token);
+}
+
+}  // namespace
+
+void find_maxima(Stream& stream, std::span<const float> row, Maxima& maxima) {
+  maxima.chunks.resize(divide_up(row.size(), maxima_chunk));
+  maxima.finite = chunk_maxima(stream, row, maxima.chunks);
+  find_best(row, maxima);
+}
+
+void find_maxima(std::span<const float> row, std::span<const float> chunks, Maxima& maxima) {
+  maxima.chunks.assign(chunks.begin(), chunks.end());
+  maxima.finite = true;
+  for (float chunk : chunks) maxima.finite &= chunk * 0 == 0;  // not so where it is NaN or infinite
+  if (maxima.finite) find_best(row, maxima);
 }
 
 void Candidates::reserve(std::size_t vocabulary) {

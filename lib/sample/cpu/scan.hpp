@@ -21,6 +21,8 @@ struct Maxima {
   bool finite = true;  // no logit is NaN or infinite
 };
 void find_maxima(Stream& stream, std::span<const float> row, Maxima& maxima);
+// The same where the chunks' maxima are known (Logits::maxima).
+void find_maxima(std::span<const float> row, std::span<const float> chunks, Maxima& maxima);
 
 // Some of a row's tokens, by ascending id. The first `count` entries of each vector are in use.
 struct Candidates {

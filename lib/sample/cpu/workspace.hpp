@@ -34,7 +34,14 @@ struct Sampler::Workspace {
   std::vector<float> scratch;
   std::vector<std::uint32_t> indices;
 
-  sample::SampleResult sample(Stream& stream, std::span<const float> logits, const SampleRequest& request);
+  // Of one row: its logits, and their chunks' maxima or none.
+  struct Row {
+    std::span<const float> logits, maxima;
+  };
+  static Row row_of(const Logits& logits, std::uint32_t row);
+  void find_row_maxima(Stream& stream, const Row& row);
+  sample::SampleResult sample(Stream& stream, const Row& own, const SampleRequest& request);
+  float score(Stream& stream, const Row& row, TokenId target);
   void find_best(Stream& stream, std::span<const float> row, float log_sum_exp, std::span<sample::TokenLogprob> top);
   TokenId draw(Stream& stream, std::span<const float> row, const SamplingParams& params, std::uint64_t u);
   TokenId draw_filtered(Stream& stream, std::span<const float> row, const SamplingParams& params, std::uint64_t u);

@@ -13,8 +13,6 @@ namespace moemill::cpu {
 
 namespace {
 
-constexpr std::size_t packed_rows = round_up<std::size_t>(chunk_rows, 32);  // of memory: tiles read 32 rows at a time
-
 // A row chunk of one problem, panels [first_panel, last_panel): what a thread takes on at a time.
 template <class T>
 struct Piece {
@@ -30,17 +28,6 @@ struct Piece {
   }
 };
 
-template <class Product, class T>
-void pack_rows(const Product& product, const Piece<T>& piece, const BlockPlace& block, std::byte* out) {
-  const Rows<const T>& a = piece.problem->a;
-  const std::uint32_t* index = piece.problem->index.data;
-  const std::size_t inputs = std::min<std::size_t>(block.inputs, piece.problem->w.k - block.first_input);
-  for (std::size_t i = 0; i < piece.rows; ++i) {
-    const std::size_t row = index ? index[piece.first_row + i] : piece.first_row + i;
-    product.pack_row(a.row(row) + block.first_input, inputs, out + i * product.row_bytes);
-  }
-}
-
 template <class T>
 GemmPanels panels_of_block(const Piece<T>& piece, std::size_t index) {
   const Matrix& w = piece.problem->w;
@@ -53,72 +40,157 @@ GemmPanels panels_of_block(const Piece<T>& piece, std::size_t index) {
   return out;
 }
 
+// Packed rows of all K blocks that stay for the panels after them, at most: 168 rows of 2,048 inputs in fp32.
+constexpr std::size_t kept_bytes = std::size_t{1664} << 10;
+
+// Whether two products pack the same rows.
+template <class T>
+bool same_rows(const GemmProblem<T>& one, const GemmProblem<T>& other) {
+  return one.a.data == other.a.data && one.a.stride == other.a.stride && one.index.data == other.index.data &&
+         one.c.rows == other.c.rows && one.w.k == other.w.k;
+}
+
+// A chunk's rows of A as a body reads them, in a thread's scratch: of all K blocks where they fit, so that they are
+// packed once for all panels and for the next problems with the same rows, else of one block at a time.
+template <class Product, class T>
+class PackedRows {
+ public:
+  PackedRows(const Product& product, std::byte* memory) : product_(product), memory_(memory) {}
+
+  // Of scratch, for any chunk of a problem: a shorter chunk may keep all blocks where the longest one does not.
+  static std::size_t bytes(const Product& product, const GemmProblem<T>& problem) {
+    const Size longest = size_of(product, std::min(problem.c.rows, chunk_rows), problem.w.k);
+    return std::max(longest.block_bytes, std::min(blocks_of(problem.w.k) * longest.block_bytes, kept_bytes));
+  }
+  // Before the first block of a piece.
+  void begin(const Piece<T>& piece) {
+    const bool goes_on = piece_.problem && same_rows(*piece_.problem, *piece.problem) &&
+                         piece_.first_row == piece.first_row && piece_.rows == piece.rows;
+    if (!goes_on) packed_blocks_ = 0;
+    piece_ = piece;
+    size_ = size_of(product_, piece.rows, piece.problem->w.k);
+  }
+  // Rows of K block `index`; blocks come in order, over and over.
+  const std::byte* block(std::size_t index) {
+    std::byte* at = memory_ + (size_.keeps ? index * size_.block_bytes : 0);
+    if (!size_.keeps || index == packed_blocks_) pack(index, at), packed_blocks_ = index + 1;
+    return at;
+  }
+
+ private:
+  struct Size {
+    std::size_t block_bytes;
+    bool keeps;  // all blocks
+  };
+  static Size size_of(const Product& product, std::size_t rows, std::uint32_t k) {
+    const std::size_t block = round_up<std::size_t>(rows, 32) * product.row_bytes;  // tiles read 32 rows at a time
+    return {block, blocks_of(k) * block <= kept_bytes};
+  }
+  void pack(std::size_t index, std::byte* out) const {
+    const GemmProblem<T>& problem = *piece_.problem;
+    const std::uint32_t* rows = problem.index.data;
+    const std::size_t first_input = index * block_inputs;
+    const std::size_t inputs = std::min<std::size_t>(block_inputs, problem.w.k - first_input);
+    for (std::size_t i = 0; i < piece_.rows; ++i) {
+      const std::size_t row = rows ? rows[piece_.first_row + i] : piece_.first_row + i;
+      product_.pack_row(problem.a.row(row) + first_input, inputs, out + i * product_.row_bytes);
+    }
+  }
+
+  const Product& product_;
+  std::byte* memory_;
+  Piece<T> piece_{};
+  Size size_{};
+  std::size_t packed_blocks_ = 0;
+};
+
+// What a thread works with.
+template <class Product, class T>
+struct Worker {
+  const Product& product;
+  std::byte* scratch;  // gemm_scratch_bytes
+  PackedRows<Product, T> rows;
+  GemmEpilogue epilogue;
+  const GemmProblem<T>* problems;  // the first one
+};
+
 // One K block after the other of panels whose C stays in the cache meanwhile. `after`: the data to prefetch last.
 template <class Product, class T>
-void run_panels(const Product& product, const Piece<T>& piece, const std::byte* after, std::byte* scratch) {
+void run_panels(Worker<Product, T>& worker, const Piece<T>& piece, const std::byte* after) {
   const Matrix& w = piece.problem->w;
-  std::byte* packed = scratch + gemm_scratch_bytes;
-  const std::size_t blocks = blocks_of(w.k);
+  const std::size_t blocks = blocks_of(w.k), first_column = piece.first_panel * panel_columns;
+  const std::size_t columns = std::min<std::size_t>(w.n, piece.last_panel * panel_columns) - first_column;
   for (std::size_t b = 0; b < blocks; ++b) {
     const BlockPlace block = block_place(w, b);
-    pack_rows(product, piece, block, packed);
     GemmBlock g;
-    g.a = packed;
+    g.a = worker.rows.block(b);
     g.rows = piece.rows;
     g.w = panels_of_block(piece, b);
     g.groups = block.inputs / group_inputs;
     g.panels = piece.last_panel - piece.first_panel;
-    g.last_columns = std::min<std::size_t>(panel_columns, w.n - (piece.last_panel - 1) * panel_columns);
-    g.c = piece.problem->c.row(piece.first_row) + piece.first_panel * panel_columns;
+    g.last_columns = columns - (g.panels - 1) * panel_columns;
+    g.c = piece.problem->c.row(piece.first_row) + first_column;
     g.c_stride = piece.problem->c.stride;
     g.first = b == 0;
     g.next = b + 1 < blocks ? piece.data(b + 1) : after;
-    g.scratch = scratch;
-    product.block(g);
+    g.scratch = worker.scratch;
+    worker.product.block(g);
   }
+  if (!worker.epilogue) return;
+  const auto problem = static_cast<std::size_t>(piece.problem - worker.problems);
+  worker.epilogue({problem, piece.first_row, piece.rows, first_column, columns});
 }
 
-// C of the panels that go through all K blocks together. A larger one would come from memory again in every block; a
-// much smaller one would have rows packed too often.
+// C of the panels that go through all K blocks together. A larger one would come from memory again in every block, and
+// for the epilogue.
 constexpr std::size_t c_bytes_at_a_time = 512 << 10;
+
+// Where pieces and their parts are cut: every so many panels.
+constexpr std::size_t cut_panels = epilogue_columns / panel_columns;
 
 // `after` is the first block of the thread's next piece: the last panel prefetches it.
 template <class Product, class T>
-void run_piece(const Product& product, const Piece<T>& piece, const std::byte* after, std::byte* scratch) {
+void run_piece(Worker<Product, T>& worker, const Piece<T>& piece, const std::byte* after) {
   expect(FlushSubnormals::on(), "gemm: the definition flushes subnormals");
-  if (blocks_of(piece.problem->w.k) == 1) return run_panels(product, piece, after, scratch);
-  const std::size_t panels = piece.last_panel - piece.first_panel;
-  const std::size_t parts = divide_up(panels * piece.rows * panel_columns * sizeof(float), c_bytes_at_a_time);
-  const auto bound = [&](std::size_t part) { return piece.first_panel + panels * part / parts; };
+  worker.rows.begin(piece);
+  const std::size_t panels = piece.last_panel - piece.first_panel, cuts = divide_up(panels, cut_panels);
+  const std::size_t c_bytes = panels * piece.rows * panel_columns * sizeof(float);
+  const bool together = blocks_of(piece.problem->w.k) == 1 && !worker.epilogue;
+  const std::size_t parts = together ? 1 : std::min(cuts, divide_up(c_bytes, c_bytes_at_a_time));
+  const auto bound = [&](std::size_t part) {
+    return piece.first_panel + std::min(panels, cuts * part / parts * cut_panels);
+  };
   for (std::size_t part = 0; part < parts; ++part) {
     const std::size_t first = bound(part), last = bound(part + 1);
     const std::byte* next = part + 1 < parts ? piece.part(last, last + 1).data(0) : after;
-    run_panels(product, piece.part(first, last), next, scratch);
+    run_panels(worker, piece.part(first, last), next);
   }
 }
 
 // What a panel costs, for an even split: below 8 rows reading the weights is what takes the time.
 std::size_t panel_cost(std::size_t rows, std::uint32_t k) { return std::max<std::size_t>(rows, 8) * k; }
 
-// Calls visit(piece) for the thread's share: [total * thread / threads, total * (thread + 1) / threads) of all panels'
-// cost, cut at whole panels.
+// Calls visit(piece) for the thread's share, a chunk of rows after the other of all neighbours that pack the same rows:
+// [total * thread / threads, total * (thread + 1) / threads) of all panels' cost, cut at whole cut_panels.
 template <class T, class Visit>
 void visit_share(std::span<const GemmProblem<T>> problems, std::size_t total, std::size_t thread, std::size_t threads,
                  Visit visit) {
   const std::size_t from = total * thread / threads, to = total * (thread + 1) / threads;
   std::size_t before = 0;  // cost of the pieces so far
-  for (const GemmProblem<T>& problem : problems) {
-    const std::size_t panels = panels_of(problem.w.n);
-    const std::size_t chunks = divide_up(problem.c.rows, chunk_rows);
+  for (std::size_t p = 0, end; p < problems.size(); p = end) {
+    for (end = p + 1; end < problems.size() && same_rows(problems[p], problems[end]);) ++end;
+    const std::size_t rows_of_all = problems[p].c.rows, chunks = divide_up(rows_of_all, chunk_rows);
     for (std::size_t c = 0; c < chunks; ++c) {
-      const std::size_t first_row = problem.c.rows * c / chunks, rows = problem.c.rows * (c + 1) / chunks - first_row;
-      const std::size_t cost = panel_cost(rows, problem.w.k);
-      auto panel_at = [&](std::size_t bound) {
-        return bound <= before ? 0 : std::min(panels, divide_up(bound - before, cost));
-      };
-      const std::size_t first = panel_at(from), last = panel_at(to);
-      if (first < last) visit(Piece<T>{&problem, first_row, rows, first, last});
-      before += panels * cost;
+      const std::size_t first_row = rows_of_all * c / chunks, rows = rows_of_all * (c + 1) / chunks - first_row;
+      for (const GemmProblem<T>& problem : problems.subspan(p, end - p)) {
+        const std::size_t panels = panels_of(problem.w.n), cost = panel_cost(rows, problem.w.k);
+        auto panel_at = [&](std::size_t bound) {
+          return bound <= before ? 0 : std::min(panels, round_up(divide_up(bound - before, cost), cut_panels));
+        };
+        const std::size_t first = panel_at(from), last = panel_at(to);
+        if (first < last) visit(Piece<T>{&problem, first_row, rows, first, last});
+        before += panels * cost;
+      }
     }
   }
 }
@@ -137,20 +209,23 @@ std::size_t total_cost(std::span<const GemmProblem<T>> problems) {
 }
 
 template <class Product, class T>
-void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>> problems) {
+void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>> problems, GemmEpilogue epilogue) {
   const std::size_t total = total_cost(problems);
   if (total == 0) return;
   const auto threads = static_cast<std::size_t>(stream.team().size());
-  const std::size_t scratch_bytes = gemm_scratch_bytes + packed_rows * product.row_bytes;
+  std::size_t rows_bytes = 0;
+  for (const GemmProblem<T>& problem : problems)
+    rows_bytes = std::max(rows_bytes, PackedRows<Product, T>::bytes(product, problem));
   auto share = [&](std::size_t begin, std::size_t end, int thread) {
-    std::byte* scratch = stream.scratch(thread, scratch_bytes);
+    std::byte* scratch = stream.scratch(thread, gemm_scratch_bytes + rows_bytes);
+    Worker<Product, T> worker{product, scratch, {product, scratch + gemm_scratch_bytes}, epilogue, problems.data()};
     for (std::size_t part = begin; part < end; ++part) {
       Piece<T> waiting{};  // runs once the piece after it is known
       visit_share(problems, total, part, threads, [&](const Piece<T>& piece) {
-        if (waiting.problem) run_piece(product, waiting, piece.data(0), scratch);
+        if (waiting.problem) run_piece(worker, waiting, piece.data(0));
         waiting = piece;
       });
-      if (waiting.problem) run_piece(product, waiting, nullptr, scratch);
+      if (waiting.problem) run_piece(worker, waiting, nullptr);
     }
   };
   stream.team().parallel_for(threads, 1, share);
@@ -177,7 +252,7 @@ Int8Product<float> int8_product_of(Stream& stream, const float*) {
 }
 
 template <class T>
-void run(Stream& stream, std::span<const GemmProblem<T>> problems) {
+void run(Stream& stream, std::span<const GemmProblem<T>> problems, GemmEpilogue epilogue) {
   if (problems.empty()) return;
   const bool int8 = problems[0].w.format == Format::Int8;
   for (const GemmProblem<T>& problem : problems) {
@@ -188,23 +263,38 @@ void run(Stream& stream, std::span<const GemmProblem<T>> problems) {
            "gemm: every row of C has one of A");
   }
   constexpr const T* rows = nullptr;
-  if (int8) return run(stream, int8_product_of(stream, rows), problems);
-  run(stream, product_of(stream, rows), problems);
+  if (int8) return run(stream, int8_product_of(stream, rows), problems, epilogue);
+  run(stream, product_of(stream, rows), problems, epilogue);
 }
 
 }  // namespace
 
-void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c) {
+void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c, GemmEpilogue epilogue) {
   const GemmProblem<bf16> problem{a, w, c, {}};
-  run<bf16>(stream, {&problem, 1});
+  run<bf16>(stream, {&problem, 1}, epilogue);
 }
 
-void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c) {
+void gemm(Stream& stream, Rows<const float> a, const Matrix& w, Rows<float> c, GemmEpilogue epilogue) {
   const GemmProblem<float> problem{a, w, c, {}};
-  run<float>(stream, {&problem, 1});
+  run<float>(stream, {&problem, 1}, epilogue);
 }
 
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems) { run(stream, problems); }
-void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems) { run(stream, problems); }
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<bf16>> problems, GemmEpilogue epilogue) {
+  run(stream, problems, epilogue);
+}
+void gemm_grouped(Stream& stream, std::span<const GemmProblem<float>> problems, GemmEpilogue epilogue) {
+  run(stream, problems, epilogue);
+}
+
+void add_bias(Stream& stream, const GemmPart& part, Rows<float> c, Vector<const float> bias) {
+  for (std::size_t r = part.first_row; r < part.first_row + part.rows; ++r)
+    stream.bodies().add(c.row(r) + part.first_column, bias.data + part.first_column, part.columns);
+}
+
+void scatter_rounded(Stream& stream, const GemmPart& part, Rows<const float> c, Vector<const std::uint32_t> place,
+                     Rows<bf16> out) {
+  for (std::size_t r = part.first_row; r < part.first_row + part.rows; ++r)
+    stream.bodies().round(c.row(r) + part.first_column, part.columns, out.row(place.data[r]) + part.first_column);
+}
 
 }  // namespace moemill::cpu

@@ -80,18 +80,22 @@ void GroupedAttention::run(const model::GqaWeights& weights, LayerId layer, cons
   project(job, normed);
   append(job);
   attend(job);
-  gemm(stream_, attended(plan.rows), weights.out, out);
-  add_bias_of(weights.out_bias, out);
+  const auto finish = [&](const GemmPart& part) { add_bias(stream_, part, out, weights.out_bias); };
+  gemm(stream_, attended(plan.rows), weights.out, out, weights.out_bias ? GemmEpilogue(finish) : GemmEpilogue());
 }
 
 void GroupedAttention::project(const Job& job, Rows<const float> normed) {
   const model::GqaWeights& weights = job.weights;
   const Rows<float> query = this->query(job.plan.rows), kv = keys_and_values(job.plan.rows);
   const Rows<float> key = kv.columns(0, kv_width_), value = kv.columns(kv_width_, kv_width_);
-  gemm(stream_, normed, weights.q, query);
-  gemm(stream_, normed, weights.k, key);
-  gemm(stream_, normed, weights.v, value);
-  add_bias_of(weights.q_bias, query), add_bias_of(weights.k_bias, key), add_bias_of(weights.v_bias, value);
+  const GemmProblem<float> products[] = {
+      {normed, weights.q, query, {}}, {normed, weights.k, key, {}}, {normed, weights.v, value, {}}};
+  const Rows<float> outputs[] = {query, key, value};
+  const Vector<const float> biases[] = {weights.q_bias, weights.k_bias, weights.v_bias};
+  const auto finish = [&](const GemmPart& part) {
+    add_bias(stream_, part, outputs[part.problem], biases[part.problem]);
+  };
+  gemm_grouped(stream_, products, weights.q_bias ? GemmEpilogue(finish) : GemmEpilogue());
   norm(query, weights.q_norm);
   norm(key, weights.k_norm);
   if (gqa_.clip != 0) {
@@ -101,10 +105,6 @@ void GroupedAttention::project(const Job& job, Rows<const float> normed) {
   const Rows<const float> cosine = job.plan.cosine(), sine = job.plan.sine();
   rotate(stream_, {query.columns(0, rope_dim_), gqa_.heads, gqa_.head_dim}, cosine, sine, pairs_);
   rotate(stream_, {key.columns(0, rope_dim_), gqa_.kv_heads, gqa_.head_dim}, cosine, sine, pairs_);
-}
-
-void GroupedAttention::add_bias_of(Vector<const float> bias, Rows<float> x) {
-  if (bias) add_bias(stream_, x, bias);
 }
 
 void GroupedAttention::norm(Rows<float> x, Vector<const float> weight) {

@@ -63,7 +63,6 @@ class GroupedAttention {
   };
 
   void project(const Job& job, Rows<const float> normed);
-  void add_bias_of(Vector<const float> bias, Rows<float> x);  // nothing where the model has none
   // Norms every weight.size values of a row; nothing where the model has no such norm.
   void norm(Rows<float> x, Vector<const float> weight);
   void append(const Job& job);

@@ -21,7 +21,8 @@ LatentAttention::LatentAttention(Stream& stream, const model::ModelConfig& confi
 
 void LatentAttention::reserve(std::size_t rows) {
   const std::size_t low = std::max<std::size_t>(mla_.q_lora_rank, cache_.width());
-  low_.reserve(rows * low);
+  low_.reserve(rows * cache_.width());
+  low_query_.reserve(rows * mla_.q_lora_rank);
   low_rounded_.reserve(rows * low);
   query_.reserve(rows * query_stride_);
   attended_.reserve(rows * attended_stride_);
@@ -30,9 +31,9 @@ void LatentAttention::reserve(std::size_t rows) {
 }
 
 std::uint64_t LatentAttention::workspace_bytes() const {
-  std::uint64_t bytes = low_.capacity_bytes() + low_rounded_.capacity_bytes() + query_.capacity_bytes() +
-                        attended_.capacity_bytes() + keys_.capacity_bytes() + values_.capacity_bytes() +
-                        states_.capacity_bytes() + absorbed_.capacity_bytes();
+  std::uint64_t bytes = low_.capacity_bytes() + low_query_.capacity_bytes() + low_rounded_.capacity_bytes() +
+                        query_.capacity_bytes() + attended_.capacity_bytes() + keys_.capacity_bytes() +
+                        values_.capacity_bytes() + states_.capacity_bytes() + absorbed_.capacity_bytes();
   for (const auto& memory : thread_memory_) bytes += memory.capacity_bytes();
   return bytes;
 }
@@ -42,18 +43,28 @@ void LatentAttention::run(const model::MlaWeights& weights, LayerId layer, const
   if (plan.rows == 0) return;
   reserve(plan.rows);
   const Job job{weights, layer, plan, tiles};
-  append(job, normed);
-  project_queries(job, normed);
+  project_down(job, normed);
+  append(job);
+  project_queries(job);
   attend_generated(job);
   attend_prompts(job);
   gemm(stream_, attended_.rows(plan.rows, std::size_t{mla_.heads} * mla_.v_dim, attended_stride_), weights.out, out);
 }
 
-void LatentAttention::append(const Job& job, Rows<const bf16> normed) {
+void LatentAttention::project_down(const Job& job, Rows<const bf16> normed) {
+  const std::size_t rows = job.plan.rows;
+  const bool low = mla_.q_lora_rank > 0;
+  const Rows<float> queries =
+      low ? low_query_.rows(rows, mla_.q_lora_rank) : query_.rows(rows, mla_.heads * key_width(), query_stride_);
+  const GemmProblem<bf16> products[] = {{normed, job.weights.kv_a, low_.rows(rows, cache_.width()), {}},
+                                        {normed, low ? job.weights.q_a : job.weights.q, queries, {}}};
+  gemm_grouped(stream_, products);
+}
+
+void LatentAttention::append(const Job& job) {
   const std::size_t rows = job.plan.rows, width = cache_.width(), latent = mla_.kv_lora_rank;
   const Rows<float> kv = low_.rows(rows, width), key = kv.columns(latent, mla_.qk_rope_dim);
   const Rows<bf16> rounded = low_rounded_.rows(rows, width);
-  gemm(stream_, normed, job.weights.kv_a, kv);
   rms_norm(stream_, kv.columns(0, latent), job.weights.kv_a_norm, mla_.latent_norm_eps, rounded.columns(0, latent), {});
   rotate(stream_, {key, 1, 0}, job.plan.cosine(), job.plan.sine(), pairs_);
   round_rows(stream_, key, rounded.columns(latent, mla_.qk_rope_dim));
@@ -62,17 +73,13 @@ void LatentAttention::append(const Job& job, Rows<const bf16> normed) {
   for (std::size_t r = 0; r < rows; ++r) std::memcpy(cache.row(slots[r]), rounded.row(r), width * sizeof(bf16));
 }
 
-void LatentAttention::project_queries(const Job& job, Rows<const bf16> normed) {
+void LatentAttention::project_queries(const Job& job) {
   const model::MlaWeights& weights = job.weights;
   const std::size_t rows = job.plan.rows;
   const Rows<float> all = query_.rows(rows, mla_.heads * key_width(), query_stride_);
-  if (mla_.q_lora_rank == 0) {
-    gemm(stream_, normed, weights.q, all);
-  } else {
-    const Rows<float> low = low_.rows(rows, mla_.q_lora_rank);
+  if (mla_.q_lora_rank > 0) {
     const Rows<bf16> rounded = low_rounded_.rows(rows, mla_.q_lora_rank);
-    gemm(stream_, normed, weights.q_a, low);
-    rms_norm(stream_, low, weights.q_a_norm, mla_.latent_norm_eps, rounded, {});
+    rms_norm(stream_, low_query_.rows(rows, mla_.q_lora_rank), weights.q_a_norm, mla_.latent_norm_eps, rounded, {});
     gemm(stream_, rounded, weights.q_b, all);
   }
   rotate(stream_, {all.columns(mla_.qk_nope_dim, mla_.qk_rope_dim), mla_.heads, key_width()}, job.plan.cosine(),

@@ -58,8 +58,10 @@ class LatentAttention {
   static std::size_t tile_floats(std::size_t key_width, std::size_t value_width);
   static Tile place_tile(float* memory, std::size_t used, std::size_t key_width, std::size_t value_width);
 
-  void project_queries(const Job& job, Rows<const bf16> normed);
-  void append(const Job& job, Rows<const bf16> normed);
+  // Both products of the normed rows: latents with rotary keys, and queries or their low rank.
+  void project_down(const Job& job, Rows<const bf16> normed);
+  void append(const Job& job);
+  void project_queries(const Job& job);
 
   void reserve_prompts(std::size_t tiles);
   void attend_prompts(const Job& job);
@@ -105,14 +107,15 @@ class LatentAttention {
   const std::size_t attended_stride_;  // values per row of attended_
   const std::size_t absorbed_stride_;  // values per row of absorbed_
 
-  Buffer<float> low_;         // [rows, q_lora], then [rows, kv_lora + rope]: down-projections before their norm
-  Buffer<bf16> low_rounded_;  // the same values after the norm
-  Buffer<float> query_;       // [rows, heads, nope + rope]
-  Buffer<float> attended_;    // [rows, heads, v]
-  Buffer<float> keys_;        // [heads at a time, wave_keys, nope + rope]
-  Buffer<float> values_;      // [heads at a time, wave_keys, v]
-  Buffer<float> states_;      // [heads at a time, states, tile]
-  Buffer<float> absorbed_;    // [rows at a time, heads, kv_lora]: queries, then outputs
+  Buffer<float> low_;                         // [rows, kv_lora + rope]: down-projections before their norm
+  Buffer<float> low_query_;                   // [rows, q_lora]: the same of queries
+  Buffer<bf16> low_rounded_;                  // the values of one of them after the norm
+  Buffer<float> query_;                       // [rows, heads, nope + rope]
+  Buffer<float> attended_;                    // [rows, heads, v]
+  Buffer<float> keys_;                        // [heads at a time, wave_keys, nope + rope]
+  Buffer<float> values_;                      // [heads at a time, wave_keys, v]
+  Buffer<float> states_;                      // [heads at a time, states, tile]
+  Buffer<float> absorbed_;                    // [rows at a time, heads, kv_lora]: queries, then outputs
   std::vector<Buffer<float>> thread_memory_;  // [threads] each holds the tiles of a token and scratch, or one tile
   std::vector<GemmProblem<bf16>> expansions_;
   std::vector<GemmProblem<float>> products_;
