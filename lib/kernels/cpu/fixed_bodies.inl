@@ -71,6 +71,7 @@ INLINE F exp_of_last(const float* x, std::size_t lanes, float maximum, float sca
 }
 INLINE F exp_of(const float* x, std::size_t lanes, float maximum, float scale) {
   if (lanes < 16) return exp_of_last(x, lanes, maximum, scale);
+  __builtin_prefetch(x + row_ahead, 0, 2);
   return exp_at_most_one((load(x) - splat(maximum)) * splat(scale));
 }
 

@@ -236,13 +236,13 @@ INLINE F load_of_chunk(const float* x, std::size_t n, std::size_t vector) {
   return load_part(x + 16 * vector, 16 * vector < n ? n - 16 * vector : 0, x[n - 1]);
 }
 
-constexpr std::size_t maxima_ahead = 2048;  // 8 KiB, where a long row comes from memory
+constexpr std::size_t row_ahead = 2048;  // 8 KiB, where a long row comes from memory
 
 // x * 0 is 0, or NaN where x is infinite or NaN.
 float chunk_maxima(const float* x, std::size_t n, float* maxima) {
   F bad[chunk_vectors];
   for (F& one : bad) one = splat(0.0f);
-  const std::size_t chunks = (n + maxima_chunk - 1) / maxima_chunk, ahead = n > maxima_ahead ? maxima_ahead : 0;
+  const std::size_t chunks = (n + maxima_chunk - 1) / maxima_chunk, ahead = n > row_ahead ? row_ahead : 0;
   std::size_t c = 0;
   for (; (c + 16) * maxima_chunk <= n; c += 16) {
     F best[16];
@@ -275,7 +275,10 @@ float chunk_maxima(const float* x, std::size_t n, float* maxima) {
 float exp_total(const float* x, std::size_t n, float maximum) {
   F sum = splat(0.0f);
   std::size_t i = 0;
-  for (; i + 16 <= n; i += 16) sum = sum + exp_at_most_one(load(x + i) - splat(maximum));
+  for (; i + 16 <= n; i += 16) {
+    __builtin_prefetch(x + i + row_ahead, 0, 2);
+    sum = sum + exp_at_most_one(load(x + i) - splat(maximum));
+  }
   if (i == n) return fold_sum(sum);
   alignas(64) float lane[16];
   store(lane, exp_at_most_one(load_part(x + i, n - i, maximum) - splat(maximum)));
