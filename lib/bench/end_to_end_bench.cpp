@@ -133,7 +133,9 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   config.arithmetic = o.arithmetic;
   const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
   const auto backend = mill::make_cpu_backend(config, o.isa, o.threads);
-  backend->load_weights({o.model, "dummy", placement, {world.rank()}}, [] {});
+  const DomainRank rank{world.rank()};
+  const auto weights = backend->plan_weights({o.model, "dummy", placement, rank, model::NodeExperts(placement, rank)});
+  backend->load_weights(NodeMemory(weights.memory_bytes, "the weights"), [] {});
   const Share mine = share(o.sequences, world);
   const std::vector<int> nodes(static_cast<std::size_t>(world.size()), 0);
   backend->prepare(world, nodes, settings_of(o, config, mine.count));

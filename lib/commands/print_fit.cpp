@@ -43,19 +43,29 @@ std::string cache_text(const FitQuestion& q, const Fit& fit) {
                             counted(q.sequence_tokens, "token", "tokens"));
 }
 
+void print_weights(const Fit& fit) {
+  const WeightShare& w = fit.weights;
+  const std::string ranks = counted(fit.ranks_on_node, "rank", "ranks");
+  const std::uint64_t bytes = w.shared_bytes > 0 ? w.shared_bytes : w.rank_bytes;
+  print_part(
+      "weights", bytes,
+      fmt::format("{} that every rank uses, {} of experts{}", gib(w.replicated_bytes), gib(bytes - w.replicated_bytes),
+                  w.shared_bytes > 0 ? ": once for the " + ranks + " of a node" : ""));
+}
+
 void print_memory(const FitQuestion& q, const Fit& fit) {
-  fmt::print("memory   of the rank that holds most\n");
-  print_part("weights", fit.weights.rank_bytes,
-             fmt::format("{} that every rank has, {} of experts", gib(fit.weights.replicated_bytes),
-                         gib(fit.weights.rank_bytes - fit.weights.replicated_bytes)));
+  const bool shared = fit.weights.shared_bytes > 0;
+  fmt::print("memory   of {}\n",
+             shared ? "the node that holds most, and of each of its ranks" : "the rank that holds most");
+  print_weights(fit);
   print_part("KV cache", fit.cache_bytes, cache_text(q, fit));
   print_part("workspace", fit.workspace_bytes,
              fmt::format("{} per step, {}", counted(q.parallel.max_num_batched_tokens, "row", "rows"),
                          counted(q.parallel.threads_per_rank.value_or(1), "thread", "threads")));
   print_part("process", fit.process_bytes, "program, tokenizer, MPI");
-  print_part(
-      "together", fit.rank_bytes(),
-      fmt::format("per rank; {} per node of {}", gib(fit.node_bytes), counted(fit.ranks_on_node, "rank", "ranks")));
+  print_part("together", fit.rank_bytes(),
+             fmt::format("per rank{}; {} per node of {}", shared ? " without the weights" : "", gib(fit.node_bytes),
+                         counted(fit.ranks_on_node, "rank", "ranks")));
 }
 
 std::string available_text(const FitQuestion& q, const Fit& fit) {

@@ -4,14 +4,16 @@
 #include <span>
 
 #include "base/error.hpp"
-#include "base/log.hpp"
+#include "generate/load_on_nodes.hpp"
 #include "system/comm/agree.hpp"
 #include "system/machine/memory.hpp"
 
 namespace moemill::mill {
 
-std::uint64_t spare_memory_bytes(int ranks_sharing_memory) {
-  return cache_budget(memory_left(ranks_sharing_memory).bytes, static_cast<std::uint64_t>(ranks_sharing_memory));
+std::uint64_t spare_memory_bytes(int ranks_on_machine, std::uint64_t shared_bytes) {
+  MemorySources sources = memory_sources();
+  sources.shared_bytes = shared_bytes;
+  return cache_budget(memory_left(ranks_on_machine, sources).bytes, static_cast<std::uint64_t>(ranks_on_machine));
 }
 
 namespace {
@@ -44,19 +46,22 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   const Comm& world = ranks.world;
   const model::Placement placement =
       model::contiguous_slices(model.config, static_cast<std::uint32_t>(ranks.domain.size()));
+  const DomainRank rank{ranks.domain.rank()};
+  run_on_all_ranks(world, [&] { backend_ = make_backend(config.runtime.backend, model.config, ranks.cores.threads); });
   // Free memory is measured after the agreement, when all ranks' weights occupy memory.
-  model::WeightsDigest digest;
-  run_on_all_ranks(world, [&] {
-    backend_ = make_backend(config.runtime.backend, model.config, ranks.cores.threads);
-    digest = backend_->load_weights({config.model.path, config.model.load_format, placement, {ranks.domain.rank()}},
-                                    between);
-  });
+  const model::WeightsDigest digest = load_on_nodes(
+      *backend_, {config.model.path, config.model.load_format, placement, rank, model::NodeExperts(placement, rank)},
+      model.config, ranks, parallel, between);
   weights_digest_ = agree_on_weights(ranks, digest, config.model.path);
+  node_ranks_ = ranks.mates.size();
   longest_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(job.longest_tokens, 1));
   const KvNeed need{std::min<std::uint64_t>(parallel.max_num_seqs, job.sequences), job.likely_tokens,
                     job.longest_tokens};
+  const auto nodes_here = static_cast<std::uint64_t>(ranks.ranks_sharing_memory / node_ranks_);
   run_on_all_ranks(world, [&] {
-    pages_ = mill::kv_pages(model.config, parallel, need, spare_memory_bytes(ranks.ranks_sharing_memory));
+    const std::uint64_t spare =
+        spare_memory_bytes(ranks.ranks_sharing_memory, nodes_here * backend_->memory().node_weights);
+    pages_ = mill::kv_pages(model.config, parallel, need, spare);
   });
   run_on_all_ranks(world, [&] {
     layers::ForwardSettings settings;
@@ -73,6 +78,16 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
         TextRules{config.output.store_text ? DecodeText::Yes : DecodeText::No,
                   config.output.skip_special_tokens ? text::SkipSpecial::Yes : text::SkipSpecial::No});
   });
+}
+
+MemoryUse Engine::memory_use() const {
+  const BackendMemory memory = backend_->memory();
+  MemoryUse use;
+  use.rank_private_bytes = peak_rss_bytes() - memory.node_weights_resident;
+  use.node_shared_bytes = memory.node_weights;
+  use.huge_page_bytes = memory.huge_pages;
+  use.peak_bytes = use.rank_private_bytes + memory.node_weights / static_cast<std::uint64_t>(node_ranks_);
+  return use;
 }
 
 }  // namespace moemill::mill

@@ -9,6 +9,7 @@
 
 #include "generate/backend/backend.hpp"
 #include "generate/generator.hpp"
+#include "generate/memory_use.hpp"
 #include "generate/model_folder.hpp"
 #include "plan/job_size.hpp"
 #include "plan/kv_plan.hpp"
@@ -16,8 +17,9 @@
 
 namespace moemill::mill {
 
-// Memory that a rank may use for KV pages: its share of the machine's free memory, less a margin of a fifth.
-std::uint64_t spare_memory_bytes(int ranks_sharing_memory);
+// Memory that a rank may use for KV pages: its share of the machine's free memory, less a margin of a fifth. Weights
+// that the ranks share are loaded; they count once.
+std::uint64_t spare_memory_bytes(int ranks_on_machine, std::uint64_t shared_bytes);
 
 class Engine {
  public:
@@ -29,6 +31,7 @@ class Engine {
   Generator& generator() { return *generator_; }
   const Backend& backend() const { return *backend_; }
   const KvPages& kv_pages() const { return pages_; }
+  MemoryUse memory_use() const;
   std::uint32_t longest_sequence() const { return longest_; }
   // The digest of the whole model's weights, the same for any layout: 32 hex digits; "" for random weights.
   const std::string& weights_digest() const { return weights_digest_; }
@@ -37,6 +40,7 @@ class Engine {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Generator> generator_;
   KvPages pages_;
+  int node_ranks_ = 1;  // that share memory with this one, itself included
   std::uint32_t longest_ = 0;
   std::string weights_digest_;
 };

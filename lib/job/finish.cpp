@@ -131,6 +131,17 @@ void warn_of_failed(const RunCounts& counts, const RunPlan& plan, const RunConfi
           : "");
 }
 
+// The largest of each number.
+MemoryUse most_of(const std::vector<MemoryUse>& ranks) {
+  MemoryUse most;
+  for (const MemoryUse& rank : ranks) {
+    most.rank_private_bytes = std::max(most.rank_private_bytes, rank.rank_private_bytes);
+    most.node_shared_bytes = std::max(most.node_shared_bytes, rank.node_shared_bytes);
+    most.huge_page_bytes = std::max(most.huge_page_bytes, rank.huge_page_bytes);
+  }
+  return most;
+}
+
 // "all 256 rows of 128 prompts are done", or how many are not.
 std::string progress_text(const RunPlan& plan, const RunCounts& counts) {
   if (counts.rows_failed == 0)
@@ -201,13 +212,15 @@ Report start_report(const Ranks& ranks, const model::ModelConfig& model, const R
   return report;
 }
 
-void Report::take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Backend& backend,
+void Report::take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Engine& engine,
                   const model::ModelConfig& model) {
   Totals all = mine;
-  all.take(backend.totals());
-  all.peak_rss_bytes = peak_rss_bytes();
+  all.take(engine.backend().totals());
+  const MemoryUse memory = engine.memory_use();
+  all.peak_rss_bytes = memory.peak_bytes;
   summary.totals = sum_over_ranks(world, all);
-  expert_counts = sum_counts(world, backend.expert_counts());
+  summary.memory = most_of(gather(world, memory));
+  expert_counts = sum_counts(world, engine.backend().expert_counts());
   row_seconds = rows.over_ranks(world);
   const Totals& t = summary.totals;
   expert_load = {max_over_mean(expert_counts, model.moe.experts), t.prompt_tokens + t.generated_tokens};

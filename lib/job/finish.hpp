@@ -11,6 +11,7 @@
 #include "base/run_config.hpp"
 #include "dataset/prompts/prompts.hpp"
 #include "dataset/run_dir/counts.hpp"
+#include "generate/engine.hpp"
 #include "job/run_setup.hpp"
 #include "mill/mill.hpp"
 #include "mill/run_prediction.hpp"
@@ -31,7 +32,7 @@ struct Report {
   std::optional<Predicted> predicted;        // of this attempt, until its last step; absent without a calibration
 
   // Combines the loop's totals over all ranks and stores them in this report. Collective.
-  void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Backend& backend,
+  void take(const Comm& world, const Totals& mine, const RowSeconds& rows, const Engine& engine,
             const model::ModelConfig& model);
 };
 

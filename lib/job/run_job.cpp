@@ -98,8 +98,10 @@ void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, co
             backend_name(config.runtime.backend, config.model.arithmetic));
   const KvPages& pages = engine.kv_pages();
   const bool both = pages.full > 0 && pages.window > 0;
-  log::info("a rank holds {} of weights and {} of KV cache for {} tokens{}, and runs up to {} sequences",
-            gib(engine.backend().memory().weights), gib(engine.backend().memory().kv_cache), thousands(pages.tokens()),
+  const BackendMemory memory = engine.backend().memory();
+  log::info("a rank {} {} of weights, holds {} of KV cache for {} tokens{}, and runs up to {} sequences",
+            memory.node_weights > 0 ? "shares" : "holds", gib(std::max(memory.weights, memory.node_weights)),
+            gib(memory.kv_cache), thousands(pages.tokens()),
             both ? fmt::format(" ({} in layers with a window)", thousands(pages.window * schedule::page_tokens)) : "",
             thousands(config.parallel.max_num_seqs));
   if (config.model.arithmetic == Arithmetic::Int8) {
@@ -200,8 +202,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.run();
   report.stop_reason = mill.drain_reason();
-  report.take(world, mill.totals(), engine.generator().row_seconds(), engine.backend(), in.model.config);
-  const PartSeconds measured = steps ? mean_over_ranks(world, steps->measured()) : PartSeconds{};
+  report.take(world, mill.totals(), engine.generator().row_seconds(), engine, in.model.config);
   run_on_rank_zero(world, [&] {
     if (expected)
       report.predicted = predicted_attempt(*calibration, *expected, measured, report.summary.totals,

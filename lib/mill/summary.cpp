@@ -69,6 +69,9 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   j["attempts"] = s.attempts;
   j["resumed_rows"] = s.resumed_rows;
   put(j, t, CountOf::Memory);
+  j["memory"] = {{"node_shared_bytes", s.memory.node_shared_bytes},
+                 {"rank_private_bytes", s.memory.rank_private_bytes},
+                 {"huge_page_bytes", s.memory.huge_page_bytes}};
   j["kv_bytes_per_token"] = s.kv_bytes_per_token;
   put(j["exchange"], t, CountOf::Exchange);
   j["expert_load"] = {{"max_over_mean", s.max_over_mean}, {"max_over_mean_balanced", s.max_over_mean_balanced}};

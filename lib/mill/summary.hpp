@@ -8,6 +8,7 @@
 
 #include "base/run_config.hpp"
 #include "dataset/run_dir/attempts.hpp"
+#include "generate/memory_use.hpp"
 #include "generate/row_seconds.hpp"
 #include "mill/predicted.hpp"
 #include "mill/totals.hpp"
@@ -48,6 +49,7 @@ struct Summary {
   std::uint32_t attempts = 1;
   std::uint64_t resumed_rows = 0;  // finished by earlier attempts
   std::uint64_t kv_bytes_per_token = 0;
+  MemoryUse memory;  // of the last attempt, without its peak
   double max_over_mean = 1;
   double max_over_mean_balanced = 1;
   RowSeconds row_seconds;              // rows of the attempts that ended cleanly

@@ -52,7 +52,9 @@ Fit fit(const FitQuestion& q) {
   fit.ranks_on_node = std::min(q.shape.ranks, q.shape.ranks_per_node);
   fit.workspace_bytes =
       workspace_bytes(q.model, q.parallel, *std::max_element(q.shape.domain_size.begin(), q.shape.domain_size.end()));
-  fit.available = memory_left(static_cast<int>(fit.ranks_on_node));
+  MemorySources sources = memory_sources();
+  sources.shared_bytes_to_come = fit.weights.shared_bytes;
+  fit.available = memory_left(static_cast<int>(fit.ranks_on_node), sources);
   if (q.node_bytes) fit.available = {*q.node_bytes, ""};
 
   // As in the engine: KV pages get the memory that the weights leave, less the margin.
@@ -63,7 +65,9 @@ Fit fit(const FitQuestion& q) {
       std::min(cache_budget(left, ranks), (left - std::min(left, ranks * fit.workspace_bytes)) / ranks);
 
   fit.sequences_wanted = std::min<std::uint64_t>(q.parallel.max_num_seqs, sequences_per_rank(q));
-  const KvNeed need{fit.sequences_wanted, q.sequence_tokens, q.sequence_tokens};
+  // Any rank may get any prompt, so each makes room for all that the job has, up to its limit.
+  const std::uint64_t sequences = std::min<std::uint64_t>(q.parallel.max_num_seqs, q.sequences);
+  const KvNeed need{sequences, q.sequence_tokens, q.sequence_tokens};
   const KvPages least = least_kv_pages(q.model, q.sequence_tokens);
   const bool automatic = !q.parallel.kv_cache_tokens, has_room = !automatic || least.bytes(q.model) <= spare;
   fit.pages = has_room ? kv_pages(q.model, q.parallel, need, spare) : least;

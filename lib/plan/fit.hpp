@@ -27,7 +27,7 @@ struct Fit {
 
   WeightShare weights;
   std::uint32_t ranks_on_node = 1;
-  // Per rank: KV pages, and the bytes of each part. Weights are those of the rank that holds most.
+  // Per rank: KV pages, and the bytes of each part.
   KvPages pages;
   std::uint64_t cache_bytes = 0;
   std::uint64_t workspace_bytes = 0;  // buffers of a full step
@@ -43,7 +43,10 @@ struct Fit {
   std::uint64_t sequences_wanted = 0;
   std::uint64_t wanted_cache_bytes = 0;
 
-  std::uint64_t rank_bytes() const { return weights.rank_bytes + cache_bytes + workspace_bytes + process_bytes; }
+  // Of the rank that holds most, without what the ranks of its node share.
+  std::uint64_t rank_bytes() const {
+    return (weights.shared_bytes > 0 ? 0 : weights.rank_bytes) + cache_bytes + workspace_bytes + process_bytes;
+  }
 };
 
 // UserError when parallel.kv_cache_tokens is too little for the longest sequence.

@@ -68,10 +68,37 @@ std::vector<std::uint32_t> experts_held(const model::Placement& placement, Domai
   return held;
 }
 
+// Adds up the weights of one node after the other, as ranks come in their order.
+class NodeBytes {
+ public:
+  NodeBytes(const model::ModelConfig& config, const JobShape& shape) : config_(config), shape_(shape) {}
+
+  // Returns what the rank's node holds, if this is its last rank.
+  std::uint64_t add(std::uint32_t rank, const model::Placement& placement, DomainRank place, std::uint64_t rank_bytes) {
+    if (rank % shape_.ranks_per_node == 0) held_ = {}, separate_ = 0;
+    const bool is_last = (rank + 1) % shape_.ranks_per_node == 0 || rank + 1 == shape_.ranks;
+    separate_ += rank_bytes;
+    if (shape_.copies == Copies::OneARank) return separate_;
+    held_.add(placement, place);
+    if (!is_last) return 0;
+    const auto [known, is_new] = bytes_of_.try_emplace(held_.counts());
+    if (is_new) known->second = model::weight_bytes(config_, held_);
+    return known->second;
+  }
+
+ private:
+  const model::ModelConfig& config_;
+  const JobShape& shape_;
+  model::NodeExperts held_;
+  std::uint64_t separate_ = 0;
+  std::map<std::vector<std::size_t>, std::uint64_t> bytes_of_;  // by the number of experts in each layer
+};
+
 }  // namespace
 
 JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node) {
-  JobShape shape{ranks, ranks_per_node, {}, {}};
+  const bool one_a_node = settings.node_memory != "off" && std::min(ranks, ranks_per_node) > 1;
+  JobShape shape{ranks, ranks_per_node, one_a_node ? Copies::OneANode : Copies::OneARank, {}, {}};
   std::map<int, std::uint32_t> sizes;
   std::vector<int> domains;
   for (std::uint32_t r = 0; r < ranks; ++r) {
@@ -95,7 +122,7 @@ WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape
   share.replicated_bytes = model::weight_bytes(config, none, {0});
   share.fewest_experts = std::numeric_limits<std::uint32_t>::max();
   std::map<std::uint32_t, model::Placement> placements;  // by domain size
-  std::uint64_t node_bytes = 0;
+  NodeBytes nodes(config, shape);
   for (std::uint32_t r = 0; r < shape.ranks; ++r) {
     const std::uint32_t size = shape.domain_size[r];
     const DomainRank rank{static_cast<std::int32_t>(shape.domain_rank[r])};
@@ -109,10 +136,9 @@ WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape
     share.ranks_without_experts += std::count(held.begin(), held.end(), 0u) == std::ssize(held);
     const std::uint64_t rank_bytes = bytes(placement, rank, held);
     share.rank_bytes = std::max(share.rank_bytes, rank_bytes);
-    if (r % shape.ranks_per_node == 0) node_bytes = 0;
-    node_bytes += rank_bytes;
-    share.node_bytes = std::max(share.node_bytes, node_bytes);
+    share.node_bytes = std::max(share.node_bytes, nodes.add(r, placement, rank, rank_bytes));
   }
+  if (shape.copies == Copies::OneANode) share.shared_bytes = share.node_bytes;
   return share;
 }
 

@@ -11,10 +11,14 @@
 
 namespace moemill::mill {
 
+// Who holds a copy of the weights that ranks of a node have in common.
+enum class Copies { OneANode, OneARank };
+
 // The expert domains of a job's ranks, which need not be running.
 struct JobShape {
   std::uint32_t ranks = 1;
   std::uint32_t ranks_per_node = 1;
+  Copies copies = Copies::OneARank;        // by parallel.node_memory
   std::vector<std::uint32_t> domain_size;  // [ranks] size of the rank's expert domain
   std::vector<std::uint32_t> domain_rank;  // [ranks] the rank's number in its domain
 
@@ -24,9 +28,10 @@ struct JobShape {
 JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node);
 
 struct WeightShare {
-  std::uint64_t replicated_bytes = 0;       // on every rank: attention, embedding, head, shared and dense MLPs
-  std::uint64_t rank_bytes = 0;             // of the rank that holds most
+  std::uint64_t replicated_bytes = 0;       // what every rank uses: attention, embedding, head, shared and dense MLPs
+  std::uint64_t rank_bytes = 0;             // what the rank with most uses
   std::uint64_t node_bytes = 0;             // of the node that holds most
+  std::uint64_t shared_bytes = 0;           // all of node_bytes if its ranks hold one copy, otherwise 0
   std::uint32_t fewest_experts = 0;         // per rank and layer
   std::uint32_t most_experts = 0;           // per rank and layer
   std::uint32_t ranks_without_experts = 0;  // if there are more ranks than experts

@@ -4,8 +4,8 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
-#include <set>
-#include <span>
+#include <map>
+#include <utility>
 
 #include "base/error.hpp"
 #include "system/comm/agree.hpp"
@@ -14,17 +14,9 @@
 namespace moemill::mill {
 namespace {
 
-// The node of each rank of the world. Nodes are numbered from 0 in the order of their first ranks.
-std::vector<int> nodes_of_world(const Comm& world, const Comm& shared, const ParallelSettings& settings) {
+std::vector<int> machines_of_world(const Comm& world, const Comm& shared) {
   const std::vector<int> beside = gather(shared, world.rank());
-  std::vector<int> first = gather(world, *std::min_element(beside.begin(), beside.end()));
-  if (settings.ranks_per_node) {
-    for (int r = 0; r < world.size(); ++r)
-      first[static_cast<std::size_t>(r)] = r / static_cast<int>(*settings.ranks_per_node);
-  }
-  std::set<int> distinct(first.begin(), first.end());
-  for (int& node : first) node = static_cast<int>(std::distance(distinct.begin(), distinct.find(node)));
-  return first;
+  return gather(world, *std::min_element(beside.begin(), beside.end()));
 }
 
 std::vector<std::string> hosts_of_world(const Comm& world) {
@@ -38,6 +30,17 @@ std::vector<std::string> hosts_of_world(const Comm& world) {
 }
 
 }  // namespace
+
+std::vector<int> nodes_of_ranks(std::span<const int> machines, std::optional<std::uint32_t> ranks_per_node) {
+  std::map<int, std::uint32_t> ranks_before;            // by machine
+  std::map<std::pair<int, std::uint32_t>, int> number;  // by machine and its part
+  std::vector<int> nodes;
+  for (const int machine : machines) {
+    const std::uint32_t before = ranks_before[machine]++, part = ranks_per_node ? before / *ranks_per_node : 0;
+    nodes.push_back(number.try_emplace({machine, part}, static_cast<int>(number.size())).first->second);
+  }
+  return nodes;
+}
 
 int domain_of(const std::string& expert_domain, int rank, int world_size, int node) {
   if (expert_domain == "world") return 0;
@@ -54,20 +57,19 @@ int domain_of(const std::string& expert_domain, int rank, int world_size, int no
 
 Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings) {
   Comm shared = world.split_by_node();
-  std::vector<int> nodes = nodes_of_world(world, shared, settings);
+  const std::vector<int> nodes = nodes_of_ranks(machines_of_world(world, shared), settings.ranks_per_node);
+  const int node = nodes[static_cast<std::size_t>(world.rank())];
   int domain = 0;
-  run_on_all_ranks(world, [&] {
-    domain =
-        domain_of(settings.expert_domain, world.rank(), world.size(), nodes[static_cast<std::size_t>(world.rank())]);
-  });
+  run_on_all_ranks(world, [&] { domain = domain_of(settings.expert_domain, world.rank(), world.size(), node); });
   Ranks ranks{world,
               world.split(domain, world.rank()),
+              world.split(settings.node_memory == "off" ? world.rank() : node, world.rank()),
               {},
               hosts_of_world(world),
               1 + *std::max_element(nodes.begin(), nodes.end()),
               shared.size(),
               arrange_cores(world, shared, settings)};
-  ranks.node_of_domain_rank = gather(ranks.domain, nodes[static_cast<std::size_t>(world.rank())]);
+  ranks.node_of_domain_rank = gather(ranks.domain, node);
   return ranks;
 }
 

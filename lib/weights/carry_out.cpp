@@ -26,4 +26,14 @@ void LoadProgress::report_end() {
   log::info("weights: {:.1f} GB in {:.1f} s, {:.2f} GB/s", gigabytes(goal_), now, gigabytes(goal_) / now);
 }
 
+void make_blocks(const NodeMemory& memory, LoadBoard& board, ThreadTeam& team, const std::function<void()>& between) {
+  on_all_threads(board, team, [&](int thread) {
+    const std::uint64_t blocks = memory.blocks();
+    for (std::uint64_t b = board.next_block++; b < blocks && board.failed == 0; b = board.next_block++) {
+      board.huge_blocks += memory.make_block(b) == NodeMemory::Pages::Huge ? 1 : 0;
+      if (thread == 0) between();
+    }
+  });
+}
+
 }  // namespace moemill::model

@@ -1,5 +1,6 @@
 // Carries out a load plan on a rank's team of threads: one thread reads, decodes and packs a piece, in the order of the
-// plan, while the bytes of later pieces are read ahead. Private to weights/.
+// plan, while the bytes of later pieces are read ahead. The ranks of a node, which have the same plan, take its pieces
+// from one board, as threads do. Private to weights/.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +8,9 @@
 #include <chrono>
 #include <functional>
 
+#include "system/files/node_memory.hpp"
 #include "system/machine/threads.hpp"
+#include "weights/load_board.hpp"
 #include "weights/load_plan.hpp"
 #include "weights/tensor_source.hpp"
 
@@ -15,11 +18,12 @@ namespace moemill::model {
 
 enum class Announce { Nothing, Progress };
 
-// Logs, at level info, how much has been loaded and how fast: every few seconds and at the end. Short loads log
-// nothing.
+// Logs, at level info, how much the ranks of the node have loaded and how fast: every few seconds and at the end. Short
+// loads log nothing.
 class LoadProgress {
  public:
-  LoadProgress(Announce announce, std::uint64_t goal_bytes) : announce_(announce), goal_(goal_bytes) {}
+  LoadProgress(Announce announce, std::uint64_t goal_bytes, std::atomic<std::uint64_t>& done_bytes)
+      : announce_(announce), goal_(goal_bytes), done_(done_bytes) {}
 
   void add(std::uint64_t bytes) { done_.fetch_add(bytes, std::memory_order_relaxed); }
   // Called by one thread.
@@ -31,7 +35,7 @@ class LoadProgress {
   double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
   Announce announce_;
   std::uint64_t goal_;
-  std::atomic<std::uint64_t> done_{0};
+  std::atomic<std::uint64_t>& done_;
   Clock::time_point start_ = Clock::now();
   double reported_ = 0;  // seconds from start_ to the last line
 };
@@ -46,42 +50,47 @@ void read_piece(const Piece& piece, const Layout& layout, const Source& source, 
   layout.put(floats, values);
 }
 
-// Returns the digest of the bytes that were read.
+// Calls work(thread) on all threads of the team. What one of them throws is thrown here, when all have ended.
+template <class Work>
+void on_all_threads(LoadBoard& board, ThreadTeam& team, const Work& work) {
+  const auto threads = static_cast<std::size_t>(team.size());
+  team.parallel_for(threads, 1, [&](std::size_t begin, std::size_t end, int thread) {
+    try {
+      for (std::size_t t = begin; t < end; ++t) work(thread);
+    } catch (...) {
+      board.failed = 1;  // the other threads of the node stop early
+      throw;
+    }
+  });
+}
+
+// Gives shared memory its pages before values are put there; private memory has no blocks.
+void make_blocks(const NodeMemory& memory, LoadBoard& board, ThreadTeam& team, const std::function<void()>& between);
+
 template <class Layout, class Source>
-WeightsDigest carry_out(const LoadPlan& plan, const Layout& layout, const Source& source, ThreadTeam& team,
-                        Announce announce, const std::function<void()>& between) {
+void carry_out_plan(const LoadPlan& plan, const Layout& layout, const Source& source, LoadBoard& board,
+                    ThreadTeam& team, Announce announce, const std::function<void()>& between) {
   // So many that a disk of several GB/s stays busy while earlier pieces are decoded.
   constexpr std::size_t pieces_ahead = 16;
   const auto threads = static_cast<std::size_t>(team.size());
   const std::size_t count = plan.pieces.size(), ahead = pieces_ahead * threads;
   std::uint64_t goal = 0;
   for (const Piece& piece : plan.pieces) goal += source.bytes(piece);
-  LoadProgress progress(announce, goal);
+  LoadProgress progress(announce, goal, board.read_bytes);
   for (std::size_t i = 0; i < std::min(ahead, count); ++i) source.read_ahead(plan.pieces[i]);
   std::vector<ReadBuffers> buffers(threads);
-  std::atomic<std::size_t> next{0};
-  auto work = [&](int thread) {
+  on_all_threads(board, team, [&](int thread) {
     ReadBuffers& own = buffers[static_cast<std::size_t>(thread)];
-    for (std::size_t i = next++; i < count; i = next++) {
+    for (std::size_t i = board.next_piece++; i < count && board.failed == 0; i = board.next_piece++) {
       if (i + ahead < count) source.read_ahead(plan.pieces[i + ahead]);
-      own.readers = readers_of(plan.pieces[i]);
+      own.sum = {};
       read_piece(plan.pieces[i], layout, source, own);
+      board.add(part_of(plan.pieces[i]), own.sum);
       progress.add(source.bytes(plan.pieces[i]));
       if (thread == 0) progress.report(), between();
     }
-  };
-  team.parallel_for(threads, 1, [&](std::size_t begin, std::size_t end, int thread) {
-    try {
-      for (std::size_t t = begin; t < end; ++t) work(thread);
-    } catch (...) {
-      next = count;  // the remaining threads stop early
-      throw;
-    }
   });
   progress.report_end();
-  WeightsDigest digest;
-  for (const ReadBuffers& own : buffers) digest += own.digest;
-  return digest;
 }
 
 }  // namespace moemill::model

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/numbers/bf16.hpp"
-#include "weights/weights_digest.hpp"
 
 namespace moemill::model {
 
@@ -35,7 +34,11 @@ struct WantedTensor {
   std::uint64_t inputs;  // of the product in which it is used; 0: it is in no product
 };
 
-// Counts the matrices of a rank in the order of the walk.
+// What a piece belongs to: 0 is what every rank holds, n + 1 the node's expert number n (weights/node_experts.hpp).
+using ModelPart = std::uint32_t;
+constexpr ModelPart replicated_part = 0;
+
+// Counts the matrices of a node in the order of the walk.
 using MatrixIndex = std::uint32_t;
 
 // Where a part of a piece's values goes: to inputs [first_input, first_input + inputs) of columns
@@ -55,7 +58,7 @@ struct RowsPiece {
   std::array<Destination, 3> destinations;
   std::uint32_t destination_count = 0;
   bf16* table = nullptr;  // the rows also go here unchanged, row-major; null: they do not
-  Readers readers = {};
+  ModelPart part = replicated_part;
 };
 
 // Values first, first + step, ... of a vector, `count` of them.
@@ -63,7 +66,7 @@ struct FloatsPiece {
   std::uint32_t tensor;
   std::uint64_t first, step, count;
   float* out;  // [count]
-  Readers readers = {};
+  ModelPart part = replicated_part;
 };
 
 using Piece = std::variant<RowsPiece, FloatsPiece>;
@@ -71,8 +74,8 @@ using Piece = std::variant<RowsPiece, FloatsPiece>;
 inline std::uint32_t tensor_of(const Piece& piece) {
   return std::visit([](const auto& p) { return p.tensor; }, piece);
 }
-inline const Readers& readers_of(const Piece& piece) {
-  return std::visit([](const auto& p) -> const Readers& { return p.readers; }, piece);
+inline ModelPart part_of(const Piece& piece) {
+  return std::visit([](const auto& p) { return p.part; }, piece);
 }
 
 // A piece's rows as a source has read them: in bf16, row-major, and where they are stored in codes, these too.

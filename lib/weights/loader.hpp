@@ -9,14 +9,13 @@
 //   L::int8_inputs       successive inputs of a column that share a scale in int8
 //   L::columns_step      where two tensors fill a matrix side by side, the second begins at a multiple of this number
 //   L()                  a layout without memory, which only counts
-//   L(bytes)             a layout that owns that many bytes, all zero
+//   with_memory(memory)  the same layout from the start, over that memory, all zero; somebody else owns it
 //   take<T>(count)       Vector<T, L::Matrix::Space>, with that size even where it has no memory
 //   take(k, n)           Place, a matrix in bf16
 //   take(k, n, parts)    Place, a matrix whose columns are the parts' rows, kept in its stored format if L can
 //   take_int8(k, n)      Place, a matrix that is rounded to int8 as it is filled, by whole L::int8_inputs
 //   put(piece, values)   puts the values of a piece into memory; called by many threads for different pieces
 //   bytes()              the memory taken so far
-//   storage()            the owner of the memory
 #pragma once
 
 #include <array>
@@ -24,6 +23,7 @@
 
 #include "model/config.hpp"
 #include "model/placement.hpp"
+#include "weights/node_experts.hpp"
 #include "weights/plan_writer.hpp"
 #include "weights/stored_matrix.hpp"
 #include "weights/weights.hpp"
@@ -38,7 +38,7 @@ class Loader {
   Loader(const ModelConfig& config, Layout& layout, const PlanWriter& plan)
       : config_(config), layout_(layout), plan_(plan) {}
 
-  WeightsOf<Matrix> walk(const Placement& placement, DomainRank rank);
+  WeightsOf<Matrix> walk(const NodeShare& share);
 
  private:
   using Space = typename Matrix::Space;
@@ -48,19 +48,18 @@ class Loader {
   using GqaWeights = GqaWeightsOf<Matrix>;
   using MoeWeights = MoeWeightsOf<Matrix>;
 
-  LayerWeightsOf<Matrix> layer(const std::string& name, std::uint32_t index, const Placement& placement,
-                               DomainRank rank);
+  LayerWeightsOf<Matrix> layer(const std::string& name, LayerId layer, const NodeShare& share);
   MlaWeights latent_attention(const std::string& name);
   void latent_to_heads(const std::string& name, MlaWeights& w);
   GqaWeights grouped_attention(const std::string& name);
-  MoeWeights routed(const std::string& name, const LayerPlacement& placement, DomainRank rank);
+  MoeWeights routed(const std::string& name, LayerId layer, const NodeShare& share);
   void exact_router(const std::string& name, MoeWeights& w);
-  void experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
-  void fused_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
-  void halved_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w);
+  void experts(const std::string& name, LayerId layer, const NodeShare& share, MoeWeights& w);
+  void fused_experts(const std::string& name, LayerId layer, const NodeShare& share, MoeWeights& w);
+  void halved_experts(const std::string& name, LayerId layer, const NodeShare& share, MoeWeights& w);
   void expert_biases(std::uint64_t expert, std::uint32_t gate_up_bias, std::uint32_t down_bias, MlpWeights& w);
   template <class Load>
-  void for_each_slot(const LayerPlacement& placement, DomainRank rank, const Load& load);
+  void each_expert(LayerId layer, const NodeShare& share, MoeWeights& w, const Load& load);
   MlpWeights mlp(const std::string& name, std::uint32_t width, const std::array<std::string, 3>& parts);
   MlpWeights empty_mlp(std::uint32_t width, const std::array<StoredRows, 3>& parts, Place& gate_up, Place& down);
   Rows<const bf16, Space> embedding();
@@ -86,6 +85,7 @@ class Loader {
   const ModelConfig& config_;
   Layout& layout_;
   PlanWriter plan_;
+  ModelPart experts_ = 0;  // of the node, taken so far
 };
 
 }  // namespace moemill::model

@@ -8,22 +8,21 @@
 namespace moemill::model {
 
 template <class Layout>
-auto Loader<Layout>::walk(const Placement& placement, DomainRank rank) -> WeightsOf<Matrix> {
+auto Loader<Layout>::walk(const NodeShare& share) -> WeightsOf<Matrix> {
   WeightsOf<Matrix> w;
   w.embedding = embedding();
   for (std::uint32_t layer = 0; layer < config_.layers; ++layer) {
-    w.layers.push_back(this->layer(config_.names.body + "layers." + std::to_string(layer), layer, placement, rank));
+    w.layers.push_back(
+        this->layer(config_.names.body + "layers." + std::to_string(layer), {static_cast<std::int32_t>(layer)}, share));
   }
   w.final_norm = floats(config_.names.body + "norm.weight", {config_.hidden}, Content::Norm);
   w.head = head();
   w.bytes = layout_.bytes();
-  w.storage = layout_.storage();
   return w;
 }
 
 template <class Layout>
-auto Loader<Layout>::layer(const std::string& name, std::uint32_t index, const Placement& placement, DomainRank rank)
-    -> LayerWeightsOf<Matrix> {
+auto Loader<Layout>::layer(const std::string& name, LayerId layer, const NodeShare& share) -> LayerWeightsOf<Matrix> {
   LayerWeightsOf<Matrix> w;
   w.attention_norm = floats(name + ".input_layernorm.weight", {config_.hidden}, Content::Norm);
   if (config_.attention == AttentionKind::Latent) {
@@ -32,8 +31,8 @@ auto Loader<Layout>::layer(const std::string& name, std::uint32_t index, const P
     w.attention = grouped_attention(name + ".self_attn");
   }
   w.mlp_norm = floats(name + ".post_attention_layernorm.weight", {config_.hidden}, Content::Norm);
-  if (config_.layer_is_moe[index]) {
-    w.moe = routed(name + "." + config_.names.moe, placement.layer({static_cast<std::int32_t>(index)}), rank);
+  if (config_.layer_is_moe[static_cast<std::size_t>(layer.value)]) {
+    w.moe = routed(name + "." + config_.names.moe, layer, share);
   } else {
     w.dense = mlp(name + ".mlp", config_.dense_width, {"gate_proj", "up_proj", "down_proj"});
   }
@@ -106,24 +105,24 @@ auto Loader<Layout>::grouped_attention(const std::string& name) -> GqaWeights {
   return w;
 }
 
-// Calls load(expert) for each expert that `rank` holds, by slot.
+// Calls load(expert), which returns the expert's weights, for each expert of the node, and puts the rank's own into
+// their slots.
 template <class Layout>
 template <class Load>
-void Loader<Layout>::for_each_slot(const LayerPlacement& placement, DomainRank rank, const Load& load) {
-  for (const GlobalExpert expert : placement.slots(rank)) {
-    const std::span<const Holder> holders = placement.holders(expert);
-    if (holders.front().rank == rank) {
-      plan_.set_readers({Readers::Who::FirstHolder, static_cast<std::uint32_t>(holders.size() - 1)});
-    } else {
-      plan_.set_readers({Readers::Who::LaterHolder});
-    }
-    load(static_cast<std::uint64_t>(expert.value));
+void Loader<Layout>::each_expert(LayerId layer, const NodeShare& share, MoeWeights& w, const Load& load) {
+  const LayerPlacement& placement = share.placement.layer(layer);
+  w.experts.resize(placement.slots(share.rank).size());
+  for (const GlobalExpert expert : share.node.layer(layer)) {
+    plan_.set_part(++experts_);
+    const MlpWeights mlp = load(static_cast<std::uint64_t>(expert.value));
+    for (const Holder& holder : placement.holders(expert))
+      if (holder.rank == share.rank) w.experts[static_cast<std::size_t>(holder.slot.value)] = mlp;
   }
-  plan_.set_readers({Readers::Who::EveryRank});
+  plan_.set_part(replicated_part);
 }
 
 template <class Layout>
-auto Loader<Layout>::routed(const std::string& name, const LayerPlacement& placement, DomainRank rank) -> MoeWeights {
+auto Loader<Layout>::routed(const std::string& name, LayerId layer, const NodeShare& share) -> MoeWeights {
   const std::string router = name + "." + config_.names.router;
   MoeWeights w;
   if (config_.moe.router_exact) {
@@ -140,7 +139,7 @@ auto Loader<Layout>::routed(const std::string& name, const LayerPlacement& place
     w.shared = mlp(shared, config_.moe.shared_width, {"gate_proj", "up_proj", "down_proj"});
     if (config_.moe.shared_gate) w.shared_gate = floats(shared + "_gate.weight", {1, config_.hidden}, Content::Gate);
   }
-  experts(name + ".experts", placement, rank, w);
+  experts(name + ".experts", layer, share, w);
   return w;
 }
 
@@ -155,17 +154,17 @@ void Loader<Layout>::exact_router(const std::string& name, MoeWeights& w) {
 }
 
 template <class Layout>
-void Loader<Layout>::experts(const std::string& name, const LayerPlacement& placement, DomainRank rank, MoeWeights& w) {
+void Loader<Layout>::experts(const std::string& name, LayerId layer, const NodeShare& share, MoeWeights& w) {
   const TensorNames& names = config_.names;
   expect(names.experts == ExpertStorage::Fused || !config_.moe.expert_bias,
          "loader: only gpt-oss's experts have biases");
   switch (names.experts) {
-    case ExpertStorage::Fused: fused_experts(name, placement, rank, w); break;
-    case ExpertStorage::FusedHalves: halved_experts(name, placement, rank, w); break;
+    case ExpertStorage::Fused: fused_experts(name, layer, share, w); break;
+    case ExpertStorage::FusedHalves: halved_experts(name, layer, share, w); break;
     case ExpertStorage::Separate:
-      for_each_slot(placement, rank, [&](std::uint64_t expert) {
+      each_expert(layer, share, w, [&](std::uint64_t expert) {
         const std::string prefix = name + "." + std::to_string(expert);
-        w.experts.push_back(mlp(prefix, config_.moe.expert_width, {names.gate, names.up, names.down}));
+        return mlp(prefix, config_.moe.expert_width, {names.gate, names.up, names.down});
       });
       break;
   }
@@ -174,8 +173,7 @@ void Loader<Layout>::experts(const std::string& name, const LayerPlacement& plac
 // All experts in one tensor for gate and up, whose outputs alternate, and one for down. Unquantised numbers are stored
 // input first, MXFP4 output first.
 template <class Layout>
-void Loader<Layout>::fused_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank,
-                                   MoeWeights& w) {
+void Loader<Layout>::fused_experts(const std::string& name, LayerId layer, const NodeShare& share, MoeWeights& w) {
   const std::uint32_t e = config_.moe.experts, width = config_.moe.expert_width, hidden = config_.hidden;
   const std::string gate_up_name = name + ".gate_up_proj", down_name = name + ".down_proj";
   const bool mxfp4 = config_.quantization.format == WeightFormat::Mxfp4;
@@ -192,7 +190,7 @@ void Loader<Layout>::fused_experts(const std::string& name, const LayerPlacement
     gate_up_bias = plan_.want(gate_up_name + "_bias", {e, 2 * width}, Content::Bias, 0);
     down_bias = plan_.want(down_name + "_bias", {e, hidden}, Content::Bias, 0);
   }
-  for_each_slot(placement, rank, [&](std::uint64_t expert) {
+  each_expert(layer, share, w, [&](std::uint64_t expert) {
     Place to_gate_up{}, to_down{};
     MlpWeights mlp = empty_mlp(width, {stored, stored, stored}, to_gate_up, to_down);
     const Columns gates = columns(to_gate_up, 0, width), ups = columns(to_gate_up, mlp.up_offset, width);
@@ -205,7 +203,7 @@ void Loader<Layout>::fused_experts(const std::string& name, const LayerPlacement
       plan_.inputs(down, expert * width, {downs}, product_inputs());
     }
     if (config_.moe.expert_bias) expert_biases(expert, gate_up_bias, down_bias, mlp);
-    w.experts.push_back(mlp);
+    return mlp;
   });
 }
 
@@ -225,8 +223,7 @@ void Loader<Layout>::expert_biases(std::uint64_t expert, std::uint32_t gate_up_b
 
 // All experts in one tensor for gate and up, gate's rows before up's, and one for down.
 template <class Layout>
-void Loader<Layout>::halved_experts(const std::string& name, const LayerPlacement& placement, DomainRank rank,
-                                    MoeWeights& w) {
+void Loader<Layout>::halved_experts(const std::string& name, LayerId layer, const NodeShare& share, MoeWeights& w) {
   const std::uint32_t e = config_.moe.experts, width = config_.moe.expert_width, hidden = config_.hidden;
   const std::uint64_t both = 2 * std::uint64_t{width};  // rows of gate and up
   const std::string gate_up_name = name + ".gate_up_proj", down_name = name + ".down_proj";
@@ -235,13 +232,13 @@ void Loader<Layout>::halved_experts(const std::string& name, const LayerPlacemen
   const std::array<StoredRows, 3> stored = {rows_of(gate_up_name, both, hidden, 0, width),
                                             rows_of(gate_up_name, both, hidden, width, width),
                                             rows_of(down_name, hidden, width, 0, hidden)};
-  for_each_slot(placement, rank, [&](std::uint64_t expert) {
+  each_expert(layer, share, w, [&](std::uint64_t expert) {
     Place to_gate_up{}, to_down{};
     const MlpWeights mlp = empty_mlp(width, stored, to_gate_up, to_down);
     plan_.outputs(gate_up, expert * both, {columns(to_gate_up, 0, width)});
     plan_.outputs(gate_up, expert * both + width, {columns(to_gate_up, mlp.up_offset, width)});
     plan_.outputs(down, expert * hidden, {columns(to_down, 0, hidden)});
-    w.experts.push_back(mlp);
+    return mlp;
   });
 }
 

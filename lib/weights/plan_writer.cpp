@@ -79,12 +79,12 @@ void PlanWriter::table(std::uint32_t tensor, std::uint64_t row_count, std::uint6
 
 void PlanWriter::floats(std::uint32_t tensor, std::uint64_t first, std::uint64_t step, std::uint64_t count,
                         float* out) {
-  if (pieces_ != nullptr) pieces_->emplace_back(FloatsPiece{tensor, first, step, count, out, readers_});
+  if (pieces_ != nullptr) pieces_->emplace_back(FloatsPiece{tensor, first, step, count, out, part_});
 }
 
 void PlanWriter::rows(RowsPiece piece) {
   if (pieces_ == nullptr) return;
-  piece.readers = readers_;
+  piece.part = part_;
   pieces_->emplace_back(piece);
 }
 

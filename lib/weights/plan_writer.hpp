@@ -45,13 +45,13 @@ class PlanWriter {
   // Rows whose destinations the caller knows.
   void rows(RowsPiece piece);
 
-  // The readers of the pieces that follow.
-  void set_readers(const Readers& readers) { readers_ = readers; }
+  // What the pieces that follow belong to.
+  void set_part(ModelPart part) { part_ = part; }
 
  private:
   std::vector<WantedTensor>* tensors_;
   std::vector<Piece>* pieces_;
-  Readers readers_;
+  ModelPart part_ = replicated_part;
 };
 
 }  // namespace moemill::model

@@ -30,7 +30,6 @@ struct NoLayout {
   Place take(std::uint32_t k, std::uint32_t n, std::span<const StoredRows>) { return take(k, n); }
   Place take_int8(std::uint32_t k, std::uint32_t n) { return take(k, n); }
   std::uint64_t bytes() const { return 0; }
-  std::shared_ptr<const void> storage() const { return nullptr; }
 };
 
 }  // namespace
@@ -55,7 +54,8 @@ ModelConfig config_without_files(ModelConfig config) {
 std::vector<WantedTensor> all_tensors(const ModelConfig& config) {
   std::vector<WantedTensor> tensors;
   NoLayout none;
-  Loader(config, none, PlanWriter(&tensors, nullptr)).walk(contiguous_slices(config, 1), {0});
+  const Placement all = contiguous_slices(config, 1);
+  Loader(config, none, PlanWriter(&tensors, nullptr)).walk({all, {0}, NodeExperts(all, {0})});
   return tensors;
 }
 

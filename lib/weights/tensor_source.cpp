@@ -189,7 +189,7 @@ const std::byte* FileSource::read(const TensorInfo& tensor, std::uint64_t offset
   expect(offset <= tensor.length && length <= tensor.length - offset, "loader: a piece lies inside its tensor");
   std::byte* out = buffers.stored.reserve(length);
   files_.file(tensor).read(tensor.offset + offset, {out, length});
-  buffers.digest.add(buffers.readers, tensor.name, offset, {out, length});
+  buffers.sum.add(tensor.name, offset, {out, length});
   return out;
 }
 

@@ -18,10 +18,9 @@
 
 namespace moemill::model {
 
-// One thread's buffers, and the digest of what it has read.
+// One thread's buffers, and the sum over the bytes of the current piece.
 struct ReadBuffers {
-  WeightsDigest digest;
-  Readers readers;  // of the current piece
+  ByteSum sum;
   Buffer<std::byte> stored;
   Buffer<bf16> decoded;
   Buffer<float> scales;

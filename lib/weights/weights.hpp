@@ -13,6 +13,7 @@
 
 #include "base/numbers/bf16.hpp"
 #include "base/rows.hpp"
+#include "system/files/node_memory.hpp"
 #include "weights/weights_digest.hpp"
 
 namespace moemill::model {
@@ -90,10 +91,10 @@ struct WeightsOf {
   std::vector<LayerWeightsOf<Matrix>> layers;
   WeightVector<Matrix> final_norm;  // [hidden]
   Matrix head;                      // [hidden, vocabulary]
-  std::uint64_t bytes = 0;          // memory that this rank holds
-  WeightsDigest digest;             // digest of the files' bytes that were read
-  // Owns everything above. Nobody shares it: a shared_ptr knows how to free memory whose type only the layout knows.
-  std::shared_ptr<const void> storage;
+  std::uint64_t bytes = 0;          // of all weights in this rank's memory, or in its node's if the ranks share it
+  WeightsDigest digest;             // of the files' bytes behind what this rank holds
+  std::shared_ptr<const NodeMemory> storage;  // has everything above; copies of this structure are views of it
+  std::uint64_t huge_bytes = 0;               // of storage that the node shares: what lies on huge pages
 };
 
 }  // namespace moemill::model

@@ -20,10 +20,7 @@ ByteSum& ByteSum::operator+=(const ByteSum& other) {
 
 std::string ByteSum::hex() const { return fmt::format("{:016x}{:016x}", high, low); }
 
-void WeightsDigest::add(const Readers& readers, std::string_view tensor, std::uint64_t offset,
-                        std::span<const std::byte> bytes) {
-  ByteSum reading;
-  reading.add(tensor, offset, bytes);
+void WeightsDigest::add(const Readers& readers, const ByteSum& reading) {
   switch (readers.who) {
     case Readers::Who::EveryRank: replicated += reading; break;
     case Readers::Who::FirstHolder:

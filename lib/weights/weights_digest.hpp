@@ -21,10 +21,11 @@ struct ByteSum {
   std::string hex() const;  // 32 digits
 };
 
-// Which ranks of an expert domain read the same bytes, and which of them is the reader.
+// Which ranks of an expert domain hold the same bytes, and which of them is this one. Whether it has read them itself
+// or a mate on its node has, makes no difference.
 struct Readers {
   enum class Who : std::uint8_t {
-    EveryRank,    // each rank reads them
+    EveryRank,    // each rank holds them
     FirstHolder,  // the first rank that holds the expert
     LaterHolder,  // a rank that holds a copy of the expert
   };
@@ -41,7 +42,8 @@ struct WeightsDigest {
   // domain is zero if every copy of an expert has the bytes that its first holder has read.
   ByteSum copies;
 
-  void add(const Readers& readers, std::string_view tensor, std::uint64_t offset, std::span<const std::byte> bytes);
+  // `reading`: of a part of the model that these ranks read.
+  void add(const Readers& readers, const ByteSum& reading);
   WeightsDigest& operator+=(const WeightsDigest& other);
 };
 

@@ -46,6 +46,7 @@ TEST_CASE("an empty file gives the contract's defaults") {
   CHECK(!c.output.carry_columns);
   CHECK(c.errors.max_failed_fraction == 0.05);
   CHECK(c.parallel.max_num_seqs == 256);
+  CHECK(c.parallel.node_memory == "auto");
   CHECK(c.runtime.drain_margin_seconds == 60);
 }
 
@@ -61,7 +62,7 @@ sampling: {n: 2, temperature: 0.7, top_p: 0.9, top_k: 40, min_p: 0.05, repetitio
 errors:  {too_long: truncate_left, max_failed_fraction: 0.5}
 output:  {dir: out, shard_prompts: 10, journal_flush_seconds: 0.5, compression: none,
           store: [token_ids, logprobs], carry_columns: [a, b], merge: false}
-parallel: {expert_domain: 4, ranks_per_node: 2, redundant_experts: 0,
+parallel: {expert_domain: 4, ranks_per_node: 2, node_memory: required, redundant_experts: 0,
            rebalance: {policy: none, interval_steps: 7}, micro_batches: 2,
            roles: {prefill_ranks: 0}, max_num_seqs: 8, max_num_batched_tokens: 99,
            kv_cache_tokens: 5000, threads_per_rank: 2}
@@ -88,6 +89,7 @@ cost:    {hour_price: 2.5, unit: node, currency: EUR, calibration: here.json}
   CHECK(c.output.store_token_ids);
   CHECK(c.output.carry_columns == std::vector<std::string>{"a", "b"});
   CHECK(c.parallel.expert_domain == "4");
+  CHECK(c.parallel.node_memory == "required");
   CHECK(c.parallel.micro_batches == 2);
   CHECK(c.parallel.kv_cache_tokens == 5000);
   CHECK(c.runtime.max_wall_time_seconds == 26 * 3600.0);
@@ -256,6 +258,7 @@ TEST_CASE("configs/README.md is the table's page: moemill help run.yaml > config
 
 TEST_CASE("what this version cannot do is refused, not ignored") {
   CHECK(has(fault("parallel: {redundant_experts: 2}"), "not in this version"));
+  CHECK(has(fault("parallel: {node_memory: shared}"), "auto, required or off"));
   CHECK(has(fault("parallel: {rebalance: {policy: eplb}}"), "not in this version"));
   CHECK(has(fault("parallel: {roles: {prefill_ranks: 1}}"), "not in this version"));
   CHECK(has(fault("runtime: {backend: tpu}"), "built with it"));

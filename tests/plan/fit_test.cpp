@@ -33,8 +33,8 @@ TEST_CASE("a job that fits has room for all sequences that a rank works on") {
   CHECK(fit.sequences_at_a_time == 16);
   CHECK(fit.sequences_wanted == 16);
   CHECK(fit.cache_bytes == fit.wanted_cache_bytes);
-  CHECK(fit.rank_bytes() > fit.weights.rank_bytes + fit.cache_bytes);
-  CHECK(fit.node_bytes <= 2 * fit.rank_bytes());
+  CHECK(fit.rank_bytes() > fit.cache_bytes);
+  CHECK(fit.node_bytes == fit.weights.shared_bytes + 2 * fit.rank_bytes());
 }
 
 TEST_CASE("a job that does not fit says what is short") {
@@ -51,6 +51,26 @@ TEST_CASE("a job that does not fit says what is short") {
   CHECK(large.wanted_cache_bytes == roomy.cache_bytes);
   job.parallel.kv_cache_tokens = 64;
   CHECK_THROWS_AS(job.on_nodes_of(64 * gib), UserError);
+}
+
+TEST_CASE("with node_memory off every rank of a node needs its weights") {
+  Job job;
+  const Fit shared = job.on_nodes_of(64 * gib);
+  job.parallel.node_memory = "off";
+  const Fit separate = job.on_nodes_of(64 * gib);
+  CHECK(separate.weights.shared_bytes == 0);
+  CHECK(separate.rank_bytes() > separate.weights.rank_bytes + separate.cache_bytes);
+  CHECK(separate.weights.node_bytes > shared.weights.node_bytes);
+  CHECK(separate.node_bytes > shared.node_bytes);
+}
+
+TEST_CASE("each rank makes room for all sequences of a small job, because any of them may get it") {
+  Job job;
+  const auto cache_of = [&](std::uint64_t sequences) {
+    return fit({job.model, job.parallel, shape_of(job.parallel, 4, 2), sequences, 300, 64 * gib}).cache_bytes;
+  };
+  CHECK(cache_of(8) == 8 * cache_of(1));
+  CHECK(cache_of(64) == 16 * cache_of(1));  // at most max_num_seqs
 }
 
 TEST_CASE("an automatic cache leaves a fifth free") {

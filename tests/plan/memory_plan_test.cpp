@@ -113,6 +113,7 @@ TEST_CASE("the weights of ranks and nodes, also where ranks and experts do not d
   const model::ModelConfig config = model::read_config(tiny);
   const std::uint32_t experts = config.moe.experts;
   ParallelSettings settings;
+  settings.node_memory = "off";
   for (const char* domain : {"world", "node"}) {
     settings.expert_domain = domain;
     for (std::uint32_t ranks : {1u, 2u, 3u, experts, experts + 3}) {
@@ -142,6 +143,30 @@ TEST_CASE("the weights of ranks and nodes, also where ranks and experts do not d
   CHECK(shape_of(settings, 7, 3).nodes() == 3);
   settings.expert_domain = "4";
   CHECK_THROWS_AS(shape_of(settings, 6, 2), UserError);
+}
+
+TEST_CASE("what the ranks of a node have in common counts once") {
+  const model::ModelConfig config = model::read_config(tiny);
+  const std::uint64_t all = model::weight_bytes(config, model::contiguous_slices(config, 1), {0});
+  ParallelSettings settings, off;
+  off.node_memory = "off";
+  for (const char* domain : {"1", "2", "world", "node"}) {
+    CAPTURE(domain);
+    settings.expert_domain = off.expert_domain = domain;
+    const WeightShare once = weight_share(config, shape_of(settings, 4, 4));
+    CHECK(once.node_bytes == all);  // every layout of one node holds all experts
+    CHECK(once.shared_bytes == all);
+    const WeightShare each = weight_share(config, shape_of(off, 4, 4));
+    CHECK(each.node_bytes > all);
+    CHECK(each.shared_bytes == 0);
+    CHECK(each.rank_bytes == once.rank_bytes);
+  }
+  // Two nodes of one domain: half of the experts each.
+  settings.expert_domain = "world";
+  const WeightShare half = weight_share(config, shape_of(settings, 4, 2));
+  CHECK(half.node_bytes == model::weight_bytes(config, model::contiguous_slices(config, 2), {0}));
+  // A rank alone on its node shares with nobody.
+  CHECK(weight_share(config, shape_of(settings, 4, 1)).shared_bytes == 0);
 }
 
 namespace {

@@ -21,6 +21,31 @@ TEST_CASE("expert domains: world, node, or a number that divides") {
   CHECK_THROWS_AS(domain_of("12", 0, 6, 0), UserError);
 }
 
+TEST_CASE("nodes are machines, cut further by ranks_per_node and never joined") {
+  using Nodes = std::vector<int>;
+  const std::vector<int> blocks{0, 0, 0, 3, 3, 3}, turns{0, 1, 0, 1, 0, 1};
+  CHECK(nodes_of_ranks(blocks, std::nullopt) == Nodes{0, 0, 0, 1, 1, 1});
+  CHECK(nodes_of_ranks(turns, std::nullopt) == Nodes{0, 1, 0, 1, 0, 1});
+  CHECK(nodes_of_ranks(blocks, 2) == Nodes{0, 0, 1, 2, 2, 3});
+  CHECK(nodes_of_ranks(turns, 2) == Nodes{0, 1, 0, 1, 2, 3});
+  CHECK(nodes_of_ranks(blocks, 4) == Nodes{0, 0, 0, 1, 1, 1});
+  CHECK(nodes_of_ranks(blocks, 1) == Nodes{0, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("the ranks of a node hold one copy of the weights, unless node_memory is off") {
+  run_loopback(5, [](Comm world) {
+    ParallelSettings settings;
+    CHECK(arrange_ranks(world, settings).mates.size() == 5);
+    settings.ranks_per_node = 3;
+    settings.expert_domain = "1";
+    const Ranks cut = arrange_ranks(world, settings);
+    CHECK(cut.mates.size() == (world.rank() < 3 ? 3 : 2));
+    CHECK(cut.mates.rank() == world.rank() % 3);
+    settings.node_memory = "off";
+    CHECK(arrange_ranks(world, settings).mates.size() == 1);
+  });
+}
+
 TEST_CASE("ranks arrange themselves: domains and nodes") {
   run_loopback(6, [](Comm world) {
     ParallelSettings settings;

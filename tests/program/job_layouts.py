@@ -12,6 +12,9 @@ LAYOUTS = [
     dict(ranks=4, domain=2),
     dict(ranks=4, domain="node", per_node=2, shard=3),
     dict(ranks=4, domain=1, batch=33),
+    dict(ranks=4, domain=1, memory="off"),
+    dict(ranks=3, memory="required", threads=2),
+    dict(ranks=4, per_node=3, memory="off", micro=2),
     dict(ranks=4, per_node=3, seqs=5, prefer="amx"),
     dict(ranks=2, micro=2),
     dict(ranks=3, micro=2, batch=16, seqs=16, prefer="avx512_bf16"),
@@ -28,7 +31,7 @@ FEW_LAYOUTS = [
     dict(ranks=2, isa="avx2", batch=7, seqs=3),
     dict(ranks=3, micro=2, batch=64, prefer="avx512_bf16"),
     dict(ranks=4, domain=2, isa="plain", shard=3),
-    dict(ranks=2, isa="avx512", micro=2, batch=33, threads=2),
+    dict(ranks=2, isa="avx512", micro=2, batch=33, threads=2, memory="off"),
 ]
 # For the arithmetic int8, whose bodies and rounding are its own.
 INT8_LAYOUTS = [
@@ -36,11 +39,12 @@ INT8_LAYOUTS = [
     dict(ranks=1, isa="plain", threads=2),
     dict(ranks=2, isa="avx2", batch=7, seqs=3),
     dict(ranks=3, isa="avx512", micro=2, batch=64, shard=3),
-    dict(ranks=2, prefer="amx", threads=2, domain=1),
+    dict(ranks=2, prefer="amx", threads=2, domain=1, memory="off"),
 ]
 KEYS = {"threads": "parallel.threads_per_rank", "batch": "parallel.max_num_batched_tokens",
         "seqs": "parallel.max_num_seqs", "shard": "output.shard_prompts", "domain": "parallel.expert_domain",
-        "per_node": "parallel.ranks_per_node", "micro": "parallel.micro_batches", "kv": "parallel.kv_cache_tokens"}
+        "per_node": "parallel.ranks_per_node", "memory": "parallel.node_memory", "micro": "parallel.micro_batches",
+        "kv": "parallel.kv_cache_tokens"}
 
 
 def words_of(layout):

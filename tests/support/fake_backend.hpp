@@ -32,7 +32,8 @@ class FakeBackend : public mill::Backend {
   void on_step(std::function<void(std::size_t)> hook) { on_step_ = std::move(hook); }
   std::uint32_t largest_step() const { return largest_step_; }
 
-  model::WeightsDigest load_weights(const mill::WeightsWanted&, const std::function<void()>&) override { return {}; }
+  mill::WeightsPlan plan_weights(const mill::WeightsWanted&) override { return {}; }
+  model::WeightsDigest load_weights(NodeMemory, const std::function<void()>&) override { return {}; }
   void prepare(Comm, std::span<const int>, const layers::ForwardSettings&) override {}
 
   void run(const schedule::Step& step) override {

@@ -45,6 +45,7 @@ def make_run(folder, attempts=1, lines=5, done=True, code=0, counts=True):
             "prompts_total": rows, "prompts_done": rows, "prompts_failed": 0, "completions": rows, "prompt_tokens": 25000, "cached_prompt_tokens": 0,
             "generated_tokens": 5000, "wall_seconds": 52.0, "load_seconds": 2.0, "prefill_seconds": 15.0, "decode_seconds": 30.0, "exchange_seconds": 2.5,
             "idle_seconds": .5, "ranks": 8, "nodes": 2, "attempts": attempts, "peak_rss_bytes": 3 * 10**9, "kv_bytes_per_token": 800,
+            "memory": {"node_shared_bytes": 2 * 10**9, "rank_private_bytes": 10**8, "huge_page_bytes": 0},
             "exchange": {"intra_node_bytes": 5 * 10**9, "inter_node_bytes": 5 * 10**8, "rows_sent": 5000, "rows_deduplicated": 5},
             "expert_load": {"max_over_mean": 2.25, "max_over_mean_balanced": 2.25},
             "cost": {"currency": "EUR", "total": 0.072, "per_million_tokens": 2.4, "per_million_output_tokens": 14.4}, "exit_code": code}))

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <variant>
 #include <vector>
@@ -36,9 +35,9 @@ class PlainLayout {
   static constexpr std::uint32_t columns_step = 5;  // unlike any panel of the CPU
   static constexpr std::uint32_t int8_inputs = 32;
 
-  PlainLayout with_memory(std::uint64_t bytes) const {
+  PlainLayout with_memory(std::byte* memory) const {
     PlainLayout out;
-    out.memory_ = std::make_shared<std::vector<std::byte>>(bytes);
+    out.memory_ = memory;
     return out;
   }
 
@@ -46,7 +45,7 @@ class PlainLayout {
   Vector<T> take(std::uint64_t count) {
     const std::uint64_t at = used_;
     used_ += round_up<std::uint64_t>(count * sizeof(T), alignof(std::max_align_t));
-    return {memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_->data() + at), count};
+    return {memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + at), count};
   }
   Place take(std::uint32_t k, std::uint32_t n) {
     matrices_.push_back({take<float>(std::uint64_t{k} * n).data, k, n});
@@ -73,10 +72,9 @@ class PlainLayout {
   }
 
   std::uint64_t bytes() const { return used_; }
-  std::shared_ptr<const void> storage() const { return memory_; }
 
  private:
-  std::shared_ptr<std::vector<std::byte>> memory_;
+  std::byte* memory_ = nullptr;
   std::uint64_t used_ = 0;
   std::vector<PlainMatrix> matrices_;
 };

@@ -119,13 +119,17 @@ TEST_CASE(
 }
 
 TEST_CASE("weights digest: an expert with several copies") {
-  const auto bytes = [](const char* text) { return std::as_bytes(std::span(text, 4)); };
+  const auto reading = [](const char* text) {
+    ByteSum sum;
+    sum.add("expert", 0, std::as_bytes(std::span(text, 4)));
+    return sum;
+  };
   for (const char* third : {"same", "diff"}) {
     WeightsDigest sum;
-    sum.add({Readers::Who::FirstHolder, 2}, "expert", 0, bytes("same"));
-    sum.add({Readers::Who::LaterHolder}, "expert", 0, bytes("same"));
+    sum.add({Readers::Who::FirstHolder, 2}, reading("same"));
+    sum.add({Readers::Who::LaterHolder}, reading("same"));
     CHECK(sum.copies != ByteSum());
-    sum.add({Readers::Who::LaterHolder}, "expert", 0, bytes(third));
+    sum.add({Readers::Who::LaterHolder}, reading(third));
     CHECK((sum.copies == ByteSum()) == (third == std::string("same")));
   }
 }

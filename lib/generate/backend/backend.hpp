@@ -15,23 +15,37 @@
 #include "sample/requests.hpp"
 #include "schedule/step.hpp"
 #include "system/comm/comm.hpp"
+#include "system/files/node_memory.hpp"
+#include "weights/node_experts.hpp"
 #include "weights/weights_digest.hpp"
 
 namespace moemill::mill {
 
-// Bytes on one rank.
+// Bytes of one rank, but for node_weights.
 struct BackendMemory {
-  std::uint64_t weights = 0;
-  std::uint64_t kv_cache = 0;  // of all pages
+  std::uint64_t weights = 0;                // in private memory
+  std::uint64_t node_weights = 0;           // in memory that the ranks of the node share
+  std::uint64_t node_weights_resident = 0;  // of them, what this rank has touched
+  std::uint64_t huge_pages = 0;             // of either, what lies on huge pages
+  std::uint64_t kv_cache = 0;               // of all pages
   std::uint64_t workspace = 0;
 };
 
-// The slice of a model that a rank loads.
+// The slice of a model that a rank uses, and what its node holds.
 struct WeightsWanted {
   std::string dir;
   std::string load_format;
   model::Placement placement;
   DomainRank rank;
+  model::NodeExperts node;  // of all ranks that load into the same memory
+};
+
+// What ranks must have in common to load into the same memory.
+struct WeightsPlan {
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t form = 0;    // how matrices lie there
+  std::uint64_t source = 0;  // stands for the files that are read
+  friend bool operator==(const WeightsPlan&, const WeightsPlan&) = default;
 };
 
 class Backend {
@@ -41,10 +55,12 @@ class Backend {
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
-  // Called before the first step: weights first, then the working memory. `between` is called now and then while
-  // weights are read; what it throws ends the loading. `domain` is the expert domain; node_of_domain_rank[r] is the
-  // node of rank r of the domain.
-  virtual model::WeightsDigest load_weights(const WeightsWanted& wanted, const std::function<void()>& between) = 0;
+  // Called before the first step: weights first, which are planned and then loaded, then the working memory. All ranks
+  // that have the `memory` load at the same time; if one throws, the others return early. `between` is called now and
+  // then while weights are read; what it throws ends the loading. `domain` is the expert domain; node_of_domain_rank[r]
+  // is the node of rank r of the domain.
+  virtual WeightsPlan plan_weights(const WeightsWanted& wanted) = 0;
+  virtual model::WeightsDigest load_weights(NodeMemory memory, const std::function<void()>& between) = 0;
   virtual void prepare(Comm domain, std::span<const int> node_of_domain_rank,
                        const layers::ForwardSettings& settings) = 0;
 
@@ -60,7 +76,7 @@ class Backend {
   virtual const layers::ForwardTotals& totals() const = 0;
   // Tokens routed to each expert so far by this rank's own rows: [MoE layers, experts].
   virtual std::span<const std::uint64_t> expert_counts() const = 0;
-  virtual BackendMemory memory() const = 0;
+  virtual BackendMemory memory() const = 0;  // from load_weights on
 };
 
 // `wanted` is runtime.backend of run.yaml: auto, cpu or cuda. UserError for a backend that this program was built

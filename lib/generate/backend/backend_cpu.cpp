@@ -9,6 +9,7 @@
 #include "generate/backend/backends.hpp"
 #include "kernels/cpu/choose_isa.hpp"
 #include "layers/cpu/cpu.hpp"
+#include "system/machine/memory.hpp"
 
 namespace moemill::mill {
 
@@ -19,10 +20,16 @@ class CpuBackend : public Backend {
   CpuBackend(const model::ModelConfig& config, cpu::Isa isa, cpu::Int8Unit int8, int threads)
       : config_(config), stream_(isa, int8, threads) {}
 
-  model::WeightsDigest load_weights(const WeightsWanted& wanted, const std::function<void()>& between) override {
+  WeightsPlan plan_weights(const WeightsWanted& wanted) override {
     placement_ = wanted.placement;
-    weights_ = model::load_weights(wanted.dir, config_, wanted.placement, wanted.rank, wanted.load_format,
-                                   stream_.team(), between, stream_.order());
+    load_.emplace(
+        model::LoadRequest(wanted.dir, config_, wanted.placement, wanted.rank, wanted.load_format, wanted.node),
+        stream_.order());
+    return {load_->memory_bytes(), static_cast<std::uint64_t>(stream_.order()), load_->source()};
+  }
+  model::WeightsDigest load_weights(NodeMemory memory, const std::function<void()>& between) override {
+    weights_ = load_->carry_out(std::move(memory), stream_.team(), between);
+    load_.reset();
     return weights_.digest;
   }
   void prepare(Comm domain, std::span<const int> node_of_domain_rank,
@@ -36,11 +43,23 @@ class CpuBackend : public Backend {
   void fill_cache(std::uint64_t seed) override { forward_->fill_cache(seed); }
   const layers::ForwardTotals& totals() const override { return forward_->totals(); }
   std::span<const std::uint64_t> expert_counts() const override { return forward_->expert_counts(); }
-  BackendMemory memory() const override { return {weights_.bytes, forward_->kv_bytes(), forward_->workspace_bytes()}; }
+  BackendMemory memory() const override {
+    BackendMemory memory;
+    const MappingUse use = mapping_use(weights_.storage->data());
+    if (forward_) memory.kv_cache = forward_->kv_bytes(), memory.workspace = forward_->workspace_bytes();
+    if (weights_.storage->is_shared()) {
+      memory.node_weights = weights_.storage->size(), memory.node_weights_resident = use.resident_bytes;
+      memory.huge_pages = weights_.huge_bytes;
+    } else {
+      memory.weights = weights_.bytes, memory.huge_pages = use.huge_bytes;
+    }
+    return memory;
+  }
 
  private:
   const model::ModelConfig& config_;
   cpu::Stream stream_;
+  std::optional<model::WeightsLoad> load_;     // between plan_weights and load_weights
   std::optional<model::Placement> placement_;  // where the weights' experts lie
   model::Weights weights_;
   std::optional<layers::Forward<Cpu>> forward_;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "base/readable.hpp"
 
 namespace moemill {
@@ -51,6 +52,12 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+std::uint64_t MappedFile::identity() const {
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) system_error("fstat of {}: {}", path_, std::strerror(errno));
+  return stable_hash64(fmt::format("{} {} {}", info.st_dev, info.st_ino, info.st_size));
 }
 
 std::span<const std::byte> MappedFile::bytes(std::uint64_t offset, std::uint64_t length) const {

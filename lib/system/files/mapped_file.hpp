@@ -21,6 +21,8 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::uint64_t size() const { return size_; }
+  // A number that processes of one machine which have opened the same file have in common.
+  std::uint64_t identity() const;
   // Bytes [offset, offset + length) of the file, which must contain the range. SystemError if the file was truncated.
   std::span<const std::byte> bytes(std::uint64_t offset, std::uint64_t length) const;
 

@@ -102,9 +102,35 @@ MemoryLeft memory_left(int ranks_on_machine, const MemorySources& sources) {
   MemoryLeft least{proc_kilobytes((sources.root + "/proc/meminfo").c_str(), "MemAvailable:"), ""};
   if (const auto group = cgroup_memory_left(sources.root)) keep_least(least, group->bytes, group->limit);
   if (const auto job = sources.slurm.memory_on_node_bytes)
-    keep_least(least, minus(*job, ranks * sources.held_bytes), "Slurm's --mem");
-  if (sources.process_bytes) keep_least(least, ranks * *sources.process_bytes, "ulimit -v or -d");
+    keep_least(least, minus(*job, ranks * sources.held_bytes + sources.shared_bytes), "Slurm's --mem");
+  const std::uint64_t to_come = sources.shared_bytes_to_come;
+  if (sources.process_bytes)
+    keep_least(least, ranks * minus(*sources.process_bytes, to_come) + std::min(*sources.process_bytes, to_come),
+               "ulimit -v or -d");
   return least;
+}
+
+// Entries of /proc/self/smaps begin with "begin-end flags ..." in hexadecimal, and go on with lines "Name:  12 kB".
+MappingUse mapping_use(const void* address) {
+  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
+  MappingUse use;
+  bool here = false;
+  std::ifstream in("/proc/self/smaps");
+  for (std::string line; std::getline(in, line);) {
+    std::uintptr_t begin = 0, end = 0;
+    const char* const last = line.data() + line.size();
+    const auto [dash, error] = std::from_chars(line.data(), last, begin, 16);
+    if (error == std::errc() && dash != last && *dash == '-' &&
+        std::from_chars(dash + 1, last, end, 16).ec == std::errc())
+      here = begin <= wanted && wanted < end;
+    if (!here) continue;
+    const auto kilobytes = [&](std::string_view name) {
+      return line.starts_with(name) ? std::strtoull(line.c_str() + name.size(), nullptr, 10) * 1024 : 0;
+    };
+    use.resident_bytes += kilobytes("Rss:");
+    use.huge_bytes += kilobytes("AnonHugePages:") + kilobytes("ShmemPmdMapped:");
+  }
+  return use;
 }
 
 std::uint64_t peak_rss_bytes() { return proc_kilobytes("/proc/self/status", "VmHWM:"); }

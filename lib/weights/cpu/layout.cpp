@@ -42,9 +42,9 @@ cpu::Matrix kept_shape(std::uint32_t k, std::uint32_t n, std::span<const StoredR
 
 }  // namespace
 
-CpuLayout CpuLayout::with_memory(std::uint64_t bytes) const {
+CpuLayout CpuLayout::with_memory(std::byte* memory) const {
   CpuLayout out(order_);
-  out.memory_ = std::make_shared<const MappedMemory>(bytes, "the model's weights");
+  out.memory_ = memory;
   return out;
 }
 
@@ -68,7 +68,7 @@ CpuLayout::Place CpuLayout::take(std::uint32_t k, std::uint32_t n, std::span<con
 std::byte* CpuLayout::take_bytes(std::uint64_t bytes) {
   const std::uint64_t at = used_;
   used_ += round_up(bytes, std::uint64_t{64});
-  return memory_ == nullptr ? nullptr : memory_->data() + at;
+  return memory_ == nullptr ? nullptr : memory_ + at;
 }
 
 CpuLayout::Place CpuLayout::take(cpu::Matrix shape) {

@@ -4,14 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include "kernels/int8.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/panel.hpp"
-#include "system/files/mapped_file.hpp"
 #include "weights/cpu/weights.hpp"
 #include "weights/load_plan.hpp"
 #include "weights/stored_matrix.hpp"
@@ -30,7 +28,7 @@ class CpuLayout {
 
   // Without memory it only counts.
   explicit CpuLayout(cpu::PairOrder order = cpu::PairOrder::EvenThenOdd) : order_(order) {}
-  CpuLayout with_memory(std::uint64_t bytes) const;
+  CpuLayout with_memory(std::byte* memory) const;
 
   // 64-byte aligned.
   template <class T>
@@ -48,7 +46,6 @@ class CpuLayout {
   void put(const FloatsPiece& piece, const float* values) const;
 
   std::uint64_t bytes() const;
-  std::shared_ptr<const void> storage() const { return memory_; }
   // Bytes by format, and how many matrices could not be kept as stored.
   HeldWeights held() const;
 
@@ -58,7 +55,7 @@ class CpuLayout {
   void put_codes(const Destination& to, const ReadRows& rows) const;
 
   cpu::PairOrder order_;
-  std::shared_ptr<const MappedMemory> memory_;  // passed on to the weights; null: it only counts
+  std::byte* memory_ = nullptr;  // null: it only counts
   std::uint64_t used_ = 0;
   HeldWeights held_;
   struct Held {

@@ -43,6 +43,7 @@ SUMMARY = {"core_hours_allocated": is_amount, "core_hours_used": is_amount, "dou
            **dict.fromkeys((*COUNTERS, "kv_bytes_per_token", "peak_rss_bytes"), is_number), "attempts": is_whole, "ranks": is_whole, "nodes": is_whole,
            "exchange": lambda e: isinstance(e, dict) and all(is_number(e.get(n)) for n in EXCHANGE),
            "expert_load": {"max_over_mean": is_number, "max_over_mean_balanced": is_number},
+           "memory": lambda m: m is None or isinstance(m, dict) and all(map(is_amount, m.values())),
            "cost": lambda c: c is None or c == {} or isinstance(c, dict) and (c.get("total") is None or isinstance(c.get("currency"), str) and all(
                is_number(c.get(n)) for n in ("total", "per_million_tokens", "per_million_output_tokens")))}
 LINE = {**dict.fromkeys((*COUNTERS, *EXCHANGE, "rows_done", "rows_failed", "rows_total", "running", "max_over_mean"), is_number), "attempt": is_count,

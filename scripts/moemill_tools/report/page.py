@@ -253,6 +253,9 @@ class Page:
                   if run.summary.get(k) is not None]
         if "kv_bytes_per_token" in run.summary: facts.append(("kv bytes per token", whole(run.summary["kv_bytes_per_token"])))
         if "peak_rss_bytes" in run.summary: facts.append((self.covering("peak rss bytes"), size_text(run.summary["peak_rss_bytes"])))
+        for key, what in (("node_shared_bytes", "weights in common, a node"), ("rank_private_bytes", "memory of its own, a rank"),
+                          ("huge_page_bytes", "weights on huge pages")):
+            if key in (run.summary.get("memory") or {}): facts.append((what, size_text(run.summary["memory"][key])))
         body = table(("", ""), [(html.escape(str(n)), f"<code>{html.escape(str(v))}</code>") for n, v in facts])
         return [card("The run", body + f"<details><summary>config.yaml</summary><pre>{html.escape(run.config)}</pre></details>", wide=True)]
 

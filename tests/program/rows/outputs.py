@@ -181,7 +181,7 @@ def every_key_of_the_summary():
     keys = """prompts_total prompts_done prompts_failed failed_by_code double_bos_prompts completions prompt_tokens cached_prompt_tokens generated_tokens
         wall_seconds load_seconds prefill_seconds decode_seconds exchange_seconds idle_seconds tokens_per_second
         prefill_tokens_per_second decode_tokens_per_second core_hours_allocated core_hours_used ranks nodes attempts resumed_rows peak_rss_bytes
-        kv_bytes_per_token exchange expert_load row_seconds cost exit_code""".split()
+        memory kv_bytes_per_token exchange expert_load row_seconds cost exit_code""".split()
     check(list(s) == keys, list(s))
     check(list(s["exchange"]) == ["intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated"])
     check(list(s["expert_load"]) == ["max_over_mean", "max_over_mean_balanced"])
@@ -201,6 +201,11 @@ def every_key_of_the_summary():
     check(s["kv_bytes_per_token"] == config["num_hidden_layers"] * (config["kv_lora_rank"] + config["qk_rope_head_dim"]) * 2)
     check(s["exchange"]["intra_node_bytes"] > 0 and s["exchange"]["inter_node_bytes"] == 0 and s["exchange"]["rows_sent"] > 0)
     check(s["expert_load"]["max_over_mean"] >= 1 and s["peak_rss_bytes"] > 1 << 20)
+    memory = s["memory"]
+    check(list(memory) == ["node_shared_bytes", "rank_private_bytes", "huge_page_bytes"], memory)
+    check(memory["node_shared_bytes"] > 0 and memory["rank_private_bytes"] > 1 << 20, memory)
+    check(memory["huge_page_bytes"] in (0, memory["node_shared_bytes"]), memory)
+    check(s["peak_rss_bytes"] <= memory["node_shared_bytes"] + 2 * memory["rank_private_bytes"], s)
     check(abs(s["cost"]["total"] - 2 * 2 * s["wall_seconds"] / 3600) < 1e-9, s)
     tokens = s["prompt_tokens"] - s["cached_prompt_tokens"] + s["generated_tokens"]
     check(abs(s["cost"]["per_million_tokens"] - s["cost"]["total"] * 1e6 / tokens) < 1e-6, s)
@@ -213,6 +218,7 @@ def every_key_of_the_summary():
 def nodes_by_setting():
     out, _ = run("nodes", "parallel.ranks_per_node=1")
     s = summary(out)
+    check(s["memory"]["node_shared_bytes"] == 0, s)  # nobody to share with
     check(s["nodes"] == 2 and s["exchange"]["inter_node_bytes"] > 0 and s["exchange"]["intra_node_bytes"] == 0, s)
 
 

@@ -1,0 +1,89 @@
+#include "generate/load_on_nodes.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/text/format.hpp"
+#include "system/comm/agree.hpp"
+#include "system/machine/host.hpp"
+
+namespace moemill::mill {
+namespace {
+
+// What the mates hold together. Collective over them.
+model::NodeExperts experts_of_node(const model::ModelConfig& config, const Ranks& ranks) {
+  struct Place {
+    std::int32_t domain_size, rank;
+  };
+  std::map<std::int32_t, model::Placement> placements;  // by domain size
+  model::NodeExperts node;
+  for (const auto& [size, rank] : gather(ranks.mates, Place{ranks.domain.size(), ranks.domain.rank()})) {
+    const auto found = placements.find(size);
+    const model::Placement& placement =
+        found != placements.end()
+            ? found->second
+            : placements.emplace(size, model::contiguous_slices(config, static_cast<std::uint32_t>(size)))
+                  .first->second;
+    node.add(placement, {rank});
+  }
+  return node;
+}
+
+// Shared memory for the plan of all mates, or why there is none. Collective over the mates.
+NodeMemory::Attempt share(const Comm& mates, const WeightsPlan& plan) {
+  const std::vector<WeightsPlan> plans = gather(mates, plan);
+  if (std::any_of(plans.begin(), plans.end(), [&](const WeightsPlan& p) { return p.form != plan.form; }))
+    return {NodeMemory(), "their kernel bodies read weights in different orders (MOEMILL_ISA)"};
+  if (std::any_of(plans.begin(), plans.end(), [&](const WeightsPlan& p) { return p != plan; }))
+    return {NodeMemory(), "they see different files under the model's path"};
+  return NodeMemory::share(mates, plan.memory_bytes);
+}
+
+void report(const Ranks& ranks, const BackendMemory& memory) {
+  if (ranks.mates.rank() != 0 || memory.node_weights == 0) return;
+  const std::string where =
+      memory.huge_pages == memory.node_weights ? "all of it on huge pages"
+      : memory.huge_pages > 0
+          ? fmt::format("{} of it on huge pages", gib(memory.huge_pages))
+          : std::string("on small pages: this kernel gives shared memory no huge ones (it takes Linux 6.1)");
+  log::info("{} ranks on {} share {} of weights, {}", ranks.mates.size(), host_name(), gib(memory.node_weights), where);
+}
+
+}  // namespace
+
+model::WeightsDigest load_on_nodes(Backend& backend, WeightsWanted wanted, const model::ModelConfig& config,
+                                   const Ranks& ranks, const ParallelSettings& parallel,
+                                   const std::function<void()>& between) {
+  const model::NodeExperts own = std::exchange(wanted.node, experts_of_node(config, ranks));
+  WeightsPlan plan;
+  run_on_all_ranks(ranks.world, [&] { plan = backend.plan_weights(wanted); });
+  NodeMemory::Attempt shared;
+  if (ranks.mates.size() > 1) shared = share(ranks.mates, plan);
+  run_on_all_ranks(ranks.world, [&] {
+    if (shared.memory.is_shared()) return;
+    if (ranks.mates.size() > 1 && parallel.node_memory == "required")
+      user_error(
+          "parallel.node_memory is required, but the {} ranks on {} cannot share memory: {}; run the ranks of a node "
+          "as one user in one container, or set it to auto",
+          ranks.mates.size(), host_name(), shared.why_not);
+    if (ranks.mates.size() > 1 && ranks.mates.rank() == 0)
+      log::warning("the {} ranks on {} cannot share memory, so each has a copy of the weights: {}", ranks.mates.size(),
+                   host_name(), shared.why_not);
+    if (ranks.mates.size() > 1) {
+      wanted.node = own;
+      plan = backend.plan_weights(wanted);
+    }
+    shared.memory = NodeMemory(plan.memory_bytes, "the model's weights");
+  });
+  model::WeightsDigest digest;
+  run_on_all_ranks(ranks.world, [&] { digest = backend.load_weights(std::move(shared.memory), between); });
+  report(ranks, backend.memory());
+  return digest;
+}
+
+}  // namespace moemill::mill

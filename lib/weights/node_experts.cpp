@@ -1,0 +1,30 @@
+#include "weights/node_experts.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace moemill::model {
+
+void NodeExperts::add(const Placement& placement, DomainRank rank) {
+  layers_.resize(placement.layers());
+  for (std::uint32_t l = 0; l < placement.layers(); ++l) {
+    std::vector<GlobalExpert>& layer = layers_[l];
+    const auto own = placement.layer({static_cast<std::int32_t>(l)}).slots(rank);
+    layer.insert(layer.end(), own.begin(), own.end());
+    std::sort(layer.begin(), layer.end());
+    layer.erase(std::unique(layer.begin(), layer.end()), layer.end());
+  }
+}
+
+std::vector<std::size_t> NodeExperts::counts() const {
+  std::vector<std::size_t> counts;
+  for (const auto& layer : layers_) counts.push_back(layer.size());
+  return counts;
+}
+
+std::size_t NodeExperts::count() const {
+  const std::vector<std::size_t> all = counts();
+  return std::accumulate(all.begin(), all.end(), std::size_t{0});
+}
+
+}  // namespace moemill::model
