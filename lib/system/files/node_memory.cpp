@@ -145,7 +145,7 @@ NodeMemory::Pages NodeMemory::make_block(std::uint64_t block) const {
       system_error("fallocate of {} bytes of the node's memory, {} in all: {}", bytes, size_, std::strerror(errno));
   };
   allocate(1);
-  for (int tries = 0; tries < 2; ++tries) {
+  for (int tries = 0; tries < 8; ++tries) {
     if (::madvise(data_ + block * block_bytes, block_bytes, MADV_COLLAPSE) == 0) return Pages::Huge;
     if (errno != EAGAIN) break;  // EAGAIN: the kernel was using the page at this moment
   }
