@@ -15,7 +15,7 @@ using namespace moemill;
 
 namespace {
 
-constexpr std::uint64_t bytes = 3 * NodeMemory::block_bytes - 100;
+constexpr std::uint64_t odd_bytes = 3 * NodeMemory::block_bytes - 100;
 
 // The permissions of the mapping at an address, such as "rw-s".
 std::string permissions(const void* address) {
@@ -34,7 +34,7 @@ std::string permissions(const void* address) {
 
 TEST_CASE("node memory: what one rank writes, its mates read") {
   run_loopback(3, [](Comm world) {
-    NodeMemory::Attempt attempt = NodeMemory::share(world, bytes);
+    NodeMemory::Attempt attempt = NodeMemory::share(world, odd_bytes);
     REQUIRE(attempt.why_not == "");
     const NodeMemory memory = std::move(attempt.memory);
     REQUIRE(memory.is_shared());
@@ -62,7 +62,7 @@ TEST_CASE("node memory: what one rank writes, its mates read") {
 
 TEST_CASE("node memory: if one rank cannot map it, none does, and all know why") {
   run_loopback(2, [](Comm world) {
-    const NodeMemory::Attempt hidden = NodeMemory::share(world, bytes, "/nowhere");
+    const NodeMemory::Attempt hidden = NodeMemory::share(world, odd_bytes, "/nowhere");
     CHECK_FALSE(hidden.memory.is_shared());
     CHECK(hidden.why_not.starts_with("open of /nowhere/proc/"));
     CHECK(hidden.why_not.ends_with("No such file or directory"));
@@ -84,7 +84,7 @@ TEST_CASE("node memory: another file under the number that a mate has told is no
       for (int file = 0; file < 256; ++file) std::ofstream(folder / std::to_string(file)) << "another file";
     }
     world.barrier();
-    const NodeMemory::Attempt attempt = NodeMemory::share(world, bytes, root.string());
+    const NodeMemory::Attempt attempt = NodeMemory::share(world, odd_bytes, root.string());
     CHECK_FALSE(attempt.memory.is_shared());
     CHECK(attempt.why_not.find("is not the memory of rank 0 of this node") != std::string::npos);
     world.barrier();
@@ -93,14 +93,14 @@ TEST_CASE("node memory: another file under the number that a mate has told is no
 }
 
 TEST_CASE("node memory: a rank alone has private memory behind the same functions") {
-  NodeMemory memory(bytes, "a test");
+  NodeMemory memory(odd_bytes, "a test");
   CHECK_FALSE(memory.is_shared());
   CHECK(memory.blocks() == 0);
   CHECK(memory.mates().size() == 1);
-  memory.data()[bytes - 1] = std::byte{1};
+  memory.data()[odd_bytes - 1] = std::byte{1};
   CHECK(mapping_use(memory.data()).resident_bytes > 0);
   memory.protect();
   CHECK(permissions(memory.data()) == "r--p");
   NodeMemory moved = std::move(memory);
-  CHECK(moved.data()[bytes - 1] == std::byte{1});
+  CHECK(moved.data()[odd_bytes - 1] == std::byte{1});
 }

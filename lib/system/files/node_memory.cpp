@@ -49,7 +49,7 @@ Outcome make_file(std::uint64_t bytes, Offer& offer) {
   return out;
 }
 
-Outcome open_file(const Offer& offer, const std::string& root, std::uint64_t bytes) {
+Outcome open_offer(const Offer& offer, const std::string& root, std::uint64_t bytes) {
   if (offer.bytes != bytes) return {"the ranks of this node see different models", -1};
   const std::string path = fmt::format("{}/proc/{}/fd/{}", root, offer.process.number, offer.file);
   Outcome out;
@@ -99,7 +99,7 @@ NodeMemory::Attempt NodeMemory::share(const Comm& mates, std::uint64_t bytes, co
   Outcome mine;
   if (mates.rank() == 0) mine = make_file(bytes, offer);
   std::memcpy(&offer, mates.broadcast(std::as_bytes(std::span(&offer, 1)), 0).data(), sizeof offer);
-  if (mates.rank() > 0 && offer.file >= 0) mine = open_file(offer, root, bytes);
+  if (mates.rank() > 0 && offer.file >= 0) mine = open_offer(offer, root, bytes);
   memory.file_ = mine.file;
   if (mine.fault.empty() && mine.file >= 0) {
     try {
