@@ -1,7 +1,7 @@
 #include "support/mpi_main.hpp"
 //
 // The loop on several ranks: rows travel to the keepers of their shards. Every row is there once, whoever made it, also
-// after a drain or a failure with rows on their way.
+// after a drain with rows on their way.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -73,31 +73,7 @@ void drain_and_resume(Comm world) {
   }
 }
 
-// No keeper can write a file of its shards: all ranks leave with the message of one, and what was on its way is kept.
-void keeper_that_fails(Comm world) {
-  Run run(world);
-  FakeBackend first(vocabulary), second(vocabulary);
-  first.on_step([&](std::size_t at) {
-    if (at != 2 || world.rank() != 0) return;  // no shard is complete yet
-    std::filesystem::remove(run.paths.shards());
-    std::ofstream(run.paths.shards()) << "in the way";
-  });
-  CHECK_THROWS_WITH_AS(run.turn(first), doctest::Contains("shard-0000"), AgreedFailure);
-  world.barrier();
-  run_on_rank_zero(world, [&] {
-    std::filesystem::remove(run.paths.shards());
-    std::filesystem::create_directory(run.paths.shards());
-    std::uint64_t kept = 0;
-    for (ShardId shard : dataset::list_run(run.paths).journals)
-      kept += dataset::index_journal(run.paths.journal(shard), run.manifest.run_id, shard).rows.size();
-    CHECK(kept >= 4);  // those of the shard that was complete
-  });
-  CHECK(run.turn(second).end == MillEnd::Finished);
-  check_all_rows(run);
-}
-
 }  // namespace
 
 TEST_CASE("MPI ranks: every row goes to its shard's keeper") { moemill::test::on_world(make_all); }
 TEST_CASE("MPI ranks: a drain ends when what is on its way has arrived") { moemill::test::on_world(drain_and_resume); }
-TEST_CASE("MPI ranks: a keeper that fails ends the job on all ranks") { moemill::test::on_world(keeper_that_fails); }
