@@ -14,7 +14,7 @@
 
 using namespace moemill;
 using namespace moemill::mill;
-using namespace moemill::mill::test;
+using namespace moemill::mill::in_tests;
 
 namespace {
 

@@ -13,7 +13,7 @@
 
 using namespace moemill;
 using namespace moemill::mill;
-using namespace moemill::mill::test;
+using namespace moemill::mill::in_tests;
 
 TEST_CASE("the loop makes every row of every shard, and faulty prompts become failed rows") {
   Run run;

@@ -17,7 +17,7 @@
 #include "support/temp_dir.hpp"
 #include "system/comm/agree.hpp"
 
-namespace moemill::mill::test {
+namespace moemill::mill::in_tests {
 
 using moemill::test::FakeBackend;
 
@@ -146,4 +146,4 @@ struct Run {
   }
 };
 
-}  // namespace moemill::mill::test
+}  // namespace moemill::mill::in_tests

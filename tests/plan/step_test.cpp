@@ -189,7 +189,7 @@ TEST_CASE("step: the exchange hides the shared expert, and two micro-batches hid
 TEST_CASE("exchange: copies over each link") {
   const Hardware h = toy_machine();  // domains of 2 GPUs
   Layout layout = on(4);
-  const auto close = [](Copies copies, double scale_up, double network) {
+  const auto close = [](const estimate::Copies& copies, double scale_up, double network) {
     CHECK(copies.scale_up == about(scale_up));
     CHECK(copies.network == about(network));
   };

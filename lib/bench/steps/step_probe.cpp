@@ -68,6 +68,12 @@ SamplingParams params_of(Drawing drawing) {
   return params;
 }
 
+// Random weights of this rank in memory of its own.
+model::Weights load_dummy(const ProbeJob& job, const model::Placement& placement, int rank, TimedStream& stream) {
+  model::WeightsLoad load({job.model_dir, job.config, placement, DomainRank{rank}, "dummy"}, stream.order());
+  return load.carry_out(NodeMemory(load.memory_bytes(), "the model's weights"), stream.team());
+}
+
 }  // namespace
 
 model::ModelConfig cut_to_size(const model::ModelConfig& config, std::uint32_t ranks, std::uint64_t bytes) {
@@ -116,8 +122,7 @@ StepProbe::State::State(const ProbeJob& job, const Comm& world_)
       node_of_rank(job.node_of_rank.begin(), job.node_of_rank.end()),
       placement(model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()))),
       stream(job.isa, cpu::choose_int8(job.isa).unit, job.threads),
-      weights(model::load_weights(
-          job.model_dir, config, placement, DomainRank{world.rank()}, "dummy", stream.team(), [] {}, stream.order())) {}
+      weights(load_dummy(job, placement, world.rank(), stream)) {}
 
 StepProbe::StepProbe(const ProbeJob& job, const Comm& world) : state_(std::make_unique<State>(job, world)) {}
 StepProbe::~StepProbe() = default;
