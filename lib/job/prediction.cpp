@@ -76,8 +76,10 @@ schedule::SchedulerSettings scheduler_settings(const ParallelSettings& parallel,
 }
 
 RunPrediction expect_work(const RunCalibration& calibration, const AttemptWork& work, const PredictedSteps& steps) {
+  // Nobody has tokenised the prompts yet: those that seem too long for the cache may fit or fail, and refuse no run.
+  const WorkLengths lengths = fitting(work.lengths, work.run);
   const Forecast expected =
-      forecast({calibration.predictor, work.lengths, work.run, calibration.ranks_of_domain, most_rows});
+      forecast({calibration.predictor, lengths, work.run, calibration.ranks_of_domain, most_rows});
   const PartSeconds loading = other_seconds(calibration.measured, {.weight_bytes = work.weight_bytes}, work.run.ranks);
   double limit = 0;
   for (const PromptLengths& prompt : work.lengths.prompts) limit += 1.0 * prompt.samples * prompt.max_tokens;

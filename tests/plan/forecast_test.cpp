@@ -102,6 +102,12 @@ TEST_CASE("prompts that are only scored, and those that do not fit") {
   narrow.scheduler.pages = 2;
   const std::string fault = test::fault_of_call([&] { dry_run(equal_work(1, 500, 10), narrow, [](auto...) {}); });
   CHECK(test::says(fault, {"500 tokens", "10 new", "parallel.kv_cache_tokens"}));
+  WorkLengths mixed = equal_work(1, 500, 10);
+  mixed.add(20, 5, 2, 4), mixed.add(20, 12, 1, 12);
+  const WorkLengths kept = fitting(mixed, narrow);
+  CHECK(kept.prompts.size() == 2);
+  CHECK(kept.answers == std::vector<std::uint32_t>{4, 4, 12});
+  CHECK(dry_run(kept, narrow, [](auto...) {}).generated_tokens == 20);
 }
 
 TEST_CASE("seconds of steps by part: the slowest rank sets the time, and the parts add up to it") {
@@ -154,6 +160,19 @@ TEST_CASE("large work is extrapolated from two samples of it") {
   CHECK(sampled.parts.wall() == doctest::Approx(whole.parts.wall()).epsilon(0.02));
   CHECK(sampled.parts.decode == doctest::Approx(whole.parts.decode).epsilon(0.05));
   CHECK(sampled.steps == doctest::Approx(whole.steps).epsilon(0.02));
+}
+
+TEST_CASE("samples of work for many ranks fill the ranks more than once") {
+  const auto predict = predictor(64);
+  for (const std::uint32_t ranks : {1u, 2u, 64u}) {
+    CAPTURE(ranks);
+    const WorkLengths work = equal_work(ranks * 80, 20, 300);
+    const Forecast whole = forecast({predict, work, settings(ranks), ranks});
+    const Forecast sampled = forecast({predict, work, settings(ranks), ranks, 6'000});
+    CHECK(sampled.sampled);
+    CHECK(sampled.parts.wall() == doctest::Approx(whole.parts.wall()).epsilon(0.05));
+    CHECK(sampled.steps == doctest::Approx(whole.steps).epsilon(0.05));
+  }
 }
 
 TEST_CASE("lengths of answers: a mean, or a file's lengths in their shares") {

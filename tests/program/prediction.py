@@ -101,11 +101,20 @@ def no_byte_depends_on_it():
         check(not differences(reference, folder / "out/outputs.h5"), ranks, words)
 
 
+def a_forecast_refuses_no_run():
+    folder = run_folder("long")
+    write_prompts(folder / "p.h5", {"prompt": ["alpha beta " * 100_000] + ["alpha beta"] * 9})
+    expect_exit(job(folder, "--set", "errors.max_failed_fraction=0.5", ranks=2), 0)
+    s = summary(folder / "out")
+    check(s["prompts_failed"] == 1 and s["predicted"]["decode_seconds"] > 0, s)
+
+
 def bad_files_are_refused_before_anything_is_written():
     folder = run_folder("bad")
     file = folder / "machine.json"
     for text, words in {"": ["machine.json"], "{}": ["machine.json", "format"], json.dumps(calibration(format_version=99)): ["format_version"],
-                        json.dumps(calibration(stages=[])): ["stages"]}.items():
+                        json.dumps(calibration(stages=[])): ["stages"],
+                        json.dumps(calibration()).replace("share_on_core", "share"): ["stages[0].share_on_core", "bench calibrate"]}.items():
         file.write_text(text)
         for command in (["run"], ["validate"], ["plan", "--calibration", file]):
             done = expect_exit(moemill(*command, "-c", folder / "run.yaml"), 2)
@@ -133,5 +142,6 @@ def plan_and_validate_say_how_long():
 
 
 if __name__ == "__main__":
-    main([both_times_add_up, attempts_with_and_without, no_byte_depends_on_it, bad_files_are_refused_before_anything_is_written,
+    main([both_times_add_up, attempts_with_and_without, no_byte_depends_on_it, a_forecast_refuses_no_run,
+          bad_files_are_refused_before_anything_is_written,
           plan_and_validate_say_how_long])

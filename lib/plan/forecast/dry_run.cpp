@@ -77,7 +77,17 @@ std::uint32_t longest_sequence(const WorkLengths& work) {
 
 }  // namespace
 
-// As Mill::run: facts, decision, claims, a step.
+WorkLengths fitting(const WorkLengths& work, const DryRunSettings& settings) {
+  schedule::SchedulerSettings each = settings.scheduler;
+  each.max_model_len = longest_sequence(work);
+  const schedule::Scheduler scheduler(each);
+  WorkLengths out{work.sampling, {}, {}};
+  for (const PromptLengths& prompt : work.prompts)
+    if (scheduler.fits(prompt.tokens, prompt.max_tokens, prompt.samples)) out.take(prompt, work);
+  return out;
+}
+
+// As Mill::run: facts, decision, lots, a step.
 DryRunCounts dry_run(const WorkLengths& work, const DryRunSettings& settings, const StepWatch& watch) {
   schedule::SchedulerSettings each = settings.scheduler;
   each.max_model_len = longest_sequence(work);

@@ -28,6 +28,9 @@ struct DryRunCounts {
   std::uint64_t generated_tokens = 0;
 };
 
+// Without prompts that do not fit into a rank's KV pages.
+WorkLengths fitting(const WorkLengths& work, const DryRunSettings& settings);
+
 // UserError if a prompt and its max_tokens do not fit into a rank's KV pages.
 DryRunCounts dry_run(const WorkLengths& work, const DryRunSettings& settings, const StepWatch& watch);
 

@@ -1,6 +1,9 @@
 #include "plan/forecast/forecast.hpp"
 
 #include <algorithm>
+#include <cmath>
+
+#include "schedule/pages.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -9,17 +12,23 @@ namespace {
 // are written in that time: 10 ms on a local disk, where the demo wrote 75 MB/s.
 constexpr double bytes_per_shard = 750e3;
 
+// The larger sample fills its ranks so many times at least, and the smaller one half as often: what a run does between
+// its beginning and its end shows only in work that does not run all at once.
+constexpr double least_waves = 4;
+
 struct Run {
   PartSeconds parts;
   double steps = 0;
   double rows = 0;
 };
 
-Run run(const ForecastQuestion& question, const WorkLengths& work) {
+Run run(const ForecastQuestion& question, const WorkLengths& work, std::uint32_t ranks) {
   StepSeconds seconds(question.predictor, question.ranks_of_domain);
-  std::vector<StepShare> shares(question.run.ranks);
+  std::vector<StepShare> shares(ranks);
+  DryRunSettings settings = question.run;
+  settings.ranks = ranks;
   const DryRunCounts counts =
-      dry_run(work, question.run, [&](schedule::Phase phase, std::span<const calibration::StepFacts> ranks) {
+      dry_run(work, settings, [&](schedule::Phase phase, std::span<const calibration::StepFacts> ranks) {
         std::transform(ranks.begin(), ranks.end(), shares.begin(),
                        [&](const calibration::StepFacts& facts) { return seconds.share_of(facts); });
         seconds.add(phase, shares);
@@ -27,19 +36,53 @@ Run run(const ForecastQuestion& question, const WorkLengths& work) {
   return {seconds.parts(), static_cast<double>(counts.steps), static_cast<double>(work.rows())};
 }
 
+// Prompts whose sequences a rank runs at once.
+double prompts_at_once(const WorkLengths& work, const schedule::SchedulerSettings& settings) {
+  double samples = 0, room = 0;
+  for (const PromptLengths& prompt : work.prompts) {
+    samples += prompt.samples;
+    room += 1.0 * prompt.samples * (prompt.tokens + prompt.max_tokens);
+  }
+  double sequences = settings.max_num_seqs;
+  if (settings.pages > 0)
+    sequences = std::min(sequences, 1.0 * settings.pages * schedule::page_tokens * samples / room);
+  return std::max(1.0, sequences * static_cast<double>(work.prompts.size()) / samples);
+}
+
+// Ranks have equal shares of the work, so a few ranks with their share of it take the same time as all.
+struct Sampling {
+  std::uint32_t ranks = 1;
+  double prompts = 0;  // of the larger sample, in whole waves; the smaller one has every second of them
+};
+
+Sampling sampling_of(const ForecastQuestion& question) {
+  const auto prompts = static_cast<double>(question.work.prompts.size());
+  const double wave = prompts_at_once(question.work, question.run.scheduler);  // of a rank
+  const double most =
+      prompts * 2 / 3 * static_cast<double>(question.most_rows) / static_cast<double>(question.work.rows());
+  const double all_ranks = question.run.ranks;
+  Sampling out;
+  out.ranks = static_cast<std::uint32_t>(std::clamp(most / (least_waves * wave), std::min(2.0, all_ranks), all_ranks));
+  const double waves = std::max(least_waves, 2 * std::floor(most / (2 * wave * out.ranks)));
+  out.prompts = 2 * std::round(waves * wave * out.ranks / 2);
+  return out;
+}
+
 // Two samples of the work, and what they have more and less than each other for the rest.
 Run run_samples(const ForecastQuestion& question) {
-  const std::uint64_t rows = question.work.rows();
-  const std::uint64_t step = rows * 3 / (question.most_rows * 2) + 1;
-  const Run large = run(question, every(question.work, step));
-  const Run small = run(question, every(question.work, 2 * step));
-  const auto all = static_cast<double>(rows);
-  if (large.rows <= small.rows) return large;  // a single prompt
+  const auto [ranks, prompts] = sampling_of(question);
+  const double share = 1.0 * ranks / question.run.ranks, all = share * static_cast<double>(question.work.rows());
+  const auto most = static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(question.work.prompts.size())));
+  const auto count = static_cast<std::uint64_t>(prompts);
+  const Run large = run(question, sample_of(question.work, std::min(count, most)), ranks);
+  if (count >= most) return large;
+  const Run small = run(question, sample_of(question.work, count / 2), ranks);
   const double times = (all - large.rows) / (large.rows - small.rows);
   Run whole = large;
   whole.parts += large.parts * times;
   whole.parts += small.parts * -times;
   whole.steps += (large.steps - small.steps) * times;
+  for (const Part& part : all_parts) whole.parts.*part.member = std::max(0.0, whole.parts.*part.member);
   return whole;
 }
 
@@ -48,7 +91,7 @@ Run run_samples(const ForecastQuestion& question) {
 Forecast forecast(const ForecastQuestion& question) {
   const WorkLengths& work = question.work;
   const bool sampled = work.rows() > question.most_rows;
-  const Run whole = sampled ? run_samples(question) : run(question, work);
+  const Run whole = sampled ? run_samples(question) : run(question, work, question.run.ranks);
   return {whole.parts, whole.steps, static_cast<double>(work.prompt_tokens()),
           static_cast<double>(work.answer_tokens()), sampled};
 }

@@ -17,7 +17,8 @@ struct ForecastQuestion {
   DryRunSettings run;
   std::uint32_t ranks_of_domain = 1;
   // Of larger work, two samples of its prompts are run, with a third and two thirds of so many rows, and the rest grows
-  // as from one to the other: beginning and end of a run do not grow with its work.
+  // as from one to the other: beginning and end of a run do not grow with its work. If these rows do not fill all ranks
+  // several times over, fewer ranks run, with their share of the work; two of them have more rows if they must.
   std::uint64_t most_rows = std::uint64_t{10} << 20;
 };
 

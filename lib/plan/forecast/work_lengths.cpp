@@ -10,6 +10,13 @@ void WorkLengths::add(std::uint32_t tokens, std::uint32_t max_tokens, std::uint3
   answers.insert(answers.end(), samples, std::clamp(answer, std::min(max_tokens, 1u), max_tokens));
 }
 
+void WorkLengths::take(const PromptLengths& prompt, const WorkLengths& from) {
+  prompts.push_back(prompt);
+  prompts.back().first_answer = answers.size();
+  const auto first = from.answers.begin() + static_cast<std::ptrdiff_t>(prompt.first_answer);
+  answers.insert(answers.end(), first, first + prompt.samples);
+}
+
 std::uint64_t WorkLengths::prompt_tokens() const {
   return std::accumulate(prompts.begin(), prompts.end(), std::uint64_t{0},
                          [](std::uint64_t sum, const PromptLengths& prompt) { return sum + prompt.tokens; });
@@ -19,15 +26,10 @@ std::uint64_t WorkLengths::answer_tokens() const {
   return std::accumulate(answers.begin(), answers.end(), std::uint64_t{0});
 }
 
-WorkLengths every(const WorkLengths& work, std::uint64_t step) {
+WorkLengths sample_of(const WorkLengths& work, std::uint64_t count) {
   WorkLengths some{work.sampling, {}, {}};
-  for (std::size_t p = 0; p < work.prompts.size(); p += step) {
-    PromptLengths prompt = work.prompts[p];
-    const auto from = work.answers.begin() + static_cast<std::ptrdiff_t>(prompt.first_answer);
-    prompt.first_answer = some.answers.size();
-    some.answers.insert(some.answers.end(), from, from + prompt.samples);
-    some.prompts.push_back(prompt);
-  }
+  const std::uint64_t all = work.prompts.size(), wanted = std::min(count, all);
+  for (std::uint64_t i = 0; i < wanted; ++i) some.take(work.prompts[i * all / wanted], work);
   return some;
 }
 

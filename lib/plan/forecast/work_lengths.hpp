@@ -21,13 +21,14 @@ struct WorkLengths {
   std::vector<std::uint32_t> answers;  // generated tokens of each sample: 1 to max_tokens, or 0 where that is 0
 
   void add(std::uint32_t tokens, std::uint32_t max_tokens, std::uint32_t samples, std::uint32_t answer);
+  void take(const PromptLengths& prompt, const WorkLengths& from);  // a prompt of `from` with its answers
   std::uint64_t prompt_tokens() const;
   std::uint64_t answer_tokens() const;
   // Rows that all ranks' steps compute.
   std::uint64_t rows() const { return prompt_tokens() + answer_tokens(); }
 };
 
-// Every `step`-th prompt, with its answers.
-WorkLengths every(const WorkLengths& work, std::uint64_t step);
+// `count` of the prompts, or all if there are fewer, at equal distances, with their answers.
+WorkLengths sample_of(const WorkLengths& work, std::uint64_t count);
 
 }  // namespace moemill::mill
