@@ -32,9 +32,9 @@ std::optional<double> count_of(std::string_view word) {
   return number && *number >= 0 && *number <= most ? number : std::nullopt;
 }
 
-// The z that a standard normal number exceeds with this probability, below 0.5: Abramowitz and Stegun, 26.2.23, to
-// 0.00045.
+// The z that a standard normal number exceeds with this probability: Abramowitz and Stegun, 26.2.23, to 0.00045.
 double normal_quantile_above(double probability) {
+  if (probability > 0.5) return -normal_quantile_above(1 - probability);
   const double t = std::sqrt(-2 * std::log(probability));
   return t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
 }
@@ -51,11 +51,14 @@ Lengths LengthSums::lengths() const {
   return {tokens_ / sequences_, squares_ / tokens_, longest_, Lengths::Kind::Measured, 0};
 }
 
+// The mean is exp(mu + spread^2 / 2).
+double log_normal_length(double mean, double spread, double share_above) {
+  return mean * std::exp(normal_quantile_above(share_above) * spread - spread * spread / 2);
+}
+
 Lengths log_normal_lengths(double mean, double spread, double sequences, double most) {
   if (spread == 0) return equal_lengths(mean);
-  // The mean is exp(mu + spread^2 / 2).
-  const double z = normal_quantile_above(std::min(0.5, 1 / sequences));
-  const double longest = mean * std::exp(z * spread - spread * spread / 2);
+  const double longest = log_normal_length(mean, spread, std::min(0.5, 1 / sequences));
   Lengths lengths{mean, mean * std::exp(spread * spread), std::clamp(longest, mean, std::max(mean, most)),
                   Lengths::Kind::LogNormal, spread};
   lengths.of_token = std::min(lengths.of_token, lengths.longest);
@@ -76,8 +79,8 @@ std::string lengths_text(const Lengths& lengths) {
   return fmt::format("{} tokens on average, {}, at most {}", whole(lengths.mean), from, whole(lengths.longest));
 }
 
-Lengths read_lengths(std::string_view text, const std::string& file) {
-  LengthSums sums;
+std::vector<LengthCount> read_histogram(std::string_view text, const std::string& file) {
+  std::vector<LengthCount> histogram;
   std::size_t line_number = 0;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
@@ -87,9 +90,16 @@ Lengths read_lengths(std::string_view text, const std::string& file) {
     const auto length = count_of(words[0]), count = words.size() == 1 ? std::optional(1.0) : count_of(words[1]);
     if (!length || !count || words.size() > 2)
       user_error("{}:{}: is no length, nor a length and a number of sequences", file, line_number);
-    if (*count > 0) sums.add(*length, *count);
+    if (*count > 0) histogram.push_back({*length, *count});
   }
-  if (sums.tokens() == 0) user_error("{}: holds no lengths above 0; write one per line, or a length and a count", file);
+  if (std::none_of(histogram.begin(), histogram.end(), [](const LengthCount& one) { return one.length > 0; }))
+    user_error("{}: holds no lengths above 0; write one per line, or a length and a count", file);
+  return histogram;
+}
+
+Lengths read_lengths(std::string_view text, const std::string& file) {
+  LengthSums sums;
+  for (const auto& [length, count] : read_histogram(text, file)) sums.add(length, count);
   return sums.lengths();
 }
 

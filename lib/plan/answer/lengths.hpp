@@ -1,8 +1,9 @@
-// Lengths of prompts or answers, of which the step model needs three numbers. Used by the command `plan`.
+// Lengths of prompts or answers, of which the step model needs three numbers. Used by `plan` and forecasts.
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace moemill::estimate {
 
@@ -25,6 +26,9 @@ inline Lengths equal_lengths(double tokens) { return {tokens, tokens, tokens, Le
 // prompts of one kind, as jobs have, give answers that differ less.
 constexpr double assumed_spread = 0.7;
 
+// The length that this share of log-normal lengths of a mean exceeds; the share is above 0 and below 1.
+double log_normal_length(double mean, double spread, double share_above);
+
 // Log-normal lengths of this mean. The longest is the one that `sequences` draws exceed once on average, and at most
 // `most`. A spread of 0 gives equal lengths.
 Lengths log_normal_lengths(double mean, double spread, double sequences, double most);
@@ -33,8 +37,13 @@ Lengths log_normal_lengths(double mean, double spread, double sequences, double 
 std::string lengths_text(const Lengths& lengths);
 const char* name_of(Lengths::Kind kind);
 
+struct LengthCount {
+  double length = 0, count = 0;
+};
 // One length per line, or a histogram: a length and how many sequences have it. Empty lines and lines that begin with
-// `#` do not count. UserError with file and line for anything else, and if no sequence is left.
+// `#` do not count. UserError with file and line for anything else, and if no length above 0 is left.
+std::vector<LengthCount> read_histogram(std::string_view text, const std::string& file);
+// What the step model needs of them.
 Lengths read_lengths(std::string_view text, const std::string& file);
 
 // Lengths that come one after the other, with their sums.
