@@ -74,6 +74,23 @@ TEST_CASE("answer: work of one prompt takes as long as its sequence, and its ste
   CHECK(plan.user_tokens_per_second == doctest::Approx(600 / (prompt + steps)));
 }
 
+TEST_CASE("answer: sequences that all begin together end together, and have no tail but their longest") {
+  Catalog catalog(configs);
+  Question q = question({"H100"}, {32});
+  q.sequences_per_gpu = 32;
+  q.work.prompts = 32 * 32;
+  const auto seconds = [&](const Plan& plan) {
+    CHECK(!plan.is_split);
+    return 32 * 1500 / plan.prefill.rate.tokens_per_second + 600 * plan.decode.rate.time.seconds();
+  };
+  const Plan once = best_of(q, catalog);
+  CHECK(once.tail_hours == doctest::Approx(0));
+  CHECK((once.hours - once.load_hours) * 3600 == doctest::Approx(seconds(once)));
+  q.work.prompts *= 100;  // sequences end at different times by and by, half of them before the last ones begin
+  const Plan often = best_of(q, catalog);
+  CHECK(often.tail_hours * 3600 == doctest::Approx(300 * often.decode.rate.time.seconds()).epsilon(0.02));
+}
+
 TEST_CASE("answer: a number of GPUs that is given twice is planned once") {
   Catalog catalog(configs);
   Question q = question({"H100"}, {32, 64, 32});

@@ -244,13 +244,16 @@ void MachineSearch::offer_split(const Batch& batch, const Group& prefill, double
         std::min(plan.prefill.gpus() / prompt, plan.decode.gpus() / batch.generated_seconds));
 }
 
-// Completes the plan: hours and cost. When no prompt is left, the sequences that run have half of an answer's tokens
-// (as a token sees it) to go on average, and the longest all of its own, which it generates at last alone.
+// Completes the plan: hours and cost. When no prompt is left, the longest sequence has all of its own tokens to go,
+// which it generates at last alone. The others have half of an answer's (as a token sees it) on average, if many waves
+// of sequences came before, and a whole answer's if they are the first wave and began together.
 void MachineSearch::offer(Plan plan, const Batch& batch, double prompt_seconds, double prompts_per_second) {
   const Lengths& output = q_.work.output;
   const double full = batch.decode.rate.time.seconds();
   const double drain = output.of_token * full + (output.longest - output.of_token) * batch.lone_seconds;
-  plan.tail_hours = (drain - output.of_token / 2 * full) / 3600;
+  const double waves = std::max(1.0, q_.work.prompts / (batch.decode.rate.sequences * plan.decode.gpus()));
+  const double left = output.of_token / 2 + (output.mean - output.of_token / 2) / waves;
+  plan.tail_hours = std::max(0.0, drain - left * full) / 3600;
   // No work is shorter than its longest sequence.
   plan.hours = plan.load_hours +
                std::max(q_.work.prompts / prompts_per_second / 3600 + plan.tail_hours, (prompt_seconds + drain) / 3600);
