@@ -88,6 +88,8 @@ void ask_work(const Options& options, const RunConfig& config, mill::PlanQuestio
 }
 
 int answer_question(const Options& options, const std::string& configs) {
+  for (const char* other : {"ranks", "ranks-per-node"})
+    if (options.has(other)) user_error("--{} belongs to a run on this machine: add --calibration FILE", other);
   const Options::ConfigSource source = options.read_config();
   mill::PlanQuestion q;
   q.configs = configs;

@@ -44,6 +44,11 @@ double measure_agreeing(const Comm& world) {
   return gather(world, seconds[samples / 2]).front();
 }
 
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
 // Steps with one micro-batch and with two, and draws.
 void measure_steps(const CalibrateOptions& o, const model::ModelConfig& config, const Comm& world, Calibration& c) {
   const std::vector<int> nodes = nodes_of_ranks(world);
@@ -84,8 +89,7 @@ Calibration calibrate(const CalibrateOptions& o, const Comm& world) {
   ThreadTeam team(o.threads);
   c.load_bytes_per_second = measure_loading(o.model, o.arithmetic, world, team, most_bytes);
   c.tokenize_bytes_per_second = measure_tokenizing(o.model, world);
-  const std::string beside = std::filesystem::path(o.output).parent_path().string();
-  if (!o.output.empty()) c.shard_bytes_per_second = measure_writing(beside.empty() ? "." : beside, world);
+  if (!o.output.empty()) c.shard_bytes_per_second = measure_writing(folder_of(o.output), world);
   return c;
 }
 
@@ -125,9 +129,14 @@ std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, cons
   return o;
 }
 
-// Only a calibration is replaced: a file of anything else may be dear to the user.
+// Only a calibration is replaced: a file of anything else may be dear to the user. A folder that is missing is said
+// before a minute of measuring.
 std::optional<Calibration> read_earlier(const std::string& path) {
-  if (path.empty() || !files::exists(path)) return std::nullopt;
+  if (path.empty()) return std::nullopt;
+  std::error_code unreadable;
+  if (!std::filesystem::is_directory(folder_of(path), unreadable))
+    user_error("--output {}: there is no folder {}; make it or write another name", path, folder_of(path));
+  if (!files::exists(path)) return std::nullopt;
   try {
     return calibration::read_calibration(path);
   } catch (const UserError& e) {

@@ -119,6 +119,8 @@ def bad_files_are_refused_before_anything_is_written():
         for command in (["run"], ["validate"], ["plan", "--calibration", file]):
             done = expect_exit(moemill(*command, "-c", folder / "run.yaml"), 2)
             check(all(word in done.stderr for word in words), command, done.stderr)
+    told = expect_exit(moemill("bench", "calibrate", "-o", folder / "nowhere/machine.json"), 2).stderr
+    check("there is no folder" in told, told)
     file.unlink()
     check(str(file) in expect_exit(job(folder), 2).stderr and not (folder / "out").exists(), "a file that is not there")
 
@@ -131,6 +133,8 @@ def plan_and_validate_say_how_long():
     text = expect_exit(moemill(*words), 0).stdout
     check(text.startswith("40 prompts, 80 answers (") and " + 1,920 tokens): " in text.splitlines()[0] and "on 2 ranks" in text, text)
     check("cost     " in text and "warning: cost.calibration" in text and "answers  all reach max_tokens" in text, text)
+    told = expect_exit(moemill("plan", "-c", folder / "run.yaml", "--hardware", "H100", "--ranks", "2"), 2).stderr
+    check("--ranks" in told and "--calibration" in told, told)
     (folder / "lengths").write_text("3 7\n20 1\n")
     for given, said in (("6", "log-normal"), (str(folder / "lengths"), " tokens): ")):
         shorter = expect_exit(moemill(*words, "--output-tokens", given), 0).stdout
