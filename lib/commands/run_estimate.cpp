@@ -38,10 +38,14 @@ RunEstimate estimate_run(const std::string& file, const RunConfig& config, const
                 work,
                 {shape.ranks, shard_prompts, scheduler_settings(config.parallel, fit.pages, question.model)},
                 calibration.ranks_of_domain});
+  // The ranks of a node load their one copy together, or each loads its own weights.
+  const double weight_bytes = fit.weights.shared_bytes > 0 ? static_cast<double>(fit.weights.shared_bytes) /
+                                                                 std::min(shape.ranks, shape.ranks_per_node)
+                                                           : static_cast<double>(fit.weights.rank_bytes);
   estimate.parts = steps.parts;
   estimate.parts +=
       other_seconds(calibration.measured,
-                    other_work(static_cast<double>(fit.weights.rank_bytes), steps.prompt_tokens, steps.answer_tokens,
+                    other_work(weight_bytes, steps.prompt_tokens, steps.answer_tokens,
                                static_cast<double>(divide_up<std::uint64_t>(work.prompts.size(), shard_prompts))),
                     shape.ranks);
   estimate.steps = steps.steps, estimate.sampled = steps.sampled;

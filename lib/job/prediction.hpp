@@ -52,7 +52,7 @@ schedule::SchedulerSettings scheduler_settings(const ParallelSettings& parallel,
 struct AttemptWork {
   const WorkLengths& lengths;
   DryRunSettings run;
-  double weight_bytes = 0;  // that a rank holds
+  double weight_bytes = 0;  // that a rank loads
 };
 RunPrediction expect_work(const RunCalibration& calibration, const AttemptWork& work, const PredictedSteps& steps);
 

@@ -137,9 +137,9 @@ Progress::Goal goal_of(const RunPlan& plan) {
 }
 
 // What rank 0 expects of the attempt, before its first step. Earlier attempts say how long answers are.
-RunPrediction expect_attempt(const RunCalibration& calibration, const Engine& engine, const RunPlan& plan,
-                             const JobEstimate& job, const RunConfig& config, const model::ModelConfig& model,
-                             const PredictedSteps& steps) {
+RunPrediction expect_attempt(const RunCalibration& calibration, const Ranks& ranks, const Engine& engine,
+                             const RunPlan& plan, const JobEstimate& job, const RunConfig& config,
+                             const model::ModelConfig& model, const PredictedSteps& steps) {
   std::optional<double> answer;
   if (plan.before.rows > 0) {
     const Totals earlier = read_earlier_attempts(plan.paths, plan.manifest.attempts).totals;
@@ -149,7 +149,9 @@ RunPrediction expect_attempt(const RunCalibration& calibration, const Engine& en
   const WorkLengths lengths = lengths_of(job, plan.manifest, config.sampling, answer);
   const DryRunSettings run{calibration.ranks, plan.manifest.shard_prompts,
                            scheduler_settings(config.parallel, engine.kv_pages(), model)};
-  const auto weight_bytes = static_cast<double>(engine.backend().memory().weights);
+  const BackendMemory memory = engine.backend().memory();
+  const double weight_bytes = static_cast<double>(memory.weights) +
+                              static_cast<double>(memory.node_weights) / ranks.mates.size();  // mates load together
   RunPrediction expected = expect_work(calibration, {lengths, run, weight_bytes}, steps);
   log::info("forecast by {}: {}", calibration.source,
             forecast_text(expected.expected, answer ? Answers::AsBefore : Answers::ReachLimit));
@@ -192,7 +194,8 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   std::optional<Progress> progress;
   run_on_rank_zero(world, [&] {
     announce(plan, config, in, ranks, engine);
-    if (calibration) expected.emplace(expect_attempt(*calibration, engine, plan, job, config, in.model.config, *steps));
+    if (calibration)
+      expected.emplace(expect_attempt(*calibration, ranks, engine, plan, job, config, in.model.config, *steps));
     progress.emplace(plan.paths.metrics(), goal_of(plan), started, expected ? &*expected : nullptr);
   });
   Mill mill(

@@ -60,7 +60,7 @@ def both_times_add_up():
     predicted = s["predicted"]
     check_sums(predicted)
     check(abs(predicted["measured"]["wall_seconds"] - s["wall_seconds"]) < 0.02, s)
-    check(predicted["prefill_seconds"] > 0 and predicted["decode_seconds"] > 0 and predicted["exchange_seconds"] > 0, predicted)
+    check(predicted["load_seconds"] > 0 and predicted["prefill_seconds"] > 0 and predicted["decode_seconds"] > 0 and predicted["exchange_seconds"] > 0, predicted)
     check(predicted["source"].startswith(str(folder / "machine.json") + ", an abacus, 2026-11-30"), predicted)
     ratio = predicted["per_million_tokens"] / s["cost"]["per_million_tokens"]
     check(abs(ratio * (1 + predicted["error"]) - 1) < 0.05, ratio, s)
