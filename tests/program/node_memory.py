@@ -15,6 +15,7 @@ from moemill_program import (PROGRAM, SECONDS, Skipped, check, differences, envi
                              start)
 
 IN_COMMON = "/memfd:moemill"
+LOADED = re.compile(r" r--s .*" + IN_COMMON)  # read-only once it is complete
 
 
 def maps_of(pid): return pathlib.Path(f"/proc/{pid}/maps").read_text()
@@ -28,7 +29,7 @@ def ranks_of(folder):
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 words = (process / "cmdline").read_bytes().split(b"\0")
-                if words[0].endswith(PROGRAM.name.encode()) and str(folder / "run.yaml").encode() in words and IN_COMMON in maps_of(process.name):
+                if words[0].endswith(PROGRAM.name.encode()) and str(folder / "run.yaml").encode() in words and LOADED.search(maps_of(process.name)):
                     found.append(int(process.name))
             except OSError: pass  # it has ended
         if len(found) == 2: return found

@@ -18,7 +18,7 @@ def calibration(**changes):
     """Of a machine that does not exist: seconds of another model's layers."""
     rows_of = ("prompt_projections", "generated_projections", "small", "dense", "shared", "expert", "dispatch", "combine", "outside",
                "generated_core", "head")
-    stages = {"micro_batches": 1, "share_on_core": 1.0} | {name: curve("rows", [0, 64], [1e-5, 2e-4]) for name in rows_of}
+    stages = {"micro_batches": 1, "share_on_core": 1} | {name: curve("rows", [0, 64], [1e-5, 2e-4]) for name in rows_of}
     stages |= {name: curve("context", [64, 1024], [1e-6, 1e-5]) for name in ("generated_core_row", "prompt_core_row")}
     rates = {"fma_flops": 1e11, "bf16_dot_flops": None, "int8_dot_ops": None, "read_bytes_per_second": 1e10}
     shape = {"model_type": "made_up", "moe_layers": 2, "dense_layers": 1, "hidden": 64, "vocabulary": 512, "experts": 8, "picks": 2,

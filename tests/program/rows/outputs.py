@@ -181,7 +181,7 @@ def every_key_of_the_summary():
     keys = """prompts_total prompts_done prompts_failed failed_by_code double_bos_prompts completions prompt_tokens cached_prompt_tokens generated_tokens
         wall_seconds load_seconds prefill_seconds decode_seconds exchange_seconds idle_seconds tokens_per_second
         prefill_tokens_per_second decode_tokens_per_second core_hours_allocated core_hours_used ranks nodes attempts resumed_rows peak_rss_bytes
-        memory kv_bytes_per_token exchange expert_load row_seconds cost exit_code""".split()
+        memory kv_bytes_per_token exchange expert_load row_seconds cost predicted exit_code""".split()
     check(list(s) == keys, list(s))
     check(list(s["exchange"]) == ["intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated"])
     check(list(s["expert_load"]) == ["max_over_mean", "max_over_mean_balanced"])
