@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view seal_prefix = "moemill-outputs, SHA-256 of all bytes from 512 on: ";
 constexpr std::string_view line_prefix = "# crc32c of the lines above: ";
-constexpr std::size_t block_bytes = 1 << 20;
+constexpr std::size_t sealed_bytes_at_a_time = 1 << 20;
 
 std::string seal_of(const std::string& sha256) {
   std::string text = fmt::format("{}{}\n", seal_prefix, sha256);
@@ -30,7 +30,7 @@ Sums sums_of(const std::string& path, const std::function<void()>& between) {
   sums.front.resize(seal_bytes);
   sums.front.resize(files::read_up_to(file.fd(), sums.front.data(), seal_bytes, path));
   Sha256 sha;
-  std::vector<char> block(block_bytes);
+  std::vector<char> block(sealed_bytes_at_a_time);
   while (std::size_t got = files::read_up_to(file.fd(), block.data(), block.size(), path)) {
     sha.update(std::string_view(block.data(), got));
     between();

@@ -9,7 +9,7 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::uint64_t most_block_rows = 4096;
+constexpr std::uint64_t most_rows_at_once = 4096;
 constexpr std::uint64_t most_block_values = 4u << 20;
 
 // The number of rows that make a block; `ends` is offsets[first ..].
@@ -162,7 +162,7 @@ std::vector<std::uint8_t> OutputReader::read_status(std::uint64_t first, std::ui
 }
 
 std::uint64_t OutputReader::block_end(std::uint64_t first) const {
-  std::uint64_t rows = std::min(rows_ - first, most_block_rows);
+  std::uint64_t rows = std::min(rows_ - first, most_rows_at_once);
   if (rows == 0) return first;
   std::set<std::string> lengths;
   for_each_ragged([&](const auto& field) {
@@ -173,7 +173,7 @@ std::uint64_t OutputReader::block_end(std::uint64_t first) const {
 }
 
 std::uint64_t OutputReader::block_end(const std::string& lengths, std::uint64_t first, std::uint64_t rows) const {
-  const std::uint64_t most = std::min(rows - first, most_block_rows);
+  const std::uint64_t most = std::min(rows - first, most_rows_at_once);
   return most == 0 ? first : first + rows_within(offsets(lengths, first, most), most);
 }
 

@@ -16,8 +16,8 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::uint64_t block_bytes = 32u << 20;
-constexpr std::uint64_t most_block_rows = 4096;  // a row may point to much more memory
+constexpr std::uint64_t column_block_bytes = 32u << 20;
+constexpr std::uint64_t most_column_rows = 4096;  // a row may point to much more memory
 
 h5::Handle own(hid_t id) { return h5::own(id, "type of a column"); }
 
@@ -165,8 +165,8 @@ std::string contents_sha256(hid_t dataset, std::uint64_t rows) {
   Sha256 sha;
   sha.update(fmt::format("{} {}\n", form.name, fmt::join(shape, " ")));
   const std::uint64_t row_bytes = std::max<std::uint64_t>(1, row_bytes_of(dataset));
-  std::uint64_t step = std::max<std::uint64_t>(1, block_bytes / row_bytes);
-  if (!form.is_plain) step = std::min(step, most_block_rows);
+  std::uint64_t step = std::max<std::uint64_t>(1, column_block_bytes / row_bytes);
+  if (!form.is_plain) step = std::min(step, most_column_rows);
   std::string out;
   for (std::uint64_t first = 0; first < rows; first += step) {
     const RowsInMemory block(dataset, first, std::min(step, rows - first));

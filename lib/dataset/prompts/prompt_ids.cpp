@@ -10,7 +10,7 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::uint64_t block_rows = 4096;
+constexpr std::uint64_t id_block_rows = 4096;
 
 // The id itself if it is an integer, else the hash of its text.
 std::uint64_t key_of(const Prompt& prompt) {
@@ -20,9 +20,9 @@ std::uint64_t key_of(const Prompt& prompt) {
 
 // Calls body(row, prompt) for every row.
 void for_rows(std::uint64_t rows, const ReadIds& read, auto&& body) {
-  for (std::uint64_t first = 0; first < rows; first += block_rows) {
+  for (std::uint64_t first = 0; first < rows; first += id_block_rows) {
     std::uint64_t row = first;
-    for (const Prompt& prompt : read(first, std::min(block_rows, rows - first))) body(row++, prompt);
+    for (const Prompt& prompt : read(first, std::min(id_block_rows, rows - first))) body(row++, prompt);
   }
 }
 

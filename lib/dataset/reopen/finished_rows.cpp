@@ -8,7 +8,7 @@
 namespace moemill::dataset {
 namespace {
 
-constexpr std::uint64_t block_rows = 4096;
+constexpr std::uint64_t finished_block_rows = 4096;
 
 // The first of `count` entries, in the order of their prompts, whose prompt is `prompt` or a later one.
 template <class PromptOf>
@@ -48,8 +48,8 @@ Piece piece_of(const OutputReader& file, ShardRange range) {
 }
 
 void for_rows(const Piece& piece, const std::function<void(const Completion&)>& body) {
-  for (std::uint64_t first = piece.first_row; first < piece.end_row; first += block_rows)
-    for (Completion& row : piece.file.read_numbers(first, std::min(block_rows, piece.end_row - first))) {
+  for (std::uint64_t first = piece.first_row; first < piece.end_row; first += finished_block_rows)
+    for (Completion& row : piece.file.read_numbers(first, std::min(finished_block_rows, piece.end_row - first))) {
       if (auto error = piece.errors.find({row.prompt_index, row.sample_index}); error != piece.errors.end())
         row.error = error->second;
       body(row);
