@@ -14,7 +14,8 @@
 namespace moemill::mill {
 namespace {
 
-// Of a forecast before the first step: all ranks wait for it, a tenth of a second at most.
+// Of a forecast before the first step: all ranks wait for it, and so many rows take about a tenth of a second. Long
+// sequences may need more to fill two ranks.
 constexpr std::uint64_t most_rows = std::uint64_t{1} << 20;
 
 }  // namespace
