@@ -51,7 +51,8 @@ Fit fit(const FitQuestion& q) {
   fit.weights = weight_share(q.model, q.shape);
   fit.ranks_on_node = std::min(q.shape.ranks, q.shape.ranks_per_node);
   fit.workspace_bytes =
-      workspace_bytes(q.model, q.parallel, *std::max_element(q.shape.domain_size.begin(), q.shape.domain_size.end()));
+      workspace_bytes(q.model, q.parallel, *std::max_element(q.shape.domain_size.begin(), q.shape.domain_size.end())) +
+      scratch_bytes(q.model, q.parallel);
   MemorySources sources = memory_sources();
   sources.shared_bytes_to_come = fit.weights.shared_bytes;
   fit.available = memory_left(static_cast<int>(fit.ranks_on_node), sources);

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "layers/cpu/cpu.hpp"
+#include "layers/cpu/product_scratch.hpp"
 #include "layers/working_set.hpp"
 #include "plan/ranks.hpp"
 #include "weights/cpu/weights.hpp"
@@ -152,6 +153,10 @@ std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSe
   }
   return static_cast<std::uint64_t>(forward + exchange_bytes(config, rows, domain_ranks)) +
          mlp_bytes(config, rows, static_cast<int>(settings.threads_per_rank.value_or(1)));
+}
+
+std::uint64_t scratch_bytes(const model::ModelConfig& config, const ParallelSettings& settings) {
+  return settings.threads_per_rank.value_or(1) * cpu::product_scratch_bytes(config);
 }
 
 }  // namespace moemill::mill

@@ -217,6 +217,30 @@ TEST_CASE("the workspace predicted is the workspace taken") {
   check_workspace(config, 4);
 }
 
+TEST_CASE("products take no more scratch memory of a thread than is counted") {
+  model::ModelConfig config;
+  config.hidden = 3000, config.dense_width = 8000;
+  ParallelSettings settings;
+  settings.threads_per_rank = 1;
+  const std::uint64_t told = scratch_bytes(config, settings);
+  cpu::Stream stream;
+  std::byte& behind = stream.scratch(0, told + 64)[told];  // memory that grows is zeroed
+  behind = std::byte{1};
+  for (std::uint32_t k : {3000u, 8000u}) {
+    std::vector<std::byte> packed(cpu::packed_bytes({nullptr, k, 8}) + 64);
+    for (std::size_t rows : {std::size_t{31}, std::size_t{168}, std::size_t{500}}) {
+      const cpu::Matrix w{packed.data(), k, 8, cpu::Format::Bf16, 0, 0, stream.order()};
+      const std::vector<float> a(rows * k);
+      std::vector<float> c(rows * w.n);
+      cpu::gemm(stream, Rows<const float>(a.data(), rows, k), w, Rows<float>(c.data(), rows, w.n));
+    }
+  }
+  CHECK(stream.scratch(0, 1)[told] == std::byte{1});
+  settings.threads_per_rank = 16;
+  CHECK(scratch_bytes(config, settings) == 16 * told);
+  CHECK(told > 1 << 20);
+}
+
 TEST_CASE("each buffer of an MLP's scratch is as large as its largest user") {
   using layers::MlpScratchSize;
   auto size = MlpScratchSize::of_mlp({8192, 4096, 64}, 512);

@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
 #include "kernels/cpu/bodies.hpp"
+#include "kernels/cpu/gemm_scratch.hpp"
 #include "kernels/cpu/packed_layout.hpp"
 #include "kernels/cpu/stream.hpp"
 #include "system/machine/flush_subnormals.hpp"
@@ -43,6 +44,16 @@ GemmPanels panels_of_block(const Piece<T>& piece, std::size_t index) {
 // Packed rows of all K blocks that stay for the panels after them, at most: 168 rows of 2,048 inputs in fp32.
 constexpr std::size_t kept_bytes = std::size_t{1664} << 10;
 
+// Packed rows of a K block.
+std::size_t packed_block_bytes(std::size_t row_bytes, std::size_t rows) {
+  return round_up<std::size_t>(rows, 32) * row_bytes;  // tiles read 32 rows at a time
+}
+// Packed rows of any chunk of a problem: a shorter chunk may keep all blocks where the longest one does not.
+std::size_t packed_rows_bytes(std::size_t row_bytes, std::size_t rows, std::uint32_t k) {
+  const std::size_t longest = packed_block_bytes(row_bytes, std::min(rows, chunk_rows));
+  return std::max(longest, std::min(blocks_of(k) * longest, kept_bytes));
+}
+
 // Whether two products pack the same rows.
 template <class T>
 bool same_rows(const GemmProblem<T>& one, const GemmProblem<T>& other) {
@@ -57,11 +68,6 @@ class PackedRows {
  public:
   PackedRows(const Product& product, std::byte* memory) : product_(product), memory_(memory) {}
 
-  // Of scratch, for any chunk of a problem: a shorter chunk may keep all blocks where the longest one does not.
-  static std::size_t bytes(const Product& product, const GemmProblem<T>& problem) {
-    const Size longest = size_of(product, std::min(problem.c.rows, chunk_rows), problem.w.k);
-    return std::max(longest.block_bytes, std::min(blocks_of(problem.w.k) * longest.block_bytes, kept_bytes));
-  }
   // Before the first block of a piece.
   void begin(const Piece<T>& piece) {
     const bool goes_on = piece_.problem && same_rows(*piece_.problem, *piece.problem) &&
@@ -83,7 +89,7 @@ class PackedRows {
     bool keeps;  // all blocks
   };
   static Size size_of(const Product& product, std::size_t rows, std::uint32_t k) {
-    const std::size_t block = round_up<std::size_t>(rows, 32) * product.row_bytes;  // tiles read 32 rows at a time
+    const std::size_t block = packed_block_bytes(product.row_bytes, rows);
     return {block, blocks_of(k) * block <= kept_bytes};
   }
   void pack(std::size_t index, std::byte* out) const {
@@ -215,7 +221,7 @@ void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>>
   const auto threads = static_cast<std::size_t>(stream.team().size());
   std::size_t rows_bytes = 0;
   for (const GemmProblem<T>& problem : problems)
-    rows_bytes = std::max(rows_bytes, PackedRows<Product, T>::bytes(product, problem));
+    rows_bytes = std::max(rows_bytes, packed_rows_bytes(product.row_bytes, problem.c.rows, problem.w.k));
   auto share = [&](std::size_t begin, std::size_t end, int thread) {
     std::byte* scratch = stream.scratch(thread, gemm_scratch_bytes + rows_bytes);
     Worker<Product, T> worker{product, scratch, {product, scratch + gemm_scratch_bytes}, epilogue, problems.data()};
@@ -268,6 +274,12 @@ void run(Stream& stream, std::span<const GemmProblem<T>> problems, GemmEpilogue 
 }
 
 }  // namespace
+
+std::size_t product_scratch_bytes(const Stream& stream, std::uint32_t inputs) {
+  const std::size_t row_bytes =
+      std::max({stream.gemm_body().row_bytes, stream.gemm_body().exact->row_bytes, stream.int8_gemm().row_bytes});
+  return gemm_scratch_bytes + packed_rows_bytes(row_bytes, chunk_rows, inputs);
+}
 
 void gemm(Stream& stream, Rows<const bf16> a, const Matrix& w, Rows<float> c, GemmEpilogue epilogue) {
   const GemmProblem<bf16> problem{a, w, c, {}};
