@@ -69,11 +69,11 @@ void make_blocks(const NodeMemory& memory, LoadBoard& board, ThreadTeam& team, c
 
 template <class Layout, class Source>
 void carry_out_plan(const LoadPlan& plan, const Layout& layout, const Source& source, LoadBoard& board,
-                    ThreadTeam& team, Announce announce, const std::function<void()>& between) {
-  // So many that a disk of several GB/s stays busy while earlier pieces are decoded.
+                    ThreadTeam& team, std::size_t ranks, Announce announce, const std::function<void()>& between) {
+  // So many that a disk of several GB/s stays busy while earlier pieces are decoded, by all threads of the node.
   constexpr std::size_t pieces_ahead = 16;
   const auto threads = static_cast<std::size_t>(team.size());
-  const std::size_t count = plan.pieces.size(), ahead = pieces_ahead * threads;
+  const std::size_t count = plan.pieces.size(), ahead = pieces_ahead * threads * ranks;
   std::uint64_t goal = 0;
   for (const Piece& piece : plan.pieces) goal += source.bytes(piece);
   LoadProgress progress(announce, goal, board.read_bytes);

@@ -2,7 +2,9 @@
 #include "system/files/node_memory.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -71,6 +73,21 @@ TEST_CASE("node memory: if one rank cannot map it, none does, and all know why")
     CHECK_FALSE(uneven.memory.is_shared());
     CHECK(uneven.why_not == "the ranks of this node see different models");
   });
+}
+
+TEST_CASE("node memory: a limit on the size of files is named") {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);  // as in moemill
+  const rlimit small{NodeMemory::block_bytes, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  run_loopback(2, [](Comm world) {
+    const NodeMemory::Attempt attempt = NodeMemory::share(world, odd_bytes);
+    CHECK_FALSE(attempt.memory.is_shared());
+    CHECK(attempt.why_not == "ftruncate of a memory file: File too large, 6291456 bytes; ulimit -f is less");
+  });
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, handler);
 }
 
 TEST_CASE("node memory: another file under the number that a mate has told is not taken for its memory") {

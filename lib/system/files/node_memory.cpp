@@ -43,7 +43,10 @@ Outcome make_file(std::uint64_t bytes, Offer& offer) {
   out.file = ::memfd_create("moemill", MFD_CLOEXEC);
   if (out.file < 0) return {fault_of("memfd_create"), -1};
   struct stat info {};
-  if (::ftruncate(out.file, static_cast<off_t>(bytes)) != 0) out.fault = fault_of("ftruncate of a memory file");
+  if (::ftruncate(out.file, static_cast<off_t>(bytes)) != 0) {
+    const char* const limit = errno == EFBIG ? "; ulimit -f is less" : "";
+    out.fault = fmt::format("{}, {} bytes{}", fault_of("ftruncate of a memory file"), bytes, limit);
+  }
   if (::fstat(out.file, &info) != 0) out.fault = fault_of("fstat of a memory file");
   offer = {this_process(), out.file, info.st_dev, info.st_ino, bytes};
   return out;
