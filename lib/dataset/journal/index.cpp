@@ -30,7 +30,9 @@ std::span<const Entry> entries_of(std::span<const Entry> entries, std::uint64_t 
 
 void sort_index(JournalIndex& index) {
   sort_entries(index.rows);
-  std::sort(index.scored_prompts.begin(), index.scored_prompts.end());
+  auto& scored = index.scored_prompts;
+  std::sort(scored.begin(), scored.end());
+  scored.erase(std::unique(scored.begin(), scored.end()), scored.end());
   auto longer_first = [](const auto& a, const auto& b) { return a.tokens > b.tokens; };
   std::stable_sort(index.partials.begin(), index.partials.end(), longer_first);
   sort_entries(index.partials);
