@@ -29,11 +29,13 @@ void put_record(const Row& row, std::vector<std::byte>& bytes) {
   put_number(std::uint32_t{0}, bytes);
   encode(row, bytes);
   const std::size_t length = bytes.size() - start - sizeof(std::uint32_t);
-  if (length > Comm::most_letter_bytes / 2)
+  if (length > Comm::most_letter_bytes / 2) {
+    bytes.resize(start);  // the rows before it still leave
     user_error(
         "row {}: an answer of {} bytes is too long to be sent to the rank that stores it, which takes up to {}: ask "
         "for fewer logprobs or a lower max_tokens, or run it on one rank",
         row.prompt_index, length, Comm::most_letter_bytes / 2);
+  }
   const auto written = static_cast<std::uint32_t>(length);
   std::memcpy(bytes.data() + start, &written, sizeof written);
 }

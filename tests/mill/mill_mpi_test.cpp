@@ -1,10 +1,12 @@
 #include "support/mpi_main.hpp"
 //
 // The loop on several ranks: rows travel to the keepers of their shards. Every row is there once, whoever made it, also
-// after a drain with rows on their way.
+// after a drain with rows on their way, and a keeper that fails ends the job on all ranks.
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -73,7 +75,85 @@ void drain_and_resume(Comm world) {
   }
 }
 
+// Rows in the journals and files of a run; collective, so that no rank changes them meanwhile.
+std::uint64_t stored_rows(const Run& run) {
+  run.world.barrier();
+  std::uint64_t rows = 0;
+  const auto list = dataset::list_run(run.paths);
+  for (ShardId shard : list.journals)
+    rows += dataset::index_journal(run.paths.journal(shard), run.manifest.run_id, shard).rows.size();
+  for (ShardId shard : list.finished) rows += dataset::OutputReader(run.paths.shard(shard)).rows();
+  run.world.barrier();
+  return rows;
+}
+
+void check_resume(Run& run, std::uint64_t stored) {
+  FakeBackend backend(vocabulary);
+  const Run::Attempt attempt = run.turn(backend);
+  CHECK(attempt.end == MillEnd::Finished);
+  CHECK(rows_of_all(run.world, attempt) == 20 - stored);
+  check_all_rows(run);
+}
+
+// Something is where a shard's file would be written, so its keeper fails once all rows of the shard are there.
+void keeper_without_room_for_a_file(Comm world) {
+  for (std::int32_t shard : {0, 1, 2}) {
+    CAPTURE(shard);
+    Run run(world);
+    const std::string in_the_way = files::temporary_name(run.paths.shard({shard}));  // each process has its own
+    std::filesystem::create_directories(in_the_way + "/folder");
+    FakeBackend backend(vocabulary);
+    const std::string name = "shard-00000" + std::to_string(shard);
+    CHECK_THROWS_WITH_AS(run.turn(backend), doctest::Contains(name.c_str()), AgreedFailure);
+    const std::uint64_t stored = stored_rows(run);
+    CHECK(stored >= (shard == 2 ? 4u : 8u));  // the shard itself was complete
+    std::filesystem::remove_all(in_the_way);
+    check_resume(run, stored);
+  }
+}
+
+// Lets no file of this process grow beyond `bytes`, as a full disk would; until the end of its scope.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit now{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~FullDisk() { setrlimit(RLIMIT_FSIZE, &before_); }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+// The journal of the only shard cannot grow: its keeper, rank 0, fails while rows are on their way to it.
+void keeper_without_room_for_its_journal(Comm world) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  for (const rlim_t most_bytes : {rlim_t{10}, rlim_t{400}, rlim_t{1000}}) {
+    CAPTURE(most_bytes);
+    Run run(world, 5);
+    std::optional<FullDisk> full;
+    FakeBackend backend(vocabulary);
+    backend.on_step([&](std::size_t at) {
+      if (at == 1 && world.rank() == 0) full.emplace(most_bytes);
+    });
+    CHECK_THROWS_WITH_AS(run.turn(backend, 0), doctest::Contains("shard-000000.journal"), AgreedFailure);
+    full.reset();
+    const std::uint64_t stored = stored_rows(run);
+    CHECK(stored < 20);
+    check_resume(run, stored);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("MPI ranks: every row goes to its shard's keeper") { moemill::test::on_world(make_all); }
 TEST_CASE("MPI ranks: a drain ends when what is on its way has arrived") { moemill::test::on_world(drain_and_resume); }
+TEST_CASE("MPI ranks: a keeper that cannot write a shard's file ends the job on all ranks") {
+  moemill::test::on_world(keeper_without_room_for_a_file);
+}
+TEST_CASE("MPI ranks: a keeper whose disk is full ends the job on all ranks") {
+  moemill::test::on_world(keeper_without_room_for_its_journal);
+}

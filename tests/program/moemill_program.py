@@ -66,8 +66,10 @@ def prepared(name, count, max_tokens, sampling, more=""):
 def mpirun_is_stuck(log):
     """Whether mpirun reported that the job is over. It may hang after that, with all ranks gone: mpirun of Open MPI 4.1.4
     with libpmix 4.2.2 (Debian 12) sometimes does when a rank is killed while the job starts, in PMIx_server_finalize on
-    a lock of its own or waiting for an agent that has ended."""
-    return "the job has been aborted" in log and "mpirun noticed that process rank" in log
+    a lock of its own or waiting for an agent that has ended. It hangs before it names the killed rank if that rank was
+    within MPI_Init, which only the program itself reports."""
+    named = "mpirun noticed that process rank" in log or "this process ended while MPI was starting" in log
+    return "the job has been aborted" in log and named
 
 
 class Skipped(Exception):
