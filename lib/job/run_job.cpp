@@ -163,8 +163,8 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
                  const std::optional<RunCalibration>& calibration, const dataset::RootAttributes& attributes,
                  StopWish& stop, double started, Report& report) {
   const Comm& world = ranks.world;
-  const JobEstimate job = estimate_job(world, in.prompts, plan.paths, plan.manifest, plan.unfinished, config.sampling,
-                                       in.model.max_model_len);
+  JobEstimate job = estimate_job(world, in.prompts, plan.paths, plan.manifest, plan.unfinished, config.sampling,
+                                 in.model.max_model_len);
   report.stop_reason = reason_to_stop_early(world, stop);
   if (!report.stop_reason.empty()) return MillEnd::Drained;
   std::optional<Engine> loaded;
@@ -198,10 +198,10 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
       expected.emplace(expect_attempt(*calibration, ranks, engine, plan, job, config, in.model.config, *steps));
     progress.emplace(plan.paths.metrics(), goal_of(plan), started, expected ? &*expected : nullptr);
   });
-  Mill mill(
-      {world, engine.generator(), engine.backend(), inputs, plan.unfinished, layout, attributes, stop,
-       progress ? &*progress : nullptr, config.output.journal_flush_seconds, config.runtime.progress_interval_seconds},
-      schedule::LotList(job.lots));
+  Mill mill({world, engine.generator(), engine.backend(), inputs, plan.unfinished, layout, attributes, stop,
+             progress ? &*progress : nullptr, config.output.journal_flush_seconds,
+             config.runtime.progress_interval_seconds, steps ? &*steps : nullptr},
+            schedule::LotList(std::move(job.lots)));  // there may be many: each rank holds them once
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.run();
   report.stop_reason = mill.drain_reason();

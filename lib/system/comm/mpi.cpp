@@ -9,6 +9,7 @@
 #include <cstring>
 #include <exception>
 #include <list>
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -82,12 +83,12 @@ Group::Group(std::unique_ptr<Handles> owned) : handles_(std::move(owned)) {
 Group::Group(Group&& other) noexcept = default;
 
 Group::~Group() {
-  if (handles_ && std::uncaught_exceptions() > 0) {
+  if (!handles_) return;
+  if (std::uncaught_exceptions() > 0 || !handles_->letters.empty()) {
     // Freeing is collective, which an exception on one rank rules out. MPI may still read the letters on their way.
     (void)handles_.release();
     return;
   }
-  if (!handles_) return;
   int finalized = 0;
   if (MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized) MPI_Comm_free(&handles_->comm);
 }
@@ -191,7 +192,13 @@ bool Group::take_letter(int& from, std::vector<std::byte>& letter) {
   if (!there) return false;
   check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count", rank_);
   from = status.MPI_SOURCE;
-  letter.resize(static_cast<std::size_t>(bytes));
+  try {
+    letter.resize(static_cast<std::size_t>(bytes));
+  } catch (const std::bad_alloc&) {
+    // Its sender waits until it is received, and nobody else can do that any more: its bytes are dropped.
+    (void)MPI_Mrecv(nullptr, 0, MPI_BYTE, &message, MPI_STATUS_IGNORE);
+    throw;
+  }
   check(MPI_Mrecv(letter.data(), bytes, MPI_BYTE, &message, MPI_STATUS_IGNORE), "MPI_Mrecv", rank_);
   return true;
 }
