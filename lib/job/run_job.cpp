@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "base/arithmetic.hpp"
 #include "base/build_info.hpp"
@@ -158,6 +159,21 @@ RunPrediction expect_attempt(const RunCalibration& calibration, const Ranks& ran
   return expected;
 }
 
+// Nothing if the ranks stop before the model is loaded; the report has the reason.
+std::optional<Engine> load_model(const Ranks& ranks, const RunConfig& config, const Opened& in, const JobEstimate& job,
+                                 StopWish& stop, Report& report) {
+  report.stop_reason = reason_to_stop_early(ranks.world, stop);
+  if (!report.stop_reason.empty()) return std::nullopt;
+  try {
+    return std::optional<Engine>(std::in_place, config, in.model, ranks, job, [&] { stop.check(); });
+  } catch (const AgreedFailure& e) {
+    if (e.code() != ExitCode::Stopped) throw;
+    if (ranks.world.rank() == 0) log::warning("stopping early because of {}, while the model is loaded", e.what());
+    report.stop_reason = e.what();
+    return std::nullopt;
+  }
+}
+
 // Loads the model and runs the loop until nothing is left or the ranks agree to drain.
 MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, RunPlan& plan,
                  const std::optional<RunCalibration>& calibration, const dataset::RootAttributes& attributes,
@@ -165,17 +181,8 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   const Comm& world = ranks.world;
   JobEstimate job = estimate_job(world, in.prompts, plan.paths, plan.manifest, plan.unfinished, config.sampling,
                                  in.model.max_model_len);
-  report.stop_reason = reason_to_stop_early(world, stop);
-  if (!report.stop_reason.empty()) return MillEnd::Drained;
-  std::optional<Engine> loaded;
-  try {
-    loaded.emplace(config, in.model, ranks, job, [&] { stop.check(); });
-  } catch (const AgreedFailure& e) {
-    if (e.code() != ExitCode::Stopped) throw;
-    if (world.rank() == 0) log::warning("stopping early because of {}, while the model is loaded", e.what());
-    report.stop_reason = e.what();
-    return MillEnd::Drained;
-  }
+  std::optional<Engine> loaded = load_model(ranks, config, in, job, stop, report);
+  if (!loaded) return MillEnd::Drained;
   Engine& engine = *loaded;
   run_on_rank_zero(world, [&] {
     check_same_weights(plan, engine.weights_digest());
