@@ -73,8 +73,9 @@ ShardRange RunManifest::range_of(ShardId shard) const {
 std::string new_run_id() { return random_hex(16); }
 
 std::uint64_t auto_shard_prompts(std::uint64_t prompts) {
-  // There are many more shards than ranks, so that ranks end together. A small job has few, because a file costs more
-  // than some short answers. A shard has at most 1024 prompts, unless the shard names run out.
+  // Work is dealt in lots, whatever the shards are. A small job has few, because a file costs more than some short
+  // answers. A keeper holds a shard's rows in memory while it writes the file, and the other ranks wait meanwhile, so a
+  // shard has at most 1024 prompts, unless the shard names run out.
   std::uint64_t size = prompts < 64 ? divide_up<std::uint64_t>(prompts, 4)
                                     : std::clamp<std::uint64_t>(divide_up<std::uint64_t>(prompts, 64), 16, 1024);
   return std::max(size, divide_up(prompts, most_shards));
