@@ -104,10 +104,14 @@ std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, cons
   option("model", po::value(&o.model)->default_value("configs/bench/deepseek-0.5b"),
          "folder with a config.json: its shapes are measured, with random weights");
   option("output,o", po::value(&o.output)->value_name("FILE"),
-         "write the calibration to this file as JSON; an earlier file is compared with and replaced");
+         "write the calibration to this file as JSON, for cost.calibration of run.yaml and for moemill plan "
+         "--calibration; "
+         "an earlier file is compared with and replaced");
   option("arithmetic", po::value(&arithmetic)->default_value("bf16"), "bf16 or int8, as model.arithmetic");
-  option("seconds", po::value(&o.seconds)->default_value(o.seconds, "10"),
-         "about how long steps run, for each of 1 and 2 micro-batches");
+  option(
+      "seconds", po::value(&o.seconds)->default_value(o.seconds, "10"),
+      "about how long steps run, for each of 1 and 2 micro-batches; the whole takes about a minute, on a machine with "
+      "nothing else to do");
   option("gbytes", po::value(&o.gbytes)->default_value(o.gbytes, "1.5"),
          "weights on each rank, at most: of a larger model fewer layers are measured");
   const po::variables_map given = parse_words(args, known);

@@ -3,9 +3,16 @@
 #include "base/error.hpp"
 #include "base/readable.hpp"
 #include "commands/prompt_survey.hpp"
-#include "generate/model_folder.hpp"
 
 namespace moemill::mill {
+
+void check_tokenizer(const dataset::PromptFile& prompts, const ModelFolder& model, const RunConfig& config) {
+  if (model.tokenizer || prompts.form() != dataset::PromptForm::Text) return;
+  user_error(
+      "{}: its prompts are texts, and --model {} has no tokenizer to count their tokens; give the model's own folder, "
+      "or --prompts and --input-tokens in place of the file",
+      config.input.path, config.model.path);
+}
 
 PromptWork survey_work(const RunConfig& asked, const std::string& configs) {
   RunConfig config = asked;
@@ -13,12 +20,7 @@ PromptWork survey_work(const RunConfig& asked, const std::string& configs) {
   if (!is_named(config.model.path) && is_named(known + "/config.json")) config.model.path = known;
   const ModelFolder model = open_model(config.model);
   const dataset::PromptFile prompts = open_prompts(config);
-  if (!model.tokenizer && prompts.form() == dataset::PromptForm::Text)
-    user_error(
-        "{}: its prompts are texts, and --model {} has no tokenizer to count their tokens; give the model's own "
-        "folder, "
-        "or --prompts and --input-tokens in place of the file",
-        config.input.path, asked.model.path);
+  check_tokenizer(prompts, model, asked);
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model));
   const std::uint64_t completions = s.completions - s.failed_rows;
   if (completions == 0 || s.tokens == 0)

@@ -233,8 +233,10 @@ PlanAnswer answer(const PlanQuestion& words) {
   for (const std::string& name : question.hardware)
     for (const std::string& warning : catalog.hardware(name).warnings) log::warning("{}", warning);
   catalog.check_changes();
+  for (const std::string& change : words.changes) asked.notes.push_back("changed   " + change);
+  estimate::Catalog published(words.configs);  // the points are of machines as they are
   const std::string file = words.configs + "/published.yaml";
-  const auto checked = estimate::check(estimate::read_points(estimate::read_figures(file), file, catalog), catalog);
+  const auto checked = estimate::check(estimate::read_points(estimate::read_figures(file), file, published), published);
   const estimate::Search search = estimate::search_plans(question, catalog);
   estimate::Report report{question, search, checked, words.listing, words.detail, asked.notes};
   report.ceiling = ceiling_text(asked, question, catalog, checked);

@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "base/readable.hpp"
 #include "base/text/path_text.hpp"
+#include "commands/plan_prompts.hpp"
 #include "commands/prompt_survey.hpp"
 #include "commands/run_estimate.hpp"
 #include "config/config_field_kinds.hpp"
@@ -30,9 +31,12 @@ AnswerLengths answer_lengths(const std::string& word) {
   return AnswerLengths::read(read_text_file(word), word);
 }
 
-const char* answers_text(const std::string& word) {
+std::string answers_text(const std::string& word, std::uint32_t max_tokens) {
   if (word.empty()) return "answers  all reach max_tokens: give --output-tokens for other lengths\n";
-  return number_in<double>(word) ? "answers  log-normal lengths of this mean, with an assumed spread of 0.7\n" : "";
+  if (!number_in<double>(word)) return fmt::format("answers  as {} has them, at most max_tokens each\n", word);
+  return fmt::format(
+      "answers  log-normal lengths of mean {}, with an assumed spread of {}, at most max_tokens each ({})\n", word,
+      estimate::assumed_spread, max_tokens);
 }
 
 }  // namespace
@@ -44,6 +48,7 @@ std::string plan_run(const PlanRunRequest& request) {
   const AnswerLengths lengths = answer_lengths(request.output_tokens);
   const ModelFolder model = open_model(config.model);
   const dataset::PromptFile prompts = open_prompts(config);
+  check_tokenizer(prompts, model, config);
   WorkLengths work;
   work.sampling = config.sampling;
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model),
@@ -52,7 +57,8 @@ std::string plan_run(const PlanRunRequest& request) {
   FitQuestion question{model.config,  config.parallel,    shape_of(config.parallel, request.ranks, a_node),
                        s.completions, s.longest_sequence, std::nullopt};
   const RunEstimate estimate = estimate_run(request.calibration, config, question, fit(question), work);
-  std::string text = headline(estimate) + "\n" + details(estimate, config.cost) + answers_text(request.output_tokens);
+  std::string text = headline(estimate) + "\n" + details(estimate, config.cost) +
+                     answers_text(request.output_tokens, config.sampling.max_tokens);
   if (s.failed_rows > 0)
     text += fmt::format("failing  {} rows are left out; moemill validate says why\n", s.failed_rows);
   return text;

@@ -35,8 +35,7 @@ std::string row_of(const Field& field) {
 
 constexpr const char* page_head = R"(# run.yaml
 
-All keys with their defaults. `moemill help run.yaml > configs/README.md` writes this page from the table that
-`moemill run --help` prints; a test compares them.
+All keys with their defaults. `moemill help run.yaml` prints this page, `moemill run --help` the keys alone.
 
 ```yaml
 model:    {path: /data/models/DeepSeek-V2-Lite}

@@ -17,9 +17,9 @@ def read_plan(path):
     except FileNotFoundError:
         raise Fault(f"{path}: no such file; moemill plan ... --json > {path} makes one") from None
     except ValueError as fault:
-        raise Fault(f"{path}: is not JSON ({fault}); moemill plan ... --json > {path} makes it") from None
+        raise Fault(f"{path}: is not JSON ({fault}); --plan takes what moemill plan ... --json has written") from None
     if not isinstance(plan, dict) or plan.get("kind") != "plan":
-        raise Fault(f"{path}: is not the JSON of a question to moemill plan; moemill plan ... --json > {path} makes it")
+        raise Fault(f"{path}: is not the JSON of a question to moemill plan; --plan takes what moemill plan ... --json has written")
     if plan.get("version") != VERSION:
         raise Fault(f"{path}: has version {plan.get('version')!r}, and this report.py reads {VERSION}; take the one that came with that moemill")
     return plan
