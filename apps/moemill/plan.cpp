@@ -43,6 +43,10 @@ void add_question(Options& options) {
                 "what changes over batch, gpus, speed, context, network or price, with the bound at each; or all");
   options.add()("against", word("scale_up"),
                 "also each machine as it would be with one domain of fast links for all GPUs");
+  options.add()("calibration", word("FILE"),
+                "of `moemill bench calibrate`: the time of the run of -c run.yaml on machines like this one");
+  options.add()("ranks", po::value<std::int64_t>()->value_name("R"), "ranks of that run (1)");
+  options.add()("ranks-per-node", po::value<std::int64_t>()->value_name("N"), "of them on each machine (all)");
   options.add()("hour-price", number("X"), "of a GPU, in place of the machines' own; in cost.currency, USD by default");
 }
 
@@ -50,10 +54,27 @@ void add_question(Options& options) {
 void refuse_question_options(const Options& options) {
   for (const char* option : {"input-tokens", "output-tokens", "output-spread", "cached-fraction", "like", "gpus",
                              "nodes", "tokens-per-second-per-user", "deadline", "budget", "precision", "all", "explain",
-                             "curve", "against", "hour-price"})
+                             "curve", "against", "hour-price", "calibration", "ranks", "ranks-per-node"})
     if (options.has(option))
       user_error("--{} belongs to a question, which -c run.yaml, or --model and --prompts ask; see moemill plan --help",
                  option);
+}
+
+// The time of a run on this machine.
+int time_run(const Options& options) {
+  for (const char* other : {"hardware", "prompts", "input-tokens", "cached-fraction", "output-spread", "like", "gpus",
+                            "nodes", "precision", "tokens-per-second-per-user", "deadline", "budget", "all", "explain",
+                            "curve", "against", "hour-price", "json", "change"})
+    if (options.has(other)) user_error("--{} belongs to machines that are not at hand; leave out --calibration", other);
+  mill::PlanRunRequest run{options.read_config().config, options.get<std::string>("calibration"), 1, {}, ""};
+  if (run.config.input.path.empty()) user_error("--calibration needs a run: -c run.yaml, or --model and -i");
+  constexpr std::int64_t most_ranks = 65536;
+  if (options.has("ranks")) run.ranks = static_cast<std::uint32_t>(options.count("ranks", 1, most_ranks));
+  if (options.has("ranks-per-node"))
+    run.ranks_per_node = static_cast<std::uint32_t>(options.count("ranks-per-node", 1, most_ranks));
+  run.output_tokens = options.find<std::string>("output-tokens").value_or("");
+  fmt::print("{}", mill::plan_run(run));
+  return 0;
 }
 
 std::vector<std::string> changes_of(const Options& options) {
@@ -144,7 +165,8 @@ int plan(const Words& words) {
       "--check shows how well the model behind it meets published throughputs.");
   options.examples({"moemill plan --model deepseek-v3 --prompts 10000000 --input-tokens 1500 --output-tokens 600 \\",
                     "  --hardware H100,GB200 --deadline 24h",
-                    "moemill plan -c run.yaml --hardware H100 --output-tokens 600", "moemill plan --check",
+                    "moemill plan -c run.yaml --hardware H100 --output-tokens 600",
+                    "moemill plan -c run.yaml --ranks 4 --calibration calibration.json", "moemill plan --check",
                     "moemill plan --check --points mine.yaml --json | jq .summary",
                     "moemill plan --model deepseek-v3 --like runs/first --prompts 1000000 --hardware H200 --curve all",
                     "moemill plan --example day6", "moemill plan --hardware H100,GB200"});
@@ -167,6 +189,7 @@ int plan(const Words& words) {
   const bool asks = options.has("prompts") || options.has("model") || options.has("config") || options.has("input") ||
                     options.has("like");
   check_one_thing(options, asks);
+  if (asks && options.has("calibration")) return time_run(options);
   if (asks) return answer_question(options, configs);
   refuse_question_options(options);
   const auto form = options.has("json") ? mill::PlanForm::Json : mill::PlanForm::Text;

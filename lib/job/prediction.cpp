@@ -48,22 +48,19 @@ std::optional<RunCalibration> open_calibration(const RunConfig& config, const mo
   return opened;
 }
 
-WorkLengths lengths_of(const JobEstimate& job, const dataset::RunManifest& manifest, const SamplingParams& sampling,
-                       std::optional<double> answer_tokens) {
+WorkLengths lengths_of(const JobEstimate& job, const SamplingParams& sampling, std::optional<double> answer_tokens) {
   WorkLengths work;
   work.sampling = sampling;
-  for (const schedule::UnclaimedShard& shard : job.shards) {
-    const std::uint64_t prompts = std::max<std::uint64_t>(manifest.range_of(shard.shard).count, 1);
-    const auto tokens = static_cast<std::uint32_t>(shard.prompt_tokens / prompts);
-    const auto samples = static_cast<std::uint32_t>(std::max<std::uint64_t>(shard.sequences / prompts, 1));
-    const std::uint64_t sequences = std::max(shard.sequences, 1u);
-    const std::uint64_t most = (shard.work - std::min(shard.work, shard.prompt_tokens)) / sequences;
+  for (const schedule::Lot& lot : job.lots) {  // prompts of a lot are alike to it
+    const auto tokens = static_cast<std::uint32_t>(lot.prompt_tokens / lot.prompts);
+    const auto samples = std::max(lot.sequences / lot.prompts, 1u);
+    const std::uint64_t most = (lot.work - std::min(lot.work, lot.prompt_tokens)) / lot.sequences;
     // As Engine: no sequence is longer than the longest.
     const auto room =
         static_cast<std::uint32_t>(job.longest_tokens - std::min<std::uint64_t>(job.longest_tokens, tokens));
     const auto max_tokens = std::min(static_cast<std::uint32_t>(most), room);
     const double answer = answer_tokens.value_or(max_tokens);
-    for (std::uint64_t p = 0; p < prompts; ++p)
+    for (std::uint32_t p = 0; p < lot.prompts; ++p)
       work.add(tokens, max_tokens, samples, static_cast<std::uint32_t>(std::min<double>(answer, max_tokens)));
   }
   return work;

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/run_config.hpp"
-#include "dataset/run_dir/run_dir.hpp"
 #include "mill/predicted.hpp"
 #include "mill/run_prediction.hpp"
 #include "plan/calibration/predict.hpp"
@@ -39,10 +38,9 @@ RunCalibration open_calibration(const std::string& file, const RunConfig& config
 std::optional<RunCalibration> open_calibration(const RunConfig& config, const model::ModelConfig& model,
                                                const Ranks& ranks);
 
-// The lengths of a job before its prompts are read: those of a shard's prompts are equal. `answer_tokens` of each
+// The lengths of a job before its prompts are read: those of a lot's prompts are equal. `answer_tokens` of each
 // answer, or max_tokens.
-WorkLengths lengths_of(const JobEstimate& job, const dataset::RunManifest& manifest, const SamplingParams& sampling,
-                       std::optional<double> answer_tokens);
+WorkLengths lengths_of(const JobEstimate& job, const SamplingParams& sampling, std::optional<double> answer_tokens);
 
 // Each rank's scheduler as the engine makes it; the length of the longest sequence is the dry run's to know.
 schedule::SchedulerSettings scheduler_settings(const ParallelSettings& parallel, const KvPages& pages,

@@ -147,7 +147,7 @@ RunPrediction expect_attempt(const RunCalibration& calibration, const Ranks& ran
     if (earlier.generated_tokens > 0)  // a killed attempt may have left none
       answer = static_cast<double>(earlier.generated_tokens) / static_cast<double>(plan.before.rows);
   }
-  const WorkLengths lengths = lengths_of(job, plan.manifest, config.sampling, answer);
+  const WorkLengths lengths = lengths_of(job, config.sampling, answer);
   const DryRunSettings run{calibration.ranks, plan.manifest.shard_prompts,
                            scheduler_settings(config.parallel, engine.kv_pages(), model)};
   const BackendMemory memory = engine.backend().memory();
@@ -213,6 +213,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   const MillEnd end = mill.run();
   report.stop_reason = mill.drain_reason();
   report.take(world, mill.totals(), engine.generator().row_seconds(), engine, in.model.config);
+  const PartSeconds measured = steps ? mean_over_ranks(world, steps->measured()) : PartSeconds{};
   run_on_rank_zero(world, [&] {
     if (expected)
       report.predicted = predicted_attempt(*calibration, *expected, measured, report.summary.totals,

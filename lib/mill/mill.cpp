@@ -69,6 +69,7 @@ schedule::Decision Mill::agree_on_step() {
     counts_[r] = states_[r].counts;
     shares_[r] = states_[r].step;
   }
+  if (parts_.predicted) parts_.predicted->add(shares_);
   return schedule::decide(facts_, lots_);
 }
 

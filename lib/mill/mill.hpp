@@ -14,6 +14,7 @@
 #include "mill/keeper.hpp"
 #include "mill/mail.hpp"
 #include "mill/open_lot.hpp"
+#include "mill/predicted.hpp"
 #include "mill/progress.hpp"
 #include "mill/shard_inputs.hpp"
 #include "mill/stop.hpp"
