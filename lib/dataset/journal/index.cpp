@@ -1,24 +1,11 @@
 #include "dataset/journal/index.hpp"
 
 #include <algorithm>
-#include <tuple>
+
+#include "dataset/journal/keep_first.hpp"
 
 namespace moemill::dataset {
 namespace {
-
-template <class Entry>
-std::tuple<std::uint64_t, std::uint32_t> place_of(const Entry& entry) {
-  return {entry.prompt_index, entry.sample_index};
-}
-
-// Of entries with one key, the first stays.
-template <class Entry>
-void sort_entries(std::vector<Entry>& entries) {
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const Entry& a, const Entry& b) { return place_of(a) < place_of(b); });
-  auto same = [](const Entry& a, const Entry& b) { return place_of(a) == place_of(b); };
-  entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
-}
 
 template <class Entry>
 std::span<const Entry> entries_of(std::span<const Entry> entries, std::uint64_t prompt) {
@@ -26,20 +13,6 @@ std::span<const Entry> entries_of(std::span<const Entry> entries, std::uint64_t 
   const auto first = std::lower_bound(entries.begin(), entries.end(), prompt, before);
   const auto end = std::lower_bound(first, entries.end(), prompt + 1, before);
   return {first, end};
-}
-
-void sort_index(JournalIndex& index) {
-  sort_entries(index.rows);
-  auto& scored = index.scored_prompts;
-  std::sort(scored.begin(), scored.end());
-  scored.erase(std::unique(scored.begin(), scored.end()), scored.end());
-  auto longer_first = [](const auto& a, const auto& b) { return a.tokens > b.tokens; };
-  std::stable_sort(index.partials.begin(), index.partials.end(), longer_first);
-  sort_entries(index.partials);
-  std::erase_if(index.partials, [&](const JournalIndex::Partial& partial) {
-    const auto rows = index.rows_of(partial.prompt_index);
-    return std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return place_of(row) == place_of(partial); });
-  });
 }
 
 }  // namespace
@@ -79,7 +52,10 @@ JournalIndex index_journal(const std::string& path, const std::string& run_id, S
   };
   static_cast<JournalExtent&>(index) =
       for_each_record(std::as_bytes(std::span(bytes.data(), bytes.size())), path, run_id, shard, visit);
-  sort_index(index);
+  keep_first(index.rows);
+  keep_first(index.scored_prompts);
+  keep_longest_unfinished(index.partials, index.rows,
+                          [](const JournalIndex::Partial& partial) { return partial.tokens; });
   return index;
 }
 

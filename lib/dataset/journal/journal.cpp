@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <set>
-#include <tuple>
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "dataset/journal/keep_first.hpp"
 #include "dataset/journal/records.hpp"
 
 namespace moemill::dataset {
@@ -91,40 +90,6 @@ void check_header(std::span<const std::byte> bytes, const std::string& name, con
   }
 }
 
-template <class Row>
-auto key_of(const Row& row) {
-  if constexpr (requires { row.sample_index; }) {
-    return std::pair(row.prompt_index, row.sample_index);
-  } else {
-    return row.prompt_index;
-  }
-}
-
-// Sorts by key; of equal keys, the row that was written first stays.
-template <class Row>
-void keep_first(std::vector<Row>& rows) {
-  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return key_of(a) < key_of(b); });
-  auto same = [](const Row& a, const Row& b) { return key_of(a) == key_of(b); };
-  rows.erase(std::unique(rows.begin(), rows.end(), same), rows.end());
-}
-
-void sort_and_keep_first(JournalContents& contents) {
-  keep_first(contents.completions);
-  keep_first(contents.scores);
-  auto longer_first = [](const PartialSample& a, const PartialSample& b) {
-    return a.token_ids.size() > b.token_ids.size();
-  };
-  std::stable_sort(contents.partials.begin(), contents.partials.end(), longer_first);
-  keep_first(contents.partials);
-  std::erase_if(contents.partials, [&](const PartialSample& partial) {
-    auto less = [](const Completion& row, const std::pair<std::uint64_t, std::uint32_t>& key) {
-      return key_of(row) < key;
-    };
-    auto done = std::lower_bound(contents.completions.begin(), contents.completions.end(), key_of(partial), less);
-    return done != contents.completions.end() && key_of(*done) == key_of(partial);
-  });
-}
-
 void store(JournalContents& contents, JournalRecord&& record) {
   if (auto* row = std::get_if<Completion>(&record)) contents.completions.push_back(std::move(*row));
   if (auto* score = std::get_if<PromptScore>(&record)) contents.scores.push_back(std::move(*score));
@@ -183,7 +148,10 @@ JournalContents parse_journal(std::span<const std::byte> bytes, const std::strin
   JournalContents contents;
   static_cast<JournalExtent&>(contents) = for_each_record(
       bytes, name, run_id, shard, [&](JournalRecord&& record, RecordPlace) { store(contents, std::move(record)); });
-  sort_and_keep_first(contents);
+  keep_first(contents.completions);
+  keep_first(contents.scores);
+  keep_longest_unfinished(contents.partials, contents.completions,
+                          [](const PartialSample& partial) { return partial.token_ids.size(); });
   return contents;
 }
 
