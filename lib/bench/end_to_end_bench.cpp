@@ -15,11 +15,13 @@
 #include "base/error.hpp"
 #include "base/numbers/bf16.hpp"
 #include "base/text/path_text.hpp"
-#include "bench/drawing.hpp"
 #include "bench/machine_rates.hpp"
 #include "bench/report.hpp"
+#include "bench/steps/drawing.hpp"
 #include "bench/steps/made_step.hpp"
+#include "bench/steps/over_ranks.hpp"
 #include "generate/backend/backends.hpp"
+#include "plan/ranks.hpp"
 #include "system/files/shipped_files.hpp"
 #include "weights/stored_model.hpp"
 
@@ -28,16 +30,6 @@ namespace {
 
 using schedule::RowKind;
 using schedule::Step;
-
-// The largest value of all ranks, and the sum.
-struct OverRanks {
-  double slowest = 0;
-  double sum = 0;
-};
-OverRanks over_ranks(const Comm& world, double mine) {
-  const std::vector<double> all = gather(world, mine);
-  return {*std::max_element(all.begin(), all.end()), std::accumulate(all.begin(), all.end(), 0.0)};
-}
 
 Peaks peaks_of_all(const Comm& world, const Peaks& mine) {
   Peaks sum;
@@ -110,7 +102,7 @@ PassSeconds shares_of(const Measured& steps, double all_seconds) {
 // The step of the medians beside its prediction.
 Comparison compare(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
                    const EndToEndResult& r) {
-  const std::vector<int> node_of = nodes_of_ranks(world);
+  const std::vector<int> node_of = mill::machines_of_world(world, world.split_by_node());
   const auto nodes = static_cast<std::uint32_t>(std::set<int>(node_of.begin(), node_of.end()).size());
   const calibration::Calibration calibration = calibration::read_calibration(o.calibration);
   Comparison out;

@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <numeric>
 #include <vector>
 
 #include "base/clock.hpp"
 #include "base/numbers/random.hpp"
+#include "bench/steps/cut_model.hpp"
+#include "bench/steps/over_ranks.hpp"
 #include "dataset/outputs/outputs.hpp"
 #include "model/placement.hpp"
 #include "system/comm/agree.hpp"
@@ -23,8 +24,7 @@ namespace fs = std::filesystem;
 
 // The mean rate of all ranks.
 double mean_rate(const Comm& world, double bytes, double seconds) {
-  const std::vector<double> all = gather(world, bytes / std::max(seconds, 1e-9));
-  return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
+  return over_ranks(world, bytes / std::max(seconds, 1e-9)).mean;
 }
 
 // Whether rank 0 says so.
@@ -35,14 +35,6 @@ bool has_weights(const std::string& dir) {
   for (const auto& entry : fs::directory_iterator(dir, unreadable))
     if (entry.path().extension() == ".safetensors") return true;
   return false;
-}
-
-model::ModelConfig first_layers(const model::ModelConfig& config, std::uint32_t layers) {
-  model::ModelConfig out = config;
-  out.layers = layers;
-  out.layer_is_moe.resize(layers);
-  if (!out.gqa.layer_has_window.empty()) out.gqa.layer_has_window.resize(layers);
-  return out;
 }
 
 // Words of a usual text in an order that does not repeat, with numbers and punctuation.
@@ -86,18 +78,15 @@ std::optional<double> measure_loading(const std::string& model_dir, Arithmetic a
   if (!first_rank_has(world, has_weights(model_dir))) return std::nullopt;
   model::ModelConfig config = model::stored_config(model_dir, model::read_config(model_dir), "auto");
   config.arithmetic = arithmetic;
-  const model::Placement all = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
+  const auto ranks = static_cast<std::uint32_t>(world.size());
   std::uint32_t layers = config.layers;
-  while (layers > 1 && model::weight_bytes(first_layers(config, layers),
-                                           model::contiguous_slices(first_layers(config, layers), all.ranks()),
-                                           DomainRank{0}) > most_bytes)
-    --layers;
+  while (layers > 1 && !fits(first_layers(config, layers), ranks, most_bytes)) --layers;
   const model::ModelConfig read = first_layers(config, layers);
   double bytes = 0;
   world.barrier();
   const double start = now_seconds();
   run_on_all_ranks(world, [&] {
-    const auto weights = model::load_weights(model_dir, read, model::contiguous_slices(read, all.ranks()),
+    const auto weights = model::load_weights(model_dir, read, model::contiguous_slices(read, ranks),
                                              DomainRank{world.rank()}, "auto", team);
     bytes = static_cast<double>(weights.bytes);
   });

@@ -8,6 +8,7 @@
 #include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "bench/peak/peak.hpp"
+#include "plan/ranks.hpp"
 
 namespace moemill::bench {
 namespace {
@@ -81,11 +82,6 @@ Machine::Rates slowest_node(std::span<const int> node_of, std::span<const Machin
 
 }  // namespace
 
-std::vector<int> nodes_of_ranks(const Comm& world) {
-  const Comm shared = world.split_by_node();
-  return gather(world, gather(shared, world.rank()).front());
-}
-
 MachineRates measure_machine(const Comm& world, cpu::Isa isa, int threads) {
   MachineRates out;
   Machine& m = out.machine;
@@ -94,7 +90,7 @@ MachineRates measure_machine(const Comm& world, cpu::Isa isa, int threads) {
   m.moemill_version = build_info::version(), m.git_commit = build_info::git_commit();
   m.threads_per_rank = static_cast<std::uint32_t>(threads);
 
-  const std::vector<int> node_of = nodes_of_ranks(world);
+  const std::vector<int> node_of = mill::machines_of_world(world, world.split_by_node());
   if (world.rank() == 0) m.core = measure_rates(isa, 1);
   m.core = gather(world, m.core).front();
   world.barrier();

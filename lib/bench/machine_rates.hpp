@@ -18,7 +18,4 @@ struct MachineRates {
 // Collective; the same value on all ranks.
 MachineRates measure_machine(const Comm& world, cpu::Isa isa, int threads);
 
-// [ranks] the node of each, known by its lowest rank; collective.
-std::vector<int> nodes_of_ranks(const Comm& world);
-
 }  // namespace moemill::bench

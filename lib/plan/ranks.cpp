@@ -14,11 +14,6 @@
 namespace moemill::mill {
 namespace {
 
-std::vector<int> machines_of_world(const Comm& world, const Comm& shared) {
-  const std::vector<int> beside = gather(shared, world.rank());
-  return gather(world, *std::min_element(beside.begin(), beside.end()));
-}
-
 std::vector<std::string> hosts_of_world(const Comm& world) {
   std::array<char, 256> mine{};
   host_name().copy(mine.data(), mine.size() - 1);
@@ -30,6 +25,11 @@ std::vector<std::string> hosts_of_world(const Comm& world) {
 }
 
 }  // namespace
+
+std::vector<int> machines_of_world(const Comm& world, const Comm& shared) {
+  const std::vector<int> beside = gather(shared, world.rank());
+  return gather(world, *std::min_element(beside.begin(), beside.end()));
+}
 
 std::vector<int> nodes_of_ranks(std::span<const int> machines, std::optional<std::uint32_t> ranks_per_node) {
   std::map<int, std::uint32_t> ranks_before;            // by machine

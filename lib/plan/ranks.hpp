@@ -24,6 +24,10 @@ struct Ranks {
   RankCores cores;                       // threads of this rank, and cores of all ranks
 };
 
+// [ranks] the machine of each rank of the world, known by its lowest rank. `shared` are the ranks that share this
+// rank's memory. Collective over both.
+std::vector<int> machines_of_world(const Comm& world, const Comm& shared);
+
 // The node of each rank, numbered from 0 in the order of their first ranks. `machines` [ranks] has a number for each
 // rank's machine. A node is a machine, or with `ranks_per_node` so many of its ranks; the last node of a machine may
 // have fewer.

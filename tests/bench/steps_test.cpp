@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bench/predicted_step.hpp"
+#include "bench/steps/cut_model.hpp"
 #include "bench/steps/measure_stages.hpp"
 #include "model/placement.hpp"
 #include "weights/cpu/weights.hpp"

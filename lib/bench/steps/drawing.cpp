@@ -1,4 +1,4 @@
-#include "bench/drawing.hpp"
+#include "bench/steps/drawing.hpp"
 
 #include <algorithm>
 #include <span>
@@ -25,7 +25,7 @@ SamplingParams sampling_of(const std::string& name) {
 Drawer::Drawer(const SamplingParams& params, std::uint32_t vocabulary)
     : params_(params), tops_per_row_(std::min(params.logprobs.value_or(0), vocabulary)) {}
 
-void Drawer::draw(mill::Backend& backend, std::size_t rows) {
+void Drawer::ask(std::size_t rows) {
   requests_.assign(rows, {});
   results_.resize(rows);
   tops_.resize(rows * tops_per_row_);
@@ -35,7 +35,6 @@ void Drawer::draw(mill::Backend& backend, std::size_t rows) {
     requests_[i].seed = i;
     requests_[i].top = std::span(tops_).subspan(i * tops_per_row_, tops_per_row_);
   }
-  backend.draw({.scores = {}, .logprobs = {}, .samples = requests_, .results = results_});
 }
 
 }  // namespace moemill::bench

@@ -1,5 +1,5 @@
-// The draws that end a step of `bench decode` and `bench prefill`, one for every wanted row, with the settings that
-// --sampling names. All have temperature 1 but greedy.
+// The draws that end a step of a benchmark, one for every wanted row, with the settings that `bench decode` and
+// `bench prefill` name by --sampling. All have temperature 1 but greedy.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "base/run_config.hpp"
-#include "generate/backend/backend.hpp"
 #include "sample/requests.hpp"
 
 namespace moemill::bench {
@@ -21,9 +20,16 @@ SamplingParams sampling_of(const std::string& name);
 class Drawer {
  public:
   Drawer(const SamplingParams& params, std::uint32_t vocabulary);
-  void draw(mill::Backend& backend, std::size_t rows);
+  // Of the first `rows` rows of the last step of `model`: a Backend, or a forward pass.
+  template <class Model>
+  void draw(Model& model, std::size_t rows) {
+    ask(rows);
+    model.draw({.scores = {}, .logprobs = {}, .samples = requests_, .results = results_});
+  }
 
  private:
+  void ask(std::size_t rows);
+
   const SamplingParams params_;
   const std::size_t tops_per_row_;
   std::vector<sample::SampleRequest> requests_;

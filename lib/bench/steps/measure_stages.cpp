@@ -50,8 +50,6 @@ class Measurement {
   void add_contexts();
   // Of each size the fastest measurement counts. Buffers have grown after the first one.
   void measure();
-  double share_on_core() const;
-
   Stages stages() const;
   Curve generated_by_context() const;
   Curve prompt_by_context() const;
@@ -67,6 +65,7 @@ class Measurement {
   static Curve over_rows(const std::vector<Measured>& all, double StepSeconds::*stage, double layers);
   Curve over_contexts(const std::vector<Measured>& all) const;
   void put_mlps(const std::vector<Measured>& all, Stages& out) const;
+  double share_on_core() const;
   // The same answer on all ranks.
   bool is_late(double start) const { return probe_.slowest(now_seconds() - start) > late_seconds; }
   std::uint32_t first_context() const { return std::max(1u, grid_.most_positions / 32); }
@@ -149,6 +148,7 @@ Stages Measurement::stages() const {
   out.generated_core = over_rows(generated_, &StepSeconds::core, layers);
   out.head = over_rows(generated_, &StepSeconds::head, 1);
   put_mlps(all, out);
+  out.share_on_core = share_on_core();
   return out;
 }
 
@@ -190,7 +190,6 @@ Stages measure_stages(StepProbe& probe, const model::ModelConfig& config, const 
   measurement.add_contexts();
   measurement.measure();
   Stages out = measurement.stages();
-  out.share_on_core = measurement.share_on_core();
   out.generated_by_context = measurement.generated_by_context();
   out.prompt_by_context = measurement.prompt_by_context();
   return out;
@@ -200,7 +199,6 @@ Stages measure_halves(StepProbe& probe, const model::ModelConfig& config, const 
   Measurement measurement(probe, config, grid);
   measurement.measure();
   Stages out = measurement.stages();
-  out.share_on_core = measurement.share_on_core();
   out.generated_by_context = one.generated_by_context;
   out.prompt_by_context = one.prompt_by_context;
   return out;

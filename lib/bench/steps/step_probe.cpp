@@ -8,6 +8,8 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "bench/peak/peak.hpp"
+#include "bench/steps/drawing.hpp"
+#include "bench/steps/over_ranks.hpp"
 #include "bench/steps/timed_cpu.hpp"
 #include "kernels/cpu/choose_isa.hpp"
 #include "model/placement.hpp"
@@ -19,27 +21,6 @@ namespace {
 using calibration::Drawing;
 using schedule::RowKind;
 using schedule::Step;
-
-// The layers of `config` whose numbers are given, in order.
-model::ModelConfig with_layers(const model::ModelConfig& config, std::span<const std::size_t> kept) {
-  model::ModelConfig out = config;
-  out.layers = static_cast<std::uint32_t>(kept.size());
-  out.layer_is_moe.clear(), out.gqa.layer_has_window.clear();
-  for (const std::size_t layer : kept) {
-    out.layer_is_moe.push_back(config.layer_is_moe[layer]);
-    if (!config.gqa.layer_has_window.empty()) out.gqa.layer_has_window.push_back(config.gqa.layer_has_window[layer]);
-  }
-  return out;
-}
-
-bool fits(const model::ModelConfig& config, std::uint32_t ranks, std::uint64_t bytes) {
-  return model::weight_bytes(config, model::contiguous_slices(config, ranks), DomainRank{0}) <= bytes;
-}
-
-double mean_over_ranks(const Comm& world, double mine) {
-  const std::vector<double> all = gather(world, mine);
-  return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
-}
 
 // All members of StepSeconds, for sums and means.
 constexpr double StepSeconds::*all_members[] = {&StepSeconds::whole,   &StepSeconds::projections, &StepSeconds::core,
@@ -59,15 +40,6 @@ StepSeconds faster_half(std::vector<StepSeconds> steps) {
   return mean;
 }
 
-SamplingParams params_of(Drawing drawing) {
-  SamplingParams params;
-  if (drawing == Drawing::Greedy) params.temperature = 0;
-  if (drawing == Drawing::TopK) params.top_k = 50;
-  if (drawing == Drawing::TopP) params.top_p = 0.9f;
-  if (drawing == Drawing::Logprobs) params.logprobs = 5;
-  return params;
-}
-
 // Random weights of this rank in memory of its own.
 model::Weights load_dummy(const ProbeJob& job, const model::Placement& placement, int rank, TimedStream& stream) {
   model::WeightsLoad load({job.model_dir, job.config, placement, DomainRank{rank}, "dummy"}, stream.order());
@@ -75,26 +47,6 @@ model::Weights load_dummy(const ProbeJob& job, const model::Placement& placement
 }
 
 }  // namespace
-
-model::ModelConfig cut_to_size(const model::ModelConfig& config, std::uint32_t ranks, std::uint64_t bytes) {
-  std::vector<std::size_t> kept(config.layers);
-  std::iota(kept.begin(), kept.end(), std::size_t{0});
-  model::ModelConfig out = config;
-  // Layers of the kind that there are more of go first, from the end; two of it are left.
-  while (!fits(out, ranks, bytes) && kept.size() > 2) {
-    const auto moe = static_cast<std::size_t>(std::count(out.layer_is_moe.begin(), out.layer_is_moe.end(), true));
-    const bool drops_moe = moe >= kept.size() - moe;
-    if ((drops_moe ? moe : kept.size() - moe) <= 2) break;
-    const auto last = std::find_if(kept.rbegin(), kept.rend(),
-                                   [&](std::size_t layer) { return config.layer_is_moe[layer] == drops_moe; });
-    kept.erase(std::next(last).base());
-    out = with_layers(config, kept);
-  }
-  while (!fits(out, ranks, bytes) && out.moe.experts % (2 * out.moe.groups) == 0 &&
-         out.moe.experts / 2 >= out.moe.picks + ranks)
-    out.moe.experts /= 2;
-  return out;
-}
 
 struct StepProbe::State {
   State(const ProbeJob& job, const Comm& world);
@@ -111,9 +63,7 @@ struct StepProbe::State {
   std::optional<layers::Forward<TimedCpu>> forward;
   std::uint32_t pages = 0;  // of a page group
   Step last_step;
-  std::vector<sample::SampleRequest> requests;
-  std::vector<sample::SampleResult> results;
-  SamplingParams greedy = params_of(Drawing::Greedy);
+  Drawer greedy{sampling_of("greedy"), config.vocabulary};
 };
 
 StepProbe::State::State(const ProbeJob& job, const Comm& world_)
@@ -168,13 +118,7 @@ StepSeconds StepProbe::State::run(const Step& step) {
   world.barrier();
   const double start = now_seconds(), cpu = read_clock(Clock::ThreadCpu);
   forward->run(step);
-  requests.assign(step.logit_rows.size(), {});
-  results.resize(requests.size());
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    requests[i].row = static_cast<std::uint32_t>(i);
-    requests[i].params = &greedy;
-  }
-  forward->draw({.scores = {}, .logprobs = {}, .samples = requests, .results = results});
+  greedy.draw(*forward, step.logit_rows.size());
   StepSeconds out = totals();
   for (double StepSeconds::*member : all_members) out.*member -= before.*member;
   out.whole = now_seconds() - start;
@@ -184,10 +128,7 @@ StepSeconds StepProbe::State::run(const Step& step) {
   return out;
 }
 
-double StepProbe::slowest(double mine) const {
-  const std::vector<double> all = gather(state_->world, mine);
-  return *std::max_element(all.begin(), all.end());
-}
+double StepProbe::slowest(double mine) const { return over_ranks(state_->world, mine).slowest; }
 
 StepSeconds StepProbe::measure(const ProbeStep& wanted, double seconds) {
   State& s = *state_;
@@ -207,7 +148,7 @@ StepSeconds StepProbe::measure(const ProbeStep& wanted, double seconds) {
     steps.push_back(step);
   }
   StepSeconds mean = faster_half(std::move(steps));
-  for (double StepSeconds::*member : all_members) mean.*member = mean_over_ranks(s.world, mean.*member);
+  for (double StepSeconds::*member : all_members) mean.*member = over_ranks(s.world, mean.*member).mean;
   return mean;
 }
 
@@ -216,30 +157,25 @@ std::array<double, calibration::drawings> StepProbe::measure_drawings(std::uint3
   constexpr int samples = 5;
   std::array<double, calibration::drawings> seconds{};
   (void)measure({RowKind::Generated, rows, 2}, 0);
-  std::vector<sample::TokenLogprob> tops(std::size_t{rows} * 5);
   std::vector<sample::ScoreRequest> targets(rows);
   std::vector<float> logprobs(rows);
   for (std::uint32_t i = 0; i < rows; ++i) targets[i].row = i;
+  const auto draw = [&](Drawing drawing) {
+    if (drawing == Drawing::Score)
+      s.forward->draw({.scores = targets, .logprobs = logprobs, .samples = {}, .results = {}});
+    else
+      Drawer(sampling_of(calibration::name_of(drawing)), s.config.vocabulary).draw(*s.forward, rows);
+  };
   for (std::size_t d = 0; d < calibration::drawings; ++d) {
-    const SamplingParams params = params_of(static_cast<Drawing>(d));
-    const bool scores = static_cast<Drawing>(d) == Drawing::Score;
-    for (std::uint32_t i = 0; i < rows; ++i) {
-      s.requests[i].params = &params, s.requests[i].seed = i;
-      const std::size_t top = std::min(params.logprobs.value_or(0), s.config.vocabulary);
-      s.requests[i].top = std::span(tops).subspan(i * top, top);
-    }
     std::vector<double> taken;
     for (int sample = 0; sample < samples; ++sample) {
       s.world.barrier();
       const double before = s.totals().drawing;
-      if (scores)
-        s.forward->draw({.scores = targets, .logprobs = logprobs, .samples = {}, .results = {}});
-      else
-        s.forward->draw({.scores = {}, .logprobs = {}, .samples = s.requests, .results = s.results});
+      draw(static_cast<Drawing>(d));
       taken.push_back(s.totals().drawing - before);
     }
     std::nth_element(taken.begin(), taken.begin() + samples / 2, taken.end());
-    seconds[d] = mean_over_ranks(s.world, taken[samples / 2]) / rows;
+    seconds[d] = over_ranks(s.world, taken[samples / 2]).mean / rows;
   }
   return seconds;
 }

@@ -1,6 +1,5 @@
-// Times whole steps of a model with random weights, stage by stage, on all ranks of the launch at the same time. A
-// model that is too large for its ranks is measured with fewer layers, and if need be with fewer experts. Used by
-// `bench calibrate`.
+// Times whole steps of a model with random weights, stage by stage, on all ranks of the launch at the same time. Used
+// by `bench calibrate`.
 #pragma once
 
 #include <array>
@@ -48,10 +47,6 @@ struct ProbeJob {
   int threads;
   std::span<const int> node_of_rank;
 };
-
-// The model with as many layers, and then experts, as `bytes` of weights on each rank allow; always a layer of each
-// kind.
-model::ModelConfig cut_to_size(const model::ModelConfig& config, std::uint32_t ranks, std::uint64_t bytes);
 
 class StepProbe {
  public:
