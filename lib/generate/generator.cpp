@@ -45,11 +45,11 @@ void Generator::add(const PreparedPrompt& prompt, std::span<const std::uint32_t>
   scheduler_.add(std::move(work));
 }
 
-void Generator::step(const schedule::Decision& decision) {
+void Generator::step(const schedule::Decision& decision, calibration::StepFacts* held) {
   step_began_ = now_seconds();
   const schedule::Step& step = scheduler_.plan_step(decision);
   last_rows_ = step.rows();
-  last_facts_ = facts_of(scheduler_, step);
+  if (held) *held = facts_of(scheduler_, step);
   for (const auto& segment : step.segments)
     if (segment.kind == schedule::RowKind::Prompt) prompt_tokens_ += segment.rows;
   parts_.backend.run(step);

@@ -56,7 +56,8 @@ class Generator {
 
   schedule::Facts facts() const { return scheduler_.facts(); }
   bool idle() const { return scheduler_.idle(); }
-  void step(const schedule::Decision& decision);
+  // `held`: is set to what the step holds, for those who predict it.
+  void step(const schedule::Decision& decision, calibration::StepFacts* held = nullptr);
   // Rows that ended since the last call.
   GeneratedRows take_finished() { return std::exchange(ended_, {}); }
   // The tokens of unfinished samples after a Drain decision.
@@ -67,7 +68,6 @@ class Generator {
   std::uint64_t cached_prompt_tokens() const { return cached_prompt_tokens_; }
   std::uint64_t generated_tokens() const { return generated_tokens_; }
   std::uint32_t last_rows() const { return last_rows_; }
-  const calibration::StepFacts& last_facts() const { return last_facts_; }  // of the last step
   const RowSeconds& row_seconds() const { return row_seconds_; }
 
  private:
@@ -112,7 +112,6 @@ class Generator {
   std::uint64_t cached_prompt_tokens_ = 0;
   std::uint64_t generated_tokens_ = 0;
   std::uint32_t last_rows_ = 0;
-  calibration::StepFacts last_facts_;
   RowSeconds row_seconds_;
   double step_began_ = 0;
   // Workspaces of draw().

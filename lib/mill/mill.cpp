@@ -101,7 +101,8 @@ void Mill::open_lots(const schedule::Decision& decision) {
 void Mill::take_step(const schedule::Decision& decision) {
   const double before = now_seconds();
   const std::uint64_t tokens_before = parts_.generator.generated_tokens();
-  parts_.generator.step(decision);
+  calibration::StepFacts held;
+  parts_.generator.step(decision, parts_.predicted ? &held : nullptr);
   const double seconds = now_seconds() - before;
   totals_.prompt_tokens = parts_.generator.prompt_tokens();
   totals_.cached_prompt_tokens = parts_.generator.cached_prompt_tokens();
@@ -113,9 +114,7 @@ void Mill::take_step(const schedule::Decision& decision) {
     totals_.decode_step_tokens += totals_.generated_tokens - tokens_before;
   }
   if (parts_.generator.last_rows() == 0) totals_.idle_seconds += seconds;
-  if (parts_.predicted)
-    parts_.predicted->take(decision.phase, parts_.generator.last_facts(), seconds,
-                           parts_.backend.totals().exchange.seconds);
+  if (parts_.predicted) parts_.predicted->take(decision.phase, held, seconds, parts_.backend.totals().exchange.seconds);
 }
 
 void Mill::store() {
