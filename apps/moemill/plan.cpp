@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "base/log.hpp"
 #include "commands.hpp"
@@ -50,22 +51,45 @@ void add_question(Options& options) {
   options.add()("hour-price", number("X"), "of a GPU, in place of the machines' own; in cost.currency, USD by default");
 }
 
-// What says something of a question only.
+// What only a question about machines that are not at hand takes, besides the machines and the prompts.
+constexpr const char* of_machines[] = {"input-tokens",
+                                       "output-spread",
+                                       "cached-fraction",
+                                       "like",
+                                       "gpus",
+                                       "nodes",
+                                       "precision",
+                                       "tokens-per-second-per-user",
+                                       "deadline",
+                                       "budget",
+                                       "all",
+                                       "explain",
+                                       "curve",
+                                       "against",
+                                       "hour-price"};
+// What only a question about a run on this machine takes, besides --calibration.
+constexpr const char* of_a_run[] = {"ranks", "ranks-per-node"};
+
+void refuse(const Options& options, std::span<const char* const> names, const char* why) {
+  for (const char* name : names)
+    if (options.has(name)) user_error("--{} {}", name, why);
+}
+
 void refuse_question_options(const Options& options) {
-  for (const char* option : {"input-tokens", "output-tokens", "output-spread", "cached-fraction", "like", "gpus",
-                             "nodes", "tokens-per-second-per-user", "deadline", "budget", "precision", "all", "explain",
-                             "curve", "against", "hour-price", "calibration", "ranks", "ranks-per-node"})
-    if (options.has(option))
-      user_error("--{} belongs to a question, which -c run.yaml, or --model and --prompts ask; see moemill plan --help",
-                 option);
+  constexpr const char* of_both[] = {"output-tokens", "calibration"};
+  constexpr const char* why =
+      "belongs to a question, which -c run.yaml, or --model and --prompts ask; see moemill plan --help";
+  refuse(options, of_machines, why);
+  refuse(options, of_a_run, why);
+  refuse(options, of_both, why);
 }
 
 // The time of a run on this machine.
 int time_run(const Options& options) {
-  for (const char* other : {"hardware", "prompts", "input-tokens", "cached-fraction", "output-spread", "like", "gpus",
-                            "nodes", "precision", "tokens-per-second-per-user", "deadline", "budget", "all", "explain",
-                            "curve", "against", "hour-price", "json", "change"})
-    if (options.has(other)) user_error("--{} belongs to machines that are not at hand; leave out --calibration", other);
+  constexpr const char* more_of_machines[] = {"hardware", "prompts", "json", "change"};
+  constexpr const char* why = "belongs to machines that are not at hand; leave out --calibration";
+  refuse(options, more_of_machines, why);
+  refuse(options, of_machines, why);
   mill::PlanRunRequest run{options.read_config().config, options.get<std::string>("calibration"), 1, {}, ""};
   if (run.config.input.path.empty()) user_error("--calibration needs a run: -c run.yaml, or --model and -i");
   constexpr std::int64_t most_ranks = 65536;
@@ -109,8 +133,7 @@ void ask_work(const Options& options, const RunConfig& config, mill::PlanQuestio
 }
 
 int answer_question(const Options& options, const std::string& configs) {
-  for (const char* other : {"ranks", "ranks-per-node"})
-    if (options.has(other)) user_error("--{} belongs to a run on this machine: add --calibration FILE", other);
+  refuse(options, of_a_run, "belongs to a run on this machine: add --calibration FILE");
   const Options::ConfigSource source = options.read_config();
   mill::PlanQuestion q;
   q.configs = configs;

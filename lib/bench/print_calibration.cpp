@@ -95,7 +95,7 @@ void print_stages(const Calibration& c, const Stages& stages) {
     for (const Column& column : columns) fmt::print(" {:>9.0f}", 1e6 * (stages.*column.curve).at(point.size));
     fmt::print("\n");
   }
-  if (stages.share_on_core < 0.95)
+  if (stages.share_on_core < calibration::least_share_on_core)
     fmt::print("  other programs took {:.0f} % of the cores' time: measure again on a quiet machine\n",
                100 * (1 - stages.share_on_core));
   fmt::print("  an expert's rows: microseconds (share of the peak):\n   ");

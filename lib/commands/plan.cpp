@@ -45,9 +45,7 @@ std::string machine_text(const estimate::Hardware& h) {
 }  // namespace
 
 std::string plan_check(const PlanCheck& words) {
-  std::vector<estimate::FigureChange> changes;
-  for (const std::string& change : words.changes) changes.push_back(estimate::read_change(change));
-  estimate::Catalog catalog(words.configs, changes);
+  estimate::Catalog catalog(words.configs, estimate::read_changes(words.changes));
   const std::string file = words.points_file.value_or(words.configs + "/published.yaml");
   const auto points = estimate::read_points(estimate::read_figures(file), file, catalog);
   catalog.check_changes();

@@ -93,14 +93,7 @@ void attach_calibrations(estimate::Question& question, estimate::Catalog& catalo
     owned.push_back(
         std::make_unique<estimate::CalibratedSteps>(calibration::read_calibration(machine.calibration), model));
     const calibration::Calibration& c = owned.back()->calibration();
-    const calibration::Circumstances same{c.machine.cpu,
-                                          c.machine.isa,
-                                          c.arithmetic,
-                                          c.ranks,
-                                          c.machine.threads_per_rank,
-                                          c.machine.nodes,
-                                          c.stages.front().micro_batches};
-    for (const std::string& warning : calibration::warnings(c, model, same))  // another model than the measured one
+    for (const std::string& warning : calibration::warnings(c, model, c.stages.front().micro_batches))
       log::warning("{}: {}", machine.calibration, warning);
     catalog.add(estimate::calibrated(machine, *owned.back()));
     name = machine.name;
@@ -220,9 +213,7 @@ std::vector<estimate::PlanCurve> curves_of(const PlanQuestion& words, const esti
 }  // namespace
 
 PlanAnswer answer(const PlanQuestion& words) {
-  std::vector<estimate::FigureChange> changes;
-  for (const std::string& change : words.changes) changes.push_back(estimate::read_change(change));
-  estimate::Catalog catalog(words.configs, changes);
+  estimate::Catalog catalog(words.configs, estimate::read_changes(words.changes));
   axes_of(words);  // whether they are known
   AskedWork asked = asked_work(words, catalog.model(words.model));
   estimate::Question question = question_of(words, asked.work);

@@ -8,6 +8,7 @@
 #include "base/readable.hpp"
 #include "base/text/path_text.hpp"
 #include "commands/plan_prompts.hpp"
+#include "commands/plan_work.hpp"
 #include "commands/prompt_survey.hpp"
 #include "commands/run_estimate.hpp"
 #include "config/config_field_kinds.hpp"
@@ -18,13 +19,10 @@
 namespace moemill::mill {
 namespace {
 
-constexpr double most_tokens = 1e7;
-
 AnswerLengths answer_lengths(const std::string& word) {
   if (word.empty()) return {};
   if (const auto mean = number_in<double>(word)) {
-    if (!(*mean >= 1 && *mean <= most_tokens))
-      user_error("--output-tokens {}: must be from 1 to {}", word, most_tokens);
+    check_number(*mean, 1, most_length, "--output-tokens");
     return AnswerLengths::of_mean(*mean);
   }
   check_path("--output-tokens", word);

@@ -21,7 +21,7 @@ void check_number(const std::optional<double>& value, double least, double most,
 
 namespace {
 
-constexpr double most_length = 1e7, most_spread = 3;
+constexpr double most_spread = 3;
 
 class WorkReader {
  public:

@@ -17,6 +17,8 @@ struct AskedWork {
 // UserError for words that mean nothing, and for lengths that the model cannot hold.
 AskedWork asked_work(const PlanQuestion& words, const model::ModelConfig& model);
 
+constexpr double most_length = 1e7;  // tokens of a prompt or an answer
+
 void check_number(double value, double least, double most, const char* option);
 void check_number(const std::optional<double>& value, double least, double most, const char* option);
 

@@ -17,14 +17,13 @@ namespace {
 
 std::string first_line(const Question& question, const Plan& plan, const Band& band) {
   const Work& w = question.work;
-  const std::uint32_t per_node = plan.hardware->gpus_per_node;
   std::string text =
       fmt::format("{} {} ({} + {} tokens): {} on {}{} {} ({})", whole(w.prompts), w.prompts == 1 ? "prompt" : "prompts",
                   whole(w.input.mean), whole(w.output.mean), hours_text(plan.hours), thousands(plan.gpus),
                   !plan.hardware->measured ? ""
                   : plan.gpus == 1         ? " rank of"
                                            : " ranks of",
-                  plan.hardware->name, counted((plan.gpus + per_node - 1) / per_node, "node", "nodes"));
+                  plan.hardware->name, counted(plan.nodes(), "node", "nodes"));
   if (!plan.is_priced) return text + ", no price is known: give --hour-price";
   return text + fmt::format(", {} {} ({} to {}) {}", money(plan.cost()), currency_of(question, plan),
                             money(plan.cost() * band.low), money(plan.cost() * band.high), price_text(question, plan));

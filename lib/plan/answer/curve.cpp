@@ -94,7 +94,7 @@ class CurveMaker {
 
   std::vector<PlanCurvePoint> over_gpus() {
     std::vector<PlanCurvePoint> points;
-    for (std::uint32_t gpus : {1u, 2u, 4u, 8u, 16u, 24u, 32u, 48u, 64u, 72u, 96u, 128u, 144u, 256u}) {
+    for (std::uint32_t gpus : group_sizes) {
       question_.gpus = {gpus}, question_.group = gpus;
       points.push_back(point(question_, gpus));
     }

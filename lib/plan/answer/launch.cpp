@@ -26,16 +26,15 @@ std::string parallel_block(const Plan& plan) {
 std::string launch_line(const Plan& plan) {
   if (!plan.hardware->measured) return "";
   const std::uint32_t per_node = std::min(plan.gpus, plan.hardware->gpus_per_node);
-  const std::uint32_t nodes = (plan.gpus + per_node - 1) / per_node;
   const std::uint32_t threads = std::max(1u, plan.hardware->threads_per_rank);
-  if (nodes == 1)
+  if (plan.nodes() == 1)
     return fmt::format("mpirun -n {} --map-by ppr:{}:node:pe={} moemill run -c run.yaml", plan.gpus, plan.gpus,
                        threads);
   return fmt::format(
       "sbatch --nodes={} --ntasks-per-node={} --cpus-per-task={} jobs/nodes-mpirun.sbatch   # or: mpirun -n {} "
       "--map-by "
       "ppr:{}:node:pe={} moemill run -c run.yaml",
-      nodes, per_node, threads, plan.gpus, per_node, threads);
+      plan.nodes(), per_node, threads, plan.gpus, per_node, threads);
 }
 
 }  // namespace moemill::estimate

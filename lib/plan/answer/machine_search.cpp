@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <set>
+#include <span>
 
 #include "plan/answer/words.hpp"
 
@@ -14,14 +15,12 @@ namespace moemill::estimate {
 namespace {
 
 constexpr std::array<double, 3> prompt_rows = {4096, 8192, 16384};
-constexpr double prompt_rows_of_rank = 2048;  // of a step; prompts are computed in pieces
-constexpr std::uint32_t groups_to_try[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 72, 96, 128, 144, 256};
-constexpr double batch_step = 1.15;  // between batches that are tried
+constexpr std::array<double, 1> prompt_rows_of_rank = {2048};  // of a step; prompts are computed in pieces
+constexpr double batch_step = 1.15;                            // between batches that are tried
 
 // An eighth of the experts in redundancy is what published systems take to balance their load.
 std::uint32_t balancing_experts(std::uint32_t experts, std::uint32_t gpus) {
-  const std::uint32_t wanted = experts + experts / 8;
-  return (wanted + gpus - 1) / gpus * gpus - experts;
+  return round_up(experts + experts / 8, gpus) - experts;
 }
 
 std::optional<double> price_of(const Question& question, const Hardware& hardware) {
@@ -77,7 +76,7 @@ BestPlans MachineSearch::best() {
 
 std::vector<Layout> MachineSearch::layouts() {
   std::vector<Layout> all;
-  std::set<std::uint32_t> sizes(std::begin(groups_to_try), std::end(groups_to_try));
+  std::set<std::uint32_t> sizes(std::begin(group_sizes), std::end(group_sizes));
   sizes.insert(gpus_);
   if (q_.group) sizes.insert(*q_.group);
   for (std::uint32_t size : sizes) {
@@ -98,7 +97,7 @@ void MachineSearch::add_layouts(std::uint32_t size, std::vector<Layout>& all) co
     if (size == 1 && micro_batches == 2) continue;
     layout.micro_batches = micro_batches;
     layout.balance = Balance::None;
-    layout.redundant_experts = (size - model_.moe.experts % size) % size;
+    layout.redundant_experts = round_up(model_.moe.experts, size) - model_.moe.experts;
     all.push_back(layout);
     if (size == 1 || hardware_.measured) continue;  // ranks hold no redundant experts
     layout.balance = Balance::Balanced;
@@ -142,13 +141,13 @@ std::vector<const MachineSearch::Group*> MachineSearch::fastest_prefills(const s
 PhasePlan MachineSearch::best_prefill(const Layout& group) const {
   const Work& w = q_.work;
   const double share = std::max(1.0, std::max(1.0, w.prompts / gpus_) * w.computed_tokens());
+  const std::span<const double> rows = hardware_.measured ? std::span<const double>(prompt_rows_of_rank) : prompt_rows;
   std::optional<PhasePlan> best;
   for (Exchange exchange : {Exchange::OnceAGpu, Exchange::OnceANode, Exchange::AllGather}) {
     if (hardware_.measured && best) break;  // ranks have one exchange
     for (std::uint32_t micro_batches : {1u, 2u})
-      for (double most_rows : prompt_rows) {
+      for (double most_rows : rows) {
         if (group.gpus == 1 && micro_batches == 2) continue;
-        if (hardware_.measured) most_rows = prompt_rows_of_rank;
         PhasePlan plan{group, 1, std::min(most_rows, share), {}};
         plan.layout.exchange = exchange;
         plan.layout.micro_batches = micro_batches;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/numbers/rounding.hpp"
 #include "plan/answer/question.hpp"
 #include "plan/estimate/catalog.hpp"
 #include "plan/estimate/throughput.hpp"
@@ -38,7 +39,11 @@ struct Plan {
   double gpu_hours() const { return hours * gpus; }
   double cost() const { return gpu_hours() * gpu_hour_price; }
   Setting setting(const PhasePlan& phase) const;
+  std::uint32_t nodes() const { return divide_up(gpus, hardware->gpus_per_node); }
 };
+
+// Sizes of groups that are tried, and those of a curve over GPUs.
+inline constexpr std::uint32_t group_sizes[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 72, 96, 128, 144, 256};
 
 struct Search {
   std::vector<Plan> plans;   // that keep all limits, the best one of each machine and number of GPUs

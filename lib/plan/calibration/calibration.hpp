@@ -40,6 +40,9 @@ constexpr std::size_t drawings = 6;
 const char* name_of(Drawing drawing);
 Drawing drawing_of(const SamplingParams& params);  // the dearest that the settings ask for; never Score
 
+// Stages that had less of their cores are said to be disturbed.
+constexpr double least_share_on_core = 0.95;
+
 // The stages of whole steps with 1 or 2 micro-batches. Unless said otherwise: seconds of one layer over the rows of one
 // rank in a step. A row's context is the number of positions up to it, itself included, whatever window a layer has.
 struct Stages {

@@ -149,6 +149,18 @@ double StepPredictor::routed(const StepFacts& facts) const {
   return batches * touched * stages_.expert.at(std::max(1.0, pairs / touched));
 }
 
+std::vector<std::string> warnings(const Calibration& c, const model::ModelConfig& config, std::uint32_t micro_batches) {
+  std::vector<std::string> out;
+  if (const double share = stages_of(c, micro_batches).share_on_core; share < least_share_on_core)
+    out.push_back(fmt::format("other programs: they took {:.0f} % of the cores' time while it was calibrated",
+                              100 * (1 - share)));
+  if (shape_of(config) != c.shape)
+    out.push_back(fmt::format(
+        "model: calibrated with {}; the seconds of this model's shapes follow from the same shares of the peak",
+        c.model));
+  return out;
+}
+
 std::vector<std::string> warnings(const Calibration& c, const model::ModelConfig& config, const Circumstances& now) {
   std::vector<std::string> out;
   const auto compare = [&](const char* name, const auto& measured_with, const auto& here) {
@@ -165,14 +177,8 @@ std::vector<std::string> warnings(const Calibration& c, const model::ModelConfig
   if (!measured(c, now.micro_batches))
     out.push_back(fmt::format("micro-batches: calibrated with {}, but this is {}",
                               stages_of(c, now.micro_batches).micro_batches, now.micro_batches));
-  constexpr double least_share = 0.95;
-  if (const double share = stages_of(c, now.micro_batches).share_on_core; share < least_share)
-    out.push_back(fmt::format("other programs: they took {:.0f} % of the cores' time while it was calibrated",
-                              100 * (1 - share)));
-  if (shape_of(config) != c.shape)
-    out.push_back(fmt::format(
-        "model: calibrated with {}; the seconds of this model's shapes follow from the same shares of the peak",
-        c.model));
+  const std::vector<std::string> own = warnings(c, config, now.micro_batches);
+  out.insert(out.end(), own.begin(), own.end());
   return out;
 }
 

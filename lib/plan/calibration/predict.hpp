@@ -80,8 +80,11 @@ struct Circumstances {
   std::uint32_t ranks = 1, threads_per_rank = 1, nodes = 1;
   std::uint32_t micro_batches = 1;
 };
-// One line for each circumstance that differs from the calibration's, by its name, and for a model whose seconds follow
-// from another model's.
+// What holds wherever the calibration is used: other programs took the cores while it was made, a model's seconds
+// follow from another model's. A line each.
+std::vector<std::string> warnings(const Calibration& calibration, const model::ModelConfig& config,
+                                  std::uint32_t micro_batches);
+// And one line for each circumstance that differs from the calibration's, by its name.
 std::vector<std::string> warnings(const Calibration& calibration, const model::ModelConfig& config,
                                   const Circumstances& now);
 

@@ -67,6 +67,12 @@ FigureChange read_change(const std::string& text) {
   return change;
 }
 
+std::vector<FigureChange> read_changes(const std::vector<std::string>& texts) {
+  std::vector<FigureChange> changes;
+  for (const std::string& text : texts) changes.push_back(read_change(text));
+  return changes;
+}
+
 bool change_figure(yaml::Node& root, const std::string& keys, const FigureChange& change) {
   yaml::Node* node = &root;
   for (std::size_t at = 0; node && at < keys.size();) {
