@@ -55,6 +55,8 @@ void print_help() {
       "  needed         operations of the model's definition, and bytes that a step has to read: experts\n"
       "                 that its rows picked (each once), all other weights (once per rank), cached values\n"
       "                 that a row sees (each once); padding, recomputing and repeated reads do not count\n"
+      "  peaks of their units   needed operations, each kind at the peak of the fastest unit that its\n"
+      "                 definition allows, over the time of the step\n"
       "  cold, warm     weights that no cache holds any more; weights that the last call has just read\n"
       "Peaks and reads are the best of several samples, taken on the same cores in the same run; times\n"
       "are medians.\n\n"

@@ -146,9 +146,8 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   r.seconds_per_step = *middle;
   const StepShape shape{o.workload, o.sequences, o.tokens};
   r.tokens_per_second = o.sequences * (o.workload == Workload::Decode ? 1.0 : o.tokens) / r.seconds_per_step;
-  const NeededOperations needed = needed_operations(shape, config);
-  r.needed_gflops = needed.all() / r.seconds_per_step * 1e-9;
-  r.needed_int8_gops = needed.int8 / r.seconds_per_step * 1e-9;
+  r.needed = needed_operations(shape, config);
+  r.needed_gflops = r.needed.all() / r.seconds_per_step * 1e-9;
   r.experts = backend->expert_counts().size();
   r.experts_picked = steps.experts_picked;
   r.bytes = needed_bytes(shape, config, std::min(r.ranks, o.sequences), r.experts_picked);
@@ -161,7 +160,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
 
 double EndToEndResult::share_of_peaks() const {
   const double int8_peak = peaks.int8_dot > 0 ? peaks.int8_dot : peaks.fma;
-  return 1e9 * (needed_int8_gops / int8_peak + (needed_gflops - needed_int8_gops) / peaks.bf16());
+  return (needed.int8 / int8_peak + needed.bf16 / peaks.bf16() + needed.fp32 / peaks.fma) / seconds_per_step;
 }
 
 namespace {
@@ -211,7 +210,8 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
       {"share_of_fma_peak", r.needed_gflops * 1e9 / r.peaks.fma},
       {"share_of_bf16_dot_peak", r.peaks.bf16_dot > 0 ? nlohmann::ordered_json(r.needed_gflops * 1e9 / r.peaks.bf16_dot)
                                                       : nlohmann::ordered_json(nullptr)},
-      {"needed_int8_gops", r.needed_int8_gops},
+      {"needed_int8_gops", r.needed.int8 / r.seconds_per_step * 1e-9},
+      {"needed_fp32_gflops", r.needed.fp32 / r.seconds_per_step * 1e-9},
       {"share_of_peaks", r.share_of_peaks()},
       {"experts_picked", r.experts_picked},
       {"experts", r.experts},
@@ -243,12 +243,12 @@ void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
              1e11 * r.needed_gflops / r.peaks.fma);
   if (r.peaks.bf16_dot > 0) fmt::print(", {:.1f} % of the bf16 dot peak", 1e11 * r.needed_gflops / r.peaks.bf16_dot);
   fmt::print("\n            (measured before: {})\n", describe(r.peaks));
-  if (int8)
-    fmt::print(
-        "  {:9.1f} % of the peaks: {:.1f} % of these operations are products of int8 at the {} peak, the others at\n"
-        "            the higher one of FMA and bf16 dot\n",
-        100 * r.share_of_peaks(), 100 * r.needed_int8_gops / r.needed_gflops,
-        r.peaks.int8_dot > 0 ? "int8 dot" : "FMA");
+  fmt::print(
+      "  {:9.1f} % of the peaks of their units: {:.0f} % of the operations are of fp32 values (FMA), {:.0f} % of rows "
+      "in\n"
+      "            bf16 (the faster of FMA and bf16 dot), {:.0f} % of int8{}\n",
+      100 * r.share_of_peaks(), 100 * r.needed.fp32 / r.needed.all(), 100 * r.needed.bf16 / r.needed.all(),
+      100 * r.needed.int8 / r.needed.all(), r.peaks.int8_dot > 0 || !int8 ? "" : " (FMA)");
   fmt::print("  {:9.1f} GB/s that a step has to read, {:.1f} % of the reads measured before ({:.1f} GB/s)\n",
              r.bytes_per_second / 1e9, 100 * r.bytes_per_second / r.peak_bandwidth, r.peak_bandwidth / 1e9);
   fmt::print(

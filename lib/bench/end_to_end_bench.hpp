@@ -36,7 +36,7 @@ struct EndToEndResult {
   double seconds_per_step = 0;
   double tokens_per_second = 0;               // generated tokens, or prompt tokens
   double needed_gflops = 0;                   // per second, of all ranks
-  double needed_int8_gops = 0;                // the part of needed_gflops that the arithmetic int8 does in int8
+  NeededOperations needed;                    // per step, of all ranks
   Peaks peaks;                                // of all ranks' cores, measured at the same time
   std::uint64_t experts = 0;                  // pairs of a layer and a routed expert
   double experts_picked = 0;                  // those that some row of a step went to, the mean over the steps
@@ -46,8 +46,8 @@ struct EndToEndResult {
   PassSeconds passes{};                       // rank 0's shares of the time of all steps; together 1
   std::optional<Comparison> comparison = {};  // with a calibration
 
-  // The time that the needed operations take at their peaks over the time that they took: int8 products at the peak of
-  // int8, all else at that of bf16.
+  // The time that the needed operations take at the peaks of their units over the time that they took: int8 products at
+  // the peak of int8, products of rows in bf16 at the higher one of FMA and bf16 dot, fp32 values at that of FMA.
   double share_of_peaks() const;
 };
 

@@ -31,11 +31,14 @@ double cached_bytes(const StepShape& shape, const model::ModelConfig& config) {
 NeededOperations needed_operations(const StepShape& shape, const model::ModelConfig& config) {
   // A prompt token at position t attends to t + 1 positions: (length + 1) / 2 on average. Each prompt has one row of
   // logits.
-  const double a_row = shape.workload == Workload::Decode
-                           ? model::flops_per_generated_token(config, shape.tokens + 1.0)
-                           : model::flops_per_prompt_token(config, (shape.tokens + 1) / 2.0, 1.0 / shape.tokens);
+  const bool decode = shape.workload == Workload::Decode;
+  const double context = decode ? shape.tokens + 1.0 : (shape.tokens + 1) / 2.0;
+  const double a_row = decode ? model::flops_per_generated_token(config, context)
+                              : model::flops_per_prompt_token(config, context, 1.0 / shape.tokens);
   const double int8 = config.arithmetic == Arithmetic::Int8 ? model::rounded_flops_per_token(config) : 0;
-  return {rows_of(shape) * int8, rows_of(shape) * (a_row - int8)};
+  const double fp32 = decode ? model::exact_flops_per_generated_token(config, context)
+                             : model::exact_flops_per_prompt_token(config, context);
+  return {rows_of(shape) * int8, rows_of(shape) * (a_row - int8 - fp32), rows_of(shape) * fp32};
 }
 
 NeededBytes needed_bytes(const StepShape& shape, const model::ModelConfig& config, std::uint32_t ranks,

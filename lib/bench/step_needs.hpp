@@ -20,9 +20,10 @@ struct StepShape {
 
 // One multiply-add is two operations.
 struct NeededOperations {
-  double int8 = 0;   // in products with matrices that the model's arithmetic rounds to int8
-  double other = 0;  // all else
-  double all() const { return int8 + other; }
+  double int8 = 0;  // in products with matrices that the model's arithmetic rounds to int8
+  double bf16 = 0;  // in products of rows in bf16
+  double fp32 = 0;  // of fp32 values, which fused multiply-adds alone can do: attention over the cache, routers, ...
+  double all() const { return int8 + bf16 + fp32; }
 };
 NeededOperations needed_operations(const StepShape& shape, const model::ModelConfig& config);
 

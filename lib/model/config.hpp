@@ -168,5 +168,11 @@ double flops_per_prompt_token(const ModelConfig& config, double context, double 
 // The part of either that is in matrices which the arithmetic int8 rounds: attention's projections without kv_b, dense
 // and shared MLPs, and the routed top-k.
 double rounded_flops_per_token(const ModelConfig& config);
+// The part of either that has fp32 operands in front of the weights or the cache, for which no unit is faster than
+// fused multiply-adds: routers, attention over the cache, and in bf16 grouped attention's projections and latent
+// attention's output; for a generated token also kv_b, which its absorbed form multiplies with queries and sums.
+// `context` as above.
+double exact_flops_per_generated_token(const ModelConfig& config, double context);
+double exact_flops_per_prompt_token(const ModelConfig& config, double context);
 
 }  // namespace moemill::model

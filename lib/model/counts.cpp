@@ -51,12 +51,28 @@ Count moe_layers(const ModelConfig& c) {
 
 Count head(const ModelConfig& c) { return Count{c.vocabulary} * c.hidden; }
 
+// Of all layers, with the gates of shared experts.
+Count routers(const ModelConfig& c) { return moe_layers(c) * c.hidden * (c.moe.experts + (c.moe.shared_gate ? 1 : 0)); }
+
+// kv_b of all layers: latents to keys and values.
+Count latent_up(const ModelConfig& c) {
+  const Mla& a = c.mla;
+  if (c.attention != AttentionKind::Latent) return 0;
+  return Count{c.layers} * a.kv_lora_rank * a.heads * (a.qk_nope_dim + a.v_dim);
+}
+
+// Weights of all layers that are multiplied with fp32 rows, kv_b aside (lib/layers/cpu/attention has the definitions).
+Count exact_matrices(const ModelConfig& c) {
+  if (c.arithmetic == Arithmetic::Int8) return routers(c);
+  const bool latent = c.attention == AttentionKind::Latent;
+  return routers(c) + c.layers * (latent ? Count{c.mla.heads} * c.mla.v_dim * c.hidden : grouped_matrices(c));
+}
+
 // Weights that one token is multiplied by in all layers: no norms, no biases, no embedding, no head.
 Count matrices_per_token(const ModelConfig& c) {
-  Count router = Count{c.hidden} * (c.moe.experts + (c.moe.shared_gate ? 1 : 0));
-  Count moe = c.moe.picks * mlp(c, c.moe.expert_width) + mlp(c, c.moe.shared_width) + router;
+  Count moe = c.moe.picks * mlp(c, c.moe.expert_width) + mlp(c, c.moe.shared_width);
   Count n = moe_layers(c);
-  return c.layers * attention_matrices(c) + n * moe + (c.layers - n) * mlp(c, c.dense_width);
+  return c.layers * attention_matrices(c) + n * moe + routers(c) + (c.layers - n) * mlp(c, c.dense_width);
 }
 
 // One routed expert, with its biases.
@@ -116,11 +132,16 @@ std::uint32_t windowed_layers(const ModelConfig& c) {
 std::uint64_t kv_bytes_per_token(const ModelConfig& c) { return Count{c.layers} * kv_width(c) * 2; }
 
 double rounded_flops_per_token(const ModelConfig& c) {
-  const Mla& a = c.mla;
-  const Count routers = moe_layers(c) * c.hidden * (c.moe.experts + (c.moe.shared_gate ? 1 : 0));
-  const bool latent = c.attention == AttentionKind::Latent;
-  const Count kv_b = latent ? Count{c.layers} * a.kv_lora_rank * a.heads * (a.qk_nope_dim + a.v_dim) : 0;
-  return 2 * static_cast<double>(matrices_per_token(c) - routers - kv_b);
+  return 2 * static_cast<double>(matrices_per_token(c) - routers(c) - latent_up(c));
+}
+
+double exact_flops_per_generated_token(const ModelConfig& c, double context) {
+  return 2 * (static_cast<double>(exact_matrices(c) + latent_up(c)) +
+              positions_seen(c, context) * core_of(c, Pass::Generated));
+}
+
+double exact_flops_per_prompt_token(const ModelConfig& c, double context) {
+  return 2 * (static_cast<double>(exact_matrices(c)) + positions_seen(c, context) * core_of(c, Pass::Prompt));
 }
 
 double flops_per_generated_token(const ModelConfig& c, double context) {

@@ -65,6 +65,8 @@ TEST_CASE(
     const NeededOperations before = needed_operations(shape, plain), after = needed_operations(shape, int8);
     CHECK(before.int8 == 0);
     CHECK(after.all() == doctest::Approx(before.all()));
+    CHECK(before.fp32 > after.fp32);  // the output projection
+    CHECK(before.bf16 > before.fp32);
     CHECK(after.int8 ==
           doctest::Approx((shape.workload == Workload::Decode ? 5 : 21) * rounded_flops_per_token(plain)));
     CHECK(needed_bytes(shape, int8, 1, 4).experts < 0.53 * needed_bytes(shape, plain, 1, 4).experts);

@@ -116,6 +116,20 @@ TEST_CASE("counts: operations a token that int8 rounds are all but kv_b, routers
   CHECK(flops_per_prompt_token(qwen, 0, 0) - rounded_flops_per_token(qwen) == doctest::Approx(2.0 * 48 * 2048 * 128));
 }
 
+TEST_CASE("counts: operations of fp32 values are routers, attention's core and what it has not rounded") {
+  const ModelConfig c = read_published("deepseek-v3"), qwen = read_published("qwen3-30b-a3b");
+  const double routers = 2.0 * 58 * 7168 * 256, out = 2.0 * 61 * 128 * 128 * 7168;
+  const double kv_b = 2.0 * 61 * 512 * 128 * (128 + 128);
+  CHECK(exact_flops_per_prompt_token(c, 10) == doctest::Approx(routers + out + 2.0 * 10 * 61 * 128 * 320));
+  CHECK(exact_flops_per_generated_token(c, 10) == doctest::Approx(routers + out + kv_b + 2.0 * 10 * 61 * 128 * 1088));
+  // Of a grouped-query layer all but the experts: 32 query heads, 4 key-value heads, twice.
+  CHECK(exact_flops_per_prompt_token(qwen, 0) ==
+        doctest::Approx(2.0 * 48 * (2048 * 128 + 2.0 * 2048 * (32 + 4) * 128)));
+  ModelConfig int8 = qwen;
+  int8.arithmetic = Arithmetic::Int8;
+  CHECK(exact_flops_per_prompt_token(int8, 0) == doctest::Approx(2.0 * 48 * 2048 * 128));
+}
+
 TEST_CASE("counts: operations a token, grouped-query attention") {
   for (const char* name : {"qwen3-30b-a3b", "mixtral-8x22b", "olmoe-1b-7b", "glm-4.5", "gpt-oss-120b"}) {
     CAPTURE(name);
