@@ -22,6 +22,7 @@ void print_layout(const FitQuestion& q, const WeightShare& share) {
              counted(s.ranks, "rank", "ranks"), counted(s.nodes(), "node", "nodes"),
              s.nodes() == 1 ? s.ranks : s.ranks_per_node, experts, q.model.moe.experts,
              counted(domain_ranks, "rank", "ranks"));
+  if (!s.warning.empty()) fmt::print("warning: {}\n", s.warning);
   if (share.ranks_without_experts > 0)
     fmt::print("warning: {} hold no expert: there are more ranks than experts\n",
                counted(share.ranks_without_experts, "rank", "ranks"));

@@ -57,10 +57,12 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   longest_ = static_cast<std::uint32_t>(std::max<std::uint64_t>(job.longest_tokens, 1));
   const KvNeed need{std::min<std::uint64_t>(parallel.max_num_seqs, job.sequences), job.likely_tokens,
                     job.longest_tokens};
-  const auto nodes_here = static_cast<std::uint64_t>(ranks.ranks_sharing_memory / node_ranks_);
+  // A machine may have several nodes, of different sizes.
+  std::uint64_t shared_bytes = 0;
+  for (const std::uint64_t node : gather(ranks.machine, ranks.mates.rank() == 0 ? backend_->memory().node_weights : 0))
+    shared_bytes += node;
   run_on_all_ranks(world, [&] {
-    const std::uint64_t spare =
-        spare_memory_bytes(ranks.ranks_sharing_memory, nodes_here * backend_->memory().node_weights);
+    const std::uint64_t spare = spare_memory_bytes(ranks.machine.size(), shared_bytes);
     pages_ = mill::kv_pages(model.config, parallel, need, spare);
   });
   run_on_all_ranks(world, [&] {

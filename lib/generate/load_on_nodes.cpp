@@ -59,6 +59,7 @@ void report(const Ranks& ranks, const BackendMemory& memory) {
 model::WeightsDigest load_on_nodes(Backend& backend, WeightsWanted wanted, const model::ModelConfig& config,
                                    const Ranks& ranks, const ParallelSettings& parallel,
                                    const std::function<void()>& between) {
+  if (ranks.world.rank() == 0) wanted.announce = model::Announce::Progress;
   const model::NodeExperts own = std::exchange(wanted.node, experts_of_node(config, ranks));
   WeightsPlan plan;
   run_on_all_ranks(ranks.world, [&] { plan = backend.plan_weights(wanted); });

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <span>
+#include <vector>
 
 #include "base/error.hpp"
 #include "system/comm/agree.hpp"
@@ -22,8 +24,9 @@ JobEstimate estimate(std::span<const SmallJob> jobs) {
   return job;
 }
 
-schedule::Decision agree_on_step(const Comm& world, const Generator& generator) {
-  return schedule::decide(gather(world, generator.facts()), schedule::LotList());
+schedule::Decision agree_on_step(const Comm& world, std::span<const WorldRank> ranks, const Generator& generator) {
+  const std::vector<schedule::Facts> facts = gather(world, generator.facts());
+  return schedule::decide_step(schedule::decide_round(facts, schedule::LotList()), facts, ranks);
 }
 
 }  // namespace
@@ -39,9 +42,11 @@ GeneratedRows generate_rows(const Comm& world, const RunConfig& config, const Mo
   run_on_all_ranks(world, [&] { loaded(engine); });
   Generator& generator = engine.generator();
   for (const auto& one : share_of(world, jobs)) generator.add(one.prompt, one.samples, {}, Generator::Score::Wanted);
+  std::vector<WorldRank> all_ranks;
+  for (int r = 0; r < world.size(); ++r) all_ranks.push_back({r});
   GeneratedRows rows;
   for (;;) {
-    const schedule::Decision decision = agree_on_step(world, generator);
+    const schedule::Decision decision = agree_on_step(world, all_ranks, generator);
     if (!schedule::takes_a_step(decision.phase)) break;
     generator.step(decision);
     GeneratedRows ended = generator.take_finished();

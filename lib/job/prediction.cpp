@@ -85,12 +85,11 @@ RunPrediction expect_work(const RunCalibration& calibration, const AttemptWork& 
   return {calibration.source, expected, loading.load, limit, shards, steps};
 }
 
-Predicted predicted_attempt(const RunCalibration& calibration, const RunPrediction& expected,
-                            const PartSeconds& measured, const Totals& totals, double load_seconds,
-                            double wall_seconds) {
+Predicted predicted_attempt(const RunCalibration& calibration, const RunPrediction& expected, const StepParts& steps,
+                            const Totals& totals, double load_seconds, double wall_seconds) {
   const OtherWork work = other_work(0, static_cast<double>(totals.prompt_tokens),
                                     static_cast<double>(totals.generated_tokens), expected.shards);
-  Predicted attempt = compare(expected, measured, load_seconds, wall_seconds);
+  Predicted attempt = compare(expected, steps.predicted, steps.measured, load_seconds, wall_seconds);
   attempt.predicted += other_seconds(calibration.measured, work, calibration.ranks);
   return attempt;
 }

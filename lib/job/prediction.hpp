@@ -54,10 +54,12 @@ struct AttemptWork {
 };
 RunPrediction expect_work(const RunCalibration& calibration, const AttemptWork& work, const PredictedSteps& steps);
 
-// The attempt after its last step: `measured` are the steps of all ranks. Tokenising and writing count as idle time.
-Predicted predicted_attempt(const RunCalibration& calibration, const RunPrediction& expected,
-                            const PartSeconds& measured, const Totals& totals, double load_seconds,
-                            double wall_seconds);
+// The attempt after its last step: `steps` are means over all ranks. Tokenising and writing count as idle time.
+struct StepParts {
+  PartSeconds predicted, measured;
+};
+Predicted predicted_attempt(const RunCalibration& calibration, const RunPrediction& expected, const StepParts& steps,
+                            const Totals& totals, double load_seconds, double wall_seconds);
 
 enum class Answers { ReachLimit, AsBefore };  // lengths that a forecast takes: max_tokens, or those of earlier attempts
 // "361 s of steps (prefill 120, decode 226, exchange 9, idle 6) if answers reach max_tokens".

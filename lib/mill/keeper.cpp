@@ -25,16 +25,21 @@ int Keeper::keeper_of(std::uint64_t prompt_index) const {
 void Keeper::open(std::span<const schedule::Dealt> dealt) {
   for (const auto& [to, lot] : dealt) {
     const auto mine = missing_.find(lot.shard);
-    if (mine == missing_.end() || open_.contains(lot.shard)) continue;
-    open_.emplace(std::piecewise_construct, std::forward_as_tuple(lot.shard),
-                  std::forward_as_tuple(lot.shard, inputs_, mine->second));
+    if (mine != missing_.end()) open(mine->first, mine->second);
   }
 }
 
+KeptShard& Keeper::open(ShardId shard, std::uint64_t missing) {
+  if (const auto found = open_.find(shard); found != open_.end()) return found->second;
+  return open_
+      .emplace(std::piecewise_construct, std::forward_as_tuple(shard), std::forward_as_tuple(shard, inputs_, missing))
+      .first->second;
+}
+
 KeptShard& Keeper::shard_of(std::uint64_t prompt_index) {
-  const auto found = open_.find(inputs_.manifest.shard_of(prompt_index));
-  expect(found != open_.end(), "a finished row belongs to an open shard of its keeper");
-  return found->second;
+  const auto mine = missing_.find(inputs_.manifest.shard_of(prompt_index));
+  expect(mine != missing_.end(), "a row belongs to a shard of its keeper that lacks rows");
+  return open(mine->first, mine->second);
 }
 
 void Keeper::finish_complete(const dataset::OutputLayout& layout, const dataset::RootAttributes& attributes) {
@@ -48,6 +53,7 @@ void Keeper::finish_complete(const dataset::OutputLayout& layout, const dataset:
       continue;
     }
     shard->second.finish(inputs_, layout, attributes);
+    missing_.erase(shard->first);
     shard = open_.erase(shard);  // immediately: if the next shard cannot be written, only open shards may be left here
   }
 }

@@ -1,5 +1,6 @@
 // The shards that this rank keeps. A shard has one keeper, which alone writes its journal and its file; it is opened
-// when the first of its lots is dealt. Used by the loop.
+// when the first of its lots is dealt. A rank of another domain may be told of that first, so a row opens it as well.
+// Used by the loop.
 #pragma once
 
 #include <cstdint>
@@ -40,11 +41,12 @@ class Keeper {
 
  private:
   KeptShard& shard_of(std::uint64_t prompt_index);
+  KeptShard& open(ShardId shard, std::uint64_t missing);
 
   int ranks_;
   int rank_;
   const ShardInputs& inputs_;
-  std::map<ShardId, std::uint64_t> missing_;  // rows of this rank's shards that have lots
+  std::map<ShardId, std::uint64_t> missing_;  // rows of this rank's shards that have lots and are not written
   std::vector<ShardId> complete_;             // this rank's shards that lack nothing but their files
   std::map<ShardId, KeptShard> open_;
 };

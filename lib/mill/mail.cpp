@@ -9,7 +9,7 @@
 namespace moemill::mill {
 namespace {
 
-enum class LetterKind : std::uint8_t { Rows, BegunLot };
+enum class LetterKind : std::uint8_t { Rows, BegunLot, News };
 
 // A letter of this length leaves; only one with a longer row is longer.
 constexpr std::size_t long_letter_bytes = 16u << 20;
@@ -85,9 +85,11 @@ BegunPrompt read_prompt(LetterReader& in) {
   return prompt;
 }
 
+// Its second byte says whether it is the last one of the lot.
 std::vector<std::byte> begin_lot(const BegunLot& lot) {
   std::vector<std::byte> letter;
   put_number(LetterKind::BegunLot, letter);
+  put_number(BegunLot::Parts::MoreToCome, letter);
   put_number(lot.first_prompt, letter);
   put_number(lot.first_sample, letter);
   return letter;
@@ -130,6 +132,14 @@ void Mail::send(int to, const BegunLot& lot) {
       leave_when_long();
     }
   }
+  letter[1] = std::byte(BegunLot::Parts::All);
+  post(to, std::move(letter));
+}
+
+void Mail::send(int to, const News& news) {
+  std::vector<std::byte> letter;
+  put_number(LetterKind::News, letter);
+  letter.insert(letter.end(), news.bytes.begin(), news.bytes.end());
   post(to, std::move(letter));
 }
 
@@ -147,12 +157,15 @@ std::optional<std::vector<std::byte>> Mail::next() {
 
 Mail::Contents Mail::read(std::span<const std::byte> letter) {
   LetterReader in(letter);
-  if (in.number<LetterKind>() == LetterKind::Rows) {
+  const auto kind = in.number<LetterKind>();
+  if (kind == LetterKind::News) return News{{letter.begin() + 1, letter.end()}};
+  if (kind == LetterKind::Rows) {
     std::vector<dataset::JournalRecord> records;
     while (!in.empty()) records.push_back(in.record());
     return records;
   }
   BegunLot lot;
+  lot.parts = in.number<BegunLot::Parts>();
   lot.first_prompt = in.number<std::uint64_t>();
   lot.first_sample = in.number<std::uint32_t>();
   while (!in.empty()) lot.prompts.push_back(read_prompt(in));

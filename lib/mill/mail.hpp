@@ -1,6 +1,7 @@
 // What ranks send each other beside the steps: finished rows, scores and partial samples to the keepers of their
-// shards, and what earlier attempts left of a lot from its keeper to the rank that continues it. Rows of one step for
-// one keeper travel in one letter. Used by the loop.
+// shards, what earlier attempts left of a lot from its keeper to the rank that continues it, and what rank 0 and the
+// leaders of domains tell each other (rounds.hpp). Rows of one step for one keeper travel in one letter. Used by the
+// loop.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +18,11 @@
 
 namespace moemill::mill {
 
+// Of rounds, in their own form.
+struct News {
+  std::vector<std::byte> bytes;
+};
+
 class Mail {
  public:
   explicit Mail(const Comm& world) : world_(world) {}
@@ -29,10 +35,12 @@ class Mail {
   void post();
   // Leaves at once, in several letters if it is long.
   void send(int to, const BegunLot& lot);
+  // Leaves at once; not mixed up with anything else.
+  void send(int to, const News& news);
 
   // The next letter that has arrived, if there is one.
   std::optional<std::vector<std::byte>> next();
-  using Contents = std::variant<std::vector<dataset::JournalRecord>, BegunLot>;
+  using Contents = std::variant<std::vector<dataset::JournalRecord>, BegunLot, News>;
   static Contents read(std::span<const std::byte> letter);
 
   struct Counts {

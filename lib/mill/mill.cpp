@@ -1,6 +1,8 @@
 #include "mill/mill.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 #include <variant>
 
@@ -8,36 +10,52 @@
 #include "base/log.hpp"
 
 namespace moemill::mill {
+namespace {
+
+// A domain without work looks for letters so often: rarely enough to leave the cores to others, often enough that
+// nobody waits for it.
+constexpr std::chrono::milliseconds pause{1};
+
+}  // namespace
 
 Mill::Mill(MillParts parts, schedule::LotList lots)
     : parts_(parts),
       lots_(std::move(lots)),
       keeper_(parts.world, parts.inputs, parts.unfinished, lots_.left()),
       mail_(parts.world),
-      states_(static_cast<std::size_t>(parts.world.size())),
+      rounds_(parts.world, parts.domain, mail_),
+      states_(static_cast<std::size_t>(parts.domain.size())),
       facts_(states_.size()),
       counts_(states_.size()),
       shares_(states_.size()),
       next_flush_(now_seconds() + parts.flush_seconds),
       next_progress_(now_seconds() + parts.progress_seconds) {}
 
-// Order within a turn: facts before lots, a shard is opened before a row of its lots can arrive, lots before the step
-// that uses them, the step before its rows are sent and stored. A fault of one rank waits for the next facts, so that
-// all ranks leave at the same place.
+// Order within a turn: facts before lots, lots before the step that uses them, the step before its rows are sent and
+// stored. A fault of one rank waits for the next facts, so that all ranks leave at the same place.
 MillEnd Mill::run() {
   for (;;) {
-    const schedule::Decision decision = agree_on_step();
-    attempt([&] { report_progress(); });
-    if (!schedule::takes_a_step(decision.phase)) return leave(decision);
-    attempt([&] { open_shards(decision); });
-    if (decision.deliver) deliver();
-    attempt([&] { open_lots(decision); });
-    lots_.take(decision.dealt.size());
+    schedule::Decision decision;
     try {
-      take_step(decision);
+      decision = agree_on_turn();
     } catch (...) {
-      flush_all();  // ranks cannot agree in the middle of a step: the caller aborts the other ranks
+      flush_all();  // ranks cannot agree on what fails while they agree: the caller aborts the other ranks
       throw;
+    }
+    attempt([&] { report_progress(); });
+    if (round_.end) return leave();
+    attempt([&] { open_shards(); });
+    take_lots();
+    attempt([&] { open_lots(); });
+    if (schedule::takes_a_step(decision.phase)) {
+      try {
+        take_step(decision);
+      } catch (...) {
+        flush_all();  // nor in the middle of a step
+        throw;
+      }
+    } else if (!took_letters_) {
+      wait_a_little();
     }
     attempt([&] { store(); });
   }
@@ -53,16 +71,23 @@ void Mill::attempt(Work&& work) {
   }
 }
 
-schedule::Decision Mill::agree_on_step() {
+schedule::Facts Mill::facts() {
   schedule::Facts mine = parts_.generator.facts();
+  for (const auto& [key, lot] : unopened_) schedule::claim(mine, lot);
   mine.unwritten_shards = keeper_.unwritten();
   attempt([&] { mine.unsent_bytes = mail_.unsent_bytes(); });
   mine.error = static_cast<std::int32_t>(failure_.code);
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::Continue;
-  const RankState state{mine, step_counts(totals_), parts_.predicted ? parts_.predicted->share() : StepShare{}};
+  return mine;
+}
+
+schedule::Decision Mill::agree_on_turn() {
+  if (rounds_.lives_by_letters() && mail_.counts().faults > 0) system_error("{}", failure_.text);
+  const RankState state{facts(), step_counts(totals_), parts_.predicted ? parts_.predicted->share() : StepShare{},
+                        rounds_.has_news(lots_)};
   const double before = now_seconds();
   // gather() would allocate memory at every step.
-  parts_.world.all_gather(std::as_bytes(std::span(&state, 1)), std::as_writable_bytes(std::span(states_)));
+  parts_.domain.all_gather(std::as_bytes(std::span(&state, 1)), std::as_writable_bytes(std::span(states_)));
   totals_.idle_seconds += now_seconds() - before;
   for (std::size_t r = 0; r < states_.size(); ++r) {
     facts_[r] = states_[r].facts;
@@ -70,14 +95,15 @@ schedule::Decision Mill::agree_on_step() {
     shares_[r] = states_[r].step;
   }
   if (parts_.predicted) parts_.predicted->add(shares_);
-  return schedule::decide(facts_, lots_);
+  round_ = rounds_.take_turn(facts_, counts_, states_.front().has_news, lots_);
+  return schedule::decide_step(round_, facts_, rounds_.ranks());
 }
 
 // The keeper of a lot that is begun tells the rank that gets it what is there.
-void Mill::open_shards(const schedule::Decision& decision) {
+void Mill::open_shards() {
   const int rank = parts_.world.rank();
-  keeper_.open(decision.dealt);
-  for (const auto& [to, lot] : decision.dealt) {
+  keeper_.open(round_.dealt);
+  for (const auto& [to, lot] : round_.dealt) {
     if (!lot.begun || keeper_.keeper_of(lot.first_prompt) != rank) continue;
     if (to.value == rank) {
       begun_[{lot.first_prompt, lot.first_sample}] = keeper_.begun(lot);
@@ -87,15 +113,27 @@ void Mill::open_shards(const schedule::Decision& decision) {
   }
 }
 
-void Mill::open_lots(const schedule::Decision& decision) {
-  for (const auto& [to, lot] : decision.dealt) {
-    if (to.value != parts_.world.rank()) continue;
-    const auto begun = begun_.find({lot.first_prompt, lot.first_sample});
-    if (lot.begun && begun == begun_.end()) continue;  // its keeper has failed, and reports it with its next facts
-    const BegunLot* left = lot.begun ? &begun->second : nullptr;
-    for (const auto& row : open_lot(lot, left, parts_.inputs, parts_.generator)) send_home(row);
+void Mill::take_lots() {
+  for (const auto& [to, lot] : round_.dealt)
+    if (to.value == parts_.world.rank()) unopened_.try_emplace({lot.first_prompt, lot.first_sample}, lot);
+  lots_.take(round_.dealt.size());
+}
+
+// Those of which nobody has begun anything, and those of which the keeper has told all. If a keeper fails before, the
+// rank is left with lots that it cannot open until the job ends.
+void Mill::open_lots() {
+  for (auto next = unopened_.begin(); next != unopened_.end();) {
+    const auto told = begun_.find(next->first);
+    if (next->second.begun && (told == begun_.end() || told->second.parts != BegunLot::Parts::All)) {
+      ++next;
+      continue;
+    }
+    const schedule::Lot lot = next->second;
+    next = unopened_.erase(next);  // first, because a lot that cannot be opened is not tried again
+    std::optional<BegunLot> left;
+    if (lot.begun) left = std::move(told->second), begun_.erase(told);
+    for (const auto& row : open_lot(lot, left ? &*left : nullptr, parts_.inputs, parts_.generator)) send_home(row);
   }
-  begun_.clear();
 }
 
 void Mill::take_step(const schedule::Decision& decision) {
@@ -117,12 +155,18 @@ void Mill::take_step(const schedule::Decision& decision) {
   if (parts_.predicted) parts_.predicted->take(decision.phase, held, seconds, parts_.backend.totals().exchange.seconds);
 }
 
+void Mill::wait_a_little() {
+  std::this_thread::sleep_for(pause);
+  totals_.idle_seconds += std::chrono::duration<double>(pause).count();
+}
+
 void Mill::store() {
   const GeneratedRows ended = parts_.generator.take_finished();
   for (const auto& score : ended.scores) send_home(score);  // before its rows
   for (const auto& row : ended.completions) send_home(row);
   mail_.post();
-  receive();
+  took_letters_ = receive();
+  open_lots();
   keeper_.finish_complete(parts_.layout, parts_.attributes);
   if (now_seconds() < next_flush_) return;
   keeper_.for_open([](KeptShard& shard) { shard.flush(); });
@@ -140,27 +184,31 @@ void Mill::send_home(const Row& row) {
   }
 }
 
-// Takes the letters that have arrived. A letter that cannot be stored does not keep the next ones from being taken.
-void Mill::receive() {
-  for (;;) {
+// Takes the letters that have arrived; returns whether there were any. A letter that cannot be stored does not keep the
+// next ones from being taken.
+bool Mill::receive() {
+  for (bool any = false;; any = true) {
     std::optional<std::vector<std::byte>> letter;
     attempt([&] { letter = mail_.next(); });
-    if (!letter) return;
-    attempt([&] {
-      Mail::Contents contents = Mail::read(*letter);
-      if (auto* lot = std::get_if<BegunLot>(&contents)) {
-        BegunLot& begun = begun_[{lot->first_prompt, lot->first_sample}];
-        begun.add(std::move(*lot));
-        return;
-      }
-      for (const auto& record : std::get<std::vector<dataset::JournalRecord>>(contents))
-        std::visit([&](const auto& row) { take(row); }, record);
-    });
+    if (!letter) return any;
+    attempt([&] { open_letter(*letter); });
   }
 }
 
-// Waits until every letter that was sent is received; collective. Nobody sends meanwhile, so the numbers of letters say
-// when that is.
+void Mill::open_letter(const std::vector<std::byte>& letter) {
+  Mail::Contents contents = Mail::read(letter);
+  if (auto* lot = std::get_if<BegunLot>(&contents)) {
+    begun_[{lot->first_prompt, lot->first_sample}].add(std::move(*lot));
+  } else if (const auto* news = std::get_if<News>(&contents)) {
+    rounds_.take(*news);
+  } else {
+    for (const auto& record : std::get<std::vector<dataset::JournalRecord>>(contents))
+      std::visit([&](const auto& row) { take(row); }, record);
+  }
+}
+
+// Waits until every letter that was sent is received; collective over the world. Nobody sends meanwhile, so the numbers
+// of letters say when that is.
 void Mill::deliver() {
   attempt([&] { mail_.post(); });
   for (;;) {
@@ -182,16 +230,16 @@ void Mill::flush_all() {
 }
 
 // What is on its way is stored before the ranks part, even if one of them has failed.
-MillEnd Mill::leave(const schedule::Decision& decision) {
-  const bool finished = decision.phase == schedule::Phase::Finished;
-  const bool drained = decision.phase == schedule::Phase::Drain;
+MillEnd Mill::leave() {
+  const bool finished = round_.end == schedule::Phase::Finished;
+  const bool drained = round_.end == schedule::Phase::Drain;
   if (drained) {
     drain_reason_ = agree_on_reason();
     attempt([&] { save_partials(); });
   }
   deliver();
   flush_all();
-  if (decision.phase == schedule::Phase::Failed) throw_failure_of(decision.failed_rank, decision.error);
+  if (round_.end == schedule::Phase::Failed) throw_failure_of(round_.rank, round_.error);
   throw_agreed_failure();
   if (drained) attempt([&] { keeper_.finish_complete(parts_.layout, parts_.attributes); });
   keeper_.for_open([&](KeptShard& shard) { attempt([&] { shard.close(); }); });
@@ -212,11 +260,9 @@ void Mill::throw_agreed_failure() const {
   if (failed != codes.end()) throw_failure_of({static_cast<std::int32_t>(failed - codes.begin())}, *failed);
 }
 
-// The reason of the first rank that wished to drain.
+// That of the first rank that wished to drain.
 std::string Mill::agree_on_reason() const {
-  std::size_t rank = 0;
-  while (rank + 1 < facts_.size() && facts_[rank].wish != schedule::Wish::Drain) ++rank;
-  return broadcast_text(parts_.world, parts_.stop.ask().value_or(""), static_cast<int>(rank));
+  return broadcast_text(parts_.world, parts_.stop.ask().value_or(""), round_.rank.value);
 }
 
 void Mill::save_partials() {
@@ -224,13 +270,13 @@ void Mill::save_partials() {
   for (const auto& partial : parts_.generator.partials()) send_home(partial);
 }
 
-// The counts are those of all ranks, which came with the facts; seconds and bytes are this rank's.
+// On rank 0. The counts are the latest of all ranks; seconds and bytes are this rank's.
 Totals Mill::progress_totals() const {
   Totals sum = totals_;
   sum.take(parts_.backend.totals());
   sum.running = 0;
-  for (const auto& facts : facts_) sum.running += facts.running;
-  return with_step_counts(sum, counts_);
+  for (const auto& facts : rounds_.facts()) sum.running += facts.running;
+  return with_step_counts(sum, rounds_.counts());
 }
 
 void Mill::report_progress() {

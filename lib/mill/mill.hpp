@@ -1,5 +1,12 @@
-// The loop: facts, decision, lots, a step, rows to their keepers and into journals, until nothing is left anywhere. All
-// ranks of the world take the same number of steps. Called by run_job once everything is loaded.
+// The loop: facts, decisions, lots, a step, rows to their keepers and into journals, until nothing is left anywhere. The
+// ranks of an expert domain take their steps together; domains do not wait for each other. Called by run_job once
+// everything is loaded.
+//
+// Why no turn waits for ever: a turn waits only for the facts and the step of its domain's own ranks, which are in the
+// same turn. Nobody waits for a letter: whatever is on its way, every rank takes letters in each turn, with a step or
+// without. A rank whose letters do not leave keeps its domain from steps, not from turns, so it takes the letters that
+// others wait to get rid of, and hears of the end. Only the end is collective over the world, and then no rank is in a
+// step that another domain has to finish.
 #pragma once
 
 #include <map>
@@ -16,6 +23,7 @@
 #include "mill/open_lot.hpp"
 #include "mill/predicted.hpp"
 #include "mill/progress.hpp"
+#include "mill/rounds.hpp"
 #include "mill/shard_inputs.hpp"
 #include "mill/stop.hpp"
 #include "mill/totals.hpp"
@@ -27,6 +35,7 @@ namespace moemill::mill {
 
 struct MillParts {
   const Comm& world;
+  const Comm& domain;  // this rank's expert domain
   Generator& generator;
   const Backend& backend;
   const ShardInputs& inputs;
@@ -44,6 +53,7 @@ enum class MillEnd { Finished, Drained };
 
 class Mill {
  public:
+  // Collective over the world.
   Mill(MillParts parts, schedule::LotList lots);
   // Returns when all rows are done, or when a drain has saved everything. Throws AgreedFailure if a rank cannot
   // continue.
@@ -53,20 +63,24 @@ class Mill {
   const std::string& drain_reason() const { return drain_reason_; }
 
  private:
-  schedule::Decision agree_on_step();
+  schedule::Facts facts();
+  schedule::Decision agree_on_turn();
   void report_progress();
-  void open_shards(const schedule::Decision& decision);
-  void open_lots(const schedule::Decision& decision);
+  void open_shards();
+  void take_lots();
+  void open_lots();
   void take_step(const schedule::Decision& decision);
+  void wait_a_little();
   void store();
   template <class Row>
   void send_home(const Row& row);
-  void receive();
+  bool receive();
+  void open_letter(const std::vector<std::byte>& letter);
   void deliver();
   void take(const dataset::Completion& row) { keeper_.take(row, totals_); }
   void take(const dataset::PromptScore& score) { keeper_.take(score); }
   void take(const dataset::PartialSample& partial) { keeper_.take(partial); }
-  MillEnd leave(const schedule::Decision& decision);
+  MillEnd leave();
   std::string agree_on_reason() const;
   void save_partials();
   void flush_all();
@@ -80,17 +94,22 @@ class Mill {
   schedule::LotList lots_;
   Keeper keeper_;
   Mail mail_;
-  std::map<std::pair<std::uint64_t, std::uint32_t>, BegunLot>
-      begun_;  // by first prompt and sample, for lots just dealt
+  Rounds rounds_;
+  schedule::Round round_;  // what the domain was told in this turn
+  using LotKey = std::pair<std::uint64_t, std::uint32_t>;  // first prompt and sample
+  std::map<LotKey, schedule::Lot> unopened_;  // lots of this rank that wait to be opened
+  std::map<LotKey, BegunLot> begun_;          // what has come of lots that are begun
   struct RankState {
     schedule::Facts facts;
     StepCounts counts;
     StepShare step;  // of the last step
+    bool has_news = false;
   };
-  std::vector<RankState> states_;       // [ranks], gathered at this step
-  std::vector<schedule::Facts> facts_;  // [ranks]
-  std::vector<StepCounts> counts_;      // [ranks]
-  std::vector<StepShare> shares_;       // [ranks], of the last step
+  std::vector<RankState> states_;       // [domain's ranks], gathered in this turn
+  std::vector<schedule::Facts> facts_;  // [domain's ranks]
+  std::vector<StepCounts> counts_;      // [domain's ranks]
+  std::vector<StepShare> shares_;       // [domain's ranks], of the last step
+  bool took_letters_ = false;           // in this turn
   Failure failure_;                     // this rank reports it with its next facts
   Totals totals_;
   std::string drain_reason_;

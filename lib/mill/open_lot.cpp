@@ -54,6 +54,7 @@ void check_fits(const PreparedPrompt& prompt, const ShardInputs& inputs, const G
 }  // namespace
 
 void BegunLot::add(BegunLot part) {
+  parts = part.parts;
   for (BegunPrompt& prompt : part.prompts) {
     if (prompts.empty() || prompts.back().prompt_index != prompt.prompt_index) {
       prompts.push_back(std::move(prompt));

@@ -24,6 +24,7 @@ struct BegunLot {
   std::uint64_t first_prompt = 0;
   std::uint32_t first_sample = 0;
   std::vector<BegunPrompt> prompts;
+  enum class Parts : std::uint8_t { All, MoreToCome } parts = Parts::All;
   // Adds a part that came in a later letter; a prompt may be in both.
   void add(BegunLot part);
 };

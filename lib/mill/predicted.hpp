@@ -27,17 +27,18 @@ struct Predicted {
 // Adds an attempt; the source is that of the last one.
 void add_to(std::optional<Predicted>& sum, const Predicted& attempt);
 
-// This attempt's steps on one rank: predicted with the shares of all ranks, measured by itself.
+// This attempt's steps on one rank: predicted with the shares of its domain's ranks, measured by itself.
 class PredictedSteps {
  public:
   explicit PredictedSteps(StepSeconds seconds) : seconds_(std::move(seconds)) {}
 
   // After a step of this rank. `exchange_seconds` are all since the start.
   void take(schedule::Phase phase, const calibration::StepFacts& facts, double seconds, double exchange_seconds);
-  // This rank's share of the last step, which all ranks get with its next facts, and the shares of all ranks [ranks].
+  // This rank's share of the last step, which its domain gets with its next facts, and the shares of all its ranks.
   const StepShare& share() const { return share_; }
   void add(std::span<const StepShare> ranks);
 
+  // Of this rank's domain.
   const PartSeconds& predicted() const { return seconds_.parts(); }
   // Steps of this rank only: no loading, and as idle time only steps without rows.
   const PartSeconds& measured() const { return measured_; }
@@ -50,7 +51,7 @@ class PredictedSteps {
   double exchange_before_ = 0;
 };
 
-// Means over ranks of what they measured; collective.
+// Means over ranks; collective.
 PartSeconds mean_over_ranks(const Comm& world, const PartSeconds& mine);
 
 // `cost_per_million`: what a million tokens have cost; absent without a price.

@@ -24,11 +24,11 @@ double RunPrediction::seconds_left(const Totals& t, std::uint64_t rows_left, dou
 }
 
 Predicted RunPrediction::so_far(double load_seconds_measured, double wall_seconds) const {
-  return compare(*this, steps.measured(), load_seconds_measured, wall_seconds);
+  return compare(*this, steps.predicted(), steps.measured(), load_seconds_measured, wall_seconds);
 }
 
-Predicted compare(const RunPrediction& prediction, PartSeconds measured, double load_seconds, double wall_seconds) {
-  PartSeconds predicted = prediction.steps.predicted();
+Predicted compare(const RunPrediction& prediction, PartSeconds predicted, PartSeconds measured, double load_seconds,
+                  double wall_seconds) {
   predicted.load = prediction.load_seconds;
   measured.load = load_seconds, measured.idle = 0;
   measured.idle = std::max(0.0, wall_seconds - measured.wall());

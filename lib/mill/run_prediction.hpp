@@ -1,4 +1,5 @@
-// An attempt as rank 0 predicts it while it works: what is left, and what has been. Used by progress and by the job.
+// An attempt as rank 0 predicts it while it works: what is left, and what has been, of which its own domain stands for
+// all. Used by progress and by the job.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ struct RunPrediction {
   Predicted so_far(double load_seconds_measured, double wall_seconds) const;
 };
 
-// `measured` are the steps' parts, of which idle time is replaced.
-Predicted compare(const RunPrediction& prediction, PartSeconds measured, double load_seconds, double wall_seconds);
+// Both are the steps' parts, without loading; the idle time of `measured` is replaced.
+Predicted compare(const RunPrediction& prediction, PartSeconds predicted, PartSeconds measured, double load_seconds,
+                  double wall_seconds);
 
 }  // namespace moemill::mill

@@ -99,15 +99,14 @@ class NodeBytes {
 
 JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node) {
   const bool one_a_node = settings.node_memory != "off" && std::min(ranks, ranks_per_node) > 1;
-  JobShape shape{ranks, ranks_per_node, one_a_node ? Copies::OneANode : Copies::OneARank, {}, {}};
+  JobShape shape{ranks, ranks_per_node, one_a_node ? Copies::OneANode : Copies::OneARank, {}, {}, {}};
   std::map<int, std::uint32_t> sizes;
-  std::vector<int> domains;
-  for (std::uint32_t r = 0; r < ranks; ++r) {
-    const int node = static_cast<int>(r / ranks_per_node);
-    domains.push_back(domain_of(settings.expert_domain, static_cast<int>(r), static_cast<int>(ranks), node));
-    shape.domain_rank.push_back(sizes[domains.back()]++);
-  }
-  for (int domain : domains) shape.domain_size.push_back(sizes[domain]);
+  std::vector<int> nodes;
+  for (std::uint32_t r = 0; r < ranks; ++r) nodes.push_back(static_cast<int>(r / ranks_per_node));
+  const std::vector<int> domains = domains_of_ranks(settings.expert_domain, nodes);
+  for (const int domain : domains) shape.domain_rank.push_back(sizes[domain]++);
+  for (const int domain : domains) shape.domain_size.push_back(sizes[domain]);
+  shape.warning = cut_nodes_warning(settings.expert_domain, nodes, domains);
   return shape;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/numbers/rounding.hpp"
@@ -21,6 +22,7 @@ struct JobShape {
   Copies copies = Copies::OneARank;        // by parallel.node_memory
   std::vector<std::uint32_t> domain_size;  // [ranks] size of the rank's expert domain
   std::vector<std::uint32_t> domain_rank;  // [ranks] the rank's number in its domain
+  std::string warning;                     // of domains that cut nodes
 
   std::uint32_t nodes() const { return divide_up(ranks, ranks_per_node); }
 };

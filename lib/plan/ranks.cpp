@@ -1,13 +1,16 @@
 #include "plan/ranks.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstdint>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "system/comm/agree.hpp"
 #include "system/machine/host.hpp"
 
@@ -42,33 +45,69 @@ std::vector<int> nodes_of_ranks(std::span<const int> machines, std::optional<std
   return nodes;
 }
 
-int domain_of(const std::string& expert_domain, int rank, int world_size, int node) {
-  if (expert_domain == "world") return 0;
-  if (expert_domain == "node") return node;
-  std::int64_t ranks = 0;
+std::vector<int> domains_of_ranks(const std::string& expert_domain, std::span<const int> nodes) {
+  if (expert_domain == "world") return std::vector<int>(nodes.size(), 0);
+  if (expert_domain == "node") return {nodes.begin(), nodes.end()};
+  std::size_t ranks = 0;
   std::from_chars(expert_domain.data(), expert_domain.data() + expert_domain.size(), ranks);
-  if (ranks <= 0 || world_size % ranks != 0)
+  if (ranks == 0 || nodes.size() % ranks != 0)
     user_error(
         "parallel.expert_domain: {} does not divide the {} ranks of this job; start a multiple of {} ranks, or set "
         "it to world, node or a divisor of {}",
-        expert_domain, world_size, expert_domain, world_size);
-  return static_cast<int>(rank / ranks);
+        expert_domain, nodes.size(), expert_domain, nodes.size());
+  std::vector<std::size_t> by_node(nodes.size());  // ranks
+  std::iota(by_node.begin(), by_node.end(), std::size_t{0});
+  std::ranges::stable_sort(by_node, {}, [&](std::size_t rank) { return nodes[rank]; });
+  std::vector<int> domains(nodes.size());
+  for (std::size_t place = 0; place < by_node.size(); ++place)
+    domains[by_node[place]] = static_cast<int>(place / ranks);
+  return domains;
+}
+
+std::string cut_nodes_warning(const std::string& expert_domain, std::span<const int> nodes,
+                              std::span<const int> domains) {
+  std::map<int, std::size_t> on_node;              // ranks
+  std::map<int, std::map<int, std::size_t>> have;  // by domain and node
+  for (std::size_t r = 0; r < nodes.size(); ++r) ++on_node[nodes[r]], ++have[domains[r]][nodes[r]];
+  std::size_t cut = 0;
+  const std::map<int, std::size_t>* first = nullptr;
+  for (const auto& [domain, ranks] : have) {
+    const bool has_part =
+        std::ranges::any_of(ranks, [&](const auto& part) { return part.second < on_node[part.first]; });
+    if (ranks.size() == 1 || !has_part) continue;
+    ++cut;
+    if (!first) first = &ranks;
+  }
+  if (!first) return "";
+  std::string parts;
+  for (const auto& [node, ranks] : *first)
+    parts += fmt::format("{}{} of {}", parts.empty() ? "" : " and ", ranks, on_node[node]);
+  return fmt::format(
+      "parallel.expert_domain: {} cuts nodes: {} of {} domains have a part of a node and ranks of other nodes (the "
+      "first has {} ranks of {} nodes), so rows travel between nodes that could stay; set it to node, or to a number of "
+      "ranks that whole nodes have",
+      expert_domain, cut, have.size(), parts, first->size());
 }
 
 Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings) {
-  Comm shared = world.split_by_node();
-  const std::vector<int> nodes = nodes_of_ranks(machines_of_world(world, shared), settings.ranks_per_node);
-  const int node = nodes[static_cast<std::size_t>(world.rank())];
-  int domain = 0;
-  run_on_all_ranks(world, [&] { domain = domain_of(settings.expert_domain, world.rank(), world.size(), node); });
+  Comm machine = world.split_by_node();
+  const std::vector<int> nodes = nodes_of_ranks(machines_of_world(world, machine), settings.ranks_per_node);
+  const auto rank = static_cast<std::size_t>(world.rank());
+  const int node = nodes[rank];
+  std::vector<int> domains;
+  run_on_all_ranks(world, [&] { domains = domains_of_ranks(settings.expert_domain, nodes); });
+  if (world.rank() == 0)
+    if (const std::string warning = cut_nodes_warning(settings.expert_domain, nodes, domains); !warning.empty())
+      log::warning("{}", warning);
   Ranks ranks{world,
-              world.split(domain, world.rank()),
+              world.split(domains[rank], world.rank()),
+              1 + *std::max_element(domains.begin(), domains.end()),
               world.split(settings.node_memory == "off" ? world.rank() : node, world.rank()),
               {},
               hosts_of_world(world),
               1 + *std::max_element(nodes.begin(), nodes.end()),
-              shared.size(),
-              arrange_cores(world, shared, settings)};
+              machine,
+              arrange_cores(world, machine, settings)};
   ranks.node_of_domain_rank = gather(ranks.domain, node);
   return ranks;
 }

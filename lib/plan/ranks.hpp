@@ -16,11 +16,12 @@ namespace moemill::mill {
 struct Ranks {
   Comm world;
   Comm domain;                           // the ranks that together hold one copy of the routed experts
+  int domains = 1;
   Comm mates;                            // the ranks that hold one copy of their weights: the node's, or this one alone
   std::vector<int> node_of_domain_rank;  // [domain size]
   std::vector<std::string> hosts;        // the world's hosts, each once, in the order of their first rank
   int nodes = 1;                         // as MPI reports them, cut further by parallel.ranks_per_node
-  int ranks_sharing_memory = 1;          // ranks on this rank's machine, as MPI reports them
+  Comm machine;                          // ranks on this rank's machine, as MPI reports them
   RankCores cores;                       // threads of this rank, and cores of all ranks
 };
 
@@ -33,11 +34,17 @@ std::vector<int> machines_of_world(const Comm& world, const Comm& shared);
 // have fewer.
 std::vector<int> nodes_of_ranks(std::span<const int> machines, std::optional<std::uint32_t> ranks_per_node);
 
-// AgreedFailure if expert_domain does not divide the world.
+// AgreedFailure if expert_domain does not divide the world. Rank 0 warns of domains that cut nodes.
 Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings);
 
-// The number of the rank's domain, by parallel.expert_domain; `node` is the rank's node. UserError with both numbers if
-// the domain does not divide the world. Also used by validate, without any ranks.
-int domain_of(const std::string& expert_domain, int rank, int world_size, int node);
+// The domain of each rank by parallel.expert_domain, numbered from 0; `nodes` [ranks] has the ranks' nodes. A domain of
+// some ranks takes one node after the other, whatever the ranks' numbers. UserError with both numbers if the domain does
+// not divide the ranks. Also used by validate, without any ranks.
+std::vector<int> domains_of_ranks(const std::string& expert_domain, std::span<const int> nodes);
+
+// Of domains that have ranks of several nodes and not all of each: what that costs and how to set expert_domain; ""
+// without such domains.
+std::string cut_nodes_warning(const std::string& expert_domain, std::span<const int> nodes,
+                              std::span<const int> domains);
 
 }  // namespace moemill::mill

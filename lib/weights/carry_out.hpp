@@ -12,11 +12,10 @@
 #include "system/machine/threads.hpp"
 #include "weights/load_board.hpp"
 #include "weights/load_plan.hpp"
+#include "weights/load_request.hpp"
 #include "weights/tensor_source.hpp"
 
 namespace moemill::model {
-
-enum class Announce { Nothing, Progress };
 
 // Logs, at level info, how much the ranks of the node have loaded and how fast: every few seconds and at the end. Short
 // loads log nothing.

@@ -126,13 +126,12 @@ auto LoadOf<Layout>::fill(const NodeMemory& memory, LoadBoard& board, ThreadTeam
   Weights weights = Loader(stored_, layout, PlanWriter(&plan.tensors, &plan.pieces)).walk(request_.share());
   expect(weights.bytes == bytes_, "loader: the measuring and the loading walk agree");
   const std::size_t ranks = memory.mates().size();
-  const Announce announce = request_.rank.value == 0 ? Announce::Progress : Announce::Nothing;
   if (files_) {
     const FileSource source(*files_, plan.tensors, stored_.quantization);
     source.sort(plan.pieces);
-    carry_out_plan(plan, layout, source, board, team, ranks, announce, between);
+    carry_out_plan(plan, layout, source, board, team, ranks, request_.announce, between);
   } else {
-    carry_out_plan(plan, layout, DummySource(plan.tensors), board, team, ranks, announce, between);
+    carry_out_plan(plan, layout, DummySource(plan.tensors), board, team, ranks, request_.announce, between);
   }
   return weights;
 }

@@ -9,6 +9,8 @@
 
 namespace moemill::model {
 
+enum class Announce { Nothing, Progress };
+
 struct LoadRequest {
   std::string dir;
   const ModelConfig& config;  // as read_config returns it; it outlives the load
@@ -16,6 +18,7 @@ struct LoadRequest {
   DomainRank rank;
   std::string load_format;
   NodeExperts node;  // what the ranks hold that load into the same memory; the same on all of them
+  Announce announce;
 
   // Of a rank alone.
   LoadRequest(std::string dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
@@ -28,7 +31,8 @@ struct LoadRequest {
         placement(placement),
         rank(rank),
         load_format(std::move(load_format)),
-        node(std::move(node)) {}
+        node(std::move(node)),
+        announce(rank.value == 0 ? Announce::Progress : Announce::Nothing) {}
 
   NodeShare share() const { return {placement, rank, node}; }
 };

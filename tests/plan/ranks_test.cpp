@@ -13,12 +13,27 @@ using namespace moemill;
 using namespace moemill::mill;
 
 TEST_CASE("expert domains: world, node, or a number that divides") {
-  CHECK(domain_of("world", 5, 6, 2) == 0);
-  CHECK(domain_of("node", 5, 6, 2) == 2);
-  CHECK(domain_of("3", 2, 6, 0) == 0);
-  CHECK(domain_of("3", 3, 6, 0) == 1);
-  CHECK_THROWS_AS(domain_of("4", 0, 6, 0), UserError);
-  CHECK_THROWS_AS(domain_of("12", 0, 6, 0), UserError);
+  using Domains = std::vector<int>;
+  const std::vector<int> blocks{0, 0, 0, 1, 1, 1}, turns{0, 1, 0, 1, 0, 1}, uneven{0, 0, 0, 1};
+  CHECK(domains_of_ranks("world", blocks) == Domains(6, 0));
+  CHECK(domains_of_ranks("node", turns) == turns);
+  CHECK(domains_of_ranks("3", blocks) == blocks);
+  CHECK(domains_of_ranks("3", turns) == turns);  // by where ranks are, not by their numbers
+  CHECK(domains_of_ranks("2", turns) == Domains{0, 1, 0, 2, 1, 2});
+  CHECK(domains_of_ranks("1", uneven) == Domains{0, 1, 2, 3});
+  for (const char* size : {"4", "12", "0"}) CHECK_THROWS_AS(domains_of_ranks(size, blocks), UserError);
+}
+
+TEST_CASE("domains that cut nodes are named; those of whole nodes, or within a node, are not") {
+  const std::vector<int> blocks{0, 0, 0, 1, 1, 1}, uneven{0, 0, 0, 1}, three{0, 0, 1, 1, 2, 2};
+  const auto warning = [](const std::string& domain, const std::vector<int>& nodes) {
+    return cut_nodes_warning(domain, nodes, domains_of_ranks(domain, nodes));
+  };
+  for (const char* domain : {"world", "node", "3", "1"}) CHECK(warning(domain, blocks).empty());
+  CHECK(warning("2", uneven).find("1 of 2 domains") != std::string::npos);
+  CHECK(warning("2", uneven).find("1 of 3 and 1 of 1 ranks of 2 nodes") != std::string::npos);
+  CHECK(warning("3", three).find("2 of 2 domains") != std::string::npos);
+  CHECK(warning("3", three).find("2 of 2 and 1 of 2 ranks of 2 nodes") != std::string::npos);
 }
 
 TEST_CASE("nodes are machines, cut further by ranks_per_node and never joined") {
@@ -53,11 +68,13 @@ TEST_CASE("ranks arrange themselves: domains and nodes") {
     Ranks ranks = arrange_ranks(world, settings);
     CHECK(ranks.nodes == 3);
     CHECK(ranks.domain.size() == 6);
+    CHECK(ranks.domains == 1);
     CHECK(ranks.node_of_domain_rank == std::vector<int>{0, 0, 1, 1, 2, 2});
     settings.expert_domain = "node";
     ranks = arrange_ranks(world, settings);
     CHECK(ranks.domain.size() == 2);
     CHECK(ranks.domain.rank() == world.rank() % 2);
+    CHECK(ranks.domains == 3);
     settings.expert_domain = "3";
     ranks = arrange_ranks(world, settings);
     CHECK(ranks.domain.size() == 3);

@@ -135,8 +135,8 @@ int MPI_Isend(const void* data, int count, MPI_Datatype type, int to, int tag, M
 int MPI_Improbe(int from, int tag, MPI_Comm comm, int* there, MPI_Message* message, MPI_Status* status) {
   return mpi(MPI_Improbe, "MPI_Improbe", from, tag, comm, there, message, status);
 }
-int MPI_Mrecv(void* data, int count, MPI_Datatype type, MPI_Message* message, MPI_Status* status) {
-  return mpi(MPI_Mrecv, "MPI_Mrecv", data, count, type, message, status);
+int MPI_Imrecv(void* data, int count, MPI_Datatype type, MPI_Message* message, MPI_Request* request) {
+  return mpi(MPI_Imrecv, "MPI_Imrecv", data, count, type, message, request);
 }
 int MPI_Waitall(int count, MPI_Request* requests, MPI_Status* statuses) {
   return mpi(MPI_Waitall, "MPI_Waitall", count, requests, statuses);

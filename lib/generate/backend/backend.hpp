@@ -16,7 +16,7 @@
 #include "schedule/step.hpp"
 #include "system/comm/comm.hpp"
 #include "system/files/node_memory.hpp"
-#include "weights/node_experts.hpp"
+#include "weights/load_request.hpp"
 #include "weights/weights_digest.hpp"
 
 namespace moemill::mill {
@@ -38,6 +38,7 @@ struct WeightsWanted {
   model::Placement placement;
   DomainRank rank;
   model::NodeExperts node;  // of all ranks that load into the same memory
+  model::Announce announce = model::Announce::Nothing;
 };
 
 // What ranks must have in common to load into the same memory.

@@ -1,11 +1,15 @@
 #include "plan/forecast/dry_run.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/numbers/rounding.hpp"
+#include "schedule/dealer.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -90,7 +94,135 @@ std::uint32_t longest_sequence(const WorkLengths& work) {
   return longest;
 }
 
+// All domains, of which one takes a turn at a time, as Mill::run.
+class DryJob {
+ public:
+  DryJob(const WorkLengths& work, const DryRunSettings& settings, const StepWatch& watch);
+  DryRunCounts run();
+
+ private:
+  struct Domain {
+    std::vector<WorldRank> ranks;
+    double clock = 0;
+    std::uint64_t turn = 0;             // when it had its last one, counted over all domains
+    std::vector<schedule::Round> told;  // rounds that it has not heard of yet
+    std::uint64_t rounds = 0;           // that it has heard of
+  };
+  DryRank& rank(WorldRank number) { return *ranks_[static_cast<std::size_t>(number.value)]; }
+  std::size_t next() const;
+  schedule::Round hear(Domain& domain);
+  void decide();
+  bool take_turn(std::size_t number);
+  double first_clock_of_others(std::size_t number) const;
+  void step(std::size_t number, const schedule::Decision& decision);
+
+  const WorkLengths& work_;
+  const StepWatch& watch_;
+  schedule::LotList lots_;
+  std::vector<std::unique_ptr<DryRank>> ranks_;
+  std::vector<Domain> domains_;
+  schedule::Dealer dealer_;
+  std::vector<schedule::Facts> facts_;
+  std::vector<calibration::StepFacts> held_;
+  std::uint64_t turns_ = 0;
+  DryRunCounts counts_;
+};
+
+DryJob::DryJob(const WorkLengths& work, const DryRunSettings& settings, const StepWatch& watch)
+    : work_(work), watch_(watch), lots_(lots_of(work, settings)), domains_(settings.domains()), dealer_(settings.ranks) {
+  schedule::SchedulerSettings each = settings.scheduler;
+  each.max_model_len = longest_sequence(work);
+  const std::uint32_t of_domain = settings.ranks_of_domain > 0 ? settings.ranks_of_domain : settings.ranks;
+  for (std::uint32_t r = 0; r < settings.ranks; ++r) {
+    ranks_.push_back(std::make_unique<DryRank>(work, each));
+    domains_[r / of_domain].ranks.push_back({static_cast<std::int32_t>(r)});
+  }
+}
+
+// The one whose clock is behind; of several the one that has waited longest for a turn.
+std::size_t DryJob::next() const {
+  const auto waits = [](const Domain& d) { return std::tuple(d.clock, d.turn); };
+  return static_cast<std::size_t>(std::ranges::min_element(domains_, {}, waits) - domains_.begin());
+}
+
+schedule::Round DryJob::hear(Domain& domain) {
+  schedule::Round all;
+  for (schedule::Round& round : domain.told) {
+    if (round.end) all.end = round.end;
+    all.dealt.insert(all.dealt.end(), round.dealt.begin(), round.dealt.end());
+  }
+  domain.rounds += domain.told.size();
+  domain.told.clear();
+  return all;
+}
+
+// A round of several domains, by the first of them.
+void DryJob::decide() {
+  const schedule::Round round = dealer_.decide(lots_);
+  if (round.is_empty()) return;
+  lots_.take(round.dealt.size());
+  for (Domain& domain : domains_) {
+    schedule::Round& part = domain.told.emplace_back();
+    part.end = round.end;
+    for (const schedule::Dealt& dealt : round.dealt)
+      if (std::ranges::binary_search(domain.ranks, dealt.rank)) part.dealt.push_back(dealt);
+  }
+}
+
+double DryJob::first_clock_of_others(std::size_t number) const {
+  double first = std::numeric_limits<double>::infinity();
+  for (std::size_t d = 0; d < domains_.size(); ++d)
+    if (d != number) first = std::min(first, domains_[d].clock);
+  return first;
+}
+
+// Returns whether the job goes on.
+bool DryJob::take_turn(std::size_t number) {
+  Domain& domain = domains_[number];
+  domain.turn = ++turns_;
+  if (domains_.size() > 1 && number == 0) decide();
+  facts_.clear();
+  for (const WorldRank r : domain.ranks) facts_.push_back(rank(r).facts());
+  schedule::Round round;
+  if (domains_.size() == 1) {
+    round = decide_round(facts_, lots_);
+    lots_.take(round.dealt.size());
+  } else {
+    for (std::size_t i = 0; i < facts_.size(); ++i) dealer_.take(domain.ranks[i], facts_[i], domain.rounds);
+    round = hear(domain);
+  }
+  if (round.end) return false;
+  for (const auto& [to, lot] : round.dealt) deal(lot, work_, rank(to));
+  const schedule::Decision decision = decide_step(round, facts_, domain.ranks);
+  if (schedule::takes_a_step(decision.phase)) {
+    step(number, decision);
+  } else {  // nothing changes for it before another domain has had a turn; the first one decides
+    domain.clock = std::max(domain.clock, number == 0 ? first_clock_of_others(0) : domains_[0].clock);
+  }
+  return true;
+}
+
+void DryJob::step(std::size_t number, const schedule::Decision& decision) {
+  Domain& domain = domains_[number];
+  held_.clear();
+  for (const WorldRank r : domain.ranks) {
+    held_.push_back(rank(r).step(decision));
+    counts_.prompt_rows += static_cast<std::uint64_t>(held_.back().prompt.rows);
+    counts_.generated_tokens += rank(r).drawn();
+  }
+  ++counts_.steps;
+  domain.clock += watch_({static_cast<std::uint32_t>(number), decision.phase, held_});
+  counts_.seconds = std::max(counts_.seconds, domain.clock);
+}
+
+DryRunCounts DryJob::run() {
+  while (take_turn(next())) continue;
+  return counts_;
+}
+
 }  // namespace
+
+std::uint32_t DryRunSettings::domains() const { return ranks_of_domain == 0 ? 1 : divide_up(ranks, ranks_of_domain); }
 
 WorkLengths fitting(const WorkLengths& work, const DryRunSettings& settings) {
   schedule::SchedulerSettings each = settings.scheduler;
@@ -102,29 +234,8 @@ WorkLengths fitting(const WorkLengths& work, const DryRunSettings& settings) {
   return out;
 }
 
-// As Mill::run: facts, decision, lots, a step.
 DryRunCounts dry_run(const WorkLengths& work, const DryRunSettings& settings, const StepWatch& watch) {
-  schedule::SchedulerSettings each = settings.scheduler;
-  each.max_model_len = longest_sequence(work);
-  std::vector<std::unique_ptr<DryRank>> ranks;
-  for (std::uint32_t r = 0; r < settings.ranks; ++r) ranks.push_back(std::make_unique<DryRank>(work, each));
-  schedule::LotList lots = lots_of(work, settings);
-  std::vector<schedule::Facts> facts(settings.ranks);
-  std::vector<calibration::StepFacts> held(settings.ranks);
-  DryRunCounts counts;
-  for (;; ++counts.steps) {
-    for (std::size_t r = 0; r < ranks.size(); ++r) facts[r] = ranks[r]->facts();
-    const schedule::Decision decision = schedule::decide(facts, lots);
-    if (!schedule::takes_a_step(decision.phase)) return counts;
-    lots.take(decision.dealt.size());
-    for (const auto& [to, lot] : decision.dealt) deal(lot, work, *ranks[static_cast<std::size_t>(to.value)]);
-    for (std::size_t r = 0; r < ranks.size(); ++r) {
-      held[r] = ranks[r]->step(decision);
-      counts.prompt_rows += static_cast<std::uint64_t>(held[r].prompt.rows);
-      counts.generated_tokens += ranks[r]->drawn();
-    }
-    watch(decision.phase, held);
-  }
+  return DryJob(work, settings, watch).run();
 }
 
 }  // namespace moemill::mill

@@ -23,17 +23,26 @@ struct Run {
 };
 
 Run run(const ForecastQuestion& question, const WorkLengths& work, std::uint32_t ranks) {
-  StepSeconds seconds(question.predictor, question.ranks_of_domain);
-  std::vector<StepShare> shares(ranks);
   DryRunSettings settings = question.run;
-  settings.ranks = ranks;
-  const DryRunCounts counts =
-      dry_run(work, settings, [&](schedule::Phase phase, std::span<const calibration::StepFacts> ranks) {
-        std::transform(ranks.begin(), ranks.end(), shares.begin(),
-                       [&](const calibration::StepFacts& facts) { return seconds.share_of(facts); });
-        seconds.add(phase, shares);
-      });
-  return {seconds.parts(), static_cast<double>(counts.steps), static_cast<double>(work.rows())};
+  settings.ranks = ranks, settings.ranks_of_domain = std::min(question.ranks_of_domain, ranks);
+  std::vector<StepSeconds> domains(settings.domains(), StepSeconds(question.predictor, question.ranks_of_domain));
+  std::vector<StepShare> shares;
+  const DryRunCounts counts = dry_run(work, settings, [&](const DryStep& step) {
+    StepSeconds& seconds = domains[step.domain];
+    shares.clear();
+    for (const calibration::StepFacts& facts : step.ranks) shares.push_back(seconds.share_of(facts));
+    const double before = seconds.parts().wall();
+    seconds.add(step.phase, shares);
+    return seconds.parts().wall() - before;
+  });
+  Run out{{}, static_cast<double>(counts.steps) / settings.domains(), static_cast<double>(work.rows())};
+  for (std::uint32_t d = 0; d < settings.domains(); ++d) {  // a domain without steps is idle
+    PartSeconds parts = domains[d].parts();
+    parts.idle += std::max(0.0, counts.seconds - parts.wall());
+    const std::uint32_t first = d * settings.ranks_of_domain;
+    out.parts += parts * (1.0 * std::min(settings.ranks_of_domain, ranks - first) / ranks);
+  }
+  return out;
 }
 
 // Prompts whose sequences a rank runs at once.
@@ -63,6 +72,7 @@ Sampling sampling_of(const ForecastQuestion& question) {
   const double all_ranks = question.run.ranks;
   Sampling out;
   out.ranks = static_cast<std::uint32_t>(std::clamp(most / (least_waves * wave), std::min(2.0, all_ranks), all_ranks));
+  if (out.ranks > question.ranks_of_domain) out.ranks -= out.ranks % question.ranks_of_domain;  // whole domains
   const double waves = std::max(least_waves, 2 * std::floor(most / (2 * wave * out.ranks)));
   out.prompts = 2 * std::round(waves * wave * out.ranks / 2);
   return out;

@@ -1,5 +1,5 @@
-// The predicted seconds of all ranks' steps, by part. Ranks wait for each other in every step, so a step takes as long
-// as its slowest rank. The loop sends each rank's share with its facts; the dry run adds the shares of its ranks.
+// The predicted seconds of a domain's steps, by part. Its ranks wait for each other in every step, so a step takes as
+// long as its slowest rank. The loop sends each rank's share with its facts; the dry run adds the shares of its ranks.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace moemill::mill {
 
 // A rank's share of a step: what it can predict alone.
 struct StepShare {
-  double own_seconds = 0;  // all but routed experts and exchange, which depend on the rows of all ranks
+  double own_seconds = 0;  // all but routed experts and exchange, which depend on the rows of all the domain's ranks
   double rows = 0;
 };
 static_assert(std::is_trivially_copyable_v<StepShare>);
@@ -25,7 +25,7 @@ class StepSeconds {
       : predictor_(predictor), domain_(ranks_of_domain) {}
 
   StepShare share_of(const calibration::StepFacts& facts) const;
-  // A step of all ranks; the order of the ranks does not matter. Allocates nothing.
+  // A step of all the domain's ranks; the order of the ranks does not matter. Allocates nothing.
   void add(schedule::Phase phase, std::span<const StepShare> ranks);
   const PartSeconds& parts() const { return parts_; }
 

@@ -68,7 +68,7 @@ class Comm {
   static constexpr std::size_t most_letter_bytes = std::size_t{1} << 30;
   // Returns immediately; the letter is kept until it has left.
   void post(int to, std::vector<std::byte> letter) const;
-  // The next letter that has arrived, if there is one.
+  // The next letter that has arrived, if there is one. Returns immediately, also if one is arriving.
   std::optional<Letter> next_letter() const;
   // Bytes of this rank's letters that have not left. Receivers make them leave by next_letter().
   std::size_t unsent_bytes() const;

@@ -59,12 +59,22 @@ struct Posted {
   MPI_Request request = MPI_REQUEST_NULL;
 };
 
+// A letter whose sender may be in the middle of a step: a long one arrives only while both sides call MPI.
+struct Arriving {
+  int from = 0;
+  std::vector<std::byte> bytes = {};
+  MPI_Request request = MPI_REQUEST_NULL;
+};
+// Above this, no further letter begins to arrive: the rest stays with its senders.
+constexpr std::size_t most_arriving_bytes = std::size_t{64} << 20;
+
 }  // namespace
 
 struct Group::Handles {
   MPI_Comm comm = MPI_COMM_NULL;
   std::array<std::vector<MPI_Request>, 2> in_flight = {};  // by channel
   std::list<Posted> letters = {};                          // that have not left
+  std::list<Arriving> arriving = {};                       // oldest first
 };
 
 Group Group::world() {
@@ -84,8 +94,8 @@ Group::Group(Group&& other) noexcept = default;
 
 Group::~Group() {
   if (!handles_) return;
-  if (std::uncaught_exceptions() > 0 || !handles_->letters.empty()) {
-    // Freeing is collective, which an exception on one rank rules out. MPI may still read the letters on their way.
+  if (std::uncaught_exceptions() > 0 || !handles_->letters.empty() || !handles_->arriving.empty()) {
+    // Freeing is collective, which an exception on one rank rules out. MPI may still use the letters on their way.
     (void)handles_.release();
     return;
   }
@@ -185,21 +195,57 @@ void Group::post(int to, std::vector<std::byte> letter) {
 }
 
 bool Group::take_letter(int& from, std::vector<std::byte>& letter) {
+  do {
+    if (take_arrived(from, letter)) return true;
+  } while (receive_next());
+  return false;
+}
+
+// The oldest letter that is complete and that no older one of its sender has to come before.
+bool Group::take_arrived(int& from, std::vector<std::byte>& letter) {
+  std::vector<int> late;  // senders
+  auto& arriving = handles_->arriving;
+  for (auto next = arriving.begin(); next != arriving.end(); ++next) {
+    if (std::find(late.begin(), late.end(), next->from) != late.end()) continue;
+    int done = 0;
+    const int code = MPI_Test(&next->request, &done, MPI_STATUS_IGNORE);
+    if (code == MPI_SUCCESS && !done) {
+      late.push_back(next->from);
+      continue;
+    }
+    from = next->from;
+    letter = std::move(next->bytes);
+    arriving.erase(next);
+    check(code, "MPI_Test", rank_);
+    return true;
+  }
+  return false;
+}
+
+// Begins to receive the next letter; returns false if there is none.
+bool Group::receive_next() {
+  auto& arriving = handles_->arriving;
+  std::size_t under_way = 0;
+  for (const Arriving& one : arriving) under_way += one.bytes.size();
+  if (under_way > most_arriving_bytes) return false;
   int there = 0, bytes = 0;
   MPI_Message message = MPI_MESSAGE_NULL;
   MPI_Status status;
   check(MPI_Improbe(MPI_ANY_SOURCE, letter_tag, handles_->comm, &there, &message, &status), "MPI_Improbe", rank_);
   if (!there) return false;
   check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count", rank_);
-  from = status.MPI_SOURCE;
+  Arriving& letter = arriving.emplace_back(Arriving{status.MPI_SOURCE});
   try {
-    letter.resize(static_cast<std::size_t>(bytes));
+    letter.bytes.resize(static_cast<std::size_t>(bytes));
   } catch (const std::bad_alloc&) {
     // Its sender waits until it is received, and nobody else can do that any more: its bytes are dropped.
+    arriving.pop_back();
     (void)MPI_Mrecv(nullptr, 0, MPI_BYTE, &message, MPI_STATUS_IGNORE);
     throw;
   }
-  check(MPI_Mrecv(letter.data(), bytes, MPI_BYTE, &message, MPI_STATUS_IGNORE), "MPI_Mrecv", rank_);
+  const int code = MPI_Imrecv(letter.bytes.data(), bytes, MPI_BYTE, &message, &letter.request);
+  if (code != MPI_SUCCESS) arriving.pop_back();
+  check(code, "MPI_Imrecv", rank_);
   return true;
 }
 

@@ -42,6 +42,8 @@ class Group {
  private:
   struct Handles;  // the communicator and its requests
   explicit Group(std::unique_ptr<Handles> owned);
+  bool take_arrived(int& from, std::vector<std::byte>& letter);
+  bool receive_next();
 
   std::unique_ptr<Handles> handles_;
   int rank_ = -1;
