@@ -92,8 +92,9 @@ void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, co
               const Engine& engine) {
   const ModelFolder& model = in.model;
   const auto counts = model::count_parameters(model.config);
-  log::info("{}: {} of {:.3g}M parameters, {:.3g}M active per token; {} on {}, experts over {}{}; {}", config.model.path,
-            model.config.model_type, static_cast<double>(counts.total) / 1e6, static_cast<double>(counts.active) / 1e6,
+  log::info("{}: {} of {:.3g}M parameters, {:.3g}M active per token; {} on {}, experts over {}{}; {}",
+            config.model.path, model.config.model_type, static_cast<double>(counts.total) / 1e6,
+            static_cast<double>(counts.active) / 1e6,
             counted(static_cast<std::uint64_t>(ranks.world.size()), "rank", "ranks"),
             counted(static_cast<std::uint64_t>(ranks.nodes), "node", "nodes"), ranks.domain.size(),
             ranks.domains > 1 ? fmt::format(" ({} domains)", ranks.domains) : "",
@@ -206,8 +207,8 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
       expected.emplace(expect_attempt(*calibration, ranks, engine, plan, job, config, in.model.config, *steps));
     progress.emplace(plan.paths.metrics(), goal_of(plan), started, expected ? &*expected : nullptr);
   });
-  Mill mill({world, ranks.domain, engine.generator(), engine.backend(), inputs, plan.unfinished, layout, attributes, stop,
-             progress ? &*progress : nullptr, config.output.journal_flush_seconds,
+  Mill mill({world, ranks.domain, engine.generator(), engine.backend(), inputs, plan.unfinished, layout, attributes,
+             stop, progress ? &*progress : nullptr, config.output.journal_flush_seconds,
              config.runtime.progress_interval_seconds, steps ? &*steps : nullptr},
             schedule::LotList(std::move(job.lots)));  // there may be many: each rank holds them once
   report.load_seconds = now_seconds() - started;
@@ -218,8 +219,8 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
   if (steps) parts = {mean_over_ranks(world, steps->predicted()), mean_over_ranks(world, steps->measured())};
   run_on_rank_zero(world, [&] {
     if (expected)
-      report.predicted = predicted_attempt(*calibration, *expected, parts, report.summary.totals,
-                                           report.load_seconds, now_seconds() - started);
+      report.predicted = predicted_attempt(*calibration, *expected, parts, report.summary.totals, report.load_seconds,
+                                           now_seconds() - started);
     const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
     progress->finish(report.summary.totals, {report.expert_load.max_over_mean, report.expert_counts, experts,
                                              report.row_seconds, report.predicted});

@@ -1,5 +1,5 @@
-// The loop: facts, decisions, lots, a step, rows to their keepers and into journals, until nothing is left anywhere. The
-// ranks of an expert domain take their steps together; domains do not wait for each other. Called by run_job once
+// The loop: facts, decisions, lots, a step, rows to their keepers and into journals, until nothing is left anywhere.
+// The ranks of an expert domain take their steps together; domains do not wait for each other. Called by run_job once
 // everything is loaded.
 //
 // Why no turn waits for ever: a turn waits only for the facts and the step of its domain's own ranks, which are in the
@@ -95,10 +95,10 @@ class Mill {
   Keeper keeper_;
   Mail mail_;
   Rounds rounds_;
-  schedule::Round round_;  // what the domain was told in this turn
+  schedule::Round round_;                                  // what the domain was told in this turn
   using LotKey = std::pair<std::uint64_t, std::uint32_t>;  // first prompt and sample
-  std::map<LotKey, schedule::Lot> unopened_;  // lots of this rank that wait to be opened
-  std::map<LotKey, BegunLot> begun_;          // what has come of lots that are begun
+  std::map<LotKey, schedule::Lot> unopened_;               // lots of this rank that wait to be opened
+  std::map<LotKey, BegunLot> begun_;                       // what has come of lots that are begun
   struct RankState {
     schedule::Facts facts;
     StepCounts counts;

@@ -71,8 +71,7 @@ Rounds::Rounds(const Comm& world, const Comm& domain, Mail& mail)
   expect(std::is_sorted(ranks_.begin(), ranks_.end()), "a domain's ranks have the order of the world");
   std::map<int, Domain> domains;  // by leader
   const std::vector<int> leaders = gather(world, static_cast<int>(ranks_.front().value));
-  for (std::size_t r = 0; r < leaders.size(); ++r)
-    domains[leaders[r]].ranks.push_back({static_cast<std::int32_t>(r)});
+  for (std::size_t r = 0; r < leaders.size(); ++r) domains[leaders[r]].ranks.push_back({static_cast<std::int32_t>(r)});
   domains_ = domains.size();
   if (world.rank() != 0) return;
   facts_.resize(leaders.size());

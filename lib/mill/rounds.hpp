@@ -1,9 +1,9 @@
-// How the ranks of several expert domains are told what is decided for the whole job. In each turn every domain's leader,
-// its lowest rank, may send the domain's facts to rank 0, which decides the next round from the latest facts of all
-// domains (schedule/dealer.hpp) and sends it to all leaders; a leader tells its domain at its next turn. All of this is
-// letters: nobody waits for one, so no domain waits for another. Every rank is told every round once and in the order in
-// which they were decided, and so keeps the same list of lots. With one domain there are no letters: every rank decides
-// a round in every turn from the facts that it has anyway. Used by the loop.
+// How the ranks of several expert domains are told what is decided for the whole job. In each turn every domain's
+// leader, its lowest rank, may send the domain's facts to rank 0, which decides the next round from the latest facts of
+// all domains (schedule/dealer.hpp) and sends it to all leaders; a leader tells its domain at its next turn. All of
+// this is letters: nobody waits for one, so no domain waits for another. Every rank is told every round once and in the
+// order in which they were decided, and so keeps the same list of lots. With one domain there are no letters: every
+// rank decides a round in every turn from the facts that it has anyway. Used by the loop.
 #pragma once
 
 #include <cstddef>
@@ -34,8 +34,8 @@ class Rounds {
   // At the start of a turn, before the domain's facts are gathered: whether this rank, as the leader, has a round to
   // tell. On rank 0 this decides one.
   bool has_news(const schedule::LotList& lots);
-  // The round that the domain is told in this turn, or an empty one. `facts` and `counts` [domain's ranks] were gathered
-  // in this turn, `news` is what has_news() said on the leader. Collective over the domain.
+  // The round that the domain is told in this turn, or an empty one. `facts` and `counts` [domain's ranks] were
+  // gathered in this turn, `news` is what has_news() said on the leader. Collective over the domain.
   schedule::Round take_turn(std::span<const schedule::Facts> facts, std::span<const StepCounts> counts, bool news,
                             const schedule::LotList& lots);
   // A letter of rank 0 to a leader, or of a leader to rank 0.

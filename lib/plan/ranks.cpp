@@ -84,7 +84,8 @@ std::string cut_nodes_warning(const std::string& expert_domain, std::span<const 
     parts += fmt::format("{}{} of {}", parts.empty() ? "" : " and ", ranks, on_node[node]);
   return fmt::format(
       "parallel.expert_domain: {} cuts nodes: {} of {} domains have a part of a node and ranks of other nodes (the "
-      "first has {} ranks of {} nodes), so rows travel between nodes that could stay; set it to node, or to a number of "
+      "first has {} ranks of {} nodes), so rows travel between nodes that could stay; set it to node, or to a number "
+      "of "
       "ranks that whole nodes have",
       expert_domain, cut, have.size(), parts, first->size());
 }

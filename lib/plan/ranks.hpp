@@ -15,7 +15,7 @@ namespace moemill::mill {
 
 struct Ranks {
   Comm world;
-  Comm domain;                           // the ranks that together hold one copy of the routed experts
+  Comm domain;  // the ranks that together hold one copy of the routed experts
   int domains = 1;
   Comm mates;                            // the ranks that hold one copy of their weights: the node's, or this one alone
   std::vector<int> node_of_domain_rank;  // [domain size]
@@ -38,8 +38,8 @@ std::vector<int> nodes_of_ranks(std::span<const int> machines, std::optional<std
 Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings);
 
 // The domain of each rank by parallel.expert_domain, numbered from 0; `nodes` [ranks] has the ranks' nodes. A domain of
-// some ranks takes one node after the other, whatever the ranks' numbers. UserError with both numbers if the domain does
-// not divide the ranks. Also used by validate, without any ranks.
+// some ranks takes one node after the other, whatever the ranks' numbers. UserError with both numbers if the domain
+// does not divide the ranks. Also used by validate, without any ranks.
 std::vector<int> domains_of_ranks(const std::string& expert_domain, std::span<const int> nodes);
 
 // Of domains that have ranks of several nodes and not all of each: what that costs and how to set expert_domain; ""

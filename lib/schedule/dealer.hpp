@@ -1,5 +1,5 @@
-// What rank 0 knows of a job of several expert domains, whose reports come when each domain has a moment, and the rounds
-// that follow from it. Used by the loop on rank 0, by the dry run and by simulations.
+// What rank 0 knows of a job of several expert domains, whose reports come when each domain has a moment, and the
+// rounds that follow from it. Used by the loop on rank 0, by the dry run and by simulations.
 //
 // A round is never waited for: rank 0 decides from the latest report of each rank. A report may be older than the last
 // rounds, so it says how many of them its domain had been told; lots of later ones are claims, which the dealer adds to
@@ -30,8 +30,8 @@ class Dealer {
  private:
   static constexpr std::int64_t unknown = -1;
 
-  std::vector<Facts> facts_;        // [ranks] with the claims
-  std::vector<std::int64_t> told_;  // [ranks]
+  std::vector<Facts> facts_;                                       // [ranks] with the claims
+  std::vector<std::int64_t> told_;                                 // [ranks]
   std::vector<std::vector<std::pair<std::int64_t, Lot>>> claims_;  // [ranks] round and lot
   std::int64_t rounds_ = 0;
 };

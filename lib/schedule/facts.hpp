@@ -9,10 +9,10 @@
 // takes work that would make it finish last. The job is finished if no lot, no work and no shard is left anywhere.
 //
 // A step is a Prefill step if any rank of the domain can compute prompt rows (generated rows are computed in it as
-// well, so a finished sequence's slot is refilled at once), otherwise a Decode step if any rank has sequences. Otherwise
-// the domain waits for a turn: for rounds, or for letters that are on their way. All ranks wait for the rank with the
-// most rows, so prompt rows are balanced: no rank fills a step beyond halfway between the least and the mean of the
-// ranks' rows; the rest is computed in later steps, when other ranks have prompts too.
+// well, so a finished sequence's slot is refilled at once), otherwise a Decode step if any rank has sequences.
+// Otherwise the domain waits for a turn: for rounds, or for letters that are on their way. All ranks wait for the rank
+// with the most rows, so prompt rows are balanced: no rank fills a step beyond halfway between the least and the mean
+// of the ranks' rows; the rest is computed in later steps, when other ranks have prompts too.
 #pragma once
 
 #include <cstdint>
@@ -79,10 +79,10 @@ constexpr bool takes_a_step(Phase phase) { return phase == Phase::Prefill || pha
 
 // What is decided for the whole job.
 struct Round {
-  std::optional<Phase> end;   // Finished, Drain or Failed: all ranks leave
-  WorldRank rank{-1};         // Drain, Failed: the lowest rank that asked for it
-  std::int32_t error = 0;     // Failed: the exit code that `rank` reported
-  std::vector<Dealt> dealt;   // in the order of the list
+  std::optional<Phase> end;  // Finished, Drain or Failed: all ranks leave
+  WorldRank rank{-1};        // Drain, Failed: the lowest rank that asked for it
+  std::int32_t error = 0;    // Failed: the exit code that `rank` reported
+  std::vector<Dealt> dealt;  // in the order of the list
 
   bool is_empty() const { return !end && dealt.empty(); }
 };

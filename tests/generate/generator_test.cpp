@@ -83,7 +83,8 @@ struct Bench {
   // False when nothing is left to do.
   bool step() {
     const schedule::Facts facts[] = {generator.facts()};
-    const schedule::Decision decision = schedule::decide(facts, {});
+    const WorldRank rank[] = {{0}};
+    const schedule::Decision decision = schedule::decide_step(schedule::decide_round(facts, {}), facts, rank);
     if (!schedule::takes_a_step(decision.phase)) return false;
     generator.step(decision);
     GeneratedRows ended = generator.take_finished();

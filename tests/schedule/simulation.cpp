@@ -9,6 +9,7 @@
 #include <span>
 
 #include "base/numbers/random.hpp"
+#include "schedule/dealer.hpp"
 
 namespace moemill::schedule::test {
 namespace {
@@ -196,7 +197,13 @@ class Keepers {
     for (std::size_t p = 0; p < job.size(); ++p) missing_[p / settings.prompts_a_shard] += job[p].samples.size();
     for (std::size_t p = 0; p < job.size(); ++p) places_[job[p].prompt_index] = p;
   }
-  void open(const Lot& lot) { open_.insert(lot.shard); }
+  // The keepers among these ranks have been told of the lots.
+  void open(const Round& round, std::span<const WorldRank> ranks) {
+    for (const auto& [to, lot] : round.dealt)
+      if (std::ranges::binary_search(ranks, keeper_of(lot.shard, shards_, settings_.ranks)) &&
+          missing_[static_cast<std::size_t>(lot.shard.value)] > 0)
+        open_.insert(lot.shard);
+  }
   void post(const std::map<SampleKey, Completion>& rows) {
     for (const auto& [key, row] : rows) {
       if (!seen_.insert(key).second) continue;
@@ -209,14 +216,16 @@ class Keepers {
     for (; !under_way_.empty() && under_way_.begin()->first <= now_; under_way_.erase(under_way_.begin())) {
       const std::size_t shard = places_.at(under_way_.begin()->second.first) / settings_.prompts_a_shard;
       const ShardId id{static_cast<std::int32_t>(shard)};
-      REQUIRE(open_.contains(id));
+      REQUIRE(missing_[shard] > 0);
+      open_.insert(id);  // its keeper may not have been told of the lot
       if (--missing_[shard] == 0) open_.erase(id);
     }
     ++now_;
   }
-  void report(std::vector<Facts>& facts) const {
-    for (ShardId shard : open_)
-      ++facts[static_cast<std::size_t>(keeper_of(shard, shards_, settings_.ranks).value)].unwritten_shards;
+  // The shards that a rank keeps and knows of.
+  std::uint32_t unwritten(WorldRank rank) const {
+    return static_cast<std::uint32_t>(std::ranges::count_if(
+        open_, [&](ShardId shard) { return keeper_of(shard, shards_, settings_.ranks) == rank; }));
   }
   bool all_written() const {
     return open_.empty() && under_way_.empty() &&
@@ -230,61 +239,152 @@ class Keepers {
   std::map<std::uint64_t, std::size_t> places_;  // of prompts in the job
   std::set<ShardId> open_;
   std::set<SampleKey> seen_;
-  std::multimap<std::uint64_t, SampleKey> under_way_;  // by the step of their arrival
+  std::multimap<std::uint64_t, SampleKey> under_way_;  // by the time of their arrival
   std::uint64_t now_ = 0;
 };
+
+// All domains of a job; of one domain a unit of time is a step.
+class Job {
+ public:
+  Job(const std::vector<PromptWork>& job, const SimulationSettings& settings);
+  Outcome run();
+
+ private:
+  struct Domain {
+    std::vector<WorldRank> ranks;
+    std::vector<Facts> facts;
+    std::vector<Round> told;   // rounds that it has not heard of yet
+    std::uint64_t rounds = 0;  // that it has heard of
+    std::uint64_t free_at = 0;
+    bool has_left = false;
+  };
+  Rank& rank(WorldRank number) { return *ranks_[static_cast<std::size_t>(number.value)]; }
+  void take_turn(std::size_t number);
+  Round round_of(std::size_t number);
+  void take_lots(Domain& domain, const Round& round);
+  std::uint64_t step(Domain& domain, const Decision& decision);
+
+  const std::vector<PromptWork>& job_;
+  const SimulationSettings& settings_;
+  std::vector<std::unique_ptr<Rank>> ranks_;
+  std::vector<Domain> domains_;
+  LotList lots_;
+  Dealer dealer_;
+  Keepers keepers_;
+  Outcome outcome_;
+  std::uint64_t now_ = 0;
+  std::uint64_t draws_ = 0;
+};
+
+Job::Job(const std::vector<PromptWork>& job, const SimulationSettings& settings)
+    : job_(job), settings_(settings), lots_(lots_of(job, settings)), dealer_(settings.ranks), keepers_(job, settings) {
+  const std::uint32_t each = settings.ranks_of_domain == 0 ? settings.ranks : settings.ranks_of_domain;
+  domains_.resize((settings.ranks + each - 1) / each);
+  outcome_.last_busy.assign(settings.ranks, 0);
+  outcome_.domain_steps.assign(domains_.size(), 0);
+  for (std::uint32_t r = 0; r < settings.ranks; ++r) {
+    ranks_.push_back(std::make_unique<Rank>(settings.scheduler));
+    domains_[r / each].ranks.push_back({static_cast<std::int32_t>(r)});
+  }
+}
+
+// As the loop's: rank 0 decides from reports, and then everybody reports what was so before it is told.
+Round Job::round_of(std::size_t number) {
+  Domain& domain = domains_[number];
+  if (domains_.size() == 1) return decide_round(domain.facts, lots_);
+  if (number == 0) {
+    const Round round = dealer_.decide(lots_);
+    if (!round.is_empty())
+      for (Domain& one : domains_) one.told.push_back(round);
+    lots_.take(round.dealt.size());
+  }
+  Round all;
+  for (std::size_t i = 0; i < domain.ranks.size(); ++i) dealer_.take(domain.ranks[i], domain.facts[i], domain.rounds);
+  for (const Round& round : domain.told) {
+    all.dealt.insert(all.dealt.end(), round.dealt.begin(), round.dealt.end());
+    all.end = round.end;
+  }
+  domain.rounds += domain.told.size();
+  domain.told.clear();
+  return all;
+}
+
+void Job::take_lots(Domain& domain, const Round& round) {
+  keepers_.open(round, domain.ranks);
+  for (const auto& [to, lot] : round.dealt) {
+    if (!std::ranges::binary_search(domain.ranks, to)) continue;
+    for (std::size_t p = lot.first_prompt; p < lot.first_prompt + lot.prompts; ++p)
+      rank(to).scheduler.add(part_of(job_[p], lot));
+  }
+}
+
+std::uint64_t Job::step(Domain& domain, const Decision& decision) {
+  std::uint64_t slowest = 0, all = 0;
+  for (const WorldRank r : domain.ranks) {
+    const std::uint64_t rows = rank(r).step(decision, outcome_);
+    if (rows > 0) outcome_.last_busy[static_cast<std::size_t>(r.value)] = now_;
+    if (rows > 0 && now_ == 0) ++outcome_.busy_at_first;
+    slowest = std::max(slowest, rows), all += rows;
+  }
+  outcome_.rows += all, outcome_.slowest_rows += slowest;
+  if (domains_.size() == 1) return 1;
+  return 1 + philox(draws_++, job_.size())[0] % settings_.longest_step;
+}
+
+void Job::take_turn(std::size_t number) {
+  Domain& domain = domains_[number];
+  domain.facts.clear();
+  for (const WorldRank r : domain.ranks) {
+    domain.facts.push_back(rank(r).scheduler.facts());
+    domain.facts.back().unwritten_shards = keepers_.unwritten(r);
+  }
+  const bool drains = static_cast<std::int64_t>(now_) >= settings_.drain_at_step && settings_.drain_at_step >= 0;
+  if (drains && number + 1 == domains_.size()) domain.facts.back().wish = Wish::Drain;
+  const Round round = round_of(number);
+  const Decision decision = decide_step(round, domain.facts, domain.ranks);
+  if (round.end) {
+    outcome_.end = *round.end, domain.has_left = true;
+    return;
+  }
+  if (domains_.size() == 1) lots_.take(round.dealt.size());
+  take_lots(domain, round);
+  const bool steps = takes_a_step(decision.phase);
+  domain.free_at = now_ + (steps ? step(domain, decision) : 1);
+  outcome_.domain_steps[number] += steps ? 1 : 0;
+}
+
+Outcome Job::run() {
+  // Every step computes a row or ends a prompt on some rank; including replays and chunks this limit is generous.
+  std::uint64_t most_steps = 100 + settings_.letter_steps;
+  for (const PromptWork& p : job_) most_steps += 2 + p.work();
+  most_steps *= settings_.longest_step;
+  for (;; ++now_) {
+    REQUIRE(now_ <= most_steps);
+    for (std::size_t d = 0; d < domains_.size(); ++d)
+      if (!domains_[d].has_left && domains_[d].free_at <= now_) take_turn(d);
+    if (std::ranges::all_of(domains_, &Domain::has_left)) break;
+    keepers_.post(outcome_.completions);
+    keepers_.take_arrived();
+  }
+  outcome_.steps = now_;
+  if (outcome_.end == Phase::Finished) CHECK(keepers_.all_written());
+  for (const auto& one : ranks_) {
+    for (const Partial& partial : one->scheduler.partials()) {
+      outcome_.partials[{partial.prompt_index, partial.sample_index}].assign(partial.tokens.begin(),
+                                                                             partial.tokens.end());
+    }
+    if (outcome_.end != Phase::Finished) continue;
+    CHECK(one->scheduler.idle());
+    CHECK(one->scheduler.facts().free_pages == settings_.scheduler.pages + settings_.scheduler.window_pages);
+    CHECK(one->scheduler.facts().work_left == 0);
+  }
+  return std::move(outcome_);
+}
 
 }  // namespace
 
 Outcome simulate(const std::vector<PromptWork>& job, const SimulationSettings& settings) {
-  std::vector<std::unique_ptr<Rank>> ranks;
-  for (std::uint32_t r = 0; r < settings.ranks; ++r) ranks.push_back(std::make_unique<Rank>(settings.scheduler));
-  LotList lots(lots_of(job, settings));
-  // Every step computes a row or ends a prompt on some rank; including replays and chunks this limit is generous.
-  std::uint64_t most_steps = 100 + settings.letter_steps;
-  for (const PromptWork& p : job) most_steps += 2 + p.work();
-
-  Outcome outcome;
-  outcome.last_busy.assign(settings.ranks, 0);
-  std::vector<Facts> facts(settings.ranks);
-  Keepers keepers(job, settings);
-  for (;; ++outcome.steps) {
-    REQUIRE(outcome.steps <= most_steps);
-    for (std::uint32_t r = 0; r < settings.ranks; ++r) facts[r] = ranks[r]->scheduler.facts();
-    keepers.report(facts);
-    if (static_cast<std::int64_t>(outcome.steps) == settings.drain_at_step) facts.back().wish = Wish::Drain;
-    Decision decision = decide(facts, lots);
-    outcome.end = decision.phase;
-    if (!takes_a_step(decision.phase)) break;
-    lots.take(decision.dealt.size());
-    for (const auto& [to, lot] : decision.dealt) {
-      keepers.open(lot);
-      for (std::size_t p = lot.first_prompt; p < lot.first_prompt + lot.prompts; ++p)
-        ranks[static_cast<std::size_t>(to.value)]->scheduler.add(part_of(job[p], lot));
-    }
-    std::uint64_t slowest = 0, all = 0;
-    for (std::uint32_t r = 0; r < settings.ranks; ++r) {
-      std::uint64_t rows = ranks[r]->step(decision, outcome);
-      if (rows > 0) outcome.last_busy[r] = outcome.steps;
-      if (rows > 0 && outcome.steps == 0) ++outcome.busy_at_first;
-      slowest = std::max(slowest, rows), all += rows;
-    }
-    outcome.rows += all, outcome.slowest_rows += slowest;
-    keepers.post(outcome.completions);
-    keepers.take_arrived();
-  }
-  if (outcome.end == Phase::Finished) CHECK(keepers.all_written());
-  for (const auto& rank : ranks) {
-    for (const Partial& partial : rank->scheduler.partials()) {
-      outcome.partials[{partial.prompt_index, partial.sample_index}].assign(partial.tokens.begin(),
-                                                                            partial.tokens.end());
-    }
-    if (outcome.end != Phase::Finished) continue;
-    CHECK(rank->scheduler.idle());
-    CHECK(rank->scheduler.facts().free_pages == settings.scheduler.pages + settings.scheduler.window_pages);
-    CHECK(rank->scheduler.facts().work_left == 0);
-  }
-  return outcome;
+  return Job(job, settings).run();
 }
 
 Outcome by_definition(const std::vector<PromptWork>& job, const SchedulerSettings& layers) {

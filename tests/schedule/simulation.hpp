@@ -1,7 +1,7 @@
-// A job on simulated ranks with real lots, schedulers and decisions, a fake model, and rows that take some steps to the
-// keeper of their shard. The model's cache is simulated page by
-// page with the tokens themselves, in both groups of layers, and the next token is a hash of what a row can read there:
-// a wrong page, copy, position or order, or a page freed too soon, gives different tokens.
+// A job on simulated ranks with real lots, schedulers and decisions, a fake model, and rows that take some time to the
+// keeper of their shard. Expert domains have steps of different length and hear of rounds late. The model's cache is
+// simulated page by page with the tokens themselves, in both groups of layers, and the next token is a hash of what a
+// row can read there: a wrong page, copy, position or order, or a page freed too soon, gives different tokens.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,9 @@ struct SimulationSettings {
   std::uint32_t prompts_a_shard = 4;
   std::uint32_t letter_steps = 0;  // how long a row is on its way to the keeper of its shard, at most
   SchedulerSettings scheduler{8, 64, 64, 4096};
-  std::int64_t drain_at_step = -1;  // the step at which one rank asks for a drain
+  std::int64_t drain_at_step = -1;    // the step at which one rank asks for a drain
+  std::uint32_t ranks_of_domain = 0;  // 0: all ranks; the last domain may have fewer
+  std::uint32_t longest_step = 1;     // of several domains: a step takes up to so many units of time
 };
 
 using SampleKey = std::pair<std::uint64_t, std::uint32_t>;  // prompt, sample
@@ -36,9 +38,10 @@ struct Outcome {
       prompt_scores;                                   // by prompt: a value for each token except the first
   std::map<SampleKey, std::vector<TokenId>> partials;  // saved by a drain
   Phase end = Phase::Failed;
-  std::uint64_t steps = 0;
-  std::uint64_t rows = 0;          // sum over all ranks and steps
-  std::uint64_t slowest_rows = 0;  // sum over steps of the busiest rank's rows, which lockstep waits for
+  std::uint64_t steps = 0;                  // of one domain; of several, units of time
+  std::vector<std::uint64_t> domain_steps;  // [domains] turns with a step
+  std::uint64_t rows = 0;                   // sum over all ranks and steps
+  std::uint64_t slowest_rows = 0;           // sum over steps of the busiest rank's rows, which lockstep waits for
   std::uint64_t prompt_rows = 0;
   std::uint32_t busy_at_first = 0;       // ranks with rows in the first step
   std::vector<std::uint64_t> last_busy;  // [ranks]: the last step in which the rank had rows

@@ -31,6 +31,8 @@ SimulationSettings random_settings(Chance& chance, const JobShape& shape, std::u
   s.scheduler = {chance.from(1, 20), chance.from(1, 200), pages_for(longest) + spare(), 4096};
   if (kind != 0) s.scheduler.window = window, s.scheduler.window_pages = least_window_pages(window, longest) + spare();
   if (kind == 2) s.scheduler.pages = 0;
+  s.ranks_of_domain = chance.from(0, s.ranks);
+  s.longest_step = chance.from(1, 5);
   return s;
 }
 
@@ -175,6 +177,24 @@ TEST_CASE("all ranks work from the first step on, however few shards there are")
     Outcome got = simulate(job, s);
     CHECK(got.busy_at_first == 64);
     CHECK(got.completions == by_definition(job).completions);
+  }
+}
+
+TEST_CASE("domains that step apart make every row once, share the work, and do not wait for each other") {
+  std::vector<PromptWork> job = random_job(33, {600, 60, 60, 2});
+  const Outcome expected = by_definition(job);
+  for (std::uint32_t ranks_of_domain : {1u, 8u, 24u}) {
+    CAPTURE(ranks_of_domain);
+    SimulationSettings s{.ranks = 64, .prompts_a_shard = 16, .letter_steps = 3};
+    s.ranks_of_domain = ranks_of_domain, s.longest_step = 6;
+    const Outcome got = simulate(job, s);
+    CHECK(got.end == Phase::Finished);
+    CHECK(got.completions == expected.completions);
+    CHECK(got.prompt_scores == expected.prompt_scores);
+    CHECK(*std::ranges::min_element(got.domain_steps) > 20);
+    const auto [first, last] = std::ranges::minmax_element(got.last_busy);
+    MESSAGE(ranks_of_domain << " ranks a domain: done at " << got.steps << ", first rank idle at " << *first);
+    CHECK(*last - *first <= 6 * (60 + 2 * 6));  // the longest completion, and what a round may take
   }
 }
 

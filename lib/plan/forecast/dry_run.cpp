@@ -129,7 +129,11 @@ class DryJob {
 };
 
 DryJob::DryJob(const WorkLengths& work, const DryRunSettings& settings, const StepWatch& watch)
-    : work_(work), watch_(watch), lots_(lots_of(work, settings)), domains_(settings.domains()), dealer_(settings.ranks) {
+    : work_(work),
+      watch_(watch),
+      lots_(lots_of(work, settings)),
+      domains_(settings.domains()),
+      dealer_(settings.ranks) {
   schedule::SchedulerSettings each = settings.scheduler;
   each.max_model_len = longest_sequence(work);
   const std::uint32_t of_domain = settings.ranks_of_domain > 0 ? settings.ranks_of_domain : settings.ranks;
