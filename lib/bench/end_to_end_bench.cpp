@@ -14,6 +14,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/numbers/bf16.hpp"
+#include "base/numbers/rounding.hpp"
 #include "base/text/path_text.hpp"
 #include "bench/machine_rates.hpp"
 #include "bench/report.hpp"
@@ -22,6 +23,7 @@
 #include "bench/steps/over_ranks.hpp"
 #include "generate/backend/backends.hpp"
 #include "plan/ranks.hpp"
+#include "schedule/micro_batches.hpp"
 #include "system/files/shipped_files.hpp"
 #include "weights/stored_model.hpp"
 
@@ -42,7 +44,8 @@ double bandwidth(const EndToEndOptions& o) {
   return read_bandwidth(stream, Clock::Wall);
 }
 
-layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::ModelConfig& config, std::uint32_t mine) {
+layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
+                                    std::uint32_t mine) {
   const bool decode = o.workload == Workload::Decode;
   layers::ForwardSettings settings;
   settings.max_positions = o.tokens + 1;
@@ -50,13 +53,14 @@ layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::Model
   const std::uint32_t pages = std::max<std::uint32_t>(1, mine * pages_of(decode ? o.tokens + 1 : o.tokens));
   settings.pages = groups_of(config)[0] ? pages : 0;
   settings.window_pages = groups_of(config)[1] ? pages : 0;
-  settings.micro_batches = o.micro_batches;
+  settings.micro_batches = schedule::most_micro_batches(o.micro_batches, static_cast<std::uint32_t>(world.size()));
   return settings;
 }
 
 // What the measured steps took and used.
 struct Measured {
   std::vector<double> seconds;  // of the slowest rank, by step
+  std::uint32_t with_two = 0;   // steps of two micro-batches
   double experts_picked = 0;    // pairs of a layer and an expert, the mean over the steps
   layers::ForwardTotals before, after;
 };
@@ -65,19 +69,27 @@ Measured run_steps(const EndToEndOptions& o, const model::ModelConfig& config, c
                    mill::Backend& backend, Share mine) {
   Measured out;
   Drawer drawer(sampling_of(o.sampling), config.vocabulary);
+  const bool decode = o.workload == Workload::Decode;
+  const schedule::Phase phase = decode ? schedule::Phase::Decode : schedule::Phase::Prefill;
+  const std::uint32_t rows = divide_up(o.sequences, static_cast<std::uint32_t>(world.size())) * (decode ? 1 : o.tokens);
+  schedule::MicroBatchRule rule(o.micro_batches, static_cast<std::uint32_t>(world.size()));
   std::vector<std::uint64_t> picks = sum_counts(world, backend.expert_counts());
-  for (std::uint32_t i = 0; i <= o.steps; i++) {
-    const Step step = o.workload == Workload::Decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config)
-                                                     : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config);
-    if (i == 1) out.before = backend.totals();
+  for (std::uint32_t i = 0; out.seconds.size() < o.steps; i++) {
+    Step step = decode ? make_step(mine, RowKind::Generated, o.tokens, 1, 2 + i, config)
+                       : make_step(mine, RowKind::Prompt, 0, o.tokens, 2 + i, config);
+    step.micro_batches = i == 0 ? 1 : rule.choose(phase, rows);
+    const bool is_measured = i > 0 && rule.is_settled();
+    if (is_measured && out.seconds.empty()) out.before = backend.totals();
     world.barrier();
     const double start = now_seconds();
     backend.run(step);
     drawer.draw(backend, step.logit_rows.size());
     const double slowest = over_ranks(world, now_seconds() - start).slowest;
+    rule.took(slowest, rows);
     std::vector<std::uint64_t> later = sum_counts(world, backend.expert_counts());
-    if (i > 0) {
+    if (is_measured) {
       out.seconds.push_back(slowest);
+      out.with_two += step.micro_batches == 2;
       out.experts_picked += static_cast<double>(experts_picked(picks, later)) / o.steps;
     }
     picks = std::move(later);
@@ -106,13 +118,13 @@ Comparison compare(const EndToEndOptions& o, const model::ModelConfig& config, c
   const auto nodes = static_cast<std::uint32_t>(std::set<int>(node_of.begin(), node_of.end()).size());
   const calibration::Calibration calibration = calibration::read_calibration(o.calibration);
   Comparison out;
-  out.predicted = predict_step(calibration, config, {r.ranks, o.micro_batches}, {o.workload, o.sequences, o.tokens},
+  out.predicted = predict_step(calibration, config, {r.ranks, r.micro_batches(o)}, {o.workload, o.sequences, o.tokens},
                                sampling_of(o.sampling));
   out.measured_seconds = r.seconds_per_step;
   for (std::size_t i = 0; i < pass_count; ++i) out.measured[i] = r.passes[i] * r.seconds_per_step;
-  const calibration::Circumstances now{cpu_model(),    std::string(cpu::name(o.isa)),         o.arithmetic,
-                                       r.ranks,        static_cast<std::uint32_t>(o.threads), nodes,
-                                       o.micro_batches};
+  const calibration::Circumstances now{cpu_model(),       std::string(cpu::name(o.isa)),         o.arithmetic,
+                                       r.ranks,           static_cast<std::uint32_t>(o.threads), nodes,
+                                       r.micro_batches(o)};
   out.warnings = calibration::warnings(calibration, config, now);
   return out;
 }
@@ -130,7 +142,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   backend->load_weights(NodeMemory(weights.memory_bytes, "the weights"), [] {});
   const Share mine = share(o.sequences, world);
   const std::vector<int> nodes(static_cast<std::size_t>(world.size()), 0);
-  backend->prepare(world, nodes, settings_of(o, config, mine.count));
+  backend->prepare(world, nodes, settings_of(o, config, world, mine.count));
   if (o.workload == Workload::Decode) backend->fill_cache(static_cast<std::uint64_t>(world.rank()));
 
   world.barrier();
@@ -144,6 +156,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   const auto middle = steps.seconds.begin() + static_cast<std::ptrdiff_t>(steps.seconds.size() / 2);
   std::nth_element(steps.seconds.begin(), middle, steps.seconds.end());
   r.seconds_per_step = *middle;
+  r.steps_with_two = steps.with_two;
   const StepShape shape{o.workload, o.sequences, o.tokens};
   r.tokens_per_second = o.sequences * (o.workload == Workload::Decode ? 1.0 : o.tokens) / r.seconds_per_step;
   r.needed = needed_operations(shape, config);
@@ -200,7 +213,8 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
       {"sequences", o.sequences},
       {"tokens", o.tokens},
       {"steps", o.steps},
-      {"micro_batches", o.micro_batches},
+      {"micro_batches", r.micro_batches(o)},
+      {"steps_with_two", r.steps_with_two},
       {"arithmetic", word_of(o.arithmetic)},
       {"int8_unit", mill::int8_unit_name(o.isa)},
       {"sampling", o.sampling},
@@ -237,7 +251,8 @@ void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
     fmt::print("  {} sequences, each with {} positions before the new token\n", o.sequences, o.tokens);
   else
     fmt::print("  {} prompts of {} tokens per step\n", o.sequences, o.tokens);
-  fmt::print("  {:9.2f} ms per step (median of {})\n", r.seconds_per_step * 1e3, o.steps);
+  fmt::print("  {:9.2f} ms per step (median of {}, {} of them with two micro-batches)\n", r.seconds_per_step * 1e3,
+             o.steps, r.steps_with_two);
   fmt::print("  {:9.0f} tokens/s\n", r.tokens_per_second);
   fmt::print("  {:9.1f} GFLOP/s that the model needs, {:.1f} % of the FMA peak", r.needed_gflops,
              1e11 * r.needed_gflops / r.peaks.fma);
@@ -268,7 +283,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   const bool decode = workload == Workload::Decode;
   EndToEndOptions o;
   o.workload = workload;
-  std::string arithmetic;
+  std::string arithmetic, micro_batches;
   po::options_description known = describe_common_options("auto");
   auto add = known.add_options();
   add("model", po::value(&o.model)->default_value("configs/bench/deepseek-0.5b"),
@@ -278,7 +293,8 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
-  add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
+  add("micro-batches", po::value(&micro_batches)->default_value("1"),
+      "1 or 2, or auto: what costs less, tried before the measured steps");
   add("arithmetic", po::value(&arithmetic)->default_value("bf16"), "bf16 or int8, as model.arithmetic");
   add("sampling", po::value(&o.sampling)->default_value("temperature"), sampling_names);
   add("calibration", po::value(&o.calibration)->value_name("FILE"),
@@ -300,7 +316,10 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   for (std::uint32_t value : {o.sequences, o.tokens, o.steps}) {
     if (value < 1 || value > most) user_error("bench: --sequences, --tokens and --steps are between 1 and {}", most);
   }
-  if (o.micro_batches != 1 && o.micro_batches != 2) user_error("bench: --micro-batches is 1 or 2");
+  if (micro_batches != "1" && micro_batches != "2" && micro_batches != "auto")
+    user_error("bench: --micro-batches is 1, 2 or auto");
+  o.micro_batches.reset();
+  if (micro_batches != "auto") o.micro_batches = micro_batches == "1" ? 1 : 2;
   if (arithmetic != "bf16" && arithmetic != "int8") user_error("bench: --arithmetic is bf16 or int8");
   if (arithmetic == "int8") o.arithmetic = Arithmetic::Int8;
   sampling_of(o.sampling);  // refuses unknown names before anything is loaded

@@ -22,8 +22,8 @@ struct EndToEndOptions : CommonOptions {
   std::string model;              // folder with a config.json
   std::uint32_t sequences = 256;  // of all ranks: sequences in a decode step, prompts in a prefill step
   std::uint32_t tokens = 128;     // decode: positions before the generated token; prefill: length of each prompt
-  std::uint32_t steps = 8;        // timed, after one untimed step
-  std::uint32_t micro_batches = 1;
+  std::uint32_t steps = 8;        // timed, after one untimed step, or those in which micro-batches are tried
+  std::optional<std::uint32_t> micro_batches = 1;  // nothing: as schedule::MicroBatchRule decides
   Arithmetic arithmetic = Arithmetic::Bf16;
   std::string sampling = "temperature";  // how tokens are drawn (bench/drawing.hpp)
   std::string calibration = {};          // file that predicts the step; "": none
@@ -33,6 +33,7 @@ struct EndToEndOptions : CommonOptions {
 // (bench/step_needs.hpp), not those that were executed or moved.
 struct EndToEndResult {
   std::uint32_t ranks = 1;
+  std::uint32_t steps_with_two = 0;  // micro-batches, of the measured steps
   double seconds_per_step = 0;
   double tokens_per_second = 0;               // generated tokens, or prompt tokens
   double needed_gflops = 0;                   // per second, of all ranks
@@ -49,6 +50,8 @@ struct EndToEndResult {
   // The time that the needed operations take at the peaks of their units over the time that they took: int8 products at
   // the peak of int8, products of rows in bf16 at the higher one of FMA and bf16 dot, fp32 values at that of FMA.
   double share_of_peaks() const;
+  // What most of the measured steps had.
+  std::uint32_t micro_batches(const EndToEndOptions& o) const { return 2 * steps_with_two > o.steps ? 2 : 1; }
 };
 
 EndToEndResult measure_end_to_end(const EndToEndOptions& options, const Comm& world);

@@ -340,8 +340,10 @@ std::vector<Field> make_fields() {
              parallel(&ParallelSettings::rebalance_policy)),
       plain<u32>("parallel.rebalance.interval_steps", "a number of steps above 0", Layout, {1, 1u << 30},
                  parallel(&ParallelSettings::rebalance_interval_steps)),
-      optional<u32>("parallel.micro_batches", "auto, 1 or 2", Layout, "auto", {1, 2},
-                    parallel(&ParallelSettings::micro_batches)),
+      optional<u32>("parallel.micro_batches",
+                    "auto (what costs less), 1 or 2: parts of a step, one of which is computed while the rows of the "
+                    "other travel",
+                    Layout, "auto", {1, 2}, parallel(&ParallelSettings::micro_batches)),
       plain<u32>("parallel.roles.prefill_ranks", "0 (ranks for prefill only are not in this version)", Layout, {0, 0},
                  parallel(&ParallelSettings::prefill_ranks)),
       plain<u32>("parallel.max_num_seqs", "a number of sequences per rank, from 1 to 65536", Layout, {1, 65536},

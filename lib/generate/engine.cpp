@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "generate/load_on_nodes.hpp"
+#include "schedule/micro_batches.hpp"
 #include "system/comm/agree.hpp"
 #include "system/machine/memory.hpp"
 
@@ -71,7 +72,8 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
     settings.max_positions = longest_;
     settings.pages = pages_.full;
     settings.window_pages = pages_.window;
-    settings.micro_batches = parallel.micro_batches.value_or(1);
+    settings.micro_batches =
+        schedule::most_micro_batches(parallel.micro_batches, static_cast<std::uint32_t>(ranks.domain.size()));
     backend_->prepare(ranks.domain, ranks.node_of_domain_rank, settings);
     generator_ = std::make_unique<Generator>(
         Generator::Parts{model.config, model.tokenizer_or_null(), *backend_},

@@ -15,12 +15,13 @@ namespace moemill::layers {
 
 constexpr std::uint32_t positions_at_start = 8192;  // rotary tables of longer sequences are made when one is there
 
-// Lets rows in flight move between the stream's pieces of work while it lives.
+// Lets rows in flight move between the stream's pieces of work while it lives. A rank alone has none.
 template <class B>
 class ProgressBetweenPieces {
  public:
-  ProgressBetweenPieces(typename B::Stream& stream, typename B::Exchange& exchange) : stream_(stream) {
-    stream_.set_between_pieces([&exchange] { exchange.progress(); });
+  ProgressBetweenPieces(typename B::Stream& stream, typename B::Exchange& exchange, std::size_t ranks)
+      : stream_(stream) {
+    if (ranks > 1) stream_.set_between_pieces([&exchange] { exchange.progress(); });
   }
   ~ProgressBetweenPieces() { stream_.set_between_pieces({}); }
   ProgressBetweenPieces(const ProgressBetweenPieces&) = delete;
@@ -39,7 +40,8 @@ struct Forward<B>::State {
   State(Stream& stream, const model::ModelConfig& config, const Weights& weights, const model::Placement& placement,
         Comm domain, std::span<const int> nodes, const ForwardSettings& settings);
 
-  void split(const schedule::Step& step);
+  // The micro-batches that the step goes through the layers in.
+  std::span<MicroBatch<B>> split(const schedule::Step& step);
   void embed(const schedule::Step& step);
   void trace_all_logits();
   void draw(const sample::Draws& draws);
@@ -48,9 +50,11 @@ struct Forward<B>::State {
   const model::ModelConfig& config;
   const Weights& weights;
   const ForwardSettings settings;
+  const bool is_first_of_domain;
   typename B::KvCache cache;
   RopeTable rope;
   typename B::Exchange exchange;
+  const ProgressBetweenPieces<B> progress;
   typename B::Attention attention;
   typename B::Router router;
   typename B::Experts experts;
@@ -71,9 +75,11 @@ Forward<B>::State::State(Stream& stream_, const model::ModelConfig& config_, con
       config(config_),
       weights(weights_),
       settings(settings_),
+      is_first_of_domain(domain.rank() == 0),
       cache(config, {settings.pages, settings.window_pages}),
       rope(config.rope),
       exchange(stream, std::move(domain), placement, config.hidden, config.moe.picks, nodes),
+      progress(stream, exchange, placement.ranks()),
       attention(stream, config, cache),
       router(stream, config),
       experts(stream, config.moe),
@@ -82,10 +88,10 @@ Forward<B>::State::State(Stream& stream_, const model::ModelConfig& config_, con
   expect(settings.micro_batches == 1 || settings.micro_batches == 2, "forward: one or two micro-batches");
   batches.resize(settings.micro_batches);
   rope.grow(std::min(settings.max_positions, positions_at_start));
-  const std::size_t rows = batches.size() == 1 ? settings.max_rows : larger_half(settings.max_rows);
+  const std::size_t rows = settings.max_rows;
   for (std::size_t i = 0; i < batches.size(); ++i) {
     batches[i].channel = static_cast<int>(i);
-    batches[i].reserve(config, rows);
+    batches[i].reserve(config, i == 0 ? rows : larger_half(rows));
   }
   attention.reserve(rows);
   router.reserve(rows);
@@ -94,19 +100,23 @@ Forward<B>::State::State(Stream& stream_, const model::ModelConfig& config_, con
 }
 
 template <class B>
-void Forward<B>::State::split(const schedule::Step& step) {
-  if (batches.size() == 1) {
+std::span<MicroBatch<B>> Forward<B>::State::split(const schedule::Step& step) {
+  expect(step.micro_batches >= 1 && step.micro_batches <= batches.size(), "step: as many micro-batches as are there");
+  const std::span used = std::span(batches).first(step.micro_batches);
+  if (used.size() == 1) {
     plan_attention(step, step.segments, rope, batches[0].plan);
   } else {
     halve(step.segments, halves);
     for (std::size_t i = 0; i < halves.size(); ++i) plan_attention(step, halves[i], rope, batches[i].plan);
   }
   const auto rows = hidden.rows(step.rows(), config.hidden);
-  for (MicroBatch<B>& b : batches) {
+  for (MicroBatch<B>& b : used) {
     attention.prepare(b.plan, b.attention);
     b.reserve(config, b.plan.rows);
     b.hidden = rows.range(b.plan.first_row, b.plan.rows);
   }
+  if (is_first_of_domain) ++(used.size() == 1 ? totals.steps_with_one : totals.steps_with_two);
+  return used;
 }
 
 template <class B>
@@ -172,16 +182,14 @@ void Forward<B>::run(const schedule::Step& step) {
                       .totals = s.totals,
                       .trace = s.settings.trace,
                       .cache = s.cache};
-  const ProgressBetweenPieces<B> progress(s.stream, s.exchange);
   s.hidden.reserve(static_cast<std::size_t>(step.rows()) * s.config.hidden);
-  s.split(step);
+  const std::span<MicroBatch<B>> batches = s.split(step);
   s.cache.copy(step.copies);
   s.embed(step);
   if (tools.trace) {
     *tools.trace = {};
-    for (const MicroBatch<B>& b : s.batches) trace_embedding(*tools.trace, tools, b);
+    for (const MicroBatch<B>& b : batches) trace_embedding(*tools.trace, tools, b);
   }
-  const std::span batches(s.batches);
   for (std::uint32_t l = 0; l < s.config.layers; ++l) {
     run_block(tools, s.weights.layers[l], {static_cast<std::int32_t>(l)}, batches);
   }

@@ -28,6 +28,7 @@ Mill::Mill(MillParts parts, schedule::LotList lots)
       facts_(states_.size()),
       counts_(states_.size()),
       shares_(states_.size()),
+      micro_batches_(parts.micro_batches, parts.domain_ranks),
       next_flush_(now_seconds() + parts.flush_seconds),
       next_progress_(now_seconds() + parts.progress_seconds) {}
 
@@ -77,6 +78,8 @@ schedule::Facts Mill::facts() {
   mine.unwritten_shards = keeper_.unwritten();
   attempt([&] { mine.unsent_bytes = mail_.unsent_bytes(); });
   mine.error = static_cast<std::int32_t>(failure_.code);
+  mine.last_step_seconds = last_step_seconds_;
+  mine.last_step_rows = parts_.generator.last_rows();
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::Continue;
   return mine;
 }
@@ -95,8 +98,9 @@ schedule::Decision Mill::agree_on_turn() {
     shares_[r] = states_[r].step;
   }
   if (parts_.predicted) parts_.predicted->add(shares_);
-  round_ = rounds_.take_turn(facts_, counts_, states_.front().has_news, lots_);
-  return schedule::decide_step(round_, facts_, rounds_.ranks());
+  schedule::Decision decision = schedule::decide(facts_, lots_);
+  decision.micro_batches = micro_batches_.choose(decision, facts_);
+  return decision;
 }
 
 // The keeper of a lot that is begun tells the rank that gets it what is there.
@@ -141,7 +145,7 @@ void Mill::take_step(const schedule::Decision& decision) {
   const std::uint64_t tokens_before = parts_.generator.generated_tokens();
   calibration::StepFacts held;
   parts_.generator.step(decision, parts_.predicted ? &held : nullptr);
-  const double seconds = now_seconds() - before;
+  const double seconds = last_step_seconds_ = now_seconds() - before;
   totals_.prompt_tokens = parts_.generator.prompt_tokens();
   totals_.cached_prompt_tokens = parts_.generator.cached_prompt_tokens();
   totals_.generated_tokens = parts_.generator.generated_tokens();

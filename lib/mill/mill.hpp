@@ -28,6 +28,7 @@
 #include "mill/stop.hpp"
 #include "mill/totals.hpp"
 #include "schedule/facts.hpp"
+#include "schedule/micro_batches.hpp"
 #include "system/comm/agree.hpp"
 #include "system/comm/comm.hpp"
 
@@ -46,7 +47,9 @@ struct MillParts {
   Progress* progress;  // rank 0's, for reports while the loop runs
   double flush_seconds;
   double progress_seconds;
-  PredictedSteps* predicted = nullptr;  // null: nothing is predicted
+  PredictedSteps* predicted = nullptr;             // null: nothing is predicted
+  std::optional<std::uint32_t> micro_batches = 1;  // as parallel.micro_batches
+  std::uint32_t domain_ranks = 1;
 };
 
 enum class MillEnd { Finished, Drained };
@@ -112,6 +115,8 @@ class Mill {
   bool took_letters_ = false;           // in this turn
   Failure failure_;                     // this rank reports it with its next facts
   Totals totals_;
+  schedule::MicroBatchRule micro_batches_;
+  double last_step_seconds_ = 0;
   std::string drain_reason_;
   double next_flush_;
   double next_progress_;

@@ -74,6 +74,7 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
                  {"huge_page_bytes", s.memory.huge_page_bytes}};
   j["kv_bytes_per_token"] = s.kv_bytes_per_token;
   put(j["exchange"], t, CountOf::Exchange);
+  put(j["micro_batches"], t, CountOf::Steps);
   j["expert_load"] = {{"max_over_mean", s.max_over_mean}, {"max_over_mean_balanced", s.max_over_mean_balanced}};
   j["row_seconds"] = s.row_seconds.summary();
   nlohmann::ordered_json cost = {{"currency", settings.currency}};

@@ -19,6 +19,8 @@ void Totals::take(const layers::ForwardTotals& forward) {
   rows_deduplicated = moved.rows_deduplicated;
   intra_node_bytes = moved.intra_node_bytes;
   inter_node_bytes = moved.inter_node_bytes;
+  steps_with_one = forward.steps_with_one;
+  steps_with_two = forward.steps_with_two;
 }
 
 Totals& Totals::operator+=(const Totals& other) {

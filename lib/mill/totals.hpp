@@ -31,6 +31,8 @@ struct Totals {
   std::uint64_t inter_node_bytes = 0;
   std::uint64_t rows_sent = 0;
   std::uint64_t rows_deduplicated = 0;
+  std::uint64_t steps_with_one = 0;  // steps by their micro-batches, of all expert domains
+  std::uint64_t steps_with_two = 0;
   std::uint64_t peak_rss_bytes = 0;
   std::uint64_t running = 0;  // sequences
 
@@ -47,6 +49,7 @@ enum class CountOf {
   Now,       // every line of metrics.jsonl; means nothing once the attempt is over
   Tokens,    // every line of metrics.jsonl and the summary, with rates
   Exchange,  // the same, without rates
+  Steps,     // the same
   Memory     // the last line of an attempt and the summary
 };
 
@@ -70,6 +73,8 @@ inline constexpr Count all_counts[] = {
     {"inter_node_bytes", &Totals::inter_node_bytes, CountOf::Exchange},
     {"rows_sent", &Totals::rows_sent, CountOf::Exchange},
     {"rows_deduplicated", &Totals::rows_deduplicated, CountOf::Exchange},
+    {"steps_with_one", &Totals::steps_with_one, CountOf::Steps},
+    {"steps_with_two", &Totals::steps_with_two, CountOf::Steps},
     {"peak_rss_bytes", &Totals::peak_rss_bytes, CountOf::Memory},
 };
 

@@ -9,6 +9,7 @@
 #include "layers/cpu/product_scratch.hpp"
 #include "layers/working_set.hpp"
 #include "plan/ranks.hpp"
+#include "schedule/micro_batches.hpp"
 #include "weights/cpu/weights.hpp"
 
 namespace moemill::mill {
@@ -20,7 +21,8 @@ constexpr std::uint32_t rows_to_try = 1024;
 // Creates the buffers of a forward pass without weights and counts them, which takes a moment and at most a few hundred
 // MiB. A dozen classes of a backend have buffers; asking the objects themselves leaves no second list of sizes here
 // that could drift. Only the MLPs' scratch is computed (mlp_bytes), because it has no memory before the first step.
-std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSettings& settings, std::uint32_t rows) {
+std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSettings& settings,
+                            std::uint32_t micro_batches, std::uint32_t rows) {
   cpu::Stream stream(cpu::best_isa(), static_cast<int>(settings.threads_per_rank.value_or(1)));
   const model::Weights none;
   const model::Placement alone = model::contiguous_slices(config, 1);
@@ -30,7 +32,7 @@ std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSett
   forward.max_positions = config.max_positions;
   forward.pages = model::windowed_layers(config) < config.layers ? 1 : 0;
   forward.window_pages = model::windowed_layers(config) > 0 ? 1 : 0;
-  forward.micro_batches = settings.micro_batches.value_or(1);
+  forward.micro_batches = micro_batches;
   return layers::Forward<Cpu>(stream, config, none, alone, Comm::alone(), here, forward).workspace_bytes();
 }
 
@@ -145,9 +147,10 @@ WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape
 std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings,
                               std::uint32_t domain_ranks) {
   const std::uint32_t rows = settings.max_num_batched_tokens;
-  double forward = static_cast<double>(forward_bytes(config, settings, std::min(rows, rows_to_try)));
+  const std::uint32_t batches = schedule::most_micro_batches(settings.micro_batches, domain_ranks);
+  double forward = static_cast<double>(forward_bytes(config, settings, batches, std::min(rows, rows_to_try)));
   if (rows > rows_to_try) {
-    const double half = static_cast<double>(forward_bytes(config, settings, rows_to_try / 2));
+    const double half = static_cast<double>(forward_bytes(config, settings, batches, rows_to_try / 2));
     forward += (forward - half) * (rows - rows_to_try) / (rows_to_try / 2);
   }
   return static_cast<std::uint64_t>(forward + exchange_bytes(config, rows, domain_ranks)) +

@@ -47,6 +47,8 @@ struct Facts {
   std::uint64_t awaited_work = 0;      // of lots that were dealt to this rank and that it does not have yet
   std::uint32_t unwritten_shards = 0;  // shards that this rank keeps and has begun but not written
   std::uint64_t unsent_bytes = 0;      // of rows on their way to the keepers of their shards
+  double last_step_seconds = 0;        // what the last step took; 0 before the first one
+  std::uint32_t last_step_rows = 0;    // rows of this rank in it
   std::int32_t error = 0;              // exit code if this rank cannot continue, otherwise 0
   Wish wish = Wish::Continue;
 
@@ -93,7 +95,13 @@ Round decide_round(std::span<const Facts> facts, const LotList& lots);
 // What the ranks of a domain do next.
 struct Decision {
   Phase phase = Phase::Finished;
-  std::uint32_t row_limit = 0;  // Prefill: no rank adds prompt rows beyond this many rows of its step
+  std::uint32_t row_limit = 0;      // Prefill: no rank adds prompt rows beyond this many rows of its step
+  std::vector<Dealt> dealt;         // lots dealt in this step, in the order of the list
+  std::uint32_t micro_batches = 1;  // of the step, 1 or 2: filled in by MicroBatchRule
+  // All rows and letters on their way are received before the step: some are too many, or belong to lots dealt in it.
+  bool deliver = false;
+  WorldRank failed_rank{-1};  // Failed: the lowest rank that reported an error
+  std::int32_t error = 0;     // Failed: the exit code that failed_rank reported
 };
 // facts[i] is the report of ranks[i], the domain's ranks in ascending order; `round` is what the domain is told in this
 // step, after these reports.

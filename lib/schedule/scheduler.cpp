@@ -84,6 +84,7 @@ const Step& Scheduler::plan_step(const Decision& decision) {
   s.step.clear();
   s.uses.clear();
   s.step.copies.swap(s.copies);
+  s.step.micro_batches = decision.micro_batches;
 
   std::uint32_t budget = s.settings.max_num_batched_tokens;
   s.plan_generated(budget);

@@ -52,11 +52,14 @@ struct Step {
   std::array<std::vector<PageId>, page_groups> pages;
   std::vector<PageCopy> copies;
   std::vector<std::uint32_t> logit_rows;  // ascending rows whose logits are wanted
+  // 1, or 2: one half is computed while the rows of the other travel. The same on all ranks of an expert domain.
+  std::uint32_t micro_batches = 1;
 
   std::uint32_t rows() const { return static_cast<std::uint32_t>(tokens.size()); }
   void clear() {
     tokens.clear(), positions.clear(), segments.clear(), copies.clear(), logit_rows.clear();
     for (auto& group : pages) group.clear();
+    micro_batches = 1;
   }
 };
 

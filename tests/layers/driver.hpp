@@ -169,6 +169,7 @@ class Player {
 
   void build() {
     step_.clear();
+    step_.micro_batches = ++steps_ % 3 == 0 ? 1 : layout_.micro_batches;  // any step may have one
     for (Running& r : running_) {
       if (r.done >= prompt(r)) {
         add(r, schedule::RowKind::Generated, std::min({layout_.replay_chunk, left(r), rows_wanted(r) - r.done}));
@@ -230,6 +231,7 @@ class Player {
   layers::Trace trace_;
   Forward forward_;
   schedule::Step step_;
+  std::uint32_t steps_ = 0;
   std::array<bool, schedule::page_groups> in_use_{};
   std::array<std::vector<PageId>, schedule::page_groups> free_;
   std::vector<std::size_t> waiting_;

@@ -186,7 +186,10 @@ void check_workspace(const model::ModelConfig& config, std::uint32_t threads) {
         const std::vector<int> nodes(static_cast<std::size_t>(ranks), 0);
         const std::uint32_t pages = schedule::pages_for(rows);
         layers::Forward<Cpu> forward(stream, config, weights, placement, world, nodes,
-                                     {.max_rows = rows, .max_positions = config.max_positions, .pages = pages});
+                                     {.max_rows = rows,
+                                      .max_positions = config.max_positions,
+                                      .pages = pages,
+                                      .micro_batches = ranks > 1 ? 2u : 1u});
         // A full step of consecutive prompts, each one page long.
         schedule::Step step;
         std::minstd_rand draw(static_cast<unsigned>(world.rank() + 1));

@@ -62,6 +62,7 @@ struct StepProbe::State {
   const model::Weights weights;
   std::optional<layers::Forward<TimedCpu>> forward;
   std::uint32_t pages = 0;  // of a page group
+  std::uint32_t micro_batches = 1;
   Step last_step;
   Drawer greedy{sampling_of("greedy"), config.vocabulary};
 };
@@ -89,7 +90,7 @@ void StepProbe::prepare(std::uint32_t micro_batches, std::uint32_t most_rows, st
   const auto groups = groups_of(s.config);
   settings.pages = groups[0] ? s.pages : 0;
   settings.window_pages = groups[1] ? s.pages : 0;
-  settings.micro_batches = micro_batches;
+  settings.micro_batches = s.micro_batches = micro_batches;
   s.forward.reset();  // before the memory of the next one is taken
   s.forward.emplace(s.stream, s.config, s.weights, s.placement, s.world, s.node_of_rank, settings);
   s.forward->fill_cache(static_cast<std::uint64_t>(s.world.rank()));
@@ -142,6 +143,7 @@ StepSeconds StepProbe::measure(const ProbeStep& wanted, double seconds) {
   std::vector<StepSeconds> steps;
   for (std::uint64_t i = 0, count = 1; i < count; ++i) {
     s.last_step = step_number(1 + i);
+    s.last_step.micro_batches = s.micro_batches;
     StepSeconds step = s.run(s.last_step);
     step.whole = slowest(step.whole);  // so that all ranks keep the same steps
     if (i == 0) count = static_cast<std::uint64_t>(std::clamp(seconds / step.whole, 1.0, 30.0));

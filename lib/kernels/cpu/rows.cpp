@@ -18,10 +18,14 @@ std::size_t grain_of(std::size_t width) { return std::max<std::size_t>(1, 16384 
 
 template <class Body>
 void for_rows(Stream& stream, std::size_t rows, std::size_t width, Body body) {
-  auto range = [&](std::size_t begin, std::size_t end, int) {
-    for (std::size_t r = begin; r < end; ++r) body(r);
+  const std::size_t grain = grain_of(width);
+  auto range = [&](std::size_t begin, std::size_t end, int thread) {
+    for (std::size_t r = begin; r < end;) {
+      for (const std::size_t stop = std::min(end, r + grain); r < stop; ++r) body(r);
+      stream.between_pieces(thread);
+    }
   };
-  stream.team().parallel_for(rows, grain_of(width), range);
+  stream.team().parallel_for(rows, grain, range);
 }
 
 }  // namespace

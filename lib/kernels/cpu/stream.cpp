@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/buffer.hpp"
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "kernels/cpu/bodies.hpp"
 
@@ -182,6 +183,18 @@ Stream::~Stream() = default;
 
 PairOrder Stream::order() const { return gemm_body_->order; }
 bool Stream::reads(PairOrder order) const { return gemm_body_ == &plain_gemm || order == gemm_body_->order; }
+
+void Stream::set_between_pieces(std::function<void()> hook, double interval) {
+  between_pieces_ = std::move(hook);
+  hook_interval_ = interval;
+  hook_due_ = 0;
+}
+
+void Stream::call_hook_if_due() {
+  if (now_seconds() < hook_due_) return;
+  between_pieces_();
+  hook_due_ = now_seconds() + hook_interval_;
+}
 
 std::byte* Stream::scratch(int thread, std::size_t bytes) {
   return scratch_->of_thread[static_cast<std::size_t>(thread)].reserve(bytes);

@@ -61,14 +61,20 @@ class Stream {
   // 64-byte aligned memory private to `thread`, valid until the next call for the same thread.
   std::byte* scratch(int thread, std::size_t bytes);
 
-  // Work that wants attention often and briefly (rows in flight) joins here: layers call between_pieces() many
-  // times a step, always on the thread that drives this stream. An empty hook switches it off.
-  void set_between_pieces(std::function<void()> hook) { between_pieces_ = std::move(hook); }
-  void between_pieces() const {
-    if (between_pieces_) between_pieces_();
+  // Work that wants attention often and briefly (rows in flight) joins here. Kernels and layers call between_pieces()
+  // from their outer loops, after some ten microseconds of work, with the number of the range that they work on
+  // (ThreadTeam::parallel_for). Range 0 always belongs to the thread that drives this stream: there the hook is called,
+  // as soon as `interval` seconds have passed since it returned last. It must not call kernels of this stream. An empty
+  // hook switches it off.
+  static constexpr double hook_interval = 200e-6;  // a link of 1 Gbit/s brings 25 KB meanwhile
+  void set_between_pieces(std::function<void()> hook, double interval = hook_interval);
+  void between_pieces(int thread) {
+    if (thread == 0 && between_pieces_) call_hook_if_due();
   }
 
  private:
+  void call_hook_if_due();
+
   struct Scratch;
   const Bodies* bodies_;
   const GemmBody* gemm_body_;
@@ -76,6 +82,8 @@ class Stream {
   std::unique_ptr<ThreadTeam> team_;
   std::unique_ptr<Scratch> scratch_;
   std::function<void()> between_pieces_;
+  double hook_interval_ = hook_interval;
+  double hook_due_ = 0;  // now_seconds()
   PassClock passes_;
 };
 

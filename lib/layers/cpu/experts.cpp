@@ -89,7 +89,6 @@ void Experts::run(std::span<const model::MlpWeights> experts, const layers::Rece
       scatter_rounded(stream_, part, out, piece.place, received.outputs);
     };
     gemm_grouped(stream_, problems_, GemmEpilogue(finish));
-    stream_.between_pieces();
   }
 }
 

@@ -61,6 +61,8 @@ std::size_t gather_kept(const float* choice, const std::int32_t* kept, std::size
   return count;
 }
 
+constexpr std::size_t routed_between_looks = 16;  // at what else wants attention
+
 struct RowScratch {
   float* choice;        // [experts]
   float* candidates;    // [experts]
@@ -141,6 +143,7 @@ void route(Stream& stream, const model::Moe& moe, Vector<const float> selection_
         weigh_row(moe, scores, picks.row(r), weights.row(r));
       else
         softmax_picks(stream, moe, scores, picks.row(r), weights.row(r));
+      if (r % routed_between_looks == 0) stream.between_pieces(thread);
     }
   });
 }

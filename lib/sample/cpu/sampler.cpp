@@ -225,6 +225,7 @@ void Sampler::sample(const Logits& logits, std::uint32_t first, std::span<const 
     Workspace& workspace = *workspaces_[static_cast<std::size_t>(thread)];
     for (std::size_t i = begin; i < end; ++i) {
       results[i] = workspace.sample(stream_, Workspace::row_of(logits, requests[i].row - first), requests[i]);
+      stream_.between_pieces(thread);
     }
   });
 }
@@ -236,6 +237,7 @@ void Sampler::score(const Logits& logits, std::uint32_t first, std::span<const S
     Workspace& workspace = *workspaces_[static_cast<std::size_t>(thread)];
     for (std::size_t i = begin; i < end; ++i) {
       logprobs[i] = workspace.score(stream_, Workspace::row_of(logits, requests[i].row - first), requests[i].target);
+      stream_.between_pieces(thread);
     }
   });
 }

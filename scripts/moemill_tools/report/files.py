@@ -36,17 +36,19 @@ def is_code(value): return value is None or is_whole(value)
 
 MANIFEST = {"run_id": str, "created_utc": str, "prompts": is_whole, "completions": is_whole, "attempts": is_count, "exit_code": is_code, "fingerprints": dict}
 EXCHANGE = ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")
+STEPS = ("steps_with_one", "steps_with_two")
 COUNTERS = ("wall_seconds", "load_seconds", "prefill_seconds", "decode_seconds", "exchange_seconds", "idle_seconds", "prompt_tokens",
             "cached_prompt_tokens", "generated_tokens", "prompts_done")
 SUMMARY = {"core_hours_allocated": is_amount, "core_hours_used": is_amount, "double_bos_prompts": is_amount,
            "row_seconds": lambda r: r is None or isinstance(r, dict) and all(map(is_amount, r.values())),
            **dict.fromkeys((*COUNTERS, "kv_bytes_per_token", "peak_rss_bytes"), is_number), "attempts": is_whole, "ranks": is_whole, "nodes": is_whole,
            "exchange": lambda e: isinstance(e, dict) and all(is_number(e.get(n)) for n in EXCHANGE),
+           "micro_batches": lambda m: m is None or isinstance(m, dict) and all(is_amount(m.get(n, 0)) for n in STEPS),
            "expert_load": {"max_over_mean": is_number, "max_over_mean_balanced": is_number},
            "memory": lambda m: m is None or isinstance(m, dict) and all(map(is_amount, m.values())),
            "cost": lambda c: c is None or c == {} or isinstance(c, dict) and (c.get("total") is None or isinstance(c.get("currency"), str) and all(
                is_number(c.get(n)) for n in ("total", "per_million_tokens", "per_million_output_tokens")))}
-LINE = {**dict.fromkeys((*COUNTERS, *EXCHANGE, "rows_done", "rows_failed", "rows_total", "running", "max_over_mean"), is_number), "attempt": is_count,
+LINE = {**dict.fromkeys((*COUNTERS, *EXCHANGE, *STEPS, "rows_done", "rows_failed", "rows_total", "running", "max_over_mean"), is_number), "attempt": is_count,
         "time": str, "expert_counts": lambda e: e is None or isinstance(e, list) and all(
             isinstance(layer, list) and layer and all(map(is_number, layer)) for layer in e)}
 ATTEMPT = {"core_hours_allocated": is_amount, "seconds": is_amount, "cores_allocated": is_amount, "attempt": is_count, "event": str, "time": str, "rows_before": is_whole, "exit_code": is_code,

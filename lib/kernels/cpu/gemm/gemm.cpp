@@ -110,15 +110,40 @@ class PackedRows {
   std::size_t packed_blocks_ = 0;
 };
 
+// What a panel costs: below 8 rows reading the weights is what takes the time.
+std::size_t panel_cost(std::size_t rows, std::uint32_t k) { return std::max<std::size_t>(rows, 8) * k; }
+
 // What a thread works with.
 template <class Product, class T>
 struct Worker {
+  Stream& stream;
+  int thread;
   const Product& product;
   std::byte* scratch;  // gemm_scratch_bytes
   PackedRows<Product, T> rows;
   GemmEpilogue epilogue;
   const GemmProblem<T>* problems;  // the first one
 };
+
+// Multiply-adds between two looks at what else wants attention: 50 to 200 us by vectors, 10 by tiles.
+constexpr std::size_t multiply_adds_at_a_time = std::size_t{1} << 23;
+
+// A K block, some panels at a time. Bodies take several panels together where rows are few: there they get 64.
+template <class Product, class T>
+void run_block(Worker<Product, T>& worker, const GemmBlock& g, std::size_t inputs) {
+  const std::size_t panel = panel_cost(g.rows, static_cast<std::uint32_t>(inputs)) * panel_columns;
+  const std::size_t at_a_time = std::max<std::size_t>(1, multiply_adds_at_a_time / panel);
+  for (std::size_t p = 0; p < g.panels; p += at_a_time) {
+    GemmBlock some = g;
+    some.panels = std::min(at_a_time, g.panels - p);
+    some.w.data += p * g.w.panel_bytes, some.c += p * panel_columns;
+    if (g.w.scales) some.w.scales += p * g.w.panel_scale_bytes;
+    if (p + some.panels < g.panels)
+      some.last_columns = panel_columns, some.next = some.w.data + some.panels * g.w.panel_bytes;
+    worker.product.block(some);
+    worker.stream.between_pieces(worker.thread);
+  }
+}
 
 // One K block after the other of panels whose C stays in the cache meanwhile. `after`: the data to prefetch last.
 template <class Product, class T>
@@ -140,7 +165,7 @@ void run_panels(Worker<Product, T>& worker, const Piece<T>& piece, const std::by
     g.first = b == 0;
     g.next = b + 1 < blocks ? piece.data(b + 1) : after;
     g.scratch = worker.scratch;
-    worker.product.block(g);
+    run_block(worker, g, block.inputs);
   }
   if (!worker.epilogue) return;
   const auto problem = static_cast<std::size_t>(piece.problem - worker.problems);
@@ -172,9 +197,6 @@ void run_piece(Worker<Product, T>& worker, const Piece<T>& piece, const std::byt
     run_panels(worker, piece.part(first, last), next);
   }
 }
-
-// What a panel costs, for an even split: below 8 rows reading the weights is what takes the time.
-std::size_t panel_cost(std::size_t rows, std::uint32_t k) { return std::max<std::size_t>(rows, 8) * k; }
 
 // Calls visit(piece) for the thread's share, a chunk of rows after the other of all neighbours that pack the same rows:
 // [total * thread / threads, total * (thread + 1) / threads) of all panels' cost, cut at whole cut_panels.
@@ -224,7 +246,8 @@ void run(Stream& stream, const Product& product, std::span<const GemmProblem<T>>
     rows_bytes = std::max(rows_bytes, packed_rows_bytes(product.row_bytes, problem.c.rows, problem.w.k));
   auto share = [&](std::size_t begin, std::size_t end, int thread) {
     std::byte* scratch = stream.scratch(thread, gemm_scratch_bytes + rows_bytes);
-    Worker<Product, T> worker{product, scratch, {product, scratch + gemm_scratch_bytes}, epilogue, problems.data()};
+    Worker<Product, T> worker{stream,   thread,         product, scratch, {product, scratch + gemm_scratch_bytes},
+                              epilogue, problems.data()};
     for (std::size_t part = begin; part < end; ++part) {
       Piece<T> waiting{};  // runs once the piece after it is known
       visit_share(problems, total, part, threads, [&](const Piece<T>& piece) {

@@ -18,6 +18,11 @@ using schedule::page_tokens;
 // tiles for each reading of a page, while their queries and outputs stay in L2.
 constexpr std::size_t tile_rows = 112;
 
+// Pages of a walk between two looks at what else wants attention: a page may take no more than two microseconds.
+constexpr std::uint32_t pages_between_looks = 8;
+// The same for rows of a head that go into the cache.
+constexpr std::size_t appended_between_looks = 256;
+
 }  // namespace
 
 GroupedAttention::GroupedAttention(Stream& stream, const model::ModelConfig& config, KvCache& cache)
@@ -126,8 +131,9 @@ void GroupedAttention::append(const Job& job) {
   round_rows(stream_, keys_and_values(rows), rounded);
   const Rows<bf16> cache = cache_.layer(job.layer);
   const GroupedPage page{gqa_.head_dim};
-  stream_.team().parallel_for(gqa_.kv_heads * rows, 1, [&](std::size_t begin, std::size_t end, int) {
+  stream_.team().parallel_for(gqa_.kv_heads * rows, 1, [&](std::size_t begin, std::size_t end, int thread) {
     for (std::size_t i = begin; i < end; ++i) {
+      if (i % appended_between_looks == 0) stream_.between_pieces(thread);
       const std::size_t head = i / rows, row = i % rows, token = slots[row] % page_tokens;
       const bf16* key = rounded.row(row) + head * gqa_.head_dim;
       bf16* to = cache.row(slots[row] - token);
@@ -170,8 +176,7 @@ void GroupedAttention::attend(const Job& job) {
     const std::size_t first = cut(begin), last = cut(end);
     for (std::size_t i = first; i < last; ++i) {
       const PageAhead after = i + 1 < last ? start_of(job, walk_of(job, i + 1)) : PageAhead{};
-      follow(job, walk_of(job, i), after, thread_memory_[static_cast<std::size_t>(thread)]);
-      if (thread == 0) stream_.between_pieces();
+      follow(job, walk_of(job, i), after, thread);
     }
   });
 }
@@ -183,7 +188,8 @@ PageAhead GroupedAttention::start_of(const Job& job, const Walk& walk) {
 }
 
 // after: what to prefetch during the walk's last page.
-void GroupedAttention::follow(const Job& job, const Walk& walk, const PageAhead& after, Memory& memory) {
+void GroupedAttention::follow(const Job& job, const Walk& walk, const PageAhead& after, int thread) {
+  Memory& memory = thread_memory_[static_cast<std::size_t>(thread)];
   const std::size_t heads = heads_per_kv_head(), dim = gqa_.head_dim, rows = walk.tile->queries * heads;
   std::uint32_t *first = memory.first.data(), *last = memory.last.data();
   AttentionRows tile{.rows = rows,
@@ -210,7 +216,9 @@ void GroupedAttention::follow(const Job& job, const Walk& walk, const PageAhead&
     const bf16* next = ++at.page < at.end ? page_at(job, at) : nullptr;
     attention_page(stream_, tile, page, position, next ? PageAhead{next} : after);
     page = next;
+    if (at.page % pages_between_looks == 0) stream_.between_pieces(thread);
   }
+  stream_.between_pieces(thread);
   attention_end(stream_, tile, {attended(job.plan.rows).row(walk.tile->row) + at_head, heads, query_stride_});
 }
 

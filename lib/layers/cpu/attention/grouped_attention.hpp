@@ -71,7 +71,7 @@ class GroupedAttention {
   const bf16* page_at(const Job& job, const Walk& walk) const;
   void attend(const Job& job);
   PageAhead start_of(const Job& job, const Walk& walk);
-  void follow(const Job& job, const Walk& walk, const PageAhead& after, Memory& memory);
+  void follow(const Job& job, const Walk& walk, const PageAhead& after, int thread);
 
   std::size_t heads_per_kv_head() const { return gqa_.heads / gqa_.kv_heads; }
   std::size_t queries_per_tile() const;

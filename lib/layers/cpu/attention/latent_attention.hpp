@@ -83,7 +83,7 @@ class LatentAttention {
     std::size_t begin, end;
   };
   const bf16* page_at(const Job& job, const GeneratedRow& token, std::uint32_t page) const;
-  void read_pages(const Job& job, const HeadTiles& heads, const bf16* after, float* memory);
+  void read_pages(const Job& job, const HeadTiles& heads, const bf16* after, int thread);
 
   std::size_t heads_at_a_time() const;
   std::size_t key_width() const { return mla_.qk_nope_dim + mla_.qk_rope_dim; }

@@ -78,9 +78,8 @@ void LatentAttention::read_share(const Job& job, const TileShare& share, int thr
     const HeadTiles heads{share.first_row + i / tiles, i / tiles, i % tiles, i % tiles + (stop - i)};
     const bf16* after =
         stop < share.end ? page_at(job, job.tiles.generated[share.first_row + stop / tiles], 0) : nullptr;
-    read_pages(job, heads, after, thread_memory_[static_cast<std::size_t>(thread)].data());
+    read_pages(job, heads, after, thread);
     i = stop;
-    if (thread == 0) stream_.between_pieces();
   }
 }
 
@@ -102,8 +101,9 @@ const bf16* LatentAttention::page_at(const Job& job, const GeneratedRow& token, 
 
 // Queries come from absorbed_ and query_, outputs go back to absorbed_. `after` is the page to prefetch during the last
 // one, or null.
-void LatentAttention::read_pages(const Job& job, const HeadTiles& heads, const bf16* after, float* memory) {
+void LatentAttention::read_pages(const Job& job, const HeadTiles& heads, const bf16* after, int thread) {
   const GeneratedRow& token = job.tiles.generated[heads.row];
+  float* memory = thread_memory_[static_cast<std::size_t>(thread)].data();
   const std::size_t width = cache_.width(), latent = mla_.kv_lora_rank, count = heads.end - heads.begin;
   // [heads, width] of this row
   const Rows<const float> rotated{query_.data() + token.row * query_stride_ + mla_.qk_nope_dim, mla_.heads,
@@ -133,6 +133,7 @@ void LatentAttention::read_pages(const Job& job, const HeadTiles& heads, const b
     const bf16* next = p + page_tokens <= token.position ? page_at(job, token, p / page_tokens + 1) : after;
     attention_latents(stream_, std::span(lanes).first(count), {page, width, tokens, p, next, memory});
     page = next;
+    stream_.between_pieces(thread);
   }
   for (std::size_t i = 0; i < count; ++i) {
     attention_end(stream_, tiles[i].lanes);

@@ -45,9 +45,9 @@ void LatentAttention::attend_prompts(const Job& job) {
           float* state = v.opens && v.closes ? thread_memory_[thread].data()
                                              : states_.data() + (place * job.tiles.states + v.state) * tile_size;
           visit(v, first_head + place, place, state);
+          stream_.between_pieces(thread);
         }
       });
-      stream_.between_pieces();
     }
   }
 }

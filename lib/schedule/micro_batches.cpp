@@ -1,0 +1,77 @@
+#include "schedule/micro_batches.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace moemill::schedule {
+namespace {
+
+constexpr std::uint32_t steps_between_trials = 64;
+// How many ratios settle a class: few where the difference is clear.
+constexpr std::uint64_t ratios_at_least = 3, ratios_at_most = 15;
+constexpr float clear_difference = 0.10f;
+constexpr float hysteresis = 0.02f;
+
+std::uint32_t rows_of(const Facts& facts, const Decision& decision) {
+  if (decision.phase != Phase::Prefill) return facts.generated_rows;
+  return std::min(facts.generated_rows + facts.prompt_rows, std::max(decision.row_limit, facts.generated_rows));
+}
+
+}  // namespace
+
+void MicroBatchRule::Class::add(std::uint32_t micro_batches, double cost) {
+  if (last != 0 && last != micro_batches) {
+    const double ratio = micro_batches == 2 ? cost / last_cost : last_cost / cost;
+    ratios[count % ratios_kept] = static_cast<float>(ratio);
+    ++count;
+    if (kept == 1 ? median() < 1 - hysteresis : median() > 1 + hysteresis) kept = 3 - kept;
+  }
+  last = micro_batches;
+  last_cost = cost;
+}
+
+float MicroBatchRule::Class::median() const {
+  std::array<float, ratios_kept> sorted = ratios;
+  const auto known = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(count, ratios_kept));
+  const auto middle = sorted.begin() + known / 2;
+  std::nth_element(sorted.begin(), middle, sorted.begin() + known);
+  return *middle;
+}
+
+bool MicroBatchRule::Class::is_settled() const {
+  if (count >= ratios_at_most) return true;
+  if (count < ratios_at_least) return false;
+  const float ratio = median();
+  return ratio < 1 - clear_difference || ratio > 1 + clear_difference;
+}
+
+std::uint32_t MicroBatchRule::choose(Phase phase, std::uint32_t rows) {
+  asked_.reset();
+  if (wanted_) return chosen_ = *wanted_;
+  if (rows < 2) return chosen_ = 1;
+  asked_ = static_cast<std::size_t>(std::bit_width(rows)) + (phase == Phase::Prefill ? widths : 0);
+  Class& c = classes_[*asked_];
+  ++c.steps;
+  if (!c.is_settled()) return chosen_ = c.last == 1 ? 2 : 1;
+  return chosen_ = c.steps % steps_between_trials == 0 ? 3 - c.kept : c.kept;
+}
+
+void MicroBatchRule::took(double seconds, std::uint32_t rows) {
+  if (asked_ && seconds > 0 && rows > 0) classes_[*asked_].add(chosen_, seconds / rows);
+}
+
+bool MicroBatchRule::is_settled() const { return !asked_ || classes_[*asked_].is_settled(); }
+
+std::uint32_t MicroBatchRule::choose(const Decision& decision, std::span<const Facts> facts) {
+  double seconds = 0;
+  std::uint32_t rows_then = 0, rows = 0;
+  for (const Facts& f : facts) {
+    seconds = std::max(seconds, f.last_step_seconds);
+    rows_then = std::max(rows_then, f.last_step_rows);
+    rows = std::max(rows, rows_of(f, decision));
+  }
+  took(seconds, rows_then);
+  return takes_a_step(decision.phase) ? choose(decision.phase, rows) : 1;
+}
+
+}  // namespace moemill::schedule

@@ -1,0 +1,68 @@
+// How many micro-batches a step has. With two, one half is computed while the rows of the other travel, but a matrix
+// product has half the rows, so that weights are read twice. Which costs less depends on model, link and rows, so it is
+// measured. Every rank of an expert domain asks a rule of its own once a step. The rule follows from what it is told
+// alone: ranks that tell it the same get the same answers. It allocates nothing.
+//
+// Steps are classed by phase and by rows, a power of two of them. In a class, a step with one micro-batch and a step
+// with two that follow each other make a pair, and the pair a ratio: seconds per row with two over seconds per row with
+// one. What both have in common (the machine, the lengths of sequences) cancels. First the two take turns, for 4 to 16
+// steps, fewer where one is clearly faster; then the faster is kept by the median of the last 16 ratios, and every 64th
+// step is one of the other kind, which makes two new ratios. Where the difference is below 2 % nothing changes.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "schedule/facts.hpp"
+
+namespace moemill::schedule {
+
+class MicroBatchRule {
+ public:
+  // `wanted`: parallel.micro_batches. Nothing: the rule decides, unless a rank is alone.
+  MicroBatchRule(std::optional<std::uint32_t> wanted, std::uint32_t domain_ranks)
+      : wanted_(!wanted && domain_ranks == 1 ? std::optional<std::uint32_t>(1) : wanted) {}
+
+  // For the step of `decision`, which follows from these facts.
+  std::uint32_t choose(const Decision& decision, std::span<const Facts> facts);
+
+  // The same in two halves: what the step that was chosen for last took on the slowest rank, and the choice for the
+  // next one. rows: of the rank with most.
+  void took(double seconds, std::uint32_t rows);
+  std::uint32_t choose(Phase phase, std::uint32_t rows);
+
+  // Whether the class of the last choice has been tried enough.
+  bool is_settled() const;
+
+ private:
+  static constexpr std::size_t ratios_kept = 16;
+  struct Class {
+    std::uint32_t kept = 1;
+    std::uint32_t steps = 0;
+    std::uint32_t last = 0;   // the choice for the step before, or 0
+    double last_cost = 0;     // its seconds per row
+    std::uint64_t count = 0;  // ratios so far
+    std::array<float, ratios_kept> ratios{};
+
+    void add(std::uint32_t micro_batches, double cost);
+    float median() const;
+    bool is_settled() const;
+  };
+  // Steps of up to 1, 2, 4, ... rows in the two phases that take a step.
+  static constexpr std::size_t widths = 33;
+
+  std::optional<std::uint32_t> wanted_;
+  std::array<Class, 2 * widths> classes_;
+  std::optional<std::size_t> asked_;  // the class of the last choice, if it was one
+  std::uint32_t chosen_ = 1;          // the last choice
+};
+
+// The most that a step may have in an expert domain of so many ranks. A rank alone waits for nobody.
+inline std::uint32_t most_micro_batches(std::optional<std::uint32_t> wanted, std::uint32_t domain_ranks) {
+  return wanted.value_or(domain_ranks > 1 ? 2 : 1);
+}
+
+}  // namespace moemill::schedule
