@@ -145,7 +145,9 @@ void Mill::take_step(const schedule::Decision& decision) {
   const std::uint64_t tokens_before = parts_.generator.generated_tokens();
   calibration::StepFacts held;
   parts_.generator.step(decision, parts_.predicted ? &held : nullptr);
-  const double seconds = last_step_seconds_ = now_seconds() - before;
+  last_step_ = now_seconds();
+  const double seconds = last_step_ - before;
+  if (steps_++ == 0) first_step_ = before;
   totals_.prompt_tokens = parts_.generator.prompt_tokens();
   totals_.cached_prompt_tokens = parts_.generator.cached_prompt_tokens();
   totals_.generated_tokens = parts_.generator.generated_tokens();
@@ -237,6 +239,7 @@ void Mill::flush_all() {
 MillEnd Mill::leave() {
   const bool finished = round_.end == schedule::Phase::Finished;
   const bool drained = round_.end == schedule::Phase::Drain;
+  log::debug("{} steps in {:.3f} s, with what is between them", steps_, last_step_ - first_step_);
   if (drained) {
     drain_reason_ = agree_on_reason();
     attempt([&] { save_partials(); });

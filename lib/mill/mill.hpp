@@ -115,8 +115,8 @@ class Mill {
   bool took_letters_ = false;           // in this turn
   Failure failure_;                     // this rank reports it with its next facts
   Totals totals_;
-  schedule::MicroBatchRule micro_batches_;
-  double last_step_seconds_ = 0;
+  std::uint64_t steps_ = 0;
+  double first_step_ = 0, last_step_ = 0;  // now_seconds() when the first began and the last ended
   std::string drain_reason_;
   double next_flush_;
   double next_progress_;

@@ -31,7 +31,8 @@ void check_all_rows(const Run& run) {
 }
 
 void make_all(Comm world) {
-  for (std::uint64_t shard_prompts : {1, 2, 5}) {
+  for (const std::pair<int, int>& one : {std::pair(1, 0), {2, 0}, {5, 0}, {1, 1}, {5, 1}, {2, 2}}) {
+    const int shard_prompts = one.first, ranks_of_domain = one.second;
     CAPTURE(shard_prompts);
     Run run(world, shard_prompts);
     FakeBackend backend(vocabulary);
@@ -49,7 +50,9 @@ void make_all(Comm world) {
 
 // One rank finds the stop file at some step; all save what is in flight with the keepers.
 void drain_and_resume(Comm world) {
-  for (std::size_t step : {1, 5, 9}) {
+  for (const std::pair<std::size_t, int>& one : {std::pair(std::size_t{1}, 0), {9, 0}, {1, 1}, {3, 2}}) {
+    const std::size_t step = one.first;
+    const int ranks_of_domain = one.second;
     CAPTURE(step);
     Run run(world, 5);  // one keeper
     const std::string file = run.paths.dir + "/halt";
@@ -58,7 +61,8 @@ void drain_and_resume(Comm world) {
       FakeBackend backend(vocabulary);
       backend.on_step([&](std::size_t at) {
         if (attempt > 0 || at != step) return;
-        if (world.rank() == world.size() - 1) std::ofstream(file) << "halt";
+        // In a domain of its own a rank may get no work, so that it takes no steps: there all do it.
+        if (world.rank() == world.size() - 1 || run.domain.size() < world.size()) std::ofstream(file) << "halt";
         std::this_thread::sleep_for(std::chrono::milliseconds(700));  // longer than between two looks for the file
       });
       const Run::Attempt got = run.turn(backend);
@@ -97,7 +101,8 @@ void check_resume(Run& run, std::uint64_t stored) {
 
 // Something is where a shard's file would be written, so its keeper fails once all rows of the shard are there.
 void keeper_without_room_for_a_file(Comm world) {
-  for (std::int32_t shard : {0, 1, 2}) {
+  for (const std::pair<int, int>& one : {std::pair(0, 0), {1, 0}, {2, 0}, {0, 1}, {2, 1}, {1, 2}}) {
+    const int shard = one.first, ranks_of_domain = one.second;
     CAPTURE(shard);
     Run run(world);
     const std::string in_the_way = files::temporary_name(run.paths.shard({shard}));  // each process has its own
@@ -131,7 +136,9 @@ class FullDisk {
 // The journal of the only shard cannot grow: its keeper, rank 0, fails while rows are on their way to it.
 void keeper_without_room_for_its_journal(Comm world) {
   std::signal(SIGXFSZ, SIG_IGN);
-  for (const rlim_t most_bytes : {rlim_t{10}, rlim_t{400}, rlim_t{1000}}) {
+  for (const std::pair<rlim_t, int>& one : {std::pair(rlim_t{10}, 0), {400, 0}, {1000, 0}, {400, 1}, {10, 2}}) {
+    const rlim_t most_bytes = one.first;
+    const int ranks_of_domain = one.second;
     CAPTURE(most_bytes);
     Run run(world, 5);
     std::optional<FullDisk> full;

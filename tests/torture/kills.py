@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs jobs on random numbers of ranks, kills random processes at random times, and resumes with different ranks and batch
-limits. The first jobs do part of the prompts, later ones extend the run to all, until one finishes; then every row must
+"""Runs jobs on random numbers of ranks, kills random processes at random times, and resumes with different ranks, expert domains
+and batch limits. The first jobs do part of the prompts, later ones extend the run to all, until one finishes; then every row must
 exist once with the bytes of an undisturbed run.
 
     kills.py MOEMILL SOURCE_DIR WORK_DIR [--kills N] [--seed S]
@@ -53,7 +53,8 @@ def layout(draw):
     """Settings that may change at every start."""
     return ["--set", f"parallel.max_num_seqs={draw.choice((2, 5, 16, 64))}",
             "--set", f"parallel.max_num_batched_tokens={draw.choice((16, 64, 512))}",
-            "--set", f"parallel.micro_batches={draw.choice((1, 2))}"]
+            "--set", f"parallel.micro_batches={draw.choice((1, 2))}",
+            "--set", f"parallel.expert_domain={draw.choice(('world', 'node', '1'))}"]
 
 
 def start(folder, draw, nodes, more):

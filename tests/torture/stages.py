@@ -30,6 +30,7 @@ from moemill_program import MODELS, PROGRAM, SECONDS, check, differences, expect
 
 HOST = re.escape(socket.gethostname())
 END_SECONDS = 10  # seconds; after a rank has died, all of its job must be gone
+DOMAINS = {2: "world", 3: "1"}  # by ranks: once all step together, once each for itself
 SLOW = 10  # if an undisturbed job takes long because the machine is busy: a multiple of that time
 Point = collections.namedtuple("Point", "number call path")
 
@@ -55,7 +56,7 @@ def start(folder, ranks, rank, **stage):
                        **{f"STAGE_{name}": str(value) for name, value in stage.items()})
     return subprocess.Popen(["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none", "--mca",
                              "mpi_yield_when_idle", "1", "-x", f"LD_PRELOAD={options.library}",
-                             str(PROGRAM), "run", "-c", str(folder / "run.yaml")],
+                             str(PROGRAM), "run", "-c", str(folder / "run.yaml"), "--set", f"parallel.expert_domain={DOMAINS[ranks]}"],
                             env=environment, stdout=subprocess.DEVNULL, stderr=open(folder / "errors", "w"))
 
 
