@@ -7,10 +7,12 @@
 //   combine(1) of the block before     rows of 0 leave
 //   attention(1), route(1), dispatch(1)
 //   shared(0), experts(0), send back   rows of 1 leave
-//   shared(1), experts(1), send back   outputs of 0 return
+//   experts(1), send back              outputs of 0 return
+//   shared(1)                          outputs of 0 and 1 return
 //
-// Within a micro-batch every line needs the one before; attention(1) needs attention(0) where a prompt was cut between
-// them; nothing else. Each row's sums are the same in any order of the lines.
+// Within a micro-batch every line needs the one before, but shared(1) does not need experts(1); attention(1) needs
+// attention(0) where a prompt was cut between them; nothing else. Each row's sums are the same in any order of the
+// lines. Outputs are more bytes than rows, so what can be computed at any time is computed while they return.
 #pragma once
 
 #include "kernels/rows.hpp"
@@ -114,8 +116,10 @@ void run_block(BlockTools<B>& tools, const LayerWeights<B>& weights, LayerId lay
   }
   if (!moe) return;
   for (MicroBatch<B>& b : batches) {
-    shared_expert(tools, weights, b);
+    const bool is_second = &b != batches.data();
+    if (!is_second) shared_expert(tools, weights, b);
     experts(tools, weights, b);
+    if (is_second) shared_expert(tools, weights, b);
   }
 }
 

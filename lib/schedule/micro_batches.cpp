@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace moemill::schedule {
 namespace {
 
 constexpr std::uint32_t steps_between_trials = 64;
 // How many ratios settle a class: few where the difference is clear.
-constexpr std::uint64_t ratios_at_least = 3, ratios_at_most = 15;
+constexpr std::uint64_t ratios_at_least = 5, ratios_at_most = 15;
 constexpr float clear_difference = 0.10f;
 constexpr float hysteresis = 0.02f;
 
@@ -20,7 +21,8 @@ std::uint32_t rows_of(const Facts& facts, const Decision& decision) {
 }  // namespace
 
 void MicroBatchRule::Class::add(std::uint32_t micro_batches, double cost) {
-  if (last != 0 && last != micro_batches) {
+  if (!std::exchange(warm[micro_batches - 1], true)) cost = 0;
+  if (cost > 0 && last_cost > 0 && last != micro_batches) {
     const double ratio = micro_batches == 2 ? cost / last_cost : last_cost / cost;
     ratios[count % ratios_kept] = static_cast<float>(ratio);
     ++count;
@@ -53,7 +55,8 @@ std::uint32_t MicroBatchRule::choose(Phase phase, std::uint32_t rows) {
   Class& c = classes_[*asked_];
   ++c.steps;
   if (!c.is_settled()) return chosen_ = c.last == 1 ? 2 : 1;
-  return chosen_ = c.steps % steps_between_trials == 0 ? 3 - c.kept : c.kept;
+  const bool is_trial = c.steps % steps_between_trials == 0 || c.steps == steps_between_trials / 2;
+  return chosen_ = is_trial ? 3 - c.kept : c.kept;
 }
 
 void MicroBatchRule::took(double seconds, std::uint32_t rows) {

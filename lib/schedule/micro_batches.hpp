@@ -5,9 +5,10 @@
 //
 // Steps are classed by phase and by rows, a power of two of them. In a class, a step with one micro-batch and a step
 // with two that follow each other make a pair, and the pair a ratio: seconds per row with two over seconds per row with
-// one. What both have in common (the machine, the lengths of sequences) cancels. First the two take turns, for 4 to 16
-// steps, fewer where one is clearly faster; then the faster is kept by the median of the last 16 ratios, and every 64th
-// step is one of the other kind, which makes two new ratios. Where the difference is below 2 % nothing changes.
+// one. What both have in common (the machine, the lengths of sequences) cancels. First the two take turns, for 8 to 18
+// steps, fewer where one is clearly faster; the first step of each kind may touch memory for the first time and counts
+// for nothing. Then the faster is kept by the median of the last 16 ratios, and the 32nd and every 64th step is one of
+// the other kind, which makes two new ratios. Where the difference is below 2 % nothing changes.
 #pragma once
 
 #include <array>
@@ -42,9 +43,10 @@ class MicroBatchRule {
   struct Class {
     std::uint32_t kept = 1;
     std::uint32_t steps = 0;
-    std::uint32_t last = 0;   // the choice for the step before, or 0
-    double last_cost = 0;     // its seconds per row
-    std::uint64_t count = 0;  // ratios so far
+    std::array<bool, 2> warm{};  // whether there was a step with one, with two
+    std::uint32_t last = 0;      // the choice for the step before
+    double last_cost = 0;        // its seconds per row, or 0 if it counts for nothing
+    std::uint64_t count = 0;     // ratios so far
     std::array<float, ratios_kept> ratios{};
 
     void add(std::uint32_t micro_batches, double cost);

@@ -1,6 +1,6 @@
 """Two hosts on this machine, for MPI over a slow link: sets of namespaces (network, host name, /dev/shm, /tmp) with two networks between
-them, "fast0" as fast as the machine and "slow0" with a rate and a delay (switch.cpp). Nothing of the machine's own network is
-touched. Needs root and /dev/net/tun. Used by slow_link.py; mpirun calls it to start its daemons:
+them, "fast0" as fast as the machine and "slow0" with a rate and a delay. Both go through a switch (switch.cpp), so that what it takes of
+the cores is the same. Nothing of the machine's own network is touched. Needs root and /dev/net/tun. Used by slow_link.py; mpirun calls it to start its daemons:
     hosts.py rsh FOLDER HOST COMMAND..."""
 import os
 import pathlib
@@ -11,7 +11,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ADDRESS = {"fast0": "10.77.1.", "slow0": "10.77.2."}
 OPTIONS = ["--mca", "plm", "rsh", "--mca", "pml", "ob1", "--mca", "btl", "self,vader,tcp", "--mca", "oob_tcp_if_include", "fast0",
-           "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]  # ranks, the switch and the kernel's network share the cores
+           "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "--leave-session-attached"]  # ranks, the switch and the kernel's network share the cores
 
 
 class Hosts:
@@ -19,7 +19,7 @@ class Hosts:
         if os.geteuid() != 0: sys.exit("namespaces and a network between them need root")
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.processes, self.pids = [], {}
+        self.processes, self.pids, self.switches = [], {}, {}
         try: self.build(megabits, delay_us)
         except BaseException:
             self.close()
@@ -30,11 +30,13 @@ class Hosts:
         (self.folder / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{ADDRESS['fast0']}{i} {n}\n" for i, n in enumerate(names, 1)))
         for name in names: self.start(name)
         left, right = (str(self.pids[n]) for n in names)
-        run("ip", "link", "add", "fast0", "netns", left, "type", "veth", "peer", "name", "fast0", "netns", right)
-        program, ready = self.folder / "switch", self.folder / "switch.ready"
+        program = self.folder / "switch"
         run("g++", "-O2", "-std=c++20", "-o", program, HERE / "switch.cpp")
-        self.processes.append(subprocess.Popen([program, "slow0", str(megabits), str(delay_us), ready, left, right]))
-        wait_for(ready.exists, "the switch")
+        for device, rate, delay in (("fast0", 0, 0), ("slow0", megabits, delay_us)):
+            ready = self.folder / f"{device}.ready"
+            self.switches[device] = subprocess.Popen([program, device, str(rate), str(delay), ready, left, right])
+            self.processes.append(self.switches[device])
+            wait_for(ready.exists, "the switch")
         for i, name in enumerate(names, 1):
             for device, network in ADDRESS.items():
                 self.inside(name, "ip", "addr", "add", f"{network}{i}/24", "dev", device)
@@ -61,6 +63,11 @@ class Hosts:
         done = subprocess.run([*entering(self.pids["left"]), *launcher, *map(str, words)], env=environment, text=True, capture_output=True)
         if done.returncode != 0: sys.exit(f"{' '.join(map(str, words))}\nended with {done.returncode}:\n{done.stderr[-3000:]}")
         return done.stdout
+
+    def switch_seconds(self, device):
+        """Seconds that the device's switch has had a core."""
+        ticks = pathlib.Path(f"/proc/{self.switches[device].pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
     def close(self):
         for process in self.processes: process.kill()

@@ -6,9 +6,10 @@
 
 A and B are steps with one and with two micro-batches on the slow link, C and D the same on the fast one; auto is what `--micro-batches
 auto` makes of them. Runs follow each other A B C D auto, A B ..., and the medians of the rounds count. Hidden is 1 - (B - D) / (A - C): what
-two micro-batches lose by smaller products is in D as in B. Exchange is what the slow link adds to what C waits, as a share of C's other time."""
+two micro-batches lose by smaller products is in D as in B. Exchange is what the slow link adds and what C waits, as a share of what C computes in the layers: the head has nothing to hide."""
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import sys
@@ -35,29 +36,44 @@ def main():
         finally: hosts.close()
 
 
+class Runs:
+    """All runs of one kind."""
+    def __init__(self): self.ms, self.waiting, self.switch_ms = [], [], []
+
+    def add(self, out, switch_seconds):
+        self.out, shares = out, out["shares"]
+        self.ms.append(1e3 * out["seconds_per_step"])
+        self.waiting.append(self.ms[-1] * shares["waiting"])
+        self.layers_ms = self.ms[-1] * (1 - sum(shares[part] for part in ("waiting", "packing", "head", "drawing", "rest")))
+        self.switch_ms.append(1e3 * switch_seconds / (out["steps"] + 1))  # one step is not measured
+
+    def middle(self, values="ms"): return statistics.median(getattr(self, values))
+
+
 def report(hosts, workload, options):
-    steps = {name: [] for name, _, _ in RUNS}
-    waits = {name: [] for name in steps}
-    two = {}
+    runs = {name: Runs() for name, _, _ in RUNS}
     program = pathlib.Path(options.program).resolve()
+    threads = max(1, len(os.sched_getaffinity(0)) // 2)  # a host takes all cores for its own
     for _ in range(options.rounds):
         for name, device, batches in RUNS:
-            out = json.loads(hosts.mpirun(device, program, "bench", workload, "--json", "--micro-batches", batches, *options.bench))
-            steps[name].append(1e3 * out["seconds_per_step"])
-            waits[name].append(out["shares"]["waiting"])
-            two[name] = out["steps_with_two"], out["steps"]
-    ms = {name: statistics.median(s) for name, s in steps.items()}
-    print(f"{workload}, {out['model']}, {out['sequences']} sequences, {out['tokens']} tokens, {out['isa']}, commit {out['commit'][:9]}")
-    for name in ms:
-        print(f"  {name:10}  {ms[name]:8.1f} ms a step ({', '.join(f'{s:.1f}' for s in steps[name])}), waiting {100 * statistics.median(waits[name]):4.1f} %, "
-              f"{two[name][0]} of {two[name][1]} steps with two")
-    waited = ms["C"] * statistics.median(waits["C"])
-    added, left = ms["A"] - ms["C"], ms["B"] - ms["D"]
-    print(f"  exchange {100 * (added + waited) / (ms['C'] - waited):.0f} % of the rest; the slow link adds {added:.1f} ms with one, {left:.1f} ms with two: "
-          f"{100 * (1 - left / added):.0f} % hidden")
+            before = hosts.switch_seconds(device)
+            words = ("bench", workload, "--json", "--threads", threads, "--micro-batches", batches, *options.bench)
+            runs[name].add(json.loads(hosts.mpirun(device, program, *words)), hosts.switch_seconds(device) - before)
+    out = runs["A"].out
+    print(f"{workload}, {out['model']}, {out['sequences']} sequences, {out['tokens']} tokens, {out['isa']}, {threads} threads, commit {out['commit'][:9]}")
+    for name, r in runs.items():
+        print(f"  {name:10}  {r.middle():8.1f} ms a step ({', '.join(f'{ms:.1f}' for ms in r.ms)}), waiting {r.middle('waiting'):5.1f}, "
+              f"packing {r.ms[-1] * r.out['shares']['packing']:5.1f}, " + ("" if "auto" in name else f"the switch {r.middle('switch_ms'):5.1f}, ") +
+              f"{r.out['steps_with_two']} of {r.out['steps']} steps with two")
+    a, b, c, d = (runs[name] for name in "ABCD")
+    added, left = a.middle() - c.middle(), b.middle() - d.middle()
+    # What the switch takes of the cores nobody can hide; where a rank waits for it, it takes nothing.
+    of_switch = (b.middle("switch_ms") - d.middle("switch_ms")) / 2
+    print(f"  exchange {100 * (added + c.middle('waiting')) / c.layers_ms:.0f} % of what the layers compute; the slow link adds {added:.1f} ms with one, "
+          f"{left:.1f} ms with two: {100 * (1 - left / added):.0f} % hidden, {100 * (1 - (left - of_switch) / added):.0f} % without the switch's own time")
     for link, pair in (("slow", "AB"), ("fast", "CD")):
-        better = min(ms[n] for n in pair)
-        print(f"  auto on the {link} link: {100 * (ms[f'auto, {link}'] / better - 1):+.1f} % of the better of one and two")
+        better = min(runs[n].middle() for n in pair)
+        print(f"  auto on the {link} link: {100 * (runs[f'auto, {link}'].middle() / better - 1):+.1f} % of the better of one and two")
     sys.stdout.flush()
 
 

@@ -1,6 +1,6 @@
 // A small Ethernet switch in user space: it makes a TAP device in the network namespace of each given process and
 // forwards frames between them, with a delay one way and a rate for each device in both directions. Linux has such
-// things (tc netem), but not every kernel is built with them. Started by slow_link.py, which compiles it; needs root.
+// things (tc netem), but not every kernel is built with them. Started by hosts.py, which compiles it; needs root.
 //
 //   switch DEVICE MEGABITS_PER_SECOND DELAY_US READY_FILE PID...
 //
@@ -23,8 +23,6 @@
 #include <cstring>
 #include <ctime>
 #include <functional>
-#include <memory>
-#include <queue>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -67,7 +65,8 @@ struct Frame {
   std::int64_t due_ns;
   std::uint64_t number;
   std::size_t to;
-  std::shared_ptr<const std::vector<char>> bytes;  // shared, because a broadcast goes to several
+  std::vector<char> bytes;  // of which the first `size` are the frame
+  std::size_t size = 0;
 
   bool operator>(const Frame& other) const {
     return due_ns != other.due_ns ? due_ns > other.due_ns : number > other.number;
@@ -79,14 +78,13 @@ class Switch {
   Switch(double ns_per_byte, std::int64_t delay_ns, std::vector<int> devices)
       : ns_per_byte_(ns_per_byte), delay_ns_(delay_ns), devices_(std::move(devices)) {
     sending_until_.resize(devices_.size()), receiving_until_.resize(devices_.size());
-    buffer_.resize(frame_header + most_frame_bytes);
   }
 
   void run() {
     std::vector<pollfd> ready;
     for (const int device : devices_) ready.push_back({device, POLLIN, 0});
     while (!stopped) {
-      const std::int64_t left = waiting_.empty() ? 0 : std::max<std::int64_t>(0, waiting_.top().due_ns - now_ns());
+      const std::int64_t left = waiting_.empty() ? 0 : std::max<std::int64_t>(0, waiting_.front().due_ns - now_ns());
       const timespec pause{left / 1'000'000'000, left % 1'000'000'000};
       if (ppoll(ready.data(), ready.size(), waiting_.empty() ? nullptr : &pause, nullptr) > 0) {
         for (std::size_t from = 0; from < ready.size(); ++from)
@@ -102,30 +100,48 @@ class Switch {
     constexpr int at_a_time = 32;
     const std::int64_t now = now_ns();
     for (int i = 0; i < at_a_time; ++i) {
-      const ssize_t size = read(devices_[from], buffer_.data(), buffer_.size());
-      if (size < static_cast<ssize_t>(frame_header + ethernet_header)) return;
+      Frame frame{0, 0, 0, spare_buffer()};
+      const ssize_t size = read(devices_[from], frame.bytes.data(), frame.bytes.size());
+      if (size < static_cast<ssize_t>(frame_header + ethernet_header)) return spare_.push_back(std::move(frame.bytes));
       std::uint64_t to_address = 0, from_address = 0;
-      std::memcpy(&to_address, buffer_.data() + frame_header, 6);
-      std::memcpy(&from_address, buffer_.data() + frame_header + 6, 6);
+      std::memcpy(&to_address, frame.bytes.data() + frame_header, 6);
+      std::memcpy(&from_address, frame.bytes.data() + frame_header + 6, 6);
       device_of_[from_address] = from;
+      frame.size = static_cast<std::size_t>(size);
       const auto line_ns = static_cast<std::int64_t>(static_cast<double>(size) * ns_per_byte_);
       const std::int64_t sent = sending_until_[from] = std::max(now, sending_until_[from]) + line_ns;
-      const auto bytes = std::make_shared<const std::vector<char>>(buffer_.begin(), buffer_.begin() + size);
       const auto known = device_of_.find(to_address);
       for (std::size_t to = 0; to < devices_.size(); ++to) {
         if (to == from || (known != device_of_.end() && known->second != to)) continue;
-        receiving_until_[to] = std::max(sent + delay_ns_, receiving_until_[to] + line_ns);
-        waiting_.push({receiving_until_[to], frames_++, to, bytes});
+        frame.due_ns = receiving_until_[to] = std::max(sent + delay_ns_, receiving_until_[to] + line_ns);
+        frame.number = frames_++, frame.to = to;
+        known != device_of_.end() ? put(std::move(frame)) : put(Frame(frame));
       }
     }
   }
 
+  // Copying frames would take more of the cores than forwarding them.
+  std::vector<char> spare_buffer() {
+    if (spare_.empty()) return std::vector<char>(frame_header + most_frame_bytes);
+    std::vector<char> buffer = std::move(spare_.back());
+    spare_.pop_back();
+    return buffer;
+  }
+
+  void put(Frame frame) {
+    waiting_.push_back(std::move(frame));
+    std::push_heap(waiting_.begin(), waiting_.end(), std::greater<>());
+  }
+
   void deliver() {
-    for (; !waiting_.empty() && waiting_.top().due_ns <= now_ns(); waiting_.pop()) {
-      const Frame& frame = waiting_.top();
+    while (!waiting_.empty() && waiting_.front().due_ns <= now_ns()) {
+      std::pop_heap(waiting_.begin(), waiting_.end(), std::greater<>());
+      Frame frame = std::move(waiting_.back());
+      waiting_.pop_back();
       // A device that is down loses its frames, as a cable would.
-      if (write(devices_[frame.to], frame.bytes->data(), frame.bytes->size()) < 0 && errno != EIO && errno != EAGAIN)
+      if (write(devices_[frame.to], frame.bytes.data(), frame.size) < 0 && errno != EIO && errno != EAGAIN)
         std::perror("write");
+      spare_.push_back(std::move(frame.bytes));
     }
   }
 
@@ -134,8 +150,8 @@ class Switch {
   const std::vector<int> devices_;
   std::vector<std::int64_t> sending_until_, receiving_until_;  // [devices] ns
   std::unordered_map<std::uint64_t, std::size_t> device_of_;   // by Ethernet address
-  std::priority_queue<Frame, std::vector<Frame>, std::greater<>> waiting_;
-  std::vector<char> buffer_;
+  std::vector<Frame> waiting_;                                 // a heap, the next one first
+  std::vector<std::vector<char>> spare_;                       // buffers
   std::uint64_t frames_ = 0;
 };
 

@@ -80,6 +80,20 @@ TEST_CASE("micro-batches: the cheaper number is kept, and trying costs less than
   }
 }
 
+TEST_CASE("micro-batches: the first step of each kind counts for nothing, and a slow step decides nothing") {
+  for (int slow : {0, 1, 2, 3, 4, 5, 6, 7, 40}) {
+    CAPTURE(slow);
+    for (double two : {0.85, 1.15}) {
+      const Cost cost = [&](int i, std::uint32_t m) {
+        const bool first = i < 2;
+        return (m == 2 ? two : 1) * (first ? (m == 2 ? 9 : 3) : i == slow ? 5 : 1);
+      };
+      const Played played = play(100, cost);
+      CHECK((two < 1 ? played.twos(20, 100) >= 77 : played.twos(20, 100) <= 3));
+    }
+  }
+}
+
 TEST_CASE("micro-batches: a difference below 2 percent changes nothing, a larger one does") {
   CHECK(play(2000, [](int, std::uint32_t m) { return m == 2 ? 0.99 : 1; }).twos(100, 2000) <= 2000 / 64);
   CHECK(play(2000, [](int, std::uint32_t m) { return m == 2 ? 0.97 : 1; }).twos(100, 2000) >= 1900 - 2000 / 64);

@@ -107,7 +107,9 @@ void FlatTransport::finish_combine(int channel) {
 void FlatTransport::progress() {
   for (int channel = 0; channel < channels; ++channel) {
     Channel& c = at(channel);
-    if (c.transfer.test() && c.cargo == Cargo::Numbers) send_records(channel);
+    // Open MPI 4.1 does not look again after it has let messages move: a second call sees what the first one brought.
+    const bool done = c.transfer.test() || (c.cargo == Cargo::Numbers && c.transfer.test());
+    if (done && c.cargo == Cargo::Numbers) send_records(channel);
   }
 }
 
