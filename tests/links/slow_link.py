@@ -70,7 +70,8 @@ def report(hosts, workload, options):
     # What the switch takes of the cores nobody can hide; where a rank waits for it, it takes nothing.
     of_switch = (b.middle("switch_ms") - d.middle("switch_ms")) / 2
     print(f"  exchange {100 * (added + c.middle('waiting')) / c.layers_ms:.0f} % of what the layers compute; the slow link adds {added:.1f} ms with one, "
-          f"{left:.1f} ms with two: {100 * (1 - left / added):.0f} % hidden, {100 * (1 - (left - of_switch) / added):.0f} % without the switch's own time")
+          f"{left:.1f} ms with two: {100 * (1 - left / added):.0f} % hidden, {100 * (1 - (left - of_switch) / added):.0f} % without the switch's own time; "
+          f"{100 * (1 - (b.middle('waiting') - d.middle('waiting')) / (a.middle('waiting') - c.middle('waiting'))):.0f} % of the waiting")
     for link, pair in (("slow", "AB"), ("fast", "CD")):
         better = min(runs[n].middle() for n in pair)
         print(f"  auto on the {link} link: {100 * (runs[f'auto, {link}'].middle() / better - 1):+.1f} % of the better of one and two")
