@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/text/json_fault.hpp"
 #include "base/text/lfs_pointer.hpp"
 #include "system/files/mapped_file.hpp"
 
@@ -54,7 +55,7 @@ JsonObject JsonObject::read(const std::string& path, std::uint64_t max_bytes) {
     if (!value.is_object()) user_error("{}: must hold a JSON object, but holds {}", path, shown(value));
     return JsonObject(path, "", std::move(value));
   } catch (const nlohmann::json::exception& e) {
-    user_error("{}: is not valid JSON: {}", path, e.what());
+    user_error("{}: is not valid JSON: {}", path, json_fault(e.what()));
   }
 }
 

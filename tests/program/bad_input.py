@@ -75,7 +75,7 @@ def bad_models():
     spoil("a file as folder", lambda m: (shutil.rmtree(m), m.write_text("")), "model: is not a directory")
     (folder / "model").unlink()
     spoil("no config", lambda m: (m / "config.json").unlink(), "model: has no config.json")
-    spoil("config is no JSON", lambda m: (m / "config.json").write_text("{"), "config.json: is not valid JSON")
+    spoil("config is no JSON", lambda m: (m / "config.json").write_text("{"), "config.json: is not valid JSON: at line 1")
     spoil("unknown family", config(lambda c: c.update(model_type="gpt9")),
           'config.json: "model_type" is "gpt9"', "deepseek_v3")
     spoil("missing key", config(lambda c: c.pop("kv_lora_rank")), 'config.json: key "kv_lora_rank" is missing')
@@ -84,7 +84,7 @@ def bad_models():
     spoil("groups of null", config(lambda c: c.update(topk_method="group_limited_greedy", n_group=None)),
           'config.json: "n_group" is null, but must be an integer')
     spoil("no tokenizer", lambda m: (m / "tokenizer.json").unlink(), "has no tokenizer.json")
-    spoil("tokenizer is no JSON", lambda m: (m / "tokenizer.json").write_text("[1"), "tokenizer.json: not JSON")
+    spoil("tokenizer is no JSON", lambda m: (m / "tokenizer.json").write_text("[1"), "tokenizer.json: not JSON: at line 1")
     spoil("no weights", lambda m: (m / weights).unlink(), "has neither model.safetensors nor")
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 16777216\n"
     for name in (weights, "tokenizer.json", "config.json"):
@@ -99,7 +99,7 @@ def bad_models():
     spoil("header of 2^62 bytes", lambda m: (m / weights).write_bytes(
         struct.pack("<Q", 1 << 62) + (m / weights).read_bytes()[8:]), f"{weights}: header length 4611686018427387904")
     spoil("header is no JSON", lambda m: (m / weights).write_bytes(struct.pack("<Q", 4) + b"{{{{"),
-          f"{weights}: the header is not valid JSON")
+          f"{weights}: the header is not valid JSON: at line 1")
     spoil("missing tensor", header(lambda h, n: h.pop(n[3])), f"{weights}: tensor ", "leaves a gap")
     spoil("tensor out of range", header(lambda h, n: h[n[0]].update(data_offsets=[0, 1 << 60])),
           f"{weights}: tensor lm_head.weight: ends at byte {1 << 60}")

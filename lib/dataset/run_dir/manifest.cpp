@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.hpp"
+#include "base/text/json_fault.hpp"
 #include "dataset/run_dir/run_dir.hpp"
 #include "dataset/seal.hpp"
 
@@ -105,7 +106,8 @@ std::optional<RunManifest> read_manifest(const RunPaths& paths) {
       user_error("{}: is damaged (its checksum is that of another text): restore it, or start over with --overwrite",
                  paths.manifest());
   } catch (const nlohmann::json::exception& error) {
-    user_error("{}: is damaged ({}): restore it, or start over with --overwrite", paths.manifest(), error.what());
+    user_error("{}: is damaged ({}): restore it, or start over with --overwrite", paths.manifest(),
+               json_fault(error.what()));
   }
   check_numbers(paths, manifest);
   return manifest;

@@ -1,6 +1,7 @@
 #include "text/files/json_file.hpp"
 
 #include "base/error.hpp"
+#include "base/text/json_fault.hpp"
 #include "base/text/utf8.hpp"
 
 namespace moemill::text {
@@ -69,8 +70,8 @@ class TokenizerSax : public nlohmann::json_sax<json> {
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
 
-  bool parse_error(std::size_t byte, const std::string&, const json::exception& e) override {
-    user_error("{}: not JSON, at byte {}: {}", name_, byte, e.what());
+  bool parse_error(std::size_t, const std::string&, const json::exception& e) override {
+    user_error("{}: not JSON: {}", name_, json_fault(e.what()));
   }
 
  private:

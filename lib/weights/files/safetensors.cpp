@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/error.hpp"
+#include "base/text/json_fault.hpp"
 #include "base/text/lfs_pointer.hpp"
 
 namespace moemill::model {
@@ -61,7 +62,7 @@ nlohmann::json parse_header(const std::string& file, const char* text, std::uint
   try {
     header = Json::parse(text, text + length, watch);
   } catch (const Json::exception& e) {
-    user_error("{}: the header is not valid JSON: {}", file, e.what());
+    user_error("{}: the header is not valid JSON: {}", file, json_fault(e.what()));
   }
   if (!header.is_object()) user_error("{}: the header is not a JSON object", file);
   if (!twice.empty()) user_error("{}: the header has the key \"{}\" twice", file, twice);
