@@ -171,12 +171,15 @@ void report_end(const RunPlan& plan, const RunConfig& config, const Summary& s, 
   }
   warn_of_failed(counts, plan, config);
   std::vector<std::string> ledger{ledger_line(s, config.cost)};
-  if (s.predicted) ledger.push_back("ledger: " + text_of(*s.predicted));
+  const bool is_first = plan.manifest.attempts == 1;
+  if (s.predicted)
+    ledger.push_back("ledger: " + text_of(*s.predicted));
+  else if (is_first)
+    ledger.push_back("ledger: " + calibration_hint(s.ranks, config.model.path));
   for (const std::string& line : ledger) {
     print_ledger(line + "\n");
     log::note(log::Level::Info, line);
   }
-  if (!s.predicted) log::info("{}", calibration_hint(s.ranks, config.model.path));
 }
 
 }  // namespace

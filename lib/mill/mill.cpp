@@ -158,7 +158,7 @@ void Mill::take_step(const schedule::Decision& decision) {
     totals_.decode_step_tokens += totals_.generated_tokens - tokens_before;
   }
   if (parts_.generator.last_rows() == 0) totals_.idle_seconds += seconds;
-  if (parts_.predicted) parts_.predicted->take(decision.phase, held, seconds, parts_.backend.totals().exchange.seconds);
+  if (parts_.predicted) parts_.predicted->take(decision.phase, held, seconds, parts_.backend.totals().exchange);
 }
 
 void Mill::wait_a_little() {

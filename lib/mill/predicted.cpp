@@ -42,11 +42,16 @@ std::string largest_error(const Predicted& p) {
 }  // namespace
 
 void PredictedSteps::take(schedule::Phase phase, const calibration::StepFacts& facts, double seconds,
-                          double exchange_seconds) {
+                          const layers::ExchangeTotals& all) {
   phase_ = phase;
   share_ = seconds_.share_of(facts);
-  const double exchange = exchange_seconds - exchange_before_;
-  exchange_before_ = exchange_seconds;
+  const auto since = [&](std::uint64_t layers::ExchangeTotals::*count) {
+    return static_cast<double>(all.*count - before_.*count);
+  };
+  share_.routed = {since(&layers::ExchangeTotals::pairs), since(&layers::ExchangeTotals::experts_touched),
+                   since(&layers::ExchangeTotals::uneven_pairs)};
+  const double exchange = all.seconds - before_.seconds;
+  before_ = all;
   if (share_.rows == 0) {
     measured_.idle += seconds;
     return;
@@ -112,8 +117,7 @@ std::string text_of(const Predicted& p) {
 
 std::string calibration_hint(int ranks, const std::string& model) {
   return fmt::format(
-      "nothing was predicted: `{}moemill bench calibrate --model {} -o calibration.json` and cost.calibration: "
-      "calibration.json do it",
+      "no prediction: `{}moemill bench calibrate --model {} -o FILE` makes one, as cost.calibration: FILE",
       ranks > 1 ? fmt::format("mpirun -n {} ", ranks) : "", model);
 }
 

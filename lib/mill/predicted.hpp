@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/run_config.hpp"
+#include "layers/dispatch/exchange_totals.hpp"
 #include "plan/forecast/forecast.hpp"
 #include "plan/forecast/part_seconds.hpp"
 #include "plan/forecast/step_seconds.hpp"
@@ -32,9 +33,10 @@ class PredictedSteps {
  public:
   explicit PredictedSteps(StepSeconds seconds) : seconds_(std::move(seconds)) {}
 
-  // After a step of this rank. `exchange_seconds` are all since the start.
-  void take(schedule::Phase phase, const calibration::StepFacts& facts, double seconds, double exchange_seconds);
-  // This rank's share of the last step, which its domain gets with its next facts, and the shares of all its ranks.
+  // After a step of this rank. `exchange` is all since the start.
+  void take(schedule::Phase phase, const calibration::StepFacts& facts, double seconds,
+            const layers::ExchangeTotals& exchange);
+  // This rank's share of the last step, which all ranks get with its next facts, and the shares of all ranks [ranks].
   const StepShare& share() const { return share_; }
   void add(std::span<const StepShare> ranks);
 
@@ -48,7 +50,7 @@ class PredictedSteps {
   StepShare share_;
   std::optional<schedule::Phase> phase_;  // of a step whose shares have not come yet
   PartSeconds measured_;
-  double exchange_before_ = 0;
+  layers::ExchangeTotals before_;
 };
 
 // Means over ranks; collective.

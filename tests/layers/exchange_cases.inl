@@ -92,6 +92,12 @@ class ExchangeTester {
         for (std::uint32_t i = 0; i < shape_.hidden; ++i)
           received.outputs.row(received.place.data[p])[i] =
               expert_output(received.rows.row(received.row.data[p])[i], slots[s], i);
+    const std::size_t own =
+        all_[static_cast<std::size_t>(channel)][static_cast<std::size_t>(comm_.rank())].picks.size();
+    expected_.pairs += received.row.size;
+    expected_.uneven_pairs += std::max(received.row.size, own) - std::min(received.row.size, own);
+    for (std::size_t s = 0; s < slots.size(); ++s)
+      expected_.experts_touched += received.expert_begin.data[s + 1] > received.expert_begin.data[s] ? 1 : 0;
     exchange_.begin_combine(channel);
     expect_returned(all_[static_cast<std::size_t>(channel)]);
   }
@@ -124,6 +130,9 @@ class ExchangeTester {
     CHECK(t.intra_node_bytes == intra_.records * record + intra_.outputs * shape_.hidden * 2);
     CHECK(t.inter_node_bytes == inter_.records * record + inter_.outputs * shape_.hidden * 2);
     CHECK(t.seconds >= 0);
+    CHECK(t.pairs == expected_.pairs);
+    CHECK(t.experts_touched == expected_.experts_touched);
+    CHECK(t.uneven_pairs == expected_.uneven_pairs);
   }
 
  private:

@@ -76,11 +76,11 @@ TEST_CASE("steps are measured by part, and predicted once their shares have come
   facts.generated = {1, 10};
   steps.add(std::vector<StepShare>(1));  // before the first step
   CHECK(steps.predicted().wall() == 0);
-  steps.take(schedule::Phase::Decode, facts, 0.5, 0.1);
+  steps.take(schedule::Phase::Decode, facts, 0.5, {.seconds = 0.1});
   steps.add(std::vector{steps.share()});
-  steps.take(schedule::Phase::Prefill, facts, 0.7, 0.3);
+  steps.take(schedule::Phase::Prefill, facts, 0.7, {.seconds = 0.3});
   steps.add(std::vector{steps.share()});
-  steps.take(schedule::Phase::Prefill, {}, 0.2, 0.45);  // without rows: all of it is idle time
+  steps.take(schedule::Phase::Prefill, {}, 0.2, {.seconds = 0.45});  // without rows: all of it is idle time
   steps.add(std::vector{steps.share()});
   steps.add(std::vector{steps.share()});  // a step's shares count once
   CHECK(steps.predicted().decode == doctest::Approx(0.25));
@@ -111,7 +111,7 @@ TEST_CASE("what is left follows from the lengths and the speed so far") {
   CHECK(run.seconds_left(t, 10, 0) == doctest::Approx(50));
   t.completions = 1;  // not more than max_tokens
   CHECK(run.seconds_left(t, 29, 0) == doctest::Approx(200));
-  steps.take(schedule::Phase::Decode, facts, 20, 0);
+  steps.take(schedule::Phase::Decode, facts, 20, {});
   steps.add(std::vector{steps.share()});
   CHECK(run.seconds_left(t, 29, 20) == doctest::Approx(400));  // twice as slow as predicted
   CHECK(run.seconds_left(t, 0, 20) == 0);

@@ -134,6 +134,29 @@ TEST_CASE("seconds of steps by part: the slowest rank sets the time, and the par
   CHECK(parts.wall() == doctest::Approx(slow.own_seconds + 20 * per_row + step));
 }
 
+TEST_CASE(
+    "routing that is known: experts take what their pairs take, and the others wait for the slowest of each layer") {
+  calibration::Calibration c;
+  c.shape = calibration::shape_of(small_model());
+  c.ranks = 2;
+  calibration::Stages s;
+  s.expert = Curve({{0, 0}, {1000, 1000 * per_row}});
+  c.stages = {s};
+  StepSeconds seconds({c, small_model(), {2, 1}}, 2);
+  // 20 rows of 2 picks: 25 pairs on one rank and 15 on the other.
+  seconds.add(Phase::Decode, std::vector<StepShare>{{0, 10, {25, 4, 5}}, {0, 10, {15, 4, 5}}});
+  CHECK(seconds.parts().decode == doctest::Approx(20 * per_row));
+  CHECK(seconds.parts().exchange == doctest::Approx(5 * per_row));
+  // Uneven in turn, over two layers: each rank computes as much as the other, and waits all the same.
+  seconds.add(Phase::Prefill, std::vector<StepShare>{{0, 10, {40, 8, 10}}, {0, 10, {40, 8, 10}}});
+  CHECK(seconds.parts().prefill == doctest::Approx(40 * per_row));
+  CHECK(seconds.parts().exchange == doctest::Approx(15 * per_row));
+  // Ranks with different numbers of rows have even pairs.
+  StepSeconds even({c, small_model(), {2, 1}}, 2);
+  even.add(Phase::Decode, std::vector<StepShare>{{0, 15, {20, 4, 10}}, {0, 5, {20, 4, 10}}});
+  CHECK(even.parts().exchange == doctest::Approx(0));
+}
+
 TEST_CASE("a forecast of equal sequences is known on paper") {
   // 4 prompts of 16 tokens at once, then 9 steps of 4 rows.
   const auto predict = predictor(1);

@@ -3,6 +3,7 @@
 // by record and pick order, so the rank of a row knows which pick an output answers from its position alone.
 #include "layers/cpu/exchange.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -127,6 +128,7 @@ ReceivedRows<> Exchange::finish_dispatch(int channel) {
     received.rows = {reinterpret_cast<const bf16*>(arrivals.records), arrivals.count(), hidden_,
                      form_.bytes() / sizeof(bf16)};
   }
+  count_pairs(c);
   received.expert_begin = c.pairs.slot_begin();
   received.row = c.pairs.rows();
   received.place = c.pairs.outputs();
@@ -134,6 +136,14 @@ ReceivedRows<> Exchange::finish_dispatch(int channel) {
   received.outputs = {c.outputs.reserve(outputs * hidden_), outputs, hidden_};
   c.phase = Phase::Received;
   return received;
+}
+
+void Exchange::count_pairs(const Channel& c) {
+  const std::uint64_t computed = c.pairs.size(), of_own_rows = c.routed.picks.size();
+  const Vector<const std::uint32_t> begin = c.pairs.slot_begin();
+  totals_.pairs += computed;
+  totals_.uneven_pairs += std::max(computed, of_own_rows) - std::min(computed, of_own_rows);
+  for (std::size_t e = 0; e + 1 < begin.size; ++e) totals_.experts_touched += begin.data[e + 1] > begin.data[e] ? 1 : 0;
 }
 
 void Exchange::begin_combine(int channel) {

@@ -78,6 +78,7 @@ class Exchange {
   void send(int channel, Channel& c);
   template <class Wait>
   auto waiting(const Wait& wait);
+  void count_pairs(const Channel& c);
   void copy_rows(const Channel& c, std::span<const layers::RowCopy> copies);
   template <class Visit>
   void for_each_pair(Channel& c, const layers::Arrivals& arrivals, const Visit& visit) const;

@@ -13,7 +13,11 @@ namespace {
 using estimate::StepTime;
 using estimate::Term;
 
-double ratio(double wanted, double measured) { return measured > 0 ? wanted / measured : 0; }
+// 0 if hardly anything was measured: less than any clock tells apart, or than the smallest count.
+double ratio(double wanted, double measured) {
+  constexpr double nothing = 1e-12;
+  return measured > nothing ? wanted / measured : 0;
+}
 
 // Outputs and inputs of a row that leave its rank, where experts are spread evenly over the ranks.
 double leaving_rows(double picks, double ranks) { return ranks > 1 ? picks * (ranks - 1) / ranks : 0; }
@@ -146,7 +150,11 @@ double StepPredictor::routed(const StepFacts& facts) const {
   // Micro-batches of few rows touch fewer experts than the step, but not fewer than one each.
   const double even = experts_of_rank_ * (1 - std::pow(1 - static_cast<double>(shape_.picks) / shape_.experts, rows));
   const double touched = facts.experts_touched > 0 ? std::min(facts.experts_touched, pairs) : even;
-  return batches * touched * stages_.expert.at(std::max(1.0, pairs / touched));
+  return batches * routed_seconds(pairs, touched);
+}
+
+double StepPredictor::routed_seconds(double pairs, double touched) const {
+  return touched > 0 ? touched * stages_.expert.at(std::max(1.0, pairs / touched)) : 0;
 }
 
 std::vector<std::string> warnings(const Calibration& c, const model::ModelConfig& config, std::uint32_t micro_batches) {

@@ -58,6 +58,9 @@ class StepPredictor {
   StepPredictor(const Calibration& calibration, const model::ModelConfig& config, StepLayout layout);
   // Allocates nothing.
   PredictedStep predict(const StepFacts& facts) const;
+  // Routed experts, whose pairs of a row and an expert were counted over all layers and micro-batches of a rank, and
+  // how many of its experts got any.
+  double routed_seconds(double pairs, double touched) const;
 
  private:
   void add_layers(const StepFacts& facts, estimate::StepTime& out) const;

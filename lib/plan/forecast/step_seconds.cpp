@@ -1,6 +1,7 @@
 #include "plan/forecast/step_seconds.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace moemill::mill {
 
@@ -15,11 +16,29 @@ StepShare StepSeconds::share_of(const calibration::StepFacts& facts) const {
           rows};
 }
 
+// Ranks wait for each other in each layer. With two ranks, what one has more than its even part in a layer the other
+// has less, so the waiting is the mean of these differences; with more ranks it is at least the largest rank's.
+// Differences that come from the ranks' different numbers of rows are left out.
+StepSeconds::Routed StepSeconds::routed_of(std::span<const StepShare> ranks, double rows) const {
+  const auto count = static_cast<double>(ranks.size());
+  Routed out;
+  double pairs = 0, slowest = 0, uneven = 0;
+  for (const StepShare& rank : ranks) pairs += rank.routed.pairs;
+  for (const StepShare& rank : ranks) {
+    const double seconds = predictor_.routed_seconds(rank.routed.pairs, rank.routed.touched);
+    out.all += seconds, slowest = std::max(slowest, seconds);
+    uneven = std::max(uneven, rank.routed.uneven - std::abs(rank.rows - rows / count) * pairs / rows);
+  }
+  const double mean = out.all / count;
+  out.waiting = std::max(slowest - mean, mean * uneven / (pairs / count));
+  return out;
+}
+
 void StepSeconds::add(schedule::Phase phase, std::span<const StepShare> ranks) {
   const auto count = static_cast<double>(ranks.size());
-  double rows = 0, busy = 0, own = 0, slowest = 0;
+  double rows = 0, busy = 0, own = 0, slowest = 0, pairs = 0;
   for (const StepShare& rank : ranks) {
-    rows += rank.rows, slowest = std::max(slowest, rank.own_seconds);
+    rows += rank.rows, pairs += rank.routed.pairs, slowest = std::max(slowest, rank.own_seconds);
     if (rank.rows > 0) own += rank.own_seconds, ++busy;
   }
   // Routed experts and exchange are those of a rank with the mean of all rows: the experts of all ranks get rows of all
@@ -29,7 +48,8 @@ void StepSeconds::add(schedule::Phase phase, std::span<const StepShare> ranks) {
   mean.rows_of_all_ranks = rows / count * domain_;
   const calibration::PredictedStep common = predictor_.predict(mean);
   const double exchange = std::max(0.0, common.exchange_seconds() - common.terms.hidden_seconds);
-  const double routed = common.terms[Term::RoutedExperts], wall = slowest + routed + exchange;
+  const Routed known = pairs > 0 ? routed_of(ranks, rows) : Routed{count * common.terms[Term::RoutedExperts], 0};
+  const double routed = known.all / count, wall = slowest + routed + known.waiting + exchange;
   // Means over ranks: a rank without rows is idle for the whole step, the others compute or wait.
   const double computing = (own + busy * routed) / count;
   (phase == schedule::Phase::Prefill ? parts_.prefill : parts_.decode) += computing;

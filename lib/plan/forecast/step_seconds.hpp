@@ -12,10 +12,17 @@
 
 namespace moemill::mill {
 
-// A rank's share of a step: what it can predict alone.
+// What routing made of a step's rows on one rank, over all layers and micro-batches: pairs of a row and an expert that
+// it computes, experts that got any, and by how much its pairs differed from those of its own rows. A dry run has none.
+struct RoutedRows {
+  double pairs = 0, touched = 0, uneven = 0;
+};
+
+// A rank's share of a step: what it knows alone.
 struct StepShare {
   double own_seconds = 0;  // all but routed experts and exchange, which depend on the rows of all the domain's ranks
   double rows = 0;
+  RoutedRows routed = {};
 };
 static_assert(std::is_trivially_copyable_v<StepShare>);
 
@@ -30,6 +37,12 @@ class StepSeconds {
   const PartSeconds& parts() const { return parts_; }
 
  private:
+  // Seconds of routed experts: those of all ranks, and how long the others wait for the slowest one of each layer.
+  struct Routed {
+    double all = 0, waiting = 0;
+  };
+  Routed routed_of(std::span<const StepShare> ranks, double rows) const;
+
   calibration::StepPredictor predictor_;
   double domain_;
   PartSeconds parts_;
