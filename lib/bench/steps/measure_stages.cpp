@@ -14,8 +14,11 @@ using schedule::RowKind;
 
 constexpr std::uint32_t generated_rows[] = {0, 1, 2, 4, 8, 16, 32, 64, 128, 512};
 constexpr std::uint32_t prompt_rows[] = {2, 8, 32, 128, 512, 1024};
-// The curves over contexts have so many rows. A prompt of 512 rows and one of 1024 are measured already.
-constexpr std::uint32_t rows_of_contexts = 64, prompt_rows_of_contexts = 512, short_prompts[] = {32, 128};
+// The curve over contexts has so many rows at the longest one, and so many more at shorter ones that they see as many
+// positions: a run has as many rows as its cache holds, and what they see hardly fits the cores' own caches. Those of
+// prompts have so many rows; a prompt of 512 rows and one of 1024 are measured already.
+constexpr std::uint32_t rows_at_longest = 64, most_rows_of_contexts = 512;
+constexpr std::uint32_t prompt_rows_of_contexts = 512, short_prompts[] = {32, 128};
 // Memory of the cache on each rank, at most: steps have as many sequences as it holds.
 constexpr std::uint64_t most_cache_bytes = 400'000'000;
 
@@ -84,7 +87,7 @@ Measurement::Measurement(StepProbe& probe, const model::ModelConfig& config, con
   const std::uint32_t most_generated = generated_rows[std::size(generated_rows) - 1];
   const std::uint32_t most_rows = prompt_rows[std::size(prompt_rows) - 1];
   const std::uint32_t pages = std::max(most_generated * pages_of(first_context()),  //
-                                       rows_of_contexts * pages_of(grid.most_positions));
+                                       rows_at_longest * pages_of(grid.most_positions));
   probe.prepare(grid.micro_batches, most_rows, grid.most_positions, {pages, most_cache_bytes});
   for (const std::uint32_t rows : generated_rows) add(generated_, RowKind::Generated, rows, first_context());
   for (const std::uint32_t rows : prompt_rows) add_prompts(prompts_, rows, rows);
@@ -92,7 +95,8 @@ Measurement::Measurement(StepProbe& probe, const model::ModelConfig& config, con
 
 void Measurement::add_contexts() {
   for (const std::uint32_t part : {32u, 4u, 1u})
-    add(contexts_, RowKind::Generated, rows_of_contexts, std::max(1u, grid_.most_positions / part));
+    add(contexts_, RowKind::Generated, std::min(rows_at_longest * part, most_rows_of_contexts),
+        std::max(1u, grid_.most_positions / part));
   for (const std::uint32_t length : short_prompts) add_prompts(short_prompts_, prompt_rows_of_contexts, length);
 }
 
