@@ -243,6 +243,11 @@ TEST_CASE("a wrong calibration is refused with file, key and cure") {
   CHECK(names(fault(text, "128.0,", ""), "stages[0].generated_core_row.seconds"));
   CHECK(names(fault(text, "\"top_p\": 0.004", "\"top_p\": -1"), "drawing_seconds_a_row.top_p"));
   CHECK(names(fault(text, "{", "["), "JSON"));
+  // Numbers so small that ratios of them, or slopes, have no end.
+  CHECK(names(fault(text, "\"kv_width\": 64.0", "\"kv_width\": 1e-300"), "shape.kv_width"));
+  CHECK(names(fault(text, "\"hidden\": 64", "\"hidden\": 0"), "shape.hidden"));
+  CHECK(names(fault(text, "128.0,", "1e-300,"), "stages[0].generated_core_row.context"));
+  CHECK(names(fault(text, "128.0,", "1023.9,"), "stages[0].generated_core_row.context"));
   std::filesystem::remove(path);
   CHECK_THROWS_AS(read_calibration(path), UserError);
 }

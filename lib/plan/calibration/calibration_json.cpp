@@ -18,6 +18,7 @@ constexpr std::uint32_t format_version = 2;  // version 1 had no stages
 constexpr std::uint64_t most_file_bytes = 1 << 20;
 constexpr std::uint32_t most_count = 1 << 24;
 constexpr double most_number = 1e24, most_seconds = 1e6, most_size = 1e12;
+constexpr double least_size = 1, least_growth = 1.001;
 constexpr std::size_t most_points = 64;
 
 template <class Record, class Value>
@@ -109,7 +110,9 @@ Curve read_curve(const JsonObject& object, const char* size) {
     object.refuse("seconds", fmt::format("a list of {} numbers, one for each of \"{}\"", sizes.size(), size));
   std::vector<Curve::Point> points;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
-    if (i > 0 && sizes[i] <= sizes[i - 1]) object.refuse(size, "numbers that ascend");
+    // Sizes are rows, positions or bytes. Two that hardly differ would make a slope of any steepness.
+    if (sizes[i] > 0 && sizes[i] < least_size) object.refuse(size, "0, or numbers from 1 on");
+    if (i > 0 && sizes[i] <= sizes[i - 1] * least_growth) object.refuse(size, "numbers that ascend by 0.1 % or more");
     points.push_back({sizes[i], seconds[i]});
   }
   return Curve(std::move(points));
@@ -124,7 +127,13 @@ ModelShape read_shape(const JsonObject& object) {
   ModelShape shape;
   shape.model_type = object.text("model_type");
   for (const auto& key : shape_counts) shape.*key.member = object.integer(key.name, 0, most_count);
-  for (const auto& key : shape_numbers) shape.*key.member = object.number(key.name, 0, most_number);
+  for (const auto& key : shape_numbers) {
+    shape.*key.member = object.number(key.name, 0, most_number);
+    // Seconds are multiplied by ratios of these.
+    if (const double number = shape.*key.member; number > 0 && number < 1)
+      object.refuse(key.name, "0, or a number from 1 on");
+  }
+  if (shape.hidden == 0 || shape.vocabulary == 0) object.refuse(shape.hidden == 0 ? "hidden" : "vocabulary", "above 0");
   if (shape.moe_layers + shape.dense_layers == 0) object.refuse("moe_layers", "the number of layers with experts");
   if (shape.picks > shape.experts) object.refuse("picks", "at most the number of experts");
   if (shape.moe_layers > 0 && shape.picks == 0) object.refuse("picks", "at least 1 where layers have experts");
