@@ -65,7 +65,7 @@ model::ModelConfig grouped_config(Shape shape, std::uint32_t window) {
 
 // One for the layers that see everything, one for those with a window.
 std::vector<model::ModelConfig> configs_of_model(const std::string& folder) {
-  const model::ModelConfig config = model::read_config(shipped_path(folder));
+  const model::ModelConfig config = model::read_config(shipped_model(folder));
   const std::uint32_t windowed = model::windowed_layers(config);
   std::vector<model::ModelConfig> out;
   for (const bool window : {false, true}) {

@@ -104,7 +104,7 @@ std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, cons
   po::options_description known = describe_common_options("auto");
   auto option = known.add_options();
   option("model", po::value(&o.model)->default_value("configs/bench/deepseek-0.5b"),
-         "folder with a config.json: its shapes are measured, with random weights");
+         "folder with a config.json, or a name of configs/models: its shapes are measured, with random weights");
   option("output,o", po::value(&o.output)->value_name("FILE"),
          "write the calibration to this file as JSON, for cost.calibration of run.yaml and for moemill plan "
          "--calibration; "
@@ -131,7 +131,7 @@ std::optional<CalibrateOptions> parse(const std::vector<std::string>& args, cons
   if (!(o.gbytes > 0 && o.gbytes <= 1e6)) user_error("bench: --gbytes {}: write up to 1000000", o.gbytes);
   if (arithmetic != "bf16" && arithmetic != "int8") user_error("bench: --arithmetic is bf16 or int8");
   if (arithmetic == "int8") o.arithmetic = Arithmetic::Int8;
-  o.model = shipped_path(o.model);
+  o.model = shipped_model(o.model);
   return o;
 }
 

@@ -287,7 +287,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   po::options_description known = describe_common_options("auto");
   auto add = known.add_options();
   add("model", po::value(&o.model)->default_value("configs/bench/deepseek-0.5b"),
-      "folder with a config.json; weights are random");
+      "folder with a config.json, or a name of configs/models; weights are random");
   add("sequences", po::value(&o.sequences)->default_value(decode ? 256 : 8),
       decode ? "sequences per step, of all ranks" : "prompts per step, of all ranks");
   add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
@@ -324,7 +324,7 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   if (arithmetic == "int8") o.arithmetic = Arithmetic::Int8;
   sampling_of(o.sampling);  // refuses unknown names before anything is loaded
   if (!o.calibration.empty()) (void)calibration::read_calibration(o.calibration);  // refused before anything is loaded
-  o.model = shipped_path(o.model);
+  o.model = shipped_model(o.model);
   return o;
 }
 

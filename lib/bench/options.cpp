@@ -143,7 +143,8 @@ std::optional<KernelOptions> parse_kernel_options(const std::vector<std::string>
   if (defaults.groups) {
     add("groups", po::value(&groups)->default_value(defaults.groups),
         "query heads per key-value head x width of a head, one or more");
-    add("model", po::value(&out.model), "folder with a config.json: its shapes instead of the lists'");
+    add("model", po::value(&out.model),
+        "folder with a config.json, or a name of configs/models: its shapes instead of the lists'");
   }
   if (defaults.weights) {
     add("weights", po::value(&weights)->default_value(defaults.weights),

@@ -1,8 +1,8 @@
 #include "commands/plan_prompts.hpp"
 
 #include "base/error.hpp"
-#include "base/readable.hpp"
 #include "commands/prompt_survey.hpp"
+#include "system/files/shipped_files.hpp"
 
 namespace moemill::mill {
 
@@ -16,8 +16,7 @@ void check_tokenizer(const dataset::PromptFile& prompts, const ModelFolder& mode
 
 PromptWork survey_work(const RunConfig& asked, const std::string& configs) {
   RunConfig config = asked;
-  const std::string known = configs + "/models/" + config.model.path;
-  if (!is_named(config.model.path) && is_named(known + "/config.json")) config.model.path = known;
+  config.model.path = model_folder(asked.model.path, configs + "/models");
   const ModelFolder model = open_model(config.model);
   const dataset::PromptFile prompts = open_prompts(config);
   check_tokenizer(prompts, model, asked);

@@ -3,12 +3,19 @@
 #include "base/error.hpp"
 #include "generate/advice.hpp"
 #include "generate/backend/backend.hpp"
+#include "system/files/shipped_files.hpp"
 
 namespace moemill::mill {
 
 ModelFolder open_model(const ModelSettings& settings) {
   if (settings.path.empty())
     user_error("model.path is missing: set it in the config, or give --model DIR (a Hugging Face model folder)");
+  if (const std::string shapes = shipped_model(settings.path);
+      shapes != settings.path && settings.path.find('/') == std::string::npos)
+    user_error(
+        "model folder {}: no such folder; {} has only the model's sizes, for plan, for bench and for validate without "
+        "prompts; prompts need the folder with its tokenizer, and a run its weights",
+        settings.path, shapes);
   ModelFolder model{model::read_config(settings.path), {}, {}, 0};
   model.config.quantization.keep = settings.keep_quantized == "auto";
   model.config.arithmetic = settings.arithmetic;

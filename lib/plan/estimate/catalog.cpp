@@ -86,12 +86,11 @@ const Hardware& Catalog::hardware(const std::string& name) {
 const model::ModelConfig& Catalog::model(const std::string& name) {
   if (const auto found = models_.find(name); found != models_.end()) return found->second;
   if (folder_.empty()) refuse("model", name, {});
-  const std::string folder = folder_ + "/models";
-  const Words known = names_in(folder, "");
+  const std::string dir = model_folder(name, folder_ + "/models");
   std::error_code failed;
-  const bool is_path = name.find('/') != std::string::npos || fs::exists(name + "/config.json", failed);
-  if (!is_path && std::find(known.begin(), known.end(), name) == known.end()) refuse("model", name, known);
-  return models_[name] = model::read_config(is_path ? shipped_path(name) : fmt::format("{}/{}", folder, name));
+  if (name.find('/') == std::string::npos && !fs::exists(dir + "/config.json", failed))
+    refuse("model", name, names_in(folder_ + "/models", ""));
+  return models_[name] = model::read_config(dir);
 }
 
 }  // namespace moemill::estimate

@@ -16,4 +16,15 @@ std::string shipped_path(const std::string& path) {
   return path;
 }
 
+std::string model_folder(const std::string& word, const std::string& models) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (word.empty() || word.find('/') != word.npos || fs::exists(word + "/config.json", ignored))
+    return shipped_path(word);
+  const std::string named = models + "/" + word;
+  return fs::exists(named + "/config.json", ignored) ? named : word;
+}
+
+std::string shipped_model(const std::string& word) { return model_folder(word, shipped_path("configs/models")); }
+
 }  // namespace moemill
