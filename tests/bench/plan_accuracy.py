@@ -50,12 +50,12 @@ def write_prompts(path, job, model):
 def threads(ranks): return max(1, len(os.sched_getaffinity(0)) // ranks)
 
 
-def settings(folder, model, ranks):
+def settings(folder, model, ranks, micro_batches):
     dummy = "" if model == "demo" else ", load_format: dummy"
     (folder / "run.yaml").write_text(
         f"model: {{path: {MODELS[model]}{dummy}}}\ninput: {{path: {folder / 'prompts.h5'}}}\nsampling: {{ignore_eos: true}}\n"
         f"output: {{dir: {folder / 'out'}, store: [token_ids]}}\n"
-        f"parallel: {{threads_per_rank: {threads(ranks)}}}\ncost: {{calibration: {folder.parent / 'calibration.json'}}}\n")
+        f"parallel: {{threads_per_rank: {threads(ranks)}, micro_batches: {micro_batches}}}\ncost: {{calibration: {folder.parent / 'calibration.json'}}}\n")
     return folder / "run.yaml"
 
 
@@ -68,10 +68,10 @@ def planned_seconds(text):
     return {name: float(number) for name, number in (part.split() for part in line.removesuffix(" s").split(None, 1)[1].split(", "))}
 
 
-def run_job(folder, model, ranks, job):
+def run_job(folder, model, ranks, job, micro_batches):
     folder.mkdir()
     write_prompts(folder / "prompts.h5", job, model)
-    config = settings(folder, model, ranks)
+    config = settings(folder, model, ranks, micro_batches)
     output_of(launched(ranks, PROGRAM, "run", "-c", config))
     predicted = json.loads((folder / "out/summary.json").read_text())["predicted"]
     plan = planned_seconds(output_of([str(PROGRAM), "plan", "-c", str(config), "--ranks", str(ranks), "--calibration",
@@ -86,9 +86,10 @@ def run_job(folder, model, ranks, job):
     return row + [percent(work, sum(plan.values()))]
 
 
-def run_bench(work, model, ranks, bench):
+def run_bench(work, model, ranks, bench, micro_batches):
     """A row of `bench decode` or `bench prefill` with their own settings: one step, in seconds."""
     report = json.loads(output_of(launched(ranks, PROGRAM, "bench", bench, "--model", MODELS[model], "--threads", threads(ranks), "--json",
+                                           "--micro-batches", micro_batches,
                                            "--calibration", work / "calibration.json")))
     predicted = report["predicted"]
     measured = predicted["seconds_per_step"] * (1 + predicted["error"])
@@ -103,20 +104,24 @@ def main():
     parser.add_argument("--jobs", type=names(JOBS), default=list(JOBS))
     parser.add_argument("--benches", type=names(("decode", "prefill")), default=["decode", "prefill"])
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/plan_accuracy"), help="folder for files that pass")
-    parser.add_argument("--calibrate", default="", help="more options of bench calibrate")
+    parser.add_argument("--calibrate", default="", help="more options of bench calibrate, such as '--isa avx2', which the runs then use, too")
+    parser.add_argument("--calibrated-ranks", type=int, help="calibrate with so many ranks, whatever the jobs have")
+    parser.add_argument("--micro-batches", type=int, choices=(1, 2), default=1)
     asked = parser.parse_args()
     print("| model | ranks | job | measured, s | total | " + " | ".join(PARTS) + " | plan -c |\n" + "|---" * 11 + "|")
     for model in asked.models:
         for ranks in asked.ranks:
             shutil.rmtree(asked.work, ignore_errors=True)
             asked.work.mkdir(parents=True)
-            output_of(launched(ranks, PROGRAM, "bench", "calibrate", "--model", MODELS[model], "--threads", threads(ranks), "-o",
-                               asked.work / "calibration.json",
-                               *asked.calibrate.split()))
+            calibrated = asked.calibrated_ranks or ranks
+            output_of(launched(calibrated, PROGRAM, "bench", "calibrate", "--model", MODELS[model], "--threads", threads(calibrated), "-o",
+                               asked.work / "calibration.json", *asked.calibrate.split()))
+            # Programs choose the fastest kernels at their start: those that were calibrated are the ones to compare with.
+            os.environ["MOEMILL_ISA"] = json.loads((asked.work / "calibration.json").read_text())["isa"]
             for bench in asked.benches:
-                print("| " + " | ".join(map(str, run_bench(asked.work, model, ranks, bench))) + " |", flush=True)
+                print("| " + " | ".join(map(str, run_bench(asked.work, model, ranks, bench, asked.micro_batches))) + " |", flush=True)
             for job in asked.jobs:
-                print("| " + " | ".join(map(str, run_job(asked.work / job, model, ranks, job))) + " |", flush=True)
+                print("| " + " | ".join(map(str, run_job(asked.work / job, model, ranks, job, asked.micro_batches))) + " |", flush=True)
     print(f"\nPer cent: how much longer it took than predicted. The making of random weights is not in the total. {output_of([str(PROGRAM), '--version']).splitlines()[0]}")
 
 
