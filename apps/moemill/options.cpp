@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/readable.hpp"
+#include "base/text/format.hpp"
 #include "base/text/path_text.hpp"
 #include "base/text/text_wrap.hpp"
 #include "config/config_names.hpp"
@@ -86,6 +87,16 @@ std::uint64_t Options::count(const char* name, std::int64_t least, std::int64_t 
   const auto value = get<std::int64_t>(name);
   if (value < least || value > most) user_error("--{} {}: must be {} to {}", name, value, least, most);
   return static_cast<std::uint64_t>(value);
+}
+
+std::optional<std::uint32_t> Options::ranks_per_node(std::uint32_t ranks) const {
+  if (!has("ranks-per-node")) return std::nullopt;
+  constexpr std::int64_t most = 1'000'000;
+  const std::uint64_t a_node = count("ranks-per-node", 1, most);
+  if (a_node > ranks)
+    user_error("--ranks-per-node {}: is more than the {} of the job (--ranks)", a_node,
+               counted(ranks, "rank", "ranks"));
+  return static_cast<std::uint32_t>(a_node);
 }
 
 void Options::print_help() const {

@@ -41,6 +41,8 @@ class Options {
 
   // A count, declared as std::int64_t. UserError outside [least, most].
   std::uint64_t count(const char* name, std::int64_t least, std::int64_t most) const;
+  // --ranks-per-node, nothing without it. UserError if it is more than the job's ranks.
+  std::optional<std::uint32_t> ranks_per_node(std::uint32_t ranks) const;
 
   // The config that the options name: the YAML text, its name, and the overrides.
   struct ConfigSource {

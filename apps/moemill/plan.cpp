@@ -25,7 +25,9 @@ void add_question(Options& options) {
                 "known of them");
   options.add()("prompts", number("N"), "number of prompts");
   options.add()("input-tokens", word("MEAN|FILE"),
-                "tokens of a prompt, on average; or a file of lengths, one per line or with a count behind each");
+                "tokens of a prompt, on average; or a file of lengths, one per line: LENGTH, or LENGTH COUNT (or "
+                "LENGTH,COUNT) for "
+                "so many prompts of that length");
   options.add()("output-tokens", word("MEAN|FILE"), "generated tokens of a prompt, in the same way");
   options.add()("output-spread", number("S"),
                 "of answers of which only a mean is known, which are taken as log-normal: standard deviation of the "
@@ -94,8 +96,7 @@ int time_run(const Options& options) {
   if (run.config.input.path.empty()) user_error("--calibration needs a run: -c run.yaml, or --model and -i");
   constexpr std::int64_t most_ranks = 65536;
   if (options.has("ranks")) run.ranks = static_cast<std::uint32_t>(options.count("ranks", 1, most_ranks));
-  if (options.has("ranks-per-node"))
-    run.ranks_per_node = static_cast<std::uint32_t>(options.count("ranks-per-node", 1, most_ranks));
+  run.ranks_per_node = options.ranks_per_node(run.ranks);
   run.output_tokens = options.find<std::string>("output-tokens").value_or("");
   fmt::print("{}", mill::plan_run(run));
   return 0;
@@ -129,12 +130,30 @@ void ask_work(const Options& options, const RunConfig& config, mill::PlanQuestio
     if (!options.has(needed) && q.like.empty())
       user_error("--{} is missing (or an earlier run: --like RUN_DIR); see moemill plan --help", needed);
   q.prompts = options.find<double>("prompts"), q.cached_fraction = options.find<double>("cached-fraction");
+  q.samples = config.sampling.n;
   q.input_tokens = options.find<std::string>("input-tokens").value_or("");
+}
+
+// A config file may have what only its run needs; a word of the command line that changes nothing is a mistake.
+void refuse_run_settings(const Options::ConfigSource& source) {
+  const bool has_prompts = !source.config.input.path.empty();
+  for (const mill::Override& one : source.overrides) {
+    const auto is_of = [&](const char* part) { return one.key.starts_with(part); };
+    const bool is_read = one.key == "model.path" || (has_prompts && one.key == "model.max_model_len");
+    if (is_of("output.") || is_of("parallel.") || is_of("runtime.") || (is_of("model.") && !is_read))
+      user_error("{}: changes nothing about machines that are not at hand; leave it out", one.origin);
+    if (!has_prompts && (is_of("input.") || is_of("errors.")))
+      user_error("{}: is about a file of prompts: give it with -i, or leave this out", one.origin);
+    if (one.key == "cost.hour_price" && source.config.cost.unit != "gpu")
+      user_error("{}: is no price of a GPU (cost.unit is {}); give that with --hour-price", one.origin,
+                 source.config.cost.unit);
+  }
 }
 
 int answer_question(const Options& options, const std::string& configs) {
   refuse(options, of_a_run, "belongs to a run on this machine: add --calibration FILE");
   const Options::ConfigSource source = options.read_config();
+  refuse_run_settings(source);
   mill::PlanQuestion q;
   q.configs = configs;
   q.model = source.config.model.path;

@@ -27,9 +27,7 @@ int validate(const Words& words) {
                 "memory per machine, in GiB (what is free on this one)");
   if (!options.parse(words)) return 0;
   const auto ranks = static_cast<unsigned>(options.count("ranks", 1, most_ranks));
-  std::optional<unsigned> ranks_per_node;
-  if (options.has("ranks-per-node"))
-    ranks_per_node = static_cast<unsigned>(options.count("ranks-per-node", 1, most_ranks));
+  const std::optional<std::uint32_t> ranks_per_node = options.ranks_per_node(ranks);
   mill::ValidateRequest request{{options.read_config().config}, ranks, ranks_per_node};
   request.input = mill::ValidateRequest::Input::Optional;
   if (auto gib = options.find<double>("memory-per-node")) {

@@ -70,8 +70,8 @@ estimate::Question question_of(const PlanQuestion& words, const estimate::Work& 
   question.gpus = counts(words.gpus, "--gpus");
   question.nodes = counts(words.nodes, "--nodes");
   question.work = work;
-  check_number(words.tokens_per_second_per_user, 0, 1e9, "--tokens-per-second-per-user");
-  check_number(words.budget, 0, 1e18, "--budget");
+  check_above_zero(words.tokens_per_second_per_user, 1e9, "--tokens-per-second-per-user");
+  check_above_zero(words.budget, 1e18, "--budget");
   check_number(words.hour_price, 0, 1e6, "--hour-price");
   question.limits = {words.tokens_per_second_per_user, {}, words.budget};
   if (words.deadline) question.limits.hours = hours_of(*words.deadline);
@@ -203,9 +203,9 @@ std::vector<estimate::PlanCurve> curves_of(const PlanQuestion& words, const esti
   });
   for (const estimate::Axis axis : axes) {
     if (axis == estimate::Axis::Network && best.hardware->measured) continue;  // the calibration's is the only one
-    curves.push_back(estimate::curve_of(axis, question, best, catalog));
+    curves.push_back(estimate::curve_of(axis, question, search.plans, best, catalog));
     if (twin != imagined.end() && axis != estimate::Axis::Network)
-      curves.push_back(estimate::curve_of(axis, question, *twin, catalog));
+      curves.push_back(estimate::curve_of(axis, question, search.plans, *twin, catalog));
   }
   return curves;
 }
@@ -213,7 +213,11 @@ std::vector<estimate::PlanCurve> curves_of(const PlanQuestion& words, const esti
 }  // namespace
 
 PlanAnswer answer(const PlanQuestion& words) {
-  estimate::Catalog catalog(words.configs, estimate::read_changes(words.changes));
+  const std::vector<estimate::FigureChange> changes = estimate::read_changes(words.changes);
+  estimate::Catalog published(words.configs);  // the points are of machines as they are
+  const std::string file = words.configs + "/published.yaml";
+  const auto checked = estimate::check(estimate::read_points(estimate::read_figures(file), file, published), published);
+  estimate::Catalog catalog = changes.empty() ? published : estimate::Catalog(words.configs, changes);
   axes_of(words);  // whether they are known
   AskedWork asked = asked_work(words, catalog.model(words.model));
   estimate::Question question = question_of(words, asked.work);
@@ -225,9 +229,6 @@ PlanAnswer answer(const PlanQuestion& words) {
     for (const std::string& warning : catalog.hardware(name).warnings) log::warning("{}", warning);
   catalog.check_changes();
   for (const std::string& change : words.changes) asked.notes.push_back("changed   " + change);
-  estimate::Catalog published(words.configs);  // the points are of machines as they are
-  const std::string file = words.configs + "/published.yaml";
-  const auto checked = estimate::check(estimate::read_points(estimate::read_figures(file), file, published), published);
   const estimate::Search search = estimate::search_plans(question, catalog);
   estimate::Report report{question, search, checked, words.listing, words.detail, asked.notes};
   report.ceiling = ceiling_text(asked, question, catalog, checked);

@@ -22,6 +22,7 @@ struct PlanQuestion {
   std::string model;     // name in configs/models, or a folder
   std::string hardware;  // names or files, with commas between them
   std::optional<double> prompts, cached_fraction;
+  double samples = 1;                       // of each of these prompts
   std::string input_tokens, output_tokens;  // a mean, or a file of lengths; "": as an earlier run or the prompts say
   std::optional<double> output_spread;      // of answers of which a mean alone is known
   std::optional<double> max_tokens;         // of an answer

@@ -8,6 +8,7 @@
 #include "base/text/path_text.hpp"
 #include "config/config_field_kinds.hpp"
 #include "plan/estimate/changes.hpp"
+#include "plan/estimate/number_text.hpp"
 
 namespace moemill::mill {
 
@@ -17,6 +18,11 @@ void check_number(double value, double least, double most, const char* option) {
 
 void check_number(const std::optional<double>& value, double least, double most, const char* option) {
   if (value) check_number(*value, least, most, option);
+}
+
+void check_above_zero(const std::optional<double>& value, double most, const char* option) {
+  if (value && !(*value > 0 && *value <= most))
+    user_error("{} {}: must be above 0, up to {}; leave it out for no limit", option, *value, most);
 }
 
 namespace {
@@ -49,10 +55,16 @@ class WorkReader {
   // Prompts that the survey has found to fail are not among the work already.
   double failing() const { return words_.surveyed ? 0 : like_->failed_fraction; }
 
-  static estimate::Lengths read_file(const std::string& file, const char* option) {
+  // Says how the file was understood: `10,20` is one length of 20 sequences.
+  estimate::Lengths read_file(const std::string& file, const char* option, const char* whose) {
     check_path(option, file);
-    const estimate::Lengths lengths = estimate::read_lengths(estimate::read_figures(file), file);
+    estimate::LengthSums sums;
+    for (const auto& [length, count] : estimate::read_histogram(estimate::read_figures(file), file))
+      sums.add(length, count);
+    const estimate::Lengths lengths = sums.lengths();
     if (lengths.mean < 1) user_error("{}: the mean length is {:.3g}; it must be 1 or more", file, lengths.mean);
+    asked_.notes.push_back(fmt::format("{}: {}, as {} lengths of {}", whose, lengths_text(lengths),
+                                       estimate::whole(sums.sequences()), file));
     return lengths;
   }
 
@@ -67,8 +79,9 @@ class WorkReader {
       work.prompts = static_cast<double>(like_->rows);
       work.input = like_->input, work.cached_fraction = like_->cached_fraction;
     }
-    if (words_.prompts) work.prompts = *words_.prompts;
+    if (words_.prompts) work.prompts = *words_.prompts * words_.samples;
     if (words_.cached_fraction) work.cached_fraction = *words_.cached_fraction;
+    if (words_.prompts && words_.samples > 1) take_samples();
     const std::string& word = words_.input_tokens;
     if (word.empty()) return;
     if (const auto mean = number_in<double>(word)) {
@@ -77,8 +90,16 @@ class WorkReader {
       asked_.notes.push_back(
           fmt::format("prompts: {}, which is taken as equal (--input-tokens FILE)", lengths_text(work.input)));
     } else {
-      work.input = read_file(word, "--input-tokens");
+      work.input = read_file(word, "--input-tokens", "prompts");
     }
+  }
+
+  // Samples count each, and all but a prompt's first find its tokens in the cache, as an earlier run's hits have it.
+  void take_samples() {
+    double& cached = asked_.work.cached_fraction;
+    if (!like_ || words_.cached_fraction) cached = 1 - (1 - cached) / words_.samples;
+    asked_.notes.push_back(
+        fmt::format("prompts: {:.0f} samples of each count each; a prompt is computed once", words_.samples));
   }
 
   void read_output() {
@@ -100,7 +121,7 @@ class WorkReader {
       asked_.notes.push_back(fmt::format(
           "answers: {} (--output-spread, --output-tokens FILE or --like RUN_DIR say more)", lengths_text(output)));
     } else {
-      output = read_file(word, "--output-tokens");
+      output = read_file(word, "--output-tokens", "answers");
     }
   }
 

@@ -21,5 +21,7 @@ constexpr double most_length = 1e7;  // tokens of a prompt or an answer
 
 void check_number(double value, double least, double most, const char* option);
 void check_number(const std::optional<double>& value, double least, double most, const char* option);
+// Limits that nothing keeps, or everything: to ask for none, the option is left out.
+void check_above_zero(const std::optional<double>& value, double most, const char* option);
 
 }  // namespace moemill::mill

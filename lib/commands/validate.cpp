@@ -58,8 +58,18 @@ void check_run_there(const RunRequest& request, const dataset::RunPaths& paths, 
   change_run(request, paths, found, model, prompts, fingerprints, counts, ChangeStep::Ask);
 }
 
-// Checks the run directory for obstacles that the run would meet.
-void check_run_dir(const RunRequest& asked, const ModelFolder& model, const dataset::PromptFile& prompts) {
+// Rows of an existing run that the job does not make again.
+std::uint64_t rows_kept(const RunRequest& request, const dataset::RunPaths& paths, const dataset::RunManifest& found,
+                        const dataset::PromptFile& prompts) {
+  if (found.reopening) return 0;  // the files disagree about the run's rows
+  dataset::RunCounter counter;
+  const dataset::RunCounts counts = counter.count(paths, found, sample_counts(request.config, prompts));
+  return counts.rows - (request.failed_rows == FailedRows::Keep ? 0 : counts.rows_failed);
+}
+
+// Checks the run directory for obstacles that the run would meet. Returns the rows that are there already, which are
+// counted only for a job whose time is predicted.
+std::uint64_t check_run_dir(const RunRequest& asked, const ModelFolder& model, const dataset::PromptFile& prompts) {
   RunRequest request = asked;
   request.config = with_prompt_settings(asked.config, prompts);
   const RunConfig& config = request.config;
@@ -73,10 +83,11 @@ void check_run_dir(const RunRequest& asked, const ModelFolder& model, const data
   if (const auto found = find_run(request)) {
     check_run_there(request, paths, *found, model, prompts);
     fmt::print("run      {}: is there already, after attempt {}; the job resumes it\n", paths.dir, found->attempts);
-  } else {
-    plan_new_run(paths, config, model, prompts, {});
-    check_nothing_in_the_way(paths, config);
+    return config.cost.calibration ? rows_kept(request, paths, *found, prompts) : 0;
   }
+  plan_new_run(paths, config, model, prompts, {});
+  check_nothing_in_the_way(paths, config);
+  return 0;
 }
 
 // SizesOnly means a model folder without weights; its config.json still has the sizes.
@@ -169,11 +180,16 @@ ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model
   return ExitCode::Usage;
 }
 
-// The time that the job will take at most, if it has a calibration.
-void print_time(const RunConfig& config, const FitQuestion& question, const WorkLengths& work) {
+// The time that the job will take at most, if it has a calibration. `kept` rows are there already.
+void print_time(const RunConfig& config, const FitQuestion& question, const WorkLengths& work, std::uint64_t kept) {
   if (!config.cost.calibration) return;
+  if (kept >= question.sequences)
+    return fmt::print("time     nothing is left to compute: all {} rows are there\n", thousands(question.sequences));
   const RunEstimate estimate = estimate_run(*config.cost.calibration, config, question, fit(question), work);
-  fmt::print("time     {}, if all answers reach max_tokens\n{}", clock_text(estimate.parts.wall()),
+  fmt::print("time     {}, if all answers reach max_tokens{}\n{}", clock_text(estimate.parts.wall()),
+             kept == 0 ? ""
+                       : fmt::format("; of all {} rows, {} of which are there already", thousands(question.sequences),
+                                     thousands(kept)),
              details(estimate, config.cost));
 }
 
@@ -191,7 +207,7 @@ ExitCode validate(const ValidateRequest& asked) {
   if (asked.ranks < 1) user_error("--ranks {}: must be 1 or more", asked.ranks);
   if (asked.ranks_per_node == 0u) user_error("--ranks-per-node 0: must be 1 or more");
   ValidateRequest request = with_threads(asked);
-  if (asked.run.config.input.path.empty()) request.run.config.model.path = shipped_path(asked.run.config.model.path);
+  if (asked.run.config.input.path.empty()) request.run.config.model.path = shipped_model(asked.run.config.model.path);
   const RunConfig& config = request.run.config;
   const ModelFolder model = open_and_print_model(config, files_of(request));
   if (config.input.path.empty() && request.input == ValidateRequest::Input::Optional)
@@ -200,7 +216,7 @@ ExitCode validate(const ValidateRequest& asked) {
   check_model_can(model, config, prompts);
   for (const auto& warning : warnings_of(model, config, prompts)) fmt::print("warning: {}\n", warning);
   for (const auto& warning : prompts.warnings()) fmt::print("warning: {}\n", warning);
-  check_run_dir(request.run, model, prompts);
+  const std::uint64_t kept = check_run_dir(request.run, model, prompts);
   WorkLengths work;
   work.sampling = config.sampling;
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model),
@@ -229,7 +245,7 @@ ExitCode validate(const ValidateRequest& asked) {
     fmt::print(does_not_fit);
     return ExitCode::Usage;
   }
-  print_time(config, question, work);
+  print_time(config, question, work, kept);
   fmt::print("the job can work\n");
   return ExitCode::Done;
 }

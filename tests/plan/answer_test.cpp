@@ -133,7 +133,7 @@ TEST_CASE("answer: limits are kept, and cost") {
   const Search small = search_plans(question({"H100"}, {8}), catalog);
   CHECK(small.plans.empty());
   CHECK(small.beyond.empty());
-  CHECK(small.left_out.contains("no room beside the weights for the longest sequence"));
+  CHECK(small.left_out.contains("the weights alone do not fit"));
   Question fp4 = question({"H100", "GB200"});
   fp4.precision = Precision{Format::Fp4, Format::Fp8, CacheFormat::Fp8};
   CHECK(best_of(fp4, catalog).hardware->name == "GB200");
@@ -252,6 +252,13 @@ TEST_CASE("answer: a mean alone is a log-normal distribution") {
   CHECK(log_normal_lengths(600, 0, 10e6, 1e9).longest == 600);
   CHECK(says(lengths_text(lengths), {"600 tokens on average", "log-normal", "0.7 (assumed)", "at most 17,8"}));
   CHECK(lengths_text(equal_lengths(600)) == "600 tokens each");
+}
+
+TEST_CASE("answer: a figure is changed once") {
+  CHECK(says(fault_of_call([] {
+               read_changes({"memory.gbytes=90", "price.per_hour=3", "memory.gbytes=+5%"});
+             }),
+             {"--change memory.gbytes=+5%", "memory.gbytes is changed twice"}));
 }
 
 TEST_CASE("answer: lengths of a file") {

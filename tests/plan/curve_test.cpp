@@ -27,7 +27,7 @@ Question curve_question(std::vector<std::string> hardware, std::vector<std::uint
 PlanCurve made(Axis axis, const Question& q, Catalog& catalog) {
   const Search search = search_plans(q, catalog);
   REQUIRE(!search.plans.empty());
-  return curve_of(axis, q, search.plans.front(), catalog);
+  return curve_of(axis, q, search.plans, search.plans.front(), catalog);
 }
 
 // The price of answers at a value of the curve.
@@ -66,6 +66,36 @@ TEST_CASE("curve: answers are cheaper with the batch until memory ends") {
   CHECK(!curve.points.front().memory_ends());
   CHECK(says(curve_text(curve), {"curve over batch (sequences_per_gpu), H100-SXM",
                                  "memory has room for no larger batch", "the bound of answers changes between"}));
+}
+
+TEST_CASE("curve: a batch is no larger than the work, and says why the largest is not the cheapest") {
+  Catalog catalog(configs);
+  Question q = curve_question({"H100"}, {144});
+  q.work.prompts = 144 * 200;
+  const PlanCurve curve = made(Axis::Batch, q, catalog);
+  CHECK(curve.points.back().value == 200);
+  q.work.prompts = 144 * 700;
+  q.work.output = {600, 1200, 20'000, Lengths::Kind::Measured, 0};
+  const PlanCurve uneven = made(Axis::Batch, q, catalog);
+  REQUIRE(uneven.notes.size() == 1);
+  CHECK(says(uneven.notes.front(), {"cheapest in all is", "GPU-hours", "idle"}));
+}
+
+TEST_CASE("curve: the price names where another machine, or the budget, costs the same") {
+  Catalog catalog(configs);
+  Question q = curve_question({"H100", "H200"}, {144});
+  const Search search = search_plans(q, catalog);
+  REQUIRE(search.plans.size() == 2);
+  const Plan &best = search.plans[0], &other = search.plans[1];
+  const auto notes = curve_of(Axis::Price, q, search.plans, best, catalog).notes;
+  REQUIRE(notes.size() == 1);
+  CHECK(says(notes[0], {"break-even: at ", other.hardware->name.c_str(), " a GPU-hour"}));
+  q.hour_price = other.cost() / best.gpu_hours();
+  q.hardware = {"H100"};
+  if (best.hardware->name == "H100-SXM")
+    CHECK(search_plans(q, catalog).plans.front().cost() == doctest::Approx(other.cost()));
+  q.limits.budget = 1e9;
+  CHECK(says(curve_of(Axis::Price, q, search.plans, best, catalog).notes[0], {"budget of 1,000,000,000"}));
 }
 
 TEST_CASE("curve: more GPUs of a group are cheaper only until memory does not limit the batch") {

@@ -146,8 +146,12 @@ def validate_answers_whether_it_fits():
     check("100 ranks on 15 nodes of 7; 0 or 1 of 64 experts" in text and "36 ranks hold no expert" in text, text)
     text = sizes("gpt-oss-20b", "--ranks", "3", "--memory-per-node", "1e5", "--set", "model.max_model_len=4096", code=0)
     check("10 or 11 of 32 experts" in text and "where layers see a window of 128" in text and "3 ranks on 1 node of 3" in text, text)
-    for wrong in (["--memory-per-node", "0"], ["--ranks", "0"], ["--ranks-per-node", "0"], ["-i", "absent.h5"]):
+    for wrong in (["--memory-per-node", "0"], ["--ranks", "0"], ["--ranks-per-node", "0"], ["--ranks", "2", "--ranks-per-node", "3"], ["-i", "absent.h5"]):
         sizes("deepseek-v3", *wrong, code=2)
+    named = expect_exit(moemill("validate", "--model", "olmoe-1b-7b", "--memory-per-node", "64", "--set", "model.max_model_len=2048"), 0).stdout
+    check("configs/models/olmoe-1b-7b: olmoe" in named, "a name of configs/models:", named)
+    told = expect_exit(moemill("run", "--model", "olmoe-1b-7b", "-i", "absent.h5"), 2).stderr
+    check("olmoe-1b-7b: no such folder" in told and "only the model's sizes" in told, told)
 
 
 def validate_sees_files_in_the_way():

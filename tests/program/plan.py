@@ -130,8 +130,38 @@ def prompts_of_a_file_are_the_work():
     check(" + 5 tokens)" in text.splitlines()[0] and "if all answers reach max_tokens: 200 prompts" in text, text)
     told = moemill("plan", "--model", "deepseek-v3", "-i", prompts, "--hardware", "H200")
     check(told.returncode == 2 and "has no tokenizer" in told.stderr and "--input-tokens" in told.stderr, told.stderr)
+    text = expect_exit(moemill(*words, "--limit", "10"), 0).stdout
+    check(text.startswith("20 prompts ("), "--limit cuts the file:", text)
     told = moemill(*words, "--prompts", "5")
     check(told.returncode == 2 and "--prompts and an input file" in told.stderr, told.stderr)
+
+
+def samples_count_each():
+    words = [*QUESTION, "--hardware", "H100", "--nodes", "18"]
+    once, twice = (expect_exit(moemill(*words, "--set", f"sampling.n={n}"), 0).stdout for n in (1, 2))
+    check(once == expect_exit(moemill(*words), 0).stdout and once.startswith("10,000,000 prompts"), once)
+    check(twice.startswith("20,000,000 prompts") and "2 samples of each count each" in twice, twice)
+    half = expect_exit(moemill(*words[:3], "--prompts", "20000000", *words[5:], "--cached-fraction", "0.5"), 0).stdout
+    check(twice.splitlines()[0] == half.splitlines()[0], "the second sample computes no prompt:", twice, half)
+
+
+def a_file_of_lengths_is_said_as_understood():
+    lengths = fresh("lengths") / "lengths.csv"
+    lengths.write_text("10,20\n")
+    text = expect_exit(moemill(*QUESTION[:-1], lengths, "--hardware", "H100"), 0).stdout
+    check("answers: 10 tokens on average, as they are, at most 10, as 20 lengths of " in text, text)
+
+
+def tables_and_curves_explain_themselves():
+    words = ["plan", "--model", "qwen3-30b-a3b", "--prompts", "20000", "--input-tokens", "800", "--output-tokens", "300", "--hardware", "H100,B200"]
+    text = expect_exit(moemill(*words, "--against", "scale_up", "--curve", "batch,price", "--budget", "1000"), 0).stdout
+    rows = [line for line in text.splitlines() if line.endswith(("one pool", "phases apart"))]
+    check(len({line.index(line.split("  ")[-1]) for line in rows if " in one domain" in line}) == 1, "columns of one table:", rows)
+    check("break-even: at " in text and "as much as " in text and "the budget of 1,000" in text, text)
+    alone = expect_exit(moemill(*words[:-1], "H100", "--curve", "price"), 0).stdout
+    check("break-even: none" in alone, alone)
+    none = moemill(*QUESTION, "--hardware", "H100", "--gpus", "8")
+    check(none.returncode == 1 and "the weights alone do not fit" in none.stdout, none.stdout)
 
 
 def mistakes_are_named():
@@ -161,6 +191,8 @@ def mistakes_are_named():
     long.write_text("100 1000\n1000000 1\n")
     empty = folder / "empty.txt"
     empty.write_text("# no answer\n")
+    comma = folder / "comma.txt"
+    comma.write_text("10,20,30\n")
     for words, parts in [(["plan"], ["--check"]),
                          (["plan", "--hardware", dateless], ["dateless.yaml:9", "price.date", "missing"]),
                          (["plan", "--hardware", "H10"], ["H10", "known"]),
@@ -191,9 +223,16 @@ def mistakes_are_named():
                          (["plan", "--prompts", "5", "--hardware", "H100"], ["--model"]),
                          ([*QUESTION, "--hardware", "H100", "--cached-fraction", "1.5"], ["--cached-fraction", "0 to 1"]),
                          ([*QUESTION, "--hardware", "H100", "--deadline", "soon"], ["--deadline soon", "24h"]),
-                         ([*QUESTION, "--hardware", "H100", "--budget", "-1"], ["--budget -1", "from 0"]),
+                         ([*QUESTION, "--hardware", "H100", "--budget", "-1"], ["--budget -1", "above 0"]),
+                         ([*QUESTION, "--hardware", "H100", "--budget", "0"], ["--budget 0", "above 0", "leave it out"]),
+                         ([*QUESTION, "--hardware", "H100", "--tokens-per-second-per-user", "0"], ["--tokens-per-second-per-user 0", "above 0"]),
+                         ([*QUESTION, "--hardware", "H100", "--change", "memory.gbytes=90", "--change", "memory.gbytes=+5%"], ["memory.gbytes", "twice"]),
+                         ([*QUESTION, "--hardware", "H100", "--limit", "5"], ["--limit", "-i"]),
+                         ([*QUESTION, "--hardware", "H100", "--set", "parallel.max_num_seqs=5"], ["parallel.max_num_seqs", "leave it out"]),
+                         ([*QUESTION, "--hardware", "H100", "--set", "cost.hour_price=5"], ["cost.hour_price", "--hour-price"]),
+                         ([*QUESTION[:-1], comma, "--hardware", "H100"], ["comma.txt:1", "LENGTH COUNT"]),
                          ([*QUESTION, "--hardware", "H100", "--hour-price", "nan"], ["--hour-price nan", "from 0"]),
-                         ([*QUESTION, "--hardware", "H100", "--tokens-per-second-per-user", "nan"], ["nan", "from 0"]),
+                         ([*QUESTION, "--hardware", "H100", "--tokens-per-second-per-user", "nan"], ["nan", "above 0"]),
                          ([*QUESTION, "--hardware", "H100", "--gpus", ""], ["--gpus", "empty"]),
                          ([*QUESTION, "--hardware", "H100", "--precision", ""], ["--precision", "empty"]),
                          ([*QUESTION, "--hardware", f"H100,{yen}"], ["USD", "JPY", "--hour-price"]),
@@ -209,5 +248,6 @@ def mistakes_are_named():
 
 
 if __name__ == "__main__":
-    main([points_are_met, examples_and_machines, a_question_is_answered_in_its_first_line, a_question_has_json_curves_and_a_page, golden_answers, an_earlier_run_is_a_sample, prompts_of_a_file_are_the_work, mistakes_are_named] +
+    main([points_are_met, examples_and_machines, a_question_is_answered_in_its_first_line, a_question_has_json_curves_and_a_page, golden_answers, an_earlier_run_is_a_sample, prompts_of_a_file_are_the_work, samples_count_each, a_file_of_lengths_is_said_as_understood,
+          tables_and_curves_explain_themselves, mistakes_are_named] +
          ([make_golden] if "make_golden" in sys.argv else []))

@@ -86,9 +86,13 @@ def attempts_with_and_without():
     check(predicted["decode_seconds"] > first["decode_seconds"] and "with answers as long as those of earlier attempts" in
           (folder / "out/run.log").read_text(), predicted, first)
     plain = run_folder("none")
-    done = expect_exit(job(plain, "--set", "cost.calibration=null"), 0)
+    words = ["--set", "cost.calibration=null"]
+    done = expect_exit(job(plain, "--limit", "16", *words), 0)
     check(summary(plain / "out")["predicted"] is None, "predicted")
-    check("moemill bench calibrate --model " in (plain / "out/run.log").read_text() and "predicted" not in done.stdout, done.stdout)
+    hint = "ledger: no prediction: `moemill bench calibrate --model "
+    check(hint in done.stdout, done.stdout)
+    again = expect_exit(job(plain, "--limit", "40", "--extend", *words), 0)
+    check("no prediction" not in again.stdout and (plain / "out/run.log").read_text().count(hint) == 1, "a run says it once:", again.stdout)
 
 
 def no_byte_depends_on_it():
@@ -139,7 +143,10 @@ def plan_and_validate_say_how_long():
     for given, said in (("6", "log-normal"), (str(folder / "lengths"), " tokens): ")):
         shorter = expect_exit(moemill(*words, "--output-tokens", given), 0).stdout
         check(said in shorter and " + 1,920 tokens" not in shorter, shorter)
-    for more, said in ((["--hardware", "H100"], "--hardware"), (["--output-tokens", "0"], "--output-tokens"), (["--ranks", "0"], "--ranks"),
+    expect_exit(job(folder, "--limit", "16"), 0)
+    text = expect_exit(moemill("validate", "-c", folder / "run.yaml", "--limit", "16"), 0).stdout
+    check("time     nothing is left to compute: all 32 rows are there" in text, text)
+    for more, said in ((["--hardware", "H100"], "--hardware"), (["--ranks-per-node", "3"], "--ranks-per-node 3: is more than the 1 rank"), (["--output-tokens", "0"], "--output-tokens"), (["--ranks", "0"], "--ranks"),
                        (["--set", "parallel.expert_domain=3"], "expert_domain")):
         told = expect_exit(moemill(*words[:5], *more), 2).stderr
         check(said in told, told)

@@ -154,9 +154,13 @@ Json json_of(const PlanCurve& curve) {
     }
     points.push_back(std::move(point));
   }
-  return {{"curve", name_of(curve.axis)}, {"unit", unit_of(curve.axis)},
-          {"hardware", curve.machine},    {"currency", curve.currency.empty() ? Json() : Json(curve.currency)},
-          {"about", curve.about},         {"points", points}};
+  return {{"curve", name_of(curve.axis)},
+          {"unit", unit_of(curve.axis)},
+          {"hardware", curve.machine},
+          {"currency", curve.currency.empty() ? Json() : Json(curve.currency)},
+          {"about", curve.about},
+          {"notes", curve.notes},
+          {"points", points}};
 }
 
 Json json_of(const std::vector<Checked>& checked) {

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/error.hpp"
 #include "base/text/edit_distance.hpp"
@@ -30,7 +31,12 @@ constexpr AxisRow axis_rows[] = {
     {Axis::Price, "price", "price_per_hour", "the best plan's GPUs, the rest is free"},
 };
 
+constexpr double most_batch = 65536;
+
 const AxisRow& axis_row(Axis axis) { return axis_rows[static_cast<std::size_t>(axis)]; }
+
+// Ranks that a price is of: a CPU node has one price.
+double priced_ranks(const Plan& plan) { return plan.hardware->measured ? plan.hardware->gpus_per_node : 1; }
 
 class CurveMaker {
  public:
@@ -78,12 +84,14 @@ class CurveMaker {
       points.push_back(point(question_, batch));
       return points.back().plan.has_value();
     };
+    const double share = std::max(1.0, std::floor(question_.work.prompts / best_.gpus));  // more there are not
     double batch = 1;
-    while (batch <= 65536 && add(batch)) batch *= 2;
+    while (batch < std::min(most_batch, share) && add(batch)) batch *= 2;
+    if (points.empty() || points.back().plan) add(batch = std::min({batch, most_batch, share}));
     if (points.size() < 2 || points.back().plan) return points;
     points.pop_back();
     // Where memory ends: the most that any layout of this group has room for.
-    double low = batch / 2, high = batch;
+    double low = points.back().value, high = batch;
     while (high - low > 1) {
       question_.sequences_per_gpu = std::floor((low + high) / 2);
       (search_plans(question_, catalog_).plans.empty() ? high : low) = *question_.sequences_per_gpu;
@@ -136,8 +144,7 @@ class CurveMaker {
 
   std::vector<PlanCurvePoint> over_price() {
     std::vector<PlanCurvePoint> points;
-    const double ranks = best_.hardware->measured ? best_.hardware->gpus_per_node : 1;  // a CPU node has one price
-    const double now = best_.is_priced && best_.gpu_hour_price > 0 ? best_.gpu_hour_price * ranks : 2;
+    const double now = best_.is_priced && best_.gpu_hour_price > 0 ? best_.gpu_hour_price * priced_ranks(best_) : 2;
     if (!question_.hour_price && best_.is_priced) question_.currency = best_.hardware->price->currency;
     for (double factor : {0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0}) {
       question_.hour_price = now * factor;
@@ -159,6 +166,43 @@ std::string point_text(const PlanCurvePoint& p) {
                      group_text(plan.decode.layout), plan.decode.rows_per_gpu, p.memory_ends() ? "*" : " ",
                      hours_text(plan.hours), p.prices.output, p.prices.all, plan.user_tokens_per_second,
                      p.answers_bound, p.prompts_bound);
+}
+
+// Answers are cheaper the larger the batch, but its last sequences leave more GPUs idle.
+std::vector<std::string> cheapest_batch(const std::vector<PlanCurvePoint>& points, const Work& work) {
+  const PlanCurvePoint *cheapest = nullptr, *largest = nullptr;
+  for (const PlanCurvePoint& point : points) {
+    if (!point.plan) continue;
+    largest = &point;
+    if (!cheapest || point.prices.all < cheapest->prices.all) cheapest = &point;
+  }
+  if (cheapest == largest) return {};
+  const auto idle = [&](const PlanCurvePoint& point) {
+    const HoursOf hours = hours_of(*point.plan, work);
+    return money(hours.tail + hours.roles);
+  };
+  return {fmt::format(
+      "cheapest in all is {:g}: there {} GPU-hours are idle for the last sequences and the other phase, at {:g} {}",
+      cheapest->value, idle(*cheapest), largest->value, idle(*largest))};
+}
+
+// Prices of an hour at which the best plan costs as much as the cheapest one of another machine, or as the budget.
+std::vector<std::string> break_evens(const Question& question, const std::vector<Plan>& plans, const Plan& best) {
+  std::vector<std::string> notes;
+  const std::string unit = best.hardware->measured ? "node" : "GPU";
+  const auto price = [&](double cost) { return money(cost / best.gpu_hours() * priced_ranks(best)); };
+  std::set<std::string> seen{best.hardware->name};
+  for (const Plan& plan : plans) {
+    if (question.hour_price || !plan.is_priced || !seen.insert(plan.hardware->name).second) continue;
+    notes.push_back(fmt::format("break-even: at {} {} a {}-hour it costs as much as {}, {} {} on {} GPUs",
+                                price(plan.cost()), currency_of(question, plan), unit, plan.hardware->name,
+                                money(plan.cost()), currency_of(question, plan), plan.gpus));
+  }
+  if (question.limits.budget)
+    notes.push_back(fmt::format("break-even: at {} a {}-hour it costs the budget of {}", price(*question.limits.budget),
+                                unit, money(*question.limits.budget)));
+  if (notes.empty()) notes.push_back("break-even: none to name without a second machine with a price, or a budget");
+  return notes;
 }
 
 }  // namespace
@@ -185,11 +229,14 @@ Axis axis_named(const std::string& name) {
              near.empty() ? "" : fmt::format(", did you mean '{}'?", near), fmt::join(axis_names(), ", "));
 }
 
-PlanCurve curve_of(Axis axis, const Question& question, const Plan& best, Catalog& catalog) {
+PlanCurve curve_of(Axis axis, const Question& question, const std::vector<Plan>& plans, const Plan& best,
+                   Catalog& catalog) {
   PlanCurve curve;
   curve.axis = axis, curve.machine = best.hardware->name, curve.about = axis_row(axis).about;
   if (best.is_priced) curve.currency = currency_of(question, best);
   curve.points = CurveMaker(question, best, catalog).points(axis);
+  if (axis == Axis::Batch) curve.notes = cheapest_batch(curve.points, question.work);
+  if (axis == Axis::Price) curve.notes = break_evens(question, plans, best);
   return curve;
 }
 
@@ -213,6 +260,7 @@ std::string curve_text(const PlanCurve& curve) {
     before = &point;
   }
   if (any_end) text += "  * memory has room for no larger batch\n";
+  for (const std::string& note : curve.notes) text += fmt::format("  {}\n", note);
   return text + changes;
 }
 

@@ -33,10 +33,13 @@ struct PlanCurve {
   std::string machine, currency;
   std::string about;  // what is held and what is free, in a sentence
   std::vector<PlanCurvePoint> points;
+  std::vector<std::string> notes;  // what the points show together, a line each
 };
 
-// Around the best plan of its machine. Adds machines with other networks to the catalog.
-PlanCurve curve_of(Axis axis, const Question& question, const Plan& best, Catalog& catalog);
+// Around the best plan of its machine. `plans` keep the limits, on any machine: a curve over price names where they
+// cost the same. Adds machines with other networks to the catalog.
+PlanCurve curve_of(Axis axis, const Question& question, const std::vector<Plan>& plans, const Plan& best,
+                   Catalog& catalog);
 std::string curve_text(const PlanCurve& curve);
 
 }  // namespace moemill::estimate

@@ -89,11 +89,12 @@ std::vector<LengthCount> read_histogram(std::string_view text, const std::string
     if (words.empty() || words[0].starts_with('#')) continue;
     const auto length = count_of(words[0]), count = words.size() == 1 ? std::optional(1.0) : count_of(words[1]);
     if (!length || !count || words.size() > 2)
-      user_error("{}:{}: is no length, nor a length and a number of sequences", file, line_number);
+      user_error("{}:{}: is no length, nor a length and how many sequences have it (LENGTH COUNT, or LENGTH,COUNT)",
+                 file, line_number);
     if (*count > 0) histogram.push_back({*length, *count});
   }
   if (std::none_of(histogram.begin(), histogram.end(), [](const LengthCount& one) { return one.length > 0; }))
-    user_error("{}: holds no lengths above 0; write one per line, or a length and a count", file);
+    user_error("{}: holds no lengths above 0; write one per line, or LENGTH COUNT", file);
   return histogram;
 }
 

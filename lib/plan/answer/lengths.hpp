@@ -40,7 +40,8 @@ const char* name_of(Lengths::Kind kind);
 struct LengthCount {
   double length = 0, count = 0;
 };
-// One length per line, or a histogram: a length and how many sequences have it. Empty lines and lines that begin with
+// One length per line, or a histogram: a length and how many sequences have it, with a blank or a comma between. Empty
+// lines and lines that begin with
 // `#` do not count. UserError with file and line for anything else, and if no length above 0 is left.
 std::vector<LengthCount> read_histogram(std::string_view text, const std::string& file);
 // What the step model needs of them.

@@ -117,7 +117,9 @@ std::optional<MachineSearch::Group> MachineSearch::group_of(const Layout& layout
   const MemoryUse use = memory_use(setting(layout), q_.work.room_tokens());
   const double room = std::floor(use.sequences());
   if (room < 1 || memory_use(setting(layout), q_.work.longest_tokens()).sequences() < 1) {
-    leave_out("no room beside the weights for the longest sequence", described(layout));
+    leave_out(
+        use.sequences() < 0 ? "the weights alone do not fit" : "no room beside the weights for the longest sequence",
+        described(layout));
     return std::nullopt;
   }
   const double rate = hardware_.efficiencies.load_gbytes_per_second * 1e9;

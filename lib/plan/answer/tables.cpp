@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "plan/answer/words.hpp"
@@ -19,11 +20,11 @@ std::string groups_text(const Plan& plan) {
                      group_text(plan.decode.layout));
 }
 
-std::string table_row(const Plan& plan, const Band& band) {
+std::string table_row(const Plan& plan, const Band& band, std::size_t name_width) {
   const std::string cost = plan.is_priced ? fmt::format("{} ({} to {})", money(plan.cost()),
                                                         money(plan.cost() * band.low), money(plan.cost() * band.high))
                                           : "no price";
-  return fmt::format("  {:<12} {:>5} {:>10} {:>28} {:>8.1f} {:>18}  {}{}\n", plan.hardware->name, plan.gpus,
+  return fmt::format("  {:<{}} {:>5} {:>10} {:>28} {:>8.1f} {:>18}  {}{}\n", plan.hardware->name, name_width, plan.gpus,
                      hours_text(plan.hours), cost, plan.user_tokens_per_second, groups_text(plan),
                      plan.is_split ? "phases apart" : "one pool", band.unchecked.empty() ? "" : ", unchecked");
 }
@@ -31,15 +32,17 @@ std::string table_row(const Plan& plan, const Band& band) {
 }  // namespace
 
 std::string plans_table(const Report& report, const std::vector<Plan>& plans) {
-  std::string text =
-      fmt::format("  {:<12} {:>5} {:>10} {:>28} {:>8} {:>18}  phases\n", "", "GPUs", "time", "cost", "a user", "group");
+  std::size_t name_width = 0;
+  for (const Plan& plan : plans) name_width = std::max(name_width, plan.hardware->name.size());
+  std::string text = fmt::format("  {:<{}} {:>5} {:>10} {:>28} {:>8} {:>18}  phases\n", "", name_width, "GPUs", "time",
+                                 "cost", "a user", "group");
   std::map<const Hardware*, std::size_t> rows;
   std::uint64_t more = 0;
   for (const Plan& plan : plans) {
     if (++rows[plan.hardware] > best_of_machine && report.listing == Listing::Best)
       ++more;
     else
-      text += table_row(plan, band_of(plan, report.checked));
+      text += table_row(plan, band_of(plan, report.checked), name_width);
   }
   return more == 0 ? text : text + fmt::format("  and {} more (--all)\n", more);
 }

@@ -69,7 +69,13 @@ FigureChange read_change(const std::string& text) {
 
 std::vector<FigureChange> read_changes(const std::vector<std::string>& texts) {
   std::vector<FigureChange> changes;
-  for (const std::string& text : texts) changes.push_back(read_change(text));
+  for (const std::string& text : texts) {
+    changes.push_back(read_change(text));
+    const auto before =
+        std::find_if(changes.begin(), changes.end(), [&](const auto& one) { return one.key == changes.back().key; });
+    if (before + 1 != changes.end())
+      user_error("--change {}: {} is changed twice; leave one of them out", text, before->key);
+  }
   return changes;
 }
 

@@ -16,6 +16,7 @@ struct FigureChange {
 };
 // UserError for a text that is no change of a known figure.
 FigureChange read_change(const std::string& text);
+// UserError also for two changes of one figure.
 std::vector<FigureChange> read_changes(const std::vector<std::string>& texts);
 
 // Changes the figure at the path `keys` (with dots between) of a file's mapping. False if the file does not have it.
