@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <vector>
@@ -140,6 +141,54 @@ inline void check_transfers(Comm comm) {
       transfer.wait();
       CHECK(r.receive == r.expected);
     }
+}
+
+// Each rank sends every other one a message of a length that the receiver does not know, or an empty one, on two lanes
+// of different units, round after round; room is made known ahead of it.
+inline void check_lanes(Comm comm) {
+  const Comm own = comm.split(0, comm.rank());
+  const std::size_t unit_bytes[] = {48, 6};
+  const int me = own.rank(), size = own.size();
+  constexpr std::uint32_t most = 3000;
+  std::vector<Bytes> places(2 * static_cast<std::size_t>(size));  // of the lane and the sender
+  const auto place = [&](int lane, int from) -> Bytes& { return places[static_cast<std::size_t>(lane * size + from)]; };
+  const auto post = [&](int lane) {
+    for (int r = 0; r < size; ++r) {
+      place(lane, r).assign(most * unit_bytes[lane], std::byte{0});
+      if (r != me) own.post_receive(lane, r, place(lane, r).data(), most);
+    }
+  };
+  for (int lane : {0, 1}) own.open_lane(lane, unit_bytes[lane]), post(lane);
+  for (int round = 0; round < 6; ++round) {
+    std::vector<Bytes> sent(2 * static_cast<std::size_t>(size));
+    for (int lane : {1, 0}) {
+      for (int r = 0; r < size; ++r) {
+        const std::uint32_t units = units_between(2 * round + lane, me, r, most);
+        Bytes& bytes = sent[static_cast<std::size_t>(lane * size + r)];
+        append_block(bytes, 2 * round + lane, me, r, units * unit_bytes[lane]);
+        if (r != me) own.post_send(lane, r, bytes.data(), units);
+      }
+    }
+    for (int lane : {0, 1}) {
+      while (!own.test_receives(lane)) own.test_sends(1 - lane);
+      const auto received = own.units_received(lane);
+      REQUIRE(received.size() == static_cast<std::size_t>(size - 1));
+      for (int r = 0, next = 0; r < size; ++r) {
+        if (r == me) continue;
+        Bytes expected;
+        const std::uint32_t units = units_between(2 * round + lane, r, me, most);
+        append_block(expected, 2 * round + lane, r, me, units * unit_bytes[lane]);
+        CHECK(received[static_cast<std::size_t>(next++)] == units);
+        CHECK(std::memcmp(place(lane, r).data(), expected.data(), expected.size()) == 0);
+        CHECK(std::all_of(place(lane, r).begin() + static_cast<std::ptrdiff_t>(expected.size()), place(lane, r).end(),
+                          [](std::byte b) { return b == std::byte{0}; }));
+      }
+      while (!own.test_sends(lane)) own.test_receives(lane);
+      own.barrier();  // so that nobody's next message is taken for one of this round
+      post(lane);
+    }
+  }
+  for (int lane : {0, 1}) own.cancel_receives(lane);
 }
 
 // Two transfers are in flight and finish in either order.

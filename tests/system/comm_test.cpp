@@ -19,6 +19,7 @@ TEST_CASE("loopback ranks: collectives, splits and transfers") {
     run_loopback(ranks, test::check_transfer_of_nothing);
     run_loopback(ranks, test::check_long_transfer);
     run_loopback(ranks, test::check_letters);
+    run_loopback(ranks, test::check_lanes);
   }
 }
 

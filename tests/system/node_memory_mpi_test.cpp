@@ -31,3 +31,17 @@ TEST_CASE("MPI ranks: memory of a node, filled by all and seen by all") {
     CHECK(memory.mates().size() == ranks);
   });
 }
+
+TEST_CASE("MPI ranks: memory to work in takes room where it is touched") {
+  test::on_world([](const Comm& world) {
+    constexpr std::uint64_t bytes = std::uint64_t{1} << 34;
+    const NodeMemory::Attempt attempt = NodeMemory::share_workspace(world.split_by_node(), bytes);
+    REQUIRE(attempt.why_not == "");
+    const NodeMemory& memory = attempt.memory;
+    memory.data()[bytes - 1] = std::byte{7};
+    world.barrier();
+    CHECK(memory.data()[bytes - 1] == std::byte{7});
+    CHECK(memory.touched_bytes() > 0);
+    CHECK(memory.touched_bytes() <= NodeMemory::block_bytes);
+  });
+}

@@ -121,3 +121,23 @@ TEST_CASE("node memory: a rank alone has private memory behind the same function
   NodeMemory moved = std::move(memory);
   CHECK(moved.data()[odd_bytes - 1] == std::byte{1});
 }
+
+TEST_CASE("node memory: threads as ranks get one allocation to work in, of which only what is touched takes room") {
+  run_loopback(3, [](Comm world) {
+    constexpr std::uint64_t bytes = std::uint64_t{1} << 34;
+    NodeMemory::Attempt attempt = NodeMemory::share_workspace(world, bytes);
+    REQUIRE(attempt.why_not == "");
+    const NodeMemory memory = std::move(attempt.memory);
+    CHECK(memory.is_shared());
+    CHECK(memory.blocks() == 0);
+    CHECK(memory.mates().size() == 3);
+    const auto addresses = gather(world, memory.data());
+    for (const std::byte* other : addresses) CHECK(other == memory.data());
+    memory.data()[bytes / 4 * static_cast<std::uint64_t>(world.rank() + 1) - 1] = std::byte{1};
+    world.barrier();
+    CHECK(memory.data()[bytes / 2 - 1] == std::byte{1});
+    CHECK(memory.touched_bytes() >= 3 * 4096);
+    CHECK(memory.touched_bytes() < bytes / 4);
+    world.barrier();
+  });
+}

@@ -101,3 +101,29 @@ TEST_CASE("node wait: the death of a mate ends the waiting, also before its pare
   CHECK(::waitpid(child, nullptr, 0) == child);
   CHECK_FALSE(runs(mate));
 }
+
+TEST_CASE("node wait: a word that has passed 2^32 goes on counting") {
+  NodeWord word{0xfffffffe};
+  CHECK(has_reached(word, 0xfffffffe));
+  CHECK_FALSE(has_reached(word, 0xffffffff));
+  CHECK_FALSE(has_reached(word, 1));
+  arrive(word, 3);
+  CHECK(has_reached(word, 0xffffffff));
+  CHECK(has_reached(word, 1));
+  CHECK_FALSE(has_reached(word, 2));
+}
+
+TEST_CASE("node wait: what is on its way moves meanwhile, and a mate that has given up is not waited for") {
+  NodeWord word{0}, left{0};
+  int calls = 0;
+  const std::vector<ProcessId> mates{this_process()};
+  wait_for(word, 1, {.mates = mates, .left = &left, .progress = [&] {
+                       if (++calls == 1000) arrive(word);
+                       return true;
+                     }});
+  CHECK(calls == 1000);
+  arrive(left);
+  wait_for(word, 1, {.mates = mates, .left = &left});  // it had arrived before
+  CHECK_THROWS_WITH_AS(wait_for(word, 2, {.mates = mates, .left = &left}),
+                       "a rank on this node that shares its memory with this one has given up", SystemError);
+}

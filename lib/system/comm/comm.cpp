@@ -65,6 +65,35 @@ Comm::Transfer Comm::start_all_to_all(const std::byte* send, std::span<const std
   return transfer;
 }
 
+void Comm::open_lane(int lane, std::size_t unit_bytes) const {
+  expect(lane >= 0 && lane < lanes && unit_bytes > 0, "open_lane: a lane that there is, and units with bytes");
+  impl_->with([&](auto& t) { t.open_lane(lane, unit_bytes); });
+}
+
+void Comm::post_receive(int lane, int from, std::byte* to, std::uint32_t most_units) const {
+  impl_->with([&](auto& t) { t.post_receive(lane, from, to, most_units); });
+}
+
+void Comm::post_send(int lane, int to, const std::byte* from, std::uint32_t units) const {
+  impl_->with([&](auto& t) { t.post_send(lane, to, from, units); });
+}
+
+bool Comm::test_receives(int lane) const {
+  return impl_->with([&](auto& t) { return t.test_receives(lane); });
+}
+
+std::span<const std::uint32_t> Comm::units_received(int lane) const {
+  return impl_->with([&](auto& t) { return t.units_received(lane); });
+}
+
+bool Comm::test_sends(int lane) const {
+  return impl_->with([&](auto& t) { return t.test_sends(lane); });
+}
+
+void Comm::cancel_receives(int lane) const noexcept {
+  impl_->with([&](auto& t) { t.cancel_receives(lane); });
+}
+
 void Comm::Transfer::wait() {
   if (!group_) return;
   group_->with([&](auto& t) { t.wait(channel_); });

@@ -58,6 +58,26 @@ class Comm {
                                           std::byte* receive, std::span<const std::uint32_t> receive_units,
                                           std::size_t unit_bytes, int channel) const;
 
+  // Messages of a lane go between two ranks that both know when one is due, but only the sender knows its length. The
+  // receiver says beforehand where the next one of a rank goes; messages of a rank arrive in the order in which they
+  // were sent. Lanes are independent of each other and of all other calls, and these calls are not collective. A group
+  // whose lanes are used serves one owner at a time: nobody else would know whose message arrives.
+  static constexpr int lanes = 4;
+  // Once, before the lane is used; the same on all ranks. A message is a number of units (rows).
+  void open_lane(int lane, std::size_t unit_bytes) const;
+  // Room for at most `most_units`; it must stay untouched until test_receives() has returned true. Receives are posted
+  // together, when those before have arrived: no test_receives() in between.
+  void post_receive(int lane, int from, std::byte* to, std::uint32_t most_units) const;
+  // Returns immediately; `from` must stay as it is until test_sends() has returned true.
+  void post_send(int lane, int to, const std::byte* from, std::uint32_t units) const;
+  // Whether all messages that receives were posted for have arrived; also makes progress. From then until the next
+  // post_receive of the lane, units_received has their lengths, in the order of the posts.
+  bool test_receives(int lane) const;
+  std::span<const std::uint32_t> units_received(int lane) const;
+  bool test_sends(int lane) const;
+  // Takes back the receives whose messages have not come.
+  void cancel_receives(int lane) const noexcept;
+
   // Letters are messages of any length whose receiver does not know when they come, for the rare traffic beside the
   // steps. These calls are not collective, and independent of all others. Letters of one rank to another arrive in the
   // order in which they were posted. A letter is sent once: who ends while one is on its way loses it.

@@ -136,6 +136,33 @@ void Member::wait(int channel) {
   }
 }
 
+void Member::post_receive(int lane, int from, std::byte* to, std::uint32_t most_units) {
+  const auto l = static_cast<std::size_t>(lane);
+  if (units_[l].size() == posted_[l].size()) posted_[l].clear(), units_[l].clear();  // those before have come
+  posted_[l].push_back({from, to, most_units * unit_bytes_[l]});
+}
+
+void Member::post_send(int lane, int to, const std::byte* from, std::uint32_t units) {
+  const auto l = static_cast<std::size_t>(lane);
+  send(first_open_lane + l, to, {from, units * unit_bytes_[l]});
+}
+
+bool Member::test_receives(int lane) {
+  const auto l = static_cast<std::size_t>(lane);
+  while (units_[l].size() < posted_[l].size()) {
+    const auto& [source, to, most_bytes] = posted_[l][units_[l].size()];
+    {
+      std::lock_guard guard(group_->job->lock);
+      if (!arrived(first_open_lane + l, source)) return false;
+    }
+    const Message message = receive(first_open_lane + l, source);
+    expect(message.size() <= most_bytes, "lane: a message fits into the room that its receiver has given it");
+    std::copy(message.begin(), message.end(), to);
+    units_[l].push_back(static_cast<std::uint32_t>(message.size() / unit_bytes_[l]));
+  }
+  return true;
+}
+
 void Member::post(int to, Message letter) {
   std::lock_guard guard(group_->job->lock);
   if (group_->job->first_failure) check_alive(to);

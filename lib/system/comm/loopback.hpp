@@ -32,13 +32,15 @@ struct Job {
 };
 
 constexpr std::size_t collective_lane = 2;  // lanes 0 and 1 are the transfer channels
+constexpr std::size_t first_open_lane = 3;  // Comm's lanes
+constexpr std::size_t open_lanes = 4;
 
 struct Group {
   Group(std::shared_ptr<Job> job, std::vector<int> job_ranks);
   std::shared_ptr<Job> job;
   std::vector<int> job_ranks;  // [size]
   // [lane][source * size + destination]: messages not yet taken, oldest first
-  std::array<std::vector<std::deque<Message>>, 3> mail;
+  std::array<std::vector<std::deque<Message>>, first_open_lane + open_lanes> mail;
   std::vector<std::deque<std::pair<int, Message>>> letters;  // [destination]: source and bytes, oldest first
   std::map<std::pair<std::uint64_t, int>, std::shared_ptr<Group>> children;  // by (which split, color)
 };
@@ -60,6 +62,13 @@ class Member {
              std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel);
   bool test(int channel);
   void wait(int channel);
+  void open_lane(int lane, std::size_t unit_bytes) { unit_bytes_[static_cast<std::size_t>(lane)] = unit_bytes; }
+  void post_receive(int lane, int from, std::byte* to, std::uint32_t most_units);
+  void post_send(int lane, int to, const std::byte* from, std::uint32_t units);
+  bool test_receives(int lane);
+  std::span<const std::uint32_t> units_received(int lane) const { return units_[static_cast<std::size_t>(lane)]; }
+  bool test_sends(int) const { return true; }  // a message is in its receiver's mailbox at once
+  void cancel_receives(int lane) noexcept { posted_[static_cast<std::size_t>(lane)].clear(); }
   void post(int to, Message letter);
   bool take_letter(int& from, Message& letter);
   std::size_t unsent_bytes() const { return 0; }  // a letter is in its receiver's mailbox at once
@@ -81,6 +90,10 @@ class Member {
   int rank_;
   std::uint64_t splits_ = 0;
   std::array<std::vector<Expected>, 2> expected_;  // by channel: messages that the transfer in flight still waits for
+  // By lane of Comm: receives that were posted, how many of them have come and with how many units.
+  std::array<std::size_t, open_lanes> unit_bytes_{};
+  std::array<std::vector<Expected>, open_lanes> posted_;
+  std::array<std::vector<std::uint32_t>, open_lanes> units_;
 };
 
 // Starts `ranks` threads, each as one member of a new group, and rethrows the first failure when all have ended.

@@ -53,6 +53,15 @@ void check(int code, const char* call, int rank) {
 
 // Tags 0 and 1 are the channels of transfers.
 constexpr int letter_tag = 2;
+constexpr int first_lane_tag = 3;
+
+// Messages of one lane. Their length in bytes may be more than an int holds, their number of units is not.
+struct Lane {
+  MPI_Datatype unit = MPI_DATATYPE_NULL;
+  std::vector<MPI_Request> receives, sends;
+  std::vector<MPI_Status> statuses;
+  std::vector<std::uint32_t> received;  // units of each message, once all have arrived
+};
 
 struct Posted {
   std::vector<std::byte> bytes;
@@ -74,7 +83,7 @@ struct Group::Handles {
   MPI_Comm comm = MPI_COMM_NULL;
   std::array<std::vector<MPI_Request>, 2> in_flight = {};  // by channel
   std::list<Posted> letters = {};                          // that have not left
-  std::list<Arriving> arriving = {};                       // oldest first
+  std::array<Lane, Comm::lanes> lanes = {};
 };
 
 Group Group::world() {
@@ -100,7 +109,10 @@ Group::~Group() {
     return;
   }
   int finalized = 0;
-  if (MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized) MPI_Comm_free(&handles_->comm);
+  if (MPI_Finalized(&finalized) != MPI_SUCCESS || finalized) return;
+  for (Lane& lane : handles_->lanes)
+    if (lane.unit != MPI_DATATYPE_NULL) MPI_Type_free(&lane.unit);
+  MPI_Comm_free(&handles_->comm);
 }
 
 void Group::barrier() { check(MPI_Barrier(handles_->comm), "MPI_Barrier", rank_); }
@@ -183,6 +195,71 @@ void Group::wait(int channel) {
   if (requests.empty()) return;
   check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE), "MPI_Waitall", rank_);
   requests.clear();
+}
+
+void Group::open_lane(int lane, std::size_t unit_bytes) {
+  Lane& l = handles_->lanes[static_cast<std::size_t>(lane)];
+  expect(l.unit == MPI_DATATYPE_NULL, "open_lane: once");
+  check(MPI_Type_contiguous(byte_count(unit_bytes, "a unit is shorter than 2 GiB"), MPI_BYTE, &l.unit),
+        "MPI_Type_contiguous", rank_);
+  check(MPI_Type_commit(&l.unit), "MPI_Type_commit", rank_);
+}
+
+void Group::post_receive(int lane, int from, std::byte* to, std::uint32_t most_units) {
+  Lane& l = handles_->lanes[static_cast<std::size_t>(lane)];
+  if (!l.received.empty()) l.receives.clear(), l.received.clear();  // those before have come
+  check(MPI_Irecv(to, byte_count(most_units, "a message has fewer than 2^31 units"), l.unit, from,
+                  first_lane_tag + lane, handles_->comm, &l.receives.emplace_back()),
+        "MPI_Irecv", rank_);
+}
+
+void Group::post_send(int lane, int to, const std::byte* from, std::uint32_t units) {
+  Lane& l = handles_->lanes[static_cast<std::size_t>(lane)];
+  check(MPI_Isend(from, byte_count(units, "a message has fewer than 2^31 units"), l.unit, to, first_lane_tag + lane,
+                  handles_->comm, &l.sends.emplace_back()),
+        "MPI_Isend", rank_);
+}
+
+bool Group::test_receives(int lane) {
+  Lane& l = handles_->lanes[static_cast<std::size_t>(lane)];
+  if (l.received.size() == l.receives.size()) return true;
+  l.statuses.resize(l.receives.size());
+  int done = 0;
+  check(MPI_Testall(static_cast<int>(l.receives.size()), l.receives.data(), &done, l.statuses.data()), "MPI_Testall",
+        rank_);
+  if (!done) return false;
+  for (const MPI_Status& status : l.statuses) {
+    int units = 0;
+    check(MPI_Get_count(&status, l.unit, &units), "MPI_Get_count", rank_);
+    expect(units != MPI_UNDEFINED, "lane: a message has whole units");
+    l.received.push_back(static_cast<std::uint32_t>(units));
+  }
+  return true;
+}
+
+std::span<const std::uint32_t> Group::units_received(int lane) const {
+  return handles_->lanes[static_cast<std::size_t>(lane)].received;
+}
+
+bool Group::test_sends(int lane) {
+  Lane& l = handles_->lanes[static_cast<std::size_t>(lane)];
+  if (l.sends.empty()) return true;
+  int done = 0;
+  check(MPI_Testall(static_cast<int>(l.sends.size()), l.sends.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall",
+        rank_);
+  if (done) l.sends.clear();
+  return done != 0;
+}
+
+void Group::cancel_receives(int lane) noexcept {
+  Lane& l = handles_->lanes[static_cast<std::size_t>(lane)];
+  if (l.received.size() == l.receives.size()) return;
+  for (MPI_Request& receive : l.receives) {
+    if (receive == MPI_REQUEST_NULL) continue;
+    MPI_Cancel(&receive);
+    MPI_Wait(&receive, MPI_STATUS_IGNORE);
+  }
+  l.receives.clear();
 }
 
 void Group::post(int to, std::vector<std::byte> letter) {

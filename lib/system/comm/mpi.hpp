@@ -13,8 +13,8 @@ namespace moemill::mpi {
 
 // Move-only owner of a communicator. Transfers are nonblocking sends and receives between ranks that have units for
 // each other. Both sides know the counts, so two ranks without units for each other exchange no message. A channel is a
-// message tag, so transfers on different channels cannot block each other, as collectives in flight could. Letters have
-// a tag of their own.
+// message tag, so transfers on different channels cannot block each other, as collectives in flight could. Lanes
+// and letters have tags of their own.
 class Group {
  public:
   static Group world();  // a duplicate of MPI_COMM_WORLD
@@ -34,6 +34,13 @@ class Group {
              std::span<const std::uint32_t> receive_units, std::size_t unit_bytes, int channel);
   bool test(int channel);
   void wait(int channel);
+  void open_lane(int lane, std::size_t unit_bytes);
+  void post_receive(int lane, int from, std::byte* to, std::uint32_t most_units);
+  void post_send(int lane, int to, const std::byte* from, std::uint32_t units);
+  bool test_receives(int lane);
+  std::span<const std::uint32_t> units_received(int lane) const;
+  bool test_sends(int lane);
+  void cancel_receives(int lane) noexcept;
   void post(int to, std::vector<std::byte> letter);
   bool take_letter(int& from, std::vector<std::byte>& letter);
   std::size_t unsent_bytes();

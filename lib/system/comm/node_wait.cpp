@@ -7,6 +7,7 @@
 #include <chrono>
 #include <climits>
 #include <ctime>
+#include <thread>
 
 #include "base/error.hpp"
 
@@ -16,13 +17,17 @@ namespace {
 // A mate that is as far as this rank arrives within this time; any longer and the core is worth more to others.
 constexpr std::chrono::microseconds spin_time{20};
 // Between two looks at the mates.
-constexpr timespec sleep_time{1, 0};
+constexpr std::chrono::seconds look_time{1};
+// While something is on its way: as long as a message within a machine room takes, several times over.
+constexpr timespec nap{0, 50'000};
+// A mate that leaves because of a failure is about to end this rank as well, and its message is the one to be read.
+constexpr std::chrono::milliseconds grace{500};
 
 static_assert(sizeof(NodeWord) == sizeof(std::uint32_t), "the kernel reads the word's value");
 
 // Not std::atomic::wait, whose futexes are private to a process: another process never wakes it.
-void sleep_while(const NodeWord& word, std::uint32_t value) {
-  ::syscall(SYS_futex, &word, FUTEX_WAIT, value, &sleep_time, nullptr, 0);
+void sleep_while(const NodeWord& word, std::uint32_t value, const timespec& at_most) {
+  ::syscall(SYS_futex, &word, FUTEX_WAIT, value, &at_most, nullptr, 0);
 }
 
 void check_alive(std::span<const ProcessId> mates) {
@@ -39,20 +44,27 @@ void arrive(NodeWord& word, std::uint32_t times) {
   ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-void wait_for(const NodeWord& word, std::uint32_t count, std::span<const ProcessId> mates) {
+void wait_for(const NodeWord& word, std::uint32_t count, const WhileWaiting& meanwhile) {
   using Clock = std::chrono::steady_clock;
-  Clock::time_point look = Clock::now() + std::chrono::seconds(sleep_time.tv_sec);
-  for (const auto end = Clock::now() + spin_time; Clock::now() < end;) {
-    if (word.load(std::memory_order_acquire) >= count) return;
-  }
-  for (;;) {
+  constexpr timespec until_look{look_time.count(), 0};
+  const auto begin = Clock::now();
+  auto now = begin, look = begin + look_time;
+  while (!has_reached(word, count)) {
+    const bool soon = meanwhile.progress && meanwhile.progress();
+    now = Clock::now();
+    if (now - begin < spin_time) continue;
+    if (meanwhile.left && meanwhile.left->load(std::memory_order_acquire) != 0) {
+      std::this_thread::sleep_for(grace);
+      if (has_reached(word, count)) return;  // it had arrived before it left
+      system_error("a rank on this node that shares its memory with this one has given up");
+    }
     const std::uint32_t seen = word.load(std::memory_order_acquire);
-    if (seen >= count) return;
-    sleep_while(word, seen);
-    if (Clock::now() < look) continue;
+    if (static_cast<std::int32_t>(seen - count) >= 0) return;
+    sleep_while(word, seen, soon ? nap : until_look);
+    if (now < look) continue;
     // A mate may have arrived and ended since: then nothing is missing.
-    if (word.load(std::memory_order_acquire) < count) check_alive(mates);
-    look = Clock::now() + std::chrono::seconds(sleep_time.tv_sec);
+    if (!has_reached(word, count)) check_alive(meanwhile.mates);
+    look = now + look_time;
   }
 }
 

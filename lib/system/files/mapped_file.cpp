@@ -95,14 +95,16 @@ void MappedFile::expect_random_use() const {
   if (data_ != nullptr) ::madvise(data_, size_, MADV_RANDOM);
 }
 
-MappedMemory::MappedMemory(std::uint64_t bytes, const char* purpose) : size_(bytes) {
+MappedMemory::MappedMemory(std::uint64_t bytes, const char* purpose, Use use) : size_(bytes) {
   if (bytes == 0) return;
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (use == Use::Sparse ? MAP_NORESERVE : 0);
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (data == MAP_FAILED) {
     system_error("mmap of {} bytes of memory for {}: {}", bytes, purpose, std::strerror(errno));
   }
   data_ = static_cast<std::byte*>(data);
-  ::madvise(data_, bytes, MADV_HUGEPAGE);  // a hint: matrices are streamed, so huge pages save TLB misses
+  if (use == Use::All)
+    ::madvise(data_, bytes, MADV_HUGEPAGE);  // a hint: matrices are streamed, so huge pages save TLB misses
 }
 
 MappedMemory::~MappedMemory() {

@@ -42,12 +42,15 @@ class MappedFile {
   std::uint64_t size_ = 0;
 };
 
-// Zeroed, page-aligned memory directly from the system, on huge pages if the system grants them.
+// Zeroed, page-aligned memory directly from the system.
 class MappedMemory {
  public:
+  // All of it is used soon: on huge pages if the system grants them. Or any part of it, perhaps little, and what is
+  // never touched takes nothing.
+  enum class Use { All, Sparse };
   MappedMemory() = default;
   // SystemError that names `purpose` if the system refuses.
-  MappedMemory(std::uint64_t bytes, const char* purpose);
+  MappedMemory(std::uint64_t bytes, const char* purpose, Use use = Use::All);
   ~MappedMemory();
   MappedMemory(MappedMemory&& other) noexcept;
   MappedMemory& operator=(MappedMemory&& other) noexcept;

@@ -14,6 +14,7 @@
 #include "base/numbers/rounding.hpp"
 #include "base/readable.hpp"
 #include "system/comm/agree.hpp"
+#include "system/machine/memory.hpp"
 #include "system/machine/numa.hpp"
 
 #ifndef MADV_COLLAPSE
@@ -73,8 +74,11 @@ std::string first_fault(const Comm& mates, const std::string& mine) {
 
 }  // namespace
 
-NodeMemory::NodeMemory(std::uint64_t bytes, const char* purpose)
-    : size_(bytes), own_(bytes, purpose), data_(own_.data()), mates_{this_process()} {}
+NodeMemory::NodeMemory(std::uint64_t bytes, const char* purpose, MappedMemory::Use use)
+    : size_(bytes),
+      own_(std::make_shared<MappedMemory>(bytes, purpose, use)),
+      data_(own_->data()),
+      mates_{this_process()} {}
 
 // Aligned to huge pages, without which the kernel maps none: reserves more and maps the file into the middle.
 void NodeMemory::map(int file, std::uint64_t bytes) {
@@ -116,6 +120,27 @@ NodeMemory::Attempt NodeMemory::share(const Comm& mates, std::uint64_t bytes, co
   const std::string fault = first_fault(mates, mine.fault);
   if (!fault.empty()) return {NodeMemory(), fault};
   return {std::move(memory), ""};
+}
+
+NodeMemory::Attempt NodeMemory::share_workspace(const Comm& mates, std::uint64_t bytes) {
+  const std::vector<ProcessId> processes = gather(mates, this_process());
+  if (mates.size() == 1 || std::count(processes.begin(), processes.end(), processes[0]) < mates.size())
+    return share(mates, bytes);
+  NodeMemory memory;
+  if (mates.rank() == 0) memory = NodeMemory(bytes, "rows of the ranks of a node", MappedMemory::Use::Sparse);
+  const std::shared_ptr<MappedMemory>* first = &memory.own_;
+  std::memcpy(&first, mates.broadcast(std::as_bytes(std::span(&first, 1)), 0).data(), sizeof first);
+  memory.own_ = std::shared_ptr<MappedMemory>(*first);
+  memory.size_ = bytes, memory.data_ = memory.own_->data(), memory.mates_ = processes;
+  mates.barrier();  // rank 0's is read by all
+  return {std::move(memory), ""};
+}
+
+std::uint64_t NodeMemory::touched_bytes() const {
+  if (file_ < 0) return data_ == nullptr ? 0 : mapping_use(data_).resident_bytes;
+  struct stat info {};
+  if (::fstat(file_, &info) != 0) system_error("fstat of a memory file: {}", std::strerror(errno));
+  return static_cast<std::uint64_t>(info.st_blocks) * 512;
 }
 
 NodeMemory::~NodeMemory() {
