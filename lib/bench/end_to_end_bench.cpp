@@ -18,10 +18,13 @@
 #include "base/text/path_text.hpp"
 #include "bench/machine_rates.hpp"
 #include "bench/report.hpp"
+#include "bench/steps/bench_nodes.hpp"
 #include "bench/steps/drawing.hpp"
 #include "bench/steps/made_step.hpp"
 #include "bench/steps/over_ranks.hpp"
 #include "generate/backend/backends.hpp"
+#include "generate/load_on_nodes.hpp"
+#include "layers/micro_batches.hpp"
 #include "plan/ranks.hpp"
 #include "schedule/micro_batches.hpp"
 #include "system/files/shipped_files.hpp"
@@ -44,13 +47,13 @@ double bandwidth(const EndToEndOptions& o) {
   return read_bandwidth(stream, Clock::Wall);
 }
 
-layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
-                                    std::uint32_t mine) {
+// For `most` sequences on a rank; the same on all ranks, whose rows share memory.
+layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::ModelConfig& config, std::uint32_t most) {
   const bool decode = o.workload == Workload::Decode;
   layers::ForwardSettings settings;
   settings.max_positions = o.tokens + 1;
-  settings.max_rows = std::max<std::uint32_t>(1, decode ? mine : mine * o.tokens);
-  const std::uint32_t pages = std::max<std::uint32_t>(1, mine * pages_of(decode ? o.tokens + 1 : o.tokens));
+  settings.max_rows = std::max<std::uint32_t>(1, decode ? most : most * o.tokens);
+  const std::uint32_t pages = std::max<std::uint32_t>(1, most * pages_of(decode ? o.tokens + 1 : o.tokens));
   settings.pages = groups_of(config)[0] ? pages : 0;
   settings.window_pages = groups_of(config)[1] ? pages : 0;
   settings.micro_batches = schedule::most_micro_batches(o.micro_batches, static_cast<std::uint32_t>(world.size()));
@@ -114,7 +117,7 @@ PassSeconds shares_of(const Measured& steps, double all_seconds) {
 // The step of the medians beside its prediction.
 Comparison compare(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
                    const EndToEndResult& r) {
-  const std::vector<int> node_of = mill::machines_of_world(world, world.split_by_node());
+  const std::vector<int> node_of = nodes_of_bench(world, o.nodes);
   const auto nodes = static_cast<std::uint32_t>(std::set<int>(node_of.begin(), node_of.end()).size());
   const calibration::Calibration calibration = calibration::read_calibration(o.calibration);
   Comparison out;
@@ -138,11 +141,20 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
   const auto backend = mill::make_cpu_backend(config, o.isa, o.threads);
   const DomainRank rank{world.rank()};
-  const auto weights = backend->plan_weights({o.model, "dummy", placement, rank, model::NodeExperts(placement, rank)});
-  backend->load_weights(NodeMemory(weights.memory_bytes, "the weights"), [] {});
   const Share mine = share(o.sequences, world);
-  const std::vector<int> nodes(static_cast<std::size_t>(world.size()), 0);
-  backend->prepare(world, nodes, settings_of(o, config, world, mine.count));
+  const std::vector<int> nodes = nodes_of_bench(world, o.nodes);
+  const Comm mates = world.split(nodes[static_cast<std::size_t>(world.rank())], world.rank());
+  const mill::Ranks ranks{world,        world, mates, nodes, {}, 1 + *std::max_element(nodes.begin(), nodes.end()),
+                          world.size(), {}};
+  mill::load_on_nodes(*backend, {o.model, "dummy", placement, rank, model::NodeExperts(placement, rank), {}}, config,
+                      ranks, {}, [] {});
+  const auto share_memory = backend->memory().node_weights > 0 ? mill::MatesShare::Yes : mill::MatesShare::No;
+  const layers::ForwardSettings settings =
+      settings_of(o, config, divide_up(o.sequences, static_cast<std::uint32_t>(world.size())));
+  layers::DomainSite site = layers::join_domain(world, mill::memory_of_domain(ranks, share_memory), nodes,
+                                                layers::exchange_shape(config, settings));
+  if (!site.fault.empty()) system_error("ranks of a node cannot share memory: {}", site.fault);
+  backend->prepare(std::move(site), settings);
   if (o.workload == Workload::Decode) backend->fill_cache(static_cast<std::uint64_t>(world.rank()));
 
   world.barrier();
@@ -166,6 +178,13 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   r.bytes = needed_bytes(shape, config, std::min(r.ranks, o.sequences), r.experts_picked);
   r.bytes_per_second = r.bytes.all() / r.seconds_per_step;
 
+  std::uint64_t work = 0, busiest = 0, busiest_owner = 0;
+  for (const layers::ExchangeTotals& t : gather(world, steps.after.exchange))
+    work += t.work, busiest += t.busiest_work, busiest_owner += t.busiest_owner_work;
+  if (work > 0) {
+    r.work_max_over_mean = static_cast<double>(busiest) / static_cast<double>(work);
+    r.work_unsplit = static_cast<double>(busiest_owner) / static_cast<double>(work);
+  }
   r.passes = shares_of(steps, all);
   if (!o.calibration.empty()) r.comparison = compare(o, config, world, r);
   return r;
@@ -229,6 +248,8 @@ void print_json(const EndToEndOptions& o, const EndToEndResult& r) {
       {"share_of_peaks", r.share_of_peaks()},
       {"experts_picked", r.experts_picked},
       {"experts", r.experts},
+      {"work_max_over_mean", r.work_max_over_mean},
+      {"work_max_over_mean_unsplit", r.work_unsplit},
       {"needed_bytes",
        {{"all", r.bytes.all()},
         {"experts", r.bytes.experts},
@@ -272,6 +293,10 @@ void print_text(const EndToEndOptions& o, const EndToEndResult& r) {
       "            weights (once per rank), {:.3f} of cached values\n",
       r.bytes.all() / 1e9, r.bytes.experts / 1e9, r.experts_picked, r.experts, r.bytes.replicated / 1e9,
       r.bytes.cache / 1e9);
+  if (r.ranks > 1)
+    fmt::print(
+        "  {:9.3f} experts' work of a node's busiest rank over the mean ({:.3f} if each computed its own experts)\n",
+        r.work_max_over_mean, r.work_unsplit);
   fmt::print("  rank 0's time, %:\n");
   for (const PassName& pass : all_passes)
     fmt::print("  {:9.1f} {}\n", 100 * r.passes[static_cast<std::size_t>(pass.pass)], pass.words);
@@ -293,8 +318,8 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
-  add("micro-batches", po::value(&micro_batches)->default_value("1"),
-      "1 or 2, or auto: what costs less, tried before the measured steps");
+  add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
+  add("nodes", po::value(&o.nodes)->default_value(0), "as if the ranks were on so many nodes; 0: as they are");
   add("arithmetic", po::value(&arithmetic)->default_value("bf16"), "bf16 or int8, as model.arithmetic");
   add("sampling", po::value(&o.sampling)->default_value("temperature"), sampling_names);
   add("calibration", po::value(&o.calibration)->value_name("FILE"),

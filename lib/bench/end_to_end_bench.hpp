@@ -26,6 +26,7 @@ struct EndToEndOptions : CommonOptions {
   std::optional<std::uint32_t> micro_batches = 1;  // nothing: as schedule::MicroBatchRule decides
   Arithmetic arithmetic = Arithmetic::Bf16;
   std::string sampling = "temperature";  // how tokens are drawn (bench/drawing.hpp)
+  std::uint32_t nodes = 0;               // as if the ranks were on so many; 0: as they are
   std::string calibration = {};          // file that predicts the step; "": none
 };
 
@@ -44,6 +45,8 @@ struct EndToEndResult {
   NeededBytes bytes;                          // per step
   double bytes_per_second = 0;                // bytes over seconds_per_step
   double peak_bandwidth = 0;                  // of all ranks' cores, measured at the same time
+  double work_max_over_mean = 1;              // experts' work of a node's busiest rank over the mean, all layers
+  double work_unsplit = 1;                    // the same if each rank computed its own experts
   PassSeconds passes{};                       // rank 0's shares of the time of all steps; together 1
   std::optional<Comparison> comparison = {};  // with a calibration
 

@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "base/numbers/random.hpp"
 #include "bench/report.hpp"
+#include "bench/steps/bench_nodes.hpp"
 #include "layers/cpu/exchange.hpp"
 
 namespace moemill::bench {
@@ -66,9 +67,12 @@ std::uint64_t sum_of(const Comm& world, std::uint64_t mine) {
 void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& result) {
   cpu::Stream stream(o.isa, o.threads);
   const model::Placement placement({model::contiguous_slices(o.experts, static_cast<std::uint32_t>(world.size()))});
-  const std::vector<int> one_node(static_cast<std::size_t>(world.size()), 0);
-  cpu::Exchange exchange(stream, world, placement, o.hidden, o.picks, one_node);
-  const std::vector<bf16> rows(result.rows * o.hidden, to_bf16(0.5f));
+  const std::vector<int> nodes = nodes_of_bench(world, o.nodes);
+  layers::DomainSite site = layers::join_domain(
+      world, nodes, nodes, {o.hidden, o.picks, o.experts, static_cast<std::uint32_t>(result.rows), 1});
+  if (!site.fault.empty()) system_error("ranks of a node cannot share memory: {}", site.fault);
+  cpu::Exchange exchange(stream, std::move(site), placement);
+  for (std::size_t r = 0; r < result.rows; ++r) std::fill_n(exchange.rows(0).row(r), o.hidden, to_bf16(0.5f));
   const std::vector<GlobalExpert> picks = draw_picks(o, result.rows, world.rank());
   const std::vector<float> weights(picks.size(), 0.25f);
   std::vector<float> out(result.rows * o.hidden);
@@ -77,7 +81,7 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
   for (std::uint32_t step = 0; step <= o.steps; ++step) {
     world.barrier();
     const double start = now_seconds();
-    exchange.begin_dispatch(0, {0}, {rows.data(), result.rows, o.hidden}, {picks.data(), result.rows, o.picks});
+    exchange.begin_dispatch(0, {0}, {picks.data(), result.rows, o.picks});
     exchange.finish_dispatch(0);
     const double received = now_seconds();
     world.barrier();  // where the experts would compute
@@ -92,7 +96,8 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
   const layers::ExchangeTotals t = exchange.totals();
   result.rows_sent = sum_of(world, t.rows_sent) / (o.steps + 1);
   result.rows_deduplicated = sum_of(world, t.rows_deduplicated) / (o.steps + 1);
-  result.bytes = most_of(world, t.intra_node_bytes / (o.steps + 1));
+  result.bytes = most_of(world, (t.intra_node_bytes + t.inter_node_bytes) / (o.steps + 1));
+  result.messages = most_of(world, t.messages / (o.steps + 1));
 }
 
 // Measures the same bytes in two bare transfers, spread evenly over all ranks but this one, and in a copy.
@@ -131,12 +136,14 @@ std::optional<ExchangeOptions> parse(const std::vector<std::string>& args, const
   option("experts", po::value(&o.experts)->default_value(o.experts), "routed experts of all ranks");
   option("picks", po::value(&o.picks)->default_value(o.picks), "experts a row goes to");
   option("steps", po::value(&o.steps)->default_value(o.steps), "timed steps per measurement");
+  option("nodes", po::value(&o.nodes)->default_value(o.nodes),
+         "as if the ranks were on so many nodes; 0: as they are, where they share memory and send nothing");
 
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     if (world.rank() == 0)
       print_usage("mpirun -n R moemill bench exchange [options]", known,
-                  {"mpirun -n 2 --bind-to core moemill bench exchange",
+                  {"mpirun -n 2 --bind-to core moemill bench exchange --nodes 2",
                    "mpirun -n 16 moemill bench exchange --hidden 7168 --experts 256 --picks 8"});
     return std::nullopt;
   }
@@ -175,12 +182,14 @@ void print_json(const ExchangeOptions& o, const Comm& world, const std::vector<E
                              {"cpu", cpu_model()},      {"commit", build_info::git_commit()},
                              {"ranks", world.size()},   {"hidden", o.hidden},
                              {"experts", o.experts},    {"picks", o.picks},
-                             {"steps", o.steps},        {"threads", o.threads}};
+                             {"steps", o.steps},        {"threads", o.threads},
+                             {"nodes", o.nodes}};
   for (const ExchangeResult& r : results)
     out["results"].push_back({{"rows", r.rows},
                               {"rows_sent", r.rows_sent},
                               {"rows_deduplicated", r.rows_deduplicated},
                               {"bytes", r.bytes},
+                              {"messages", r.messages},
                               {"dispatch_seconds_median", r.dispatch.median},
                               {"combine_seconds_median", r.combine.median},
                               {"seconds_median", r.whole.median},

@@ -5,8 +5,9 @@
 
 #include "base/error.hpp"
 #include "generate/load_on_nodes.hpp"
-#include "schedule/micro_batches.hpp"
+#include "layers/micro_batches.hpp"
 #include "system/comm/agree.hpp"
+#include "system/machine/host.hpp"
 #include "system/machine/memory.hpp"
 
 namespace moemill::mill {
@@ -51,7 +52,8 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   run_on_all_ranks(world, [&] { backend_ = make_backend(config.runtime.backend, model.config, ranks.cores.threads); });
   // Free memory is measured after the agreement, when all ranks' weights occupy memory.
   const model::WeightsDigest digest = load_on_nodes(
-      *backend_, {config.model.path, config.model.load_format, placement, rank, model::NodeExperts(placement, rank)},
+      *backend_,
+      {config.model.path, config.model.load_format, placement, rank, model::NodeExperts(placement, rank), {}},
       model.config, ranks, parallel, between);
   weights_digest_ = agree_on_weights(ranks, digest, config.model.path);
   node_ranks_ = ranks.mates.size();
@@ -66,15 +68,22 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
     const std::uint64_t spare = spare_memory_bytes(ranks.machine.size(), shared_bytes);
     pages_ = mill::kv_pages(model.config, parallel, need, spare);
   });
+  layers::ForwardSettings settings;
+  settings.max_rows = parallel.max_num_batched_tokens;
+  settings.max_positions = longest_;
+  settings.pages = pages_.full;
+  settings.window_pages = pages_.window;
+  settings.micro_batches = parallel.micro_batches.value_or(1);
+  const MatesShare share = backend_->memory().node_weights > 0 ? MatesShare::Yes : MatesShare::No;
+  layers::DomainSite site = layers::join_domain(ranks.domain, memory_of_domain(ranks, share), ranks.node_of_domain_rank,
+                                                layers::exchange_shape(model.config, settings));
   run_on_all_ranks(world, [&] {
-    layers::ForwardSettings settings;
-    settings.max_rows = parallel.max_num_batched_tokens;
-    settings.max_positions = longest_;
-    settings.pages = pages_.full;
-    settings.window_pages = pages_.window;
-    settings.micro_batches =
-        schedule::most_micro_batches(parallel.micro_batches, static_cast<std::uint32_t>(ranks.domain.size()));
-    backend_->prepare(ranks.domain, ranks.node_of_domain_rank, settings);
+    if (!site.fault.empty())
+      user_error(
+          "the {} ranks on {} share their weights, but cannot share the rows of a step: {}; set "
+          "parallel.node_memory to off",
+          node_ranks_, host_name(), site.fault);
+    backend_->prepare(std::move(site), settings);
     generator_ = std::make_unique<Generator>(
         Generator::Parts{model.config, model.tokenizer_or_null(), *backend_},
         schedule::SchedulerSettings{parallel.max_num_seqs, parallel.max_num_batched_tokens, pages_.full, longest_,
@@ -87,10 +96,11 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
 MemoryUse Engine::memory_use() const {
   const BackendMemory memory = backend_->memory();
   MemoryUse use;
-  use.rank_private_bytes = peak_rss_bytes() - memory.node_weights_resident;
-  use.node_shared_bytes = memory.node_weights;
+  const auto ranks = static_cast<std::uint64_t>(node_ranks_);
+  use.rank_private_bytes = peak_rss_bytes() - memory.node_resident;
+  use.node_shared_bytes = memory.node_weights + ranks * memory.node_rows;
   use.huge_page_bytes = memory.huge_pages;
-  use.peak_bytes = use.rank_private_bytes + memory.node_weights / static_cast<std::uint64_t>(node_ranks_);
+  use.peak_bytes = use.rank_private_bytes + use.node_shared_bytes / ranks;
   return use;
 }
 

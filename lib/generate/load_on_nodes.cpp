@@ -34,6 +34,17 @@ model::NodeExperts experts_of_node(const model::ModelConfig& config, const Ranks
   return node;
 }
 
+// What the mates hold that are of this rank's domain.
+model::NodeExperts experts_of_mates_in_domain(const model::Placement& placement, const Ranks& ranks) {
+  const std::vector<int> memories = memory_of_domain(ranks, MatesShare::Yes);
+  model::NodeExperts experts;
+  for (std::size_t r = 0; r < memories.size(); ++r) {
+    if (memories[r] == memories[static_cast<std::size_t>(ranks.domain.rank())])
+      experts.add(placement, {static_cast<std::int32_t>(r)});
+  }
+  return experts;
+}
+
 // Shared memory for the plan of all mates, or why there is none. Collective over the mates.
 NodeMemory::Attempt share(const Comm& mates, const WeightsPlan& plan) {
   const std::vector<WeightsPlan> plans = gather(mates, plan);
@@ -56,11 +67,17 @@ void report(const Ranks& ranks, const BackendMemory& memory) {
 
 }  // namespace
 
+std::vector<int> memory_of_domain(const Ranks& ranks, MatesShare share) {
+  const int first_mate = gather(ranks.mates, ranks.world.rank()).front();
+  return gather(ranks.domain, share == MatesShare::Yes ? first_mate : ranks.world.rank());
+}
+
 model::WeightsDigest load_on_nodes(Backend& backend, WeightsWanted wanted, const model::ModelConfig& config,
                                    const Ranks& ranks, const ParallelSettings& parallel,
                                    const std::function<void()>& between) {
   if (ranks.world.rank() == 0) wanted.announce = model::Announce::Progress;
   const model::NodeExperts own = std::exchange(wanted.node, experts_of_node(config, ranks));
+  wanted.computes = experts_of_mates_in_domain(wanted.placement, ranks);
   WeightsPlan plan;
   run_on_all_ranks(ranks.world, [&] { plan = backend.plan_weights(wanted); });
   NodeMemory::Attempt shared;
@@ -76,7 +93,7 @@ model::WeightsDigest load_on_nodes(Backend& backend, WeightsWanted wanted, const
       log::warning("the {} ranks on {} cannot share memory, so each has a copy of the weights: {}", ranks.mates.size(),
                    host_name(), shared.why_not);
     if (ranks.mates.size() > 1) {
-      wanted.node = own;
+      wanted.node = wanted.computes = own;
       plan = backend.plan_weights(wanted);
     }
     shared.memory = NodeMemory(plan.memory_bytes, "the model's weights");

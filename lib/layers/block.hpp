@@ -25,8 +25,8 @@ struct MicroBatch {
   int channel = 0;  // of the exchange
   AttentionPlan plan;
   typename B::Attention::Work attention;
-  Rows<float, Space> hidden;   // [rows, hidden] its rows of the residual stream
-  Buffer<bf16> normed_values;  // [rows, hidden]
+  Rows<float, Space> hidden;        // [rows, hidden] its rows of the residual stream
+  Rows<bf16, Space> normed_places;  // [most rows, hidden] where the exchange lets ranks of the node read them
   Buffer<float> exact_values;  // [rows, hidden] unrounded: grouped attention's input, any attention's output, router's
   Buffer<float> gate_values;   // [rows] what the shared expert's output is multiplied by, where it has a gate
   Buffer<GlobalExpert> pick_values;  // [rows, picks]
@@ -34,7 +34,7 @@ struct MicroBatch {
   std::size_t picks_per_row = 0;
   bool travelling = false;  // begin_combine was called, finish_combine not yet
 
-  Rows<bf16, Space> normed() { return normed_values.rows(plan.rows, hidden.width); }
+  Rows<bf16, Space> normed() { return normed_places.range(0, plan.rows); }
   Rows<float, Space> exact() { return exact_values.rows(plan.rows, hidden.width, row_stride(hidden.width)); }
   Rows<GlobalExpert, Space> picks() { return pick_values.rows(plan.rows, picks_per_row); }
   Rows<float, Space> weights() { return weight_values.rows(plan.rows, picks_per_row); }

@@ -10,9 +10,9 @@
 //   experts(1), send back              outputs of 0 return
 //   shared(1)                          outputs of 0 and 1 return
 //
-// Within a micro-batch every line needs the one before, but shared(1) does not need experts(1); attention(1) needs
-// attention(0) where a prompt was cut between them; nothing else. Each row's sums are the same in any order of the
-// lines. Outputs are more bytes than rows, so what can be computed at any time is computed while they return.
+// Rows leave and return between nodes; within a node the ranks share the experts' work of all their rows. Within a
+// micro-batch every line needs the one before; attention(1) needs attention(0) where a prompt was cut between them;
+// nothing else. Each row's sums are the same in any order of the lines.
 #pragma once
 
 #include "kernels/rows.hpp"
@@ -24,7 +24,6 @@ namespace moemill::layers {
 template <class B>
 void MicroBatch<B>::reserve(const model::ModelConfig& config, std::size_t rows) {
   picks_per_row = config.moe.picks;
-  normed_values.reserve(rows * config.hidden);
   exact_values.reserve(rows * row_stride(config.hidden));
   if (config.moe.shared_gate) gate_values.reserve(rows);
   pick_values.reserve(rows * picks_per_row);
@@ -33,8 +32,8 @@ void MicroBatch<B>::reserve(const model::ModelConfig& config, std::size_t rows) 
 
 template <class B>
 std::uint64_t MicroBatch<B>::bytes() const {
-  return normed_values.capacity_bytes() + exact_values.capacity_bytes() + gate_values.capacity_bytes() +
-         pick_values.capacity_bytes() + weight_values.capacity_bytes();
+  return exact_values.capacity_bytes() + gate_values.capacity_bytes() + pick_values.capacity_bytes() +
+         weight_values.capacity_bytes();
 }
 
 // Leaves its output in exact(): the norm that follows adds it to the residual stream.
@@ -74,7 +73,7 @@ void route(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch
 
 template <class B>
 void dispatch(BlockTools<B>& t, LayerId layer, MicroBatch<B>& b) {
-  t.exchange.begin_dispatch(b.channel, layer, b.normed(), b.picks());
+  t.exchange.begin_dispatch(b.channel, layer, b.picks());
 }
 
 template <class B>

@@ -7,12 +7,12 @@
 #include <memory>
 #include <span>
 
+#include "layers/dispatch/domain_site.hpp"
 #include "layers/forward_settings.hpp"
 #include "model/config.hpp"
 #include "model/placement.hpp"
 #include "sample/requests.hpp"
 #include "schedule/step.hpp"
-#include "system/comm/comm.hpp"
 #include "weights/weights.hpp"
 
 namespace moemill::layers {
@@ -23,13 +23,13 @@ class Forward {
   using Stream = typename B::Stream;
   using Weights = model::WeightsOf<typename B::Matrix>;
 
-  // placement: over the expert domain, the one that the weights were loaded for. node_of_domain_rank: [domain size],
-  // the node of each rank.
+  // placement: over the expert domain, the one that the weights were loaded for. The weights have the experts of all
+  // ranks that share memory with this one by the site, which was made for exchange_shape(config, settings).
   Forward(Stream& stream, const model::ModelConfig& config, const Weights& weights, const model::Placement& placement,
-          Comm domain, std::span<const int> node_of_domain_rank, const ForwardSettings& settings);
+          DomainSite site, const ForwardSettings& settings);
   ~Forward();
 
-  // All layers over the step's rows. Afterwards the rows of step.logit_rows wait for draw().
+  // All layers over the step's rows, at most settings.max_rows. Afterwards the rows of step.logit_rows wait for draw().
   void run(const schedule::Step& step);
   // Answers requests about wanted rows of the last step.
   void draw(const sample::Draws& draws);
@@ -41,7 +41,10 @@ class Forward {
   // Tokens routed to each expert so far by this rank's own rows: [MoE layers, experts].
   std::span<const std::uint64_t> expert_counts() const;
   std::uint64_t kv_bytes() const;  // of all pages
+  // Of this rank: private memory, and the part of its node's that its rows take at most.
   std::uint64_t workspace_bytes() const;
+  // The memory that rows lie in; shared by ranks of the node, if they share any.
+  const NodeMemory& node_memory() const;
 
  private:
   struct State;

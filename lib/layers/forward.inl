@@ -38,7 +38,7 @@ struct Forward<B>::State {
   using Buffer = typename B::template Buffer<T>;
 
   State(Stream& stream, const model::ModelConfig& config, const Weights& weights, const model::Placement& placement,
-        Comm domain, std::span<const int> nodes, const ForwardSettings& settings);
+        DomainSite site, const ForwardSettings& settings);
 
   // The micro-batches that the step goes through the layers in.
   std::span<MicroBatch<B>> split(const schedule::Step& step);
@@ -69,8 +69,7 @@ struct Forward<B>::State {
 
 template <class B>
 Forward<B>::State::State(Stream& stream_, const model::ModelConfig& config_, const Weights& weights_,
-                         const model::Placement& placement, Comm domain, std::span<const int> nodes,
-                         const ForwardSettings& settings_)
+                         const model::Placement& placement, DomainSite site, const ForwardSettings& settings_)
     : stream(stream_),
       config(config_),
       weights(weights_),
@@ -78,8 +77,7 @@ Forward<B>::State::State(Stream& stream_, const model::ModelConfig& config_, con
       is_first_of_domain(domain.rank() == 0),
       cache(config, {settings.pages, settings.window_pages}),
       rope(config.rope),
-      exchange(stream, std::move(domain), placement, config.hidden, config.moe.picks, nodes),
-      progress(stream, exchange, placement.ranks()),
+      exchange(stream, std::move(site), placement),
       attention(stream, config, cache),
       router(stream, config),
       experts(stream, config.moe),
@@ -88,10 +86,11 @@ Forward<B>::State::State(Stream& stream_, const model::ModelConfig& config_, con
   expect(settings.micro_batches == 1 || settings.micro_batches == 2, "forward: one or two micro-batches");
   batches.resize(settings.micro_batches);
   rope.grow(std::min(settings.max_positions, positions_at_start));
-  const std::size_t rows = settings.max_rows;
+  const std::size_t rows = most_rows_of_batch(settings);
   for (std::size_t i = 0; i < batches.size(); ++i) {
     batches[i].channel = static_cast<int>(i);
-    batches[i].reserve(config, i == 0 ? rows : larger_half(rows));
+    batches[i].normed_places = exchange.rows(batches[i].channel);
+    batches[i].reserve(config, rows);
   }
   attention.reserve(rows);
   router.reserve(rows);
@@ -160,10 +159,8 @@ void Forward<B>::State::draw(const sample::Draws& draws) {
 
 template <class B>
 Forward<B>::Forward(Stream& stream, const model::ModelConfig& config, const Weights& weights,
-                    const model::Placement& placement, Comm domain, std::span<const int> node_of_domain_rank,
-                    const ForwardSettings& settings)
-    : state_(std::make_unique<State>(stream, config, weights, placement, std::move(domain), node_of_domain_rank,
-                                     settings)) {}
+                    const model::Placement& placement, DomainSite site, const ForwardSettings& settings)
+    : state_(std::make_unique<State>(stream, config, weights, placement, std::move(site), settings)) {}
 
 template <class B>
 Forward<B>::~Forward() = default;
@@ -173,6 +170,7 @@ void Forward<B>::run(const schedule::Step& step) {
   State& s = *state_;
   expect(step.positions.size() == step.tokens.size() && rows_of(step.segments) == step.rows(),
          "step: every row has a position and a segment");
+  expect(step.rows() <= s.settings.max_rows, "step: no more rows than the pass was made for");
   BlockTools<B> tools{.stream = s.stream,
                       .config = s.config,
                       .attention = s.attention,
@@ -224,6 +222,11 @@ std::span<const std::uint64_t> Forward<B>::expert_counts() const {
 template <class B>
 std::uint64_t Forward<B>::kv_bytes() const {
   return state_->cache.bytes();
+}
+
+template <class B>
+const NodeMemory& Forward<B>::node_memory() const {
+  return state_->exchange.node_memory();
 }
 
 template <class B>

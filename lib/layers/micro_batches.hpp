@@ -1,4 +1,4 @@
-// How a step is cut into micro-batches. Called by layers/forward.
+// How a step is cut into micro-batches. Called by layers/forward, and by whoever makes room for their rows.
 #pragma once
 
 #include <array>
@@ -7,6 +7,9 @@
 #include <span>
 #include <vector>
 
+#include "layers/dispatch/exchange_shape.hpp"
+#include "layers/forward_settings.hpp"
+#include "model/config.hpp"
 #include "schedule/step.hpp"
 
 namespace moemill::layers {
@@ -21,6 +24,16 @@ using Halves = std::array<std::vector<schedule::Segment>, 2>;
 void halve(std::span<const schedule::Segment> segments, Halves& halves);
 
 // Rows of the larger of two halves at most.
-inline std::size_t larger_half(std::size_t rows) { return (rows + 1) / 2 + rows / 8; }
+inline std::uint32_t larger_half(std::uint32_t rows) { return (rows + 1) / 2 + rows / 8; }
+
+// Rows of a micro-batch at most.
+inline std::uint32_t most_rows_of_batch(const ForwardSettings& settings) {
+  return settings.micro_batches == 1 ? settings.max_rows : larger_half(settings.max_rows);
+}
+
+// What the exchange of a forward pass needs memory for.
+inline ExchangeShape exchange_shape(const model::ModelConfig& config, const ForwardSettings& settings) {
+  return {config.hidden, config.moe.picks, config.moe.experts, most_rows_of_batch(settings), settings.micro_batches};
+}
 
 }  // namespace moemill::layers

@@ -80,9 +80,10 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
   put(j, t, CountOf::Tokens);
   j["prompt_tokens_per_second"] = rate(t.prompt_tokens, last_.prompt_tokens, seconds);
   j["generated_tokens_per_second"] = rate(t.generated_tokens, last_.generated_tokens, seconds);
-  put_seconds(j, t);
+  put_seconds(j, t, SecondsOf::Run);
   put(j, t, CountOf::Exchange);
-  put(j, t, CountOf::Steps);
+  put(j, t, CountOf::Parts);
+  put_seconds(j, t, SecondsOf::Exchange);
   if (end) {
     put(j, t, CountOf::Memory);
     j["max_over_mean"] = end->max_over_mean;

@@ -58,7 +58,7 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   j["generated_tokens"] = t.generated_tokens;
   j["wall_seconds"] = s.wall_seconds;
   j["load_seconds"] = s.load_seconds;
-  put_seconds(j, t);
+  put_seconds(j, t, SecondsOf::Run);
   j["tokens_per_second"] = rate(t.prompt_tokens + t.generated_tokens, s.wall_seconds);
   j["prefill_tokens_per_second"] = rate(t.prompt_tokens, t.prefill_seconds);
   j["decode_tokens_per_second"] = rate(t.decode_step_tokens, t.decode_seconds);
@@ -74,8 +74,12 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
                  {"huge_page_bytes", s.memory.huge_page_bytes}};
   j["kv_bytes_per_token"] = s.kv_bytes_per_token;
   put(j["exchange"], t, CountOf::Exchange);
-  put(j["micro_batches"], t, CountOf::Steps);
-  j["expert_load"] = {{"max_over_mean", s.max_over_mean}, {"max_over_mean_balanced", s.max_over_mean_balanced}};
+  j["exchange"]["nodes_per_row"] = ratio(t.row_nodes, t.rows_routed, 0);
+  put_seconds(j["exchange"], t, SecondsOf::Exchange);
+  j["expert_load"] = {{"max_over_mean", s.max_over_mean},
+                      {"max_over_mean_balanced", s.max_over_mean_balanced},
+                      {"work_max_over_mean", ratio(t.busiest_work, t.expert_work, 1)},
+                      {"work_max_over_mean_unsplit", ratio(t.busiest_owner_work, t.expert_work, 1)}};
   j["row_seconds"] = s.row_seconds.summary();
   nlohmann::ordered_json cost = {{"currency", settings.currency}};
   if (settings.hour_price) {

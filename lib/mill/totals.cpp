@@ -14,13 +14,15 @@ static_assert(sizeof(Totals) == 8 * (std::size(all_counts) + std::size(all_secon
 
 void Totals::take(const layers::ForwardTotals& forward) {
   const layers::ExchangeTotals& moved = forward.exchange;
-  exchange_seconds = moved.seconds;
+  exchange_seconds = moved.seconds, pack_seconds = moved.pack_seconds, wait_seconds = moved.wait_seconds;
   rows_sent = moved.rows_sent;
   rows_deduplicated = moved.rows_deduplicated;
   intra_node_bytes = moved.intra_node_bytes;
   inter_node_bytes = moved.inter_node_bytes;
-  steps_with_one = forward.steps_with_one;
-  steps_with_two = forward.steps_with_two;
+  inter_node_bytes_minimum = moved.inter_node_minimum;
+  messages = moved.messages;
+  rows_routed = moved.rows_routed, row_nodes = moved.row_nodes;
+  expert_work = moved.work, busiest_work = moved.busiest_work, busiest_owner_work = moved.busiest_owner_work;
 }
 
 Totals& Totals::operator+=(const Totals& other) {
@@ -40,8 +42,13 @@ void put(nlohmann::ordered_json& json, const Totals& totals, CountOf of) {
     if (count.of == of) json[count.name] = totals.*count.member;
 }
 
-void put_seconds(nlohmann::ordered_json& json, const Totals& totals) {
-  for (const Seconds& second : all_seconds) json[second.name] = totals.*second.member;
+void put_seconds(nlohmann::ordered_json& json, const Totals& totals, SecondsOf of) {
+  for (const Seconds& second : all_seconds)
+    if (second.of == of) json[second.name] = totals.*second.member;
+}
+
+double ratio(std::uint64_t sum, std::uint64_t over, double nothing) {
+  return over == 0 ? nothing : static_cast<double>(sum) / static_cast<double>(over);
 }
 
 Totals totals_in(const nlohmann::json& metrics_line) {

@@ -25,14 +25,22 @@ struct Totals {
   std::uint64_t decode_step_tokens = 0;  // generated in steps without prompt rows
   double prefill_seconds = 0;            // steps with prompt rows on any rank
   double decode_seconds = 0;             // steps without prompt rows
-  double exchange_seconds = 0;           // packing, sending and waiting for rows
+  double exchange_seconds = 0;           // the next two
+  double pack_seconds = 0;               // listing rows, packing and sending them
+  double wait_seconds = 0;               // waiting for other ranks within a step, with nothing else to do
   double idle_seconds = 0;               // steps in which this rank had no rows, and waiting for the facts of all ranks
   std::uint64_t intra_node_bytes = 0;
   std::uint64_t inter_node_bytes = 0;
+  std::uint64_t inter_node_bytes_minimum = 0;
+  std::uint64_t messages = 0;
   std::uint64_t rows_sent = 0;
   std::uint64_t rows_deduplicated = 0;
-  std::uint64_t steps_with_one = 0;  // steps by their micro-batches, of all expert domains
-  std::uint64_t steps_with_two = 0;
+  // layers::ExchangeTotals has them.
+  std::uint64_t rows_routed = 0;
+  std::uint64_t row_nodes = 0;
+  std::uint64_t expert_work = 0;
+  std::uint64_t busiest_work = 0;
+  std::uint64_t busiest_owner_work = 0;
   std::uint64_t peak_rss_bytes = 0;
   std::uint64_t running = 0;  // sequences
 
@@ -49,7 +57,7 @@ enum class CountOf {
   Now,       // every line of metrics.jsonl; means nothing once the attempt is over
   Tokens,    // every line of metrics.jsonl and the summary, with rates
   Exchange,  // the same, without rates
-  Steps,     // the same
+  Parts,     // every line of metrics.jsonl; the summary has ratios of them
   Memory     // the last line of an attempt and the summary
 };
 
@@ -73,26 +81,37 @@ inline constexpr Count all_counts[] = {
     {"inter_node_bytes", &Totals::inter_node_bytes, CountOf::Exchange},
     {"rows_sent", &Totals::rows_sent, CountOf::Exchange},
     {"rows_deduplicated", &Totals::rows_deduplicated, CountOf::Exchange},
-    {"steps_with_one", &Totals::steps_with_one, CountOf::Steps},
-    {"steps_with_two", &Totals::steps_with_two, CountOf::Steps},
+    {"inter_node_bytes_minimum", &Totals::inter_node_bytes_minimum, CountOf::Exchange},
+    {"messages", &Totals::messages, CountOf::Exchange},
+    {"rows_routed", &Totals::rows_routed, CountOf::Parts},
+    {"row_nodes", &Totals::row_nodes, CountOf::Parts},
+    {"expert_work", &Totals::expert_work, CountOf::Parts},
+    {"busiest_work", &Totals::busiest_work, CountOf::Parts},
+    {"busiest_owner_work", &Totals::busiest_owner_work, CountOf::Parts},
     {"peak_rss_bytes", &Totals::peak_rss_bytes, CountOf::Memory},
 };
 
 // Seconds are averaged over ranks, because all ranks run for the same wall time. All of them are shown in every line of
-// metrics.jsonl and in the summary.
+// metrics.jsonl and in the summary, there at the top or with the exchange.
+enum class SecondsOf { Run, Exchange };
 struct Seconds {
   const char* name;
   double Totals::*member;
+  SecondsOf of = SecondsOf::Run;
 };
 inline constexpr Seconds all_seconds[] = {
     {"prefill_seconds", &Totals::prefill_seconds},
     {"decode_seconds", &Totals::decode_seconds},
     {"exchange_seconds", &Totals::exchange_seconds},
     {"idle_seconds", &Totals::idle_seconds},
+    {"wait_seconds", &Totals::wait_seconds, SecondsOf::Exchange},
+    {"pack_seconds", &Totals::pack_seconds, SecondsOf::Exchange},
 };
 
 void put(nlohmann::ordered_json& json, const Totals& totals, CountOf of);
-void put_seconds(nlohmann::ordered_json& json, const Totals& totals);
+void put_seconds(nlohmann::ordered_json& json, const Totals& totals, SecondsOf of);
+// A ratio of two sums over ranks; `nothing` where there was nothing to count.
+double ratio(std::uint64_t sum, std::uint64_t over, double nothing);
 // The counts and seconds of an attempt, from a line of metrics.jsonl. Counts of rows are left out: there they include
 // earlier attempts.
 Totals totals_in(const nlohmann::json& metrics_line);

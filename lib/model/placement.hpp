@@ -15,7 +15,7 @@ namespace moemill::model {
 // Where one copy of an expert's weights is.
 struct Holder {
   DomainRank rank;
-  LocalExpert slot;  // index into MoeWeights::experts of that rank
+  LocalExpert slot;  // among the experts of that rank
   friend bool operator==(const Holder&, const Holder&) = default;
 };
 

@@ -30,6 +30,12 @@ std::uint64_t sequences_in(const FitQuestion& q, const KvPages& pages) {
   return std::min(n, sequences_per_rank(q));
 }
 
+// Memories that the ranks of the largest domain have.
+std::uint32_t nodes_of_domain(const JobShape& shape) {
+  const std::uint32_t ranks = *std::max_element(shape.domain_size.begin(), shape.domain_size.end());
+  return shape.copies == Copies::OneARank ? ranks : divide_up(ranks, std::min(ranks, shape.ranks_per_node));
+}
+
 void check_cache_setting(const FitQuestion& q, const KvPages& pages, const KvPages& least) {
   if (!q.parallel.kv_cache_tokens || (pages.full >= least.full && pages.window >= least.window)) return;
   user_error("parallel.kv_cache_tokens: {} is too little for the longest sequence, {} tokens; raise it",
@@ -51,8 +57,7 @@ Fit fit(const FitQuestion& q) {
   fit.weights = weight_share(q.model, q.shape);
   fit.ranks_on_node = std::min(q.shape.ranks, q.shape.ranks_per_node);
   fit.workspace_bytes =
-      workspace_bytes(q.model, q.parallel, *std::max_element(q.shape.domain_size.begin(), q.shape.domain_size.end())) +
-      scratch_bytes(q.model, q.parallel);
+      workspace_bytes(q.model, q.parallel, nodes_of_domain(q.shape)) + scratch_bytes(q.model, q.parallel);
   MemorySources sources = memory_sources();
   sources.shared_bytes_to_come = fit.weights.shared_bytes;
   fit.available = memory_left(static_cast<int>(fit.ranks_on_node), sources);

@@ -4,9 +4,11 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <utility>
 
 #include "layers/cpu/cpu.hpp"
 #include "layers/cpu/product_scratch.hpp"
+#include "layers/micro_batches.hpp"
 #include "layers/working_set.hpp"
 #include "plan/ranks.hpp"
 #include "schedule/micro_batches.hpp"
@@ -26,26 +28,26 @@ std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSett
   cpu::Stream stream(cpu::best_isa(), static_cast<int>(settings.threads_per_rank.value_or(1)));
   const model::Weights none;
   const model::Placement alone = model::contiguous_slices(config, 1);
-  const int here[] = {0};
   layers::ForwardSettings forward;
   forward.max_rows = rows;
   forward.max_positions = config.max_positions;
   forward.pages = model::windowed_layers(config) < config.layers ? 1 : 0;
   forward.window_pages = model::windowed_layers(config) > 0 ? 1 : 0;
-  forward.micro_batches = micro_batches;
-  return layers::Forward<Cpu>(stream, config, none, alone, Comm::alone(), here, forward).workspace_bytes();
+  forward.micro_batches = settings.micro_batches.value_or(1);
+  layers::DomainSite site = layers::join_alone(layers::exchange_shape(config, forward));
+  return layers::Forward<Cpu>(stream, config, none, alone, std::move(site), forward).workspace_bytes();
 }
 
-// Rows in flight (layers/dispatch), if the busiest rank receives a fifth more picks than the mean, in full steps on all
-// ranks.
+// What the exchange takes besides room for the rank's own rows, in full steps on all ranks: its part of the lists of
+// pairs, and rows on their way between the nodes of a domain (layers/dispatch), if the busiest node receives a fifth
+// more picks than the mean.
 constexpr double busiest_over_mean = 1.2;
-double exchange_bytes(const model::ModelConfig& config, double rows, double ranks) {
+double exchange_bytes(const model::ModelConfig& config, double rows, double nodes) {
   const double picks = config.moe.picks, row_bytes = 2.0 * config.hidden;
-  const double here = 1 - std::pow(1 - 1 / ranks, picks);  // the probability that a rank has a pick of a row
-  const double away = rows * (ranks - 1) * here;           // copies that leave; as many arrive
-  const double records = ranks > 1 ? 2 * away + rows * here : 0;
-  const double outputs = rows * picks * (1 + (ranks - 1) / ranks);
-  return busiest_over_mean * ((records + outputs) * row_bytes + rows * picks * 12);
+  const double there = 1 - std::pow(1 - 1 / nodes, picks);  // the probability that a node has a pick of a row
+  const double away = rows * (nodes - 1) * there;           // rows that leave; as many arrive
+  const double outputs = rows * picks * (nodes - 1) / nodes;
+  return busiest_over_mean * ((2 * away + outputs) * row_bytes + rows * picks * 12);
 }
 
 std::uint64_t mlp_bytes(const model::ModelConfig& config, std::uint32_t rows, int threads) {
@@ -145,7 +147,7 @@ WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape
 }
 
 std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings,
-                              std::uint32_t domain_ranks) {
+                              std::uint32_t domain_nodes) {
   const std::uint32_t rows = settings.max_num_batched_tokens;
   const std::uint32_t batches = schedule::most_micro_batches(settings.micro_batches, domain_ranks);
   double forward = static_cast<double>(forward_bytes(config, settings, batches, std::min(rows, rows_to_try)));
@@ -153,7 +155,7 @@ std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSe
     const double half = static_cast<double>(forward_bytes(config, settings, batches, rows_to_try / 2));
     forward += (forward - half) * (rows - rows_to_try) / (rows_to_try / 2);
   }
-  return static_cast<std::uint64_t>(forward + exchange_bytes(config, rows, domain_ranks)) +
+  return static_cast<std::uint64_t>(forward + exchange_bytes(config, rows, domain_nodes)) +
          mlp_bytes(config, rows, static_cast<int>(settings.threads_per_rank.value_or(1)));
 }
 

@@ -27,7 +27,8 @@ std::uint64_t measure(const ModelConfig& stored, const NodeShare& share, Layout 
 template <class Layout>
 std::uint64_t measure(const ModelConfig& stored, const Placement& placement, DomainRank rank,
                       Layout counting = Layout()) {
-  return measure(stored, {placement, rank, NodeExperts(placement, rank)}, counting);
+  const NodeExperts own(placement, rank);
+  return measure(stored, {placement, rank, own, own}, counting);
 }
 
 // The digest of what the rank holds, once all ranks of its node have read.

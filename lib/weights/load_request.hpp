@@ -17,24 +17,25 @@ struct LoadRequest {
   Placement placement;        // over the rank's expert domain
   DomainRank rank;
   std::string load_format;
-  NodeExperts node;  // what the ranks hold that load into the same memory; the same on all of them
-  Announce announce;
+  NodeExperts node;      // what the ranks hold that load into the same memory; the same on all of them
+  NodeExperts computes;  // what those of them hold that are of this rank's domain
 
   // Of a rank alone.
   LoadRequest(std::string dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
               std::string load_format)
-      : LoadRequest(std::move(dir), config, placement, rank, std::move(load_format), NodeExperts(placement, rank)) {}
+      : LoadRequest(std::move(dir), config, placement, rank, std::move(load_format), NodeExperts(placement, rank),
+                    NodeExperts(placement, rank)) {}
   LoadRequest(std::string dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
-              std::string load_format, NodeExperts node)
+              std::string load_format, NodeExperts node, NodeExperts computes)
       : dir(std::move(dir)),
         config(config),
         placement(placement),
         rank(rank),
         load_format(std::move(load_format)),
         node(std::move(node)),
-        announce(rank.value == 0 ? Announce::Progress : Announce::Nothing) {}
+        computes(std::move(computes)) {}
 
-  NodeShare share() const { return {placement, rank, node}; }
+  NodeShare share() const { return {placement, rank, node, computes}; }
 };
 
 }  // namespace moemill::model

@@ -105,19 +105,18 @@ auto Loader<Layout>::grouped_attention(const std::string& name) -> GqaWeights {
   return w;
 }
 
-// Calls load(expert), which returns the expert's weights, for each expert of the node, and puts the rank's own into
-// their slots.
+// Calls load(expert), which returns the expert's weights, for each expert of the node, and keeps those that the rank
+// may compute. Both lists ascend.
 template <class Layout>
 template <class Load>
 void Loader<Layout>::each_expert(LayerId layer, const NodeShare& share, MoeWeights& w, const Load& load) {
-  const LayerPlacement& placement = share.placement.layer(layer);
-  w.experts.resize(placement.slots(share.rank).size());
+  const std::span<const GlobalExpert> computes = share.computes.layer(layer);
   for (const GlobalExpert expert : share.node.layer(layer)) {
     plan_.set_part(++experts_);
     const MlpWeights mlp = load(static_cast<std::uint64_t>(expert.value));
-    for (const Holder& holder : placement.holders(expert))
-      if (holder.rank == share.rank) w.experts[static_cast<std::size_t>(holder.slot.value)] = mlp;
+    if (w.experts.size() < computes.size() && computes[w.experts.size()] == expert) w.experts.push_back(mlp);
   }
+  expect(w.experts.size() == computes.size(), "loader: the node has what its ranks compute");
   plan_.set_part(replicated_part);
 }
 

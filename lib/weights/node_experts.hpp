@@ -29,11 +29,12 @@ class NodeExperts {
 };
 
 // One rank's part of what a node holds. All ranks of a node walk alike, so that each knows every place and can fill it;
-// only the experts that a rank finds in its weights are its own.
+// a rank finds in its weights only the experts that it may compute.
 struct NodeShare {
   const Placement& placement;  // over the rank's expert domain
   DomainRank rank;
-  const NodeExperts& node;  // with the rank's own
+  const NodeExperts& node;      // with those of `computes`
+  const NodeExperts& computes;  // of the ranks of its domain that share the memory, this one among them
 };
 
 }  // namespace moemill::model

@@ -55,7 +55,8 @@ std::vector<WantedTensor> all_tensors(const ModelConfig& config) {
   std::vector<WantedTensor> tensors;
   NoLayout none;
   const Placement all = contiguous_slices(config, 1);
-  Loader(config, none, PlanWriter(&tensors, nullptr)).walk({all, {0}, NodeExperts(all, {0})});
+  const NodeExperts experts(all, {0});
+  Loader(config, none, PlanWriter(&tensors, nullptr)).walk({all, {0}, experts, experts});
   return tensors;
 }
 

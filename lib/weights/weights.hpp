@@ -69,11 +69,12 @@ struct MoeWeightsOf {
   // For a router that is stored in fp32: the stored value minus `router`, rounded to bf16, and what is still missing.
   // The three matrices add up to the stored values. Without data where the stored values are bf16.
   std::array<Matrix, 2> router_rest;
-  WeightVector<Matrix> router_bias;           // [experts]
-  WeightVector<Matrix> shared_gate;           // [hidden]
-  WeightVector<Matrix> selection_bias;        // [experts]
-  std::vector<MlpWeightsOf<Matrix>> experts;  // the experts of this rank, by LocalExpert
-  MlpWeightsOf<Matrix> shared;                // width 0 where there is none
+  WeightVector<Matrix> router_bias;     // [experts]
+  WeightVector<Matrix> shared_gate;     // [hidden]
+  WeightVector<Matrix> selection_bias;  // [experts]
+  // The experts that this rank may compute, ascending: those of all ranks of its domain that share its memory.
+  std::vector<MlpWeightsOf<Matrix>> experts;
+  MlpWeightsOf<Matrix> shared;  // width 0 where there is none
 };
 
 template <class Matrix>

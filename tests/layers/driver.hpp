@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "layers/micro_batches.hpp"
 #include "layers/on_cpu.hpp"
 #include "layers/trace.hpp"
 #include "model/config.hpp"
@@ -36,6 +37,7 @@ struct Layout {
   std::uint32_t sequences = 64;    // at a time, per rank
   std::uint32_t page_stride = 1;   // odd: order in which pages are handed out
   Spread experts = Spread::Slices;
+  int ranks_per_node = 64;  // ranks that share memory
   Arithmetic arithmetic = Arithmetic::Bf16;
 };
 
@@ -69,15 +71,16 @@ class Player {
         layout_(layout),
         config_(config_for(dir, layout)),
         placement_(placement_for(config_, static_cast<std::uint32_t>(comm.size()), layout.experts)),
-        weights_(On::weights(dir, config_, placement_, {comm.rank()})),
+        memory_(memory_of_ranks()),
+        weights_(On::weights(dir, config_, placement_, {comm.rank()}, experts_of_node())),
         stream_(On::stream(layout.threads, layout.isa)),
-        nodes_(static_cast<std::size_t>(comm.size()), 0),
-        forward_(stream_, config_, weights_, placement_, comm, nodes_,
-                 {.max_rows = 64,
+        settings_{.max_rows = 4096,
                   .pages = pages,
                   .window_pages = pages,
                   .micro_batches = layout.micro_batches,
-                  .trace = &trace_}) {
+                  .trace = &trace_},
+        forward_(stream_, config_, weights_, placement_,
+                 layers::join_domain(comm, memory_, memory_, layers::exchange_shape(config_, settings_)), settings_) {
     const std::uint32_t windowed = model::windowed_layers(config_);
     in_use_ = {windowed<config_.layers, windowed> 0};
     for (std::uint32_t i = 0; i < pages; ++i) {
@@ -113,6 +116,16 @@ class Player {
     std::array<std::vector<PageId>, schedule::page_groups> pages;
   };
   static constexpr std::size_t window_group = static_cast<std::size_t>(schedule::PageGroup::Window);
+
+  std::vector<int> memory_of_ranks() const {
+    std::vector<int> memory;
+    for (int r = 0; r < comm_.size(); ++r) memory.push_back(r / layout_.ranks_per_node);
+    return memory;
+  }
+  model::NodeExperts experts_of_node() const {
+    const layers::DomainNodes nodes(memory_);
+    return layers::experts_of(placement_, nodes.ranks_of(nodes.node_of(comm_.rank())));
+  }
 
   bool anyone(bool here) {
     std::vector<std::byte> all(static_cast<std::size_t>(comm_.size()));
@@ -225,10 +238,11 @@ class Player {
   const Layout layout_;
   const model::ModelConfig config_;
   const model::Placement placement_;
+  const std::vector<int> memory_;
   const typename Forward::Weights weights_;
   typename Forward::Stream stream_;
-  const std::vector<int> nodes_;
   layers::Trace trace_;
+  const layers::ForwardSettings settings_;
   Forward forward_;
   schedule::Step step_;
   std::uint32_t steps_ = 0;

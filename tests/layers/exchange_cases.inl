@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/numbers/random.hpp"
+#include "layers/dispatch/node_split.hpp"
 #include "layers/on_cpu.hpp"
 #include "support/placements.hpp"
 
@@ -57,51 +58,62 @@ inline bf16 expert_output(bf16 x, GlobalExpert expert, std::uint32_t i) {
   return to_bf16(to_float(x) * static_cast<float>(expert.value + 1) + static_cast<float>(i % 5));
 }
 
-inline std::vector<int> nodes_of_two(int ranks) {
-  std::vector<int> nodes;
-  for (int r = 0; r < ranks; ++r) nodes.push_back(r / 2);
-  return nodes;
+// [ranks] so many of them on each node, fewer on the last.
+inline std::vector<int> in_groups(int ranks, int of) {
+  std::vector<int> groups;
+  for (int r = 0; r < ranks; ++r) groups.push_back(r / of);
+  return groups;
 }
+
+// How many ranks share memory, and how many lie on a machine, by which bytes are counted.
+struct Together {
+  int memory, machine;
+};
 
 // One rank of a domain that goes through rounds, on two channels.
 template <class On>
 class ExchangeTester {
  public:
-  ExchangeTester(Comm comm, const ExchangeCase& shape, Spread spread)
+  ExchangeTester(Comm comm, const ExchangeCase& shape, Spread spread, Together together)
       : comm_(comm),
         shape_(shape),
         placement_({layer_placement_for(shape.experts, static_cast<std::uint32_t>(comm.size()), spread)}),
-        exchange_(stream_, comm, placement_, shape.hidden, shape.picks, nodes_of_two(comm.size())) {}
+        memory_(in_groups(comm.size(), together.memory)),
+        machine_(in_groups(comm.size(), together.machine)),
+        exchange_(stream_,
+                  layers::join_domain(comm, memory_, machine_,
+                                      {shape.hidden, shape.picks, shape.experts, shape.most_rows, 2}),
+                  placement_) {}
 
   void send(int channel, int round) {
     auto& all = all_[static_cast<std::size_t>(channel)];
     all.clear();
     for (int r = 0; r < comm_.size(); ++r) all.push_back(make_batch(shape_, round, r));
     const Batch& mine = all[static_cast<std::size_t>(comm_.rank())];
-    exchange_.begin_dispatch(channel, {0}, {mine.rows.data(), mine.count, shape_.hidden},
-                             {mine.picks.data(), mine.count, shape_.picks});
+    const Rows<bf16> places = exchange_.rows(channel);
+    REQUIRE(places.rows >= mine.count);
+    for (std::uint32_t r = 0; r < mine.count; ++r)
+      std::copy_n(mine.rows.data() + std::size_t{r} * shape_.hidden, shape_.hidden, places.row(r));
+    exchange_.begin_dispatch(channel, {0}, {mine.picks.data(), mine.count, shape_.picks});
     expect_sent(mine);
   }
 
   void compute(int channel) {
     const auto received = exchange_.finish_dispatch(channel);
-    check_received(received, all_[static_cast<std::size_t>(channel)]);
-    const auto slots = placement_.layer({0}).slots(me());
+    const std::vector<GlobalExpert> slots = experts_of_node(node_of(comm_.rank()));
+    REQUIRE(received.expert_begin.size == slots.size() + 1);
+    REQUIRE(received.expert_begin.data[slots.size()] == received.row.size);
     for (std::size_t s = 0; s < slots.size(); ++s)
       for (std::size_t p = received.expert_begin.data[s]; p < received.expert_begin.data[s + 1]; ++p)
         for (std::uint32_t i = 0; i < shape_.hidden; ++i)
           received.outputs.row(received.place.data[p])[i] =
               expert_output(received.rows.row(received.row.data[p])[i], slots[s], i);
-    const std::size_t own =
-        all_[static_cast<std::size_t>(channel)][static_cast<std::size_t>(comm_.rank())].picks.size();
-    expected_.pairs += received.row.size;
-    expected_.uneven_pairs += std::max(received.row.size, own) - std::min(received.row.size, own);
-    for (std::size_t s = 0; s < slots.size(); ++s)
-      expected_.experts_touched += received.expert_begin.data[s + 1] > received.expert_begin.data[s] ? 1 : 0;
+    check_shares(received, all_[static_cast<std::size_t>(channel)]);
     exchange_.begin_combine(channel);
     expect_returned(all_[static_cast<std::size_t>(channel)]);
   }
 
+  // Each output is there and right, whoever has made it.
   void come_home(int channel) {
     const Batch& mine = all_[static_cast<std::size_t>(channel)][static_cast<std::size_t>(comm_.rank())];
     std::size_t stride = shape_.hidden + 3;
@@ -125,100 +137,127 @@ class ExchangeTester {
     const layers::ExchangeTotals t = exchange_.totals();
     CHECK(t.rows_sent == expected_.rows_sent);
     CHECK(t.rows_deduplicated == expected_.rows_deduplicated);
-    // A record is the row, a count and k slots of 2 bytes each, rounded up to 16 bytes.
-    std::uint64_t record = (shape_.hidden * 2 + (1 + shape_.picks) * 2 + 15) / 16 * 16;
-    CHECK(t.intra_node_bytes == intra_.records * record + intra_.outputs * shape_.hidden * 2);
-    CHECK(t.inter_node_bytes == inter_.records * record + inter_.outputs * shape_.hidden * 2);
-    CHECK(t.seconds >= 0);
-    CHECK(t.pairs == expected_.pairs);
-    CHECK(t.experts_touched == expected_.experts_touched);
-    CHECK(t.uneven_pairs == expected_.uneven_pairs);
+    CHECK(t.intra_node_bytes == expected_.intra_node_bytes);
+    CHECK(t.inter_node_bytes == expected_.inter_node_bytes);
+    CHECK(t.inter_node_minimum == expected_.inter_node_minimum);
+    CHECK(t.messages == expected_.messages);
+    CHECK(t.rows_routed == expected_.rows_routed);
+    CHECK(t.row_nodes == expected_.row_nodes);
+    CHECK(t.seconds == t.pack_seconds + t.wait_seconds);
+    // Where all ranks of a machine share memory, a row crosses to another one once.
+    std::uint64_t sent = 0, least = 0;
+    for (const layers::ExchangeTotals& rank : gather(comm_, t))
+      sent += rank.inter_node_bytes, least += rank.inter_node_minimum;
+    if (memory_ == machine_) CHECK(sent == least);
+    CHECK(sent >= least);
+    if (memory_ == machine_ && memory_.back() == 0) CHECK(t.messages + t.intra_node_bytes + t.inter_node_bytes == 0);
   }
 
  private:
-  struct Traffic {
-    std::uint64_t records = 0, outputs = 0;
-  };
-  DomainRank me() const { return {comm_.rank()}; }
-  // The source itself if it holds the expert, else the lowest rank that does.
-  DomainRank computes(GlobalExpert expert, DomainRank source) const {
-    for (std::int32_t i = -1; i < comm_.size(); ++i) {
-      const DomainRank rank = i < 0 ? source : DomainRank{i};
-      const auto slots = placement_.layer({0}).slots(rank);
-      if (std::find(slots.begin(), slots.end(), expert) != slots.end()) return rank;
-    }
-    FAIL("an expert without a holder");
-    return {-1};
+  int node_of(int rank) const { return memory_[static_cast<std::size_t>(rank)]; }
+  int machine_of(int rank) const { return machine_[static_cast<std::size_t>(rank)]; }
+  bool holds(int rank, GlobalExpert expert) const {
+    const auto slots = placement_.layer({0}).slots({rank});
+    return std::find(slots.begin(), slots.end(), expert) != slots.end();
   }
-  Traffic& traffic_to(DomainRank rank) { return rank.value / 2 == comm_.rank() / 2 ? intra_ : inter_; }
+  std::vector<GlobalExpert> experts_of_node(int node) const {
+    std::vector<GlobalExpert> experts;
+    for (std::int32_t e = 0; e < static_cast<std::int32_t>(shape_.experts); ++e)
+      for (int r = 0; r < comm_.size(); ++r)
+        if (node_of(r) == node && holds(r, {e}) && (experts.empty() || experts.back().value != e))
+          experts.push_back({e});
+    return experts;
+  }
+  // A rank of the node that computes the pick: of the source's if one holds the expert, else of the lowest rank's that
+  // does.
+  int computes(GlobalExpert expert, int source) const {
+    int lowest = -1;
+    for (int r = comm_.size() - 1; r >= 0; --r)
+      if (holds(r, expert)) lowest = r;
+    for (int r = 0; r < comm_.size(); ++r)
+      if (node_of(r) == node_of(source) && holds(r, expert)) return r;
+    REQUIRE(lowest >= 0);
+    return lowest;
+  }
+  // Number i of one node sends to number i of another, counted round.
+  int receiver(int source, int node) const {
+    int place = 0;
+    std::vector<int> there;
+    for (int r = 0; r < comm_.size(); ++r) {
+      if (r < source && node_of(r) == node_of(source)) ++place;
+      if (node_of(r) == node) there.push_back(r);
+    }
+    return there[static_cast<std::size_t>(place) % there.size()];
+  }
+  std::uint64_t& bytes_to(int rank) {
+    return machine_of(rank) == machine_of(comm_.rank()) ? expected_.intra_node_bytes : expected_.inter_node_bytes;
+  }
+  // A record is the row, a count and k slots of 2 bytes each, rounded up to 16 bytes.
+  std::uint64_t record_bytes() const { return (shape_.hidden * 2 + (1 + shape_.picks) * 2 + 15) / 16 * 16; }
 
   void expect_sent(const Batch& mine) {
+    const int me = comm_.rank();
     for (std::uint32_t r = 0; r < mine.count; ++r) {
-      std::map<DomainRank, int> picks_at;
-      for (std::uint32_t p = 0; p < shape_.picks; ++p) ++picks_at[computes(mine.picks[r * shape_.picks + p], me())];
-      picks_at.erase(me());
-      for (auto [rank, picks] : picks_at) {
-        ++expected_.rows_sent;
-        expected_.rows_deduplicated += static_cast<std::uint64_t>(picks - 1);
-        ++traffic_to(rank).records;
+      std::map<int, std::uint64_t> picks_at, picks_on;  // by node and by machine
+      for (std::uint32_t p = 0; p < shape_.picks; ++p) {
+        const int rank = computes(mine.picks[r * shape_.picks + p], me);
+        ++picks_at[node_of(rank)], ++picks_on[machine_of(rank)];
       }
+      ++expected_.rows_routed;
+      expected_.row_nodes += picks_on.size();
+      picks_at.erase(node_of(me)), picks_on.erase(machine_of(me));
+      for (auto [node, picks] : picks_at) {
+        ++expected_.rows_sent;
+        expected_.rows_deduplicated += picks - 1;
+        bytes_to(receiver(me, node)) += record_bytes();
+      }
+      for (auto [machine, picks] : picks_on) expected_.inter_node_minimum += record_bytes() + picks * shape_.hidden * 2;
     }
+    expected_.messages += static_cast<std::uint64_t>(memory_.back());  // to each other node, whatever there is
   }
   void expect_returned(const std::vector<Batch>& all) {
-    for (int r = 0; r < comm_.size(); ++r)
+    for (int r = 0; r < comm_.size(); ++r) {
+      if (node_of(r) == node_of(comm_.rank()) || receiver(r, node_of(comm_.rank())) != comm_.rank()) continue;
+      ++expected_.messages;
       for (GlobalExpert e : all[static_cast<std::size_t>(r)].picks)
-        if (r != comm_.rank() && computes(e, {r}) == me()) ++traffic_to({r}).outputs;
+        if (node_of(computes(e, r)) == node_of(comm_.rank())) bytes_to(r) += shape_.hidden * 2;
+    }
   }
 
-  // Every slot gets the rows of all ranks that picked its expert and chose this rank, own rows first, then by rank and
-  // row; every output has a place of its own.
-  void check_received(const layers::ReceivedRows<>& received, const std::vector<Batch>& all) const {
-    std::vector<int> sources{comm_.rank()};
-    for (int r = 0; r < comm_.size(); ++r)
-      if (r != comm_.rank()) sources.push_back(r);
-    const auto slots = placement_.layer({0}).slots(me());
-    REQUIRE(received.expert_begin.size == slots.size() + 1);
-    CHECK(received.expert_begin.data[slots.size()] == received.row.size);
-    bool same = true;
-    std::size_t pair = 0;
-    for (std::size_t s = 0; s < slots.size(); ++s) {
-      CHECK(received.expert_begin.data[s] == pair);
-      for (int source : sources) {
-        const Batch& theirs = all[static_cast<std::size_t>(source)];
-        for (std::size_t i = 0; i < theirs.picks.size(); ++i) {
-          if (theirs.picks[i] != slots[s] || computes(slots[s], {source}) != me()) continue;
-          if (pair == received.row.size) {
-            FAIL_CHECK("a row is missing");
-            return;
-          }
-          const bf16* sent = theirs.rows.data() + i / shape_.picks * shape_.hidden;
-          same = same && received.row.data[pair] < received.rows.rows &&
-                 std::equal(sent, sent + shape_.hidden, received.rows.row(received.row.data[pair]));
-          ++pair;
-        }
-      }
+  // Together the shares of a node's ranks are all its pairs, and none of them has much more than the others.
+  void check_shares(const layers::ReceivedRows<>& received, const std::vector<Batch>& all) const {
+    struct Share {
+      std::uint64_t pairs = 0, cost = 0;
+    } mine;
+    mine.pairs = received.row.size;
+    for (std::size_t s = 0; s + 1 < received.expert_begin.size; ++s)
+      mine.cost += layers::expert_cost(received.expert_begin.data[s + 1] - received.expert_begin.data[s]);
+    std::uint64_t pairs = 0, expected = 0, cost = 0, ranks = 0;
+    const std::vector<Share> shares = gather(comm_, mine);
+    for (int r = 0; r < comm_.size(); ++r) {
+      for (GlobalExpert e : all[static_cast<std::size_t>(r)].picks)
+        expected += node_of(computes(e, r)) == node_of(comm_.rank());
+      if (node_of(r) != node_of(comm_.rank())) continue;
+      pairs += shares[static_cast<std::size_t>(r)].pairs, cost += shares[static_cast<std::size_t>(r)].cost, ++ranks;
     }
-    CHECK(same);
-    CHECK(pair == received.row.size);
-    std::vector<std::uint32_t> places(received.place.data, received.place.data + received.place.size);
-    std::sort(places.begin(), places.end());
-    CHECK(std::adjacent_find(places.begin(), places.end()) == places.end());
+    CHECK(pairs == expected);
+    CHECK(mine.cost <= cost / ranks + 2 * layers::least_piece_rows);
   }
 
   typename On::Backend::Stream stream_ = On::stream();
   Comm comm_;
   ExchangeCase shape_;
   model::Placement placement_;
+  std::vector<int> memory_, machine_;
   typename On::Backend::Exchange exchange_;
   std::array<std::vector<Batch>, 2> all_;  // by channel: every rank's batch
   layers::ExchangeTotals expected_;
-  Traffic intra_, inter_;
 };
 
 // One layer after the other on one channel.
 template <class On>
-void check_rounds(Comm comm, const ExchangeCase& shape, Spread spread) {
-  ExchangeTester<On> tester(comm, shape, spread);
+void check_rounds(Comm comm, const ExchangeCase& shape, Spread spread, Together together) {
+  ExchangeTester<On> tester(comm, shape, spread, together);
   for (int round = 0; round < 15; ++round) {
     tester.send(0, round);
     tester.compute(0);
@@ -230,8 +269,8 @@ void check_rounds(Comm comm, const ExchangeCase& shape, Spread spread) {
 // Two micro-batches in the block's order, each travelling while the other computes, with progress called in between by
 // some ranks and not by others.
 template <class On>
-void check_overlap(Comm comm, const ExchangeCase& shape, Spread spread) {
-  ExchangeTester<On> tester(comm, shape, spread);
+void check_overlap(Comm comm, const ExchangeCase& shape, Spread spread, Together together) {
+  ExchangeTester<On> tester(comm, shape, spread, together);
   auto maybe_progress = [&](int step) {
     for (int i = 0; i < (step * 7 + comm.rank() * 3) % 4; ++i) tester.progress();
   };
@@ -262,13 +301,25 @@ inline const std::vector<ExchangeCase>& exchange_cases() {
   return cases;
 }
 
+// Ranks that share nothing, all of a machine's or all of the domain's; the last node may have fewer.
+inline std::vector<Together> ways_to_share(int ranks) {
+  std::vector<Together> ways{{1, 1}};
+  if (ranks > 1) ways.push_back({1, 2}), ways.push_back({ranks, ranks});
+  if (ranks > 2) ways.push_back({2, 2});
+  if (ranks > 3) ways.push_back({3, 3});
+  return ways;
+}
+
 template <class On>
 void check_exchange(Comm comm) {
-  for (const ExchangeCase& shape : exchange_cases()) {
-    CAPTURE(shape.experts);
-    for (Spread spread : {Spread::Slices, Spread::Shuffled, Spread::SomeTwice}) {
-      check_rounds<On>(comm, shape, spread);
-      check_overlap<On>(comm, shape, spread);
+  for (const Together& together : ways_to_share(comm.size())) {
+    CAPTURE(together.memory);
+    for (const ExchangeCase& shape : exchange_cases()) {
+      CAPTURE(shape.experts);
+      for (Spread spread : {Spread::Slices, Spread::Shuffled, Spread::SomeTwice}) {
+        check_rounds<On>(comm, shape, spread, together);
+        check_overlap<On>(comm, shape, spread, together);
+      }
     }
   }
 }

@@ -7,7 +7,15 @@ using namespace moemill;
 using test::OnCpu;
 
 namespace {
-model::Placement one_rank_of_four() { return model::Placement({model::contiguous_slices(4, 1)}); }
+
+// Rows of 8 values on a rank that is alone with four experts.
+template <class On>
+struct Alone {
+  typename On::Backend::Stream stream = On::stream();
+  typename On::Backend::Exchange exchange{stream, layers::join_alone({8, 2, 4, 3, 2}),
+                                          model::Placement({model::contiguous_slices(4, 1)})};
+};
+
 }  // namespace
 
 TEST_CASE_TEMPLATE("rows travel to their experts and back on loopback ranks", On, OnCpu) {
@@ -17,42 +25,41 @@ TEST_CASE_TEMPLATE("rows travel to their experts and back on loopback ranks", On
   }
 }
 
-TEST_CASE_TEMPLATE("a domain of one rank computes on the caller's rows in place", On, OnCpu) {
-  auto stream = On::stream();
-  typename On::Backend::Exchange exchange(stream, Comm::alone(), one_rank_of_four(), 8, 2, std::vector<int>{0});
-  std::vector<bf16> rows(3 * 8);
+TEST_CASE_TEMPLATE("a domain of one rank lists its rows where they lie and sends nothing", On, OnCpu) {
+  Alone<On> alone;
   std::vector<GlobalExpert> picks{{0}, {3}, {1}, {0}, {3}, {2}};
-  exchange.begin_dispatch(0, {0}, {rows.data(), 3, 8}, {picks.data(), 3, 2});
-  const auto received = exchange.finish_dispatch(0);
-  CHECK(received.rows.data == rows.data());
-  CHECK(received.rows.stride == 8);
+  alone.exchange.begin_dispatch(0, {0}, {picks.data(), 3, 2});
+  const auto received = alone.exchange.finish_dispatch(0);
+  CHECK(received.rows.data == alone.exchange.rows(0).data);
   CHECK(std::vector<std::uint32_t>(received.row.data, received.row.data + received.row.size) ==
         std::vector<std::uint32_t>{0, 1, 1, 2, 0, 2});
+  CHECK(alone.exchange.totals().messages == 0);
 }
 
 TEST_CASE_TEMPLATE("one rank's exception in the middle of an exchange ends all ranks", On, OnCpu) {
-  auto body = [](Comm comm) {
-    test::ExchangeTester<On> tester(comm, {8, 2, 16, 20}, test::Spread::Slices);
-    for (int round = 0; round < 5; ++round) {
-      tester.send(0, round);
-      if (round == 3 && comm.rank() == 1) throw std::runtime_error("rank 1 broke");
-      tester.compute(0);
-      tester.come_home(0);
-    }
-  };
-  CHECK_THROWS_WITH_AS(run_loopback(3, body), "rank 1 broke", std::runtime_error);
+  for (const test::Together together : {test::Together{1, 1}, test::Together{2, 2}, test::Together{3, 3}}) {
+    auto body = [&](Comm comm) {
+      test::ExchangeTester<On> tester(comm, {8, 2, 16, 20}, test::Spread::Slices, together);
+      for (int round = 0; round < 5; ++round) {
+        tester.send(0, round);
+        if (round == 3 && comm.rank() == 1) throw std::runtime_error("rank 1 broke");
+        tester.compute(0);
+        tester.come_home(0);
+      }
+    };
+    CHECK_THROWS_WITH_AS(run_loopback(3, body), "rank 1 broke", std::runtime_error);
+  }
 }
 
 TEST_CASE_TEMPLATE("halves out of order are contract violations", On, OnCpu) {
-  auto stream = On::stream();
-  typename On::Backend::Exchange exchange(stream, Comm::alone(), one_rank_of_four(), 8, 2, std::vector<int>{0});
-  std::vector<GlobalExpert> picks{{0}, {1}};
-  std::vector<bf16> row(8);
-  CHECK_THROWS_AS(exchange.finish_dispatch(0), ContractViolation);
-  CHECK_THROWS_AS(exchange.begin_combine(0), ContractViolation);
-  CHECK_THROWS_AS(exchange.finish_combine(0, {}, {}), ContractViolation);
-  CHECK_THROWS_AS(exchange.begin_dispatch(2, {0}, {row.data(), 1, 8}, {picks.data(), 1, 2}), ContractViolation);
-  CHECK_THROWS_AS(exchange.begin_dispatch(0, {0}, {row.data(), 2, 8}, {picks.data(), 1, 2}), ContractViolation);
-  exchange.begin_dispatch(0, {0}, {row.data(), 1, 8}, {picks.data(), 1, 2});
-  CHECK_THROWS_AS(exchange.begin_dispatch(0, {0}, {row.data(), 1, 8}, {picks.data(), 1, 2}), ContractViolation);
+  Alone<On> alone;
+  std::vector<GlobalExpert> picks(8);
+  CHECK_THROWS_AS(alone.exchange.finish_dispatch(0), ContractViolation);
+  CHECK_THROWS_AS(alone.exchange.begin_combine(0), ContractViolation);
+  CHECK_THROWS_AS(alone.exchange.finish_combine(0, {}, {}), ContractViolation);
+  CHECK_THROWS_AS(alone.exchange.begin_dispatch(2, {0}, {picks.data(), 1, 2}), ContractViolation);
+  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 2, 1}), ContractViolation);
+  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 4, 2}), ContractViolation);  // three at most
+  alone.exchange.begin_dispatch(0, {0}, {picks.data(), 1, 2});
+  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 1, 2}), ContractViolation);
 }

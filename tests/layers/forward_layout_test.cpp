@@ -50,6 +50,13 @@ TEST_CASE_TEMPLATE("ranks change no bit", On, OnCpu) {
   check_layouts<On>({{.ranks = 2}, {.ranks = 3}, {.ranks = 4, .chunk = 40}, {.ranks = 16, .sequences = 2}});
 }
 
+TEST_CASE_TEMPLATE("which ranks share memory changes no bit", On, OnCpu) {
+  check_layouts<On>({{.ranks = 2, .ranks_per_node = 1},
+                     {.ranks = 4, .micro_batches = 2, .ranks_per_node = 2},
+                     {.ranks = 4, .ranks_per_node = 3},
+                     {.ranks = 9, .sequences = 1, .experts = Spread::SomeTwice, .ranks_per_node = 1}});
+}
+
 TEST_CASE_TEMPLATE("the placement of experts changes no bit", On, OnCpu) {
   for (const Spread experts : {Spread::Shuffled, Spread::SomeTwice}) {
     check_layouts<On>({{.ranks = 1, .experts = experts},

@@ -15,8 +15,9 @@ TEST_CASE_TEMPLATE("ranks under MPI change no bit", On, OnCpu) {
       std::uint32_t generate = 0;
       for (auto& prompt : Goldens(model).prompts()) texts.push_back({prompt, ++generate});
       const auto expected = answer<On>(model_dir(model), texts, {});
-      for (const Layout& layout : {Layout{}, Layout{.micro_batches = 2, .chunk = 45},
-                                   Layout{.threads = 2, .micro_batches = 2, .sequences = 2}}) {
+      for (const Layout& layout : {Layout{}, Layout{.micro_batches = 2, .chunk = 45, .ranks_per_node = 1},
+                                   Layout{.chunk = 45, .ranks_per_node = 3},
+                                   Layout{.threads = 2, .micro_batches = 2, .sequences = 2, .ranks_per_node = 2}}) {
         std::vector<Answer> answers(texts.size());
         Player<On>(world, model_dir(model), texts, layout).play(answers);
         for (std::size_t i = 0; i < texts.size(); ++i) {

@@ -20,9 +20,10 @@ struct Single {
   explicit Single(const std::string& name)
       : config(model::read_config(model_dir(name))),
         placement(model::contiguous_slices(config, 1)),
-        weights(On::weights(model_dir(name), config, placement, {0})),
-        forward(stream, config, weights, placement, Comm::alone(), nodes,
-                {.max_rows = 64, .pages = pages, .trace = &trace}) {}
+        weights(On::weights(model_dir(name), config, placement, {0}, model::NodeExperts(placement, {0}))),
+        settings{.max_rows = 256, .pages = pages, .trace = &trace},
+        forward(stream, config, weights, placement, layers::join_alone(layers::exchange_shape(config, settings)),
+                settings) {}
 
   void add(Step& step, RowKind kind, std::span<const TokenId> tokens, std::uint32_t first_position,
            const std::vector<PageId>& on) {
@@ -44,8 +45,8 @@ struct Single {
   model::Placement placement;
   typename layers::Forward<typename On::Backend>::Weights weights;
   typename On::Backend::Stream stream = On::stream();
-  std::vector<int> nodes{0};
   layers::Trace trace;
+  layers::ForwardSettings settings;
   layers::Forward<typename On::Backend> forward;
 };
 

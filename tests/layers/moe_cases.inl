@@ -4,7 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/numbers/random.hpp"
@@ -74,14 +76,20 @@ inline model::Moe clamped_moe(std::uint32_t experts) {
   return moe;
 }
 
-// The layer over this rank's share of `rows` rows; returns its outputs, [own rows, hidden].
+// The layer over this rank's share of `rows` rows; returns its outputs, [own rows, hidden]. `together` ranks share
+// memory.
 template <class On>
-std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::uint32_t rows, int threads, Spread spread) {
+std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::uint32_t rows, int threads, Spread spread,
+                                 int together) {
   auto stream = On::stream(threads);
   const model::Placement placement({layer_placement_for(moe.experts, static_cast<std::uint32_t>(comm.size()), spread)});
+  std::vector<int> memory;
+  for (int r = 0; r < comm.size(); ++r) memory.push_back(r / together);
+  const layers::DomainNodes nodes(memory);
+  const model::NodeExperts held = layers::experts_of(placement, nodes.ranks_of(nodes.node_of(comm.rank())));
   std::vector<TestExpert<On>> experts;
   std::vector<MlpWeights<On>> weights;
-  for (GlobalExpert e : placement.layer({0}).slots({comm.rank()}))
+  for (GlobalExpert e : held.layer({0}))
     experts.emplace_back(static_cast<std::uint32_t>(e.value), moe.expert_bias ? Biases::Yes : Biases::No);
   for (const TestExpert<On>& e : experts) weights.push_back(e.weights);
 
@@ -98,10 +106,13 @@ std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::uint32_t
   std::vector<float> pick_weights(picks.size());
   route(stream, moe, {}, {logits.data(), mine, moe.experts}, {picks.data(), mine, moe.picks},
         {pick_weights.data(), mine, moe.picks});
-  typename On::Backend::Exchange exchange(stream, comm, placement, moe_hidden, moe.picks,
-                                          std::vector<int>(static_cast<std::size_t>(comm.size()), 0));
+  typename On::Backend::Exchange exchange(
+      stream, layers::join_domain(comm, memory, memory, {moe_hidden, moe.picks, moe.experts, std::max(rows, 1u), 1}),
+      placement);
   typename On::Backend::Experts tools(stream, moe);
-  exchange.begin_dispatch(0, {0}, {x.data(), mine, moe_hidden}, {picks.data(), mine, moe.picks});
+  for (std::uint32_t r = 0; r < mine; ++r)
+    std::copy_n(x.data() + std::size_t{r} * moe_hidden, moe_hidden, exchange.rows(0).row(r));
+  exchange.begin_dispatch(0, {0}, {picks.data(), mine, moe.picks});
   const auto received = exchange.finish_dispatch(0);
   tools.run(weights, received);
   exchange.begin_combine(0);
@@ -115,9 +126,10 @@ void check_moe_layer(Comm comm) {
     for (std::uint32_t rows : {0u, 1u, 5u, 400u}) {
       CAPTURE(moe.experts);
       CAPTURE(rows);
-      const std::vector<float> reference = run_moe_layer<On>(Comm::alone(), moe, rows, 1, Spread::Slices);
-      for (Spread spread : {Spread::Slices, Spread::Shuffled, Spread::SomeTwice}) {
-        const std::vector<float> mine = run_moe_layer<On>(comm, moe, rows, 1 + comm.rank() % 2, spread);
+      const std::vector<float> reference = run_moe_layer<On>(Comm::alone(), moe, rows, 1, Spread::Slices, 1);
+      for (const auto& [spread, together] : {std::pair(Spread::Slices, 1), std::pair(Spread::Shuffled, 2),
+                                             std::pair(Spread::SomeTwice, 3), std::pair(Spread::Slices, 5)}) {
+        const std::vector<float> mine = run_moe_layer<On>(comm, moe, rows, 1 + comm.rank() % 2, spread, together);
         auto size = static_cast<std::size_t>(comm.size());
         bool same = true;
         for (std::size_t r = 0; r * moe_hidden < mine.size(); ++r)

@@ -39,9 +39,12 @@ struct OnCpu {
     }
     return all;
   }
+  // Of a rank with the experts of all ranks that share memory with it, in memory of its own.
   static model::Weights weights(const std::string& dir, const model::ModelConfig& config,
-                                const model::Placement& placement, DomainRank rank) {
-    return model::load_weights(dir, config, placement, rank, "auto");
+                                const model::Placement& placement, DomainRank rank, const model::NodeExperts& experts) {
+    model::WeightsLoad load({dir, config, placement, rank, "auto", experts, experts});
+    ThreadTeam team(1);
+    return load.carry_out(NodeMemory(load.memory_bytes(), "a test"), team);
   }
 };
 

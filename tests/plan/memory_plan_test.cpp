@@ -2,10 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <random>
 
 #include "base/error.hpp"
 #include "layers/cpu/cpu.hpp"
+#include "layers/micro_batches.hpp"
 #include "layers/working_set.hpp"
 #include "plan/footprint.hpp"
 #include "plan/kv_plan.hpp"
@@ -183,13 +185,14 @@ void check_workspace(const model::ModelConfig& config, std::uint32_t threads) {
         const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(ranks));
         const model::Weights weights = model::load_weights(tiny, config, placement, {world.rank()}, "dummy");
         cpu::Stream stream(cpu::best_isa(), static_cast<int>(threads));
-        const std::vector<int> nodes(static_cast<std::size_t>(ranks), 0);
-        const std::uint32_t pages = schedule::pages_for(rows);
-        layers::Forward<Cpu> forward(stream, config, weights, placement, world, nodes,
-                                     {.max_rows = rows,
-                                      .max_positions = config.max_positions,
-                                      .pages = pages,
-                                      .micro_batches = ranks > 1 ? 2u : 1u});
+        std::vector<int> apart(static_cast<std::size_t>(ranks));
+        std::iota(apart.begin(), apart.end(), 0);
+        const layers::ForwardSettings forward_settings{
+            .max_rows = rows, .max_positions = config.max_positions, .pages = schedule::pages_for(rows)};
+        layers::Forward<Cpu> forward(
+            stream, config, weights, placement,
+            layers::join_domain(world, apart, apart, layers::exchange_shape(config, forward_settings)),
+            forward_settings);
         // A full step of consecutive prompts, each one page long.
         schedule::Step step;
         std::minstd_rand draw(static_cast<unsigned>(world.rank() + 1));

@@ -34,7 +34,7 @@ class FakeBackend : public mill::Backend {
 
   mill::WeightsPlan plan_weights(const mill::WeightsWanted&) override { return {}; }
   model::WeightsDigest load_weights(NodeMemory, const std::function<void()>&) override { return {}; }
-  void prepare(Comm, std::span<const int>, const layers::ForwardSettings&) override {}
+  void prepare(layers::DomainSite, const layers::ForwardSettings&) override {}
 
   void run(const schedule::Step& step) override {
     on_step_(++steps_);

@@ -60,7 +60,7 @@ void check_node(const std::string& dir, Spread spread, const std::string& load_f
     NodeExperts held;
     for (const DomainRank first : {DomainRank{0}, DomainRank{1}}) held.add(placements[0], first);
     held.add(placements[1], {0});
-    WeightsLoad load({dir, c, placement, rank, load_format, held});
+    WeightsLoad load({dir, c, placement, rank, load_format, held, NodeExperts(placement, rank)});
     NodeMemory::Attempt shared = NodeMemory::share(node, load.memory_bytes());
     REQUIRE(shared.why_not == "");
     ThreadTeam team(1 + r % 2);
@@ -94,7 +94,7 @@ TEST_CASE("a rank that fails while a node loads ends the loading of its mates") 
   run_loopback(3, [&](Comm node) {
     NodeExperts held;
     for (int r = 0; r < 3; ++r) held.add(placement, {r});
-    WeightsLoad load({dir, c, placement, {node.rank()}, "auto", held});
+    WeightsLoad load({dir, c, placement, {node.rank()}, "auto", held, held});
     NodeMemory::Attempt shared = NodeMemory::share(node, load.memory_bytes());
     REQUIRE(shared.memory.is_shared());
     ThreadTeam team(1);

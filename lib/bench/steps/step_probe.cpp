@@ -12,6 +12,9 @@
 #include "bench/steps/over_ranks.hpp"
 #include "bench/steps/timed_cpu.hpp"
 #include "kernels/cpu/choose_isa.hpp"
+#include "layers/dispatch/domain_site.hpp"
+#include "layers/dispatch/table.hpp"
+#include "layers/micro_batches.hpp"
 #include "model/placement.hpp"
 #include "weights/cpu/weights.hpp"
 
@@ -40,10 +43,18 @@ StepSeconds faster_half(std::vector<StepSeconds> steps) {
   return mean;
 }
 
-// Random weights of this rank in memory of its own.
-model::Weights load_dummy(const ProbeJob& job, const model::Placement& placement, int rank, TimedStream& stream) {
-  model::WeightsLoad load({job.model_dir, job.config, placement, DomainRank{rank}, "dummy"}, stream.order());
-  return load.carry_out(NodeMemory(load.memory_bytes(), "the model's weights"), stream.team());
+// Random weights in memory that the ranks of a node share.
+model::Weights load_dummy(const ProbeJob& job, const model::Placement& placement, const Comm& world,
+                          TimedStream& stream) {
+  const layers::DomainNodes nodes(job.node_of_rank);
+  const model::NodeExperts experts = layers::experts_of(placement, nodes.ranks_of(nodes.node_of(world.rank())));
+  model::WeightsLoad load({job.model_dir, job.config, placement, DomainRank{world.rank()}, "dummy", experts, experts},
+                          stream.order());
+  const Comm mates = world.split(job.node_of_rank[static_cast<std::size_t>(world.rank())], world.rank());
+  if (mates.size() == 1) return load.carry_out(NodeMemory(load.memory_bytes(), "the model's weights"), stream.team());
+  NodeMemory::Attempt shared = NodeMemory::share(mates, load.memory_bytes());
+  if (!shared.memory.is_shared()) system_error("ranks of a node cannot share memory: {}", shared.why_not);
+  return load.carry_out(std::move(shared.memory), stream.team());
 }
 
 }  // namespace
@@ -73,7 +84,7 @@ StepProbe::State::State(const ProbeJob& job, const Comm& world_)
       node_of_rank(job.node_of_rank.begin(), job.node_of_rank.end()),
       placement(model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()))),
       stream(job.isa, cpu::choose_int8(job.isa).unit, job.threads),
-      weights(load_dummy(job, placement, world.rank(), stream)) {}
+      weights(load_dummy(job, placement, world, stream)) {}
 
 StepProbe::StepProbe(const ProbeJob& job, const Comm& world) : state_(std::make_unique<State>(job, world)) {}
 StepProbe::~StepProbe() = default;
@@ -92,7 +103,10 @@ void StepProbe::prepare(std::uint32_t micro_batches, std::uint32_t most_rows, st
   settings.window_pages = groups[1] ? s.pages : 0;
   settings.micro_batches = s.micro_batches = micro_batches;
   s.forward.reset();  // before the memory of the next one is taken
-  s.forward.emplace(s.stream, s.config, s.weights, s.placement, s.world, s.node_of_rank, settings);
+  s.forward.emplace(
+      s.stream, s.config, s.weights, s.placement,
+      layers::join_domain(s.world, s.node_of_rank, s.node_of_rank, layers::exchange_shape(s.config, settings)),
+      settings);
   s.forward->fill_cache(static_cast<std::uint64_t>(s.world.rank()));
 }
 

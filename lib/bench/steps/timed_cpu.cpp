@@ -57,13 +57,12 @@ void TimedExperts::run(std::span<const model::MlpWeights> experts, const layers:
     timed_.stages.touched += received.expert_begin.data[e + 1] > received.expert_begin.data[e] ? 1 : 0;
 }
 
-TimedExchange::TimedExchange(TimedStream& stream, Comm domain, const model::Placement& placement, std::uint32_t hidden,
-                             std::uint32_t picks, std::span<const int> node_of_domain_rank)
-    : Exchange(stream, std::move(domain), placement, hidden, picks, node_of_domain_rank), timed_(stream) {}
+TimedExchange::TimedExchange(TimedStream& stream, layers::DomainSite site, const model::Placement& placement)
+    : Exchange(stream, std::move(site), placement), timed_(stream) {}
 
-void TimedExchange::begin_dispatch(int channel, LayerId layer, Rows<const bf16> rows, Rows<const GlobalExpert> picks) {
+void TimedExchange::begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks) {
   const Stopwatch watch(timed_.stages.dispatch);
-  Exchange::begin_dispatch(channel, layer, rows, picks);
+  Exchange::begin_dispatch(channel, layer, picks);
 }
 
 layers::ReceivedRows<> TimedExchange::finish_dispatch(int channel) {
@@ -77,8 +76,12 @@ void TimedExchange::begin_combine(int channel) {
 }
 
 void TimedExchange::finish_combine(int channel, Rows<const float> weights, Rows<float> out) {
-  const Stopwatch watch(timed_.stages.combine);
-  Exchange::finish_combine(channel, weights, out);
+  const double norms = timed_.passes().of(Pass::Norms);
+  {
+    const Stopwatch watch(timed_.stages.combine);
+    Exchange::finish_combine(channel, weights, out);
+  }
+  timed_.stages.combine -= timed_.passes().of(Pass::Norms) - norms;
 }
 
 }  // namespace moemill::bench

@@ -10,7 +10,7 @@ namespace moemill::bench {
 struct StageSeconds {
   double dense = 0, shared = 0;      // MLPs of all rows, without the sums into the residual stream
   double routed = 0;                 // experts
-  double dispatch = 0, combine = 0;  // with waiting
+  double dispatch = 0, combine = 0;  // with waiting, without the sums into the residual stream
   double touched = 0, pairs = 0;     // experts with rows, and their rows; of each micro-batch
 };
 
@@ -39,9 +39,8 @@ class TimedExperts : public cpu::Experts {
 
 class TimedExchange : public cpu::Exchange {
  public:
-  TimedExchange(TimedStream& stream, Comm domain, const model::Placement& placement, std::uint32_t hidden,
-                std::uint32_t picks, std::span<const int> node_of_domain_rank);
-  void begin_dispatch(int channel, LayerId layer, Rows<const bf16> rows, Rows<const GlobalExpert> picks);
+  TimedExchange(TimedStream& stream, layers::DomainSite site, const model::Placement& placement);
+  void begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks);
   layers::ReceivedRows<> finish_dispatch(int channel);
   void begin_combine(int channel);
   void finish_combine(int channel, Rows<const float> weights, Rows<float> out);

@@ -9,12 +9,12 @@
 #include <span>
 #include <string>
 
+#include "layers/dispatch/domain_site.hpp"
 #include "layers/forward_settings.hpp"
 #include "model/config.hpp"
 #include "model/placement.hpp"
 #include "sample/requests.hpp"
 #include "schedule/step.hpp"
-#include "system/comm/comm.hpp"
 #include "system/files/node_memory.hpp"
 #include "weights/load_request.hpp"
 #include "weights/weights_digest.hpp"
@@ -23,12 +23,13 @@ namespace moemill::mill {
 
 // Bytes of one rank, but for node_weights.
 struct BackendMemory {
-  std::uint64_t weights = 0;                // in private memory
-  std::uint64_t node_weights = 0;           // in memory that the ranks of the node share
-  std::uint64_t node_weights_resident = 0;  // of them, what this rank has touched
-  std::uint64_t huge_pages = 0;             // of either, what lies on huge pages
-  std::uint64_t kv_cache = 0;               // of all pages
-  std::uint64_t workspace = 0;
+  std::uint64_t weights = 0;        // in private memory
+  std::uint64_t node_weights = 0;   // in memory that the ranks of the node share
+  std::uint64_t node_rows = 0;      // this rank's part of the rows that ranks of the node have in common, so far
+  std::uint64_t node_resident = 0;  // of both, what this rank has touched
+  std::uint64_t huge_pages = 0;     // of weights, shared or not, what lies on huge pages
+  std::uint64_t kv_cache = 0;       // of all pages
+  std::uint64_t workspace = 0;      // with the part of node_rows
 };
 
 // The slice of a model that a rank uses, and what its node holds.
@@ -37,8 +38,8 @@ struct WeightsWanted {
   std::string load_format;
   model::Placement placement;
   DomainRank rank;
-  model::NodeExperts node;  // of all ranks that load into the same memory
-  model::Announce announce = model::Announce::Nothing;
+  model::NodeExperts node;      // of all ranks that load into the same memory
+  model::NodeExperts computes;  // of those of them that are of the rank's domain
 };
 
 // What ranks must have in common to load into the same memory.
@@ -58,12 +59,11 @@ class Backend {
 
   // Called before the first step: weights first, which are planned and then loaded, then the working memory. All ranks
   // that have the `memory` load at the same time; if one throws, the others return early. `between` is called now and
-  // then while weights are read; what it throws ends the loading. `domain` is the expert domain; node_of_domain_rank[r]
-  // is the node of rank r of the domain.
+  // then while weights are read; what it throws ends the loading. `site` is the rank's place in the expert domain, with
+  // the memory that its exchange works in.
   virtual WeightsPlan plan_weights(const WeightsWanted& wanted) = 0;
   virtual model::WeightsDigest load_weights(NodeMemory memory, const std::function<void()>& between) = 0;
-  virtual void prepare(Comm domain, std::span<const int> node_of_domain_rank,
-                       const layers::ForwardSettings& settings) = 0;
+  virtual void prepare(layers::DomainSite site, const layers::ForwardSettings& settings) = 0;
 
   // Computes all layers for the step's rows; collective over the expert domain. draw() then answers requests about the
   // rows in step.logit_rows, any number of times until the next run().

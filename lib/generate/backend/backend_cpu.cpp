@@ -22,9 +22,9 @@ class CpuBackend : public Backend {
 
   WeightsPlan plan_weights(const WeightsWanted& wanted) override {
     placement_ = wanted.placement;
-    model::LoadRequest request(wanted.dir, config_, wanted.placement, wanted.rank, wanted.load_format, wanted.node);
-    request.announce = wanted.announce;
-    load_.emplace(std::move(request), stream_.order());
+    load_.emplace(model::LoadRequest(wanted.dir, config_, wanted.placement, wanted.rank, wanted.load_format,
+                                     wanted.node, wanted.computes),
+                  stream_.order());
     return {load_->memory_bytes(), static_cast<std::uint64_t>(stream_.order()), load_->source()};
   }
   model::WeightsDigest load_weights(NodeMemory memory, const std::function<void()>& between) override {
@@ -32,9 +32,8 @@ class CpuBackend : public Backend {
     load_.reset();
     return weights_.digest;
   }
-  void prepare(Comm domain, std::span<const int> node_of_domain_rank,
-               const layers::ForwardSettings& settings) override {
-    forward_.emplace(stream_, config_, weights_, *placement_, std::move(domain), node_of_domain_rank, settings);
+  void prepare(layers::DomainSite site, const layers::ForwardSettings& settings) override {
+    forward_.emplace(stream_, config_, weights_, *placement_, std::move(site), settings);
   }
 
   void run(const schedule::Step& step) override { forward_->run(step); }
@@ -46,9 +45,16 @@ class CpuBackend : public Backend {
   BackendMemory memory() const override {
     BackendMemory memory;
     const MappingUse use = mapping_use(weights_.storage->data());
-    if (forward_) memory.kv_cache = forward_->kv_bytes(), memory.workspace = forward_->workspace_bytes();
+    if (forward_) {
+      memory.kv_cache = forward_->kv_bytes(), memory.workspace = forward_->workspace_bytes();
+      const NodeMemory& rows = forward_->node_memory();
+      if (rows.is_shared()) {
+        memory.node_rows = rows.touched_bytes() / rows.mates().size();
+        memory.node_resident = mapping_use(rows.data()).resident_bytes;
+      }
+    }
     if (weights_.storage->is_shared()) {
-      memory.node_weights = weights_.storage->size(), memory.node_weights_resident = use.resident_bytes;
+      memory.node_weights = weights_.storage->size(), memory.node_resident += use.resident_bytes;
       memory.huge_pages = weights_.huge_bytes;
     } else {
       memory.weights = weights_.bytes, memory.huge_pages = use.huge_bytes;

@@ -1,11 +1,9 @@
-// Own rows never pass through the transport's messages: dispatch writes them in front of the received records, and
-// combine leaves their outputs where the experts put them. A domain of one rank copies nothing at all. Outputs travel
-// by record and pick order, so the rank of a row knows which pick an output answers from its position alone.
 #include "layers/cpu/exchange.hpp"
 
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <thread>
 #include <utility>
 
 #include "base/error.hpp"
@@ -14,128 +12,150 @@
 
 namespace moemill::cpu {
 
-using layers::Arrivals;
+using layers::ExchangePlan;
+using layers::PairList;
 using layers::RecordForm;
+using layers::Stage;
 
-Exchange::Exchange(Stream& stream, Comm domain, const model::Placement& placement, std::uint32_t hidden,
-                   std::uint32_t picks, std::span<const int> node_of_domain_rank)
-    : stream_(stream),
-      hidden_(hidden),
-      picks_(picks),
-      form_(hidden, picks),
-      transport_(std::move(domain), node_of_domain_rank, form_.bytes(), hidden * sizeof(bf16)),
-      table_(placement, {transport_.rank()}),
-      packer_(form_, picks, static_cast<std::size_t>(transport_.ranks())) {
-  const auto ranks = static_cast<std::size_t>(transport_.ranks());
-  expect(placement.ranks() == ranks, "exchange: the placement is over the domain's ranks");
-  expect(table_.highest_slot() <= RecordForm::max_tag && picks <= RecordForm::max_tag, "exchange: tags fit in records");
-  first_output_.resize(ranks);
-  for (Channel& c : channel_) {
-    c.shares.records.resize(ranks), c.shares.outputs.resize(ranks);
-    c.to_others.resize(ranks);
+namespace {
+
+// [nodes] what each node of the domain lies on, numbered from 0.
+std::vector<int> machines_of_nodes(const layers::DomainNodes& nodes, std::span<const int> machine_of_rank) {
+  std::vector<int> machines, seen;
+  for (std::uint32_t n = 0; n < nodes.nodes(); ++n) {
+    const int machine = machine_of_rank[static_cast<std::size_t>(nodes.ranks_of(n).front())];
+    const auto known = std::find(seen.begin(), seen.end(), machine);
+    machines.push_back(static_cast<int>(known - seen.begin()));
+    if (known == seen.end()) seen.push_back(machine);
   }
+  return machines;
+}
+
+}  // namespace
+
+Exchange::Exchange(Stream& stream, layers::DomainSite site, const model::Placement& placement)
+    : stream_(stream),
+      site_(std::move(site)),
+      nodes_(site_.memory_of_rank),
+      node_(nodes_.node_of(site_.comm.rank())),
+      place_(nodes_.place_of(site_.comm.rank())),
+      table_(placement, nodes_, node_),
+      places_(site_.shape, nodes_, node_),
+      messages_(site_.comm, nodes_, site_.machine_of_rank, places_.form().bytes(), site_.shape.hidden * sizeof(bf16)),
+      channel_{
+          {{.plan = ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_of_nodes(nodes_, site_.machine_of_rank))},
+           {.plan =
+                ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_of_nodes(nodes_, site_.machine_of_rank))}}} {
+  expect(placement.ranks() == nodes_.ranks(), "exchange: the placement is over the domain's ranks");
+  expect(table_.most_slots() <= RecordForm::max_tag && site_.shape.picks <= RecordForm::max_tag,
+         "exchange: tags fit in records");
+  expect(site_.memory.size() >= places_.bytes(), "exchange: the node's memory is as large as its places");
+  meanwhile_ = {.mates = site_.memory.mates(), .left = &places_.left(memory())};
+  if (!messages_.none()) meanwhile_.progress = [this] { return let_messages_move(); };
+  for (int channel = 0; channel < static_cast<int>(site_.shape.channels); ++channel) post_rows(channel);
+}
+
+// Nobody waits for a rank that has failed.
+Exchange::~Exchange() {
+  if (!alone_on_node()) moemill::arrive(places_.left(memory()));
 }
 
 Exchange::Channel& Exchange::at(int channel, Phase expected, const char* invariant) {
-  expect(channel >= 0 && channel < channels, "exchange: channel is 0 or 1");
+  expect(channel >= 0 && channel < static_cast<int>(site_.shape.channels), "exchange: a channel that there is");
   Channel& c = channel_[static_cast<std::size_t>(channel)];
   expect(c.phase == expected, invariant);
   return c;
 }
 
-void Exchange::begin_dispatch(int channel, LayerId layer, Rows<const bf16> rows, Rows<const GlobalExpert> picks) {
+Rows<bf16> Exchange::rows(int channel) const {
+  return places_.rows(memory()).range(places_.first_row(channel, place_), site_.shape.rows);
+}
+
+void Exchange::begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks) {
   const PassScope scope(stream_.passes(), Pass::Packing);
   Channel& c = at(channel, Phase::Idle, "begin_dispatch: the channel is idle");
-  expect(picks.rows == rows.rows && picks.width == picks_ && picks.stride == picks_,
-         "begin_dispatch: top-k picks per row");
-  const std::size_t count = rows.rows * picks_;
+  expect(picks.rows <= site_.shape.rows, "begin_dispatch: no more rows than there are places for");
+  expect(picks.width == site_.shape.picks && picks.stride == picks.width, "begin_dispatch: top-k picks per row");
   c.layer = layer;
-  c.rows = rows;
-  c.routed = {{picks.data, count}, table_.holders(layer)};
-  c.output_of_pick.reserve(count);
-  if (alone()) {
-    std::iota(c.output_of_pick.data(), c.output_of_pick.data() + count, 0u);
-  } else {
-    send(channel, c);
-  }
+  ++c.round;
+  c.plan.make({picks.data, picks.rows * picks.width}, table_.places(layer));
+  if (!messages_.none()) send_rows(channel, c);
+  list_own_rows(channel, c);
   c.phase = Phase::Dispatching;
 }
 
-void Exchange::send(int channel, Channel& c) {
-  packer_.count(c.routed, c.shares);
-  const std::span<std::byte* const> first_record = transport_.place_records(channel, c.shares.records);
-  const auto me = static_cast<std::size_t>(transport_.rank());
-  c.shares.records[me] = 0;
-  c.own_outputs = std::exchange(c.shares.outputs[me], 0);
-  c.returning_outputs = layers::sum(c.shares.outputs);
-  std::exclusive_scan(c.shares.outputs.begin(), c.shares.outputs.end(), first_output_.begin(), 0u);
-  first_output_[me] = c.returning_outputs;
-  copy_rows(c, packer_.pack(c.routed, first_record, first_output_, c.output_of_pick.data()));
-  transport_.begin_dispatch(channel);
-  const std::uint32_t sent = layers::sum(c.shares.records);
-  totals_.rows_sent += sent;
-  totals_.rows_deduplicated += c.returning_outputs - sent;
-}
-
-void Exchange::copy_rows(const Channel& c, std::span<const layers::RowCopy> copies) {
-  stream_.team().parallel_for(copies.size(), 16, [&](std::size_t begin, std::size_t end, int) {
-    for (std::size_t i = begin; i < end; ++i) {
-      std::memcpy(copies[i].record, c.rows.row(copies[i].row), form_.row_bytes());
-    }
+// The rows leave first: the other nodes wait for them longest.
+void Exchange::send_rows(int channel, Channel& c) {
+  wait_for_messages([&] { return messages_.rows_have_left(channel); });  // at once: their outputs have come
+  const RecordForm& form = places_.form();
+  const auto& to = c.plan.rows_to();
+  std::byte* const records = c.records.reserve(std::accumulate(to.begin(), to.end(), std::size_t{0}) * form.bytes());
+  const std::span<const std::uint32_t> row_of_record = c.plan.write_slots(form, records);
+  const Rows<bf16> from = rows(channel);
+  stream_.team().parallel_for(row_of_record.size(), 16, [&](std::size_t begin, std::size_t end, int) {
+    for (std::size_t i = begin; i < end; ++i)
+      std::memcpy(records + i * form.bytes(), from.row(row_of_record[i]), form.row_bytes());
   });
+  const std::uint32_t first = places_.outputs_of(places_.first_row(channel, place_));
+  messages_.post_outputs(channel, reinterpret_cast<std::byte*>(places_.outputs(memory()).row(first)),
+                         c.plan.first_output(), c.plan.outputs_of());
+  messages_.send_rows(channel, records, to);
 }
 
-// Calls visit(row, slot) for every pair in the order of the outputs: own rows, then those of other ranks, by rank.
-// Counts what goes back to each rank on the way.
-template <class Visit>
-void Exchange::for_each_pair(Channel& c, const Arrivals& arrivals, const Visit& visit) const {
-  std::uint32_t row = 0;
-  auto visit_records = [&](std::uint32_t records) {
-    std::uint32_t outputs = 0;
-    for (const std::uint32_t end = row + records; row < end; ++row) {
-      const auto slots = form_.slots(arrivals.records + row * form_.bytes());
-      for (const RecordForm::Tag slot : slots) visit(row, slot);
-      outputs += static_cast<std::uint32_t>(slots.size());
+void Exchange::list_own_rows(int channel, Channel& c) {
+  const std::uint32_t first_row = places_.first_row(channel, place_), first_output = places_.outputs_of(first_row);
+  places_.own_list(memory(), channel, place_).fill(table_.slots(c.layer), [&](const auto& visit) {
+    c.plan.for_each_own_pair([&](std::uint32_t row, std::uint32_t slot, std::uint32_t output) {
+      visit(first_row + row, slot, first_output + output);
+    });
+  });
+  arrive(channel, Stage::Listed);
+}
+
+// Outputs are made in the order of senders, records and slots, in which their homes number them.
+void Exchange::list_arrived_rows(int channel, Channel& c) {
+  const std::span<const std::uint32_t> rows_from = messages_.rows_from(channel);
+  const Rows<bf16> all = places_.rows(memory());
+  c.outputs_to.assign(rows_from.size(), 0), c.first_outputs.resize(rows_from.size());
+  std::uint32_t arrived = 0;
+  const auto for_each_pair = [&](const auto& visit) {
+    for (std::size_t s = 0; s < rows_from.size(); ++s) {
+      const std::uint32_t first = places_.first_arrived_row(channel, place_, s);
+      const std::uint32_t first_output = places_.outputs_of(first);
+      std::uint32_t output = first_output;
+      for (std::uint32_t row = first; row < first + rows_from[s]; ++row)
+        for (const RecordForm::Tag slot : places_.form().slots(reinterpret_cast<const std::byte*>(all.row(row))))
+          visit(row, slot, output++);
+      c.outputs_to[s] = output - first_output;
+      c.first_outputs[s] = reinterpret_cast<const std::byte*>(places_.outputs(memory()).row(first_output));
     }
-    return outputs;
   };
-  visit_records(arrivals.own);
-  for (std::size_t r = 0; r < c.to_others.size(); ++r) c.to_others[r] = visit_records(arrivals.from[r]);
-}
-
-template <class Wait>
-auto Exchange::waiting(const Wait& wait) {
-  const PassScope scope(stream_.passes(), Pass::Waiting);
-  return wait();
+  places_.arrived_list(memory(), channel, place_).fill(table_.slots(c.layer), for_each_pair);
+  for (const std::uint32_t rows : rows_from) arrived += rows;
+  most_arrived_ = std::max(most_arrived_, arrived);
+  arrive(channel, Stage::Arrived);
 }
 
 ReceivedRows<> Exchange::finish_dispatch(int channel) {
   const PassScope scope(stream_.passes(), Pass::Packing);
   Channel& c = at(channel, Phase::Dispatching, "finish_dispatch: rows were sent");
-  ReceivedRows<> received;
-  if (alone()) {
-    c.pairs.fill(table_.slots(c.layer), 0, [&](const auto& visit) {
-      for (std::size_t i = 0; i < c.routed.picks.size(); ++i) {
-        const model::Holder& holder = c.routed.holder_of[static_cast<std::size_t>(c.routed.picks[i].value)];
-        visit(static_cast<std::uint32_t>(i / picks_), static_cast<std::uint32_t>(holder.slot.value));
-      }
-    });
-    received.rows = c.rows;
-  } else {
-    const Arrivals arrivals = waiting([&] { return transport_.finish_dispatch(channel); });
-    c.pairs.fill(table_.slots(c.layer), c.returning_outputs,
-                 [&](const auto& visit) { for_each_pair(c, arrivals, visit); });
-    received.rows = {reinterpret_cast<const bf16*>(arrivals.records), arrivals.count(), hidden_,
-                     form_.bytes() / sizeof(bf16)};
+  if (!messages_.senders().empty()) {
+    // Outputs of the round before lie where those of this one will: they have come, or there would be no next rows.
+    wait_for_messages([&] { return messages_.rows_have_come(channel) && messages_.outputs_have_left(channel); });
+    list_arrived_rows(channel, c);
   }
-  count_pairs(c);
-  received.expert_begin = c.pairs.slot_begin();
-  received.row = c.pairs.rows();
-  received.place = c.pairs.outputs();
-  const std::size_t outputs = std::size_t{c.returning_outputs} + c.pairs.size();
-  received.outputs = {c.outputs.reserve(outputs * hidden_), outputs, hidden_};
+  lists_.clear();
+  wait_for_mates(channel, Stage::Listed, c.round);
+  wait_for_mates(channel, Stage::Arrived, c.round);
+  const auto ranks = static_cast<std::uint32_t>(nodes_.ranks_of(node_).size());
+  for (std::uint32_t place = 0; place < ranks; ++place) {
+    lists_.push_back(places_.own_list(memory(), channel, place));
+    if (places_.senders(place) > 0) lists_.push_back(places_.arrived_list(memory(), channel, place));
+  }
+  c.share.take(lists_, table_.owner_of_slot(c.layer), ranks, place_);
+  c.share.add_costs(totals_);
   c.phase = Phase::Received;
-  return received;
+  return {places_.rows(memory()), c.share.slot_begin(), c.share.rows(), c.share.outputs(), places_.outputs(memory())};
 }
 
 void Exchange::count_pairs(const Channel& c) {
@@ -150,43 +170,121 @@ void Exchange::begin_combine(int channel) {
   const PassScope scope(stream_.passes(), Pass::Packing);
   Channel& c = at(channel, Phase::Received, "begin_combine: the rows were received");
   c.phase = Phase::Combining;
-  if (alone()) return;
-  const bf16* go_back = c.outputs.data() + (std::size_t{c.returning_outputs} + c.own_outputs) * hidden_;
-  transport_.begin_combine(channel, reinterpret_cast<const std::byte*>(go_back), c.to_others,
-                           reinterpret_cast<std::byte*>(c.outputs.data()), c.shares.outputs);
+  c.outputs_sent = messages_.senders().empty();
+  arrive(channel, Stage::Done);
+  send_outputs(channel, c);
+}
+
+void Exchange::post_rows(int channel) {
+  std::vector<std::byte*> places;
+  for (std::size_t s = 0; s < messages_.senders().size(); ++s) {
+    const std::uint32_t first = places_.first_arrived_row(channel, place_, s);
+    places.push_back(reinterpret_cast<std::byte*>(places_.rows(memory()).row(first)));
+  }
+  messages_.post_rows(channel, places, site_.shape.rows);
+}
+
+// Sends the outputs of the rows that have arrived, if all ranks of the node have made theirs; returns whether they are
+// sent. Never waits.
+bool Exchange::send_outputs(int channel, Channel& c) {
+  if (c.outputs_sent) return true;
+  if (!mates_have_reached(channel, Stage::Done, c.round)) return false;
+  post_rows(channel);
+  messages_.send_outputs(channel, c.first_outputs, c.outputs_to);
+  return c.outputs_sent = true;
 }
 
 void Exchange::finish_combine(int channel, Rows<const float> weights, Rows<float> out) {
   const PassScope scope(stream_.passes(), Pass::Packing);
-  Channel& c = at(channel, Phase::Combining, "finish_combine: the outputs were sent");
-  expect(weights.rows == c.rows.rows && weights.width == picks_, "finish_combine: one weight per pick");
-  if (!alone()) waiting([&] { transport_.finish_combine(channel); });
+  Channel& c = at(channel, Phase::Combining, "finish_combine: the outputs were made");
+  const Rows<const std::uint32_t> output_of_pick = c.plan.output_of_pick();
+  expect(weights.rows == output_of_pick.rows && weights.width == site_.shape.picks,
+         "finish_combine: one weight per pick");
+  wait_for_mates(channel, Stage::Done, c.round);
+  send_outputs(channel, c);
+  if (!messages_.none()) wait_for_messages([&] { return messages_.outputs_have_come(channel); });
   if (weights.rows > 0) {
-    const Rows<const bf16> outputs(c.outputs.data(), std::size_t{c.returning_outputs} + c.pairs.size(), hidden_);
-    weighted_sum(stream_, outputs, c.output_of_pick.rows(weights.rows, picks_), weights, out);
+    const PassScope sum(stream_.passes(), Pass::Norms);
+    const std::uint32_t first = places_.outputs_of(places_.first_row(channel, place_));
+    weighted_sum(stream_, places_.outputs(memory()).range(first, weights.rows * weights.width), output_of_pick, weights,
+                 out);
   }
   c.phase = Phase::Idle;
 }
 
+void Exchange::arrive(int channel, Stage stage) {
+  if (!alone_on_node()) moemill::arrive(places_.flag(memory(), channel, place_, stage));
+}
+
+// Ranks that nobody sends to have nothing to say about arrived rows.
+bool Exchange::mates_have_reached(int channel, Stage stage, std::uint32_t round) const {
+  const auto ranks = static_cast<std::uint32_t>(nodes_.ranks_of(node_).size());
+  for (std::uint32_t place = 0; place < ranks; ++place) {
+    if (place == place_ || (stage == Stage::Arrived && places_.senders(place) == 0)) continue;
+    if (!has_reached(places_.flag(memory(), channel, place, stage), round)) return false;
+  }
+  return true;
+}
+
+void Exchange::wait_for_mates(int channel, Stage stage, std::uint32_t round) {
+  if (alone_on_node() || mates_have_reached(channel, stage, round)) return;
+  const PassScope scope(stream_.passes(), Pass::Waiting);
+  const auto ranks = static_cast<std::uint32_t>(nodes_.ranks_of(node_).size());
+  for (std::uint32_t place = 0; place < ranks; ++place) {
+    if (place == place_ || (stage == Stage::Arrived && places_.senders(place) == 0)) continue;
+    wait_for(places_.flag(memory(), channel, place, stage), round, meanwhile_);
+  }
+}
+
+template <class Ready>
+void Exchange::wait_for_messages(const Ready& ready) {
+  if (ready()) return;
+  const PassScope scope(stream_.passes(), Pass::Waiting);
+  do {
+    let_messages_move();
+    std::this_thread::yield();  // ranks may outnumber cores
+  } while (!ready());
+}
+
+// Returns whether something may be on its way.
+bool Exchange::let_messages_move() {
+  bool under_way = false;
+  for (int channel = 0; channel < static_cast<int>(site_.shape.channels); ++channel) {
+    Channel& c = channel_[static_cast<std::size_t>(channel)];
+    if (c.phase == Phase::Combining) send_outputs(channel, c);
+    messages_.rows_have_come(channel), messages_.rows_have_left(channel), messages_.outputs_have_come(channel);
+    under_way = !messages_.outputs_have_left(channel) || c.phase != Phase::Idle || under_way;
+  }
+  return under_way;
+}
+
 void Exchange::progress() {
-  if (alone()) return;
+  if (messages_.none()) return;
   const PassScope scope(stream_.passes(), Pass::Packing);
-  transport_.progress();
+  let_messages_move();
 }
 
 layers::ExchangeTotals Exchange::totals() const {
   layers::ExchangeTotals totals = totals_;
-  totals.seconds = stream_.passes().of(Pass::Packing) + stream_.passes().of(Pass::Waiting);
-  totals.intra_node_bytes = transport_.sent().intra_node;
-  totals.inter_node_bytes = transport_.sent().inter_node;
+  totals.pack_seconds = stream_.passes().of(Pass::Packing);
+  totals.wait_seconds = stream_.passes().of(Pass::Waiting);
+  totals.seconds = totals.pack_seconds + totals.wait_seconds;
+  const layers::SentTotals& sent = messages_.sent();
+  totals.messages = sent.messages;
+  totals.intra_node_bytes = sent.intra_node_bytes, totals.inter_node_bytes = sent.inter_node_bytes;
+  for (const Channel& c : channel_) {
+    const layers::PlanTotals& plan = c.plan.totals();
+    totals.rows_sent += plan.rows_sent, totals.rows_deduplicated += plan.rows_deduplicated;
+    totals.inter_node_minimum += plan.inter_node_minimum;
+    totals.rows_routed += plan.rows, totals.row_nodes += plan.row_nodes;
+  }
   return totals;
 }
 
 std::uint64_t Exchange::workspace_bytes() const {
-  std::uint64_t bytes = transport_.buffer_bytes();
-  for (const Channel& c : channel_) {
-    bytes += c.outputs.capacity_bytes() + c.output_of_pick.capacity_bytes() + c.pairs.bytes();
-  }
+  std::uint64_t bytes =
+      places_.bytes_of_own_rows() + site_.shape.channels * most_arrived_ * places_.bytes_of_arrived_row();
+  for (const Channel& c : channel_) bytes += c.records.capacity_bytes() + c.plan.bytes() + c.share.bytes();
   return bytes;
 }
 

@@ -1,32 +1,43 @@
-// Sends rows to the ranks that hold their experts and brings the outputs back: dispatch and combine of one expert
-// domain, each in two halves, so that the block can compute while rows are on their way. This is the CPU's exchange,
-// which packs rows in the memory that the transport sends; what it shares with other backends is in layers/dispatch.
-// Called by the block once per MoE layer and channel; a channel is a micro-batch with buffers of its own. Every rank of
-// the domain calls in the same order, with zero rows where it has none. A row goes to a rank once, however many of its
-// picks are computed there; one bf16 row per pick comes back.
+// Brings rows and their experts together and the outputs home: dispatch and combine of one expert domain, each in two
+// halves, so that the block can compute while other ranks catch up and rows are on their way. This is the CPU's
+// exchange; what it shares with other backends is in layers/dispatch. Called by the block once per MoE layer and
+// channel; a channel is a micro-batch with places of its own. Every rank of the domain calls in the same order, with
+// zero rows where it has none.
+//
+// Within a node nothing is copied and nothing is sent. A rank's rows lie in the node's memory from the start, it lists
+// the pairs of a row and an expert there, and all ranks of the node share the experts' work by one rule
+// (dispatch/node_split.hpp): they read rows where they lie and write outputs where their home reads them. Rows go to
+// another node once, in one message a rank (dispatch/node_messages.hpp), are shared there like the node's own, and one
+// bf16 row per pick comes back.
 //
 // Partial order of a channel; the two channels are independent of each other:
 //   begin_dispatch -> finish_dispatch -> experts fill ReceivedRows::outputs -> begin_combine -> finish_combine
+//
+// Why one place for everything is enough, round after round: finish_combine returns when all ranks of the node are done
+// with the round. From then on nobody reads this rank's rows or list, and nobody writes its outputs, until it lists the
+// next round; and nobody reads what has arrived here, so that room for the next rows is made known before the outputs
+// leave, without which their sender sends no more.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "base/buffer.hpp"
 #include "base/ids.hpp"
 #include "base/numbers/bf16.hpp"
 #include "kernels/cpu/stream.hpp"
+#include "layers/dispatch/domain_site.hpp"
+#include "layers/dispatch/exchange_plan.hpp"
 #include "layers/dispatch/exchange_totals.hpp"
-#include "layers/dispatch/flat_transport.hpp"
-#include "layers/dispatch/pair_list.hpp"
+#include "layers/dispatch/node_messages.hpp"
+#include "layers/dispatch/node_places.hpp"
+#include "layers/dispatch/node_share.hpp"
 #include "layers/dispatch/received_rows.hpp"
-#include "layers/dispatch/records.hpp"
 #include "layers/dispatch/table.hpp"
 #include "model/placement.hpp"
-#include "system/comm/comm.hpp"
+#include "system/comm/node_wait.hpp"
 
 namespace moemill::cpu {
 
@@ -34,66 +45,77 @@ using layers::ReceivedRows;
 
 class Exchange {
  public:
-  static constexpr int channels = layers::FlatTransport::channels;
+  static constexpr int channels = layers::NodeMessages::channels;
 
-  // picks: how many per row, the model's top-k. node_of_domain_rank: [domain size] the node that each rank is on.
-  Exchange(Stream& stream, Comm domain, const model::Placement& placement, std::uint32_t hidden, std::uint32_t picks,
-           std::span<const int> node_of_domain_rank);
+  Exchange(Stream& stream, layers::DomainSite site, const model::Placement& placement);
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
 
-  // rows: [rows, hidden], picks: [rows, picks], without a gap between rows; the picks of a row are different experts.
-  // Both must stay as they are until begin_combine of this channel (a domain of one rank computes on them in place).
-  void begin_dispatch(int channel, LayerId layer, Rows<const bf16> rows, Rows<const GlobalExpert> picks);
-  // Waits until all rows for this rank are there. The result is valid until begin_combine of this channel.
+  // Where a channel's rows are written before begin_dispatch: [most rows, hidden]. They must stay as they are until
+  // finish_combine.
+  Rows<bf16> rows(int channel) const;
+  // The first picks.rows of the channel's rows go to their experts. picks: [rows, picks], without a gap between rows;
+  // the picks of a row are different experts.
+  void begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks);
+  // Waits until all rows for this node are known, and returns this rank's share of them. The experts of expert_begin
+  // are the node's, ascending. The result is valid until begin_combine of this channel.
   ReceivedRows<> finish_dispatch(int channel);
-  // Sends ReceivedRows::outputs back to the ranks that the rows came from.
+  // This rank's part of ReceivedRows::outputs is complete.
   void begin_combine(int channel);
-  // Waits until all outputs are back, then out[r] += sum over picks, in pick order, of weights[r, p] * output of pick
+  // Waits until all outputs are there, then out[r] += sum over picks, in pick order, of weights[r, p] * output of pick
   // p. weights: [rows, picks]; out: [rows, hidden].
   void finish_combine(int channel, Rows<const float> weights, Rows<float> out);
 
-  // Advances the transfers in flight; called between pieces of work. Never waits.
+  // Advances the messages in flight; called between pieces of work. Never waits.
   void progress();
 
   layers::ExchangeTotals totals() const;
+  // Of this rank: private memory, and of the node's what its own rows take at most and those that have arrived at it.
   std::uint64_t workspace_bytes() const;
+  // Of the node's memory, if ranks share it: what has been touched by any of them, and how many they are.
+  const NodeMemory& node_memory() const { return site_.memory; }
 
  private:
   enum class Phase { Idle, Dispatching, Received, Combining };  // in this order, once per MoE layer
   struct Channel {
     Phase phase = Phase::Idle;
-    LayerId layer;
-    Rows<const bf16> rows;                 // [rows, hidden] the caller's
-    layers::RoutedPicks routed;            // the caller's
-    layers::Shares shares;                 // to and from each other rank; this rank's own entries are zero
-    std::uint32_t own_outputs = 0;         // outputs that this rank makes for its own rows
-    std::uint32_t returning_outputs = 0;   // outputs that come back from other ranks
-    std::vector<std::uint32_t> to_others;  // [ranks] outputs that go back to each rank
-    Buffer<std::uint32_t> output_of_pick;  // [rows, picks] index into outputs
-    layers::PairList pairs;
-    // [from other ranks, by rank][own][to other ranks, by rank]: in one array, so that one index finds the output of
-    // any pick of this rank's rows, wherever it was computed.
-    Buffer<bf16> outputs;
+    LayerId layer{};
+    std::uint32_t round = 0;                           // of this channel; flags count rounds
+    bool outputs_sent = false;                         // to the senders of the rows that have arrived
+    layers::ExchangePlan plan;                         // of this rank's rows
+    Buffer<std::byte> records = {};                    // to other nodes
+    std::vector<std::uint32_t> outputs_to = {};        // [senders] outputs for each
+    std::vector<const std::byte*> first_outputs = {};  // [senders] where they lie
+    layers::NodeShare share = {};
   };
   Channel& at(int channel, Phase expected, const char* invariant);
-  void send(int channel, Channel& c);
-  template <class Wait>
-  auto waiting(const Wait& wait);
-  void count_pairs(const Channel& c);
-  void copy_rows(const Channel& c, std::span<const layers::RowCopy> copies);
-  template <class Visit>
-  void for_each_pair(Channel& c, const layers::Arrivals& arrivals, const Visit& visit) const;
-  bool alone() const { return transport_.ranks() == 1; }
+  bool alone_on_node() const { return nodes_.ranks_of(node_).size() == 1; }
+  std::byte* memory() const { return site_.memory.data(); }
+  void list_own_rows(int channel, Channel& c);
+  void send_rows(int channel, Channel& c);
+  void list_arrived_rows(int channel, Channel& c);
+  void post_rows(int channel);
+  bool send_outputs(int channel, Channel& c);
+  void arrive(int channel, layers::Stage stage);
+  bool mates_have_reached(int channel, layers::Stage stage, std::uint32_t round) const;
+  void wait_for_mates(int channel, layers::Stage stage, std::uint32_t round);
+  template <class Ready>
+  void wait_for_messages(const Ready& ready);
+  bool let_messages_move();
 
   Stream& stream_;
-  const std::size_t hidden_;
-  const std::size_t picks_;
-  const layers::RecordForm form_;
-  layers::FlatTransport transport_;
+  layers::DomainSite site_;
+  const layers::DomainNodes nodes_;
+  const std::uint32_t node_, place_;  // of this rank
   const layers::DispatchTable table_;
-  layers::RecordPacker packer_;
-  std::vector<std::uint32_t> first_output_;  // [ranks] scratch
+  const layers::NodePlaces places_;
+  layers::NodeMessages messages_;
+  WhileWaiting meanwhile_;
   std::array<Channel, channels> channel_;
-  layers::ExchangeTotals totals_;  // without bytes, which the transport counts
+  std::vector<layers::PairList> lists_;  // scratch
+  std::uint32_t most_arrived_ = 0;       // rows of all senders in a round, so far
+  layers::ExchangeTotals totals_;        // of the experts' work
 };
 
 }  // namespace moemill::cpu

@@ -1,51 +1,44 @@
-// The pairs (row, expert) that a rank computes in a layer, sorted by the expert's slot. Made on the host by the
-// exchange.
+// A list of pairs (row, expert) of a layer, sorted by the expert's slot, in memory that somebody else owns: a rank
+// publishes the list of its rows in the node's memory, and all ranks of the node read it. A row is named by its place
+// in the node's memory, and so is the output that answers the pair.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
-#include <vector>
+#include <span>
 
-#include "base/buffer.hpp"
 #include "base/error.hpp"
 
 namespace moemill::layers {
 
-class PairList {
- public:
-  // for_each_pair(visit) calls visit(row, slot) for every pair in the order of their outputs, the first of which is
-  // number first_output; it is called twice. Within a slot the pairs keep that order.
+struct PairList {
+  std::uint32_t* begin = nullptr;   // [slots + 1]
+  std::uint32_t* row = nullptr;     // [pairs]
+  std::uint32_t* output = nullptr;  // [pairs]
+
+  // for_each_pair(visit) calls visit(row, slot, output) for every pair; it is called twice. Within a slot the pairs
+  // keep its order.
   template <class ForEachPair>
-  void fill(std::uint32_t slots, std::uint32_t first_output, const ForEachPair& for_each_pair) {
-    begin_.assign(slots + 1, 0);
-    for_each_pair([&](std::uint32_t, std::uint32_t slot) {
-      expect(slot < slots, "exchange: a received row asks for an expert of this rank");
-      ++begin_[slot];
+  void fill(std::uint32_t slots, const ForEachPair& for_each_pair) const {
+    const std::span first(begin, slots + 1);
+    std::fill(first.begin(), first.end(), 0);
+    for_each_pair([&](std::uint32_t, std::uint32_t slot, std::uint32_t) {
+      expect(slot < slots, "exchange: a row asks for an expert of this node");
+      ++first[slot];
     });
-    std::exclusive_scan(begin_.begin(), begin_.end(), begin_.begin(), 0u);
-    row_.reserve(size()), output_.reserve(size());
-    std::uint32_t output = first_output;
-    for_each_pair([&](std::uint32_t row, std::uint32_t slot) {
-      const std::uint32_t at = begin_[slot]++;
-      row_[at] = row, output_[at] = output++;
+    std::exclusive_scan(first.begin(), first.end(), first.begin(), 0u);
+    for_each_pair([&](std::uint32_t of_row, std::uint32_t slot, std::uint32_t of_output) {
+      const std::uint32_t at = first[slot]++;
+      row[at] = of_row, output[at] = of_output;
     });
     // Filling moved every begin to its end, which is the next one's begin.
-    std::copy_backward(begin_.begin(), begin_.end() - 1, begin_.end());
-    begin_.front() = 0;
+    std::copy_backward(first.begin(), first.end() - 1, first.end());
+    first.front() = 0;
   }
 
-  std::uint32_t size() const { return begin_.back(); }
-  Vector<const std::uint32_t> slot_begin() const { return {begin_.data(), begin_.size()}; }  // [slots + 1]
-  Vector<const std::uint32_t> rows() const { return {row_.data(), size()}; }                 // [pairs]
-  Vector<const std::uint32_t> outputs() const { return {output_.data(), size()}; }           // [pairs]
-  std::uint64_t bytes() const { return row_.capacity_bytes() + output_.capacity_bytes(); }
-
- private:
-  std::vector<std::uint32_t> begin_{0};
-  Buffer<std::uint32_t> row_;
-  Buffer<std::uint32_t> output_;
+  std::uint32_t rows_of(std::uint32_t slot) const { return begin[slot + 1] - begin[slot]; }
 };
 
 }  // namespace moemill::layers

@@ -1,56 +1,51 @@
-// Which rank computes a pick, and at which slot: the placement as one rank sees it. Made once by the exchange.
+// Which node computes a pick, and at which slot: the placement as the ranks of one node see it. A slot is an expert of
+// a node: its place among the experts that the node's ranks hold, ascending. Made once by the exchange.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "base/ids.hpp"
+#include "layers/dispatch/domain_nodes.hpp"
 #include "model/placement.hpp"
+#include "weights/node_experts.hpp"
 
 namespace moemill::layers {
 
-// The holder of an expert that computes a row of rank `home`: the rank itself if it holds the expert, else the lowest
-// rank that does.
-inline model::Holder chosen_holder(std::span<const model::Holder> holders, DomainRank home) {
-  for (const model::Holder& holder : holders) {
-    if (holder.rank == home) return holder;
-  }
-  return holders.front();
-}
+// Where a pick is computed.
+struct SlotPlace {
+  std::uint32_t node = 0;
+  std::uint32_t slot = 0;
+  friend bool operator==(const SlotPlace&, const SlotPlace&) = default;
+};
+
+// What the ranks of a node hold of a domain's experts, each expert once.
+model::NodeExperts experts_of(const model::Placement& placement, std::span<const int> ranks);
 
 class DispatchTable {
  public:
-  DispatchTable(const model::Placement& placement, DomainRank home) {
-    for (std::uint32_t l = 0; l < placement.layers(); ++l) {
-      const model::LayerPlacement& layer = placement.layer({static_cast<std::int32_t>(l)});
-      Layer& own = layers_.emplace_back();
-      own.slots = static_cast<std::uint32_t>(layer.slots(home).size());
-      for (std::uint32_t e = 0; e < layer.experts(); ++e) {
-        const model::Holder holder = chosen_holder(layer.holders({static_cast<std::int32_t>(e)}), home);
-        highest_slot_ = std::max(highest_slot_, static_cast<std::uint32_t>(holder.slot.value));
-        own.holders.push_back(holder);
-      }
-    }
-  }
+  DispatchTable(const model::Placement& placement, const DomainNodes& nodes, std::uint32_t home);
 
-  // [experts] the holder that computes a pick of the expert by one of this rank's rows.
-  std::span<const model::Holder> holders(LayerId layer) const { return at(layer).holders; }
-  // The number of experts that this rank holds.
-  std::uint32_t slots(LayerId layer) const { return at(layer).slots; }
-  // The highest slot of any holder in any layer.
-  std::uint32_t highest_slot() const { return highest_slot_; }
+  // [experts] where a pick of the expert by a row of this node is computed: here if a rank of the node holds the
+  // expert, else on the node of the lowest rank that does.
+  std::span<const SlotPlace> places(LayerId layer) const { return at(layer).places; }
+  // The number of experts that this node holds.
+  std::uint32_t slots(LayerId layer) const { return static_cast<std::uint32_t>(at(layer).owner.size()); }
+  // [slots] the place within the node of the first rank that holds the expert.
+  std::span<const std::uint32_t> owner_of_slot(LayerId layer) const { return at(layer).owner; }
+  // The most slots of any node in any layer.
+  std::uint32_t most_slots() const { return most_slots_; }
 
  private:
   struct Layer {
-    std::vector<model::Holder> holders;
-    std::uint32_t slots = 0;
+    std::vector<SlotPlace> places;
+    std::vector<std::uint32_t> owner;
   };
   const Layer& at(LayerId layer) const { return layers_[static_cast<std::size_t>(layer.value)]; }
 
   std::vector<Layer> layers_;
-  std::uint32_t highest_slot_ = 0;
+  std::uint32_t most_slots_ = 0;
 };
 
 }  // namespace moemill::layers

@@ -38,13 +38,14 @@ std::uint64_t weight_bytes(const ModelConfig& config, const Placement& placement
 
 std::uint64_t weight_bytes(const ModelConfig& config, const NodeExperts& node) {
   const Placement none = contiguous_slices(config, config.moe.experts + 1);  // the first rank holds no expert
-  return measure<CpuLayout>(config, {none, {0}, node});
+  return measure<CpuLayout>(config, {none, {0}, node, node});
 }
 
 HeldWeights held_weights(const ModelConfig& config) {
   const Placement all = contiguous_slices(config, 1);
   CpuLayout counting;
-  Loader(config, counting, PlanWriter(nullptr, nullptr)).walk({all, {0}, NodeExperts(all, {0})});
+  const NodeExperts experts(all, {0});
+  Loader(config, counting, PlanWriter(nullptr, nullptr)).walk({all, {0}, experts, experts});
   return counting.held();
 }
 

@@ -194,10 +194,11 @@ class Page:
         e = run.summary.get("exchange") if run.summary_counts else None
         e = e or {n: run.metrics.sum(n) for n in ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")}
         rows = [("within nodes", size_text(e["intra_node_bytes"])), ("between nodes", size_text(e["inter_node_bytes"])),
-                ("rows sent to experts", compact(e["rows_sent"])), ("copies saved (row already on its way to that rank)", compact(e["rows_deduplicated"]))]
-        m = (run.summary.get("micro_batches") if run.summary_counts else None) or {n: run.metrics.sum(n) for n in STEPS}
-        if m.get("steps_with_two"):
-            rows.append(("steps with one micro-batch, with two", f"{compact(m.get('steps_with_one', 0))}, {compact(m['steps_with_two'])}"))
+                ("rows sent to experts", compact(e["rows_sent"])), ("copies saved (row already on its way to that node)", compact(e["rows_deduplicated"]))]
+        if "messages" in e:
+            rows += [("between nodes at least, each row once a node", size_text(e["inter_node_bytes_minimum"])), ("messages", compact(e["messages"])),
+                     ("nodes that compute a row", f"{e['nodes_per_row']:.2f}"),
+                     ("packing, waiting (mean over ranks)", f"{clock(e['pack_seconds'])}, {clock(e['wait_seconds'])}")]
         moved = e["intra_node_bytes"] + e["inter_node_bytes"]
         seen = any(value is not None for key in Metrics.BYTES.values() for _, value in run.metrics.rates(key, "rank 0"))
         picture = self.pictures.exchange() if moved and seen else ""

@@ -183,10 +183,9 @@ def every_key_of_the_summary():
         prefill_tokens_per_second decode_tokens_per_second core_hours_allocated core_hours_used ranks nodes attempts resumed_rows peak_rss_bytes
         memory kv_bytes_per_token exchange micro_batches expert_load row_seconds cost predicted exit_code""".split()
     check(list(s) == keys, list(s))
-    check(list(s["exchange"]) == ["intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated"])
-    check(list(s["micro_batches"]) == ["steps_with_one", "steps_with_two"])
-    check(s["micro_batches"]["steps_with_one"] > 0 and s["micro_batches"]["steps_with_two"] > 0, s)  # both are tried
-    check(list(s["expert_load"]) == ["max_over_mean", "max_over_mean_balanced"])
+    check(list(s["exchange"]) == ["intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated", "inter_node_bytes_minimum",
+                                  "messages", "nodes_per_row", "wait_seconds", "pack_seconds"], s["exchange"])
+    check(list(s["expert_load"]) == ["max_over_mean", "max_over_mean_balanced", "work_max_over_mean", "work_max_over_mean_unsplit"])
     times = s["row_seconds"]
     check(list(times) == ["p50", "p90", "p99", "max"] and 0 < times["p50"] <= times["p90"] <= times["p99"] <= times["max"] < s["wall_seconds"], times)
     check(list(s["cost"]) == ["currency", "total", "per_million_tokens", "per_million_output_tokens"])
@@ -201,8 +200,12 @@ def every_key_of_the_summary():
     check(0 < s["load_seconds"] < s["wall_seconds"] and s["decode_seconds"] > 0 and s["prefill_seconds"] > 0, s)
     config = json.loads((MODELS / "deepseek_v3/config.json").read_text())
     check(s["kv_bytes_per_token"] == config["num_hidden_layers"] * (config["kv_lora_rank"] + config["qk_rope_head_dim"]) * 2)
-    check(s["exchange"]["intra_node_bytes"] > 0 and s["exchange"]["inter_node_bytes"] == 0 and s["exchange"]["rows_sent"] > 0)
-    check(s["expert_load"]["max_over_mean"] >= 1 and s["peak_rss_bytes"] > 1 << 20)
+    exchange, load = s["exchange"], s["expert_load"]
+    # The two ranks share memory: nothing is sent, and both compute.
+    check(not any(exchange[key] for key in ("intra_node_bytes", "inter_node_bytes", "inter_node_bytes_minimum", "rows_sent", "messages")), exchange)
+    check(exchange["nodes_per_row"] == 1 and abs(exchange["wait_seconds"] + exchange["pack_seconds"] - s["exchange_seconds"]) < 1e-6, s)
+    check(load["max_over_mean"] >= 1 and 1 <= load["work_max_over_mean"] <= load["work_max_over_mean_unsplit"] <= 2, load)
+    check(s["peak_rss_bytes"] > 1 << 20)
     memory = s["memory"]
     check(list(memory) == ["node_shared_bytes", "rank_private_bytes", "huge_page_bytes"], memory)
     check(memory["node_shared_bytes"] > 0 and memory["rank_private_bytes"] > 1 << 20, memory)
@@ -221,11 +224,13 @@ def nodes_by_setting():
     out, _ = run("nodes", "parallel.ranks_per_node=1")
     s = summary(out)
     check(s["memory"]["node_shared_bytes"] == 0, s)  # nobody to share with
-    check(s["nodes"] == 2 and s["exchange"]["inter_node_bytes"] > 0 and s["exchange"]["intra_node_bytes"] == 0, s)
-    tried = s["micro_batches"]
-    check(tried["steps_with_one"] > 0 and tried["steps_with_two"] > 0, s)
-    line = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
-    check({key: line[key] for key in tried} == tried, line)
+    e = s["exchange"]
+    check(s["nodes"] == 2 and e["inter_node_bytes"] == e["inter_node_bytes_minimum"] > 0 and e["intra_node_bytes"] == 0, s)
+    check(e["rows_sent"] > 0 and e["messages"] > 0 and 1 < e["nodes_per_row"] <= 2, e)
+    # Ranks of a node that may not share memory send each other messages.
+    apart, _ = run("apart", "parallel.node_memory=off")
+    e = summary(apart)["exchange"]
+    check(e["intra_node_bytes"] > 0 and e["inter_node_bytes"] == e["inter_node_bytes_minimum"] == 0 and e["nodes_per_row"] == 1, e)
 
 
 def dummy_weights_from_config_alone():

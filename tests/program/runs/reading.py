@@ -24,6 +24,8 @@ def last_metrics(folder):
 
 def numbers_of_all_ranks_and_attempts():
     folder = prepare("numbers", count=100, max_tokens=400)
+    config = (folder / "run.yaml").read_text()
+    (folder / "run.yaml").write_text(config.replace("max_num_seqs: 6", "max_num_seqs: 6, ranks_per_node: 1"))  # rows are sent
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
     (folder / "out/stop").touch()
@@ -36,8 +38,9 @@ def numbers_of_all_ranks_and_attempts():
     check(line["prompts_done"] == line["prompts_total"] == 100, line)
     lines = [json.loads(text) for text in (folder / "out/metrics.jsonl").read_text().splitlines()]
     ends = [[l for l in lines if l["attempt"] == a][-1] for a in (1, 2)]
-    for key in ("rows_sent", "intra_node_bytes"):
+    for key in ("rows_sent", "inter_node_bytes", "messages"):
         check(s["exchange"][key] == sum(l[key] for l in ends) > first["exchange"][key] > 0, key, s, first)
+    check(s["exchange"]["nodes_per_row"] == sum(l["row_nodes"] for l in ends) / sum(l["rows_routed"] for l in ends), s)
     decoded = sum(l["decode_step_tokens"] for l in ends)
     rate = decoded / sum(l["decode_seconds"] for l in ends)
     check(abs(s["decode_tokens_per_second"] / rate - 1) < 1e-6, s, rate)

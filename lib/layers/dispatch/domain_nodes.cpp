@@ -1,0 +1,27 @@
+#include "layers/dispatch/domain_nodes.hpp"
+
+#include <map>
+
+namespace moemill::layers {
+
+DomainNodes::DomainNodes(std::span<const int> memory_of_rank) {
+  std::map<int, std::uint32_t> number;
+  for (std::size_t r = 0; r < memory_of_rank.size(); ++r) {
+    const auto next = static_cast<std::uint32_t>(number.size());
+    const std::uint32_t node = number.try_emplace(memory_of_rank[r], next).first->second;
+    ranks_.resize(number.size());
+    node_of_rank_.push_back(node);
+    place_of_rank_.push_back(static_cast<std::uint32_t>(ranks_[node].size()));
+    ranks_[node].push_back(static_cast<int>(r));
+  }
+}
+
+std::vector<int> DomainNodes::senders_to(int rank) const {
+  std::vector<int> senders;
+  const std::uint32_t here = node_of(rank);
+  for (int r = 0; r < static_cast<int>(ranks()); ++r)
+    if (node_of(r) != here && receiver(r, here) == rank) senders.push_back(r);
+  return senders;
+}
+
+}  // namespace moemill::layers

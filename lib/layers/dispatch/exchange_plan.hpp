@@ -1,0 +1,82 @@
+// What a rank's rows of a layer have to do: which picks its own node computes, which rows go to which other node, once
+// each, and where every pick's output will lie. A pure function of picks, placement and nodes: the exchange carries it
+// out, and whoever counts bytes calls it without any transport.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/buffer.hpp"
+#include "base/ids.hpp"
+#include "layers/dispatch/exchange_shape.hpp"
+#include "layers/dispatch/records.hpp"
+#include "layers/dispatch/table.hpp"
+
+namespace moemill::layers {
+
+// What all plans of a rank add up to.
+struct PlanTotals {
+  std::uint64_t rows = 0;                // of all layers
+  std::uint64_t row_nodes = 0;           // nodes that compute a row's picks, for all rows
+  std::uint64_t rows_sent = 0;           // row copies to other memories
+  std::uint64_t rows_deduplicated = 0;   // picks there, less these copies
+  std::uint64_t inter_node_minimum = 0;  // bytes between nodes, both ways, if each row goes to a node once
+};
+
+class ExchangePlan {
+ public:
+  // machine_of_node: [nodes] a number for what a node of the domain lies on. Where ranks share no memory, several nodes
+  // are on one machine, and what they send is not counted as going between machines.
+  ExchangePlan(const ExchangeShape& shape, std::uint32_t nodes, std::uint32_t home,
+               std::span<const int> machine_of_node);
+
+  // picks: [rows, picks]; places: [experts] as DispatchTable has them. Both stay as they are while the plan is used.
+  void make(std::span<const GlobalExpert> picks, std::span<const SlotPlace> places);
+
+  // [nodes] rows that go to each node; none to this rank's own.
+  std::span<const std::uint32_t> rows_to() const { return rows_to_; }
+  // [nodes] outputs that each node makes for this rank's rows: one a pick.
+  std::span<const std::uint32_t> outputs_of() const { return outputs_of_; }
+  // [nodes] where those of each node begin among all outputs of this rank's rows; within a node they are in the order
+  // of rows and picks.
+  std::span<const std::uint32_t> first_output() const { return first_output_; }
+  // [rows, picks] the number of each pick's output.
+  Rows<const std::uint32_t> output_of_pick() const { return output_of_pick_.rows(rows_, picks_per_row_); }
+
+  // Calls visit(row, slot, output) for every pick that this node computes, in the order of the outputs.
+  template <class Visit>
+  void for_each_own_pair(const Visit& visit) const {
+    for (std::size_t i = 0; i < picks_.size(); ++i) {
+      const SlotPlace& place = place_of(i);
+      if (place.node == home_) visit(static_cast<std::uint32_t>(i / picks_per_row_), place.slot, output_of_pick_[i]);
+    }
+  }
+  // Writes the slots of all records, those for node 0 first, and returns the row of each record.
+  std::span<const std::uint32_t> write_slots(const RecordForm& form, std::byte* records);
+
+  const PlanTotals& totals() const { return totals_; }
+  std::uint64_t bytes() const { return output_of_pick_.capacity_bytes() + row_of_record_.capacity_bytes(); }
+
+ private:
+  const SlotPlace& place_of(std::size_t pick) const { return places_[static_cast<std::size_t>(picks_[pick].value)]; }
+  void number_outputs();
+
+  const std::size_t picks_per_row_;
+  const std::uint32_t home_;
+  const std::uint64_t record_bytes_, output_bytes_;
+  const std::vector<int> machine_of_node_;
+  std::span<const GlobalExpert> picks_;
+  std::span<const SlotPlace> places_;
+  std::size_t rows_ = 0;
+  std::vector<std::uint32_t> rows_to_, outputs_of_, first_output_;  // [nodes]
+  Buffer<std::uint32_t> output_of_pick_;
+  Buffer<std::uint32_t> row_of_record_;
+  // Scratch, by node: the last row that went there, the number of its record, the next free number.
+  std::vector<std::uint32_t> last_row_, record_, next_;
+  std::vector<std::uint32_t> last_row_of_machine_;
+  PlanTotals totals_;
+};
+
+}  // namespace moemill::layers
