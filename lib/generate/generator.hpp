@@ -54,7 +54,7 @@ class Generator {
   void add(const PreparedPrompt& prompt, std::span<const std::uint32_t> missing_samples,
            std::vector<dataset::PartialSample> partials, Score score);
 
-  schedule::Facts facts() const { return scheduler_.facts(); }
+  schedule::Facts facts(std::uint32_t steps_ahead = 0) const { return scheduler_.facts(steps_ahead); }
   bool idle() const { return scheduler_.idle(); }
   // `held`: is set to what the step holds, for those who predict it.
   void step(const schedule::Decision& decision, calibration::StepFacts* held = nullptr);

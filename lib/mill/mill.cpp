@@ -73,7 +73,7 @@ void Mill::attempt(Work&& work) {
 }
 
 schedule::Facts Mill::facts() {
-  schedule::Facts mine = parts_.generator.facts();
+  schedule::Facts mine = parts_.generator.facts(states_.front().steps_ahead);
   for (const auto& [key, lot] : unopened_) schedule::claim(mine, lot);
   mine.unwritten_shards = keeper_.unwritten();
   attempt([&] { mine.unsent_bytes = mail_.unsent_bytes(); });
@@ -87,7 +87,7 @@ schedule::Facts Mill::facts() {
 schedule::Decision Mill::agree_on_turn() {
   if (rounds_.lives_by_letters() && mail_.counts().faults > 0) system_error("{}", failure_.text);
   const RankState state{facts(), step_counts(totals_), parts_.predicted ? parts_.predicted->share() : StepShare{},
-                        rounds_.has_news(lots_)};
+                        rounds_.steps_ahead(), rounds_.has_news(lots_)};
   const double before = now_seconds();
   // gather() would allocate memory at every step.
   parts_.domain.all_gather(std::as_bytes(std::span(&state, 1)), std::as_writable_bytes(std::span(states_)));
@@ -148,6 +148,7 @@ void Mill::take_step(const schedule::Decision& decision) {
   last_step_ = now_seconds();
   const double seconds = last_step_ - before;
   if (steps_++ == 0) first_step_ = before;
+  rounds_.took_step();
   totals_.prompt_tokens = parts_.generator.prompt_tokens();
   totals_.cached_prompt_tokens = parts_.generator.cached_prompt_tokens();
   totals_.generated_tokens = parts_.generator.generated_tokens();

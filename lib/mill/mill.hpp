@@ -105,7 +105,8 @@ class Mill {
   struct RankState {
     schedule::Facts facts;
     StepCounts counts;
-    StepShare step;  // of the last step
+    StepShare step;                 // of the last step
+    std::uint32_t steps_ahead = 0;  // on a leader
     bool has_news = false;
   };
   std::vector<RankState> states_;       // [domain's ranks], gathered in this turn

@@ -124,7 +124,7 @@ void Rounds::report(std::span<const Facts> facts, std::span<const StepCounts> co
   const bool known = !reported_facts_.empty() && told_ == reported_told_ &&
                      std::equal(facts.begin(), facts.end(), reported_facts_.begin()) &&
                      std::equal(counts.begin(), counts.end(), reported_counts_.begin());
-  if (known || (waits_for_answer_ && !first_call)) return;
+  if (known || (trip_.waits() && !first_call)) return;
   std::vector<std::byte> bytes;
   put(told_, bytes);
   put(std::uint64_t{facts.size()}, bytes);
@@ -135,7 +135,7 @@ void Rounds::report(std::span<const Facts> facts, std::span<const StepCounts> co
   reported_facts_.assign(facts.begin(), facts.end());
   reported_counts_.assign(counts.begin(), counts.end());
   reported_told_ = told_;
-  waits_for_answer_ = true;
+  trip_.report();
   has_called_ = has_called_ || first_call;
 }
 
@@ -152,7 +152,7 @@ void Rounds::take(const News& letter) {
     return;
   }
   const RoundHead head = taken<RoundHead>(bytes, 1).front();
-  if (head.answers != 0) waits_for_answer_ = false;
+  if (head.answers != 0) trip_.answer();
   if (head.is_empty == 0) news_.insert(news_.end(), letter.bytes.begin(), letter.bytes.end());
 }
 

@@ -38,6 +38,10 @@ class Rounds {
   // gathered in this turn, `news` is what has_news() said on the leader. Collective over the domain.
   schedule::Round take_turn(std::span<const schedule::Facts> facts, std::span<const StepCounts> counts, bool news,
                             const schedule::LotList& lots);
+  // After a step of the domain.
+  void took_step() { trip_.step(); }
+  // On a leader: for how many steps its domain's ranks should ask for work; 0 with one domain.
+  std::uint32_t steps_ahead() const { return lives_by_letters() ? trip_.steps_ahead() : 0; }
   // A letter of rank 0 to a leader, or of a leader to rank 0.
   void take(const News& letter);
 
@@ -68,8 +72,8 @@ class Rounds {
   std::vector<schedule::Facts> reported_facts_;
   std::vector<StepCounts> reported_counts_;
   std::uint64_t reported_told_ = 0;
-  bool waits_for_answer_ = false;  // rank 0 has not taken it yet
-  bool has_called_ = false;        // an error or a wish was reported, which waits for nothing
+  schedule::RoundTrip trip_;
+  bool has_called_ = false;  // an error or a wish was reported, which waits for nothing
 
   // On rank 0.
   schedule::Dealer dealer_;

@@ -7,6 +7,7 @@
 // after the last lot was dealt: then no rank can have work again, whatever has happened since.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -34,6 +35,27 @@ class Dealer {
   std::vector<std::int64_t> told_;                                 // [ranks]
   std::vector<std::vector<std::pair<std::int64_t, Lot>>> claims_;  // [ranks] round and lot
   std::int64_t rounds_ = 0;
+};
+
+// How many steps a domain takes from a report to the round that answers it. Its ranks ask for what they will start
+// meanwhile, so that they do not run out of work while rank 0 is in a step that is longer than theirs.
+class RoundTrip {
+ public:
+  void step() { ++steps_; }
+  void report() { reported_ = steps_, waits_ = true; }
+  void answer() {
+    longest_ = std::max(steps_ - reported_, longest_ - longest_ / 4);
+    waits_ = false;
+  }
+  bool waits() const { return waits_; }
+  // Twice the longest of late: what changes just behind a report waits for the next one.
+  std::uint32_t steps_ahead() const {
+    return static_cast<std::uint32_t>(2 * std::max(longest_, waits_ ? steps_ - reported_ : 0));
+  }
+
+ private:
+  std::uint64_t steps_ = 0, reported_ = 0, longest_ = 1;
+  bool waits_ = false;
 };
 
 }  // namespace moemill::schedule

@@ -33,12 +33,14 @@ void Scheduler::add(PromptWork prompt) {
   s.waiting_work += prompt.work();
   s.waiting_prompt_tokens += prompt.prompt_rows();
   s.waiting_sequences += prompt.samples.size();
+  s.taken_prompt_tokens += prompt.prompt_rows();
+  s.taken_sequences += prompt.samples.size();
   s.waiting.push_back(std::make_unique<Active>());
   s.waiting.back()->work = std::move(prompt);
   std::push_heap(s.waiting.begin(), s.waiting.end(), goes_later);
 }
 
-Facts Scheduler::facts() const {
+Facts Scheduler::facts(std::uint32_t steps_ahead) const {
   const State& s = *state_;
   Facts f;
   f.work_left = s.waiting_work;
@@ -68,10 +70,14 @@ Facts Scheduler::facts() const {
   f.prompt_rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(prompt_rows, s.settings.max_num_batched_tokens));
   // Wants lots only if the waiting prompts cannot fill the free slots and less than two steps' rows are on hand.
   bool blocked = !s.parked.empty() || (!s.waiting.empty() && !admits);
+  const std::uint64_t ahead = s.starts_within(steps_ahead, f.work_left), starts = (blocked ? 0 : f.free_slots) + ahead;
   std::uint64_t rows_at_hand = prefill_rows + s.waiting_prompt_tokens;
   std::uint64_t rows_soon = 2 * std::uint64_t{s.settings.max_num_batched_tokens};
-  if (!blocked && f.free_slots > s.waiting_sequences && rows_soon > rows_at_hand) {
-    f.wanted_sequences = f.free_slots - static_cast<std::uint32_t>(s.waiting_sequences);
+  if (ahead > 0)
+    rows_soon += std::min(ahead * s.taken_prompt_tokens / s.taken_sequences,
+                          std::uint64_t{steps_ahead} * s.settings.max_num_batched_tokens);
+  if (starts > s.waiting_sequences && rows_soon > rows_at_hand) {
+    f.wanted_sequences = static_cast<std::uint32_t>(std::min<std::uint64_t>(starts - s.waiting_sequences, 0xffffffffu));
     f.wanted_prompt_tokens = static_cast<std::uint32_t>(std::min<std::uint64_t>(rows_soon - rows_at_hand, 0xffffffffu));
   }
   return f;

@@ -42,7 +42,8 @@ class Scheduler {
   bool fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens, std::uint32_t samples) const;
   void add(PromptWork prompt);
 
-  Facts facts() const;
+  // Asks for so much more as it could start in the next `steps_ahead` steps, by the length of the samples so far.
+  Facts facts(std::uint32_t steps_ahead = 0) const;
   // The rows of the next step; prompt rows only in phase Prefill. Frees the slots of finished sequences. The step and
   // uses() are valid until the next call.
   const Step& plan_step(const Decision& decision);

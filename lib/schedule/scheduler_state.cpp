@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/numbers/rounding.hpp"
 
 namespace moemill::schedule {
 
@@ -175,7 +176,17 @@ void Scheduler::State::finish(SlotId slot, FinishReason reason) {
   e.sequence.finish = reason;
   close(e.pages);
   --e.prompt->unfinished;
+  ++ended, ended_tokens += e.sequence.generated.size();
   finished.push_back(slot);
+}
+
+// Sequences that start in so many steps with all places taken: each place is taken again when its sample ends. Until a
+// sample has ended, those on hand are taken to last as long as they may.
+std::uint64_t Scheduler::State::starts_within(std::uint32_t steps, std::uint64_t work_left) const {
+  const std::uint64_t on_hand = waiting_sequences + running.size() + prefilling.size();
+  if (steps == 0 || taken_sequences == 0 || (ended == 0 && on_hand == 0)) return 0;
+  const std::uint64_t lasts = ended > 0 ? ended_tokens / ended : work_left / on_hand;
+  return divide_up(std::uint64_t{steps} * max_running, std::max<std::uint64_t>(lasts, 1));
 }
 
 void Scheduler::State::slide(Pages& pages, std::uint32_t position) {

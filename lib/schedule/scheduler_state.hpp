@@ -65,6 +65,9 @@ struct Scheduler::State {
   std::deque<Entry> entries;        // indexed by slot
   std::vector<SlotId> free_slots;
 
+  std::uint64_t ended = 0, ended_tokens = 0;                   // samples that have ended
+  std::uint64_t taken_sequences = 0, taken_prompt_tokens = 0;  // of all prompts so far
+
   Step step;
   std::vector<LogitUse> uses;
   std::vector<PageCopy> copies;  // for samples started since the last plan
@@ -90,6 +93,8 @@ struct Scheduler::State {
   std::uint32_t free_places() const {
     return max_running - static_cast<std::uint32_t>(running.size() + prefilling.size());
   }
+
+  std::uint64_t starts_within(std::uint32_t steps, std::uint64_t work_left) const;
 
   // Admission.
   std::uint32_t promise(PageGroup group, std::uint32_t prompt_pages, std::uint32_t all_pages,

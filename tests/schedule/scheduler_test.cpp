@@ -215,6 +215,25 @@ TEST_CASE("resumed tokens are replayed in one segment, then the sample continues
   CHECK(scheduler.partials()[0].tokens.size() == 4);
 }
 
+TEST_CASE("a rank that hears late asks for what it will start meanwhile, by the length of the samples so far") {
+  Scheduler scheduler({4, 256, 64, 1024});
+  CHECK(scheduler.facts(100).wanted_sequences == 4);  // it knows of no lengths yet
+  for (std::uint64_t p = 0; p < 4; ++p) scheduler.add(prompt(p, 20, 1, p < 2 ? 5 : 50));
+  CHECK(scheduler.facts().wanted_sequences == 0);
+  scheduler.plan_step(prefill());
+  draw_and_commit(scheduler);
+  CHECK(scheduler.facts().wanted_sequences == 0);
+  CHECK(scheduler.facts(13).wanted_sequences == 2);  // 104 rows are left to four: 26 steps each
+  for (int step = 1; step < 5; ++step) scheduler.plan_step({Phase::Decode, 0}), draw_and_commit(scheduler);
+  REQUIRE(scheduler.finished().size() == 2);
+  CHECK(scheduler.facts().wanted_sequences == 2);
+  CHECK(scheduler.facts(10).wanted_sequences == 2 + 8);  // two have ended, after five tokens each
+  CHECK(scheduler.facts(10).wanted_prompt_tokens == 2 * 256 + 8 * 20);
+  for (std::uint64_t p = 4; p < 12; ++p) scheduler.add(prompt(p, 20, 1, 50));
+  CHECK(scheduler.facts().wanted_sequences == 0);
+  CHECK(scheduler.facts(10).wanted_sequences == 2);
+}
+
 TEST_CASE("a failed draw ends the sample without its token") {
   Scheduler scheduler({4, 32, 64, 1024});
   scheduler.add(prompt(0, 5, 2, 20));

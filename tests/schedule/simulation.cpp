@@ -335,7 +335,7 @@ void Job::take_turn(std::size_t number) {
   Domain& domain = domains_[number];
   domain.facts.clear();
   for (const WorldRank r : domain.ranks) {
-    domain.facts.push_back(rank(r).scheduler.facts());
+    domain.facts.push_back(rank(r).scheduler.facts(settings_.steps_ahead));
     domain.facts.back().unwritten_shards = keepers_.unwritten(r);
   }
   const bool drains = static_cast<std::int64_t>(now_) >= settings_.drain_at_step && settings_.drain_at_step >= 0;

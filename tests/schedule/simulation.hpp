@@ -21,6 +21,7 @@ struct SimulationSettings {
   SchedulerSettings scheduler{8, 64, 64, 4096};
   std::int64_t drain_at_step = -1;    // the step at which one rank asks for a drain
   std::uint32_t ranks_of_domain = 0;  // 0: all ranks; the last domain may have fewer
+  std::uint32_t steps_ahead = 0;      // for which ranks ask for work
   std::uint32_t longest_step = 1;     // of several domains: a step takes up to so many units of time
 };
 

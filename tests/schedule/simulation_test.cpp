@@ -33,6 +33,7 @@ SimulationSettings random_settings(Chance& chance, const JobShape& shape, std::u
   if (kind == 2) s.scheduler.pages = 0;
   s.ranks_of_domain = chance.from(0, s.ranks);
   s.longest_step = chance.from(1, 5);
+  s.steps_ahead = chance.from(0, 3) * chance.from(0, 20);
   return s;
 }
 
@@ -186,7 +187,7 @@ TEST_CASE("domains that step apart make every row once, share the work, and do n
   for (std::uint32_t ranks_of_domain : {1u, 8u, 24u}) {
     CAPTURE(ranks_of_domain);
     SimulationSettings s{.ranks = 64, .prompts_a_shard = 16, .letter_steps = 3};
-    s.ranks_of_domain = ranks_of_domain, s.longest_step = 6;
+    s.ranks_of_domain = ranks_of_domain, s.longest_step = 6, s.steps_ahead = 4;
     const Outcome got = simulate(job, s);
     CHECK(got.end == Phase::Finished);
     CHECK(got.completions == expected.completions);

@@ -4,7 +4,7 @@
 #include <limits>
 #include <memory>
 #include <span>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -21,7 +21,7 @@ class DryRank {
  public:
   DryRank(const WorkLengths& work, const schedule::SchedulerSettings& settings) : work_(work), scheduler_(settings) {}
 
-  schedule::Facts facts() const { return scheduler_.facts(); }
+  schedule::Facts facts(std::uint32_t steps_ahead) const { return scheduler_.facts(steps_ahead); }
   // Samples `first` to `first + count` of the prompt.
   void add(std::uint64_t prompt_index, std::uint32_t first, std::uint32_t count);
   calibration::StepFacts step(const schedule::Decision& decision);
@@ -103,8 +103,8 @@ class DryJob {
  private:
   struct Domain {
     std::vector<WorldRank> ranks;
-    double clock = 0;
-    std::uint64_t turn = 0;             // when it had its last one, counted over all domains
+    schedule::RoundTrip trip;
+    bool is_answered = false;           // by a round since its last report, be it empty
     std::vector<schedule::Round> told;  // rounds that it has not heard of yet
     std::uint64_t rounds = 0;           // that it has heard of
   };
@@ -163,6 +163,7 @@ schedule::Round DryJob::hear(Domain& domain) {
 // A round of several domains, by the first of them.
 void DryJob::decide() {
   const schedule::Round round = dealer_.decide(lots_);
+  for (Domain& domain : domains_) domain.is_answered = domain.trip.waits();
   if (round.is_empty()) return;
   lots_.take(round.dealt.size());
   for (Domain& domain : domains_) {
@@ -173,26 +174,23 @@ void DryJob::decide() {
   }
 }
 
-double DryJob::first_clock_of_others(std::size_t number) const {
-  double first = std::numeric_limits<double>::infinity();
-  for (std::size_t d = 0; d < domains_.size(); ++d)
-    if (d != number) first = std::min(first, domains_[d].clock);
-  return first;
-}
-
-// Returns whether the job goes on.
-bool DryJob::take_turn(std::size_t number) {
-  Domain& domain = domains_[number];
-  domain.turn = ++turns_;
-  if (domains_.size() > 1 && number == 0) decide();
+// Returns the domain's clock after its turn, or nothing at the end of the job.
+std::optional<double> DryJob::take_turn(const Next& now) {
+  Domain& domain = domains_[now.domain];
+  const bool several = domains_.size() > 1;
+  if (several && now.domain == 0) decide();
   facts_.clear();
-  for (const WorldRank r : domain.ranks) facts_.push_back(rank(r).facts());
+  for (const WorldRank r : domain.ranks) facts_.push_back(rank(r).facts(several ? domain.trip.steps_ahead() : 0));
   schedule::Round round;
-  if (domains_.size() == 1) {
+  if (!several) {
     round = decide_round(facts_, lots_);
     lots_.take(round.dealt.size());
   } else {
-    for (std::size_t i = 0; i < facts_.size(); ++i) dealer_.take(domain.ranks[i], facts_[i], domain.rounds);
+    if (std::exchange(domain.is_answered, false)) domain.trip.answer();
+    if (!domain.trip.waits()) {
+      for (std::size_t i = 0; i < facts_.size(); ++i) dealer_.take(domain.ranks[i], facts_[i], domain.rounds);
+      domain.trip.report();
+    }
     round = hear(domain);
   }
   if (round.end) return false;
@@ -215,8 +213,8 @@ void DryJob::step(std::size_t number, const schedule::Decision& decision) {
     counts_.generated_tokens += rank(r).drawn();
   }
   ++counts_.steps;
-  domain.clock += watch_({static_cast<std::uint32_t>(number), decision.phase, held_});
-  counts_.seconds = std::max(counts_.seconds, domain.clock);
+  domains_[number].trip.step();
+  return watch_({static_cast<std::uint32_t>(number), decision.phase, held_});
 }
 
 DryRunCounts DryJob::run() {
