@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Do expert domains wait for each other? Runs the demo's model on two domains of one rank, one of them with the plain kernel
-bodies, which are several times slower, and prints the other's steps a second beside those that it takes alone. The slow one is
-once rank 0, which decides for both, and once the other.
+bodies, which are many times slower, and prints the other's steps a second beside those that it takes alone, while a job of its own
+with the plain bodies keeps the other core as busy. The slow one is once rank 0, which decides for both, and once the other.
 
     domains_apart.py MOEMILL SOURCE_DIR WORK_DIR [--prompts N] [--tokens N] [--rounds N]
 
@@ -25,20 +25,25 @@ o = arguments.parse_args()
 sys.path.insert(0, str(o.source.resolve() / "tests/program"))
 from prompt_files import write_prompts  # noqa: E402
 
-STEPS = re.compile(r"(?:rank (\d+): )?(\d+) steps in ([\d.]+) s, with what is between them")
+STEPS = re.compile(r"(?:rank (\d+): )?(\d+) steps in ([\d.]+) s, ([\d.]+) s of it between them")
 
 
-def run(folder, name, bodies):
-    """Steps a second of each rank; bodies[r] are rank r's kernels, or None for the best."""
+def start(folder, name, bodies):
+    """A job; bodies[r] are rank r's kernels, or None for the best."""
     shutil.rmtree(folder / name, ignore_errors=True)
     words = [str(o.moemill.resolve()), "run", "-c", str(folder / "run.yaml"), "-o", str(folder / name)]
     line = ["mpirun", "--oversubscribe", "--bind-to", "none"]
     for rank, body in enumerate(bodies):
         line += ([":"] if rank else []) + ["-n", "1"] + (["-x", f"MOEMILL_ISA={body}"] if body else []) + words
-    done = subprocess.run(line, env=dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"), text=True,
-                          capture_output=True)
-    if done.returncode != 0: sys.exit(done.stderr)
-    return {int(rank or 0): int(steps) / float(seconds) for rank, steps, seconds in STEPS.findall(done.stderr)}
+    return subprocess.Popen(line, env=dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"), text=True,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def steps_a_second(job):
+    """Of each rank, and its share of time between steps."""
+    errors = job.communicate()[1]
+    if job.returncode != 0: sys.exit(errors)
+    return {int(rank or 0): (int(steps) / float(seconds), float(between) / float(seconds)) for rank, steps, seconds, between in STEPS.findall(errors)}
 
 
 def main():
@@ -49,13 +54,17 @@ def main():
         f"model: {{path: {o.source.resolve() / 'configs/demo/model'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
         f"sampling: {{max_tokens: {o.tokens}, ignore_eos: true}}\noutput: {{shard_prompts: 8}}\n"
         "parallel: {expert_domain: 1, threads_per_rank: 1, max_num_seqs: 16, node_memory: off}\nruntime: {log_level: debug}\n")
-    print("steps a second of the fast domain (its share of what it takes alone), and of the slow one")
+    print("steps a second of the fast domain, its share of what it takes alone, time between steps; steps a second of the slow one")
     for number in range(o.rounds):
-        alone = run(folder, "alone", [None])[0]
-        print(f"{number + 1}: alone {alone:.1f}", end="")
+        other = start(folder, "other", ["plain"])
+        alone, between = steps_a_second(start(folder, "alone", [None]))[0]
+        other.terminate()
+        other.communicate()
+        print(f"{number + 1}: alone {alone:.1f}, {between:.1%}", end="")
         for slow in (0, 1):
-            got = run(folder, f"slow-{slow}", ["plain" if rank == slow else None for rank in range(2)])
-            print(f"; beside a slow rank {slow} {got[1 - slow]:.1f} ({got[1 - slow] / alone:.3f}) and {got[slow]:.1f}", end="", flush=True)
+            got = steps_a_second(start(folder, f"slow-{slow}", ["plain" if rank == slow else None for rank in range(2)]))
+            fast, between = got[1 - slow]
+            print(f"; beside a slow rank {slow} {fast:.1f} ({fast / alone:.3f}), {between:.1%}; {got[slow][0]:.1f}", end="", flush=True)
         print()
 
 

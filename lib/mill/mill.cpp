@@ -240,7 +240,8 @@ void Mill::flush_all() {
 MillEnd Mill::leave() {
   const bool finished = round_.end == schedule::Phase::Finished;
   const bool drained = round_.end == schedule::Phase::Drain;
-  log::debug("{} steps in {:.3f} s, with what is between them", steps_, last_step_ - first_step_);
+  log::debug("{} steps in {:.3f} s, {:.3f} s of it between them", steps_, last_step_ - first_step_,
+             last_step_ - first_step_ - totals_.prefill_seconds - totals_.decode_seconds);
   if (drained) {
     drain_reason_ = agree_on_reason();
     attempt([&] { save_partials(); });
