@@ -43,7 +43,7 @@ def prepare():
         f"model: {{path: {folder / 'in/model'}}}\ninput: {{path: {folder / 'p.h5'}}}\n"
         "sampling: {max_tokens: 12, ignore_eos: true}\n"
         f"output: {{dir: {folder / 'in/out'}, shard_prompts: 3, journal_flush_seconds: 0.01}}\n"
-        "parallel: {max_num_seqs: 2}\n")
+        "parallel: {max_num_seqs: 2, ranks_per_node: 2}\n")  # rows are shared in a node and sent between nodes
     expect_exit(moemill("run", "-c", folder / "run.yaml", "-o", folder / "whole"), 0)
     return folder
 
