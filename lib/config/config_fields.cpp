@@ -332,7 +332,7 @@ std::vector<Field> make_fields() {
       expert_domain(),
       optional<u32>("parallel.ranks_per_node", "auto (as MPI reports) or a number of ranks above 0", Layout, "auto",
                     {1, 1u << 20}, parallel(&ParallelSettings::ranks_per_node)),
-      one_of("parallel.node_memory", "auto, required or off: the ranks of a node hold one copy of the weights", Layout,
+      one_of("parallel.node_memory", "auto, required or off: the ranks of a node hold one copy of the weights and share the experts' work", Layout,
              {"auto", "required", "off"}, parallel(&ParallelSettings::node_memory)),
       plain<u32>("parallel.redundant_experts", "0 (redundant experts are not in this version)", Layout, {0, 0},
                  parallel(&ParallelSettings::redundant_experts)),
