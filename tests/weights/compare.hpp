@@ -55,7 +55,7 @@ class Compare {
     floats(w.final_norm, c_.hidden, "model.norm.weight");
     REQUIRE(w.layers.size() == c_.layers);
     for (std::uint32_t i = 0; i < c_.layers; ++i)
-      layer(w.layers[i], i, placement.layer({static_cast<std::int32_t>(i)}).slots(rank));
+      layer(w.layers[i], i, model::NodeExperts(placement, rank).layer({static_cast<std::int32_t>(i)}));
   }
 
   // Tensors of the folder that were not compared.

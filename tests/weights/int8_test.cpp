@@ -140,7 +140,8 @@ TEST_CASE("int8 weights: the same codes in any placement and with the other sett
         const auto a = shared_products(whole.layers[l]), b = shared_products(part.layers[l]);
         REQUIRE(a.size() == b.size());
         for (std::size_t i = 0; i < a.size(); ++i) CHECK(same_bytes(*a[i], *b[i]));
-        const auto slots = placement.layer({static_cast<std::int32_t>(l)}).slots(rank);
+        const NodeExperts own(placement, rank);
+        const auto slots = own.layer({static_cast<std::int32_t>(l)});
         REQUIRE(part.layers[l].moe.experts.size() == (c.layer_is_moe[l] ? slots.size() : 0));
         for (std::size_t i = 0; i < part.layers[l].moe.experts.size(); ++i) {
           const MlpWeights &mine = part.layers[l].moe.experts[i],

@@ -59,14 +59,15 @@ void check_node(const std::string& dir, Spread spread, const std::string& load_f
     const DomainRank rank{r % 2};
     NodeExperts held;
     for (const DomainRank first : {DomainRank{0}, DomainRank{1}}) held.add(placements[0], first);
+    const NodeExperts computes = r < 2 ? held : NodeExperts(placement, rank);  // the first two work together
     held.add(placements[1], {0});
-    WeightsLoad load({dir, c, placement, rank, load_format, held, NodeExperts(placement, rank)});
+    WeightsLoad load({dir, c, placement, rank, load_format, held, computes});
     NodeMemory::Attempt shared = NodeMemory::share(node, load.memory_bytes());
     REQUIRE(shared.why_not == "");
     ThreadTeam team(1 + r % 2);
     const Weights together = load.carry_out(std::move(shared.memory), team);
     ThreadTeam alone(1);
-    WeightsLoad own({dir, c, placement, rank, load_format});
+    WeightsLoad own({dir, c, placement, rank, load_format, computes, computes});
     const Weights separate = own.carry_out(NodeMemory(own.memory_bytes(), "a test"), alone);
     check_same(together, separate);
     // The third rank holds all experts, so one copy of them is all that the node has.

@@ -70,7 +70,7 @@ TEST_CASE("weights: packed values are the file's, on every rank") {
   }
 }
 
-TEST_CASE("weights: any slot of any layer holds the expert that the placement says, once or twice") {
+TEST_CASE("weights: a rank has the experts that the placement says, ascending, once or twice") {
   for (const char* name : {"deepseek_v3", "gpt_oss", "gpt_oss_mxfp4", "qwen3_moe"}) {
     CAPTURE(name);
     ModelConfig c = read_config((models / name).string());
