@@ -29,9 +29,10 @@ AnswerLengths answer_lengths(const std::string& word) {
   return AnswerLengths::read(read_text_file(word), word);
 }
 
-std::string answers_text(const std::string& word, std::uint32_t max_tokens) {
+std::string answers_text(const std::string& word, const AnswerLengths& lengths, std::uint32_t max_tokens) {
   if (word.empty()) return "answers  all reach max_tokens: give --output-tokens for other lengths\n";
-  if (!number_in<double>(word)) return fmt::format("answers  as {} has them, at most max_tokens each\n", word);
+  if (!number_in<double>(word))
+    return fmt::format("answers  as the {:.10g} lengths of {}, at most max_tokens each\n", lengths.answers(), word);
   return fmt::format(
       "answers  log-normal lengths of mean {}, with an assumed spread of {}, at most max_tokens each ({})\n", word,
       estimate::assumed_spread, max_tokens);
@@ -56,7 +57,7 @@ std::string plan_run(const PlanRunRequest& request) {
                        s.completions, s.longest_sequence, std::nullopt};
   const RunEstimate estimate = estimate_run(request.calibration, config, question, fit(question), work);
   std::string text = headline(estimate) + "\n" + details(estimate, config.cost) +
-                     answers_text(request.output_tokens, config.sampling.max_tokens);
+                     answers_text(request.output_tokens, lengths, config.sampling.max_tokens);
   if (s.failed_rows > 0)
     text += fmt::format("failing  {} rows are left out; moemill validate says why\n", s.failed_rows);
   return text;

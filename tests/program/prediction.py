@@ -140,7 +140,7 @@ def plan_and_validate_say_how_long():
     told = expect_exit(moemill("plan", "-c", folder / "run.yaml", "--hardware", "H100", "--ranks", "2"), 2).stderr
     check("--ranks" in told and "--calibration" in told, told)
     (folder / "lengths").write_text("3 7\n20 1\n")
-    for given, said in (("6", "log-normal"), (str(folder / "lengths"), " tokens): ")):
+    for given, said in (("6", "log-normal"), (str(folder / "lengths"), "answers  as the 8 lengths of ")):
         shorter = expect_exit(moemill(*words, "--output-tokens", given), 0).stdout
         check(said in shorter and " + 1,920 tokens" not in shorter, shorter)
     expect_exit(job(folder, "--limit", "16"), 0)

@@ -18,13 +18,13 @@ AnswerLengths AnswerLengths::of_mean(double mean) {
 
 AnswerLengths AnswerLengths::read(std::string_view text, const std::string& file) {
   AnswerLengths lengths;
-  double all = 0, share = 0;
+  double share = 0;
   for (const auto& [length, count] : estimate::read_histogram(text, file)) {
     lengths.steps_.emplace_back(length, count);
-    all += count;
+    lengths.answers_ += count;
   }
   std::sort(lengths.steps_.begin(), lengths.steps_.end());
-  for (auto& step : lengths.steps_) step.second = share += step.second / all;
+  for (auto& step : lengths.steps_) step.second = share += step.second / lengths.answers_;
   return lengths;
 }
 

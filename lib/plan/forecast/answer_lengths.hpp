@@ -21,8 +21,10 @@ class AnswerLengths {
 
   // Of sample number `sample` of all: the same number gives the same length.
   std::uint32_t length(std::uint64_t sample, std::uint32_t max_tokens) const;
+  double answers() const { return answers_; }  // that a file has
 
  private:
+  double answers_ = 0;
   std::vector<std::pair<double, double>> steps_;  // ascending lengths, and the share of answers up to each
 };
 
