@@ -53,6 +53,12 @@ def check_int8(model):
     assert out["arithmetic"] == "int8" and 0 < out["needed_int8_gops"] < out["needed_gflops"] and out["share_of_peaks"] > 0, out
 
 
+def check_micro_batches(model):
+    for wanted, two in (("1", {0}), ("2", {2}), ("auto", {0, 1, 2})):  # all that are measured are settled
+        out = measured("prefill", 2, "--model", model, "--micro-batches", wanted)
+        assert out["steps"] == 2 and out["steps_with_two"] in two and out["micro_batches"] in (1, 2), out
+
+
 # A quotation mark and a backslash in the path must not spoil the JSON.
 shutil.rmtree(WORK, ignore_errors=True)
 model = WORK / 'a "quoted\\" folder'
@@ -67,3 +73,4 @@ for bench in CASES:
         peaks = out["core"] if bench == "calibrate" else out
         if bench != "exchange": assert any(key in peaks for key in ("fma_peak_flops", "fma_flops")), out
 check_int8(model)
+check_micro_batches(model)

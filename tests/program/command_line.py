@@ -81,6 +81,7 @@ def wrong_words_are_named():
         (["run", "-o", "~"], ["output.dir", "only a shell"]),
         (["verify", "~user/x"], ["RUN_DIR", "only a shell"]),
         (["bench", "decode", "--model", "$HOME/m"], ["--model: $HOME/m", "only a shell"]),
+        (["bench", "decode", "--micro-batches", "3"], ["--micro-batches is 1, 2 or auto"]),
         (["bench", "attention", "--model", "~/x"], ["--model: ~/x", "only a shell"]),
         (["run", "--model", "org/some-moe"], ["nothing is downloaded", "hf download org/some-moe --local-dir some-moe", "--model some-moe"]),
     ]:
