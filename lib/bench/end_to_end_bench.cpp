@@ -88,7 +88,7 @@ Measured run_steps(const EndToEndOptions& o, const model::ModelConfig& config, c
     backend.run(step);
     drawer.draw(backend, step.logit_rows.size());
     const double slowest = over_ranks(world, now_seconds() - start).slowest;
-    rule.took(slowest, rows);
+    rule.took({slowest, rows});
     std::vector<std::uint64_t> later = sum_counts(world, backend.expert_counts());
     if (is_measured) {
       out.seconds.push_back(slowest);

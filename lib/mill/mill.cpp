@@ -78,27 +78,23 @@ schedule::Facts Mill::facts() {
   mine.unwritten_shards = keeper_.unwritten();
   attempt([&] { mine.unsent_bytes = mail_.unsent_bytes(); });
   mine.error = static_cast<std::int32_t>(failure_.code);
-  mine.last_step_seconds = last_step_seconds_;
-  mine.last_step_rows = parts_.generator.last_rows();
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::Continue;
-  return mine;
-}
-
-schedule::Decision Mill::agree_on_turn() {
-  if (rounds_.lives_by_letters() && mail_.counts().faults > 0) system_error("{}", failure_.text);
-  const RankState state{facts(), step_counts(totals_), parts_.predicted ? parts_.predicted->share() : StepShare{},
-                        rounds_.steps_ahead(), rounds_.has_news(lots_)};
+  const RankState state{mine, step_counts(totals_), parts_.predicted ? parts_.predicted->share() : StepShare{},
+                        step_time_};
   const double before = now_seconds();
   // gather() would allocate memory at every step.
   parts_.domain.all_gather(std::as_bytes(std::span(&state, 1)), std::as_writable_bytes(std::span(states_)));
   totals_.idle_seconds += now_seconds() - before;
+  schedule::StepTime slowest;
   for (std::size_t r = 0; r < states_.size(); ++r) {
+    slowest.cover(states_[r].time);
     facts_[r] = states_[r].facts;
     counts_[r] = states_[r].counts;
     shares_[r] = states_[r].step;
   }
   if (parts_.predicted) parts_.predicted->add(shares_);
   schedule::Decision decision = schedule::decide(facts_, lots_);
+  micro_batches_.took(slowest);
   decision.micro_batches = micro_batches_.choose(decision, facts_);
   return decision;
 }
@@ -145,10 +141,8 @@ void Mill::take_step(const schedule::Decision& decision) {
   const std::uint64_t tokens_before = parts_.generator.generated_tokens();
   calibration::StepFacts held;
   parts_.generator.step(decision, parts_.predicted ? &held : nullptr);
-  last_step_ = now_seconds();
-  const double seconds = last_step_ - before;
-  if (steps_++ == 0) first_step_ = before;
-  rounds_.took_step();
+  const double seconds = now_seconds() - before;
+  step_time_ = {seconds, parts_.generator.last_rows()};
   totals_.prompt_tokens = parts_.generator.prompt_tokens();
   totals_.cached_prompt_tokens = parts_.generator.cached_prompt_tokens();
   totals_.generated_tokens = parts_.generator.generated_tokens();

@@ -105,9 +105,8 @@ class Mill {
   struct RankState {
     schedule::Facts facts;
     StepCounts counts;
-    StepShare step;                 // of the last step
-    std::uint32_t steps_ahead = 0;  // on a leader
-    bool has_news = false;
+    StepShare step;           // of the last step
+    schedule::StepTime time;  // likewise
   };
   std::vector<RankState> states_;       // [domain's ranks], gathered in this turn
   std::vector<schedule::Facts> facts_;  // [domain's ranks]
@@ -116,8 +115,8 @@ class Mill {
   bool took_letters_ = false;           // in this turn
   Failure failure_;                     // this rank reports it with its next facts
   Totals totals_;
-  std::uint64_t steps_ = 0;
-  double first_step_ = 0, last_step_ = 0;  // now_seconds() when the first began and the last ended
+  schedule::MicroBatchRule micro_batches_;
+  schedule::StepTime step_time_;  // of the last step
   std::string drain_reason_;
   double next_flush_;
   double next_progress_;

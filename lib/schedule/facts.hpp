@@ -47,8 +47,6 @@ struct Facts {
   std::uint64_t awaited_work = 0;      // of lots that were dealt to this rank and that it does not have yet
   std::uint32_t unwritten_shards = 0;  // shards that this rank keeps and has begun but not written
   std::uint64_t unsent_bytes = 0;      // of rows on their way to the keepers of their shards
-  double last_step_seconds = 0;        // what the last step took; 0 before the first one
-  std::uint32_t last_step_rows = 0;    // rows of this rank in it
   std::int32_t error = 0;              // exit code if this rank cannot continue, otherwise 0
   Wish wish = Wish::Continue;
 

@@ -59,21 +59,16 @@ std::uint32_t MicroBatchRule::choose(Phase phase, std::uint32_t rows) {
   return chosen_ = is_trial ? 3 - c.kept : c.kept;
 }
 
-void MicroBatchRule::took(double seconds, std::uint32_t rows) {
-  if (asked_ && seconds > 0 && rows > 0) classes_[*asked_].add(chosen_, seconds / rows);
+void MicroBatchRule::took(const StepTime& slowest) {
+  if (asked_ && slowest.seconds > 0 && slowest.rows > 0) classes_[*asked_].add(chosen_, slowest.seconds / slowest.rows);
+  asked_.reset();
 }
 
 bool MicroBatchRule::is_settled() const { return !asked_ || classes_[*asked_].is_settled(); }
 
 std::uint32_t MicroBatchRule::choose(const Decision& decision, std::span<const Facts> facts) {
-  double seconds = 0;
-  std::uint32_t rows_then = 0, rows = 0;
-  for (const Facts& f : facts) {
-    seconds = std::max(seconds, f.last_step_seconds);
-    rows_then = std::max(rows_then, f.last_step_rows);
-    rows = std::max(rows, rows_of(f, decision));
-  }
-  took(seconds, rows_then);
+  std::uint32_t rows = 0;
+  for (const Facts& f : facts) rows = std::max(rows, rows_of(f, decision));
   return takes_a_step(decision.phase) ? choose(decision.phase, rows) : 1;
 }
 

@@ -11,6 +11,7 @@
 // the other kind, which makes two new ratios. Where the difference is below 2 % nothing changes.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -21,18 +22,25 @@
 
 namespace moemill::schedule {
 
+// A step on one rank, and on all of a domain: the longest time, the most rows.
+struct StepTime {
+  double seconds = 0;  // 0 if there was none
+  std::uint32_t rows = 0;
+
+  void cover(const StepTime& other) { seconds = std::max(seconds, other.seconds), rows = std::max(rows, other.rows); }
+};
+
 class MicroBatchRule {
  public:
   // `wanted`: parallel.micro_batches. Nothing: the rule decides, unless a rank is alone.
   MicroBatchRule(std::optional<std::uint32_t> wanted, std::uint32_t domain_ranks)
       : wanted_(!wanted && domain_ranks == 1 ? std::optional<std::uint32_t>(1) : wanted) {}
 
+  // What the step that was chosen for last took.
+  void took(const StepTime& slowest);
   // For the step of `decision`, which follows from these facts.
   std::uint32_t choose(const Decision& decision, std::span<const Facts> facts);
-
-  // The same in two halves: what the step that was chosen for last took on the slowest rank, and the choice for the
-  // next one. rows: of the rank with most.
-  void took(double seconds, std::uint32_t rows);
+  // The same for a step whose phase and rows, of the rank with most, are known.
   std::uint32_t choose(Phase phase, std::uint32_t rows);
 
   // Whether the class of the last choice has been tried enough.

@@ -34,7 +34,7 @@ Played play(int steps, const Cost& cost, std::uint32_t rows = 64) {
     const std::uint32_t chosen = rule.choose(Phase::Decode, rows);
     played.chosen.push_back(chosen);
     played.seconds += cost(i, chosen), played.with_one += cost(i, 1), played.with_two += cost(i, 2);
-    rule.took(cost(i, chosen), rows);
+    rule.took({cost(i, chosen), rows});
   }
   return played;
 }
@@ -54,7 +54,7 @@ TEST_CASE("micro-batches: what is set is what there is, and a step of one row is
     for (int i = 0; i < 100; ++i) {
       CHECK(rule.choose(Phase::Decode, 64) == wanted);
       CHECK(rule.is_settled());
-      rule.took(wanted == 1 ? 2 : 1, 64);
+      rule.took({wanted == 1 ? 2.0 : 1.0, 64});
     }
   }
   CHECK(play(
@@ -129,10 +129,10 @@ TEST_CASE("micro-batches: phases and numbers of rows are judged by themselves, a
     const std::uint32_t chosen = ranks[0].choose(decision, facts);
     CHECK(ranks[1].choose(decision, facts) == chosen);
     if (i >= 200) twos[i % 2] += chosen == 2;
-    for (std::size_t r = 0; r < 2; ++r) {
-      facts[r].last_step_seconds = seconds(decision.phase, chosen) * (r == 0 ? 0.5 : 1);
-      facts[r].last_step_rows = r == 0 ? 3 : decision.phase == Phase::Prefill ? 1000 : 11;
-    }
+    StepTime slowest;
+    slowest.cover({seconds(decision.phase, chosen) / 2, 3});
+    slowest.cover({seconds(decision.phase, chosen), decision.phase == Phase::Prefill ? 1000u : 11u});
+    for (MicroBatchRule& rank : ranks) rank.took(slowest);
   }
   CHECK(twos[0] < 5);
   CHECK(twos[1] > 95);
