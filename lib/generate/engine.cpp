@@ -73,7 +73,8 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   settings.max_positions = longest_;
   settings.pages = pages_.full;
   settings.window_pages = pages_.window;
-  settings.micro_batches = parallel.micro_batches.value_or(1);
+  settings.micro_batches =
+      schedule::most_micro_batches(parallel.micro_batches, static_cast<std::uint32_t>(ranks.domain.size()));
   const MatesShare share = backend_->memory().node_weights > 0 ? MatesShare::Yes : MatesShare::No;
   layers::DomainSite site = layers::join_domain(ranks.domain, memory_of_domain(ranks, share), ranks.node_of_domain_rank,
                                                 layers::exchange_shape(model.config, settings));
