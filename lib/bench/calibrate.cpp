@@ -89,6 +89,7 @@ Calibration calibrate(const CalibrateOptions& o, const Comm& world) {
   log::info("calibrate: weights, tokens and outputs");
   c.agreeing_seconds = measure_agreeing(world);
   ThreadTeam team(o.threads);
+  c.start_seconds = measure_starting(o.model, world);
   c.load_bytes_per_second = measure_loading(o.model, o.arithmetic, world, team, most_bytes);
   c.tokenize_bytes_per_second = measure_tokenizing(o.model, world);
   if (!o.output.empty()) c.shard_bytes_per_second = measure_writing(folder_of(o.output), world);

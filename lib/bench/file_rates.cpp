@@ -11,6 +11,7 @@
 #include "bench/steps/cut_model.hpp"
 #include "bench/steps/over_ranks.hpp"
 #include "dataset/outputs/outputs.hpp"
+#include "kernels/cpu/choose_isa.hpp"
 #include "model/placement.hpp"
 #include "system/comm/agree.hpp"
 #include "text/tokenizer.hpp"
@@ -35,6 +36,12 @@ bool has_weights(const std::string& dir) {
   for (const auto& entry : fs::directory_iterator(dir, unreadable))
     if (entry.path().extension() == ".safetensors") return true;
   return false;
+}
+
+bool has_tokenizer(const std::string& dir) {
+  std::error_code unreadable;
+  return fs::exists(fs::path(dir) / "tokenizer.json", unreadable) ||
+         fs::exists(fs::path(dir) / "tiktoken.model", unreadable);
 }
 
 // Words of a usual text in an order that does not repeat, with numbers and punctuation.
@@ -93,11 +100,17 @@ std::optional<double> measure_loading(const std::string& model_dir, Arithmetic a
   return mean_rate(world, bytes, now_seconds() - start);
 }
 
+double measure_starting(const std::string& model_dir, const Comm& world) {
+  world.barrier();
+  const double start = now_seconds();
+  (void)cpu::choose_isa();
+  if (first_rank_has(world, has_tokenizer(model_dir)))
+    run_on_all_ranks(world, [&] { (void)text::Tokenizer::load(model_dir); });
+  return over_ranks(world, now_seconds() - start).mean;
+}
+
 std::optional<double> measure_tokenizing(const std::string& model_dir, const Comm& world) {
-  std::error_code unreadable;
-  const bool has = fs::exists(fs::path(model_dir) / "tokenizer.json", unreadable) ||
-                   fs::exists(fs::path(model_dir) / "tiktoken.model", unreadable);
-  if (!first_rank_has(world, has)) return std::nullopt;
+  if (!first_rank_has(world, has_tokenizer(model_dir))) return std::nullopt;
   std::optional<text::Tokenizer> tokenizer;
   run_on_all_ranks(world, [&] { tokenizer.emplace(text::Tokenizer::load(model_dir)); });
   constexpr std::size_t prompt_bytes = 4096;

@@ -123,6 +123,7 @@ void print_rest(const Calibration& c) {
     if (rate) return fmt::print("  {}: {:.1f} MB/s of a rank\n", name, *rate / 1e6);
     fmt::print("  {}: not measured: {}\n", name, why_not);
   };
+  fmt::print("  starting, before weights are read: {:.2f} s\n", c.start_seconds);
   print_rate("loading weights", c.load_bytes_per_second, "the folder has no weights");
   print_rate("tokenizing", c.tokenize_bytes_per_second, "the folder has no tokenizer");
   print_rate("writing outputs", c.shard_bytes_per_second, "there is no --output to write beside");

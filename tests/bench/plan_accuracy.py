@@ -16,7 +16,7 @@ PARTS = ("load", "prefill", "decode", "exchange", "idle")
 MODELS = {"demo": "configs/demo/model"} | {name: f"configs/bench/{name}" for name in ("deepseek-0.5b", "qwen3-0.5b", "olmoe-0.5b")}
 # Of each job: prompts, tokens of a prompt, samples, and tokens of an answer. The tail's lengths are log-normal.
 JOBS = {"short": (96, 24, 1, 64), "long": (32, 512, 1, 16), "samples": (16, 96, 8, 48), "tail": (128, 48, 1, None)}
-DEMO_TIMES = 24  # the demo model is so small that its jobs have so many times the prompts: their start, a tenth of a second, is not predicted
+DEMO_TIMES = 24  # the demo model is so small that its jobs have so many times the prompts: not all of their start is predicted
 
 
 def launched(ranks, *words):

@@ -51,7 +51,7 @@ Calibration toy_calibration() {
   s.head = line(0.009, 0.00009);
   c.stages = {s};
   c.drawing_seconds_a_row = {0.001, 0.002, 0.003, 0.004, 0.005, 0.006};
-  c.agreeing_seconds = 0.01;
+  c.agreeing_seconds = 0.01, c.start_seconds = 0.25;
   c.messages.within_node = Curve({{8, 1e-6}, {1e6, 1e-4}});
   c.load_bytes_per_second = 1e9;
   return c;
@@ -221,6 +221,7 @@ TEST_CASE("a calibration is read as it was written") {
   CHECK(c.machine.within_node->bytes_per_second == 1.25e10);
   CHECK(c.stages[0].generated_by_context.at(1024) == 0.0001);
   CHECK(c.load_bytes_per_second == 1e9);
+  CHECK(c.start_seconds == 0.25);
   CHECK_FALSE(c.tokenize_bytes_per_second);
   CHECK_FALSE(c.messages.between_nodes);
 }

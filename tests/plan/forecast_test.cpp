@@ -157,6 +157,15 @@ TEST_CASE(
   CHECK(even.parts().exchange == doctest::Approx(0));
 }
 
+TEST_CASE("loading is starting and reading weights, if there are any to read") {
+  calibration::Calibration c;
+  c.start_seconds = 0.5;
+  CHECK(other_seconds(c, {.weight_bytes = 1e9}, 1).load == 0);
+  c.load_bytes_per_second = 1e9;
+  CHECK(other_seconds(c, {.weight_bytes = 1e9}, 1).load == doctest::Approx(1.5));
+  CHECK(other_seconds(c, other_work(0, 100, 100, 1), 1).load == 0);
+}
+
 TEST_CASE("a forecast of equal sequences is known on paper") {
   // 4 prompts of 16 tokens at once, then 9 steps of 4 rows.
   const auto predict = predictor(1);

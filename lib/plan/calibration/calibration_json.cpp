@@ -193,6 +193,7 @@ Calibration read_object(const JsonObject& object) {
   for (std::size_t i = 0; i < drawings; ++i)
     c.drawing_seconds_a_row[i] = drawing.number(name_of(static_cast<Drawing>(i)), 0, most_seconds);
   c.agreeing_seconds = object.number("agreeing_seconds", 0, most_seconds);
+  c.start_seconds = object.number_or("start_seconds", 0, 0, most_seconds);  // earlier files have none
   c.messages = {read_messages(object, "messages_within_node"), read_messages(object, "messages_between_nodes")};
   for (const auto& key : rates)
     if (object.has(key.name)) c.*key.member = object.number(key.name, 1, most_number);
@@ -215,6 +216,7 @@ std::string to_json(const Calibration& c) {
   for (std::size_t i = 0; i < drawings; ++i)
     out["drawing_seconds_a_row"][name_of(static_cast<Drawing>(i))] = c.drawing_seconds_a_row[i];
   out["agreeing_seconds"] = c.agreeing_seconds;
+  out["start_seconds"] = c.start_seconds;
   out["messages_within_node"] = json_of(c.messages.within_node);
   out["messages_between_nodes"] = json_of(c.messages.between_nodes);
   for (const auto& key : rates) out[key.name] = c.*key.member ? ordered_json(*(c.*key.member)) : ordered_json(nullptr);

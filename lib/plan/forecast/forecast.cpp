@@ -120,6 +120,7 @@ PartSeconds other_seconds(const calibration::Calibration& calibration, const Oth
   };
   PartSeconds parts;
   parts.load = seconds(work.weight_bytes, calibration.load_bytes_per_second);
+  if (parts.load > 0) parts.load += calibration.start_seconds;
   parts.idle = seconds(work.prompt_bytes / ranks, calibration.tokenize_bytes_per_second) +
                seconds((work.row_bytes + work.shards * bytes_per_shard) / ranks, calibration.shard_bytes_per_second) +
                seconds(work.row_bytes, calibration.shard_bytes_per_second);  // rank 0 merges
