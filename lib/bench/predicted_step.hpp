@@ -19,7 +19,8 @@ struct Comparison {
   PassSeconds measured{};  // rank 0's seconds of the same step
   std::vector<std::string> warnings;
 
-  double error() const { return predicted.seconds() / measured_seconds - 1; }
+  // How much longer the step took, as in summary.json: 0.05 is 5 %.
+  double error() const { return measured_seconds / predicted.seconds() - 1; }
 };
 
 calibration::PredictedStep predict_step(const calibration::Calibration& calibration, const model::ModelConfig& config,

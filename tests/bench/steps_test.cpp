@@ -35,6 +35,12 @@ std::ptrdiff_t moe_layers_of(const model::ModelConfig& config) {
 
 }  // namespace
 
+TEST_CASE("a step that took longer than predicted has a positive error, as a run has") {
+  bench::Comparison c;
+  c.predicted.drawing_seconds = 2, c.measured_seconds = 3;
+  CHECK(c.error() == doctest::Approx(0.5));
+}
+
 TEST_CASE("a model beyond the ranks' memory loses layers, then experts, but no kind of layer") {
   const model::ModelConfig whole = two_kinds();
   CHECK(bench::cut_to_size(whole, 2, bytes_of(whole, 2)).layers == 9);
