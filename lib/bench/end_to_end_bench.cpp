@@ -144,8 +144,14 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   const Share mine = share(o.sequences, world);
   const std::vector<int> nodes = nodes_of_bench(world, o.nodes);
   const Comm mates = world.split(nodes[static_cast<std::size_t>(world.rank())], world.rank());
-  const mill::Ranks ranks{world,        world, mates, nodes, {}, 1 + *std::max_element(nodes.begin(), nodes.end()),
-                          world.size(), {}};
+  const mill::Ranks ranks{.world = world,
+                          .domain = world,
+                          .mates = mates,
+                          .node_of_domain_rank = nodes,
+                          .hosts = {},
+                          .nodes = 1 + *std::max_element(nodes.begin(), nodes.end()),
+                          .machine = mates,
+                          .cores = {}};
   mill::load_on_nodes(*backend, {o.model, "dummy", placement, rank, model::NodeExperts(placement, rank), {}}, config,
                       ranks, {}, [] {});
   const auto share_memory = backend->memory().node_weights > 0 ? mill::MatesShare::Yes : mill::MatesShare::No;
