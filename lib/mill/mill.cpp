@@ -14,7 +14,7 @@ namespace {
 
 // A domain without work looks for letters so often: rarely enough to leave the cores to others, often enough that
 // nobody waits for it.
-constexpr std::chrono::milliseconds pause{1};
+constexpr std::chrono::milliseconds between_looks{1};
 
 }  // namespace
 
@@ -157,8 +157,8 @@ void Mill::take_step(const schedule::Decision& decision) {
 }
 
 void Mill::wait_a_little() {
-  std::this_thread::sleep_for(pause);
-  totals_.idle_seconds += std::chrono::duration<double>(pause).count();
+  std::this_thread::sleep_for(between_looks);
+  totals_.idle_seconds += std::chrono::duration<double>(between_looks).count();
 }
 
 void Mill::store() {
