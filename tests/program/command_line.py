@@ -131,6 +131,8 @@ def validate_and_dry_run_write_nothing():
     for ranks in (0, 2): expect_exit(moemill("run", *words, "--dry-run", ranks=ranks), 0)
     check(not (folder / "out").exists(), "a dry run wrote something")
     expect_exit(moemill("validate", *words, "--ranks", "4", "--set", "parallel.expert_domain=3"), 2)
+    def domains_of(ranks): return expect_exit(moemill("validate", *words, "--ranks", "6", "--ranks-per-node", "3", "--set", f"parallel.expert_domain={ranks}"), 0).stdout
+    check("1 of 3 domains have a part of a node" in domains_of(2) and "cuts nodes" not in domains_of(3) + domains_of(1) + domains_of("node"))
     expect_exit(moemill("validate", *words, "--set", "sampling.max_tokens=600"), 2)  # nothing fits the model's context
 
 
