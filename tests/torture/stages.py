@@ -30,7 +30,7 @@ from moemill_program import MODELS, PROGRAM, SECONDS, check, differences, expect
 
 HOST = re.escape(socket.gethostname())
 END_SECONDS = 10  # seconds; after a rank has died, all of its job must be gone
-DOMAINS = {2: "world", 3: "1"}  # by ranks: once all step together, once each for itself
+DOMAINS = {2: "1", 3: "world"}  # by ranks: once each steps for itself, once all together
 SLOW = 10  # if an undisturbed job takes long because the machine is busy: a multiple of that time
 Point = collections.namedtuple("Point", "number call path")
 
