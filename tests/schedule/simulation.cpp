@@ -10,29 +10,10 @@
 
 #include "base/numbers/random.hpp"
 #include "schedule/dealer.hpp"
+#include "schedule/simulated_model.hpp"
 
 namespace moemill::schedule::test {
 namespace {
-
-std::uint64_t mix(std::uint64_t hash, std::uint64_t value) { return philox(hash, value)[0] | hash << 32; }
-
-TokenId next_token(std::uint64_t prefix_hash, std::uint64_t seed, std::uint64_t number) {
-  return static_cast<TokenId>(mix(mix(prefix_hash, seed), number) % 1000);
-}
-
-FinishReason verdict(TokenId token, std::size_t tokens, std::uint32_t max_tokens) {
-  if (token % 100 == 7) return FinishReason::Stop;
-  return tokens >= max_tokens ? FinishReason::Length : FinishReason::None;
-}
-
-// The tokens that the row at the end of `tokens` sees: all in full layers, the last few in windowed layers.
-std::uint64_t sight(std::uint64_t prefix_hash, std::span<const TokenId> tokens, const SchedulerSettings& layers) {
-  std::uint64_t hash = layers.pages > 0 ? prefix_hash : 2;
-  if (layers.window == 0) return hash;
-  for (TokenId token : tokens.last(std::min<std::size_t>(tokens.size(), layers.window)))
-    hash = mix(hash, static_cast<std::uint64_t>(token));
-  return hash;
-}
 
 // One rank: its scheduler and the tokens in its cache.
 struct Rank {
@@ -385,52 +366,6 @@ Outcome Job::run() {
 
 Outcome simulate(const std::vector<PromptWork>& job, const SimulationSettings& settings) {
   return Job(job, settings).run();
-}
-
-Outcome by_definition(const std::vector<PromptWork>& job, const SchedulerSettings& layers) {
-  Outcome outcome;
-  for (const PromptWork& prompt : job) {
-    std::uint64_t hash = 1;
-    for (std::size_t p = 0; p < prompt.tokens.size(); ++p) {
-      hash = mix(hash, static_cast<std::uint64_t>(prompt.tokens[p]));
-      const bool scored = prompt.params.prompt_logprobs && p + 1 < prompt.tokens.size();
-      if (scored)
-        outcome.prompt_scores[prompt.prompt_index].push_back(
-            sight(hash, std::span(prompt.tokens).first(p + 1), layers));
-    }
-    for (const SampleWork& sample : prompt.samples) {
-      Completion done;
-      std::uint64_t prefix = hash;
-      std::vector<TokenId> tokens = prompt.tokens;
-      if (prompt.params.max_tokens == 0) done.finish = FinishReason::Length;
-      while (done.finish == FinishReason::None) {
-        TokenId token = next_token(sight(prefix, tokens, layers), sample.seed, done.tokens.size());
-        done.tokens.push_back(token);
-        tokens.push_back(token);
-        done.finish = verdict(token, done.tokens.size(), prompt.params.max_tokens);
-        prefix = mix(prefix, static_cast<std::uint64_t>(token));
-      }
-      outcome.completions[{prompt.prompt_index, sample.sample_index}] = done;
-    }
-  }
-  return outcome;
-}
-
-std::vector<PromptWork> random_job(std::uint64_t seed, const JobShape& shape) {
-  std::uint64_t counter = 0;
-  auto draw = [&](std::uint32_t below) { return philox(seed, counter++)[0] % below; };
-  std::vector<PromptWork> job(shape.prompts);
-  for (std::uint32_t p = 0; p < shape.prompts; ++p) {
-    PromptWork& prompt = job[p];
-    prompt.prompt_index = p;
-    prompt.tokens.resize(1 + draw(shape.longest_prompt));
-    for (TokenId& token : prompt.tokens) token = static_cast<TokenId>(draw(1000));
-    prompt.params.max_tokens = draw(8) == 0 ? draw(2) : 1 + draw(shape.longest_completion);
-    prompt.params.prompt_logprobs = draw(4) == 0;
-    prompt.params.n = 1 + draw(shape.most_samples);
-    for (std::uint32_t s = 0; s < prompt.params.n; ++s) prompt.samples.push_back({s, sample_seed(seed, p, s), {}});
-  }
-  return job;
 }
 
 }  // namespace moemill::schedule::test

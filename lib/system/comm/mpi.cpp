@@ -389,16 +389,7 @@ std::string MpiSession::library_version() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
   mpi::check(MPI_Get_library_version(text, &length), "MPI_Get_library_version", -1);
-  std::string line(text, static_cast<std::size_t>(length));
-  line = line.substr(0, line.find_first_of(",\n"));
-  // MPICH and its derivatives report "MPICH Version:      4.0.2".
-  constexpr std::string_view label = " Version:";
-  if (const auto at = line.find(label); at != std::string::npos) {
-    const auto number = line.find_first_not_of(" \t", at + label.size());
-    line = line.substr(0, at) + (number == std::string::npos ? "" : " " + line.substr(number));
-  }
-  while (!line.empty() && line.back() == '\0') line.pop_back();
-  return line;
+  return mpi::name_and_version(std::string(text, static_cast<std::size_t>(length)));
 }
 
 }  // namespace moemill

@@ -7,9 +7,23 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace moemill::mpi {
+
+// "Open MPI v4.1.4", from what the library says of itself: MPICH and its derivatives say "MPICH Version:      4.0.2".
+inline std::string name_and_version(std::string line) {
+  line = line.substr(0, line.find_first_of(",\n"));
+  constexpr std::string_view label = " Version:";
+  if (const auto at = line.find(label); at != std::string::npos) {
+    const auto number = line.find_first_not_of(" \t", at + label.size());
+    line = line.substr(0, at) + (number == std::string::npos ? "" : " " + line.substr(number));
+  }
+  while (!line.empty() && line.back() == '\0') line.pop_back();
+  return line;
+}
 
 // Move-only owner of a communicator. Transfers are nonblocking sends and receives between ranks that have units for
 // each other. Both sides know the counts, so two ranks without units for each other exchange no message. A channel is a
