@@ -5,7 +5,7 @@ import html
 import math
 import os
 
-from .files import STEPS, setting
+from .files import LATER_EXCHANGE, setting
 from .look import STYLE, card, filled, table
 from .metrics import Metrics
 from .pictures import Pictures
@@ -195,7 +195,7 @@ class Page:
         e = e or {n: run.metrics.sum(n) for n in ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")}
         rows = [("within nodes", size_text(e["intra_node_bytes"])), ("between nodes", size_text(e["inter_node_bytes"])),
                 ("rows sent to experts", compact(e["rows_sent"])), ("copies saved (row already on its way to that node)", compact(e["rows_deduplicated"]))]
-        if "messages" in e:
+        if all(n in e for n in LATER_EXCHANGE):
             rows += [("between nodes at least, each row once a node", size_text(e["inter_node_bytes_minimum"])), ("messages", compact(e["messages"])),
                      ("nodes that compute a row", f"{e['nodes_per_row']:.2f}"),
                      ("packing, waiting (mean over ranks)", f"{clock(e['pack_seconds'])}, {clock(e['wait_seconds'])}")]
