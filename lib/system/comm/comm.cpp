@@ -9,6 +9,8 @@
 
 namespace moemill {
 
+static_assert(Comm::lanes == loopback::open_lanes);
+
 struct Comm::Impl {
   std::variant<loopback::Member, mpi::Group> transport;
   int rank;
