@@ -261,7 +261,7 @@ bool Exchange::let_messages_move() {
 void Exchange::progress() {
   if (messages_.none()) return;
   const PassScope scope(stream_.passes(), Pass::Packing);
-  let_messages_move();
+  let_messages_move();  // whichever is asked for first lets all of them move
 }
 
 layers::ExchangeTotals Exchange::totals() const {
