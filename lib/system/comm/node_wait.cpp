@@ -22,6 +22,9 @@ constexpr std::chrono::seconds look_time{1};
 constexpr timespec nap{0, 50'000};
 // A mate that leaves because of a failure is about to end this rank as well, and its message is the one to be read.
 constexpr std::chrono::milliseconds grace{500};
+// Launchers end the ranks that are left about a second after one has ended. Until then nobody is to say more than that
+// one did, which may have left on purpose (a second SIGINT) with the exit code that counts.
+constexpr std::chrono::seconds launchers_grace{3};
 
 static_assert(sizeof(NodeWord) == sizeof(std::uint32_t), "the kernel reads the word's value");
 
@@ -30,11 +33,11 @@ void sleep_while(const NodeWord& word, std::uint32_t value, const timespec& at_m
   ::syscall(SYS_futex, &word, FUTEX_WAIT, value, &at_most, nullptr, 0);
 }
 
-void check_alive(std::span<const ProcessId> mates) {
+const ProcessId* one_that_has_ended(std::span<const ProcessId> mates) {
   for (const ProcessId& mate : mates) {
-    if (!runs(mate))
-      system_error("process {}, a rank on this node that shares its memory with this one, has ended", mate.number);
+    if (!runs(mate)) return &mate;
   }
+  return nullptr;
 }
 
 }  // namespace
@@ -62,9 +65,12 @@ void wait_for(const NodeWord& word, std::uint32_t count, const WhileWaiting& mea
     if (static_cast<std::int32_t>(seen - count) >= 0) return;
     sleep_while(word, seen, soon ? nap : until_look);
     if (now < look) continue;
-    // A mate may have arrived and ended since: then nothing is missing.
-    if (!has_reached(word, count)) check_alive(meanwhile.mates);
     look = now + look_time;
+    const ProcessId* ended = one_that_has_ended(meanwhile.mates);
+    // It may have arrived before it ended: then nothing is missing.
+    if (!ended || has_reached(word, count)) continue;
+    std::this_thread::sleep_for(launchers_grace);
+    system_error("process {}, a rank on this node that shares its memory with this one, has ended", ended->number);
   }
 }
 
