@@ -18,9 +18,9 @@ arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argpars
 arguments.add_argument("moemill", type=pathlib.Path)
 arguments.add_argument("source", type=pathlib.Path)
 arguments.add_argument("work", type=pathlib.Path)
-arguments.add_argument("--prompts", type=int, default=192)
-arguments.add_argument("--tokens", type=int, default=64, help="of each answer")
-arguments.add_argument("--rounds", type=int, default=3)
+arguments.add_argument("--prompts", metavar="N", type=int, default=192)
+arguments.add_argument("--tokens", metavar="N", type=int, default=64, help="of each answer")
+arguments.add_argument("--rounds", metavar="N", type=int, default=3)
 o = arguments.parse_args()
 sys.path.insert(0, str(o.source.resolve() / "tests/program"))
 from prompt_files import write_prompts  # noqa: E402
