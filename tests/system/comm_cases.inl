@@ -179,7 +179,7 @@ inline void check_lanes(Comm comm) {
         const std::uint32_t units = units_between(2 * round + lane, r, me, most);
         append_block(expected, 2 * round + lane, r, me, units * unit_bytes[lane]);
         CHECK(received[static_cast<std::size_t>(next++)] == units);
-        CHECK(std::memcmp(place(lane, r).data(), expected.data(), expected.size()) == 0);
+        CHECK(std::equal(expected.begin(), expected.end(), place(lane, r).begin()));
         CHECK(std::all_of(place(lane, r).begin() + static_cast<std::ptrdiff_t>(expected.size()), place(lane, r).end(),
                           [](std::byte b) { return b == std::byte{0}; }));
       }
