@@ -12,11 +12,11 @@ namespace moemill {
 
 enum class Pass {
   Rest,         // whatever opens no scope
-  Norms,        // norms, and sums into the residual stream
+  Norms,        // norms, and sums into the residual stream, experts' outputs among them
   Projections,  // products of attention, with norms of latents, rotation and writing to the cache
   Attention,    // queries against the cache
   Router,       // logits, picks and their weights
-  Packing,      // rows to their experts and back: packing, sending, listing, weighted sums
+  Packing,      // rows to their experts and back: packing, sending, listing
   Waiting,      // for rows of other ranks
   Products,     // of routed and shared experts and of dense layers
   Activations,  // between these products and after them: activation, biases, rounding, scattering

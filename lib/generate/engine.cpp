@@ -1,6 +1,7 @@
 #include "generate/engine.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "base/error.hpp"
@@ -76,15 +77,18 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   settings.micro_batches =
       schedule::most_micro_batches(parallel.micro_batches, static_cast<std::uint32_t>(ranks.domain.size()));
   const MatesShare share = backend_->memory().node_weights > 0 ? MatesShare::Yes : MatesShare::No;
-  layers::DomainSite site = layers::join_domain(ranks.domain, memory_of_domain(ranks, share), ranks.node_of_domain_rank,
-                                                layers::exchange_shape(model.config, settings));
+  std::optional<layers::DomainSite> site;
   run_on_all_ranks(world, [&] {
-    if (!site.fault.empty())
+    site = layers::join_domain(ranks.domain, memory_of_domain(ranks, share), ranks.node_of_domain_rank,
+                               layers::exchange_shape(model.config, settings));
+  });
+  run_on_all_ranks(world, [&] {
+    if (!site->fault.empty())
       user_error(
           "the {} ranks on {} share their weights, but cannot share the rows of a step: {}; set "
           "parallel.node_memory to off",
-          node_ranks_, host_name(), site.fault);
-    backend_->prepare(std::move(site), settings);
+          node_ranks_, host_name(), site->fault);
+    backend_->prepare(std::move(*site), settings);
     generator_ = std::make_unique<Generator>(
         Generator::Parts{model.config, model.tokenizer_or_null(), *backend_},
         schedule::SchedulerSettings{parallel.max_num_seqs, parallel.max_num_batched_tokens, pages_.full, longest_,

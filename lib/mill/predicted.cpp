@@ -49,7 +49,7 @@ void PredictedSteps::take(schedule::Phase phase, const calibration::StepFacts& f
     return static_cast<double>(all.*count - before_.*count);
   };
   share_.routed = {since(&layers::ExchangeTotals::pairs), since(&layers::ExchangeTotals::experts_touched),
-                   since(&layers::ExchangeTotals::uneven_pairs)};
+                   since(&layers::ExchangeTotals::work), since(&layers::ExchangeTotals::busiest_work)};
   const double exchange = all.seconds - before_.seconds;
   before_ = all;
   if (share_.rows == 0) {

@@ -28,7 +28,7 @@ struct Totals {
   double exchange_seconds = 0;           // the next two
   double pack_seconds = 0;               // listing rows, packing and sending them
   double wait_seconds = 0;               // waiting for other ranks within a step, with nothing else to do
-  double idle_seconds = 0;               // steps in which this rank had no rows, and waiting for the facts of all ranks
+  double idle_seconds = 0;               // without rows of its own, or waiting for the facts of its domain
   std::uint64_t intra_node_bytes = 0;
   std::uint64_t inter_node_bytes = 0;
   std::uint64_t inter_node_bytes_minimum = 0;

@@ -146,8 +146,7 @@ WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape
   return share;
 }
 
-std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings,
-                              std::uint32_t domain_nodes) {
+std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings, DomainSize domain) {
   const std::uint32_t rows = settings.max_num_batched_tokens;
   const std::uint32_t batches = schedule::most_micro_batches(settings.micro_batches, domain_ranks);
   double forward = static_cast<double>(forward_bytes(config, settings, batches, std::min(rows, rows_to_try)));
@@ -155,7 +154,8 @@ std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSe
     const double half = static_cast<double>(forward_bytes(config, settings, batches, rows_to_try / 2));
     forward += (forward - half) * (rows - rows_to_try) / (rows_to_try / 2);
   }
-  return static_cast<std::uint64_t>(forward + exchange_bytes(config, rows, domain_nodes)) +
+  return static_cast<std::uint64_t>(
+             forward + exchange_bytes(config, rows + (batches > 1 ? layers::larger_half(rows) : 0), domain.nodes)) +
          mlp_bytes(config, rows, static_cast<int>(settings.threads_per_rank.value_or(1)));
 }
 

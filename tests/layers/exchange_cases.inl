@@ -108,6 +108,9 @@ class ExchangeTester {
         for (std::uint32_t i = 0; i < shape_.hidden; ++i)
           received.outputs.row(received.place.data[p])[i] =
               expert_output(received.rows.row(received.row.data[p])[i], slots[s], i);
+    expected_.pairs += received.row.size;
+    for (std::size_t s = 0; s < slots.size(); ++s)
+      expected_.experts_touched += received.expert_begin.data[s + 1] > received.expert_begin.data[s] ? 1 : 0;
     check_shares(received, all_[static_cast<std::size_t>(channel)]);
     exchange_.begin_combine(channel);
     expect_returned(all_[static_cast<std::size_t>(channel)]);
@@ -143,6 +146,8 @@ class ExchangeTester {
     CHECK(t.messages == expected_.messages);
     CHECK(t.rows_routed == expected_.rows_routed);
     CHECK(t.row_nodes == expected_.row_nodes);
+    CHECK(t.pairs == expected_.pairs);
+    CHECK(t.experts_touched == expected_.experts_touched);
     CHECK(t.seconds == t.pack_seconds + t.wait_seconds);
     // Where all ranks of a machine share memory, a row crosses to another one once.
     std::uint64_t sent = 0, least = 0;

@@ -41,11 +41,11 @@ Exchange::Exchange(Stream& stream, layers::DomainSite site, const model::Placeme
       place_(nodes_.place_of(site_.comm.rank())),
       table_(placement, nodes_, node_),
       places_(site_.shape, nodes_, node_),
-      messages_(site_.comm, nodes_, site_.machine_of_rank, places_.form().bytes(), site_.shape.hidden * sizeof(bf16)),
       channel_{
           {{.plan = ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_of_nodes(nodes_, site_.machine_of_rank))},
            {.plan =
-                ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_of_nodes(nodes_, site_.machine_of_rank))}}} {
+                ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_of_nodes(nodes_, site_.machine_of_rank))}}},
+      messages_(site_.comm, nodes_, site_.machine_of_rank, places_.form().bytes(), site_.shape.hidden * sizeof(bf16)) {
   expect(placement.ranks() == nodes_.ranks(), "exchange: the placement is over the domain's ranks");
   expect(table_.most_slots() <= RecordForm::max_tag && site_.shape.picks <= RecordForm::max_tag,
          "exchange: tags fit in records");
@@ -159,10 +159,8 @@ ReceivedRows<> Exchange::finish_dispatch(int channel) {
 }
 
 void Exchange::count_pairs(const Channel& c) {
-  const std::uint64_t computed = c.pairs.size(), of_own_rows = c.routed.picks.size();
-  const Vector<const std::uint32_t> begin = c.pairs.slot_begin();
-  totals_.pairs += computed;
-  totals_.uneven_pairs += std::max(computed, of_own_rows) - std::min(computed, of_own_rows);
+  const Vector<const std::uint32_t> begin = c.share.slot_begin();
+  totals_.pairs += c.share.rows().size;
   for (std::size_t e = 0; e + 1 < begin.size; ++e) totals_.experts_touched += begin.data[e + 1] > begin.data[e] ? 1 : 0;
 }
 

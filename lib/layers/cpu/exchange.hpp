@@ -110,9 +110,9 @@ class Exchange {
   const std::uint32_t node_, place_;  // of this rank
   const layers::DispatchTable table_;
   const layers::NodePlaces places_;
-  layers::NodeMessages messages_;
-  WhileWaiting meanwhile_;
   std::array<Channel, channels> channel_;
+  layers::NodeMessages messages_;  // ends before what it may still be sending from
+  WhileWaiting meanwhile_;
   std::vector<layers::PairList> lists_;  // scratch
   std::uint32_t most_arrived_ = 0;       // rows of all senders in a round, so far
   layers::ExchangeTotals totals_;        // of the experts' work

@@ -23,6 +23,9 @@ struct ExchangeTotals {
   std::uint64_t work = 0;
   std::uint64_t busiest_work = 0;
   std::uint64_t busiest_owner_work = 0;
+  // In each layer and micro-batch: pairs of a row and an expert that this rank computes, and the experts that these are
+  // of.
+  std::uint64_t pairs = 0, experts_touched = 0;
 };
 
 }  // namespace moemill::layers

@@ -1,7 +1,6 @@
 #include "plan/forecast/step_seconds.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace moemill::mill {
 
@@ -16,21 +15,17 @@ StepShare StepSeconds::share_of(const calibration::StepFacts& facts) const {
           rows};
 }
 
-// Ranks wait for each other in each layer. With two ranks, what one has more than its even part in a layer the other
-// has less, so the waiting is the mean of these differences; with more ranks it is at least the largest rank's.
-// Differences that come from the ranks' different numbers of rows are left out.
-StepSeconds::Routed StepSeconds::routed_of(std::span<const StepShare> ranks, double rows) const {
-  const auto count = static_cast<double>(ranks.size());
+// Ranks wait for each other in each layer: those of a node for its busiest one, and all for the rank with most.
+StepSeconds::Routed StepSeconds::routed_of(std::span<const StepShare> ranks) const {
   Routed out;
-  double pairs = 0, slowest = 0, uneven = 0;
-  for (const StepShare& rank : ranks) pairs += rank.routed.pairs;
+  double slowest = 0, work = 0, busiest_work = 0;
   for (const StepShare& rank : ranks) {
     const double seconds = predictor_.routed_seconds(rank.routed.pairs, rank.routed.touched);
     out.all += seconds, slowest = std::max(slowest, seconds);
-    uneven = std::max(uneven, rank.routed.uneven - std::abs(rank.rows - rows / count) * pairs / rows);
+    work += rank.routed.work, busiest_work += rank.routed.busiest_work;
   }
-  const double mean = out.all / count;
-  out.waiting = std::max(slowest - mean, mean * uneven / (pairs / count));
+  const double mean = out.all / static_cast<double>(ranks.size());
+  out.waiting = std::max(slowest - mean, work > 0 ? mean * (busiest_work / work - 1) : 0);
   return out;
 }
 
@@ -48,7 +43,7 @@ void StepSeconds::add(schedule::Phase phase, std::span<const StepShare> ranks) {
   mean.rows_of_all_ranks = rows / count * domain_;
   const calibration::PredictedStep common = predictor_.predict(mean);
   const double exchange = std::max(0.0, common.exchange_seconds() - common.terms.hidden_seconds);
-  const Routed known = pairs > 0 ? routed_of(ranks, rows) : Routed{count * common.terms[Term::RoutedExperts], 0};
+  const Routed known = pairs > 0 ? routed_of(ranks) : Routed{count * common.terms[Term::RoutedExperts], 0};
   const double routed = known.all / count, wall = slowest + routed + known.waiting + exchange;
   // Means over ranks: a rank without rows is idle for the whole step, the others compute or wait.
   const double computing = (own + busy * routed) / count;

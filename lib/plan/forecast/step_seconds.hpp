@@ -13,9 +13,10 @@
 namespace moemill::mill {
 
 // What routing made of a step's rows on one rank, over all layers and micro-batches: pairs of a row and an expert that
-// it computes, experts that got any, and by how much its pairs differed from those of its own rows. A dry run has none.
+// it computes, experts that got any, the cost of this work in rows (layers/dispatch/node_split.hpp), and that of the
+// busiest rank of its node in each layer. A dry run has none.
 struct RoutedRows {
-  double pairs = 0, touched = 0, uneven = 0;
+  double pairs = 0, touched = 0, work = 0, busiest_work = 0;
 };
 
 // A rank's share of a step: what it knows alone.
@@ -41,7 +42,7 @@ class StepSeconds {
   struct Routed {
     double all = 0, waiting = 0;
   };
-  Routed routed_of(std::span<const StepShare> ranks, double rows) const;
+  Routed routed_of(std::span<const StepShare> ranks) const;
 
   calibration::StepPredictor predictor_;
   double domain_;

@@ -209,14 +209,14 @@ void Group::post_receive(int lane, int from, std::byte* to, std::uint32_t most_u
   Lane& l = handles_->lanes[static_cast<std::size_t>(lane)];
   if (!l.received.empty()) l.receives.clear(), l.received.clear();  // those before have come
   check(MPI_Irecv(to, byte_count(most_units, "a message has fewer than 2^31 units"), l.unit, from,
-                  first_lane_tag + lane, handles_->comm, &l.receives.emplace_back()),
+                  first_lane_tag + lane, handles_->comm, &l.receives.emplace_back(MPI_REQUEST_NULL)),
         "MPI_Irecv", rank_);
 }
 
 void Group::post_send(int lane, int to, const std::byte* from, std::uint32_t units) {
   Lane& l = handles_->lanes[static_cast<std::size_t>(lane)];
   check(MPI_Isend(from, byte_count(units, "a message has fewer than 2^31 units"), l.unit, to, first_lane_tag + lane,
-                  handles_->comm, &l.sends.emplace_back()),
+                  handles_->comm, &l.sends.emplace_back(MPI_REQUEST_NULL)),
         "MPI_Isend", rank_);
 }
 

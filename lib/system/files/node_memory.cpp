@@ -130,7 +130,7 @@ NodeMemory::Attempt NodeMemory::share_workspace(const Comm& mates, std::uint64_t
   if (mates.rank() == 0) memory = NodeMemory(bytes, "rows of the ranks of a node", MappedMemory::Use::Sparse);
   const std::shared_ptr<MappedMemory>* first = &memory.own_;
   std::memcpy(&first, mates.broadcast(std::as_bytes(std::span(&first, 1)), 0).data(), sizeof first);
-  memory.own_ = std::shared_ptr<MappedMemory>(*first);
+  if (mates.rank() > 0) memory.own_ = *first;
   memory.size_ = bytes, memory.data_ = memory.own_->data(), memory.mates_ = processes;
   mates.barrier();  // rank 0's is read by all
   return {std::move(memory), ""};
