@@ -144,16 +144,16 @@ TEST_CASE(
   c.stages = {s};
   StepSeconds seconds({c, small_model(), {2, 1}}, 2);
   // 20 rows of 2 picks: 25 pairs on one rank and 15 on the other.
-  seconds.add(Phase::Decode, std::vector<StepShare>{{0, 10, {25, 4, 5}}, {0, 10, {15, 4, 5}}});
+  seconds.add(Phase::Decode, std::vector<StepShare>{{0, 10, {25, 4, 25, 25}}, {0, 10, {15, 4, 15, 15}}});
   CHECK(seconds.parts().decode == doctest::Approx(20 * per_row));
   CHECK(seconds.parts().exchange == doctest::Approx(5 * per_row));
-  // Uneven in turn, over two layers: each rank computes as much as the other, and waits all the same.
-  seconds.add(Phase::Prefill, std::vector<StepShare>{{0, 10, {40, 8, 10}}, {0, 10, {40, 8, 10}}});
+  // On one node, uneven in turn over two layers: each rank computes as much as the other, and waits all the same.
+  seconds.add(Phase::Prefill, std::vector<StepShare>{{0, 10, {40, 8, 40, 50}}, {0, 10, {40, 8, 40, 50}}});
   CHECK(seconds.parts().prefill == doctest::Approx(40 * per_row));
   CHECK(seconds.parts().exchange == doctest::Approx(15 * per_row));
   // Ranks with different numbers of rows have even pairs.
   StepSeconds even({c, small_model(), {2, 1}}, 2);
-  even.add(Phase::Decode, std::vector<StepShare>{{0, 15, {20, 4, 10}}, {0, 5, {20, 4, 10}}});
+  even.add(Phase::Decode, std::vector<StepShare>{{0, 15, {20, 4, 20, 20}}, {0, 5, {20, 4, 20, 20}}});
   CHECK(even.parts().exchange == doctest::Approx(0));
 }
 
