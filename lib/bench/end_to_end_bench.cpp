@@ -48,7 +48,8 @@ double bandwidth(const EndToEndOptions& o) {
 }
 
 // For `most` sequences on a rank; the same on all ranks, whose rows share memory.
-layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::ModelConfig& config, std::uint32_t most) {
+layers::ForwardSettings settings_of(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
+                                    std::uint32_t most) {
   const bool decode = o.workload == Workload::Decode;
   layers::ForwardSettings settings;
   settings.max_positions = o.tokens + 1;
@@ -156,7 +157,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
                       ranks, {}, [] {});
   const auto share_memory = backend->memory().node_weights > 0 ? mill::MatesShare::Yes : mill::MatesShare::No;
   const layers::ForwardSettings settings =
-      settings_of(o, config, divide_up(o.sequences, static_cast<std::uint32_t>(world.size())));
+      settings_of(o, config, world, divide_up(o.sequences, static_cast<std::uint32_t>(world.size())));
   layers::DomainSite site = layers::join_domain(world, mill::memory_of_domain(ranks, share_memory), nodes,
                                                 layers::exchange_shape(config, settings));
   if (!site.fault.empty()) system_error("ranks of a node cannot share memory: {}", site.fault);
@@ -324,7 +325,8 @@ std::optional<EndToEndOptions> parse(Workload workload, const std::vector<std::s
   add("tokens", po::value(&o.tokens)->default_value(decode ? 128 : 512),
       decode ? "positions of a sequence before its new token" : "length of each prompt");
   add("steps", po::value(&o.steps)->default_value(8), "measured steps");
-  add("micro-batches", po::value(&o.micro_batches)->default_value(1), "1 or 2");
+  add("micro-batches", po::value(&micro_batches)->default_value("1"),
+      "1 or 2, or auto: what costs less, tried before the measured steps");
   add("nodes", po::value(&o.nodes)->default_value(0), "as if the ranks were on so many nodes; 0: as they are");
   add("arithmetic", po::value(&arithmetic)->default_value("bf16"), "bf16 or int8, as model.arithmetic");
   add("sampling", po::value(&o.sampling)->default_value("temperature"), sampling_names);

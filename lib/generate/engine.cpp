@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "generate/load_on_nodes.hpp"
 #include "layers/micro_batches.hpp"
+#include "schedule/micro_batches.hpp"
 #include "system/comm/agree.hpp"
 #include "system/machine/host.hpp"
 #include "system/machine/memory.hpp"

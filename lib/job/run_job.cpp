@@ -207,11 +207,10 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
       expected.emplace(expect_attempt(*calibration, ranks, engine, plan, job, config, in.model.config, *steps));
     progress.emplace(plan.paths.metrics(), goal_of(plan), started, expected ? &*expected : nullptr);
   });
-  Mill mill(
-      {world, engine.generator(), engine.backend(), inputs, plan.unfinished, layout, attributes, stop,
-       progress ? &*progress : nullptr, config.output.journal_flush_seconds, config.runtime.progress_interval_seconds,
-       steps ? &*steps : nullptr, config.parallel.micro_batches, static_cast<std::uint32_t>(ranks.domain.size())},
-      schedule::LotList(std::move(job.lots)));  // there may be many: each rank holds them once
+  Mill mill({world, ranks.domain, engine.generator(), engine.backend(), inputs, plan.unfinished, layout, attributes,
+             stop, progress ? &*progress : nullptr, config.output.journal_flush_seconds,
+             config.runtime.progress_interval_seconds, steps ? &*steps : nullptr, config.parallel.micro_batches},
+            schedule::LotList(std::move(job.lots)));  // there may be many: each rank holds them once
   report.load_seconds = now_seconds() - started;
   const MillEnd end = mill.run();
   report.stop_reason = mill.drain_reason();

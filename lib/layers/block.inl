@@ -11,8 +11,9 @@
 //   shared(1)                          outputs of 0 and 1 return
 //
 // Rows leave and return between nodes; within a node the ranks share the experts' work of all their rows. Within a
-// micro-batch every line needs the one before; attention(1) needs attention(0) where a prompt was cut between them;
-// nothing else. Each row's sums are the same in any order of the lines.
+// micro-batch every line needs the one before, but shared(1) does not need experts(1); attention(1) needs attention(0)
+// where a prompt was cut between them; nothing else. Each row's sums are the same in any order of the lines. Outputs
+// are more bytes than rows, so what can be computed at any time is computed while they return.
 #pragma once
 
 #include "kernels/rows.hpp"

@@ -74,10 +74,11 @@ Forward<B>::State::State(Stream& stream_, const model::ModelConfig& config_, con
       config(config_),
       weights(weights_),
       settings(settings_),
-      is_first_of_domain(domain.rank() == 0),
+      is_first_of_domain(site.comm.rank() == 0),
       cache(config, {settings.pages, settings.window_pages}),
       rope(config.rope),
       exchange(stream, std::move(site), placement),
+      progress(stream, exchange, placement.ranks()),
       attention(stream, config, cache),
       router(stream, config),
       experts(stream, config.moe),
@@ -86,11 +87,11 @@ Forward<B>::State::State(Stream& stream_, const model::ModelConfig& config_, con
   expect(settings.micro_batches == 1 || settings.micro_batches == 2, "forward: one or two micro-batches");
   batches.resize(settings.micro_batches);
   rope.grow(std::min(settings.max_positions, positions_at_start));
-  const std::size_t rows = most_rows_of_batch(settings);
+  const std::size_t rows = settings.max_rows;
   for (std::size_t i = 0; i < batches.size(); ++i) {
     batches[i].channel = static_cast<int>(i);
     batches[i].normed_places = exchange.rows(batches[i].channel);
-    batches[i].reserve(config, rows);
+    batches[i].reserve(config, i == 0 ? rows : larger_half(settings.max_rows));
   }
   attention.reserve(rows);
   router.reserve(rows);

@@ -26,14 +26,10 @@ void halve(std::span<const schedule::Segment> segments, Halves& halves);
 // Rows of the larger of two halves at most.
 inline std::uint32_t larger_half(std::uint32_t rows) { return (rows + 1) / 2 + rows / 8; }
 
-// Rows of a micro-batch at most.
-inline std::uint32_t most_rows_of_batch(const ForwardSettings& settings) {
-  return settings.micro_batches == 1 ? settings.max_rows : larger_half(settings.max_rows);
-}
-
 // What the exchange of a forward pass needs memory for.
 inline ExchangeShape exchange_shape(const model::ModelConfig& config, const ForwardSettings& settings) {
-  return {config.hidden, config.moe.picks, config.moe.experts, most_rows_of_batch(settings), settings.micro_batches};
+  return {config.hidden,     config.moe.picks,       config.moe.experts,
+          settings.max_rows, settings.micro_batches, larger_half(settings.max_rows)};
 }
 
 }  // namespace moemill::layers

@@ -28,7 +28,7 @@ Mill::Mill(MillParts parts, schedule::LotList lots)
       facts_(states_.size()),
       counts_(states_.size()),
       shares_(states_.size()),
-      micro_batches_(parts.micro_batches, parts.domain_ranks),
+      micro_batches_(parts.micro_batches, static_cast<std::uint32_t>(parts.domain.size())),
       next_flush_(now_seconds() + parts.flush_seconds),
       next_progress_(now_seconds() + parts.progress_seconds) {}
 
@@ -79,7 +79,16 @@ schedule::Facts Mill::facts() {
   attempt([&] { mine.unsent_bytes = mail_.unsent_bytes(); });
   mine.error = static_cast<std::int32_t>(failure_.code);
   mine.wish = parts_.stop.ask() ? schedule::Wish::Drain : schedule::Wish::Continue;
-  const RankState state{mine, step_counts(totals_), parts_.predicted ? parts_.predicted->share() : StepShare{},
+  return mine;
+}
+
+schedule::Decision Mill::agree_on_turn() {
+  if (rounds_.lives_by_letters() && mail_.counts().faults > 0) system_error("{}", failure_.text);
+  const RankState state{facts(),
+                        step_counts(totals_),
+                        parts_.predicted ? parts_.predicted->share() : StepShare{},
+                        rounds_.steps_ahead(),
+                        rounds_.has_news(lots_),
                         step_time_};
   const double before = now_seconds();
   // gather() would allocate memory at every step.
@@ -93,7 +102,8 @@ schedule::Facts Mill::facts() {
     shares_[r] = states_[r].step;
   }
   if (parts_.predicted) parts_.predicted->add(shares_);
-  schedule::Decision decision = schedule::decide(facts_, lots_);
+  round_ = rounds_.take_turn(facts_, counts_, states_.front().has_news, lots_);
+  schedule::Decision decision = schedule::decide_step(round_, facts_, rounds_.ranks());
   micro_batches_.took(slowest);
   decision.micro_batches = micro_batches_.choose(decision, facts_);
   return decision;
@@ -141,7 +151,10 @@ void Mill::take_step(const schedule::Decision& decision) {
   const std::uint64_t tokens_before = parts_.generator.generated_tokens();
   calibration::StepFacts held;
   parts_.generator.step(decision, parts_.predicted ? &held : nullptr);
-  const double seconds = now_seconds() - before;
+  last_step_ = now_seconds();
+  const double seconds = last_step_ - before;
+  if (steps_++ == 0) first_step_ = before;
+  rounds_.took_step();
   step_time_ = {seconds, parts_.generator.last_rows()};
   totals_.prompt_tokens = parts_.generator.prompt_tokens();
   totals_.cached_prompt_tokens = parts_.generator.cached_prompt_tokens();

@@ -49,7 +49,6 @@ struct MillParts {
   double progress_seconds;
   PredictedSteps* predicted = nullptr;             // null: nothing is predicted
   std::optional<std::uint32_t> micro_batches = 1;  // as parallel.micro_batches
-  std::uint32_t domain_ranks = 1;
 };
 
 enum class MillEnd { Finished, Drained };
@@ -105,8 +104,10 @@ class Mill {
   struct RankState {
     schedule::Facts facts;
     StepCounts counts;
-    StepShare step;           // of the last step
-    schedule::StepTime time;  // likewise
+    StepShare step;                 // of the last step
+    std::uint32_t steps_ahead = 0;  // on a leader
+    bool has_news = false;
+    schedule::StepTime time;  // of the last step
   };
   std::vector<RankState> states_;       // [domain's ranks], gathered in this turn
   std::vector<schedule::Facts> facts_;  // [domain's ranks]
@@ -117,6 +118,8 @@ class Mill {
   Totals totals_;
   schedule::MicroBatchRule micro_batches_;
   schedule::StepTime step_time_;  // of the last step
+  std::uint64_t steps_ = 0;
+  double first_step_ = 0, last_step_ = 0;  // now_seconds() when the first began and the last ended
   std::string drain_reason_;
   double next_flush_;
   double next_progress_;

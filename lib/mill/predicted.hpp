@@ -36,7 +36,7 @@ class PredictedSteps {
   // After a step of this rank. `exchange` is all since the start.
   void take(schedule::Phase phase, const calibration::StepFacts& facts, double seconds,
             const layers::ExchangeTotals& exchange);
-  // This rank's share of the last step, which all ranks get with its next facts, and the shares of all ranks [ranks].
+  // This rank's share of the last step, which its domain gets with its next facts, and the shares of all its ranks.
   const StepShare& share() const { return share_; }
   void add(std::span<const StepShare> ranks);
 

@@ -76,6 +76,7 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   put(j["exchange"], t, CountOf::Exchange);
   j["exchange"]["nodes_per_row"] = ratio(t.row_nodes, t.rows_routed, 0);
   put_seconds(j["exchange"], t, SecondsOf::Exchange);
+  put(j["micro_batches"], t, CountOf::Steps);
   j["expert_load"] = {{"max_over_mean", s.max_over_mean},
                       {"max_over_mean_balanced", s.max_over_mean_balanced},
                       {"work_max_over_mean", ratio(t.busiest_work, t.expert_work, 1)},

@@ -19,6 +19,8 @@ void Totals::take(const layers::ForwardTotals& forward) {
   rows_deduplicated = moved.rows_deduplicated;
   intra_node_bytes = moved.intra_node_bytes;
   inter_node_bytes = moved.inter_node_bytes;
+  steps_with_one = forward.steps_with_one;
+  steps_with_two = forward.steps_with_two;
   inter_node_bytes_minimum = moved.inter_node_minimum;
   messages = moved.messages;
   rows_routed = moved.rows_routed, row_nodes = moved.row_nodes;

@@ -35,6 +35,8 @@ struct Totals {
   std::uint64_t messages = 0;
   std::uint64_t rows_sent = 0;
   std::uint64_t rows_deduplicated = 0;
+  std::uint64_t steps_with_one = 0;  // steps by their micro-batches, of all expert domains
+  std::uint64_t steps_with_two = 0;
   // layers::ExchangeTotals has them.
   std::uint64_t rows_routed = 0;
   std::uint64_t row_nodes = 0;
@@ -57,6 +59,7 @@ enum class CountOf {
   Now,       // every line of metrics.jsonl; means nothing once the attempt is over
   Tokens,    // every line of metrics.jsonl and the summary, with rates
   Exchange,  // the same, without rates
+  Steps,     // the same
   Parts,     // every line of metrics.jsonl; the summary has ratios of them
   Memory     // the last line of an attempt and the summary
 };
@@ -88,6 +91,8 @@ inline constexpr Count all_counts[] = {
     {"expert_work", &Totals::expert_work, CountOf::Parts},
     {"busiest_work", &Totals::busiest_work, CountOf::Parts},
     {"busiest_owner_work", &Totals::busiest_owner_work, CountOf::Parts},
+    {"steps_with_one", &Totals::steps_with_one, CountOf::Steps},
+    {"steps_with_two", &Totals::steps_with_two, CountOf::Steps},
     {"peak_rss_bytes", &Totals::peak_rss_bytes, CountOf::Memory},
 };
 

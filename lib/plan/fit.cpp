@@ -30,10 +30,10 @@ std::uint64_t sequences_in(const FitQuestion& q, const KvPages& pages) {
   return std::min(n, sequences_per_rank(q));
 }
 
-// Memories that the ranks of the largest domain have.
-std::uint32_t nodes_of_domain(const JobShape& shape) {
+DomainSize largest_domain(const JobShape& shape) {
   const std::uint32_t ranks = *std::max_element(shape.domain_size.begin(), shape.domain_size.end());
-  return shape.copies == Copies::OneARank ? ranks : divide_up(ranks, std::min(ranks, shape.ranks_per_node));
+  const bool share = shape.copies == Copies::OneANode;
+  return {ranks, share ? divide_up(ranks, std::min(ranks, shape.ranks_per_node)) : ranks};
 }
 
 void check_cache_setting(const FitQuestion& q, const KvPages& pages, const KvPages& least) {
@@ -57,7 +57,7 @@ Fit fit(const FitQuestion& q) {
   fit.weights = weight_share(q.model, q.shape);
   fit.ranks_on_node = std::min(q.shape.ranks, q.shape.ranks_per_node);
   fit.workspace_bytes =
-      workspace_bytes(q.model, q.parallel, nodes_of_domain(q.shape)) + scratch_bytes(q.model, q.parallel);
+      workspace_bytes(q.model, q.parallel, largest_domain(q.shape)) + scratch_bytes(q.model, q.parallel);
   MemorySources sources = memory_sources();
   sources.shared_bytes_to_come = fit.weights.shared_bytes;
   fit.available = memory_left(static_cast<int>(fit.ranks_on_node), sources);

@@ -33,7 +33,7 @@ std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSett
   forward.max_positions = config.max_positions;
   forward.pages = model::windowed_layers(config) < config.layers ? 1 : 0;
   forward.window_pages = model::windowed_layers(config) > 0 ? 1 : 0;
-  forward.micro_batches = settings.micro_batches.value_or(1);
+  forward.micro_batches = micro_batches;
   layers::DomainSite site = layers::join_alone(layers::exchange_shape(config, forward));
   return layers::Forward<Cpu>(stream, config, none, alone, std::move(site), forward).workspace_bytes();
 }
@@ -148,7 +148,7 @@ WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape
 
 std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings, DomainSize domain) {
   const std::uint32_t rows = settings.max_num_batched_tokens;
-  const std::uint32_t batches = schedule::most_micro_batches(settings.micro_batches, domain_ranks);
+  const std::uint32_t batches = schedule::most_micro_batches(settings.micro_batches, domain.ranks);
   double forward = static_cast<double>(forward_bytes(config, settings, batches, std::min(rows, rows_to_try)));
   if (rows > rows_to_try) {
     const double half = static_cast<double>(forward_bytes(config, settings, batches, rows_to_try / 2));

@@ -40,10 +40,13 @@ struct WeightShare {
 };
 WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape);
 
-// Bytes of a rank's buffers in forward pass and exchange for full steps, in a domain of `domain_nodes` nodes. Where
-// ranks share no memory, each counts as one.
-std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings,
-                              std::uint32_t domain_nodes);
+// An expert domain.
+struct DomainSize {
+  std::uint32_t ranks = 1;
+  std::uint32_t nodes = 1;  // where ranks share no memory, each counts as one
+};
+// Bytes of a rank's buffers in forward pass and exchange for full steps.
+std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings, DomainSize domain);
 // Bytes that a rank's threads take besides, each for itself, while they compute products.
 std::uint64_t scratch_bytes(const model::ModelConfig& config, const ParallelSettings& settings);
 

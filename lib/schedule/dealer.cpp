@@ -13,9 +13,12 @@ void Dealer::take(WorldRank rank, const Facts& facts, std::uint64_t told) {
 }
 
 Round Dealer::decide(const LotList& lots) {
+  const auto all_know = [&](std::int64_t round) {
+    return std::all_of(told_.begin(), told_.end(), [&](std::int64_t told) { return told >= round; });
+  };
   Round round = decide_round(facts_, lots);
-  const bool all_told = std::all_of(told_.begin(), told_.end(), [&](std::int64_t told) { return told == rounds_; });
-  if (round.end == Phase::Finished && !all_told) round.end.reset();
+  if (!all_know(0)) round.dealt.clear();
+  if (round.end == Phase::Finished && !all_know(rounds_)) round.end.reset();
   if (round.is_empty()) return round;
   ++rounds_;
   for (const auto& [rank, lot] : round.dealt) {

@@ -4,7 +4,8 @@
 // A round is never waited for: rank 0 decides from the latest report of each rank. A report may be older than the last
 // rounds, so it says how many of them its domain had been told; lots of later ones are claims, which the dealer adds to
 // what the rank reported. So nothing is dealt twice for one wish, and a job is finished only if every rank has reported
-// after the last lot was dealt: then no rank can have work again, whatever has happened since.
+// after the last lot was dealt: then no rank can have work again, whatever has happened since. Nothing is dealt before
+// all have reported once, so that all begin together.
 #pragma once
 
 #include <algorithm>

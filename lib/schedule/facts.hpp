@@ -94,12 +94,7 @@ Round decide_round(std::span<const Facts> facts, const LotList& lots);
 struct Decision {
   Phase phase = Phase::Finished;
   std::uint32_t row_limit = 0;      // Prefill: no rank adds prompt rows beyond this many rows of its step
-  std::vector<Dealt> dealt;         // lots dealt in this step, in the order of the list
   std::uint32_t micro_batches = 1;  // of the step, 1 or 2: filled in by MicroBatchRule
-  // All rows and letters on their way are received before the step: some are too many, or belong to lots dealt in it.
-  bool deliver = false;
-  WorldRank failed_rank{-1};  // Failed: the lowest rank that reported an error
-  std::int32_t error = 0;     // Failed: the exit code that failed_rank reported
 };
 // facts[i] is the report of ranks[i], the domain's ranks in ascending order; `round` is what the domain is told in this
 // step, after these reports.

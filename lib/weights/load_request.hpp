@@ -19,6 +19,7 @@ struct LoadRequest {
   std::string load_format;
   NodeExperts node;      // what the ranks hold that load into the same memory; the same on all of them
   NodeExperts computes;  // what those of them hold that are of this rank's domain
+  Announce announce;
 
   // Of a rank alone.
   LoadRequest(std::string dir, const ModelConfig& config, const Placement& placement, DomainRank rank,
@@ -33,7 +34,8 @@ struct LoadRequest {
         rank(rank),
         load_format(std::move(load_format)),
         node(std::move(node)),
-        computes(std::move(computes)) {}
+        computes(std::move(computes)),
+        announce(rank.value == 0 ? Announce::Progress : Announce::Nothing) {}
 
   NodeShare share() const { return {placement, rank, node, computes}; }
 };

@@ -1,15 +1,21 @@
 #include "support/mpi_main.hpp"
 //
 // The loop on several ranks: rows travel to the keepers of their shards. Every row is there once, whoever made it, also
-// after a drain with rows on their way, and a keeper that fails ends the job on all ranks.
+// after a drain with rows on their way, and a keeper that fails ends the job on all ranks. All of it in one domain, in
+// domains of one rank, and in domains of two (of which the last may have one).
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
+#include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "mill/run_for_tests.hpp"
 #include "support/on_world.hpp"
@@ -34,7 +40,8 @@ void make_all(Comm world) {
   for (const std::pair<int, int>& one : {std::pair(1, 0), {2, 0}, {5, 0}, {1, 1}, {5, 1}, {2, 2}}) {
     const int shard_prompts = one.first, ranks_of_domain = one.second;
     CAPTURE(shard_prompts);
-    Run run(world, shard_prompts);
+    CAPTURE(ranks_of_domain);
+    Run run(world, static_cast<std::uint64_t>(shard_prompts), ranks_of_domain);
     FakeBackend backend(vocabulary);
     const Run::Attempt attempt = run.turn(backend);
     CHECK(attempt.end == MillEnd::Finished);
@@ -54,7 +61,8 @@ void drain_and_resume(Comm world) {
     const std::size_t step = one.first;
     const int ranks_of_domain = one.second;
     CAPTURE(step);
-    Run run(world, 5);  // one keeper
+    CAPTURE(ranks_of_domain);
+    Run run(world, 5, ranks_of_domain);  // one keeper
     const std::string file = run.paths.dir + "/halt";
     std::uint64_t made = 0, tokens = 0;
     for (int attempt = 0; attempt < 2; ++attempt) {
@@ -104,7 +112,8 @@ void keeper_without_room_for_a_file(Comm world) {
   for (const std::pair<int, int>& one : {std::pair(0, 0), {1, 0}, {2, 0}, {0, 1}, {2, 1}, {1, 2}}) {
     const int shard = one.first, ranks_of_domain = one.second;
     CAPTURE(shard);
-    Run run(world);
+    CAPTURE(ranks_of_domain);
+    Run run(world, 2, ranks_of_domain);
     const std::string in_the_way = files::temporary_name(run.paths.shard({shard}));  // each process has its own
     std::filesystem::create_directories(in_the_way + "/folder");
     FakeBackend backend(vocabulary);
@@ -140,7 +149,8 @@ void keeper_without_room_for_its_journal(Comm world) {
     const rlim_t most_bytes = one.first;
     const int ranks_of_domain = one.second;
     CAPTURE(most_bytes);
-    Run run(world, 5);
+    CAPTURE(ranks_of_domain);
+    Run run(world, 5, ranks_of_domain);
     std::optional<FullDisk> full;
     FakeBackend backend(vocabulary);
     backend.on_step([&](std::size_t at) {
@@ -154,10 +164,84 @@ void keeper_without_room_for_its_journal(Comm world) {
   }
 }
 
+// Files say how far the ranks are: waiting for one proves an order without a clock. Throws after so long that only a
+// rank that will never write it can be the reason.
+void wait_for_file(const std::string& path) {
+  for (int i = 0; !std::filesystem::exists(path); ++i) {
+    if (i == 6000) throw std::runtime_error("nobody has written " + path);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+void write_file(const std::string& path) { std::ofstream(path) << "here"; }
+// Whether this rank is the first to make it.
+bool claims_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0600);
+  if (fd >= 0) ::close(fd);
+  return fd >= 0;
+}
+
+// A step of one rank lasts until another rank has taken several since: if domains waited for each other, neither could
+// go on. The slow rank is rank 0, which decides for all, or any other.
+void steps_of_others(Comm world, bool rank_zero_is_slow) {
+  if (world.size() < 2) return;
+  constexpr int several = 6;
+  Run run(world, 1, 1);
+  const std::string slow = run.paths.dir + "/slow", taken = run.paths.dir + "/taken", begun = run.paths.dir + "/begun";
+  const bool may_be_slow = rank_zero_is_slow == (world.rank() == 0);
+  int was_slow = 0, since = 0;
+  FakeBackend backend(vocabulary);
+  backend.on_step([&](std::size_t) {
+    if (may_be_slow && std::filesystem::exists(begun) && claims_file(slow)) {
+      was_slow = 1;
+      return wait_for_file(taken);
+    }
+    if (!may_be_slow && backend.largest_step() > 0) write_file(begun);  // a step for faulty prompts has no rows
+    if (std::filesystem::exists(slow) && ++since == several) write_file(taken);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // so that each rank gets its share of so little work
+  });
+  const Run::Attempt attempt = run.turn(backend);
+  CHECK(attempt.end == MillEnd::Finished);
+  CHECK(rows_of_all(world, attempt) == 20);
+  const std::vector<int> all = gather(world, was_slow);
+  CHECK(std::accumulate(all.begin(), all.end(), 0) == 1);
+  check_all_rows(run);
+}
+
+// A drain is asked for while a domain is in the middle of a step, and the others leave their turns before it.
+void drain_within_a_step(Comm world) {
+  if (world.size() < 2) return;
+  Run run(world, 1, 1);
+  const std::string file = run.paths.dir + "/halt";
+  FakeBackend backend(vocabulary);
+  backend.on_step([&](std::size_t) {
+    const bool stops = world.rank() != 0 && claims_file(file);
+    std::this_thread::sleep_for(std::chrono::milliseconds(stops ? 700 : 5));
+  });
+  const Run::Attempt stopped = run.turn(backend);
+  CHECK(stopped.end == MillEnd::Drained);
+  CHECK(stopped.drain_reason.find("halt") != std::string::npos);
+  world.barrier();
+  if (world.rank() == 0) std::filesystem::remove(file);
+  world.barrier();
+  FakeBackend second(vocabulary);
+  CHECK(run.turn(second).end == MillEnd::Finished);
+  check_all_rows(run);
+}
+
 }  // namespace
 
 TEST_CASE("MPI ranks: every row goes to its shard's keeper") { moemill::test::on_world(make_all); }
 TEST_CASE("MPI ranks: a drain ends when what is on its way has arrived") { moemill::test::on_world(drain_and_resume); }
+TEST_CASE("MPI ranks: a domain takes many steps while another is in the middle of one") {
+  moemill::test::on_world([](Comm world) {
+    steps_of_others(world, true);
+    steps_of_others(world, false);
+  });
+}
+TEST_CASE("MPI ranks: a drain reaches a domain that is in the middle of a step") {
+  moemill::test::on_world(drain_within_a_step);
+}
 TEST_CASE("MPI ranks: a keeper that cannot write a shard's file ends the job on all ranks") {
   moemill::test::on_world(keeper_without_room_for_a_file);
 }

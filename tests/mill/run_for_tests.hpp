@@ -39,7 +39,7 @@ inline SamplingParams four_samples() {
 
 // A run directory and all that stays the same over its attempts; collective.
 struct Run {
-  Comm world;
+  Comm world, domain;
   moemill::test::TempDir folder;
   dataset::PromptFile prompts = token_prompts();
   SamplingParams defaults = four_samples();
@@ -50,8 +50,11 @@ struct Run {
   model::ModelConfig config;
   StopSignals signals;
 
-  explicit Run(const Comm& ranks = Comm::alone(), std::uint64_t shard_prompts = 2)
-      : world(ranks), paths{broadcast_text(ranks, folder.str(), 0)} {
+  // A domain has `ranks_of_domain` neighbours; 0: all ranks.
+  explicit Run(const Comm& ranks = Comm::alone(), std::uint64_t shard_prompts = 2, int ranks_of_domain = 0)
+      : world(ranks),
+        domain(ranks.split(ranks_of_domain > 0 ? ranks.rank() / ranks_of_domain : 0, ranks.rank())),
+        paths{broadcast_text(ranks, folder.str(), 0)} {
     manifest.run_id = broadcast_text(ranks, dataset::new_run_id(), 0);
     manifest.created_utc = "2026-01-02T03:04:05Z";
     manifest.prompts = prompts.size();
@@ -110,8 +113,9 @@ struct Run {
     const std::vector<ShardId> shards = unfinished();
     schedule::LotList left(lots());
     world.barrier();  // before a rank changes what others list
-    Mill mill({world, generator, backend, inputs, shards, layout, attributes, stop, nullptr, flush_seconds, 1e9},
-              std::move(left));
+    Mill mill(
+        {world, domain, generator, backend, inputs, shards, layout, attributes, stop, nullptr, flush_seconds, 1e9},
+        std::move(left));
     const MillEnd end = mill.run();
     return {end, mill.totals(), mill.drain_reason()};
   }

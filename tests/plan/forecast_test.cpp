@@ -67,15 +67,17 @@ TEST_CASE("a dry run computes each prompt row once, draws each token once, and k
   for (std::uint32_t ranks : {1u, 2u, 5u}) {
     CAPTURE(ranks);
     double prompt_positions = 0, drawn = 0, generated = 0;
-    const DryRunCounts counts = dry_run(work, settings(ranks), [&](Phase phase, std::span<const StepFacts> held) {
-      REQUIRE(held.size() == ranks);
-      for (const StepFacts& facts : held) {
+    const DryRunCounts counts = dry_run(work, settings(ranks), [&](const DryStep& step) {
+      REQUIRE(step.ranks.size() == ranks);
+      for (const StepFacts& facts : step.ranks) {
         prompt_positions += facts.prompt.positions, drawn += sum(facts), generated += facts.generated.rows;
-        CHECK((phase == Phase::Prefill || facts.prompt.rows == 0));
+        CHECK((step.phase == Phase::Prefill || facts.prompt.rows == 0));
         CHECK(facts.generated.rows <= 8);
         CHECK(facts.generated.positions >= 11 * facts.generated.rows);
       }
+      return 2.0;
     });
+    CHECK(counts.seconds == 2.0 * static_cast<double>(counts.steps));
     CHECK(counts.prompt_rows == work.prompt_tokens());
     CHECK(counts.generated_tokens == work.answer_tokens());
     CHECK(drawn == static_cast<double>(work.answer_tokens()));
@@ -87,27 +89,52 @@ TEST_CASE("a dry run computes each prompt row once, draws each token once, and k
   }
 }
 
+TEST_CASE("a dry run of domains: each steps on its own clock, and a slow one gets less of the work") {
+  const WorkLengths work = equal_work(400, 20, 10);
+  for (std::uint32_t of_domain : {1u, 2u, 3u}) {
+    CAPTURE(of_domain);
+    DryRunSettings domains = settings(5);
+    domains.ranks_of_domain = of_domain;
+    std::vector<double> rows(domains.domains()), steps(domains.domains());
+    const DryRunCounts counts = dry_run(work, domains, [&](const DryStep& step) {
+      CHECK(step.ranks.size() == std::min(of_domain, 5 - step.domain * of_domain));
+      for (const StepFacts& facts : step.ranks) rows[step.domain] += facts.prompt.rows + facts.generated.rows;
+      ++steps[step.domain];
+      return step.domain == 1 ? 4.0 : 1.0;
+    });
+    CHECK(counts.prompt_rows == work.prompt_tokens());
+    CHECK(counts.generated_tokens == work.answer_tokens());
+    const double slow_rows = rows[1] / std::min(of_domain, 5 - of_domain), rows_each = rows[0] / of_domain;
+    CHECK(slow_rows < 0.5 * rows_each);
+    CHECK(steps[1] * 4 > 0.8 * counts.seconds);  // it works to the end all the same
+    CHECK(counts.seconds < 1.25 * std::max(steps[0], steps[1] * 4));
+  }
+}
+
 TEST_CASE("prompts that are only scored, and those that do not fit") {
   WorkLengths scored;
   scored.sampling.prompt_logprobs = true;
   for (int p = 0; p < 5; ++p) scored.add(20, 0, 1, 7);
   double drawn = 0;
-  const auto counts = dry_run(scored, settings(2), [&](Phase, std::span<const StepFacts> held) {
-    for (const StepFacts& facts : held) drawn += facts.drawn[static_cast<std::size_t>(calibration::Drawing::Score)];
+  const auto counts = dry_run(scored, settings(2), [&](const DryStep& step) {
+    for (const StepFacts& facts : step.ranks)
+      drawn += facts.drawn[static_cast<std::size_t>(calibration::Drawing::Score)];
+    return 1.0;
   });
   CHECK(scored.answer_tokens() == 0);
   CHECK(counts.prompt_rows == 5 * 19);
   CHECK(drawn == 5 * 19);
   DryRunSettings narrow = settings(1);
   narrow.scheduler.pages = 2;
-  const std::string fault = test::fault_of_call([&] { dry_run(equal_work(1, 500, 10), narrow, [](auto...) {}); });
+  const std::string fault =
+      test::fault_of_call([&] { dry_run(equal_work(1, 500, 10), narrow, [](auto...) { return 1.0; }); });
   CHECK(test::says(fault, {"500 tokens", "10 new", "parallel.kv_cache_tokens"}));
   WorkLengths mixed = equal_work(1, 500, 10);
   mixed.add(20, 5, 2, 4), mixed.add(20, 12, 1, 12);
   const WorkLengths kept = fitting(mixed, narrow);
   CHECK(kept.prompts.size() == 2);
   CHECK(kept.answers == std::vector<std::uint32_t>{4, 4, 12});
-  CHECK(dry_run(kept, narrow, [](auto...) {}).generated_tokens == 20);
+  CHECK(dry_run(kept, narrow, [](auto...) { return 1.0; }).generated_tokens == 20);
 }
 
 TEST_CASE("seconds of steps by part: the slowest rank sets the time, and the parts add up to it") {

@@ -180,15 +180,18 @@ void check_workspace(const model::ModelConfig& config, std::uint32_t threads) {
       CAPTURE(ranks);
       ParallelSettings settings = steps_of(rows);
       settings.threads_per_rank = threads;
-      const double told = static_cast<double>(workspace_bytes(config, settings, static_cast<std::uint32_t>(ranks)));
+      const double told = static_cast<double>(workspace_bytes(
+          config, settings, {static_cast<std::uint32_t>(ranks), static_cast<std::uint32_t>(ranks)}));
       run_loopback(ranks, [&](Comm world) {
         const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(ranks));
         const model::Weights weights = model::load_weights(tiny, config, placement, {world.rank()}, "dummy");
         cpu::Stream stream(cpu::best_isa(), static_cast<int>(threads));
         std::vector<int> apart(static_cast<std::size_t>(ranks));
         std::iota(apart.begin(), apart.end(), 0);
-        const layers::ForwardSettings forward_settings{
-            .max_rows = rows, .max_positions = config.max_positions, .pages = schedule::pages_for(rows)};
+        const layers::ForwardSettings forward_settings{.max_rows = rows,
+                                                       .max_positions = config.max_positions,
+                                                       .pages = schedule::pages_for(rows),
+                                                       .micro_batches = ranks > 1 ? 2u : 1u};
         layers::Forward<Cpu> forward(
             stream, config, weights, placement,
             layers::join_domain(world, apart, apart, layers::exchange_shape(config, forward_settings)),

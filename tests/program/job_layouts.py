@@ -15,7 +15,7 @@ LAYOUTS = [
     dict(ranks=4, domain=1, memory="off"),
     dict(ranks=3, memory="required", threads=2),
     dict(ranks=4, per_node=3, memory="off", micro=2),
-    dict(ranks=4, per_node=3, seqs=5, prefer="amx"),
+    dict(ranks=4, domain="node", per_node=3, seqs=5, prefer="amx"),
     dict(ranks=4, per_node=2, micro=2, batch=50),
     dict(ranks=4, per_node=1, seqs=2),
     dict(ranks=2, micro=2),

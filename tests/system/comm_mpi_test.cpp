@@ -53,6 +53,7 @@ TEST_CASE("MPI ranks: a transfer of nothing") { test::on_world(test::check_trans
 TEST_CASE("MPI ranks: a long transfer") { test::on_world(test::check_long_transfer); }
 
 TEST_CASE("MPI ranks: letters") { test::on_world(test::check_letters); }
+TEST_CASE("MPI ranks: a letter that is arriving keeps nobody") { test::on_world(look_for_an_arriving_letter); }
 TEST_CASE("MPI ranks: lanes") { test::on_world(test::check_lanes); }
 
 TEST_CASE("MPI says what it is") { CHECK(MpiSession::library_version().find("MPI") != std::string::npos); }

@@ -40,6 +40,7 @@ struct WeightsWanted {
   DomainRank rank;
   model::NodeExperts node;      // of all ranks that load into the same memory
   model::NodeExperts computes;  // of those of them that are of the rank's domain
+  model::Announce announce = model::Announce::Nothing;
 };
 
 // What ranks must have in common to load into the same memory.

@@ -22,9 +22,10 @@ class CpuBackend : public Backend {
 
   WeightsPlan plan_weights(const WeightsWanted& wanted) override {
     placement_ = wanted.placement;
-    load_.emplace(model::LoadRequest(wanted.dir, config_, wanted.placement, wanted.rank, wanted.load_format,
-                                     wanted.node, wanted.computes),
-                  stream_.order());
+    model::LoadRequest request(wanted.dir, config_, wanted.placement, wanted.rank, wanted.load_format, wanted.node,
+                               wanted.computes);
+    request.announce = wanted.announce;
+    load_.emplace(std::move(request), stream_.order());
     return {load_->memory_bytes(), static_cast<std::uint64_t>(stream_.order()), load_->source()};
   }
   model::WeightsDigest load_weights(NodeMemory memory, const std::function<void()>& between) override {

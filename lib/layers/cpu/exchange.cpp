@@ -154,6 +154,7 @@ ReceivedRows<> Exchange::finish_dispatch(int channel) {
   }
   c.share.take(lists_, table_.owner_of_slot(c.layer), ranks, place_);
   c.share.add_costs(totals_);
+  count_pairs(c);
   c.phase = Phase::Received;
   return {places_.rows(memory()), c.share.slot_begin(), c.share.rows(), c.share.outputs(), places_.outputs(memory())};
 }

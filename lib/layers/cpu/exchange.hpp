@@ -95,6 +95,7 @@ class Exchange {
   void list_own_rows(int channel, Channel& c);
   void send_rows(int channel, Channel& c);
   void list_arrived_rows(int channel, Channel& c);
+  void count_pairs(const Channel& c);
   void post_rows(int channel);
   bool send_outputs(int channel, Channel& c);
   void arrive(int channel, layers::Stage stage);

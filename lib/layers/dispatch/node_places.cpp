@@ -48,8 +48,8 @@ NodePlaces::NodePlaces(const ExchangeShape& shape, const DomainNodes& nodes, std
 }
 
 std::uint64_t NodePlaces::bytes_of_own_rows() const {
-  return std::uint64_t{shape_.channels} *
-         (shape_.rows * bytes_of_arrived_row() + (shape_.experts + 1) * sizeof(std::uint32_t));
+  return shape_.rows_of_all_channels() * bytes_of_arrived_row() +
+         std::uint64_t{shape_.channels} * (shape_.experts + 1) * sizeof(std::uint32_t);
 }
 
 std::uint64_t NodePlaces::bytes_of_arrived_row() const {

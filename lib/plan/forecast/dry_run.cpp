@@ -1,8 +1,11 @@
 #include "plan/forecast/dry_run.hpp"
 
 #include <algorithm>
-#include <limits>
+#include <compare>
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -109,12 +112,17 @@ class DryJob {
     std::uint64_t rounds = 0;           // that it has heard of
   };
   DryRank& rank(WorldRank number) { return *ranks_[static_cast<std::size_t>(number.value)]; }
-  std::size_t next() const;
+  // The domain whose clock is behind comes next; of several the one that has waited longest.
+  struct Next {
+    double clock;
+    std::uint64_t turn;  // when it had its last one, counted over all domains
+    std::size_t domain;
+    auto operator<=>(const Next&) const = default;
+  };
   schedule::Round hear(Domain& domain);
   void decide();
-  bool take_turn(std::size_t number);
-  double first_clock_of_others(std::size_t number) const;
-  void step(std::size_t number, const schedule::Decision& decision);
+  std::optional<double> take_turn(const Next& now);
+  double step(std::size_t number, const schedule::Decision& decision);
 
   const WorkLengths& work_;
   const StepWatch& watch_;
@@ -124,7 +132,7 @@ class DryJob {
   schedule::Dealer dealer_;
   std::vector<schedule::Facts> facts_;
   std::vector<calibration::StepFacts> held_;
-  std::uint64_t turns_ = 0;
+  std::set<Next> order_;
   DryRunCounts counts_;
 };
 
@@ -141,12 +149,6 @@ DryJob::DryJob(const WorkLengths& work, const DryRunSettings& settings, const St
     ranks_.push_back(std::make_unique<DryRank>(work, each));
     domains_[r / of_domain].ranks.push_back({static_cast<std::int32_t>(r)});
   }
-}
-
-// The one whose clock is behind; of several the one that has waited longest for a turn.
-std::size_t DryJob::next() const {
-  const auto waits = [](const Domain& d) { return std::tuple(d.clock, d.turn); };
-  return static_cast<std::size_t>(std::ranges::min_element(domains_, {}, waits) - domains_.begin());
 }
 
 schedule::Round DryJob::hear(Domain& domain) {
@@ -193,21 +195,17 @@ std::optional<double> DryJob::take_turn(const Next& now) {
     }
     round = hear(domain);
   }
-  if (round.end) return false;
+  if (round.end) return std::nullopt;
   for (const auto& [to, lot] : round.dealt) deal(lot, work_, rank(to));
   const schedule::Decision decision = decide_step(round, facts_, domain.ranks);
-  if (schedule::takes_a_step(decision.phase)) {
-    step(number, decision);
-  } else {  // nothing changes for it before another domain has had a turn; the first one decides
-    domain.clock = std::max(domain.clock, number == 0 ? first_clock_of_others(0) : domains_[0].clock);
-  }
-  return true;
+  if (schedule::takes_a_step(decision.phase)) return now.clock + step(now.domain, decision);
+  const auto later = order_.upper_bound({now.clock, UINT64_MAX, 0});
+  return later == order_.end() ? now.clock : later->clock;  // nothing changes before another domain's turn
 }
 
-void DryJob::step(std::size_t number, const schedule::Decision& decision) {
-  Domain& domain = domains_[number];
+double DryJob::step(std::size_t number, const schedule::Decision& decision) {
   held_.clear();
-  for (const WorldRank r : domain.ranks) {
+  for (const WorldRank r : domains_[number].ranks) {
     held_.push_back(rank(r).step(decision));
     counts_.prompt_rows += static_cast<std::uint64_t>(held_.back().prompt.rows);
     counts_.generated_tokens += rank(r).drawn();
@@ -218,8 +216,15 @@ void DryJob::step(std::size_t number, const schedule::Decision& decision) {
 }
 
 DryRunCounts DryJob::run() {
-  while (take_turn(next())) continue;
-  return counts_;
+  for (std::size_t d = 0; d < domains_.size(); ++d) order_.insert({0, 0, d});
+  for (std::uint64_t turn = 1;; ++turn) {
+    const Next now = *order_.begin();
+    order_.erase(order_.begin());
+    const std::optional<double> clock = take_turn(now);
+    if (!clock) return counts_;
+    counts_.seconds = std::max(counts_.seconds, *clock);
+    order_.insert({*clock, turn, now.domain});
+  }
 }
 
 }  // namespace

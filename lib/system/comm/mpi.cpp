@@ -83,6 +83,7 @@ struct Group::Handles {
   MPI_Comm comm = MPI_COMM_NULL;
   std::array<std::vector<MPI_Request>, 2> in_flight = {};  // by channel
   std::list<Posted> letters = {};                          // that have not left
+  std::list<Arriving> arriving = {};                       // oldest first
   std::array<Lane, Comm::lanes> lanes = {};
 };
 

@@ -36,6 +36,7 @@ def is_code(value): return value is None or is_whole(value)
 
 MANIFEST = {"run_id": str, "created_utc": str, "prompts": is_whole, "completions": is_whole, "attempts": is_count, "exit_code": is_code, "fingerprints": dict}
 EXCHANGE = ("intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated")
+STEPS = ("steps_with_one", "steps_with_two")
 LATER_EXCHANGE = ("inter_node_bytes_minimum", "messages", "nodes_per_row", "wait_seconds", "pack_seconds")  # not in older runs
 COUNTERS = ("wall_seconds", "load_seconds", "prefill_seconds", "decode_seconds", "exchange_seconds", "idle_seconds", "prompt_tokens",
             "cached_prompt_tokens", "generated_tokens", "prompts_done")
@@ -44,6 +45,7 @@ SUMMARY = {"core_hours_allocated": is_amount, "core_hours_used": is_amount, "dou
            **dict.fromkeys((*COUNTERS, "kv_bytes_per_token", "peak_rss_bytes"), is_number), "attempts": is_whole, "ranks": is_whole, "nodes": is_whole,
            "exchange": lambda e: isinstance(e, dict) and all(is_number(e.get(n)) for n in EXCHANGE) and all(
                is_number(e.get(n, 0)) for n in LATER_EXCHANGE),
+           "micro_batches": lambda m: m is None or isinstance(m, dict) and all(is_amount(m.get(n, 0)) for n in STEPS),
            "expert_load": dict.fromkeys(("max_over_mean", "max_over_mean_balanced", "work_max_over_mean", "work_max_over_mean_unsplit"), is_number),
            "memory": lambda m: m is None or isinstance(m, dict) and all(map(is_amount, m.values())),
            "cost": lambda c: c is None or c == {} or isinstance(c, dict) and (c.get("total") is None or isinstance(c.get("currency"), str) and all(

@@ -5,7 +5,7 @@ import html
 import math
 import os
 
-from .files import LATER_EXCHANGE, setting
+from .files import LATER_EXCHANGE, STEPS, setting
 from .look import STYLE, card, filled, table
 from .metrics import Metrics
 from .pictures import Pictures
@@ -199,6 +199,9 @@ class Page:
             rows += [("between nodes at least, each row once a node", size_text(e["inter_node_bytes_minimum"])), ("messages", compact(e["messages"])),
                      ("nodes that compute a row", f"{e['nodes_per_row']:.2f}"),
                      ("packing, waiting (mean over ranks)", f"{clock(e['pack_seconds'])}, {clock(e['wait_seconds'])}")]
+        m = (run.summary.get("micro_batches") if run.summary_counts else None) or {n: run.metrics.sum(n) for n in STEPS}
+        if m.get("steps_with_two"):
+            rows.append(("steps with one micro-batch, with two", f"{compact(m.get('steps_with_one', 0))}, {compact(m['steps_with_two'])}"))
         moved = e["intra_node_bytes"] + e["inter_node_bytes"]
         seen = any(value is not None for key in Metrics.BYTES.values() for _, value in run.metrics.rates(key, "rank 0"))
         picture = self.pictures.exchange() if moved and seen else ""

@@ -186,6 +186,8 @@ def every_key_of_the_summary():
     check(list(s["exchange"]) == ["intra_node_bytes", "inter_node_bytes", "rows_sent", "rows_deduplicated", "inter_node_bytes_minimum",
                                   "messages", "nodes_per_row", "wait_seconds", "pack_seconds"], s["exchange"])
     check(list(s["expert_load"]) == ["max_over_mean", "max_over_mean_balanced", "work_max_over_mean", "work_max_over_mean_unsplit"])
+    check(list(s["micro_batches"]) == ["steps_with_one", "steps_with_two"])
+    check(s["micro_batches"]["steps_with_one"] > 0 and s["micro_batches"]["steps_with_two"] > 0, s)  # both are tried
     times = s["row_seconds"]
     check(list(times) == ["p50", "p90", "p99", "max"] and 0 < times["p50"] <= times["p90"] <= times["p99"] <= times["max"] < s["wall_seconds"], times)
     check(list(s["cost"]) == ["currency", "total", "per_million_tokens", "per_million_output_tokens"])
@@ -231,6 +233,10 @@ def nodes_by_setting():
     apart, _ = run("apart", "parallel.node_memory=off")
     e = summary(apart)["exchange"]
     check(e["intra_node_bytes"] > 0 and e["inter_node_bytes"] == e["inter_node_bytes_minimum"] == 0 and e["nodes_per_row"] == 1, e)
+    tried = s["micro_batches"]
+    check(tried["steps_with_one"] > 0 and tried["steps_with_two"] > 0, s)
+    line = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
+    check({key: line[key] for key in tried} == tried, line)
 
 
 def dummy_weights_from_config_alone():
