@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "base/build_info.hpp"
@@ -116,10 +115,8 @@ PassSeconds shares_of(const Measured& steps, double all_seconds) {
 }
 
 // The step of the medians beside its prediction.
-Comparison compare(const EndToEndOptions& o, const model::ModelConfig& config, const Comm& world,
+Comparison compare(const EndToEndOptions& o, const model::ModelConfig& config, std::uint32_t nodes,
                    const EndToEndResult& r) {
-  const std::vector<int> node_of = nodes_of_bench(world, o.nodes);
-  const auto nodes = static_cast<std::uint32_t>(std::set<int>(node_of.begin(), node_of.end()).size());
   const calibration::Calibration calibration = calibration::read_calibration(o.calibration);
   Comparison out;
   out.predicted = predict_step(calibration, config, {r.ranks, r.micro_batches(o)}, {o.workload, o.sequences, o.tokens},
@@ -193,7 +190,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
     r.work_unsplit = static_cast<double>(busiest_owner) / static_cast<double>(work);
   }
   r.passes = shares_of(steps, all);
-  if (!o.calibration.empty()) r.comparison = compare(o, config, world, r);
+  if (!o.calibration.empty()) r.comparison = compare(o, config, static_cast<std::uint32_t>(ranks.nodes), r);
   return r;
 }
 
