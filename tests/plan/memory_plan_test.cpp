@@ -180,8 +180,8 @@ void check_workspace(const model::ModelConfig& config, std::uint32_t threads) {
       CAPTURE(ranks);
       ParallelSettings settings = steps_of(rows);
       settings.threads_per_rank = threads;
-      const double told = static_cast<double>(workspace_bytes(
-          config, settings, {static_cast<std::uint32_t>(ranks), static_cast<std::uint32_t>(ranks)}));
+      const double told = static_cast<double>(
+          workspace_bytes(config, settings, {static_cast<std::uint32_t>(ranks), static_cast<std::uint32_t>(ranks)}));
       run_loopback(ranks, [&](Comm world) {
         const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(ranks));
         const model::Weights weights = model::load_weights(tiny, config, placement, {world.rank()}, "dummy");
