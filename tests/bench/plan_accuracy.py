@@ -114,7 +114,7 @@ def main():
             shutil.rmtree(asked.work, ignore_errors=True)
             asked.work.mkdir(parents=True)
             calibrated = asked.calibrated_ranks or ranks
-            output_of(launched(calibrated, PROGRAM, "bench", "calibrate", "--model", MODELS[model], "--threads", threads(calibrated), "-o",
+            output_of(launched(calibrated, PROGRAM, "bench", "calibrate", "--model", MODELS[model], "--threads", threads(max(ranks, calibrated)), "-o",
                                asked.work / "calibration.json", *asked.calibrate.split()))
             # Programs choose the fastest kernels at their start: those that were calibrated are the ones to compare with.
             os.environ["MOEMILL_ISA"] = json.loads((asked.work / "calibration.json").read_text())["isa"]
