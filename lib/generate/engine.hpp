@@ -30,6 +30,7 @@ class Engine {
       const std::function<void()>& between = [] {});
   Generator& generator() { return *generator_; }
   const Backend& backend() const { return *backend_; }
+  Backend& backend() { return *backend_; }
   const KvPages& kv_pages() const { return pages_; }
   MemoryUse memory_use() const;
   std::uint32_t longest_sequence() const { return longest_; }

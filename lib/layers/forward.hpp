@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -33,6 +34,10 @@ class Forward {
   void run(const schedule::Step& step);
   // Answers requests about wanted rows of the last step.
   void draw(const sample::Draws& draws);
+
+  // Calls the hook now and then while run() and draw() compute, on the thread that called them, in place of an earlier
+  // one. It must not throw, nor call this.
+  void while_computing(std::function<void()> hook);
 
   // Fills the cache with random values in place of prompts, for benchmarks.
   void fill_cache(std::uint64_t seed);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -15,20 +16,30 @@ namespace moemill::layers {
 
 constexpr std::uint32_t positions_at_start = 8192;  // rotary tables of longer sequences are made when one is there
 
-// Lets rows in flight move between the stream's pieces of work while it lives. A rank alone has none.
+// Lets rows in flight move between the stream's pieces of work while it lives, and whatever else wants to. A rank alone
+// has no such rows.
 template <class B>
 class ProgressBetweenPieces {
  public:
   ProgressBetweenPieces(typename B::Stream& stream, typename B::Exchange& exchange, std::size_t ranks)
-      : stream_(stream) {
-    if (ranks > 1) stream_.set_between_pieces([&exchange] { exchange.progress(); });
+      : stream_(stream), exchange_(ranks > 1 ? &exchange : nullptr) {
+    also({});
   }
   ~ProgressBetweenPieces() { stream_.set_between_pieces({}); }
   ProgressBetweenPieces(const ProgressBetweenPieces&) = delete;
   ProgressBetweenPieces& operator=(const ProgressBetweenPieces&) = delete;
 
+  void also(std::function<void()> hook) {
+    if (!exchange_) return stream_.set_between_pieces(std::move(hook));
+    stream_.set_between_pieces([exchange = exchange_, hook = std::move(hook)] {
+      exchange->progress();
+      if (hook) hook();
+    });
+  }
+
  private:
   typename B::Stream& stream_;
+  typename B::Exchange* exchange_;
 };
 
 template <class B>
@@ -54,7 +65,7 @@ struct Forward<B>::State {
   typename B::KvCache cache;
   RopeTable rope;
   typename B::Exchange exchange;
-  const ProgressBetweenPieces<B> progress;
+  ProgressBetweenPieces<B> progress;
   typename B::Attention attention;
   typename B::Router router;
   typename B::Experts experts;
@@ -165,6 +176,11 @@ Forward<B>::Forward(Stream& stream, const model::ModelConfig& config, const Weig
 
 template <class B>
 Forward<B>::~Forward() = default;
+
+template <class B>
+void Forward<B>::while_computing(std::function<void()> hook) {
+  state_->progress.also(std::move(hook));
+}
 
 template <class B>
 void Forward<B>::run(const schedule::Step& step) {

@@ -23,14 +23,20 @@ Mill::Mill(MillParts parts, schedule::LotList lots)
       lots_(std::move(lots)),
       keeper_(parts.world, parts.inputs, parts.unfinished, lots_.left()),
       mail_(parts.world),
-      rounds_(parts.world, parts.domain, mail_),
+      rounds_(parts.world, parts.domain, mail_, lots_),
       states_(static_cast<std::size_t>(parts.domain.size())),
       facts_(states_.size()),
       counts_(states_.size()),
       shares_(states_.size()),
       micro_batches_(parts.micro_batches, static_cast<std::uint32_t>(parts.domain.size())),
       next_flush_(now_seconds() + parts.flush_seconds),
-      next_progress_(now_seconds() + parts.progress_seconds) {}
+      next_progress_(now_seconds() + parts.progress_seconds) {
+  if (rounds_.decides_for_others()) parts_.backend.while_computing([this] { answer_within_step(); });
+}
+
+Mill::~Mill() {
+  if (rounds_.decides_for_others()) parts_.backend.while_computing({});
+}
 
 // Order within a turn: facts before lots, lots before the step that uses them, the step before its rows are sent and
 // stored. A fault of one rank waits for the next facts, so that all ranks leave at the same place.
@@ -84,11 +90,12 @@ schedule::Facts Mill::facts() {
 
 schedule::Decision Mill::agree_on_turn() {
   if (rounds_.lives_by_letters() && mail_.counts().faults > 0) system_error("{}", failure_.text);
+  if (rounds_.decides_for_others()) rounds_.answer();
   const RankState state{facts(),
                         step_counts(totals_),
                         parts_.predicted ? parts_.predicted->share() : StepShare{},
                         rounds_.steps_ahead(),
-                        rounds_.has_news(lots_),
+                        rounds_.has_news(),
                         step_time_};
   const double before = now_seconds();
   // gather() would allocate memory at every step.
@@ -167,6 +174,11 @@ void Mill::take_step(const schedule::Decision& decision) {
   }
   if (parts_.generator.last_rows() == 0) totals_.idle_seconds += seconds;
   if (parts_.predicted) parts_.predicted->take(decision.phase, held, seconds, parts_.backend.totals().exchange);
+}
+
+// On rank 0, in the middle of a step: domains of shorter steps do not wait for the end of this one.
+void Mill::answer_within_step() {
+  if (receive()) attempt([&] { rounds_.answer(); });
 }
 
 void Mill::wait_a_little() {

@@ -38,7 +38,7 @@ struct MillParts {
   const Comm& world;
   const Comm& domain;  // this rank's expert domain
   Generator& generator;
-  const Backend& backend;
+  Backend& backend;
   const ShardInputs& inputs;
   std::span<const ShardId> unfinished;
   const dataset::OutputLayout& layout;
@@ -57,6 +57,9 @@ class Mill {
  public:
   // Collective over the world.
   Mill(MillParts parts, schedule::LotList lots);
+  ~Mill();
+  Mill(const Mill&) = delete;
+  Mill& operator=(const Mill&) = delete;
   // Returns when all rows are done, or when a drain has saved everything. Throws AgreedFailure if a rank cannot
   // continue.
   MillEnd run();
@@ -66,6 +69,7 @@ class Mill {
 
  private:
   schedule::Facts facts();
+  void answer_within_step();
   schedule::Decision agree_on_turn();
   void report_progress();
   void open_shards();

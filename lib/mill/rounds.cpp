@@ -65,7 +65,7 @@ bool calls(const Facts& facts) { return facts.error != 0 || facts.wish != schedu
 
 }  // namespace
 
-Rounds::Rounds(const Comm& world, const Comm& domain, Mail& mail)
+Rounds::Rounds(const Comm& world, const Comm& domain, Mail& mail, const schedule::LotList& lots)
     : world_(world), domain_(domain), mail_(mail), dealer_(static_cast<std::size_t>(world.size())) {
   for (const int rank : gather(domain, world.rank())) ranks_.push_back({rank});
   expect(std::is_sorted(ranks_.begin(), ranks_.end()), "a domain's ranks have the order of the world");
@@ -80,19 +80,19 @@ Rounds::Rounds(const Comm& world, const Comm& domain, Mail& mail)
     one.leader = leader;
     if (leader != 0) others_.push_back(std::move(one));
   }
+  if (decides_for_others()) undealt_ = lots;
 }
 
-bool Rounds::has_news(const schedule::LotList& lots) {
-  if (!lives_by_letters()) return false;
-  if (world_.rank() != 0) return !news_.empty();
-  const Round round = dealer_.decide(lots);
-  if (!round.is_empty()) news_ = written(round, dealer_.rounds(), false);
+void Rounds::answer() {
+  const Round round = has_ended_ ? Round() : dealer_.decide(undealt_);
+  undealt_.take(round.dealt.size());
+  has_ended_ = has_ended_ || round.end;
+  if (!round.is_empty()) put_all<std::byte>(written(round, dealer_.rounds(), false), news_);
   for (Domain& other : others_) {
     if (round.is_empty() && !other.waits_for_answer) continue;
     mail_.send(other.leader, News{written(round, dealer_.rounds(), other.waits_for_answer)});
     other.waits_for_answer = false;
   }
-  return !news_.empty();
 }
 
 Round Rounds::take_turn(std::span<const Facts> facts, std::span<const StepCounts> counts, bool news,

@@ -1,9 +1,10 @@
 // How the ranks of several expert domains are told what is decided for the whole job. In each turn every domain's
 // leader, its lowest rank, may send the domain's facts to rank 0, which decides the next round from the latest facts of
 // all domains (schedule/dealer.hpp) and sends it to all leaders; a leader tells its domain at its next turn. All of
-// this is letters: nobody waits for one, so no domain waits for another. Every rank is told every round once and in the
-// order in which they were decided, and so keeps the same list of lots. With one domain there are no letters: every
-// rank decides a round in every turn from the facts that it has anyway. Used by the loop.
+// this is letters: nobody waits for one, so no domain waits for another. Rank 0 answers while it computes a step, too.
+// Every rank is told every round once and in the order in which they were decided, and so keeps the same list of lots.
+// With one domain there are no letters: every rank decides a round in every turn from the facts that it has anyway.
+// Used by the loop.
 #pragma once
 
 #include <cstddef>
@@ -24,18 +25,24 @@ namespace moemill::mill {
 class Rounds {
  public:
   // Collective over the world. The ranks of `domain` have the order that they have in the world.
-  Rounds(const Comm& world, const Comm& domain, Mail& mail);
+  Rounds(const Comm& world, const Comm& domain, Mail& mail, const schedule::LotList& lots);
 
   // The domain's ranks in the world, in ascending order.
   std::span<const WorldRank> ranks() const { return ranks_; }
   // Whether this rank hears of rounds by letters, so that it cannot go on without them.
   bool lives_by_letters() const { return domains_ > 1 && domain_.rank() == 0; }
 
-  // At the start of a turn, before the domain's facts are gathered: whether this rank, as the leader, has a round to
-  // tell. On rank 0 this decides one.
-  bool has_news(const schedule::LotList& lots);
-  // The round that the domain is told in this turn, or an empty one. `facts` and `counts` [domain's ranks] were
-  // gathered in this turn, `news` is what has_news() said on the leader. Collective over the domain.
+  // Rank 0 of several domains: it decides for the others.
+  bool decides_for_others() const { return !others_.empty(); }
+
+  // On such a rank, at any time: decides the next round from the latest reports and answers those that wait.
+  void answer();
+  // At the start of a turn, before the domain's facts are gathered: whether this rank, as the leader, has rounds to
+  // tell.
+  bool has_news() const { return !news_.empty(); }
+  // What the domain is told in this turn, as one round, or an empty one. `facts` and `counts` [domain's ranks] were
+  // gathered in this turn, `news` is what has_news() said on the leader. `lots` are those that the domain knows as
+  // left. Collective over the domain.
   schedule::Round take_turn(std::span<const schedule::Facts> facts, std::span<const StepCounts> counts, bool news,
                             const schedule::LotList& lots);
   // After a step of the domain.
@@ -77,6 +84,8 @@ class Rounds {
 
   // On rank 0.
   schedule::Dealer dealer_;
+  schedule::LotList undealt_;  // this domain's list still has what it has not been told of
+  bool has_ended_ = false;     // the last round is decided
   std::vector<Domain> others_;
   std::vector<schedule::Facts> facts_;  // [world]
   std::vector<StepCounts> counts_;      // [world]

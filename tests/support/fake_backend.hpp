@@ -36,8 +36,10 @@ class FakeBackend : public mill::Backend {
   model::WeightsDigest load_weights(NodeMemory, const std::function<void()>&) override { return {}; }
   void prepare(layers::DomainSite, const layers::ForwardSettings&) override {}
 
+  void while_computing(std::function<void()> hook) override { hook_ = std::move(hook); }
   void run(const schedule::Step& step) override {
     on_step_(++steps_);
+    for (int piece = 0; hook_ && piece < 3; ++piece) hook_();
     largest_step_ = std::max(largest_step_, step.rows());
     for (const schedule::PageCopy& copy : step.copies) {
       for (std::uint32_t i = 0; i < copy.tokens; ++i) cache_[{copy.to.value, i}] = cache_.at({copy.from.value, i});
@@ -104,6 +106,7 @@ class FakeBackend : public mill::Backend {
   std::vector<std::vector<TokenId>> seen_;  // [wanted rows] of the last step
   std::vector<TokenId> broken_;
   std::function<void(std::size_t)> on_step_ = [](std::size_t) {};
+  std::function<void()> hook_;
   std::size_t steps_ = 0;
   std::uint32_t largest_step_ = 0;
   layers::ForwardTotals totals_;

@@ -70,6 +70,9 @@ class Backend {
   // rows in step.logit_rows, any number of times until the next run().
   virtual void run(const schedule::Step& step) = 0;
   virtual void draw(const sample::Draws& draws) = 0;
+  // From prepare on: the hook is called now and then while both compute, on the thread that called them. It must not
+  // throw. An empty one is none.
+  virtual void while_computing(std::function<void()> hook) = 0;
 
   // For benchmarks: all pages of the KV cache get random values of the size that keys and latents have, the same ones
   // for the same seed. A step then reads what it would read after prompts, at a small part of their time.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -39,6 +40,7 @@ class CpuBackend : public Backend {
 
   void run(const schedule::Step& step) override { forward_->run(step); }
   void draw(const sample::Draws& draws) override { forward_->draw(draws); }
+  void while_computing(std::function<void()> hook) override { forward_->while_computing(std::move(hook)); }
 
   void fill_cache(std::uint64_t seed) override { forward_->fill_cache(seed); }
   const layers::ForwardTotals& totals() const override { return forward_->totals(); }
