@@ -106,7 +106,7 @@ double measure_starting(const std::string& model_dir, const Comm& world) {
   (void)cpu::choose_isa();
   if (first_rank_has(world, has_tokenizer(model_dir)))
     run_on_all_ranks(world, [&] { (void)text::Tokenizer::load(model_dir); });
-  return over_ranks(world, now_seconds() - start).mean;
+  return over_ranks(world, MpiSession::starting_seconds() + now_seconds() - start).mean;
 }
 
 std::optional<double> measure_tokenizing(const std::string& model_dir, const Comm& world) {

@@ -16,7 +16,7 @@ namespace moemill::bench {
 // layers are read. Nothing if the folder has no weights. Collective; AgreedFailure if they cannot be read.
 std::optional<double> measure_loading(const std::string& model_dir, Arithmetic arithmetic, const Comm& world,
                                       ThreadTeam& team, std::uint64_t most_bytes);
-// Seconds before a run reads weights: its kernels are proved and timed, its tokenizer is read. Collective.
+// Seconds before a run reads weights: MPI starts, kernels are proved and timed, the tokenizer is read. Collective.
 double measure_starting(const std::string& model_dir, const Comm& world);
 // Bytes of text per second and rank; nothing if the folder has no tokenizer. Collective.
 std::optional<double> measure_tokenizing(const std::string& model_dir, const Comm& world);

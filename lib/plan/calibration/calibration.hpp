@@ -79,7 +79,7 @@ struct Calibration {
   std::vector<Stages> stages;                            // by micro_batches: of 1, and of 2
   std::array<double, drawings> drawing_seconds_a_row{};  // by Drawing
   double agreeing_seconds = 0;                           // what ranks exchange before a step, without a wait
-  double start_seconds = 0;                              // of a run before it reads weights: kernels, tokenizer
+  double start_seconds = 0;                              // of a run before it reads weights: MPI, kernels, tokenizer
   Messages messages;
   // Bytes per second and rank; nothing if the folder has no weights or no tokenizer, or no shard was written.
   std::optional<double> load_bytes_per_second, tokenize_bytes_per_second, shard_bytes_per_second;

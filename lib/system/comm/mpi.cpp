@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "system/comm/comm.hpp"
 
@@ -348,7 +349,14 @@ void Group::abort(int exit_code) {
 
 // Over TCP, Open MPI asks the receiver before it sends more than 64 KiB: another round trip for messages of a few
 // hundred rows, which take less time than that. A setting of the user's counts more.
+namespace {
+double starting_seconds_ = 0;  // of the process, as MPI itself is
+}
+
+double MpiSession::starting_seconds() { return starting_seconds_; }
+
 MpiSession::MpiSession(int& argc, char**& argv) {
+  const double before = now_seconds();
   for (const char* name : {"OMPI_MCA_btl_tcp_eager_limit", "OMPI_MCA_btl_tcp_max_send_size"})
     setenv(name, "1048576", 0);
   int provided = MPI_THREAD_SINGLE;
@@ -359,6 +367,7 @@ MpiSession::MpiSession(int& argc, char**& argv) {
         "MPI_Init_thread: this MPI library gives thread level {} of the {} that moemill needs "
         "(MPI_THREAD_MULTIPLE)",
         provided, int{MPI_THREAD_MULTIPLE});
+  starting_seconds_ = now_seconds() - before;
 }
 
 MpiSession::~MpiSession() {
