@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/page_tokens.hpp"
 
 namespace moemill::bench {
 namespace {
@@ -21,6 +22,12 @@ constexpr std::uint32_t rows_at_longest = 64, most_rows_of_contexts = 512;
 constexpr std::uint32_t prompt_rows_of_contexts = 512, short_prompts[] = {32, 128};
 // Memory of the cache on each rank, at most: steps have as many sequences as it holds.
 constexpr std::uint64_t most_cache_bytes = 400'000'000;
+
+// A row's last page costs as much as a full one, however few of its positions the row sees: contexts end in the middle
+// of a page, as they do on average.
+constexpr std::uint32_t ending_within_a_page(std::uint32_t context) {
+  return context > page_tokens ? context - page_tokens / 2 : context;
+}
 
 // Every size is measured twice, at different moments; again, for some time, where other programs had taken the cores.
 constexpr int least_sweeps = 2, most_sweeps = 4;
@@ -71,7 +78,11 @@ class Measurement {
   double share_on_core() const;
   // The same answer on all ranks.
   bool is_late(double start) const { return probe_.slowest(now_seconds() - start) > late_seconds; }
-  std::uint32_t first_context() const { return std::max(1u, grid_.most_positions / 32); }
+  std::uint32_t first_context() const { return context(32); }
+  // A `part`th of the longest.
+  std::uint32_t context(std::uint32_t part) const {
+    return ending_within_a_page(std::max(1u, grid_.most_positions / part));
+  }
 
   StepProbe& probe_;
   const model::ModelConfig& config_;
@@ -95,8 +106,7 @@ Measurement::Measurement(StepProbe& probe, const model::ModelConfig& config, con
 
 void Measurement::add_contexts() {
   for (const std::uint32_t part : {32u, 4u, 1u})
-    add(contexts_, RowKind::Generated, std::min(rows_at_longest * part, most_rows_of_contexts),
-        std::max(1u, grid_.most_positions / part));
+    add(contexts_, RowKind::Generated, std::min(rows_at_longest * part, most_rows_of_contexts), context(part));
   for (const std::uint32_t length : short_prompts) add_prompts(short_prompts_, prompt_rows_of_contexts, length);
 }
 
