@@ -16,6 +16,7 @@ struct ModelSettings {
   std::string load_format = "auto";  // auto | dummy
   std::string dtype = "bfloat16";
   Arithmetic arithmetic = Arithmetic::Bf16;
+  std::optional<ExpertSum> expert_sum;         // auto: by groups if the model keeps fewer than it has
   std::optional<std::uint32_t> max_model_len;  // auto: max_position_embeddings
   std::string keep_quantized =
       "auto";  // auto | off: FP8 and MXFP4 weights stay in their codes in memory; int8 has codes of its own

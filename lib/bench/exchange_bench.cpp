@@ -81,13 +81,13 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
   for (std::uint32_t step = 0; step <= o.steps; ++step) {
     world.barrier();
     const double start = now_seconds();
-    exchange.begin_dispatch(0, {0}, {picks.data(), result.rows, o.picks});
+    exchange.begin_dispatch(0, {0}, {picks.data(), result.rows, o.picks}, {weights.data(), result.rows, o.picks});
     exchange.finish_dispatch(0);
     const double received = now_seconds();
     world.barrier();  // where the experts would compute
     const double computed = now_seconds();
     exchange.begin_combine(0);
-    exchange.finish_combine(0, {weights.data(), result.rows, o.picks}, {out.data(), result.rows, o.hidden});
+    exchange.finish_combine(0, {out.data(), result.rows, o.hidden});
     const double end = now_seconds();
     if (step == 0) continue;  // buffers grow in the first step, which is not timed
     dispatch.add(received - start), combine.add(end - computed), whole.add(received - start + end - computed);

@@ -71,7 +71,7 @@ std::uint64_t rows_kept(const RunRequest& request, const dataset::RunPaths& path
 // counted only for a job whose time is predicted.
 std::uint64_t check_run_dir(const RunRequest& asked, const ModelFolder& model, const dataset::PromptFile& prompts) {
   RunRequest request = asked;
-  request.config = with_prompt_settings(asked.config, prompts);
+  request.config = with_settings_of(asked.config, model, prompts);
   const RunConfig& config = request.config;
   const dataset::RunPaths paths{config.output.dir};
   std::filesystem::path folder = std::filesystem::absolute(paths.dir);
@@ -120,6 +120,16 @@ void print_formats(const model::HeldWeights& held) {
   }
 }
 
+// Says how experts' outputs are summed where there is a choice.
+void print_expert_sum(const model::ModelConfig& config) {
+  const model::Moe& moe = config.moe;
+  if (moe.groups < 2) return;
+  fmt::print("experts  model.expert_sum {}: a row's outputs are summed {}\n", word_of(config.expert_sum),
+             config.expert_sum == ExpertSum::Groups
+                 ? fmt::format("by routing groups, of which it has {} and a row keeps {}", moe.groups, moe.groups_kept)
+                 : "in the order of its picks");
+}
+
 // Says why model.keep_quantized has no effect where it has none.
 void print_rounding(const model::ModelConfig& config) {
   if (config.arithmetic != Arithmetic::Int8 || config.quantization.format == model::WeightFormat::Plain) return;
@@ -129,9 +139,12 @@ void print_rounding(const model::ModelConfig& config) {
       config.quantization.format == model::WeightFormat::Fp8 ? "FP8" : "MXFP4");
 }
 
-ModelFolder open_and_print_model(const RunConfig& config, Files files) {
+ModelFolder open_and_print_model(const ValidateRequest& request) {
+  const RunConfig& config = request.run.config;
+  const Files files = files_of(request);
   backend_name(config.runtime.backend, config.model.arithmetic);  // refuses what this program was built without
   ModelSettings settings = config.model;
+  settings.expert_sum = wanted_expert_sum(request.run);
   if (files == Files::SizesOnly) settings.load_format = "dummy";
   ModelFolder model = open_model(settings);
   const auto warnings = model::check_model_files(settings.path, model.config, settings.load_format);
@@ -146,6 +159,7 @@ ModelFolder open_and_print_model(const RunConfig& config, Files files) {
     fmt::print("weights  none in this folder: sizes are those of config.json; `run` would need the files\n");
   print_formats(model::held_weights(model.config));
   print_rounding(model.config);
+  print_expert_sum(model.config);
   for (const auto& warning : warnings) fmt::print("warning: {}\n", warning);
   return model;
 }
@@ -209,7 +223,7 @@ ExitCode validate(const ValidateRequest& asked) {
   ValidateRequest request = with_threads(asked);
   if (asked.run.config.input.path.empty()) request.run.config.model.path = shipped_model(asked.run.config.model.path);
   const RunConfig& config = request.run.config;
-  const ModelFolder model = open_and_print_model(config, files_of(request));
+  const ModelFolder model = open_and_print_model(request);
   if (config.input.path.empty() && request.input == ValidateRequest::Input::Optional)
     return validate_sizes(request, model);
   const dataset::PromptFile prompts = open_prompts(config);

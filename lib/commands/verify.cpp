@@ -153,7 +153,9 @@ Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, con
                    const dataset::PromptFile& prompts, const nlohmann::json& drawn) {
   if (const std::string differs = differing_arithmetic(manifest); !differs.empty())
     user_error("{}: {}; replay it with the moemill that made it", request.dir, differs);
-  Replay replay{open_model(config.model), {}, {}, {}};
+  ModelSettings settings = config.model;
+  settings.expert_sum = expert_sum_of_run(manifest);
+  Replay replay{open_model(settings), {}, {}, {}};
   check_model(config, manifest, "model_sha256", model::model_fingerprint(config.model.path, config.model.load_format));
   check_model(config, manifest, "tokenizer_sha256", replay.model.tokenizer_sha256());
   for (const auto& [file, rows] : drawn.items()) {

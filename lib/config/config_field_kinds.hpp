@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -164,6 +165,19 @@ Field one_of(const char* key, const char* accepts, Effect effect, std::vector<st
     return true;
   };
   return {key, accepts, effect, read, [=](const RunConfig& c) { return yaml::text(at(c)); }};
+}
+
+// `auto` or one of `all`, each as word_of says it.
+template <class T, class At>
+Field optional_word(const char* key, const char* accepts, Effect effect, std::span<const T> all, At at) {
+  Read read = [=](const yaml::Node& node, RunConfig& c) {
+    at(c).reset();
+    for (const T value : all)
+      if (is_word(node, word_of(value))) at(c) = value;
+    return at(c) || is_word(node, "auto");
+  };
+  return {key, accepts, effect, read,
+          [=](const RunConfig& c) { return yaml::plain(at(c) ? std::string(word_of(*at(c))) : "auto"); }};
 }
 
 template <class At>

@@ -265,6 +265,12 @@ std::vector<Field> make_fields() {
       one_of("model.dtype", "bfloat16 (weights of different types are rounded to it; also auto, the same)", Answers,
              {"bfloat16"}, model(&ModelSettings::dtype), {"auto", "bfloat16"}),
       arithmetic(),
+      optional_word<ExpertSum>(
+          "model.expert_sum",
+          "auto (groups if the router keeps some of its groups of experts, else picks), picks (outputs of a row's "
+          "experts are added in the order of its picks) or groups (added within each group, rounded, then group by "
+          "group: less between nodes, other answers)",
+          Answers, all_expert_sums, model(&ModelSettings::expert_sum)),
       optional<u32>("model.max_model_len", "auto (the model's own) or a number of tokens above 0", Answers, "auto",
                     {1, 1u << 30}, model(&ModelSettings::max_model_len)),
       one_of(

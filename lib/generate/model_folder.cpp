@@ -19,6 +19,12 @@ ModelFolder open_model(const ModelSettings& settings) {
   ModelFolder model{model::read_config(settings.path), {}, {}, 0};
   model.config.quantization.keep = settings.keep_quantized == "auto";
   model.config.arithmetic = settings.arithmetic;
+  model.config.expert_sum = settings.expert_sum.value_or(model.config.expert_sum);
+  if (model.config.expert_sum == ExpertSum::Groups && model.config.moe.groups < 2)
+    user_error(
+        "model.expert_sum: groups: the router of {} ({}) has no groups of experts; write auto or picks, which are the "
+        "same for it",
+        settings.path, model.config.model_type);
   try {
     model.tokenizer = text::Tokenizer::load(settings.path);
   } catch (const UserError& e) {
@@ -69,7 +75,8 @@ PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model) {
   return {config.errors.too_long, model.max_model_len, model.config.vocabulary};
 }
 
-RunConfig with_prompt_settings(RunConfig config, const dataset::PromptFile& prompts) {
+RunConfig with_settings_of(RunConfig config, const ModelFolder& model, const dataset::PromptFile& prompts) {
+  config.model.expert_sum = model.config.expert_sum;
   config.input.add_special_tokens = prompts.add_special_tokens();
   return config;
 }

@@ -30,9 +30,10 @@ dataset::PromptFile open_prompts(const RunConfig& config);
 // without a tokenizer, prompts of text, text to store, or stop strings; the message says why there is no tokenizer.
 void check_model_can(const ModelFolder& model, const RunConfig& config, const dataset::PromptFile& prompts);
 PrepareRules prepare_rules(const RunConfig& config, const ModelFolder& model);
-// The settings with input.add_special_tokens taken from the file if run.yaml leaves it to the file: a run keeps this
-// value, and a changed attribute is reported when the run is resumed.
-RunConfig with_prompt_settings(RunConfig config, const dataset::PromptFile& prompts);
+// The settings with model.expert_sum as the model has it, and with input.add_special_tokens taken from the file if
+// run.yaml leaves it to the file: a run keeps these values, and a changed attribute is reported when the run is
+// resumed.
+RunConfig with_settings_of(RunConfig config, const ModelFolder& model, const dataset::PromptFile& prompts);
 // The columns beside the prompt, so that a misspelt one is noticed: "used: n, seed; carried along: topic", or "".
 std::string columns_text(const dataset::PromptFile& prompts);
 // Warnings for the user before the job, one sentence each.

@@ -243,7 +243,9 @@ RunConfig config_of_run(const RunPaths& paths, const RunManifest& manifest) {
   if (manifest.reopening)
     for (const auto& [key, both] : manifest.history.back().values)
       if (is_setting(key)) overrides.push_back({key, both.second, paths.manifest(), Override::Form::Yaml});
-  return parse_resolved(*text, paths.config(), overrides);
+  RunConfig config = parse_resolved(*text, paths.config(), overrides);
+  config.model.expert_sum = expert_sum_of_run(manifest);  // a config.yaml from before the key does not have it
+  return config;
 }
 
 void finish_change(const RunPaths& paths, RunManifest& manifest, const ModelFolder& model,

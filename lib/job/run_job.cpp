@@ -85,7 +85,7 @@ dataset::RootAttributes root_attributes(const RunPlan& plan, const RunConfig& co
           world_size,
           slurm_job_id(),
           fingerprint("input_columns"),
-          std::string(definition_of(config.model.arithmetic))};
+          std::string(definition_of(config.model.arithmetic, config.model.expert_sum.value()))};
 }
 
 void announce(const RunPlan& plan, const RunConfig& config, const Opened& in, const Ranks& ranks,
@@ -339,8 +339,9 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   std::optional<StopFile> stop_file;  // on rank 0
   run_on_rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
   const Ranks ranks = arrange_ranks(world, config.parallel);
+  request.config.model.expert_sum = agree_on_expert_sum(world, asked);
   Opened in = open_inputs(world, config);
-  request.config = with_prompt_settings(asked.config, in.prompts);
+  request.config = with_settings_of(request.config, in.model, in.prompts);
   const std::optional<RunCalibration> calibration = open_calibration(config, in.model.config, ranks);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);

@@ -28,14 +28,15 @@ std::map<std::string, std::string> as_map(const Fingerprints& f) {
           {"input_columns", f.input.columns},
           {"model_sha256", f.model},
           {"tokenizer_sha256", f.tokenizer},
-          {"arithmetic", std::string(definition_of(f.arithmetic))}};
+          {"arithmetic", std::string(definition_of(f.arithmetic, f.expert_sum))}};
 }
 
 }  // namespace
 
 Fingerprints fingerprints_of(const RunConfig& config, const ModelFolder& model, const dataset::PromptFile& prompts) {
-  return {prompts.contents(), model::model_fingerprint(config.model.path, config.model.load_format),
-          model.tokenizer_sha256(), prompts.size(), config.model.arithmetic};
+  return {prompts.contents(),       model::model_fingerprint(config.model.path, config.model.load_format),
+          model.tokenizer_sha256(), prompts.size(),
+          config.model.arithmetic,  model.config.expert_sum};
 }
 
 std::optional<RunManifest> find_run(const RunRequest& request) {
@@ -111,12 +112,44 @@ std::string model_differences(const RunManifest& manifest, const Fingerprints& f
 
 }  // namespace
 
-std::string differing_arithmetic(const RunManifest& manifest) {
+namespace {
+
+// By which the run was begun.
+std::string arithmetic_of(const RunManifest& manifest) {
   const auto found = manifest.fingerprints.find("arithmetic");
-  const std::string begun(found == manifest.fingerprints.end() ? first_arithmetic_definition : found->second);
+  return std::string(found == manifest.fingerprints.end() ? first_arithmetic_definition : found->second);
+}
+
+}  // namespace
+
+ExpertSum expert_sum_of_run(const RunManifest& manifest) { return expert_sum_of(arithmetic_of(manifest)); }
+
+std::optional<ExpertSum> wanted_expert_sum(const RunRequest& request) {
+  const std::optional<ExpertSum>& asked = request.config.model.expert_sum;
+  if (asked || request.existing == Existing::Overwrite) return asked;
+  const auto found = dataset::read_manifest(RunPaths{request.config.output.dir});
+  return found ? std::optional(expert_sum_of_run(*found)) : std::nullopt;
+}
+
+std::optional<ExpertSum> agree_on_expert_sum(const Comm& world, const RunRequest& request) {
+  std::string word;
+  run_on_rank_zero(world, [&] {
+    if (const auto wanted = wanted_expert_sum(request)) word = word_of(*wanted);
+  });
+  word = broadcast_text(world, word, 0);
+  for (const ExpertSum sum : all_expert_sums)
+    if (word == word_of(sum)) return sum;
+  return std::nullopt;
+}
+
+std::string differing_arithmetic(const RunManifest& manifest) {
+  const std::string begun = arithmetic_of(manifest);
   if (is_computed_here(begun)) return "";
-  return fmt::format("its answers are of the arithmetic {}, this moemill computes {} and {}, whose answers differ",
-                     begun, definition_of(Arithmetic::Bf16), definition_of(Arithmetic::Int8));
+  std::vector<std::string_view> ours;
+  for (const ExpertSum sum : all_expert_sums)
+    for (const Arithmetic arithmetic : all_arithmetics) ours.push_back(definition_of(arithmetic, sum));
+  return fmt::format("its answers are of the arithmetic {}, this moemill computes {}, whose answers differ", begun,
+                     fmt::join(ours, ", "));
 }
 
 namespace {

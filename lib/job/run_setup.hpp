@@ -34,6 +34,7 @@ struct Fingerprints {
   std::string model, tokenizer;  // SHA-256, hex
   std::uint64_t prompts = 0;     // in the input
   Arithmetic arithmetic = Arithmetic::Bf16;
+  ExpertSum expert_sum = ExpertSum::Picks;
 };
 
 // Reads all prompts and all weights.
@@ -54,6 +55,12 @@ std::optional<dataset::RunManifest> find_run(const RunRequest& request);
 // versions have only the SHA-256 of the whole file; the file is then compared with that.
 std::string changed_columns(const dataset::RunManifest& manifest, const dataset::InputContents& now,
                             const std::string& input_path);
+// How the run's answers sum experts' outputs: a run begun before there was a choice sums picks.
+ExpertSum expert_sum_of_run(const dataset::RunManifest& manifest);
+// What the request asks for or, where it leaves the choice and resumes a run, what that run has. Empty: the model's.
+std::optional<ExpertSum> wanted_expert_sum(const RunRequest& request);
+// The same on all ranks; collective.
+std::optional<ExpertSum> agree_on_expert_sum(const Comm& world, const RunRequest& request);
 // How the run's definition of the arithmetic differs from all that this program has (base/arithmetic.hpp), or "".
 std::string differing_arithmetic(const dataset::RunManifest& manifest);
 // UserError, with what differs, if the answers would change: existing and new rows must belong to one run. Keys that

@@ -28,6 +28,20 @@ struct HeadRows {
   std::size_t distance;
 };
 
+// What rows sum by groups: terms in the order of groups, each an output's row and its weight, and where groups end.
+struct GroupTerms {
+  Rows<const std::uint32_t> row_of;  // [rows, most terms]
+  Rows<const float> weights;         // [rows, most terms]
+  Rows<const std::uint32_t> ends;    // [rows, most terms] one past each group's last term; 0 after the last
+};
+
+// Sums of groups without a row that they are added to: sum s is over the terms [begin[s], begin[s + 1]).
+struct GroupSums {
+  Vector<const std::uint32_t> begin;   // [sums + 1]
+  Vector<const std::uint32_t> row_of;  // [terms]
+  Vector<const float> weights;         // [terms]
+};
+
 // The maximum and log(sum(exp(x))) of one row: logprob(i) = x[i] - log_sum_exp.
 struct LogSumExp {
   float maximum;
@@ -71,6 +85,15 @@ void clamped_swiglu(Stream& stream, Rows<const float> gate, Rows<const float> up
 // experts' outputs of a token summed in the order of its picks.
 void weighted_sum(Stream& stream, Rows<const bf16> y, Rows<const std::uint32_t> row_of, Rows<const float> weights,
                   Rows<float> out);
+
+// The same outputs by groups of picks (model.expert_sum: groups): a group's sum is the product of its first pick's
+// weight and output, then fma over its further picks in their order, rounded to bf16; out[r] (fp32) += the groups'
+// sums, in the order of the groups. A group's sum that was made elsewhere is a group of one pick of weight 1.
+void sum_of_groups(Stream& stream, Rows<const bf16> y, const GroupTerms& terms, Rows<float> out);
+// Groups' sums [first, first + count) alone, each in the place of its first pick's output. No two of them share a row.
+void group_sums(Stream& stream, Rows<bf16> y, const GroupSums& sums, std::size_t first, std::size_t count);
+// The same on the calling thread, for hooks between pieces of other kernels.
+void group_sums_alone(const Stream& stream, Rows<bf16> y, const GroupSums& sums, std::size_t first, std::size_t count);
 
 // Softmax or sigmoid of each row, in place.
 void softmax_rows(Stream& stream, Rows<float> x);

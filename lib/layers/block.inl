@@ -74,7 +74,7 @@ void route(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch
 
 template <class B>
 void dispatch(BlockTools<B>& t, LayerId layer, MicroBatch<B>& b) {
-  t.exchange.begin_dispatch(b.channel, layer, b.picks());
+  t.exchange.begin_dispatch(b.channel, layer, b.picks(), b.weights());
 }
 
 template <class B>
@@ -96,7 +96,7 @@ void experts(BlockTools<B>& t, const LayerWeights<B>& w, MicroBatch<B>& b) {
 template <class B>
 void combine(BlockTools<B>& t, LayerId layer, MicroBatch<B>& b) {
   if (!b.travelling) return;
-  t.exchange.finish_combine(b.channel, b.weights(), b.hidden);
+  t.exchange.finish_combine(b.channel, b.hidden);
   b.travelling = false;
   if (t.trace) trace_hidden(*t.trace, t, layer, b);
 }

@@ -28,8 +28,13 @@ inline std::uint32_t larger_half(std::uint32_t rows) { return (rows + 1) / 2 + r
 
 // What the exchange of a forward pass needs memory for.
 inline ExchangeShape exchange_shape(const model::ModelConfig& config, const ForwardSettings& settings) {
-  return {config.hidden,     config.moe.picks,       config.moe.experts,
-          settings.max_rows, settings.micro_batches, larger_half(settings.max_rows)};
+  return {.hidden = config.hidden,
+          .picks = config.moe.picks,
+          .experts = config.moe.experts,
+          .rows = settings.max_rows,
+          .channels = settings.micro_batches,
+          .second_rows = larger_half(settings.max_rows),
+          .sum_groups = config.expert_sum == ExpertSum::Groups ? config.moe.groups : 0};
 }
 
 }  // namespace moemill::layers

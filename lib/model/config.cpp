@@ -100,6 +100,7 @@ ModelConfig read_config(const std::string& dir) {
   ModelConfig config;
   config.model_type = family.model_type;
   family.read(json, config);
+  if (config.moe.groups_kept < config.moe.groups) config.expert_sum = ExpertSum::Groups;
   read_quantization(json, config);
   refuse_quantized_beside(dir, json);
   read_special_tokens(dir, json, config);

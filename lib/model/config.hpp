@@ -143,6 +143,8 @@ struct ModelConfig {
   Quantization quantization;
   // model.arithmetic: the form of the weights that ranks multiply by, whatever the form in the files.
   Arithmetic arithmetic = Arithmetic::Bf16;
+  // model.expert_sum; as read from config.json, what `auto` stands for.
+  ExpertSum expert_sum = ExpertSum::Picks;
   std::vector<TokenId> eos;           // eos_token_id of generation_config.json, otherwise of config.json
   std::vector<std::string> warnings;  // what a user should know, for example that fp32 weights are rounded
 };

@@ -1,5 +1,5 @@
-// The pieces of the dispatch without any transport: nodes, the table, the plan, lists of pairs, the split of a node's
-// work, and where everything lies.
+// The pieces of the dispatch without any transport: nodes, the table, records, lists of pairs, the split of a node's
+// work, and where everything lies. exchange_plan_test.cpp has the plan.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -10,34 +10,16 @@
 #include "base/error.hpp"
 #include "base/numbers/bf16.hpp"
 #include "base/numbers/random.hpp"
-#include "layers/dispatch/exchange_plan.hpp"
 #include "layers/dispatch/node_places.hpp"
 #include "layers/dispatch/node_share.hpp"
 #include "layers/dispatch/node_split.hpp"
 #include "layers/dispatch/records.hpp"
 #include "layers/dispatch/table.hpp"
+#include "layers/dispatch_support.hpp"
 
 using namespace moemill;
 using namespace moemill::layers;
-
-namespace {
-
-using Numbers = std::vector<std::uint32_t>;
-
-// Experts 0 to 3 on three ranks; expert 3 is held by all of them, expert 2 by ranks 1 and 2.
-model::Placement some_twice() {
-  using Slots = std::vector<std::vector<GlobalExpert>>;
-  const model::LayerPlacement routed(4, Slots{{{0}, {3}}, {{3}, {2}}, {{2}, {3}, {1}}});
-  return model::Placement({model::contiguous_slices(0, 3), routed});
-}
-
-template <class Values>
-Numbers list(const Values& values) {
-  return {values.begin(), values.end()};
-}
-Numbers list(Vector<const std::uint32_t> values) { return {values.data, values.data + values.size}; }
-
-}  // namespace
+using namespace moemill::test;
 
 TEST_CASE("domain nodes: number i of a node sends to number i of every other one, counted round") {
   const DomainNodes nodes(std::vector<int>{7, 7, 3, 7, 3, 9});  // nodes of three, two and one rank
@@ -80,87 +62,28 @@ TEST_CASE("records: a row's values, the number of its slots and the slots, in mu
   CHECK(form.stride() == 8);
   alignas(16) std::byte record[16];
   std::memset(record, 0xab, sizeof record);
-  form.clear_slots(record);
-  form.add_slot(record, 5);
-  form.add_slot(record, 65535);
-  const std::uint16_t tags[] = {2, 5, 65535};
+  form.clear_picks(record);
+  form.add_pick(record, {5, false, 0.5f});
+  form.add_pick(record, {RecordForm::max_slot, true, 0.25f});
+  const std::uint16_t tags[] = {2, 5, 0xffff};
   CHECK(std::memcmp(record + 6, tags, sizeof tags) == 0);
-  CHECK(form.slots(record).size() == 2);
+  CHECK(form.picks(record) == 2);
+  CHECK(form.pick(record, 1).slot == RecordForm::max_slot);
+  CHECK(form.pick(record, 1).joins);
   CHECK(record[5] == std::byte{0xab});
   CHECK(record[12] == std::byte{0xab});
-}
 
-TEST_CASE("plan: a row goes to a node once, and its outputs are numbered by node, row and pick") {
-  const ExchangeShape shape{.hidden = 4, .picks = 2, .experts = 4, .rows = 3};
-  const std::vector<int> apart{0, 1, 2}, machines{0, 1, 1};
-  const DomainNodes nodes(apart);
-  const DispatchTable table(some_twice(), nodes, 0);  // expert 1 on node 2, 2 on node 1, 0 and 3 here
-  const std::vector<GlobalExpert> picks{{1}, {2}, {0}, {3}, {2}, {3}};
-  ExchangePlan plan(shape, 3, 0, machines);
-  for (std::uint64_t time = 1; time <= 2; ++time) {
-    plan.make(picks, table.places({1}));
-    CHECK(list(plan.rows_to()) == Numbers{0, 2, 1});
-    CHECK(list(plan.outputs_of()) == Numbers{3, 2, 1});
-    CHECK(list(plan.first_output()) == Numbers{0, 3, 5});
-    const auto of_pick = plan.output_of_pick();
-    CHECK(Numbers(of_pick.data, of_pick.data + 6) == Numbers{5, 3, 0, 1, 4, 2});
-    Numbers own;
-    plan.for_each_own_pair([&](std::uint32_t row, std::uint32_t slot, std::uint32_t output) {
-      own.insert(own.end(), {row, slot, output});
-    });
-    CHECK(own == Numbers{1, 0, 0, 1, 1, 1, 2, 1, 2});
-
-    const RecordForm form(shape.hidden, shape.picks);
-    REQUIRE(form.bytes() == 16);
-    alignas(16) std::byte records[3 * 16] = {};
-    CHECK(list(plan.write_slots(form, records)) == Numbers{0, 2, 0});  // rows 0 and 2 to node 1, row 0 to node 2
-    for (const auto& [record, slot] : {std::pair(0, 0), std::pair(1, 0), std::pair(2, 0)}) {
-      const auto sent = form.slots(records + record * 16);
-      CHECK(std::vector<int>(sent.begin(), sent.end()) == std::vector<int>{slot});
-    }
-    const PlanTotals& totals = plan.totals();
-    CHECK(totals.rows == time * 3);
-    CHECK(totals.rows_sent == time * 3);
-    CHECK(totals.rows_deduplicated == 0);
-    CHECK(totals.row_nodes == time * 4);  // rows 0 and 1 stay on one machine, of which row 0 is on the other one
-    // Machine 1 gets rows 0 and 2 once each, and returns three outputs.
-    CHECK(totals.inter_node_minimum == time * (2 * 16 + 3 * 8));
-    plan.make({}, table.places({1}));
-    CHECK(list(plan.rows_to()) == Numbers{0, 0, 0});
-  }
-}
-
-TEST_CASE("plan: of DeepSeek-V3's experts on eight nodes a row needs those of its groups") {
-  constexpr std::uint32_t experts = 256, groups = 8, kept = 4, rows = 64;
-  std::vector<int> memory(16);
-  for (std::size_t r = 0; r < memory.size(); ++r) memory[r] = static_cast<int>(r / 2);
-  const DomainNodes nodes(memory);
-  const DispatchTable table(model::Placement({model::contiguous_slices(experts, 16)}), nodes, 3);
-  const ExchangeShape shape{.hidden = 7168, .picks = 8, .experts = experts, .rows = rows};
-  std::vector<GlobalExpert> picks;
-  std::uint64_t row_nodes = 0, minimum = 0;
-  const std::uint64_t record = RecordForm(shape.hidden, shape.picks).bytes();
-  for (std::uint32_t r = 0; r < rows; ++r) {
-    const std::uint32_t first = philox(1, r)[0] % groups;
-    std::vector<bool> seen(groups);
-    for (std::uint32_t p = 0; p < shape.picks; ++p) {
-      const std::uint32_t group = (first + philox(2, r, p)[0] % kept) % groups;
-      picks.push_back({static_cast<std::int32_t>(group * 32 + (philox(3, r)[0] + p) % 32)});
-      minimum += group == 3 ? 0 : 7168 * 2 + (seen[group] ? 0 : record);
-      row_nodes += seen[group] ? 0 : 1;
-      seen[group] = true;
-    }
-  }
-  const std::vector<int> machines{0, 1, 2, 3, 4, 5, 6, 7};
-  ExchangePlan plan(shape, 8, 3, machines);
-  plan.make(picks, table.places({0}));
-  CHECK(plan.totals().row_nodes == row_nodes);
-  CHECK(plan.totals().row_nodes <= rows * kept);
-  CHECK(plan.totals().inter_node_minimum == minimum);
-  const auto to = plan.rows_to(), of = plan.outputs_of();
-  std::uint64_t sent = 0;
-  for (std::size_t n = 0; n < 8; ++n) sent += to[n] * record + (n == 3 ? 0 : of[n] * 7168ull * 2);
-  CHECK(sent == minimum);
+  const RecordForm with_weights(3, 2, ExpertSum::Groups);  // 6 bytes, 3 tags, 2 weights from byte 12 on
+  CHECK(with_weights.bytes() == 32);
+  alignas(16) std::byte weighted[32];
+  with_weights.clear_picks(weighted);
+  with_weights.add_pick(weighted, {5, false, 0.5f});
+  with_weights.add_pick(weighted, {7, true, 0.25f});
+  CHECK(with_weights.pick(weighted, 0).weight == 0.5f);
+  CHECK(with_weights.pick(weighted, 1).weight == 0.25f);
+  CHECK(!with_weights.pick(weighted, 0).joins);
+  const float weights[] = {0.5f, 0.25f};
+  CHECK(std::memcmp(weighted + 12, weights, sizeof weights) == 0);
 }
 
 TEST_CASE("pairs: sorted by slot, within a slot in the order of their outputs") {

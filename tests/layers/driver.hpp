@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,11 +40,13 @@ struct Layout {
   Spread experts = Spread::Slices;
   int ranks_per_node = 64;  // ranks that share memory
   Arithmetic arithmetic = Arithmetic::Bf16;
+  std::optional<ExpertSum> expert_sum = {};  // empty: the model's
 };
 
 inline model::ModelConfig config_for(const std::string& dir, const Layout& layout) {
   model::ModelConfig config = model::read_config(dir);
   config.arithmetic = layout.arithmetic;
+  config.expert_sum = layout.expert_sum.value_or(config.expert_sum);
   return config;
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "base/numbers/random.hpp"
@@ -18,7 +19,8 @@ namespace moemill::test {
 
 struct ExchangeCase {
   std::uint32_t experts, picks, hidden;
-  std::uint32_t most_rows;  // of one rank and dispatch
+  std::uint32_t most_rows;   // of one rank and dispatch
+  std::uint32_t groups = 0;  // by which outputs are summed
 };
 
 // What one rank dispatches in one round.
@@ -82,7 +84,12 @@ class ExchangeTester {
         machine_(in_groups(comm.size(), together.machine)),
         exchange_(stream_,
                   layers::join_domain(comm, memory_, machine_,
-                                      {shape.hidden, shape.picks, shape.experts, shape.most_rows, 2}),
+                                      {.hidden = shape.hidden,
+                                       .picks = shape.picks,
+                                       .experts = shape.experts,
+                                       .rows = shape.most_rows,
+                                       .channels = 2,
+                                       .sum_groups = shape.groups}),
                   placement_) {}
 
   void send(int channel, int round) {
@@ -94,7 +101,8 @@ class ExchangeTester {
     REQUIRE(places.rows >= mine.count);
     for (std::uint32_t r = 0; r < mine.count; ++r)
       std::copy_n(mine.rows.data() + std::size_t{r} * shape_.hidden, shape_.hidden, places.row(r));
-    exchange_.begin_dispatch(channel, {0}, {mine.picks.data(), mine.count, shape_.picks});
+    exchange_.begin_dispatch(channel, {0}, {mine.picks.data(), mine.count, shape_.picks},
+                             {mine.weights.data(), mine.count, shape_.picks});
     expect_sent(mine);
   }
 
@@ -121,16 +129,9 @@ class ExchangeTester {
     const Batch& mine = all_[static_cast<std::size_t>(channel)][static_cast<std::size_t>(comm_.rank())];
     std::size_t stride = shape_.hidden + 3;
     std::vector<float> out(mine.count * stride, 0.25f), expected = out;
-    exchange_.finish_combine(channel, {mine.weights.data(), mine.count, shape_.picks},
-                             {out.data(), mine.count, shape_.hidden, stride});
+    exchange_.finish_combine(channel, {out.data(), mine.count, shape_.hidden, stride});
     for (std::uint32_t r = 0; r < mine.count; ++r)
-      for (std::uint32_t i = 0; i < shape_.hidden; ++i)
-        for (std::uint32_t p = 0; p < shape_.picks; ++p) {
-          std::size_t pick = std::size_t{r} * shape_.picks + p;
-          bf16 y = expert_output(mine.rows[std::size_t{r} * shape_.hidden + i], mine.picks[pick], i);
-          float& sum = expected[r * stride + i];
-          sum = std::fma(mine.weights[pick], to_float(y), sum);
-        }
+      for (std::uint32_t i = 0; i < shape_.hidden; ++i) add_outputs(mine, r, i, expected[r * stride + i]);
     CHECK(out == expected);
   }
 
@@ -159,6 +160,46 @@ class ExchangeTester {
   }
 
  private:
+  // The definition of the sum: picks in their order, or in each group, whose sum is rounded.
+  void add_outputs(const Batch& mine, std::uint32_t r, std::uint32_t i, float& sum) const {
+    const auto add = [&](std::uint32_t p, float& to, bool is_first) {
+      const std::size_t pick = std::size_t{r} * shape_.picks + p;
+      const float y = to_float(expert_output(mine.rows[std::size_t{r} * shape_.hidden + i], mine.picks[pick], i));
+      to = is_first ? mine.weights[pick] * y : std::fma(mine.weights[pick], y, to);
+    };
+    if (shape_.groups == 0)
+      for (std::uint32_t p = 0; p < shape_.picks; ++p) add(p, sum, false);
+    for (std::uint32_t g = 0; g < shape_.groups; ++g) {
+      float of_group = 0;
+      bool is_first = true;
+      for (std::uint32_t p = 0; p < shape_.picks; ++p)
+        if (group_of(mine.picks[r * shape_.picks + p]) == g) add(p, of_group, std::exchange(is_first, false));
+      if (!is_first) sum += to_float(to_bf16(of_group));
+    }
+  }
+  std::uint32_t group_of(GlobalExpert expert) const {
+    return static_cast<std::uint32_t>(expert.value) / (shape_.experts / shape_.groups);
+  }
+  // Outputs that come home from `place` (a node or a machine) if `place_of` says where each pick is computed: one a
+  // pick, but one for a group that is computed there as a whole.
+  template <class PlaceOf>
+  std::uint64_t outputs_from(int place, const Batch& batch, std::uint32_t r, const PlaceOf& place_of) const {
+    std::map<std::uint32_t, std::pair<std::uint64_t, bool>> of_group;  // outputs there, and whether there are others
+    std::uint64_t outputs = 0;
+    for (std::uint32_t p = 0; p < shape_.picks; ++p) {
+      const GlobalExpert e = batch.picks[r * shape_.picks + p];
+      const bool there = place_of(e) == place;
+      if (shape_.groups == 0)
+        outputs += there;
+      else if (auto& [count, split] = of_group[group_of(e)]; there)
+        ++count;
+      else
+        split = true;
+    }
+    for (const auto& [group, found] : of_group)
+      outputs += found.second ? found.first : std::min<std::uint64_t>(found.first, 1);
+    return outputs;
+  }
   int node_of(int rank) const { return memory_[static_cast<std::size_t>(rank)]; }
   int machine_of(int rank) const { return machine_[static_cast<std::size_t>(rank)]; }
   bool holds(int rank, GlobalExpert expert) const {
@@ -196,8 +237,12 @@ class ExchangeTester {
   std::uint64_t& bytes_to(int rank) {
     return machine_of(rank) == machine_of(comm_.rank()) ? expected_.intra_node_bytes : expected_.inter_node_bytes;
   }
-  // A record is the row, a count and k slots of 2 bytes each, rounded up to 16 bytes.
-  std::uint64_t record_bytes() const { return (shape_.hidden * 2 + (1 + shape_.picks) * 2 + 15) / 16 * 16; }
+  // A record is the row, a count and k slots of 2 bytes each and, at the next multiple of 4, k weights if sums are by
+  // groups, rounded up to 16 bytes.
+  std::uint64_t record_bytes() const {
+    const std::uint64_t tags = shape_.hidden * 2 + (1 + shape_.picks) * 2;
+    return ((shape_.groups == 0 ? tags : (tags + 3) / 4 * 4 + shape_.picks * 4) + 15) / 16 * 16;
+  }
 
   void expect_sent(const Batch& mine) {
     const int me = comm_.rank();
@@ -215,7 +260,11 @@ class ExchangeTester {
         expected_.rows_deduplicated += picks - 1;
         bytes_to(receiver(me, node)) += record_bytes();
       }
-      for (auto [machine, picks] : picks_on) expected_.inter_node_minimum += record_bytes() + picks * shape_.hidden * 2;
+      for (auto [machine, picks] : picks_on) {
+        const std::uint64_t outputs =
+            outputs_from(machine, mine, r, [&](GlobalExpert e) { return machine_of(computes(e, me)); });
+        expected_.inter_node_minimum += record_bytes() + outputs * shape_.hidden * 2;
+      }
     }
     expected_.messages += static_cast<std::uint64_t>(memory_.back());  // to each other node, whatever there is
   }
@@ -223,8 +272,11 @@ class ExchangeTester {
     for (int r = 0; r < comm_.size(); ++r) {
       if (node_of(r) == node_of(comm_.rank()) || receiver(r, node_of(comm_.rank())) != comm_.rank()) continue;
       ++expected_.messages;
-      for (GlobalExpert e : all[static_cast<std::size_t>(r)].picks)
-        if (node_of(computes(e, r)) == node_of(comm_.rank())) bytes_to(r) += shape_.hidden * 2;
+      const Batch& batch = all[static_cast<std::size_t>(r)];
+      for (std::uint32_t row = 0; row < batch.count; ++row)
+        bytes_to(r) += shape_.hidden * 2 * outputs_from(node_of(comm_.rank()), batch, row, [&](GlobalExpert e) {
+                         return node_of(computes(e, r));
+                       });
     }
   }
 
@@ -295,12 +347,14 @@ void check_overlap(Comm comm, const ExchangeCase& shape, Spread spread, Together
 
 inline const std::vector<ExchangeCase>& exchange_cases() {
   static const std::vector<ExchangeCase> cases{
-      {8, 2, 16, 20},    // even
-      {7, 3, 24, 33},    // experts do not divide
-      {3, 2, 40, 9},     // fewer experts than ranks
-      {1, 1, 8, 5},      // one expert for all
-      {32, 8, 100, 70},  // many picks, several on one rank
-      {5, 5, 17, 12},    // every expert, odd row length
+      {8, 2, 16, 20},      // even
+      {7, 3, 24, 33},      // experts do not divide
+      {3, 2, 40, 9},       // fewer experts than ranks
+      {1, 1, 8, 5},        // one expert for all
+      {32, 8, 100, 70},    // many picks, several on one rank
+      {5, 5, 17, 12},      // every expert, odd row length
+      {8, 4, 37, 11, 2},   // by groups: two halves of the experts
+      {24, 6, 40, 40, 8},  // several groups on a rank, and groups on several
   };
   return cases;
 }

@@ -28,7 +28,8 @@ TEST_CASE_TEMPLATE("rows travel to their experts and back on loopback ranks", On
 TEST_CASE_TEMPLATE("a domain of one rank lists its rows where they lie and sends nothing", On, OnCpu) {
   Alone<On> alone;
   std::vector<GlobalExpert> picks{{0}, {3}, {1}, {0}, {3}, {2}};
-  alone.exchange.begin_dispatch(0, {0}, {picks.data(), 3, 2});
+  const std::vector<float> weights(6, 1.0f);
+  alone.exchange.begin_dispatch(0, {0}, {picks.data(), 3, 2}, {weights.data(), 3, 2});
   const auto received = alone.exchange.finish_dispatch(0);
   CHECK(received.rows.data == alone.exchange.rows(0).data);
   CHECK(std::vector<std::uint32_t>(received.row.data, received.row.data + received.row.size) ==
@@ -54,12 +55,16 @@ TEST_CASE_TEMPLATE("one rank's exception in the middle of an exchange ends all r
 TEST_CASE_TEMPLATE("halves out of order are contract violations", On, OnCpu) {
   Alone<On> alone;
   std::vector<GlobalExpert> picks(8);
+  const std::vector<float> weights(8);
+  const auto of = [&](std::size_t rows, std::size_t width) { return Rows<const float>(weights.data(), rows, width); };
   CHECK_THROWS_AS(alone.exchange.finish_dispatch(0), ContractViolation);
   CHECK_THROWS_AS(alone.exchange.begin_combine(0), ContractViolation);
-  CHECK_THROWS_AS(alone.exchange.finish_combine(0, {}, {}), ContractViolation);
-  CHECK_THROWS_AS(alone.exchange.begin_dispatch(2, {0}, {picks.data(), 1, 2}), ContractViolation);
-  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 2, 1}), ContractViolation);
-  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 4, 2}), ContractViolation);  // three at most
-  alone.exchange.begin_dispatch(0, {0}, {picks.data(), 1, 2});
-  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 1, 2}), ContractViolation);
+  CHECK_THROWS_AS(alone.exchange.finish_combine(0, {}), ContractViolation);
+  CHECK_THROWS_AS(alone.exchange.begin_dispatch(2, {0}, {picks.data(), 1, 2}, of(1, 2)), ContractViolation);
+  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 2, 1}, of(2, 1)), ContractViolation);
+  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 4, 2}, of(4, 2)),
+                  ContractViolation);  // three at most
+  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 1, 2}, {}), ContractViolation);
+  alone.exchange.begin_dispatch(0, {0}, {picks.data(), 1, 2}, of(1, 2));
+  CHECK_THROWS_AS(alone.exchange.begin_dispatch(0, {0}, {picks.data(), 1, 2}, of(1, 2)), ContractViolation);
 }

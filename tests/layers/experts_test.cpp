@@ -105,7 +105,8 @@ void check_experts(const model::Moe& moe, test::Biases biases) {
   typename On::Backend::Experts tools(stream, moe);
   for (std::uint32_t r = 0; r < rows; ++r)
     std::copy_n(x.data() + std::size_t{r} * test::moe_hidden, test::moe_hidden, exchange.rows(1).row(r));
-  exchange.begin_dispatch(1, {0}, {picks.data(), rows, 2});
+  const std::vector<float> pick_weights(picks.size(), 1.0f);
+  exchange.begin_dispatch(1, {0}, {picks.data(), rows, 2}, {pick_weights.data(), rows, 2});
   auto received = exchange.finish_dispatch(1);
   tools.run(weights, received);
   // Outputs are numbered by row and pick, from the channel's first one on.

@@ -112,11 +112,11 @@ std::vector<float> run_moe_layer(Comm comm, const model::Moe& moe, std::uint32_t
   typename On::Backend::Experts tools(stream, moe);
   for (std::uint32_t r = 0; r < mine; ++r)
     std::copy_n(x.data() + std::size_t{r} * moe_hidden, moe_hidden, exchange.rows(0).row(r));
-  exchange.begin_dispatch(0, {0}, {picks.data(), mine, moe.picks});
+  exchange.begin_dispatch(0, {0}, {picks.data(), mine, moe.picks}, {pick_weights.data(), mine, moe.picks});
   const auto received = exchange.finish_dispatch(0);
   tools.run(weights, received);
   exchange.begin_combine(0);
-  exchange.finish_combine(0, {pick_weights.data(), mine, moe.picks}, {out.data(), mine, moe_hidden});
+  exchange.finish_combine(0, {out.data(), mine, moe_hidden});
   return out;
 }
 

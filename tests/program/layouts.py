@@ -7,19 +7,19 @@ import json
 
 import h5py
 
-from job_layouts import FEW_LAYOUTS, INT8_LAYOUTS, LAYOUTS, environment_of, words_of
+from job_layouts import FEW_LAYOUTS, INT8_LAYOUTS, LAYOUTS, NODE_LAYOUTS, environment_of, words_of
 from launch import instruction_sets
 from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, fresh, main, moemill, rows
 from prompt_files import random_prompts
 
 
-def job(model, sampling, seed, layouts=FEW_LAYOUTS, arithmetic="bf16"):
+def job(model, sampling, seed, layouts=FEW_LAYOUTS, arithmetic="bf16", expert_sum="auto"):
     """Returns the outputs of the first layout."""
-    folder = fresh(f"{model}-{seed}-{arithmetic}")
+    folder = fresh(f"{model}-{seed}-{arithmetic}-{expert_sum}")
     vocabulary = json.loads((MODELS / model / "config.json").read_text())["vocab_size"]
     prompts = random_prompts(folder / "prompts.h5", vocabulary, seed)
     config = folder / "run.yaml"
-    config.write_text(f"model: {{path: {MODELS / model}, arithmetic: {arithmetic}}}\ninput: {{path: {prompts}}}\n"
+    config.write_text(f"model: {{path: {MODELS / model}, arithmetic: {arithmetic}, expert_sum: {expert_sum}}}\ninput: {{path: {prompts}}}\n"
                       f"sampling: {{max_tokens: 12, seed: {seed}, {sampling}}}\noutput: {{store: [text, token_ids]}}\n"
                       "runtime: {log_level: warning}\n")
     first, here = None, instruction_sets(PROGRAM)
@@ -43,7 +43,13 @@ def job(model, sampling, seed, layouts=FEW_LAYOUTS, arithmetic="bf16"):
 
 
 def deepseek_v3():
-    job("deepseek_v3", "logprobs: 3, prompt_logprobs: true, ignore_eos: true", 1, LAYOUTS)
+    """Its router keeps two of four groups, by which outputs are summed; sums of picks are other answers, also the same in any layout."""
+    sampling = "logprobs: 3, prompt_logprobs: true, ignore_eos: true"
+    auto = job("deepseek_v3", sampling, 1, LAYOUTS)
+    groups = job("deepseek_v3", sampling, 1, LAYOUTS[:1], expert_sum="groups")
+    picks = job("deepseek_v3", sampling, 1, NODE_LAYOUTS, expert_sum="picks")
+    check(not differences(auto, groups), "auto is not groups")
+    check(differences(auto, picks), "the kind of sum changes nothing")
 
 
 def deepseek_v2_lite():
@@ -80,7 +86,7 @@ def int8_latent():
     int8 = job("deepseek_v3_fp8", sampling, 10, INT8_LAYOUTS, arithmetic="int8")
     bf16 = job("deepseek_v3_fp8", sampling, 10, INT8_LAYOUTS[:1])
     check(differences(int8, bf16), "int8 changes nothing")
-    with h5py.File(int8) as f: check(f.attrs["arithmetic"] == "exact-3-int8" and "int8 by " in f.attrs["backend"], dict(f.attrs))
+    with h5py.File(int8) as f: check(f.attrs["arithmetic"] == "exact-3-int8-groups" and "int8 by " in f.attrs["backend"], dict(f.attrs))
 
 
 def int8_grouped():

@@ -279,9 +279,9 @@ def runs_of_an_older_arithmetic():
     with h5py.File(folder / "p.h5", "w") as f: f["prompt"] = ["one", "two"]
     def again(code, *words): return run(folder, code=code, sets=("output.keep_shards=true",), words=words)
     again(0)
-    with h5py.File(folder / "out/outputs.h5") as o: check(o.attrs["arithmetic"] == "exact-3", o.attrs["arithmetic"])
+    with h5py.File(folder / "out/outputs.h5") as o: check(o.attrs["arithmetic"] == "exact-3-groups", o.attrs["arithmetic"])
     manifest = json.loads((folder / "out/run.json").read_text())
-    check(manifest["fingerprints"].pop("arithmetic") == "exact-3", manifest)
+    check(manifest["fingerprints"].pop("arithmetic") == "exact-3-groups", manifest)
     write_run_json(folder / "out", manifest)
     again(0)  # nothing to do
     replay = moemill("verify", folder / "out", "--replay", "1")

@@ -60,9 +60,10 @@ void TimedExperts::run(std::span<const model::MlpWeights> experts, const layers:
 TimedExchange::TimedExchange(TimedStream& stream, layers::DomainSite site, const model::Placement& placement)
     : Exchange(stream, std::move(site), placement), timed_(stream) {}
 
-void TimedExchange::begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks) {
+void TimedExchange::begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks,
+                                   Rows<const float> weights) {
   const Stopwatch watch(timed_.stages.dispatch);
-  Exchange::begin_dispatch(channel, layer, picks);
+  Exchange::begin_dispatch(channel, layer, picks, weights);
 }
 
 layers::ReceivedRows<> TimedExchange::finish_dispatch(int channel) {
@@ -75,11 +76,11 @@ void TimedExchange::begin_combine(int channel) {
   Exchange::begin_combine(channel);
 }
 
-void TimedExchange::finish_combine(int channel, Rows<const float> weights, Rows<float> out) {
+void TimedExchange::finish_combine(int channel, Rows<float> out) {
   const double norms = timed_.passes().of(Pass::Norms);
   {
     const Stopwatch watch(timed_.stages.combine);
-    Exchange::finish_combine(channel, weights, out);
+    Exchange::finish_combine(channel, out);
   }
   timed_.stages.combine -= timed_.passes().of(Pass::Norms) - norms;
 }

@@ -40,10 +40,10 @@ class TimedExperts : public cpu::Experts {
 class TimedExchange : public cpu::Exchange {
  public:
   TimedExchange(TimedStream& stream, layers::DomainSite site, const model::Placement& placement);
-  void begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks);
+  void begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks, Rows<const float> weights);
   layers::ReceivedRows<> finish_dispatch(int channel);
   void begin_combine(int channel);
-  void finish_combine(int channel, Rows<const float> weights, Rows<float> out);
+  void finish_combine(int channel, Rows<float> out);
 
  private:
   TimedStream& timed_;

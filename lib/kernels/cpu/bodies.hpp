@@ -149,6 +149,11 @@ struct Bodies {
   void (*clamped_swiglu)(const float* gate, const float* up, std::size_t n, float limit, bf16* out);
   void (*weighted_sum)(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
                        std::size_t picks, std::size_t n, float* out);
+  // ends: [most] as of GroupTerms.
+  void (*group_sum)(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
+                    std::size_t picks, std::size_t n, bf16* out);
+  void (*sum_of_groups)(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
+                        const std::uint32_t* ends, std::size_t most, std::size_t n, float* out);
   void (*sigmoid)(float* x, std::size_t n);
   void (*divide)(float* x, std::size_t n, float by);
   float (*maximum)(const float* x, std::size_t n);

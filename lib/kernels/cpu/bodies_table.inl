@@ -11,6 +11,8 @@ constexpr Bodies table = {
     swiglu,
     clamped_swiglu,
     weighted_sum,
+    group_sum,
+    sum_of_groups,
     sigmoid,
     divide,
     maximum,

@@ -28,6 +28,13 @@ void for_rows(Stream& stream, std::size_t rows, std::size_t width, Body body) {
   stream.team().parallel_for(rows, grain, range);
 }
 
+void sum_group(const Stream& stream, Rows<bf16> y, const GroupSums& sums, std::size_t s) {
+  const std::uint32_t begin = sums.begin.data[s], end = sums.begin.data[s + 1];
+  const std::uint32_t* row_of = sums.row_of.data + begin;
+  stream.bodies().group_sum(y.data, y.stride, row_of, sums.weights.data + begin, end - begin, y.width,
+                            y.row(row_of[0]));
+}
+
 }  // namespace
 
 void rms_norm(Stream& stream, Rows<const float> x, Vector<const float> weight, float eps, Rows<bf16> rounded,
@@ -106,6 +113,23 @@ void weighted_sum(Stream& stream, Rows<const bf16> y, Rows<const std::uint32_t> 
   const std::size_t picks = row_of.width;
   for_rows(stream, out.rows, picks * out.width, [&](std::size_t r) {
     stream.bodies().weighted_sum(y.data, y.stride, row_of.row(r), weights.row(r), picks, out.width, out.row(r));
+  });
+}
+
+void group_sums(Stream& stream, Rows<bf16> y, const GroupSums& sums, std::size_t first, std::size_t count) {
+  for_rows(stream, count, 2 * y.width, [&](std::size_t s) { sum_group(stream, y, sums, first + s); });
+}
+
+void group_sums_alone(const Stream& stream, Rows<bf16> y, const GroupSums& sums, std::size_t first, std::size_t count) {
+  const FlushSubnormals flush;  // as the team does
+  for (std::size_t s = first; s < first + count; ++s) sum_group(stream, y, sums, s);
+}
+
+void sum_of_groups(Stream& stream, Rows<const bf16> y, const GroupTerms& terms, Rows<float> out) {
+  const std::size_t most = terms.row_of.width;
+  for_rows(stream, out.rows, most * out.width, [&](std::size_t r) {
+    stream.bodies().sum_of_groups(y.data, y.stride, terms.row_of.row(r), terms.weights.row(r), terms.ends.row(r), most,
+                                  out.width, out.row(r));
   });
 }
 

@@ -209,6 +209,50 @@ void weighted_sum(const bf16* y, std::size_t y_stride, const std::uint32_t* row_
   store_part(out + i, sum, n - i);
 }
 
+// The chain of a group's picks [0, picks), values i and on; the last ones of a row are fewer than 16.
+INLINE F chain_of_picks(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
+                        std::size_t picks, std::size_t i) {
+  F sum = splat(weights[0]) * load_bf16(y + row_of[0] * y_stride + i);
+  for (std::size_t p = 1; p < picks; ++p) {
+    sum = fma(splat(weights[p]), load_bf16(y + row_of[p] * y_stride + i), sum);
+  }
+  return sum;
+}
+INLINE F chain_of_picks_part(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
+                             std::size_t picks, std::size_t i, std::size_t n) {
+  F sum = splat(weights[0]) * load_bf16_part(y + row_of[0] * y_stride + i, n);
+  for (std::size_t p = 1; p < picks; ++p) {
+    sum = fma(splat(weights[p]), load_bf16_part(y + row_of[p] * y_stride + i, n), sum);
+  }
+  return sum;
+}
+
+void group_sum(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
+               std::size_t picks, std::size_t n, bf16* out) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) store_bf16(out + i, chain_of_picks(y, y_stride, row_of, weights, picks, i));
+  if (i < n) store_bf16_part(out + i, chain_of_picks_part(y, y_stride, row_of, weights, picks, i, n - i), n - i);
+}
+
+void sum_of_groups(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
+                   const std::uint32_t* ends, std::size_t most, std::size_t n, float* out) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    F sum = load(out + i);
+    for (std::size_t g = 0, begin = 0; g < most && ends[g] > begin; begin = ends[g++]) {
+      sum = sum + round_bf16(chain_of_picks(y, y_stride, row_of + begin, weights + begin, ends[g] - begin, i));
+    }
+    store(out + i, sum);
+  }
+  if (i == n) return;
+  F sum = load_part(out + i, n - i, 0);
+  for (std::size_t g = 0, begin = 0; g < most && ends[g] > begin; begin = ends[g++]) {
+    const std::size_t picks = ends[g] - begin;
+    sum = sum + round_bf16(chain_of_picks_part(y, y_stride, row_of + begin, weights + begin, picks, i, n - i));
+  }
+  store_part(out + i, sum, n - i);
+}
+
 void sigmoid(float* x, std::size_t n) {
   std::size_t i = 0;
   for (; i + 16 <= n; i += 16) store(x + i, sigmoid(load(x + i)));

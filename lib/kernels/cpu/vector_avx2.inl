@@ -119,6 +119,10 @@ INLINE void store_bf16(bf16* p, F a) {
   __m256i packed = _mm256_packus_epi32(rounded_bits(a.low), rounded_bits(a.high));  // within halves: l0 h0 l1 h1
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
 }
+INLINE F round_bf16(F a) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(rounded_bits(a.low), 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(rounded_bits(a.high), 16))};
+}
 
 INLINE F swap_pairs(F a) { return {_mm256_permute_ps(a.low, 0xb1), _mm256_permute_ps(a.high, 0xb1)}; }
 // [a0 a1 ..] and [b0 b1 ..] -> values at even places of both, and at odd ones

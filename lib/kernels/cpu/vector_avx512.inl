@@ -75,15 +75,19 @@ INLINE F load_bf16(const bf16* p) {
   __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
 }
-INLINE void store_bf16(bf16* p, F a) {
+// The bits of bf16, each in the lower half of a lane.
+INLINE __m512i rounded_bits(F a) {
   __m512i u = _mm512_castps_si512(a.v);
   __m512i high = _mm512_srli_epi32(u, 16);
   __m512i tie = _mm512_and_si512(high, _mm512_set1_epi32(1));
   __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), tie), 16);
   __m512i quiet = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
-  __m512i out = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), rounded, quiet);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(out));
+  return _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), rounded, quiet);
 }
+INLINE void store_bf16(bf16* p, F a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded_bits(a)));
+}
+INLINE F round_bf16(F a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(rounded_bits(a), 16))}; }
 
 INLINE F swap_pairs(F a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
 // [a0 a1 ..] and [b0 b1 ..] -> values at even places of both, and at odd ones

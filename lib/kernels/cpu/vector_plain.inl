@@ -93,6 +93,11 @@ INLINE void store_bf16(bf16* p, F a) {
     p[i].bits = static_cast<std::uint16_t>(nan ? (x >> 16) | 0x40u : (x + 0x7fffu + ((x >> 16) & 1u)) >> 16);
   }
 }
+INLINE F round_bf16(F a) {
+  bf16 rounded[16];
+  store_bf16(rounded, a);
+  return load_bf16(rounded);
+}
 
 // [a0 b0 a1 b1 ...] -> [b0 a0 b1 a1 ...]
 INLINE F swap_pairs(F a) {

@@ -47,7 +47,7 @@ Exchange::Exchange(Stream& stream, layers::DomainSite site, const model::Placeme
                 ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_of_nodes(nodes_, site_.machine_of_rank))}}},
       messages_(site_.comm, nodes_, site_.machine_of_rank, places_.form().bytes(), site_.shape.hidden * sizeof(bf16)) {
   expect(placement.ranks() == nodes_.ranks(), "exchange: the placement is over the domain's ranks");
-  expect(table_.most_slots() <= RecordForm::max_tag && site_.shape.picks <= RecordForm::max_tag,
+  expect(table_.most_slots() <= RecordForm::max_slot && site_.shape.picks <= RecordForm::max_slot,
          "exchange: tags fit in records");
   expect(site_.memory.size() >= places_.bytes(), "exchange: the node's memory is as large as its places");
   meanwhile_ = {.mates = site_.memory.mates(), .left = &places_.left(memory())};
@@ -71,12 +71,13 @@ Rows<bf16> Exchange::rows(int channel) const {
   return places_.rows(memory()).range(places_.first_row(channel, place_), site_.shape.rows);
 }
 
-void Exchange::begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks) {
+void Exchange::begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks, Rows<const float> weights) {
   const PassScope scope(stream_.passes(), Pass::Packing);
   Channel& c = at(channel, Phase::Idle, "begin_dispatch: the channel is idle");
   expect(picks.rows <= site_.shape.rows, "begin_dispatch: no more rows than there are places for");
   expect(picks.width == site_.shape.picks && picks.stride == picks.width, "begin_dispatch: top-k picks per row");
-  c.layer = layer;
+  expect(weights.rows == picks.rows && weights.width == picks.width, "begin_dispatch: one weight per pick");
+  c.layer = layer, c.weights = weights;
   ++c.round;
   c.plan.make({picks.data, picks.rows * picks.width}, table_.places(layer));
   if (!messages_.none()) send_rows(channel, c);
@@ -90,7 +91,7 @@ void Exchange::send_rows(int channel, Channel& c) {
   const RecordForm& form = places_.form();
   const auto& to = c.plan.rows_to();
   std::byte* const records = c.records.reserve(std::accumulate(to.begin(), to.end(), std::size_t{0}) * form.bytes());
-  const std::span<const std::uint32_t> row_of_record = c.plan.write_slots(form, records);
+  const std::span<const std::uint32_t> row_of_record = c.plan.write_picks(form, c.weights, records);
   const Rows<bf16> from = rows(channel);
   stream_.team().parallel_for(row_of_record.size(), 16, [&](std::size_t begin, std::size_t end, int) {
     for (std::size_t i = begin; i < end; ++i)
@@ -112,24 +113,29 @@ void Exchange::list_own_rows(int channel, Channel& c) {
   arrive(channel, Stage::Listed);
 }
 
-// Outputs are made in the order of senders, records and slots, in which their homes number them.
+// Outputs are made in the order of senders, records and picks, in which their homes number them.
 void Exchange::list_arrived_rows(int channel, Channel& c) {
   const std::span<const std::uint32_t> rows_from = messages_.rows_from(channel);
   const Rows<bf16> all = places_.rows(memory());
+  const auto record = [&](std::uint32_t row) { return reinterpret_cast<const std::byte*>(all.row(row)); };
   c.outputs_to.assign(rows_from.size(), 0), c.first_outputs.resize(rows_from.size());
-  std::uint32_t arrived = 0;
+  c.sums.clear();
+  for (std::size_t s = 0; s < rows_from.size(); ++s) {
+    const std::uint32_t first = places_.first_arrived_row(channel, place_, s);
+    const std::uint32_t first_output = places_.outputs_of(first);
+    c.outputs_to[s] = c.sums.take(places_.form(), record(first), rows_from[s], first_output);
+    c.first_outputs[s] = reinterpret_cast<const std::byte*>(places_.outputs(memory()).row(first_output));
+  }
   const auto for_each_pair = [&](const auto& visit) {
+    auto output = c.sums.output_of_pick().begin();
     for (std::size_t s = 0; s < rows_from.size(); ++s) {
       const std::uint32_t first = places_.first_arrived_row(channel, place_, s);
-      const std::uint32_t first_output = places_.outputs_of(first);
-      std::uint32_t output = first_output;
       for (std::uint32_t row = first; row < first + rows_from[s]; ++row)
-        for (const RecordForm::Tag slot : places_.form().slots(reinterpret_cast<const std::byte*>(all.row(row))))
-          visit(row, slot, output++);
-      c.outputs_to[s] = output - first_output;
-      c.first_outputs[s] = reinterpret_cast<const std::byte*>(places_.outputs(memory()).row(first_output));
+        for (std::size_t i = 0; i < places_.form().picks(record(row)); ++i)
+          visit(row, places_.form().pick(record(row), i).slot, *output++);
     }
   };
+  std::uint32_t arrived = 0;
   places_.arrived_list(memory(), channel, place_).fill(table_.slots(c.layer), for_each_pair);
   for (const std::uint32_t rows : rows_from) arrived += rows;
   most_arrived_ = std::max(most_arrived_, arrived);
@@ -171,7 +177,7 @@ void Exchange::begin_combine(int channel) {
   c.phase = Phase::Combining;
   c.outputs_sent = messages_.senders().empty();
   arrive(channel, Stage::Done);
-  send_outputs(channel, c);
+  send_outputs(channel, c, Caller::Layer);
 }
 
 void Exchange::post_rows(int channel) {
@@ -183,32 +189,54 @@ void Exchange::post_rows(int channel) {
   messages_.post_rows(channel, places, site_.shape.rows);
 }
 
+// Makes the sums that go home. Between pieces of another kernel only a few at a time: some 50 us for rows of 7168.
+// Returns whether all are made.
+bool Exchange::sum_arrived(Channel& c, Caller caller) {
+  constexpr std::size_t at_a_time = 16;
+  const std::size_t left = c.sums.count() - c.sums.made();
+  if (left == 0 || c.is_summing) return left == 0;
+  const PassScope scope(stream_.passes(), Pass::Norms);
+  const std::size_t now = caller == Caller::Layer ? left : std::min(left, at_a_time);
+  if (caller == Caller::Layer) {
+    c.is_summing = true;  // a hook of this very kernel may ask again
+    group_sums(stream_, places_.outputs(memory()), c.sums.sums(), c.sums.made(), now);
+    c.is_summing = false;
+  } else {
+    group_sums_alone(stream_, places_.outputs(memory()), c.sums.sums(), c.sums.made(), now);
+  }
+  c.sums.have_made(now);
+  return now == left;
+}
+
 // Sends the outputs of the rows that have arrived, if all ranks of the node have made theirs; returns whether they are
 // sent. Never waits.
-bool Exchange::send_outputs(int channel, Channel& c) {
+bool Exchange::send_outputs(int channel, Channel& c, Caller caller) {
   if (c.outputs_sent) return true;
-  if (!mates_have_reached(channel, Stage::Done, c.round)) return false;
+  if (!mates_have_reached(channel, Stage::Done, c.round) || !sum_arrived(c, caller)) return false;
   post_rows(channel);
   messages_.send_outputs(channel, c.first_outputs, c.outputs_to);
   return c.outputs_sent = true;
 }
 
-void Exchange::finish_combine(int channel, Rows<const float> weights, Rows<float> out) {
+void Exchange::finish_combine(int channel, Rows<float> out) {
   const PassScope scope(stream_.passes(), Pass::Packing);
   Channel& c = at(channel, Phase::Combining, "finish_combine: the outputs were made");
-  const Rows<const std::uint32_t> output_of_pick = c.plan.output_of_pick();
-  expect(weights.rows == output_of_pick.rows && weights.width == site_.shape.picks,
-         "finish_combine: one weight per pick");
+  expect(out.rows == c.weights.rows, "finish_combine: the rows that were sent");
   wait_for_mates(channel, Stage::Done, c.round);
-  send_outputs(channel, c);
+  send_outputs(channel, c, Caller::Layer);
   if (!messages_.none()) wait_for_messages([&] { return messages_.outputs_have_come(channel); });
-  if (weights.rows > 0) {
-    const PassScope sum(stream_.passes(), Pass::Norms);
-    const std::uint32_t first = places_.outputs_of(places_.first_row(channel, place_));
-    weighted_sum(stream_, places_.outputs(memory()).range(first, weights.rows * weights.width), output_of_pick, weights,
-                 out);
-  }
+  if (out.rows > 0) add_outputs(channel, c, out);
   c.phase = Phase::Idle;
+}
+
+void Exchange::add_outputs(int channel, Channel& c, Rows<float> out) {
+  const PassScope scope(stream_.passes(), Pass::Norms);
+  const std::uint32_t first = places_.outputs_of(places_.first_row(channel, place_));
+  const Rows<bf16> outputs = places_.outputs(memory()).range(first, out.rows * site_.shape.picks);
+  if (site_.shape.sum() == ExpertSum::Groups)
+    sum_of_groups(stream_, outputs, c.plan.group_terms(c.weights), out);
+  else
+    weighted_sum(stream_, outputs, c.plan.output_of_pick(), c.weights, out);
 }
 
 void Exchange::arrive(int channel, Stage stage) {
@@ -250,7 +278,7 @@ bool Exchange::let_messages_move() {
   bool under_way = false;
   for (int channel = 0; channel < static_cast<int>(site_.shape.channels); ++channel) {
     Channel& c = channel_[static_cast<std::size_t>(channel)];
-    if (c.phase == Phase::Combining) send_outputs(channel, c);
+    if (c.phase == Phase::Combining) send_outputs(channel, c, Caller::BetweenPieces);
     messages_.rows_have_come(channel), messages_.rows_have_left(channel), messages_.outputs_have_come(channel);
     under_way = !messages_.outputs_have_left(channel) || c.phase != Phase::Idle || under_way;
   }
@@ -283,7 +311,8 @@ layers::ExchangeTotals Exchange::totals() const {
 std::uint64_t Exchange::workspace_bytes() const {
   std::uint64_t bytes =
       places_.bytes_of_own_rows() + site_.shape.channels * most_arrived_ * places_.bytes_of_arrived_row();
-  for (const Channel& c : channel_) bytes += c.records.capacity_bytes() + c.plan.bytes() + c.share.bytes();
+  for (const Channel& c : channel_)
+    bytes += c.records.capacity_bytes() + c.plan.bytes() + c.sums.bytes() + c.share.bytes();
   return bytes;
 }
 

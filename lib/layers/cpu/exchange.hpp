@@ -8,7 +8,9 @@
 // the pairs of a row and an expert there, and all ranks of the node share the experts' work by one rule
 // (dispatch/node_split.hpp): they read rows where they lie and write outputs where their home reads them. Rows go to
 // another node once, in one message a rank (dispatch/node_messages.hpp), are shared there like the node's own, and one
-// bf16 row per pick comes back.
+// bf16 row per pick comes back. Where outputs are summed by groups (model.expert_sum), the rank that has received a row
+// sums the groups that its node computes whole, once its mates are done, and one bf16 row per such group comes back
+// (dispatch/exchange_plan.hpp). Home makes all other sums in the same way, so that no bit depends on who sums.
 //
 // Partial order of a channel; the two channels are independent of each other:
 //   begin_dispatch -> finish_dispatch -> experts fill ReceivedRows::outputs -> begin_combine -> finish_combine
@@ -28,6 +30,7 @@
 #include "base/ids.hpp"
 #include "base/numbers/bf16.hpp"
 #include "kernels/cpu/stream.hpp"
+#include "layers/dispatch/arrived_sums.hpp"
 #include "layers/dispatch/domain_site.hpp"
 #include "layers/dispatch/exchange_plan.hpp"
 #include "layers/dispatch/exchange_totals.hpp"
@@ -56,16 +59,17 @@ class Exchange {
   // finish_combine.
   Rows<bf16> rows(int channel) const;
   // The first picks.rows of the channel's rows go to their experts. picks: [rows, picks], without a gap between rows;
-  // the picks of a row are different experts.
-  void begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks);
+  // the picks of a row are different experts. weights: [rows, picks], of their outputs; they must stay as they are
+  // until finish_combine.
+  void begin_dispatch(int channel, LayerId layer, Rows<const GlobalExpert> picks, Rows<const float> weights);
   // Waits until all rows for this node are known, and returns this rank's share of them. The experts of expert_begin
   // are the node's, ascending. The result is valid until begin_combine of this channel.
   ReceivedRows<> finish_dispatch(int channel);
   // This rank's part of ReceivedRows::outputs is complete.
   void begin_combine(int channel);
-  // Waits until all outputs are there, then out[r] += sum over picks, in pick order, of weights[r, p] * output of pick
-  // p. weights: [rows, picks]; out: [rows, hidden].
-  void finish_combine(int channel, Rows<const float> weights, Rows<float> out);
+  // Waits until all outputs are there, then adds them to out [rows, hidden], by picks or by groups (weighted_sum and
+  // sum_of_groups of kernels/rows.hpp).
+  void finish_combine(int channel, Rows<float> out);
 
   // Advances the messages in flight; called between pieces of work. Never waits.
   void progress();
@@ -82,11 +86,14 @@ class Exchange {
     Phase phase = Phase::Idle;
     LayerId layer{};
     std::uint32_t round = 0;                           // of this channel; flags count rounds
+    Rows<const float> weights = {};                    // of this rank's rows
     bool outputs_sent = false;                         // to the senders of the rows that have arrived
     layers::ExchangePlan plan;                         // of this rank's rows
     Buffer<std::byte> records = {};                    // to other nodes
     std::vector<std::uint32_t> outputs_to = {};        // [senders] outputs for each
     std::vector<const std::byte*> first_outputs = {};  // [senders] where they lie
+    layers::ArrivedSums sums = {};                     // of the rows that have arrived
+    bool is_summing = false;                           // within a kernel that makes these sums
     layers::NodeShare share = {};
   };
   Channel& at(int channel, Phase expected, const char* invariant);
@@ -97,7 +104,10 @@ class Exchange {
   void list_arrived_rows(int channel, Channel& c);
   void count_pairs(const Channel& c);
   void post_rows(int channel);
-  bool send_outputs(int channel, Channel& c);
+  enum class Caller { Layer, BetweenPieces };  // what the rank is at: an exchange's call, or another kernel
+  bool send_outputs(int channel, Channel& c, Caller caller);
+  bool sum_arrived(Channel& c, Caller caller);
+  void add_outputs(int channel, Channel& c, Rows<float> out);
   void arrive(int channel, layers::Stage stage);
   bool mates_have_reached(int channel, layers::Stage stage, std::uint32_t round) const;
   void wait_for_mates(int channel, layers::Stage stage, std::uint32_t round);

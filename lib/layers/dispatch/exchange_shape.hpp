@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "base/arithmetic.hpp"
+
 namespace moemill::layers {
 
 struct ExchangeShape {
@@ -14,7 +16,10 @@ struct ExchangeShape {
   // Of one rank in the second micro-batch, at most; 0: as many. A step may have one micro-batch where there is room for
   // two, so that the first one has more.
   std::uint32_t second_rows = 0;
+  // Of a layer's experts, equal and in their order, by which outputs are summed (model.expert_sum); 0: picks are.
+  std::uint32_t sum_groups = 0;
 
+  ExpertSum sum() const { return sum_groups > 0 ? ExpertSum::Groups : ExpertSum::Picks; }
   std::uint32_t rows_of_all_channels() const {
     return channels == 1 ? rows : rows + (second_rows > 0 ? second_rows : rows);
   }

@@ -24,7 +24,7 @@ std::uint64_t take(std::uint64_t& end, std::uint64_t bytes) {
 
 NodePlaces::NodePlaces(const ExchangeShape& shape, const DomainNodes& nodes, std::uint32_t node)
     : shape_(shape),
-      form_(shape.hidden, shape.picks),
+      form_(shape.hidden, shape.picks, shape.sum()),
       ranks_(static_cast<std::uint32_t>(nodes.ranks_of(node).size())),
       first_sender_{0} {
   for (const int rank : nodes.ranks_of(node))

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""model.arithmetic through the life of a run: int8 is stopped, resumed, extended, replayed, and never mixed with bf16.
+"""model.arithmetic and model.expert_sum through the life of a run: int8 is stopped, resumed, extended, replayed, and never mixed with bf16;
+a run keeps its kind of sum, and one from before there was a choice sums picks.
 
     arithmetic.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
@@ -29,8 +30,8 @@ def stopped_resumed_and_replayed():
     check(job.wait() == 75 and not (out / "outputs.h5").exists(), job.returncode)
     expect_exit(moemill(*words, ranks=3), 0)
     check(not differences(folder / "whole/outputs.h5", out / "outputs.h5"), "resumed rows differ")
-    with h5py.File(out / "outputs.h5") as f: check(f.attrs["arithmetic"] == "exact-3-int8" and "int8 by " in f.attrs["backend"])
-    check(json.loads((out / "run.json").read_text())["fingerprints"]["arithmetic"] == "exact-3-int8")
+    with h5py.File(out / "outputs.h5") as f: check(f.attrs["arithmetic"] == "exact-3-int8-groups" and "int8 by " in f.attrs["backend"])
+    check(json.loads((out / "run.json").read_text())["fingerprints"]["arithmetic"] == "exact-3-int8-groups")
     check("40 rows: 0 differ" in expect_exit(moemill("verify", out, "--deep", "--replay", "40", ranks=2), 0).stdout)
     for other in ("bf16", "exact", "auto"):
         said = expect_exit(moemill(*words, "--set", f"model.arithmetic={other}"), 2).stderr
@@ -54,7 +55,44 @@ def bf16_by_its_older_name():
     text = text[:text.rindex(mark)]
     config.write_text(f"{text}{mark}{crc32c(text.encode()):08x}\n")
     check("nothing to do" in expect_exit(moemill(*words), 0).stderr)
-    with h5py.File(folder / "out/outputs.h5") as f: check(f.attrs["arithmetic"] == "exact-3")
+    with h5py.File(folder / "out/outputs.h5") as f: check(f.attrs["arithmetic"] == "exact-3-groups")
+
+
+def sums_by_groups_are_kept():
+    words, folder = words_for("groups", "bf16", count=3)
+    expect_exit(moemill(*words), 0)
+    check("expert_sum: groups" in (folder / "out/config.yaml").read_text())
+    check(json.loads((folder / "out/run.json").read_text())["fingerprints"]["arithmetic"] == "exact-3-groups")
+    for same in ("groups", "auto"):
+        check("nothing to do" in expect_exit(moemill(*words, "--set", f"model.expert_sum={same}"), 0).stderr)
+    for command_name in ("run", "validate"):
+        said = moemill(command_name, *words[1:], "--set", "model.expert_sum=picks")
+        check(said.returncode == 2 and "model.expert_sum: groups there, picks now" in said.stderr, said.stdout, said.stderr)
+    said = expect_exit(moemill(*words_for("no-groups", "bf16", count=1, model="olmoe")[0], "--set", "model.expert_sum=groups"), 2).stderr
+    check("model.expert_sum: groups" in said and "write auto or picks" in said, said)
+
+
+def run_from_before_there_were_sums_by_groups():
+    """It goes on with sums of picks, which nobody asks for, and is replayed by them."""
+    words, folder = words_for("picks", "bf16")
+    out, at, picks = folder / "out", words.index("-o") + 1, ("--set", "model.expert_sum=picks")
+    expect_exit(moemill(*words[:at], folder / "whole", *words[at + 1:], *picks), 0)
+    job = start_quietly(folder, command(0, *words, *picks))
+    job.send_signal(signal.SIGUSR1)
+    check(job.wait() == 75 and not (out / "outputs.h5").exists(), job.returncode)
+    check(json.loads((out / "run.json").read_text())["fingerprints"]["arithmetic"] == "exact-3")
+    config, mark = out / "config.yaml", "# crc32c of the lines above: "
+    text = config.read_text()
+    check("  expert_sum: picks\n" in text, text)
+    text = text[:text.rindex(mark)].replace("  expert_sum: picks\n", "")
+    config.write_text(f"{text}{mark}{crc32c(text.encode()):08x}\n")
+    said = expect_exit(moemill(*words, "--set", "model.expert_sum=groups"), 2).stderr
+    check("model.expert_sum: picks there, groups now" in said, said)
+    check("model.expert_sum picks" in expect_exit(moemill("validate", *words[1:]), 0).stdout)
+    expect_exit(moemill(*words, ranks=2), 0)
+    check(not differences(folder / "whole/outputs.h5", out / "outputs.h5"), "resumed rows differ")
+    with h5py.File(out / "outputs.h5") as f: check(f.attrs["arithmetic"] == "exact-3")
+    check("40 rows: 0 differ" in expect_exit(moemill("verify", out, "--replay", "40"), 0).stdout)
 
 
 def said_before_the_job():
@@ -70,4 +108,5 @@ def said_before_the_job():
         check("arithmetic int8: " in done.stderr and "are held in int8" in done.stderr, done.stderr)
 
 
-if __name__ == "__main__": main([stopped_resumed_and_replayed, bf16_by_its_older_name, said_before_the_job])
+if __name__ == "__main__": main([stopped_resumed_and_replayed, bf16_by_its_older_name, sums_by_groups_are_kept,
+                                 run_from_before_there_were_sums_by_groups, said_before_the_job])
