@@ -201,6 +201,16 @@ TEST_CASE("what users of vLLM write where it means the same") {
   CHECK(has(fault("sampling: {top_k: -2}"), "sampling.top_k"));
 }
 
+TEST_CASE("experts' outputs are summed as the model has it, by picks or by groups; it changes the answers") {
+  CHECK(!parse("model: {expert_sum: auto}").model.expert_sum);
+  CHECK(!RunConfig().model.expert_sum);
+  const RunConfig groups = parse("model: {expert_sum: groups}"), picks = parse("model: {expert_sum: picks}");
+  CHECK(groups.model.expert_sum == ExpertSum::Groups);
+  CHECK(parse(to_yaml(picks)).model.expert_sum == ExpertSum::Picks);
+  CHECK(differing_keys(picks, groups) == std::vector<std::string>{"model.expert_sum"});
+  CHECK(has(fault("model: {expert_sum: nodes}"), "groups"));
+}
+
 TEST_CASE("the arithmetic is bf16 under its three names, or int8; it changes the answers") {
   for (const char* word : {"auto", "exact", "bf16"})
     CHECK(parse("model: {arithmetic: int8}", {std::string("model.arithmetic=") + word}).model.arithmetic ==

@@ -27,6 +27,7 @@ TEST_CASE("config: the DeepSeek-V3 reference") {
   CHECK(c.moe.picks == 3);
   CHECK(c.moe.groups == 4);
   CHECK(c.moe.groups_kept == 2);
+  CHECK(c.expert_sum == ExpertSum::Groups);  // what auto stands for
   CHECK(c.moe.score == RouterScore::Sigmoid);
   CHECK(c.moe.group_score == GroupScore::SumOfTwoLargest);
   CHECK(c.moe.selection_bias);
