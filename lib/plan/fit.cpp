@@ -30,12 +30,6 @@ std::uint64_t sequences_in(const FitQuestion& q, const KvPages& pages) {
   return std::min(n, sequences_per_rank(q));
 }
 
-DomainSize largest_domain(const JobShape& shape) {
-  const std::uint32_t ranks = *std::max_element(shape.domain_size.begin(), shape.domain_size.end());
-  const bool share = shape.copies == Copies::OneANode;
-  return {ranks, share ? divide_up(ranks, std::min(ranks, shape.ranks_per_node)) : ranks};
-}
-
 void check_cache_setting(const FitQuestion& q, const KvPages& pages, const KvPages& least) {
   if (!q.parallel.kv_cache_tokens || (pages.full >= least.full && pages.window >= least.window)) return;
   user_error("parallel.kv_cache_tokens: {} is too little for the longest sequence, {} tokens; raise it",

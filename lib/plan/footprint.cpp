@@ -8,6 +8,7 @@
 
 #include "layers/cpu/cpu.hpp"
 #include "layers/cpu/product_scratch.hpp"
+#include "layers/dispatch/domain_nodes.hpp"
 #include "layers/micro_batches.hpp"
 #include "layers/working_set.hpp"
 #include "plan/ranks.hpp"
@@ -42,12 +43,12 @@ std::uint64_t forward_bytes(const model::ModelConfig& config, const ParallelSett
 // pairs, and rows on their way between the nodes of a domain (layers/dispatch), if the busiest node receives a fifth
 // more picks than the mean.
 constexpr double busiest_over_mean = 1.2;
-double exchange_bytes(const model::ModelConfig& config, double rows, double nodes) {
-  const double picks = config.moe.picks, row_bytes = 2.0 * config.hidden;
+double exchange_bytes(const model::ModelConfig& config, double rows, DomainSize domain) {
+  const double picks = config.moe.picks, row_bytes = 2.0 * config.hidden, nodes = domain.nodes;
   const double there = 1 - std::pow(1 - 1 / nodes, picks);  // the probability that a node has a pick of a row
-  const double away = rows * (nodes - 1) * there;           // rows that leave; as many arrive
-  const double outputs = rows * picks * (nodes - 1) / nodes;
-  return busiest_over_mean * ((2 * away + outputs) * row_bytes + rows * picks * 12);
+  const double leave = rows * (nodes - 1) * there, arrive = rows * domain.senders * there;
+  const double outputs = rows * domain.senders * picks / nodes;
+  return busiest_over_mean * ((leave + arrive + outputs) * row_bytes + rows * picks * 12);
 }
 
 std::uint64_t mlp_bytes(const model::ModelConfig& config, std::uint32_t rows, int threads) {
@@ -103,15 +104,30 @@ class NodeBytes {
 
 JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node) {
   const bool one_a_node = settings.node_memory != "off" && std::min(ranks, ranks_per_node) > 1;
-  JobShape shape{ranks, ranks_per_node, one_a_node ? Copies::OneANode : Copies::OneARank, {}, {}, {}};
+  JobShape shape{ranks, ranks_per_node, one_a_node ? Copies::OneANode : Copies::OneARank, {}, {}, {}, {}};
   std::map<int, std::uint32_t> sizes;
   std::vector<int> nodes;
   for (std::uint32_t r = 0; r < ranks; ++r) nodes.push_back(static_cast<int>(r / ranks_per_node));
-  const std::vector<int> domains = domains_of_ranks(settings.expert_domain, nodes);
-  for (const int domain : domains) shape.domain_rank.push_back(sizes[domain]++);
-  for (const int domain : domains) shape.domain_size.push_back(sizes[domain]);
-  shape.warning = cut_nodes_warning(settings.expert_domain, nodes, domains);
+  shape.domain = domains_of_ranks(settings.expert_domain, nodes);
+  for (const int domain : shape.domain) shape.domain_rank.push_back(sizes[domain]++);
+  for (const int domain : shape.domain) shape.domain_size.push_back(sizes[domain]);
+  shape.warning = cut_nodes_warning(settings.expert_domain, nodes, shape.domain);
   return shape;
+}
+
+DomainSize largest_domain(const JobShape& shape) {
+  std::map<int, std::vector<int>> memories;  // by domain, of its ranks in the order of their numbers in it
+  for (std::uint32_t r = 0; r < shape.ranks; ++r)
+    memories[shape.domain[r]].push_back(
+        static_cast<int>(shape.copies == Copies::OneANode ? r / shape.ranks_per_node : r));
+  DomainSize largest;
+  for (const auto& [domain, memory_of_rank] : memories) {
+    const layers::DomainNodes nodes(memory_of_rank);
+    largest.ranks = std::max(largest.ranks, nodes.ranks());
+    largest.nodes = std::max(largest.nodes, nodes.nodes());
+    largest.senders = std::max(largest.senders, nodes.most_senders());
+  }
+  return largest;
 }
 
 WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape) {
@@ -155,7 +171,7 @@ std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSe
     forward += (forward - half) * (rows - rows_to_try) / (rows_to_try / 2);
   }
   return static_cast<std::uint64_t>(
-             forward + exchange_bytes(config, rows + (batches > 1 ? layers::larger_half(rows) : 0), domain.nodes)) +
+             forward + exchange_bytes(config, rows + (batches > 1 ? layers::larger_half(rows) : 0), domain)) +
          mlp_bytes(config, rows, static_cast<int>(settings.threads_per_rank.value_or(1)));
 }
 

@@ -20,7 +20,8 @@ struct JobShape {
   std::uint32_t ranks = 1;
   std::uint32_t ranks_per_node = 1;
   Copies copies = Copies::OneARank;        // by parallel.node_memory
-  std::vector<std::uint32_t> domain_size;  // [ranks] size of the rank's expert domain
+  std::vector<int> domain;                 // [ranks] the number of the rank's expert domain
+  std::vector<std::uint32_t> domain_size;  // [ranks] its size
   std::vector<std::uint32_t> domain_rank;  // [ranks] the rank's number in its domain
   std::string warning;                     // of domains that cut nodes
 
@@ -40,11 +41,14 @@ struct WeightShare {
 };
 WeightShare weight_share(const model::ModelConfig& config, const JobShape& shape);
 
-// An expert domain.
+// An expert domain, of those of a job that with most of each.
 struct DomainSize {
   std::uint32_t ranks = 1;
   std::uint32_t nodes = 1;  // where ranks share no memory, each counts as one
+  std::uint32_t senders =
+      0;  // ranks of other nodes that send rows to one rank: more than one a node where nodes differ
 };
+DomainSize largest_domain(const JobShape& shape);
 // Bytes of a rank's buffers in forward pass and exchange for full steps.
 std::uint64_t workspace_bytes(const model::ModelConfig& config, const ParallelSettings& settings, DomainSize domain);
 // Bytes that a rank's threads take besides, each for itself, while they compute products.

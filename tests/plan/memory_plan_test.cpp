@@ -7,6 +7,8 @@
 
 #include "base/error.hpp"
 #include "layers/cpu/cpu.hpp"
+#include "layers/dispatch/domain_nodes.hpp"
+#include "layers/dispatch/domain_site.hpp"
 #include "layers/micro_batches.hpp"
 #include "layers/working_set.hpp"
 #include "plan/footprint.hpp"
@@ -173,45 +175,60 @@ TEST_CASE("what the ranks of a node have in common counts once") {
 
 namespace {
 
+// A full step of consecutive prompts, each one page long.
+schedule::Step full_step(std::uint32_t rows, std::uint32_t vocabulary, int rank) {
+  schedule::Step step;
+  std::minstd_rand draw(static_cast<unsigned>(rank + 1));
+  for (std::uint32_t r = 0; r < rows; ++r) {
+    if (r % 64 == 0) {
+      step.segments.push_back({schedule::RowKind::Prompt, r, std::min(64u, rows - r), 0, r / 64, 1});
+      step.pages[0].push_back(PageId{static_cast<std::int32_t>(r / 64)});
+    }
+    step.tokens.push_back(static_cast<TokenId>(draw() % vocabulary));
+    step.positions.push_back(r % 64);
+  }
+  return step;
+}
+
+// The most that a rank's buffers take, after full steps with each number of micro-batches; collective.
+double workspace_taken(Comm world, const model::ModelConfig& config, const std::vector<int>& memory, std::uint32_t rows,
+                       std::uint32_t threads) {
+  const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(world.size()));
+  const layers::DomainNodes nodes(memory);
+  const model::NodeExperts held = layers::experts_of(placement, nodes.ranks_of(nodes.node_of(world.rank())));
+  model::WeightsLoad load({tiny, config, placement, {world.rank()}, "dummy", held, held});
+  ThreadTeam team(1);
+  const model::Weights weights = load.carry_out(NodeMemory(load.memory_bytes(), "a test"), team);
+  cpu::Stream stream(cpu::best_isa(), static_cast<int>(threads));
+  const layers::ForwardSettings settings{.max_rows = rows,
+                                         .max_positions = config.max_positions,
+                                         .pages = schedule::pages_for(rows),
+                                         .micro_batches = world.size() > 1 ? 2u : 1u};
+  layers::Forward<Cpu> forward(stream, config, weights, placement,
+                               layers::join_domain(world, memory, memory, layers::exchange_shape(config, settings)),
+                               settings);
+  schedule::Step step = full_step(rows, config.vocabulary, world.rank());
+  for (step.micro_batches = 1; step.micro_batches <= settings.micro_batches; ++step.micro_batches) forward.run(step);
+  const std::vector<std::uint64_t> taken = gather(world, forward.workspace_bytes());
+  return static_cast<double>(*std::max_element(taken.begin(), taken.end()));
+}
+
 void check_workspace(const model::ModelConfig& config, std::uint32_t threads) {
-  for (std::uint32_t rows : {64u, 512u, 3000u}) {
-    for (int ranks : {1, 3}) {
+  // Alone, on a node each, on two nodes of two, and on nodes of three and one, which receives from three.
+  for (const std::vector<int>& memory : {std::vector{0}, {0, 1, 2}, {0, 0, 1, 1}, {0, 0, 0, 1}}) {
+    for (std::uint32_t rows : {64u, 512u, 3000u}) {
       CAPTURE(rows);
-      CAPTURE(ranks);
+      CAPTURE(memory.size());
+      CAPTURE(memory.back());
       ParallelSettings settings = steps_of(rows);
       settings.threads_per_rank = threads;
-      const double told = static_cast<double>(
-          workspace_bytes(config, settings, {static_cast<std::uint32_t>(ranks), static_cast<std::uint32_t>(ranks)}));
-      run_loopback(ranks, [&](Comm world) {
-        const model::Placement placement = model::contiguous_slices(config, static_cast<std::uint32_t>(ranks));
-        const model::Weights weights = model::load_weights(tiny, config, placement, {world.rank()}, "dummy");
-        cpu::Stream stream(cpu::best_isa(), static_cast<int>(threads));
-        std::vector<int> apart(static_cast<std::size_t>(ranks));
-        std::iota(apart.begin(), apart.end(), 0);
-        const layers::ForwardSettings forward_settings{.max_rows = rows,
-                                                       .max_positions = config.max_positions,
-                                                       .pages = schedule::pages_for(rows),
-                                                       .micro_batches = ranks > 1 ? 2u : 1u};
-        layers::Forward<Cpu> forward(
-            stream, config, weights, placement,
-            layers::join_domain(world, apart, apart, layers::exchange_shape(config, forward_settings)),
-            forward_settings);
-        // A full step of consecutive prompts, each one page long.
-        schedule::Step step;
-        std::minstd_rand draw(static_cast<unsigned>(world.rank() + 1));
-        for (std::uint32_t r = 0; r < rows; ++r) {
-          if (r % 64 == 0) {
-            step.segments.push_back({schedule::RowKind::Prompt, r, std::min(64u, rows - r), 0, r / 64, 1});
-            step.pages[0].push_back(PageId{static_cast<std::int32_t>(r / 64)});
-          }
-          step.tokens.push_back(static_cast<TokenId>(draw() % config.vocabulary));
-          step.positions.push_back(r % 64);
-        }
-        forward.run(step);
-        const double taken = static_cast<double>(forward.workspace_bytes());
+      const layers::DomainNodes nodes(memory);
+      const double told =
+          static_cast<double>(workspace_bytes(config, settings, {nodes.ranks(), nodes.nodes(), nodes.most_senders()}));
+      run_loopback(static_cast<int>(memory.size()), [&](Comm world) {
+        const double taken = workspace_taken(world, config, memory, rows, threads);
         CHECK(told > 0.8 * taken);
         CHECK(told < 1.25 * taken);
-        world.barrier();  // receives are posted for a next step, from ranks that must not have ended
       });
     }
   }

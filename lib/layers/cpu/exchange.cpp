@@ -138,7 +138,8 @@ void Exchange::list_arrived_rows(int channel, Channel& c) {
   std::uint32_t arrived = 0;
   places_.arrived_list(memory(), channel, place_).fill(table_.slots(c.layer), for_each_pair);
   for (const std::uint32_t rows : rows_from) arrived += rows;
-  most_arrived_ = std::max(most_arrived_, arrived);
+  c.most_arrived_bytes =
+      std::max(c.most_arrived_bytes, places_.bytes_of_arrived(arrived, c.sums.output_of_pick().size()));
   arrive(channel, Stage::Arrived);
 }
 
@@ -309,10 +310,9 @@ layers::ExchangeTotals Exchange::totals() const {
 }
 
 std::uint64_t Exchange::workspace_bytes() const {
-  std::uint64_t bytes =
-      places_.bytes_of_own_rows() + site_.shape.channels * most_arrived_ * places_.bytes_of_arrived_row();
+  std::uint64_t bytes = places_.bytes_of_own_rows();
   for (const Channel& c : channel_)
-    bytes += c.records.capacity_bytes() + c.plan.bytes() + c.sums.bytes() + c.share.bytes();
+    bytes += c.most_arrived_bytes + c.records.capacity_bytes() + c.plan.bytes() + c.sums.bytes() + c.share.bytes();
   return bytes;
 }
 

@@ -95,6 +95,7 @@ class Exchange {
     layers::ArrivedSums sums = {};                     // of the rows that have arrived
     bool is_summing = false;                           // within a kernel that makes these sums
     layers::NodeShare share = {};
+    std::uint64_t most_arrived_bytes = 0;  // of all senders in a round, so far
   };
   Channel& at(int channel, Phase expected, const char* invariant);
   bool alone_on_node() const { return nodes_.ranks_of(node_).size() == 1; }
@@ -125,7 +126,6 @@ class Exchange {
   layers::NodeMessages messages_;  // ends before what it may still be sending from
   WhileWaiting meanwhile_;
   std::vector<layers::PairList> lists_;  // scratch
-  std::uint32_t most_arrived_ = 0;       // rows of all senders in a round, so far
   layers::ExchangeTotals totals_;        // of the experts' work
 };
 

@@ -1,5 +1,6 @@
 #include "layers/dispatch/domain_nodes.hpp"
 
+#include <algorithm>
 #include <map>
 
 namespace moemill::layers {
@@ -22,6 +23,13 @@ std::vector<int> DomainNodes::senders_to(int rank) const {
   for (int r = 0; r < static_cast<int>(ranks()); ++r)
     if (node_of(r) != here && receiver(r, here) == rank) senders.push_back(r);
   return senders;
+}
+
+// The first rank of a node has at least as many as its mates.
+std::uint32_t DomainNodes::most_senders() const {
+  std::size_t most = 0;
+  for (const std::vector<int>& node : ranks_) most = std::max(most, senders_to(node.front()).size());
+  return static_cast<std::uint32_t>(most);
 }
 
 }  // namespace moemill::layers

@@ -30,6 +30,8 @@ class DomainNodes {
   }
   // The ranks of other nodes whose receiver this rank is, ascending.
   std::vector<int> senders_to(int rank) const;
+  // The most of them that any rank has.
+  std::uint32_t most_senders() const;
 
  private:
   std::vector<std::uint32_t> node_of_rank_, place_of_rank_;

@@ -48,12 +48,13 @@ NodePlaces::NodePlaces(const ExchangeShape& shape, const DomainNodes& nodes, std
 }
 
 std::uint64_t NodePlaces::bytes_of_own_rows() const {
-  return shape_.rows_of_all_channels() * bytes_of_arrived_row() +
+  const std::uint64_t rows = shape_.rows_of_all_channels();
+  return bytes_of_arrived(rows, rows * shape_.picks) +
          std::uint64_t{shape_.channels} * (shape_.experts + 1) * sizeof(std::uint32_t);
 }
 
-std::uint64_t NodePlaces::bytes_of_arrived_row() const {
-  return form_.bytes() + shape_.picks * (shape_.hidden * sizeof(bf16) + 2 * sizeof(std::uint32_t));
+std::uint64_t NodePlaces::bytes_of_arrived(std::uint64_t rows, std::uint64_t picks) const {
+  return rows * form_.bytes() + picks * (shape_.hidden * sizeof(bf16) + 2 * sizeof(std::uint32_t));
 }
 
 Rows<bf16> NodePlaces::rows(std::byte* memory) const {

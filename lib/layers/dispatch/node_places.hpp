@@ -32,8 +32,8 @@ class NodePlaces {
   std::uint64_t bytes() const { return bytes_; }
   // What a rank's own rows take at most: rows, outputs and their list, in all channels.
   std::uint64_t bytes_of_own_rows() const;
-  // The same for rows that have arrived, for each of them.
-  std::uint64_t bytes_of_arrived_row() const;
+  // What rows that have arrived take, of which the node computes so many picks.
+  std::uint64_t bytes_of_arrived(std::uint64_t rows, std::uint64_t picks) const;
 
   // The number of a rank's first row and output, of those that lie in the node's memory. `sender` counts the ranks that
   // send to the rank at `place`.
