@@ -34,7 +34,7 @@ RunEstimate estimate_run(const std::string& file, const RunConfig& config, const
   const std::uint64_t shard_prompts =
       config.output.shard_prompts.value_or(dataset::auto_shard_prompts(work.prompts.size()));
   const Forecast steps =
-      forecast({calibration.predictor,
+      forecast({calibration.predictors,
                 work,
                 {shape.ranks, shard_prompts, scheduler_settings(config.parallel, fit.pages, question.model)},
                 calibration.ranks_of_domain});

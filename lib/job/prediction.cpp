@@ -24,13 +24,15 @@ RunCalibration open_calibration(const std::string& file, const RunConfig& config
                                 const Where& where) {
   calibration::Calibration measured = calibration::read_calibration(file);
   const std::uint32_t micro_batches = config.parallel.micro_batches.value_or(1);
-  calibration::StepPredictor predictor(measured, model, {where.ranks_of_domain, micro_batches});
+  StepPredictors predictors{{measured, model, {where.ranks_of_domain, micro_batches}}};
+  if (!config.parallel.micro_batches && where.ranks_of_domain > 1)
+    predictors.emplace_back(measured, model, calibration::StepLayout{where.ranks_of_domain, 2});
   auto warnings = calibration::warnings(measured, model,
                                         {cpu_model(), cpu_instruction_set(), config.model.arithmetic, where.ranks,
                                          where.threads_per_rank, where.nodes, micro_batches});
   for (std::string& warning : warnings) warning = fmt::format("cost.calibration: {}: {}", file, warning);
   std::string source = fmt::format("{}, {}, {}", file, measured.machine.cpu, measured.machine.measured_utc);
-  return {where.ranks,           std::move(measured), std::move(predictor),
+  return {where.ranks,           std::move(measured), std::move(predictors),
           where.ranks_of_domain, std::move(source),   std::move(warnings)};
 }
 
@@ -77,7 +79,7 @@ RunPrediction expect_work(const RunCalibration& calibration, const AttemptWork& 
   // Nobody has tokenised the prompts yet: those that seem too long for the cache may fit or fail, and refuse no run.
   const WorkLengths lengths = fitting(work.lengths, work.run);
   const Forecast expected =
-      forecast({calibration.predictor, lengths, work.run, calibration.ranks_of_domain, most_rows});
+      forecast({calibration.predictors, lengths, work.run, calibration.ranks_of_domain, most_rows});
   const PartSeconds loading = other_seconds(calibration.measured, {.weight_bytes = work.weight_bytes}, work.run.ranks);
   double limit = 0;
   for (const PromptLengths& prompt : work.lengths.prompts) limit += 1.0 * prompt.samples * prompt.max_tokens;

@@ -25,7 +25,7 @@ struct Where {
 struct RunCalibration {
   std::uint32_t ranks = 1;
   calibration::Calibration measured;
-  calibration::StepPredictor predictor;
+  StepPredictors predictors;
   std::uint32_t ranks_of_domain = 1;
   std::string source;                 // file, machine, date
   std::vector<std::string> warnings;  // what differs from the run, by name

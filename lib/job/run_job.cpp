@@ -198,7 +198,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
                            prepare_rules(config, in.model)};
   const dataset::OutputLayout layout = dataset::layout_of(config, in.prompts);
   std::optional<PredictedSteps> steps;
-  if (calibration) steps.emplace(StepSeconds(calibration->predictor, calibration->ranks_of_domain));
+  if (calibration) steps.emplace(StepSeconds(calibration->predictors, calibration->ranks_of_domain));
   std::optional<RunPrediction> expected;
   std::optional<Progress> progress;
   run_on_rank_zero(world, [&] {

@@ -25,7 +25,7 @@ PredictedSteps steps_of(double seconds) {
   config.layers = 1, config.layer_is_moe = {false}, config.vocabulary = config.hidden = 1;
   config.attention = model::AttentionKind::Grouped;
   c.shape = calibration::shape_of(config);
-  return PredictedSteps(StepSeconds(calibration::StepPredictor(c, config, {1, 1}), 1));
+  return PredictedSteps(StepSeconds({calibration::StepPredictor(c, config, {1, 1})}, 1));
 }
 
 }  // namespace

@@ -30,14 +30,14 @@ model::ModelConfig small_model() {
   return config;
 }
 
-// One layer: a millisecond for a row's projections and as much for its combine, half a second for a step.
-calibration::StepPredictor predictor(std::uint32_t ranks) {
+// One layer: a millisecond for a row's projections and as much for its combine, half a second, or so much, for a step.
+calibration::StepPredictor predictor(std::uint32_t ranks, double outside_layers = outside) {
   calibration::Calibration c;
   c.shape = calibration::shape_of(small_model());
   c.ranks = ranks;
   calibration::Stages s;
   s.prompt_projections = s.generated_projections = s.combine = Curve({{0, 0}, {1000, 1000 * per_row}});
-  s.outside = Curve({{0, outside}});
+  s.outside = Curve({{0, outside_layers}});
   c.stages = {s};
   c.drawing_seconds_a_row.fill(per_draw);
   return {c, small_model(), {ranks, 1}};
@@ -138,27 +138,42 @@ TEST_CASE("prompts that are only scored, and those that do not fit") {
 }
 
 TEST_CASE("seconds of steps by part: the slowest rank sets the time, and the parts add up to it") {
-  StepSeconds seconds(predictor(2), 2);
+  StepSeconds seconds({predictor(2)}, 2);
   StepFacts many, few;
   many.generated = {30, 3000}, few.generated = {10, 1000};
   many.drawn[0] = 30, few.drawn[0] = 10;
   const StepShare slow = seconds.share_of(many), fast = seconds.share_of(few), none = seconds.share_of({});
-  CHECK(slow.own_seconds == doctest::Approx(30 * per_row + outside + 30 * per_draw));
-  CHECK(none.own_seconds == doctest::Approx(outside));
+  CHECK(slow.own_seconds[0] == doctest::Approx(30 * per_row + outside + 30 * per_draw));
+  CHECK(none.own_seconds[0] == doctest::Approx(outside));
 
   seconds.add(Phase::Decode, std::vector{slow, fast});
   PartSeconds parts = seconds.parts();
-  CHECK(parts.decode == doctest::Approx((slow.own_seconds + fast.own_seconds) / 2));
-  CHECK(parts.exchange == doctest::Approx(20 * per_row + (slow.own_seconds - fast.own_seconds) / 2));
-  CHECK(parts.wall() == doctest::Approx(slow.own_seconds + 20 * per_row));
+  CHECK(parts.decode == doctest::Approx((slow.own_seconds[0] + fast.own_seconds[0]) / 2));
+  CHECK(parts.exchange == doctest::Approx(20 * per_row + (slow.own_seconds[0] - fast.own_seconds[0]) / 2));
+  CHECK(parts.wall() == doctest::Approx(slow.own_seconds[0] + 20 * per_row));
   CHECK(parts.prefill + parts.idle + parts.load == doctest::Approx(0));
 
   seconds.add(Phase::Prefill, std::vector{fast, none});  // the second rank is idle for the whole step
   parts = seconds.parts();
-  const double step = fast.own_seconds + 5 * per_row;
-  CHECK(parts.prefill == doctest::Approx(fast.own_seconds / 2));
+  const double step = fast.own_seconds[0] + 5 * per_row;
+  CHECK(parts.prefill == doctest::Approx(fast.own_seconds[0] / 2));
   CHECK(parts.idle == doctest::Approx(step / 2));
-  CHECK(parts.wall() == doctest::Approx(slow.own_seconds + 20 * per_row + step));
+  CHECK(parts.wall() == doctest::Approx(slow.own_seconds[0] + 20 * per_row + step));
+}
+
+TEST_CASE("where steps may have two micro-batches they count with two if that is faster by more than 2 %") {
+  StepFacts facts;
+  facts.generated = {30, 3000};
+  for (const double of_two : {0.9 * outside, 1.1 * outside, 0.999 * outside}) {
+    CAPTURE(of_two);
+    const auto wall = [&](StepPredictors predictors) {
+      StepSeconds seconds(std::move(predictors), 2);
+      seconds.add(Phase::Decode, std::vector(2, seconds.share_of(facts)));
+      return seconds.parts().wall();
+    };
+    const double one = wall({predictor(2)}), two = wall({predictor(2, of_two)});
+    CHECK(wall({predictor(2), predictor(2, of_two)}) == (of_two < 0.95 * outside ? two : one));
+  }
 }
 
 TEST_CASE(
@@ -169,18 +184,18 @@ TEST_CASE(
   calibration::Stages s;
   s.expert = Curve({{0, 0}, {1000, 1000 * per_row}});
   c.stages = {s};
-  StepSeconds seconds({c, small_model(), {2, 1}}, 2);
+  StepSeconds seconds({{c, small_model(), {2, 1}}}, 2);
   // 20 rows of 2 picks: 25 pairs on one rank and 15 on the other.
-  seconds.add(Phase::Decode, std::vector<StepShare>{{0, 10, {25, 4, 25, 25}}, {0, 10, {15, 4, 15, 15}}});
+  seconds.add(Phase::Decode, std::vector<StepShare>{{{}, 10, {25, 4, 25, 25}}, {{}, 10, {15, 4, 15, 15}}});
   CHECK(seconds.parts().decode == doctest::Approx(20 * per_row));
   CHECK(seconds.parts().exchange == doctest::Approx(5 * per_row));
   // On one node, uneven in turn over two layers: each rank computes as much as the other, and waits all the same.
-  seconds.add(Phase::Prefill, std::vector<StepShare>{{0, 10, {40, 8, 40, 50}}, {0, 10, {40, 8, 40, 50}}});
+  seconds.add(Phase::Prefill, std::vector<StepShare>{{{}, 10, {40, 8, 40, 50}}, {{}, 10, {40, 8, 40, 50}}});
   CHECK(seconds.parts().prefill == doctest::Approx(40 * per_row));
   CHECK(seconds.parts().exchange == doctest::Approx(15 * per_row));
   // Ranks with different numbers of rows have even pairs.
-  StepSeconds even({c, small_model(), {2, 1}}, 2);
-  even.add(Phase::Decode, std::vector<StepShare>{{0, 15, {20, 4, 20, 20}}, {0, 5, {20, 4, 20, 20}}});
+  StepSeconds even({{c, small_model(), {2, 1}}}, 2);
+  even.add(Phase::Decode, std::vector<StepShare>{{{}, 15, {20, 4, 20, 20}}, {{}, 5, {20, 4, 20, 20}}});
   CHECK(even.parts().exchange == doctest::Approx(0));
 }
 
@@ -195,7 +210,7 @@ TEST_CASE("loading is starting and reading weights, if there are any to read") {
 
 TEST_CASE("a forecast of equal sequences is known on paper") {
   // 4 prompts of 16 tokens at once, then 9 steps of 4 rows.
-  const auto predict = predictor(1);
+  const StepPredictors predict{predictor(1)};
   const Forecast f = forecast({predict, equal_work(4, 16, 10), settings(1), 1});
   CHECK(f.steps == 10);
   CHECK(f.prompt_tokens == 64);
@@ -209,7 +224,7 @@ TEST_CASE("a forecast of equal sequences is known on paper") {
 }
 
 TEST_CASE("large work is extrapolated from two samples of it") {
-  const auto predict = predictor(2);
+  const StepPredictors predict{predictor(2)};
   const WorkLengths work = equal_work(3000, 20, 30);
   const Forecast whole = forecast({predict, work, settings(2), 2});
   const Forecast sampled = forecast({predict, work, settings(2), 2, 60'000});
@@ -222,7 +237,7 @@ TEST_CASE("large work is extrapolated from two samples of it") {
 }
 
 TEST_CASE("samples of work for many ranks fill the ranks more than once") {
-  const auto predict = predictor(64);
+  const StepPredictors predict{predictor(64)};
   for (const std::uint32_t ranks : {1u, 2u, 64u}) {
     CAPTURE(ranks);
     const WorkLengths work = equal_work(ranks * 80, 20, 300);

@@ -25,7 +25,7 @@ struct Run {
 Run run(const ForecastQuestion& question, const WorkLengths& work, std::uint32_t ranks) {
   DryRunSettings settings = question.run;
   settings.ranks = ranks, settings.ranks_of_domain = std::min(question.ranks_of_domain, ranks);
-  std::vector<StepSeconds> domains(settings.domains(), StepSeconds(question.predictor, question.ranks_of_domain));
+  std::vector<StepSeconds> domains(settings.domains(), StepSeconds(question.predictors, question.ranks_of_domain));
   std::vector<StepShare> shares;
   const DryRunCounts counts = dry_run(work, settings, [&](const DryStep& step) {
     StepSeconds& seconds = domains[step.domain];

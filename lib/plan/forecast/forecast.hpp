@@ -12,7 +12,7 @@
 namespace moemill::mill {
 
 struct ForecastQuestion {
-  const calibration::StepPredictor& predictor;
+  const StepPredictors& predictors;
   const WorkLengths& work;
   DryRunSettings run;
   std::uint32_t ranks_of_domain = 1;

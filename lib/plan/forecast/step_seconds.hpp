@@ -2,9 +2,11 @@
 // long as its slowest rank. The loop sends each rank's share with its facts; the dry run adds the shares of its ranks.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include "plan/calibration/predict.hpp"
 #include "plan/forecast/part_seconds.hpp"
@@ -19,9 +21,14 @@ struct RoutedRows {
   double pairs = 0, touched = 0, work = 0, busiest_work = 0;
 };
 
+// One for each number of micro-batches that steps may have, 1 or 2: with both, a step has what costs less, as
+// parallel.micro_batches: auto comes to choose (schedule/micro_batches.hpp).
+using StepPredictors = std::vector<calibration::StepPredictor>;
+
 // A rank's share of a step: what it knows alone.
 struct StepShare {
-  double own_seconds = 0;  // all but routed experts and exchange, which depend on the rows of all the domain's ranks
+  // By predictor: all but routed experts and exchange, which depend on the rows of all the domain's ranks.
+  std::array<double, 2> own_seconds{};
   double rows = 0;
   RoutedRows routed = {};
 };
@@ -29,8 +36,7 @@ static_assert(std::is_trivially_copyable_v<StepShare>);
 
 class StepSeconds {
  public:
-  StepSeconds(const calibration::StepPredictor& predictor, std::uint32_t ranks_of_domain)
-      : predictor_(predictor), domain_(ranks_of_domain) {}
+  StepSeconds(StepPredictors predictors, std::uint32_t ranks_of_domain);
 
   StepShare share_of(const calibration::StepFacts& facts) const;
   // A step of all the domain's ranks; the order of the ranks does not matter. Allocates nothing.
@@ -42,9 +48,11 @@ class StepSeconds {
   struct Routed {
     double all = 0, waiting = 0;
   };
-  Routed routed_of(std::span<const StepShare> ranks) const;
+  static Routed routed_of(const calibration::StepPredictor& predictor, std::span<const StepShare> ranks);
+  // The step by one of the predictors.
+  PartSeconds parts_of(std::size_t predictor, schedule::Phase phase, std::span<const StepShare> ranks) const;
 
-  calibration::StepPredictor predictor_;
+  StepPredictors predictors_;
   double domain_;
   PartSeconds parts_;
 };
