@@ -14,9 +14,9 @@
 #include "bench/file_rates.hpp"
 #include "bench/machine_rates.hpp"
 #include "bench/print_calibration.hpp"
+#include "bench/steps/bench_nodes.hpp"
 #include "bench/steps/cut_model.hpp"
 #include "bench/steps/measure_stages.hpp"
-#include "plan/ranks.hpp"
 #include "schedule/facts.hpp"
 #include "system/comm/agree.hpp"
 #include "system/files/files.hpp"
@@ -53,8 +53,8 @@ std::string folder_of(const std::string& path) {
 
 // Steps with one micro-batch and with two, and draws.
 void measure_steps(const CalibrateOptions& o, const model::ModelConfig& config, const Comm& world, Calibration& c) {
-  const std::vector<int> nodes = mill::machines_of_world(world, world.split_by_node());
-  StepProbe probe({o.model, config, o.isa, o.threads, nodes}, world);
+  const std::vector<int> memory = memory_of_bench(world, nodes_of_bench(world, 0));
+  StepProbe probe({o.model, config, o.isa, o.threads, memory}, world);
   log::info("calibrate: steps with one micro-batch");
   StageGrid grid{1, std::min(most_positions, config.max_positions), o.seconds / sizes};
   c.stages.push_back(measure_stages(probe, config, grid));

@@ -68,8 +68,9 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
   cpu::Stream stream(o.isa, o.threads);
   const model::Placement placement({model::contiguous_slices(o.experts, static_cast<std::uint32_t>(world.size()))});
   const std::vector<int> nodes = nodes_of_bench(world, o.nodes);
-  layers::DomainSite site = layers::join_domain(
-      world, nodes, nodes, {o.hidden, o.picks, o.experts, static_cast<std::uint32_t>(result.rows), 1});
+  layers::DomainSite site =
+      layers::join_domain(world, memory_of_bench(world, nodes), nodes,
+                          {o.hidden, o.picks, o.experts, static_cast<std::uint32_t>(result.rows), 1});
   if (!site.fault.empty()) system_error("ranks of a node cannot share memory: {}", site.fault);
   cpu::Exchange exchange(stream, std::move(site), placement);
   for (std::size_t r = 0; r < result.rows; ++r) std::fill_n(exchange.rows(0).row(r), o.hidden, to_bf16(0.5f));

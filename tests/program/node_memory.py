@@ -60,11 +60,10 @@ def ranks_in_containers_of_their_own():
     if subprocess.run([*apart, "true"], capture_output=True).returncode != 0: raise Skipped("no process numbers of its own for a rank")
     folder = prepared("apart", 12, 8, "seed: 4")
     # Without the processes' numbers Open MPI's shared memory does not work either.
-    words = ["mpirun", "-n", "2", *mpirun_options(), "--mca", "btl", "self,tcp", *apart, str(PROGRAM), "run", "-c", str(folder / "run.yaml")]
+    words = ["mpirun", "-n", "2", *mpirun_options(), "--mca", "btl", "self,tcp", *apart, str(PROGRAM)]
 
-    def run(out, setting):
-        return subprocess.run([*words, "-o", str(folder / out), "--set", f"parallel.node_memory={setting}"], env=environment(), timeout=SECONDS,
-                              text=True, capture_output=True)
+    def start(*arguments): return subprocess.run([*words, *map(str, arguments)], env=environment(), timeout=SECONDS, text=True, capture_output=True)
+    def run(out, setting): return start("run", "-c", folder / "run.yaml", "-o", folder / out, "--set", f"parallel.node_memory={setting}")
     done = run("auto", "auto")
     expect_exit(done, 0)
     lines = [line for line in done.stderr.splitlines() if "cannot share memory" in line]
@@ -74,6 +73,9 @@ def ranks_in_containers_of_their_own():
     refused = run("required", "required")
     check("parallel.node_memory is required, but the 2 ranks on " in refused.stderr and "set it to auto" in refused.stderr, refused.stderr)
     check(json.loads((folder / "required/run.json").read_text())["exit_code"] == 2)
+    measured = start("bench", "exchange", "--rows", 8, "--steps", 2)
+    expect_exit(measured, 0)
+    check(measured.stderr.count("each has its own copy, and rows travel in messages") == 1, measured.stderr)
 
 
 def a_kill_leaves_nothing_behind():
