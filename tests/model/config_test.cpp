@@ -162,7 +162,10 @@ TEST_CASE("config: family rules") {
   CHECK(grouped.moe.groups == 5);
   CHECK(grouped.moe.groups_kept == 2);
   CHECK(grouped.moe.group_score == GroupScore::Largest);
-  CHECK(read_patched(v2, {{"n_group", 5}, {"topk_group", 1}}).moe.groups == 1);  // greedy looks at no groups
+  CHECK(grouped.expert_sum == ExpertSum::Groups);
+  const ModelConfig greedy = read_patched(v2, {{"n_group", 5}, {"topk_group", 1}});  // looks at no groups
+  CHECK(greedy.moe.groups == 1);
+  CHECK(greedy.expert_sum == ExpertSum::Picks);
 
   Json nulls = read_json(v3 / "config.json");
   nulls["n_shared_experts"] = nullptr;

@@ -209,15 +209,21 @@ void weighted_sum(const bf16* y, std::size_t y_stride, const std::uint32_t* row_
   store_part(out + i, sum, n - i);
 }
 
-// The chain of a group's picks [0, picks), values i and on; the last ones of a row are fewer than 16.
-INLINE F chain_of_picks(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
-                        std::size_t picks, std::size_t i) {
-  F sum = splat(weights[0]) * load_bf16(y + row_of[0] * y_stride + i);
-  for (std::size_t p = 1; p < picks; ++p) {
-    sum = fma(splat(weights[p]), load_bf16(y + row_of[p] * y_stride + i), sum);
+// The chain of a group's picks [0, picks), values i and on of a row: 16 for each F. Several keep the loop over picks
+// from costing more than its products.
+template <int Vectors>
+INLINE void chain_of_picks(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
+                           std::size_t picks, std::size_t i, F (&sum)[Vectors]) {
+  for (int v = 0; v < Vectors; ++v) {
+    sum[v] = splat(weights[0]) * load_bf16(y + row_of[0] * y_stride + i + 16 * v);
   }
-  return sum;
+  for (std::size_t p = 1; p < picks; ++p) {
+    const F weight = splat(weights[p]);
+    const bf16* row = y + row_of[p] * y_stride + i;
+    for (int v = 0; v < Vectors; ++v) sum[v] = fma(weight, load_bf16(row + 16 * v), sum[v]);
+  }
 }
+// The last values of a row, fewer than 16.
 INLINE F chain_of_picks_part(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
                              std::size_t picks, std::size_t i, std::size_t n) {
   F sum = splat(weights[0]) * load_bf16_part(y + row_of[0] * y_stride + i, n);
@@ -227,23 +233,42 @@ INLINE F chain_of_picks_part(const bf16* y, std::size_t y_stride, const std::uin
   return sum;
 }
 
+template <int Vectors>
+INLINE std::size_t group_sum_from(std::size_t i, const bf16* y, std::size_t y_stride, const std::uint32_t* row_of,
+                                  const float* weights, std::size_t picks, std::size_t n, bf16* out) {
+  for (; i + 16 * Vectors <= n; i += 16 * Vectors) {
+    F sum[Vectors];
+    chain_of_picks(y, y_stride, row_of, weights, picks, i, sum);
+    for (int v = 0; v < Vectors; ++v) store_bf16(out + i + 16 * v, sum[v]);
+  }
+  return i;
+}
 void group_sum(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
                std::size_t picks, std::size_t n, bf16* out) {
-  std::size_t i = 0;
-  for (; i + 16 <= n; i += 16) store_bf16(out + i, chain_of_picks(y, y_stride, row_of, weights, picks, i));
+  std::size_t i = group_sum_from<4>(0, y, y_stride, row_of, weights, picks, n, out);
+  i = group_sum_from<1>(i, y, y_stride, row_of, weights, picks, n, out);
   if (i < n) store_bf16_part(out + i, chain_of_picks_part(y, y_stride, row_of, weights, picks, i, n - i), n - i);
 }
 
+template <int Vectors>
+INLINE std::size_t sum_of_groups_from(std::size_t i, const bf16* y, std::size_t y_stride, const std::uint32_t* row_of,
+                                      const float* weights, const std::uint32_t* ends, std::size_t most, std::size_t n,
+                                      float* out) {
+  for (; i + 16 * Vectors <= n; i += 16 * Vectors) {
+    F sum[Vectors], of_group[Vectors];
+    for (int v = 0; v < Vectors; ++v) sum[v] = load(out + i + 16 * v);
+    for (std::size_t g = 0, begin = 0; g < most && ends[g] > begin; begin = ends[g++]) {
+      chain_of_picks(y, y_stride, row_of + begin, weights + begin, ends[g] - begin, i, of_group);
+      for (int v = 0; v < Vectors; ++v) sum[v] = sum[v] + round_bf16(of_group[v]);
+    }
+    for (int v = 0; v < Vectors; ++v) store(out + i + 16 * v, sum[v]);
+  }
+  return i;
+}
 void sum_of_groups(const bf16* y, std::size_t y_stride, const std::uint32_t* row_of, const float* weights,
                    const std::uint32_t* ends, std::size_t most, std::size_t n, float* out) {
-  std::size_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    F sum = load(out + i);
-    for (std::size_t g = 0, begin = 0; g < most && ends[g] > begin; begin = ends[g++]) {
-      sum = sum + round_bf16(chain_of_picks(y, y_stride, row_of + begin, weights + begin, ends[g] - begin, i));
-    }
-    store(out + i, sum);
-  }
+  std::size_t i = sum_of_groups_from<4>(0, y, y_stride, row_of, weights, ends, most, n, out);
+  i = sum_of_groups_from<1>(i, y, y_stride, row_of, weights, ends, most, n, out);
   if (i == n) return;
   F sum = load_part(out + i, n - i, 0);
   for (std::size_t g = 0, begin = 0; g < most && ends[g] > begin; begin = ends[g++]) {

@@ -190,10 +190,10 @@ void Exchange::post_rows(int channel) {
   messages_.post_rows(channel, places, site_.shape.rows);
 }
 
-// Makes the sums that go home. Between pieces of another kernel only a few at a time: some 50 us for rows of 7168.
+// Makes the sums that go home. Between pieces of another kernel only some at a time: 64 of two rows of 7168 take 40 us.
 // Returns whether all are made.
 bool Exchange::sum_arrived(Channel& c, Caller caller) {
-  constexpr std::size_t at_a_time = 16;
+  constexpr std::size_t at_a_time = 64;
   const std::size_t left = c.sums.count() - c.sums.made();
   if (left == 0 || c.is_summing) return left == 0;
   const PassScope scope(stream_.passes(), Pass::Norms);
