@@ -7,6 +7,7 @@
 #include "base/error.hpp"
 #include "base/readable.hpp"
 #include "base/text/path_text.hpp"
+#include "commands/expert_sum_text.hpp"
 #include "commands/plan_prompts.hpp"
 #include "commands/plan_work.hpp"
 #include "commands/prompt_survey.hpp"
@@ -57,7 +58,8 @@ std::string plan_run(const PlanRunRequest& request) {
                        s.completions, s.longest_sequence, std::nullopt};
   const RunEstimate estimate = estimate_run(request.calibration, config, question, fit(question), work);
   std::string text = headline(estimate) + "\n" + details(estimate, config.cost) +
-                     answers_text(request.output_tokens, lengths, config.sampling.max_tokens);
+                     answers_text(request.output_tokens, lengths, config.sampling.max_tokens) +
+                     expert_sum_text(model.config);
   if (s.failed_rows > 0)
     text += fmt::format("failing  {} rows are left out; moemill validate says why\n", s.failed_rows);
   return text;

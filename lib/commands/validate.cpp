@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "commands/expert_sum_text.hpp"
 #include "commands/print_fit.hpp"
 #include "commands/prompt_survey.hpp"
 #include "commands/run_estimate.hpp"
@@ -120,16 +121,6 @@ void print_formats(const model::HeldWeights& held) {
   }
 }
 
-// Says how experts' outputs are summed where there is a choice.
-void print_expert_sum(const model::ModelConfig& config) {
-  const model::Moe& moe = config.moe;
-  if (moe.groups < 2) return;
-  fmt::print("experts  model.expert_sum {}: a row's outputs are summed {}\n", word_of(config.expert_sum),
-             config.expert_sum == ExpertSum::Groups
-                 ? fmt::format("by routing groups, of which it has {} and a row keeps {}", moe.groups, moe.groups_kept)
-                 : "in the order of its picks");
-}
-
 // Says why model.keep_quantized has no effect where it has none.
 void print_rounding(const model::ModelConfig& config) {
   if (config.arithmetic != Arithmetic::Int8 || config.quantization.format == model::WeightFormat::Plain) return;
@@ -159,7 +150,7 @@ ModelFolder open_and_print_model(const ValidateRequest& request) {
     fmt::print("weights  none in this folder: sizes are those of config.json; `run` would need the files\n");
   print_formats(model::held_weights(model.config));
   print_rounding(model.config);
-  print_expert_sum(model.config);
+  fmt::print("{}", expert_sum_text(model.config));
   for (const auto& warning : warnings) fmt::print("warning: {}\n", warning);
   return model;
 }

@@ -136,7 +136,7 @@ def plan_and_validate_say_how_long():
     words = ["plan", "-c", folder / "run.yaml", "--calibration", folder / "machine.json", "--ranks", "2"]
     text = expect_exit(moemill(*words), 0).stdout
     check(text.startswith("40 prompts, 80 answers (") and " + 1,920 tokens): " in text.splitlines()[0] and "on 2 ranks" in text, text)
-    check("cost     " in text and "warning: cost.calibration" in text and "answers  all reach max_tokens" in text, text)
+    check("cost     " in text and "warning: cost.calibration" in text and "answers  all reach max_tokens" in text and "model.expert_sum groups" in text, text)
     told = expect_exit(moemill("plan", "-c", folder / "run.yaml", "--hardware", "H100", "--ranks", "2"), 2).stderr
     check("--ranks" in told and "--calibration" in told, told)
     (folder / "lengths").write_text("3 7\n20 1\n")
