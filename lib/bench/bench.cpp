@@ -8,6 +8,7 @@
 #include "bench/end_to_end_bench.hpp"
 #include "bench/exchange_bench.hpp"
 #include "bench/gemm_bench.hpp"
+#include "bench/simulate.hpp"
 
 namespace moemill::bench {
 
@@ -37,6 +38,8 @@ constexpr SubCommand sub_commands[] = {
     {"exchange", "rows to their experts and back, compared with bare transfers; under mpirun", run_exchange_bench},
     {"decode", "decode steps of a whole model with dummy weights; under mpirun or alone", run_decode_bench},
     {"prefill", "prefill steps of a whole model with dummy weights; under mpirun or alone", run_prefill_bench},
+    {"simulate", "what a step of thousands of ranks sends and computes, counted by one process",
+     on_rank_0<run_simulate>},
     {"calibrate", "what a model's steps take on this machine, written to a file; under mpirun or alone", run_calibrate},
 };
 

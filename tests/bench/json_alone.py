@@ -19,6 +19,7 @@ CASES = {
     "exchange": ("--rows", "1,3", "--hidden", "64", "--experts", "4", "--picks", "2", "--steps", "2"),
     "decode": STEP,
     "prefill": STEP,
+    "simulate": ("--ranks", "8", "--ranks-per-node", "2", "--rows", "4", "--prompts", "20", "--input-tokens", "9", "--output-tokens", "5"),
     "calibrate": ("--threads", "1", "--seconds", "0"),
 }
 
@@ -70,7 +71,8 @@ for bench in CASES:
         if bench in ("decode", "prefill"): check_step(out, model)
         if bench == "calibrate": check_calibration(out, model, ranks)
         if bench in ("gemm", "attention", "exchange"): assert out["results"], out
+        if bench == "simulate": assert out["inter_node_bytes"] == out["inter_node_bytes_minimum"] > 0 and out["run"]["steps"] > 0, out
         peaks = out["core"] if bench == "calibrate" else out
-        if bench != "exchange": assert any(key in peaks for key in ("fma_peak_flops", "fma_flops")), out
+        if bench not in ("exchange", "simulate"): assert any(key in peaks for key in ("fma_peak_flops", "fma_flops")), out
 check_int8(model)
 check_micro_batches(model)

@@ -1,0 +1,36 @@
+#include "bench/counting/count_run.hpp"
+
+#include <algorithm>
+
+#include "schedule/pages.hpp"
+
+namespace moemill::bench {
+
+CountedRun count_run(const mill::WorkLengths& work, const RunLimits& limits) {
+  std::uint32_t longest = 1;
+  CountedRun out;
+  for (const mill::PromptLengths& p : work.prompts) longest = std::max(longest, p.tokens + p.max_tokens);
+  for (const std::uint32_t answer : work.answers) out.least_steps = std::max<std::uint64_t>(out.least_steps, answer);
+  constexpr std::uint64_t most_shards = 64, most_prompts = 65'536;  // as output.shard_prompts: auto
+  mill::DryRunSettings settings;
+  settings.ranks = limits.ranks;
+  settings.shard_prompts = std::clamp<std::uint64_t>(work.prompts.size() / most_shards, 1, most_prompts);
+  settings.scheduler = {limits.sequences, limits.batched_tokens, limits.sequences * schedule::pages_for(longest)};
+  const auto watch = [&](const mill::DryStep& step) {
+    double all = 0, most = 0;
+    bool is_full = true;
+    for (const calibration::StepFacts& rank : step.ranks) {
+      const double rows = rank.prompt.rows + rank.generated.rows;
+      all += rows, most = std::max(most, rows);
+      is_full = is_full && rows > 0;
+    }
+    out.rows_mean += all / static_cast<double>(step.ranks.size()), out.rows_max += most;
+    out.tail_steps = is_full ? 0 : out.tail_steps + 1;
+    return 1.0;
+  };
+  const mill::DryRunCounts counts = mill::dry_run(work, settings, watch);
+  out.steps = counts.steps, out.prompt_rows = counts.prompt_rows, out.generated_tokens = counts.generated_tokens;
+  return out;
+}
+
+}  // namespace moemill::bench

@@ -1,0 +1,211 @@
+#include "bench/simulate.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/build_info.hpp"
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/numbers/rounding.hpp"
+#include "base/text/format.hpp"
+#include "base/text/path_text.hpp"
+#include "bench/counting/made_picks.hpp"
+#include "bench/report.hpp"
+#include "model/config.hpp"
+#include "plan/forecast/answer_lengths.hpp"
+#include "system/files/files.hpp"
+#include "system/files/shipped_files.hpp"
+
+namespace moemill::bench {
+namespace {
+
+constexpr std::uint32_t most_ranks = 65'536, most_nodes = 4096, most_rows = 65'536;
+constexpr std::uint32_t longest_text = 1 << 20;  // tokens
+
+// A mean, or a file of lengths.
+mill::AnswerLengths lengths_of(const char* option, const std::string& text) {
+  double mean = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mean);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    const std::optional<std::string> file = files::read_text(text);
+    if (!file) user_error("bench: {} {}: neither a number nor a file", option, text);
+    return mill::AnswerLengths::read(*file, text);
+  }
+  if (!(mean >= 1 && mean <= longest_text)) user_error("bench: {} {}: write 1 to {}", option, text, longest_text);
+  return mill::AnswerLengths::of_mean(mean);
+}
+
+mill::WorkLengths work_of(const SimulateOptions& o) {
+  const mill::AnswerLengths input = lengths_of("--input-tokens", o.input_tokens);
+  const mill::AnswerLengths output = lengths_of("--output-tokens", o.output_tokens);
+  mill::WorkLengths work;
+  // Prompts and answers are drawn apart: a long prompt has no longer answer.
+  for (std::uint64_t p = 0; p < o.prompts; ++p) {
+    const std::uint32_t answer = std::max(1u, output.length(o.prompts - 1 - p, longest_text));
+    work.add(std::max(1u, input.length(p, longest_text)), answer, 1, answer);
+  }
+  return work;
+}
+
+std::optional<SimulateOptions> parse(const std::vector<std::string>& args) {
+  namespace po = boost::program_options;
+  SimulateOptions o;
+  po::options_description known("options");
+  auto option = known.add_options();
+  option("help,h", "prints this");
+  option("json", "print JSON instead of text");
+  option("model", po::value(&o.model)->default_value("configs/models/deepseek-v3"),
+         "folder with a config.json, or a name of configs/models");
+  option("ranks", po::value(&o.layout.ranks)->default_value(o.layout.ranks), "of one expert domain");
+  option("ranks-per-node", po::value(&o.layout.ranks_per_node)->default_value(o.layout.ranks_per_node),
+         "ranks that share memory");
+  option("rows", po::value(&o.layout.rows)->default_value(o.layout.rows), "of each rank in the step");
+  option("power-law", po::value(&o.power_law)->default_value(o.power_law, "1.01"),
+         "the n-th most popular expert of a layer is picked in proportion to n^-X; 0: all alike");
+  option("seed", po::value(&o.seed)->default_value(o.seed), "of picks");
+  option("prompts", po::value(&o.prompts)->default_value(o.prompts),
+         "also count the steps of a run of so many prompts; 0: no run");
+  option("input-tokens", po::value(&o.input_tokens)->value_name("MEAN|FILE")->default_value("803"),
+         "lengths of prompts: a mean (log-normal), or a file with one a line");
+  option("output-tokens", po::value(&o.output_tokens)->value_name("MEAN|FILE")->default_value("3653"),
+         "lengths of answers");
+  option("sequences", po::value(&o.run.sequences)->default_value(o.run.sequences),
+         "of a rank at a time, as parallel.max_num_seqs");
+  option("batched-tokens", po::value(&o.run.batched_tokens)->default_value(o.run.batched_tokens),
+         "rows of a rank in a step, as parallel.max_num_batched_tokens");
+  const po::variables_map given = parse_words(args, known);
+  if (given.count("help")) {
+    print_usage("moemill bench simulate [options]", known,
+                {"moemill bench simulate --ranks 2048 --ranks-per-node 128",
+                 "moemill bench simulate --model qwen3-30b-a3b --ranks 64 --ranks-per-node 32 --rows 256",
+                 "moemill bench simulate --ranks 8 --prompts 16000"});
+    return std::nullopt;
+  }
+  check_path("--model", o.model);
+  if (given.count("json")) o.form = Form::Json;
+  const auto check = [](const char* name, std::uint64_t value, std::uint64_t least, std::uint64_t most) {
+    if (value < least || value > most) user_error("bench: {} {}: write {} to {}", name, value, least, most);
+  };
+  check("--ranks", o.layout.ranks, 1, most_ranks);
+  check("--ranks-per-node", o.layout.ranks_per_node, 1, most_ranks);
+  check("--rows", o.layout.rows, 1, most_rows);
+  check("--prompts", o.prompts, 0, 100'000'000);
+  check("--sequences", o.run.sequences, 1, 65'536);
+  check("--batched-tokens", o.run.batched_tokens, o.run.sequences, 1 << 20);
+  if (!(o.power_law >= 0 && o.power_law <= MadePicks::most_exponent))
+    user_error("bench: --power-law {}: write 0 to {}", o.power_law, MadePicks::most_exponent);
+  if (const std::uint32_t nodes = divide_up(o.layout.ranks, o.layout.ranks_per_node); nodes > most_nodes)
+    user_error("bench: --ranks {} with --ranks-per-node {} are {} nodes; up to {} are counted", o.layout.ranks,
+               o.layout.ranks_per_node, nodes, most_nodes);
+  o.layout.ranks_per_node = std::min(o.layout.ranks_per_node, o.layout.ranks);
+  o.run.ranks = o.layout.ranks;
+  o.model = shipped_model(o.model);
+  return o;
+}
+
+double over(double value, double mean) { return mean > 0 ? value / mean : 1; }
+double over(std::uint64_t value, std::uint64_t mean) {
+  return over(static_cast<double>(value), static_cast<double>(mean));
+}
+
+void print_table(const SimulateOptions& o, const Simulated& result) {
+  const CountedExchange& x = result.exchange;
+  fmt::print("{}: {} ranks on {} of {}, {} rows a rank, picks by a power law of {}\n\n", o.model, o.layout.ranks,
+             counted(x.nodes, "node", "nodes"), o.layout.ranks_per_node, o.layout.rows, o.power_law);
+  fmt::print("a step's {}, both ways, one micro-batch\n",
+             counted(x.layers, "layer with experts", "layers with experts"));
+  fmt::print("  {:>10.3f} GB between nodes, {:.3f} of the least: each row to a node once, its outputs home\n",
+             static_cast<double>(x.inter_node_bytes) * 1e-9,
+             x.inter_node_minimum == 0 ? 1.0 : over(x.inter_node_bytes, x.inter_node_minimum));
+  fmt::print("  {:>10.3f} GB within nodes, where rows are read where they lie\n",
+             static_cast<double>(x.intra_node_bytes) * 1e-9);
+  fmt::print("  {:>10} messages; a rank sends {} to other nodes in a layer and way\n", x.messages, x.nodes - 1);
+  fmt::print("  {:>10.2f} nodes of {} compute a row's picks; {:.2f} rows go out and {:.2f} come home for each\n",
+             over(x.row_nodes, x.rows), x.nodes, over(x.rows_sent, x.rows), over(x.outputs_sent, x.rows));
+  const CountedWork& w = x.work;
+  fmt::print("cost of the experts' work, the busiest over the mean, all layers\n");
+  fmt::print("  {:>10.3f} ranks of a node, which share its work\n", over(w.within_node, w.mean));
+  fmt::print("  {:>10.3f} nodes\n", over(w.busiest_node, w.mean));
+  fmt::print("  {:>10.3f} all ranks; {:.3f} if each computed the experts that it holds\n", over(w.busiest, w.mean),
+             over(w.busiest_owner, w.mean));
+  if (result.run) {
+    const CountedRun& r = *result.run;
+    fmt::print("a run of {} prompts: {} prompt tokens, {} generated\n", o.prompts, r.prompt_rows, r.generated_tokens);
+    fmt::print("  {:>10} steps; the longest answer has {} tokens\n", r.steps, r.least_steps);
+    fmt::print("  {:>10.3f} rows of a step, the mean rank's over the busiest one's\n", r.mean_over_max());
+    fmt::print("  {:>10} steps at the end in which some rank has no rows, {:.1f} % of all\n", r.tail_steps,
+               100 * over(r.tail_steps, r.steps));
+  }
+  fmt::print("counted in {:.1f} s\n", result.seconds);
+}
+
+void print_json(const SimulateOptions& o, const Simulated& result) {
+  const CountedExchange& x = result.exchange;
+  const CountedWork& w = x.work;
+  nlohmann::ordered_json out{{"benchmark", "simulate"},
+                             {"commit", build_info::git_commit()},
+                             {"model", o.model},
+                             {"ranks", o.layout.ranks},
+                             {"ranks_per_node", o.layout.ranks_per_node},
+                             {"nodes", x.nodes},
+                             {"rows_per_rank", o.layout.rows},
+                             {"power_law", o.power_law},
+                             {"seed", o.seed},
+                             {"layers", x.layers},
+                             {"inter_node_bytes", x.inter_node_bytes},
+                             {"inter_node_bytes_minimum", x.inter_node_minimum},
+                             {"intra_node_bytes", x.intra_node_bytes},
+                             {"messages", x.messages},
+                             {"rows_sent", x.rows_sent},
+                             {"outputs_sent", x.outputs_sent},
+                             {"nodes_per_row", over(x.row_nodes, x.rows)},
+                             {"work_max_over_mean",
+                              {{"ranks_of_a_node", over(w.within_node, w.mean)},
+                               {"nodes", over(w.busiest_node, w.mean)},
+                               {"ranks", over(w.busiest, w.mean)},
+                               {"ranks_with_their_own_experts", over(w.busiest_owner, w.mean)}}},
+                             {"run", nullptr},
+                             {"seconds", result.seconds}};
+  if (result.run) {
+    const CountedRun& r = *result.run;
+    out["run"] = {
+        {"prompts", o.prompts},      {"prompt_tokens", r.prompt_rows},  {"generated_tokens", r.generated_tokens},
+        {"steps", r.steps},          {"longest_answer", r.least_steps}, {"rows_mean_over_max", r.mean_over_max()},
+        {"tail_steps", r.tail_steps}};
+  }
+  print(out);
+}
+
+}  // namespace
+
+Simulated simulate(const SimulateOptions& o) {
+  const double start = now_seconds();
+  const model::ModelConfig config = model::read_config(o.model);
+  const auto first = std::find(config.layer_is_moe.begin(), config.layer_is_moe.end(), true);
+  if (first == config.layer_is_moe.end()) user_error("bench: {}: the model has no routed experts to count", o.model);
+  Simulated result;
+  std::optional<MadePicks> made;
+  LayerId of{-1};
+  result.exchange = count_exchange(config, o.layout, [&](LayerId layer, std::uint32_t rank, auto picks) {
+    if (layer != of) made.emplace(config.moe, o.power_law, o.seed, of = layer);
+    made->draw(std::uint64_t{rank} * o.layout.rows, picks);
+  });
+  if (o.prompts > 0) result.run = count_run(work_of(o), o.run);
+  result.seconds = now_seconds() - start;
+  return result;
+}
+
+int run_simulate(const std::vector<std::string>& args) {
+  const auto options = parse(args);
+  if (!options) return static_cast<int>(ExitCode::Done);
+  const Simulated result = simulate(*options);
+  options->form == Form::Json ? print_json(*options, result) : print_table(*options, result);
+  return static_cast<int>(ExitCode::Done);
+}
+
+}  // namespace moemill::bench

@@ -1,0 +1,37 @@
+// `moemill bench simulate`: what a step of up to thousands of ranks sends between nodes, who computes how much, and how
+// full a run's steps are. The run's own plan of the exchange, split of the experts' work and scheduler are carried out
+// for all ranks by one process: no weights, no arithmetic, no second rank.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/counting/count_exchange.hpp"
+#include "bench/counting/count_run.hpp"
+#include "bench/options.hpp"
+#include "system/comm/comm.hpp"
+
+namespace moemill::bench {
+
+struct SimulateOptions {
+  std::string model;
+  CountedLayout layout{72, 8, 128};
+  double power_law = 1.01;
+  std::uint64_t seed = 0;
+  RunLimits run;
+  std::uint64_t prompts = 0;  // 0: no run is counted
+  std::string input_tokens, output_tokens;
+  Form form = Form::Table;
+};
+
+struct Simulated {
+  CountedExchange exchange;
+  std::optional<CountedRun> run;
+  double seconds = 0;
+};
+
+Simulated simulate(const SimulateOptions& options);
+int run_simulate(const std::vector<std::string>& args);
+
+}  // namespace moemill::bench
