@@ -135,9 +135,8 @@ ModelFolder open_and_print_model(const ValidateRequest& request) {
   const Files files = files_of(request);
   backend_name(config.runtime.backend, config.model.arithmetic);  // refuses what this program was built without
   ModelSettings settings = config.model;
-  settings.expert_sum = wanted_expert_sum(request.run);
   if (files == Files::SizesOnly) settings.load_format = "dummy";
-  ModelFolder model = open_model(settings);
+  ModelFolder model = open_model(settings, expert_sum_there(request.run));
   const auto warnings = model::check_model_files(settings.path, model.config, settings.load_format);
   if (files == Files::Whole) {
     model.config = model::stored_config(settings.path, model.config, settings.load_format);

@@ -154,8 +154,8 @@ Replay read_replay(const VerifyRunRequest& request, const RunConfig& config, con
   if (const std::string differs = differing_arithmetic(manifest); !differs.empty())
     user_error("{}: {}; replay it with the moemill that made it", request.dir, differs);
   ModelSettings settings = config.model;
-  settings.expert_sum = expert_sum_of_run(manifest);
-  Replay replay{open_model(settings), {}, {}, {}};
+  settings.expert_sum.reset();
+  Replay replay{open_model(settings, expert_sum_of_run(manifest)), {}, {}, {}};
   check_model(config, manifest, "model_sha256", model::model_fingerprint(config.model.path, config.model.load_format));
   check_model(config, manifest, "tokenizer_sha256", replay.model.tokenizer_sha256());
   for (const auto& [file, rows] : drawn.items()) {

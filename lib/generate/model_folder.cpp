@@ -7,7 +7,7 @@
 
 namespace moemill::mill {
 
-ModelFolder open_model(const ModelSettings& settings) {
+ModelFolder open_model(const ModelSettings& settings, std::optional<ExpertSum> of_run) {
   if (settings.path.empty())
     user_error("model.path is missing: set it in the config, or give --model DIR (a Hugging Face model folder)");
   if (const std::string shapes = shipped_model(settings.path);
@@ -19,8 +19,10 @@ ModelFolder open_model(const ModelSettings& settings) {
   ModelFolder model{model::read_config(settings.path), {}, {}, 0};
   model.config.quantization.keep = settings.keep_quantized == "auto";
   model.config.arithmetic = settings.arithmetic;
+  const bool has_groups = model.config.moe.groups > 1;
+  if (has_groups && of_run) model.config.expert_sum = *of_run;
   model.config.expert_sum = settings.expert_sum.value_or(model.config.expert_sum);
-  if (model.config.expert_sum == ExpertSum::Groups && model.config.moe.groups < 2)
+  if (model.config.expert_sum == ExpertSum::Groups && !has_groups)
     user_error(
         "model.expert_sum: groups: the router of {} ({}) has no groups of experts; write auto or picks, which are the "
         "same for it",

@@ -24,7 +24,8 @@ struct ModelFolder {
 };
 
 // UserError for anything in the folder that cannot work, including a max_model_len beyond the model's limit.
-ModelFolder open_model(const ModelSettings& settings);
+// of_run: how the run that goes on sums experts' outputs, which model.expert_sum: auto then means.
+ModelFolder open_model(const ModelSettings& settings, std::optional<ExpertSum> of_run = std::nullopt);
 dataset::PromptFile open_prompts(const RunConfig& config);
 // UserError if the job asks for something that this program or model lacks: a backend, more logprobs than tokens, or,
 // without a tokenizer, prompts of text, text to store, or stop strings; the message says why there is no tokenizer.

@@ -37,11 +37,11 @@ struct Opened {
   dataset::PromptFile prompts;
 };
 
-Opened open_inputs(const Comm& world, const RunConfig& config) {
+Opened open_inputs(const Comm& world, const RunConfig& config, std::optional<ExpertSum> of_run) {
   std::optional<Opened> opened;
   std::vector<std::string> warnings;  // on rank 0
   run_on_all_ranks(world, [&] {
-    ModelFolder model = open_model(config.model);
+    ModelFolder model = open_model(config.model, of_run);
     dataset::PromptFile prompts = open_prompts(config);
     check_model_can(model, config, prompts);
     opened.emplace(Opened{std::move(model), std::move(prompts)});
@@ -339,9 +339,8 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   std::optional<StopFile> stop_file;  // on rank 0
   run_on_rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
   const Ranks ranks = arrange_ranks(world, config.parallel);
-  request.config.model.expert_sum = agree_on_expert_sum(world, asked);
-  Opened in = open_inputs(world, config);
-  request.config = with_settings_of(request.config, in.model, in.prompts);
+  Opened in = open_inputs(world, config, agree_on_expert_sum(world, asked));
+  request.config = with_settings_of(asked.config, in.model, in.prompts);
   const std::optional<RunCalibration> calibration = open_calibration(config, in.model.config, ranks);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);

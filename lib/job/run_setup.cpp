@@ -124,9 +124,8 @@ std::string arithmetic_of(const RunManifest& manifest) {
 
 ExpertSum expert_sum_of_run(const RunManifest& manifest) { return expert_sum_of(arithmetic_of(manifest)); }
 
-std::optional<ExpertSum> wanted_expert_sum(const RunRequest& request) {
-  const std::optional<ExpertSum>& asked = request.config.model.expert_sum;
-  if (asked || request.existing == Existing::Overwrite) return asked;
+std::optional<ExpertSum> expert_sum_there(const RunRequest& request) {
+  if (request.existing == Existing::Overwrite) return std::nullopt;
   const auto found = dataset::read_manifest(RunPaths{request.config.output.dir});
   return found ? std::optional(expert_sum_of_run(*found)) : std::nullopt;
 }
@@ -134,7 +133,7 @@ std::optional<ExpertSum> wanted_expert_sum(const RunRequest& request) {
 std::optional<ExpertSum> agree_on_expert_sum(const Comm& world, const RunRequest& request) {
   std::string word;
   run_on_rank_zero(world, [&] {
-    if (const auto wanted = wanted_expert_sum(request)) word = word_of(*wanted);
+    if (const auto there = expert_sum_there(request)) word = word_of(*there);
   });
   word = broadcast_text(world, word, 0);
   for (const ExpertSum sum : all_expert_sums)

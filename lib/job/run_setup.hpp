@@ -57,8 +57,8 @@ std::string changed_columns(const dataset::RunManifest& manifest, const dataset:
                             const std::string& input_path);
 // How the run's answers sum experts' outputs: a run begun before there was a choice sums picks.
 ExpertSum expert_sum_of_run(const dataset::RunManifest& manifest);
-// What the request asks for or, where it leaves the choice and resumes a run, what that run has. Empty: the model's.
-std::optional<ExpertSum> wanted_expert_sum(const RunRequest& request);
+// The same of the run that the request resumes; nothing if there is none.
+std::optional<ExpertSum> expert_sum_there(const RunRequest& request);
 // The same on all ranks; collective.
 std::optional<ExpertSum> agree_on_expert_sum(const Comm& world, const RunRequest& request);
 // How the run's definition of the arithmetic differs from all that this program has (base/arithmetic.hpp), or "".
