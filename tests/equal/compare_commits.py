@@ -37,6 +37,8 @@ def parse_words():
     parser.add_argument("--quick", action="store_true", help="some cases, each in two layouts")
     parser.add_argument("--count-drawn-tokens", action="store_true",
                         help="drawn tokens may differ and are counted; everything else must be equal")
+    parser.add_argument("--new-set", action="append", default=[], metavar="KEY=VALUE",
+                        help="a setting of the new program's own runs, not of those that it resumes; more than one may be given")
     return parser.parse_args()
 
 
@@ -44,6 +46,7 @@ class Comparison:
     def __init__(self, words):
         self.old, self.new, self.work = (path.resolve() for path in (words.old, words.new, words.work))
         self.counting, self.quick = words.count_drawn_tokens, words.quick
+        self.new_words = [word for setting in words.new_set for word in ("--set", setting)]
         self.bodies = instruction_sets(self.old) & instruction_sets(self.new)
         self.differ = 0
         print(f"{'case':36}{'layout of the new program':48}{'datasets':>8}{'rows':>6}  result")
@@ -57,7 +60,7 @@ class Comparison:
         for number, layout in enumerate(case.layouts):
             if layout.get("isa", "plain") not in self.bodies: continue
             new = folder / f"new-{number}/outputs.h5"
-            if self.fails(case, layout, lambda: self.run(self.new, case, prompts, new.parent, layout)): continue
+            if self.fails(case, layout, lambda: self.run(self.new, case, prompts, new.parent, layout, self.new_words)): continue
             self.report(case, layout, old, new, prompts)
 
     def resume(self, case):
@@ -89,13 +92,13 @@ class Comparison:
         if self.quick: case.layouts = [case.layouts[0], case.layouts[-1]]
         return folder, folder / "prompts.h5"
 
-    def started(self, program, case, prompts, out, layout):
-        words = ["run", *case.words(), "-i", prompts, "-o", out, "--log-level", "warning", *words_of(layout)]
+    def started(self, program, case, prompts, out, layout, more=()):
+        words = ["run", *case.words(), "-i", prompts, "-o", out, "--log-level", "warning", *words_of(layout), *more]
         return subprocess.Popen(command(program, layout["ranks"], *words), env=environment(environment_of(layout)),
                                 cwd=cases.SOURCE, stdout=subprocess.DEVNULL, stderr=(out.parent / "log").open("w"))
 
-    def run(self, program, case, prompts, out, layout):
-        self.expect(self.started(program, case, prompts, out, layout), program, out, 0)
+    def run(self, program, case, prompts, out, layout, more=()):
+        self.expect(self.started(program, case, prompts, out, layout, more), program, out, 0)
 
     def run_until_stopped(self, case, prompts, out, layout):
         job = self.started(self.old, case, prompts, out, layout)
