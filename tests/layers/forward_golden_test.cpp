@@ -151,7 +151,9 @@ Agreement compare(const std::string& dir, const Goldens& goldens, const std::vec
   check_greedy(goldens, answers, out);
   for (std::size_t i = 0; i < others.size(); ++i) {
     CAPTURE(i);
-    CHECK(answer<On>(dir, texts, others[i]) == answers);
+    Layout other = others[i];
+    other.expert_sum = sum;
+    CHECK(answer<On>(dir, texts, other) == answers);
   }
   return out;
 }
@@ -266,8 +268,11 @@ TEST_CASE_TEMPLATE(
     const std::string dir = is_variant ? (variants / name).string() : model_dir(name);
     const Goldens goldens = is_variant ? Goldens(variants / name / "golden.h5") : Goldens(name);
     CHECK(model::read_config(dir).expert_sum == ExpertSum::Groups);
-    const auto groups = compare<On>(dir, goldens, {}, ExpertSum::Groups);
-    const auto picks = compare<On>(dir, goldens, {}, ExpertSum::Picks);
+    // Nodes of one rank, and of three and one.
+    const std::vector<Layout> nodes{{.ranks = 3, .chunk = 70, .ranks_per_node = 1},
+                                    {.ranks = 4, .micro_batches = 2, .chunk = 20, .ranks_per_node = 3}};
+    const auto groups = compare<On>(dir, goldens, nodes, ExpertSum::Groups);
+    const auto picks = compare<On>(dir, goldens, nodes, ExpertSum::Picks);
     MESSAGE("\n", groups.row(name + " by groups"), "\n", picks.row(name + " by picks"));
     CHECK(median(groups.clear_ratios) <= 1.05 * median(picks.clear_ratios));
     CHECK(groups.greedy >= picks.greedy);
