@@ -41,7 +41,7 @@ NODE_LAYOUTS = [
     dict(ranks=0),
     dict(ranks=4, per_node=2, micro=2, batch=50),
     dict(ranks=4, per_node=1, isa="avx2"),
-    dict(ranks=4, per_node=3, micro=2, isa="plain"),
+    dict(ranks=4, per_node=3, micro=2),
 ]
 # For the arithmetic int8, whose bodies and rounding are its own.
 INT8_LAYOUTS = [

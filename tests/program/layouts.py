@@ -4,18 +4,19 @@ kernel bodies.
 
     layouts.py MOEMILL SOURCE_DIR WORK_DIR"""
 import json
+import pathlib
 
 import h5py
 
 from job_layouts import FEW_LAYOUTS, INT8_LAYOUTS, LAYOUTS, NODE_LAYOUTS, environment_of, words_of
 from launch import instruction_sets
-from moemill_program import MODELS, PROGRAM, check, differences, expect_exit, fresh, main, moemill, rows
+from moemill_program import MODELS, PROGRAM, SOURCE, check, differences, expect_exit, fresh, main, moemill, rows
 from prompt_files import random_prompts
 
 
 def job(model, sampling, seed, layouts=FEW_LAYOUTS, arithmetic="bf16", expert_sum="auto"):
     """Returns the outputs of the first layout."""
-    folder = fresh(f"{model}-{seed}-{arithmetic}-{expert_sum}")
+    folder = fresh(f"{pathlib.PurePath(model).name}-{seed}-{arithmetic}-{expert_sum}")
     vocabulary = json.loads((MODELS / model / "config.json").read_text())["vocab_size"]
     prompts = random_prompts(folder / "prompts.h5", vocabulary, seed)
     config = folder / "run.yaml"
@@ -50,6 +51,14 @@ def deepseek_v3():
     picks = job("deepseek_v3", sampling, 1, NODE_LAYOUTS, expert_sum="picks")
     check(not differences(auto, groups), "auto is not groups")
     check(differences(auto, picks), "the kind of sum changes nothing")
+
+
+def demo():
+    """As deepseek_v3, with four groups of four."""
+    model, sampling = SOURCE / "configs/demo/model", "logprobs: 1, ignore_eos: true"
+    groups = job(model, sampling, 13, NODE_LAYOUTS)
+    picks = job(model, sampling, 13, NODE_LAYOUTS[::3], expert_sum="picks")
+    check(differences(groups, picks), "the kind of sum changes nothing")
 
 
 def deepseek_v2_lite():
@@ -98,5 +107,5 @@ def glm4_moe():
 
 
 if __name__ == "__main__":
-    main([deepseek_v3, deepseek_v2_lite, gpt_oss, gpt_oss_mxfp4, mixtral_window, qwen2_moe, qwen3_moe, olmoe, glm4_moe,
+    main([deepseek_v3, demo, deepseek_v2_lite, gpt_oss, gpt_oss_mxfp4, mixtral_window, qwen2_moe, qwen3_moe, olmoe, glm4_moe,
           int8_latent, int8_grouped])
