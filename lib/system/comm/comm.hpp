@@ -127,9 +127,12 @@ class MpiSession {
   MpiSession& operator=(const MpiSession&) = delete;
   static std::string library_version();  // "Open MPI v4.1.4"
   // What MPI took to start in this process, which it does once; 0 without a session.
-  static double starting_seconds();
+  static double starting_seconds() { return starting_seconds_; }
   // Whether this Open MPI is built with Slurm's PMI-1 or PMI-2, or Cray's. It may be called before the session starts.
   static bool speaks_pmi();
+
+ private:
+  static inline double starting_seconds_ = 0;  // of the process, as MPI itself is
 };
 
 }  // namespace moemill

@@ -349,12 +349,6 @@ void Group::abort(int exit_code) {
 
 // Over TCP, Open MPI asks the receiver before it sends more than 64 KiB: another round trip for messages of a few
 // hundred rows, which take less time than that. A setting of the user's counts more.
-namespace {
-double starting_seconds_ = 0;  // of the process, as MPI itself is
-}
-
-double MpiSession::starting_seconds() { return starting_seconds_; }
-
 MpiSession::MpiSession(int& argc, char**& argv) {
   const double before = now_seconds();
   for (const char* name : {"OMPI_MCA_btl_tcp_eager_limit", "OMPI_MCA_btl_tcp_max_send_size"})
