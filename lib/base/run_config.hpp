@@ -100,6 +100,7 @@ struct RuntimeSettings {
   double drain_margin_seconds = 60;
   std::string stop_file = "stop";
   double progress_interval_seconds = 10;
+  std::uint32_t record_picks = 0;  // steps whose picks go to picks.h5
   std::string log_level = "info";
 };
 

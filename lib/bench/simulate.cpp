@@ -16,6 +16,7 @@
 #include "base/text/path_text.hpp"
 #include "bench/counting/made_picks.hpp"
 #include "bench/report.hpp"
+#include "dataset/run_dir/picks_file.hpp"
 #include "model/config.hpp"
 #include "plan/forecast/answer_lengths.hpp"
 #include "system/files/files.hpp"
@@ -25,6 +26,7 @@ namespace moemill::bench {
 namespace {
 
 constexpr std::uint32_t most_ranks = 65'536, most_nodes = 4096, most_rows = 65'536;
+constexpr std::uint64_t most_prompts = 10'000'000;
 constexpr std::uint32_t longest_text = 1 << 20;  // tokens
 
 // A mean, or a file of lengths.
@@ -52,9 +54,9 @@ mill::WorkLengths work_of(const SimulateOptions& o) {
   return work;
 }
 
-std::optional<SimulateOptions> parse(const std::vector<std::string>& args) {
-  namespace po = boost::program_options;
-  SimulateOptions o;
+namespace po = boost::program_options;
+
+po::options_description describe(SimulateOptions& o) {
   po::options_description known("options");
   auto option = known.add_options();
   option("help,h", "prints this");
@@ -65,6 +67,9 @@ std::optional<SimulateOptions> parse(const std::vector<std::string>& args) {
   option("ranks-per-node", po::value(&o.layout.ranks_per_node)->default_value(o.layout.ranks_per_node),
          "ranks that share memory");
   option("rows", po::value(&o.layout.rows)->default_value(o.layout.rows), "of each rank in the step");
+  option("picks", po::value(&o.picks)->value_name("FILE"),
+         "picks.h5 of a run of this model with runtime.record_picks: ranks take its rows one after the other, again "
+         "from the first if there are too few");
   option("power-law", po::value(&o.power_law)->default_value(o.power_law, "1.01"),
          "the n-th most popular expert of a layer is picked in proportion to n^-X; 0: all alike");
   option("seed", po::value(&o.seed)->default_value(o.seed), "of picks");
@@ -78,6 +83,32 @@ std::optional<SimulateOptions> parse(const std::vector<std::string>& args) {
          "of a rank at a time, as parallel.max_num_seqs");
   option("batched-tokens", po::value(&o.run.batched_tokens)->default_value(o.run.batched_tokens),
          "rows of a rank in a step, as parallel.max_num_batched_tokens");
+  return known;
+}
+
+// UserError for numbers that cannot be counted, or that mean nothing.
+void check_limits(const SimulateOptions& o, const po::variables_map& given) {
+  const auto check = [](const char* name, std::uint64_t value, std::uint64_t least, std::uint64_t most) {
+    if (value < least || value > most) user_error("bench: {} {}: write {} to {}", name, value, least, most);
+  };
+  check("--ranks", o.layout.ranks, 1, most_ranks);
+  check("--ranks-per-node", o.layout.ranks_per_node, 1, most_ranks);
+  check("--rows", o.layout.rows, 1, most_rows);
+  check("--prompts", o.prompts, 0, most_prompts);
+  check("--sequences", o.run.sequences, 1, 65'536);
+  check("--batched-tokens", o.run.batched_tokens, o.run.sequences, 1 << 20);
+  if (!(o.power_law >= 0 && o.power_law <= MadePicks::most_exponent))
+    user_error("bench: --power-law {}: write 0 to {}", o.power_law, MadePicks::most_exponent);
+  if (!o.picks.empty() && !given["power-law"].defaulted())
+    user_error("bench: --power-law has no effect on the picks of --picks; leave one out");
+  if (const std::uint32_t nodes = divide_up(o.layout.ranks, o.layout.ranks_per_node); nodes > most_nodes)
+    user_error("bench: --ranks {} with --ranks-per-node {} are {} nodes; up to {} are counted", o.layout.ranks,
+               o.layout.ranks_per_node, nodes, most_nodes);
+}
+
+std::optional<SimulateOptions> parse(const std::vector<std::string>& args) {
+  SimulateOptions o;
+  const po::options_description known = describe(o);
   const po::variables_map given = parse_words(args, known);
   if (given.count("help")) {
     print_usage("moemill bench simulate [options]", known,
@@ -87,21 +118,9 @@ std::optional<SimulateOptions> parse(const std::vector<std::string>& args) {
     return std::nullopt;
   }
   check_path("--model", o.model);
+  if (given.count("picks")) check_path("--picks", o.picks);
   if (given.count("json")) o.form = Form::Json;
-  const auto check = [](const char* name, std::uint64_t value, std::uint64_t least, std::uint64_t most) {
-    if (value < least || value > most) user_error("bench: {} {}: write {} to {}", name, value, least, most);
-  };
-  check("--ranks", o.layout.ranks, 1, most_ranks);
-  check("--ranks-per-node", o.layout.ranks_per_node, 1, most_ranks);
-  check("--rows", o.layout.rows, 1, most_rows);
-  check("--prompts", o.prompts, 0, 100'000'000);
-  check("--sequences", o.run.sequences, 1, 65'536);
-  check("--batched-tokens", o.run.batched_tokens, o.run.sequences, 1 << 20);
-  if (!(o.power_law >= 0 && o.power_law <= MadePicks::most_exponent))
-    user_error("bench: --power-law {}: write 0 to {}", o.power_law, MadePicks::most_exponent);
-  if (const std::uint32_t nodes = divide_up(o.layout.ranks, o.layout.ranks_per_node); nodes > most_nodes)
-    user_error("bench: --ranks {} with --ranks-per-node {} are {} nodes; up to {} are counted", o.layout.ranks,
-               o.layout.ranks_per_node, nodes, most_nodes);
+  check_limits(o, given);
   o.layout.ranks_per_node = std::min(o.layout.ranks_per_node, o.layout.ranks);
   o.run.ranks = o.layout.ranks;
   o.model = shipped_model(o.model);
@@ -115,8 +134,10 @@ double over(std::uint64_t value, std::uint64_t mean) {
 
 void print_table(const SimulateOptions& o, const Simulated& result) {
   const CountedExchange& x = result.exchange;
-  fmt::print("{}: {} ranks on {} of {}, {} rows a rank, picks by a power law of {}\n\n", o.model, o.layout.ranks,
-             counted(x.nodes, "node", "nodes"), o.layout.ranks_per_node, o.layout.rows, o.power_law);
+  const std::string picks =
+      o.picks.empty() ? fmt::format("picks by a power law of {}", o.power_law) : "picks of " + o.picks;
+  fmt::print("{}: {} ranks on {} of {}, {} rows a rank, {}\n\n", o.model, o.layout.ranks,
+             counted(x.nodes, "node", "nodes"), o.layout.ranks_per_node, o.layout.rows, picks);
   fmt::print("a step's {}, both ways, one micro-batch\n",
              counted(x.layers, "layer with experts", "layers with experts"));
   fmt::print("  {:>10.3f} GB between nodes, {:.3f} of the least: each row to a node once, its outputs home\n",
@@ -147,30 +168,32 @@ void print_table(const SimulateOptions& o, const Simulated& result) {
 void print_json(const SimulateOptions& o, const Simulated& result) {
   const CountedExchange& x = result.exchange;
   const CountedWork& w = x.work;
-  nlohmann::ordered_json out{{"benchmark", "simulate"},
-                             {"commit", build_info::git_commit()},
-                             {"model", o.model},
-                             {"ranks", o.layout.ranks},
-                             {"ranks_per_node", o.layout.ranks_per_node},
-                             {"nodes", x.nodes},
-                             {"rows_per_rank", o.layout.rows},
-                             {"power_law", o.power_law},
-                             {"seed", o.seed},
-                             {"layers", x.layers},
-                             {"inter_node_bytes", x.inter_node_bytes},
-                             {"inter_node_bytes_minimum", x.inter_node_minimum},
-                             {"intra_node_bytes", x.intra_node_bytes},
-                             {"messages", x.messages},
-                             {"rows_sent", x.rows_sent},
-                             {"outputs_sent", x.outputs_sent},
-                             {"nodes_per_row", over(x.row_nodes, x.rows)},
-                             {"work_max_over_mean",
-                              {{"ranks_of_a_node", over(w.within_node, w.mean)},
-                               {"nodes", over(w.busiest_node, w.mean)},
-                               {"ranks", over(w.busiest, w.mean)},
-                               {"ranks_with_their_own_experts", over(w.busiest_owner, w.mean)}}},
-                             {"run", nullptr},
-                             {"seconds", result.seconds}};
+  nlohmann::ordered_json out{
+      {"benchmark", "simulate"},
+      {"commit", build_info::git_commit()},
+      {"model", o.model},
+      {"ranks", o.layout.ranks},
+      {"ranks_per_node", o.layout.ranks_per_node},
+      {"nodes", x.nodes},
+      {"rows_per_rank", o.layout.rows},
+      {"picks", o.picks.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(o.picks)},
+      {"power_law", o.picks.empty() ? nlohmann::ordered_json(o.power_law) : nlohmann::ordered_json()},
+      {"seed", o.seed},
+      {"layers", x.layers},
+      {"inter_node_bytes", x.inter_node_bytes},
+      {"inter_node_bytes_minimum", x.inter_node_minimum},
+      {"intra_node_bytes", x.intra_node_bytes},
+      {"messages", x.messages},
+      {"rows_sent", x.rows_sent},
+      {"outputs_sent", x.outputs_sent},
+      {"nodes_per_row", over(x.row_nodes, x.rows)},
+      {"work_max_over_mean",
+       {{"ranks_of_a_node", over(w.within_node, w.mean)},
+        {"nodes", over(w.busiest_node, w.mean)},
+        {"ranks", over(w.busiest, w.mean)},
+        {"ranks_with_their_own_experts", over(w.busiest_owner, w.mean)}}},
+      {"run", nullptr},
+      {"seconds", result.seconds}};
   if (result.run) {
     const CountedRun& r = *result.run;
     out["run"] = {
@@ -181,6 +204,35 @@ void print_json(const SimulateOptions& o, const Simulated& result) {
   print(out);
 }
 
+PicksOfRank made_up(const model::ModelConfig& config, const SimulateOptions& o) {
+  return [&config, &o, made = std::optional<MadePicks>(), of = LayerId{-1}](LayerId layer, std::uint32_t rank,
+                                                                            std::span<GlobalExpert> picks) mutable {
+    if (layer != of) made.emplace(config.moe, o.power_law, o.seed, of = layer);
+    made->draw(std::uint64_t{rank} * o.layout.rows, picks);
+  };
+}
+
+// UserError if the file is of another model.
+PicksOfRank recorded(const model::ModelConfig& config, const SimulateOptions& o) {
+  dataset::RecordedPicks file = dataset::read_picks(o.picks);
+  std::vector<std::int32_t> layers;
+  for (std::uint32_t l = 0; l < config.layers; ++l)
+    if (config.layer_is_moe[l]) layers.push_back(static_cast<std::int32_t>(l));
+  if (file.experts != config.moe.experts || file.picks != config.moe.picks || file.layers != layers)
+    user_error("bench: --picks {}: {} picks of {} experts in {} layers, but {} has {} of {} in {}; name its own model",
+               o.picks, file.picks, file.experts, file.layers.size(), o.model, config.moe.picks, config.moe.experts,
+               layers.size());
+  return [&o, file = std::move(file)](LayerId layer, std::uint32_t rank, std::span<GlobalExpert> picks) {
+    const auto number = std::lower_bound(file.layers.begin(), file.layers.end(), layer.value) - file.layers.begin();
+    const std::vector<std::uint16_t>& from = file.of_layer[static_cast<std::size_t>(number)];
+    std::size_t at = std::uint64_t{rank} * o.layout.rows % file.rows() * file.picks;
+    for (GlobalExpert& pick : picks) {
+      pick = {from[at]};
+      if (++at == from.size()) at = 0;
+    }
+  };
+}
+
 }  // namespace
 
 Simulated simulate(const SimulateOptions& o) {
@@ -189,12 +241,7 @@ Simulated simulate(const SimulateOptions& o) {
   const auto first = std::find(config.layer_is_moe.begin(), config.layer_is_moe.end(), true);
   if (first == config.layer_is_moe.end()) user_error("bench: {}: the model has no routed experts to count", o.model);
   Simulated result;
-  std::optional<MadePicks> made;
-  LayerId of{-1};
-  result.exchange = count_exchange(config, o.layout, [&](LayerId layer, std::uint32_t rank, auto picks) {
-    if (layer != of) made.emplace(config.moe, o.power_law, o.seed, of = layer);
-    made->draw(std::uint64_t{rank} * o.layout.rows, picks);
-  });
+  result.exchange = count_exchange(config, o.layout, o.picks.empty() ? made_up(config, o) : recorded(config, o));
   if (o.prompts > 0) result.run = count_run(work_of(o), o.run);
   result.seconds = now_seconds() - start;
   return result;

@@ -17,6 +17,7 @@ namespace moemill::bench {
 struct SimulateOptions {
   std::string model;
   CountedLayout layout{72, 8, 128};
+  std::string picks;  // a file of runtime.record_picks; "": made up by the power law
   double power_law = 1.01;
   std::uint64_t seed = 0;
   RunLimits run;

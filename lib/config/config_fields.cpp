@@ -375,6 +375,8 @@ std::vector<Field> make_fields() {
       text("runtime.stop_file", "a file name; relative ones lie in the run directory", Layout,
            runtime(&RuntimeSettings::stop_file)),
       seconds("runtime.progress_interval", runtime(&RuntimeSettings::progress_interval_seconds)),
+      plain<u32>("runtime.record_picks", "steps, up to 10000, whose picks go to picks.h5 (`moemill bench simulate`)",
+                 Layout, {0, 10000}, runtime(&RuntimeSettings::record_picks)),
       one_of("runtime.log_level", "trace, debug, info, warning, error or off", Layout,
              {"trace", "debug", "info", "warning", "error", "off"}, runtime(&RuntimeSettings::log_level)),
 
@@ -383,9 +385,8 @@ std::vector<Field> make_fields() {
       one_of("cost.unit", "what hour_price buys: auto (core on CPUs), gpu, rank, node, core or job", Layout,
              {"auto", "gpu", "rank", "node", "core", "job"}, cost(&CostSettings::unit)),
       text("cost.currency", "a currency such as USD", Layout, cost(&CostSettings::currency)),
-      optional_text("cost.calibration",
-                    "null or a file of `moemill bench calibrate`, from which the run's time is predicted", Layout,
-                    cost(&CostSettings::calibration)),
+      optional_text("cost.calibration", "null or a file of `moemill bench calibrate`, which predicts the run's time",
+                    Layout, cost(&CostSettings::calibration)),
   };
 }
 

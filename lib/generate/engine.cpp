@@ -77,6 +77,9 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
   settings.window_pages = pages_.window;
   settings.micro_batches =
       schedule::most_micro_batches(parallel.micro_batches, static_cast<std::uint32_t>(ranks.domain.size()));
+  if (config.runtime.record_picks > 0 && world.rank() == 0)
+    picks_ = std::make_unique<layers::PickRecord>(layers::PickRecord{.steps_left = config.runtime.record_picks});
+  settings.picks = picks_.get();
   const MatesShare share = backend_->memory().node_weights > 0 ? MatesShare::Yes : MatesShare::No;
   std::optional<layers::DomainSite> site;
   run_on_all_ranks(world, [&] {

@@ -11,6 +11,7 @@
 #include "generate/generator.hpp"
 #include "generate/memory_use.hpp"
 #include "generate/model_folder.hpp"
+#include "layers/pick_record.hpp"
 #include "plan/job_size.hpp"
 #include "plan/kv_plan.hpp"
 #include "plan/ranks.hpp"
@@ -32,12 +33,15 @@ class Engine {
   const Backend& backend() const { return *backend_; }
   Backend& backend() { return *backend_; }
   const KvPages& kv_pages() const { return pages_; }
+  // On rank 0, if runtime.record_picks asks for it; otherwise null.
+  const layers::PickRecord* picks() const { return picks_.get(); }
   MemoryUse memory_use() const;
   std::uint32_t longest_sequence() const { return longest_; }
   // The digest of the whole model's weights, the same for any layout: 32 hex digits; "" for random weights.
   const std::string& weights_digest() const { return weights_digest_; }
 
  private:
+  std::unique_ptr<layers::PickRecord> picks_;  // that the backend fills
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Generator> generator_;
   KvPages pages_;

@@ -56,6 +56,7 @@ struct BlockTools {
   typename B::Exchange& exchange;
   ForwardTotals& totals;
   Trace* trace;                      // null except in tests
+  PickRecord* picks;                 // null in steps that are not recorded
   const typename B::KvCache& cache;  // for the trace
 };
 

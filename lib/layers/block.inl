@@ -16,8 +16,11 @@
 // are more bytes than rows, so what can be computed at any time is computed while they return.
 #pragma once
 
+#include <vector>
+
 #include "kernels/rows.hpp"
 #include "layers/block.hpp"
+#include "layers/pick_record.hpp"
 #include "layers/trace.inl"
 
 namespace moemill::layers {
@@ -61,6 +64,13 @@ void dense_mlp(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroB
 }
 
 template <class B>
+void record_picks(PickRecord& record, BlockTools<B>& t, LayerId layer, MicroBatch<B>& b) {
+  std::vector<GlobalExpert> picks(b.plan.rows * b.picks_per_row);
+  download(t.stream, Rows<const GlobalExpert, typename B::Space>(b.picks()), picks.data());
+  record.add(layer, picks);
+}
+
+template <class B>
 void route(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch<B>& b) {
   PassScope scope(t.stream.passes(), Pass::Norms);
   add_rms_norm(t.stream, b.hidden, b.exact(), w.mlp_norm, t.config.norm_eps, b.normed(), b.exact());
@@ -70,6 +80,7 @@ void route(BlockTools<B>& t, const LayerWeights<B>& w, LayerId layer, MicroBatch
   if (t.trace) trace_logits(*t.trace, t, layer, b);
   t.router.route(w.moe, layer, b.picks(), b.weights());
   if (t.trace) trace_picks(*t.trace, t, layer, b);
+  if (t.picks) record_picks(*t.picks, t, layer, b);
 }
 
 template <class B>

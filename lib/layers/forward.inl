@@ -196,7 +196,10 @@ void Forward<B>::run(const schedule::Step& step) {
                       .exchange = s.exchange,
                       .totals = s.totals,
                       .trace = s.settings.trace,
+                      .picks = nullptr,
                       .cache = s.cache};
+  PickRecord* const record = s.settings.picks;
+  if (record && record->steps_left > 0 && step.rows() > 0) tools.picks = record;
   s.hidden.reserve(static_cast<std::size_t>(step.rows()) * s.config.hidden);
   const std::span<MicroBatch<B>> batches = s.split(step);
   s.cache.copy(step.copies);
@@ -209,6 +212,7 @@ void Forward<B>::run(const schedule::Step& step) {
     run_block(tools, s.weights.layers[l], {static_cast<std::int32_t>(l)}, batches);
   }
   finish_block(tools, {static_cast<std::int32_t>(s.config.layers) - 1}, batches);
+  if (tools.picks) tools.picks->end_step();
   {
     const PassScope norms(s.stream.passes(), Pass::Norms);
     s.head.keep(s.hidden.rows(step.rows(), s.config.hidden), step.logit_rows);

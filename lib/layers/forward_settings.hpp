@@ -9,6 +9,7 @@
 namespace moemill::layers {
 
 struct Trace;
+struct PickRecord;
 
 struct ForwardSettings {
   std::uint32_t max_rows = 2048;    // of one step
@@ -17,6 +18,7 @@ struct ForwardSettings {
   std::uint32_t window_pages = 0;   // of PageGroup::Window
   std::uint32_t micro_batches = 1;  // 1, or 2: the most that a step may have (schedule::Step::micro_batches)
   Trace* trace = nullptr;           // tests only: inner states of the last run(), see layers/trace.hpp
+  PickRecord* picks = nullptr;      // of the first steps, while it wants some; null: nothing is recorded
 };
 
 // Since the start, of this rank. Seconds are wall time.

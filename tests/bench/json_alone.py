@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import h5py
+
 PROGRAM, SOURCE, WORK = (pathlib.Path(p).resolve() for p in sys.argv[1:4])
 sys.path.insert(0, str(SOURCE / "tests/program"))
 from launch import command, environment
+from prompt_files import write_prompts
 
 STEP = ("--sequences", "2", "--tokens", "3", "--steps", "2", "--threads", "1")
 CASES = {
@@ -60,6 +63,28 @@ def check_micro_batches(model):
         assert out["steps"] == 2 and out["steps_with_two"] in two and out["micro_batches"] in (1, 2), out
 
 
+def check_recorded_picks():
+    """A run keeps its picks without changing its answers, and the simulator counts them."""
+    write_prompts(WORK / "p.h5", {"prompt": [f"alpha beta {i}" for i in range(40)]})
+    for steps, out in ((0, "plain"), (3, "picks")):
+        words = ("run", "--model", str(SOURCE / "configs/demo/model"), "-i", str(WORK / "p.h5"), "-o", str(WORK / out), "--set",
+                 f"runtime.record_picks={steps}", "--set", "sampling.max_tokens=4")
+        done = subprocess.run(command(PROGRAM, 2, *words), env=environment(), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    with h5py.File(WORK / "plain/outputs.h5") as plain, h5py.File(WORK / "picks/outputs.h5") as recorded:
+        assert (plain["completions/token_ids/values"][:] == recorded["completions/token_ids/values"][:]).all()
+    assert not (WORK / "plain/picks.h5").exists()
+    with h5py.File(WORK / "picks/picks.h5") as file:
+        picks = file["picks"]
+        assert file.attrs["steps"] == 3 and picks.shape[0] == len(file["layers"]) and picks.shape[1] > 0 and picks.shape[2] == file.attrs["picks"]
+        assert 0 < picks[:].max() < file.attrs["experts"]
+    words = ("--model", SOURCE / "configs/demo/model", "--picks", WORK / "picks/picks.h5")
+    out = measured("simulate", 0, *words)
+    assert out["picks"] and out["power_law"] is None and 1 < out["nodes_per_row"] <= 4 and out["inter_node_bytes"] == out["inter_node_bytes_minimum"], out
+    other = subprocess.run(command(PROGRAM, 0, "bench", "simulate", "--picks", WORK / "picks/picks.h5"), env=environment(), capture_output=True, text=True)
+    assert other.returncode == 2 and "name its own model" in other.stderr, other.stderr
+
+
 # A quotation mark and a backslash in the path must not spoil the JSON.
 shutil.rmtree(WORK, ignore_errors=True)
 model = WORK / 'a "quoted\\" folder'
@@ -75,4 +100,5 @@ for bench in CASES:
         peaks = out["core"] if bench == "calibrate" else out
         if bench not in ("exchange", "simulate"): assert any(key in peaks for key in ("fma_peak_flops", "fma_flops")), out
 check_int8(model)
+check_recorded_picks()
 check_micro_batches(model)

@@ -81,7 +81,8 @@ TEST_CASE("bytes and messages are those of a count that knows no plan, on even a
   for (const ExpertSum sum : {ExpertSum::Picks, ExpertSum::Groups}) {
     model::ModelConfig config = grouped_model(4, 2);
     config.expert_sum = sum;
-    for (const auto& [ranks, per_node] : {std::pair(4u, 2u), {4u, 3u}, {5u, 1u}, {6u, 6u}}) {
+    for (const auto& one : {std::pair(4u, 2u), {4u, 3u}, {5u, 1u}, {6u, 6u}}) {
+      const std::uint32_t ranks = one.first, per_node = one.second;
       CAPTURE(ranks);
       CAPTURE(per_node);
       constexpr std::uint32_t rows = 20;

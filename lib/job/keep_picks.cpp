@@ -1,0 +1,29 @@
+#include "job/keep_picks.hpp"
+
+#include <exception>
+
+#include "base/log.hpp"
+#include "base/text/format.hpp"
+#include "dataset/run_dir/picks_file.hpp"
+#include "layers/pick_record.hpp"
+
+namespace moemill::mill {
+
+void keep_picks(const Engine& engine, const model::ModelConfig& model, const std::string& path) {
+  const layers::PickRecord* const record = engine.picks();
+  if (!record || record->steps == 0 || model.moe.experts == 0) return;
+  dataset::RecordedPicks picks{model.model_type, model.moe.experts, model.moe.picks, record->steps, {}, {}};
+  for (std::size_t layer = 0; layer < record->of_layer.size(); ++layer) {
+    if (record->of_layer[layer].empty()) continue;
+    picks.layers.push_back(static_cast<std::int32_t>(layer));
+    picks.of_layer.push_back(record->of_layer[layer]);
+  }
+  try {
+    dataset::write_picks(path, picks);
+    log::info("{}: the picks of {} rows in {}", path, thousands(picks.rows()), counted(picks.steps, "step", "steps"));
+  } catch (const std::exception& e) {
+    log::warning("runtime.record_picks: {}", e.what());
+  }
+}
+
+}  // namespace moemill::mill

@@ -1,0 +1,14 @@
+// picks.h5 of a run whose runtime.record_picks asks for it. Called by run_job at the end of an attempt.
+#pragma once
+
+#include <string>
+
+#include "generate/engine.hpp"
+#include "model/config.hpp"
+
+namespace moemill::mill {
+
+// On rank 0, in place of an earlier attempt's. A file that cannot be written is a warning: the answers are what counts.
+void keep_picks(const Engine& engine, const model::ModelConfig& model, const std::string& path);
+
+}  // namespace moemill::mill
