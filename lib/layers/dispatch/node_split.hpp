@@ -7,11 +7,12 @@
 #include <span>
 #include <vector>
 
+#include "kernels/product_cost.hpp"
+
 namespace moemill::layers {
 
-// What an expert's product costs: below 8 rows reading its weights is what takes the time (as kernels/gemm splits over
-// threads).
-inline constexpr std::uint32_t least_piece_rows = 8;
+// What an expert's product costs, as the product's own split over threads takes it.
+inline constexpr std::uint32_t least_piece_rows = least_product_rows;
 constexpr std::uint64_t expert_cost(std::uint64_t rows) {
   return rows == 0 || rows >= least_piece_rows ? rows : least_piece_rows;
 }

@@ -8,6 +8,7 @@
 #include "kernels/cpu/gemm_scratch.hpp"
 #include "kernels/cpu/packed_layout.hpp"
 #include "kernels/cpu/stream.hpp"
+#include "kernels/product_cost.hpp"
 #include "system/machine/flush_subnormals.hpp"
 
 namespace moemill::cpu {
@@ -110,8 +111,9 @@ class PackedRows {
   std::size_t packed_blocks_ = 0;
 };
 
-// What a panel costs: below 8 rows reading the weights is what takes the time.
-std::size_t panel_cost(std::size_t rows, std::uint32_t k) { return std::max<std::size_t>(rows, 8) * k; }
+std::size_t panel_cost(std::size_t rows, std::uint32_t k) {
+  return std::max<std::size_t>(rows, least_product_rows) * k;
+}
 
 // What a thread works with.
 template <class Product, class T>
