@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <random>
 
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
@@ -72,6 +74,17 @@ std::string first_fault(const Comm& mates, const std::string& mine) {
   return first == faults.end() ? "" : broadcast_text(mates, mine, static_cast<int>(first - faults.begin()));
 }
 
+// Whether the mates are threads of one process. Its number does not say so: in containers of their own several have the
+// same one, and may have started at the same tick.
+bool are_one_process(const Comm& mates) {
+  static const std::array<std::uint32_t, 4> drawn = [] {
+    std::random_device random;
+    return std::array<std::uint32_t, 4>{random(), random(), random(), random()};
+  }();
+  const auto of_all = gather(mates, drawn);
+  return std::all_of(of_all.begin(), of_all.end(), [](const auto& other) { return other == drawn; });
+}
+
 }  // namespace
 
 NodeMemory::NodeMemory(std::uint64_t bytes, const char* purpose, MappedMemory::Use use)
@@ -123,9 +136,8 @@ NodeMemory::Attempt NodeMemory::share(const Comm& mates, std::uint64_t bytes, co
 }
 
 NodeMemory::Attempt NodeMemory::share_workspace(const Comm& mates, std::uint64_t bytes) {
+  if (mates.size() == 1 || !are_one_process(mates)) return share(mates, bytes);
   const std::vector<ProcessId> processes = gather(mates, this_process());
-  if (mates.size() == 1 || std::count(processes.begin(), processes.end(), processes[0]) < mates.size())
-    return share(mates, bytes);
   NodeMemory memory;
   if (mates.rank() == 0) memory = NodeMemory(bytes, "rows of the ranks of a node", MappedMemory::Use::Sparse);
   const std::shared_ptr<MappedMemory>* first = &memory.own_;
