@@ -155,9 +155,8 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
   const auto share_memory = backend->memory().node_weights > 0 ? mill::MatesShare::Yes : mill::MatesShare::No;
   const layers::ForwardSettings settings =
       settings_of(o, config, world, divide_up(o.sequences, static_cast<std::uint32_t>(world.size())));
-  layers::DomainSite site = layers::join_domain(world, mill::memory_of_domain(ranks, share_memory), nodes,
-                                                layers::exchange_shape(config, settings));
-  if (!site.fault.empty()) system_error("ranks of a node cannot share memory: {}", site.fault);
+  layers::DomainSite site = layers::checked(layers::join_domain(world, mill::memory_of_domain(ranks, share_memory),
+                                                                nodes, layers::exchange_shape(config, settings)));
   backend->prepare(std::move(site), settings);
   if (o.workload == Workload::Decode) backend->fill_cache(static_cast<std::uint64_t>(world.rank()));
 

@@ -69,9 +69,8 @@ void measure_layer(const ExchangeOptions& o, const Comm& world, ExchangeResult& 
   const model::Placement placement({model::contiguous_slices(o.experts, static_cast<std::uint32_t>(world.size()))});
   const std::vector<int> nodes = nodes_of_bench(world, o.nodes);
   layers::DomainSite site =
-      layers::join_domain(world, memory_of_bench(world, nodes), nodes,
-                          {o.hidden, o.picks, o.experts, static_cast<std::uint32_t>(result.rows), 1});
-  if (!site.fault.empty()) system_error("ranks of a node cannot share memory: {}", site.fault);
+      layers::checked(layers::join_domain(world, memory_of_bench(world, nodes), nodes,
+                                          {o.hidden, o.picks, o.experts, static_cast<std::uint32_t>(result.rows), 1}));
   cpu::Exchange exchange(stream, std::move(site), placement);
   for (std::size_t r = 0; r < result.rows; ++r) std::fill_n(exchange.rows(0).row(r), o.hidden, to_bf16(0.5f));
   const std::vector<GlobalExpert> picks = draw_picks(o, result.rows, world.rank());

@@ -1,7 +1,7 @@
 #include "generate/engine.hpp"
 
 #include <algorithm>
-#include <optional>
+#include <exception>
 #include <span>
 
 #include "base/error.hpp"
@@ -81,18 +81,16 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
     picks_ = std::make_unique<layers::PickRecord>(layers::PickRecord{.steps_left = config.runtime.record_picks});
   settings.picks = picks_.get();
   const MatesShare share = backend_->memory().node_weights > 0 ? MatesShare::Yes : MatesShare::No;
-  std::optional<layers::DomainSite> site;
+  layers::DomainSite site = layers::join_domain(ranks.domain, memory_of_domain(ranks, share), ranks.node_of_domain_rank,
+                                                layers::exchange_shape(model.config, settings));
   run_on_all_ranks(world, [&] {
-    site = layers::join_domain(ranks.domain, memory_of_domain(ranks, share), ranks.node_of_domain_rank,
-                               layers::exchange_shape(model.config, settings));
-  });
-  run_on_all_ranks(world, [&] {
-    if (!site->fault.empty())
+    if (site.failure) std::rethrow_exception(site.failure);
+    if (!site.fault.empty())
       user_error(
           "the {} ranks on {} share their weights, but cannot share the rows of a step: {}; set "
           "parallel.node_memory to off",
-          node_ranks_, host_name(), site->fault);
-    backend_->prepare(std::move(*site), settings);
+          node_ranks_, host_name(), site.fault);
+    backend_->prepare(std::move(site), settings);
     generator_ = std::make_unique<Generator>(
         Generator::Parts{model.config, model.tokenizer_or_null(), *backend_},
         schedule::SchedulerSettings{parallel.max_num_seqs, parallel.max_num_batched_tokens, pages_.full, longest_,

@@ -103,10 +103,10 @@ void StepProbe::prepare(std::uint32_t micro_batches, std::uint32_t most_rows, st
   settings.window_pages = groups[1] ? s.pages : 0;
   settings.micro_batches = s.micro_batches = micro_batches;
   s.forward.reset();  // before the memory of the next one is taken
-  s.forward.emplace(
-      s.stream, s.config, s.weights, s.placement,
-      layers::join_domain(s.world, s.node_of_rank, s.node_of_rank, layers::exchange_shape(s.config, settings)),
-      settings);
+  s.forward.emplace(s.stream, s.config, s.weights, s.placement,
+                    layers::checked(layers::join_domain(s.world, s.node_of_rank, s.node_of_rank,
+                                                        layers::exchange_shape(s.config, settings))),
+                    settings);
   s.forward->fill_cache(static_cast<std::uint64_t>(s.world.rank()));
 }
 

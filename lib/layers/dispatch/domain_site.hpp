@@ -3,6 +3,7 @@
 // exchange is made with one.
 #pragma once
 
+#include <exception>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,14 +20,18 @@ struct DomainSite {
   std::vector<int> machine_of_rank;  // [ranks] the node of each rank, by which bytes are counted
   NodeMemory memory;                 // of the ranks that share it with this one
   ExchangeShape shape;               // that the memory was made for
-  std::string fault;                 // "" if there is memory; the same on the ranks that have none
+  std::string fault;                 // "" unless these ranks cannot share memory; the same on all of them
+  std::exception_ptr failure;        // why there is no memory besides: sizes beyond all numbers, none left
 };
 
 // Ranks of equal memory_of_rank must be able to share memory, and hold their experts' weights together. Collective over
-// the domain; a rank without memory says so in `fault`, and the caller tells the others.
+// the domain; a rank without memory says so in `fault` or `failure`, and the caller tells the others: what this throws
+// is a fault of the communication itself, of which nobody can be told.
 DomainSite join_domain(const Comm& domain, std::vector<int> memory_of_rank, std::vector<int> machine_of_rank,
                        const ExchangeShape& shape);
-// Of a domain of one rank.
+// For ranks that need not agree: throws what kept this one from memory.
+DomainSite checked(DomainSite site);
+// Of a domain of one rank; checked.
 DomainSite join_alone(const ExchangeShape& shape);
 
 }  // namespace moemill::layers
