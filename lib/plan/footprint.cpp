@@ -46,10 +46,10 @@ constexpr double busiest_over_mean = 1.2;
 double exchange_bytes(const model::ModelConfig& config, double rows, DomainSize domain) {
   const double picks = config.moe.picks, row_bytes = 2.0 * config.hidden, nodes = domain.nodes;
   const double there = 1 - std::pow(1 - 1 / nodes, picks);  // the probability that a node has a pick of a row
-  const double away = rows * (nodes - 1) * there;           // rows that leave; as many arrive
-  const double outputs = rows * picks * (nodes - 1) / nodes;
+  const double leave = rows * (nodes - 1) * there, arrive = rows * domain.senders * there;
+  const double outputs = rows * domain.senders * picks / nodes;
   const double listed = config.expert_sum == ExpertSum::Groups ? 41 : 16;  // bytes a pick, in all lists
-  return busiest_over_mean * ((2 * away + outputs) * row_bytes + rows * picks * listed);
+  return busiest_over_mean * ((leave + arrive + outputs) * row_bytes + rows * picks * listed);
 }
 
 std::uint64_t mlp_bytes(const model::ModelConfig& config, std::uint32_t rows, int threads) {
