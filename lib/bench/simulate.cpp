@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -19,7 +18,6 @@
 #include "dataset/run_dir/picks_file.hpp"
 #include "model/config.hpp"
 #include "plan/forecast/answer_lengths.hpp"
-#include "system/files/files.hpp"
 #include "system/files/shipped_files.hpp"
 
 namespace moemill::bench {
@@ -29,22 +27,9 @@ constexpr std::uint32_t most_ranks = 65'536, most_nodes = 4096, most_rows = 65'5
 constexpr std::uint64_t most_prompts = 10'000'000;
 constexpr std::uint32_t longest_text = 1 << 20;  // tokens
 
-// A mean, or a file of lengths.
-mill::AnswerLengths lengths_of(const char* option, const std::string& text) {
-  double mean = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mean);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    const std::optional<std::string> file = files::read_text(text);
-    if (!file) user_error("bench: {} {}: neither a number nor a file", option, text);
-    return mill::AnswerLengths::read(*file, text);
-  }
-  if (!(mean >= 1 && mean <= longest_text)) user_error("bench: {} {}: write 1 to {}", option, text, longest_text);
-  return mill::AnswerLengths::of_mean(mean);
-}
-
 mill::WorkLengths work_of(const SimulateOptions& o) {
-  const mill::AnswerLengths input = lengths_of("--input-tokens", o.input_tokens);
-  const mill::AnswerLengths output = lengths_of("--output-tokens", o.output_tokens);
+  const mill::AnswerLengths input = mill::AnswerLengths::of_word(o.input_tokens, longest_text, "--input-tokens");
+  const mill::AnswerLengths output = mill::AnswerLengths::of_word(o.output_tokens, longest_text, "--output-tokens");
   mill::WorkLengths work;
   // Prompts and answers are drawn apart: a long prompt has no longer answer.
   for (std::uint64_t p = 0; p < o.prompts; ++p) {
@@ -141,8 +126,7 @@ void print_table(const SimulateOptions& o, const Simulated& result) {
   fmt::print("a step's {}, both ways, one micro-batch\n",
              counted(x.layers, "layer with experts", "layers with experts"));
   fmt::print("  {:>10.3f} GB between nodes, {:.3f} of the least: each row to a node once, its outputs home\n",
-             static_cast<double>(x.inter_node_bytes) * 1e-9,
-             x.inter_node_minimum == 0 ? 1.0 : over(x.inter_node_bytes, x.inter_node_minimum));
+             static_cast<double>(x.inter_node_bytes) * 1e-9, over(x.inter_node_bytes, x.inter_node_minimum));
   fmt::print("  {:>10.3f} GB within nodes, where rows are read where they lie\n",
              static_cast<double>(x.intra_node_bytes) * 1e-9);
   fmt::print("  {:>10} messages; a rank sends {} to other nodes in a layer and way\n", x.messages, x.nodes - 1);

@@ -5,8 +5,6 @@
 #include <algorithm>
 
 #include "base/error.hpp"
-#include "base/readable.hpp"
-#include "base/text/path_text.hpp"
 #include "commands/expert_sum_text.hpp"
 #include "commands/plan_prompts.hpp"
 #include "commands/plan_work.hpp"
@@ -21,13 +19,7 @@ namespace moemill::mill {
 namespace {
 
 AnswerLengths answer_lengths(const std::string& word) {
-  if (word.empty()) return {};
-  if (const auto mean = number_in<double>(word)) {
-    check_number(*mean, 1, most_length, "--output-tokens");
-    return AnswerLengths::of_mean(*mean);
-  }
-  check_path("--output-tokens", word);
-  return AnswerLengths::read(read_text_file(word), word);
+  return word.empty() ? AnswerLengths() : AnswerLengths::of_word(word, most_length, "--output-tokens");
 }
 
 std::string answers_text(const std::string& word, const AnswerLengths& lengths, std::uint32_t max_tokens) {

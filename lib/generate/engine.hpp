@@ -34,7 +34,7 @@ class Engine {
   Backend& backend() { return *backend_; }
   const KvPages& kv_pages() const { return pages_; }
   // On rank 0, if runtime.record_picks asks for it; otherwise null.
-  const layers::PickRecord* picks() const { return picks_.get(); }
+  layers::PickRecord* picks() { return picks_.get(); }
   MemoryUse memory_use() const;
   std::uint32_t longest_sequence() const { return longest_; }
   // The digest of the whole model's weights, the same for any layout: 32 hex digits; "" for random weights.

@@ -1,6 +1,7 @@
 #include "job/keep_picks.hpp"
 
 #include <exception>
+#include <utility>
 
 #include "base/log.hpp"
 #include "base/text/format.hpp"
@@ -9,14 +10,14 @@
 
 namespace moemill::mill {
 
-void keep_picks(const Engine& engine, const model::ModelConfig& model, const std::string& path) {
-  const layers::PickRecord* const record = engine.picks();
+void keep_picks(Engine& engine, const model::ModelConfig& model, const std::string& path) {
+  layers::PickRecord* const record = engine.picks();
   if (!record || record->steps == 0 || model.moe.experts == 0) return;
   dataset::RecordedPicks picks{model.model_type, model.moe.experts, model.moe.picks, record->steps, {}, {}};
   for (std::size_t layer = 0; layer < record->of_layer.size(); ++layer) {
     if (record->of_layer[layer].empty()) continue;
     picks.layers.push_back(static_cast<std::int32_t>(layer));
-    picks.of_layer.push_back(record->of_layer[layer]);
+    picks.of_layer.push_back(std::move(record->of_layer[layer]));
   }
   try {
     dataset::write_picks(path, picks);

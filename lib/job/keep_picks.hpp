@@ -9,6 +9,7 @@
 namespace moemill::mill {
 
 // On rank 0, in place of an earlier attempt's. A file that cannot be written is a warning: the answers are what counts.
-void keep_picks(const Engine& engine, const model::ModelConfig& model, const std::string& path);
+// The engine's record is empty afterwards.
+void keep_picks(Engine& engine, const model::ModelConfig& model, const std::string& path);
 
 }  // namespace moemill::mill

@@ -11,7 +11,7 @@ constexpr std::uint32_t steps_between_trials = 64;
 // How many ratios settle a class: few where the difference is clear.
 constexpr std::uint64_t ratios_at_least = 5, ratios_at_most = 15;
 constexpr float clear_difference = 0.10f;
-constexpr float hysteresis = 0.02f;
+constexpr float hysteresis = least_micro_batch_gain;
 
 std::uint32_t rows_of(const Facts& facts, const Decision& decision) {
   if (decision.phase != Phase::Prefill) return facts.generated_rows;

@@ -22,6 +22,9 @@
 
 namespace moemill::schedule {
 
+// The share by which the other number must be faster to be taken.
+inline constexpr double least_micro_batch_gain = 0.02;
+
 // A step on one rank, and on all of a domain: the longest time, the most rows.
 struct StepTime {
   double seconds = 0;  // 0 if there was none

@@ -33,6 +33,15 @@ TEST_CASE("domain nodes: number i of a node sends to number i of every other one
   CHECK(nodes.receiver(4, 2) == 5);
   const std::vector<std::vector<int>> senders{{2, 5}, {4}, {0, 3, 5}, {}, {1}, {0, 1, 2, 3, 4}};
   for (int rank = 0; rank < 6; ++rank) CHECK(nodes.senders_to(rank) == senders[static_cast<std::size_t>(rank)]);
+  for (const std::vector<int>& sizes : {std::vector{4}, {1, 1, 1}, {3, 1}, {2, 5, 5, 3}, {7, 2}}) {
+    std::vector<int> memory;
+    for (std::size_t node = 0; node < sizes.size(); ++node)
+      memory.insert(memory.end(), static_cast<std::size_t>(sizes[node]), static_cast<int>(node));
+    const DomainNodes any(memory);
+    std::size_t most = 0;
+    for (int rank = 0; rank < static_cast<int>(any.ranks()); ++rank) most = std::max(most, any.senders_to(rank).size());
+    CHECK(any.most_senders() == most);
+  }
 }
 
 TEST_CASE("table: a pick is computed on its own node if that holds the expert, else where the lowest rank does") {

@@ -2,20 +2,19 @@
 
 #include <algorithm>
 
+#include "dataset/run_dir/run_dir.hpp"
 #include "schedule/pages.hpp"
 
 namespace moemill::bench {
 
 CountedRun count_run(const mill::WorkLengths& work, const RunLimits& limits) {
-  std::uint32_t longest = 1;
   CountedRun out;
-  for (const mill::PromptLengths& p : work.prompts) longest = std::max(longest, p.tokens + p.max_tokens);
   for (const std::uint32_t answer : work.answers) out.least_steps = std::max<std::uint64_t>(out.least_steps, answer);
-  constexpr std::uint64_t most_shards = 64, most_prompts = 65'536;  // as output.shard_prompts: auto
   mill::DryRunSettings settings;
   settings.ranks = limits.ranks;
-  settings.shard_prompts = std::clamp<std::uint64_t>(work.prompts.size() / most_shards, 1, most_prompts);
-  settings.scheduler = {limits.sequences, limits.batched_tokens, limits.sequences * schedule::pages_for(longest)};
+  settings.shard_prompts = dataset::auto_shard_prompts(work.prompts.size());
+  settings.scheduler = {limits.sequences, limits.batched_tokens,
+                        limits.sequences * schedule::pages_for(work.longest_sequence())};
   const auto watch = [&](const mill::DryStep& step) {
     double all = 0, most = 0;
     bool is_full = true;

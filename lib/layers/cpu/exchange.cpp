@@ -41,10 +41,9 @@ Exchange::Exchange(Stream& stream, layers::DomainSite site, const model::Placeme
       place_(nodes_.place_of(site_.comm.rank())),
       table_(placement, nodes_, node_),
       places_(site_.shape, nodes_, node_),
-      channel_{
-          {{.plan = ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_of_nodes(nodes_, site_.machine_of_rank))},
-           {.plan =
-                ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_of_nodes(nodes_, site_.machine_of_rank))}}},
+      machines_(machines_of_nodes(nodes_, site_.machine_of_rank)),
+      channel_{{{.plan = ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_)},
+                {.plan = ExchangePlan(site_.shape, nodes_.nodes(), node_, machines_)}}},
       messages_(site_.comm, nodes_, site_.machine_of_rank, places_.form().bytes(), site_.shape.hidden * sizeof(bf16)) {
   expect(placement.ranks() == nodes_.ranks(), "exchange: the placement is over the domain's ranks");
   expect(table_.most_slots() <= RecordForm::max_slot && site_.shape.picks <= RecordForm::max_slot,

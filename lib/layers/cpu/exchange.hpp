@@ -122,6 +122,7 @@ class Exchange {
   const std::uint32_t node_, place_;  // of this rank
   const layers::DispatchTable table_;
   const layers::NodePlaces places_;
+  const std::vector<int> machines_;  // [nodes]
   std::array<Channel, channels> channel_;
   layers::NodeMessages messages_;  // ends before what it may still be sending from
   WhileWaiting meanwhile_;

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 
+#include "base/error.hpp"
 #include "base/numbers/random.hpp"
+#include "base/readable.hpp"
+#include "base/text/path_text.hpp"
+#include "config/config_field_kinds.hpp"
 #include "plan/answer/lengths.hpp"
 
 namespace moemill::mill {
@@ -14,6 +18,15 @@ AnswerLengths AnswerLengths::of_mean(double mean) {
     lengths.steps_.emplace_back(estimate::log_normal_length(mean, estimate::assumed_spread, 1 - (q + 0.5) / quantiles),
                                 (q + 1.0) / quantiles);
   return lengths;
+}
+
+AnswerLengths AnswerLengths::of_word(const std::string& word, double most, const char* option) {
+  if (const auto mean = number_in<double>(word)) {
+    if (!(*mean >= 1 && *mean <= most)) user_error("{} {}: must be from 1 to {}", option, *mean, most);
+    return of_mean(*mean);
+  }
+  check_path(option, word);
+  return read(read_text_file(word), word);
 }
 
 AnswerLengths AnswerLengths::read(std::string_view text, const std::string& file) {

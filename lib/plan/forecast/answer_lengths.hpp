@@ -16,6 +16,8 @@ class AnswerLengths {
   AnswerLengths() = default;
   // Log-normal lengths of this mean; the spread is assumed.
   static AnswerLengths of_mean(double mean);
+  // The word of an option: a mean from 1 to `most`, or a file as read() takes it. UserError.
+  static AnswerLengths of_word(const std::string& word, double most, const char* option);
   // One length per line, or a length and how many answers have it. UserError with file and line.
   static AnswerLengths read(std::string_view text, const std::string& file);
 

@@ -91,12 +91,6 @@ void deal(const schedule::Lot& lot, const WorkLengths& work, DryRank& rank) {
     rank.add(p, 0, work.prompts[p].samples);
 }
 
-std::uint32_t longest_sequence(const WorkLengths& work) {
-  std::uint32_t longest = 1;
-  for (const PromptLengths& prompt : work.prompts) longest = std::max(longest, prompt.tokens + prompt.max_tokens);
-  return longest;
-}
-
 // All domains, of which one takes a turn at a time, as Mill::run.
 class DryJob {
  public:
@@ -143,7 +137,7 @@ DryJob::DryJob(const WorkLengths& work, const DryRunSettings& settings, const St
       domains_(settings.domains()),
       dealer_(settings.ranks) {
   schedule::SchedulerSettings each = settings.scheduler;
-  each.max_model_len = longest_sequence(work);
+  each.max_model_len = work.longest_sequence();
   const std::uint32_t of_domain = settings.ranks_of_domain > 0 ? settings.ranks_of_domain : settings.ranks;
   for (std::uint32_t r = 0; r < settings.ranks; ++r) {
     ranks_.push_back(std::make_unique<DryRank>(work, each));
@@ -233,7 +227,7 @@ std::uint32_t DryRunSettings::domains() const { return ranks_of_domain == 0 ? 1 
 
 WorkLengths fitting(const WorkLengths& work, const DryRunSettings& settings) {
   schedule::SchedulerSettings each = settings.scheduler;
-  each.max_model_len = longest_sequence(work);
+  each.max_model_len = work.longest_sequence();
   const schedule::Scheduler scheduler(each);
   WorkLengths out{work.sampling, {}, {}};
   for (const PromptLengths& prompt : work.prompts)

@@ -4,17 +4,11 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "schedule/micro_batches.hpp"
 
 namespace moemill::mill {
 
 using estimate::Term;
-
-namespace {
-
-// Two micro-batches are kept only if they are faster by more than this (schedule/micro_batches.hpp).
-constexpr double least_gain = 0.02;
-
-}  // namespace
 
 StepSeconds::StepSeconds(StepPredictors predictors, std::uint32_t ranks_of_domain)
     : predictors_(std::move(predictors)), domain_(ranks_of_domain) {
@@ -53,7 +47,7 @@ void StepSeconds::add(schedule::Phase phase, std::span<const StepShare> ranks) {
   PartSeconds step = parts_of(0, phase, ranks);
   if (predictors_.size() == 2) {
     const PartSeconds two = parts_of(1, phase, ranks);
-    if (two.wall() < (1 - least_gain) * step.wall()) step = two;
+    if (two.wall() < (1 - schedule::least_micro_batch_gain) * step.wall()) step = two;
   }
   parts_ += step;
 }

@@ -26,6 +26,12 @@ std::uint64_t WorkLengths::answer_tokens() const {
   return std::accumulate(answers.begin(), answers.end(), std::uint64_t{0});
 }
 
+std::uint32_t WorkLengths::longest_sequence() const {
+  std::uint32_t longest = 1;
+  for (const PromptLengths& prompt : prompts) longest = std::max(longest, prompt.tokens + prompt.max_tokens);
+  return longest;
+}
+
 WorkLengths sample_of(const WorkLengths& work, std::uint64_t count) {
   WorkLengths some{work.sampling, {}, {}};
   const std::uint64_t all = work.prompts.size(), wanted = std::min(count, all);

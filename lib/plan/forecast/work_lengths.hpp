@@ -24,6 +24,8 @@ struct WorkLengths {
   void take(const PromptLengths& prompt, const WorkLengths& from);  // a prompt of `from` with its answers
   std::uint64_t prompt_tokens() const;
   std::uint64_t answer_tokens() const;
+  // Tokens of the longest sequence if all reach max_tokens; at least 1.
+  std::uint32_t longest_sequence() const;
   // Rows that all ranks' steps compute.
   std::uint64_t rows() const { return prompt_tokens() + answer_tokens(); }
 };
