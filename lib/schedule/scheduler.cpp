@@ -21,14 +21,14 @@ bool Scheduler::fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens, std:
 
 void Scheduler::add(PromptWork prompt) {
   State& s = *state_;
-  expect(!prompt.tokens.empty() && !prompt.samples.empty(), "scheduler: a prompt has tokens and samples");
-  expect(prompt.tokens.size() + prompt.params.max_tokens <= s.settings.max_model_len,
-         "scheduler: a prompt fits the model");
-  expect(fits(prompt.tokens.size(), prompt.params.max_tokens, static_cast<std::uint32_t>(prompt.samples.size())),
+  expect(prompt.length() > 0 && !prompt.samples.empty(), "scheduler: a prompt has tokens and samples");
+  expect(prompt.length() + prompt.params.max_tokens <= s.settings.max_model_len, "scheduler: a prompt fits the model");
+  expect(fits(prompt.length(), prompt.params.max_tokens, static_cast<std::uint32_t>(prompt.samples.size())),
          "scheduler: a prompt fits the cache");
   for (const SampleWork& sample : prompt.samples) {
     expect(sample.resumed.empty() || sample.resumed.size() < prompt.params.max_tokens,
            "scheduler: a resumed sample has tokens to go");
+    expect(sample.resumed.empty() || !prompt.is_counted(), "scheduler: a counted prompt has no tokens to resume");
   }
   s.waiting_work += prompt.work();
   s.waiting_prompt_tokens += prompt.prompt_rows();
@@ -51,7 +51,7 @@ Facts Scheduler::facts(std::uint32_t steps_ahead) const {
     for (SlotId slot : prompt->slots) {
       const Sequence& sequence = s.entry(slot).sequence;
       bool here = sequence.prompt == &prompt->work && sequence.finish == FinishReason::None;
-      if (here) f.work_left += prompt->work.params.max_tokens - sequence.generated.size();
+      if (here) f.work_left += prompt->work.params.max_tokens - sequence.length();
     }
   }
   for (SlotId slot : s.running) f.generated_rows += s.entry(slot).pending();
@@ -110,8 +110,8 @@ void Scheduler::commit(std::span<const Drawn> drawn) {
     if (use.purpose != LogitPurpose::Sample) continue;
     expect(d < drawn.size(), "scheduler: one drawn token for each sample use");
     Sequence& sequence = s.entry(use.slot).sequence;
-    if (drawn[d].finish != FinishReason::Error) sequence.generated.push_back(drawn[d].token);
-    expect(drawn[d].finish != FinishReason::None || sequence.generated.size() < sequence.prompt->params.max_tokens,
+    if (drawn[d].finish != FinishReason::Error) s.draw(sequence, drawn[d].token);
+    expect(drawn[d].finish != FinishReason::None || sequence.length() < sequence.prompt->params.max_tokens,
            "scheduler: a sample ends at max_tokens");
     if (drawn[d].finish != FinishReason::None) s.finish(use.slot, drawn[d].finish);
     ++d;
@@ -124,6 +124,21 @@ void Scheduler::commit(std::span<const Drawn> drawn) {
   }
   std::erase_if(s.prefilling, [](const Active* prompt) { return prompt->computed == prompt->rows(); });
   s.start_parked();
+}
+
+// Nothing can be admitted as long as no sequence ends: a page that one takes was promised to it. A window's promise
+// shrinks before the end.
+bool Scheduler::only_continues() const {
+  const State& s = *state_;
+  return s.prefilling.empty() && s.parked.empty() && (s.waiting.empty() || (s.settings.window == 0 && !s.can_admit()));
+}
+
+void Scheduler::continue_all(std::uint32_t steps) {
+  State& s = *state_;
+  expect(only_continues(), "scheduler: several steps at once have rows of running sequences only");
+  s.recycle_finished();
+  s.step.clear(), s.uses.clear(), s.copies.clear();
+  for (SlotId slot : s.running) s.continue_running(s.entry(slot), steps);
 }
 
 std::span<const LogitUse> Scheduler::uses() const { return state_->uses; }

@@ -52,6 +52,12 @@ class Scheduler {
   // Takes one Drawn for each use with purpose Sample, in the order of uses(). Frees the pages of finished sequences at
   // once; the sequences can be read until the next plan_step(). Must be called after every step, even without rows.
   void commit(std::span<const Drawn> drawn);
+  // Whether the next step has one row for each running sequence and no other, and so on until one of them ends or a
+  // prompt is added.
+  bool only_continues() const;
+  // So many steps of this kind at once, of counted prompts, in place of plan_step() and commit() with draws that end
+  // nothing.
+  void continue_all(std::uint32_t steps);
   // The sequences that ended in the last commit(), in a defined order.
   std::span<const SlotId> finished() const;
 

@@ -15,7 +15,7 @@ std::uint32_t pages_of_sample(std::uint64_t prompt_tokens, std::uint32_t max_tok
 
 std::uint32_t pages_of_sample(const PromptWork& work) {
   if (work.params.max_tokens == 0) return pages_for(work.prompt_rows());
-  return pages_of_sample(work.tokens.size(), work.params.max_tokens);
+  return pages_of_sample(work.length(), work.params.max_tokens);
 }
 
 bool goes_later(const std::unique_ptr<Active>& a, const std::unique_ptr<Active>& b) {
@@ -70,13 +70,14 @@ Active& Scheduler::State::admit() {
     e.sequence.seed = sample.seed;
     e.sequence.generated.assign(sample.resumed.begin(), sample.resumed.end());
     e.sequence.resumed = static_cast<std::uint32_t>(sample.resumed.size());
+    e.sequence.counted = 0;
     e.sequence.finish = FinishReason::None;
   }
   prompt.unfinished = static_cast<std::uint32_t>(prompt.slots.size());
   prompt.unstarted = prompt.unfinished - 1;
 
   Entry& first = entry(prompt.slots.front());
-  first.sequence.generated.reserve(prompt.work.params.max_tokens);
+  if (!prompt.work.is_counted()) first.sequence.generated.reserve(prompt.work.params.max_tokens);
   const std::uint32_t prompt_pages = pages_for(prompt.rows()), all_pages = pages_of_sample(prompt.work);
   for (PageGroup g : groups) {
     if (prompt.slots.size() == 1) {
@@ -95,19 +96,27 @@ std::uint32_t Scheduler::State::rows_within(const Pages& pages, std::uint32_t po
   return rows;
 }
 
-void Scheduler::State::add_rows(RowKind kind, std::span<const TokenId> tokens, std::uint32_t position, Pages& pages) {
-  auto rows = static_cast<std::uint32_t>(tokens.size());
+void Scheduler::State::add_rows(RowKind kind, std::uint32_t rows, std::uint32_t position, Pages& pages) {
   std::uint32_t page_count = pages_for(position + rows);
   // The lists of both groups have the same number of entries.
   auto first_page = static_cast<std::uint32_t>(step.pages[static_cast<std::size_t>(groups.front())].size());
   step.segments.push_back({kind, step.rows(), rows, position, first_page, page_count});
-  step.tokens.insert(step.tokens.end(), tokens.begin(), tokens.end());
   for (std::uint32_t r = 0; r < rows; ++r) step.positions.push_back(position + r);
   for (PageGroup g : groups) {
     pool(g).reach(list(pages, g), position + rows);
     const auto& ids = list(pages, g).pages;
     auto& planned = step.pages[static_cast<std::size_t>(g)];
     planned.insert(planned.end(), ids.begin(), ids.begin() + page_count);
+  }
+}
+
+void Scheduler::State::add_tokens(const PromptWork& prompt, std::span<const TokenId> of, std::uint32_t first,
+                                  std::uint32_t rows) {
+  if (prompt.is_counted()) {
+    step.tokens.resize(step.tokens.size() + rows);
+  } else {
+    const auto tokens = of.subspan(first, rows);
+    step.tokens.insert(step.tokens.end(), tokens.begin(), tokens.end());
   }
 }
 
@@ -124,10 +133,10 @@ void Scheduler::State::plan_generated(std::uint32_t& budget) {
     std::uint32_t position = e.next_position();
     std::uint32_t rows = rows_within(e.pages, position, 1 + std::min(e.pending() - 1, spare));
     spare -= rows - 1, budget -= rows;
-    add_rows(RowKind::Generated, std::span(e.sequence.generated).subspan(e.computed, rows), position, e.pages);
+    add_rows(RowKind::Generated, rows, position, e.pages);
+    add_tokens(e.prompt->work, e.sequence.generated, e.computed, rows);
     if (rows == e.pending()) {
-      uses.push_back({want_logits(step.rows() - 1), LogitPurpose::Sample, slot,
-                      static_cast<std::uint32_t>(e.sequence.generated.size())});
+      uses.push_back({want_logits(step.rows() - 1), LogitPurpose::Sample, slot, e.sequence.length()});
     }
   }
 }
@@ -137,8 +146,8 @@ void Scheduler::State::plan_prompt(Active& prompt, std::uint32_t& budget) {
   budget -= rows;
   if (rows == 0) return;
   std::uint32_t first_row = step.rows();
-  add_rows(RowKind::Prompt, std::span(prompt.work.tokens).subspan(prompt.computed, rows), prompt.computed,
-           prompt.pages);
+  add_rows(RowKind::Prompt, rows, prompt.computed, prompt.pages);
+  add_tokens(prompt.work, prompt.work.tokens, prompt.computed, rows);
 
   std::uint32_t last = prompt.length() - 1;  // the row that predicts the first generated token
   for (std::uint32_t r = 0; prompt.work.params.prompt_logprobs && r < rows; ++r) {
@@ -147,7 +156,7 @@ void Scheduler::State::plan_prompt(Active& prompt, std::uint32_t& budget) {
     uses.push_back({want_logits(first_row + r), LogitPurpose::PromptLogprob, prompt.slots.front(), position + 1});
   }
   if (prompt.computed + rows <= last) return;
-  auto fresh = [&](SlotId slot) { return entry(slot).sequence.generated.empty(); };
+  auto fresh = [&](SlotId slot) { return entry(slot).sequence.length() == 0; };
   if (std::none_of(prompt.slots.begin(), prompt.slots.end(), fresh)) return;
   std::uint32_t logit = want_logits(step.rows() - 1);
   for (SlotId slot : prompt.slots) {
@@ -171,12 +180,32 @@ void Scheduler::State::advance_planned_rows() {
   expect(s == step.segments.size(), "scheduler: every planned segment is accounted for");
 }
 
+void Scheduler::State::draw(Sequence& sequence, TokenId token) {
+  if (sequence.prompt->is_counted()) {
+    ++sequence.counted;
+  } else {
+    sequence.generated.push_back(token);
+  }
+}
+
+// So many steps of one row, page by page: a window frees a page before another one is taken.
+void Scheduler::State::continue_running(Entry& e, std::uint32_t rows) {
+  expect(e.prompt->work.is_counted() && e.pending() == 1, "scheduler: several steps at once are of counted prompts");
+  while (rows > 0) {
+    const std::uint32_t position = e.next_position(), now = std::min(rows, page_tokens - position % page_tokens);
+    for (PageGroup g : groups) pool(g).reach(list(e.pages, g), position + now);
+    e.computed += now, e.sequence.counted += now, rows -= now;
+    slide(e.pages, e.next_position());
+  }
+  expect(e.sequence.length() < e.prompt->work.params.max_tokens, "scheduler: a sample ends at max_tokens");
+}
+
 void Scheduler::State::finish(SlotId slot, FinishReason reason) {
   Entry& e = entry(slot);
   e.sequence.finish = reason;
   close(e.pages);
   --e.prompt->unfinished;
-  ++ended, ended_tokens += e.sequence.generated.size();
+  ++ended, ended_tokens += e.sequence.length();
   finished.push_back(slot);
 }
 
@@ -250,7 +279,8 @@ bool Scheduler::State::start(SlotId slot) {
     pool(g).reach(to, prompt.length());
     copies.push_back({g, from.pages.back(), to.pages.back(), partial_tokens});
   }
-  e.sequence.generated.reserve(prompt.work.params.max_tokens);  // not before: a prompt may have very many samples
+  // Not before: a prompt may have very many samples.
+  if (!prompt.work.is_counted()) e.sequence.generated.reserve(prompt.work.params.max_tokens);
   running.push_back(slot);
   if (--prompt.unstarted == 0) close(prompt.pages);
   return true;

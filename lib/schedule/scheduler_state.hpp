@@ -27,7 +27,7 @@ struct Active {
   std::uint32_t unstarted = 0;  // samples without pages
 
   std::uint32_t rows() const { return static_cast<std::uint32_t>(work.prompt_rows()); }
-  std::uint32_t length() const { return static_cast<std::uint32_t>(work.tokens.size()); }
+  std::uint32_t length() const { return static_cast<std::uint32_t>(work.length()); }
 };
 
 struct Entry {
@@ -36,8 +36,8 @@ struct Entry {
   Pages pages;
   std::uint32_t computed = 0;  // generated tokens whose rows are in the cache
 
-  std::uint32_t pending() const { return static_cast<std::uint32_t>(sequence.generated.size()) - computed; }
-  std::uint32_t next_position() const { return static_cast<std::uint32_t>(sequence.prompt->tokens.size()) + computed; }
+  std::uint32_t pending() const { return sequence.length() - computed; }
+  std::uint32_t next_position() const { return static_cast<std::uint32_t>(sequence.prompt->length()) + computed; }
 };
 
 // Pages of a prompt and one of its samples together. The last generated token never becomes a row.
@@ -107,11 +107,14 @@ struct Scheduler::State {
   void plan_generated(std::uint32_t& budget);
   void plan_prompt(Active& prompt, std::uint32_t& budget);
   std::uint32_t rows_within(const Pages& pages, std::uint32_t position, std::uint32_t rows) const;
-  void add_rows(RowKind kind, std::span<const TokenId> tokens, std::uint32_t position, Pages& pages);
+  void add_rows(RowKind kind, std::uint32_t rows, std::uint32_t position, Pages& pages);
+  void add_tokens(const PromptWork& prompt, std::span<const TokenId> of, std::uint32_t first, std::uint32_t rows);
   std::uint32_t want_logits(std::uint32_t row);
 
   // Consequences.
   void advance_planned_rows();
+  void draw(Sequence& sequence, TokenId token);
+  void continue_running(Entry& entry, std::uint32_t rows);
   void finish(SlotId slot, FinishReason reason);
   void end_prefill(Active& prompt);
   void start_first_sample(SlotId slot);

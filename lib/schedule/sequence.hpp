@@ -29,11 +29,16 @@ struct PromptWork {
   std::vector<TokenId> tokens;  // at least one
   SamplingParams params;
   std::vector<SampleWork> samples;
+  // Where only lengths matter, so many tokens in place of `tokens`: its samples keep none either, and a step's are 0.
+  std::uint32_t counted_tokens = 0;
+
+  bool is_counted() const { return counted_tokens > 0; }
+  std::uint64_t length() const { return is_counted() ? counted_tokens : tokens.size(); }
 
   // Rows of the prompt itself, which its samples share.
   std::uint64_t prompt_rows() const {
-    if (params.max_tokens > 0) return tokens.size();
-    return params.prompt_logprobs ? tokens.size() - 1 : 0;  // scoring: the last token's prediction is not needed
+    if (params.max_tokens > 0) return length();
+    return params.prompt_logprobs ? length() - 1 : 0;  // scoring: the last token's prediction is not needed
   }
   // Rows that this prompt and its samples may need at most.
   std::uint64_t work() const { return prompt_rows() + samples.size() * std::uint64_t{params.max_tokens}; }
@@ -46,7 +51,10 @@ struct Sequence {
   std::uint64_t seed = 0;
   std::vector<TokenId> generated;  // all tokens so far, resumed ones included
   std::uint32_t resumed = 0;       // number of tokens that come from an earlier attempt
+  std::uint32_t counted = 0;       // tokens so far of a counted prompt's sample, in place of `generated`
   FinishReason finish = FinishReason::None;
+
+  std::uint32_t length() const { return counted + static_cast<std::uint32_t>(generated.size()); }
 };
 
 enum class LogitPurpose : std::uint8_t {

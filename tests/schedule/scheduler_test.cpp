@@ -245,6 +245,52 @@ TEST_CASE("a failed draw ends the sample without its token") {
   CHECK(scheduler.plan_step(prefill()).rows() == 1);
 }
 
+TEST_CASE("a counted prompt takes the rows and pages of one with tokens, and several steps at once are as many steps") {
+  for (const std::uint32_t window : {0u, 100u}) {
+    CAPTURE(window);
+    const SchedulerSettings settings{4, 256, 64, 1024, window, window > 0 ? 20u : 0u};
+    Scheduler each(settings), at_once(settings);
+    PromptWork counted = prompt(0, 0, 3, 400);
+    counted.counted_tokens = 150;
+    each.add(prompt(0, 150, 3, 400)), at_once.add(std::move(counted));
+    CHECK_FALSE(at_once.only_continues());
+    for (int step = 0; step < 2; ++step) {
+      const Step &a = each.plan_step(prefill()), &b = at_once.plan_step(prefill());
+      CHECK(a.rows() == b.rows());
+      CHECK(a.pages == b.pages);
+      CHECK(a.logit_rows == b.logit_rows);
+      draw_and_commit(each), draw_and_commit(at_once);
+      CHECK(each.facts() == at_once.facts());
+    }
+    for (const std::uint32_t steps : {1u, 63u, 200u, 133u}) {  // the samples have 399 tokens in the end, of 400
+      REQUIRE(at_once.only_continues());
+      for (std::uint32_t step = 0; step < steps; ++step) each.plan_step(prefill()), draw_and_commit(each);
+      at_once.continue_all(steps);
+      CHECK(each.facts() == at_once.facts());
+    }
+    const Step &a = each.plan_step(prefill()), &b = at_once.plan_step(prefill());
+    CHECK(a.positions == b.positions);
+    draw_and_commit(each), draw_and_commit(at_once);
+    CHECK(at_once.finished().size() == 3);
+    CHECK(each.facts() == at_once.facts());
+    CHECK(at_once.idle());
+  }
+}
+
+TEST_CASE("several steps at once are refused where something may end, start or be admitted") {
+  Scheduler scheduler({4, 256, 64, 1024});
+  PromptWork counted = prompt(0, 0, 1, 20);
+  counted.counted_tokens = 30;
+  scheduler.add(std::move(counted));
+  CHECK_THROWS_AS(scheduler.continue_all(1), ContractViolation);  // it can be admitted
+  scheduler.plan_step(prefill()), draw_and_commit(scheduler);
+  CHECK_THROWS_AS(scheduler.continue_all(19), ContractViolation);  // it ends
+  Scheduler tokens({4, 256, 64, 1024});
+  tokens.add(prompt(0, 30, 1, 20));
+  tokens.plan_step(prefill()), draw_and_commit(tokens);
+  CHECK_THROWS_AS(tokens.continue_all(1), ContractViolation);  // somebody may read its tokens
+}
+
 TEST_CASE("broken preconditions are contract violations") {
   Scheduler scheduler({4, 32, 2, 100});
   CHECK_THROWS_AS(scheduler.add(prompt(0, 0, 1, 5)), ContractViolation);

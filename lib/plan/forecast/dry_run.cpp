@@ -20,49 +20,106 @@ namespace {
 using schedule::Drawn;
 using schedule::LogitPurpose;
 
+// A rank's scheduler. Most steps of a run only continue the sequences that run, each with one row more than it had:
+// they are counted here, and the scheduler takes all of them at once before it is asked for anything else.
 class DryRank {
  public:
   DryRank(const WorkLengths& work, const schedule::SchedulerSettings& settings) : work_(work), scheduler_(settings) {}
 
-  schedule::Facts facts(std::uint32_t steps_ahead) const { return scheduler_.facts(steps_ahead); }
+  // Without free_pages, on which no decision depends.
+  const schedule::Facts& facts(std::uint32_t steps_ahead);
   // Samples `first` to `first + count` of the prompt.
   void add(std::uint64_t prompt_index, std::uint32_t first, std::uint32_t count);
-  calibration::StepFacts step(const schedule::Decision& decision);
-  std::uint64_t drawn() const { return drawn_.size(); }  // tokens of the last step
+  // What the step holds; valid until the next one.
+  const calibration::StepFacts& step(const schedule::Decision& decision);
+  std::uint64_t drawn() const { return drawn_; }  // tokens of the last step
 
  private:
+  void plan_step(const schedule::Decision& decision);
+  void draw();
+  void catch_up();
+
   const WorkLengths& work_;
   schedule::Scheduler scheduler_;
-  std::vector<Drawn> drawn_;
+  std::vector<Drawn> ends_;  // of the samples that drew
+  std::uint64_t drawn_ = 0;
+  calibration::StepFacts held_;
+  // Of the samples that drew in the last planned step and did not end: how many, what a step of them alone holds, and
+  // how many tokens the one with fewest still draws.
+  std::uint32_t continuing_ = 0;
+  calibration::StepFacts continued_;
+  std::uint32_t least_left_ = UINT32_MAX;
+  std::uint32_t steps_alike_ = 0;   // from now on, in which these samples continue and nothing else happens
+  std::uint32_t steps_behind_ = 0;  // of them, that the scheduler has yet to take
+  std::optional<schedule::Facts> facts_;
 };
 
+const schedule::Facts& DryRank::facts(std::uint32_t steps_ahead) {
+  if (facts_ && steps_ahead == 0) return *facts_;
+  catch_up();
+  facts_ = scheduler_.facts(steps_ahead);
+  // All that run drew in the last step, or others have started since. What a rank asks for ahead changes with every
+  // step.
+  if (steps_ahead == 0 && scheduler_.only_continues() && facts_->running == continuing_) steps_alike_ = least_left_ - 1;
+  return *facts_;
+}
+
+void DryRank::catch_up() {
+  if (steps_behind_ > 0) scheduler_.continue_all(steps_behind_);
+  steps_behind_ = steps_alike_ = 0;
+  facts_.reset();
+}
+
 void DryRank::add(std::uint64_t prompt_index, std::uint32_t first, std::uint32_t count) {
+  catch_up();
   const PromptLengths& lengths = work_.prompts[prompt_index];
   if (!scheduler_.fits(lengths.tokens, lengths.max_tokens, count))
     user_error(
         "a prompt of {} tokens with {} new ones does not fit into a rank's KV cache; raise parallel.kv_cache_tokens or "
         "leave it on auto, or ask for fewer ranks",
         lengths.tokens, lengths.max_tokens);
-  schedule::PromptWork prompt{prompt_index, std::vector<TokenId>(lengths.tokens), work_.sampling, {}};
+  schedule::PromptWork prompt{prompt_index, {}, work_.sampling, {}, lengths.tokens};
   prompt.params.n = lengths.samples, prompt.params.max_tokens = lengths.max_tokens;
   for (std::uint32_t s = first; s < first + count; ++s) prompt.samples.push_back({s, 0, {}});
   scheduler_.add(std::move(prompt));
 }
 
+const calibration::StepFacts& DryRank::step(const schedule::Decision& decision) {
+  if (steps_alike_ == 0) {
+    plan_step(decision);
+    return held_;
+  }
+  if (steps_behind_ == 0) held_ = continued_, drawn_ = continuing_;
+  if (steps_behind_ > 0) held_.generated.positions += continuing_;
+  --steps_alike_, ++steps_behind_;
+  facts_->work_left -= continuing_;
+  return held_;
+}
+
+void DryRank::plan_step(const schedule::Decision& decision) {
+  catch_up();
+  held_ = facts_of(scheduler_, scheduler_.plan_step(decision));
+  draw();
+  scheduler_.commit(ends_);
+}
+
 // The tokens do not matter: a sample ends when it has the length that the work says.
-calibration::StepFacts DryRank::step(const schedule::Decision& decision) {
-  const schedule::Step& step = scheduler_.plan_step(decision);
-  const calibration::StepFacts facts = facts_of(scheduler_, step);
-  drawn_.clear();
+void DryRank::draw() {
+  ends_.clear();
+  continuing_ = 0, continued_ = {}, least_left_ = UINT32_MAX;
   for (const schedule::LogitUse& use : scheduler_.uses()) {
     if (use.purpose != LogitPurpose::Sample) continue;
     const schedule::Sequence& sequence = scheduler_.sequence(use.slot);
     const PromptLengths& lengths = work_.prompts[sequence.prompt->prompt_index];
-    const bool ends = use.index + 1 >= work_.answers[lengths.first_answer + sequence.sample_index];
-    drawn_.push_back({0, ends ? FinishReason::Length : FinishReason::None});
+    const std::uint32_t answer = work_.answers[lengths.first_answer + sequence.sample_index], drawn = use.index + 1;
+    ends_.push_back({0, drawn >= answer ? FinishReason::Length : FinishReason::None});
+    if (drawn >= answer) continue;
+    ++continuing_;
+    least_left_ = std::min(least_left_, answer - drawn);
+    continued_.generated.rows += 1, continued_.generated.positions += lengths.tokens + drawn;
+    continued_.drawn[static_cast<std::size_t>(calibration::drawing_of(sequence.prompt->params))] += 1;
   }
-  scheduler_.commit(drawn_);
-  return facts;
+  drawn_ = ends_.size();
 }
 
 schedule::LotList lots_of(const WorkLengths& work, const DryRunSettings& settings) {
