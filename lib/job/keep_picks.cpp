@@ -10,10 +10,18 @@
 
 namespace moemill::mill {
 
-void keep_picks(Engine& engine, const model::ModelConfig& model, const std::string& path) {
+static_assert(layers::PickRecord::most_bytes <= dataset::most_picks_bytes);
+
+void keep_picks(Engine& engine, const model::ModelConfig& model, const dataset::RunManifest& run,
+                const std::string& path) {
   layers::PickRecord* const record = engine.picks();
   if (!record || record->steps == 0 || model.moe.experts == 0) return;
-  dataset::RecordedPicks picks{model.model_type, model.moe.experts, model.moe.picks, record->steps, {}, {}};
+  dataset::RecordedPicks picks;
+  picks.model_type = model.model_type;
+  if (const auto found = run.fingerprints.find("model_sha256"); found != run.fingerprints.end())
+    picks.model_sha256 = found->second;
+  picks.attempt = run.attempts, picks.steps = record->steps;
+  picks.experts = model.moe.experts, picks.picks = model.moe.picks;
   for (std::size_t layer = 0; layer < record->of_layer.size(); ++layer) {
     if (record->of_layer[layer].empty()) continue;
     picks.layers.push_back(static_cast<std::int32_t>(layer));

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "dataset/run_dir/run_dir.hpp"
 #include "generate/engine.hpp"
 #include "model/config.hpp"
 
@@ -10,6 +11,7 @@ namespace moemill::mill {
 
 // On rank 0, in place of an earlier attempt's. A file that cannot be written is a warning: the answers are what counts.
 // The engine's record is empty afterwards.
-void keep_picks(Engine& engine, const model::ModelConfig& model, const std::string& path);
+void keep_picks(Engine& engine, const model::ModelConfig& model, const dataset::RunManifest& run,
+                const std::string& path);
 
 }  // namespace moemill::mill

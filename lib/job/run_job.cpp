@@ -225,7 +225,7 @@ MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, 
     const auto experts = static_cast<std::size_t>(in.model.config.moe.experts);
     progress->finish(report.summary.totals, {report.expert_load.max_over_mean, report.expert_counts, experts,
                                              report.row_seconds, report.predicted});
-    keep_picks(engine, in.model.config, plan.paths.picks());
+    keep_picks(engine, in.model.config, plan.manifest, plan.paths.picks());
   });
   return end;
 }
