@@ -31,13 +31,6 @@ double mean_rate(const Comm& world, double bytes, double seconds) {
 // Whether rank 0 says so.
 bool first_rank_has(const Comm& world, bool mine) { return gather(world, static_cast<int>(mine)).front() != 0; }
 
-bool has_weights(const std::string& dir) {
-  std::error_code unreadable;
-  for (const auto& entry : fs::directory_iterator(dir, unreadable))
-    if (entry.path().extension() == ".safetensors") return true;
-  return false;
-}
-
 bool has_tokenizer(const std::string& dir) {
   std::error_code unreadable;
   return fs::exists(fs::path(dir) / "tokenizer.json", unreadable) ||
@@ -82,7 +75,7 @@ std::vector<dataset::Completion> made_rows(std::uint64_t count) {
 
 std::optional<double> measure_loading(const std::string& model_dir, Arithmetic arithmetic, const Comm& world,
                                       ThreadTeam& team, std::uint64_t most_bytes) {
-  if (!first_rank_has(world, has_weights(model_dir))) return std::nullopt;
+  if (!first_rank_has(world, model::has_weights(model_dir))) return std::nullopt;
   model::ModelConfig config = model::stored_config(model_dir, model::read_config(model_dir), "auto");
   config.arithmetic = arithmetic;
   const auto ranks = static_cast<std::uint32_t>(world.size());

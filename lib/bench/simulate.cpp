@@ -4,18 +4,13 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <nlohmann/json.hpp>
-#include <utility>
 
-#include "base/build_info.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/numbers/rounding.hpp"
-#include "base/text/format.hpp"
 #include "base/text/path_text.hpp"
 #include "bench/counting/made_picks.hpp"
-#include "bench/report.hpp"
-#include "dataset/run_dir/picks_file.hpp"
+#include "bench/print_simulated.hpp"
 #include "model/config.hpp"
 #include "plan/forecast/answer_lengths.hpp"
 #include "system/files/shipped_files.hpp"
@@ -54,7 +49,7 @@ po::options_description describe(SimulateOptions& o) {
   option("rows", po::value(&o.layout.rows)->default_value(o.layout.rows), "of each rank in the step");
   option("picks", po::value(&o.picks)->value_name("FILE"),
          "picks.h5 of a run of this model with runtime.record_picks: ranks take its rows one after the other, again "
-         "from the first if there are too few");
+         "from the first if there are too few, which the output says");
   option("power-law", po::value(&o.power_law)->default_value(o.power_law, "1.01"),
          "the n-th most popular expert of a layer is picked in proportion to n^-X; 0: all alike");
   option("seed", po::value(&o.seed)->default_value(o.seed), "of picks");
@@ -112,108 +107,11 @@ std::optional<SimulateOptions> parse(const std::vector<std::string>& args) {
   return o;
 }
 
-double over(double value, double mean) { return mean > 0 ? value / mean : 1; }
-double over(std::uint64_t value, std::uint64_t mean) {
-  return over(static_cast<double>(value), static_cast<double>(mean));
-}
-
-void print_table(const SimulateOptions& o, const Simulated& result) {
-  const CountedExchange& x = result.exchange;
-  const std::string picks =
-      o.picks.empty() ? fmt::format("picks by a power law of {}", o.power_law) : "picks of " + o.picks;
-  fmt::print("{}: {} ranks on {} of {}, {} rows a rank, {}\n\n", o.model, o.layout.ranks,
-             counted(x.nodes, "node", "nodes"), o.layout.ranks_per_node, o.layout.rows, picks);
-  fmt::print("a step's {}, both ways, one micro-batch\n",
-             counted(x.layers, "layer with experts", "layers with experts"));
-  fmt::print("  {:>10.3f} GB between nodes, {:.3f} of the least: each row to a node once, its outputs home\n",
-             static_cast<double>(x.inter_node_bytes) * 1e-9, over(x.inter_node_bytes, x.inter_node_minimum));
-  fmt::print("  {:>10.3f} GB within nodes, where rows are read where they lie\n",
-             static_cast<double>(x.intra_node_bytes) * 1e-9);
-  fmt::print("  {:>10} messages; a rank sends {} to other nodes in a layer and way\n", x.messages, x.nodes - 1);
-  fmt::print("  {:>10.2f} nodes of {} compute a row's picks; {:.2f} rows go out and {:.2f} come home for each\n",
-             over(x.row_nodes, x.rows), x.nodes, over(x.rows_sent, x.rows), over(x.outputs_sent, x.rows));
-  const CountedWork& w = x.work;
-  fmt::print("cost of the experts' work, the busiest over the mean, all layers\n");
-  fmt::print("  {:>10.3f} ranks of a node, which share its work\n", over(w.within_node, w.mean));
-  fmt::print("  {:>10.3f} nodes\n", over(w.busiest_node, w.mean));
-  fmt::print("  {:>10.3f} all ranks; {:.3f} if each computed the experts that it holds\n", over(w.busiest, w.mean),
-             over(w.busiest_owner, w.mean));
-  if (result.run) {
-    const CountedRun& r = *result.run;
-    fmt::print("a run of {} prompts: {} prompt tokens, {} generated\n", o.prompts, r.prompt_rows, r.generated_tokens);
-    fmt::print("  {:>10} steps; the longest answer has {} tokens\n", r.steps, r.least_steps);
-    fmt::print("  {:>10.3f} rows of a step, the mean rank's over the busiest one's\n", r.mean_over_max());
-    fmt::print("  {:>10} steps at the end in which some rank has no rows, {:.1f} % of all\n", r.tail_steps,
-               100 * over(r.tail_steps, r.steps));
-  }
-  fmt::print("counted in {:.1f} s\n", result.seconds);
-}
-
-void print_json(const SimulateOptions& o, const Simulated& result) {
-  const CountedExchange& x = result.exchange;
-  const CountedWork& w = x.work;
-  nlohmann::ordered_json out{
-      {"benchmark", "simulate"},
-      {"commit", build_info::git_commit()},
-      {"model", o.model},
-      {"ranks", o.layout.ranks},
-      {"ranks_per_node", o.layout.ranks_per_node},
-      {"nodes", x.nodes},
-      {"rows_per_rank", o.layout.rows},
-      {"picks", o.picks.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(o.picks)},
-      {"power_law", o.picks.empty() ? nlohmann::ordered_json(o.power_law) : nlohmann::ordered_json()},
-      {"seed", o.seed},
-      {"layers", x.layers},
-      {"inter_node_bytes", x.inter_node_bytes},
-      {"inter_node_bytes_minimum", x.inter_node_minimum},
-      {"intra_node_bytes", x.intra_node_bytes},
-      {"messages", x.messages},
-      {"rows_sent", x.rows_sent},
-      {"outputs_sent", x.outputs_sent},
-      {"nodes_per_row", over(x.row_nodes, x.rows)},
-      {"work_max_over_mean",
-       {{"ranks_of_a_node", over(w.within_node, w.mean)},
-        {"nodes", over(w.busiest_node, w.mean)},
-        {"ranks", over(w.busiest, w.mean)},
-        {"ranks_with_their_own_experts", over(w.busiest_owner, w.mean)}}},
-      {"run", nullptr},
-      {"seconds", result.seconds}};
-  if (result.run) {
-    const CountedRun& r = *result.run;
-    out["run"] = {
-        {"prompts", o.prompts},      {"prompt_tokens", r.prompt_rows},  {"generated_tokens", r.generated_tokens},
-        {"steps", r.steps},          {"longest_answer", r.least_steps}, {"rows_mean_over_max", r.mean_over_max()},
-        {"tail_steps", r.tail_steps}};
-  }
-  print(out);
-}
-
 PicksOfRank made_up(const model::ModelConfig& config, const SimulateOptions& o) {
   return [&config, &o, made = std::optional<MadePicks>(), of = LayerId{-1}](LayerId layer, std::uint32_t rank,
                                                                             std::span<GlobalExpert> picks) mutable {
     if (layer != of) made.emplace(config.moe, o.power_law, o.seed, of = layer);
     made->draw(std::uint64_t{rank} * o.layout.rows, picks);
-  };
-}
-
-// UserError if the file is of another model.
-PicksOfRank recorded(const model::ModelConfig& config, const SimulateOptions& o) {
-  dataset::RecordedPicks file = dataset::read_picks(o.picks);
-  std::vector<std::int32_t> layers;
-  for (std::uint32_t l = 0; l < config.layers; ++l)
-    if (config.layer_is_moe[l]) layers.push_back(static_cast<std::int32_t>(l));
-  if (file.experts != config.moe.experts || file.picks != config.moe.picks || file.layers != layers)
-    user_error("bench: --picks {}: {} picks of {} experts in {} layers, but {} has {} of {} in {}; name its own model",
-               o.picks, file.picks, file.experts, file.layers.size(), o.model, config.moe.picks, config.moe.experts,
-               layers.size());
-  return [&o, file = std::move(file)](LayerId layer, std::uint32_t rank, std::span<GlobalExpert> picks) {
-    const auto number = std::lower_bound(file.layers.begin(), file.layers.end(), layer.value) - file.layers.begin();
-    const std::vector<std::uint16_t>& from = file.of_layer[static_cast<std::size_t>(number)];
-    std::size_t at = std::uint64_t{rank} * o.layout.rows % file.rows() * file.picks;
-    for (GlobalExpert& pick : picks) {
-      pick = {from[at]};
-      if (++at == from.size()) at = 0;
-    }
   };
 }
 
@@ -225,7 +123,15 @@ Simulated simulate(const SimulateOptions& o) {
   const auto first = std::find(config.layer_is_moe.begin(), config.layer_is_moe.end(), true);
   if (first == config.layer_is_moe.end()) user_error("bench: {}: the model has no routed experts to count", o.model);
   Simulated result;
-  result.exchange = count_exchange(config, o.layout, o.picks.empty() ? made_up(config, o) : recorded(config, o));
+  if (o.picks.empty()) {
+    result.exchange = count_exchange(config, o.layout, made_up(config, o));
+  } else {
+    const PicksOfRun recorded(o.picks, o.model, config);
+    result.recorded = {recorded.file().rows(), recorded.file().steps, recorded.file().attempt, recorded.same_weights()};
+    result.exchange = count_exchange(config, o.layout, [&](LayerId layer, std::uint32_t rank, auto picks) {
+      recorded.copy(layer, std::uint64_t{rank} * o.layout.rows, picks);
+    });
+  }
   if (o.prompts > 0) result.run = count_run(work_of(o), o.run);
   result.seconds = now_seconds() - start;
   return result;
@@ -235,7 +141,7 @@ int run_simulate(const std::vector<std::string>& args) {
   const auto options = parse(args);
   if (!options) return static_cast<int>(ExitCode::Done);
   const Simulated result = simulate(*options);
-  options->form == Form::Json ? print_json(*options, result) : print_table(*options, result);
+  print_simulated(*options, result);
   return static_cast<int>(ExitCode::Done);
 }
 

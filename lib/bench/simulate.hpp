@@ -10,6 +10,7 @@
 #include "bench/counting/count_exchange.hpp"
 #include "bench/counting/count_run.hpp"
 #include "bench/options.hpp"
+#include "bench/recorded_picks.hpp"
 #include "system/comm/comm.hpp"
 
 namespace moemill::bench {
@@ -26,8 +27,16 @@ struct SimulateOptions {
   Form form = Form::Table;
 };
 
+// Of --picks.
+struct RecordedRows {
+  std::uint64_t rows = 0;
+  std::uint32_t steps = 0, attempt = 0;
+  SameWeights same_weights = SameWeights::Unknown;
+};
+
 struct Simulated {
   CountedExchange exchange;
+  std::optional<RecordedRows> recorded;  // nothing if picks are made up
   std::optional<CountedRun> run;
   double seconds = 0;
 };

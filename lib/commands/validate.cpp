@@ -97,10 +97,7 @@ enum class Files { Whole, SizesOnly };
 Files files_of(const ValidateRequest& request) {
   const RunConfig& config = request.run.config;
   if (!config.input.path.empty() || request.input == ValidateRequest::Input::Needed) return Files::Whole;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(config.model.path, error))
-    if (entry.path().extension() == ".safetensors" || entry.path().filename() == "model.safetensors.index.json")
-      return Files::Whole;
+  if (model::has_weights(config.model.path)) return Files::Whole;
   return config.model.load_format == "auto" ? Files::SizesOnly : Files::Whole;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 #include "base/error.hpp"
 #include "weights/tensor_list.hpp"
@@ -33,6 +34,14 @@ void check_tied_head(const ModelFiles& files, const TensorNames& names) {
 }
 
 }  // namespace
+
+bool has_weights(const std::string& dir) {
+  std::error_code unreadable;
+  for (const auto& entry : std::filesystem::directory_iterator(dir, unreadable))
+    if (entry.path().extension() == ".safetensors" || entry.path().filename() == "model.safetensors.index.json")
+      return true;
+  return false;
+}
 
 ModelConfig stored_config(const std::string& dir, const ModelConfig& config, const std::string& load_format) {
   if (parse_load_format(load_format) == LoadFormat::Dummy) return config_without_files(config);

@@ -9,6 +9,8 @@
 
 namespace moemill::model {
 
+// Whether the folder has safetensors files, or their index: shapes alone are config.json.
+bool has_weights(const std::string& dir);
 // `config` with what only the files show: how they name and store its tensors. A rank's memory depends on it.
 // load_format is auto or dummy, otherwise UserError; random weights depend on no file.
 ModelConfig stored_config(const std::string& dir, const ModelConfig& config, const std::string& load_format);

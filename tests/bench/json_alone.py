@@ -76,13 +76,31 @@ def check_recorded_picks():
     assert not (WORK / "plain/picks.h5").exists()
     with h5py.File(WORK / "picks/picks.h5") as file:
         picks = file["picks"]
-        assert file.attrs["steps"] == 3 and picks.shape[0] == len(file["layers"]) and picks.shape[1] > 0 and picks.shape[2] == file.attrs["picks"]
+        assert file.attrs["steps"] == 3 and file.attrs["attempt"] == 1 and len(file.attrs["model_sha256"]) == 64 and picks.shape[0] == len(file["layers"]) and picks.shape[1] > 0 and picks.shape[2] == file.attrs["picks"]
         assert 0 < picks[:].max() < file.attrs["experts"]
     words = ("--model", SOURCE / "configs/demo/model", "--picks", WORK / "picks/picks.h5")
     out = measured("simulate", 0, *words)
     assert out["picks"] and out["power_law"] is None and 1 < out["nodes_per_row"] <= 4 and out["inter_node_bytes"] == out["inter_node_bytes_minimum"], out
-    other = subprocess.run(command(PROGRAM, 0, "bench", "simulate", "--picks", WORK / "picks/picks.h5"), env=environment(), capture_output=True, text=True)
-    assert other.returncode == 2 and "name its own model" in other.stderr, other.stderr
+    rows = h5py.File(WORK / "picks/picks.h5")["picks"].shape[1]
+    assert out["recorded"] == {"rows": rows, "steps": 3, "attempt": 1, "counts_of_a_row": 32 / rows, "same_weights": True}, out
+    text = subprocess.run(command(PROGRAM, 0, "bench", "simulate", *words, "--rows", "200"), env=environment(), capture_output=True, text=True).stdout
+    assert f"{rows} rows recorded in 3 steps of attempt 1: for the 14,400 rows of all ranks each is counted {14400 / rows:.1f} times" in text, text
+    check_models_of_picks()
+
+
+def check_models_of_picks():
+    """Shapes alone are counted with their weights unknown; another type, shape or other weights are refused."""
+    demo, shapes, other = SOURCE / "configs/demo/model", WORK / "shapes", WORK / "other"
+    shutil.copytree(demo, other)
+    for folder, change in ((shapes, {}), (other, {"comment": "another"})):
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(json.loads((demo / "config.json").read_text()) | change))
+    out = measured("simulate", 0, "--model", shapes, "--picks", WORK / "picks/picks.h5")
+    assert out["recorded"]["same_weights"] is None, out
+    for folder, why in (("deepseek-v3", "4 picks of 16 experts"), ("gpt-oss-120b", "a model of type"), (other, "another model of this shape")):
+        done = subprocess.run(command(PROGRAM, 0, "bench", "simulate", "--model", folder, "--picks", WORK / "picks/picks.h5"), env=environment(),
+                              capture_output=True, text=True)
+        assert done.returncode == 2 and why in done.stderr and "name its own model" in done.stderr, done.stderr
 
 
 # A quotation mark and a backslash in the path must not spoil the JSON.
