@@ -59,7 +59,12 @@ void print_table(const SimulateOptions& o, const Simulated& result) {
              over(w.busiest_owner, w.mean));
   if (result.run) {
     const CountedRun& r = *result.run;
-    fmt::print("a run of {} prompts: {} prompt tokens, {} generated\n", o.prompts, r.prompt_rows, r.generated_tokens);
+    fmt::print("a run of {}{}, {}: {} prompt tokens ({} more shared), {} generated\n",
+               counted(result.prompts, "prompt", "prompts"), o.input.empty() ? "" : " of " + o.input,
+               counted(r.answers, "answer", "answers"), thousands(r.prompt_rows), thousands(r.shared_rows),
+               thousands(r.generated_tokens));
+    if (result.failing_prompts > 0)
+      fmt::print("  {:>10} prompts fail and are left out; moemill validate says why\n", result.failing_prompts);
     fmt::print("  {:>10} steps; the longest answer has {} tokens\n", r.steps, r.least_steps);
     fmt::print("  {:>10.3f} rows of a step, the mean rank's over the busiest one's\n", r.mean_over_max());
     fmt::print("  {:>10} steps at the end in which some rank has no rows, {:.1f} % of all\n", r.tail_steps,
@@ -109,10 +114,17 @@ void print_json(const SimulateOptions& o, const Simulated& result) {
   }
   if (result.run) {
     const CountedRun& r = *result.run;
-    out["run"] = {
-        {"prompts", o.prompts},      {"prompt_tokens", r.prompt_rows},  {"generated_tokens", r.generated_tokens},
-        {"steps", r.steps},          {"longest_answer", r.least_steps}, {"rows_mean_over_max", r.mean_over_max()},
-        {"tail_steps", r.tail_steps}};
+    out["run"] = {{"input", o.input.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(o.input)},
+                  {"prompts", result.prompts},
+                  {"failing_prompts", result.failing_prompts},
+                  {"answers", r.answers},
+                  {"prompt_tokens", r.prompt_rows},
+                  {"shared_prompt_tokens", r.shared_rows},
+                  {"generated_tokens", r.generated_tokens},
+                  {"steps", r.steps},
+                  {"longest_answer", r.least_steps},
+                  {"rows_mean_over_max", r.mean_over_max()},
+                  {"tail_steps", r.tail_steps}};
   }
   print(out);
 }

@@ -11,8 +11,8 @@
 #include "base/text/path_text.hpp"
 #include "bench/counting/made_picks.hpp"
 #include "bench/print_simulated.hpp"
+#include "bench/simulated_work.hpp"
 #include "model/config.hpp"
-#include "plan/forecast/answer_lengths.hpp"
 #include "system/files/shipped_files.hpp"
 
 namespace moemill::bench {
@@ -20,18 +20,13 @@ namespace {
 
 constexpr std::uint32_t most_ranks = 65'536, most_nodes = 4096, most_rows = 65'536;
 constexpr std::uint64_t most_prompts = 10'000'000;
-constexpr std::uint32_t longest_text = 1 << 20;  // tokens
 
-mill::WorkLengths work_of(const SimulateOptions& o) {
-  const mill::AnswerLengths input = mill::AnswerLengths::of_word(o.input_tokens, longest_text, "--input-tokens");
-  const mill::AnswerLengths output = mill::AnswerLengths::of_word(o.output_tokens, longest_text, "--output-tokens");
-  mill::WorkLengths work;
-  // Prompts and answers are drawn apart: a long prompt has no longer answer.
-  for (std::uint64_t p = 0; p < o.prompts; ++p) {
-    const std::uint32_t answer = std::max(1u, output.length(o.prompts - 1 - p, longest_text));
-    work.add(std::max(1u, input.length(p, longest_text)), answer, 1, answer);
-  }
-  return work;
+// Nothing if no run is to be counted.
+std::optional<SimulatedWork> work_of(const SimulateOptions& o) {
+  if (o.prompts == 0 && o.input.empty()) return std::nullopt;
+  const auto output = mill::AnswerLengths::of_word(o.output_tokens, longest_text, "--output-tokens");
+  if (!o.input.empty()) return work_of_file(o.input, o.model, output);
+  return made_work(o.prompts, mill::AnswerLengths::of_word(o.input_tokens, longest_text, "--input-tokens"), output);
 }
 
 namespace po = boost::program_options;
@@ -55,10 +50,13 @@ po::options_description describe(SimulateOptions& o) {
   option("seed", po::value(&o.seed)->default_value(o.seed), "of picks");
   option("prompts", po::value(&o.prompts)->default_value(o.prompts),
          "also count the steps of a run of so many prompts; 0: no run");
+  option("input,i", po::value(&o.input)->value_name("FILE"),
+         "the same of the prompts of a prompts.h5, with its columns n and max_tokens; texts take the tokenizer of "
+         "--model");
   option("input-tokens", po::value(&o.input_tokens)->value_name("MEAN|FILE")->default_value("803"),
          "lengths of prompts: a mean (log-normal), or a file with one a line");
   option("output-tokens", po::value(&o.output_tokens)->value_name("MEAN|FILE")->default_value("3653"),
-         "lengths of answers");
+         "lengths of answers, at most the row's max_tokens where -i has them");
   option("sequences", po::value(&o.run.sequences)->default_value(o.run.sequences),
          "of a rank at a time, as parallel.max_num_seqs");
   option("batched-tokens", po::value(&o.run.batched_tokens)->default_value(o.run.batched_tokens),
@@ -81,6 +79,9 @@ void check_limits(const SimulateOptions& o, const po::variables_map& given) {
     user_error("bench: --power-law {}: write 0 to {}", o.power_law, MadePicks::most_exponent);
   if (!o.picks.empty() && !given["power-law"].defaulted())
     user_error("bench: --power-law has no effect on the picks of --picks; leave one out");
+  for (const char* other : {"prompts", "input-tokens"})
+    if (!o.input.empty() && !given[other].defaulted())
+      user_error("bench: --{} has no effect on the prompts of -i {}; leave one out", other, o.input);
   if (const std::uint32_t nodes = divide_up(o.layout.ranks, o.layout.ranks_per_node); nodes > most_nodes)
     user_error("bench: --ranks {} with --ranks-per-node {} are {} nodes; up to {} are counted", o.layout.ranks,
                o.layout.ranks_per_node, nodes, most_nodes);
@@ -94,10 +95,12 @@ std::optional<SimulateOptions> parse(const std::vector<std::string>& args) {
     print_usage("moemill bench simulate [options]", known,
                 {"moemill bench simulate --ranks 2048 --ranks-per-node 128",
                  "moemill bench simulate --model qwen3-30b-a3b --ranks 64 --ranks-per-node 32 --rows 256",
-                 "moemill bench simulate --ranks 8 --prompts 16000"});
+                 "moemill bench simulate --ranks 8 --prompts 16000",
+                 "moemill bench simulate --ranks 64 --model /data/model -i prompts.h5 --output-tokens 400"});
     return std::nullopt;
   }
   check_path("--model", o.model);
+  if (given.count("input")) check_path("-i", o.input);
   if (given.count("picks")) check_path("--picks", o.picks);
   if (given.count("json")) o.form = Form::Json;
   check_limits(o, given);
@@ -132,7 +135,10 @@ Simulated simulate(const SimulateOptions& o) {
       recorded.copy(layer, std::uint64_t{rank} * o.layout.rows, picks);
     });
   }
-  if (o.prompts > 0) result.run = count_run(work_of(o), o.run);
+  if (const auto work = work_of(o)) {
+    result.run = count_run(work->lengths, o.run);
+    result.prompts = work->lengths.prompts.size(), result.failing_prompts = work->failing;
+  }
   result.seconds = now_seconds() - start;
   return result;
 }

@@ -22,7 +22,8 @@ struct SimulateOptions {
   double power_law = 1.01;
   std::uint64_t seed = 0;
   RunLimits run;
-  std::uint64_t prompts = 0;  // 0: no run is counted
+  std::uint64_t prompts = 0;  // made up; 0 without `input`: no run is counted
+  std::string input;          // a prompts.h5 in place of `prompts` and `input_tokens`, or ""
   std::string input_tokens, output_tokens;
   Form form = Form::Table;
 };
@@ -38,6 +39,7 @@ struct Simulated {
   CountedExchange exchange;
   std::optional<RecordedRows> recorded;  // nothing if picks are made up
   std::optional<CountedRun> run;
+  std::uint64_t prompts = 0, failing_prompts = 0;  // of the run; failing ones would be failed rows and are not counted
   double seconds = 0;
 };
 

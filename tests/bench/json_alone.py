@@ -22,9 +22,10 @@ CASES = {
     "exchange": ("--rows", "1,3", "--hidden", "64", "--experts", "4", "--picks", "2", "--steps", "2"),
     "decode": STEP,
     "prefill": STEP,
-    "simulate": ("--ranks", "8", "--ranks-per-node", "2", "--rows", "4", "--prompts", "20", "--input-tokens", "9", "--output-tokens", "5"),
+    "simulate": ("--ranks", "8", "--ranks-per-node", "2", "--rows", "4"),
     "calibrate": ("--threads", "1", "--seconds", "0"),
 }
+COUNTED_RUN = ("--prompts", "20", "--input-tokens", "9", "--output-tokens", "5")
 
 
 def measured(bench, ranks, *words):
@@ -86,6 +87,24 @@ def check_recorded_picks():
     text = subprocess.run(command(PROGRAM, 0, "bench", "simulate", *words, "--rows", "200"), env=environment(), capture_output=True, text=True).stdout
     assert f"{rows} rows recorded in 3 steps of attempt 1: for the 14,400 rows of all ranks each is counted {14400 / rows:.1f} times" in text, text
     check_models_of_picks()
+    check_prompts_of_a_file()
+
+
+def check_prompts_of_a_file():
+    """A run is counted on the lengths, samples and max_tokens of its prompts; what cannot be known is refused."""
+    demo = SOURCE / "configs/demo/model"
+    out = measured("simulate", 0, "--model", demo, "-i", WORK / "p.h5", "--output-tokens", "4")["run"]
+    with h5py.File(WORK / "plain/outputs.h5") as run:
+        assert out["prompt_tokens"] == sum(run["completions/num_prompt_tokens"][:]) > 0, out
+    write_prompts(WORK / "columns.h5", {"prompt": ["alpha beta"] * 3 + ["alpha " * 9000], "n": [1, 2, 3, 1], "max_tokens": [5, 1, 2, 1]})
+    out = measured("simulate", 0, "--model", demo, "-i", WORK / "columns.h5", "--output-tokens", "9000")["run"]
+    assert out["prompts"] == 3 and out["failing_prompts"] == 1 and out["answers"] == 6 and out["longest_answer"] == 5, out
+    assert out["generated_tokens"] == 1 * 5 + 2 * 1 + 3 * 2 and out["shared_prompt_tokens"] == out["prompt_tokens"], out
+    for words, why in ((("-i", WORK / "p.h5"), "has no tokenizer to count their tokens"), (("-i", WORK / "gone.h5"), "no such file"),
+                       (("-i", WORK / "p.h5", "--prompts", "9"), "--prompts has no effect"),
+                       (("-i", WORK / "p.h5", "--input-tokens", "9"), "--input-tokens has no effect")):
+        done = subprocess.run(command(PROGRAM, 0, "bench", "simulate", *words), env=environment(), capture_output=True, text=True)
+        assert done.returncode == 2 and why in done.stderr, done.stderr
 
 
 def check_models_of_picks():
@@ -110,7 +129,7 @@ shutil.copytree(SOURCE / "tests/data/models/deepseek_v3", model)
 for bench in CASES:
     steps = bench in ("decode", "prefill", "calibrate")
     for ranks in (0, 2):
-        out = measured(bench, ranks, *(("--model", model) if steps else ()))
+        out = measured(bench, ranks, *(("--model", model) if steps else COUNTED_RUN if bench == "simulate" else ()))
         if bench in ("decode", "prefill"): check_step(out, model)
         if bench == "calibrate": check_calibration(out, model, ranks)
         if bench in ("gemm", "attention", "exchange"): assert out["results"], out

@@ -13,8 +13,10 @@
 #include "bench/counting/count_exchange.hpp"
 #include "bench/counting/count_run.hpp"
 #include "bench/counting/made_picks.hpp"
+#include "bench/simulate.hpp"
 #include "layers/dispatch/records.hpp"
 #include "model/placement.hpp"
+#include "plan/forecast/answer_lengths.hpp"
 
 using namespace moemill;
 using namespace moemill::bench;
@@ -167,4 +169,44 @@ TEST_CASE("a run's steps: full ranks, and a tail as long as one answer is longer
   CHECK(run.tail_steps <= 12);
   CHECK(run.mean_over_max() > 0.7);
   CHECK(run.mean_over_max() < 1);
+  CHECK(run.answers == 64);
+  CHECK(run.shared_rows == 0);
+}
+
+TEST_CASE("samples of a prompt on one rank share its rows") {
+  mill::WorkLengths work;
+  for (std::uint32_t p = 0; p < 6; ++p) work.add(30 + p, 5, 1 + p, 5);
+  const CountedRun run = count_run(work, {1, 64, 2048});
+  CHECK(run.prompt_rows == 30 + 31 + 32 + 33 + 34 + 35);
+  CHECK(run.shared_rows == 31 * 1 + 32 * 2 + 33 * 3 + 34 * 4 + 35 * 5);
+  CHECK(run.answers == 21);
+}
+
+TEST_CASE(
+    "a run of DeepSeek-V3 on 72 ranks of 128 sequences: all rows and tokens of its prompts, in a few steps more") {
+  SimulateOptions options;
+  options.model = std::string(MOEMILL_SOURCE_DIR) + "/configs/models/deepseek-v3";
+  options.layout.rows = 1;
+  options.run = {72, 128, 2048};
+  options.prompts = 72 * 128, options.input_tokens = "100", options.output_tokens = "400";
+  const Simulated result = simulate(options);
+  REQUIRE(result.run);
+  mill::AnswerLengths input = mill::AnswerLengths::of_mean(100), output = mill::AnswerLengths::of_mean(400);
+  std::uint64_t prompt_rows = 0, generated = 0, longest = 0;
+  for (std::uint64_t p = 0; p < options.prompts; ++p) {
+    prompt_rows += std::max(1u, input.length(p, 1 << 20));
+    const std::uint64_t answer = std::max(1u, output.length(options.prompts - 1 - p, 1 << 20));
+    generated += answer, longest = std::max(longest, answer);
+  }
+  CHECK(result.prompts == options.prompts);
+  CHECK(result.failing_prompts == 0);
+  CHECK(result.run->prompt_rows == prompt_rows);
+  CHECK(result.run->generated_tokens == generated);
+  CHECK(result.run->least_steps == longest);
+  CHECK(result.run->steps >= longest);
+  CHECK(result.run->steps < longest + 100);  // all begin within a few steps, and each goes on in every one
+  CHECK(result.run->tail_steps > 0);
+  CHECK(result.exchange.layers == 58);
+  CHECK(result.exchange.rows == 58 * 72);
+  CHECK(result.exchange.messages == 58ull * 2 * 72 * 8);
 }

@@ -28,6 +28,10 @@ CountedRun count_run(const mill::WorkLengths& work, const RunLimits& limits) {
     return 1.0;
   };
   const mill::DryRunCounts counts = mill::dry_run(work, settings, watch);
+  std::uint64_t alone = 0;  // prompt rows if samples shared nothing
+  for (const mill::PromptLengths& prompt : work.prompts)
+    if (prompt.max_tokens > 0) alone += std::uint64_t{prompt.samples} * prompt.tokens;
+  out.shared_rows = alone - counts.prompt_rows, out.answers = work.answers.size();
   out.steps = counts.steps, out.prompt_rows = counts.prompt_rows, out.generated_tokens = counts.generated_tokens;
   return out;
 }

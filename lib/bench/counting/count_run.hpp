@@ -10,7 +10,9 @@ namespace moemill::bench {
 
 struct CountedRun {
   std::uint64_t steps = 0;
+  std::uint64_t answers = 0;
   std::uint64_t prompt_rows = 0, generated_tokens = 0;
+  std::uint64_t shared_rows = 0;       // that samples of a prompt do not compute, as another one has
   double rows_mean = 0, rows_max = 0;  // of a step's ranks, summed over steps
   std::uint64_t tail_steps = 0;        // behind the last one in which every rank had rows
   std::uint64_t least_steps = 0;       // of the longest answer, which no layout can shorten
