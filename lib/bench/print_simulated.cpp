@@ -38,7 +38,7 @@ void print_table(const SimulateOptions& o, const Simulated& result) {
   const CountedExchange& x = result.exchange;
   const std::string picks =
       o.picks.empty() ? fmt::format("picks by a power law of {}", o.power_law) : "picks of " + o.picks;
-  fmt::print("{}: {} ranks on {} of {}, {} rows a rank, {}\n", o.model, o.layout.ranks,
+  fmt::print("{}: one expert domain of {} ranks on {} of {}, {} rows a rank, {}\n", o.model, o.layout.ranks,
              counted(x.nodes, "node", "nodes"), o.layout.ranks_per_node, o.layout.rows, picks);
   if (result.recorded) fmt::print("{}\n", recorded_text(*result.recorded, counted_rows(o)));
   fmt::print("\n");
@@ -70,7 +70,9 @@ void print_table(const SimulateOptions& o, const Simulated& result) {
     fmt::print("  {:>10} steps at the end in which some rank has no rows, {:.1f} % of all\n", r.tail_steps,
                100 * over(r.tail_steps, r.steps));
   }
-  fmt::print("counted in {:.1f} s\n", result.seconds);
+  fmt::print("counted in {:.1f} s", result.step_seconds + result.run_seconds);
+  if (result.run) fmt::print(": {:.1f} s the step, {:.1f} s the run", result.step_seconds, result.run_seconds);
+  fmt::print("\n");
 }
 
 void print_json(const SimulateOptions& o, const Simulated& result) {
@@ -80,6 +82,7 @@ void print_json(const SimulateOptions& o, const Simulated& result) {
       {"benchmark", "simulate"},
       {"commit", build_info::git_commit()},
       {"model", o.model},
+      {"expert_domains", 1},
       {"ranks", o.layout.ranks},
       {"ranks_per_node", o.layout.ranks_per_node},
       {"nodes", x.nodes},
@@ -102,7 +105,7 @@ void print_json(const SimulateOptions& o, const Simulated& result) {
         {"ranks", over(w.busiest, w.mean)},
         {"ranks_with_their_own_experts", over(w.busiest_owner, w.mean)}}},
       {"run", nullptr},
-      {"seconds", result.seconds}};
+      {"seconds", result.step_seconds + result.run_seconds}};
   if (result.recorded) {
     const RecordedRows& r = *result.recorded;
     out["recorded"] = {{"rows", r.rows},
@@ -124,7 +127,8 @@ void print_json(const SimulateOptions& o, const Simulated& result) {
                   {"steps", r.steps},
                   {"longest_answer", r.least_steps},
                   {"rows_mean_over_max", r.mean_over_max()},
-                  {"tail_steps", r.tail_steps}};
+                  {"tail_steps", r.tail_steps},
+                  {"seconds", result.run_seconds}};
   }
   print(out);
 }

@@ -38,7 +38,9 @@ po::options_description describe(SimulateOptions& o) {
   option("json", "print JSON instead of text");
   option("model", po::value(&o.model)->default_value("configs/models/deepseek-v3"),
          "folder with a config.json, or a name of configs/models");
-  option("ranks", po::value(&o.layout.ranks)->default_value(o.layout.ranks), "of one expert domain");
+  option("ranks", po::value(&o.layout.ranks)->default_value(o.layout.ranks),
+         "of one expert domain, which is all that is counted: domains of a run neither exchange rows nor wait "
+         "for each other, so give each domain its own ranks and its share of the prompts");
   option("ranks-per-node", po::value(&o.layout.ranks_per_node)->default_value(o.layout.ranks_per_node),
          "ranks that share memory");
   option("rows", po::value(&o.layout.rows)->default_value(o.layout.rows), "of each rank in the step");
@@ -49,7 +51,8 @@ po::options_description describe(SimulateOptions& o) {
          "the n-th most popular expert of a layer is picked in proportion to n^-X; 0: all alike");
   option("seed", po::value(&o.seed)->default_value(o.seed), "of picks");
   option("prompts", po::value(&o.prompts)->default_value(o.prompts),
-         "also count the steps of a run of so many prompts; 0: no run");
+         "also count all steps of a run of so many prompts by its scheduler; 0: one step alone. Bytes and work "
+         "stay those of one step with --rows");
   option("input,i", po::value(&o.input)->value_name("FILE"),
          "the same of the prompts of a prompts.h5, with its columns n and max_tokens; texts take the tokenizer of "
          "--model");
@@ -135,11 +138,13 @@ Simulated simulate(const SimulateOptions& o) {
       recorded.copy(layer, std::uint64_t{rank} * o.layout.rows, picks);
     });
   }
+  const double counted_step = now_seconds();
+  result.step_seconds = counted_step - start;
   if (const auto work = work_of(o)) {
     result.run = count_run(work->lengths, o.run);
     result.prompts = work->lengths.prompts.size(), result.failing_prompts = work->failing;
   }
-  result.seconds = now_seconds() - start;
+  result.run_seconds = now_seconds() - counted_step;
   return result;
 }
 

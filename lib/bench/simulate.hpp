@@ -40,7 +40,7 @@ struct Simulated {
   std::optional<RecordedRows> recorded;  // nothing if picks are made up
   std::optional<CountedRun> run;
   std::uint64_t prompts = 0, failing_prompts = 0;  // of the run; failing ones would be failed rows and are not counted
-  double seconds = 0;
+  double step_seconds = 0, run_seconds = 0;        // that counting took
 };
 
 Simulated simulate(const SimulateOptions& options);
