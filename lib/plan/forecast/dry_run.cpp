@@ -21,15 +21,19 @@ using schedule::Drawn;
 using schedule::LogitPurpose;
 
 // A rank's scheduler. Most steps of a run only continue the sequences that run, each with one row more than it had:
-// they are counted here, and the scheduler takes all of them at once before it is asked for anything else.
+// they are counted here, and the scheduler takes all of them at once before it is asked for anything else. When a
+// rank's last samples run, the scheduler has nothing left to decide, and all their steps are counted here.
 class DryRank {
  public:
-  DryRank(const WorkLengths& work, const schedule::SchedulerSettings& settings) : work_(work), scheduler_(settings) {}
+  DryRank(const WorkLengths& work, const schedule::SchedulerSettings& settings)
+      : work_(work), drawing_(static_cast<std::size_t>(calibration::drawing_of(work.sampling))), scheduler_(settings) {}
 
-  // Without free_pages, on which no decision depends.
+  // Without free_pages, on which no decision depends, and at the end of a rank without what only dealing depends on.
   const schedule::Facts& facts(std::uint32_t steps_ahead);
   // Samples `first` to `first + count` of the prompt.
   void add(std::uint64_t prompt_index, std::uint32_t first, std::uint32_t count);
+  // No rank is dealt anything from now on.
+  void no_more_lots() { all_dealt_ = true; }
   // What the step holds; valid until the next one.
   const calibration::StepFacts& step(const schedule::Decision& decision);
   std::uint64_t drawn() const { return drawn_; }  // tokens of the last step
@@ -38,29 +42,43 @@ class DryRank {
   void plan_step(const schedule::Decision& decision);
   void draw();
   void catch_up();
+  void hold_continuing(double context);
+  void step_alone();
+
+  // A sample that drew in the last planned step and did not end.
+  struct Continuing {
+    std::uint32_t left;     // tokens that it still draws
+    std::uint64_t context;  // positions that its next row sees
+  };
 
   const WorkLengths& work_;
+  const std::size_t drawing_;  // of all samples
   schedule::Scheduler scheduler_;
   std::vector<Drawn> ends_;  // of the samples that drew
   std::uint64_t drawn_ = 0;
   calibration::StepFacts held_;
-  // Of the samples that drew in the last planned step and did not end: how many, what a step of them alone holds, and
-  // how many tokens the one with fewest still draws.
-  std::uint32_t continuing_ = 0;
-  calibration::StepFacts continued_;
-  std::uint32_t least_left_ = UINT32_MAX;
-  std::uint32_t steps_alike_ = 0;   // from now on, in which these samples continue and nothing else happens
+  std::vector<Continuing> continuing_;
+  double context_ = 0;              // of all of them
+  std::uint32_t steps_alike_ = 0;   // from now on, in which they continue and nothing else happens
   std::uint32_t steps_behind_ = 0;  // of them, that the scheduler has yet to take
   std::optional<schedule::Facts> facts_;
+  bool all_dealt_ = false;
+  std::optional<std::uint32_t> steps_alone_;  // at the end, without the scheduler; samples with fewest tokens left last
 };
 
 const schedule::Facts& DryRank::facts(std::uint32_t steps_ahead) {
-  if (facts_ && steps_ahead == 0) return *facts_;
+  if (steps_alone_ || (facts_ && steps_ahead == 0)) return *facts_;
   catch_up();
   facts_ = scheduler_.facts(steps_ahead);
-  // All that run drew in the last step, or others have started since. What a rank asks for ahead changes with every
-  // step.
-  if (steps_ahead == 0 && scheduler_.only_continues() && facts_->running == continuing_) steps_alike_ = least_left_ - 1;
+  // What a rank asks for ahead changes with every step. If not all that run drew in the last step, others have started.
+  if (steps_ahead > 0 || !scheduler_.only_continues() || facts_->running != continuing_.size()) return *facts_;
+  if (all_dealt_ && facts_->waiting_prompts == 0) {
+    steps_alone_ = 0;
+    std::sort(continuing_.begin(), continuing_.end(), [](const auto& a, const auto& b) { return a.left > b.left; });
+  } else {
+    steps_alike_ = UINT32_MAX;
+    for (const Continuing& sample : continuing_) steps_alike_ = std::min(steps_alike_, sample.left - 1);
+  }
   return *facts_;
 }
 
@@ -85,15 +103,33 @@ void DryRank::add(std::uint64_t prompt_index, std::uint32_t first, std::uint32_t
 }
 
 const calibration::StepFacts& DryRank::step(const schedule::Decision& decision) {
-  if (steps_alike_ == 0) {
+  if (steps_alone_) {
+    step_alone();
+  } else if (steps_alike_ == 0) {
     plan_step(decision);
-    return held_;
+  } else {
+    hold_continuing(context_ + steps_behind_ * static_cast<double>(continuing_.size()));
+    --steps_alike_, ++steps_behind_;
+    facts_->work_left -= continuing_.size();
   }
-  if (steps_behind_ == 0) held_ = continued_, drawn_ = continuing_;
-  if (steps_behind_ > 0) held_.generated.positions += continuing_;
-  --steps_alike_, ++steps_behind_;
-  facts_->work_left -= continuing_;
   return held_;
+}
+
+void DryRank::hold_continuing(double context) {
+  const auto rows = static_cast<double>(continuing_.size());
+  held_ = {};
+  held_.generated = {rows, context}, held_.drawn[drawing_] = rows;
+  drawn_ = continuing_.size();
+}
+
+void DryRank::step_alone() {
+  hold_continuing(context_);
+  const std::uint32_t steps = ++*steps_alone_;
+  context_ += static_cast<double>(continuing_.size());
+  for (; !continuing_.empty() && continuing_.back().left == steps; continuing_.pop_back())
+    context_ -= static_cast<double>(continuing_.back().context + steps);
+  facts_->running = facts_->generated_rows = static_cast<std::uint32_t>(continuing_.size());
+  facts_->work_left = continuing_.size();  // only whether there is any matters
 }
 
 void DryRank::plan_step(const schedule::Decision& decision) {
@@ -106,7 +142,7 @@ void DryRank::plan_step(const schedule::Decision& decision) {
 // The tokens do not matter: a sample ends when it has the length that the work says.
 void DryRank::draw() {
   ends_.clear();
-  continuing_ = 0, continued_ = {}, least_left_ = UINT32_MAX;
+  continuing_.clear(), context_ = 0;
   for (const schedule::LogitUse& use : scheduler_.uses()) {
     if (use.purpose != LogitPurpose::Sample) continue;
     const schedule::Sequence& sequence = scheduler_.sequence(use.slot);
@@ -114,10 +150,8 @@ void DryRank::draw() {
     const std::uint32_t answer = work_.answers[lengths.first_answer + sequence.sample_index], drawn = use.index + 1;
     ends_.push_back({0, drawn >= answer ? FinishReason::Length : FinishReason::None});
     if (drawn >= answer) continue;
-    ++continuing_;
-    least_left_ = std::min(least_left_, answer - drawn);
-    continued_.generated.rows += 1, continued_.generated.positions += lengths.tokens + drawn;
-    continued_.drawn[static_cast<std::size_t>(calibration::drawing_of(sequence.prompt->params))] += 1;
+    continuing_.push_back({answer - drawn, std::uint64_t{lengths.tokens} + drawn});
+    context_ += lengths.tokens + drawn;
   }
   drawn_ = ends_.size();
 }
@@ -233,6 +267,8 @@ std::optional<double> DryJob::take_turn(const Next& now) {
   const bool several = domains_.size() > 1;
   if (several && now.domain == 0) decide();
   facts_.clear();
+  if (!several && lots_.left().empty())
+    for (const WorldRank r : domain.ranks) rank(r).no_more_lots();
   for (const WorldRank r : domain.ranks) facts_.push_back(rank(r).facts(several ? domain.trip.steps_ahead() : 0));
   schedule::Round round;
   if (!several) {
