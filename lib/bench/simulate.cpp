@@ -52,7 +52,7 @@ po::options_description describe(SimulateOptions& o) {
   option("seed", po::value(&o.seed)->default_value(o.seed), "of picks");
   option("prompts", po::value(&o.prompts)->default_value(o.prompts),
          "also count all steps of a run of so many prompts by its scheduler; 0: one step alone. Bytes and work "
-         "stay those of one step with --rows");
+         "stay those of one step with --rows; the run takes its own time, which is printed, and up to 6 KB a prompt");
   option("input,i", po::value(&o.input)->value_name("FILE"),
          "the same of the prompts of a prompts.h5, with its columns n and max_tokens; texts take the tokenizer of "
          "--model");

@@ -1,6 +1,8 @@
 // Runs the scheduler of all ranks on the lengths of a run: the steps that the run would take and what each of them
 // would hold, without weights, tokens or MPI. Expert domains step one after the other, always the one whose clock is
-// behind, and hear of rounds as in the loop. Pure; used by forecasts, and by whatever else wants a run's steps.
+// behind, and hear of rounds as in the loop. In one domain a rank's steps that only continue its sequences are not
+// planned one by one; the watch sees them all the same. Pure; used by forecasts, and by whatever else wants a run's
+// steps.
 #pragma once
 
 #include <cstdint>
