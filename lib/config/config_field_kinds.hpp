@@ -1,5 +1,5 @@
-// The kinds of keys in run.yaml: numbers in a range, optional numbers, words, texts, flags. Used by config_fields.cpp,
-// and by config.cpp for numbers.
+// The kinds of keys in run.yaml: numbers in a range, optional numbers, words, texts, flags, lists. Used by
+// config_fields.cpp, and by config.cpp for numbers.
 #pragma once
 
 #include <fmt/format.h>
@@ -15,6 +15,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "config/config_fields.hpp"
 
@@ -204,6 +205,38 @@ Field optional_flag(const char* key, const char* accepts, Effect effect, At at) 
     return yaml::plain(!value ? "auto" : *value ? "true" : "false");
   };
   return {key, accepts, effect, read, write};
+}
+
+// Reads one value or a list of values.
+template <class T, class Convert>
+bool read_list(const yaml::Node& node, std::vector<T>& out, Convert convert) {
+  std::vector<T> values;
+  auto take = [&](const yaml::Node& item) {
+    auto x = convert(item);
+    if (x) values.push_back(*x);
+    return x.has_value();
+  };
+  if (node.is_null()) return out.clear(), true;
+  if (node.is_list()) {
+    if (!std::all_of(node.items.begin(), node.items.end(), take)) return false;
+  } else if (!take(node)) {
+    return false;
+  }
+  out = std::move(values);
+  return true;
+}
+
+template <class T>
+yaml::Node flow_list(const std::vector<T>& values) {
+  yaml::Node node{yaml::Node::Kind::List, {}, {}, {}, 0};
+  for (const T& value : values) {
+    if constexpr (std::is_same_v<T, std::string>) {
+      node.items.push_back(yaml::text(value));
+    } else {
+      node.items.push_back(number_node(value));
+    }
+  }
+  return node;
 }
 
 }  // namespace moemill::mill

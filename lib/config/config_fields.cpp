@@ -70,38 +70,6 @@ Field max_wall_time() {
           Effect::Layout, read, write};
 }
 
-// Reads one value or a list of values.
-template <class T, class Convert>
-bool read_list(const yaml::Node& node, std::vector<T>& out, Convert convert) {
-  std::vector<T> values;
-  auto take = [&](const yaml::Node& item) {
-    auto x = convert(item);
-    if (x) values.push_back(*x);
-    return x.has_value();
-  };
-  if (node.is_null()) return out.clear(), true;
-  if (node.is_list()) {
-    if (!std::all_of(node.items.begin(), node.items.end(), take)) return false;
-  } else if (!take(node)) {
-    return false;
-  }
-  out = std::move(values);
-  return true;
-}
-
-template <class T>
-yaml::Node flow_list(const std::vector<T>& values) {
-  yaml::Node node{yaml::Node::Kind::List, {}, {}, {}, 0};
-  for (const T& value : values) {
-    if constexpr (std::is_same_v<T, std::string>) {
-      node.items.push_back(yaml::text(value));
-    } else {
-      node.items.push_back(number_node(value));
-    }
-  }
-  return node;
-}
-
 std::optional<std::string> nonempty_string(const yaml::Node& node) {
   if (!node.is_scalar() || node.scalar.empty()) return std::nullopt;
   return node.scalar;

@@ -1,0 +1,16 @@
+// The lines of the log that say what an attempt is about to do, on what. Used by run_job, on rank 0.
+#pragma once
+
+#include "base/run_config.hpp"
+#include "dataset/prompts/prompts.hpp"
+#include "generate/engine.hpp"
+#include "generate/model_folder.hpp"
+#include "job/run_setup.hpp"
+#include "plan/ranks.hpp"
+
+namespace moemill::mill {
+
+void announce(const RunPlan& plan, const RunConfig& config, const ModelFolder& model,
+              const dataset::PromptFile& prompts, const Ranks& ranks, const Engine& engine);
+
+}  // namespace moemill::mill
