@@ -80,7 +80,7 @@ struct OutputSettings {
 };
 
 struct ParallelSettings {
-  std::string expert_domain = "world";  // world | node | a number of ranks
+  std::string expert_domain = "auto";  // auto | world | node | a number of ranks
   std::optional<std::uint32_t> ranks_per_node;
   std::string node_memory = "auto";  // auto | required | off: whether a node's ranks hold one copy of the weights
   std::uint32_t redundant_experts = 0;

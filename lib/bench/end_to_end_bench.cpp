@@ -147,6 +147,7 @@ EndToEndResult measure_end_to_end(const EndToEndOptions& o, const Comm& world) {
                           .mates = mates,
                           .node_of_domain_rank = nodes,
                           .hosts = {},
+                          .node_of_rank = nodes,
                           .nodes = 1 + *std::max_element(nodes.begin(), nodes.end()),
                           .machine = mates,
                           .cores = {}};

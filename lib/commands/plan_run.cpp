@@ -13,6 +13,7 @@
 #include "config/config_field_kinds.hpp"
 #include "generate/model_folder.hpp"
 #include "plan/cores.hpp"
+#include "plan/expert_domain.hpp"
 #include "weights/stored_model.hpp"
 
 namespace moemill::mill {
@@ -31,6 +32,17 @@ std::string answers_text(const std::string& word, const AnswerLengths& lengths, 
       estimate::assumed_spread, max_tokens);
 }
 
+// Replaces expert_domain: auto by what it stands for, and says so if there are several nodes.
+std::string settle_domain(ParallelSettings& parallel, const ModelFolder& model, const std::vector<int>& nodes,
+                          const PromptSurvey& s, std::uint64_t process) {
+  if (parallel.expert_domain != "auto") return "";
+  const DomainChoice choice =
+      choose_domain({model.config, parallel, nodes, s.completions, s.longest_sequence, std::nullopt, process});
+  parallel.expert_domain = choice.setting;
+  if (choice.layouts.empty()) return "";
+  return fmt::format("domain   parallel.expert_domain: auto is {}: {}\n", choice.setting, reason_text(choice));
+}
+
 }  // namespace
 
 std::string plan_run(const PlanRunRequest& request) {
@@ -46,11 +58,15 @@ std::string plan_run(const PlanRunRequest& request) {
   const PromptSurvey s = survey(prompts, config.sampling, model.tokenizer_or_null(), prepare_rules(config, model),
                                 [&](const PreparedPrompt& prompt) { add_prompt(work, prompt, lengths); });
   if (work.prompts.empty()) user_error("{}: every prompt fails; moemill validate says why", config.input.path);
-  FitQuestion question{model.config,  config.parallel,    shape_of(config.parallel, request.ranks, a_node),
-                       s.completions, s.longest_sequence, std::nullopt};
+  const std::vector<int> nodes = nodes_in_a_row(request.ranks, a_node);
+  const std::uint64_t process = process_bytes();
+  const std::string domain = settle_domain(config.parallel, model, nodes, s, process);
+  FitQuestion question{model.config,  config.parallel,    shape_of(config.parallel, nodes),
+                       s.completions, s.longest_sequence, std::nullopt,
+                       process};
   const RunEstimate estimate = estimate_run(request.calibration, config, question, fit(question), work);
   std::string text = headline(estimate) + "\n" + details(estimate, config.cost) +
-                     answers_text(request.output_tokens, lengths, config.sampling.max_tokens) +
+                     answers_text(request.output_tokens, lengths, config.sampling.max_tokens) + domain +
                      expert_sum_text(model.config);
   if (s.failed_rows > 0)
     text += fmt::format("failing  {} rows are left out; moemill validate says why\n", s.failed_rows);

@@ -19,9 +19,8 @@ void print_layout(const FitQuestion& q, const WeightShare& share) {
   if (share.most_experts > share.fewest_experts + 1)
     experts = fmt::format("{} to {}", share.fewest_experts, share.most_experts);
   fmt::print("layout   {} on {} of {}; {} of {} experts per rank and layer, {} for a copy of all\n",
-             counted(s.ranks, "rank", "ranks"), counted(s.nodes(), "node", "nodes"),
-             s.nodes() == 1 ? s.ranks : s.ranks_per_node, experts, q.model.moe.experts,
-             counted(domain_ranks, "rank", "ranks"));
+             counted(s.ranks, "rank", "ranks"), counted(s.nodes(), "node", "nodes"), s.ranks_per_node, experts,
+             q.model.moe.experts, counted(domain_ranks, "rank", "ranks"));
   if (!s.warning.empty()) fmt::print("warning: {}\n", s.warning);
   if (share.ranks_without_experts > 0)
     fmt::print("warning: {} hold no expert: there are more ranks than experts\n",
@@ -89,6 +88,14 @@ void print_shortage(const FitQuestion& q, const Fit& fit) {
 }
 
 }  // namespace
+
+void print_domain(const std::string& asked, const DomainChoice& choice) {
+  const bool is_auto = asked == "auto";
+  if (choice.layouts.empty() && !is_auto) return;
+  fmt::print("domain   {}auto is {}: {}\n", is_auto ? "" : fmt::format("{}, as parallel.expert_domain says; ", asked),
+             choice.setting, reason_text(choice));
+  for (const std::string& line : layout_lines(choice)) fmt::print("         {}\n", line);
+}
 
 void print_fit(const FitQuestion& q, const Fit& fit) {
   print_layout(q, fit.weights);

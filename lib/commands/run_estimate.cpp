@@ -39,9 +39,9 @@ RunEstimate estimate_run(const std::string& file, const RunConfig& config, const
                 {shape.ranks, shard_prompts, scheduler_settings(config.parallel, fit.pages, question.model)},
                 calibration.ranks_of_domain});
   // The ranks of a node load their one copy together, or each loads its own weights.
-  const double weight_bytes = fit.weights.shared_bytes > 0 ? static_cast<double>(fit.weights.shared_bytes) /
-                                                                 std::min(shape.ranks, shape.ranks_per_node)
-                                                           : static_cast<double>(fit.weights.rank_bytes);
+  const double weight_bytes = fit.weights.shared_bytes > 0
+                                  ? static_cast<double>(fit.weights.shared_bytes) / shape.ranks_per_node
+                                  : static_cast<double>(fit.weights.rank_bytes);
   estimate.parts = steps.parts;
   estimate.parts +=
       other_seconds(calibration.measured,

@@ -20,6 +20,7 @@
 #include "job/change.hpp"
 #include "mill/summary.hpp"
 #include "plan/cores.hpp"
+#include "plan/expert_domain.hpp"
 #include "plan/fit.hpp"
 #include "system/files/shipped_files.hpp"
 #include "weights/cpu/weights.hpp"
@@ -151,12 +152,24 @@ ModelFolder open_and_print_model(const ValidateRequest& request) {
   return model;
 }
 
-FitQuestion fit_question(const ValidateRequest& request, const ModelFolder& model) {
-  const RunConfig& config = request.run.config;
-  const std::uint32_t ranks_per_node =
-      request.ranks_per_node.value_or(config.parallel.ranks_per_node.value_or(request.ranks));
-  return {model.config,      config.parallel, shape_of(config.parallel, request.ranks, ranks_per_node), 0, 0,
-          request.node_bytes};
+// The question whether the job fits into memory, with the domains that it would have.
+FitQuestion fit_question(const ValidateRequest& request, const ModelFolder& model, std::uint64_t sequences,
+                         std::uint64_t sequence_tokens) {
+  ParallelSettings parallel = request.run.config.parallel;
+  const std::vector<int> nodes =
+      nodes_in_a_row(request.ranks, request.ranks_per_node.value_or(parallel.ranks_per_node.value_or(request.ranks)));
+  const std::uint64_t process = process_bytes();
+  const DomainChoice choice =
+      choose_domain({model.config, parallel, nodes, sequences, sequence_tokens, request.node_bytes, process});
+  if (request.ranks > 1) print_domain(parallel.expert_domain, choice);
+  if (parallel.expert_domain == "auto") parallel.expert_domain = choice.setting;
+  return {model.config,
+          request.run.config.parallel,
+          shape_of(parallel, nodes),
+          sequences,
+          sequence_tokens,
+          request.node_bytes,
+          process};
 }
 
 Fit::Shortage answer_fit(const FitQuestion& question) {
@@ -173,10 +186,9 @@ ExitCode validate_sizes(const ValidateRequest& request, const ModelFolder& model
   if (!model.tokenizer) fmt::print("warning: {}\n", model.why_no_tokenizer);
   fmt::print(
       "prompts  none given: sequences are taken to be as long as model.max_model_len; say -i FILE for the real ones\n");
-  FitQuestion question = fit_question(request, model);
-  question.sequences = std::uint64_t{request.ranks} * question.parallel.max_num_seqs;
-  question.sequence_tokens = model.max_model_len;
-  if (answer_fit(question) == Fit::Shortage::None) return ExitCode::Done;
+  const std::uint64_t sequences = std::uint64_t{request.ranks} * request.run.config.parallel.max_num_seqs;
+  if (answer_fit(fit_question(request, model, sequences, model.max_model_len)) == Fit::Shortage::None)
+    return ExitCode::Done;
   fmt::print(does_not_fit);
   return ExitCode::Usage;
 }
@@ -227,9 +239,7 @@ ExitCode validate(const ValidateRequest& asked) {
   print_prompts(prompts, s);
   if (s.doubled > 0)
     fmt::print("warning: {}\n", FrontTokens(model.tokenizer_or_null()).warning(s.doubled, prompts.size()));
-  FitQuestion question = fit_question(request, model);
-  question.sequences = s.completions;
-  question.sequence_tokens = s.longest_sequence;
+  const FitQuestion question = fit_question(request, model, s.completions, s.longest_sequence);
   const Fit::Shortage shortage = answer_fit(question);
 
   const double failed = static_cast<double>(s.failed_rows) / static_cast<double>(s.completions);

@@ -201,12 +201,16 @@ Field carry_columns() {
 Field expert_domain() {
   Read read = [](const yaml::Node& node, RunConfig& c) {
     auto ranks = number<std::uint32_t>(node);
-    if (!is_word(node, "world") && !is_word(node, "node") && !(ranks && *ranks > 0)) return false;
+    const bool is_named = is_word(node, "auto") || is_word(node, "world") || is_word(node, "node");
+    if (!is_named && !(ranks && *ranks > 0)) return false;
     c.parallel.expert_domain = node.scalar;
     return true;
   };
-  return {"parallel.expert_domain", "world, node, or a number of ranks that divides the world", Effect::Layout, read,
-          [](const RunConfig& c) { return yaml::plain(c.parallel.expert_domain); }};
+  return {
+      "parallel.expert_domain",
+      "auto (the fewest nodes that have room for a copy of the experts and bring each 16 rows a step), world, node, "
+      "or a number of ranks that divides the world",
+      Effect::Layout, read, [](const RunConfig& c) { return yaml::plain(c.parallel.expert_domain); }};
 }
 
 std::vector<Field> make_fields() {

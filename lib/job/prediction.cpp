@@ -18,15 +18,27 @@ namespace {
 // sequences may need more to fill two ranks.
 constexpr std::uint64_t most_rows = std::uint64_t{1} << 20;
 
+StepPredictors predictors_of(const calibration::Calibration& measured, const ParallelSettings& parallel,
+                             const model::ModelConfig& model, std::uint32_t ranks_of_domain) {
+  StepPredictors predictors{{measured, model, {ranks_of_domain, parallel.micro_batches.value_or(1)}}};
+  if (!parallel.micro_batches && ranks_of_domain > 1)
+    predictors.emplace_back(measured, model, calibration::StepLayout{ranks_of_domain, 2});
+  return predictors;
+}
+
 }  // namespace
+
+void RunCalibration::set_domain(const ParallelSettings& parallel, const model::ModelConfig& model,
+                                const Ranks& settled) {
+  ranks_of_domain = static_cast<std::uint32_t>(settled.domain.size());
+  predictors = predictors_of(measured, parallel, model, ranks_of_domain);
+}
 
 RunCalibration open_calibration(const std::string& file, const RunConfig& config, const model::ModelConfig& model,
                                 const Where& where) {
   calibration::Calibration measured = calibration::read_calibration(file);
   const std::uint32_t micro_batches = config.parallel.micro_batches.value_or(1);
-  StepPredictors predictors{{measured, model, {where.ranks_of_domain, micro_batches}}};
-  if (!config.parallel.micro_batches && where.ranks_of_domain > 1)
-    predictors.emplace_back(measured, model, calibration::StepLayout{where.ranks_of_domain, 2});
+  StepPredictors predictors = predictors_of(measured, config.parallel, model, where.ranks_of_domain);
   auto warnings = calibration::warnings(measured, model,
                                         {cpu_model(), cpu_instruction_set(), config.model.arithmetic, where.ranks,
                                          where.threads_per_rank, where.nodes, micro_batches});

@@ -29,6 +29,9 @@ struct RunCalibration {
   std::uint32_t ranks_of_domain = 1;
   std::string source;                 // file, machine, date
   std::vector<std::string> warnings;  // what differs from the run, by name
+
+  // Predicts from now on for the domain of these ranks, which an attempt may settle late.
+  void set_domain(const ParallelSettings& parallel, const model::ModelConfig& model, const Ranks& settled);
 };
 
 // UserError for a file that is no calibration.

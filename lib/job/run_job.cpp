@@ -22,6 +22,7 @@
 #include "job/keep_picks.hpp"
 #include "job/prediction.hpp"
 #include "job/run_log.hpp"
+#include "job/settle_domain.hpp"
 #include "job/take_lock.hpp"
 #include "mill/mill.hpp"
 #include "plan/ranks.hpp"
@@ -142,12 +143,14 @@ std::optional<Engine> load_model(const Ranks& ranks, const RunConfig& config, co
 }
 
 // Loads the model and runs the loop until nothing is left or the ranks agree to drain.
-MillEnd generate(const Ranks& ranks, const RunConfig& config, const Opened& in, RunPlan& plan,
-                 const std::optional<RunCalibration>& calibration, const dataset::RootAttributes& attributes,
-                 StopWish& stop, double started, Report& report) {
+MillEnd generate(Ranks& ranks, const RunConfig& config, const Opened& in, RunPlan& plan,
+                 std::optional<RunCalibration>& calibration, const dataset::RootAttributes& attributes, StopWish& stop,
+                 double started, Report& report) {
   const Comm& world = ranks.world;
   JobEstimate job = estimate_job(world, in.prompts, plan.paths, plan.manifest, plan.unfinished, config.sampling,
                                  in.model.max_model_len);
+  settle_domain(ranks, config, in.model.config, job);
+  if (calibration) calibration->set_domain(config.parallel, in.model.config, ranks);
   std::optional<Engine> loaded = load_model(ranks, config, in, job, stop, report);
   if (!loaded) return MillEnd::Drained;
   Engine& engine = *loaded;
@@ -304,10 +307,10 @@ ExitCode run_attempt(const Comm& world, StopSignals& signals, const RunRequest& 
   const RunConfig& config = request.config;
   std::optional<StopFile> stop_file;  // on rank 0
   run_on_rank_zero(world, [&] { stop_file.emplace(config.output.dir, config.runtime.stop_file); });
-  const Ranks ranks = arrange_ranks(world, config.parallel);
+  Ranks ranks = arrange_ranks(world, config.parallel);
   Opened in = open_inputs(world, config, agree_on_expert_sum(world, asked));
   request.config = with_settings_of(asked.config, in.model, in.prompts);
-  const std::optional<RunCalibration> calibration = open_calibration(config, in.model.config, ranks);
+  std::optional<RunCalibration> calibration = open_calibration(config, in.model.config, ranks);
   StopWish stop(signals, config.runtime, started);
   if (stop_file) stop.look_for(*stop_file);
   if (world.rank() == 0 && !stop.warning().empty()) log::warning("{}", stop.warning());

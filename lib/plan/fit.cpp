@@ -45,11 +45,13 @@ Fit::Shortage shortage_of(const Fit& fit, bool has_room) {
 
 }  // namespace
 
+std::uint64_t process_bytes() { return peak_rss_bytes() + launched_bytes; }
+
 Fit fit(const FitQuestion& q) {
   Fit fit;
-  fit.process_bytes = peak_rss_bytes() + launched_bytes;  // read before workspace_bytes() creates buffers
+  fit.process_bytes = q.process_bytes ? *q.process_bytes : process_bytes();  // before workspace_bytes() creates buffers
   fit.weights = weight_share(q.model, q.shape);
-  fit.ranks_on_node = std::min(q.shape.ranks, q.shape.ranks_per_node);
+  fit.ranks_on_node = q.shape.ranks_per_node;
   fit.workspace_bytes =
       workspace_bytes(q.model, q.parallel, largest_domain(q.shape)) + scratch_bytes(q.model, q.parallel);
   MemorySources sources = memory_sources();

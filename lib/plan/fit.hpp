@@ -20,7 +20,12 @@ struct FitQuestion {
   std::uint64_t sequences = 0;              // of the whole job
   std::uint64_t sequence_tokens = 0;        // of the longest sequence, prompt and completion
   std::optional<std::uint64_t> node_bytes;  // memory of a node; absent: what is free on this machine
+  // What a rank takes without the model. absent: process_bytes() now, which is too much after an earlier fit().
+  std::optional<std::uint64_t> process_bytes = {};
 };
+
+// Of this process until now, with what a launcher's libraries would add: program, tokenizer, MPI.
+std::uint64_t process_bytes();
 
 struct Fit {
   enum class Shortage { None, Cache, All };  // Cache: a smaller KV cache would fit. All: no KV cache fits.

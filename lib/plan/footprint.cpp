@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "base/error.hpp"
 #include "layers/cpu/cpu.hpp"
 #include "layers/cpu/product_scratch.hpp"
 #include "layers/dispatch/domain_nodes.hpp"
@@ -82,8 +83,9 @@ class NodeBytes {
 
   // Returns what the rank's node holds, if this is its last rank.
   std::uint64_t add(std::uint32_t rank, const model::Placement& placement, DomainRank place, std::uint64_t rank_bytes) {
-    if (rank % shape_.ranks_per_node == 0) held_ = {}, separate_ = 0;
-    const bool is_last = (rank + 1) % shape_.ranks_per_node == 0 || rank + 1 == shape_.ranks;
+    const int node = shape_.node[rank];
+    if (rank == 0 || shape_.node[rank - 1] != node) held_ = {}, separate_ = 0;
+    const bool is_last = rank + 1 == shape_.ranks || shape_.node[rank + 1] != node;
     separate_ += rank_bytes;
     if (shape_.copies == Copies::OneARank) return separate_;
     held_.add(placement, place);
@@ -103,12 +105,20 @@ class NodeBytes {
 
 }  // namespace
 
-JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node) {
-  const bool one_a_node = settings.node_memory != "off" && std::min(ranks, ranks_per_node) > 1;
-  JobShape shape{ranks, ranks_per_node, one_a_node ? Copies::OneANode : Copies::OneARank, {}, {}, {}, {}};
-  std::map<int, std::uint32_t> sizes;
+std::vector<int> nodes_in_a_row(std::uint32_t ranks, std::uint32_t ranks_per_node) {
   std::vector<int> nodes;
   for (std::uint32_t r = 0; r < ranks; ++r) nodes.push_back(static_cast<int>(r / ranks_per_node));
+  return nodes;
+}
+
+JobShape shape_of(const ParallelSettings& settings, std::span<const int> nodes) {
+  expect(std::ranges::is_sorted(nodes), "the ranks of a shape go from node to node");
+  std::map<int, std::uint32_t> on_node, sizes;  // ranks, by node and by domain
+  JobShape shape;
+  shape.ranks = static_cast<std::uint32_t>(nodes.size());
+  shape.node.assign(nodes.begin(), nodes.end());
+  for (const int node : nodes) shape.ranks_per_node = std::max(shape.ranks_per_node, ++on_node[node]);
+  if (settings.node_memory != "off" && shape.ranks_per_node > 1) shape.copies = Copies::OneANode;
   shape.domain = domains_of_ranks(settings.expert_domain, nodes);
   for (const int domain : shape.domain) shape.domain_rank.push_back(sizes[domain]++);
   for (const int domain : shape.domain) shape.domain_size.push_back(sizes[domain]);
@@ -119,8 +129,7 @@ JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::ui
 DomainSize largest_domain(const JobShape& shape) {
   std::map<int, std::vector<int>> memories;  // by domain, of its ranks in the order of their numbers in it
   for (std::uint32_t r = 0; r < shape.ranks; ++r)
-    memories[shape.domain[r]].push_back(
-        static_cast<int>(shape.copies == Copies::OneANode ? r / shape.ranks_per_node : r));
+    memories[shape.domain[r]].push_back(shape.copies == Copies::OneANode ? shape.node[r] : static_cast<int>(r));
   DomainSize largest;
   for (const auto& [domain, memory_of_rank] : memories) {
     const layers::DomainNodes nodes(memory_of_rank);

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "base/numbers/rounding.hpp"
 #include "base/run_config.hpp"
 #include "model/config.hpp"
 
@@ -18,17 +18,20 @@ enum class Copies { OneANode, OneARank };
 // The expert domains of a job's ranks, which need not be running.
 struct JobShape {
   std::uint32_t ranks = 1;
-  std::uint32_t ranks_per_node = 1;
+  std::uint32_t ranks_per_node = 1;        // of the node with most
   Copies copies = Copies::OneARank;        // by parallel.node_memory
+  std::vector<int> node;                   // [ranks] the number of the rank's node, ascending
   std::vector<int> domain;                 // [ranks] the number of the rank's expert domain
   std::vector<std::uint32_t> domain_size;  // [ranks] its size
   std::vector<std::uint32_t> domain_rank;  // [ranks] the rank's number in its domain
   std::string warning;                     // of domains that cut nodes
 
-  std::uint32_t nodes() const { return divide_up(ranks, ranks_per_node); }
+  std::uint32_t nodes() const { return static_cast<std::uint32_t>(node.back()) + 1; }
 };
-// UserError if parallel.expert_domain does not divide the ranks.
-JobShape shape_of(const ParallelSettings& settings, std::uint32_t ranks, std::uint32_t ranks_per_node);
+// The node of each rank where nodes have so many ranks, the last one perhaps fewer.
+std::vector<int> nodes_in_a_row(std::uint32_t ranks, std::uint32_t ranks_per_node);
+// nodes: [ranks] as above. UserError if parallel.expert_domain, which must not be auto, does not divide the ranks.
+JobShape shape_of(const ParallelSettings& settings, std::span<const int> nodes);
 
 struct WeightShare {
   std::uint64_t replicated_bytes = 0;       // what every rank uses: attention, embedding, head, shared and dense MLPs

@@ -46,6 +46,7 @@ std::vector<int> nodes_of_ranks(std::span<const int> machines, std::optional<std
 }
 
 std::vector<int> domains_of_ranks(const std::string& expert_domain, std::span<const int> nodes) {
+  expect(expert_domain != "auto", "auto stands for a layout, which choose_domain() knows");
   if (expert_domain == "world") return std::vector<int>(nodes.size(), 0);
   if (expert_domain == "node") return {nodes.begin(), nodes.end()};
   std::size_t ranks = 0;
@@ -93,24 +94,27 @@ std::string cut_nodes_warning(const std::string& expert_domain, std::span<const 
 Ranks arrange_ranks(const Comm& world, const ParallelSettings& settings) {
   Comm machine = world.split_by_node();
   const std::vector<int> nodes = nodes_of_ranks(machines_of_world(world, machine), settings.ranks_per_node);
-  const auto rank = static_cast<std::size_t>(world.rank());
-  const int node = nodes[rank];
-  std::vector<int> domains;
-  run_on_all_ranks(world, [&] { domains = domains_of_ranks(settings.expert_domain, nodes); });
-  if (world.rank() == 0)
-    if (const std::string warning = cut_nodes_warning(settings.expert_domain, nodes, domains); !warning.empty())
-      log::warning("{}", warning);
-  Ranks ranks{world,
-              world.split(domains[rank], world.rank()),
-              1 + *std::max_element(domains.begin(), domains.end()),
-              world.split(settings.node_memory == "off" ? world.rank() : node, world.rank()),
-              {},
-              hosts_of_world(world),
-              1 + *std::max_element(nodes.begin(), nodes.end()),
-              machine,
-              arrange_cores(world, machine, settings)};
-  ranks.node_of_domain_rank = gather(ranks.domain, node);
+  const int node = nodes[static_cast<std::size_t>(world.rank())];
+  Ranks ranks{world,   world,
+              1,       world.split(settings.node_memory == "off" ? world.rank() : node, world.rank()),
+              {},      hosts_of_world(world),
+              nodes,   1 + *std::max_element(nodes.begin(), nodes.end()),
+              machine, arrange_cores(world, machine, settings)};
+  spread_experts(ranks, settings.expert_domain == "auto" ? "world" : settings.expert_domain);
   return ranks;
+}
+
+void spread_experts(Ranks& ranks, const std::string& expert_domain) {
+  const Comm& world = ranks.world;
+  const auto rank = static_cast<std::size_t>(world.rank());
+  std::vector<int> domains;
+  run_on_all_ranks(world, [&] { domains = domains_of_ranks(expert_domain, ranks.node_of_rank); });
+  if (world.rank() == 0)
+    if (const std::string warning = cut_nodes_warning(expert_domain, ranks.node_of_rank, domains); !warning.empty())
+      log::warning("{}", warning);
+  ranks.domain = world.split(domains[rank], world.rank());
+  ranks.domains = 1 + *std::max_element(domains.begin(), domains.end());
+  ranks.node_of_domain_rank = gather(ranks.domain, ranks.node_of_rank[rank]);
 }
 
 }  // namespace moemill::mill

@@ -16,9 +16,12 @@ struct Job {
   model::ModelConfig model = model::read_config(std::string(MOEMILL_TEST_DATA) + "/models/deepseek_v3");
   ParallelSettings parallel;
 
-  Job() { parallel.max_num_seqs = 16, parallel.max_num_batched_tokens = 128, parallel.threads_per_rank = 1; }
+  Job() {
+    parallel.expert_domain = "world", parallel.max_num_seqs = 16, parallel.max_num_batched_tokens = 128,
+    parallel.threads_per_rank = 1;
+  }
   Fit on_nodes_of(std::uint64_t bytes) const {
-    FitQuestion question{model, parallel, shape_of(parallel, 4, 2), 1000, 300, bytes};
+    FitQuestion question{model, parallel, shape_of(parallel, nodes_in_a_row(4, 2)), 1000, 300, bytes};
     return fit(question);
   }
 };
@@ -67,7 +70,8 @@ TEST_CASE("with node_memory off every rank of a node needs its weights") {
 TEST_CASE("each rank makes room for all sequences of a small job, because any of them may get it") {
   Job job;
   const auto cache_of = [&](std::uint64_t sequences) {
-    return fit({job.model, job.parallel, shape_of(job.parallel, 4, 2), sequences, 300, 64 * gib}).cache_bytes;
+    return fit({job.model, job.parallel, shape_of(job.parallel, nodes_in_a_row(4, 2)), sequences, 300, 64 * gib})
+        .cache_bytes;
   };
   CHECK(cache_of(8) == 8 * cache_of(1));
   CHECK(cache_of(64) == 16 * cache_of(1));  // at most max_num_seqs

@@ -123,7 +123,7 @@ TEST_CASE("the weights of ranks and nodes, also where ranks and experts do not d
     for (std::uint32_t ranks : {1u, 2u, 3u, experts, experts + 3}) {
       CAPTURE(domain);
       CAPTURE(ranks);
-      const JobShape shape = shape_of(settings, ranks, 2);
+      const JobShape shape = shape_of(settings, nodes_in_a_row(ranks, 2));
       const WeightShare share = weight_share(config, shape);
       std::uint64_t most = 0, node = 0, largest_node = 0;
       std::uint32_t without = 0;
@@ -143,10 +143,13 @@ TEST_CASE("the weights of ranks and nodes, also where ranks and experts do not d
     }
   }
   settings.expert_domain = "world";
-  CHECK(weight_share(config, shape_of(settings, experts + 3, 1)).ranks_without_experts == 3);
-  CHECK(shape_of(settings, 7, 3).nodes() == 3);
+  CHECK(weight_share(config, shape_of(settings, nodes_in_a_row(experts + 3, 1))).ranks_without_experts == 3);
+  CHECK(shape_of(settings, nodes_in_a_row(7, 3)).nodes() == 3);
+  const std::vector<int> uneven{0, 1, 1, 1, 2};
+  CHECK(shape_of(settings, uneven).nodes() == 3);
+  CHECK(shape_of(settings, uneven).ranks_per_node == 3);
   settings.expert_domain = "4";
-  CHECK_THROWS_AS(shape_of(settings, 6, 2), UserError);
+  CHECK_THROWS_AS(shape_of(settings, nodes_in_a_row(6, 2)), UserError);
 }
 
 TEST_CASE("what the ranks of a node have in common counts once") {
@@ -157,20 +160,20 @@ TEST_CASE("what the ranks of a node have in common counts once") {
   for (const char* domain : {"1", "2", "world", "node"}) {
     CAPTURE(domain);
     settings.expert_domain = off.expert_domain = domain;
-    const WeightShare once = weight_share(config, shape_of(settings, 4, 4));
+    const WeightShare once = weight_share(config, shape_of(settings, nodes_in_a_row(4, 4)));
     CHECK(once.node_bytes == all);  // every layout of one node holds all experts
     CHECK(once.shared_bytes == all);
-    const WeightShare each = weight_share(config, shape_of(off, 4, 4));
+    const WeightShare each = weight_share(config, shape_of(off, nodes_in_a_row(4, 4)));
     CHECK(each.node_bytes > all);
     CHECK(each.shared_bytes == 0);
     CHECK(each.rank_bytes == once.rank_bytes);
   }
   // Two nodes of one domain: half of the experts each.
   settings.expert_domain = "world";
-  const WeightShare half = weight_share(config, shape_of(settings, 4, 2));
+  const WeightShare half = weight_share(config, shape_of(settings, nodes_in_a_row(4, 2)));
   CHECK(half.node_bytes == model::weight_bytes(config, model::contiguous_slices(config, 2), {0}));
   // A rank alone on its node shares with nobody.
-  CHECK(weight_share(config, shape_of(settings, 4, 1)).shared_bytes == 0);
+  CHECK(weight_share(config, shape_of(settings, nodes_in_a_row(4, 1))).shared_bytes == 0);
 }
 
 namespace {

@@ -22,6 +22,7 @@ TEST_CASE("expert domains: world, node, or a number that divides") {
   CHECK(domains_of_ranks("2", turns) == Domains{0, 1, 0, 2, 1, 2});
   CHECK(domains_of_ranks("1", uneven) == Domains{0, 1, 2, 3});
   for (const char* size : {"4", "12", "0"}) CHECK_THROWS_AS(domains_of_ranks(size, blocks), UserError);
+  CHECK_THROWS_AS(domains_of_ranks("auto", blocks), ContractViolation);  // choose_domain() knows what it stands for
 }
 
 TEST_CASE("domains that cut nodes are named; those of whole nodes, or within a node, are not") {
@@ -70,6 +71,11 @@ TEST_CASE("ranks arrange themselves: domains and nodes") {
     CHECK(ranks.domain.size() == 6);
     CHECK(ranks.domains == 1);
     CHECK(ranks.node_of_domain_rank == std::vector<int>{0, 0, 1, 1, 2, 2});
+    CHECK(ranks.node_of_rank == std::vector<int>{0, 0, 1, 1, 2, 2});
+    spread_experts(ranks, "2");  // what auto, which was the world at first, turned out to be
+    CHECK(ranks.domain.size() == 2);
+    CHECK(ranks.domains == 3);
+    CHECK(ranks.node_of_domain_rank == std::vector<int>(2, world.rank() / 2));
     settings.expert_domain = "node";
     ranks = arrange_ranks(world, settings);
     CHECK(ranks.domain.size() == 2);

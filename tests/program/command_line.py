@@ -140,12 +140,14 @@ def validate_answers_whether_it_fits():
     """Works without prompts and without weights, for machines of different sizes, and for numbers that do not divide."""
     def sizes(model, *words, code): return expect_exit(moemill("validate", "--model", SOURCE / "configs/models" / model, *words), code).stdout
     words = ["--ranks", "64", "--ranks-per-node", "8", "--set", "model.max_model_len=8192", "--memory-per-node"]
+    world = sizes("deepseek-v3", *words, "512", "--set", "parallel.expert_domain=world", code=0)
+    check("4 of 256 experts per rank and layer, 64 ranks for a copy of all" in world, world)
     text = sizes("deepseek-v3", *words, "512", code=0)
-    for part in ("671,026,419,200 parameters", "none in this folder", "64 ranks on 8 nodes of 8", "4 of 256 experts", "70,272 bytes per token",
+    for part in ("671,026,419,200 parameters", "none in this folder", "64 ranks on 8 nodes of 8", "16 of 256 experts", "16 ranks for a copy of all", "70,272 bytes per token",
                  "GiB per node of 8 ranks", "fits     yes"): check(part in text, part, "missing:", text)
     text = sizes("deepseek-v3", *words, "100", code=2)
     check("fits     no" in text and "100.00 GiB of a node" in text and "cannot work" in text, text)
-    text = sizes("olmoe-1b-7b", "--ranks", "100", "--ranks-per-node", "7", "--memory-per-node", "64", "--set", "model.max_model_len=2048", code=0)
+    text = sizes("olmoe-1b-7b", "--ranks", "100", "--ranks-per-node", "7", "--memory-per-node", "64", "--set", "model.max_model_len=2048", "--set", "parallel.expert_domain=world", code=0)
     check("100 ranks on 15 nodes of 7; 0 or 1 of 64 experts" in text and "36 ranks hold no expert" in text, text)
     text = sizes("gpt-oss-20b", "--ranks", "3", "--memory-per-node", "1e5", "--set", "model.max_model_len=4096", code=0)
     check("10 or 11 of 32 experts" in text and "where layers see a window of 128" in text and "3 ranks on 1 node of 3" in text, text)

@@ -10,15 +10,16 @@ LAYOUTS = [
     dict(ranks=3, shard=1),
     dict(ranks=3, shard=100, batch=64, seqs=1),
     dict(ranks=4, domain=2),
+    dict(ranks=4, domain="auto", per_node=2, seqs=7),
     dict(ranks=4, domain="node", per_node=2, shard=3),
     dict(ranks=4, domain=1, batch=33),
     dict(ranks=4, domain=1, memory="off"),
     dict(ranks=3, memory="required", threads=2),
-    dict(ranks=4, per_node=3, memory="off", micro=2),
+    dict(ranks=4, domain="world", per_node=3, memory="off", micro=2),
     dict(ranks=4, domain="node", per_node=3, seqs=5, prefer="amx"),
-    dict(ranks=4, per_node=2, micro=2, batch=50),
-    dict(ranks=4, per_node=1, seqs=2),
-    dict(ranks=4, per_node=3, threads=2),
+    dict(ranks=4, domain="world", per_node=2, micro=2, batch=50),
+    dict(ranks=4, domain="world", per_node=1, seqs=2),
+    dict(ranks=4, domain="world", per_node=3, threads=2),
     dict(ranks=2, micro=2),
     dict(ranks=3, micro=2, batch=16, seqs=16, prefer="avx512_bf16"),
     dict(ranks=1, kv=256),
@@ -32,16 +33,16 @@ FEW_LAYOUTS = [
     dict(ranks=0),
     dict(ranks=1, kv=256, threads=2),
     dict(ranks=2, isa="avx2", batch=7, seqs=3),
-    dict(ranks=3, micro=2, batch=64, per_node=2, prefer="avx512_bf16"),
+    dict(ranks=3, domain="world", micro=2, batch=64, per_node=2, prefer="avx512_bf16"),
     dict(ranks=4, domain=2, isa="plain", shard=3),
     dict(ranks=2, isa="avx512", micro=2, batch=33, threads=2, memory="off"),
 ]
 # Pretended nodes: 2 x 2, 4 x 1 and 3 + 1 ranks.
 NODE_LAYOUTS = [
     dict(ranks=0),
-    dict(ranks=4, per_node=2, micro=2, batch=50),
-    dict(ranks=4, per_node=1, isa="avx2"),
-    dict(ranks=4, per_node=3, micro=2),
+    dict(ranks=4, domain="world", per_node=2, micro=2, batch=50),
+    dict(ranks=4, domain="world", per_node=1, isa="avx2"),
+    dict(ranks=4, domain="world", per_node=3, micro=2),
 ]
 # For the arithmetic int8, whose bodies and rounding are its own.
 INT8_LAYOUTS = [

@@ -54,7 +54,7 @@ def layout(draw):
     return ["--set", f"parallel.max_num_seqs={draw.choice((2, 5, 16, 64))}",
             "--set", f"parallel.max_num_batched_tokens={draw.choice((16, 64, 512))}",
             "--set", f"parallel.micro_batches={draw.choice((1, 2, 'auto'))}",
-            "--set", f"parallel.expert_domain={draw.choice(('world', 'node', '1'))}"]
+            "--set", f"parallel.expert_domain={draw.choice(('auto', 'world', 'node', '1'))}"]
 
 
 def start(folder, draw, nodes, more):

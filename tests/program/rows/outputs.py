@@ -223,7 +223,7 @@ def every_key_of_the_summary():
 
 
 def nodes_by_setting():
-    out, _ = run("nodes", "parallel.ranks_per_node=1")
+    out, _ = run("nodes", "parallel.ranks_per_node=1", "parallel.expert_domain=world")
     s = summary(out)
     check(s["memory"]["node_shared_bytes"] == 0, s)  # nobody to share with
     e = s["exchange"]

@@ -25,7 +25,8 @@ def last_metrics(folder):
 def numbers_of_all_ranks_and_attempts():
     folder = prepare("numbers", count=100, max_tokens=400)
     config = (folder / "run.yaml").read_text()
-    (folder / "run.yaml").write_text(config.replace("max_num_seqs: 6", "max_num_seqs: 6, ranks_per_node: 1"))  # rows are sent
+    (folder / "run.yaml").write_text(config.replace(
+        "max_num_seqs: 6", "max_num_seqs: 6, ranks_per_node: 1, expert_domain: world"))  # rows are sent
     process = start(folder, 2)
     check(wait_for_rows(folder, process, 2), "the job was over before it could be stopped")
     (folder / "out/stop").touch()
