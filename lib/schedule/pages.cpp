@@ -23,7 +23,8 @@ std::uint32_t least_window_pages(std::uint32_t window, std::uint64_t tokens) {
 PagePool::PagePool(std::uint32_t pages, std::uint32_t window)
     : window_(window),
       span_(window == 0 ? std::numeric_limits<std::uint32_t>::max() : pages_touched(window)),
-      holders_(pages, 0) {
+      holders_(pages, 0),
+      lent_(pages, false) {
   free_.reserve(pages);
   for (std::uint32_t p = pages; p > 0; --p) free_.push_back(PageId{static_cast<std::int32_t>(p - 1)});
 }
@@ -63,22 +64,58 @@ void PagePool::reach(PageList& list, std::uint32_t positions) {
 }
 
 void PagePool::slide(PageList& list, std::uint32_t position) {
-  if (window_ == 0 || position < window_) return;
-  const std::uint32_t seen = (position - window_ + 1) / page_tokens;
-  const std::uint32_t to = std::min(seen, static_cast<std::uint32_t>(list.pages.size()));
-  for (; list.first < to; ++list.first) release(std::exchange(list.pages[list.first], PageId{-1}));
+  const std::uint32_t to = std::min(first_seen(position), static_cast<std::uint32_t>(list.pages.size()));
+  if (to <= list.first) return;
+  for (; list.first < to; ++list.first) {
+    release(list, list.first);
+    list.pages[list.first] = PageId{-1};
+  }
   renew_promise(list);
 }
 
+bool PagePool::keep(const PageList& from, std::uint32_t rows, PageList& list) {
+  expect(list.pages.empty(), "pages: a list is opened once");
+  const std::uint32_t pages = pages_for(rows), first = first_seen(std::max(rows, 2u) - 2);
+  if (from.first > first || from.pages.size() < pages) return false;
+  std::vector<std::size_t> lend;
+  for (std::uint32_t p = std::max(first, from.own); window_ > 0 && p < pages; ++p)
+    if (const auto page = static_cast<std::size_t>(from.pages[p].value); !lent_[page]) lend.push_back(page);
+  if (lend.size() > unpromised()) return false;
+  for (std::size_t page : lend) lent_[page] = true;
+  lent_pages_ += static_cast<std::uint32_t>(lend.size());
+
+  list.own = list.end = pages;
+  list.first = first;
+  list.pages.assign(first, PageId{-1});
+  list.pages.insert(list.pages.end(), from.pages.begin() + first, from.pages.begin() + pages);
+  for (std::uint32_t p = first; p < pages; ++p) ++holders_[static_cast<std::size_t>(list.pages[p].value)];
+  return true;
+}
+
 void PagePool::close(PageList& list) {
-  for (std::size_t p = list.pages.size(); p > list.first; --p) release(list.pages[p - 1]);
+  for (auto p = static_cast<std::uint32_t>(list.pages.size()); p > list.first; --p) release(list, p - 1);
   promised_ -= list.promised;
   list = {};
 }
 
-void PagePool::release(PageId page) {
+void PagePool::release(const PageList& list, std::uint32_t index) {
+  release(list.pages[index], index >= list.own ? By::Owner : By::Guest);
+}
+
+void PagePool::release(PageId page, By by) {
   expect(holders(page) > 0, "pages: only a taken page is released");
-  if (--holders_[static_cast<std::size_t>(page.value)] == 0) free_.push_back(page);
+  const auto number = static_cast<std::size_t>(page.value);
+  const std::uint32_t left = --holders_[number];
+  if (lent_[number] && (by == By::Owner || left <= 1)) {
+    lent_[number] = false;
+    --lent_pages_;
+  }
+  if (left == 0) free_.push_back(page);
+}
+
+// The first page that a row at `position`, or one behind it, sees.
+std::uint32_t PagePool::first_seen(std::uint32_t position) const {
+  return window_ == 0 || position < window_ ? 0 : (position - window_ + 1) / page_tokens;
 }
 
 // The initial promise less the own pages that the list holds, and never more than the pages it has yet to take.

@@ -49,7 +49,7 @@ class PagePool {
   std::uint32_t capacity() const { return static_cast<std::uint32_t>(holders_.size()); }
   std::uint32_t free() const { return static_cast<std::uint32_t>(free_.size()); }
   // Pages that are free and not promised to any list.
-  std::uint32_t unpromised() const { return free() - promised_; }
+  std::uint32_t unpromised() const { return free() - promised_ - lent_pages_; }
   std::uint32_t holders(PageId page) const { return holders_[static_cast<std::size_t>(page.value)]; }
 
   // The number of pages that a list with pages own .. end - 1 is promised. A sequence that advances by one row at a
@@ -69,16 +69,27 @@ class PagePool {
   void slide(PageList& list, std::uint32_t position);
   // Frees all pages and ends the promise.
   void close(PageList& list);
+  // Makes `list` hold those pages of `from` that rows from `rows` - 2 on see before row `rows`, beside `from` and for
+  // longer. False, and nothing is done, if the window has left such a page, or if there are too few free pages for
+  // `from` to go on with when it gives back one that is not freed by that.
+  bool keep(const PageList& from, std::uint32_t rows, PageList& list);
 
  private:
-  void release(PageId page);
+  enum class By { Owner, Guest };
+  void release(PageId page, By by);
+  void release(const PageList& list, std::uint32_t index);
+  std::uint32_t first_seen(std::uint32_t position) const;
   void renew_promise(PageList& list);
 
   std::uint32_t window_;
   std::uint32_t span_;                  // the largest number of pages that a window can touch
   std::uint32_t promised_ = 0;          // pages promised to all lists together
+  std::uint32_t lent_pages_ = 0;        // free pages set aside: one for each page that is lent
   std::vector<std::uint32_t> holders_;  // [pages]
-  std::vector<PageId> free_;            // a stack: pages freed last are taken first, as they may still be in cache
+  // [pages] Whether a list with a window has lent the page to one that may hold it longer. When it gives back such a
+  // page its promise is renewed though nothing becomes free.
+  std::vector<bool> lent_;
+  std::vector<PageId> free_;  // a stack: pages freed last are taken first, as they may still be in cache
 };
 
 }  // namespace moemill::schedule

@@ -14,7 +14,7 @@ Scheduler::~Scheduler() = default;
 bool Scheduler::fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens, std::uint32_t samples) const {
   const State& s = *state_;
   return std::all_of(s.groups.begin(), s.groups.end(), [&](PageGroup g) {
-    return s.promise(g, pages_for(prompt_tokens), pages_of_sample(prompt_tokens, max_tokens), samples) <=
+    return s.promise(g, 0, pages_for(prompt_tokens), pages_of_sample(prompt_tokens, max_tokens), samples) <=
            s.pool(g).capacity();
   });
 }
@@ -30,14 +30,21 @@ void Scheduler::add(PromptWork prompt) {
            "scheduler: a resumed sample has tokens to go");
     expect(sample.resumed.empty() || !prompt.is_counted(), "scheduler: a counted prompt has no tokens to resume");
   }
-  s.waiting_work += prompt.work();
-  s.waiting_prompt_tokens += prompt.prompt_rows();
-  s.waiting_sequences += prompt.samples.size();
-  s.taken_prompt_tokens += prompt.prompt_rows();
-  s.taken_sequences += prompt.samples.size();
-  s.waiting.push_back(std::make_unique<Active>());
-  s.waiting.back()->work = std::move(prompt);
-  std::push_heap(s.waiting.begin(), s.waiting.end(), goes_later);
+  auto waits = std::make_unique<Active>();
+  waits->work = std::move(prompt);
+  waits->own_rows = waits->rows();
+  if (s.settings.share_prefixes && !waits->work.is_counted()) s.take_place(*waits);
+  s.waiting_work += waits->work_left();
+  s.waiting_prompt_tokens += waits->own_rows;
+  s.waiting_sequences += waits->work.samples.size();
+  s.taken_prompt_tokens += waits->own_rows;
+  s.taken_sequences += waits->work.samples.size();
+  s.waiting.insert(std::move(waits));
+  s.make_room();
+}
+
+void Scheduler::expect_more(std::span<const TokenId> prefix) {
+  if (state_->settings.share_prefixes) state_->expect_more(prefix);
 }
 
 Facts Scheduler::facts(std::uint32_t steps_ahead) const {
@@ -60,7 +67,7 @@ Facts Scheduler::facts(std::uint32_t steps_ahead) const {
   f.free_slots = s.free_places();
   for (PageGroup g : s.groups) f.free_pages += s.pool(g).free();
 
-  bool admits = s.can_admit();
+  const bool admits = s.next().has_value();
   f.free_rows = s.settings.max_num_batched_tokens - std::min(f.generated_rows, s.settings.max_num_batched_tokens);
   std::uint64_t prompt_rows = prefill_rows;
   if (admits) {
@@ -97,7 +104,11 @@ const Step& Scheduler::plan_step(const Decision& decision) {
   if (decision.phase == Phase::Prefill) {
     budget = std::min(budget, decision.row_limit - std::min(decision.row_limit, s.step.rows()));
     for (Active* prompt : s.prefilling) s.plan_prompt(*prompt, budget);
-    while (budget > 0 && s.can_admit()) s.plan_prompt(s.admit(), budget);
+    while (budget > 0) {
+      const std::optional<Candidate> next = s.next();
+      if (!next) break;
+      s.plan_prompt(s.admit(*next), budget);
+    }
   }
   return s.step;
 }
@@ -124,13 +135,14 @@ void Scheduler::commit(std::span<const Drawn> drawn) {
   }
   std::erase_if(s.prefilling, [](const Active* prompt) { return prompt->computed == prompt->rows(); });
   s.start_parked();
+  s.make_room();
 }
 
 // Nothing can be admitted as long as no sequence ends: a page that one takes was promised to it. A window's promise
 // shrinks before the end.
 bool Scheduler::only_continues() const {
   const State& s = *state_;
-  return s.prefilling.empty() && s.parked.empty() && (s.waiting.empty() || (s.settings.window == 0 && !s.can_admit()));
+  return s.prefilling.empty() && s.parked.empty() && (s.waiting.empty() || (s.settings.window == 0 && !s.next()));
 }
 
 void Scheduler::continue_all(std::uint32_t steps) {
@@ -144,6 +156,8 @@ void Scheduler::continue_all(std::uint32_t steps) {
 std::span<const LogitUse> Scheduler::uses() const { return state_->uses; }
 std::span<const SlotId> Scheduler::finished() const { return state_->finished; }
 const Sequence& Scheduler::sequence(SlotId slot) const { return state_->entry(slot).sequence; }
+std::uint64_t Scheduler::shared_rows() const { return state_->shared_rows; }
+std::uint64_t Scheduler::planned_rows() const { return state_->planned_rows; }
 std::uint32_t Scheduler::slot_count() const { return static_cast<std::uint32_t>(state_->entries.size()); }
 bool Scheduler::idle() const {
   auto ended = [](const auto& prompt) { return prompt->unfinished == 0; };

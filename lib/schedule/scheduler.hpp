@@ -29,6 +29,7 @@ struct SchedulerSettings {
   std::uint32_t max_model_len = 0;              // tokens of the longest sequence
   std::uint32_t window = 0;                     // positions that windowed layers see; 0: no such layers
   std::uint32_t window_pages = 0;               // this rank's KV pages in PageGroup::Window
+  bool share_prefixes = false;                  // prompts that begin alike, beside samples of one prompt
 };
 
 class Scheduler {
@@ -41,6 +42,9 @@ class Scheduler {
   // because a layout setting must not decide whether a row fails.
   bool fits(std::uint64_t prompt_tokens, std::uint32_t max_tokens, std::uint32_t samples) const;
   void add(PromptWork prompt);
+  // Prompts that begin with `prefix` will be added: it is held as if one of them were waiting already. In place of what
+  // was expected before; nothing if it is empty.
+  void expect_more(std::span<const TokenId> prefix);
 
   // Asks for so much more as it could start in the next `steps_ahead` steps, by the length of the samples so far.
   Facts facts(std::uint32_t steps_ahead = 0) const;
@@ -64,7 +68,10 @@ class Scheduler {
   const Sequence& sequence(SlotId slot) const;
   // Slots are numbered 0 .. slot_count() - 1. The count grows as needed: samples that wait for pages have a slot too.
   std::uint32_t slot_count() const;
-  bool idle() const;  // true if no prompt is on hand
+  // Prompt rows so far that were not computed, because another prompt that begins alike had computed them.
+  std::uint64_t shared_rows() const;
+  std::uint64_t planned_rows() const;  // the same by the prompts' planned_tokens
+  bool idle() const;                   // true if no prompt is on hand
   // After a Drain decision: every unfinished sample with generated tokens, by prompt and sample.
   std::vector<Partial> partials() const;
 

@@ -18,26 +18,35 @@ std::uint32_t pages_of_sample(const PromptWork& work) {
   return pages_of_sample(work.length(), work.params.max_tokens);
 }
 
-bool goes_later(const std::unique_ptr<Active>& a, const std::unique_ptr<Active>& b) {
-  return std::tuple(a->work.work(), b->work.prompt_index) < std::tuple(b->work.work(), a->work.prompt_index);
+bool GoesEarlier::operator()(const std::unique_ptr<Active>& a, const std::unique_ptr<Active>& b) const {
+  return std::tuple(b->work.work(), a->work.prompt_index) < std::tuple(a->work.work(), b->work.prompt_index);
 }
 
-// Pages of a group that a prompt and one running sample need. With one sample they are one list. With several they are
-// two, because the prompt keeps its pages for the samples to come.
-std::uint32_t Scheduler::State::promise(PageGroup group, std::uint32_t prompt_pages, std::uint32_t all_pages,
-                                        std::size_t samples) const {
+// Pages of a group that a prompt and one running sample need besides those that it shares with other prompts. With one
+// sample they are one list. With several they are two, because the prompt keeps its pages for the samples to come.
+std::uint32_t Scheduler::State::promise(PageGroup group, std::uint32_t shared_pages, std::uint32_t prompt_pages,
+                                        std::uint32_t all_pages, std::size_t samples) const {
   const PagePool& p = pool(group);
-  if (samples == 1) return p.promise(0, all_pages);
-  return p.promise(0, prompt_pages) + p.promise(prompt_pages, all_pages);
+  if (samples == 1) return p.promise(shared_pages, all_pages);
+  return p.promise(shared_pages, prompt_pages) + p.promise(prompt_pages, all_pages);
 }
 
-bool Scheduler::State::can_admit() const {
-  if (waiting.empty() || !parked.empty() || free_places() == 0) return false;
-  const Active& prompt = *waiting.front();
+bool Scheduler::State::fits_now(const Candidate& candidate) const {
+  const Active& prompt = **candidate.prompt;
   return std::all_of(groups.begin(), groups.end(), [&](PageGroup g) {
-    return promise(g, pages_for(prompt.rows()), pages_of_sample(prompt.work), prompt.work.samples.size()) <=
-           pool(g).unpromised();
+    return promise(g, candidate.shared_pages(), pages_for(prompt.rows()), pages_of_sample(prompt.work),
+                   prompt.work.samples.size()) <= pool(g).unpromised();
   });
+}
+
+// The first prompt that does not begin with rows that are being computed for another one; nothing if it does not fit.
+std::optional<Candidate> Scheduler::State::next() const {
+  if (!parked.empty() || free_places() == 0) return std::nullopt;
+  for (auto it = waiting.begin(); it != waiting.end(); ++it) {
+    const std::optional<Candidate> first = candidate(it);
+    if (first) return fits_now(*first) ? first : std::nullopt;
+  }
+  return std::nullopt;
 }
 
 SlotId Scheduler::State::new_slot() {
@@ -50,13 +59,11 @@ SlotId Scheduler::State::new_slot() {
   return slot;
 }
 
-Active& Scheduler::State::admit() {
-  std::pop_heap(waiting.begin(), waiting.end(), goes_later);
-  active.push_back(std::move(waiting.back()));
-  waiting.pop_back();
+Active& Scheduler::State::admit(const Candidate& candidate) {
+  active.push_back(std::move(waiting.extract(candidate.prompt).value()));
   Active& prompt = *active.back();
-  waiting_work -= prompt.work.work();
-  waiting_prompt_tokens -= prompt.rows();
+  waiting_work -= prompt.work_left();
+  waiting_prompt_tokens -= prompt.own_rows;
   waiting_sequences -= prompt.work.samples.size();
 
   for (const SampleWork& sample : prompt.work.samples) {
@@ -76,19 +83,24 @@ Active& Scheduler::State::admit() {
   prompt.unfinished = static_cast<std::uint32_t>(prompt.slots.size());
   prompt.unstarted = prompt.unfinished - 1;
 
-  Entry& first = entry(prompt.slots.front());
-  if (!prompt.work.is_counted()) first.sequence.generated.reserve(prompt.work.params.max_tokens);
+  if (!prompt.work.is_counted()) entry(prompt.slots.front()).sequence.generated.reserve(prompt.work.params.max_tokens);
+  open_pages(prompt, candidate);
+  prefilling.push_back(&prompt);
+  return prompt;
+}
+
+void Scheduler::State::open_pages(Active& prompt, const Candidate& candidate) {
+  const std::uint32_t shared = candidate.shared_pages();
   const std::uint32_t prompt_pages = pages_for(prompt.rows()), all_pages = pages_of_sample(prompt.work);
   for (PageGroup g : groups) {
     if (prompt.slots.size() == 1) {
-      pool(g).open(list(prompt.pages, g), 0, all_pages);
+      pool(g).open(list(prompt.pages, g), shared, all_pages);
     } else {
-      pool(g).open(list(prompt.pages, g), 0, prompt_pages);
-      pool(g).open(list(first.pages, g), prompt_pages, all_pages);
+      pool(g).open(list(prompt.pages, g), shared, prompt_pages);
+      pool(g).open(list(entry(prompt.slots.front()).pages, g), prompt_pages, all_pages);
     }
   }
-  prefilling.push_back(&prompt);
-  return prompt;
+  if (prompt.place) begin_with(prompt, candidate);
 }
 
 std::uint32_t Scheduler::State::rows_within(const Pages& pages, std::uint32_t position, std::uint32_t rows) const {
@@ -174,7 +186,9 @@ void Scheduler::State::advance_planned_rows() {
   }
   for (Active* prompt : prefilling) {
     if (s == step.segments.size() || prompt->computed == prompt->rows()) continue;
+    const std::uint32_t before = prompt->computed;
     prompt->computed += step.segments[s++].rows;
+    keep_prefixes(*prompt, before);
     slide(prompt->pages, prompt->computed);
   }
   expect(s == step.segments.size(), "scheduler: every planned segment is accounted for");
@@ -294,6 +308,14 @@ void Scheduler::State::start_parked() {
   parked.erase(parked.begin(), parked.begin() + static_cast<std::ptrdiff_t>(started));
 }
 
+// Prefixes that wait for their readers take pages that admission did not count on. Where nothing else can go on, they
+// are given back; their readers compute them again.
+void Scheduler::State::make_room() {
+  if (!running.empty() || !prefilling.empty() || (waiting.empty() && parked.empty()) || next()) return;
+  give_back_prefixes();
+  start_parked();
+}
+
 void Scheduler::State::recycle_finished() {
   for (SlotId slot : finished) {
     free_slots.push_back(slot);
@@ -301,7 +323,12 @@ void Scheduler::State::recycle_finished() {
     entry(slot).sequence.prompt = nullptr;
     std::vector<TokenId>().swap(entry(slot).sequence.generated);
   }
-  if (!finished.empty()) std::erase_if(active, [](const auto& prompt) { return prompt->unfinished == 0; });
+  auto ended = [&](const auto& prompt) {
+    if (prompt->unfinished > 0) return false;
+    leave_place(*prompt);
+    return true;
+  };
+  if (!finished.empty()) std::erase_if(active, ended);
   finished.clear();
 }
 

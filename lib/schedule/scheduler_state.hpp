@@ -5,15 +5,15 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <optional>
+#include <set>
 #include <vector>
 
 #include "base/error.hpp"
+#include "schedule/prefix_tree.hpp"
 #include "schedule/scheduler.hpp"
 
 namespace moemill::schedule {
-
-// Indexed by PageGroup; the list of a group without layers stays empty.
-using Pages = std::array<PageList, page_groups>;
 
 // A prompt in flight. It holds the pages of its rows until every sample has started or ended. If it has only one
 // sample, its pages are reserved for prompt and sample together, and the sample takes them over after the last prompt
@@ -25,9 +25,13 @@ struct Active {
   std::uint32_t computed = 0;  // prompt rows computed so far
   std::uint32_t unfinished = 0;
   std::uint32_t unstarted = 0;  // samples without pages
+  PrefixNode* place = nullptr;  // in the tree of prefixes; null: shares nothing
+  std::uint32_t own_rows = 0;   // to be computed, as far as was known when it was added
 
   std::uint32_t rows() const { return static_cast<std::uint32_t>(work.prompt_rows()); }
   std::uint32_t length() const { return static_cast<std::uint32_t>(work.length()); }
+  // Of a waiting prompt: rows that it and its samples may need at most.
+  std::uint64_t work_left() const { return work.work() - rows() + own_rows; }
 };
 
 struct Entry {
@@ -44,8 +48,20 @@ struct Entry {
 std::uint32_t pages_of_sample(std::uint64_t prompt_tokens, std::uint32_t max_tokens);
 std::uint32_t pages_of_sample(const PromptWork& work);
 
-// Heap order of the waiting prompts: the most work first, then the lower index.
-bool goes_later(const std::unique_ptr<Active>& a, const std::unique_ptr<Active>& b);
+// Order of the waiting prompts: the most work first, then the lower index.
+struct GoesEarlier {
+  bool operator()(const std::unique_ptr<Active>& a, const std::unique_ptr<Active>& b) const;
+};
+using Waiting = std::multiset<std::unique_ptr<Active>, GoesEarlier>;
+
+// A waiting prompt that could be admitted, and what it begins with that has been computed already.
+struct Candidate {
+  Waiting::const_iterator prompt;
+  const PrefixNode* from = nullptr;
+  std::uint32_t rows = 0;  // of `from`
+
+  std::uint32_t shared_pages() const { return rows / page_tokens; }
+};
 
 struct Scheduler::State {
   SchedulerSettings settings;
@@ -53,7 +69,7 @@ struct Scheduler::State {
   std::array<PagePool, page_groups> pools;  // indexed by PageGroup
   std::vector<PageGroup> groups;            // the groups that this model has layers of
 
-  std::vector<std::unique_ptr<Active>> waiting;  // a heap
+  Waiting waiting;
   std::uint64_t waiting_work = 0;
   std::uint64_t waiting_prompt_tokens = 0;
   std::uint64_t waiting_sequences = 0;
@@ -72,6 +88,11 @@ struct Scheduler::State {
   std::vector<LogitUse> uses;
   std::vector<PageCopy> copies;  // for samples started since the last plan
   std::vector<SlotId> finished;
+
+  PrefixTree prefixes;
+  PrefixNode* expected = nullptr;  // waits for prompts that are still to be added
+  std::uint64_t shared_rows = 0;   // prompt rows that were not computed because another prompt's were
+  std::uint64_t planned_rows = 0;  // the same by the plan of the run
 
   explicit State(const SchedulerSettings& s)
       : settings(s),
@@ -97,11 +118,27 @@ struct Scheduler::State {
   std::uint64_t starts_within(std::uint32_t steps, std::uint64_t work_left) const;
 
   // Admission.
-  std::uint32_t promise(PageGroup group, std::uint32_t prompt_pages, std::uint32_t all_pages,
-                        std::size_t samples) const;
-  bool can_admit() const;
-  Active& admit();
+  std::uint32_t promise(PageGroup group, std::uint32_t shared_pages, std::uint32_t prompt_pages,
+                        std::uint32_t all_pages, std::size_t samples) const;
+  bool fits_now(const Candidate& candidate) const;
+  std::optional<Candidate> next() const;
+  Active& admit(const Candidate& candidate);
+  void open_pages(Active& prompt, const Candidate& candidate);
   SlotId new_slot();
+
+  // Prefixes (scheduler_prefixes.cpp).
+  void take_place(Active& prompt);
+  PrefixTree::Place wait_at(std::span<const TokenId> tokens);
+  void expect_more(std::span<const TokenId> prefix);
+  std::optional<Candidate> candidate(Waiting::const_iterator prompt) const;
+  void begin_with(Active& prompt, const Candidate& candidate);
+  void stop_waiting(PrefixNode* place);
+  void give_back(PrefixNode& node);
+  void keep_prefixes(Active& prompt, std::uint32_t before);
+  bool keep_pages(PrefixNode& node, const Active& owner);
+  bool keep_pages(PrefixNode& node, const Pages& pages, std::uint32_t rows);
+  void leave_place(Active& prompt);
+  void give_back_prefixes();
 
   // Rows.
   void plan_generated(std::uint32_t& budget);
@@ -120,6 +157,7 @@ struct Scheduler::State {
   void start_first_sample(SlotId slot);
   bool start(SlotId slot);
   void start_parked();
+  void make_room();
   void slide(Pages& pages, std::uint32_t position);
   void close(Pages& pages);
   void recycle_finished();

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -16,7 +17,7 @@ Outcome by_definition(const std::vector<PromptWork>& job, const SchedulerSetting
       const bool scored = prompt.params.prompt_logprobs && p + 1 < prompt.tokens.size();
       if (scored)
         outcome.prompt_scores[prompt.prompt_index].push_back(
-            sight(hash, std::span(prompt.tokens).first(p + 1), layers));
+            score_of(sight(hash, std::span(prompt.tokens).first(p + 1), layers)));
     }
     for (const SampleWork& sample : prompt.samples) {
       Completion done;
@@ -45,6 +46,13 @@ std::vector<PromptWork> random_job(std::uint64_t seed, const JobShape& shape) {
     prompt.prompt_index = p;
     prompt.tokens.resize(1 + draw(shape.longest_prompt));
     for (TokenId& token : prompt.tokens) token = static_cast<TokenId>(draw(1000));
+    if (p > 0 && shape.alike > 0 && draw(10) < shape.alike) {
+      const std::vector<TokenId>& earlier = job[draw(p)].tokens;
+      const std::size_t common = std::min(earlier.size(), prompt.tokens.size());
+      std::copy_n(earlier.begin(), draw(4) == 0 ? common : draw(static_cast<std::uint32_t>(common) + 1),
+                  prompt.tokens.begin());
+      if (draw(4) == 0) prompt.tokens = earlier;
+    }
     prompt.params.max_tokens = draw(8) == 0 ? draw(2) : 1 + draw(shape.longest_completion);
     prompt.params.prompt_logprobs = draw(4) == 0;
     prompt.params.n = 1 + draw(shape.most_samples);

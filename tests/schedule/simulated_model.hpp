@@ -18,6 +18,10 @@ inline TokenId next_token(std::uint64_t prefix_hash, std::uint64_t seed, std::ui
   return static_cast<TokenId>(mix(mix(prefix_hash, seed), number) % 1000);
 }
 
+// Exact in a float, and never that of a token which has not been scored.
+constexpr float not_scored = -1;
+inline float score_of(std::uint64_t hash) { return static_cast<float>(hash >> 40); }
+
 inline FinishReason verdict(TokenId token, std::size_t tokens, std::uint32_t max_tokens) {
   if (token % 100 == 7) return FinishReason::Stop;
   return tokens >= max_tokens ? FinishReason::Length : FinishReason::None;

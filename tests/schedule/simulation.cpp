@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 
 #include "base/numbers/random.hpp"
 #include "schedule/dealer.hpp"
+#include "schedule/prefix_order.hpp"
+#include "schedule/prefix_plan.hpp"
 #include "schedule/simulated_model.hpp"
 
 namespace moemill::schedule::test {
@@ -122,9 +125,9 @@ std::uint64_t Rank::step(const Decision& decision, Outcome& outcome) {
   for (const LogitUse& use : scheduler.uses()) {
     const Sequence& sequence = scheduler.sequence(use.slot);
     if (use.purpose == LogitPurpose::PromptLogprob) {
-      auto& scores = outcome.prompt_scores[sequence.prompt->prompt_index];
-      REQUIRE(scores.size() + 1 == use.index);  // in order, each once
-      scores.push_back(hashes[use.logit_index]);
+      float& score = sequence.prompt->scores->at(use.index);
+      REQUIRE(score == not_scored);  // each once
+      score = score_of(hashes[use.logit_index]);
       continue;
     }
     REQUIRE(use.index == sequence.generated.size());
@@ -138,25 +141,66 @@ std::uint64_t Rank::step(const Decision& decision, Outcome& outcome) {
     bool first_time =
         outcome.completions.insert({{q.prompt->prompt_index, q.sample_index}, {q.generated, q.finish}}).second;
     REQUIRE(first_time);
+    if (!q.prompt->params.prompt_logprobs) continue;
+    std::vector<float> scores(q.prompt->scores->begin() + 1, q.prompt->scores->end());
+    REQUIRE(std::ranges::count(scores, not_scored) == 0);
+    if (!scores.empty()) outcome.prompt_scores.insert({q.prompt->prompt_index, std::move(scores)});
   }
   return rows;
 }
 
-std::vector<Lot> lots_of(const std::vector<PromptWork>& job, const SimulationSettings& settings) {
-  WorkPlan plan{.ranks = settings.ranks};
-  for (const PromptWork& prompt : job)
-    plan.work += prompt.tokens.size() + prompt.samples.size() * prompt.params.max_tokens;
+ShardId shard_of(std::size_t prompt, const SimulationSettings& settings) {
+  return {static_cast<std::int32_t>(prompt / settings.prompts_a_shard)};
+}
+
+PromptSize size_of(std::size_t prompt, const PromptWork& work) {
+  return {prompt, work.tokens.size(), static_cast<std::uint32_t>(work.samples.size()), work.params.max_tokens, false};
+}
+
+// The prompts that begin like another one by 16 tokens or more, by the tokens of all.
+std::vector<BranchPrompt> branches_of(const std::vector<PromptWork>& job, const SimulationSettings& settings) {
+  std::vector<std::span<const TokenId>> tokens;
+  for (const PromptWork& prompt : job) tokens.push_back(prompt.tokens);
+  const PrefixOrder order = order_by_prefix(tokens);
+  std::vector<BranchPrompt> branches;
+  for (std::size_t place = 0; place < job.size(); ++place) {
+    const bool with_next = place + 1 < job.size() && order.shared_tokens[place + 1] >= least_shared_tokens;
+    const bool with_last = order.shared_tokens[place] >= least_shared_tokens;
+    if (!with_next && !with_last) continue;
+    const std::uint32_t p = order.prompts[place];
+    branches.push_back({size_of(p, job[p]), shard_of(p, settings), with_last ? order.shared_tokens[place] : 0,
+                        with_last ? branches.back().order : p});
+  }
+  return branches;
+}
+
+struct DealtWork {
+  PrefixPlan plan;
   std::vector<Lot> lots;
+};
+
+DealtWork work_of(const std::vector<PromptWork>& job, const SimulationSettings& settings) {
+  WorkPlan plan{.ranks = settings.ranks};
+  for (std::size_t p = 0; p < job.size(); ++p) plan.work += size_of(p, job[p]).work();
+  DealtWork work;
+  if (settings.by_prefix) {
+    const std::vector<BranchPrompt> branches = branches_of(job, settings);
+    std::vector<PlacedPrompt> places;
+    for (const BranchPrompt& one : branches) places.push_back({one.size.prompt, one.size.samples, one.shared_tokens});
+    work.plan = PrefixPlan(std::move(places), job.size());
+    work.lots = cut_branches(branches, plan, 0);
+  }
   for (std::size_t first = 0; first < job.size(); first += settings.prompts_a_shard) {
     std::vector<PromptSize> sizes;
-    for (std::size_t p = first; p < std::min<std::size_t>(first + settings.prompts_a_shard, job.size()); ++p)
-      sizes.push_back({p, job[p].tokens.size(), static_cast<std::uint32_t>(job[p].samples.size()),
-                       job[p].params.max_tokens, false});
-    const ShardId shard{static_cast<std::int32_t>(first / settings.prompts_a_shard)};
-    for (const Lot& lot : cut_lots(shard, sizes, plan)) lots.push_back(lot);
+    for (std::size_t p = first; p < std::min<std::size_t>(first + settings.prompts_a_shard, job.size()); ++p) {
+      sizes.push_back(size_of(p, job[p]));
+      sizes.back().placed = work.plan.has(p);
+    }
+    for (const Lot& lot : cut_lots(shard_of(first, settings), sizes, plan)) work.lots.push_back(lot);
     for (const PromptSize& size : sizes) plan.before += size.work();
   }
-  return lots;
+  std::ranges::stable_sort(work.lots, {}, &Lot::order);
+  return work;
 }
 
 // A lot of some samples of a prompt: only the first of them makes the prompt's scores.
@@ -179,11 +223,17 @@ class Keepers {
     for (std::size_t p = 0; p < job.size(); ++p) places_[job[p].prompt_index] = p;
   }
   // The keepers among these ranks have been told of the lots.
-  void open(const Round& round, std::span<const WorldRank> ranks) {
-    for (const auto& [to, lot] : round.dealt)
-      if (std::ranges::binary_search(ranks, keeper_of(lot.shard, shards_, settings_.ranks)) &&
-          missing_[static_cast<std::size_t>(lot.shard.value)] > 0)
-        open_.insert(lot.shard);
+  void open(const Round& round, const PrefixPlan& plan, std::span<const WorldRank> ranks) {
+    auto open = [&](ShardId shard) {
+      if (std::ranges::binary_search(ranks, keeper_of(shard, shards_, settings_.ranks)) &&
+          missing_[static_cast<std::size_t>(shard.value)] > 0)
+        open_.insert(shard);
+    };
+    for (const auto& [to, lot] : round.dealt) {
+      if (!lot.is_placed()) open(lot.shard);
+      for (std::size_t i = 0; lot.is_placed() && i < lot.prompts; ++i)
+        open(shard_of(plan.of(lot)[i].prompt, settings_));
+    }
   }
   void post(const std::map<SampleKey, Completion>& rows) {
     for (const auto& [key, row] : rows) {
@@ -249,7 +299,9 @@ class Job {
   const SimulationSettings& settings_;
   std::vector<std::unique_ptr<Rank>> ranks_;
   std::vector<Domain> domains_;
+  DealtWork work_;
   LotList lots_;
+  std::vector<std::optional<Lot>> last_lots_;  // [ranks]
   Dealer dealer_;
   Keepers keepers_;
   Outcome outcome_;
@@ -258,10 +310,17 @@ class Job {
 };
 
 Job::Job(const std::vector<PromptWork>& job, const SimulationSettings& settings)
-    : job_(job), settings_(settings), lots_(lots_of(job, settings)), dealer_(settings.ranks), keepers_(job, settings) {
+    : job_(job),
+      settings_(settings),
+      work_(work_of(job, settings)),
+      lots_(work_.lots),
+      dealer_(settings.ranks),
+      keepers_(job, settings) {
   const std::uint32_t each = settings.ranks_of_domain == 0 ? settings.ranks : settings.ranks_of_domain;
   domains_.resize((settings.ranks + each - 1) / each);
   outcome_.last_busy.assign(settings.ranks, 0);
+  last_lots_.resize(settings.ranks);
+  outcome_.dealt.resize(settings.ranks);
   outcome_.domain_steps.assign(domains_.size(), 0);
   for (std::uint32_t r = 0; r < settings.ranks; ++r) {
     ranks_.push_back(std::make_unique<Rank>(settings.scheduler));
@@ -291,11 +350,27 @@ Round Job::round_of(std::size_t number) {
 }
 
 void Job::take_lots(Domain& domain, const Round& round) {
-  keepers_.open(round, domain.ranks);
+  keepers_.open(round, work_.plan, domain.ranks);
   for (const auto& [to, lot] : round.dealt) {
     if (!std::ranges::binary_search(domain.ranks, to)) continue;
-    for (std::size_t p = lot.first_prompt; p < lot.first_prompt + lot.prompts; ++p)
-      rank(to).scheduler.add(part_of(job_[p], lot));
+    for (std::size_t i = 0; i < lot.prompts; ++i) {
+      const std::size_t p = lot.is_placed() ? work_.plan.of(lot)[i].prompt : lot.first_prompt + i;
+      if (!lot.is_placed() && work_.plan.has(p)) continue;
+      outcome_.dealt[static_cast<std::size_t>(to.value)].push_back(p);
+      PromptWork part = part_of(job_[p], lot);
+      if (part.params.prompt_logprobs)
+        part.scores = std::make_shared<std::vector<float>>(part.tokens.size(), not_scored);
+      rank(to).scheduler.add(std::move(part));
+    }
+    if (lot.is_placed()) last_lots_[static_cast<std::size_t>(to.value)] = lot;
+  }
+  for (const WorldRank r : domain.ranks) {
+    const auto& last = last_lots_[static_cast<std::size_t>(r.value)];
+    if (!last) continue;
+    const Lot* next = lots_.next_placed();
+    const std::uint32_t shared = next ? work_.plan.shared_tokens(*last, *next) : 0;
+    const auto& tokens = job_[work_.plan.of(*last).back().prompt].tokens;
+    rank(r).scheduler.expect_more(std::span(tokens).first(shared));
   }
 }
 
@@ -356,6 +431,7 @@ Outcome Job::run() {
     }
     if (outcome_.end != Phase::Finished) continue;
     CHECK(one->scheduler.idle());
+    outcome_.shared_rows += one->scheduler.shared_rows();
     CHECK(one->scheduler.facts().free_pages == settings_.scheduler.pages + settings_.scheduler.window_pages);
     CHECK(one->scheduler.facts().work_left == 0);
   }

@@ -22,6 +22,7 @@ struct SimulationSettings {
   std::int64_t drain_at_step = -1;    // the step at which one rank asks for a drain
   std::uint32_t ranks_of_domain = 0;  // 0: all ranks; the last domain may have fewer
   std::uint32_t steps_ahead = 0;      // for which ranks ask for work
+  bool by_prefix = false;             // prompts that begin alike are dealt together
   std::uint32_t longest_step = 1;     // of several domains: a step takes up to so many units of time
 };
 
@@ -35,17 +36,18 @@ struct Completion {
 
 struct Outcome {
   std::map<SampleKey, Completion> completions;
-  std::map<std::uint64_t, std::vector<std::uint64_t>>
-      prompt_scores;                                   // by prompt: a value for each token except the first
-  std::map<SampleKey, std::vector<TokenId>> partials;  // saved by a drain
+  std::map<std::uint64_t, std::vector<float>> prompt_scores;  // by prompt: a value for each token except the first
+  std::map<SampleKey, std::vector<TokenId>> partials;         // saved by a drain
   Phase end = Phase::Failed;
   std::uint64_t steps = 0;                  // of one domain; of several, units of time
   std::vector<std::uint64_t> domain_steps;  // [domains] turns with a step
   std::uint64_t rows = 0;                   // sum over all ranks and steps
   std::uint64_t slowest_rows = 0;           // sum over steps of the busiest rank's rows, which lockstep waits for
   std::uint64_t prompt_rows = 0;
-  std::uint32_t busy_at_first = 0;       // ranks with rows in the first step
-  std::vector<std::uint64_t> last_busy;  // [ranks]: the last step in which the rank had rows
+  std::uint64_t shared_rows = 0;                  // of prompts, not computed because they begin like others
+  std::vector<std::vector<std::uint64_t>> dealt;  // [ranks] prompts
+  std::uint32_t busy_at_first = 0;                // ranks with rows in the first step
+  std::vector<std::uint64_t> last_busy;           // [ranks]: the last step in which the rank had rows
 };
 
 // Runs the job until all ranks leave, and CHECKs limits and invariants at every step.
@@ -59,6 +61,7 @@ struct JobShape {
   std::uint32_t longest_prompt = 150;
   std::uint32_t longest_completion = 150;
   std::uint32_t most_samples = 4;
+  std::uint32_t alike = 0;  // of 10 prompts begin like an earlier one, up to anywhere
 };
 // Random prompts, samples, limits; some only scored, some with nothing to do, some with prompt scores.
 std::vector<PromptWork> random_job(std::uint64_t seed, const JobShape& shape);

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/numbers/random.hpp"
 #include "schedule/simulation.hpp"
@@ -64,6 +65,106 @@ TEST_CASE("every sample once, with the same tokens for any ranks, limits, pages 
     // Nothing is computed twice, except a prompt whose samples went to several ranks.
     if (settings.ranks == 1 || samples < 2) REQUIRE(got.prompt_rows == prompt_rows);
   }
+}
+
+TEST_CASE("prompts that begin alike have the same tokens and scores, whatever they share, in any number of pages") {
+  std::uint64_t shared = 0, all = 0;
+  for (std::uint64_t seed = 0; seed < 1500; ++seed) {
+    CAPTURE(seed);
+    Chance chance{seed + 400000};
+    JobShape shape{chance.from(1, 40), chance.from(1, 260), chance.from(1, 60), chance.from(1, 3), chance.from(1, 10)};
+    const std::vector<PromptWork> job = random_job(seed, shape);
+    SimulationSettings settings = random_settings(chance, shape, chance.from(1, 300), chance.from(0, 2));
+    settings.scheduler.share_prefixes = true;
+    settings.by_prefix = chance.from(0, 3) > 0;
+    const Outcome expected = by_definition(job, settings.scheduler);
+    const Outcome got = simulate(job, settings);
+    REQUIRE(got.end == Phase::Finished);
+    REQUIRE(got.completions == expected.completions);
+    REQUIRE(got.prompt_scores == expected.prompt_scores);
+    std::uint64_t prompt_rows = 0, samples = 0;
+    for (const PromptWork& prompt : job) {
+      prompt_rows += prompt.prompt_rows();
+      samples = std::max<std::uint64_t>(samples, prompt.samples.size());
+    }
+    if (settings.ranks == 1 || samples < 2) REQUIRE(got.prompt_rows + got.shared_rows == prompt_rows);
+    shared += got.shared_rows, all += prompt_rows;
+  }
+  MESSAGE("shared " << shared << " of " << all << " prompt rows");
+  CHECK(shared * 20 > all);
+}
+
+namespace {
+
+// Prompts of several families whose members part at random places, some twice in the job. Only duplicates end within
+// another prompt.
+std::vector<PromptWork> families(Chance& chance, std::uint32_t prompts) {
+  std::vector<PromptWork> job(prompts);
+  for (std::uint32_t p = 0; p < prompts; ++p) {
+    PromptWork& prompt = job[p];
+    prompt.prompt_index = p;
+    prompt.params.max_tokens = chance.from(1, 40);
+    prompt.samples.push_back({0, sample_seed(1, p, 0), {}});
+    if (p > 0 && chance.from(0, 9) == 0) {
+      prompt.tokens = job[chance.from(0, p - 1)].tokens;
+      continue;
+    }
+    const bool alone = p == 0 || chance.from(0, 5) == 0;
+    if (!alone) prompt.tokens = job[chance.from(0, p - 1)].tokens;
+    if (!alone) prompt.tokens.resize(chance.from(0, static_cast<std::uint32_t>(prompt.tokens.size()) - 1));
+    for (std::uint32_t own = chance.from(1, 150); own > 0; --own)
+      prompt.tokens.push_back(static_cast<TokenId>(chance.from(0, 999)));
+    prompt.tokens.push_back(static_cast<TokenId>(1000 + p));
+  }
+  return job;
+}
+
+// Nodes of the tree of these prompts' tokens. What fewer than 16 tokens lead to is no prefix, and the last token of a
+// duplicate is computed again.
+std::uint64_t least_rows(const std::vector<PromptWork>& job, const std::vector<std::uint64_t>& prompts) {
+  std::vector<std::vector<TokenId>> sorted;
+  for (std::uint64_t p : prompts) sorted.push_back(job[p].tokens);
+  std::ranges::sort(sorted);
+  std::uint64_t rows = 0;
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    std::size_t common = 0;
+    while (i > 0 && common < std::min(sorted[i].size(), sorted[i - 1].size()) &&
+           sorted[i][common] == sorted[i - 1][common])
+      ++common;
+    common = std::min(common, sorted[i].size() - 1);
+    rows += sorted[i].size() - (common < 16 ? 0 : common);
+  }
+  return rows;
+}
+
+}  // namespace
+
+TEST_CASE("each rank computes a prefix once for all its prompts, to the token") {
+  std::uint64_t computed = 0, whole = 0, alone = 0;
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    CAPTURE(seed);
+    Chance chance{seed + 500000};
+    const std::vector<PromptWork> job = families(chance, chance.from(1, 120));
+    SimulationSettings s;
+    s.ranks = seed % 2 == 0 ? 1 : chance.from(2, 5);
+    s.scheduler = {chance.from(4, 20), chance.from(30, 300), 4000, 4096};
+    if (seed % 3 == 0) s.scheduler.window = chance.from(1, 200), s.scheduler.window_pages = 4000;
+    s.scheduler.share_prefixes = s.by_prefix = true;
+    const Outcome got = simulate(job, s);
+    REQUIRE(got.completions == by_definition(job, s.scheduler).completions);
+    std::uint64_t least = 0;
+    for (const auto& prompts : got.dealt) least += least_rows(job, prompts);
+    // What a window has left of a shorter prefix when prompts of a later lot part there may be gone.
+    if (s.scheduler.window == 0) CHECK(got.prompt_rows == least);
+    CHECK(got.prompt_rows >= least);
+    computed += got.prompt_rows;
+    for (const PromptWork& prompt : job) whole += prompt.tokens.size();
+    std::vector<std::uint64_t> all(job.size());
+    std::iota(all.begin(), all.end(), std::uint64_t{0});
+    alone += least_rows(job, all);
+  }
+  MESSAGE(whole << " tokens, " << alone << " different ones, " << computed << " computed");
+  CHECK(computed * 100 < alone * 120);
 }
 
 TEST_CASE("long texts with small windows, in pools of exactly the pages that one sample needs") {
