@@ -87,6 +87,7 @@ struct ParallelSettings {
   std::string rebalance_policy = "none";
   std::uint32_t rebalance_interval_steps = 512;
   std::optional<std::uint32_t> micro_batches;
+  std::string prefix_cache = "auto";  // auto | off: prompts that begin alike compute that once
   std::uint32_t prefill_ranks = 0;
   std::uint32_t max_num_seqs = 256;               // per rank
   std::uint32_t max_num_batched_tokens = 2048;    // per rank and step

@@ -37,8 +37,8 @@ void print_prompts(const dataset::PromptFile& prompts, const PromptSurvey& s) {
   fmt::print("lengths\n{}", histogram_text(s));
   const double share = s.tokens > 0 ? 100.0 * static_cast<double>(s.shared_tokens) / static_cast<double>(s.tokens) : 0;
   fmt::print(
-      "repeats  {} prompts equal an earlier one; {:.1f} % of prompt tokens repeat an earlier prompt's start, in whole "
-      "blocks of {}\n",
+      "repeats  {} prompts equal an earlier one; {:.1f} % of prompt tokens repeat an earlier prompt's start in whole "
+      "blocks of {}, which parallel.prefix_cache: auto computes once a rank\n",
       thousands(s.duplicates), share, schedule::page_tokens);
   if (s.cut > 0) fmt::print("cut      {} prompts are truncated by errors.too_long\n", thousands(s.cut));
   if (const std::string columns = columns_text(prompts); !columns.empty()) fmt::print("columns  {}\n", columns);

@@ -323,6 +323,8 @@ std::vector<Field> make_fields() {
                     "auto (what costs less), 1 or 2: parts of a step, one of which is computed while the rows of the "
                     "other travel",
                     Layout, "auto", {1, 2}, parallel(&ParallelSettings::micro_batches)),
+      one_of("parallel.prefix_cache", "auto or off: prompts that begin alike are dealt together, and compute that once",
+             Layout, {"auto", "off"}, parallel(&ParallelSettings::prefix_cache)),
       plain<u32>("parallel.roles.prefill_ranks", "0 (ranks for prefill only are not in this version)", Layout, {0, 0},
                  parallel(&ParallelSettings::prefill_ranks)),
       plain<u32>("parallel.max_num_seqs", "a number of sequences per rank, from 1 to 65536", Layout, {1, 65536},

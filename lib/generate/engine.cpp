@@ -94,7 +94,8 @@ Engine::Engine(const RunConfig& config, const ModelFolder& model, const Ranks& r
     generator_ = std::make_unique<Generator>(
         Generator::Parts{model.config, model.tokenizer_or_null(), *backend_},
         schedule::SchedulerSettings{parallel.max_num_seqs, parallel.max_num_batched_tokens, pages_.full, longest_,
-                                    pages_.window > 0 ? model.config.gqa.window : 0, pages_.window},
+                                    pages_.window > 0 ? model.config.gqa.window : 0, pages_.window,
+                                    parallel.prefix_cache != "off"},
         TextRules{config.output.store_text ? DecodeText::Yes : DecodeText::No,
                   config.output.skip_special_tokens ? text::SkipSpecial::Yes : text::SkipSpecial::No});
   });

@@ -26,8 +26,9 @@ bool Generator::fits(const PreparedPrompt& prompt) const {
 }
 
 void Generator::add(const PreparedPrompt& prompt, std::span<const std::uint32_t> missing_samples,
-                    std::vector<dataset::PartialSample> partials, Score score) {
+                    std::vector<dataset::PartialSample> partials, Score score, std::uint32_t shared_tokens) {
   schedule::PromptWork work{prompt.index, prompt.tokens, prompt.sampling, {}};
+  work.planned_tokens = shared_tokens;
   work.params.prompt_logprobs = work.params.prompt_logprobs && score == Score::Wanted;
   const std::uint64_t id_hash = stable_hash64(dataset::to_text(prompt.id));
   for (std::uint32_t sample : missing_samples)
@@ -40,8 +41,9 @@ void Generator::add(const PreparedPrompt& prompt, std::span<const std::uint32_t>
     resumed_[{prompt.index, partial.sample_index}] = std::move(partial);
   }
   PromptFacts& facts = prompts_[key_of(work)];
-  facts = {prompt.id, {}, static_cast<std::uint32_t>(missing_samples.size())};
-  if (work.params.prompt_logprobs) facts.score.assign(work.tokens.size(), std::numeric_limits<float>::quiet_NaN());
+  facts = {prompt.id, static_cast<std::uint32_t>(missing_samples.size())};
+  if (work.params.prompt_logprobs)
+    work.scores = std::make_shared<std::vector<float>>(work.tokens.size(), std::numeric_limits<float>::quiet_NaN());
   scheduler_.add(std::move(work));
 }
 
@@ -104,7 +106,7 @@ void Generator::take_answers() {
       drawn_.push_back(take_token(use, results_[sample], requests_[sample].top));
       ++sample;
     } else {
-      prompts_.at(key_of(*scheduler_.sequence(use.slot).prompt)).score[use.index] = scores_[score++];
+      (*scheduler_.sequence(use.slot).prompt->scores)[use.index] = scores_[score++];
     }
   }
 }
@@ -160,12 +162,12 @@ void Generator::collect() {
     const schedule::PromptWork& work = *scheduler_.sequence(slot).prompt;
     auto it = prompts_.find(key_of(work));
     expect(it != prompts_.end(), "a finished sequence belongs to a prompt on hand");
-    if (!it->second.score.empty()) ended_.scores.push_back({work.prompt_index, std::exchange(it->second.score, {})});
+    if (work.scores && !it->second.any_ended) ended_.scores.push_back({work.prompt_index, *work.scores});
     ended_.completions.push_back(completion_of(slot, it->second));
     row_seconds_.add(now_seconds() - (ended_.completions.back().token_ids.empty() ? step_began_ : track(slot).began));
     // All tokens of a prompt that is only scored are counted, although its last one is never computed.
     const bool looked_at = work.params.max_tokens > 0 || work.params.prompt_logprobs;
-    if (std::exchange(it->second.any_ended, true) && looked_at) cached_prompt_tokens_ += work.tokens.size();
+    if (std::exchange(it->second.any_ended, true) && looked_at) sample_tokens_ += work.tokens.size();
     if (--it->second.samples_left > 0) continue;
     if (looked_at) prompt_tokens_ += work.tokens.size() - work.prompt_rows();
     prompts_.erase(it);

@@ -50,9 +50,12 @@ class Generator {
   bool fits(const PreparedPrompt& prompt) const;
   // Whether the prompt's log-probabilities are still to be computed, or are those of an earlier attempt.
   enum class Score { Wanted, Known };
-  // Adds the missing samples of a prompt without fault. Partials continue where a drain stopped.
+  // Adds the missing samples of a prompt without fault. Partials continue where a drain stopped. By the run's plan the
+  // prompt shares `shared_tokens` tokens with others; what is shared is found again from the tokens.
   void add(const PreparedPrompt& prompt, std::span<const std::uint32_t> missing_samples,
-           std::vector<dataset::PartialSample> partials, Score score);
+           std::vector<dataset::PartialSample> partials, Score score, std::uint32_t shared_tokens = 0);
+  // Prompts that begin with `prefix` will be added (schedule::Scheduler).
+  void expect_more(std::span<const TokenId> prefix) { scheduler_.expect_more(prefix); }
 
   schedule::Facts facts(std::uint32_t steps_ahead = 0) const { return scheduler_.facts(steps_ahead); }
   bool idle() const { return scheduler_.idle(); }
@@ -64,8 +67,12 @@ class Generator {
   std::vector<dataset::PartialSample> partials() const;
 
   std::uint64_t prompt_tokens() const { return prompt_tokens_; }
-  // Prompt tokens that were not computed because an earlier sample had computed their pages.
-  std::uint64_t cached_prompt_tokens() const { return cached_prompt_tokens_; }
+  // Prompt tokens that were not computed, because an earlier sample of the prompt, or a prompt that begins alike, did.
+  std::uint64_t cached_prompt_tokens() const { return sample_tokens_ + prefix_tokens(); }
+  // Those of prompts that begin alike.
+  std::uint64_t prefix_tokens() const { return scheduler_.shared_rows(); }
+  // Those that the run's plan says, of the prompts that were begun.
+  std::uint64_t planned_prefix_tokens() const { return scheduler_.planned_rows(); }
   std::uint64_t generated_tokens() const { return generated_tokens_; }
   std::uint32_t last_rows() const { return last_rows_; }
   const RowSeconds& row_seconds() const { return row_seconds_; }
@@ -83,7 +90,6 @@ class Generator {
   };
   struct PromptFacts {
     dataset::PromptId id;
-    std::vector<float> score;  // [tokens] when wanted
     std::uint32_t samples_left = 0;
     bool any_ended = false;
   };
@@ -109,7 +115,7 @@ class Generator {
   std::map<Key, dataset::PartialSample> resumed_;
   GeneratedRows ended_;
   std::uint64_t prompt_tokens_ = 0;
-  std::uint64_t cached_prompt_tokens_ = 0;
+  std::uint64_t sample_tokens_ = 0;  // of a prompt's later samples, which the first one's pages serve
   std::uint64_t generated_tokens_ = 0;
   std::uint32_t last_rows_ = 0;
   RowSeconds row_seconds_;

@@ -1,6 +1,6 @@
 // Converts a row of prompts.h5 to the tokens that the model reads: tokenised, checked, cut by errors.too_long. A prompt
-// that cannot work yields a fault, never an exception. Used by the loop, validate, preview and replay, so that all four
-// agree.
+// that cannot work yields a fault, never an exception. Used by the survey of prefixes, the loop, validate, preview and
+// replay, so that all agree.
 #pragma once
 
 #include <cstdint>

@@ -1,14 +1,23 @@
 #include "job/estimate.hpp"
 
 #include <algorithm>
-#include <array>
+#include <utility>
 
 #include "base/numbers/rounding.hpp"
 #include "dataset/journal/index.hpp"
+#include "dataset/prompts/read_rows.hpp"
+#include "job/gather_lists.hpp"
+#include "job/prefix_survey.hpp"
 #include "system/comm/agree.hpp"
 
 namespace moemill::mill {
 namespace {
+
+// Its tokens as the model will read them; none if it fails.
+std::vector<TokenId> tokens_of(const dataset::Prompt& prompt, const PromptSource& source) {
+  PreparedPrompt prepared = prepare(prompt, source.tokenizer, source.rules);
+  return prepared.fault ? std::vector<TokenId>() : std::move(prepared.tokens);
+}
 
 // Some prompts of one shard, and those of them that have samples to generate.
 struct ShardPart {
@@ -43,61 +52,57 @@ std::vector<ShardPart> share_of_prompts(const Comm& world, const dataset::RunMan
   return parts;
 }
 
-void measure(ShardPart& part, const dataset::PromptFile& prompts, const dataset::JournalIndex& journal,
-             const SamplingParams& defaults, std::uint32_t max_model_len, Found& found) {
-  for (const auto& prompt : prompts.read(part.range.first, part.range.count, defaults)) {
+// What is known of a prompt's length.
+struct Length {
+  std::uint64_t tokens = 0, likely = 0, most = 0;
+};
+
+Length length_of(const dataset::Prompt& prompt, std::span<const TokenId> tokens) {
+  if (!tokens.empty()) return {tokens.size(), tokens.size(), tokens.size()};
+  if (!prompt.token_ids.empty()) return {prompt.token_ids.size(), prompt.token_ids.size(), prompt.token_ids.size()};
+  // A token has about four bytes, rarely fewer than two. A text never has more than three tokens per byte (NFC may
+  // lengthen it) and a few special tokens.
+  return {prompt.text.size() / 4 + 1, prompt.text.size() / 2 + 16, 3 * prompt.text.size() + 16};
+}
+
+// Looks at the prompts of a part. With a survey of prefixes they are tokenised, and those that may begin like others
+// are added to `surveyed`.
+void measure(ShardPart& part, const PromptSource& source, const dataset::JournalIndex& journal, Found& found,
+             std::vector<SurveyedPrompt>& surveyed) {
+  for (const auto& prompt : source.prompts.read(part.range.first, part.range.count, source.defaults)) {
     const auto samples = journal.missing_samples(prompt.index, prompt.sampling.n).size();
     if (samples == 0) continue;
-    const bool text = prompt.token_ids.empty();
-    // A token has about four bytes, rarely fewer than two. A text never has more than three tokens per byte (NFC may
-    // lengthen it) and a few special tokens.
-    const std::uint64_t tokens = text ? prompt.text.size() / 4 + 1 : prompt.token_ids.size();
+    std::vector<TokenId> read;
+    if (source.shares_prefixes) read = tokens_of(prompt, source);
+    const Length length = length_of(prompt, read);
     const bool begun =
         samples < prompt.sampling.n || journal.has_score(prompt.index) || !journal.partials_of(prompt.index).empty();
     part.prompts.push_back(
-        {prompt.index, tokens, static_cast<std::uint32_t>(samples), prompt.sampling.max_tokens, begun});
+        {prompt.index, length.tokens, static_cast<std::uint32_t>(samples), prompt.sampling.max_tokens, begun});
     found.work += part.prompts.back().work();
-    auto longest = [&](std::uint64_t length) {
-      return std::min<std::uint64_t>(length + prompt.sampling.max_tokens, max_model_len);
+    auto longest = [&](std::uint64_t tokens) {
+      return std::min<std::uint64_t>(tokens + prompt.sampling.max_tokens, source.rules.max_model_len);
     };
-    found.longest_tokens = std::max(found.longest_tokens, longest(text ? 3 * prompt.text.size() + 16 : tokens));
-    found.likely_tokens = std::max(found.likely_tokens, longest(text ? prompt.text.size() / 2 + 16 : tokens));
+    found.longest_tokens = std::max(found.longest_tokens, longest(length.most));
+    found.likely_tokens = std::max(found.likely_tokens, longest(length.likely));
+    if (read.size() > schedule::least_shared_tokens)
+      surveyed.push_back({part.prompts.back(), part.shard, hash_of_head(read)});
   }
 }
 
-// The lots of all ranks, in the order of the ranks. They travel some at a time, because one rank may have many.
-std::vector<schedule::Lot> gather_lots(const Comm& world, const std::vector<schedule::Lot>& mine) {
-  constexpr std::size_t lots_at_a_time = 64;
-  using Block = std::array<schedule::Lot, lots_at_a_time>;
-  const auto counts = gather(world, mine.size());
-  const std::size_t most = *std::max_element(counts.begin(), counts.end());
-  std::vector<std::vector<schedule::Lot>> by_rank(counts.size());
-  for (std::size_t first = 0; first < most; first += lots_at_a_time) {
-    Block block{};
-    for (std::size_t i = 0; i < lots_at_a_time && first + i < mine.size(); ++i) block[i] = mine[first + i];
-    const std::vector<Block> blocks = gather(world, block);
-    for (std::size_t r = 0; r < counts.size(); ++r)
-      for (std::size_t i = 0; i < lots_at_a_time && first + i < counts[r]; ++i) by_rank[r].push_back(blocks[r][i]);
-  }
-  std::vector<schedule::Lot> all;
-  for (const auto& lots : by_rank) all.insert(all.end(), lots.begin(), lots.end());
-  return all;
+TokensOf reader_of(const PromptSource& source) {
+  return [&](std::span<const SurveyedPrompt> wanted) {
+    std::vector<std::uint64_t> rows;
+    for (const SurveyedPrompt& one : wanted) rows.push_back(one.size.prompt);
+    std::vector<std::vector<TokenId>> tokens;
+    for (const auto& prompt : dataset::read_rows(source.prompts, rows, source.defaults))
+      tokens.push_back(tokens_of(prompt, source));
+    return tokens;
+  };
 }
 
-}  // namespace
-
-JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, const dataset::RunPaths& paths,
-                         const dataset::RunManifest& manifest, std::span<const ShardId> unfinished,
-                         const SamplingParams& defaults, std::uint32_t max_model_len) {
-  std::vector<ShardPart> parts = share_of_prompts(world, manifest, unfinished);
-  Found mine;
-  run_on_all_ranks(world, [&] {
-    for (ShardPart& part : parts)
-      measure(part, prompts, dataset::index_journal(paths.journal(part.shard), manifest.run_id, part.shard), defaults,
-              max_model_len, mine);
-  });
-  JobEstimate job;
-  schedule::WorkPlan plan{.ranks = static_cast<std::uint32_t>(world.size())};
+// Sums and maxima over all ranks go to `job` and `plan`, with what is before this rank's share.
+void agree_on_work(const Comm& world, const Found& mine, JobEstimate& job, schedule::WorkPlan& plan) {
   const std::vector<Found> all = gather(world, mine);
   for (std::size_t r = 0; r < all.size(); ++r) {
     if (r < static_cast<std::size_t>(world.rank())) plan.before += all[r].work;
@@ -105,13 +110,47 @@ JobEstimate estimate_job(const Comm& world, const dataset::PromptFile& prompts, 
     job.longest_tokens = std::max(job.longest_tokens, all[r].longest_tokens);
     job.likely_tokens = std::max(job.likely_tokens, all[r].likely_tokens);
   }
+}
+
+// Those of this rank's prompts that are dealt in the order of the file.
+std::vector<schedule::Lot> lots_in_order(std::span<ShardPart> parts, const schedule::PrefixPlan& prefixes,
+                                         schedule::WorkPlan plan) {
   std::vector<schedule::Lot> lots;
-  for (const ShardPart& part : parts) {
+  for (ShardPart& part : parts) {
+    for (auto& prompt : part.prompts) prompt.placed = prefixes.has(prompt.prompt);
     const auto cut = schedule::cut_lots(part.shard, part.prompts, plan);
     lots.insert(lots.end(), cut.begin(), cut.end());
     for (const auto& prompt : part.prompts) plan.before += prompt.work();
   }
-  job.lots = gather_lots(world, lots);
+  return lots;
+}
+
+}  // namespace
+
+JobEstimate estimate_job(const Comm& world, const PromptSource& source, const dataset::RunPaths& paths,
+                         const dataset::RunManifest& manifest, std::span<const ShardId> unfinished) {
+  std::vector<ShardPart> parts = share_of_prompts(world, manifest, unfinished);
+  Found mine;
+  std::vector<SurveyedPrompt> surveyed;
+  run_on_all_ranks(world, [&] {
+    for (ShardPart& part : parts)
+      measure(part, source, dataset::index_journal(paths.journal(part.shard), manifest.run_id, part.shard), mine,
+              surveyed);
+  });
+  JobEstimate job;
+  schedule::WorkPlan plan{.ranks = static_cast<std::uint32_t>(world.size())};
+  agree_on_work(world, mine, job, plan);
+  std::vector<schedule::Lot> lots;
+  if (source.shares_prefixes) {
+    PrefixSurvey survey = survey_prefixes(world, surveyed, reader_of(source));
+    for (const auto& place : survey.places) plan.work -= std::min<std::uint64_t>(place.shared_tokens, plan.work);
+    lots = schedule::cut_branches(survey.mine, plan, survey.first_mine);
+    job.prefixes = schedule::PrefixPlan(std::move(survey.places), source.prompts.size());
+  }
+  const auto in_order = lots_in_order(parts, job.prefixes, plan);
+  lots.insert(lots.end(), in_order.begin(), in_order.end());
+  job.lots = gather_lists(world, lots);
+  std::ranges::stable_sort(job.lots, {}, &schedule::Lot::order);
   for (const auto& lot : job.lots) job.sequences += lot.sequences;
   job.sequences = std::max<std::uint64_t>(job.sequences, 1);  // a run may lack nothing but its files
   return job;

@@ -147,8 +147,11 @@ MillEnd generate(Ranks& ranks, const RunConfig& config, const Opened& in, RunPla
                  std::optional<RunCalibration>& calibration, const dataset::RootAttributes& attributes, StopWish& stop,
                  double started, Report& report) {
   const Comm& world = ranks.world;
-  JobEstimate job = estimate_job(world, in.prompts, plan.paths, plan.manifest, plan.unfinished, config.sampling,
-                                 in.model.max_model_len);
+  const PrepareRules rules = prepare_rules(config, in.model);
+  const text::Tokenizer* tokenizer = in.model.tokenizer_or_null();
+  JobEstimate job =
+      estimate_job(world, {in.prompts, config.sampling, tokenizer, rules, config.parallel.prefix_cache != "off"},
+                   plan.paths, plan.manifest, plan.unfinished);
   settle_domain(ranks, config, in.model.config, job);
   if (calibration) calibration->set_domain(config.parallel, in.model.config, ranks);
   std::optional<Engine> loaded = load_model(ranks, config, in, job, stop, report);
@@ -158,12 +161,7 @@ MillEnd generate(Ranks& ranks, const RunConfig& config, const Opened& in, RunPla
     check_same_weights(plan, engine.weights_digest());
     keep_config(plan, config);
   });
-  const ShardInputs inputs{in.prompts,
-                           plan.paths,
-                           plan.manifest,
-                           config.sampling,
-                           in.model.tokenizer_or_null(),
-                           prepare_rules(config, in.model)};
+  const ShardInputs inputs{in.prompts, plan.paths, plan.manifest, config.sampling, tokenizer, rules, job.prefixes};
   const dataset::OutputLayout layout = dataset::layout_of(config, in.prompts);
   std::optional<PredictedSteps> steps;
   if (calibration) steps.emplace(StepSeconds(calibration->predictors, calibration->ranks_of_domain));

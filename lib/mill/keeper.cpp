@@ -11,7 +11,9 @@ Keeper::Keeper(const Comm& world, const ShardInputs& inputs, std::span<const Sha
                std::span<const schedule::Lot> lots)
     : ranks_(world.size()), rank_(world.rank()), inputs_(inputs) {
   for (const auto& lot : lots)
-    if (keeper_of(lot.first_prompt) == rank_) missing_[lot.shard] += lot.sequences;
+    if (!lot.is_placed() && keeper_of(lot.first_prompt) == rank_) missing_[lot.shard] += lot.sequences;
+  for (const auto& place : inputs.prefixes.places())
+    if (keeper_of(place.prompt) == rank_) missing_[inputs.manifest.shard_of(place.prompt)] += place.samples;
   for (ShardId shard : unfinished)
     if (keeper_of(inputs.manifest.range_of(shard).first) == rank_ && !missing_.contains(shard))
       complete_.push_back(shard);
@@ -23,9 +25,16 @@ int Keeper::keeper_of(std::uint64_t prompt_index) const {
 }
 
 void Keeper::open(std::span<const schedule::Dealt> dealt) {
-  for (const auto& [to, lot] : dealt) {
-    const auto mine = missing_.find(lot.shard);
+  const auto open_mine = [&](ShardId shard) {
+    const auto mine = missing_.find(shard);
     if (mine != missing_.end()) open(mine->first, mine->second);
+  };
+  for (const auto& [to, lot] : dealt) {
+    if (!lot.is_placed()) {
+      open_mine(lot.shard);
+      continue;
+    }
+    for (const auto& place : inputs_.prefixes.of(lot)) open_mine(inputs_.manifest.shard_of(place.prompt));
   }
 }
 

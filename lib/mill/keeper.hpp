@@ -26,7 +26,7 @@ class Keeper {
   // Opens the shards of this rank that a lot was dealt from.
   void open(std::span<const schedule::Dealt> dealt);
   // What earlier attempts left of a lot of one of this rank's open shards.
-  BegunLot begun(const schedule::Lot& lot) { return shard_of(lot.first_prompt).begun(lot); }
+  BegunLot begun(const schedule::Lot& lot) { return shard_of(lot.first_prompt).begun(lot, inputs_.prefixes); }
 
   void take(const dataset::Completion& row, Totals& totals) { shard_of(row.prompt_index).take(row, totals); }
   void take(const dataset::PromptScore& score) { shard_of(score.prompt_index).take(score); }

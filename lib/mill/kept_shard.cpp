@@ -59,10 +59,12 @@ void KeptShard::take(const dataset::Completion& row, Totals& totals) {
   if (row.status == dataset::RowStatus::Failed) ++totals.rows_failed;
 }
 
-BegunLot KeptShard::begun(const schedule::Lot& lot) const {
+BegunLot KeptShard::begun(const schedule::Lot& lot, const schedule::PrefixPlan& prefixes) const {
   BegunLot left{lot.first_prompt, lot.first_sample, {}};
   for (std::uint32_t p = 0; p < lot.prompts; ++p) {
-    BegunPrompt prompt = begun(lot, lot.first_prompt + p);
+    const std::uint64_t number = lot.is_placed() ? prefixes.of(lot)[p].prompt : lot.first_prompt + p;
+    if (!lot.is_placed() && prefixes.has(number)) continue;
+    BegunPrompt prompt = begun(lot, number);
     if (!prompt.missing.empty()) left.prompts.push_back(std::move(prompt));
   }
   return left;

@@ -24,7 +24,7 @@ class KeptShard {
   void take(const dataset::PromptScore& score) { journal_.append(score); }
   void take(const dataset::PartialSample& partial) { journal_.append(partial); }
   // What earlier attempts left of the lot's prompts.
-  BegunLot begun(const schedule::Lot& lot) const;
+  BegunLot begun(const schedule::Lot& lot, const schedule::PrefixPlan& prefixes) const;
   void flush() { journal_.flush(); }
   bool complete() const { return missing_ == 0; }
   // Reads the rows back, renames the shard's file to its final name, then removes the journal. The shard must be

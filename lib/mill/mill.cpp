@@ -149,8 +149,20 @@ void Mill::open_lots() {
     next = unopened_.erase(next);  // first, because a lot that cannot be opened is not tried again
     std::optional<BegunLot> left;
     if (lot.begun) left = std::move(told->second), begun_.erase(told);
-    for (const auto& row : open_lot(lot, left ? &*left : nullptr, parts_.inputs, parts_.generator)) send_home(row);
+    OpenedLot opened = open_lot(lot, left ? &*left : nullptr, parts_.inputs, parts_.generator);
+    for (const auto& row : opened.failed) send_home(row);
+    if (lot.is_placed()) last_placed_ = {lot, std::move(opened.last_tokens)};
   }
+  expect_more();
+}
+
+// What this rank's last placed lot has in common with the next one is kept: it may be dealt to this rank.
+void Mill::expect_more() {
+  if (last_placed_.tokens.empty()) return;
+  const auto next = lots_.next_placed();
+  const std::uint32_t shared = next ? parts_.inputs.prefixes.shared_tokens(last_placed_.lot, *next) : 0;
+  const std::span<const TokenId> tokens = last_placed_.tokens;
+  parts_.generator.expect_more(tokens.first(std::min<std::size_t>(shared, tokens.size())));
 }
 
 void Mill::take_step(const schedule::Decision& decision) {
@@ -165,6 +177,8 @@ void Mill::take_step(const schedule::Decision& decision) {
   step_time_ = {seconds, parts_.generator.last_rows()};
   totals_.prompt_tokens = parts_.generator.prompt_tokens();
   totals_.cached_prompt_tokens = parts_.generator.cached_prompt_tokens();
+  totals_.prefix_hit_tokens = parts_.generator.prefix_tokens();
+  totals_.prefix_shared_tokens = parts_.generator.planned_prefix_tokens();
   totals_.generated_tokens = parts_.generator.generated_tokens();
   if (decision.phase == schedule::Phase::Prefill) {
     totals_.prefill_seconds += seconds;

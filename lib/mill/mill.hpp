@@ -75,6 +75,7 @@ class Mill {
   void open_shards();
   void take_lots();
   void open_lots();
+  void expect_more();
   void take_step(const schedule::Decision& decision);
   void wait_a_little();
   void store();
@@ -105,6 +106,10 @@ class Mill {
   using LotKey = std::pair<std::uint64_t, std::uint32_t>;  // first prompt and sample
   std::map<LotKey, schedule::Lot> unopened_;               // lots of this rank that wait to be opened
   std::map<LotKey, BegunLot> begun_;                       // what has come of lots that are begun
+  struct {
+    schedule::Lot lot;
+    std::vector<TokenId> tokens;  // of the prompt at its last place
+  } last_placed_;                 // the lot of prompts that begin alike which was opened last
   struct RankState {
     schedule::Facts facts;
     StepCounts counts;

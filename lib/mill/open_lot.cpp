@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/hash.hpp"
 #include "base/numbers/random.hpp"
+#include "dataset/prompts/read_rows.hpp"
 
 namespace moemill::mill {
 namespace {
@@ -66,22 +67,50 @@ void BegunLot::add(BegunLot part) {
   }
 }
 
-std::vector<dataset::Completion> open_lot(const schedule::Lot& lot, const BegunLot* begun, const ShardInputs& inputs,
-                                          Generator& generator) {
-  std::vector<dataset::Completion> failed;
-  for (const auto& prompt : inputs.prompts.read(lot.first_prompt, lot.prompts, inputs.defaults)) {
+namespace {
+
+struct PromptOfLot {
+  std::uint64_t prompt = 0;
+  std::uint32_t shared_tokens = 0;
+};
+
+// In the order of the file.
+std::vector<PromptOfLot> prompts_of(const schedule::Lot& lot, const schedule::PrefixPlan& prefixes) {
+  std::vector<PromptOfLot> all;
+  if (lot.is_placed()) {
+    for (const auto& place : prefixes.of(lot)) all.push_back({place.prompt, place.shared_tokens});
+    std::ranges::sort(all, {}, &PromptOfLot::prompt);
+    return all;
+  }
+  for (std::uint64_t p = lot.first_prompt; p < lot.first_prompt + lot.prompts; ++p)
+    if (!prefixes.has(p)) all.push_back({p, 0});
+  return all;
+}
+
+}  // namespace
+
+OpenedLot open_lot(const schedule::Lot& lot, const BegunLot* begun, const ShardInputs& inputs, Generator& generator) {
+  OpenedLot opened;
+  const std::vector<PromptOfLot> wanted = prompts_of(lot, inputs.prefixes);
+  std::vector<std::uint64_t> rows;
+  for (const PromptOfLot& one : wanted) rows.push_back(one.prompt);
+  const std::uint64_t last = lot.is_placed() ? inputs.prefixes.of(lot).back().prompt : 0;
+  auto shared = wanted.begin();
+  for (const auto& prompt : dataset::read_rows(inputs.prompts, rows, inputs.defaults)) {
+    const std::uint32_t shared_tokens = (shared++)->shared_tokens;
     BegunPrompt state = state_of(prompt, begun);
     keep_samples_of(lot, state);
     if (state.missing.empty()) continue;
-    const PreparedPrompt prepared = prepare(prompt, inputs.tokenizer, inputs.rules);
+    PreparedPrompt prepared = prepare(prompt, inputs.tokenizer, inputs.rules);
     if (prepared.fault) {
-      for (std::uint32_t sample : state.missing) failed.push_back(faulty_row(prepared, sample));
+      for (std::uint32_t sample : state.missing) opened.failed.push_back(faulty_row(prepared, sample));
       continue;
     }
     check_fits(prepared, inputs, generator);
-    generator.add(prepared, state.missing, std::move(state.partials), state.score);
+    generator.add(prepared, state.missing, std::move(state.partials), state.score, shared_tokens);
+    if (lot.is_placed() && prompt.index == last) opened.last_tokens = std::move(prepared.tokens);
   }
-  return failed;
+  return opened;
 }
 
 }  // namespace moemill::mill

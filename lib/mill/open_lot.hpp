@@ -29,9 +29,12 @@ struct BegunLot {
   void add(BegunLot part);
 };
 
-// Hands the lot's samples to `generator` and returns the failed rows of prompts with a fault. `begun` is null if the
-// lot is not begun. UserError if a prompt does not fit the KV cache at all.
-std::vector<dataset::Completion> open_lot(const schedule::Lot& lot, const BegunLot* begun, const ShardInputs& inputs,
-                                          Generator& generator);
+struct OpenedLot {
+  std::vector<dataset::Completion> failed;  // rows of prompts with a fault
+  std::vector<TokenId> last_tokens;         // of the prompt at the last place, if the lot is placed
+};
+// Hands the lot's samples to `generator`. `begun` is null if the lot is not begun. UserError if a prompt does not fit
+// the KV cache at all.
+OpenedLot open_lot(const schedule::Lot& lot, const BegunLot* begun, const ShardInputs& inputs, Generator& generator);
 
 }  // namespace moemill::mill

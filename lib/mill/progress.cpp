@@ -81,6 +81,7 @@ std::string Progress::metrics_line(const Totals& t, const std::optional<End>& en
   j["prompt_tokens_per_second"] = rate(t.prompt_tokens, last_.prompt_tokens, seconds);
   j["generated_tokens_per_second"] = rate(t.generated_tokens, last_.generated_tokens, seconds);
   put_seconds(j, t, SecondsOf::Run);
+  put(j, t, CountOf::Prefix);
   put(j, t, CountOf::Exchange);
   put(j, t, CountOf::Steps);
   put(j, t, CountOf::Parts);

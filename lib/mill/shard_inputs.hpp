@@ -6,6 +6,7 @@
 #include "dataset/prompts/prompts.hpp"
 #include "dataset/run_dir/run_dir.hpp"
 #include "generate/prepare.hpp"
+#include "schedule/prefix_plan.hpp"
 
 namespace moemill::mill {
 
@@ -16,6 +17,7 @@ struct ShardInputs {
   const SamplingParams& defaults;
   const text::Tokenizer* tokenizer;
   PrepareRules rules;
+  const schedule::PrefixPlan& prefixes;
 };
 
 }  // namespace moemill::mill

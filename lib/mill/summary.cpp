@@ -77,6 +77,8 @@ std::string to_json(const Summary& s, const CostSettings& settings) {
   j["exchange"]["nodes_per_row"] = ratio(t.row_nodes, t.rows_routed, 0);
   put_seconds(j["exchange"], t, SecondsOf::Exchange);
   put(j["micro_batches"], t, CountOf::Steps);
+  const std::uint64_t hit = t.prefix_hit_tokens, shared = std::max(t.prefix_shared_tokens, hit);
+  j["prefix"] = {{"shared_tokens", shared}, {"hit_tokens", hit}, {"repeated_tokens", shared - hit}};
   j["expert_load"] = {{"max_over_mean", s.max_over_mean},
                       {"max_over_mean_balanced", s.max_over_mean_balanced},
                       {"work_max_over_mean", ratio(t.busiest_work, t.expert_work, 1)},

@@ -20,7 +20,9 @@ struct Totals {
   std::uint64_t completions = 0;           // rows that ended in this attempt
   std::uint64_t rows_failed = 0;           // how many of these failed
   std::uint64_t prompt_tokens = 0;         // computed
-  std::uint64_t cached_prompt_tokens = 0;  // not computed, because an earlier sample of the prompt did
+  std::uint64_t cached_prompt_tokens = 0;  // not computed: the next, and those of a prompt's later samples
+  std::uint64_t prefix_hit_tokens = 0;     // not computed, because a prompt that begins alike was computed before
+  std::uint64_t prefix_shared_tokens = 0;  // the same by the plan of the run, had no rank to repeat any
   std::uint64_t generated_tokens = 0;
   std::uint64_t decode_step_tokens = 0;  // generated in steps without prompt rows
   double prefill_seconds = 0;            // steps with prompt rows on any rank
@@ -58,7 +60,8 @@ enum class CountOf {
   Rows,      // shown as the sum with earlier attempts
   Now,       // every line of metrics.jsonl; means nothing once the attempt is over
   Tokens,    // every line of metrics.jsonl and the summary, with rates
-  Exchange,  // the same, without rates
+  Prefix,    // every line of metrics.jsonl; the summary has them, and their difference
+  Exchange,  // every line of metrics.jsonl and the summary, without rates
   Steps,     // the same
   Parts,     // every line of metrics.jsonl; the summary has ratios of them
   Memory     // the last line of an attempt and the summary
@@ -80,6 +83,8 @@ inline constexpr Count all_counts[] = {
     {"cached_prompt_tokens", &Totals::cached_prompt_tokens, CountOf::Tokens},
     {"generated_tokens", &Totals::generated_tokens, CountOf::Tokens},
     {"decode_step_tokens", &Totals::decode_step_tokens, CountOf::Tokens},
+    {"prefix_shared_tokens", &Totals::prefix_shared_tokens, CountOf::Prefix},
+    {"prefix_hit_tokens", &Totals::prefix_hit_tokens, CountOf::Prefix},
     {"intra_node_bytes", &Totals::intra_node_bytes, CountOf::Exchange},
     {"inter_node_bytes", &Totals::inter_node_bytes, CountOf::Exchange},
     {"rows_sent", &Totals::rows_sent, CountOf::Exchange},

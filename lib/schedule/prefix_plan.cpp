@@ -7,7 +7,9 @@
 namespace moemill::schedule {
 namespace {
 
-constexpr std::uint64_t lots_of_a_share = 32;  // fewer than of other prompts: a cut computes a prefix again
+constexpr std::uint64_t lots_of_a_share = 32;       // fewer than of other prompts: a cut computes a prefix again
+constexpr std::uint64_t least_lots_of_a_share = 8;  // however much a cut costs
+constexpr std::uint64_t work_over_repeated = 4;  // a lot's work, at least, over the tokens that its first prompt shares
 
 Lot lot_of(std::span<const BranchPrompt> prompts, std::uint64_t first_place) {
   const BranchPrompt& first = prompts.front();
@@ -33,15 +35,16 @@ bool may_share_a_lot(const BranchPrompt& before, const BranchPrompt& next) {
 }
 
 // How many of `prompts` the first lot has: as many as fit, cut in its second half at the last place that has least in
-// common with the one before.
-std::size_t prompts_of_lot(std::span<const BranchPrompt> prompts, std::uint64_t lot_work) {
+// common with the one before; more if that is much.
+std::size_t prompts_of_lot(std::span<const BranchPrompt> prompts, std::uint64_t lot_work, std::uint64_t most_work) {
   std::uint64_t work = prompts.front().size.work();
   std::size_t cut = 0, p = 1;
   for (; p < prompts.size() && may_share_a_lot(prompts[p - 1], prompts[p]); ++p) {
-    const bool better = cut == 0 || prompts[p].shared_tokens <= prompts[cut].shared_tokens;
-    if (work >= lot_work / 2 && better) cut = p;
+    const bool pays = work >= lot_work / 2 && work >= work_over_repeated * prompts[p].shared_tokens;
+    if (pays && (cut == 0 || prompts[p].shared_tokens <= prompts[cut].shared_tokens)) cut = p;
     work += prompts[p].work();
-    if (work > lot_work) return cut > 0 ? cut : p;
+    if (cut > 0 && work > lot_work) return cut;
+    if (work > most_work) return p;
   }
   return p;
 }
@@ -70,10 +73,11 @@ std::uint32_t PrefixPlan::shared_tokens(const Lot& done, const Lot& next) const 
 }
 
 std::vector<Lot> cut_branches(std::span<const BranchPrompt> prompts, const WorkPlan& plan, std::uint64_t first_place) {
-  const std::uint64_t lot_work = std::max<std::uint64_t>(plan.work / plan.ranks / lots_of_a_share, 1);
+  const std::uint64_t share = plan.work / plan.ranks;
+  const std::uint64_t lot_work = std::max<std::uint64_t>(share / lots_of_a_share, 1);
   std::vector<Lot> lots;
   for (std::size_t first = 0; first < prompts.size();) {
-    const std::size_t count = prompts_of_lot(prompts.subspan(first), lot_work);
+    const std::size_t count = prompts_of_lot(prompts.subspan(first), lot_work, share / least_lots_of_a_share);
     Lot lot = lot_of(prompts.subspan(first, count), first_place + first);
     if (prompts[first].shared_tokens > 0 && !lots.empty()) lot.order = lots.back().order;  // follows at once
     const PromptSize& size = prompts[first].size;

@@ -30,12 +30,12 @@ struct PromptWork {
   std::vector<TokenId> tokens;  // at least one
   SamplingParams params;
   std::vector<SampleWork> samples;
+  // Where only lengths matter, so many tokens in place of `tokens`: its samples keep none either, and a step's are 0.
+  std::uint32_t counted_tokens = 0;
   std::uint32_t planned_tokens = 0;  // that other prompts have computed before, by the run's plan; for counting only
   // [tokens] log-probabilities of the prompt's own tokens, if params.prompt_logprobs. Whoever draws writes them as
   // their rows are computed; those of a prefix that another prompt has computed are copied at admission.
-  std::shared_ptr<std::vector<float>> scores;
-  // Where only lengths matter, so many tokens in place of `tokens`: its samples keep none either, and a step's are 0.
-  std::uint32_t counted_tokens = 0;
+  std::shared_ptr<std::vector<float>> scores = {};
 
   bool is_counted() const { return counted_tokens > 0; }
   std::uint64_t length() const { return is_counted() ? counted_tokens : tokens.size(); }

@@ -109,7 +109,9 @@ struct Run {
     Generator generator({config, nullptr, backend},
                         {.max_num_seqs = 3, .max_num_batched_tokens = 16, .pages = 20, .max_model_len = 100},
                         {DecodeText::No, text::SkipSpecial::Yes});
-    const ShardInputs inputs{prompts, paths, manifest, defaults, nullptr, {TooLong::FailRow, 100, vocabulary}};
+    const schedule::PrefixPlan nothing_alike;
+    const ShardInputs inputs{prompts,      paths, manifest, defaults, nullptr, {TooLong::FailRow, 100, vocabulary},
+                             nothing_alike};
     const std::vector<ShardId> shards = unfinished();
     schedule::LotList left(lots());
     world.barrier();  // before a rank changes what others list

@@ -23,6 +23,7 @@ LAYOUTS = [
     dict(ranks=2, micro=2),
     dict(ranks=3, micro=2, batch=16, seqs=16, prefer="avx512_bf16"),
     dict(ranks=1, kv=256),
+    dict(ranks=2, prefix="off"),
     dict(ranks=0, isa="plain"),
     dict(ranks=2, isa="avx2", threads=2),
     dict(ranks=2, isa="plain", micro=2, shard=2),
@@ -55,7 +56,7 @@ INT8_LAYOUTS = [
 KEYS = {"threads": "parallel.threads_per_rank", "batch": "parallel.max_num_batched_tokens",
         "seqs": "parallel.max_num_seqs", "shard": "output.shard_prompts", "domain": "parallel.expert_domain",
         "per_node": "parallel.ranks_per_node", "memory": "parallel.node_memory", "micro": "parallel.micro_batches",
-        "kv": "parallel.kv_cache_tokens"}
+        "kv": "parallel.kv_cache_tokens", "prefix": "parallel.prefix_cache"}
 
 
 def words_of(layout):

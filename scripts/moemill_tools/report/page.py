@@ -46,7 +46,7 @@ class Page:
         rate = (generated + prompt) / work if work else None
         if not run.measured: generated = prompt = work = None
         tiles = [(share(run.done, run.total), f"of the rows done{self.as_of()}"), (whole(run.failed), "rows failed"),
-                 (compact(generated), "tokens generated"), (compact(prompt), "prompt tokens computed"),
+                 (compact(generated), "tokens generated"), (compact(prompt), "prompt tokens computed" + self.shared()),
                  (compact(rate), "tokens per second, prompt and generated"), (clock(work), "of work")]
         if run.only_scores: tiles[2] = (f"{self.perplexity(0.5):.3g}", "median perplexity")
         hours = run.summary.get("core_hours_allocated")
@@ -54,6 +54,11 @@ class Page:
         if self.cost(): tiles.append((money(self.cost()["total"], self.cost()["currency"]), self.covering("cost")))
         elif run.summary.get("peak_rss_bytes"): tiles.append((size_text(run.summary["peak_rss_bytes"]), self.covering("memory, all ranks")))
         return '<div class="tiles">' + "".join(f'<div class="tile"><b>{v}</b><span>{t}</span></div>' for v, t in tiles) + "</div>"
+
+    def shared(self):
+        """What samples of a prompt and prompts that begin alike did not compute again."""
+        cached = self.run.number("cached_prompt_tokens")
+        return f", {compact(cached)} more shared" if cached else ""
 
     def of_attempts(self): return f" ({self.run.summary_of})" if self.run.summary_of else ""
 
