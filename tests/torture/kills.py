@@ -37,7 +37,9 @@ def prepare(draw):
     words = "alpha beta gamma delta epsilon zeta eta theta".split()
     count = 160
     shard_prompts = draw.choice((7, 80))  # with two shards some ranks of most jobs keep none, and send all their rows
-    write_prompts(folder / "p.h5", {"prompt": [" ".join(draw.choices(words, k=draw.randint(1, 12))) for _ in range(count)],
+    beginnings = ["", "", *(" ".join(draw.choices(words, k=8)) + " " for _ in range(3))]  # some prompts begin alike
+    def text(): return draw.choice(beginnings) + " ".join(draw.choices(words, k=draw.randint(1, 12)))
+    write_prompts(folder / "p.h5", {"prompt": [text() for _ in range(count)],
                                     "n": [draw.randint(1, 3) for _ in range(count)],
                                     "max_tokens": [draw.choice((3, 40, 250)) for _ in range(count)]})
     (folder / "run.yaml").write_text(
@@ -53,6 +55,7 @@ def layout(draw):
     """Settings that may change at every start."""
     return ["--set", f"parallel.max_num_seqs={draw.choice((2, 5, 16, 64))}",
             "--set", f"parallel.max_num_batched_tokens={draw.choice((16, 64, 512))}",
+            "--set", f"parallel.prefix_cache={draw.choice(('auto', 'auto', 'off'))}",
             "--set", f"parallel.micro_batches={draw.choice((1, 2, 'auto'))}",
             "--set", f"parallel.expert_domain={draw.choice(('auto', 'world', 'node', '1'))}"]
 
